@@ -1,0 +1,7 @@
+//! `ping`: see the library half for what it does.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ping::main()
+}

@@ -1,0 +1,7 @@
+//! `resolve`: see the library half for what it does.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    resolve::main()
+}

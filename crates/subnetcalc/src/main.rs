@@ -1,0 +1,7 @@
+//! `subnetcalc`: see the library half for what it does.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    subnetcalc::main()
+}

@@ -1,0 +1,7 @@
+//! `tcpecho-server`: see the library half for what it does.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tcpecho_server::main()
+}
