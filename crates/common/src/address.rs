@@ -1,0 +1,236 @@
+//! Strict addresses and networks, one meaning each.
+//!
+//! `010.0.0.1` is 8.0.0.1 to some programs and 10.0.0.1 to others; `127.1`
+//! and `0x7f.1` are addresses to libc alone. Filters have been bypassed that
+//! way, so here such a text is an error, never a guess, and never handed to
+//! a resolver ([`looks_numeric`]).
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Which address family is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    /// Either.
+    #[default]
+    Any,
+    /// IPv4 only (`-4`).
+    V4,
+    /// IPv6 only (`-6`).
+    V6,
+}
+
+impl Family {
+    /// Whether an address is of this family.
+    pub fn admits(self, address: &IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Any => "IP",
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
+/// Parses an IPv4 or IPv6 address in its standard text form (RFC 4291
+/// section 2.2 for IPv6). No zone, no leading zeros, no short forms. The
+/// error is a sentence that says why.
+pub fn parse(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| why_not(text))
+}
+
+/// Parses `ADDR/LEN`, digits only after the slash, the length in range.
+/// Host bits may be set; the address is returned as typed.
+pub fn parse_cidr(text: &str) -> Result<(IpAddr, u8), String> {
+    let (address, length) = text
+        .split_once('/')
+        .ok_or_else(|| "no prefix length; use ADDR/LEN".to_owned())?;
+    let address = parse(address)?;
+    Ok((address, parse_prefix(length, &address)?))
+}
+
+/// Parses a prefix length for the family of `address`: digits only, no
+/// leading zero, at most 32 or 128.
+pub fn parse_prefix(text: &str, address: &IpAddr) -> Result<u8, String> {
+    let max = if address.is_ipv4() { 32 } else { 128 };
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!(
+            "prefix length is not a number; use digits, 0 to {max}"
+        ));
+    }
+    if text.len() > 1 && text.starts_with('0') {
+        return Err("leading zero in the prefix length".to_owned());
+    }
+    match text.parse::<u8>() {
+        Ok(length) if length <= max => Ok(length),
+        _ => Err(format!("prefix length out of range; use 0 to {max}")),
+    }
+}
+
+/// Whether a text can only be meant as an address, good or bad: digits and
+/// dots, something with a colon, a hexadecimal number. Such a text is never
+/// looked up as a name.
+pub fn looks_numeric(text: &str) -> bool {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    if text.is_empty() {
+        return false;
+    }
+    if text.contains(':') {
+        return true;
+    }
+    // Like WHATWG's "ends in a number": inet_aton takes any mixture of these.
+    let last = text.rsplit('.').next().unwrap_or(text);
+    let hex = |s: &str| {
+        s.strip_prefix("0x")
+            .or_else(|| s.strip_prefix("0X"))
+            .is_some_and(|h| h.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    (!last.is_empty() && last.bytes().all(|b| b.is_ascii_digit())) || hex(last)
+}
+
+/// Why a text is no address, as a sentence.
+fn why_not(text: &str) -> String {
+    if text.is_empty() {
+        return "an address is missing".to_owned();
+    }
+    if text.contains(char::is_whitespace) {
+        return "not an address: blank inside".to_owned();
+    }
+    if text.contains('%') {
+        return "not an address here: zone identifiers are not taken".to_owned();
+    }
+    if !text.contains(':') && looks_numeric(text) {
+        let octets: Vec<&str> = text.split('.').collect();
+        if octets.iter().any(|o| o.len() > 1 && o.starts_with('0')) {
+            return "not an address: leading zero, which programs read differently".to_owned();
+        }
+        if octets.len() != 4 {
+            return format!(
+                "not an address: IPv4 needs four numbers, this has {}",
+                octets.len()
+            );
+        }
+        if octets
+            .iter()
+            .any(|o| o.parse::<u32>().is_ok_and(|n| n > 255))
+        {
+            return "not an address: a number is above 255".to_owned();
+        }
+    }
+    if text.contains(':') {
+        return "not an IPv6 address".to_owned();
+    }
+    "not an IPv4 or IPv6 address".to_owned()
+}
+
+/// The number of an address and its width in bits, for arithmetic in one
+/// path for both families.
+pub fn to_bits(address: IpAddr) -> (u128, u8) {
+    match address {
+        IpAddr::V4(a) => (u128::from(a.to_bits()), 32),
+        IpAddr::V6(a) => (a.to_bits(), 128),
+    }
+}
+
+/// The address of a number in a space of `width` bits, 32 or 128. Bits above
+/// the width are cut off.
+pub fn from_bits(bits: u128, width: u8) -> IpAddr {
+    if width == 32 {
+        IpAddr::V4(Ipv4Addr::from_bits(bits as u32))
+    } else {
+        IpAddr::V6(Ipv6Addr::from_bits(bits))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn networks() {
+        assert_eq!(
+            parse_cidr("192.168.1.7/24"),
+            Ok(("192.168.1.7".parse().unwrap(), 24))
+        );
+        assert_eq!(parse_cidr("::/0"), Ok(("::".parse().unwrap(), 0)));
+        for bad in [
+            "10.0.0.0",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "10.0.0.0/+8",
+            "10.0.0.0/08",
+            "10.0.0.0/-1",
+            "10.0.0.0/ 8",
+            "010.0.0.0/8",
+            "10.0.0/8",
+            "0x0a.0.0.0/8",
+            "::/129",
+            "::/064",
+            "1:2:3:4:5:6:7:8::/64",
+            "1::2::3/64",
+            "fe80::1%lo/64",
+            "10.0.0.0/8/8",
+            "/8",
+            "",
+        ] {
+            assert!(parse_cidr(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_never_a_name() {
+        for text in [
+            "127.1",
+            "1",
+            "010.0.0.1",
+            "0x7f.1",
+            "1.2.3.4.5",
+            "::1",
+            "256.1.1.1",
+            "1.2.3.",
+        ] {
+            assert!(looks_numeric(text), "{text}");
+        }
+        for text in ["localhost", "a.1b", "1.example", "0xzz", "", "."] {
+            assert!(!looks_numeric(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn reasons() {
+        assert!(parse("010.0.0.1").unwrap_err().contains("leading zero"));
+        assert!(parse("127.1").unwrap_err().contains("four numbers"));
+        assert!(parse("1.2.3.256").unwrap_err().contains("above 255"));
+        assert!(parse("fe80::1%lo").unwrap_err().contains("zone"));
+    }
+
+    proptest! {
+        #[test]
+        fn bits_come_back(v4: u32, v6: u128) {
+            for address in [
+                IpAddr::V4(Ipv4Addr::from_bits(v4)),
+                IpAddr::V6(Ipv6Addr::from_bits(v6)),
+            ] {
+                let (bits, width) = to_bits(address);
+                prop_assert_eq!(from_bits(bits, width), address);
+                prop_assert_eq!(parse(&address.to_string()), Ok(address));
+            }
+        }
+
+        #[test]
+        fn never_panics(text in ".*") {
+            let _ = parse_cidr(&text);
+            let _ = looks_numeric(&text);
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The frame around every tool: parse the command line, run, report, end
+//! with the right status.
+//!
+//! This is the only place that touches the process: arguments, environment,
+//! standard streams. What runs inside gets an [`Io`] and returns a
+//! [`Result`]; it neither prints nor exits.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Read, Write};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::color::ColorEnv;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::generate;
+use crate::operands::Operands;
+use crate::options::Common;
+use crate::out::Out;
+
+/// A tool's command line: a clap struct that holds the [`Common`] options.
+pub trait Cli: Parser {
+    /// The flattened options.
+    fn common(&self) -> &Common;
+}
+
+/// The standard streams and what the environment says, for one run.
+#[derive(Debug)]
+pub struct Io {
+    /// Standard output.
+    pub out: Out,
+    /// Standard error.
+    pub report: Reporter,
+    /// Whether `--json` was given.
+    pub json: bool,
+    /// Whether to colour standard output.
+    pub color: bool,
+    /// Whether standard input, output and error are terminals.
+    pub terminal: Terminal,
+}
+
+/// Which of the standard streams are terminals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terminal {
+    /// Standard input.
+    pub stdin: bool,
+    /// Standard output.
+    pub stdout: bool,
+    /// Standard error.
+    pub stderr: bool,
+}
+
+impl Io {
+    /// Standard input, to be read by one party.
+    #[allow(
+        clippy::unused_self,
+        reason = "input belongs to the run, as output does"
+    )]
+    pub fn stdin(&self) -> Box<dyn Read + Send> {
+        // Not the lock: it is bound to this thread. Large reads pass by the
+        // handle's own buffer.
+        Box::new(io::stdin())
+    }
+
+    /// The operands of the command line, `-` standing for stdin's lines.
+    /// With none, stdin is read if it is not a terminal.
+    pub fn operands(&self, args: &[String], what: &str) -> Result<Operands> {
+        let args = match args {
+            [] if self.terminal.stdin => return Err(Error::usage(format!("{what} is missing"))),
+            [] => vec!["-".to_owned()],
+            _ => args.to_vec(),
+        };
+        Ok(Operands::new(args, self.stdin()))
+    }
+
+    /// Reports an error that does not end the run: a line on stderr, with
+    /// `--json` a record on stdout too, and its status is remembered.
+    pub fn fail(&mut self, error: &Error) -> Result<()> {
+        self.report.error(error);
+        if self.json {
+            self.out.json(error)?;
+        }
+        Ok(())
+    }
+
+    /// A variable of the environment, if it is set and UTF-8.
+    #[allow(clippy::unused_self, reason = "the environment belongs to the run")]
+    pub fn env(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+/// Standard error: `TOOL: …` lines, and the highest status reported so far.
+/// Clones share both, so threads may report.
+#[derive(Clone)]
+pub struct Reporter {
+    tool: &'static str,
+    stream: Arc<Mutex<Box<dyn Write + Send>>>,
+    worst: Arc<AtomicU8>,
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reporter")
+            .field("tool", &self.tool)
+            .field("worst", &self.worst)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reporter {
+    /// A reporter for `tool` that writes to `stream`.
+    pub fn new(tool: &'static str, stream: Box<dyn Write + Send>) -> Self {
+        Self {
+            tool,
+            stream: Arc::new(Mutex::new(stream)),
+            worst: Arc::default(),
+        }
+    }
+
+    /// Reports an error and remembers its status.
+    pub fn error(&self, error: &Error) {
+        self.raise(error.exit());
+        self.line(error);
+    }
+
+    /// Says something that is no error and has no status: `TOOL: text`.
+    pub fn line(&self, text: impl fmt::Display) {
+        self.raw(format!("{}: {text}\n", self.tool).as_bytes());
+    }
+
+    /// Writes bytes to standard error as they are, in one piece. Where even
+    /// that fails there is nobody left to tell.
+    pub fn raw(&self, bytes: &[u8]) {
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = stream.write_all(bytes).and_then(|()| stream.flush());
+    }
+
+    /// Remembers a status without saying anything.
+    pub fn raise(&self, exit: Exit) {
+        self.worst.fetch_max(exit.code(), Ordering::SeqCst);
+    }
+
+    /// The highest status so far.
+    pub fn worst(&self) -> Exit {
+        match self.worst.load(Ordering::SeqCst) {
+            0 => Exit::Yes,
+            1 => Exit::No,
+            2 => Exit::Fault,
+            _ => Exit::Network,
+        }
+    }
+}
+
+/// Runs a tool on the process's arguments and streams. The status is the
+/// highest of what `tool_main` returns and what was reported on the way.
+pub fn run<C: Cli>(
+    tool: &'static str,
+    tool_main: impl FnOnce(C, &mut Io) -> Result<Exit>,
+) -> ExitCode {
+    let terminal = Terminal {
+        stdin: io::stdin().is_terminal(),
+        stdout: io::stdout().is_terminal(),
+        stderr: io::stderr().is_terminal(),
+    };
+    let mut io = Io {
+        out: Out::new(Box::new(raw_stdout())),
+        report: Reporter::new(tool, Box::new(io::stderr())),
+        json: false,
+        color: false,
+        terminal,
+    };
+    let outcome = match C::try_parse() {
+        Ok(cli) => {
+            let common = cli.common();
+            io.json = common.json;
+            io.color = common.color.enabled(color_env(), terminal.stdout);
+            match common.generate {
+                Some(what) => generate::write(what, C::command(), &mut io.out)
+                    .map(|()| Exit::Yes)
+                    .map_err(Error::from),
+                None => tool_main(cli, &mut io),
+            }
+        }
+        Err(error) => {
+            io.json = json_wanted();
+            not_parsed(tool, &error, &mut io)
+        }
+    };
+    finish(tool, outcome, &mut io).into()
+}
+
+/// Help and version are data; every other parse error is one line.
+fn not_parsed(tool: &str, error: &clap::Error, io: &mut Io) -> Result<Exit> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            io.out.bytes(error.render().to_string().as_bytes())?;
+            Ok(Exit::Yes)
+        }
+        _ => Err(Error::usage(one_line(&error.render().to_string()))
+            .hint(format!("see '{tool} --help'"))),
+    }
+}
+
+/// clap's message and tip without its usage block, on one line.
+fn one_line(rendered: &str) -> String {
+    let mut line = String::new();
+    for part in rendered.lines().map(str::trim) {
+        if part.starts_with("Usage:") || part.starts_with("For more information") {
+            break;
+        }
+        if part.is_empty() {
+            continue;
+        }
+        let part = part.strip_prefix("error: ").unwrap_or(part);
+        let part = part.strip_prefix("tip: ").unwrap_or(part);
+        if !line.is_empty() {
+            line.push_str(if line.ends_with(':') { " " } else { "; " });
+        }
+        line.push_str(part);
+    }
+    line
+}
+
+/// Whether a command line that did not parse asked for JSON.
+fn json_wanted() -> bool {
+    std::env::args_os()
+        .skip(1)
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json" || arg == "-j")
+}
+
+fn color_env() -> ColorEnv {
+    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
+    ColorEnv {
+        no_color: set("NO_COLOR").is_some(),
+        force: set("CLICOLOR_FORCE").is_some_and(|v| v != "0"),
+        dumb: set("TERM").is_some_and(|v| v == "dumb"),
+    }
+}
+
+/// Reports what ended the run, flushes, and gives the final status.
+fn finish(tool: &str, outcome: Result<Exit>, io: &mut Io) -> Exit {
+    let outcome = outcome.or_else(|error| {
+        if error.is_stdout_closed() {
+            return Err(error);
+        }
+        let error = match error.kind() {
+            crate::Kind::Usage if !error.to_string().contains("--help") => {
+                error.hint(format!("see '{tool} --help'"))
+            }
+            _ => error,
+        };
+        io.fail(&error)?;
+        Ok(error.exit())
+    });
+    match outcome.and_then(|exit| io.out.flush().map(|()| exit)) {
+        Ok(exit) => exit.and(io.report.worst()),
+        // The reader has had what it wanted.
+        Err(error) if error.is_stdout_closed() => Exit::Yes,
+        Err(error) => {
+            io.report.error(&error);
+            io.report.worst()
+        }
+    }
+}
+
+/// Standard output without the line buffer of [`io::stdout`]: [`Out`] does
+/// the buffering, and every flush is one write. A descriptor that cannot be
+/// duplicated was closed by the parent; std's handle then takes the bytes.
+fn raw_stdout() -> Box<dyn Write + Send> {
+    use std::os::fd::AsFd;
+    match io::stdout().as_fd().try_clone_to_owned() {
+        Ok(fd) => Box::new(std::fs::File::from(fd)),
+        Err(_) => Box::new(io::stdout()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Args as _;
+
+    #[test]
+    fn clap_errors_become_one_line() {
+        let command = clap::Command::new("sample").arg(clap::Arg::new("FILE").required(true));
+        let command = Common::augment_args(
+            command
+                .disable_help_flag(true)
+                .disable_version_flag(true)
+                .version("1"),
+        );
+        let error = command
+            .clone()
+            .try_get_matches_from(["sample"])
+            .unwrap_err();
+        assert_eq!(
+            one_line(&error.render().to_string()),
+            "the following required arguments were not provided: <FILE>"
+        );
+        let error = command
+            .try_get_matches_from(["sample", "--jsn", "x"])
+            .unwrap_err();
+        assert_eq!(
+            one_line(&error.render().to_string()),
+            "unexpected argument '--jsn' found; a similar argument exists: '--json'"
+        );
+    }
+
+    #[test]
+    fn the_worst_report_is_the_status() {
+        let report = Reporter::new("sample", Box::new(io::sink()));
+        report.clone().error(&Error::new(crate::Kind::Timeout, "x"));
+        report.raise(Exit::No);
+        assert_eq!(report.worst(), Exit::Network);
+    }
+}

@@ -1,0 +1,125 @@
+//! Endpoints: `HOST:PORT`, `[v6]:PORT`, `:PORT`.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::address;
+
+/// The host part of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Nothing before the colon: every address, or this machine.
+    Any,
+    /// An address.
+    Address(IpAddr),
+    /// A name to be resolved.
+    Name(String),
+}
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Who.
+    pub host: Host,
+    /// The port; 0 lets the system choose where that makes sense.
+    pub port: u16,
+}
+
+/// Parses an endpoint; usable as a clap value parser. An IPv6 address needs
+/// brackets, since `::1:80` is an address itself.
+pub fn parse(text: &str) -> Result<Endpoint, String> {
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest
+            .split_once(']')
+            .ok_or_else(|| "no ']' after the IPv6 address; use [ADDR]:PORT".to_owned())?;
+        let port = rest
+            .strip_prefix(':')
+            .ok_or_else(|| "no port; use [ADDR]:PORT".to_owned())?;
+        match address::parse(host)? {
+            v6 @ IpAddr::V6(_) => (Host::Address(v6), port),
+            IpAddr::V4(_) => return Err("brackets are for IPv6 addresses".to_owned()),
+        }
+    } else {
+        let (host, port) = text
+            .rsplit_once(':')
+            .ok_or_else(|| "no port; use HOST:PORT".to_owned())?;
+        if host.contains(':') {
+            return Err("an IPv6 address needs brackets; use [ADDR]:PORT".to_owned());
+        }
+        (parse_host(host)?, port)
+    };
+    Ok(Endpoint {
+        host,
+        port: parse_port(port)?,
+    })
+}
+
+/// Parses a host without a port: a name, or an address without brackets.
+pub fn parse_host(text: &str) -> Result<Host, String> {
+    if text.is_empty() {
+        return Ok(Host::Any);
+    }
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("not a host name: blank or control character inside".to_owned());
+    }
+    if let Ok(address) = text.parse() {
+        return Ok(Host::Address(address));
+    }
+    if address::looks_numeric(text) {
+        return address::parse(text).map(Host::Address);
+    }
+    Ok(Host::Name(text.to_owned()))
+}
+
+/// Parses a port: digits only, 0 to 65535.
+pub fn parse_port(text: &str) -> Result<u16, String> {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err("port is not a number; use 0 to 65535".to_owned());
+    }
+    text.parse()
+        .map_err(|_| "port out of range; use 0 to 65535".to_owned())
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Any => write!(f, ":{}", self.port),
+            Host::Address(IpAddr::V6(a)) => write!(f, "[{a}]:{}", self.port),
+            Host::Address(a) => write!(f, "{a}:{}", self.port),
+            Host::Name(name) => write!(f, "{name}:{}", self.port),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_come_back() {
+        for text in ["localhost:80", "127.0.0.1:0", "[::1]:8080", ":65535"] {
+            assert_eq!(parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn refused() {
+        for text in [
+            "",
+            "localhost",
+            "::1:80",
+            "[::1]",
+            "[::1]80",
+            "[::1",
+            "[127.0.0.1]:1",
+            "a:65536",
+            "a:+1",
+            "a:",
+            "a b:1",
+            "127.1:80",
+            "010.0.0.1:80",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

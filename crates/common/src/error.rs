@@ -1,0 +1,293 @@
+//! The error every tool reports: a kind, what it is about, a sentence and,
+//! where one is known, what to do about it.
+//!
+//! The kind decides the exit status and the `"kind"` of the JSON record. The
+//! text form is `OPERAND: sentence; hint`, one line, with untrusted text
+//! escaped; [`crate::app::Reporter`] puts the tool's name before it.
+
+use std::fmt;
+use std::io;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use crate::exit::Exit;
+use crate::text;
+
+/// A result with this crate's error.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What sort of thing went wrong. The JSON name is the lower-case variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The command line does not say what to do. Status 2.
+    Usage,
+    /// An operand or input line does not parse. Status 2.
+    Input,
+    /// The system does not permit it. Status 2.
+    Permission,
+    /// A file, socket or other resource of this machine failed. Status 2.
+    System,
+    /// A name could not be resolved. Status 3.
+    Name,
+    /// No route, or an ICMP error said so. Status 3.
+    Unreachable,
+    /// Nobody listens there. Status 3.
+    Refused,
+    /// The peer cut the connection. Status 3.
+    Reset,
+    /// No answer in time. Status 3.
+    Timeout,
+    /// The TLS handshake or certificate check failed. Status 3.
+    Tls,
+    /// The peer broke the protocol. Status 3.
+    Protocol,
+    /// The server says it failed. Status 3.
+    Server,
+}
+
+impl Kind {
+    /// The exit status this kind leads to.
+    pub fn exit(self) -> Exit {
+        match self {
+            Self::Usage | Self::Input | Self::Permission | Self::System => Exit::Fault,
+            Self::Name
+            | Self::Unreachable
+            | Self::Refused
+            | Self::Reset
+            | Self::Timeout
+            | Self::Tls
+            | Self::Protocol
+            | Self::Server => Exit::Network,
+        }
+    }
+
+    /// The name in JSON, such as `"refused"`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::Input => "input",
+            Self::Permission => "permission",
+            Self::System => "system",
+            Self::Name => "name",
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+            Self::Tls => "tls",
+            Self::Protocol => "protocol",
+            Self::Server => "server",
+        }
+    }
+
+    /// The kind an I/O error of a network call stands for.
+    pub fn of_io(error: &io::Error) -> Self {
+        use io::ErrorKind as K;
+        match error.kind() {
+            K::PermissionDenied => Self::Permission,
+            K::ConnectionRefused => Self::Refused,
+            K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::NotConnected => {
+                Self::Reset
+            }
+            K::TimedOut | K::WouldBlock => Self::Timeout,
+            K::HostUnreachable | K::NetworkUnreachable | K::NetworkDown => Self::Unreachable,
+            K::UnexpectedEof | K::InvalidData => Self::Protocol,
+            _ => Self::System,
+        }
+    }
+}
+
+/// An error as the user sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    kind: Kind,
+    origin: Option<String>,
+    operand: Option<String>,
+    message: String,
+    hint: Option<String>,
+    stdout_closed: bool,
+}
+
+impl Error {
+    /// An error with a lower-case sentence that needs no full stop.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            origin: None,
+            operand: None,
+            message: message.into(),
+            hint: None,
+            stdout_closed: false,
+        }
+    }
+
+    /// A mistake in the options; the text points to `--help`.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// An operand or a line of input that does not parse.
+    pub fn input(operand: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Kind::Input, message).about(operand)
+    }
+
+    /// A failed network call, its kind read off the I/O error.
+    pub fn network(error: &io::Error) -> Self {
+        Self::new(Kind::of_io(error), sentence(error))
+    }
+
+    /// A failed local call: a file, a socket option. Kind `system`, or
+    /// `permission` where the system says so.
+    pub fn local(error: &io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::PermissionDenied => Kind::Permission,
+            _ => Kind::System,
+        };
+        Self::new(kind, sentence(error))
+    }
+
+    /// Standard output cannot be written. A closed pipe ends the tool quietly.
+    pub(crate) fn stdout(error: &io::Error) -> Self {
+        Self {
+            stdout_closed: error.kind() == io::ErrorKind::BrokenPipe,
+            ..Self::local(error).about("standard output")
+        }
+    }
+
+    /// Names the operand, file or target the error is about.
+    #[must_use]
+    pub fn about(mut self, operand: impl Into<String>) -> Self {
+        self.operand = Some(operand.into());
+        self
+    }
+
+    /// Names the line of input the operand stood on, as `FILE:LINE`. Text
+    /// only: in JSON the operand itself is the target.
+    #[must_use]
+    pub fn at(mut self, origin: impl Into<String>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The exit status this error leads to.
+    pub fn exit(&self) -> Exit {
+        self.kind.exit()
+    }
+
+    /// The operand it is about, as typed.
+    pub fn operand(&self) -> Option<&str> {
+        self.operand.as_deref()
+    }
+
+    /// The sentence, without operand and hint.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether this is only the reader of standard output having gone.
+    pub fn is_stdout_closed(&self) -> bool {
+        self.stdout_closed
+    }
+}
+
+/// The text of an I/O error in lower case and without Rust's error number.
+pub fn sentence(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = match text.find(" (os error ") {
+        Some(at) => &text[..at],
+        None => &text,
+    };
+    let mut chars = text.chars();
+    match chars.next() {
+        // "TLS ..." and the like keep their capitals.
+        Some(first) if !chars.as_str().starts_with(|c: char| c.is_uppercase()) => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in [&self.origin, &self.operand].into_iter().flatten() {
+            write!(f, "{}: ", text::escape(part.as_bytes()))?;
+        }
+        write!(f, "{}", text::escape(self.message.as_bytes()))?;
+        if let Some(hint) = &self.hint {
+            write!(f, "; {}", text::escape(hint.as_bytes()))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The JSON record `{"type":"error","target":…,"kind":…,"message":…}`.
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("type", "error")?;
+        map.serialize_entry("target", &self.operand)?;
+        map.serialize_entry("kind", self.kind.name())?;
+        let message = match &self.hint {
+            Some(hint) => format!("{}; {hint}", self.message),
+            None => self.message.clone(),
+        };
+        map.serialize_entry("message", &message)?;
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_json_say_the_same() {
+        let error =
+            Error::input("10.0.0.0/33", "prefix length out of range").hint("use 0 to 32 for IPv4");
+        assert_eq!(
+            error.to_string(),
+            "10.0.0.0/33: prefix length out of range; use 0 to 32 for IPv4"
+        );
+        assert_eq!(
+            serde_json::to_string(&error).unwrap(),
+            r#"{"type":"error","target":"10.0.0.0/33","kind":"input","message":"prefix length out of range; use 0 to 32 for IPv4"}"#
+        );
+    }
+
+    #[test]
+    fn hostile_operands_stay_on_one_line() {
+        let error = Error::input("a\nb\u{1b}[31m", "is no address");
+        assert_eq!(error.to_string(), "a\\x0ab\\x1b[31m: is no address");
+    }
+
+    #[test]
+    fn io_errors_lose_their_number_and_capital() {
+        let error = io::Error::from_raw_os_error(2);
+        assert_eq!(sentence(&error), "no such file or directory");
+    }
+
+    #[test]
+    fn kinds_decide_the_status() {
+        assert_eq!(Kind::Permission.exit(), Exit::Fault);
+        assert_eq!(Kind::Server.exit(), Exit::Network);
+        assert_eq!(
+            serde_json::to_string(&Kind::Unreachable).unwrap(),
+            format!("\"{}\"", Kind::Unreachable.name())
+        );
+    }
+}

@@ -1,0 +1,260 @@
+//! From a name to a connection: lookup by the system and the race of the
+//! addresses it gives (RFC 8305, "Happy Eyeballs").
+//!
+//! The race runs on one thread over non-blocking sockets: an attempt starts
+//! when the one before has failed or has been silent for a quarter of a
+//! second, the first to connect wins, the others are closed.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::address::Family;
+use crate::endpoint::Host;
+use crate::error::{Error, Kind, Result, sentence};
+
+/// How long one attempt may be silent before the next starts (RFC 8305,
+/// section 5, "Connection Attempt Delay").
+pub const STAGGER: Duration = Duration::from_millis(250);
+
+/// The addresses of a host in the system's order of preference, filtered by
+/// family. `timeout` bounds the lookup although libc has no such thing: a
+/// stuck one is left behind in its thread.
+pub fn lookup(
+    host: &Host,
+    port: u16,
+    family: Family,
+    timeout: Option<Duration>,
+) -> Result<Vec<SocketAddr>> {
+    let name = match host {
+        Host::Address(address) if family.admits(address) => {
+            return Ok(vec![SocketAddr::new(*address, port)]);
+        }
+        Host::Address(address) => {
+            return Err(Error::input(
+                address.to_string(),
+                format!("is no {family} address"),
+            ));
+        }
+        Host::Any => "localhost".to_owned(),
+        Host::Name(name) => name.clone(),
+    };
+    let found = match timeout {
+        None => (name.as_str(), port).to_socket_addrs().map(Vec::from_iter),
+        Some(timeout) => {
+            let (sender, receiver) = mpsc::channel();
+            let query = name.clone();
+            thread::Builder::new()
+                .name("lookup".to_owned())
+                .spawn(move || {
+                    // The receiver may have given up; then nobody wants this.
+                    let _ =
+                        sender.send((query.as_str(), port).to_socket_addrs().map(Vec::from_iter));
+                })
+                .map_err(|e| Error::local(&e).about(&name))?;
+            receiver
+                .recv_timeout(timeout)
+                .map_err(|_| Error::new(Kind::Name, "name lookup timed out").about(&name))?
+        }
+    };
+    let found = found.map_err(|e| {
+        let text = sentence(&e);
+        let text = text
+            .strip_prefix("failed to lookup address information: ")
+            .unwrap_or(&text);
+        Error::new(Kind::Name, lower_first(text)).about(&name)
+    })?;
+    let mut wanted: Vec<SocketAddr> = Vec::with_capacity(found.len());
+    for address in found {
+        if family.admits(&address.ip()) && !wanted.contains(&address) {
+            wanted.push(address);
+        }
+    }
+    if wanted.is_empty() {
+        return Err(Error::new(Kind::Name, format!("no {family} address")).about(&name));
+    }
+    Ok(wanted)
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(c) => c.to_lowercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}
+
+/// Alternates families, keeping the first one first and the order within
+/// each (RFC 8305, section 4).
+pub fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let (mut a, mut b) = (
+        addresses.iter().filter(|x| x.is_ipv4() == first_is_v4),
+        addresses.iter().filter(|x| x.is_ipv4() != first_is_v4),
+    );
+    let mut mixed = Vec::with_capacity(addresses.len());
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return mixed,
+            (x, y) => mixed.extend(x.into_iter().chain(y)),
+        }
+    }
+}
+
+/// Connects to the first of `addresses` that answers, at the latest when
+/// `timeout` has passed. `prepare` sees each socket before it connects, to
+/// bind it or set options. The stream comes back blocking.
+///
+/// When all fail the error is that of the first address, the one the system
+/// preferred.
+pub fn connect(
+    addresses: &[SocketAddr],
+    timeout: Duration,
+    prepare: impl Fn(&Socket, &SocketAddr) -> io::Result<()>,
+) -> Result<(TcpStream, SocketAddr)> {
+    let now = Instant::now();
+    // Far enough for "never", and safe to compute with.
+    let deadline = now + timeout.min(Duration::from_secs(86_400 * 365));
+    let mut waiting = interleave(addresses).into_iter().peekable();
+    let mut running: Vec<(Socket, SocketAddr)> = Vec::new();
+    let mut failure: Option<Error> = None;
+    let mut next_start = now;
+    loop {
+        let now = Instant::now();
+        if now >= deadline {
+            return Err(failure.unwrap_or_else(|| Error::new(Kind::Timeout, "connect timed out")));
+        }
+        if (now >= next_start || running.is_empty())
+            && let Some(address) = waiting.next()
+        {
+            match start(&address, &prepare) {
+                Ok(socket) => {
+                    running.push((socket, address));
+                    next_start = now + STAGGER;
+                }
+                Err(e) => {
+                    failure.get_or_insert_with(|| Error::network(&e));
+                }
+            }
+            continue;
+        }
+        if running.is_empty() {
+            return Err(
+                failure.unwrap_or_else(|| Error::new(Kind::Name, "no address to connect to"))
+            );
+        }
+        let until = match waiting.peek() {
+            Some(_) => next_start.min(deadline),
+            None => deadline,
+        };
+        // One at a time: the next round sees the others that are ready.
+        if let Some(index) = wait_writable(&running, until.saturating_duration_since(now))? {
+            let (socket, address) = running.swap_remove(index);
+            match outcome(&socket) {
+                Ok(()) => {
+                    socket
+                        .set_nonblocking(false)
+                        .map_err(|e| Error::local(&e))?;
+                    return Ok((socket.into(), address));
+                }
+                Err(e) => {
+                    failure.get_or_insert_with(|| Error::network(&e));
+                    // The next one need not wait for its turn.
+                    next_start = now;
+                }
+            }
+        }
+    }
+}
+
+fn start(
+    address: &SocketAddr,
+    prepare: &impl Fn(&Socket, &SocketAddr) -> io::Result<()>,
+) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(*address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    prepare(&socket, address)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&(*address).into()) {
+        Err(e) if e.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => Err(e),
+        _ => Ok(socket),
+    }
+}
+
+/// The outcome of a connect whose socket has become writable.
+fn outcome(socket: &Socket) -> io::Result<()> {
+    match socket.take_error()? {
+        Some(e) => Err(e),
+        None => socket.peer_addr().map(|_| ()),
+    }
+}
+
+/// The index of a socket that is ready, or `None` after `timeout`.
+fn wait_writable(running: &[(Socket, SocketAddr)], timeout: Duration) -> Result<Option<usize>> {
+    let mut fds: Vec<PollFd<'_>> = running
+        .iter()
+        .map(|(socket, _)| PollFd::new(socket, PollFlags::OUT))
+        .collect();
+    let timeout = Timespec::try_from(timeout).unwrap_or(Timespec {
+        tv_sec: 3600,
+        tv_nsec: 0,
+    });
+    match poll(&mut fds, Some(&timeout)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(e) => return Err(Error::local(&e.into())),
+    }
+    Ok(fds.iter().position(|fd| !fd.revents().is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn none(_: &Socket, _: &SocketAddr) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[test]
+    fn families_alternate() {
+        let all: Vec<SocketAddr> = ["[::1]:1", "[::2]:1", "1.1.1.1:1", "[::3]:1"]
+            .map(|a| a.parse().unwrap())
+            .to_vec();
+        let order: Vec<String> = interleave(&all).iter().map(ToString::to_string).collect();
+        assert_eq!(order, ["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]);
+    }
+
+    #[test]
+    fn the_one_that_listens_wins() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let good = listener.local_addr().unwrap();
+        let closed = {
+            let other = TcpListener::bind("127.0.0.1:0").unwrap();
+            other.local_addr().unwrap()
+        };
+        let (stream, address) = connect(&[closed, good], Duration::from_secs(5), none).unwrap();
+        assert_eq!(address, good);
+        assert_eq!(stream.peer_addr().unwrap(), good);
+        let error = connect(&[closed], Duration::from_secs(5), none).unwrap_err();
+        assert_eq!(error.kind(), Kind::Refused);
+    }
+
+    #[test]
+    fn lookups() {
+        let host = Host::Address("127.0.0.1".parse().unwrap());
+        assert_eq!(lookup(&host, 7, Family::Any, None).unwrap().len(), 1);
+        let error = lookup(&host, 7, Family::V6, None).unwrap_err();
+        assert_eq!(error.exit(), crate::Exit::Fault);
+        let localhost = Host::Name("localhost".to_owned());
+        let found = lookup(&localhost, 7, Family::V4, Some(Duration::from_secs(5))).unwrap();
+        assert_eq!(found, ["127.0.0.1:7".parse().unwrap()]);
+    }
+}

@@ -1,0 +1,324 @@
+//! Operands from the command line and from standard input, one stream.
+//!
+//! `-` reads operands from stdin, one a line: white space around them, blank
+//! lines and lines starting with `#` are skipped. Input streams: a line is
+//! handed out as soon as it is complete, and nothing is kept. [`Lines`] is
+//! the reader beneath, for files as well.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use crate::error::{Error, Kind, Result};
+
+/// A line longer than this is no operand; it is reported and passed over.
+const LINE_MAX: usize = 64 * 1024;
+
+/// One operand and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operand {
+    /// The text, trimmed.
+    pub text: String,
+    /// File and line number, for operands that were lines of input.
+    pub origin: Option<Origin>,
+}
+
+/// A line of an input file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The file's name, `-` for standard input.
+    pub file: String,
+    /// Its number, from 1.
+    pub line: u64,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+impl Operand {
+    /// An operand of the command line.
+    pub fn arg(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            origin: None,
+        }
+    }
+
+    /// Completes an error with this operand and the line it stood on.
+    pub fn error(&self, error: Error) -> Error {
+        let error = match error.operand() {
+            Some(_) => error,
+            None => error.about(&self.text),
+        };
+        match &self.origin {
+            Some(origin) => error.at(origin.to_string()),
+            None => error,
+        }
+    }
+}
+
+/// The operands of a run, in order. An `Err` item is one bad line or a failed
+/// read; the stream goes on after it where it can.
+pub struct Operands {
+    args: std::vec::IntoIter<String>,
+    lines: Option<Lines>,
+    stdin: Option<Box<dyn Read + Send>>,
+}
+
+impl fmt::Debug for Operands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operands")
+            .field("args", &self.args)
+            .field("lines", &self.lines)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Operands {
+    /// The operands of a command line; `-` among them stands for the lines of
+    /// `stdin`.
+    pub fn new(args: Vec<String>, stdin: Box<dyn Read + Send>) -> Self {
+        Self {
+            args: args.into_iter(),
+            lines: None,
+            stdin: Some(stdin),
+        }
+    }
+
+    /// Whether the next operand can be had without waiting for input. Where
+    /// it cannot, flush what has been printed first.
+    pub fn is_ready(&self) -> bool {
+        match &self.lines {
+            Some(lines) => lines.is_ready(),
+            None => self.args.as_slice().first().is_none_or(|arg| arg != "-"),
+        }
+    }
+}
+
+impl Iterator for Operands {
+    type Item = Result<Operand>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(lines) = &mut self.lines {
+                match lines.next() {
+                    Some(item) => return Some(item),
+                    None => self.lines = None,
+                }
+            }
+            let arg = self.args.next()?;
+            if arg != "-" {
+                return Some(Ok(Operand::arg(arg)));
+            }
+            // A second `-` finds standard input at its end.
+            self.lines = self.stdin.take().map(|stdin| Lines::new("-", stdin));
+        }
+    }
+}
+
+/// The operands in a file: its lines, trimmed, without blanks and comments.
+pub struct Lines {
+    file: String,
+    reader: Box<dyn Read + Send>,
+    buffer: Vec<u8>,
+    /// The unread part of `buffer`.
+    start: usize,
+    end: usize,
+    line: u64,
+    ended: bool,
+}
+
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lines")
+            .field("file", &self.file)
+            .field("line", &self.line)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Lines {
+    /// The lines of `reader`, called `file` in errors.
+    pub fn new(file: impl Into<String>, reader: Box<dyn Read + Send>) -> Self {
+        Self {
+            file: file.into(),
+            reader,
+            buffer: vec![0; LINE_MAX],
+            start: 0,
+            end: 0,
+            line: 0,
+            ended: false,
+        }
+    }
+
+    /// Whether a whole line is already in memory, or nothing more will come.
+    pub fn is_ready(&self) -> bool {
+        self.ended || self.buffer[self.start..self.end].contains(&b'\n')
+    }
+
+    fn origin(&self) -> Origin {
+        Origin {
+            file: self.file.clone(),
+            line: self.line,
+        }
+    }
+
+    /// The bounds of the next raw line in the buffer, or `None` at the end.
+    fn raw(&mut self) -> io::Result<Option<Raw>> {
+        let mut overlong = false;
+        loop {
+            let unread = &self.buffer[self.start..self.end];
+            if let Some(length) = unread.iter().position(|&b| b == b'\n') {
+                let from = self.start;
+                self.start += length + 1;
+                self.line += 1;
+                return Ok(Some(if overlong {
+                    Raw::Overlong
+                } else {
+                    Raw::Line(from, from + length)
+                }));
+            }
+            if self.ended {
+                let (from, to) = (self.start, self.end);
+                self.start = self.end;
+                if from == to && !overlong {
+                    return Ok(None);
+                }
+                self.line += 1;
+                return Ok(Some(if overlong {
+                    Raw::Overlong
+                } else {
+                    Raw::Line(from, to)
+                }));
+            }
+            if self.start == 0 && self.end == self.buffer.len() {
+                overlong = true;
+                self.end = 0;
+            } else {
+                self.buffer.copy_within(self.start..self.end, 0);
+                self.end -= self.start;
+                self.start = 0;
+            }
+            match self.reader.read(&mut self.buffer[self.end..]) {
+                Ok(0) => self.ended = true,
+                Ok(n) => self.end += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => {
+                    self.ended = true;
+                    self.start = self.end;
+                    return Err(e);
+                }
+            }
+        }
+    }
+}
+
+enum Raw {
+    Line(usize, usize),
+    Overlong,
+}
+
+impl Iterator for Lines {
+    type Item = Result<Operand>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (from, to) = match self.raw() {
+                Ok(Some(Raw::Line(from, to))) => (from, to),
+                Ok(Some(Raw::Overlong)) => {
+                    let error = Error::new(Kind::Input, "line longer than 65535 bytes");
+                    return Some(Err(error.at(self.origin().to_string())));
+                }
+                Ok(None) => return None,
+                Err(e) => return Some(Err(Error::local(&e).about(&self.file))),
+            };
+            let line = self.buffer[from..to].trim_ascii();
+            if line.is_empty() || line.starts_with(b"#") {
+                continue;
+            }
+            return Some(match std::str::from_utf8(line) {
+                Ok(text) => Ok(Operand {
+                    text: text.to_owned(),
+                    origin: Some(self.origin()),
+                }),
+                Err(_) => {
+                    Err(Error::new(Kind::Input, "line is not UTF-8").at(self.origin().to_string()))
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(args: &[&str], input: &'static [u8]) -> Vec<Result<String, String>> {
+        Operands::new(
+            args.iter().map(ToString::to_string).collect(),
+            Box::new(input),
+        )
+        .map(|item| match item {
+            Ok(operand) => Ok(operand.text),
+            Err(error) => Err(error.to_string()),
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_dash_stands_for_the_lines_of_stdin() {
+        assert_eq!(
+            texts(&["a", "-", "z", "-"], b"# x\n\n  b \r\nc"),
+            ["a", "b", "c", "z"].map(|t| Ok(t.to_owned()))
+        );
+    }
+
+    #[test]
+    fn bad_lines_are_named_and_passed_over() {
+        let mut input = vec![b'x'; 3 * LINE_MAX];
+        input.extend_from_slice(b"\n\xff\nok\n");
+        let input: &'static [u8] = input.leak();
+        assert_eq!(
+            texts(&["-"], input),
+            [
+                Err("-:1: line longer than 65535 bytes".to_owned()),
+                Err("-:2: line is not UTF-8".to_owned()),
+                Ok("ok".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn lines_are_handed_out_before_the_last_is_in() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let mut operands = Operands::new(vec!["-".to_owned()], Box::new(reader));
+        assert!(!operands.is_ready());
+        io::Write::write_all(&mut writer, b"one\ntwo\n").unwrap();
+        let first = operands.next().unwrap().unwrap();
+        assert_eq!(
+            (first.text.as_str(), first.origin.unwrap().line),
+            ("one", 1)
+        );
+        assert!(operands.is_ready());
+        operands.next().unwrap().unwrap();
+        assert!(!operands.is_ready());
+        drop(writer);
+        assert!(operands.next().is_none());
+    }
+
+    #[test]
+    fn errors_name_the_line_in_text_and_the_operand_in_json() {
+        let operand = Operand {
+            text: "bad".to_owned(),
+            origin: Some(Origin {
+                file: "-".to_owned(),
+                line: 3,
+            }),
+        };
+        let error = operand.error(Error::new(Kind::Input, "is no address"));
+        assert_eq!(error.to_string(), "-:3: bad: is no address");
+        assert_eq!(error.operand(), Some("bad"));
+    }
+}

@@ -1,0 +1,71 @@
+//! Options that mean the same in every tool, for `#[command(flatten)]`.
+//!
+//! A tool's clap struct says `disable_help_flag` and `disable_version_flag`
+//! and flattens [`Common`] last, so that help and version end the list.
+
+use clap::{ArgAction, Args};
+
+use crate::address::Family;
+use crate::color::ColorChoice;
+use crate::generate::Generate;
+
+/// Help, version, JSON, colour and the generator.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "General options")]
+pub struct Common {
+    /// Write JSON Lines: one object a line
+    #[arg(short, long, global = true)]
+    pub json: bool,
+
+    /// When to colour
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        global = true,
+        hide_short_help = true
+    )]
+    pub color: ColorChoice,
+
+    /// Print the man page or a shell's completions and exit
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_enum,
+        exclusive = true,
+        hide_short_help = true
+    )]
+    pub generate: Option<Generate>,
+
+    /// Print help; --help says more than -h
+    #[arg(short, long, action = ArgAction::Help, global = true)]
+    help: Option<bool>,
+
+    /// Print the version
+    #[arg(short = 'V', long, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+/// `-4` and `-6`.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct FamilyArgs {
+    /// Use IPv4 only
+    #[arg(short = '4', long, overrides_with = "ipv6")]
+    pub ipv4: bool,
+
+    /// Use IPv6 only
+    #[arg(short = '6', long, overrides_with = "ipv4")]
+    pub ipv6: bool,
+}
+
+impl FamilyArgs {
+    /// The family chosen; the last one given wins.
+    pub fn family(self) -> Family {
+        match (self.ipv4, self.ipv6) {
+            (true, false) => Family::V4,
+            (false, true) => Family::V6,
+            _ => Family::Any,
+        }
+    }
+}
