@@ -219,10 +219,6 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
 
-    fn none(_: &Socket, _: &SocketAddr) -> io::Result<()> {
-        Ok(())
-    }
-
     #[test]
     fn families_alternate() {
         let all: Vec<SocketAddr> = ["[::1]:1", "[::2]:1", "1.1.1.1:1", "[::3]:1"]
@@ -240,10 +236,11 @@ mod tests {
             let other = TcpListener::bind("127.0.0.1:0").unwrap();
             other.local_addr().unwrap()
         };
-        let (stream, address) = connect(&[closed, good], Duration::from_secs(5), none).unwrap();
+        let (stream, address) =
+            connect(&[closed, good], Duration::from_secs(5), |_, _| Ok(())).unwrap();
         assert_eq!(address, good);
         assert_eq!(stream.peer_addr().unwrap(), good);
-        let error = connect(&[closed], Duration::from_secs(5), none).unwrap_err();
+        let error = connect(&[closed], Duration::from_secs(5), |_, _| Ok(())).unwrap_err();
         assert_eq!(error.kind(), Kind::Refused);
     }
 
