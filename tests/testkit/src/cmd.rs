@@ -1,0 +1,292 @@
+//! [`Tool`]: one program, run in an environment of its own.
+//!
+//! The program sees only `PATH`, `LC_ALL=C`, `TZ=UTC`, a fresh `HOME` that is
+//! also its working directory, and what the test added. Its standard input is
+//! `/dev/null` unless the test says otherwise, so it never meets a terminal.
+//! It leads a process group of its own; whatever is left of the group when the
+//! program has ended is killed, so a test leaves no process behind.
+//!
+//! ```no_run
+//! use testkit::Tool;
+//! // In a test of a tool: Tool::new(env!("CARGO_BIN_EXE_subnetcalc"))
+//! Tool::new("/bin/echo").arg("hello").run().code(0).stdout("hello\n").stderr("");
+//! ```
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::output::Output;
+use crate::running::Running;
+
+/// How long a program may run when the test names no other bound.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where the program's standard input comes from.
+#[derive(Debug)]
+enum Input {
+    Null,
+    Bytes(Vec<u8>),
+    Pipe,
+    File(File),
+}
+
+/// A program with its arguments, input and environment, ready to run.
+#[derive(Debug)]
+#[must_use = "a Tool does nothing until `run` or `spawn`"]
+pub struct Tool {
+    program: PathBuf,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    cwd: Option<PathBuf>,
+    input: Input,
+    stdout_to: Option<File>,
+    stderr_to: Option<File>,
+    stdout_limit: Option<usize>,
+    timeout: Duration,
+}
+
+impl Tool {
+    /// A run of the program at `path`, usually `env!("CARGO_BIN_EXE_name")`.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self {
+            program: path.as_ref().to_path_buf(),
+            args: Vec::new(),
+            env: Vec::new(),
+            cwd: None,
+            input: Input::Null,
+            stdout_to: None,
+            stderr_to: None,
+            stdout_limit: None,
+            timeout: DEFAULT_TIMEOUT,
+        }
+    }
+
+    /// Adds one argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_os_string());
+        self
+    }
+
+    /// Adds arguments in order.
+    pub fn args<I>(mut self, args: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<OsStr>,
+    {
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_os_string()));
+        self
+    }
+
+    /// Feeds these bytes to standard input, then closes it.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = Input::Bytes(bytes.into());
+        self
+    }
+
+    /// Makes standard input a pipe that stays open, for
+    /// [`Running::write_stdin`] and [`Running::close_stdin`].
+    pub fn piped_stdin(mut self) -> Self {
+        self.input = Input::Pipe;
+        self
+    }
+
+    /// Reads standard input from an open file (or socket, as `File::from` its
+    /// descriptor).
+    pub fn stdin_from(mut self, file: File) -> Self {
+        self.input = Input::File(file);
+        self
+    }
+
+    /// Sets one environment variable; `PATH`, `HOME`, `LC_ALL` and `TZ` too.
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.env
+            .push((key.as_ref().to_os_string(), value.as_ref().to_os_string()));
+        self
+    }
+
+    /// Sets the working directory. Without it the program runs in its `HOME`,
+    /// a fresh directory that goes away when the program has ended.
+    pub fn cwd(mut self, path: impl AsRef<Path>) -> Self {
+        self.cwd = Some(path.as_ref().to_path_buf());
+        self
+    }
+
+    /// Bounds the whole run (20 s by default). When it passes, the program is
+    /// killed and the test panics with what had been captured.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sends standard output to a file, such as `/dev/full`, instead of
+    /// capturing it.
+    pub fn stdout_to(mut self, file: File) -> Self {
+        self.stdout_to = Some(file);
+        self
+    }
+
+    /// Sends standard error to a file instead of capturing it.
+    pub fn stderr_to(mut self, file: File) -> Self {
+        self.stderr_to = Some(file);
+        self
+    }
+
+    /// Closes the reading end of standard output once `bytes` were read from
+    /// it, as `head` does. With 0 it is closed before the program starts.
+    pub fn close_stdout_after(mut self, bytes: usize) -> Self {
+        self.stdout_limit = Some(bytes);
+        self
+    }
+
+    /// Runs to the end and collects everything.
+    #[track_caller]
+    pub fn run(self) -> Output {
+        self.spawn().wait()
+    }
+
+    /// [`Tool::close_stdout_after`] and [`Tool::run`] in one.
+    #[track_caller]
+    pub fn run_closing_stdout_after(self, bytes: usize) -> Output {
+        self.close_stdout_after(bytes).run()
+    }
+
+    /// Starts the program and returns at once.
+    #[track_caller]
+    pub fn spawn(self) -> Running {
+        let shown = self.shown();
+        let home = tempfile::tempdir().expect("make a temporary HOME");
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.args)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("LC_ALL", "C")
+            .env("TZ", "UTC")
+            .env("HOME", home.path())
+            .envs(self.env)
+            .current_dir(self.cwd.as_deref().unwrap_or(home.path()))
+            .process_group(0);
+        let (stdin, first) = match self.input {
+            Input::Null => (Stdio::null(), None),
+            Input::File(file) => (Stdio::from(file), None),
+            Input::Bytes(bytes) => (Stdio::piped(), Some(bytes)),
+            Input::Pipe => (Stdio::piped(), None),
+        };
+        command.stdin(stdin);
+        command.stdout(self.stdout_to.map_or_else(Stdio::piped, Stdio::from));
+        command.stderr(self.stderr_to.map_or_else(Stdio::piped, Stdio::from));
+        if self.stdout_limit == Some(0) {
+            // The reader must be gone before the first write, so the pipe is
+            // made here and its reading end dropped before the start.
+            let (reader, writer) = std::io::pipe().expect("make a pipe");
+            drop(reader);
+            command.stdout(writer);
+        }
+        let child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => panic!("cannot start {shown}: {error}"),
+        };
+        Running::start(child, shown, home, first, self.stdout_limit, self.timeout)
+    }
+
+    /// The command as one would type it, for messages.
+    fn shown(&self) -> String {
+        let name = self.program.file_name().unwrap_or(self.program.as_os_str());
+        std::iter::once(name)
+            .chain(self.args.iter().map(OsString::as_os_str))
+            .map(quoted)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+}
+
+/// One word, quoted where a shell would need it.
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%[]".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Tool {
+        Tool::new("/bin/sh").args(["-c", script])
+    }
+
+    #[test]
+    fn environment_is_clean() {
+        let out = Tool::new("/usr/bin/env").env("X", "1").run();
+        let mut names: Vec<_> = out
+            .lines()
+            .iter()
+            .map(|line| line.split('=').next().unwrap().to_owned())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["HOME", "LC_ALL", "PATH", "TZ", "X"]);
+    }
+
+    #[test]
+    fn large_streams_do_not_deadlock() {
+        let input = vec![b'x'; 1 << 20];
+        let out = sh("cat; head -c 1000000 /dev/zero >&2")
+            .stdin(input.clone())
+            .run();
+        out.code(0);
+        assert_eq!(out.stdout, input);
+        assert_eq!(out.stderr.len(), 1_000_000);
+    }
+
+    #[test]
+    fn stdin_is_empty_by_default() {
+        sh("cat; test -t 0 || echo none").run().stdout("none\n");
+    }
+
+    #[test]
+    fn an_early_close_ends_a_writer() {
+        let out = Tool::new("/usr/bin/yes").run_closing_stdout_after(10);
+        assert_eq!(out.signal, Some(libc::SIGPIPE));
+        assert_eq!(out.stdout_str(), "y\ny\ny\ny\ny\n");
+        let out = Tool::new("/usr/bin/yes").run_closing_stdout_after(0);
+        assert_eq!((out.signal, out.stdout.len()), (Some(libc::SIGPIPE), 0));
+    }
+
+    #[test]
+    #[should_panic(expected = "still running after")]
+    fn a_hang_is_killed() {
+        let _ = sh("echo started; sleep 600")
+            .timeout(Duration::from_millis(200))
+            .run();
+    }
+
+    #[test]
+    fn processes_left_behind_do_not_hold_the_run() {
+        sh("sleep 600 & echo $!").run().code(0);
+    }
+
+    #[test]
+    fn full_device() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        sh("echo x 2>/dev/null || exit 2")
+            .stdout_to(full)
+            .run()
+            .code(2)
+            .stdout("");
+    }
+
+    #[test]
+    fn words_are_quoted() {
+        let tool = Tool::new("/x/tool").args(["a b", "", "it's", "-c", "[::1]:80"]);
+        assert_eq!(tool.shown(), r"tool 'a b' '' 'it'\''s' -c [::1]:80");
+    }
+}

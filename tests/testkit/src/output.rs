@@ -1,0 +1,272 @@
+//! [`Output`]: what a finished program left, and assertions on it.
+//!
+//! Assertions return `&Self` so that they chain, and each failure shows the
+//! command, the status and both streams, so the test log alone tells what
+//! happened.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+/// Everything a finished program left behind.
+#[derive(Debug, Clone)]
+#[must_use = "look at the output, at least at its status"]
+pub struct Output {
+    /// All of standard output, unless it was sent elsewhere.
+    pub stdout: Vec<u8>,
+    /// All of standard error, unless it was sent elsewhere.
+    pub stderr: Vec<u8>,
+    /// The exit status, if the program exited.
+    pub code: Option<i32>,
+    /// The signal that ended it, if one did.
+    pub signal: Option<i32>,
+    command: String,
+}
+
+impl Output {
+    pub(crate) fn new(
+        command: String,
+        stdout: Vec<u8>,
+        stderr: Vec<u8>,
+        status: ExitStatus,
+    ) -> Self {
+        Self {
+            stdout,
+            stderr,
+            code: status.code(),
+            signal: status.signal(),
+            command,
+        }
+    }
+
+    /// Asserts the exit status.
+    #[track_caller]
+    pub fn code(&self, expected: i32) -> &Self {
+        assert!(
+            self.code == Some(expected),
+            "expected status {expected}\n{}",
+            self.story()
+        );
+        self
+    }
+
+    /// Asserts death by this signal.
+    #[track_caller]
+    pub fn killed_by(&self, signal: i32) -> &Self {
+        assert!(
+            self.signal == Some(signal),
+            "expected signal {signal}\n{}",
+            self.story()
+        );
+        self
+    }
+
+    /// Asserts standard output, byte for byte.
+    #[track_caller]
+    pub fn stdout(&self, expected: &str) -> &Self {
+        assert!(
+            self.stdout == expected.as_bytes(),
+            "stdout differs{}\n{}",
+            difference(expected, &self.stdout),
+            self.story()
+        );
+        self
+    }
+
+    /// Asserts standard error, byte for byte.
+    #[track_caller]
+    pub fn stderr(&self, expected: &str) -> &Self {
+        assert!(
+            self.stderr == expected.as_bytes(),
+            "stderr differs{}\n{}",
+            difference(expected, &self.stderr),
+            self.story()
+        );
+        self
+    }
+
+    /// Asserts that standard output holds this text.
+    #[track_caller]
+    pub fn stdout_contains(&self, part: &str) -> &Self {
+        assert!(
+            String::from_utf8_lossy(&self.stdout).contains(part),
+            "stdout lacks {part:?}\n{}",
+            self.story()
+        );
+        self
+    }
+
+    /// Asserts that standard error holds this text.
+    #[track_caller]
+    pub fn stderr_contains(&self, part: &str) -> &Self {
+        assert!(
+            String::from_utf8_lossy(&self.stderr).contains(part),
+            "stderr lacks {part:?}\n{}",
+            self.story()
+        );
+        self
+    }
+
+    /// Standard output as text; panics if it is not UTF-8.
+    #[track_caller]
+    pub fn stdout_str(&self) -> &str {
+        match std::str::from_utf8(&self.stdout) {
+            Ok(text) => text,
+            Err(error) => panic!("stdout is not UTF-8: {error}\n{}", self.story()),
+        }
+    }
+
+    /// Standard error as text; panics if it is not UTF-8.
+    #[track_caller]
+    pub fn stderr_str(&self) -> &str {
+        match std::str::from_utf8(&self.stderr) {
+            Ok(text) => text,
+            Err(error) => panic!("stderr is not UTF-8: {error}\n{}", self.story()),
+        }
+    }
+
+    /// The lines of standard output.
+    #[track_caller]
+    pub fn lines(&self) -> Vec<String> {
+        self.stdout_str().lines().map(str::to_owned).collect()
+    }
+
+    /// The JSON Lines of standard output: every line must be one object whose
+    /// first key is `"type"`, and the last one must be finished.
+    #[track_caller]
+    pub fn json(&self) -> Vec<serde_json::Value> {
+        let text = self.stdout_str();
+        assert!(
+            text.is_empty() || text.ends_with('\n'),
+            "the last line is not finished\n{}",
+            self.story()
+        );
+        text.lines()
+            .map(|line| {
+                assert!(
+                    line.starts_with(r#"{"type":""#),
+                    "not an object that begins with its type: {line}\n{}",
+                    self.story()
+                );
+                match serde_json::from_str(line) {
+                    Ok(value) => value,
+                    Err(error) => panic!("not JSON ({error}): {line}\n{}", self.story()),
+                }
+            })
+            .collect()
+    }
+
+    /// Command, status and streams, for a panic message.
+    pub fn story(&self) -> String {
+        let end = match (self.code, self.signal) {
+            (Some(code), _) => format!("status {code}"),
+            (None, Some(signal)) => format!("killed by signal {signal}"),
+            (None, None) => "no status".to_owned(),
+        };
+        format!(
+            "command: {}\nended:   {end}\n{}",
+            self.command,
+            streams(&self.stdout, &self.stderr)
+        )
+    }
+}
+
+/// Both streams under headings.
+pub(crate) fn streams(stdout: &[u8], stderr: &[u8]) -> String {
+    format!(
+        "--- stdout ({} bytes)\n{}\n--- stderr ({} bytes)\n{}\n---",
+        stdout.len(),
+        excerpt(stdout),
+        stderr.len(),
+        excerpt(stderr)
+    )
+}
+
+/// Text of a stream, cut in the middle when it is long. Control characters
+/// but the newline are escaped, for those are often what differs.
+fn excerpt(bytes: &[u8]) -> String {
+    const MOST: usize = 8 * 1024;
+    let show = |part: &[u8]| {
+        String::from_utf8_lossy(part)
+            .chars()
+            .flat_map(|c| {
+                let escape = c != '\n' && c.is_control();
+                let escaped = escape.then(|| c.escape_default());
+                escaped.into_iter().flatten().chain((!escape).then_some(c))
+            })
+            .collect::<String>()
+    };
+    if bytes.len() <= MOST {
+        return show(bytes);
+    }
+    let (head, tail) = (&bytes[..MOST / 2], &bytes[bytes.len() - MOST / 2..]);
+    format!(
+        "{}\n[... {} bytes ...]\n{}",
+        show(head),
+        bytes.len() - MOST,
+        show(tail)
+    )
+}
+
+/// Where the first difference is, line by line.
+fn difference(expected: &str, found: &[u8]) -> String {
+    let found = String::from_utf8_lossy(found);
+    let mut lines = expected.split_inclusive('\n');
+    let mut others = found.split_inclusive('\n');
+    let mut number = 0;
+    loop {
+        number += 1;
+        let pair = (lines.next(), others.next());
+        match pair {
+            (None, None) => return " (in bytes that are not UTF-8)".to_owned(),
+            (a, b) if a == b => {}
+            (a, b) => {
+                let text = |line: Option<&str>| {
+                    line.map_or_else(|| "(nothing)".to_owned(), |line| format!("{line:?}"))
+                };
+                return format!(
+                    " in line {number}\nexpected: {}\nfound:    {}",
+                    text(a),
+                    text(b)
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tool;
+
+    fn printed(text: &str) -> crate::Output {
+        Tool::new("/usr/bin/printf").args(["%s", text]).run()
+    }
+
+    #[test]
+    fn assertions_chain() {
+        printed("a\nb\n")
+            .code(0)
+            .stdout("a\nb\n")
+            .stdout_contains("b")
+            .stderr("");
+        assert_eq!(printed("a\nb\n").lines(), ["a", "b"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "in line 2\nexpected: \"c\\n\"\nfound:    \"b\\n\"")]
+    fn a_difference_is_located() {
+        printed("a\nb\n").stdout("a\nc\n");
+    }
+
+    #[test]
+    fn json_lines() {
+        let records = printed("{\"type\":\"x\",\"n\":1}\n{\"type\":\"y\"}\n").json();
+        assert_eq!(records[0]["n"], 1);
+        assert_eq!(records[1]["type"], "y");
+    }
+
+    #[test]
+    #[should_panic(expected = "begins with its type: {\"n\":1}")]
+    fn json_without_type() {
+        printed("{\"n\":1}\n").json();
+    }
+}

@@ -1,0 +1,46 @@
+//! The two system calls std has no safe face for: sending a signal to a child
+//! and waiting for its end without reaping it.
+//!
+//! A child is waited for with `WNOWAIT` first. It stays a zombie, so its pid
+//! and its process group cannot be given to somebody else, until the owner has
+//! sent the last signal and reaps it through [`std::process::Child::wait`].
+#![allow(
+    unsafe_code,
+    reason = "kill(2) and waitid(2) have no safe wrapper in std"
+)]
+
+use std::io;
+
+/// Sends `signal` to process `pid`, or to the process group `-pid` if negative.
+pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: kill takes two integers and touches no memory of ours.
+    if unsafe { libc::kill(pid, signal) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Blocks until the child `pid` has ended, and leaves it unreaped.
+pub(crate) fn wait_unreaped(pid: u32) -> io::Result<()> {
+    loop {
+        let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: `info` is a valid place for one siginfo_t, which the kernel
+        // fills; its contents are not looked at.
+        let done = unsafe {
+            libc::waitid(
+                libc::P_PID,
+                pid,
+                info.as_mut_ptr(),
+                libc::WEXITED | libc::WNOWAIT,
+            )
+        };
+        if done == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
