@@ -12,14 +12,26 @@
 //! | [`cmd`] | [`Tool`]: run one program in a clean environment |
 //! | [`running`] | [`Running`]: talk to it while it runs |
 //! | [`output`] | [`Output`]: what it left, and assertions on that |
+//! | [`bins`] | all six tools on one `PATH`, for shell scripts |
+//! | [`peer`] | TCP peers, from a plain echo to a reset in the middle |
+//! | [`http`] | an HTTP and HTTPS server that answers as it is told |
+//! | [`tls`] | a private certificate authority with good and bad leaves |
+//! | [`dns`] | a DNS server with a table of records and bad manners on demand |
+//! | [`netns`] | networks of namespaces and veth pairs |
+//! | [`privilege`] | what this process may do |
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "a failed helper is a failed test; the panic is its report"
 )]
 
+mod acceptor;
+pub mod bins;
 pub mod cmd;
+pub mod netns;
 pub mod output;
+pub mod peer;
+pub mod privilege;
 pub mod running;
 mod sys;
 

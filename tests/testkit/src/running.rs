@@ -131,11 +131,11 @@ impl Running {
         timeout: Duration,
     ) -> Self {
         let mut stdin = child.stdin.take().map(feed);
-        if let Some(bytes) = first {
-            if let Some(sender) = stdin.take() {
-                // The thread may have met a closed pipe already: nothing lost.
-                let _ = sender.send(bytes);
-            }
+        if let Some(bytes) = first
+            && let Some(sender) = stdin.take()
+        {
+            // The thread may have met a closed pipe already: nothing lost.
+            let _ = sender.send(bytes);
         }
         let stdout = Arc::new(Stream::default());
         let stderr = Arc::new(Stream::default());

@@ -1,12 +1,12 @@
-//! The two system calls std has no safe face for: sending a signal to a child
-//! and waiting for its end without reaping it.
+//! The system calls std has no safe face for: sending a signal to a child,
+//! waiting for its end without reaping it, and asking who we are.
 //!
 //! A child is waited for with `WNOWAIT` first. It stays a zombie, so its pid
 //! and its process group cannot be given to somebody else, until the owner has
 //! sent the last signal and reaps it through [`std::process::Child::wait`].
 #![allow(
     unsafe_code,
-    reason = "kill(2) and waitid(2) have no safe wrapper in std"
+    reason = "kill(2), waitid(2) and geteuid(2) have no safe wrapper in std"
 )]
 
 use std::io;
@@ -43,4 +43,10 @@ pub(crate) fn wait_unreaped(pid: u32) -> io::Result<()> {
             return Err(error);
         }
     }
+}
+
+/// The effective user id.
+pub(crate) fn effective_uid() -> u32 {
+    // SAFETY: geteuid takes nothing, touches no memory and cannot fail.
+    unsafe { libc::geteuid() }
 }

@@ -1,0 +1,99 @@
+//! All six tools on one `PATH`, for tests that join them in a shell script.
+//!
+//! A test of a single tool gets its binary from cargo
+//! (`env!("CARGO_BIN_EXE_ping")`). Cargo gives that only to the package that
+//! owns the binary, so tests of several tools ask cargo once per process to
+//! build them, and take the places from its messages.
+//! `TESTKIT_BIN_DIR=DIR` names a directory with the tools instead, for testing
+//! what was installed or packaged.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use crate::Tool;
+
+/// The names of the tools.
+pub const TOOLS: [&str; 6] = [
+    "httpget",
+    "ping",
+    "resolve",
+    "subnetcalc",
+    "tcpecho-client",
+    "tcpecho-server",
+];
+
+/// A directory that holds all six tools, freshly built.
+pub fn dir() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| {
+        let dir = std::env::var_os("TESTKIT_BIN_DIR").map_or_else(build, PathBuf::from);
+        for name in TOOLS {
+            let path = dir.join(name);
+            assert!(path.exists(), "{} is missing", path.display());
+        }
+        dir
+    })
+}
+
+/// One of the six by name.
+pub fn tool(name: &str) -> Tool {
+    Tool::new(dir().join(name))
+}
+
+/// A script for `bash` with `pipefail` on, with the tools first on its `PATH`.
+pub fn bash(script: &str) -> Tool {
+    shell("bash", &format!("set -o pipefail\n{script}"))
+}
+
+/// A script for the system's `sh`, with the tools first on its `PATH`.
+pub fn sh(script: &str) -> Tool {
+    shell("sh", script)
+}
+
+fn shell(name: &str, script: &str) -> Tool {
+    Tool::new(name).args(["-c", script]).env("PATH", path())
+}
+
+/// The system's `PATH` behind the tools' directory.
+pub fn path() -> OsString {
+    let system = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::iter::once(dir().to_path_buf()).chain(std::env::split_paths(&system));
+    std::env::join_paths(all).expect("a directory without a colon")
+}
+
+/// Builds every binary of the workspace and returns their directory.
+fn build() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--workspace", "--bins", "--message-format=json"])
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let output = command.output().expect("run cargo");
+    assert!(
+        output.status.success(),
+        "cargo build failed: {}",
+        output.status
+    );
+    let text = String::from_utf8(output.stdout).expect("cargo's messages are UTF-8");
+    let places: Vec<PathBuf> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .filter(|path| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| TOOLS.contains(&name))
+        })
+        .filter_map(|path| path.parent().map(Path::to_path_buf))
+        .collect();
+    // Cargo links all final binaries into one directory of the profile.
+    let first = places.first().expect("cargo named no executable").clone();
+    assert!(places.iter().all(|place| *place == first), "{places:?}");
+    first
+}

@@ -1,0 +1,41 @@
+//! What this process may do, for tests that hold for root and for everybody
+//! else but expect different things of them.
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Whether this process runs as root (which in a container may still lack
+/// capabilities; ask [`can_ping`] for those).
+pub fn is_root() -> bool {
+    crate::sys::effective_uid() == 0
+}
+
+/// Whether ICMP echo requests can be sent over IPv4: through a datagram socket
+/// (sysctl `net.ipv4.ping_group_range`) or a raw one (`CAP_NET_RAW`).
+pub fn can_ping() -> bool {
+    icmp(Domain::IPV4, Protocol::ICMPV4)
+}
+
+/// [`can_ping`] for IPv6, which moreover needs `::1` on the loopback device.
+pub fn can_ping6() -> bool {
+    has_ipv6() && icmp(Domain::IPV6, Protocol::ICMPV6)
+}
+
+/// Whether `::1` can be bound here.
+pub fn has_ipv6() -> bool {
+    std::net::TcpListener::bind("[::1]:0").is_ok()
+}
+
+fn icmp(domain: Domain, protocol: Protocol) -> bool {
+    [Type::DGRAM, Type::RAW]
+        .into_iter()
+        .any(|kind| Socket::new(domain, kind, Some(protocol)).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn agrees_with_id() {
+        let out = crate::Tool::new("/usr/bin/id").arg("-u").run();
+        assert_eq!(out.stdout_str() == "0\n", super::is_root());
+    }
+}
