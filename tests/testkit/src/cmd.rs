@@ -25,6 +25,9 @@ use crate::running::Running;
 /// How long a program may run when the test names no other bound.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The user and group without rights, by custom.
+const NOBODY: u32 = 65534;
+
 /// Where the program's standard input comes from.
 #[derive(Debug)]
 enum Input {
@@ -46,6 +49,7 @@ pub struct Tool {
     stdout_to: Option<File>,
     stderr_to: Option<File>,
     stdout_limit: Option<usize>,
+    unprivileged: bool,
     timeout: Duration,
 }
 
@@ -61,6 +65,7 @@ impl Tool {
             stdout_to: None,
             stderr_to: None,
             stdout_limit: None,
+            unprivileged: false,
             timeout: DEFAULT_TIMEOUT,
         }
     }
@@ -143,6 +148,13 @@ impl Tool {
         self
     }
 
+    /// Runs as `nobody`, without any capability, when the test itself is root.
+    /// The program must be in a place that `nobody` can reach.
+    pub fn unprivileged(mut self) -> Self {
+        self.unprivileged = crate::privilege::is_root();
+        self
+    }
+
     /// Runs to the end and collects everything.
     #[track_caller]
     pub fn run(self) -> Output {
@@ -171,6 +183,11 @@ impl Tool {
             .envs(self.env)
             .current_dir(self.cwd.as_deref().unwrap_or(home.path()))
             .process_group(0);
+        if self.unprivileged {
+            let (uid, gid) = (Some(NOBODY), Some(NOBODY));
+            std::os::unix::fs::chown(home.path(), uid, gid).expect("give HOME away");
+            command.uid(NOBODY).gid(NOBODY);
+        }
         let (stdin, first) = match self.input {
             Input::Null => (Stdio::null(), None),
             Input::File(file) => (Stdio::from(file), None),
@@ -282,6 +299,13 @@ mod tests {
             .run()
             .code(2)
             .stdout("");
+    }
+
+    #[test]
+    fn nobody_is_nobody() {
+        let out = sh("id -u; touch x").unprivileged().run();
+        out.code(0);
+        assert_ne!(out.stdout_str(), "0\n");
     }
 
     #[test]

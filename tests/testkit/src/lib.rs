@@ -28,12 +28,14 @@
 mod acceptor;
 pub mod bins;
 pub mod cmd;
+pub mod http;
 pub mod netns;
 pub mod output;
 pub mod peer;
 pub mod privilege;
 pub mod running;
 mod sys;
+pub mod tls;
 
 pub use cmd::Tool;
 pub use output::Output;
