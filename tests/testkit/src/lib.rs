@@ -28,6 +28,7 @@
 mod acceptor;
 pub mod bins;
 pub mod cmd;
+pub mod dns;
 pub mod http;
 pub mod netns;
 pub mod output;

@@ -1,0 +1,333 @@
+//! DNS messages: queries taken apart, answers put together (RFC 1035, EDNS of
+//! RFC 6891). Written for tests alone, so that a fault of the resolver's own
+//! message code cannot hide behind the same fault here.
+
+use std::fmt::Write;
+
+/// Record types by number, as far as the tests name them.
+#[allow(missing_docs, reason = "the names are the types' own")]
+pub mod rtype {
+    pub const A: u16 = 1;
+    pub const NS: u16 = 2;
+    pub const CNAME: u16 = 5;
+    pub const SOA: u16 = 6;
+    pub const PTR: u16 = 12;
+    pub const MX: u16 = 15;
+    pub const TXT: u16 = 16;
+    pub const AAAA: u16 = 28;
+    pub const SRV: u16 = 33;
+    pub const DNAME: u16 = 39;
+    pub const OPT: u16 = 41;
+    pub const AXFR: u16 = 252;
+    pub const ANY: u16 = 255;
+}
+
+/// The EDNS part of a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edns {
+    /// The advertised UDP payload size in bytes.
+    pub size: u16,
+    /// Whether DNSSEC records are wanted.
+    pub dnssec_ok: bool,
+    /// Options by code.
+    pub options: Vec<(u16, Vec<u8>)>,
+}
+
+/// A query as it arrived.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The message id.
+    pub id: u16,
+    /// The flags word: QR, opcode, AA, TC, RD, RA, Z, AD, CD, RCODE.
+    pub flags: u16,
+    /// The name in presentation form with a final dot, case as sent.
+    pub name: String,
+    /// The name as labels, case as sent.
+    pub name_wire: Vec<u8>,
+    /// The type asked for.
+    pub qtype: u16,
+    /// The class, 1 for the Internet.
+    pub class: u16,
+    /// The OPT record, if one was sent.
+    pub edns: Option<Edns>,
+    /// The whole message.
+    pub bytes: Vec<u8>,
+}
+
+impl Query {
+    /// Takes a message apart; `None` if it is no query with one question.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| {
+            let two = bytes.get(at..at + 2)?;
+            Some(u16::from_be_bytes([two[0], two[1]]))
+        };
+        if word(2)? & 0x8000 != 0 || word(4)? != 1 {
+            return None;
+        }
+        let mut at = 12;
+        while *bytes.get(at)? != 0 {
+            at += 1 + usize::from(bytes[at]);
+        }
+        let name_wire = bytes[12..=at].to_vec();
+        let (qtype, class) = (word(at + 1)?, word(at + 3)?);
+        at += 5;
+        let mut edns = None;
+        // Queries carry OPT, at most, with the root as its name.
+        if word(10)? == 1 && bytes.get(at) == Some(&0) && word(at + 1)? == rtype::OPT {
+            let end = at + 11 + usize::from(word(at + 9)?);
+            let mut options = Vec::new();
+            let mut option = at + 11;
+            while option < end {
+                let length = usize::from(word(option + 2)?);
+                let data = bytes.get(option + 4..option + 4 + length)?;
+                options.push((word(option)?, data.to_vec()));
+                option += 4 + length;
+            }
+            edns = Some(Edns {
+                size: word(at + 3)?,
+                dnssec_ok: word(at + 7)? & 0x8000 != 0,
+                options,
+            });
+        }
+        Some(Self {
+            id: word(0)?,
+            flags: word(2)?,
+            name: present(&name_wire),
+            name_wire,
+            qtype,
+            class,
+            edns,
+            bytes: bytes.to_vec(),
+        })
+    }
+
+    /// Whether recursion is desired.
+    pub fn recursion_desired(&self) -> bool {
+        self.flags & 0x0100 != 0
+    }
+
+    /// An empty answer to this query, to be filled.
+    pub fn response(&self) -> Response {
+        Response {
+            id: self.id,
+            // QR and RA, with opcode, RD and CD as asked.
+            flags: 0x8080 | (self.flags & 0x7910),
+            question: Some((self.name_wire.clone(), self.qtype, self.class)),
+            edns: self.edns.as_ref().map(|_| Vec::new()),
+            ..Response::default()
+        }
+    }
+}
+
+/// One resource record of class IN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The owner as labels.
+    pub name: Vec<u8>,
+    /// The type.
+    pub rtype: u16,
+    /// Seconds to live.
+    pub ttl: u32,
+    /// The data, names in it uncompressed.
+    pub rdata: Vec<u8>,
+}
+
+impl Record {
+    /// A record; `name` in presentation form.
+    pub fn new(name: &str, rtype: u16, ttl: u32, rdata: impl Into<Vec<u8>>) -> Self {
+        Self {
+            name: labels(name),
+            rtype,
+            ttl,
+            rdata: rdata.into(),
+        }
+    }
+}
+
+/// An answer under construction.
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct Response {
+    /// The message id.
+    pub id: u16,
+    /// The flags word without the RCODE.
+    pub flags: u16,
+    /// The RCODE; beyond 15 it needs EDNS.
+    pub rcode: u16,
+    /// Name, type and class of the question.
+    pub question: Option<(Vec<u8>, u16, u16)>,
+    /// The three sections.
+    pub answers: Vec<Record>,
+    /// The authority section.
+    pub authority: Vec<Record>,
+    /// The additional section, without OPT.
+    pub additional: Vec<Record>,
+    /// Options of the OPT record; `None` for no OPT.
+    pub edns: Option<Vec<(u16, Vec<u8>)>>,
+}
+
+impl Response {
+    /// Sets the RCODE.
+    pub fn rcode(mut self, rcode: u16) -> Self {
+        self.rcode = rcode;
+        self
+    }
+
+    /// Sets AA.
+    pub fn authoritative(mut self) -> Self {
+        self.flags |= 0x0400;
+        self
+    }
+
+    /// Sets TC and empties the sections.
+    pub fn truncated(mut self) -> Self {
+        self.flags |= 0x0200;
+        self.answers.clear();
+        self.authority.clear();
+        self.additional.clear();
+        self
+    }
+
+    /// Sets AD.
+    pub fn authenticated(mut self) -> Self {
+        self.flags |= 0x0020;
+        self
+    }
+
+    /// Adds to the answer section.
+    pub fn answer(mut self, record: Record) -> Self {
+        self.answers.push(record);
+        self
+    }
+
+    /// Adds to the authority section.
+    pub fn authority(mut self, record: Record) -> Self {
+        self.authority.push(record);
+        self
+    }
+
+    /// Adds to the additional section.
+    pub fn additional(mut self, record: Record) -> Self {
+        self.additional.push(record);
+        self
+    }
+
+    /// Adds an EDNS option, and with it OPT.
+    pub fn option(mut self, code: u16, data: impl Into<Vec<u8>>) -> Self {
+        self.edns.get_or_insert_default().push((code, data.into()));
+        self
+    }
+
+    /// The message. Owners equal to the question's name are compressed.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let additional = self.additional.len() + usize::from(self.edns.is_some());
+        let counts = [
+            usize::from(self.question.is_some()),
+            self.answers.len(),
+            self.authority.len(),
+            additional,
+        ];
+        out.extend(self.id.to_be_bytes());
+        out.extend((self.flags | (self.rcode & 0xf)).to_be_bytes());
+        for count in counts {
+            out.extend((count as u16).to_be_bytes());
+        }
+        let mut asked: &[u8] = &[];
+        if let Some((name, qtype, class)) = &self.question {
+            asked = name;
+            out.extend(name);
+            out.extend(qtype.to_be_bytes());
+            out.extend(class.to_be_bytes());
+        }
+        let sections = [&self.answers, &self.authority, &self.additional];
+        for record in sections.into_iter().flatten() {
+            if !asked.is_empty() && record.name.eq_ignore_ascii_case(asked) {
+                out.extend([0xc0, 12]);
+            } else {
+                out.extend(&record.name);
+            }
+            out.extend(record.rtype.to_be_bytes());
+            out.extend(1u16.to_be_bytes());
+            out.extend(record.ttl.to_be_bytes());
+            out.extend((record.rdata.len() as u16).to_be_bytes());
+            out.extend(&record.rdata);
+        }
+        if let Some(options) = &self.edns {
+            out.push(0);
+            out.extend(rtype::OPT.to_be_bytes());
+            out.extend(1232u16.to_be_bytes());
+            out.extend([(self.rcode >> 4) as u8, 0, 0, 0]);
+            let data: Vec<u8> = options
+                .iter()
+                .flat_map(|(code, data)| {
+                    let mut option = code.to_be_bytes().to_vec();
+                    option.extend((data.len() as u16).to_be_bytes());
+                    option.extend(data);
+                    option
+                })
+                .collect();
+            out.extend((data.len() as u16).to_be_bytes());
+            out.extend(data);
+        }
+        out
+    }
+}
+
+/// A name as labels, from presentation form with `\DDD` and `\c` escapes; the
+/// final dot may be left out. Lengths are not checked: a test may want them
+/// wrong.
+pub fn labels(name: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut label = Vec::new();
+    let mut rest = name.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'.', _) => flush(&mut out, &mut label),
+            (b'\\', [a, b, c, after @ ..]) if a.is_ascii_digit() => {
+                let digit = |d: &u8| u32::from(d - b'0');
+                label.push((digit(a) * 100 + digit(b) * 10 + digit(c)) as u8);
+                rest = after;
+            }
+            (b'\\', [c, after @ ..]) => {
+                label.push(*c);
+                rest = after;
+            }
+            (byte, _) => label.push(*byte),
+        }
+    }
+    flush(&mut out, &mut label);
+    out.push(0);
+    out
+}
+
+/// Ends a label; the root's empty one is not written.
+fn flush(out: &mut Vec<u8>, label: &mut Vec<u8>) {
+    if !label.is_empty() {
+        out.push(label.len() as u8);
+        out.append(label);
+    }
+}
+
+/// A name in presentation form with its final dot.
+pub fn present(wire: &[u8]) -> String {
+    let mut out = String::new();
+    let mut at = 0;
+    while let Some(&length) = wire.get(at).filter(|&&length| length > 0) {
+        let end = (at + 1 + usize::from(length)).min(wire.len());
+        for &byte in &wire[at + 1..end] {
+            match byte {
+                b'.' | b'\\' => out.extend(['\\', char::from(byte)]),
+                0x21..=0x7e => out.push(char::from(byte)),
+                _ => write!(out, "\\{byte:03}").expect("write to a string"),
+            }
+        }
+        out.push('.');
+        at = end;
+    }
+    if out.is_empty() {
+        out.push('.');
+    }
+    out
+}
