@@ -1,1 +1,276 @@
-//! Several tools together.
+//! Several tools together, joined by a shell as users join them, and what all
+//! six have in common.
+
+use std::fs::File;
+use std::time::Duration;
+
+use testkit::dns::{DnsServer, Zone};
+use testkit::http::{HttpServer, Reply};
+use testkit::{Tool, bins, netns, privilege};
+
+const SOON: Duration = Duration::from_secs(15);
+
+/// A DNS server that knows the names of 127.0.0.1 to 127.0.0.5.
+fn names() -> DnsServer {
+    let zone = (1..=5).fold(Zone::new().soa("127.in-addr.arpa"), |zone, n| {
+        zone.ptr(
+            &format!("{n}.0.0.127.in-addr.arpa"),
+            &format!("host{n}.test"),
+        )
+    });
+    DnsServer::start(zone)
+}
+
+#[test]
+fn which_hosts_answer_and_what_are_they_called() {
+    if !privilege::can_ping() {
+        return netns::skip("no ICMP socket allowed here");
+    }
+    let names = names();
+    let script = format!(
+        "subnetcalc hosts 127.0.0.0/29 | ping --alive - | resolve --long @{} - | sort",
+        names.addr()
+    );
+    let out = bins::bash(&script).run();
+    // One of the six has no name: pipefail hands resolve's 1 on.
+    out.code(1).stdout(
+        "127.0.0.1\tPTR\thost1.test.\n\
+         127.0.0.2\tPTR\thost2.test.\n\
+         127.0.0.3\tPTR\thost3.test.\n\
+         127.0.0.4\tPTR\thost4.test.\n\
+         127.0.0.5\tPTR\thost5.test.\n\
+         127.0.0.6\tPTR\t-\tNXDOMAIN\n",
+    );
+}
+
+#[test]
+fn the_same_through_the_system() {
+    if !privilege::can_ping() {
+        return netns::skip("no ICMP socket allowed here");
+    }
+    let script = "subnetcalc hosts 127.0.0.0/29 | ping --alive - | resolve --long -";
+    let mut lines = bins::bash(script)
+        .timeout(Duration::from_secs(60))
+        .run()
+        .lines();
+    lines.sort();
+    // What the names are is the system's business; that there is one record
+    // for each address is not.
+    assert_eq!(lines.len(), 6, "{lines:?}");
+    for (line, n) in lines.iter().zip(1..) {
+        assert!(line.starts_with(&format!("127.0.0.{n}\tPTR\t")), "{line}");
+    }
+}
+
+#[test]
+fn json_all_the_way() {
+    if !privilege::can_ping() {
+        return netns::skip("no ICMP socket allowed here");
+    }
+    let out = bins::bash("subnetcalc hosts 127.0.0.0/30 | ping --json -c 1 -").run();
+    let records = out.code(0).json();
+    let summaries: Vec<_> = records
+        .iter()
+        .filter(|record| record["type"] == "summary")
+        .map(|record| (&record["address"], &record["received"]))
+        .collect();
+    assert_eq!(summaries.len(), 2, "{}", out.story());
+    for address in ["127.0.0.1", "127.0.0.2"] {
+        assert!(
+            summaries.iter().any(|(a, n)| **a == address && **n == 1),
+            "{}",
+            out.story()
+        );
+    }
+}
+
+#[test]
+fn an_endless_list_ends_with_its_reader() {
+    bins::bash("subnetcalc hosts ::/0 | head -n 3")
+        .run()
+        .code(0)
+        .stdout("::\n::1\n::2\n")
+        .stderr("");
+}
+
+#[test]
+fn names_of_a_whole_network_in_order() {
+    let zone = (0..256).fold(Zone::new(), |zone, n| {
+        zone.ptr(&format!("{n}.2.0.192.in-addr.arpa"), &format!("h{n}.test"))
+    });
+    let server = DnsServer::start(zone);
+    let script = format!(
+        "subnetcalc hosts --all 192.0.2.0/24 | resolve --ordered @{} - | cut -f 3",
+        server.addr()
+    );
+    let out = bins::bash(&script).run();
+    let expected: Vec<String> = (0..256).map(|n| format!("h{n}.test.")).collect();
+    assert_eq!(out.code(0).stderr("").lines(), expected);
+}
+
+#[test]
+fn a_list_from_the_web() {
+    let server = HttpServer::start(|request| match request.path() {
+        "/nets" => Reply::text("# ours\n10.0.0.0/25\n10.0.0.128/25\n\n2001:db8::/32\n"),
+        "/log" => Reply::text("10.0.0.7 came\n192.0.2.1 went\n[2001:db8::1]:80 stays\n"),
+        _ => Reply::new(404),
+    });
+    let script = format!(
+        "httpget {nets} > nets && httpget {log} | subnetcalc grep --in @nets",
+        nets = server.url("/nets"),
+        log = server.url("/log")
+    );
+    bins::bash(&script)
+        .run()
+        .code(0)
+        .stdout("10.0.0.7 came\n[2001:db8::1]:80 stays\n")
+        .stderr("");
+    let script = format!(
+        "httpget {} | subnetcalc aggregate --json -",
+        server.url("/nets")
+    );
+    let records = bins::bash(&script).run().code(0).json();
+    assert_eq!(records[0]["network"], "10.0.0.0/24");
+    assert_eq!(records[1]["network"], "2001:db8::/32");
+    let script = format!("httpget {} | cat", server.url("/none"));
+    let _ = bins::bash(&script).run().code(1).stdout("");
+}
+
+#[test]
+fn a_server_and_its_clients() {
+    let script = "
+        tcpecho-server --count 3 --port-file port 127.0.0.1:0 >log 2>summary &
+        until [ -s port ]; do :; done
+        for word in one two three; do
+            tcpecho-client 127.0.0.1:$(cat port) $word || exit
+            echo
+        done
+        wait $! || exit
+        cut -f 1 log | sort | uniq -c | tr -s ' '";
+    bins::bash(script)
+        .run()
+        .code(0)
+        .stdout("one\ntwo\nthree\n 3 closed\n 3 connected\n 1 listening\n")
+        .stderr("");
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_stop_the_service() {
+    let script = "
+        { tcpecho-server --count 2 --port-file port 127.0.0.1:0 2>summary; echo $? >status; } | head -n 1 &
+        until [ -s port ]; do :; done
+        tcpecho-client 127.0.0.1:$(cat port) first && echo
+        tcpecho-client 127.0.0.1:$(cat port) second && echo
+        wait
+        cat status";
+    let out = bins::bash(script).run();
+    let mut lines = out.code(0).lines();
+    lines.retain(|line| !line.starts_with("listening\t"));
+    assert_eq!(lines, ["first", "second", "0"]);
+}
+
+#[test]
+fn a_client_waits_for_the_port_of_a_later_server() {
+    // The first server finds a free port; nobody listens there after it.
+    let script = "
+        tcpecho-server --once --port-file port 127.0.0.1:0 >/dev/null 2>&1 &
+        until [ -s port ]; do :; done
+        port=$(cat port)
+        tcpecho-client 127.0.0.1:$port once >/dev/null; wait
+        tcpecho-client --retry 200 --retry-delay 50ms 127.0.0.1:$port again &
+        tcpecho-server --once 127.0.0.1:$port >/dev/null 2>&1
+        wait";
+    bins::bash(script).run().stdout("again");
+}
+
+/// Arguments that make each reader of operands answer one line at once.
+fn readers(server: &DnsServer, web: &HttpServer) -> Vec<(Tool, String, &'static str)> {
+    let mut all = Vec::new();
+    all.push((
+        bins::tool("subnetcalc").args(["hosts", "-"]),
+        "10.0.0.4/32".to_owned(),
+        "10.0.0.4",
+    ));
+    all.push((
+        bins::tool("resolve")
+            .arg(format!("@{}", server.addr()))
+            .args(["--long", "-"]),
+        "127.0.0.1".to_owned(),
+        "127.0.0.1\tPTR\thost1.test.",
+    ));
+    all.push((bins::tool("httpget").arg("-"), web.url("/"), "hello"));
+    if privilege::can_ping() {
+        all.push((
+            bins::tool("ping").args(["--alive", "-"]),
+            "127.0.0.1".to_owned(),
+            "127.0.0.1",
+        ));
+    }
+    all
+}
+
+#[test]
+fn the_first_result_is_out_before_the_last_line_is_in() {
+    let server = names();
+    let web = HttpServer::start(|_| Reply::text("hello\n"));
+    for (tool, operand, answer) in readers(&server, &web) {
+        let mut running = tool.piped_stdin().spawn();
+        running.write_stdin(format!("# one\n\n  {operand}\n").as_bytes());
+        assert_eq!(running.read_line(SOON), answer);
+        running.write_stdin(format!("{operand}\n").as_bytes());
+        assert_eq!(running.read_line(SOON), answer);
+        running.close_stdin();
+        let _ = running.wait().code(0).stderr("");
+    }
+}
+
+#[test]
+fn help_version_and_generated_files() {
+    for name in bins::TOOLS {
+        let out = bins::tool(name).arg("--version").run();
+        out.code(0).stderr("");
+        assert!(
+            out.stdout_str().starts_with(&format!("{name} ")),
+            "{}",
+            out.story()
+        );
+        for option in ["-h", "--help"] {
+            let out = bins::tool(name).arg(option).run();
+            out.code(0).stderr("").stdout_contains("Usage: ");
+        }
+        for (kind, part) in [("man", ".TH"), ("bash", "complete"), ("zsh", "#compdef")] {
+            let out = bins::tool(name).args(["--generate", kind]).run();
+            out.code(0).stderr("").stdout_contains(part);
+        }
+    }
+}
+
+#[test]
+fn usage_errors_are_one_line_and_status_2() {
+    for name in bins::TOOLS {
+        let out = bins::tool(name).arg("--no-such-option").run();
+        out.code(2).stdout("").stderr_contains("--help");
+        let stderr = out.stderr_str();
+        assert!(stderr.starts_with(&format!("{name}: ")), "{}", out.story());
+        assert_eq!(stderr.lines().count(), 1, "{}", out.story());
+    }
+}
+
+#[test]
+fn a_full_disk_is_status_2_and_a_closed_pipe_is_0() {
+    for name in bins::TOOLS {
+        let full = File::options()
+            .write(true)
+            .open("/dev/full")
+            .expect("open /dev/full");
+        let generate = || bins::tool(name).args(["--generate", "man"]);
+        let out = generate().stdout_to(full).run();
+        out.code(2);
+        assert!(
+            out.stderr_str().starts_with(&format!("{name}: ")),
+            "{}",
+            out.story()
+        );
+        generate().run_closing_stdout_after(0).code(0).stderr("");
+    }
+}

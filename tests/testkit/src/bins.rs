@@ -44,7 +44,12 @@ pub fn tool(name: &str) -> Tool {
 
 /// A script for `bash` with `pipefail` on, with the tools first on its `PATH`.
 pub fn bash(script: &str) -> Tool {
-    shell("bash", &format!("set -o pipefail\n{script}"))
+    bash_plain(&format!("set -o pipefail\n{script}"))
+}
+
+/// A script for `bash` with no option set, as at a prompt.
+pub fn bash_plain(script: &str) -> Tool {
+    shell("bash", script)
 }
 
 /// A script for the system's `sh`, with the tools first on its `PATH`.

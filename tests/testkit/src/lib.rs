@@ -13,6 +13,7 @@
 //! | [`running`] | [`Running`]: talk to it while it runs |
 //! | [`output`] | [`Output`]: what it left, and assertions on that |
 //! | [`bins`] | all six tools on one `PATH`, for shell scripts |
+//! | [`console`] | the console blocks of a README, run |
 //! | [`peer`] | TCP peers, from a plain echo to a reset in the middle |
 //! | [`http`] | an HTTP and HTTPS server that answers as it is told |
 //! | [`tls`] | a private certificate authority with good and bad leaves |
@@ -28,6 +29,7 @@
 mod acceptor;
 pub mod bins;
 pub mod cmd;
+pub mod console;
 pub mod dns;
 pub mod http;
 pub mod netns;

@@ -1,0 +1,168 @@
+//! Documentation that is run: the ```` ```console ```` blocks of a Markdown file.
+//!
+//! A line that begins with `$ ` is a command, lines that begin with `> ` right
+//! after it continue it, and what follows is the expected output of both
+//! streams. In it a line `...` stands for any number of lines, and `[..]`
+//! inside a line for any text. All commands of a block run in one `bash`, so
+//! `$?`, variables and background jobs last to its end; each block has a fresh
+//! directory, and what it leaves running is killed with it.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::bins;
+
+/// Ends the output of one command; no tool prints a record separator.
+const MARK: char = '\x1e';
+
+/// One command and what it should print.
+#[derive(Debug, PartialEq, Eq)]
+struct Step {
+    line: usize,
+    command: String,
+    expected: Vec<String>,
+}
+
+/// Runs every console block of a file. Panics with all differences at once;
+/// returns the number of commands run.
+#[track_caller]
+pub fn check(file: &Path) -> usize {
+    let text =
+        std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let mut report = String::new();
+    let mut commands = 0;
+    for block in blocks(&text) {
+        commands += block.len();
+        for (step, found) in block.iter().zip(run(&block)) {
+            let found: Vec<&str> = found.lines().collect();
+            if !lines_match(&step.expected, &found) {
+                let place = format!("{}:{}", file.display(), step.line);
+                writeln!(report, "{place}: $ {}", step.command).expect("write to a string");
+                for line in &step.expected {
+                    writeln!(report, "  expected: {line}").expect("write to a string");
+                }
+                for line in found {
+                    writeln!(report, "  found:    {line}").expect("write to a string");
+                }
+            }
+        }
+    }
+    assert!(report.is_empty(), "the documentation differs:\n{report}");
+    commands
+}
+
+/// Runs one block; the output of each command, as far as the shell came.
+fn run(block: &[Step]) -> Vec<String> {
+    let mut script = "exec 2>&1\n".to_owned();
+    for step in block {
+        // The marker must not change the status that the next command sees.
+        write!(
+            script,
+            "{}\n__status=$?; printf '\\036'; (exit $__status)\n",
+            step.command
+        )
+        .expect("write to a string");
+    }
+    let out = bins::bash_plain(&script)
+        .timeout(Duration::from_secs(60))
+        .run();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let mut parts: Vec<String> = text.split(MARK).map(str::to_owned).collect();
+    parts.resize(block.len(), String::new());
+    parts
+}
+
+/// The console blocks of a Markdown text.
+fn blocks(text: &str) -> Vec<Vec<Step>> {
+    let mut blocks = Vec::new();
+    let mut block: Option<Vec<Step>> = None;
+    for (index, line) in text.lines().enumerate() {
+        let Some(steps) = &mut block else {
+            if line.trim() == "```console" {
+                block = Some(Vec::new());
+            }
+            continue;
+        };
+        if line.trim() == "```" {
+            blocks.extend(block.take());
+        } else if let Some(command) = line.strip_prefix("$ ") {
+            steps.push(Step {
+                line: index + 1,
+                command: command.to_owned(),
+                expected: Vec::new(),
+            });
+        } else {
+            let step = steps.last_mut();
+            let step = step.unwrap_or_else(|| panic!("line {}: no command before it", index + 1));
+            match line.strip_prefix("> ") {
+                Some(more) if step.expected.is_empty() => {
+                    step.command.push('\n');
+                    step.command.push_str(more);
+                }
+                _ => step.expected.push(line.to_owned()),
+            }
+        }
+    }
+    assert!(block.is_none(), "a console block is not closed");
+    blocks
+}
+
+/// Whether lines match, `...` standing for any number of them.
+fn lines_match(expected: &[String], found: &[&str]) -> bool {
+    let Some((first, rest)) = expected.split_first() else {
+        return found.is_empty();
+    };
+    if first == "..." {
+        return (0..=found.len()).any(|skipped| lines_match(rest, &found[skipped..]));
+    }
+    let Some((line, others)) = found.split_first() else {
+        return false;
+    };
+    line_matches(first, line) && lines_match(rest, others)
+}
+
+/// Whether a line matches, `[..]` standing for any text.
+fn line_matches(expected: &str, found: &str) -> bool {
+    let Some((before, after)) = expected.split_once("[..]") else {
+        return expected == found;
+    };
+    let Some(rest) = found.strip_prefix(before) else {
+        return false;
+    };
+    let mut starts = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
+    starts.any(|at| line_matches(after, &rest[at..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_found() {
+        let text = "a\n```console\n$ x\n> y\nout\n> out\n$ z\n```\n```sh\n$ no\n```\n";
+        let step = |line, command: &str, expected: &[&str]| Step {
+            line,
+            command: command.to_owned(),
+            expected: expected.iter().map(|&line| line.to_owned()).collect(),
+        };
+        let block = vec![step(3, "x\ny", &["out", "> out"]), step(7, "z", &[])];
+        assert_eq!(blocks(text), [block]);
+    }
+
+    #[test]
+    fn wildcards() {
+        let yes = |expected: &[&str], found: &[&str]| {
+            let expected: Vec<String> = expected.iter().map(|&line| line.to_owned()).collect();
+            lines_match(&expected, found)
+        };
+        assert!(yes(&[], &[]));
+        assert!(!yes(&[], &["a"]));
+        assert!(yes(&["a", "...", "z"], &["a", "b", "c", "z"]));
+        assert!(yes(&["a", "...", "z"], &["a", "z"]));
+        assert!(!yes(&["a", "..."], &["b"]));
+        assert!(yes(&["t=[..] ms"], &["t=0.1 ms"]));
+        assert!(yes(&["[..]b[..]"], &["abc"]));
+        assert!(!yes(&["[..]b[..]x"], &["abc"]));
+    }
+}
