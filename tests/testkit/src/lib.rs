@@ -15,6 +15,7 @@
 //! | [`bins`] | all six tools on one `PATH`, for shell scripts |
 //! | [`console`] | the console blocks of a README, run |
 //! | [`peer`] | TCP peers, from a plain echo to a reset in the middle |
+//! | [`udp`] | the same over UDP |
 //! | [`http`] | an HTTP and HTTPS server that answers as it is told |
 //! | [`tls`] | a private certificate authority with good and bad leaves |
 //! | [`dns`] | a DNS server with a table of records and bad manners on demand |
@@ -29,6 +30,7 @@
 mod acceptor;
 pub mod bins;
 pub mod cmd;
+mod conn;
 pub mod console;
 pub mod dns;
 pub mod http;
@@ -39,6 +41,7 @@ pub mod privilege;
 pub mod running;
 mod sys;
 pub mod tls;
+pub mod udp;
 
 pub use cmd::Tool;
 pub use output::Output;

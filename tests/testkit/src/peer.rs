@@ -10,6 +10,8 @@ use std::sync::Mutex;
 use socket2::{Domain, Socket, Type};
 
 use crate::acceptor::{self, Acceptor};
+use crate::conn::Conn;
+use crate::tls::Tls;
 
 /// A listening peer. Dropping it closes the listening socket.
 #[derive(Debug)]
@@ -126,6 +128,22 @@ impl TcpPeer {
         Self::start(move |stream| {
             (&stream).write_all(&greeting)?;
             relay(&stream, |_, chunk| chunk.to_vec())
+        })
+    }
+
+    /// [`TcpPeer::echo`] over TLS.
+    pub fn echo_tls(tls: &Tls) -> Self {
+        let config = tls.config();
+        Self::start(move |stream| {
+            let mut conn = Conn::new(stream, Some(&config));
+            let mut chunk = [0; 16 * 1024];
+            loop {
+                match conn.read(&mut chunk)? {
+                    0 => return conn.close(),
+                    n => conn.write_all(&chunk[..n])?,
+                }
+                conn.flush()?;
+            }
         })
     }
 

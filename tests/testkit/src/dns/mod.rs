@@ -31,7 +31,7 @@ pub use wire::{Edns, Query, Record, Response, labels, present, rtype};
 pub use zone::Zone;
 
 use crate::acceptor::Acceptor;
-use crate::http::Conn;
+use crate::conn::Conn;
 use crate::tls::Tls;
 
 /// How a query came.

@@ -14,7 +14,6 @@
 //! let url = server.url("/short");
 //! ```
 
-mod conn;
 mod reply;
 mod request;
 
@@ -23,11 +22,11 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub(crate) use conn::Conn;
 pub use reply::{Gate, Reply};
 pub use request::Request;
 
 use crate::acceptor::Acceptor;
+use crate::conn::Conn;
 use crate::tls::{Authority, Leaf, Tls};
 use reply::Step;
 
