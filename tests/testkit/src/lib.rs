@@ -20,6 +20,7 @@
 //! | [`tls`] | a private certificate authority with good and bad leaves |
 //! | [`dns`] | a DNS server with a table of records and bad manners on demand |
 //! | [`netns`] | networks of namespaces and veth pairs |
+//! | [`icmp`] | a host that answers pings as it is told |
 //! | [`privilege`] | what this process may do |
 #![allow(
     clippy::unwrap_used,
@@ -34,6 +35,7 @@ mod conn;
 pub mod console;
 pub mod dns;
 pub mod http;
+pub mod icmp;
 pub mod netns;
 pub mod output;
 pub mod peer;

@@ -1,12 +1,13 @@
 //! The system calls std has no safe face for: sending a signal to a child,
-//! waiting for its end without reaping it, and asking who we are.
+//! waiting for its end without reaping it, asking who we are, and changing the
+//! network namespace of a thread.
 //!
 //! A child is waited for with `WNOWAIT` first. It stays a zombie, so its pid
 //! and its process group cannot be given to somebody else, until the owner has
 //! sent the last signal and reaps it through [`std::process::Child::wait`].
 #![allow(
     unsafe_code,
-    reason = "kill(2), waitid(2) and geteuid(2) have no safe wrapper in std"
+    reason = "kill, waitid, geteuid and unshare have no safe wrapper in std"
 )]
 
 use std::io;
@@ -49,4 +50,16 @@ pub(crate) fn wait_unreaped(pid: u32) -> io::Result<()> {
 pub(crate) fn effective_uid() -> u32 {
     // SAFETY: geteuid takes nothing, touches no memory and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// Moves the calling thread, and what it starts from now on, into a network
+/// namespace of its own. Needs `CAP_SYS_ADMIN`.
+pub(crate) fn unshare_network() -> io::Result<()> {
+    // SAFETY: unshare takes an integer and touches no memory of ours; the
+    // namespace is an attribute of the calling thread alone.
+    if unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

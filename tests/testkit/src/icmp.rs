@@ -1,0 +1,321 @@
+//! A host that answers pings as it is told: late, twice, in another order,
+//! spoiled, from a wrong address, with an ICMP error, or not at all.
+//!
+//! [`IcmpLab`] is a network namespace that has only a loopback device, with the
+//! kernel's own answers to IPv4 echo requests switched off. A raw socket in it
+//! sees every request to 127.0.0.0/8 and sends what a closure makes of it.
+//! Programs under test run inside. It needs root, as `start` says otherwise;
+//! no traffic leaves the namespace.
+
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::{Output, Running, Tool, sys};
+
+/// An echo request that arrived.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// How many came before it.
+    pub number: usize,
+    /// Where it came from.
+    pub source: Ipv4Addr,
+    /// Whom it asked.
+    pub destination: Ipv4Addr,
+    /// The identifier.
+    pub id: u16,
+    /// The sequence number.
+    pub seq: u16,
+    /// The ICMP message: header of eight bytes, then data.
+    pub message: Vec<u8>,
+    /// The IP header it came in.
+    header: Vec<u8>,
+}
+
+impl Probe {
+    /// The right answer.
+    pub fn reply(&self) -> Answer {
+        let mut message = self.message.clone();
+        message[0] = 0;
+        self.answer(message)
+    }
+
+    /// An ICMP error about this request, such as type 3 code 1 (host
+    /// unreachable) or type 11 code 0 (time exceeded). `rest` is the second
+    /// word of its header, which holds the next hop's MTU for type 3 code 4.
+    pub fn error(&self, kind: u8, code: u8, rest: u32) -> Answer {
+        let mut message = vec![kind, code, 0, 0];
+        message.extend(rest.to_be_bytes());
+        message.extend(&self.header);
+        message.extend(&self.message);
+        self.answer(message)
+    }
+
+    fn answer(&self, message: Vec<u8>) -> Answer {
+        let mut answer = Answer {
+            delay: Duration::ZERO,
+            from: self.destination,
+            to: self.source,
+            message,
+        };
+        answer.sum();
+        answer
+    }
+}
+
+/// A message to be sent.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Answer {
+    delay: Duration,
+    from: Ipv4Addr,
+    to: Ipv4Addr,
+    message: Vec<u8>,
+}
+
+impl Answer {
+    /// Sent this long after the request came.
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// Sent from another address of 127.0.0.0/8.
+    pub fn from(mut self, address: Ipv4Addr) -> Self {
+        self.from = address;
+        self
+    }
+
+    /// The byte at `offset` inverted, with a checksum that is right again.
+    pub fn corrupt(mut self, offset: usize) -> Self {
+        self.message[offset] = !self.message[offset];
+        self.sum();
+        self
+    }
+
+    /// A wrong checksum.
+    pub fn bad_checksum(mut self) -> Self {
+        self.message[2] = !self.message[2];
+        self
+    }
+
+    /// Cut to `length` bytes of ICMP, with a checksum that is right again.
+    pub fn cut(mut self, length: usize) -> Self {
+        self.message.truncate(length);
+        self.sum();
+        self
+    }
+
+    /// Writes the checksum of RFC 792.
+    fn sum(&mut self) {
+        let message = &mut self.message;
+        message[2..4].fill(0);
+        let words = message.chunks(2).map(|pair| {
+            let low = pair.get(1).copied().unwrap_or(0);
+            u32::from(u16::from_be_bytes([pair[0], low]))
+        });
+        let mut sum: u32 = words.sum();
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        message[2..4].copy_from_slice(&(!sum as u16).to_be_bytes());
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The namespace with its answering host. It goes away with this value and the
+/// last program in it.
+#[derive(Debug)]
+pub struct IcmpLab {
+    jobs: Sender<Job>,
+    stop: Arc<AtomicBool>,
+}
+
+impl IcmpLab {
+    /// Makes the namespace; `answers` is asked for each echo request. The error
+    /// is a reason to [`crate::netns::skip`].
+    pub fn start<F>(answers: F) -> Result<Self, String>
+    where
+        F: Fn(&Probe) -> Vec<Answer> + Send + 'static,
+    {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let (ready, outcome) = mpsc::channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            let made = enter().and_then(|()| raw_socket(None));
+            match made {
+                Ok(socket) => {
+                    std::thread::spawn(move || respond(&socket, &stopped, &answers));
+                    let _ = ready.send(Ok(()));
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(format!("no network namespace: {error}")));
+                    return;
+                }
+            }
+            for job in queue {
+                job();
+            }
+        });
+        outcome.recv().expect("the namespace's thread reports")?;
+        Ok(Self { jobs, stop })
+    }
+
+    /// Starts a program inside.
+    #[track_caller]
+    pub fn spawn(&self, tool: Tool) -> Running {
+        let (sender, receiver) = mpsc::channel();
+        let job = move || drop(sender.send(tool.spawn()));
+        self.jobs.send(Box::new(job)).expect("the lab's thread");
+        receiver.recv().expect("the program starts")
+    }
+
+    /// Runs a program inside to its end.
+    #[track_caller]
+    pub fn run(&self, tool: Tool) -> Output {
+        self.spawn(tool).wait()
+    }
+}
+
+impl Drop for IcmpLab {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Puts the calling thread into a fresh namespace and prepares that.
+fn enter() -> io::Result<()> {
+    const SETUP: &str = "ip link set lo up && echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all \
+                         && echo 0 1000000 >/proc/sys/net/ipv4/ping_group_range";
+    sys::unshare_network()?;
+    let output = Command::new("sh").args(["-c", SETUP]).output()?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        let text = String::from_utf8_lossy(&output.stderr);
+        Err(io::Error::other(text.trim().to_owned()))
+    }
+}
+
+fn raw_socket(from: Option<Ipv4Addr>) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
+    if let Some(from) = from {
+        socket.bind(&SocketAddr::from((from, 0)).into())?;
+    }
+    Ok(socket)
+}
+
+/// Receives and answers until told to stop.
+fn respond(socket: &Socket, stop: &AtomicBool, answers: &dyn Fn(&Probe) -> Vec<Answer>) {
+    let mut number = 0;
+    let mut packet = vec![0; 65_535];
+    while !stop.load(Ordering::SeqCst) {
+        // Nothing else could wake a raw socket, so it wakes itself.
+        let timeout = Some(Duration::from_millis(100));
+        socket.set_read_timeout(timeout).expect("set a timeout");
+        let Ok(n) = (&mut &*socket).read(&mut packet) else {
+            continue;
+        };
+        let Some(probe) = parse(&packet[..n], number) else {
+            continue;
+        };
+        number += 1;
+        for answer in answers(&probe) {
+            if answer.delay.is_zero() {
+                send(&answer);
+            } else {
+                std::thread::spawn(move || {
+                    std::thread::sleep(answer.delay);
+                    send(&answer);
+                });
+            }
+        }
+    }
+}
+
+fn send(answer: &Answer) {
+    let to = SocketAddr::from((answer.to, 0)).into();
+    raw_socket(Some(answer.from))
+        .and_then(|socket| socket.send_to(&answer.message, &to))
+        .expect("send an ICMP message");
+}
+
+/// The echo request in an IP packet, if it is one.
+fn parse(packet: &[u8], number: usize) -> Option<Probe> {
+    let length = usize::from(packet.first()? & 0xf) * 4;
+    let (header, message) = packet.split_at_checked(length)?;
+    if message.len() < 8 || message[0] != 8 || header.len() < 20 {
+        return None;
+    }
+    let address =
+        |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]);
+    let word = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);
+    Some(Probe {
+        number,
+        source: address(12),
+        destination: address(16),
+        id: word(4),
+        seq: word(6),
+        message: message.to_vec(),
+        header: header.to_vec(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netns;
+
+    /// Sends one echo request from the lab's thread and returns the answers'
+    /// ICMP messages, `count` of them.
+    fn ask(lab: &IcmpLab, count: usize) -> Vec<Vec<u8>> {
+        let (sender, receiver) = mpsc::channel();
+        let job = move || {
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::ICMPV4)).unwrap();
+            let to = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into();
+            let timeout = Some(Duration::from_secs(10));
+            socket.set_read_timeout(timeout).unwrap();
+            socket.send_to(b"\x08\0\0\0\0\0\0\x07data", &to).unwrap();
+            let mut buffer = [0; 100];
+            for _ in 0..count {
+                let n = (&socket).read(&mut buffer).unwrap();
+                sender.send(buffer[..n].to_vec()).unwrap();
+            }
+        };
+        lab.jobs.send(Box::new(job)).unwrap();
+        receiver.iter().collect()
+    }
+
+    #[test]
+    fn an_honest_and_a_spoiled_answer() {
+        let lab = match IcmpLab::start(|probe| {
+            assert_eq!((probe.seq, probe.number), (7, 0));
+            vec![probe.reply(), probe.reply().corrupt(9)]
+        }) {
+            Ok(lab) => lab,
+            Err(reason) => return netns::skip_softly(&reason),
+        };
+        let answers = ask(&lab, 2);
+        assert_eq!(answers[0][6..], *b"\0\x07data");
+        assert_eq!(answers[1][6..], *b"\0\x07d\x9eta");
+        assert_eq!(answers[0][0], 0);
+    }
+
+    #[test]
+    fn programs_run_inside() {
+        let lab = match IcmpLab::start(|_| Vec::new()) {
+            Ok(lab) => lab,
+            Err(reason) => return netns::skip_softly(&reason),
+        };
+        let out = lab.run(Tool::new("ip").args(["-o", "link"]));
+        assert_eq!(out.code(0).lines().len(), 1, "{}", out.story());
+    }
+}
