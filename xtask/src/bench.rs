@@ -1,0 +1,5 @@
+//! x
+use crate::Outcome;
+pub(crate) fn run(_: &[String]) -> Outcome {
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! `cargo xtask ci`: what must hold before a change goes in, in the order of
+//! the cheapest surprise first. Each step is named and timed; the first that
+//! fails ends the run.
+
+use std::time::Instant;
+
+use crate::exec::{visible, which};
+use crate::workspace::cargo;
+use crate::{Outcome, demo, interop, test, tidy};
+
+type Step = fn(&Options) -> Outcome;
+
+/// The steps by name, in order.
+const STEPS: [(&str, Step); 9] = [
+    ("fmt", fmt),
+    ("tidy", |_| tidy::run(&[])),
+    ("clippy", clippy),
+    ("test", |_| test::run(&[])),
+    ("doc", doc),
+    ("package", package),
+    ("deny", deny),
+    ("demo", |_| demo::run(&[])),
+    ("interop", |_| interop::run(&[])),
+];
+
+/// What the command line says about the steps.
+#[derive(Debug, Default)]
+struct Options {
+    allow_dirty: bool,
+}
+
+/// Runs all steps, or those named.
+pub(crate) fn run(args: &[String]) -> Outcome {
+    let mut options = Options::default();
+    let mut wanted = Vec::new();
+    for arg in args {
+        if arg == "--allow-dirty" {
+            options.allow_dirty = true;
+        } else if STEPS.iter().any(|(name, _)| name == arg) {
+            wanted.push(arg.as_str());
+        } else {
+            let names = STEPS.map(|(name, _)| name).join(", ");
+            return Err(format!("no step `{arg}`; there are {names}"));
+        }
+    }
+    let begin = Instant::now();
+    for (name, step) in STEPS {
+        if !wanted.is_empty() && !wanted.contains(&name) {
+            continue;
+        }
+        eprintln!("== {name}");
+        let start = Instant::now();
+        step(&options).map_err(|error| format!("step {name}: {error}"))?;
+        eprintln!("== {name}: ok in {:.1} s", start.elapsed().as_secs_f64());
+    }
+    eprintln!("== all in {:.1} s", begin.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn fmt(_: &Options) -> Outcome {
+    visible(cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy(_: &Options) -> Outcome {
+    visible(cargo().args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+fn doc(_: &Options) -> Outcome {
+    let mut command = cargo();
+    command.args(["doc", "--workspace", "--no-deps"]);
+    // Each tool is a library and a binary of one name, and the library's page
+    // is the one that has something to say.
+    command.arg("--lib");
+    visible(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn package(options: &Options) -> Outcome {
+    let mut command = cargo();
+    command.args(["package", "--workspace"]);
+    command.args(["--exclude", "xtask", "--exclude", "inetkit-testkit"]);
+    if options.allow_dirty {
+        command.arg("--allow-dirty");
+    }
+    visible(&mut command)
+}
+
+fn deny(_: &Options) -> Outcome {
+    if which("cargo-deny").is_none() {
+        eprintln!("SKIPPED: cargo-deny is not installed (cargo install --locked cargo-deny)");
+        return Ok(());
+    }
+    // Advisories need their database from the network; the rest does not.
+    visible(cargo().args(["deny", "check", "bans", "licenses", "sources"]))
+}

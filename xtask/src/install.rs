@@ -1,0 +1,37 @@
+//! `cargo xtask install`: all six tools by `cargo install`, with the versions
+//! of `Cargo.lock`.
+
+use crate::exec::visible;
+use crate::workspace::{TOOLS, cargo};
+use crate::{Outcome, USAGE};
+
+/// Installs the six, below `--root DIR` if that is given.
+pub(crate) fn run(args: &[String]) -> Outcome {
+    let root = match args {
+        [flag, dir] if flag == "--root" => Some(dir.clone()),
+        [arg] => arg.strip_prefix("--root=").map(str::to_owned),
+        _ => None,
+    };
+    if root.is_none() && !args.is_empty() {
+        return Err(format!(
+            "install takes --root DIR and nothing else\n{USAGE}"
+        ));
+    }
+    // Relative to where the person is, while cargo runs in the workspace.
+    let root = match root {
+        Some(dir) => Some(std::path::absolute(&dir).map_err(|error| format!("{dir}: {error}"))?),
+        None => None,
+    };
+    for tool in TOOLS {
+        let mut command = cargo();
+        command.args(["install", "--locked", "--path"]);
+        command.arg(format!("crates/{tool}"));
+        if let Some(root) = &root {
+            command.arg("--root").arg(root);
+        }
+        visible(&mut command)?;
+    }
+    eprintln!("installed: {}", TOOLS.join(" "));
+    eprintln!("note: this `ping` comes before the system's if its folder stands first in PATH");
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! resolve beside dig, both asking nsd about a zone that holds every record
+//! type nsd can load, and beside getent through the system.
+//!
+//! Values are compared without the blanks outside quotes: dig breaks long
+//! base64 and hex into groups, resolve does not.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Bench, accepts, free_port, same_lines};
+use crate::Outcome;
+use crate::exec::{Background, Exec};
+
+/// The records below the apex: one name for each type.
+const RECORDS: &str = include_str!("zone.txt");
+
+const APEX: &str = "interop.test.";
+
+/// Every type of the zone.
+pub(super) fn presentation(bench: &Bench) -> Outcome<String> {
+    let port = free_port()?;
+    let _server = nsd(bench.dir(), port)?;
+    let server = format!("@127.0.0.1:{port}");
+    let port = port.to_string();
+    let dig = |name: &str, rtype: &str, more: &[&str]| {
+        let args = ["@127.0.0.1", "-p", &port, "+short", "+nosplit", "-t", rtype];
+        // Not what somebody's ~/.digrc makes of it.
+        let args = ["-r"].into_iter().chain(args).chain(more.iter().copied());
+        Exec::new("dig", args.chain([name])).text()
+    };
+    let mut wrong = Vec::new();
+    let questions = questions();
+    for (name, rtype) in &questions {
+        let theirs = dig(name, rtype, &[])?;
+        if theirs.is_empty() || theirs.starts_with(";;") {
+            return Err(format!("dig has no {rtype} of {name}: {theirs}"));
+        }
+        let ours = bench.tool("resolve", [&server, "-t", rtype, name]).run()?;
+        if ours.code != 0 {
+            wrong.push(format!(
+                "{rtype} of {name}: status {}: {}",
+                ours.code,
+                ours.err()
+            ));
+            continue;
+        }
+        if let Err(error) = same_lines(rtype, &canonical(&ours.out()), &canonical(&theirs)) {
+            wrong.push(error);
+        }
+    }
+    // What is not there, and the truth in a truncated answer's TCP sequel.
+    for (name, status) in [("nowhere.interop.test", 1), ("a.interop.test", 1)] {
+        let rtype = if status == 1 && name.starts_with('a') {
+            "MX"
+        } else {
+            "A"
+        };
+        let done = bench.tool("resolve", [&server, "-t", rtype, name]).run()?;
+        if done.code != status || !done.stdout.is_empty() {
+            wrong.push(format!(
+                "{rtype} of {name}: status {} and {:?}",
+                done.code,
+                done.out()
+            ));
+        }
+    }
+    let theirs = dig("big.interop.test", "TXT", &["+bufsize=512"])?;
+    let ours = bench
+        .tool("resolve", [&server, "-t", "TXT", "big.interop.test"])
+        .text()?;
+    if let Err(error) = same_lines("truncated TXT", &canonical(&ours), &canonical(&theirs)) {
+        wrong.push(error);
+    }
+    if wrong.is_empty() {
+        Ok(format!(
+            "{} record types, absent names, truncation",
+            questions.len()
+        ))
+    } else {
+        Err(wrong.join("\n        "))
+    }
+}
+
+/// `localhost` and the loopback address backwards.
+pub(super) fn system(bench: &Bench) -> Outcome<String> {
+    let theirs = Exec::new("getent", ["ahostsv4", "localhost"]).text()?;
+    let mut addresses: Vec<&str> = theirs
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    addresses.dedup();
+    let theirs: String = addresses.iter().map(|a| format!("{a}\n")).collect();
+    let ours = bench.tool("resolve", ["-4", "localhost"]).text()?;
+    same_lines("localhost", &ours, &theirs)?;
+    let theirs = Exec::new("getent", ["hosts", "127.0.0.1"]).text()?;
+    let theirs = theirs.split_whitespace().nth(1).unwrap_or("").to_owned();
+    let ours = bench.tool("resolve", ["127.0.0.1"]).text()?;
+    same_lines("127.0.0.1", &ours, &format!("{theirs}\n"))?;
+    Ok("localhost both ways".to_owned())
+}
+
+/// The name and type of every record in the zone, each once.
+fn questions() -> Vec<(String, String)> {
+    let mut questions = vec![
+        (APEX.to_owned(), "SOA".to_owned()),
+        (APEX.to_owned(), "NS".to_owned()),
+    ];
+    for line in RECORDS.lines() {
+        let mut words = line.split_whitespace();
+        if let (Some(name), Some(rtype)) = (words.next(), words.next()) {
+            let question = (format!("{name}.{APEX}"), rtype.to_owned());
+            if !questions.contains(&question) {
+                questions.push(question);
+            }
+        }
+    }
+    questions
+}
+
+/// Lines without blanks outside quotes, sorted: servers may rotate.
+fn canonical(text: &str) -> String {
+    let mut lines: Vec<String> = text.lines().map(squeezed).collect();
+    lines.sort();
+    lines.concat()
+}
+
+fn squeezed(line: &str) -> String {
+    let mut quoted = false;
+    let mut escaped = false;
+    let mut out = String::new();
+    for c in line.chars() {
+        if c == '"' && !escaped {
+            quoted = !quoted;
+        }
+        escaped = c == '\\' && !escaped;
+        if quoted || c != ' ' {
+            out.push(c);
+        }
+    }
+    out.push('\n');
+    out
+}
+
+/// nsd on 127.0.0.1 with the zone, everything it writes below `dir`.
+fn nsd(dir: &Path, port: u16) -> Outcome<Background> {
+    let mut zone = format!(
+        "$ORIGIN {APEX}\n$TTL 300\n\
+         @ SOA ns.{APEX} admin.{APEX} 2026010101 7200 900 86400 60\n\
+         @ NS ns.{APEX}\nns A 127.0.0.1\n"
+    );
+    zone.push_str(RECORDS);
+    for n in 0..40 {
+        zone.push_str(&format!("big TXT \"{n} {}\"\n", "filler ".repeat(12)));
+    }
+    let at = dir.display();
+    let config = format!(
+        "server:\n  ip-address: 127.0.0.1@{port}\n  port: {port}\n  server-count: 1\n  \
+         username: \"\"\n  chroot: \"\"\n  zonesdir: \"{at}\"\n  database: \"\"\n  \
+         pidfile: \"{at}/nsd.pid\"\n  xfrdfile: \"{at}/xfrd.state\"\n  xfrdir: \"{at}\"\n  \
+         zonelistfile: \"{at}/zone.list\"\nremote-control:\n  control-enable: no\n\
+         zone:\n  name: {APEX}\n  zonefile: \"{at}/interop.zone\"\n"
+    );
+    let write = |name: &str, text: &str| {
+        let path = dir.join(name);
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok::<_, String>(path)
+    };
+    write("interop.zone", &zone)?;
+    let config = write("nsd.conf", &config)?;
+    let log = dir.join("nsd.log");
+    let program = crate::exec::which("nsd").ok_or("no nsd")?;
+    let args = ["-d".into(), "-c".into(), config.into_os_string()];
+    let mut server = Background::start(program, args, &log)?;
+    server
+        .until(|| accepts(port))
+        .map_err(|error| format!("{error}\n{}", fs::read_to_string(&log).unwrap_or_default()))?;
+    Ok(server)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{canonical, questions};
+
+    #[test]
+    fn blanks_count_only_in_quotes() {
+        assert_eq!(
+            canonical("b \"x y\\\" z\" c\na b\n"),
+            "ab\nb\"x y\\\" z\"c\n"
+        );
+    }
+
+    #[test]
+    fn the_zone_holds_many_types() {
+        assert!(questions().len() > 40);
+    }
+}

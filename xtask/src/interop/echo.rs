@@ -1,0 +1,110 @@
+//! tcpecho-server with socat and ncat as clients, and tcpecho-client with the
+//! same two as servers.
+
+use std::time::Duration;
+
+use super::{Bench, accepts, free_port};
+use crate::Outcome;
+use crate::exec::{Background, Exec};
+
+/// Enough to fill every buffer between the two several times.
+const LARGE: usize = 4 << 20;
+
+/// Bytes of every value, without a short period.
+fn payload(size: usize) -> Vec<u8> {
+    (0..size).map(|n| ((n * n / 7) ^ (n >> 8)) as u8).collect()
+}
+
+/// socat sends, half-closes, and must get every byte back.
+pub(super) fn server_socat(bench: &Bench) -> Outcome<String> {
+    with_server(bench, |addr| {
+        Exec::new("socat", ["-t", "20", "-", &format!("TCP:{addr}")])
+    })
+}
+
+/// The same by ncat.
+pub(super) fn server_ncat(bench: &Bench) -> Outcome<String> {
+    with_server(bench, |addr| {
+        let (host, port) = addr.rsplit_once(':').unwrap_or((addr, ""));
+        Exec::new("ncat", [host, port])
+    })
+}
+
+fn with_server(bench: &Bench, client: impl Fn(&str) -> Exec) -> Outcome<String> {
+    let log = bench.dir().join("tcpecho-server.log");
+    let program = bench.bins.tool("tcpecho-server");
+    let mut server = Background::start(program, ["127.0.0.1:0"], &log)?;
+    let line = server.line()?;
+    let addr = line
+        .split(['\t', ' '])
+        .nth(1)
+        .ok_or_else(|| format!("no address in {line:?}"))?;
+    for size in [1, 1000, LARGE] {
+        let sent = payload(size);
+        let done = client(addr)
+            .stdin(sent.clone())
+            .timeout(Duration::from_secs(30))
+            .run()?;
+        done.expect_code(0)?;
+        if done.stdout != sent {
+            return Err(format!(
+                "{} of {size} bytes came back, or others",
+                done.stdout.len()
+            ));
+        }
+    }
+    let code = server.terminate()?;
+    if code != 0 {
+        return Err(format!("tcpecho-server ended with status {code}"));
+    }
+    Ok(format!("{} bytes there and back", 1001 + LARGE))
+}
+
+/// socat answers with what it gets.
+pub(super) fn client_socat(bench: &Bench) -> Outcome<String> {
+    with_peer(bench, |port| {
+        let listen = format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork");
+        ("socat", vec![listen, "EXEC:/bin/cat".to_owned()])
+    })
+}
+
+/// ncat answers with what it gets.
+pub(super) fn client_ncat(bench: &Bench) -> Outcome<String> {
+    with_peer(bench, |port| {
+        let args = ["-l", "-k", "127.0.0.1", &port.to_string(), "-e", "/bin/cat"];
+        ("ncat", args.map(str::to_owned).to_vec())
+    })
+}
+
+fn with_peer(bench: &Bench, peer: impl Fn(u16) -> (&'static str, Vec<String>)) -> Outcome<String> {
+    let port = free_port()?;
+    let (program, args) = peer(port);
+    let mut server = Background::start(program, args, &bench.dir().join("peer.log"))?;
+    server.until(|| accepts(port))?;
+    let addr = format!("127.0.0.1:{port}");
+    // The message mode: verified by the client itself.
+    let message = "a message, and nothing but the message";
+    let printed = bench.tool("tcpecho-client", [&addr, message]).text()?;
+    if printed != message {
+        return Err(format!("printed {printed:?} instead of the message"));
+    }
+    bench
+        .tool("tcpecho-client", [&addr, "one", "--expect", "two"])
+        .run()?
+        .expect_code(1)?;
+    // The filter mode: everything through, then a half-close.
+    let sent = payload(LARGE);
+    let done = bench
+        .tool("tcpecho-client", [&addr])
+        .stdin(sent.clone())
+        .timeout(Duration::from_secs(30))
+        .run()?;
+    done.expect_code(0)?;
+    if done.stdout != sent {
+        return Err(format!(
+            "{} of {LARGE} bytes came back, or others",
+            done.stdout.len()
+        ));
+    }
+    Ok(format!("{LARGE} bytes there and back, and a message"))
+}

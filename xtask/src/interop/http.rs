@@ -1,0 +1,159 @@
+//! httpget beside curl, both asking nginx over http and https: the same bytes,
+//! the same head, the same idea of what failed.
+
+use std::fs;
+use std::path::Path;
+
+use testkit::tls::{Authority, Leaf};
+
+use super::{Bench, accepts, free_port, same_lines};
+use crate::Outcome;
+use crate::exec::{Background, Exec, which};
+
+/// Documents by path, and whether both must call it a success.
+const PATHS: [(&str, bool); 9] = [
+    ("/empty", true),
+    ("/small.txt", true),
+    ("/large.bin", true),
+    ("/data.json", true),
+    ("/chunked", true),
+    ("/moved", true),
+    ("/twice", true),
+    ("/missing", false),
+    ("/error", false),
+];
+
+/// Bodies, heads and statuses.
+pub(super) fn nginx(bench: &Bench) -> Outcome<String> {
+    let dir = bench.dir();
+    let authority = Authority::new();
+    let (plain, secure) = (free_port()?, free_port()?);
+    let _server = start(dir, &authority, plain, secure)?;
+    let ca = authority.ca_file().display().to_string();
+    let mut compared = 0;
+    for base in [
+        format!("http://127.0.0.1:{plain}"),
+        format!("https://127.0.0.1:{secure}"),
+        format!("https://localhost:{secure}"),
+    ] {
+        for (path, success) in PATHS {
+            let url = format!("{base}{path}");
+            let theirs = curl(["-L", "--cacert", &ca, &url]).run()?;
+            theirs.expect_code(0)?;
+            let ours = bench.tool("httpget", ["-s", "--cacert", &ca, &url]).run()?;
+            ours.expect_code(i32::from(!success))?;
+            if ours.stdout != theirs.stdout {
+                return Err(format!(
+                    "{url}: {} bytes, curl has {}, or others",
+                    ours.stdout.len(),
+                    theirs.stdout.len()
+                ));
+            }
+            let file = dir.join("saved");
+            let to = file.display().to_string();
+            if success {
+                bench
+                    .tool("httpget", ["-s", "--cacert", &ca, "-o", &to, &url])
+                    .text()?;
+                if fs::read(&file).ok() != Some(theirs.stdout) {
+                    return Err(format!("{url}: -o saved other bytes than curl prints"));
+                }
+            }
+            compared += 1;
+        }
+        for path in ["/small.txt", "/missing"] {
+            let url = format!("{base}{path}");
+            let theirs = head(&curl(["-I", "--cacert", &ca, &url]).run()?.out());
+            let ours = bench.tool("httpget", ["-s", "-I", "--cacert", &ca, &url]);
+            same_lines(&format!("-I {url}"), &head(&ours.run()?.out()), &theirs)?;
+        }
+    }
+    // Without the authority neither believes the server.
+    let url = format!("https://127.0.0.1:{secure}/small.txt");
+    curl([&url]).run()?.expect_code(60)?;
+    bench.tool("httpget", [&url]).run()?.expect_code(3)?;
+    Ok(format!("{compared} documents, heads, an unknown authority"))
+}
+
+fn curl<'a>(args: impl IntoIterator<Item = &'a (impl AsRef<str> + 'a + ?Sized)>) -> Exec {
+    let args = args.into_iter().map(AsRef::as_ref);
+    // `-q`: not what somebody's ~/.curlrc makes of it.
+    Exec::new("curl", ["-q", "-sS"].into_iter().chain(args))
+}
+
+/// A head without what changes from second to second.
+fn head(text: &str) -> String {
+    text.split_inclusive('\n')
+        .filter(|line| !line.starts_with("Date:"))
+        .collect()
+}
+
+/// nginx in the foreground, everything it touches below `dir`.
+fn start(dir: &Path, authority: &Authority, plain: u16, secure: u16) -> Outcome<Background> {
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(|e| format!("{}: {e}", parent.display()))?;
+        }
+        fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let large: Vec<u8> = (0..3_000_000_u32).map(|n| (n ^ (n >> 9)) as u8).collect();
+    write("www/empty", b"")?;
+    write("www/small.txt", b"a small text\n")?;
+    write(
+        "www/data.json",
+        b"{\"big\":12345678901234567890,\"list\":[1,2.50]}",
+    )?;
+    write("www/large.bin", &large)?;
+    // Included by SSI, so nginx cannot know the length and has to chunk it.
+    write(
+        "www/chunked",
+        &b"<!--# echo var=\"uri\" -->some text\n".repeat(2000),
+    )?;
+    let (certificate, key) = authority.files(Leaf::Good);
+    let (cert, key) = (certificate.display(), key.display());
+    let at = dir.display();
+    // Started by root the workers would be nobody, who cannot read the files.
+    let user = if testkit::privilege::is_root() {
+        "user root;"
+    } else {
+        ""
+    };
+    let config = format!(
+        "{user} daemon off; worker_processes 1; pid {at}/nginx.pid;\n\
+         error_log {at}/nginx-error.log;\n\
+         events {{ worker_connections 64; }}\n\
+         http {{\n\
+           access_log off; default_type application/octet-stream;\n\
+           types {{ text/plain txt; application/json json; }}\n\
+           client_body_temp_path {at}/t1; proxy_temp_path {at}/t2;\n\
+           fastcgi_temp_path {at}/t3; uwsgi_temp_path {at}/t4; scgi_temp_path {at}/t5;\n\
+           server {{\n\
+             listen 127.0.0.1:{plain}; listen 127.0.0.1:{secure} ssl;\n\
+             ssl_certificate {cert}; ssl_certificate_key {key};\n\
+             root {at}/www;\n\
+             location = /chunked {{ ssi on; ssi_types *; }}\n\
+             location = /moved {{ return 301 /small.txt; }}\n\
+             location = /twice {{ return 302 /moved; }}\n\
+             location = /error {{ return 503 'not now'; }}\n\
+           }}\n\
+         }}\n"
+    );
+    write("nginx.conf", config.as_bytes())?;
+    let program = which("nginx").ok_or("no nginx")?;
+    let log = dir.join("nginx.log");
+    let args = [
+        "-p",
+        &at.to_string(),
+        "-c",
+        "nginx.conf",
+        "-e",
+        "nginx-error.log",
+    ]
+    .map(str::to_owned);
+    let mut server = Background::start(program, args, &log)?;
+    server
+        .until(|| accepts(plain) && accepts(secure))
+        .map_err(|error| format!("{error}\n{}", fs::read_to_string(&log).unwrap_or_default()))?;
+    Ok(server)
+}

@@ -1,0 +1,211 @@
+//! `cargo xtask interop`: the tools beside the programs they take after, fed
+//! the same questions, on loopback.
+//!
+//! A check names the programs it needs. Where one is missing the check is
+//! skipped, loudly; with `CI=true` that is a failure, since there they are
+//! installed. All checks run before the verdict.
+
+mod dns;
+mod echo;
+mod http;
+mod pings;
+mod subnets;
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::time::Instant;
+
+use crate::exec::{Exec, shorten, which};
+use crate::workspace::{self, Bins, Profile};
+use crate::{Outcome, USAGE};
+
+/// One comparison.
+struct Check {
+    /// What it is called on the command line.
+    name: &'static str,
+    /// Programs that must be present.
+    peers: &'static [&'static str],
+    /// Compares, and says in a few words what was compared.
+    run: fn(&Bench) -> Outcome<String>,
+}
+
+const CHECKS: [Check; 12] = [
+    Check {
+        name: "subnets-python",
+        peers: &["python3"],
+        run: subnets::facts,
+    },
+    Check {
+        name: "aggregate-python",
+        peers: &["python3"],
+        run: subnets::collapse,
+    },
+    Check {
+        name: "aggregate-iprange",
+        peers: &["iprange"],
+        run: subnets::iprange,
+    },
+    Check {
+        name: "aggregate-aggregate",
+        peers: &["aggregate"],
+        run: subnets::aggregate,
+    },
+    Check {
+        name: "ping-iputils",
+        peers: &["ping"],
+        run: pings::faces,
+    },
+    Check {
+        name: "resolve-dig",
+        peers: &["nsd", "dig"],
+        run: dns::presentation,
+    },
+    Check {
+        name: "resolve-getent",
+        peers: &["getent"],
+        run: dns::system,
+    },
+    Check {
+        name: "httpget-curl",
+        peers: &["nginx", "curl"],
+        run: http::nginx,
+    },
+    Check {
+        name: "server-socat",
+        peers: &["socat"],
+        run: echo::server_socat,
+    },
+    Check {
+        name: "server-ncat",
+        peers: &["ncat"],
+        run: echo::server_ncat,
+    },
+    Check {
+        name: "client-socat",
+        peers: &["socat"],
+        run: echo::client_socat,
+    },
+    Check {
+        name: "client-ncat",
+        peers: &["ncat"],
+        run: echo::client_ncat,
+    },
+];
+
+/// What a check works with.
+struct Bench {
+    bins: Bins,
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// One of the six with arguments.
+    fn tool<I>(&self, name: &str, args: I) -> Exec
+    where
+        I: IntoIterator,
+        I::Item: AsRef<std::ffi::OsStr>,
+    {
+        Exec::new(self.bins.tool(name), args).cwd(self.dir())
+    }
+}
+
+/// All checks, or those whose name starts with one of the arguments.
+pub(crate) fn run(args: &[String]) -> Outcome {
+    let wanted = |check: &&Check| {
+        args.is_empty() || args.iter().any(|arg| check.name.starts_with(arg.as_str()))
+    };
+    let checks: Vec<&Check> = CHECKS.iter().filter(wanted).collect();
+    if checks.is_empty() {
+        let names: Vec<_> = CHECKS.iter().map(|check| check.name).collect();
+        return Err(format!(
+            "no such check; there are {}\n{USAGE}",
+            names.join(", ")
+        ));
+    }
+    let strict = std::env::var("CI").is_ok_and(|value| value == "true");
+    let bench = Bench {
+        bins: Bins::build(Profile::Dev)?,
+        dir: workspace::scratch()?,
+    };
+    let mut failed = Vec::new();
+    for check in checks {
+        let missing: Vec<&str> = check
+            .peers
+            .iter()
+            .copied()
+            .filter(|peer| which(peer).is_none())
+            .collect();
+        if !missing.is_empty() {
+            println!(
+                "SKIPPED {}: not installed: {}",
+                check.name,
+                missing.join(", ")
+            );
+            if strict {
+                failed.push(check.name);
+            }
+            continue;
+        }
+        let start = Instant::now();
+        match (check.run)(&bench) {
+            Ok(what) => println!(
+                "ok      {}: {what} ({:.1} s)",
+                check.name,
+                start.elapsed().as_secs_f64()
+            ),
+            Err(error) => {
+                println!("FAILED  {}: {error}", check.name);
+                failed.push(check.name);
+            }
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("interop failed: {}", failed.join(", ")))
+    }
+}
+
+/// A port of 127.0.0.1 that is free for TCP and UDP at this moment. Programs
+/// that cannot choose one themselves get it from here.
+fn free_port() -> Outcome<u16> {
+    for _ in 0..100 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let addr = listener.as_ref().ok().and_then(|l| l.local_addr().ok());
+        if let Some(addr) = addr
+            && UdpSocket::bind(addr).is_ok()
+        {
+            return Ok(addr.port());
+        }
+    }
+    Err("no free port on 127.0.0.1".to_owned())
+}
+
+/// Whether something listens there.
+fn accepts(port: u16) -> bool {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// Fails at the first line where two texts differ.
+fn same_lines(what: &str, ours: &str, theirs: &str) -> Outcome {
+    if ours == theirs {
+        return Ok(());
+    }
+    let mut numbered = 1..;
+    let (mut a, mut b) = (ours.lines(), theirs.lines());
+    loop {
+        let (line, ours, theirs) = (numbered.next(), a.next(), b.next());
+        if ours != theirs || ours.is_none() {
+            return Err(format!(
+                "{what}: line {}:\n  ours   {}\n  theirs {}",
+                line.unwrap_or(0),
+                shorten(ours.unwrap_or("(end)")),
+                shorten(theirs.unwrap_or("(end)")),
+            ));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `cargo xtask tidy`: the house rules that no other program checks.
+//!
+//! A source file stays under 800 lines. Every file of `tests/` belongs to some
+//! package's `[[test]]`, since a forgotten one would simply never run. Every
+//! package on its way to a registry carries what a registry shows.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::workspace::{metadata, root};
+use crate::{Outcome, no_arguments};
+
+/// The most lines that a source file may have.
+const MAX_LINES: usize = 800;
+
+/// All checks; every complaint is printed before it fails.
+pub(crate) fn run(args: &[String]) -> Outcome {
+    no_arguments(args)?;
+    let mut complaints = Vec::new();
+    let mut sources = Vec::new();
+    for dir in ["crates", "tests", "xtask", "fuzz"] {
+        rust_files(&root().join(dir), &mut sources)?;
+    }
+    for file in &sources {
+        let text = read(file)?;
+        complaints.extend(look_at(&relative(file), &text));
+    }
+    complaints.extend(forgotten_tests()?);
+    complaints.extend(thin_packages()?);
+    for complaint in &complaints {
+        eprintln!("tidy: {complaint}");
+    }
+    match complaints.len() {
+        0 => {
+            eprintln!("tidy: {} source files in order", sources.len());
+            Ok(())
+        }
+        n => Err(format!("tidy: {n} complaints")),
+    }
+}
+
+/// What is wrong with one source file by itself.
+fn look_at(name: &str, text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let lines = text.lines().count();
+    if lines > MAX_LINES {
+        complaints.push(format!(
+            "{name}: {lines} lines; split it ({MAX_LINES} at most)"
+        ));
+    }
+    if let Some((at, _)) = text
+        .lines()
+        .enumerate()
+        .find(|(_, line)| line.ends_with([' ', '\t']))
+    {
+        complaints.push(format!("{name}:{}: white space at the end", at + 1));
+    }
+    if !text.is_empty() && !text.ends_with('\n') {
+        complaints.push(format!("{name}: no newline at the end"));
+    }
+    complaints
+}
+
+/// Files of `tests/` that no package names.
+fn forgotten_tests() -> Outcome<Vec<String>> {
+    let metadata = metadata()?;
+    let known: Vec<PathBuf> = metadata["packages"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|package| package["targets"].as_array().into_iter().flatten())
+        .filter_map(|target| target["src_path"].as_str())
+        .filter_map(|path| fs::canonicalize(path).ok())
+        .collect();
+    let mut complaints = Vec::new();
+    for file in entries(&root().join("tests"))? {
+        let is_rust = file.extension().is_some_and(|ext| ext == "rs");
+        let full =
+            fs::canonicalize(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        if is_rust && !known.contains(&full) {
+            complaints.push(format!(
+                "{}: no package has it as a [[test]]",
+                relative(&file)
+            ));
+        }
+    }
+    Ok(complaints)
+}
+
+/// Packages to publish that lack something a registry shows.
+fn thin_packages() -> Outcome<Vec<String>> {
+    let metadata = metadata()?;
+    let mut complaints = Vec::new();
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let unpublished = package["publish"].as_array().is_some_and(Vec::is_empty);
+        if unpublished {
+            continue;
+        }
+        let name = package["name"].as_str().unwrap_or("?");
+        for key in [
+            "description",
+            "license",
+            "repository",
+            "readme",
+            "rust_version",
+        ] {
+            if package[key].as_str().is_none_or(str::is_empty) {
+                complaints.push(format!("package {name}: no {key}"));
+            }
+        }
+        for key in ["keywords", "categories"] {
+            if package[key].as_array().is_none_or(Vec::is_empty) {
+                complaints.push(format!("package {name}: no {key}"));
+            }
+        }
+    }
+    Ok(complaints)
+}
+
+/// Every `.rs` file below a directory, not looking into target directories.
+fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) -> Outcome {
+    if !dir.exists() {
+        return Ok(());
+    }
+    for path in entries(dir)? {
+        if path.is_dir() && !path.ends_with("target") {
+            rust_files(&path, found)?;
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn entries(dir: &Path) -> Outcome<Vec<PathBuf>> {
+    let fail = |error: std::io::Error| format!("{}: {error}", dir.display());
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir).map_err(fail)? {
+        paths.push(entry.map_err(fail)?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn read(path: &Path) -> Outcome<String> {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn relative(path: &Path) -> String {
+    path.strip_prefix(root())
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::look_at;
+
+    #[test]
+    fn complains_about_long_and_ragged_files() {
+        assert!(look_at("a.rs", "fn main() {}\n").is_empty());
+        assert!(look_at("a.rs", "").is_empty());
+        assert_eq!(look_at("a.rs", "x").len(), 1);
+        assert_eq!(look_at("a.rs", "x \n").len(), 1);
+        assert_eq!(look_at("a.rs", &"x\n".repeat(801)).len(), 1);
+    }
+}
