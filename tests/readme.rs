@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use testkit::{bins, console};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.canonicalize().expect("the root of the workspace")
 }
 
 #[test]

@@ -16,6 +16,9 @@ use crate::bins;
 /// Ends the output of one command; no tool prints a record separator.
 const MARK: char = '\x1e';
 
+/// How long one block may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
 /// One command and what it should print.
 #[derive(Debug, PartialEq, Eq)]
 struct Step {
@@ -64,10 +67,12 @@ fn run(block: &[Step]) -> Vec<String> {
         )
         .expect("write to a string");
     }
-    let out = bins::bash_plain(&script)
-        .timeout(Duration::from_secs(60))
-        .run();
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let running = bins::bash_plain(&script).timeout(LIMIT).spawn();
+    let stdout = match running.finish() {
+        Ok(output) => output.stdout,
+        Err(story) => story.into_bytes(),
+    };
+    let text = String::from_utf8_lossy(&stdout);
     let mut parts: Vec<String> = text.split(MARK).map(str::to_owned).collect();
     parts.resize(block.len(), String::new());
     parts

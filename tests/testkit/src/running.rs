@@ -252,30 +252,39 @@ impl Running {
     /// Waits for the end and returns everything; panics when the tool's
     /// timeout, counted from its start, passes first. Standard input is closed.
     #[track_caller]
-    pub fn wait(mut self) -> Output {
+    pub fn wait(self) -> Output {
+        match self.finish() {
+            Ok(output) => output,
+            Err(story) => panic!("{story}"),
+        }
+    }
+
+    /// [`Running::wait`] that returns the story instead of a panic, for a
+    /// caller that has more to tell.
+    pub fn finish(mut self) -> Result<Output, String> {
         self.stdin = None;
         let left = self.deadline.saturating_duration_since(Instant::now());
-        if let Err(RecvTimeoutError::Timeout) = self.exited.recv_timeout(left) {
-            self.kill_group();
-            self.stdout.wait_end(GRACE);
-            self.stderr.wait_end(GRACE);
-            panic!("still running after {:?}\n{}", self.timeout, self.story());
-        }
+        let in_time = self.exited.recv_timeout(left) != Err(RecvTimeoutError::Timeout);
         self.kill_group();
         let ended = self.stdout.wait_end(GRACE) && self.stderr.wait_end(GRACE);
-        assert!(
-            ended,
-            "ended, but its streams are held open by a process it left behind\n{}",
-            self.story()
-        );
+        if !in_time {
+            let limit = self.timeout;
+            return Err(format!("still running after {limit:?}\n{}", self.story()));
+        }
+        if !ended {
+            let story = self.story();
+            return Err(format!(
+                "ended, but a process it left behind holds its streams open\n{story}"
+            ));
+        }
         let status = self.child.wait().expect("wait for the child");
         self.reaped = true;
-        Output::new(
+        Ok(Output::new(
             self.shown.clone(),
             std::mem::take(&mut self.stdout.lock().data),
             std::mem::take(&mut self.stderr.lock().data),
             status,
-        )
+        ))
     }
 
     /// Ends whatever is left of the process group.
