@@ -11,6 +11,8 @@ mod http;
 mod pings;
 mod subnets;
 
+pub(crate) use subnets::networks;
+
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::Instant;

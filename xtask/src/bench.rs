@@ -1,5 +1,0 @@
-//! x
-use crate::Outcome;
-pub(crate) fn run(_: &[String]) -> Outcome {
-    Ok(())
-}
