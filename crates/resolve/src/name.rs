@@ -1,0 +1,139 @@
+//! Operands as domain names: RFC 1035 escapes, IDNA and the limits of DNS,
+//! checked before libc or a server sees anything.
+
+use std::net::IpAddr;
+
+use domain::base::name::Name;
+
+use crate::codec::OwnedName;
+
+/// Reads a name as typed. Non-ASCII text is converted by UTS 46 without
+/// transitional mappings; `\X` and `\DDD` stand for a byte. The error is a
+/// sentence.
+pub(crate) fn parse(text: &str) -> Result<OwnedName, String> {
+    let ascii;
+    let text = if text.is_ascii() {
+        text
+    } else {
+        if text.contains('\\') {
+            return Err("escapes and non-ASCII characters do not go together".to_owned());
+        }
+        ascii = idna::domain_to_ascii(text)
+            .map_err(|_| "not a valid internationalized name (UTS 46)".to_owned())?;
+        &ascii
+    };
+    let mut wire: Vec<u8> = Vec::with_capacity(text.len() + 2);
+    if text != "." {
+        let mut label: Vec<u8> = Vec::new();
+        let mut ended = false;
+        let mut bytes = text.bytes();
+        while let Some(byte) = bytes.next() {
+            ended = false;
+            match byte {
+                b'.' => {
+                    push(&mut wire, &mut label)?;
+                    ended = true;
+                }
+                b'\\' => label.push(escape(&mut bytes)?),
+                0x21..=0x7e => label.push(byte),
+                _ => return Err("blank or control character; write it as \\DDD".to_owned()),
+            }
+        }
+        if !ended {
+            push(&mut wire, &mut label)?;
+        }
+    }
+    wire.push(0);
+    if wire.len() > 255 {
+        return Err("name longer than 255 bytes".to_owned());
+    }
+    Name::from_octets(wire).map_err(|_| "not a domain name".to_owned())
+}
+
+fn push(wire: &mut Vec<u8>, label: &mut Vec<u8>) -> Result<(), String> {
+    match label.len() {
+        0 => return Err("empty label".to_owned()),
+        length @ 1..=63 => wire.push(length as u8),
+        _ => return Err("label longer than 63 bytes".to_owned()),
+    }
+    wire.append(label);
+    Ok(())
+}
+
+fn escape(bytes: &mut std::str::Bytes<'_>) -> Result<u8, String> {
+    let wrong = || "bad escape; use \\X or \\DDD".to_owned();
+    let first = bytes.next().ok_or_else(wrong)?;
+    if !first.is_ascii_digit() {
+        return Ok(first);
+    }
+    let digit = |b: Option<u8>| match b {
+        Some(b @ b'0'..=b'9') => Ok(u32::from(b - b'0')),
+        _ => Err(wrong()),
+    };
+    let value = digit(Some(first))? * 100 + digit(bytes.next())? * 10 + digit(bytes.next())?;
+    u8::try_from(value).map_err(|_| wrong())
+}
+
+/// The name of an address's PTR record, below in-addr.arpa or ip6.arpa.
+pub(crate) fn reverse(address: IpAddr) -> OwnedName {
+    let text = match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(v6) => {
+            let mut text = String::with_capacity(72);
+            for byte in v6.octets().iter().rev() {
+                text.push_str(&format!("{:x}.{:x}.", byte & 15, byte >> 4));
+            }
+            text + "ip6.arpa"
+        }
+    };
+    // Nothing but hexadecimal digits and two fixed labels.
+    parse(&text).unwrap_or_else(|_| OwnedName::root_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::present;
+    use proptest::prelude::*;
+
+    #[test]
+    fn forms() {
+        for (text, shown) in [
+            (".", "."),
+            ("a.b", "a.b."),
+            ("a.b.", "a.b."),
+            ("a\\.b.c", "a\\.b.c."),
+            ("a\\032b", "a\\032b."),
+            ("faß.test", "xn--fa-hia.test."),
+            ("bücher.test", "xn--bcher-kva.test."),
+        ] {
+            assert_eq!(present::name(&parse(text).unwrap()), shown, "{text}");
+        }
+        let long = "a".repeat(64);
+        for text in [
+            "", "..", ".a", "a..b", "a b", "a\\", "a\\25", "a\\256", &long,
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert_eq!(
+            present::name(&reverse("192.0.2.1".parse().unwrap())),
+            "1.2.0.192.in-addr.arpa."
+        );
+        assert!(
+            present::name(&reverse("2001:db8::1".parse().unwrap()))
+                .ends_with(".8.b.d.0.1.0.0.2.ip6.arpa.")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_reads_back(text in "\\PC{1,40}") {
+            if let Ok(name) = parse(&text) {
+                prop_assert_eq!(parse(&present::name(&name)).unwrap(), name);
+            }
+        }
+    }
+}

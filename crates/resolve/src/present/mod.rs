@@ -1,0 +1,301 @@
+//! The text form of record data: one line of fields per type in [`fields`].
+//!
+//! A type whose data is a sequence of ordinary fields is added by one line in
+//! that table; [`Field`] lists what there is. Types with a form of their own
+//! have a file beside this one. What is not in the table, and what does not
+//! parse where no name is involved, is printed by RFC 3597 (`\# len hex`).
+
+mod encode;
+mod loc;
+mod special;
+mod svcb;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use domain::base::iana::Rtype;
+use domain::base::name::ParsedName;
+use domain::base::wire::ParseError;
+use domain::dep::octseq::{Octets, Parser};
+
+pub(crate) use self::encode::{name, string};
+
+/// One field of record data.
+#[derive(Clone, Copy, Debug)]
+enum Field {
+    U8,
+    U16,
+    U32,
+    /// A domain name, compressed or not.
+    Name,
+    /// A character string in quotes.
+    Text,
+    /// Character strings in quotes up to the end.
+    Texts,
+    /// A character string without quotes (a CAA tag).
+    Word,
+    /// The rest, as one string in quotes.
+    Rest,
+    V4,
+    V6,
+    /// The rest in hexadecimal.
+    Hex,
+    /// The rest in base64.
+    Base64,
+    /// A length byte and a salt; `-` when empty.
+    Salt,
+    /// A length byte and a hash in base32hex.
+    Hash,
+    /// A record type's mnemonic.
+    Type,
+    /// The type bitmap of NSEC (RFC 4034 section 4.1.2), with a blank before
+    /// each type.
+    Bitmap,
+    /// A DNSSEC timestamp.
+    Time,
+    /// Eight bytes as four groups (RFC 6742).
+    Locator,
+    /// The rest as pairs joined by `-` (RFC 7043).
+    Dashed,
+    /// Whatever a form of its own makes of the rest.
+    Own(fn(&[u8]) -> Option<String>),
+}
+
+/// The fields of a type, or `None` for one printed by RFC 3597.
+fn fields(rtype: Rtype) -> Option<&'static [Field]> {
+    use Field as F;
+    Some(match rtype.to_int() {
+        1 => &[F::V4],
+        // NS MD MF CNAME MB MG MR PTR NSAP-PTR DNAME
+        2..=5 | 7..=9 | 12 | 23 | 39 => &[F::Name],
+        6 => &[F::Name, F::Name, F::U32, F::U32, F::U32, F::U32, F::U32],
+        11 => &[F::V4, F::U8, F::Own(special::ports)],
+        13 => &[F::Text, F::Text],
+        // MINFO RP TALINK
+        14 | 17 | 58 => &[F::Name, F::Name],
+        // MX AFSDB RT KX LP
+        15 | 18 | 21 | 36 | 107 => &[F::U16, F::Name],
+        // TXT ISDN NINFO SPF AVC RESINFO WALLET CLA
+        16 | 20 | 56 | 99 | 258 | 261 | 262 | 263 => &[F::Texts],
+        19 => &[F::Text],
+        22 => &[F::Own(special::nsap)],
+        // SIG RRSIG
+        24 | 46 => &[
+            F::Type,
+            F::U8,
+            F::U8,
+            F::U32,
+            F::Time,
+            F::Time,
+            F::U16,
+            F::Name,
+            F::Base64,
+        ],
+        // KEY DNSKEY RKEY CDNSKEY
+        25 | 48 | 57 | 60 => &[F::U16, F::U8, F::U8, F::Base64],
+        26 => &[F::U16, F::Name, F::Name],
+        27 => &[F::Text, F::Text, F::Text],
+        28 => &[F::V6],
+        29 => &[F::Own(loc::loc)],
+        33 => &[F::U16, F::U16, F::U16, F::Name],
+        35 => &[F::U16, F::U16, F::Text, F::Text, F::Text, F::Name],
+        37 => &[F::Own(special::cert)],
+        42 => &[F::Own(special::apl)],
+        // DS CDS TA DLV
+        43 | 59 | 32768 | 32769 => &[F::U16, F::U8, F::U8, F::Hex],
+        44 => &[F::U8, F::U8, F::Hex],
+        45 => &[F::Own(special::ipseckey)],
+        47 => &[F::Name, F::Bitmap],
+        // DHCID OPENPGPKEY
+        49 | 61 => &[F::Base64],
+        50 => &[F::U8, F::U8, F::U16, F::Salt, F::Hash, F::Bitmap],
+        51 => &[F::U8, F::U8, F::U16, F::Salt],
+        // TLSA SMIMEA
+        52 | 53 => &[F::U8, F::U8, F::U8, F::Hex],
+        55 => &[F::Own(special::hip)],
+        62 => &[F::U32, F::U16, F::Bitmap],
+        63 => &[F::U32, F::U8, F::U8, F::Hex],
+        // SVCB HTTPS
+        64 | 65 => &[F::U16, F::Name, F::Own(svcb::params)],
+        // NID L64
+        104 | 106 => &[F::U16, F::Locator],
+        105 => &[F::U16, F::V4],
+        108 | 109 => &[F::Dashed],
+        256 => &[F::U16, F::U16, F::Rest],
+        257 => &[F::U8, F::Word, F::Rest],
+        260 => &[F::Own(special::amtrelay)],
+        _ => return None,
+    })
+}
+
+/// The text of record data that `parser` is limited to; all of it is read.
+/// A name that does not parse is an error, for the message is then broken.
+pub(crate) fn rdata<Octs: Octets + ?Sized>(
+    rtype: Rtype,
+    parser: &mut Parser<'_, Octs>,
+) -> Result<String, ParseError> {
+    let start = parser.pos();
+    if let Some(fields) = fields(rtype) {
+        let mut text = String::new();
+        let mut whole = true;
+        for field in fields {
+            let part = match read(*field, parser) {
+                Ok(Some(part)) => part,
+                Err(error) if matches!(field, Field::Name) => return Err(error),
+                Ok(None) | Err(_) => {
+                    whole = false;
+                    break;
+                }
+            };
+            if !text.is_empty() && !part.is_empty() && !part.starts_with(' ') {
+                text.push(' ');
+            }
+            text.push_str(&part);
+        }
+        if whole && parser.remaining() == 0 {
+            return Ok(text.trim_start().to_owned());
+        }
+        parser.seek(start)?;
+    }
+    Ok(unknown(rest(parser)?))
+}
+
+/// RFC 3597's form of any data.
+fn unknown(data: &[u8]) -> String {
+    if data.is_empty() {
+        return "\\# 0".to_owned();
+    }
+    format!("\\# {} {}", data.len(), encode::words(&encode::hex(data)))
+}
+
+fn rest<'a, Octs: Octets + ?Sized>(parser: &mut Parser<'a, Octs>) -> Result<&'a [u8], ParseError> {
+    take(parser, parser.remaining())
+}
+
+fn take<'a, Octs: Octets + ?Sized>(
+    parser: &mut Parser<'a, Octs>,
+    length: usize,
+) -> Result<&'a [u8], ParseError> {
+    let all: &'a [u8] = parser.octets_ref().as_ref();
+    let from = parser.pos();
+    parser.advance(length)?;
+    all.get(from..from + length).ok_or(ParseError::ShortInput)
+}
+
+fn counted<'a, Octs: Octets + ?Sized>(
+    parser: &mut Parser<'a, Octs>,
+) -> Result<&'a [u8], ParseError> {
+    let length = parser.parse_u8()?;
+    take(parser, usize::from(length))
+}
+
+/// Reads and prints one field; `Ok(None)` where its value has no such form.
+fn read<Octs: Octets + ?Sized>(
+    field: Field,
+    parser: &mut Parser<'_, Octs>,
+) -> Result<Option<String>, ParseError> {
+    Ok(Some(match field {
+        Field::U8 => parser.parse_u8()?.to_string(),
+        Field::U16 => parser.parse_u16_be()?.to_string(),
+        Field::U32 => parser.parse_u32_be()?.to_string(),
+        Field::Name => name(&ParsedName::parse_ref(parser)?),
+        Field::Text => encode::quoted(counted(parser)?),
+        Field::Texts => {
+            let mut texts = vec![encode::quoted(counted(parser)?)];
+            while parser.remaining() > 0 {
+                texts.push(encode::quoted(counted(parser)?));
+            }
+            texts.join(" ")
+        }
+        Field::Word => string(counted(parser)?),
+        Field::Rest => encode::quoted(rest(parser)?),
+        Field::V4 => Ipv4Addr::from(parser.parse_u32_be()?).to_string(),
+        Field::V6 => Ipv6Addr::from(parser.parse_u128_be()?).to_string(),
+        Field::Hex => encode::words(&encode::hex(rest(parser)?)),
+        Field::Base64 => encode::words(&encode::base64(rest(parser)?)),
+        Field::Salt => match counted(parser)? {
+            [] => "-".to_owned(),
+            salt => encode::hex(salt),
+        },
+        Field::Hash => encode::base32hex(counted(parser)?),
+        Field::Type => mnemonic(Rtype::from_int(parser.parse_u16_be()?)),
+        Field::Bitmap => return Ok(bitmap(rest(parser)?)),
+        Field::Time => encode::timestamp(parser.parse_u32_be()?),
+        Field::Locator => {
+            let value = parser.parse_u64_be()?;
+            let group = |shift: u32| (value >> shift) as u16;
+            let (a, b, c, d) = (group(48), group(32), group(16), group(0));
+            format!("{a:04x}:{b:04x}:{c:04x}:{d:04x}")
+        }
+        Field::Dashed => {
+            let pairs: Vec<String> = rest(parser)?.iter().map(|b| format!("{b:02x}")).collect();
+            pairs.join("-")
+        }
+        Field::Own(show) => return Ok(show(rest(parser)?)),
+    }))
+}
+
+/// The mnemonic of a type, `TYPEnnn` for one without.
+pub(crate) fn mnemonic(rtype: Rtype) -> String {
+    match rtype {
+        Rtype::NSAPPTR => "NSAP-PTR".to_owned(),
+        _ => rtype.to_string(),
+    }
+}
+
+fn bitmap(mut data: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    while !data.is_empty() {
+        let (&window, rest) = data.split_first()?;
+        let (&length, rest) = rest.split_first()?;
+        let bits = rest.get(..usize::from(length))?;
+        data = &rest[usize::from(length)..];
+        for (at, byte) in bits.iter().enumerate() {
+            for bit in (0..8u16).filter(|bit| byte & (0x80 >> bit) != 0) {
+                let low = u16::try_from(at).ok()? * 8 + bit;
+                let number = u16::from(window) << 8 | low;
+                text.push(' ');
+                text.push_str(&mnemonic(Rtype::from_int(number)));
+            }
+        }
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn show(rtype: u16, data: &[u8]) -> String {
+        let mut parser = Parser::from_ref(data);
+        rdata(Rtype::from_int(rtype), &mut parser).unwrap()
+    }
+
+    #[test]
+    fn forms() {
+        assert_eq!(show(1, &[192, 0, 2, 1]), "192.0.2.1");
+        assert_eq!(show(1, &[192, 0, 2]), "\\# 3 C00002");
+        assert_eq!(show(15, b"\x00\x0a\x02mx\x04test\x00"), "10 mx.test.");
+        assert_eq!(show(16, b"\x03one\x05t\"w\to"), "\"one\" \"t\\\"w\\009o\"");
+        assert_eq!(show(257, b"\x00\x05issueca.test"), "0 issue \"ca.test\"");
+        assert_eq!(show(47, b"\x01a\x00\x00\x01\x40"), "a. A");
+        assert_eq!(show(65534, &[10, 0]), "\\# 2 0A00");
+        assert_eq!(
+            show(65, b"\x00\x01\x00\x00\x01\x00\x06\x02h2\x02h3"),
+            "1 . alpn=\"h2,h3\""
+        );
+        assert_eq!(show(256, b"\x00\x0a\x00\x01ftp://x/"), "10 1 \"ftp://x/\"");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(rtype in prop_oneof![0u16..300, any::<u16>()], data in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let mut parser = Parser::from_ref(data.as_slice());
+            let text = rdata(Rtype::from_int(rtype), &mut parser);
+            if let Ok(text) = text {
+                prop_assert!(text.bytes().all(|b| (0x20..0x7f).contains(&b)));
+                prop_assert_eq!(parser.remaining(), 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Types whose data is no plain sequence of fields: WKS, NSAP, CERT, APL,
+//! IPSECKEY, HIP and AMTRELAY. Each takes the bytes and gives the text, or
+//! `None` where they do not fit the type's definition.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use domain::base::name::Name;
+
+use super::encode;
+
+/// WKS: the ports set in a bitmap (RFC 1035 section 3.4.2).
+pub(crate) fn ports(bits: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    for (at, byte) in bits.iter().enumerate() {
+        for bit in (0..8).filter(|bit| byte & (0x80u8 >> bit) != 0) {
+            text.push_str(&format!(" {}", at * 8 + bit));
+        }
+    }
+    Some(text)
+}
+
+/// NSAP: one hexadecimal number (RFC 1706).
+pub(crate) fn nsap(data: &[u8]) -> Option<String> {
+    (!data.is_empty()).then(|| format!("0x{}", encode::hex(data)))
+}
+
+/// CERT: mnemonics where RFC 4398 and RFC 8624 have them.
+pub(crate) fn cert(data: &[u8]) -> Option<String> {
+    let (head, rest) = data.split_first_chunk::<5>()?;
+    let kind = u16::from_be_bytes([head[0], head[1]]);
+    let kind = match kind {
+        1 => "PKIX".to_owned(),
+        2 => "SPKI".to_owned(),
+        3 => "PGP".to_owned(),
+        4 => "IPKIX".to_owned(),
+        5 => "ISPKI".to_owned(),
+        6 => "IPGP".to_owned(),
+        7 => "ACPKIX".to_owned(),
+        8 => "IACPKIX".to_owned(),
+        253 => "URI".to_owned(),
+        254 => "OID".to_owned(),
+        n => n.to_string(),
+    };
+    let algorithm = match head[4] {
+        1 => "RSAMD5".to_owned(),
+        2 => "DH".to_owned(),
+        3 => "DSA".to_owned(),
+        5 => "RSASHA1".to_owned(),
+        6 => "NSEC3DSA".to_owned(),
+        7 => "NSEC3RSASHA1".to_owned(),
+        8 => "RSASHA256".to_owned(),
+        10 => "RSASHA512".to_owned(),
+        13 => "ECDSAP256SHA256".to_owned(),
+        14 => "ECDSAP384SHA384".to_owned(),
+        15 => "ED25519".to_owned(),
+        16 => "ED448".to_owned(),
+        n => n.to_string(),
+    };
+    Some(format!(
+        "{kind} {} {algorithm} {}",
+        u16::from_be_bytes([head[2], head[3]]),
+        encode::words(&encode::base64(rest))
+    ))
+}
+
+/// APL: address prefixes, `!` before a negated one (RFC 3123).
+pub(crate) fn apl(mut data: &[u8]) -> Option<String> {
+    let mut items = Vec::new();
+    while !data.is_empty() {
+        let (head, rest) = data.split_first_chunk::<4>()?;
+        let length = usize::from(head[3] & 0x7f);
+        let part = rest.get(..length)?;
+        data = &rest[length..];
+        let family = u16::from_be_bytes([head[0], head[1]]);
+        let address = match family {
+            1 => {
+                let mut bytes = [0; 4];
+                bytes.get_mut(..length)?.copy_from_slice(part);
+                Ipv4Addr::from(bytes).to_string()
+            }
+            2 => {
+                let mut bytes = [0; 16];
+                bytes.get_mut(..length)?.copy_from_slice(part);
+                Ipv6Addr::from(bytes).to_string()
+            }
+            _ => return None,
+        };
+        let negated = if head[3] & 0x80 == 0 { "" } else { "!" };
+        items.push(format!("{negated}{family}:{address}/{}", head[2]));
+    }
+    Some(items.join(" "))
+}
+
+/// A gateway or relay by its type: nothing, an address or a plain name.
+fn gateway(kind: u8, data: &[u8]) -> Option<(String, &[u8])> {
+    match kind {
+        0 => Some((".".to_owned(), data)),
+        1 => {
+            let (address, rest) = data.split_first_chunk::<4>()?;
+            Some((Ipv4Addr::from(*address).to_string(), rest))
+        }
+        2 => {
+            let (address, rest) = data.split_first_chunk::<16>()?;
+            Some((Ipv6Addr::from(*address).to_string(), rest))
+        }
+        3 => plain_name(data),
+        _ => None,
+    }
+}
+
+fn plain_name(data: &[u8]) -> Option<(String, &[u8])> {
+    let mut at = 0;
+    while let length @ 1..=63 = *data.get(at)? {
+        at += usize::from(length) + 1;
+    }
+    let name = Name::from_slice(data.get(..=at)?).ok()?;
+    Some((encode::name(&name), &data[at + 1..]))
+}
+
+/// IPSECKEY (RFC 4025).
+pub(crate) fn ipseckey(data: &[u8]) -> Option<String> {
+    let (head, rest) = data.split_first_chunk::<3>()?;
+    let (gateway, key) = gateway(head[1], rest)?;
+    let mut text = format!("{} {} {} {gateway}", head[0], head[1], head[2]);
+    if !key.is_empty() {
+        text.push(' ');
+        text.push_str(&encode::words(&encode::base64(key)));
+    }
+    Some(text)
+}
+
+/// AMTRELAY (RFC 8777).
+pub(crate) fn amtrelay(data: &[u8]) -> Option<String> {
+    let (head, rest) = data.split_first_chunk::<2>()?;
+    let kind = head[1] & 0x7f;
+    let (relay, rest) = gateway(kind, rest)?;
+    rest.is_empty()
+        .then(|| format!("{} {} {kind} {relay}", head[0], head[1] >> 7))
+}
+
+/// HIP: tag, key, rendezvous servers (RFC 8005).
+pub(crate) fn hip(data: &[u8]) -> Option<String> {
+    let (head, rest) = data.split_first_chunk::<4>()?;
+    let tag_length = usize::from(head[0]);
+    let key_length = usize::from(u16::from_be_bytes([head[2], head[3]]));
+    let tag = rest.get(..tag_length)?;
+    let key = rest.get(tag_length..tag_length + key_length)?;
+    let mut rest = &rest[tag_length + key_length..];
+    let mut text = format!("{} {} {}", head[1], encode::hex(tag), encode::base64(key));
+    while !rest.is_empty() {
+        let (server, after) = plain_name(rest)?;
+        text.push(' ');
+        text.push_str(&server);
+        rest = after;
+    }
+    Some(text)
+}
