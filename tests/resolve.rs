@@ -1,1 +1,250 @@
 //! Black-box tests of `resolve`.
+
+use testkit::Tool;
+use testkit::dns::{Behaviour, DnsServer, Transport, Zone};
+
+fn resolve() -> Tool {
+    Tool::new(env!("CARGO_BIN_EXE_resolve"))
+}
+
+fn zone() -> Zone {
+    Zone::new()
+        .soa("test")
+        .a("host.test", "192.0.2.1")
+        .aaaa("host.test", "2001:db8::1")
+        .a("only4.test", "192.0.2.4")
+        .cname("alias.test", "host.test")
+        .cname("loop.test", "pool.test")
+        .cname("pool.test", "loop.test")
+        .mx("host.test", 10, "mail.test")
+        .txt("host.test", &["one", "t\"wo\x07"])
+        .ptr("1.2.0.192.in-addr.arpa", "host.test")
+        .raw("host.test", 65534, [10, 0])
+}
+
+fn at(server: &DnsServer) -> String {
+    format!("@{}", server.addr())
+}
+
+fn bad(behaviour: Behaviour) -> DnsServer {
+    DnsServer::with_behaviour(zone(), move |_, _| behaviour.clone())
+}
+
+#[test]
+fn through_the_system() {
+    let out = resolve().args(["-4", "localhost"]).run();
+    out.code(0).stdout("127.0.0.1\n").stderr("");
+    let out = resolve().args(["-4", "--json", "localhost"]).run();
+    let records = out.code(0).stderr("").json();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0]["query_type"], "A");
+    assert_eq!(records[0]["source"], "system");
+    assert!(records[0]["server"].is_null());
+    assert_eq!(records[0]["records"][0]["data"], "127.0.0.1");
+    assert!(records[0]["records"][0]["ttl"].is_null());
+}
+
+#[test]
+fn found() {
+    let server = DnsServer::start(zone());
+    let run = |args: &[&str]| resolve().arg(at(&server)).args(args).run();
+    run(&["host.test"])
+        .code(0)
+        .stdout("192.0.2.1\n2001:db8::1\n")
+        .stderr("");
+    run(&["-6", "host.test"]).code(0).stdout("2001:db8::1\n");
+    run(&["only4.test"])
+        .code(0)
+        .stdout("192.0.2.4\n")
+        .stderr("");
+    run(&["-t", "mx,txt", "host.test"])
+        .code(0)
+        .stdout("10 mail.test.\n\"one\" \"t\\\"wo\\007\"\n");
+    run(&["-t", "TYPE65534", "host.test"])
+        .code(0)
+        .stdout("\\# 2 0A00\n");
+    run(&["-t", "A", "alias.test"])
+        .code(0)
+        .stdout("192.0.2.1\n");
+    run(&["192.0.2.1"])
+        .code(0)
+        .stdout("host.test.\n")
+        .stderr("");
+    run(&["--tcp", "-4", "host.test"])
+        .code(0)
+        .stdout("192.0.2.1\n");
+}
+
+#[test]
+fn the_answer_is_no() {
+    let server = DnsServer::start(zone());
+    let run = |args: &[&str]| resolve().arg(at(&server)).args(args).run();
+    run(&["-t", "A", "no.test"])
+        .code(1)
+        .stdout("")
+        .stderr("resolve: no.test: no such name (NXDOMAIN)\n");
+    run(&["-t", "AAAA", "only4.test"])
+        .code(1)
+        .stderr("resolve: only4.test: no data of type AAAA (NODATA)\n");
+    run(&["-q", "-t", "A", "no.test"])
+        .code(1)
+        .stdout("")
+        .stderr("");
+    run(&["-t", "A", "host.test", "no.test"])
+        .code(1)
+        .stdout("host.test\tA\t192.0.2.1\nno.test\tA\t-\tNXDOMAIN\n")
+        .stderr("");
+}
+
+#[test]
+fn json_keys() {
+    let server = DnsServer::start(zone());
+    let out = resolve()
+        .arg(at(&server))
+        .args(["--json", "-t", "A,AAAA", "alias.test"])
+        .run();
+    let records = out.code(0).stderr("").json();
+    assert_eq!(records.len(), 2);
+    let first = &records[0];
+    let keys: Vec<&String> = first.as_object().unwrap().keys().collect();
+    assert_eq!(keys.len(), 12, "{keys:?}");
+    assert_eq!(first["type"], "lookup");
+    assert_eq!(first["name"], "alias.test");
+    assert_eq!(first["query_type"], "A");
+    assert_eq!(first["server"], server.addr().to_string());
+    assert_eq!(first["protocol"], "udp");
+    assert_eq!(first["status"], "NOERROR");
+    assert_eq!(first["records"][0]["type"], "CNAME");
+    assert_eq!(first["records"][1]["data"], "192.0.2.1");
+    assert_eq!(first["tries"], 1);
+    assert!(first["error"].is_null());
+}
+
+#[test]
+fn stdin_gives_one_record_each() {
+    let server = DnsServer::start(zone());
+    resolve()
+        .arg(at(&server))
+        .args(["-t", "A", "-"])
+        .stdin("# names\nhost.test\n\n bad..name \nno.test\n")
+        .run()
+        .code(2)
+        .stdout("host.test\tA\t192.0.2.1\nno.test\tA\t-\tNXDOMAIN\n")
+        .stderr("resolve: -:4: bad..name: empty label\n");
+}
+
+#[test]
+fn bad_operands_are_never_asked() {
+    let server = DnsServer::start(zone());
+    let long = "a".repeat(64);
+    for name in ["127.1", "0x7f.1", "010.0.0.1", "a..b", "", &long, "a b"] {
+        resolve()
+            .arg(at(&server))
+            .args(["--", name])
+            .run()
+            .code(2)
+            .stdout("");
+    }
+    assert!(server.queries().is_empty());
+    resolve()
+        .args(["@tls://127.0.0.1", "host.test"])
+        .run()
+        .code(2)
+        .stderr_contains("tls:// servers are not supported yet");
+}
+
+#[test]
+fn failures_go_on_to_the_next_server() {
+    let good = DnsServer::start(zone());
+    for behaviour in [
+        Behaviour::Rcode(2),
+        Behaviour::Rcode(5),
+        Behaviour::PointerLoop,
+    ] {
+        let failing = bad(behaviour);
+        resolve()
+            .args([at(&failing), at(&good)])
+            .args(["-t", "A", "host.test"])
+            .run()
+            .code(0)
+            .stdout("192.0.2.1\n")
+            .stderr("");
+        assert!(!failing.queries().is_empty());
+    }
+}
+
+#[test]
+fn no_answer_is_three() {
+    let failing = bad(Behaviour::Rcode(2));
+    resolve()
+        .arg(at(&failing))
+        .args(["-t", "A", "host.test", "host.test"])
+        .run()
+        .code(3)
+        .stdout("host.test\tA\t-\tSERVFAIL\nhost.test\tA\t-\tSERVFAIL\n");
+    for behaviour in [
+        Behaviour::Drop,
+        Behaviour::WrongId,
+        Behaviour::WrongQuestion,
+    ] {
+        let silent = bad(behaviour);
+        let out = resolve()
+            .arg(at(&silent))
+            .args(["--json", "--timeout", "300ms", "-t", "A", "host.test"])
+            .run();
+        let records = out.code(3).json();
+        assert_eq!(records.len(), 1);
+        assert_eq!(records[0]["status"], "TIMEOUT");
+        assert_eq!(records[0]["error"]["kind"], "timeout");
+    }
+    let looping = bad(Behaviour::Answer);
+    let out = resolve()
+        .arg(at(&looping))
+        .args(["--json", "-t", "A", "loop.test"])
+        .run();
+    assert_eq!(out.code(3).json()[0]["status"], "INCOMPLETE");
+}
+
+#[test]
+fn lies_are_ignored() {
+    let server = bad(Behaviour::UnrelatedFirst);
+    resolve()
+        .arg(at(&server))
+        .args(["-v", "-t", "A", "host.test"])
+        .run()
+        .code(0)
+        .stdout("192.0.2.1\n")
+        .stderr_contains("ignored 1 unrelated");
+}
+
+#[test]
+fn truncation_goes_to_tcp() {
+    let server = DnsServer::with_behaviour(zone(), |_, transport| match transport {
+        Transport::Udp => Behaviour::Truncate,
+        _ => Behaviour::Answer,
+    });
+    let out = resolve()
+        .arg(at(&server))
+        .args(["--json", "-t", "A", "host.test"])
+        .run();
+    let records = out.code(0).json();
+    assert_eq!(records[0]["protocol"], "tcp");
+    assert_eq!(records[0]["records"][0]["data"], "192.0.2.1");
+}
+
+#[test]
+fn servers_without_edns() {
+    let server = DnsServer::with_behaviour(zone(), |query, _| {
+        if query.edns.is_some() {
+            Behaviour::BareFormErr
+        } else {
+            Behaviour::Answer
+        }
+    });
+    resolve()
+        .arg(at(&server))
+        .args(["-t", "A", "host.test"])
+        .run()
+        .code(0)
+        .stdout("192.0.2.1\n");
+}

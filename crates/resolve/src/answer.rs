@@ -47,14 +47,6 @@ impl Status {
             },
         }
     }
-
-    /// Whether this ends the lookup: an answer, or a certain no.
-    pub(crate) fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::Found | Self::NoSuchName | Self::NoData | Self::Incomplete
-        )
-    }
 }
 
 /// The chain from the name asked, then the records of the type at its end.
