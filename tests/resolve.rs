@@ -248,3 +248,32 @@ fn servers_without_edns() {
         .code(0)
         .stdout("192.0.2.1\n");
 }
+
+#[test]
+fn zone_transfers() {
+    let server = DnsServer::start(Zone::new().soa("test").a("host.test", "192.0.2.1"));
+    let out = resolve()
+        .arg(at(&server))
+        .args(["-t", "AXFR", "--full", "test"])
+        .run();
+    let lines = out.code(0).stderr("").lines();
+    assert_eq!(lines.first(), lines.last());
+    assert!(lines[0].contains("\tIN\tSOA\t"), "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .any(|l| l.starts_with("host.test.\t") && l.ends_with("\tIN\tA\t192.0.2.1"))
+    );
+}
+
+#[test]
+fn whole_answers() {
+    let server = DnsServer::start(zone());
+    resolve()
+        .arg(at(&server))
+        .args(["--full", "-t", "A", "alias.test"])
+        .run()
+        .code(0)
+        .stdout_contains(";; status: NOERROR, id: ")
+        .stdout_contains("\tIN\tCNAME\thost.test.\n");
+}

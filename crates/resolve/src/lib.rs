@@ -18,5 +18,5 @@ use std::process::ExitCode;
 
 /// Runs the tool on the process's arguments.
 pub fn main() -> ExitCode {
-    common::app::run::<cli::Cli>("resolve", run::run)
+    common::app::run::<cli::Cli>("resolve", |cli, io| run::run(&cli, io))
 }

@@ -1,6 +1,7 @@
 //! Operands as domain names: RFC 1035 escapes, IDNA and the limits of DNS,
 //! checked before libc or a server sees anything.
 
+use std::fmt::Write;
 use std::net::IpAddr;
 
 use domain::base::name::Name;
@@ -84,7 +85,8 @@ pub(crate) fn reverse(address: IpAddr) -> OwnedName {
         IpAddr::V6(v6) => {
             let mut text = String::with_capacity(72);
             for byte in v6.octets().iter().rev() {
-                text.push_str(&format!("{:x}.{:x}.", byte & 15, byte >> 4));
+                // Writing to a String cannot fail.
+                let _ = write!(text, "{:x}.{:x}.", byte & 15, byte >> 4);
             }
             text + "ip6.arpa"
         }

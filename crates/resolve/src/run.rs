@@ -33,7 +33,7 @@ struct Plan {
 }
 
 /// Runs the tool.
-pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
+pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     let mut servers = Vec::new();
     let mut names = Vec::new();
     for operand in &cli.operands {
@@ -90,8 +90,7 @@ pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
         },
     };
     let mut count = 0u64;
-    let mut operands = io.operands(&names, "a name or address")?;
-    while let Some(operand) = operands.next() {
+    for operand in io.operands(&names, "a name or address")? {
         let looked_up = operand.and_then(|o| {
             plan.lookups(&o.text, io)
                 .map_err(|e| if e.is_stdout_closed() { e } else { o.error(e) })

@@ -106,9 +106,8 @@ fn status(error: &LookupError) -> (Status, Option<Failure>) {
     };
     match number {
         libc::EAI_NONAME => (Status::NoSuchName, None),
-        libc::EAI_NODATA => (Status::NoData, None),
-        // EAI_ADDRFAMILY, which the libc crate lacks on Linux.
-        -9 => (Status::NoData, None),
+        // -9 is EAI_ADDRFAMILY, which the libc crate lacks on Linux.
+        libc::EAI_NODATA | -9 => (Status::NoData, None),
         libc::EAI_AGAIN => timed_out("the system's resolver failed for now"),
         libc::EAI_FAIL => (
             Status::Rcode(domain::base::iana::OptRcode::SERVFAIL),

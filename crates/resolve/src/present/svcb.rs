@@ -27,7 +27,7 @@ fn u16_of(data: &[u8]) -> Option<(u16, &[u8])> {
 fn param(key: u16, value: &[u8]) -> Option<String> {
     let name = param_name(key);
     let list = |size: usize, show: &dyn Fn(&[u8]) -> Option<String>| {
-        if value.is_empty() || value.len() % size != 0 {
+        if value.is_empty() || !value.len().is_multiple_of(size) {
             return None;
         }
         let items: Option<Vec<String>> = value.chunks(size).map(show).collect();
@@ -38,7 +38,6 @@ fn param(key: u16, value: &[u8]) -> Option<String> {
             Some(param_name(u16::from_be_bytes(b.try_into().ok()?)))
         })?,
         1 => format!("\"{}\"", alpn(value)?),
-        2 | 8 if value.is_empty() => return Some(name),
         3 => u16::from_be_bytes(value.try_into().ok()?).to_string(),
         4 => list(4, &|b| {
             Some(Ipv4Addr::from(<[u8; 4]>::try_from(b).ok()?).to_string())
