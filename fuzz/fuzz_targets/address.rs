@@ -1,0 +1,23 @@
+//! Addresses and networks: whatever is taken must be what the standard
+//! library takes, and must not be read in two ways.
+#![no_main]
+
+use std::net::IpAddr;
+
+use common::address;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    if let Ok(parsed) = address::parse(text) {
+        assert_eq!(text.parse::<IpAddr>(), Ok(parsed), "strict means strict");
+        assert_eq!(address::parse(&parsed.to_string()), Ok(parsed));
+        assert!(address::looks_numeric(text), "{text} could reach a resolver");
+        let (bits, width) = address::to_bits(parsed);
+        assert_eq!(address::from_bits(bits, width), parsed);
+    }
+    if let Ok((parsed, length)) = address::parse_cidr(text) {
+        assert!(length <= address::to_bits(parsed).1);
+        let written = format!("{parsed}/{length}");
+        assert_eq!(address::parse_cidr(&written), Ok((parsed, length)));
+    }
+});
