@@ -6,11 +6,27 @@
 //! a target that is missed is marked and fails nothing, since the machine has
 //! its say too. Errors do fail.
 
+mod httpget;
 mod measure;
+mod ping;
+mod resolve;
 mod rows;
+mod subnetcalc;
+mod tcpecho;
 
 use crate::workspace::{self, Bins, Profile, TOOLS};
 use crate::{Outcome, USAGE};
+
+type Rows = fn(&Shop) -> Outcome<Vec<Row>>;
+
+/// The speed of each tool in its main job.
+const OF_TOOLS: [(&str, Rows); 5] = [
+    ("subnetcalc", subnetcalc::rows),
+    ("ping", ping::rows),
+    ("resolve", resolve::rows),
+    ("httpget", httpget::rows),
+    ("tcpecho-client", tcpecho::rows),
+];
 
 /// What the rows work with.
 struct Shop {
@@ -83,7 +99,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
             show(rows(&shop, tool), &mut errors);
         }
     }
-    for (tool, rows) in rows::OF_TOOLS {
+    for (tool, rows) in OF_TOOLS {
         if of(tool) {
             show(rows(&shop), &mut errors);
         }
