@@ -277,3 +277,37 @@ fn whole_answers() {
         .stdout_contains(";; status: NOERROR, id: ")
         .stdout_contains("\tIN\tCNAME\thost.test.\n");
 }
+
+#[test]
+fn a_number_in_disguise_is_no_name() {
+    let server = DnsServer::start(zone());
+    for name in ["１２７.1", "\\049\\050\\055.1", "0x7F.1."] {
+        for direct in [true, false] {
+            let tool = if direct {
+                resolve().arg(at(&server))
+            } else {
+                resolve()
+            };
+            tool.args(["--", name]).run().code(2).stdout("");
+        }
+    }
+    assert!(server.queries().is_empty());
+}
+
+#[test]
+fn one_type_does_not_hide_that_another_failed() {
+    let server = DnsServer::with_behaviour(zone(), |query, _| match query.qtype {
+        28 => Behaviour::Rcode(2),
+        _ => Behaviour::Answer,
+    });
+    resolve()
+        .arg(at(&server))
+        .arg("host.test")
+        .run()
+        .code(0)
+        .stdout("192.0.2.1\n")
+        .stderr(&format!(
+            "resolve: host.test: AAAA: {} answered SERVFAIL\n",
+            server.addr()
+        ));
+}

@@ -5,6 +5,25 @@ use std::time::Duration;
 use clap::Parser;
 use common::options::{Common, FamilyArgs};
 
+const AFTER: &str = "\
+Examples:
+  resolve localhost                          through the system, as other programs do
+  resolve 127.0.0.1                          an address is looked up backwards
+  resolve @192.0.2.53 -t MX,TXT example.com  two types from one server
+  resolve -t AAAA --json - < names           one record for each line of a file
+  resolve @192.0.2.53 -t AXFR example.com    a whole zone
+
+Without -t, -s and @SERVER the system is asked (hosts file, nsswitch, search
+list); with any of them DNS servers are, those of /etc/resolv.conf if none is
+named. One operand gives values only, several give NAME, TYPE and VALUE
+separated by tabs, and `NAME TYPE - STATUS` for one without any value.
+
+EXIT STATUS
+  0  found
+  1  no such name, or no data of the type asked
+  2  a mistake or fault on this side: usage, an operand that is no name
+  3  no answer: timeout, unreachable, malformed, SERVFAIL and the like";
+
 /// Names and addresses, through the system or straight from DNS servers
 #[derive(Parser, Debug)]
 #[command(
@@ -12,9 +31,7 @@ use common::options::{Common, FamilyArgs};
     version,
     disable_help_flag = true,
     disable_version_flag = true,
-    after_long_help = "Examples:\n  resolve localhost\n  resolve 127.0.0.1\n  \
-        resolve @192.0.2.53 -t MX,TXT example.com\n  resolve --json -t AAAA - < names\n\n\
-        Status: 0 found, 1 no such name or no data, 2 a mistake here, 3 no answer."
+    after_long_help = AFTER
 )]
 pub(crate) struct Cli {
     /// Names or addresses, and @SERVER; `-` reads them from stdin

@@ -94,10 +94,12 @@ pub(crate) fn ask(settings: &Settings, name: &OwnedName, rtype: Rtype) -> Outcom
 }
 
 /// Transfers a zone, handing out records as they come. The records are those
-/// between the SOA and its repetition, both included.
+/// between the SOA and its repetition, both included; the outcome has them only
+/// with `keep`, for a zone may be large.
 pub(crate) fn transfer(
     settings: &Settings,
     name: &OwnedName,
+    keep: bool,
     sink: &mut dyn FnMut(&Record),
 ) -> Outcome {
     let mut outcome = Outcome {
@@ -114,8 +116,15 @@ pub(crate) fn transfer(
     for server in &settings.servers {
         outcome.server = Some(*server);
         outcome.tries += 1;
-        let started = outcome.records.len();
-        match transfer_from(name, server, deadline, &mut outcome, sink) {
+        let mut begun = false;
+        let mut sink = |record: &Record, outcome: &mut Outcome| {
+            begun = true;
+            sink(record);
+            if keep {
+                outcome.records.push(record.clone());
+            }
+        };
+        match transfer_from(name, server, deadline, &mut outcome, &mut sink) {
             Ok(()) => {
                 outcome.status = Status::Found;
                 outcome.failure = None;
@@ -125,7 +134,7 @@ pub(crate) fn transfer(
                 outcome.status = status;
                 outcome.failure = Some(failure);
                 // What has been handed out cannot be taken back.
-                if outcome.records.len() > started {
+                if begun {
                     outcome.status = Status::Incomplete;
                     return outcome;
                 }
@@ -140,7 +149,7 @@ fn transfer_from(
     server: &Server,
     deadline: Instant,
     outcome: &mut Outcome,
-    sink: &mut dyn FnMut(&Record),
+    sink: &mut dyn FnMut(&Record, &mut Outcome),
 ) -> Result<(), (Status, Failure)> {
     let query = Query {
         id: random_id().map_err(|e| local(&e))?,
@@ -183,8 +192,7 @@ fn transfer_from(
                     "the transfer does not begin with the SOA",
                 ));
             }
-            sink(record);
-            outcome.records.push(record.clone());
+            sink(record, outcome);
             if soa && seen_soa {
                 return Ok(());
             }

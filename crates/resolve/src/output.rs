@@ -80,6 +80,19 @@ pub(crate) fn show(
     let exit = lookup::exit(all);
     io.report.raise(exit);
     let found = exit == common::Exit::Yes;
+    if found {
+        // One type's answer does not hide that another has none.
+        for lookup in all {
+            if let Some(failure) = &lookup.failure {
+                io.report.line(format_args!(
+                    "{}: {}: {}",
+                    common::text::escape(lookup.name.as_bytes()),
+                    lookup.query_type,
+                    common::text::escape(failure.message.as_bytes())
+                ));
+            }
+        }
+    }
     let worst = all.iter().max_by_key(|l| l.exit().code());
     let Some(worst) = worst.filter(|_| !found) else {
         return io.out.flush();

@@ -30,6 +30,8 @@ struct Plan {
     family: Family,
     timeout: Duration,
     form: Form,
+    /// Whether the form was asked for.
+    explicit: bool,
 }
 
 /// Runs the tool.
@@ -81,6 +83,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         reverse: cli.reverse,
         family: cli.family.family(),
         timeout: cli.timeout,
+        explicit: cli.short || cli.long || cli.full,
         form: match (cli.short, cli.long, cli.full) {
             (true, _, _) => Form::Short,
             (_, true, _) => Form::Long,
@@ -143,6 +146,11 @@ impl Plan {
             Some(address) => name::reverse(address),
             None => name::parse(text).map_err(|e| Error::input(text, e))?,
         };
+        // Escapes and full-width digits must not smuggle a number past the
+        // check above: to libc `\\049\\050\\055.1` would be 127.0.0.1.
+        if address.is_none() && address::looks_numeric(&present::name(&wanted)) {
+            return Err(Error::input(text, "reads as a number, but is no address"));
+        }
         let Some(settings) = &self.direct else {
             return Ok(vec![self.by_system(text, address, &wanted)]);
         };
@@ -193,9 +201,9 @@ impl Plan {
         let mut asked = wanted.clone();
         let outcome = if rtype == Rtype::AXFR {
             let mut written = Ok(());
-            let outcome = dns::transfer(settings, wanted, &mut |record| {
+            let outcome = dns::transfer(settings, wanted, !streamed, &mut |record| {
                 if streamed && written.is_ok() {
-                    written = zone_line(io, self.form, text, record);
+                    written = zone_line(io, self.form, self.explicit, record);
                 }
             });
             written?;
@@ -330,13 +338,13 @@ fn shown(record: &Record) -> Shown {
     }
 }
 
-/// A record of a zone transfer: with its owner, or its data alone would say
-/// nothing.
-fn zone_line(io: &mut Io, form: Form, text: &str, record: &Record) -> Result<()> {
+/// A record of a zone transfer: whole, as in a zone file, for its data alone
+/// would say nothing.
+fn zone_line(io: &mut Io, form: Form, explicit: bool, record: &Record) -> Result<()> {
     let shown = shown(record);
     match form {
-        Form::Short | Form::Long => output::value(io, form, text, &shown),
-        Form::Full => io.out.line(format_args!(
+        Form::Short | Form::Long if explicit => output::value(io, form, &shown.name, &shown),
+        _ => io.out.line(format_args!(
             "{}\t{}\t{}\t{}\t{}",
             shown.name, record.ttl, record.class, shown.rtype, shown.data
         )),

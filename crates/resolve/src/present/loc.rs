@@ -39,10 +39,11 @@ fn angle(value: u32, positive: char, negative: char) -> String {
 /// A size: mantissa and power of ten, in centimetres.
 fn metres(byte: u8) -> String {
     let centimetres = u64::from(byte >> 4) * 10u64.pow(u32::from(byte & 15));
-    if centimetres % 100 == 0 {
-        format!("{}m", centimetres / 100)
+    // One digit times a power of ten: below a metre, or whole metres.
+    if centimetres < 100 {
+        format!("0.{centimetres:02}m")
     } else {
-        format!("{}.{:02}m", centimetres / 100, centimetres % 100)
+        format!("{}m", centimetres / 100)
     }
 }
 

@@ -224,7 +224,8 @@ fn read<Octs: Octets + ?Sized>(
             let value = parser.parse_u64_be()?;
             let group = |shift: u32| (value >> shift) as u16;
             let (a, b, c, d) = (group(48), group(32), group(16), group(0));
-            format!("{a:04x}:{b:04x}:{c:04x}:{d:04x}")
+            // Without leading zeros, as in an address.
+            format!("{a:x}:{b:x}:{c:x}:{d:x}")
         }
         Field::Dashed => {
             let pairs: Vec<String> = rest(parser)?.iter().map(|b| format!("{b:02x}")).collect();

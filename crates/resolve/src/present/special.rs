@@ -27,7 +27,7 @@ pub(crate) fn ports(bits: &[u8]) -> Option<String> {
 
 /// NSAP: one hexadecimal number (RFC 1706).
 pub(crate) fn nsap(data: &[u8]) -> Option<String> {
-    (!data.is_empty()).then(|| format!("0x{}", encode::hex(data)))
+    (!data.is_empty()).then(|| format!("0x{}", encode::hex(data).to_ascii_lowercase()))
 }
 
 /// CERT: mnemonics where RFC 4398 and RFC 8624 have them.
