@@ -41,6 +41,8 @@ pub struct Io {
     pub color: bool,
     /// Whether standard input, output and error are terminals.
     pub terminal: Terminal,
+    /// What is said of a command line without operands; made when needed.
+    usage: fn() -> String,
 }
 
 /// Which of the standard streams are terminals.
@@ -70,7 +72,9 @@ impl Io {
     /// With none, stdin is read if it is not a terminal.
     pub fn operands(&self, args: &[String], what: &str) -> Result<Operands> {
         let args = match args {
-            [] if self.terminal.stdin => return Err(Error::usage(format!("{what} is missing"))),
+            [] if self.terminal.stdin => {
+                return Err(Error::usage(format!("{what} is missing")).hint((self.usage)()));
+            }
             [] => vec!["-".to_owned()],
             _ => args.to_vec(),
         };
@@ -173,6 +177,7 @@ pub fn run<C: Cli>(
         json: false,
         color: false,
         terminal,
+        usage: usage::<C>,
     };
     let outcome = match C::try_parse() {
         Ok(cli) => {
@@ -192,6 +197,18 @@ pub fn run<C: Cli>(
         }
     };
     finish(tool, outcome, &mut io).into()
+}
+
+/// The tool's usage and where there is more, in one line.
+fn usage<C: Cli>() -> String {
+    let mut command = C::command();
+    let usage = command.render_usage().to_string();
+    let forms: Vec<&str> = usage.lines().map(str::trim).collect();
+    let name = command.get_name();
+    format!(
+        "usage: {}; see '{name} --help'",
+        forms.join(" or ").trim_start_matches("Usage: ")
+    )
 }
 
 /// Help and version are data; every other parse error is one line.
@@ -309,6 +326,46 @@ mod tests {
             one_line(&error.render().to_string()),
             "unexpected argument '--jsn' found; a similar argument exists: '--json'"
         );
+    }
+
+    /// A sample
+    #[derive(Parser)]
+    #[command(name = "sample", disable_help_flag = true, disable_version_flag = true)]
+    #[command(version = "1")]
+    struct Sample {
+        #[allow(dead_code, reason = "only its usage is looked at")]
+        target: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    }
+
+    impl Cli for Sample {
+        fn common(&self) -> &Common {
+            &self.common
+        }
+    }
+
+    #[test]
+    fn without_operands_a_terminal_is_told_the_usage() {
+        let mut io = Io {
+            out: Out::new(Box::new(io::sink())),
+            report: Reporter::new("sample", Box::new(io::sink())),
+            json: false,
+            color: false,
+            terminal: Terminal {
+                stdin: true,
+                ..Terminal::default()
+            },
+            usage: usage::<Sample>,
+        };
+        let error = io.operands(&[], "a target").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a target is missing; usage: sample [OPTIONS] [TARGET]...; see 'sample --help'"
+        );
+        assert_eq!(error.exit(), Exit::Fault);
+        io.terminal.stdin = false;
+        assert!(io.operands(&[], "a target").is_ok());
     }
 
     #[test]
