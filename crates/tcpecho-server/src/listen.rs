@@ -262,7 +262,7 @@ fn bind_unix(path: &Path) -> Result<Listener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(fail)?;
     match socket.bind(&address) {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-            remove_stale(path, &address)?;
+            remove_stale(path, &address, &e)?;
             socket.bind(&address).map_err(fail)?;
         }
         outcome => outcome.map_err(fail)?,
@@ -277,7 +277,7 @@ fn bind_unix(path: &Path) -> Result<Listener> {
 }
 
 /// Removes a socket file that nobody listens at, and nothing else.
-fn remove_stale(path: &Path, address: &SockAddr) -> Result<()> {
+fn remove_stale(path: &Path, address: &SockAddr, in_use: &io::Error) -> Result<()> {
     let meta = fs::symlink_metadata(path).map_err(|e| Error::local(&e))?;
     if !meta.file_type().is_socket() {
         return Err(Error::new(common::Kind::System, "exists and is no socket"));
@@ -289,10 +289,7 @@ fn remove_stale(path: &Path, address: &SockAddr) -> Result<()> {
         Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|e| Error::local(&e))
         }
-        _ => {
-            Err(Error::local(&io::ErrorKind::AddrInUse.into())
-                .hint("another program listens there"))
-        }
+        _ => Err(Error::local(in_use).hint("another program listens there")),
     }
 }
 
