@@ -1,8 +1,55 @@
-//! The `tcpecho-server` tool.
+//! The `tcpecho-server` tool: an echo service (RFC 862) that never loses a
+//! byte, with events on standard output.
+//!
+//! The way of the data: [`accept`] takes connections from the listeners of
+//! [`listen`] and hands them to a [`worker`], whose [`conn`]ections read into
+//! the worker's scratch buffer, ask the [`machine`] what to answer, and write
+//! it. Nothing in [`machine`], [`tail`], [`rate`], [`fault`] and [`timers`]
+//! touches a socket or a clock. [`server`] is the life of the whole.
 
+mod accept;
+mod census;
+mod cli;
+mod clock;
+mod config;
+mod conn;
+mod event;
+mod fault;
+mod limits;
+mod listen;
+mod log;
+mod machine;
+mod output;
+mod peer;
+mod rate;
+mod ready;
+mod server;
+mod sys;
+mod tail;
+mod timers;
+mod worker;
+
+use std::io;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
+
+use common::{Error, Exit, Io, Result};
+
+use crate::cli::Cli;
+use crate::config::Config;
 
 /// Runs the tool on the process's arguments.
 pub fn main() -> ExitCode {
-    ExitCode::from(2)
+    common::app::run("tcpecho-server", run)
+}
+
+fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
+    let config = Config::resolve(cli, io)?;
+    // The log's thread needs the stream for itself: `io.out` ends the tool
+    // when its reader goes, and here the service goes on.
+    let stdout = io::stdout()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|e| Error::local(&e).about("standard output"))?;
+    server::run(&config, stdout, io)
 }

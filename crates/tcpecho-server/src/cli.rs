@@ -1,0 +1,323 @@
+//! The command line; data only.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use common::options::{Common, FamilyArgs};
+use common::{duration, size};
+
+use crate::fault::Delay;
+
+const AFTER: &str = "\
+EVENTS
+  One line an event on stdout, fields separated by a TAB:
+    listening ADDR:PORT
+    connected PEER
+    received PEER BYTES \"TEXT\"             (with -v)
+    closed PEER BYTES_IN BYTES_OUT MS REASON
+  REASON is one of eof reset idle max-bytes drain fault error. A log that is
+  closed, full or not read never holds up the service: events it cannot take
+  are dropped and counted in the summary, which goes to stderr (with --json it
+  is a record like the others).
+
+SIGNALS
+  SIGTERM, SIGINT  end in order: accept what is queued, stop listening, serve
+                   until the peers end or --drain has passed, print the summary.
+                   A second one ends at once, with status 1
+  SIGUSR1          print the summary now
+
+EXIT STATUS
+  0  ended as asked, every connection served to its end
+  1  connections had to be cut off
+  2  could not start: usage, an address in use, no permission
+
+EXAMPLES
+  tcpecho-server                                 on port 8080, IPv4 and IPv6
+  tcpecho-server 127.0.0.1:7777 unix:/tmp/echo   on these two
+  tcpecho-server --reply 'Hello, Client!' :0     a fixed answer on a free port
+  tcpecho-server --once --port-file port :0 &    serve one client and end
+  tcpecho-server --json | jq 'select(.type == \"closed\")'
+  tcpecho-server --delay 50ms:20ms --drop 0.01 --seed 7   a bad network";
+
+/// Echo server: gives back every byte it gets (RFC 862)
+///
+/// Thousands of connections at once, a line on standard output for each event,
+/// limits, faults on request, and an orderly end. Without ADDR:PORT it listens
+/// on port 8080 of all addresses, IPv4 and IPv6.
+#[derive(Parser, Debug)]
+#[command(
+    name = "tcpecho-server",
+    version,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    after_long_help = AFTER
+)]
+pub(crate) struct Cli {
+    /// Where to listen: ADDR:PORT, [ADDR]:PORT, NAME:PORT, :PORT, unix:PATH;
+    /// port 0 takes a free one
+    #[arg(value_name = "ADDR:PORT")]
+    pub(crate) places: Vec<String>,
+
+    /// Answer every received chunk with TEXT instead of itself, exactly as
+    /// given
+    #[arg(
+        long,
+        value_name = "TEXT",
+        allow_hyphen_values = true,
+        help_heading = "Answers"
+    )]
+    pub(crate) reply: Option<OsString>,
+
+    /// Send TEXT on connect, exactly as given
+    #[arg(
+        long,
+        value_name = "TEXT",
+        allow_hyphen_values = true,
+        help_heading = "Answers"
+    )]
+    pub(crate) greeting: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) family: FamilyArgs,
+
+    /// No event log and no summary
+    #[arg(short, long, help_heading = "Log and readiness")]
+    pub(crate) quiet: bool,
+
+    /// Log what is received, too
+    #[arg(short, long, help_heading = "Log and readiness")]
+    pub(crate) verbose: bool,
+
+    /// Write the port to FILE once listening (renamed into place)
+    #[arg(long, value_name = "FILE", help_heading = "Log and readiness")]
+    pub(crate) port_file: Option<PathBuf>,
+
+    /// Write a newline to descriptor N once listening, then close it
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(i32).range(3..),
+        help_heading = "Log and readiness"
+    )]
+    pub(crate) ready_fd: Option<i32>,
+
+    /// Connections open at once; further ones wait in the backlog [default:
+    /// what the descriptor limit allows]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = "Limits"
+    )]
+    pub(crate) max_connections: Option<u32>,
+
+    /// Connections open at once from one address; further ones are closed
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = "Limits"
+    )]
+    pub(crate) max_per_ip: Option<u32>,
+
+    /// Close a connection when no byte has moved for so long; 0 never does
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "5m",
+        value_parser = duration::parse,
+        help_heading = "Limits"
+    )]
+    pub(crate) idle_timeout: Duration,
+
+    /// Echo the first SIZE bytes of a connection, then end it in order
+    #[arg(
+        long,
+        value_name = "SIZE",
+        value_parser = nonzero_size,
+        help_heading = "Limits"
+    )]
+    pub(crate) max_bytes: Option<u64>,
+
+    /// Take at most SIZE bytes a second from a connection
+    #[arg(
+        long,
+        value_name = "SIZE",
+        value_parser = nonzero_size,
+        help_heading = "Limits"
+    )]
+    pub(crate) rate: Option<u64>,
+
+    /// Connections that may wait to be accepted
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 4096,
+        value_parser = clap::value_parser!(u32).range(1..=65_535),
+        help_heading = "Limits"
+    )]
+    pub(crate) backlog: u32,
+
+    /// Threads that serve connections [default: 1 with up to two processors,
+    /// else one for each, at most 4]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=256),
+        help_heading = "Limits"
+    )]
+    pub(crate) workers: Option<u16>,
+
+    /// Serve one connection and end
+    #[arg(long, conflicts_with = "count", help_heading = "End")]
+    pub(crate) once: bool,
+
+    /// Serve N connections and end
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..),
+        help_heading = "End"
+    )]
+    pub(crate) count: Option<u64>,
+
+    /// End after so long, as SIGTERM would
+    #[arg(
+        long = "for",
+        value_name = "DURATION",
+        value_parser = duration::parse_nonzero,
+        help_heading = "End"
+    )]
+    pub(crate) lifetime: Option<Duration>,
+
+    /// At the end, how long peers may take to finish
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = duration::parse,
+        help_heading = "End"
+    )]
+    pub(crate) drain: Duration,
+
+    /// Hold each answer back, by JITTER more at most
+    #[arg(
+        long,
+        value_name = "DURATION[:JITTER]",
+        value_parser = delay,
+        help_heading = "Faults, for each received chunk, P from 0 to 1"
+    )]
+    pub(crate) delay: Option<Delay>,
+
+    /// Do not answer, with probability P
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.0,
+        hide_default_value = true,
+        value_parser = probability,
+        help_heading = "Faults, for each received chunk, P from 0 to 1"
+    )]
+    pub(crate) drop: f64,
+
+    /// Change one byte of the answer
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.0,
+        hide_default_value = true,
+        value_parser = probability,
+        help_heading = "Faults, for each received chunk, P from 0 to 1"
+    )]
+    pub(crate) corrupt: f64,
+
+    /// Answer with the beginning only
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.0,
+        hide_default_value = true,
+        value_parser = probability,
+        help_heading = "Faults, for each received chunk, P from 0 to 1"
+    )]
+    pub(crate) truncate: f64,
+
+    /// Reset the connection
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.0,
+        hide_default_value = true,
+        value_parser = probability,
+        help_heading = "Faults, for each received chunk, P from 0 to 1"
+    )]
+    pub(crate) reset: f64,
+
+    /// Seed of the faults; the same seed gives the same faults [default: one
+    /// made up and told on stderr]
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Faults, for each received chunk, P from 0 to 1"
+    )]
+    pub(crate) seed: Option<u64>,
+
+    /// Share the port with other processes that say so, too
+    #[arg(long, help_heading = "Sockets")]
+    pub(crate) reuse_port: bool,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+impl common::app::Cli for Cli {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}
+
+fn nonzero_size(text: &str) -> Result<u64, String> {
+    match size::parse(text)? {
+        0 => Err("must be at least 1".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    // Digits and a dot: `f64` alone would take `nan` and `1e0`.
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    match text.parse() {
+        Ok(p) if plain && (0.0..=1.0).contains(&p) => Ok(p),
+        _ => Err("not a probability; use 0 to 1, as in 0.05".to_owned()),
+    }
+}
+
+fn delay(text: &str) -> Result<Delay, String> {
+    let (base, jitter) = text.split_once(':').unwrap_or((text, "0"));
+    Ok(Delay {
+        base: duration::parse(base)?,
+        jitter: duration::parse(jitter)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values() {
+        assert_eq!(probability("0.25"), Ok(0.25));
+        for bad in ["", ".", "1.01", "-0.1", "nan", "1e-1", "x"] {
+            assert!(probability(bad).is_err(), "{bad}");
+        }
+        let ms = Duration::from_millis;
+        let both = delay("50ms:10ms").unwrap();
+        assert_eq!((both.base, both.jitter), (ms(50), ms(10)));
+        assert_eq!(delay("1").unwrap().jitter, ms(0));
+        assert!(delay("1:").is_err() && delay(":1").is_err());
+        assert!(nonzero_size("0").is_err());
+    }
+}

@@ -1,0 +1,183 @@
+//! What a run does, resolved from the command line: where options interact
+//! and defaults depend on the machine, it is decided here.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use common::endpoint::{self, Endpoint, Host};
+use common::{Error, Io, Result};
+
+use crate::cli::Cli;
+use crate::fault::Faults;
+use crate::listen::{self, Place};
+use crate::machine::{Rules, TAIL_MAX};
+use crate::output::Format;
+
+/// The port without an operand.
+const DEFAULT_PORT: u16 = 8080;
+
+/// The most workers nobody asked for.
+const MAX_DEFAULT_WORKERS: usize = 4;
+
+/// A run.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// Where to listen, with the operands as typed.
+    pub(crate) places: Vec<(String, Place)>,
+    /// How to listen.
+    pub(crate) listen: listen::Options,
+    /// How connections behave.
+    pub(crate) rules: Rules,
+    /// Connections open at once, if asked for.
+    pub(crate) max_connections: Option<usize>,
+    /// The same for each address.
+    pub(crate) max_per_ip: Option<u32>,
+    /// Connections accepted in all.
+    pub(crate) count: Option<u64>,
+    /// How long to serve.
+    pub(crate) lifetime: Option<Duration>,
+    /// How long peers may take at the end.
+    pub(crate) drain: Duration,
+    /// Threads that serve, 1 or more.
+    pub(crate) workers: usize,
+    /// The form of the log; `None` for silence.
+    pub(crate) log: Option<Format>,
+    /// Whether to log what is received.
+    pub(crate) verbose: bool,
+    /// Where to write the port.
+    pub(crate) port_file: Option<PathBuf>,
+    /// Where to write a newline.
+    pub(crate) ready_fd: Option<i32>,
+    /// A seed nobody asked for, to be told.
+    pub(crate) made_up_seed: Option<u64>,
+}
+
+impl Config {
+    /// Resolves a command line; bad operands are reported to `io`, all of
+    /// them, and make the error.
+    pub(crate) fn resolve(cli: Cli, io: &mut Io) -> Result<Self> {
+        let places = places(&cli.places, io)?;
+        let reply = cli.reply.map(|text| answer("--reply", text)).transpose()?;
+        let greeting = cli.greeting.map(|text| answer("--greeting", text));
+        let faults = Faults {
+            delay: cli.delay,
+            drop: cli.drop,
+            corrupt: cli.corrupt,
+            truncate: cli.truncate,
+            reset: cli.reset,
+            seed: cli.seed.unwrap_or_else(some_seed),
+        };
+        let faults = faults.any().then_some(faults);
+        let made_up_seed = match (&faults, cli.seed) {
+            (Some(faults), None) => Some(faults.seed),
+            _ => None,
+        };
+        if cli.port_file.is_some() && !places.iter().any(|(_, p)| matches!(p, Place::Inet(_))) {
+            return Err(Error::usage("--port-file needs an address with a port"));
+        }
+        Ok(Self {
+            places,
+            listen: listen::Options {
+                family: cli.family.family(),
+                backlog: i32::try_from(cli.backlog).unwrap_or(i32::MAX),
+                reuse_port: cli.reuse_port,
+            },
+            rules: Rules {
+                greeting: greeting.transpose()?.unwrap_or_default(),
+                reply,
+                max_bytes: cli.max_bytes,
+                idle: (!cli.idle_timeout.is_zero()).then_some(cli.idle_timeout),
+                rate: cli.rate,
+                faults,
+            },
+            max_connections: cli.max_connections.map(|n| n as usize),
+            max_per_ip: cli.max_per_ip,
+            count: if cli.once { Some(1) } else { cli.count },
+            lifetime: cli.lifetime,
+            drain: cli.drain,
+            workers: cli.workers.map_or_else(default_workers, usize::from),
+            log: match (cli.quiet, cli.common.json) {
+                (true, _) => None,
+                (false, true) => Some(Format::Json),
+                (false, false) => Some(Format::Text),
+            },
+            verbose: cli.verbose,
+            port_file: cli.port_file,
+            ready_fd: cli.ready_fd,
+            made_up_seed,
+        })
+    }
+}
+
+/// The operands, or all addresses at the default port.
+fn places(args: &[String], io: &mut Io) -> Result<Vec<(String, Place)>> {
+    if args.is_empty() {
+        let all = Endpoint {
+            host: Host::Any,
+            port: DEFAULT_PORT,
+        };
+        return Ok(vec![(format!("[::]:{DEFAULT_PORT}"), Place::Inet(all))]);
+    }
+    let mut places = Vec::new();
+    let mut last = None;
+    for operand in io.operands(args, "ADDR:PORT")? {
+        let parsed = operand.and_then(|operand| {
+            let place = place(&operand.text)
+                .map_err(|message| operand.error(Error::input(&operand.text, message)))?;
+            Ok((operand.text, place))
+        });
+        match parsed {
+            Ok(place) => places.push(place),
+            // A server that serves only some of what was asked would be a
+            // surprise; but all mistakes are told at once.
+            Err(error) => {
+                if let Some(earlier) = last.replace(error) {
+                    io.fail(&earlier)?;
+                }
+            }
+        }
+    }
+    match last {
+        Some(error) => Err(error),
+        None if places.is_empty() => Err(Error::usage("no address to listen at")),
+        None => Ok(places),
+    }
+}
+
+fn place(text: &str) -> Result<Place, String> {
+    match text.strip_prefix("unix:") {
+        Some("") => Err("no path; use unix:PATH".to_owned()),
+        Some(path) => Ok(Place::Unix(PathBuf::from(path))),
+        None => endpoint::parse(text).map(Place::Inet),
+    }
+}
+
+/// The bytes of an answer, which must fit into one chunk.
+fn answer(option: &str, text: OsString) -> Result<Vec<u8>> {
+    let bytes = text.into_vec();
+    if bytes.len() > TAIL_MAX {
+        return Err(Error::usage(format!(
+            "{option} is too long: {} bytes; at most {TAIL_MAX}",
+            bytes.len()
+        )));
+    }
+    Ok(bytes)
+}
+
+/// One worker leaves the second processor to the kernel and the client; more
+/// than a few find nothing to do, since the kernel is what takes the time.
+fn default_workers() -> usize {
+    match std::thread::available_parallelism().map_or(1, usize::from) {
+        0..=2 => 1,
+        n => n.min(MAX_DEFAULT_WORKERS),
+    }
+}
+
+fn some_seed() -> u64 {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::from(now.subsec_nanos()) << 10 ^ now.as_secs() ^ u64::from(std::process::id())
+}

@@ -1,0 +1,228 @@
+//! A connection's socket around its state machine.
+//!
+//! [`Conn::turn`] is all that happens when the socket is ready or a deadline
+//! has come: send what waits, read once, send the answer, then ask the machine
+//! what next. One read a turn is what keeps a fast peer from starving others.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+
+use crate::census::Census;
+use crate::event::{Event, Reason};
+use crate::log::Log;
+use crate::machine::{Interest, Machine, Rules, Step};
+use crate::peer::Peer;
+use crate::sys::Watched;
+
+/// What every connection of a server shares.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// How connections behave.
+    pub(crate) rules: Rules,
+    /// Where events go.
+    pub(crate) log: Log,
+    /// Who is here.
+    pub(crate) census: Census,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Conn<S: AsFd> {
+    socket: Watched<S>,
+    machine: Machine,
+    peer: Peer,
+    /// The deadline the worker's timer list has for it.
+    pub(crate) armed: Option<Duration>,
+}
+
+impl<S: AsFd> Conn<S> {
+    /// Connection `number` with its registered socket.
+    pub(crate) fn new(
+        socket: Watched<S>,
+        peer: Peer,
+        number: u64,
+        shared: &Shared,
+        now: Duration,
+    ) -> Self {
+        Self {
+            socket,
+            machine: Machine::new(&shared.rules, number, now),
+            peer,
+            armed: None,
+        }
+    }
+
+    /// Does what can be done now. The reason, if that ended the connection.
+    pub(crate) fn turn(
+        &mut self,
+        shared: &Shared,
+        scratch: &mut [u8],
+        now: Duration,
+    ) -> Option<Reason> {
+        let before = self.machine.bytes();
+        self.send_unsent(now);
+        let limit = self.machine.read_limit(&shared.rules, now);
+        if limit > 0 {
+            let limit = limit.min(scratch.len());
+            self.receive(shared, &mut scratch[..limit], now);
+        } else if self.socket.interest() == Interest::Nothing {
+            self.look_for_failure();
+        }
+        let after = self.machine.bytes();
+        shared
+            .census
+            .moved((after.0 - before.0) as usize, (after.1 - before.1) as usize);
+        self.settle(shared, now)
+    }
+
+    /// A deadline has come.
+    pub(crate) fn timeout(&mut self, shared: &Shared, now: Duration) -> Option<Reason> {
+        self.machine.timeout(&shared.rules, now);
+        let before = self.machine.bytes();
+        self.send_unsent(now);
+        let after = self.machine.bytes();
+        shared.census.moved(0, (after.1 - before.1) as usize);
+        self.settle(shared, now)
+    }
+
+    /// Ends it from this side.
+    pub(crate) fn cut(&mut self, shared: &Shared, now: Duration) -> Option<Reason> {
+        self.machine.cut(now);
+        self.settle(shared, now)
+    }
+
+    /// When it wants to be looked at without an event.
+    pub(crate) fn deadline(&self, shared: &Shared, now: Duration) -> Option<Duration> {
+        self.machine.deadline(&shared.rules, now)
+    }
+
+    /// Tells the log and the census that it is gone. True if the accepting
+    /// loop wants to hear of it.
+    pub(crate) fn farewell(&self, shared: &Shared, reason: Reason, now: Duration) -> bool {
+        let (bytes_in, bytes_out) = self.machine.bytes();
+        shared.log.event(&Event::Closed {
+            peer: &self.peer,
+            bytes_in,
+            bytes_out,
+            duration: self.machine.age(now),
+            reason,
+        });
+        shared.census.leave(&self.peer, reason)
+    }
+
+    fn send_unsent(&mut self, now: Duration) {
+        while !self.machine.unsent().is_empty() {
+            match send(self.socket.get(), self.machine.unsent()) {
+                Ok(n) => self.machine.sent_unsent(n, now),
+                Err(Errno::AGAIN) => return,
+                Err(e) => return self.machine.failed(reason_of(e)),
+            }
+        }
+    }
+
+    /// One read and its answer.
+    fn receive(&mut self, shared: &Shared, scratch: &mut [u8], now: Duration) {
+        let n = match recv(self.socket.get(), scratch) {
+            Ok(0) => return self.machine.eof(),
+            Ok(n) => n,
+            Err(Errno::AGAIN) => return,
+            Err(e) => return self.machine.failed(reason_of(e)),
+        };
+        let chunk = &mut scratch[..n];
+        if shared.log.is_verbose() {
+            shared.log.event(&Event::Received {
+                peer: &self.peer,
+                data: chunk,
+            });
+        }
+        let answer = self.machine.received(&shared.rules, chunk, now);
+        if answer.is_empty() {
+            return self.send_unsent(now);
+        }
+        match send(self.socket.get(), answer) {
+            Ok(n) => self.machine.sent(answer, n, now),
+            Err(Errno::AGAIN) => self.machine.sent(answer, 0, now),
+            Err(e) => self.machine.failed(reason_of(e)),
+        }
+    }
+
+    /// An event although nothing was waited for can only be the end: a reset,
+    /// or an error that sits on the socket.
+    fn look_for_failure(&mut self) {
+        match rustix::net::sockopt::socket_error(self.socket.get()) {
+            Ok(Ok(())) => {
+                let mut byte = [0];
+                // A look, not a read: what is there stays there.
+                match rustix::net::recv(
+                    self.socket.get(),
+                    &mut byte[..],
+                    RecvFlags::PEEK | RecvFlags::DONTWAIT,
+                ) {
+                    Ok(_) | Err(Errno::AGAIN) => {}
+                    Err(e) => self.machine.failed(reason_of(e)),
+                }
+            }
+            Ok(Err(e)) | Err(e) => self.machine.failed(reason_of(e)),
+        }
+    }
+
+    /// Follows the machine until it waits or ends.
+    fn settle(&mut self, shared: &Shared, now: Duration) -> Option<Reason> {
+        loop {
+            match self.machine.step(&shared.rules, now) {
+                Step::Wait(interest) => {
+                    if self.socket.set(interest).is_ok() {
+                        return None;
+                    }
+                    self.machine.failed(Reason::Error);
+                }
+                Step::Shutdown => match rustix::net::shutdown(self.socket.get(), Shutdown::Write) {
+                    Ok(()) => {}
+                    Err(e) => self.machine.failed(reason_of(e)),
+                },
+                Step::Close(reason) => return Some(reason),
+                Step::Reset(reason) => {
+                    // Closing with a linger time of zero sends a reset.
+                    let zero = Some(Duration::ZERO);
+                    let _ = rustix::net::sockopt::set_socket_linger(self.socket.get(), zero);
+                    return Some(reason);
+                }
+            }
+        }
+    }
+}
+
+fn recv(socket: &impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    loop {
+        match rustix::net::recv(socket, &mut *buffer, RecvFlags::empty()) {
+            Ok((n, _)) => return Ok(n),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+fn send(socket: &impl AsFd, bytes: &[u8]) -> Result<usize, Errno> {
+    loop {
+        match rustix::net::send(socket, bytes, SendFlags::NOSIGNAL) {
+            Err(Errno::INTR) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+fn reason_of(error: Errno) -> Reason {
+    match error {
+        Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED | Errno::NOTCONN => Reason::Reset,
+        _ => Reason::Error,
+    }
+}
+
+/// An I/O error that is not about one connection.
+pub(crate) fn is_interrupt(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Interrupted
+}

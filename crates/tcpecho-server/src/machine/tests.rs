@@ -1,0 +1,322 @@
+//! The machine against a socket made of two queues, in random order of
+//! everything that can happen.
+
+use super::*;
+use crate::fault::Delay;
+use proptest::prelude::*;
+
+/// A socket without a kernel: what came in, and how much it takes out.
+#[derive(Debug, Default)]
+struct Wire {
+    input: Vec<u8>,
+    fin: bool,
+    room: usize,
+    output: Vec<u8>,
+    shut: bool,
+}
+
+/// The worker's part, as `conn.rs` plays it.
+#[derive(Debug)]
+struct Bench {
+    rules: Rules,
+    machine: Machine,
+    wire: Wire,
+    now: Duration,
+    last: Step,
+    /// What the rules make of the input so far.
+    expected: Vec<u8>,
+    taken: usize,
+}
+
+impl Bench {
+    fn new(rules: Rules) -> Self {
+        let machine = Machine::new(&rules, 1, Duration::ZERO);
+        let expected = rules.greeting.clone();
+        Self {
+            rules,
+            machine,
+            wire: Wire::default(),
+            now: Duration::ZERO,
+            last: Step::Wait(Interest::Read),
+            expected,
+            taken: 0,
+        }
+    }
+
+    /// One event; nothing happens without one.
+    fn turn(&mut self, scratch: usize) {
+        if self.is_over() {
+            return;
+        }
+        let ready = match self.last {
+            Step::Wait(Interest::Read) => !self.wire.input.is_empty() || self.wire.fin,
+            Step::Wait(Interest::Write) => self.wire.room > 0,
+            _ => false,
+        };
+        if ready || self.last == Step::Wait(Interest::Read) {
+            self.flush();
+            let limit = self.machine.read_limit(&self.rules, self.now).min(scratch);
+            if limit > 0 {
+                self.read(limit);
+            }
+        }
+        self.follow();
+    }
+
+    fn read(&mut self, limit: usize) {
+        if self.wire.input.is_empty() {
+            if self.wire.fin {
+                self.machine.eof();
+            }
+            return;
+        }
+        let n = limit.min(self.wire.input.len());
+        let mut chunk: Vec<u8> = self.wire.input.drain(..n).collect();
+        if !self.wire.shut {
+            self.taken += n;
+            let answer = self.rules.reply.clone().unwrap_or_else(|| chunk.clone());
+            self.expected.extend(answer);
+        }
+        let answer = self
+            .machine
+            .received(&self.rules, &mut chunk, self.now)
+            .to_vec();
+        if answer.is_empty() {
+            return self.flush();
+        }
+        let n = self.wire.room.min(answer.len());
+        self.wire.output.extend(&answer[..n]);
+        self.wire.room -= n;
+        self.machine.sent(&answer, n, self.now);
+    }
+
+    fn flush(&mut self) {
+        let n = self.wire.room.min(self.machine.unsent().len());
+        self.wire.output.extend(&self.machine.unsent()[..n]);
+        self.wire.room -= n;
+        self.machine.sent_unsent(n, self.now);
+    }
+
+    fn follow(&mut self) {
+        loop {
+            self.last = self.machine.step(&self.rules, self.now);
+            assert!(self.machine.tail.len() <= TAIL_MAX, "an unbounded tail");
+            match self.last {
+                Step::Shutdown => self.wire.shut = true,
+                Step::Wait(Interest::Nothing) => {
+                    let due = self.machine.deadline(&self.rules, self.now);
+                    assert!(due.is_some(), "waits for nothing, for ever");
+                    return;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        if self.is_over() {
+            return;
+        }
+        while let Some(due) = self.machine.deadline(&self.rules, self.now)
+            && due <= self.now
+        {
+            self.machine.timeout(&self.rules, self.now);
+            self.flush();
+            self.follow();
+            if self.is_over() {
+                return;
+            }
+            let next = self.machine.deadline(&self.rules, self.now);
+            assert_ne!(next, Some(due), "a deadline that does not go away");
+        }
+    }
+
+    /// A peer that reads everything, and time for every delay.
+    fn run_out(&mut self) {
+        for _ in 0..200_000 {
+            if self.is_over() {
+                return;
+            }
+            self.wire.room = usize::MAX / 2;
+            self.turn(TAIL_MAX);
+            if let Step::Wait(Interest::Nothing) = self.last {
+                let due = self.machine.deadline(&self.rules, self.now);
+                let due = due.unwrap_or(self.now);
+                self.pass(due.saturating_sub(self.now));
+            } else if self.wire.input.is_empty() && !self.wire.fin {
+                return;
+            }
+        }
+        panic!("no end: {:?}", self.machine);
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.last, Step::Close(_) | Step::Reset(_))
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Send(Vec<u8>),
+    Room(usize),
+    Turn(usize),
+    Pass(u64),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        (any::<u8>(), 1..70_000_usize)
+            .prop_map(|(byte, n)| Act::Send((0..n).map(|i| byte.wrapping_add(i as u8)).collect())),
+        prop::collection::vec(any::<u8>(), 1..4).prop_map(Act::Send),
+        (0..90_000_usize).prop_map(Act::Room),
+        (1..=TAIL_MAX).prop_map(Act::Turn),
+        (0..50_u64).prop_map(Act::Pass),
+    ]
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    let bytes = |n| prop::collection::vec(any::<u8>(), 0..n);
+    (
+        bytes(5),
+        prop::option::of(bytes(2_000)),
+        prop::option::of(1..200_000_u64),
+        prop::option::of(1_000..10_000_000_u64),
+        prop::option::of((0..30_u64, 0..30_u64)),
+    )
+        .prop_map(|(greeting, reply, max_bytes, rate, delay)| Rules {
+            greeting,
+            reply,
+            max_bytes,
+            idle: None,
+            rate,
+            faults: delay.map(|(base, jitter)| Faults {
+                delay: Some(Delay {
+                    base: Duration::from_millis(base),
+                    jitter: Duration::from_millis(jitter),
+                }),
+                ..Faults::default()
+            }),
+        })
+}
+
+fn play(bench: &mut Bench, acts: Vec<Act>) {
+    for act in acts {
+        match act {
+            Act::Send(bytes) => bench.wire.input.extend(bytes),
+            Act::Room(n) => bench.wire.room = n,
+            Act::Turn(scratch) => bench.turn(scratch),
+            Act::Pass(ms) => bench.pass(Duration::from_millis(ms)),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever the order: no byte is lost, changed or made up, the peer's end
+    /// of file ends the connection once all is sent, and a limit ends it at
+    /// exactly that byte, with the write side shut down first.
+    #[test]
+    fn everything_comes_back(rules in rules(), acts in prop::collection::vec(act(), 0..40)) {
+        let mut bench = Bench::new(rules);
+        play(&mut bench, acts);
+        bench.wire.fin = true;
+        bench.run_out();
+        prop_assert!(bench.wire.output == bench.expected, "other bytes came back");
+        let (bytes_in, bytes_out) = bench.machine.bytes();
+        prop_assert_eq!(bytes_in, bench.taken as u64);
+        prop_assert_eq!(bytes_out, bench.wire.output.len() as u64);
+        match bench.rules.max_bytes {
+            Some(max) if bytes_in == max => {
+                prop_assert!(bench.wire.shut);
+                prop_assert_eq!(bench.last, Step::Close(Reason::MaxBytes));
+            }
+            max => {
+                prop_assert!(bytes_in < max.unwrap_or(u64::MAX));
+                prop_assert_eq!(bench.last, Step::Close(Reason::Eof));
+            }
+        }
+        prop_assert!(bench.wire.input.is_empty(), "left unread: closing would reset");
+    }
+
+    /// A cut connection still sends what it has taken, and is over in time
+    /// even if the peer does not notice.
+    #[test]
+    fn a_cut_keeps_its_promises(rules in rules(), acts in prop::collection::vec(act(), 0..40), deaf: bool) {
+        let mut bench = Bench::new(rules);
+        play(&mut bench, acts);
+        if bench.is_over() {
+            return Ok(());
+        }
+        bench.machine.cut(bench.now);
+        bench.follow();
+        if deaf {
+            bench.wire.room = 0;
+            bench.pass(CUT_GRACE);
+            prop_assert!(bench.is_over());
+            prop_assert!(bench.expected.starts_with(&bench.wire.output));
+        } else {
+            bench.run_out();
+            bench.wire.fin = true;
+            bench.run_out();
+            prop_assert!(bench.wire.output == bench.expected, "a promise was broken");
+            prop_assert!(bench.is_over());
+        }
+    }
+
+    /// Faults of all kinds: nothing but pieces of what was taken in, counted
+    /// right.
+    #[test]
+    fn faults_make_nothing_up(seed: u64, acts in prop::collection::vec(act(), 0..40)) {
+        let faults = Faults { drop: 0.2, corrupt: 0.2, truncate: 0.2, reset: 0.05, seed, delay: None };
+        let mut bench = Bench::new(Rules { faults: Some(faults), ..Rules::default() });
+        play(&mut bench, acts);
+        bench.wire.fin = true;
+        bench.run_out();
+        let (bytes_in, bytes_out) = bench.machine.bytes();
+        prop_assert!(bytes_out <= bytes_in);
+        prop_assert_eq!(bytes_out, bench.wire.output.len() as u64);
+        prop_assert!(matches!(bench.last, Step::Close(Reason::Eof) | Step::Reset(Reason::Fault)));
+    }
+}
+
+#[test]
+fn silence_is_closed_and_activity_puts_it_off() {
+    let idle = Duration::from_secs(10);
+    let mut bench = Bench::new(Rules {
+        idle: Some(idle),
+        ..Rules::default()
+    });
+    bench.follow();
+    bench.pass(Duration::from_secs(9));
+    bench.wire.input.extend(b"x");
+    bench.wire.room = 1;
+    bench.turn(64);
+    assert_eq!(
+        bench.machine.deadline(&bench.rules, bench.now),
+        Some(Duration::from_secs(19))
+    );
+    bench.pass(Duration::from_secs(9));
+    assert!(!bench.is_over());
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.last, Step::Close(Reason::Idle));
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_not_read_from() {
+    let mut bench = Bench::new(Rules::default());
+    bench.wire.input.extend(vec![7; 3 * TAIL_MAX]);
+    bench.wire.room = 10;
+    for _ in 0..10 {
+        bench.turn(TAIL_MAX);
+    }
+    assert_eq!(bench.last, Step::Wait(Interest::Write));
+    assert_eq!(bench.machine.bytes(), (TAIL_MAX as u64, 10));
+}
+
+#[test]
+fn it_stays_small() {
+    // Ten thousand idle connections are to cost little.
+    assert!(size_of::<Machine>() <= 184, "{}", size_of::<Machine>());
+}

@@ -1,0 +1,65 @@
+//! Addresses as the log shows them, the server's own and its peers'.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use common::text;
+
+/// One end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// An IP address and a port; a mapped IPv4 address is an IPv4 one.
+    Inet(SocketAddr),
+    /// A Unix socket with a name.
+    Unix(Box<Path>),
+    /// A Unix socket without one, told apart by the connection's number.
+    Unnamed(u64),
+}
+
+impl Peer {
+    /// An IP address, unmapped.
+    pub(crate) fn inet(address: SocketAddr) -> Self {
+        Self::Inet(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    }
+
+    /// The IP address, if it has one.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Inet(address) => Some(address.ip()),
+            Self::Unix(_) | Self::Unnamed(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // Scope and flow say nothing to a reader of the log.
+            Self::Inet(SocketAddr::V6(a)) => write!(f, "[{}]:{}", a.ip(), a.port()),
+            Self::Inet(address) => write!(f, "{address}"),
+            Self::Unix(path) => {
+                write!(f, "unix:{}", text::escape(path.as_os_str().as_bytes()))
+            }
+            Self::Unnamed(number) => write!(f, "unix:#{number}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        let show = |a: &str| Peer::inet(a.parse().unwrap()).to_string();
+        assert_eq!(show("127.0.0.1:7"), "127.0.0.1:7");
+        assert_eq!(show("[::ffff:192.0.2.1]:7"), "192.0.2.1:7");
+        assert_eq!(show("[2001:db8::1]:7"), "[2001:db8::1]:7");
+        assert_eq!(show("[fe80::1%3]:7"), "[fe80::1]:7");
+        let path = Peer::Unix(Path::new("/tmp/a\tb").into());
+        assert_eq!(path.to_string(), "unix:/tmp/a\\x09b");
+        assert_eq!(Peer::Unnamed(3).to_string(), "unix:#3");
+    }
+}

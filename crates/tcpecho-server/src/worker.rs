@@ -1,0 +1,298 @@
+//! A worker: a loop over the connections it owns.
+//!
+//! Each worker has its own poller, scratch buffer, connections and deadlines,
+//! and shares nothing with the others but counters and the log. With one
+//! worker there is no thread: the accepting loop owns the [`Worker`] and
+//! shares its poller. With more, each has a thread ([`spawn`]) and is spoken
+//! to through its [`Mailbox`].
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use polling::{Events, Poller};
+
+use crate::clock::Clock;
+use crate::conn::{Conn, Shared, is_interrupt};
+use crate::event::Reason;
+use crate::machine::{Interest, TAIL_MAX};
+use crate::peer::Peer;
+use crate::sys::Watched;
+use crate::timers::Timers;
+
+/// An accepted connection on its way to a worker.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    /// The socket, non-blocking.
+    pub(crate) socket: OwnedFd,
+    /// Who it is.
+    pub(crate) peer: Peer,
+    /// Its number, in order of acceptance.
+    pub(crate) number: u64,
+}
+
+/// Connections and what it takes to serve them.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    poller: Arc<Poller>,
+    /// The accepting loop's, to be woken when it waits for a departure.
+    acceptor: Arc<Poller>,
+    shared: Arc<Shared>,
+    conns: Vec<Option<Conn<OwnedFd>>>,
+    free: Vec<usize>,
+    timers: Timers,
+    scratch: Box<[u8]>,
+}
+
+impl Worker {
+    /// A worker whose connections are registered with `poller`, under small
+    /// keys.
+    pub(crate) fn new(poller: Arc<Poller>, acceptor: Arc<Poller>, shared: Arc<Shared>) -> Self {
+        Self {
+            poller,
+            acceptor,
+            shared,
+            conns: Vec::new(),
+            free: Vec::new(),
+            timers: Timers::default(),
+            scratch: vec![0; TAIL_MAX].into_boxed_slice(),
+        }
+    }
+
+    /// Takes a connection over.
+    pub(crate) fn adopt(&mut self, newcomer: Newcomer, now: Duration) {
+        let Newcomer {
+            socket,
+            peer,
+            number,
+        } = newcomer;
+        let key = self.free.pop().unwrap_or(self.conns.len());
+        let Ok(socket) = Watched::new(socket, &self.poller, key, Interest::Read) else {
+            // The kernel would not watch it; the peer sees a close.
+            self.free.push(key);
+            if key == self.conns.len() {
+                self.conns.push(None);
+            }
+            return self.leave(&peer);
+        };
+        let conn = Conn::new(socket, peer, number, &self.shared, now);
+        if key == self.conns.len() {
+            self.conns.push(Some(conn));
+        } else {
+            self.conns[key] = Some(conn);
+        }
+        if self.shared.rules.greeting.is_empty() {
+            self.arm(key, now);
+        } else {
+            self.event(key, now);
+        }
+    }
+
+    /// A socket is ready.
+    pub(crate) fn event(&mut self, key: usize, now: Duration) {
+        let Some(Some(conn)) = self.conns.get_mut(key) else {
+            return;
+        };
+        match conn.turn(&self.shared, &mut self.scratch, now) {
+            None => self.arm(key, now),
+            Some(reason) => self.close(key, reason, now),
+        }
+    }
+
+    /// Looks at every connection whose deadline has come.
+    pub(crate) fn timeouts(&mut self, now: Duration) {
+        while let Some(key) = self.timers.pop(now) {
+            let Some(Some(conn)) = self.conns.get_mut(key) else {
+                continue;
+            };
+            conn.armed = None;
+            match conn.timeout(&self.shared, now) {
+                None => self.arm(key, now),
+                Some(reason) => self.close(key, reason, now),
+            }
+        }
+    }
+
+    /// When [`Worker::timeouts`] has something to do.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.timers.next()
+    }
+
+    /// Ends all connections from this side.
+    pub(crate) fn cut(&mut self, now: Duration) {
+        for key in 0..self.conns.len() {
+            let Some(conn) = &mut self.conns[key] else {
+                continue;
+            };
+            match conn.cut(&self.shared, now) {
+                None => self.arm(key, now),
+                Some(reason) => self.close(key, reason, now),
+            }
+        }
+    }
+
+    fn arm(&mut self, key: usize, now: Duration) {
+        if let Some(conn) = &mut self.conns[key] {
+            let due = conn.deadline(&self.shared, now);
+            self.timers.want(key, &mut conn.armed, due);
+        }
+    }
+
+    fn close(&mut self, key: usize, reason: Reason, now: Duration) {
+        let Some(mut conn) = self.conns[key].take() else {
+            return;
+        };
+        self.timers.cancel(key, &mut conn.armed);
+        self.free.push(key);
+        let wake = conn.farewell(&self.shared, reason, now);
+        // Closed before the accepting loop hears of it: it may want the
+        // descriptor.
+        drop(conn);
+        if wake {
+            self.wake_acceptor();
+        }
+    }
+
+    fn leave(&self, peer: &Peer) {
+        if self.shared.census.leave(peer, Reason::Error) {
+            self.wake_acceptor();
+        }
+    }
+
+    fn wake_acceptor(&self) {
+        // It fails only without an eventfd, and then nothing works.
+        let _ = self.acceptor.notify();
+    }
+}
+
+/// What a worker's thread finds when it wakes up.
+#[derive(Debug, Default)]
+struct Inbox {
+    newcomers: Vec<Newcomer>,
+    cut: bool,
+    stop: bool,
+}
+
+/// How the accepting loop speaks to a worker's thread.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    poller: Arc<Poller>,
+    inbox: Arc<Mutex<Inbox>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Mailbox {
+    /// Hands a connection over.
+    pub(crate) fn hand(&self, newcomer: Newcomer) {
+        let was_empty = {
+            let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+            inbox.newcomers.push(newcomer);
+            inbox.newcomers.len() == 1
+        };
+        if was_empty {
+            let _ = self.poller.notify();
+        }
+    }
+
+    /// Ends all of its connections.
+    pub(crate) fn cut(&self) {
+        self.tell(|inbox| inbox.cut = true);
+    }
+
+    /// Ends the thread.
+    pub(crate) fn stop(&mut self) {
+        self.tell(|inbox| inbox.stop = true);
+        if let Some(thread) = self.thread.take() {
+            // Its panic has been noticed already; see `Sentinel`.
+            let _ = thread.join();
+        }
+    }
+
+    fn tell(&self, word: impl FnOnce(&mut Inbox)) {
+        word(&mut self.inbox.lock().unwrap_or_else(PoisonError::into_inner));
+        let _ = self.poller.notify();
+    }
+}
+
+/// Starts a worker on a thread of its own. `failed` is raised should the
+/// thread ever panic.
+pub(crate) fn spawn(
+    index: usize,
+    acceptor: &Arc<Poller>,
+    shared: &Arc<Shared>,
+    clock: Clock,
+    failed: &Arc<AtomicBool>,
+) -> io::Result<Mailbox> {
+    let poller = Arc::new(Poller::new()?);
+    let inbox = Arc::new(Mutex::new(Inbox::default()));
+    let mut worker = Worker::new(
+        Arc::clone(&poller),
+        Arc::clone(acceptor),
+        Arc::clone(shared),
+    );
+    let sentinel = Sentinel {
+        failed: Arc::clone(failed),
+        acceptor: Arc::clone(acceptor),
+    };
+    let (letters, wakes) = (Arc::clone(&inbox), Arc::clone(&poller));
+    let thread = thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(move || {
+            let _sentinel = sentinel;
+            serve(&mut worker, &wakes, &letters, clock);
+        })?;
+    Ok(Mailbox {
+        poller,
+        inbox,
+        thread: Some(thread),
+    })
+}
+
+fn serve(worker: &mut Worker, poller: &Poller, inbox: &Mutex<Inbox>, clock: Clock) {
+    let mut events = Events::new();
+    loop {
+        worker.shared.log.flush();
+        let now = clock.now();
+        let timeout = worker.deadline().map(|due| due.saturating_sub(now));
+        events.clear();
+        match poller.wait(&mut events, timeout) {
+            Err(e) if !is_interrupt(&e) => panic!("waiting for events: {e}"),
+            _ => {}
+        }
+        let now = clock.now();
+        for event in events.iter() {
+            worker.event(event.key, now);
+        }
+        let letters = std::mem::take(&mut *inbox.lock().unwrap_or_else(PoisonError::into_inner));
+        for newcomer in letters.newcomers {
+            worker.adopt(newcomer, now);
+        }
+        if letters.cut {
+            worker.cut(now);
+        }
+        worker.timeouts(now);
+        if letters.stop {
+            worker.shared.log.flush();
+            return;
+        }
+    }
+}
+
+/// Lets the accepting loop know if a worker's thread dies of a panic, so that
+/// the server ends with an error instead of going on with a part of itself.
+struct Sentinel {
+    failed: Arc<AtomicBool>,
+    acceptor: Arc<Poller>,
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.failed.store(true, Ordering::SeqCst);
+            let _ = self.acceptor.notify();
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The command line: mistakes are one line and status 2.
+
+use crate::kit::tool;
+
+#[test]
+fn mistakes() {
+    let cases: [(&[&str], &str); 14] = [
+        (&["8080"], "8080: no port; use HOST:PORT"),
+        (
+            &["::1:80"],
+            "::1:80: an IPv6 address needs brackets; use [ADDR]:PORT",
+        ),
+        (
+            &["127.1:80"],
+            "127.1:80: not an address: IPv4 needs four numbers, this has 2",
+        ),
+        (&["a:65536"], "a:65536: port out of range; use 0 to 65535"),
+        (&["unix:"], "unix:: no path; use unix:PATH"),
+        (&["--count", "0", ":0"], "0 is not in 1.."),
+        (&["--idle-timeout", "5x", ":0"], "not a duration"),
+        (&["--max-bytes", "0", ":0"], "must be at least 1"),
+        (&["--drop", "1.5", ":0"], "not a probability; use 0 to 1"),
+        (&["--delay", "1:", ":0"], "not a duration"),
+        (&["--once", "--count", "2", ":0"], "cannot be used with"),
+        (&["--ready-fd", "1", ":0"], "1 is not in 3.."),
+        (
+            &["--ready-fd", "250", ":0"],
+            "--ready-fd 250: bad file descriptor",
+        ),
+        (
+            &["--port-file", "p", "unix:s"],
+            "--port-file needs an address with a port",
+        ),
+    ];
+    for (args, message) in cases {
+        let out = tool().args(args).run();
+        out.code(2).stdout("").stderr_contains(message);
+        let stderr = out.stderr_str();
+        assert!(stderr.starts_with("tcpecho-server: "), "{}", out.story());
+        assert_eq!(stderr.lines().count(), 1, "{}", out.story());
+    }
+}
+
+#[test]
+fn all_bad_operands_are_told() {
+    let out = tool().args(["x", "127.0.0.1:0", "y"]).run();
+    out.code(2).stdout("").stderr(
+        "tcpecho-server: x: no port; use HOST:PORT\n\
+         tcpecho-server: y: no port; use HOST:PORT\n",
+    );
+    let out = tool().args(["--json", "x"]).run();
+    out.code(2).stdout(
+        "{\"type\":\"error\",\"target\":\"x\",\"kind\":\"input\",\
+         \"message\":\"no port; use HOST:PORT\"}\n",
+    );
+}
+
+#[test]
+fn operands_from_standard_input() {
+    let out = tool()
+        .args(["--for", "1ms", "-"])
+        .stdin("# where\n\n  127.0.0.1:0 \n")
+        .run();
+    out.code(0);
+    assert!(out.stdout_str().starts_with("listening\t127.0.0.1:"));
+    let out = tool().arg("-").stdin("127.0.0.1:0\nbad\n").run();
+    out.code(2)
+        .stdout("")
+        .stderr("tcpecho-server: -:2: bad: no port; use HOST:PORT\n");
+}
+
+#[test]
+fn a_long_answer_is_refused() {
+    let out = tool().args(["--reply", &"x".repeat(65_537)]).run();
+    out.code(2).stderr(
+        "tcpecho-server: --reply is too long: 65537 bytes; at most 65536; \
+         see 'tcpecho-server --help'\n",
+    );
+}
+
+#[test]
+fn help_names_the_statuses_and_events() {
+    let out = tool().arg("--help").run();
+    out.code(0).stderr("");
+    for part in [
+        "EXIT STATUS",
+        "closed PEER BYTES_IN BYTES_OUT MS REASON",
+        "SIGUSR1",
+    ] {
+        out.stdout_contains(part);
+    }
+    assert!(tool().arg("-h").run().lines().len() < out.lines().len());
+}

@@ -1,0 +1,190 @@
+//! How a run ends: by count, by time, by signal, and what it says then.
+
+use crate::kit::{SOON, Server, pattern, tool};
+
+const SIGINT: i32 = 2;
+const SIGUSR1: i32 = 10;
+const SIGTERM: i32 = 15;
+
+#[test]
+fn idle_it_ends_at_once() {
+    for signal in [SIGTERM, SIGINT] {
+        let server = Server::start(&["--drain", "1h"]);
+        server.running.signal(signal);
+        let out = server.running.wait();
+        out.code(0);
+        assert!(
+            out.stderr_str().starts_with(
+                "tcpecho-server: 0 connections, 0 refused, 0 bytes in, 0 bytes out, 0 cut, \
+                 0 events dropped, "
+            ),
+            "{}",
+            out.story()
+        );
+    }
+}
+
+#[test]
+fn open_connections_are_served_to_their_end() {
+    for workers in ["1", "2"] {
+        let server = Server::start(&["--drain", "1h", "--workers", workers]);
+        let mut client = server.connect();
+        client.ask(b"before");
+        server.running.signal(SIGTERM);
+        // The listener is closed when a further client is refused.
+        while std::net::TcpStream::connect(server.addr).is_ok() {
+            std::thread::yield_now();
+        }
+        client.ask(&pattern(50_000));
+        client.half_close();
+        assert_eq!(client.rest(), b"");
+        let out = server.running.wait();
+        out.code(0).stderr_contains(" 0 cut, ");
+    }
+}
+
+#[test]
+fn what_is_queued_is_still_accepted() {
+    let server = Server::start(&["--drain", "1h"]);
+    // Stopped, it cannot accept; the kernel completes the handshakes.
+    server.running.signal(19);
+    let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send(b"queued");
+        client.half_close();
+    }
+    server.running.signal(SIGTERM);
+    server.running.signal(18);
+    for client in &mut clients {
+        assert_eq!(client.rest(), b"queued");
+    }
+    server
+        .running
+        .wait()
+        .code(0)
+        .stderr_contains("50 connections");
+}
+
+#[test]
+fn those_that_stay_are_cut_off_with_an_end_of_file() {
+    for workers in ["1", "2"] {
+        let server = Server::start(&["--drain", "100ms", "--workers", workers]);
+        let mut client = server.connect();
+        client.ask(b"hello");
+        server.running.signal(SIGTERM);
+        assert_eq!(client.rest(), b"");
+        drop(client);
+        let out = server.running.wait();
+        out.code(1).stderr_contains("1 cut");
+        assert!(out.lines()[2].ends_with("\tdrain"), "{}", out.story());
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let server = Server::start(&["--drain", "1h"]);
+    let mut client = server.connect();
+    client.ask(b"hello");
+    server.running.signal(SIGTERM);
+    while std::net::TcpStream::connect(server.addr).is_ok() {
+        std::thread::yield_now();
+    }
+    server.running.signal(SIGTERM);
+    let _ = server.running.wait().code(1);
+}
+
+#[test]
+fn after_so_many_connections() {
+    let server = Server::start(&["--count", "2"]);
+    let mut first = server.connect();
+    first.ask(b"one");
+    let mut second = server.connect();
+    second.ask(b"two");
+    // The listener is closed; the two go on.
+    assert!(std::net::TcpStream::connect(server.addr).is_err());
+    first.ask(b"one more");
+    drop(first);
+    second.ask(b"two more");
+    drop(second);
+    server
+        .running
+        .wait()
+        .code(0)
+        .stderr_contains("2 connections");
+}
+
+#[test]
+fn after_so_long() {
+    let out = tool().args(["--for", "50ms", "127.0.0.1:0"]).run();
+    out.code(0).stderr_contains("0 connections");
+}
+
+#[test]
+fn a_summary_on_request() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.ask(b"12345");
+    server.running.signal(SIGUSR1);
+    let line = server.running.read_stderr_line(SOON);
+    assert!(
+        line.starts_with("tcpecho-server: 1 connections, 0 refused, 5 bytes in, 5 bytes out"),
+        "{line}"
+    );
+    client.ask(b"and on it goes");
+    drop(client);
+    let _ = server.end().code(0);
+}
+
+#[test]
+fn under_load_every_byte_taken_is_given_back() {
+    use std::io::{Read, Write};
+    for workers in ["1", "2"] {
+        let server = Server::start(&["--drain", "200ms", "--workers", workers]);
+        let mut client = server.connect();
+        let name = client.name();
+        let stream = client.0.try_clone().unwrap();
+        let sender = std::thread::spawn(move || {
+            let chunk = pattern(64 * 1024);
+            // Until the server ends the connection.
+            while (&stream).write_all(&chunk).is_ok() {}
+        });
+        let mut first = vec![0; 64 * 1024];
+        client.0.read_exact(&mut first).unwrap();
+        server.running.signal(SIGTERM);
+        let mut received = first.len();
+        let chunk = pattern(64 * 1024);
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let n = client.0.read(&mut buffer).unwrap();
+            if n == 0 {
+                break;
+            }
+            for (i, byte) in buffer[..n].iter().enumerate() {
+                assert_eq!(*byte, chunk[(received + i) % chunk.len()]);
+            }
+            received += n;
+        }
+        drop(client);
+        let out = server.running.wait();
+        out.code(1);
+        let lines = out.lines();
+        let closed: Vec<&str> = lines[2].split('\t').collect();
+        let expected = received.to_string();
+        assert_eq!(closed[1..4], [&name, &expected, &expected]);
+        assert_eq!(closed[5], "drain");
+        sender.join().unwrap();
+    }
+}
+
+#[test]
+fn the_drain_bounds_a_peer_that_does_not_read() {
+    use std::io::Write;
+    let server = Server::start(&["--drain", "50ms"]);
+    let client = server.connect();
+    client.0.set_nonblocking(true).unwrap();
+    let chunk = pattern(64 * 1024);
+    while (&client.0).write(&chunk).is_ok() {}
+    server.running.signal(SIGTERM);
+    let out = server.running.wait();
+    out.code(1).stderr_contains("1 cut");
+}

@@ -1,0 +1,188 @@
+//! The event log: its forms, and that serving does not depend on it.
+
+use std::fs::File;
+
+use testkit::Output;
+
+use crate::kit::{Client, SOON, Server, tool};
+
+#[test]
+fn text() {
+    let server = Server::start(&["--once", "-v"]);
+    let addr = server.addr;
+    let mut client = server.connect();
+    client.ask(b"Hello\t\"\\\x1b\xff\n");
+    client.half_close();
+    assert_eq!(client.rest(), b"");
+    let out = server.running.wait();
+    let lines = out.code(0).lines();
+    let name = client.name();
+    let (closed, ms) = {
+        let fields: Vec<&str> = lines[3].split('\t').collect();
+        let ms: f64 = fields[4].parse().unwrap();
+        (lines[3].replace(fields[4], "MS"), ms)
+    };
+    assert!(ms > 0.0);
+    assert_eq!(
+        [&lines[0], &lines[1], &lines[2], &closed],
+        [
+            &format!("listening\t{addr}"),
+            &format!("connected\t{name}"),
+            &format!("received\t{name}\t11\t\"Hello\\t\\\"\\\\\\x1b\\xff\\n\""),
+            &format!("closed\t{name}\t11\t11\tMS\teof"),
+        ]
+    );
+    assert_eq!(lines.len(), 4);
+}
+
+#[test]
+fn json() {
+    let running = tool()
+        .args(["--once", "-v", "--json", "127.0.0.1:0"])
+        .spawn();
+    let first: serde_json::Value = serde_json::from_str(&running.read_line(SOON)).unwrap();
+    let addr = first["address"].as_str().unwrap().to_owned();
+    let mut client = Client::to(addr.parse().unwrap());
+    client.ask(b"a\x7fb\n");
+    client.half_close();
+    assert_eq!(client.rest(), b"");
+    let out = running.wait();
+    let records = out.code(0).stderr("").json();
+    let name = client.name();
+    let kinds: Vec<_> = records
+        .iter()
+        .map(|r| r["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        ["listening", "connected", "received", "closed", "summary"]
+    );
+    assert_eq!(records[1]["peer"], name);
+    assert_eq!(records[1]["local"], addr);
+    assert_eq!(
+        (&records[2]["bytes"], &records[2]["data"]),
+        (&4.into(), &"a\u{7f}b\n".into())
+    );
+    assert!(out.stdout_str().contains(r#""data":"a\u007fb\n""#));
+    assert_eq!(records[3]["bytes_in"], 4);
+    assert_eq!(records[3]["bytes_out"], 4);
+    assert_eq!(records[3]["reason"], "eof");
+    assert!(records[3]["duration_ms"].as_f64().unwrap() > 0.0);
+    for record in &records[..4] {
+        let time = record["time"].as_str().unwrap();
+        assert!(time.len() == 27 && time.ends_with('Z'), "{time}");
+    }
+    let summary = &records[4];
+    for (key, value) in [
+        ("connections", 1),
+        ("refused", 0),
+        ("bytes_in", 4),
+        ("bytes_out", 4),
+        ("cut", 0),
+        ("events_dropped", 0),
+    ] {
+        assert_eq!(summary[key], value, "{key}");
+    }
+    assert!(summary["duration_ms"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn quiet_says_nothing() {
+    let running = tool()
+        .args(["-q", "--once", "--port-file", "port", "127.0.0.1:0"])
+        .spawn();
+    let mut client = Client::to(port_of(&running).parse().unwrap());
+    client.ask(b"hello");
+    drop(client);
+    running.wait().code(0).stdout("").stderr("");
+}
+
+/// The address of a server that has been told to write `port`.
+fn port_of(running: &testkit::Running) -> String {
+    let file = running.home().join("port");
+    loop {
+        // Renamed into place: if it is there, it is whole.
+        if let Ok(text) = std::fs::read_to_string(&file) {
+            return format!("127.0.0.1:{}", text.trim_end());
+        }
+        assert!(running.is_running(), "it has ended");
+        std::thread::yield_now();
+    }
+}
+
+/// Two clients, one after the other, and the end by SIGTERM.
+fn serve_two(tool: testkit::Tool) -> Output {
+    let running = tool.args(["--port-file", "port", "127.0.0.1:0"]).spawn();
+    let addr = port_of(&running).parse().unwrap();
+    for _ in 0..2 {
+        let mut client = Client::to(addr);
+        client.ask(b"hello");
+        client.half_close();
+        assert_eq!(client.rest(), b"");
+    }
+    running.signal(15);
+    running.wait()
+}
+
+#[test]
+fn a_full_disk_is_no_reason_to_stop() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let out = serve_two(tool().stdout_to(full));
+    // listening, and connected and closed twice.
+    out.code(0)
+        .stderr_contains("2 connections, 0 refused, 10 bytes in, 10 bytes out, 0 cut, 5 events");
+}
+
+#[test]
+fn nor_is_a_closed_pipe() {
+    let out = serve_two(tool().close_stdout_after(0));
+    out.code(0).stderr_contains("5 events dropped");
+    let out = serve_two(tool().close_stdout_after(1));
+    out.code(0).stderr_contains("2 connections");
+}
+
+#[test]
+fn nor_is_a_pipe_that_nobody_reads() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let out = {
+        let running = tool()
+            .stdout_to(File::from(std::os::fd::OwnedFd::from(writer)))
+            .args(["-v", "--port-file", "port", "127.0.0.1:0"])
+            .spawn();
+        let addr = port_of(&running).parse().unwrap();
+        let mut client = Client::to(addr);
+        // More log than pipe and queue together take.
+        let chunk = vec![1; 60_000];
+        for _ in 0..40 {
+            client.ask(&chunk);
+        }
+        drop(client);
+        running.signal(15);
+        running.wait()
+    };
+    out.code(0)
+        .stderr_contains("1 connections, 0 refused, 2400000 bytes in");
+    assert!(
+        !out.stderr_str().contains(" 0 events dropped"),
+        "{}",
+        out.story()
+    );
+    drop(reader);
+}
+
+#[test]
+fn a_script_can_wait_for_the_line() {
+    // README's way, without a port file.
+    let bin = env!("CARGO_BIN_EXE_tcpecho-server");
+    let script = format!(
+        "mkfifo events; {bin} --once 127.0.0.1:0 >events 2>summary & exec 3<events
+         IFS=$'\\t' read -r what addr <&3; echo $what
+         exec 4<>/dev/tcp/${{addr/://}}; echo hello >&4; read -r back <&4; echo $back
+         exec 4>&-; wait; cut -f 1 <&3"
+    );
+    testkit::Tool::new("bash")
+        .args(["-c", &script])
+        .run()
+        .code(0)
+        .stdout("listening\nhello\nconnected\nclosed\n");
+}
