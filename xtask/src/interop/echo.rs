@@ -62,16 +62,18 @@ fn with_server(bench: &Bench, client: impl Fn(&str) -> Exec) -> Outcome<String> 
 
 /// socat answers with what it gets.
 pub(super) fn client_socat(bench: &Bench) -> Outcome<String> {
-    with_peer(bench, LARGE, |port| {
+    with_peer(bench, LARGE, &[], |port| {
         let listen = format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork");
         ("socat", vec![listen, "EXEC:/bin/cat".to_owned()])
     })
 }
 
 /// ncat answers with what it gets. It writes to `cat` without reading from it,
-/// so more than a pipe holds makes the two wait for each other.
+/// so more than a pipe holds makes the two wait for each other; and it drops
+/// what is on its way when the client half-closes, so the bytes go as a
+/// message, which is verified.
 pub(super) fn client_ncat(bench: &Bench) -> Outcome<String> {
-    with_peer(bench, 48 * 1024, |port| {
+    with_peer(bench, 48 * 1024, &["--file", "-"], |port| {
         let args = ["-l", "-k", "127.0.0.1", &port.to_string(), "-e", "/bin/cat"];
         ("ncat", args.map(str::to_owned).to_vec())
     })
@@ -80,6 +82,7 @@ pub(super) fn client_ncat(bench: &Bench) -> Outcome<String> {
 fn with_peer(
     bench: &Bench,
     size: usize,
+    options: &[&str],
     peer: impl Fn(u16) -> (&'static str, Vec<String>),
 ) -> Outcome<String> {
     let port = free_port()?;
@@ -97,10 +100,10 @@ fn with_peer(
         .tool("tcpecho-client", [&addr, "one", "--expect", "two"])
         .run()?
         .expect_code(1)?;
-    // The filter mode: everything through, then a half-close.
+    // Stdin: everything through, and with the filter mode a half-close.
     let sent = payload(size);
     let done = bench
-        .tool("tcpecho-client", [&addr])
+        .tool("tcpecho-client", [addr.as_str()].iter().chain(options))
         .stdin(sent.clone())
         .timeout(Duration::from_secs(30))
         .run()?;
