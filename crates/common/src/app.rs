@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,6 +67,15 @@ impl Io {
         // Not the lock: it is bound to this thread. Large reads pass by the
         // handle's own buffer.
         Box::new(io::stdin())
+    }
+
+    /// Descriptors of standard input and output, for an event loop that reads
+    /// and writes both itself. [`Io::out`] must be empty while they are used.
+    #[allow(clippy::unused_self, reason = "the streams belong to the run")]
+    pub fn raw_streams(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+        let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+        let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+        Ok((stdin, stdout))
     }
 
     /// The operands of the command line, `-` standing for stdin's lines.
@@ -290,7 +300,6 @@ fn finish(tool: &str, outcome: Result<Exit>, io: &mut Io) -> Exit {
 /// the buffering, and every flush is one write. A descriptor that cannot be
 /// duplicated was closed by the parent; std's handle then takes the bytes.
 fn raw_stdout() -> Box<dyn Write + Send> {
-    use std::os::fd::AsFd;
     match io::stdout().as_fd().try_clone_to_owned() {
         Ok(fd) => Box::new(std::fs::File::from(fd)),
         Err(_) => Box::new(io::stdout()),

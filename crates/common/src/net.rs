@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::BorrowedFd;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -117,6 +118,21 @@ pub fn connect(
     timeout: Duration,
     prepare: impl Fn(&Socket, &SocketAddr) -> io::Result<()>,
 ) -> Result<(TcpStream, SocketAddr)> {
+    match connect_unless(addresses, timeout, None, prepare)? {
+        Some(connected) => Ok(connected),
+        // Nothing was there to interrupt it.
+        None => Err(Error::new(Kind::System, "connect was interrupted")),
+    }
+}
+
+/// [`connect`], given up with `None` as soon as `interrupt` is readable: the
+/// descriptor of [`crate::signal::Signals`] in tools that end in order.
+pub fn connect_unless(
+    addresses: &[SocketAddr],
+    timeout: Duration,
+    interrupt: Option<BorrowedFd<'_>>,
+    prepare: impl Fn(&Socket, &SocketAddr) -> io::Result<()>,
+) -> Result<Option<(TcpStream, SocketAddr)>> {
     let now = Instant::now();
     // Far enough for "never", and safe to compute with.
     let deadline = now + timeout.min(Duration::from_secs(86_400 * 365));
@@ -153,14 +169,20 @@ pub fn connect(
             None => deadline,
         };
         // One at a time: the next round sees the others that are ready.
-        if let Some(index) = wait_writable(&running, until.saturating_duration_since(now))? {
+        let left = until.saturating_duration_since(now);
+        let ready = match wait_writable(&running, interrupt, left)? {
+            Woken::Interrupted => return Ok(None),
+            Woken::Ready(index) => Some(index),
+            Woken::TimedOut => None,
+        };
+        if let Some(index) = ready {
             let (socket, address) = running.swap_remove(index);
             match outcome(&socket) {
                 Ok(()) => {
                     socket
                         .set_nonblocking(false)
                         .map_err(|e| Error::local(&e))?;
-                    return Ok((socket.into(), address));
+                    return Ok(Some((socket.into(), address)));
                 }
                 Err(e) => {
                     failure.get_or_insert_with(|| Error::network(&e));
@@ -197,12 +219,25 @@ fn outcome(socket: &Socket) -> io::Result<()> {
     }
 }
 
-/// The index of a socket that is ready, or `None` after `timeout`.
-fn wait_writable(running: &[(Socket, SocketAddr)], timeout: Duration) -> Result<Option<usize>> {
+/// What ended a wait.
+enum Woken {
+    /// The socket with this index is ready.
+    Ready(usize),
+    Interrupted,
+    TimedOut,
+}
+
+/// Waits until a socket is ready, at most for `timeout`.
+fn wait_writable(
+    running: &[(Socket, SocketAddr)],
+    interrupt: Option<BorrowedFd<'_>>,
+    timeout: Duration,
+) -> Result<Woken> {
     let mut fds: Vec<PollFd<'_>> = running
         .iter()
         .map(|(socket, _)| PollFd::new(socket, PollFlags::OUT))
         .collect();
+    fds.extend(interrupt.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
     let timeout = Timespec::try_from(timeout).unwrap_or(Timespec {
         tv_sec: 3600,
         tv_nsec: 0,
@@ -211,7 +246,14 @@ fn wait_writable(running: &[(Socket, SocketAddr)], timeout: Duration) -> Result<
         Ok(_) | Err(rustix::io::Errno::INTR) => {}
         Err(e) => return Err(Error::local(&e.into())),
     }
-    Ok(fds.iter().position(|fd| !fd.revents().is_empty()))
+    let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
+    if fds.iter().skip(running.len()).any(ready) {
+        return Ok(Woken::Interrupted);
+    }
+    Ok(fds
+        .iter()
+        .position(ready)
+        .map_or(Woken::TimedOut, Woken::Ready))
 }
 
 #[cfg(test)]
@@ -242,6 +284,23 @@ mod tests {
         assert_eq!(stream.peer_addr().unwrap(), good);
         let error = connect(&[closed], Duration::from_secs(5), |_, _| Ok(())).unwrap_err();
         assert_eq!(error.kind(), Kind::Refused);
+    }
+
+    #[test]
+    fn an_interrupted_race_ends_at_once() {
+        use std::os::fd::AsFd;
+        // A full backlog leaves further attempts without an answer.
+        let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        silent.bind(&any.into()).unwrap();
+        silent.listen(0).unwrap();
+        let address = silent.local_addr().unwrap().as_socket().unwrap();
+        let _first = TcpStream::connect(address).unwrap();
+        let (wake, end) = std::os::unix::net::UnixStream::pair().unwrap();
+        drop(end);
+        let year = Duration::from_secs(86_400 * 365);
+        let outcome = connect_unless(&[address], year, Some(wake.as_fd()), |_, _| Ok(()));
+        assert!(outcome.unwrap().is_none());
     }
 
     #[test]

@@ -1,0 +1,158 @@
+//! The command line; data only. What the options mean together is decided in
+//! [`crate::config`].
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use common::options::{Common, FamilyArgs};
+
+use crate::message::{self, Sizes};
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  Send a message; the echo is printed and must be the same:
+      tcpecho-client localhost:8080 'Hello, Server!'
+
+  Expect another answer:
+      tcpecho-client localhost:8080 'Hello, Server!' --expect 'Hello, Client!'
+
+  Everything from a file there and back, as nc does:
+      tcpecho-client localhost 8080 < file | cmp - file
+
+  Wait until a port is open, then go on:
+      tcpecho-client --connect-only --retry 60 localhost:8080 && ./start
+
+  Five echoes, half a second apart, and their times:
+      tcpecho-client -c 5 -i 0.5 localhost:8080
+
+  How long does the handshake take?
+      tcpecho-client --connect-only -c 5 --json localhost:8080
+
+EXIT STATUS
+  0  what was sent came back; the port is open; every echo came back right
+  1  the reply differs or was cut short; with --connect-only nobody answered;
+     with -c an echo was lost or differed
+  2  a usage error, or a fault of this machine
+  3  no answer could be had: no such name, refused, reset, timeout";
+
+/// Send bytes to an echo server and verify what comes back
+///
+/// With MESSAGE, --file or --hex the message is sent and what comes back is
+/// printed as it is; it must equal what was sent. Without one, stdin goes to
+/// the peer and what the peer sends goes to stdout, both at once, until both
+/// have ended.
+#[derive(Parser, Debug)]
+#[command(
+    name = "tcpecho-client",
+    version,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    after_long_help = EXAMPLES,
+    override_usage = "tcpecho-client [OPTIONS] HOST:PORT [MESSAGE]\n       \
+                      tcpecho-client [OPTIONS] HOST PORT [MESSAGE]\n       \
+                      tcpecho-client [OPTIONS] unix:PATH [MESSAGE]"
+)]
+pub(crate) struct Cli {
+    /// HOST:PORT, [V6]:PORT, :PORT for this machine, HOST PORT, or unix:PATH;
+    /// then the message
+    #[arg(value_name = "HOST:PORT [MESSAGE]", required = true, num_args = 1..=3)]
+    pub(crate) operands: Vec<OsString>,
+
+    /// Send this file's bytes; `-` is stdin
+    #[arg(short, long, value_name = "FILE", help_heading = "Message")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Send these bytes, two hexadecimal digits each; blanks and colons may
+    /// separate them
+    #[arg(long, value_name = "HEX", value_parser = message::Hex::parse, help_heading = "Message")]
+    pub(crate) hex: Option<message::Hex>,
+
+    /// Expect this reply instead of the same bytes
+    #[arg(long, value_name = "TEXT", help_heading = "Message")]
+    pub(crate) expect: Option<OsString>,
+
+    /// Print until the peer closes or the time is up; any reply will do
+    #[arg(long, conflicts_with = "expect", help_heading = "Message")]
+    pub(crate) no_verify: bool,
+
+    /// Send the end of file after the message, for peers that wait for it;
+    /// stdin's end is always passed on
+    #[arg(short = 'N', long, help_heading = "Message")]
+    pub(crate) half_close: bool,
+
+    /// Send N messages, one every interval, and time each echo
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Echo by echo")]
+    pub(crate) count: Option<u64>,
+
+    /// Time between two messages; without -c until interrupted; 0 sends the
+    /// next as soon as the last came back [default: 1s]
+    #[arg(short, long, value_name = "DURATION", value_parser = common::duration::parse, help_heading = "Echo by echo")]
+    pub(crate) interval: Option<Duration>,
+
+    /// Bytes of each message where none is given; N:M for sizes between the
+    /// two [default: 64]
+    #[arg(long, value_name = "N[:M]", value_parser = Sizes::parse, help_heading = "Echo by echo")]
+    pub(crate) size: Option<Sizes>,
+
+    /// A new connection for every message
+    #[arg(long, help_heading = "Echo by echo")]
+    pub(crate) reconnect: bool,
+
+    /// Only connect, and say how long it took; nobody there is status 1
+    #[arg(long, help_heading = "Connection")]
+    pub(crate) connect_only: bool,
+
+    /// Bounds the connect and the exchange; with -c each echo; with stdin the
+    /// connect and, if given, every silence [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = common::duration::parse_nonzero, help_heading = "Connection")]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Try to connect up to N times more
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        help_heading = "Connection"
+    )]
+    pub(crate) retry: u32,
+
+    /// Time between two tries
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = common::duration::parse, help_heading = "Connection")]
+    pub(crate) retry_delay: Duration,
+
+    /// Datagrams instead of a stream
+    #[arg(short, long, help_heading = "Connection")]
+    pub(crate) udp: bool,
+
+    /// Connect from this address of this machine
+    #[arg(short, long, value_name = "ADDR", value_parser = common::address::parse, help_heading = "Connection")]
+    pub(crate) source: Option<IpAddr>,
+
+    /// Connect through this network interface
+    #[arg(short = 'I', long, value_name = "IF", help_heading = "Connection")]
+    pub(crate) interface: Option<String>,
+
+    #[command(flatten, next_help_heading = "Connection")]
+    pub(crate) family: FamilyArgs,
+
+    /// Print the summary only; in an exchange print nothing
+    #[arg(short, long, help_heading = "Output")]
+    pub(crate) quiet: bool,
+
+    /// Say on stderr where it connected and how much went both ways
+    #[arg(short, long, help_heading = "Output")]
+    pub(crate) verbose: bool,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+impl common::app::Cli for Cli {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}

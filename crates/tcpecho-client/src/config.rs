@@ -1,0 +1,336 @@
+//! From the options to what is to be done, with every contradiction refused
+//! before anything is opened.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::address::Family;
+use common::{Error, Kind, Result};
+
+use crate::cli::Cli;
+use crate::dial;
+use crate::exchange::Rule;
+use crate::message::Sizes;
+use crate::target::{self, Target};
+
+/// The most bytes of one datagram over IPv4.
+pub(crate) const DATAGRAM_MAX: usize = 65_507;
+
+/// The time for a connect, an exchange or an echo where none is given.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A run, resolved.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// How to connect.
+    pub(crate) dial: dial::Plan,
+    /// What to do with the connection.
+    pub(crate) mode: Mode,
+    /// Say less.
+    pub(crate) quiet: bool,
+    /// Say more.
+    pub(crate) verbose: bool,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Mode {
+    /// Send a message and hold the reply against it.
+    Message(Message),
+    /// Pass stdin and the peer through.
+    Relay {
+        /// End after this silence; over datagrams once the input has ended.
+        silence: Option<Duration>,
+        /// Whether that is as good an end as any.
+        any_end: bool,
+    },
+    /// Count and time echoes.
+    Probe(Probe),
+    /// Time handshakes.
+    Handshake(Pace),
+}
+
+/// An exchange of one message.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// What is sent.
+    pub(crate) body: Body,
+    /// What may come back.
+    pub(crate) rule: Rule,
+    /// Whether the end of file is sent after it.
+    pub(crate) half_close: bool,
+    /// Bounds connect and exchange.
+    pub(crate) timeout: Duration,
+}
+
+/// Where a message comes from.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// The command line.
+    Bytes(Vec<u8>),
+    /// An open file.
+    File(File),
+    /// Standard input.
+    Stdin,
+}
+
+/// Echoes one by one.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    /// How many, how often.
+    pub(crate) pace: Pace,
+    /// The message given, or made-up ones of these sizes.
+    pub(crate) payload: Payload,
+    /// A new connection for each.
+    pub(crate) reconnect: bool,
+    /// The time for each echo.
+    pub(crate) timeout: Duration,
+}
+
+/// What probes carry.
+#[derive(Debug)]
+pub(crate) enum Payload {
+    /// The same bytes each time.
+    Fixed(Vec<u8>),
+    /// A pattern that differs each time.
+    Made(Sizes),
+}
+
+/// How many times and how often.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// How many; `None` until a signal comes.
+    pub(crate) count: Option<u64>,
+    /// From one to the next.
+    pub(crate) interval: Duration,
+    /// Whether either was asked for, so that there is a summary.
+    pub(crate) several: bool,
+}
+
+impl Config {
+    /// Resolves the command line; opens the message's file.
+    pub(crate) fn new(cli: &Cli) -> Result<Self> {
+        let (target, message) = target::operands(&cli.operands)?;
+        let family = check_connection(cli, &target)?;
+        let timeout = cli.timeout.unwrap_or(TIMEOUT);
+        let several = cli.count.is_some() || cli.interval.is_some();
+        let pace = Pace {
+            count: match (several, cli.count) {
+                (false, _) => Some(1),
+                (true, count) => count,
+            },
+            interval: cli.interval.unwrap_or(Duration::from_secs(1)),
+            several,
+        };
+        let mode = if cli.connect_only {
+            check_connect_only(cli, message.is_some())?;
+            Mode::Handshake(pace)
+        } else if several {
+            Mode::Probe(probe(cli, message, pace, timeout)?)
+        } else {
+            for (given, option) in [
+                (cli.size.is_some(), "--size"),
+                (cli.reconnect, "--reconnect"),
+            ] {
+                refuse(given, option, "needs -c or -i")?;
+            }
+            exchange(cli, message, timeout)?
+        };
+        Ok(Self {
+            dial: dial::Plan {
+                target,
+                family,
+                udp: cli.udp,
+                source: cli.source,
+                interface: cli.interface.clone(),
+                timeout,
+                retry: cli.retry,
+                retry_delay: cli.retry_delay,
+            },
+            mode,
+            quiet: cli.quiet,
+            verbose: cli.verbose,
+        })
+    }
+}
+
+fn refuse(given: bool, option: &str, why: &str) -> Result<()> {
+    if given {
+        return Err(Error::usage(format!("{option} {why}")));
+    }
+    Ok(())
+}
+
+/// The address family, once the options about the connection agree.
+fn check_connection(cli: &Cli, target: &Target) -> Result<Family> {
+    let family = cli.family.family();
+    if let Target::Unix(_) = target {
+        let no_ip = "does not go with a unix: target";
+        refuse(cli.udp, "--udp", no_ip)?;
+        refuse(cli.source.is_some(), "--source", no_ip)?;
+        refuse(cli.interface.is_some(), "--interface", no_ip)?;
+        refuse(family == Family::V4, "-4", no_ip)?;
+        refuse(family == Family::V6, "-6", no_ip)?;
+    }
+    if let Some(source) = cli.source.filter(|source| !family.admits(source)) {
+        return Err(Error::usage(format!(
+            "--source {source} is no {family} address"
+        )));
+    }
+    Ok(family)
+}
+
+fn check_connect_only(cli: &Cli, message: bool) -> Result<()> {
+    let sends = "does not go with --connect-only, which sends nothing";
+    refuse(message, "MESSAGE", sends)?;
+    refuse(cli.file.is_some(), "--file", sends)?;
+    refuse(cli.hex.is_some(), "--hex", sends)?;
+    refuse(cli.expect.is_some(), "--expect", sends)?;
+    refuse(cli.no_verify, "--no-verify", sends)?;
+    refuse(cli.half_close, "--half-close", sends)?;
+    refuse(cli.size.is_some(), "--size", sends)?;
+    refuse(
+        cli.udp,
+        "--udp",
+        "does not go with --connect-only: a datagram socket has no handshake",
+    )
+}
+
+/// The one message given, in whichever form.
+fn one_message(cli: &Cli, message: Option<Vec<u8>>) -> Result<Option<Body>> {
+    let forms = [
+        (message.is_some(), "MESSAGE"),
+        (cli.file.is_some(), "--file"),
+        (cli.hex.is_some(), "--hex"),
+    ];
+    let given: Vec<&str> = forms
+        .iter()
+        .filter(|form| form.0)
+        .map(|form| form.1)
+        .collect();
+    if let [first, second, ..] = given[..] {
+        return Err(Error::usage(format!("{first} does not go with {second}")));
+    }
+    let file = match &cli.file {
+        Some(path) => Some(open(path)?),
+        None => None,
+    };
+    let hex = cli.hex.clone().map(|hex| Body::Bytes(hex.0));
+    let body = message.map(Body::Bytes).or(file).or(hex);
+    // One datagram is one message, so it must be there as a whole.
+    let body = match body {
+        Some(body) if cli.udp => Some(Body::Bytes(datagram(body, cli.file.as_ref())?)),
+        body => body,
+    };
+    Ok(body)
+}
+
+fn open(path: &Path) -> Result<Body> {
+    if path.as_os_str() == "-" {
+        return Ok(Body::Stdin);
+    }
+    File::open(path)
+        .map(Body::File)
+        .map_err(|e| Error::local(&e).about(path.display().to_string()))
+}
+
+/// All bytes of a message that must be in memory, up to `limit`.
+fn whole(body: Body, path: Option<&PathBuf>, limit: usize, too_long: &str) -> Result<Vec<u8>> {
+    let bytes = match body {
+        Body::Bytes(bytes) => bytes,
+        Body::Stdin => return Err(Error::usage("--file - does not go with this")),
+        Body::File(file) => {
+            let mut bytes = Vec::new();
+            file.take(limit as u64 + 1)
+                .read_to_end(&mut bytes)
+                .map_err(|e| {
+                    let name = path.map(|p| p.display().to_string()).unwrap_or_default();
+                    Error::local(&e).about(name)
+                })?;
+            bytes
+        }
+    };
+    if bytes.len() > limit {
+        return Err(Error::new(Kind::Input, too_long));
+    }
+    Ok(bytes)
+}
+
+fn datagram(body: Body, path: Option<&PathBuf>) -> Result<Vec<u8>> {
+    whole(
+        body,
+        path,
+        DATAGRAM_MAX,
+        "the message is too long for a datagram; at most 65507 bytes",
+    )
+}
+
+fn probe(cli: &Cli, message: Option<Vec<u8>>, pace: Pace, timeout: Duration) -> Result<Probe> {
+    let counted = "does not go with -c and -i, which verify every echo";
+    refuse(cli.expect.is_some(), "--expect", counted)?;
+    refuse(cli.no_verify, "--no-verify", counted)?;
+    refuse(cli.half_close, "--half-close", counted)?;
+    let payload = match one_message(cli, message)? {
+        Some(body) => {
+            let limit = 1 << 30;
+            let bytes = whole(
+                body,
+                cli.file.as_ref(),
+                limit,
+                "the message is longer than 1 GiB",
+            )?;
+            refuse(cli.size.is_some(), "--size", "does not go with a message")?;
+            if bytes.is_empty() {
+                return Err(Error::usage("an empty message has no echo to wait for"));
+            }
+            Payload::Fixed(bytes)
+        }
+        None => Payload::Made(cli.size.unwrap_or_default()),
+    };
+    if let Payload::Made(sizes) = &payload
+        && cli.udp
+        && sizes.max > DATAGRAM_MAX
+    {
+        return Err(Error::usage("--size is at most 65507 over UDP"));
+    }
+    Ok(Probe {
+        pace,
+        payload,
+        reconnect: cli.reconnect,
+        timeout,
+    })
+}
+
+fn exchange(cli: &Cli, message: Option<Vec<u8>>, timeout: Duration) -> Result<Mode> {
+    let body = one_message(cli, message)?;
+    let expect = cli.expect.clone().map(OsStringExt::into_vec);
+    let body = match (body, &expect) {
+        (Some(body), _) => body,
+        // A greeting is expected without being asked for.
+        (None, Some(_)) => Body::Bytes(Vec::new()),
+        (None, None) => {
+            refuse(
+                cli.half_close,
+                "--half-close",
+                "needs a message; stdin's end is always sent",
+            )?;
+            return Ok(Mode::Relay {
+                silence: if cli.udp { Some(timeout) } else { cli.timeout },
+                any_end: cli.no_verify,
+            });
+        }
+    };
+    Ok(Mode::Message(Message {
+        body,
+        rule: match expect {
+            Some(text) => Rule::Text(text),
+            None if cli.no_verify => Rule::Anything,
+            None => Rule::Echo,
+        },
+        half_close: cli.half_close,
+        timeout,
+    }))
+}

@@ -1,0 +1,299 @@
+//! From the operand to an open [`Link`]: the one way all modes take.
+//!
+//! Name lookup in a thread of its own, the race of the addresses by
+//! [`common::net`], the source address and interface of `--source` and
+//! `--interface`, and the tries of `--retry`. A signal ends each of these
+//! waits; then there is no connection and no error, but `None`.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::address::Family;
+use common::app::Reporter;
+use common::endpoint::Endpoint;
+use common::{Error, Kind, Result, net};
+use rustix::event::{PollFd, PollFlags};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::link::Link;
+use crate::sys;
+use crate::target::Target;
+use crate::wait::{Stop, Woken};
+
+/// How often a local socket with a full backlog is tried again.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
+
+/// How to connect.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// To whom.
+    pub(crate) target: Target,
+    /// The addresses to take.
+    pub(crate) family: Family,
+    /// Datagrams instead of a stream.
+    pub(crate) udp: bool,
+    /// The address of this machine to connect from.
+    pub(crate) source: Option<IpAddr>,
+    /// The network interface to connect through.
+    pub(crate) interface: Option<String>,
+    /// Bounds one try, the lookup included.
+    pub(crate) timeout: Duration,
+    /// Further tries.
+    pub(crate) retry: u32,
+    /// The time between two of them.
+    pub(crate) retry_delay: Duration,
+}
+
+/// An open connection and how it came about.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// The connection.
+    pub(crate) link: Link,
+    /// The address that answered, as text.
+    pub(crate) address: String,
+    /// The time the handshake took; that of the lookup does not count.
+    pub(crate) connect: Duration,
+}
+
+/// Connects as planned, as often as asked.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    /// The plan.
+    pub(crate) plan: Plan,
+    /// What the lookup gave; kept until a connect fails.
+    addresses: RefCell<Vec<SocketAddr>>,
+}
+
+impl Dialer {
+    /// A dialer that has not looked anything up yet. Fails if the source
+    /// address or the interface cannot be used at all.
+    pub(crate) fn new(plan: Plan) -> Result<Self> {
+        if let Some(source) = plan.source {
+            let probe = SocketAddr::new(source, 0);
+            Socket::new(Domain::for_address(probe), Type::DGRAM, None)
+                .and_then(|socket| socket.bind(&probe.into()))
+                .map_err(|e| Error::local(&e).about(source.to_string()))?;
+        }
+        if let Some(interface) = &plan.interface {
+            let domain = match plan.family {
+                Family::V6 => Domain::IPV6,
+                Family::V4 | Family::Any => Domain::IPV4,
+            };
+            Socket::new(domain, Type::DGRAM, None)
+                .and_then(|socket| bind_device(&socket, interface))
+                .map_err(|e| Error::local(&e).about(interface))?;
+        }
+        Ok(Self {
+            plan,
+            addresses: RefCell::default(),
+        })
+    }
+
+    /// The target as it is called in errors and records.
+    pub(crate) fn name(&self) -> String {
+        self.plan.target.to_string()
+    }
+
+    /// Connects; on failure tries again as often as the plan says.
+    pub(crate) fn dial_patiently(
+        &self,
+        stop: &Stop,
+        verbose: Option<&Reporter>,
+    ) -> Result<Option<Connection>> {
+        let mut left = self.plan.retry;
+        loop {
+            match self.dial(stop) {
+                Err(error) if left > 0 && may_change(error.kind()) => {
+                    left -= 1;
+                    if let Some(report) = verbose {
+                        report.line(format_args!("{error}; {left} tries left"));
+                    }
+                    if stop.pause(self.plan.retry_delay)? == Woken::Stopped {
+                        return Ok(None);
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Connects once.
+    pub(crate) fn dial(&self, stop: &Stop) -> Result<Option<Connection>> {
+        let outcome = match &self.plan.target {
+            Target::Inet(endpoint) => self.inet(endpoint, stop),
+            Target::Unix(path) => self.unix(path, stop),
+        };
+        outcome.map_err(|error| {
+            self.addresses.borrow_mut().clear();
+            match error.operand() {
+                Some(_) => error,
+                None => error.about(self.name()),
+            }
+        })
+    }
+
+    fn inet(&self, endpoint: &Endpoint, stop: &Stop) -> Result<Option<Connection>> {
+        let deadline = Instant::now().checked_add(self.plan.timeout);
+        if self.addresses.borrow().is_empty() {
+            match self.look_up(endpoint, deadline, stop)? {
+                Some(found) => *self.addresses.borrow_mut() = found,
+                None => return Ok(None),
+            }
+        }
+        let addresses = self.addresses.borrow().clone();
+        let started = Instant::now();
+        let (link, address) = if self.plan.udp {
+            self.udp(&addresses)?
+        } else {
+            let left = deadline.map_or(self.plan.timeout, |d| d.saturating_duration_since(started));
+            let prepare = |socket: &Socket, address: &SocketAddr| self.prepare(socket, address);
+            let race = net::connect_unless(&addresses, left, Some(stop.fd()), prepare)?;
+            let Some((stream, address)) = race else {
+                stop.requests();
+                return Ok(None);
+            };
+            stream
+                .set_nodelay(true)
+                .and_then(|()| stream.set_nonblocking(true))
+                .map_err(|e| Error::network(&e))?;
+            (Link::Tcp(stream), address)
+        };
+        Ok(Some(Connection {
+            link,
+            address: address.to_string(),
+            connect: started.elapsed(),
+        }))
+    }
+
+    /// Binds a fresh socket as the plan says.
+    fn prepare(&self, socket: &Socket, address: &SocketAddr) -> io::Result<()> {
+        if let Some(interface) = &self.plan.interface {
+            bind_device(socket, interface)?;
+        }
+        if let Some(source) = self.plan.source {
+            if address.is_ipv4() {
+                sys::bind_address_no_port(socket)?;
+            }
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        Ok(())
+    }
+
+    fn udp(&self, addresses: &[SocketAddr]) -> Result<(Link, SocketAddr)> {
+        let mut failure = None;
+        // Nothing tells whether somebody is there: the first that can be sent
+        // to it is.
+        for &address in addresses {
+            let socket =
+                Socket::new(Domain::for_address(address), Type::DGRAM, None).and_then(|socket| {
+                    self.prepare(&socket, &address)?;
+                    socket.connect(&address.into())?;
+                    socket.set_nonblocking(true)?;
+                    Ok(UdpSocket::from(socket))
+                });
+            match socket {
+                Ok(socket) => return Ok((Link::Udp(socket), address)),
+                Err(e) => failure = failure.or(Some(Error::network(&e))),
+            }
+        }
+        Err(failure.unwrap_or_else(|| Error::new(Kind::Name, "no address to send to")))
+    }
+
+    fn unix(&self, path: &Path, stop: &Stop) -> Result<Option<Connection>> {
+        let started = Instant::now();
+        let address = SockAddr::unix(path).map_err(|e| Error::local(&e))?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|e| Error::local(&e))?;
+        socket.set_nonblocking(true).map_err(|e| Error::local(&e))?;
+        loop {
+            match socket.connect(&address) {
+                Ok(()) => break,
+                // The backlog is full, and no event will say when it is not.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    if started.elapsed() >= self.plan.timeout {
+                        return Err(Error::new(Kind::Timeout, "connect timed out"));
+                    }
+                    if stop.pause(BACKLOG_PAUSE)? == Woken::Stopped {
+                        return Ok(None);
+                    }
+                }
+                // As with a port nobody listens on: it may come yet.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    return Err(Error::new(Kind::Refused, "no such socket"));
+                }
+                Err(e) => return Err(Error::network(&e)),
+            }
+        }
+        Ok(Some(Connection {
+            link: Link::Unix(UnixStream::from(socket)),
+            address: self.name(),
+            connect: started.elapsed(),
+        }))
+    }
+
+    /// The addresses of the target, or `None` when a signal came first. libc
+    /// cannot be interrupted, so it runs in a thread that may be left behind.
+    fn look_up(
+        &self,
+        endpoint: &Endpoint,
+        deadline: Option<Instant>,
+        stop: &Stop,
+    ) -> Result<Option<Vec<SocketAddr>>> {
+        let family = match self.plan.source {
+            Some(IpAddr::V4(_)) => Family::V4,
+            Some(IpAddr::V6(_)) => Family::V6,
+            None => self.plan.family,
+        };
+        if let common::endpoint::Host::Address(_) = endpoint.host {
+            return net::lookup(&endpoint.host, endpoint.port, family, None).map(Some);
+        }
+        let local = |e: io::Error| Error::local(&e).about(self.name());
+        let (sender, receiver) = mpsc::channel();
+        let (done, wake) = UnixStream::pair().map_err(local)?;
+        let Endpoint { host, port } = endpoint.clone();
+        thread::Builder::new()
+            .name("lookup".to_owned())
+            .spawn(move || {
+                // The receiver may have given up; then nobody wants this.
+                let _ = sender.send(net::lookup(&host, port, family, None));
+                drop(wake);
+            })
+            .map_err(local)?;
+        let mut fds = vec![PollFd::from_borrowed_fd(done.as_fd(), PollFlags::IN)];
+        match stop.wait(&mut fds, deadline)? {
+            Woken::Stopped => Ok(None),
+            Woken::Due => Err(Error::new(Kind::Name, "name lookup timed out").about(self.name())),
+            Woken::Ready => receiver
+                .recv()
+                .map_err(|_| Error::new(Kind::Name, "name lookup failed").about(self.name()))?
+                .map(Some),
+        }
+    }
+}
+
+/// Whether a later try may end otherwise.
+fn may_change(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Refused | Kind::Unreachable | Kind::Timeout | Kind::Reset | Kind::Name
+    )
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn bind_device(socket: &Socket, interface: &str) -> io::Result<()> {
+    socket.bind_device(Some(interface.as_bytes()))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn bind_device(_: &Socket, _: &str) -> io::Result<()> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "--interface is not supported on this system",
+    ))
+}

@@ -1,0 +1,85 @@
+//! An open connection of any kind, as non-blocking reads and writes.
+//!
+//! All modes work on this one type, so each of them runs over TCP, a socket
+//! of the local domain and UDP without knowing which.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::event::{PollFd, PollFlags};
+
+/// One connection, in non-blocking mode.
+#[derive(Debug)]
+pub(crate) enum Link {
+    /// TCP, with TCP_NODELAY.
+    Tcp(TcpStream),
+    /// A stream of the local domain.
+    Unix(UnixStream),
+    /// A connected UDP socket; a read is one datagram, a write too.
+    Udp(UdpSocket),
+}
+
+impl Link {
+    /// Reads what has come. `Ok(0)` is the end of the peer's side (but for
+    /// UDP, where it is an empty datagram), `WouldBlock` nothing yet.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        retrying(|| match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+            Self::Udp(socket) => socket.recv(buffer),
+        })
+    }
+
+    /// Sends as much as fits; `WouldBlock` when nothing does.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        retrying(|| match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+            Self::Udp(socket) => socket.send(bytes),
+        })
+    }
+
+    /// Ends this side; the other may go on. UDP knows no end.
+    pub(crate) fn shutdown_write(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Self::Udp(_) => Ok(()),
+        }
+    }
+
+    /// Whether reads and writes are whole datagrams.
+    pub(crate) fn is_datagram(&self) -> bool {
+        matches!(self, Self::Udp(_))
+    }
+
+    /// How to poll it for reading and writing; `None` for neither, since an
+    /// idle descriptor that has hung up would end every wait.
+    pub(crate) fn poll_fd(&self, read: bool, write: bool) -> Option<PollFd<'_>> {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, read);
+        flags.set(PollFlags::OUT, write);
+        (!flags.is_empty()).then(|| PollFd::from_borrowed_fd(self.as_fd(), flags))
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+            Self::Udp(socket) => socket.as_fd(),
+        }
+    }
+}
+
+fn retrying(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+}

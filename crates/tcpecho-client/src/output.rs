@@ -1,0 +1,421 @@
+//! Records as text and as JSON, side by side.
+
+use std::time::Duration;
+
+use common::app::Io;
+use common::{Error, Result, json, text, time};
+use serde::Serialize;
+
+use crate::dial::Connection;
+use crate::exchange::{Exchange, Verdict};
+use crate::ledger::{Event, Ledger};
+use crate::stats::Latencies;
+
+/// A duration as people read it here: milliseconds, three decimals.
+pub(crate) fn ms(duration: Duration) -> String {
+    format!("{:.3} ms", json::ms(duration))
+}
+
+/// Bytes that came back, in JSON: as text if they are text, else in base64.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+struct Data<'a> {
+    reply: Option<&'a str>,
+    reply_base64: Option<String>,
+}
+
+impl<'a> Data<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self {
+                reply: Some(text),
+                reply_base64: None,
+            },
+            Err(_) => Self {
+                reply: None,
+                reply_base64: Some(base64(bytes)),
+            },
+        }
+    }
+}
+
+/// Base64 of RFC 4648, section 4.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut encoded = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let word = group
+            .iter()
+            .chain([0, 0].iter())
+            .take(3)
+            .fold(0u32, |word, &byte| word << 8 | u32::from(byte));
+        for place in 0..4 {
+            let digit = ALPHABET[(word >> (18 - 6 * place) & 63) as usize];
+            encoded.push(if place <= group.len() {
+                char::from(digit)
+            } else {
+                '='
+            });
+        }
+    }
+    encoded
+}
+
+/// `received`: a piece of what comes back while stdin is passed through.
+#[derive(Serialize)]
+pub(crate) struct Received<'a> {
+    #[serde(rename = "type")]
+    tag: &'static str,
+    bytes: usize,
+    #[serde(flatten)]
+    data: Data<'a>,
+    time: String,
+}
+
+impl<'a> Received<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            tag: "received",
+            bytes: bytes.len(),
+            data: Data::new(bytes),
+            time: time::now(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct JsonExchange<'a> {
+    #[serde(rename = "type")]
+    tag: &'static str,
+    target: &'a str,
+    address: &'a str,
+    bytes_sent: u64,
+    bytes_received: u64,
+    ok: bool,
+    first_difference: Option<u64>,
+    #[serde(flatten)]
+    data: Data<'a>,
+    connect_ms: f64,
+    duration_ms: f64,
+    time: String,
+}
+
+/// What an exchange was, for its record and for `-v`.
+#[derive(Debug)]
+pub(crate) struct Exchanged<'a> {
+    /// As typed.
+    pub(crate) target: &'a str,
+    /// Who answered.
+    pub(crate) connection: &'a Connection,
+    /// How it stands.
+    pub(crate) exchange: &'a Exchange,
+    /// Whether it is as asked.
+    pub(crate) ok: bool,
+    /// What came back, where it has not been printed.
+    pub(crate) reply: Option<&'a [u8]>,
+    /// From the connect on.
+    pub(crate) duration: Duration,
+}
+
+impl Exchanged<'_> {
+    /// Writes the record, with `--json`; and says on stderr how much went.
+    pub(crate) fn show(&self, io: &mut Io, verbose: bool) -> Result<()> {
+        if verbose {
+            io.report.line(format_args!(
+                "{}: {} bytes sent, {} received in {}",
+                text::escape(self.target.as_bytes()),
+                self.exchange.bytes_sent(),
+                self.exchange.bytes_received(),
+                ms(self.duration)
+            ));
+        }
+        if !io.json {
+            return Ok(());
+        }
+        io.out.json(&JsonExchange {
+            tag: "exchange",
+            target: self.target,
+            address: &self.connection.address,
+            bytes_sent: self.exchange.bytes_sent(),
+            bytes_received: self.exchange.bytes_received(),
+            ok: self.ok,
+            first_difference: match self.exchange.verdict() {
+                Verdict::Differs(difference) => Some(difference.offset),
+                Verdict::Right | Verdict::Short => None,
+            },
+            data: self.reply.map(Data::new).unwrap_or_default(),
+            connect_ms: json::ms(self.connection.connect),
+            duration_ms: json::ms(self.duration),
+            time: time::now(),
+        })
+    }
+}
+
+/// `-v`: where it connected.
+pub(crate) fn connected(io: &Io, target: &str, connection: &Connection) {
+    io.report.line(format_args!(
+        "{}: connected to {} in {}",
+        text::escape(target.as_bytes()),
+        text::escape(connection.address.as_bytes()),
+        ms(connection.connect)
+    ));
+}
+
+#[derive(Serialize)]
+struct JsonConnect<'a> {
+    #[serde(rename = "type")]
+    tag: &'static str,
+    target: &'a str,
+    address: &'a str,
+    connect_ms: f64,
+    time: String,
+}
+
+/// One handshake of `--connect-only`.
+pub(crate) fn handshake(io: &mut Io, target: &str, connection: &Connection) -> Result<()> {
+    let address = &connection.address;
+    if io.json {
+        io.out.json(&JsonConnect {
+            tag: "connect",
+            target,
+            address,
+            connect_ms: json::ms(connection.connect),
+            time: time::now(),
+        })?;
+    } else {
+        let address = text::escape(address.as_bytes());
+        io.out.line(format_args!(
+            "connected\t{address}\t{}",
+            ms(connection.connect)
+        ))?;
+    }
+    io.out.flush()
+}
+
+/// An error that is an answer, so that its status is not that of its kind:
+/// the line on stderr, and with `--json` the record.
+pub(crate) fn answer(io: &mut Io, error: &Error) -> Result<()> {
+    io.report.line(error);
+    if io.json {
+        io.out.json(error)?;
+    }
+    io.out.flush()
+}
+
+#[derive(Serialize)]
+struct JsonEvent {
+    #[serde(rename = "type")]
+    tag: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rtt_ms: Option<f64>,
+    time: String,
+}
+
+/// One echo, or what became of it.
+pub(crate) fn event(io: &mut Io, address: &str, event: Event) -> Result<()> {
+    let address = text::escape(address.as_bytes());
+    if !io.json {
+        return match event {
+            Event::Reply { seq, bytes, rtt } => io.out.line(format_args!(
+                "{bytes} bytes from {address}: seq={seq} time={}",
+                ms(rtt)
+            )),
+            Event::Differs {
+                seq,
+                bytes,
+                offset,
+                rtt,
+            } => io.out.line(format_args!(
+                "{bytes} bytes from {address}: seq={seq} time={} differs at offset {offset}",
+                ms(rtt)
+            )),
+            Event::Timeout { seq } => io
+                .out
+                .line(format_args!("no echo from {address}: seq={seq} timed out")),
+            Event::Late { seq, rtt } => io.out.line(format_args!(
+                "late echo from {address}: seq={seq} time={}",
+                ms(rtt)
+            )),
+            Event::Stray { bytes } => io.out.line(format_args!(
+                "{bytes} bytes from {address} that were not sent"
+            )),
+        };
+    }
+    let (tag, seq, bytes, offset, rtt) = match event {
+        Event::Reply { seq, bytes, rtt } => ("reply", Some(seq), Some(bytes), None, Some(rtt)),
+        Event::Differs {
+            seq,
+            bytes,
+            offset,
+            rtt,
+        } => ("mismatch", Some(seq), Some(bytes), Some(offset), Some(rtt)),
+        Event::Timeout { seq } => ("timeout", Some(seq), None, None, None),
+        Event::Late { seq, rtt } => ("late", Some(seq), None, None, Some(rtt)),
+        Event::Stray { bytes } => ("stray", None, Some(bytes), None, None),
+    };
+    io.out.json(&JsonEvent {
+        tag,
+        seq,
+        bytes,
+        offset,
+        rtt_ms: rtt.map(json::ms),
+        time: time::now(),
+    })
+}
+
+#[derive(Serialize)]
+struct JsonFailure<'a> {
+    #[serde(flatten)]
+    error: &'a Error,
+    seq: u64,
+    time: String,
+}
+
+/// A message that was lost because its connection failed.
+pub(crate) fn failure(io: &mut Io, address: &str, seq: u64, error: &Error) -> Result<()> {
+    if io.json {
+        let time = time::now();
+        return io.out.json(&JsonFailure { error, seq, time });
+    }
+    io.out.line(format_args!(
+        "no echo from {}: seq={seq} {}",
+        text::escape(address.as_bytes()),
+        text::escape(error.message().as_bytes())
+    ))
+}
+
+#[derive(Serialize)]
+struct JsonSummary<'a> {
+    #[serde(rename = "type")]
+    tag: &'static str,
+    target: &'a str,
+    address: Option<&'a str>,
+    sent: u64,
+    received: u64,
+    lost: u64,
+    loss_percent: f64,
+    mismatches: u64,
+    min_ms: Option<f64>,
+    avg_ms: Option<f64>,
+    p50_ms: Option<f64>,
+    p90_ms: Option<f64>,
+    p99_ms: Option<f64>,
+    max_ms: Option<f64>,
+    duration_ms: f64,
+}
+
+/// The end of a run of echoes or handshakes.
+#[derive(Debug)]
+pub(crate) struct Summary<'a> {
+    /// As typed.
+    pub(crate) target: &'a str,
+    /// Who answered last, if anybody ever did.
+    pub(crate) address: Option<&'a str>,
+    /// What they are called in the heading: `echo`, `connect`.
+    pub(crate) what: &'static str,
+    /// The counts.
+    pub(crate) ledger: &'a Ledger,
+    /// The times of those that came back.
+    pub(crate) latencies: &'a Latencies,
+    /// The length of the run.
+    pub(crate) duration: Duration,
+}
+
+impl Summary<'_> {
+    /// Writes it.
+    pub(crate) fn show(&self, io: &mut Io) -> Result<()> {
+        let (ledger, times) = (self.ledger, self.latencies);
+        if io.json {
+            let time = |t: Option<Duration>| t.map(json::ms);
+            io.out.json(&JsonSummary {
+                tag: "summary",
+                target: self.target,
+                address: self.address,
+                sent: ledger.sent,
+                received: ledger.received,
+                lost: ledger.lost,
+                loss_percent: rounded(ledger.loss_percent()),
+                mismatches: ledger.mismatches,
+                min_ms: time(times.min()),
+                avg_ms: time(times.mean()),
+                p50_ms: time(times.quantile(0.5)),
+                p90_ms: time(times.quantile(0.9)),
+                p99_ms: time(times.quantile(0.99)),
+                max_ms: time(times.max()),
+                duration_ms: json::ms(self.duration),
+            })?;
+            return io.out.flush();
+        }
+        let target = text::escape(self.target.as_bytes());
+        io.out
+            .line(format_args!("\n--- {target} {} statistics ---", self.what))?;
+        let differing = match ledger.mismatches {
+            0 => String::new(),
+            n => format!(", {n} differing"),
+        };
+        io.out.line(format_args!(
+            "{} sent, {} received, {}% loss{differing}, time {:.0} ms",
+            ledger.sent,
+            ledger.received,
+            rounded(ledger.loss_percent()),
+            json::ms(self.duration)
+        ))?;
+        let all = [
+            times.min(),
+            times.mean(),
+            times.quantile(0.5),
+            times.quantile(0.9),
+            times.quantile(0.99),
+            times.max(),
+        ];
+        if all[0].is_some() {
+            let all: Vec<String> = all
+                .into_iter()
+                .flatten()
+                .map(|t| format!("{:.3}", json::ms(t)))
+                .collect();
+            io.out.line(format_args!(
+                "rtt min/avg/p50/p90/p99/max = {} ms",
+                all.join("/")
+            ))?;
+        }
+        io.out.flush()
+    }
+}
+
+/// At most four decimals.
+fn rounded(percent: f64) -> f64 {
+    (percent * 1e4).round() / 1e4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_of_rfc_4648() {
+        for (bytes, encoded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(bytes.as_bytes()), encoded);
+        }
+        assert_eq!(base64(&[0xfb, 0xff]), "+/8=");
+    }
+
+    #[test]
+    fn percentages() {
+        assert_eq!(rounded(100.0 / 3.0).to_string(), "33.3333");
+        assert_eq!(rounded(20.0).to_string(), "20");
+    }
+}

@@ -1,0 +1,178 @@
+//! Messages that are made up: a sequence number and a seeded pattern.
+//!
+//! Every message is a pure function of the seed, its connection and its
+//! number, so none is kept while it is on its way: what comes back is compared
+//! with what would be sent. It begins with the connection and the number in
+//! eight bytes; the rest is cut from a table of random bytes at a place that
+//! follows from both. A byte lost or doubled, an answer to somebody else and
+//! one out of order all show.
+
+use crate::message::Sizes;
+
+/// Bytes of the table; prime, so that no block of a power of two fits the
+/// place of another.
+const TABLE: usize = 65_521;
+
+/// Bytes of the header.
+const HEADER: usize = 8;
+
+/// Which message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Id {
+    /// Its connection, below 2^24.
+    pub(crate) connection: u32,
+    /// Its number on the connection, from 0, below 2^40.
+    pub(crate) sequence: u64,
+}
+
+impl Id {
+    fn number(self) -> u64 {
+        u64::from(self.connection) << 40 | self.sequence & ((1 << 40) - 1)
+    }
+}
+
+/// The maker of messages.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    seed: u64,
+    sizes: Sizes,
+    table: Box<[u8]>,
+}
+
+/// One step of the generator splitmix64.
+fn mix(state: u64) -> u64 {
+    let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+impl Pattern {
+    /// A maker of messages of these sizes.
+    pub(crate) fn new(seed: u64, sizes: Sizes) -> Self {
+        let table = (0..TABLE as u64)
+            .map(|n| mix(seed.wrapping_add(n)) as u8)
+            .collect();
+        Self { seed, sizes, table }
+    }
+
+    /// The size of a message in bytes.
+    pub(crate) fn size(&self, id: Id) -> usize {
+        let Sizes { min, max } = self.sizes;
+        if min == max {
+            return min;
+        }
+        let range = (max - min) as u64 + 1;
+        min + (mix(self.seed ^ id.number()) % range) as usize
+    }
+
+    /// Where in the table the byte at `offset` of a message lies.
+    fn place(&self, id: Id, offset: usize) -> usize {
+        let start = mix(self.seed ^ id.number().rotate_left(17)) % TABLE as u64;
+        (start as usize + offset) % TABLE
+    }
+
+    /// The bytes of a message from `offset` on, as many as lie together;
+    /// `limit` at most.
+    fn run(
+        &self,
+        id: Id,
+        offset: usize,
+        limit: usize,
+        header: [u8; HEADER],
+        mut with: impl FnMut(&[u8]),
+    ) -> usize {
+        let run = if offset < HEADER {
+            &header[offset..]
+        } else {
+            &self.table[self.place(id, offset)..]
+        };
+        let run = &run[..run.len().min(limit)];
+        with(run);
+        run.len()
+    }
+
+    /// Writes the bytes of a message from `offset` on; `out` ends at the
+    /// latest where the message does.
+    pub(crate) fn fill(&self, id: Id, offset: usize, out: &mut [u8]) {
+        let header = id.number().to_le_bytes();
+        let mut done = 0;
+        while done < out.len() {
+            let limit = out.len() - done;
+            let rest = &mut out[done..];
+            done += self.run(id, offset + done, limit, header, |run| {
+                rest[..run.len()].copy_from_slice(run);
+            });
+        }
+    }
+
+    /// The whole message.
+    pub(crate) fn message(&self, id: Id) -> Vec<u8> {
+        let mut message = vec![0; self.size(id)];
+        self.fill(id, 0, &mut message);
+        message
+    }
+
+    #[cfg(test)]
+    /// Whether `got` is what the message holds from `offset` on.
+    pub(crate) fn matches(&self, id: Id, offset: usize, got: &[u8]) -> bool {
+        let header = id.number().to_le_bytes();
+        let mut done = 0;
+        let mut same = true;
+        while done < got.len() {
+            let limit = got.len() - done;
+            let rest = &got[done..];
+            done += self.run(id, offset + done, limit, header, |run| {
+                same &= run == &rest[..run.len()];
+            });
+        }
+        same
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn id() -> impl Strategy<Value = Id> {
+        (0u32..1 << 24, 0u64..1 << 40).prop_map(|(connection, sequence)| Id {
+            connection,
+            sequence,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_match_wherever_they_are_cut(
+            seed: u64, id in id(), size in 1usize..200_000, cut: prop::sample::Index,
+        ) {
+            let pattern = Pattern::new(seed, Sizes { min: size, max: size });
+            let message = pattern.message(id);
+            let cut = cut.index(size);
+            prop_assert!(pattern.matches(id, 0, &message[..cut]));
+            prop_assert!(pattern.matches(id, cut, &message[cut..]));
+        }
+
+        #[test]
+        fn one_wrong_byte_is_seen(seed: u64, id in id(), size in 1usize..2000, at: prop::sample::Index) {
+            let pattern = Pattern::new(seed, Sizes { min: size, max: size });
+            let mut message = pattern.message(id);
+            message[at.index(size)] ^= 1;
+            prop_assert!(!pattern.matches(id, 0, &message));
+        }
+
+        #[test]
+        fn no_message_passes_for_another(seed: u64, a in id(), b in id()) {
+            prop_assume!(a != b);
+            let pattern = Pattern::new(seed, Sizes::default());
+            prop_assert!(!pattern.matches(b, 0, &pattern.message(a)));
+        }
+
+        #[test]
+        fn sizes_stay_in_bounds(seed: u64, id in id(), min in 1usize..100, more in 0usize..100) {
+            let pattern = Pattern::new(seed, Sizes { min, max: min + more });
+            prop_assert!((min..=min + more).contains(&pattern.size(id)));
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Echo by echo: a message every interval, a line for each echo, a summary.
+//!
+//! Messages go out on time whether or not the one before has come back; what
+//! comes back is matched by the [`Ledger`]. With `--reconnect` each message
+//! has a connection of its own, and there is never more than one.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use common::app::Io;
+use common::{Error, Exit, Kind, Result};
+
+use crate::config::{Payload, Probe};
+use crate::dial::{Connection, Dialer};
+use crate::ledger::{Event, Ledger};
+use crate::output::{self, Summary};
+use crate::pattern::{Id, Pattern};
+use crate::stats::Latencies;
+use crate::wait::{Stop, Woken};
+
+/// Bytes read at once.
+const CHUNK: usize = 64 * 1024;
+
+/// One run of echoes.
+#[derive(Debug)]
+struct Run<'a> {
+    dialer: &'a Dialer,
+    plan: &'a Probe,
+    stop: &'a Stop,
+    quiet: bool,
+    target: String,
+    /// Who answered last.
+    address: Option<String>,
+    pattern: Option<Pattern>,
+    connection: Option<Connection>,
+    /// What is left of the message that is being sent.
+    unsent: Vec<u8>,
+    ledger: Ledger,
+    latencies: Latencies,
+    started: Instant,
+    /// When the next message is due.
+    next: Instant,
+    /// Why the last connection could not be made.
+    refusal: Option<Error>,
+}
+
+/// Sends messages as planned and reports their echoes.
+pub(crate) fn run(
+    dialer: &Dialer,
+    plan: &Probe,
+    stop: &Stop,
+    (quiet, verbose): (bool, bool),
+    io: &mut Io,
+) -> Result<Exit> {
+    let target = dialer.name();
+    let reporter = verbose.then(|| io.report.clone());
+    let mut connection = None;
+    if !plan.reconnect {
+        connection = match dialer.dial_patiently(stop, reporter.as_ref())? {
+            Some(connection) => Some(connection),
+            None => return Ok(Exit::No),
+        };
+        if let (Some(connection), true) = (&connection, verbose) {
+            output::connected(io, &target, connection);
+        }
+    }
+    let now = Instant::now();
+    let mut run = Run {
+        dialer,
+        plan,
+        stop,
+        quiet,
+        target,
+        address: connection.as_ref().map(|c| c.address.clone()),
+        pattern: match &plan.payload {
+            Payload::Made(sizes) => Some(Pattern::new(0, *sizes)),
+            Payload::Fixed(_) => None,
+        },
+        connection,
+        unsent: Vec::new(),
+        ledger: Ledger::default(),
+        latencies: Latencies::new()?,
+        started: now,
+        next: now,
+        refusal: None,
+    };
+    let exit = run.echoes(io)?;
+    run.summary(io)?;
+    Ok(exit)
+}
+
+impl Run<'_> {
+    fn echoes(&mut self, io: &mut Io) -> Result<Exit> {
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            if self.is_due() && !self.send_next(io)? {
+                break;
+            }
+            if let Err(error) = self.transfer(&mut chunk, io)? {
+                let go_on = self.broken(io, &error)?;
+                if !go_on {
+                    return Ok(Exit::No);
+                }
+            }
+            let mut events = Vec::new();
+            self.ledger.expire(self.started.elapsed(), &mut events);
+            self.show(io, &events)?;
+            if self.ledger.is_idle() {
+                if self.plan.reconnect {
+                    self.unsent.clear();
+                    self.connection = None;
+                    // What is late has no way to come back any more.
+                    self.ledger.cut();
+                }
+                if !self.has_more() {
+                    break;
+                }
+            }
+            io.out.flush()?;
+            if self.wait()? == Woken::Stopped {
+                break;
+            }
+        }
+        if self.ledger.received == 0
+            && let Some(error) = self.refusal.take().filter(|_| self.address.is_none())
+        {
+            io.fail(&error)?;
+            return Ok(error.exit());
+        }
+        Ok(if self.ledger.all_right() {
+            Exit::Yes
+        } else {
+            Exit::No
+        })
+    }
+
+    fn has_more(&self) -> bool {
+        self.plan
+            .pace
+            .count
+            .is_none_or(|count| self.ledger.sent < count)
+    }
+
+    /// Whether the next message is to be sent now.
+    fn is_due(&self) -> bool {
+        // A ping-pong, and a connection for each, wait for the one before.
+        let alone = self.plan.reconnect || self.plan.pace.interval.is_zero();
+        self.has_more()
+            && self.unsent.is_empty()
+            && (!alone || self.ledger.is_idle())
+            && self.next <= Instant::now()
+    }
+
+    /// Sends the next message, or counts it as lost; false at a signal.
+    fn send_next(&mut self, io: &mut Io) -> Result<bool> {
+        let seq = self.ledger.sent + 1;
+        // A message that was held up must not be made up for by a burst.
+        self.next = (self.next + self.plan.pace.interval).max(Instant::now());
+        if self.plan.reconnect {
+            match self.dialer.dial_patiently(self.stop, None) {
+                Ok(Some(connection)) => {
+                    self.address = Some(connection.address.clone());
+                    self.connection = Some(connection);
+                }
+                Ok(None) => return Ok(false),
+                Err(error) if error.exit() == Exit::Fault => return Err(error),
+                Err(error) => {
+                    self.ledger.unsent();
+                    self.show_failure(io, seq, &error)?;
+                    self.refusal = Some(error);
+                    return Ok(true);
+                }
+            }
+        }
+        let payload = self.payload(seq);
+        let now = self.started.elapsed();
+        let expires = now.saturating_add(self.plan.timeout);
+        self.unsent.clone_from(&payload);
+        self.ledger.sent(seq, payload, now, expires);
+        Ok(true)
+    }
+
+    fn payload(&self, seq: u64) -> Vec<u8> {
+        match (&self.plan.payload, &self.pattern) {
+            (Payload::Fixed(bytes), _) => bytes.clone(),
+            (Payload::Made(_), None) => Vec::new(),
+            (Payload::Made(_), Some(pattern)) => pattern.message(Id {
+                connection: 0,
+                sequence: seq,
+            }),
+        }
+    }
+
+    /// Sends and receives what can be now. The inner error is the connection's.
+    fn transfer(&mut self, chunk: &mut [u8], io: &mut Io) -> Result<Result<()>> {
+        let Some(connection) = &mut self.connection else {
+            return Ok(Ok(()));
+        };
+        let link = &mut connection.link;
+        while !self.unsent.is_empty() {
+            match link.write(&self.unsent) {
+                Ok(n) => drop(self.unsent.drain(..n)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) => return Ok(Err(Error::network(&e))),
+            }
+        }
+        let datagram = link.is_datagram();
+        let mut events = Vec::new();
+        let outcome = match link.read(chunk) {
+            Ok(0) if !datagram => Err(Error::new(Kind::Reset, "the peer closed the connection")),
+            Ok(n) => {
+                let now = self.started.elapsed();
+                if datagram {
+                    self.ledger.datagram(&chunk[..n], now, &mut events);
+                    self.ledger.forget_old();
+                } else {
+                    self.ledger.stream(&chunk[..n], now, &mut events);
+                }
+                Ok(())
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(e) => Err(Error::network(&e)),
+        };
+        self.show(io, &events)?;
+        Ok(outcome)
+    }
+
+    /// The connection is gone; false ends the run.
+    fn broken(&mut self, io: &mut Io, error: &Error) -> Result<bool> {
+        self.unsent.clear();
+        if self
+            .connection
+            .as_ref()
+            .is_some_and(|c| c.link.is_datagram())
+        {
+            // An ICMP error about one datagram; the next may fare better.
+            for seq in self.ledger.cut() {
+                self.show_failure(io, seq, error)?;
+            }
+            return Ok(true);
+        }
+        self.connection = None;
+        for seq in self.ledger.cut() {
+            self.show_failure(io, seq, error)?;
+        }
+        if !self.plan.reconnect && self.has_more() {
+            output::answer(io, &error.clone().about(&self.target))?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn show(&mut self, io: &mut Io, events: &[Event]) -> Result<()> {
+        let address = self.address.as_deref().unwrap_or(&self.target);
+        for &event in events {
+            if let Event::Reply { rtt, .. } = event {
+                self.latencies.record(rtt);
+            }
+            if !self.quiet {
+                output::event(io, address, event)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn show_failure(&self, io: &mut Io, seq: u64, error: &Error) -> Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
+        let address = self.address.as_deref().unwrap_or(&self.target);
+        output::failure(io, address, seq, &error.clone().about(&self.target))
+    }
+
+    fn wait(&self) -> Result<Woken> {
+        let alone = self.plan.reconnect || self.plan.pace.interval.is_zero();
+        let sending = self.has_more() && (!alone || self.ledger.is_idle());
+        let due = (sending && self.unsent.is_empty()).then_some(self.next);
+        let expiry = self
+            .ledger
+            .next_expiry()
+            .and_then(|expiry| self.started.checked_add(expiry));
+        let deadline = due.into_iter().chain(expiry).min();
+        let link = self.connection.as_ref().map(|c| &c.link);
+        let mut fds = Vec::with_capacity(2);
+        fds.extend(link.and_then(|link| link.poll_fd(true, !self.unsent.is_empty())));
+        self.stop.wait(&mut fds, deadline)
+    }
+
+    fn summary(&self, io: &mut Io) -> Result<()> {
+        let duration: Duration = self.started.elapsed();
+        let summary = Summary {
+            target: &self.target,
+            address: self.address.as_deref(),
+            what: "echo",
+            ledger: &self.ledger,
+            latencies: &self.latencies,
+            duration,
+        };
+        summary.show(io)
+    }
+}

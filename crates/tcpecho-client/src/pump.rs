@@ -1,0 +1,234 @@
+//! Moves the bytes of an [`Exchange`]: input to the peer, the peer to standard
+//! output, both at once and neither waiting for the other.
+//!
+//! One `poll` waits for everything there is to wait for. The peer is read only
+//! while standard output keeps up, the input only while the peer does; so
+//! memory is bounded, and a direction that is stuck never stops the other.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use common::{Error, Result};
+use rustix::event::{PollFd, PollFlags};
+
+use crate::exchange::Exchange;
+use crate::link::Link;
+use crate::sink::Sink;
+use crate::wait::{Stop, Woken};
+
+/// Bytes read at once, from either side.
+const CHUNK: usize = 64 * 1024;
+
+/// How long to go on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    /// Until it is over.
+    Never,
+    /// Until this moment.
+    At(Instant),
+    /// Until nothing has moved for so long.
+    Silence(Duration),
+    /// The same, once the input has ended.
+    SilenceAfterInput(Duration),
+}
+
+/// Why the pump stopped.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The exchange is over.
+    Over,
+    /// The time is up.
+    TimedOut,
+    /// A signal asked for it.
+    Stopped,
+    /// The connection failed.
+    Failed(io::Error),
+}
+
+/// What becomes of the bytes that come back: called with each chunk.
+pub(crate) type Receiver<'a> = &'a mut dyn FnMut(&[u8], &mut Sink) -> Result<()>;
+
+/// Everything one run of the pump works with.
+#[derive(Debug)]
+pub(crate) struct Pump<'a> {
+    /// The connection.
+    pub(crate) link: &'a mut Link,
+    /// Input that still comes, from a descriptor.
+    pub(crate) input: Option<File>,
+    /// Standard output.
+    pub(crate) sink: &'a mut Sink,
+    /// How long to go on.
+    pub(crate) limit: Limit,
+    /// The signals.
+    pub(crate) stop: &'a Stop,
+}
+
+impl Pump<'_> {
+    /// Runs until the exchange is over or something ends it. What has come is
+    /// handed to standard output in any case.
+    pub(crate) fn run(
+        &mut self,
+        exchange: &mut Exchange,
+        receiver: Receiver<'_>,
+    ) -> Result<Ending> {
+        let mut chunk = vec![0; CHUNK];
+        let ending = self.turn(exchange, receiver, &mut chunk)?;
+        self.sink.finish(self.stop)?;
+        Ok(ending)
+    }
+
+    fn turn(
+        &mut self,
+        exchange: &mut Exchange,
+        receiver: Receiver<'_>,
+        chunk: &mut [u8],
+    ) -> Result<Ending> {
+        let mut moved = Instant::now();
+        // Once sending has failed only what has already come is of interest.
+        let mut broken: Option<io::Error> = None;
+        loop {
+            if broken.is_none() {
+                match self.send(exchange) {
+                    Ok(0) => {}
+                    Ok(_) => moved = Instant::now(),
+                    Err(e) => broken = Some(e),
+                }
+            }
+            if exchange.is_over() {
+                return Ok(Ending::Over);
+            }
+            let reading = exchange.read_limit() > 0 && self.sink.has_room();
+            if reading || broken.is_some() {
+                match self.receive(exchange, receiver, chunk, &mut broken)? {
+                    Received::Bytes => moved = Instant::now(),
+                    Received::Failed(e) => return Ok(Ending::Failed(e)),
+                    Received::Nothing => {}
+                }
+            }
+            if exchange.is_over() {
+                return Ok(Ending::Over);
+            }
+            if broken.is_some() {
+                continue;
+            }
+            let reading = exchange.read_limit() > 0 && self.sink.has_room();
+            let deadline = match self.limit {
+                Limit::At(deadline) => Some(deadline),
+                Limit::Silence(duration) => moved.checked_add(duration),
+                Limit::SilenceAfterInput(duration) if exchange.input_has_ended() => {
+                    moved.checked_add(duration)
+                }
+                Limit::SilenceAfterInput(_) | Limit::Never => None,
+            };
+            match self.wait(exchange, reading, chunk, deadline)? {
+                Woken::Stopped => return Ok(Ending::Stopped),
+                Woken::Due => return Ok(Ending::TimedOut),
+                Woken::Ready => {}
+            }
+        }
+    }
+
+    /// Sends what can be sent now; returns how much that was.
+    fn send(&mut self, exchange: &mut Exchange) -> io::Result<usize> {
+        let mut total = 0;
+        while !exchange.unsent().is_empty() {
+            match self.link.write(exchange.unsent()) {
+                Ok(n) => {
+                    exchange.wrote(n);
+                    total += n;
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(total),
+                Err(e) => return Err(e),
+            }
+        }
+        if exchange.wants_half_close() {
+            self.link.shutdown_write()?;
+            exchange.half_closed();
+        }
+        Ok(total)
+    }
+
+    fn receive(
+        &mut self,
+        exchange: &mut Exchange,
+        receiver: Receiver<'_>,
+        chunk: &mut [u8],
+        broken: &mut Option<io::Error>,
+    ) -> Result<Received> {
+        let datagram = self.link.is_datagram();
+        // A datagram that is cut would look shorter than it is.
+        let room = match broken {
+            None if !datagram => chunk.len().min(exchange.read_limit()),
+            _ => chunk.len(),
+        };
+        match self.link.read(&mut chunk[..room]) {
+            Ok(0) if !datagram => {
+                exchange.peer_end();
+                match broken.take() {
+                    Some(e) => Ok(Received::Failed(e)),
+                    None => Ok(Received::Bytes),
+                }
+            }
+            Ok(n) => {
+                exchange.received(&chunk[..n]);
+                receiver(&chunk[..n], self.sink)?;
+                if datagram {
+                    exchange.datagram_end();
+                }
+                Ok(Received::Bytes)
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => match broken.take() {
+                Some(e) => Ok(Received::Failed(e)),
+                None => Ok(Received::Nothing),
+            },
+            Err(e) => Ok(Received::Failed(e)),
+        }
+    }
+
+    /// Waits for whatever can move something, and moves input and output.
+    fn wait(
+        &mut self,
+        exchange: &mut Exchange,
+        reading: bool,
+        chunk: &mut [u8],
+        deadline: Option<Instant>,
+    ) -> Result<Woken> {
+        let input = self.input.as_ref().filter(|_| exchange.wants_input());
+        let mut fds = vec![self.sink.poll_fd()];
+        if let Some(input) = input {
+            fds.push(PollFd::from_borrowed_fd(input.as_fd(), PollFlags::IN));
+        }
+        let writing = !exchange.unsent().is_empty();
+        fds.extend(self.link.poll_fd(reading, writing));
+        let woken = self.stop.wait(&mut fds, deadline)?;
+        let on_sink = fds[0].revents();
+        let on_input = input.is_some() && !fds[1].revents().is_empty();
+        drop(fds);
+        if woken != Woken::Ready {
+            return Ok(woken);
+        }
+        self.sink.polled(on_sink)?;
+        if let Some(input) = self.input.as_mut().filter(|_| on_input) {
+            match input.read(chunk) {
+                Ok(0) => exchange.input_end(),
+                Ok(n) => exchange.input(chunk[..n].to_vec()),
+                Err(e)
+                    if matches!(
+                        e.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                    ) => {}
+                Err(e) => return Err(Error::local(&e).about("standard input")),
+            }
+        }
+        Ok(woken)
+    }
+}
+
+/// What a read gave.
+enum Received {
+    Bytes,
+    Nothing,
+    Failed(io::Error),
+}

@@ -1,0 +1,254 @@
+//! The modes: which one runs, and how an exchange is judged.
+
+use std::fs::File;
+use std::time::Instant;
+
+use common::app::Io;
+use common::{Error, Exit, Kind, Result};
+
+use crate::cli::Cli;
+use crate::config::{Body, Config, Message, Mode};
+use crate::dial::Dialer;
+use crate::exchange::{Exchange, Rule, Verdict};
+use crate::output::{self, Exchanged, Received};
+use crate::pump::{Ending, Limit, Pump, Receiver};
+use crate::sink::Sink;
+use crate::wait::Stop;
+use crate::{handshake, probe};
+
+/// Runs the tool.
+pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
+    let config = Config::new(cli)?;
+    let dialer = Dialer::new(config.dial)?;
+    let stop = Stop::new()?;
+    let talk = (config.quiet, config.verbose);
+    match config.mode {
+        Mode::Message(message) => send(&dialer, message, &stop, talk, io),
+        Mode::Relay { silence, any_end } => {
+            let limit = match silence {
+                None => Limit::Never,
+                Some(silence) if dialer.plan.udp => Limit::SilenceAfterInput(silence),
+                Some(silence) => Limit::Silence(silence),
+            };
+            relay(&dialer, limit, any_end, &stop, talk, io)
+        }
+        Mode::Probe(plan) => probe::run(&dialer, &plan, &stop, talk, io),
+        Mode::Handshake(pace) => handshake::run(&dialer, pace, &stop, talk, io),
+    }
+}
+
+/// Sends a message and judges the reply.
+fn send(
+    dialer: &Dialer,
+    message: Message,
+    stop: &Stop,
+    (quiet, verbose): (bool, bool),
+    io: &mut Io,
+) -> Result<Exit> {
+    let any_end = message.rule == Rule::Anything;
+    let mut exchange = Exchange::new(message.rule);
+    if message.half_close {
+        exchange = exchange.half_close();
+    }
+    let (stdin, stdout) = io.raw_streams().map_err(|e| Error::local(&e))?;
+    let input = match message.body {
+        Body::Bytes(bytes) => {
+            exchange.input(bytes);
+            exchange.input_end();
+            None
+        }
+        Body::File(file) => Some(file),
+        Body::Stdin => Some(File::from(stdin)),
+    };
+    let mut reply = io.json.then(Vec::new);
+    let mut take = |bytes: &[u8], sink: &mut Sink| {
+        match &mut reply {
+            Some(reply) => reply.extend_from_slice(bytes),
+            None if quiet => {}
+            None => sink.push(bytes),
+        }
+        Ok(())
+    };
+    let mut job = Job {
+        dialer,
+        stop,
+        exchange,
+        input,
+        limit: Limit::At(Instant::now()),
+        any_end,
+        sink: Sink::new(stdout, io.terminal.stdout),
+    };
+    // The bound holds from the try that succeeded on.
+    let Some(done) = job.run(Some(message.timeout), verbose, &mut take, io)? else {
+        return Ok(Exit::No);
+    };
+    done.report(&job, reply.as_deref(), verbose, io)
+}
+
+/// Passes stdin to the peer and the peer to stdout.
+fn relay(
+    dialer: &Dialer,
+    limit: Limit,
+    any_end: bool,
+    stop: &Stop,
+    (quiet, verbose): (bool, bool),
+    io: &mut Io,
+) -> Result<Exit> {
+    let mut exchange = Exchange::new(Rule::Anything).half_close();
+    if dialer.plan.udp {
+        exchange = exchange.endless();
+    }
+    // At a terminal nobody wants to type on when the peer has closed.
+    if !io.terminal.stdin {
+        exchange = exchange.outlive_peer();
+    }
+    let (stdin, stdout) = io.raw_streams().map_err(|e| Error::local(&e))?;
+    let json = io.json;
+    let mut take = |bytes: &[u8], sink: &mut Sink| {
+        match (quiet, json) {
+            (true, _) => {}
+            (_, true) => sink.record(&Received::new(bytes))?,
+            _ => sink.push(bytes),
+        }
+        Ok(())
+    };
+    let mut job = Job {
+        dialer,
+        stop,
+        exchange,
+        input: Some(File::from(stdin)),
+        limit,
+        any_end,
+        sink: Sink::new(stdout, io.terminal.stdout && !json),
+    };
+    let Some(done) = job.run(None, verbose, &mut take, io)? else {
+        return Ok(Exit::No);
+    };
+    done.report(&job, None, verbose, io)
+}
+
+/// An exchange to be run.
+struct Job<'a> {
+    dialer: &'a Dialer,
+    stop: &'a Stop,
+    exchange: Exchange,
+    input: Option<File>,
+    limit: Limit,
+    /// Whether the end of the time is as good an end as any.
+    any_end: bool,
+    sink: Sink,
+}
+
+/// How it went.
+struct Done {
+    connection: crate::dial::Connection,
+    ending: Ending,
+    started: Instant,
+}
+
+impl Job<'_> {
+    /// Connects and pumps; `None` when a signal came before the connection.
+    fn run(
+        &mut self,
+        timeout: Option<std::time::Duration>,
+        verbose: bool,
+        take: Receiver<'_>,
+        io: &mut Io,
+    ) -> Result<Option<Done>> {
+        let reporter = verbose.then(|| io.report.clone());
+        let Some(mut connection) = self.dialer.dial_patiently(self.stop, reporter.as_ref())? else {
+            return Ok(None);
+        };
+        if verbose {
+            output::connected(io, &self.dialer.name(), &connection);
+        }
+        let started = Instant::now();
+        if let Some(timeout) = timeout {
+            let left = timeout.saturating_sub(connection.connect);
+            self.limit = started.checked_add(left).map_or(Limit::Never, Limit::At);
+        }
+        let mut pump = Pump {
+            link: &mut connection.link,
+            input: self.input.take(),
+            sink: &mut self.sink,
+            limit: self.limit,
+            stop: self.stop,
+        };
+        let ending = pump.run(&mut self.exchange, take)?;
+        Ok(Some(Done {
+            connection,
+            ending,
+            started,
+        }))
+    }
+}
+
+impl Done {
+    /// Judges, reports, and gives the status.
+    fn report(
+        self,
+        job: &Job<'_>,
+        reply: Option<&[u8]>,
+        verbose: bool,
+        io: &mut Io,
+    ) -> Result<Exit> {
+        let target = job.dialer.name();
+        let judged = judge(&job.exchange, &self.ending, job.any_end, job.limit);
+        let exchanged = Exchanged {
+            target: &target,
+            connection: &self.connection,
+            exchange: &job.exchange,
+            ok: judged.is_none(),
+            reply,
+            duration: self.started.elapsed(),
+        };
+        exchanged.show(io, verbose)?;
+        match judged {
+            None => Ok(Exit::Yes),
+            Some(Flaw::Answer(text)) => {
+                let target = common::text::escape(target.as_bytes());
+                io.report.line(format_args!("{target}: {text}"));
+                Ok(Exit::No)
+            }
+            Some(Flaw::Failure(error)) => Err(error.about(target)),
+        }
+    }
+}
+
+/// What is wrong with an exchange.
+#[derive(Debug, PartialEq, Eq)]
+enum Flaw {
+    /// The answer is no.
+    Answer(String),
+    /// There is no answer.
+    Failure(Error),
+}
+
+/// What is wrong, if anything. A difference is certain, whatever came later.
+fn judge(exchange: &Exchange, ending: &Ending, any_end: bool, limit: Limit) -> Option<Flaw> {
+    let progress = exchange.progress();
+    let verdict = exchange.verdict();
+    if let Verdict::Differs(difference) = verdict {
+        return Some(Flaw::Answer(format!("reply {difference}")));
+    }
+    match ending {
+        // Passing bytes through may be ended at any time.
+        Ending::Over | Ending::Stopped if verdict == Verdict::Right => None,
+        Ending::Over => Some(Flaw::Answer(format!("the peer closed after {progress}"))),
+        Ending::TimedOut if any_end => None,
+        Ending::TimedOut => {
+            let error = match (exchange.bytes_received(), limit) {
+                (0, _) => "no reply in time".to_owned(),
+                (_, Limit::At(_)) => format!("timed out after {progress}"),
+                _ => format!("nothing more in time, after {progress}"),
+            };
+            Some(Flaw::Failure(Error::new(Kind::Timeout, error)))
+        }
+        Ending::Stopped => Some(Flaw::Answer(format!("interrupted after {progress}"))),
+        Ending::Failed(e) => {
+            let error = Error::network(e);
+            let text = format!("{} after {progress}", error.message());
+            Some(Flaw::Failure(Error::new(error.kind(), text)))
+        }
+    }
+}

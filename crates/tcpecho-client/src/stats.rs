@@ -1,0 +1,127 @@
+//! Latencies: least, mean, greatest exactly, percentiles from a histogram
+//! whose error is below a tenth of a percent however many there are.
+
+use std::time::Duration;
+
+use common::{Error, Kind, Result};
+use hdrhistogram::Histogram;
+
+/// The longest latency kept apart, an hour; longer ones count as this.
+const LONGEST: u64 = 3_600_000_000_000;
+
+/// Recorded latencies.
+#[derive(Clone, Debug)]
+pub(crate) struct Latencies {
+    histogram: Histogram<u64>,
+    sum: u128,
+    min: u64,
+    max: u64,
+}
+
+impl Latencies {
+    /// None yet.
+    pub(crate) fn new() -> Result<Self> {
+        let histogram = Histogram::new_with_bounds(1, LONGEST, 3)
+            .map_err(|e| Error::new(Kind::System, e.to_string()))?;
+        Ok(Self {
+            histogram,
+            sum: 0,
+            min: u64::MAX,
+            max: 0,
+        })
+    }
+
+    /// Adds one.
+    pub(crate) fn record(&mut self, latency: Duration) {
+        self.record_nanos(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Adds one in nanoseconds.
+    pub(crate) fn record_nanos(&mut self, nanos: u64) {
+        self.histogram.saturating_record(nanos);
+        self.sum += u128::from(nanos);
+        self.min = self.min.min(nanos);
+        self.max = self.max.max(nanos);
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    #[cfg(test)]
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
+        self.histogram.reset();
+        (self.sum, self.min, self.max) = (0, u64::MAX, 0);
+    }
+
+    fn some(&self, nanos: impl FnOnce() -> u64) -> Option<Duration> {
+        (self.count() > 0).then(|| Duration::from_nanos(nanos()))
+    }
+
+    /// The least.
+    pub(crate) fn min(&self) -> Option<Duration> {
+        self.some(|| self.min)
+    }
+
+    /// The greatest.
+    pub(crate) fn max(&self) -> Option<Duration> {
+        self.some(|| self.max)
+    }
+
+    /// The arithmetic mean.
+    pub(crate) fn mean(&self) -> Option<Duration> {
+        self.some(|| (self.sum / u128::from(self.count())) as u64)
+    }
+
+    /// The latency that `quantile` (0 to 1) of all do not exceed.
+    pub(crate) fn quantile(&self, quantile: f64) -> Option<Duration> {
+        self.some(|| {
+            let value = self.histogram.value_at_quantile(quantile);
+            // The histogram answers with the upper end of a bucket.
+            value.clamp(self.min, self.max)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn nothing_has_no_latency() {
+        let none = Latencies::new().unwrap();
+        assert_eq!((none.min(), none.mean(), none.max()), (None, None, None));
+        assert_eq!(none.quantile(0.5), None);
+    }
+
+    #[test]
+    fn longer_than_an_hour() {
+        let mut latencies = Latencies::new().unwrap();
+        let day = Duration::from_secs(86_400);
+        latencies.record(day);
+        assert_eq!(latencies.max(), Some(day));
+        assert_eq!(latencies.quantile(0.99), Some(day));
+        latencies.clear();
+        assert_eq!(latencies.count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn quantiles_are_close(mut all in prop::collection::vec(1u64..10_000_000_000, 1..300), q in 0.01f64..1.0) {
+            let mut latencies = Latencies::new().unwrap();
+            for &nanos in &all {
+                latencies.record_nanos(nanos);
+            }
+            all.sort_unstable();
+            let rank = (q * all.len() as f64).ceil() as usize;
+            let exact = all[rank.clamp(1, all.len()) - 1] as f64;
+            let got = latencies.quantile(q).unwrap().as_nanos() as f64;
+            prop_assert!((got - exact).abs() <= exact * 0.001 + 1.0, "{got} {exact}");
+            prop_assert_eq!(latencies.min(), Some(Duration::from_nanos(all[0])));
+            prop_assert_eq!(latencies.max(), Some(Duration::from_nanos(all[all.len() - 1])));
+        }
+    }
+}

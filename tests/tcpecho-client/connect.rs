@@ -1,0 +1,335 @@
+//! The way to a connection: names, families, sources, tries, and
+//! `--connect-only`, whose question it is.
+
+use std::os::unix::net::UnixListener;
+
+use testkit::netns::{self, Lab};
+use testkit::peer::{TcpPeer, refused_addr};
+use testkit::privilege;
+
+use crate::{SOON, client, is_ms, to};
+
+#[test]
+fn a_handshake_and_its_time() {
+    let peer = TcpPeer::echo();
+    let addr = peer.addr();
+    let out = to(&peer).arg("--connect-only").run();
+    let start = format!("connected\t{addr}\t");
+    let lines = out.code(0).stderr("").lines();
+    assert!(
+        lines[0].strip_prefix(&start).is_some_and(is_ms),
+        "{lines:?}"
+    );
+    assert_eq!(lines.len(), 1);
+    let out = to(&peer).args(["--connect-only", "-q"]).run();
+    out.code(0).stdout("").stderr("");
+    let out = to(&peer)
+        .args(["--connect-only", "--json", "-c", "2", "-i", "0"])
+        .run();
+    let records = out.code(0).stderr("").json();
+    assert_eq!(records.len(), 3);
+    assert_eq!(records[0]["type"], "connect");
+    assert_eq!(records[0]["target"], addr.to_string());
+    assert_eq!(records[0]["address"], addr.to_string());
+    assert!(records[0]["connect_ms"].as_f64().unwrap() > 0.0);
+    assert_eq!(records[2]["type"], "summary");
+    assert_eq!(records[2]["received"], 2);
+}
+
+#[test]
+fn nobody_there_is_the_answer_no() {
+    let refused = refused_addr();
+    let addr = refused.addr().to_string();
+    let line = format!("tcpecho-client: {addr}: connection refused\n");
+    let out = client().args(["--connect-only", &addr]).run();
+    out.code(1).stdout("").stderr(&line);
+    let records = client()
+        .args(["--connect-only", "-j", &addr])
+        .run()
+        .code(1)
+        .json();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0]["kind"], "refused");
+    let out = client()
+        .args(["--connect-only", "-c", "2", "-i", "0", &addr])
+        .run();
+    out.code(1).stdout_contains("2 sent, 0 received, 100% loss");
+}
+
+#[test]
+fn a_silent_address_is_no_too_and_no_route_as_well() {
+    if let Err(reason) = netns::available() {
+        return netns::skip(&reason);
+    }
+    let lab = Lab::new().with(env!("CARGO_BIN_EXE_tcpecho-client"));
+    let script = "
+        net a b; link a b 10.1.0.1/24 10.1.0.2/24
+        at a ip neigh add 10.1.0.3 lladdr 02:00:00:00:00:01 dev to-b
+        at a tcpecho-client --connect-only --timeout 100ms 10.1.0.3:7 2>&1; echo $?
+        at a tcpecho-client --timeout 100ms 10.1.0.3:7 x 2>&1; echo $?
+        at a tcpecho-client --connect-only 10.2.0.1:7 2>&1; echo $?
+        at a tcpecho-client 10.2.0.1:7 x 2>&1; echo $?";
+    let out = lab.script(script);
+    out.stdout(
+        "tcpecho-client: 10.1.0.3:7: connect timed out\n1\n\
+         tcpecho-client: 10.1.0.3:7: connect timed out\n3\n\
+         tcpecho-client: 10.2.0.1:7: network is unreachable\n1\n\
+         tcpecho-client: 10.2.0.1:7: network is unreachable\n3\n",
+    );
+}
+
+#[test]
+fn the_addresses_of_a_name_are_raced() {
+    if let Err(reason) = netns::available() {
+        return netns::skip(&reason);
+    }
+    // The IPv6 address of the name is silent, the IPv4 one refuses or answers.
+    let lab = Lab::new().with(env!("CARGO_BIN_EXE_tcpecho-client"));
+    let script = "
+        net a b; link a b 10.1.0.1/24 10.1.0.2/24 fd00::1/64 fd00::2/64
+        at a ip neigh add fd00::3 lladdr 02:00:00:00:00:01 dev to-b
+        printf 'fd00::3 both.test\\n10.1.0.2 both.test\\n' > hosts
+        mount --bind hosts /etc/hosts
+        at a tcpecho-client --connect-only --timeout 5s both.test:7 2>&1; echo $?
+        at b socat TCP-LISTEN:7,fork,reuseaddr EXEC:cat &
+        at a tcpecho-client --retry 100 --retry-delay 20ms -4 both.test:7 hello 2>&1; echo \" $?\"
+        at a tcpecho-client both.test:7 hello; echo \" $?\"
+        at a tcpecho-client -6 --timeout 100ms both.test:7 hello 2>&1; echo $?
+        kill %1 $!";
+    let out = lab.timeout(SOON * 2).script(script);
+    out.stdout(
+        "tcpecho-client: both.test:7: connection refused\n1\n\
+         hello 0\n\
+         hello 0\n\
+         tcpecho-client: both.test:7: connect timed out\n3\n",
+    );
+}
+
+#[test]
+fn families_and_names() {
+    let peer = TcpPeer::echo();
+    let port = peer.addr().port();
+    let run = |args: &[&str]| client().args(args).arg("hello").run();
+    let name = format!("localhost:{port}");
+    run(&["-4", &name]).code(0).stdout("hello").stderr("");
+    run(&[&format!(":{port}")])
+        .code(0)
+        .stdout("hello")
+        .stderr("");
+    let addr = peer.addr().to_string();
+    run(&["-6", &addr])
+        .code(2)
+        .stderr("tcpecho-client: 127.0.0.1: is no IPv6 address\n");
+    let out = run(&["no-such-name.invalid:7"]);
+    out.code(3).stdout("");
+    assert!(
+        out.stderr_str()
+            .starts_with("tcpecho-client: no-such-name.invalid: "),
+        "{}",
+        out.story()
+    );
+    // A name is no answer even where a refused port would be one.
+    let out = client()
+        .args(["--connect-only", "no-such-name.invalid:7"])
+        .run();
+    out.code(3).stdout("");
+    if privilege::has_ipv6() {
+        let peer = TcpPeer::start_on("[::1]:0", |stream| {
+            std::io::copy(&mut &stream, &mut &stream)
+        });
+        run(&[&peer.addr().to_string()]).code(0).stdout("hello");
+        run(&["::1", &peer.addr().port().to_string()])
+            .code(0)
+            .stdout("hello");
+    }
+}
+
+#[test]
+fn sources_and_interfaces() {
+    let peer = TcpPeer::start(|stream| {
+        use std::io::Write;
+        let from = stream.peer_addr()?;
+        (&stream).write_all(format!("{}\n", from.ip()).as_bytes())
+    });
+    let run = |args: &[&str]| to(&peer).args(args).run();
+    run(&["--no-verify", "", "--source", "127.0.0.9"])
+        .code(0)
+        .stdout("127.0.0.9\n");
+    run(&["x", "--source", "192.0.2.1"])
+        .code(2)
+        .stdout("")
+        .stderr("tcpecho-client: 192.0.2.1: cannot assign requested address\n");
+    run(&["x", "-6", "--source", "127.0.0.1"])
+        .code(2)
+        .stderr_contains("--source 127.0.0.1 is no IPv6 address");
+    run(&["--no-verify", "", "--interface", "lo"])
+        .code(0)
+        .stdout("127.0.0.1\n");
+    run(&["x", "--interface", "no-such-if"])
+        .code(2)
+        .stderr("tcpecho-client: no-such-if: no such device\n");
+}
+
+#[test]
+fn sockets_of_the_local_domain() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("echo.sock");
+    let target = format!("unix:{}", path.display());
+    let out = client().args([&target, "x"]).run();
+    out.code(3)
+        .stderr(&format!("tcpecho-client: {target}: no such socket\n"));
+    client().args(["--connect-only", &target]).run().code(1);
+    let listener = UnixListener::bind(&path).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let _ = std::io::copy(&mut &stream, &mut &stream);
+        }
+    });
+    client()
+        .args([&target, "hello"])
+        .run()
+        .code(0)
+        .stdout("hello")
+        .stderr("");
+    client()
+        .arg(&target)
+        .stdin("as nc")
+        .run()
+        .code(0)
+        .stdout("as nc");
+    let out = client().args(["-c", "2", "-i", "0", &target]).run();
+    out.code(0)
+        .stdout_contains(&format!("64 bytes from {target}: seq=2 time="));
+    for option in [
+        &["--udp"][..],
+        &["-4"],
+        &["-6"],
+        &["--source", "127.0.0.1"],
+        &["-I", "lo"],
+    ] {
+        let out = client().args(option).args([&target, "x"]).run();
+        out.code(2)
+            .stdout("")
+            .stderr_contains("does not go with a unix: target");
+    }
+}
+
+#[test]
+fn waiting_for_a_port() {
+    let refused = refused_addr();
+    let addr = refused.addr();
+    let out = client().args([
+        &addr.to_string(),
+        "x",
+        "--retry",
+        "2",
+        "--retry-delay",
+        "1ms",
+        "-v",
+    ]);
+    out.run().code(3).stderr(&format!(
+        "tcpecho-client: {addr}: connection refused; 1 tries left\n\
+         tcpecho-client: {addr}: connection refused; 0 tries left\n\
+         tcpecho-client: {addr}: connection refused\n"
+    ));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("later");
+    let target = format!("unix:{}", path.display());
+    let running = client()
+        .args([
+            &target,
+            "--connect-only",
+            "--retry",
+            "100000",
+            "--retry-delay",
+            "1ms",
+            "-v",
+        ])
+        .spawn();
+    running.read_stderr_line(SOON);
+    let _listener = UnixListener::bind(&path).unwrap();
+    running.wait().code(0).stdout_contains("connected\tunix:");
+}
+
+#[test]
+fn a_signal_ends_the_waiting() {
+    let refused = refused_addr();
+    let addr = refused.addr().to_string();
+    let running = client()
+        .args([&addr, "x", "--retry", "9", "--retry-delay", "1h", "-v"])
+        .spawn();
+    running.read_stderr_line(SOON);
+    running.signal(2);
+    running.wait().code(1).stdout("");
+}
+
+#[test]
+fn usage() {
+    for (args, why) in [
+        (
+            &[][..],
+            "the following required arguments were not provided",
+        ),
+        (
+            &["localhost"],
+            "localhost: no port; use HOST:PORT or HOST PORT",
+        ),
+        (
+            &["localhost:0"],
+            "localhost:0: port 0 is no port to connect to",
+        ),
+        (
+            &["localhost:99999"],
+            "localhost:99999: port out of range; use 0 to 65535",
+        ),
+        (
+            &["127.1:80"],
+            "127.1:80: not an address: IPv4 needs four numbers, this has 2",
+        ),
+        (
+            &["a:1", "b", "c"],
+            "c: one message only; quote it if it has blanks",
+        ),
+        (
+            &["a:1", "x", "--hex", "00"],
+            "MESSAGE does not go with --hex",
+        ),
+        (
+            &["a:1", "--hex", "0"],
+            "a byte needs two hexadecimal digits",
+        ),
+        (
+            &["a:1", "x", "--file", "y"],
+            "MESSAGE does not go with --file",
+        ),
+        (
+            &["a:1", "--file", "/no/such/file"],
+            "/no/such/file: no such file or directory",
+        ),
+        (&["a:1", "x", "--size", "5"], "--size needs -c or -i"),
+        (&["a:1", "x", "--reconnect"], "--reconnect needs -c or -i"),
+        (&["a:1", "-c", "0"], "0 is not in 1.."),
+        (
+            &["a:1", "-c", "1", "--expect", "x"],
+            "--expect does not go with -c and -i",
+        ),
+        (
+            &["a:1", "x", "--connect-only"],
+            "MESSAGE does not go with --connect-only",
+        ),
+        (
+            &["a:1", "--udp", "--connect-only"],
+            "--udp does not go with --connect-only",
+        ),
+        (&["a:1", "--half-close"], "--half-close needs a message"),
+        (
+            &["a:1", "-c", "1", "--size", "70k", "-u"],
+            "--size is at most 65507 over UDP",
+        ),
+        (&["a:1", "x", "--timeout", "0"], "must be longer than zero"),
+    ] {
+        let out = client().args(args).run();
+        out.code(2).stdout("").stderr_contains(why);
+        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
+    }
+}

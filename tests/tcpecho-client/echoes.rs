@@ -1,0 +1,284 @@
+//! Echo by echo: `-c` and `-i`.
+
+use std::io::{Read, Write};
+
+use testkit::peer::{TcpPeer, refused_addr};
+use testkit::udp::UdpPeer;
+
+use crate::{SOON, client, is_ms, to};
+
+#[test]
+fn three_echoes() {
+    let peer = TcpPeer::echo();
+    let addr = peer.addr();
+    let out = to(&peer).args(["-c", "3", "-i", "10ms"]).run();
+    let lines = out.code(0).stderr("").lines();
+    for (line, seq) in lines.iter().zip(1..=3) {
+        let start = format!("64 bytes from {addr}: seq={seq} time=");
+        assert!(line.strip_prefix(&start).is_some_and(is_ms), "{line}");
+    }
+    assert_eq!(lines[3], "");
+    assert_eq!(lines[4], format!("--- {addr} echo statistics ---"));
+    assert!(
+        lines[5].starts_with("3 sent, 3 received, 0% loss, time "),
+        "{}",
+        lines[5]
+    );
+    assert!(
+        lines[6].starts_with("rtt min/avg/p50/p90/p99/max = "),
+        "{}",
+        lines[6]
+    );
+    assert_eq!(lines.len(), 7);
+    assert_eq!(peer.accepted(), 1);
+}
+
+#[test]
+fn a_new_connection_each_time() {
+    let peer = TcpPeer::echo();
+    let out = to(&peer)
+        .args(["-c", "3", "-i", "0", "--reconnect", "-q"])
+        .run();
+    out.code(0)
+        .stderr("")
+        .stdout_contains("3 sent, 3 received, 0% loss");
+    assert_eq!(out.lines().len(), 4);
+    assert_eq!(peer.accepted(), 3);
+}
+
+#[test]
+fn records() {
+    let peer = TcpPeer::echo();
+    let out = to(&peer)
+        .args(["-c", "2", "-i", "0", "--json", "--size", "100:200"])
+        .run();
+    let records = out.code(0).stderr("").json();
+    assert_eq!(records.len(), 3);
+    for (record, seq) in records.iter().zip(1..=2) {
+        assert_eq!(record["type"], "reply");
+        assert_eq!(record["seq"], seq);
+        assert!((100..=200).contains(&record["bytes"].as_u64().unwrap()));
+        assert!(record["rtt_ms"].as_f64().unwrap() > 0.0);
+        assert!(record["time"].as_str().unwrap().ends_with('Z'));
+    }
+    let summary = &records[2];
+    let keys: Vec<&str> = summary
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let mut expected = vec![
+        "type",
+        "target",
+        "address",
+        "sent",
+        "received",
+        "lost",
+        "loss_percent",
+        "mismatches",
+        "min_ms",
+        "avg_ms",
+        "p50_ms",
+        "p90_ms",
+        "p99_ms",
+        "max_ms",
+        "duration_ms",
+    ];
+    expected.sort_unstable();
+    let mut keys = keys;
+    keys.sort_unstable();
+    assert_eq!(keys, expected);
+    assert_eq!(
+        (&summary["sent"], &summary["received"]),
+        (&2.into(), &2.into())
+    );
+    assert_eq!(summary["loss_percent"], 0.0);
+}
+
+#[test]
+fn a_given_message() {
+    let peer = TcpPeer::start(|mut stream| {
+        let mut got = [0; 3];
+        while stream.read_exact(&mut got).is_ok() {
+            assert_eq!(&got, b"abc");
+            stream.write_all(&got)?;
+        }
+        std::io::Result::Ok(())
+    });
+    let out = to(&peer).args(["abc", "-c", "2", "-i", "0"]).run();
+    out.code(0)
+        .stdout_contains("3 bytes from ")
+        .stdout_contains("2 sent, 2 received");
+    to(&peer)
+        .args(["", "-c", "2"])
+        .run()
+        .code(2)
+        .stdout("")
+        .stderr_contains("empty message");
+}
+
+#[test]
+fn total_loss_has_a_summary() {
+    let peer = TcpPeer::silent();
+    let out = to(&peer)
+        .args(["-c", "2", "-i", "1ms", "--timeout", "50ms"])
+        .run();
+    let addr = peer.addr();
+    let lines = out.code(1).stderr("").lines();
+    assert_eq!(lines[0], format!("no echo from {addr}: seq=1 timed out"));
+    assert_eq!(lines[1], format!("no echo from {addr}: seq=2 timed out"));
+    assert!(
+        lines[4].starts_with("2 sent, 0 received, 100% loss, time "),
+        "{}",
+        lines[4]
+    );
+    assert_eq!(lines.len(), 5);
+    let out = to(&peer).args(["-j", "-c", "1", "--timeout", "50ms"]).run();
+    let records = out.code(1).stderr("").json();
+    assert_eq!(records[0]["type"], "timeout");
+    assert_eq!(records[0]["seq"], 1);
+    let summary = &records[1];
+    assert_eq!(summary["loss_percent"], 100.0);
+    for key in ["min_ms", "avg_ms", "p50_ms", "p90_ms", "p99_ms", "max_ms"] {
+        assert!(summary[key].is_null(), "{key}: {summary}");
+    }
+}
+
+#[test]
+fn a_difference_is_no_reply() {
+    let peer = TcpPeer::corrupt_at(70);
+    let out = to(&peer).args(["-c", "3", "-i", "0"]).run();
+    out.code(1)
+        .stderr("")
+        .stdout_contains("seq=2 time=")
+        .stdout_contains(" ms differs at offset 6\n")
+        .stdout_contains("3 sent, 2 received, 0% loss, 1 differing, time ");
+    let peer = TcpPeer::corrupt_at(70);
+    let records = to(&peer)
+        .args(["-c", "2", "-i", "0", "-j"])
+        .run()
+        .code(1)
+        .json();
+    assert_eq!(records[1]["type"], "mismatch");
+    assert_eq!(
+        (&records[1]["seq"], &records[1]["offset"]),
+        (&2.into(), &6.into())
+    );
+    assert_eq!(records[2]["mismatches"], 1);
+}
+
+#[test]
+fn a_peer_that_goes_in_between() {
+    let peer = TcpPeer::reset_after(64);
+    let addr = peer.addr();
+    let out = to(&peer).args(["-c", "5", "-i", "10ms"]).run();
+    out.code(1)
+        .stdout_contains("seq=1 time=")
+        .stdout_contains(" echo statistics ---\n")
+        .stderr_contains(&format!("tcpecho-client: {addr}: "));
+    let out = to(&peer)
+        .args(["-c", "3", "-i", "10ms", "--reconnect"])
+        .run();
+    out.code(0).stderr("").stdout_contains("3 sent, 3 received");
+    let peer = TcpPeer::close_at_once();
+    let out = to(&peer)
+        .args(["-c", "2", "-i", "10ms", "--reconnect"])
+        .run();
+    out.code(1).stdout_contains("2 sent, 0 received, 100% loss");
+}
+
+#[test]
+fn nobody_there() {
+    let refused = refused_addr();
+    let addr = refused.addr().to_string();
+    let line = format!("tcpecho-client: {addr}: connection refused\n");
+    client()
+        .args([&addr, "-c", "3"])
+        .run()
+        .code(3)
+        .stdout("")
+        .stderr(&line);
+    let out = client()
+        .args([&addr, "-c", "2", "-i", "0", "--reconnect"])
+        .run();
+    out.code(3)
+        .stderr(&line)
+        .stdout_contains(&format!("no echo from {addr}: seq=1 connection refused\n"))
+        .stdout_contains("2 sent, 0 received, 100% loss");
+}
+
+#[test]
+fn a_signal_brings_the_summary() {
+    for signal in [2, 15] {
+        let peer = TcpPeer::echo();
+        let running = to(&peer).args(["-i", "1ms"]).spawn();
+        running.read_line(SOON);
+        running.signal(signal);
+        let out = running.wait();
+        out.code(0)
+            .stderr("")
+            .stdout_contains(" echo statistics ---\n")
+            .stdout_contains("% loss");
+    }
+    // Nothing has come back and nothing is lost yet: that is no echo either.
+    let (sender, came) = std::sync::mpsc::channel();
+    let peer = TcpPeer::start(move |mut stream| {
+        stream.read_exact(&mut [0])?;
+        let _ = sender.send(());
+        std::io::copy(&mut stream, &mut std::io::sink())
+    });
+    let running = to(&peer).args(["-i", "1h", "--timeout", "1h"]).spawn();
+    came.recv_timeout(SOON).unwrap();
+    running.signal(2);
+    running
+        .wait()
+        .code(1)
+        .stdout_contains("1 sent, 0 received, 0% loss");
+}
+
+#[test]
+fn late_is_lost() {
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let peer = TcpPeer::start(move |mut stream| {
+        let mut first = [0; 64];
+        stream.read_exact(&mut first)?;
+        let _ = wait.lock().map(|wait| wait.recv());
+        stream.write_all(&first)?;
+        std::io::copy(&mut stream.try_clone()?, &mut stream)
+    });
+    let running = to(&peer)
+        .args(["-c", "3", "-i", "300ms", "--timeout", "250ms"])
+        .spawn();
+    assert!(running.read_line(SOON).ends_with("seq=1 timed out"));
+    release.send(()).unwrap();
+    let line = running.read_line(SOON);
+    assert!(line.starts_with("late echo from "), "{line}");
+    let out = running.wait();
+    out.code(1).stdout_contains("seq=3 time=");
+}
+
+#[test]
+fn over_udp() {
+    let at = |peer: &UdpPeer| client().args(["--udp", "-i", "1ms", &peer.addr().to_string()]);
+    let peer = UdpPeer::echo();
+    at(&peer)
+        .args(["-c", "3"])
+        .run()
+        .code(0)
+        .stdout_contains("3 sent, 3 received, 0% loss");
+    let peer = UdpPeer::lossy(2);
+    at(&peer)
+        .args(["-c", "4", "--timeout", "200ms"])
+        .run()
+        .code(1)
+        .stdout_contains("seq=2 timed out")
+        .stdout_contains("4 sent, 2 received, 50% loss");
+    let peer = UdpPeer::corrupt();
+    at(&peer)
+        .args(["-c", "1"])
+        .run()
+        .code(1)
+        .stdout_contains("differs at offset 63");
+}

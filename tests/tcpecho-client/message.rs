@@ -1,0 +1,405 @@
+//! One message and its reply: every ending, with its status.
+
+use std::fs::File;
+
+use testkit::peer::{TcpPeer, refused_addr};
+use testkit::udp::UdpPeer;
+
+use crate::{SOON, client, payload, to};
+
+#[test]
+fn the_echo_is_printed_as_it_is() {
+    let peer = TcpPeer::echo();
+    to(&peer)
+        .arg("Hello, Server!")
+        .run()
+        .code(0)
+        .stdout("Hello, Server!")
+        .stderr("");
+    to(&peer).arg("").run().code(0).stdout("").stderr("");
+    let addr = peer.addr();
+    client()
+        .args(["127.0.0.1", &addr.port().to_string(), "two words"])
+        .run()
+        .code(0)
+        .stdout("two words")
+        .stderr("");
+}
+
+#[test]
+fn bytes_of_all_kinds() {
+    let peer = TcpPeer::echo();
+    let out = to(&peer).args(["--hex", "00 ff:0a1b"]).run();
+    assert_eq!(out.code(0).stdout, [0, 0xff, 0x0a, 0x1b]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("large");
+    let large = payload(5 << 20);
+    std::fs::write(&path, &large).unwrap();
+    let out = to(&peer).arg("--file").arg(&path).run();
+    assert!(
+        out.code(0).stderr("").stdout == large,
+        "the file came back otherwise"
+    );
+    let out = to(&peer).args(["--file", "-"]).stdin(large.clone()).run();
+    assert!(
+        out.code(0).stderr("").stdout == large,
+        "stdin came back otherwise"
+    );
+    let out = to(&peer).args(["-q", "--file", "-"]).stdin(large).run();
+    out.code(0).stdout("").stderr("");
+}
+
+#[test]
+fn another_reply() {
+    let peer = TcpPeer::fixed_reply("Hello, Client!");
+    let addr = peer.addr();
+    to(&peer)
+        .args(["Hello, Server!", "--expect", "Hello, Client!"])
+        .run()
+        .code(0)
+        .stdout("Hello, Client!")
+        .stderr("");
+    to(&peer)
+        .args(["x", "--expect", "Hello, Klient!"])
+        .run()
+        .code(1)
+        .stderr(&format!(
+            "tcpecho-client: {addr}: reply differs at offset 7: expected 0x4b 'K', got 0x43 'C'\n"
+        ));
+    // As long as the text is enough: what follows does not matter.
+    to(&peer)
+        .args(["x", "--expect", "Hello"])
+        .run()
+        .code(0)
+        .stdout("Hello")
+        .stderr("");
+    to(&peer)
+        .args(["x", "--expect", "Hello, Client! And more"])
+        .run()
+        .code(1)
+        .stdout("Hello, Client!")
+        .stderr(&format!(
+            "tcpecho-client: {addr}: the peer closed after 14 of 23 bytes\n"
+        ));
+}
+
+#[test]
+fn a_greeting_is_expected_without_being_asked_for() {
+    let peer = TcpPeer::greeting("220 ready\r\n");
+    to(&peer)
+        .args(["--expect", "220 "])
+        .run()
+        .code(0)
+        .stdout("220 ")
+        .stderr("");
+    to(&peer)
+        .arg("hello")
+        .run()
+        .code(1)
+        .stdout("220 r")
+        .stderr_contains("reply differs at offset 0: expected 0x68 'h', got 0x32 '2'");
+}
+
+#[test]
+fn a_peer_that_corrupts() {
+    let peer = TcpPeer::corrupt_at(2);
+    let out = to(&peer).arg("abcdef").run();
+    out.code(1).stderr(&format!(
+        "tcpecho-client: {}: reply differs at offset 2: expected 0x63 'c', got 0x9c\n",
+        peer.addr()
+    ));
+    assert_eq!(
+        out.stdout, b"ab\x9cdef",
+        "all of it is printed all the same"
+    );
+    let peer = TcpPeer::corrupt_at(4_000_000);
+    to(&peer)
+        .args(["-q", "--file", "-"])
+        .stdin(payload(5 << 20))
+        .run()
+        .code(1)
+        .stderr_contains("reply differs at offset 4000000: ");
+}
+
+#[test]
+fn a_peer_that_truncates_or_closes_early() {
+    let peer = TcpPeer::truncate_at(2);
+    to(&peer)
+        .arg("abcdef")
+        .run()
+        .code(1)
+        .stdout("ab")
+        .stderr(&format!(
+            "tcpecho-client: {}: the peer closed after 2 of 6 bytes\n",
+            peer.addr()
+        ));
+    let peer = TcpPeer::close_at_once();
+    to(&peer)
+        .arg("abcdef")
+        .run()
+        .code(1)
+        .stdout("")
+        .stderr(&format!(
+            "tcpecho-client: {}: the peer closed after 0 of 6 bytes\n",
+            peer.addr()
+        ));
+}
+
+#[test]
+fn a_peer_that_resets() {
+    let peer = TcpPeer::reset_after(2);
+    to(&peer).arg("abcdef").run().code(3).stderr(&format!(
+        "tcpecho-client: {}: connection reset by peer after 2 of 6 bytes\n",
+        peer.addr()
+    ));
+}
+
+#[test]
+fn a_peer_that_is_silent() {
+    for peer in [TcpPeer::silent(), TcpPeer::deaf()] {
+        to(&peer)
+            .args(["abcdef", "--timeout", "100ms"])
+            .run()
+            .code(3)
+            .stdout("")
+            .stderr(&format!(
+                "tcpecho-client: {}: no reply in time\n",
+                peer.addr()
+            ));
+    }
+    let peer = TcpPeer::start(|mut stream| {
+        use std::io::{Read, Write};
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        stream.write_all(&byte)?;
+        std::io::copy(&mut stream, &mut std::io::sink())
+    });
+    to(&peer)
+        .args(["abcdef", "--timeout", "100ms"])
+        .run()
+        .code(3)
+        .stdout("a")
+        .stderr(&format!(
+            "tcpecho-client: {}: timed out after 1 of 6 bytes\n",
+            peer.addr()
+        ));
+}
+
+#[test]
+fn a_peer_that_does_not_read() {
+    let peer = TcpPeer::deaf();
+    to(&peer)
+        .args(["--file", "-", "--timeout", "200ms"])
+        .stdin(payload(32 << 20))
+        .run()
+        .code(3)
+        .stdout("")
+        .stderr_contains("no reply in time");
+}
+
+#[test]
+fn a_peer_that_refuses() {
+    let refused = refused_addr();
+    let out = client().arg(refused.addr().to_string()).arg("x").run();
+    let line = format!("tcpecho-client: {}: connection refused\n", refused.addr());
+    out.code(3).stdout("").stderr(&line);
+    let out = client()
+        .args(["--json", &refused.addr().to_string(), "x"])
+        .run();
+    let records = out.code(3).stderr(&line).json();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0]["type"], "error");
+    assert_eq!(records[0]["target"], refused.addr().to_string());
+    assert_eq!(records[0]["kind"], "refused");
+}
+
+#[test]
+fn a_peer_that_answers_after_our_end_of_file() {
+    let peer = TcpPeer::answer_after_eof();
+    let out = to(&peer).args(["late", "--timeout", "100ms"]).run();
+    out.code(3).stderr_contains("no reply in time");
+    to(&peer)
+        .args(["late", "--half-close"])
+        .run()
+        .code(0)
+        .stdout("late")
+        .stderr("");
+}
+
+#[test]
+fn no_verification() {
+    let peer = TcpPeer::fixed_reply("whatever");
+    to(&peer)
+        .args(["hello", "--no-verify"])
+        .run()
+        .code(0)
+        .stdout("whatever")
+        .stderr("");
+    let peer = TcpPeer::greeting("hi ");
+    to(&peer)
+        .args(["hello", "--no-verify", "--timeout", "300ms"])
+        .run()
+        .code(0)
+        .stdout("hi hello")
+        .stderr("");
+    let peer = TcpPeer::reset_after(2);
+    to(&peer)
+        .args(["hello", "--no-verify"])
+        .run()
+        .code(3)
+        .stderr_contains("reset");
+}
+
+#[test]
+fn verbose_says_where_and_how_much() {
+    let peer = TcpPeer::echo();
+    let out = to(&peer).args(["-v", "hello"]).run();
+    let lines: Vec<&str> = out.code(0).stdout("hello").stderr_str().lines().collect();
+    let addr = peer.addr();
+    let start = format!("tcpecho-client: {addr}: connected to {addr} in ");
+    assert!(
+        lines[0].strip_prefix(&start).is_some_and(crate::is_ms),
+        "{lines:?}"
+    );
+    let start = format!("tcpecho-client: {addr}: 5 bytes sent, 5 received in ");
+    assert!(
+        lines[1].strip_prefix(&start).is_some_and(crate::is_ms),
+        "{lines:?}"
+    );
+    assert_eq!(lines.len(), 2);
+}
+
+#[test]
+fn records() {
+    let peer = TcpPeer::corrupt_at(1);
+    let out = to(&peer).args(["--json", "abc"]).run();
+    let records = out.code(1).json();
+    assert_eq!(records.len(), 1, "{}", out.story());
+    let record = &records[0];
+    let addr = peer.addr().to_string();
+    assert_eq!(record["type"], "exchange");
+    assert_eq!(record["target"], addr);
+    assert_eq!(record["address"], addr);
+    assert_eq!(
+        (&record["bytes_sent"], &record["bytes_received"]),
+        (&3.into(), &3.into())
+    );
+    assert_eq!(
+        (&record["ok"], &record["first_difference"]),
+        (&false.into(), &1.into())
+    );
+    assert!(record["reply"].is_null());
+    assert_eq!(record["reply_base64"], "YZ1j");
+    assert!(record["connect_ms"].is_f64() && record["duration_ms"].is_f64());
+    let echo = TcpPeer::echo();
+    let records = to(&echo)
+        .args(["--json", "a\nb"])
+        .run()
+        .code(0)
+        .stderr("")
+        .json();
+    assert_eq!(records[0]["reply"], "a\nb");
+    assert!(records[0]["reply_base64"].is_null() && records[0]["first_difference"].is_null());
+    // The connection came about, so there is a record of it and one of its end.
+    let reset = TcpPeer::reset_after(1);
+    let records = to(&reset).args(["--json", "abc"]).run().code(3).json();
+    assert_eq!(records[0]["type"], "exchange");
+    assert_eq!(records[0]["ok"], false);
+    assert_eq!(records[1]["type"], "error");
+    assert_eq!(records[1]["kind"], "reset");
+}
+
+#[test]
+fn an_interrupted_message_is_answered_with_no() {
+    for signal in [2, 15] {
+        let (accepted, came) = std::sync::mpsc::channel();
+        let peer = TcpPeer::start(move |mut stream| {
+            use std::io::{Read, Write};
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            stream.write_all(&byte)?;
+            let _ = accepted.send(());
+            std::io::copy(&mut stream, &mut std::io::sink())
+        });
+        let running = to(&peer).args(["abc", "--timeout", "1h"]).spawn();
+        came.recv_timeout(SOON).unwrap();
+        running.signal(signal);
+        let out = running.wait();
+        out.code(1).stderr_contains("interrupted after ");
+    }
+}
+
+#[test]
+fn stdout_full_or_closed() {
+    let peer = TcpPeer::echo();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    to(&peer)
+        .arg("hello")
+        .stdout_to(full)
+        .run()
+        .code(2)
+        .stderr("tcpecho-client: standard output: no space left on device\n");
+    to(&peer)
+        .arg("hello")
+        .run_closing_stdout_after(0)
+        .code(0)
+        .stderr("");
+    // A message that can never come back whole, since nobody reads it.
+    to(&peer)
+        .args(["--file", "-"])
+        .stdin(payload(4 << 20))
+        .run_closing_stdout_after(1000)
+        .code(0)
+        .stderr("");
+}
+
+#[test]
+fn over_udp() {
+    let at = |peer: &UdpPeer| client().args(["--udp", &peer.addr().to_string()]);
+    let peer = UdpPeer::echo();
+    at(&peer)
+        .arg("hello")
+        .run()
+        .code(0)
+        .stdout("hello")
+        .stderr("");
+    at(&peer)
+        .args(["x", "--expect", "y"])
+        .run()
+        .code(1)
+        .stdout("x");
+    let out = at(&peer).args(["--file", "-"]).stdin("all of it").run();
+    out.code(2)
+        .stderr_contains("--file - does not go with this");
+    let peer = UdpPeer::corrupt();
+    at(&peer)
+        .arg("abc")
+        .run()
+        .code(1)
+        .stderr_contains("reply differs at offset 2");
+    let peer = UdpPeer::silent();
+    at(&peer)
+        .args(["abc", "--timeout", "100ms"])
+        .run()
+        .code(3)
+        .stderr_contains("no reply in time");
+    let peer = UdpPeer::start(|_, datagram| vec![datagram[..2].to_vec()]);
+    at(&peer)
+        .arg("abc")
+        .run()
+        .code(1)
+        .stdout("ab")
+        .stderr_contains("the peer closed after 2 of 3");
+    let peer = UdpPeer::start(|_, datagram| vec![[datagram, b"!"].concat()]);
+    at(&peer)
+        .arg("abc")
+        .run()
+        .code(1)
+        .stderr_contains("reply differs at offset 3: expected the end, got 0x21 '!'");
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let out = client().args(["--udp", &closed.to_string(), "x"]).run();
+    out.code(3).stderr_contains("connection refused");
+}

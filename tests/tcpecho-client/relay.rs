@@ -1,0 +1,206 @@
+//! Without a message: stdin to the peer and the peer to stdout, as `nc` does.
+
+use std::fs::File;
+use std::io::{Read, Write};
+
+use testkit::peer::{TcpPeer, refused_addr};
+use testkit::udp::UdpPeer;
+
+use crate::{SOON, client, payload, to};
+
+#[test]
+fn there_and_back() {
+    let peer = TcpPeer::echo();
+    to(&peer)
+        .stdin("one\ntwo\n")
+        .run()
+        .code(0)
+        .stdout("one\ntwo\n")
+        .stderr("");
+    to(&peer).run().code(0).stdout("").stderr("");
+}
+
+#[test]
+fn lines_come_back_while_the_input_goes_on() {
+    let peer = TcpPeer::echo();
+    let mut running = to(&peer).piped_stdin().spawn();
+    running.write_stdin(b"one\n");
+    assert_eq!(running.read_line(SOON), "one");
+    running.write_stdin(b"two\n");
+    assert_eq!(running.read_line(SOON), "two");
+    running.close_stdin();
+    running.wait().code(0).stdout("one\ntwo\n").stderr("");
+}
+
+#[test]
+fn sixty_four_mebibytes_both_ways() {
+    let all = payload(64 << 20);
+    let peer = TcpPeer::echo();
+    let out = to(&peer).stdin(all.clone()).timeout(SOON * 4).run();
+    assert!(
+        out.code(0).stderr("").stdout == all,
+        "{} bytes came back",
+        out.stdout.len()
+    );
+}
+
+#[test]
+fn a_peer_that_floods_before_it_reads() {
+    let all = payload(16 << 20);
+    let flood = all.clone();
+    let peer = TcpPeer::start(move |mut stream| {
+        stream.write_all(&flood)?;
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got)?;
+        stream.write_all(format!("{} bytes\n", got.len()).as_bytes())
+    });
+    let out = to(&peer).stdin(all.clone()).timeout(SOON * 2).run();
+    let (flood, rest) = out.code(0).stderr("").stdout.split_at(all.len());
+    assert!(flood == all, "the flood came otherwise");
+    assert_eq!(rest, format!("{} bytes\n", all.len()).as_bytes());
+}
+
+#[test]
+fn an_output_nobody_reads_does_not_stop_the_input() {
+    let (sender, received) = std::sync::mpsc::channel();
+    let peer = TcpPeer::start(move |mut stream| {
+        // More than pipe and buffers take, then everything that comes.
+        stream.write_all(&vec![b'x'; 256 * 1024])?;
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got)?;
+        sender.send(got.len()).map_err(std::io::Error::other)
+    });
+    let (_unread, writer) = std::io::pipe().unwrap();
+    let stdout = File::from(std::os::fd::OwnedFd::from(writer));
+    let running = to(&peer).stdin(payload(8 << 20)).stdout_to(stdout).spawn();
+    assert_eq!(received.recv_timeout(SOON).unwrap(), 8 << 20);
+    assert!(running.is_running());
+    // It waits for its reader, and a signal ends that.
+    running.signal(15);
+    running.wait().code(0).stderr("");
+}
+
+#[test]
+fn the_end_of_file_is_passed_on() {
+    let peer = TcpPeer::answer_after_eof();
+    let all = payload(4 << 20);
+    let out = to(&peer).stdin(all.clone()).run();
+    assert!(
+        out.code(0).stderr("").stdout == all,
+        "{} bytes came back",
+        out.stdout.len()
+    );
+}
+
+#[test]
+fn a_peer_that_closes_its_side_is_still_fed() {
+    let (sender, received) = std::sync::mpsc::channel();
+    let peer = TcpPeer::start(move |mut stream| {
+        stream.write_all(b"bye\n")?;
+        stream.shutdown(std::net::Shutdown::Write)?;
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got)?;
+        sender.send(got).map_err(std::io::Error::other)
+    });
+    let mut running = to(&peer).piped_stdin().spawn();
+    assert_eq!(running.read_line(SOON), "bye");
+    running.write_stdin(b"still here\n");
+    running.close_stdin();
+    running.wait().code(0).stdout("bye\n").stderr("");
+    assert_eq!(received.recv_timeout(SOON).unwrap(), b"still here\n");
+}
+
+#[test]
+fn nothing_is_verified() {
+    let peer = TcpPeer::corrupt_at(0);
+    let out = to(&peer).stdin("abc").run();
+    assert_eq!(out.code(0).stderr("").stdout, b"\x9ebc");
+}
+
+#[test]
+fn failures() {
+    let peer = TcpPeer::reset_after(2);
+    let out = to(&peer).stdin("abcdef").run();
+    out.code(3).stderr(&format!(
+        "tcpecho-client: {}: connection reset by peer after 2 bytes\n",
+        peer.addr()
+    ));
+    let refused = refused_addr();
+    let out = client().arg(refused.addr().to_string()).stdin("x").run();
+    out.code(3).stdout("").stderr(&format!(
+        "tcpecho-client: {}: connection refused\n",
+        refused.addr()
+    ));
+}
+
+#[test]
+fn silence_is_bounded_on_request() {
+    let peer = TcpPeer::silent();
+    let line = format!("tcpecho-client: {}: no reply in time", peer.addr());
+    let running = to(&peer).args(["--timeout", "100ms"]).piped_stdin().spawn();
+    running.write_stdin(b"anybody?");
+    assert_eq!(running.read_stderr_line(SOON), line);
+    running.wait().code(3).stdout("");
+}
+
+#[test]
+fn stdout_full_or_closed() {
+    let peer = TcpPeer::echo();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let out = to(&peer).stdin("hello").stdout_to(full).run();
+    out.code(2)
+        .stderr("tcpecho-client: standard output: no space left on device\n");
+    // The reader goes while nothing comes: that ends it too.
+    let running = to(&peer).piped_stdin().close_stdout_after(6).spawn();
+    running.write_stdin(b"hello\n");
+    let out = running.wait();
+    out.code(0).stderr("");
+}
+
+#[test]
+fn a_signal_ends_it_in_order() {
+    let peer = TcpPeer::echo();
+    let running = to(&peer).piped_stdin().spawn();
+    running.write_stdin(b"hello\n");
+    assert_eq!(running.read_line(SOON), "hello");
+    running.signal(2);
+    running.wait().code(0).stdout("hello\n").stderr("");
+}
+
+#[test]
+fn records() {
+    let peer = TcpPeer::echo();
+    let out = to(&peer).arg("--json").stdin(b"a\xff".to_vec()).run();
+    let records = out.code(0).stderr("").json();
+    let received: Vec<_> = records.iter().filter(|r| r["type"] == "received").collect();
+    assert_eq!(
+        received
+            .iter()
+            .map(|r| r["bytes"].as_u64().unwrap())
+            .sum::<u64>(),
+        2
+    );
+    let last = records.last().unwrap();
+    assert_eq!(last["type"], "exchange");
+    assert_eq!(
+        (&last["bytes_sent"], &last["bytes_received"]),
+        (&2.into(), &2.into())
+    );
+    assert_eq!(last["ok"], true);
+}
+
+#[test]
+fn over_udp() {
+    let peer = UdpPeer::echo();
+    let out = client()
+        .args(["--udp", &peer.addr().to_string()])
+        .stdin("one datagram")
+        .run();
+    out.code(0).stdout("one datagram").stderr("");
+    let peer = UdpPeer::silent();
+    let out = client()
+        .args(["--udp", "--timeout", "100ms", &peer.addr().to_string()])
+        .stdin("lost")
+        .run();
+    out.code(3).stdout("").stderr_contains("no reply in time");
+}
