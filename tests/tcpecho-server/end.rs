@@ -188,12 +188,3 @@ fn the_drain_bounds_a_peer_that_does_not_read() {
     let out = server.running.wait();
     out.code(1).stderr_contains("1 cut");
 }
-
-#[test]
-fn one_connection_needs_no_summary() {
-    let server = Server::start(&["--once"]);
-    let mut client = server.connect();
-    client.ask(b"hello");
-    drop(client);
-    server.running.wait().code(0).stderr("");
-}

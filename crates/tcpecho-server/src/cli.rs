@@ -20,8 +20,7 @@ EVENTS
   REASON is one of eof reset idle max-bytes drain fault error. A log that is
   closed, full or not read never holds up the service: events it cannot take
   are dropped and counted in the summary, which goes to stderr (with --json it
-  is a record like the others; with --once it is left out if it says nothing
-  new).
+  is a record like the others).
 
 SIGNALS
   SIGTERM, SIGINT  end in order: accept what is queued, stop listening, serve

@@ -93,10 +93,3 @@ pub(crate) struct Summary {
     /// How long the server has run.
     pub(crate) duration: Duration,
 }
-
-impl Summary {
-    /// Whether it tells something that no line of the log does.
-    pub(crate) fn is_noteworthy(&self) -> bool {
-        self.refused > 0 || self.cut > 0 || self.events_dropped > 0
-    }
-}

@@ -146,8 +146,6 @@ struct Server {
     /// When to end without being told.
     lifetime: Option<Duration>,
     drain: Duration,
-    /// One connection and then the end: its `closed` line says it all.
-    once: bool,
     report: Reporter,
     /// A worker's thread has died.
     failed: Arc<AtomicBool>,
@@ -203,7 +201,6 @@ impl Server {
             stage: Stage::Serving,
             lifetime: config.lifetime.map(|lifetime| clock.now() + lifetime),
             drain: config.drain,
-            once: config.count == Some(1),
             report,
             failed,
         })
@@ -250,7 +247,7 @@ impl Server {
         };
         self.acceptor.close();
         self.shared.log.settle();
-        self.tell_summary(self.once);
+        self.tell_summary();
         self.shared.log.settle();
         Ok(exit)
     }
@@ -286,7 +283,7 @@ impl Server {
     fn obey_signals(&mut self, now: Duration) {
         for signal in self.signals.get().take() {
             match (signal, self.stage) {
-                (SIGUSR1, _) => self.tell_summary(false),
+                (SIGUSR1, _) => self.tell_summary(),
                 (_, Stage::Serving) => {
                     self.begin_drain(now);
                 }
@@ -319,8 +316,7 @@ impl Server {
         self.stage = Stage::Draining(now + self.drain);
     }
 
-    /// `modest`: as text only if there is more to tell than the log did.
-    fn tell_summary(&self, modest: bool) {
+    fn tell_summary(&self) {
         let log = &self.shared.log;
         if !log.is_on() {
             return;
@@ -337,7 +333,6 @@ impl Server {
         };
         match log.format() {
             Format::Json => log.summary(&summary),
-            Format::Text if modest && !summary.is_noteworthy() => {}
             Format::Text => {
                 let mut line = Vec::new();
                 if output::summary(&mut line, Format::Text, &summary).is_ok() {
