@@ -35,6 +35,14 @@ impl Signals {
         Ok(Self { flags, wake })
     }
 
+    /// Whether a signal has come; costs no system call, for loops that do not
+    /// wait.
+    pub fn pending(&self) -> bool {
+        self.flags
+            .iter()
+            .any(|(_, flag)| flag.load(Ordering::Relaxed))
+    }
+
     /// The signals that came since the last call, each once.
     pub fn take(&self) -> Vec<i32> {
         let mut bytes = [0; 64];
@@ -68,7 +76,9 @@ mod tests {
     fn a_signal_is_seen_once() {
         let signals = Signals::catch(&[SIGUSR1]).unwrap();
         assert!(signals.take().is_empty());
+        assert!(!signals.pending());
         signal_hook::low_level::raise(SIGUSR1).unwrap();
+        assert!(signals.pending());
         assert_eq!(signals.take(), [SIGUSR1]);
         assert!(signals.take().is_empty());
     }

@@ -1,8 +1,37 @@
-//! The `ping` tool.
+//! The `ping` tool: ICMP echo for one host or sixty thousand.
+//!
+//! [`packet`] and [`control`] are public for the fuzz targets: they read what
+//! comes from outside.
+
+mod books;
+mod cli;
+mod clock;
+mod config;
+pub mod control;
+mod cookie;
+mod engine;
+mod event;
+mod face;
+mod feed;
+mod histogram;
+mod icmp;
+mod names;
+mod operand;
+pub mod packet;
+mod plan;
+mod privilege;
+mod probes;
+mod run;
+mod shuffle;
+mod socket;
+mod stats;
+mod sys;
+mod tally;
+mod target;
 
 use std::process::ExitCode;
 
 /// Runs the tool on the process's arguments.
 pub fn main() -> ExitCode {
-    ExitCode::from(2)
+    common::app::run::<cli::Cli>("ping", |cli, io| run::run(&cli, io))
 }

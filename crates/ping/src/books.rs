@@ -1,0 +1,334 @@
+//! The books: what was sent to whom, and what every answer means for it. No
+//! sockets here; the engine brings what it received, read but not judged.
+//!
+//! An answer is ours if its cookie is, or, where the data is too short or
+//! spoiled, if sequence number and address fit a probe in the window. A right
+//! cookie in an answer from elsewhere than a unicast target is not ours.
+
+use std::net::IpAddr;
+
+use crate::clock::Nanos;
+use crate::cookie::Cookies;
+use crate::event::Damage;
+use crate::packet::{COOKIE, Echo};
+use crate::plan::Settled;
+use crate::probes::{Probe, Probes, State};
+use crate::target::{TargetId, Targets};
+
+/// Targets, probes, and the key to recognise them.
+#[derive(Debug)]
+pub(crate) struct Books {
+    /// Everybody being probed.
+    pub(crate) targets: Targets,
+    /// Every probe that is remembered.
+    pub(crate) probes: Probes,
+    /// Makes and checks cookies.
+    pub(crate) cookies: Cookies,
+}
+
+/// What an answer turned out to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer<'a> {
+    /// Whose.
+    pub(crate) target: TargetId,
+    /// To which probe of that target.
+    pub(crate) seq: u64,
+    /// How long it took, where that is known.
+    pub(crate) rtt: Option<Nanos>,
+    /// Whether the probe's time had passed.
+    pub(crate) late: bool,
+    /// Whether the probe had been answered.
+    pub(crate) duplicate: bool,
+    /// Whether a later probe had been answered.
+    pub(crate) reordered: bool,
+    /// What is wrong with it.
+    pub(crate) damage: Option<Damage<'a>>,
+    /// What the plan has to be told.
+    pub(crate) settled: Option<Settled>,
+}
+
+impl Books {
+    /// Empty books that remember `memory` settled probes.
+    pub(crate) fn new(cookies: Cookies, memory: usize) -> Self {
+        Self {
+            targets: Targets::default(),
+            probes: Probes::new(memory),
+            cookies,
+        }
+    }
+
+    /// Opens the account of a probe about to be sent; returns its number.
+    pub(crate) fn open(&mut self, target: TargetId, size: u16) -> u64 {
+        let number = self.probes.next_number();
+        let seq = match self.targets.get_mut(target) {
+            Some(target) => {
+                target.sent += 1;
+                target.last_probe = number;
+                target.sent
+            }
+            None => 0,
+        };
+        self.probes.push(Probe {
+            sent: Nanos::MAX,
+            target,
+            size,
+            state: State::Pending,
+            seen: false,
+            seq,
+        })
+    }
+
+    /// A probe goes out now.
+    pub(crate) fn sent(&mut self, number: u64, at: Nanos) -> Option<TargetId> {
+        let probe = self.probes.get(number)?;
+        probe.sent = at;
+        let id = probe.target;
+        let target = self.targets.get_mut(id)?;
+        target.pending += 1;
+        target.stats.sent(at);
+        Some(id)
+    }
+
+    /// The number of a target's last probe, if it has not been answered.
+    pub(crate) fn unanswered(&mut self, id: TargetId) -> Option<u64> {
+        let last = self.targets.get(id)?.last_probe;
+        let probe = self.probes.get(last)?;
+        (probe.state != State::Answered).then_some(probe.seq)
+    }
+
+    /// A probe met an error, from the network or, with `local`, already here.
+    /// Returns the target, the probe's number there, and whether this settles
+    /// it.
+    pub(crate) fn failed(&mut self, number: u64, local: bool) -> Option<(TargetId, u64, bool)> {
+        let probe = self.probes.get(number)?;
+        let target = self.targets.get_mut(probe.target)?;
+        target.stats.errors += 1;
+        target.stats.unsent += u64::from(local);
+        if !local {
+            target.stats.acknowledge(probe.seq);
+        }
+        let settles = probe.state == State::Pending;
+        if settles {
+            probe.state = State::Failed;
+            target.pending = target.pending.saturating_sub(1);
+            target.stats.lost(probe.sent);
+        }
+        Some((probe.target, probe.seq, settles))
+    }
+
+    /// The next probe whose time is up: its target, its number there, and
+    /// whether that is news.
+    pub(crate) fn expire(
+        &mut self,
+        now: Nanos,
+        timeout: Nanos,
+    ) -> Option<(TargetId, u64, Settled)> {
+        let (_, probe) = self.probes.expire(now, timeout)?;
+        let (id, seq, sent) = (probe.target, probe.seq, probe.sent);
+        if probe.state != State::Pending {
+            return Some((id, seq, Settled::Expired));
+        }
+        probe.state = State::Lost;
+        if let Some(target) = self.targets.get_mut(id) {
+            target.pending = target.pending.saturating_sub(1);
+            target.stats.lost(sent);
+        }
+        Some((id, seq, Settled::Lost))
+    }
+
+    /// Forgets what is old: probes beyond what is remembered, and decided
+    /// targets with their last probe.
+    pub(crate) fn forget(&mut self) {
+        while let Some((number, probe)) = self.probes.retire() {
+            let over = self
+                .targets
+                .get(probe.target)
+                .is_some_and(|target| target.ended && target.last_probe == number);
+            if over {
+                self.targets.remove(probe.target);
+            }
+        }
+    }
+
+    /// Whether a probe's answer may come from this address.
+    fn is_from(&self, probe: &Probe, from: IpAddr) -> bool {
+        self.targets
+            .get(probe.target)
+            .is_some_and(|target| target.address == from || target.is_group())
+    }
+
+    /// The number of the probe that an ICMP error about a packet to `to` is
+    /// about. Routers need not quote the cookie.
+    pub(crate) fn quoted(&mut self, echo: &Echo<'_>, to: IpAddr) -> Option<u64> {
+        let named = self.cookies.number(echo.data);
+        let candidates = named.into_iter().chain(self.probes.numbers_of(echo.seq));
+        let mut settled = None;
+        for number in candidates.collect::<Vec<_>>() {
+            let Some(probe) = self.probes.get(number).copied() else {
+                continue;
+            };
+            let is_target = |t: &crate::target::Target| t.address == to;
+            if !self.targets.get(probe.target).is_some_and(is_target) {
+                continue;
+            }
+            if probe.state == State::Pending || named == Some(number) {
+                return Some(number);
+            }
+            settled.get_or_insert(number);
+        }
+        settled
+    }
+
+    /// Judges an echo reply from `from`, given the data that goes out in every
+    /// probe, how long a probe has, and when a packet sent at some time came
+    /// in. `None` if it is not ours.
+    pub(crate) fn reply<'a>(
+        &mut self,
+        echo: &Echo<'a>,
+        from: IpAddr,
+        data: &[u8],
+        timeout: Nanos,
+        arrival: impl Fn(Nanos) -> Nanos,
+    ) -> Option<Answer<'a>> {
+        let (number, damage, believed) = match self.cookies.number(echo.data) {
+            Some(number) if number as u16 == echo.seq => {
+                let Some(probe) = self.probes.get(number).copied() else {
+                    return self.ancient(number, from);
+                };
+                if !self.is_from(&probe, from) {
+                    return None;
+                }
+                let damage = self.damage(number, &probe, echo, data);
+                (number, damage, true)
+            }
+            _ => {
+                let candidates = self.probes.numbers_of(echo.seq);
+                let number = candidates.into_iter().find(|number| {
+                    let probe = self.probes.get(*number).copied();
+                    probe.is_some_and(|probe| self.is_from(&probe, from))
+                })?;
+                let probe = self.probes.get(number).copied()?;
+                let damage = self.damage(number, &probe, echo, data);
+                // Without a whole cookie the time says something only if
+                // nothing else is wrong.
+                (number, damage, damage.is_none())
+            }
+        };
+        self.enter(number, damage, believed, timeout, arrival)
+    }
+
+    /// Enters an answer that belongs to a probe.
+    fn enter<'a>(
+        &mut self,
+        number: u64,
+        damage: Option<Damage<'a>>,
+        believed: bool,
+        timeout: Nanos,
+        arrival: impl Fn(Nanos) -> Nanos,
+    ) -> Option<Answer<'a>> {
+        let probe = self.probes.get(number)?;
+        let at = arrival(probe.sent);
+        let rtt = at.saturating_sub(probe.sent);
+        let target = self.targets.get_mut(probe.target)?;
+        let stats = &mut target.stats;
+        let mut answer = Answer {
+            target: probe.target,
+            seq: probe.seq,
+            rtt: believed.then_some(rtt),
+            late: false,
+            duplicate: false,
+            reordered: false,
+            damage,
+            settled: None,
+        };
+        stats.acknowledge(probe.seq);
+        if damage.is_some() {
+            stats.corrupt += 1;
+            if probe.state == State::Pending {
+                probe.state = State::Spoiled;
+                target.pending = target.pending.saturating_sub(1);
+                stats.lost(probe.sent);
+                answer.settled = Some(Settled::Failed);
+            }
+            return Some(answer);
+        }
+        if probe.seen {
+            answer.duplicate = true;
+            stats.duplicates += 1;
+            return Some(answer);
+        }
+        probe.seen = true;
+        if probe.state == State::Lost || rtt > timeout {
+            answer.late = true;
+            stats.late += 1;
+            return Some(answer);
+        }
+        match probe.state {
+            State::Pending => target.pending = target.pending.saturating_sub(1),
+            // An error or something corrupt came before the right answer.
+            _ => stats.found(),
+        }
+        probe.state = State::Answered;
+        answer.reordered = stats.received(probe.seq, rtt, at);
+        target.answered = true;
+        answer.settled = Some(Settled::Answered);
+        Some(answer)
+    }
+
+    /// An answer to a probe that is no longer remembered. With a single target
+    /// it is certain whose, and then it is late.
+    fn ancient<'a>(&mut self, number: u64, from: IpAddr) -> Option<Answer<'a>> {
+        let (id, target) = self.targets.iter().next()?;
+        let known = number > 0 && number < self.probes.next_number();
+        let single = self.targets.len() == 1 && target.sent == self.probes.next_number() - 1;
+        if !known || !single || target.address != from {
+            return None;
+        }
+        self.targets.get_mut(id)?.stats.late += 1;
+        Some(Answer {
+            target: id,
+            seq: number,
+            rtt: None,
+            late: true,
+            duplicate: false,
+            reordered: false,
+            damage: None,
+            settled: None,
+        })
+    }
+
+    fn damage<'a>(
+        &self,
+        number: u64,
+        probe: &Probe,
+        echo: &Echo<'a>,
+        data: &[u8],
+    ) -> Option<Damage<'a>> {
+        if !echo.checksum_ok {
+            return Some(Damage::Checksum);
+        }
+        let size = usize::from(probe.size);
+        if echo.data.len() < size {
+            return Some(Damage::Truncated);
+        }
+        let cookie = self.cookies.make(number, size);
+        let cookie = &cookie[..COOKIE.min(size)];
+        let rest = data.get(cookie.len()..size).unwrap_or_default();
+        let (head, tail) = echo.data[..size].split_at(cookie.len());
+        if head == cookie && tail == rest {
+            return None;
+        }
+        let expected = cookie.iter().chain(rest);
+        let differs = |(_, (a, b)): &(usize, (&u8, &u8))| a != b;
+        let (at, (_, expected)) = echo.data.iter().zip(expected).enumerate().find(differs)?;
+        Some(Damage::Data {
+            at,
+            expected: *expected,
+            data: echo.data,
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "books_tests.rs"]
+mod tests;

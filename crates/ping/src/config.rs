@@ -1,0 +1,366 @@
+//! What a command line comes to: which face, which plan, with all defaults
+//! filled in and all contradictions found. No I/O.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use common::address::Family;
+use common::{Error, Kind, Result};
+
+use crate::cli::{Cli, Pmtu};
+use crate::clock::Nanos;
+use crate::operand::{self, Operand};
+use crate::plan::list::Goal;
+use crate::plan::steady::{Mode, Steady};
+use crate::plan::{DataSizes, Until};
+use crate::socket::Options;
+
+/// The shortest interval for other users than root, as in iputils.
+const USER_INTERVAL: Nanos = 2_000_000;
+
+/// The most preload for other users than root, as in iputils.
+const USER_PRELOAD: u32 = 3;
+
+/// How long a probe has in a list.
+const LIST_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// From one probe to the next of a host in a list.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Retries in a list.
+const RETRIES: u32 = 3;
+
+/// Probes sent at once when a list is swept as fast as it goes.
+const BATCH: usize = 16;
+
+/// One target or several.
+#[derive(Clone, Debug)]
+pub(crate) enum Job {
+    /// A name or an address.
+    One {
+        /// It.
+        operand: Operand,
+        /// The plan.
+        plan: Steady,
+    },
+    /// Whatever the operands hold.
+    Many {
+        /// What for.
+        goal: Goal,
+        /// Pause between any two probes.
+        gap: Nanos,
+        /// How long a probe has.
+        timeout: Nanos,
+        /// When all ends.
+        deadline: Option<Nanos>,
+    },
+}
+
+/// Everything decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// What to do.
+    pub(crate) job: Job,
+    /// Address families taken.
+    pub(crate) family: Family,
+    /// Options of the sockets.
+    pub(crate) socket: Options,
+    /// Bytes of data.
+    pub(crate) sizes: DataSizes,
+    /// The data, as long as the longest probe's.
+    pub(crate) data: Vec<u8>,
+    /// Probes sent at once.
+    pub(crate) batch: usize,
+    /// What is waited for.
+    pub(crate) until: Option<Until>,
+}
+
+/// Nanoseconds; a thousand years and more are the same as for ever.
+fn nanos(time: Duration) -> Nanos {
+    u64::try_from(time.as_nanos())
+        .unwrap_or(u64::MAX / 4)
+        .min(u64::MAX / 4)
+}
+
+impl Config {
+    /// Decides; `root` says whether the user may do what only root may.
+    pub(crate) fn new(cli: &Cli, root: bool) -> Result<Self> {
+        let family = cli.family.family();
+        let sizes = cli.sweep.unwrap_or(DataSizes::fixed(cli.size));
+        let until = match (cli.until_up, cli.until_down) {
+            (true, _) => Some(Until::Up),
+            (_, true) => Some(Until::Down),
+            _ => None,
+        };
+        let one = match &cli.targets[..] {
+            [one] if one != "-" => match operand::parse(one, family)? {
+                Operand::Range(_) => None,
+                operand => Some(operand),
+            },
+            _ => None,
+        };
+        // A single address with an option of the list face belongs there.
+        let one = one.filter(|_| !(cli.alive || cli.unreachable || cli.retries.is_some()));
+        let job = match one {
+            Some(operand) => Job::One {
+                operand,
+                plan: steady(cli, until, sizes, root)?,
+            },
+            None => many(cli, until)?,
+        };
+        let batch = match &job {
+            Job::Many {
+                goal: Goal::Answer { .. },
+                gap: 0,
+                ..
+            } => BATCH,
+            _ => 1,
+        };
+        Ok(Self {
+            job,
+            family,
+            socket: options(cli)?,
+            sizes,
+            data: data(cli, sizes.max),
+            batch,
+            until,
+        })
+    }
+}
+
+/// `-W`, or `--timeout` where that means the same.
+fn timeout(cli: &Cli, until: Option<Until>) -> Result<Option<Duration>> {
+    match (cli.wait, cli.timeout) {
+        (wait, _) if until.is_some() => Ok(wait),
+        (Some(_), Some(_)) => Err(Error::usage("--timeout is -W here; give one of them")),
+        (wait, timeout) => Ok(wait.or(timeout)),
+    }
+}
+
+/// `-c`; a sweep of sizes ends by itself.
+fn count(cli: &Cli, until: Option<Until>) -> Option<u64> {
+    let sweep = cli.sweep.filter(|_| until.is_none());
+    cli.count.or(sweep.map(DataSizes::count))
+}
+
+/// `-w`, or `--timeout` where that bounds the whole.
+fn deadline(cli: &Cli, until: Option<Until>) -> Option<Nanos> {
+    let whole = cli.timeout.filter(|_| until.is_some());
+    [cli.deadline, whole].into_iter().flatten().min().map(nanos)
+}
+
+fn steady(cli: &Cli, until: Option<Until>, sizes: DataSizes, root: bool) -> Result<Steady> {
+    for (given, option) in [
+        (cli.rate.is_some(), "--rate"),
+        (cli.period.is_some(), "--period"),
+    ] {
+        if given {
+            let text = format!("{option} is for several targets; -i is the pause for one");
+            return Err(Error::usage(text));
+        }
+    }
+    if !root && cli.preload > USER_PRELOAD {
+        return Err(Error::new(
+            Kind::Permission,
+            format!(
+                "cannot set preload to value greater than {USER_PRELOAD}: {}",
+                cli.preload
+            ),
+        ));
+    }
+    let mode = match (cli.flood, cli.adaptive) {
+        (true, _) if cli.interval.is_none() => Mode::Flood,
+        (_, true) => Mode::Adaptive,
+        _ => Mode::Interval,
+    };
+    let mut interval = match (cli.interval, mode) {
+        (Some(interval), Mode::Interval) => nanos(interval),
+        (None, Mode::Interval) => nanos(PERIOD),
+        _ => 0,
+    };
+    if !root && interval < USER_INTERVAL {
+        if mode != Mode::Adaptive {
+            return Err(Error::new(
+                Kind::Permission,
+                "cannot flood, minimal interval for user must be >= 2 ms, use -i 0.002 (or higher)",
+            ));
+        }
+        interval = USER_INTERVAL;
+    }
+    Ok(Steady {
+        mode,
+        interval,
+        count: count(cli, until),
+        preload: u64::from(cli.preload),
+        timeout: timeout(cli, until)?.map(nanos),
+        deadline: deadline(cli, until),
+        sizes,
+        outstanding: cli.outstanding,
+        until,
+    })
+}
+
+fn many(cli: &Cli, until: Option<Until>) -> Result<Job> {
+    for (given, option) in [
+        (cli.flood, "-f"),
+        (cli.adaptive, "-A"),
+        (cli.preload > 1, "-l"),
+        (cli.timestamps, "-D"),
+        (cli.outstanding, "-O"),
+        (cli.audible, "-a"),
+    ] {
+        if given {
+            return Err(Error::usage(format!("{option} is for a single target")));
+        }
+    }
+    let period = nanos(cli.period.unwrap_or(PERIOD));
+    let goal = match (until, count(cli, until)) {
+        (Some(until), _) => Goal::Until { until, period },
+        (None, Some(count)) => Goal::Count { count, period },
+        (None, None) => {
+            if cli.period.is_some() {
+                return Err(Error::usage(
+                    "--period goes with -c, --until-up or --until-down",
+                ));
+            }
+            Goal::Answer {
+                retries: cli.retries.unwrap_or(RETRIES),
+            }
+        }
+    };
+    let by_rate = cli.rate.map_or(0, |rate| 1_000_000_000 / rate);
+    let gap = nanos(cli.interval.unwrap_or_default()).max(by_rate);
+    Ok(Job::Many {
+        goal,
+        gap,
+        timeout: nanos(timeout(cli, until)?.unwrap_or(LIST_TIMEOUT)),
+        deadline: deadline(cli, until),
+    })
+}
+
+fn options(cli: &Cli) -> Result<Options> {
+    let mut options = Options {
+        ttl: cli.ttl,
+        tos: cli.tos,
+        mark: cli.mark,
+        pmtu: cli.pmtudisc.map(|when| match when {
+            Pmtu::Do => libc::IP_PMTUDISC_DO,
+            Pmtu::Want => libc::IP_PMTUDISC_WANT,
+            Pmtu::Dont => libc::IP_PMTUDISC_DONT,
+            Pmtu::Probe => libc::IP_PMTUDISC_PROBE,
+        }),
+        ..Options::default()
+    };
+    for text in &cli.interface {
+        match text.parse::<IpAddr>() {
+            Ok(address) if options.source.is_none() => options.source = Some(address),
+            Err(_) if options.interface.is_none() => options.interface = Some(text.clone()),
+            _ => {
+                return Err(Error::usage(
+                    "-I takes one address and one interface at most",
+                ));
+            }
+        }
+    }
+    Ok(options)
+}
+
+/// The data of a probe: the pattern, or the offset of each byte.
+fn data(cli: &Cli, size: u16) -> Vec<u8> {
+    match &cli.pattern {
+        Some(pattern) => {
+            let bytes = pattern.0.iter().copied().cycle();
+            bytes.take(usize::from(size)).collect()
+        }
+        None => (0..size).map(|offset| offset as u8).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn config(line: &str) -> Result<Config> {
+        config_for(line, true)
+    }
+
+    fn config_for(line: &str, root: bool) -> Result<Config> {
+        let words = std::iter::once("ping").chain(line.split_whitespace());
+        Config::new(&Cli::try_parse_from(words).unwrap(), root)
+    }
+
+    #[test]
+    fn which_face() {
+        for line in ["127.0.0.1", "localhost", "::1 -c 3"] {
+            assert!(
+                matches!(config(line).unwrap().job, Job::One { .. }),
+                "{line}"
+            );
+        }
+        for line in [
+            "127.0.0.1 ::1",
+            "10.0.0.0/24",
+            "10.0.0.1-10.0.0.2",
+            "-",
+            "",
+            "::1 --alive",
+        ] {
+            assert!(
+                matches!(config(line).unwrap().job, Job::Many { .. }),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_only_root_may() {
+        for line in ["-f ::1", "-i 0.001 ::1", "-l 4 ::1", "-i 0 ::1"] {
+            let error = config_for(line, false).unwrap_err();
+            assert_eq!(error.kind(), Kind::Permission, "{line}");
+            assert!(config(line).is_ok(), "{line}");
+        }
+        let Job::One { plan, .. } = config_for("-A ::1", false).unwrap().job else {
+            panic!("one target");
+        };
+        assert_eq!((plan.mode, plan.interval), (Mode::Adaptive, USER_INTERVAL));
+        assert!(config_for("-f -i 0.002 -l 3 ::1", false).is_ok());
+    }
+
+    #[test]
+    fn timeouts_mean_what_they_should() {
+        let Job::One { plan, .. } = config("--until-up --timeout 5m -W 2 ::1").unwrap().job else {
+            panic!("one target");
+        };
+        assert_eq!(plan.timeout, Some(2_000_000_000));
+        assert_eq!(plan.deadline, Some(300_000_000_000));
+        let Job::Many { timeout, gap, .. } = config("--timeout 2 --rate 1000 - ").unwrap().job
+        else {
+            panic!("a list");
+        };
+        assert_eq!((timeout, gap), (2_000_000_000, 1_000_000));
+        assert!(config("-W 1 --timeout 2 ::1").is_err());
+    }
+
+    #[test]
+    fn contradictions() {
+        for line in [
+            "-f ::1 ::2",
+            "--rate 5 ::1",
+            "--period 1 ::1 ::2",
+            "-I lo -I eth0 ::1",
+            "-4 ::1",
+        ] {
+            assert!(config(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_data_repeats_the_pattern() {
+        assert_eq!(
+            config("-p ff00 -s 5 ::1").unwrap().data,
+            [0xff, 0, 0xff, 0, 0xff]
+        );
+        assert_eq!(config("-s 3 ::1").unwrap().data, [0, 1, 2]);
+    }
+}

@@ -1,0 +1,212 @@
+//! What the kernel says beside a packet: control messages (`cmsg(3)`) and
+//! socket addresses, read from the bytes it wrote. Pure, bounded, the same for
+//! both families.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+/// Bytes of a `struct cmsghdr`: length, level and type.
+const HEADER: usize = size_of::<usize>() + 8;
+
+/// Bytes of a `struct sock_extended_err`.
+const EXTENDED_ERROR: usize = 16;
+
+/// Who reported an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This machine: `SO_EE_ORIGIN_LOCAL`.
+    Local,
+    /// An ICMP or ICMPv6 message.
+    Icmp,
+    /// Something else.
+    Other,
+}
+
+/// A `struct sock_extended_err` and the address that follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtendedError {
+    /// The error number.
+    pub errno: i32,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// ICMP type.
+    pub kind: u8,
+    /// ICMP code.
+    pub code: u8,
+    /// The MTU, or the pointer of a parameter problem.
+    pub info: u32,
+    /// The host that sent the ICMP message.
+    pub offender: Option<IpAddr>,
+}
+
+/// Everything said beside one packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// TTL or hop limit the packet arrived with.
+    pub ttl: Option<u8>,
+    /// When the kernel took it in: nanoseconds of the realtime clock.
+    pub stamp: Option<u64>,
+    /// Packets dropped so far because the socket's buffer was full.
+    pub drops: Option<u32>,
+    /// The error, for a message of the error queue.
+    pub error: Option<ExtendedError>,
+}
+
+/// Reads the control messages of one packet. Unknown and short ones are
+/// passed over; a length that does not fit ends the reading.
+pub fn parse(mut bytes: &[u8]) -> Control {
+    let mut control = Control::default();
+    while let Some((header, _)) = bytes.split_at_checked(HEADER) {
+        let length = usize::from_ne_bytes(array(header, 0));
+        let level = i32::from_ne_bytes(array(header, HEADER - 8));
+        let kind = i32::from_ne_bytes(array(header, HEADER - 4));
+        let Some(data) = bytes.get(HEADER..length) else {
+            break;
+        };
+        take(&mut control, level, kind, data);
+        let aligned = length.next_multiple_of(size_of::<usize>());
+        bytes = bytes.get(aligned..).unwrap_or_default();
+    }
+    control
+}
+
+fn take(control: &mut Control, level: i32, kind: i32, data: &[u8]) {
+    match (level, kind) {
+        (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT)
+            if data.len() >= 4 =>
+        {
+            control.ttl = u8::try_from(i32::from_ne_bytes(array(data, 0))).ok();
+        }
+        // A `struct timespec`: two words.
+        (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) if data.len() >= 2 * size_of::<isize>() => {
+            let seconds = isize::from_ne_bytes(array(data, 0));
+            let nanos = isize::from_ne_bytes(array(data, size_of::<isize>()));
+            control.stamp = nanoseconds(seconds, nanos);
+        }
+        (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) if data.len() >= 4 => {
+            control.drops = Some(u32::from_ne_bytes(array(data, 0)));
+        }
+        (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => {
+            control.error = extended_error(data);
+        }
+        _ => {}
+    }
+}
+
+fn nanoseconds(seconds: isize, nanos: isize) -> Option<u64> {
+    let seconds = u64::try_from(seconds).ok()?;
+    let nanos = u64::try_from(nanos).ok().filter(|n| *n < 1_000_000_000)?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
+}
+
+fn extended_error(data: &[u8]) -> Option<ExtendedError> {
+    let (error, offender) = data.split_at_checked(EXTENDED_ERROR)?;
+    Some(ExtendedError {
+        errno: i32::from_ne_bytes(array(error, 0)),
+        origin: match error[4] {
+            1 => Origin::Local,
+            2 | 3 => Origin::Icmp,
+            _ => Origin::Other,
+        },
+        kind: error[5],
+        code: error[6],
+        info: u32::from_ne_bytes(array(error, 8)),
+        offender: address(offender).map(|address| address.ip()),
+    })
+}
+
+/// Reads a `struct sockaddr_in` or `sockaddr_in6`.
+pub fn address(bytes: &[u8]) -> Option<SocketAddr> {
+    let family = u16::from_ne_bytes(array(bytes.get(..2)?, 0));
+    match i32::from(family) {
+        libc::AF_INET => {
+            let bytes = bytes.get(..8)?;
+            let ip = Ipv4Addr::from(array(bytes, 4));
+            let port = u16::from_be_bytes(array(bytes, 2));
+            Some(SocketAddrV4::new(ip, port).into())
+        }
+        libc::AF_INET6 => {
+            let bytes = bytes.get(..28)?;
+            let ip = Ipv6Addr::from(array::<16>(bytes, 8));
+            let port = u16::from_be_bytes(array(bytes, 2));
+            let scope = u32::from_ne_bytes(array(bytes, 24));
+            Some(SocketAddrV6::new(ip, port, 0, scope).into())
+        }
+        _ => None,
+    }
+}
+
+/// `N` bytes at `at`; the caller has checked that they are there.
+fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut array = [0; N];
+    array.copy_from_slice(&bytes[at..at + N]);
+    array
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn message(level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
+        let mut bytes = (HEADER + data.len()).to_ne_bytes().to_vec();
+        bytes.extend(level.to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    }
+
+    #[test]
+    fn several_messages() {
+        let mut bytes = message(libc::IPPROTO_IP, libc::IP_TTL, &63i32.to_ne_bytes());
+        let mut time = 1_700_000_000isize.to_ne_bytes().to_vec();
+        time.extend(5isize.to_ne_bytes());
+        bytes.extend(message(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &time));
+        bytes.extend(message(9999, 1, b"what?"));
+        let ovfl = 7u32.to_ne_bytes();
+        bytes.extend(message(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &ovfl));
+        let control = parse(&bytes);
+        assert_eq!(control.ttl, Some(63));
+        assert_eq!(control.stamp, Some(1_700_000_000_000_000_005));
+        assert_eq!(control.drops, Some(7));
+        assert_eq!(control.error, None);
+    }
+
+    #[test]
+    fn a_frag_needed_from_a_router() {
+        let mut data = libc::EMSGSIZE.to_ne_bytes().to_vec();
+        data.extend([2, 3, 4, 0]);
+        data.extend(1280u32.to_ne_bytes());
+        data.extend([0; 4]);
+        data.extend((libc::AF_INET as u16).to_ne_bytes());
+        data.extend([0, 0, 192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let control = parse(&message(libc::IPPROTO_IP, libc::IP_RECVERR, &data));
+        let error = control.error.unwrap();
+        assert_eq!((error.kind, error.code, error.info), (3, 4, 1280));
+        assert_eq!(error.origin, Origin::Icmp);
+        assert_eq!(error.offender, Some("192.0.2.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn times_that_cannot_be() {
+        for (seconds, nanos) in [(-1, 0), (0, -1), (0, 1_000_000_000), (isize::MAX, 0)] {
+            assert_eq!(nanoseconds(seconds, nanos), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&bytes);
+            let _ = address(&bytes);
+        }
+
+        #[test]
+        fn cut_messages_are_passed_over(cut in 0usize..24) {
+            let bytes = message(libc::IPPROTO_IP, libc::IP_TTL, &63i32.to_ne_bytes());
+            let control = parse(&bytes[..cut]);
+            // Complete from 20 bytes on: the last four are padding.
+            prop_assert_eq!(control.ttl.is_some(), cut >= 20);
+        }
+    }
+}

@@ -1,0 +1,575 @@
+//! The engine: one thread, non-blocking sockets, absolute deadlines.
+//!
+//! Each turn asks the plan for the probes that are due, sends them in one
+//! call, and takes in what has arrived in another; when nothing is due it
+//! waits for the sockets until the plan's next moment or the next timeout.
+//! What an answer means is decided by the [`Books`]; the engine tells the plan
+//! and the observer.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::os::fd::AsFd;
+
+use common::Result;
+use common::app::Io;
+use common::signal::{self, Signals};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::books::Books;
+use crate::clock::{Clock, Nanos, Stamps};
+use crate::control::{self, Control, ExtendedError, Origin};
+use crate::event::{Event, Observer, Reply};
+use crate::icmp::IcmpError;
+use crate::packet::{self, Template, Version};
+use crate::plan::{Next, Plan, Settled};
+use crate::socket::IcmpSocket;
+use crate::sys::{Inbox, Outbox};
+use crate::target::TargetId;
+
+/// Waits shorter than this are spent turning round: the system would oversleep.
+const SPIN: Nanos = 15_000;
+
+/// How long to wait for room in a full queue of the system, in nanoseconds,
+/// and how often, before the probe counts as not sent.
+const FULL_PAUSE: Nanos = 2_000_000;
+const FULL_TRIES: u32 = 500;
+
+/// A socket and what goes out through it.
+#[derive(Debug)]
+pub(crate) struct Line {
+    version: Version,
+    socket: IcmpSocket,
+    id: u16,
+    template: Template,
+    outbox: Outbox,
+    /// The numbers of the probes in the outbox.
+    outgoing: Vec<u64>,
+    /// The socket's drop counter, as last seen.
+    drops: u32,
+}
+
+impl Line {
+    /// A line through this socket. `id` is the identifier of what a raw one
+    /// sends.
+    pub(crate) fn new(version: Version, socket: IcmpSocket, id: u16, template: Template) -> Self {
+        Self {
+            version,
+            socket,
+            id,
+            template,
+            outbox: Outbox::default(),
+            outgoing: Vec::new(),
+            drops: 0,
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The plan is done.
+    Done,
+    /// Its deadline passed.
+    Deadline,
+    /// SIGINT or SIGTERM.
+    Interrupted,
+}
+
+/// Sizes that suit the job.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// Probes sent at once, at most.
+    pub(crate) batch: usize,
+    /// Bytes of the longest message received.
+    pub(crate) largest: usize,
+}
+
+/// One run.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    clock: Clock,
+    stamps: Stamps,
+    lines: Vec<Line>,
+    signals: Signals,
+    /// Targets and probes.
+    pub(crate) books: Books,
+    inbox: Inbox,
+    batch: usize,
+}
+
+/// The parties of a run, handed through together.
+struct Parties<'a> {
+    plan: &'a mut dyn Plan,
+    observer: &'a mut dyn Observer,
+    io: &'a mut Io,
+}
+
+impl Engine {
+    /// An engine over open sockets.
+    pub(crate) fn new(
+        clock: Clock,
+        lines: Vec<Line>,
+        signals: Signals,
+        books: Books,
+        sizes: Sizes,
+    ) -> Self {
+        // Bounded memory for large messages; as many slots as probes go out.
+        let slots = (256 * 1024 / sizes.largest.max(1)).clamp(1, 16);
+        Self {
+            clock,
+            stamps: Stamps::new(clock),
+            lines,
+            signals,
+            books,
+            inbox: Inbox::new(slots, sizes.largest),
+            batch: sizes.batch,
+        }
+    }
+
+    /// Replies that reached this machine and found the socket's buffer full.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.lines.iter().map(|line| u64::from(line.drops)).sum()
+    }
+
+    /// Runs a plan to its end.
+    pub(crate) fn run(
+        &mut self,
+        plan: &mut dyn Plan,
+        observer: &mut dyn Observer,
+        io: &mut Io,
+    ) -> Result<End> {
+        let parties = &mut Parties { plan, observer, io };
+        loop {
+            if self.signals.pending() {
+                for signal in self.signals.take() {
+                    match signal {
+                        signal::SIGQUIT => {
+                            let targets = &self.books.targets;
+                            parties.observer.snapshot(parties.io, targets)?;
+                        }
+                        _ => return Ok(End::Interrupted),
+                    }
+                }
+            }
+            let deadline = parties.plan.deadline();
+            if deadline.is_some_and(|end| self.clock.now() >= end) {
+                return Ok(End::Deadline);
+            }
+            let next = self.collect(parties)?;
+            if self.queued() > 0 {
+                for line in 0..self.lines.len() {
+                    self.send(line, parties)?;
+                }
+                self.receive_all(parties)?;
+            } else {
+                match next {
+                    Next::Done => return Ok(End::Done),
+                    Next::At(at) => self.wait(Some(at), parties)?,
+                    _ => self.wait(None, parties)?,
+                }
+            }
+            self.expire(parties)?;
+        }
+    }
+
+    fn queued(&self) -> usize {
+        self.lines.iter().map(|line| line.outgoing.len()).sum()
+    }
+
+    /// Puts what is due into the outboxes; returns why there is no more.
+    fn collect(&mut self, parties: &mut Parties<'_>) -> Result<Next> {
+        let now = self.clock.now();
+        while self.queued() < self.batch {
+            match parties.plan.next(now, &mut self.books.targets) {
+                Next::Probe { target, size } => self.queue(target, size, parties)?,
+                Next::Outstanding { target } => {
+                    if let Some(seq) = self.books.unanswered(target) {
+                        self.tell(target, &Event::Outstanding { seq }, parties)?;
+                    }
+                }
+                Next::Refused(error) => parties.io.fail(&error)?,
+                other => return Ok(other),
+            }
+        }
+        Ok(Next::Idle)
+    }
+
+    fn queue(&mut self, id: TargetId, size: u16, parties: &mut Parties<'_>) -> Result<()> {
+        let Some(target) = self.books.targets.get(id) else {
+            return Ok(());
+        };
+        if target.sent == 0 {
+            parties.observer.started(parties.io, self.clock, target)?;
+        }
+        let (version, to) = (target.version(), destination(target.address, target.scope));
+        let number = self.books.open(id, size);
+        let Some(line) = self.lines.iter_mut().find(|line| line.version == version) else {
+            self.mark_sent(number, self.clock.now(), parties);
+            return self.unsent(number, libc::EAFNOSUPPORT, None, parties);
+        };
+        let size = usize::from(size);
+        let cookie = self.books.cookies.make(number, size);
+        line.outgoing.push(number);
+        let template = &line.template;
+        line.outbox.push(to, |buffer| {
+            template.write(buffer, size, number as u16, cookie);
+        });
+        Ok(())
+    }
+
+    /// Sends what a line's outbox holds.
+    fn send(&mut self, index: usize, parties: &mut Parties<'_>) -> Result<()> {
+        let mut done = 0;
+        let (mut full, mut retried) = (0, false);
+        loop {
+            let line = &self.lines[index];
+            let left = &line.outgoing[done..];
+            if left.is_empty() {
+                break;
+            }
+            // The clock is the last thing looked at before the call. One
+            // reading for a batch makes its last round trips look longer by
+            // the time the batch takes, and none shorter.
+            let now = self.clock.now();
+            for number in left {
+                if let Some(probe) = self.books.probes.get(*number) {
+                    probe.sent = now;
+                }
+            }
+            match line.outbox.send(&line.socket, done) {
+                Ok(count) => {
+                    for place in done..done + count {
+                        let number = self.lines[index].outgoing[place];
+                        self.mark_sent(number, now, parties);
+                        self.tell_sent(number, parties)?;
+                    }
+                    done += count;
+                    (full, retried) = (0, false);
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if is_full(&e) && full < FULL_TRIES => {
+                    full += 1;
+                    self.pause(FULL_PAUSE)?;
+                    self.receive_errors(index, parties)?;
+                    self.receive_all(parties)?;
+                }
+                Err(e) => {
+                    // It may be the error of a probe before, delivered now.
+                    let (others, mtu) = self.receive_errors(index, parties)?;
+                    if others && !retried && mtu.is_none() {
+                        retried = true;
+                        continue;
+                    }
+                    let number = self.lines[index].outgoing[done];
+                    self.mark_sent(number, now, parties);
+                    let errno = e.raw_os_error().unwrap_or(libc::EIO);
+                    self.unsent(number, errno, mtu, parties)?;
+                    done += 1;
+                    (full, retried) = (0, false);
+                }
+            }
+        }
+        let line = &mut self.lines[index];
+        line.outbox.clear();
+        line.outgoing.clear();
+        Ok(())
+    }
+
+    fn mark_sent(&mut self, number: u64, at: Nanos, parties: &mut Parties<'_>) {
+        if let Some(id) = self.books.sent(number, at) {
+            parties.plan.sent(id, at, &mut self.books.targets);
+        }
+    }
+
+    fn tell_sent(&mut self, number: u64, parties: &mut Parties<'_>) -> Result<()> {
+        match self.books.probes.get(number).map(|probe| probe.target) {
+            Some(id) => self.tell(id, &Event::Sent, parties),
+            None => Ok(()),
+        }
+    }
+
+    fn unsent(
+        &mut self,
+        number: u64,
+        errno: i32,
+        mtu: Option<u32>,
+        parties: &mut Parties<'_>,
+    ) -> Result<()> {
+        match self.books.failed(number, true) {
+            Some((id, seq, settles)) => {
+                self.tell(id, &Event::Unsent { seq, errno, mtu }, parties)?;
+                self.settle(id, settles.then_some(Settled::Failed), parties)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn receive_all(&mut self, parties: &mut Parties<'_>) -> Result<()> {
+        for index in 0..self.lines.len() {
+            self.receive(index, parties)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in everything that has arrived.
+    fn receive(&mut self, index: usize, parties: &mut Parties<'_>) -> Result<()> {
+        let mut errors = 0;
+        loop {
+            let count = match self.inbox.receive(&self.lines[index].socket, false) {
+                Ok(count) => count,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) if errors < 64 => {
+                    // The error of a probe; what there is to know about it is
+                    // in the error queue.
+                    errors += 1;
+                    self.receive_errors(index, parties)?;
+                    continue;
+                }
+                Err(e) => return Err(common::Error::local(&e).about("ICMP socket")),
+            };
+            self.stamps.refresh(self.clock);
+            for slot in 0..count {
+                self.reply(index, slot, parties)?;
+            }
+            if count < self.inbox.slots() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Deals with one packet.
+    fn reply(&mut self, index: usize, slot: usize, parties: &mut Parties<'_>) -> Result<()> {
+        let received = self.inbox.packet(slot);
+        let control = control::parse(received.control);
+        let line = &mut self.lines[index];
+        if let Some(drops) = control.drops {
+            line.drops = line.drops.max(drops);
+        }
+        let raw = line.socket.is_raw();
+        let Some(from) = control::address(received.name).map(|name| name.ip()) else {
+            return Ok(());
+        };
+        let Some(echo) = packet::reply(line.version, raw, received.data) else {
+            return Ok(());
+        };
+        if raw && echo.id != line.id {
+            return Ok(());
+        }
+        let timeout = parties.plan.timeout(&self.books.targets);
+        let arrival = |sent| self.stamps.arrival(control.stamp, sent);
+        let data = line.template.data();
+        let Some(answer) = self.books.reply(&echo, from, data, timeout, arrival) else {
+            return Ok(());
+        };
+        let reply = Reply {
+            seq: answer.seq,
+            from,
+            bytes: echo.data.len() + packet::HEADER,
+            ttl: control.ttl.or(echo.ttl),
+            rtt: answer.rtt,
+            duplicate: answer.duplicate,
+            reordered: answer.reordered,
+            damage: answer.damage,
+        };
+        let event = if answer.late {
+            Event::Late(reply)
+        } else {
+            Event::Reply(reply)
+        };
+        let (id, settled) = (answer.target, answer.settled);
+        if let Some(target) = self.books.targets.get(id) {
+            parties
+                .observer
+                .event(parties.io, self.clock, target, &event)?;
+        }
+        self.settle(id, settled, parties)
+    }
+
+    /// Takes in everything in a socket's error queue. Returns whether there
+    /// was anything from the network, and the MTU if this machine itself found
+    /// a packet too long; that error is the caller's.
+    fn receive_errors(
+        &mut self,
+        index: usize,
+        parties: &mut Parties<'_>,
+    ) -> Result<(bool, Option<u32>)> {
+        let (mut others, mut too_long) = (false, None);
+        loop {
+            let count = match self.inbox.receive(&self.lines[index].socket, true) {
+                Ok(count) => count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return Ok((others, too_long)),
+            };
+            for slot in 0..count {
+                let received = self.inbox.packet(slot);
+                let Control {
+                    error: Some(error), ..
+                } = control::parse(received.control)
+                else {
+                    continue;
+                };
+                if error.origin == Origin::Local {
+                    too_long = Some(error.info).filter(|_| error.errno == libc::EMSGSIZE);
+                    continue;
+                }
+                others = true;
+                let line = &self.lines[index];
+                let to = control::address(received.name).map(|name| name.ip());
+                let echo = packet::quoted(line.version, received.data);
+                let (Some(to), Some(echo)) = (to, echo) else {
+                    continue;
+                };
+                if line.socket.is_raw() && echo.id != line.id {
+                    continue;
+                }
+                if let Some(number) = self.books.quoted(&echo, to) {
+                    self.icmp_error(index, number, &error, parties)?;
+                }
+            }
+        }
+    }
+
+    fn icmp_error(
+        &mut self,
+        index: usize,
+        number: u64,
+        error: &ExtendedError,
+        parties: &mut Parties<'_>,
+    ) -> Result<()> {
+        let error = IcmpError {
+            version: self.lines[index].version,
+            kind: error.kind,
+            code: error.code,
+            info: error.info,
+            from: error.offender,
+        };
+        match self.books.failed(number, false) {
+            Some((id, seq, settles)) => {
+                self.tell(id, &Event::Icmp { seq, error }, parties)?;
+                self.settle(id, settles.then_some(Settled::Failed), parties)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Gives up what has had its time.
+    fn expire(&mut self, parties: &mut Parties<'_>) -> Result<()> {
+        let timeout = parties.plan.timeout(&self.books.targets);
+        let now = self.clock.now();
+        while let Some((id, seq, settled)) = self.books.expire(now, timeout) {
+            if settled == Settled::Lost {
+                self.tell(id, &Event::Timeout { seq }, parties)?;
+            }
+            self.settle(id, Some(settled), parties)?;
+        }
+        self.books.forget();
+        Ok(())
+    }
+
+    fn tell(&self, id: TargetId, event: &Event<'_>, parties: &mut Parties<'_>) -> Result<()> {
+        match self.books.targets.get(id) {
+            Some(target) => parties
+                .observer
+                .event(parties.io, self.clock, target, event),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the plan, and the observer if that decides the target.
+    fn settle(
+        &mut self,
+        id: TargetId,
+        settled: Option<Settled>,
+        parties: &mut Parties<'_>,
+    ) -> Result<()> {
+        let Some(settled) = settled else {
+            return Ok(());
+        };
+        let targets = &mut self.books.targets;
+        if targets.get(id).is_none_or(|target| target.ended) {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        if parties.plan.settled(id, settled, now, targets)
+            && let Some(target) = targets.get_mut(id)
+        {
+            target.stats.end_run(now);
+            target.ended = true;
+            parties.observer.ended(parties.io, self.clock, target)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until something arrives, or a moment of the plan's, or a timeout.
+    fn wait(&mut self, until: Option<Nanos>, parties: &mut Parties<'_>) -> Result<()> {
+        let timeout = parties.plan.timeout(&self.books.targets);
+        let moments = [
+            until,
+            self.books.probes.next_expiry(timeout),
+            parties.plan.deadline(),
+        ];
+        let until = moments.into_iter().flatten().min();
+        let now = self.clock.now();
+        if until.is_some_and(|until| until < now + SPIN) {
+            return self.receive_all(parties);
+        }
+        parties.io.out.flush()?;
+        let wake = parties.plan.wake();
+        let sockets = self.lines.iter().map(|line| line.socket.as_fd());
+        let mut fds: Vec<PollFd<'_>> = sockets
+            .chain([self.signals.as_fd()])
+            .chain(wake)
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        let timeout = until.map(|until| timespec(until.saturating_sub(self.clock.now())));
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(common::Error::local(&e.into())),
+        }
+        let ready: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
+        for (index, ready) in (0..self.lines.len()).zip(ready) {
+            if ready.intersects(PollFlags::ERR) {
+                self.receive_errors(index, parties)?;
+            }
+            if ready.intersects(PollFlags::IN | PollFlags::ERR) {
+                self.receive(index, parties)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the system catch up.
+    fn pause(&self, time: Nanos) -> Result<()> {
+        let sockets = self.lines.iter().map(|line| line.socket.as_fd());
+        let mut fds: Vec<PollFd<'_>> = sockets
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        match poll(&mut fds, Some(&timespec(time))) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(e) => Err(common::Error::local(&e.into())),
+        }
+    }
+}
+
+/// Whether a queue of the system was full and the packet did not go out.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM)
+    )
+}
+
+fn timespec(time: Nanos) -> Timespec {
+    Timespec {
+        tv_sec: (time / 1_000_000_000).cast_signed(),
+        tv_nsec: (time % 1_000_000_000).cast_signed(),
+    }
+}
+
+fn destination(address: IpAddr, scope: u32) -> SocketAddr {
+    match address {
+        IpAddr::V4(_) => SocketAddr::new(address, 0),
+        IpAddr::V6(v6) => SocketAddrV6::new(v6, 0, 0, scope).into(),
+    }
+}

@@ -1,0 +1,111 @@
+//! What the engine has to tell, and the faces that listen.
+
+use std::net::IpAddr;
+
+use common::Result;
+use common::app::Io;
+
+use crate::clock::{Clock, Nanos};
+use crate::icmp::IcmpError;
+use crate::target::{Target, Targets};
+
+/// An echo reply to one of our probes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reply<'a> {
+    /// Which probe of its target, from 1.
+    pub(crate) seq: u64,
+    /// Who answered: the target, unless that is a group.
+    pub(crate) from: IpAddr,
+    /// Bytes of ICMP received.
+    pub(crate) bytes: usize,
+    /// TTL or hop limit it arrived with.
+    pub(crate) ttl: Option<u8>,
+    /// From just before sending to the kernel's receipt. `None` when the
+    /// probe's own time is not known.
+    pub(crate) rtt: Option<Nanos>,
+    /// Answered before.
+    pub(crate) duplicate: bool,
+    /// A later probe was answered before.
+    pub(crate) reordered: bool,
+    /// What is wrong with it.
+    pub(crate) damage: Option<Damage<'a>>,
+}
+
+/// Why a reply is corrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Damage<'a> {
+    /// The checksum is wrong.
+    Checksum,
+    /// Less came back than was sent.
+    Truncated,
+    /// Other bytes came back.
+    Data {
+        /// The offset of the first difference.
+        at: usize,
+        /// The byte sent.
+        expected: u8,
+        /// All of the data received.
+        data: &'a [u8],
+    },
+}
+
+/// Something happened to a probe.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event<'a> {
+    /// It was sent.
+    Sent,
+    /// It was answered in time; or again; or by something corrupt.
+    Reply(Reply<'a>),
+    /// It was answered after its time had passed.
+    Late(Reply<'a>),
+    /// Its time has passed.
+    Timeout {
+        /// Which probe.
+        seq: u64,
+    },
+    /// The next one is due and this one is not yet answered.
+    Outstanding {
+        /// Which probe.
+        seq: u64,
+    },
+    /// An ICMP error came.
+    Icmp {
+        /// Which probe.
+        seq: u64,
+        /// The error.
+        error: IcmpError,
+    },
+    /// This machine refused to send it.
+    Unsent {
+        /// Which probe.
+        seq: u64,
+        /// The error number.
+        errno: i32,
+        /// The MTU that it exceeds, where the system says so.
+        mtu: Option<u32>,
+    },
+}
+
+/// A face: it turns events into output.
+pub(crate) trait Observer {
+    /// The first probe of a target is about to be sent.
+    fn started(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()>;
+
+    /// Something happened to a probe of a target.
+    fn event(
+        &mut self,
+        io: &mut Io,
+        clock: Clock,
+        target: &Target,
+        event: &Event<'_>,
+    ) -> Result<()>;
+
+    /// A target is decided.
+    fn ended(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()>;
+
+    /// SIGQUIT: where things stand.
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()>;
+
+    /// The run is over; `targets` holds those that are not decided.
+    fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()>;
+}

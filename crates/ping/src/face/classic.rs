@@ -1,0 +1,452 @@
+//! The classic face: one host, line for line as iputils' ping prints it.
+//!
+//! Times are truncated to microseconds, as iputils measures them, and rounded
+//! to three digits from there. What iputils does not know is told in lines of
+//! its own after the line `rtt`.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use common::app::Io;
+use common::text::escape;
+use common::{Out, Result};
+
+use super::strerror;
+use crate::clock::{Clock, Nanos, wall};
+use crate::event::{Damage, Event, Observer, Reply};
+use crate::names::Names;
+use crate::packet::Version;
+use crate::stats::Stats;
+use crate::target::{Target, Targets};
+
+/// Data of at least this size held a time in iputils; with less it tells none.
+const TIMED: u16 = 16;
+
+/// The options.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Style {
+    /// `-q`: header and summary only.
+    pub(crate) quiet: bool,
+    /// `-v`.
+    pub(crate) verbose: bool,
+    /// `-D`: the time before each line.
+    pub(crate) stamped: bool,
+    /// `-a`: a bell with each reply.
+    pub(crate) audible: bool,
+    /// `-3`: all digits of the time.
+    pub(crate) precise: bool,
+    /// `-f`: dots.
+    pub(crate) flood: bool,
+    /// Whether the summary ends with the pace: `-f`, `-A`, `-i 0`.
+    pub(crate) paced: bool,
+    /// `-p`: the pattern as hexadecimal digits.
+    pub(crate) pattern: Option<String>,
+    /// Bytes of data.
+    pub(crate) size: u16,
+    /// Source address and interface, if `-I` was given.
+    pub(crate) from: Option<String>,
+    /// Bytes that options add to the identifier shown by `-v`.
+    pub(crate) ident: Option<u16>,
+}
+
+/// The face.
+#[derive(Debug)]
+pub(crate) struct Classic {
+    style: Style,
+    names: Names,
+}
+
+impl Classic {
+    /// A face that asks `names` what addresses are called.
+    pub(crate) fn new(style: Style, names: Names) -> Self {
+        Self { style, names }
+    }
+
+    fn is_timed(&self) -> bool {
+        self.style.size >= TIMED
+    }
+
+    fn stamp(&self, out: &mut Vec<u8>, clock: Clock) {
+        if self.style.stamped {
+            let time = wall(clock, clock.now());
+            let since = time
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap_or_default();
+            put(
+                out,
+                format_args!("[{}.{:06}] ", since.as_secs(), since.subsec_micros()),
+            );
+        }
+    }
+
+    /// An address with its name, as on reply lines.
+    fn show(&mut self, address: IpAddr) -> String {
+        match self.names.name(address) {
+            Some(name) => format!("{} ({address})", escape(name.as_bytes())),
+            None => address.to_string(),
+        }
+    }
+
+    fn reply(&mut self, io: &mut Io, clock: Clock, reply: &Reply<'_>, late: bool, group: bool) {
+        let from = self.show(reply.from);
+        let out = io.out.buffer();
+        self.stamp(out, clock);
+        let (bytes, seq) = (reply.bytes, reply.seq as u16);
+        put(
+            out,
+            format_args!("{bytes} bytes from {from}: icmp_seq={seq}"),
+        );
+        if let Some(ident) = self.style.ident {
+            put(out, format_args!(" ident={ident}"));
+        }
+        if let Some(ttl) = reply.ttl {
+            put(out, format_args!(" ttl={ttl}"));
+        }
+        if reply.damage == Some(Damage::Truncated) {
+            put(out, format_args!(" (truncated)\n"));
+            return;
+        }
+        if let Some(rtt) = reply.rtt.filter(|_| self.is_timed()) {
+            put(
+                out,
+                format_args!(" time={} ms", time(rtt, self.style.precise)),
+            );
+        }
+        if reply.duplicate && (!group || self.style.verbose) {
+            put(out, format_args!(" (DUP!)"));
+        }
+        if late {
+            put(out, format_args!(" (late)"));
+        }
+        match reply.damage {
+            Some(Damage::Checksum) => put(out, format_args!(" (BAD CHECKSUM!)")),
+            Some(Damage::Data { at, expected, data }) => dump(out, at, expected, data),
+            _ => {}
+        }
+        if self.style.audible {
+            out.push(0x07);
+        }
+        out.push(b'\n');
+    }
+
+    fn summary(&self, out: &mut Out, target: &Target, drops: u64) -> Result<()> {
+        let stats = &target.stats;
+        let mut text = String::new();
+        // What this machine dropped is no loss of the network's.
+        let dropped = drops.min(stats.lost);
+        let lost = stats.lost - dropped;
+        let settled = stats.received + lost;
+        let loss = if settled == 0 {
+            0.0
+        } else {
+            lost as f64 * 100.0 / settled as f64
+        };
+        write!(
+            text,
+            "\n--- {} ping statistics ---\n{} packets transmitted, {} received",
+            escape(target.operand().as_bytes()),
+            stats.sent,
+            stats.received
+        )
+        .ok();
+        for (count, what) in [
+            (stats.duplicates, "duplicates"),
+            (stats.corrupt, "corrupted"),
+            (stats.errors, "errors"),
+        ] {
+            if count > 0 {
+                write!(text, ", +{count} {what}").ok();
+            }
+        }
+        if stats.sent > 0 {
+            let took = (stats.last_sent - stats.first_sent + 500_000) / 1_000_000;
+            write!(text, ", {}% packet loss, time {took}ms", general(loss)).ok();
+        }
+        text.push('\n');
+        out.bytes(text.as_bytes())?;
+        out.line(self.times(stats))?;
+        if let Some(times) = stats.times().filter(|_| self.is_timed()) {
+            let [p50, p90, p99, jitter] =
+                [times.p50, times.p90, times.p99, times.jitter].map(|t| milli(t as Nanos));
+            out.line(format_args!(
+                "p50/p90/p99/jitter = {p50}/{p90}/{p99}/{jitter} ms"
+            ))?;
+        }
+        for (count, what) in [
+            (stats.late, "late"),
+            (stats.reordered, "reordered"),
+            (stats.corrupt, "corrupt"),
+            (drops, "dropped by this host"),
+        ] {
+            if count > 0 {
+                out.line(format_args!("{count} {what}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The line `rtt`, or what of it there is.
+    fn times(&self, stats: &Stats) -> String {
+        let mut parts = Vec::new();
+        if let Some(times) = stats.times().filter(|_| self.is_timed()) {
+            let [min, avg, max, mdev] =
+                [times.min, times.avg, times.max, times.mdev].map(|t| milli(t as Nanos));
+            parts.push(format!(
+                "rtt min/avg/max/mdev = {min}/{avg}/{max}/{mdev} ms"
+            ));
+        }
+        if stats.pipe > 1 {
+            parts.push(format!("pipe {}", stats.pipe));
+        }
+        if self.style.paced && stats.received > 0 && stats.sent > 1 {
+            let gap = (stats.last_sent - stats.first_sent) / (stats.sent - 1);
+            let (gap, average) = (milli(gap), milli(stats.ewma()));
+            parts.push(format!("ipg/ewma {gap}/{average} ms"));
+        }
+        parts.join(", ")
+    }
+}
+
+impl Observer for Classic {
+    fn started(&mut self, io: &mut Io, _: Clock, target: &Target) -> Result<()> {
+        let size = self.style.size;
+        let out = io.out.buffer();
+        if let Some(pattern) = self.style.pattern.as_ref().filter(|_| !self.style.quiet) {
+            put(out, format_args!("PATTERN: 0x{pattern}\n"));
+        }
+        let (operand, address) = (target.operand(), target.address);
+        put(
+            out,
+            format_args!("PING {} ({address}) ", escape(operand.as_bytes())),
+        );
+        if let Some(from) = &self.style.from {
+            put(out, format_args!("from {from}: "));
+        }
+        match target.version() {
+            Version::V4 => put(
+                out,
+                format_args!("{size}({}) bytes of data.\n", u32::from(size) + 28),
+            ),
+            Version::V6 => put(out, format_args!("{size} data bytes\n")),
+        }
+        io.out.flush()
+    }
+
+    fn event(
+        &mut self,
+        io: &mut Io,
+        clock: Clock,
+        target: &Target,
+        event: &Event<'_>,
+    ) -> Result<()> {
+        if self.style.quiet {
+            return Ok(());
+        }
+        if self.style.flood {
+            let mark: &[u8] = match event {
+                Event::Sent => b".",
+                Event::Reply(reply) if reply.damage == Some(Damage::Checksum) => b"\x08C",
+                Event::Reply(_) | Event::Late(_) => b"\x08 \x08",
+                Event::Icmp { .. } => b"\x08E",
+                Event::Unsent { .. } => b"E",
+                Event::Timeout { .. } | Event::Outstanding { .. } => b"",
+            };
+            return io.out.bytes(mark);
+        }
+        match event {
+            Event::Sent | Event::Timeout { .. } => {}
+            Event::Reply(reply) => self.reply(io, clock, reply, false, target.is_group()),
+            Event::Late(reply) => self.reply(io, clock, reply, true, target.is_group()),
+            Event::Outstanding { seq } => {
+                let out = io.out.buffer();
+                self.stamp(out, clock);
+                put(
+                    out,
+                    format_args!("no answer yet for icmp_seq={}\n", *seq as u16),
+                );
+            }
+            Event::Icmp { seq, error } => {
+                let from = error.from.map(|from| self.show(from)).unwrap_or_default();
+                let out = io.out.buffer();
+                self.stamp(out, clock);
+                put(
+                    out,
+                    format_args!("From {from} icmp_seq={} {}\n", *seq as u16, error.text()),
+                );
+            }
+            Event::Unsent { mtu: Some(mtu), .. } => {
+                let equals = match target.version() {
+                    Version::V4 => "=",
+                    Version::V6 => ": ",
+                };
+                io.report.line(format_args!(
+                    "local error: message too long, mtu{equals}{mtu}"
+                ));
+            }
+            Event::Unsent { errno, .. } => {
+                io.report
+                    .line(format_args!("sendmsg: {}", strerror(*errno)));
+            }
+        }
+        io.out.spill_if_full()
+    }
+
+    fn ended(&mut self, _: &mut Io, _: Clock, _: &Target) -> Result<()> {
+        Ok(())
+    }
+
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
+        for (_, target) in targets.iter() {
+            let stats = &target.stats;
+            let mut text = format!(
+                "\r{}/{} packets, {}% loss",
+                stats.received,
+                stats.sent,
+                stats.loss_percent().unwrap_or(0.0) as u64
+            );
+            if let Some(times) = stats.times().filter(|_| self.is_timed()) {
+                let [min, avg, max] = [times.min, times.avg, times.max].map(|t| milli(t as Nanos));
+                let average = milli(stats.ewma());
+                write!(text, ", min/avg/ewma/max = {min}/{avg}/{average}/{max} ms").ok();
+            }
+            text.push('\n');
+            io.report.raw(text.as_bytes());
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, io: &mut Io, _: Clock, targets: &Targets, drops: u64) -> Result<()> {
+        for (_, target) in targets.iter().filter(|(_, target)| target.sent > 0) {
+            self.summary(&mut io.out, target, drops)?;
+        }
+        Ok(())
+    }
+}
+
+fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    // Writing to a Vec cannot fail.
+    let _ = std::io::Write::write_fmt(out, text);
+}
+
+/// Milliseconds with three decimals, cut to microseconds.
+fn milli(time: Nanos) -> String {
+    let micros = time / 1000;
+    format!("{}.{:03}", micros / 1000, micros % 1000)
+}
+
+/// The time on a reply line: three significant digits, rounded from
+/// microseconds at iputils' borders.
+fn time(rtt: Nanos, precise: bool) -> String {
+    let micros = rtt / 1000;
+    match micros {
+        _ if precise => milli(rtt),
+        99_950.. => format!("{}", (micros + 500) / 1000),
+        9_995.. => {
+            let rounded = micros + 50;
+            format!("{}.{}", rounded / 1000, rounded % 1000 / 100)
+        }
+        1_000.. => {
+            let rounded = micros + 5;
+            format!("{}.{:02}", rounded / 1000, rounded % 1000 / 10)
+        }
+        _ => milli(rtt),
+    }
+}
+
+/// `%g` of a C `float`: six significant digits, no trailing zeros.
+fn general(percent: f64) -> String {
+    let value = percent as f32;
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    if value < 1e-4 {
+        let text = format!("{value:.5e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let digits = trim(digits);
+        let exponent = exponent.trim_start_matches('-');
+        return format!("{digits}e-{exponent:0>2}");
+    }
+    let before = value.log10().floor() as i32 + 1;
+    let decimals = (6 - before).clamp(0, 9) as usize;
+    trim(&format!("{value:.decimals$}")).to_owned()
+}
+
+fn trim(digits: &str) -> &str {
+    if digits.contains('.') {
+        digits.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        digits
+    }
+}
+
+/// The first wrong byte, and all data beyond where iputils keeps its time.
+fn dump(out: &mut Vec<u8>, at: usize, expected: u8, data: &[u8]) {
+    let found = data.get(at).copied().unwrap_or_default();
+    put(
+        out,
+        format_args!("\nwrong data byte #{at} should be 0x{expected:x} but was 0x{found:x}"),
+    );
+    let start = usize::from(TIMED);
+    for (index, byte) in data.iter().enumerate().skip(start) {
+        if index % 32 == start {
+            put(out, format_args!("\n#{index}\t"));
+        }
+        put(out, format_args!("{byte:x} "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_round_as_in_iputils() {
+        for (micros, text) in [
+            (0, "0.000"),
+            (94, "0.094"),
+            (999, "0.999"),
+            (1_000, "1.00"),
+            (1_004, "1.00"),
+            (1_005, "1.01"),
+            (9_994, "9.99"),
+            (9_995, "10.0"),
+            (10_051, "10.1"),
+            (99_949, "99.9"),
+            (99_950, "100"),
+            (100_117, "100"),
+            (100_500, "101"),
+        ] {
+            assert_eq!(time(micros * 1000 + 999, false), text, "{micros}");
+        }
+        assert_eq!(time(100_117_999, true), "100.117");
+    }
+
+    #[test]
+    fn percentages_are_c_floats() {
+        for (percent, text) in [
+            (0.0, "0"),
+            (20.0, "20"),
+            (100.0, "100"),
+            (100.0 / 6.0, "16.6667"),
+            (100.0 / 3.0, "33.3333"),
+            (0.5, "0.5"),
+            (1e-3, "0.001"),
+            (100.0 / 3e7, "3.33333e-06"),
+            (99.9999, "99.9999"),
+        ] {
+            assert_eq!(general(percent), text);
+        }
+    }
+
+    #[test]
+    fn the_dump_has_thirty_two_bytes_a_line() {
+        let data: Vec<u8> = (0..56).collect();
+        let mut out = Vec::new();
+        dump(&mut out, 20, 0xff, &data);
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "wrong data byte #20 should be 0xff but was 0x14");
+        assert!(lines[2].starts_with("#16\t10 11 12 ") && lines[2].ends_with(" 2f "));
+        assert_eq!(lines[3], "#48\t30 31 32 33 34 35 36 37 ");
+    }
+}

@@ -1,0 +1,304 @@
+//! The records: `start reply timeout late error summary`, one JSON object a
+//! line. Keys are only ever added.
+
+use std::net::IpAddr;
+
+use common::app::Io;
+use common::{Kind, Result, time};
+use serde::Serialize;
+
+use super::strerror;
+use crate::clock::{Clock, Nanos, wall};
+use crate::event::{Event, Observer, Reply};
+use crate::icmp::{Described, IcmpError};
+use crate::packet::Version;
+use crate::target::{Target, Targets};
+
+/// The first probe of a target goes out.
+#[derive(Debug, Serialize)]
+pub(crate) struct Start {
+    r#type: &'static str,
+    target: String,
+    address: IpAddr,
+    /// Bytes of data.
+    size: u16,
+    time: String,
+}
+
+/// An echo reply.
+#[derive(Debug, Serialize)]
+pub(crate) struct Answered {
+    r#type: &'static str,
+    target: String,
+    address: IpAddr,
+    seq: u64,
+    bytes: usize,
+    ttl: Option<u8>,
+    rtt_ms: Option<f64>,
+    time: String,
+    duplicate: bool,
+    reordered: bool,
+    corrupt: bool,
+}
+
+/// A probe was given up.
+#[derive(Debug, Serialize)]
+pub(crate) struct Timeout {
+    r#type: &'static str,
+    target: String,
+    address: IpAddr,
+    seq: u64,
+    time: String,
+}
+
+/// A probe met an error.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failed {
+    r#type: &'static str,
+    target: String,
+    kind: &'static str,
+    message: String,
+    address: IpAddr,
+    seq: u64,
+    icmp: Option<Described>,
+    time: String,
+}
+
+/// What all probes of a target add up to.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    r#type: &'static str,
+    target: String,
+    address: IpAddr,
+    sent: u64,
+    received: u64,
+    lost: u64,
+    loss_percent: Option<f64>,
+    late: u64,
+    duplicates: u64,
+    reordered: u64,
+    corrupt: u64,
+    errors: u64,
+    min_ms: Option<f64>,
+    avg_ms: Option<f64>,
+    max_ms: Option<f64>,
+    mdev_ms: Option<f64>,
+    p50_ms: Option<f64>,
+    p90_ms: Option<f64>,
+    p99_ms: Option<f64>,
+    jitter_ms: Option<f64>,
+    duration_ms: f64,
+    outages: u64,
+    longest_outage_ms: f64,
+    dropped: u64,
+}
+
+/// A record of any type.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Record {
+    /// See [`Start`].
+    Start(Start),
+    /// See [`Answered`].
+    Answered(Answered),
+    /// See [`Timeout`].
+    Timeout(Timeout),
+    /// See [`Failed`].
+    Failed(Failed),
+    /// See [`Summary`].
+    Summary(Summary),
+}
+
+/// Milliseconds; whole nanoseconds, so that no digits are made up.
+fn ms(nanos: f64) -> f64 {
+    nanos.round() / 1e6
+}
+
+fn now(clock: Clock) -> String {
+    time::rfc3339(wall(clock, clock.now()))
+}
+
+/// The kind of a local error, which decides what it means for the status.
+pub(crate) fn kind_of(errno: i32) -> Kind {
+    match errno {
+        libc::EPERM | libc::EACCES => Kind::Permission,
+        libc::EMSGSIZE | libc::ENOBUFS | libc::ENOMEM | libc::EINVAL => Kind::System,
+        _ => Kind::Unreachable,
+    }
+}
+
+impl Record {
+    /// A target's first probe.
+    pub(crate) fn start(clock: Clock, target: &Target, size: u16) -> Self {
+        Self::Start(Start {
+            r#type: "start",
+            target: target.operand(),
+            address: target.address,
+            size,
+            time: now(clock),
+        })
+    }
+
+    /// What an event is in a record, if it is one.
+    pub(crate) fn of(clock: Clock, target: &Target, event: &Event<'_>) -> Option<Self> {
+        Some(match event {
+            Event::Sent | Event::Outstanding { .. } => return None,
+            Event::Reply(reply) => Self::answered("reply", clock, target, reply),
+            Event::Late(reply) => Self::answered("late", clock, target, reply),
+            Event::Timeout { seq } => Self::Timeout(Timeout {
+                r#type: "timeout",
+                target: target.operand(),
+                address: target.address,
+                seq: *seq,
+                time: now(clock),
+            }),
+            Event::Icmp { seq, error } => {
+                let icmp = Some(error.described());
+                Self::failed(clock, target, *seq, icmp_kind(error), error.text(), icmp)
+            }
+            Event::Unsent { seq, errno, mtu } => {
+                let mut message = strerror(*errno).to_lowercase();
+                if let Some(mtu) = mtu {
+                    message = format!("{message}, mtu {mtu}");
+                }
+                Self::failed(clock, target, *seq, kind_of(*errno), message, None)
+            }
+        })
+    }
+
+    fn answered(kind: &'static str, clock: Clock, target: &Target, reply: &Reply<'_>) -> Self {
+        Self::Answered(Answered {
+            r#type: kind,
+            target: target.operand(),
+            address: reply.from,
+            seq: reply.seq,
+            bytes: reply.bytes,
+            ttl: reply.ttl,
+            rtt_ms: reply.rtt.map(|rtt| ms(rtt as f64)),
+            time: now(clock),
+            duplicate: reply.duplicate,
+            reordered: reply.reordered,
+            corrupt: reply.damage.is_some(),
+        })
+    }
+
+    fn failed(
+        clock: Clock,
+        target: &Target,
+        seq: u64,
+        kind: Kind,
+        message: String,
+        icmp: Option<Described>,
+    ) -> Self {
+        Self::Failed(Failed {
+            r#type: "error",
+            target: target.operand(),
+            kind: kind.name(),
+            message,
+            address: target.address,
+            seq,
+            icmp,
+            time: now(clock),
+        })
+    }
+
+    /// A target's summary as things stand. `drops` are the replies this
+    /// machine dropped, where they can be this target's alone.
+    pub(crate) fn summary(clock: Clock, target: &Target, drops: u64) -> Self {
+        let stats = &target.stats;
+        let times = stats.times();
+        let lost = stats.lost.saturating_sub(drops);
+        let settled = stats.received + lost;
+        let duration: Nanos = clock.now().saturating_sub(stats.first_sent);
+        Self::Summary(Summary {
+            r#type: "summary",
+            target: target.operand(),
+            address: target.address,
+            sent: stats.sent,
+            received: stats.received,
+            lost,
+            loss_percent: (settled > 0).then(|| lost as f64 * 100.0 / settled as f64),
+            late: stats.late,
+            duplicates: stats.duplicates,
+            reordered: stats.reordered,
+            corrupt: stats.corrupt,
+            errors: stats.errors,
+            min_ms: times.map(|t| ms(t.min)),
+            avg_ms: times.map(|t| ms(t.avg)),
+            max_ms: times.map(|t| ms(t.max)),
+            mdev_ms: times.map(|t| ms(t.mdev)),
+            p50_ms: times.map(|t| ms(t.p50)),
+            p90_ms: times.map(|t| ms(t.p90)),
+            p99_ms: times.map(|t| ms(t.p99)),
+            jitter_ms: times.map(|t| ms(t.jitter)),
+            duration_ms: ms(duration as f64),
+            outages: stats.outages,
+            longest_outage_ms: ms(stats.longest_outage as f64),
+            dropped: drops,
+        })
+    }
+}
+
+fn icmp_kind(error: &IcmpError) -> Kind {
+    match (error.version, error.kind) {
+        (Version::V4, 12) | (Version::V6, 4) => Kind::Protocol,
+        _ => Kind::Unreachable,
+    }
+}
+
+/// The face.
+#[derive(Debug)]
+pub(crate) struct Json {
+    quiet: bool,
+    size: u16,
+}
+
+impl Json {
+    /// A face for probes with `size` bytes of data; `quiet` leaves `start`,
+    /// `error` and `summary`.
+    pub(crate) fn new(quiet: bool, size: u16) -> Self {
+        Self { quiet, size }
+    }
+}
+
+impl Observer for Json {
+    fn started(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
+        io.out.json(&Record::start(clock, target, self.size))
+    }
+
+    fn event(
+        &mut self,
+        io: &mut Io,
+        clock: Clock,
+        target: &Target,
+        event: &Event<'_>,
+    ) -> Result<()> {
+        let is_error = matches!(event, Event::Icmp { .. } | Event::Unsent { .. });
+        if self.quiet && !is_error {
+            return Ok(());
+        }
+        match Record::of(clock, target, event) {
+            Some(record) => io.out.json(&record),
+            None => Ok(()),
+        }
+    }
+
+    fn ended(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
+        io.out.json(&Record::summary(clock, target, 0))
+    }
+
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
+        let waiting = targets.iter().filter(|(_, target)| !target.ended).count();
+        io.report.line(format_args!("{waiting} hosts undecided"));
+        Ok(())
+    }
+
+    fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()> {
+        for (_, target) in targets.iter() {
+            if !target.ended && target.sent > 0 {
+                io.out.json(&Record::summary(clock, target, drops))?;
+            }
+        }
+        Ok(())
+    }
+}

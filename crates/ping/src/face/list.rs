@@ -1,0 +1,193 @@
+//! The list face: a line for each host when it is decided, as fping has them.
+
+use common::Result;
+use common::app::Io;
+use common::text::escape;
+
+use super::strerror;
+use crate::clock::{Clock, Nanos};
+use crate::event::{Event, Observer};
+use crate::plan::Until;
+use crate::target::{Target, Targets};
+
+/// What a line says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lines {
+    /// `ADDR is alive (0.05 ms)` or `ADDR is unreachable`.
+    Both,
+    /// The operands that answered.
+    Alive,
+    /// The operands that did not.
+    Unreachable,
+    /// `ADDR : xmt/rcv/%loss = …`.
+    Counts,
+    /// Nothing.
+    None,
+}
+
+/// The face.
+#[derive(Debug)]
+pub(crate) struct List {
+    lines: Lines,
+    until: Option<Until>,
+    verbose: bool,
+}
+
+impl List {
+    /// A face that prints these lines; with `until`, `is alive` and `is
+    /// unreachable` say what came about.
+    pub(crate) fn new(lines: Lines, until: Option<Until>, verbose: bool) -> Self {
+        Self {
+            lines,
+            until,
+            verbose,
+        }
+    }
+
+    fn line(&self, io: &mut Io, target: &Target) -> Result<()> {
+        let alive = match self.until {
+            Some(Until::Down) => !Until::Down.reached(target),
+            _ => target.answered,
+        };
+        match self.lines {
+            Lines::Alive if alive => io.out.line(escape(target.operand().as_bytes())),
+            Lines::Unreachable if !alive => io.out.line(escape(target.operand().as_bytes())),
+            Lines::Alive | Lines::Unreachable | Lines::None => Ok(()),
+            Lines::Counts => counts(io, target),
+            Lines::Both if alive => {
+                let name = named(target);
+                match target.stats.times() {
+                    Some(times) => io.out.line(format_args!(
+                        "{name} is alive ({} ms)",
+                        milli(times.min as Nanos)
+                    )),
+                    None => io.out.line(format_args!("{name} is alive")),
+                }
+            }
+            Lines::Both => io
+                .out
+                .line(format_args!("{} is unreachable", named(target))),
+        }
+    }
+}
+
+impl Observer for List {
+    fn started(&mut self, _: &mut Io, _: Clock, _: &Target) -> Result<()> {
+        Ok(())
+    }
+
+    fn event(&mut self, io: &mut Io, _: Clock, target: &Target, event: &Event<'_>) -> Result<()> {
+        match event {
+            Event::Icmp { seq: _, error } if self.verbose => {
+                let from = match error.from {
+                    Some(from) => format!(" from {from}"),
+                    None => String::new(),
+                };
+                io.report
+                    .line(format_args!("{}: {}{from}", named(target), error.text()));
+            }
+            // Once for each host: its retries will not do better.
+            Event::Unsent { seq: 1, errno, .. } => {
+                let text = strerror(*errno).to_lowercase();
+                io.report.line(format_args!("{}: {text}", named(target)));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, io: &mut Io, _: Clock, target: &Target) -> Result<()> {
+        self.line(io, target)
+    }
+
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
+        let waiting = targets.iter().filter(|(_, target)| !target.ended).count();
+        io.report.line(format_args!("{waiting} hosts undecided"));
+        Ok(())
+    }
+
+    fn finish(&mut self, io: &mut Io, _: Clock, targets: &Targets, drops: u64) -> Result<()> {
+        let mut undecided: Vec<&Target> = targets
+            .iter()
+            .map(|(_, target)| target)
+            .filter(|target| !target.ended && target.sent > 0)
+            .collect();
+        undecided.sort_by_key(|target| target.stats.first_sent);
+        for target in undecided {
+            let known = self.lines == Lines::Counts || self.until.is_some();
+            if known || target.answered {
+                self.line(io, target)?;
+            }
+        }
+        if drops > 0 {
+            io.report.line(format_args!(
+                "{drops} replies dropped by this host; a larger net.core.rmem_max or a lower \
+                 --rate avoids that"
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn counts(io: &mut Io, target: &Target) -> Result<()> {
+    let stats = &target.stats;
+    let loss = stats.loss_percent().unwrap_or(0.0) as u64;
+    let (sent, received) = (stats.sent, stats.received);
+    let name = named(target);
+    match stats.times() {
+        Some(times) => io.out.line(format_args!(
+            "{name} : xmt/rcv/%loss = {sent}/{received}/{loss}%, min/avg/max = {}/{}/{}",
+            three(times.min),
+            three(times.avg),
+            three(times.max)
+        )),
+        None => io.out.line(format_args!(
+            "{name} : xmt/rcv/%loss = {sent}/{received}/{loss}%"
+        )),
+    }
+}
+
+/// `NAME (ADDR)`, or the address alone.
+fn named(target: &Target) -> String {
+    let address = target.address.to_string();
+    match &target.label {
+        // Another spelling of the same address is no name.
+        Some(label) if label.parse() != Ok(target.address) => {
+            format!("{} ({address})", escape(label.as_bytes()))
+        }
+        _ => address,
+    }
+}
+
+/// Milliseconds as fping prints them: 0.05, 1.23, 12.3, 123.
+fn milli(time: Nanos) -> String {
+    let ms = time as f64 / 1e6;
+    match ms {
+        _ if ms < 10.0 => format!("{ms:.2}"),
+        _ if ms < 100.0 => format!("{ms:.1}"),
+        _ => format!("{ms:.0}"),
+    }
+}
+
+/// Milliseconds with the three digits that matter: 0.022, 1.23, 12.3, 123.
+fn three(nanos: f64) -> String {
+    let ms = nanos / 1e6;
+    match ms {
+        _ if ms < 1.0 => format!("{ms:.3}"),
+        _ => milli(nanos as Nanos),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        assert_eq!(milli(51_999), "0.05");
+        assert_eq!(milli(12_340_000), "12.3");
+        assert_eq!(milli(123_456_000), "123");
+        assert_eq!(three(22_400.0), "0.022");
+        assert_eq!(three(1_234_000.0), "1.23");
+    }
+}

@@ -1,0 +1,322 @@
+//! Where targets come from: a thread reads operands and looks names up, so
+//! that neither a slow writer of standard input nor a slow name server holds
+//! the probes back. It is a few hundred operands ahead, never more.
+//!
+//! Networks and ranges cross over whole and are counted through here, one
+//! address for each target asked for.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
+use std::thread;
+use std::time::Duration;
+
+use common::address::Family;
+use common::endpoint::Host;
+use common::operands::Operands;
+use common::{Error, Result, net};
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::operand::{self, Addresses, Operand, Range};
+use crate::target::Target;
+
+/// Operands handed over at once, at most.
+const BATCH: usize = 256;
+
+/// Batches under way, at most.
+const BATCHES: usize = 4;
+
+/// How long a name lookup may take.
+const LOOKUP: Duration = Duration::from_secs(30);
+
+/// An operand, read.
+enum Item {
+    One(Option<String>, IpAddr),
+    Many(Range),
+    Refused(Error),
+}
+
+/// What there is to be had.
+#[derive(Debug)]
+pub(crate) enum Fed {
+    /// A target.
+    Target(Target),
+    /// An operand that is none.
+    Refused(Error),
+    /// Nothing at the moment; [`Feed::wake`] becomes readable.
+    NotYet,
+    /// Nothing any more.
+    End,
+}
+
+/// How operands are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// The address families taken.
+    pub(crate) family: Family,
+    /// The interface of link-local addresses, 0 for none.
+    pub(crate) scope: u32,
+    /// Ranges in the order that this seed decides.
+    pub(crate) shuffle: Option<u64>,
+}
+
+/// The targets of a run.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    reading: Reading,
+    receiver: Receiver<Vec<Item>>,
+    wake: OwnedFd,
+    items: VecDeque<Item>,
+    addresses: Option<Addresses>,
+}
+
+impl std::fmt::Debug for Item {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::One(..) => "One",
+            Self::Many(_) => "Many",
+            Self::Refused(_) => "Refused",
+        })
+    }
+}
+
+impl Feed {
+    /// Starts reading.
+    pub(crate) fn start(operands: Operands, reading: Reading) -> Result<Self> {
+        let failed = |e: io::Error| Error::local(&e);
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let wake = eventfd(0, flags).map_err(|e| failed(e.into()))?;
+        let bell = wake.try_clone().map_err(failed)?;
+        let (sender, receiver) = mpsc::sync_channel(BATCHES);
+        thread::Builder::new()
+            .name("operands".to_owned())
+            .spawn(move || {
+                read(
+                    operands,
+                    reading.family,
+                    &mut Hand {
+                        sender,
+                        bell: &bell,
+                    },
+                );
+                // The sender is gone now; the last ring says so.
+                ring(&bell);
+            })
+            .map_err(failed)?;
+        Ok(Self {
+            reading,
+            receiver,
+            wake,
+            items: VecDeque::new(),
+            addresses: None,
+        })
+    }
+
+    /// The next target.
+    pub(crate) fn next(&mut self) -> Fed {
+        loop {
+            if let Some(address) = self.addresses.as_mut().and_then(Iterator::next) {
+                return Fed::Target(self.target(None, address));
+            }
+            self.addresses = None;
+            match self.items.pop_front() {
+                Some(Item::One(label, address)) => {
+                    return Fed::Target(self.target(label, address));
+                }
+                Some(Item::Many(range)) => {
+                    self.addresses = Some(range.addresses(self.reading.shuffle));
+                    continue;
+                }
+                Some(Item::Refused(error)) => return Fed::Refused(error),
+                None => {}
+            }
+            match self.take() {
+                Ok(items) => self.items = items.into(),
+                Err(TryRecvError::Empty) => return Fed::NotYet,
+                Err(TryRecvError::Disconnected) => return Fed::End,
+            }
+        }
+    }
+
+    fn take(&self) -> std::result::Result<Vec<Item>, TryRecvError> {
+        match self.receiver.try_recv() {
+            Err(TryRecvError::Empty) => {
+                // Silence the bell, then look again: what comes after this
+                // look rings once more. An error means it had not rung.
+                let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+                self.receiver.try_recv()
+            }
+            other => other,
+        }
+    }
+
+    fn target(&self, label: Option<String>, address: IpAddr) -> Target {
+        let link_local = match address {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_multicast(),
+        };
+        let scope = if link_local { self.reading.scope } else { 0 };
+        Target::new(label.map(Rc::from), address, scope)
+    }
+
+    /// Readable when there may be more.
+    pub(crate) fn wake(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}
+
+/// The reading end's way to the other.
+struct Hand<'a> {
+    sender: SyncSender<Vec<Item>>,
+    bell: &'a OwnedFd,
+}
+
+impl Hand<'_> {
+    /// Hands over what there is; false when nobody wants it any more.
+    fn over(&mut self, items: &mut Vec<Item>) -> bool {
+        if items.is_empty() {
+            return true;
+        }
+        let sent = self.sender.send(std::mem::take(items)).is_ok();
+        ring(self.bell);
+        sent
+    }
+}
+
+fn ring(bell: &OwnedFd) {
+    // It fails only when it has rung 2^64 times unheard.
+    let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+}
+
+/// The thread's work.
+fn read(mut operands: Operands, family: Family, hand: &mut Hand<'_>) {
+    let mut items = Vec::new();
+    loop {
+        let full = items.len() >= BATCH || !operands.is_ready();
+        if full && !hand.over(&mut items) {
+            return;
+        }
+        let operand = match operands.next() {
+            Some(Ok(operand)) => operand,
+            Some(Err(error)) => {
+                items.push(Item::Refused(error));
+                continue;
+            }
+            None => break,
+        };
+        let item = match operand::parse(&operand.text, family) {
+            Ok(Operand::Address(address)) => {
+                // Only a spelling of its own is worth remembering.
+                let label = (operand.text != address.to_string()).then(|| operand.text.clone());
+                Ok(Item::One(label, address))
+            }
+            Ok(Operand::Range(range)) => Ok(Item::Many(range)),
+            Ok(Operand::Name(name)) => {
+                if !hand.over(&mut items) {
+                    return;
+                }
+                lookup(&name, family).map(|address| Item::One(Some(name), address))
+            }
+            Err(error) => Err(error),
+        };
+        items.push(item.unwrap_or_else(|error| Item::Refused(operand.error(error))));
+    }
+    hand.over(&mut items);
+}
+
+/// The address of a name that the system prefers.
+pub(crate) fn lookup(name: &str, family: Family) -> Result<IpAddr> {
+    let host = Host::Name(name.to_owned());
+    let found = net::lookup(&host, 0, family, Some(LOOKUP))?;
+    // An empty answer is an error of the lookup's own.
+    found
+        .first()
+        .map(std::net::SocketAddr::ip)
+        .ok_or_else(|| Error::new(common::Kind::Name, "no address").about(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    const READING: Reading = Reading {
+        family: Family::Any,
+        scope: 0,
+        shuffle: None,
+    };
+
+    fn wait(feed: &mut Feed) -> Fed {
+        loop {
+            match feed.next() {
+                Fed::NotYet => {
+                    let wake = feed.wake();
+                    let mut fds = [PollFd::from_borrowed_fd(wake, PollFlags::IN)];
+                    poll(&mut fds, None).unwrap();
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn all(args: &[&str], input: &'static [u8]) -> Vec<String> {
+        let args = args.iter().map(ToString::to_string).collect();
+        let operands = Operands::new(args, Box::new(input));
+        let mut feed = Feed::start(operands, READING).unwrap();
+        let mut found = Vec::new();
+        loop {
+            match wait(&mut feed) {
+                Fed::Target(target) => found.push(target.operand()),
+                Fed::Refused(error) => found.push(error.to_string()),
+                Fed::NotYet => {}
+                Fed::End => return found,
+            }
+        }
+    }
+
+    #[test]
+    fn operands_of_every_kind_in_order() {
+        assert_eq!(
+            all(
+                &["10.0.0.0/30", "-", "::FFFF"],
+                b"# x\n10.0.0.300\n127.0.0.1\n"
+            ),
+            [
+                "10.0.0.1",
+                "10.0.0.2",
+                "-:2: 10.0.0.300: not an address: a number is above 255",
+                "127.0.0.1",
+                "::FFFF"
+            ]
+        );
+    }
+
+    #[test]
+    fn many_lines() {
+        let lines: Vec<String> = (0..5000)
+            .map(|n| format!("10.0.{}.{}", n / 250, n % 250))
+            .collect();
+        let text = lines.join("\n");
+        assert_eq!(all(&["-"], text.leak().as_bytes()).len(), 5000);
+    }
+
+    #[test]
+    fn a_line_comes_before_the_next_is_written() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let operands = Operands::new(vec!["-".to_owned()], Box::new(reader));
+        let mut feed = Feed::start(operands, READING).unwrap();
+        assert!(matches!(feed.next(), Fed::NotYet));
+        for line in ["127.0.0.1", "127.0.0.2"] {
+            io::Write::write_all(&mut writer, format!("{line}\n").as_bytes()).unwrap();
+            match wait(&mut feed) {
+                Fed::Target(target) => assert_eq!(target.operand(), line),
+                other => panic!("{other:?}"),
+            }
+        }
+        drop(writer);
+        assert!(matches!(wait(&mut feed), Fed::End));
+    }
+}

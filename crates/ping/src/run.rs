@@ -1,0 +1,230 @@
+//! From the command line to the status: sockets, privileges, plan and face put
+//! together.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::rc::Rc;
+
+use common::app::Io;
+use common::signal::{self, Signals};
+use common::{Error, Exit, Result};
+
+use crate::books::Books;
+use crate::cli::Cli;
+use crate::clock::Clock;
+use crate::config::{Config, Job};
+use crate::cookie::Cookies;
+use crate::engine::{Engine, Line, Sizes};
+use crate::event::Observer;
+use crate::face::classic::{Classic, Style};
+use crate::face::json::Json;
+use crate::face::list::{Lines, List};
+use crate::feed::{self, Feed, Reading};
+use crate::names::Names;
+use crate::operand::Operand;
+use crate::packet::{HEADER, Template, Version};
+use crate::plan::Plan;
+use crate::plan::list::{Goal, ListPlan, Pace};
+use crate::plan::steady::{Steady, SteadyPlan};
+use crate::privilege;
+use crate::socket::{self, IcmpSocket};
+use crate::tally::{Condition, Tally};
+use crate::target::Target;
+
+/// Settled probes remembered, to tell late answers and duplicates: for one
+/// target, and for many.
+const MEMORY: (usize, usize) = (1 << 16, 1 << 12);
+
+/// Room for IP options and for what a host might add.
+const HEADROOM: usize = 60 + 64;
+
+/// Runs the tool.
+pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
+    let config = Config::new(cli, rustix::process::getuid().is_root())?;
+    match &config.job {
+        Job::One { operand, plan } => one(cli, io, &config, operand, *plan),
+        Job::Many { .. } => many(cli, io, &config),
+    }
+}
+
+/// Opens what can be opened; an error only if that is nothing.
+fn open(config: &Config, versions: &[Version], cookies: &Cookies) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    let mut failed = None;
+    for &version in versions {
+        let id = cookies.identifier();
+        match IcmpSocket::open(version, &config.socket, id) {
+            Ok(socket) => {
+                let template = Template::new(version, id, config.data.clone())?;
+                lines.push(Line::new(version, socket, id, template));
+            }
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    match failed {
+        Some(error) if lines.is_empty() => Err(error),
+        _ => Ok(lines),
+    }
+}
+
+fn engine(config: &Config, clock: Clock, lines: Vec<Line>, books: Books) -> Result<Engine> {
+    let catch = Signals::catch(&[signal::SIGINT, signal::SIGTERM, signal::SIGQUIT]);
+    let signals = catch.map_err(|e| Error::local(&e))?;
+    // Wake when asked to, not up to 50 us later. Where it cannot be set, waits
+    // are less exact and nothing else.
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+    let sizes = Sizes {
+        batch: config.batch,
+        largest: HEADER + usize::from(config.sizes.max) + HEADROOM,
+    };
+    Ok(Engine::new(clock, lines, signals, books, sizes))
+}
+
+/// The classic face, or records of one target.
+fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady) -> Result<Exit> {
+    let text = cli.targets.first().cloned().unwrap_or_default();
+    let address = match operand {
+        Operand::Address(address) => *address,
+        _ => feed::lookup(&text, config.family)?,
+    };
+    let scope = match &config.socket.interface {
+        Some(name) if address.is_ipv6() => socket::interface_index(name)?,
+        _ => 0,
+    };
+    let label = (text != address.to_string()).then(|| Rc::from(text.as_str()));
+    let target = Target::new(label, address, scope);
+    let to = match address {
+        std::net::IpAddr::V4(_) => SocketAddr::new(address, 0),
+        std::net::IpAddr::V6(v6) => std::net::SocketAddrV6::new(v6, 0, 0, scope).into(),
+    };
+    let interface = config.socket.interface.as_deref();
+    let cookies = Cookies::default();
+    let about = |e: Error| {
+        if e.operand().is_some() {
+            e
+        } else {
+            e.about(&text)
+        }
+    };
+    let lines = open(config, &[target.version()], &cookies).map_err(about)?;
+    let route = socket::source_of(to, interface);
+    if let (Err(e), None) = (&route, config.until) {
+        return Err(Error::network(e).about(&text));
+    }
+    privilege::drop_all()?;
+
+    let source = config.socket.source.or(route.ok());
+    let from = source
+        .filter(|_| !cli.interface.is_empty())
+        .map(|source| match interface {
+            Some(interface) => format!("{source} {interface}"),
+            None => source.to_string(),
+        });
+    let mut names = Names::new(!cli.numeric && matches!(operand, Operand::Name(_)) && !io.json);
+    names.ask(address);
+    let style = Style {
+        quiet: cli.quiet,
+        verbose: cli.verbose,
+        stamped: cli.timestamps,
+        audible: cli.audible,
+        precise: cli.precise,
+        flood: cli.flood,
+        paced: cli.flood || cli.adaptive || plan.interval == 0,
+        pattern: cli.pattern.as_ref().map(|pattern| {
+            let digits = pattern.0.iter().map(|byte| format!("{byte:02x}"));
+            digits.collect()
+        }),
+        size: config.sizes.max,
+        from,
+        ident: None,
+    };
+    let mut classic = Classic::new(style, names);
+    let mut json = Json::new(cli.quiet, config.sizes.min);
+    let face: &mut dyn Observer = if io.json { &mut json } else { &mut classic };
+    let condition = condition(cli, config, plan.deadline.and(plan.count));
+
+    let clock = Clock::start();
+    let mut books = Books::new(cookies, MEMORY.0);
+    let id = books.targets.add(target);
+    let mut engine = engine(config, clock, lines, books)?;
+    // The run began when the clock did, and so does its deadline.
+    let mut plan = SteadyPlan::new(plan, id);
+    finish(io, clock, &mut engine, &mut plan, face, condition, true)
+}
+
+/// The list face, or records of many targets.
+fn many(cli: &Cli, io: &mut Io, config: &Config) -> Result<Exit> {
+    let Job::Many {
+        goal,
+        gap,
+        timeout,
+        deadline,
+    } = config.job
+    else {
+        return Err(Error::usage("a target is missing"));
+    };
+    let operands = io.operands(&cli.targets, "a target")?;
+    let scope = match &config.socket.interface {
+        Some(name) => socket::interface_index(name)?,
+        None => 0,
+    };
+    let cookies = Cookies::default();
+    let versions = match config.family {
+        common::address::Family::V4 => &[Version::V4][..],
+        common::address::Family::V6 => &[Version::V6],
+        common::address::Family::Any => &[Version::V4, Version::V6],
+    };
+    let lines = open(config, versions, &cookies)?;
+    let shuffle = cli.shuffle.then(|| cookies.seed());
+    privilege::drop_all()?;
+
+    let reading = Reading {
+        family: config.family,
+        scope,
+        shuffle,
+    };
+    let feed = Feed::start(operands, reading)?;
+    let kind = match goal {
+        _ if cli.alive => Lines::Alive,
+        _ if cli.unreachable => Lines::Unreachable,
+        Goal::Count { .. } => Lines::Counts,
+        _ if cli.quiet => Lines::None,
+        _ => Lines::Both,
+    };
+    let mut list = List::new(kind, config.until, cli.verbose);
+    let mut json = Json::new(cli.quiet, config.sizes.min);
+    let face: &mut dyn Observer = if io.json { &mut json } else { &mut list };
+
+    let clock = Clock::start();
+    let books = Books::new(cookies, MEMORY.1);
+    let mut engine = engine(config, clock, lines, books)?;
+    let mut plan = ListPlan::new(feed, goal, Pace::new(gap), timeout, deadline, config.sizes);
+    let condition = condition(cli, config, None);
+    finish(io, clock, &mut engine, &mut plan, face, condition, false)
+}
+
+fn condition(cli: &Cli, config: &Config, answers: Option<u64>) -> Condition {
+    match (cli.max_loss, cli.reachable, config.until, answers) {
+        (Some(percent), _, _, _) => Condition::MaxLoss(percent),
+        (_, Some(least), _, _) => Condition::Reachable(least),
+        (_, _, Some(until), _) => Condition::Until(until),
+        (_, _, _, Some(count)) => Condition::Answers(count),
+        _ => Condition::All,
+    }
+}
+
+fn finish(
+    io: &mut Io,
+    clock: Clock,
+    engine: &mut Engine,
+    plan: &mut dyn Plan,
+    face: &mut dyn Observer,
+    condition: Condition,
+    single: bool,
+) -> Result<Exit> {
+    let mut tally = Tally::new(face, condition, single);
+    engine.run(plan, &mut tally, io)?;
+    let drops = engine.dropped();
+    tally.finish(io, clock, &engine.books.targets, drops)?;
+    Ok(tally.exit())
+}

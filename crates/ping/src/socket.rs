@@ -1,0 +1,280 @@
+//! One ICMP socket: opened with the least right that will do, with everything
+//! the kernel can tell switched on. The same path for both families; the
+//! numbers that differ are in [`Version`]'s table here.
+
+use std::ffi::CString;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use common::{Error, Kind, Result};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+
+use crate::packet::Version;
+use crate::sys;
+
+/// The receive buffer asked for, in bytes: some thousands of replies.
+const RECEIVE_BUFFER: i32 = 4 << 20;
+
+/// `ICMP_FILTER` of `linux/icmp.h`, at level `SOL_RAW`.
+const ICMP_FILTER: i32 = 1;
+
+/// `ICMPV6_FILTER` of `linux/icmpv6.h`.
+const ICMPV6_FILTER: i32 = 1;
+
+/// What a user may set on the socket.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// TTL or hop limit of what is sent.
+    pub(crate) ttl: Option<u8>,
+    /// Type of service or traffic class.
+    pub(crate) tos: Option<u8>,
+    /// Path MTU discovery: a value of `IP_MTU_DISCOVER`.
+    pub(crate) pmtu: Option<i32>,
+    /// Firewall mark.
+    pub(crate) mark: Option<u32>,
+    /// Source address.
+    pub(crate) source: Option<IpAddr>,
+    /// Interface.
+    pub(crate) interface: Option<String>,
+}
+
+/// An open ICMP socket.
+#[derive(Debug)]
+pub(crate) struct IcmpSocket {
+    version: Version,
+    socket: Socket,
+    raw: bool,
+}
+
+/// Levels and names of socket options of one family.
+struct Names {
+    level: i32,
+    ttl: i32,
+    multicast_ttl: i32,
+    tos: i32,
+    pmtu: i32,
+    receive_ttl: i32,
+    receive_errors: i32,
+}
+
+fn names(version: Version) -> Names {
+    match version {
+        Version::V4 => Names {
+            level: libc::IPPROTO_IP,
+            ttl: libc::IP_TTL,
+            multicast_ttl: libc::IP_MULTICAST_TTL,
+            tos: libc::IP_TOS,
+            pmtu: libc::IP_MTU_DISCOVER,
+            receive_ttl: libc::IP_RECVTTL,
+            receive_errors: libc::IP_RECVERR,
+        },
+        Version::V6 => Names {
+            level: libc::IPPROTO_IPV6,
+            ttl: libc::IPV6_UNICAST_HOPS,
+            multicast_ttl: libc::IPV6_MULTICAST_HOPS,
+            tos: libc::IPV6_TCLASS,
+            pmtu: libc::IPV6_MTU_DISCOVER,
+            receive_ttl: libc::IPV6_RECVHOPLIMIT,
+            receive_errors: libc::IPV6_RECVERR,
+        },
+    }
+}
+
+impl IcmpSocket {
+    /// Opens a socket: a datagram one if the system lets this user's group
+    /// have it, else a raw one. `id` is the identifier of what a raw one sends.
+    pub(crate) fn open(version: Version, options: &Options, id: u16) -> Result<Self> {
+        let (domain, protocol) = match version {
+            Version::V4 => (Domain::IPV4, Protocol::ICMPV4),
+            Version::V6 => (Domain::IPV6, Protocol::ICMPV6),
+        };
+        let opened = match Socket::new(domain, Type::DGRAM, Some(protocol)) {
+            Ok(socket) => Ok((socket, false)),
+            Err(e) if e.raw_os_error() == Some(libc::EAFNOSUPPORT) => Err(e),
+            Err(_) => Socket::new(domain, Type::RAW, Some(protocol)).map(|socket| (socket, true)),
+        };
+        let (socket, raw) = opened.map_err(|e| not_opened(version, &e))?;
+        let socket = Self {
+            version,
+            socket,
+            raw,
+        };
+        socket.tell_all(id)?;
+        socket.apply(options)?;
+        Ok(socket)
+    }
+
+    /// Whether it is a raw socket.
+    pub(crate) fn is_raw(&self) -> bool {
+        self.raw
+    }
+
+    fn set(&self, level: i32, name: i32, value: i32) -> io::Result<()> {
+        sys::set_option(self.socket.as_fd(), level, name, value)
+    }
+
+    /// Timestamps, TTLs, errors, drop counts, a large buffer, and nothing but
+    /// our own echo replies.
+    fn tell_all(&self, id: u16) -> Result<()> {
+        let names = names(self.version);
+        let failed = |e: io::Error| Error::local(&e).about("ICMP socket");
+        self.set(names.level, names.receive_ttl, 1)
+            .map_err(failed)?;
+        self.set(names.level, names.receive_errors, 1)
+            .map_err(failed)?;
+        self.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
+            .map_err(failed)?;
+        self.set(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)
+            .map_err(failed)?;
+        if self
+            .set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, RECEIVE_BUFFER)
+            .is_err()
+        {
+            // Without the right to exceed the system's limit: up to that.
+            self.socket
+                .set_recv_buffer_size(RECEIVE_BUFFER as usize)
+                .map_err(failed)?;
+        }
+        if self.raw {
+            self.filter(id).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a raw socket from being woken by what is not for us. Errors do
+    /// not pass here: they come by the error queue.
+    fn filter(&self, id: u16) -> io::Result<()> {
+        let fd = self.socket.as_fd();
+        let kind = self.version.echo_reply();
+        match self.version {
+            Version::V4 => {
+                // A set bit blocks the type.
+                let blocked = !(1u32 << kind);
+                sys::set_option(fd, libc::SOL_RAW, ICMP_FILTER, blocked.cast_signed())?;
+            }
+            Version::V6 => {
+                let mut blocked = [0xff_u8; 32];
+                let word = usize::from(kind) / 32;
+                let bits = !(1u32 << (kind % 32));
+                blocked[word * 4..][..4].copy_from_slice(&bits.to_ne_bytes());
+                sys::set_bytes(fd, libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &blocked)?;
+            }
+        }
+        self.socket.attach_filter(&program(self.version, id))
+    }
+
+    fn apply(&self, options: &Options) -> Result<()> {
+        let names = names(self.version);
+        let failed = |what: &str, e: io::Error| Error::local(&e).about(what);
+        let values = [
+            (names.ttl, options.ttl.map(i32::from), "-t"),
+            (names.multicast_ttl, options.ttl.map(i32::from), "-t"),
+            (names.tos, options.tos.map(i32::from), "-Q"),
+            (names.pmtu, options.pmtu, "-M"),
+        ];
+        for (name, value, letter) in values {
+            if let Some(value) = value {
+                self.set(names.level, name, value)
+                    .map_err(|e| failed(letter, e))?;
+            }
+        }
+        if let Some(mark) = options.mark {
+            self.set(libc::SOL_SOCKET, libc::SO_MARK, mark.cast_signed())
+                .map_err(|e| {
+                    failed("-m", e).hint("marking packets needs CAP_NET_ADMIN or CAP_NET_RAW")
+                })?;
+        }
+        if let Some(interface) = &options.interface {
+            self.socket
+                .bind_device(Some(interface.as_bytes()))
+                .map_err(|e| failed(interface, e))?;
+        }
+        if let Some(source) = options.source {
+            let source = SocketAddr::new(source, 0);
+            self.socket
+                .bind(&source.into())
+                .map_err(|e| failed(&source.ip().to_string(), e))?;
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for IcmpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The socket filter "an echo reply with this identifier". Linux shows an IPv4
+/// raw socket's filter the IP header, whose length has to be looked up.
+fn program(version: Version, id: u16) -> [SockFilter; 5] {
+    let instruction = |code: u32, k: u32| SockFilter::new(code as u16, 0, 0, k);
+    let header = match version {
+        Version::V4 => instruction(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0),
+        Version::V6 => instruction(libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM, 0),
+    };
+    let is_ours = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    // The type has been checked by the ICMP filter already.
+    [
+        header,
+        instruction(libc::BPF_LD | libc::BPF_H | libc::BPF_IND, 4),
+        SockFilter::new(is_ours as u16, 0, 1, u32::from(id)),
+        instruction(libc::BPF_RET | libc::BPF_K, u32::MAX),
+        instruction(libc::BPF_RET | libc::BPF_K, 0),
+    ]
+}
+
+fn not_opened(version: Version, error: &io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => Error::new(
+            Kind::Permission,
+            "not permitted to send ICMP to anybody here",
+        )
+        .hint(
+            "allow it to all groups by 'sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"', or \
+             to this program by 'setcap cap_net_raw+ep' on its file (CAP_NET_RAW)",
+        ),
+        Some(libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT) => {
+            let family = match version {
+                Version::V4 => "IPv4",
+                Version::V6 => "IPv6",
+            };
+            Error::new(
+                Kind::Unreachable,
+                format!("{family} is not available on this system"),
+            )
+        }
+        _ => Error::local(error).about("ICMP socket"),
+    }
+}
+
+/// The number of an interface, for link-local addresses.
+pub(crate) fn interface_index(name: &str) -> Result<u32> {
+    let index = CString::new(name)
+        .map_err(io::Error::from)
+        .and_then(|name| sys::interface_index(&name));
+    index.map_err(|e| Error::local(&e).about(name))
+}
+
+/// The address that packets to `to` would come from, as routing has it now. No
+/// packet is sent.
+pub(crate) fn source_of(to: SocketAddr, interface: Option<&str>) -> io::Result<IpAddr> {
+    let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
+    if let Some(interface) = interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
+    let to = match to {
+        SocketAddr::V4(v4) => SocketAddr::new((*v4.ip()).into(), 1025),
+        SocketAddr::V6(v6) => SocketAddrV6::new(*v6.ip(), 1025, 0, v6.scope_id()).into(),
+    };
+    socket.connect(&to.into())?;
+    let own = socket.local_addr()?.as_socket();
+    Ok(own.map_or_else(
+        || match to {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        },
+        |own| own.ip(),
+    ))
+}

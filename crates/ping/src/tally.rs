@@ -1,0 +1,144 @@
+//! The exit status: every target counted as it is decided, and what that
+//! comes to.
+
+use common::app::Io;
+use common::{Exit, Kind, Result};
+
+use crate::clock::Clock;
+use crate::event::{Event, Observer};
+use crate::face::json::kind_of;
+use crate::plan::Until;
+use crate::target::{Target, Targets};
+
+/// What has to hold for status 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Condition {
+    /// Every target answered.
+    All,
+    /// No target lost more than this, in percent.
+    MaxLoss(f64),
+    /// At least so many targets answered.
+    Reachable(u64),
+    /// Every target went up or down.
+    Until(Until),
+    /// The one target gave so many answers.
+    Answers(u64),
+}
+
+impl Condition {
+    fn holds(self, target: &Target) -> bool {
+        match self {
+            Self::All | Self::Reachable(_) => target.answered,
+            Self::MaxLoss(most) => target
+                .stats
+                .loss_percent()
+                .is_some_and(|percent| percent <= most),
+            Self::Until(until) => until.reached(target),
+            Self::Answers(count) => target.stats.received >= count,
+        }
+    }
+}
+
+/// Counts what the face behind it is told.
+pub(crate) struct Tally<'a> {
+    face: &'a mut dyn Observer,
+    condition: Condition,
+    good: u64,
+    bad: u64,
+    /// Whether undecided targets count against the condition.
+    single: bool,
+    /// The last reason why nothing could be sent to a target.
+    refused: Option<i32>,
+}
+
+impl std::fmt::Debug for Tally<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tally")
+            .field("condition", &self.condition)
+            .field("good", &self.good)
+            .field("bad", &self.bad)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Tally<'a> {
+    /// Counts for a condition. `single`: the run has one target.
+    pub(crate) fn new(face: &'a mut dyn Observer, condition: Condition, single: bool) -> Self {
+        Self {
+            face,
+            condition,
+            good: 0,
+            bad: 0,
+            single,
+            refused: None,
+        }
+    }
+
+    /// The status of the run.
+    pub(crate) fn exit(&self) -> Exit {
+        let holds = match self.condition {
+            Condition::Reachable(least) => self.good >= least,
+            _ => self.bad == 0 && (self.good > 0 || !self.single),
+        };
+        if holds { Exit::Yes } else { Exit::No }
+    }
+
+    fn count(&mut self, io: &mut Io, target: &Target) {
+        if self.condition.holds(target) {
+            self.good += 1;
+        } else {
+            self.bad += 1;
+        }
+        // Nothing ever left: then there is no answer, not even a no.
+        if target.stats.unsent > 0 && target.stats.unsent == target.stats.sent {
+            let kind = self.refused.map_or(Kind::Unreachable, kind_of);
+            let exit = if kind == Kind::Permission {
+                kind.exit()
+            } else {
+                Exit::Network
+            };
+            io.report.raise(exit);
+        }
+    }
+}
+
+impl Observer for Tally<'_> {
+    fn started(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
+        self.face.started(io, clock, target)
+    }
+
+    fn event(
+        &mut self,
+        io: &mut Io,
+        clock: Clock,
+        target: &Target,
+        event: &Event<'_>,
+    ) -> Result<()> {
+        if let Event::Unsent { errno, .. } = event {
+            self.refused = Some(*errno);
+        }
+        self.face.event(io, clock, target, event)
+    }
+
+    fn ended(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
+        self.count(io, target);
+        self.face.ended(io, clock, target)
+    }
+
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
+        self.face.snapshot(io, targets)
+    }
+
+    fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()> {
+        for (_, target) in targets.iter().filter(|(_, target)| !target.ended) {
+            // The status earned so far: whoever has neither answered nor lost
+            // anything has earned none, unless he is the whole question.
+            let waited = matches!(self.condition, Condition::Until(_));
+            let known = target.answered || target.stats.lost > 0;
+            if self.single || waited || known {
+                self.count(io, target);
+            }
+        }
+        self.face.finish(io, clock, targets, drops)
+    }
+}

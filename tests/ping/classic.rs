@@ -1,0 +1,233 @@
+//! The classic face on loopback, byte for byte but for the times.
+
+use testkit::privilege;
+
+use super::{SOON, lab, mask, may_ping, may_ping6, ping, shape};
+
+#[test]
+fn three_probes() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("-c 3 -i 0.01 127.0.0.1").run();
+    out.code(0).stderr("");
+    assert_eq!(
+        shape(&out),
+        "PING 127.0.0.1 (127.0.0.1) 56(84) bytes of data.\n\
+         64 bytes from 127.0.0.1: icmp_seq=1 ttl=64 time=T\n\
+         64 bytes from 127.0.0.1: icmp_seq=2 ttl=64 time=T\n\
+         64 bytes from 127.0.0.1: icmp_seq=3 ttl=64 time=T\n\
+         \n\
+         --- 127.0.0.1 ping statistics ---\n\
+         3 packets transmitted, 3 received, 0% packet loss, time T\n\
+         rtt min/avg/max/mdev = T\n\
+         p50/p90/p99/jitter = T\n"
+    );
+}
+
+#[test]
+fn ipv6() {
+    if !may_ping6() {
+        return;
+    }
+    let out = ping("-c 1 ::1").run();
+    out.code(0).stderr("");
+    assert_eq!(
+        shape(&out),
+        "PING ::1 (::1) 56 data bytes\n\
+         64 bytes from ::1: icmp_seq=1 ttl=64 time=T\n\
+         \n\
+         --- ::1 ping statistics ---\n\
+         1 packets transmitted, 1 received, 0% packet loss, time T\n\
+         rtt min/avg/max/mdev = T\n\
+         p50/p90/p99/jitter = T\n"
+    );
+}
+
+#[test]
+fn options_of_iputils() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("-c 1 -q -p ff00 127.0.0.1").run();
+    assert!(shape(&out).starts_with("PING 127.0.0.1 (127.0.0.1) 56(84) bytes of data.\n\n---"));
+    let out = ping("-c 1 -p ff00 -s 1000 127.0.0.1").run();
+    assert!(
+        shape(&out).starts_with(
+            "PATTERN: 0xff00\n\
+             PING 127.0.0.1 (127.0.0.1) 1000(1028) bytes of data.\n\
+             1008 bytes from 127.0.0.1: icmp_seq=1 ttl=64 time=T\n"
+        ),
+        "{}",
+        out.story()
+    );
+    // Too short for iputils' own time: no time, and no line `rtt`.
+    let out = ping("-c 1 -s 8 127.0.0.1").run();
+    assert_eq!(
+        shape(&out),
+        "PING 127.0.0.1 (127.0.0.1) 8(36) bytes of data.\n\
+         16 bytes from 127.0.0.1: icmp_seq=1 ttl=64\n\
+         \n\
+         --- 127.0.0.1 ping statistics ---\n\
+         1 packets transmitted, 1 received, 0% packet loss, time T\n\n"
+    );
+    let out = ping("-c 1 -s 0 127.0.0.1").run();
+    out.code(0)
+        .stdout_contains("8 bytes from 127.0.0.1: icmp_seq=1 ttl=64\n");
+    let out = ping("-c 1 -t 9 -Q 0x10 -M do -3 127.0.0.1").run();
+    out.code(0).stderr("");
+    let out = ping("-c 1 -D 127.0.0.1").run();
+    let line = &out.lines()[1];
+    assert!(
+        line.starts_with('[') && line.contains("] 64 bytes from"),
+        "{line}"
+    );
+    let out = ping("-c 1 -a 127.0.0.1").run();
+    assert!(out.lines()[1].ends_with(" ms\x07"), "{}", out.story());
+    let out = ping("-c 1 -I 127.0.0.5 127.0.0.1").run();
+    out.code(0)
+        .stdout_contains("PING 127.0.0.1 (127.0.0.1) from 127.0.0.5: 56(84) bytes of data.\n");
+    let out = ping("-c 1 -I lo 127.0.0.1").run();
+    out.code(0)
+        .stdout_contains("PING 127.0.0.1 (127.0.0.1) from 127.0.0.1 lo: 56(84) bytes of data.\n");
+}
+
+#[test]
+fn sizes_in_turn() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("--sweep 16:48:16 -i 0.01 127.0.0.1").run();
+    out.code(0);
+    let shaped = shape(&out);
+    let bytes: Vec<_> = shaped
+        .lines()
+        .filter_map(|line| line.split_once(" bytes from "))
+        .map(|(bytes, _)| bytes.to_owned())
+        .collect();
+    assert_eq!(bytes, ["24", "40", "56"]);
+}
+
+#[test]
+fn as_fast_as_answers_come() {
+    // As another user than root it would not be permitted, but a laboratory's
+    // root is root enough.
+    if !may_ping() || (privilege::can_ping() && !privilege::is_root()) {
+        return;
+    }
+    for options in ["-f -q", "-A -q", "-i 0 -q"] {
+        let out = ping(&format!("{options} -c 100 127.0.0.1")).run();
+        out.code(0);
+        let shaped = shape(&out);
+        assert!(
+            shaped.contains("100 packets transmitted, 100 received, 0% packet loss, time T\n"),
+            "{}",
+            out.story()
+        );
+        assert!(shaped.contains("= T, ipg/ewma "), "{}", out.story());
+    }
+    let out = ping("-f -c 3 127.0.0.1").run();
+    out.code(0)
+        .stdout_contains("bytes of data.\n.\x08 \x08.\x08 \x08.\x08 \x08\n---");
+}
+
+#[test]
+fn interrupts_end_in_order() {
+    if !may_ping() {
+        return;
+    }
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let running = ping("127.0.0.1").spawn();
+        running.read_line(SOON);
+        running.read_line(SOON);
+        running.signal(libc::SIGQUIT);
+        let line = running.read_stderr_line(SOON);
+        assert!(
+            line.starts_with("\r1/1 packets, 0% loss, min/avg/ewma/max = "),
+            "{line:?}"
+        );
+        running.signal(signal);
+        let out = running.wait();
+        out.code(0);
+        assert!(
+            shape(&out).contains("1 packets transmitted, 1 received, 0% packet loss"),
+            "{}",
+            out.story()
+        );
+    }
+}
+
+#[test]
+fn what_is_in_flight_is_not_lost() {
+    let Some(lab) = lab() else { return };
+    // The host is there, but nobody hands the requests on.
+    let script = "
+        nft add table t && nft add chain t in '{ type filter hook input priority 0; }'
+        nft add rule t in icmp type echo-request drop
+        ping 127.0.0.1 & pid=$!
+        sleep 0.3; kill -INT $pid; wait $pid; echo $?";
+    let out = lab.script(script);
+    assert_eq!(
+        mask(out.stdout_str()),
+        "PING 127.0.0.1 (127.0.0.1) 56(84) bytes of data.\n\
+         \n\
+         --- 127.0.0.1 ping statistics ---\n\
+         1 packets transmitted, 0 received, 0% packet loss, time T\n\
+         \n1\n",
+        "{}",
+        out.story()
+    );
+}
+
+#[test]
+fn outstanding_probes_and_loss() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        nft add table t && nft add chain t in '{ type filter hook input priority 0; }'
+        nft add rule t in icmp type echo-request numgen inc mod 2 1 drop
+        ping -O -c 4 -i 0.1 -W 0.3 127.0.0.1";
+    let out = lab.script(script);
+    out.code(0).stderr("");
+    assert_eq!(
+        mask(out.stdout_str()),
+        "PING 127.0.0.1 (127.0.0.1) 56(84) bytes of data.\n\
+         64 bytes from 127.0.0.1: icmp_seq=1 ttl=64 time=T\n\
+         no answer yet for icmp_seq=2\n\
+         64 bytes from 127.0.0.1: icmp_seq=3 ttl=64 time=T\n\
+         \n\
+         --- 127.0.0.1 ping statistics ---\n\
+         4 packets transmitted, 2 received, 50% packet loss, time T\n\
+         rtt min/avg/max/mdev = T\n\
+         p50/p90/p99/jitter = T\n"
+    );
+}
+
+#[test]
+fn exact_loss_of_a_thousand() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        nft add table t && nft add chain t in '{ type filter hook input priority 0; }'
+        nft add rule t in icmp type echo-request numgen inc mod 5 4 drop
+        ping -q -c 1000 -i 0.002 -W 1 127.0.0.1";
+    let out = lab.script(script);
+    out.code(0)
+        .stdout_contains("1000 packets transmitted, 800 received, 20% packet loss");
+}
+
+#[test]
+fn a_count_of_answers_before_the_deadline() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        nft add table t && nft add chain t in '{ type filter hook input priority 0; }'
+        nft add rule t in icmp type echo-request numgen inc mod 2 0 drop
+        ping -q -c 2 -w 20 -i 0.05 127.0.0.1; echo $?
+        nft flush ruleset
+        nft add table t && nft add chain t in '{ type filter hook input priority 0; }'
+        nft add rule t in icmp type echo-request drop
+        ping -q -c 2 -w 0.3 -i 0.1 127.0.0.1; echo $?";
+    let out = lab.script(script);
+    let lines = out.lines();
+    let statuses: Vec<_> = lines.iter().filter(|line| line.len() == 1).collect();
+    assert_eq!(statuses, ["0", "1"], "{}", out.story());
+    out.stdout_contains("4 packets transmitted, 2 received");
+}

@@ -1,0 +1,244 @@
+//! The list face.
+
+use super::{SOON, lab, mask, may_ping, may_ping6, ping, shape};
+
+/// 10.0.0.1 to 10.0.0.3 answer, the rest of 10.0.0.0/29 does not.
+const SIX: &str = "
+    ip link add dummy0 type dummy 2>/dev/null || ip link add dummy0 type bridge
+    ip link set dummy0 up
+    for n in 1 2 3; do ip address add 10.0.0.$n/32 dev lo; done
+    ip route add 10.0.0.0/29 dev dummy0
+    nft add table t && nft add chain t in '{ type filter hook input priority 0; }'
+";
+
+#[test]
+fn who_is_alive() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("127.0.0.1 127.0.0.2").run();
+    out.code(0).stderr("");
+    assert_eq!(
+        shape(&out),
+        "127.0.0.1 is alive (T)\n127.0.0.2 is alive (T)\n"
+    );
+    ping("--alive 127.0.0.0/30 127.0.0.9-127.0.0.11")
+        .run()
+        .code(0)
+        .stdout("127.0.0.1\n127.0.0.2\n127.0.0.9\n127.0.0.10\n127.0.0.11\n");
+    ping("--unreachable 127.0.0.0/30").run().code(0).stdout("");
+    ping("-q 127.0.0.0/30").run().code(0).stdout("");
+}
+
+#[test]
+fn names_show_their_address() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("-4 localhost 127.0.0.2").run();
+    out.code(0);
+    let shaped = shape(&out);
+    assert!(
+        shaped.contains("localhost (127.0.0.1) is alive (T)\n"),
+        "{}",
+        out.story()
+    );
+    let out = ping("-4 --alive localhost 127.0.0.2").run();
+    let mut lines = out.lines();
+    lines.sort();
+    assert_eq!(lines, ["127.0.0.2", "localhost"]);
+}
+
+#[test]
+fn both_families_at_once() {
+    if !may_ping() || !may_ping6() {
+        return;
+    }
+    let out = ping("--alive 127.0.0.1 ::1 127.0.0.2 ::1-::1").run();
+    let mut lines = out.code(0).lines();
+    lines.sort();
+    assert_eq!(lines, ["127.0.0.1", "127.0.0.2", "::1", "::1"]);
+}
+
+#[test]
+fn some_do_not_answer() {
+    let Some(lab) = lab() else { return };
+    let script = format!(
+        "{SIX}
+         ping --retries 1 -W 0.2 10.0.0.0/29 | sort; echo
+         ping --alive --retries 0 -W 0.2 10.0.0.0/29; echo $?
+         ping --unreachable --retries 0 -W 0.2 10.0.0.0/29; echo $?
+         ping --reachable 3 --retries 0 -W 0.2 -q 10.0.0.0/29; echo $?
+         ping --reachable 4 --retries 0 -W 0.2 -q 10.0.0.0/29; echo $?"
+    );
+    let out = lab.script(&script);
+    assert_eq!(
+        mask(out.stderr("").stdout_str()),
+        "10.0.0.1 is alive (T)\n10.0.0.2 is alive (T)\n10.0.0.3 is alive (T)\n\
+         10.0.0.4 is unreachable\n10.0.0.5 is unreachable\n10.0.0.6 is unreachable\n\n\
+         10.0.0.1\n10.0.0.2\n10.0.0.3\n1\n\
+         10.0.0.4\n10.0.0.5\n10.0.0.6\n1\n0\n1\n"
+    );
+}
+
+#[test]
+fn counts() {
+    let Some(lab) = lab() else { return };
+    let script = format!(
+        "{SIX}
+         nft add rule t in ip daddr 10.0.0.2 icmp type echo-request numgen inc mod 4 3 drop
+         ping -c 4 --period 0.02 -W 0.2 10.0.0.1 10.0.0.2 10.0.0.5 | sort; echo
+         ping -q -c 4 --period 0.02 -W 0.2 --max-loss 25 10.0.0.1 10.0.0.2 >/dev/null 2>&1; echo $?
+         ping -q -c 4 --period 0.02 -W 0.2 --max-loss 24 10.0.0.1 10.0.0.2 >/dev/null 2>&1; echo $?"
+    );
+    let out = lab.script(&script);
+    assert_eq!(
+        mask(out.stdout_str()),
+        "10.0.0.1 : xmt/rcv/%loss = 4/4/0%, T\n\
+         10.0.0.2 : xmt/rcv/%loss = 4/3/25%, T\n\
+         10.0.0.5 : xmt/rcv/%loss = 4/0/100%\n\n0\n1\n",
+        "{}",
+        out.story()
+    );
+}
+
+#[test]
+fn bad_operands_do_not_stop_the_others() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("--alive 127.0.0.1 127.1 127.0.0.0/33 ::1-127.0.0.1 127.0.0.2").run();
+    out.code(2).stdout("127.0.0.1\n127.0.0.2\n").stderr(
+        "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n\
+         ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n\
+         ping: ::1-127.0.0.1: a range must stay within one address family\n",
+    );
+    let out = ping("--alive -")
+        .stdin("# x\n\n 127.0.0.1\n127.0.0.256\n")
+        .run();
+    out.code(2)
+        .stdout("127.0.0.1\n")
+        .stderr("ping: -:4: 127.0.0.256: not an address: a number is above 255\n");
+}
+
+#[test]
+fn standard_input_is_read_without_being_named() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("--alive").stdin("127.0.0.1\n127.0.0.2\n").run();
+    out.code(0).stdout("127.0.0.1\n127.0.0.2\n");
+    ping("").run().code(0).stdout("");
+}
+
+#[test]
+fn results_come_while_input_is_still_written() {
+    if !may_ping() {
+        return;
+    }
+    let mut running = ping("-").piped_stdin().spawn();
+    for address in ["127.0.0.1", "127.0.0.2"] {
+        running.write_stdin(format!("{address}\n").as_bytes());
+        let line = running.read_line(SOON);
+        assert!(line.starts_with(&format!("{address} is alive (")), "{line}");
+    }
+    running.close_stdin();
+    running.wait().code(0);
+}
+
+#[test]
+fn an_interrupt_gives_the_status_so_far() {
+    if !may_ping() {
+        return;
+    }
+    let running = ping("--alive -").piped_stdin().spawn();
+    running.write_stdin(b"127.0.0.1\n");
+    running.read_line(SOON);
+    running.signal(libc::SIGINT);
+    running.wait().code(0).stdout("127.0.0.1\n").stderr("");
+}
+
+#[test]
+fn every_host_of_a_network_in_any_order() {
+    if !may_ping() {
+        return;
+    }
+    let expected: Vec<String> = (1..=254).map(|n| format!("127.0.0.{n}")).collect();
+    let out = ping("--alive 127.0.0.0/24").run();
+    assert_eq!(out.code(0).lines(), expected);
+    let out = ping("--alive --shuffle 127.0.0.0/24").run();
+    let mut lines = out.code(0).lines();
+    assert_ne!(lines, expected);
+    lines.sort_by_key(|line| line.rsplit('.').next().unwrap().parse::<u8>().unwrap());
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn more_hosts_than_sequence_numbers() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("--alive --retries 2 127.1.0.0-127.2.17.111")
+        .timeout(std::time::Duration::from_secs(60))
+        .run();
+    assert_eq!(out.code(0).stderr("").lines().len(), 70_000);
+}
+
+#[test]
+fn waiting_for_a_change() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        net host
+        at host nft add table t
+        at host nft add chain t in '{ type filter hook input priority 0; }'
+        at host nft add rule t in icmp type echo-request drop
+        at host ping --until-up -q -i 0.05 --timeout 0.3 127.0.0.1 >/dev/null; echo $?
+        (sleep 0.3; at host nft flush chain t in) &
+        at host ping --until-up -q -i 0.05 --timeout 20 127.0.0.1 >/dev/null; echo $?
+        (sleep 0.3; at host nft add rule t in icmp type echo-request drop) &
+        at host ping --until-down -q -i 0.05 -W 0.1 --timeout 20 127.0.0.1 | sed -n 4p; wait
+        at host nft flush chain t in
+        at host ping --until-down -q --period 0.05 -W 0.1 --timeout 0.3 127.0.0.1 127.0.0.2; echo $?
+        at host ping --until-up --period 0.05 -W 0.1 --timeout 20 127.0.0.1 127.0.0.2; echo $?";
+    let out = lab.script(script);
+    let text = mask(out.stdout_str());
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[..2], ["1", "0"], "{}", out.story());
+    assert!(lines[2].contains(" packets transmitted"), "{}", out.story());
+    assert_eq!(
+        lines[3..],
+        ["1", "127.0.0.1 is alive (T)", "127.0.0.2 is alive (T)", "0"],
+        "{}",
+        out.story()
+    );
+}
+
+#[test]
+fn two_at_once_do_not_take_each_others_answers() {
+    if !may_ping() {
+        return;
+    }
+    let start = || -> Vec<_> {
+        (0..4)
+            .map(|_| ping("-q -c 100 -i 0.002 127.0.0.1").spawn())
+            .collect()
+    };
+    for running in start() {
+        let out = running.wait();
+        let shaped = shape(out.code(0));
+        assert!(
+            shaped.contains("100 packets transmitted, 100 received, 0% packet loss"),
+            "{}",
+            out.story()
+        );
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_ends_it_quietly() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("--alive 127.0.0.0/16").run_closing_stdout_after(20);
+    out.code(0).stderr("");
+}

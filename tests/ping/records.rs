@@ -1,0 +1,111 @@
+//! JSON records.
+
+use serde_json::Value;
+
+use super::{may_ping, ping};
+
+fn keys(record: &Value) -> Vec<&str> {
+    let object = record.as_object().expect("an object");
+    object.keys().map(String::as_str).collect()
+}
+
+#[test]
+fn one_target() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("--json -c 2 -i 0.01 127.0.0.1").run();
+    let records = out.code(0).stderr("").json();
+    let types: Vec<_> = records
+        .iter()
+        .map(|r| r["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(types, ["start", "reply", "reply", "summary"]);
+    let line = out.lines().remove(1);
+    let order = [
+        "type",
+        "target",
+        "address",
+        "seq",
+        "bytes",
+        "ttl",
+        "rtt_ms",
+        "time",
+        "duplicate",
+        "reordered",
+        "corrupt",
+    ];
+    let mut places = order.map(|key| line.find(&format!("\"{key}\":")).expect(key));
+    assert!(places.is_sorted(), "{line}");
+    places.sort_unstable();
+    assert_eq!(records[1]["seq"], 1);
+    assert_eq!(records[1]["bytes"], 64);
+    assert_eq!(records[1]["ttl"], 64);
+    assert!(records[1]["rtt_ms"].as_f64().unwrap() > 0.0);
+    assert_eq!(records[2]["seq"], 2);
+    let summary = &records[3];
+    for key in [
+        "target",
+        "address",
+        "sent",
+        "received",
+        "lost",
+        "loss_percent",
+        "late",
+        "duplicates",
+        "reordered",
+        "corrupt",
+        "errors",
+        "min_ms",
+        "avg_ms",
+        "max_ms",
+        "mdev_ms",
+        "p50_ms",
+        "p90_ms",
+        "p99_ms",
+        "jitter_ms",
+        "duration_ms",
+    ] {
+        assert!(keys(summary).contains(&key), "{key}");
+    }
+    assert_eq!(
+        (&summary["sent"], &summary["received"], &summary["lost"]),
+        (&2.into(), &2.into(), &0.into())
+    );
+    assert_eq!(summary["loss_percent"], 0.0);
+}
+
+#[test]
+fn quiet_leaves_start_and_summary() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("-jq -c 3 -i 0.01 127.0.0.1").run();
+    let records = out.code(0).json();
+    let types: Vec<_> = records
+        .iter()
+        .map(|r| r["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(types, ["start", "summary"]);
+}
+
+#[test]
+fn many_targets() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("--json 127.0.0.1 127.1 127.0.0.2").run();
+    out.code(2)
+        .stderr("ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n");
+    let records = out.json();
+    let of = |kind: &str| records.iter().filter(|r| r["type"] == kind).count();
+    assert_eq!(
+        (of("start"), of("reply"), of("summary"), of("error")),
+        (2, 2, 2, 1)
+    );
+    let error = records.iter().find(|r| r["type"] == "error").unwrap();
+    assert_eq!(
+        (&error["kind"], &error["target"]),
+        (&"input".into(), &"127.1".into())
+    );
+}

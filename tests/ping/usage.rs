@@ -1,0 +1,125 @@
+//! The command line, permissions, and the ends of the streams.
+
+use std::fs::File;
+
+use super::{lab, may_ping, ping};
+
+#[test]
+fn mistakes_are_one_line_and_status_2() {
+    for (args, message) in [
+        (
+            "-c 0 127.0.0.1",
+            "ping: invalid value '0' for '--count <N>': 0 is not in 1..=9223372036854775807; see 'ping --help'\n",
+        ),
+        (
+            "-s 65508 127.0.0.1",
+            "ping: invalid value '65508' for '--size <BYTES>': 65508 is not in 0..=65507; see 'ping --help'\n",
+        ),
+        (
+            "-W 0 127.0.0.1",
+            "ping: invalid value '0' for '-W <DURATION>': must be longer than zero; see 'ping --help'\n",
+        ),
+        (
+            "-p xyz 127.0.0.1",
+            "ping: invalid value 'xyz' for '--pattern <HEX>': patterns must be specified as hex digits; see 'ping --help'\n",
+        ),
+        (
+            "-f 127.0.0.1 127.0.0.2",
+            "ping: -f is for a single target; see 'ping --help'\n",
+        ),
+        (
+            "-W 1 --timeout 1 127.0.0.1",
+            "ping: --timeout is -W here; give one of them; see 'ping --help'\n",
+        ),
+        (
+            "127.1",
+            "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n",
+        ),
+        (
+            "127.0.0.0/33",
+            "ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n",
+        ),
+        ("-4 ::1", "ping: ::1: is no IPv4 address\n"),
+        ("-6 127.0.0.1", "ping: 127.0.0.1: is no IPv6 address\n"),
+    ] {
+        let out = ping(args).run();
+        // A network is only read once sockets are open.
+        if out.stderr_str().contains("not permitted") && args.contains('/') {
+            continue;
+        }
+        out.code(2).stdout("").stderr(message);
+    }
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_status_3() {
+    for args in ["no-such-name.invalid", "--json no-such-name.invalid"] {
+        let out = ping(args).run();
+        out.code(3).stderr_contains("ping: no-such-name.invalid: ");
+        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
+    }
+    let out = ping("--json no-such-name.invalid").run();
+    assert_eq!(out.json()[0]["kind"], "name");
+}
+
+#[test]
+fn without_permission_it_says_what_would_give_it() {
+    let Some(lab) = lab() else { return };
+    // Root of the laboratory without the capability, in no group's range.
+    let script = "
+        # In a new namespace no group may have datagram sockets.
+        for args in 127.0.0.1 ::1 '--alive -'; do
+            echo 127.0.0.1 | setpriv --bounding-set -net_raw --inh-caps -net_raw ping $args
+            echo $?
+        done";
+    let out = lab.script(script);
+    out.stdout("2\n2\n2\n");
+    for line in out.stderr_str().lines() {
+        assert!(line.contains("not permitted to send ICMP"), "{line}");
+        assert!(line.contains("net.ipv4.ping_group_range"), "{line}");
+        assert!(line.contains("cap_net_raw"), "{line}");
+    }
+    assert_eq!(out.stderr_str().lines().count(), 3);
+}
+
+#[test]
+fn a_datagram_socket_will_do() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        sysctl -qw net.ipv4.ping_group_range='0 0'
+        for args in '-c 2 -i 0.01 127.0.0.1' '-c 2 -i 0.01 ::1' '--alive 127.0.0.0/28' '-q -s 1000 -c 9 -i 0.01 ::1'; do
+            setpriv --bounding-set -net_raw --inh-caps -net_raw ping $args >out || exit
+            cat out
+        done";
+    let out = lab.script(script);
+    out.code(0)
+        .stdout_contains("64 bytes from 127.0.0.1: icmp_seq=2 ttl=64 time=")
+        .stdout_contains("64 bytes from ::1: icmp_seq=2 ttl=64 time=")
+        .stdout_contains("\n127.0.0.14\n")
+        .stdout_contains("9 packets transmitted, 9 received, 0% packet loss");
+}
+
+#[test]
+fn privileges_are_gone_while_it_runs() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        ping 127.0.0.1 >out & pid=$!
+        until grep -q icmp_seq out; do :; done
+        grep -E '^(CapPrm|CapEff|CapInh|NoNewPrivs)' /proc/$pid/status | tr -d '\\t'
+        kill -INT $pid; wait $pid";
+    let out = lab.script(script);
+    out.stdout(
+        "CapInh:0000000000000000\nCapPrm:0000000000000000\nCapEff:0000000000000000\nNoNewPrivs:1\n",
+    );
+}
+
+#[test]
+fn a_full_disk_is_status_2() {
+    if !may_ping() {
+        return;
+    }
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let out = ping("-c 1 127.0.0.1").stdout_to(full).run();
+    out.code(2)
+        .stderr("ping: standard output: no space left on device\n");
+}
