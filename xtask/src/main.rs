@@ -23,6 +23,7 @@ mod exec;
 mod fuzz;
 mod install;
 mod interop;
+mod sys;
 mod test;
 mod tidy;
 mod workspace;
@@ -64,6 +65,8 @@ fn main() -> ExitCode {
         Some("dist") => dist::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("tidy") => tidy::run(&rest),
+        // For `bench` alone: see `bench::measure::peak`.
+        Some("peak") => bench::peak(&rest),
         Some("help" | "-h" | "--help") => {
             print!("{USAGE}");
             Ok(())

@@ -1,4 +1,6 @@
-//! Medians of whole-process times, ours and a peer's in turns.
+//! Medians of what whole processes cost, ours and a peer's in turns: wall
+//! clock ([`compare`]), processor time ([`compare_cpu`]), and the most memory
+//! of one of ours ([`memory`]).
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,6 +11,16 @@ use std::time::{Duration, Instant};
 use super::{Row, Target};
 use crate::Outcome;
 use crate::exec::{shown, which};
+use crate::sys;
+
+/// What one run cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cost {
+    /// Wall clock from start to end.
+    pub(super) time: Duration,
+    /// User and system time.
+    pub(super) cpu: Duration,
+}
 
 /// A command line that can be run again and again, its output thrown away.
 #[derive(Debug, Clone)]
@@ -50,7 +62,7 @@ impl Line {
     }
 
     /// One run, from start to end. A status other than 0 is an error.
-    fn once(&self) -> Outcome<Duration> {
+    pub(super) fn once(&self) -> Outcome<Cost> {
         let mut command = Command::new(&self.program);
         command.args(&self.args).env("LC_ALL", "C");
         let text = shown(&command);
@@ -65,15 +77,40 @@ impl Line {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let start = Instant::now();
-        let status = command
-            .status()
+        let child = command
+            .spawn()
             .map_err(|error| format!("cannot start `{text}`: {error}"))?;
-        let time = start.elapsed();
+        let (status, usage) =
+            sys::wait(child).map_err(|error| format!("waiting for `{text}`: {error}"))?;
+        let cost = Cost {
+            time: start.elapsed(),
+            cpu: usage.cpu,
+        };
         if status.success() {
-            Ok(time)
+            Ok(cost)
         } else {
             Err(format!("`{text}`: {status}"))
         }
+    }
+}
+
+impl Line {
+    /// The most memory resident at once in one run, in bytes.
+    pub(super) fn peak(&self) -> Outcome<u64> {
+        let file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+        let this = std::env::current_exe().map_err(|error| error.to_string())?;
+        let mut args = vec![OsString::from("peak"), file.path().into()];
+        args.push(self.program.clone().into());
+        args.extend(self.args.iter().cloned());
+        let wrapped = Self {
+            program: this,
+            args,
+            stdin: self.stdin.clone(),
+        };
+        wrapped.once()?;
+        let text = std::fs::read_to_string(file.path()).map_err(|error| error.to_string())?;
+        text.parse()
+            .map_err(|_| format!("`xtask peak` wrote {text:?}"))
     }
 }
 
@@ -100,13 +137,35 @@ impl Peer {
     }
 }
 
-/// Runs both in turns and makes a row of the medians.
+/// Runs both in turns and makes a row of the medians of wall clock time.
 pub(super) fn compare(
     what: impl Into<String>,
     runs: usize,
     ours: &Line,
     peer: &Peer,
     target: Target,
+) -> Outcome<Row> {
+    in_turns(what.into(), runs, ours, peer, target, |cost| cost.time)
+}
+
+/// The same of user and system time.
+pub(super) fn compare_cpu(
+    what: impl Into<String>,
+    runs: usize,
+    ours: &Line,
+    peer: &Peer,
+    target: Target,
+) -> Outcome<Row> {
+    in_turns(what.into(), runs, ours, peer, target, |cost| cost.cpu)
+}
+
+fn in_turns(
+    what: String,
+    runs: usize,
+    ours: &Line,
+    peer: &Peer,
+    target: Target,
+    figure: impl Fn(Cost) -> Duration,
 ) -> Outcome<Row> {
     // The first run of each warms caches and does not count.
     ours.once()?;
@@ -115,9 +174,9 @@ pub(super) fn compare(
     }
     let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
     for _ in 0..runs {
-        our_times.push(ours.once()?);
+        our_times.push(figure(ours.once()?));
         if let Some(line) = &peer.line {
-            their_times.push(line.once()?);
+            their_times.push(figure(line.once()?));
         }
     }
     let mine = median(our_times);
@@ -132,12 +191,49 @@ pub(super) fn compare(
         (format!("{} {}", peer.name, time(theirs)), Some(ratio))
     };
     Ok(Row {
-        what: what.into(),
+        what,
         ours: time(mine),
         theirs,
         ratio,
         target,
     })
+}
+
+/// One run, and a row that holds its peak memory against a limit in bytes.
+pub(super) fn memory(what: impl Into<String>, ours: &Line, limit: u64) -> Outcome<Row> {
+    let peak = ours.peak()?;
+    Ok(Row {
+        what: format!("{}: memory", what.into()),
+        ours: size(peak),
+        theirs: format!("limit {}", size(limit)),
+        ratio: Some(peak as f64 / limit as f64),
+        target: Target::AtMost(1.0),
+    })
+}
+
+/// `xtask peak FILE PROGRAM [ARG...]`: runs the program on this process's
+/// streams, writes the most memory it held into the file, and insists on
+/// status 0.
+///
+/// Between its fork and its exec a child counts as holding what its parent
+/// holds, and that stays its peak if it never needs more. So the parent must
+/// be small: a fresh process of this program, not the one that has just made
+/// the input.
+pub(crate) fn peak(args: &[String]) -> Outcome {
+    let [file, program, args @ ..] = args else {
+        return Err("peak takes a file and a command".to_owned());
+    };
+    let mut command = Command::new(program);
+    let text = shown(command.args(args));
+    let child = command
+        .spawn()
+        .map_err(|error| format!("cannot start `{text}`: {error}"))?;
+    let (status, usage) =
+        sys::wait(child).map_err(|error| format!("waiting for `{text}`: {error}"))?;
+    if !status.success() {
+        return Err(format!("`{text}`: {status}"));
+    }
+    std::fs::write(file, usage.peak.to_string()).map_err(|error| format!("{file}: {error}"))
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
@@ -154,11 +250,15 @@ fn time(duration: Duration) -> String {
     }
 }
 
+fn size(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{median, time};
+    use super::{median, size, time};
 
     #[test]
     fn the_middle_one() {
@@ -171,5 +271,6 @@ mod tests {
     fn times_for_people() {
         assert_eq!(time(Duration::from_micros(1250)), "1.25 ms");
         assert_eq!(time(Duration::from_millis(2500)), "2.50 s");
+        assert_eq!(size(48_000_000), "48.0 MB");
     }
 }

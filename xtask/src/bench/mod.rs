@@ -14,6 +14,8 @@ mod rows;
 mod subnetcalc;
 mod tcpecho;
 
+pub(crate) use measure::peak;
+
 use crate::workspace::{self, Bins, Profile, TOOLS};
 use crate::{Outcome, USAGE};
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::measure::{Line, Peer, compare};
+use super::measure::{Line, Peer, compare, compare_cpu, memory};
 use super::{Row, Shop, Target};
 use crate::Outcome;
 use crate::exec::Exec;
@@ -37,7 +37,12 @@ pub(super) fn start_up(shop: &Shop, tool: &str) -> Outcome<Vec<Row>> {
     let ours = Line::new(shop.bins.tool(tool), ["--version"]);
     let empty = Peer::made("empty program", empty_program(shop)?);
     let what = format!("{tool}: start-up (--version)");
-    compare(what, 301, &ours, &empty, Target::AtMost(1.3)).map(|row| vec![row])
+    let cpu = format!("{what}, processor time");
+    Ok(vec![
+        compare(&what, 301, &ours, &empty, Target::AtMost(1.3))?,
+        compare_cpu(cpu, 101, &ours, &empty, Target::Open)?,
+        memory(&what, &ours, 5_000_000)?,
+    ])
 }
 
 /// `fn main() {}`, compiled on the spot and only once.
