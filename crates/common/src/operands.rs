@@ -153,9 +153,14 @@ impl Lines {
         }
     }
 
-    /// Whether a whole line is already in memory, or nothing more will come.
+    /// Whether a whole line with an operand is already in memory, or nothing
+    /// more will come.
     pub fn is_ready(&self) -> bool {
-        self.ended || self.buffer[self.start..self.end].contains(&b'\n')
+        let unread = &self.buffer[self.start..self.end];
+        self.ended
+            || unread
+                .split_inclusive(|&b| b == b'\n')
+                .any(|line| line.ends_with(b"\n") && is_operand(line.trim_ascii()))
     }
 
     fn origin(&self) -> Origin {
@@ -215,6 +220,11 @@ impl Lines {
     }
 }
 
+/// Whether a trimmed line is neither blank nor a comment.
+fn is_operand(line: &[u8]) -> bool {
+    !line.is_empty() && !line.starts_with(b"#")
+}
+
 enum Raw {
     Line(usize, usize),
     Overlong,
@@ -235,7 +245,7 @@ impl Iterator for Lines {
                 Err(e) => return Some(Err(Error::local(&e).about(&self.file))),
             };
             let line = self.buffer[from..to].trim_ascii();
-            if line.is_empty() || line.starts_with(b"#") {
+            if !is_operand(line) {
                 continue;
             }
             return Some(match std::str::from_utf8(line) {
@@ -295,7 +305,7 @@ mod tests {
         let (reader, mut writer) = io::pipe().unwrap();
         let mut operands = Operands::new(vec!["-".to_owned()], Box::new(reader));
         assert!(!operands.is_ready());
-        io::Write::write_all(&mut writer, b"one\ntwo\n").unwrap();
+        io::Write::write_all(&mut writer, b"one\n# none\ntwo\n \n# more\n").unwrap();
         let first = operands.next().unwrap().unwrap();
         assert_eq!(
             (first.text.as_str(), first.origin.unwrap().line),

@@ -1,22 +1,36 @@
 //! The command line; data only.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 use common::options::{Common, FamilyArgs};
 
 const AFTER: &str = "\
-Examples:
-  resolve localhost                          through the system, as other programs do
-  resolve 127.0.0.1                          an address is looked up backwards
-  resolve @192.0.2.53 -t MX,TXT example.com  two types from one server
-  resolve -t AAAA --json - < names           one record for each line of a file
-  resolve @192.0.2.53 -t AXFR example.com    a whole zone
+SERVERS
+  IP[:PORT], udp://IP   UDP, and TCP when an answer is truncated
+  tcp://IP[:PORT]       TCP only
+  tls://IP[:PORT][#NAME], tls://NAME
+                        DNS over TLS, port 853; the certificate must be for NAME,
+                        or for the IP
+  https://HOST/PATH     DNS over HTTPS by POST; with {?dns} at its end by GET
+  system                the system's resolver, with --diff
 
 Without -t, -s and @SERVER the system is asked (hosts file, nsswitch, search
 list); with any of them DNS servers are, those of /etc/resolv.conf if none is
 named. One operand gives values only, several give NAME, TYPE and VALUE
 separated by tabs, and `NAME TYPE - STATUS` for one without any value.
+
+EXAMPLES
+  resolve localhost                          through the system, as other programs do
+  resolve 127.0.0.1                          an address is looked up backwards
+  resolve @192.0.2.53 -t MX,TXT example.com  two types from one server
+  resolve -t AAAA --json - < names           one record for each line of a file
+  resolve @192.0.2.53 -t AXFR example.com    a whole zone
+  resolve @tls://192.0.2.53#dns.example.com -t A example.com
+  resolve --diff @192.0.2.53 @system example.com
+  resolve --trace -t A example.com           from the root servers down
+  resolve --watch 10s -t A example.com       say when it changes
 
 EXIT STATUS
   0  found
@@ -42,11 +56,11 @@ pub(crate) struct Cli {
     #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',')]
     pub(crate) types: Vec<String>,
 
-    /// Look addresses up backwards with the types of -t
+    /// Look addresses up backwards with the types of -t; names are an error
     #[arg(short = 'x', long)]
     pub(crate) reverse: bool,
 
-    /// Ask this server: IP[:PORT], udp://IP, tcp://IP
+    /// Ask this server; several are asked in order
     #[arg(short, long, value_name = "SERVER")]
     pub(crate) server: Vec<String>,
 
@@ -54,11 +68,31 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = common::duration::parse_nonzero)]
     pub(crate) timeout: Duration,
 
+    #[command(flatten)]
+    pub(crate) family: FamilyArgs,
+
+    #[command(flatten)]
+    pub(crate) query: Query,
+
+    #[command(flatten)]
+    pub(crate) more: More,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// How DNS servers are asked.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Queries to DNS servers")]
+pub(crate) struct Query {
     /// Ask over TCP
     #[arg(long)]
     pub(crate) tcp: bool,
 
-    /// Ask for DNSSEC records
+    /// Ask for DNSSEC records, and print the signatures
     #[arg(long)]
     pub(crate) dnssec: bool,
 
@@ -66,9 +100,13 @@ pub(crate) struct Cli {
     #[arg(long)]
     pub(crate) nsid: bool,
 
-    /// UDP size to advertise
-    #[arg(long, value_name = "BYTES", default_value_t = 1232, value_parser = clap::value_parser!(u16).range(512..))]
-    pub(crate) bufsize: u16,
+    /// Claim to ask for clients of this network (RFC 7871)
+    #[arg(long, value_name = "ADDR/LEN", value_parser = subnet)]
+    pub(crate) subnet: Option<(std::net::IpAddr, u8)>,
+
+    /// UDP size to advertise [default: 1232]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(512..))]
+    pub(crate) bufsize: Option<u16>,
 
     /// Ask the server not to recurse
     #[arg(long)]
@@ -78,14 +116,45 @@ pub(crate) struct Cli {
     #[arg(long)]
     pub(crate) search: bool,
 
-    /// Queries a second to each server
+    /// Certificate authorities for tls:// and https://, instead of the
+    /// system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
+
+    /// Queries a second to each server, retries included
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) rate: Option<u32>,
 
-    /// Results in the order of the operands
+    /// Treat names as absent that only a wildcard has
     #[arg(long)]
-    pub(crate) ordered: bool,
+    pub(crate) no_wildcards: bool,
+}
 
+/// Other things to do with the names.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Other ways")]
+pub(crate) struct More {
+    /// Follow the delegations from the root servers down
+    #[arg(long, conflicts_with_all = ["diff", "watch"])]
+    pub(crate) trace: bool,
+
+    /// Begin --trace here instead; its port holds for all servers
+    #[arg(long, value_name = "IP[:PORT]", requires = "trace")]
+    pub(crate) root: Vec<String>,
+
+    /// Compare the answers of all servers; one alone with the system's
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) diff: bool,
+
+    /// Ask again and again, and print what has changed
+    #[arg(long, value_name = "INTERVAL", value_parser = common::duration::parse_nonzero)]
+    pub(crate) watch: Option<Duration>,
+}
+
+/// What is printed.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct Output {
     /// Values only
     #[arg(long, conflicts_with_all = ["long", "full"])]
     pub(crate) short: bool,
@@ -98,19 +167,25 @@ pub(crate) struct Cli {
     #[arg(long)]
     pub(crate) full: bool,
 
+    /// Results in the order of the operands, also from stdin
+    #[arg(long)]
+    pub(crate) ordered: bool,
+
     /// No lines about names that do not exist
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// Say more
+    /// Say more, and how many queries it took
     #[arg(short, long)]
     pub(crate) verbose: bool,
+}
 
-    #[command(flatten)]
-    pub(crate) family: FamilyArgs,
-
-    #[command(flatten)]
-    pub(crate) common: Common,
+fn subnet(text: &str) -> Result<(std::net::IpAddr, u8), String> {
+    if text.contains('/') {
+        return common::address::parse_cidr(text);
+    }
+    let address = common::address::parse(text)?;
+    Ok((address, common::address::to_bits(address).1))
 }
 
 impl common::app::Cli for Cli {

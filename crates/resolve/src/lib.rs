@@ -3,16 +3,26 @@
 
 mod answer;
 mod cli;
-mod codec;
-mod dns;
+mod config;
+mod diff;
+mod drive;
+mod engine;
+mod full;
 mod lookup;
 mod name;
 mod output;
 mod present;
+mod resolvconf;
 mod run;
 mod server;
+mod source;
 mod system;
-mod tcp;
+mod tls;
+mod trace;
+mod transfer;
+mod watch;
+mod wildcard;
+mod wire;
 
 use std::process::ExitCode;
 

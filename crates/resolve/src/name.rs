@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use domain::base::name::Name;
 
-use crate::codec::OwnedName;
+use crate::wire::OwnedName;
 
 /// Reads a name as typed. Non-ASCII text is converted by UTS 46 without
 /// transitional mappings; `\X` and `\DDD` stand for a byte. The error is a
@@ -23,25 +23,30 @@ pub(crate) fn parse(text: &str) -> Result<OwnedName, String> {
             .map_err(|_| "not a valid internationalized name (UTS 46)".to_owned())?;
         &ascii
     };
-    let mut wire: Vec<u8> = Vec::with_capacity(text.len() + 2);
+    let mut wire: Vec<u8> = Vec::with_capacity(text.len() + 6);
     if text != "." {
-        let mut label: Vec<u8> = Vec::new();
-        let mut ended = false;
+        // Each label's length is written when its end is known.
+        let mut start = 0;
+        wire.push(0);
         let mut bytes = text.bytes();
         while let Some(byte) = bytes.next() {
-            ended = false;
             match byte {
                 b'.' => {
-                    push(&mut wire, &mut label)?;
-                    ended = true;
+                    end_label(&mut wire, start)?;
+                    if bytes.len() == 0 {
+                        start = usize::MAX;
+                        break;
+                    }
+                    start = wire.len();
+                    wire.push(0);
                 }
-                b'\\' => label.push(escape(&mut bytes)?),
-                0x21..=0x7e => label.push(byte),
+                b'\\' => wire.push(escape(&mut bytes)?),
+                0x21..=0x7e => wire.push(byte),
                 _ => return Err("blank or control character; write it as \\DDD".to_owned()),
             }
         }
-        if !ended {
-            push(&mut wire, &mut label)?;
+        if start != usize::MAX {
+            end_label(&mut wire, start)?;
         }
     }
     wire.push(0);
@@ -51,14 +56,15 @@ pub(crate) fn parse(text: &str) -> Result<OwnedName, String> {
     Name::from_octets(wire).map_err(|_| "not a domain name".to_owned())
 }
 
-fn push(wire: &mut Vec<u8>, label: &mut Vec<u8>) -> Result<(), String> {
-    match label.len() {
-        0 => return Err("empty label".to_owned()),
-        length @ 1..=63 => wire.push(length as u8),
-        _ => return Err("label longer than 63 bytes".to_owned()),
+fn end_label(wire: &mut [u8], start: usize) -> Result<(), String> {
+    match wire.len() - start - 1 {
+        0 => Err("empty label".to_owned()),
+        length @ 1..=63 => {
+            wire[start] = length as u8;
+            Ok(())
+        }
+        _ => Err("label longer than 63 bytes".to_owned()),
     }
-    wire.append(label);
-    Ok(())
 }
 
 fn escape(bytes: &mut std::str::Bytes<'_>) -> Result<u8, String> {

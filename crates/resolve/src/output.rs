@@ -1,12 +1,15 @@
 //! Lookups as text and as JSON.
 
 use common::app::Io;
-use common::{Result, json};
+use common::text::escape;
+use common::{Error, Exit, Result, json};
 use serde::Serialize;
 
 use crate::answer::Status;
-use crate::lookup::{self, Lookup};
-use crate::server::Protocol;
+use crate::drive::Sink;
+use crate::full;
+use crate::lookup::{self, Lookup, Shown};
+use crate::present::{self, Mnemonic};
 
 /// Which text form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub(crate) enum Form {
 struct JsonRecord<'a> {
     name: &'a str,
     #[serde(rename = "type")]
-    rtype: &'a str,
+    rtype: String,
     ttl: Option<u32>,
     data: &'a str,
 }
@@ -36,9 +39,9 @@ struct JsonLookup<'a> {
     #[serde(rename = "type")]
     tag: &'static str,
     name: &'a str,
-    query_type: &'a str,
+    query_type: String,
     source: &'static str,
-    server: Option<String>,
+    server: Option<&'a str>,
     protocol: Option<&'static str>,
     status: String,
     records: Vec<JsonRecord<'a>>,
@@ -48,109 +51,124 @@ struct JsonLookup<'a> {
     error: Option<JsonError<'a>>,
 }
 
-/// Writes one operand's lookups, and remembers their status.
-pub(crate) fn show(
-    io: &mut Io,
-    form: Form,
-    quiet: bool,
-    verbose: bool,
-    all: &[Lookup],
-) -> Result<()> {
-    let mut any = false;
-    for lookup in all {
-        if io.json {
-            io.out.json(&record(lookup))?;
-        } else if let (Form::Full, Some(full)) = (form, &lookup.full) {
-            io.out.bytes(full.as_bytes())?;
+/// Writes lookups to standard output and what is to be said about them to
+/// standard error.
+pub(crate) struct Printer<'a> {
+    pub(crate) io: &'a mut Io,
+    pub(crate) form: Form,
+    pub(crate) quiet: bool,
+    pub(crate) verbose: bool,
+}
+
+impl Sink for Printer<'_> {
+    fn lookups(&mut self, operand: &str, lookups: &[Lookup]) -> Result<()> {
+        let mut any = false;
+        for lookup in lookups {
+            any |= self.values(operand, lookup)?;
+            if let (true, Some(name)) = (self.verbose, &lookup.searched) {
+                self.say(operand, format_args!("asked as {name}"));
+            }
+        }
+        let exit = lookup::exit(lookups);
+        self.io.report.raise(exit);
+        if exit == Exit::Yes {
+            // One type's answer does not hide that another has none.
+            for lookup in lookups {
+                if let Some(failure) = &lookup.failure {
+                    let message = escape(failure.message.as_bytes());
+                    self.say(operand, format_args!("{}: {message}", lookup.asked));
+                }
+            }
+            return Ok(());
+        }
+        let types: Vec<String> = lookups.iter().map(|l| l.asked.to_string()).collect();
+        let types = types.join(",");
+        let Some(worst) = lookups.iter().max_by_key(|l| l.exit().code()) else {
+            return Ok(());
+        };
+        if !self.io.json && !any && self.form == Form::Long {
+            let status = worst.status.name();
+            let name = escape(operand.as_bytes());
+            self.io
+                .out
+                .line(format_args!("{name}\t{types}\t-\t{status}"))?;
+        }
+        match (&worst.failure, &worst.status) {
+            (Some(failure), _) => self.say(operand, escape(failure.message.as_bytes())),
+            (None, _) if self.quiet || self.form != Form::Short || self.io.json => {}
+            (None, Status::NoSuchName) => self.say(operand, "no such name (NXDOMAIN)"),
+            (None, Status::Wildcard) => self.say(operand, "only a wildcard has it (WILDCARD)"),
+            (None, _) => self.say(operand, format_args!("no data of type {types} (NODATA)")),
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, error: &Error) -> Result<()> {
+        if error.is_stdout_closed() {
+            return Err(error.clone());
+        }
+        self.io.fail(error)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.io.out.flush()
+    }
+}
+
+impl Printer<'_> {
+    fn say(&self, operand: &str, text: impl std::fmt::Display) {
+        let name = escape(operand.as_bytes());
+        self.io.report.line(format_args!("{name}: {text}"));
+    }
+
+    /// Writes what was found; whether anything was.
+    fn values(&mut self, operand: &str, lookup: &Lookup) -> Result<bool> {
+        if self.io.json {
+            self.io.out.json(&record(operand, lookup))?;
+            return Ok(true);
+        }
+        if let (Form::Full, Some(text)) = (self.form, full::text(lookup)) {
+            self.io.out.bytes(text.as_bytes())?;
+            return Ok(true);
+        }
+        let mut any = lookup.streamed;
+        for shown in lookup.values() {
             any = true;
-        } else if !lookup.streamed {
-            for shown in lookup.records.iter().filter(|r| r.wanted) {
-                any = true;
-                value(io, form, &lookup.name, shown)?;
-            }
+            self.value(operand, shown)?;
         }
-        if verbose && lookup.ignored > 0 {
-            io.report.line(format_args!(
-                "{}: ignored {} unrelated packets",
-                common::text::escape(lookup.name.as_bytes()),
-                lookup.ignored
-            ));
-        }
+        Ok(any)
     }
-    let exit = lookup::exit(all);
-    io.report.raise(exit);
-    let found = exit == common::Exit::Yes;
-    if found {
-        // One type's answer does not hide that another has none.
-        for lookup in all {
-            if let Some(failure) = &lookup.failure {
-                io.report.line(format_args!(
-                    "{}: {}: {}",
-                    common::text::escape(lookup.name.as_bytes()),
-                    lookup.query_type,
-                    common::text::escape(failure.message.as_bytes())
-                ));
-            }
-        }
-    }
-    let worst = all.iter().max_by_key(|l| l.exit().code());
-    let Some(worst) = worst.filter(|_| !found) else {
-        return io.out.flush();
-    };
-    let types: Vec<&str> = all.iter().map(|l| l.query_type.as_str()).collect();
-    let types = types.join(",");
-    let name = common::text::escape(worst.name.as_bytes());
-    if !io.json && !any && form == Form::Long {
-        io.out
-            .line(format_args!("{name}\t{types}\t-\t{}", worst.status.name()))?;
-    }
-    match (&worst.failure, &worst.status) {
-        (Some(failure), _) => io.report.line(format_args!(
-            "{name}: {}",
-            common::text::escape(failure.message.as_bytes())
-        )),
-        (None, _) if quiet || form == Form::Long || io.json => {}
-        (None, Status::NoSuchName) => io
-            .report
-            .line(format_args!("{name}: no such name (NXDOMAIN)")),
-        (None, _) => io
-            .report
-            .line(format_args!("{name}: no data of type {types} (NODATA)")),
-    }
-    io.out.flush()
-}
 
-/// Writes one value.
-pub(crate) fn value(io: &mut Io, form: Form, name: &str, shown: &lookup::Shown) -> Result<()> {
-    match form {
-        Form::Short => io.out.line(&shown.data),
-        Form::Long | Form::Full => io.out.line(format_args!(
-            "{}\t{}\t{}",
-            common::text::escape(name.as_bytes()),
-            shown.rtype,
-            shown.data
-        )),
+    /// Writes one value.
+    pub(crate) fn value(&mut self, name: &str, shown: &Shown) -> Result<()> {
+        match self.form {
+            Form::Short => self.io.out.line(&shown.data),
+            Form::Long | Form::Full => self.io.out.line(format_args!(
+                "{}\t{}\t{}",
+                escape(name.as_bytes()),
+                Mnemonic(shown.rtype),
+                shown.data
+            )),
+        }
     }
 }
 
-fn record(lookup: &Lookup) -> JsonLookup<'_> {
+/// The JSON record of one lookup.
+pub(crate) fn record<'a>(operand: &'a str, lookup: &'a Lookup) -> impl Serialize + 'a {
     JsonLookup {
         tag: "lookup",
-        name: &lookup.name,
-        query_type: &lookup.query_type,
-        source: lookup.source,
-        server: lookup.server.map(|s| s.to_string()),
-        protocol: lookup.protocol.map(|p| match p {
-            Protocol::Udp => "udp",
-            Protocol::Tcp => "tcp",
-        }),
+        name: operand,
+        query_type: lookup.asked.to_string(),
+        source: lookup.source(),
+        server: lookup.server.as_deref(),
+        protocol: lookup.protocol.map(crate::server::Protocol::name),
         status: lookup.status.name(),
         records: lookup
             .records
             .iter()
             .map(|r| JsonRecord {
                 name: &r.name,
-                rtype: &r.rtype,
+                rtype: present::mnemonic(r.rtype),
                 ttl: r.ttl,
                 data: &r.data,
             })

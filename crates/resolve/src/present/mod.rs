@@ -10,6 +10,7 @@ mod loc;
 mod special;
 mod svcb;
 
+use std::fmt::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use domain::base::iana::Rtype;
@@ -17,7 +18,7 @@ use domain::base::name::ParsedName;
 use domain::base::wire::ParseError;
 use domain::dep::octseq::{Octets, Parser};
 
-pub(crate) use self::encode::{name, string};
+pub(crate) use self::encode::{base64, hex, name, string};
 
 /// One field of record data.
 #[derive(Clone, Copy, Debug)]
@@ -138,21 +139,28 @@ pub(crate) fn rdata<Octs: Octets + ?Sized>(
         let mut text = String::new();
         let mut whole = true;
         for field in fields {
-            let part = match read(*field, parser) {
-                Ok(Some(part)) => part,
+            let before = text.len();
+            if before > 0 {
+                text.push(' ');
+            }
+            let blank = text.len();
+            match read(*field, parser, &mut text) {
+                Ok(true) => {}
                 Err(error) if matches!(field, Field::Name) => return Err(error),
-                Ok(None) | Err(_) => {
+                Ok(false) | Err(_) => {
                     whole = false;
                     break;
                 }
-            };
-            if !text.is_empty() && !part.is_empty() && !part.starts_with(' ') {
-                text.push(' ');
             }
-            text.push_str(&part);
+            // Some bring their own blank, others nothing at all.
+            if text.len() == blank {
+                text.truncate(before);
+            } else if text[blank..].starts_with(' ') {
+                text.remove(blank);
+            }
         }
         if whole && parser.remaining() == 0 {
-            return Ok(text.trim_start().to_owned());
+            return Ok(text);
         }
         parser.seek(start)?;
     }
@@ -160,11 +168,11 @@ pub(crate) fn rdata<Octs: Octets + ?Sized>(
 }
 
 /// RFC 3597's form of any data.
-fn unknown(data: &[u8]) -> String {
+pub(crate) fn unknown(data: &[u8]) -> String {
     if data.is_empty() {
         return "\\# 0".to_owned();
     }
-    format!("\\# {} {}", data.len(), encode::words(&encode::hex(data)))
+    format!("\\# {} {}", data.len(), encode::words(&hex(data)))
 }
 
 fn rest<'a, Octs: Octets + ?Sized>(parser: &mut Parser<'a, Octs>) -> Result<&'a [u8], ParseError> {
@@ -188,59 +196,96 @@ fn counted<'a, Octs: Octets + ?Sized>(
     take(parser, usize::from(length))
 }
 
-/// Reads and prints one field; `Ok(None)` where its value has no such form.
+/// Reads one field and appends it; `Ok(false)` where its value has no such
+/// form.
 fn read<Octs: Octets + ?Sized>(
     field: Field,
     parser: &mut Parser<'_, Octs>,
-) -> Result<Option<String>, ParseError> {
-    Ok(Some(match field {
-        Field::U8 => parser.parse_u8()?.to_string(),
-        Field::U16 => parser.parse_u16_be()?.to_string(),
-        Field::U32 => parser.parse_u32_be()?.to_string(),
-        Field::Name => name(&ParsedName::parse_ref(parser)?),
-        Field::Text => encode::quoted(counted(parser)?),
-        Field::Texts => {
-            let mut texts = vec![encode::quoted(counted(parser)?)];
-            while parser.remaining() > 0 {
-                texts.push(encode::quoted(counted(parser)?));
-            }
-            texts.join(" ")
+    text: &mut String,
+) -> Result<bool, ParseError> {
+    // Writing to a String cannot fail.
+    let _ = match field {
+        Field::U8 => write!(text, "{}", parser.parse_u8()?),
+        Field::U16 => write!(text, "{}", parser.parse_u16_be()?),
+        Field::U32 => write!(text, "{}", parser.parse_u32_be()?),
+        Field::V4 => write!(text, "{}", Ipv4Addr::from(parser.parse_u32_be()?)),
+        Field::V6 => write!(text, "{}", Ipv6Addr::from(parser.parse_u128_be()?)),
+        Field::Type => {
+            let rtype = Rtype::from_int(parser.parse_u16_be()?);
+            write!(text, "{}", Mnemonic(rtype))
         }
-        Field::Word => string(counted(parser)?),
-        Field::Rest => encode::quoted(rest(parser)?),
-        Field::V4 => Ipv4Addr::from(parser.parse_u32_be()?).to_string(),
-        Field::V6 => Ipv6Addr::from(parser.parse_u128_be()?).to_string(),
-        Field::Hex => encode::words(&encode::hex(rest(parser)?)),
-        Field::Base64 => encode::words(&encode::base64(rest(parser)?)),
-        Field::Salt => match counted(parser)? {
-            [] => "-".to_owned(),
-            salt => encode::hex(salt),
-        },
-        Field::Hash => encode::base32hex(counted(parser)?),
-        Field::Type => mnemonic(Rtype::from_int(parser.parse_u16_be()?)),
-        Field::Bitmap => return Ok(bitmap(rest(parser)?)),
-        Field::Time => encode::timestamp(parser.parse_u32_be()?),
         Field::Locator => {
             let value = parser.parse_u64_be()?;
             let group = |shift: u32| (value >> shift) as u16;
             let (a, b, c, d) = (group(48), group(32), group(16), group(0));
             // Without leading zeros, as in an address.
-            format!("{a:x}:{b:x}:{c:x}:{d:x}")
+            write!(text, "{a:x}:{b:x}:{c:x}:{d:x}")
         }
+        _ => {
+            let Some(part) = bytes(field, parser)? else {
+                return Ok(false);
+            };
+            text.push_str(&part);
+            Ok(())
+        }
+    };
+    Ok(true)
+}
+
+/// Reads a field that is a name or made of bytes.
+fn bytes<Octs: Octets + ?Sized>(
+    field: Field,
+    parser: &mut Parser<'_, Octs>,
+) -> Result<Option<String>, ParseError> {
+    Ok(Some(match field {
+        Field::Name => name(&ParsedName::parse_ref(parser)?),
+        Field::Text => encode::quoted(counted(parser)?),
+        Field::Texts => {
+            let mut texts = encode::quoted(counted(parser)?);
+            while parser.remaining() > 0 {
+                texts.push(' ');
+                texts.push_str(&encode::quoted(counted(parser)?));
+            }
+            texts
+        }
+        Field::Word => string(counted(parser)?),
+        Field::Rest => encode::quoted(rest(parser)?),
+        Field::Hex => encode::words(&hex(rest(parser)?)),
+        Field::Base64 => encode::words(&base64(rest(parser)?)),
+        Field::Salt => match counted(parser)? {
+            [] => "-".to_owned(),
+            salt => hex(salt),
+        },
+        Field::Hash => encode::base32hex(counted(parser)?),
+        Field::Bitmap => return Ok(bitmap(rest(parser)?)),
+        Field::Time => encode::timestamp(parser.parse_u32_be()?),
         Field::Dashed => {
             let pairs: Vec<String> = rest(parser)?.iter().map(|b| format!("{b:02x}")).collect();
             pairs.join("-")
         }
         Field::Own(show) => return Ok(show(rest(parser)?)),
+        // Numbers and addresses are written by `read`.
+        _ => return Ok(None),
     }))
 }
 
-/// The mnemonic of a type, `TYPEnnn` for one without.
-pub(crate) fn mnemonic(rtype: Rtype) -> String {
-    match rtype {
-        Rtype::NSAPPTR => "NSAP-PTR".to_owned(),
-        _ => rtype.to_string(),
+/// Shows the mnemonic of a type, `TYPEnnn` for one without.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mnemonic(pub(crate) Rtype);
+
+impl fmt::Display for Mnemonic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Rtype::A => f.write_str("A"),
+            Rtype::NSAPPTR => f.write_str("NSAP-PTR"),
+            other => write!(f, "{other}"),
+        }
     }
+}
+
+/// The mnemonic of a type.
+pub(crate) fn mnemonic(rtype: Rtype) -> String {
+    Mnemonic(rtype).to_string()
 }
 
 fn bitmap(mut data: &[u8]) -> Option<String> {

@@ -1,0 +1,437 @@
+//! The engine's other half: what comes from the servers, and how lookups end.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use domain::base::iana::{OptRcode, Rtype};
+use domain::base::wire::ParseError;
+
+use super::failure::{self, Fault};
+use super::job::{Job, Via, weight};
+use super::sys::Inbox;
+use super::{Asked, Engine, Lookup, Protocol, Question, Status};
+use crate::answer;
+use crate::lookup::Shown;
+use crate::present;
+use crate::wire::edns;
+use crate::wire::reply::{self, Judged, Record, Reply};
+
+/// Room for the largest answers that servers send over UDP unasked.
+const LARGE: usize = 4096;
+
+impl Engine {
+    /// Reads all ports that expect something; whether anything came.
+    pub(super) fn receive_all(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        for index in 0..self.upstreams.len() {
+            for number in 0..self.upstreams[index].ports.len() {
+                if self.upstreams[index].ports[number].in_use > 0 {
+                    any |= self.receive(index, number, now);
+                }
+            }
+        }
+        any
+    }
+
+    /// Reads one batch from a port; whether anything came.
+    pub(super) fn receive(&mut self, index: usize, number: usize, now: Instant) -> bool {
+        let size = usize::from(self.settings.edns.size).max(LARGE);
+        let mut inbox = self.inbox.take().unwrap_or_else(|| Inbox::new(size));
+        let port = &self.upstreams[index].ports[number];
+        let received = match inbox.receive(&port.socket) {
+            Ok(()) => {
+                for (bytes, cut) in inbox.iter() {
+                    self.datagram(index, number, bytes, cut, now);
+                }
+                true
+            }
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                false
+            }
+            Err(e) => {
+                self.port_failed(index, number, &e, now);
+                false
+            }
+        };
+        self.inbox = Some(inbox);
+        received
+    }
+
+    fn datagram(&mut self, index: usize, number: usize, bytes: &[u8], cut: bool, now: Instant) {
+        let id = bytes.first_chunk::<2>().map(|b| u16::from_be_bytes(*b));
+        let flight = id.and_then(|id| self.upstreams[index].ports[number].flight(id));
+        match flight {
+            Some(flight) => self.heard(flight, bytes, cut, Protocol::Udp, now),
+            None => self.figures.ignored += 1,
+        }
+    }
+
+    /// Moves a connection on and reads what came over it.
+    pub(super) fn drive(&mut self, index: usize, now: Instant) {
+        let protocol = match self.upstreams[index].server.protocol() {
+            Protocol::Udp => Protocol::Tcp,
+            other => other,
+        };
+        let Some(stream) = &mut self.upstreams[index].stream else {
+            return;
+        };
+        let moved = stream.drive(now);
+        while let Some(message) = self.upstreams[index]
+            .stream
+            .as_mut()
+            .and_then(super::stream::Stream::next)
+        {
+            let id = message.first_chunk::<2>().map(|b| u16::from_be_bytes(*b));
+            let stream = self.upstreams[index].stream.as_ref();
+            match id.and_then(|id| stream?.flight(id)) {
+                Some(flight) => self.heard(flight, &message, false, protocol, now),
+                None => self.figures.ignored += 1,
+            }
+        }
+        if let Err(error) = moved {
+            self.close(index, &error, now);
+        }
+    }
+
+    /// Takes the answers that came over HTTPS.
+    pub(super) fn collect(&mut self, index: usize, now: Instant) {
+        while let Some((token, answer)) = self.upstreams[index]
+            .https
+            .as_mut()
+            .and_then(super::https::Https::receive)
+        {
+            let (flight, serial) = ((token >> 32) as u32, token as u32);
+            let Some(known) = self.flights.get(flight).filter(|f| f.serial == serial) else {
+                continue;
+            };
+            let job = known.job;
+            match answer {
+                Ok(bytes) => self.heard(flight, &bytes, false, Protocol::Https, now),
+                Err(fault) => self.fail(job, index, fault, None, now),
+            }
+        }
+    }
+
+    /// The end of a connection. A server may close one that has served for a
+    /// while; its other queries are then asked again.
+    pub(super) fn close(&mut self, index: usize, error: &io::Error, now: Instant) {
+        let Some(stream) = self.upstreams[index].stream.take() else {
+            return;
+        };
+        let label = Arc::clone(&self.upstreams[index].server.label);
+        for flight in stream.all() {
+            let Some(slot) = self.flights.get(flight).map(|f| f.job) else {
+                continue;
+            };
+            self.release(flight);
+            let Some(job) = self.jobs.get_mut(slot) else {
+                continue;
+            };
+            job.flights.retain(|f| *f != flight);
+            if stream.answered > 0 && job.reconnects < 3 {
+                job.reconnects += 1;
+                self.transmit(slot, index, now);
+            } else {
+                self.fail(slot, index, failure::of_io(error, &label), None, now);
+            }
+        }
+    }
+
+    /// An error of a port, such as "connection refused" by ICMP: it is not
+    /// known which query it is about, so it is about all of them.
+    pub(super) fn port_failed(
+        &mut self,
+        index: usize,
+        number: usize,
+        error: &io::Error,
+        now: Instant,
+    ) {
+        let label = Arc::clone(&self.upstreams[index].server.label);
+        for flight in self.upstreams[index].ports[number].all() {
+            let Some(slot) = self.flights.get(flight).map(|f| f.job) else {
+                continue;
+            };
+            self.fail(slot, index, failure::of_io(error, &label), None, now);
+        }
+    }
+
+    /// Judges a message that has a flight's id.
+    fn heard(&mut self, at: u32, bytes: &[u8], cut: bool, over: Protocol, now: Instant) {
+        let Some(flight) = self.flights.get_mut(at) else {
+            return;
+        };
+        let (slot, index, id, sent) = (flight.job, flight.upstream, flight.id, flight.sent);
+        let Some(job) = self.jobs.get_mut(slot) else {
+            return;
+        };
+        let peer = &mut self.upstreams[index];
+        let client = match over {
+            Protocol::Udp => peer.cookie.as_ref().map(|c| &c.client),
+            _ => None,
+        };
+        let judged = reply::judge(bytes, id, &job.question, client);
+        let truncated = over == Protocol::Udp && (cut || reply::says_truncated(bytes));
+        if matches!(judged, Judged::Unrelated) {
+            self.figures.ignored += 1;
+            return;
+        }
+        if let Judged::Bare = judged {
+            // No answer, and easily forged: it only makes us ask once more.
+            if job.plain & 1 << index == 0 {
+                job.plain |= 1 << index;
+                self.transmit(slot, index, now);
+            } else {
+                self.figures.ignored += 1;
+            }
+            return;
+        }
+        peer.trips.sample(now.saturating_duration_since(sent));
+        if std::mem::take(&mut flight.counted) {
+            peer.counted = peer.counted.saturating_sub(1);
+            peer.window.answered(peer.trips.crowded(), now);
+        } else {
+            peer.window.late();
+        }
+        // Cut short, perhaps in the middle of a record: asked again.
+        if truncated {
+            job.stream |= 1 << index;
+            return self.transmit(slot, index, now);
+        }
+        let label = Arc::clone(&peer.server.label);
+        match judged {
+            Judged::Reply(reply) if !reply.truncated => {
+                self.accept(slot, index, &reply, over, now);
+            }
+            _ => self.fail(slot, index, failure::malformed(&label), None, now),
+        }
+    }
+
+    /// Judges an answer that is the server's own.
+    fn accept(&mut self, slot: u32, index: usize, reply: &Reply<'_>, over: Protocol, now: Instant) {
+        let Some(job) = self.jobs.get_mut(slot) else {
+            return;
+        };
+        let peer = &mut self.upstreams[index];
+        let mask = 1 << index;
+        if let Some((_, theirs)) = reply.opt.and_then(|(_, _, options)| edns::cookie(options)) {
+            peer.learn(theirs, &self.settings);
+        }
+        let simpler = matches!(
+            reply.rcode,
+            OptRcode::FORMERR | OptRcode::NOTIMP | OptRcode::BADVERS
+        );
+        if simpler && !peer.plain && job.plain & mask == 0 {
+            job.plain |= mask;
+            return self.transmit(slot, index, now);
+        }
+        if reply.rcode == OptRcode::BADCOOKIE && job.stream & mask == 0 && over == Protocol::Udp {
+            // Once with the cookie just learned, then by TCP.
+            if job.cookie & mask != 0 {
+                job.stream |= mask;
+            }
+            job.cookie |= mask;
+            return self.transmit(slot, index, now);
+        }
+        if job.plain & mask != 0 && !simpler {
+            peer.plain = true;
+        }
+        let label = Arc::clone(&peer.server.label);
+        let message = self.settings.messages.then(|| reply.bytes.to_vec());
+        let (status, records) = answer::follow(reply, &job.question);
+        if let Status::Rcode(code) = status {
+            let fault = failure::rcode(code, reply, &label);
+            return self.fail(slot, index, fault, message, now);
+        }
+        let Ok(records) = shown(&records, &job.question, self.settings.owners) else {
+            return self.fail(slot, index, failure::malformed(&label), message, now);
+        };
+        let started = job.started.unwrap_or(now);
+        let mut lookup = Lookup {
+            asked: Asked::Type(job.question.rtype()),
+            server: Some(label),
+            protocol: Some(over),
+            status,
+            records,
+            authenticated: reply.authenticated,
+            elapsed: now.saturating_duration_since(started),
+            tries: job.tries,
+            failure: None,
+            message,
+            searched: job.searched.then(|| present::name(&job.question.name())),
+            streamed: false,
+        };
+        if lookup.status == Status::Incomplete {
+            let (_, failure) = failure::incomplete(
+                lookup.server.as_deref().unwrap_or_default(),
+                "the answer does not lead to the end",
+            );
+            lookup.failure = Some(failure.clone());
+            if self.settings.referrals {
+                return self.finish(slot, lookup);
+            }
+            job.fallback = Some(Box::new(lookup));
+            return self.fail(slot, index, (Status::Incomplete, failure), None, now);
+        }
+        if lookup.status.is_no() {
+            job.exists |= lookup.status == Status::NoData;
+            if let Some(next) = job.more.pop() {
+                return self.next_name(slot, next, now);
+            }
+            if job.exists {
+                lookup.status = Status::NoData;
+            }
+        }
+        self.finish(slot, lookup);
+    }
+
+    /// Goes on with another name of the search list, in the time left.
+    fn next_name(&mut self, slot: u32, name: super::OwnedName, now: Instant) {
+        let Some(job) = self.jobs.get_mut(slot) else {
+            return;
+        };
+        job.question = Question::new(name, job.question.rtype());
+        job.searched = true;
+        (job.failed, job.stream, job.cookie, job.round) = (0, 0, 0, 0);
+        (job.fault, job.fallback, job.message) = (None, None, None);
+        for flight in std::mem::take(&mut job.flights) {
+            self.release(flight);
+        }
+        self.queue(slot, now);
+    }
+
+    /// A server is out of the question for a lookup; the next one's turn.
+    pub(super) fn fail(
+        &mut self,
+        slot: u32,
+        index: usize,
+        fault: Fault,
+        message: Option<Vec<u8>>,
+        now: Instant,
+    ) {
+        let Some(job) = self.jobs.get_mut(slot) else {
+            return;
+        };
+        job.note(index, fault, message);
+        let flights = std::mem::take(&mut job.flights);
+        let (gone, kept): (Vec<u32>, Vec<u32>) = flights
+            .into_iter()
+            .partition(|f| self.flights.get(*f).is_none_or(|f| f.upstream == index));
+        job.flights = kept;
+        let left = match job.only {
+            Some(_) => 0,
+            None => self.upstreams.len() - job.failed.count_ones() as usize,
+        };
+        for flight in gone {
+            self.release(flight);
+        }
+        if left == 0 {
+            return self.give_up(slot, now);
+        }
+        self.queue(slot, now);
+    }
+
+    /// No server is left or the time is over.
+    pub(super) fn give_up(&mut self, slot: u32, now: Instant) {
+        let Some(job) = self.jobs.get_mut(slot) else {
+            return;
+        };
+        if let Some(lookup) = job.fallback.take() {
+            return self.finish(slot, *lookup);
+        }
+        // Of the servers that were silent, the one asked last.
+        let servers = self.upstreams.len();
+        let order = (0..servers)
+            .rev()
+            .map(|k| (job.first + job.turn + k) % servers);
+        let silent = match job.only {
+            Some(only) => (job.failed & 1 << only == 0).then_some(only),
+            None => order.into_iter().find(|i| job.failed & 1 << i == 0),
+        };
+        let said = job.fault.take();
+        let (index, (status, failure)) = match (said, silent) {
+            (Some((index, fault)), _) if weight(&fault.0) == 4 => (index, fault),
+            (Some((index, fault)), None) => (index, fault),
+            (_, silent) => {
+                let index = silent.unwrap_or(job.first);
+                let label = &self.upstreams[index].server.label;
+                (index, failure::timeout(label))
+            }
+        };
+        let server = &self.upstreams[index].server;
+        let mut lookup = Lookup::failed(Asked::Type(job.question.rtype()), status, Some(failure));
+        lookup.server = Some(Arc::clone(&server.label));
+        lookup.protocol = Some(match server.protocol() {
+            Protocol::Udp if self.settings.tcp || job.stream & 1 << index != 0 => Protocol::Tcp,
+            protocol => protocol,
+        });
+        lookup.elapsed = now.saturating_duration_since(job.started.unwrap_or(now));
+        lookup.tries = job.tries;
+        lookup.message = job.message.take();
+        self.finish(slot, lookup);
+    }
+
+    fn finish(&mut self, slot: u32, lookup: Lookup) {
+        if let Some(Job {
+            ticket, flights, ..
+        }) = self.jobs.remove(slot)
+        {
+            for flight in flights {
+                self.release(flight);
+            }
+            self.done.push((ticket, lookup));
+        }
+    }
+
+    /// Gives up a query: its id may be used again.
+    fn release(&mut self, at: u32) {
+        let Some(flight) = self.flights.remove(at) else {
+            return;
+        };
+        let peer = &mut self.upstreams[flight.upstream];
+        if flight.counted {
+            peer.counted = peer.counted.saturating_sub(1);
+        }
+        match flight.via {
+            Via::Port(number) => peer.ports[number].release(flight.id),
+            Via::Stream => {
+                if let Some(stream) = &mut peer.stream {
+                    stream.release(flight.id);
+                }
+            }
+            Via::Https => {}
+        }
+    }
+}
+
+/// Records as they are shown; an error where a name in one does not parse.
+fn shown(
+    records: &[&Record<'_>],
+    question: &Question,
+    owners: bool,
+) -> Result<Vec<Shown>, ParseError> {
+    let rtype = question.rtype();
+    records
+        .iter()
+        .map(|record| {
+            Ok(Shown {
+                name: if owners {
+                    present::name(&record.owner)
+                } else {
+                    String::new()
+                },
+                rtype: record.rtype,
+                ttl: Some(record.ttl),
+                data: record.text()?,
+                wanted: rtype == Rtype::ANY
+                    || record.rtype == rtype
+                    || record.rtype == Rtype::RRSIG,
+            })
+        })
+        .collect()
+}

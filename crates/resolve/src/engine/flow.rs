@@ -1,0 +1,260 @@
+//! How fast a server is asked: a window of queries in flight, a measure of
+//! its round trips, and a pace. Nothing here does I/O or reads a clock.
+
+use std::time::{Duration, Instant};
+
+/// Retransmits never follow faster than this, however quick a server is.
+const RTO_MIN: Duration = Duration::from_millis(50);
+const RTO_MAX: Duration = Duration::from_secs(5);
+
+/// The smallest window.
+const SMALLEST: f64 = 16.0;
+
+/// How many queries a server may have in flight. Judged once for every window
+/// of outcomes. Much loss halves it; some loss is chance and no sign of
+/// anything. It grows as long as that makes answers come faster, and shrinks
+/// slowly while queries only wait in a queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Window {
+    size: f64,
+    start: f64,
+    max: f64,
+    answered: u32,
+    lost: u32,
+    since: Option<Instant>,
+    /// Answers a second, at their best.
+    best: f64,
+}
+
+impl Window {
+    pub(crate) fn new(start: usize, max: usize) -> Self {
+        let start = start.min(max) as f64;
+        Self {
+            size: start,
+            start,
+            max: max as f64,
+            answered: 0,
+            lost: 0,
+            since: None,
+            best: 0.0,
+        }
+    }
+
+    /// Queries that may be in flight.
+    pub(crate) fn size(&self) -> usize {
+        self.size as usize
+    }
+
+    /// Lets it grow up to `max`.
+    pub(crate) fn set_max(&mut self, max: usize) {
+        self.max = max as f64;
+        self.size = self.size.min(self.max);
+    }
+
+    /// An answer came; `crowded` if queries seem to wait in a queue.
+    pub(crate) fn answered(&mut self, crowded: bool, now: Instant) {
+        self.answered += 1;
+        self.judge(crowded, now);
+    }
+
+    /// No answer came in time.
+    pub(crate) fn lost(&mut self, now: Instant) {
+        self.lost += 1;
+        self.judge(false, now);
+    }
+
+    /// One counted as lost was only late.
+    pub(crate) fn late(&mut self) {
+        self.lost = self.lost.saturating_sub(1);
+    }
+
+    fn judge(&mut self, crowded: bool, now: Instant) {
+        let since = *self.since.get_or_insert(now);
+        let total = f64::from(self.answered + self.lost);
+        if total < self.size {
+            return;
+        }
+        let elapsed = now.saturating_duration_since(since).as_secs_f64();
+        let rate = f64::from(self.answered) / elapsed.max(1e-6);
+        let loss = f64::from(self.lost) / total;
+        if loss > 0.2 {
+            self.size = (self.size / 2.0).max(SMALLEST.min(self.max));
+            self.best = 0.0;
+        } else if rate > self.best * 1.1 {
+            self.best = rate;
+            if loss < 0.1 {
+                self.size = (self.size * 1.5).min(self.max);
+            }
+        } else {
+            // What was best once need not be for ever.
+            self.best *= 0.995;
+            if crowded && self.size > self.start {
+                self.size = (self.size * 0.9).max(self.start);
+            }
+        }
+        (self.answered, self.lost, self.since) = (0, 0, Some(now));
+    }
+}
+
+/// Round trips (RFC 6298). Every query has an id of its own, so a late answer
+/// is a true sample and not an ambiguous one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RoundTrips {
+    /// Smoothed, variation and smallest, in seconds.
+    measured: Option<(f64, f64, f64)>,
+}
+
+impl RoundTrips {
+    pub(crate) fn sample(&mut self, rtt: Duration) {
+        let rtt = rtt.as_secs_f64();
+        self.measured = Some(match self.measured {
+            None => (rtt, rtt / 2.0, rtt),
+            Some((smoothed, variation, least)) => (
+                smoothed + (rtt - smoothed) / 8.0,
+                variation + ((rtt - smoothed).abs() - variation) / 4.0,
+                least.min(rtt),
+            ),
+        });
+    }
+
+    /// How long to wait for an answer; `unmeasured` before the first one.
+    pub(crate) fn timeout(&self, unmeasured: Duration) -> Duration {
+        match self.measured {
+            None => unmeasured,
+            Some((smoothed, variation, _)) => {
+                Duration::from_secs_f64(smoothed + 4.0 * variation).clamp(RTO_MIN, RTO_MAX)
+            }
+        }
+    }
+
+    /// Whether queries seem to wait in a queue, on the way or at the server.
+    pub(crate) fn crowded(&self) -> bool {
+        self.measured
+            .is_some_and(|(smoothed, _, least)| smoothed > 4.0 * least)
+    }
+}
+
+/// At most so many queries a second, evenly; a moment missed is made up for,
+/// but for no more than ten milliseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace {
+    gap: Duration,
+    next: Option<Instant>,
+}
+
+const ARREARS: Duration = Duration::from_millis(10);
+
+impl Pace {
+    pub(crate) fn new(rate: u32) -> Self {
+        Self {
+            gap: Duration::from_secs(1) / rate.max(1),
+            next: None,
+        }
+    }
+
+    /// When the next query may be sent; `None` for now.
+    pub(crate) fn wait(&self, now: Instant) -> Option<Instant> {
+        self.next.filter(|next| *next > now)
+    }
+
+    /// A query is being sent.
+    pub(crate) fn sent(&mut self, now: Instant) {
+        let earliest = now.checked_sub(ARREARS).unwrap_or(now);
+        let slot = self.next.map_or(now, |next| next.max(earliest));
+        self.next = Some(slot + self.gap);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A window and a clock.
+    struct Course(Window, Instant);
+
+    impl Course {
+        /// So many answers, at so many a second.
+        fn answers(&mut self, count: u32, rate: u32, crowded: bool) -> usize {
+            for _ in 0..count {
+                self.1 += Duration::from_secs(1) / rate;
+                self.0.answered(crowded, self.1);
+            }
+            self.0.size()
+        }
+
+        fn losses(&mut self, count: u32) -> usize {
+            (0..count).for_each(|_| self.0.lost(self.1));
+            self.0.size()
+        }
+    }
+
+    #[test]
+    fn a_window_grows_while_that_helps_and_shrinks_with_loss() {
+        let mut course = Course(Window::new(100, 1000), Instant::now());
+        assert_eq!(course.answers(100, 1000, false), 150);
+        assert_eq!(course.answers(149, 1500, false), 150);
+        assert_eq!(
+            course.losses(1),
+            225,
+            "one in a hundred and fifty is chance"
+        );
+        assert_eq!(
+            course.answers(225, 1500, false),
+            225,
+            "no faster than before"
+        );
+        assert!(course.answers(2250, 1500, true) < 150, "a queue");
+        assert_eq!(course.losses(1000), 16);
+    }
+
+    #[test]
+    fn late_is_not_lost() {
+        let mut window = Window::new(16, 1000);
+        let mut now = Instant::now();
+        for _ in 0..16 {
+            now += Duration::from_millis(1);
+            window.lost(now);
+            window.late();
+            window.answered(false, now);
+        }
+        assert_eq!(window.size(), 24);
+    }
+
+    #[test]
+    fn timeouts_follow_the_round_trips() {
+        let mut trips = RoundTrips::default();
+        let second = Duration::from_secs(1);
+        assert_eq!(trips.timeout(second), second);
+        trips.sample(Duration::from_micros(100));
+        assert_eq!(trips.timeout(second), RTO_MIN);
+        (0..100).for_each(|_| trips.sample(Duration::from_millis(400)));
+        let timeout = trips.timeout(second).as_millis();
+        assert!((400..500).contains(&timeout), "{timeout}");
+        assert!(trips.crowded());
+    }
+
+    #[test]
+    fn a_pace_is_kept() {
+        let start = Instant::now();
+        let mut pace = Pace::new(1000);
+        let mut now = start;
+        let mut sent = 0;
+        while now < start + Duration::from_secs(1) {
+            if let Some(next) = pace.wait(now) {
+                now = next;
+            } else {
+                pace.sent(now);
+                sent += 1;
+            }
+        }
+        assert_eq!(sent, 1000);
+        // After a long silence there is no flood.
+        let later = now + Duration::from_secs(60);
+        let mut burst = 0;
+        while pace.wait(later).is_none() {
+            pace.sent(later);
+            burst += 1;
+        }
+        assert!(burst <= 12, "{burst}");
+    }
+}

@@ -1,0 +1,202 @@
+//! Many datagrams in one system call, where the system has such a call; the
+//! only unsafe code of the tool.
+#![allow(
+    unsafe_code,
+    reason = "sendmmsg and recvmmsg have no safe binding; every block says why it is sound"
+)]
+
+use std::io;
+use std::net::UdpSocket;
+
+/// Datagrams in one call.
+pub(crate) const BATCH: usize = 32;
+
+/// Buffers for the datagrams of one call.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    data: Vec<u8>,
+    /// The room for each, in bytes.
+    each: usize,
+    /// Length of each that came, and whether it was longer than its room.
+    got: Vec<(usize, bool)>,
+}
+
+impl Inbox {
+    /// Room for [`BATCH`] datagrams of `each` bytes.
+    pub(crate) fn new(each: usize) -> Self {
+        Self {
+            data: vec![0; each * BATCH],
+            each,
+            got: Vec::with_capacity(BATCH),
+        }
+    }
+
+    /// The datagrams of the last call; `true` for one that was cut short.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], bool)> {
+        self.got
+            .iter()
+            .zip(self.data.chunks(self.each))
+            .map(|((length, cut), chunk)| (&chunk[..*length], *cut))
+    }
+
+    /// Receives what is there, up to a batch. An error of kind `WouldBlock`
+    /// says that nothing is.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn receive(&mut self, socket: &UdpSocket) -> io::Result<()> {
+        use std::os::fd::AsRawFd;
+        self.got.clear();
+        let mut parts: [libc::iovec; BATCH] = std::array::from_fn(|_| EMPTY);
+        for (part, chunk) in parts.iter_mut().zip(self.data.chunks_mut(self.each)) {
+            part.iov_base = chunk.as_mut_ptr().cast();
+            part.iov_len = chunk.len();
+        }
+        let mut messages = headers(&mut parts);
+        // SAFETY: the headers point to as many `iovec`s, each of which spans
+        // a chunk of `self.data`; all outlive the call, and nothing else
+        // touches them during it.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                messages.as_mut_ptr(),
+                BATCH as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+                std::ptr::null_mut(),
+            )
+        };
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        self.got.extend(messages.iter().take(count).map(|message| {
+            let cut = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
+            ((message.msg_len as usize).min(self.each), cut)
+        }));
+        Ok(())
+    }
+
+    /// Receives one datagram. An error of kind `WouldBlock` says that none is
+    /// there.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn receive(&mut self, socket: &UdpSocket) -> io::Result<()> {
+        self.got.clear();
+        let length = socket.recv(&mut self.data[..self.each])?;
+        // A datagram that fills the room may have been longer.
+        self.got.push((length, length == self.each));
+        Ok(())
+    }
+}
+
+/// Sends the datagrams of which `data` is made, `ends` telling where each
+/// ends: how many went out, and the error that stopped it.
+#[cfg(target_os = "linux")]
+pub(crate) fn send(
+    socket: &UdpSocket,
+    data: &mut [u8],
+    ends: &[usize],
+) -> (usize, Option<io::Error>) {
+    use std::os::fd::AsRawFd;
+    let count = ends.len().min(BATCH);
+    let mut parts: [libc::iovec; BATCH] = std::array::from_fn(|_| EMPTY);
+    let mut rest = data;
+    let mut start = 0;
+    for (part, &end) in parts.iter_mut().zip(ends) {
+        let (datagram, after) = rest.split_at_mut(end - start);
+        part.iov_base = datagram.as_mut_ptr().cast();
+        part.iov_len = datagram.len();
+        rest = after;
+        start = end;
+    }
+    let mut messages = headers(&mut parts);
+    // SAFETY: the first `count` headers point to as many `iovec`s, each of
+    // which spans a part of `data` that outlives the call; a send only reads.
+    let sent = unsafe {
+        libc::sendmmsg(
+            socket.as_raw_fd(),
+            messages.as_mut_ptr(),
+            count as libc::c_uint,
+            libc::MSG_DONTWAIT as _,
+        )
+    };
+    match usize::try_from(sent) {
+        Ok(sent) => (sent, None),
+        Err(_) => (0, Some(io::Error::last_os_error())),
+    }
+}
+
+/// Sends the datagrams of which `data` is made, `ends` telling where each
+/// ends: how many went out, and the error that stopped it.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn send(
+    socket: &UdpSocket,
+    data: &mut [u8],
+    ends: &[usize],
+) -> (usize, Option<io::Error>) {
+    let mut start = 0;
+    for (number, &end) in ends.iter().enumerate() {
+        if let Err(error) = socket.send(&data[start..end]) {
+            return (number, Some(error));
+        }
+        start = end;
+    }
+    (ends.len(), None)
+}
+
+#[cfg(target_os = "linux")]
+const EMPTY: libc::iovec = libc::iovec {
+    iov_base: std::ptr::null_mut(),
+    iov_len: 0,
+};
+
+/// A message header for each part.
+#[cfg(target_os = "linux")]
+fn headers(parts: &mut [libc::iovec; BATCH]) -> [libc::mmsghdr; BATCH] {
+    let mut parts = parts.iter_mut();
+    std::array::from_fn(|_| {
+        // SAFETY: the structure is made of integers and pointers, for which
+        // zero is a value: no address, no control data, no flags.
+        let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        if let Some(part) = parts.next() {
+            message.msg_hdr.msg_iov = part;
+            message.msg_hdr.msg_iovlen = 1;
+        }
+        message
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_arrive_whole() {
+        let a = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let b = UdpSocket::bind("127.0.0.1:0").unwrap();
+        a.connect(b.local_addr().unwrap()).unwrap();
+        b.connect(a.local_addr().unwrap()).unwrap();
+        b.set_nonblocking(true).unwrap();
+        let mut inbox = Inbox::new(4);
+        let error = inbox.receive(&b).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let mut data = *b"abcdeffivesXY";
+        let mut sent = 0;
+        let ends = [3, 6, 11, 11, 13];
+        while sent < ends.len() {
+            let from = if sent == 0 { 0 } else { ends[sent - 1] };
+            let rest: Vec<usize> = ends[sent..].iter().map(|end| end - from).collect();
+            let (count, error) = send(&a, &mut data[from..], &rest);
+            assert!(error.is_none());
+            sent += count;
+        }
+        let mut got = Vec::new();
+        while got.len() < ends.len() {
+            if inbox.receive(&b).is_ok() {
+                got.extend(inbox.iter().map(|(bytes, cut)| (bytes.to_vec(), cut)));
+            }
+        }
+        let expected: [(&[u8], bool); 5] = [
+            (b"abc", false),
+            (b"def", false),
+            (b"five", true),
+            (b"", false),
+            (b"XY", false),
+        ];
+        assert_eq!(got, expected.map(|(b, cut)| (b.to_vec(), cut)));
+    }
+}

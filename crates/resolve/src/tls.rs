@@ -1,0 +1,114 @@
+//! TLS for DNS over TLS and HTTPS: rustls with ring, certificates verified
+//! against the system's authorities or those of `--cacert`.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{Error, Kind, Result};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+
+/// The authorities believed, as DER.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trust(Vec<CertificateDer<'static>>);
+
+/// Reads the authorities of a PEM file, or else the system's.
+pub(crate) fn trust(file: Option<&Path>) -> Result<Trust> {
+    let Some(path) = file else {
+        let found = rustls_native_certs::load_native_certs();
+        if found.certs.is_empty() {
+            return Err(
+                Error::new(Kind::System, "the system has no certificate authorities")
+                    .hint("name a PEM file with --cacert"),
+            );
+        }
+        return Ok(Trust(found.certs));
+    };
+    let shown = path.display().to_string();
+    let pem = std::fs::read(path).map_err(|e| Error::local(&e).about(&shown))?;
+    let certs: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certs {
+        Ok(certs) if !certs.is_empty() => Ok(Trust(certs)),
+        _ => Err(Error::new(Kind::Input, "no certificate in PEM form").about(shown)),
+    }
+}
+
+/// What connections to DNS-over-TLS servers share.
+pub(crate) fn for_tls(trust: &Trust) -> Result<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    // Authorities in forms it does not know are passed over.
+    roots.add_parsable_certificates(trust.0.iter().cloned());
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Error::new(Kind::System, sentence(&e)))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut config = config;
+    config.alpn_protocols = vec![b"dot".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// A connection to the server called `name`.
+pub(crate) fn connection(config: &Arc<ClientConfig>, name: &str) -> io::Result<ClientConnection> {
+    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+    ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)
+}
+
+/// Whether a certificate can be checked for `name`.
+pub(crate) fn is_server_name(name: &str) -> bool {
+    ServerName::try_from(name).is_ok()
+}
+
+/// The same for the HTTP client.
+pub(crate) fn for_https(trust: &Trust) -> TlsConfig {
+    let roots = trust
+        .0
+        .iter()
+        .map(|c| Certificate::from_der(c.as_ref()).to_owned());
+    TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(provider())
+        .root_certs(RootCerts::Specific(Arc::new(roots.collect())))
+        .build()
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The TLS error inside an I/O error, as a sentence.
+pub(crate) fn cause(error: &io::Error) -> Option<String> {
+    let inner = error.get_ref()?;
+    if let Some(error) = inner.downcast_ref::<rustls::Error>() {
+        return Some(sentence(error));
+    }
+    let source = std::error::Error::source(inner)?.downcast_ref::<rustls::Error>()?;
+    Some(sentence(source))
+}
+
+/// A TLS error for people, lower case.
+pub(crate) fn sentence(error: &rustls::Error) -> String {
+    use rustls::{CertificateError as C, Error as E};
+    match error {
+        E::InvalidCertificate(C::UnknownIssuer) => {
+            "certificate by an unknown authority; name it with --cacert".to_owned()
+        }
+        E::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
+            "certificate of another name; tls://IP#NAME says which to expect".to_owned()
+        }
+        E::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
+            "certificate expired".to_owned()
+        }
+        other => {
+            let text = other.to_string();
+            let mut chars = text.chars();
+            match chars.next() {
+                Some(first) => first.to_lowercase().chain(chars).collect(),
+                None => text,
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! EDNS (RFC 6891): the OPT record of a query, and what the options of an
+//! answer say.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use common::address;
+
+use crate::present;
+
+const NSID: u16 = 3;
+const SUBNET: u16 = 8;
+const COOKIE: u16 = 10;
+const PADDING: u16 = 12;
+const EXTENDED_ERROR: u16 = 15;
+
+/// Queries on encrypted transports are padded to a multiple of this many
+/// bytes (RFC 8467 section 4.1).
+const BLOCK: usize = 128;
+
+/// What a query's OPT record is to say.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    /// The UDP size to advertise, in bytes.
+    pub(crate) size: u16,
+    /// The DO flag.
+    pub(crate) dnssec: bool,
+    /// Ask for the server's identifier (RFC 5001).
+    pub(crate) nsid: bool,
+    /// The client subnet to claim (RFC 7871).
+    pub(crate) subnet: Option<(IpAddr, u8)>,
+}
+
+/// A DNS cookie (RFC 7873): ours, and the server's once it is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Cookie {
+    pub(crate) client: [u8; 8],
+    pub(crate) server: Vec<u8>,
+}
+
+impl Wish {
+    /// The OPT record. With `padded`, the length of the message before it,
+    /// the message is filled up to a whole block.
+    pub(crate) fn record(&self, cookie: Option<&Cookie>, padded: Option<usize>) -> Vec<u8> {
+        let mut options = Vec::new();
+        if self.nsid {
+            option(&mut options, NSID, &[]);
+        }
+        if let Some((ip, length)) = self.subnet {
+            option(&mut options, SUBNET, &subnet(ip, length));
+        }
+        if let Some(cookie) = cookie {
+            option(
+                &mut options,
+                COOKIE,
+                &[&cookie.client, &cookie.server[..]].concat(),
+            );
+        }
+        if let Some(before) = padded {
+            let unpadded = before + 11 + options.len() + 4;
+            let padding = unpadded.next_multiple_of(BLOCK) - unpadded;
+            option(&mut options, PADDING, &vec![0; padding]);
+        }
+        let mut record = vec![0, 0, 41];
+        record.extend_from_slice(&self.size.to_be_bytes());
+        record.extend_from_slice(&[0, 0, if self.dnssec { 0x80 } else { 0 }, 0]);
+        record.extend_from_slice(&(options.len() as u16).to_be_bytes());
+        record.extend_from_slice(&options);
+        record
+    }
+}
+
+fn option(options: &mut Vec<u8>, code: u16, data: &[u8]) {
+    options.extend_from_slice(&code.to_be_bytes());
+    options.extend_from_slice(&(data.len() as u16).to_be_bytes());
+    options.extend_from_slice(data);
+}
+
+/// Family, lengths, and as many address bytes as the prefix covers.
+fn subnet(ip: IpAddr, length: u8) -> Vec<u8> {
+    let (bits, width) = address::to_bits(ip);
+    let kept = if length == 0 {
+        0
+    } else {
+        bits >> (width - length) << (width - length)
+    };
+    let bytes = (kept << (128 - u32::from(width))).to_be_bytes();
+    let mut data = vec![0, if width == 32 { 1 } else { 2 }, length, 0];
+    data.extend_from_slice(&bytes[..usize::from(length.div_ceil(8))]);
+    data
+}
+
+/// The options of an answer, in their order.
+pub(crate) fn options(mut data: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    // One that does not fit ends the list.
+    std::iter::from_fn(move || {
+        let (head, rest) = data.split_first_chunk::<4>()?;
+        let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
+        let value = rest.get(..length)?;
+        data = &rest[length..];
+        Some((u16::from_be_bytes([head[0], head[1]]), value))
+    })
+}
+
+/// The COOKIE option, if it is one: the client's part and the server's.
+pub(crate) fn cookie(data: &[u8]) -> Option<(&[u8; 8], &[u8])> {
+    let (_, value) = options(data).find(|(code, _)| *code == COOKIE)?;
+    let (client, server) = value.split_first_chunk::<8>()?;
+    (server.is_empty() || (8..=32).contains(&server.len())).then_some((client, server))
+}
+
+/// Extended errors (RFC 8914) as text, such as `DNSSEC Bogus: no key`.
+pub(crate) fn extended_errors(data: &[u8]) -> Vec<String> {
+    options(data)
+        .filter(|(code, _)| *code == EXTENDED_ERROR)
+        .filter_map(|(_, value)| extended_error(value))
+        .collect()
+}
+
+fn extended_error(value: &[u8]) -> Option<String> {
+    let (code, text) = value.split_first_chunk::<2>()?;
+    let code = u16::from_be_bytes(*code);
+    let mut shown = match ERRORS.get(usize::from(code)) {
+        Some(name) => (*name).to_owned(),
+        None => format!("extended error {code}"),
+    };
+    if !text.is_empty() {
+        // Writing to a String cannot fail.
+        let _ = write!(shown, ": {}", present::string(text));
+    }
+    Some(shown)
+}
+
+/// The options as lines for people, such as `NSID: "ns1"`.
+pub(crate) fn describe(data: &[u8]) -> Vec<String> {
+    options(data)
+        .map(|(code, value)| match (code, value) {
+            (NSID, _) => format!(
+                "NSID: {} (\"{}\")",
+                present::hex(value),
+                present::string(value)
+            ),
+            (SUBNET, [_, 1, source, scope, bytes @ ..]) if bytes.len() <= 4 => {
+                let mut full = [0; 4];
+                full[..bytes.len()].copy_from_slice(bytes);
+                format!("CLIENT-SUBNET: {}/{source}/{scope}", IpAddr::from(full))
+            }
+            (SUBNET, [_, 2, source, scope, bytes @ ..]) if bytes.len() <= 16 => {
+                let mut full = [0; 16];
+                full[..bytes.len()].copy_from_slice(bytes);
+                format!("CLIENT-SUBNET: {}/{source}/{scope}", IpAddr::from(full))
+            }
+            (COOKIE, _) => format!("COOKIE: {}", present::hex(value).to_ascii_lowercase()),
+            (PADDING, _) => format!("PADDING: {} bytes", value.len()),
+            (EXTENDED_ERROR, _) => {
+                format!("EDE: {}", extended_error(value).unwrap_or_default())
+            }
+            _ => format!("OPT={code}: {}", present::hex(value)),
+        })
+        .collect()
+}
+
+/// The registry of extended errors, from 0.
+const ERRORS: [&str; 31] = [
+    "Other",
+    "Unsupported DNSKEY Algorithm",
+    "Unsupported DS Digest Type",
+    "Stale Answer",
+    "Forged Answer",
+    "DNSSEC Indeterminate",
+    "DNSSEC Bogus",
+    "Signature Expired",
+    "Signature Not Yet Valid",
+    "DNSKEY Missing",
+    "RRSIGs Missing",
+    "No Zone Key Bit Set",
+    "NSEC Missing",
+    "Cached Error",
+    "Not Ready",
+    "Blocked",
+    "Censored",
+    "Filtered",
+    "Prohibited",
+    "Stale NXDOMAIN Answer",
+    "Not Authoritative",
+    "Not Supported",
+    "No Reachable Authority",
+    "Network Error",
+    "Invalid Data",
+    "Signature Expired before Valid",
+    "Too Early",
+    "Unsupported NSEC3 Iterations Value",
+    "Unable to conform to policy",
+    "Synthesized",
+    "Invalid Query Type",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish() -> Wish {
+        Wish {
+            size: 1232,
+            dnssec: true,
+            nsid: true,
+            subnet: Some(("192.0.2.129".parse().unwrap(), 25)),
+        }
+    }
+
+    #[test]
+    fn the_record_byte_by_byte() {
+        let cookie = Cookie {
+            client: *b"clientco",
+            server: b"servercookie".to_vec(),
+        };
+        let record = wish().record(Some(&cookie), None);
+        let mut expected = b"\0\0\x29\x04\xd0\0\0\x80\0".to_vec();
+        expected.extend(b"\0\x28\0\x03\0\0\0\x08\0\x08\0\x01\x19\0\xc0\0\x02\x80");
+        expected.extend(b"\0\x0a\0\x14clientcoservercookie");
+        assert_eq!(record, expected);
+    }
+
+    #[test]
+    fn padding_fills_a_block() {
+        for before in [29, 100, 116, 117, 250] {
+            let record = wish().record(None, Some(before));
+            assert_eq!((before + record.len()) % BLOCK, 0, "{before}");
+        }
+    }
+
+    #[test]
+    fn lying_lengths_end_the_list() {
+        assert_eq!(options(&[0, 3, 0, 9, 1]).count(), 0);
+        assert_eq!(options(&[0, 3, 0, 1, 65, 0]).count(), 1);
+        assert_eq!(cookie(&[0, 10, 0, 3, 1, 2, 3]), None);
+        assert_eq!(
+            extended_errors(&[0, 15, 0, 5, 0, 6, b'b', 7, b'd']),
+            ["DNSSEC Bogus: b\\007d"]
+        );
+        assert_eq!(
+            describe(&[0, 8, 0, 6, 0, 1, 16, 0, 10, 2]),
+            ["CLIENT-SUBNET: 10.2.0.0/16/0"]
+        );
+    }
+}

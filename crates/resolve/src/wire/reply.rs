@@ -1,0 +1,314 @@
+//! Answers: whether some bytes are one to a question, and their records.
+//!
+//! Every record of every section is walked, so a message with a lying count
+//! or a bad owner name is malformed as a whole. Data stays bytes until it is
+//! shown; names inside it are checked then.
+
+use domain::base::iana::{Class, Opcode, OptRcode, Rtype};
+use domain::base::message::Message;
+use domain::base::name::ParsedName;
+use domain::base::rdata::{ParseRecordData, RecordData};
+use domain::base::wire::ParseError;
+use domain::dep::octseq::{Octets, Parser};
+
+use super::edns;
+use super::query::{HEADER, Question};
+use crate::present;
+
+/// A name inside a message.
+pub(crate) type MessageName<'a> = ParsedName<&'a [u8]>;
+
+/// What some bytes are to a question.
+#[derive(Debug)]
+pub(crate) enum Judged<'a> {
+    /// Its answer.
+    Reply(Reply<'a>),
+    /// Its answer, broken.
+    Malformed,
+    /// A header alone that refuses the query, as servers without EDNS send;
+    /// worth asking again more simply, but no answer.
+    Bare,
+    /// Nothing to do with it.
+    Unrelated,
+}
+
+/// A record in a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<'a> {
+    pub(crate) owner: MessageName<'a>,
+    pub(crate) rtype: Rtype,
+    pub(crate) class: Class,
+    pub(crate) ttl: u32,
+    message: &'a [u8],
+    start: usize,
+    length: usize,
+}
+
+/// A message taken apart.
+#[derive(Debug)]
+pub(crate) struct Reply<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) rcode: OptRcode,
+    pub(crate) authoritative: bool,
+    pub(crate) truncated: bool,
+    pub(crate) authenticated: bool,
+    pub(crate) answer: Vec<Record<'a>>,
+    pub(crate) authority: Vec<Record<'a>>,
+    /// Without the OPT record.
+    pub(crate) additional: Vec<Record<'a>>,
+    /// The OPT record: its UDP size, its flags word and its options.
+    pub(crate) opt: Option<(u16, u16, &'a [u8])>,
+}
+
+/// Judges a message that came from the server asked, by the rules of RFC 5452
+/// section 9.1: id, QR, opcode and the question must be the query's, and a
+/// cookie, where there is one, must hold `client`.
+pub(crate) fn judge<'a>(
+    bytes: &'a [u8],
+    id: u16,
+    question: &Question,
+    client: Option<&[u8; 8]>,
+) -> Judged<'a> {
+    if !is_reply(bytes, id) {
+        return Judged::Unrelated;
+    }
+    if bytes[4..6] == [0, 0] && bytes.len() == HEADER && bytes[3] & 15 != 0 {
+        return Judged::Bare;
+    }
+    if bytes[4..6] != [0, 1] || !question.is_in(&bytes[HEADER..]) {
+        return Judged::Unrelated;
+    }
+    let Ok(reply) = read(bytes) else {
+        return Judged::Malformed;
+    };
+    let cookie = reply.opt.and_then(|(_, _, options)| edns::cookie(options));
+    if let (Some((theirs, _)), Some(ours)) = (cookie, client)
+        && theirs != ours
+    {
+        return Judged::Unrelated;
+    }
+    Judged::Reply(reply)
+}
+
+/// Judges a further message of a zone transfer, which may lack the question
+/// (RFC 5936 section 2.2.1).
+pub(crate) fn judge_next<'a>(bytes: &'a [u8], id: u16, question: &Question) -> Judged<'a> {
+    if is_reply(bytes, id) && bytes[4..6] == [0, 0] {
+        return read(bytes).map_or(Judged::Malformed, Judged::Reply);
+    }
+    judge(bytes, id, question, None)
+}
+
+fn is_reply(bytes: &[u8], id: u16) -> bool {
+    bytes.len() >= HEADER
+        && bytes[..2] == id.to_be_bytes()
+        && bytes[2] & 0x80 != 0
+        && Opcode::from_int(bytes[2] >> 3 & 15) == Opcode::QUERY
+}
+
+/// Whether a message, broken or not, says that it was truncated.
+pub(crate) fn says_truncated(bytes: &[u8]) -> bool {
+    bytes.len() >= HEADER && bytes[2] & 2 != 0
+}
+
+/// Takes a message apart.
+pub(crate) fn read(bytes: &[u8]) -> Result<Reply<'_>, ParseError> {
+    let message = Message::from_slice(bytes).map_err(|_| ParseError::ShortInput)?;
+    let header = message.header();
+    let mut reply = Reply {
+        bytes,
+        rcode: OptRcode::from_rcode(header.rcode()),
+        authoritative: header.aa(),
+        truncated: header.tc(),
+        authenticated: header.ad(),
+        answer: Vec::new(),
+        authority: Vec::new(),
+        additional: Vec::new(),
+        opt: None,
+    };
+    let mut section = message.answer()?;
+    for number in 0.. {
+        for record in section.by_ref() {
+            let Some(record) = record?.into_record::<Data>()? else {
+                continue;
+            };
+            let (rtype, class, ttl) = (record.rtype(), record.class(), record.ttl().as_secs());
+            let (owner, Data(_, start, length)) = record.into_owner_and_data();
+            if rtype == Rtype::OPT {
+                let low = u16::from(header.rcode().to_int());
+                reply.rcode = OptRcode::masked_from_int((ttl >> 24) as u16 * 16 + low);
+                let options = bytes.get(start..start + length).unwrap_or_default();
+                reply.opt = Some((class.to_int(), ttl as u16, options));
+                continue;
+            }
+            let record = Record {
+                owner,
+                rtype,
+                class,
+                ttl,
+                message: bytes,
+                start,
+                length,
+            };
+            match number {
+                0 => reply.answer.push(record),
+                1 => reply.authority.push(record),
+                _ => reply.additional.push(record),
+            }
+        }
+        match section.next_section()? {
+            Some(next) => section = next,
+            None => break,
+        }
+    }
+    Ok(reply)
+}
+
+impl<'a> Record<'a> {
+    /// The data as text. A name in it that does not parse is an error: the
+    /// message is then broken.
+    pub(crate) fn text(&self) -> Result<String, ParseError> {
+        present::rdata(self.rtype, &mut self.parser()?)
+    }
+
+    /// The data as text, by RFC 3597 if it is broken.
+    pub(crate) fn any_text(&self) -> String {
+        self.text()
+            .unwrap_or_else(|_| present::unknown(self.data()))
+    }
+
+    /// The data's bytes.
+    pub(crate) fn data(&self) -> &'a [u8] {
+        self.message
+            .get(self.start..self.start + self.length)
+            .unwrap_or_default()
+    }
+
+    /// The name the data begins with, such as a CNAME's target.
+    pub(crate) fn target(&self) -> Option<MessageName<'a>> {
+        ParsedName::parse_ref(&mut self.parser().ok()?).ok()
+    }
+
+    /// A parser limited to the data, that sees the message for compression.
+    fn parser(&self) -> Result<Parser<'a, [u8]>, ParseError> {
+        // Nothing behind the data may be reached.
+        let mut parser = Parser::from_ref(&self.message[..self.start + self.length]);
+        parser.seek(self.start)?;
+        Ok(parser)
+    }
+}
+
+impl Reply<'_> {
+    /// Extended errors (RFC 8914) as text.
+    pub(crate) fn extended_errors(&self) -> Vec<String> {
+        self.opt
+            .map_or_else(Vec::new, |(_, _, options)| edns::extended_errors(options))
+    }
+}
+
+/// Where a record's data lies in the message: type, start, length.
+struct Data(Rtype, usize, usize);
+
+impl RecordData for Data {
+    fn rtype(&self) -> Rtype {
+        self.0
+    }
+}
+
+impl<'a, Octs: Octets + ?Sized> ParseRecordData<'a, Octs> for Data {
+    fn parse_rdata(
+        rtype: Rtype,
+        parser: &mut Parser<'a, Octs>,
+    ) -> Result<Option<Self>, ParseError> {
+        let data = Self(rtype, parser.pos(), parser.remaining());
+        parser.advance(data.2)?;
+        Ok(Some(data))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::OwnedName;
+    use super::super::edns::{Cookie, Wish};
+    use super::super::query::compose;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn question() -> Question {
+        Question::new(OwnedName::vec_from_str("Example.Test").unwrap(), Rtype::A)
+    }
+
+    fn query() -> Vec<u8> {
+        let wish = Wish {
+            size: 1232,
+            dnssec: false,
+            nsid: true,
+            subnet: None,
+        };
+        let cookie = Cookie {
+            client: *b"ourcooki",
+            server: Vec::new(),
+        };
+        let mut out = Vec::new();
+        let opt = wish.record(Some(&cookie), None);
+        compose(&mut out, 7, true, &question(), Some(&opt));
+        out
+    }
+
+    #[test]
+    fn only_the_answer_to_the_question_counts() {
+        let mut bytes = query();
+        let judge = |bytes: &[u8]| {
+            matches!(
+                judge(bytes, 7, &question(), Some(b"ourcooki")),
+                Judged::Reply(_)
+            )
+        };
+        assert!(!judge(&bytes), "a query is no answer");
+        bytes[2] |= 0x80;
+        assert!(judge(&bytes));
+        for (at, bit) in [(1, 1), (2, 0x28), (5, 2), (13, 1), (26, 1), (28, 2)] {
+            let mut other = bytes.clone();
+            other[at] ^= bit;
+            assert!(!judge(&other), "byte {at}");
+        }
+        bytes[14] ^= 0x20;
+        assert!(judge(&bytes), "case does not count");
+        let length = bytes.len();
+        bytes[length - 1] ^= 1;
+        assert!(!judge(&bytes), "somebody else's cookie");
+    }
+
+    #[test]
+    fn lying_counts_are_malformed() {
+        let mut bytes = query();
+        bytes[2] |= 0x80;
+        bytes[7] = 3;
+        assert!(matches!(
+            judge(&bytes, 7, &question(), None),
+            Judged::Malformed
+        ));
+        assert!(matches!(
+            judge(b"\0\x07\x80\x01\0\0\0\0\0\0\0\0", 7, &question(), None),
+            Judged::Bare
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(tail in proptest::collection::vec(any::<u8>(), 0..300), counts in any::<[u8; 6]>()) {
+            let mut bytes = query();
+            bytes[2] |= 0x80;
+            bytes[6..12].copy_from_slice(&counts);
+            bytes.extend(&tail);
+            for bytes in [&bytes, &tail] {
+                if let Judged::Reply(reply) = judge(bytes, 7, &question(), None) {
+                    for record in reply.answer {
+                        let _ = (record.any_text(), record.target());
+                    }
+                }
+                let _ = judge_next(bytes, 7, &question());
+            }
+        }
+    }
+}
