@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use testkit::bins;
+use testkit::Tool;
 
 use super::{prints, run, says_no, subnetcalc};
 
@@ -100,7 +100,9 @@ fn an_endless_list_ends_with_its_reader() {
             .run_closing_stdout_after(100);
         out.code(0).stderr("");
     }
-    bins::bash("subnetcalc sample ::/0 100000000 | head -n 1 | wc -l")
+    Tool::new("/bin/sh")
+        .args(["-c", "$TOOL sample ::/0 100000000 | head -n 1 | wc -l"])
+        .env("TOOL", env!("CARGO_BIN_EXE_subnetcalc"))
         .run()
         .code(0)
         .stdout("1\n");
