@@ -1,8 +1,32 @@
-//! The `subnetcalc` tool.
+//! The `subnetcalc` tool: facts of IPv4 and IPv6 networks, lists of their
+//! hosts, and work on sets of addresses.
+
+mod bits;
+mod cli;
+mod commands;
+mod count;
+mod facts;
+mod format;
+mod grep;
+mod interface;
+mod ipset;
+mod list;
+mod lookup;
+mod lossy;
+mod output;
+mod parse;
+mod plan;
+mod prefix;
+mod random;
+mod reverse;
+mod set;
+mod source;
+mod special;
+mod value;
 
 use std::process::ExitCode;
 
 /// Runs the tool on the process's arguments.
 pub fn main() -> ExitCode {
-    ExitCode::from(2)
+    common::app::run::<cli::Cli>("subnetcalc", commands::run)
 }

@@ -1,0 +1,169 @@
+//! [`Bits`]: an address as the number it is, so that IPv4 and IPv6 take the
+//! same path. Everything that computes is generic over it; `u32` and `u128`
+//! are the two implementations and the only place where the families differ
+//! in arithmetic.
+
+use std::fmt::Debug;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::{Add, BitAnd, BitOr, BitXor, Not, Shl, Shr, Sub};
+
+use crate::format::{self, Block, Text};
+
+/// An unsigned integer as wide as an address family.
+pub(crate) trait Bits:
+    Copy
+    + Ord
+    + Debug
+    + Default
+    + Send
+    + Sync
+    + 'static
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + BitAnd<Output = Self>
+    + BitOr<Output = Self>
+    + BitXor<Output = Self>
+    + Not<Output = Self>
+    + Shl<u32, Output = Self>
+    + Shr<u32, Output = Self>
+{
+    /// Bits in an address.
+    const WIDTH: u32;
+    /// 4 or 6.
+    const FAMILY: u8;
+    /// The first address of the space.
+    const ZERO: Self;
+    /// The number one.
+    const ONE: Self;
+    /// The last address of the space.
+    const MAX: Self;
+
+    /// The sum, or `None` past the end of the space.
+    fn checked_add(self, other: Self) -> Option<Self>;
+    /// The difference, or `None` below zero.
+    fn checked_sub(self, other: Self) -> Option<Self>;
+    /// Zero bits at the low end; the width for zero.
+    fn trailing_zeros(self) -> u32;
+    /// Zero bits at the high end; the width for zero.
+    fn leading_zeros(self) -> u32;
+    /// The number in the wider type.
+    fn widen(self) -> u128;
+    /// The low bits of a wider number.
+    fn narrow(wide: u128) -> Self;
+    /// The address.
+    fn ip(self) -> IpAddr;
+    /// The address's text form (RFC 5952 for IPv6).
+    fn text(self) -> Text;
+    /// How the 256 addresses that share all but the last octet are written.
+    fn block(self) -> Block;
+
+    /// The ones below a prefix of `length` bits: the wildcard mask.
+    fn host_mask(length: u32) -> Self {
+        if length >= Self::WIDTH {
+            Self::ZERO
+        } else {
+            Self::MAX >> length
+        }
+    }
+
+    /// The ones of a prefix of `length` bits.
+    fn net_mask(length: u32) -> Self {
+        !Self::host_mask(length)
+    }
+
+    /// The length of this netmask, or `None` if its ones are not contiguous.
+    fn mask_length(self) -> Option<u32> {
+        let length = (!self).leading_zeros();
+        (Self::net_mask(length) == self).then_some(length)
+    }
+}
+
+impl Bits for u32 {
+    const WIDTH: u32 = 32;
+    const FAMILY: u8 = 4;
+    const ZERO: Self = 0;
+    const ONE: Self = 1;
+    const MAX: Self = u32::MAX;
+
+    fn checked_add(self, other: Self) -> Option<Self> {
+        self.checked_add(other)
+    }
+    fn checked_sub(self, other: Self) -> Option<Self> {
+        self.checked_sub(other)
+    }
+    fn trailing_zeros(self) -> u32 {
+        self.trailing_zeros()
+    }
+    fn leading_zeros(self) -> u32 {
+        self.leading_zeros()
+    }
+    fn widen(self) -> u128 {
+        u128::from(self)
+    }
+    fn narrow(wide: u128) -> Self {
+        wide as u32
+    }
+    fn ip(self) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::from_bits(self))
+    }
+    fn text(self) -> Text {
+        format::v4(self)
+    }
+    fn block(self) -> Block {
+        format::v4_block(self)
+    }
+}
+
+impl Bits for u128 {
+    const WIDTH: u32 = 128;
+    const FAMILY: u8 = 6;
+    const ZERO: Self = 0;
+    const ONE: Self = 1;
+    const MAX: Self = u128::MAX;
+
+    fn checked_add(self, other: Self) -> Option<Self> {
+        self.checked_add(other)
+    }
+    fn checked_sub(self, other: Self) -> Option<Self> {
+        self.checked_sub(other)
+    }
+    fn trailing_zeros(self) -> u32 {
+        self.trailing_zeros()
+    }
+    fn leading_zeros(self) -> u32 {
+        self.leading_zeros()
+    }
+    fn widen(self) -> u128 {
+        self
+    }
+    fn narrow(wide: u128) -> Self {
+        wide
+    }
+    fn ip(self) -> IpAddr {
+        IpAddr::V6(Ipv6Addr::from_bits(self))
+    }
+    fn text(self) -> Text {
+        format::v6(self)
+    }
+    fn block(self) -> Block {
+        format::v6_block(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_at_the_ends() {
+        assert_eq!(u32::host_mask(0), u32::MAX);
+        assert_eq!(u32::host_mask(32), 0);
+        assert_eq!(u128::net_mask(0), 0);
+        assert_eq!(u128::net_mask(128), u128::MAX);
+        for length in 0..=128 {
+            assert_eq!(u128::net_mask(length).mask_length(), Some(length));
+        }
+        assert_eq!(0xff00_ff00_u32.mask_length(), None);
+        assert_eq!(0x0000_00ff_u32.mask_length(), None);
+    }
+}

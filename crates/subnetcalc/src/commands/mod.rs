@@ -1,0 +1,133 @@
+//! The commands: each takes its arguments, reads its operands, asks the pure
+//! modules, and prints.
+
+mod grep;
+mod info;
+mod lists;
+mod lookup;
+mod plan;
+mod sets;
+mod single;
+
+use common::address::Family;
+use common::app::Io;
+use common::{Error, Exit, Kind, Result};
+use ipnet::IpNet;
+
+use crate::cli::{Cli, Command};
+use crate::parse::{self, Rules};
+
+/// Runs the command of a command line.
+pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
+    let rules = Rules {
+        strict: cli.reading.strict,
+        wildcard: cli.reading.wildcard,
+        family: cli.reading.family(),
+    };
+    let Some(command) = cli.command else {
+        return info::info(&cli.info, rules, io);
+    };
+    if let Some(word) = cli.info.networks.first().or(cli.info.get.first()) {
+        let message = format!("{word:?} stands before the command; it belongs behind it");
+        return Err(Error::usage(message));
+    }
+    match command {
+        Command::Info(args) => info::info(&args, rules, io),
+        Command::Hosts(args) => lists::hosts(&args, rules, io),
+        Command::Split(args) => lists::split(&args, rules, io),
+        Command::Sample(args) => lists::sample(&args, rules, io),
+        Command::Plan(args) => plan::plan(&args, rules, io),
+        Command::Aggregate(args) => sets::aggregate(&args, rules, io),
+        Command::Supernet(args) => sets::supernet(&args, rules, io),
+        Command::Subtract(args) => sets::subtract(&args, rules, io),
+        Command::Intersect(args) => sets::intersect(&args, rules, io),
+        Command::Symdiff(args) => sets::symdiff(&args, rules, io),
+        Command::Complement(args) => sets::complement(&args, rules, io),
+        Command::Free(args) => sets::free(&args, rules, io),
+        Command::Sort(args) => sets::sort(&args, rules, io),
+        Command::Count(args) => sets::count(&args, rules, io),
+        Command::Overlap(args) => sets::overlap(&args, rules, io),
+        Command::Match(args) => lookup::longest(&args, rules, io),
+        Command::Grep(args) => grep::grep(&args, rules, io),
+        Command::Nth(args) => single::nth(&args, rules, io),
+        Command::Next(args) => single::step(&args, true, rules, io),
+        Command::Prev(args) => single::step(&args, false, rules, io),
+        Command::Reverse(args) => single::reverse(&args, rules, io),
+        Command::Mask(args) => single::mask(&args, rules, io),
+        Command::Eui64(args) => single::eui64(&args, rules, io),
+        Command::Ula(args) => single::ula(&args, io),
+    }
+}
+
+/// Does `each` for every operand as it comes. An error about the operand is
+/// reported and the next one has its turn; any other ends the run. What was
+/// printed is out before input is waited for.
+fn for_each(
+    words: &[String],
+    what: &str,
+    io: &mut Io,
+    mut each: impl FnMut(&str, &mut Io) -> Result<Exit>,
+) -> Result<Exit> {
+    let mut operands = io.operands(words, what)?;
+    let mut exit = Exit::Yes;
+    loop {
+        if !operands.is_ready() {
+            io.out.flush()?;
+        }
+        let Some(operand) = operands.next() else {
+            return Ok(exit);
+        };
+        let outcome = match operand {
+            Ok(operand) => each(&operand.text, io).map_err(|error| match error.kind() {
+                Kind::Input => operand.error(error),
+                _ => error,
+            }),
+            Err(error) => {
+                io.fail(&error)?;
+                continue;
+            }
+        };
+        match outcome {
+            Ok(one) => exit = exit.and(one),
+            Err(error) if error.kind() == Kind::Input => io.fail(&error)?,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// [`for_each`] of networks; those of a family not wanted are passed over.
+fn for_each_network(
+    words: &[String],
+    rules: Rules,
+    io: &mut Io,
+    mut each: impl FnMut(IpNet, &mut Io) -> Result<Exit>,
+) -> Result<Exit> {
+    for_each(words, "a network", io, |text, io| {
+        let net = network(text, rules)?;
+        if rules.family.admits(&net.addr()) {
+            each(net, io)
+        } else {
+            Ok(Exit::Yes)
+        }
+    })
+}
+
+/// One network that is an operand by itself.
+fn network(text: &str, rules: Rules) -> Result<IpNet> {
+    parse::network(text, rules).map_err(|why| Error::input(text, why))
+}
+
+/// One network that a command is about: its family must be wanted.
+fn the_network(text: &str, rules: Rules) -> Result<IpNet> {
+    let net = network(text, rules)?;
+    if rules.family.admits(&net.addr()) {
+        return Ok(net);
+    }
+    let option = if rules.family == Family::V4 {
+        "-4"
+    } else {
+        "-6"
+    };
+    let message = format!("{option} and this network contradict each other");
+    Err(Error::input(text, message))
+}

@@ -1,0 +1,294 @@
+//! The commands that read a SET and print one.
+
+use common::app::Io;
+use common::{Error, Exit, Out, Result};
+use serde::Serialize;
+
+use crate::bits::Bits;
+use crate::cli::{
+    AggregateArgs, CountArgs, FreeArgs, OverlapArgs, SetArgs, SubtractArgs, WithArgs,
+};
+use crate::ipset::{IpSet, Members};
+use crate::lossy;
+use crate::output::{Printer, push_network, push_range, shown};
+use crate::parse::Rules;
+use crate::prefix::{Prefix, cover};
+use crate::set::{Interval, IntervalSet};
+
+use super::the_network;
+
+/// The union of the operands.
+fn operands(words: &[String], rules: Rules, io: &mut Io) -> Result<IpSet> {
+    Ok(Members::of_operands(io, words, rules)?.into())
+}
+
+/// The set an option names. Stdin cannot be both that and the operands.
+fn option(words: &[String], operands: &[String], rules: Rules, io: &Io) -> Result<IpSet> {
+    let dash = |word: &String| word == "-";
+    if words.iter().any(dash) && (operands.is_empty() || operands.iter().any(dash)) {
+        return Err(Error::usage(
+            "stdin cannot be both the option's set and the operands",
+        ));
+    }
+    Ok(Members::of_option(io, words, rules)?.into())
+}
+
+/// Prints a set, IPv4 first.
+fn print(set: &IpSet, printer: Printer, out: &mut Out) -> Result<Exit> {
+    printer.all(&set.v4, out)?;
+    printer.all(&set.v6, out)?;
+    Ok(Exit::Yes)
+}
+
+/// `aggregate SET`
+pub(super) fn aggregate(args: &AggregateArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    let exact = operands(&args.set, rules, io)?;
+    let printer = Printer::set(io, args.form.ranges);
+    if args.max_prefix.is_none() && args.max_count.is_none() {
+        return print(&exact, printer, &mut io.out);
+    }
+    let mut wide = exact.clone();
+    if let Some(length) = args.max_prefix {
+        wide = lossy::max_prefix(&wide, length);
+    }
+    if let Some(count) = args.max_count {
+        let Some(few) = lossy::max_count(&wide, count) else {
+            io.report
+                .line("--max-count 1 cannot hold both families; use 2, or -4 or -6");
+            return Ok(Exit::No);
+        };
+        wide = few;
+    }
+    if !args.quiet {
+        io.report.line(added(&wide, &exact));
+    }
+    print(&wide, printer, &mut io.out)
+}
+
+/// How many addresses a lossy set has too many, family by family if both are
+/// there.
+fn added(wide: &IpSet, exact: &IpSet) -> String {
+    let v4 = lossy::added(&wide.v4, &exact.v4);
+    let v6 = lossy::added(&wide.v6, &exact.v6);
+    match (exact.v4.is_empty(), exact.v6.is_empty()) {
+        (false, false) => format!("added {v4} IPv4 and {v6} IPv6 addresses"),
+        (true, false) => format!("added {v6} addresses"),
+        _ => format!("added {v4} addresses"),
+    }
+}
+
+/// `supernet SET`
+pub(super) fn supernet(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    let set = operands(&args.set, rules, io)?;
+    let printer = Printer::set(io, args.form.ranges);
+    if let Some(span) = set.v4.span() {
+        printer.network(Prefix::around(span), &mut io.out)?;
+    }
+    if let Some(span) = set.v6.span() {
+        printer.network(Prefix::around(span), &mut io.out)?;
+    }
+    Ok(Exit::Yes)
+}
+
+/// `subtract SET --minus SET`
+pub(super) fn subtract(args: &SubtractArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    let minus = option(&args.minus, &args.set, rules, io)?;
+    let rest = operands(&args.set, rules, io)?.combine(&minus, |a, b| a && !b);
+    print(&rest, Printer::set(io, args.form.ranges), &mut io.out)
+}
+
+/// `intersect SET --with SET`
+pub(super) fn intersect(args: &WithArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    with(args, rules, io, |a, b| a && b)
+}
+
+/// `symdiff SET --with SET`
+pub(super) fn symdiff(args: &WithArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    with(args, rules, io, |a, b| a != b)
+}
+
+fn with(args: &WithArgs, rules: Rules, io: &mut Io, keep: fn(bool, bool) -> bool) -> Result<Exit> {
+    let with = option(&args.with, &args.set, rules, io)?;
+    let result = operands(&args.set, rules, io)?.combine(&with, keep);
+    print(&result, Printer::set(io, args.form.ranges), &mut io.out)
+}
+
+/// `complement SET`
+pub(super) fn complement(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    fn other<N: Bits>(set: &IntervalSet<N>) -> IntervalSet<N> {
+        if set.is_empty() {
+            IntervalSet::default()
+        } else {
+            set.complement()
+        }
+    }
+    let set = operands(&args.set, rules, io)?;
+    let others = IpSet {
+        v4: other(&set.v4),
+        v6: other(&set.v6),
+    };
+    print(&others, Printer::set(io, args.form.ranges), &mut io.out)
+}
+
+/// `free NETWORK --used SET`
+pub(super) fn free(args: &FreeArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    let net = the_network(&args.network, rules)?;
+    let used: IpSet = Members::of_option(io, &args.used, rules)?.into();
+    let printer = Printer::set(io, args.form.ranges);
+    match net {
+        ipnet::IpNet::V4(net) => free_of(net.into(), &used.v4, args, printer, &mut io.out),
+        ipnet::IpNet::V6(net) => free_of(net.into(), &used.v6, args, printer, &mut io.out),
+    }
+}
+
+fn free_of<N: Bits>(
+    net: Prefix<N>,
+    used: &IntervalSet<N>,
+    args: &FreeArgs,
+    printer: Printer,
+    out: &mut Out,
+) -> Result<Exit> {
+    let free = IntervalSet::new(vec![net.interval()]).subtract(used);
+    let Some(length) = args.prefix else {
+        printer.all(&free, out)?;
+        return Ok(Exit::Yes);
+    };
+    if length > N::WIDTH || length < net.length {
+        let message = format!(
+            "has no networks of length {length}; use --prefix {} to {}",
+            net.length,
+            N::WIDTH
+        );
+        return Err(Error::input(&args.network, message));
+    }
+    let mut exit = Exit::No;
+    for interval in free.intervals() {
+        // The first network of this length that starts in the interval.
+        let mut next = match Prefix::of(interval.first, length) {
+            start if start.first == interval.first => Some(start),
+            start => start.step(1, true),
+        };
+        while let Some(part) = next.filter(|part| part.last() <= interval.last) {
+            printer.network(part, out)?;
+            exit = Exit::Yes;
+            next = part.step(1, true);
+        }
+    }
+    Ok(exit)
+}
+
+/// `sort SET`
+pub(super) fn sort(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    fn sorted<N: Bits>(
+        mut members: Vec<Interval<N>>,
+        printer: Printer,
+        out: &mut Out,
+    ) -> Result<()> {
+        if printer.ranges {
+            members.sort_unstable();
+            return members.iter().try_for_each(|&m| printer.interval(m, out));
+        }
+        let mut prefixes: Vec<Prefix<N>> = members.into_iter().flat_map(cover).collect();
+        prefixes.sort_unstable();
+        prefixes.iter().try_for_each(|&p| printer.network(p, out))
+    }
+    let members = Members::of_operands(io, &args.set, rules)?;
+    let printer = Printer::of("sort", io, args.form.ranges);
+    sorted(members.v4, printer, &mut io.out)?;
+    sorted(members.v6, printer, &mut io.out)?;
+    Ok(Exit::Yes)
+}
+
+#[derive(Serialize)]
+struct CountRecord {
+    r#type: &'static str,
+    family: u8,
+    total: String,
+}
+
+/// `count SET`
+pub(super) fn count(args: &CountArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    let set = operands(&args.set, rules, io)?;
+    let counts = [(4, set.v4.count()), (6, set.v6.count())];
+    let present = [!set.v4.is_empty(), !set.v6.is_empty()];
+    for ((family, count), present) in counts.into_iter().zip(present) {
+        if !present {
+            continue;
+        }
+        if io.json {
+            io.out.json(&CountRecord {
+                r#type: "count",
+                family,
+                total: count.to_string(),
+            })?;
+        } else {
+            io.out.line(count)?;
+        }
+    }
+    Ok(Exit::Yes)
+}
+
+#[derive(Serialize)]
+struct OverlapRecord {
+    r#type: &'static str,
+    a: String,
+    b: String,
+}
+
+/// `overlap SET`
+pub(super) fn overlap(args: &OverlapArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    let members = Members::of_operands(io, &args.set, rules)?;
+    let v4 = pairs(members.v4, args, io)?;
+    let v6 = pairs(members.v6, args, io)?;
+    Ok(if v4 || v6 { Exit::Yes } else { Exit::No })
+}
+
+/// Prints the pairs of one family; whether there was one.
+fn pairs<N: Bits>(mut members: Vec<Interval<N>>, args: &OverlapArgs, io: &mut Io) -> Result<bool> {
+    // Of two with the same start the larger comes first, as its length is
+    // the smaller.
+    members.sort_unstable_by(|a, b| a.first.cmp(&b.first).then(b.last.cmp(&a.last)));
+    let mut any = false;
+    for (at, a) in members.iter().enumerate() {
+        for b in members[at + 1..].iter().take_while(|b| b.first <= a.last) {
+            any = true;
+            if args.quiet {
+                return Ok(true);
+            }
+            if io.json {
+                io.out.json(&OverlapRecord {
+                    r#type: "overlap",
+                    a: member_text(*a, args.form.ranges),
+                    b: member_text(*b, args.form.ranges),
+                })?;
+                continue;
+            }
+            let buffer = io.out.buffer();
+            push_member(buffer, *a, args.form.ranges);
+            buffer.push(b'\t');
+            push_member(buffer, *b, args.form.ranges);
+            buffer.push(b'\n');
+            io.out.spill_if_full()?;
+        }
+    }
+    Ok(any)
+}
+
+/// A member as a network if it is one, else as a range.
+fn push_member<N: Bits>(buffer: &mut Vec<u8>, member: Interval<N>, ranges: bool) {
+    let around = Prefix::around(member);
+    if !ranges && around.interval() == member {
+        push_network(buffer, around);
+    } else {
+        push_range(buffer, member);
+    }
+}
+
+fn member_text<N: Bits>(member: Interval<N>, ranges: bool) -> String {
+    let around = Prefix::around(member);
+    if !ranges && around.interval() == member {
+        shown(around)
+    } else {
+        format!("{}-{}", member.first.ip(), member.last.ip())
+    }
+}

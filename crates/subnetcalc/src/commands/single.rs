@@ -1,0 +1,243 @@
+//! The commands with a short answer: `nth`, `next`, `prev`, `reverse`,
+//! `mask`, `eui64`, `ula`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use common::address::{self, Family};
+use common::app::Io;
+use common::{Error, Exit, Kind, Result, text};
+use serde::Serialize;
+
+use crate::bits::Bits;
+use crate::cli::{Eui64Args, MaskArgs, NthArgs, ReverseArgs, StepArgs, UlaArgs};
+use crate::count::{Count, NoCount};
+use crate::facts::mask_text;
+use crate::interface::Mac;
+use crate::output::Printer;
+use crate::parse::{self, Rules};
+use crate::prefix::{Prefix, with_prefix};
+use crate::random::Random;
+use crate::reverse;
+
+use super::{for_each, for_each_network, the_network};
+
+/// Says why the answer is no.
+fn no(operand: &str, message: &str, io: &Io) -> Exit {
+    let operand = text::escape(operand.as_bytes());
+    io.report.line(format_args!("{operand}: {message}"));
+    Exit::No
+}
+
+/// `nth NETWORK N`
+pub(super) fn nth(args: &NthArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    let net = the_network(&args.network, rules)?;
+    let (negative, digits) = match args.n.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, args.n.as_str()),
+    };
+    let n = match Count::parse(digits) {
+        Ok(n) => Some(n),
+        Err(NoCount::TooLarge) => None,
+        Err(NoCount::NotANumber) => {
+            let message = "not a number; use digits, -1 for the last";
+            return Err(Error::input(&args.n, message));
+        }
+    };
+    let address = with_prefix!(net, |prefix| at(prefix, n, negative).map(Bits::ip));
+    let Some(address) = address else {
+        let total = with_prefix!(net, |prefix| prefix.total());
+        let message = format!("has {total} addresses, none with number {}", args.n);
+        return Ok(no(&args.network, &message, io));
+    };
+    Printer::of("nth", io, false).address(address, &mut io.out)?;
+    Ok(Exit::Yes)
+}
+
+/// The address with a number, counted from the end if negative.
+fn at<N: Bits>(net: Prefix<N>, n: Option<Count>, negative: bool) -> Option<N> {
+    let n = n?;
+    let total = net.total();
+    let index = if negative && n > Count::ZERO {
+        // -1 is the last, -total the first.
+        (n <= total).then(|| total.minus(n))?
+    } else {
+        n
+    };
+    (index < total).then_some(())?;
+    Some(net.first | N::narrow(index.get()?))
+}
+
+/// `next NETWORK [N]`, `prev NETWORK [N]`
+pub(super) fn step(args: &StepArgs, forward: bool, rules: Rules, io: &mut Io) -> Result<Exit> {
+    let net = the_network(&args.network, rules)?;
+    let tag = if forward { "next" } else { "prev" };
+    let printer = Printer::of(tag, io, args.form.ranges);
+    with_prefix!(net, |prefix| match prefix.step(args.n, forward) {
+        Some(other) => {
+            printer.network(other, &mut io.out)?;
+            Ok(Exit::Yes)
+        }
+        None => Ok(no(&args.network, "past the end of the address space", io)),
+    })
+}
+
+#[derive(Serialize)]
+struct ReverseRecord<'a> {
+    r#type: &'static str,
+    network: String,
+    zones: &'a [String],
+}
+
+/// `reverse NETWORK|ADDRESS...`
+pub(super) fn reverse(args: &ReverseArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    for_each_network(&args.networks, rules, io, |net, io| {
+        let zones = reverse::zones(net);
+        if io.json {
+            io.out.json(&ReverseRecord {
+                r#type: "reverse",
+                network: net.trunc().to_string(),
+                zones: &zones,
+            })?;
+        } else {
+            zones.iter().try_for_each(|zone| io.out.line(zone))?;
+        }
+        Ok(Exit::Yes)
+    })
+}
+
+#[derive(Serialize)]
+struct MaskRecord<'a> {
+    r#type: &'static str,
+    prefix_length: u8,
+    netmask: &'a str,
+    wildcard: &'a str,
+    hex: &'a str,
+}
+
+/// `mask LEN|MASK...`
+pub(super) fn mask(args: &MaskArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    for_each(&args.masks, "a prefix length or mask", io, |text, io| {
+        let (length, width) = read_mask(text, rules).map_err(|why| Error::input(text, why))?;
+        let length_bits = u32::from(length);
+        let (netmask, wildcard, hex) = if width == 32 {
+            let mask = u32::net_mask(length_bits);
+            let dotted = |bits| Ipv4Addr::from_bits(bits).to_string();
+            (dotted(mask), dotted(!mask), format!("{mask:08x}"))
+        } else {
+            let mask = u128::net_mask(length_bits);
+            let groups = |bits| mask_text(Ipv6Addr::from_bits(bits));
+            (groups(mask), groups(!mask), format!("{mask:032x}"))
+        };
+        if io.json {
+            io.out.json(&MaskRecord {
+                r#type: "mask",
+                prefix_length: length,
+                netmask: &netmask,
+                wildcard: &wildcard,
+                hex: &hex,
+            })?;
+        } else {
+            io.out
+                .line(format_args!("{length}\t{netmask}\t{wildcard}\t{hex}"))?;
+        }
+        Ok(Exit::Yes)
+    })
+}
+
+/// A prefix length and its family's width.
+fn read_mask(text: &str, rules: Rules) -> Result<(u8, u8), String> {
+    let wanted = |width: u8| match (rules.family, width) {
+        (Family::V4, 128) => Err("an IPv6 mask; -4 wants IPv4".to_owned()),
+        (Family::V6, 32) => Err("an IPv4 mask; -6 wants IPv6".to_owned()),
+        _ => Ok(()),
+    };
+    if text.contains(['.', ':']) {
+        let mask = address::parse(text)?;
+        let width = if mask.is_ipv4() { 32 } else { 128 };
+        wanted(width)?;
+        return Ok((parse::mask_length(mask, rules.wildcard)?, width));
+    }
+    let any = if rules.family == Family::V4 {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    };
+    let length = address::parse_prefix(text, &any)?;
+    let width = match rules.family {
+        Family::V6 => 128,
+        Family::Any if length > 32 => 128,
+        _ => 32,
+    };
+    Ok((length, width))
+}
+
+#[derive(Serialize)]
+struct Eui64Record {
+    r#type: &'static str,
+    mac: String,
+    address: IpAddr,
+}
+
+/// `eui64 MAC [NETWORK]`
+pub(super) fn eui64(args: &Eui64Args, rules: Rules, io: &mut Io) -> Result<Exit> {
+    let mac = Mac::parse(&args.mac).map_err(|why| Error::input(&args.mac, why))?;
+    let net = match the_network(&args.network, rules)? {
+        ipnet::IpNet::V6(net) if net.prefix_len() <= 64 => net,
+        ipnet::IpNet::V6(_) => {
+            let message = "too long: the interface identifier takes 64 bits; use /64 or shorter";
+            return Err(Error::input(&args.network, message));
+        }
+        ipnet::IpNet::V4(_) => return Err(Error::input(&args.network, "not an IPv6 network")),
+    };
+    let bits = net.network().to_bits() | u128::from(mac.interface_id());
+    if io.json {
+        io.out.json(&Eui64Record {
+            r#type: "eui64",
+            mac: mac.to_string(),
+            address: bits.ip(),
+        })?;
+    } else {
+        io.out.line(bits.ip())?;
+    }
+    Ok(Exit::Yes)
+}
+
+/// `ula`: fd00::/8 and 40 random bits (RFC 4193 section 3.2).
+pub(super) fn ula(args: &UlaArgs, io: &mut Io) -> Result<Exit> {
+    let global_id = u128::from(Random::new(seed(args.seed)?).next() >> 24);
+    let prefix = Prefix::of(0xfd << 120 | global_id << 80, 48);
+    Printer::of("ula", io, false).network(prefix, &mut io.out)?;
+    Ok(Exit::Yes)
+}
+
+/// The seed given, or one from the system.
+pub(super) fn seed(given: Option<u64>) -> Result<u64> {
+    match given {
+        Some(seed) => Ok(seed),
+        None => getrandom::u64()
+            .map_err(|error| Error::new(Kind::System, format!("no random numbers: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_from_either_end() {
+        let net = Prefix::of(0x0a00_0000_u32, 24);
+        let of = |n: u128, negative| at(net, Some(Count::new(n)), negative);
+        assert_eq!(of(0, false), Some(0x0a00_0000));
+        assert_eq!(of(0, true), Some(0x0a00_0000));
+        assert_eq!(of(255, false), Some(0x0a00_00ff));
+        assert_eq!(of(256, false), None);
+        assert_eq!(of(1, true), Some(0x0a00_00ff));
+        assert_eq!(of(256, true), Some(0x0a00_0000));
+        assert_eq!(of(257, true), None);
+        let all = Prefix::of(0_u128, 0);
+        assert_eq!(at(all, Some(Count::WHOLE), true), Some(0));
+        assert_eq!(at(all, Some(Count::WHOLE), false), None);
+        assert_eq!(at(all, Some(Count::new(u128::MAX)), false), Some(u128::MAX));
+        assert_eq!(at(all, None, false), None);
+    }
+}

@@ -1,0 +1,267 @@
+//! [`Facts`]: what there is to know of one network and the address it was
+//! written with; and [`FIELDS`], the table that makes them JSON keys, the
+//! fields of `--get` and, in [`LINES`], the lines for people. A new fact is a
+//! row there.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use crate::bits::Bits;
+use crate::format;
+use crate::interface;
+use crate::prefix::with_prefix;
+use crate::reverse;
+use crate::special::{self, Row};
+use crate::value::Value;
+
+/// One network, as typed: host bits may be set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    net: IpNet,
+}
+
+/// A JSON key and how its value is found.
+#[derive(Debug)]
+pub(crate) struct Field {
+    /// The key, also the name for `--get`.
+    pub(crate) key: &'static str,
+    /// The keys of the object that is its value, if it is one.
+    pub(crate) parts: &'static [&'static str],
+    /// The value.
+    pub(crate) value: fn(&Facts) -> Value,
+}
+
+const fn field(key: &'static str, value: fn(&Facts) -> Value) -> Field {
+    Field {
+        key,
+        parts: &[],
+        value,
+    }
+}
+
+/// All fields, in the order of the JSON record.
+#[rustfmt::skip]
+pub(crate) const FIELDS: [Field; 25] = [
+    field("address", |f| address(f.net.addr())),
+    field("prefix_length", |f| Value::Number(f.net.prefix_len().into())),
+    field("network", |f| Value::text(f.net.trunc())),
+    field("netmask", |f| mask(f.net.netmask())),
+    field("wildcard", |f| mask(f.net.hostmask())),
+    field("broadcast", |f| f.broadcast().map_or(Value::Null, address)),
+    field("first", |f| address(f.net.network())),
+    field("last", |f| address(f.net.broadcast())),
+    field("first_host", |f| address(f.hosts().0)),
+    field("last_host", |f| address(f.hosts().1)),
+    field("total", |f| Value::Text(f.total())),
+    field("usable", |f| Value::Text(f.usable())),
+    field("family", |f| Value::Number(if f.net.addr().is_ipv4() { 4 } else { 6 })),
+    Field {
+        key: "special",
+        parts: &["entry", "name", "rfc", "globally_reachable"],
+        value: |f| f.special().map_or(Value::Null, |row| Value::Object(vec![
+            ("entry", Value::text(row.entry)),
+            ("name", Value::text(row.name)),
+            ("rfc", Value::text(row.rfc)),
+            ("globally_reachable", row.globally_reachable.map_or(Value::Null, Value::Bool)),
+        ])),
+    },
+    field("multicast", |f| Value::Bool(f.net.addr().is_multicast())),
+    field("reverse_zones", |f| Value::List(reverse::zones(f.net))),
+    field("hex", |f| Value::Text(f.hex())),
+    field("decimal", |f| Value::Text(f.bits().to_string())),
+    field("binary", |f| Value::Text(f.binary())),
+    field("expanded", |f| Value::Text(f.expanded())),
+    Field {
+        key: "embedded",
+        parts: &["kind", "ipv4", "server", "port"],
+        value: |f| f.v6().and_then(interface::embedded).map_or(Value::Null, |e| Value::Object(vec![
+            ("kind", Value::text(e.kind)),
+            ("ipv4", Value::text(e.ipv4)),
+            ("server", e.server.map_or(Value::Null, Value::text)),
+            ("port", e.port.map_or(Value::Null, |port| Value::Number(port.into()))),
+        ])),
+    },
+    field("mac", |f| f.v6().and_then(interface::mac).map_or(Value::Null, Value::text)),
+    field("solicited_node", |f| {
+        f.v6().and_then(interface::solicited_node).map_or(Value::Null, |group| address(group.ip()))
+    }),
+    field("multicast_scope", |f| f.multicast_scope().map_or(Value::Null, Value::text)),
+    field("multicast_mac", |f| f.multicast_mac().map_or(Value::Null, Value::text)),
+];
+
+/// A label and the text after it.
+type Line = (&'static str, fn(&Facts) -> Option<String>);
+
+/// The lines for people, in order; a line whose text is `None` is left out.
+#[rustfmt::skip]
+pub(crate) const LINES: [Line; 17] = [
+    ("Address", |f| Some(f.shown("address"))),
+    ("Network", |f| Some(f.shown("network"))),
+    ("Netmask", |f| Some(format!("{} = {}", f.shown("netmask"), f.net.prefix_len()))),
+    ("Wildcard", |f| Some(f.shown("wildcard"))),
+    ("Broadcast", |f| f.known("broadcast")),
+    ("First host", |f| Some(f.shown("first_host"))),
+    ("Last host", |f| Some(f.shown("last_host"))),
+    ("Total IPs", |f| Some(f.total())),
+    ("Usable hosts", |f| Some(f.usable())),
+    ("Special purpose", |f| f.special().map(special_line)),
+    ("Reverse zone", |f| Some(zones_line(&reverse::zones(f.net)))),
+    ("EUI-64 MAC", |f| f.known("mac")),
+    ("Solicited node", |f| f.known("solicited_node")),
+    ("Multicast scope", |f| f.known("multicast_scope")),
+    ("Multicast MAC", |f| f.known("multicast_mac")),
+    ("Embedded IPv4", |f| f.embedded_line()),
+    ("Teredo server", |f| f.teredo_line()),
+];
+
+impl Facts {
+    /// The facts of a network.
+    pub(crate) fn new(net: IpNet) -> Self {
+        Self { net }
+    }
+
+    /// A field's text, `-` for null.
+    fn shown(&self, key: &str) -> String {
+        self.known(key).unwrap_or_else(|| "-".to_owned())
+    }
+
+    /// A field's text, unless it is null.
+    fn known(&self, key: &str) -> Option<String> {
+        let field = FIELDS.iter().find(|field| field.key == key)?;
+        match (field.value)(self) {
+            Value::Null => None,
+            value => Some(value.to_string()),
+        }
+    }
+
+    fn v6(&self) -> Option<u128> {
+        match self.net {
+            IpNet::V4(_) => None,
+            IpNet::V6(net) => Some(net.addr().to_bits()),
+        }
+    }
+
+    /// The address as a number.
+    fn bits(&self) -> u128 {
+        common::address::to_bits(self.net.addr()).0
+    }
+
+    /// IPv4 networks up to /30 have one.
+    fn broadcast(&self) -> Option<IpAddr> {
+        match self.net {
+            IpNet::V4(net) if net.prefix_len() < 31 => Some(net.broadcast().into()),
+            _ => None,
+        }
+    }
+
+    fn hosts(&self) -> (IpAddr, IpAddr) {
+        with_prefix!(self.net, |prefix| {
+            let hosts = prefix.usable();
+            (hosts.first.ip(), hosts.last.ip())
+        })
+    }
+
+    fn total(&self) -> String {
+        with_prefix!(self.net, |prefix| prefix.total().to_string())
+    }
+
+    fn usable(&self) -> String {
+        with_prefix!(self.net, |prefix| prefix.usable().count().to_string())
+    }
+
+    fn special(&self) -> Option<&'static Row> {
+        special::lookup(self.net.addr())
+    }
+
+    fn hex(&self) -> String {
+        match self.net {
+            IpNet::V4(net) => format!("{:08x}", net.addr().to_bits()),
+            IpNet::V6(net) => format!("{:032x}", net.addr().to_bits()),
+        }
+    }
+
+    fn binary(&self) -> String {
+        let octets = match self.net.addr() {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        let octets: Vec<String> = octets.iter().map(|octet| format!("{octet:08b}")).collect();
+        octets.join(".")
+    }
+
+    fn expanded(&self) -> String {
+        match self.net.addr() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => {
+                let groups = address.segments().map(|group| format!("{group:04x}"));
+                groups.join(":")
+            }
+        }
+    }
+
+    fn multicast_scope(&self) -> Option<&'static str> {
+        match self.net {
+            IpNet::V4(net) => interface::multicast_scope_v4(net.addr().to_bits()),
+            IpNet::V6(net) => interface::multicast_scope(net.addr().to_bits()),
+        }
+    }
+
+    fn multicast_mac(&self) -> Option<interface::Mac> {
+        match self.net {
+            IpNet::V4(net) => interface::multicast_mac_v4(net.addr().to_bits()),
+            IpNet::V6(net) => interface::multicast_mac(net.addr().to_bits()),
+        }
+    }
+
+    fn embedded_line(&self) -> Option<String> {
+        let inside = interface::embedded(self.v6()?)?;
+        Some(match inside.port {
+            Some(port) => format!("{} ({} client, UDP port {port})", inside.ipv4, inside.kind),
+            None => format!("{} ({})", inside.ipv4, inside.kind),
+        })
+    }
+
+    fn teredo_line(&self) -> Option<String> {
+        let server = interface::embedded(self.v6()?)?.server?;
+        Some(server.to_string())
+    }
+}
+
+/// An address in its usual text form.
+fn address(address: IpAddr) -> Value {
+    Value::text(address)
+}
+
+/// A mask: an IPv6 one is no address, so never dotted at its end.
+fn mask(mask: IpAddr) -> Value {
+    match mask {
+        IpAddr::V4(mask) => Value::text(mask),
+        IpAddr::V6(mask) => Value::Text(mask_text(mask)),
+    }
+}
+
+/// The groups of an IPv6 mask.
+pub(crate) fn mask_text(mask: Ipv6Addr) -> String {
+    String::from_utf8_lossy(format::v6_hex(mask.to_bits()).as_bytes()).into_owned()
+}
+
+fn special_line(row: &Row) -> String {
+    let reachable = match row.globally_reachable {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "N/A",
+    };
+    let rfc = row.rfc.replace(',', ", ");
+    format!("{}, {rfc}, globally reachable: {reachable}", row.name)
+}
+
+/// All zones while they fit a line, else the first, the last and the number.
+fn zones_line(zones: &[String]) -> String {
+    match zones {
+        [first, .., last] if zones.len() > 8 => {
+            format!("{first} to {last} ({} zones)", zones.len())
+        }
+        _ => zones.join(", "),
+    }
+}

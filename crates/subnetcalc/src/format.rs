@@ -1,0 +1,250 @@
+//! Addresses as text, by hand: a listing of millions of addresses is nothing
+//! but this.
+//!
+//! [`v4`] and [`v6`] write one address (IPv6 as RFC 5952 has it, a v4-mapped
+//! one dotted, which is what std's `Display` prints too). [`v4_block`] and
+//! [`v6_block`] say how all 256 addresses of a block with one last octet
+//! begin, so that a listing only adds an entry of a table to a fixed text.
+
+/// A short text in place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text {
+    bytes: [u8; 48],
+    length: usize,
+}
+
+impl Text {
+    fn new() -> Self {
+        Self {
+            bytes: [0; 48],
+            length: 0,
+        }
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    fn decimal(&mut self, octet: u8) {
+        if octet >= 100 {
+            self.push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            self.push(b'0' + octet / 10 % 10);
+        }
+        self.push(b'0' + octet % 10);
+    }
+
+    fn dotted(&mut self, address: u32) {
+        let [a, b, c, d] = address.to_be_bytes();
+        self.decimal(a);
+        for octet in [b, c, d] {
+            self.push(b'.');
+            self.decimal(octet);
+        }
+    }
+
+    /// A group of four hexadecimal digits without leading zeros.
+    fn group(&mut self, group: u16) {
+        let digits = 4 - (group.leading_zeros() / 4).min(3);
+        for place in (0..digits).rev() {
+            self.push(HEX[usize::from(group >> (4 * place) & 0xf)]);
+        }
+    }
+
+    /// The text.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// An IPv4 address.
+pub(crate) fn v4(address: u32) -> Text {
+    let mut text = Text::new();
+    text.dotted(address);
+    text
+}
+
+/// An IPv6 address in the form of RFC 5952; a v4-mapped one with a dotted end.
+pub(crate) fn v6(address: u128) -> Text {
+    if address >> 32 == 0xffff {
+        let mut text = Text::new();
+        for &byte in b"::ffff:" {
+            text.push(byte);
+        }
+        text.dotted(address as u32);
+        return text;
+    }
+    v6_hex(address)
+}
+
+/// The eight groups of an IPv6 address or mask, the longest run of two or
+/// more zero groups, the first of equals, written as `::`.
+pub(crate) fn v6_hex(address: u128) -> Text {
+    let mut text = Text::new();
+    let groups: [u16; 8] = std::array::from_fn(|i| (address >> (112 - 16 * i)) as u16);
+    let (start, length) = longest_zeros(groups);
+    let mut at = 0;
+    while at < 8 {
+        if length > 1 && at == start {
+            text.push(b':');
+            text.push(b':');
+            at += length;
+            continue;
+        }
+        if at > 0 && (length < 2 || at != start + length) {
+            text.push(b':');
+        }
+        text.group(groups[at]);
+        at += 1;
+    }
+    text
+}
+
+/// Start and length of the longest run of zero groups, the first of equals.
+fn longest_zeros(groups: [u16; 8]) -> (usize, usize) {
+    let (mut best, mut run) = ((0, 0), (0, 0));
+    for (at, group) in groups.into_iter().enumerate() {
+        if group != 0 {
+            run = (at + 1, 0);
+            continue;
+        }
+        run.1 += 1;
+        if run.1 > best.1 {
+            best = run;
+        }
+    }
+    best
+}
+
+/// How the last octet of the addresses of a block is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Block {
+    /// This text, then the octet in decimal.
+    Decimal(Head),
+    /// This text, then the octet as two hexadecimal digits.
+    Hex(Head),
+    /// Each in its own way.
+    Irregular,
+}
+
+/// What all addresses of a block begin with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    bytes: [u8; 48],
+    length: usize,
+}
+
+impl std::fmt::Debug for Head {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.as_bytes()))
+    }
+}
+
+impl Head {
+    /// The first bytes of a text, without the last `cut`.
+    fn of(text: &Text, cut: usize) -> Self {
+        let mut bytes = text.bytes;
+        let length = text.length - cut;
+        bytes[length..].fill(0);
+        Self { bytes, length }
+    }
+
+    /// The text.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// The block of an IPv4 address.
+pub(crate) fn v4_block(address: u32) -> Block {
+    Block::Decimal(Head::of(&v4(address & !0xff), 1))
+}
+
+/// The block of an IPv6 address.
+pub(crate) fn v6_block(address: u128) -> Block {
+    let first = address & !0xff;
+    if first >> 32 == 0xffff {
+        return Block::Decimal(Head::of(&v6(first), 1));
+    }
+    if first & 0xff00 == 0 {
+        // The last group loses its leading zeros, and at zero itself it may
+        // join the run that `::` stands for.
+        return Block::Irregular;
+    }
+    Block::Hex(Head::of(&v6(first), 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bits::Bits;
+    use proptest::prelude::*;
+
+    fn shown<N: Bits>(address: N) -> String {
+        String::from_utf8(address.text().as_bytes().to_vec()).unwrap()
+    }
+
+    /// Addresses with zero groups in every place.
+    pub(crate) fn v6_addresses() -> impl Strategy<Value = u128> {
+        (any::<u128>(), any::<u8>(), 0..=128_u32).prop_map(|(bits, zeros, shift)| {
+            let keep = (0..8)
+                .filter(|group| zeros >> group & 1 == 1)
+                .fold(0, |mask, group| mask | 0xffff_u128 << (16 * group));
+            (bits & keep).checked_shr(shift % 17).unwrap_or(0)
+        })
+    }
+
+    #[test]
+    fn known_forms() {
+        for text in [
+            "::",
+            "::1",
+            "1::",
+            "2001:db8::1",
+            "2001:db8:0:1:1:1:1:1",
+            "1:0:0:2::3",
+            "::ffff:1.2.3.4",
+            "::ffff:0:0:0",
+            "::ffff:ffff",
+            "fe80::",
+            "1:0:0:2:0:0:3:4",
+        ] {
+            let expected = text.parse::<std::net::Ipv6Addr>().unwrap();
+            assert_eq!(shown(expected.to_bits()), expected.to_string());
+        }
+        assert_eq!(shown(0x0a00_0a64_u32), "10.0.10.100");
+    }
+
+    proptest! {
+        #[test]
+        fn as_std_has_it(v4: u32, v6 in v6_addresses(), any6: u128) {
+            prop_assert_eq!(shown(v4), v4.ip().to_string());
+            prop_assert_eq!(shown(v6), v6.ip().to_string());
+            prop_assert_eq!(shown(any6), any6.ip().to_string());
+            let mapped = 0xffff_0000_0000 | u128::from(v4);
+            prop_assert_eq!(shown(mapped), mapped.ip().to_string());
+        }
+
+        #[test]
+        fn blocks_begin_as_their_addresses(v4: u32, v6 in v6_addresses(), low: u8) {
+            let octet = usize::from(low);
+            let address = v4 & !0xff | u32::from(low);
+            let Block::Decimal(head) = v4.block() else { panic!("{v4}") };
+            let text = String::from_utf8_lossy(head.as_bytes()).into_owned();
+            prop_assert_eq!(shown(address), format!("{text}{octet}"));
+            for v6 in [v6, 0xffff_0000_0000 | u128::from(v4)] {
+                let address = v6 & !0xff | u128::from(low);
+                let text = |head: Head| String::from_utf8_lossy(head.as_bytes()).into_owned();
+                match v6.block() {
+                    Block::Irregular => prop_assert_eq!(v6 & 0xff00, 0),
+                    Block::Hex(h) => prop_assert_eq!(shown(address), format!("{}{octet:02x}", text(h))),
+                    Block::Decimal(h) => prop_assert_eq!(shown(address), format!("{}{octet}", text(h))),
+                }
+            }
+        }
+    }
+}

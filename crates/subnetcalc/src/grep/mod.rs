@@ -1,0 +1,7 @@
+//! Lines of text by the addresses in them: [`scan`] finds addresses,
+//! [`select`] decides about lines, [`pipeline`] keeps all cores at it and the
+//! output in order.
+
+pub(crate) mod pipeline;
+pub(crate) mod scan;
+pub(crate) mod select;

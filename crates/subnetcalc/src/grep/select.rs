@@ -1,0 +1,294 @@
+//! Which lines of a piece of text are wanted, and how they are written.
+
+use crate::ipset::IpSet;
+use crate::lookup::Membership;
+
+use super::scan::{Address, Found, Scan, first_field};
+
+/// Which lines are selected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Those with an address in the set.
+    #[default]
+    Member,
+    /// Those with addresses, none of them in the set.
+    NoMember,
+    /// Those without any address.
+    NoAddress,
+}
+
+/// What is written for a selected line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// The line.
+    #[default]
+    Line,
+    /// The addresses in the set, one a line.
+    Addresses,
+    /// Nothing; only the count matters.
+    Nothing,
+}
+
+/// The rules of one run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selector {
+    v4: Membership<u32>,
+    v6: Membership<u128>,
+    /// A v4-mapped address counts as the IPv4 one.
+    unmap: bool,
+    /// Only the first field of a line is looked at.
+    first_field: bool,
+    wanted: Wanted,
+}
+
+impl Selector {
+    /// Selects by this set.
+    pub(crate) fn new(set: &IpSet, wanted: Wanted, first_field: bool, unmap: bool) -> Self {
+        Self {
+            v4: Membership::new(&set.v4),
+            v6: Membership::new(&set.v6),
+            unmap,
+            first_field,
+            wanted,
+        }
+    }
+
+    /// Whether an address is in the set.
+    #[inline]
+    fn holds(&self, address: Address) -> bool {
+        match address {
+            Address::V4(bits) => self.v4.contains(bits),
+            Address::V6(bits) if self.unmap && bits >> 32 == 0xffff => {
+                self.v4.contains(bits as u32)
+            }
+            Address::V6(bits) => self.v6.contains(bits),
+        }
+    }
+
+    /// The addresses of a text that could be in the set.
+    fn scan<'a>(&self, text: &'a [u8]) -> Scan<'a> {
+        if self.v6.is_empty() && !self.unmap {
+            Scan::v4_only(text)
+        } else {
+            Scan::new(text)
+        }
+    }
+
+    /// Whether a line is selected, and with which addresses: those in the set
+    /// or, for lines without one, all that it has.
+    pub(crate) fn line(&self, line: &[u8]) -> Option<Vec<Found>> {
+        let all: Vec<Found> = if self.first_field {
+            first_field(line).into_iter().collect()
+        } else {
+            Scan::new(line).collect()
+        };
+        let members = all.iter().filter(|found| self.holds(found.address));
+        let members: Vec<Found> = members.copied().collect();
+        match self.wanted {
+            Wanted::Member => (!members.is_empty()).then_some(members),
+            Wanted::NoMember => (!all.is_empty() && members.is_empty()).then_some(all),
+            Wanted::NoAddress => all.is_empty().then_some(all),
+        }
+    }
+
+    /// Selects among the lines of a piece, writes what is shown of them to
+    /// `out`, each after `prefix`, and returns how many there were.
+    pub(crate) fn piece(
+        &self,
+        piece: &[u8],
+        shown: Shown,
+        prefix: &[u8],
+        out: &mut Vec<u8>,
+    ) -> u64 {
+        match self.wanted {
+            Wanted::Member if self.first_field => self.members_first(piece, shown, prefix, out),
+            Wanted::Member => self.members_anywhere(piece, shown, prefix, out),
+            Wanted::NoMember | Wanted::NoAddress => self.others(piece, shown, prefix, out),
+        }
+    }
+
+    /// Lines with a member anywhere: scans the piece as one text, and looks
+    /// for the ends of a line only where there is something in it.
+    fn members_anywhere(
+        &self,
+        piece: &[u8],
+        shown: Shown,
+        prefix: &[u8],
+        out: &mut Vec<u8>,
+    ) -> u64 {
+        let mut count = 0;
+        // Addresses before this are in a line that has been counted.
+        let mut counted = 0;
+        let mut scan = self.scan(piece);
+        while let Some(found) = scan.next() {
+            if !self.holds(found.address) {
+                continue;
+            }
+            if shown == Shown::Addresses {
+                put(out, prefix, &piece[found.start..found.end]);
+                if found.start < counted {
+                    continue;
+                }
+            }
+            let end =
+                memchr::memchr(b'\n', &piece[found.end..]).map_or(piece.len(), |at| found.end + at);
+            count += 1;
+            counted = end;
+            if shown == Shown::Addresses {
+                continue;
+            }
+            if shown == Shown::Line {
+                let start = memchr::memrchr(b'\n', &piece[..found.start]).map_or(0, |at| at + 1);
+                put(out, prefix, &piece[start..end]);
+            }
+            scan.skip_to(end);
+        }
+        count
+    }
+
+    /// Lines whose first field is a member.
+    fn members_first(&self, piece: &[u8], shown: Shown, prefix: &[u8], out: &mut Vec<u8>) -> u64 {
+        let mut count = 0;
+        for line in crate::source::lines(piece) {
+            let Some(found) = first_field(line).filter(|found| self.holds(found.address)) else {
+                continue;
+            };
+            count += 1;
+            match shown {
+                Shown::Line => put(out, prefix, line),
+                Shown::Addresses => put(out, prefix, &line[found.start..found.end]),
+                Shown::Nothing => {}
+            }
+        }
+        count
+    }
+
+    /// Lines without a member.
+    fn others(&self, piece: &[u8], shown: Shown, prefix: &[u8], out: &mut Vec<u8>) -> u64 {
+        let mut count = 0;
+        for line in crate::source::lines(piece) {
+            let (mut any, mut member) = (false, false);
+            let mut look = |found: Found| {
+                any = true;
+                member = self.holds(found.address);
+                // One address or one member decides.
+                member || self.wanted == Wanted::NoAddress
+            };
+            if self.first_field {
+                first_field(line).map(&mut look);
+            } else {
+                let _ = Scan::new(line).any(look);
+            }
+            let selected = match self.wanted {
+                Wanted::NoAddress => !any,
+                _ => any && !member,
+            };
+            if selected {
+                count += 1;
+                if shown == Shown::Line {
+                    put(out, prefix, line);
+                }
+            }
+        }
+        count
+    }
+}
+
+/// One line of output.
+fn put(out: &mut Vec<u8>, prefix: &[u8], text: &[u8]) {
+    out.extend_from_slice(prefix);
+    out.extend_from_slice(text);
+    out.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prefix::Prefix;
+    use crate::set::IntervalSet;
+    use proptest::prelude::*;
+
+    fn set() -> IpSet {
+        IpSet {
+            v4: IntervalSet::new(vec![Prefix::of(0x0a00_0000, 8).interval()]),
+            v6: IntervalSet::new(vec![Prefix::of(0x2001_0db8 << 96, 32).interval()]),
+        }
+    }
+
+    fn only_v4() -> IpSet {
+        IpSet {
+            v6: IntervalSet::default(),
+            ..set()
+        }
+    }
+
+    const LOG: &str = "10.0.0.1 a 10.0.0.2\nnothing here\n192.0.2.1 b 10.0.0.3\n\
+        8.8.8.8 ::ffff:10.0.0.4\n[2001:db8::5]:80 c\n9.9.9.9 d";
+
+    fn selected(
+        set: &IpSet,
+        wanted: Wanted,
+        first: bool,
+        unmap: bool,
+        shown: Shown,
+    ) -> (u64, String) {
+        let mut out = Vec::new();
+        let selector = Selector::new(set, wanted, first, unmap);
+        let count = selector.piece(LOG.as_bytes(), shown, b"f:", &mut out);
+        (count, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn lines() {
+        let member = |first, unmap, shown| selected(&set(), Wanted::Member, first, unmap, shown);
+        assert_eq!(
+            member(false, false, Shown::Line).1,
+            "f:10.0.0.1 a 10.0.0.2\nf:192.0.2.1 b 10.0.0.3\nf:[2001:db8::5]:80 c\n"
+        );
+        assert_eq!(member(false, true, Shown::Nothing), (4, String::new()));
+        assert_eq!(
+            member(true, false, Shown::Line).1,
+            "f:10.0.0.1 a 10.0.0.2\nf:[2001:db8::5]:80 c\n"
+        );
+        assert_eq!(
+            member(false, false, Shown::Addresses),
+            (
+                3,
+                "f:10.0.0.1\nf:10.0.0.2\nf:10.0.0.3\nf:2001:db8::5\n".to_owned()
+            )
+        );
+        let none = selected(&set(), Wanted::NoMember, false, false, Shown::Line);
+        assert_eq!(none.1, "f:8.8.8.8 ::ffff:10.0.0.4\nf:9.9.9.9 d\n");
+        let none = selected(&set(), Wanted::NoAddress, false, false, Shown::Line);
+        assert_eq!(none, (1, "f:nothing here\n".to_owned()));
+        let none = selected(&set(), Wanted::NoMember, true, false, Shown::Line);
+        assert_eq!(none.0, 3);
+        let v4 = selected(&only_v4(), Wanted::Member, false, false, Shown::Line);
+        assert_eq!(v4.0, 2);
+    }
+
+    proptest! {
+        #[test]
+        fn the_whole_piece_is_as_its_lines(
+            lines in proptest::collection::vec(
+                "([a-z0-9.:] ?){0,3}(10\\.0\\.0\\.[0-9]{1,3}|2001:db8::[0-9a-f]{1,4}|9\\.9\\.9\\.9|x)?[ .:a1]{0,3}", 0..8),
+            first: bool, unmap: bool, mode in 0..3_usize, v4: bool,
+        ) {
+            let wanted = [Wanted::Member, Wanted::NoMember, Wanted::NoAddress][mode];
+            let set = if v4 { only_v4() } else { set() };
+            let selector = Selector::new(&set, wanted, first, unmap);
+            let piece = lines.join("\n");
+            let mut out = Vec::new();
+            let count = selector.piece(piece.as_bytes(), Shown::Line, b"", &mut out);
+            let mut expected = String::new();
+            for line in crate::source::lines(piece.as_bytes()) {
+                if selector.line(line).is_some() {
+                    expected += std::str::from_utf8(line).unwrap();
+                    expected.push('\n');
+                }
+            }
+            prop_assert_eq!(count, expected.lines().count() as u64);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! [`Prefix`]: one network, an aligned block of 2^n addresses; and [`cover`],
+//! the fewest of them that make up a range.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::bits::Bits;
+use crate::count::Count;
+use crate::set::Interval;
+
+/// A network: its first address and its prefix length. No host bits are set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Prefix<N> {
+    /// The network address.
+    pub(crate) first: N,
+    /// The prefix length, at most the family's width.
+    pub(crate) length: u32,
+}
+
+impl<N: Bits> Prefix<N> {
+    /// The network of this length that holds an address.
+    pub(crate) fn of(address: N, length: u32) -> Self {
+        Self {
+            first: address & N::net_mask(length),
+            length,
+        }
+    }
+
+    /// The last address.
+    pub(crate) fn last(self) -> N {
+        self.first | N::host_mask(self.length)
+    }
+
+    /// All its addresses.
+    pub(crate) fn interval(self) -> Interval<N> {
+        Interval {
+            first: self.first,
+            last: self.last(),
+        }
+    }
+
+    /// How many addresses it has.
+    pub(crate) fn total(self) -> Count {
+        Count::power(N::WIDTH - self.length)
+    }
+
+    /// The addresses hosts may have: without the first and the last in IPv4
+    /// up to /30; both of a /31 (RFC 3021), the one of a /32; all in IPv6
+    /// (RFC 6164 for /127).
+    pub(crate) fn usable(self) -> Interval<N> {
+        let all = self.interval();
+        if N::FAMILY == 4 && self.length < 31 {
+            Interval {
+                first: all.first + N::ONE,
+                last: all.last - N::ONE,
+            }
+        } else {
+            all
+        }
+    }
+
+    /// The network of the same length `steps` further on, or back; `None`
+    /// beyond the ends of the space.
+    pub(crate) fn step(self, steps: u128, forward: bool) -> Option<Self> {
+        let host_bits = N::WIDTH - self.length;
+        // The networks of this length are numbered from 0.
+        let number = self.first.widen().checked_shr(host_bits).unwrap_or(0);
+        let number = if forward {
+            number.checked_add(steps)?
+        } else {
+            number.checked_sub(steps)?
+        };
+        let most = N::MAX.widen().checked_shr(host_bits).unwrap_or(0);
+        (number <= most).then(|| Self {
+            first: N::narrow(number.checked_shl(host_bits).unwrap_or(0)),
+            length: self.length,
+        })
+    }
+
+    /// The smallest network around an interval.
+    pub(crate) fn around(interval: Interval<N>) -> Self {
+        let length = (interval.first ^ interval.last).leading_zeros();
+        Self::of(interval.first, length)
+    }
+}
+
+/// Runs an expression with `$prefix` bound to the [`Prefix`] of an `IpNet`,
+/// for either family.
+macro_rules! with_prefix {
+    ($net:expr, |$prefix:ident| $body:expr) => {
+        match $net {
+            ipnet::IpNet::V4(net) => {
+                let $prefix = $crate::prefix::Prefix::<u32>::from(net);
+                $body
+            }
+            ipnet::IpNet::V6(net) => {
+                let $prefix = $crate::prefix::Prefix::<u128>::from(net);
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_prefix;
+
+impl From<Ipv4Net> for Prefix<u32> {
+    fn from(net: Ipv4Net) -> Self {
+        Self::of(net.addr().to_bits(), u32::from(net.prefix_len()))
+    }
+}
+
+impl From<Ipv6Net> for Prefix<u128> {
+    fn from(net: Ipv6Net) -> Self {
+        Self::of(net.addr().to_bits(), u32::from(net.prefix_len()))
+    }
+}
+
+impl<N: Bits> From<Prefix<N>> for IpNet {
+    fn from(prefix: Prefix<N>) -> Self {
+        let bits = prefix.first.widen();
+        let length = prefix.length as u8;
+        if N::FAMILY == 4 {
+            let address = Ipv4Addr::from_bits(bits as u32);
+            Self::V4(Ipv4Net::new_assert(address, length))
+        } else {
+            Self::V6(Ipv6Net::new_assert(Ipv6Addr::from_bits(bits), length))
+        }
+    }
+}
+
+/// The fewest networks that hold exactly the addresses of a range, ascending.
+pub(crate) fn cover<N: Bits>(range: Interval<N>) -> Cover<N> {
+    Cover { rest: Some(range) }
+}
+
+/// See [`cover`].
+#[derive(Clone, Debug)]
+pub(crate) struct Cover<N> {
+    rest: Option<Interval<N>>,
+}
+
+impl<N: Bits> Iterator for Cover<N> {
+    type Item = Prefix<N>;
+
+    fn next(&mut self) -> Option<Prefix<N>> {
+        let rest = self.rest?;
+        // The largest block that starts here by its alignment and still fits.
+        let aligned = rest.first.trailing_zeros();
+        let fits = match (rest.last - rest.first).checked_add(N::ONE) {
+            Some(size) => N::WIDTH - 1 - size.leading_zeros(),
+            None => N::WIDTH,
+        };
+        let prefix = Prefix {
+            first: rest.first,
+            length: N::WIDTH - aligned.min(fits),
+        };
+        let last = prefix.last();
+        self.rest = (last < rest.last).then(|| Interval {
+            first: last + N::ONE,
+            last: rest.last,
+        });
+        Some(prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn covered<N: Bits>(first: N, last: N) -> Vec<Prefix<N>> {
+        cover(Interval { first, last }).collect()
+    }
+
+    #[test]
+    fn whole_spaces_and_their_ends() {
+        assert_eq!(covered(0_u32, u32::MAX), [Prefix::of(0, 0)]);
+        assert_eq!(covered(0_u128, u128::MAX), [Prefix::of(0, 0)]);
+        assert_eq!(covered(u32::MAX, u32::MAX), [Prefix::of(u32::MAX, 32)]);
+        assert_eq!(covered(0_u128, 0), [Prefix::of(0, 128)]);
+        assert_eq!(covered(1_u32, u32::MAX).len(), 32);
+        assert_eq!(covered(1_u128, u128::MAX - 1).len(), 254);
+    }
+
+    #[test]
+    fn steps_end_with_the_space() {
+        let last = Prefix::of(u32::MAX, 24);
+        assert_eq!(last.step(1, true), None);
+        assert_eq!(last.step(0, true), Some(last));
+        assert_eq!(last.step(0xff_ffff, false), Some(Prefix::of(0, 24)));
+        assert_eq!(last.step(0x100_0000, false), None);
+        let whole = Prefix::of(0_u128, 0);
+        assert_eq!(whole.step(1, true), None);
+        assert_eq!(whole.step(0, true), Some(whole));
+        let host = Prefix::of(5_u128, 128);
+        assert_eq!(
+            host.step(u128::MAX - 5, true),
+            Some(Prefix::of(u128::MAX, 128))
+        );
+        assert_eq!(host.step(u128::MAX, true), None);
+    }
+
+    #[test]
+    fn usable_hosts() {
+        let size = |text: &str| {
+            let net: IpNet = text.parse().unwrap();
+            with_prefix!(net, |p| p.usable().count().to_string())
+        };
+        assert_eq!(size("0.0.0.0/0"), "4294967294");
+        assert_eq!(size("10.0.0.0/30"), "2");
+        assert_eq!(size("10.0.0.0/31"), "2");
+        assert_eq!(size("10.0.0.0/32"), "1");
+        assert_eq!(size("2001:db8::/127"), "2");
+        assert_eq!(size("::/0"), "340282366920938463463374607431768211456");
+    }
+
+    proptest! {
+        #[test]
+        fn covers_are_exact_and_minimal(a: u32, b: u32, near in 0..2000_u32) {
+            for (first, last) in [(a.min(b), a.max(b)), (a, a.saturating_add(near))] {
+                let parts = covered(first, last);
+                let mut next = u64::from(first);
+                for part in &parts {
+                    prop_assert_eq!(u64::from(part.first), next);
+                    next = u64::from(part.last()) + 1;
+                }
+                prop_assert_eq!(next, u64::from(last) + 1);
+                for pair in parts.windows(2) {
+                    // No two neighbours are the halves of one network.
+                    let joined = Prefix::of(pair[0].first, pair[0].length.saturating_sub(1));
+                    prop_assert!(pair[0].length != pair[1].length || joined.last() != pair[1].last());
+                }
+            }
+        }
+
+        #[test]
+        fn around_is_the_smallest(a: u128, b: u128) {
+            let range = Interval { first: a.min(b), last: a.max(b) };
+            let net = Prefix::around(range);
+            prop_assert!(net.first <= range.first && range.last <= net.last());
+            if net.length < 128 {
+                let half = Prefix::of(a, net.length + 1);
+                prop_assert!(range.first < half.first || half.last() < range.last);
+            }
+        }
+
+        #[test]
+        fn ipnet_agrees(bits: u128, length in 0..=128_u8, bits4: u32, length4 in 0..=32_u8) {
+            let net = Ipv6Net::new(Ipv6Addr::from_bits(bits), length).unwrap();
+            let prefix = Prefix::from(net);
+            prop_assert_eq!(IpNet::from(prefix), IpNet::V6(net.trunc()));
+            prop_assert_eq!(prefix.last().ip(), net.broadcast());
+            let net = Ipv4Net::new(Ipv4Addr::from_bits(bits4), length4).unwrap();
+            let hosts = net.hosts();
+            let usable = Prefix::from(net).usable();
+            prop_assert_eq!(hosts.clone().next(), Some(Ipv4Addr::from_bits(usable.first)));
+            prop_assert_eq!(hosts.last(), Some(Ipv4Addr::from_bits(usable.last)));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! `grep`.
+
+use super::{file, run, subnetcalc};
+
+const LOG: &str = "10.0.0.1 - a\n192.0.2.1 b 10.0.0.2.\nno address\nx10.0.0.3y\n\
+    [2001:db8::1]:443 c\n::ffff:10.0.0.4 d\n10.0.0.5:80 e\n";
+
+fn grep(args: &[&str]) -> testkit::Output {
+    subnetcalc().arg("grep").args(args).stdin(LOG).run()
+}
+
+#[test]
+fn lines() {
+    grep(&["--in", "10.0.0.0/8"])
+        .code(0)
+        .stdout("10.0.0.1 - a\n192.0.2.1 b 10.0.0.2.\n10.0.0.5:80 e\n")
+        .stderr("");
+    grep(&["--in", "10.0.0.0/8", "--in", "2001:db8::/32", "-"])
+        .code(0)
+        .stdout("10.0.0.1 - a\n192.0.2.1 b 10.0.0.2.\n[2001:db8::1]:443 c\n10.0.0.5:80 e\n");
+    grep(&["--in", "172.16.0.0/12"])
+        .code(1)
+        .stdout("")
+        .stderr("");
+}
+
+#[test]
+fn options() {
+    grep(&["-v", "--in", "10.0.0.0/8"])
+        .code(0)
+        .stdout("[2001:db8::1]:443 c\n::ffff:10.0.0.4 d\n");
+    grep(&["--no-address", "--in", "10.0.0.0/8"])
+        .code(0)
+        .stdout("no address\nx10.0.0.3y\n");
+    grep(&["-c", "--in", "10.0.0.0/8"]).code(0).stdout("3\n");
+    grep(&["-c", "--in", "172.16.0.0/12"]).code(1).stdout("0\n");
+    grep(&["-o", "--in", "10.0.0.0/8"])
+        .code(0)
+        .stdout("10.0.0.1\n10.0.0.2\n10.0.0.5\n");
+    grep(&["-x", "--in", "10.0.0.0/8"])
+        .code(0)
+        .stdout("10.0.0.1 - a\n10.0.0.5:80 e\n");
+    grep(&["-xv", "--in", "10.0.0.0/8"])
+        .code(0)
+        .stdout("192.0.2.1 b 10.0.0.2.\n[2001:db8::1]:443 c\n::ffff:10.0.0.4 d\n");
+    grep(&["--unmap", "--in", "10.0.0.4"])
+        .code(0)
+        .stdout("::ffff:10.0.0.4 d\n");
+    grep(&["--in", "::ffff:10.0.0.0/104"])
+        .code(0)
+        .stdout("::ffff:10.0.0.4 d\n");
+    grep(&["-q", "--in", "10.0.0.4", "--in", "10.0.0.5"])
+        .code(0)
+        .stdout("")
+        .stderr("");
+    grep(&["-q", "--in", "10.0.0.4"])
+        .code(1)
+        .stdout("")
+        .stderr("");
+}
+
+#[test]
+fn files_are_named_as_grep_names_them() {
+    let (_a, a) = file("10.0.0.1 a\n9.9.9.9\n");
+    let (_b, b) = file("10.0.0.2 b");
+    let files = |args: &[&str]| {
+        subnetcalc()
+            .args(["grep", "--in", "10.0.0.0/8"])
+            .args(args)
+            .stdin("10.0.0.3 stdin\n")
+            .run()
+    };
+    files(&[&a]).code(0).stdout("10.0.0.1 a\n");
+    files(&[&a, &b, "-"]).code(0).stdout(&format!(
+        "{a}:10.0.0.1 a\n{b}:10.0.0.2 b\n(standard input):10.0.0.3 stdin\n"
+    ));
+    files(&["-c", &a, &b])
+        .code(0)
+        .stdout(&format!("{a}:1\n{b}:1\n"));
+    files(&["-H", &a])
+        .code(0)
+        .stdout(&format!("{a}:10.0.0.1 a\n"));
+    files(&["--no-filename", &a, &b])
+        .code(0)
+        .stdout("10.0.0.1 a\n10.0.0.2 b\n");
+    files(&["/nowhere", &a])
+        .code(2)
+        .stdout(&format!("{a}:10.0.0.1 a\n"))
+        .stderr("subnetcalc: /nowhere: no such file or directory\n");
+    let _ = files(&["-", "-"]).code(2).stdout("");
+}
+
+#[test]
+fn json() {
+    let records = grep(&["--json", "--in", "10.0.0.0/8"]).code(0).json();
+    assert_eq!(records.len(), 3);
+    assert_eq!(records[1]["type"], "grep");
+    assert_eq!(records[1]["file"], "-");
+    assert_eq!(records[1]["line"], 2);
+    assert_eq!(records[1]["text"], "192.0.2.1 b 10.0.0.2.");
+    assert_eq!(records[1]["addresses"].as_array().unwrap().len(), 1);
+    grep(&["--json", "-c", "--in", "10.0.0.0/8"])
+        .code(0)
+        .stdout("{\"type\":\"grep\",\"file\":\"-\",\"count\":3}\n");
+}
+
+#[test]
+fn bytes_go_through_as_they_are() {
+    let line = b"\xff\x00 10.0.0.1 \x1b[31m\r\n";
+    let out = subnetcalc()
+        .args(["grep", "--in", "10.0.0.1"])
+        .stdin(line.to_vec())
+        .run();
+    assert_eq!(out.code(0).stdout, line);
+}
+
+#[test]
+fn a_large_file_by_many_hands_keeps_its_order() {
+    let mut text = String::new();
+    let mut expected = String::new();
+    for n in 0..200_000_u32 {
+        let line = if n % 3 == 0 {
+            format!("{n} from 10.0.{}.{} here\n", n / 256 % 256, n % 256)
+        } else {
+            format!("{n} from 11.0.0.1 at 12:30:45\n")
+        };
+        if n % 3 == 0 {
+            expected += &line;
+        }
+        text += &line;
+    }
+    let (_dir, path) = file(&text);
+    let out = run(&format!("grep --in 10.0.0.0/8 {path}"));
+    assert!(out.code(0).stdout == expected.as_bytes());
+    let out = run(&format!("grep -c --in 10.0.0.0/8 {path}"));
+    out.code(0).stdout("66667\n");
+    subnetcalc()
+        .args(["grep", "-q", "--in", "10.0.0.0/8", &path])
+        .run()
+        .code(0)
+        .stdout("");
+    subnetcalc()
+        .args(["grep", "--in", "0.0.0.0/0", &path])
+        .run_closing_stdout_after(1000)
+        .code(0)
+        .stderr("");
+}
+
+#[test]
+fn a_line_longer_than_any_buffer() {
+    let mut line = "x".repeat(5_000_000);
+    line += " 10.0.0.1\n";
+    let out = subnetcalc()
+        .args(["grep", "--in", "10.0.0.1"])
+        .stdin(line.clone())
+        .run();
+    assert!(out.code(0).stdout == line.as_bytes());
+}

@@ -1,0 +1,196 @@
+//! Bad input of every kind: status 2, nothing on stdout, one clear line.
+
+use super::subnetcalc;
+
+/// What is wrong, and a part of what must be said about it.
+const NETWORKS: &[(&str, &str)] = &[
+    // IPv4 addresses.
+    ("", "missing"),
+    ("010.0.0.1", "leading zero"),
+    ("10.0.0.01", "leading zero"),
+    ("10.00.0.1", "leading zero"),
+    ("00.0.0.0", "leading zero"),
+    ("10", "four numbers"),
+    ("10.1", "four numbers"),
+    ("127.1", "four numbers"),
+    ("10.1.2", "four numbers"),
+    ("1.2.3.4.5", "four numbers"),
+    ("167772161", "four numbers"),
+    ("0x7f.1", "leading zero"),
+    ("0x7f000001", "leading zero"),
+    ("0x0a.0.0.1", "not an"),
+    ("10.0.0.0x1", "not an"),
+    ("256.0.0.1", "above 255"),
+    ("10.0.0.256", "above 255"),
+    ("10.0.0.999", "above 255"),
+    ("10.0.0.99999999999", "not an"),
+    ("10.0.0.", "not an"),
+    (".10.0.0.1", "not an"),
+    ("10..0.1", "not an"),
+    ("10.0.0.1.", "not an"),
+    ("10.0.0.-1", "not"),
+    ("+10.0.0.1", "not an"),
+    ("10.0.0.+1", "not an"),
+    ("10,0,0,1", "not an"),
+    ("10.0.0.a", "not an"),
+    ("10.0.0.1:80", "not an IPv6"),
+    ("[10.0.0.1]", "not an"),
+    ("\u{661}0.0.0.1", "not an"),
+    ("10.0.0.1\u{200b}", "not an"),
+    // Prefix lengths and masks.
+    ("10.0.0.0/", "not a number"),
+    ("10.0.0.0/33", "0 to 32"),
+    ("10.0.0.0/64", "0 to 32"),
+    ("10.0.0.0/128", "0 to 32"),
+    ("10.0.0.0/99999999999999999999", "0 to 32"),
+    ("10.0.0.0/-1", "not a number"),
+    ("10.0.0.0/+24", "not a number"),
+    ("10.0.0.0/08", "leading zero"),
+    ("10.0.0.0/024", "leading zero"),
+    ("10.0.0.0/0x18", "not a number"),
+    ("10.0.0.0/2 4", "blank"),
+    ("10.0.0.0/ 24", "blank"),
+    ("10.0.0.0 /24", "blank"),
+    ("10.0.0.0/24/24", "not a number"),
+    ("10.0.0.0//24", "not a number"),
+    ("10.0.0.0\\24", "not an"),
+    ("/24", "missing"),
+    ("/", "missing"),
+    ("10.0.0/24", "four numbers"),
+    ("10/8", "four numbers"),
+    ("10.0.0.0/24.5", "mask"),
+    ("10.0.0.0/255.255.255", "mask"),
+    ("10.0.0.0/255.0.255.0", "contiguous"),
+    ("10.0.0.0/255.255.255.1", "contiguous"),
+    ("10.0.0.0/0.0.0.255", "--wildcard"),
+    ("10.0.0.0/0255.0.0.0", "leading zero"),
+    ("10.0.0.0/ffff::", "families"),
+    ("2001:db8::/255.255.0.0", "families"),
+    // IPv6.
+    (":", "not an IPv6"),
+    (":::", "not an IPv6"),
+    ("1:2:3:4:5:6:7", "not an IPv6"),
+    ("1:2:3:4:5:6:7:8:9", "not an IPv6"),
+    ("1:2:3:4:5:6:7:8:", "not an IPv6"),
+    (":1:2:3:4:5:6:7:8", "not an IPv6"),
+    ("1:2:3:4:5:6:7:8::", "not an IPv6"),
+    ("::1:2:3:4:5:6:7:8", "not an IPv6"),
+    ("1::2:3:4:5:6:7:8", "not an IPv6"),
+    ("1::2::3", "not an IPv6"),
+    ("2001:db8:::1", "not an IPv6"),
+    ("12345::", "not an IPv6"),
+    ("g::", "not an IPv6"),
+    ("0x1::", "not an IPv6"),
+    ("::10.0.0", "not an IPv6"),
+    ("::010.0.0.1", "not an IPv6"),
+    ("::10.0.0.1:1", "not an IPv6"),
+    ("1:2:3:4:5:6:7:10.0.0.1", "not an IPv6"),
+    ("::ffff:256.0.0.1", "not an IPv6"),
+    ("fe80::1%eth0", "zone"),
+    ("fe80::1%eth0/64", "zone"),
+    ("fe80::%1/64", "zone"),
+    ("::/129", "0 to 128"),
+    ("::/064", "leading zero"),
+    ("::/+64", "not a number"),
+    ("::/-1", "not a number"),
+    ("::/ffff:0:ffff::", "contiguous"),
+    ("[::1]", "not an IPv6"),
+    ("[2001:db8::]/32", "not an IPv6"),
+    ("2001:db8::/32%x", "not a number"),
+    // No addresses at all.
+    ("localhost", "not an IPv4 or IPv6"),
+    ("example.com/24", "not an IPv4 or IPv6"),
+    ("10.0.0.1 10.0.0.2", "blank"),
+    ("10.0.0.0\t/8", "blank"),
+    ("*", "not an"),
+    ("10.0.0.*", "not an"),
+    ("10.0.0.1-10.0.0.2", "range"),
+    ("\u{1b}[31m", "not an"),
+];
+
+/// What is wrong in a word of a set.
+const MEMBERS: &[(&str, &str)] = &[
+    ("10.0.0.2-10.0.0.1", "reversed"),
+    ("::2-::1", "reversed"),
+    ("10.0.0.1-::1", "families"),
+    ("::1-10.0.0.1", "families"),
+    ("10.0.0.1-", "missing"),
+    ("10.0.0.1-5", "four numbers"),
+    ("10.0.0.1-10.0.0.2-10.0.0.3", "not an"),
+    ("10.0.0.0/24-10.0.1.0/24", "without prefix lengths"),
+    ("10.0.0.0-10.0.1.0/24", "without prefix lengths"),
+    ("10.0.0.1 - 10.0.0.2", "blank"),
+    ("10.0.0.1- 10.0.0.2", "blank"),
+    ("10.0.0.01-10.0.0.2", "leading zero"),
+    ("10.0.0.1,10.0.0.2", "not an"),
+    ("10.0.0.0/8 # ours", "blank"),
+    ("10.0.0.1--10.0.0.2", "not an"),
+    ("10.0.0.0/33", "0 to 32"),
+    ("010.0.0.0/8", "leading zero"),
+    ("fe80::1%lo", "zone"),
+];
+
+/// One line on stderr that names the input and says why; nothing else.
+#[track_caller]
+fn refused(args: &[&str], input: &str, why: &str) {
+    let out = subnetcalc().args(args).args(["--", input]).run();
+    out.code(2).stdout("");
+    let text = out.stderr_str();
+    assert_eq!(text.lines().count(), 1, "{}", out.story());
+    assert!(
+        text.starts_with("subnetcalc: ") && text.contains(why),
+        "{why}\n{}",
+        out.story()
+    );
+    assert!(!text.contains('\u{1b}'), "{}", out.story());
+}
+
+#[test]
+fn networks() {
+    assert!(NETWORKS.len() + MEMBERS.len() >= 80);
+    for (input, why) in NETWORKS {
+        refused(&["info"], input, why);
+    }
+}
+
+#[test]
+fn the_same_in_every_command() {
+    for (input, _) in NETWORKS {
+        if *input == "10.0.0.1-10.0.0.2" {
+            continue;
+        }
+        refused(&["aggregate"], input, "");
+        refused(&["hosts"], input, "");
+        refused(&["match", "--in", "::/0"], input, "");
+    }
+}
+
+#[test]
+fn members_of_sets() {
+    for (input, why) in MEMBERS {
+        refused(&["aggregate"], input, why);
+    }
+}
+
+#[test]
+fn in_files_too() {
+    let mut text = String::new();
+    let mut bad = 0;
+    for (input, _) in NETWORKS.iter().chain(MEMBERS) {
+        if input.trim().is_empty() || *input == "10.0.0.1-10.0.0.2" {
+            continue;
+        }
+        text += &format!("{input}\n");
+        bad += 1;
+    }
+    text += "10.0.0.0/8\n";
+    let out = subnetcalc().args(["aggregate", "-"]).stdin(text).run();
+    out.code(2).stdout("10.0.0.0/8\n");
+    assert_eq!(out.stderr_str().lines().count(), bad, "{}", out.story());
+    for (line, number) in out.stderr_str().lines().zip(1..) {
+        assert!(
+            line.starts_with(&format!("subnetcalc: -:{number}: ")),
+            "{line}"
+        );
+    }
+}

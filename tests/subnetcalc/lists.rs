@@ -1,0 +1,199 @@
+//! `hosts`, `split`, `sample`.
+
+use std::collections::HashSet;
+
+use testkit::Tool;
+
+use super::{prints, run, says_no, subnetcalc};
+
+#[test]
+fn hosts() {
+    prints("hosts 192.168.1.0/30", &["192.168.1.1", "192.168.1.2"]);
+    prints("hosts 192.168.1.0/31", &["192.168.1.0", "192.168.1.1"]);
+    prints("hosts 192.168.1.7", &["192.168.1.7"]);
+    prints(
+        "hosts 2001:db8::/127 10.0.0.0/30",
+        &["2001:db8::", "2001:db8::1", "10.0.0.1", "10.0.0.2"],
+    );
+    prints(
+        "hosts --all 10.0.0.0/30",
+        &["10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3"],
+    );
+    let out = run("hosts 192.168.1.77/24");
+    let expected: String = (1..255).map(|n| format!("192.168.1.{n}\n")).collect();
+    out.code(0).stdout(&expected).stderr("");
+}
+
+#[test]
+fn a_larger_list_is_exact() {
+    let out = run("hosts --all 10.255.0.0/15");
+    let mut expected = String::new();
+    for n in 0x0afe_0000..0x0b00_0000_u32 {
+        expected += &format!("{}\n", std::net::Ipv4Addr::from_bits(n));
+    }
+    assert!(out.code(0).stdout == expected.as_bytes());
+    let out = run("hosts 2001:db8::/112");
+    let mut expected = String::new();
+    for n in 0..0x1_0000_u128 {
+        expected += &format!("{}\n", std::net::Ipv6Addr::from_bits(0x2001_0db8 << 96 | n));
+    }
+    assert!(out.code(0).stdout == expected.as_bytes());
+}
+
+#[test]
+fn steps_limits_and_backwards() {
+    prints(
+        "hosts --step 100 192.168.1.0/24",
+        &["192.168.1.1", "192.168.1.101", "192.168.1.201"],
+    );
+    prints(
+        "hosts --all --step 256 --limit 2 10.0.0.0/8 11.0.0.0/8",
+        &["10.0.0.0", "10.0.1.0", "11.0.0.0", "11.0.1.0"],
+    );
+    prints(
+        "hosts --reverse --limit 2 10.0.0.0/8",
+        &["10.255.255.254", "10.255.255.253"],
+    );
+    prints(
+        "hosts --reverse --step 100 192.168.1.0/24",
+        &["192.168.1.254", "192.168.1.154", "192.168.1.54"],
+    );
+    prints("hosts --limit 0 10.0.0.0/8", &[]);
+    prints(
+        "hosts --limit 2 --reverse ::/0",
+        &[
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe",
+        ],
+    );
+    prints(
+        "hosts --all --limit 3 --step 1000000000 0.0.0.0/0",
+        &["0.0.0.0", "59.154.202.0", "119.53.148.0"],
+    );
+    prints(
+        "hosts --all 255.255.255.254/31",
+        &["255.255.255.254", "255.255.255.255"],
+    );
+    prints(
+        "hosts --step 340282366920938463463374607431768211455 ::/0",
+        &["::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],
+    );
+}
+
+#[test]
+fn hosts_as_json() {
+    run("hosts -j 10.0.0.0/30")
+        .code(0)
+        .stdout("{\"type\":\"hosts\",\"address\":\"10.0.0.1\"}\n{\"type\":\"hosts\",\"address\":\"10.0.0.2\"}\n");
+}
+
+#[test]
+fn an_endless_list_ends_with_its_reader() {
+    for line in [
+        "hosts ::/0",
+        "hosts --all 0.0.0.0/0",
+        "split ::/0 --prefix 128",
+        "hosts --json ::/0",
+    ] {
+        let out = subnetcalc()
+            .args(line.split(' '))
+            .run_closing_stdout_after(100);
+        out.code(0).stderr("");
+    }
+    Tool::new("/bin/sh")
+        .args(["-c", "$TOOL sample ::/0 100000000 | head -n 1 | wc -l"])
+        .env("TOOL", env!("CARGO_BIN_EXE_subnetcalc"))
+        .run()
+        .code(0)
+        .stdout("1\n");
+}
+
+#[test]
+fn split() {
+    prints(
+        "split 10.0.0.0/8 --prefix 10",
+        &[
+            "10.0.0.0/10",
+            "10.64.0.0/10",
+            "10.128.0.0/10",
+            "10.192.0.0/10",
+        ],
+    );
+    prints("split 10.0.0.9/24 --prefix 24", &["10.0.0.0/24"]);
+    prints(
+        "split 10.0.0.0/31 --prefix 32",
+        &["10.0.0.0/32", "10.0.0.1/32"],
+    );
+    prints(
+        "split 2001:db8::/32 --parts 2",
+        &["2001:db8::/33", "2001:db8:8000::/33"],
+    );
+    prints("split ::/0 --parts 1", &["::/0"]);
+    prints("split 0.0.0.0/0 --prefix 0", &["0.0.0.0/0"]);
+    prints(
+        "split 0.0.0.0/0 --parts 2 --ranges",
+        &["0.0.0.0-127.255.255.255", "128.0.0.0-255.255.255.255"],
+    );
+    prints(
+        "split 255.255.255.252/30 --prefix 31",
+        &["255.255.255.252/31", "255.255.255.254/31"],
+    );
+    run("split -j 10.0.0.0/31 --parts 2")
+        .code(0)
+        .stdout("{\"type\":\"split\",\"network\":\"10.0.0.0/32\"}\n{\"type\":\"split\",\"network\":\"10.0.0.1/32\"}\n");
+    let out = run("split 10.0.0.0/16 --prefix 32");
+    assert_eq!(out.code(0).lines().len(), 65536);
+    assert_eq!(out.lines()[65535], "10.0.255.255/32");
+}
+
+#[test]
+fn what_cannot_be_split() {
+    for (words, why) in [
+        (
+            "split 10.0.0.0/24 --prefix 16",
+            "10.0.0.0/24: cannot be split into /16; use --prefix 24 to 32",
+        ),
+        (
+            "split 10.0.0.0/24 --prefix 64",
+            "10.0.0.0/24: cannot be split into /64; use --prefix 24 to 32",
+        ),
+        (
+            "split 10.0.0.0/24 --parts 3",
+            "10.0.0.0/24: 3 equal parts cannot be made, only a power of two; use 2 or 4",
+        ),
+        (
+            "split 10.0.0.0/30 --parts 8",
+            "10.0.0.0/30: has 4 addresses, too few for 8 parts",
+        ),
+    ] {
+        run(words)
+            .code(2)
+            .stdout("")
+            .stderr(&format!("subnetcalc: {why}\n"));
+    }
+    let _ = run("split 10.0.0.0/8").code(2).stdout("");
+    let _ = run("split 10.0.0.0/8 --prefix 9 --parts 2")
+        .code(2)
+        .stdout("");
+    // The others go on.
+    run("split --prefix 25 10.0.0.0/26 10.0.1.0/24")
+        .code(2)
+        .stdout("10.0.1.0/25\n10.0.1.128/25\n");
+}
+
+#[test]
+fn samples() {
+    let out = run("sample 10.0.0.0/24 256 --seed 7");
+    let lines = out.code(0).stderr("").lines();
+    let distinct: HashSet<&String> = lines.iter().collect();
+    assert_eq!(distinct.len(), 256);
+    assert!(lines.iter().all(|line| line.starts_with("10.0.0.")));
+    assert_eq!(run("sample 10.0.0.0/24 256 --seed 7").stdout, out.stdout);
+    assert_ne!(run("sample 10.0.0.0/24 256 --seed 8").stdout, out.stdout);
+    let out = run("sample ::/0 1000");
+    let distinct: HashSet<String> = out.code(0).lines().into_iter().collect();
+    assert_eq!(distinct.len(), 1000);
+    prints("sample 10.0.0.1/32 1", &["10.0.0.1"]);
+    prints("sample 10.0.0.0/24 0", &[]);
+    says_no("sample 10.0.0.0/30 5", "10.0.0.0/30: has only 4 addresses");
+}

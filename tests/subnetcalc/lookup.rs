@@ -1,0 +1,102 @@
+//! `match`.
+
+use super::{file, prints, run, subnetcalc};
+
+#[test]
+fn the_longest_wins() {
+    prints(
+        "match --in 10.0.0.0/8 --in 10.1.0.0/16 --in ::/0 10.1.2.3 10.2.0.0 2001:db8::1",
+        &[
+            "10.1.2.3\t10.1.0.0/16",
+            "10.2.0.0\t10.0.0.0/8",
+            "2001:db8::1\t::/0",
+        ],
+    );
+    prints(
+        "match --in 0.0.0.0/0 255.255.255.255",
+        &["255.255.255.255\t0.0.0.0/0"],
+    );
+    prints(
+        "match --in 10.0.0.5-10.0.0.8 10.0.0.7",
+        &["10.0.0.7\t10.0.0.6/31"],
+    );
+    prints(
+        "match --in ::ffff:0:0/96 ::ffff:10.0.0.1",
+        &["::ffff:10.0.0.1\t::ffff:0.0.0.0/96"],
+    );
+}
+
+#[test]
+fn none_is_status_1() {
+    run("match --in 10.0.0.0/8 11.0.0.1 10.0.0.1")
+        .code(1)
+        .stdout("11.0.0.1\t-\n10.0.0.1\t10.0.0.0/8\n")
+        .stderr("");
+    // v4-mapped is IPv6.
+    run("match --in 10.0.0.0/8 ::ffff:10.0.0.1")
+        .code(1)
+        .stdout("::ffff:10.0.0.1\t-\n");
+    run("match -q --in 10.0.0.0/8 11.0.0.1")
+        .code(1)
+        .stdout("")
+        .stderr("");
+    run("match -q --in 10.0.0.0/8 10.0.0.1")
+        .code(0)
+        .stdout("")
+        .stderr("");
+    run("match --json --in 10.0.0.0/8 11.0.0.1 10.0.0.1")
+        .code(1)
+        .stdout(
+            "{\"type\":\"match\",\"address\":\"11.0.0.1\",\"network\":null}\n\
+         {\"type\":\"match\",\"address\":\"10.0.0.1\",\"network\":\"10.0.0.0/8\"}\n",
+        );
+}
+
+#[test]
+fn many_lines() {
+    let (_dir, path) = file("10.0.0.0/8\n10.1.0.0/16\n2001:db8::/32\n");
+    subnetcalc()
+        .args(["match", "--in", &format!("@{path}"), "-"])
+        .stdin("10.1.1.1\n# c\n\n 10.2.2.2 \n2001:DB8::5\nbad\n10.0.0.1/32\n9.9.9.9")
+        .run()
+        .code(2)
+        .stdout(
+            "10.1.1.1\t10.1.0.0/16\n10.2.2.2\t10.0.0.0/8\n2001:db8::5\t2001:db8::/32\n9.9.9.9\t-\n",
+        )
+        .stderr(
+            "subnetcalc: -:6: bad: not an IPv4 or IPv6 address\n\
+             subnetcalc: -:7: 10.0.0.1/32: a network; match takes addresses\n",
+        );
+    subnetcalc()
+        .args(["match", "--in", "-", "10.0.0.1"])
+        .stdin("10.0.0.0/8\n")
+        .run()
+        .code(0)
+        .stdout("10.0.0.1\t10.0.0.0/8\n");
+    let _ = subnetcalc()
+        .args(["match", "--in", "-", "-"])
+        .run()
+        .code(2)
+        .stdout("");
+}
+
+#[test]
+fn every_address_of_a_large_table() {
+    let mut nets = String::new();
+    let mut addresses = String::new();
+    let mut expected = String::new();
+    for n in 0..2000_u32 {
+        let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n * 7919);
+        nets += &format!("{address}/32\n");
+        addresses += &format!("{address}\n");
+        expected += &format!("{address}\t{address}/32\n");
+    }
+    let (_dir, path) = file(&nets);
+    subnetcalc()
+        .args(["match", "--in", &format!("@{path}")])
+        .stdin(addresses)
+        .run()
+        .code(0)
+        .stdout(&expected)
+        .stderr("");
+}
