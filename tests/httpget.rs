@@ -1,1 +1,18 @@
-//! Black-box tests of `httpget`.
+//! Black-box tests of `httpget`, by subject.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed helper is a failed test; the panic is its report"
+)]
+
+#[path = "httpget/basics.rs"]
+mod basics;
+#[path = "httpget/kit.rs"]
+mod kit;
+#[path = "httpget/redirects.rs"]
+mod redirects;
+#[path = "httpget/saving.rs"]
+mod saving;
+#[path = "httpget/tls.rs"]
+mod tls;
+#[path = "httpget/wire.rs"]
+mod wire;

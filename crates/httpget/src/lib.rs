@@ -1,8 +1,25 @@
-//! The `httpget` tool.
+//! The `httpget` tool: GET over HTTP and HTTPS, into a pipe or safely into a
+//! file.
+//!
+//! [`http`], [`policy`] and [`json`] compute and do nothing else; they are
+//! public for the fuzz targets. The rest does: `net` connects and frames,
+//! `fetch` carries a URL from its request to its last byte, `output` shows,
+//! `run` tours the operands, in `pool` several at once.
+
+mod cli;
+mod config;
+mod fetch;
+pub mod http;
+pub mod json;
+mod net;
+mod output;
+pub mod policy;
+mod pool;
+mod run;
 
 use std::process::ExitCode;
 
 /// Runs the tool on the process's arguments.
 pub fn main() -> ExitCode {
-    ExitCode::from(2)
+    common::app::run::<cli::Cli>("httpget", |cli, io| run::run(&cli, io))
 }

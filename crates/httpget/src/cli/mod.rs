@@ -1,0 +1,82 @@
+//! The command line; data only. Letters and long names are curl's where curl
+//! has them. Each group of options has its file.
+
+mod network;
+mod output;
+mod request;
+mod saving;
+
+use clap::Parser;
+use common::options::{Common, FamilyArgs};
+
+pub(crate) use network::{NetworkArgs, TlsArgs};
+pub(crate) use output::{ManyArgs, OutputArgs};
+pub(crate) use request::RequestArgs;
+pub(crate) use saving::SavingArgs;
+
+const AFTER_HELP: &str = "\
+Examples:
+  httpget https://example.com/data.json
+  httpget -O https://example.com/big.iso --sha256 HEX
+  httpget -O -C - --retry 5 https://example.com/big.iso
+  httpget --pointer /items/0/id https://example.com/list.json
+  httpget --json example.com | jq .status
+  httpget -Z -O --output-dir pages - < urls
+  httpget -u user:password -H 'Accept: text/csv' https://example.com/report
+
+Unlike curl it follows redirects (with credentials for the first origin only)
+and calls a status of 400 or more a failure, with the body printed all the
+same. It speaks HTTP/1.1 and uploads nothing.
+
+Exit status:
+  0  the body is here, complete and checked
+  1  the answer is no: status 400 or more, another digest, no such value
+  2  a mistake or fault on this side: usage, a bad URL, a file, a full disk
+  3  no answer: name, connection, TLS, timeout, a reply cut short or malformed
+
+With several URLs the highest counts.";
+
+/// GET over HTTP and HTTPS, into a pipe or safely into a file
+#[derive(Parser, Debug)]
+#[command(
+    name = "httpget",
+    version,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    after_long_help = AFTER_HELP
+)]
+pub(crate) struct Cli {
+    /// URLs; https:// where no scheme is said, `-` reads them from stdin
+    #[arg(value_name = "URL")]
+    pub(crate) urls: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+
+    #[command(flatten)]
+    pub(crate) saving: SavingArgs,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+
+    #[command(flatten)]
+    pub(crate) many: ManyArgs,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+
+    #[command(flatten)]
+    pub(crate) family: FamilyArgs,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+impl common::app::Cli for Cli {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}

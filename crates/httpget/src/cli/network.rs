@@ -1,0 +1,104 @@
+//! Connections, timeouts and TLS.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use common::duration;
+
+use crate::policy::pin::{self, Pin};
+use crate::policy::route::{self, ConnectTo, Resolve};
+
+/// Options of connections.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct NetworkArgs {
+    /// Time for a connection: lookup, TCP, proxy and TLS
+    #[arg(long, value_name = "DURATION", default_value = "10", value_parser = duration::parse_nonzero)]
+    pub(crate) connect_timeout: Duration,
+
+    /// How long the server may be silent
+    #[arg(long, value_name = "DURATION", default_value = "30", value_parser = duration::parse_nonzero)]
+    pub(crate) stall_timeout: Duration,
+
+    /// Time for the whole, each try anew
+    #[arg(short, long, value_name = "DURATION", visible_alias = "timeout", value_parser = duration::parse_nonzero)]
+    pub(crate) max_time: Option<Duration>,
+
+    /// Go through this proxy: [http|https|socks4|socks4a|socks5|socks5h]://[USER:PASSWORD@]HOST:PORT; '' for none
+    #[arg(short = 'x', long, value_name = "PROXY")]
+    pub(crate) proxy: Option<String>,
+
+    /// User and password for the proxy
+    #[arg(short = 'U', long, value_name = "USER:PASSWORD")]
+    pub(crate) proxy_user: Option<String>,
+
+    /// Hosts asked directly: names with all below them, networks, `*`
+    #[arg(long, value_name = "LIST")]
+    pub(crate) noproxy: Option<String>,
+
+    /// Leave through this interface or local address
+    #[arg(long, value_name = "NAME|ADDRESS")]
+    pub(crate) interface: Option<String>,
+
+    /// Connect to this Unix socket
+    #[arg(long, value_name = "PATH")]
+    pub(crate) unix_socket: Option<PathBuf>,
+
+    /// Use these addresses: HOST:PORT:ADDRESS[,ADDRESS]
+    #[arg(long, value_name = "RULE", value_parser = route::parse_resolve)]
+    pub(crate) resolve: Vec<Resolve>,
+
+    /// Connect elsewhere: HOST1:PORT1:HOST2:PORT2
+    #[arg(long, value_name = "RULE", value_parser = route::parse_connect_to)]
+    pub(crate) connect_to: Vec<ConnectTo>,
+}
+
+/// Options of TLS.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "TLS")]
+pub(crate) struct TlsArgs {
+    /// Trust any certificate
+    #[arg(short = 'k', long)]
+    pub(crate) insecure: bool,
+
+    /// Trust the authorities in this PEM file, not the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Vec<PathBuf>,
+
+    /// Trust the authorities in this folder of PEM files, not the system's
+    #[arg(long, value_name = "DIR")]
+    pub(crate) capath: Option<PathBuf>,
+
+    /// Show this certificate (PEM)
+    #[arg(short = 'E', long, value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// The certificate's key, if it is not in the same file
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// TLS 1.2 or later; this is so anyway
+    #[arg(long = "tlsv1.2")]
+    pub(crate) tls12: bool,
+
+    /// TLS 1.3 or later
+    #[arg(long = "tlsv1.3")]
+    pub(crate) tls13: bool,
+
+    /// The latest TLS version
+    #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3", "default"])]
+    pub(crate) tls_max: Option<String>,
+
+    /// The server must have one of these keys: sha256//BASE64[;sha256//BASE64]
+    #[arg(long, value_name = "PINS", value_parser = parse_pins)]
+    pub(crate) pinnedpubkey: Option<Pins>,
+}
+
+/// The value of `--pinnedpubkey`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pins(pub(crate) Vec<Pin>);
+
+fn parse_pins(text: &str) -> Result<Pins, String> {
+    pin::parse(text).map(Pins)
+}

@@ -1,0 +1,62 @@
+//! What is asked, and of whom.
+
+use clap::Args;
+
+/// Options of the request.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Request")]
+pub(crate) struct RequestArgs {
+    /// Add a header; `NAME:` removes one, `NAME;` sends it empty, `@FILE`
+    /// reads them from a file
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+
+    /// Ask for the head only, and print it
+    #[arg(short = 'I', long)]
+    pub(crate) head: bool,
+
+    /// Say to be this program
+    #[arg(short = 'A', long, value_name = "NAME")]
+    pub(crate) user_agent: Option<String>,
+
+    /// Say to come from this page
+    #[arg(short = 'e', long, value_name = "URL")]
+    pub(crate) referer: Option<String>,
+
+    /// User and password, for the origin of the URL only
+    #[arg(short, long, value_name = "USER:PASSWORD")]
+    pub(crate) user: Option<String>,
+
+    /// Ask for these bytes, such as 0-99, 500- or -100
+    #[arg(short, long, value_name = "RANGE")]
+    pub(crate) range: Option<String>,
+
+    /// Add to the query: NAME=VALUE (the value is encoded), or +TEXT as it is
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) url_query: Vec<String>,
+
+    /// Ask for gzip, deflate, br or zstd, and undo them
+    #[arg(long)]
+    pub(crate) compressed: bool,
+
+    /// Send the path as typed, with `.` and `..` in it
+    #[arg(long)]
+    pub(crate) path_as_is: bool,
+
+    /// Follow redirects; this is so anyway
+    #[arg(short = 'L', long, hide = true)]
+    pub(crate) location: bool,
+
+    /// Do not follow redirects
+    #[arg(long)]
+    pub(crate) no_location: bool,
+
+    /// Redirects to follow; -1 for any number
+    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(i32).range(-1..))]
+    pub(crate) max_redirs: i32,
+
+    /// Let credentials follow redirects to other origins
+    #[arg(long)]
+    pub(crate) location_trusted: bool,
+}

@@ -1,0 +1,243 @@
+//! The command line resolved: values parsed, the environment asked, options
+//! that contradict each other refused.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::{Error, Io, Result};
+
+use crate::cli::{Cli, OutputArgs, RequestArgs, SavingArgs};
+use crate::fetch::Limits;
+use crate::json::pointer::{self, Pointer};
+use crate::net::{DialOptions, Dialer, Tls, TlsOptions};
+use crate::policy::proxy::{self, NoProxy, Proxies, Proxy};
+use crate::policy::request::{self, Edit};
+use crate::policy::retry;
+use crate::policy::route::Routes;
+
+/// Where a download is to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// At the start.
+    Zero,
+    /// Where an earlier one stopped.
+    Earlier,
+    /// At this byte.
+    At(u64),
+}
+
+/// Everything a transfer goes by.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) request: RequestArgs,
+    pub(crate) saving: SavingArgs,
+    pub(crate) output: OutputArgs,
+    pub(crate) edits: Vec<Edit>,
+    pub(crate) user_agent: String,
+    pub(crate) user: Option<(String, String)>,
+    pub(crate) proxies: Proxies,
+    pub(crate) start: Start,
+    /// Lower case.
+    pub(crate) sha256: Option<String>,
+    pub(crate) pointer: Option<Pointer>,
+    pub(crate) retry: retry::Rules,
+    pub(crate) limits: Limits,
+    pub(crate) stall: Duration,
+    pub(crate) max_time: Option<Duration>,
+    pub(crate) json: bool,
+    /// Bodies on stdout are looked at by a person.
+    pub(crate) view: bool,
+    pub(crate) color: bool,
+    pub(crate) show_errors: bool,
+}
+
+impl Config {
+    /// Resolves the command line.
+    pub(crate) fn new(cli: &Cli, io: &Io) -> Result<Self> {
+        let mut edits = Vec::new();
+        for text in &cli.request.headers {
+            match text.strip_prefix('@') {
+                Some(file) => edits.extend(headers_of(Path::new(file))?),
+                None => edits.push(request::parse(text).map_err(|e| usage("--header", &e))?),
+            }
+        }
+        let start = match cli.saving.continue_at.as_deref() {
+            None => Start::Zero,
+            Some("-") => Start::Earlier,
+            Some(text) => Start::At(
+                text.parse()
+                    .map_err(|_| usage("--continue-at", "use '-' or a number of bytes"))?,
+            ),
+        };
+        if start != Start::Zero {
+            let with = [
+                ("--range", cli.request.range.is_some()),
+                ("--head", cli.request.head),
+                ("--include", cli.output.include),
+                ("--remote-header-name", cli.saving.remote_header_name),
+            ];
+            if let Some((other, _)) = with.iter().find(|(_, given)| *given) {
+                return Err(usage("--continue-at", &format!("does not go with {other}")));
+            }
+        }
+        let pointer = cli.output.pointer.as_deref().map(pointer::parse);
+        let timeouts = &cli.network;
+        Ok(Self {
+            request: cli.request.clone(),
+            saving: cli.saving.clone(),
+            output: cli.output.clone(),
+            edits,
+            user_agent: match &cli.request.user_agent {
+                Some(name) => name.clone(),
+                None => concat!("httpget/", env!("CARGO_PKG_VERSION")).to_owned(),
+            },
+            user: cli.request.user.as_deref().map(split_user),
+            proxies: proxies(cli, io)?,
+            start,
+            sha256: cli.saving.sha256.as_deref().map(digest).transpose()?,
+            pointer: pointer.transpose().map_err(|e| usage("--pointer", &e))?,
+            retry: retry::Rules {
+                count: cli.saving.retry,
+                delay: cli.saving.retry_delay,
+                max_time: cli.saving.retry_max_time,
+                refused: cli.saving.retry_connrefused,
+                all: cli.saving.retry_all_errors,
+            },
+            limits: Limits {
+                max: cli.saving.max_filesize,
+                rate: cli.saving.limit_rate.filter(|&rate| rate > 0),
+                slow: None,
+            },
+            stall: timeouts.stall_timeout,
+            max_time: timeouts.max_time,
+            json: io.json,
+            view: io.terminal.stdout && !io.json,
+            color: io.color,
+            show_errors: !cli.output.silent || cli.output.show_error,
+        })
+    }
+}
+
+/// What makes connections.
+pub(crate) fn dialer(cli: &Cli, config: &Config) -> Result<Dialer> {
+    let tls13_only = cli.tls.tls13;
+    let tls12_only = cli.tls.tls_max.as_deref() == Some("1.2");
+    if tls13_only && tls12_only {
+        return Err(usage("--tls-max", "1.2 does not go with --tlsv1.3"));
+    }
+    let tls = Tls::new(TlsOptions {
+        ca_files: cli.tls.cacert.clone(),
+        ca_dir: cli.tls.capath.clone(),
+        insecure: cli.tls.insecure,
+        certificate: cli.tls.cert.clone(),
+        key: cli.tls.key.clone(),
+        no_tls12: tls13_only,
+        no_tls13: tls12_only,
+        pins: cli
+            .tls
+            .pinnedpubkey
+            .clone()
+            .map(|pins| pins.0)
+            .unwrap_or_default(),
+    });
+    let options = DialOptions {
+        family: cli.family.family(),
+        timeout: cli.network.connect_timeout,
+        interface: cli.network.interface.clone(),
+        unix_socket: cli.network.unix_socket.clone(),
+        routes: Routes {
+            resolve: cli.network.resolve.clone(),
+            connect_to: cli.network.connect_to.clone(),
+        },
+        user_agent: Some(config.user_agent.clone()).filter(|name| !name.is_empty()),
+    };
+    Ok(Dialer::new(options, tls))
+}
+
+fn usage(option: &str, message: &str) -> Error {
+    Error::usage(message).about(option)
+}
+
+/// `USER:PASSWORD`; without a colon the password is empty.
+fn split_user(text: &str) -> (String, String) {
+    let (user, password) = text.split_once(':').unwrap_or((text, ""));
+    (user.to_owned(), password.to_owned())
+}
+
+fn digest(text: &str) -> Result<String> {
+    let text = text.trim().to_ascii_lowercase();
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(usage("--sha256", "a digest has 64 hexadecimal digits"));
+    }
+    Ok(text)
+}
+
+fn headers_of(file: &Path) -> Result<Vec<Edit>> {
+    let text = read(file)?;
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines
+        .map(|line| request::parse(line).map_err(|e| Error::input(file.display().to_string(), e)))
+        .collect()
+}
+
+/// A file that an option names.
+pub(crate) fn read(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).map_err(|e| Error::local(&e).about(file.display().to_string()))
+}
+
+fn proxies(cli: &Cli, io: &Io) -> Result<Proxies> {
+    let parse = |name: &str, text: &str| -> Result<Option<Proxy>> {
+        match text {
+            "" => Ok(None),
+            text => proxy::parse(text)
+                .map(Some)
+                .map_err(|e| Error::usage(e).about(name)),
+        }
+    };
+    let from_env = |names: &[&str]| -> Result<Option<Proxy>> {
+        for name in names {
+            if let Some(text) = io.env(name).filter(|text| !text.is_empty()) {
+                return parse(name, &text);
+            }
+        }
+        Ok(None)
+    };
+    let mut option = match &cli.network.proxy {
+        None => None,
+        Some(text) => Some(parse("--proxy", text)?),
+    };
+    let user = cli.network.proxy_user.as_deref().map(split_user);
+    if let (Some(Some(proxy)), Some(user)) = (&mut option, &user) {
+        proxy.user = Some(user.clone());
+    }
+    let except = match &cli.network.noproxy {
+        Some(list) => Some(list.clone()),
+        None => io.env("no_proxy").or_else(|| io.env("NO_PROXY")),
+    };
+    let mut proxies = Proxies {
+        option,
+        ..Proxies::default()
+    };
+    if let Some(list) = except {
+        proxies.except = NoProxy::parse(&list);
+    }
+    if proxies.option.is_none() {
+        proxies.http = from_env(&["http_proxy"])?;
+        proxies.https = from_env(&["https_proxy", "HTTPS_PROXY"])?;
+        proxies.all = from_env(&["all_proxy", "ALL_PROXY"])?;
+        for proxy in [&mut proxies.http, &mut proxies.https, &mut proxies.all] {
+            if let (Some(proxy), Some(user)) = (proxy, &user) {
+                proxy.user = Some(user.clone());
+            }
+        }
+    }
+    Ok(proxies)
+}
+
+/// The path a file is saved under, in the folder of `--output-dir`.
+pub(crate) fn in_dir(saving: &SavingArgs, name: &Path) -> PathBuf {
+    match &saving.output_dir {
+        Some(dir) => dir.join(name),
+        None => name.to_owned(),
+    }
+}

@@ -1,0 +1,370 @@
+//! From a response to the end of its body: where it belongs, whether it
+//! continues what is there, and whether it is what was wanted.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use common::{Error, Kind};
+use ring::digest;
+
+use super::report::{Stop, Trouble};
+use super::save::{self, Saver};
+use super::sink::Sink;
+use super::source::{self, Source};
+use super::{Place, Transfer, decode};
+use crate::config;
+use crate::http::head::Head;
+use crate::http::{date, disposition, media};
+use crate::json::{pointer::Pointer, text};
+use crate::net::Answer;
+use crate::output::view::View;
+use crate::policy::filename;
+use crate::policy::resume::{Had, Validator, Verdict};
+
+/// Bytes read at a time; one write each.
+const BUFFER: usize = 256 * 1024;
+
+/// What a body may grow to in memory, where nobody has set a limit.
+const MEMORY_MAX: u64 = 256 << 20;
+
+impl Transfer<'_, '_> {
+    /// Delivers a body. False if what is there turns out not to be
+    /// continued by it, so that the whole must be asked for.
+    pub(super) fn deliver(&mut self, answer: Answer) -> Result<bool, Stop> {
+        let config = self.context.config;
+        let head = &answer.head;
+        let fails = head.status >= 400 && !config.output.no_fail;
+        let mut resumed = None;
+        if let Some(had) = self.resume.clone() {
+            match had.judge(head) {
+                Verdict::Continue => resumed = Some(had),
+                Verdict::Complete => return self.complete(&had, head).map(|()| true),
+                Verdict::Whole | Verdict::Again
+                    if self.fixed || matches!(self.sink, Sink::Stdout { .. }) =>
+                {
+                    return Err(Trouble::protocol(
+                        "the server does not continue where the first part ended",
+                    )
+                    .into());
+                }
+                Verdict::Whole => self.resume = None,
+                Verdict::Again => {
+                    self.resume = None;
+                    return Ok(false);
+                }
+                Verdict::Other => {}
+            }
+        } else if head.status == 206 && config.request.range.is_none() && !self.edits_range() {
+            return Err(
+                Trouble::protocol("a part of the body came, which nobody asked for").into(),
+            );
+        }
+        self.report.status_fails = fails;
+        let codings = if config.request.compressed && !config.request.head {
+            decode::codings(head.all("content-encoding")).map_err(Trouble::protocol)?
+        } else {
+            Vec::new()
+        };
+        let length = head.content_length()?.filter(|_| !config.request.head);
+        if let (Some(max), Some(length)) = (config.limits.max, length)
+            && length > max
+            && !fails
+        {
+            return Err(source::too_large(max).into());
+        }
+        let expected = length.filter(|_| codings.is_empty());
+        let mut hash =
+            (config.json || config.sha256.is_some()).then(|| digest::Context::new(&digest::SHA256));
+        self.place(
+            head,
+            fails,
+            resumed.as_ref(),
+            expected,
+            codings.is_empty(),
+            &mut hash,
+        )?;
+        let head = answer.head.clone();
+        self.pour(answer, &codings, &mut hash)?;
+        self.finish(&head, fails, hash)?;
+        Ok(true)
+    }
+
+    /// Whether the user's own headers ask for a range.
+    fn edits_range(&self) -> bool {
+        let edits = &self.context.config.edits;
+        edits.iter().any(|edit| {
+            matches!(edit, crate::policy::request::Edit::Set(name, _) if name.eq_ignore_ascii_case("range"))
+        })
+    }
+
+    /// Decides where this body goes and makes ready for it.
+    fn place(
+        &mut self,
+        head: &Head,
+        fails: bool,
+        resumed: Option<&Had>,
+        expected: Option<u64>,
+        plain: bool,
+        hash: &mut Option<digest::Context>,
+    ) -> Result<(), Stop> {
+        let config = self.context.config;
+        let mut see = |piece: &[u8]| {
+            if let Some(hash) = hash {
+                hash.update(piece);
+            }
+        };
+        if let Some(had) = resumed {
+            match &mut self.sink {
+                Sink::File { saver, used, .. } => {
+                    saver.resume(had, &mut see)?;
+                    *used = true;
+                    self.report.bytes = had.bytes;
+                }
+                Sink::Stdout { .. } => {}
+                _ => self.sink = stdout(head, plain, had.bytes),
+            }
+            return Ok(());
+        }
+        self.report.bytes = 0;
+        let validator = Validator::of(head).filter(|_| plain);
+        // A 304 says that what is there is good.
+        if config.request.head || head.status == 304 {
+            if !matches!(self.sink, Sink::File { .. }) {
+                self.sink = Sink::Nowhere;
+            }
+            return Ok(());
+        }
+        if config.json && self.job.place == Place::Stdout || config.pointer.is_some() && !fails {
+            self.sink = Sink::Memory {
+                bytes: Vec::new(),
+                max: config.limits.max.unwrap_or(MEMORY_MAX),
+            };
+            return Ok(());
+        }
+        if fails && (config.output.fail || self.job.place != Place::Stdout) {
+            if !matches!(self.sink, Sink::File { .. }) {
+                self.sink = Sink::Nowhere;
+            }
+            return Ok(());
+        }
+        if self.job.place == Place::Stdout {
+            self.sink = if config.view {
+                let class = media::class(head.get("content-type"));
+                Sink::View {
+                    view: View::new(class, config.color),
+                    started: false,
+                }
+            } else {
+                stdout(head, plain, 0)
+            };
+            return Ok(());
+        }
+        if !matches!(self.sink, Sink::File { .. }) {
+            let (path, exclusive) = self.path(Some(head))?;
+            self.sink = Sink::file(Saver::open(&path, exclusive, config.saving.create_dirs)?);
+        }
+        if let Sink::File {
+            saver,
+            used,
+            plain: is_plain,
+        } = &mut self.sink
+        {
+            let plain = plain && !config.output.include;
+            saver.start(validator.filter(|_| plain), expected.filter(|_| plain))?;
+            *used = true;
+            *is_plain = plain;
+        }
+        Ok(())
+    }
+
+    /// The file's path, and whether the server chose its name.
+    pub(super) fn path(&self, head: Option<&Head>) -> Result<(PathBuf, bool), Error> {
+        let config = self.context.config;
+        let name = if let Place::File(path) = &self.job.place {
+            Some((path.clone(), false))
+        } else {
+            let chosen = head
+                .filter(|_| config.saving.remote_header_name)
+                .and_then(|head| head.get("content-disposition"))
+                .and_then(disposition::filename)
+                .and_then(|name| filename::safe(&name));
+            let own = || filename::of_url(&self.job.target.url);
+            match chosen {
+                Some(name) => Some((PathBuf::from(name), true)),
+                None => own().map(|name| (PathBuf::from(name), false)),
+            }
+        };
+        let Some((name, chosen)) = name else {
+            return Err(
+                Error::new(Kind::Input, "no file name in the URL").hint("-o names the file")
+            );
+        };
+        let path = config::in_dir(&config.saving, &name);
+        if config.saving.no_clobber {
+            return Ok((save::free_name(&path), chosen));
+        }
+        Ok((path, chosen))
+    }
+
+    /// Moves the body.
+    fn pour(
+        &mut self,
+        answer: Answer,
+        codings: &[String],
+        hash: &mut Option<digest::Context>,
+    ) -> Result<(), Stop> {
+        let config = self.context.config;
+        let mut source = Source::new(answer.body, config.limits);
+        let before = self.report.wire_bytes;
+        let outcome = self.pieces(&mut source, codings, hash);
+        self.report.wire_bytes = before + source.bytes;
+        match (outcome, source.stop.take()) {
+            (_, Some(stop)) => Err(stop),
+            (outcome, None) => outcome,
+        }
+    }
+
+    fn pieces(
+        &mut self,
+        source: &mut Source,
+        codings: &[String],
+        hash: &mut Option<digest::Context>,
+    ) -> Result<(), Stop> {
+        let config = self.context.config;
+        let broken = |e: &std::io::Error| {
+            Trouble::protocol(format!(
+                "the {} body cannot be decoded: {e}",
+                codings.join(", ")
+            ))
+        };
+        let mut buffer = vec![0; BUFFER];
+        {
+            let mut reader: Box<dyn Read + '_> = if codings.is_empty() {
+                Box::new(&mut *source)
+            } else {
+                decode::decoder(&mut *source, codings).map_err(|e| broken(&e))?
+            };
+            loop {
+                let n = match reader.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(n) => n,
+                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                    Err(e) => return Err(broken(&e).into()),
+                };
+                let piece = &buffer[..n];
+                self.report.bytes += n as u64;
+                if let Some(max) = config.limits.max
+                    && self.report.bytes > max
+                {
+                    return Err(source::too_large(max).into());
+                }
+                if let Some(hash) = hash {
+                    hash.update(piece);
+                }
+                if !self.sink.write(piece, self.stage)? {
+                    return Err(Trouble::no(
+                        "size",
+                        format!("the body is larger than {MEMORY_MAX} bytes, too large to hold"),
+                    )
+                    .into());
+                }
+            }
+        }
+        // A coding may end before the body does; the body must end well.
+        loop {
+            match source.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(e) => return Err(broken(&e).into()),
+            }
+        }
+    }
+
+    /// Judges a complete body and gives it its place.
+    fn finish(
+        &mut self,
+        head: &Head,
+        fails: bool,
+        hash: Option<digest::Context>,
+    ) -> Result<(), Stop> {
+        let config = self.context.config;
+        let digest = hash.map(|hash| hex(hash.finish().as_ref()));
+        let delivered = !matches!(self.sink, Sink::Nowhere | Sink::Undecided)
+            && !matches!(self.sink, Sink::File { used: false, .. });
+        self.report.sha256 = digest.clone().filter(|_| delivered);
+        if let Sink::View { view, .. } = &mut self.sink {
+            let rest = view.finish();
+            self.stage.write(rest.as_bytes())?;
+        }
+        if fails {
+            return Ok(());
+        }
+        if let (Some(wanted), Some(got)) = (&config.sha256, &digest)
+            && delivered
+            && wanted != got
+        {
+            return Err(
+                Trouble::no("digest", format!("the SHA-256 is {got}, not {wanted}")).into(),
+            );
+        }
+        if let (Some(pointer), Sink::Memory { bytes, .. }) = (&config.pointer, &self.sink)
+            && !config.json
+        {
+            let value = point(pointer, bytes)?;
+            self.stage.write(format!("{value}\n").as_bytes())?;
+        }
+        if let Sink::File { used: true, .. } = &self.sink
+            && let Sink::File { saver, .. } = std::mem::replace(&mut self.sink, Sink::Nowhere)
+        {
+            let modified = head.get("last-modified").and_then(date::parse);
+            let path = saver.finish(modified.filter(|_| config.saving.remote_time))?;
+            self.report.file = Some(path);
+        }
+        Ok(())
+    }
+
+    /// What was there is the whole: it is checked, and takes its name.
+    fn complete(&mut self, had: &Had, head: &Head) -> Result<(), Stop> {
+        self.report.status_fails = false;
+        self.report.bytes = had.bytes;
+        let config = self.context.config;
+        let mut hash = digest::Context::new(&digest::SHA256);
+        if let Sink::File { saver, used, .. } = &mut self.sink {
+            saver.resume(had, |piece| hash.update(piece))?;
+            *used = true;
+        }
+        let wanted = config.json || config.sha256.is_some();
+        self.finish(head, false, wanted.then_some(hash))
+    }
+}
+
+fn stdout(head: &Head, plain: bool, bytes: u64) -> Sink {
+    Sink::Stdout {
+        had: Had {
+            bytes,
+            validator: Validator::of(head),
+            total: None,
+        },
+        plain,
+    }
+}
+
+/// The value a pointer names, on one line.
+fn point(pointer: &Pointer, body: &[u8]) -> Result<String, Trouble> {
+    let body = std::str::from_utf8(body)
+        .map_err(|_| Trouble::protocol("the body is no JSON: it is no UTF-8"))?;
+    match pointer.find(body.trim_start_matches('\u{feff}')) {
+        Ok(Some(value)) => Ok(text::compact(value)),
+        Ok(None) => Err(Trouble::no("pointer", "no such value in the body")),
+        Err(e) => Err(Trouble::protocol(format!("the body is no JSON: {e}"))),
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|&b| [b >> 4, b & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
+}

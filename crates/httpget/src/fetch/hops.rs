@@ -1,0 +1,184 @@
+//! From the URL to a response that is no redirect: which headers, which
+//! proxy, and whether to go where a redirect leads.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use url::Url;
+
+use super::report::{Hop, Stop};
+use super::{Transfer, decode};
+use crate::http::head::Head;
+use crate::net::{self, Answer, Ask};
+use crate::output::talk;
+use crate::policy::proxy::{Protocol, Proxy};
+use crate::policy::redirect::{self, Rules};
+use crate::policy::request::{self, Parts};
+use crate::policy::target;
+
+/// A redirect's body is read this far, to keep its connection.
+const DRAIN: usize = 64 * 1024;
+
+impl Transfer<'_, '_> {
+    /// Asks, and follows redirects, until there is a response to deliver.
+    pub(super) fn hops(&mut self, deadline: Option<Instant>) -> Result<Answer, Stop> {
+        let config = self.context.config;
+        let home = self.job.target.url.origin();
+        let mut url = self.job.target.url.clone();
+        self.report.redirects.clear();
+        loop {
+            let at_home = url.origin() == home || config.request.location_trusted;
+            let answer = self.ask(&url, at_home, deadline)?;
+            let rules = Rules {
+                max: u32::try_from(config.request.max_redirs).ok(),
+                followed: self.report.redirects.len() as u32,
+            };
+            let next = if config.request.no_location {
+                None
+            } else {
+                redirect::next(&answer.head, &url, rules)?
+            };
+            let Some(next) = next else { return Ok(answer) };
+            self.report.redirects.push(Hop {
+                url: url.to_string(),
+                status: answer.head.status,
+                location: next.to_string(),
+            });
+            drain(answer);
+            self.report.redirect_time = self.started.elapsed();
+            url = next;
+        }
+    }
+
+    /// One request.
+    fn ask(&mut self, url: &Url, home: bool, deadline: Option<Instant>) -> Result<Answer, Stop> {
+        let config = self.context.config;
+        let host = target::host(url);
+        let proxy = config.proxies.choose(url.scheme(), host, target::port(url));
+        let first = *url == self.job.target.url;
+        let path = if config.request.path_as_is && first {
+            Some(self.job.target.raw_path.clone())
+        } else {
+            None
+        };
+        // Plain http is asked of an HTTP proxy by the whole URL.
+        let forwarded = proxy.filter(|proxy| {
+            url.scheme() == "http" && matches!(proxy.protocol, Protocol::Http | Protocol::Https)
+        });
+        let absolute = match (forwarded, &path) {
+            (Some(_), Some(path)) => Some(format!("http://{}{path}", target::authority(url))),
+            (Some(_), None) => Some(url.to_string()),
+            (None, path) => path.clone(),
+        };
+        let authority = target::authority(url);
+        let parts = Parts {
+            host: &authority,
+            home,
+            own: self.own_headers(home, forwarded),
+            edits: &config.edits,
+        };
+        let headers = request::headers(&parts);
+        self.report.final_url = Some(url.to_string());
+        let ask = Ask {
+            head: config.request.head,
+            url: url.as_str(),
+            headers: &headers,
+            proxy: proxy.map(|proxy| Arc::new(proxy.clone())),
+            absolute,
+            deadline,
+            stall: Some(config.stall),
+        };
+        let outcome = self.context.network.ask(&ask);
+        let exchange = match &outcome {
+            Ok(answer) => answer.exchange.clone(),
+            Err((_, exchange)) => (**exchange).clone(),
+        };
+        if config.output.verbose {
+            self.context.talk.raw(talk::exchange(&exchange).as_bytes());
+        }
+        self.report.connects += u32::from(!exchange.reused && exchange.made.peer.is_some());
+        self.report.exchange = exchange;
+        match outcome {
+            Ok(answer) => {
+                self.receive(&answer.head)?;
+                Ok(answer)
+            }
+            Err((failure, _)) => {
+                self.report.head = self.report.exchange.head.clone();
+                Err(failure.into())
+            }
+        }
+    }
+
+    /// Headers that are not the user's own.
+    fn own_headers(&self, home: bool, forwarded: Option<&Proxy>) -> Vec<(&'static str, String)> {
+        let config = self.context.config;
+        let mut own = Vec::new();
+        if let Some(value) = forwarded.and_then(net::authorization) {
+            own.push(("Proxy-Authorization", value));
+        }
+        if home
+            && let Some((user, password)) = config.user.as_ref().or(self.job.target.user.as_ref())
+        {
+            let coded = STANDARD.encode(format!("{user}:{password}"));
+            own.push(("Authorization", format!("Basic {coded}")));
+        }
+        if !config.user_agent.is_empty() {
+            own.push(("User-Agent", config.user_agent.clone()));
+        }
+        own.push(("Accept", "*/*".to_owned()));
+        if config.request.compressed {
+            own.push(("Accept-Encoding", decode::ACCEPT.to_owned()));
+        }
+        if let Some(referer) = &config.request.referer {
+            own.push(("Referer", referer.clone()));
+        }
+        match (&self.resume, &config.request.range) {
+            (Some(had), _) => own.extend(had.ask()),
+            (None, Some(range)) => own.push(("Range", format!("bytes={range}"))),
+            (None, None) => {}
+        }
+        own
+    }
+
+    /// Takes note of a head, and shows it where it is wanted.
+    fn receive(&mut self, head: &Head) -> Result<(), Stop> {
+        let config = self.context.config;
+        self.report.head_bytes += head.raw.len() as u64;
+        if let Some(file) = &self.context.heads {
+            use std::io::Write;
+            let mut file = file
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            file.write_all(&head.raw).map_err(|e| {
+                let name = config.output.dump_header.as_deref();
+                let name = name.unwrap_or(std::path::Path::new("-"));
+                common::Error::local(&e).about(name.display().to_string())
+            })?;
+        }
+        let dumped = config.output.dump_header.as_deref() == Some(std::path::Path::new("-"));
+        if (config.output.include || config.request.head || dumped) && !config.json {
+            if config.view {
+                self.stage.write(talk::shown_head(&head.raw).as_bytes())?;
+            } else {
+                self.stage.write(&head.raw)?;
+            }
+        }
+        self.report.head = Some(head.clone());
+        Ok(())
+    }
+}
+
+/// Reads a short body to its end, so that the connection can be used again.
+fn drain(mut answer: Answer) {
+    let mut buffer = [0; 8 * 1024];
+    let mut left = DRAIN;
+    while left > 0 {
+        match answer.body.read(&mut buffer) {
+            Ok(0) | Err(_) => return,
+            Ok(n) => left = left.saturating_sub(n),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! One URL from its first request to its last byte: tries, hops, delivery.
+//!
+//! [`fetch`] runs the tries. Each try follows redirects ([`hops`]) to a
+//! response, and its body goes through [`source`] and [`decode`] into a
+//! [`sink`]. All of it leaves a [`Report`].
+
+mod decode;
+mod deliver;
+mod hops;
+mod report;
+mod save;
+mod sink;
+mod source;
+mod stage;
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use common::app::Reporter;
+use common::{Error, Kind};
+
+pub(crate) use report::{Report, Trouble};
+pub(crate) use source::Limits;
+pub(crate) use stage::{Shared, Stage};
+
+use crate::config::{Config, Start};
+use crate::http::head::Head;
+use crate::net::Network;
+use crate::policy::resume::Had;
+use crate::policy::target::Target;
+use crate::pool::Gate;
+use report::Stop;
+use sink::{Again, Sink};
+
+/// Where a URL's body goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// To standard output, or into the JSON record.
+    Stdout,
+    /// Into this file.
+    File(PathBuf),
+    /// Into a file named by the URL or the server.
+    Remote,
+}
+
+/// One URL to fetch.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    /// As typed, without credentials.
+    pub(crate) url: String,
+    pub(crate) target: Target,
+    pub(crate) place: Place,
+}
+
+/// What all transfers share.
+pub(crate) struct Context<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) network: &'a Network,
+    pub(crate) talk: Reporter,
+    /// The file of `-D`.
+    pub(crate) heads: Option<Mutex<std::fs::File>>,
+    /// The limit of `--max-per-host`.
+    pub(crate) hosts: Option<Gate>,
+}
+
+/// A transfer under way.
+struct Transfer<'a, 'b> {
+    context: &'a Context<'a>,
+    job: &'a Job,
+    stage: &'a mut Stage<'b>,
+    report: Report,
+    sink: Sink,
+    started: Instant,
+    /// What is there already and shall be continued.
+    resume: Option<Had>,
+    /// Whether `resume` was asked for by number, so that the start cannot be
+    /// had from anywhere else.
+    fixed: bool,
+}
+
+/// How one try ended when it did not fail.
+enum Tried {
+    Done,
+    /// The status may pass.
+    Later,
+}
+
+/// Fetches one URL.
+pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> Report {
+    let head = context.config.request.head;
+    let transfer = Transfer {
+        context,
+        job,
+        stage,
+        report: Report {
+            url: job.url.clone(),
+            method: if head { "HEAD" } else { "GET" },
+            ..Report::default()
+        },
+        sink: Sink::Undecided,
+        started: Instant::now(),
+        resume: None,
+        fixed: false,
+    };
+    transfer.run()
+}
+
+impl Transfer<'_, '_> {
+    fn run(mut self) -> Report {
+        let outcome = match self.prepare() {
+            Ok(true) => self.tries(),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        self.report.total = self.started.elapsed();
+        let failed = outcome.is_err();
+        self.report.trouble = outcome.err();
+        let remove = self.context.config.saving.remove_on_error
+            || matches!(self.report.trouble, Some(Trouble::No { .. }));
+        match self.sink {
+            Sink::File { saver, used, .. } => {
+                let outcome = if used && failed {
+                    saver.abandon(remove)
+                } else {
+                    saver.leave()
+                };
+                if let (Err(error), None) = (outcome, &self.report.trouble) {
+                    self.report.trouble = Some(error.into());
+                }
+            }
+            Sink::Memory { bytes, .. } if !failed || !bytes.is_empty() => {
+                self.report.body = Some(bytes);
+            }
+            _ => {}
+        }
+        self.report
+    }
+
+    /// Looks at what is there before anything is asked. False if nothing is
+    /// to be asked.
+    fn prepare(&mut self) -> Result<bool, Error> {
+        let config = self.context.config;
+        let path = match &self.job.place {
+            Place::Stdout => None,
+            Place::Remote if config.saving.remote_header_name => None,
+            _ => Some(self.path(None)?.0),
+        };
+        if let Some(path) = &path
+            && config.saving.skip_existing
+            && path.exists()
+        {
+            return Ok(false);
+        }
+        match (config.start, path) {
+            (Start::Zero, _) | (Start::At(0), None) => {}
+            (Start::At(bytes), None) => {
+                self.fixed = true;
+                self.resume = Some(Had {
+                    bytes,
+                    ..Had::default()
+                });
+            }
+            (Start::Earlier, None) => {
+                return Err(Error::usage("-C - needs a file to continue (-o or -O)"));
+            }
+            (start, Some(path)) => {
+                let mut saver = save::Saver::open(&path, false, config.saving.create_dirs)?;
+                self.resume = match start {
+                    Start::At(bytes) => {
+                        self.fixed = true;
+                        Some(Had {
+                            bytes,
+                            ..Had::default()
+                        })
+                    }
+                    _ => saver.earlier()?,
+                };
+                self.sink = Sink::file(saver);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Tries until it is done, or until no further try is allowed.
+    fn tries(&mut self) -> Result<(), Trouble> {
+        let rules = &self.context.config.retry;
+        let mut tried = 0;
+        loop {
+            let more = tried < rules.count
+                && rules
+                    .max_time
+                    .is_none_or(|max| self.started.elapsed() < max);
+            let why = match self.attempt(!more) {
+                Ok(Tried::Done) => return Ok(()),
+                Ok(Tried::Later) => self
+                    .report
+                    .head
+                    .as_ref()
+                    .map_or_else(String::new, Head::status_text),
+                Err(Stop { trouble, cut }) => match &trouble {
+                    Trouble::Error(error) if more && rules.passes(error, cut) => {
+                        if !self.can_go_on() {
+                            return Err(trouble);
+                        }
+                        trouble.message().to_owned()
+                    }
+                    _ => return Err(trouble),
+                },
+            };
+            tried += 1;
+            self.report.retries = tried;
+            let head = self.report.head.as_ref();
+            let pause = rules.pause(tried, head, random());
+            let left = rules
+                .max_time
+                .map(|max| max.saturating_sub(self.started.elapsed()));
+            if left.is_some_and(|left| pause > left) {
+                let error = Error::new(
+                    Kind::Timeout,
+                    format!("{why}; the next try would be too late"),
+                );
+                return Err(error.hint("--retry-max-time allows more").into());
+            }
+            if !self.context.config.output.silent {
+                self.context.talk.line(format_args!(
+                    "{}: {}; trying again in {pause:.1?}",
+                    common::text::escape(self.job.url.as_bytes()),
+                    common::text::escape(why.as_bytes()),
+                ));
+            }
+            std::thread::sleep(pause);
+        }
+    }
+
+    /// One try. `last` says that there will be no other.
+    fn attempt(&mut self, last: bool) -> Result<Tried, Stop> {
+        let deadline = self
+            .context
+            .config
+            .max_time
+            .map(|time| Instant::now() + time);
+        loop {
+            let answer = self.hops(deadline)?;
+            let config = self.context.config;
+            if !last && config.retry.passes_status(answer.head.status) {
+                return Ok(Tried::Later);
+            }
+            if self.deliver(answer)? {
+                return Ok(Tried::Done);
+            }
+            // What was there cannot be continued: the whole, then.
+        }
+    }
+
+    /// Whether a further try can continue or repeat what was delivered.
+    fn can_go_on(&mut self) -> bool {
+        match self.sink.again() {
+            Again::From(had) => self.resume = Some(had),
+            // Begin anew, or with what an earlier run left.
+            Again::Fresh if self.sink.is_used() => self.resume = None,
+            Again::Fresh => {}
+            Again::Never => return false,
+        }
+        true
+    }
+}
+
+/// A random byte, for pauses that differ between clients.
+fn random() -> u8 {
+    let mut byte = [0];
+    // Without randomness the pause is merely not spread.
+    let _ = getrandom::fill(&mut byte);
+    byte[0]
+}

@@ -1,0 +1,156 @@
+//! What became of one URL: the source of the JSON record, of `-w`, of
+//! `--time`, and of the exit status.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use common::{Error, Exit, Kind};
+
+use crate::http::head::Head;
+use crate::net::{Exchange, Failure};
+
+/// Why a URL did not end well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// A fault here or in the network.
+    Error(Error),
+    /// A certain no: status 1. The kind is one word for JSON.
+    No { kind: &'static str, message: String },
+}
+
+impl Trouble {
+    pub(crate) fn no(kind: &'static str, message: impl Into<String>) -> Self {
+        Self::No {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Error(error) => error.exit(),
+            Self::No { .. } => Exit::No,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Error(error) => error.kind().name(),
+            Self::No { kind, .. } => kind,
+        }
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::Error(error) => error.message(),
+            Self::No { message, .. } => message,
+        }
+    }
+
+    /// Only that the reader of stdout has gone.
+    pub(crate) fn is_stdout_closed(&self) -> bool {
+        matches!(self, Self::Error(error) if error.is_stdout_closed())
+    }
+
+    /// A protocol fault.
+    pub(crate) fn protocol(message: impl Into<String>) -> Self {
+        Self::Error(Error::new(Kind::Protocol, message))
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// A trouble, and whether the connection ended within the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stop {
+    pub(crate) trouble: Trouble,
+    pub(crate) cut: bool,
+}
+
+impl<T: Into<Trouble>> From<T> for Stop {
+    fn from(trouble: T) -> Self {
+        Self {
+            trouble: trouble.into(),
+            cut: false,
+        }
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self {
+            trouble: Trouble::Error(failure.error),
+            cut: failure.cut,
+        }
+    }
+}
+
+/// One redirect that was followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hop {
+    pub(crate) url: String,
+    pub(crate) status: u16,
+    pub(crate) location: String,
+}
+
+/// What became of one URL.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Report {
+    /// As typed, without credentials.
+    pub(crate) url: String,
+    pub(crate) final_url: Option<String>,
+    /// `GET` or `HEAD`.
+    pub(crate) method: &'static str,
+    /// The head of the last response.
+    pub(crate) head: Option<Head>,
+    pub(crate) redirects: Vec<Hop>,
+    /// The last exchange.
+    pub(crate) exchange: Exchange,
+    /// The body, where it was kept in memory.
+    pub(crate) body: Option<Vec<u8>>,
+    /// Where it was saved.
+    pub(crate) file: Option<PathBuf>,
+    /// Bytes of the body as delivered, and as they came.
+    pub(crate) bytes: u64,
+    pub(crate) wire_bytes: u64,
+    /// Bytes of heads received.
+    pub(crate) head_bytes: u64,
+    /// Lower-case hexadecimal digits.
+    pub(crate) sha256: Option<String>,
+    /// From the first lookup to the end.
+    pub(crate) total: Duration,
+    /// From the start to the start of the last exchange.
+    pub(crate) redirect_time: Duration,
+    /// Connections made.
+    pub(crate) connects: u32,
+    /// Tries after the first.
+    pub(crate) retries: u32,
+    pub(crate) trouble: Option<Trouble>,
+    /// Whether the status is a failure; with `--no-fail` none is.
+    pub(crate) status_fails: bool,
+}
+
+impl Report {
+    /// Its share of the exit status.
+    pub(crate) fn exit(&self) -> Exit {
+        let status = if self.status_fails {
+            Exit::No
+        } else {
+            Exit::Yes
+        };
+        self.trouble
+            .as_ref()
+            .map_or(Exit::Yes, Trouble::exit)
+            .and(status)
+    }
+
+    /// From the request sent to the first byte of the answer.
+    pub(crate) fn first_byte(&self) -> Option<Duration> {
+        let (sent, first) = (self.exchange.sent_at?, self.exchange.first_byte?);
+        Some(first.saturating_duration_since(sent))
+    }
+}

@@ -1,0 +1,435 @@
+//! Files that are either whole or not there.
+//!
+//! A body is written to `FILE.part` and renamed when it is complete and
+//! verified. Beside it, `FILE.part.state` keeps the validator by which a later
+//! run may go on; it is written once a download is long enough to be worth
+//! it. A target that is no regular file (a device, a pipe) is written
+//! directly.
+
+use std::ffi::OsString;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use common::{Error, Kind, Result};
+use rustix::fs::{FallocateFlags, FlockOperation, RenameFlags};
+
+use crate::http::date::Seconds;
+use crate::policy::resume::{self, Had, Validator};
+
+/// From here on the validator is kept beside the part file while it grows.
+const WORTH_KEEPING: u64 = 256 * 1024;
+
+/// Where a body is being saved.
+#[derive(Debug)]
+pub(crate) struct Saver {
+    /// The final name.
+    path: PathBuf,
+    file: File,
+    /// Whether `path` itself is being written.
+    direct: bool,
+    /// Never take the place of a file that is there.
+    exclusive: bool,
+    /// What is there, by which validator it can be continued.
+    had: Had,
+    state_kept: bool,
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+fn local(error: &io::Error, path: &Path) -> Error {
+    let error = Error::local(error).about(path.display().to_string());
+    match error.kind() {
+        Kind::System if error.message().starts_with("no such file") => {
+            error.hint("--create-dirs makes missing folders")
+        }
+        _ => error,
+    }
+}
+
+/// The file behind a symlink, and what is known of it.
+fn target(path: &Path) -> Result<(PathBuf, Option<Metadata>)> {
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_file() => {
+            let real = std::fs::canonicalize(path).map_err(|e| local(&e, path))?;
+            Ok((real, Some(meta)))
+        }
+        Ok(meta) if meta.is_dir() => Err(Error::new(Kind::System, "is a folder")
+            .about(path.display().to_string())
+            .hint("use --output-dir DIR with -O")),
+        Ok(meta) => Ok((path.to_owned(), Some(meta))),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            // A symlink to nowhere yet: its end is what shall come to be.
+            match std::fs::read_link(path) {
+                Ok(end) => {
+                    let parent = path.parent().unwrap_or(Path::new(""));
+                    Ok((parent.join(end), None))
+                }
+                Err(_) => Ok((path.to_owned(), None)),
+            }
+        }
+        Err(e) => Err(local(&e, path)),
+    }
+}
+
+impl Saver {
+    /// Opens the part file of `path`, with whatever is in it. `exclusive`
+    /// refuses a name that is taken.
+    pub(crate) fn open(path: &Path, exclusive: bool, create_dirs: bool) -> Result<Self> {
+        let (path, meta) = target(path)?;
+        if exclusive && std::fs::symlink_metadata(&path).is_ok() {
+            return Err(Error::new(
+                Kind::System,
+                "exists already, and a name the server chose overwrites nothing",
+            )
+            .about(path.display().to_string())
+            .hint("-o names the file"));
+        }
+        if let Some(parent) = path.parent()
+            && create_dirs
+        {
+            std::fs::create_dir_all(parent).map_err(|e| local(&e, parent))?;
+        }
+        let direct = meta.is_some_and(|meta| !meta.is_file());
+        let name = if direct {
+            path.clone()
+        } else {
+            beside(&path, ".part")
+        };
+        let file = OpenOptions::new()
+            .write(true)
+            .read(!direct)
+            .create(!direct)
+            .truncate(false)
+            .open(&name)
+            .map_err(|e| local(&e, &name))?;
+        if !direct
+            && let Err(e) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
+        {
+            // Not every file system has locks; only a held one is a reason.
+            if e == rustix::io::Errno::WOULDBLOCK {
+                let error = Error::new(Kind::System, "is being written by another process");
+                return Err(error.about(name.display().to_string()));
+            }
+        }
+        Ok(Self {
+            path,
+            file,
+            direct,
+            exclusive,
+            had: Had::default(),
+            state_kept: false,
+        })
+    }
+
+    /// What an earlier run left: the part file with its validator, or, where
+    /// there is none, the final file without one.
+    pub(crate) fn earlier(&mut self) -> Result<Option<Had>> {
+        if self.direct {
+            return Ok(None);
+        }
+        let part = self.file.metadata().map_err(|e| self.error(&e))?.len();
+        let state = std::fs::read_to_string(beside(&self.path, ".part.state")).ok();
+        if let Some((validator, total)) = state.as_deref().and_then(resume::from_state)
+            && part > 0
+            && total.is_none_or(|total| part <= total)
+        {
+            return Ok(Some(Had {
+                bytes: part,
+                validator: Some(validator),
+                total,
+            }));
+        }
+        match std::fs::metadata(&self.path) {
+            Ok(meta) if meta.is_file() && meta.len() > 0 => Ok(Some(Had {
+                bytes: meta.len(),
+                validator: None,
+                total: None,
+            })),
+            _ => Ok(None),
+        }
+    }
+
+    /// What this run has written so far.
+    pub(crate) fn had(&self) -> &Had {
+        &self.had
+    }
+
+    /// Whether what is written can be gone on with at all.
+    pub(crate) fn is_seekable(&self) -> bool {
+        !self.direct
+    }
+
+    /// Starts from nothing. `expected` reserves room on the disk.
+    pub(crate) fn start(
+        &mut self,
+        validator: Option<Validator>,
+        expected: Option<u64>,
+    ) -> Result<()> {
+        self.had = Had {
+            bytes: 0,
+            validator,
+            total: expected,
+        };
+        self.forget_state();
+        if self.direct {
+            return Ok(());
+        }
+        self.file
+            .set_len(0)
+            .and_then(|()| self.file.seek(SeekFrom::Start(0)).map(drop))
+            .map_err(|e| self.error(&e))?;
+        if let Some(length) = expected.filter(|&length| length >= WORTH_KEEPING) {
+            self.reserve(0, length)?;
+        }
+        Ok(())
+    }
+
+    /// Room on the disk, so that a full one is known at the start. Where the
+    /// file system cannot do that, it will be known later.
+    fn reserve(&self, from: u64, length: u64) -> Result<()> {
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, from, length) {
+            Err(e @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => {
+                Err(self.error(&e.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes on behind what an earlier run, or an earlier try, left. Each
+    /// piece of what is there is shown to `see`, for the digest.
+    pub(crate) fn resume(&mut self, had: &Had, mut see: impl FnMut(&[u8])) -> Result<()> {
+        let part = self.file.metadata().map_err(|e| self.error(&e))?.len();
+        if had.validator.is_none() && self.had.bytes == 0 {
+            // The final file is what is there: the part begins as its copy.
+            let mut whole = File::open(&self.path).map_err(|e| local(&e, &self.path))?;
+            self.file.set_len(0).map_err(|e| self.error(&e))?;
+            self.file
+                .seek(SeekFrom::Start(0))
+                .map_err(|e| self.error(&e))?;
+            let copied = io::copy(&mut (&mut whole).take(had.bytes), &mut self.file)
+                .map_err(|e| self.error(&e))?;
+            if copied != had.bytes {
+                return Err(Error::new(Kind::System, "became shorter meanwhile")
+                    .about(self.path.display().to_string()));
+            }
+        } else if part < had.bytes {
+            return Err(Error::new(Kind::System, "became shorter meanwhile")
+                .about(beside(&self.path, ".part").display().to_string()));
+        }
+        self.file.set_len(had.bytes).map_err(|e| self.error(&e))?;
+        self.file
+            .seek(SeekFrom::Start(0))
+            .map_err(|e| self.error(&e))?;
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            match self.file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => see(&buffer[..n]),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.error(&e)),
+            }
+        }
+        self.had = had.clone();
+        // Where there is a validator, its file is there or belongs there.
+        self.state_kept = false;
+        self.keep_state()?;
+        if let Some(total) = had.total {
+            self.reserve(had.bytes, total.saturating_sub(had.bytes))?;
+        }
+        Ok(())
+    }
+
+    /// Appends.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|e| self.error(&e))?;
+        self.had.bytes += bytes.len() as u64;
+        if !self.state_kept && self.had.bytes >= WORTH_KEEPING {
+            self.keep_state()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the validator beside the part file, once.
+    fn keep_state(&mut self) -> Result<()> {
+        if let Some(validator) = &self.had.validator
+            && !self.direct
+            && !self.state_kept
+        {
+            let path = beside(&self.path, ".part.state");
+            let text = resume::to_state(validator, self.had.total);
+            std::fs::write(&path, text).map_err(|e| local(&e, &path))?;
+            self.state_kept = true;
+        }
+        Ok(())
+    }
+
+    fn forget_state(&mut self) {
+        if !self.direct {
+            // Usually there is none.
+            let _ = std::fs::remove_file(beside(&self.path, ".part.state"));
+            self.state_kept = false;
+        }
+    }
+
+    /// The body is complete and right: it takes its name.
+    pub(crate) fn finish(mut self, modified: Option<Seconds>) -> Result<PathBuf> {
+        if self.direct {
+            self.file.flush().map_err(|e| self.error(&e))?;
+            return Ok(self.path);
+        }
+        // Room that was reserved and not used goes back.
+        self.file
+            .set_len(self.had.bytes)
+            .map_err(|e| self.error(&e))?;
+        if let Ok(meta) = std::fs::metadata(&self.path) {
+            self.file
+                .set_permissions(meta.permissions())
+                .map_err(|e| self.error(&e))?;
+        }
+        if let Some(at) = modified {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(at.max(0).unsigned_abs());
+            self.file.set_modified(time).map_err(|e| self.error(&e))?;
+        }
+        let part = beside(&self.path, ".part");
+        let outcome = if self.exclusive {
+            rename_new(&part, &self.path)
+        } else {
+            std::fs::rename(&part, &self.path)
+        };
+        outcome.map_err(|e| local(&e, &self.path))?;
+        if self.state_kept {
+            self.forget_state();
+        }
+        Ok(self.path)
+    }
+
+    /// What is there is left for a later run, or removed.
+    pub(crate) fn abandon(mut self, remove: bool) -> Result<()> {
+        if self.direct {
+            return Ok(());
+        }
+        if remove || self.had.bytes == 0 {
+            self.forget_state();
+            let part = beside(&self.path, ".part");
+            return std::fs::remove_file(&part).map_err(|e| local(&e, &part));
+        }
+        // Reserved room must not look like content.
+        self.file
+            .set_len(self.had.bytes)
+            .map_err(|e| self.error(&e))?;
+        self.keep_state()
+    }
+
+    /// The part file is of no use, but an earlier run's is left as it was.
+    pub(crate) fn leave(self) -> Result<()> {
+        if self.direct {
+            return Ok(());
+        }
+        let empty = self.file.metadata().map_err(|e| self.error(&e))?.len() == 0;
+        if empty {
+            let part = beside(&self.path, ".part");
+            std::fs::remove_file(&part).map_err(|e| local(&e, &part))?;
+        }
+        Ok(())
+    }
+
+    fn error(&self, error: &io::Error) -> Error {
+        local(error, &self.path)
+    }
+}
+
+/// Renames unless the new name is taken.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    let cwd = rustix::fs::CWD;
+    match rustix::fs::renameat_with(cwd, from, cwd, to, RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            // A file system without it: a hard link is as exclusive.
+            std::fs::hard_link(from, to)?;
+            std::fs::remove_file(from)
+        }
+        outcome => outcome.map_err(io::Error::from),
+    }
+}
+
+/// A name that is free: `FILE`, `FILE.1`, `FILE.2` and so on.
+pub(crate) fn free_name(path: &Path) -> PathBuf {
+    let taken = |path: &Path| std::fs::symlink_metadata(path).is_ok();
+    if !taken(path) {
+        return path.to_owned();
+    }
+    (1u64..=u64::from(u32::MAX))
+        .map(|n| beside(path, &format!(".{n}")))
+        .find(|path| !taken(path))
+        .unwrap_or_else(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_or_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let mut saver = Saver::open(&path, false, false).unwrap();
+        saver
+            .start(Some(Validator::Tag("\"1\"".into())), Some(6))
+            .unwrap();
+        saver.write(b"abc").unwrap();
+        assert!(!path.exists());
+        saver.abandon(false).unwrap();
+        assert_eq!(std::fs::read(beside(&path, ".part")).unwrap(), b"abc");
+
+        let mut saver = Saver::open(&path, false, false).unwrap();
+        let had = saver.earlier().unwrap().unwrap();
+        assert_eq!((had.bytes, had.total), (3, Some(6)));
+        let mut seen = Vec::new();
+        saver
+            .resume(&had, |piece| seen.extend_from_slice(piece))
+            .unwrap();
+        assert_eq!(seen, b"abc");
+        saver.write(b"def").unwrap();
+        saver.finish(Some(784_111_777)).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"abcdef");
+        let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        let modified = path.metadata().unwrap().modified().unwrap();
+        let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(since.as_secs(), 784_111_777);
+    }
+
+    #[test]
+    fn the_final_file_is_gone_on_with_as_a_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, "abc").unwrap();
+        let mut saver = Saver::open(&path, false, false).unwrap();
+        let had = saver.earlier().unwrap().unwrap();
+        assert_eq!((had.bytes, &had.validator), (3, &None));
+        saver.resume(&had, |_| ()).unwrap();
+        saver.write(b"d").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"abc");
+        saver.finish(None).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"abcd");
+    }
+
+    #[test]
+    fn one_writer_at_a_time_and_no_overwriting() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let first = Saver::open(&path, false, false).unwrap();
+        let error = Saver::open(&path, false, false).unwrap_err();
+        assert!(error.to_string().contains("another process"), "{error}");
+        drop(first);
+        std::fs::write(&path, "x").unwrap();
+        assert!(Saver::open(&path, true, false).is_err());
+        assert_eq!(free_name(&path), beside(&path, ".1"));
+        assert_eq!(free_name(&dir.path().join("g")), dir.path().join("g"));
+    }
+}

@@ -1,0 +1,107 @@
+//! The body on its way in: counted, kept under its limits, slowed down or
+//! given up as too slow, and decoded on request.
+
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
+
+use common::{Error, Kind};
+
+use super::report::{Stop, Trouble};
+use crate::net::BodyReader;
+
+/// Bounds on a body.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    /// The most bytes, as sent and as decoded.
+    pub(crate) max: Option<u64>,
+    /// Bytes a second, at most.
+    pub(crate) rate: Option<u64>,
+    /// Bytes a second, at least, on average over this time.
+    pub(crate) slow: Option<(u64, Duration)>,
+}
+
+/// The trouble with a body over `max` bytes.
+pub(crate) fn too_large(max: u64) -> Trouble {
+    Trouble::no("size", format!("the body is larger than {max} bytes"))
+}
+
+/// A body as it comes.
+pub(crate) struct Source {
+    body: BodyReader,
+    limits: Limits,
+    started: Instant,
+    /// Start and bytes of the window in which the speed is judged.
+    window: (Instant, u64),
+    /// Bytes so far.
+    pub(crate) bytes: u64,
+    /// Why reading ended early; an I/O error from [`Read`] stands for this.
+    pub(crate) stop: Option<Stop>,
+}
+
+impl Source {
+    pub(crate) fn new(body: BodyReader, limits: Limits) -> Self {
+        let now = Instant::now();
+        Self {
+            body,
+            limits,
+            started: now,
+            window: (now, 0),
+            bytes: 0,
+            stop: None,
+        }
+    }
+
+    fn pull(&mut self, buffer: &mut [u8]) -> Result<usize, Stop> {
+        let buffer = match self.limits.rate {
+            // Small pieces, so that the pace is even.
+            Some(rate) => {
+                let most = usize::try_from(rate / 10).unwrap_or(usize::MAX).max(1);
+                let most = most.min(buffer.len());
+                &mut buffer[..most]
+            }
+            None => buffer,
+        };
+        let n = self.body.read(buffer)?;
+        self.bytes += n as u64;
+        if let Some(max) = self.limits.max
+            && self.bytes > max
+        {
+            return Err(too_large(max).into());
+        }
+        if let Some(rate) = self.limits.rate
+            && n > 0
+        {
+            let due = Duration::from_secs_f64(self.bytes as f64 / rate as f64);
+            std::thread::sleep(due.saturating_sub(self.started.elapsed()));
+        }
+        if let Some((least, time)) = self.limits.slow {
+            let (start, bytes) = self.window;
+            let passed = start.elapsed();
+            if passed >= time {
+                let got = self.bytes - bytes;
+                if (got as f64) < least as f64 * passed.as_secs_f64() && n > 0 {
+                    let error = Error::new(
+                        Kind::Timeout,
+                        format!("slower than {least} bytes a second for {time:?}"),
+                    );
+                    return Err(Stop {
+                        trouble: error.into(),
+                        cut: true,
+                    });
+                }
+                self.window = (Instant::now(), self.bytes);
+            }
+        }
+        Ok(n)
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.pull(buffer).map_err(|stop| {
+            let text = stop.trouble.message().to_owned();
+            self.stop = Some(stop);
+            io::Error::other(text)
+        })
+    }
+}

@@ -1,0 +1,168 @@
+//! Dates of HTTP (RFC 9110, section 5.6.7) and of cookies (RFC 6265, section
+//! 5.1.1), as seconds since 1970.
+//!
+//! One lenient reader takes them all, as every browser does: it looks for a
+//! time, a day, a month and a year among the words, in any order.
+
+/// Seconds since 1970-01-01T00:00:00Z, negative before.
+pub type Seconds = i64;
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar.
+pub fn days(year: i64, month: u32, day: u32) -> i64 {
+    // Years that begin in March put the leap day last.
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let month = (i64::from(month) + 9) % 12;
+    let of_year = (153 * month + 2) / 5 + i64::from(day) - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+/// Year, month and day of a number of days since 1970-01-01.
+pub fn civil(days: i64) -> (i64, u32, u32) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    (year, month as u32, day as u32)
+}
+
+/// Parses a date; `None` if one of its parts is missing or impossible.
+pub fn parse(text: &str) -> Option<Seconds> {
+    let mut time = None;
+    let mut day: Option<u32> = None;
+    let mut month = None;
+    let mut year: Option<i64> = None;
+    let separator = |c: char| !(c.is_ascii_alphanumeric() || c == ':');
+    for word in text.split(separator).filter(|word| !word.is_empty()) {
+        if time.is_none() && word.contains(':') {
+            time = Some(clock(word)?);
+            continue;
+        }
+        let lower = word.to_ascii_lowercase();
+        if month.is_none()
+            && let Some(n) = MONTHS
+                .iter()
+                .position(|name| lower.starts_with(&name.to_ascii_lowercase()))
+        {
+            month = Some(n as u32 + 1);
+            continue;
+        }
+        if !word.bytes().all(|b| b.is_ascii_digit()) {
+            continue;
+        }
+        match word.len() {
+            1 | 2 if day.is_none() => day = word.parse().ok(),
+            2 if year.is_none() => {
+                let short: i64 = word.parse().ok()?;
+                year = Some(short + if short < 70 { 2000 } else { 1900 });
+            }
+            4 if year.is_none() => year = word.parse().ok(),
+            _ => {}
+        }
+    }
+    let (time, day, month, year) = (time?, day?, month?, year?);
+    let valid =
+        (1601..=9999).contains(&year) && civil(days(year, month, day)) == (year, month, day);
+    valid.then(|| days(year, month, day) * 86_400 + time)
+}
+
+/// `HH:MM:SS` as seconds of the day.
+fn clock(word: &str) -> Option<i64> {
+    let mut parts = word.split(':').map(|part| {
+        let short = matches!(part.len(), 1 | 2) && part.bytes().all(|b| b.is_ascii_digit());
+        short.then(|| part.parse::<i64>().ok())?
+    });
+    let (h, m, s) = (parts.next()??, parts.next()??, parts.next()??);
+    let valid = parts.next().is_none() && h < 24 && m < 60 && s <= 60;
+    valid.then_some(h * 3600 + m * 60 + s)
+}
+
+/// The form to send: `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub fn http(at: Seconds) -> String {
+    let (day, second) = (at.div_euclid(86_400), at.rem_euclid(86_400));
+    let (year, month, date) = civil(day);
+    format!(
+        "{}, {date:02} {} {year:04} {:02}:{:02}:{:02} GMT",
+        DAYS[day.rem_euclid(7) as usize],
+        MONTHS[month as usize - 1],
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+/// RFC 3339 in UTC, to the second: for certificates.
+pub fn rfc3339(at: Seconds) -> String {
+    let (day, second) = (at.div_euclid(86_400), at.rem_euclid(86_400));
+    let (year, month, date) = civil(day);
+    format!(
+        "{year:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+/// This moment.
+pub fn now() -> Seconds {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs().cast_signed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_three_forms_of_http_and_a_cookie() {
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06-Nov-1994 8:49:37 UTC",
+        ] {
+            assert_eq!(parse(text), Some(784_111_777), "{text}");
+        }
+        assert_eq!(http(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(http(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(rfc3339(784_111_777), "1994-11-06T08:49:37Z");
+    }
+
+    #[test]
+    fn refused() {
+        for text in [
+            "",
+            "0",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 25:00:00 GMT",
+            "Sun, 06 Nov 1994",
+            "06 1994 08:49:37",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn dates_come_back(at in -11_000_000_000i64..250_000_000_000) {
+            prop_assert_eq!(parse(&http(at)), Some(at));
+        }
+
+        #[test]
+        fn never_panics(text in ".*") {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! From a URI to a connection: the lookup, the race of the addresses, the
+//! proxy's tunnel, TLS. All of it runs within `--connect-timeout`.
+
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::address::Family;
+use common::endpoint::{self, Host};
+use common::{Error, Kind, Result};
+use socket2::Socket;
+
+use super::exchange::{Made, Peer};
+use super::stream::Stream;
+use super::tls::{Tls, TlsFacts};
+use super::tunnel::{self, Target};
+use crate::policy::proxy::{Protocol, Proxy};
+use crate::policy::route::Routes;
+
+/// What the command line says about connections.
+#[derive(Clone, Debug)]
+pub(crate) struct DialOptions {
+    pub(crate) family: Family,
+    /// For everything until the request can be sent.
+    pub(crate) timeout: Duration,
+    /// Interface or local address to leave through.
+    pub(crate) interface: Option<String>,
+    /// A Unix socket instead of TCP.
+    pub(crate) unix_socket: Option<PathBuf>,
+    /// `--resolve` and `--connect-to`.
+    pub(crate) routes: Routes,
+    /// For CONNECT.
+    pub(crate) user_agent: Option<String>,
+}
+
+/// Makes connections.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    options: DialOptions,
+    tls: Tls,
+}
+
+/// The time that is left for a connection.
+#[derive(Clone, Copy)]
+struct Clock {
+    deadline: Instant,
+    allowed: Duration,
+}
+
+impl Clock {
+    fn left(self) -> Result<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(self.expired());
+        }
+        Ok(left)
+    }
+
+    fn expired(self) -> Error {
+        Error::new(
+            Kind::Timeout,
+            format!("no connection within {:?}", self.allowed),
+        )
+    }
+
+    /// Errors of a timeout say whose it was.
+    fn name(self, error: Error) -> Error {
+        match error.kind() {
+            Kind::Timeout => self.expired(),
+            _ => error,
+        }
+    }
+}
+
+impl Dialer {
+    pub(crate) fn new(options: DialOptions, tls: Tls) -> Self {
+        Self { options, tls }
+    }
+
+    /// Connects to `host` (without brackets), within `limit` if that is less
+    /// than the connect timeout.
+    pub(crate) fn dial(
+        &self,
+        secure: bool,
+        host: &str,
+        port: u16,
+        proxy: Option<&Proxy>,
+        limit: Duration,
+    ) -> Result<(Box<dyn Stream>, Made)> {
+        let allowed = self.options.timeout.min(limit);
+        let clock = Clock {
+            deadline: Instant::now() + allowed,
+            allowed,
+        };
+        let mut made = Made::default();
+        let mut stream = self
+            .open(secure, host, port, proxy, clock, &mut made)
+            .map_err(|e| clock.name(e))?;
+        if secure {
+            let start = Instant::now();
+            let left = clock.left()?;
+            stream
+                .set_timeouts(Some(left), Some(left))
+                .map_err(|e| Error::local(&e))?;
+            let (tls, facts) = self.tls.connect(host, stream).map_err(|e| clock.name(e))?;
+            made.tls = Some(start.elapsed());
+            made.facts = Some(Arc::new(facts));
+            stream = Box::new(tls);
+        }
+        Ok((stream, made))
+    }
+
+    /// Everything below the origin's TLS.
+    fn open(
+        &self,
+        secure: bool,
+        host: &str,
+        port: u16,
+        proxy: Option<&Proxy>,
+        clock: Clock,
+        made: &mut Made,
+    ) -> Result<Box<dyn Stream>> {
+        if let Some(path) = &self.options.unix_socket {
+            let start = Instant::now();
+            let stream = UnixStream::connect(path).map_err(|e| {
+                let error = match e.kind() {
+                    std::io::ErrorKind::NotFound => Error::local(&e),
+                    _ => Error::network(&e),
+                };
+                error.about(path.display().to_string())
+            })?;
+            made.connect = Some(start.elapsed());
+            made.peer = Some(Peer::Unix(path.clone()));
+            return Ok(Box::new(Socket::from(stream)));
+        }
+        let (host, port) = self.options.routes.connect_to(host, port);
+        let Some(proxy) = proxy else {
+            return self.tcp(&host, port, clock, made);
+        };
+        let mut stream = self
+            .tcp(&proxy.host, proxy.port, clock, made)
+            .map_err(|e| Error::new(e.kind(), format!("proxy: {}", e.message())))?;
+        let start = Instant::now();
+        let left = clock.left()?;
+        stream
+            .set_timeouts(Some(left), Some(left))
+            .map_err(|e| Error::local(&e))?;
+        if proxy.protocol == Protocol::Https {
+            let (tls, _): (_, TlsFacts) = self
+                .tls
+                .connect(&proxy.host, stream)
+                .map_err(|e| Error::new(e.kind(), format!("proxy: {}", e.message())))?;
+            stream = Box::new(tls);
+        }
+        let name = Target::Name(host.clone(), port);
+        match proxy.protocol {
+            Protocol::Http | Protocol::Https if secure => {
+                let agent = self.options.user_agent.as_deref();
+                tunnel::connect(&mut *stream, proxy, &name, agent)?;
+            }
+            // Plain http is asked for in absolute-form, without a tunnel.
+            Protocol::Http | Protocol::Https => {}
+            Protocol::Socks4a | Protocol::Socks5h => {
+                let target = match host.parse() {
+                    Ok(address) => Target::Address(SocketAddr::new(address, port)),
+                    Err(_) => name,
+                };
+                tunnel::socks(&mut *stream, proxy, &target)?;
+            }
+            Protocol::Socks4 | Protocol::Socks5 => {
+                let found = self.lookup(&host, port, clock, made)?;
+                let fits = |a: &&SocketAddr| proxy.protocol == Protocol::Socks5 || a.is_ipv4();
+                let address = found.iter().find(fits).or(found.first());
+                let address = address.ok_or_else(|| Error::new(Kind::Name, "no address"))?;
+                tunnel::socks(&mut *stream, proxy, &Target::Address(*address))?;
+            }
+        }
+        made.connect = made.connect.map(|connect| connect + start.elapsed());
+        Ok(stream)
+    }
+
+    fn lookup(
+        &self,
+        host: &str,
+        port: u16,
+        clock: Clock,
+        made: &mut Made,
+    ) -> Result<Vec<SocketAddr>> {
+        if let Some(addresses) = self.options.routes.resolve(host, port) {
+            let mut wanted = addresses;
+            wanted.retain(|a| self.options.family.admits(&a.ip()));
+            if wanted.is_empty() {
+                let message = format!("no {} address", self.options.family);
+                return Err(Error::new(Kind::Name, message).about(host));
+            }
+            return Ok(wanted);
+        }
+        let parsed = endpoint::parse_host(host).map_err(|e| Error::input(host, e))?;
+        let start = Instant::now();
+        let timeout = match parsed {
+            Host::Address(_) => None,
+            _ => Some(clock.left()?),
+        };
+        let found = common::net::lookup(&parsed, port, self.options.family, timeout)?;
+        if timeout.is_some() {
+            made.dns = Some(start.elapsed());
+        }
+        Ok(found)
+    }
+
+    fn tcp(&self, host: &str, port: u16, clock: Clock, made: &mut Made) -> Result<Box<dyn Stream>> {
+        let addresses = self.lookup(host, port, clock, made)?;
+        let start = Instant::now();
+        let local = self.options.interface.as_deref();
+        let (stream, address) = common::net::connect(&addresses, clock.left()?, |socket, to| {
+            bind(socket, to, local)
+        })?;
+        stream.set_nodelay(true).map_err(|e| Error::local(&e))?;
+        made.connect = Some(start.elapsed());
+        made.peer = Some(Peer::Address(address));
+        Ok(Box::new(Socket::from(stream)))
+    }
+}
+
+/// Binds to a local address, or to an interface by name.
+fn bind(socket: &Socket, to: &SocketAddr, local: Option<&str>) -> std::io::Result<()> {
+    let Some(local) = local else { return Ok(()) };
+    match local.parse::<std::net::IpAddr>() {
+        Ok(address) if address.is_ipv4() == to.is_ipv4() => {
+            socket.bind(&SocketAddr::new(address, 0).into())
+        }
+        Ok(_) => Err(std::io::ErrorKind::AddrNotAvailable.into()),
+        Err(_) => socket.bind_device(Some(local.as_bytes())),
+    }
+}

@@ -1,0 +1,128 @@
+//! What one request and its response leave behind.
+//!
+//! ureq calls the connector and the transport on the thread that makes the
+//! request, but has no way to hand them anything, nor to hand anything back.
+//! So the exchange of the moment lives in a slot of the thread: filled before
+//! ureq is called, completed by [`super::wire`] and [`super::dial`], and
+//! taken out with the response.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::Error;
+
+use super::tls::TlsFacts;
+use crate::http::head::Head;
+use crate::policy::proxy::Proxy;
+
+/// The peer of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// A TCP address: the origin's, or the proxy's.
+    Address(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// What making a connection took and found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Made {
+    /// The name lookup; `None` where there was none to do.
+    pub(crate) dns: Option<Duration>,
+    /// TCP, and what a proxy needed on top.
+    pub(crate) connect: Option<Duration>,
+    /// The TLS handshake.
+    pub(crate) tls: Option<Duration>,
+    pub(crate) peer: Option<Peer>,
+    pub(crate) facts: Option<Arc<TlsFacts>>,
+}
+
+/// One request and what is known of its response.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Exchange {
+    /// Given: the proxy to go through.
+    pub(crate) proxy: Option<Arc<Proxy>>,
+    /// Given: the target to write into the request line instead of the path.
+    pub(crate) absolute: Option<String>,
+    /// What the connection took; of a connection used again only what it is.
+    pub(crate) made: Made,
+    /// Whether the connection had served before.
+    pub(crate) reused: bool,
+    /// The request's head as it was sent.
+    pub(crate) sent: Vec<u8>,
+    /// When it had been sent.
+    pub(crate) sent_at: Option<Instant>,
+    /// When the first byte of an answer came.
+    pub(crate) first_byte: Option<Instant>,
+    /// Heads of status 1xx, as received.
+    pub(crate) informational: Vec<Vec<u8>>,
+    /// The head of the response.
+    pub(crate) head: Option<Head>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Exchange> = RefCell::default();
+}
+
+/// Starts an exchange on this thread.
+pub(crate) fn begin(proxy: Option<Arc<Proxy>>, absolute: Option<String>) {
+    CURRENT.set(Exchange {
+        proxy,
+        absolute,
+        ..Exchange::default()
+    });
+}
+
+/// Looks at, or adds to, the exchange of this thread.
+pub(crate) fn with<R>(f: impl FnOnce(&mut Exchange) -> R) -> R {
+    CURRENT.with_borrow_mut(f)
+}
+
+/// Takes the exchange of this thread as it stands.
+pub(crate) fn take() -> Exchange {
+    CURRENT.take()
+}
+
+/// A failure of the network below the response's meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// What the user is told.
+    pub(crate) error: Error,
+    /// Whether the connection ended before the body did, so that the rest
+    /// may be asked for.
+    pub(crate) cut: bool,
+}
+
+impl Failure {
+    /// The body or the head ended too early.
+    pub(crate) fn cut(error: Error) -> Self {
+        Self { error, cut: true }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, cut: false }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Failure {}

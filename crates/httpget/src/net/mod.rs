@@ -1,0 +1,224 @@
+//! The network: ureq's agent over a connector and transport of our own.
+//!
+//! [`Network::ask`] makes one request and returns the head of its response
+//! with a reader of the body. [`dial`] makes connections, [`wire`] frames
+//! what runs over them, [`exchange`] carries what ureq has no place for.
+//! ureq's `unversioned` traits appear here and in [`wire`] only.
+
+mod dial;
+mod exchange;
+mod stream;
+mod tls;
+mod tunnel;
+mod wire;
+mod x509;
+
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::{Error, Kind};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout};
+
+pub(crate) use dial::{DialOptions, Dialer};
+pub(crate) use exchange::{Exchange, Failure};
+pub(crate) use tls::{Tls, TlsOptions};
+pub(crate) use tunnel::authorization;
+
+use crate::http::head::Head;
+use crate::policy::proxy::Proxy;
+use wire::Wire;
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask<'a> {
+    /// HEAD instead of GET.
+    pub(crate) head: bool,
+    pub(crate) url: &'a str,
+    /// All headers to send, in order.
+    pub(crate) headers: &'a [(String, String)],
+    pub(crate) proxy: Option<Arc<Proxy>>,
+    /// The target for the request line, where it is not the path.
+    pub(crate) absolute: Option<String>,
+    /// When the whole must be done.
+    pub(crate) deadline: Option<Instant>,
+    /// How long the peer may be silent.
+    pub(crate) stall: Option<Duration>,
+}
+
+/// A response whose body waits to be read.
+pub(crate) struct Answer {
+    pub(crate) head: Head,
+    pub(crate) exchange: Exchange,
+    pub(crate) body: BodyReader,
+}
+
+/// Makes requests over pooled connections.
+#[derive(Debug)]
+pub(crate) struct Network {
+    agent: ureq::Agent,
+}
+
+impl Network {
+    /// A network that keeps `idle` connections for further requests.
+    pub(crate) fn new(dialer: Dialer, idle: usize) -> Self {
+        let config = ureq::Agent::config_builder()
+            .proxy(None)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .user_agent("")
+            .accept("")
+            .accept_encoding("")
+            .max_idle_connections(idle)
+            .max_idle_connections_per_host(idle)
+            .build();
+        let agent = ureq::Agent::with_parts(config, Chain(dialer), Nowhere);
+        Self { agent }
+    }
+
+    /// Sends a request and receives the head of its response. A connection
+    /// that was kept and turns out to have been closed is replaced.
+    pub(crate) fn ask(&self, ask: &Ask<'_>) -> Result<Answer, (Failure, Box<Exchange>)> {
+        loop {
+            exchange::begin(ask.proxy.clone(), ask.absolute.clone());
+            let outcome = self.once(ask);
+            let exchange = exchange::take();
+            let error = match outcome {
+                Ok(body) => match exchange.head.clone() {
+                    Some(head) => {
+                        return Ok(Answer {
+                            head,
+                            exchange,
+                            body,
+                        });
+                    }
+                    None => Failure::from(Error::new(Kind::Protocol, "no response")),
+                },
+                Err(error) => understand(error, ask.stall),
+            };
+            let stale = exchange.reused
+                && exchange.first_byte.is_none()
+                && error.error.kind() != Kind::Timeout;
+            if !stale {
+                return Err((error, Box::new(exchange)));
+            }
+        }
+    }
+
+    fn once(&self, ask: &Ask<'_>) -> Result<BodyReader, ureq::Error> {
+        let mut request = if ask.head {
+            self.agent.head(ask.url)
+        } else {
+            self.agent.get(ask.url)
+        };
+        for (name, value) in ask.headers {
+            request = request.header_raw(name, value.as_bytes());
+        }
+        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        let response = request
+            .config()
+            .timeout_global(ask.deadline.map(left))
+            .timeout_per_read(ask.stall)
+            .timeout_per_write(ask.stall)
+            .build()
+            .call()?;
+        Ok(BodyReader {
+            inner: Box::new(response.into_body().into_reader()),
+            stall: ask.stall,
+        })
+    }
+}
+
+/// The body of a response, as it came but for the chunks.
+pub(crate) struct BodyReader {
+    inner: Box<dyn Read + Send>,
+    stall: Option<Duration>,
+}
+
+impl BodyReader {
+    /// Reads some bytes; 0 only at the end of a complete body.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        self.inner
+            .read(buffer)
+            .map_err(|e| understand(ureq::Error::from(e), self.stall))
+    }
+}
+
+/// What an error of ureq means. Ours pass through as they are; of its own
+/// only timeouts, and what a URL or header cannot be, are left.
+fn understand(error: ureq::Error, stall: Option<Duration>) -> Failure {
+    use ureq::Timeout;
+    let own = match error {
+        ureq::Error::Other(inner) => match inner.downcast::<Failure>() {
+            Ok(failure) => return *failure,
+            Err(inner) => Error::new(Kind::Protocol, inner.to_string()),
+        },
+        ureq::Error::Timeout(Timeout::PerRead | Timeout::PerWrite) => {
+            let error = match stall {
+                Some(stall) => Error::new(
+                    Kind::Timeout,
+                    format!("the server was silent for {stall:?}"),
+                )
+                .hint("--stall-timeout allows more"),
+                None => Error::new(Kind::Timeout, "the server was silent"),
+            };
+            return Failure::cut(error);
+        }
+        ureq::Error::Timeout(_) => {
+            Error::new(Kind::Timeout, "not done within the time of --max-time")
+        }
+        ureq::Error::Io(e) => return Failure::cut(Error::network(&e)),
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+            Error::new(Kind::Input, format!("cannot be asked for: {error}"))
+        }
+        other => Error::new(Kind::Protocol, other.to_string()),
+    };
+    own.into()
+}
+
+/// ureq's connector: the dialer with a [`Wire`] around what it makes.
+#[derive(Debug)]
+struct Chain(Dialer);
+
+impl Connector for Chain {
+    type Out = Wire;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        _: Option<()>,
+    ) -> Result<Option<Wire>, ureq::Error> {
+        let uri = details.uri;
+        let secure = uri.scheme_str() == Some("https");
+        let host = uri.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let proxy = exchange::with(|exchange| exchange.proxy.clone());
+        let limit = *details.timeout.after;
+        let (stream, made) = self
+            .0
+            .dial(secure, host, port, proxy.as_deref(), limit)
+            .map_err(wire::fail)?;
+        Ok(Some(Wire::new(stream, made)))
+    }
+}
+
+/// ureq asks for addresses even where a kept connection will serve; the
+/// dialer looks names up when it needs them.
+#[derive(Debug)]
+struct Nowhere;
+
+impl Resolver for Nowhere {
+    fn resolve(
+        &self,
+        _: &ureq::http::Uri,
+        _: &ureq::config::Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut none = self.empty();
+        none.push(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
+        Ok(none)
+    }
+}

@@ -1,0 +1,159 @@
+//! The byte streams connections are made of: a socket, TCP or Unix, and TLS
+//! over any other stream.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::Duration;
+
+use rustix::net::RecvFlags;
+use rustls::ClientConnection;
+use socket2::Socket;
+
+/// What lies in a stream's receive buffer, seen without taking it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pending {
+    /// Nothing; the stream is open.
+    Nothing,
+    /// Bytes.
+    Bytes,
+    /// The end, or an error.
+    End,
+}
+
+/// A connected stream of bytes.
+pub(crate) trait Stream: Read + Write + Send + Sync + fmt::Debug {
+    /// Bounds each read and each write; `None` lets them wait.
+    fn set_timeouts(&self, read: Option<Duration>, write: Option<Duration>) -> io::Result<()>;
+
+    /// What could be read without waiting.
+    fn pending(&self) -> Pending;
+
+    /// Whether the stream is open and the peer has said nothing unasked, so
+    /// that it can serve another request.
+    fn is_idle(&mut self) -> bool {
+        self.pending() == Pending::Nothing
+    }
+}
+
+impl Stream for Socket {
+    fn set_timeouts(&self, read: Option<Duration>, write: Option<Duration>) -> io::Result<()> {
+        self.set_read_timeout(read)?;
+        self.set_write_timeout(write)
+    }
+
+    fn pending(&self) -> Pending {
+        let mut byte = [0];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match rustix::net::recv(self, &mut byte[..], flags) {
+            Ok((0, _)) => Pending::End,
+            Ok(_) => Pending::Bytes,
+            Err(rustix::io::Errno::AGAIN) => Pending::Nothing,
+            Err(_) => Pending::End,
+        }
+    }
+}
+
+/// TLS over another stream.
+pub(crate) struct TlsStream {
+    session: ClientConnection,
+    inner: Box<dyn Stream>,
+}
+
+impl fmt::Debug for TlsStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsStream")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TlsStream {
+    /// Performs the handshake.
+    pub(crate) fn handshake(
+        mut session: ClientConnection,
+        mut inner: Box<dyn Stream>,
+    ) -> io::Result<Self> {
+        while session.is_handshaking() {
+            session.complete_io(&mut inner)?;
+        }
+        // The last flight (Finished) goes out at once.
+        while session.wants_write() {
+            session.write_tls(&mut inner)?;
+        }
+        Ok(Self { session, inner })
+    }
+
+    /// The session, for its facts.
+    pub(crate) fn session(&self) -> &ClientConnection {
+        &self.session
+    }
+
+    /// Takes one read of the inner stream through the session.
+    fn advance(&mut self) -> io::Result<usize> {
+        let n = self.session.read_tls(&mut self.inner)?;
+        if let Err(error) = self.session.process_new_packets() {
+            // An alert for the peer; if it cannot be sent, the error stands.
+            let _ = self.session.write_tls(&mut self.inner);
+            return Err(io::Error::new(ErrorKind::InvalidData, error));
+        }
+        while self.session.wants_write() {
+            self.session.write_tls(&mut self.inner)?;
+        }
+        Ok(n)
+    }
+}
+
+impl Read for TlsStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.session.reader().read(buffer) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                // 0 only after close_notify; an end without it is an error.
+                outcome => return outcome,
+            }
+            self.advance()?;
+        }
+    }
+}
+
+impl Write for TlsStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.session.writer().write(bytes)?;
+        while self.session.wants_write() {
+            self.session.write_tls(&mut self.inner)?;
+        }
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.session.writer().flush()?;
+        while self.session.wants_write() {
+            self.session.write_tls(&mut self.inner)?;
+        }
+        self.inner.flush()
+    }
+}
+
+impl Stream for TlsStream {
+    fn set_timeouts(&self, read: Option<Duration>, write: Option<Duration>) -> io::Result<()> {
+        self.inner.set_timeouts(read, write)
+    }
+
+    fn pending(&self) -> Pending {
+        self.inner.pending()
+    }
+
+    fn is_idle(&mut self) -> bool {
+        // Session tickets may come after a response: they say nothing.
+        while self.inner.pending() == Pending::Bytes {
+            if self.advance().is_err() {
+                return false;
+            }
+            match self.session.process_new_packets() {
+                Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
+                _ => return false,
+            }
+        }
+        self.inner.pending() == Pending::Nothing
+    }
+}

@@ -1,0 +1,325 @@
+//! TLS by rustls with ring: whom to trust, who we are, and what the peer
+//! showed. The settings are read and the roots loaded with the first https
+//! connection, so that nothing else pays for them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use common::{Error, Kind, Result};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, ProtocolVersion,
+    RootCertStore, SignatureScheme, SupportedProtocolVersion, version,
+};
+
+use super::stream::{Stream, TlsStream};
+use super::x509::{self, Certificate};
+use crate::policy::pin::Pin;
+
+/// What the command line says about TLS.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TlsOptions {
+    /// PEM files of authorities, instead of the system's.
+    pub(crate) ca_files: Vec<PathBuf>,
+    /// A directory of such files.
+    pub(crate) ca_dir: Option<PathBuf>,
+    /// Trust anybody.
+    pub(crate) insecure: bool,
+    /// The client's certificate, and the key if it is not in the same file.
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    /// Only TLS 1.3.
+    pub(crate) no_tls12: bool,
+    /// Only TLS 1.2.
+    pub(crate) no_tls13: bool,
+    /// Keys one of which the server must have.
+    pub(crate) pins: Vec<Pin>,
+}
+
+/// What the peer of a TLS connection showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TlsFacts {
+    /// `TLSv1.3`.
+    pub(crate) version: &'static str,
+    /// `TLS13_AES_256_GCM_SHA384`.
+    pub(crate) cipher: String,
+    /// The chain, the server's own certificate first; those that could not
+    /// be read are left out.
+    pub(crate) chain: Vec<Certificate>,
+}
+
+/// Makes TLS connections.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    options: TlsOptions,
+    config: OnceLock<Result<Arc<ClientConfig>>>,
+}
+
+impl Tls {
+    pub(crate) fn new(options: TlsOptions) -> Self {
+        Self {
+            options,
+            config: OnceLock::new(),
+        }
+    }
+
+    /// Performs the handshake with `host` over `inner`.
+    pub(crate) fn connect(
+        &self,
+        host: &str,
+        inner: Box<dyn Stream>,
+    ) -> Result<(TlsStream, TlsFacts)> {
+        let config = self
+            .config
+            .get_or_init(|| configure(&self.options))
+            .clone()?;
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| Error::new(Kind::Tls, "the host is no name a certificate could have"))?;
+        let session = ClientConnection::new(config, name).map_err(|e| error(&e))?;
+        let stream = TlsStream::handshake(session, inner).map_err(|e| {
+            match e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
+                Some(tls) => error(tls),
+                None => match Error::network(&e) {
+                    error if error.kind() == Kind::Timeout => error,
+                    error => Error::new(Kind::Tls, format!("TLS handshake: {}", error.message()))
+                        .hint("does this port speak TLS?"),
+                },
+            }
+        })?;
+        let facts = facts(stream.session());
+        if !self.options.pins.is_empty() {
+            let key = facts.chain.first().map(|leaf| leaf.public_key.as_slice());
+            if !key.is_some_and(|key| self.options.pins.iter().any(|pin| pin.matches(key))) {
+                return Err(Error::new(
+                    Kind::Tls,
+                    "the server's public key is none of --pinnedpubkey",
+                ));
+            }
+        }
+        Ok((stream, facts))
+    }
+}
+
+fn facts(session: &ClientConnection) -> TlsFacts {
+    let chain = session.peer_certificates().unwrap_or_default();
+    TlsFacts {
+        version: match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "TLS",
+        },
+        cipher: session
+            .negotiated_cipher_suite()
+            .map(|suite| format!("{:?}", suite.suite()))
+            .unwrap_or_default(),
+        chain: chain.iter().filter_map(|der| x509::parse(der)).collect(),
+    }
+}
+
+/// A failure of TLS in words, with a hint where the user can do something.
+pub(crate) fn error(error: &rustls::Error) -> Error {
+    let tls = |message: &str| Error::new(Kind::Tls, message);
+    match error {
+        rustls::Error::InvalidCertificate(reason) => match reason {
+            CertificateError::UnknownIssuer => {
+                tls("the certificate's issuer is not known").hint("use --cacert FILE to trust it")
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                tls("the certificate has expired")
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                tls("the certificate is not valid yet").hint("is the clock right?")
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                tls("the certificate is for another name")
+            }
+            CertificateError::Revoked => tls("the certificate is revoked"),
+            other => tls(&format!("the certificate is not accepted: {other}")),
+        },
+        rustls::Error::AlertReceived(alert) => {
+            let error = tls(&format!("the server refused: TLS alert {alert:?}"));
+            match alert {
+                rustls::AlertDescription::CertificateRequired => {
+                    error.hint("it wants a client certificate (--cert)")
+                }
+                _ => error,
+            }
+        }
+        rustls::Error::InvalidMessage(_) => {
+            tls("the peer does not speak TLS").hint("does this port speak http?")
+        }
+        other => tls(&format!("TLS: {other}")),
+    }
+}
+
+fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
+    let provider = Arc::new(ring::default_provider());
+    let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
+    if !options.no_tls13 {
+        versions.push(&version::TLS13);
+    }
+    if !options.no_tls12 {
+        versions.push(&version::TLS12);
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&versions)
+        .map_err(|e| Error::usage(format!("no TLS version is left to use: {e}")))?;
+    let builder = if options.insecure {
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+    } else {
+        builder.with_root_certificates(roots(options)?)
+    };
+    let mut config = match &options.certificate {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let (chain, key) = identity(path, options.key.as_deref())?;
+            builder.with_client_auth_cert(chain, key).map_err(|e| {
+                Error::new(Kind::System, format!("certificate and key do not fit: {e}"))
+                    .about(path.display().to_string())
+            })?
+        }
+    };
+    // HTTP/1.1 is all we speak; some servers would take silence for h2.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn roots(options: &TlsOptions) -> Result<RootCertStore> {
+    let mut store = RootCertStore::empty();
+    let mut files = options.ca_files.clone();
+    if let Some(dir) = &options.ca_dir {
+        let entries = std::fs::read_dir(dir).map_err(|e| local(&e, dir))?;
+        for entry in entries {
+            let path = entry.map_err(|e| local(&e, dir))?.path();
+            if path.is_file() {
+                files.push(path);
+            }
+        }
+    }
+    for file in &files {
+        let given = options.ca_files.contains(file);
+        let certificates = certificates(file)?;
+        if certificates.is_empty() && given {
+            return Err(
+                Error::new(Kind::System, "no certificate in it; PEM is wanted")
+                    .about(file.display().to_string()),
+            );
+        }
+        for certificate in certificates {
+            // A file that was named must be usable; of a directory, and of
+            // the system's bundle, whatever is.
+            if let Err(e) = store.add(certificate)
+                && given
+            {
+                return Err(Error::new(Kind::System, format!("not usable: {e}"))
+                    .about(file.display().to_string()));
+            }
+        }
+    }
+    if options.ca_files.is_empty() && options.ca_dir.is_none() {
+        let native = rustls_native_certs::load_native_certs();
+        store.add_parsable_certificates(native.certs);
+        if store.is_empty() {
+            let why = native.errors.first().map(ToString::to_string);
+            return Err(Error::new(
+                Kind::System,
+                format!(
+                    "no authorities to trust were found{}",
+                    why.map(|why| format!(" ({why})")).unwrap_or_default()
+                ),
+            )
+            .hint("install ca-certificates, or use --cacert FILE"));
+        }
+    }
+    Ok(store)
+}
+
+fn local(error: &std::io::Error, path: &Path) -> Error {
+    Error::local(error).about(path.display().to_string())
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let pem = std::fs::read(file).map_err(|e| local(&e, file))?;
+    CertificateDer::pem_slice_iter(&pem)
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|e| {
+            Error::new(Kind::System, format!("not PEM: {e}")).about(file.display().to_string())
+        })
+}
+
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
+    let chain = certificates(certificate)?;
+    if chain.is_empty() {
+        return Err(
+            Error::new(Kind::System, "no certificate in it; PEM is wanted")
+                .about(certificate.display().to_string()),
+        );
+    }
+    let file = key.unwrap_or(certificate);
+    let pem = std::fs::read(file).map_err(|e| local(&e, file))?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
+        Error::new(
+            Kind::System,
+            "no private key in it; PEM without a password is wanted",
+        )
+        .about(file.display().to_string())
+        .hint("--key FILE names the key's file")
+    })?;
+    Ok((chain, key))
+}
+
+/// Believes every certificate, for `-k`; signatures are checked all the same,
+/// so that the peer has the key of what it shows.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl fmt::Display for TlsFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.version, self.cipher)
+    }
+}

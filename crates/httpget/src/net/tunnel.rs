@@ -1,0 +1,244 @@
+//! Through a proxy to the origin: CONNECT (RFC 9110, section 9.3.6), SOCKS 4,
+//! 4a and 5 (RFC 1928, RFC 1929). Every read here is of an exact length or
+//! byte by byte, so nothing of what follows is swallowed.
+
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use common::{Error, Kind, Result};
+
+use super::stream::Stream;
+use crate::http::head::Head;
+use crate::policy::proxy::{Protocol, Proxy};
+
+/// A proxy's answer to CONNECT is a few lines.
+const ANSWER_MAX: usize = 64 * 1024;
+
+/// Where the tunnel is to end.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    /// A name the proxy resolves.
+    Name(String, u16),
+    /// An address.
+    Address(SocketAddr),
+}
+
+fn broken(message: impl Into<String>) -> Error {
+    Error::new(Kind::Protocol, message)
+}
+
+fn lost(error: &io::Error) -> Error {
+    let error = Error::network(error);
+    Error::new(error.kind(), format!("proxy: {}", error.message()))
+}
+
+/// `host:port`, with brackets where they are needed.
+fn authority(target: &Target) -> String {
+    match target {
+        Target::Name(name, port) if name.contains(':') => format!("[{name}]:{port}"),
+        Target::Name(name, port) => format!("{name}:{port}"),
+        Target::Address(address) => address.to_string(),
+    }
+}
+
+/// The value of Proxy-Authorization, if the proxy has a user.
+pub(crate) fn authorization(proxy: &Proxy) -> Option<String> {
+    let (user, password) = proxy.user.as_ref()?;
+    Some(format!(
+        "Basic {}",
+        STANDARD.encode(format!("{user}:{password}"))
+    ))
+}
+
+/// Asks an HTTP proxy for a tunnel.
+pub(super) fn connect(
+    stream: &mut dyn Stream,
+    proxy: &Proxy,
+    target: &Target,
+    user_agent: Option<&str>,
+) -> Result<()> {
+    let authority = authority(target);
+    let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
+    if let Some(value) = authorization(proxy) {
+        request.extend(["Proxy-Authorization: ", &value, "\r\n"]);
+    }
+    if let Some(agent) = user_agent {
+        request.extend(["User-Agent: ", agent, "\r\n"]);
+    }
+    request.push_str("Proxy-Connection: Keep-Alive\r\n\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .and_then(|()| stream.flush())
+        .map_err(|e| lost(&e))?;
+    let mut raw = Vec::new();
+    let head = loop {
+        if crate::http::head::end(&raw).is_some() {
+            let head = Head::parse(&raw)?;
+            if head.status / 100 != 1 {
+                break head;
+            }
+            raw.clear();
+        }
+        if raw.len() > ANSWER_MAX {
+            return Err(broken("the proxy's answer does not end"));
+        }
+        let mut byte = [0];
+        match stream.read(&mut byte) {
+            Ok(0) => return Err(broken("the proxy closed the connection without an answer")),
+            Ok(_) => raw.push(byte[0]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(lost(&e)),
+        }
+    };
+    match head.status {
+        200..300 => Ok(()),
+        407 => Err(broken(format!("the proxy answered {}", head.status_text()))
+            .hint("give user and password as in http://USER:PASSWORD@HOST:PORT")),
+        _ => Err(broken(format!("the proxy answered {}", head.status_text()))),
+    }
+}
+
+/// Asks a SOCKS proxy for a connection.
+pub(super) fn socks(stream: &mut dyn Stream, proxy: &Proxy, target: &Target) -> Result<()> {
+    match proxy.protocol {
+        Protocol::Socks4 | Protocol::Socks4a => socks4(stream, proxy, target),
+        _ => socks5(stream, proxy, target),
+    }
+}
+
+fn send(stream: &mut dyn Stream, bytes: &[u8]) -> Result<()> {
+    stream
+        .write_all(bytes)
+        .and_then(|()| stream.flush())
+        .map_err(|e| lost(&e))
+}
+
+fn receive<const N: usize>(stream: &mut dyn Stream) -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    (stream as &mut dyn Read)
+        .read_exact(&mut bytes)
+        .map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => broken("the SOCKS proxy closed the connection"),
+            _ => lost(&e),
+        })?;
+    Ok(bytes)
+}
+
+fn socks4(stream: &mut dyn Stream, proxy: &Proxy, target: &Target) -> Result<()> {
+    let mut request = vec![4, 1];
+    let (port, address, name) = match target {
+        Target::Address(SocketAddr::V4(v4)) => (v4.port(), v4.ip().octets(), None),
+        Target::Address(_) => {
+            return Err(Error::new(
+                Kind::Unreachable,
+                "SOCKS 4 knows no IPv6 addresses",
+            ));
+        }
+        // An address that cannot be stands for a name.
+        Target::Name(name, port) => (*port, [0, 0, 0, 1], Some(name)),
+    };
+    request.extend(port.to_be_bytes());
+    request.extend(address);
+    let user = proxy.user.as_ref().map_or("", |(user, _)| user);
+    request.extend(user.bytes().filter(|&b| b != 0));
+    request.push(0);
+    if let Some(name) = name {
+        request.extend(name.bytes().filter(|&b| b != 0));
+        request.push(0);
+    }
+    send(stream, &request)?;
+    let answer: [u8; 8] = receive(stream)?;
+    match answer {
+        [0, 90, ..] => Ok(()),
+        [0, 91, ..] => Err(Error::new(
+            Kind::Refused,
+            "the SOCKS proxy could not connect, or does not want to",
+        )),
+        [0, code, ..] => Err(broken(format!("the SOCKS proxy answered {code}"))),
+        _ => Err(broken("the proxy does not speak SOCKS 4")),
+    }
+}
+
+fn socks5(stream: &mut dyn Stream, proxy: &Proxy, target: &Target) -> Result<()> {
+    const NO_AUTHENTICATION: u8 = 0;
+    const PASSWORD: u8 = 2;
+    match &proxy.user {
+        Some(_) => send(stream, &[5, 2, NO_AUTHENTICATION, PASSWORD])?,
+        None => send(stream, &[5, 1, NO_AUTHENTICATION])?,
+    }
+    match (receive::<2>(stream)?, &proxy.user) {
+        ([5, NO_AUTHENTICATION], _) => {}
+        ([5, PASSWORD], Some((user, password))) => {
+            let mut login = vec![1];
+            for part in [user, password] {
+                let length = u8::try_from(part.len())
+                    .map_err(|_| Error::usage("user or password is too long for SOCKS 5"))?;
+                login.push(length);
+                login.extend(part.bytes());
+            }
+            send(stream, &login)?;
+            if receive::<2>(stream)?[1] != 0 {
+                return Err(broken("the SOCKS proxy refused user and password"));
+            }
+        }
+        ([5, 0xff], _) => {
+            return Err(broken("the SOCKS proxy wants another login")
+                .hint("give user and password as in socks5h://USER:PASSWORD@HOST:PORT"));
+        }
+        _ => return Err(broken("the proxy does not speak SOCKS 5")),
+    }
+    let mut request = vec![5, 1, 0];
+    let port = match target {
+        Target::Address(address) => {
+            match address.ip() {
+                IpAddr::V4(v4) => {
+                    request.push(1);
+                    request.extend(v4.octets());
+                }
+                IpAddr::V6(v6) => {
+                    request.push(4);
+                    request.extend(v6.octets());
+                }
+            }
+            address.port()
+        }
+        Target::Name(name, port) => {
+            let length = u8::try_from(name.len())
+                .map_err(|_| Error::new(Kind::Name, "the name is too long for SOCKS 5"))?;
+            request.extend([3, length]);
+            request.extend(name.bytes());
+            *port
+        }
+    };
+    request.extend(port.to_be_bytes());
+    send(stream, &request)?;
+    let [version, code, _, kind] = receive(stream)?;
+    if version != 5 {
+        return Err(broken("the proxy does not speak SOCKS 5"));
+    }
+    let says = |what: &str| format!("the SOCKS proxy says: {what}");
+    match code {
+        0 => {}
+        2 => return Err(broken(says("not allowed"))),
+        3 => return Err(Error::new(Kind::Unreachable, says("network unreachable"))),
+        4 => return Err(Error::new(Kind::Unreachable, says("host unreachable"))),
+        5 => return Err(Error::new(Kind::Refused, says("connection refused"))),
+        6 => return Err(Error::new(Kind::Timeout, says("timed out"))),
+        code => return Err(broken(format!("the SOCKS proxy answered {code}"))),
+    }
+    // The address it is bound to, of no use here.
+    match kind {
+        1 => drop(receive::<6>(stream)?),
+        4 => drop(receive::<18>(stream)?),
+        3 => {
+            let [length] = receive(stream)?;
+            for _ in 0..usize::from(length) + 2 {
+                receive::<1>(stream)?;
+            }
+        }
+        _ => return Err(broken("the SOCKS proxy's answer makes no sense")),
+    }
+    Ok(())
+}

@@ -1,0 +1,391 @@
+//! The transport ureq reads and writes through, and the one place where the
+//! framing of a response is judged.
+//!
+//! ureq never sees what the server sent, only a canonical form of it: a head
+//! that says `200` (or `204` where there is no body) with the framing and
+//! nothing else, then the body, chunks re-coded. The real head goes into the
+//! [`exchange`]. So the leniencies of ureq's parser cannot matter: a body is
+//! complete only if [`Framing`] says so, and everything else is a
+//! [`Failure`]. What ureq keeps is the pool, the timeouts and the order of
+//! events.
+
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
+
+use common::{Error, Kind};
+use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
+
+use super::exchange::{self, Failure, Made};
+use super::stream::Stream;
+use crate::http::chunked::Decoder;
+use crate::http::head::{self, Framing, HEAD_MAX, Head};
+
+/// Bytes per read of a body.
+const INPUT: usize = 128 * 1024;
+/// A request is a head; longer ones are written in pieces.
+const OUTPUT: usize = 8 * 1024;
+/// Bytes per read of a head or of chunks.
+const PIECE: usize = 32 * 1024;
+/// What re-coding a chunk adds: eight digits and two line ends.
+const CHUNK_EXTRA: usize = 12;
+/// More interim responses than this are a server gone mad.
+const MAX_INFORMATIONAL: usize = 100;
+
+/// What is expected next.
+#[derive(Debug)]
+enum State {
+    /// A request.
+    Idle,
+    /// The head of a response; `true` if HEAD was asked.
+    Head(bool),
+    /// So many bytes of a body so long.
+    Length { left: u64, all: u64 },
+    /// A chunked body.
+    Chunked(Decoder),
+    /// A body up to the end of the connection.
+    Close,
+    /// Nothing more of this response.
+    Done,
+}
+
+/// A connection as ureq sees it.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    stream: Box<dyn Stream>,
+    buffers: LazyBuffers,
+    state: State,
+    /// Received and not yet understood: a part of a head, or of chunks.
+    raw: Vec<u8>,
+    /// Why the chunks cannot be read on, to be said when what was before has
+    /// been handed over.
+    broken: Option<Error>,
+    made: Made,
+    used: bool,
+    timeouts: (Option<Duration>, Option<Duration>),
+}
+
+impl Wire {
+    pub(crate) fn new(stream: Box<dyn Stream>, made: Made) -> Self {
+        Self {
+            stream,
+            buffers: LazyBuffers::new(INPUT, OUTPUT),
+            state: State::Idle,
+            raw: Vec::new(),
+            broken: None,
+            made,
+            used: false,
+            timeouts: (None, None),
+        }
+    }
+
+    /// Sets the socket's timeouts where they differ from what it has.
+    fn bound(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let read = timeout.for_read().not_zero().map(|d| *d);
+        let write = timeout.for_write().not_zero().map(|d| *d);
+        if self.timeouts != (read, write) {
+            self.stream
+                .set_timeouts(read, write)
+                .map_err(|e| fail(Error::local(&e)))?;
+            self.timeouts = (read, write);
+        }
+        Ok(())
+    }
+
+    /// Reads up to `PIECE` bytes behind `raw`; 0 at the end.
+    fn read_raw(&mut self, timeout: NextTimeout) -> Result<usize, ureq::Error> {
+        self.bound(timeout)?;
+        let start = self.raw.len();
+        self.raw.resize(start + PIECE, 0);
+        let outcome = retrying(|| self.stream.read(&mut self.raw[start..]));
+        self.raw.truncate(start + *outcome.as_ref().unwrap_or(&0));
+        outcome.map_err(|e| lost(&e, timeout.for_read()))
+    }
+
+    /// Receives a head, hands ureq its canonical form, and the part of the
+    /// body that came with it.
+    fn receive_head(&mut self, to_head: bool, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let head = loop {
+            match head::end(&self.raw) {
+                Some(end) if end <= HEAD_MAX => {
+                    let head = Head::parse(&self.raw[..end]).map_err(fail)?;
+                    self.raw.drain(..end);
+                    match head.status {
+                        101 => {
+                            return Err(fail(Error::new(
+                                Kind::Protocol,
+                                "the server switches protocols, which nobody asked for",
+                            )));
+                        }
+                        100..200 => {
+                            let count = exchange::with(|exchange| {
+                                exchange.informational.push(head.raw);
+                                exchange.informational.len()
+                            });
+                            if count > MAX_INFORMATIONAL {
+                                return Err(fail(Error::new(
+                                    Kind::Protocol,
+                                    "interim responses without end",
+                                )));
+                            }
+                        }
+                        _ => break head,
+                    }
+                    continue;
+                }
+                None if self.raw.len() <= HEAD_MAX => {}
+                _ => {
+                    return Err(fail(Error::new(
+                        Kind::Protocol,
+                        format!("the response's head is longer than {HEAD_MAX} bytes"),
+                    )));
+                }
+            }
+            if self.read_raw(timeout)? == 0 {
+                return Err(if self.raw.is_empty() {
+                    fail(Error::new(
+                        Kind::Reset,
+                        "the server closed the connection without an answer",
+                    ))
+                } else {
+                    cut("the response's head was cut short")
+                });
+            }
+            exchange::with(|exchange| {
+                exchange.first_byte.get_or_insert_with(Instant::now);
+            });
+        };
+        let framing = head.framing(to_head);
+        let keeps = head.keeps_alive();
+        exchange::with(|exchange| exchange.head = Some(head));
+        let framing = framing.map_err(fail)?;
+        let (state, canonical) = match framing {
+            Framing::Empty => (State::Done, "204 -\r\n".to_owned()),
+            Framing::Length(n) => (
+                State::Length { left: n, all: n },
+                format!("200 -\r\nContent-Length: {n}\r\n"),
+            ),
+            Framing::Chunked => (
+                State::Chunked(Decoder::default()),
+                "200 -\r\nTransfer-Encoding: chunked\r\n".to_owned(),
+            ),
+            Framing::Close => (State::Close, "200 -\r\n".to_owned()),
+        };
+        self.state = state;
+        let connection = if keeps { "" } else { "Connection: close\r\n" };
+        self.push(format!("HTTP/1.1 {canonical}{connection}\r\n").as_bytes());
+        match &mut self.state {
+            State::Length { left, .. } => {
+                let some = usize::try_from(*left).unwrap_or(usize::MAX);
+                let some = some.min(self.raw.len());
+                *left -= some as u64;
+                let body: Vec<u8> = self.raw.drain(..some).collect();
+                self.push(&body);
+            }
+            State::Close => {
+                let body = std::mem::take(&mut self.raw);
+                self.push(&body);
+            }
+            State::Chunked(_) if !self.raw.is_empty() => {
+                self.recode();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Appends to ureq's input, which is longer than any head with its piece.
+    fn push(&mut self, bytes: &[u8]) {
+        let free = self.buffers.input_append_buf();
+        free[..bytes.len()].copy_from_slice(bytes);
+        self.buffers.input_appended(bytes.len());
+    }
+
+    /// Decodes what is in `raw` and hands it on as one chunk; the last chunk
+    /// follows when the body is complete. False if nothing came of it.
+    fn recode(&mut self) -> bool {
+        let State::Chunked(decoder) = &mut self.state else {
+            return false;
+        };
+        let free = self.buffers.input_append_buf();
+        let room = free.len().saturating_sub(CHUNK_EXTRA + 5);
+        let mut data = Vec::with_capacity(room.min(self.raw.len()));
+        match decoder.decode(&self.raw, &mut data, room) {
+            Ok(used) => drop(self.raw.drain(..used)),
+            Err(error) => self.broken = Some(error),
+        }
+        let done = decoder.is_done();
+        let mut coded = Vec::with_capacity(data.len() + CHUNK_EXTRA + 5);
+        if !data.is_empty() {
+            coded.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+            coded.extend_from_slice(&data);
+            coded.extend_from_slice(b"\r\n");
+        }
+        if done {
+            coded.extend_from_slice(b"0\r\n\r\n");
+            self.state = State::Done;
+        }
+        self.push(&coded);
+        !coded.is_empty()
+    }
+}
+
+impl Transport for Wire {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let first = !matches!(self.state, State::Head(_));
+        if first {
+            let to_head = self.buffers.output().starts_with(b"HEAD ");
+            self.state = State::Head(to_head);
+            let made = if self.used {
+                Made {
+                    dns: None,
+                    connect: None,
+                    tls: None,
+                    ..self.made.clone()
+                }
+            } else {
+                self.made.clone()
+            };
+            exchange::with(|exchange| {
+                exchange.made = made;
+                exchange.reused = self.used;
+            });
+            self.used = true;
+        }
+        let bytes = &self.buffers.output()[..amount];
+        let bytes = match exchange::with(|exchange| exchange.absolute.clone()) {
+            Some(absolute) if first => with_target(bytes, &absolute),
+            _ => bytes.to_vec(),
+        };
+        self.bound(timeout)?;
+        self.stream
+            .write_all(&bytes)
+            .and_then(|()| self.stream.flush())
+            .map_err(|e| lost(&e, timeout.for_write()))?;
+        exchange::with(|exchange| {
+            exchange.sent.extend_from_slice(&bytes);
+            exchange.sent_at = Some(Instant::now());
+        });
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        match &mut self.state {
+            State::Idle | State::Done | State::Length { left: 0, .. } => Ok(false),
+            &mut State::Head(to_head) => self.receive_head(to_head, timeout).map(|()| true),
+            State::Chunked(_) => loop {
+                if let Some(error) = self.broken.take() {
+                    return Err(fail(error));
+                }
+                if !self.raw.is_empty() && self.recode() {
+                    return Ok(true);
+                }
+                if self.broken.is_none() && self.read_raw(timeout)? == 0 {
+                    return Err(cut(
+                        "the body was cut short: the connection closed before the last chunk",
+                    ));
+                }
+            },
+            State::Length { .. } | State::Close => {
+                self.bound(timeout)?;
+                let free = self.buffers.input_append_buf();
+                let most = match &self.state {
+                    State::Length { left, .. } => usize::try_from(*left).unwrap_or(usize::MAX),
+                    _ => usize::MAX,
+                };
+                let most = most.min(free.len());
+                let n = retrying(|| self.stream.read(&mut free[..most]))
+                    .map_err(|e| lost(&e, timeout.for_read()))?;
+                self.buffers.input_appended(n);
+                match &mut self.state {
+                    State::Length { left, all } if n == 0 => Err(cut(format!(
+                        "the body was cut short: {} of {all} bytes came",
+                        *all - *left
+                    ))),
+                    State::Length { left, .. } => {
+                        *left -= n as u64;
+                        Ok(true)
+                    }
+                    _ => Ok(n > 0),
+                }
+            }
+        }
+    }
+
+    fn is_open(&mut self) -> bool {
+        // Bytes behind the body were not asked for; who knows what they are.
+        self.raw.is_empty() && self.stream.is_idle()
+    }
+
+    /// ureq asks only to refuse plain connections to https; the dialer has
+    /// made each connection as its scheme demands.
+    fn is_tls(&self) -> bool {
+        self.made.facts.is_some()
+    }
+}
+
+/// The request's head with another target in its first line.
+fn with_target(head: &[u8], target: &str) -> Vec<u8> {
+    let mut words = head.splitn(3, |&b| b == b' ');
+    match (words.next(), words.next(), words.next()) {
+        (Some(method), Some(_), Some(rest)) => {
+            [method, b" ", target.as_bytes(), b" ", rest].concat()
+        }
+        _ => head.to_vec(),
+    }
+}
+
+/// Once more after a signal.
+fn retrying(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match read() {
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// In the one form that passes through ureq unchanged.
+pub(crate) fn fail(error: impl Into<Failure>) -> ureq::Error {
+    ureq::Error::Other(Box::new(error.into()))
+}
+
+fn cut(message: impl Into<String>) -> ureq::Error {
+    fail(Failure::cut(Error::new(Kind::Protocol, message)))
+}
+
+/// A failed read or write of a connection that stood.
+fn lost(error: &io::Error, timeout: NextTimeout) -> ureq::Error {
+    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+        return ureq::Error::Timeout(timeout.reason);
+    }
+    if let Some(tls) = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>())
+    {
+        return fail(super::tls::error(tls));
+    }
+    if error.kind() == ErrorKind::UnexpectedEof {
+        return cut("cut short: the TLS connection ended without close_notify");
+    }
+    fail(Failure::cut(Error::network(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_target;
+
+    #[test]
+    fn the_target_is_replaced() {
+        let head = b"GET /a b HTTP/1.1\r\nHost: x\r\n";
+        assert_eq!(
+            with_target(b"GET /a HTTP/1.1\r\nHost: x y\r\n", "http://x/a"),
+            b"GET http://x/a HTTP/1.1\r\nHost: x y\r\n"
+        );
+        assert_eq!(with_target(b"GET", "x"), b"GET");
+        assert!(with_target(head, "/").starts_with(b"GET / b"));
+    }
+}

@@ -1,0 +1,213 @@
+//! The few facts of a certificate that are shown: subject, issuer, validity,
+//! and the public key for pinning (RFC 5280). The certificate has been parsed
+//! and judged by rustls already; this reader only picks fields, and gives
+//! `None` rather than guess.
+
+use crate::http::date::{self, Seconds};
+
+/// Facts of one certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Certificate {
+    /// Distinguished names, the most specific part first, as in `CN=a, O=b`.
+    pub(crate) subject: String,
+    pub(crate) issuer: String,
+    pub(crate) not_before: Seconds,
+    pub(crate) not_after: Seconds,
+    /// The whole SubjectPublicKeyInfo in DER.
+    pub(crate) public_key: Vec<u8>,
+}
+
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const OID: u8 = 0x06;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+
+/// One DER element.
+struct Element<'a> {
+    tag: u8,
+    content: &'a [u8],
+    /// Tag, length and content.
+    whole: &'a [u8],
+}
+
+/// The element at the start of `bytes`, and what follows it.
+fn element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (length, rest) = if first < 0x80 {
+        (usize::from(first), rest)
+    } else {
+        let count = usize::from(first & 0x7f);
+        if count == 0 || count > 4 || rest.len() < count {
+            return None;
+        }
+        let (digits, rest) = rest.split_at(count);
+        let length = digits.iter().fold(0, |n, &b| n << 8 | usize::from(b));
+        (length, rest)
+    };
+    if rest.len() < length {
+        return None;
+    }
+    let (content, after) = rest.split_at(length);
+    let whole = &bytes[..bytes.len() - after.len()];
+    Some((
+        Element {
+            tag,
+            content,
+            whole,
+        },
+        after,
+    ))
+}
+
+fn expect(bytes: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
+    element(bytes).filter(|(element, _)| element.tag == tag)
+}
+
+/// Reads a certificate in DER.
+pub(crate) fn parse(der: &[u8]) -> Option<Certificate> {
+    let (certificate, _) = expect(der, SEQUENCE)?;
+    let (tbs, _) = expect(certificate.content, SEQUENCE)?;
+    let mut rest = tbs.content;
+    // The version is optional, the serial number and algorithm are not.
+    if let Some((version, after)) = element(rest)
+        && version.tag == 0xa0
+    {
+        rest = after;
+    }
+    let (_serial, rest) = element(rest)?;
+    let (_algorithm, rest) = expect(rest, SEQUENCE)?;
+    let (issuer, rest) = expect(rest, SEQUENCE)?;
+    let (validity, rest) = expect(rest, SEQUENCE)?;
+    let (subject, rest) = expect(rest, SEQUENCE)?;
+    let (public_key, _) = expect(rest, SEQUENCE)?;
+    let (before, after) = element(validity.content)?;
+    let (after, _) = element(after)?;
+    Some(Certificate {
+        subject: name(subject.content)?,
+        issuer: name(issuer.content)?,
+        not_before: time(&before)?,
+        not_after: time(&after)?,
+        public_key: public_key.whole.to_vec(),
+    })
+}
+
+/// A distinguished name as `CN=..., O=...`.
+fn name(mut sets: &[u8]) -> Option<String> {
+    let mut parts = Vec::new();
+    while !sets.is_empty() {
+        let (set, rest) = expect(sets, SET)?;
+        sets = rest;
+        let mut attributes = set.content;
+        while !attributes.is_empty() {
+            let (attribute, rest) = expect(attributes, SEQUENCE)?;
+            attributes = rest;
+            let (oid, value) = expect(attribute.content, OID)?;
+            let (value, _) = element(value)?;
+            let value = match value.tag {
+                // BMPString
+                0x1e => {
+                    let units: Vec<u16> = value
+                        .content
+                        .chunks_exact(2)
+                        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+                        .collect();
+                    String::from_utf16_lossy(&units)
+                }
+                _ => String::from_utf8_lossy(value.content).into_owned(),
+            };
+            parts.push(format!("{}={value}", attribute_name(oid.content)));
+        }
+    }
+    parts.reverse();
+    Some(parts.join(", "))
+}
+
+fn attribute_name(oid: &[u8]) -> String {
+    match oid {
+        [0x55, 4, 3] => "CN",
+        [0x55, 4, 4] => "SN",
+        [0x55, 4, 5] => "serialNumber",
+        [0x55, 4, 6] => "C",
+        [0x55, 4, 7] => "L",
+        [0x55, 4, 8] => "ST",
+        [0x55, 4, 9] => "street",
+        [0x55, 4, 10] => "O",
+        [0x55, 4, 11] => "OU",
+        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1] => "emailAddress",
+        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25] => "DC",
+        _ => return dotted(oid),
+    }
+    .to_owned()
+}
+
+fn dotted(oid: &[u8]) -> String {
+    let Some((&first, rest)) = oid.split_first() else {
+        return "?".to_owned();
+    };
+    let mut text = format!(
+        "{}.{}",
+        (first / 40).min(2),
+        first - (first / 40).min(2) * 40
+    );
+    let mut value = 0u64;
+    for &b in rest {
+        value = value.wrapping_shl(7) | u64::from(b & 0x7f);
+        if b & 0x80 == 0 {
+            text.extend([".", &value.to_string()]);
+            value = 0;
+        }
+    }
+    text
+}
+
+/// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.
+fn time(element: &Element<'_>) -> Option<Seconds> {
+    let text = std::str::from_utf8(element.content).ok()?;
+    let digits = text.strip_suffix('Z')?;
+    if !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let (year, rest) = match element.tag {
+        UTC_TIME if digits.len() == 12 => {
+            let short: i64 = digits[..2].parse().ok()?;
+            (short + if short < 50 { 2000 } else { 1900 }, &digits[2..])
+        }
+        GENERALIZED_TIME if digits.len() == 14 => (digits[..4].parse().ok()?, &digits[4..]),
+        _ => return None,
+    };
+    let part = |at: usize| rest[at..at + 2].parse::<u32>().ok();
+    let day = date::days(year, part(0)?, part(2)?);
+    let seconds = part(4)? * 3600 + part(6)? * 60 + part(8)?;
+    Some(day * 86_400 + Seconds::from(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use testkit::tls::{Authority, Leaf};
+
+    #[test]
+    fn a_real_one() {
+        let authority = Authority::new();
+        let (file, _) = authority.files(Leaf::Good);
+        let der = {
+            use rustls::pki_types::pem::PemObject;
+            rustls::pki_types::CertificateDer::from_pem_file(file).unwrap()
+        };
+        let parsed = parse(&der).unwrap();
+        assert!(parsed.issuer.contains("inetkit test CA"), "{parsed:?}");
+        assert_eq!(date::rfc3339(parsed.not_after), "4096-01-01T00:00:00Z");
+        assert!(parsed.not_before < parsed.not_after);
+        assert!(parsed.public_key.starts_with(&[SEQUENCE]));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(der: Vec<u8>) {
+            let _ = parse(&der);
+        }
+    }
+}

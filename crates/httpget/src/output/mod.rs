@@ -1,0 +1,6 @@
+//! What is shown of a transfer: the JSON record, the talk of `-v`, the view
+//! on a terminal.
+
+pub(crate) mod record;
+pub(crate) mod talk;
+pub(crate) mod view;

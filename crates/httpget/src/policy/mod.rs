@@ -1,0 +1,12 @@
+//! What to ask, of whom, with which credentials, and under which name to
+//! keep it: pure decisions, without sockets and files.
+
+pub mod filename;
+pub mod pin;
+pub mod proxy;
+pub mod redirect;
+pub mod request;
+pub mod resume;
+pub mod retry;
+pub mod route;
+pub mod target;

@@ -1,0 +1,260 @@
+//! Which proxy a request goes through.
+//!
+//! An option (`-x`, and `--noproxy`) stands before the environment. There the
+//! variable of the scheme stands before ALL_PROXY, and `http_proxy` counts in
+//! lower case only, since a CGI program finds the header `Proxy:` of its
+//! client in HTTP_PROXY.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// How to speak to a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP: absolute-form for http, CONNECT for https.
+    Http,
+    /// The same over TLS.
+    Https,
+    /// SOCKS 4: the client resolves, IPv4 only.
+    Socks4,
+    /// SOCKS 4a: the proxy resolves.
+    Socks4a,
+    /// SOCKS 5: the client resolves.
+    Socks5,
+    /// SOCKS 5: the proxy resolves.
+    Socks5h,
+}
+
+/// A proxy.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// How to speak to it.
+    pub protocol: Protocol,
+    /// Name or address, without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// User and password.
+    pub user: Option<(String, String)>,
+}
+
+/// Without the password.
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy")
+            .field("protocol", &self.protocol)
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Parses `[SCHEME://][USER:PASSWORD@]HOST[:PORT]`; the default is http, port
+/// 1080 (as curl has it), 443 for https.
+pub fn parse(text: &str) -> Result<Proxy, String> {
+    let bad =
+        |why: &str| format!("not a proxy: {why}; use http://HOST:PORT or socks5h://HOST:PORT");
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    let (protocol, port) = match scheme.to_ascii_lowercase().as_str() {
+        "http" => (Protocol::Http, 1080),
+        "https" => (Protocol::Https, 443),
+        "socks4" => (Protocol::Socks4, 1080),
+        "socks4a" => (Protocol::Socks4a, 1080),
+        "socks5" => (Protocol::Socks5, 1080),
+        "socks5h" | "socks" => (Protocol::Socks5h, 1080),
+        _ => return Err(bad("unknown scheme")),
+    };
+    // The parser of URLs, so that both read authorities alike.
+    let url = url::Url::parse(&format!("http://{rest}")).map_err(|e| bad(&e.to_string()))?;
+    let host = url.host_str().filter(|host| !host.is_empty());
+    let host = host.ok_or_else(|| bad("no host"))?;
+    let explicit = rest
+        .rsplit_once('@')
+        .map_or(rest, |(_, host)| host)
+        .trim_end_matches('/')
+        .ends_with(":80");
+    let decode = |text: &str| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    let user = (!url.username().is_empty() || url.password().is_some())
+        .then(|| (decode(url.username()), decode(url.password().unwrap_or(""))));
+    Ok(Proxy {
+        protocol,
+        host: host.trim_matches(['[', ']']).to_owned(),
+        // `url` drops the port that is http's default.
+        port: url.port().unwrap_or(if explicit { 80 } else { port }),
+        user,
+    })
+}
+
+/// One entry of NO_PROXY.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Except {
+    Everything,
+    Network(IpNet),
+    /// A domain with everything below it, and a port if one was given.
+    Domain(String, Option<u16>),
+}
+
+/// Hosts that are asked directly.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NoProxy(Vec<Except>);
+
+impl NoProxy {
+    /// Parses a list of names, addresses, networks and `*`, separated by
+    /// commas or blanks. What makes no sense matches nothing.
+    pub fn parse(text: &str) -> Self {
+        let words = text.split([',', ' ', '\t']).filter(|word| !word.is_empty());
+        Self(words.map(entry).collect())
+    }
+
+    /// Whether `host` (without brackets) at `port` is asked directly.
+    pub fn covers(&self, host: &str, port: u16) -> bool {
+        let address: Option<IpAddr> = host.parse().ok();
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        self.0.iter().any(|except| match except {
+            Except::Everything => true,
+            Except::Network(network) => address.is_some_and(|address| {
+                network.contains(&address)
+                    || matches!(address, IpAddr::V6(v6) if v6
+                        .to_ipv4_mapped()
+                        .is_some_and(|v4| network.contains(&IpAddr::V4(v4))))
+            }),
+            Except::Domain(domain, only) => {
+                let below = host
+                    .strip_suffix(domain.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+                below && only.is_none_or(|only| only == port)
+            }
+        })
+    }
+}
+
+fn entry(word: &str) -> Except {
+    if word == "*" {
+        return Except::Everything;
+    }
+    let bare = word.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(network) = bare.parse::<IpNet>() {
+        return Except::Network(network);
+    }
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Except::Network(address.into());
+    }
+    let (name, port) = match word.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') || name.ends_with(']') => {
+            (name, port.parse().ok())
+        }
+        _ => (word, None),
+    };
+    let name = name.trim_start_matches("*.").trim_matches(['.', '[', ']']);
+    Except::Domain(name.to_ascii_lowercase(), port)
+}
+
+/// Where proxies are named.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies {
+    /// `-x`; an inner `None` says `-x ''`: none at all.
+    pub option: Option<Option<Proxy>>,
+    /// `http_proxy`.
+    pub http: Option<Proxy>,
+    /// `https_proxy` or `HTTPS_PROXY`.
+    pub https: Option<Proxy>,
+    /// `all_proxy` or `ALL_PROXY`.
+    pub all: Option<Proxy>,
+    /// `--noproxy`, `no_proxy` or `NO_PROXY`.
+    pub except: NoProxy,
+}
+
+impl Proxies {
+    /// The proxy for a request to `host` (without brackets) at `port`.
+    pub fn choose(&self, scheme: &str, host: &str, port: u16) -> Option<&Proxy> {
+        if self.except.covers(host, port) {
+            return None;
+        }
+        if let Some(option) = &self.option {
+            return option.as_ref();
+        }
+        let own = match scheme {
+            "http" => &self.http,
+            _ => &self.https,
+        };
+        own.as_ref().or(self.all.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn forms() {
+        let proxy = parse("http://us%40er:p%3Aw@[::1]:3128/").unwrap();
+        assert_eq!((proxy.host.as_str(), proxy.port), ("::1", 3128));
+        assert_eq!(proxy.user, Some(("us@er".into(), "p:w".into())));
+        assert!(!format!("{proxy:?}").contains("p:w"));
+        for (text, protocol, port) in [
+            ("proxy.test", Protocol::Http, 1080),
+            ("proxy.test:80", Protocol::Http, 80),
+            ("https://proxy.test", Protocol::Https, 443),
+            ("SOCKS5h://proxy.test:9050", Protocol::Socks5h, 9050),
+            ("socks4a://proxy.test", Protocol::Socks4a, 1080),
+        ] {
+            let proxy = parse(text).unwrap();
+            assert_eq!((proxy.protocol, proxy.port), (protocol, port), "{text}");
+        }
+        assert!(parse("ftp://x").is_err());
+        assert!(parse("http://").is_err());
+    }
+
+    #[test]
+    fn exceptions() {
+        let except = NoProxy::parse("example.com, .corp.test 10.0.0.0/8,::1,a.test:8080");
+        for (host, port, covered) in [
+            ("example.com", 80, true),
+            ("www.Example.com.", 80, true),
+            ("notexample.com", 80, false),
+            ("corp.test", 80, true),
+            ("x.corp.test", 443, true),
+            ("10.1.2.3", 80, true),
+            ("::ffff:10.1.2.3", 80, true),
+            ("11.1.2.3", 80, false),
+            ("::1", 80, true),
+            ("a.test", 8080, true),
+            ("a.test", 80, false),
+        ] {
+            assert_eq!(except.covers(host, port), covered, "{host}:{port}");
+        }
+        assert!(NoProxy::parse("*").covers("x", 1));
+        assert!(!NoProxy::parse("").covers("x", 1));
+    }
+
+    #[test]
+    fn order() {
+        let proxy = |name: &str| Some(parse(name).unwrap());
+        let mut proxies = Proxies {
+            http: proxy("h"),
+            all: proxy("a"),
+            ..Proxies::default()
+        };
+        let host = |p: &Proxies, scheme: &str| p.choose(scheme, "x", 80).map(|p| p.host.clone());
+        assert_eq!(host(&proxies, "http").as_deref(), Some("h"));
+        assert_eq!(host(&proxies, "https").as_deref(), Some("a"));
+        proxies.option = Some(proxy("o"));
+        assert_eq!(host(&proxies, "http").as_deref(), Some("o"));
+        proxies.option = Some(None);
+        assert_eq!(host(&proxies, "http"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in ".*") {
+            let _ = parse(&text);
+            let _ = NoProxy::parse(&text).covers(&text, 80);
+        }
+    }
+}

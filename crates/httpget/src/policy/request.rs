@@ -1,0 +1,222 @@
+//! The headers of a request, and which of them may go to another origin.
+
+use std::fmt::Write;
+
+/// One `-H`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// `Name: value`.
+    Set(String, String),
+    /// `Name;`: the header without a value.
+    Empty(String),
+    /// `Name:`: not even the default.
+    Remove(String),
+}
+
+/// Without values, which may be secret.
+impl std::fmt::Debug for Edit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = match self {
+            Self::Set(name, _) | Self::Empty(name) | Self::Remove(name) => name,
+        };
+        f.debug_tuple("Edit").field(name).finish()
+    }
+}
+
+/// Parses the value of `-H`.
+pub fn parse(text: &str) -> Result<Edit, String> {
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.contains(['\r', '\n', '\0']) {
+        return Err("not a header: line break inside".to_owned());
+    }
+    let named = |name: &str| -> Result<String, String> {
+        let name = name.trim();
+        if name.is_empty() || !name.bytes().all(crate::http::head::is_token) {
+            return Err("not a header name; use 'NAME: VALUE'".to_owned());
+        }
+        Ok(name.to_owned())
+    };
+    if let Some((name, value)) = text.split_once(':') {
+        let (name, value) = (named(name)?, value.trim());
+        return Ok(if value.is_empty() {
+            Edit::Remove(name)
+        } else {
+            Edit::Set(name, value.to_owned())
+        });
+    }
+    match text.trim_end().strip_suffix(';') {
+        Some(name) => named(name).map(Edit::Empty),
+        None => Err("not a header; use 'NAME: VALUE'".to_owned()),
+    }
+}
+
+/// Whether a header's value is a secret by its name.
+pub fn is_secret(name: &str) -> bool {
+    const PARTS: [&str; 12] = [
+        "auth",
+        "cookie",
+        "api-key",
+        "apikey",
+        "api_key",
+        "token",
+        "secret",
+        "password",
+        "passwd",
+        "credential",
+        "session",
+        "signature",
+    ];
+    let name = name.to_ascii_lowercase();
+    PARTS.iter().any(|part| name.contains(part))
+}
+
+/// What a request is made of, in the order it is sent.
+#[derive(Clone, Debug, Default)]
+pub struct Parts<'a> {
+    /// The value of Host.
+    pub host: &'a str,
+    /// Whether this is the origin that was asked for, so that what is bound
+    /// to it may go there.
+    pub home: bool,
+    /// Generated headers with their values, in order. An `-H` of the same
+    /// name replaces each.
+    pub own: Vec<(&'static str, String)>,
+    /// The user's.
+    pub edits: &'a [Edit],
+}
+
+/// The headers to send.
+pub fn headers(parts: &Parts<'_>) -> Vec<(String, String)> {
+    let named = |edit: &&Edit, name: &str| match edit {
+        Edit::Set(n, _) | Edit::Empty(n) | Edit::Remove(n) => n.eq_ignore_ascii_case(name),
+    };
+    let allowed: Vec<&Edit> = parts
+        .edits
+        .iter()
+        .filter(|edit| match edit {
+            Edit::Set(name, _) | Edit::Empty(name) => {
+                parts.home || !(is_secret(name) || name.eq_ignore_ascii_case("host"))
+            }
+            Edit::Remove(_) => true,
+        })
+        .collect();
+    let mut headers = Vec::new();
+    // Host is first, whoever says it.
+    let own = std::iter::once(("Host", parts.host.to_owned())).chain(parts.own.iter().cloned());
+    for (name, value) in own {
+        match allowed.iter().rev().find(|edit| named(edit, name)) {
+            None => headers.push((name.to_owned(), value)),
+            Some(Edit::Set(n, v)) if name == "Host" => headers.push((n.clone(), v.clone())),
+            Some(_) => {}
+        }
+    }
+    for edit in allowed {
+        match edit {
+            Edit::Set(name, _) if name.eq_ignore_ascii_case("host") => {}
+            Edit::Set(name, value) => headers.push((name.clone(), value.clone())),
+            Edit::Empty(name) => headers.push((name.clone(), String::new())),
+            Edit::Remove(_) => {}
+        }
+    }
+    headers
+}
+
+/// A request's head with the values of secret headers blotted out.
+pub fn redacted(head: &str) -> String {
+    let mut shown = String::with_capacity(head.len());
+    for line in head.split_inclusive('\n') {
+        match line.split_once(':') {
+            Some((name, value)) if is_secret(name) => {
+                // The scheme of an Authorization says much and tells nothing.
+                let scheme = value
+                    .trim()
+                    .split_once(' ')
+                    .map_or("", |(scheme, _)| scheme);
+                let scheme = if name.to_ascii_lowercase().contains("authorization") {
+                    scheme
+                } else {
+                    ""
+                };
+                let gap = if scheme.is_empty() { "" } else { " " };
+                let end = if line.ends_with("\r\n") { "\r\n" } else { "\n" };
+                // Writing to a String cannot fail.
+                let _ = write!(shown, "{name}: {scheme}{gap}***{end}");
+            }
+            _ => shown.push_str(line),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edits(texts: &[&str]) -> Vec<Edit> {
+        texts.iter().map(|text| parse(text).unwrap()).collect()
+    }
+
+    fn lines(parts: &Parts<'_>) -> Vec<String> {
+        let headers = headers(parts);
+        headers.iter().map(|(n, v)| format!("{n}: {v}")).collect()
+    }
+
+    #[test]
+    fn defaults_are_replaced_and_removed() {
+        let edits = edits(&["user-agent: x", "Accept:", "X-Empty;", "X-A: 1", "X-A: 2"]);
+        let parts = Parts {
+            host: "h:81",
+            home: true,
+            own: vec![("User-Agent", "u".into()), ("Accept", "*/*".into())],
+            edits: &edits,
+        };
+        assert_eq!(
+            lines(&parts),
+            [
+                "Host: h:81",
+                "user-agent: x",
+                "X-Empty: ",
+                "X-A: 1",
+                "X-A: 2"
+            ]
+        );
+    }
+
+    #[test]
+    fn secrets_stay_at_home() {
+        let edits = edits(&[
+            "Authorization: b",
+            "cookie: c",
+            "X-API-Key: k",
+            "Private-Token: t",
+            "Host: virtual",
+            "X-Plain: p",
+        ]);
+        let mut parts = Parts {
+            host: "h",
+            home: true,
+            own: Vec::new(),
+            edits: &edits,
+        };
+        assert_eq!(lines(&parts).len(), 6);
+        assert_eq!(lines(&parts)[0], "Host: virtual");
+        parts.home = false;
+        assert_eq!(lines(&parts), ["Host: h", "X-Plain: p"]);
+    }
+
+    #[test]
+    fn refused() {
+        for text in ["", "x", ": x", "a b: c", "a: b\r\nc: d", "a: \0"] {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn redaction() {
+        let head = "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic Zm9v\r\nCookie: a=b\r\n\r\n";
+        assert_eq!(
+            redacted(head),
+            "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic ***\r\nCookie: ***\r\n\r\n"
+        );
+    }
+}

@@ -1,0 +1,260 @@
+//! When a download may go on where it stopped: pure decisions, for `-C`, for
+//! `--retry`, and for the ranges of `--segments`.
+//!
+//! What is had is continued only under a proof that the rest belongs to it: a
+//! validator that the server confirms (If-Range answered by 206), or, where
+//! none is known and the user asked for it, a Content-Range that starts at
+//! the right byte and a total that fits.
+
+use crate::http::content_range;
+use crate::http::head::Head;
+
+/// What tells one state of a resource from another (RFC 9110, section 8.8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Validator {
+    /// A strong entity tag, with its quotes.
+    Tag(String),
+    /// The value of Last-Modified.
+    Date(String),
+}
+
+impl Validator {
+    /// The validator of a response that may be used in If-Range: a strong
+    /// tag, else a date that is old enough to be one (RFC 9110, section
+    /// 8.8.2.2: one second before Date).
+    pub fn of(head: &Head) -> Option<Self> {
+        if let Some(tag) = head.get("etag") {
+            return is_strong(tag).then(|| Self::Tag(tag.to_owned()));
+        }
+        let modified = head.get("last-modified")?;
+        let at = crate::http::date::parse(modified)?;
+        let sent = crate::http::date::parse(head.get("date")?)?;
+        (sent > at).then(|| Self::Date(modified.to_owned()))
+    }
+
+    /// The value for If-Range.
+    pub fn value(&self) -> &str {
+        match self {
+            Self::Tag(value) | Self::Date(value) => value,
+        }
+    }
+
+    /// Whether a later response is of the same state. Where it does not say,
+    /// the 206 itself is the proof, since If-Range asked for it.
+    fn agrees(&self, head: &Head) -> bool {
+        match self {
+            Self::Tag(tag) => head.get("etag").is_none_or(|other| other == tag),
+            Self::Date(date) => head.get("last-modified").is_none_or(|other| other == date),
+        }
+    }
+}
+
+fn is_strong(tag: &str) -> bool {
+    tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"')
+}
+
+/// What is there of a download, and how it is to be continued.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Had {
+    /// Bytes that are there.
+    pub bytes: u64,
+    /// The state they are of.
+    pub validator: Option<Validator>,
+    /// The length of the whole, if it is known.
+    pub total: Option<u64>,
+}
+
+/// What to do with a response to the request for the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its body continues what is there.
+    Continue,
+    /// Its body is the whole, from the start.
+    Whole,
+    /// What is there is the whole already.
+    Complete,
+    /// It cannot be used: ask again, for the whole.
+    Again,
+    /// It is about something else: an error status, a redirect.
+    Other,
+}
+
+impl Had {
+    /// The headers that ask for the rest.
+    pub fn ask(&self) -> Vec<(&'static str, String)> {
+        let mut headers = vec![("Range", format!("bytes={}-", self.bytes))];
+        if let Some(validator) = &self.validator {
+            headers.push(("If-Range", validator.value().to_owned()));
+        }
+        headers
+    }
+
+    /// Judges the response.
+    pub fn judge(&self, head: &Head) -> Verdict {
+        let range = head.get("content-range").and_then(content_range::parse);
+        match head.status {
+            206 => {
+                let Some(range) = range else {
+                    return Verdict::Again;
+                };
+                let starts = range.span.is_some_and(|(first, _)| first == self.bytes);
+                let fits = match (self.total, range.total) {
+                    (Some(a), Some(b)) => a == b,
+                    _ => true,
+                };
+                // Not a part of the rest, but all of it.
+                let reaches = match (range.span, range.total) {
+                    (Some((_, last)), Some(total)) => last + 1 == total,
+                    _ => true,
+                };
+                let same = match &self.validator {
+                    Some(validator) => validator.agrees(head),
+                    None => true,
+                };
+                if starts && fits && reaches && same {
+                    Verdict::Continue
+                } else {
+                    Verdict::Again
+                }
+            }
+            200 => Verdict::Whole,
+            416 => match range {
+                Some(range) if range.span.is_none() && range.total == Some(self.bytes) => {
+                    // A 416 does not look at If-Range; a tag tells.
+                    match &self.validator {
+                        Some(validator) if !validator.agrees(head) => Verdict::Again,
+                        _ => Verdict::Complete,
+                    }
+                }
+                _ => Verdict::Again,
+            },
+            _ => Verdict::Other,
+        }
+    }
+}
+
+/// The text of the file beside a part file.
+pub fn to_state(validator: &Validator, total: Option<u64>) -> String {
+    let name = match validator {
+        Validator::Tag(_) => "etag",
+        Validator::Date(_) => "last-modified",
+    };
+    let total = total.map_or_else(String::new, |total| format!("length: {total}\n"));
+    format!("{name}: {}\n{total}", validator.value())
+}
+
+/// Reads it back; what cannot be read proves nothing.
+pub fn from_state(text: &str) -> Option<(Validator, Option<u64>)> {
+    let mut validator = None;
+    let mut total = None;
+    for line in text.lines() {
+        let (name, value) = line.split_once(": ")?;
+        match name {
+            "etag" if is_strong(value) => validator = Some(Validator::Tag(value.to_owned())),
+            "last-modified" => validator = Some(Validator::Date(value.to_owned())),
+            "length" => total = Some(value.parse().ok()?),
+            _ => return None,
+        }
+    }
+    validator.map(|validator| (validator, total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn head(text: &str) -> Head {
+        Head::parse(format!("HTTP/1.1 {text}\r\n\r\n").as_bytes()).unwrap()
+    }
+
+    fn had(validator: Option<&str>, total: Option<u64>) -> Had {
+        Had {
+            bytes: 5,
+            validator: validator.map(|tag| Validator::Tag(tag.to_owned())),
+            total,
+        }
+    }
+
+    #[test]
+    fn verdicts() {
+        use Verdict::*;
+        let tag = had(Some("\"1\""), Some(10));
+        for (text, verdict) in [
+            ("206 P\r\nContent-Range: bytes 5-9/10", Continue),
+            (
+                "206 P\r\nContent-Range: bytes 5-9/10\r\nETag: \"1\"",
+                Continue,
+            ),
+            ("206 P\r\nContent-Range: bytes 5-9/10\r\nETag: \"2\"", Again),
+            ("206 P\r\nContent-Range: bytes 4-9/10", Again),
+            ("206 P\r\nContent-Range: bytes 5-8/10", Again),
+            ("206 P\r\nContent-Range: bytes 5-10/11", Again),
+            ("206 P", Again),
+            ("200 OK", Whole),
+            ("416 R\r\nContent-Range: bytes */5", Complete),
+            ("416 R\r\nContent-Range: bytes */5\r\nETag: \"2\"", Again),
+            ("416 R\r\nContent-Range: bytes */4", Again),
+            ("416 R", Again),
+            ("404 N", Other),
+            ("503 S", Other),
+        ] {
+            assert_eq!(tag.judge(&head(text)), verdict, "{text}");
+        }
+        let bare = had(None, None);
+        assert_eq!(bare.ask(), [("Range", "bytes=5-".to_owned())]);
+        assert_eq!(
+            bare.judge(&head("206 P\r\nContent-Range: bytes 5-9/10")),
+            Continue
+        );
+    }
+
+    #[test]
+    fn validators() {
+        let of = |text: &str| Validator::of(&head(&format!("200 OK\r\n{text}")));
+        assert_eq!(of("ETag: \"a\""), Some(Validator::Tag("\"a\"".into())));
+        assert_eq!(of("ETag: W/\"a\""), None);
+        let modified = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT";
+        assert!(
+            of(&format!(
+                "{modified}\r\nDate: Sun, 06 Nov 1994 08:49:38 GMT"
+            ))
+            .is_some()
+        );
+        assert_eq!(
+            of(&format!(
+                "{modified}\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT"
+            )),
+            None
+        );
+        assert_eq!(of(modified), None);
+    }
+
+    #[test]
+    fn states_come_back() {
+        let tag = Validator::Tag("\"x\"".into());
+        let text = to_state(&tag, Some(7));
+        assert_eq!(text, "etag: \"x\"\nlength: 7\n");
+        assert_eq!(from_state(&text), Some((tag, Some(7))));
+        for bad in [
+            "",
+            "etag: x\n",
+            "etag: \"x\"\nlength: y\n",
+            "junk",
+            "length: 7\n",
+        ] {
+            assert_eq!(from_state(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_continued_from_another_byte(bytes in 0..100u64, first in 0..100u64, total in 1..200u64) {
+            let had = Had { bytes, validator: None, total: None };
+            let text = format!("206 P\r\nContent-Range: bytes {first}-{}/{total}", total - 1);
+            if had.judge(&head(&text)) == Verdict::Continue {
+                prop_assert!(first == bytes && bytes < total);
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Which failures pass, and how long to wait for that.
+
+use std::time::Duration;
+
+use common::{Error, Kind};
+
+use crate::http::date;
+use crate::http::head::Head;
+
+/// The longest pause of our own making.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// What the command line says about retries.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Further attempts.
+    pub count: u32,
+    /// A fixed pause instead of the doubling one.
+    pub delay: Option<Duration>,
+    /// No further attempt once this much time has passed.
+    pub max_time: Option<Duration>,
+    /// A refused connection may pass too.
+    pub refused: bool,
+    /// Everything may pass.
+    pub all: bool,
+}
+
+impl Rules {
+    /// Whether an error may pass. `cut` says that the connection ended within
+    /// a body.
+    pub fn passes(&self, error: &Error, cut: bool) -> bool {
+        match error.kind() {
+            // Nothing of the network's making.
+            Kind::Usage | Kind::Input | Kind::Permission | Kind::System => false,
+            _ if self.all => true,
+            Kind::Timeout | Kind::Reset | Kind::Name | Kind::Unreachable => true,
+            Kind::Refused => self.refused,
+            _ => cut,
+        }
+    }
+
+    /// Whether a status may pass: those curl tries again.
+    pub fn passes_status(&self, status: u16) -> bool {
+        matches!(status, 408 | 429 | 500 | 502 | 503 | 504 | 522 | 524)
+            || (self.all && status >= 400)
+    }
+
+    /// The pause before attempt `n` (from 1): one second, doubled each time,
+    /// with a random part so that clients do not come back in step; what the
+    /// server asks for by Retry-After counts instead.
+    pub fn pause(&self, n: u32, head: Option<&Head>, random: u8) -> Duration {
+        let own = self.delay.unwrap_or_else(|| {
+            let second = Duration::from_secs(1);
+            let doubled = second
+                .saturating_mul(1 << n.saturating_sub(1).min(16))
+                .min(LONGEST);
+            // Up to a quarter less.
+            doubled.mul_f64(1.0 - f64::from(random) / 1024.0)
+        });
+        head.and_then(retry_after).unwrap_or(own)
+    }
+}
+
+/// The value of Retry-After, as seconds or as a date; `None` where it says
+/// nothing.
+pub fn retry_after(head: &Head) -> Option<Duration> {
+    let value = head.get("retry-after")?;
+    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
+        return value.parse().ok().map(Duration::from_secs);
+    }
+    let at = date::parse(value)?;
+    let now = head
+        .get("date")
+        .and_then(date::parse)
+        .unwrap_or_else(date::now);
+    Some(Duration::from_secs(at.saturating_sub(now).max(0) as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> Head {
+        Head::parse(format!("HTTP/1.1 503 S\r\n{text}\r\n").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn pauses() {
+        let rules = Rules::default();
+        let seconds = |n| rules.pause(n, None, 0).as_secs();
+        assert_eq!([1, 2, 3, 10, 11, 99].map(seconds), [1, 2, 4, 512, 600, 600]);
+        assert!(rules.pause(1, None, 255) >= Duration::from_millis(750));
+        let asked = head("Retry-After: 7\r\n");
+        assert_eq!(rules.pause(1, Some(&asked), 0), Duration::from_secs(7));
+        let date = head(
+            "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:57 GMT\r\n",
+        );
+        assert_eq!(retry_after(&date), Some(Duration::from_secs(20)));
+        assert_eq!(retry_after(&head("Retry-After: soon\r\n")), None);
+    }
+
+    #[test]
+    fn what_passes() {
+        let rules = Rules::default();
+        let error = |kind| Error::new(kind, "x");
+        assert!(rules.passes(&error(Kind::Timeout), false));
+        assert!(rules.passes(&error(Kind::Protocol), true));
+        assert!(!rules.passes(&error(Kind::Protocol), false));
+        assert!(!rules.passes(&error(Kind::Refused), false));
+        assert!(!rules.passes(&error(Kind::Tls), false));
+        assert!(!rules.passes(&error(Kind::System), true));
+        assert!(rules.passes_status(503) && !rules.passes_status(404));
+    }
+}

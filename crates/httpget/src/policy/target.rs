@@ -1,0 +1,226 @@
+//! The URL of an operand: `https` where no scheme is said, one reading only,
+//! credentials taken out of it.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use url::Url;
+
+/// What is to be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// http or https, without credentials and fragment.
+    pub url: Url,
+    /// User and password of the URL, decoded.
+    pub user: Option<(String, String)>,
+    /// The path as typed, for `--path-as-is`.
+    pub raw_path: String,
+}
+
+/// What a form leaves alone, as curl's `--data-urlencode` does.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Parses an operand. The error is a sentence without the operand.
+pub fn parse(text: &str) -> Result<Target, String> {
+    if text.chars().any(char::is_control) {
+        return Err("not a URL: control character inside".to_owned());
+    }
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) if is_scheme(scheme) => (scheme.to_ascii_lowercase(), rest),
+        _ => ("https".to_owned(), text),
+    };
+    if scheme != "http" && scheme != "https" {
+        return Err(format!("{scheme} is not spoken here; use http or https"));
+    }
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    if authority.matches('@').count() > 1 {
+        return Err("not a URL: more than one '@' before the path".to_owned());
+    }
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    check_host(host)?;
+    let mut url =
+        Url::parse(&format!("{scheme}://{rest}")).map_err(|e| format!("not a URL: {e}"))?;
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let user = (!url.username().is_empty() || url.password().is_some()).then(|| {
+        let password = url.password().unwrap_or_default();
+        (decode(url.username()), decode(password))
+    });
+    strip(&mut url);
+    let path = tail.split('#').next().unwrap_or_default();
+    let path = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/{path}")
+    };
+    Ok(Target {
+        url,
+        user,
+        raw_path: utf8_percent_encode(&path, ODD).to_string(),
+    })
+}
+
+/// What cannot stand in a request line.
+const ODD: &AsciiSet = &percent_encoding::CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>');
+
+/// Takes credentials and fragment away.
+pub fn strip(url: &mut Url) {
+    // Both fail only for URLs without a host, which http has not.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_fragment(None);
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+}
+
+/// What looks like an address must be one: the URL parser alone would take
+/// `127.1` and `0x7f000001`.
+fn check_host(host: &str) -> Result<(), String> {
+    if host.starts_with('[') {
+        return Ok(());
+    }
+    let host = host.split(':').next().unwrap_or_default();
+    if host.is_empty() {
+        return Err("not a URL: no host".to_owned());
+    }
+    let bare = host.strip_suffix('.').unwrap_or(host);
+    if common::address::looks_numeric(bare) {
+        common::address::parse(bare).map(drop)?;
+    }
+    if host.contains('%') {
+        return Err("not a URL: '%' in the host".to_owned());
+    }
+    Ok(())
+}
+
+/// Adds to the query: `NAME=VALUE` with the value encoded, `=VALUE` and
+/// `VALUE` likewise without a name, `+TEXT` as it is (curl's `--url-query`).
+pub fn add_query(url: &mut Url, parts: &[String]) {
+    let mut query = url.query().unwrap_or_default().to_owned();
+    for part in parts {
+        if !query.is_empty() {
+            query.push('&');
+        }
+        if let Some(raw) = part.strip_prefix('+') {
+            query.push_str(raw);
+            continue;
+        }
+        let value = match part.split_once('=') {
+            Some(("", value)) => value,
+            Some((name, value)) => {
+                query.push_str(name);
+                query.push('=');
+                value
+            }
+            None => part,
+        };
+        query.extend(utf8_percent_encode(value, VALUE));
+    }
+    if !parts.is_empty() {
+        url.set_query(Some(&query));
+    }
+}
+
+/// The host without brackets, as names and addresses are compared.
+pub fn host(url: &Url) -> &str {
+    let host = url.host_str().unwrap_or_default();
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// The port, the scheme's where none is said.
+pub fn port(url: &Url) -> u16 {
+    url.port_or_known_default().unwrap_or(443)
+}
+
+/// The value of Host, and the key of the origin within its scheme.
+pub fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn url(text: &str) -> String {
+        parse(text).unwrap().url.to_string()
+    }
+
+    #[test]
+    fn forms() {
+        assert_eq!(url("example.com"), "https://example.com/");
+        assert_eq!(url("localhost:8080/a?b#c"), "https://localhost:8080/a?b");
+        assert_eq!(
+            url("HTTP://Example.com:80/a/../b c"),
+            "http://example.com/b%20c"
+        );
+        assert_eq!(
+            url("http://bücher.example/ä"),
+            "http://xn--bcher-kva.example/%C3%A4"
+        );
+        assert_eq!(url("http://[::1]:81/"), "http://[::1]:81/");
+        assert_eq!(url("http://127.0.0.1?x"), "http://127.0.0.1/?x");
+        let target = parse("http://us%40er:p%3A@h/a/../b?q").unwrap();
+        assert_eq!(target.user, Some(("us@er".into(), "p:".into())));
+        assert_eq!(target.url.as_str(), "http://h/b?q");
+        assert_eq!(target.raw_path, "/a/../b?q");
+    }
+
+    #[test]
+    fn refused() {
+        for text in [
+            "",
+            "http://",
+            "ftp://x/",
+            "file:///etc/passwd",
+            "http://127.1/",
+            "http://0x7f000001/",
+            "http://2130706433/",
+            "http://010.0.0.1/",
+            "http://1.2.3.4.5/",
+            "http://a@b@c/",
+            "http://a b/",
+            "http://x:99999/",
+            "http://%31%32/",
+            "http://x\n/",
+            "/path",
+        ] {
+            assert!(parse(text).is_err(), "{text:?} {:?}", parse(text));
+        }
+    }
+
+    #[test]
+    fn queries() {
+        let mut url = parse("http://h/?a=1").unwrap().url;
+        add_query(&mut url, &["b=x y&z".into(), "=ä".into(), "+r=a+b".into()]);
+        assert_eq!(url.query(), Some("a=1&b=x%20y%26z&%C3%A4&r=a+b"));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_and_never_keeps_credentials(text in ".*") {
+            if let Ok(target) = parse(&text) {
+                prop_assert!(target.url.username().is_empty());
+                prop_assert!(matches!(target.url.scheme(), "http" | "https"));
+                prop_assert!(target.url.host_str().is_some_and(|host| !host.is_empty()));
+            }
+        }
+    }
+}

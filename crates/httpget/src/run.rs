@@ -1,0 +1,188 @@
+//! The tour over the operands.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use common::operands::Operand;
+use common::{Error, Exit, Io, Kind, Out, Result};
+
+use crate::cli::Cli;
+use crate::config::{self, Config};
+use crate::fetch::{self, Context, Job, Place, Report, Shared, Stage};
+use crate::http::head::Head;
+use crate::net::Network;
+use crate::output::record;
+use crate::policy::target;
+use crate::pool;
+
+/// Runs the tool.
+pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
+    let config = Config::new(cli, io)?;
+    let at_once = if cli.many.parallel {
+        usize::from(cli.many.parallel_max)
+    } else {
+        1
+    };
+    let network = Network::new(config::dialer(cli, &config)?, at_once);
+    let context = Context {
+        config: &config,
+        network: &network,
+        talk: io.report.clone(),
+        heads: heads(&config)?,
+        hosts: cli
+            .many
+            .max_per_host
+            .map(|most| pool::Gate::new(most.into())),
+    };
+    let operands = io.operands(&cli.urls, "a URL")?;
+    // The transfers write; it comes back when they are done.
+    let out = std::mem::replace(&mut io.out, Out::new(Box::new(std::io::sink())));
+    let shared = Shared::new(out);
+    let outcome = if cli.many.parallel {
+        pool::run(operands, at_once, |index, operand| {
+            let ticket = cli.many.ordered.then_some(index as u64);
+            let mut stage = Stage::beside(&shared, ticket);
+            let outcome = one(&context, operand, index, &mut stage);
+            // Also after a failure: others wait for their turn.
+            stage.finish().and(outcome)
+        })
+    } else {
+        operands.enumerate().try_for_each(|(index, operand)| {
+            one(&context, operand, index, &mut Stage::alone(&shared))
+        })
+    };
+    io.out = shared.into_out();
+    outcome.map(|()| Exit::Yes)
+}
+
+/// The file of `-D`.
+fn heads(config: &Config) -> Result<Option<Mutex<std::fs::File>>> {
+    match &config.output.dump_header {
+        None => Ok(None),
+        Some(path) if path == Path::new("-") => Ok(None),
+        Some(path) => match std::fs::File::create(path) {
+            Ok(file) => Ok(Some(Mutex::new(file))),
+            Err(e) => Err(Error::local(&e).about(path.display().to_string())),
+        },
+    }
+}
+
+/// One operand. An error here ends the run; what is wrong with the operand
+/// or its transfer is reported.
+fn one(
+    context: &Context<'_>,
+    operand: Result<Operand>,
+    index: usize,
+    stage: &mut Stage<'_>,
+) -> Result<()> {
+    let config = context.config;
+    let job = operand.and_then(|operand| {
+        job(config, &operand, index)
+            .map(|job| (job, operand.clone()))
+            .map_err(|e| operand.error(e))
+    });
+    let (job, operand) = match job {
+        Ok(both) => both,
+        Err(error) => {
+            // Errors of usage and input are shown even with -s, as curl does
+            // not: a script that silences the network still wants these.
+            context.talk.error(&error);
+            if config.json {
+                let report = Report {
+                    url: error.operand().unwrap_or_default().to_owned(),
+                    method: if config.request.head { "HEAD" } else { "GET" },
+                    trouble: Some(error.into()),
+                    ..Report::default()
+                };
+                stage.record(&record::record(&report))?;
+            }
+            return Ok(());
+        }
+    };
+    let _pass = context
+        .hosts
+        .as_ref()
+        .map(|gate| gate.enter(&target::authority(&job.target.url)));
+    let report = fetch::fetch(context, &job, stage);
+    tell(context, &operand, &report, stage)
+}
+
+/// What an operand asks for.
+fn job(config: &Config, operand: &Operand, index: usize) -> Result<Job> {
+    let bare = without_credentials(&operand.text);
+    let mut target =
+        target::parse(&operand.text).map_err(|e| Error::new(Kind::Input, e).about(&bare))?;
+    target::add_query(&mut target.url, &config.request.url_query);
+    let place = match config.saving.output.get(index) {
+        Some(path) if path == Path::new("-") => Place::Stdout,
+        Some(path) => Place::File(path.clone()),
+        None if config.saving.remote_name => Place::Remote,
+        None => Place::Stdout,
+    };
+    Ok(Job {
+        url: bare,
+        target,
+        place,
+    })
+}
+
+/// A URL as typed, but for what stands before an `@`.
+fn without_credentials(text: &str) -> String {
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let end = text[start..]
+        .find(['/', '?', '#'])
+        .map_or(text.len(), |at| start + at);
+    match text[start..end].rfind('@') {
+        Some(at) => format!("{}{}", &text[..start], &text[start + at + 1..]),
+        None => text.to_owned(),
+    }
+}
+
+/// Reports a transfer: the record, the line on stderr, the status.
+fn tell(
+    context: &Context<'_>,
+    operand: &Operand,
+    report: &Report,
+    stage: &mut Stage<'_>,
+) -> Result<()> {
+    let config = context.config;
+    if let Some(trouble) = &report.trouble
+        && trouble.is_stdout_closed()
+        && let fetch::Trouble::Error(error) = trouble
+    {
+        return Err(error.clone());
+    }
+    if config.json {
+        stage.record(&record::record(report))?;
+    }
+    context.talk.raise(report.exit());
+    if !config.show_errors {
+        return Ok(());
+    }
+    match &report.trouble {
+        Some(fetch::Trouble::Error(error)) => {
+            // The URL leads, whatever file or name the error is about.
+            let error = match error.operand() {
+                Some(about) if about != report.url => {
+                    context.talk.line(common::text::escape(
+                        format!("{}: {error}", report.url).as_bytes(),
+                    ));
+                    return Ok(());
+                }
+                _ => error.clone().about(&report.url),
+            };
+            context.talk.line(operand.error(error));
+        }
+        Some(trouble) => context.talk.line(common::text::escape(
+            format!("{}: {}", report.url, trouble.message()).as_bytes(),
+        )),
+        None if report.status_fails => {
+            let status = report.head.as_ref().map(Head::status_text);
+            context.talk.line(common::text::escape(
+                format!("{}: {}", report.url, status.unwrap_or_default()).as_bytes(),
+            ));
+        }
+        None => {}
+    }
+    Ok(())
+}

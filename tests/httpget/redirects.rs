@@ -1,0 +1,185 @@
+//! Redirects: where they lead, what goes along, and what is refused.
+
+use testkit::http::{HttpServer, Reply};
+use testkit::tls::Authority;
+
+use crate::kit::{always, httpget};
+
+#[test]
+fn followed_as_browsers_do() {
+    let server = HttpServer::start(|request| match request.target.as_str() {
+        "/d/e/q?x=1" => Reply::redirect(301, "?page=2"),
+        "/d/e/q?page=2" => Reply::redirect(302, "../../../a b"),
+        "/a%20b" => Reply::redirect(303, "/\u{e4}"),
+        "/%C3%A4" => Reply::redirect(307, "last#frag"),
+        "/last" => Reply::redirect(308, "/end").body("ignored"),
+        "/end" => Reply::text("there\n"),
+        _ => Reply::new(404),
+    });
+    httpget()
+        .args(["-L", &server.url("/d/e/q?x=1")])
+        .run()
+        .code(0)
+        .stdout("there\n")
+        .stderr("");
+    assert_eq!(server.accepted(), 1, "bodies of redirects are read away");
+    httpget()
+        .args(["--no-location", &server.url("/last")])
+        .run()
+        .code(0)
+        .stdout("ignored");
+    let out = httpget().args(["-I", &server.url("/last")]).run();
+    out.code(0);
+    assert_eq!(out.stdout_str().matches("HTTP/1.1 ").count(), 2);
+}
+
+#[test]
+fn limits() {
+    let server = HttpServer::start(|request| {
+        let n: u32 = request.path()[1..].parse().unwrap_or(0);
+        match n {
+            0 => Reply::text("end\n"),
+            n => Reply::redirect(302, &format!("/{}", n - 1)),
+        }
+    });
+    httpget()
+        .arg(server.url("/10"))
+        .run()
+        .code(0)
+        .stdout("end\n");
+    httpget()
+        .arg(server.url("/11"))
+        .run()
+        .code(3)
+        .stdout("")
+        .stderr_contains("more than 10 redirects");
+    httpget()
+        .args(["--max-redirs", "2", &server.url("/3")])
+        .run()
+        .code(3);
+    httpget()
+        .args(["--max-redirs", "-1", &server.url("/40")])
+        .run()
+        .code(0);
+    httpget()
+        .args(["--max-redirs", "0", &server.url("/1")])
+        .run()
+        .code(3);
+    let circle = HttpServer::start(|_| Reply::redirect(302, "/"));
+    let out = httpget().args(["--json", "-s", &circle.url("/")]).run();
+    out.code(3);
+    let record = &out.json()[0];
+    assert_eq!(record["error"]["kind"], "protocol");
+    assert_eq!(record["status"], 302);
+}
+
+#[test]
+fn refused() {
+    for location in [
+        "ftp://h/",
+        "file:///etc/passwd",
+        "gopher://h/",
+        "http://[x/",
+    ] {
+        let server = always(Reply::redirect(302, location));
+        let out = httpget().args(["--json", "-s", &server.url("/")]).run();
+        out.code(3);
+        assert_eq!(out.json()[0]["error"]["kind"], "protocol", "{location}");
+    }
+    let two = always(Reply::redirect(302, "/a").header("Location", "/b"));
+    httpget()
+        .arg(two.url("/"))
+        .run()
+        .code(3)
+        .stderr_contains("two Locations");
+    let plain = always(Reply::text("plain\n"));
+    let to = plain.url("/");
+    let secure = HttpServer::start_tls(move |_| Reply::redirect(302, &to));
+    httpget()
+        .args([
+            "--cacert",
+            secure.ca_file().to_str().unwrap(),
+            &secure.url("/"),
+        ])
+        .run()
+        .code(3)
+        .stdout("")
+        .stderr_contains("refused to go from https to http");
+    assert_eq!(plain.requests().len(), 0);
+    let none = always(Reply::new(302).body("no location\n"));
+    httpget()
+        .arg(none.url("/"))
+        .run()
+        .code(0)
+        .stdout("no location\n");
+}
+
+#[test]
+fn secrets_stay_with_their_origin() {
+    let other = always(Reply::text("other\n"));
+    let to = other.url("/there");
+    let first = HttpServer::start(move |request| match request.path() {
+        "/same" => Reply::text("same\n"),
+        "/to-same" => Reply::redirect(302, "/same"),
+        _ => Reply::redirect(302, &to),
+    });
+    let args = [
+        "-u",
+        "me:pw",
+        "-H",
+        "X-Api-Key: k",
+        "-H",
+        "Cookie: a=b",
+        "-H",
+        "Host: virtual",
+        "-H",
+        "X-Plain: p",
+        "-e",
+        "http://from/",
+    ];
+    httpget()
+        .args(args)
+        .arg(first.url("/to-same"))
+        .run()
+        .code(0);
+    let same = &first.requests()[1];
+    for name in ["authorization", "x-api-key", "cookie", "x-plain"] {
+        assert!(same.header(name).is_some(), "{name}");
+    }
+    assert_eq!(same.header("host"), Some("virtual"));
+    httpget()
+        .args(args)
+        .arg(first.url("/away"))
+        .run()
+        .code(0)
+        .stdout("other\n");
+    let away = &other.requests()[0];
+    for name in ["authorization", "x-api-key", "cookie"] {
+        assert_eq!(away.header(name), None, "{name}");
+    }
+    assert_eq!(away.header("host"), Some(other.addr().to_string().as_str()));
+    assert_eq!(away.header("x-plain"), Some("p"));
+    httpget()
+        .args(args)
+        .args(["--location-trusted", &first.url("/away")])
+        .run()
+        .code(0);
+    assert!(other.requests()[1].header("authorization").is_some());
+}
+
+#[test]
+fn from_http_to_https() {
+    let authority = Authority::new();
+    let secure = HttpServer::start_tls_with(authority.server(), |_| Reply::text("safe\n"));
+    let to = secure.url("/");
+    let plain = HttpServer::start(move |_| Reply::redirect(301, &to));
+    httpget()
+        .args([
+            "--cacert",
+            authority.ca_file().to_str().unwrap(),
+            &plain.url("/"),
+        ])
+        .run()
+        .code(0)
+        .stdout("safe\n");
+}

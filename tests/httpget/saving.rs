@@ -1,0 +1,524 @@
+//! Files: whole or not there, continued only under proof, never overwritten
+//! by a name from the server.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use testkit::Tool;
+use testkit::http::{Gate, HttpServer, Reply};
+
+use crate::kit::{always, files, httpget};
+
+/// Long enough to be worth continuing.
+fn large() -> Vec<u8> {
+    (0..600_000u32).map(|n| (n ^ (n >> 8)) as u8).collect()
+}
+
+fn in_dir(dir: &Path) -> Tool {
+    httpget().cwd(dir)
+}
+
+fn read(path: impl AsRef<Path>) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn to_files() {
+    let server = HttpServer::start(|request| Reply::text(request.path().to_owned()));
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    in_dir(dir)
+        .args([
+            "-o",
+            "one",
+            "-O",
+            &server.url("/a"),
+            &server.url("/b/two?x"),
+            &server.url("/c%20d"),
+        ])
+        .run()
+        .code(0)
+        .stdout("")
+        .stderr("");
+    assert_eq!(files(dir), ["c%20d", "one", "two"]);
+    assert_eq!(read(dir.join("one")), b"/a");
+    in_dir(dir)
+        .args(["-O", "--output-dir", "sub", "--create-dirs", "-"])
+        .stdin(format!("{}\n{}\n", server.url("/x"), server.url("/y")))
+        .run()
+        .code(0);
+    assert_eq!(files(&dir.join("sub")), ["x", "y"]);
+    in_dir(dir)
+        .args(["-o", "-", &server.url("/z")])
+        .run()
+        .code(0)
+        .stdout("/z");
+    in_dir(dir)
+        .args(["-O", &server.url("/")])
+        .run()
+        .code(2)
+        .stderr_contains("no file name in the URL");
+    in_dir(dir)
+        .args(["-o", "no/dir/f", &server.url("/a")])
+        .run()
+        .code(2)
+        .stderr_contains("--create-dirs");
+    in_dir(dir)
+        .args(["-o", "sub", &server.url("/a")])
+        .run()
+        .code(2)
+        .stderr_contains("is a folder");
+    let record = in_dir(dir)
+        .args(["--json", "-o", "j", &server.url("/a")])
+        .run()
+        .json();
+    assert_eq!(record[0]["file"], "j");
+    assert!(record[0]["body"].is_null());
+    assert_eq!(record[0]["bytes"], 2);
+}
+
+#[test]
+fn errors_take_no_name() {
+    let server = HttpServer::start(|request| match request.path() {
+        "/404" => Reply::new(404).body("no\n"),
+        "/cut" => Reply::ok("abc").header("Content-Length", "9").close(),
+        _ => Reply::text("x"),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::write(dir.join("f"), "old").unwrap();
+    in_dir(dir)
+        .args(["-o", "f", &server.url("/404")])
+        .run()
+        .code(1)
+        .stdout("");
+    assert_eq!(files(dir), ["f"]);
+    in_dir(dir)
+        .args(["-o", "f", "--remove-on-error", &server.url("/cut")])
+        .run()
+        .code(3);
+    assert_eq!(
+        (files(dir), read(dir.join("f"))),
+        (vec!["f".to_owned()], b"old".to_vec())
+    );
+    in_dir(dir)
+        .args(["-o", "f", &server.url("/cut")])
+        .run()
+        .code(3);
+    assert_eq!(files(dir), ["f", "f.part"]);
+    in_dir(dir)
+        .args(["-o", "f", "--no-fail", &server.url("/404")])
+        .run()
+        .code(0);
+    assert_eq!(
+        (files(dir), read(dir.join("f"))),
+        (vec!["f".to_owned()], b"no\n".to_vec())
+    );
+}
+
+#[test]
+fn what_a_file_was_it_stays() {
+    let server = always(Reply::text("new"));
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::write(dir.join("real"), "old").unwrap();
+    std::fs::set_permissions(dir.join("real"), PermissionsExt::from_mode(0o640)).unwrap();
+    symlink("real", dir.join("link")).unwrap();
+    in_dir(dir)
+        .args(["-o", "link", &server.url("/")])
+        .run()
+        .code(0);
+    assert!(dir.join("link").is_symlink());
+    assert_eq!(read(dir.join("real")), b"new");
+    assert_eq!(dir.join("real").metadata().unwrap().mode() & 0o777, 0o640);
+    in_dir(dir)
+        .args(["-o", "/dev/null", &server.url("/")])
+        .run()
+        .code(0);
+    in_dir(dir)
+        .args(["-o", "/dev/full", &server.url("/")])
+        .run()
+        .code(2)
+        .stderr_contains("no space left");
+    assert_eq!(files(dir), ["link", "real"]);
+}
+
+#[test]
+fn names_from_the_server() {
+    let server = HttpServer::start(|request| {
+        let value = match request.path() {
+            "/plain" => "attachment; filename=\"a b.txt\"",
+            "/utf8" => "attachment; filename=x; filename*=UTF-8''na%C3%AFve.txt",
+            "/path" => "attachment; filename=\"../../evil\"",
+            "/hidden" => "attachment; filename=.bashrc",
+            _ => "attachment",
+        };
+        Reply::text("x").header("Content-Disposition", value)
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let get = |path: &str| in_dir(dir).args(["-OJ", &server.url(path)]).run();
+    for path in ["/plain", "/utf8", "/path", "/hidden", "/fallback"] {
+        get(path).code(0).stderr("");
+    }
+    let expected = ["a b.txt", "bashrc", "evil", "fallback", "naïve.txt"];
+    assert_eq!(files(dir), expected);
+    get("/plain").code(2).stderr_contains("overwrites nothing");
+    in_dir(dir)
+        .args(["-OJ", "--no-clobber", &server.url("/plain")])
+        .run()
+        .code(0);
+    assert!(dir.join("a b.txt.1").exists());
+    assert!(!dir.parent().unwrap().join("evil").exists());
+}
+
+#[test]
+fn clobbering() {
+    let server = always(Reply::text("new"));
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::write(dir.join("f"), "old").unwrap();
+    in_dir(dir)
+        .args(["--skip-existing", "-o", "f", &server.url("/")])
+        .run()
+        .code(0);
+    assert_eq!(server.requests().len(), 0);
+    for _ in 0..2 {
+        in_dir(dir)
+            .args(["--no-clobber", "-o", "f", &server.url("/")])
+            .run()
+            .code(0);
+    }
+    assert_eq!(files(dir), ["f", "f.1", "f.2"]);
+    assert_eq!(read(dir.join("f")), b"old");
+}
+
+#[test]
+fn times_and_digests() {
+    let server =
+        always(Reply::text("hello\n").header("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"));
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let right = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+    in_dir(dir)
+        .args([
+            "-R",
+            "-o",
+            "f",
+            "--sha256",
+            &right.to_uppercase(),
+            &server.url("/"),
+        ])
+        .run()
+        .code(0);
+    assert_eq!(dir.join("f").metadata().unwrap().mtime(), 784_111_777);
+    std::fs::remove_file(dir.join("f")).unwrap();
+    let wrong = "0".repeat(64);
+    let out = in_dir(dir)
+        .args(["--json", "-o", "f", "--sha256", &wrong, &server.url("/")])
+        .run();
+    out.code(1).stderr_contains(right);
+    assert_eq!(out.json()[0]["error"]["kind"], "digest");
+    assert_eq!(files(dir), [""; 0]);
+    in_dir(dir)
+        .args(["--sha256", &wrong, &server.url("/")])
+        .run()
+        .code(1)
+        .stdout("hello\n");
+}
+
+#[test]
+fn sizes() {
+    let server = HttpServer::start(|request| match request.path() {
+        "/known" => Reply::ok("0123456789"),
+        _ => Reply::new(200).chunked(["01234", "56789"]),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for path in ["/known", "/unknown"] {
+        let get = |size: &str| {
+            let url = server.url(path);
+            in_dir(dir)
+                .args(["-o", "f", "--max-filesize", size, &url])
+                .run()
+        };
+        get("10").code(0);
+        std::fs::remove_file(dir.join("f")).unwrap();
+        get("9").code(1).stderr_contains("larger than 9 bytes");
+        assert_eq!(files(dir), [""; 0]);
+    }
+}
+
+/// A server that cuts the first `cuts` responses in the middle.
+fn cutting(body: Vec<u8>, tag: Option<&'static str>, cuts: usize) -> HttpServer {
+    let count = AtomicUsize::new(0);
+    HttpServer::start(move |request| {
+        let n = count.fetch_add(1, Ordering::SeqCst);
+        let mut reply = match tag {
+            Some(tag) => Reply::ranged(request, &body, tag),
+            None => Reply::ok(body.clone()),
+        };
+        if n < cuts {
+            let part = &body[..body.len() / 2];
+            let tag = tag
+                .map(|tag| format!("ETag: {tag}\r\n"))
+                .unwrap_or_default();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\n{tag}Content-Length: {}\r\n\r\n",
+                body.len()
+            );
+            reply = Reply::raw([head.as_bytes(), part].concat()).close();
+        }
+        reply
+    })
+}
+
+#[test]
+fn a_later_run_goes_on() {
+    let body = large();
+    let server = cutting(body.clone(), Some("\"1\""), 1);
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let url = server.url("/");
+    in_dir(dir).args(["-o", "f", &url]).run().code(3);
+    assert_eq!(files(dir), ["f.part", "f.part.state"]);
+    in_dir(dir)
+        .args(["-C", "-", "-o", "f", &url])
+        .run()
+        .code(0)
+        .stderr("");
+    assert_eq!(
+        (files(dir), read(dir.join("f"))),
+        (vec!["f".to_owned()], body.clone())
+    );
+    let last = server.requests().pop().unwrap();
+    assert_eq!(last.header("range"), Some("bytes=300000-"));
+    assert_eq!(last.header("if-range"), Some("\"1\""));
+    // Once more: it is complete, says the 416.
+    let out = in_dir(dir)
+        .args(["--json", "-C", "-", "-o", "f", &url])
+        .run();
+    out.code(0).stderr("");
+    assert_eq!(
+        out.json()[0]["file"],
+        dir.canonicalize().unwrap().join("f").to_str().unwrap()
+    );
+    assert_eq!(
+        (files(dir), read(dir.join("f"))),
+        (vec!["f".to_owned()], body)
+    );
+}
+
+#[test]
+fn a_changed_file_is_had_from_the_start() {
+    let old = large();
+    let new: Vec<u8> = old.iter().map(|b| !b).collect();
+    let (first, second) = (old.clone(), new.clone());
+    let count = AtomicUsize::new(0);
+    let server = HttpServer::start(move |request| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: {}\r\n\r\n",
+                first.len()
+            );
+            Reply::raw([head.as_bytes(), &first[..300_000]].concat()).close()
+        }
+        _ => Reply::ranged(request, &second, "\"2\""),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    in_dir(dir)
+        .args(["-o", "f", &server.url("/")])
+        .run()
+        .code(3);
+    in_dir(dir)
+        .args(["-C", "-", "-o", "f", &server.url("/")])
+        .run()
+        .code(0);
+    assert_eq!(
+        (files(dir), read(dir.join("f"))),
+        (vec!["f".to_owned()], new)
+    );
+}
+
+#[test]
+fn ranges_that_lie_are_not_believed() {
+    let body = large();
+    for lie in [
+        "bytes 0-599999/600000",
+        "bytes 300001-599999/600000",
+        "bytes 300000-599999/700000",
+        "items 3",
+    ] {
+        let (body, whole) = (body.clone(), body.clone());
+        let count = AtomicUsize::new(0);
+        let server = HttpServer::start(move |request| {
+            let n = count.fetch_add(1, Ordering::SeqCst);
+            if n == 0 {
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                return Reply::raw([head.as_bytes(), &body[..300_000]].concat()).close();
+            }
+            match request.header("range") {
+                Some(_) => Reply::new(206)
+                    .header("Content-Range", lie)
+                    .header("ETag", "\"1\"")
+                    .body(vec![b'!'; 300_000]),
+                None => Reply::ok(body.clone()),
+            }
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        in_dir(dir)
+            .args(["-o", "f", &server.url("/")])
+            .run()
+            .code(3);
+        in_dir(dir)
+            .args(["-C", "-", "-o", "f", &server.url("/")])
+            .run()
+            .code(0);
+        assert!(read(dir.join("f")) == whole, "{lie}");
+        assert_eq!(server.requests().len(), 3, "{lie}");
+    }
+}
+
+#[test]
+fn without_a_validator_an_existing_file_goes_on_by_its_size() {
+    let body = large();
+    let server = {
+        let body = body.clone();
+        HttpServer::start(move |request| Reply::ranged(request, &body, "\"x\""))
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::write(dir.join("f"), &body[..100_000]).unwrap();
+    in_dir(dir)
+        .args(["-C", "-", "-o", "f", &server.url("/")])
+        .run()
+        .code(0);
+    assert!(read(dir.join("f")) == body);
+    assert_eq!(server.requests()[0].header("range"), Some("bytes=100000-"));
+    assert_eq!(server.requests()[0].header("if-range"), None);
+    // A part without a validator proves nothing.
+    std::fs::remove_file(dir.join("f")).unwrap();
+    std::fs::write(dir.join("f.part"), "junk").unwrap();
+    in_dir(dir)
+        .args(["-C", "-", "-o", "f", &server.url("/")])
+        .run()
+        .code(0);
+    assert!(read(dir.join("f")) == body);
+    assert_eq!(server.requests()[1].header("range"), None);
+}
+
+#[test]
+fn retries_go_on_where_they_were() {
+    let body = large();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let server = cutting(body.clone(), Some("\"1\""), 1);
+    let url = server.url("/");
+    let retry = ["--retry", "2", "--retry-delay", "0"];
+    in_dir(dir)
+        .args(retry)
+        .args(["-o", "f", &url])
+        .run()
+        .code(0)
+        .stderr_contains("trying again");
+    assert!(read(dir.join("f")) == body);
+    assert_eq!(server.requests()[1].header("if-range"), Some("\"1\""));
+    // To standard output, nothing is sent twice.
+    let server = cutting(body.clone(), Some("\"1\""), 1);
+    let out = httpget().args(retry).args(["-s", &server.url("/")]).run();
+    out.code(0);
+    assert!(out.stdout == body);
+    // Without a validator it cannot be continued there, but in a file anew.
+    let server = cutting(body.clone(), None, 1);
+    let out = httpget().args(retry).args(["-s", &server.url("/")]).run();
+    out.code(3);
+    assert!(out.stdout == body[..300_000]);
+    let server = cutting(body.clone(), None, 1);
+    in_dir(dir)
+        .args(retry)
+        .args(["-s", "-o", "g", &server.url("/")])
+        .run()
+        .code(0);
+    assert!(read(dir.join("g")) == body);
+}
+
+#[test]
+fn retries_by_status() {
+    let count = AtomicUsize::new(0);
+    let server = HttpServer::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::new(503).header("Retry-After", "0").body("later"),
+        1 => Reply::new(429).header("Retry-After", "0"),
+        _ => Reply::text("now\n"),
+    });
+    httpget()
+        .args(["--retry", "5", &server.url("/")])
+        .run()
+        .code(0)
+        .stdout("now\n")
+        .stderr_contains("503");
+    let server = always(Reply::new(503).header("Retry-After", "0").body("never\n"));
+    httpget()
+        .args(["-s", "--retry", "2", &server.url("/")])
+        .run()
+        .code(1)
+        .stdout("never\n");
+    assert_eq!(server.requests().len(), 3);
+    let server = always(Reply::new(503).header("Retry-After", "3600"));
+    httpget()
+        .args(["--retry", "2", "--retry-max-time", "5", &server.url("/")])
+        .run()
+        .code(3)
+        .stderr_contains("too late");
+    let server = always(Reply::new(404));
+    httpget()
+        .args(["-s", "--retry", "2", &server.url("/")])
+        .run()
+        .code(1);
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn killed_in_the_middle() {
+    let body = large();
+    let gate = Gate::new();
+    let server = {
+        let (body, gate) = (body.clone(), gate.clone());
+        let count = AtomicUsize::new(0);
+        HttpServer::start(move |request| match count.fetch_add(1, Ordering::SeqCst) {
+            0 => {
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                Reply::raw([head.as_bytes(), &body[..400_000]].concat()).wait(&gate)
+            }
+            _ => Reply::ranged(request, &body, "\"1\""),
+        })
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let running = in_dir(dir).args(["-o", "f", &server.url("/")]).spawn();
+    // The event: the part file has grown to what was sent.
+    let part = dir.join("f.part");
+    while part.metadata().map_or(0, |meta| meta.len()) < 400_000 {
+        assert!(running.is_running());
+        std::thread::yield_now();
+    }
+    running.signal(libc::SIGKILL);
+    let _ = running.wait();
+    gate.open();
+    assert_eq!(files(dir), ["f.part", "f.part.state"]);
+    in_dir(dir)
+        .args(["-C", "-", "-o", "f", &server.url("/")])
+        .run()
+        .code(0);
+    assert!(read(dir.join("f")) == body);
+    let last = server.requests().pop().unwrap();
+    assert_eq!(last.header("range"), Some("bytes=400000-"));
+}

@@ -1,0 +1,235 @@
+//! TLS: whom to believe, and cuts that only TLS can tell.
+
+use testkit::http::{HttpServer, Reply, Request};
+use testkit::tls::{Authority, Leaf};
+
+use crate::kit::httpget;
+
+fn hello(_: &Request) -> Reply {
+    Reply::text("hello\n")
+}
+
+#[test]
+fn a_private_authority() {
+    let server = HttpServer::start_tls(hello);
+    let ca = server.ca_file();
+    let ca = ca.to_str().unwrap();
+    for url in [server.url("/"), server.url_by_name("/")] {
+        httpget()
+            .args(["--cacert", ca, &url])
+            .run()
+            .code(0)
+            .stdout("hello\n")
+            .stderr("");
+    }
+    let out = httpget()
+        .args(["--cacert", ca, "--json", &server.url("/")])
+        .run();
+    let record = &out.code(0).json()[0];
+    assert_eq!(record["tls"]["version"], "TLSv1.3");
+    assert!(
+        record["tls"]["cipher"]
+            .as_str()
+            .unwrap()
+            .starts_with("TLS13_")
+    );
+    assert_eq!(record["tls"]["not_after"], "4096-01-01T00:00:00Z");
+    assert!(record["tls"]["days_left"].as_i64().unwrap() > 700_000);
+    assert!(
+        record["tls"]["issuer"]
+            .as_str()
+            .unwrap()
+            .contains("inetkit test CA")
+    );
+    assert!(record["tls_ms"].as_f64().unwrap() > 0.0);
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(ca, dir.path().join("ca.pem")).unwrap();
+    httpget()
+        .args(["--capath", dir.path().to_str().unwrap(), &server.url("/")])
+        .run()
+        .code(0);
+    httpget()
+        .arg(server.url("/"))
+        .env("SSL_CERT_FILE", ca)
+        .run()
+        .code(0)
+        .stdout("hello\n");
+    httpget()
+        .args(["-k", &server.url("/")])
+        .run()
+        .code(0)
+        .stdout("hello\n");
+}
+
+#[test]
+fn not_believed() {
+    let authority = Authority::new();
+    let ca = authority.ca_file();
+    let ca = ca.to_str().unwrap();
+    for (leaf, says) in [
+        (Leaf::WrongName, "for another name"),
+        (Leaf::Expired, "has expired"),
+        (Leaf::NotYetValid, "not valid yet"),
+        (Leaf::SelfSigned, "issuer is not known"),
+    ] {
+        let server = HttpServer::start_tls_with(authority.server().leaf(leaf), hello);
+        let out = httpget()
+            .args(["--json", "--cacert", ca, &server.url("/")])
+            .run();
+        out.code(3).stderr_contains(says);
+        assert_eq!(out.json()[0]["error"]["kind"], "tls");
+        assert_eq!(server.requests().len(), 0);
+    }
+    let server = HttpServer::start_tls(hello);
+    httpget()
+        .arg(server.url("/"))
+        .run()
+        .code(3)
+        .stdout("")
+        .stderr_contains("--cacert");
+    let plain = HttpServer::start(hello);
+    httpget()
+        .args(["-k", &format!("https://{}/", plain.addr())])
+        .run()
+        .code(3)
+        .stdout("");
+}
+
+#[test]
+fn files_that_are_not_there() {
+    for option in ["--cacert", "--capath", "--cert"] {
+        httpget()
+            .args([option, "/no/such", "https://127.0.0.1:1/"])
+            .run()
+            .code(3);
+        let server = HttpServer::start_tls(hello);
+        let out = httpget().args([option, "/no/such", &server.url("/")]).run();
+        out.code(2).stderr_contains("/no/such");
+    }
+}
+
+#[test]
+fn versions() {
+    let authority = Authority::new();
+    let ca = authority.ca_file();
+    let ca = ca.to_str().unwrap();
+    let old = HttpServer::start_tls_with(authority.server().only_tls12(), hello);
+    let new = HttpServer::start_tls_with(authority.server(), hello);
+    let version = |args: &[&str], server: &HttpServer| {
+        let out = httpget()
+            .args(["-s", "--json", "--cacert", ca])
+            .args(args)
+            .arg(server.url("/"))
+            .run();
+        out.json()[0]["tls"]["version"].as_str().map(str::to_owned)
+    };
+    assert_eq!(version(&[], &old).as_deref(), Some("TLSv1.2"));
+    assert_eq!(version(&["--tlsv1.3"], &old), None);
+    assert_eq!(
+        version(&["--tls-max", "1.2"], &new).as_deref(),
+        Some("TLSv1.2")
+    );
+    assert_eq!(version(&["--tlsv1.2"], &new).as_deref(), Some("TLSv1.3"));
+    httpget()
+        .args(["--tlsv1.3", "--tls-max", "1.2", "https://x/"])
+        .run()
+        .code(2);
+}
+
+#[test]
+fn client_certificates() {
+    let authority = Authority::new();
+    let ca = authority.ca_file();
+    let (cert, key) = authority.files(Leaf::Client);
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    let server = HttpServer::start_tls_with(authority.server().require_client_certificate(), hello);
+    let base = ["--cacert", ca.to_str().unwrap()];
+    httpget()
+        .args(base)
+        .args(["--cert", cert, "--key", key, &server.url("/")])
+        .run()
+        .code(0)
+        .stdout("hello\n");
+    let both = authority.dir().join("both.pem");
+    let text = std::fs::read_to_string(cert).unwrap() + &std::fs::read_to_string(key).unwrap();
+    std::fs::write(&both, text).unwrap();
+    httpget()
+        .args(base)
+        .args(["-E", both.to_str().unwrap(), &server.url("/")])
+        .run()
+        .code(0);
+    httpget()
+        .args(base)
+        .arg(server.url("/"))
+        .run()
+        .code(3)
+        .stderr_contains("--cert");
+    // A key of another certificate is a mistake here, and no crash.
+    let (_, other) = authority.files(Leaf::Good);
+    httpget()
+        .args(base)
+        .args([
+            "--cert",
+            cert,
+            "--key",
+            other.to_str().unwrap(),
+            &server.url("/"),
+        ])
+        .run()
+        .code(2)
+        .stderr_contains("do not fit");
+}
+
+#[test]
+fn pins() {
+    let server = HttpServer::start_tls(hello);
+    let wrong = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+    let ca = server.ca_file();
+    httpget()
+        .args([
+            "--cacert",
+            ca.to_str().unwrap(),
+            "--pinnedpubkey",
+            wrong,
+            &server.url("/"),
+        ])
+        .run()
+        .code(3)
+        .stderr_contains("--pinnedpubkey");
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn a_cut_is_not_an_end() {
+    let server = HttpServer::start_tls(|request| match request.path() {
+        "/good" => Reply::raw("HTTP/1.1 200 OK\r\n\r\nabc").close(),
+        "/cut" => Reply::raw("HTTP/1.1 200 OK\r\n\r\nabc").cut(),
+        _ => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").cut(),
+    });
+    let ca = server.ca_file();
+    let get = |path: &str| {
+        let base = ["--cacert", ca.to_str().unwrap()];
+        httpget().args(base).arg(server.url(path)).run()
+    };
+    get("/good").code(0).stdout("abc").stderr("");
+    get("/cut")
+        .code(3)
+        .stdout("abc")
+        .stderr_contains("cut short");
+    get("/length")
+        .code(3)
+        .stdout("abc")
+        .stderr_contains("cut short");
+}
+
+#[test]
+fn connections_are_kept() {
+    let server = HttpServer::start_tls(hello);
+    let ca = server.ca_file();
+    let url = server.url("/");
+    httpget()
+        .args(["--cacert", ca.to_str().unwrap(), &url, &url, &url])
+        .run()
+        .code(0);
+    assert_eq!(server.accepted(), 1);
+}
