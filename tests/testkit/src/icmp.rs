@@ -301,7 +301,7 @@ mod tests {
             vec![probe.reply(), probe.reply().corrupt(9)]
         }) {
             Ok(lab) => lab,
-            Err(reason) => return netns::skip_softly(&reason),
+            Err(reason) => return netns::skip(&reason),
         };
         let answers = ask(&lab, 2);
         assert_eq!(answers[0][6..], *b"\0\x07data");
@@ -313,7 +313,7 @@ mod tests {
     fn programs_run_inside() {
         let lab = match IcmpLab::start(|_| Vec::new()) {
             Ok(lab) => lab,
-            Err(reason) => return netns::skip_softly(&reason),
+            Err(reason) => return netns::skip(&reason),
         };
         let out = lab.run(Tool::new("ip").args(["-o", "link"]));
         assert_eq!(out.code(0).lines().len(), 1, "{}", out.story());
