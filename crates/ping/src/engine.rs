@@ -44,6 +44,8 @@ pub(crate) struct Line {
     outbox: Outbox,
     /// The numbers of the probes in the outbox.
     outgoing: Vec<u64>,
+    /// Whether anything has gone out.
+    used: bool,
     /// The socket's drop counter, as last seen.
     drops: u32,
 }
@@ -59,6 +61,7 @@ impl Line {
             template,
             outbox: Outbox::default(),
             outgoing: Vec::new(),
+            used: false,
             drops: 0,
         }
     }
@@ -113,8 +116,9 @@ impl Engine {
         books: Books,
         sizes: Sizes,
     ) -> Self {
-        // Bounded memory for large messages; as many slots as probes go out.
-        let slots = (256 * 1024 / sizes.largest.max(1)).clamp(1, 16);
+        // Bounded memory for large messages; more slots than probes go out, so
+        // that one call shows that there is no more.
+        let slots = (256 * 1024 / sizes.largest.max(1)).clamp(1, 2 * sizes.batch.max(2));
         Self {
             clock,
             stamps: Stamps::new(clock),
@@ -210,6 +214,7 @@ impl Engine {
         let size = usize::from(size);
         let cookie = self.books.cookies.make(number, size);
         line.outgoing.push(number);
+        line.used = true;
         let template = &line.template;
         line.outbox.push(to, |buffer| {
             template.write(buffer, size, number as u16, cookie);
@@ -306,7 +311,9 @@ impl Engine {
 
     fn receive_all(&mut self, parties: &mut Parties<'_>) -> Result<()> {
         for index in 0..self.lines.len() {
-            self.receive(index, parties)?;
+            if self.lines[index].used {
+                self.receive(index, parties)?;
+            }
         }
         Ok(())
     }

@@ -97,6 +97,8 @@ pub(crate) struct Inbox {
     control: Vec<u64>,
     names: Vec<[u8; NAME]>,
     size: usize,
+    /// How many headers the kernel may have changed since they were set.
+    used: usize,
 }
 
 impl std::fmt::Debug for Inbox {
@@ -126,13 +128,16 @@ impl Inbox {
             control: vec![0; slots * CONTROL_WORDS],
             names: vec![[0; NAME]; slots],
             size,
+            used: slots,
         }
     }
 
     /// Receives what is there, without waiting: from the socket's error queue
     /// or from its ordinary one. Returns how many packets came.
     pub(crate) fn receive(&mut self, fd: impl AsFd, errors: bool) -> io::Result<usize> {
-        for (slot, header) in self.headers.iter_mut().enumerate() {
+        // The others still are as they were set the last time: the memory they
+        // point to never moves.
+        for (slot, header) in self.headers.iter_mut().enumerate().take(self.used) {
             self.vectors[slot] = libc::iovec {
                 iov_base: self.data[slot * self.size..].as_mut_ptr().cast(),
                 iov_len: self.size,
@@ -159,7 +164,18 @@ impl Inbox {
                 ptr::null_mut(),
             )
         };
-        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+        match usize::try_from(count) {
+            Ok(count) => {
+                // One more may have been touched when the kernel found no more.
+                self.used = (count + 1).min(self.headers.len());
+                Ok(count)
+            }
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                self.used = 1;
+                Err(error)
+            }
+        }
     }
 
     /// How many packets a batch may have.
