@@ -9,6 +9,8 @@ mod errors;
 mod list;
 #[path = "ping/records.rs"]
 mod records;
+#[path = "ping/reports.rs"]
+mod reports;
 #[path = "ping/usage.rs"]
 mod usage;
 

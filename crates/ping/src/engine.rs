@@ -302,6 +302,9 @@ impl Engine {
     ) -> Result<()> {
         match self.books.failed(number, true) {
             Some((id, seq, settles)) => {
+                if let Some(mtu) = mtu {
+                    parties.plan.too_big(id, mtu);
+                }
                 self.tell(id, &Event::Unsent { seq, errno, mtu }, parties)?;
                 self.settle(id, settles.then_some(Settled::Failed), parties)
             }
@@ -453,6 +456,9 @@ impl Engine {
         };
         match self.books.failed(number, false) {
             Some((id, seq, settles)) => {
+                if let Some(mtu) = error.mtu() {
+                    parties.plan.too_big(id, mtu);
+                }
                 self.tell(id, &Event::Icmp { seq, error }, parties)?;
                 self.settle(id, settles.then_some(Settled::Failed), parties)
             }

@@ -164,18 +164,10 @@ impl Inbox {
                 ptr::null_mut(),
             )
         };
-        match usize::try_from(count) {
-            Ok(count) => {
-                // One more may have been touched when the kernel found no more.
-                self.used = (count + 1).min(self.headers.len());
-                Ok(count)
-            }
-            Err(_) => {
-                let error = io::Error::last_os_error();
-                self.used = 1;
-                Err(error)
-            }
-        }
+        let received = usize::try_from(count).map_err(|_| io::Error::last_os_error());
+        // One more may have been touched when the kernel found no more.
+        self.used = (received.as_ref().map_or(0, |count| *count) + 1).min(self.headers.len());
+        received
     }
 
     /// How many packets a batch may have.
