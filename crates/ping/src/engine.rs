@@ -325,7 +325,10 @@ impl Engine {
     fn receive(&mut self, index: usize, parties: &mut Parties<'_>) -> Result<()> {
         let mut errors = 0;
         loop {
-            let count = match self.inbox.receive(&self.lines[index].socket, false) {
+            // As many as can have come; a look for more costs something.
+            let most = usize::try_from(self.books.in_flight).unwrap_or(usize::MAX);
+            let most = most.clamp(1, self.inbox.slots());
+            let count = match self.inbox.receive(&self.lines[index].socket, false, most) {
                 Ok(count) => count,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
@@ -342,7 +345,7 @@ impl Engine {
             for slot in 0..count {
                 self.reply(index, slot, parties)?;
             }
-            if count < self.inbox.slots() {
+            if count < most || self.books.in_flight == 0 {
                 return Ok(());
             }
         }
@@ -406,7 +409,8 @@ impl Engine {
     ) -> Result<(bool, Option<u32>)> {
         let (mut others, mut too_long) = (false, None);
         loop {
-            let count = match self.inbox.receive(&self.lines[index].socket, true) {
+            let most = self.inbox.slots();
+            let count = match self.inbox.receive(&self.lines[index].socket, true, most) {
                 Ok(count) => count,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return Ok((others, too_long)),
