@@ -349,7 +349,9 @@ impl Engine {
             }
         }
         let room: usize = self.upstreams.iter().map(Upstream::room).sum();
-        if room < WORTHWHILE && room < self.fresh.len() {
+        let windows: usize = self.upstreams.iter().map(|u| u.window.size()).sum();
+        let worthwhile = WORTHWHILE.min(windows / 4);
+        if room < worthwhile && room < self.fresh.len() {
             return paced;
         }
         while let Some(&key) = self.fresh.front() {
