@@ -59,8 +59,10 @@ fn fate(lie: Lie) -> Fate {
         Lie::AliasLoop | Lie::AliasToNowhere | Lie::Referral => Fails("INCOMPLETE"),
         Lie::UnknownRcode => Fails("RCODE13"),
         // The records are somebody else's, or no alias at all: nothing for us.
-        Lie::ForeignRecords | Lie::ForeignClass | Lie::OnlyInAdditional => No,
-        Lie::TargetPointsAtItself => No,
+        Lie::ForeignRecords
+        | Lie::ForeignClass
+        | Lie::OnlyInAdditional
+        | Lie::TargetPointsAtItself => No,
         Lie::ManyWrongIds
         | Lie::TrailingBytes
         | Lie::FalseFirst
