@@ -23,6 +23,10 @@ EVENTS
   is a record like the others; with --once it is left out if it says nothing
   new).
 
+STARTED BY SYSTEMD
+  Sockets of LISTEN_FDS are served in addition to the operands, and instead of
+  the default; NOTIFY_SOCKET is told READY=1 and STOPPING=1.
+
 SIGNALS
   SIGTERM, SIGINT  end in order: accept what is queued, stop listening, serve
                    until the peers end or --drain has passed, print the summary.
@@ -79,6 +83,11 @@ pub(crate) struct Cli {
         help_heading = "Answers"
     )]
     pub(crate) greeting: Option<OsString>,
+
+    /// Serve UDP at the same ports, too: never more bytes out than in, and no
+    /// answer to source ports 7, 13, 17, 19, 37, 53, 123 or the server's own
+    #[arg(long, help_heading = "Answers")]
+    pub(crate) udp: bool,
 
     #[command(flatten)]
     pub(crate) family: FamilyArgs,
@@ -269,6 +278,15 @@ pub(crate) struct Cli {
     /// Share the port with other processes that say so, too
     #[arg(long, help_heading = "Sockets")]
     pub(crate) reuse_port: bool,
+
+    /// Serve the socket that is standard input, for inetd, xinetd and systemd:
+    /// a connection, or a socket to listen at; no events, no summary
+    #[arg(
+        long,
+        conflicts_with_all = ["places", "port_file", "ready_fd", "reuse_port", "udp"],
+        help_heading = "Sockets"
+    )]
+    pub(crate) inetd: bool,
 
     #[command(flatten)]
     pub(crate) common: Common,

@@ -133,12 +133,7 @@ impl<S: AsFd> Conn<S> {
             Err(e) => return self.machine.failed(reason_of(e)),
         };
         let chunk = &mut scratch[..n];
-        if shared.log.is_verbose() {
-            shared.log.event(&Event::Received {
-                peer: &self.peer,
-                data: chunk,
-            });
-        }
+        shared.log.received(&self.peer, chunk);
         let answer = self.machine.received(&shared.rules, chunk, now);
         if answer.is_empty() {
             return self.send_unsent(now);

@@ -8,11 +8,14 @@
 //! touches a socket or a clock. [`server`] is the life of the whole.
 
 mod accept;
+mod activation;
 mod census;
 mod cli;
 mod clock;
 mod config;
 mod conn;
+mod crew;
+mod datagram;
 mod event;
 mod fault;
 mod limits;
@@ -24,9 +27,11 @@ mod peer;
 mod rate;
 mod ready;
 mod server;
+mod start;
 mod sys;
 mod tail;
 mod timers;
+mod udp;
 mod worker;
 
 use std::io;
@@ -51,5 +56,5 @@ fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
         .as_fd()
         .try_clone_to_owned()
         .map_err(|e| Error::local(&e).about("standard output"))?;
-    server::run(&config, stdout, io)
+    start::run(&config, stdout, io)
 }

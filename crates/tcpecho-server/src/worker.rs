@@ -8,7 +8,6 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -206,7 +205,7 @@ impl Mailbox {
     pub(crate) fn stop(&mut self) {
         self.tell(|inbox| inbox.stop = true);
         if let Some(thread) = self.thread.take() {
-            // Its panic has been noticed already; see `Sentinel`.
+            // Were it to panic, that would have ended the process.
             let _ = thread.join();
         }
     }
@@ -217,14 +216,12 @@ impl Mailbox {
     }
 }
 
-/// Starts a worker on a thread of its own. `failed` is raised should the
-/// thread ever panic.
+/// Starts a worker on a thread of its own.
 pub(crate) fn spawn(
     index: usize,
     acceptor: &Arc<Poller>,
     shared: &Arc<Shared>,
     clock: Clock,
-    failed: &Arc<AtomicBool>,
 ) -> io::Result<Mailbox> {
     let poller = Arc::new(Poller::new()?);
     let inbox = Arc::new(Mutex::new(Inbox::default()));
@@ -233,17 +230,10 @@ pub(crate) fn spawn(
         Arc::clone(acceptor),
         Arc::clone(shared),
     );
-    let sentinel = Sentinel {
-        failed: Arc::clone(failed),
-        acceptor: Arc::clone(acceptor),
-    };
     let (letters, wakes) = (Arc::clone(&inbox), Arc::clone(&poller));
     let thread = thread::Builder::new()
         .name(format!("worker-{index}"))
-        .spawn(move || {
-            let _sentinel = sentinel;
-            serve(&mut worker, &wakes, &letters, clock);
-        })?;
+        .spawn(move || serve(&mut worker, &wakes, &letters, clock))?;
     Ok(Mailbox {
         poller,
         inbox,
@@ -277,22 +267,6 @@ fn serve(worker: &mut Worker, poller: &Poller, inbox: &Mutex<Inbox>, clock: Cloc
         if letters.stop {
             worker.shared.log.flush();
             return;
-        }
-    }
-}
-
-/// Lets the accepting loop know if a worker's thread dies of a panic, so that
-/// the server ends with an error instead of going on with a part of itself.
-struct Sentinel {
-    failed: Arc<AtomicBool>,
-    acceptor: Arc<Poller>,
-}
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.failed.store(true, Ordering::SeqCst);
-            let _ = self.acceptor.notify();
         }
     }
 }
