@@ -15,16 +15,14 @@ use std::time::Duration;
 
 use common::app::Reporter;
 use common::error::sentence;
-use polling::Poller;
 use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 
 use crate::conn::Shared;
 use crate::event::Event;
 use crate::listen::Listener;
-use crate::machine::Interest;
 use crate::peer::Peer;
-use crate::sys::Watched;
+use crate::readiness::{Interest, Poller, Watched};
 use crate::worker::Newcomer;
 
 /// Connections accepted from one listener before others get a turn.

@@ -4,7 +4,6 @@
 //! has come: send what waits, read once, send the answer, then ask the machine
 //! what next. One read a turn is what keeps a fast peer from starving others.
 
-use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -14,9 +13,9 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use crate::census::Census;
 use crate::event::{Event, Reason};
 use crate::log::Log;
-use crate::machine::{Interest, Machine, Rules, Step};
+use crate::machine::{Machine, Rules, Step};
 use crate::peer::Peer;
-use crate::sys::Watched;
+use crate::readiness::{Interest, Watched};
 
 /// What every connection of a server shares.
 #[derive(Debug)]
@@ -215,9 +214,4 @@ fn reason_of(error: Errno) -> Reason {
         Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED | Errno::NOTCONN => Reason::Reset,
         _ => Reason::Error,
     }
-}
-
-/// An I/O error that is not about one connection.
-pub(crate) fn is_interrupt(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::Interrupted
 }

@@ -4,10 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use polling::Poller;
-
 use crate::clock::Clock;
 use crate::conn::Shared;
+use crate::readiness::Poller;
 use crate::worker::{self, Mailbox, Newcomer, Worker};
 
 /// The workers, as the accepting loop sees them.

@@ -25,6 +25,7 @@ mod machine;
 mod output;
 mod peer;
 mod rate;
+mod readiness;
 mod ready;
 mod server;
 mod start;

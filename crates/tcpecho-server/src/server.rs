@@ -11,20 +11,19 @@ use std::time::Duration;
 use common::app::Reporter;
 use common::signal::{SIGUSR1, Signals};
 use common::{Error, Exit, Result};
-use polling::{Events, Poller};
 
 use crate::accept::{Acceptor, Bounds};
 use crate::activation::Notify;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::conn::{Shared, is_interrupt};
+use crate::conn::Shared;
 use crate::crew::Crew;
 use crate::event::Summary;
 use crate::limits;
 use crate::listen::Sockets;
-use crate::machine::{CUT_GRACE, Interest};
+use crate::machine::CUT_GRACE;
 use crate::output::{self, Format};
-use crate::sys::Watched;
+use crate::readiness::{Interest, Poller, Ready, Watched};
 use crate::udp::Udp;
 
 /// Keys of connections are below, those of everything else from here on.
@@ -144,28 +143,26 @@ impl Server {
 
     /// Serves until the end; the status of the run.
     pub(crate) fn serve(mut self) -> Result<Exit> {
-        let mut events = Events::new();
+        let mut ready = Ready::new();
         while !self.is_over() {
             self.shared.log.flush();
             let now = self.clock.now();
             let timeout = self.deadline().map(|due| due.saturating_sub(now));
-            events.clear();
-            match self.poller.wait(&mut events, timeout) {
-                Err(e) if !is_interrupt(&e) => return Err(Error::local(&e)),
-                _ => {}
-            }
+            self.poller
+                .wait(&mut ready, timeout)
+                .map_err(|e| Error::local(&e))?;
             let now = self.clock.now();
             let mut signalled = false;
-            for event in events.iter() {
-                match event.key {
+            for key in ready.keys() {
+                match key {
                     SIGNALS => signalled = true,
                     PORTS.. => {
                         if let Some(udp) = &mut self.udp {
-                            udp.ready(event.key - PORTS, now);
+                            udp.ready(key - PORTS, now);
                         }
                     }
                     LISTENERS.. => {
-                        let (crew, index) = (&mut self.crew, event.key - LISTENERS);
+                        let (crew, index) = (&mut self.crew, key - LISTENERS);
                         let mut hand = |newcomer| crew.hand(newcomer, now);
                         self.acceptor.ready(index, now, &mut hand);
                     }

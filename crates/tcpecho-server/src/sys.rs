@@ -1,8 +1,8 @@
-//! The one place with unsafe code: sockets watched by a poller, and
-//! descriptors that the parent process handed down by number.
+//! The one place with unsafe code: descriptors that the parent process handed
+//! down by number, and datagrams in batches.
 #![allow(
     unsafe_code,
-    reason = "registering with a poller and owning inherited descriptors need promises the compiler cannot check"
+    reason = "owning inherited descriptors and filling message headers need promises the compiler cannot check"
 )]
 
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "sys/batch.rs")]
@@ -13,82 +13,7 @@
 pub(crate) mod datagrams;
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
-
-use polling::{Event, PollMode, Poller};
-
-use crate::machine::Interest;
-
-/// Something with a descriptor, registered level-triggered with a poller for
-/// as long as this value lives.
-#[derive(Debug)]
-pub(crate) struct Watched<T: AsFd> {
-    source: T,
-    poller: Arc<Poller>,
-    key: usize,
-    interest: Interest,
-}
-
-impl<T: AsFd> Watched<T> {
-    /// Registers `source`; its events carry `key`.
-    pub(crate) fn new(
-        source: T,
-        poller: &Arc<Poller>,
-        key: usize,
-        interest: Interest,
-    ) -> io::Result<Self> {
-        let event = event(key, interest);
-        // SAFETY: the source is owned by the value made here, which never
-        // hands it out but by shared reference, and whose drop deletes it
-        // from the poller before the descriptor closes.
-        unsafe {
-            poller.add_with_mode(source.as_fd().as_raw_fd(), event, PollMode::Level)?;
-        }
-        Ok(Self {
-            source,
-            poller: Arc::clone(poller),
-            key,
-            interest,
-        })
-    }
-
-    /// The source itself.
-    pub(crate) fn get(&self) -> &T {
-        &self.source
-    }
-
-    /// Waits for something else from now on.
-    pub(crate) fn set(&mut self, interest: Interest) -> io::Result<()> {
-        if interest != self.interest {
-            let event = event(self.key, interest);
-            self.poller
-                .modify_with_mode(self.source.as_fd(), event, PollMode::Level)?;
-            self.interest = interest;
-        }
-        Ok(())
-    }
-
-    /// What it waits for.
-    pub(crate) fn interest(&self) -> Interest {
-        self.interest
-    }
-}
-
-impl<T: AsFd> Drop for Watched<T> {
-    fn drop(&mut self) {
-        // It was registered, so this can only fail where it does not matter.
-        let _ = self.poller.delete(self.source.as_fd());
-    }
-}
-
-fn event(key: usize, interest: Interest) -> Event {
-    match interest {
-        Interest::Nothing => Event::none(key),
-        Interest::Read => Event::readable(key),
-        Interest::Write => Event::writable(key),
-    }
-}
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Takes ownership of an inherited descriptor, once for each number. An error
 /// if there is none: what this process opened itself is closed on exec, what

@@ -11,16 +11,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use polling::Poller;
 use socket2::Socket;
 
 use crate::conn::Shared;
 use crate::datagram;
 use crate::fault::{Dice, Fate};
-use crate::machine::Interest;
 use crate::peer::Peer;
 use crate::rate::Bucket;
-use crate::sys::Watched;
+use crate::readiness::{Interest, Poller, Watched};
 use crate::sys::datagrams::{self, Answer, Arrival, BATCH, Buffers};
 
 /// Bytes of answers that may be held back.

@@ -12,14 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use polling::{Events, Poller};
-
 use crate::clock::Clock;
-use crate::conn::{Conn, Shared, is_interrupt};
+use crate::conn::{Conn, Shared};
 use crate::event::Reason;
-use crate::machine::{Interest, TAIL_MAX};
+use crate::machine::TAIL_MAX;
 use crate::peer::Peer;
-use crate::sys::Watched;
+use crate::readiness::{Interest, Poller, Ready, Watched};
 use crate::timers::Timers;
 
 /// An accepted connection on its way to a worker.
@@ -242,19 +240,18 @@ pub(crate) fn spawn(
 }
 
 fn serve(worker: &mut Worker, poller: &Poller, inbox: &Mutex<Inbox>, clock: Clock) {
-    let mut events = Events::new();
+    let mut ready = Ready::new();
     loop {
         worker.shared.log.flush();
         let now = clock.now();
         let timeout = worker.deadline().map(|due| due.saturating_sub(now));
-        events.clear();
-        match poller.wait(&mut events, timeout) {
-            Err(e) if !is_interrupt(&e) => panic!("waiting for events: {e}"),
-            _ => {}
+        if let Err(e) = poller.wait(&mut ready, timeout) {
+            // Nothing can be served any more.
+            panic!("waiting for events: {e}");
         }
         let now = clock.now();
-        for event in events.iter() {
-            worker.event(event.key, now);
+        for key in ready.keys() {
+            worker.event(key, now);
         }
         let letters = std::mem::take(&mut *inbox.lock().unwrap_or_else(PoisonError::into_inner));
         for newcomer in letters.newcomers {
