@@ -26,5 +26,8 @@ mod log;
 mod networks;
 #[path = "tcpecho-server/places.rs"]
 mod places;
+#[cfg(feature = "tls")]
+#[path = "tcpecho-server/tls.rs"]
+mod tls;
 #[path = "tcpecho-server/udp.rs"]
 mod udp;

@@ -288,6 +288,30 @@ pub(crate) struct Cli {
     )]
     pub(crate) inetd: bool,
 
+    #[cfg(not(feature = "tls"))]
+    #[arg(long, hide = true)]
+    pub(crate) cert: Option<PathBuf>,
+
+    #[cfg(not(feature = "tls"))]
+    #[arg(long, hide = true)]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Speak TLS, with the certificate chain of this PEM file
+    #[cfg(feature = "tls")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "key",
+        conflicts_with = "udp",
+        help_heading = "Sockets"
+    )]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// The certificate's private key, PEM
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "Sockets")]
+    pub(crate) key: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) common: Common,
 }

@@ -52,6 +52,9 @@ pub(crate) struct Config {
     pub(crate) port_file: Option<PathBuf>,
     /// Where to write a newline.
     pub(crate) ready_fd: Option<i32>,
+    /// Certificate and key, with TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::tls::Settings>,
     /// A seed nobody asked for, to be told.
     pub(crate) made_up_seed: Option<u64>,
 }
@@ -60,6 +63,12 @@ impl Config {
     /// Resolves a command line; bad operands are reported to `io`, all of
     /// them, and make the error.
     pub(crate) fn resolve(cli: Cli, io: &mut Io) -> Result<Self> {
+        #[cfg(not(feature = "tls"))]
+        if cli.cert.is_some() || cli.key.is_some() {
+            return Err(Error::usage(
+                "TLS is not in this build; build it with '--features tls'",
+            ));
+        }
         let places = places(&cli.places, io)?;
         let reply = cli.reply.map(|text| answer("--reply", text)).transpose()?;
         let greeting = cli.greeting.map(|text| answer("--greeting", text));
@@ -113,6 +122,11 @@ impl Config {
             verbose: cli.verbose,
             port_file: cli.port_file,
             ready_fd: cli.ready_fd,
+            #[cfg(feature = "tls")]
+            tls: match (&cli.cert, &cli.key) {
+                (Some(cert), Some(key)) => Some(crate::tls::settings(cert, key)?),
+                _ => None,
+            },
             made_up_seed,
         })
     }

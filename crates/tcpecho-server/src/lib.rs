@@ -10,6 +10,7 @@
 mod accept;
 mod activation;
 mod census;
+mod channel;
 mod cli;
 mod clock;
 mod config;
@@ -32,6 +33,8 @@ mod start;
 mod sys;
 mod tail;
 mod timers;
+#[cfg(feature = "tls")]
+mod tls;
 mod udp;
 mod worker;
 

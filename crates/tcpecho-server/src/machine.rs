@@ -249,7 +249,7 @@ impl Machine {
         self.tail.release(now);
         if self.limit.is_some_and(|limit| limit <= now) {
             self.phase = match self.phase {
-                Phase::Lingering(reason) | Phase::Over(reason) => Phase::Over(reason),
+                Phase::Lingering(reason) => Phase::Over(reason),
                 _ => Phase::Over(Reason::Drain),
             };
         } else if self.idle_at(rules).is_some_and(|at| at <= now) {

@@ -27,10 +27,10 @@ const WAKE: usize = usize::MAX;
 /// Sockets reported at once.
 const MOST: usize = 1024;
 
-/// What to wait for on a socket. Errors are reported always.
+/// What to wait for on a socket. Ends and errors are reported always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
-    /// Nothing but an error.
+    /// Nothing but an end or an error, and that once.
     Nothing,
     /// Input.
     Read,
@@ -129,6 +129,7 @@ mod tests {
         drop(far);
         // Its end is reported whatever one waits for.
         assert_eq!(keys(&poller, 1000), [7]);
+        assert!(keys(&poller, 0).is_empty(), "and only once");
         drop(watched);
         assert!(keys(&poller, 0).is_empty());
     }

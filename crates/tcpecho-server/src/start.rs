@@ -70,6 +70,8 @@ pub(crate) fn run(config: &Config, stdout: OwnedFd, io: &mut Io) -> Result<Exit>
         rules: config.rules.clone(),
         log,
         census: Census::new(config.max_per_ip),
+        #[cfg(feature = "tls")]
+        tls: config.tls.clone(),
     });
     let setup = Setup {
         sockets,

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::conn::{Conn, Shared};
 use crate::event::Reason;
@@ -67,15 +68,16 @@ impl Worker {
             number,
         } = newcomer;
         let key = self.free.pop().unwrap_or(self.conns.len());
-        let Ok(socket) = Watched::new(socket, &self.poller, key, Interest::Read) else {
-            // The kernel would not watch it; the peer sees a close.
+        let watched = Watched::new(socket, &self.poller, key, Interest::Read);
+        let (Ok(socket), Ok(channel)) = (watched, Channel::new(&self.shared)) else {
+            // The system is short of something; the peer sees a close.
             self.free.push(key);
             if key == self.conns.len() {
                 self.conns.push(None);
             }
             return self.leave(&peer);
         };
-        let conn = Conn::new(socket, peer, number, &self.shared, now);
+        let conn = Conn::new(socket, channel, peer, number, &self.shared, now);
         if key == self.conns.len() {
             self.conns.push(Some(conn));
         } else {
@@ -106,7 +108,7 @@ impl Worker {
                 continue;
             };
             conn.armed = None;
-            match conn.timeout(&self.shared, now) {
+            match conn.timeout(&self.shared, &mut self.scratch, now) {
                 None => self.arm(key, now),
                 Some(reason) => self.close(key, reason, now),
             }

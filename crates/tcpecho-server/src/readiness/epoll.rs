@@ -112,7 +112,8 @@ impl Ready {
 
 fn flags(interest: Interest) -> EventFlags {
     match interest {
-        Interest::Nothing => EventFlags::empty(),
+        // Once: a hang-up that is not acted on would be reported without end.
+        Interest::Nothing => EventFlags::ONESHOT,
         Interest::Read => EventFlags::IN,
         Interest::Write => EventFlags::OUT,
     }

@@ -33,7 +33,7 @@ impl Poller {
         // before the descriptor closes.
         unsafe {
             self.0
-                .add_with_mode(source.as_raw_fd(), event(key, interest), PollMode::Level)
+                .add_with_mode(source.as_raw_fd(), event(key, interest), mode(interest))
         }
     }
 
@@ -44,7 +44,7 @@ impl Poller {
         interest: Interest,
     ) -> io::Result<()> {
         self.0
-            .modify_with_mode(source, event(key, interest), PollMode::Level)
+            .modify_with_mode(source, event(key, interest), mode(interest))
     }
 
     pub(super) fn delete(&self, source: BorrowedFd<'_>) -> io::Result<()> {
@@ -84,6 +84,14 @@ impl Ready {
     /// The keys of the sockets that are ready.
     pub(crate) fn keys(&self) -> impl Iterator<Item = usize> {
         self.events.iter().map(|event| event.key)
+    }
+}
+
+/// An end that is not acted on would be reported without end.
+fn mode(interest: Interest) -> PollMode {
+    match interest {
+        Interest::Nothing => PollMode::Oneshot,
+        Interest::Read | Interest::Write => PollMode::Level,
     }
 }
 
