@@ -320,6 +320,11 @@ impl Background {
         })
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The next line of its standard output, waiting at most ten seconds.
     pub(crate) fn line(&self) -> Outcome<String> {
         self.lines
