@@ -11,7 +11,7 @@ mod http;
 mod pings;
 mod subnets;
 
-pub(crate) use subnets::networks;
+pub(crate) use subnets::Random;
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
@@ -31,7 +31,7 @@ struct Check {
     run: fn(&Bench) -> Outcome<String>,
 }
 
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 13] = [
     Check {
         name: "subnets-python",
         peers: &["python3"],
@@ -41,6 +41,11 @@ const CHECKS: [Check; 12] = [
         name: "aggregate-python",
         peers: &["python3"],
         run: subnets::collapse,
+    },
+    Check {
+        name: "algebra-python",
+        peers: &["python3"],
+        run: subnets::algebra,
     },
     Check {
         name: "aggregate-iprange",
