@@ -32,7 +32,7 @@ for text in ADDRESSES:
     address = ipaddress.ip_address(text)
     width = address.max_prefixlen
     for length in range(width + 1):
-        net = ipaddress.ip_network((int(address), length), strict=False)
+        net = ipaddress.ip_network(f"{text}/{length}", strict=False)
         first, last = net[0], net[-1]
         if address.version == 4 and length < 31:
             broadcast, low, high = shown(last), first + 1, last - 1

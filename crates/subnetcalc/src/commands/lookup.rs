@@ -28,7 +28,7 @@ const ANSWER_V6: usize = 64;
 /// A table and the answers for each of its networks.
 struct Family<N> {
     table: Table<N>,
-    /// `A` bytes for each network, and for none.
+    /// A record of fixed size for each network, and for none.
     answers: Vec<u8>,
 }
 
@@ -64,24 +64,29 @@ impl<N: Bits> Family<N> {
         id < self.table.prefixes().len()
     }
 
-    /// TAB, the network with this number or `-`, newline.
-    fn answer(&self, id: usize) -> &[u8] {
+    /// TAB, the network with this number or `-`, newline; the last byte says
+    /// how many bytes that is.
+    #[inline]
+    fn record(&self, id: usize) -> &[u8] {
         let size = Self::answer_size();
-        let record = &self.answers[id * size..(id + 1) * size];
-        &record[..usize::from(record[size - 1])]
+        &self.answers[id * size..(id + 1) * size]
     }
 
     /// Whether a network holds an address, which, and the answer.
     fn one(&self, address: N) -> (bool, Option<String>, Vec<u8>) {
         let id = self.table.find(address);
         let network = self.table.prefixes().get(id).map(|prefix| shown(*prefix));
-        (self.is_found(id), network, self.answer(id).to_vec())
+        let record = self.record(id);
+        let length = usize::from(record[record.len() - 1]);
+        (self.is_found(id), network, record[..length].to_vec())
     }
 }
 
 /// Addresses waiting for their answers.
 struct Batch<N> {
     addresses: Vec<N>,
+    /// Where in the input each stands: start and length.
+    places: Vec<(usize, usize)>,
     found: Vec<(u32, u32)>,
 }
 
@@ -89,8 +94,16 @@ impl<N> Default for Batch<N> {
     fn default() -> Self {
         Self {
             addresses: Vec::with_capacity(BATCH),
+            places: Vec::with_capacity(BATCH),
             found: Vec::with_capacity(BATCH),
         }
+    }
+}
+
+impl<N> Batch<N> {
+    fn push(&mut self, address: N, start: usize, length: usize) {
+        self.addresses.push(address);
+        self.places.push((start, length));
     }
 }
 
@@ -191,11 +204,11 @@ impl Run {
             let length = match parse::v4(rest) {
                 Some((bits, length)) if ends(length) => {
                     if !self.batch6.addresses.is_empty() {
-                        self.answer_v6(io)?;
+                        self.answer_v6(text, io)?;
                     }
-                    self.batch4.addresses.push(bits);
+                    self.batch4.push(bits, at, length);
                     if self.batch4.addresses.len() == BATCH {
-                        self.answer_v4(io)?;
+                        self.answer_v4(text, io)?;
                     }
                     length
                 }
@@ -204,11 +217,11 @@ impl Run {
                         break;
                     };
                     if !self.batch4.addresses.is_empty() {
-                        self.answer_v4(io)?;
+                        self.answer_v4(text, io)?;
                     }
-                    self.batch6.addresses.push(bits);
+                    self.batch6.push(bits, at, length);
                     if self.batch6.addresses.len() == BATCH {
-                        self.answer_v6(io)?;
+                        self.answer_v6(text, io)?;
                     }
                     length
                 }
@@ -216,19 +229,19 @@ impl Run {
             lines += 1;
             at += length + 1;
         }
-        self.answer_v4(io)?;
-        self.answer_v6(io)?;
+        self.answer_v4(text, io)?;
+        self.answer_v6(text, io)?;
         Ok((lines, at))
     }
 
-    fn answer_v4(&mut self, io: &mut Io) -> Result<()> {
-        let all = answers(&self.v4, &mut self.batch4, self.quiet, &mut io.out)?;
+    fn answer_v4(&mut self, text: &[u8], io: &mut Io) -> Result<()> {
+        let all = answers(&self.v4, &mut self.batch4, text, self.quiet, &mut io.out)?;
         self.found(all);
         Ok(())
     }
 
-    fn answer_v6(&mut self, io: &mut Io) -> Result<()> {
-        let all = answers(&self.v6, &mut self.batch6, self.quiet, &mut io.out)?;
+    fn answer_v6(&mut self, text: &[u8], io: &mut Io) -> Result<()> {
+        let all = answers(&self.v6, &mut self.batch6, text, self.quiet, &mut io.out)?;
         self.found(all);
         Ok(())
     }
@@ -295,25 +308,49 @@ impl Run {
 }
 
 /// Looks a batch up, prints its answers and empties it; whether every
-/// address was in a network.
+/// address was in a network. `text` is where the addresses stand.
 fn answers<N: Bits>(
     family: &Family<N>,
     batch: &mut Batch<N>,
+    text: &[u8],
     quiet: bool,
     out: &mut Out,
 ) -> Result<bool> {
     family.table.find_all(&batch.addresses, &mut batch.found);
     let mut all = true;
-    for (&address, &(id, _)) in batch.addresses.iter().zip(&batch.found) {
+    for (at, &(id, _)) in batch.found.iter().enumerate() {
         let id = id as usize;
         all &= family.is_found(id);
-        if !quiet {
-            let buffer = out.buffer();
-            buffer.extend_from_slice(address.text().as_bytes());
-            buffer.extend_from_slice(family.answer(id));
+        if quiet {
+            continue;
         }
+        let buffer = out.buffer();
+        if N::FAMILY == 4 {
+            // Strict text has one form, so the address is as it was written.
+            let (start, length) = batch.places[at];
+            push::<16>(buffer, &text[start..], length);
+        } else {
+            buffer.extend_from_slice(batch.addresses[at].text().as_bytes());
+        }
+        let record = family.record(id);
+        push::<ANSWER_V4>(buffer, record, usize::from(record[record.len() - 1]));
     }
     batch.addresses.clear();
+    batch.places.clear();
     out.spill_if_full()?;
     Ok(all)
+}
+
+/// Adds the first `length` bytes; short ones by a copy of a fixed size, of
+/// which the rest is cut off again.
+#[inline]
+fn push<const FIXED: usize>(buffer: &mut Vec<u8>, bytes: &[u8], length: usize) {
+    match bytes.first_chunk::<FIXED>() {
+        Some(chunk) if length <= FIXED => {
+            let end = buffer.len() + length;
+            buffer.extend_from_slice(chunk);
+            buffer.truncate(end);
+        }
+        _ => buffer.extend_from_slice(&bytes[..length]),
+    }
 }
