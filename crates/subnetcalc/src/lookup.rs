@@ -8,8 +8,8 @@
 //! flat, where the number finds the longest match.
 
 use crate::bits::Bits;
-use crate::prefix::Prefix;
-use crate::set::IntervalSet;
+use crate::prefix::{Prefix, cover};
+use crate::set::{Interval, IntervalSet, in_order};
 
 /// More buckets than this would not fit the cache.
 const BUCKET_BITS_MAX: u32 = 18;
@@ -139,11 +139,15 @@ pub(crate) struct Table<N> {
 }
 
 impl<N: Bits> Table<N> {
-    /// The table of networks in any order, with or without repeats.
-    pub(crate) fn new(mut prefixes: Vec<Prefix<N>>) -> Self {
+    /// The table of networks in any order, with or without repeats; a range
+    /// is the fewest networks with its addresses.
+    pub(crate) fn new(members: &[Interval<N>]) -> Self {
+        let parts = members.iter().copied().flat_map(cover);
+        let mut parts: Vec<Interval<N>> = parts.map(Prefix::interval).collect();
         // A network comes after all those it lies in.
-        prefixes.sort_unstable();
-        prefixes.dedup();
+        in_order(&mut parts);
+        parts.dedup();
+        let prefixes: Vec<Prefix<N>> = parts.into_iter().map(Prefix::around).collect();
         let mut flat = Flat::default();
         let mut open: Vec<u32> = Vec::new();
         let last = |id: u32| prefixes[id as usize].last();
@@ -244,7 +248,8 @@ mod tests {
     }
 
     fn check<N: Bits>(prefixes: &[Prefix<N>], others: &[N]) {
-        let table = Table::new(prefixes.to_vec());
+        let members: Vec<_> = prefixes.iter().map(|p| p.interval()).collect();
+        let table = Table::new(&members);
         let set = IntervalSet::new(prefixes.iter().map(|p| p.interval()).collect());
         let member = Membership::new(&set);
         let near = |n: N| [n.checked_sub(N::ONE), Some(n), n.checked_add(N::ONE)];

@@ -13,7 +13,6 @@ use crate::ipset::Members;
 use crate::lookup::Table;
 use crate::output::{push_network, shown};
 use crate::parse::{self, Rules};
-use crate::prefix::cover;
 use crate::set::Interval;
 use crate::source::{Chunks, Piece};
 
@@ -33,8 +32,8 @@ struct Family<N> {
 }
 
 impl<N: Bits> Family<N> {
-    fn new(members: Vec<Interval<N>>) -> Self {
-        let table = Table::new(members.into_iter().flat_map(cover).collect());
+    fn new(members: &[Interval<N>]) -> Self {
+        let table = Table::new(members);
         let size = Self::answer_size();
         let mut answers = Vec::with_capacity((table.prefixes().len() + 1) * size);
         let mut add = |text: &[u8]| {
@@ -135,8 +134,8 @@ pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exi
     }
     let members = Members::of_option(io, &args.set, rules)?;
     let mut run = Run {
-        v4: Family::new(members.v4),
-        v6: Family::new(members.v6),
+        v4: Family::new(&members.v4),
+        v6: Family::new(&members.v6),
         batch4: Batch::default(),
         batch6: Batch::default(),
         rules,
