@@ -125,7 +125,21 @@ impl<N: Bits> Membership<N> {
     /// Whether the set holds an address.
     #[inline]
     pub(crate) fn contains(&self, address: N) -> bool {
-        self.0.rank(address) % 2 == 1
+        self.decide(address, self.near(address))
+    }
+
+    /// The first half of [`Membership::contains`]. Done for many addresses
+    /// before the second half of any, so that the processor can wait for many
+    /// places in memory at the same time.
+    #[inline]
+    pub(crate) fn near(&self, address: N) -> (u32, u32) {
+        self.0.span(address)
+    }
+
+    /// The second half.
+    #[inline]
+    pub(crate) fn decide(&self, address: N, near: (u32, u32)) -> bool {
+        self.0.search(address, near) % 2 == 1
     }
 }
 
