@@ -42,6 +42,10 @@ pub(crate) trait Bits:
     fn checked_add(self, other: Self) -> Option<Self>;
     /// The difference, or `None` below zero.
     fn checked_sub(self, other: Self) -> Option<Self>;
+    /// Two numbers as one key: compared by the first, then by the second.
+    type Pair: Ord;
+    /// Makes such a key.
+    fn pair(first: Self, second: Self) -> Self::Pair;
     /// Zero bits at the low end; the width for zero.
     fn trailing_zeros(self) -> u32;
     /// Zero bits at the high end; the width for zero.
@@ -84,6 +88,11 @@ impl Bits for u32 {
     const ZERO: Self = 0;
     const ONE: Self = 1;
     const MAX: Self = u32::MAX;
+    type Pair = u64;
+
+    fn pair(first: Self, second: Self) -> u64 {
+        u64::from(first) << 32 | u64::from(second)
+    }
 
     fn checked_add(self, other: Self) -> Option<Self> {
         self.checked_add(other)
@@ -120,6 +129,11 @@ impl Bits for u128 {
     const ZERO: Self = 0;
     const ONE: Self = 1;
     const MAX: Self = u128::MAX;
+    type Pair = (u128, u128);
+
+    fn pair(first: Self, second: Self) -> (u128, u128) {
+        (first, second)
+    }
 
     fn checked_add(self, other: Self) -> Option<Self> {
         self.checked_add(other)

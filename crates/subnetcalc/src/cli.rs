@@ -1,6 +1,7 @@
 //! The command line; data only.
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use common::address::Family;
 use common::options::Common;
 
@@ -91,56 +92,83 @@ impl ReadingArgs {
     }
 }
 
-#[derive(Subcommand, Debug)]
-pub(crate) enum Command {
-    /// Facts of networks; what is done without a command
-    Info(InfoArgs),
-    /// The usable hosts of networks, one a line
-    Hosts(HostsArgs),
-    /// A network in parts of equal size
-    Split(SplitArgs),
-    /// A network in parts for given numbers of hosts (VLSM)
-    Plan(PlanArgs),
-    /// The fewest networks with the same addresses
-    Aggregate(AggregateArgs),
-    /// The one smallest network around all, for each family
-    Supernet(SetArgs),
-    /// The addresses of one set that another lacks
-    Subtract(SubtractArgs),
-    /// The addresses of both sets
-    Intersect(WithArgs),
-    /// The addresses of exactly one of two sets
-    Symdiff(WithArgs),
-    /// All other addresses, in the families present
-    Complement(SetArgs),
-    /// What of a network is not used
-    Free(FreeArgs),
-    /// The longest network of a set around each address
-    Match(MatchArgs),
-    /// Pairs of networks that overlap
-    Overlap(OverlapArgs),
-    /// Lines that hold an address of a set
-    Grep(GrepArgs),
-    /// Networks in order, host bits masked
-    Sort(SetArgs),
-    /// How many addresses, for each family
-    Count(CountArgs),
-    /// The Nth address of a network, from 0; -1 is the last
-    Nth(NthArgs),
-    /// Random addresses of a network, no two the same
-    Sample(SampleArgs),
-    /// The next network of the same size, or the Nth
-    Next(StepArgs),
-    /// The previous network of the same size, or the Nth
-    Prev(StepArgs),
-    /// Reverse zones of a network, the PTR name of an address
-    Reverse(ReverseArgs),
-    /// A prefix length or mask in all its forms
-    Mask(MaskArgs),
-    /// The address made of a MAC address (modified EUI-64)
-    Eui64(Eui64Args),
-    /// A random unique local /48 (RFC 4193)
-    Ula(UlaArgs),
+/// Defines the commands from one list: the enum, how clap learns of each, and
+/// how it hands one back. clap's derive would put all of that in one function
+/// of 170 kB that runs at every start; this way the arguments of a command are
+/// built when it is the one that was asked for.
+macro_rules! commands {
+    ($($variant:ident($args:ident) $name:literal $about:literal;)*) => {
+        /// A command and its arguments.
+        #[derive(Debug)]
+        pub(crate) enum Command {
+            $(#[doc = $about] $variant($args),)*
+        }
+
+        /// Name, purpose and arguments of each command.
+        const COMMANDS: &[(&str, &str, fn(clap::Command) -> clap::Command)] =
+            &[$(($name, $about, <$args as Args>::augment_args),)*];
+
+        impl FromArgMatches for Command {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                match matches.subcommand() {
+                    $(Some(($name, matches)) => {
+                        Ok(Self::$variant(<$args>::from_arg_matches(matches)?))
+                    })*
+                    _ => Err(clap::Error::new(ErrorKind::MissingSubcommand)),
+                }
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                *self = Self::from_arg_matches(matches)?;
+                Ok(())
+            }
+        }
+    };
+}
+
+commands! {
+    Info(InfoArgs) "info" "Facts of networks; what is done without a command";
+    Hosts(HostsArgs) "hosts" "The usable hosts of networks, one a line";
+    Split(SplitArgs) "split" "A network in parts of equal size";
+    Plan(PlanArgs) "plan" "A network in parts for given numbers of hosts (VLSM)";
+    Aggregate(AggregateArgs) "aggregate" "The fewest networks with the same addresses";
+    Supernet(SetArgs) "supernet" "The one smallest network around all, for each family";
+    Subtract(SubtractArgs) "subtract" "The addresses of one set that another lacks";
+    Intersect(WithArgs) "intersect" "The addresses of both sets";
+    Symdiff(WithArgs) "symdiff" "The addresses of exactly one of two sets";
+    Complement(SetArgs) "complement" "All other addresses, in the families present";
+    Free(FreeArgs) "free" "What of a network is not used";
+    Match(MatchArgs) "match" "The longest network of a set around each address";
+    Overlap(OverlapArgs) "overlap" "Pairs of networks that overlap";
+    Grep(GrepArgs) "grep" "Lines that hold an address of a set";
+    Sort(SetArgs) "sort" "Networks in order, host bits masked";
+    Count(CountArgs) "count" "How many addresses, for each family";
+    Nth(NthArgs) "nth" "The Nth address of a network, from 0; -1 is the last";
+    Sample(SampleArgs) "sample" "Random addresses of a network, no two the same";
+    Next(StepArgs) "next" "The next network of the same size, or the Nth";
+    Prev(StepArgs) "prev" "The previous network of the same size, or the Nth";
+    Reverse(ReverseArgs) "reverse" "Reverse zones of a network, the PTR name of an address";
+    Mask(MaskArgs) "mask" "A prefix length or mask in all its forms";
+    Eui64(Eui64Args) "eui64" "The address made of a MAC address (modified EUI-64)";
+    Ula(UlaArgs) "ula" "A random unique local /48 (RFC 4193)";
+}
+
+impl Subcommand for Command {
+    fn augment_subcommands(command: clap::Command) -> clap::Command {
+        COMMANDS
+            .iter()
+            .fold(command, |command, &(name, about, arguments)| {
+                command.subcommand(clap::Command::new(name).about(about).defer(arguments))
+            })
+    }
+
+    fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        COMMANDS.iter().any(|(known, ..)| *known == name)
+    }
 }
 
 #[derive(Args, Debug, Default)]

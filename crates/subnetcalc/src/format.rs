@@ -26,31 +26,29 @@ impl Text {
         self.length += 1;
     }
 
-    fn decimal(&mut self, octet: u8) {
-        if octet >= 100 {
-            self.push(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            self.push(b'0' + octet / 10 % 10);
-        }
-        self.push(b'0' + octet % 10);
+    /// Adds four bytes of which only the first `length` count; what is added
+    /// next covers the others.
+    #[inline]
+    fn add(&mut self, bytes: [u8; 4], length: usize) {
+        self.bytes[self.length..self.length + 4].copy_from_slice(&bytes);
+        self.length += length;
     }
 
     fn dotted(&mut self, address: u32) {
-        let [a, b, c, d] = address.to_be_bytes();
-        self.decimal(a);
-        for octet in [b, c, d] {
-            self.push(b'.');
-            self.decimal(octet);
+        for octet in address.to_be_bytes() {
+            let digits = 1 + usize::from(octet >= 10) + usize::from(octet >= 100);
+            self.add(DECIMALS[usize::from(octet)], digits + 1);
         }
+        // Without the dot behind the last octet.
+        self.length -= 1;
     }
 
     /// A group of four hexadecimal digits without leading zeros.
     fn group(&mut self, group: u16) {
-        let digits = 4 - (group.leading_zeros() / 4).min(3);
-        for place in (0..digits).rev() {
-            self.push(HEX[usize::from(group >> (4 * place) & 0xf)]);
-        }
+        let [high, low] = group.to_be_bytes().map(|byte| HEX[usize::from(byte)]);
+        let digits = u32::from_be_bytes([high[0], high[1], low[0], low[1]]);
+        let zeros = (group.leading_zeros() / 4).min(3);
+        self.add((digits << (8 * zeros)).to_be_bytes(), 4 - zeros as usize);
     }
 
     /// The text.
@@ -59,7 +57,39 @@ impl Text {
     }
 }
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Each octet in decimal with a dot behind it.
+static DECIMALS: [[u8; 4]; 256] = {
+    let mut table = [[0; 4]; 256];
+    let mut octet = 0;
+    // `for` is not yet for constants.
+    while octet < 256 {
+        let (hundreds, tens, ones) = (
+            (octet / 100) as u8,
+            (octet / 10 % 10) as u8,
+            (octet % 10) as u8,
+        );
+        let digits = [b'0' + hundreds, b'0' + tens, b'0' + ones];
+        table[octet] = match octet {
+            0..=9 => [digits[2], b'.', 0, 0],
+            10..=99 => [digits[1], digits[2], b'.', 0],
+            _ => [digits[0], digits[1], digits[2], b'.'],
+        };
+        octet += 1;
+    }
+    table
+};
+
+/// Each octet as two hexadecimal digits.
+static HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        table[octet] = [digits[octet / 16], digits[octet % 16]];
+        octet += 1;
+    }
+    table
+};
 
 /// An IPv4 address.
 pub(crate) fn v4(address: u32) -> Text {

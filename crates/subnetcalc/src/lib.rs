@@ -1,5 +1,7 @@
 //! The `subnetcalc` tool: facts of IPv4 and IPv6 networks, lists of their
 //! hosts, and work on sets of addresses.
+//!
+//! [`fuzz`] is public for the fuzz targets; nothing else is.
 
 mod bits;
 mod cli;
@@ -7,6 +9,7 @@ mod commands;
 mod count;
 mod facts;
 mod format;
+pub mod fuzz;
 mod grep;
 mod interface;
 mod ipset;

@@ -8,18 +8,22 @@
 //! flat, where the number finds the longest match.
 
 use crate::bits::Bits;
-use crate::prefix::Prefix;
-use crate::set::IntervalSet;
+use crate::prefix::{Prefix, cover};
+use crate::set::{Interval, IntervalSet, in_order};
 
 /// More buckets than this would not fit the cache.
 const BUCKET_BITS_MAX: u32 = 18;
-/// Up to here one after the other is quicker than halving.
-const FEW: usize = 8;
+/// Up to so many all are compared, which is quicker than halving.
+const FEW: usize = 4;
 
 /// Sorted places and a way to count those up to an address.
 #[derive(Clone, Debug, Default)]
 struct Index<N> {
+    /// Behind the last edge some more that are never counted, so that a few
+    /// can always be compared at once.
     edges: Vec<N>,
+    /// How many edges there are without those.
+    len: usize,
     /// How many edges lie before each bucket, and behind the last one.
     buckets: Vec<u32>,
     /// Leading bits that all edges share.
@@ -30,22 +34,25 @@ struct Index<N> {
 
 impl<N: Bits> Index<N> {
     /// The edges must ascend strictly.
-    fn new(edges: Vec<N>) -> Self {
+    fn new(mut edges: Vec<N>) -> Self {
         let (Some(&first), Some(&last)) = (edges.first(), edges.last()) else {
             return Self::default();
         };
         let shared = (first ^ last).leading_zeros();
         let wanted = (2 * edges.len()).ilog2() + 1;
         let bits = wanted.min(BUCKET_BITS_MAX).min(N::WIDTH - shared);
+        let len = edges.len();
+        edges.extend([N::MAX; FEW]);
         let mut index = Self {
             edges,
+            len,
             buckets: Vec::new(),
             shared,
             bits,
         };
         if bits > 0 {
             let mut buckets = vec![0_u32; (1 << bits) + 1];
-            for &edge in &index.edges {
+            for &edge in &index.edges[..len] {
                 buckets[index.bucket(edge) + 1] += 1;
             }
             let mut before = 0;
@@ -64,26 +71,39 @@ impl<N: Bits> Index<N> {
         ((address << self.shared) >> (N::WIDTH - self.bits)).widen() as usize
     }
 
+    /// Which edges are left to compare with an address: from, to.
+    #[inline]
+    fn span(&self, address: N) -> (u32, u32) {
+        match (self.edges.first(), self.edges.get(self.len.wrapping_sub(1))) {
+            (Some(&first), Some(&last)) if first <= address => {
+                if last <= address {
+                    return (self.len as u32, self.len as u32);
+                }
+            }
+            _ => return (0, 0),
+        }
+        let bucket = self.bucket(address);
+        (self.buckets[bucket], self.buckets[bucket + 1])
+    }
+
+    /// How many edges are at or before an address, given its span.
+    #[inline]
+    fn search(&self, address: N, (from, to): (u32, u32)) -> usize {
+        let (from, length) = (from as usize, (to - from) as usize);
+        let near = &self.edges[from..];
+        if let (true, Some(near)) = (length <= FEW, near.first_chunk::<FEW>()) {
+            // All are compared, whatever their number: no branch to guess.
+            let before = |at: usize| usize::from(at < length && near[at] <= address);
+            from + (0..FEW).map(before).sum::<usize>()
+        } else {
+            from + near[..length].partition_point(|&edge| edge <= address)
+        }
+    }
+
     /// How many edges are at or before an address.
     #[inline]
     fn rank(&self, address: N) -> usize {
-        match (self.edges.first(), self.edges.last()) {
-            (Some(&first), Some(&last)) if first <= address => {
-                if last <= address {
-                    return self.edges.len();
-                }
-            }
-            _ => return 0,
-        }
-        let bucket = self.bucket(address);
-        let from = self.buckets[bucket] as usize;
-        let to = self.buckets[bucket + 1] as usize;
-        let near = &self.edges[from..to];
-        if near.len() <= FEW {
-            from + near.iter().filter(|&&edge| edge <= address).count()
-        } else {
-            from + near.partition_point(|&edge| edge <= address)
-        }
+        self.search(address, self.span(address))
     }
 }
 
@@ -99,18 +119,29 @@ impl<N: Bits> Membership<N> {
 
     /// Whether the set has no address.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.edges.is_empty()
+        self.0.len == 0
     }
 
     /// Whether the set holds an address.
     #[inline]
     pub(crate) fn contains(&self, address: N) -> bool {
-        self.0.rank(address) % 2 == 1
+        self.decide(address, self.near(address))
+    }
+
+    /// The first half of [`Membership::contains`]. Done for many addresses
+    /// before the second half of any, so that the processor can wait for many
+    /// places in memory at the same time.
+    #[inline]
+    pub(crate) fn near(&self, address: N) -> (u32, u32) {
+        self.0.span(address)
+    }
+
+    /// The second half.
+    #[inline]
+    pub(crate) fn decide(&self, address: N, near: (u32, u32)) -> bool {
+        self.0.search(address, near) % 2 == 1
     }
 }
-
-/// No network.
-const NONE: u32 = u32::MAX;
 
 /// Networks, and which of those that hold an address is the longest.
 #[derive(Clone, Debug, Default)]
@@ -122,11 +153,15 @@ pub(crate) struct Table<N> {
 }
 
 impl<N: Bits> Table<N> {
-    /// The table of networks in any order, with or without repeats.
-    pub(crate) fn new(mut prefixes: Vec<Prefix<N>>) -> Self {
+    /// The table of networks in any order, with or without repeats; a range
+    /// is the fewest networks with its addresses.
+    pub(crate) fn new(members: &[Interval<N>]) -> Self {
+        let parts = members.iter().copied().flat_map(cover);
+        let mut parts: Vec<Interval<N>> = parts.map(Prefix::interval).collect();
         // A network comes after all those it lies in.
-        prefixes.sort_unstable();
-        prefixes.dedup();
+        in_order(&mut parts);
+        parts.dedup();
+        let prefixes: Vec<Prefix<N>> = parts.into_iter().map(Prefix::around).collect();
         let mut flat = Flat::default();
         let mut open: Vec<u32> = Vec::new();
         let last = |id: u32| prefixes[id as usize].last();
@@ -146,8 +181,9 @@ impl<N: Bits> Table<N> {
                 flat.change(after, open.last().copied());
             }
         }
-        let mut owners = vec![NONE];
-        owners.extend(&flat.owners);
+        let none = prefixes.len() as u32;
+        let owners = std::iter::once(None).chain(flat.owners);
+        let owners = owners.map(|owner| owner.unwrap_or(none)).collect();
         Self {
             index: Index::new(flat.edges),
             owners,
@@ -155,12 +191,24 @@ impl<N: Bits> Table<N> {
         }
     }
 
-    /// The longest network that holds an address, by its number.
+    /// The longest network that holds an address, by its number; the number
+    /// of networks if none does.
     #[inline]
-    pub(crate) fn find(&self, address: N) -> Option<usize> {
-        match self.owners.get(self.index.rank(address)) {
-            None | Some(&NONE) => None,
-            Some(&id) => Some(id as usize),
+    pub(crate) fn find(&self, address: N) -> usize {
+        self.owners[self.index.rank(address)] as usize
+    }
+
+    /// [`Table::find`] of many at once. Each step is taken for all addresses
+    /// before the next one, so that the processor can wait for many places
+    /// in memory at the same time.
+    pub(crate) fn find_all(&self, addresses: &[N], spans: &mut Vec<(u32, u32)>) {
+        spans.clear();
+        spans.extend(addresses.iter().map(|&address| self.index.span(address)));
+        for (span, &address) in spans.iter_mut().zip(addresses) {
+            span.0 = self.index.search(address, *span) as u32;
+        }
+        for span in spans {
+            span.0 = self.owners[span.0 as usize];
         }
     }
 
@@ -174,7 +222,7 @@ impl<N: Bits> Table<N> {
 #[derive(Debug)]
 struct Flat<N> {
     edges: Vec<N>,
-    owners: Vec<u32>,
+    owners: Vec<Option<u32>>,
 }
 
 impl<N> Default for Flat<N> {
@@ -189,7 +237,6 @@ impl<N> Default for Flat<N> {
 impl<N: Bits> Flat<N> {
     /// From here on the owner is another; of two at one place the later.
     fn change(&mut self, at: N, owner: Option<u32>) {
-        let owner = owner.unwrap_or(NONE);
         if self.edges.last() == Some(&at) {
             if let Some(last) = self.owners.last_mut() {
                 *last = owner;
@@ -215,7 +262,8 @@ mod tests {
     }
 
     fn check<N: Bits>(prefixes: &[Prefix<N>], others: &[N]) {
-        let table = Table::new(prefixes.to_vec());
+        let members: Vec<_> = prefixes.iter().map(|p| p.interval()).collect();
+        let table = Table::new(&members);
         let set = IntervalSet::new(prefixes.iter().map(|p| p.interval()).collect());
         let member = Membership::new(&set);
         let near = |n: N| [n.checked_sub(N::ONE), Some(n), n.checked_add(N::ONE)];
@@ -223,8 +271,11 @@ mod tests {
         let mut probes: Vec<N> = ends.flat_map(near).flatten().collect();
         probes.extend(others);
         probes.extend([N::ZERO, N::MAX]);
-        for address in probes {
-            let found = table.find(address).map(|id| table.prefixes()[id]);
+        let mut all = Vec::new();
+        table.find_all(&probes, &mut all);
+        for (address, (id, _)) in probes.into_iter().zip(all) {
+            assert_eq!(id as usize, table.find(address));
+            let found = table.prefixes().get(table.find(address)).copied();
             assert_eq!(found, longest(prefixes, address), "{}", address.ip());
             assert_eq!(
                 member.contains(address),

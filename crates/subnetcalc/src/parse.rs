@@ -126,17 +126,30 @@ pub(crate) fn v6(bytes: &[u8], ends: impl Fn(usize) -> bool) -> Option<(u128, us
     }
 }
 
+/// The value of each byte as a hexadecimal digit, 16 for none.
+static HEX_DIGITS: [u8; 256] = {
+    let mut table = [16; 256];
+    let mut value = 0;
+    // `for` is not yet for constants.
+    while value < 16 {
+        let lower = b"0123456789abcdef"[value as usize];
+        table[lower as usize] = value;
+        table[lower.to_ascii_uppercase() as usize] = value;
+        value += 1;
+    }
+    table
+};
+
 /// Up to four hexadecimal digits at the start; a fifth makes it none.
+#[inline]
 fn hex_group(bytes: &[u8]) -> (u16, usize) {
     let mut group = 0_u16;
     let mut digits = 0;
     for &byte in bytes.iter().take(5) {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            b'A'..=b'F' => byte - b'A' + 10,
-            _ => break,
-        };
+        let digit = HEX_DIGITS[usize::from(byte)];
+        if digit == 16 {
+            break;
+        }
         if digits == 4 {
             return (0, 0);
         }

@@ -9,28 +9,41 @@ ADDRESSES = [
     "fe80::1:0:0:1", "1:0:0:2::3", "8000::", "ff02::fb", "2001:db8:0:1:1:1:1:1",
 ]
 
+# Every kind of address that special rules are for.
+ADDRESSES += ["1.2.3.4", "255.255.255.254", "::", "::ffff:10.1.2.3", "64:ff9b::1.2.3.4", "2002:a01:203::1"]
+
 random.seed(1)
 ADDRESSES += [str(ipaddress.IPv4Address(random.getrandbits(32))) for _ in range(8)]
 ADDRESSES += [str(ipaddress.IPv6Address(random.getrandbits(128))) for _ in range(8)]
+
+
+
+def shown(address):
+    """RFC 5952 text; a v4-mapped address has a dotted end."""
+    mapped = getattr(address, "ipv4_mapped", None)
+    return f"::ffff:{mapped}" if mapped is not None else str(address)
+
+
+def shown_net(net):
+    return f"{shown(net.network_address)}/{net.prefixlen}"
+
 
 for text in ADDRESSES:
     address = ipaddress.ip_address(text)
     width = address.max_prefixlen
     for length in range(width + 1):
-        net = ipaddress.ip_network((int(address), length), strict=False)
+        net = ipaddress.ip_network(f"{text}/{length}", strict=False)
         first, last = net[0], net[-1]
         if address.version == 4 and length < 31:
-            broadcast, low, high = str(last), first + 1, last - 1
+            broadcast, low, high = shown(last), first + 1, last - 1
             usable = net.num_addresses - 2
         else:
             broadcast, low, high = "-", first, last
             usable = net.num_addresses
-        if address.version == 4:
-            masks = [str(net.netmask), str(net.hostmask)]
-        else:
-            masks = [str(net.netmask), str(net.hostmask)]
+        # A mask is no address: never dotted in IPv6.
+        masks = [str(net.netmask), str(net.hostmask)]
         print(
-            f"{text}/{length}", net, *masks, broadcast, low, high, first, last,
-            net.num_addresses, usable, format(int(address), f"0{width // 4}x"),
-            int(address), address.exploded, sep="\t",
+            f"{text}/{length}", shown_net(net), *masks, broadcast, shown(low), shown(high),
+            shown(first), shown(last), net.num_addresses, usable,
+            format(int(address), f"0{width // 4}x"), int(address), address.exploded, sep="\t",
         )

@@ -13,7 +13,7 @@ mod pings;
 mod resolvers;
 mod subnets;
 
-pub(crate) use subnets::networks;
+pub(crate) use subnets::Random;
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
@@ -33,7 +33,7 @@ struct Check {
     run: fn(&Bench) -> Outcome<String>,
 }
 
-const CHECKS: [Check; 16] = [
+const CHECKS: &[Check] = &[
     Check {
         name: "subnets-python",
         peers: &["python3"],
@@ -43,6 +43,11 @@ const CHECKS: [Check; 16] = [
         name: "aggregate-python",
         peers: &["python3"],
         run: subnets::collapse,
+    },
+    Check {
+        name: "algebra-python",
+        peers: &["python3"],
+        run: subnets::algebra,
     },
     Check {
         name: "aggregate-iprange",

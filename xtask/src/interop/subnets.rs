@@ -18,6 +18,9 @@ for version in (4, 6):
         print(net)
 ";
 
+/// Reads two sets and prints the answers to several questions about them.
+const ALGEBRA: &str = include_str!("algebra.py");
+
 /// The fields that both can say, in the order of `facts.py`.
 const FIELDS: &str = "network,netmask,wildcard,broadcast,first_host,last_host,first,last,total,\
                       usable,hex,decimal,expanded";
@@ -56,6 +59,48 @@ pub(super) fn collapse(bench: &Bench) -> Outcome<String> {
         total += input.lines().count();
     }
     Ok(format!("{total} networks in 5 sets"))
+}
+
+/// Set algebra, counts and order, on sets of both families that reach the
+/// ends of both address spaces.
+pub(super) fn algebra(bench: &Bench) -> Outcome<String> {
+    const ENDS: &str = "0.0.0.0/31\n255.255.255.252/30\n::/127\n\
+                        ffff:ffff:ffff:ffff:ffff:ffff:ffff:ff00/120\n";
+    let mut questions = 0;
+    for seed in 1..=4 {
+        let count = [0, 3, 50, 1500][seed as usize % 4];
+        let set = |seed| {
+            let nets = networks(seed, count, 8..=32) + &networks6(seed, count);
+            if seed % 2 == 1 { nets + ENDS } else { nets }
+        };
+        let (a, b) = (set(seed), set(seed + 100));
+        for (name, text) in [("a", &a), ("b", &b)] {
+            let path = bench.dir().join(name);
+            std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        let theirs = Exec::new("python3", ["-c", ALGEBRA, "a", "b"])
+            .cwd(bench.dir())
+            .text()?;
+        let mut ours = String::new();
+        for words in [
+            &["aggregate", "@a"][..],
+            &["subtract", "@a", "--minus", "@b"],
+            &["intersect", "@a", "--with", "@b"],
+            &["symdiff", "@a", "--with", "@b"],
+            &["complement", "@a"],
+            &["count", "@a"],
+            &["sort", "@a"],
+        ] {
+            ours.push_str(words[0]);
+            ours.push('\n');
+            ours.push_str(&bench.tool("subnetcalc", words).text()?);
+            questions += 1;
+        }
+        same_lines(&format!("seed {seed}"), &ours, &theirs)?;
+    }
+    Ok(format!(
+        "{questions} questions about sets of up to 3000 networks"
+    ))
 }
 
 /// `aggregate` beside `iprange` (IPv4 only).
@@ -103,7 +148,7 @@ fn aggregated(bench: &Bench, input: &str) -> Outcome<String> {
 }
 
 /// `count` IPv4 networks without host bits, dense enough to meet each other.
-pub(crate) fn networks(seed: u64, count: usize, lengths: std::ops::RangeInclusive<u32>) -> String {
+fn networks(seed: u64, count: usize, lengths: std::ops::RangeInclusive<u32>) -> String {
     let mut random = Random(seed);
     let spread = lengths.end() - lengths.start() + 1;
     (0..count)
@@ -128,15 +173,25 @@ fn networks6(seed: u64, count: usize) -> String {
 }
 
 /// Numbers that look random and are the same in every run (xorshift64*).
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
+    /// Numbers from a seed, which must not be 0.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// A number from 0 to `end` exclusive; `end` is small beside 2^32.
-    fn below(&mut self, end: u32) -> u32 {
+    pub(crate) fn below(&mut self, end: u32) -> u32 {
+        self.bits() % end
+    }
+
+    /// 32 bits.
+    pub(crate) fn bits(&mut self) -> u32 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         let high = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
-        u32::try_from(high % u64::from(end)).unwrap_or(0)
+        u32::try_from(high).unwrap_or(0)
     }
 }

@@ -1,61 +1,117 @@
 //! `match`: the longest network of a set around each address.
 
+use std::net::IpAddr;
+
 use common::app::Io;
 use common::operands::Origin;
-use common::{Error, Exit, Kind, Result, address};
+use common::{Error, Exit, Kind, Out, Result, address};
 use serde::Serialize;
 
 use crate::bits::Bits;
 use crate::cli::MatchArgs;
 use crate::ipset::Members;
 use crate::lookup::Table;
-use crate::output::push_network;
+use crate::output::{push_network, shown};
 use crate::parse::{self, Rules};
-use crate::prefix::cover;
 use crate::set::Interval;
 use crate::source::{Chunks, Piece};
 
-/// The tables of both families.
-struct Tables {
-    v4: Family<u32>,
-    v6: Family<u128>,
-}
+/// How many addresses are looked up together.
+const BATCH: usize = 256;
+/// Bytes in which the answer to an IPv4 address has its place: TAB, network,
+/// newline, and last how many of them count.
+const ANSWER_V4: usize = 32;
+/// The same for IPv6.
+const ANSWER_V6: usize = 64;
 
-/// A table and the text of each of its networks.
+/// A table and the answers for each of its networks.
 struct Family<N> {
     table: Table<N>,
-    texts: Vec<u8>,
-    /// Where the text of each begins, and where the last one ends.
-    starts: Vec<u32>,
+    /// A record of fixed size for each network, and for none.
+    answers: Vec<u8>,
 }
 
 impl<N: Bits> Family<N> {
-    fn new(members: Vec<Interval<N>>) -> Self {
-        let table = Table::new(members.into_iter().flat_map(cover).collect());
-        let mut texts = Vec::new();
-        let mut starts = vec![0];
+    fn new(members: &[Interval<N>]) -> Self {
+        let table = Table::new(members);
+        let size = Self::answer_size();
+        let mut answers = Vec::with_capacity((table.prefixes().len() + 1) * size);
+        let mut add = |text: &[u8]| {
+            let start = answers.len();
+            answers.extend_from_slice(text);
+            answers.resize(start + size - 1, 0);
+            answers.push(text.len() as u8);
+        };
+        let mut text = Vec::new();
         for prefix in table.prefixes() {
-            push_network(&mut texts, *prefix);
-            starts.push(texts.len() as u32);
+            text.clear();
+            text.push(b'\t');
+            push_network(&mut text, *prefix);
+            text.push(b'\n');
+            add(&text);
         }
-        Self {
-            table,
-            texts,
-            starts,
-        }
+        add(b"\t-\n");
+        Self { table, answers }
     }
 
+    fn answer_size() -> usize {
+        if N::FAMILY == 4 { ANSWER_V4 } else { ANSWER_V6 }
+    }
+
+    /// Whether this is the number of a network.
+    fn is_found(&self, id: usize) -> bool {
+        id < self.table.prefixes().len()
+    }
+
+    /// TAB, the network with this number or `-`, newline; the last byte says
+    /// how many bytes that is.
     #[inline]
-    fn find(&self, address: N) -> Option<&[u8]> {
-        let id = self.table.find(address)?;
-        let (from, to) = (self.starts[id], self.starts[id + 1]);
-        Some(&self.texts[from as usize..to as usize])
+    fn record(&self, id: usize) -> &[u8] {
+        let size = Self::answer_size();
+        &self.answers[id * size..(id + 1) * size]
+    }
+
+    /// Whether a network holds an address, which, and the answer.
+    fn one(&self, address: N) -> (bool, Option<String>, Vec<u8>) {
+        let id = self.table.find(address);
+        let network = self.table.prefixes().get(id).map(|prefix| shown(*prefix));
+        let record = self.record(id);
+        let length = usize::from(record[record.len() - 1]);
+        (self.is_found(id), network, record[..length].to_vec())
+    }
+}
+
+/// Addresses waiting for their answers.
+struct Batch<N> {
+    addresses: Vec<N>,
+    /// Where in the input each stands: start and length.
+    places: Vec<(usize, usize)>,
+    found: Vec<(u32, u32)>,
+}
+
+impl<N> Default for Batch<N> {
+    fn default() -> Self {
+        Self {
+            addresses: Vec::with_capacity(BATCH),
+            places: Vec::with_capacity(BATCH),
+            found: Vec::with_capacity(BATCH),
+        }
+    }
+}
+
+impl<N> Batch<N> {
+    fn push(&mut self, address: N, start: usize, length: usize) {
+        self.addresses.push(address);
+        self.places.push((start, length));
     }
 }
 
 /// What a run is about, and its status so far.
 struct Run {
-    tables: Tables,
+    v4: Family<u32>,
+    v6: Family<u128>,
+    batch4: Batch<u32>,
+    batch6: Batch<u128>,
     rules: Rules,
     quiet: bool,
     exit: Exit,
@@ -65,7 +121,7 @@ struct Run {
 struct Record<'a> {
     r#type: &'static str,
     address: &'a str,
-    network: Option<&'a str>,
+    network: Option<String>,
 }
 
 /// `match --in SET [ADDRESS...]`
@@ -78,10 +134,10 @@ pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exi
     }
     let members = Members::of_option(io, &args.set, rules)?;
     let mut run = Run {
-        tables: Tables {
-            v4: Family::new(members.v4),
-            v6: Family::new(members.v6),
-        },
+        v4: Family::new(&members.v4),
+        v6: Family::new(&members.v6),
+        batch4: Batch::default(),
+        batch6: Batch::default(),
         rules,
         quiet: args.quiet,
         exit: Exit::Yes,
@@ -120,11 +176,13 @@ impl Run {
             }
             let mut rest = piece.bytes();
             while !rest.is_empty() {
-                number += 1;
-                if let Some(length) = self.quickly(rest, io)? {
-                    rest = &rest[length..];
-                    continue;
+                let quick = self.quickly(rest, io)?;
+                number += quick.0;
+                rest = &rest[quick.1..];
+                if rest.is_empty() {
+                    break;
                 }
+                number += 1;
                 let end = memchr::memchr(b'\n', rest);
                 self.line(&rest[..end.unwrap_or(rest.len())], number, io)?;
                 rest = end.map_or(&[][..], |end| &rest[end + 1..]);
@@ -132,26 +190,65 @@ impl Run {
         }
     }
 
-    /// A line that is an IPv4 address and nothing else, as nearly all are:
-    /// its length with the newline, or `None` if it is another.
-    #[inline]
-    fn quickly(&mut self, rest: &[u8], io: &mut Io) -> Result<Option<usize>> {
-        let Some((bits, length)) = parse::v4(rest) else {
-            return Ok(None);
-        };
-        if rest.get(length) != Some(&b'\n') || io.json || !self.wants_v4() {
-            return Ok(None);
+    /// Answers the lines at the start that are an address and nothing else,
+    /// as nearly all are: how many lines and bytes that were.
+    fn quickly(&mut self, text: &[u8], io: &mut Io) -> Result<(u64, usize)> {
+        if io.json || self.rules.family != address::Family::Any {
+            return Ok((0, 0));
         }
-        // Strict text has one form, so the line is how the address is written.
-        self.answer(&rest[..length], self.tables.v4.find(bits), io)?;
-        if self.tables.v4.find(bits).is_none() {
-            self.exit = self.exit.and(Exit::No);
+        let (mut lines, mut at) = (0, 0);
+        loop {
+            let rest = &text[at..];
+            let ends = |end: usize| rest.get(end) == Some(&b'\n');
+            let length = match parse::v4(rest) {
+                Some((bits, length)) if ends(length) => {
+                    if !self.batch6.addresses.is_empty() {
+                        self.answer_v6(text, io)?;
+                    }
+                    self.batch4.push(bits, at, length);
+                    if self.batch4.addresses.len() == BATCH {
+                        self.answer_v4(text, io)?;
+                    }
+                    length
+                }
+                _ => {
+                    let Some((bits, length)) = parse::v6(rest, ends) else {
+                        break;
+                    };
+                    if !self.batch4.addresses.is_empty() {
+                        self.answer_v4(text, io)?;
+                    }
+                    self.batch6.push(bits, at, length);
+                    if self.batch6.addresses.len() == BATCH {
+                        self.answer_v6(text, io)?;
+                    }
+                    length
+                }
+            };
+            lines += 1;
+            at += length + 1;
         }
-        Ok(Some(length + 1))
+        self.answer_v4(text, io)?;
+        self.answer_v6(text, io)?;
+        Ok((lines, at))
     }
 
-    fn wants_v4(&self) -> bool {
-        self.rules.family != address::Family::V6
+    fn answer_v4(&mut self, text: &[u8], io: &mut Io) -> Result<()> {
+        let all = answers(&self.v4, &mut self.batch4, text, self.quiet, &mut io.out)?;
+        self.found(all);
+        Ok(())
+    }
+
+    fn answer_v6(&mut self, text: &[u8], io: &mut Io) -> Result<()> {
+        let all = answers(&self.v6, &mut self.batch6, text, self.quiet, &mut io.out)?;
+        self.found(all);
+        Ok(())
+    }
+
+    fn found(&mut self, found: bool) {
+        if !found {
+            self.exit = self.exit.and(Exit::No);
+        }
     }
 
     /// Any line.
@@ -187,37 +284,72 @@ impl Run {
         if !self.rules.family.admits(&parsed) {
             return Ok(Ok(()));
         }
-        let found = match parsed {
-            std::net::IpAddr::V4(address) => self.tables.v4.find(address.to_bits()),
-            std::net::IpAddr::V6(address) => self.tables.v6.find(address.to_bits()),
+        let (found, network, answer) = match parsed {
+            IpAddr::V4(address) => self.v4.one(address.to_bits()),
+            IpAddr::V6(address) => self.v6.one(address.to_bits()),
         };
-        let none = found.is_none();
+        self.found(found);
         let shown = parsed.to_string();
-        self.answer(shown.as_bytes(), found, io)?;
-        if none {
-            self.exit = self.exit.and(Exit::No);
+        if self.quiet {
+            return Ok(Ok(()));
+        }
+        if io.json {
+            io.out.json(&Record {
+                r#type: "match",
+                address: &shown,
+                network,
+            })?;
+        } else {
+            io.out.bytes(&[shown.as_bytes(), &answer].concat())?;
         }
         Ok(Ok(()))
     }
+}
 
-    #[inline]
-    fn answer(&self, address: &[u8], network: Option<&[u8]>, io: &mut Io) -> Result<()> {
-        if self.quiet {
-            return Ok(());
+/// Looks a batch up, prints its answers and empties it; whether every
+/// address was in a network. `text` is where the addresses stand.
+fn answers<N: Bits>(
+    family: &Family<N>,
+    batch: &mut Batch<N>,
+    text: &[u8],
+    quiet: bool,
+    out: &mut Out,
+) -> Result<bool> {
+    family.table.find_all(&batch.addresses, &mut batch.found);
+    let mut all = true;
+    for (at, &(id, _)) in batch.found.iter().enumerate() {
+        let id = id as usize;
+        all &= family.is_found(id);
+        if quiet {
+            continue;
         }
-        if io.json {
-            let network = network.map(|text| String::from_utf8_lossy(text));
-            return io.out.json(&Record {
-                r#type: "match",
-                address: &String::from_utf8_lossy(address),
-                network: network.as_deref(),
-            });
+        let buffer = out.buffer();
+        if N::FAMILY == 4 {
+            // Strict text has one form, so the address is as it was written.
+            let (start, length) = batch.places[at];
+            push::<16>(buffer, &text[start..], length);
+        } else {
+            buffer.extend_from_slice(batch.addresses[at].text().as_bytes());
         }
-        let buffer = io.out.buffer();
-        buffer.extend_from_slice(address);
-        buffer.push(b'\t');
-        buffer.extend_from_slice(network.unwrap_or(b"-"));
-        buffer.push(b'\n');
-        io.out.spill_if_full()
+        let record = family.record(id);
+        push::<ANSWER_V4>(buffer, record, usize::from(record[record.len() - 1]));
+    }
+    batch.addresses.clear();
+    batch.places.clear();
+    out.spill_if_full()?;
+    Ok(all)
+}
+
+/// Adds the first `length` bytes; short ones by a copy of a fixed size, of
+/// which the rest is cut off again.
+#[inline]
+fn push<const FIXED: usize>(buffer: &mut Vec<u8>, bytes: &[u8], length: usize) {
+    match bytes.first_chunk::<FIXED>() {
+        Some(chunk) if length <= FIXED => {
+            let end = buffer.len() + length;
+            buffer.extend_from_slice(chunk);
+            buffer.truncate(end);
+        }
+        _ => buffer.extend_from_slice(&bytes[..length]),
     }
 }

@@ -13,7 +13,7 @@ use crate::lossy;
 use crate::output::{Printer, push_network, push_range, shown};
 use crate::parse::Rules;
 use crate::prefix::{Prefix, cover};
-use crate::set::{Interval, IntervalSet};
+use crate::set::{Interval, IntervalSet, in_order};
 
 use super::the_network;
 
@@ -179,18 +179,15 @@ fn free_of<N: Bits>(
 
 /// `sort SET`
 pub(super) fn sort(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
-    fn sorted<N: Bits>(
-        mut members: Vec<Interval<N>>,
-        printer: Printer,
-        out: &mut Out,
-    ) -> Result<()> {
-        if printer.ranges {
-            members.sort_unstable();
-            return members.iter().try_for_each(|&m| printer.interval(m, out));
-        }
-        let mut prefixes: Vec<Prefix<N>> = members.into_iter().flat_map(cover).collect();
-        prefixes.sort_unstable();
-        prefixes.iter().try_for_each(|&p| printer.network(p, out))
+    fn sorted<N: Bits>(members: Vec<Interval<N>>, printer: Printer, out: &mut Out) -> Result<()> {
+        let mut members = if printer.ranges {
+            members
+        } else {
+            let parts = members.into_iter().flat_map(cover);
+            parts.map(Prefix::interval).collect()
+        };
+        in_order(&mut members);
+        members.iter().try_for_each(|&m| printer.interval(m, out))
     }
     let members = Members::of_operands(io, &args.set, rules)?;
     let printer = Printer::of("sort", io, args.form.ranges);
@@ -245,9 +242,7 @@ pub(super) fn overlap(args: &OverlapArgs, rules: Rules, io: &mut Io) -> Result<E
 
 /// Prints the pairs of one family; whether there was one.
 fn pairs<N: Bits>(mut members: Vec<Interval<N>>, args: &OverlapArgs, io: &mut Io) -> Result<bool> {
-    // Of two with the same start the larger comes first, as its length is
-    // the smaller.
-    members.sort_unstable_by(|a, b| a.first.cmp(&b.first).then(b.last.cmp(&a.last)));
+    in_order(&mut members);
     let mut any = false;
     for (at, a) in members.iter().enumerate() {
         for b in members[at + 1..].iter().take_while(|b| b.first <= a.last) {

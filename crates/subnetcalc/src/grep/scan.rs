@@ -60,13 +60,6 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Goes on behind this place.
-    #[inline]
-    pub(crate) fn skip_to(&mut self, at: usize) {
-        self.at = self.at.max(at);
-        self.taken = self.taken.max(at);
-    }
-
     fn take(&mut self, found: Found) -> Found {
         self.at = found.end;
         self.taken = found.end;

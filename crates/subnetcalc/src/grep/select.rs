@@ -5,6 +5,9 @@ use crate::lookup::Membership;
 
 use super::scan::{Address, Found, Scan, first_field};
 
+/// How many addresses are looked up together.
+const BATCH: usize = 128;
+
 /// Which lines are selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Wanted {
@@ -101,17 +104,23 @@ impl Selector {
         out: &mut Vec<u8>,
     ) -> u64 {
         match self.wanted {
-            Wanted::Member if self.first_field => self.members_first(piece, shown, prefix, out),
-            Wanted::Member => self.members_anywhere(piece, shown, prefix, out),
+            Wanted::Member if self.first_field => {
+                let mut next = 0;
+                let fields = std::iter::from_fn(|| next_field(piece, &mut next));
+                self.members(piece, fields, shown, prefix, out)
+            }
+            Wanted::Member => self.members(piece, self.scan(piece), shown, prefix, out),
             Wanted::NoMember | Wanted::NoAddress => self.others(piece, shown, prefix, out),
         }
     }
 
-    /// Lines with a member anywhere: scans the piece as one text, and looks
-    /// for the ends of a line only where there is something in it.
-    fn members_anywhere(
+    /// Lines with a member among these addresses of the piece. The piece is
+    /// one text, and the ends of a line are looked for only where there is
+    /// something in it.
+    fn members(
         &self,
         piece: &[u8],
+        mut addresses: impl Iterator<Item = Found>,
         shown: Shown,
         prefix: &[u8],
         out: &mut Vec<u8>,
@@ -119,48 +128,45 @@ impl Selector {
         let mut count = 0;
         // Addresses before this are in a line that has been counted.
         let mut counted = 0;
-        let mut scan = self.scan(piece);
-        while let Some(found) = scan.next() {
-            if !self.holds(found.address) {
-                continue;
+        let mut batch: Vec<Found> = Vec::with_capacity(BATCH);
+        let mut near = Vec::with_capacity(BATCH);
+        loop {
+            batch.clear();
+            batch.extend(addresses.by_ref().take(BATCH));
+            if batch.is_empty() {
+                return count;
             }
-            if shown == Shown::Addresses {
-                put(out, prefix, &piece[found.start..found.end]);
-                if found.start < counted {
+            near.clear();
+            near.extend(batch.iter().map(|found| match found.address {
+                Address::V4(bits) => self.v4.near(bits),
+                Address::V6(_) => (0, 0),
+            }));
+            for (found, &near) in batch.iter().zip(&near) {
+                let member = match found.address {
+                    Address::V4(bits) => self.v4.decide(bits, near),
+                    address @ Address::V6(_) => self.holds(address),
+                };
+                let seen = found.start < counted;
+                if !member || seen && shown != Shown::Addresses {
                     continue;
                 }
-            }
-            let end =
-                memchr::memchr(b'\n', &piece[found.end..]).map_or(piece.len(), |at| found.end + at);
-            count += 1;
-            counted = end;
-            if shown == Shown::Addresses {
-                continue;
-            }
-            if shown == Shown::Line {
-                let start = memchr::memrchr(b'\n', &piece[..found.start]).map_or(0, |at| at + 1);
-                put(out, prefix, &piece[start..end]);
-            }
-            scan.skip_to(end);
-        }
-        count
-    }
-
-    /// Lines whose first field is a member.
-    fn members_first(&self, piece: &[u8], shown: Shown, prefix: &[u8], out: &mut Vec<u8>) -> u64 {
-        let mut count = 0;
-        for line in crate::source::lines(piece) {
-            let Some(found) = first_field(line).filter(|found| self.holds(found.address)) else {
-                continue;
-            };
-            count += 1;
-            match shown {
-                Shown::Line => put(out, prefix, line),
-                Shown::Addresses => put(out, prefix, &line[found.start..found.end]),
-                Shown::Nothing => {}
+                if shown == Shown::Addresses {
+                    put(out, prefix, &piece[found.start..found.end]);
+                }
+                if seen {
+                    continue;
+                }
+                count += 1;
+                let end = memchr::memchr(b'\n', &piece[found.end..])
+                    .map_or(piece.len(), |at| found.end + at);
+                counted = end;
+                if shown == Shown::Line {
+                    let before = &piece[..found.start];
+                    let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+                    put(out, prefix, &piece[start..end]);
+                }
             }
         }
-        count
     }
 
     /// Lines without a member.
@@ -192,6 +198,26 @@ impl Selector {
         }
         count
     }
+}
+
+/// The address that is the first field of the next line that has one; `next`
+/// is where that line begins and moves on.
+#[inline]
+fn next_field(piece: &[u8], next: &mut usize) -> Option<Found> {
+    while *next < piece.len() {
+        let start = *next;
+        let line = &piece[start..];
+        let end = memchr::memchr(b'\n', line).unwrap_or(line.len());
+        *next = start + end + 1;
+        if let Some(found) = first_field(&line[..end]) {
+            return Some(Found {
+                start: start + found.start,
+                end: start + found.end,
+                ..found
+            });
+        }
+    }
+    None
 }
 
 /// One line of output.

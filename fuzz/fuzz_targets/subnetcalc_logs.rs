@@ -1,0 +1,6 @@
+//! Addresses in text of any kind.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &[u8]| subnetcalc::fuzz::logs(text));

@@ -1,0 +1,6 @@
+//! Networks, addresses and ranges as words of a set.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| subnetcalc::fuzz::words(text));
