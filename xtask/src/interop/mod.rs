@@ -33,7 +33,7 @@ struct Check {
     run: fn(&Bench) -> Outcome<String>,
 }
 
-const CHECKS: [Check; 16] = [
+const CHECKS: [Check; 18] = [
     Check {
         name: "subnets-python",
         peers: &["python3"],
@@ -103,6 +103,16 @@ const CHECKS: [Check; 16] = [
         name: "server-ncat",
         peers: &["ncat"],
         run: echo::server_ncat,
+    },
+    Check {
+        name: "server-xinetd",
+        peers: &["xinetd", "socat"],
+        run: echo::server_xinetd,
+    },
+    Check {
+        name: "server-systemd",
+        peers: &["systemd-socket-activate", "socat"],
+        run: echo::server_systemd,
     },
     Check {
         name: "client-socat",
