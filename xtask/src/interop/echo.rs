@@ -17,9 +17,7 @@ fn payload(size: usize) -> Vec<u8> {
 
 /// socat sends, half-closes, and must get every byte back.
 pub(super) fn server_socat(bench: &Bench) -> Outcome<String> {
-    with_server(bench, |addr| {
-        Exec::new("socat", ["-t", "20", "-", &format!("TCP:{addr}")])
-    })
+    with_server(bench, socat)
 }
 
 /// The same by ncat.
@@ -28,6 +26,10 @@ pub(super) fn server_ncat(bench: &Bench) -> Outcome<String> {
         let (host, port) = addr.rsplit_once(':').unwrap_or((addr, ""));
         Exec::new("ncat", [host, port])
     })
+}
+
+fn socat(addr: &str) -> Exec {
+    Exec::new("socat", ["-t", "20", "-", &format!("TCP:{addr}")])
 }
 
 fn with_server(bench: &Bench, client: impl Fn(&str) -> Exec) -> Outcome<String> {
@@ -39,6 +41,16 @@ fn with_server(bench: &Bench, client: impl Fn(&str) -> Exec) -> Outcome<String> 
         .split(['\t', ' '])
         .nth(1)
         .ok_or_else(|| format!("no address in {line:?}"))?;
+    let done = exchange(addr, client)?;
+    let code = server.terminate()?;
+    if code != 0 {
+        return Err(format!("tcpecho-server ended with status {code}"));
+    }
+    Ok(done)
+}
+
+/// Messages of several sizes there and back.
+fn exchange(addr: &str, client: impl Fn(&str) -> Exec) -> Outcome<String> {
     for size in [1, 1000, LARGE] {
         let sent = payload(size);
         let done = client(addr)
@@ -53,11 +65,46 @@ fn with_server(bench: &Bench, client: impl Fn(&str) -> Exec) -> Outcome<String> 
             ));
         }
     }
-    let code = server.terminate()?;
-    if code != 0 {
-        return Err(format!("tcpecho-server ended with status {code}"));
-    }
     Ok(format!("{} bytes there and back", 1001 + LARGE))
+}
+
+/// xinetd accepts and starts `--inetd` for each connection.
+pub(super) fn server_xinetd(bench: &Bench) -> Outcome<String> {
+    let port = free_port()?;
+    let program = bench.bins.tool("tcpecho-server");
+    let user = Exec::new("id", ["-un"]).text()?;
+    let config = bench.dir().join("xinetd.conf");
+    let text = format!(
+        "defaults\n{{\n\tlog_type = FILE /dev/null\n}}\nservice echo\n{{\n\ttype = UNLISTED\n\t\
+         socket_type = stream\n\tprotocol = tcp\n\twait = no\n\tuser = {}\n\tport = {port}\n\t\
+         bind = 127.0.0.1\n\tserver = {}\n\tserver_args = --inetd\n}}\n",
+        user.trim(),
+        program.display()
+    );
+    std::fs::write(&config, text).map_err(|error| format!("{}: {error}", config.display()))?;
+    let pid = bench.dir().join("xinetd.pid").display().to_string();
+    let config = config.display().to_string();
+    let args = ["-dontfork", "-f", &config, "-pidfile", &pid].map(str::to_owned);
+    let log = bench.dir().join("xinetd.log");
+    let mut server = Background::start("/usr/sbin/xinetd", args, &log)?;
+    server.until(|| accepts(port))?;
+    exchange(&format!("127.0.0.1:{port}"), socat)
+}
+
+/// systemd's own tool listens, and starts the server at the first connection.
+pub(super) fn server_systemd(bench: &Bench) -> Outcome<String> {
+    let port = free_port()?;
+    let addr = format!("127.0.0.1:{port}");
+    let program = bench.bins.tool("tcpecho-server").display().to_string();
+    let log = bench.dir().join("activate.log");
+    let args = ["-l", &addr, &program, "-q"].map(str::to_owned);
+    let mut server = Background::start("systemd-socket-activate", args, &log)?;
+    server.until(|| accepts(port))?;
+    let done = exchange(&addr, socat)?;
+    match server.terminate()? {
+        0 => Ok(done),
+        code => Err(format!("tcpecho-server ended with status {code}")),
+    }
 }
 
 /// socat answers with what it gets.

@@ -110,6 +110,16 @@ const CHECKS: &[Check] = &[
         run: echo::server_ncat,
     },
     Check {
+        name: "server-xinetd",
+        peers: &["xinetd", "socat"],
+        run: echo::server_xinetd,
+    },
+    Check {
+        name: "server-systemd",
+        peers: &["systemd-socket-activate", "socat"],
+        run: echo::server_systemd,
+    },
+    Check {
         name: "client-socat",
         peers: &["socat"],
         run: echo::client_socat,
