@@ -28,6 +28,24 @@ pub(crate) struct OutputArgs {
     #[arg(long, value_name = "POINTER", conflicts_with_all = ["include", "head"])]
     pub(crate) pointer: Option<String>,
 
+    /// Print this after each transfer: curl's %{VARIABLES}, %header{NAME},
+    /// %{json}; `@FILE` reads it from a file
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) write_out: Option<String>,
+
+    /// Show on stderr where the time went
+    #[arg(long)]
+    pub(crate) time: bool,
+
+    /// Show on stderr the certificates of the server and the days they are
+    /// still valid
+    #[arg(long)]
+    pub(crate) show_cert: bool,
+
+    /// No progress bar
+    #[arg(long)]
+    pub(crate) no_progress_meter: bool,
+
     /// No errors, no progress
     #[arg(short, long, visible_alias = "quiet", visible_short_alias = 'q')]
     pub(crate) silent: bool,
