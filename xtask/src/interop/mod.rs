@@ -10,7 +10,9 @@ mod echo;
 mod http;
 mod pings;
 mod subnets;
+mod web;
 
+pub(crate) use http::serve as nginx;
 pub(crate) use subnets::networks;
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
@@ -31,7 +33,7 @@ struct Check {
     run: fn(&Bench) -> Outcome<String>,
 }
 
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 15] = [
     Check {
         name: "subnets-python",
         peers: &["python3"],
@@ -71,6 +73,21 @@ const CHECKS: [Check; 12] = [
         name: "httpget-curl",
         peers: &["nginx", "curl"],
         run: http::nginx,
+    },
+    Check {
+        name: "httpget-tinyproxy",
+        peers: &["tinyproxy"],
+        run: web::proxy,
+    },
+    Check {
+        name: "httpget-microsocks",
+        peers: &["microsocks"],
+        run: web::socks,
+    },
+    Check {
+        name: "httpget-httpbin",
+        peers: &["python3"],
+        run: web::httpbin,
     },
     Check {
         name: "server-socat",

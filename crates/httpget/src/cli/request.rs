@@ -72,7 +72,7 @@ pub(crate) struct RequestArgs {
     pub(crate) etag_save: Option<PathBuf>,
 
     /// Ask for these bytes, such as 0-99, 500- or -100
-    #[arg(short, long, value_name = "RANGE")]
+    #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true)]
     pub(crate) range: Option<String>,
 
     /// Add to the query: NAME=VALUE (the value is encoded), or +TEXT as it is
