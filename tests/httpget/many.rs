@@ -122,3 +122,46 @@ fn bad_ones_among_them() {
     out.code(3);
     assert_eq!(out.json().len(), 5);
 }
+
+#[test]
+fn further_pages() {
+    let other = HttpServer::start(|_| Reply::text("elsewhere\n"));
+    let away = other.url("/");
+    let server = HttpServer::start(move |request| {
+        let reply = Reply::text(format!("{}\n", request.target));
+        match request.target.as_str() {
+            "/list" => reply.header("Link", "</list?page=2>; rel=\"next\", </x>; rel=last"),
+            "/list?page=2" => reply.header("Link", &format!("<{away}>; rel=next")),
+            "/foreign" => reply.header("Link", "<file:///etc/passwd>; rel=next"),
+            _ => reply,
+        }
+    });
+    let run = |n: &str, path: &str| {
+        httpget()
+            .args(["--next", n, "-u", "u:p", &server.url(path)])
+            .run()
+    };
+    run("1", "/list")
+        .code(0)
+        .stdout("/list\n/list?page=2\n")
+        .stderr("");
+    run("9", "/list")
+        .code(0)
+        .stdout("/list\n/list?page=2\nelsewhere\n");
+    assert!(
+        server
+            .requests()
+            .iter()
+            .all(|r| r.header("authorization").is_some())
+    );
+    assert_eq!(other.requests()[0].header("authorization"), None);
+    run("1", "/foreign")
+        .code(3)
+        .stdout("/foreign\n")
+        .stderr_contains("refused");
+    httpget()
+        .arg(server.url("/list"))
+        .run()
+        .code(0)
+        .stdout("/list\n");
+}

@@ -125,7 +125,7 @@ fn socks(origin: SocketAddr) -> (SocketAddr, thread::JoinHandle<Vec<u8>>) {
     let at = listener.local_addr().unwrap();
     let handle = thread::spawn(move || {
         let (mut near, _) = listener.accept().unwrap();
-        let mut take = |near: &mut TcpStream, count: usize| {
+        let take = |near: &mut TcpStream, count: usize| {
             let mut bytes = vec![0; count];
             near.read_exact(&mut bytes).unwrap();
             bytes

@@ -46,6 +46,8 @@ pub(crate) struct Config {
     /// If-Modified-Since and the like.
     pub(crate) conditions: Vec<(&'static str, String)>,
     pub(crate) write_out: Option<Template>,
+    /// Further pages to follow.
+    pub(crate) next: u32,
     pub(crate) proxies: Proxies,
     pub(crate) start: Start,
     /// Lower case.
@@ -108,6 +110,7 @@ impl Config {
             cookies: cookies(&cli.request.cookie),
             conditions: conditions(&cli.request)?,
             write_out: cli.output.write_out.as_deref().map(template).transpose()?,
+            next: cli.many.next,
             proxies: proxies(cli, io)?,
             start,
             sha256: cli.saving.sha256.as_deref().map(digest).transpose()?,

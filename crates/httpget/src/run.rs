@@ -5,12 +5,13 @@ use std::sync::{Mutex, PoisonError};
 
 use common::operands::Operand;
 use common::{Error, Exit, Io, Kind, Out, Result};
+use url::{Position, Url};
 
 use crate::cli::Cli;
 use crate::config::{self, Config};
 use crate::fetch::{self, Context, Job, Place, Report, Shared, Stage, Suffixes};
-use crate::http::date;
 use crate::http::head::Head;
+use crate::http::{date, link};
 use crate::net::Network;
 use crate::output::progress::Progress;
 use crate::output::{record, timing};
@@ -130,8 +131,27 @@ fn one(
         .hosts
         .as_ref()
         .map(|gate| gate.enter(&target::authority(&job.target.url)));
-    let report = fetch::fetch(context, &job, stage);
-    tell(context, &operand, &report, index, stage)
+    let mut job = job;
+    for page in 0..=config.next {
+        let report = fetch::fetch(context, &job, stage);
+        tell(context, &operand, &report, index, stage)?;
+        if page == config.next || report.exit() != Exit::Yes {
+            break;
+        }
+        match next_page(&job, &report) {
+            Ok(Some(next)) => job = next,
+            Ok(None) => break,
+            Err(error) => {
+                if config.show_errors {
+                    context.talk.error(&error.about(&job.url));
+                } else {
+                    context.talk.raise(error.exit());
+                }
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What an operand asks for.
@@ -148,9 +168,43 @@ fn job(config: &Config, operand: &Operand, index: usize) -> Result<Job> {
     };
     Ok(Job {
         url: bare,
+        home: target.url.origin(),
         target,
         place,
     })
+}
+
+/// The page behind a response's Link rel="next". Credentials stay with the
+/// origin of the first one.
+fn next_page(job: &Job, report: &Report) -> Result<Option<Job>> {
+    let refused = |message: String| Err(Error::new(Kind::Protocol, message));
+    let link = report
+        .head
+        .as_ref()
+        .and_then(|head| link::find(head.all("link"), "next"));
+    let base = report.final_url.as_deref().map(Url::parse);
+    let (Some(link), Some(Ok(base))) = (link, base) else {
+        return Ok(None);
+    };
+    let Ok(mut url) = base.join(link) else {
+        return refused(format!("the next page has no URL: {link}"));
+    };
+    if !matches!(url.scheme(), "http" | "https")
+        || base.scheme() == "https" && url.scheme() == "http"
+    {
+        return refused(format!("refused to go to the next page: {url}"));
+    }
+    target::strip(&mut url);
+    Ok(Some(Job {
+        url: url.to_string(),
+        target: target::Target {
+            raw_path: url[Position::BeforePath..].to_owned(),
+            url,
+            user: job.target.user.clone(),
+        },
+        place: job.place.clone(),
+        home: job.home.clone(),
+    }))
 }
 
 /// A URL as typed, but for what stands before an `@`.

@@ -75,6 +75,10 @@ pub(crate) struct ManyArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) max_per_host: Option<u16>,
 
+    /// Fetch up to N further pages by the response's Link rel="next"
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "output")]
+    pub(crate) next: u32,
+
     /// With -Z: results in the order of the URLs
     #[arg(long, conflicts_with = "max_per_host")]
     pub(crate) ordered: bool,

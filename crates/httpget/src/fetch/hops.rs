@@ -23,11 +23,10 @@ impl Transfer<'_, '_> {
     /// Asks, and follows redirects, until there is a response to deliver.
     pub(super) fn hops(&mut self, deadline: Option<Instant>) -> Result<Answer, Stop> {
         let config = self.context.config;
-        let home = self.job.target.url.origin();
         let mut url = self.job.target.url.clone();
         self.report.redirects.clear();
         loop {
-            let at_home = url.origin() == home || config.request.location_trusted;
+            let at_home = url.origin() == self.job.home || config.request.location_trusted;
             let mut answer = self.ask(&url, at_home, deadline, None)?;
             if let Some(value) = self.answer_challenge(&answer.head, &url, at_home) {
                 drain(answer);

@@ -55,6 +55,8 @@ pub(crate) struct Job {
     pub(crate) url: String,
     pub(crate) target: Target,
     pub(crate) place: Place,
+    /// The origin that credentials are for.
+    pub(crate) home: url::Origin,
 }
 
 /// What all transfers share.
