@@ -4,10 +4,18 @@
     reason = "a failed helper is a failed test; the panic is its report"
 )]
 
+#[path = "httpget/auth.rs"]
+mod auth;
 #[path = "httpget/basics.rs"]
 mod basics;
 #[path = "httpget/kit.rs"]
 mod kit;
+#[path = "httpget/many.rs"]
+mod many;
+#[path = "httpget/output.rs"]
+mod output;
+#[path = "httpget/proxies.rs"]
+mod proxies;
 #[path = "httpget/redirects.rs"]
 mod redirects;
 #[path = "httpget/saving.rs"]

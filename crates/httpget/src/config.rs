@@ -4,12 +4,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{Error, Io, Result};
+use common::{Error, Io, Kind, Result};
 
 use crate::cli::{Cli, OutputArgs, RequestArgs, SavingArgs};
 use crate::fetch::Limits;
+use crate::http::date;
 use crate::json::pointer::{self, Pointer};
 use crate::net::{DialOptions, Dialer, Tls, TlsOptions};
+use crate::output::template::Template;
+use crate::policy::cookie::Jar;
+use crate::policy::netrc::Netrc;
 use crate::policy::proxy::{self, NoProxy, Proxies, Proxy};
 use crate::policy::request::{self, Edit};
 use crate::policy::retry;
@@ -35,6 +39,15 @@ pub(crate) struct Config {
     pub(crate) edits: Vec<Edit>,
     pub(crate) user_agent: String,
     pub(crate) user: Option<(String, String)>,
+    pub(crate) bearer: Option<String>,
+    pub(crate) netrc: Netrc,
+    /// `-b NAME=VALUE`.
+    pub(crate) cookies: Option<String>,
+    /// If-Modified-Since and the like.
+    pub(crate) conditions: Vec<(&'static str, String)>,
+    pub(crate) write_out: Option<Template>,
+    /// Further pages to follow.
+    pub(crate) next: u32,
     pub(crate) proxies: Proxies,
     pub(crate) start: Start,
     /// Lower case.
@@ -92,6 +105,12 @@ impl Config {
                 None => concat!("httpget/", env!("CARGO_PKG_VERSION")).to_owned(),
             },
             user: cli.request.user.as_deref().map(split_user),
+            bearer: cli.request.bearer_file.as_deref().map(bearer).transpose()?,
+            netrc: netrc(&cli.request, io)?,
+            cookies: cookies(&cli.request.cookie),
+            conditions: conditions(&cli.request)?,
+            write_out: cli.output.write_out.as_deref().map(template).transpose()?,
+            next: cli.many.next,
             proxies: proxies(cli, io)?,
             start,
             sha256: cli.saving.sha256.as_deref().map(digest).transpose()?,
@@ -106,7 +125,7 @@ impl Config {
             limits: Limits {
                 max: cli.saving.max_filesize,
                 rate: cli.saving.limit_rate.filter(|&rate| rate > 0),
-                slow: None,
+                slow: slow(cli.network.speed_limit, cli.network.speed_time),
             },
             stall: timeouts.stall_timeout,
             max_time: timeouts.max_time,
@@ -115,6 +134,13 @@ impl Config {
             color: io.color,
             show_errors: !cli.output.silent || cli.output.show_error,
         })
+    }
+}
+
+impl Config {
+    /// Whether a person may be shown how far a transfer is.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.output.silent && !self.output.no_progress_meter
     }
 }
 
@@ -170,6 +196,105 @@ fn digest(text: &str) -> Result<String> {
         return Err(usage("--sha256", "a digest has 64 hexadecimal digits"));
     }
     Ok(text)
+}
+
+/// `-Y` without `-y` is for 30 s, `-y` without `-Y` for one byte a second.
+fn slow(limit: Option<u64>, time: Option<Duration>) -> Option<(u64, Duration)> {
+    match (limit, time) {
+        (None, None) => None,
+        (limit, time) => Some((limit.unwrap_or(1), time.unwrap_or(Duration::from_secs(30)))),
+    }
+}
+
+fn bearer(file: &Path) -> Result<String> {
+    let token = read(file)?.trim().to_owned();
+    if token.is_empty() || token.contains(char::is_control) {
+        return Err(Error::new(Kind::System, "no token in it").about(file.display().to_string()));
+    }
+    Ok(token)
+}
+
+fn netrc(request: &RequestArgs, io: &Io) -> Result<Netrc> {
+    let path = match (&request.netrc_file, request.netrc) {
+        (Some(path), _) => path.clone(),
+        (None, true) => match io.env("HOME") {
+            Some(home) => Path::new(&home).join(".netrc"),
+            None => return Err(usage("--netrc", "HOME is not set; use --netrc-file")),
+        },
+        (None, false) => return Ok(Netrc::default()),
+    };
+    read(&path).map(|text| Netrc::parse(&text))
+}
+
+/// The cookies among the values of `-b`; the others are files.
+fn cookies(values: &[String]) -> Option<String> {
+    let given: Vec<&str> = values
+        .iter()
+        .map(String::as_str)
+        .filter(|v| v.contains('='))
+        .collect();
+    (!given.is_empty()).then(|| given.join("; "))
+}
+
+/// The jar to begin with, if cookies are to be kept at all.
+pub(crate) fn jar(request: &RequestArgs) -> Result<Option<Jar>> {
+    let files: Vec<&String> = request.cookie.iter().filter(|v| !v.contains('=')).collect();
+    if files.is_empty() && request.cookie_jar.is_none() {
+        return Ok(None);
+    }
+    let mut jar = Jar::default();
+    // An empty name only turns the jar on, as in curl.
+    for file in files.into_iter().filter(|file| !file.is_empty()) {
+        let text = read(Path::new(file))?;
+        let read = Jar::read(&text).map_err(|line| {
+            Error::input(
+                format!("{file}:{line}"),
+                "not a line of a Netscape cookie file",
+            )
+        })?;
+        jar.merge(read);
+    }
+    Ok(Some(jar))
+}
+
+fn conditions(request: &RequestArgs) -> Result<Vec<(&'static str, String)>> {
+    let mut headers = Vec::new();
+    if let Some(text) = &request.time_cond {
+        let (name, text) = match text.strip_prefix('-') {
+            Some(rest) => ("If-Unmodified-Since", rest),
+            None => ("If-Modified-Since", text.as_str()),
+        };
+        let modified = std::fs::metadata(text)
+            .and_then(|meta| meta.modified())
+            .ok();
+        let since = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        let at = match since {
+            Some(since) => since.as_secs().cast_signed(),
+            None => date::parse(text)
+                .ok_or_else(|| usage("--time-cond", "neither a date nor a file"))?,
+        };
+        headers.push((name, date::http(at)));
+    }
+    if let Some(file) = &request.etag_compare {
+        // The first time there is no file yet.
+        let tag = match std::fs::read_to_string(file) {
+            Ok(text) => text.trim().to_owned(),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(Error::local(&e).about(file.display().to_string())),
+        };
+        if !tag.is_empty() {
+            headers.push(("If-None-Match", tag));
+        }
+    }
+    Ok(headers)
+}
+
+fn template(text: &str) -> Result<Template> {
+    let text = match text.strip_prefix('@') {
+        Some(file) => read(Path::new(file))?,
+        None => text.to_owned(),
+    };
+    Template::parse(&text).map_err(|e| usage("--write-out", &e))
 }
 
 fn headers_of(file: &Path) -> Result<Vec<Edit>> {

@@ -1,17 +1,20 @@
 //! The tour over the operands.
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use common::operands::Operand;
 use common::{Error, Exit, Io, Kind, Out, Result};
+use url::{Position, Url};
 
 use crate::cli::Cli;
 use crate::config::{self, Config};
-use crate::fetch::{self, Context, Job, Place, Report, Shared, Stage};
+use crate::fetch::{self, Context, Job, Place, Report, Shared, Stage, Suffixes};
 use crate::http::head::Head;
+use crate::http::{date, link};
 use crate::net::Network;
-use crate::output::record;
+use crate::output::progress::Progress;
+use crate::output::{record, timing};
 use crate::policy::target;
 use crate::pool;
 
@@ -29,6 +32,9 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         network: &network,
         talk: io.report.clone(),
         heads: heads(&config)?,
+        jar: config::jar(&config.request)?.map(Mutex::new),
+        suffixes: Suffixes::default(),
+        progress: Progress::new(io.terminal.stderr && config.shows_progress() && !config.view),
         hosts: cli
             .many
             .max_per_host
@@ -52,7 +58,29 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         })
     };
     io.out = shared.into_out();
+    keep_jar(&context)?;
     outcome.map(|()| Exit::Yes)
+}
+
+/// Writes the file of `-c`, readable by its owner only.
+fn keep_jar(context: &Context<'_>) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let (Some(path), Some(jar)) = (&context.config.request.cookie_jar, &context.jar) else {
+        return Ok(());
+    };
+    let text = jar
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .write(date::now());
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|e| Error::local(&e).about(path.display().to_string()))
 }
 
 /// The file of `-D`.
@@ -103,8 +131,27 @@ fn one(
         .hosts
         .as_ref()
         .map(|gate| gate.enter(&target::authority(&job.target.url)));
-    let report = fetch::fetch(context, &job, stage);
-    tell(context, &operand, &report, stage)
+    let mut job = job;
+    for page in 0..=config.next {
+        let report = fetch::fetch(context, &job, stage);
+        tell(context, &operand, &report, index, stage)?;
+        if page == config.next || report.exit() != Exit::Yes {
+            break;
+        }
+        match next_page(&job, &report) {
+            Ok(Some(next)) => job = next,
+            Ok(None) => break,
+            Err(error) => {
+                if config.show_errors {
+                    context.talk.error(&error.about(&job.url));
+                } else {
+                    context.talk.raise(error.exit());
+                }
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What an operand asks for.
@@ -121,9 +168,43 @@ fn job(config: &Config, operand: &Operand, index: usize) -> Result<Job> {
     };
     Ok(Job {
         url: bare,
+        home: target.url.origin(),
         target,
         place,
     })
+}
+
+/// The page behind a response's Link rel="next". Credentials stay with the
+/// origin of the first one.
+fn next_page(job: &Job, report: &Report) -> Result<Option<Job>> {
+    let refused = |message: String| Err(Error::new(Kind::Protocol, message));
+    let link = report
+        .head
+        .as_ref()
+        .and_then(|head| link::find(head.all("link"), "next"));
+    let base = report.final_url.as_deref().map(Url::parse);
+    let (Some(link), Some(Ok(base))) = (link, base) else {
+        return Ok(None);
+    };
+    let Ok(mut url) = base.join(link) else {
+        return refused(format!("the next page has no URL: {link}"));
+    };
+    if !matches!(url.scheme(), "http" | "https")
+        || base.scheme() == "https" && url.scheme() == "http"
+    {
+        return refused(format!("refused to go to the next page: {url}"));
+    }
+    target::strip(&mut url);
+    Ok(Some(Job {
+        url: url.to_string(),
+        target: target::Target {
+            raw_path: url[Position::BeforePath..].to_owned(),
+            url,
+            user: job.target.user.clone(),
+        },
+        place: job.place.clone(),
+        home: job.home.clone(),
+    }))
 }
 
 /// A URL as typed, but for what stands before an `@`.
@@ -143,6 +224,7 @@ fn tell(
     context: &Context<'_>,
     operand: &Operand,
     report: &Report,
+    index: usize,
     stage: &mut Stage<'_>,
 ) -> Result<()> {
     let config = context.config;
@@ -155,9 +237,27 @@ fn tell(
     if config.json {
         stage.record(&record::record(report))?;
     }
+    if let Some(template) = &config.write_out {
+        let (out, err) = template.render(report, index);
+        stage.write(out.as_bytes())?;
+        context.talk.raw(err.as_bytes());
+    }
     context.talk.raise(report.exit());
+    context.progress.aside(|| say(context, operand, report));
+    Ok(())
+}
+
+/// The lines on stderr.
+fn say(context: &Context<'_>, operand: &Operand, report: &Report) {
+    let config = context.config;
+    if config.output.show_cert {
+        context.talk.raw(timing::certificates(report).as_bytes());
+    }
+    if config.output.time {
+        context.talk.raw(timing::times(report).as_bytes());
+    }
     if !config.show_errors {
-        return Ok(());
+        return;
     }
     match &report.trouble {
         Some(fetch::Trouble::Error(error)) => {
@@ -167,7 +267,7 @@ fn tell(
                     context.talk.line(common::text::escape(
                         format!("{}: {error}", report.url).as_bytes(),
                     ));
-                    return Ok(());
+                    return;
                 }
                 _ => error.clone().about(&report.url),
             };
@@ -184,5 +284,4 @@ fn tell(
         }
         None => {}
     }
-    Ok(())
 }

@@ -1,34 +1,131 @@
-//! The rows of httpget, beside curl.
+//! The rows of httpget, beside curl, both asking nginx on loopback.
 
-use testkit::http::{HttpServer, Reply};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
 
-use super::measure::{Line, compare};
+use testkit::tls::Authority;
+
+use super::measure::{Line, Peer, compare, compare_cpu, memory};
+use super::rows::absent;
 use super::{Row, Shop, Target};
 use crate::Outcome;
+use crate::exec::{Exec, which};
+use crate::interop::nginx;
+
+/// How many small files there are.
+const FILES: usize = 2000;
 
 /// All of them.
 pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
+    if which("nginx").is_none() {
+        return Ok(vec![absent("httpget", "nginx not installed")]);
+    }
+    let dir = shop.dir.path();
+    let authority = Authority::new();
+    fill(dir)?;
+    let (server, plain, secure) = nginx(dir, &authority)?;
+    let ca = authority.ca_file().display().to_string();
+    let bases = [
+        ("http", format!("http://127.0.0.1:{plain}"), vec![]),
+        (
+            "https",
+            format!("https://localhost:{secure}"),
+            vec!["--cacert".to_owned(), ca],
+        ),
+    ];
     let tool = shop.bins.tool("httpget");
-    let plain = HttpServer::start(|_| Reply::text("a small text\n"));
-    let secure = HttpServer::start_tls(|_| Reply::text("a small text\n"));
-    let ca = secure.ca_file().display().to_string();
-    let (http, https) = (plain.url("/"), secure.url("/"));
-    let curl = |args: &[&str]| Line::peer("curl", ["-q", "-sS"].iter().chain(args).copied());
-    let ours = |args: &[&str]| Line::new(&tool, args.iter().copied());
-    Ok(vec![
-        compare(
-            "httpget: small GET over http",
-            101,
-            &ours(&[&http]),
-            &curl(&[&http]),
-            Target::Faster(1.0),
-        )?,
-        compare(
-            "httpget: small GET over https, private CA",
-            51,
-            &ours(&["--cacert", &ca, &https]),
-            &curl(&["--cacert", &ca, &https]),
-            Target::Faster(2.0),
-        )?,
-    ])
+    let pair = |args: &[String]| -> (Line, Peer) {
+        let theirs = ["-q", "-sS"].map(str::to_owned).into_iter();
+        (
+            Line::new(&tool, ["-s".to_owned()].iter().chain(args)),
+            Line::peer("curl", theirs.chain(args.iter().cloned())),
+        )
+    };
+    let mut rows = Vec::new();
+    for (scheme, base, trust) in &bases {
+        let with = |more: &[&str]| -> Vec<String> {
+            let more = more.iter().map(ToString::to_string);
+            trust.iter().cloned().chain(more).collect()
+        };
+        let (ours, curl) = pair(&with(&[&format!("{base}/small.txt")]));
+        let target = if *scheme == "http" { 1.5 } else { 2.0 };
+        let what = format!("httpget: small GET over {scheme}");
+        rows.push(compare(what, 101, &ours, &curl, Target::Faster(target))?);
+        let file = dir.join("saved").display().to_string();
+        for (place, to) in [("/dev/null", "/dev/null"), ("a file", file.as_str())] {
+            let (ours, curl) = pair(&with(&["-o", to, &format!("{base}/1g")]));
+            let what = format!("httpget: 1 GiB over {scheme} to {place}");
+            rows.push(compare(&what, 3, &ours, &curl, Target::AtMost(1.0))?);
+            let cpu = format!("{what}, processor time");
+            rows.push(compare_cpu(cpu, 3, &ours, &curl, Target::AtMost(1.0))?);
+            rows.push(memory(what, &ours, 6_000_000)?);
+        }
+    }
+    let base = &bases[0].1;
+    let (ours, curl) = pair(&[
+        "--compressed".to_owned(),
+        "-o".to_owned(),
+        "/dev/null".to_owned(),
+        format!("{base}/json.gz"),
+    ]);
+    let what = "httpget: 115 MB of JSON behind gzip";
+    rows.push(compare(what, 5, &ours, &curl, Target::Faster(1.3))?);
+    rows.push(many(dir, base, &tool)?);
+    drop(server);
+    Ok(rows)
+}
+
+/// 2,000 small URLs to files.
+fn many(dir: &Path, base: &str, tool: &Path) -> Outcome<Row> {
+    let out = dir.join("out");
+    fs::create_dir_all(&out).map_err(|e| e.to_string())?;
+    let (list, config) = (dir.join("urls"), dir.join("curl.config"));
+    let mut urls = String::new();
+    let mut lines = String::new();
+    for n in 0..FILES {
+        let url = format!("{base}/many/{n}");
+        urls.extend([&url, "\n"]);
+        lines += &format!("url = \"{url}\"\noutput = \"{}/{n}\"\n", out.display());
+    }
+    fs::write(&list, urls).map_err(|e| e.to_string())?;
+    fs::write(&config, lines).map_err(|e| e.to_string())?;
+    let to = out.display().to_string();
+    let ours = Line::new(tool, ["-s", "-Z", "-O", "--output-dir", &to, "-"]).stdin(&list);
+    let config = config.display().to_string();
+    let curl = Line::peer("curl", ["-q", "-sS", "-Z", "-K", &config]);
+    let what = "httpget: 2,000 small URLs to files, -Z";
+    compare(what, 5, &ours, &curl, Target::Faster(1.5))
+}
+
+/// The documents: one of 1 GiB, one of JSON, many small ones.
+fn fill(dir: &Path) -> Outcome {
+    let www = dir.join("www");
+    let fail = |e: std::io::Error| format!("{}: {e}", www.display());
+    fs::create_dir_all(www.join("many")).map_err(fail)?;
+    let file = fs::File::create(www.join("1g")).map_err(fail)?;
+    file.set_len(1 << 30).map_err(fail)?;
+    let mut json = std::io::BufWriter::new(fs::File::create(www.join("json")).map_err(fail)?);
+    json.write_all(b"[").map_err(fail)?;
+    for n in 0..1_250_000_u64 {
+        let comma = if n == 0 { "" } else { "," };
+        write!(
+            json,
+            "{comma}{{\"id\":{n},\"name\":\"item {}\",\"price\":{}.5,\"tags\":[\"a\",\"b{}\"],\"ok\":true}}\n",
+            n * 7919 % 10_007,
+            n % 997,
+            n % 13
+        )
+        .map_err(fail)?;
+    }
+    json.write_all(b"]\n")
+        .and_then(|()| json.flush())
+        .map_err(fail)?;
+    drop(json);
+    let done = Exec::new("gzip", ["-k", &www.join("json").display().to_string()]).run()?;
+    done.expect_code(0)?;
+    for n in 0..FILES {
+        fs::write(www.join(format!("many/{n}")), [b'x'; 550]).map_err(fail)?;
+    }
+    Ok(())
 }

@@ -68,11 +68,67 @@ pub(super) fn nginx(bench: &Bench) -> Outcome<String> {
             same_lines(&format!("-I {url}"), &head(&ours.run()?.out()), &theirs)?;
         }
     }
+    let base = format!("http://127.0.0.1:{plain}");
+    let same = |args: &[&str], theirs: &[&str]| -> Outcome {
+        let theirs = curl(theirs.iter()).run()?;
+        let ours = bench.tool("httpget", args).run()?;
+        ours.expect_code(0)?;
+        if ours.stdout != theirs.stdout || ours.stdout.is_empty() {
+            return Err(format!(
+                "httpget {}: other bytes than curl's",
+                args.join(" ")
+            ));
+        }
+        Ok(())
+    };
+    let large = format!("{base}/large.bin");
+    for range in ["0-99", "100-", "-100"] {
+        same(&["-r", range, &large], &["-r", range, &large])?;
+    }
+    let gzip = format!("{base}/gzip/data.json");
+    same(&["--compressed", &gzip], &["--compressed", &gzip])?;
+    let sockets = dir.join("socket").display().to_string();
+    let local = "http://local/small.txt";
+    same(
+        &["--unix-socket", &sockets, local],
+        &["--unix-socket", &sockets, local],
+    )?;
+    let safe = format!("https://localhost:{secure}/small.txt");
+    for version in ["1.2", "1.3"] {
+        let max = ["--tls-max", version, "--cacert", &ca, &safe];
+        same(&max, &max)?;
+    }
+    let (cert, key) = authority.files(Leaf::Client);
+    let (cert, key) = (cert.display().to_string(), key.display().to_string());
+    let mine = format!("https://localhost:{secure}/mine");
+    let args = ["--cert", &cert, "--key", &key, "--cacert", &ca, &mine];
+    same(&args, &args)?;
+    bench
+        .tool("httpget", ["-s", "--cacert", &ca, &mine])
+        .run()?
+        .expect_code(1)?;
+    // A part of the file is gone on with under nginx's own validator.
+    let whole = fs::read(dir.join("www/large.bin")).map_err(|e| e.to_string())?;
+    let to = dir.join("resumed");
+    fs::write(&to, &whole[..1_000_000]).map_err(|e| e.to_string())?;
+    let name = to.display().to_string();
+    for _ in 0..2 {
+        // The second time it is complete, and nginx answers 416.
+        bench
+            .tool("httpget", ["-C", "-", "-o", &name, &large])
+            .text()?;
+        if fs::read(&to).ok().as_ref() != Some(&whole) {
+            return Err("-C - did not make the file whole".to_owned());
+        }
+    }
     // Without the authority neither believes the server.
     let url = format!("https://127.0.0.1:{secure}/small.txt");
     curl([&url]).run()?.expect_code(60)?;
     bench.tool("httpget", [&url]).run()?.expect_code(3)?;
-    Ok(format!("{compared} documents, heads, an unknown authority"))
+    Ok(format!(
+        "{compared} documents, heads, ranges, gzip, TLS 1.2 and 1.3, a client certificate, \
+         a unix socket, a resumed file, an unknown authority"
+    ))
 }
 
 fn curl<'a>(args: impl IntoIterator<Item = &'a (impl AsRef<str> + 'a + ?Sized)>) -> Exec {
@@ -86,6 +142,14 @@ fn head(text: &str) -> String {
     text.split_inclusive('\n')
         .filter(|line| !line.starts_with("Date:"))
         .collect()
+}
+
+/// nginx on two free ports, http and https, with what is in `www` below `dir`
+/// and the documents of these checks.
+pub(crate) fn serve(dir: &Path, authority: &Authority) -> Outcome<(Background, u16, u16)> {
+    let (plain, secure) = (free_port()?, free_port()?);
+    let server = start(dir, authority, plain, secure)?;
+    Ok((server, plain, secure))
 }
 
 /// nginx in the foreground, everything it touches below `dir`.
@@ -112,6 +176,8 @@ fn start(dir: &Path, authority: &Authority, plain: u16, secure: u16) -> Outcome<
     )?;
     let (certificate, key) = authority.files(Leaf::Good);
     let (cert, key) = (certificate.display(), key.display());
+    let ca = authority.ca_file();
+    let ca = ca.display();
     let at = dir.display();
     // Started by root the workers would be nobody, who cannot read the files.
     let user = if testkit::privilege::is_root() {
@@ -129,12 +195,16 @@ fn start(dir: &Path, authority: &Authority, plain: u16, secure: u16) -> Outcome<
            client_body_temp_path {at}/t1; proxy_temp_path {at}/t2;\n\
            fastcgi_temp_path {at}/t3; uwsgi_temp_path {at}/t4; scgi_temp_path {at}/t5;\n\
            server {{\n\
-             listen 127.0.0.1:{plain}; listen 127.0.0.1:{secure} ssl;\n\
+             listen 127.0.0.1:{plain}; listen 127.0.0.1:{secure} ssl; listen unix:{at}/socket;\n\
              ssl_certificate {cert}; ssl_certificate_key {key};\n\
+             ssl_client_certificate {ca}; ssl_verify_client optional; ssl_protocols TLSv1.2 TLSv1.3;\n\
              root {at}/www;\n\
              location = /chunked {{ ssi on; ssi_types *; }}\n\
              location = /moved {{ return 301 /small.txt; }}\n\
              location = /twice {{ return 302 /moved; }}\n\
+             location /gzip/ {{ alias {at}/www/; gzip on; gzip_min_length 1; gzip_types *; }}\n\
+             location = /json.gz {{ add_header Content-Encoding gzip; default_type application/json; }}\n\
+             location = /mine {{ if ($ssl_client_verify != SUCCESS) {{ return 403; }} return 200 'mine'; }}\n\
              location = /error {{ return 503 'not now'; }}\n\
            }}\n\
          }}\n"

@@ -12,7 +12,9 @@ pub(crate) mod nameservers;
 mod pings;
 mod resolvers;
 mod subnets;
+mod web;
 
+pub(crate) use http::serve as nginx;
 pub(crate) use subnets::Random;
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
@@ -98,6 +100,21 @@ const CHECKS: &[Check] = &[
         name: "httpget-curl",
         peers: &["nginx", "curl"],
         run: http::nginx,
+    },
+    Check {
+        name: "httpget-tinyproxy",
+        peers: &["tinyproxy"],
+        run: web::proxy,
+    },
+    Check {
+        name: "httpget-microsocks",
+        peers: &["microsocks"],
+        run: web::socks,
+    },
+    Check {
+        name: "httpget-httpbin",
+        peers: &["python3"],
+        run: web::httpbin,
     },
     Check {
         name: "server-socat",

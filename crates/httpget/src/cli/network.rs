@@ -25,6 +25,14 @@ pub(crate) struct NetworkArgs {
     #[arg(short, long, value_name = "DURATION", visible_alias = "timeout", value_parser = duration::parse_nonzero)]
     pub(crate) max_time: Option<Duration>,
 
+    /// Give up where it is slower than this many bytes a second
+    #[arg(short = 'Y', long, value_name = "SIZE", value_parser = common::size::parse)]
+    pub(crate) speed_limit: Option<u64>,
+
+    /// over this time (30)
+    #[arg(short = 'y', long, value_name = "DURATION", value_parser = duration::parse_nonzero)]
+    pub(crate) speed_time: Option<Duration>,
+
     /// Go through this proxy: [http|https|socks4|socks4a|socks5|socks5h]://[USER:PASSWORD@]HOST:PORT; '' for none
     #[arg(short = 'x', long, value_name = "PROXY")]
     pub(crate) proxy: Option<String>,

@@ -28,6 +28,24 @@ pub(crate) struct OutputArgs {
     #[arg(long, value_name = "POINTER", conflicts_with_all = ["include", "head"])]
     pub(crate) pointer: Option<String>,
 
+    /// Print this after each transfer: curl's %{VARIABLES}, %header{NAME},
+    /// %{json}; `@FILE` reads it from a file
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) write_out: Option<String>,
+
+    /// Show on stderr where the time went
+    #[arg(long)]
+    pub(crate) time: bool,
+
+    /// Show on stderr the certificates of the server and the days they are
+    /// still valid
+    #[arg(long)]
+    pub(crate) show_cert: bool,
+
+    /// No progress bar
+    #[arg(long)]
+    pub(crate) no_progress_meter: bool,
+
     /// No errors, no progress
     #[arg(short, long, visible_alias = "quiet", visible_short_alias = 'q')]
     pub(crate) silent: bool,
@@ -56,6 +74,10 @@ pub(crate) struct ManyArgs {
     /// How many at once of one host
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) max_per_host: Option<u16>,
+
+    /// Fetch up to N further pages by the response's Link rel="next"
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "output")]
+    pub(crate) next: u32,
 
     /// With -Z: results in the order of the URLs
     #[arg(long, conflicts_with = "max_per_host")]

@@ -1,5 +1,7 @@
 //! What is asked, and of whom.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 /// Options of the request.
@@ -27,8 +29,50 @@ pub(crate) struct RequestArgs {
     #[arg(short, long, value_name = "USER:PASSWORD")]
     pub(crate) user: Option<String>,
 
+    /// Answer the server's challenge (RFC 7616) instead of sending the password
+    #[arg(long)]
+    pub(crate) digest: bool,
+
+    /// A file with a bearer token, for the origin of the URL only
+    #[arg(long, value_name = "FILE", conflicts_with = "user")]
+    pub(crate) bearer_file: Option<PathBuf>,
+
+    /// User and password from ~/.netrc, for the hosts named there
+    #[arg(short, long)]
+    pub(crate) netrc: bool,
+
+    /// The same from this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) netrc_file: Option<PathBuf>,
+
+    /// Cookies: NAME=VALUE[; NAME=VALUE] for the origin of the URL, or a file
+    #[arg(short = 'b', long, value_name = "DATA|FILE")]
+    pub(crate) cookie: Vec<String>,
+
+    /// Keep cookies, and write them to this file at the end
+    #[arg(short = 'c', long, value_name = "FILE")]
+    pub(crate) cookie_jar: Option<PathBuf>,
+
+    /// Only if it changed since this date, or since this file did; `-` before
+    /// the date: only if not
+    #[arg(
+        short = 'z',
+        long,
+        value_name = "DATE|FILE",
+        allow_hyphen_values = true
+    )]
+    pub(crate) time_cond: Option<String>,
+
+    /// Only if its entity tag is another than the one in this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) etag_compare: Option<PathBuf>,
+
+    /// Write its entity tag to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) etag_save: Option<PathBuf>,
+
     /// Ask for these bytes, such as 0-99, 500- or -100
-    #[arg(short, long, value_name = "RANGE")]
+    #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true)]
     pub(crate) range: Option<String>,
 
     /// Add to the query: NAME=VALUE (the value is encoded), or +TEXT as it is

@@ -238,6 +238,18 @@ impl Transfer<'_, '_> {
             ))
         };
         let mut buffer = vec![0; BUFFER];
+        let length = self
+            .report
+            .head
+            .as_ref()
+            .and_then(|h| h.content_length().ok()?);
+        let whole = length
+            .filter(|_| codings.is_empty())
+            .map(|l| l + self.report.bytes);
+        let mut bar = self
+            .context
+            .progress
+            .bar(&self.job.url, self.report.bytes, whole);
         {
             let mut reader: Box<dyn Read + '_> = if codings.is_empty() {
                 Box::new(&mut *source)
@@ -253,6 +265,7 @@ impl Transfer<'_, '_> {
                 };
                 let piece = &buffer[..n];
                 self.report.bytes += n as u64;
+                bar.advance(self.report.bytes);
                 if let Some(max) = config.limits.max
                     && self.report.bytes > max
                 {
@@ -312,6 +325,12 @@ impl Transfer<'_, '_> {
         {
             let value = point(pointer, bytes)?;
             self.stage.write(format!("{value}\n").as_bytes())?;
+        }
+        if let Some(file) = &config.request.etag_save
+            && let Some(tag) = head.get("etag")
+        {
+            std::fs::write(file, format!("{tag}\n"))
+                .map_err(|e| Error::local(&e).about(file.display().to_string()))?;
         }
         if let Sink::File { used: true, .. } = &self.sink
             && let Sink::File { saver, .. } = std::mem::replace(&mut self.sink, Sink::Nowhere)

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
 use super::report::{Hop, Stop};
@@ -25,12 +23,15 @@ impl Transfer<'_, '_> {
     /// Asks, and follows redirects, until there is a response to deliver.
     pub(super) fn hops(&mut self, deadline: Option<Instant>) -> Result<Answer, Stop> {
         let config = self.context.config;
-        let home = self.job.target.url.origin();
         let mut url = self.job.target.url.clone();
         self.report.redirects.clear();
         loop {
-            let at_home = url.origin() == home || config.request.location_trusted;
-            let answer = self.ask(&url, at_home, deadline)?;
+            let at_home = url.origin() == self.job.home || config.request.location_trusted;
+            let mut answer = self.ask(&url, at_home, deadline, None)?;
+            if let Some(value) = self.answer_challenge(&answer.head, &url, at_home) {
+                drain(answer);
+                answer = self.ask(&url, at_home, deadline, Some(value))?;
+            }
             let rules = Rules {
                 max: u32::try_from(config.request.max_redirs).ok(),
                 followed: self.report.redirects.len() as u32,
@@ -53,7 +54,13 @@ impl Transfer<'_, '_> {
     }
 
     /// One request.
-    fn ask(&mut self, url: &Url, home: bool, deadline: Option<Instant>) -> Result<Answer, Stop> {
+    fn ask(
+        &mut self,
+        url: &Url,
+        home: bool,
+        deadline: Option<Instant>,
+        authorization: Option<String>,
+    ) -> Result<Answer, Stop> {
         let config = self.context.config;
         let host = target::host(url);
         let proxy = config.proxies.choose(url.scheme(), host, target::port(url));
@@ -76,7 +83,7 @@ impl Transfer<'_, '_> {
         let parts = Parts {
             host: &authority,
             home,
-            own: self.own_headers(home, forwarded),
+            own: self.own_headers(url, home, forwarded, authorization),
             edits: &config.edits,
         };
         let headers = request::headers(&parts);
@@ -102,6 +109,7 @@ impl Transfer<'_, '_> {
         self.report.exchange = exchange;
         match outcome {
             Ok(answer) => {
+                self.keep_cookies(&answer.head, url);
                 self.receive(&answer.head)?;
                 Ok(answer)
             }
@@ -113,17 +121,20 @@ impl Transfer<'_, '_> {
     }
 
     /// Headers that are not the user's own.
-    fn own_headers(&self, home: bool, forwarded: Option<&Proxy>) -> Vec<(&'static str, String)> {
+    fn own_headers(
+        &self,
+        url: &Url,
+        home: bool,
+        forwarded: Option<&Proxy>,
+        authorization: Option<String>,
+    ) -> Vec<(&'static str, String)> {
         let config = self.context.config;
         let mut own = Vec::new();
         if let Some(value) = forwarded.and_then(net::authorization) {
             own.push(("Proxy-Authorization", value));
         }
-        if home
-            && let Some((user, password)) = config.user.as_ref().or(self.job.target.user.as_ref())
-        {
-            let coded = STANDARD.encode(format!("{user}:{password}"));
-            own.push(("Authorization", format!("Basic {coded}")));
+        if let Some(value) = authorization.or_else(|| self.authorization(url, home)) {
+            own.push(("Authorization", value));
         }
         if !config.user_agent.is_empty() {
             own.push(("User-Agent", config.user_agent.clone()));
@@ -135,6 +146,10 @@ impl Transfer<'_, '_> {
         if let Some(referer) = &config.request.referer {
             own.push(("Referer", referer.clone()));
         }
+        if let Some(value) = self.cookies(url, home) {
+            own.push(("Cookie", value));
+        }
+        own.extend(config.conditions.iter().cloned());
         match (&self.resume, &config.request.range) {
             (Some(had), _) => own.extend(had.ask()),
             (None, Some(range)) => own.push(("Range", format!("bytes={range}"))),

@@ -4,6 +4,7 @@
 //! response, and its body goes through [`source`] and [`decode`] into a
 //! [`sink`]. All of it leaves a [`Report`].
 
+mod auth;
 mod decode;
 mod deliver;
 mod hops;
@@ -20,6 +21,7 @@ use std::time::Instant;
 use common::app::Reporter;
 use common::{Error, Kind};
 
+pub(crate) use auth::Suffixes;
 pub(crate) use report::{Report, Trouble};
 pub(crate) use source::Limits;
 pub(crate) use stage::{Shared, Stage};
@@ -27,6 +29,8 @@ pub(crate) use stage::{Shared, Stage};
 use crate::config::{Config, Start};
 use crate::http::head::Head;
 use crate::net::Network;
+use crate::output::progress::Progress;
+use crate::policy::cookie::Jar;
 use crate::policy::resume::Had;
 use crate::policy::target::Target;
 use crate::pool::Gate;
@@ -51,6 +55,8 @@ pub(crate) struct Job {
     pub(crate) url: String,
     pub(crate) target: Target,
     pub(crate) place: Place,
+    /// The origin that credentials are for.
+    pub(crate) home: url::Origin,
 }
 
 /// What all transfers share.
@@ -60,6 +66,10 @@ pub(crate) struct Context<'a> {
     pub(crate) talk: Reporter,
     /// The file of `-D`.
     pub(crate) heads: Option<Mutex<std::fs::File>>,
+    /// Cookies, where they are kept.
+    pub(crate) jar: Option<Mutex<Jar>>,
+    pub(crate) suffixes: Suffixes,
+    pub(crate) progress: Progress,
     /// The limit of `--max-per-host`.
     pub(crate) hosts: Option<Gate>,
 }

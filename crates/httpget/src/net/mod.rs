@@ -23,7 +23,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout};
 
 pub(crate) use dial::{DialOptions, Dialer};
-pub(crate) use exchange::{Exchange, Failure};
+pub(crate) use exchange::{Exchange, Failure, Peer};
 pub(crate) use tls::{Tls, TlsOptions};
 pub(crate) use tunnel::authorization;
 

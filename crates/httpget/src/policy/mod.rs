@@ -1,7 +1,11 @@
 //! What to ask, of whom, with which credentials, and under which name to
 //! keep it: pure decisions, without sockets and files.
 
+pub mod cookie;
+pub mod digest;
 pub mod filename;
+pub mod md5;
+pub mod netrc;
 pub mod pin;
 pub mod proxy;
 pub mod redirect;

@@ -1,0 +1,104 @@
+//! Who we are to a server: passwords, tokens, challenges and cookies, each to
+//! its origin only.
+
+use std::path::Path;
+use std::sync::{OnceLock, PoisonError};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use url::Url;
+
+use super::Transfer;
+use crate::http::date;
+use crate::http::head::Head;
+use crate::policy::{cookie, digest, target};
+
+/// Where Debian and others keep the list of public suffixes.
+const LISTS: [&str; 2] = [
+    "/usr/share/publicsuffix/public_suffix_list.dat",
+    "/usr/share/publicsuffix/effective_tld_names.dat",
+];
+
+/// The system's list of public suffixes, read when a cookie asks for it.
+#[derive(Debug, Default)]
+pub(crate) struct Suffixes(OnceLock<Option<String>>);
+
+impl Suffixes {
+    fn is_public(&self, domain: &str) -> Option<bool> {
+        let list = self.0.get_or_init(|| {
+            let mut lists = LISTS.iter().map(Path::new);
+            lists.find_map(|path| std::fs::read_to_string(path).ok())
+        });
+        list.as_ref().map(|list| cookie::is_public(list, domain))
+    }
+}
+
+impl Transfer<'_, '_> {
+    /// User and password for a URL: the command line's and the operand's at
+    /// home, those of a netrc file for the hosts it names.
+    fn login(&self, url: &Url, home: bool) -> Option<(String, String)> {
+        let config = self.context.config;
+        let own = config.user.clone().or_else(|| self.job.target.user.clone());
+        own.filter(|_| home)
+            .or_else(|| config.netrc.find(target::host(url), home))
+    }
+
+    /// The value of Authorization, as far as it needs no challenge.
+    pub(super) fn authorization(&self, url: &Url, home: bool) -> Option<String> {
+        let config = self.context.config;
+        if let Some(token) = config.bearer.as_ref().filter(|_| home) {
+            return Some(format!("Bearer {token}"));
+        }
+        if config.request.digest {
+            return None;
+        }
+        let (user, password) = self.login(url, home)?;
+        Some(format!(
+            "Basic {}",
+            STANDARD.encode(format!("{user}:{password}"))
+        ))
+    }
+
+    /// The value of Authorization in answer to a challenge.
+    pub(super) fn answer_challenge(&self, head: &Head, url: &Url, home: bool) -> Option<String> {
+        let config = self.context.config;
+        if !config.request.digest || head.status != 401 {
+            return None;
+        }
+        let challenge = digest::challenge(head)?;
+        let (user, password) = self.login(url, home)?;
+        let mut random = [0; 16];
+        // Without randomness the nonce of ours would repeat: no answer then.
+        getrandom::fill(&mut random).ok()?;
+        let method = if config.request.head { "HEAD" } else { "GET" };
+        let uri = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        let cnonce = super::deliver::hex(&random);
+        Some(challenge.answer(method, &uri, (&user, &password), &cnonce))
+    }
+
+    /// The value of Cookie.
+    pub(super) fn cookies(&self, url: &Url, home: bool) -> Option<String> {
+        let given = self.context.config.cookies.clone().filter(|_| home);
+        let kept = self.context.jar.as_ref().and_then(|jar| {
+            let jar = jar.lock().unwrap_or_else(PoisonError::into_inner);
+            jar.header(url, date::now())
+        });
+        match (kept, given) {
+            (Some(kept), Some(given)) => Some(format!("{kept}; {given}")),
+            (kept, given) => kept.or(given),
+        }
+    }
+
+    /// Takes the cookies of a response.
+    pub(super) fn keep_cookies(&self, head: &Head, url: &Url) {
+        let Some(jar) = &self.context.jar else { return };
+        let mut jar = jar.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_public = |domain: &str| self.context.suffixes.is_public(domain);
+        for value in head.all("set-cookie") {
+            jar.set(value, url, date::now(), &is_public);
+        }
+    }
+}

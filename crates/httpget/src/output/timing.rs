@@ -1,0 +1,67 @@
+//! `--time` and `--show-cert`: where the time went, and how long the server's
+//! certificates are still good, for people.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use common::text::escape;
+
+use crate::fetch::Report;
+use crate::http::date;
+
+/// A line per phase, then the whole.
+pub(crate) fn times(report: &Report) -> String {
+    let made = &report.exchange.made;
+    let body = report.exchange.first_byte.map(|first| first.elapsed());
+    let phases = [
+        (
+            "redirects",
+            Some(report.redirect_time).filter(|t| !t.is_zero()),
+        ),
+        ("lookup", made.dns),
+        ("connect", made.connect),
+        ("TLS", made.tls),
+        ("first byte", report.first_byte()),
+        ("body", body.map(|body| body.min(report.total))),
+        ("total", Some(report.total)),
+    ];
+    let mut text = String::new();
+    for (name, time) in phases {
+        if let Some(time) = time {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{name:>10} {:>10}", shown(time));
+        }
+    }
+    text
+}
+
+fn shown(time: Duration) -> String {
+    let ms = time.as_secs_f64() * 1e3;
+    if ms < 10_000.0 {
+        format!("{ms:.3} ms")
+    } else {
+        format!("{:.3} s", ms / 1e3)
+    }
+}
+
+/// A paragraph per certificate, the server's own first.
+pub(crate) fn certificates(report: &Report) -> String {
+    let mut text = String::new();
+    let Some(facts) = &report.exchange.made.facts else {
+        return text;
+    };
+    for certificate in &facts.chain {
+        let days = (certificate.not_after - date::now()).div_euclid(86_400);
+        let lines = [
+            ("subject", certificate.subject.as_str()),
+            ("issuer", certificate.issuer.as_str()),
+            ("valid from", &date::rfc3339(certificate.not_before)),
+            ("until", &date::rfc3339(certificate.not_after)),
+            ("days left", &days.to_string()),
+        ];
+        for (name, value) in lines {
+            let _ = writeln!(text, "{name:>10}: {}", escape(value.as_bytes()));
+        }
+    }
+    text
+}

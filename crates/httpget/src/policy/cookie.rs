@@ -1,0 +1,418 @@
+//! Cookies (RFC 6265): which are taken, which are sent, and the file they are
+//! kept in, in Netscape's format as curl and wget read it.
+//!
+//! A cookie for a whole domain is taken only if that domain is known to be no
+//! public suffix; where that cannot be known it is kept for the one host.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use url::Url;
+
+use crate::http::date::{self, Seconds};
+use crate::policy::target;
+
+/// The most bytes of a name and value together.
+const COOKIE_MAX: usize = 4096;
+/// The most cookies of one domain, and of a jar.
+const DOMAIN_MAX: usize = 50;
+const JAR_MAX: usize = 3000;
+
+/// One cookie.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Cookie {
+    name: String,
+    value: String,
+    /// Lower case, without a leading dot.
+    domain: String,
+    host_only: bool,
+    path: String,
+    secure: bool,
+    http_only: bool,
+    /// `None` for the length of a session.
+    expires: Option<Seconds>,
+}
+
+/// Without the value.
+impl std::fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cookie({} of {}{})", self.name, self.domain, self.path)
+    }
+}
+
+/// Says whether a domain is a public suffix; `None` where it cannot be known.
+pub type IsPublic<'a> = &'a dyn Fn(&str) -> Option<bool>;
+
+/// The cookies of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Jar(Vec<Cookie>);
+
+/// Whether `host` is `domain` or below it.
+fn is_within(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+fn path_matches(path: &str, cookie: &str) -> bool {
+    path.strip_prefix(cookie)
+        .is_some_and(|rest| rest.is_empty() || cookie.ends_with('/') || rest.starts_with('/'))
+}
+
+/// The path of a cookie that names none (section 5.1.4).
+fn default_path(path: &str) -> &str {
+    match path.rfind('/') {
+        None | Some(0) => "/",
+        Some(at) => &path[..at],
+    }
+}
+
+fn parse(text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) -> Option<Cookie> {
+    let host = target::host(url).to_ascii_lowercase();
+    let mut parts = text.split(';');
+    let (name, value) = parts.next()?.split_once('=')?;
+    let (name, value) = (name.trim(), value.trim());
+    if name.is_empty() || name.len() + value.len() > COOKIE_MAX || text.contains(char::is_control) {
+        return None;
+    }
+    let mut cookie = Cookie {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        domain: host.clone(),
+        host_only: true,
+        path: default_path(url.path()).to_owned(),
+        secure: false,
+        http_only: false,
+        expires: None,
+    };
+    let mut domain = String::new();
+    let mut max_age = None;
+    let mut has_path = false;
+    for part in parts {
+        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        let value = value.trim();
+        match key.trim().to_ascii_lowercase().as_str() {
+            "domain" => domain = value.trim_start_matches('.').to_ascii_lowercase(),
+            "path" if value.starts_with('/') => {
+                has_path = true;
+                value.clone_into(&mut cookie.path);
+            }
+            "path" => has_path = false,
+            "secure" => cookie.secure = true,
+            "httponly" => cookie.http_only = true,
+            "expires" => cookie.expires = date::parse(value).or(cookie.expires),
+            "max-age" => max_age = age(value).or(max_age),
+            _ => {}
+        }
+    }
+    // Max-Age counts before Expires, in whatever order they stand.
+    if let Some(age) = max_age {
+        cookie.expires = Some(now.saturating_add(age));
+    }
+    if !domain.is_empty() && domain != host {
+        if host.parse::<IpAddr>().is_ok() || !is_within(&host, &domain) || domain.ends_with('.') {
+            return None;
+        }
+        match is_public(&domain) {
+            Some(true) => return None,
+            Some(false) => {
+                cookie.domain = domain;
+                cookie.host_only = false;
+            }
+            None => {}
+        }
+    } else if domain == host && host.parse::<IpAddr>().is_err() {
+        cookie.host_only = is_public(&domain) != Some(false);
+    }
+    let safe = url.scheme() == "https";
+    if cookie.secure && !safe {
+        return None;
+    }
+    let lower = name.to_ascii_lowercase();
+    if lower.starts_with("__secure-") && !cookie.secure {
+        return None;
+    }
+    let bound = cookie.secure && cookie.host_only && has_path && cookie.path == "/";
+    if lower.starts_with("__host-") && !bound {
+        return None;
+    }
+    Some(cookie)
+}
+
+/// Max-Age: seconds, or zero and less for "at once".
+fn age(value: &str) -> Option<Seconds> {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    if value.starts_with('-') {
+        return Some(-1);
+    }
+    Some(digits.parse().unwrap_or(i64::from(i32::MAX)))
+}
+
+impl Jar {
+    /// Takes a Set-Cookie of a response from `url`, or leaves it.
+    pub fn set(&mut self, text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) {
+        let Some(cookie) = parse(text, url, now, is_public) else {
+            return;
+        };
+        let same = |other: &Cookie| {
+            other.name == cookie.name && other.domain == cookie.domain && other.path == cookie.path
+        };
+        if let Some(at) = self.0.iter().position(same) {
+            // Plain http does not overwrite what https has set.
+            if self.0[at].secure && url.scheme() != "https" {
+                return;
+            }
+            self.0.remove(at);
+        }
+        if cookie.expires.is_some_and(|expires| expires <= now) {
+            return;
+        }
+        let domain = cookie.domain.clone();
+        self.0.push(cookie);
+        let of_domain = |c: &Cookie| c.domain == domain;
+        if self.0.iter().filter(|c| of_domain(c)).count() > DOMAIN_MAX
+            && let Some(oldest) = self.0.iter().position(of_domain)
+        {
+            self.0.remove(oldest);
+        }
+        if self.0.len() > JAR_MAX {
+            self.0.remove(0);
+        }
+    }
+
+    /// The value of Cookie for a request, or `None` without any.
+    pub fn header(&self, url: &Url, now: Seconds) -> Option<String> {
+        let host = target::host(url).to_ascii_lowercase();
+        let mut fit: Vec<&Cookie> = self
+            .0
+            .iter()
+            .filter(|c| {
+                let there = if c.host_only {
+                    host == c.domain
+                } else {
+                    is_within(&host, &c.domain)
+                };
+                there
+                    && path_matches(url.path(), &c.path)
+                    && (!c.secure || url.scheme() == "https")
+                    && c.expires.is_none_or(|expires| expires > now)
+            })
+            .collect();
+        // Longer paths first, older ones before younger (section 5.4).
+        fit.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
+        let pairs: Vec<String> = fit
+            .iter()
+            .map(|c| format!("{}={}", c.name, c.value))
+            .collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
+    }
+
+    /// Takes the cookies of another jar behind its own.
+    pub fn merge(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Reads a file in Netscape's format.
+    /// The error is the number of a line that is none.
+    pub fn read(text: &str) -> Result<Self, usize> {
+        let mut jar = Self::default();
+        for (number, line) in text.lines().enumerate() {
+            let (http_only, line) = match line.strip_prefix("#HttpOnly_") {
+                Some(rest) => (true, rest),
+                None => (false, line),
+            };
+            if line.trim().is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let fields: Vec<&str> = line.splitn(7, '\t').collect();
+            let [domain, below, path, secure, expires, name, value] = fields[..] else {
+                return Err(number + 1);
+            };
+            let expires: Seconds = expires.parse().map_err(|_| number + 1)?;
+            if line.replace('\t', "").contains(char::is_control) {
+                return Err(number + 1);
+            }
+            jar.0.push(Cookie {
+                name: name.to_owned(),
+                value: value.to_owned(),
+                domain: domain.trim_start_matches('.').to_ascii_lowercase(),
+                host_only: !below.eq_ignore_ascii_case("TRUE"),
+                path: path.to_owned(),
+                secure: secure.eq_ignore_ascii_case("TRUE"),
+                http_only,
+                expires: (expires != 0).then_some(expires),
+            });
+        }
+        Ok(jar)
+    }
+
+    /// The file's text. Cookies of the session are kept too, as curl does.
+    pub fn write(&self, now: Seconds) -> String {
+        let mut text = "# Netscape HTTP Cookie File\n\n".to_owned();
+        let word = |is: bool| if is { "TRUE" } else { "FALSE" };
+        for c in &self.0 {
+            if c.expires.is_some_and(|expires| expires <= now) {
+                continue;
+            }
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "{}{}{}\t{}\t{}\t{}\t{}\t{}\t{}",
+                if c.http_only { "#HttpOnly_" } else { "" },
+                if c.host_only { "" } else { "." },
+                c.domain,
+                word(!c.host_only),
+                c.path,
+                word(c.secure),
+                c.expires.unwrap_or(0),
+                c.name,
+                c.value
+            );
+        }
+        text
+    }
+}
+
+/// Whether `domain` is a public suffix by the list in its published form.
+pub fn is_public(list: &str, domain: &str) -> bool {
+    let parent = domain.split_once('.').map(|(_, parent)| parent);
+    let mut listed = false;
+    for line in list.lines() {
+        let rule = line.split_ascii_whitespace().next().unwrap_or_default();
+        if rule.is_empty() || rule.starts_with("//") {
+            continue;
+        }
+        if let Some(exception) = rule.strip_prefix('!') {
+            if exception == domain {
+                return false;
+            }
+        } else if let Some(rest) = rule.strip_prefix("*.") {
+            listed |= parent == Some(rest);
+        } else {
+            listed |= rule == domain;
+        }
+    }
+    // A name of one label is always one (the rule `*`).
+    listed || parent.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIST: &str = "// comment\ncom\nco.uk\n*.ck\n!www.ck\n";
+
+    fn header(sets: &[(&str, &str)], ask: &str) -> Option<String> {
+        let mut jar = Jar::default();
+        for (url, set) in sets {
+            let public = |domain: &str| Some(is_public(LIST, domain));
+            jar.set(set, &Url::parse(url).unwrap(), 1000, &public);
+        }
+        let again = Jar::read(&jar.write(1000)).unwrap();
+        let url = Url::parse(ask).unwrap();
+        assert_eq!(again.header(&url, 1000), jar.header(&url, 1000));
+        jar.header(&url, 1000)
+    }
+
+    #[test]
+    fn suffixes() {
+        for (domain, public) in [
+            ("com", true),
+            ("example.com", false),
+            ("co.uk", true),
+            ("a.ck", true),
+            ("www.ck", false),
+            ("localhost", true),
+        ] {
+            assert_eq!(is_public(LIST, domain), public, "{domain}");
+        }
+    }
+
+    #[test]
+    fn hosts_domains_and_paths() {
+        let host = [("http://a.x.com/d/p", "n=v")];
+        assert_eq!(header(&host, "http://a.x.com/d/q").as_deref(), Some("n=v"));
+        assert_eq!(header(&host, "http://a.x.com/e"), None);
+        assert_eq!(header(&host, "http://x.com/d/"), None);
+        let domain = [("http://a.x.com/", "n=v; Domain=.X.com; Path=/")];
+        assert!(header(&domain, "http://b.x.com/").is_some());
+        assert!(header(&domain, "http://notx.com/").is_none());
+        for bad in ["com", "co.uk", "y.com", "b.a.x.com"] {
+            let set = format!("n=v; Domain={bad}");
+            assert_eq!(
+                header(&[("http://a.x.com/", &set)], "http://a.x.com/"),
+                None,
+                "{bad}"
+            );
+        }
+        let order = [
+            ("http://x.com/", "a=1; path=/"),
+            ("http://x.com/", "b=2; path=/p"),
+        ];
+        assert_eq!(
+            header(&order, "http://x.com/p/q").as_deref(),
+            Some("b=2; a=1")
+        );
+        assert_eq!(header(&order, "http://x.com/pq").as_deref(), Some("a=1"));
+    }
+
+    #[test]
+    fn life_and_safety() {
+        let url = "https://x.com/";
+        let one = |set: &str| header(&[(url, set)], url);
+        assert!(one("a=b; Max-Age=1").is_some());
+        assert!(one("a=b; Max-Age=0").is_none());
+        assert!(one("a=b; Max-Age=-5; Expires=Fri, 01 Jan 2100 00:00:00 GMT").is_none());
+        assert!(one("a=b; Expires=Thu, 01 Jan 1970 00:00:01 GMT").is_none());
+        assert!(one("a=\u{7}").is_none());
+        assert!(one("=b").is_none());
+        assert!(one("__Host-a=b; Secure; Path=/").is_some());
+        assert!(one("__Host-a=b; Secure").is_none());
+        assert!(one("__Secure-a=b").is_none());
+        let secure = [(url, "a=b; Secure")];
+        assert!(header(&secure, "http://x.com/").is_none());
+        assert!(header(&[("http://x.com/", "a=b; Secure")], url).is_none());
+        let over = [(url, "a=1; Secure"), ("http://x.com/", "a=2")];
+        assert_eq!(header(&over, url).as_deref(), Some("a=1"));
+        assert!(
+            header(
+                &[("http://10.0.0.1/", "a=b; Domain=0.0.1")],
+                "http://10.0.0.1/"
+            )
+            .is_none()
+        );
+    }
+
+    #[test]
+    fn without_a_list_domains_are_narrowed() {
+        let mut jar = Jar::default();
+        let url = |text: &str| Url::parse(text).unwrap();
+        jar.set("a=b; Domain=x.com", &url("http://a.x.com/"), 0, &|_| None);
+        assert!(jar.header(&url("http://a.x.com/"), 0).is_some());
+        assert!(jar.header(&url("http://b.x.com/"), 0).is_none());
+    }
+
+    #[test]
+    fn files() {
+        assert_eq!(Jar::read("x.com\tTRUE\t/\n").unwrap_err(), 1);
+        let jar = Jar::read("#HttpOnly_.x.com\tTRUE\t/\tFALSE\t0\tn\tv\n").unwrap();
+        assert!(
+            jar.write(0)
+                .contains("#HttpOnly_.x.com\tTRUE\t/\tFALSE\t0\tn\tv\n")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in ".*", file in ".*") {
+            let mut jar = Jar::default();
+            let url = Url::parse("http://a.b.c/d/e").unwrap();
+            jar.set(&text, &url, 0, &|domain| Some(is_public(&file, domain)));
+            let _ = jar.header(&url, 0);
+            let _ = Jar::read(&file);
+        }
+    }
+}

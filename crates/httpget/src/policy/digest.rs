@@ -1,0 +1,248 @@
+//! Digest authentication (RFC 7616): from a server's challenge to the value of
+//! Authorization.
+
+use super::md5;
+use crate::http::head::Head;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hash {
+    Md5,
+    Sha256,
+}
+
+/// A challenge that can be answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    realm: String,
+    nonce: String,
+    opaque: Option<String>,
+    hash: Hash,
+    /// Whether the algorithm is a `-sess` one.
+    session: bool,
+    /// As the server wrote it.
+    algorithm: Option<String>,
+    /// Whether `qop=auth` is offered; without any it is the old form.
+    qop: bool,
+}
+
+impl Hash {
+    fn hex(self, text: &str) -> String {
+        match self {
+            Self::Md5 => md5::hex(text.as_bytes()),
+            Self::Sha256 => {
+                let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+                let bytes = digest.as_ref().iter();
+                bytes.fold(String::new(), |all, byte| all + &format!("{byte:02x}"))
+            }
+        }
+    }
+}
+
+/// The strongest challenge of a response, if there is one we can answer.
+pub fn challenge(head: &Head) -> Option<Challenge> {
+    let mut challenges: Vec<Challenge> =
+        head.all("www-authenticate").flat_map(challenges).collect();
+    challenges.sort_by_key(|challenge| challenge.hash == Hash::Md5);
+    challenges.into_iter().next()
+}
+
+/// The Digest challenges in one value, which may hold several.
+fn challenges(value: &str) -> Vec<Challenge> {
+    let lower = value.to_ascii_lowercase();
+    let mut found = Vec::new();
+    for (at, _) in lower.match_indices("digest ") {
+        // A scheme stands at the start or behind a comma.
+        if !value[..at].trim_end().is_empty() && !value[..at].trim_end().ends_with(',') {
+            continue;
+        }
+        found.extend(one(&value[at + "digest ".len()..]));
+    }
+    found
+}
+
+fn one(parameters: &str) -> Option<Challenge> {
+    let mut challenge = Challenge {
+        realm: String::new(),
+        nonce: String::new(),
+        opaque: None,
+        hash: Hash::Md5,
+        session: false,
+        algorithm: None,
+        qop: false,
+    };
+    for (name, value) in pairs(parameters) {
+        match name.to_ascii_lowercase().as_str() {
+            "realm" => challenge.realm = value,
+            "nonce" => challenge.nonce = value,
+            "opaque" => challenge.opaque = Some(value),
+            "qop" => {
+                challenge.qop = value
+                    .split(',')
+                    .any(|q| q.trim().eq_ignore_ascii_case("auth"));
+                if !challenge.qop {
+                    return None;
+                }
+            }
+            "algorithm" => {
+                let upper = value.to_ascii_uppercase();
+                challenge.session = upper.ends_with("-SESS");
+                challenge.hash = match upper.trim_end_matches("-SESS") {
+                    "MD5" => Hash::Md5,
+                    "SHA-256" => Hash::Sha256,
+                    _ => return None,
+                };
+                challenge.algorithm = Some(value);
+            }
+            _ => {}
+        }
+    }
+    (!challenge.nonce.is_empty()).then_some(challenge)
+}
+
+/// `name=value` and `name="value"` up to the next scheme.
+fn pairs(text: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        let Some((name, after)) = rest.split_once('=') else {
+            return found;
+        };
+        let name = name.trim();
+        // A blank within a name: another scheme begins here.
+        if name.contains([' ', ',']) {
+            return found;
+        }
+        let after = after.trim_start();
+        let (value, after) = if let Some(quoted) = after.strip_prefix('"') {
+            let mut value = String::new();
+            let mut end = quoted.len();
+            let mut chars = quoted.char_indices();
+            while let Some((at, c)) = chars.next() {
+                match c {
+                    '"' => {
+                        end = at + 1;
+                        break;
+                    }
+                    '\\' => value.extend(chars.next().map(|(_, c)| c)),
+                    c => value.push(c),
+                }
+            }
+            (value, &quoted[end..])
+        } else {
+            let end = after.find(',').unwrap_or(after.len());
+            (after[..end].trim().to_owned(), &after[end..])
+        };
+        found.push((name.to_owned(), value));
+        rest = after;
+    }
+}
+
+impl Challenge {
+    /// The value of Authorization for one request. `cnonce` is random text
+    /// without quotes.
+    pub fn answer(
+        &self,
+        method: &str,
+        target: &str,
+        (user, password): (&str, &str),
+        cnonce: &str,
+    ) -> String {
+        let hash = |text: String| self.hash.hex(&text);
+        let mut secret = hash(format!("{user}:{}:{password}", self.realm));
+        if self.session {
+            secret = hash(format!("{secret}:{}:{cnonce}", self.nonce));
+        }
+        let request = hash(format!("{method}:{target}"));
+        let response = if self.qop {
+            hash(format!(
+                "{secret}:{}:00000001:{cnonce}:auth:{request}",
+                self.nonce
+            ))
+        } else {
+            hash(format!("{secret}:{}:{request}", self.nonce))
+        };
+        let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+        let mut value = format!(
+            "Digest username=\"{}\", realm=\"{}\", nonce=\"{}\", uri=\"{target}\", response=\"{response}\"",
+            quoted(user),
+            quoted(&self.realm),
+            quoted(&self.nonce)
+        );
+        if let Some(algorithm) = &self.algorithm {
+            value.extend([", algorithm=", algorithm]);
+        }
+        if let Some(opaque) = &self.opaque {
+            value.extend([", opaque=\"", &quoted(opaque), "\""]);
+        }
+        if self.qop {
+            value.extend([", qop=auth, nc=00000001, cnonce=\"", cnonce, "\""]);
+        } else if self.session {
+            value.extend([", cnonce=\"", cnonce, "\""]);
+        }
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const CNONCE: &str = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
+    const NONCE: &str = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v";
+
+    fn head(values: &[&str]) -> Head {
+        let lines: Vec<String> = values
+            .iter()
+            .map(|value| format!("WWW-Authenticate: {value}\r\n"))
+            .collect();
+        Head::parse(format!("HTTP/1.1 401 U\r\n{}\r\n", lines.concat()).as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_examples_of_the_rfc() {
+        let offer = |algorithm: &str| {
+            format!(
+                "Digest realm=\"http-auth@example.org\", qop=\"auth, auth-int\", \
+                 algorithm={algorithm}, nonce=\"{NONCE}\", opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\""
+            )
+        };
+        let both = head(&[&offer("MD5"), &offer("SHA-256")]);
+        let strong = challenge(&both).unwrap();
+        let login = ("Mufasa", "Circle of Life");
+        let answer = strong.answer("GET", "/dir/index.html", login, CNONCE);
+        assert!(
+            answer.contains("753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+            "{answer}"
+        );
+        let weak = challenge(&head(&[&offer("MD5")])).unwrap();
+        let answer = weak.answer("GET", "/dir/index.html", login, CNONCE);
+        assert!(
+            answer.contains("8ca523f5e9506fed4657c9700eebdbec"),
+            "{answer}"
+        );
+    }
+
+    #[test]
+    fn several_schemes_in_one_value() {
+        let one = challenge(&head(&[
+            "Basic realm=\"x\", Digest realm=\"y\", nonce=\"n\"",
+        ]))
+        .unwrap();
+        assert_eq!((one.realm.as_str(), one.qop), ("y", false));
+        assert_eq!(challenge(&head(&["Basic realm=\"x\""])), None);
+        assert_eq!(challenge(&head(&["Digest realm=\"y\""])), None);
+        assert_eq!(
+            challenge(&head(&["Digest nonce=n, algorithm=SHA-512-256"])),
+            None
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "[ -~]*") {
+            let _ = challenge(&head(&[&format!("Digest {text}")]));
+        }
+    }
+}

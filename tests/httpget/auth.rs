@@ -1,0 +1,211 @@
+//! Passwords, tokens, challenges, cookies and conditions.
+
+use std::os::unix::fs::MetadataExt;
+
+use testkit::http::{HttpServer, Reply};
+
+use crate::kit::{always, httpget};
+
+#[test]
+fn netrc_is_for_the_hosts_it_names() {
+    let other = always(Reply::text("x"));
+    let to = format!("http://localhost:{}/", other.addr().port());
+    let server = HttpServer::start(move |_| Reply::redirect(302, &to));
+    let dir = tempfile::tempdir().unwrap();
+    let rc = dir.path().join("rc");
+    std::fs::write(
+        &rc,
+        "machine 127.0.0.1 login u password p\ndefault login d password e\n",
+    )
+    .unwrap();
+    let rc = rc.to_str().unwrap();
+    httpget()
+        .args(["--netrc-file", rc, &server.url("/")])
+        .run()
+        .code(0);
+    assert_eq!(
+        server.requests()[0].header("authorization"),
+        Some("Basic dTpw")
+    );
+    // The default is for the URL's own origin.
+    assert_eq!(other.requests()[0].header("authorization"), None);
+    std::fs::write(
+        dir.path().join(".netrc"),
+        "machine 127.0.0.1 login n password m\n",
+    )
+    .unwrap();
+    httpget()
+        .args(["-n", &server.url("/")])
+        .env("HOME", dir.path())
+        .run()
+        .code(0);
+    assert_eq!(
+        server.requests()[1].header("authorization"),
+        Some("Basic bjpt")
+    );
+    httpget()
+        .args(["-n", &server.url("/")])
+        .run()
+        .code(2)
+        .stderr_contains(".netrc");
+}
+
+#[test]
+fn bearer_tokens() {
+    let server = always(Reply::text("x"));
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("token"), "abc\n").unwrap();
+    httpget()
+        .args(["--bearer-file", "token", &server.url("/")])
+        .cwd(dir.path())
+        .run()
+        .code(0);
+    assert_eq!(
+        server.requests()[0].header("authorization"),
+        Some("Bearer abc")
+    );
+    httpget()
+        .args(["--bearer-file", "none", &server.url("/")])
+        .run()
+        .code(2);
+}
+
+#[test]
+fn digest() {
+    let server = HttpServer::start(|request| match request.header("authorization") {
+        Some(value)
+            if value
+                .starts_with("Digest username=\"me\", realm=\"r\", nonce=\"n\", uri=\"/p?q\"") =>
+        {
+            Reply::text("in\n")
+        }
+        _ => Reply::new(401)
+            .header("WWW-Authenticate", "Basic realm=\"r\"")
+            .header(
+                "WWW-Authenticate",
+                "Digest realm=\"r\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256",
+            )
+            .body("out\n"),
+    });
+    let url = server.url("/p?q");
+    httpget()
+        .args(["--digest", "-u", "me:pw", &url])
+        .run()
+        .code(0)
+        .stdout("in\n")
+        .stderr("");
+    let requests = server.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[0].header("authorization"), None);
+    assert!(!String::from_utf8_lossy(&requests[1].head).contains("pw"));
+    httpget()
+        .args(["-s", "--digest", &url])
+        .run()
+        .code(1)
+        .stdout("out\n");
+}
+
+#[test]
+fn cookies() {
+    let other = always(Reply::text("x"));
+    let to = other.url("/");
+    let server = HttpServer::start(move |request| match request.path() {
+        "/set" => Reply::redirect(302, "/d/use")
+            .header("Set-Cookie", "a=1; Path=/")
+            .header("Set-Cookie", "b=2; Path=/d")
+            .header("Set-Cookie", "c=3; Path=/e")
+            .header("Set-Cookie", "gone=4; Max-Age=0")
+            .header("Set-Cookie", "evil=5; Domain=com"),
+        "/away" => Reply::redirect(302, &to),
+        _ => Reply::text("x"),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let jar = dir.path().join("jar");
+    let path = jar.to_str().unwrap();
+    // Without a jar nothing is kept.
+    httpget()
+        .args(["-b", "x=y", &server.url("/set")])
+        .run()
+        .code(0);
+    assert_eq!(server.requests()[1].header("cookie"), Some("x=y"));
+    httpget()
+        .args(["-c", path, &server.url("/set")])
+        .run()
+        .code(0);
+    assert_eq!(server.requests()[3].header("cookie"), Some("b=2; a=1"));
+    assert_eq!(jar.metadata().unwrap().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(&jar).unwrap();
+    assert!(
+        text.contains("127.0.0.1\tFALSE\t/d\tFALSE\t0\tb\t2\n"),
+        "{text}"
+    );
+    httpget()
+        .args(["-b", path, "-b", "z=w", &server.url("/e/f")])
+        .run()
+        .code(0);
+    assert_eq!(server.requests()[4].header("cookie"), Some("c=3; a=1; z=w"));
+    // A cookie knows no ports, what was given by hand does.
+    httpget()
+        .args(["-b", path, "-b", "z=w", &server.url("/away")])
+        .run()
+        .code(0);
+    assert_eq!(other.requests()[0].header("cookie"), Some("a=1"));
+    std::fs::write(&jar, "nonsense\n").unwrap();
+    httpget()
+        .args(["-b", path, &server.url("/")])
+        .run()
+        .code(2)
+        .stderr_contains("jar:1");
+}
+
+#[test]
+fn conditions() {
+    let server = HttpServer::start(|request| {
+        let same = request.header("if-none-match") == Some("\"1\"");
+        let reply = if same || request.header("if-modified-since").is_some() {
+            Reply::new(304)
+        } else {
+            Reply::text("new\n")
+        };
+        reply.header("ETag", "\"1\"")
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        httpget()
+            .args(args)
+            .arg(server.url("/"))
+            .cwd(dir.path())
+            .run()
+    };
+    let tags = ["--etag-compare", "tag", "--etag-save", "tag", "-o", "f"];
+    run(&tags).code(0);
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("tag")).unwrap(),
+        "\"1\"\n"
+    );
+    std::fs::write(dir.path().join("f"), "mine").unwrap();
+    run(&tags).code(0);
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("f")).unwrap(),
+        "mine"
+    );
+    assert!(!dir.path().join("f.part").exists());
+    run(&["-z", "Sun, 06 Nov 1994 08:49:37 GMT"])
+        .code(0)
+        .stdout("");
+    run(&["-z", "f"]).code(0).stdout("");
+    run(&["-z", "-06 Nov 1994 08:49:37"])
+        .code(0)
+        .stdout("new\n");
+    let sent: Vec<_> = server.requests();
+    assert_eq!(
+        sent[2].header("if-modified-since"),
+        Some("Sun, 06 Nov 1994 08:49:37 GMT")
+    );
+    assert!(sent[3].header("if-modified-since").is_some());
+    assert_eq!(
+        sent[4].header("if-unmodified-since"),
+        Some("Sun, 06 Nov 1994 08:49:37 GMT")
+    );
+    run(&["-z", "nonsense"]).code(2);
+}

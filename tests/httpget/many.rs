@@ -1,0 +1,167 @@
+//! Many URLs at once.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use testkit::http::{Gate, HttpServer, Reply};
+
+use crate::kit::{files, httpget};
+
+#[test]
+fn to_files_over_few_connections() {
+    let server = HttpServer::start(|request| Reply::text(request.path().to_owned()));
+    let dir = tempfile::tempdir().unwrap();
+    let urls: Vec<String> = (0..200).map(|n| server.url(&format!("/f{n:03}"))).collect();
+    let out = httpget()
+        .args(["-Z", "--parallel-max", "4", "-O", "--json", "-"])
+        .stdin(urls.join("\n"))
+        .cwd(dir.path())
+        .run();
+    out.code(0).stderr("");
+    let records = out.json();
+    assert_eq!(records.len(), 200);
+    assert!(records.iter().all(|record| record["status"] == 200));
+    let names = files(dir.path());
+    assert_eq!(names.len(), 200);
+    for name in names {
+        let body = std::fs::read_to_string(dir.path().join(&name)).unwrap();
+        assert_eq!(body, format!("/{name}"));
+    }
+    assert!(server.accepted() <= 4, "{}", server.accepted());
+}
+
+#[test]
+fn they_run_side_by_side_and_lines_stay_whole() {
+    // Each waits until all four have begun.
+    let (gate, begun) = (Gate::new(), AtomicUsize::new(0));
+    let server = HttpServer::start(move |request| {
+        if begun.fetch_add(1, Ordering::SeqCst) == 3 {
+            gate.open();
+        }
+        let line = format!("{}\n", request.path()[1..].repeat(1000));
+        let (a, b) = line.split_at(700);
+        let length = line.len().to_string();
+        Reply::raw(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{a}"
+        ))
+        .wait(&gate)
+        .then(b)
+    });
+    let urls = ["/a", "/b", "/c", "/d"].map(|path| server.url(path));
+    let out = httpget().arg("-Z").args(&urls).run();
+    out.code(0);
+    let mut lines = out.lines();
+    lines.sort();
+    assert_eq!(lines, ["a", "b", "c", "d"].map(|name| name.repeat(1000)));
+}
+
+#[test]
+fn in_order_on_request() {
+    let gate = Gate::new();
+    let server = HttpServer::start(move |request| match request.path() {
+        "/0" => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+            .wait(&gate)
+            .then("0\n"),
+        path => {
+            if path == "/9" {
+                gate.open();
+            }
+            Reply::text(format!("{}\n", &path[1..]))
+        }
+    });
+    let urls: Vec<String> = (0..10).map(|n| server.url(&format!("/{n}"))).collect();
+    let out = httpget()
+        .args(["-Z", "--ordered", "--parallel-max", "10"])
+        .args(&urls)
+        .run();
+    out.code(0).stdout("0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+}
+
+#[test]
+fn no_more_of_a_host_than_allowed() {
+    let now = Mutex::new((0, 0));
+    let server = HttpServer::start(move |_| {
+        {
+            let mut now = now.lock().unwrap();
+            now.0 += 1;
+            now.1 = now.1.max(now.0);
+            assert!(now.1 <= 2);
+        }
+        std::thread::yield_now();
+        now.lock().unwrap().0 -= 1;
+        Reply::text("x\n")
+    });
+    let urls: Vec<String> = (0..50).map(|n| server.url(&format!("/{n}"))).collect();
+    httpget()
+        .args(["-Z", "--max-per-host", "2"])
+        .args(&urls)
+        .run()
+        .code(0);
+    assert!(server.accepted() <= 2);
+}
+
+#[test]
+fn bad_ones_among_them() {
+    let server = HttpServer::start(|request| match request.path() {
+        "/no" => Reply::new(404),
+        _ => Reply::text("x\n"),
+    });
+    let (ok, no) = (server.url("/ok"), server.url("/no"));
+    let out = httpget()
+        .args([
+            "-Z",
+            "--json",
+            "-s",
+            &ok,
+            &no,
+            "ftp://x/",
+            "http://127.0.0.1:1/",
+            &ok,
+        ])
+        .run();
+    out.code(3);
+    assert_eq!(out.json().len(), 5);
+}
+
+#[test]
+fn further_pages() {
+    let other = HttpServer::start(|_| Reply::text("elsewhere\n"));
+    let away = other.url("/");
+    let server = HttpServer::start(move |request| {
+        let reply = Reply::text(format!("{}\n", request.target));
+        match request.target.as_str() {
+            "/list" => reply.header("Link", "</list?page=2>; rel=\"next\", </x>; rel=last"),
+            "/list?page=2" => reply.header("Link", &format!("<{away}>; rel=next")),
+            "/foreign" => reply.header("Link", "<file:///etc/passwd>; rel=next"),
+            _ => reply,
+        }
+    });
+    let run = |n: &str, path: &str| {
+        httpget()
+            .args(["--next", n, "-u", "u:p", &server.url(path)])
+            .run()
+    };
+    run("1", "/list")
+        .code(0)
+        .stdout("/list\n/list?page=2\n")
+        .stderr("");
+    run("9", "/list")
+        .code(0)
+        .stdout("/list\n/list?page=2\nelsewhere\n");
+    assert!(
+        server
+            .requests()
+            .iter()
+            .all(|r| r.header("authorization").is_some())
+    );
+    assert_eq!(other.requests()[0].header("authorization"), None);
+    run("1", "/foreign")
+        .code(3)
+        .stdout("/foreign\n")
+        .stderr_contains("refused");
+    httpget()
+        .arg(server.url("/list"))
+        .run()
+        .code(0)
+        .stdout("/list\n");
+}

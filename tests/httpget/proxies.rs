@@ -1,0 +1,270 @@
+//! Through proxies: absolute-form for http, CONNECT for https, SOCKS, and who
+//! is asked directly.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+use testkit::http::{HttpServer, Reply};
+
+use crate::kit::{always, httpget};
+
+#[test]
+fn http_goes_by_the_whole_url() {
+    let proxy = always(Reply::text("by proxy\n"));
+    let at = proxy.addr().to_string();
+    let by_user = format!("http://us:pw@{at}");
+    httpget()
+        .args(["-x", &by_user, "http://origin.invalid:81/p?q"])
+        .run()
+        .code(0)
+        .stdout("by proxy\n");
+    let request = &proxy.requests()[0];
+    assert_eq!(request.target, "http://origin.invalid:81/p?q");
+    assert_eq!(request.header("host"), Some("origin.invalid:81"));
+    assert_eq!(
+        request.header("proxy-authorization"),
+        Some("Basic dXM6cHc=")
+    );
+    httpget()
+        .args(["-x", &at, "-U", "a:b", "http://origin.invalid/"])
+        .run()
+        .code(0);
+    assert_eq!(
+        proxy.requests()[1].header("proxy-authorization"),
+        Some("Basic YTpi")
+    );
+}
+
+#[test]
+fn https_goes_through_a_tunnel() {
+    let origin = HttpServer::start_tls(|_| Reply::text("safe\n"));
+    let end = origin.addr();
+    let proxy = HttpServer::start(move |request| match request.header("proxy-authorization") {
+        Some("Basic dXM6cHc=") => Reply::tunnel(end),
+        _ => Reply::new(407),
+    });
+    let ca = origin.ca_file();
+    let run = |proxy: &str| {
+        httpget()
+            .args([
+                "-x",
+                proxy,
+                "--cacert",
+                ca.to_str().unwrap(),
+                "-u",
+                "me:secret",
+            ])
+            .arg(origin.url_by_name("/"))
+            .run()
+    };
+    run(&format!("http://us:pw@{}", proxy.addr()))
+        .code(0)
+        .stdout("safe\n")
+        .stderr("");
+    let connect = &proxy.requests()[0];
+    assert_eq!(connect.method, "CONNECT");
+    assert_eq!(
+        connect.target,
+        format!("localhost:{}", origin.addr().port())
+    );
+    assert_eq!(connect.header("authorization"), None);
+    assert_eq!(origin.requests()[0].header("proxy-authorization"), None);
+    run(&format!("http://{}", proxy.addr()))
+        .code(3)
+        .stdout("")
+        .stderr_contains("407");
+    run("http://127.0.0.1:1")
+        .code(3)
+        .stderr_contains("proxy: connection refused");
+}
+
+#[test]
+fn the_environment() {
+    let proxy = always(Reply::text("by proxy\n"));
+    let direct = always(Reply::text("direct\n"));
+    let at = format!("http://{}", proxy.addr());
+    let url = direct.url("/");
+    let run = |env: &[(&str, &str)], args: &[&str]| {
+        let mut tool = httpget().args(args).arg(&url);
+        for (name, value) in env {
+            tool = tool.env(name, value);
+        }
+        tool.run().stdout_str().to_owned()
+    };
+    assert_eq!(run(&[("http_proxy", &at)], &[]), "by proxy\n");
+    assert_eq!(run(&[("HTTP_PROXY", &at)], &[]), "direct\n");
+    assert_eq!(run(&[("https_proxy", &at)], &[]), "direct\n");
+    assert_eq!(run(&[("ALL_PROXY", &at)], &[]), "by proxy\n");
+    for except in ["127.0.0.1", "127.0.0.0/8", "*", "x.test,127.0.0.1"] {
+        assert_eq!(
+            run(&[("http_proxy", &at), ("NO_PROXY", except)], &[]),
+            "direct\n"
+        );
+        assert_eq!(
+            run(&[("http_proxy", &at), ("no_proxy", except)], &[]),
+            "direct\n"
+        );
+    }
+    assert_eq!(
+        run(&[("http_proxy", &at), ("no_proxy", "10.0.0.0/8")], &[]),
+        "by proxy\n"
+    );
+    assert_eq!(run(&[("http_proxy", &at)], &["-x", ""]), "direct\n");
+    assert_eq!(
+        run(&[("http_proxy", &at)], &["--noproxy", "127.0.0.1"]),
+        "direct\n"
+    );
+    assert_eq!(run(&[("no_proxy", "*")], &["-x", &at]), "direct\n");
+}
+
+/// A SOCKS 5 server with a user, and a SOCKS 4 one, for one connection; what
+/// it was asked for comes back.
+fn socks(origin: SocketAddr) -> (SocketAddr, thread::JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let handle = thread::spawn(move || {
+        let (mut near, _) = listener.accept().unwrap();
+        let take = |near: &mut TcpStream, count: usize| {
+            let mut bytes = vec![0; count];
+            near.read_exact(&mut bytes).unwrap();
+            bytes
+        };
+        let version = take(&mut near, 1)[0];
+        let asked = if version == 5 {
+            let count = take(&mut near, 1)[0];
+            let methods = take(&mut near, count.into());
+            if methods.contains(&2) {
+                near.write_all(&[5, 2]).unwrap();
+                let user = take(&mut near, 2)[1];
+                take(&mut near, user.into());
+                let password = take(&mut near, 1)[0];
+                assert_eq!(take(&mut near, password.into()), b"pw");
+                near.write_all(&[1, 0]).unwrap();
+            } else {
+                near.write_all(&[5, 0]).unwrap();
+            }
+            let head = take(&mut near, 4);
+            let asked = match head[3] {
+                1 => take(&mut near, 4),
+                3 => {
+                    let length = take(&mut near, 1)[0];
+                    take(&mut near, length.into())
+                }
+                _ => take(&mut near, 16),
+            };
+            take(&mut near, 2);
+            near.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+            asked
+        } else {
+            let head = take(&mut near, 7);
+            let mut text = Vec::new();
+            let mut ends = if head[3..6] == [0, 0, 0] { 2 } else { 1 };
+            while ends > 0 {
+                match take(&mut near, 1)[0] {
+                    0 => ends -= 1,
+                    b => text.push(b),
+                }
+            }
+            near.write_all(&[0, 90, 0, 0, 0, 0, 0, 0]).unwrap();
+            if text.is_empty() {
+                head[3..].to_vec()
+            } else {
+                text
+            }
+        };
+        let far = TcpStream::connect(origin).unwrap();
+        let pump = |mut from: TcpStream, mut to: TcpStream| {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(std::net::Shutdown::Write);
+        };
+        let back = (far.try_clone().unwrap(), near.try_clone().unwrap());
+        let thread = thread::spawn(move || pump(back.0, back.1));
+        pump(near, far);
+        thread.join().unwrap();
+        asked
+    });
+    (at, handle)
+}
+
+#[test]
+fn socks_of_all_kinds() {
+    let origin = always(Reply::text("by socks\n"));
+    let port = origin.addr().port();
+    for (scheme, host, asked) in [
+        ("socks5h://us:pw", "origin.invalid", &b"origin.invalid"[..]),
+        ("socks5h://", "origin.invalid", b"origin.invalid"),
+        ("socks5://", "127.0.0.1", &[127, 0, 0, 1]),
+        ("socks5://", "localhost", &[127, 0, 0, 1]),
+        ("socks4a://", "origin.invalid", b"origin.invalid"),
+        ("socks4://", "127.0.0.1", &[127, 0, 0, 1]),
+    ] {
+        let (at, handle) = socks(origin.addr());
+        let sep = if scheme.ends_with('/') { "" } else { "@" };
+        httpget()
+            .args(["-4", "-x", &format!("{scheme}{sep}{at}")])
+            .arg(format!("http://{host}:{port}/"))
+            .run()
+            .code(0)
+            .stdout("by socks\n")
+            .stderr("");
+        assert_eq!(handle.join().unwrap(), asked, "{scheme} {host}");
+    }
+    let nonsense = always(Reply::text("no socks"));
+    httpget()
+        .args([
+            "-x",
+            &format!("socks5h://{}", nonsense.addr()),
+            "-m",
+            "5",
+            "http://h.invalid/",
+        ])
+        .run()
+        .code(3);
+}
+
+#[test]
+fn unix_sockets() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nunix\n")
+            .unwrap();
+        String::from_utf8(head).unwrap()
+    });
+    let out = httpget()
+        .args([
+            "--json",
+            "--unix-socket",
+            path.to_str().unwrap(),
+            "http://docker/info",
+        ])
+        .run();
+    out.code(0).stderr("");
+    let record = &out.json()[0];
+    assert_eq!(
+        record["body_base64"].as_str().or(record["body"].as_str()),
+        Some("unix\n")
+    );
+    assert_eq!(record["remote_address"], path.to_str().unwrap());
+    assert!(
+        server
+            .join()
+            .unwrap()
+            .starts_with("GET /info HTTP/1.1\r\nHost: docker\r\n")
+    );
+    httpget()
+        .args(["--unix-socket", "/no/such", "http://x/"])
+        .run()
+        .code(2)
+        .stderr_contains("/no/such");
+}
