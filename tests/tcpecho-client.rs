@@ -1,5 +1,7 @@
 //! Black-box tests of `tcpecho-client`, against peers of every manner.
 
+#[path = "tcpecho-client/bench.rs"]
+mod bench;
 #[path = "tcpecho-client/connect.rs"]
 mod connect;
 #[path = "tcpecho-client/echoes.rs"]

@@ -306,8 +306,14 @@ fn usage() {
             &["a:1", "--file", "/no/such/file"],
             "/no/such/file: no such file or directory",
         ),
-        (&["a:1", "x", "--size", "5"], "--size needs -c or -i"),
-        (&["a:1", "x", "--reconnect"], "--reconnect needs -c or -i"),
+        (
+            &["a:1", "x", "--size", "5"],
+            "--size needs -c, -i or --bench",
+        ),
+        (
+            &["a:1", "x", "--reconnect"],
+            "--reconnect needs -c, -i or --bench",
+        ),
         (&["a:1", "-c", "0"], "0 is not in 1.."),
         (
             &["a:1", "-c", "1", "--expect", "x"],

@@ -5,7 +5,7 @@
 //! `--interface`, and the tries of `--retry`. A signal ends each of these
 //! waits; then there is no connection and no error, but `None`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
@@ -69,6 +69,8 @@ pub(crate) struct Dialer {
     pub(crate) plan: Plan,
     /// What the lookup gave; kept until a connect fails.
     addresses: RefCell<Vec<SocketAddr>>,
+    /// The address that answered last.
+    answered: Cell<Option<SocketAddr>>,
 }
 
 impl Dialer {
@@ -93,6 +95,7 @@ impl Dialer {
         Ok(Self {
             plan,
             addresses: RefCell::default(),
+            answered: Cell::default(),
         })
     }
 
@@ -139,6 +142,29 @@ impl Dialer {
         })
     }
 
+    /// Starts one more connection to where the last one went, and does not
+    /// wait for it: it is there when it becomes writable without an error.
+    pub(crate) fn begin(&self) -> io::Result<Link> {
+        let address: SockAddr = match (&self.plan.target, self.answered.get()) {
+            (Target::Unix(path), _) => SockAddr::unix(path)?,
+            (Target::Inet(_), Some(address)) => address.into(),
+            (Target::Inet(_), None) => return Err(io::ErrorKind::NotConnected.into()),
+        };
+        let socket = Socket::new(address.domain(), Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        if let Some(to) = address.as_socket() {
+            socket.set_tcp_nodelay(true)?;
+            self.prepare(&socket, &to)?;
+        }
+        match socket.connect(&address) {
+            Err(e) if e.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+                Err(e)
+            }
+            _ if address.is_unix() => Ok(Link::Unix(socket.into())),
+            _ => Ok(Link::Tcp(socket.into())),
+        }
+    }
+
     fn inet(&self, endpoint: &Endpoint, stop: &Stop) -> Result<Option<Connection>> {
         let deadline = Instant::now().checked_add(self.plan.timeout);
         if self.addresses.borrow().is_empty() {
@@ -165,6 +191,7 @@ impl Dialer {
                 .map_err(|e| Error::network(&e))?;
             (Link::Tcp(stream), address)
         };
+        self.answered.set(Some(address));
         Ok(Some(Connection {
             link,
             address: address.to_string(),

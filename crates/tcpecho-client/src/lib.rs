@@ -4,8 +4,10 @@
 //! Every mode starts with the same connection ([`dial`]) and works on the
 //! same non-blocking [`link`]. What a mode decides is computed in modules
 //! that know no sockets: [`exchange`] for a message and for stdin,
-//! [`ledger`] for echoes that are counted one by one.
+//! [`ledger`] for echoes that are counted one by one, [`bench`]'s `talk` and
+//! `schedule` for load.
 
+mod bench;
 mod cli;
 mod config;
 mod dial;

@@ -5,7 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags};
@@ -50,6 +50,15 @@ impl Link {
         }
     }
 
+    /// The outcome of a connect that was under way.
+    pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match self {
+            Self::Tcp(stream) => stream.take_error(),
+            Self::Unix(stream) => stream.take_error(),
+            Self::Udp(socket) => socket.take_error(),
+        }
+    }
+
     /// Whether reads and writes are whole datagrams.
     pub(crate) fn is_datagram(&self) -> bool {
         matches!(self, Self::Udp(_))
@@ -72,6 +81,12 @@ impl AsFd for Link {
             Self::Unix(stream) => stream.as_fd(),
             Self::Udp(socket) => socket.as_fd(),
         }
+    }
+}
+
+impl AsRawFd for Link {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 
