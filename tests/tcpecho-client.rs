@@ -10,6 +10,9 @@ mod echoes;
 mod message;
 #[path = "tcpecho-client/relay.rs"]
 mod relay;
+#[cfg(feature = "tls")]
+#[path = "tcpecho-client/tls.rs"]
+mod tls;
 
 use std::time::Duration;
 

@@ -143,6 +143,15 @@ pub(crate) struct Cli {
     #[arg(short = 'I', long, value_name = "IF", help_heading = "Connection")]
     pub(crate) interface: Option<String>,
 
+    /// TLS over the connection
+    #[cfg(not(feature = "tls"))]
+    #[arg(long, hide = true)]
+    pub(crate) tls: bool,
+
+    #[cfg(feature = "tls")]
+    #[command(flatten, next_help_heading = "TLS")]
+    pub(crate) tls: Tls,
+
     #[command(flatten, next_help_heading = "Connection")]
     pub(crate) family: FamilyArgs,
 
@@ -156,6 +165,32 @@ pub(crate) struct Cli {
 
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+/// The options of `--tls`.
+#[cfg(feature = "tls")]
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Tls {
+    /// TLS over the connection, the certificate verified
+    #[arg(long = "tls", id = "tls")]
+    pub(crate) on: bool,
+
+    /// Believe the authorities in this PEM file, not the system's
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls",
+        conflicts_with = "insecure"
+    )]
+    pub(crate) cacert: Option<PathBuf>,
+
+    /// Believe any certificate
+    #[arg(long, requires = "tls")]
+    pub(crate) insecure: bool,
+
+    /// The name the certificate must be for [default: HOST]
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    pub(crate) server_name: Option<String>,
 }
 
 /// The options of `--bench`.

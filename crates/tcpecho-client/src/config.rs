@@ -173,6 +173,7 @@ impl Config {
         }
         Ok(Self {
             dial: dial::Plan {
+                tls: tls(cli, &target)?,
                 target,
                 family,
                 udp: cli.udp,
@@ -213,6 +214,42 @@ fn check_connection(cli: &Cli, target: &Target) -> Result<Family> {
         )));
     }
     Ok(family)
+}
+
+/// A build without TLS says so.
+#[cfg(not(feature = "tls"))]
+fn tls(cli: &Cli, _: &Target) -> Result<Option<crate::tls::Plan>> {
+    refuse(
+        cli.tls,
+        "--tls",
+        "is not in this build; build it with '--features tls'",
+    )?;
+    Ok(None)
+}
+
+/// What TLS is to be, if at all.
+#[cfg(feature = "tls")]
+fn tls(cli: &Cli, target: &Target) -> Result<Option<crate::tls::Plan>> {
+    use common::endpoint::Host;
+    if !cli.tls.on {
+        return Ok(None);
+    }
+    refuse(cli.udp, "--tls", "does not go with --udp")?;
+    let host = match target {
+        Target::Unix(_) => {
+            return Err(Error::usage("--tls does not go with a unix: target"));
+        }
+        Target::Inet(endpoint) => match &endpoint.host {
+            Host::Any => "localhost".to_owned(),
+            Host::Address(address) => address.to_string(),
+            Host::Name(name) => name.clone(),
+        },
+    };
+    Ok(Some(crate::tls::Plan {
+        cacert: cli.tls.cacert.clone(),
+        insecure: cli.tls.insecure,
+        server_name: cli.tls.server_name.clone().unwrap_or(host),
+    }))
 }
 
 fn check_connect_only(cli: &Cli, message: bool) -> Result<()> {

@@ -12,6 +12,7 @@ mod cli;
 mod config;
 mod dial;
 mod exchange;
+mod failure;
 mod handshake;
 mod ledger;
 mod link;
@@ -25,6 +26,11 @@ mod sink;
 mod stats;
 mod sys;
 mod target;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod wait;
 
 use std::process::ExitCode;

@@ -19,6 +19,7 @@ use super::slot::{Slot, Stage};
 use super::tally::Tally;
 use crate::config::Load;
 use crate::dial::Dialer;
+use crate::failure;
 use crate::link::Link;
 use crate::pattern::Pattern;
 use crate::sys;
@@ -308,6 +309,14 @@ impl<'a> Engine<'a> {
         }
         if event.readable && self.slots[index].is_open() {
             self.receive(index)?;
+            // No event tells of what has been decrypted already.
+            while self.slots[index]
+                .link
+                .as_ref()
+                .is_some_and(Link::holds_input)
+            {
+                self.receive(index)?;
+            }
         }
         if event.writable && self.slots[index].stage == Stage::Open {
             self.send(index, self.now())?;
@@ -324,7 +333,7 @@ impl<'a> Engine<'a> {
                 self.opening += 1;
                 self.watch(index, false, true)
             }
-            Err(e) => self.fail(index, &common::error::sentence(&e)),
+            Err(e) => self.fail(index, failure::of(&e).message()),
         }
     }
 
@@ -340,17 +349,18 @@ impl<'a> Engine<'a> {
     /// A connect has come to its end, good or bad.
     fn established(&mut self, index: usize) -> Result<()> {
         let slot = &mut self.slots[index];
-        let opening = slot.stage == Stage::Opening;
-        self.opening -= usize::from(opening);
-        match slot.link.as_ref().map(Link::take_error) {
-            Some(Ok(None)) => {}
-            Some(Ok(Some(e)) | Err(e)) => {
-                let why = common::error::sentence(&e);
-                slot.stage = Stage::Open;
-                return self.fail(index, &why);
+        let Some(link) = &mut slot.link else {
+            return Ok(());
+        };
+        match link.advance() {
+            Ok(true) => {}
+            Ok(false) => {
+                let write = link.holds_output();
+                return self.watch(index, true, write);
             }
-            None => return Ok(()),
+            Err(e) => return self.fail(index, failure::of(&e).message()),
         }
+        self.opening -= usize::from(slot.stage == Stage::Opening);
         slot.stage = Stage::Open;
         self.tally.connected += 1;
         self.watch(index, true, false)
@@ -360,7 +370,7 @@ impl<'a> Engine<'a> {
     fn reopen(&mut self, index: usize, since: u64) -> Result<()> {
         let link = match self.dialer.begin() {
             Ok(link) => link,
-            Err(e) => return self.fail(index, &common::error::sentence(&e)),
+            Err(e) => return self.fail(index, failure::of(&e).message()),
         };
         self.adopt(index, link)?;
         let slot = &mut self.slots[index];
@@ -376,6 +386,9 @@ impl<'a> Engine<'a> {
         let Some(link) = &mut slot.link else {
             return Ok(());
         };
+        if let Err(e) = link.flush() {
+            return self.fail(index, failure::of(&e).message());
+        }
         while slot.talk.has_unsent() {
             let n = slot.talk.fill(&self.pattern, &mut self.scratch);
             match link.write(&self.scratch[..n]) {
@@ -386,10 +399,10 @@ impl<'a> Engine<'a> {
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => return self.fail(index, &common::error::sentence(&e)),
+                Err(e) => return self.fail(index, failure::of(&e).message()),
             }
         }
-        let unsent = slot.talk.has_unsent();
+        let unsent = slot.talk.has_unsent() || link.holds_output();
         self.watch(index, true, unsent)
     }
 
@@ -401,8 +414,12 @@ impl<'a> Engine<'a> {
         };
         let n = match link.read(&mut self.scratch) {
             Ok(n) => n,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(e) => return self.fail(index, &common::error::sentence(&e)),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                // TLS may have answered the peer by itself.
+                let unsent = slot.talk.has_unsent() || link.holds_output();
+                return self.watch(index, true, unsent);
+            }
+            Err(e) => return self.fail(index, failure::of(&e).message()),
         };
         if n == 0 {
             return self.peer_end(index);
@@ -462,7 +479,7 @@ impl<'a> Engine<'a> {
         let slot = &mut self.slots[index];
         slot.stage = Stage::Closing;
         match slot.link.as_mut().map(Link::shutdown_write) {
-            Some(Err(e)) => self.fail(index, &common::error::sentence(&e)),
+            Some(Err(e)) => self.fail(index, failure::of(&e).message()),
             _ => self.watch(index, true, false),
         }
     }
