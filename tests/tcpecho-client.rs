@@ -1,5 +1,7 @@
 //! Black-box tests of `tcpecho-client`, against peers of every manner.
 
+#[path = "tcpecho-client/bench.rs"]
+mod bench;
 #[path = "tcpecho-client/connect.rs"]
 mod connect;
 #[path = "tcpecho-client/echoes.rs"]
@@ -8,6 +10,9 @@ mod echoes;
 mod message;
 #[path = "tcpecho-client/relay.rs"]
 mod relay;
+#[cfg(feature = "tls")]
+#[path = "tcpecho-client/tls.rs"]
+mod tls;
 
 use std::time::Duration;
 

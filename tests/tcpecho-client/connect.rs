@@ -263,6 +263,16 @@ fn a_signal_ends_the_waiting() {
     running.wait().code(1).stdout("");
 }
 
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_build_without_tls_says_so() {
+    let out = client().args(["--tls", "a:1", "x"]).run();
+    out.code(2).stdout("").stderr(
+        "tcpecho-client: --tls is not in this build; build it with '--features tls'; \
+         see 'tcpecho-client --help'\n",
+    );
+}
+
 #[test]
 fn usage() {
     for (args, why) in [
@@ -306,8 +316,14 @@ fn usage() {
             &["a:1", "--file", "/no/such/file"],
             "/no/such/file: no such file or directory",
         ),
-        (&["a:1", "x", "--size", "5"], "--size needs -c or -i"),
-        (&["a:1", "x", "--reconnect"], "--reconnect needs -c or -i"),
+        (
+            &["a:1", "x", "--size", "5"],
+            "--size needs -c, -i or --bench",
+        ),
+        (
+            &["a:1", "x", "--reconnect"],
+            "--reconnect needs -c, -i or --bench",
+        ),
         (&["a:1", "-c", "0"], "0 is not in 1.."),
         (
             &["a:1", "-c", "1", "--expect", "x"],

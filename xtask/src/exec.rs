@@ -7,6 +7,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -302,6 +303,7 @@ impl Background {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(file)
+            .process_group(0)
             .spawn()
             .map_err(fail)?;
         let (sender, lines) = mpsc::channel();
@@ -361,17 +363,28 @@ impl Background {
     }
 
     fn signal(&self) {
-        // The shell's builtin: no further program and no unsafe code needed.
-        let _ = Command::new("sh")
-            .args(["-c", "kill -TERM \"$0\" 2>/dev/null"])
-            .arg(self.child.id().to_string())
-            .status();
+        kill("TERM", &self.child.id().to_string());
     }
+
+    /// Ends what it has forked and left behind, such as a peer's children that
+    /// are stuck. It led a process group of its own.
+    fn sweep(&self) {
+        kill("KILL", &format!("-{}", self.child.id()));
+    }
+}
+
+/// Sends a signal by the shell's builtin: no further program and no unsafe
+/// code needed.
+fn kill(signal: &str, whom: &str) {
+    let _ = Command::new("sh")
+        .args(["-c", "kill -s \"$0\" -- \"$1\" 2>/dev/null", signal, whom])
+        .status();
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
         if !matches!(self.child.try_wait(), Ok(None)) {
+            self.sweep();
             return;
         }
         self.signal();
@@ -380,9 +393,10 @@ impl Drop for Background {
             if Instant::now() > deadline {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
-                return;
+                break;
             }
             thread::sleep(POLL);
         }
+        self.sweep();
     }
 }

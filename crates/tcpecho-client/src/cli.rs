@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, Parser};
 use common::options::{Common, FamilyArgs};
 
 use crate::message::{self, Sizes};
@@ -31,10 +31,14 @@ EXAMPLES
   How long does the handshake take?
       tcpecho-client --connect-only -c 5 --json localhost:8080
 
+  Load of 50 connections for 10 seconds, then at 20,000 messages a second:
+      tcpecho-client --bench --connections 50 localhost:8080
+      tcpecho-client --bench --connections 50 --rate 20000 localhost:8080
+
 EXIT STATUS
   0  what was sent came back; the port is open; every echo came back right
   1  the reply differs or was cut short; with --connect-only nobody answered;
-     with -c an echo was lost or differed
+     with -c and --bench an echo was lost or differed
   2  a usage error, or a fault of this machine
   3  no answer could be had: no such name, refused, reset, timeout";
 
@@ -101,6 +105,9 @@ pub(crate) struct Cli {
     #[arg(long, help_heading = "Echo by echo")]
     pub(crate) reconnect: bool,
 
+    #[command(flatten, next_help_heading = "Load")]
+    pub(crate) load: Load,
+
     /// Only connect, and say how long it took; nobody there is status 1
     #[arg(long, help_heading = "Connection")]
     pub(crate) connect_only: bool,
@@ -136,6 +143,15 @@ pub(crate) struct Cli {
     #[arg(short = 'I', long, value_name = "IF", help_heading = "Connection")]
     pub(crate) interface: Option<String>,
 
+    /// TLS over the connection
+    #[cfg(not(feature = "tls"))]
+    #[arg(long, hide = true)]
+    pub(crate) tls: bool,
+
+    #[cfg(feature = "tls")]
+    #[command(flatten, next_help_heading = "TLS")]
+    pub(crate) tls: Tls,
+
     #[command(flatten, next_help_heading = "Connection")]
     pub(crate) family: FamilyArgs,
 
@@ -149,6 +165,81 @@ pub(crate) struct Cli {
 
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+/// The options of `--tls`.
+#[cfg(feature = "tls")]
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Tls {
+    /// TLS over the connection, the certificate verified
+    #[arg(long = "tls", id = "tls")]
+    pub(crate) on: bool,
+
+    /// Believe the authorities in this PEM file, not the system's
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls",
+        conflicts_with = "insecure"
+    )]
+    pub(crate) cacert: Option<PathBuf>,
+
+    /// Believe any certificate
+    #[arg(long, requires = "tls")]
+    pub(crate) insecure: bool,
+
+    /// The name the certificate must be for [default: HOST]
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    pub(crate) server_name: Option<String>,
+}
+
+/// The options of `--bench`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Load {
+    /// Send as much as goes, verify every byte, and report rates and latencies
+    #[arg(long)]
+    pub(crate) bench: bool,
+
+    /// Connections at the same time [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) connections: Option<u32>,
+
+    /// How long messages are sent [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = common::duration::parse_nonzero)]
+    pub(crate) duration: Option<Duration>,
+
+    /// Messages on their way on each connection [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) pipeline: Option<u32>,
+
+    /// Messages a second over all connections, sent on time whatever comes
+    /// back; latencies count from the time a message was due
+    #[arg(long, value_name = "N", value_parser = parse_rate)]
+    pub(crate) rate: Option<f64>,
+
+    /// Makes the bytes of the messages other ones [default: 0]
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    pub(crate) seed: Option<u64>,
+}
+
+impl Load {
+    /// Which of the options that need `--bench` are there.
+    pub(crate) fn given(&self) -> [(bool, &'static str); 5] {
+        [
+            (self.connections.is_some(), "--connections"),
+            (self.duration.is_some(), "--duration"),
+            (self.pipeline.is_some(), "--pipeline"),
+            (self.rate.is_some(), "--rate"),
+            (self.seed.is_some(), "--seed"),
+        ]
+    }
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.001..=1e8).contains(&rate) => Ok(rate),
+        _ => Err("not a rate; use a number a second, 0.001 to 100000000".to_owned()),
+    }
 }
 
 impl common::app::Cli for Cli {

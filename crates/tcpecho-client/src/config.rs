@@ -51,6 +51,30 @@ pub(crate) enum Mode {
     Probe(Probe),
     /// Time handshakes.
     Handshake(Pace),
+    /// Load.
+    Bench(Load),
+}
+
+/// A load run.
+#[derive(Debug)]
+pub(crate) struct Load {
+    /// How many connections at the same time, 1 or more.
+    pub(crate) connections: usize,
+    /// How long messages are sent.
+    pub(crate) duration: Duration,
+    /// The sizes of the messages.
+    pub(crate) sizes: Sizes,
+    /// Messages on their way on each connection, without a rate.
+    pub(crate) pipeline: u64,
+    /// Messages a second over all connections, sent on time whatever comes
+    /// back; with `reconnect` connections a second.
+    pub(crate) rate: Option<f64>,
+    /// A new connection for every message.
+    pub(crate) reconnect: bool,
+    /// What the pattern follows from.
+    pub(crate) seed: u64,
+    /// The time for the connects, and for the last echoes.
+    pub(crate) timeout: Duration,
 }
 
 /// An exchange of one message.
@@ -125,7 +149,10 @@ impl Config {
             interval: cli.interval.unwrap_or(Duration::from_secs(1)),
             several,
         };
-        let mode = if cli.connect_only {
+        let mode = if cli.load.bench {
+            check_bench(cli, message.is_some())?;
+            Mode::Bench(load(cli, timeout))
+        } else if cli.connect_only {
             check_connect_only(cli, message.is_some())?;
             Mode::Handshake(pace)
         } else if several {
@@ -135,12 +162,18 @@ impl Config {
                 (cli.size.is_some(), "--size"),
                 (cli.reconnect, "--reconnect"),
             ] {
-                refuse(given, option, "needs -c or -i")?;
+                refuse(given, option, "needs -c, -i or --bench")?;
             }
             exchange(cli, message, timeout)?
         };
+        if !cli.load.bench {
+            for (given, option) in cli.load.given() {
+                refuse(given, option, "needs --bench")?;
+            }
+        }
         Ok(Self {
             dial: dial::Plan {
+                tls: tls(cli, &target)?,
                 target,
                 family,
                 udp: cli.udp,
@@ -183,6 +216,42 @@ fn check_connection(cli: &Cli, target: &Target) -> Result<Family> {
     Ok(family)
 }
 
+/// A build without TLS says so.
+#[cfg(not(feature = "tls"))]
+fn tls(cli: &Cli, _: &Target) -> Result<Option<crate::tls::Plan>> {
+    refuse(
+        cli.tls,
+        "--tls",
+        "is not in this build; build it with '--features tls'",
+    )?;
+    Ok(None)
+}
+
+/// What TLS is to be, if at all.
+#[cfg(feature = "tls")]
+fn tls(cli: &Cli, target: &Target) -> Result<Option<crate::tls::Plan>> {
+    use common::endpoint::Host;
+    if !cli.tls.on {
+        return Ok(None);
+    }
+    refuse(cli.udp, "--tls", "does not go with --udp")?;
+    let host = match target {
+        Target::Unix(_) => {
+            return Err(Error::usage("--tls does not go with a unix: target"));
+        }
+        Target::Inet(endpoint) => match &endpoint.host {
+            Host::Any => "localhost".to_owned(),
+            Host::Address(address) => address.to_string(),
+            Host::Name(name) => name.clone(),
+        },
+    };
+    Ok(Some(crate::tls::Plan {
+        cacert: cli.tls.cacert.clone(),
+        insecure: cli.tls.insecure,
+        server_name: cli.tls.server_name.clone().unwrap_or(host),
+    }))
+}
+
 fn check_connect_only(cli: &Cli, message: bool) -> Result<()> {
     let sends = "does not go with --connect-only, which sends nothing";
     refuse(message, "MESSAGE", sends)?;
@@ -197,6 +266,55 @@ fn check_connect_only(cli: &Cli, message: bool) -> Result<()> {
         "--udp",
         "does not go with --connect-only: a datagram socket has no handshake",
     )
+}
+
+fn check_bench(cli: &Cli, message: bool) -> Result<()> {
+    let made = "does not go with --bench, which makes its own messages";
+    refuse(message, "MESSAGE", made)?;
+    refuse(cli.file.is_some(), "--file", made)?;
+    refuse(cli.hex.is_some(), "--hex", made)?;
+    refuse(cli.expect.is_some(), "--expect", made)?;
+    let verifies = "does not go with --bench, which verifies every byte";
+    refuse(cli.no_verify, "--no-verify", verifies)?;
+    let not = "does not go with --bench";
+    refuse(cli.half_close, "--half-close", not)?;
+    refuse(cli.connect_only, "--connect-only", not)?;
+    refuse(cli.count.is_some(), "-c", not)?;
+    refuse(
+        cli.interval.is_some(),
+        "-i",
+        "does not go with --bench; use --rate",
+    )?;
+    refuse(
+        cli.udp,
+        "--udp",
+        "does not go with --bench: datagrams may be lost",
+    )?;
+    let in_step = "does not go with --rate, which sends on time whatever has come back";
+    refuse(
+        cli.load.rate.is_some() && cli.load.pipeline.is_some(),
+        "--pipeline",
+        in_step,
+    )?;
+    refuse(
+        cli.reconnect && cli.load.pipeline.is_some(),
+        "--pipeline",
+        "does not go with --reconnect: one message for each connection",
+    )
+}
+
+fn load(cli: &Cli, timeout: Duration) -> Load {
+    let load = &cli.load;
+    Load {
+        connections: load.connections.unwrap_or(1) as usize,
+        duration: load.duration.unwrap_or(Duration::from_secs(10)),
+        sizes: cli.size.unwrap_or_default(),
+        pipeline: u64::from(load.pipeline.unwrap_or(1)),
+        rate: load.rate,
+        reconnect: cli.reconnect,
+        seed: load.seed.unwrap_or(0),
+        timeout,
+    }
 }
 
 /// The one message given, in whichever form.

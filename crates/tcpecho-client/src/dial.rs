@@ -5,9 +5,9 @@
 //! `--interface`, and the tries of `--retry`. A signal ends each of these
 //! waits; then there is no connection and no error, but `None`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -22,9 +22,11 @@ use common::{Error, Kind, Result, net};
 use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::failure;
 use crate::link::Link;
 use crate::sys;
 use crate::target::Target;
+use crate::tls;
 use crate::wait::{Stop, Woken};
 
 /// How often a local socket with a full backlog is tried again.
@@ -43,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) source: Option<IpAddr>,
     /// The network interface to connect through.
     pub(crate) interface: Option<String>,
+    /// TLS over the stream.
+    pub(crate) tls: Option<tls::Plan>,
     /// Bounds one try, the lookup included.
     pub(crate) timeout: Duration,
     /// Further tries.
@@ -60,6 +64,8 @@ pub(crate) struct Connection {
     pub(crate) address: String,
     /// The time the handshake took; that of the lookup does not count.
     pub(crate) connect: Duration,
+    /// The time of TLS's handshake after that.
+    pub(crate) tls: Option<Duration>,
 }
 
 /// Connects as planned, as often as asked.
@@ -69,6 +75,9 @@ pub(crate) struct Dialer {
     pub(crate) plan: Plan,
     /// What the lookup gave; kept until a connect fails.
     addresses: RefCell<Vec<SocketAddr>>,
+    /// The address that answered last.
+    answered: Cell<Option<SocketAddr>>,
+    tls: Option<tls::Settings>,
 }
 
 impl Dialer {
@@ -91,8 +100,10 @@ impl Dialer {
                 .map_err(|e| Error::local(&e).about(interface))?;
         }
         Ok(Self {
+            tls: plan.tls.as_ref().map(tls::Settings::new).transpose()?,
             plan,
             addresses: RefCell::default(),
+            answered: Cell::default(),
         })
     }
 
@@ -139,6 +150,61 @@ impl Dialer {
         })
     }
 
+    /// Starts one more connection to where the last one went, and does not
+    /// wait for it: it is there when it becomes writable without an error.
+    pub(crate) fn begin(&self) -> io::Result<Link> {
+        let address: SockAddr = match (&self.plan.target, self.answered.get()) {
+            (Target::Unix(path), _) => SockAddr::unix(path)?,
+            (Target::Inet(_), Some(address)) => address.into(),
+            (Target::Inet(_), None) => return Err(io::ErrorKind::NotConnected.into()),
+        };
+        let socket = Socket::new(address.domain(), Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        if let Some(to) = address.as_socket() {
+            socket.set_tcp_nodelay(true)?;
+            self.prepare(&socket, &to)?;
+        }
+        match socket.connect(&address) {
+            Err(e) if e.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+                Err(e)
+            }
+            _ if address.is_unix() => Ok(Link::Unix(socket.into())),
+            _ => self.over(socket.into()),
+        }
+    }
+
+    /// What is spoken over a TCP stream.
+    fn over(&self, stream: TcpStream) -> io::Result<Link> {
+        if let Some(settings) = &self.tls {
+            let session = tls::Session::new(settings, stream)?;
+            return Ok(Link::Tls(Box::new(session)));
+        }
+        Ok(Link::Tcp(stream))
+    }
+
+    /// Completes TLS's handshake; `false` at a signal.
+    fn complete(link: &mut Link, deadline: Option<Instant>, stop: &Stop) -> Result<bool> {
+        loop {
+            match link.advance() {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(Error::new(
+                        Kind::Tls,
+                        "the peer closed in the TLS handshake",
+                    ));
+                }
+                Err(e) => return Err(failure::of(&e)),
+            }
+            let mut fds: Vec<PollFd<'_>> = link.poll_fd(true, false).into_iter().collect();
+            match stop.wait(&mut fds, deadline)? {
+                Woken::Stopped => return Ok(false),
+                Woken::Due => return Err(Error::new(Kind::Timeout, "TLS handshake timed out")),
+                Woken::Ready => {}
+            }
+        }
+    }
+
     fn inet(&self, endpoint: &Endpoint, stop: &Stop) -> Result<Option<Connection>> {
         let deadline = Instant::now().checked_add(self.plan.timeout);
         if self.addresses.borrow().is_empty() {
@@ -149,7 +215,7 @@ impl Dialer {
         }
         let addresses = self.addresses.borrow().clone();
         let started = Instant::now();
-        let (link, address) = if self.plan.udp {
+        let (mut link, address) = if self.plan.udp {
             self.udp(&addresses)?
         } else {
             let left = deadline.map_or(self.plan.timeout, |d| d.saturating_duration_since(started));
@@ -163,12 +229,22 @@ impl Dialer {
                 .set_nodelay(true)
                 .and_then(|()| stream.set_nonblocking(true))
                 .map_err(|e| Error::network(&e))?;
-            (Link::Tcp(stream), address)
+            (self.over(stream).map_err(|e| failure::of(&e))?, address)
         };
+        let connect = started.elapsed();
+        let mut tls = None;
+        if self.tls.is_some() {
+            if !Self::complete(&mut link, deadline, stop)? {
+                return Ok(None);
+            }
+            tls = Some(started.elapsed().saturating_sub(connect));
+        }
+        self.answered.set(Some(address));
         Ok(Some(Connection {
             link,
             address: address.to_string(),
-            connect: started.elapsed(),
+            connect,
+            tls,
         }))
     }
 
@@ -234,6 +310,7 @@ impl Dialer {
             link: Link::Unix(UnixStream::from(socket)),
             address: self.name(),
             connect: started.elapsed(),
+            tls: None,
         }))
     }
 

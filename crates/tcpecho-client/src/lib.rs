@@ -4,12 +4,15 @@
 //! Every mode starts with the same connection ([`dial`]) and works on the
 //! same non-blocking [`link`]. What a mode decides is computed in modules
 //! that know no sockets: [`exchange`] for a message and for stdin,
-//! [`ledger`] for echoes that are counted one by one.
+//! [`ledger`] for echoes that are counted one by one, [`bench`]'s `talk` and
+//! `schedule` for load.
 
+mod bench;
 mod cli;
 mod config;
 mod dial;
 mod exchange;
+mod failure;
 mod handshake;
 mod ledger;
 mod link;
@@ -23,6 +26,11 @@ mod sink;
 mod stats;
 mod sys;
 mod target;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod wait;
 
 use std::process::ExitCode;

@@ -1,14 +1,16 @@
 //! An open connection of any kind, as non-blocking reads and writes.
 //!
-//! All modes work on this one type, so each of them runs over TCP, a socket
-//! of the local domain and UDP without knowing which.
+//! All modes work on this one type, so each of them runs over TCP, TLS, a
+//! socket of the local domain and UDP without knowing which.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags};
+
+use crate::tls::Session;
 
 /// One connection, in non-blocking mode.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub(crate) enum Link {
     Tcp(TcpStream),
     /// A stream of the local domain.
     Unix(UnixStream),
+    /// TLS over TCP.
+    Tls(Box<Session>),
     /// A connected UDP socket; a read is one datagram, a write too.
     Udp(UdpSocket),
 }
@@ -29,6 +33,7 @@ impl Link {
             Self::Tcp(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
             Self::Udp(socket) => socket.recv(buffer),
+            Self::Tls(session) => session.read(buffer),
         })
     }
 
@@ -38,6 +43,7 @@ impl Link {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
             Self::Udp(socket) => socket.send(bytes),
+            Self::Tls(session) => session.write(bytes),
         })
     }
 
@@ -47,6 +53,52 @@ impl Link {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
             Self::Udp(_) => Ok(()),
+            Self::Tls(session) => session.close_write(),
+        }
+    }
+
+    /// Sends on what TLS holds back; the others hold nothing.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tls(session) => session.flush(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether [`Self::flush`] has something to send.
+    pub(crate) fn holds_output(&self) -> bool {
+        match self {
+            Self::Tls(session) => session.wants_write(),
+            _ => false,
+        }
+    }
+
+    /// Whether bytes can be read although the socket is silent.
+    pub(crate) fn holds_input(&self) -> bool {
+        match self {
+            Self::Tls(session) => session.has_buffered(),
+            _ => false,
+        }
+    }
+
+    /// Goes on with a connect that is under way; whether it is complete, TLS's
+    /// handshake included. Wait for writability first.
+    pub(crate) fn advance(&mut self) -> io::Result<bool> {
+        if let Some(error) = self.take_error()? {
+            return Err(error);
+        }
+        match self {
+            Self::Tls(session) => session.advance(),
+            _ => Ok(true),
+        }
+    }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match self {
+            Self::Tcp(stream) => stream.take_error(),
+            Self::Unix(stream) => stream.take_error(),
+            Self::Udp(socket) => socket.take_error(),
+            Self::Tls(session) => session.stream().take_error(),
         }
     }
 
@@ -60,7 +112,7 @@ impl Link {
     pub(crate) fn poll_fd(&self, read: bool, write: bool) -> Option<PollFd<'_>> {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, read);
-        flags.set(PollFlags::OUT, write);
+        flags.set(PollFlags::OUT, write || self.holds_output());
         (!flags.is_empty()).then(|| PollFd::from_borrowed_fd(self.as_fd(), flags))
     }
 }
@@ -71,7 +123,14 @@ impl AsFd for Link {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
             Self::Udp(socket) => socket.as_fd(),
+            Self::Tls(session) => session.stream().as_fd(),
         }
+    }
+}
+
+impl AsRawFd for Link {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 

@@ -95,6 +95,7 @@ struct JsonExchange<'a> {
     #[serde(flatten)]
     data: Data<'a>,
     connect_ms: f64,
+    tls_ms: Option<f64>,
     duration_ms: f64,
     time: String,
 }
@@ -144,6 +145,7 @@ impl Exchanged<'_> {
             },
             data: self.reply.map(Data::new).unwrap_or_default(),
             connect_ms: json::ms(self.connection.connect),
+            tls_ms: self.connection.tls.map(json::ms),
             duration_ms: json::ms(self.duration),
             time: time::now(),
         })
@@ -167,6 +169,7 @@ struct JsonConnect<'a> {
     target: &'a str,
     address: &'a str,
     connect_ms: f64,
+    tls_ms: Option<f64>,
     time: String,
 }
 
@@ -179,12 +182,17 @@ pub(crate) fn handshake(io: &mut Io, target: &str, connection: &Connection) -> R
             target,
             address,
             connect_ms: json::ms(connection.connect),
+            tls_ms: connection.tls.map(json::ms),
             time: time::now(),
         })?;
     } else {
         let address = text::escape(address.as_bytes());
+        let tls = match connection.tls {
+            Some(tls) => format!("\ttls {}", ms(tls)),
+            None => String::new(),
+        };
         io.out.line(format_args!(
-            "connected\t{address}\t{}",
+            "connected\t{address}\t{}{tls}",
             ms(connection.connect)
         ))?;
     }

@@ -113,7 +113,6 @@ impl Pattern {
         message
     }
 
-    #[cfg(test)]
     /// Whether `got` is what the message holds from `offset` on.
     pub(crate) fn matches(&self, id: Id, offset: usize, got: &[u8]) -> bool {
         let header = id.number().to_le_bytes();

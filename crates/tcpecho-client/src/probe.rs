@@ -12,7 +12,9 @@ use common::{Error, Exit, Kind, Result};
 
 use crate::config::{Payload, Probe};
 use crate::dial::{Connection, Dialer};
+use crate::failure;
 use crate::ledger::{Event, Ledger};
+use crate::link::Link;
 use crate::output::{self, Summary};
 use crate::pattern::{Id, Pattern};
 use crate::stats::Latencies;
@@ -197,11 +199,14 @@ impl Run<'_> {
             return Ok(Ok(()));
         };
         let link = &mut connection.link;
+        if let Err(e) = link.flush() {
+            return Ok(Err(failure::of(&e)));
+        }
         while !self.unsent.is_empty() {
             match link.write(&self.unsent) {
                 Ok(n) => drop(self.unsent.drain(..n)),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => return Ok(Err(Error::network(&e))),
+                Err(e) => return Ok(Err(failure::of(&e))),
             }
         }
         let datagram = link.is_datagram();
@@ -219,7 +224,7 @@ impl Run<'_> {
                 Ok(())
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(e) => Err(Error::network(&e)),
+            Err(e) => Err(failure::of(&e)),
         };
         self.show(io, &events)?;
         Ok(outcome)
@@ -281,6 +286,9 @@ impl Run<'_> {
             .and_then(|expiry| self.started.checked_add(expiry));
         let deadline = due.into_iter().chain(expiry).min();
         let link = self.connection.as_ref().map(|c| &c.link);
+        if link.is_some_and(Link::holds_input) {
+            return Ok(Woken::Ready);
+        }
         let mut fds = Vec::with_capacity(2);
         fds.extend(link.and_then(|link| link.poll_fd(true, !self.unsent.is_empty())));
         self.stop.wait(&mut fds, deadline)

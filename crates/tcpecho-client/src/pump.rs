@@ -122,10 +122,14 @@ impl Pump<'_> {
                 }
                 Limit::SilenceAfterInput(_) | Limit::Never => None,
             };
-            match self.wait(exchange, reading, chunk, deadline)? {
+            let more = reading && self.link.holds_input();
+            let until = if more { Some(Instant::now()) } else { deadline };
+            match self.wait(exchange, reading, chunk, until)? {
                 Woken::Stopped => return Ok(Ending::Stopped),
-                Woken::Due => return Ok(Ending::TimedOut),
-                Woken::Ready => {}
+                Woken::Due if !more || deadline.is_some_and(|d| d <= Instant::now()) => {
+                    return Ok(Ending::TimedOut);
+                }
+                Woken::Due | Woken::Ready => {}
             }
         }
     }
@@ -133,6 +137,7 @@ impl Pump<'_> {
     /// Sends what can be sent now; returns how much that was.
     fn send(&mut self, exchange: &mut Exchange) -> io::Result<usize> {
         let mut total = 0;
+        self.link.flush()?;
         while !exchange.unsent().is_empty() {
             match self.link.write(exchange.unsent()) {
                 Ok(n) => {

@@ -14,7 +14,7 @@ use crate::output::{self, Exchanged, Received};
 use crate::pump::{Ending, Limit, Pump, Receiver};
 use crate::sink::Sink;
 use crate::wait::Stop;
-use crate::{handshake, probe};
+use crate::{bench, failure, handshake, probe};
 
 /// Runs the tool.
 pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
@@ -33,6 +33,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
             relay(&dialer, limit, any_end, &stop, talk, io)
         }
         Mode::Probe(plan) => probe::run(&dialer, &plan, &stop, talk, io),
+        Mode::Bench(plan) => bench::run(&dialer, &plan, &stop, talk, io),
         Mode::Handshake(pace) => handshake::run(&dialer, pace, &stop, talk, io),
     }
 }
@@ -246,7 +247,7 @@ fn judge(exchange: &Exchange, ending: &Ending, any_end: bool, limit: Limit) -> O
         }
         Ending::Stopped => Some(Flaw::Answer(format!("interrupted after {progress}"))),
         Ending::Failed(e) => {
-            let error = Error::network(e);
+            let error = failure::of(e);
             let text = format!("{} after {progress}", error.message());
             Some(Flaw::Failure(Error::new(error.kind(), text)))
         }

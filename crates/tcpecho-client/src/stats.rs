@@ -49,13 +49,6 @@ impl Latencies {
         self.histogram.len()
     }
 
-    #[cfg(test)]
-    /// Forgets all.
-    pub(crate) fn clear(&mut self) {
-        self.histogram.reset();
-        (self.sum, self.min, self.max) = (0, u64::MAX, 0);
-    }
-
     fn some(&self, nanos: impl FnOnce() -> u64) -> Option<Duration> {
         (self.count() > 0).then(|| Duration::from_nanos(nanos()))
     }
@@ -104,8 +97,6 @@ mod tests {
         latencies.record(day);
         assert_eq!(latencies.max(), Some(day));
         assert_eq!(latencies.quantile(0.99), Some(day));
-        latencies.clear();
-        assert_eq!(latencies.count(), 0);
     }
 
     proptest! {

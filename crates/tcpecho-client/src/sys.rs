@@ -6,6 +6,76 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+use common::{Error, Kind, Result};
+use polling::{Event, PollMode, Poller};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Adds a descriptor to a poller.
+///
+/// The poller must not outlive the descriptor's registration: whoever closes
+/// a watched descriptor calls [`Poller::delete`] before.
+pub(crate) fn watch(
+    poller: &Poller,
+    source: &impl AsFd,
+    event: Event,
+    mode: PollMode,
+) -> io::Result<()> {
+    let raw = source.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is open now. The engine owns what it watches,
+    // deletes it from the poller before it closes it, and the poller never
+    // uses a descriptor by itself.
+    unsafe { poller.add_with_mode(raw, event, mode) }
+}
+
+/// Lets this process open `wanted` descriptors, if the hard limit does.
+pub(crate) fn allow_descriptors(wanted: u64) -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    if let Some(maximum) = limit.maximum.filter(|&maximum| maximum < wanted) {
+        return Err(Error::new(
+            Kind::System,
+            format!("so many connections need {wanted} open files, and the limit is {maximum}"),
+        )
+        .hint("raise it with 'ulimit -Hn'"));
+    }
+    let new = Rlimit {
+        current: Some(wanted),
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, new).map_err(|e| Error::local(&e.into()))
+}
+
+/// The kernel's smoothed round-trip time of a TCP connection and how many
+/// segments it has sent again; `None` for sockets that have neither.
+#[cfg(target_os = "linux")]
+pub(crate) fn tcp_info(socket: &impl AsFd) -> Option<(Duration, u32)> {
+    // SAFETY: all fields are integers, for which zero is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the descriptor is open for the length of the call; the kernel
+    // writes at most `length` bytes into `info`, which is so long.
+    let outcome = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    let rtt = Duration::from_micros(u64::from(info.tcpi_rtt));
+    (outcome == 0).then_some((rtt, info.tcpi_total_retrans))
+}
+
+/// Other systems have other structures.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn tcp_info(_: &impl AsFd) -> Option<(Duration, u32)> {
+    None
+}
 
 /// Leaves the choice of the port to `connect`, which knows the peer, so that
 /// a bound address does not use up a port of its own (`IP_BIND_ADDRESS_NO_PORT`).

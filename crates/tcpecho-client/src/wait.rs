@@ -44,6 +44,11 @@ impl Stop {
         self.requests.get()
     }
 
+    /// [`Self::requests`] as far as they have been looked for.
+    pub(crate) fn seen(&self) -> u32 {
+        self.requests.get()
+    }
+
     /// Readable when a signal has come that [`Self::requests`] has not seen.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.signals.as_fd()

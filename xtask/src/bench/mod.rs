@@ -13,6 +13,7 @@ mod resolve;
 mod rows;
 mod subnetcalc;
 mod tcpecho;
+mod tcpecho_client;
 
 pub(crate) use measure::peak;
 
@@ -22,12 +23,13 @@ use crate::{Outcome, USAGE};
 type Rows = fn(&Shop) -> Outcome<Vec<Row>>;
 
 /// The speed of each tool in its main job.
-const OF_TOOLS: [(&str, Rows); 5] = [
+const OF_TOOLS: [(&str, Rows); 6] = [
     ("subnetcalc", subnetcalc::rows),
     ("ping", ping::rows),
     ("resolve", resolve::rows),
     ("httpget", httpget::rows),
     ("tcpecho-client", tcpecho::rows),
+    ("tcpecho-client", tcpecho_client::rows),
 ];
 
 /// What the rows work with.

@@ -1,0 +1,76 @@
+//! `--bench`: load, with every byte verified.
+//!
+//! Closed loop: each connection keeps `--pipeline` messages on their way, and
+//! the rate is what comes of it. Open loop (`--rate`): messages are sent when
+//! they are due. The [`engine`] moves bytes; what it says and how it counts is
+//! in [`talk`], [`schedule`] and [`tally`], which know no sockets.
+
+mod engine;
+mod ready;
+mod report;
+mod schedule;
+mod slot;
+mod talk;
+mod tally;
+
+use std::time::Instant;
+
+use common::app::Io;
+use common::{Exit, Result};
+
+use crate::config::Load;
+use crate::dial::Dialer;
+use crate::output;
+use crate::wait::Stop;
+use engine::Engine;
+use report::{Live, Summary};
+
+/// Runs the load and reports it.
+pub(crate) fn run(
+    dialer: &Dialer,
+    plan: &Load,
+    stop: &Stop,
+    (quiet, verbose): (bool, bool),
+    io: &mut Io,
+) -> Result<Exit> {
+    let mut engine = Engine::new(dialer, plan, stop)?;
+    let reporter = verbose.then(|| io.report.clone());
+    let Some(first) = dialer.dial_patiently(stop, reporter.as_ref())? else {
+        return Ok(Exit::No);
+    };
+    if verbose {
+        output::connected(io, &dialer.name(), &first);
+    }
+    let address = first.address;
+    let go_on = engine.connect(first.link, Instant::now() + plan.timeout)?;
+    let mut live = Live::new(plan, !quiet && io.terminal.stderr);
+    let elapsed = if go_on {
+        engine.run(|engine, elapsed| live.tick(io, &engine.tally, elapsed))?
+    } else {
+        std::time::Duration::ZERO
+    };
+    // The rates are those of the time in which messages were sent.
+    let messages = engine.tally.messages;
+    let bytes = engine.tally.bytes;
+    let connected = engine.tally.connected;
+    engine.drain(Instant::now() + plan.timeout)?;
+    live.end(io);
+    let summary = Summary {
+        target: &dialer.name(),
+        address: &address,
+        plan,
+        tally: &engine.tally,
+        elapsed,
+        in_time: report::InTime {
+            messages,
+            bytes,
+            connections: connected,
+        },
+    };
+    summary.show(io)?;
+    Ok(if engine.tally.all_right() {
+        Exit::Yes
+    } else {
+        Exit::No
+    })
+}

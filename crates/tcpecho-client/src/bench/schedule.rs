@@ -1,0 +1,63 @@
+//! The open loop: message `k` is due `k` intervals after the start, whatever
+//! the peer does, and its latency counts from then. So a peer that stalls
+//! makes every message late that was due meanwhile, as it would for users who
+//! do not wait for each other (no "coordinated omission").
+
+/// When messages are due, in nanoseconds since the start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schedule {
+    interval: f64,
+    connections: u64,
+}
+
+impl Schedule {
+    /// `rate` messages a second, dealt to the connections in turn.
+    pub(crate) fn new(rate: f64, connections: usize) -> Self {
+        Self {
+            interval: 1e9 / rate,
+            connections: connections as u64,
+        }
+    }
+
+    /// When message `k` of the whole run is due.
+    pub(crate) fn due(&self, k: u64) -> u64 {
+        (k as f64 * self.interval) as u64
+    }
+
+    /// The connection that message `k` belongs to.
+    pub(crate) fn connection(&self, k: u64) -> usize {
+        (k % self.connections) as usize
+    }
+
+    /// When message `sequence` of a connection is due.
+    pub(crate) fn due_of(&self, connection: u32, sequence: u64) -> u64 {
+        self.due(sequence * self.connections + u64::from(connection))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn both_ways_to_count_agree(rate in 0.1f64..1e7, connections in 1usize..10_000, k in 0u64..1 << 40) {
+            let schedule = Schedule::new(rate, connections);
+            let connection = schedule.connection(k);
+            let sequence = k / connections as u64;
+            prop_assert_eq!(schedule.due_of(connection as u32, sequence), schedule.due(k));
+            prop_assert!(schedule.due(k + 1) >= schedule.due(k));
+        }
+    }
+
+    #[test]
+    fn rates() {
+        let schedule = Schedule::new(20_000.0, 50);
+        assert_eq!(schedule.due(0), 0);
+        assert_eq!(schedule.due(20_000), 1_000_000_000);
+        // A year later the error is still below a microsecond.
+        let year = 365 * 86_400 * 20_000u64;
+        assert!(schedule.due(year).abs_diff(365 * 86_400 * 1_000_000_000) < 1000);
+    }
+}

@@ -1,0 +1,83 @@
+//! What a load run counts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use common::Result;
+
+use crate::stats::Latencies;
+
+/// Counts of a run so far.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    /// Connections that were made; with `--reconnect` those that were used and
+    /// closed in order.
+    pub(crate) connected: u64,
+    /// Echoes that came back right.
+    pub(crate) messages: u64,
+    /// Bytes of those.
+    pub(crate) bytes: u64,
+    /// Echoes that came back wrong.
+    pub(crate) mismatches: u64,
+    /// Connections that failed, by reason.
+    pub(crate) errors: BTreeMap<String, u64>,
+    /// Echoes that had not come back at the end.
+    pub(crate) missing: u64,
+    /// The latencies of those that came back right.
+    pub(crate) latencies: Latencies,
+    /// The kernel's smoothed round-trip times, summed up, and their number.
+    rtt: (Duration, u32),
+    /// Segments sent again.
+    retransmits: Option<u64>,
+}
+
+impl Tally {
+    /// Nothing yet.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            connected: 0,
+            messages: 0,
+            bytes: 0,
+            mismatches: 0,
+            errors: BTreeMap::new(),
+            missing: 0,
+            latencies: Latencies::new()?,
+            rtt: (Duration::ZERO, 0),
+            retransmits: None,
+        })
+    }
+
+    /// A connection failed.
+    pub(crate) fn error(&mut self, why: impl Into<String>) {
+        *self.errors.entry(why.into()).or_default() += 1;
+    }
+
+    /// Everything that went wrong besides wrong bytes.
+    pub(crate) fn error_count(&self) -> u64 {
+        self.errors.values().sum::<u64>() + self.missing
+    }
+
+    /// What the kernel says of a connection.
+    pub(crate) fn tcp_info(&mut self, rtt: Duration, retransmits: u32) {
+        if self.rtt.1 < u32::MAX {
+            self.rtt = (self.rtt.0.saturating_add(rtt), self.rtt.1 + 1);
+        }
+        let sum = self.retransmits.unwrap_or(0) + u64::from(retransmits);
+        self.retransmits = Some(sum);
+    }
+
+    /// The mean of the kernel's round-trip times.
+    pub(crate) fn tcp_rtt(&self) -> Option<Duration> {
+        (self.rtt.1 > 0).then(|| self.rtt.0 / self.rtt.1)
+    }
+
+    /// Segments sent again.
+    pub(crate) fn tcp_retransmits(&self) -> Option<u64> {
+        self.retransmits
+    }
+
+    /// Whether something came back, all of it, and right.
+    pub(crate) fn all_right(&self) -> bool {
+        self.messages > 0 && self.mismatches == 0 && self.error_count() == 0
+    }
+}

@@ -1,0 +1,400 @@
+//! `--bench`: what it counts, against peers of every manner. How fast it is,
+//! is a matter of `cargo xtask bench`.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+
+use serde_json::Value;
+use testkit::peer::{TcpPeer, refused_addr};
+
+use crate::{SOON, client, to};
+
+/// Runs it with `--json` and returns the records.
+#[track_caller]
+fn load(peer: &TcpPeer, args: &[&str], code: i32) -> Vec<Value> {
+    let tool = to(peer).args(["--bench", "--json"]).args(args);
+    let out = tool.timeout(SOON * 2).run();
+    out.code(code);
+    out.json()
+}
+
+fn summary(records: &[Value]) -> &Value {
+    let last = records.last().expect("a summary");
+    assert_eq!(last["type"], "summary");
+    last
+}
+
+fn number(record: &Value, key: &str) -> u64 {
+    record[key]
+        .as_u64()
+        .unwrap_or_else(|| panic!("{key} in {record}"))
+}
+
+#[test]
+fn every_byte_comes_back() {
+    let peer = TcpPeer::echo();
+    for args in [
+        &["--duration", "100ms"][..],
+        &["--duration", "100ms", "--connections", "20"],
+        &[
+            "--duration",
+            "100ms",
+            "--connections",
+            "5",
+            "--pipeline",
+            "16",
+            "--size",
+            "1:3000",
+        ],
+        &[
+            "--duration",
+            "100ms",
+            "--connections",
+            "2",
+            "--size",
+            "1M",
+            "--pipeline",
+            "3",
+        ],
+        &[
+            "--duration",
+            "100ms",
+            "--connections",
+            "5",
+            "--rate",
+            "2000",
+        ],
+        &[
+            "--duration",
+            "100ms",
+            "--connections",
+            "5",
+            "--size",
+            "1",
+            "--seed",
+            "99",
+        ],
+    ] {
+        let records = load(&peer, args, 0);
+        let summary = summary(&records);
+        assert!(number(summary, "messages") > 0, "{args:?}: {summary}");
+        assert!(number(summary, "bytes") >= number(summary, "messages"));
+        assert_eq!(
+            (number(summary, "mismatches"), number(summary, "errors")),
+            (0, 0)
+        );
+        for pair in [
+            ["min_ms", "p50_ms"],
+            ["p50_ms", "p90_ms"],
+            ["p90_ms", "p99_ms"],
+            ["p99_ms", "p999_ms"],
+            ["p999_ms", "p9999_ms"],
+            ["p9999_ms", "max_ms"],
+        ] {
+            let [less, more] = pair.map(|key| summary[key].as_f64().expect(key));
+            assert!(less <= more, "{pair:?} in {summary}");
+        }
+    }
+}
+
+#[test]
+fn the_summary() {
+    let peer = TcpPeer::echo();
+    let args = ["--connections", "3", "--duration", "50ms", "--size", "10"];
+    let records = load(&peer, &args, 0);
+    let summary = summary(&records);
+    let addr = peer.addr().to_string();
+    assert_eq!(
+        (&summary["target"], &summary["address"]),
+        (&addr.clone().into(), &addr.clone().into())
+    );
+    assert_eq!(number(summary, "connections"), 3);
+    assert_eq!(number(summary, "bytes"), number(summary, "messages") * 10);
+    assert!(summary["connections_per_second"].is_null());
+    assert!(summary["messages_per_second"].as_f64() > Some(0.0));
+    if cfg!(target_os = "linux") {
+        assert!(summary["tcp_rtt_ms"].as_f64() > Some(0.0));
+        assert!(summary["tcp_retransmits"].is_u64());
+    }
+    let out = to(&peer).arg("--bench").args(args).run();
+    let lines = out.code(0).stderr("").lines();
+    assert_eq!(lines[0], format!("--- {addr} bench statistics ---"));
+    assert!(lines[1].starts_with("3 connections, "), "{lines:?}");
+    assert!(lines[2].contains(" messages/s, ") && lines[2].ends_with(" MB/s each way"));
+    assert_eq!(lines[3], "0 differing, 0 errors");
+    assert!(lines[4].starts_with("latency min/avg/p50/p90/p99/p99.9/p99.99/max = "));
+}
+
+#[test]
+fn a_record_a_second() {
+    let peer = TcpPeer::echo();
+    let records = load(&peer, &["--duration", "2.5", "--rate", "100"], 0);
+    let kinds: Vec<&str> = records.iter().filter_map(|r| r["type"].as_str()).collect();
+    // A busy machine may miss one.
+    assert!(
+        matches!(kinds[..], ["interval", .., "summary"]),
+        "{kinds:?}"
+    );
+    assert!(records[0]["messages_per_second"].as_f64() > Some(0.0));
+}
+
+#[test]
+fn the_open_loop_sends_what_is_due() {
+    let peer = TcpPeer::echo();
+    let args = [
+        "--connections",
+        "4",
+        "--rate",
+        "1000",
+        "--duration",
+        "500ms",
+    ];
+    let records = load(&peer, &args, 0);
+    // Exactly those, however busy the machine is.
+    assert_eq!(number(summary(&records), "messages"), 500);
+}
+
+#[test]
+fn a_stall_counts_for_all_that_were_due_meanwhile() {
+    let peer = TcpPeer::start(|mut stream| {
+        let mut first = [0; 64];
+        stream.read_exact(&mut first)?;
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        stream.write_all(&first)?;
+        std::io::copy(&mut stream.try_clone()?, &mut stream)
+    });
+    let records = load(&peer, &["--rate", "1000", "--duration", "400ms"], 0);
+    // Three quarters of the messages were due in the stall. Counted from when
+    // they could be answered, only the first would have been late.
+    let median = summary(&records)["p50_ms"].as_f64().unwrap();
+    assert!(median > 50.0, "{median}");
+}
+
+#[test]
+fn a_connection_for_each_message() {
+    let peer = TcpPeer::echo();
+    let args = ["--reconnect", "--connections", "4", "--duration", "200ms"];
+    let records = load(&peer, &args, 0);
+    let summary = summary(&records);
+    let connections = number(summary, "connections");
+    assert!(connections > 4);
+    assert!(number(summary, "messages") >= connections);
+    assert!(summary["connections_per_second"].as_f64() > Some(0.0));
+    assert!(peer.accepted() as u64 >= connections);
+    let args = [
+        "--reconnect",
+        "--connections",
+        "4",
+        "--rate",
+        "100",
+        "--duration",
+        "200ms",
+    ];
+    let records = load(&peer, &args, 0);
+    let messages = number(self::summary(&records), "messages");
+    assert!((4..=20).contains(&messages), "{messages}");
+}
+
+#[test]
+fn peers_that_spoil_cut_and_make_up() {
+    let line = |peer: &TcpPeer, what: &str| format!("tcpecho-client: {}: {what}\n", peer.addr());
+    let short = ["--duration", "100ms", "--timeout", "100ms"];
+    let run = |peer: &TcpPeer| to(peer).arg("--bench").args(short).run();
+
+    let peer = TcpPeer::corrupt_at(1000);
+    run(&peer)
+        .code(1)
+        .stderr("")
+        .stdout_contains("\n1 differing, 0 errors\n");
+
+    let peer = TcpPeer::reset_after(1000);
+    let out = run(&peer);
+    out.code(1)
+        .stderr_contains("connection reset by peer")
+        .stdout_contains("differing, 1 errors");
+
+    let peer = TcpPeer::truncate_at(1000);
+    run(&peer).code(1).stderr(&line(
+        &peer,
+        "1 connection failed: the peer closed the connection",
+    ));
+
+    let peer = TcpPeer::close_at_once();
+    run(&peer)
+        .code(1)
+        .stderr(&line(
+            &peer,
+            "1 connection failed: the peer closed the connection",
+        ))
+        .stdout_contains("1 connections, 0 messages, 0 bytes verified");
+
+    let peer = TcpPeer::greeting("who goes there?");
+    run(&peer)
+        .code(1)
+        .stderr_contains("1 connection failed: the peer sent more than it had received");
+
+    let peer = TcpPeer::silent();
+    run(&peer)
+        .code(1)
+        .stderr(&line(&peer, "1 echoes had not come back at the end"))
+        .stdout_contains("0 messages/s");
+}
+
+#[test]
+fn cross_talk_is_seen() {
+    // Two connections whose echoes are swapped: every byte is a good one, and
+    // none is right.
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..2).map(|_| std::sync::mpsc::channel()).unzip();
+    let ends = std::sync::Mutex::new(
+        receivers
+            .into_iter()
+            .zip(senders.into_iter().rev())
+            .collect::<Vec<_>>(),
+    );
+    let peer = TcpPeer::start(move |mut stream| {
+        let Some((receiver, sender)) = ends.lock().ok().and_then(|mut ends| ends.pop()) else {
+            return Ok(());
+        };
+        let mut message = vec![0; 64];
+        while stream.read_exact(&mut message).is_ok() {
+            let Ok(other) = sender.send(message.clone()).and_then(|()| {
+                receiver
+                    .recv()
+                    .map_err(|_| std::sync::mpsc::SendError(Vec::new()))
+            }) else {
+                break;
+            };
+            stream.write_all(&other)?;
+        }
+        std::io::Result::Ok(())
+    });
+    let args = [
+        "--connections",
+        "2",
+        "--duration",
+        "100ms",
+        "--timeout",
+        "100ms",
+    ];
+    let records = load(&peer, &args, 1);
+    assert_eq!(number(summary(&records), "messages"), 0);
+    assert!(number(summary(&records), "mismatches") > 0);
+}
+
+#[test]
+fn nobody_there() {
+    let refused = refused_addr();
+    let addr = refused.addr().to_string();
+    let line = format!("tcpecho-client: {addr}: connection refused\n");
+    client()
+        .args(["--bench", &addr])
+        .run()
+        .code(3)
+        .stdout("")
+        .stderr(&line);
+}
+
+#[test]
+fn a_signal_brings_the_summary() {
+    for signal in [2, 15] {
+        let peer = TcpPeer::echo();
+        let args = [
+            "--bench",
+            "--json",
+            "--duration",
+            "1h",
+            "--connections",
+            "3",
+        ];
+        let running = to(&peer).args(args).spawn();
+        assert!(running.read_line(SOON).starts_with(r#"{"type":"interval""#));
+        running.signal(signal);
+        let out = running.wait();
+        let records = out.code(0).stderr("").json();
+        assert!(number(summary(&records), "messages") > 0);
+    }
+}
+
+#[test]
+fn many_connections() {
+    let peer = TcpPeer::echo();
+    let args = ["--connections", "500", "--duration", "300ms"];
+    let records = load(&peer, &args, 0);
+    let summary = summary(&records);
+    assert_eq!(number(summary, "connections"), 500);
+    assert!(number(summary, "messages") >= 500);
+}
+
+#[test]
+fn too_many_for_the_limit() {
+    let script = format!(
+        "ulimit -n 100; exec '{}' --bench --connections 200 127.0.0.1:1",
+        env!("CARGO_BIN_EXE_tcpecho-client")
+    );
+    let out = testkit::Tool::new("/bin/sh").args(["-c", &script]).run();
+    out.code(2).stdout("").stderr(
+        "tcpecho-client: so many connections need 264 open files, and the limit is 100; \
+         raise it with 'ulimit -Hn'\n",
+    );
+}
+
+#[test]
+fn local_domain() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("echo.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
+        }
+    });
+    let target = format!("unix:{}", path.display());
+    let args = [
+        "--bench",
+        "--json",
+        "--connections",
+        "9",
+        "--duration",
+        "100ms",
+    ];
+    let records = client()
+        .args(args)
+        .arg(&target)
+        .run()
+        .code(0)
+        .stderr("")
+        .json();
+    let summary = summary(&records);
+    assert_eq!(number(summary, "connections"), 9);
+    assert!(summary["tcp_rtt_ms"].is_null() && summary["tcp_retransmits"].is_null());
+}
+
+#[test]
+fn usage() {
+    for (args, why) in [
+        (&["--bench", "x"][..], "MESSAGE does not go with --bench"),
+        (&["--bench", "-c", "3"], "-c does not go with --bench"),
+        (
+            &["--bench", "--udp"],
+            "--udp does not go with --bench: datagrams may be lost",
+        ),
+        (
+            &["--bench", "--rate", "5", "--pipeline", "2"],
+            "--pipeline does not go with --rate",
+        ),
+        (
+            &["--bench", "--reconnect", "--pipeline", "2"],
+            "--pipeline does not go with --reconnect",
+        ),
+        (
+            &["--bench", "--rate", "0"],
+            "not a rate; use a number a second, 0.001 to 100000000",
+        ),
+        (&["--bench", "--rate", "nan"], "not a rate"),
+        (&["--connections", "3"], "--connections needs --bench"),
+        (&["--rate", "3"], "--rate needs --bench"),
+    ] {
+        let out = client().arg("a:1").args(args).run();
+        out.code(2).stdout("").stderr_contains(why);
+    }
+}

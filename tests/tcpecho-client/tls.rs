@@ -1,0 +1,150 @@
+//! `--tls`, in a build that has it.
+
+use testkit::peer::TcpPeer;
+use testkit::tls::{Authority, Leaf};
+
+use crate::{payload, to};
+
+fn ca(authority: &Authority) -> [String; 3] {
+    let file = authority.ca_file().display().to_string();
+    ["--tls".to_owned(), "--cacert".to_owned(), file]
+}
+
+#[test]
+fn every_mode() {
+    let authority = Authority::new();
+    let peer = TcpPeer::echo_tls(&authority.server());
+    let tls = ca(&authority);
+    let out = to(&peer).args(&tls).arg("hello").run();
+    out.code(0).stdout("hello").stderr("");
+    let all = payload(4 << 20);
+    let out = to(&peer)
+        .args(&tls)
+        .args(["-q", "--file", "-"])
+        .stdin(all.clone())
+        .run();
+    out.code(0).stdout("").stderr("");
+    let out = to(&peer).args(&tls).stdin(payload(100_000)).run();
+    assert!(out.code(0).stderr("").stdout == payload(100_000));
+    let out = to(&peer)
+        .args(&tls)
+        .args(["-c", "3", "-i", "1ms", "--size", "20k"])
+        .run();
+    out.code(0)
+        .stderr("")
+        .stdout_contains("3 sent, 3 received, 0% loss");
+    let out = to(&peer)
+        .args(&tls)
+        .args(["--connect-only", "--json"])
+        .run();
+    let records = out.code(0).json();
+    assert!(records[0]["connect_ms"].is_f64() && records[0]["tls_ms"].is_f64());
+    for more in [
+        &["--connections", "5", "--size", "1:40k", "--pipeline", "3"][..],
+        &["--connections", "3", "--reconnect"],
+    ] {
+        let out = to(&peer)
+            .args(&tls)
+            .args(["--bench", "--json", "--duration", "300ms"])
+            .args(more)
+            .run();
+        let records = out.code(0).stderr("").json();
+        assert!(records[0]["messages"].as_u64() > Some(0), "{}", out.story());
+    }
+}
+
+#[test]
+fn versions() {
+    let authority = Authority::new();
+    let peer = TcpPeer::echo_tls(&authority.server().only_tls12());
+    to(&peer)
+        .args(ca(&authority))
+        .arg("hello")
+        .run()
+        .code(0)
+        .stdout("hello");
+}
+
+#[test]
+fn certificates_that_will_not_do() {
+    let authority = Authority::new();
+    for (leaf, why) in [
+        (Leaf::WrongName, "not valid for name"),
+        (Leaf::Expired, "expired"),
+        (Leaf::SelfSigned, "invalid peer certificate"),
+    ] {
+        let peer = TcpPeer::echo_tls(&authority.server().leaf(leaf));
+        let out = to(&peer).args(ca(&authority)).arg("hello").run();
+        out.code(3).stdout("").stderr_contains(why);
+        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
+        let records = to(&peer)
+            .args(ca(&authority))
+            .args(["-j", "x"])
+            .run()
+            .code(3)
+            .json();
+        assert_eq!(records[0]["kind"], "tls");
+        // No certificate, no answer: not even whether somebody is there.
+        to(&peer)
+            .args(ca(&authority))
+            .arg("--connect-only")
+            .run()
+            .code(3);
+        to(&peer)
+            .args(["--tls", "--insecure", "hello"])
+            .run()
+            .code(0)
+            .stdout("hello");
+    }
+    let peer = TcpPeer::echo_tls(&authority.server().leaf(Leaf::WrongName));
+    let out = to(&peer)
+        .args(ca(&authority))
+        .args(["--server-name", "wrong.test", "hello"])
+        .run();
+    out.code(0).stdout("hello").stderr("");
+}
+
+#[test]
+fn peers_that_speak_no_tls_or_cut_it() {
+    let peer = TcpPeer::echo();
+    let out = to(&peer).args(["--tls", "--insecure", "hello"]).run();
+    out.code(3).stdout("");
+    let peer = TcpPeer::silent();
+    let out = to(&peer)
+        .args(["--tls", "--insecure", "--timeout", "100ms", "hello"])
+        .run();
+    out.code(3).stderr_contains("TLS handshake timed out");
+    let peer = TcpPeer::close_at_once();
+    let out = to(&peer).args(["--tls", "--insecure", "hello"]).run();
+    out.code(3)
+        .stderr_contains("the peer closed in the TLS handshake");
+}
+
+#[test]
+fn files_and_usage() {
+    let peer = TcpPeer::silent();
+    let out = to(&peer)
+        .args(["--tls", "--cacert", "/no/such.pem", "x"])
+        .run();
+    out.code(2)
+        .stderr("tcpecho-client: /no/such.pem: no such file or directory\n");
+    let out = to(&peer)
+        .args(["--tls", "--cacert", "/dev/null", "x"])
+        .run();
+    out.code(2)
+        .stderr("tcpecho-client: /dev/null: no certificates in PEM form\n");
+    for (args, why) in [
+        (
+            &["--insecure"][..],
+            "required arguments were not provided: --tls",
+        ),
+        (&["--tls", "--udp"], "--tls does not go with --udp"),
+        (
+            &["--tls", "--server-name", "a b"],
+            "a b: no name a certificate could be for",
+        ),
+    ] {
+        let out = to(&peer).args(args).arg("x").run();
+        out.code(2).stdout("").stderr_contains(why);
+    }
+}

@@ -1,0 +1,169 @@
+//! The rows of tcpecho-client's load engine, beside a generator that does
+//! nothing but send and receive (`floor/generator.rs`), both against
+//! tcpecho-server. Server and client have a processor each where `taskset` can
+//! give them one.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::rows::absent;
+use super::{Row, Shop, Target};
+use crate::Outcome;
+use crate::exec::{Background, Exec, which};
+
+/// Runs of each; the median counts.
+const RUNS: usize = 5;
+
+/// Milliseconds of one run.
+const MS: &str = "700";
+
+/// All of them.
+pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
+    let what = "tcpecho-client: load";
+    if !cfg!(target_os = "linux") {
+        return Ok(vec![absent(what, "the generator is for Linux")]);
+    }
+    let generator = compile(shop)?;
+    let log = shop.dir.path().join("load.log");
+    let port_file = shop.dir.path().join("load.port");
+    let port_path = port_file.display().to_string();
+    let args = [
+        "-q",
+        "--workers",
+        "1",
+        "--port-file",
+        &port_path,
+        "127.0.0.1:0",
+    ];
+    let (program, args) = pinned("0", &shop.bins.tool("tcpecho-server"), &args);
+    let mut server = Background::start(program, args, &log)?;
+    server.until(|| std::fs::read_to_string(&port_file).is_ok_and(|text| text.ends_with('\n')))?;
+    let port = std::fs::read_to_string(&port_file).map_err(|error| error.to_string())?;
+    let port = port.trim();
+    let mut rows = Vec::new();
+    for (connections, depth) in [("50", "1"), ("1000", "1"), ("50", "16")] {
+        rows.push(beside(shop, &generator, port, connections, depth)?);
+    }
+    rows.push(open_beside_closed(shop, port)?);
+    server.terminate()?;
+    Ok(rows)
+}
+
+/// A command on one processor.
+fn pinned(cpu: &str, program: &Path, args: &[&str]) -> (PathBuf, Vec<String>) {
+    let args = args.iter().map(|&arg| arg.to_owned());
+    match which("taskset") {
+        Some(taskset) => {
+            let before = [
+                "-c".to_owned(),
+                cpu.to_owned(),
+                program.display().to_string(),
+            ];
+            (taskset, before.into_iter().chain(args).collect())
+        }
+        None => (program.to_path_buf(), args.collect()),
+    }
+}
+
+fn compile(shop: &Shop) -> Outcome<PathBuf> {
+    let binary = shop.dir.path().join("generator");
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let text = include_str!("floor/generator.rs");
+    let out = binary.display().to_string();
+    let args = [
+        "--edition",
+        "2024",
+        "-O",
+        "--crate-name",
+        "generator",
+        "-",
+        "-o",
+        &out,
+    ];
+    Exec::new(rustc, args).stdin(text).text()?;
+    Ok(binary)
+}
+
+/// The summary of one load run.
+fn load(shop: &Shop, port: &str, args: &[&str]) -> Outcome<Value> {
+    let at = format!("127.0.0.1:{port}");
+    let ms = format!("{MS}ms");
+    let all: Vec<&str> = ["--bench", "--json", "--duration", &ms, &at]
+        .into_iter()
+        .chain(args.iter().copied())
+        .collect();
+    let (program, args) = pinned("1", &shop.bins.tool("tcpecho-client"), &all);
+    let text = Exec::new(program, args)
+        .timeout(Duration::from_secs(30))
+        .text()?;
+    let last = text.lines().last().unwrap_or_default();
+    serde_json::from_str(last).map_err(|error| format!("{last:?}: {error}"))
+}
+
+fn figure(summary: &Value, key: &str) -> Outcome<f64> {
+    summary[key]
+        .as_f64()
+        .ok_or_else(|| format!("no {key} in {summary}"))
+}
+
+/// Our rate beside the generator's, in turns.
+fn beside(
+    shop: &Shop,
+    generator: &Path,
+    port: &str,
+    connections: &str,
+    depth: &str,
+) -> Outcome<Row> {
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let summary = load(
+            shop,
+            port,
+            &["--connections", connections, "--pipeline", depth],
+        )?;
+        ours.push(figure(&summary, "messages_per_second")?);
+        let (program, args) = pinned("1", generator, &[port, connections, depth, MS]);
+        let text = Exec::new(program, args).text()?;
+        theirs.push(
+            text.trim()
+                .parse()
+                .map_err(|_| format!("no rate in {text:?}"))?,
+        );
+    }
+    let (ours, theirs) = (median(ours), median(theirs));
+    Ok(Row {
+        what: format!("tcpecho-client: {connections} connections, {depth} deep"),
+        ours: format!("{:.0} k/s", ours / 1e3),
+        theirs: format!("generator {:.0} k/s", theirs / 1e3),
+        // The time for a message, so that less is better.
+        ratio: Some(theirs / ours),
+        target: Target::AtMost(1.1),
+    })
+}
+
+/// The median latency at 20,000 a second beside that of a closed loop whose
+/// connections come to about as many.
+fn open_beside_closed(shop: &Shop, port: &str) -> Outcome<Row> {
+    let (mut open, mut closed) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let summary = load(shop, port, &["--connections", "2", "--rate", "20000"])?;
+        open.push(figure(&summary, "p50_ms")?);
+        let summary = load(shop, port, &["--connections", "2"])?;
+        closed.push(figure(&summary, "p50_ms")?);
+    }
+    let (open, closed) = (median(open), median(closed));
+    Ok(Row {
+        what: "tcpecho-client: median at 20,000/s, open loop".to_owned(),
+        ours: format!("{open:.3} ms"),
+        theirs: format!("closed loop {closed:.3} ms"),
+        ratio: Some(open / closed),
+        target: Target::AtMost(1.2),
+    })
+}
+
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
+}
