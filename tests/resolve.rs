@@ -286,7 +286,14 @@ fn whole_answers() {
 #[test]
 fn a_number_in_disguise_is_no_name() {
     let server = DnsServer::start(zone());
-    for name in ["１２７.1", "\\049\\050\\055.1", "0x7F.1."] {
+    for name in [
+        "１２７.1",
+        "\\049\\050\\055.1",
+        "0x7F.1.",
+        "10.0.0.0/8",
+        "10.0.0.1-9",
+        "127.0.0.1%1",
+    ] {
         for direct in [true, false] {
             let tool = if direct {
                 resolve().arg(at(&server))

@@ -87,6 +87,14 @@ pub fn looks_numeric(text: &str) -> bool {
     if text.contains(':') {
         return true;
     }
+    // A network, a range, a zone: `10.0.0.0/8`, `10.0.0.1-9`, `127.0.0.1%1`.
+    let numeral = |c: char| c.is_ascii_digit() || matches!(c, '.' | '/' | '-' | '%');
+    if let Some((head, _)) = text.split_once(['/', '-', '%'])
+        && text.chars().all(numeral)
+        && head.parse::<IpAddr>().is_ok()
+    {
+        return true;
+    }
     // Like WHATWG's "ends in a number": inet_aton takes any mixture of these.
     let last = text.rsplit('.').next().unwrap_or(text);
     let hex = |s: &str| {
@@ -107,6 +115,16 @@ fn why_not(text: &str) -> String {
     }
     if text.contains('%') {
         return "not an address here: zone identifiers are not taken".to_owned();
+    }
+    if let Some((head, _)) = text.split_once(['/', '-'])
+        && head.parse::<IpAddr>().is_ok()
+    {
+        let what = if text.contains('/') {
+            "network"
+        } else {
+            "range"
+        };
+        return format!("a {what}, where one address is wanted");
     }
     if !text.contains(':') && looks_numeric(text) {
         let octets: Vec<&str> = text.split('.').collect();
@@ -199,10 +217,23 @@ mod tests {
             "256.1.1.1",
             "1.2.3.",
             "127.1..",
+            "10.0.0.0/8",
+            "10.0.0.1-9",
+            "127.0.0.1%1",
         ] {
             assert!(looks_numeric(text), "{text}");
         }
-        for text in ["localhost", "a.1b", "1.example", "0xzz", "", "."] {
+        for text in [
+            "localhost",
+            "a.1b",
+            "1.example",
+            "0xzz",
+            "",
+            ".",
+            "10-20",
+            "0/26.1.168.192.in-addr.arpa",
+            "10.0.0.1-static.example",
+        ] {
             assert!(!looks_numeric(text), "{text}");
         }
     }

@@ -91,7 +91,11 @@ impl Config {
         }
         let conf = if direct && (servers.is_empty() || cli.query.search) {
             // A machine without the file has its resolver on itself.
-            let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+            let path = "/etc/resolv.conf";
+            let text = match std::fs::read_to_string(path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+                text => text.map_err(|error| Error::local(&error).about(path))?,
+            };
             Some(resolvconf::parse(&text))
         } else {
             None

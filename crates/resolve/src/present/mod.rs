@@ -293,6 +293,10 @@ fn bitmap(mut data: &[u8]) -> Option<String> {
     while !data.is_empty() {
         let (&window, rest) = data.split_first()?;
         let (&length, rest) = rest.split_first()?;
+        // RFC 4034, section 4.1.2.
+        if !(1..=32).contains(&length) {
+            return None;
+        }
         let bits = rest.get(..usize::from(length))?;
         data = &rest[usize::from(length)..];
         for (at, byte) in bits.iter().enumerate() {
