@@ -37,7 +37,7 @@ fn ping(args: &str) -> Tool {
 fn may_ping() -> bool {
     let may = privilege::can_ping() || netns::available().is_ok();
     if !may {
-        skip("no ICMP socket allowed here, and no namespaces");
+        netns::skip("no ICMP socket allowed here, and no namespaces");
     }
     may
 }
@@ -46,19 +46,9 @@ fn may_ping() -> bool {
 fn may_ping6() -> bool {
     let may = privilege::can_ping6() || (!privilege::can_ping() && netns::available().is_ok());
     if !may {
-        skip("no ICMPv6 here");
+        netns::skip("no ICMPv6 here");
     }
     may
-}
-
-/// Where root runs the tests everything has to run; others may lack rights.
-#[track_caller]
-fn skip(reason: &str) {
-    if privilege::is_root() {
-        netns::skip(reason);
-    } else {
-        netns::skip_softly(reason);
-    }
 }
 
 /// A laboratory with `ping` on its `PATH`, if there can be one.
@@ -66,7 +56,7 @@ fn lab() -> Option<Lab> {
     match netns::available() {
         Ok(()) => Some(Lab::new().with(env!("CARGO_BIN_EXE_ping"))),
         Err(reason) => {
-            skip(&reason);
+            netns::skip(&reason);
             None
         }
     }

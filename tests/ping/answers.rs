@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use serde_json::Value;
 use testkit::icmp::{Answer, IcmpLab, Probe};
-use testkit::{Output, Tool, privilege};
+use testkit::{Output, Tool, netns, privilege};
 
-use super::{mask, skip};
+use super::mask;
 
 fn start<F>(answers: F) -> Option<IcmpLab>
 where
     F: Fn(&Probe) -> Vec<Answer> + Send + 'static,
 {
     if !privilege::is_root() {
-        skip("only root can make this host");
+        netns::skip("only root can make this host");
         return None;
     }
     match IcmpLab::start(answers) {
         Ok(lab) => Some(lab),
         Err(reason) => {
-            skip(&reason);
+            netns::skip(&reason);
             None
         }
     }

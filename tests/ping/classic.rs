@@ -45,6 +45,22 @@ fn ipv6() {
 }
 
 #[test]
+fn verbose_lines_have_the_identifier() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("-v -c 2 -i 0.01 127.0.0.1").run();
+    let lines = out.code(0).lines();
+    let ident = lines[1]
+        .strip_prefix("64 bytes from 127.0.0.1: icmp_seq=1 ident=")
+        .and_then(|rest| rest.split_once(" ttl=64 time="))
+        .map(|(ident, _)| ident.parse::<u16>().unwrap());
+    let ident = ident.unwrap_or_else(|| panic!("{}", out.story()));
+    let start = format!("64 bytes from 127.0.0.1: icmp_seq=2 ident={ident} ttl=64 time=");
+    assert!(lines[2].starts_with(&start), "{}", out.story());
+}
+
+#[test]
 fn options_of_iputils() {
     if !may_ping() {
         return;

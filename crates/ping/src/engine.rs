@@ -65,6 +65,11 @@ impl Line {
             drops: 0,
         }
     }
+
+    /// What it carries.
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
 }
 
 /// How a run ended.
@@ -378,6 +383,7 @@ impl Engine {
         let reply = Reply {
             seq: answer.seq,
             from,
+            ident: echo.id,
             bytes: echo.data.len() + packet::HEADER,
             ttl: control.ttl.or(echo.ttl),
             rtt: answer.rtt,

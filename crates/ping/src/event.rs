@@ -16,6 +16,8 @@ pub(crate) struct Reply<'a> {
     pub(crate) seq: u64,
     /// Who answered: the target, unless that is a group.
     pub(crate) from: IpAddr,
+    /// The identifier in it; with a datagram socket the kernel chose it.
+    pub(crate) ident: u16,
     /// Bytes of ICMP received.
     pub(crate) bytes: usize,
     /// TTL or hop limit it arrived with.

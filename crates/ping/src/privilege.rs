@@ -6,7 +6,11 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new
 use crate::sys;
 
 /// Becomes the real user, gives up all capabilities, and makes sure that
-/// nothing started from here gets any back. Threads started later inherit it.
+/// nothing started from here gets any back.
+///
+/// Capabilities belong to threads: this is for the only thread there is, after
+/// the sockets are open and before the first thread and the first name lookup.
+/// Threads started later inherit the state, so all of the process has it.
 pub(crate) fn drop_all() -> Result<()> {
     let failed = |e: std::io::Error| Error::local(&e).about("giving up privileges");
     sys::become_real_user().map_err(failed)?;

@@ -1,10 +1,11 @@
 //! From the command line to the status: sockets, privileges, plan and face put
 //! together.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::rc::Rc;
 
+use common::address::Family;
 use common::app::Io;
 use common::signal::{self, Signals};
 use common::{Error, Exit, Result};
@@ -32,7 +33,7 @@ use crate::plan::list::{Goal, ListPlan, Pace};
 use crate::plan::mtu::MtuPlan;
 use crate::plan::steady::{Steady, SteadyPlan};
 use crate::privilege;
-use crate::socket::{self, IcmpSocket};
+use crate::socket::{self, IcmpSocket, Route};
 use crate::tally::{Condition, Tally};
 use crate::target::Target;
 
@@ -63,8 +64,22 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     }
 }
 
-/// Opens what can be opened; an error only if that is nothing.
-fn open(config: &Config, versions: &[Version], cookies: &Cookies) -> Result<Vec<Line>> {
+/// The IP versions that a name or a list may need.
+fn versions(family: Family) -> &'static [Version] {
+    match family {
+        Family::V4 => &[Version::V4],
+        Family::V6 => &[Version::V6],
+        Family::Any => &[Version::V4, Version::V6],
+    }
+}
+
+/// Opens what can be opened, beside the first failure; an error only if
+/// nothing can.
+fn open(
+    config: &Config,
+    versions: &[Version],
+    cookies: &Cookies,
+) -> Result<(Vec<Line>, Option<Error>)> {
     let mut lines = Vec::new();
     let mut failed = None;
     for &version in versions {
@@ -79,7 +94,7 @@ fn open(config: &Config, versions: &[Version], cookies: &Cookies) -> Result<Vec<
     }
     match failed {
         Some(error) if lines.is_empty() => Err(error),
-        _ => Ok(lines),
+        failed => Ok((lines, failed)),
     }
 }
 
@@ -99,6 +114,28 @@ fn engine(config: &Config, clock: Clock, lines: Vec<Line>, books: Books) -> Resu
 /// The classic face, or records of one target.
 fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady) -> Result<Exit> {
     let text = cli.targets.first().cloned().unwrap_or_default();
+    let interface = config.socket.interface.as_deref();
+    let cookies = Cookies::default();
+    let about = |e: Error| {
+        if e.operand().is_some() {
+            e
+        } else {
+            e.about(&text)
+        }
+    };
+    let wanted = match operand {
+        Operand::Address(IpAddr::V4(_)) => versions(Family::V4),
+        Operand::Address(IpAddr::V6(_)) => versions(Family::V6),
+        _ => versions(config.family),
+    };
+    // What needs rights, for every family that the name may turn out to have.
+    let (mut lines, failed) = open(config, wanted, &cookies).map_err(about)?;
+    let routes: Vec<_> = wanted
+        .iter()
+        .map(|&version| (version, Route::open(version, interface)))
+        .collect();
+    privilege::drop_all()?;
+
     let address = match operand {
         Operand::Address(address) => *address,
         _ => feed::lookup(&text, config.family)?,
@@ -110,24 +147,29 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
     let label = (text != address.to_string()).then(|| Rc::from(text.as_str()));
     let target = Target::new(label, address, scope);
     let to = match address {
-        std::net::IpAddr::V4(_) => SocketAddr::new(address, 0),
-        std::net::IpAddr::V6(v6) => std::net::SocketAddrV6::new(v6, 0, 0, scope).into(),
+        IpAddr::V4(_) => SocketAddr::new(address, 0),
+        IpAddr::V6(v6) => std::net::SocketAddrV6::new(v6, 0, 0, scope).into(),
     };
-    let interface = config.socket.interface.as_deref();
-    let cookies = Cookies::default();
-    let about = |e: Error| {
-        if e.operand().is_some() {
-            e
-        } else {
-            e.about(&text)
-        }
-    };
-    let lines = open(config, &[target.version()], &cookies).map_err(about)?;
-    let route = socket::source_of(to, interface);
-    if let (Err(e), None) = (&route, config.until) {
-        return Err(Error::network(e).about(&text));
+    lines.retain(|line| line.version() == target.version());
+    if let (true, Some(error)) = (lines.is_empty(), failed) {
+        return Err(about(error));
     }
-    privilege::drop_all()?;
+    let route = routes
+        .into_iter()
+        .find(|(version, _)| *version == target.version())
+        .map_or_else(
+            || Err(std::io::ErrorKind::Unsupported.into()),
+            |(_, route)| route.and_then(|route| route.source(to)),
+        );
+    if let (Err(e), None) = (&route, config.until) {
+        let error = Error::network(e).about(&text);
+        return Err(match address {
+            IpAddr::V6(v6) if v6.is_unicast_link_local() && scope == 0 => {
+                error.hint("a link-local address needs its interface: add -I IFACE")
+            }
+            _ => error,
+        });
+    }
 
     let source = config.socket.source.or(route.ok());
     let from = source
@@ -153,7 +195,6 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
         }),
         size: config.sizes.max,
         from,
-        ident: None,
     };
     let mut classic = Classic::new(style, names);
     let mut faces = Faces::new(cli, config);
@@ -182,12 +223,7 @@ fn many(
         None => 0,
     };
     let cookies = Cookies::default();
-    let versions = match config.family {
-        common::address::Family::V4 => &[Version::V4][..],
-        common::address::Family::V6 => &[Version::V6],
-        common::address::Family::Any => &[Version::V4, Version::V6],
-    };
-    let lines = open(config, versions, &cookies)?;
+    let (lines, _) = open(config, versions(config.family), &cookies)?;
     let shuffle = cli.shuffle.then(|| cookies.seed());
     privilege::drop_all()?;
 

@@ -257,13 +257,32 @@ pub(crate) fn interface_index(name: &str) -> Result<u32> {
     index.map_err(|e| Error::local(&e).about(name))
 }
 
-/// The address that packets to `to` would come from, as routing has it now. No
-/// packet is sent.
-pub(crate) fn source_of(to: SocketAddr, interface: Option<&str>) -> io::Result<IpAddr> {
-    let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
-    if let Some(interface) = interface {
-        socket.bind_device(Some(interface.as_bytes()))?;
+/// A way to ask routing for a source address. No packet is sent. It is opened
+/// early, since Linux before 5.7 lets only some bind to an interface.
+#[derive(Debug)]
+pub(crate) struct Route(Socket);
+
+impl Route {
+    /// Ready to ask about addresses of one version.
+    pub(crate) fn open(version: Version, interface: Option<&str>) -> io::Result<Self> {
+        let domain = match version {
+            Version::V4 => Domain::IPV4,
+            Version::V6 => Domain::IPV6,
+        };
+        let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+        if let Some(interface) = interface {
+            socket.bind_device(Some(interface.as_bytes()))?;
+        }
+        Ok(Self(socket))
     }
+
+    /// The address that packets to `to` would come from, as routing has it now.
+    pub(crate) fn source(&self, to: SocketAddr) -> io::Result<IpAddr> {
+        source_of(&self.0, to)
+    }
+}
+
+fn source_of(socket: &Socket, to: SocketAddr) -> io::Result<IpAddr> {
     let to = match to {
         SocketAddr::V4(v4) => SocketAddr::new((*v4.ip()).into(), 1025),
         SocketAddr::V6(v6) => SocketAddrV6::new(*v6.ip(), 1025, 0, v6.scope_id()).into(),

@@ -27,7 +27,7 @@ const TIMED: u16 = 16;
 pub(crate) struct Style {
     /// `-q`: header and summary only.
     pub(crate) quiet: bool,
-    /// `-v`.
+    /// `-v`: the identifier in each line.
     pub(crate) verbose: bool,
     /// `-D`: the time before each line.
     pub(crate) stamped: bool,
@@ -45,8 +45,6 @@ pub(crate) struct Style {
     pub(crate) size: u16,
     /// Source address and interface, if `-I` was given.
     pub(crate) from: Option<String>,
-    /// Bytes that options add to the identifier shown by `-v`.
-    pub(crate) ident: Option<u16>,
 }
 
 /// The face.
@@ -96,8 +94,8 @@ impl Classic {
             out,
             format_args!("{bytes} bytes from {from}: icmp_seq={seq}"),
         );
-        if let Some(ident) = self.style.ident {
-            put(out, format_args!(" ident={ident}"));
+        if self.style.verbose {
+            put(out, format_args!(" ident={}", reply.ident));
         }
         if let Some(ttl) = reply.ttl {
             put(out, format_args!(" ttl={ttl}"));
