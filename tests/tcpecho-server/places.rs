@@ -91,9 +91,17 @@ fn names() {
     let running = tool().args(["-4", "localhost:0"]).spawn();
     let addr = addresses(&running, 1)[0];
     Client::to(addr).ask(b"by name");
-    tool()
-        .arg("no-such-name.invalid:0")
-        .run()
+}
+
+/// In a network of its own, where nobody can be asked.
+#[test]
+fn a_name_that_does_not_resolve() {
+    if let Err(reason) = netns::available() {
+        return netns::skip(&reason);
+    }
+    let bin = env!("CARGO_BIN_EXE_tcpecho-server");
+    netns::Lab::new()
+        .script(&format!("exec {bin} no-such-name.invalid:0"))
         .code(3)
         .stderr_contains("no-such-name.invalid");
 }
@@ -138,14 +146,18 @@ fn an_address_of_somebody_else() {
 #[test]
 fn a_privileged_port_as_a_plain_user() {
     let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
-    if first.is_ok_and(|first| first.trim() == "0") {
-        return netns::skip_softly("every port is open to everybody here");
+    let first = first.map_or(Ok(1024), |first| first.trim().parse::<u16>());
+    let port = first.unwrap().saturating_sub(1);
+    if port == 0 {
+        return netns::skip("every port is open to everybody here");
     }
-    let out = tool().unprivileged().arg("127.0.0.1:7").run();
-    out.code(2).stdout("").stderr(
-        "tcpecho-server: 127.0.0.1:7: permission denied; \
-         port 7 needs root or the capability CAP_NET_BIND_SERVICE\n",
-    );
+    // Refused before it could matter whether the port is in use.
+    let addr = format!("127.0.0.1:{port}");
+    let out = tool().unprivileged().arg(&addr).run();
+    out.code(2).stdout("").stderr(&format!(
+        "tcpecho-server: {addr}: permission denied; \
+         port {port} needs root or the capability CAP_NET_BIND_SERVICE\n"
+    ));
 }
 
 #[test]
@@ -225,4 +237,26 @@ fn ready_on_a_descriptor() {
         .code(0)
         .stdout("got <>\n")
         .stderr("");
+}
+
+/// With 3 to 9 closed the program's own descriptors take these numbers.
+#[test]
+fn ready_on_a_descriptor_that_was_not_handed_down() {
+    let bin = env!("CARGO_BIN_EXE_tcpecho-server");
+    for number in 3..10 {
+        let script = format!(
+            "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+             exec {bin} --ready-fd {number} 127.0.0.1:0"
+        );
+        let out = Tool::new("bash").args(["-c", &script]).run();
+        out.code(2).stdout("").stderr(&format!(
+            "tcpecho-server: --ready-fd {number}: bad file descriptor; \
+             open it for the server, as {number}>FILE does\n"
+        ));
+    }
+    let script = format!("exec {bin} --ready-fd 5 127.0.0.1:0 5</dev/null");
+    let out = Tool::new("bash").args(["-c", &script]).run();
+    out.code(2)
+        .stdout("")
+        .stderr_contains("--ready-fd 5: bad file descriptor");
 }

@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, SocketType, sockopt};
 use socket2::Socket;
 
 use crate::listen::Listener;
-use crate::sys;
+use crate::sys::{Handed, NotHanded};
 use crate::udp::Port;
 
 /// The first descriptor that systemd hands down.
@@ -49,37 +49,51 @@ fn is_ip(fd: &OwnedFd) -> io::Result<bool> {
     Ok(family == AddressFamily::INET || family == AddressFamily::INET6)
 }
 
-/// The sockets of `LISTEN_FDS`, if they are meant for this process.
-pub(crate) fn systemd_sockets(io: &Io) -> Result<Vec<Inherited>> {
+/// Takes what was handed down: the descriptor of `--ready-fd`, the sockets of
+/// `LISTEN_FDS` if they are meant for this process, the one that inetd made
+/// standard input. To be called before anything is opened.
+pub(crate) fn take(ready: Option<i32>, inetd: bool, io: &Io) -> Result<Handed> {
     let number = |name: &str| io.env(name).and_then(|text| text.parse::<u32>().ok());
-    if number("LISTEN_PID") != Some(std::process::id()) {
-        return Ok(Vec::new());
-    }
-    let count = number("LISTEN_FDS").unwrap_or(0);
-    (FIRST..)
-        .take(count as usize)
-        .map(|fd| {
-            let about = |e: io::Error| Error::local(&e).about(format!("descriptor {fd}"));
-            let fd = sys::inherited(fd).map_err(about)?;
-            Inherited::of(fd).map_err(about)
-        })
+    let numbers = if inetd {
+        0..1
+    } else if number("LISTEN_PID") == Some(std::process::id()) {
+        let count = number("LISTEN_FDS").and_then(|count| i32::try_from(count).ok());
+        FIRST..FIRST.saturating_add(count.unwrap_or(0))
+    } else {
+        0..0
+    };
+    Handed::take(ready, numbers).map_err(|NotHanded { number, error }| {
+        if ready == Some(number) {
+            Error::local(&error)
+                .about(format!("--ready-fd {number}"))
+                .hint(format!("open it for the server, as {number}>FILE does"))
+        } else {
+            not_served(number, &error)
+        }
+    })
+}
+
+/// What the sockets that were handed down are.
+pub(crate) fn sort(sockets: Vec<(i32, OwnedFd)>) -> Result<Vec<Inherited>> {
+    sockets
+        .into_iter()
+        .map(|(number, fd)| Inherited::of(fd).map_err(|e| not_served(number, &e)))
         .collect()
 }
 
-/// The socket that inetd made standard input.
-pub(crate) fn inetd_socket() -> Result<Inherited> {
-    let found = sys::inherited(0).and_then(Inherited::of);
-    found.map_err(|e| {
-        let error = match e.raw_os_error() {
-            Some(code) if code == rustix::io::Errno::NOTSOCK.raw_os_error() => {
-                Error::new(Kind::System, "not a socket")
-            }
-            _ => Error::local(&e),
-        };
-        error
-            .about("standard input")
-            .hint("--inetd is for inetd, xinetd and systemd, which pass one")
-    })
+/// The error about a descriptor; number 0 comes from inetd.
+fn not_served(number: i32, error: &io::Error) -> Error {
+    if number != 0 {
+        return Error::local(error).about(format!("descriptor {number}"));
+    }
+    let not_a_socket = Some(rustix::io::Errno::NOTSOCK.raw_os_error());
+    let error = match error.raw_os_error() {
+        code if code == not_a_socket => Error::new(Kind::System, "not a socket"),
+        _ => Error::local(error),
+    };
+    error
+        .about("standard input")
+        .hint("--inetd is for inetd, xinetd and systemd, which pass one")
 }
 
 /// How to tell systemd, where it wants to be told.

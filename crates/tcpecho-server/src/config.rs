@@ -50,8 +50,6 @@ pub(crate) struct Config {
     pub(crate) verbose: bool,
     /// Where to write the port.
     pub(crate) port_file: Option<PathBuf>,
-    /// Where to write a newline.
-    pub(crate) ready_fd: Option<i32>,
     /// Certificate and key, with TLS.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::tls::Settings>,
@@ -121,7 +119,6 @@ impl Config {
             },
             verbose: cli.verbose,
             port_file: cli.port_file,
-            ready_fd: cli.ready_fd,
             #[cfg(feature = "tls")]
             tls: match (&cli.cert, &cli.key) {
                 (Some(cert), Some(key)) => Some(crate::tls::settings(cert, key)?),

@@ -53,6 +53,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
+    // First of all: a number means what the parent meant only as long as
+    // nothing has been opened here.
+    let handed = activation::take(cli.ready_fd, cli.inetd, io)?;
     let config = Config::resolve(cli, io)?;
     // The log's thread needs the stream for itself: `io.out` ends the tool
     // when its reader goes, and here the service goes on.
@@ -60,5 +63,5 @@ fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
         .as_fd()
         .try_clone_to_owned()
         .map_err(|e| Error::local(&e).about("standard output"))?;
-    start::run(&config, stdout, io)
+    start::run(&config, handed, stdout, io)
 }

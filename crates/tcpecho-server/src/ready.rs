@@ -27,10 +27,10 @@ pub(crate) fn write_port(file: &Path, port: u16) -> Result<()> {
 }
 
 /// Writes one newline to the descriptor and closes it.
-pub(crate) fn write_newline(fd: OwnedFd, number: i32) -> Result<()> {
+pub(crate) fn write_newline(fd: OwnedFd) -> Result<()> {
     fs::File::from(fd)
         .write_all(b"\n")
-        .map_err(|e| Error::local(&e).about(format!("--ready-fd {number}")))
+        .map_err(|e| Error::local(&e).about("--ready-fd"))
 }
 
 #[cfg(test)]

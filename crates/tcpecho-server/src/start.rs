@@ -23,22 +23,15 @@ use crate::listen::{self, Listener, Sockets};
 use crate::log::Log;
 use crate::ready;
 use crate::server::{Server, Setup};
-use crate::sys;
+use crate::sys::Handed;
 use crate::udp::Port;
 
 /// Runs the server to its end. `stdout` is where the log goes.
-pub(crate) fn run(config: &Config, stdout: OwnedFd, io: &mut Io) -> Result<Exit> {
+pub(crate) fn run(config: &Config, handed: Handed, stdout: OwnedFd, io: &mut Io) -> Result<Exit> {
     let clock = Clock::start();
     let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1]).map_err(|e| Error::local(&e))?;
-    let ready_fd = match config.ready_fd {
-        None => None,
-        Some(number) => {
-            let fd = sys::inherited(number)
-                .map_err(|e| Error::local(&e).about(format!("--ready-fd {number}")))?;
-            Some((fd, number))
-        }
-    };
-    let Some((sockets, connections)) = sockets(config, io)? else {
+    let inherited = activation::sort(handed.sockets)?;
+    let Some((sockets, connections)) = sockets(config, inherited, io)? else {
         return Ok(Exit::Fault);
     };
     let log = match config.log {
@@ -59,8 +52,8 @@ pub(crate) fn run(config: &Config, stdout: OwnedFd, io: &mut Io) -> Result<Exit>
         report.line(format_args!("faults by --seed {seed}"));
     }
     announce(config, &sockets, &log)?;
-    if let Some((fd, number)) = ready_fd {
-        ready::write_newline(fd, number)?;
+    if let Some(fd) = handed.ready {
+        ready::write_newline(fd)?;
     }
     let notify = Notify::new(io);
     if let Err(error) = notify.tell("READY=1") {
@@ -87,12 +80,11 @@ pub(crate) fn run(config: &Config, stdout: OwnedFd, io: &mut Io) -> Result<Exit>
 
 /// Everything to be served: what was handed down, what was asked for, or the
 /// default. `None` after errors that have been reported.
-fn sockets(config: &Config, io: &mut Io) -> Result<Option<(Sockets, Vec<OwnedFd>)>> {
-    let inherited = if config.inetd {
-        vec![activation::inetd_socket()?]
-    } else {
-        activation::systemd_sockets(io)?
-    };
+fn sockets(
+    config: &Config,
+    inherited: Vec<Inherited>,
+    io: &mut Io,
+) -> Result<Option<(Sockets, Vec<OwnedFd>)>> {
     let default = [default_place()];
     let places = match &config.places[..] {
         [] if inherited.is_empty() => &default[..],

@@ -18,7 +18,12 @@ use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 /// Takes ownership of an inherited descriptor, once for each number. An error
 /// if there is none: what this process opened itself is closed on exec, what
 /// it inherited cannot be, so the two are told apart by that flag.
-pub(crate) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+///
+/// # Safety
+///
+/// No value of this process may own an open descriptor of this number, unless
+/// the descriptor is closed on exec.
+unsafe fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: borrowed for the length of this call only, and only to ask
     // whether it is open; fcntl answers EBADF otherwise.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
@@ -27,7 +32,60 @@ pub(crate) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
         return Err(rustix::io::Errno::BADF.into());
     }
     rustix::io::fcntl_setfd(borrowed, flags | rustix::io::FdFlags::CLOEXEC)?;
-    // SAFETY: it is open, it was opened by the parent and not by this process,
-    // and from now on it carries the flag that keeps it from being taken again.
+    // SAFETY: it is open, and without the flag no value owns it, as the caller
+    // promises. From now on it carries the flag, so it is not taken again.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// What the parent process handed down by number.
+#[derive(Debug, Default)]
+pub(crate) struct Handed {
+    /// The descriptor of `--ready-fd`.
+    pub(crate) ready: Option<OwnedFd>,
+    /// Sockets with their numbers.
+    pub(crate) sockets: Vec<(RawFd, OwnedFd)>,
+}
+
+/// A number with no descriptor to take, and why.
+#[derive(Debug)]
+pub(crate) struct NotHanded {
+    /// The number.
+    pub(crate) number: RawFd,
+    /// What the system says.
+    pub(crate) error: io::Error,
+}
+
+impl Handed {
+    /// Takes `ready`, which must be open for writing, and `sockets`, before
+    /// the run opens anything itself. Each number can be had once; 1 and 2,
+    /// which others write to, cannot be had.
+    pub(crate) fn take(
+        ready: Option<RawFd>,
+        sockets: impl Iterator<Item = RawFd>,
+    ) -> Result<Self, NotHanded> {
+        let take = |number| {
+            if matches!(number, 1 | 2) {
+                return Err(rustix::io::Errno::BADF.into());
+            }
+            // SAFETY: values that own a descriptor got it from the standard
+            // library or rustix, and both set the flag on all they open. 0
+            // has no owner, std only borrows it; 1 and 2 are ruled out.
+            unsafe { inherited(number) }
+        };
+        let with_number = |number| move |error| NotHanded { number, error };
+        let ready = ready.map(|number| {
+            let fd = take(number).map_err(with_number(number))?;
+            let flags = rustix::fs::fcntl_getfl(&fd);
+            let flags = flags.map_err(|e| with_number(number)(e.into()))?;
+            if flags & rustix::fs::OFlags::RWMODE == rustix::fs::OFlags::RDONLY {
+                return Err(with_number(number)(rustix::io::Errno::BADF.into()));
+            }
+            Ok(fd)
+        });
+        let ready = ready.transpose()?;
+        let sockets = sockets
+            .map(|number| Ok((number, take(number).map_err(with_number(number))?)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { ready, sockets })
+    }
 }
