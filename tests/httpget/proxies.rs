@@ -268,3 +268,80 @@ fn unix_sockets() {
         .code(2)
         .stderr_contains("/no/such");
 }
+
+#[test]
+fn a_unix_socket_with_a_full_queue_is_not_waited_for_long() {
+    use socket2::{Domain, SockAddr, Socket, Type};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let address = SockAddr::unix(&path).unwrap();
+    let socket = || Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let listener = socket();
+    listener.bind(&address).unwrap();
+    listener.listen(0).unwrap();
+    let queued: Vec<Socket> = std::iter::repeat_with(|| {
+        let client = socket();
+        client.set_nonblocking(true).unwrap();
+        client
+    })
+    .take_while(|client| client.connect(&address).is_ok())
+    .collect();
+    assert!(!queued.is_empty());
+    for limit in ["--connect-timeout", "--max-time"] {
+        httpget()
+            .args([limit, "0.2", "--unix-socket", path.to_str().unwrap()])
+            .arg("http://x/")
+            .run()
+            .code(3)
+            .stderr_contains("no connection within");
+    }
+}
+
+/// A server that says `start`, then `drop` again and again, and hears nothing.
+fn dripping(start: &'static [u8], drop: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let mut going = stream.write_all(start);
+                while going.is_ok() {
+                    thread::sleep(std::time::Duration::from_millis(50));
+                    going = stream.write_all(drop);
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn connections_that_drip_come_to_an_end() {
+    // A TLS record as long as can be, an answer to CONNECT without end, and
+    // a SOCKS answer with the longest name.
+    let tls = dripping(b"\x16\x03\x03\x3f\xff", b"\x02");
+    let connect = dripping(b"HTTP/1.1 200 OK\r\n", b"x");
+    let socks = dripping(b"\x05\x00\x05\x00\x00\x03\xff", b"x");
+    for limit in ["--connect-timeout", "--max-time"] {
+        let run = |args: &[&str], url: &str| {
+            httpget()
+                .args(["-k", limit, "0.3"])
+                .args(args)
+                .arg(url)
+                .run()
+                .code(3)
+                .stderr_contains("no connection within");
+        };
+        run(&[], &format!("https://{tls}/"));
+        run(&["-x", &format!("https://{tls}")], "http://origin.invalid/");
+        run(
+            &["-x", &format!("http://{connect}")],
+            "https://origin.invalid/",
+        );
+        run(
+            &["-x", &format!("socks5h://{socks}")],
+            "http://origin.invalid/",
+        );
+    }
+}

@@ -20,7 +20,11 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         return unprivileged();
     }
     let mut command = cargo();
-    command.args(["test", "--workspace"]).args(args);
+    command.arg("test");
+    if !args.iter().any(|arg| names_packages(arg)) {
+        command.arg("--workspace");
+    }
+    command.args(args);
     let mut sum = Sum::default();
     let ok = watch(&mut command, &mut sum)?;
     println!("{sum}");
@@ -29,6 +33,11 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     } else {
         Err("tests failed".to_owned())
     }
+}
+
+/// Whether an argument of `cargo test` chooses packages.
+fn names_packages(arg: &str) -> bool {
+    arg.starts_with("-p") || arg.starts_with("--package")
 }
 
 /// Runs a test program, passing its output on and adding up its results.

@@ -1,7 +1,7 @@
 //! Who serves the connections: the accepting loop itself, or threads in turn.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -14,8 +14,8 @@ use crate::worker::{self, Mailbox, Newcomer, Worker};
 pub(crate) enum Crew {
     /// The accepting loop itself.
     Alone(Box<Worker>),
-    /// Threads, and whose turn it is.
-    Threads(Vec<Mailbox>, usize),
+    /// Threads, whose turn it is, and where they tell of failures.
+    Threads(Vec<Mailbox>, usize, mpsc::Receiver<io::Error>),
 }
 
 impl Crew {
@@ -32,17 +32,18 @@ impl Crew {
             let worker = Worker::new(poller, Arc::clone(acceptor), Arc::clone(shared));
             return Ok(Self::Alone(Box::new(worker)));
         }
+        let (failures, failed) = mpsc::channel();
         (0..workers)
-            .map(|index| worker::spawn(index, acceptor, shared, clock))
+            .map(|index| worker::spawn(index, acceptor, shared, clock, &failures))
             .collect::<io::Result<Vec<_>>>()
-            .map(|mailboxes| Self::Threads(mailboxes, 0))
+            .map(|mailboxes| Self::Threads(mailboxes, 0, failed))
     }
 
     /// Hands a connection over.
     pub(crate) fn hand(&mut self, newcomer: Newcomer, now: Duration) {
         match self {
             Self::Alone(worker) => worker.adopt(newcomer, now),
-            Self::Threads(mailboxes, turn) => {
+            Self::Threads(mailboxes, turn, _) => {
                 *turn = (*turn + 1) % mailboxes.len();
                 mailboxes[*turn].hand(newcomer);
             }
@@ -72,17 +73,26 @@ impl Crew {
         }
     }
 
+    /// The error of a worker that cannot go on, which then wakes the accepting
+    /// loop.
+    pub(crate) fn failure(&self) -> Option<io::Error> {
+        match self {
+            Self::Alone(_) => None,
+            Self::Threads(.., failed) => failed.try_recv().ok(),
+        }
+    }
+
     /// Ends all connections from this side.
     pub(crate) fn cut(&mut self, now: Duration) {
         match self {
             Self::Alone(worker) => worker.cut(now),
-            Self::Threads(mailboxes, _) => mailboxes.iter().for_each(Mailbox::cut),
+            Self::Threads(mailboxes, ..) => mailboxes.iter().for_each(Mailbox::cut),
         }
     }
 
     /// Ends the threads.
     pub(crate) fn stop(&mut self) {
-        if let Self::Threads(mailboxes, _) = self {
+        if let Self::Threads(mailboxes, ..) = self {
             mailboxes.iter_mut().for_each(Mailbox::stop);
         }
     }

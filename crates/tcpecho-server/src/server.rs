@@ -140,6 +140,13 @@ impl Server {
 
     /// Serves until the end; the status of the run.
     pub(crate) fn serve(mut self) -> Result<Exit> {
+        let outcome = self.turns();
+        let exit = self.finish();
+        outcome.map(|()| exit)
+    }
+
+    /// Turns of the loop until the end, or until nothing can be served.
+    fn turns(&mut self) -> Result<()> {
         let mut ready = Ready::new();
         while !self.is_over() {
             self.shared.log.flush();
@@ -174,8 +181,11 @@ impl Server {
                 udp.timeouts(now);
             }
             self.proceed(now);
+            if let Some(e) = self.crew.failure() {
+                return Err(Error::local(&e));
+            }
         }
-        Ok(self.finish())
+        Ok(())
     }
 
     fn finish(mut self) -> Exit {

@@ -8,7 +8,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -205,7 +205,7 @@ impl Mailbox {
     pub(crate) fn stop(&mut self) {
         self.tell(|inbox| inbox.stop = true);
         if let Some(thread) = self.thread.take() {
-            // Were it to panic, that would have ended the process.
+            // Its error has been sent; a panic ends the process.
             let _ = thread.join();
         }
     }
@@ -222,8 +222,20 @@ pub(crate) fn spawn(
     acceptor: &Arc<Poller>,
     shared: &Arc<Shared>,
     clock: Clock,
+    failures: &mpsc::Sender<io::Error>,
 ) -> io::Result<Mailbox> {
-    let poller = Arc::new(Poller::new()?);
+    spawn_on(Poller::new()?, index, acceptor, shared, clock, failures)
+}
+
+fn spawn_on(
+    poller: Poller,
+    index: usize,
+    acceptor: &Arc<Poller>,
+    shared: &Arc<Shared>,
+    clock: Clock,
+    failures: &mpsc::Sender<io::Error>,
+) -> io::Result<Mailbox> {
+    let poller = Arc::new(poller);
     let inbox = Arc::new(Mutex::new(Inbox::default()));
     let mut worker = Worker::new(
         Arc::clone(&poller),
@@ -231,9 +243,16 @@ pub(crate) fn spawn(
         Arc::clone(shared),
     );
     let (letters, wakes) = (Arc::clone(&inbox), Arc::clone(&poller));
+    let failures = failures.clone();
     let thread = thread::Builder::new()
         .name(format!("worker-{index}"))
-        .spawn(move || serve(&mut worker, &wakes, &letters, clock))?;
+        .spawn(move || {
+            if let Err(e) = serve(&mut worker, &wakes, &letters, clock) {
+                // Nobody listens only when the server has ended.
+                let _ = failures.send(e);
+                worker.wake_acceptor();
+            }
+        })?;
     Ok(Mailbox {
         poller,
         inbox,
@@ -241,16 +260,20 @@ pub(crate) fn spawn(
     })
 }
 
-fn serve(worker: &mut Worker, poller: &Poller, inbox: &Mutex<Inbox>, clock: Clock) {
+/// Serves until told to stop; an error if waiting fails, for then nothing can
+/// be served any more.
+fn serve(
+    worker: &mut Worker,
+    poller: &Poller,
+    inbox: &Mutex<Inbox>,
+    clock: Clock,
+) -> io::Result<()> {
     let mut ready = Ready::new();
     loop {
         worker.shared.log.flush();
         let now = clock.now();
         let timeout = worker.deadline().map(|due| due.saturating_sub(now));
-        if let Err(e) = poller.wait(&mut ready, timeout) {
-            // Nothing can be served any more.
-            panic!("waiting for events: {e}");
-        }
+        poller.wait(&mut ready, timeout)?;
         let now = clock.now();
         for key in ready.keys() {
             worker.event(key, now);
@@ -265,7 +288,35 @@ fn serve(worker: &mut Worker, poller: &Poller, inbox: &Mutex<Inbox>, clock: Cloc
         worker.timeouts(now);
         if letters.stop {
             worker.shared.log.flush();
-            return;
+            return Ok(());
         }
+    }
+}
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use super::*;
+    use crate::census::Census;
+    use crate::log::Log;
+    use crate::machine::Rules;
+
+    #[test]
+    fn a_worker_that_cannot_wait_says_so() {
+        let acceptor = Arc::new(Poller::new().unwrap());
+        let shared = Arc::new(Shared {
+            rules: Rules::default(),
+            log: Log::silent(),
+            census: Census::new(None),
+            #[cfg(feature = "tls")]
+            tls: None,
+        });
+        let (failures, failed) = mpsc::channel();
+        let (broken, clock) = (Poller::broken().unwrap(), Clock::start());
+        let mut mailbox = spawn_on(broken, 0, &acceptor, &shared, clock, &failures).unwrap();
+        // No timeout: without its notice this would hang.
+        acceptor.wait(&mut Ready::new(), None).unwrap();
+        let error = failed.try_recv().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        mailbox.stop();
     }
 }

@@ -109,9 +109,9 @@ fn fill(dir: &Path) -> Outcome {
     json.write_all(b"[").map_err(fail)?;
     for n in 0..1_250_000_u64 {
         let comma = if n == 0 { "" } else { "," };
-        write!(
+        writeln!(
             json,
-            "{comma}{{\"id\":{n},\"name\":\"item {}\",\"price\":{}.5,\"tags\":[\"a\",\"b{}\"],\"ok\":true}}\n",
+            "{comma}{{\"id\":{n},\"name\":\"item {}\",\"price\":{}.5,\"tags\":[\"a\",\"b{}\"],\"ok\":true}}",
             n * 7919 % 10_007,
             n % 997,
             n % 13

@@ -24,6 +24,10 @@ const PATHS: [(&str, bool); 9] = [
 ];
 
 /// Bodies, heads and statuses.
+#[allow(
+    clippy::too_many_lines,
+    reason = "one comparison after another, read from the top down"
+)]
 pub(super) fn nginx(bench: &Bench) -> Outcome<String> {
     let dir = bench.dir();
     let authority = Authority::new();

@@ -2,22 +2,24 @@
 //! proxy's tunnel, TLS. All of it runs within `--connect-timeout`.
 
 use std::net::SocketAddr;
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::address::Family;
 use common::endpoint::{self, Host};
 use common::{Error, Kind, Result};
-use socket2::Socket;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::exchange::{Made, Peer};
-use super::stream::Stream;
+use super::stream::{Plain, Stream};
 use super::tls::{Tls, TlsFacts};
 use super::tunnel::{self, Target};
 use crate::policy::proxy::{Protocol, Proxy};
 use crate::policy::route::Routes;
+
+/// The pause before a Unix socket with a full queue is asked again.
+const FULL_QUEUE: Duration = Duration::from_millis(10);
 
 /// What the command line says about connections.
 #[derive(Clone, Debug)]
@@ -100,15 +102,12 @@ impl Dialer {
             .map_err(|e| clock.name(e))?;
         if secure {
             let start = Instant::now();
-            let left = clock.left()?;
-            stream
-                .set_timeouts(Some(left), Some(left))
-                .map_err(|e| Error::local(&e))?;
             let (tls, facts) = self.tls.connect(host, stream).map_err(|e| clock.name(e))?;
             made.tls = Some(start.elapsed());
             made.facts = Some(Arc::new(facts));
             stream = Box::new(tls);
         }
+        stream.set_deadline(None).map_err(|e| Error::local(&e))?;
         Ok((stream, made))
     }
 
@@ -124,16 +123,10 @@ impl Dialer {
     ) -> Result<Box<dyn Stream>> {
         if let Some(path) = &self.options.unix_socket {
             let start = Instant::now();
-            let stream = UnixStream::connect(path).map_err(|e| {
-                let error = match e.kind() {
-                    std::io::ErrorKind::NotFound => Error::local(&e),
-                    _ => Error::network(&e),
-                };
-                error.about(path.display().to_string())
-            })?;
+            let socket = unix(path, clock)?;
             made.connect = Some(start.elapsed());
             made.peer = Some(Peer::Unix(path.clone()));
-            return Ok(Box::new(Socket::from(stream)));
+            return setup(socket, clock);
         }
         let (host, port) = self.options.routes.connect_to(host, port);
         let Some(proxy) = proxy else {
@@ -143,10 +136,6 @@ impl Dialer {
             .tcp(&proxy.host, proxy.port, clock, made)
             .map_err(|e| Error::new(e.kind(), format!("proxy: {}", e.message())))?;
         let start = Instant::now();
-        let left = clock.left()?;
-        stream
-            .set_timeouts(Some(left), Some(left))
-            .map_err(|e| Error::local(&e))?;
         if proxy.protocol == Protocol::Https {
             let (tls, _): (_, TlsFacts) = self
                 .tls
@@ -220,8 +209,47 @@ impl Dialer {
         stream.set_nodelay(true).map_err(|e| Error::local(&e))?;
         made.connect = Some(start.elapsed());
         made.peer = Some(Peer::Address(address));
-        Ok(Box::new(Socket::from(stream)))
+        setup(stream, clock)
     }
+}
+
+/// A stream that is not to be waited for longer than a connection may take.
+fn setup(socket: impl Into<Socket>, clock: Clock) -> Result<Box<dyn Stream>> {
+    let mut stream = Plain::new(socket);
+    stream
+        .set_deadline(Some(clock.deadline))
+        .map_err(|e| Error::local(&e))?;
+    Ok(Box::new(stream))
+}
+
+/// Connects to a Unix socket. While its queue is full the kernel would block
+/// without bound, or say EAGAIN and offer nothing to wait for: so this asks
+/// again now and then.
+fn unix(path: &Path, clock: Clock) -> Result<Socket> {
+    let about = |e: std::io::Error| {
+        let error = match e.kind() {
+            std::io::ErrorKind::NotFound => Error::local(&e),
+            _ => Error::network(&e),
+        };
+        error.about(path.display().to_string())
+    };
+    let address = SockAddr::unix(path).map_err(about)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|e| Error::local(&e))?;
+    socket.set_nonblocking(true).map_err(|e| Error::local(&e))?;
+    loop {
+        match socket.connect(&address) {
+            Ok(()) => break,
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
+                std::thread::sleep(clock.left()?.min(FULL_QUEUE));
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(about(e)),
+        }
+    }
+    socket
+        .set_nonblocking(false)
+        .map_err(|e| Error::local(&e))?;
+    Ok(socket)
 }
 
 /// Binds to a local address, or to an interface by name.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::RecvFlags;
 use rustls::ClientConnection;
@@ -25,6 +25,10 @@ pub(crate) trait Stream: Read + Write + Send + Sync + fmt::Debug {
     /// Bounds each read and each write; `None` lets them wait.
     fn set_timeouts(&self, read: Option<Duration>, write: Option<Duration>) -> io::Result<()>;
 
+    /// Bounds everything from here on by one moment, however the peer spreads
+    /// what it says; `None` takes this and other bounds away.
+    fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()>;
+
     /// What could be read without waiting.
     fn pending(&self) -> Pending;
 
@@ -35,16 +39,70 @@ pub(crate) trait Stream: Read + Write + Send + Sync + fmt::Debug {
     }
 }
 
-impl Stream for Socket {
+/// A socket, TCP or Unix.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    socket: Socket,
+    deadline: Option<Instant>,
+}
+
+impl Plain {
+    pub(crate) fn new(socket: impl Into<Socket>) -> Self {
+        Self {
+            socket: socket.into(),
+            deadline: None,
+        }
+    }
+
+    /// The socket's timeouts are per call: what is left is set for each.
+    fn bound(&self) -> io::Result<()> {
+        let Some(deadline) = self.deadline else {
+            return Ok(());
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        self.set_timeouts(Some(left), Some(left))
+    }
+}
+
+impl Read for Plain {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.bound()?;
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for Plain {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bound()?;
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+impl Stream for Plain {
     fn set_timeouts(&self, read: Option<Duration>, write: Option<Duration>) -> io::Result<()> {
-        self.set_read_timeout(read)?;
-        self.set_write_timeout(write)
+        self.socket.set_read_timeout(read)?;
+        self.socket.set_write_timeout(write)
+    }
+
+    fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        self.deadline = deadline;
+        match deadline {
+            Some(_) => Ok(()),
+            None => self.set_timeouts(None, None),
+        }
     }
 
     fn pending(&self) -> Pending {
         let mut byte = [0];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        match rustix::net::recv(self, &mut byte[..], flags) {
+        match rustix::net::recv(&self.socket, &mut byte[..], flags) {
             Ok((0, _)) => Pending::End,
             Ok(_) => Pending::Bytes,
             Err(rustix::io::Errno::AGAIN) => Pending::Nothing,
@@ -137,6 +195,10 @@ impl Write for TlsStream {
 impl Stream for TlsStream {
     fn set_timeouts(&self, read: Option<Duration>, write: Option<Duration>) -> io::Result<()> {
         self.inner.set_timeouts(read, write)
+    }
+
+    fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        self.inner.set_deadline(deadline)
     }
 
     fn pending(&self) -> Pending {

@@ -47,8 +47,8 @@ pub(crate) struct TlsFacts {
     pub(crate) version: &'static str,
     /// `TLS13_AES_256_GCM_SHA384`.
     pub(crate) cipher: String,
-    /// The chain, the server's own certificate first; those that could not
-    /// be read are left out.
+    /// The chain, the server's own certificate first, as far as it could be
+    /// read.
     pub(crate) chain: Vec<Certificate>,
 }
 
@@ -91,17 +91,24 @@ impl Tls {
             }
         })?;
         let facts = facts(stream.session());
-        if !self.options.pins.is_empty() {
-            let key = facts.chain.first().map(|leaf| leaf.public_key.as_slice());
-            if !key.is_some_and(|key| self.options.pins.iter().any(|pin| pin.matches(key))) {
-                return Err(Error::new(
-                    Kind::Tls,
-                    "the server's public key is none of --pinnedpubkey",
-                ));
-            }
+        let shown = stream.session().peer_certificates().unwrap_or_default();
+        if !self.options.pins.is_empty() && !has_pin(shown, &self.options.pins) {
+            return Err(Error::new(
+                Kind::Tls,
+                "the server's public key is none of --pinnedpubkey",
+            ));
         }
         Ok((stream, facts))
     }
+}
+
+/// Whether the server's own certificate, the first one, has a pinned key. One
+/// that cannot be read has none, whatever else the server shows.
+fn has_pin(shown: &[CertificateDer<'_>], pins: &[Pin]) -> bool {
+    shown
+        .first()
+        .and_then(|leaf| x509::parse(leaf))
+        .is_some_and(|leaf| pins.iter().any(|pin| pin.matches(&leaf.public_key)))
 }
 
 fn facts(session: &ClientConnection) -> TlsFacts {
@@ -116,7 +123,7 @@ fn facts(session: &ClientConnection) -> TlsFacts {
             .negotiated_cipher_suite()
             .map(|suite| format!("{:?}", suite.suite()))
             .unwrap_or_default(),
-        chain: chain.iter().filter_map(|der| x509::parse(der)).collect(),
+        chain: chain.iter().map_while(|der| x509::parse(der)).collect(),
     }
 }
 
@@ -321,5 +328,28 @@ impl ServerCertVerifier for Anybody {
 impl fmt::Display for TlsFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.version, self.cipher)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::pin;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use testkit::tls::{Authority, Leaf};
+
+    #[test]
+    fn only_the_first_certificate_is_pinned() {
+        let authority = Authority::new();
+        let (file, _) = authority.files(Leaf::Good);
+        let genuine = CertificateDer::from_pem_file(file).unwrap();
+        let key = x509::parse(&genuine).unwrap().public_key;
+        let digest = ::ring::digest::digest(&::ring::digest::SHA256, &key);
+        let pins = pin::parse(&format!("sha256//{}", STANDARD.encode(digest))).unwrap();
+        let unreadable = CertificateDer::from(vec![0x30, 0]);
+        assert!(has_pin(&[genuine.clone(), unreadable.clone()], &pins));
+        assert!(!has_pin(&[unreadable, genuine], &pins));
+        assert!(!has_pin(&[], &pins));
     }
 }

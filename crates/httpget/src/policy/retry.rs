@@ -47,7 +47,8 @@ impl Rules {
 
     /// The pause before attempt `n` (from 1): one second, doubled each time,
     /// with a random part so that clients do not come back in step; what the
-    /// server asks for by Retry-After counts instead.
+    /// server asks for by Retry-After counts instead. Nobody makes it longer
+    /// than [`LONGEST`].
     pub fn pause(&self, n: u32, head: Option<&Head>, random: u8) -> Duration {
         let own = self.delay.unwrap_or_else(|| {
             let second = Duration::from_secs(1);
@@ -57,7 +58,7 @@ impl Rules {
             // Up to a quarter less.
             doubled.mul_f64(1.0 - f64::from(random) / 1024.0)
         });
-        head.and_then(retry_after).unwrap_or(own)
+        head.and_then(retry_after).unwrap_or(own).min(LONGEST)
     }
 }
 
@@ -92,6 +93,8 @@ mod tests {
         assert!(rules.pause(1, None, 255) >= Duration::from_millis(750));
         let asked = head("Retry-After: 7\r\n");
         assert_eq!(rules.pause(1, Some(&asked), 0), Duration::from_secs(7));
+        let for_ever = head("Retry-After: 99999999999\r\n");
+        assert_eq!(rules.pause(1, Some(&for_ever), 0), LONGEST);
         let date = head(
             "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:57 GMT\r\n",
         );

@@ -33,6 +33,15 @@ impl Poller {
         Ok(poller)
     }
 
+    /// One whose waits fail.
+    #[cfg(test)]
+    pub(crate) fn broken() -> io::Result<Self> {
+        Ok(Self {
+            epoll: std::fs::File::open("/dev/null")?.into(),
+            ..Self::new()?
+        })
+    }
+
     pub(super) fn add(
         &self,
         source: BorrowedFd<'_>,
