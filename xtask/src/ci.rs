@@ -83,7 +83,41 @@ fn doc(_: &Options) -> Outcome {
     visible(command.env("RUSTDOCFLAGS", flags))
 }
 
+/// Cargo unpacks what it has packaged into its home, by name and version, and
+/// would verify against the sources of an earlier run from the same folder.
+fn forget_unpacked() -> Outcome {
+    let home = std::env::var_os("CARGO_HOME").map_or_else(
+        || std::env::home_dir().unwrap_or_default().join(".cargo"),
+        std::path::PathBuf::from,
+    );
+    let Ok(registries) = std::fs::read_dir(home.join("registry/src")) else {
+        return Ok(());
+    };
+    for registry in registries.flatten() {
+        // Those of real registries have a name before the dash.
+        if !registry.file_name().to_string_lossy().starts_with('-') {
+            continue;
+        }
+        for package in std::fs::read_dir(registry.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            if package
+                .file_name()
+                .to_string_lossy()
+                .starts_with("inetkit-")
+            {
+                std::fs::remove_dir_all(package.path())
+                    .map_err(|error| format!("{}: {error}", package.path().display()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn package(options: &Options) -> Outcome {
+    forget_unpacked()?;
     let mut command = cargo();
     command.args(["package", "--workspace"]);
     command.args(["--exclude", "xtask", "--exclude", "inetkit-testkit"]);
