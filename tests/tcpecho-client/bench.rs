@@ -198,11 +198,16 @@ fn a_connection_for_each_message() {
 #[test]
 fn peers_that_spoil_cut_and_make_up() {
     let line = |peer: &TcpPeer, what: &str| format!("tcpecho-client: {}: {what}\n", peer.addr());
-    let short = ["--duration", "100ms", "--timeout", "100ms"];
-    let run = |peer: &TcpPeer| to(peer).arg("--bench").args(short).run();
+    // It ends as soon as no connection is left; only where one is, the time
+    // passes.
+    let lasting = |peer: &TcpPeer, duration: &str| {
+        let args = ["--bench", "--timeout", "1s", "--duration", duration];
+        to(peer).args(args).run()
+    };
+    let run = |peer: &TcpPeer| lasting(peer, "15s");
 
-    let peer = TcpPeer::corrupt_at(1000);
-    run(&peer)
+    let peer = TcpPeer::corrupt_at(10);
+    lasting(&peer, "300ms")
         .code(1)
         .stderr("")
         .stdout_contains("\n1 differing, 0 errors\n");
@@ -234,7 +239,7 @@ fn peers_that_spoil_cut_and_make_up() {
         .stderr_contains("1 connection failed: the peer sent more than it had received");
 
     let peer = TcpPeer::silent();
-    run(&peer)
+    lasting(&peer, "100ms")
         .code(1)
         .stderr(&line(&peer, "1 echoes had not come back at the end"))
         .stdout_contains("0 messages/s");

@@ -122,7 +122,7 @@ fn a_given_message() {
 fn total_loss_has_a_summary() {
     let peer = TcpPeer::silent();
     let out = to(&peer)
-        .args(["-c", "2", "-i", "1ms", "--timeout", "50ms"])
+        .args(["-c", "2", "-i", "1ms", "--timeout", "1s"])
         .run();
     let addr = peer.addr();
     let lines = out.code(1).stderr("").lines();
@@ -134,7 +134,7 @@ fn total_loss_has_a_summary() {
         lines[4]
     );
     assert_eq!(lines.len(), 5);
-    let out = to(&peer).args(["-j", "-c", "1", "--timeout", "50ms"]).run();
+    let out = to(&peer).args(["-j", "-c", "1", "--timeout", "1s"]).run();
     let records = out.code(1).stderr("").json();
     assert_eq!(records[0]["type"], "timeout");
     assert_eq!(records[0]["seq"], 1);
@@ -249,7 +249,7 @@ fn late_is_lost() {
         std::io::copy(&mut stream.try_clone()?, &mut stream)
     });
     let running = to(&peer)
-        .args(["-c", "3", "-i", "300ms", "--timeout", "250ms"])
+        .args(["-c", "3", "-i", "1.2", "--timeout", "1s"])
         .spawn();
     assert!(running.read_line(SOON).ends_with("seq=1 timed out"));
     release.send(()).unwrap();
@@ -270,7 +270,7 @@ fn over_udp() {
         .stdout_contains("3 sent, 3 received, 0% loss");
     let peer = UdpPeer::lossy(2);
     at(&peer)
-        .args(["-c", "4", "--timeout", "200ms"])
+        .args(["-c", "4", "--timeout", "1s"])
         .run()
         .code(1)
         .stdout_contains("seq=2 timed out")

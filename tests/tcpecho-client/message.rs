@@ -158,7 +158,7 @@ fn a_peer_that_resets() {
 fn a_peer_that_is_silent() {
     for peer in [TcpPeer::silent(), TcpPeer::deaf()] {
         to(&peer)
-            .args(["abcdef", "--timeout", "100ms"])
+            .args(["abcdef", "--timeout", "1s"])
             .run()
             .code(3)
             .stdout("")
@@ -175,7 +175,7 @@ fn a_peer_that_is_silent() {
         std::io::copy(&mut stream, &mut std::io::sink())
     });
     to(&peer)
-        .args(["abcdef", "--timeout", "100ms"])
+        .args(["abcdef", "--timeout", "1s"])
         .run()
         .code(3)
         .stdout("a")
@@ -189,7 +189,7 @@ fn a_peer_that_is_silent() {
 fn a_peer_that_does_not_read() {
     let peer = TcpPeer::deaf();
     to(&peer)
-        .args(["--file", "-", "--timeout", "200ms"])
+        .args(["--file", "-", "--timeout", "1s"])
         .stdin(payload(32 << 20))
         .run()
         .code(3)
@@ -216,7 +216,7 @@ fn a_peer_that_refuses() {
 #[test]
 fn a_peer_that_answers_after_our_end_of_file() {
     let peer = TcpPeer::answer_after_eof();
-    let out = to(&peer).args(["late", "--timeout", "100ms"]).run();
+    let out = to(&peer).args(["late", "--timeout", "1s"]).run();
     out.code(3).stderr_contains("no reply in time");
     to(&peer)
         .args(["late", "--half-close"])
@@ -237,7 +237,7 @@ fn no_verification() {
         .stderr("");
     let peer = TcpPeer::greeting("hi ");
     to(&peer)
-        .args(["hello", "--no-verify", "--timeout", "300ms"])
+        .args(["hello", "--no-verify", "--timeout", "1s"])
         .run()
         .code(0)
         .stdout("hi hello")
@@ -379,7 +379,7 @@ fn over_udp() {
         .stderr_contains("reply differs at offset 2");
     let peer = UdpPeer::silent();
     at(&peer)
-        .args(["abc", "--timeout", "100ms"])
+        .args(["abc", "--timeout", "1s"])
         .run()
         .code(3)
         .stderr_contains("no reply in time");

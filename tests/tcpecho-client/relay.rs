@@ -137,7 +137,7 @@ fn failures() {
 fn silence_is_bounded_on_request() {
     let peer = TcpPeer::silent();
     let line = format!("tcpecho-client: {}: no reply in time", peer.addr());
-    let running = to(&peer).args(["--timeout", "100ms"]).piped_stdin().spawn();
+    let running = to(&peer).args(["--timeout", "1s"]).piped_stdin().spawn();
     running.write_stdin(b"anybody?");
     assert_eq!(running.read_stderr_line(SOON), line);
     running.wait().code(3).stdout("");
@@ -199,7 +199,7 @@ fn over_udp() {
     out.code(0).stdout("one datagram").stderr("");
     let peer = UdpPeer::silent();
     let out = client()
-        .args(["--udp", "--timeout", "100ms", &peer.addr().to_string()])
+        .args(["--udp", "--timeout", "1s", &peer.addr().to_string()])
         .stdin("lost")
         .run();
     out.code(3).stdout("").stderr_contains("no reply in time");

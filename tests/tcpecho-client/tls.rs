@@ -111,7 +111,7 @@ fn peers_that_speak_no_tls_or_cut_it() {
     out.code(3).stdout("");
     let peer = TcpPeer::silent();
     let out = to(&peer)
-        .args(["--tls", "--insecure", "--timeout", "100ms", "hello"])
+        .args(["--tls", "--insecure", "--timeout", "1s", "hello"])
         .run();
     out.code(3).stderr_contains("TLS handshake timed out");
     let peer = TcpPeer::close_at_once();

@@ -199,32 +199,38 @@ impl Run<'_> {
             return Ok(Ok(()));
         };
         let link = &mut connection.link;
-        if let Err(e) = link.flush() {
-            return Ok(Err(failure::of(&e)));
-        }
-        while !self.unsent.is_empty() {
-            match link.write(&self.unsent) {
-                Ok(n) => drop(self.unsent.drain(..n)),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => return Ok(Err(failure::of(&e))),
-            }
-        }
         let datagram = link.is_datagram();
+        // When sending has failed, what has already come still counts.
+        let failed = send(link, &mut self.unsent).err();
         let mut events = Vec::new();
-        let outcome = match link.read(chunk) {
-            Ok(0) if !datagram => Err(Error::new(Kind::Reset, "the peer closed the connection")),
-            Ok(n) => {
-                let now = self.started.elapsed();
-                if datagram {
-                    self.ledger.datagram(&chunk[..n], now, &mut events);
-                    self.ledger.forget_old();
-                } else {
-                    self.ledger.stream(&chunk[..n], now, &mut events);
+        let outcome = loop {
+            match link.read(chunk) {
+                Ok(0) if !datagram => {
+                    break Err(match &failed {
+                        Some(e) => failure::of(e),
+                        None => Error::new(Kind::Reset, "the peer closed the connection"),
+                    });
                 }
-                Ok(())
+                Ok(n) => {
+                    let now = self.started.elapsed();
+                    if datagram {
+                        self.ledger.datagram(&chunk[..n], now, &mut events);
+                        self.ledger.forget_old();
+                    } else {
+                        self.ledger.stream(&chunk[..n], now, &mut events);
+                    }
+                    if failed.is_none() {
+                        break Ok(());
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    break match &failed {
+                        Some(e) => Err(failure::of(e)),
+                        None => Ok(()),
+                    };
+                }
+                Err(e) => break Err(failure::of(&e)),
             }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(e) => Err(failure::of(&e)),
         };
         self.show(io, &events)?;
         Ok(outcome)
@@ -306,4 +312,17 @@ impl Run<'_> {
         };
         summary.show(io)
     }
+}
+
+/// Sends what can be sent now of `unsent`.
+fn send(link: &mut Link, unsent: &mut Vec<u8>) -> io::Result<()> {
+    link.flush()?;
+    while !unsent.is_empty() {
+        match link.write(unsent) {
+            Ok(n) => drop(unsent.drain(..n)),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }
