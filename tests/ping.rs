@@ -1,6 +1,8 @@
 //! `ping`, black box: on loopback, and in network namespaces with a router, a
 //! firewall and a host that answers as it is told.
 
+#[path = "ping/answers.rs"]
+mod answers;
 #[path = "ping/classic.rs"]
 mod classic;
 #[path = "ping/errors.rs"]
@@ -9,6 +11,8 @@ mod errors;
 mod list;
 #[path = "ping/records.rs"]
 mod records;
+#[path = "ping/reports.rs"]
+mod reports;
 #[path = "ping/usage.rs"]
 mod usage;
 

@@ -269,6 +269,20 @@ fn usage_errors_are_one_line_and_status_2() {
 }
 
 #[test]
+fn an_option_given_again_replaces_itself_and_families_exclude_each_other() {
+    for name in bins::TOOLS {
+        let twice = ["--color", "never", "--color", "auto", "-j", "-j", "-V"];
+        let _ = bins::tool(name).args(twice).run().code(0).stderr("");
+        let out = bins::tool(name).args(["-4", "-6", "127.0.0.1"]).run();
+        assert!(
+            out.code(2).stderr_str().contains("cannot be used with"),
+            "{}",
+            out.story()
+        );
+    }
+}
+
+#[test]
 fn a_full_disk_is_status_2_and_a_closed_pipe_is_0() {
     for name in bins::TOOLS {
         let full = File::options()

@@ -1,4 +1,14 @@
-//! Black-box tests of `resolve`.
+//! Black-box tests of `resolve`: the plain cases here, the rest in
+//! `resolve/`.
+
+#[path = "resolve/bulk.rs"]
+mod bulk;
+#[path = "resolve/lies.rs"]
+mod lies;
+#[path = "resolve/secure.rs"]
+mod secure;
+#[path = "resolve/ways.rs"]
+mod ways;
 
 use testkit::Tool;
 use testkit::dns::{Behaviour, DnsServer, Transport, Zone};

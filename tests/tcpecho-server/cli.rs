@@ -91,3 +91,13 @@ fn help_names_the_statuses_and_events() {
     }
     assert!(tool().arg("-h").run().lines().len() < out.lines().len());
 }
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_build_without_tls_says_so() {
+    let out = tool().args(["--cert", "a", "--key", "b"]).run();
+    out.code(2).stdout("").stderr(
+        "tcpecho-server: TLS is not in this build; build it with '--features tls'; \
+         see 'tcpecho-server --help'\n",
+    );
+}

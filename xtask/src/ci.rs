@@ -78,7 +78,9 @@ fn doc(_: &Options) -> Outcome {
     // Each tool is a library and a binary of one name, and the library's page
     // is the one that has something to say.
     command.arg("--lib");
-    visible(command.env("RUSTDOCFLAGS", "-D warnings"))
+    // A crate's page names its private modules, as a map for who works on it.
+    let flags = "-D warnings -A rustdoc::private-intra-doc-links";
+    visible(command.env("RUSTDOCFLAGS", flags))
 }
 
 fn package(options: &Options) -> Outcome {

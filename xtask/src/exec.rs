@@ -181,11 +181,18 @@ fn collect(mut stream: impl Read + Send + 'static) -> Collected {
     Collected { bytes, thread }
 }
 
+/// How long a stream may stay open after its program has ended, held by
+/// something that program left behind.
+const LINGER: Duration = Duration::from_secs(5);
+
 fn all_of(collected: Option<Collected>) -> Vec<u8> {
     let Some(collected) = collected else {
         return Vec::new();
     };
-    let _ = collected.thread.join();
+    let deadline = Instant::now() + LINGER;
+    while !collected.thread.is_finished() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(1));
+    }
     let mut bytes = collected.bytes.lock();
     std::mem::take(bytes.as_mut().unwrap_or_else(|e| e.get_mut()))
 }
@@ -311,6 +318,11 @@ impl Background {
             lines,
             shown,
         })
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// The next line of its standard output, waiting at most ten seconds.

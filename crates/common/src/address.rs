@@ -80,7 +80,7 @@ pub fn parse_prefix(text: &str, address: &IpAddr) -> Result<u8, String> {
 /// dots, something with a colon, a hexadecimal number. Such a text is never
 /// looked up as a name.
 pub fn looks_numeric(text: &str) -> bool {
-    let text = text.strip_suffix('.').unwrap_or(text);
+    let text = text.trim_end_matches('.');
     if text.is_empty() {
         return false;
     }
@@ -198,6 +198,7 @@ mod tests {
             "::1",
             "256.1.1.1",
             "1.2.3.",
+            "127.1..",
         ] {
             assert!(looks_numeric(text), "{text}");
         }

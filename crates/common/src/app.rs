@@ -189,7 +189,7 @@ pub fn run<C: Cli>(
         terminal,
         usage: usage::<C>,
     };
-    let outcome = match C::try_parse() {
+    let outcome = match parse::<C>() {
         Ok(cli) => {
             let common = cli.common();
             io.json = common.json;
@@ -207,6 +207,15 @@ pub fn run<C: Cli>(
         }
     };
     finish(tool, outcome, &mut io).into()
+}
+
+/// Parses the process's arguments. An option given again replaces what it
+/// said before, so that an alias can be overridden.
+fn parse<C: Cli>() -> std::result::Result<C, clap::Error> {
+    let mut matches = C::command()
+        .args_override_self(true)
+        .try_get_matches_from(std::env::args_os())?;
+    C::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut C::command()))
 }
 
 /// The tool's usage and where there is more, in one line.

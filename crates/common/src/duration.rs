@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// The longest duration taken: a thousand years, far below where adding it
-/// to a clock could overflow.
-const MAX_SECONDS: f64 = 365.25 * 86400.0 * 1000.0;
+/// The longest duration taken: a hundred years, which still counts in
+/// nanoseconds, and far below where adding it to a clock could overflow.
+const MAX_SECONDS: f64 = 365.25 * 86400.0 * 100.0;
 
 /// Parses a duration; usable as a clap value parser. The error says what is
 /// taken.
@@ -28,7 +28,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     let number: f64 = number.parse().map_err(|_| form())?;
     let seconds = number * seconds_per_unit;
     if seconds > MAX_SECONDS {
-        return Err("duration out of range; at most a thousand years".to_owned());
+        return Err("duration out of range; at most a hundred years".to_owned());
     }
     // Whole nanoseconds, rounded, so that 0.1 is what was typed.
     Ok(Duration::from_nanos((seconds * 1e9).round() as u64))
@@ -88,6 +88,13 @@ mod tests {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse_nonzero("0ms").is_err());
+    }
+
+    #[test]
+    fn the_longest_is_what_it_says() {
+        let century = parse("876600h").unwrap();
+        assert_eq!(century, Duration::from_secs(3_155_760_000));
+        assert!(parse("876601h").unwrap_err().contains("a hundred years"));
     }
 
     proptest! {

@@ -212,11 +212,19 @@ fn start(
 }
 
 /// The outcome of a connect whose socket has become writable.
+///
+/// Where nobody listens on a port of the ephemeral range, the system may give
+/// a socket that very port and connect it to itself (RFC 9293, section 3.5,
+/// simultaneous open). That is nobody's answer.
 fn outcome(socket: &Socket) -> io::Result<()> {
-    match socket.take_error()? {
-        Some(e) => Err(e),
-        None => socket.peer_addr().map(|_| ()),
+    if let Some(e) = socket.take_error()? {
+        return Err(e);
     }
+    let peer = socket.peer_addr()?.as_socket();
+    if peer.is_some() && peer == socket.local_addr()?.as_socket() {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(())
 }
 
 /// What ended a wait.
@@ -283,6 +291,17 @@ mod tests {
         assert_eq!(address, good);
         assert_eq!(stream.peer_addr().unwrap(), good);
         let error = connect(&[closed], Duration::from_secs(5), |_, _| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), Kind::Refused);
+    }
+
+    #[test]
+    fn a_connection_to_itself_is_refused() {
+        // A socket bound to the address it connects to makes sure of it.
+        let any = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = any.local_addr().unwrap();
+        drop(any);
+        let bind = |socket: &Socket, to: &SocketAddr| socket.bind(&(*to).into());
+        let error = connect(&[address], Duration::from_secs(5), bind).unwrap_err();
         assert_eq!(error.kind(), Kind::Refused);
     }
 

@@ -51,16 +51,16 @@ pub struct Common {
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct FamilyArgs {
     /// Use IPv4 only
-    #[arg(short = '4', long, overrides_with = "ipv6")]
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
     pub ipv4: bool,
 
     /// Use IPv6 only
-    #[arg(short = '6', long, overrides_with = "ipv4")]
+    #[arg(short = '6', long, conflicts_with = "ipv4")]
     pub ipv6: bool,
 }
 
 impl FamilyArgs {
-    /// The family chosen; the last one given wins.
+    /// The family chosen.
     pub fn family(self) -> Family {
         match (self.ipv4, self.ipv6) {
             (true, false) => Family::V4,

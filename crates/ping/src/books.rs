@@ -24,6 +24,8 @@ pub(crate) struct Books {
     pub(crate) probes: Probes,
     /// Makes and checks cookies.
     pub(crate) cookies: Cookies,
+    /// Probes of all targets that wait for an answer.
+    pub(crate) in_flight: u64,
 }
 
 /// What an answer turned out to be.
@@ -54,6 +56,7 @@ impl Books {
             targets: Targets::default(),
             probes: Probes::new(memory),
             cookies,
+            in_flight: 0,
         }
     }
 
@@ -85,6 +88,7 @@ impl Books {
         let id = probe.target;
         let target = self.targets.get_mut(id)?;
         target.pending += 1;
+        self.in_flight += 1;
         target.stats.sent(at);
         Some(id)
     }
@@ -111,6 +115,7 @@ impl Books {
         if settles {
             probe.state = State::Failed;
             target.pending = target.pending.saturating_sub(1);
+            self.in_flight = self.in_flight.saturating_sub(1);
             target.stats.lost(probe.sent);
         }
         Some((probe.target, probe.seq, settles))
@@ -129,6 +134,7 @@ impl Books {
             return Some((id, seq, Settled::Expired));
         }
         probe.state = State::Lost;
+        self.in_flight = self.in_flight.saturating_sub(1);
         if let Some(target) = self.targets.get_mut(id) {
             target.pending = target.pending.saturating_sub(1);
             target.stats.lost(sent);
@@ -247,6 +253,7 @@ impl Books {
             if probe.state == State::Pending {
                 probe.state = State::Spoiled;
                 target.pending = target.pending.saturating_sub(1);
+                self.in_flight = self.in_flight.saturating_sub(1);
                 stats.lost(probe.sent);
                 answer.settled = Some(Settled::Failed);
             }
@@ -264,7 +271,10 @@ impl Books {
             return Some(answer);
         }
         match probe.state {
-            State::Pending => target.pending = target.pending.saturating_sub(1),
+            State::Pending => {
+                target.pending = target.pending.saturating_sub(1);
+                self.in_flight = self.in_flight.saturating_sub(1);
+            }
             // An error or something corrupt came before the right answer.
             _ => stats.found(),
         }

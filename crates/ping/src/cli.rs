@@ -209,6 +209,22 @@ pub(crate) struct Cli {
     #[arg(long, conflicts_with_all = ["count", "reachable", "max_loss"], help_heading = "Conditions")]
     pub(crate) until_down: bool,
 
+    /// Find the path MTU of each target
+    #[arg(long, conflicts_with_all = ["count", "size", "sweep", "pmtudisc", "until_up", "until_down", "max_loss"], help_heading = "Output")]
+    pub(crate) mtu: bool,
+
+    /// Write the records as comma-separated values
+    #[arg(long, conflicts_with_all = ["json", "mtu"], help_heading = "Output")]
+    pub(crate) csv: bool,
+
+    /// Write the summaries as OpenMetrics text
+    #[arg(long, conflicts_with_all = ["json", "csv", "mtu"], help_heading = "Output")]
+    pub(crate) metrics: bool,
+
+    /// On a terminal, draw the round trips of each target in a line
+    #[arg(long, conflicts_with_all = ["json", "csv", "metrics", "mtu"], help_heading = "Output")]
+    pub(crate) graph: bool,
+
     #[command(flatten)]
     pub(crate) common: Common,
 }

@@ -30,6 +30,9 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Retries in a list.
 const RETRIES: u32 = 3;
 
+/// Bytes of data in the largest packet there is: an IPv6 one.
+const LARGEST: u16 = u16::MAX - 8;
+
 /// Probes sent at once when a list is swept as fast as it goes.
 const BATCH: usize = 16;
 
@@ -42,6 +45,13 @@ pub(crate) enum Job {
         operand: Operand,
         /// The plan.
         plan: Steady,
+    },
+    /// The path MTU of whatever the operands hold.
+    Mtu {
+        /// How long a probe has.
+        timeout: Nanos,
+        /// When all ends.
+        deadline: Option<Nanos>,
     },
     /// Whatever the operands hold.
     Many {
@@ -102,12 +112,21 @@ impl Config {
         // A single address with an option of the list face belongs there.
         let one = one.filter(|_| !(cli.alive || cli.unreachable || cli.retries.is_some()));
         let job = match one {
+            _ if cli.mtu => Job::Mtu {
+                timeout: nanos(timeout(cli, until)?.unwrap_or(PERIOD)),
+                deadline: deadline(cli, until),
+            },
             Some(operand) => Job::One {
                 operand,
                 plan: steady(cli, until, sizes, root)?,
             },
             None => many(cli, until)?,
         };
+        let mut socket = options(cli)?;
+        if cli.mtu {
+            // Fragmentation forbidden, whatever is known of the path.
+            socket.pmtu = Some(libc::IP_PMTUDISC_PROBE);
+        }
         let batch = match &job {
             Job::Many {
                 goal: Goal::Answer { .. },
@@ -119,9 +138,9 @@ impl Config {
         Ok(Self {
             job,
             family,
-            socket: options(cli)?,
+            socket,
             sizes,
-            data: data(cli, sizes.max),
+            data: data(cli, if cli.mtu { LARGEST } else { sizes.max }),
             batch,
             until,
         })

@@ -44,6 +44,8 @@ pub(crate) struct Line {
     outbox: Outbox,
     /// The numbers of the probes in the outbox.
     outgoing: Vec<u64>,
+    /// Whether anything has gone out.
+    used: bool,
     /// The socket's drop counter, as last seen.
     drops: u32,
 }
@@ -59,6 +61,7 @@ impl Line {
             template,
             outbox: Outbox::default(),
             outgoing: Vec::new(),
+            used: false,
             drops: 0,
         }
     }
@@ -113,8 +116,9 @@ impl Engine {
         books: Books,
         sizes: Sizes,
     ) -> Self {
-        // Bounded memory for large messages; as many slots as probes go out.
-        let slots = (256 * 1024 / sizes.largest.max(1)).clamp(1, 16);
+        // Bounded memory for large messages; more slots than probes go out, so
+        // that one call shows that there is no more.
+        let slots = (256 * 1024 / sizes.largest.max(1)).clamp(1, 2 * sizes.batch.max(2));
         Self {
             clock,
             stamps: Stamps::new(clock),
@@ -210,6 +214,7 @@ impl Engine {
         let size = usize::from(size);
         let cookie = self.books.cookies.make(number, size);
         line.outgoing.push(number);
+        line.used = true;
         let template = &line.template;
         line.outbox.push(to, |buffer| {
             template.write(buffer, size, number as u16, cookie);
@@ -297,6 +302,9 @@ impl Engine {
     ) -> Result<()> {
         match self.books.failed(number, true) {
             Some((id, seq, settles)) => {
+                if let Some(mtu) = mtu {
+                    parties.plan.too_big(id, mtu);
+                }
                 self.tell(id, &Event::Unsent { seq, errno, mtu }, parties)?;
                 self.settle(id, settles.then_some(Settled::Failed), parties)
             }
@@ -306,7 +314,9 @@ impl Engine {
 
     fn receive_all(&mut self, parties: &mut Parties<'_>) -> Result<()> {
         for index in 0..self.lines.len() {
-            self.receive(index, parties)?;
+            if self.lines[index].used {
+                self.receive(index, parties)?;
+            }
         }
         Ok(())
     }
@@ -315,7 +325,10 @@ impl Engine {
     fn receive(&mut self, index: usize, parties: &mut Parties<'_>) -> Result<()> {
         let mut errors = 0;
         loop {
-            let count = match self.inbox.receive(&self.lines[index].socket, false) {
+            // As many as can have come; a look for more costs something.
+            let most = usize::try_from(self.books.in_flight).unwrap_or(usize::MAX);
+            let most = most.clamp(1, self.inbox.slots());
+            let count = match self.inbox.receive(&self.lines[index].socket, false, most) {
                 Ok(count) => count,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
@@ -332,7 +345,7 @@ impl Engine {
             for slot in 0..count {
                 self.reply(index, slot, parties)?;
             }
-            if count < self.inbox.slots() {
+            if count < most || self.books.in_flight == 0 {
                 return Ok(());
             }
         }
@@ -396,7 +409,8 @@ impl Engine {
     ) -> Result<(bool, Option<u32>)> {
         let (mut others, mut too_long) = (false, None);
         loop {
-            let count = match self.inbox.receive(&self.lines[index].socket, true) {
+            let most = self.inbox.slots();
+            let count = match self.inbox.receive(&self.lines[index].socket, true, most) {
                 Ok(count) => count,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return Ok((others, too_long)),
@@ -446,6 +460,9 @@ impl Engine {
         };
         match self.books.failed(number, false) {
             Some((id, seq, settles)) => {
+                if let Some(mtu) = error.mtu() {
+                    parties.plan.too_big(id, mtu);
+                }
                 self.tell(id, &Event::Icmp { seq, error }, parties)?;
                 self.settle(id, settles.then_some(Settled::Failed), parties)
             }

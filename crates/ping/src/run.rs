@@ -17,14 +17,19 @@ use crate::cookie::Cookies;
 use crate::engine::{Engine, Line, Sizes};
 use crate::event::Observer;
 use crate::face::classic::{Classic, Style};
+use crate::face::csv::Csv;
+use crate::face::graph::Graph;
 use crate::face::json::Json;
 use crate::face::list::{Lines, List};
+use crate::face::metrics::Metrics;
+use crate::face::mtu::Mtu;
 use crate::feed::{self, Feed, Reading};
 use crate::names::Names;
 use crate::operand::Operand;
 use crate::packet::{HEADER, Template, Version};
 use crate::plan::Plan;
 use crate::plan::list::{Goal, ListPlan, Pace};
+use crate::plan::mtu::MtuPlan;
 use crate::plan::steady::{Steady, SteadyPlan};
 use crate::privilege;
 use crate::socket::{self, IcmpSocket};
@@ -41,9 +46,20 @@ const HEADROOM: usize = 60 + 64;
 /// Runs the tool.
 pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     let config = Config::new(cli, rustix::process::getuid().is_root())?;
-    match &config.job {
-        Job::One { operand, plan } => one(cli, io, &config, operand, *plan),
-        Job::Many { .. } => many(cli, io, &config),
+    match config.job.clone() {
+        Job::One { operand, plan } => one(cli, io, &config, &operand, plan),
+        Job::Many {
+            goal,
+            gap,
+            timeout,
+            deadline,
+        } => many(cli, io, &config, |feed| {
+            let (pace, sizes) = (Pace::new(gap), config.sizes);
+            Box::new(ListPlan::new(feed, goal, pace, timeout, deadline, sizes))
+        }),
+        Job::Mtu { timeout, deadline } => many(cli, io, &config, |feed| {
+            Box::new(MtuPlan::new(feed, timeout, deadline))
+        }),
     }
 }
 
@@ -75,7 +91,7 @@ fn engine(config: &Config, clock: Clock, lines: Vec<Line>, books: Books) -> Resu
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     let sizes = Sizes {
         batch: config.batch,
-        largest: HEADER + usize::from(config.sizes.max) + HEADROOM,
+        largest: HEADER + config.data.len() + HEADROOM,
     };
     Ok(Engine::new(clock, lines, signals, books, sizes))
 }
@@ -122,8 +138,9 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
         });
     let mut names = Names::new(!cli.numeric && matches!(operand, Operand::Name(_)) && !io.json);
     names.ask(address);
+    let graph = is_graph(cli, io);
     let style = Style {
-        quiet: cli.quiet,
+        quiet: cli.quiet || graph,
         verbose: cli.verbose,
         stamped: cli.timestamps,
         audible: cli.audible,
@@ -139,8 +156,8 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
         ident: None,
     };
     let mut classic = Classic::new(style, names);
-    let mut json = Json::new(cli.quiet, config.sizes.min);
-    let face: &mut dyn Observer = if io.json { &mut json } else { &mut classic };
+    let mut faces = Faces::new(cli, config);
+    let face = faces.choose(cli, io, &mut classic);
     let condition = condition(cli, config, plan.deadline.and(plan.count));
 
     let clock = Clock::start();
@@ -153,16 +170,12 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
 }
 
 /// The list face, or records of many targets.
-fn many(cli: &Cli, io: &mut Io, config: &Config) -> Result<Exit> {
-    let Job::Many {
-        goal,
-        gap,
-        timeout,
-        deadline,
-    } = config.job
-    else {
-        return Err(Error::usage("a target is missing"));
-    };
+fn many(
+    cli: &Cli,
+    io: &mut Io,
+    config: &Config,
+    plan: impl FnOnce(Feed) -> Box<dyn Plan>,
+) -> Result<Exit> {
     let operands = io.operands(&cli.targets, "a target")?;
     let scope = match &config.socket.interface {
         Some(name) => socket::interface_index(name)?,
@@ -184,23 +197,73 @@ fn many(cli: &Cli, io: &mut Io, config: &Config) -> Result<Exit> {
         shuffle,
     };
     let feed = Feed::start(operands, reading)?;
-    let kind = match goal {
+    let kind = match config.job {
         _ if cli.alive => Lines::Alive,
         _ if cli.unreachable => Lines::Unreachable,
-        Goal::Count { .. } => Lines::Counts,
+        Job::Many {
+            goal: Goal::Count { .. },
+            ..
+        } => Lines::Counts,
         _ if cli.quiet => Lines::None,
         _ => Lines::Both,
     };
     let mut list = List::new(kind, config.until, cli.verbose);
-    let mut json = Json::new(cli.quiet, config.sizes.min);
-    let face: &mut dyn Observer = if io.json { &mut json } else { &mut list };
+    let mut faces = Faces::new(cli, config);
+    let face = faces.choose(cli, io, &mut list);
 
     let clock = Clock::start();
     let books = Books::new(cookies, MEMORY.1);
     let mut engine = engine(config, clock, lines, books)?;
-    let mut plan = ListPlan::new(feed, goal, Pace::new(gap), timeout, deadline, config.sizes);
+    let mut plan = plan(feed);
     let condition = condition(cli, config, None);
-    finish(io, clock, &mut engine, &mut plan, face, condition, false)
+    finish(
+        io,
+        clock,
+        &mut engine,
+        plan.as_mut(),
+        face,
+        condition,
+        false,
+    )
+}
+
+/// Whether the round trips are drawn.
+fn is_graph(cli: &Cli, io: &Io) -> bool {
+    cli.graph && io.terminal.stdout
+}
+
+/// The faces that are no lines of text.
+#[derive(Debug)]
+struct Faces<'a> {
+    json: Json,
+    csv: Csv,
+    metrics: Metrics,
+    mtu: Mtu,
+    graph: Option<Graph<'a>>,
+}
+
+impl<'a> Faces<'a> {
+    fn new(cli: &Cli, config: &Config) -> Self {
+        Self {
+            json: Json::new(cli.quiet, config.sizes.min),
+            csv: Csv::new(cli.quiet, config.sizes.min),
+            metrics: Metrics::default(),
+            mtu: Mtu,
+            graph: None,
+        }
+    }
+
+    /// The face that was asked for; `text` if it was none of these.
+    fn choose(&mut self, cli: &Cli, io: &Io, text: &'a mut dyn Observer) -> &mut dyn Observer {
+        match () {
+            () if cli.mtu => &mut self.mtu,
+            () if io.json => &mut self.json,
+            () if cli.csv => &mut self.csv,
+            () if cli.metrics => &mut self.metrics,
+            () if is_graph(cli, io) => self.graph.insert(Graph::new(text)),
+            () => text,
+        }
+    }
 }
 
 fn condition(cli: &Cli, config: &Config, answers: Option<u64>) -> Condition {

@@ -29,6 +29,8 @@ pub(crate) struct Target {
     pub(crate) answered: bool,
     /// Whether it is decided and no more probes go to it.
     pub(crate) ended: bool,
+    /// The path MTU found, if that was searched.
+    pub(crate) mtu: Option<u32>,
     /// Its statistics, until they have been reported.
     pub(crate) stats: Box<Stats>,
 }
@@ -45,6 +47,7 @@ impl Target {
             last_probe: 0,
             answered: false,
             ended: false,
+            mtu: None,
             stats: Box::default(),
         }
     }

@@ -8,6 +8,8 @@ mod diff;
 mod drive;
 mod engine;
 mod full;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod lookup;
 mod name;
 mod output;

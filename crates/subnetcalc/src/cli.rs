@@ -65,11 +65,11 @@ impl common::app::Cli for Cli {
 #[command(next_help_heading = "Input options")]
 pub(crate) struct ReadingArgs {
     /// Take IPv4 only, pass IPv6 over
-    #[arg(short = '4', long, overrides_with = "ipv6", global = true)]
+    #[arg(short = '4', long, conflicts_with = "ipv6", global = true)]
     pub(crate) ipv4: bool,
 
     /// Take IPv6 only, pass IPv4 over
-    #[arg(short = '6', long, overrides_with = "ipv4", global = true)]
+    #[arg(short = '6', long, conflicts_with = "ipv4", global = true)]
     pub(crate) ipv6: bool,
 
     /// Refuse networks with host bits set
@@ -82,7 +82,7 @@ pub(crate) struct ReadingArgs {
 }
 
 impl ReadingArgs {
-    /// The family chosen; the last one given wins.
+    /// The family chosen.
     pub(crate) fn family(self) -> Family {
         match (self.ipv4, self.ipv6) {
             (true, false) => Family::V4,

@@ -15,16 +15,14 @@ use std::time::Duration;
 
 use common::app::Reporter;
 use common::error::sentence;
-use polling::Poller;
 use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 
 use crate::conn::Shared;
 use crate::event::Event;
 use crate::listen::Listener;
-use crate::machine::Interest;
 use crate::peer::Peer;
-use crate::sys::Watched;
+use crate::readiness::{Interest, Poller, Watched};
 use crate::worker::Newcomer;
 
 /// Connections accepted from one listener before others get a turn.
@@ -47,6 +45,10 @@ pub(crate) struct Acceptor {
     in_episode: bool,
     /// Interest has been withdrawn because of the limit.
     full: bool,
+    /// There were listeners once.
+    has_listened: bool,
+    /// When somebody last came.
+    active: Duration,
 }
 
 /// What an acceptor keeps to.
@@ -68,6 +70,7 @@ impl Acceptor {
         report: Reporter,
         bounds: Bounds,
     ) -> std::io::Result<Self> {
+        let has_listened = !listeners.is_empty();
         let listeners = listeners
             .into_iter()
             .zip(first_key..)
@@ -82,12 +85,35 @@ impl Acceptor {
             paused_until: None,
             in_episode: false,
             full: false,
+            has_listened,
+            active: Duration::ZERO,
         })
     }
 
     /// Whether nothing will be accepted any more.
     pub(crate) fn is_closed(&self) -> bool {
         self.listeners.is_empty()
+    }
+
+    /// Whether there was anything to accept from.
+    pub(crate) fn has_listened(&self) -> bool {
+        self.has_listened
+    }
+
+    /// When somebody last came.
+    pub(crate) fn active(&self) -> Duration {
+        self.active
+    }
+
+    /// Takes a connection that somebody else accepted.
+    pub(crate) fn welcome_inherited(&self, socket: OwnedFd, hand: &mut impl FnMut(Newcomer)) {
+        let address = rustix::net::getpeername(&socket).ok().flatten();
+        // What a listener of ours gives along; a Unix socket has neither.
+        let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
+        let _ = rustix::net::sockopt::set_socket_oobinline(&socket, true);
+        if let Some(newcomer) = self.welcome(None, socket, address) {
+            hand(newcomer);
+        }
     }
 
     /// Stops listening.
@@ -144,7 +170,8 @@ impl Acceptor {
             }
             match accept(self.listeners[index].get()) {
                 Ok((socket, address)) => {
-                    if let Some(newcomer) = self.welcome(index, socket, address) {
+                    self.active = now;
+                    if let Some(newcomer) = self.welcome(Some(index), socket, address) {
                         hand(newcomer);
                         if self.one_less() {
                             return self.close();
@@ -187,7 +214,7 @@ impl Acceptor {
     /// Counts it in and tells the log, or turns it away.
     fn welcome(
         &self,
-        index: usize,
+        index: Option<usize>,
         socket: OwnedFd,
         address: Option<SocketAddrAny>,
     ) -> Option<Newcomer> {
@@ -212,11 +239,14 @@ impl Acceptor {
     }
 
     /// The server's end of a connection.
-    fn local_of(&self, index: usize, socket: &OwnedFd) -> Peer {
+    fn local_of(&self, index: Option<usize>, socket: &OwnedFd) -> Peer {
+        let of_listener = index.map(|index| self.listeners[index].get().address().clone());
         rustix::net::getsockname(socket)
             .ok()
             .and_then(|address| SocketAddr::try_from(address).ok())
-            .map_or_else(|| self.listeners[index].get().address().clone(), Peer::inet)
+            .map(Peer::inet)
+            .or(of_listener)
+            .unwrap_or(Peer::Unnamed(0))
     }
 
     /// Counts towards `--count`; true when that was the last.

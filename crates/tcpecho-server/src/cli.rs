@@ -22,6 +22,10 @@ EVENTS
   are dropped and counted in the summary, which goes to stderr (with --json it
   is a record like the others).
 
+STARTED BY SYSTEMD
+  Sockets of LISTEN_FDS are served in addition to the operands, and instead of
+  the default; NOTIFY_SOCKET is told READY=1 and STOPPING=1.
+
 SIGNALS
   SIGTERM, SIGINT  end in order: accept what is queued, stop listening, serve
                    until the peers end or --drain has passed, print the summary.
@@ -78,6 +82,11 @@ pub(crate) struct Cli {
         help_heading = "Answers"
     )]
     pub(crate) greeting: Option<OsString>,
+
+    /// Serve UDP at the same ports, too: never more bytes out than in, and no
+    /// answer to source ports 7, 13, 17, 19, 37, 53, 123 or the server's own
+    #[arg(long, help_heading = "Answers")]
+    pub(crate) udp: bool,
 
     #[command(flatten)]
     pub(crate) family: FamilyArgs,
@@ -268,6 +277,39 @@ pub(crate) struct Cli {
     /// Share the port with other processes that say so, too
     #[arg(long, help_heading = "Sockets")]
     pub(crate) reuse_port: bool,
+
+    /// Serve the socket that is standard input, for inetd, xinetd and systemd:
+    /// a connection, or a socket to listen at; no events, no summary
+    #[arg(
+        long,
+        conflicts_with_all = ["places", "port_file", "ready_fd", "reuse_port", "udp"],
+        help_heading = "Sockets"
+    )]
+    pub(crate) inetd: bool,
+
+    #[cfg(not(feature = "tls"))]
+    #[arg(long, hide = true)]
+    pub(crate) cert: Option<PathBuf>,
+
+    #[cfg(not(feature = "tls"))]
+    #[arg(long, hide = true)]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Speak TLS, with the certificate chain of this PEM file
+    #[cfg(feature = "tls")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "key",
+        conflicts_with = "udp",
+        help_heading = "Sockets"
+    )]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// The certificate's private key, PEM
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "Sockets")]
+    pub(crate) key: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) common: Common,

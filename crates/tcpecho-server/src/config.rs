@@ -24,8 +24,10 @@ const MAX_DEFAULT_WORKERS: usize = 4;
 /// A run.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// Where to listen, with the operands as typed.
+    /// Where to listen, with the operands as typed; none for the default.
     pub(crate) places: Vec<(String, Place)>,
+    /// Serve the socket that is standard input.
+    pub(crate) inetd: bool,
     /// How to listen.
     pub(crate) listen: listen::Options,
     /// How connections behave.
@@ -50,6 +52,9 @@ pub(crate) struct Config {
     pub(crate) port_file: Option<PathBuf>,
     /// Where to write a newline.
     pub(crate) ready_fd: Option<i32>,
+    /// Certificate and key, with TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::tls::Settings>,
     /// A seed nobody asked for, to be told.
     pub(crate) made_up_seed: Option<u64>,
 }
@@ -58,6 +63,12 @@ impl Config {
     /// Resolves a command line; bad operands are reported to `io`, all of
     /// them, and make the error.
     pub(crate) fn resolve(cli: Cli, io: &mut Io) -> Result<Self> {
+        #[cfg(not(feature = "tls"))]
+        if cli.cert.is_some() || cli.key.is_some() {
+            return Err(Error::usage(
+                "TLS is not in this build; build it with '--features tls'",
+            ));
+        }
         let places = places(&cli.places, io)?;
         let reply = cli.reply.map(|text| answer("--reply", text)).transpose()?;
         let greeting = cli.greeting.map(|text| answer("--greeting", text));
@@ -74,15 +85,20 @@ impl Config {
             (Some(faults), None) => Some(faults.seed),
             _ => None,
         };
-        if cli.port_file.is_some() && !places.iter().any(|(_, p)| matches!(p, Place::Inet(_))) {
+        if cli.port_file.is_some()
+            && !places.is_empty()
+            && !places.iter().any(|(_, p)| matches!(p, Place::Inet(_)))
+        {
             return Err(Error::usage("--port-file needs an address with a port"));
         }
         Ok(Self {
             places,
+            inetd: cli.inetd,
             listen: listen::Options {
                 family: cli.family.family(),
                 backlog: i32::try_from(cli.backlog).unwrap_or(i32::MAX),
                 reuse_port: cli.reuse_port,
+                udp: cli.udp,
             },
             rules: Rules {
                 greeting: greeting.transpose()?.unwrap_or_default(),
@@ -98,7 +114,7 @@ impl Config {
             lifetime: cli.lifetime,
             drain: cli.drain,
             workers: cli.workers.map_or_else(default_workers, usize::from),
-            log: match (cli.quiet, cli.common.json) {
+            log: match (cli.quiet || cli.inetd, cli.common.json) {
                 (true, _) => None,
                 (false, true) => Some(Format::Json),
                 (false, false) => Some(Format::Text),
@@ -106,19 +122,30 @@ impl Config {
             verbose: cli.verbose,
             port_file: cli.port_file,
             ready_fd: cli.ready_fd,
+            #[cfg(feature = "tls")]
+            tls: match (&cli.cert, &cli.key) {
+                (Some(cert), Some(key)) => Some(crate::tls::settings(cert, key)?),
+                _ => None,
+            },
             made_up_seed,
         })
     }
 }
 
-/// The operands, or all addresses at the default port.
+/// Where to listen when nothing else is asked for: all addresses at the
+/// default port.
+pub(crate) fn default_place() -> (String, Place) {
+    let all = Endpoint {
+        host: Host::Any,
+        port: DEFAULT_PORT,
+    };
+    (format!("[::]:{DEFAULT_PORT}"), Place::Inet(all))
+}
+
+/// The operands, if there are any.
 fn places(args: &[String], io: &mut Io) -> Result<Vec<(String, Place)>> {
     if args.is_empty() {
-        let all = Endpoint {
-            host: Host::Any,
-            port: DEFAULT_PORT,
-        };
-        return Ok(vec![(format!("[::]:{DEFAULT_PORT}"), Place::Inet(all))]);
+        return Ok(Vec::new());
     }
     let mut places = Vec::new();
     let mut last = None;

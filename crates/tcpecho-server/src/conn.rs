@@ -4,19 +4,19 @@
 //! has come: send what waits, read once, send the answer, then ask the machine
 //! what next. One read a turn is what keeps a fast peer from starving others.
 
-use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use rustix::net::RecvFlags;
 
 use crate::census::Census;
+use crate::channel::Channel;
 use crate::event::{Event, Reason};
 use crate::log::Log;
-use crate::machine::{Interest, Machine, Rules, Step};
+use crate::machine::{Machine, Rules, Step};
 use crate::peer::Peer;
-use crate::sys::Watched;
+use crate::readiness::{Interest, Watched};
 
 /// What every connection of a server shares.
 #[derive(Debug)]
@@ -27,12 +27,16 @@ pub(crate) struct Shared {
     pub(crate) log: Log,
     /// Who is here.
     pub(crate) census: Census,
+    /// How connections are encrypted, if they are.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::tls::Settings>,
 }
 
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Conn<S: AsFd> {
     socket: Watched<S>,
+    channel: Channel,
     machine: Machine,
     peer: Peer,
     /// The deadline the worker's timer list has for it.
@@ -43,6 +47,7 @@ impl<S: AsFd> Conn<S> {
     /// Connection `number` with its registered socket.
     pub(crate) fn new(
         socket: Watched<S>,
+        channel: Channel,
         peer: Peer,
         number: u64,
         shared: &Shared,
@@ -50,6 +55,7 @@ impl<S: AsFd> Conn<S> {
     ) -> Self {
         Self {
             socket,
+            channel,
             machine: Machine::new(&shared.rules, number, now),
             peer,
             armed: None,
@@ -64,14 +70,7 @@ impl<S: AsFd> Conn<S> {
         now: Duration,
     ) -> Option<Reason> {
         let before = self.machine.bytes();
-        self.send_unsent(now);
-        let limit = self.machine.read_limit(&shared.rules, now);
-        if limit > 0 {
-            let limit = limit.min(scratch.len());
-            self.receive(shared, &mut scratch[..limit], now);
-        } else if self.socket.interest() == Interest::Nothing {
-            self.look_for_failure();
-        }
+        self.exchange(shared, scratch, now);
         let after = self.machine.bytes();
         shared
             .census
@@ -80,8 +79,16 @@ impl<S: AsFd> Conn<S> {
     }
 
     /// A deadline has come.
-    pub(crate) fn timeout(&mut self, shared: &Shared, now: Duration) -> Option<Reason> {
+    pub(crate) fn timeout(
+        &mut self,
+        shared: &Shared,
+        scratch: &mut [u8],
+        now: Duration,
+    ) -> Option<Reason> {
         self.machine.timeout(&shared.rules, now);
+        if self.channel.has_input() {
+            return self.turn(shared, scratch, now);
+        }
         let before = self.machine.bytes();
         self.send_unsent(now);
         let after = self.machine.bytes();
@@ -97,6 +104,9 @@ impl<S: AsFd> Conn<S> {
 
     /// When it wants to be looked at without an event.
     pub(crate) fn deadline(&self, shared: &Shared, now: Duration) -> Option<Duration> {
+        if self.channel.has_input() && self.machine.read_limit(&shared.rules, now) > 0 {
+            return Some(now);
+        }
         self.machine.deadline(&shared.rules, now)
     }
 
@@ -114,9 +124,27 @@ impl<S: AsFd> Conn<S> {
         shared.census.leave(&self.peer, reason)
     }
 
+    /// Sends what waits, reads once, answers.
+    fn exchange(&mut self, shared: &Shared, scratch: &mut [u8], now: Duration) {
+        if let Err(e) = self.channel.proceed(self.socket.get()) {
+            return self.machine.failed(reason_of(e));
+        }
+        if self.channel.wants_room() || !self.channel.is_open() {
+            return;
+        }
+        self.send_unsent(now);
+        let limit = self.machine.read_limit(&shared.rules, now);
+        if limit > 0 {
+            let limit = limit.min(scratch.len());
+            self.receive(shared, &mut scratch[..limit], now);
+        } else if self.socket.interest() == Interest::Nothing {
+            self.look_for_failure();
+        }
+    }
+
     fn send_unsent(&mut self, now: Duration) {
-        while !self.machine.unsent().is_empty() {
-            match send(self.socket.get(), self.machine.unsent()) {
+        while self.channel.is_open() && !self.machine.unsent().is_empty() {
+            match self.channel.send(self.socket.get(), self.machine.unsent()) {
                 Ok(n) => self.machine.sent_unsent(n, now),
                 Err(Errno::AGAIN) => return,
                 Err(e) => return self.machine.failed(reason_of(e)),
@@ -126,24 +154,19 @@ impl<S: AsFd> Conn<S> {
 
     /// One read and its answer.
     fn receive(&mut self, shared: &Shared, scratch: &mut [u8], now: Duration) {
-        let n = match recv(self.socket.get(), scratch) {
+        let n = match self.channel.recv(self.socket.get(), scratch) {
             Ok(0) => return self.machine.eof(),
             Ok(n) => n,
             Err(Errno::AGAIN) => return,
             Err(e) => return self.machine.failed(reason_of(e)),
         };
         let chunk = &mut scratch[..n];
-        if shared.log.is_verbose() {
-            shared.log.event(&Event::Received {
-                peer: &self.peer,
-                data: chunk,
-            });
-        }
+        shared.log.received(&self.peer, chunk);
         let answer = self.machine.received(&shared.rules, chunk, now);
         if answer.is_empty() {
             return self.send_unsent(now);
         }
-        match send(self.socket.get(), answer) {
+        match self.channel.send(self.socket.get(), answer) {
             Ok(n) => self.machine.sent(answer, n, now),
             Err(Errno::AGAIN) => self.machine.sent(answer, 0, now),
             Err(e) => self.machine.failed(reason_of(e)),
@@ -173,45 +196,37 @@ impl<S: AsFd> Conn<S> {
     /// Follows the machine until it waits or ends.
     fn settle(&mut self, shared: &Shared, now: Duration) -> Option<Reason> {
         loop {
-            match self.machine.step(&shared.rules, now) {
-                Step::Wait(interest) => {
-                    if self.socket.set(interest).is_ok() {
-                        return None;
+            let interest = match self.machine.step(&shared.rules, now) {
+                // What the channel has to say comes first.
+                Step::Wait(_) if self.channel.wants_room() => Interest::Write,
+                Step::Wait(_) if !self.channel.is_open() => Interest::Read,
+                Step::Wait(interest) => interest,
+                Step::Shutdown => {
+                    if let Err(e) = self.channel.shutdown(self.socket.get()) {
+                        self.machine.failed(reason_of(e));
                     }
-                    self.machine.failed(Reason::Error);
+                    continue;
                 }
-                Step::Shutdown => match rustix::net::shutdown(self.socket.get(), Shutdown::Write) {
-                    Ok(()) => {}
-                    Err(e) => self.machine.failed(reason_of(e)),
-                },
-                Step::Close(reason) => return Some(reason),
+                Step::Close(reason) if self.is_said(reason) => return Some(reason),
+                Step::Close(_) => Interest::Write,
                 Step::Reset(reason) => {
                     // Closing with a linger time of zero sends a reset.
                     let zero = Some(Duration::ZERO);
                     let _ = rustix::net::sockopt::set_socket_linger(self.socket.get(), zero);
                     return Some(reason);
                 }
+            };
+            if self.socket.set(interest).is_ok() {
+                return None;
             }
+            self.machine.failed(Reason::Error);
         }
     }
-}
 
-fn recv(socket: &impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
-    loop {
-        match rustix::net::recv(socket, &mut *buffer, RecvFlags::empty()) {
-            Ok((n, _)) => return Ok(n),
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
-}
-
-fn send(socket: &impl AsFd, bytes: &[u8]) -> Result<usize, Errno> {
-    loop {
-        match rustix::net::send(socket, bytes, SendFlags::NOSIGNAL) {
-            Err(Errno::INTR) => {}
-            outcome => return outcome,
-        }
+    /// Whether an orderly end has gone out, as far as this channel has one.
+    fn is_said(&mut self, reason: Reason) -> bool {
+        let orderly = matches!(reason, Reason::Eof | Reason::MaxBytes);
+        !orderly || self.channel.farewell(self.socket.get()).is_err() || !self.channel.wants_room()
     }
 }
 
@@ -220,9 +235,4 @@ fn reason_of(error: Errno) -> Reason {
         Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED | Errno::NOTCONN => Reason::Reset,
         _ => Reason::Error,
     }
-}
-
-/// An I/O error that is not about one connection.
-pub(crate) fn is_interrupt(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::Interrupted
 }

@@ -8,11 +8,15 @@
 //! touches a socket or a clock. [`server`] is the life of the whole.
 
 mod accept;
+mod activation;
 mod census;
+mod channel;
 mod cli;
 mod clock;
 mod config;
 mod conn;
+mod crew;
+mod datagram;
 mod event;
 mod fault;
 mod limits;
@@ -22,11 +26,16 @@ mod machine;
 mod output;
 mod peer;
 mod rate;
+mod readiness;
 mod ready;
 mod server;
+mod start;
 mod sys;
 mod tail;
 mod timers;
+#[cfg(feature = "tls")]
+mod tls;
+mod udp;
 mod worker;
 
 use std::io;
@@ -51,5 +60,5 @@ fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
         .as_fd()
         .try_clone_to_owned()
         .map_err(|e| Error::local(&e).about("standard output"))?;
-    server::run(&config, stdout, io)
+    start::run(&config, stdout, io)
 }

@@ -16,12 +16,17 @@ use std::time::Duration;
 use common::address::Family;
 use common::endpoint::{Endpoint, Host};
 use common::{Error, Result, net};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::peer::Peer;
+use crate::udp::Port;
 
 /// How often a shared free port is looked for.
 const TRIES: usize = 32;
+
+/// Connections that may wait at a socket somebody else bound but did not
+/// listen on.
+const INHERITED_BACKLOG: i32 = 4096;
 
 /// How long a name of an operand may take to resolve.
 const LOOKUP: Duration = Duration::from_secs(5);
@@ -44,6 +49,17 @@ pub(crate) struct Options {
     pub(crate) backlog: i32,
     /// Whether others may share the port.
     pub(crate) reuse_port: bool,
+    /// Whether to take datagrams at the same ports.
+    pub(crate) udp: bool,
+}
+
+/// What was opened, in the order of the operands.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    /// Where connections come in.
+    pub(crate) listeners: Vec<Listener>,
+    /// Where datagrams come in.
+    pub(crate) ports: Vec<Port>,
 }
 
 /// A socket that listens.
@@ -56,6 +72,29 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// A socket that was bound by somebody else, and may listen already.
+    pub(crate) fn inherited(socket: Socket, listens: bool) -> io::Result<Self> {
+        let address = socket.local_addr()?;
+        let address = match (address.as_socket(), address.as_pathname()) {
+            (Some(inet), _) => {
+                prepare(&socket)?;
+                Peer::Inet(inet)
+            }
+            (None, Some(path)) => Peer::Unix(path.into()),
+            (None, None) => Peer::Unnamed(0),
+        };
+        socket.set_nonblocking(true)?;
+        if !listens {
+            socket.listen(INHERITED_BACKLOG)?;
+        }
+        Ok(Self {
+            socket,
+            address,
+            // Whoever made it removes it.
+            _file: None,
+        })
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> &Peer {
         &self.address
@@ -77,10 +116,7 @@ impl AsFd for Listener {
 }
 
 /// Opens all places, or none.
-pub(crate) fn open(
-    places: &[(String, Place)],
-    options: Options,
-) -> Result<Vec<Listener>, Vec<Error>> {
+pub(crate) fn open(places: &[(String, Place)], options: Options) -> Result<Sockets, Vec<Error>> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -88,7 +124,7 @@ pub(crate) fn open(
             Err(Failure::PortTaken(_)) if tries < TRIES => {}
             Err(Failure::PortTaken(error)) => return Err(vec![error]),
             Err(Failure::Errors(errors)) => return Err(errors),
-            Ok(listeners) => return Ok(listeners),
+            Ok(sockets) => return Ok(sockets),
         }
     }
 }
@@ -106,83 +142,102 @@ struct Binding {
     options: Options,
     /// The port that operands with port 0 share, once there is one.
     chosen: Option<u16>,
+    sockets: Sockets,
 }
+
+/// An error, and whether another shared port might do.
+type Refusal = (Error, bool);
 
 impl Binding {
     fn new(options: Options) -> Self {
         Self {
             options,
             chosen: None,
+            sockets: Sockets::default(),
         }
     }
 
-    fn all(mut self, places: &[(String, Place)]) -> Result<Vec<Listener>, Failure> {
-        let mut listeners = Vec::new();
+    fn all(mut self, places: &[(String, Place)]) -> Result<Sockets, Failure> {
         let mut errors = Vec::new();
         for (text, place) in places {
             match self.one(place, places) {
-                Ok(bound) => listeners.extend(bound),
+                Ok(()) => {}
                 Err((error, true)) => return Err(Failure::PortTaken(error.about(text))),
                 Err((error, false)) => errors.push(error.about(text)),
             }
         }
-        for listener in &listeners {
+        for listener in &self.sockets.listeners {
             if let Err(e) = listener.socket.listen(self.options.backlog) {
                 errors.push(bind_error(&e, listener.port()).about(listener.address.to_string()));
             }
         }
         if errors.is_empty() {
-            Ok(listeners)
+            Ok(self.sockets)
         } else {
             Err(Failure::Errors(errors))
         }
     }
 
-    /// Binds one operand; a name may stand for several addresses. The flag
-    /// says whether another shared port might do.
-    fn one(
-        &mut self,
-        place: &Place,
-        places: &[(String, Place)],
-    ) -> Result<Vec<Listener>, (Error, bool)> {
+    /// Binds one operand; a name may stand for several addresses.
+    fn one(&mut self, place: &Place, places: &[(String, Place)]) -> Result<(), Refusal> {
         let endpoint = match place {
-            Place::Unix(path) => return bind_unix(path).map(|l| vec![l]).map_err(|e| (e, false)),
+            Place::Unix(path) => {
+                let listener = bind_unix(path).map_err(|e| (e, false))?;
+                self.sockets.listeners.push(listener);
+                return Ok(());
+            }
             Place::Inet(endpoint) => endpoint,
         };
-        let shared = endpoint.port == 0 && self.chosen.is_some();
-        let port = match endpoint.port {
-            0 => self.chosen.unwrap_or(0),
-            port => port,
-        };
-        let failed = |e: io::Error| {
-            let again = shared && e.kind() == io::ErrorKind::AddrInUse;
-            (bind_error(&e, Some(port)), again)
+        let free = endpoint.port == 0;
+        let port = match self.chosen {
+            Some(chosen) if free => chosen,
+            _ => endpoint.port,
         };
         let addresses = match (&endpoint.host, self.options.family) {
             (Host::Any, Family::V4) => vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))],
             (Host::Any, Family::V6) => vec![SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))],
             (Host::Any, Family::Any) => {
-                let both = self.wildcard(port).map_err(failed)?;
-                return Ok(vec![self.note(both)]);
+                let socket = self.wildcard(port).map_err(|e| refusal(&e, port, free))?;
+                return self.complete(socket, false, free);
             }
             (host, family) => {
                 net::lookup(host, port, family, Some(LOOKUP)).map_err(|e| (e, false))?
             }
         };
-        let mut bound = Vec::new();
+        // `[::]` takes IPv4 too, unless that is asked for apart.
+        let only_v6 = self.options.family == Family::V6 || places.iter().any(|(_, p)| is_any_v4(p));
         for mut address in addresses {
-            if address.port() == 0
-                && let Some(chosen) = self.chosen
+            if let Some(chosen) = self.chosen
+                && free
             {
                 address.set_port(chosen);
             }
-            // `[::]` takes IPv4 too, unless that is asked for apart.
-            let only_v6 =
-                self.options.family == Family::V6 || places.iter().any(|(_, p)| is_any_v4(p));
-            let socket = self.bind(address, only_v6).map_err(failed)?;
-            bound.push(self.note(socket));
+            let socket = self.bind(address, only_v6, Type::STREAM);
+            let socket = socket.map_err(|e| refusal(&e, address.port(), free))?;
+            self.complete(socket, only_v6, free)?;
         }
-        Ok(bound)
+        Ok(())
+    }
+
+    /// Takes a bound socket in, and binds its twin for datagrams.
+    fn complete(&mut self, socket: Socket, only_v6: bool, free: bool) -> Result<(), Refusal> {
+        let address = socket.local_addr().map(|address| address.as_socket());
+        let address = address.map_err(|e| (Error::local(&e), false))?;
+        let address = address.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        if free {
+            self.chosen.get_or_insert(address.port());
+        }
+        self.sockets.listeners.push(Listener {
+            socket,
+            address: Peer::Inet(address),
+            _file: None,
+        });
+        if self.options.udp {
+            let port = self.bind(address, only_v6, Type::DGRAM).and_then(Port::new);
+            let port = port.map_err(|e| refusal(&e, address.port(), free))?;
+            self.sockets.ports.push(port);
+        }
+        Ok(())
     }
 
     /// All addresses of both families. Only a system without IPv6 falls back
@@ -190,44 +245,38 @@ impl Binding {
     fn wildcard(&self, port: u16) -> io::Result<Socket> {
         use io::ErrorKind::{AddrInUse, PermissionDenied};
         let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-        match self.bind(all, false) {
+        match self.bind(all, false, Type::STREAM) {
             Err(e) if !matches!(e.kind(), AddrInUse | PermissionDenied) => {
-                self.bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), false)
+                let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+                self.bind(all, false, Type::STREAM)
             }
             outcome => outcome,
         }
     }
 
-    fn bind(&self, address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
+    fn bind(&self, address: SocketAddr, only_v6: bool, kind: Type) -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(address), kind, None)?;
         if address.is_ipv6() {
             socket.set_only_v6(only_v6)?;
         }
-        // A restart must not wait for the last run's TIME_WAIT.
-        socket.set_reuse_address(true)?;
         if self.options.reuse_port {
             socket.set_reuse_port(true)?;
         }
-        prepare(&socket)?;
+        if kind == Type::STREAM {
+            // A restart must not wait for the last run's TIME_WAIT.
+            socket.set_reuse_address(true)?;
+            prepare(&socket)?;
+        }
         socket.bind(&address.into())?;
         Ok(socket)
     }
+}
 
-    /// Completes a listener and remembers its port.
-    fn note(&mut self, socket: Socket) -> Listener {
-        let address = socket.local_addr().ok().and_then(|a| a.as_socket());
-        let address = address.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-        self.chosen.get_or_insert(address.port());
-        Listener {
-            socket,
-            address: Peer::Inet(address),
-            _file: None,
-        }
-    }
+/// An error of binding; with a port that the system chose, it may be another
+/// next time.
+fn refusal(error: &io::Error, port: u16, free: bool) -> Refusal {
+    let again = free && error.kind() == io::ErrorKind::AddrInUse;
+    (bind_error(error, Some(port)), again)
 }
 
 /// What a listening socket of ours has, and its connections inherit: no

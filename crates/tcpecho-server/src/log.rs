@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::{Event, Summary};
 use crate::output::{self, Format};
+use crate::peer::Peer;
 
 /// Bytes of records that may wait.
 const QUEUE_MAX: usize = 4 << 20;
@@ -74,11 +75,6 @@ impl Log {
         self.queue.is_some()
     }
 
-    /// Whether it tells what was received.
-    pub(crate) fn is_verbose(&self) -> bool {
-        self.verbose && self.is_on()
-    }
-
     /// Whether it tells at which of its addresses the server was reached.
     pub(crate) fn tells_local(&self) -> bool {
         self.is_on() && self.format == Format::Json
@@ -93,6 +89,13 @@ impl Log {
     pub(crate) fn event(&self, event: &Event<'_>) {
         if let Some(queue) = &self.queue {
             queue.push(|buffer| output::event(buffer, self.format, event));
+        }
+    }
+
+    /// Tells what was received, where the log tells that.
+    pub(crate) fn received(&self, peer: &Peer, data: &[u8]) {
+        if self.verbose && self.is_on() {
+            self.event(&Event::Received { peer, data });
         }
     }
 
@@ -272,7 +275,6 @@ fn write_some(stream: &mut impl Write, piece: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::Peer;
     use std::sync::mpsc;
 
     /// A stream that takes a write for each token it is given.

@@ -22,6 +22,7 @@ use std::time::Duration;
 use crate::event::Reason;
 use crate::fault::{Dice, Faults};
 use crate::rate::Bucket;
+use crate::readiness::Interest;
 use crate::tail::Tail;
 
 /// The most bytes of one chunk, and of one connection's tail.
@@ -46,17 +47,6 @@ pub(crate) struct Rules {
     pub(crate) rate: Option<u64>,
     /// Faults, if any can happen.
     pub(crate) faults: Option<Faults>,
-}
-
-/// What to wait for on the socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Interest {
-    /// Nothing but an error; a deadline will come.
-    Nothing,
-    /// Input.
-    Read,
-    /// Room for output.
-    Write,
 }
 
 /// What the socket's owner is to do next.
@@ -259,7 +249,7 @@ impl Machine {
         self.tail.release(now);
         if self.limit.is_some_and(|limit| limit <= now) {
             self.phase = match self.phase {
-                Phase::Lingering(reason) | Phase::Over(reason) => Phase::Over(reason),
+                Phase::Lingering(reason) => Phase::Over(reason),
                 _ => Phase::Over(Reason::Drain),
             };
         } else if self.idle_at(rules).is_some_and(|at| at <= now) {

@@ -1,91 +1,54 @@
-//! The server's life: start, accept, drain, end.
+//! The server's life: accept, serve, drain, end.
 //!
-//! One loop on the main thread watches the listeners and the signals, and owns
-//! the deadlines of the server as a whole. With one worker it serves the
-//! connections as well; with more it hands them to the workers' threads in
-//! turn.
+//! One loop on the main thread watches the listeners, the UDP sockets and the
+//! signals, and owns the deadlines of the server as a whole. With one worker
+//! it serves the connections as well.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::app::Reporter;
-use common::signal::{SIGINT, SIGTERM, SIGUSR1, Signals};
-use common::{Error, Exit, Io, Kind, Result};
-use polling::{Events, Poller};
+use common::signal::{SIGUSR1, Signals};
+use common::{Error, Exit, Result};
 
 use crate::accept::{Acceptor, Bounds};
-use crate::census::Census;
+use crate::activation::Notify;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::conn::{Shared, is_interrupt};
-use crate::event::{Event, Summary};
+use crate::conn::Shared;
+use crate::crew::Crew;
+use crate::event::Summary;
 use crate::limits;
-use crate::listen::{self, Listener};
-use crate::log::Log;
-use crate::machine::{CUT_GRACE, Interest};
+use crate::listen::Sockets;
+use crate::machine::CUT_GRACE;
 use crate::output::{self, Format};
-use crate::ready;
-use crate::sys::{self, Watched};
-use crate::worker::{self, Mailbox, Newcomer, Worker};
+use crate::readiness::{Interest, Poller, Ready, Watched};
+use crate::udp::Udp;
 
 /// Keys of connections are below, those of everything else from here on.
 const FIRST_KEY: usize = usize::MAX / 2;
 const SIGNALS: usize = FIRST_KEY;
 const LISTENERS: usize = FIRST_KEY + 1;
+const PORTS: usize = LISTENERS + (1 << 20);
 
-/// Runs the server to its end. `stdout` is where the log goes.
-pub(crate) fn run(config: &Config, stdout: OwnedFd, io: &mut Io) -> Result<Exit> {
-    let clock = Clock::start();
-    // Before anything is announced: whoever was told may send one.
-    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1]).map_err(|e| Error::local(&e))?;
-    let ready_fd = match config.ready_fd {
-        None => None,
-        Some(number) => {
-            let fd = sys::inherited(number)
-                .map_err(|e| Error::local(&e).about(format!("--ready-fd {number}")))?;
-            Some((fd, number))
-        }
-    };
-    let listeners = match listen::open(&config.places, config.listen) {
-        Ok(listeners) => listeners,
-        Err(errors) => {
-            for error in &errors {
-                io.fail(error)?;
-            }
-            return Ok(Exit::Fault);
-        }
-    };
-    let log = match config.log {
-        None => Log::silent(),
-        Some(format) => Log::start(std::fs::File::from(stdout), format, config.verbose)
-            .map_err(|e| Error::local(&e))?,
-    };
-    if let Some(seed) = config.made_up_seed
-        && log.is_on()
-    {
-        io.report.line(format_args!("faults by --seed {seed}"));
-    }
-    for listener in &listeners {
-        log.event(&Event::Listening(listener.address()));
-    }
-    // A script waits for these lines.
-    log.settle();
-    if let Some(file) = &config.port_file
-        && let Some(port) = listeners.iter().find_map(Listener::port)
-    {
-        ready::write_port(file, port)?;
-    }
-    if let Some((fd, number)) = ready_fd {
-        ready::write_newline(fd, number)?;
-    }
-    let shared = Arc::new(Shared {
-        rules: config.rules.clone(),
-        log,
-        census: Census::new(config.max_per_ip),
-    });
-    Server::new(config, listeners, signals, &shared, clock, io)?.serve()
+/// What a server starts with.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// Where to serve.
+    pub(crate) sockets: Sockets,
+    /// Connections that are there already.
+    pub(crate) connections: Vec<OwnedFd>,
+    /// SIGINT, SIGTERM and SIGUSR1, caught.
+    pub(crate) signals: Signals,
+    /// Rules, log and counts.
+    pub(crate) shared: Arc<Shared>,
+    /// The clock of all moments.
+    pub(crate) clock: Clock,
+    /// Where to complain.
+    pub(crate) report: Reporter,
+    /// Whom to tell of the end.
+    pub(crate) notify: Notify,
 }
 
 /// How far along the server is.
@@ -101,144 +64,121 @@ enum Stage {
     Stopped,
 }
 
-/// Who serves the connections.
+/// A server that is ready.
 #[derive(Debug)]
-enum Crew {
-    /// The accepting loop itself.
-    Alone(Box<Worker>),
-    /// Threads, and whose turn it is.
-    Threads(Vec<Mailbox>, usize),
-}
-
-impl Crew {
-    fn hand(&mut self, newcomer: Newcomer, now: Duration) {
-        match self {
-            Self::Alone(worker) => worker.adopt(newcomer, now),
-            Self::Threads(mailboxes, turn) => {
-                *turn = (*turn + 1) % mailboxes.len();
-                mailboxes[*turn].hand(newcomer);
-            }
-        }
-    }
-
-    fn cut(&mut self, now: Duration) {
-        match self {
-            Self::Alone(worker) => worker.cut(now),
-            Self::Threads(mailboxes, _) => mailboxes.iter().for_each(Mailbox::cut),
-        }
-    }
-
-    fn stop(&mut self) {
-        if let Self::Threads(mailboxes, _) = self {
-            mailboxes.iter_mut().for_each(Mailbox::stop);
-        }
-    }
-}
-
-struct Server {
+pub(crate) struct Server {
     poller: Arc<Poller>,
     signals: Watched<Signals>,
     acceptor: Acceptor,
+    udp: Option<Udp>,
     crew: Crew,
     shared: Arc<Shared>,
     clock: Clock,
     stage: Stage,
     /// When to end without being told.
     lifetime: Option<Duration>,
+    /// End when nothing has come for so long, as inetd's servers do.
+    leave_after: Option<Duration>,
     drain: Duration,
     report: Reporter,
-    /// A worker's thread has died.
-    failed: Arc<AtomicBool>,
+    notify: Notify,
 }
 
 impl Server {
-    fn new(
-        config: &Config,
-        listeners: Vec<Listener>,
-        signals: Signals,
-        shared: &Arc<Shared>,
-        clock: Clock,
-        io: &Io,
-    ) -> Result<Self> {
+    /// Puts everything on one poller.
+    pub(crate) fn new(config: &Config, setup: Setup) -> Result<Self> {
         let local = |e: std::io::Error| Error::local(&e);
+        let Setup {
+            sockets,
+            connections,
+            signals,
+            shared,
+            clock,
+            report,
+            notify,
+        } = setup;
         let poller = Arc::new(Poller::new().map_err(local)?);
         let signals = Watched::new(signals, &poller, SIGNALS, Interest::Read).map_err(local)?;
         let bounds = Bounds {
             max_open: limits::connections(config.max_connections, config.workers),
             count: config.count,
         };
-        let report = io.report.clone();
         let acceptor = Acceptor::new(
-            listeners,
+            sockets.listeners,
             &poller,
             LISTENERS,
-            shared,
+            &shared,
             report.clone(),
             bounds,
         )
         .map_err(local)?;
-        let failed = Arc::new(AtomicBool::new(false));
-        let crew = if config.workers == 1 {
-            Crew::Alone(Box::new(Worker::new(
-                Arc::clone(&poller),
-                Arc::clone(&poller),
-                Arc::clone(shared),
-            )))
-        } else {
-            let mailboxes = (0..config.workers)
-                .map(|index| worker::spawn(index, &poller, shared, clock, &failed))
-                .collect::<std::io::Result<Vec<_>>>()
-                .map_err(local)?;
-            Crew::Threads(mailboxes, 0)
+        let udp = match sockets.ports {
+            ports if ports.is_empty() => None,
+            ports => Some(Udp::new(ports, &poller, PORTS, &shared).map_err(local)?),
         };
+        let mut crew = Crew::start(config.workers, &poller, &shared, clock).map_err(local)?;
+        let now = clock.now();
+        for socket in connections {
+            acceptor.welcome_inherited(socket, &mut |newcomer| crew.hand(newcomer, now));
+        }
         Ok(Self {
             poller,
             signals,
             acceptor,
+            udp,
             crew,
-            shared: Arc::clone(shared),
+            shared,
             clock,
             stage: Stage::Serving,
-            lifetime: config.lifetime.map(|lifetime| clock.now() + lifetime),
+            lifetime: config.lifetime.map(|lifetime| now + lifetime),
+            leave_after: config.rules.idle.filter(|_| config.inetd),
             drain: config.drain,
             report,
-            failed,
+            notify,
         })
     }
 
-    fn serve(mut self) -> Result<Exit> {
-        let mut events = Events::new();
+    /// Serves until the end; the status of the run.
+    pub(crate) fn serve(mut self) -> Result<Exit> {
+        let mut ready = Ready::new();
         while !self.is_over() {
             self.shared.log.flush();
             let now = self.clock.now();
             let timeout = self.deadline().map(|due| due.saturating_sub(now));
-            events.clear();
-            match self.poller.wait(&mut events, timeout) {
-                Err(e) if !is_interrupt(&e) => return Err(Error::local(&e)),
-                _ => {}
-            }
+            self.poller
+                .wait(&mut ready, timeout)
+                .map_err(|e| Error::local(&e))?;
             let now = self.clock.now();
-            for event in events.iter() {
-                match (event.key, &mut self.crew) {
-                    (SIGNALS, _) => {}
-                    (LISTENERS.., crew) => {
-                        let index = event.key - LISTENERS;
+            let mut signalled = false;
+            for key in ready.keys() {
+                match key {
+                    SIGNALS => signalled = true,
+                    PORTS.. => {
+                        if let Some(udp) = &mut self.udp {
+                            udp.ready(key - PORTS, now);
+                        }
+                    }
+                    LISTENERS.. => {
+                        let (crew, index) = (&mut self.crew, key - LISTENERS);
                         let mut hand = |newcomer| crew.hand(newcomer, now);
                         self.acceptor.ready(index, now, &mut hand);
                     }
-                    (key, Crew::Alone(worker)) => worker.event(key, now),
-                    (_, Crew::Threads(..)) => {}
+                    key => self.crew.event(key, now),
                 }
             }
-            self.obey_signals(now);
-            if let Crew::Alone(worker) = &mut self.crew {
-                worker.timeouts(now);
+            if signalled {
+                self.obey_signals(now);
+            }
+            self.crew.timeouts(now);
+            if let Some(udp) = &mut self.udp {
+                udp.timeouts(now);
             }
             self.proceed(now);
-            if self.failed.load(Ordering::SeqCst) {
-                return Err(Error::new(Kind::System, "a worker's thread has failed"));
-            }
         }
+        Ok(self.finish())
+    }
+
+    fn finish(mut self) -> Exit {
         self.crew.stop();
         let exit = match self.stage {
             Stage::Stopped => Exit::No,
@@ -249,13 +189,13 @@ impl Server {
         self.shared.log.settle();
         self.tell_summary();
         self.shared.log.settle();
-        Ok(exit)
+        exit
     }
 
     fn is_over(&self) -> bool {
         match self.stage {
             Stage::Stopped => true,
-            _ if !self.acceptor.is_closed() => false,
+            Stage::Serving if self.serves() => false,
             _ => {
                 // Asked first, so that the last departure wakes this loop.
                 self.shared.census.watch();
@@ -264,29 +204,45 @@ impl Server {
         }
     }
 
+    /// Whether more may come. Datagrams alone keep a server up only if there
+    /// never was anything else to wait for.
+    fn serves(&self) -> bool {
+        if self.acceptor.has_listened() {
+            !self.acceptor.is_closed()
+        } else {
+            self.udp.is_some()
+        }
+    }
+
     fn deadline(&self) -> Option<Duration> {
         let stage = match self.stage {
-            Stage::Serving => self.lifetime,
+            Stage::Serving => [self.lifetime, self.leave_at()].into_iter().flatten().min(),
             Stage::Draining(until) | Stage::Cutting(until) => Some(until),
             Stage::Stopped => None,
         };
-        let worker = match &self.crew {
-            Crew::Alone(worker) => worker.deadline(),
-            Crew::Threads(..) => None,
-        };
-        [stage, worker, self.acceptor.deadline()]
+        let udp = self.udp.as_ref().and_then(Udp::deadline);
+        [stage, self.crew.deadline(), self.acceptor.deadline(), udp]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// When nobody has come for long enough. A connection puts it off, and its
+    /// end is an event.
+    fn leave_at(&self) -> Option<Duration> {
+        let idle = self.leave_after?;
+        if !self.serves() || self.shared.census.open() > 0 {
+            return None;
+        }
+        let udp = self.udp.as_ref().map_or(Duration::ZERO, Udp::active);
+        Some(self.acceptor.active().max(udp) + idle)
     }
 
     fn obey_signals(&mut self, now: Duration) {
         for signal in self.signals.get().take() {
             match (signal, self.stage) {
                 (SIGUSR1, _) => self.tell_summary(),
-                (_, Stage::Serving) => {
-                    self.begin_drain(now);
-                }
+                (_, Stage::Serving) => self.begin_drain(now),
                 _ => self.stage = Stage::Stopped,
             }
         }
@@ -295,8 +251,9 @@ impl Server {
     /// Goes on to the next stage when its time has come.
     fn proceed(&mut self, now: Duration) {
         self.acceptor.refresh(now);
+        let due = |moment: Option<Duration>| moment.is_some_and(|moment| moment <= now);
         match self.stage {
-            Stage::Serving if self.lifetime.is_some_and(|end| end <= now) => {
+            Stage::Serving if due(self.lifetime) || due(self.leave_at()) => {
                 self.begin_drain(now);
             }
             Stage::Draining(until) if until <= now => {
@@ -310,9 +267,15 @@ impl Server {
     }
 
     fn begin_drain(&mut self, now: Duration) {
+        if let Err(error) = self.notify.tell("STOPPING=1") {
+            self.report.line(error);
+        }
         let crew = &mut self.crew;
         self.acceptor
             .drain(now, &mut |newcomer| crew.hand(newcomer, now));
+        if let Some(mut udp) = self.udp.take() {
+            udp.drain(now);
+        }
         self.stage = Stage::Draining(now + self.drain);
     }
 

@@ -8,19 +8,17 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use polling::{Events, Poller};
-
+use crate::channel::Channel;
 use crate::clock::Clock;
-use crate::conn::{Conn, Shared, is_interrupt};
+use crate::conn::{Conn, Shared};
 use crate::event::Reason;
-use crate::machine::{Interest, TAIL_MAX};
+use crate::machine::TAIL_MAX;
 use crate::peer::Peer;
-use crate::sys::Watched;
+use crate::readiness::{Interest, Poller, Ready, Watched};
 use crate::timers::Timers;
 
 /// An accepted connection on its way to a worker.
@@ -70,15 +68,16 @@ impl Worker {
             number,
         } = newcomer;
         let key = self.free.pop().unwrap_or(self.conns.len());
-        let Ok(socket) = Watched::new(socket, &self.poller, key, Interest::Read) else {
-            // The kernel would not watch it; the peer sees a close.
+        let watched = Watched::new(socket, &self.poller, key, Interest::Read);
+        let (Ok(socket), Ok(channel)) = (watched, Channel::new(&self.shared)) else {
+            // The system is short of something; the peer sees a close.
             self.free.push(key);
             if key == self.conns.len() {
                 self.conns.push(None);
             }
             return self.leave(&peer);
         };
-        let conn = Conn::new(socket, peer, number, &self.shared, now);
+        let conn = Conn::new(socket, channel, peer, number, &self.shared, now);
         if key == self.conns.len() {
             self.conns.push(Some(conn));
         } else {
@@ -109,7 +108,7 @@ impl Worker {
                 continue;
             };
             conn.armed = None;
-            match conn.timeout(&self.shared, now) {
+            match conn.timeout(&self.shared, &mut self.scratch, now) {
                 None => self.arm(key, now),
                 Some(reason) => self.close(key, reason, now),
             }
@@ -206,7 +205,7 @@ impl Mailbox {
     pub(crate) fn stop(&mut self) {
         self.tell(|inbox| inbox.stop = true);
         if let Some(thread) = self.thread.take() {
-            // Its panic has been noticed already; see `Sentinel`.
+            // Were it to panic, that would have ended the process.
             let _ = thread.join();
         }
     }
@@ -217,14 +216,12 @@ impl Mailbox {
     }
 }
 
-/// Starts a worker on a thread of its own. `failed` is raised should the
-/// thread ever panic.
+/// Starts a worker on a thread of its own.
 pub(crate) fn spawn(
     index: usize,
     acceptor: &Arc<Poller>,
     shared: &Arc<Shared>,
     clock: Clock,
-    failed: &Arc<AtomicBool>,
 ) -> io::Result<Mailbox> {
     let poller = Arc::new(Poller::new()?);
     let inbox = Arc::new(Mutex::new(Inbox::default()));
@@ -233,17 +230,10 @@ pub(crate) fn spawn(
         Arc::clone(acceptor),
         Arc::clone(shared),
     );
-    let sentinel = Sentinel {
-        failed: Arc::clone(failed),
-        acceptor: Arc::clone(acceptor),
-    };
     let (letters, wakes) = (Arc::clone(&inbox), Arc::clone(&poller));
     let thread = thread::Builder::new()
         .name(format!("worker-{index}"))
-        .spawn(move || {
-            let _sentinel = sentinel;
-            serve(&mut worker, &wakes, &letters, clock);
-        })?;
+        .spawn(move || serve(&mut worker, &wakes, &letters, clock))?;
     Ok(Mailbox {
         poller,
         inbox,
@@ -252,19 +242,18 @@ pub(crate) fn spawn(
 }
 
 fn serve(worker: &mut Worker, poller: &Poller, inbox: &Mutex<Inbox>, clock: Clock) {
-    let mut events = Events::new();
+    let mut ready = Ready::new();
     loop {
         worker.shared.log.flush();
         let now = clock.now();
         let timeout = worker.deadline().map(|due| due.saturating_sub(now));
-        events.clear();
-        match poller.wait(&mut events, timeout) {
-            Err(e) if !is_interrupt(&e) => panic!("waiting for events: {e}"),
-            _ => {}
+        if let Err(e) = poller.wait(&mut ready, timeout) {
+            // Nothing can be served any more.
+            panic!("waiting for events: {e}");
         }
         let now = clock.now();
-        for event in events.iter() {
-            worker.event(event.key, now);
+        for key in ready.keys() {
+            worker.event(key, now);
         }
         let letters = std::mem::take(&mut *inbox.lock().unwrap_or_else(PoisonError::into_inner));
         for newcomer in letters.newcomers {
@@ -277,22 +266,6 @@ fn serve(worker: &mut Worker, poller: &Poller, inbox: &Mutex<Inbox>, clock: Cloc
         if letters.stop {
             worker.shared.log.flush();
             return;
-        }
-    }
-}
-
-/// Lets the accepting loop know if a worker's thread dies of a panic, so that
-/// the server ends with an error instead of going on with a part of itself.
-struct Sentinel {
-    failed: Arc<AtomicBool>,
-    acceptor: Arc<Poller>,
-}
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.failed.store(true, Ordering::SeqCst);
-            let _ = self.acceptor.notify();
         }
     }
 }

@@ -62,6 +62,7 @@ impl Probe {
             delay: Duration::ZERO,
             from: self.destination,
             to: self.source,
+            options: Vec::new(),
             message,
         };
         answer.sum();
@@ -76,6 +77,7 @@ pub struct Answer {
     delay: Duration,
     from: Ipv4Addr,
     to: Ipv4Addr,
+    options: Vec<u8>,
     message: Vec<u8>,
 }
 
@@ -96,6 +98,26 @@ impl Answer {
     pub fn corrupt(mut self, offset: usize) -> Self {
         self.message[offset] = !self.message[offset];
         self.sum();
+        self
+    }
+
+    /// The data from `offset` on overwritten with zeros, the checksum right.
+    pub fn zeroed(mut self, offset: usize) -> Self {
+        self.message[offset..].fill(0);
+        self.sum();
+        self
+    }
+
+    /// Another identifier, with a checksum that is right again.
+    pub fn id(mut self, id: u16) -> Self {
+        self.message[4..6].copy_from_slice(&id.to_be_bytes());
+        self.sum();
+        self
+    }
+
+    /// So many bytes of IP options, up to 40: all of them "no operation".
+    pub fn options(mut self, length: usize) -> Self {
+        self.options = vec![1; length];
         self
     }
 
@@ -244,7 +266,12 @@ fn respond(socket: &Socket, stop: &AtomicBool, answers: &dyn Fn(&Probe) -> Vec<A
 fn send(answer: &Answer) {
     let to = SocketAddr::from((answer.to, 0)).into();
     raw_socket(Some(answer.from))
-        .and_then(|socket| socket.send_to(&answer.message, &to))
+        .and_then(|socket| {
+            if !answer.options.is_empty() {
+                sys::set_ip_options(&socket, &answer.options)?;
+            }
+            socket.send_to(&answer.message, &to)
+        })
         .expect("send an ICMP message");
 }
 
@@ -301,7 +328,7 @@ mod tests {
             vec![probe.reply(), probe.reply().corrupt(9)]
         }) {
             Ok(lab) => lab,
-            Err(reason) => return netns::skip_softly(&reason),
+            Err(reason) => return netns::skip(&reason),
         };
         let answers = ask(&lab, 2);
         assert_eq!(answers[0][6..], *b"\0\x07data");
@@ -313,7 +340,7 @@ mod tests {
     fn programs_run_inside() {
         let lab = match IcmpLab::start(|_| Vec::new()) {
             Ok(lab) => lab,
-            Err(reason) => return netns::skip_softly(&reason),
+            Err(reason) => return netns::skip(&reason),
         };
         let out = lab.run(Tool::new("ip").args(["-o", "link"]));
         assert_eq!(out.code(0).lines().len(), 1, "{}", out.story());

@@ -128,7 +128,7 @@ pub fn available() -> Result<(), String> {
     static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
     ANSWER
         .get_or_init(|| {
-            let script = "net a b && link a b 10.0.0.1/24 10.0.0.2/24 && at a true";
+            let script = "net a b && link a b 10.0.0.1/24 10.0.0.2/24 && at a nft list ruleset";
             let out = Lab::new().script(script);
             if out.code == Some(0) {
                 return Ok(());

@@ -1,16 +1,17 @@
 //! The system calls std has no safe face for: sending a signal to a child,
-//! waiting for its end without reaping it, asking who we are, and changing the
-//! network namespace of a thread.
+//! waiting for its end without reaping it, asking who we are, changing the
+//! network namespace of a thread, and IP options.
 //!
 //! A child is waited for with `WNOWAIT` first. It stays a zombie, so its pid
 //! and its process group cannot be given to somebody else, until the owner has
 //! sent the last signal and reaps it through [`std::process::Child::wait`].
 #![allow(
     unsafe_code,
-    reason = "kill, waitid, geteuid and unshare have no safe wrapper in std"
+    reason = "kill, waitid, geteuid, unshare and IP options have no safe wrapper in std"
 )]
 
 use std::io;
+use std::os::fd::AsRawFd;
 
 /// Sends `signal` to process `pid`, or to the process group `-pid` if negative.
 pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
@@ -50,6 +51,25 @@ pub(crate) fn wait_unreaped(pid: u32) -> io::Result<()> {
 pub(crate) fn effective_uid() -> u32 {
     // SAFETY: geteuid takes nothing, touches no memory and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// Puts these options into the header of every packet that a socket sends.
+pub(crate) fn set_ip_options(socket: &impl AsRawFd, options: &[u8]) -> io::Result<()> {
+    // SAFETY: pointer and length are those of one slice, which is only read.
+    let outcome = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_OPTIONS,
+            options.as_ptr().cast(),
+            options.len() as libc::socklen_t,
+        )
+    };
+    if outcome == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Moves the calling thread, and what it starts from now on, into a network

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::{Row, Target};
 use crate::Outcome;
-use crate::exec::{shown, which};
+use crate::exec::{Exec, shown, which};
 use crate::sys;
 
 /// What one run cost.
@@ -59,6 +59,32 @@ impl Line {
     pub(super) fn stdin(mut self, file: &Path) -> Self {
         self.stdin = Some(file.to_path_buf());
         self
+    }
+
+    /// Program and arguments, for a program that runs it.
+    pub(super) fn words(&self) -> Vec<OsString> {
+        let program = self.program.clone().into_os_string();
+        std::iter::once(program)
+            .chain(self.args.iter().cloned())
+            .collect()
+    }
+
+    /// The most memory one run holds, in kB, as GNU time tells it; `None`
+    /// where that is not installed.
+    pub(super) fn memory(&self) -> Outcome<Option<u64>> {
+        let Some(time) = which("time") else {
+            return Ok(None);
+        };
+        let format = ["-f", "%M"].map(OsString::from);
+        let words = format.into_iter().chain(self.words());
+        let done = Exec::new(time, words).run()?;
+        done.expect_code(0)?;
+        let text = done.err();
+        let last = text.lines().last().unwrap_or_default();
+        last.trim()
+            .parse()
+            .map(Some)
+            .map_err(|_| format!("no number of kB from time: {last}"))
     }
 
     /// One run, from start to end. A status other than 0 is an error.
@@ -126,6 +152,11 @@ impl Peer {
     pub(super) fn stdin(mut self, file: &Path) -> Self {
         self.line = self.line.map(|line| line.stdin(file));
         self
+    }
+
+    /// Its command line, if it is installed.
+    pub(super) fn line(&self) -> Option<&Line> {
+        self.line.as_ref()
     }
 
     /// A program that is certainly there, such as one made on the spot.

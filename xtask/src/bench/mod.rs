@@ -53,6 +53,8 @@ enum Target {
     AtMost(f64),
     /// The ratio is theirs over ours, so "times faster": at least this.
     Faster(f64),
+    /// The ratio is ours over theirs, of rates: at least this.
+    AtLeast(f64),
     /// A figure to know.
     Open,
 }
@@ -61,7 +63,7 @@ impl Target {
     fn met(self, ratio: f64) -> bool {
         match self {
             Self::AtMost(limit) => ratio <= limit,
-            Self::Faster(times) => ratio >= times,
+            Self::Faster(times) | Self::AtLeast(times) => ratio >= times,
             Self::Open => true,
         }
     }
@@ -72,6 +74,7 @@ impl std::fmt::Display for Target {
         match self {
             Self::AtMost(limit) => write!(f, "at most {limit}"),
             Self::Faster(times) => write!(f, "{times} times faster"),
+            Self::AtLeast(times) => write!(f, "at least {times}"),
             Self::Open => Ok(()),
         }
     }

@@ -1,13 +1,47 @@
-//! The rows of resolve, beside getent, dig and kdig.
+//! The rows of resolve: one lookup beside getent, kdig and dig; long lists
+//! beside dnsperf and dig against nsd with a zone of 100,000 names; and the
+//! system path beside a bare pool of threads.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use testkit::dns::{DnsServer, Zone};
+use testkit::netns::{self, Lab};
 
-use super::measure::{Line, compare};
+use super::measure::{Line, compare, memory};
+use super::rows::{absent, write};
 use super::{Row, Shop, Target};
 use crate::Outcome;
+use crate::exec::{Background, Exec, which};
+use crate::interop::{free_port, nameservers};
+
+const NAMES: usize = 100_000;
+
+/// dnsperf's settings that are tried; the best counts as the server's ceiling.
+const SETTINGS: [&[&str]; 3] = [
+    &["-q", "100"],
+    &["-q", "100", "-c", "4"],
+    &["-q", "500", "-c", "8", "-T", "2"],
+];
 
 /// All of them.
 pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
+    let mut rows = one_lookup(shop)?;
+    if which("nsd").is_none() {
+        rows.push(absent("resolve: 100,000 names", "nsd not installed"));
+        return Ok(rows);
+    }
+    let files = Files::make(shop.dir.path())?;
+    let port = free_port()?;
+    let _server = files.serve(port)?;
+    rows.extend(long_lists(shop, &files, port)?);
+    rows.push(lossy(shop, &files)?);
+    rows.push(by_the_system(shop)?);
+    Ok(rows)
+}
+
+fn one_lookup(shop: &Shop) -> Outcome<Vec<Row>> {
     let tool = shop.bins.tool("resolve");
     let getent = Line::peer("getent", ["ahosts", "localhost"]);
     let system = Line::new(&tool, ["localhost"]);
@@ -15,11 +49,10 @@ pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
     let at = server.addr();
     let direct = Line::new(&tool, [&format!("@{at}"), "-t", "A", "example.test"]);
     let port = at.port().to_string();
-    let kdig = Line::peer("kdig", ["@127.0.0.1", "-p", &port, "example.test", "A"]);
-    let dig = Line::peer(
-        "dig",
-        ["-r", "@127.0.0.1", "-p", &port, "example.test", "A"],
-    );
+    let args = ["@127.0.0.1", "-p", &port, "example.test", "A"];
+    let kdig = Line::peer("kdig", args);
+    let dig = Line::peer("dig", ["-r"].iter().chain(&args).copied());
+    let what = "resolve: one direct lookup";
     Ok(vec![
         compare(
             "resolve: localhost, system",
@@ -28,26 +61,296 @@ pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
             &getent,
             Target::Open,
         )?,
-        compare(
-            "resolve: one direct lookup",
-            101,
-            &direct,
-            &getent,
-            Target::AtMost(1.3),
-        )?,
-        compare(
-            "resolve: one direct lookup",
-            51,
-            &direct,
-            &kdig,
-            Target::Faster(1.8),
-        )?,
-        compare(
-            "resolve: one direct lookup",
-            51,
-            &direct,
-            &dig,
-            Target::Open,
-        )?,
+        compare(what, 101, &direct, &getent, Target::AtMost(1.3))?,
+        compare(what, 51, &direct, &kdig, Target::Faster(1.8))?,
+        compare(what, 51, &direct, &dig, Target::Open)?,
+        memory(what, &direct, 8_000_000)?,
     ])
+}
+
+/// The zone and the lists.
+struct Files {
+    dir: PathBuf,
+    names: PathBuf,
+    million: PathBuf,
+    short: PathBuf,
+    queries: PathBuf,
+}
+
+impl Files {
+    fn make(dir: &Path) -> Outcome<Self> {
+        let mut zone = "$TTL 300\n@ SOA ns.bench.test. admin.bench.test. 1 7200 900 86400 60\n\
+                        @ NS ns.bench.test.\nns A 127.0.0.1\n"
+            .to_owned();
+        let (mut names, mut queries) = (String::new(), String::new());
+        for n in 0..NAMES {
+            // Writing to a String cannot fail.
+            let _ = writeln!(zone, "h{n} A 10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255);
+            let _ = writeln!(names, "h{n}.bench.test");
+            let _ = writeln!(queries, "h{n}.bench.test A");
+        }
+        let short: String = names
+            .lines()
+            .take(20_000)
+            .map(|n| format!("{n}\n"))
+            .collect();
+        let path = |name: &str| dir.join(name);
+        let files = Self {
+            dir: dir.to_owned(),
+            names: path("names"),
+            million: path("million"),
+            short: path("short"),
+            queries: path("queries"),
+        };
+        write(&path("bench.zone"), &zone)?;
+        write(&files.names, &names)?;
+        write(&files.million, &names.repeat(10))?;
+        write(&files.short, &short)?;
+        write(&files.queries, &queries)?;
+        Ok(files)
+    }
+
+    fn serve(&self, port: u16) -> Outcome<Background> {
+        nameservers::nsd(&self.dir, port, &[("bench.test", "bench.zone")])
+    }
+}
+
+fn long_lists(shop: &Shop, files: &Files, port: u16) -> Outcome<Vec<Row>> {
+    let tool = shop.bins.tool("resolve");
+    let server = format!("@127.0.0.1:{port}");
+    let port = port.to_string();
+    let line = |list: &Path| Line::new(&tool, [server.as_str(), "-t", "A", "-"]).stdin(list);
+    // Every name has its own address, or the figures below mean nothing.
+    let names = std::fs::read(&files.names).map_err(|error| error.to_string())?;
+    let done = Exec::new(&tool, [server.as_str(), "-t", "A", "-"])
+        .stdin(names)
+        .run()?;
+    done.expect_code(0)?;
+    let found = done
+        .out()
+        .lines()
+        .filter(|l| l.contains("\tA\t10."))
+        .count();
+    if found != NAMES {
+        return Err(format!("{found} of {NAMES} names were answered"));
+    }
+    let mut rows = vec![ceiling(files, &port, &line(&files.names))?];
+    let dig = Line::peer(
+        "dig",
+        ["-r", "@127.0.0.1", "-p", &port, "+short", "-f"]
+            .map(std::ffi::OsString::from)
+            .into_iter()
+            .chain([files.short.clone().into_os_string()]),
+    );
+    rows.push(compare(
+        "resolve: 20,000 A names beside dig -f",
+        3,
+        &line(&files.short),
+        &dig,
+        Target::Faster(10.0),
+    )?);
+    rows.push(memory(
+        "resolve: 100,000 A names",
+        &line(&files.names),
+        16_000_000,
+    )?);
+    rows.push(linear(&line(&files.names), &line(&files.million))?);
+    rows.push(memory(
+        "resolve: 1,000,000 A names",
+        &line(&files.million),
+        64_000_000,
+    )?);
+    Ok(rows)
+}
+
+/// Our rate beside the best that dnsperf reaches.
+fn ceiling(files: &Files, port: &str, ours: &Line) -> Outcome<Row> {
+    let what = "resolve: 100,000 A names, queries a second";
+    let mut times: Vec<Duration> = Vec::new();
+    let mut best: f64 = 0.0;
+    let list = files.queries.display().to_string();
+    for settings in SETTINGS {
+        times.push(ours.once()?.time);
+        if which("dnsperf").is_none() {
+            continue;
+        }
+        let args = ["-s", "127.0.0.1", "-p", port, "-d", &list, "-l", "2"];
+        let text = Exec::new("dnsperf", args.iter().chain(settings)).text()?;
+        let rate = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("Queries per second:"))
+            .and_then(|rate| rate.trim().parse::<f64>().ok());
+        best = best.max(rate.ok_or("dnsperf tells no rate")?);
+    }
+    times.sort();
+    let rate = NAMES as f64 / times[times.len() / 2].as_secs_f64();
+    Ok(Row {
+        what: what.to_owned(),
+        ours: format!("{rate:.0}"),
+        theirs: if best > 0.0 {
+            format!("dnsperf {best:.0}")
+        } else {
+            "dnsperf not installed".to_owned()
+        },
+        ratio: (best > 0.0).then_some(rate / best),
+        target: Target::Faster(1.0),
+    })
+}
+
+/// A million names beside ten times a hundred thousand.
+fn linear(short: &Line, long: &Line) -> Outcome<Row> {
+    let short = short.once()?.time.as_secs_f64() * 10.0;
+    let long = long.once()?.time.as_secs_f64();
+    Ok(Row {
+        what: "resolve: 1,000,000 A names".to_owned(),
+        ours: format!("{long:.2} s"),
+        theirs: format!("10 x 100,000 {short:.2} s"),
+        ratio: Some(long / short),
+        target: Target::AtMost(1.3),
+    })
+}
+
+/// Two of a hundred packets dropped each way, in a namespace of its own.
+fn lossy(shop: &Shop, files: &Files) -> Outcome<Row> {
+    let what = "resolve: 100,000 A names, 2 % lost each way";
+    if let Err(why) = netns::available() {
+        return Ok(absent(what, &why));
+    }
+    if which("nft").is_none() {
+        return Ok(absent(what, "nft not installed"));
+    }
+    let tool = shop.bins.tool("resolve").display().to_string();
+    let (config, names) = (files.dir.join("nsd.conf"), files.names.display());
+    let text = std::fs::read_to_string(&config).map_err(|error| error.to_string())?;
+    let port = text
+        .split('@')
+        .nth(1)
+        .and_then(|rest| rest.lines().next())
+        .ok_or("no port in nsd.conf")?
+        .to_owned();
+    let config = config.display();
+    let script = format!(
+        "nsd -d -c {config} 2>/dev/null & nsd=$!
+         until {tool} @127.0.0.1:{port} -q -t SOA --timeout 100ms bench.test >/dev/null 2>&1
+         do sleep 0.05; done
+         nft add table t
+         nft add chain t c '{{ type filter hook input priority 0; }}'
+         nft add rule t c udp dport {port} numgen random mod 100 '<' 2 drop
+         nft add rule t c udp sport {port} numgen random mod 100 '<' 2 drop
+         for run in 1 2 3; do
+             before=$(date +%s%N)
+             {tool} @127.0.0.1:{port} -t A - < {names} > out || exit
+             after=$(date +%s%N)
+             echo $((after - before)) $(grep -c '\tA\t10\\.' out)
+         done
+         kill $nsd; wait"
+    );
+    let out = Lab::new().timeout(Duration::from_secs(120)).script(&script);
+    let mut times = Vec::new();
+    for line in out.code(0).lines() {
+        let (time, found) = line.split_once(' ').ok_or("no two numbers")?;
+        if found != NAMES.to_string() {
+            return Err(format!("{found} of {NAMES} names were answered under loss"));
+        }
+        times.push(time.parse::<u64>().map_err(|error| error.to_string())?);
+    }
+    times.sort_unstable();
+    let seconds = times.get(times.len() / 2).copied().unwrap_or_default() as f64 / 1e9;
+    Ok(Row {
+        what: what.to_owned(),
+        ours: format!("{seconds:.2} s"),
+        theirs: "limit 2 s".to_owned(),
+        ratio: Some(seconds / 2.0),
+        target: Target::AtMost(1.0),
+    })
+}
+
+/// 20,000 names through getaddrinfo, beside the plainest pool of threads.
+fn by_the_system(shop: &Shop) -> Outcome<Row> {
+    let what = "resolve: 20,000 names by the system";
+    if let Err(why) = netns::available() {
+        return Ok(absent(what, &why));
+    }
+    let dir = shop.dir.path();
+    let pool = thread_pool(dir)?;
+    let tool = shop.bins.tool("resolve").display().to_string();
+    let (at, pool) = (dir.display(), pool.display());
+    // The system's own port, and its files replaced for this namespace.
+    let script = format!(
+        "sed 's/^  ip-address.*/  ip-address: 127.0.0.1@53/; s/^  port.*/  port: 53/' \
+             {at}/nsd.conf > nsd53.conf
+         sed -i 's,^  pidfile.*,  pidfile: \"{at}/nsd53.pid\",' nsd53.conf
+         nsd -d -c nsd53.conf 2>/dev/null & nsd=$!
+         echo nameserver 127.0.0.1 > resolv.conf; mount --bind resolv.conf /etc/resolv.conf
+         echo 'hosts: files dns' > nsswitch.conf
+         mount --bind nsswitch.conf /etc/nsswitch.conf
+         until {tool} -q -t SOA --timeout 100ms bench.test >/dev/null 2>&1
+         do sleep 0.05; done
+         for run in 1 2 3; do
+             a=$(date +%s%N); {tool} -4 - < {at}/short > ours || exit
+             b=$(date +%s%N); {pool} < {at}/short > theirs || exit
+             c=$(date +%s%N)
+             echo $((b - a)) $((c - b)) $(grep -c '\tA\t10\\.' ours)
+         done
+         kill $nsd; wait"
+    );
+    let out = Lab::new().timeout(Duration::from_secs(120)).script(&script);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for line in out.code(0).lines() {
+        let numbers: Vec<u64> = line.split(' ').filter_map(|n| n.parse().ok()).collect();
+        let [a, b, 20_000] = numbers[..] else {
+            return Err(format!("not all names were answered: {line}"));
+        };
+        ours.push(a);
+        theirs.push(b);
+    }
+    ours.sort_unstable();
+    theirs.sort_unstable();
+    let middle =
+        |times: &[u64]| times.get(times.len() / 2).copied().unwrap_or_default() as f64 / 1e9;
+    Ok(Row {
+        what: what.to_owned(),
+        ours: format!("{:.2} s", middle(&ours)),
+        theirs: format!("thread pool {:.2} s", middle(&theirs)),
+        ratio: Some(middle(&ours) / middle(&theirs)),
+        target: Target::AtMost(1.2),
+    })
+}
+
+/// Eight threads over std's lookup, which is getaddrinfo.
+fn thread_pool(dir: &Path) -> Outcome<PathBuf> {
+    const SOURCE: &str = r#"
+        use std::io::{BufRead, Write};
+        use std::net::ToSocketAddrs;
+        use std::sync::Mutex;
+        fn main() {
+            let lines = Mutex::new(std::io::BufReader::new(std::io::stdin()).lines());
+            let out = Mutex::new(std::io::BufWriter::new(std::io::stdout()));
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| loop {
+                        let next = lines.lock().unwrap().next();
+                        let Some(Ok(name)) = next else { return };
+                        for at in (name.as_str(), 0).to_socket_addrs().unwrap() {
+                            writeln!(out.lock().unwrap(), "{name}\tA\t{}", at.ip()).unwrap();
+                        }
+                    });
+                }
+            });
+        }"#;
+    let binary = dir.join("thread-pool");
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let text = binary.display().to_string();
+    let args = [
+        "-O",
+        "--edition",
+        "2024",
+        "--crate-name",
+        "pool",
+        "-",
+        "-o",
+        &text,
+    ];
+    Exec::new(rustc, args).stdin(SOURCE).text()?;
+    Ok(binary)
 }

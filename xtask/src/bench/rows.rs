@@ -11,7 +11,8 @@ use crate::exec::Exec;
 
 /// The most bytes a binary may have.
 fn size_limit(tool: &str) -> u64 {
-    if tool == "httpget" {
+    // These two carry TLS and an HTTP client.
+    if matches!(tool, "httpget" | "resolve") {
         3_500_000
     } else {
         1_200_000

@@ -4,10 +4,9 @@
 //! Values are compared without the blanks outside quotes: dig breaks long
 //! base64 and hex into groups, resolve does not.
 
-use std::fs;
 use std::path::Path;
 
-use super::{Bench, accepts, free_port, same_lines};
+use super::{Bench, free_port, nameservers, same_lines};
 use crate::Outcome;
 use crate::exec::{Background, Exec};
 
@@ -144,7 +143,7 @@ fn squeezed(line: &str) -> String {
     out
 }
 
-/// nsd on 127.0.0.1 with the zone, everything it writes below `dir`.
+/// nsd with the zone.
 fn nsd(dir: &Path, port: u16) -> Outcome<Background> {
     let mut zone = format!(
         "$ORIGIN {APEX}\n$TTL 300\n\
@@ -155,29 +154,8 @@ fn nsd(dir: &Path, port: u16) -> Outcome<Background> {
     for n in 0..40 {
         zone.push_str(&format!("big TXT \"{n} {}\"\n", "filler ".repeat(12)));
     }
-    let at = dir.display();
-    let config = format!(
-        "server:\n  ip-address: 127.0.0.1@{port}\n  port: {port}\n  server-count: 1\n  \
-         username: \"\"\n  chroot: \"\"\n  zonesdir: \"{at}\"\n  database: \"\"\n  \
-         pidfile: \"{at}/nsd.pid\"\n  xfrdfile: \"{at}/xfrd.state\"\n  xfrdir: \"{at}\"\n  \
-         zonelistfile: \"{at}/zone.list\"\nremote-control:\n  control-enable: no\n\
-         zone:\n  name: {APEX}\n  zonefile: \"{at}/interop.zone\"\n"
-    );
-    let write = |name: &str, text: &str| {
-        let path = dir.join(name);
-        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok::<_, String>(path)
-    };
-    write("interop.zone", &zone)?;
-    let config = write("nsd.conf", &config)?;
-    let log = dir.join("nsd.log");
-    let program = crate::exec::which("nsd").ok_or("no nsd")?;
-    let args = ["-d".into(), "-c".into(), config.into_os_string()];
-    let mut server = Background::start(program, args, &log)?;
-    server
-        .until(|| accepts(port))
-        .map_err(|error| format!("{error}\n{}", fs::read_to_string(&log).unwrap_or_default()))?;
-    Ok(server)
+    nameservers::write(dir, "interop.zone", &zone)?;
+    nameservers::nsd(dir, port, &[(APEX, "interop.zone")])
 }
 
 #[cfg(test)]

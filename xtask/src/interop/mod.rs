@@ -8,7 +8,9 @@
 mod dns;
 mod echo;
 mod http;
+pub(crate) mod nameservers;
 mod pings;
+mod resolvers;
 mod subnets;
 
 pub(crate) use subnets::Random;
@@ -31,7 +33,7 @@ struct Check {
     run: fn(&Bench) -> Outcome<String>,
 }
 
-const CHECKS: [Check; 13] = [
+const CHECKS: [Check; 17] = [
     Check {
         name: "subnets-python",
         peers: &["python3"],
@@ -71,6 +73,26 @@ const CHECKS: [Check; 13] = [
         name: "resolve-getent",
         peers: &["getent"],
         run: dns::system,
+    },
+    Check {
+        name: "resolve-kdig",
+        peers: &["nsd", "kdig"],
+        run: resolvers::kdig,
+    },
+    Check {
+        name: "resolve-transfer",
+        peers: &["nsd", "dig"],
+        run: resolvers::transfer,
+    },
+    Check {
+        name: "resolve-validating",
+        peers: &["nsd", "unbound", "ldns-keygen", "ldns-signzone"],
+        run: resolvers::validating,
+    },
+    Check {
+        name: "resolve-encrypted",
+        peers: &["nsd", "unbound", "dnsdist"],
+        run: resolvers::encrypted,
     },
     Check {
         name: "httpget-curl",
@@ -179,7 +201,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 
 /// A port of 127.0.0.1 that is free for TCP and UDP at this moment. Programs
 /// that cannot choose one themselves get it from here.
-fn free_port() -> Outcome<u16> {
+pub(crate) fn free_port() -> Outcome<u16> {
     for _ in 0..100 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let addr = listener.as_ref().ok().and_then(|l| l.local_addr().ok());

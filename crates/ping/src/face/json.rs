@@ -114,7 +114,7 @@ fn ms(nanos: f64) -> f64 {
     nanos.round() / 1e6
 }
 
-fn now(clock: Clock) -> String {
+pub(crate) fn now(clock: Clock) -> String {
     time::rfc3339(wall(clock, clock.now()))
 }
 

@@ -148,7 +148,7 @@ fn counts(io: &mut Io, target: &Target) -> Result<()> {
 }
 
 /// `NAME (ADDR)`, or the address alone.
-fn named(target: &Target) -> String {
+pub(crate) fn named(target: &Target) -> String {
     let address = target.address.to_string();
     match &target.label {
         // Another spelling of the same address is no name.
@@ -160,7 +160,7 @@ fn named(target: &Target) -> String {
 }
 
 /// Milliseconds as fping prints them: 0.05, 1.23, 12.3, 123.
-fn milli(time: Nanos) -> String {
+pub(crate) fn milli(time: Nanos) -> String {
     let ms = time as f64 / 1e6;
     match ms {
         _ if ms < 10.0 => format!("{ms:.2}"),

@@ -1,8 +1,12 @@
 //! The faces: how a run is told, one file each.
 
 pub(crate) mod classic;
+pub(crate) mod csv;
+pub(crate) mod graph;
 pub(crate) mod json;
 pub(crate) mod list;
+pub(crate) mod metrics;
+pub(crate) mod mtu;
 
 use std::io;
 

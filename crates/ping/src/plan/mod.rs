@@ -2,6 +2,7 @@
 //! differs between one host watched and a million swept.
 
 pub(crate) mod list;
+pub(crate) mod mtu;
 pub(crate) mod steady;
 
 use std::os::fd::BorrowedFd;
@@ -61,6 +62,9 @@ pub(crate) trait Plan {
 
     /// A probe was settled. Returns whether that decides its target.
     fn settled(&mut self, id: TargetId, how: Settled, now: Nanos, targets: &mut Targets) -> bool;
+
+    /// A probe was longer than a link takes. Told before it is settled.
+    fn too_big(&mut self, _id: TargetId, _mtu: u32) {}
 
     /// How long a probe has, as things stand.
     fn timeout(&self, targets: &Targets) -> Nanos;

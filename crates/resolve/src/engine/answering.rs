@@ -20,6 +20,10 @@ use crate::wire::reply::{self, Judged, Record, Reply};
 /// Room for the largest answers that servers send over UDP unasked.
 const LARGE: usize = 4096;
 
+/// Connections that may end under one lookup. Servers end them after some
+/// queries; as long as each has answered something, that is progress.
+const RECONNECTS_MAX: u8 = 100;
+
 impl Engine {
     /// Reads all ports that expect something; whether anything came.
     pub(super) fn receive_all(&mut self, now: Instant) -> bool {
@@ -134,7 +138,7 @@ impl Engine {
                 continue;
             };
             job.flights.retain(|f| *f != flight);
-            if stream.answered > 0 && job.reconnects < 3 {
+            if stream.answered > 0 && job.reconnects < RECONNECTS_MAX {
                 job.reconnects += 1;
                 self.transmit(slot, index, now);
             } else {

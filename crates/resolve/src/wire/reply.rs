@@ -168,6 +168,15 @@ impl<'a> Record<'a> {
     /// The data as text. A name in it that does not parse is an error: the
     /// message is then broken.
     pub(crate) fn text(&self) -> Result<String, ParseError> {
+        // An address of another length is none, and no unknown type either.
+        let length = match (self.class, self.rtype) {
+            (Class::IN, Rtype::A) => 4,
+            (Class::IN, Rtype::AAAA) => 16,
+            _ => self.length,
+        };
+        if length != self.length {
+            return Err(ParseError::form_error("address of a wrong length"));
+        }
         present::rdata(self.rtype, &mut self.parser()?)
     }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Transport;
+use super::lies::Lie;
 use super::wire::{Query, Response, labels, rtype};
 use super::zone::Zone;
 
@@ -41,6 +42,8 @@ pub enum Behaviour {
     Truncate,
     /// The connection is closed; over UDP nothing happens.
     Close,
+    /// One of the lies.
+    Lie(Lie),
     /// These messages as they are (framed by their length on a stream).
     Raw(Vec<Vec<u8>>),
     /// These messages, then the end of the connection.
@@ -54,6 +57,10 @@ pub(super) enum Action {
     SendFromElsewhere(Vec<u8>),
     Pause(Duration),
     Close,
+    /// Byte by byte, on a stream.
+    Trickle(Vec<u8>),
+    /// All but the last byte, on a stream.
+    CutShort(Vec<u8>),
 }
 
 /// Records in one message of a zone transfer.
@@ -126,6 +133,7 @@ pub(super) fn plan(
         Behaviour::PointerLoop => vec![Action::Send(pointer_loop(query))],
         Behaviour::Truncate => one(zone.answer(query).truncated()),
         Behaviour::Close => vec![Action::Close],
+        Behaviour::Lie(lie) => lie.plan(query, transport, zone),
         Behaviour::Raw(messages) => messages.into_iter().map(Action::Send).collect(),
         Behaviour::RawThenClose(messages) => {
             let sends = messages.into_iter().map(Action::Send);

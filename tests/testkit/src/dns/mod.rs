@@ -16,6 +16,7 @@
 //! ```
 
 mod behaviour;
+mod lies;
 mod wire;
 mod zone;
 
@@ -27,6 +28,7 @@ use std::thread::JoinHandle;
 
 pub use behaviour::Behaviour;
 use behaviour::{Action, plan};
+pub use lies::Lie;
 pub use wire::{Edns, Query, Record, Response, labels, present, rtype};
 pub use zone::Zone;
 
@@ -222,7 +224,7 @@ fn serve_udp(socket: &Arc<UdpSocket>, shared: &Arc<Shared>) {
                         let _ = other.and_then(|other| other.send_to(&bytes, peer));
                     }
                     Action::Pause(time) => std::thread::sleep(time),
-                    Action::Close => break,
+                    Action::Close | Action::Trickle(_) | Action::CutShort(_) => break,
                 }
             }
         };
@@ -251,6 +253,18 @@ fn serve_stream(
                     // One write, so that a test of partial reads is deliberate.
                     let framed = [&length.to_be_bytes()[..], &bytes].concat();
                     conn.write_all(&framed)?;
+                    conn.flush()?;
+                }
+                Action::Trickle(bytes) => {
+                    let framed = [&(bytes.len() as u16).to_be_bytes()[..], &bytes].concat();
+                    for byte in framed {
+                        conn.write_all(&[byte])?;
+                        conn.flush()?;
+                    }
+                }
+                Action::CutShort(bytes) => {
+                    let framed = [&(bytes.len() as u16).to_be_bytes()[..], &bytes].concat();
+                    conn.write_all(&framed[..framed.len() - 1])?;
                     conn.flush()?;
                 }
                 Action::Pause(time) => std::thread::sleep(time),

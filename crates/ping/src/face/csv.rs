@@ -1,0 +1,177 @@
+//! The records as comma-separated values (RFC 4180): one header, and every
+//! record with the same columns, those that do not apply left empty.
+
+use common::Result;
+use common::app::Io;
+use common::text::escape;
+use serde_json::Value;
+
+use super::json::Record;
+use crate::clock::Clock;
+use crate::event::{Event, Observer};
+use crate::target::{Target, Targets};
+
+/// The columns; the names are those of the JSON keys.
+const COLUMNS: [&str; 37] = [
+    "type",
+    "target",
+    "address",
+    "seq",
+    "time",
+    "bytes",
+    "ttl",
+    "rtt_ms",
+    "duplicate",
+    "reordered",
+    "corrupt",
+    "kind",
+    "message",
+    "icmp_type",
+    "icmp_code",
+    "icmp_name",
+    "icmp_from",
+    "icmp_mtu",
+    "size",
+    "sent",
+    "received",
+    "lost",
+    "loss_percent",
+    "late",
+    "duplicates",
+    "errors",
+    "min_ms",
+    "avg_ms",
+    "max_ms",
+    "mdev_ms",
+    "p50_ms",
+    "p90_ms",
+    "p99_ms",
+    "jitter_ms",
+    "duration_ms",
+    "outages",
+    "longest_outage_ms",
+];
+
+/// The face.
+#[derive(Debug)]
+pub(crate) struct Csv {
+    quiet: bool,
+    size: u16,
+    begun: bool,
+}
+
+impl Csv {
+    /// A face for probes with `size` bytes of data; `quiet` leaves `start`,
+    /// `error` and `summary`.
+    pub(crate) fn new(quiet: bool, size: u16) -> Self {
+        Self {
+            quiet,
+            size,
+            begun: false,
+        }
+    }
+
+    fn row(&mut self, io: &mut Io, record: &Record) -> Result<()> {
+        if !self.begun {
+            self.begun = true;
+            io.out.line(COLUMNS.join(","))?;
+        }
+        let fields = fields(record);
+        let cells = COLUMNS.map(|column| {
+            let field = fields.iter().find(|(name, _)| *name == column);
+            field.map(|(_, value)| cell(value)).unwrap_or_default()
+        });
+        io.out.line(cells.join(","))
+    }
+}
+
+/// Names and values of a record; those of the object `icmp` with its name
+/// before theirs.
+fn fields(record: &Record) -> Vec<(String, String)> {
+    let mut fields = Vec::new();
+    if let Ok(Value::Object(record)) = serde_json::to_value(record) {
+        for (name, value) in record {
+            match value {
+                Value::Object(inner) => fields.extend(
+                    inner
+                        .into_iter()
+                        .map(|(key, value)| (format!("{name}_{key}"), plain(value))),
+                ),
+                value => fields.push((name, plain(value))),
+            }
+        }
+    }
+    fields
+}
+
+fn plain(value: Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+/// A cell, quoted where it has to be, never more than one line.
+fn cell(value: &str) -> String {
+    let safe = escape(value.as_bytes());
+    if safe.contains([',', '"']) {
+        format!("\"{}\"", safe.replace('"', "\"\""))
+    } else {
+        safe.into_owned()
+    }
+}
+
+impl Observer for Csv {
+    fn started(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
+        self.row(io, &Record::start(clock, target, self.size))
+    }
+
+    fn event(
+        &mut self,
+        io: &mut Io,
+        clock: Clock,
+        target: &Target,
+        event: &Event<'_>,
+    ) -> Result<()> {
+        let is_error = matches!(event, Event::Icmp { .. } | Event::Unsent { .. });
+        if self.quiet && !is_error {
+            return Ok(());
+        }
+        match Record::of(clock, target, event) {
+            Some(record) => self.row(io, &record),
+            None => Ok(()),
+        }
+    }
+
+    fn ended(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
+        self.row(io, &Record::summary(clock, target, 0))
+    }
+
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
+        let waiting = targets.iter().filter(|(_, target)| !target.ended).count();
+        io.report.line(format_args!("{waiting} hosts undecided"));
+        Ok(())
+    }
+
+    fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()> {
+        for (_, target) in targets.iter() {
+            if !target.ended && target.sent > 0 {
+                self.row(io, &Record::summary(clock, target, drops))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_stay_on_their_line() {
+        assert_eq!(cell("plain"), "plain");
+        assert_eq!(cell("a,b"), "\"a,b\"");
+        assert_eq!(cell("say \"x\"\n"), "\"say \"\"x\"\"\\x0a\"");
+    }
+}

@@ -1,0 +1,293 @@
+//! The engine's sending half: which lookup asks which server when, and what
+//! happens when a server stays silent.
+
+use std::cmp::Reverse;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::failure::{self, Fault};
+use super::job::{Flight, Job, Via};
+use super::upstream::Upstream;
+use super::{Engine, Key, Way, earliest};
+use crate::wire::query::{HEADER, compose};
+
+/// A free place in the window is not filled before there are as many, so
+/// that queries go out by the batch.
+const WORTHWHILE: usize = 16;
+
+impl Engine {
+    /// Runs the timers that are due.
+    pub(super) fn fire(&mut self, now: Instant) {
+        while let Some(Reverse((at, (slot, serial), timer))) = self.timers.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.timers.pop();
+            let valid = |job: &&Job| job.serial == serial && job.timer == timer;
+            if self.jobs.get(slot).as_ref().is_some_and(valid) {
+                self.overdue(slot, now);
+            }
+        }
+    }
+
+    pub(super) fn set_timer(&mut self, slot: u32, at: Instant) {
+        if let Some(job) = self.jobs.get_mut(slot) {
+            job.timer = job.timer.wrapping_add(1);
+            let at = at.min(job.deadline);
+            self.timers
+                .push(Reverse((at, (slot, job.serial), job.timer)));
+        }
+    }
+
+    /// A lookup's server has been silent for too long, or its time is over.
+    pub(super) fn overdue(&mut self, slot: u32, now: Instant) {
+        let Some(job) = self.jobs.get(slot) else {
+            return;
+        };
+        if now >= job.deadline {
+            return self.give_up(slot, now);
+        }
+        let last = job.flights.last().copied();
+        let Some(flight) = last.and_then(|f| self.flights.get_mut(f)) else {
+            return self.queue(slot, now);
+        };
+        let (upstream, via, sent) = (flight.upstream, flight.via, flight.sent);
+        if std::mem::take(&mut flight.counted) {
+            let upstream = &mut self.upstreams[upstream];
+            upstream.counted = upstream.counted.saturating_sub(1);
+            upstream.window.lost(now);
+        }
+        if !matches!(via, Via::Port(_)) {
+            let peer = &self.upstreams[upstream];
+            let fault = failure::timeout(&peer.server.label);
+            let deaf = peer
+                .stream
+                .as_ref()
+                .is_some_and(|s| s.heard.is_none_or(|heard| heard < sent));
+            self.fail(slot, upstream, fault, None, now);
+            if deaf && via == Via::Stream {
+                self.close(upstream, &io::ErrorKind::TimedOut.into(), now);
+            }
+            return;
+        }
+        let Some(job) = self.jobs.get_mut(slot) else {
+            return;
+        };
+        let alive = self.upstreams.len() as u32 - job.failed.count_ones();
+        let enough = self.settings.attempts.map(|n| n * alive);
+        if enough.is_some_and(|enough| job.round >= enough) {
+            return self.give_up(slot, now);
+        }
+        job.turn += 1;
+        self.queue(slot, now);
+    }
+
+    /// Lets a lookup ask its next server as soon as there is room.
+    pub(super) fn queue(&mut self, slot: u32, now: Instant) {
+        if let Some(job) = self.jobs.get(slot) {
+            self.again.push_back((slot, job.serial));
+            let deadline = job.deadline;
+            self.set_timer(slot, deadline.max(now));
+        }
+    }
+
+    /// Sends queries as far as windows and paces allow. Returns when the next
+    /// one may go that only its pace holds back.
+    pub(super) fn admit(&mut self, now: Instant) -> Option<Instant> {
+        let mut paced: Option<Instant> = None;
+        for _ in 0..self.again.len() {
+            let Some(key) = self.again.pop_front() else {
+                break;
+            };
+            match self.place(key, now) {
+                Place::Gone => {}
+                Place::At(upstream) => self.transmit(key.0, upstream, now),
+                Place::Later(at) => {
+                    paced = earliest(paced, at);
+                    self.again.push_back(key);
+                }
+            }
+        }
+        let room: usize = self.upstreams.iter().map(Upstream::room).sum();
+        let windows: usize = self.upstreams.iter().map(|u| u.window.size()).sum();
+        let worthwhile = WORTHWHILE.min(windows / 4);
+        if room < worthwhile && room < self.fresh.len() {
+            return paced;
+        }
+        while let Some(&key) = self.fresh.front() {
+            match self.place(key, now) {
+                Place::Gone => {}
+                Place::At(upstream) => {
+                    if let Some(job) = self.jobs.get_mut(key.0) {
+                        job.started = Some(now);
+                        job.deadline = now + self.settings.timeout;
+                    }
+                    self.transmit(key.0, upstream, now);
+                }
+                Place::Later(at) => return earliest(paced, at),
+            }
+            self.fresh.pop_front();
+        }
+        paced
+    }
+
+    /// The server a lookup is to ask now.
+    fn place(&self, (slot, serial): Key, now: Instant) -> Place {
+        let Some(job) = self.jobs.get(slot).filter(|job| job.serial == serial) else {
+            return Place::Gone;
+        };
+        let count = if job.only.is_some() {
+            1
+        } else {
+            self.upstreams.len()
+        };
+        let order = (job.turn..job.turn + count).map(|k| match job.only {
+            Some(only) => only,
+            None => (job.first + k) % count,
+        });
+        let mut later = None;
+        for index in order.filter(|i| job.failed & 1 << i == 0) {
+            let upstream = &self.upstreams[index];
+            let wait = upstream.pace.as_ref().and_then(|pace| pace.wait(now));
+            if upstream.room() > 0 && wait.is_none() {
+                return Place::At(index);
+            }
+            later = earliest(later, wait);
+            // A first query may go to whichever server has room; a further
+            // one is for the server whose turn it is.
+            if job.tries > 0 {
+                break;
+            }
+        }
+        Place::Later(later)
+    }
+
+    /// Sends a query.
+    pub(super) fn transmit(&mut self, slot: u32, index: usize, now: Instant) {
+        let sent = self.try_transmit(slot, index, now);
+        if let Err(fault) = sent {
+            self.fail(slot, index, fault, None, now);
+        }
+    }
+
+    fn try_transmit(&mut self, slot: u32, index: usize, now: Instant) -> Result<(), Fault> {
+        let bulk = self.settings.bulk;
+        let Some(job) = self.jobs.get_mut(slot) else {
+            return Ok(());
+        };
+        let peer = &mut self.upstreams[index];
+        let label = Arc::clone(&peer.server.label);
+        let of_io = |e: io::Error| failure::of_io(&e, &label);
+        let edns = !peer.plain && job.plain & 1 << index == 0;
+        let recurse = self.settings.recurse;
+        let alive = self.upstreams.len() as u32 - job.failed.count_ones();
+        let alive = if job.only.is_some() { 1 } else { alive.max(1) };
+        // Servers not yet asked keep their share of the time.
+        let share = now + job.deadline.saturating_duration_since(now) / alive;
+        self.serial = self.serial.wrapping_add(1);
+        let flight = self.flights.insert(Flight {
+            job: slot,
+            upstream: index,
+            via: Via::Https,
+            id: 0,
+            serial: self.serial,
+            sent: now,
+            counted: true,
+        });
+        // From here on a failure takes the flight with it.
+        job.flights.push(flight);
+        let count = self.upstreams.len();
+        job.turn = (index + count - job.first) % count;
+        let peer = &mut self.upstreams[index];
+        peer.counted += 1;
+        if let Some(pace) = &mut peer.pace {
+            pace.sent(now);
+        }
+        job.tries += 1;
+        job.round += 1;
+        self.figures.queries += 1;
+        self.figures.repeated += u64::from(job.round > 1);
+        let encrypted = matches!(peer.server.way, Way::Tls { .. } | Way::Https { .. });
+        let padded = encrypted.then(|| {
+            let before = HEADER + job.question.bytes().len();
+            self.settings.edns.record(None, Some(before))
+        });
+        let mut timer = share;
+        let (via, id) = if let Way::Https { .. } = peer.server.way {
+            let mut message = Vec::with_capacity(128);
+            // Always the same id, so that answers can be cached (RFC 8484).
+            compose(&mut message, 0, recurse, &job.question, padded.as_deref());
+            let (token, busy) = (token(flight, self.serial), peer.counted - 1);
+            let https = peer.https(&self.settings).map_err(of_io)?;
+            https.send(token, message, share, busy).map_err(of_io)?;
+            (Via::Https, 0)
+        } else if self.settings.tcp
+            || job.stream & 1 << index != 0
+            || !matches!(peer.server.way, Way::Udp(_))
+        {
+            let opt = match padded {
+                Some(padded) => padded,
+                None => peer.opt.clone(),
+            };
+            let opt = edns.then_some(opt);
+            let stream = peer.stream().map_err(of_io)?;
+            let question = &job.question;
+            let id = stream
+                .send(&mut self.ids, flight, |id, out| {
+                    compose(out, id, recurse, question, opt.as_deref());
+                })
+                .map_err(|e| failure::local(&e))?;
+            (Via::Stream, id)
+        } else {
+            let number = peer.pick(bulk).map_err(of_io)?;
+            let port = &mut peer.ports[number];
+            let id = port
+                .assign(&mut self.ids, flight)
+                .map_err(|e| failure::local(&e))?;
+            let opt = edns.then_some(peer.opt.as_slice());
+            port.add(flight, |out| compose(out, id, recurse, &job.question, opt));
+            let rounds = ((job.round - 1) / alive).min(6);
+            timer = now + peer.patience(self.settings.patience) * (1 << rounds);
+            (Via::Port(number), id)
+        };
+        if let Some(flight) = self.flights.get_mut(flight) {
+            (flight.via, flight.id) = (via, id);
+        }
+        self.set_timer(slot, timer);
+        Ok(())
+    }
+
+    /// Hands everything composed to the system.
+    pub(super) fn flush(&mut self, now: Instant) {
+        for index in 0..self.upstreams.len() {
+            for number in 0..self.upstreams[index].ports.len() {
+                if self.upstreams[index].ports[number].pending() {
+                    self.upstreams[index].turn_port();
+                }
+                while let Some((_, error)) = self.upstreams[index].ports[number].flush() {
+                    self.port_failed(index, number, &error, now);
+                }
+            }
+            if let Some(stream) = &self.upstreams[index].stream
+                && stream.wants_write()
+            {
+                self.drive(index, now);
+            }
+        }
+    }
+}
+
+/// Where a lookup can go.
+enum Place {
+    /// It has ended.
+    Gone,
+    At(usize),
+    /// There is no room, or none before this moment.
+    Later(Option<Instant>),
+}
+
+/// A flight as one number, for those who answer from another thread.
+fn token(flight: u32, serial: u32) -> u64 {
+    u64::from(flight) << 32 | u64::from(serial)
+}

@@ -1,0 +1,141 @@
+//! From a configuration to a running server: open everything, announce it,
+//! serve.
+//!
+//! The order is what others rely on: signals are caught before anything is
+//! announced, everything is bound before anything listens, and the log, the
+//! files and descriptors that say "ready" come before the first accept.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use common::app::Reporter;
+use common::signal::{SIGINT, SIGTERM, SIGUSR1, Signals};
+use common::{Error, Exit, Io, Result};
+
+use crate::activation::{self, Inherited, Notify};
+use crate::census::Census;
+use crate::clock::Clock;
+use crate::config::{Config, default_place};
+use crate::conn::Shared;
+use crate::event::Event;
+use crate::listen::{self, Listener, Sockets};
+use crate::log::Log;
+use crate::ready;
+use crate::server::{Server, Setup};
+use crate::sys;
+use crate::udp::Port;
+
+/// Runs the server to its end. `stdout` is where the log goes.
+pub(crate) fn run(config: &Config, stdout: OwnedFd, io: &mut Io) -> Result<Exit> {
+    let clock = Clock::start();
+    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1]).map_err(|e| Error::local(&e))?;
+    let ready_fd = match config.ready_fd {
+        None => None,
+        Some(number) => {
+            let fd = sys::inherited(number)
+                .map_err(|e| Error::local(&e).about(format!("--ready-fd {number}")))?;
+            Some((fd, number))
+        }
+    };
+    let Some((sockets, connections)) = sockets(config, io)? else {
+        return Ok(Exit::Fault);
+    };
+    let log = match config.log {
+        None => Log::silent(),
+        Some(format) => {
+            Log::start(File::from(stdout), format, config.verbose).map_err(|e| Error::local(&e))?
+        }
+    };
+    let report = if config.inetd {
+        // Standard error may be the connection itself.
+        Reporter::new("tcpecho-server", Box::new(std::io::sink()))
+    } else {
+        io.report.clone()
+    };
+    if let Some(seed) = config.made_up_seed
+        && log.is_on()
+    {
+        report.line(format_args!("faults by --seed {seed}"));
+    }
+    announce(config, &sockets, &log)?;
+    if let Some((fd, number)) = ready_fd {
+        ready::write_newline(fd, number)?;
+    }
+    let notify = Notify::new(io);
+    if let Err(error) = notify.tell("READY=1") {
+        report.line(error);
+    }
+    let shared = Arc::new(Shared {
+        rules: config.rules.clone(),
+        log,
+        census: Census::new(config.max_per_ip),
+        #[cfg(feature = "tls")]
+        tls: config.tls.clone(),
+    });
+    let setup = Setup {
+        sockets,
+        connections,
+        signals,
+        shared,
+        clock,
+        report,
+        notify,
+    };
+    Server::new(config, setup)?.serve()
+}
+
+/// Everything to be served: what was handed down, what was asked for, or the
+/// default. `None` after errors that have been reported.
+fn sockets(config: &Config, io: &mut Io) -> Result<Option<(Sockets, Vec<OwnedFd>)>> {
+    let inherited = if config.inetd {
+        vec![activation::inetd_socket()?]
+    } else {
+        activation::systemd_sockets(io)?
+    };
+    let default = [default_place()];
+    let places = match &config.places[..] {
+        [] if inherited.is_empty() => &default[..],
+        places => places,
+    };
+    let mut sockets = match listen::open(places, config.listen) {
+        Ok(sockets) => sockets,
+        Err(errors) => {
+            for error in &errors {
+                io.fail(error)?;
+            }
+            return Ok(None);
+        }
+    };
+    let mut connections = Vec::new();
+    for socket in inherited {
+        match socket {
+            Inherited::Listener(listener) => sockets.listeners.push(listener),
+            Inherited::Port(port) => sockets.ports.push(port),
+            Inherited::Connection(fd) => connections.push(fd),
+        }
+    }
+    Ok(Some((sockets, connections)))
+}
+
+/// Says where it listens: in the log, which a script may wait for, and in the
+/// port file.
+fn announce(config: &Config, sockets: &Sockets, log: &Log) -> Result<()> {
+    for listener in &sockets.listeners {
+        log.event(&Event::Listening(listener.address()));
+    }
+    if sockets.listeners.is_empty() {
+        // Datagrams alone; otherwise they share the ports above.
+        for address in sockets.ports.iter().filter_map(Port::address) {
+            log.event(&Event::Listening(&address));
+        }
+    }
+    log.settle();
+    match (
+        &config.port_file,
+        sockets.listeners.iter().find_map(Listener::port),
+    ) {
+        (Some(file), Some(port)) => ready::write_port(file, port),
+        _ => Ok(()),
+    }
+}

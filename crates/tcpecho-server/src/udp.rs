@@ -1,0 +1,238 @@
+//! Echo over UDP, careful not to become somebody's weapon: never more bytes
+//! out than in, and no answer to ports where the answer would be answered.
+//!
+//! A turn moves one batch; answers held back by `--delay` wait in a bounded
+//! queue. What the kernel does not take is lost, as datagrams are.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::Socket;
+
+use crate::conn::Shared;
+use crate::datagram;
+use crate::fault::{Dice, Fate};
+use crate::peer::Peer;
+use crate::rate::Bucket;
+use crate::readiness::{Interest, Poller, Watched};
+use crate::sys::datagrams::{self, Answer, Arrival, BATCH, Buffers};
+
+/// Bytes of answers that may be held back.
+const HELD_MAX: usize = 4 << 20;
+
+/// And how many, for the smallest have none.
+const HELD_COUNT: usize = 65_536;
+
+/// A socket that takes datagrams.
+#[derive(Debug)]
+pub(crate) struct Port {
+    socket: Socket,
+    number: u16,
+}
+
+impl Port {
+    /// Prepares a bound socket.
+    pub(crate) fn new(socket: Socket) -> io::Result<Self> {
+        let address = socket.local_addr()?;
+        socket.set_nonblocking(true)?;
+        datagrams::want_arrivals(&socket, address.is_ipv6())?;
+        Ok(Self {
+            socket,
+            number: address.as_socket().map_or(0, |a| a.port()),
+        })
+    }
+
+    /// Where it takes them.
+    pub(crate) fn address(&self) -> Option<Peer> {
+        let address = self.socket.local_addr().ok()?.as_socket()?;
+        Some(Peer::Inet(address))
+    }
+}
+
+impl AsFd for Port {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// All UDP sockets of the server.
+#[derive(Debug)]
+pub(crate) struct Udp {
+    ports: Vec<Watched<Port>>,
+    shared: Arc<Shared>,
+    buffers: Buffers,
+    dice: Option<Dice>,
+    bucket: Option<Bucket>,
+    held: VecDeque<Held>,
+    held_bytes: usize,
+    /// When a datagram last came.
+    active: Duration,
+}
+
+/// An answer held back.
+#[derive(Debug)]
+struct Held {
+    until: Duration,
+    port: usize,
+    to: SocketAddr,
+    arrival: Arrival,
+    data: Vec<u8>,
+}
+
+impl Udp {
+    /// Watches `ports` under keys from `first_key` on.
+    pub(crate) fn new(
+        ports: Vec<Port>,
+        poller: &Arc<Poller>,
+        first_key: usize,
+        shared: &Arc<Shared>,
+    ) -> io::Result<Self> {
+        let ports = ports
+            .into_iter()
+            .zip(first_key..)
+            .map(|(port, key)| Watched::new(port, poller, key, Interest::Read))
+            .collect::<io::Result<Vec<_>>>()?;
+        let rules = &shared.rules;
+        Ok(Self {
+            ports,
+            shared: Arc::clone(shared),
+            buffers: Buffers::new(),
+            dice: rules
+                .faults
+                .as_ref()
+                // Apart from every connection's.
+                .map(|faults| Dice::new(faults.seed, u64::MAX)),
+            bucket: rules.rate.map(|rate| Bucket::new(rate, Duration::ZERO)),
+            held: VecDeque::new(),
+            held_bytes: 0,
+            active: Duration::ZERO,
+        })
+    }
+
+    /// When a datagram last came.
+    pub(crate) fn active(&self) -> Duration {
+        self.active
+    }
+
+    /// Answers what is queued, then serves no more.
+    pub(crate) fn drain(&mut self, now: Duration) {
+        for index in 0..self.ports.len() {
+            while self.ready(index, now) {}
+        }
+        for held in std::mem::take(&mut self.held) {
+            self.send_held(&held);
+        }
+        self.ports.clear();
+    }
+
+    /// A socket is ready: one batch. False if there was nothing.
+    pub(crate) fn ready(&mut self, index: usize, now: Duration) -> bool {
+        let Some(port) = self.ports.get(index) else {
+            return false;
+        };
+        let shared = &self.shared;
+        let Ok(mut batch) = self.buffers.receive(port.get()) else {
+            // Nothing there, or an error about an earlier answer.
+            return false;
+        };
+        self.active = now;
+        let mut now_due = Vec::with_capacity(BATCH);
+        for (at, datagram) in batch.iter_mut().enumerate() {
+            let len = datagram.data.len();
+            shared
+                .log
+                .received(&Peer::inet(datagram.from), datagram.data);
+            shared.census.moved(len, 0);
+            if !datagram::may_answer(datagram.from.port(), port.get().number) {
+                continue;
+            }
+            if let Some(bucket) = &mut self.bucket {
+                if bucket.allowance(now) < len {
+                    continue;
+                }
+                bucket.take(len, now);
+            }
+            let fate = match (&mut self.dice, &shared.rules.faults) {
+                (Some(dice), Some(faults)) => dice.throw(faults),
+                _ => Fate::default(),
+            };
+            let Some(len) = datagram::answer(&shared.rules, datagram.data, &fate) else {
+                continue;
+            };
+            if fate.delay.is_zero() {
+                now_due.push((at, len));
+            } else if self.held_bytes + len <= HELD_MAX && self.held.len() < HELD_COUNT {
+                self.held_bytes += len;
+                let held = Held {
+                    until: now + fate.delay,
+                    port: index,
+                    to: datagram.from,
+                    arrival: datagram.arrival,
+                    data: datagram.data[..len].to_vec(),
+                };
+                let at = self.held.partition_point(|other| other.until <= held.until);
+                self.held.insert(at, held);
+            }
+        }
+        let answers: Vec<Answer<'_>> = now_due
+            .into_iter()
+            .map(|(at, len)| Answer {
+                data: &batch[at].data[..len],
+                to: batch[at].from,
+                arrival: batch[at].arrival,
+            })
+            .collect();
+        send_all(shared, port.get(), &answers);
+        true
+    }
+
+    /// Sends what has been held back long enough.
+    pub(crate) fn timeouts(&mut self, now: Duration) {
+        while self.held.front().is_some_and(|held| held.until <= now) {
+            if let Some(held) = self.held.pop_front() {
+                self.held_bytes -= held.data.len();
+                self.send_held(&held);
+            }
+        }
+    }
+
+    /// When [`Udp::timeouts`] has something to do.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.held.front().map(|held| held.until)
+    }
+
+    fn send_held(&self, held: &Held) {
+        if let Some(port) = self.ports.get(held.port) {
+            let answer = Answer {
+                data: &held.data,
+                to: held.to,
+                arrival: held.arrival,
+            };
+            send_all(&self.shared, port.get(), &[answer]);
+        }
+    }
+}
+
+/// Sends all of them; an answer that cannot go is passed over.
+fn send_all(shared: &Shared, port: &Port, answers: &[Answer<'_>]) {
+    let mut rest = answers;
+    while !rest.is_empty() {
+        let n = match datagrams::send(port, rest) {
+            Ok(n) => {
+                let bytes = rest[..n].iter().map(|answer| answer.data.len()).sum();
+                shared.census.moved(0, bytes);
+                n
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,
+            // Its buffer is full; the rest would meet the same.
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+            // Something about this one: no route, too large, a filter.
+            Err(_) => 1,
+        };
+        rest = &rest[n..];
+    }
+}

@@ -1,0 +1,6 @@
+//! Record data of every type, and EDNS options, as text.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| resolve::fuzzing::record(bytes));

@@ -1,0 +1,6 @@
+//! Names, servers and `resolv.conf` as users write them.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| resolve::fuzzing::text(text));

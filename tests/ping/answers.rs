@@ -1,0 +1,319 @@
+//! A host that answers as it is told, and reports the truth: late, twice, in
+//! another order, spoiled in every way. Through raw sockets, as root of a
+//! namespace, and through datagram ones.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use serde_json::Value;
+use testkit::icmp::{Answer, IcmpLab, Probe};
+use testkit::{Output, Tool, privilege};
+
+use super::{mask, skip};
+
+fn start<F>(answers: F) -> Option<IcmpLab>
+where
+    F: Fn(&Probe) -> Vec<Answer> + Send + 'static,
+{
+    if !privilege::is_root() {
+        skip("only root can make this host");
+        return None;
+    }
+    match IcmpLab::start(answers) {
+        Ok(lab) => Some(lab),
+        Err(reason) => {
+            skip(&reason);
+            None
+        }
+    }
+}
+
+/// In the laboratory datagram sockets are open to everybody; a raw one needs
+/// them closed.
+fn raw(args: &str) -> Tool {
+    let ping = env!("CARGO_BIN_EXE_ping");
+    Tool::new("sh").args([
+        "-c",
+        &format!("echo 1 0 >/proc/sys/net/ipv4/ping_group_range; exec {ping} {args}"),
+    ])
+}
+
+fn datagram(args: &str) -> Tool {
+    let ping = env!("CARGO_BIN_EXE_ping");
+    Tool::new("sh").args([
+        "-c",
+        &format!("echo 0 1000000 >/proc/sys/net/ipv4/ping_group_range; exec {ping} {args}"),
+    ])
+}
+
+fn of<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    records.iter().filter(|r| r["type"] == kind).collect()
+}
+
+fn summary(out: &Output) -> Value {
+    let records = out.json();
+    let summaries = of(&records, "summary");
+    assert_eq!(summaries.len(), 1, "{}", out.story());
+    summaries[0].clone()
+}
+
+#[test]
+fn duplicates() {
+    let lab = start(|probe| vec![probe.reply(), probe.reply()]);
+    let Some(lab) = lab else { return };
+    for tool in [raw, datagram] {
+        // The last duplicate may come after the end.
+        let out = lab.run(tool("-c 3 -i 0.05 127.0.0.1"));
+        out.code(0).stderr("");
+        let shaped = mask(out.stdout_str());
+        assert!(
+            shaped.contains("icmp_seq=1 ttl=64 time=T\n64 bytes from 127.0.0.1: icmp_seq=1 ttl=64 time=T (DUP!)\n"),
+            "{}",
+            out.story()
+        );
+        assert!(
+            shaped.contains("3 packets transmitted, 3 received, +2 duplicates, 0% packet loss")
+                || shaped
+                    .contains("3 packets transmitted, 3 received, +3 duplicates, 0% packet loss"),
+            "{}",
+            out.story()
+        );
+        let out = lab.run(tool("--json -c 3 -i 0.05 127.0.0.1"));
+        let records = out.json();
+        let seconds = of(&records, "reply");
+        assert_eq!(seconds[0]["duplicate"], false);
+        assert_eq!(seconds[1]["duplicate"], true);
+        assert_eq!(seconds[1]["seq"], 1);
+        assert_eq!(summary(&out)["received"], 3);
+    }
+}
+
+#[test]
+fn late() {
+    let lab = start(|probe| {
+        let delay = if probe.seq == 1 { 300 } else { 0 };
+        vec![probe.reply().after(Duration::from_millis(delay))]
+    });
+    let Some(lab) = lab else { return };
+    for tool in [raw, datagram] {
+        let out = lab.run(tool("-c 5 -i 0.1 -W 0.15 127.0.0.1"));
+        out.code(0);
+        let shaped = mask(out.stdout_str());
+        assert!(
+            shaped.contains("icmp_seq=1 ttl=64 time=T (late)\n"),
+            "{}",
+            out.story()
+        );
+        assert!(
+            shaped.contains("5 packets transmitted, 4 received, 20% packet loss"),
+            "{}",
+            out.story()
+        );
+        assert!(shaped.ends_with("\n1 late\n"), "{}", out.story());
+        let out = lab.run(tool("--json -c 5 -i 0.1 -W 0.15 127.0.0.1"));
+        let records = out.json();
+        assert_eq!(of(&records, "timeout").len(), 1);
+        assert_eq!(of(&records, "timeout")[0]["seq"], 1);
+        let late = of(&records, "late");
+        assert_eq!((late.len(), &late[0]["seq"]), (1, &1.into()));
+        assert!(late[0]["rtt_ms"].as_f64().unwrap() > 150.0);
+        let summary = summary(&out);
+        assert_eq!((&summary["lost"], &summary["late"]), (&1.into(), &1.into()));
+        assert_eq!(summary["loss_percent"], 20.0);
+    }
+}
+
+#[test]
+fn reordered() {
+    // The second comes back after the third.
+    let lab = start(|probe| {
+        let delay = if probe.seq == 2 { 150 } else { 0 };
+        vec![probe.reply().after(Duration::from_millis(delay))]
+    });
+    let Some(lab) = lab else { return };
+    for tool in [raw, datagram] {
+        let out = lab.run(tool("-c 4 -i 0.1 127.0.0.1"));
+        out.code(0)
+            .stdout_contains("4 packets transmitted, 4 received, 0% packet loss");
+        assert!(
+            out.stdout_str().ends_with("\n1 reordered\n"),
+            "{}",
+            out.story()
+        );
+        let out = lab.run(tool("--json -c 4 -i 0.1 127.0.0.1"));
+        let records = out.json();
+        let replies = of(&records, "reply");
+        let order: Vec<_> = replies.iter().map(|r| r["seq"].as_u64().unwrap()).collect();
+        assert_eq!(order, [1, 3, 2, 4]);
+        assert_eq!(replies[2]["reordered"], true);
+        assert_eq!(summary(&out)["reordered"], 1);
+    }
+}
+
+#[test]
+fn corrupt_in_the_data() {
+    let lab = start(|probe| vec![probe.reply().corrupt(8 + 22)]);
+    let Some(lab) = lab else { return };
+    for tool in [raw, datagram] {
+        let out = lab.run(tool("-c 1 127.0.0.1"));
+        out.code(1);
+        let shaped = mask(out.stdout_str());
+        assert!(
+            shaped.contains(
+                "time=T\nwrong data byte #22 should be 0x16 but was 0xe9\n\
+                 #16\t10 11 12 13 14 15 e9 17 18 "
+            ),
+            "{}",
+            out.story()
+        );
+        assert!(
+            shaped.contains("1 packets transmitted, 0 received, +1 corrupted, 100% packet loss"),
+            "{}",
+            out.story()
+        );
+        assert!(shaped.ends_with("\n1 corrupt\n"), "{}", out.story());
+        let out = lab.run(tool("--json -c 1 127.0.0.1"));
+        let records = out.json();
+        assert_eq!(of(&records, "reply")[0]["corrupt"], true);
+        assert!(of(&records, "timeout").is_empty());
+        assert_eq!(summary(&out)["corrupt"], 1);
+    }
+}
+
+#[test]
+fn a_zeroed_cookie_is_not_believed() {
+    let lab = start(|probe| vec![probe.reply().zeroed(8)]);
+    let Some(lab) = lab else { return };
+    for tool in [raw, datagram] {
+        let out = lab.run(tool("--json -c 1 127.0.0.1"));
+        let records = out.code(1).json();
+        let reply = of(&records, "reply")[0];
+        assert_eq!(
+            (&reply["corrupt"], &reply["rtt_ms"]),
+            (&true.into(), &Value::Null)
+        );
+        assert_eq!(summary(&out)["avg_ms"], Value::Null);
+    }
+}
+
+#[test]
+fn truncated() {
+    let lab = start(|probe| vec![probe.reply().cut(8 + 30)]);
+    let Some(lab) = lab else { return };
+    for tool in [raw, datagram] {
+        let out = lab.run(tool("-c 1 127.0.0.1"));
+        out.code(1)
+            .stdout_contains("38 bytes from 127.0.0.1: icmp_seq=1 ttl=64 (truncated)\n")
+            .stdout_contains(", 0 received, +1 corrupted, 100% packet loss");
+    }
+}
+
+#[test]
+fn bad_checksums() {
+    let lab = start(|probe| match probe.seq {
+        1 => vec![probe.reply().bad_checksum()],
+        _ => vec![probe.reply()],
+    });
+    let Some(lab) = lab else { return };
+    let out = lab.run(raw("-c 2 -i 0.05 127.0.0.1"));
+    let shaped = mask(out.code(0).stdout_str());
+    assert!(
+        shaped.contains("icmp_seq=1 ttl=64 time=T (BAD CHECKSUM!)\n"),
+        "{}",
+        out.story()
+    );
+    assert!(
+        shaped.contains("2 packets transmitted, 1 received, +1 corrupted, 50% packet loss"),
+        "{}",
+        out.story()
+    );
+    // For a datagram socket the kernel checks, and it is as if nothing came.
+    let out = lab.run(datagram("-c 2 -i 0.05 -W 0.2 127.0.0.1"));
+    out.code(0)
+        .stdout_contains("2 packets transmitted, 1 received, 50% packet loss");
+}
+
+#[test]
+fn not_ours() {
+    let lab = start(|probe| match probe.seq {
+        1 => vec![probe.reply().from(Ipv4Addr::new(127, 0, 0, 7))],
+        2 => vec![probe.reply().id(!probe.id)],
+        _ => vec![probe.reply()],
+    });
+    let Some(lab) = lab else { return };
+    for tool in [raw, datagram] {
+        let out = lab.run(tool("-c 3 -i 0.02 -W 0.2 127.0.0.1"));
+        out.code(0)
+            .stdout_contains("3 packets transmitted, 1 received, 66.6667% packet loss");
+        assert!(!out.stdout_str().contains("corrupt"), "{}", out.story());
+    }
+}
+
+#[test]
+fn ip_options() {
+    let lab = start(|probe| vec![probe.reply().options(usize::from(probe.seq) * 4)]);
+    let Some(lab) = lab else { return };
+    for tool in [raw, datagram] {
+        let out = lab.run(tool("-c 10 -i 0.01 127.0.0.1"));
+        out.code(0)
+            .stdout_contains("64 bytes from 127.0.0.1: icmp_seq=10 ttl=64 time=")
+            .stdout_contains("10 packets transmitted, 10 received, 0% packet loss");
+    }
+}
+
+#[test]
+fn errors_that_quote_little_and_errors_about_others() {
+    let lab = start(|probe| match probe.seq {
+        1 => vec![probe.error(3, 1, 0)],
+        2 => vec![probe.error(11, 0, 0)],
+        3 => vec![probe.error(12, 0, 20 << 24)],
+        _ => vec![probe.reply()],
+    });
+    let Some(lab) = lab else { return };
+    for tool in [raw, datagram] {
+        let out = lab.run(tool("-c 4 -i 0.02 127.0.0.1"));
+        let shaped = mask(out.code(0).stdout_str());
+        assert!(
+            shaped.contains(
+                "From 127.0.0.1 icmp_seq=1 Destination Host Unreachable\n\
+                 From 127.0.0.1 icmp_seq=2 Time to live exceeded\n\
+                 From 127.0.0.1 icmp_seq=3 Parameter problem: pointer = 20\n\
+                 64 bytes from 127.0.0.1: icmp_seq=4 ttl=64 time=T\n"
+            ),
+            "{}",
+            out.story()
+        );
+        assert!(
+            shaped.contains("4 packets transmitted, 1 received, +3 errors, 75% packet loss"),
+            "{}",
+            out.story()
+        );
+    }
+}
+
+#[test]
+fn a_known_delay_is_what_is_reported() {
+    let lab = start(|probe| vec![probe.reply().after(Duration::from_millis(20))]);
+    let Some(lab) = lab else { return };
+    let out = lab.run(raw("--json -q -c 5 -i 0.05 127.0.0.1"));
+    // Never less than the truth; how much more is the machine's affair.
+    assert!(
+        summary(&out)["min_ms"].as_f64().unwrap() >= 20.0,
+        "{}",
+        out.story()
+    );
+}
+
+#[test]
+fn sequence_numbers_wrap() {
+    let lab = start(|probe| match probe.seq {
+        // The last before the wrap, and the first after it.
+        0xffff | 0 => vec![],
+        _ => vec![probe.reply()],
+    });
+    let Some(lab) = lab else { return };
+    let args = "-q -f -W 0.5 -c 65600 127.0.0.1";
+    let out = lab.run(raw(args).timeout(Duration::from_secs(60)));
+    out.code(0)
+        .stdout_contains("65600 packets transmitted, 65598 received,");
+}

@@ -1,0 +1,174 @@
+//! Long lists.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use testkit::dns::{Behaviour, DnsServer, Transport, Zone};
+
+use super::{at, resolve, zone};
+
+const COUNT: usize = 2000;
+
+/// Every third name exists, some are aliases.
+fn hosts() -> Zone {
+    (0..COUNT).fold(Zone::new().soa("test"), |zone, n| match n % 3 {
+        0 => zone.a(
+            &format!("h{n}.test"),
+            &format!("10.0.{}.{}", n / 256, n % 256),
+        ),
+        1 => zone.cname(&format!("h{n}.test"), &format!("h{}.test", n - 1)),
+        _ => zone,
+    })
+}
+
+fn names() -> String {
+    (0..COUNT).fold(String::new(), |mut text, n| {
+        let _ = writeln!(text, "h{n}.test");
+        text
+    })
+}
+
+fn expected() -> String {
+    (0..COUNT).fold(String::new(), |mut text, n| {
+        let end = n - n % 3;
+        let value = match n % 3 {
+            2 => "-\tNXDOMAIN".to_owned(),
+            _ => format!("10.0.{}.{}", end / 256, end % 256),
+        };
+        let _ = writeln!(text, "h{n}.test\tA\t{value}");
+        text
+    })
+}
+
+#[test]
+fn every_name_once_and_in_order() {
+    let server = DnsServer::start(hosts());
+    resolve()
+        .arg(at(&server))
+        .args(["--timeout", "60s", "--ordered", "-t", "A", "-"])
+        .stdin(names())
+        .run()
+        .code(1)
+        .stdout(&expected())
+        .stderr("");
+}
+
+#[test]
+fn every_name_once_in_any_order_through_loss_truncation_and_lies() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let server = DnsServer::with_behaviour(hosts(), move |_, transport| {
+        let n = count.fetch_add(1, Ordering::SeqCst);
+        match (transport, n % 12) {
+            (Transport::Udp, 0) => Behaviour::Drop,
+            (Transport::Udp, 3) => Behaviour::Truncate,
+            (Transport::Udp, 5) => Behaviour::UnrelatedFirst,
+            (Transport::Udp, 7) => Behaviour::Twice,
+            (Transport::Udp, 9) => Behaviour::WrongId,
+            _ => Behaviour::Answer,
+        }
+    });
+    let out = resolve()
+        .arg(at(&server))
+        .args(["--timeout", "60s", "-t", "A", "-"])
+        .stdin(names())
+        .timeout(Duration::from_secs(120))
+        .run();
+    let mut lines = out.code(1).stderr("").lines();
+    let expected = expected();
+    let mut wanted: Vec<&str> = expected.lines().collect();
+    lines.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(lines, wanted);
+}
+
+#[test]
+fn over_one_connection() {
+    let server = DnsServer::start(hosts());
+    resolve()
+        .arg(format!("@tcp://{}", server.addr()))
+        .args(["--timeout", "60s", "--ordered", "-t", "A", "-"])
+        .stdin(names())
+        .run()
+        .code(1)
+        .stdout(&expected());
+    let queries = server.queries();
+    assert_eq!(queries.len(), COUNT);
+    assert!(queries.iter().all(|q| q.peer == queries[0].peer));
+}
+
+#[test]
+fn one_json_record_for_each_name_and_type() {
+    let server = DnsServer::start(zone());
+    let out = resolve()
+        .arg(at(&server))
+        .args([
+            "--json",
+            "--ordered",
+            "--rate",
+            "1000000",
+            "-t",
+            "A,MX,TXT",
+            "-",
+        ])
+        .stdin("host.test\nbad..name\nno.test\n127.1\n")
+        .run();
+    let records = out.code(2).json();
+    let shown: Vec<(&str, &str)> = records
+        .iter()
+        .map(|r| {
+            let name = r["name"].as_str().or(r["target"].as_str());
+            let what = r["status"].as_str().or(r["kind"].as_str());
+            (name.unwrap(), what.unwrap())
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("host.test", "NOERROR"),
+            ("host.test", "NOERROR"),
+            ("host.test", "NOERROR"),
+            ("bad..name", "input"),
+            ("no.test", "NXDOMAIN"),
+            ("no.test", "NXDOMAIN"),
+            ("no.test", "NXDOMAIN"),
+            ("127.1", "input"),
+        ]
+    );
+}
+
+#[test]
+fn the_system_in_bulk() {
+    let names = "localhost\n127.0.0.1\n".repeat(50);
+    let out = resolve().args(["-4", "--long", "-"]).stdin(names).run();
+    let lines = out.stderr("").lines();
+    assert_eq!(lines.len(), 100, "{}", out.story());
+    let forward = lines.iter().filter(|l| **l == "localhost\tA\t127.0.0.1");
+    assert_eq!(forward.count(), 50);
+}
+
+#[test]
+fn a_reader_that_leaves_ends_it() {
+    let server = DnsServer::start(hosts());
+    resolve()
+        .arg(at(&server))
+        .args(["-t", "A", "-"])
+        .stdin(names())
+        .run_closing_stdout_after(100)
+        .code(0)
+        .stderr("");
+}
+
+#[test]
+fn a_dead_server_is_told_at_once_for_all() {
+    let gone = testkit::peer::refused_addr();
+    let out = resolve()
+        .arg(format!("@{}", gone.addr()))
+        .args(["--timeout", "60s", "-t", "A", "-"])
+        .stdin("a.test\nb.test\nc.test\n")
+        .run();
+    let lines = out.code(3).lines();
+    assert_eq!(lines.len(), 3, "{}", out.story());
+    assert!(lines.iter().all(|l| l.ends_with("\tA\t-\tUNREACHABLE")));
+}

@@ -1,0 +1,214 @@
+//! DNS over TLS and over HTTPS.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use testkit::dns::{Behaviour, DnsServer, Query, Transport, Zone};
+use testkit::http::{HttpServer, Reply, Request};
+use testkit::tls::{Authority, Leaf};
+
+use super::{resolve, zone};
+
+fn over_tls(leaf: Leaf) -> DnsServer {
+    let tls = Authority::new().server().leaf(leaf);
+    DnsServer::with_tls(zone(), tls, |_, _| Behaviour::Answer)
+}
+
+#[test]
+fn over_tls_found() {
+    let server = over_tls(Leaf::Good);
+    let ca = server.ca_file().display().to_string();
+    let out = resolve()
+        .arg(format!("@tls://{}", server.tls_addr()))
+        .args(["--cacert", &ca, "--json", "-t", "A,TXT", "host.test"])
+        .run();
+    let records = out.code(0).stderr("").json();
+    assert_eq!(records[0]["protocol"], "tls");
+    assert_eq!(records[0]["server"], server.tls_addr().to_string());
+    assert_eq!(records[0]["records"][0]["data"], "192.0.2.1");
+    let queries = server.queries();
+    // One connection for both, nothing by any other way, and padded.
+    assert!(queries.iter().all(|q| q.transport == Transport::Tls));
+    assert_eq!(queries[0].peer, queries[1].peer);
+    assert!(queries.iter().all(|q| q.query.bytes.len() == 128));
+}
+
+#[test]
+fn certificates_are_verified_and_nothing_falls_back() {
+    for (leaf, says) in [
+        (Leaf::WrongName, "certificate of another name"),
+        (Leaf::Expired, "certificate expired"),
+        (Leaf::SelfSigned, "certificate"),
+    ] {
+        let server = over_tls(leaf);
+        let ca = server.ca_file().display().to_string();
+        let out = resolve()
+            .arg(format!("@tls://{}", server.tls_addr()))
+            .args(["--cacert", &ca, "--json", "-t", "A", "host.test"])
+            .run();
+        let records = out.code(3).json();
+        out.stderr_contains(says);
+        assert_eq!(records[0]["status"], "TLS", "{leaf:?}");
+        assert_eq!(records[0]["error"]["kind"], "tls");
+        assert!(server.queries().is_empty());
+    }
+}
+
+#[test]
+fn the_name_to_expect_can_be_given() {
+    let server = over_tls(Leaf::WrongName);
+    let ca = server.ca_file().display().to_string();
+    resolve()
+        .arg(format!("@tls://{}#wrong.test", server.tls_addr()))
+        .args(["--cacert", &ca, "-t", "A", "host.test"])
+        .run()
+        .code(0)
+        .stdout("192.0.2.1\n");
+}
+
+#[test]
+fn a_plain_server_is_no_tls_server() {
+    let server = DnsServer::start(zone());
+    let tls = over_tls(Leaf::Good);
+    let ca = tls.ca_file().display().to_string();
+    resolve()
+        .arg(format!("@tls://{}", server.addr()))
+        .args(["--cacert", &ca, "--timeout", "2s", "-t", "A", "host.test"])
+        .run()
+        .code(3)
+        .stdout("");
+    assert!(
+        server
+            .queries()
+            .iter()
+            .all(|q| q.transport != Transport::Udp)
+    );
+}
+
+#[test]
+fn connections_that_end_are_begun_anew() {
+    // Every second query ends its connection.
+    let count = Arc::new(AtomicUsize::new(0));
+    let tls = Authority::new().server();
+    let server = DnsServer::with_tls(zone(), tls, move |_, _| {
+        match count.fetch_add(1, Ordering::SeqCst) % 2 {
+            0 => Behaviour::Answer,
+            _ => Behaviour::Close,
+        }
+    });
+    let ca = server.ca_file().display().to_string();
+    let names = "host.test\nonly4.test\n".repeat(10);
+    let out = resolve()
+        .arg(format!("@tls://{}", server.tls_addr()))
+        .args(["--cacert", &ca, "--timeout", "60s", "-t", "A", "-"])
+        .stdin(names)
+        .run();
+    assert_eq!(out.lines().len(), 20, "{}", out.story());
+}
+
+fn answer(zone: &Zone, message: &[u8]) -> Reply {
+    let Some(query) = Query::parse(message) else {
+        return Reply::new(400);
+    };
+    Reply::new(200)
+        .header("Content-Type", "application/dns-message")
+        .body(zone.answer(&query).to_bytes())
+}
+
+fn over_https() -> HttpServer {
+    HttpServer::start_tls(|request: &Request| match request.target.as_str() {
+        "/dns-query" => answer(&zone(), &request.body),
+        path if path.starts_with("/get?dns=") => answer(&zone(), &unbase64(&path[9..])),
+        "/text" => Reply::text("not a message"),
+        "/moved" => Reply::redirect(302, "/dns-query"),
+        _ => Reply::new(404),
+    })
+}
+
+fn unbase64(text: &str) -> Vec<u8> {
+    let digit = |c: u8| match c {
+        b'A'..=b'Z' => c - b'A',
+        b'a'..=b'z' => c - b'a' + 26,
+        b'0'..=b'9' => c - b'0' + 52,
+        b'-' => 62,
+        _ => 63,
+    };
+    let (mut bits, mut held, mut out) = (0u32, 0, Vec::new());
+    for c in text.bytes() {
+        bits = bits << 6 | u32::from(digit(c));
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push((bits >> held) as u8);
+        }
+    }
+    out
+}
+
+#[test]
+fn over_https_by_post_and_get() {
+    let server = over_https();
+    let ca = server.ca_file().display().to_string();
+    for path in ["/dns-query", "/get{?dns}"] {
+        let out = resolve()
+            .arg(format!("@{}", server.url(path)))
+            .args(["--cacert", &ca, "--json", "-t", "A", "host.test"])
+            .run();
+        let records = out.code(0).stderr("").json();
+        assert_eq!(records[0]["protocol"], "https");
+        assert_eq!(records[0]["records"][0]["data"], "192.0.2.1");
+    }
+    let requests = server.requests();
+    assert_eq!(requests[0].method, "POST");
+    assert_eq!(requests[1].method, "GET");
+    assert_eq!(requests[0].body.len(), 128, "padded");
+    assert_eq!(requests[0].body[..2], [0, 0], "the id");
+}
+
+#[test]
+fn what_is_no_answer_over_https() {
+    let server = over_https();
+    let ca = server.ca_file().display().to_string();
+    for (path, status, says) in [
+        ("/none", "UNREACHABLE", "HTTP status 404"),
+        ("/moved", "UNREACHABLE", "HTTP status 302"),
+        ("/text", "MALFORMED", "not a DNS message"),
+    ] {
+        let out = resolve()
+            .arg(format!("@{}", server.url(path)))
+            .args(["--cacert", &ca, "--json", "-t", "A", "host.test"])
+            .run();
+        assert_eq!(out.code(3).json()[0]["status"], status, "{path}");
+        out.stderr_contains(says);
+    }
+    let expired = HttpServer::start_tls_expired(|_| Reply::new(200));
+    let ca = expired.ca_file().display().to_string();
+    let out = resolve()
+        .arg(format!("@{}", expired.url("/dns-query")))
+        .args(["--cacert", &ca, "--json", "-t", "A", "host.test"])
+        .run();
+    assert_eq!(out.code(3).json()[0]["status"], "TLS");
+    assert!(expired.requests().is_empty());
+}
+
+#[test]
+fn many_over_https() {
+    let server = over_https();
+    let ca = server.ca_file().display().to_string();
+    let out = resolve()
+        .arg(format!("@{}", server.url("/dns-query")))
+        .args([
+            "--cacert",
+            &ca,
+            "--ordered",
+            "--timeout",
+            "60s",
+            "-t",
+            "A",
+            "-",
+        ])
+        .stdin("host.test\nno.test\n".repeat(30))
+        .run();
+    let expected = "host.test\tA\t192.0.2.1\nno.test\tA\t-\tNXDOMAIN\n".repeat(30);
+    out.code(1).stdout(&expected).stderr("");
+}

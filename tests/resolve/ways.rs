@@ -1,0 +1,356 @@
+//! The other ways: comparing, watching, tracing, wildcards, whole answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use testkit::dns::{Behaviour, DnsServer, Lie, Query, Record, Response, Zone, labels, rtype};
+
+use super::{at, resolve, zone};
+
+#[test]
+fn servers_that_agree() {
+    let (one, two) = (DnsServer::start(zone()), DnsServer::start(zone()));
+    for operand in ["host.test", "no.test", "only4.test"] {
+        resolve()
+            .args([at(&one), at(&two)])
+            .args(["--diff", operand])
+            .run()
+            .code(0)
+            .stdout("")
+            .stderr("");
+    }
+}
+
+#[test]
+fn servers_that_differ() {
+    let one = DnsServer::start(zone());
+    let two = DnsServer::start(
+        zone()
+            .a("host.test", "192.0.2.99")
+            .a("no.test", "192.0.2.5"),
+    );
+    let (a, b) = (one.addr(), two.addr());
+    let diff = |more: &[&str]| {
+        resolve()
+            .args([at(&one), at(&two)])
+            .args(["--diff", "-t", "A"])
+            .args(more)
+            .run()
+    };
+    diff(&["host.test", "no.test"])
+        .code(1)
+        .stdout(&format!(
+            "{b}\thost.test\tA\t192.0.2.99\n\
+             {a}\tno.test\tA\t-\tNXDOMAIN\n\
+             {b}\tno.test\tA\t192.0.2.5\n"
+        ))
+        .stderr("");
+    let records = diff(&["--json", "host.test"]).code(1).json();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0]["type"], "diff");
+    assert_eq!(records[0]["server"], b.to_string());
+    assert_eq!(records[0]["data"], "192.0.2.99");
+}
+
+#[test]
+fn a_server_without_an_answer_cannot_be_compared() {
+    let one = DnsServer::start(zone());
+    let two = DnsServer::with_behaviour(zone(), |_, _| Behaviour::Rcode(2));
+    resolve()
+        .args([at(&one), at(&two)])
+        .args(["--diff", "-t", "A", "host.test"])
+        .run()
+        .code(3)
+        .stdout(&format!(
+            "{}\thost.test\tA\t192.0.2.1\n{}\thost.test\tA\t-\tSERVFAIL\n",
+            one.addr(),
+            two.addr()
+        ))
+        .stderr_contains("answered SERVFAIL");
+}
+
+#[test]
+fn the_system_beside_a_server() {
+    let server = DnsServer::start(Zone::new().a("localhost", "127.0.0.1"));
+    resolve()
+        .arg(at(&server))
+        .args(["--diff", "@system", "-t", "A", "localhost"])
+        .run()
+        .code(0)
+        .stdout("");
+    let other = DnsServer::start(Zone::new().a("localhost", "192.0.2.1"));
+    resolve()
+        .arg(at(&other))
+        .args(["--diff", "-t", "A", "localhost"])
+        .run()
+        .code(1)
+        .stdout(&format!(
+            "{}\tlocalhost\tA\t192.0.2.1\nsystem\tlocalhost\tA\t127.0.0.1\n",
+            other.addr()
+        ));
+    resolve()
+        .arg(at(&other))
+        .args(["--diff", "-t", "MX", "localhost"])
+        .run()
+        .code(2)
+        .stdout("");
+}
+
+#[test]
+fn changes_are_watched() {
+    let moved = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&moved);
+    let server = DnsServer::with_behaviour(zone(), move |query, _| {
+        if now.load(Ordering::SeqCst) {
+            let record = Record::new(&query.name, rtype::A, 60, [192, 0, 2, 9]);
+            Behaviour::Respond(query.response().answer(record))
+        } else {
+            Behaviour::Answer
+        }
+    });
+    let running = resolve()
+        .arg(at(&server))
+        .args(["--watch", "20ms", "-t", "A", "host.test"])
+        .spawn();
+    let soon = Duration::from_secs(30);
+    let line = || {
+        let line = running.read_line(soon);
+        line.split_once('\t').expect("a time").1.to_owned()
+    };
+    assert_eq!(line(), "+\thost.test\tA\t192.0.2.1");
+    moved.store(true, Ordering::SeqCst);
+    assert_eq!(line(), "-\thost.test\tA\t192.0.2.1");
+    assert_eq!(line(), "+\thost.test\tA\t192.0.2.9");
+    running.signal(15);
+    running.wait().killed_by(15);
+}
+
+/// A tree of three servers on three addresses and one port: the root, `test`
+/// and `sub.test`, whose server's name has to be looked up first.
+fn tree() -> DnsServer {
+    DnsServer::with_behaviour(Zone::new(), |query, _| {
+        Behaviour::Respond(tree_answer(query))
+    })
+}
+
+/// One server plays all: who is asked cannot be seen, but what is asked can.
+/// It refers further with every question for the same name.
+fn tree_answer(query: &Query) -> Response {
+    let ns = |zone: &str, host: &str| Record::new(zone, rtype::NS, 60, labels(host));
+    let a = |host: &str, last: u8| Record::new(host, rtype::A, 60, [127, 0, 0, last]);
+    query
+        .response()
+        .authority(ns("test", "ns.test"))
+        .additional(a("ns.test", 1))
+}
+
+#[test]
+fn a_trace_that_never_gets_lower_ends() {
+    let server = tree();
+    let out = resolve()
+        .args(["--trace", "--root", &server.addr().to_string()])
+        .args(["-t", "A", "www.test"])
+        .run();
+    let lines = out.code(3).lines();
+    let root = server.addr();
+    assert!(
+        lines[0].starts_with(&format!(".\t{root}\t.\tREFERRAL\ttest.\t")),
+        "{lines:?}"
+    );
+    assert!(
+        lines[1].starts_with(&format!("test.\t{root}\tns.test.\tINCOMPLETE\twww.test.\t")),
+        "{lines:?}"
+    );
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        server
+            .queries()
+            .iter()
+            .all(|q| !q.query.recursion_desired())
+    );
+}
+
+#[test]
+fn a_trace_down_to_the_answer() {
+    // The root refers, the second question is answered.
+    let asked = Arc::new(AtomicBool::new(false));
+    let server = DnsServer::with_behaviour(zone(), move |query, _| {
+        if asked.swap(true, Ordering::SeqCst) {
+            Behaviour::Answer
+        } else {
+            Behaviour::Respond(tree_answer(query))
+        }
+    });
+    let root = server.addr().to_string();
+    let out = resolve()
+        .args(["--trace", "--root", &root, "--json", "-t", "A", "host.test"])
+        .run();
+    let records = out.code(0).json();
+    assert_eq!(records.len(), 3);
+    assert_eq!(records[0]["type"], "step");
+    assert_eq!(records[0]["status"], "REFERRAL");
+    assert_eq!(records[0]["referral"], "test.");
+    assert_eq!(records[1]["zone"], "test.");
+    assert_eq!(records[1]["server_name"], "ns.test.");
+    assert_eq!(records[2]["type"], "lookup");
+    assert_eq!(records[2]["records"][0]["data"], "192.0.2.1");
+    assert_eq!(records[2]["tries"], 2);
+}
+
+#[test]
+fn what_only_a_wildcard_has() {
+    let wild = |query: &Query| {
+        let name = query.name.to_ascii_lowercase();
+        let address = match name.as_str() {
+            "real.wild.test." => [192, 0, 2, 1],
+            _ => [192, 0, 2, 77],
+        };
+        query
+            .response()
+            .answer(Record::new(&query.name, rtype::A, 60, address))
+    };
+    let server = DnsServer::with_behaviour(zone(), move |query, _| {
+        if query.name.to_ascii_lowercase().ends_with(".wild.test.") {
+            Behaviour::Respond(wild(query))
+        } else {
+            Behaviour::Answer
+        }
+    });
+    resolve()
+        .arg(at(&server))
+        .args(["--no-wildcards", "--ordered", "-t", "A", "-"])
+        .stdin("made-up.wild.test\nreal.wild.test\nhost.test\nno.test\nother.wild.test\n")
+        .run()
+        .code(1)
+        .stdout(
+            "made-up.wild.test\tA\t-\tWILDCARD\n\
+             real.wild.test\tA\t192.0.2.1\n\
+             host.test\tA\t192.0.2.1\n\
+             no.test\tA\t-\tNXDOMAIN\n\
+             other.wild.test\tA\t-\tWILDCARD\n",
+        )
+        .stderr("");
+}
+
+#[test]
+fn whole_answers_also_of_failures() {
+    let server = DnsServer::with_behaviour(zone(), |query, _| {
+        let mut error = vec![0, 6];
+        error.extend(b"no \x1b[31m signature");
+        let response = query.response().rcode(2).option(15, error);
+        Behaviour::Respond(response.option(3, *b"ns1"))
+    });
+    resolve()
+        .arg(at(&server))
+        .args(["--full", "--nsid", "-t", "A", "host.test"])
+        .run()
+        .code(3)
+        .stdout_contains("status: SERVFAIL")
+        .stdout_contains("; NSID: 6E7331 (\"ns1\")\n")
+        .stdout_contains("; EDE: DNSSEC Bogus: no \\027[31m signature\n")
+        .stderr_contains("answered SERVFAIL (DNSSEC Bogus: no \\027[31m signature)");
+}
+
+#[test]
+fn options_reach_the_server() {
+    let server = DnsServer::start(zone());
+    resolve()
+        .arg(at(&server))
+        .args([
+            "--nsid",
+            "--dnssec",
+            "--subnet",
+            "192.0.2.129/25",
+            "--bufsize",
+            "4000",
+        ])
+        .args(["--no-recurse", "-t", "A", "host.test"])
+        .run()
+        .code(0);
+    let query = &server.queries()[0].query;
+    assert!(!query.recursion_desired());
+    let edns = query.edns.as_ref().expect("EDNS");
+    assert_eq!(edns.size, 4000);
+    assert!(edns.dnssec_ok);
+    let option = |code| edns.options.iter().find(|(c, _)| *c == code);
+    assert_eq!(option(3).map(|(_, data)| data.len()), Some(0));
+    assert_eq!(option(8).unwrap().1, [0, 1, 25, 0, 192, 0, 2, 128]);
+    assert_eq!(option(10).unwrap().1.len(), 8);
+}
+
+#[test]
+fn a_servers_cookie_comes_back_to_it() {
+    let server = DnsServer::with_behaviour(zone(), |query, _| {
+        let options = query.edns.as_ref().map(|edns| &edns.options);
+        let cookie = options.and_then(|o| o.iter().find(|(code, _)| *code == 10));
+        let (_, cookie) = cookie.expect("a cookie");
+        let whole = [&cookie[..8], b"theirown"].concat();
+        let response = query.response().option(10, whole.clone());
+        Behaviour::Respond(if *cookie == whole {
+            let record = Record::new(&query.name, rtype::A, 60, [192, 0, 2, 1]);
+            response.answer(record)
+        } else {
+            response.rcode(23)
+        })
+    });
+    resolve()
+        .arg(at(&server))
+        .args(["-t", "A", "host.test"])
+        .run()
+        .code(0)
+        .stdout("192.0.2.1\n");
+    assert_eq!(server.queries().len(), 2);
+}
+
+#[test]
+fn what_only_servers_understand_is_refused_for_the_system() {
+    for option in [&["--tcp"][..], &["--dnssec"], &["--rate", "5"], &["--full"]] {
+        resolve()
+            .args(option)
+            .arg("localhost")
+            .run()
+            .code(2)
+            .stdout("")
+            .stderr_contains("is for DNS servers; add @SERVER or -t TYPE");
+    }
+}
+
+#[test]
+fn zones_cut_short_and_refused() {
+    let server = DnsServer::start(Zone::new().soa("test").a("host.test", "192.0.2.1"));
+    let run = |args: &[&str]| {
+        resolve()
+            .arg(at(&server))
+            .args(["-t", "AXFR"])
+            .args(args)
+            .run()
+    };
+    run(&["--long", "test"])
+        .code(0)
+        .stdout_contains("\nhost.test.\tA\t192.0.2.1\n");
+    let records = run(&["--json", "test"]).code(0).json();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0]["records"].as_array().unwrap().len(), 3);
+    run(&["other.test"])
+        .code(3)
+        .stdout("")
+        .stderr_contains("answered REFUSED");
+    let cut = DnsServer::with_behaviour(zone(), |query, _| {
+        let soa = Zone::new().soa("test").answer(&Query {
+            qtype: rtype::SOA,
+            ..query.clone()
+        });
+        let first = query.response().answer(soa.answers[0].clone());
+        Behaviour::RawThenClose(vec![first.to_bytes()])
+    });
+    let out = resolve().arg(at(&cut)).args(["-t", "AXFR", "test"]).run();
+    assert_eq!(out.code(3).lines().len(), 1);
+    let lie = DnsServer::with_behaviour(zone(), |_, _| Behaviour::Lie(Lie::Referral));
+    resolve()
+        .arg(at(&lie))
+        .args(["-t", "AXFR", "test"])
+        .run()
+        .code(3)
+        .stdout("");
+}

@@ -1,0 +1,325 @@
+//! Echo servers one after the other on a processor of their own, loaded from
+//! the other one: rates, latencies and the processor time each message cost.
+//!
+//! The floor and the generator are `bench/floor/*.rs`, compiled on the spot.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
+
+use crate::Outcome;
+use crate::exec::{Background, Exec, which};
+use crate::workspace::root;
+
+use super::super::Shop;
+
+/// Rounds of which the median counts.
+const ROUNDS: usize = 5;
+
+/// A server that can take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Server {
+    /// `tcpecho-server -q`.
+    Ours,
+    /// The same with its log on, into a pipe that is read.
+    OursLogging,
+    /// What the kernel alone costs.
+    Floor,
+    Socat,
+    Ncat,
+    Xinetd,
+}
+
+impl Server {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "tcpecho-server",
+            Self::OursLogging => "with its log",
+            Self::Floor => "floor",
+            Self::Socat => "socat",
+            Self::Ncat => "ncat",
+            Self::Xinetd => "xinetd",
+        }
+    }
+
+    fn program(self) -> Option<&'static str> {
+        match self {
+            Self::Ours | Self::OursLogging | Self::Floor => None,
+            other => Some(other.name()),
+        }
+    }
+
+    /// Whether it can be started here.
+    pub(super) fn is_here(self) -> bool {
+        self.program().is_none_or(|name| which(name).is_some())
+    }
+}
+
+/// What one run came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Score {
+    /// Messages, connections or bytes.
+    pub(super) items: f64,
+    pub(super) seconds: f64,
+    pub(super) p50_us: f64,
+    pub(super) p99_us: f64,
+    /// Processor time of the server.
+    pub(super) cpu_seconds: f64,
+}
+
+impl Score {
+    pub(super) fn rate(self) -> f64 {
+        self.items / self.seconds
+    }
+
+    pub(super) fn cpu_us(self) -> f64 {
+        self.cpu_seconds * 1e6 / self.items
+    }
+}
+
+/// The programs, and which processor is whose.
+pub(super) struct Arena<'a> {
+    shop: &'a Shop,
+    floor: PathBuf,
+    load: PathBuf,
+    pinned: bool,
+}
+
+impl<'a> Arena<'a> {
+    /// Compiles the floor and the generator.
+    pub(super) fn build(shop: &'a Shop) -> Outcome<Self> {
+        let two = std::thread::available_parallelism().is_ok_and(|n| n.get() >= 2);
+        Ok(Self {
+            floor: compile(shop, "server")?,
+            load: compile(shop, "load")?,
+            pinned: two && which("taskset").is_some(),
+            shop,
+        })
+    }
+
+    /// Runs the contestants in turns; the median of each, by rate.
+    pub(super) fn compete(&self, load: &[&str], servers: &[Server]) -> Outcome<Vec<Score>> {
+        let mut scores = vec![Vec::new(); servers.len()];
+        for _ in 0..ROUNDS {
+            for (server, scores) in servers.iter().zip(&mut scores) {
+                scores.push(self.once(load, *server)?);
+            }
+        }
+        Ok(scores.into_iter().map(median).collect())
+    }
+
+    /// One server, one load.
+    pub(super) fn once(&self, load: &[&str], server: Server) -> Outcome<Score> {
+        let (running, addr) = self.start(server)?;
+        let before = cpu_seconds(running.pid())?;
+        let text = self.generator(load, &addr).text()?;
+        let cpu = cpu_seconds(running.pid())? - before;
+        let numbers: Vec<f64> = text
+            .split_whitespace()
+            .filter_map(|n| n.parse().ok())
+            .collect();
+        let number = |i: usize| numbers.get(i).copied().unwrap_or_default();
+        if number(0) <= 0.0 {
+            return Err(format!("{}: nothing was echoed: {text:?}", server.name()));
+        }
+        Ok(Score {
+            items: number(0),
+            seconds: number(1),
+            p50_us: number(2),
+            p99_us: number(3),
+            cpu_seconds: cpu,
+        })
+    }
+
+    /// Bytes of its own that the server holds for each of `count` idle
+    /// connections, and the processor time it takes in a second of silence.
+    pub(super) fn idle(&self, count: usize) -> Outcome<(f64, f64)> {
+        let (running, addr) = self.start(Server::Ours)?;
+        let before = anonymous_bytes(running.pid())?;
+        let count_text = count.to_string();
+        let args = ["idle", &addr, &count_text].map(str::to_owned);
+        let log = self.shop.dir.path().join("idle.log");
+        let generator = Background::start(&self.load, args, &log)?;
+        if generator.line()? != "ready" {
+            return Err("the generator is not ready".to_owned());
+        }
+        let after = anonymous_bytes(running.pid())?;
+        let cpu = cpu_seconds(running.pid())?;
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let cpu = cpu_seconds(running.pid())? - cpu;
+        Ok((after.saturating_sub(before) as f64 / count as f64, cpu))
+    }
+
+    /// A started server and its address, until dropped.
+    pub(super) fn start(&self, server: Server) -> Outcome<(Background, String)> {
+        let dir = self.shop.dir.path();
+        let port = free_port()?;
+        let addr = format!("127.0.0.1:{port}");
+        let (program, args) = match server {
+            Server::Floor => (self.floor.clone(), Vec::new()),
+            Server::Ours => (
+                self.shop.bins.tool("tcpecho-server"),
+                vec!["-q".to_owned(), addr.clone()],
+            ),
+            Server::OursLogging => (self.shop.bins.tool("tcpecho-server"), vec![addr.clone()]),
+            Server::Socat => {
+                let listen =
+                    format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,backlog=4096");
+                ("socat".into(), vec![listen, "PIPE".to_owned()])
+            }
+            Server::Ncat => {
+                let args = ["-l", "-k", "-m", "2000", "127.0.0.1"];
+                let mut args: Vec<String> = args.map(str::to_owned).to_vec();
+                args.extend([port.to_string(), "-e".to_owned(), "/bin/cat".to_owned()]);
+                ("ncat".into(), args)
+            }
+            Server::Xinetd => {
+                let config = dir.join("xinetd.conf");
+                let text = format!(
+                    "defaults\n{{\n\tinstances = UNLIMITED\n\tcps = 100000 1\n\tlog_type = FILE \
+                     /dev/null\n}}\nservice echo\n{{\n\ttype = INTERNAL UNLISTED\n\tid = \
+                     echo-stream\n\tname = echo\n\tsocket_type = stream\n\tprotocol = tcp\n\twait \
+                     = no\n\tuser = root\n\tport = {port}\n\tbind = 127.0.0.1\n}}\n"
+                );
+                fs::write(&config, text)
+                    .map_err(|error| format!("{}: {error}", config.display()))?;
+                let pid = dir.join("xinetd.pid").display().to_string();
+                let config = config.display().to_string();
+                let args = ["-dontfork", "-f", &config, "-pidfile", &pid];
+                ("xinetd".into(), args.map(str::to_owned).to_vec())
+            }
+        };
+        let (program, args) = self.pin(0, program, args);
+        let log = dir.join(format!("{}.log", server.name()));
+        let mut running = Background::start(program, args, &log)?;
+        if server == Server::Floor {
+            // It chooses a port itself.
+            let addr = running.line()?.replace("listening\t", "");
+            return Ok((running, addr));
+        }
+        running.until(|| TcpStream::connect(&addr).is_ok())?;
+        Ok((running, addr))
+    }
+
+    fn generator(&self, load: &[&str], addr: &str) -> Exec {
+        let mut args: Vec<String> = load.iter().map(|&arg| arg.to_owned()).collect();
+        args.insert(1, addr.to_owned());
+        let (program, args) = self.pin(1, self.load.clone(), args);
+        Exec::new(program, args)
+    }
+
+    /// The command on one processor, where there are two.
+    fn pin(&self, cpu: usize, program: PathBuf, args: Vec<String>) -> (PathBuf, Vec<String>) {
+        if !self.pinned {
+            return (program, args);
+        }
+        let mut pinned = vec![
+            "-c".to_owned(),
+            cpu.to_string(),
+            program.display().to_string(),
+        ];
+        pinned.extend(args);
+        ("taskset".into(), pinned)
+    }
+
+    /// Whether each side has a processor to itself.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.pinned
+    }
+}
+
+/// One of `bench/floor/*.rs`, by rustc alone.
+fn compile(shop: &Shop, name: &str) -> Outcome<PathBuf> {
+    let source = root().join(format!("xtask/src/bench/floor/{name}.rs"));
+    let binary = shop.dir.path().join(format!("floor-{name}"));
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let (source, target) = (source.display().to_string(), binary.display().to_string());
+    let args = [
+        "--edition=2024",
+        "-O",
+        "-C",
+        "strip=symbols",
+        &source,
+        "-o",
+        &target,
+    ];
+    Exec::new(rustc, args).text()?;
+    Ok(binary)
+}
+
+fn free_port() -> Outcome<u16> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|addr| addr.port())
+        .map_err(|error| format!("no free port: {error}"))
+}
+
+/// What the scheduler has given to all threads of a process so far.
+fn cpu_seconds(pid: u32) -> Outcome<f64> {
+    let dir = format!("/proc/{pid}/task");
+    let tasks = fs::read_dir(&dir).map_err(|error| format!("{dir}: {error}"))?;
+    let mut nanoseconds = 0.0;
+    for task in tasks.filter_map(Result::ok) {
+        let stat = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        let first = stat.split_whitespace().next();
+        nanoseconds += first
+            .and_then(|n| n.parse::<f64>().ok())
+            .unwrap_or_default();
+    }
+    Ok(nanoseconds / 1e9)
+}
+
+/// Resident memory that belongs to no file.
+fn anonymous_bytes(pid: u32) -> Outcome<u64> {
+    let file = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .map(|kib| kib * 1024)
+        .ok_or_else(|| format!("{file}: no RssAnon"))
+}
+
+fn median(mut scores: Vec<Score>) -> Score {
+    // Each figure by itself: the run with the median rate need not be the one
+    // with the median latency.
+    let mut by = |key: fn(&Score) -> f64| {
+        scores.sort_by(|a, b| key(a).total_cmp(&key(b)));
+        scores.get(scores.len() / 2).copied().unwrap_or_default()
+    };
+    let rate = by(|s| s.rate());
+    let cpu = by(|s| s.cpu_us());
+    Score {
+        items: rate.items,
+        seconds: rate.seconds,
+        p50_us: by(|s| s.p50_us).p50_us,
+        p99_us: by(|s| s.p99_us).p99_us,
+        cpu_seconds: cpu.cpu_us() * rate.items / 1e6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Score, median};
+
+    #[test]
+    fn each_figure_has_its_own_median() {
+        let score = |items: f64, p99: f64, cpu: f64| Score {
+            items,
+            seconds: 1.0,
+            p50_us: 1.0,
+            p99_us: p99,
+            cpu_seconds: cpu * items / 1e6,
+        };
+        let middle = median(vec![
+            score(100.0, 9.0, 5.0),
+            score(300.0, 7.0, 4.0),
+            score(200.0, 8.0, 6.0),
+        ]);
+        assert!((middle.rate() - 200.0).abs() < 1e-9);
+        assert!((middle.p99_us - 8.0).abs() < 1e-9);
+        assert!((middle.cpu_us() - 5.0).abs() < 1e-9);
+    }
+}

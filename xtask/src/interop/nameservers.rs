@@ -1,0 +1,83 @@
+//! Real name servers on loopback, everything they write below one directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::accepts;
+use crate::Outcome;
+use crate::exec::{Background, which};
+
+/// Writes a file below `dir`.
+pub(crate) fn write(dir: &Path, name: &str, text: &str) -> Outcome<PathBuf> {
+    let path = dir.join(name);
+    fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}
+
+/// nsd on 127.0.0.1 with zones, each a name and the file of it below `dir`.
+/// Transfers are given to loopback.
+pub(crate) fn nsd(dir: &Path, port: u16, zones: &[(&str, &str)]) -> Outcome<Background> {
+    let at = dir.display();
+    let mut config = format!(
+        "server:\n  ip-address: 127.0.0.1@{port}\n  port: {port}\n  server-count: 1\n  \
+         username: \"\"\n  chroot: \"\"\n  zonesdir: \"{at}\"\n  database: \"\"\n  \
+         pidfile: \"{at}/nsd.pid\"\n  xfrdfile: \"{at}/xfrd.state\"\n  xfrdir: \"{at}\"\n  \
+         zonelistfile: \"{at}/zone.list\"\nremote-control:\n  control-enable: no\n"
+    );
+    for (name, file) in zones {
+        config.push_str(&format!(
+            "zone:\n  name: {name}\n  zonefile: \"{at}/{file}\"\n  provide-xfr: 127.0.0.1 NOKEY\n"
+        ));
+    }
+    let config = write(dir, "nsd.conf", &config)?;
+    start("nsd", ["-d", "-c"], &config, dir, port)
+}
+
+/// unbound on 127.0.0.1, forwarding everything to a server there; `more` goes
+/// into its `server:` clause.
+pub(crate) fn unbound(dir: &Path, port: u16, forward: u16, more: &str) -> Outcome<Background> {
+    let at = dir.display();
+    let config = format!(
+        "server:\n  interface: 127.0.0.1@{port}\n  port: {port}\n  username: \"\"\n  \
+         chroot: \"\"\n  directory: \"{at}\"\n  pidfile: \"{at}/unbound.pid\"\n  \
+         use-syslog: no\n  do-daemonize: no\n  do-not-query-localhost: no\n  num-threads: 1\n  \
+         access-control: 127.0.0.0/8 allow\n  \
+         local-zone: \"test.\" nodefault\n{more}\
+         remote-control:\n  control-enable: no\n\
+         stub-zone:\n  name: \"test\"\n  stub-addr: 127.0.0.1@{forward}\n"
+    );
+    let config = write(dir, "unbound.conf", &config)?;
+    start("unbound", ["-d", "-c"], &config, dir, port)
+}
+
+/// dnsdist before a server on loopback, with the DoH and DoT ports that
+/// `config` opens; `port` is its own plain one.
+pub(crate) fn dnsdist(dir: &Path, port: u16, config: &str) -> Outcome<Background> {
+    let config = format!("setLocal('127.0.0.1:{port}')\nsetACL({{'127.0.0.0/8'}})\n{config}");
+    let config = write(dir, "dnsdist.conf", &config)?;
+    start(
+        "dnsdist",
+        ["--supervised", "--disable-syslog", "-C"],
+        &config,
+        dir,
+        port,
+    )
+}
+
+fn start<const N: usize>(
+    name: &str,
+    args: [&str; N],
+    config: &Path,
+    dir: &Path,
+    port: u16,
+) -> Outcome<Background> {
+    let log = dir.join(format!("{name}.log"));
+    let program = which(name).ok_or_else(|| format!("no {name}"))?;
+    let args = args.iter().map(Into::into);
+    let args = args.chain([config.as_os_str().to_owned()]);
+    let mut server = Background::start(program, args, &log)?;
+    server
+        .until(|| accepts(port))
+        .map_err(|error| format!("{error}\n{}", fs::read_to_string(&log).unwrap_or_default()))?;
+    Ok(server)
+}
