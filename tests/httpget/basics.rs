@@ -462,11 +462,9 @@ fn other_ways_to_the_server() {
         .run()
         .code(2)
         .stdout("");
-    httpget()
-        .args(["-s", "http://no.such.host.invalid/"])
-        .run()
-        .code(3)
-        .stdout("");
+    // Too long a label for DNS: libc says no without asking anybody.
+    let url = format!("http://{}.test/", "x".repeat(64));
+    httpget().args(["-s", &url]).run().code(3).stdout("");
 }
 
 #[test]

@@ -56,12 +56,14 @@ fn a_name_that_does_not_resolve_is_status_3() {
     if !may_ping() {
         return;
     }
-    for args in ["no-such-name.invalid", "--json no-such-name.invalid"] {
-        let out = ping(args).run();
-        out.code(3).stderr_contains("ping: no-such-name.invalid: ");
+    // Too long a label for DNS: libc says no without asking anybody.
+    let name = format!("{}.test", "x".repeat(64));
+    for args in [name.clone(), format!("--json {name}")] {
+        let out = ping(&args).run();
+        out.code(3).stderr_contains(&format!("ping: {name}: "));
         assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
     }
-    let out = ping("--json no-such-name.invalid").run();
+    let out = ping(&format!("--json {name}")).run();
     assert_eq!(out.json()[0]["kind"], "name");
 }
 

@@ -82,7 +82,7 @@ pub(crate) struct ReadingArgs {
 }
 
 impl ReadingArgs {
-    /// The family chosen; the last one given wins.
+    /// The family chosen.
     pub(crate) fn family(self) -> Family {
         match (self.ipv4, self.ipv6) {
             (true, false) => Family::V4,
