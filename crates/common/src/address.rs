@@ -124,7 +124,7 @@ fn why_not(text: &str) -> String {
         } else {
             "range"
         };
-        return format!("a {what}, where one address is wanted");
+        return format!("not an address but a {what}");
     }
     if !text.contains(':') && looks_numeric(text) {
         let octets: Vec<&str> = text.split('.').collect();
