@@ -65,10 +65,26 @@ impl<N: Bits> Index<N> {
         index
     }
 
+    /// The first `bits` bits behind the shared ones.
+    #[inline]
+    fn number(&self, address: N, bits: u32) -> usize {
+        ((address << self.shared) >> (N::WIDTH - bits)).widen() as usize
+    }
+
     /// The bucket of an address that shares the shared bits.
     #[inline]
     fn bucket(&self, address: N) -> usize {
-        ((address << self.shared) >> (N::WIDTH - self.bits)).widen() as usize
+        self.number(address, self.bits)
+    }
+
+    /// Whether an address lies between the first edge and the last, and so
+    /// shares the shared bits.
+    #[inline]
+    fn surrounds(&self, address: N) -> bool {
+        match (self.edges.first(), self.edges.get(self.len.wrapping_sub(1))) {
+            (Some(&first), Some(&last)) => first <= address && address < last,
+            _ => false,
+        }
     }
 
     /// Which edges are left to compare with an address: from, to.
@@ -107,39 +123,79 @@ impl<N: Bits> Index<N> {
     }
 }
 
+/// What is known of all addresses of a stretch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stretch {
+    Outside,
+    Inside,
+    /// There is an edge in it: look closer.
+    Mixed,
+}
+
+/// Stretches are counted in bits: so many that they fit a core's own cache,
+/// and so few that they are made in no time for a small set.
+const STRETCH_BITS_MAX: u32 = 19;
+
 /// Whether addresses belong to a set.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Membership<N>(Index<N>);
+///
+/// Before the index a table of equal stretches answers for most addresses:
+/// it is small enough to be near, which the edges of a large set are not.
+#[derive(Clone, Debug)]
+pub(crate) struct Membership<N> {
+    index: Index<N>,
+    stretches: Vec<Stretch>,
+    bits: u32,
+}
+
+impl<N: Bits> Default for Membership<N> {
+    fn default() -> Self {
+        Self::new(&IntervalSet::default())
+    }
+}
 
 impl<N: Bits> Membership<N> {
     /// The index of a set.
     pub(crate) fn new(set: &IntervalSet<N>) -> Self {
-        Self(Index::new(set.edges().collect()))
+        let index = Index::new(set.edges().collect());
+        let wanted = (index.len + 1).ilog2() + 4;
+        let bits = wanted.min(STRETCH_BITS_MAX).min(N::WIDTH - index.shared);
+        let mut stretches = Vec::new();
+        if bits > 0 && index.len > 0 {
+            stretches = vec![Stretch::Outside; 1 << bits];
+            let (mut inside, mut from) = (false, 0);
+            for &edge in &index.edges[..index.len] {
+                let at = index.number(edge, bits);
+                if inside && from < at {
+                    stretches[from..at].fill(Stretch::Inside);
+                }
+                stretches[at] = Stretch::Mixed;
+                from = at + 1;
+                inside = !inside;
+            }
+        }
+        Self {
+            index,
+            stretches,
+            bits,
+        }
     }
 
     /// Whether the set has no address.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.len == 0
+        self.index.len == 0
     }
 
     /// Whether the set holds an address.
     #[inline]
     pub(crate) fn contains(&self, address: N) -> bool {
-        self.decide(address, self.near(address))
-    }
-
-    /// The first half of [`Membership::contains`]. Done for many addresses
-    /// before the second half of any, so that the processor can wait for many
-    /// places in memory at the same time.
-    #[inline]
-    pub(crate) fn near(&self, address: N) -> (u32, u32) {
-        self.0.span(address)
-    }
-
-    /// The second half.
-    #[inline]
-    pub(crate) fn decide(&self, address: N, near: (u32, u32)) -> bool {
-        self.0.search(address, near) % 2 == 1
+        if self.index.surrounds(address) {
+            match self.stretches[self.index.number(address, self.bits)] {
+                Stretch::Outside => return false,
+                Stretch::Inside => return true,
+                Stretch::Mixed => {}
+            }
+        }
+        self.index.rank(address) % 2 == 1
     }
 }
 

@@ -5,9 +5,6 @@ use crate::lookup::Membership;
 
 use super::scan::{Address, Found, Scan, first_field};
 
-/// How many addresses are looked up together.
-const BATCH: usize = 128;
-
 /// Which lines are selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Wanted {
@@ -120,7 +117,7 @@ impl Selector {
     fn members(
         &self,
         piece: &[u8],
-        mut addresses: impl Iterator<Item = Found>,
+        addresses: impl Iterator<Item = Found>,
         shown: Shown,
         prefix: &[u8],
         out: &mut Vec<u8>,
@@ -128,45 +125,28 @@ impl Selector {
         let mut count = 0;
         // Addresses before this are in a line that has been counted.
         let mut counted = 0;
-        let mut batch: Vec<Found> = Vec::with_capacity(BATCH);
-        let mut near = Vec::with_capacity(BATCH);
-        loop {
-            batch.clear();
-            batch.extend(addresses.by_ref().take(BATCH));
-            if batch.is_empty() {
-                return count;
+        for found in addresses {
+            let seen = found.start < counted;
+            if seen && shown != Shown::Addresses || !self.holds(found.address) {
+                continue;
             }
-            near.clear();
-            near.extend(batch.iter().map(|found| match found.address {
-                Address::V4(bits) => self.v4.near(bits),
-                Address::V6(_) => (0, 0),
-            }));
-            for (found, &near) in batch.iter().zip(&near) {
-                let member = match found.address {
-                    Address::V4(bits) => self.v4.decide(bits, near),
-                    address @ Address::V6(_) => self.holds(address),
-                };
-                let seen = found.start < counted;
-                if !member || seen && shown != Shown::Addresses {
-                    continue;
-                }
-                if shown == Shown::Addresses {
-                    put(out, prefix, &piece[found.start..found.end]);
-                }
-                if seen {
-                    continue;
-                }
-                count += 1;
-                let end = memchr::memchr(b'\n', &piece[found.end..])
-                    .map_or(piece.len(), |at| found.end + at);
-                counted = end;
-                if shown == Shown::Line {
-                    let before = &piece[..found.start];
-                    let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
-                    put(out, prefix, &piece[start..end]);
-                }
+            if shown == Shown::Addresses {
+                put(out, prefix, &piece[found.start..found.end]);
+            }
+            if seen {
+                continue;
+            }
+            count += 1;
+            let end =
+                memchr::memchr(b'\n', &piece[found.end..]).map_or(piece.len(), |at| found.end + at);
+            counted = end;
+            if shown == Shown::Line {
+                let before = &piece[..found.start];
+                let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+                put(out, prefix, &piece[start..end]);
             }
         }
+        count
     }
 
     /// Lines without a member.
