@@ -22,7 +22,7 @@ use crate::policy::filename;
 use crate::policy::resume::{Had, Validator, Verdict};
 
 /// Bytes read at a time; one write each.
-const BUFFER: usize = 256 * 1024;
+const BUFFER: usize = 64 * 1024;
 
 /// What a body may grow to in memory, where nobody has set a limit.
 const MEMORY_MAX: u64 = 256 << 20;

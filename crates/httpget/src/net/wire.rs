@@ -20,12 +20,13 @@ use super::stream::Stream;
 use crate::http::chunked::Decoder;
 use crate::http::head::{self, Framing, HEAD_MAX, Head};
 
-/// Bytes per read of a body.
-const INPUT: usize = 128 * 1024;
+/// Bytes per read of a body. With its copy it must stay in the cache: twice
+/// as much costs the kernel twice the time to copy.
+const INPUT: usize = 32 * 1024;
 /// A request is a head; longer ones are written in pieces.
 const OUTPUT: usize = 8 * 1024;
 /// Bytes per read of a head or of chunks.
-const PIECE: usize = 32 * 1024;
+const PIECE: usize = 16 * 1024;
 /// What re-coding a chunk adds: eight digits and two line ends.
 const CHUNK_EXTRA: usize = 12;
 /// More interim responses than this are a server gone mad.
