@@ -5,6 +5,7 @@
 //! standard streams. What runs inside gets an [`Io`] and returns a
 //! [`Result`]; it neither prints nor exits.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,6 +28,14 @@ use crate::out::Out;
 pub trait Cli: Parser {
     /// The flattened options.
     fn common(&self) -> &Common;
+
+    /// A definition that is enough for these arguments. A tool of many
+    /// commands leaves out those that are not named, for to make them all
+    /// takes longer than most runs; what does not parse is tried again with
+    /// the whole.
+    fn command_for(_args: &[OsString]) -> clap::Command {
+        Self::command()
+    }
 }
 
 /// The standard streams and what the environment says, for one run.
@@ -212,9 +221,15 @@ pub fn run<C: Cli>(
 /// Parses the process's arguments. An option given again replaces what it
 /// said before, so that an alias can be overridden.
 fn parse<C: Cli>() -> std::result::Result<C, clap::Error> {
-    let mut matches = C::command()
-        .args_override_self(true)
-        .try_get_matches_from(std::env::args_os())?;
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let parsed = |command: clap::Command| {
+        let command = command.args_override_self(true);
+        command.try_get_matches_from(&args)
+    };
+    let mut matches = match parsed(C::command_for(&args)) {
+        Err(error) if error.kind() != ErrorKind::DisplayVersion => parsed(C::command())?,
+        other => other?,
+    };
     C::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut C::command()))
 }
 

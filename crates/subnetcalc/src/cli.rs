@@ -1,7 +1,8 @@
 //! The command line; data only.
 
-use clap::error::ErrorKind;
-use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
 use common::address::Family;
 use common::options::Common;
 
@@ -40,10 +41,7 @@ EXIT STATUS
   1  the answer is no: nothing matched, does not fit, past the end
   2  a mistake in the command line or the input, or a file that cannot be read"
 )]
-pub(crate) struct Cli {
-    #[command(subcommand)]
-    pub(crate) command: Option<Command>,
-
+pub(crate) struct Line {
     #[command(flatten)]
     pub(crate) info: InfoArgs,
 
@@ -54,9 +52,56 @@ pub(crate) struct Cli {
     pub(crate) common: Common,
 }
 
+/// The whole: what goes without a command, and the command.
+#[derive(Debug)]
+pub(crate) struct Cli {
+    pub(crate) command: Option<Command>,
+    pub(crate) line: Line,
+}
+
 impl common::app::Cli for Cli {
     fn common(&self) -> &Common {
-        &self.common
+        &self.line.common
+    }
+
+    fn command_for(args: &[OsString]) -> clap::Command {
+        with_commands(|name| args.iter().any(|arg| arg == name))
+    }
+}
+
+/// The definition with the commands whose names are wanted.
+fn with_commands(wanted: impl Fn(&str) -> bool) -> clap::Command {
+    COMMANDS.iter().filter(|(name, ..)| wanted(name)).fold(
+        Line::command(),
+        |command, &(name, about, arguments)| {
+            command.subcommand(clap::Command::new(name).about(about).defer(arguments))
+        },
+    )
+}
+
+impl Parser for Cli {}
+
+impl CommandFactory for Cli {
+    fn command() -> clap::Command {
+        with_commands(|_| true)
+    }
+
+    fn command_for_update() -> clap::Command {
+        Self::command()
+    }
+}
+
+impl FromArgMatches for Cli {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self {
+            command: Command::from_matches(matches)?,
+            line: Line::from_arg_matches(matches)?,
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }
 
@@ -108,19 +153,15 @@ macro_rules! commands {
         const COMMANDS: &[(&str, &str, fn(clap::Command) -> clap::Command)] =
             &[$(($name, $about, <$args as Args>::augment_args),)*];
 
-        impl FromArgMatches for Command {
-            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-                match matches.subcommand() {
+        impl Command {
+            /// The command that was given, if one was.
+            fn from_matches(matches: &ArgMatches) -> Result<Option<Self>, clap::Error> {
+                Ok(match matches.subcommand() {
                     $(Some(($name, matches)) => {
-                        Ok(Self::$variant(<$args>::from_arg_matches(matches)?))
+                        Some(Self::$variant(<$args>::from_arg_matches(matches)?))
                     })*
-                    _ => Err(clap::Error::new(ErrorKind::MissingSubcommand)),
-                }
-            }
-
-            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-                *self = Self::from_arg_matches(matches)?;
-                Ok(())
+                    _ => None,
+                })
             }
         }
     };
@@ -151,24 +192,6 @@ commands! {
     Mask(MaskArgs) "mask" "A prefix length or mask in all its forms";
     Eui64(Eui64Args) "eui64" "The address made of a MAC address (modified EUI-64)";
     Ula(UlaArgs) "ula" "A random unique local /48 (RFC 4193)";
-}
-
-impl Subcommand for Command {
-    fn augment_subcommands(command: clap::Command) -> clap::Command {
-        COMMANDS
-            .iter()
-            .fold(command, |command, &(name, about, arguments)| {
-                command.subcommand(clap::Command::new(name).about(about).defer(arguments))
-            })
-    }
-
-    fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_subcommands(command)
-    }
-
-    fn has_subcommand(name: &str) -> bool {
-        COMMANDS.iter().any(|(known, ..)| *known == name)
-    }
 }
 
 #[derive(Args, Debug, Default)]
@@ -580,7 +603,6 @@ fn length(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {
@@ -591,13 +613,13 @@ mod tests {
     fn a_network_needs_no_command() {
         let cli = Cli::parse_from(["subnetcalc", "10.0.0.0/8", "--get", "total,usable"]);
         assert!(cli.command.is_none());
-        assert_eq!(cli.info.networks, ["10.0.0.0/8"]);
-        assert_eq!(cli.info.get, ["total", "usable"]);
+        assert_eq!(cli.line.info.networks, ["10.0.0.0/8"]);
+        assert_eq!(cli.line.info.get, ["total", "usable"]);
         let cli = Cli::parse_from(["subnetcalc", "--json", "-4", "aggregate", "-"]);
-        assert!(cli.common.json && cli.reading.ipv4);
+        assert!(cli.line.common.json && cli.line.reading.ipv4);
         assert!(matches!(cli.command, Some(Command::Aggregate(args)) if args.set == ["-"]));
         let cli = Cli::parse_from(["subnetcalc", "nth", "10.0.0.0/8", "-1", "-j"]);
-        assert!(cli.common.json);
+        assert!(cli.line.common.json);
     }
 
     #[test]

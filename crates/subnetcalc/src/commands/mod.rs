@@ -20,14 +20,14 @@ use crate::parse::{self, Rules};
 /// Runs the command of a command line.
 pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
     let rules = Rules {
-        strict: cli.reading.strict,
-        wildcard: cli.reading.wildcard,
-        family: cli.reading.family(),
+        strict: cli.line.reading.strict,
+        wildcard: cli.line.reading.wildcard,
+        family: cli.line.reading.family(),
     };
     let Some(command) = cli.command else {
-        return info::info(&cli.info, rules, io);
+        return info::info(&cli.line.info, rules, io);
     };
-    if let Some(word) = cli.info.networks.first().or(cli.info.get.first()) {
+    if let Some(word) = cli.line.info.networks.first().or(cli.line.info.get.first()) {
         let message = format!("{word:?} stands before the command; it belongs behind it");
         return Err(Error::usage(message));
     }
