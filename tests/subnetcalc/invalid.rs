@@ -194,3 +194,22 @@ fn in_files_too() {
         );
     }
 }
+
+/// What a user who knows other tools types first.
+#[test]
+fn a_word_that_is_no_command_is_told_where_commands_are() {
+    subnetcalc()
+        .args(["agregate", "10.0.0.0/30"])
+        .run()
+        .code(2)
+        .stderr(
+            "subnetcalc: agregate: not an IPv4 or IPv6 address; a command is the first word; \
+         see 'subnetcalc --help'\n",
+        );
+    // And no advice to take the option for an operand.
+    subnetcalc()
+        .args(["hosts", "--get", "total", "10.0.0.0/30"])
+        .run()
+        .code(2)
+        .stderr("subnetcalc: unexpected argument '--get' found; see 'subnetcalc --help'\n");
+}

@@ -264,11 +264,12 @@ fn one_line(rendered: &str) -> String {
         if part.starts_with("Usage:") || part.starts_with("For more information") {
             break;
         }
-        if part.is_empty() {
-            continue;
-        }
         let part = part.strip_prefix("error: ").unwrap_or(part);
         let part = part.strip_prefix("tip: ").unwrap_or(part);
+        // An unknown option is hardly ever meant as an operand.
+        if part.is_empty() || part.starts_with("to pass ") {
+            continue;
+        }
         if !line.is_empty() {
             line.push_str(if line.ends_with(':') { " " } else { "; " });
         }

@@ -220,10 +220,19 @@ pub fn sentence(error: &io::Error) -> String {
     }
 }
 
+/// How many characters of an operand an error line shows: enough for the
+/// longest path (4,096).
+const OPERAND_SHOWN: usize = 4096;
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in [&self.origin, &self.operand].into_iter().flatten() {
-            write!(f, "{}: ", text::escape(part.as_bytes()))?;
+            // A line of input can be of any length, and its beginning says
+            // which one it is.
+            match part.char_indices().nth(OPERAND_SHOWN) {
+                Some((cut, _)) => write!(f, "{}...: ", text::escape(part[..cut].as_bytes()))?,
+                None => write!(f, "{}: ", text::escape(part.as_bytes()))?,
+            }
         }
         write!(f, "{}", text::escape(self.message.as_bytes()))?;
         if let Some(hint) = &self.hint {

@@ -11,10 +11,7 @@ use common::{Error, Kind, Result};
 use crate::bits::Bits;
 use crate::parse::{self, AnyItem, Item, Rules};
 use crate::set::{Interval, IntervalSet};
-use crate::source::{self, Chunks, Piece, Stdin};
-
-/// Longer lines are no networks; they are reported and passed over.
-const LINE_MAX: usize = 64 * 1024 - 1;
+use crate::source::{self, Chunks, LINE_MAX, Piece, Stdin};
 
 /// Intervals of both families as they were given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

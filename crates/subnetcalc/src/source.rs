@@ -13,12 +13,17 @@ use common::{Error, Result};
 /// What is read at once.
 const CHUNK: usize = 256 * 1024;
 
+/// Longer lines are no networks; they are reported and passed over.
+pub(crate) const LINE_MAX: usize = 64 * 1024 - 1;
+
 /// A reader of whole lines.
 pub(crate) struct Chunks {
     reader: Box<dyn Read + Send>,
     /// The beginning of a line whose end has not been read yet.
     carry: Vec<u8>,
     size: usize,
+    /// Of a longer line only the beginning is kept, one byte more than this.
+    longest: usize,
     ended: bool,
 }
 
@@ -47,17 +52,23 @@ impl Piece {
 }
 
 impl Chunks {
-    /// Reads pieces of `reader`.
+    /// Reads pieces of `reader`. Lines longer than [`LINE_MAX`] lose bytes,
+    /// but stay longer than that: input without newlines takes no memory.
     pub(crate) fn new(reader: Box<dyn Read + Send>) -> Self {
-        Self::with_size(reader, CHUNK)
+        Self {
+            longest: LINE_MAX,
+            ..Self::with_size(reader, CHUNK)
+        }
     }
 
-    /// Reads pieces of `size` bytes at most, but for longer lines.
+    /// Reads pieces of `size` bytes at most, but for longer lines, which are
+    /// kept whole.
     pub(crate) fn with_size(reader: Box<dyn Read + Send>, size: usize) -> Self {
         Self {
             reader,
             carry: Vec::new(),
             size,
+            longest: usize::MAX,
             ended: false,
         }
     }
@@ -74,7 +85,11 @@ impl Chunks {
         let mut filled = self.carry.len();
         self.carry.clear();
         while !self.ended {
-            if filled == piece.buffer.len() {
+            if filled == piece.buffer.len() && filled > self.longest {
+                filled = self.longest + 1;
+                // What is left must not pass for blanks.
+                piece.buffer[self.longest] = 0;
+            } else if filled == piece.buffer.len() {
                 piece.buffer.resize(2 * filled, 0);
             }
             match self.reader.read(&mut piece.buffer[filled..]) {
@@ -150,6 +165,18 @@ mod tests {
         assert_eq!(pieces(b"a\nb\nccc\nd", 5), ["a\nb\n", "ccc\n", "d"]);
         assert_eq!(pieces(b"long line\nx\n", 2).concat(), "long line\nx\n");
         assert_eq!(pieces(b"no newline", 3), ["no newline"]);
+    }
+
+    #[test]
+    fn a_line_without_end_takes_no_memory() {
+        let endless = io::repeat(b' ').take(50 << 20);
+        let mut chunks = Chunks::new(Box::new(endless.chain(&b"\n10.0.0.0/8\n"[..])));
+        let mut piece = Piece::default();
+        assert!(chunks.fill(&mut piece).unwrap());
+        assert!(piece.buffer.len() <= CHUNK);
+        let all: Vec<&[u8]> = lines(piece.bytes()).collect();
+        assert!(all[0].trim_ascii().len() > LINE_MAX || all[0].contains(&0));
+        assert_eq!(all[1], b"10.0.0.0/8");
     }
 
     #[test]

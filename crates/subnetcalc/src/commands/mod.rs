@@ -114,7 +114,14 @@ fn for_each_network(
 
 /// One network that is an operand by itself.
 fn network(text: &str, rules: Rules) -> Result<IpNet> {
-    parse::network(text, rules).map_err(|why| Error::input(text, why))
+    parse::network(text, rules).map_err(|why| {
+        let error = Error::input(text, why);
+        if text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+            // It may have been meant for a command.
+            return error.hint("a command is the first word; see 'subnetcalc --help'");
+        }
+        error
+    })
 }
 
 /// One network that a command is about: its family must be wanted.
