@@ -230,7 +230,7 @@ impl fmt::Display for Error {
             // A line of input can be of any length, and its beginning says
             // which one it is.
             match part.char_indices().nth(OPERAND_SHOWN) {
-                Some((cut, _)) => write!(f, "{}...: ", text::escape(part[..cut].as_bytes()))?,
+                Some((cut, _)) => write!(f, "{}...: ", text::escape(&part.as_bytes()[..cut]))?,
                 None => write!(f, "{}: ", text::escape(part.as_bytes()))?,
             }
         }
