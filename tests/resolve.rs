@@ -6,6 +6,7 @@ mod bulk;
 #[path = "resolve/lies.rs"]
 mod lies;
 #[path = "resolve/secure.rs"]
+#[cfg(feature = "tls")]
 mod secure;
 #[path = "resolve/ways.rs"]
 mod ways;

@@ -354,3 +354,20 @@ fn zones_cut_short_and_refused() {
         .code(3)
         .stdout("");
 }
+
+/// A build without TLS says so before it asks anybody.
+#[cfg(not(feature = "tls"))]
+#[test]
+fn without_tls_encrypted_servers_are_refused() {
+    for server in ["@tls://127.0.0.1", "@https://127.0.0.1/dns-query"] {
+        resolve()
+            .args([server, "-t", "A", "host.test"])
+            .run()
+            .code(2)
+            .stdout("")
+            .stderr(
+                "resolve: this build has no TLS, which tls:// and https:// servers need; \
+                 install resolve with its default features; see 'resolve --help'\n",
+            );
+    }
+}

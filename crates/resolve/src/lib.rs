@@ -19,6 +19,7 @@ mod run;
 mod server;
 mod source;
 mod system;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 mod trace;
 mod transfer;

@@ -1,19 +1,25 @@
 //! TLS for DNS over TLS and HTTPS: rustls with ring, certificates verified
 //! against the system's authorities or those of `--cacert`.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use common::{Error, Kind, Result};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
 /// The authorities believed, as DER.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trust(Vec<CertificateDer<'static>>);
+
+/// What connections share.
+pub(crate) type Config = ClientConfig;
+
+/// One connection's side of TLS, without the socket.
+pub(crate) type Session = ClientConnection;
 
 /// Reads the authorities of a PEM file, or else the system's.
 pub(crate) fn trust(file: Option<&Path>) -> Result<Trust> {
@@ -37,7 +43,7 @@ pub(crate) fn trust(file: Option<&Path>) -> Result<Trust> {
 }
 
 /// What connections to DNS-over-TLS servers share.
-pub(crate) fn for_tls(trust: &Trust) -> Result<Arc<ClientConfig>> {
+pub(crate) fn for_tls(trust: &Trust) -> Result<Arc<Config>> {
     let mut roots = RootCertStore::empty();
     // Authorities in forms it does not know are passed over.
     roots.add_parsable_certificates(trust.0.iter().cloned());
@@ -52,9 +58,14 @@ pub(crate) fn for_tls(trust: &Trust) -> Result<Arc<ClientConfig>> {
 }
 
 /// A connection to the server called `name`.
-pub(crate) fn connection(config: &Arc<ClientConfig>, name: &str) -> io::Result<ClientConnection> {
+pub(crate) fn session(config: &Arc<Config>, name: &str) -> io::Result<Session> {
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)
+}
+
+/// A session with its socket, for one who waits.
+pub(crate) fn blocking<S: Read + Write>(session: Session, socket: S) -> StreamOwned<Session, S> {
+    StreamOwned::new(session, socket)
 }
 
 /// Whether a certificate can be checked for `name`.

@@ -139,8 +139,8 @@ fn connect(
         }
         (Way::Tls { address, name }, Some(config)) => {
             let timed = Timed::connect(*address, deadline).map_err(network)?;
-            let connection = tls::connection(config, name).map_err(network)?;
-            Ok(Box::new(rustls::StreamOwned::new(connection, timed)))
+            let session = tls::session(config, name).map_err(network)?;
+            Ok(Box::new(tls::blocking(session, timed)))
         }
         _ => Err((
             Status::System,

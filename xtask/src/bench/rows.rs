@@ -11,11 +11,11 @@ use crate::exec::Exec;
 
 /// The most bytes a binary may have.
 fn size_limit(tool: &str) -> u64 {
-    // These two carry TLS and an HTTP client.
-    if matches!(tool, "httpget" | "resolve") {
-        3_500_000
-    } else {
+    // The others carry TLS.
+    if matches!(tool, "ping" | "subnetcalc") {
         1_200_000
+    } else {
+        3_500_000
     }
 }
 

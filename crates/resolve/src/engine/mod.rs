@@ -14,6 +14,7 @@
 mod answering;
 pub(crate) mod failure;
 mod flow;
+#[cfg_attr(not(feature = "tls"), path = "no_https.rs")]
 mod https;
 mod job;
 mod sending;
@@ -32,7 +33,6 @@ use std::time::{Duration, Instant};
 use common::{Error, Result};
 use domain::base::iana::Rtype;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustls::ClientConfig;
 
 pub(crate) use self::job::Slab;
 use self::job::{Flight, Job, Via};
@@ -43,7 +43,7 @@ use crate::answer::Status;
 use crate::drive::Backend;
 use crate::lookup::{Asked, Lookup};
 use crate::server::{Protocol, Server, Way};
-use crate::tls::Trust;
+use crate::tls::{self, Trust};
 use crate::wire::edns::Wish;
 use crate::wire::{OwnedName, Question};
 
@@ -79,7 +79,7 @@ pub(crate) struct Settings {
     /// A referral is an answer, not a reason to ask the next server.
     pub(crate) referrals: bool,
     /// For servers that want TLS.
-    pub(crate) tls: Option<Arc<ClientConfig>>,
+    pub(crate) tls: Option<Arc<tls::Config>>,
     pub(crate) trust: Option<Trust>,
 }
 

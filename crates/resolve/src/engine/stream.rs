@@ -8,17 +8,17 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use rustls::ClientConnection;
 use socket2::{Domain, Socket, Type};
 
 use super::udp::Ids;
+use crate::tls::Session;
 
 /// A connection, perhaps not established yet.
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: TcpStream,
     connected: bool,
-    tls: Option<Box<ClientConnection>>,
+    tls: Option<Box<Session>>,
     /// Bytes to be written to the socket or, with TLS, into it.
     out: VecDeque<u8>,
     /// Bytes of messages, as far as they came.
@@ -34,10 +34,7 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// Begins to connect.
-    pub(crate) fn open(
-        address: SocketAddr,
-        tls: Option<Box<ClientConnection>>,
-    ) -> io::Result<Self> {
+    pub(crate) fn open(address: SocketAddr, tls: Option<Box<Session>>) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
@@ -223,7 +220,7 @@ impl Stream {
 }
 
 /// Moves decrypted bytes over.
-fn drain(tls: &mut ClientConnection, inbox: &mut Vec<u8>) -> io::Result<()> {
+fn drain(tls: &mut Session, inbox: &mut Vec<u8>) -> io::Result<()> {
     let mut buffer = [0; 16 * 1024];
     loop {
         match tls.reader().read(&mut buffer) {

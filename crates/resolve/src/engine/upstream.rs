@@ -5,8 +5,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
-
 use super::Settings;
 use super::flow::{Pace, RoundTrips, Window};
 use super::https::{self, Https};
@@ -39,7 +37,7 @@ pub(crate) struct Upstream {
     port: usize,
     pub(crate) stream: Option<Stream>,
     pub(crate) https: Option<Https>,
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<Arc<tls::Config>>,
     pub(crate) cookie: Option<Cookie>,
     /// The OPT record of queries over UDP and TCP.
     pub(crate) opt: Vec<u8>,
@@ -131,7 +129,7 @@ impl Upstream {
             let (address, tls) = match (&self.server.way, &self.tls) {
                 (Way::Udp(address) | Way::Tcp(address), _) => (*address, None),
                 (Way::Tls { address, name }, Some(config)) => {
-                    (*address, Some(Box::new(tls::connection(config, name)?)))
+                    (*address, Some(Box::new(tls::session(config, name)?)))
                 }
                 _ => return Err(io::ErrorKind::Unsupported.into()),
             };
