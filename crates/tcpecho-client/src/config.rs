@@ -290,7 +290,8 @@ fn check_bench(cli: &Cli, message: bool) -> Result<()> {
     refuse(
         cli.udp,
         "--udp",
-        "does not go with --bench: datagrams may be lost",
+        "does not go with --bench: a lost datagram would stall its connection; \
+         -c and -i count losses",
     )?;
     let in_step = "does not go with --rate, which sends on time whatever has come back";
     refuse(

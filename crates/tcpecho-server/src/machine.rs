@@ -342,5 +342,7 @@ fn delays(rules: &Rules) -> bool {
     rules.faults.as_ref().is_some_and(|f| f.delay.is_some())
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod bench;
 #[cfg(test)]
 mod tests;

@@ -28,7 +28,7 @@ const OF_TOOLS: [(&str, Rows); 6] = [
     ("ping", ping::rows),
     ("resolve", resolve::rows),
     ("httpget", httpget::rows),
-    ("tcpecho-client", tcpecho::rows),
+    ("tcpecho-server", tcpecho::rows),
     ("tcpecho-client", tcpecho_client::rows),
 ];
 

@@ -10,7 +10,7 @@ mod ready;
 mod report;
 mod schedule;
 mod slot;
-mod talk;
+pub(crate) mod talk;
 mod tally;
 
 use std::time::Instant;
