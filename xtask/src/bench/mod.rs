@@ -8,6 +8,7 @@
 
 mod httpget;
 mod measure;
+mod pin;
 mod ping;
 mod resolve;
 mod rows;

@@ -12,6 +12,7 @@ use crate::exec::{Background, Exec, which};
 use crate::workspace::root;
 
 use super::super::Shop;
+use super::super::pin::Pin;
 
 /// Pairs of runs of which the median counts.
 const ROUNDS: usize = 9;
@@ -119,17 +120,16 @@ pub(super) struct Arena<'a> {
     shop: &'a Shop,
     floor: PathBuf,
     load: PathBuf,
-    pinned: bool,
+    pin: Pin,
 }
 
 impl<'a> Arena<'a> {
     /// Compiles the floor and the generator.
     pub(super) fn build(shop: &'a Shop) -> Outcome<Self> {
-        let two = std::thread::available_parallelism().is_ok_and(|n| n.get() >= 2);
         Ok(Self {
             floor: compile(shop, "server")?,
             load: compile(shop, "load")?,
-            pinned: two && which("taskset").is_some(),
+            pin: Pin::find(),
             shop,
         })
     }
@@ -223,7 +223,7 @@ impl<'a> Arena<'a> {
                 ("xinetd".into(), args.map(str::to_owned).to_vec())
             }
         };
-        let (program, args) = self.pin(0, program, args);
+        let (program, args) = self.pin.command(0, &program, args);
         let log = dir.join(format!("{}.log", server.name()));
         let mut running = Background::start(program, args, &log)?;
         if server == Server::Floor {
@@ -238,27 +238,13 @@ impl<'a> Arena<'a> {
     fn generator(&self, load: &[&str], addr: &str) -> Exec {
         let mut args: Vec<String> = load.iter().map(|&arg| arg.to_owned()).collect();
         args.insert(1, addr.to_owned());
-        let (program, args) = self.pin(1, self.load.clone(), args);
+        let (program, args) = self.pin.command(1, &self.load, args);
         Exec::new(program, args)
-    }
-
-    /// The command on one processor, where there are two.
-    fn pin(&self, cpu: usize, program: PathBuf, args: Vec<String>) -> (PathBuf, Vec<String>) {
-        if !self.pinned {
-            return (program, args);
-        }
-        let mut pinned = vec![
-            "-c".to_owned(),
-            cpu.to_string(),
-            program.display().to_string(),
-        ];
-        pinned.extend(args);
-        ("taskset".into(), pinned)
     }
 
     /// Whether each side has a processor to itself.
     pub(super) fn is_pinned(&self) -> bool {
-        self.pinned
+        self.pin.is_pinned()
     }
 }
 
