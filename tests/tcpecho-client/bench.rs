@@ -381,7 +381,8 @@ fn usage() {
         (&["--bench", "-c", "3"], "-c does not go with --bench"),
         (
             &["--bench", "--udp"],
-            "--udp does not go with --bench: datagrams may be lost",
+            "--udp does not go with --bench: a lost datagram would stall its connection; \
+             -c and -i count losses",
         ),
         (
             &["--bench", "--rate", "5", "--pipeline", "2"],

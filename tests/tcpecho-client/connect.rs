@@ -120,18 +120,15 @@ fn families_and_names() {
     run(&["-6", &addr])
         .code(2)
         .stderr("tcpecho-client: 127.0.0.1: is no IPv6 address\n");
-    let out = run(&["no-such-name.invalid:7"]);
+    // A label too long for any name server to be asked.
+    let nobody = "n".repeat(64);
+    let out = run(&[&format!("{nobody}:7")]);
     out.code(3).stdout("");
-    assert!(
-        out.stderr_str()
-            .starts_with("tcpecho-client: no-such-name.invalid: "),
-        "{}",
-        out.story()
-    );
+    let start = format!("tcpecho-client: {nobody}: ");
+    assert!(out.stderr_str().starts_with(&start), "{}", out.story());
     // A name is no answer even where a refused port would be one.
-    let out = client()
-        .args(["--connect-only", "no-such-name.invalid:7"])
-        .run();
+    let nobody = format!("{nobody}:7");
+    let out = client().args(["--connect-only", &nobody]).run();
     out.code(3).stdout("");
     if privilege::has_ipv6() {
         let peer = TcpPeer::start_on("[::1]:0", |stream| {
@@ -175,10 +172,19 @@ fn sockets_of_the_local_domain() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo.sock");
     let target = format!("unix:{}", path.display());
-    let out = client().args([&target, "x"]).run();
-    out.code(3)
-        .stderr(&format!("tcpecho-client: {target}: no such socket\n"));
+    // No file is a mistake here; a file nobody listens at is an absent peer.
+    for more in [&["x"][..], &[], &["-c", "1"], &["--bench"]] {
+        let out = client().arg(&target).args(more).run();
+        out.code(2)
+            .stdout("")
+            .stderr(&format!("tcpecho-client: {target}: no such socket\n"));
+    }
     client().args(["--connect-only", &target]).run().code(1);
+    drop(UnixListener::bind(&path).unwrap());
+    let out = client().args([&target, "x"]).run();
+    out.code(3).stderr_contains("connection refused");
+    client().args(["--connect-only", &target]).run().code(1);
+    std::fs::remove_file(&path).unwrap();
     let listener = UnixListener::bind(&path).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -261,6 +267,17 @@ fn a_signal_ends_the_waiting() {
     running.read_stderr_line(SOON);
     running.signal(2);
     running.wait().code(1).stdout("");
+    // Where there is a summary at the end, there is one now.
+    for mode in [&["-c", "3"][..], &["--bench"]] {
+        let running = client()
+            .args([&addr, "--retry", "9", "--retry-delay", "1h", "-v"])
+            .args(mode)
+            .spawn();
+        running.read_stderr_line(SOON);
+        running.signal(2);
+        let out = running.wait();
+        out.code(1).stdout_contains(" statistics ---\n0 ");
+    }
 }
 
 #[cfg(not(feature = "tls"))]
@@ -268,8 +285,8 @@ fn a_signal_ends_the_waiting() {
 fn a_build_without_tls_says_so() {
     let out = client().args(["--tls", "a:1", "x"]).run();
     out.code(2).stdout("").stderr(
-        "tcpecho-client: --tls is not in this build; build it with '--features tls'; \
-         see 'tcpecho-client --help'\n",
+        "tcpecho-client: --tls is not in this build, which was made with \
+         '--no-default-features'; see 'tcpecho-client --help'\n",
     );
 }
 
@@ -338,6 +355,14 @@ fn usage() {
             "--udp does not go with --connect-only",
         ),
         (&["a:1", "--half-close"], "--half-close needs a message"),
+        (
+            &["a:1", "--file", "/"],
+            "tcpecho-client: /: is a directory\n",
+        ),
+        (
+            &["a:1", "--udp", "--expect", "x"],
+            "--expect needs a message over UDP",
+        ),
         (
             &["a:1", "-c", "1", "--size", "70k", "-u"],
             "--size is at most 65507 over UDP",

@@ -84,6 +84,19 @@ fn another_reply() {
 }
 
 #[test]
+fn another_reply_to_standard_input() {
+    let peer = TcpPeer::fixed_reply("pong");
+    let run = |text| to(&peer).args(["--expect", text]).stdin("ping").run();
+    run("pong").code(0).stdout("pong").stderr("");
+    let out = run("ping");
+    out.code(1).stderr_contains("reply differs at offset 1");
+    // Not the peer alone: what was read is what was sent.
+    let echo = TcpPeer::echo();
+    let out = to(&echo).args(["--expect", "abc"]).stdin("abcd").run();
+    out.code(0).stdout("abc").stderr("");
+}
+
+#[test]
 fn a_greeting_is_expected_without_being_asked_for() {
     let peer = TcpPeer::greeting("220 ready\r\n");
     to(&peer)

@@ -1,4 +1,4 @@
-//! `--tls`, in a build that has it.
+//! `--tls`.
 
 use testkit::peer::TcpPeer;
 use testkit::tls::{Authority, Leaf};

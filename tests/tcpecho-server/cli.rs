@@ -97,7 +97,7 @@ fn help_names_the_statuses_and_events() {
 fn a_build_without_tls_says_so() {
     let out = tool().args(["--cert", "a", "--key", "b"]).run();
     out.code(2).stdout("").stderr(
-        "tcpecho-server: TLS is not in this build; build it with '--features tls'; \
-         see 'tcpecho-server --help'\n",
+        "tcpecho-server: TLS is not in this build, which was made with \
+         '--no-default-features'; see 'tcpecho-server --help'\n",
     );
 }

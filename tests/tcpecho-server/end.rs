@@ -139,7 +139,7 @@ fn a_summary_on_request() {
 fn under_load_every_byte_taken_is_given_back() {
     use std::io::{Read, Write};
     for workers in ["1", "2"] {
-        let server = Server::start(&["--drain", "200ms", "--workers", workers]);
+        let server = Server::start(&["--drain", "1s", "--workers", workers]);
         let mut client = server.connect();
         let name = client.name();
         let stream = client.0.try_clone().unwrap();

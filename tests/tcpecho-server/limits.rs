@@ -1,6 +1,7 @@
 //! Every limit at its edge.
 
 use std::io::{Read, Write};
+use std::time::Duration;
 
 use testkit::Tool;
 
@@ -139,6 +140,16 @@ fn a_rate_holds_back_and_loses_nothing() {
     client.ask(b"x");
 }
 
+/// What all threads of a process have had of the processors.
+fn cpu_time(pid: u32) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let nanoseconds = tasks.map(|task| {
+        let stat = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
+        stat.split(' ').next().unwrap().parse::<u64>().unwrap()
+    });
+    Duration::from_nanos(nanoseconds.sum())
+}
+
 #[test]
 fn out_of_descriptors() {
     let bin = env!("CARGO_BIN_EXE_tcpecho-server");
@@ -155,6 +166,12 @@ fn out_of_descriptors() {
     for _ in 0..20 {
         clients[0].ask(b"go on");
     }
+    // Waiting costs nothing: it does not spin at a listener that stays ready.
+    let before = cpu_time(server.running.pid());
+    let window = Duration::from_millis(300);
+    std::thread::sleep(window);
+    let spent = cpu_time(server.running.pid()).saturating_sub(before);
+    assert!(spent < window / 2, "{spent:?} of {window:?}");
     // The others come in as places become free, and nobody is lost.
     for client in &mut clients {
         client.send(b"hello");

@@ -125,6 +125,36 @@ fn a_port_in_use() {
 }
 
 #[test]
+fn an_address_given_twice() {
+    let twice = |operand: &str| {
+        let out = tool().args([operand, operand]).run();
+        let line = format!("tcpecho-server: {operand}: given twice\n");
+        out.code(2).stdout("").stderr(&line);
+    };
+    twice("127.0.0.1:0");
+    twice("unix:echo");
+    let out = tool().args(["-4", ":0", "127.0.0.1:0"]).run();
+    out.code(2)
+        .stdout("")
+        .stderr_contains("address already in use; another operand has it already");
+}
+
+#[test]
+fn a_port_file_that_cannot_be_written_is_found_first() {
+    let dir = tempfile::tempdir().unwrap();
+    for (file, why) in [
+        ("no/port", "no such file or directory"),
+        ("", "is a directory"),
+    ] {
+        let file = dir.path().join(file).display().to_string();
+        let out = tool().args(["--port-file", &file, "127.0.0.1:0"]).run();
+        let line = format!("tcpecho-server: {file}: {why}\n");
+        out.code(2).stdout("").stderr(&line);
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_port_is_shared_only_on_request() {
     let first = Server::start(&["--reuse-port"]);
     let addr = first.addr.to_string();

@@ -1,4 +1,4 @@
-//! The same service over TLS, in a build that has it.
+//! The same service over TLS.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

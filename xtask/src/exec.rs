@@ -334,6 +334,11 @@ impl Background {
             .map_err(|_| format!("`{}` printed no further line", self.shown))
     }
 
+    /// Throws the lines away that have come so far.
+    pub(crate) fn discard(&self) {
+        while self.lines.try_recv().is_ok() {}
+    }
+
     /// Waits until `ready` says so, for at most ten seconds, while it lives.
     pub(crate) fn until(&mut self, ready: impl Fn() -> bool) -> Outcome {
         let deadline = Instant::now() + Duration::from_secs(10);

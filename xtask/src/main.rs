@@ -23,6 +23,7 @@ mod exec;
 mod fuzz;
 mod install;
 mod interop;
+mod soak;
 mod sys;
 mod test;
 mod tidy;
@@ -48,6 +49,8 @@ usage: cargo xtask COMMAND
   dist                  release tarball in dist/
   fuzz [TARGET] [--seconds N]
                         run the fuzz targets, each for N seconds (default 30)
+  soak [--seconds N]    the echo pair under load and faults, 600 seconds long:
+                        are memory and descriptors where they were?
   tidy                  the checks that no other program does
 ";
 
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Some("install") => install::run(&rest),
         Some("dist") => dist::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
+        Some("soak") => soak::run(&rest),
         Some("tidy") => tidy::run(&rest),
         // For `bench` alone: see `bench::measure::peak`.
         Some("peak") => bench::peak(&rest),

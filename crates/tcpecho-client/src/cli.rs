@@ -39,7 +39,8 @@ EXIT STATUS
   0  what was sent came back; the port is open; every echo came back right
   1  the reply differs or was cut short; with --connect-only nobody answered;
      with -c and --bench an echo was lost or differed
-  2  a usage error, or a fault of this machine
+  2  a usage error, or a fault of this machine, such as a unix: path with no
+     socket (with --connect-only that is nobody, 1)
   3  no answer could be had: no such name, refused, reset, timeout";
 
 /// Send bytes to an echo server and verify what comes back
@@ -74,7 +75,8 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "HEX", value_parser = message::Hex::parse, help_heading = "Message")]
     pub(crate) hex: Option<message::Hex>,
 
-    /// Expect this reply instead of the same bytes
+    /// Expect this reply instead of the same bytes; without a message stdin
+    /// is sent
     #[arg(long, value_name = "TEXT", help_heading = "Message")]
     pub(crate) expect: Option<OsString>,
 

@@ -4,7 +4,8 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use common::address::Family;
@@ -95,8 +96,8 @@ pub(crate) struct Message {
 pub(crate) enum Body {
     /// The command line.
     Bytes(Vec<u8>),
-    /// An open file.
-    File(File),
+    /// An open file and its name.
+    File(File, String),
     /// Standard input.
     Stdin,
 }
@@ -118,7 +119,7 @@ pub(crate) struct Probe {
 #[derive(Debug)]
 pub(crate) enum Payload {
     /// The same bytes each time.
-    Fixed(Vec<u8>),
+    Fixed(Rc<[u8]>),
     /// A pattern that differs each time.
     Made(Sizes),
 }
@@ -182,6 +183,7 @@ impl Config {
                 timeout,
                 retry: cli.retry,
                 retry_delay: cli.retry_delay,
+                asks_presence: cli.connect_only,
             },
             mode,
             quiet: cli.quiet,
@@ -222,7 +224,7 @@ fn tls(cli: &Cli, _: &Target) -> Result<Option<crate::tls::Plan>> {
     refuse(
         cli.tls,
         "--tls",
-        "is not in this build; build it with '--features tls'",
+        "is not in this build, which was made with '--no-default-features'",
     )?;
     Ok(None)
 }
@@ -288,7 +290,8 @@ fn check_bench(cli: &Cli, message: bool) -> Result<()> {
     refuse(
         cli.udp,
         "--udp",
-        "does not go with --bench: datagrams may be lost",
+        "does not go with --bench: a lost datagram would stall its connection; \
+         -c and -i count losses",
     )?;
     let in_step = "does not go with --rate, which sends on time whatever has come back";
     refuse(
@@ -340,7 +343,7 @@ fn one_message(cli: &Cli, message: Option<Vec<u8>>) -> Result<Option<Body>> {
     let body = message.map(Body::Bytes).or(file).or(hex);
     // One datagram is one message, so it must be there as a whole.
     let body = match body {
-        Some(body) if cli.udp => Some(Body::Bytes(datagram(body, cli.file.as_ref())?)),
+        Some(body) if cli.udp => Some(Body::Bytes(datagram(body)?)),
         body => body,
     };
     Ok(body)
@@ -350,24 +353,30 @@ fn open(path: &Path) -> Result<Body> {
     if path.as_os_str() == "-" {
         return Ok(Body::Stdin);
     }
-    File::open(path)
-        .map(Body::File)
-        .map_err(|e| Error::local(&e).about(path.display().to_string()))
+    let name = path.display().to_string();
+    let opened = File::open(path).and_then(|file| {
+        if file.metadata()?.is_dir() {
+            // Found now, and not by the first read when all is connected.
+            return Err(std::io::ErrorKind::IsADirectory.into());
+        }
+        Ok(file)
+    });
+    match opened {
+        Ok(file) => Ok(Body::File(file, name)),
+        Err(e) => Err(Error::local(&e).about(name)),
+    }
 }
 
 /// All bytes of a message that must be in memory, up to `limit`.
-fn whole(body: Body, path: Option<&PathBuf>, limit: usize, too_long: &str) -> Result<Vec<u8>> {
+fn whole(body: Body, limit: usize, too_long: &str) -> Result<Vec<u8>> {
     let bytes = match body {
         Body::Bytes(bytes) => bytes,
         Body::Stdin => return Err(Error::usage("--file - does not go with this")),
-        Body::File(file) => {
+        Body::File(file, name) => {
             let mut bytes = Vec::new();
             file.take(limit as u64 + 1)
                 .read_to_end(&mut bytes)
-                .map_err(|e| {
-                    let name = path.map(|p| p.display().to_string()).unwrap_or_default();
-                    Error::local(&e).about(name)
-                })?;
+                .map_err(|e| Error::local(&e).about(name))?;
             bytes
         }
     };
@@ -377,10 +386,9 @@ fn whole(body: Body, path: Option<&PathBuf>, limit: usize, too_long: &str) -> Re
     Ok(bytes)
 }
 
-fn datagram(body: Body, path: Option<&PathBuf>) -> Result<Vec<u8>> {
+fn datagram(body: Body) -> Result<Vec<u8>> {
     whole(
         body,
-        path,
         DATAGRAM_MAX,
         "the message is too long for a datagram; at most 65507 bytes",
     )
@@ -394,17 +402,12 @@ fn probe(cli: &Cli, message: Option<Vec<u8>>, pace: Pace, timeout: Duration) -> 
     let payload = match one_message(cli, message)? {
         Some(body) => {
             let limit = 1 << 30;
-            let bytes = whole(
-                body,
-                cli.file.as_ref(),
-                limit,
-                "the message is longer than 1 GiB",
-            )?;
+            let bytes = whole(body, limit, "the message is longer than 1 GiB")?;
             refuse(cli.size.is_some(), "--size", "does not go with a message")?;
             if bytes.is_empty() {
                 return Err(Error::usage("an empty message has no echo to wait for"));
             }
-            Payload::Fixed(bytes)
+            Payload::Fixed(bytes.into())
         }
         None => Payload::Made(cli.size.unwrap_or_default()),
     };
@@ -427,8 +430,11 @@ fn exchange(cli: &Cli, message: Option<Vec<u8>>, timeout: Duration) -> Result<Mo
     let expect = cli.expect.clone().map(OsStringExt::into_vec);
     let body = match (body, &expect) {
         (Some(body), _) => body,
-        // A greeting is expected without being asked for.
-        (None, Some(_)) => Body::Bytes(Vec::new()),
+        (None, Some(_)) => {
+            refuse(cli.udp, "--expect", "needs a message over UDP")?;
+            // With none of it a greeting is expected without being asked for.
+            Body::Stdin
+        }
         (None, None) => {
             refuse(
                 cli.half_close,

@@ -53,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) retry: u32,
     /// The time between two of them.
     pub(crate) retry_delay: Duration,
+    /// Whether somebody being there is all that is asked.
+    pub(crate) asks_presence: bool,
 }
 
 /// An open connection and how it came about.
@@ -77,6 +79,8 @@ pub(crate) struct Dialer {
     addresses: RefCell<Vec<SocketAddr>>,
     /// The address that answered last.
     answered: Cell<Option<SocketAddr>>,
+    /// Whether a socket of the local domain has answered.
+    connected_once: Cell<bool>,
     tls: Option<tls::Settings>,
 }
 
@@ -104,6 +108,7 @@ impl Dialer {
             plan,
             addresses: RefCell::default(),
             answered: Cell::default(),
+            connected_once: Cell::default(),
         })
     }
 
@@ -121,7 +126,7 @@ impl Dialer {
         let mut left = self.plan.retry;
         loop {
             match self.dial(stop) {
-                Err(error) if left > 0 && may_change(error.kind()) => {
+                Err(error) if left > 0 && (may_change(error.kind()) || self.is_absent()) => {
                     left -= 1;
                     if let Some(report) = verbose {
                         report.line(format_args!("{error}; {left} tries left"));
@@ -132,6 +137,14 @@ impl Dialer {
                 }
                 outcome => return outcome,
             }
+        }
+    }
+
+    /// Whether there is no socket where one should be; it may come yet.
+    fn is_absent(&self) -> bool {
+        match &self.plan.target {
+            Target::Unix(path) => !path.exists(),
+            Target::Inet(_) => false,
         }
     }
 
@@ -299,13 +312,17 @@ impl Dialer {
                         return Ok(None);
                     }
                 }
-                // As with a port nobody listens on: it may come yet.
+                // A file that is not there is a fault of this side, unless it
+                // was there before, or that is the very question.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    return Err(Error::new(Kind::Refused, "no such socket"));
+                    let gone = self.plan.asks_presence || self.connected_once.get();
+                    let kind = if gone { Kind::Refused } else { Kind::System };
+                    return Err(Error::new(kind, "no such socket"));
                 }
                 Err(e) => return Err(Error::network(&e)),
             }
         }
+        self.connected_once.set(true);
         Ok(Some(Connection {
             link: Link::Unix(UnixStream::from(socket)),
             address: self.name(),

@@ -7,6 +7,7 @@
 //! the message it equals.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How many messages whose time has passed are remembered for a late datagram.
@@ -40,14 +41,13 @@ pub(crate) enum Event {
 #[derive(Debug)]
 struct Row {
     seq: u64,
-    payload: Vec<u8>,
+    payload: Rc<[u8]>,
     /// Bytes that have come back.
     back: usize,
     /// The offset of the first that differs.
     difference: Option<usize>,
     sent: Duration,
     expires: Duration,
-    lost: bool,
 }
 
 impl Row {
@@ -67,7 +67,11 @@ impl Row {
 /// The messages of one run, or of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    rows: VecDeque<Row>,
+    /// Those whose time has passed, all older than the ones below.
+    overdue: VecDeque<Row>,
+    /// Those that may still be in time, in the order they were sent, which is
+    /// the order in which they expire.
+    waiting: VecDeque<Row>,
     /// Messages sent.
     pub(crate) sent: u64,
     /// Messages that came back right and in time.
@@ -79,17 +83,17 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// A message is about to be sent; it is lost at `expires`.
-    pub(crate) fn sent(&mut self, seq: u64, payload: Vec<u8>, now: Duration, expires: Duration) {
+    /// A message is about to be sent; it is lost at `expires`, not before the
+    /// one sent before it.
+    pub(crate) fn sent(&mut self, seq: u64, payload: Rc<[u8]>, now: Duration, expires: Duration) {
         self.sent += 1;
-        self.rows.push_back(Row {
+        self.waiting.push_back(Row {
             seq,
             payload,
             back: 0,
             difference: None,
             sent: now,
             expires,
-            lost: false,
         });
     }
 
@@ -102,24 +106,38 @@ impl Ledger {
     /// Bytes of a stream have come.
     pub(crate) fn stream(&mut self, mut bytes: &[u8], now: Duration, events: &mut Vec<Event>) {
         while !bytes.is_empty() {
-            let Some(row) = self.rows.front_mut() else {
+            let late = !self.overdue.is_empty();
+            let rows = if late {
+                &mut self.overdue
+            } else {
+                &mut self.waiting
+            };
+            let Some(row) = rows.front_mut() else {
                 self.stray(bytes.len(), events);
                 return;
             };
             bytes = row.take(bytes);
             if row.back == row.payload.len()
-                && let Some(row) = self.rows.pop_front()
+                && let Some(row) = rows.pop_front()
             {
-                self.complete(&row, now, events);
+                self.complete(&row, late, now, events);
             }
         }
     }
 
     /// A datagram has come.
     pub(crate) fn datagram(&mut self, bytes: &[u8], now: Duration, events: &mut Vec<Event>) {
-        let equal = self.rows.iter().position(|row| row.payload == bytes);
-        let oldest = || self.rows.iter().position(|row| !row.lost);
-        let Some(mut row) = equal.or_else(oldest).and_then(|at| self.rows.remove(at)) else {
+        let equal = |rows: &VecDeque<Row>| rows.iter().position(|row| *row.payload == *bytes);
+        // One that is waited for comes first: where all are alike, a lost one
+        // would otherwise take the echo of the next, and that of the one after.
+        let (found, late) = if let Some(at) = equal(&self.waiting) {
+            (self.waiting.remove(at), false)
+        } else if let Some(at) = equal(&self.overdue) {
+            (self.overdue.remove(at), true)
+        } else {
+            (self.waiting.pop_front(), false)
+        };
+        let Some(mut row) = found else {
             self.stray(bytes.len(), events);
             return;
         };
@@ -129,7 +147,7 @@ impl Ledger {
             row.difference = row.difference.or(Some(bytes.len().min(row.payload.len())));
             row.back = bytes.len();
         }
-        self.complete(&row, now, events);
+        self.complete(&row, late, now, events);
     }
 
     fn stray(&mut self, bytes: usize, events: &mut Vec<Event>) {
@@ -137,13 +155,13 @@ impl Ledger {
         events.push(Event::Stray { bytes });
     }
 
-    fn complete(&mut self, row: &Row, now: Duration, events: &mut Vec<Event>) {
+    fn complete(&mut self, row: &Row, late: bool, now: Duration, events: &mut Vec<Event>) {
         let rtt = now.saturating_sub(row.sent);
         let (seq, bytes) = (row.seq, row.back);
         events.push(match row.difference {
             Some(offset) => {
                 // Lost and back, but wrong: it cannot be both.
-                self.lost -= u64::from(row.lost);
+                self.lost -= u64::from(late);
                 self.mismatches += 1;
                 Event::Differs {
                     seq,
@@ -152,7 +170,7 @@ impl Ledger {
                     rtt,
                 }
             }
-            None if row.lost => Event::Late { seq, rtt },
+            None if late => Event::Late { seq, rtt },
             None => {
                 self.received += 1;
                 Event::Reply { seq, bytes, rtt }
@@ -162,50 +180,39 @@ impl Ledger {
 
     /// Time has passed.
     pub(crate) fn expire(&mut self, now: Duration, events: &mut Vec<Event>) {
-        for row in self
-            .rows
-            .iter_mut()
-            .filter(|row| !row.lost && row.expires <= now)
+        while self.next_expiry().is_some_and(|expiry| expiry <= now)
+            && let Some(row) = self.waiting.pop_front()
         {
-            row.lost = true;
             self.lost += 1;
             events.push(Event::Timeout { seq: row.seq });
+            self.overdue.push_back(row);
         }
     }
 
     /// Forgets old lost messages whose datagrams may still come. Not for
     /// streams, where the bytes of each must be passed over.
     pub(crate) fn forget_old(&mut self) {
-        while self.rows.len() > REMEMBERED && self.rows.front().is_some_and(|row| row.lost) {
-            self.rows.pop_front();
-        }
+        let too_many = self.overdue.len().saturating_sub(REMEMBERED);
+        self.overdue.drain(..too_many);
     }
 
     /// The connection is gone: nothing more will come back. Returns the
     /// messages that were lost by it.
     pub(crate) fn cut(&mut self) -> Vec<u64> {
-        let rows = std::mem::take(&mut self.rows);
-        let seqs: Vec<u64> = rows
-            .iter()
-            .filter(|row| !row.lost)
-            .map(|row| row.seq)
-            .collect();
-        self.lost += seqs.len() as u64;
-        seqs
+        self.overdue.clear();
+        let rows = std::mem::take(&mut self.waiting);
+        self.lost += rows.len() as u64;
+        rows.iter().map(|row| row.seq).collect()
     }
 
     /// When the next message expires.
     pub(crate) fn next_expiry(&self) -> Option<Duration> {
-        self.rows
-            .iter()
-            .filter(|row| !row.lost)
-            .map(|row| row.expires)
-            .min()
+        self.waiting.front().map(|row| row.expires)
     }
 
     /// Whether no message is waited for.
     pub(crate) fn is_idle(&self) -> bool {
-        self.rows.iter().all(|row| row.lost)
+        self.waiting.is_empty()
     }
 
     /// Lost ones among those whose fate is known, in percent.
@@ -233,7 +240,7 @@ mod tests {
     fn started(payloads: &[&[u8]]) -> Ledger {
         let mut ledger = Ledger::default();
         for (seq, payload) in payloads.iter().enumerate() {
-            ledger.sent(seq as u64 + 1, payload.to_vec(), MS(0), MS(100));
+            ledger.sent(seq as u64 + 1, (*payload).into(), MS(0), MS(100));
         }
         ledger
     }
@@ -251,7 +258,7 @@ mod tests {
         );
         assert!(ledger.is_idle());
         events.clear();
-        ledger.sent(3, b"three".to_vec(), MS(150), MS(250));
+        ledger.sent(3, b"three"[..].into(), MS(150), MS(250));
         ledger.stream(b"onetwothree", MS(200), &mut events);
         let late = |seq| Event::Late { seq, rtt: MS(200) };
         let reply = Event::Reply {
@@ -317,6 +324,43 @@ mod tests {
                 Event::Stray { bytes: 3 },
             ]
         );
+    }
+
+    /// The same message each time, the first one lost for good.
+    #[test]
+    fn a_lost_datagram_does_not_take_the_next_ones_echo() {
+        let mut ledger = started(&[b"ping"]);
+        let mut events = Vec::new();
+        ledger.expire(MS(100), &mut events);
+        ledger.sent(2, b"ping"[..].into(), MS(100), MS(200));
+        events.clear();
+        ledger.datagram(b"ping", MS(101), &mut events);
+        let reply = Event::Reply {
+            seq: 2,
+            bytes: 4,
+            rtt: MS(1),
+        };
+        assert_eq!(events, [reply]);
+        // What comes after that is the lost one, late.
+        ledger.datagram(b"ping", MS(102), &mut events);
+        let late = Event::Late {
+            seq: 1,
+            rtt: MS(102),
+        };
+        assert_eq!(events, [reply, late]);
+    }
+
+    #[test]
+    fn a_peer_that_never_answers_costs_no_memory() {
+        let mut ledger = Ledger::default();
+        let mut events = Vec::new();
+        for n in 0..5 * REMEMBERED as u64 {
+            ledger.sent(n, b"x"[..].into(), MS(n), MS(n + 10));
+            ledger.expire(MS(n), &mut events);
+            ledger.forget_old();
+        }
+        assert!(ledger.overdue.len() <= REMEMBERED && ledger.waiting.len() <= 11);
+        assert_eq!(ledger.lost + 10, ledger.sent);
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod config;
 mod dial;
 mod exchange;
 mod failure;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handshake;
 mod ledger;
 mod link;

@@ -5,6 +5,7 @@
 //! has a connection of its own, and there is never more than one.
 
 use std::io;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use common::app::Io;
@@ -36,7 +37,7 @@ struct Run<'a> {
     pattern: Option<Pattern>,
     connection: Option<Connection>,
     /// What is left of the message that is being sent.
-    unsent: Vec<u8>,
+    unsent: Unsent,
     ledger: Ledger,
     latencies: Latencies,
     started: Instant,
@@ -58,14 +59,13 @@ pub(crate) fn run(
     let reporter = verbose.then(|| io.report.clone());
     let mut connection = None;
     if !plan.reconnect {
-        connection = match dialer.dial_patiently(stop, reporter.as_ref())? {
-            Some(connection) => Some(connection),
-            None => return Ok(Exit::No),
-        };
+        connection = dialer.dial_patiently(stop, reporter.as_ref())?;
         if let (Some(connection), true) = (&connection, verbose) {
             output::connected(io, &target, connection);
         }
     }
+    // Without a connection, and without an error, a signal came first.
+    let interrupted = !plan.reconnect && connection.is_none();
     let now = Instant::now();
     let mut run = Run {
         dialer,
@@ -79,14 +79,18 @@ pub(crate) fn run(
             Payload::Fixed(_) => None,
         },
         connection,
-        unsent: Vec::new(),
+        unsent: Unsent::default(),
         ledger: Ledger::default(),
         latencies: Latencies::new()?,
         started: now,
         next: now,
         refusal: None,
     };
-    let exit = run.echoes(io)?;
+    let exit = if interrupted {
+        Exit::No
+    } else {
+        run.echoes(io)?
+    };
     run.summary(io)?;
     Ok(exit)
 }
@@ -106,10 +110,13 @@ impl Run<'_> {
             }
             let mut events = Vec::new();
             self.ledger.expire(self.started.elapsed(), &mut events);
+            if self.dialer.plan.udp {
+                self.ledger.forget_old();
+            }
             self.show(io, &events)?;
             if self.ledger.is_idle() {
                 if self.plan.reconnect {
-                    self.unsent.clear();
+                    self.unsent = Unsent::default();
                     self.connection = None;
                     // What is late has no way to come back any more.
                     self.ledger.cut();
@@ -148,7 +155,7 @@ impl Run<'_> {
         // A ping-pong, and a connection for each, wait for the one before.
         let alone = self.plan.reconnect || self.plan.pace.interval.is_zero();
         self.has_more()
-            && self.unsent.is_empty()
+            && self.unsent.rest().is_empty()
             && (!alone || self.ledger.is_idle())
             && self.next <= Instant::now()
     }
@@ -177,19 +184,25 @@ impl Run<'_> {
         let payload = self.payload(seq);
         let now = self.started.elapsed();
         let expires = now.saturating_add(self.plan.timeout);
-        self.unsent.clone_from(&payload);
+        self.unsent = Unsent {
+            message: Rc::clone(&payload),
+            sent: 0,
+        };
         self.ledger.sent(seq, payload, now, expires);
         Ok(true)
     }
 
-    fn payload(&self, seq: u64) -> Vec<u8> {
+    fn payload(&self, seq: u64) -> Rc<[u8]> {
         match (&self.plan.payload, &self.pattern) {
-            (Payload::Fixed(bytes), _) => bytes.clone(),
-            (Payload::Made(_), None) => Vec::new(),
-            (Payload::Made(_), Some(pattern)) => pattern.message(Id {
-                connection: 0,
-                sequence: seq,
-            }),
+            (Payload::Fixed(bytes), _) => Rc::clone(bytes),
+            (Payload::Made(_), None) => Rc::default(),
+            (Payload::Made(_), Some(pattern)) => {
+                let id = Id {
+                    connection: 0,
+                    sequence: seq,
+                };
+                pattern.message(id).into()
+            }
         }
     }
 
@@ -215,7 +228,6 @@ impl Run<'_> {
                     let now = self.started.elapsed();
                     if datagram {
                         self.ledger.datagram(&chunk[..n], now, &mut events);
-                        self.ledger.forget_old();
                     } else {
                         self.ledger.stream(&chunk[..n], now, &mut events);
                     }
@@ -238,7 +250,7 @@ impl Run<'_> {
 
     /// The connection is gone; false ends the run.
     fn broken(&mut self, io: &mut Io, error: &Error) -> Result<bool> {
-        self.unsent.clear();
+        self.unsent = Unsent::default();
         if self
             .connection
             .as_ref()
@@ -285,7 +297,7 @@ impl Run<'_> {
     fn wait(&self) -> Result<Woken> {
         let alone = self.plan.reconnect || self.plan.pace.interval.is_zero();
         let sending = self.has_more() && (!alone || self.ledger.is_idle());
-        let due = (sending && self.unsent.is_empty()).then_some(self.next);
+        let due = (sending && self.unsent.rest().is_empty()).then_some(self.next);
         let expiry = self
             .ledger
             .next_expiry()
@@ -296,7 +308,7 @@ impl Run<'_> {
             return Ok(Woken::Ready);
         }
         let mut fds = Vec::with_capacity(2);
-        fds.extend(link.and_then(|link| link.poll_fd(true, !self.unsent.is_empty())));
+        fds.extend(link.and_then(|link| link.poll_fd(true, !self.unsent.rest().is_empty())));
         self.stop.wait(&mut fds, deadline)
     }
 
@@ -314,12 +326,26 @@ impl Run<'_> {
     }
 }
 
+/// A message on its way out.
+#[derive(Debug, Default)]
+struct Unsent {
+    message: Rc<[u8]>,
+    /// Bytes of it that have gone.
+    sent: usize,
+}
+
+impl Unsent {
+    fn rest(&self) -> &[u8] {
+        &self.message[self.sent..]
+    }
+}
+
 /// Sends what can be sent now of `unsent`.
-fn send(link: &mut Link, unsent: &mut Vec<u8>) -> io::Result<()> {
+fn send(link: &mut Link, unsent: &mut Unsent) -> io::Result<()> {
     link.flush()?;
-    while !unsent.is_empty() {
-        match link.write(unsent) {
-            Ok(n) => drop(unsent.drain(..n)),
+    while !unsent.rest().is_empty() {
+        match link.write(unsent.rest()) {
+            Ok(n) => unsent.sent += n,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
             Err(e) => return Err(e),
         }

@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use common::{Error, Result};
@@ -50,13 +50,32 @@ pub(crate) enum Ending {
 /// What becomes of the bytes that come back: called with each chunk.
 pub(crate) type Receiver<'a> = &'a mut dyn FnMut(&[u8], &mut Sink) -> Result<()>;
 
+/// What is sent, from a descriptor.
+#[derive(Debug)]
+pub(crate) struct Input {
+    /// Where it comes from.
+    pub(crate) file: File,
+    /// What that is called in an error.
+    pub(crate) name: String,
+}
+
+impl Input {
+    /// Standard input.
+    pub(crate) fn stdin(descriptor: OwnedFd) -> Self {
+        Self {
+            file: File::from(descriptor),
+            name: "standard input".to_owned(),
+        }
+    }
+}
+
 /// Everything one run of the pump works with.
 #[derive(Debug)]
 pub(crate) struct Pump<'a> {
     /// The connection.
     pub(crate) link: &'a mut Link,
     /// Input that still comes, from a descriptor.
-    pub(crate) input: Option<File>,
+    pub(crate) input: Option<Input>,
     /// Standard output.
     pub(crate) sink: &'a mut Sink,
     /// How long to go on.
@@ -203,7 +222,7 @@ impl Pump<'_> {
         let input = self.input.as_ref().filter(|_| exchange.wants_input());
         let mut fds = vec![self.sink.poll_fd()];
         if let Some(input) = input {
-            fds.push(PollFd::from_borrowed_fd(input.as_fd(), PollFlags::IN));
+            fds.push(PollFd::from_borrowed_fd(input.file.as_fd(), PollFlags::IN));
         }
         let writing = !exchange.unsent().is_empty();
         fds.extend(self.link.poll_fd(reading, writing));
@@ -216,7 +235,7 @@ impl Pump<'_> {
         }
         self.sink.polled(on_sink)?;
         if let Some(input) = self.input.as_mut().filter(|_| on_input) {
-            match input.read(chunk) {
+            match input.file.read(chunk) {
                 Ok(0) => exchange.input_end(),
                 Ok(n) => exchange.input(chunk[..n].to_vec()),
                 Err(e)
@@ -224,7 +243,7 @@ impl Pump<'_> {
                         e.kind(),
                         io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
                     ) => {}
-                Err(e) => return Err(Error::local(&e).about("standard input")),
+                Err(e) => return Err(Error::local(&e).about(input.name.as_str())),
             }
         }
         Ok(woken)

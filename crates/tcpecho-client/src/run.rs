@@ -1,6 +1,5 @@
 //! The modes: which one runs, and how an exchange is judged.
 
-use std::fs::File;
 use std::time::Instant;
 
 use common::app::Io;
@@ -11,7 +10,7 @@ use crate::config::{Body, Config, Message, Mode};
 use crate::dial::Dialer;
 use crate::exchange::{Exchange, Rule, Verdict};
 use crate::output::{self, Exchanged, Received};
-use crate::pump::{Ending, Limit, Pump, Receiver};
+use crate::pump::{Ending, Input, Limit, Pump, Receiver};
 use crate::sink::Sink;
 use crate::wait::Stop;
 use crate::{bench, failure, handshake, probe};
@@ -58,8 +57,8 @@ fn send(
             exchange.input_end();
             None
         }
-        Body::File(file) => Some(file),
-        Body::Stdin => Some(File::from(stdin)),
+        Body::File(file, name) => Some(Input { file, name }),
+        Body::Stdin => Some(Input::stdin(stdin)),
     };
     let mut reply = io.json.then(Vec::new);
     let mut take = |bytes: &[u8], sink: &mut Sink| {
@@ -117,7 +116,7 @@ fn relay(
         dialer,
         stop,
         exchange,
-        input: Some(File::from(stdin)),
+        input: Some(Input::stdin(stdin)),
         limit,
         any_end,
         sink: Sink::new(stdout, io.terminal.stdout && !json),
@@ -133,7 +132,7 @@ struct Job<'a> {
     dialer: &'a Dialer,
     stop: &'a Stop,
     exchange: Exchange,
-    input: Option<File>,
+    input: Option<Input>,
     limit: Limit,
     /// Whether the end of the time is as good an end as any.
     any_end: bool,

@@ -202,7 +202,8 @@ pub(crate) struct Cli {
     )]
     pub(crate) lifetime: Option<Duration>,
 
-    /// At the end, how long peers may take to finish
+    /// At the end, how long peers may take to finish; in the last fifth nothing
+    /// more is taken from those that are behind with reading
     #[arg(
         long,
         value_name = "DURATION",

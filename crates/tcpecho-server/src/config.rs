@@ -64,7 +64,7 @@ impl Config {
         #[cfg(not(feature = "tls"))]
         if cli.cert.is_some() || cli.key.is_some() {
             return Err(Error::usage(
-                "TLS is not in this build; build it with '--features tls'",
+                "TLS is not in this build, which was made with '--no-default-features'",
             ));
         }
         let places = places(&cli.places, io)?;

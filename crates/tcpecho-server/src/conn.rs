@@ -17,6 +17,7 @@ use crate::log::Log;
 use crate::machine::{Machine, Rules, Step};
 use crate::peer::Peer;
 use crate::readiness::{Interest, Watched};
+use crate::sys;
 
 /// What every connection of a server shares.
 #[derive(Debug)]
@@ -30,6 +31,15 @@ pub(crate) struct Shared {
     /// How connections are encrypted, if they are.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::tls::Settings>,
+}
+
+/// How connections are ended from this side.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// When they are over in any case.
+    pub(crate) limit: Duration,
+    /// Only those whose peers have not got all of their bytes yet.
+    pub(crate) owed_only: bool,
 }
 
 /// One connection.
@@ -96,10 +106,18 @@ impl<S: AsFd> Conn<S> {
         self.settle(shared, now)
     }
 
-    /// Ends it from this side.
-    pub(crate) fn cut(&mut self, shared: &Shared, now: Duration) -> Option<Reason> {
-        self.machine.cut(now);
+    /// Ends it from this side, if the cut is meant for it.
+    pub(crate) fn cut(&mut self, shared: &Shared, cut: Cut, now: Duration) -> Option<Reason> {
+        if !cut.owed_only || self.is_owed() {
+            self.machine.cut(cut.limit);
+        }
         self.settle(shared, now)
+    }
+
+    /// Whether bytes are on their way to the peer.
+    fn is_owed(&self) -> bool {
+        let on_the_way = || sys::unsent(self.socket.get()) > 0 || self.channel.wants_room();
+        self.machine.owes() || self.machine.is_open() && on_the_way()
     }
 
     /// When it wants to be looked at without an event.

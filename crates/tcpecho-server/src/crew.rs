@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::conn::Shared;
+use crate::conn::{Cut, Shared};
 use crate::readiness::Poller;
 use crate::worker::{self, Mailbox, Newcomer, Worker};
 
@@ -82,11 +82,11 @@ impl Crew {
         }
     }
 
-    /// Ends all connections from this side.
-    pub(crate) fn cut(&mut self, now: Duration) {
+    /// Ends connections from this side.
+    pub(crate) fn cut(&mut self, cut: Cut, now: Duration) {
         match self {
-            Self::Alone(worker) => worker.cut(now),
-            Self::Threads(mailboxes, ..) => mailboxes.iter().for_each(Mailbox::cut),
+            Self::Alone(worker) => worker.cut(cut, now),
+            Self::Threads(mailboxes, ..) => mailboxes.iter().for_each(|mailbox| mailbox.cut(cut)),
         }
     }
 

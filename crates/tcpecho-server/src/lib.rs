@@ -19,6 +19,8 @@ mod crew;
 mod datagram;
 mod event;
 mod fault;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod limits;
 mod listen;
 mod log;

@@ -159,16 +159,30 @@ impl Binding {
 
     fn all(mut self, places: &[(String, Place)]) -> Result<Sockets, Failure> {
         let mut errors = Vec::new();
-        for (text, place) in places {
+        for (index, (text, place)) in places.iter().enumerate() {
+            if places[..index].iter().any(|(_, earlier)| earlier == place) {
+                errors.push(Error::input(text, "given twice"));
+                continue;
+            }
             match self.one(place, places) {
                 Ok(()) => {}
                 Err((error, true)) => return Err(Failure::PortTaken(error.about(text))),
                 Err((error, false)) => errors.push(error.about(text)),
             }
         }
-        for listener in &self.sockets.listeners {
+        let listeners = &self.sockets.listeners;
+        for (index, listener) in listeners.iter().enumerate() {
             if let Err(e) = listener.socket.listen(self.options.backlog) {
-                errors.push(bind_error(&e, listener.port()).about(listener.address.to_string()));
+                let own = e.kind() == io::ErrorKind::AddrInUse
+                    && listeners[..index]
+                        .iter()
+                        .any(|earlier| earlier.port() == listener.port());
+                let error = if own {
+                    Error::local(&e).hint("another operand has it already")
+                } else {
+                    bind_error(&e, listener.port())
+                };
+                errors.push(error.about(listener.address.to_string()));
             }
         }
         if errors.is_empty() {

@@ -28,9 +28,6 @@ use crate::tail::Tail;
 /// The most bytes of one chunk, and of one connection's tail.
 pub(crate) const TAIL_MAX: usize = 64 * 1024;
 
-/// How long a cut connection may take to notice.
-pub(crate) const CUT_GRACE: Duration = Duration::from_secs(1);
-
 /// What holds for every connection. Moments are counted from the server's
 /// start.
 #[derive(Clone, Debug, Default)]
@@ -211,15 +208,25 @@ impl Machine {
     }
 
     /// Ends the connection from this side: the tail still goes out, then an
-    /// end of file. After [`CUT_GRACE`] it is over in any case.
-    pub(crate) fn cut(&mut self, now: Duration) {
+    /// end of file. At `limit` it is over in any case.
+    pub(crate) fn cut(&mut self, limit: Duration) {
         match self.phase {
             Phase::Open => self.finish(Reason::Drain, true),
             // It owes the peer nothing.
             Phase::Lingering(reason) => self.phase = Phase::Over(reason),
             Phase::Finishing { .. } | Phase::Over(_) | Phase::Reset => {}
         }
-        self.limit = Some(now + CUT_GRACE);
+        self.limit = Some(limit);
+    }
+
+    /// Whether it is open and has bytes that have not gone out.
+    pub(crate) fn owes(&self) -> bool {
+        self.phase == Phase::Open && !self.tail.is_empty()
+    }
+
+    /// Whether it has not begun to end.
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
     }
 
     /// Waiting bytes that may go now.
@@ -335,5 +342,7 @@ fn delays(rules: &Rules) -> bool {
     rules.faults.as_ref().is_some_and(|f| f.delay.is_some())
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod bench;
 #[cfg(test)]
 mod tests;

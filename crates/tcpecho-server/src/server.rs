@@ -16,12 +16,11 @@ use crate::accept::{Acceptor, Bounds};
 use crate::activation::Notify;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::conn::Shared;
+use crate::conn::{Cut, Shared};
 use crate::crew::Crew;
 use crate::event::Summary;
 use crate::limits;
 use crate::listen::Sockets;
-use crate::machine::CUT_GRACE;
 use crate::output::{self, Format};
 use crate::readiness::{Interest, Poller, Ready, Watched};
 use crate::udp::Udp;
@@ -31,6 +30,16 @@ const FIRST_KEY: usize = usize::MAX / 2;
 const SIGNALS: usize = FIRST_KEY;
 const LISTENERS: usize = FIRST_KEY + 1;
 const PORTS: usize = LISTENERS + (1 << 20);
+
+/// The last part of a drain belongs to peers that have not got all of their
+/// bytes: nothing more is taken from them. A fifth of it, at most this.
+const LAST_PART: Duration = Duration::from_secs(1);
+
+/// How often in that part such peers are looked for.
+const LOOKS: u32 = 8;
+
+/// How long the end of file of the last ones may take to get out.
+const GRACE: Duration = Duration::from_millis(20);
 
 /// What a server starts with.
 #[derive(Debug)]
@@ -56,9 +65,14 @@ pub(crate) struct Setup {
 enum Stage {
     /// Accepting and serving.
     Serving,
-    /// Not accepting; peers may finish until then.
-    Draining(Duration),
-    /// Those that did not have been cut, and are gone by then.
+    /// Not accepting; peers may finish until `end`.
+    Draining {
+        /// When something is to be done about those that have not.
+        look: Duration,
+        end: Duration,
+        last_part: Duration,
+    },
+    /// The rest has been cut, and is gone by then.
     Cutting(Duration),
     /// A second signal came.
     Stopped,
@@ -227,7 +241,7 @@ impl Server {
     fn deadline(&self) -> Option<Duration> {
         let stage = match self.stage {
             Stage::Serving => [self.lifetime, self.leave_at()].into_iter().flatten().min(),
-            Stage::Draining(until) | Stage::Cutting(until) => Some(until),
+            Stage::Draining { look: until, .. } | Stage::Cutting(until) => Some(until),
             Stage::Stopped => None,
         };
         let udp = self.udp.as_ref().and_then(Udp::deadline);
@@ -266,10 +280,24 @@ impl Server {
             Stage::Serving if due(self.lifetime) || due(self.leave_at()) => {
                 self.begin_drain(now);
             }
-            Stage::Draining(until) if until <= now => {
-                self.crew.cut(now);
-                // A little more than a cut connection takes to give up.
-                self.stage = Stage::Cutting(now + CUT_GRACE + CUT_GRACE / 4);
+            Stage::Draining {
+                look,
+                end,
+                last_part,
+            } if look <= now => {
+                let owed_only = now < end;
+                let limit = now.max(end) + GRACE;
+                self.crew.cut(Cut { limit, owed_only }, now);
+                self.stage = if owed_only {
+                    Stage::Draining {
+                        look: (now + last_part / LOOKS).min(end),
+                        end,
+                        last_part,
+                    }
+                } else {
+                    // A little more than a cut connection takes to give up.
+                    Stage::Cutting(limit + GRACE / 2)
+                };
             }
             Stage::Cutting(until) if until <= now => self.stage = Stage::Stopped,
             _ => {}
@@ -286,7 +314,13 @@ impl Server {
         if let Some(mut udp) = self.udp.take() {
             udp.drain(now);
         }
-        self.stage = Stage::Draining(now + self.drain);
+        let end = now + self.drain;
+        let last_part = (self.drain / 5).min(LAST_PART);
+        self.stage = Stage::Draining {
+            look: end.saturating_sub(last_part),
+            end,
+            last_part,
+        };
     }
 
     fn tell_summary(&self) {

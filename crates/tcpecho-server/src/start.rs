@@ -21,7 +21,7 @@ use crate::conn::Shared;
 use crate::event::Event;
 use crate::listen::{self, Listener, Sockets};
 use crate::log::Log;
-use crate::ready;
+use crate::ready::{self, PortFile};
 use crate::server::{Server, Setup};
 use crate::sys::Handed;
 use crate::udp::Port;
@@ -34,6 +34,8 @@ pub(crate) fn run(config: &Config, handed: Handed, stdout: OwnedFd, io: &mut Io)
     let Some((sockets, connections)) = sockets(config, inherited, io)? else {
         return Ok(Exit::Fault);
     };
+    let port_file = config.port_file.as_deref().map(PortFile::prepare);
+    let port_file = port_file.transpose()?;
     let log = match config.log {
         None => Log::silent(),
         Some(format) => {
@@ -51,7 +53,7 @@ pub(crate) fn run(config: &Config, handed: Handed, stdout: OwnedFd, io: &mut Io)
     {
         report.line(format_args!("faults by --seed {seed}"));
     }
-    announce(config, &sockets, &log)?;
+    announce(&sockets, &log, port_file)?;
     if let Some(fd) = handed.ready {
         ready::write_newline(fd)?;
     }
@@ -112,7 +114,7 @@ fn sockets(
 
 /// Says where it listens: in the log, which a script may wait for, and in the
 /// port file.
-fn announce(config: &Config, sockets: &Sockets, log: &Log) -> Result<()> {
+fn announce(sockets: &Sockets, log: &Log, port_file: Option<PortFile<'_>>) -> Result<()> {
     for listener in &sockets.listeners {
         log.event(&Event::Listening(listener.address()));
     }
@@ -123,11 +125,9 @@ fn announce(config: &Config, sockets: &Sockets, log: &Log) -> Result<()> {
         }
     }
     log.settle();
-    match (
-        &config.port_file,
-        sockets.listeners.iter().find_map(Listener::port),
-    ) {
-        (Some(file), Some(port)) => ready::write_port(file, port),
+    let port = sockets.listeners.iter().find_map(Listener::port);
+    match (port_file, port) {
+        (Some(file), Some(port)) => file.write(port),
         _ => Ok(()),
     }
 }

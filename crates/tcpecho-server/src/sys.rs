@@ -1,5 +1,5 @@
 //! The one place with unsafe code: descriptors that the parent process handed
-//! down by number, and datagrams in batches.
+//! down by number, datagrams in batches, and what a socket has not got rid of.
 #![allow(
     unsafe_code,
     reason = "owning inherited descriptors and filling message headers need promises the compiler cannot check"
@@ -13,7 +13,7 @@
 pub(crate) mod datagrams;
 
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Takes ownership of an inherited descriptor, once for each number. An error
 /// if there is none: what this process opened itself is closed on exec, what
@@ -35,6 +35,27 @@ unsafe fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: it is open, and without the flag no value owns it, as the caller
     // promises. From now on it carries the flag, so it is not taken again.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Bytes that this end of a connection has sent and the other has not
+/// acknowledged; 0 where the system does not say.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn unsent(socket: &impl AsFd) -> usize {
+    use std::os::fd::AsRawFd;
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open for the length of this call, and SIOCOUTQ
+    // (which is TIOCOUTQ) writes one int.
+    let answer = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if answer < 0 {
+        return 0;
+    }
+    usize::try_from(bytes).unwrap_or(0)
+}
+
+/// The same where the system does not say.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn unsent(_: &impl AsFd) -> usize {
+    0
 }
 
 /// What the parent process handed down by number.

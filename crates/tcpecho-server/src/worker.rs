@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::channel::Channel;
 use crate::clock::Clock;
-use crate::conn::{Conn, Shared};
+use crate::conn::{Conn, Cut, Shared};
 use crate::event::Reason;
 use crate::machine::TAIL_MAX;
 use crate::peer::Peer;
@@ -120,13 +120,13 @@ impl Worker {
         self.timers.next()
     }
 
-    /// Ends all connections from this side.
-    pub(crate) fn cut(&mut self, now: Duration) {
+    /// Ends connections from this side.
+    pub(crate) fn cut(&mut self, cut: Cut, now: Duration) {
         for key in 0..self.conns.len() {
             let Some(conn) = &mut self.conns[key] else {
                 continue;
             };
-            match conn.cut(&self.shared, now) {
+            match conn.cut(&self.shared, cut, now) {
                 None => self.arm(key, now),
                 Some(reason) => self.close(key, reason, now),
             }
@@ -171,7 +171,7 @@ impl Worker {
 #[derive(Debug, Default)]
 struct Inbox {
     newcomers: Vec<Newcomer>,
-    cut: bool,
+    cut: Option<Cut>,
     stop: bool,
 }
 
@@ -196,9 +196,9 @@ impl Mailbox {
         }
     }
 
-    /// Ends all of its connections.
-    pub(crate) fn cut(&self) {
-        self.tell(|inbox| inbox.cut = true);
+    /// Ends its connections.
+    pub(crate) fn cut(&self, cut: Cut) {
+        self.tell(|inbox| inbox.cut = Some(cut));
     }
 
     /// Ends the thread.
@@ -282,8 +282,8 @@ fn serve(
         for newcomer in letters.newcomers {
             worker.adopt(newcomer, now);
         }
-        if letters.cut {
-            worker.cut(now);
+        if let Some(cut) = letters.cut {
+            worker.cut(cut, now);
         }
         worker.timeouts(now);
         if letters.stop {

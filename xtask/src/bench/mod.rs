@@ -8,6 +8,7 @@
 
 mod httpget;
 mod measure;
+mod pin;
 mod ping;
 mod resolve;
 mod rows;
@@ -28,7 +29,7 @@ const OF_TOOLS: [(&str, Rows); 6] = [
     ("ping", ping::rows),
     ("resolve", resolve::rows),
     ("httpget", httpget::rows),
-    ("tcpecho-client", tcpecho::rows),
+    ("tcpecho-server", tcpecho::rows),
     ("tcpecho-client", tcpecho_client::rows),
 ];
 

@@ -1,13 +1,10 @@
-//! The rows of the echo pair: the server beside a floor that does nothing but
-//! echo, and beside socat, ncat and xinetd; the client beside socat.
+//! The rows of tcpecho-server: beside a floor that does nothing but echo, and
+//! beside socat, ncat and xinetd.
 
 mod arena;
 
-use testkit::peer::TcpPeer;
-
-use self::arena::{Arena, Score, Server};
-use super::measure::{Line, compare};
-use super::rows::{absent, write};
+use self::arena::{Arena, Figure, Server};
+use super::rows::absent;
 use super::{Row, Shop, Target};
 use crate::Outcome;
 
@@ -16,7 +13,7 @@ const IDLE_LIMIT: f64 = 0.3 * 1024.0;
 
 /// All of them.
 pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
-    let mut rows = vec![one_message(shop)?];
+    let mut rows = Vec::new();
     let arena = Arena::build(shop)?;
     if !arena.is_pinned() {
         rows.push(absent(
@@ -31,70 +28,32 @@ pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
-fn one_message(shop: &Shop) -> Outcome<Row> {
-    let server = TcpPeer::echo();
-    let at = server.addr().to_string();
-    let input = shop.dir.path().join("message");
-    write(&input, "hello")?;
-    let ours = Line::new(shop.bins.tool("tcpecho-client"), [at.as_str(), "hello"]);
-    let tcp = format!("TCP:{at}");
-    let socat = Line::peer("socat", ["-t", "5", "-", &tcp]).stdin(&input);
-    let what = "tcpecho-client: one message";
-    compare(what, 101, &ours, &socat, Target::Faster(1.0))
-}
-
 /// 64 bytes there and back.
 fn messages(arena: &Arena<'_>) -> Outcome<Vec<Row>> {
     let mut rows = Vec::new();
-    for (what, load, cpu, p99) in [
-        ("50 connections", ["rr", "50", "700", "64", "1"], 1.10, None),
-        (
-            "1,000 connections",
-            ["rr", "1000", "700", "64", "1"],
-            1.10,
-            Some(1.3),
-        ),
-        (
-            "50 connections, 16 deep",
-            ["rr", "50", "700", "64", "16"],
-            1.15,
-            None,
-        ),
+    for (what, count, depth, cpu, p99) in [
+        ("50 connections", "50", "1", 1.10, None),
+        ("1,000 connections", "1000", "1", 1.10, Some(1.3)),
+        ("50 connections, 16 deep", "50", "16", 1.15, None),
     ] {
-        let scores = arena.compete(&load, &[Server::Ours, Server::Floor])?;
-        let [ours, floor] = scores[..] else {
-            return Err("two servers, two scores".to_owned());
+        let duel = arena.compete(&["rr", count, "300", "64", depth], Server::Floor)?;
+        let row = |figure: &str, values, unit, target| {
+            let what = format!("tcpecho-server: {what}, {figure}");
+            beside(what, values, unit, Server::Floor, target)
         };
-        rows.push(beside(
-            format!("tcpecho-server: {what}, CPU a message"),
-            (ours.cpu_us(), floor.cpu_us()),
-            "us",
-            Server::Floor,
-            Target::AtMost(cpu),
-        ));
+        rows.push(row("CPU a message", duel.cpu_us, "us", Target::AtMost(cpu)));
         if let Some(limit) = p99 {
-            rows.push(beside(
-                format!("tcpecho-server: {what}, p99"),
-                (ours.p99_us / 1e3, floor.p99_us / 1e3),
-                "ms",
-                Server::Floor,
-                Target::AtMost(limit),
-            ));
+            rows.push(row("p99", duel.p99_us, "us", Target::AtMost(limit)));
         }
-        rows.push(rate(
-            format!("tcpecho-server: {what}, messages/s"),
-            (ours, floor),
-            Server::Floor,
-            Target::Open,
-        ));
+        rows.push(row("messages a second", duel.rate, "/s", Target::Open));
     }
     for (peer, target) in [
         (Server::Socat, Target::AtLeast(2.5)),
         (Server::Ncat, Target::AtLeast(3.0)),
         (Server::Xinetd, Target::Open),
     ] {
-        let load = ["rr", "50", "700", "64", "1"];
-        let what = "tcpecho-server: 50 connections, messages/s";
+        let load = ["rr", "50", "300", "64", "1"];
+        let what = "tcpecho-server: 50 connections, messages a second";
         rows.push(against(arena, what, &load, peer, target)?);
     }
     Ok(rows)
@@ -102,8 +61,8 @@ fn messages(arena: &Arena<'_>) -> Outcome<Vec<Row>> {
 
 /// Connect, one echo, close; 32 in parallel.
 fn connections(arena: &Arena<'_>) -> Outcome<Vec<Row>> {
-    let load = ["crr", "32", "700", "64"];
-    let what = "tcpecho-server: connections/s";
+    let load = ["crr", "32", "300", "64"];
+    let what = "tcpecho-server: connections a second";
     let mut rows = Vec::new();
     for (peer, target) in [
         (Server::Floor, Target::AtLeast(0.85)),
@@ -120,15 +79,13 @@ fn bulk(arena: &Arena<'_>) -> Outcome<Vec<Row>> {
     [("1", "1 connection"), ("4", "4 connections")]
         .into_iter()
         .map(|(count, what)| {
-            let load = ["bulk", count, "1024"];
-            let scores = arena.compete(&load, &[Server::Ours, Server::Floor])?;
-            Ok(beside(
-                format!("tcpecho-server: bulk 1 GiB, {what}"),
-                (scores[0].rate() / 1e9, scores[1].rate() / 1e9),
-                "GB/s",
-                Server::Floor,
-                Target::AtLeast(0.85),
-            ))
+            let duel = arena.compete(&["bulk", count, "1024"], Server::Floor)?;
+            let mut rate = duel.rate;
+            rate.ours /= 1e6;
+            rate.theirs /= 1e6;
+            let what = format!("tcpecho-server: bulk 1 GiB, {what}");
+            let target = Target::AtLeast(0.85);
+            Ok(beside(what, rate, "MB/s", Server::Floor, target))
         })
         .collect()
 }
@@ -170,33 +127,24 @@ fn against(
         let why = format!("{} not installed", peer.name());
         return Ok(absent(what, &why));
     }
-    let scores = arena.compete(load, &[Server::Ours, peer])?;
-    Ok(rate(what.to_owned(), (scores[0], scores[1]), peer, target))
-}
-
-fn rate(what: String, (ours, theirs): (Score, Score), peer: Server, target: Target) -> Row {
-    beside(
-        what,
-        (ours.rate() / 1e3, theirs.rate() / 1e3),
-        "k/s",
-        peer,
-        target,
-    )
+    let duel = arena.compete(load, peer)?;
+    Ok(beside(what.to_owned(), duel.rate, "/s", peer, target))
 }
 
 /// Ours over theirs.
-fn beside(
-    what: String,
-    (ours, theirs): (f64, f64),
-    unit: &str,
-    peer: Server,
-    target: Target,
-) -> Row {
+fn beside(what: String, values: Figure, unit: &str, peer: Server, target: Target) -> Row {
+    let show = |value: f64| {
+        if value < 1000.0 {
+            format!("{value:.2} {unit}")
+        } else {
+            format!("{value:.0} {unit}")
+        }
+    };
     Row {
         what,
-        ours: format!("{ours:.2} {unit}"),
-        theirs: format!("{} {theirs:.2} {unit}", peer.name()),
-        ratio: Some(ours / theirs),
+        ours: show(values.ours),
+        theirs: format!("{} {}", peer.name(), show(values.theirs)),
+        ratio: Some(values.ratio),
         target,
     }
 }

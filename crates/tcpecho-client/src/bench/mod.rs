@@ -10,7 +10,7 @@ mod ready;
 mod report;
 mod schedule;
 mod slot;
-mod talk;
+pub(crate) mod talk;
 mod tally;
 
 use std::time::Instant;
@@ -35,14 +35,19 @@ pub(crate) fn run(
 ) -> Result<Exit> {
     let mut engine = Engine::new(dialer, plan, stop)?;
     let reporter = verbose.then(|| io.report.clone());
-    let Some(first) = dialer.dial_patiently(stop, reporter.as_ref())? else {
-        return Ok(Exit::No);
-    };
-    if verbose {
-        output::connected(io, &dialer.name(), &first);
+    let first = dialer.dial_patiently(stop, reporter.as_ref())?;
+    if let (Some(first), true) = (&first, verbose) {
+        output::connected(io, &dialer.name(), first);
     }
-    let address = first.address;
-    let go_on = engine.connect(first.link, Instant::now() + plan.timeout)?;
+    let mut address = None;
+    // Without a connection, and without an error, a signal came first.
+    let go_on = match first {
+        Some(first) => {
+            address = Some(first.address);
+            engine.connect(first.link, Instant::now() + plan.timeout)?
+        }
+        None => false,
+    };
     let mut live = Live::new(plan, !quiet && io.terminal.stderr);
     let elapsed = if go_on {
         engine.run(|engine, elapsed| live.tick(io, &engine.tally, elapsed))?
@@ -57,7 +62,7 @@ pub(crate) fn run(
     live.end(io);
     let summary = Summary {
         target: &dialer.name(),
-        address: &address,
+        address: address.as_deref(),
         plan,
         tally: &engine.tally,
         elapsed,

@@ -127,7 +127,7 @@ pub(crate) struct Summary<'a> {
     /// As typed.
     pub(crate) target: &'a str,
     /// Who answered.
-    pub(crate) address: &'a str,
+    pub(crate) address: Option<&'a str>,
     /// What was planned.
     pub(crate) plan: &'a Load,
     /// The counts, the last echoes included.
@@ -143,7 +143,7 @@ struct JsonSummary<'a> {
     #[serde(rename = "type")]
     tag: &'static str,
     target: &'a str,
-    address: &'a str,
+    address: Option<&'a str>,
     connections: u64,
     messages: u64,
     bytes: u64,

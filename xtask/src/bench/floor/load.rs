@@ -4,11 +4,10 @@
 //! load rr ADDR CONNECTIONS MS SIZE DEPTH    MESSAGES SECONDS P50_US P99_US
 //! load crr ADDR PARALLEL MS SIZE            CONNECTIONS SECONDS
 //! load bulk ADDR CONNECTIONS MIB            BYTES SECONDS
-//! load idle ADDR CONNECTIONS                `ready`, then waits for stdin's end
+//! load idle ADDR CONNECTIONS                `ready`, then waits to be killed
 
 include!("sys.rs");
 
-use std::io::Read;
 use std::time::{Duration, Instant};
 
 fn main() {
@@ -265,5 +264,7 @@ fn idle(port: u16, count: usize) {
         }
     }
     println!("ready");
-    let _ = std::io::stdin().read(&mut byte);
+    loop {
+        std::thread::park();
+    }
 }

@@ -12,9 +12,10 @@ use crate::exec::{Background, Exec, which};
 use crate::workspace::root;
 
 use super::super::Shop;
+use super::super::pin::Pin;
 
-/// Rounds of which the median counts.
-const ROUNDS: usize = 5;
+/// Pairs of runs of which the median counts.
+const ROUNDS: usize = 9;
 
 /// A server that can take part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +62,6 @@ pub(super) struct Score {
     /// Messages, connections or bytes.
     pub(super) items: f64,
     pub(super) seconds: f64,
-    pub(super) p50_us: f64,
     pub(super) p99_us: f64,
     /// Processor time of the server.
     pub(super) cpu_seconds: f64,
@@ -77,35 +77,70 @@ impl Score {
     }
 }
 
+/// One figure of both, each a median, and the median of their ratios pair by
+/// pair, which a machine that becomes busy on the way does not move.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Figure {
+    pub(super) ours: f64,
+    pub(super) theirs: f64,
+    pub(super) ratio: f64,
+}
+
+/// What a competition came to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Duel {
+    pub(super) rate: Figure,
+    pub(super) cpu_us: Figure,
+    pub(super) p99_us: Figure,
+}
+
+impl Duel {
+    fn of(pairs: &[(Score, Score)]) -> Self {
+        let figure = |of: fn(Score) -> f64| Figure {
+            ours: median(pairs.iter().map(|(ours, _)| of(*ours))),
+            theirs: median(pairs.iter().map(|(_, theirs)| of(*theirs))),
+            ratio: median(pairs.iter().map(|(ours, theirs)| of(*ours) / of(*theirs))),
+        };
+        Self {
+            rate: figure(Score::rate),
+            cpu_us: figure(Score::cpu_us),
+            p99_us: figure(|score| score.p99_us),
+        }
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
 /// The programs, and which processor is whose.
 pub(super) struct Arena<'a> {
     shop: &'a Shop,
     floor: PathBuf,
     load: PathBuf,
-    pinned: bool,
+    pin: Pin,
 }
 
 impl<'a> Arena<'a> {
     /// Compiles the floor and the generator.
     pub(super) fn build(shop: &'a Shop) -> Outcome<Self> {
-        let two = std::thread::available_parallelism().is_ok_and(|n| n.get() >= 2);
         Ok(Self {
             floor: compile(shop, "server")?,
             load: compile(shop, "load")?,
-            pinned: two && which("taskset").is_some(),
+            pin: Pin::find(),
             shop,
         })
     }
 
-    /// Runs the contestants in turns; the median of each, by rate.
-    pub(super) fn compete(&self, load: &[&str], servers: &[Server]) -> Outcome<Vec<Score>> {
-        let mut scores = vec![Vec::new(); servers.len()];
+    /// Runs ours and another in turns, so that a busy moment meets both.
+    pub(super) fn compete(&self, load: &[&str], theirs: Server) -> Outcome<Duel> {
+        let mut pairs = Vec::new();
         for _ in 0..ROUNDS {
-            for (server, scores) in servers.iter().zip(&mut scores) {
-                scores.push(self.once(load, *server)?);
-            }
+            pairs.push((self.once(load, Server::Ours)?, self.once(load, theirs)?));
         }
-        Ok(scores.into_iter().map(median).collect())
+        Ok(Duel::of(&pairs))
     }
 
     /// One server, one load.
@@ -125,7 +160,6 @@ impl<'a> Arena<'a> {
         Ok(Score {
             items: number(0),
             seconds: number(1),
-            p50_us: number(2),
             p99_us: number(3),
             cpu_seconds: cpu,
         })
@@ -189,7 +223,7 @@ impl<'a> Arena<'a> {
                 ("xinetd".into(), args.map(str::to_owned).to_vec())
             }
         };
-        let (program, args) = self.pin(0, program, args);
+        let (program, args) = self.pin.command(0, &program, args);
         let log = dir.join(format!("{}.log", server.name()));
         let mut running = Background::start(program, args, &log)?;
         if server == Server::Floor {
@@ -204,27 +238,13 @@ impl<'a> Arena<'a> {
     fn generator(&self, load: &[&str], addr: &str) -> Exec {
         let mut args: Vec<String> = load.iter().map(|&arg| arg.to_owned()).collect();
         args.insert(1, addr.to_owned());
-        let (program, args) = self.pin(1, self.load.clone(), args);
+        let (program, args) = self.pin.command(1, &self.load, args);
         Exec::new(program, args)
-    }
-
-    /// The command on one processor, where there are two.
-    fn pin(&self, cpu: usize, program: PathBuf, args: Vec<String>) -> (PathBuf, Vec<String>) {
-        if !self.pinned {
-            return (program, args);
-        }
-        let mut pinned = vec![
-            "-c".to_owned(),
-            cpu.to_string(),
-            program.display().to_string(),
-        ];
-        pinned.extend(args);
-        ("taskset".into(), pinned)
     }
 
     /// Whether each side has a processor to itself.
     pub(super) fn is_pinned(&self) -> bool {
-        self.pinned
+        self.pin.is_pinned()
     }
 }
 
@@ -282,44 +302,27 @@ fn anonymous_bytes(pid: u32) -> Outcome<u64> {
         .ok_or_else(|| format!("{file}: no RssAnon"))
 }
 
-fn median(mut scores: Vec<Score>) -> Score {
-    // Each figure by itself: the run with the median rate need not be the one
-    // with the median latency.
-    let mut by = |key: fn(&Score) -> f64| {
-        scores.sort_by(|a, b| key(a).total_cmp(&key(b)));
-        scores.get(scores.len() / 2).copied().unwrap_or_default()
-    };
-    let rate = by(|s| s.rate());
-    let cpu = by(|s| s.cpu_us());
-    Score {
-        items: rate.items,
-        seconds: rate.seconds,
-        p50_us: by(|s| s.p50_us).p50_us,
-        p99_us: by(|s| s.p99_us).p99_us,
-        cpu_seconds: cpu.cpu_us() * rate.items / 1e6,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Score, median};
+    use super::{Duel, Score};
 
     #[test]
-    fn each_figure_has_its_own_median() {
-        let score = |items: f64, p99: f64, cpu: f64| Score {
+    fn ratios_are_those_of_the_middle_pair() {
+        let score = |items: f64, cpu: f64| Score {
             items,
             seconds: 1.0,
-            p50_us: 1.0,
-            p99_us: p99,
+            p99_us: 1e6 / items,
             cpu_seconds: cpu * items / 1e6,
         };
-        let middle = median(vec![
-            score(100.0, 9.0, 5.0),
-            score(300.0, 7.0, 4.0),
-            score(200.0, 8.0, 6.0),
+        // The machine became half as fast on the way: both did.
+        let duel = Duel::of(&[
+            (score(100.0, 5.0), score(200.0, 5.0)),
+            (score(50.0, 10.0), score(100.0, 10.0)),
+            (score(60.0, 12.0), score(100.0, 10.0)),
         ]);
-        assert!((middle.rate() - 200.0).abs() < 1e-9);
-        assert!((middle.p99_us - 8.0).abs() < 1e-9);
-        assert!((middle.cpu_us() - 5.0).abs() < 1e-9);
+        assert!((duel.rate.ratio - 0.5).abs() < 1e-9);
+        assert!((duel.cpu_us.ratio - 1.0).abs() < 1e-9);
+        assert!((duel.rate.ours - 60.0).abs() < 1e-9);
+        assert!((duel.p99_us.theirs - 1e4).abs() < 1e-6);
     }
 }
