@@ -249,8 +249,13 @@ fn not_opened(version: Version, error: &io::Error) -> Error {
     }
 }
 
-/// The number of an interface, for link-local addresses.
+/// The number of an interface, given by name or, as zones may be, by number.
 pub(crate) fn interface_index(name: &str) -> Result<u32> {
+    if let Ok(index) = name.parse()
+        && sys::interface_name(index).is_some()
+    {
+        return Ok(index);
+    }
     let index = CString::new(name)
         .map_err(io::Error::from)
         .and_then(|name| sys::interface_index(&name));

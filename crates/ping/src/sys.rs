@@ -77,6 +77,15 @@ pub(crate) fn interface_index(name: &std::ffi::CStr) -> io::Result<u32> {
     }
 }
 
+/// The name of a network interface (`if_indextoname`), if there is such a one.
+pub(crate) fn interface_name(index: u32) -> Option<String> {
+    let mut name = [0_u8; libc::IFNAMSIZ];
+    // SAFETY: the kernel's names with their NUL fit IFNAMSIZ bytes.
+    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr().cast()) };
+    let name = std::ffi::CStr::from_bytes_until_nul(&name).ok()?;
+    (!found.is_null()).then(|| name.to_string_lossy().into_owned())
+}
+
 /// A packet in an [`Inbox`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Packet<'a> {
@@ -318,5 +327,7 @@ mod tests {
         assert!(set_option(socket.as_fd(), libc::IPPROTO_IP, 9999, 1).is_err());
         assert_eq!(interface_index(c"lo").unwrap(), 1);
         assert!(interface_index(c"no-such-device").is_err());
+        assert_eq!(interface_name(1).as_deref(), Some("lo"));
+        assert_eq!(interface_name(u32::MAX), None);
     }
 }

@@ -151,11 +151,15 @@ fn counts(io: &mut Io, target: &Target) -> Result<()> {
 pub(crate) fn named(target: &Target) -> String {
     let address = target.address.to_string();
     match &target.label {
-        // Another spelling of the same address is no name.
-        Some(label) if label.parse() != Ok(target.address) => {
-            format!("{} ({address})", escape(label.as_bytes()))
-        }
-        _ => address,
+        // Another spelling of the same address is no name, nor is its zone.
+        Some(label) => match label.split_once('%') {
+            _ if label.parse() == Ok(target.address) => address,
+            Some((head, zone)) if head.parse() == Ok(target.address) => {
+                format!("{address}%{}", escape(zone.as_bytes()))
+            }
+            _ => format!("{} ({address})", escape(label.as_bytes())),
+        },
+        None => address,
     }
 }
 
