@@ -119,8 +119,11 @@ impl IcmpSocket {
     fn tell_all(&self, id: u16) -> Result<()> {
         let names = names(self.version);
         let failed = |e: io::Error| Error::local(&e).about("ICMP socket");
-        self.set(names.level, names.receive_ttl, 1)
-            .map_err(failed)?;
+        // An IPv4 raw socket's packets have their header with them.
+        if !self.raw || self.version == Version::V6 {
+            self.set(names.level, names.receive_ttl, 1)
+                .map_err(failed)?;
+        }
         self.set(names.level, names.receive_errors, 1)
             .map_err(failed)?;
         self.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)

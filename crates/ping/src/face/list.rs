@@ -50,8 +50,8 @@ impl List {
             _ => target.answered,
         };
         match self.lines {
-            Lines::Alive if alive => io.out.line(escape(target.operand().as_bytes())),
-            Lines::Unreachable if !alive => io.out.line(escape(target.operand().as_bytes())),
+            Lines::Alive if alive => operand(io, target),
+            Lines::Unreachable if !alive => operand(io, target),
             Lines::Alive | Lines::Unreachable | Lines::None => Ok(()),
             Lines::Counts => counts(io, target),
             Lines::Both if alive => {
@@ -126,6 +126,14 @@ impl Observer for List {
             ));
         }
         Ok(())
+    }
+}
+
+/// The bare operand; an address takes no detour by a text of its own.
+fn operand(io: &mut Io, target: &Target) -> Result<()> {
+    match &target.label {
+        Some(label) => io.out.line(escape(label.as_bytes())),
+        None => io.out.line(target.address),
     }
 }
 
