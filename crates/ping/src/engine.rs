@@ -468,6 +468,9 @@ impl Engine {
             info: error.info,
             from: error.offender,
         };
+        if !error.is_error() {
+            return Ok(());
+        }
         match self.books.failed(number, false) {
             Some((id, seq, settles)) => {
                 if let Some(mtu) = error.mtu() {
