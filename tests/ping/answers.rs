@@ -311,7 +311,8 @@ fn sequence_numbers_wrap() {
         _ => vec![probe.reply()],
     });
     let Some(lab) = lab else { return };
-    for way in WAYS {
+    // One of each: it takes seconds.
+    for way in [WAYS[0], WAYS[3]] {
         let tool = way.tool("-q -f -W 0.5 -c 65600");
         let out = lab.run(tool.timeout(Duration::from_secs(60)));
         out.code(0);

@@ -73,6 +73,19 @@ pub struct Terminal {
 }
 
 impl Io {
+    /// A run over other streams than the process's, none of them a terminal:
+    /// for tests of what runs inside.
+    pub fn over(out: Out, report: Reporter) -> Self {
+        Self {
+            out,
+            report,
+            json: false,
+            color: false,
+            terminal: Terminal::default(),
+            usage: String::new,
+        }
+    }
+
     /// Standard input, to be read by one party.
     #[allow(
         clippy::unused_self,

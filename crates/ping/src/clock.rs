@@ -20,7 +20,14 @@ const STEP: i64 = 1_000_000;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: u64,
+    /// How far a test has set the wall clock forward.
+    #[cfg(test)]
+    pub(crate) step: &'static std::sync::atomic::AtomicI64,
 }
+
+/// Nobody sets this.
+#[cfg(test)]
+static STILL: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
 
 fn read(id: ClockId) -> u64 {
     let time = clock_gettime(id);
@@ -33,7 +40,18 @@ impl Clock {
         // One less, so that 0 is before everything.
         Self {
             start: read(ClockId::Monotonic) - 1,
+            #[cfg(test)]
+            step: &STILL,
         }
+    }
+
+    /// The wall clock.
+    #[cfg_attr(not(test), allow(clippy::unused_self, reason = "a test may set it"))]
+    fn real(self) -> u64 {
+        let real = read(ClockId::Realtime);
+        #[cfg(test)]
+        let real = real.wrapping_add_signed(self.step.load(std::sync::atomic::Ordering::Relaxed));
+        real
     }
 
     /// The time since the start.
@@ -48,7 +66,7 @@ impl Clock {
         let (mut best, mut last) = ((u64::MAX, 0), 0);
         for _ in 0..3 {
             let before = self.now();
-            let real = read(ClockId::Realtime);
+            let real = self.real();
             let after = self.now();
             let spread = after - before;
             last = after;

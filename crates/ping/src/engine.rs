@@ -604,3 +604,7 @@ fn destination(address: IpAddr, scope: u32) -> SocketAddr {
         IpAddr::V6(v6) => SocketAddrV6::new(v6, 0, 0, scope).into(),
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;
