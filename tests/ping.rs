@@ -7,6 +7,8 @@ mod answers;
 mod classic;
 #[path = "ping/errors.rs"]
 mod errors;
+#[path = "ping/every_error.rs"]
+mod every_error;
 #[path = "ping/list.rs"]
 mod list;
 #[path = "ping/records.rs"]

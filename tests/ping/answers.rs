@@ -2,7 +2,6 @@
 //! another order, spoiled in every way. Through raw sockets, as root of a
 //! namespace, and through datagram ones.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,9 +10,9 @@ use testkit::{Output, Tool, netns, privilege};
 
 use super::mask;
 
-fn start<F>(answers: F) -> Option<IcmpLab>
+pub(super) fn start<F>(answers: F) -> Option<IcmpLab>
 where
-    F: Fn(&Probe) -> Vec<Answer> + Send + 'static,
+    F: Fn(&Probe) -> Vec<Answer> + Send + Sync + 'static,
 {
     if !privilege::is_root() {
         netns::skip("only root can make this host");
@@ -28,29 +27,56 @@ where
     }
 }
 
-/// In the laboratory datagram sockets are open to everybody; a raw one needs
-/// them closed.
-fn raw(args: &str) -> Tool {
-    let ping = env!("CARGO_BIN_EXE_ping");
-    Tool::new("sh").args([
-        "-c",
-        &format!("echo 1 0 >/proc/sys/net/ipv4/ping_group_range; exec {ping} {args}"),
-    ])
+/// Through which socket, to whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    pub(super) raw: bool,
+    pub(super) host: &'static str,
 }
 
-fn datagram(args: &str) -> Tool {
-    let ping = env!("CARGO_BIN_EXE_ping");
-    Tool::new("sh").args([
-        "-c",
-        &format!("echo 0 1000000 >/proc/sys/net/ipv4/ping_group_range; exec {ping} {args}"),
-    ])
+pub(super) const WAYS: [Way; 4] = [
+    way(true, "127.0.0.1"),
+    way(false, "127.0.0.1"),
+    way(true, "::1"),
+    way(false, "::1"),
+];
+
+const fn way(raw: bool, host: &'static str) -> Way {
+    Way { raw, host }
 }
 
-fn of<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
+impl Way {
+    /// `ping` with these arguments. In the laboratory datagram sockets are
+    /// open to everybody; a raw one needs them closed, for both families.
+    fn tool(self, args: &str) -> Tool {
+        let (ping, host) = (env!("CARGO_BIN_EXE_ping"), self.host);
+        let groups = if self.raw { "1 0" } else { "0 1000000" };
+        let range = "/proc/sys/net/ipv4/ping_group_range";
+        let script = format!("echo {groups} >{range}; exec {ping} {args} {host}");
+        Tool::new("sh").args(["-c", &script])
+    }
+
+    pub(super) fn run(self, lab: &IcmpLab, args: &str) -> Output {
+        lab.run(self.tool(args))
+    }
+
+    /// Standard output without times, the host being `HOST`.
+    pub(super) fn text(self, out: &Output) -> String {
+        mask(out.stdout_str()).replace(self.host, "HOST")
+    }
+
+    /// Checks that this is in [`Way::text`].
+    #[track_caller]
+    fn says(self, out: &Output, text: &str) {
+        assert!(self.text(out).contains(text), "{}", out.story());
+    }
+}
+
+pub(super) fn of<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
     records.iter().filter(|r| r["type"] == kind).collect()
 }
 
-fn summary(out: &Output) -> Value {
+pub(super) fn summary(out: &Output) -> Value {
     let records = out.json();
     let summaries = of(&records, "summary");
     assert_eq!(summaries.len(), 1, "{}", out.story());
@@ -61,13 +87,15 @@ fn summary(out: &Output) -> Value {
 fn duplicates() {
     let lab = start(|probe| vec![probe.reply(), probe.reply()]);
     let Some(lab) = lab else { return };
-    for tool in [raw, datagram] {
+    for way in WAYS {
         // The last duplicate may come after the end.
-        let out = lab.run(tool("-c 3 -i 0.05 127.0.0.1"));
+        let out = way.run(&lab, "-c 3 -i 0.05");
         out.code(0).stderr("");
-        let shaped = mask(out.stdout_str());
+        let shaped = way.text(&out);
         assert!(
-            shaped.contains("icmp_seq=1 ttl=64 time=T\n64 bytes from 127.0.0.1: icmp_seq=1 ttl=64 time=T (DUP!)\n"),
+            shaped.contains(
+                "icmp_seq=1 ttl=64 time=T\n64 bytes from HOST: icmp_seq=1 ttl=64 time=T (DUP!)\n"
+            ),
             "{}",
             out.story()
         );
@@ -78,7 +106,7 @@ fn duplicates() {
             "{}",
             out.story()
         );
-        let out = lab.run(tool("--json -c 3 -i 0.05 127.0.0.1"));
+        let out = way.run(&lab, "--json -c 3 -i 0.05");
         let records = out.json();
         let seconds = of(&records, "reply");
         assert_eq!(seconds[0]["duplicate"], false);
@@ -95,10 +123,10 @@ fn late() {
         vec![probe.reply().after(Duration::from_millis(delay))]
     });
     let Some(lab) = lab else { return };
-    for tool in [raw, datagram] {
-        let out = lab.run(tool("-c 5 -i 0.1 -W 0.15 127.0.0.1"));
+    for way in WAYS {
+        let out = way.run(&lab, "-c 5 -i 0.1 -W 0.15");
         out.code(0);
-        let shaped = mask(out.stdout_str());
+        let shaped = way.text(&out);
         assert!(
             shaped.contains("icmp_seq=1 ttl=64 time=T (late)\n"),
             "{}",
@@ -110,7 +138,7 @@ fn late() {
             out.story()
         );
         assert!(shaped.ends_with("\n1 late\n"), "{}", out.story());
-        let out = lab.run(tool("--json -c 5 -i 0.1 -W 0.15 127.0.0.1"));
+        let out = way.run(&lab, "--json -c 5 -i 0.1 -W 0.15");
         let records = out.json();
         assert_eq!(of(&records, "timeout").len(), 1);
         assert_eq!(of(&records, "timeout")[0]["seq"], 1);
@@ -131,8 +159,8 @@ fn reordered() {
         vec![probe.reply().after(Duration::from_millis(delay))]
     });
     let Some(lab) = lab else { return };
-    for tool in [raw, datagram] {
-        let out = lab.run(tool("-c 4 -i 0.1 127.0.0.1"));
+    for way in WAYS {
+        let out = way.run(&lab, "-c 4 -i 0.1");
         out.code(0)
             .stdout_contains("4 packets transmitted, 4 received, 0% packet loss");
         assert!(
@@ -140,7 +168,7 @@ fn reordered() {
             "{}",
             out.story()
         );
-        let out = lab.run(tool("--json -c 4 -i 0.1 127.0.0.1"));
+        let out = way.run(&lab, "--json -c 4 -i 0.1");
         let records = out.json();
         let replies = of(&records, "reply");
         let order: Vec<_> = replies.iter().map(|r| r["seq"].as_u64().unwrap()).collect();
@@ -154,10 +182,10 @@ fn reordered() {
 fn corrupt_in_the_data() {
     let lab = start(|probe| vec![probe.reply().corrupt(8 + 22)]);
     let Some(lab) = lab else { return };
-    for tool in [raw, datagram] {
-        let out = lab.run(tool("-c 1 127.0.0.1"));
+    for way in WAYS {
+        let out = way.run(&lab, "-c 1");
         out.code(1);
-        let shaped = mask(out.stdout_str());
+        let shaped = way.text(&out);
         assert!(
             shaped.contains(
                 "time=T\nwrong data byte #22 should be 0x16 but was 0xe9\n\
@@ -172,7 +200,7 @@ fn corrupt_in_the_data() {
             out.story()
         );
         assert!(shaped.ends_with("\n1 corrupt\n"), "{}", out.story());
-        let out = lab.run(tool("--json -c 1 127.0.0.1"));
+        let out = way.run(&lab, "--json -c 1");
         let records = out.json();
         assert_eq!(of(&records, "reply")[0]["corrupt"], true);
         assert!(of(&records, "timeout").is_empty());
@@ -184,8 +212,8 @@ fn corrupt_in_the_data() {
 fn a_zeroed_cookie_is_not_believed() {
     let lab = start(|probe| vec![probe.reply().zeroed(8)]);
     let Some(lab) = lab else { return };
-    for tool in [raw, datagram] {
-        let out = lab.run(tool("--json -c 1 127.0.0.1"));
+    for way in WAYS {
+        let out = way.run(&lab, "--json -c 1");
         let records = out.code(1).json();
         let reply = of(&records, "reply")[0];
         assert_eq!(
@@ -200,11 +228,11 @@ fn a_zeroed_cookie_is_not_believed() {
 fn truncated() {
     let lab = start(|probe| vec![probe.reply().cut(8 + 30)]);
     let Some(lab) = lab else { return };
-    for tool in [raw, datagram] {
-        let out = lab.run(tool("-c 1 127.0.0.1"));
-        out.code(1)
-            .stdout_contains("38 bytes from 127.0.0.1: icmp_seq=1 ttl=64 (truncated)\n")
-            .stdout_contains(", 0 received, +1 corrupted, 100% packet loss");
+    for way in WAYS {
+        let out = way.run(&lab, "-c 1");
+        out.code(1);
+        way.says(&out, "38 bytes from HOST: icmp_seq=1 ttl=64 (truncated)\n");
+        way.says(&out, ", 0 received, +1 corrupted, 100% packet loss");
     }
 }
 
@@ -215,34 +243,36 @@ fn bad_checksums() {
         _ => vec![probe.reply()],
     });
     let Some(lab) = lab else { return };
-    let out = lab.run(raw("-c 2 -i 0.05 127.0.0.1"));
-    let shaped = mask(out.code(0).stdout_str());
-    assert!(
-        shaped.contains("icmp_seq=1 ttl=64 time=T (BAD CHECKSUM!)\n"),
-        "{}",
-        out.story()
-    );
-    assert!(
-        shaped.contains("2 packets transmitted, 1 received, +1 corrupted, 50% packet loss"),
-        "{}",
-        out.story()
-    );
-    // For a datagram socket the kernel checks, and it is as if nothing came.
-    let out = lab.run(datagram("-c 2 -i 0.05 -W 0.2 127.0.0.1"));
-    out.code(0)
-        .stdout_contains("2 packets transmitted, 1 received, 50% packet loss");
+    for way in WAYS {
+        let out = way.run(&lab, "-c 2 -i 0.05 -W 0.2");
+        out.code(0);
+        if way.raw && way.host == "127.0.0.1" {
+            way.says(&out, "icmp_seq=1 ttl=64 time=T (BAD CHECKSUM!)\n");
+            way.says(
+                &out,
+                "2 packets transmitted, 1 received, +1 corrupted, 50% packet loss",
+            );
+        } else if way.raw {
+            // The kernel checks, and counts it with what found no room.
+            way.says(&out, "2 packets transmitted, 1 received, 0% packet loss");
+            way.says(&out, "\n1 dropped by this host\n");
+        } else {
+            // The kernel checks, and it is as if nothing came.
+            way.says(&out, "2 packets transmitted, 1 received, 50% packet loss");
+        }
+    }
 }
 
 #[test]
 fn not_ours() {
     let lab = start(|probe| match probe.seq {
-        1 => vec![probe.reply().from(Ipv4Addr::new(127, 0, 0, 7))],
+        1 => vec![probe.reply().from_elsewhere()],
         2 => vec![probe.reply().id(!probe.id)],
         _ => vec![probe.reply()],
     });
     let Some(lab) = lab else { return };
-    for tool in [raw, datagram] {
-        let out = lab.run(tool("-c 3 -i 0.02 -W 0.2 127.0.0.1"));
+    for way in WAYS {
+        let out = way.run(&lab, "-c 3 -i 0.02 -W 0.2");
         out.code(0)
             .stdout_contains("3 packets transmitted, 1 received, 66.6667% packet loss");
         assert!(!out.stdout_str().contains("corrupt"), "{}", out.story());
@@ -253,41 +283,11 @@ fn not_ours() {
 fn ip_options() {
     let lab = start(|probe| vec![probe.reply().options(usize::from(probe.seq) * 4)]);
     let Some(lab) = lab else { return };
-    for tool in [raw, datagram] {
-        let out = lab.run(tool("-c 10 -i 0.01 127.0.0.1"));
-        out.code(0)
-            .stdout_contains("64 bytes from 127.0.0.1: icmp_seq=10 ttl=64 time=")
-            .stdout_contains("10 packets transmitted, 10 received, 0% packet loss");
-    }
-}
-
-#[test]
-fn errors_that_quote_little_and_errors_about_others() {
-    let lab = start(|probe| match probe.seq {
-        1 => vec![probe.error(3, 1, 0)],
-        2 => vec![probe.error(11, 0, 0)],
-        3 => vec![probe.error(12, 0, 20 << 24)],
-        _ => vec![probe.reply()],
-    });
-    let Some(lab) = lab else { return };
-    for tool in [raw, datagram] {
-        let out = lab.run(tool("-c 4 -i 0.02 127.0.0.1"));
-        let shaped = mask(out.code(0).stdout_str());
-        assert!(
-            shaped.contains(
-                "From 127.0.0.1 icmp_seq=1 Destination Host Unreachable\n\
-                 From 127.0.0.1 icmp_seq=2 Time to live exceeded\n\
-                 From 127.0.0.1 icmp_seq=3 Parameter problem: pointer = 20\n\
-                 64 bytes from 127.0.0.1: icmp_seq=4 ttl=64 time=T\n"
-            ),
-            "{}",
-            out.story()
-        );
-        assert!(
-            shaped.contains("4 packets transmitted, 1 received, +3 errors, 75% packet loss"),
-            "{}",
-            out.story()
-        );
+    for way in WAYS {
+        let out = way.run(&lab, "-c 10 -i 0.01");
+        out.code(0);
+        way.says(&out, "64 bytes from HOST: icmp_seq=10 ttl=64 time=");
+        way.says(&out, "10 packets transmitted, 10 received, 0% packet loss");
     }
 }
 
@@ -295,13 +295,12 @@ fn errors_that_quote_little_and_errors_about_others() {
 fn a_known_delay_is_what_is_reported() {
     let lab = start(|probe| vec![probe.reply().after(Duration::from_millis(20))]);
     let Some(lab) = lab else { return };
-    let out = lab.run(raw("--json -q -c 5 -i 0.05 127.0.0.1"));
-    // Never less than the truth; how much more is the machine's affair.
-    assert!(
-        summary(&out)["min_ms"].as_f64().unwrap() >= 20.0,
-        "{}",
-        out.story()
-    );
+    for way in WAYS {
+        let out = way.run(&lab, "--json -q -c 5 -i 0.05");
+        // Never less than the truth; how much more is the machine's affair.
+        let min = summary(&out)["min_ms"].as_f64().unwrap();
+        assert!(min >= 20.0, "{}", out.story());
+    }
 }
 
 #[test]
@@ -312,8 +311,11 @@ fn sequence_numbers_wrap() {
         _ => vec![probe.reply()],
     });
     let Some(lab) = lab else { return };
-    let args = "-q -f -W 0.5 -c 65600 127.0.0.1";
-    let out = lab.run(raw(args).timeout(Duration::from_secs(60)));
-    out.code(0)
-        .stdout_contains("65600 packets transmitted, 65598 received,");
+    // One of each: it takes seconds.
+    for way in [WAYS[0], WAYS[3]] {
+        let tool = way.tool("-q -f -W 0.5 -c 65600");
+        let out = lab.run(tool.timeout(Duration::from_secs(60)));
+        out.code(0);
+        way.says(&out, "65600 packets transmitted, 65598 received,");
+    }
 }

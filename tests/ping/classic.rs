@@ -180,9 +180,14 @@ fn what_is_in_flight_is_not_lost() {
     let script = "
         nft add table t && nft add chain t in '{ type filter hook input priority 0; }'
         nft add rule t in icmp type echo-request drop
+        ping --json 127.0.0.1 >records & pid=$!
+        until grep -q start records; do :; done
+        kill -INT $pid; wait $pid
+        grep -o '\"sent\":1,\"received\":0,\"lost\":0,\"loss_percent\":null' records >&2
         ping 127.0.0.1 & pid=$!
         sleep 0.3; kill -INT $pid; wait $pid; echo $?";
     let out = lab.script(script);
+    out.stderr("\"sent\":1,\"received\":0,\"lost\":0,\"loss_percent\":null\n");
     assert_eq!(
         mask(out.stdout_str()),
         "PING 127.0.0.1 (127.0.0.1) 56(84) bytes of data.\n\
@@ -222,12 +227,16 @@ fn outstanding_probes_and_loss() {
 fn exact_loss_of_a_thousand() {
     let Some(lab) = lab() else { return };
     let script = "
-        nft add table t && nft add chain t in '{ type filter hook input priority 0; }'
-        nft add rule t in icmp type echo-request numgen inc mod 5 4 drop
-        ping -q -c 1000 -i 0.002 -W 1 127.0.0.1";
-    let out = lab.script(script);
-    out.code(0)
-        .stdout_contains("1000 packets transmitted, 800 received, 20% packet loss");
+        nft add table inet t && nft add chain inet t in '{ type filter hook input priority 0; }'
+        nft add rule inet t in icmp type echo-request numgen inc mod 5 4 drop
+        nft add rule inet t in icmpv6 type echo-request numgen inc mod 5 4 drop
+        for host in 127.0.0.1 ::1; do ping -q -c 1000 -i 0.002 -W 1 $host | sed -n 4p; done";
+    // A raw socket, then a datagram one.
+    for before in ["", "sysctl -qw net.ipv4.ping_group_range='0 0'"] {
+        let out = lab.script(&format!("{before}\n{script}"));
+        let line = "1000 packets transmitted, 800 received, 20% packet loss, time T\n";
+        assert_eq!(mask(out.stdout_str()), line.repeat(2), "{}", out.story());
+    }
 }
 
 #[test]

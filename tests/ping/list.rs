@@ -235,6 +235,17 @@ fn two_at_once_do_not_take_each_others_answers() {
 }
 
 #[test]
+fn nor_do_datagram_sockets() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        sysctl -qw net.ipv4.ping_group_range='0 0'
+        for n in 1 2 3 4; do
+            ping -q -c 100 -i 0.002 127.0.0.1 & ping -q -c 100 -i 0.002 ::1 &
+        done | grep -c ' 100 received, 0% packet loss'";
+    lab.script(script).stdout("8\n");
+}
+
+#[test]
 fn a_reader_that_leaves_ends_it_quietly() {
     if !may_ping() {
         return;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use super::{lab, may_ping, ping};
+use super::{lab, mask, may_ping, ping};
 
 #[test]
 fn mistakes_are_one_line_and_status_2() {
@@ -38,6 +38,28 @@ fn mistakes_are_one_line_and_status_2() {
         (
             "127.0.0.0/33",
             "ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n",
+        ),
+        (
+            "--reachable 3 127.0.0.1 127.0.0.2",
+            "ping: --reachable 3 cannot be met by 2 targets; see 'ping --help'\n",
+        ),
+        (
+            "2001:db8::1%lo",
+            "ping: 2001:db8::1%lo: only IPv6 link-local and multicast addresses have a zone\n",
+        ),
+        (
+            "-I lo fe80::1%2147483647",
+            "ping: 2147483647: no such device\n",
+        ),
+        (
+            "-b 127.255.255.255",
+            "ping: -b is not an option here: no broadcast: give the network, as in \
+             192.0.2.0/24, and each host is asked; see 'ping --help'\n",
+        ),
+        (
+            "-nR 127.0.0.1",
+            "ping: -R is not an option here: no IP options: try traceroute or tracepath; \
+             see 'ping --help'\n",
         ),
         ("-4 ::1", "ping: ::1: is no IPv4 address\n"),
         ("-6 127.0.0.1", "ping: 127.0.0.1: is no IPv6 address\n"),
@@ -136,6 +158,62 @@ fn names_are_looked_up_without_privileges() {
         done";
     let gone = "CapEff:0000000000000000\nCapPrm:0000000000000000\nNoNewPrivs:1\n";
     lab.script(script).stdout(&gone.repeat(2));
+}
+
+#[test]
+fn every_letter_of_iputils_is_taken_or_answered() {
+    // The letters of its getopt, but for those that both have.
+    for letter in [
+        "b", "R", "T x", "F x", "B", "C", "d", "e x", "H", "L", "N x", "r", "S x", "U",
+    ] {
+        let out = ping(&format!("-{letter} 127.0.0.1")).run();
+        let start = format!("ping: -{} is not an option here: ", &letter[..1]);
+        out.code(2).stdout("").stderr_contains(&start);
+        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
+    }
+    if !may_ping() {
+        return;
+    }
+    let all = "-3 -4 -a -c1 -D -I lo -i1 -l1 -M want -n -O -p ff -Q 0 -q -s 56 -t 64 -v -W 1 -w 5";
+    ping(&format!("{all} 127.0.0.1")).run().code(0).stderr("");
+}
+
+#[test]
+fn a_link_local_address_and_its_interface() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        net host other
+        link host other 10.1.0.1/24 10.1.0.2/24 fe80::1/64 fe80::2/64
+        at host ping -c 1 fe80::2 | sed -n 2p; at host ping -c 1 fe80::2%to-other | sed -n 1,2p
+        index=$(at host cat /sys/class/net/to-other/ifindex)
+        at host ping -c 1 fe80::2%$index | sed -n 1p
+        at host ping -c 1 -I to-other fe80::2 | sed -n 2p
+        at host ping -c 1 -I lo fe80::2%to-other; echo $?
+        at host ping -c 1 fe80::2%nope; echo $?
+        at host ping --alive fe80::2%to-other; at host ping fe80::2%to-other 10.1.0.2 | sort
+        at host ping --json -q -c 1 fe80::2%to-other | grep -o '\"address\":\"fe80::2\"' | sort -u";
+    let out = lab.script(script);
+    assert_eq!(
+        mask(out.stdout_str()),
+        "PING fe80::2%to-other (fe80::2%to-other) 56 data bytes\n\
+         64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n\
+         PING fe80::2%2 (fe80::2%to-other) 56 data bytes\n\
+         64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n2\n2\n\
+         fe80::2%to-other\n\
+         10.1.0.2 is alive (T)\n\
+         fe80::2%to-other is alive (T)\n\
+         \"address\":\"fe80::2\"\n",
+        "{}",
+        out.story()
+    );
+    out.stderr_contains(
+        "ping: fe80::2: invalid argument; a link-local address needs its interface: \
+         fe80::2%IFACE, or add -I IFACE\n",
+    )
+    .stderr_contains(
+        "ping: fe80::2%to-other: -I and the zone name different interfaces; see 'ping --help'\n\
+         ping: nope: no such device\n",
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::color::ColorEnv;
 use crate::error::{Error, Result};
@@ -35,6 +35,12 @@ pub trait Cli: Parser {
     /// the whole.
     fn command_for(_args: &[OsString]) -> clap::Command {
         Self::command()
+    }
+
+    /// What to say of an option that another program of the kind has and this
+    /// one has not.
+    fn instead(_option: &str) -> Option<&'static str> {
+        None
     }
 }
 
@@ -67,6 +73,19 @@ pub struct Terminal {
 }
 
 impl Io {
+    /// A run over other streams than the process's, none of them a terminal:
+    /// for tests of what runs inside.
+    pub fn over(out: Out, report: Reporter) -> Self {
+        Self {
+            out,
+            report,
+            json: false,
+            color: false,
+            terminal: Terminal::default(),
+            usage: String::new,
+        }
+    }
+
     /// Standard input, to be read by one party.
     #[allow(
         clippy::unused_self,
@@ -212,7 +231,7 @@ pub fn run<C: Cli>(
         }
         Err(error) => {
             io.json = json_wanted();
-            not_parsed(tool, &error, &mut io)
+            not_parsed::<C>(tool, &error, &mut io)
         }
     };
     finish(tool, outcome, &mut io).into()
@@ -246,14 +265,27 @@ fn usage<C: Cli>() -> String {
 }
 
 /// Help and version are data; every other parse error is one line.
-fn not_parsed(tool: &str, error: &clap::Error, io: &mut Io) -> Result<Exit> {
+fn not_parsed<C: Cli>(tool: &str, error: &clap::Error, io: &mut Io) -> Result<Exit> {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             io.out.bytes(error.render().to_string().as_bytes())?;
             Ok(Exit::Yes)
         }
-        _ => Err(Error::usage(one_line(&error.render().to_string()))
-            .hint(format!("see '{tool} --help'"))),
+        _ => {
+            let text = foreign::<C>(error).unwrap_or_else(|| one_line(&error.render().to_string()));
+            Err(Error::usage(text).hint(format!("see '{tool} --help'")))
+        }
+    }
+}
+
+/// What to say if the error is about an option of another program.
+fn foreign<C: Cli>(error: &clap::Error) -> Option<String> {
+    match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(option))) => {
+            let instead = C::instead(option)?;
+            Some(format!("{option} is not an option here: {instead}"))
+        }
+        _ => None,
     }
 }
 

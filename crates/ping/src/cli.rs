@@ -12,7 +12,7 @@ use crate::plan::DataSizes;
 const MOST_DATA: u16 = 65_507;
 
 /// What `--help` adds.
-const MORE: &str = "\
+pub(crate) const MORE: &str = "\
 Examples:
   ping 192.0.2.1                          until Ctrl-C
   ping -c 3 -i 0.2 example.com            three probes
@@ -76,7 +76,7 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) family: FamilyArgs,
 
-    /// Print less: header and summary only
+    /// Header and summary only; of several targets, without -c, only the status
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
@@ -249,6 +249,25 @@ pub(crate) struct Pattern(pub(crate) Vec<u8>);
 impl common::app::Cli for Cli {
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    /// The letters of iputils' ping that are none here.
+    fn instead(option: &str) -> Option<&'static str> {
+        Some(match option {
+            "-b" => "no broadcast: give the network, as in 192.0.2.0/24, and each host is asked",
+            "-B" => "-I ADDR holds the source address",
+            "-C" => "the path to the host is always looked up at the start",
+            "-e" => "the identifier is always a random one",
+            "-F" => "the flow label is the system's choice",
+            "-H" => "names are always asked for unless -n is given",
+            "-N" => "no node information queries",
+            "-R" | "-T" => "no IP options: try traceroute or tracepath",
+            "-r" => "a host on a link is reached by -I IFACE",
+            "-S" => "the buffers are as large as the system allows",
+            "-U" => "times are the kernel's, from just before sending to receipt",
+            "-d" | "-L" => "it has no counterpart",
+            _ => return None,
+        })
     }
 }
 

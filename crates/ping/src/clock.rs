@@ -20,7 +20,14 @@ const STEP: i64 = 1_000_000;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: u64,
+    /// How far a test has set the wall clock forward.
+    #[cfg(test)]
+    pub(crate) step: &'static std::sync::atomic::AtomicI64,
 }
+
+/// Nobody sets this.
+#[cfg(test)]
+static STILL: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
 
 fn read(id: ClockId) -> u64 {
     let time = clock_gettime(id);
@@ -33,7 +40,18 @@ impl Clock {
         // One less, so that 0 is before everything.
         Self {
             start: read(ClockId::Monotonic) - 1,
+            #[cfg(test)]
+            step: &STILL,
         }
+    }
+
+    /// The wall clock.
+    #[cfg_attr(not(test), allow(clippy::unused_self, reason = "a test may set it"))]
+    fn real(self) -> u64 {
+        let real = read(ClockId::Realtime);
+        #[cfg(test)]
+        let real = real.wrapping_add_signed(self.step.load(std::sync::atomic::Ordering::Relaxed));
+        real
     }
 
     /// The time since the start.
@@ -41,16 +59,17 @@ impl Clock {
         read(ClockId::Monotonic) - self.start
     }
 
-    /// Realtime minus our monotonic time.
-    fn offset(self) -> i64 {
+    /// Realtime minus our monotonic time, and the time of the last reading.
+    fn offset(self) -> (i64, Nanos) {
         // The reading of the realtime clock lies between the other two; when
         // the process was interrupted there, try again.
-        let mut best = (u64::MAX, 0);
+        let (mut best, mut last) = ((u64::MAX, 0), 0);
         for _ in 0..3 {
             let before = self.now();
-            let real = read(ClockId::Realtime);
+            let real = self.real();
             let after = self.now();
             let spread = after - before;
+            last = after;
             if spread < best.0 {
                 let middle = before + spread / 2;
                 best = (spread, real.wrapping_sub(middle).cast_signed());
@@ -59,13 +78,13 @@ impl Clock {
                 break;
             }
         }
-        best.1
+        (best.1, last)
     }
 }
 
 /// A time on the monotonic clock as one of the wall clock.
 pub(crate) fn wall(clock: Clock, at: Nanos) -> SystemTime {
-    let real = at.cast_signed().saturating_add(clock.offset());
+    let real = at.cast_signed().saturating_add(clock.offset().0);
     SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::try_from(real).unwrap_or_default())
 }
 
@@ -82,19 +101,22 @@ pub(crate) struct Stamps {
 impl Stamps {
     /// Compares the clocks for the first time.
     pub(crate) fn new(clock: Clock) -> Self {
+        let (offset, now) = clock.offset();
         Self {
-            now: clock.now(),
-            offset: clock.offset(),
+            now,
+            offset,
             trusted: true,
         }
     }
 
-    /// Compares the clocks; call it when packets have just been read.
-    pub(crate) fn refresh(&mut self, clock: Clock) {
-        let offset = clock.offset();
+    /// Compares the clocks; call it when packets have just been read. Returns
+    /// the time.
+    pub(crate) fn refresh(&mut self, clock: Clock) -> Nanos {
+        let (offset, now) = clock.offset();
         self.trusted = offset.abs_diff(self.offset) < STEP as u64;
         self.offset = offset;
-        self.now = clock.now();
+        self.now = now;
+        now
     }
 
     /// When a packet arrived that was not sent before `sent`: its stamp, if

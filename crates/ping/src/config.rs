@@ -122,6 +122,7 @@ impl Config {
             },
             None => many(cli, until)?,
         };
+        reachable(cli, family)?;
         let mut socket = options(cli)?;
         if cli.mtu {
             // Fragmentation forbidden, whatever is known of the path.
@@ -145,6 +146,30 @@ impl Config {
             until,
         })
     }
+}
+
+/// `--reachable` must not ask for more targets than there are, where that is
+/// known before anything is read.
+fn reachable(cli: &Cli, family: Family) -> Result<()> {
+    let Some(least) = cli.reachable.filter(|_| !cli.targets.is_empty()) else {
+        return Ok(());
+    };
+    let mut count = 0u64;
+    for text in &cli.targets {
+        count = count.saturating_add(match operand::parse(text, family) {
+            _ if text == "-" => return Ok(()),
+            Ok(Operand::Range(range)) => range.count(),
+            Ok(_) => 1,
+            // It will be reported as what it is.
+            Err(_) => return Ok(()),
+        });
+    }
+    if least <= count {
+        return Ok(());
+    }
+    let targets = if count == 1 { "target" } else { "targets" };
+    let text = format!("--reachable {least} cannot be met by {count} {targets}");
+    Err(Error::usage(text))
 }
 
 /// `-W`, or `--timeout` where that means the same.
@@ -329,6 +354,42 @@ mod tests {
                 matches!(config(line).unwrap().job, Job::Many { .. }),
                 "{line}"
             );
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_help_hold() {
+        let examples: Vec<&str> = crate::cli::MORE
+            .lines()
+            .filter_map(|line| line.strip_prefix("  ping "))
+            .map(|line| line.split("  ").next().unwrap_or(line))
+            .map(|line| line.split(" | ").next().unwrap_or(line))
+            .collect();
+        assert!(examples.len() >= 9, "{examples:?}");
+        for line in examples {
+            let words = std::iter::once("ping").chain(line.split_whitespace());
+            let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+            Config::new(&cli, false).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+    }
+
+    #[test]
+    fn more_reachable_than_there_are() {
+        for line in [
+            "--reachable 2 ::1",
+            "--reachable 3 ::1 ::2",
+            "--reachable 9 a 10.0.0.1-10.0.0.7",
+        ] {
+            let error = config(line).unwrap_err();
+            assert_eq!(error.kind(), Kind::Usage, "{line}");
+        }
+        for line in [
+            "--reachable 2 ::1 ::2",
+            "--reachable 9 ::1 -",
+            "--reachable 9",
+            "--reachable 255 ::1 10.0.0.0/24",
+        ] {
+            assert!(config(line).is_ok(), "{line}");
         }
     }
 

@@ -103,6 +103,8 @@ pub(crate) struct Engine {
     pub(crate) books: Books,
     inbox: Inbox,
     batch: usize,
+    /// The clock's last reading that need not be more exact than a turn.
+    now: Nanos,
 }
 
 /// The parties of a run, handed through together.
@@ -132,6 +134,7 @@ impl Engine {
             books,
             inbox: Inbox::new(slots, sizes.largest),
             batch: sizes.batch,
+            now: 0,
         }
     }
 
@@ -188,6 +191,7 @@ impl Engine {
     /// Puts what is due into the outboxes; returns why there is no more.
     fn collect(&mut self, parties: &mut Parties<'_>) -> Result<Next> {
         let now = self.clock.now();
+        self.now = now;
         while self.queued() < self.batch {
             match parties.plan.next(now, &mut self.books.targets) {
                 Next::Probe { target, size } => self.queue(target, size, parties)?,
@@ -346,7 +350,7 @@ impl Engine {
                 }
                 Err(e) => return Err(common::Error::local(&e).about("ICMP socket")),
             };
-            self.stamps.refresh(self.clock);
+            self.now = self.stamps.refresh(self.clock);
             for slot in 0..count {
                 self.reply(index, slot, parties)?;
             }
@@ -464,6 +468,9 @@ impl Engine {
             info: error.info,
             from: error.offender,
         };
+        if !error.is_error() {
+            return Ok(());
+        }
         match self.books.failed(number, false) {
             Some((id, seq, settles)) => {
                 if let Some(mtu) = error.mtu() {
@@ -476,10 +483,10 @@ impl Engine {
         }
     }
 
-    /// Gives up what has had its time.
+    /// Gives up what has had its time when everything that had come was read.
     fn expire(&mut self, parties: &mut Parties<'_>) -> Result<()> {
         let timeout = parties.plan.timeout(&self.books.targets);
-        let now = self.clock.now();
+        let now = self.now;
         while let Some((id, seq, settled)) = self.books.expire(now, timeout) {
             if settled == Settled::Lost {
                 self.tell(id, &Event::Timeout { seq }, parties)?;
@@ -513,7 +520,7 @@ impl Engine {
         if targets.get(id).is_none_or(|target| target.ended) {
             return Ok(());
         }
-        let now = self.clock.now();
+        let now = self.now;
         if parties.plan.settled(id, settled, now, targets)
             && let Some(target) = targets.get_mut(id)
         {
@@ -550,6 +557,7 @@ impl Engine {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(common::Error::local(&e.into())),
         }
+        self.now = self.clock.now();
         let ready: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
         for (index, ready) in (0..self.lines.len()).zip(ready) {
             if ready.intersects(PollFlags::ERR) {
@@ -596,3 +604,7 @@ fn destination(address: IpAddr, scope: u32) -> SocketAddr {
         IpAddr::V6(v6) => SocketAddrV6::new(v6, 0, 0, scope).into(),
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -21,6 +21,7 @@ use common::{Error, Result, net};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::operand::{self, Addresses, Operand, Range};
+use crate::socket;
 use crate::target::Target;
 
 /// Operands handed over at once, at most.
@@ -34,7 +35,7 @@ const LOOKUP: Duration = Duration::from_secs(30);
 
 /// An operand, read.
 enum Item {
-    One(Option<String>, IpAddr),
+    One(Option<String>, IpAddr, Option<u32>),
     Many(Range),
     Refused(Error),
 }
@@ -119,12 +120,12 @@ impl Feed {
     pub(crate) fn next(&mut self) -> Fed {
         loop {
             if let Some(address) = self.addresses.as_mut().and_then(Iterator::next) {
-                return Fed::Target(self.target(None, address));
+                return Fed::Target(self.target(None, address, None));
             }
             self.addresses = None;
             match self.items.pop_front() {
-                Some(Item::One(label, address)) => {
-                    return Fed::Target(self.target(label, address));
+                Some(Item::One(label, address, zone)) => {
+                    return Fed::Target(self.target(label, address, zone));
                 }
                 Some(Item::Many(range)) => {
                     self.addresses = Some(range.addresses(self.reading.shuffle));
@@ -153,12 +154,11 @@ impl Feed {
         }
     }
 
-    fn target(&self, label: Option<String>, address: IpAddr) -> Target {
-        let link_local = match address {
-            IpAddr::V4(_) => false,
-            IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_multicast(),
+    fn target(&self, label: Option<String>, address: IpAddr, zone: Option<u32>) -> Target {
+        let scope = match address {
+            IpAddr::V6(v6) if operand::has_scope(v6) => zone.unwrap_or(self.reading.scope),
+            _ => 0,
         };
-        let scope = if link_local { self.reading.scope } else { 0 };
         Target::new(label.map(Rc::from), address, scope)
     }
 
@@ -211,14 +211,16 @@ fn read(mut operands: Operands, family: Family, hand: &mut Hand<'_>) {
             Ok(Operand::Address(address)) => {
                 // Only a spelling of its own is worth remembering.
                 let label = (operand.text != address.to_string()).then(|| operand.text.clone());
-                Ok(Item::One(label, address))
+                Ok(Item::One(label, address, None))
             }
+            Ok(Operand::Zoned(address, zone)) => socket::interface_index(&zone)
+                .map(|index| Item::One(Some(operand.text.clone()), address.into(), Some(index))),
             Ok(Operand::Range(range)) => Ok(Item::Many(range)),
             Ok(Operand::Name(name)) => {
                 if !hand.over(&mut items) {
                     return;
                 }
-                lookup(&name, family).map(|address| Item::One(Some(name), address))
+                lookup(&name, family).map(|address| Item::One(Some(name), address, None))
             }
             Err(error) => Err(error),
         };

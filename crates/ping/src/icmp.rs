@@ -54,6 +54,15 @@ impl IcmpError {
         (too_big && self.info > 0).then_some(self.info)
     }
 
+    /// Whether it tells of a packet that did not arrive. A redirect or a quench
+    /// does not: the answer may be on its way.
+    pub(crate) fn is_error(&self) -> bool {
+        match self.version {
+            Version::V4 => !matches!(self.kind, 4 | 5),
+            Version::V6 => self.kind < 128,
+        }
+    }
+
     /// A name in snake case, after the IANA registry's.
     pub(crate) fn name(&self) -> &'static str {
         match (self.version, self.kind, self.code) {
@@ -73,8 +82,6 @@ impl IcmpError {
             (Version::V4, 3, 13) | (Version::V6, 1, 1) => "admin_prohibited",
             (Version::V4, 3, 14) => "precedence_violation",
             (Version::V4, 3, 15) => "precedence_cutoff",
-            (Version::V4, 4, _) => "source_quench",
-            (Version::V4, 5, _) => "redirect",
             (Version::V4, 11, 0) => "ttl_exceeded",
             (Version::V6, 3, 0) => "hop_limit_exceeded",
             (Version::V4, 11, 1) | (Version::V6, 3, 1) => "reassembly_time_exceeded",
@@ -113,12 +120,6 @@ impl IcmpError {
             (Version::V4, 3, 14) => "Precedence Violation",
             (Version::V4, 3, 15) => "Precedence Cutoff",
             (Version::V4, 3, code) => return format!("Dest Unreachable, Bad Code: {code}"),
-            (Version::V4, 4, _) => "Source Quench",
-            (Version::V4, 5, 0) => "Redirect Network",
-            (Version::V4, 5, 1) => "Redirect Host",
-            (Version::V4, 5, 2) => "Redirect Type of Service and Network",
-            (Version::V4, 5, 3) => "Redirect Type of Service and Host",
-            (Version::V4, 5, code) => return format!("Redirect, Bad Code: {code}"),
             (Version::V4, 11, 0) => "Time to live exceeded",
             (Version::V4, 11, 1) => "Frag reassembly time exceeded",
             (Version::V4, 11, code) => return format!("Time exceeded, Bad Code: {code}"),
@@ -199,6 +200,16 @@ mod tests {
             ),
         ] {
             assert_eq!(error.text(), text);
+        }
+    }
+
+    #[test]
+    fn advice_is_no_error() {
+        for (version, kind) in [(Version::V4, 4), (Version::V4, 5), (Version::V6, 137)] {
+            assert!(!error(version, kind, 0, 0).is_error());
+        }
+        for (version, kind) in [(Version::V4, 3), (Version::V4, 12), (Version::V6, 4)] {
+            assert!(error(version, kind, 0, 0).is_error());
         }
     }
 

@@ -2,7 +2,7 @@
 //! addresses (a network's usable hosts, or `A-B`), as numbers to count through
 //! and never as a list. Pure.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use common::address::{self, Family};
 use common::{Error, Result};
@@ -16,6 +16,9 @@ pub(crate) enum Operand {
     Name(String),
     /// One address.
     Address(IpAddr),
+    /// An address of a link, with the interface that leads there:
+    /// `fe80::1%eth0`.
+    Zoned(Ipv6Addr, String),
     /// Every address from the first to the last.
     Range(Range),
 }
@@ -35,6 +38,7 @@ pub(crate) fn parse(text: &str, family: Family) -> Result<Operand> {
     let address = match &operand {
         Operand::Name(_) => return Ok(operand),
         Operand::Address(address) => *address,
+        Operand::Zoned(address, _) => (*address).into(),
         Operand::Range(range) => address::from_bits(range.first, range.width),
     };
     if family.admits(&address) {
@@ -51,6 +55,11 @@ fn read(text: &str) -> Result<Operand, String> {
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("not a host name: blank or control character inside".to_owned());
     }
+    if let Some((address, zone)) = text.split_once('%')
+        && let Ok(address) = address::parse(address)
+    {
+        return zoned(address, zone);
+    }
     if text.contains('/') {
         let (address, length) = address::parse_cidr(text)?;
         return Ok(Operand::Range(Range::hosts(address, length)));
@@ -65,7 +74,7 @@ fn read(text: &str) -> Result<Operand, String> {
         Ok(address) => Ok(Operand::Address(match address {
             // As connect(2) has it: this host.
             IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(v6) if v6.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+            IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             other => other,
         })),
         Err(why) if address::looks_numeric(text) => Err(why),
@@ -73,7 +82,28 @@ fn read(text: &str) -> Result<Operand, String> {
     }
 }
 
+fn zoned(address: IpAddr, zone: &str) -> Result<Operand, String> {
+    match address {
+        _ if zone.is_empty() => Err("an interface is missing after %".to_owned()),
+        _ if zone.contains('/') => Err("a network with a zone is not taken".to_owned()),
+        IpAddr::V6(v6) if has_scope(v6) => Ok(Operand::Zoned(v6, zone.to_owned())),
+        _ => Err("only IPv6 link-local and multicast addresses have a zone".to_owned()),
+    }
+}
+
+/// Whether an address says nothing without its interface.
+pub(crate) fn has_scope(address: Ipv6Addr) -> bool {
+    address.is_unicast_link_local() || address.is_multicast()
+}
+
 impl Range {
+    /// How many addresses, up to the most a `u64` holds.
+    pub(crate) fn count(self) -> u64 {
+        u64::try_from(self.last - self.first)
+            .unwrap_or(u64::MAX)
+            .saturating_add(1)
+    }
+
     /// The usable hosts of a network: all but the first and the last address
     /// of an IPv4 network up to /30, every address of any other.
     fn hosts(address: IpAddr, length: u8) -> Self {
@@ -199,7 +229,12 @@ mod tests {
             "10.0.0.1-::1",
             "1.2.3.4.5",
             "::1::",
-            "fe80::1%lo",
+            "fe80::1%",
+            "2001:db8::1%lo",
+            "::1%lo",
+            "fe80::/64%lo",
+            "fe80::1%lo/64",
+            "127.0.0.1%lo",
             "",
             "a b",
             "12345",
@@ -210,6 +245,28 @@ mod tests {
         let error = parse("::1", Family::V4).unwrap_err();
         assert_eq!(error.to_string(), "::1: is no IPv4 address");
         assert!(parse("10.0.0.0/8", Family::V6).is_err());
+    }
+
+    #[test]
+    fn a_zone_is_an_interface() {
+        for (text, address, zone) in [
+            ("fe80::1%lo", "fe80::1", "lo"),
+            ("ff02::1%2", "ff02::1", "2"),
+        ] {
+            let zoned = Operand::Zoned(address.parse().unwrap(), zone.to_owned());
+            assert_eq!(parse(text, Family::Any), Ok(zoned));
+        }
+        assert!(parse("fe80::1%lo", Family::V4).is_err());
+    }
+
+    #[test]
+    fn ranges_are_counted() {
+        for (text, count) in [("10.0.0.0/24", 254), ("::/0", u64::MAX), ("::1-::4", 4)] {
+            let Ok(Operand::Range(range)) = parse(text, Family::Any) else {
+                panic!("{text}");
+            };
+            assert_eq!(range.count(), count, "{text}");
+        }
     }
 
     proptest! {

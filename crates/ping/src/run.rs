@@ -34,6 +34,7 @@ use crate::plan::mtu::MtuPlan;
 use crate::plan::steady::{Steady, SteadyPlan};
 use crate::privilege;
 use crate::socket::{self, IcmpSocket, Route};
+use crate::sys;
 use crate::tally::{Condition, Tally};
 use crate::target::Target;
 
@@ -111,6 +112,24 @@ fn engine(config: &Config, clock: Clock, lines: Vec<Line>, books: Books) -> Resu
     Ok(Engine::new(clock, lines, signals, books, sizes))
 }
 
+/// The interface that an address is meant on: that of its zone, or of `-I`.
+fn scope(operand: &Operand, address: IpAddr, interface: Option<&str>) -> Result<u32> {
+    let given = match interface {
+        Some(name) if address.is_ipv6() => socket::interface_index(name)?,
+        _ => 0,
+    };
+    match operand {
+        Operand::Zoned(_, zone) => {
+            let index = socket::interface_index(zone)?;
+            if given != 0 && given != index {
+                return Err(Error::usage("-I and the zone name different interfaces"));
+            }
+            Ok(index)
+        }
+        _ => Ok(given),
+    }
+}
+
 /// The classic face, or records of one target.
 fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady) -> Result<Exit> {
     let text = cli.targets.first().cloned().unwrap_or_default();
@@ -125,7 +144,7 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
     };
     let wanted = match operand {
         Operand::Address(IpAddr::V4(_)) => versions(Family::V4),
-        Operand::Address(IpAddr::V6(_)) => versions(Family::V6),
+        Operand::Address(IpAddr::V6(_)) | Operand::Zoned(..) => versions(Family::V6),
         _ => versions(config.family),
     };
     // What needs rights, for every family that the name may turn out to have.
@@ -138,12 +157,10 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
 
     let address = match operand {
         Operand::Address(address) => *address,
+        Operand::Zoned(address, _) => (*address).into(),
         _ => feed::lookup(&text, config.family)?,
     };
-    let scope = match &config.socket.interface {
-        Some(name) if address.is_ipv6() => socket::interface_index(name)?,
-        _ => 0,
-    };
+    let scope = scope(operand, address, interface).map_err(about)?;
     let label = (text != address.to_string()).then(|| Rc::from(text.as_str()));
     let target = Target::new(label, address, scope);
     let to = match address {
@@ -164,9 +181,9 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
     if let (Err(e), None) = (&route, config.until) {
         let error = Error::network(e).about(&text);
         return Err(match address {
-            IpAddr::V6(v6) if v6.is_unicast_link_local() && scope == 0 => {
-                error.hint("a link-local address needs its interface: add -I IFACE")
-            }
+            IpAddr::V6(v6) if v6.is_unicast_link_local() && scope == 0 => error.hint(format!(
+                "a link-local address needs its interface: {address}%IFACE, or add -I IFACE"
+            )),
             _ => error,
         });
     }
@@ -195,6 +212,7 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
         }),
         size: config.sizes.max,
         from,
+        zone: sys::interface_name(scope),
     };
     let mut classic = Classic::new(style, names);
     let mut faces = Faces::new(cli, config);

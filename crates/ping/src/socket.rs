@@ -119,8 +119,11 @@ impl IcmpSocket {
     fn tell_all(&self, id: u16) -> Result<()> {
         let names = names(self.version);
         let failed = |e: io::Error| Error::local(&e).about("ICMP socket");
-        self.set(names.level, names.receive_ttl, 1)
-            .map_err(failed)?;
+        // An IPv4 raw socket's packets have their header with them.
+        if !self.raw || self.version == Version::V6 {
+            self.set(names.level, names.receive_ttl, 1)
+                .map_err(failed)?;
+        }
         self.set(names.level, names.receive_errors, 1)
             .map_err(failed)?;
         self.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
@@ -249,8 +252,13 @@ fn not_opened(version: Version, error: &io::Error) -> Error {
     }
 }
 
-/// The number of an interface, for link-local addresses.
+/// The number of an interface, given by name or, as zones may be, by number.
 pub(crate) fn interface_index(name: &str) -> Result<u32> {
+    if let Ok(index) = name.parse()
+        && sys::interface_name(index).is_some()
+    {
+        return Ok(index);
+    }
     let index = CString::new(name)
         .map_err(io::Error::from)
         .and_then(|name| sys::interface_index(&name));

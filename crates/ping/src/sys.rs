@@ -7,11 +7,15 @@
     unsafe_code,
     reason = "batched message calls and ICMP options have no safe wrapper"
 )]
+#![allow(
+    clippy::unnecessary_cast,
+    reason = "other C libraries than glibc have lengths of other types"
+)]
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::ptr;
+use std::{ptr, slice};
 
 use socket2::SockAddr;
 
@@ -77,6 +81,15 @@ pub(crate) fn interface_index(name: &std::ffi::CStr) -> io::Result<u32> {
     }
 }
 
+/// The name of a network interface (`if_indextoname`), if there is such a one.
+pub(crate) fn interface_name(index: u32) -> Option<String> {
+    let mut name = [0_u8; libc::IFNAMSIZ];
+    // SAFETY: the kernel's names with their NUL fit IFNAMSIZ bytes.
+    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr().cast()) };
+    let name = std::ffi::CStr::from_bytes_until_nul(&name).ok()?;
+    (!found.is_null()).then(|| name.to_string_lossy().into_owned())
+}
+
 /// A packet in an [`Inbox`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Packet<'a> {
@@ -89,22 +102,57 @@ pub(crate) struct Packet<'a> {
 }
 
 /// Room for a batch of packets to be received.
+///
+/// Each area is owned through one raw pointer, made once: the headers hold
+/// pointers derived from it, the kernel writes through those, and slices are
+/// taken only while no call is under way. A `&mut` to an area in between would
+/// make the pointers in the headers invalid.
 pub(crate) struct Inbox {
-    headers: Vec<libc::mmsghdr>,
-    // The headers point into these; none of them is ever resized.
-    vectors: Vec<libc::iovec>,
-    data: Vec<u8>,
-    control: Vec<u64>,
-    names: Vec<[u8; NAME]>,
+    headers: Area<libc::mmsghdr>,
+    vectors: Area<libc::iovec>,
+    data: Area<u8>,
+    control: Area<u64>,
+    names: Area<[u8; NAME]>,
+    /// Bytes of data for each packet.
     size: usize,
     /// How many headers the kernel may have changed since they were set.
     used: usize,
 }
 
+/// Memory that the kernel writes.
+struct Area<T> {
+    start: *mut T,
+    length: usize,
+}
+
+impl<T: Copy> Area<T> {
+    fn new(value: T, length: usize) -> Self {
+        let slice = Box::into_raw(vec![value; length].into_boxed_slice());
+        Self {
+            start: slice.cast(),
+            length,
+        }
+    }
+
+    /// A pointer to `count` elements from `index` on.
+    fn at(&self, index: usize, count: usize) -> *mut T {
+        assert!(index <= self.length && count <= self.length - index);
+        // SAFETY: within the allocation, as just checked.
+        unsafe { self.start.add(index) }
+    }
+}
+
+impl<T> Drop for Area<T> {
+    fn drop(&mut self) {
+        // SAFETY: this is what `new` made of a box.
+        drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(self.start, self.length)) });
+    }
+}
+
 impl std::fmt::Debug for Inbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Inbox")
-            .field("slots", &self.headers.len())
+            .field("slots", &self.headers.length)
             .field("size", &self.size)
             .finish_non_exhaustive()
     }
@@ -113,23 +161,34 @@ impl std::fmt::Debug for Inbox {
 impl Inbox {
     /// Room for `slots` packets of `size` bytes; longer ones are cut.
     pub(crate) fn new(slots: usize, size: usize) -> Self {
-        Self {
-            // SAFETY: all fields are integers or pointers, for which zero is
-            // a valid value; `receive` sets them before the kernel looks.
-            headers: vec![unsafe { std::mem::zeroed() }; slots],
-            vectors: vec![
-                libc::iovec {
-                    iov_base: ptr::null_mut(),
-                    iov_len: 0
-                };
-                slots
-            ],
-            data: vec![0; slots * size],
-            control: vec![0; slots * CONTROL_WORDS],
-            names: vec![[0; NAME]; slots],
+        // SAFETY: all fields are integers or pointers, for which zero is a
+        // valid value.
+        let (header, vector) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+        let inbox = Self {
+            headers: Area::new(header, slots),
+            vectors: Area::new(vector, slots),
+            data: Area::new(0, slots * size),
+            control: Area::new(0, slots * CONTROL_WORDS),
+            names: Area::new([0; NAME], slots),
             size,
             used: slots,
+        };
+        for slot in 0..slots {
+            // SAFETY: `at` gives places within areas that this value owns and
+            // nobody else has seen yet.
+            unsafe {
+                let vector = inbox.vectors.at(slot, 1);
+                (*vector).iov_base = inbox.data.at(slot * size, size).cast();
+                (*vector).iov_len = size;
+                let message = &raw mut (*inbox.headers.at(slot, 1)).msg_hdr;
+                (*message).msg_name = inbox.names.at(slot, 1).cast();
+                (*message).msg_iov = vector;
+                (*message).msg_iovlen = 1;
+                let control = inbox.control.at(slot * CONTROL_WORDS, CONTROL_WORDS);
+                (*message).msg_control = control.cast();
+            }
         }
+        inbox
     }
 
     /// Receives what is there, up to `most` packets, without waiting: from the
@@ -140,66 +199,68 @@ impl Inbox {
         errors: bool,
         most: usize,
     ) -> io::Result<usize> {
-        // The others still are as they were set the last time: the memory they
-        // point to never moves.
-        for (slot, header) in self.headers.iter_mut().enumerate().take(self.used) {
-            self.vectors[slot] = libc::iovec {
-                iov_base: self.data[slot * self.size..].as_mut_ptr().cast(),
-                iov_len: self.size,
-            };
-            let message = &mut header.msg_hdr;
-            message.msg_name = self.names[slot].as_mut_ptr().cast();
-            message.msg_namelen = NAME as libc::socklen_t;
-            message.msg_iov = &raw mut self.vectors[slot];
-            message.msg_iovlen = 1;
-            message.msg_control = self.control[slot * CONTROL_WORDS..].as_mut_ptr().cast();
-            message.msg_controllen = CONTROL_WORDS * size_of::<u64>();
-            message.msg_flags = 0;
+        // The others still are as they were set the last time.
+        for slot in 0..self.used {
+            // SAFETY: a header of this inbox; no call is under way.
+            unsafe {
+                let message = &raw mut (*self.headers.at(slot, 1)).msg_hdr;
+                (*message).msg_namelen = NAME as libc::socklen_t;
+                (*message).msg_controllen = (CONTROL_WORDS * size_of::<u64>()) as _;
+                (*message).msg_flags = 0;
+            }
         }
         let flags = libc::MSG_DONTWAIT | if errors { libc::MSG_ERRQUEUE } else { 0 };
-        let (fd, most) = (fd.as_fd().as_raw_fd(), most.min(self.headers.len()));
-        // SAFETY: each header points to memory of this inbox with the lengths
-        // of that memory, slots do not overlap, and all of it lives and stays
-        // in place over the call. The time limit may be null.
+        let (fd, most) = (fd.as_fd().as_raw_fd(), most.min(self.headers.length));
+        let headers = self.headers.at(0, most);
+        // SAFETY: `most` headers, each of which points to memory of this inbox
+        // with the lengths of that memory; slots do not overlap, and all of it
+        // lives and stays in place over the call. The time limit may be null.
         let count = unsafe {
-            match &mut self.headers[..most] {
+            if most == 1 {
                 // The plain call is a little cheaper.
-                [header] => {
-                    let length = libc::recvmsg(fd, &raw mut header.msg_hdr, flags);
-                    header.msg_len = length.max(0) as libc::c_uint;
-                    if length < 0 { -1 } else { 1 }
-                }
-                headers => {
-                    let (place, count) = (headers.as_mut_ptr(), headers.len() as libc::c_uint);
-                    libc::recvmmsg(fd, place, count, flags as _, ptr::null_mut())
-                }
+                let length = libc::recvmsg(fd, &raw mut (*headers).msg_hdr, flags);
+                (*headers).msg_len = length.max(0) as libc::c_uint;
+                if length < 0 { -1 } else { 1 }
+            } else {
+                let count = most as libc::c_uint;
+                libc::recvmmsg(fd, headers, count, flags as _, ptr::null_mut())
             }
         };
         let received = usize::try_from(count).map_err(|_| io::Error::last_os_error());
         // One more may have been touched when the kernel found no more.
-        self.used = (received.as_ref().map_or(0, |count| *count) + 1).min(self.headers.len());
+        self.used = (received.as_ref().map_or(0, |count| *count) + 1).min(self.headers.length);
         received
     }
 
     /// How many packets a batch may have.
     pub(crate) fn slots(&self) -> usize {
-        self.headers.len()
+        self.headers.length
     }
 
     /// A packet of the last batch.
     pub(crate) fn packet(&self, slot: usize) -> Packet<'_> {
-        let header = &self.headers[slot];
-        let length = (header.msg_len as usize).min(self.size);
-        let name = (header.msg_hdr.msg_namelen as usize).min(NAME);
-        let words = &self.control[slot * CONTROL_WORDS..(slot + 1) * CONTROL_WORDS];
-        let control = header.msg_hdr.msg_controllen.min(size_of_val(words));
-        // SAFETY: a slice of u64 seen as bytes: initialised, without padding,
-        // and `control` is not longer than it.
-        let control = unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), control) };
-        Packet {
-            data: &self.data[slot * self.size..][..length],
-            control,
-            name: &self.names[slot][..name],
+        // SAFETY: a header of this inbox, set by `new` and the kernel.
+        let (length, message) = unsafe {
+            let header = self.headers.at(slot, 1);
+            ((*header).msg_len as usize, &(*header).msg_hdr)
+        };
+        let name = (message.msg_namelen as usize).min(NAME);
+        let control = CONTROL_WORDS * size_of::<u64>();
+        let control = control.min(message.msg_controllen as usize);
+        let (data, length) = (
+            self.data.at(slot * self.size, self.size),
+            length.min(self.size),
+        );
+        let controls = self.control.at(slot * CONTROL_WORDS, CONTROL_WORDS);
+        let names = self.names.at(slot, 1);
+        // SAFETY: initialised bytes of this inbox, no more than the slot has,
+        // which nobody writes while it is borrowed: `receive` takes `&mut`.
+        unsafe {
+            Packet {
+                data: slice::from_raw_parts(data, length),
+                control: slice::from_raw_parts(controls.cast(), control),
+                name: slice::from_raw_parts(names.cast(), name),
+            }
         }
     }
 }
@@ -318,5 +379,7 @@ mod tests {
         assert!(set_option(socket.as_fd(), libc::IPPROTO_IP, 9999, 1).is_err());
         assert_eq!(interface_index(c"lo").unwrap(), 1);
         assert!(interface_index(c"no-such-device").is_err());
+        assert_eq!(interface_name(1).as_deref(), Some("lo"));
+        assert_eq!(interface_name(u32::MAX), None);
     }
 }

@@ -2,13 +2,13 @@
 //! spoiled, from a wrong address, with an ICMP error, or not at all.
 //!
 //! [`IcmpLab`] is a network namespace that has only a loopback device, with the
-//! kernel's own answers to IPv4 echo requests switched off. A raw socket in it
-//! sees every request to 127.0.0.0/8 and sends what a closure makes of it.
+//! kernel's own answers to echo requests switched off. Raw sockets in it see
+//! every request to 127.0.0.0/8 and ::1 and send what a closure makes of it.
 //! Programs under test run inside. It needs root, as `start` says otherwise;
 //! no traffic leaves the namespace.
 
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,12 +22,12 @@ use crate::{Output, Running, Tool, sys};
 /// An echo request that arrived.
 #[derive(Debug, Clone)]
 pub struct Probe {
-    /// How many came before it.
+    /// How many of its family came before it.
     pub number: usize,
     /// Where it came from.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Whom it asked.
-    pub destination: Ipv4Addr,
+    pub destination: IpAddr,
     /// The identifier.
     pub id: u16,
     /// The sequence number.
@@ -39,10 +39,15 @@ pub struct Probe {
 }
 
 impl Probe {
+    /// Whether it is an ICMPv6 message.
+    pub fn is_v6(&self) -> bool {
+        self.destination.is_ipv6()
+    }
+
     /// The right answer.
     pub fn reply(&self) -> Answer {
         let mut message = self.message.clone();
-        message[0] = 0;
+        message[0] = if self.is_v6() { REPLY6 } else { 0 };
         self.answer(message)
     }
 
@@ -64,6 +69,7 @@ impl Probe {
             to: self.source,
             options: Vec::new(),
             message,
+            sound: true,
         };
         answer.sum();
         answer
@@ -75,10 +81,12 @@ impl Probe {
 #[must_use]
 pub struct Answer {
     delay: Duration,
-    from: Ipv4Addr,
-    to: Ipv4Addr,
+    from: IpAddr,
+    to: IpAddr,
     options: Vec<u8>,
     message: Vec<u8>,
+    /// Whether the checksum is right.
+    sound: bool,
 }
 
 impl Answer {
@@ -88,9 +96,12 @@ impl Answer {
         self
     }
 
-    /// Sent from another address of 127.0.0.0/8.
-    pub fn from(mut self, address: Ipv4Addr) -> Self {
-        self.from = address;
+    /// Sent from another address than was asked.
+    pub fn from_elsewhere(mut self) -> Self {
+        self.from = match self.from {
+            IpAddr::V4(_) => Ipv4Addr::new(127, 0, 0, 7).into(),
+            IpAddr::V6(_) => ELSEWHERE6.into(),
+        };
         self
     }
 
@@ -115,15 +126,25 @@ impl Answer {
         self
     }
 
-    /// So many bytes of IP options, up to 40: all of them "no operation".
+    /// So many bytes of IP options, up to 40: all of them "no operation". With
+    /// IPv6 a destination options header of that length or a little more.
     pub fn options(mut self, length: usize) -> Self {
         self.options = vec![1; length];
+        if self.from.is_ipv6() {
+            let units = length.div_ceil(8).max(1);
+            let padding = u8::try_from(units * 8 - 4).expect("a short header");
+            // Next header (the kernel's to fill), length, then one option of
+            // RFC 4727 that whoever does not know it skips.
+            self.options = vec![0, (units - 1) as u8, 0x1e, padding];
+            self.options.resize(units * 8, 0);
+        }
         self
     }
 
     /// A wrong checksum.
     pub fn bad_checksum(mut self) -> Self {
         self.message[2] = !self.message[2];
+        self.sound = false;
         self
     }
 
@@ -134,11 +155,17 @@ impl Answer {
         self
     }
 
-    /// Writes the checksum of RFC 792.
+    /// Writes the checksum: of RFC 792, or of RFC 4443, which covers the
+    /// addresses too.
     fn sum(&mut self) {
-        let message = &mut self.message;
-        message[2..4].fill(0);
-        let words = message.chunks(2).map(|pair| {
+        self.message[2..4].fill(0);
+        let mut covered = self.message.clone();
+        if let (IpAddr::V6(from), IpAddr::V6(to)) = (self.from, self.to) {
+            covered.extend(from.octets().iter().chain(&to.octets()));
+            covered.extend((self.message.len() as u32).to_be_bytes());
+            covered.extend(u32::from(ICMPV6).to_be_bytes());
+        }
+        let words = covered.chunks(2).map(|pair| {
             let low = pair.get(1).copied().unwrap_or(0);
             u32::from(u16::from_be_bytes([pair[0], low]))
         });
@@ -146,9 +173,14 @@ impl Answer {
         while sum > 0xffff {
             sum = (sum & 0xffff) + (sum >> 16);
         }
-        message[2..4].copy_from_slice(&(!sum as u16).to_be_bytes());
+        self.message[2..4].copy_from_slice(&(!sum as u16).to_be_bytes());
     }
 }
+
+const ICMPV6: u8 = 58;
+const REQUEST6: u8 = 128;
+const REPLY6: u8 = 129;
+const ELSEWHERE6: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 7);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -165,17 +197,25 @@ impl IcmpLab {
     /// is a reason to [`crate::netns::skip`].
     pub fn start<F>(answers: F) -> Result<Self, String>
     where
-        F: Fn(&Probe) -> Vec<Answer> + Send + 'static,
+        F: Fn(&Probe) -> Vec<Answer> + Send + Sync + 'static,
     {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (ready, outcome) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         std::thread::spawn(move || {
-            let made = enter().and_then(|()| raw_socket(None));
+            let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+            let made = enter().and_then(|()| any.map(raw_socket).into_iter().collect());
+            let answers = Arc::new(answers);
             match made {
-                Ok(socket) => {
-                    std::thread::spawn(move || respond(&socket, &stopped, &answers));
+                Ok(sockets) => {
+                    let sockets: Vec<Socket> = sockets;
+                    for (socket, any) in sockets.into_iter().zip(any) {
+                        let (stopped, answers) = (Arc::clone(&stopped), Arc::clone(&answers));
+                        std::thread::spawn(move || {
+                            respond(&socket, any.is_ipv6(), &stopped, &*answers);
+                        });
+                    }
                     let _ = ready.send(Ok(()));
                 }
                 Err(error) => {
@@ -215,7 +255,9 @@ impl Drop for IcmpLab {
 
 /// Puts the calling thread into a fresh namespace and prepares that.
 fn enter() -> io::Result<()> {
-    const SETUP: &str = "ip link set lo up && echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all \
+    const SETUP: &str = "ip link set lo up && ip address add ::7/128 dev lo nodad \
+                         && echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all \
+                         && echo 1 >/proc/sys/net/ipv6/icmp/echo_ignore_all \
                          && echo 0 1000000 >/proc/sys/net/ipv4/ping_group_range";
     sys::unshare_network()?;
     let output = Command::new("sh").args(["-c", SETUP]).output()?;
@@ -227,16 +269,18 @@ fn enter() -> io::Result<()> {
     }
 }
 
-fn raw_socket(from: Option<Ipv4Addr>) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
-    if let Some(from) = from {
-        socket.bind(&SocketAddr::from((from, 0)).into())?;
-    }
+fn raw_socket(from: IpAddr) -> io::Result<Socket> {
+    let (domain, protocol) = match from {
+        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
+        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
+    };
+    let socket = Socket::new(domain, Type::RAW, Some(protocol))?;
+    socket.bind(&SocketAddr::from((from, 0)).into())?;
     Ok(socket)
 }
 
 /// Receives and answers until told to stop.
-fn respond(socket: &Socket, stop: &AtomicBool, answers: &dyn Fn(&Probe) -> Vec<Answer>) {
+fn respond(socket: &Socket, six: bool, stop: &AtomicBool, answers: &dyn Fn(&Probe) -> Vec<Answer>) {
     let mut number = 0;
     let mut packet = vec![0; 65_535];
     while !stop.load(Ordering::SeqCst) {
@@ -246,6 +290,7 @@ fn respond(socket: &Socket, stop: &AtomicBool, answers: &dyn Fn(&Probe) -> Vec<A
         let Ok(n) = (&mut &*socket).read(&mut packet) else {
             continue;
         };
+        let parse = if six { parse6 } else { parse };
         let Some(probe) = parse(&packet[..n], number) else {
             continue;
         };
@@ -265,14 +310,53 @@ fn respond(socket: &Socket, stop: &AtomicBool, answers: &dyn Fn(&Probe) -> Vec<A
 
 fn send(answer: &Answer) {
     let to = SocketAddr::from((answer.to, 0)).into();
-    raw_socket(Some(answer.from))
-        .and_then(|socket| {
+    let sent = match (answer.from, answer.to) {
+        // The kernel would put its own checksum in.
+        (IpAddr::V6(from), IpAddr::V6(to6)) if !answer.sound => {
+            let mut packet = header6(from, to6, answer.message.len());
+            packet.extend(&answer.message);
+            let raw = Protocol::from(255);
+            Socket::new(Domain::IPV6, Type::RAW, Some(raw))
+                .and_then(|socket| socket.send_to(&packet, &to))
+        }
+        _ => raw_socket(answer.from).and_then(|socket| {
             if !answer.options.is_empty() {
-                sys::set_ip_options(&socket, &answer.options)?;
+                sys::set_ip_options(&socket, answer.from.is_ipv6(), &answer.options)?;
             }
             socket.send_to(&answer.message, &to)
-        })
-        .expect("send an ICMP message");
+        }),
+    };
+    sent.expect("send an ICMP message");
+}
+
+/// An IPv6 header with an ICMPv6 message of this length behind it.
+fn header6(from: Ipv6Addr, to: Ipv6Addr, length: usize) -> Vec<u8> {
+    let length = u16::try_from(length).expect("a message fits a packet");
+    let mut header = vec![0x60, 0, 0, 0];
+    header.extend(length.to_be_bytes());
+    header.extend([ICMPV6, 64]);
+    header.extend(from.octets().iter().chain(&to.octets()));
+    header
+}
+
+/// The echo request in an ICMPv6 message, which comes without its header:
+/// there is nobody here but `::1`.
+fn parse6(message: &[u8], number: usize) -> Option<Probe> {
+    let here = Ipv6Addr::LOCALHOST;
+    let is_request = message.len() >= 8 && message[0] == REQUEST6;
+    is_request.then(|| Probe {
+        number,
+        source: here.into(),
+        destination: here.into(),
+        id: word(message, 4),
+        seq: word(message, 6),
+        message: message.to_vec(),
+        header: header6(here, here, message.len()),
+    })
+}
+
+fn word(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
 /// The echo request in an IP packet, if it is one.
@@ -284,13 +368,12 @@ fn parse(packet: &[u8], number: usize) -> Option<Probe> {
     }
     let address =
         |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]);
-    let word = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);
     Some(Probe {
         number,
-        source: address(12),
-        destination: address(16),
-        id: word(4),
-        seq: word(6),
+        source: address(12).into(),
+        destination: address(16).into(),
+        id: word(message, 4),
+        seq: word(message, 6),
         message: message.to_vec(),
         header: header.to_vec(),
     })

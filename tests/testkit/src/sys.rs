@@ -53,14 +53,20 @@ pub(crate) fn effective_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// Puts these options into the header of every packet that a socket sends.
-pub(crate) fn set_ip_options(socket: &impl AsRawFd, options: &[u8]) -> io::Result<()> {
+/// Puts these options into the header of every packet that a socket sends; with
+/// `six` they are a whole destination options header of IPv6.
+pub(crate) fn set_ip_options(socket: &impl AsRawFd, six: bool, options: &[u8]) -> io::Result<()> {
+    let (level, name) = if six {
+        (libc::IPPROTO_IPV6, libc::IPV6_DSTOPTS)
+    } else {
+        (libc::IPPROTO_IP, libc::IP_OPTIONS)
+    };
     // SAFETY: pointer and length are those of one slice, which is only read.
     let outcome = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_OPTIONS,
+            level,
+            name,
             options.as_ptr().cast(),
             options.len() as libc::socklen_t,
         )

@@ -15,6 +15,7 @@ use super::strerror;
 use crate::clock::{Clock, Nanos, wall};
 use crate::event::{Damage, Event, Observer, Reply};
 use crate::names::Names;
+use crate::operand;
 use crate::packet::Version;
 use crate::stats::Stats;
 use crate::target::{Target, Targets};
@@ -45,6 +46,8 @@ pub(crate) struct Style {
     pub(crate) size: u16,
     /// Source address and interface, if `-I` was given.
     pub(crate) from: Option<String>,
+    /// The interface that link-local addresses are on.
+    pub(crate) zone: Option<String>,
 }
 
 /// The face.
@@ -79,9 +82,20 @@ impl Classic {
 
     /// An address with its name, as on reply lines.
     fn show(&mut self, address: IpAddr) -> String {
+        let number = self.number(address);
         match self.names.name(address) {
-            Some(name) => format!("{} ({address})", escape(name.as_bytes())),
-            None => address.to_string(),
+            Some(name) => format!("{} ({number})", escape(name.as_bytes())),
+            None => number,
+        }
+    }
+
+    /// An address, a link-local one with its interface.
+    fn number(&self, address: IpAddr) -> String {
+        match (address, &self.style.zone) {
+            (IpAddr::V6(v6), Some(zone)) if operand::has_scope(v6) => {
+                format!("{address}%{}", escape(zone.as_bytes()))
+            }
+            _ => address.to_string(),
         }
     }
 
@@ -212,10 +226,16 @@ impl Observer for Classic {
         if let Some(pattern) = self.style.pattern.as_ref().filter(|_| !self.style.quiet) {
             put(out, format_args!("PATTERN: 0x{pattern}\n"));
         }
-        let (operand, address) = (target.operand(), target.address);
+        let operand = target.operand();
+        // As iputils has it: the zone in the number only if it was typed.
+        let number = if operand.contains('%') {
+            self.number(target.address)
+        } else {
+            target.address.to_string()
+        };
         put(
             out,
-            format_args!("PING {} ({address}) ", escape(operand.as_bytes())),
+            format_args!("PING {} ({number}) ", escape(operand.as_bytes())),
         );
         if let Some(from) = &self.style.from {
             put(out, format_args!("from {from}: "));

@@ -50,8 +50,8 @@ impl List {
             _ => target.answered,
         };
         match self.lines {
-            Lines::Alive if alive => io.out.line(escape(target.operand().as_bytes())),
-            Lines::Unreachable if !alive => io.out.line(escape(target.operand().as_bytes())),
+            Lines::Alive if alive => operand(io, target),
+            Lines::Unreachable if !alive => operand(io, target),
             Lines::Alive | Lines::Unreachable | Lines::None => Ok(()),
             Lines::Counts => counts(io, target),
             Lines::Both if alive => {
@@ -129,6 +129,14 @@ impl Observer for List {
     }
 }
 
+/// The bare operand; an address takes no detour by a text of its own.
+fn operand(io: &mut Io, target: &Target) -> Result<()> {
+    match &target.label {
+        Some(label) => io.out.line(escape(label.as_bytes())),
+        None => io.out.line(target.address),
+    }
+}
+
 fn counts(io: &mut Io, target: &Target) -> Result<()> {
     let stats = &target.stats;
     let loss = stats.loss_percent().unwrap_or(0.0) as u64;
@@ -151,11 +159,15 @@ fn counts(io: &mut Io, target: &Target) -> Result<()> {
 pub(crate) fn named(target: &Target) -> String {
     let address = target.address.to_string();
     match &target.label {
-        // Another spelling of the same address is no name.
-        Some(label) if label.parse() != Ok(target.address) => {
-            format!("{} ({address})", escape(label.as_bytes()))
-        }
-        _ => address,
+        // Another spelling of the same address is no name, nor is its zone.
+        Some(label) => match label.split_once('%') {
+            _ if label.parse() == Ok(target.address) => address,
+            Some((head, zone)) if head.parse() == Ok(target.address) => {
+                format!("{address}%{}", escape(zone.as_bytes()))
+            }
+            _ => format!("{} ({address})", escape(label.as_bytes())),
+        },
+        None => address,
     }
 }
 
