@@ -88,6 +88,7 @@ impl Config {
                 ("--head", cli.request.head),
                 ("--include", cli.output.include),
                 ("--remote-header-name", cli.saving.remote_header_name),
+                ("--pointer", cli.output.pointer.is_some()),
             ];
             if let Some((other, _)) = with.iter().find(|(_, given)| *given) {
                 return Err(usage("--continue-at", &format!("does not go with {other}")));

@@ -127,8 +127,9 @@ impl Transfer<'_, '_> {
         }
         self.report.bytes = 0;
         let validator = Validator::of(head).filter(|_| plain);
+        let saves_heads = config.request.head && self.job.place != Place::Stdout && !fails;
         // A 304 says that what is there is good.
-        if config.request.head || head.status == 304 {
+        if (config.request.head && !saves_heads) || head.status == 304 {
             if !matches!(self.sink, Sink::File { .. }) {
                 self.sink = Sink::Nowhere;
             }
@@ -173,6 +174,9 @@ impl Transfer<'_, '_> {
             saver.start(validator.filter(|_| plain), expected.filter(|_| plain))?;
             *used = true;
             *is_plain = plain;
+            if config.output.include || config.request.head {
+                saver.write(&self.heads)?;
+            }
         }
         Ok(())
     }
@@ -320,11 +324,8 @@ impl Transfer<'_, '_> {
                 Trouble::no("digest", format!("the SHA-256 is {got}, not {wanted}")).into(),
             );
         }
-        if let (Some(pointer), Sink::Memory { bytes, .. }) = (&config.pointer, &self.sink)
-            && !config.json
-        {
-            let value = point(pointer, bytes)?;
-            self.stage.write(format!("{value}\n").as_bytes())?;
+        if let Some(pointer) = &config.pointer {
+            self.extract(pointer, head)?;
         }
         if let Some(file) = &config.request.etag_save
             && let Some(tag) = head.get("etag")
@@ -338,6 +339,33 @@ impl Transfer<'_, '_> {
             let modified = head.get("last-modified").and_then(date::parse);
             let path = saver.finish(modified.filter(|_| config.saving.remote_time))?;
             self.report.file = Some(path);
+        }
+        Ok(())
+    }
+
+    /// Puts the value that a pointer names in the place of the body.
+    fn extract(&mut self, pointer: &Pointer, head: &Head) -> Result<(), Stop> {
+        let config = self.context.config;
+        let Sink::Memory { bytes, .. } = &mut self.sink else {
+            return Ok(());
+        };
+        let body = std::mem::take(bytes);
+        let value = point(pointer, &body)?;
+        if self.job.place != Place::Stdout {
+            let (path, exclusive) = self.path(Some(head))?;
+            let mut saver = Saver::open(&path, exclusive, config.saving.create_dirs)?;
+            saver.start(None, None)?;
+            saver.write(format!("{value}\n").as_bytes())?;
+            self.sink = Sink::File {
+                saver,
+                used: true,
+                plain: false,
+            };
+        } else if config.json {
+            self.report.pointed = true;
+            *bytes = value.into_bytes();
+        } else {
+            self.stage.write(format!("{value}\n").as_bytes())?;
         }
         Ok(())
     }

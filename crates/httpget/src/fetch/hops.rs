@@ -2,12 +2,12 @@
 //! proxy, and whether to go where a redirect leads.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use url::Url;
 
 use super::report::{Hop, Stop};
-use super::{Transfer, decode};
+use super::{Place, Transfer, decode};
 use crate::http::head::Head;
 use crate::net::{self, Answer, Ask};
 use crate::output::talk;
@@ -16,8 +16,9 @@ use crate::policy::redirect::{self, Rules};
 use crate::policy::request::{self, Parts};
 use crate::policy::target;
 
-/// A redirect's body is read this far, to keep its connection.
+/// A redirect's body is read this far and this long, to keep its connection.
 const DRAIN: usize = 64 * 1024;
+const DRAIN_TIME: Duration = Duration::from_millis(250);
 
 impl Transfer<'_, '_> {
     /// Asks, and follows redirects, until there is a response to deliver.
@@ -25,11 +26,12 @@ impl Transfer<'_, '_> {
         let config = self.context.config;
         let mut url = self.job.target.url.clone();
         self.report.redirects.clear();
+        self.heads.clear();
         loop {
             let at_home = url.origin() == self.job.home || config.request.location_trusted;
             let mut answer = self.ask(&url, at_home, deadline, None)?;
             if let Some(value) = self.answer_challenge(&answer.head, &url, at_home) {
-                drain(answer);
+                answer.body.drain(DRAIN, DRAIN_TIME);
                 answer = self.ask(&url, at_home, deadline, Some(value))?;
             }
             let rules = Rules {
@@ -47,7 +49,7 @@ impl Transfer<'_, '_> {
                 status: answer.head.status,
                 location: next.to_string(),
             });
-            drain(answer);
+            answer.body.drain(DRAIN, DRAIN_TIME);
             self.report.redirect_time = self.started.elapsed();
             url = next;
         }
@@ -174,7 +176,12 @@ impl Transfer<'_, '_> {
             })?;
         }
         let dumped = config.output.dump_header.as_deref() == Some(std::path::Path::new("-"));
-        if (config.output.include || config.request.head || dumped) && !config.json {
+        let shown = config.output.include || config.request.head;
+        if shown && self.job.place != Place::Stdout {
+            self.heads.extend_from_slice(&head.raw);
+        }
+        let shown = shown && self.job.place == Place::Stdout;
+        if (shown || dumped) && !config.json {
             if config.view {
                 self.stage.write(talk::shown_head(&head.raw).as_bytes())?;
             } else {
@@ -183,17 +190,5 @@ impl Transfer<'_, '_> {
         }
         self.report.head = Some(head.clone());
         Ok(())
-    }
-}
-
-/// Reads a short body to its end, so that the connection can be used again.
-fn drain(mut answer: Answer) {
-    let mut buffer = [0; 8 * 1024];
-    let mut left = DRAIN;
-    while left > 0 {
-        match answer.body.read(&mut buffer) {
-            Ok(0) | Err(_) => return,
-            Ok(n) => left = left.saturating_sub(n),
-        }
     }
 }

@@ -82,6 +82,8 @@ struct Transfer<'a, 'b> {
     report: Report,
     sink: Sink,
     started: Instant,
+    /// The heads of this try, where they belong into the file.
+    heads: Vec<u8>,
     /// What is there already and shall be continued.
     resume: Option<Had>,
     /// Whether `resume` was asked for by number, so that the start cannot be
@@ -110,6 +112,7 @@ pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> 
         },
         sink: Sink::Undecided,
         started: Instant::now(),
+        heads: Vec::new(),
         resume: None,
         fixed: false,
     };

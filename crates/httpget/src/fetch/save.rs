@@ -9,6 +9,7 @@
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +21,9 @@ use crate::policy::resume::{self, Had, Validator};
 
 /// From here on the validator is kept beside the part file while it grows.
 const WORTH_KEEPING: u64 = 256 * 1024;
+
+/// For what lies beside the final name.
+const NO_SYMLINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 /// Where a body is being saved.
 #[derive(Debug)]
@@ -101,22 +105,12 @@ impl Saver {
         } else {
             beside(&path, ".part")
         };
-        let file = OpenOptions::new()
-            .write(true)
-            .read(!direct)
-            .create(!direct)
-            .truncate(false)
-            .open(&name)
-            .map_err(|e| local(&e, &name))?;
-        if !direct
-            && let Err(e) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
-        {
-            // Not every file system has locks; only a held one is a reason.
-            if e == rustix::io::Errno::WOULDBLOCK {
-                let error = Error::new(Kind::System, "is being written by another process");
-                return Err(error.about(name.display().to_string()));
-            }
-        }
+        let file = if direct {
+            let file = OpenOptions::new().write(true).open(&name);
+            file.map_err(|e| local(&e, &name))?
+        } else {
+            open_part(&name)?
+        };
         Ok(Self {
             path,
             file,
@@ -263,7 +257,14 @@ impl Saver {
         {
             let path = beside(&self.path, ".part.state");
             let text = resume::to_state(validator, self.had.total);
-            std::fs::write(&path, text).map_err(|e| local(&e, &path))?;
+            OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .custom_flags(NO_SYMLINK)
+                .open(&path)
+                .and_then(|mut file| file.write_all(text.as_bytes()))
+                .map_err(|e| local(&e, &path))?;
             self.state_kept = true;
         }
         Ok(())
@@ -341,6 +342,50 @@ impl Saver {
 
     fn error(&self, error: &io::Error) -> Error {
         local(error, &self.path)
+    }
+}
+
+/// Opens a part file for this process alone. It is never a symlink: in a
+/// folder that others may write to it could lead anywhere.
+fn open_part(name: &Path) -> Result<File> {
+    let refused = |message: &str| {
+        Err(Error::new(Kind::System, message)
+            .about(name.display().to_string())
+            .hint("remove it"))
+    };
+    loop {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .custom_flags(NO_SYMLINK)
+            .open(name);
+        let file = match file {
+            Ok(file) => file,
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+                return refused("is a symlink, where a part file belongs");
+            }
+            Err(e) => return Err(local(&e, name)),
+        };
+        let meta = file.metadata().map_err(|e| local(&e, name))?;
+        if !meta.is_file() {
+            return refused("is no regular file, where a part file belongs");
+        }
+        // Not every file system has locks; only a held one is a reason.
+        let lock = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        if lock == Err(rustix::io::Errno::WOULDBLOCK) {
+            let error = Error::new(Kind::System, "is being written by another process");
+            return Err(error.about(name.display().to_string()));
+        }
+        // Between opening and locking, another process may have completed it
+        // and given it its name: then this is no longer the part file.
+        match std::fs::symlink_metadata(name) {
+            Ok(now) if (now.dev(), now.ino()) == (meta.dev(), meta.ino()) => return Ok(file),
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(local(&e, name)),
+        }
     }
 }
 
@@ -427,6 +472,16 @@ mod tests {
         let error = Saver::open(&path, false, false).unwrap_err();
         assert!(error.to_string().contains("another process"), "{error}");
         drop(first);
+        // Another part file than the one that was opened is not this one's.
+        let part = beside(&path, ".part");
+        std::fs::remove_file(&part).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", &part).unwrap();
+        let error = Saver::open(&path, false, false).unwrap_err();
+        assert!(error.to_string().contains("is a symlink"), "{error}");
+        std::fs::remove_file(&part).unwrap();
+        std::fs::create_dir(&part).unwrap();
+        assert!(Saver::open(&path, false, false).is_err());
+        std::fs::remove_dir(&part).unwrap();
         std::fs::write(&path, "x").unwrap();
         assert!(Saver::open(&path, true, false).is_err());
         assert_eq!(free_name(&path), beside(&path, ".1"));
