@@ -27,7 +27,10 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     } else {
         1
     };
-    let network = Network::new(config::dialer(cli, &config)?, at_once);
+    let network = Network::new(
+        config::dialer(cli, &config)?,
+        at_once * usize::from(config.segments),
+    );
     let context = Context {
         config: &config,
         network: &network,

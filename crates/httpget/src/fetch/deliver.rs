@@ -8,10 +8,10 @@ use common::{Error, Kind};
 use ring::digest;
 
 use super::report::{Stop, Trouble};
-use super::save::{self, Saver};
+use super::save::Saver;
 use super::sink::Sink;
 use super::source::{self, Source};
-use super::{Place, Transfer, decode};
+use super::{Place, Transfer, decode, names};
 use crate::config;
 use crate::http::head::Head;
 use crate::http::{date, disposition, media};
@@ -34,6 +34,18 @@ impl Transfer<'_, '_> {
         let config = self.context.config;
         let head = &answer.head;
         let fails = head.status >= 400 && !config.output.no_fail;
+        if self.split {
+            match head.status {
+                206 => return self.gather(answer),
+                // An empty file has no first piece.
+                416 if self.resume.is_none() => {
+                    self.split = false;
+                    return Ok(false);
+                }
+                // Who sends the whole does not do ranges.
+                _ => self.split = head.status >= 300,
+            }
+        }
         let mut resumed = None;
         if let Some(had) = self.resume.clone() {
             match had.judge(head) {
@@ -90,7 +102,7 @@ impl Transfer<'_, '_> {
     }
 
     /// Whether the user's own headers ask for a range.
-    fn edits_range(&self) -> bool {
+    pub(super) fn edits_range(&self) -> bool {
         let edits = &self.context.config.edits;
         edits.iter().any(|edit| {
             matches!(edit, crate::policy::request::Edit::Set(name, _) if name.eq_ignore_ascii_case("range"))
@@ -98,7 +110,7 @@ impl Transfer<'_, '_> {
     }
 
     /// Decides where this body goes and makes ready for it.
-    fn place(
+    pub(super) fn place(
         &mut self,
         head: &Head,
         fails: bool,
@@ -205,7 +217,7 @@ impl Transfer<'_, '_> {
         };
         let path = config::in_dir(&config.saving, &name);
         if config.saving.no_clobber {
-            return Ok((save::free_name(&path), chosen));
+            return Ok((names::free_name(&path), chosen));
         }
         Ok((path, chosen))
     }
@@ -298,7 +310,7 @@ impl Transfer<'_, '_> {
     }
 
     /// Judges a complete body and gives it its place.
-    fn finish(
+    pub(super) fn finish(
         &mut self,
         head: &Head,
         fails: bool,
