@@ -8,6 +8,8 @@
 mod auth;
 #[path = "httpget/basics.rs"]
 mod basics;
+#[path = "httpget/faults.rs"]
+mod faults;
 #[path = "httpget/kit.rs"]
 mod kit;
 #[path = "httpget/many.rs"]
@@ -20,6 +22,8 @@ mod proxies;
 mod redirects;
 #[path = "httpget/saving.rs"]
 mod saving;
+#[path = "httpget/segments.rs"]
+mod segments;
 #[path = "httpget/tls.rs"]
 mod tls;
 #[path = "httpget/wire.rs"]

@@ -165,3 +165,15 @@ fn further_pages() {
         .code(0)
         .stdout("/list\n");
 }
+
+#[test]
+fn in_order_although_nobody_reads() {
+    let server = HttpServer::start(|_| Reply::text("x\n".repeat(1000)));
+    let urls: Vec<String> = (0..40).map(|n| server.url(&format!("/{n}"))).collect();
+    httpget()
+        .args(["-Z", "--ordered"])
+        .args(&urls)
+        .run_closing_stdout_after(3000)
+        .code(0)
+        .stderr("");
+}

@@ -2,7 +2,7 @@
 
 use testkit::http::{HttpServer, Reply};
 
-use crate::kit::{always, httpget};
+use crate::kit::{always, files, httpget};
 
 const GZIP: &[u8] =
     b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb\xc8\xe4\x02\x00\x7a\x7a\x6f\xed\x03\x00\x00\x00";
@@ -138,4 +138,97 @@ fn slow_servers_and_slow_reading() {
         .run();
     out.code(0);
     assert_eq!(out.stdout.len(), 40_000);
+}
+
+#[test]
+fn a_pointer_beside_json_and_into_a_file() {
+    let server = always(Reply::text("{\"a\": {\"n\": 1.50}}\n"));
+    let url = server.url("/doc");
+    let out = httpget().args(["--json", "--pointer", "/a", &url]).run();
+    out.code(0);
+    assert!(out.stdout_str().contains("\"body\":{\"n\":1.50},"));
+    let out = httpget().args(["--json", "--pointer", "/b", &url]).run();
+    out.code(1);
+    let record = &out.json()[0];
+    assert!(record["body"].is_null());
+    assert_eq!(record["error"]["kind"], "pointer");
+    let dir = tempfile::tempdir().unwrap();
+    let saving = |args: &[&str]| httpget().cwd(dir.path()).args(args).arg(&url).run();
+    saving(&["--pointer", "/a/n", "-o", "f"])
+        .code(0)
+        .stdout("")
+        .stderr("");
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    assert_eq!(
+        (read("f"), files(dir.path())),
+        ("1.50\n".into(), vec!["f".into()])
+    );
+    saving(&["--pointer", "/b", "-o", "f"]).code(1);
+    saving(&["--pointer", "/a", "-O"]).code(0).stdout("");
+    assert_eq!(
+        (read("f"), read("doc")),
+        ("1.50\n".into(), "{\"n\":1.50}\n".into())
+    );
+    saving(&["--pointer", "/a", "-o", "f", "-C", "-"])
+        .code(2)
+        .stderr_contains("does not go with --pointer");
+}
+
+#[test]
+fn heads_go_where_the_body_goes() {
+    let server = HttpServer::start(|request| match request.path() {
+        "/r" => Reply::redirect(302, "/there"),
+        "/404" => Reply::new(404).body("no"),
+        _ => Reply::ok("body\n"),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let saving = |args: &[&str]| httpget().cwd(dir.path()).args(args).run();
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    let first = "HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n";
+    let second = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+    let digest = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+    saving(&["-i", "-o", "f", &server.url("/r")])
+        .code(0)
+        .stdout("")
+        .stderr("");
+    assert_eq!(read("f"), format!("{first}{second}body\n"));
+    saving(&["-I", "-o", "f", &server.url("/")])
+        .code(0)
+        .stdout("");
+    assert_eq!(read("f"), second);
+    // What is verified is the body.
+    saving(&["-i", "-o", "f", "--sha256", digest, &server.url("/")]).code(1);
+    assert_eq!(read("f"), second);
+    saving(&["-i", "-o", "g", &server.url("/404")])
+        .code(1)
+        .stdout("");
+    assert_eq!(files(dir.path()), ["f"]);
+    saving(&["-D", "-", "-o", "f", &server.url("/")])
+        .code(0)
+        .stdout(second);
+    assert_eq!(read("f"), "body\n");
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    let server = always(Reply::text("x"));
+    let dir = tempfile::tempdir().unwrap();
+    let saving = |args: &[&str]| {
+        let args = args.iter().copied().chain([""; 0]);
+        httpget()
+            .cwd(dir.path())
+            .args(args)
+            .arg(server.url("/"))
+            .run()
+    };
+    saving(&["-o", "a", "-o", "b", "-o", "c"])
+        .code(0)
+        .stderr("httpget: warning: 2 more -o than URLs\n");
+    saving(&["-J"])
+        .code(0)
+        .stdout("x")
+        .stderr("httpget: warning: --remote-header-name does nothing without -O\n");
+    saving(&["-s", "-J", "-o", "a", "-o", "b"])
+        .code(0)
+        .stderr("");
 }

@@ -1,5 +1,7 @@
 //! Redirects: where they lead, what goes along, and what is refused.
 
+use std::time::{Duration, Instant};
+
 use testkit::http::{HttpServer, Reply};
 use testkit::tls::Authority;
 
@@ -182,4 +184,34 @@ fn from_http_to_https() {
         .run()
         .code(0)
         .stdout("safe\n");
+}
+
+#[test]
+fn a_redirect_whose_body_never_ends_is_followed_at_once() {
+    let server = HttpServer::start(|request| match request.path() {
+        "/endless" => {
+            Reply::raw("HTTP/1.1 302 F\r\nLocation: /there\r\nContent-Length: 9\r\n\r\nabc").hang()
+        }
+        _ => Reply::text("there\n"),
+    });
+    let started = Instant::now();
+    httpget()
+        .args(["--stall-timeout", "15", &server.url("/endless")])
+        .run()
+        .code(0)
+        .stdout("there\n")
+        .stderr("");
+    assert!(started.elapsed() < Duration::from_secs(8));
+    // The connection with the rest of that body on it serves nothing more.
+    assert_eq!(server.accepted(), 2);
+}
+
+#[test]
+fn a_short_body_of_a_redirect_keeps_the_connection() {
+    let server = HttpServer::start(|request| match request.path() {
+        "/" => Reply::redirect(302, "/there").body("moved\n"),
+        _ => Reply::text("there\n"),
+    });
+    httpget().arg(server.url("/")).run().code(0);
+    assert_eq!(server.accepted(), 1);
 }

@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) next: u32,
     pub(crate) proxies: Proxies,
     pub(crate) start: Start,
+    /// Connections for one file.
+    pub(crate) segments: u16,
     /// Lower case.
     pub(crate) sha256: Option<String>,
     pub(crate) pointer: Option<Pointer>,
@@ -88,9 +90,27 @@ impl Config {
                 ("--head", cli.request.head),
                 ("--include", cli.output.include),
                 ("--remote-header-name", cli.saving.remote_header_name),
+                ("--pointer", cli.output.pointer.is_some()),
             ];
             if let Some((other, _)) = with.iter().find(|(_, given)| *given) {
                 return Err(usage("--continue-at", &format!("does not go with {other}")));
+            }
+        }
+        if cli.saving.segments > 1 {
+            let with = [
+                ("--range", cli.request.range.is_some()),
+                ("--head", cli.request.head),
+                ("--include", cli.output.include),
+                ("--pointer", cli.output.pointer.is_some()),
+                ("--compressed", cli.request.compressed),
+                ("--digest", cli.request.digest),
+                ("--max-per-host", cli.many.max_per_host.is_some()),
+            ];
+            if let Some((other, _)) = with.iter().find(|(_, given)| *given) {
+                return Err(usage("--segments", &format!("does not go with {other}")));
+            }
+            if cli.saving.output.is_empty() && !cli.saving.remote_name {
+                return Err(usage("--segments", "needs a file to write (-o or -O)"));
             }
         }
         let pointer = cli.output.pointer.as_deref().map(pointer::parse);
@@ -113,6 +133,7 @@ impl Config {
             next: cli.many.next,
             proxies: proxies(cli, io)?,
             start,
+            segments: cli.saving.segments,
             sha256: cli.saving.sha256.as_deref().map(digest).transpose()?,
             pointer: pointer.transpose().map_err(|e| usage("--pointer", &e))?,
             retry: retry::Rules {

@@ -14,11 +14,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Runs `work` on each item with its number, at most `most` at once. The
-/// first error ends the run; items that were begun come to their end.
+/// first error ends the run; items that were begun come to their end, and
+/// those that were handed out and not begun are `skip`ped.
 pub(crate) fn run<T: Send>(
     items: impl Iterator<Item = T>,
     most: usize,
     work: impl Fn(usize, T) -> Result<()> + Sync,
+    skip: impl Fn(usize) + Sync,
 ) -> Result<()> {
     let ended = AtomicBool::new(false);
     let failure: Mutex<Option<Error>> = Mutex::new(None);
@@ -29,6 +31,7 @@ pub(crate) fn run<T: Send>(
     let worker = || {
         while let Some((index, item)) = next(&receiver) {
             if ended.load(Ordering::SeqCst) {
+                skip(index);
                 continue;
             }
             if let Err(error) = work(index, item) {
@@ -142,14 +145,19 @@ mod tests {
             AtomicUsize::new(0),
             AtomicUsize::new(0),
         );
-        run(1..=100usize, 4, |index, item| {
-            assert_eq!(index + 1, item);
-            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            thread::yield_now();
-            now.fetch_sub(1, Ordering::SeqCst);
-            sum.fetch_add(item, Ordering::SeqCst);
-            Ok(())
-        })
+        run(
+            1..=100usize,
+            4,
+            |index, item| {
+                assert_eq!(index + 1, item);
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                thread::yield_now();
+                now.fetch_sub(1, Ordering::SeqCst);
+                sum.fetch_add(item, Ordering::SeqCst);
+                Ok(())
+            },
+            |_| (),
+        )
         .unwrap();
         assert_eq!(sum.into_inner(), 5050);
         assert!(most.into_inner() <= 4);
@@ -157,14 +165,29 @@ mod tests {
 
     #[test]
     fn an_error_ends_it() {
+        // Each waits for the one before it, as with --ordered: whether begun
+        // or skipped, everyone has a turn.
+        let (turn, turned, skipped) = (Mutex::new(0), Condvar::new(), AtomicUsize::new(0));
+        let pass = |index: usize| {
+            let mine = turned.wait_while(lock(&turn), |turn| *turn != index);
+            *mine.unwrap() += 1;
+            turned.notify_all();
+        };
         let count = AtomicUsize::new(0);
-        let error = run(0.., 2, |_, _: u32| {
+        let work = |index, _: u32| {
             count.fetch_add(1, Ordering::SeqCst);
+            pass(index);
             Err(Error::new(Kind::System, "x"))
-        })
-        .unwrap_err();
+        };
+        let skip = |index| {
+            skipped.fetch_add(1, Ordering::SeqCst);
+            pass(index);
+        };
+        let error = run(0.., 2, work, skip).unwrap_err();
         assert_eq!(error.kind(), Kind::System);
-        assert!(count.into_inner() <= 4);
+        let (count, skipped) = (count.into_inner(), skipped.into_inner());
+        assert!(count <= 4);
+        assert_eq!(*lock(&turn), count + skipped);
     }
 
     #[test]

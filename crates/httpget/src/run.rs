@@ -1,6 +1,7 @@
 //! The tour over the operands.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use common::operands::Operand;
@@ -26,7 +27,10 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     } else {
         1
     };
-    let network = Network::new(config::dialer(cli, &config)?, at_once);
+    let network = Network::new(
+        config::dialer(cli, &config)?,
+        at_once * usize::from(config.segments),
+    );
     let context = Context {
         config: &config,
         network: &network,
@@ -40,18 +44,29 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
             .max_per_host
             .map(|most| pool::Gate::new(most.into())),
     };
+    if cli.saving.remote_header_name && !cli.saving.remote_name {
+        warn(&context, "--remote-header-name does nothing without -O");
+    }
     let operands = io.operands(&cli.urls, "a URL")?;
+    let count = AtomicUsize::new(0);
+    let operands = operands.inspect(|_| {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
     // The transfers write; it comes back when they are done.
     let out = std::mem::replace(&mut io.out, Out::new(Box::new(std::io::sink())));
     let shared = Shared::new(out);
     let outcome = if cli.many.parallel {
-        pool::run(operands, at_once, |index, operand| {
+        let stage = |index| {
             let ticket = cli.many.ordered.then_some(index as u64);
-            let mut stage = Stage::beside(&shared, ticket);
+            Stage::beside(&shared, ticket)
+        };
+        let work = |index, operand| {
+            let mut stage = stage(index);
             let outcome = one(&context, operand, index, &mut stage);
             // Also after a failure: others wait for their turn.
             stage.finish().and(outcome)
-        })
+        };
+        pool::run(operands, at_once, work, |index| stage(index).skip())
     } else {
         operands.enumerate().try_for_each(|(index, operand)| {
             one(&context, operand, index, &mut Stage::alone(&shared))
@@ -59,7 +74,22 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     };
     io.out = shared.into_out();
     keep_jar(&context)?;
+    let surplus = config
+        .saving
+        .output
+        .len()
+        .saturating_sub(count.into_inner());
+    if surplus > 0 && outcome.is_ok() {
+        warn(&context, format_args!("{surplus} more -o than URLs"));
+    }
     outcome.map(|()| Exit::Yes)
+}
+
+/// What was asked for and has no effect, as curl warns of it.
+fn warn(context: &Context<'_>, text: impl std::fmt::Display) {
+    if context.config.show_errors {
+        context.talk.line(format_args!("warning: {text}"));
+    }
 }
 
 /// Writes the file of `-c`, readable by its owner only.

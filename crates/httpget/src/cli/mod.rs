@@ -19,6 +19,7 @@ Examples:
   httpget https://example.com/data.json
   httpget -O https://example.com/big.iso --sha256 HEX
   httpget -O -C - --retry 5 https://example.com/big.iso
+  httpget -O --segments 4 https://example.com/big.iso
   httpget --pointer /items/0/id https://example.com/list.json
   httpget --json example.com | jq .status
   httpget -Z -O --output-dir pages - < urls

@@ -50,6 +50,12 @@ pub(crate) struct SavingArgs {
     #[arg(short = 'C', long, value_name = "OFFSET", allow_hyphen_values = true)]
     pub(crate) continue_at: Option<String>,
 
+    /// Fetch one file in pieces over N connections at once, where the server
+    /// can do that
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) segments: u16,
+
     /// The SHA-256 the body must have
     #[arg(long, value_name = "HEX")]
     pub(crate) sha256: Option<String>,

@@ -8,10 +8,10 @@ use common::{Error, Kind};
 use ring::digest;
 
 use super::report::{Stop, Trouble};
-use super::save::{self, Saver};
+use super::save::Saver;
 use super::sink::Sink;
 use super::source::{self, Source};
-use super::{Place, Transfer, decode};
+use super::{Place, Transfer, decode, names};
 use crate::config;
 use crate::http::head::Head;
 use crate::http::{date, disposition, media};
@@ -34,6 +34,18 @@ impl Transfer<'_, '_> {
         let config = self.context.config;
         let head = &answer.head;
         let fails = head.status >= 400 && !config.output.no_fail;
+        if self.split {
+            match head.status {
+                206 => return self.gather(answer),
+                // An empty file has no first piece.
+                416 if self.resume.is_none() => {
+                    self.split = false;
+                    return Ok(false);
+                }
+                // Who sends the whole does not do ranges.
+                _ => self.split = head.status >= 300,
+            }
+        }
         let mut resumed = None;
         if let Some(had) = self.resume.clone() {
             match had.judge(head) {
@@ -90,7 +102,7 @@ impl Transfer<'_, '_> {
     }
 
     /// Whether the user's own headers ask for a range.
-    fn edits_range(&self) -> bool {
+    pub(super) fn edits_range(&self) -> bool {
         let edits = &self.context.config.edits;
         edits.iter().any(|edit| {
             matches!(edit, crate::policy::request::Edit::Set(name, _) if name.eq_ignore_ascii_case("range"))
@@ -98,7 +110,7 @@ impl Transfer<'_, '_> {
     }
 
     /// Decides where this body goes and makes ready for it.
-    fn place(
+    pub(super) fn place(
         &mut self,
         head: &Head,
         fails: bool,
@@ -127,8 +139,9 @@ impl Transfer<'_, '_> {
         }
         self.report.bytes = 0;
         let validator = Validator::of(head).filter(|_| plain);
+        let saves_heads = config.request.head && self.job.place != Place::Stdout && !fails;
         // A 304 says that what is there is good.
-        if config.request.head || head.status == 304 {
+        if (config.request.head && !saves_heads) || head.status == 304 {
             if !matches!(self.sink, Sink::File { .. }) {
                 self.sink = Sink::Nowhere;
             }
@@ -173,6 +186,9 @@ impl Transfer<'_, '_> {
             saver.start(validator.filter(|_| plain), expected.filter(|_| plain))?;
             *used = true;
             *is_plain = plain;
+            if config.output.include || config.request.head {
+                saver.write(&self.heads)?;
+            }
         }
         Ok(())
     }
@@ -201,7 +217,7 @@ impl Transfer<'_, '_> {
         };
         let path = config::in_dir(&config.saving, &name);
         if config.saving.no_clobber {
-            return Ok((save::free_name(&path), chosen));
+            return Ok((names::free_name(&path), chosen));
         }
         Ok((path, chosen))
     }
@@ -294,7 +310,7 @@ impl Transfer<'_, '_> {
     }
 
     /// Judges a complete body and gives it its place.
-    fn finish(
+    pub(super) fn finish(
         &mut self,
         head: &Head,
         fails: bool,
@@ -320,11 +336,8 @@ impl Transfer<'_, '_> {
                 Trouble::no("digest", format!("the SHA-256 is {got}, not {wanted}")).into(),
             );
         }
-        if let (Some(pointer), Sink::Memory { bytes, .. }) = (&config.pointer, &self.sink)
-            && !config.json
-        {
-            let value = point(pointer, bytes)?;
-            self.stage.write(format!("{value}\n").as_bytes())?;
+        if let Some(pointer) = &config.pointer {
+            self.extract(pointer, head)?;
         }
         if let Some(file) = &config.request.etag_save
             && let Some(tag) = head.get("etag")
@@ -338,6 +351,33 @@ impl Transfer<'_, '_> {
             let modified = head.get("last-modified").and_then(date::parse);
             let path = saver.finish(modified.filter(|_| config.saving.remote_time))?;
             self.report.file = Some(path);
+        }
+        Ok(())
+    }
+
+    /// Puts the value that a pointer names in the place of the body.
+    fn extract(&mut self, pointer: &Pointer, head: &Head) -> Result<(), Stop> {
+        let config = self.context.config;
+        let Sink::Memory { bytes, .. } = &mut self.sink else {
+            return Ok(());
+        };
+        let body = std::mem::take(bytes);
+        let value = point(pointer, &body)?;
+        if self.job.place != Place::Stdout {
+            let (path, exclusive) = self.path(Some(head))?;
+            let mut saver = Saver::open(&path, exclusive, config.saving.create_dirs)?;
+            saver.start(None, None)?;
+            saver.write(format!("{value}\n").as_bytes())?;
+            self.sink = Sink::File {
+                saver,
+                used: true,
+                plain: false,
+            };
+        } else if config.json {
+            self.report.pointed = true;
+            *bytes = value.into_bytes();
+        } else {
+            self.stage.write(format!("{value}\n").as_bytes())?;
         }
         Ok(())
     }

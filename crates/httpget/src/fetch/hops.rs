@@ -2,12 +2,12 @@
 //! proxy, and whether to go where a redirect leads.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use url::Url;
 
 use super::report::{Hop, Stop};
-use super::{Transfer, decode};
+use super::{Place, Transfer, decode};
 use crate::http::head::Head;
 use crate::net::{self, Answer, Ask};
 use crate::output::talk;
@@ -16,20 +16,32 @@ use crate::policy::redirect::{self, Rules};
 use crate::policy::request::{self, Parts};
 use crate::policy::target;
 
-/// A redirect's body is read this far, to keep its connection.
+/// A redirect's body is read this far and this long, to keep its connection.
 const DRAIN: usize = 64 * 1024;
+const DRAIN_TIME: Duration = Duration::from_millis(250);
+
+/// What is asked of the network, but for the time it may take.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) url: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) proxy: Option<Arc<Proxy>>,
+    /// The target for the request line, where it is not the path.
+    pub(super) absolute: Option<String>,
+}
 
 impl Transfer<'_, '_> {
     /// Asks, and follows redirects, until there is a response to deliver.
-    pub(super) fn hops(&mut self, deadline: Option<Instant>) -> Result<Answer, Stop> {
-        let config = self.context.config;
+    pub(super) fn hops(&mut self) -> Result<Answer, Stop> {
+        let (config, deadline) = (self.context.config, self.deadline);
         let mut url = self.job.target.url.clone();
         self.report.redirects.clear();
+        self.heads.clear();
         loop {
-            let at_home = url.origin() == self.job.home || config.request.location_trusted;
+            let at_home = self.is_home(&url);
             let mut answer = self.ask(&url, at_home, deadline, None)?;
             if let Some(value) = self.answer_challenge(&answer.head, &url, at_home) {
-                drain(answer);
+                answer.body.drain(DRAIN, DRAIN_TIME);
                 answer = self.ask(&url, at_home, deadline, Some(value))?;
             }
             let rules = Rules {
@@ -41,16 +53,24 @@ impl Transfer<'_, '_> {
             } else {
                 redirect::next(&answer.head, &url, rules)?
             };
-            let Some(next) = next else { return Ok(answer) };
+            let Some(next) = next else {
+                self.final_url = url;
+                return Ok(answer);
+            };
             self.report.redirects.push(Hop {
                 url: url.to_string(),
                 status: answer.head.status,
                 location: next.to_string(),
             });
-            drain(answer);
+            answer.body.drain(DRAIN, DRAIN_TIME);
             self.report.redirect_time = self.started.elapsed();
             url = next;
         }
+    }
+
+    /// Whether credentials go to this URL.
+    pub(super) fn is_home(&self, url: &Url) -> bool {
+        url.origin() == self.job.home || self.context.config.request.location_trusted
     }
 
     /// One request.
@@ -62,38 +82,23 @@ impl Transfer<'_, '_> {
         authorization: Option<String>,
     ) -> Result<Answer, Stop> {
         let config = self.context.config;
-        let host = target::host(url);
-        let proxy = config.proxies.choose(url.scheme(), host, target::port(url));
-        let first = *url == self.job.target.url;
-        let path = if config.request.path_as_is && first {
-            Some(self.job.target.raw_path.clone())
-        } else {
-            None
+        let range = match (&self.resume, &config.request.range) {
+            (had, _) if self.split => {
+                let validator = had.as_ref().and_then(|had| had.validator.as_ref());
+                self.first_piece().ask(validator)
+            }
+            (Some(had), _) => had.ask(),
+            (None, Some(range)) => vec![("Range", format!("bytes={range}"))],
+            (None, None) => Vec::new(),
         };
-        // Plain http is asked of an HTTP proxy by the whole URL.
-        let forwarded = proxy.filter(|proxy| {
-            url.scheme() == "http" && matches!(proxy.protocol, Protocol::Http | Protocol::Https)
-        });
-        let absolute = match (forwarded, &path) {
-            (Some(_), Some(path)) => Some(format!("http://{}{path}", target::authority(url))),
-            (Some(_), None) => Some(url.to_string()),
-            (None, path) => path.clone(),
-        };
-        let authority = target::authority(url);
-        let parts = Parts {
-            host: &authority,
-            home,
-            own: self.own_headers(url, home, forwarded, authorization),
-            edits: &config.edits,
-        };
-        let headers = request::headers(&parts);
+        let wanted = self.wanted(url, home, authorization, range);
         self.report.final_url = Some(url.to_string());
         let ask = Ask {
             head: config.request.head,
-            url: url.as_str(),
-            headers: &headers,
-            proxy: proxy.map(|proxy| Arc::new(proxy.clone())),
-            absolute,
+            url: &wanted.url,
+            headers: &wanted.headers,
+            proxy: wanted.proxy,
+            absolute: wanted.absolute,
             deadline,
             stall: Some(config.stall),
         };
@@ -120,6 +125,47 @@ impl Transfer<'_, '_> {
         }
     }
 
+    /// What to ask for, of whom.
+    pub(super) fn wanted(
+        &self,
+        url: &Url,
+        home: bool,
+        authorization: Option<String>,
+        range: Vec<(&'static str, String)>,
+    ) -> Wanted {
+        let config = self.context.config;
+        let host = target::host(url);
+        let proxy = config.proxies.choose(url.scheme(), host, target::port(url));
+        let first = *url == self.job.target.url;
+        let path = if config.request.path_as_is && first {
+            Some(self.job.target.raw_path.clone())
+        } else {
+            None
+        };
+        // Plain http is asked of an HTTP proxy by the whole URL.
+        let forwarded = proxy.filter(|proxy| {
+            url.scheme() == "http" && matches!(proxy.protocol, Protocol::Http | Protocol::Https)
+        });
+        let absolute = match (forwarded, &path) {
+            (Some(_), Some(path)) => Some(format!("http://{}{path}", target::authority(url))),
+            (Some(_), None) => Some(url.to_string()),
+            (None, path) => path.clone(),
+        };
+        let authority = target::authority(url);
+        let parts = Parts {
+            host: &authority,
+            home,
+            own: self.own_headers(url, home, forwarded, authorization, range),
+            edits: &config.edits,
+        };
+        Wanted {
+            headers: request::headers(&parts),
+            url: url.to_string(),
+            proxy: proxy.map(|proxy| Arc::new(proxy.clone())),
+            absolute,
+        }
+    }
+
     /// Headers that are not the user's own.
     fn own_headers(
         &self,
@@ -127,6 +173,7 @@ impl Transfer<'_, '_> {
         home: bool,
         forwarded: Option<&Proxy>,
         authorization: Option<String>,
+        range: Vec<(&'static str, String)>,
     ) -> Vec<(&'static str, String)> {
         let config = self.context.config;
         let mut own = Vec::new();
@@ -150,11 +197,7 @@ impl Transfer<'_, '_> {
             own.push(("Cookie", value));
         }
         own.extend(config.conditions.iter().cloned());
-        match (&self.resume, &config.request.range) {
-            (Some(had), _) => own.extend(had.ask()),
-            (None, Some(range)) => own.push(("Range", format!("bytes={range}"))),
-            (None, None) => {}
-        }
+        own.extend(range);
         own
     }
 
@@ -174,7 +217,12 @@ impl Transfer<'_, '_> {
             })?;
         }
         let dumped = config.output.dump_header.as_deref() == Some(std::path::Path::new("-"));
-        if (config.output.include || config.request.head || dumped) && !config.json {
+        let shown = config.output.include || config.request.head;
+        if shown && self.job.place != Place::Stdout {
+            self.heads.extend_from_slice(&head.raw);
+        }
+        let shown = shown && self.job.place == Place::Stdout;
+        if (shown || dumped) && !config.json {
             if config.view {
                 self.stage.write(talk::shown_head(&head.raw).as_bytes())?;
             } else {
@@ -183,17 +231,5 @@ impl Transfer<'_, '_> {
         }
         self.report.head = Some(head.clone());
         Ok(())
-    }
-}
-
-/// Reads a short body to its end, so that the connection can be used again.
-fn drain(mut answer: Answer) {
-    let mut buffer = [0; 8 * 1024];
-    let mut left = DRAIN;
-    while left > 0 {
-        match answer.body.read(&mut buffer) {
-            Ok(0) | Err(_) => return,
-            Ok(n) => left = left.saturating_sub(n),
-        }
     }
 }

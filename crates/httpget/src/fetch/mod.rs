@@ -8,8 +8,10 @@ mod auth;
 mod decode;
 mod deliver;
 mod hops;
+mod names;
 mod report;
 mod save;
+mod segments;
 mod sink;
 mod source;
 mod stage;
@@ -25,6 +27,8 @@ pub(crate) use auth::Suffixes;
 pub(crate) use report::{Report, Trouble};
 pub(crate) use source::Limits;
 pub(crate) use stage::{Shared, Stage};
+
+use url::Url;
 
 use crate::config::{Config, Start};
 use crate::http::head::Head;
@@ -82,6 +86,14 @@ struct Transfer<'a, 'b> {
     report: Report,
     sink: Sink,
     started: Instant,
+    /// When this try must be done.
+    deadline: Option<Instant>,
+    /// Where the response came from.
+    final_url: Url,
+    /// Whether a first piece is asked for, to have the rest in pieces, too.
+    split: bool,
+    /// The heads of this try, where they belong into the file.
+    heads: Vec<u8>,
     /// What is there already and shall be continued.
     resume: Option<Had>,
     /// Whether `resume` was asked for by number, so that the start cannot be
@@ -110,6 +122,10 @@ pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> 
         },
         sink: Sink::Undecided,
         started: Instant::now(),
+        deadline: None,
+        final_url: job.target.url.clone(),
+        split: false,
+        heads: Vec::new(),
         resume: None,
         fixed: false,
     };
@@ -119,7 +135,10 @@ pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> 
 impl Transfer<'_, '_> {
     fn run(mut self) -> Report {
         let outcome = match self.prepare() {
-            Ok(true) => self.tries(),
+            Ok(true) => {
+                self.split = self.splits();
+                self.tries()
+            }
             Ok(false) => Ok(()),
             Err(error) => Err(error.into()),
         };
@@ -245,13 +264,13 @@ impl Transfer<'_, '_> {
 
     /// One try. `last` says that there will be no other.
     fn attempt(&mut self, last: bool) -> Result<Tried, Stop> {
-        let deadline = self
+        self.deadline = self
             .context
             .config
             .max_time
             .map(|time| Instant::now() + time);
         loop {
-            let answer = self.hops(deadline)?;
+            let answer = self.hops()?;
             let config = self.context.config;
             if !last && config.retry.passes_status(answer.head.status) {
                 return Ok(Tried::Later);

@@ -112,6 +112,8 @@ pub(crate) struct Report {
     pub(crate) exchange: Exchange,
     /// The body, where it was kept in memory.
     pub(crate) body: Option<Vec<u8>>,
+    /// Whether that is the value a pointer named, which is JSON.
+    pub(crate) pointed: bool,
     /// Where it was saved.
     pub(crate) file: Option<PathBuf>,
     /// Bytes of the body as delivered, and as they came.

@@ -6,15 +6,16 @@
 //! it. A target that is no regular file (a device, a pipe) is written
 //! directly.
 
-use std::ffi::OsString;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use common::{Error, Kind, Result};
-use rustix::fs::{FallocateFlags, FlockOperation, RenameFlags};
+use rustix::fs::FallocateFlags;
 
+use super::names::{NO_SYMLINK, beside, local, open_part, rename_new, target};
 use crate::http::date::Seconds;
 use crate::policy::resume::{self, Had, Validator};
 
@@ -34,47 +35,6 @@ pub(crate) struct Saver {
     /// What is there, by which validator it can be continued.
     had: Had,
     state_kept: bool,
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
-}
-
-fn local(error: &io::Error, path: &Path) -> Error {
-    let error = Error::local(error).about(path.display().to_string());
-    match error.kind() {
-        Kind::System if error.message().starts_with("no such file") => {
-            error.hint("--create-dirs makes missing folders")
-        }
-        _ => error,
-    }
-}
-
-/// The file behind a symlink, and what is known of it.
-fn target(path: &Path) -> Result<(PathBuf, Option<Metadata>)> {
-    match std::fs::metadata(path) {
-        Ok(meta) if meta.is_file() => {
-            let real = std::fs::canonicalize(path).map_err(|e| local(&e, path))?;
-            Ok((real, Some(meta)))
-        }
-        Ok(meta) if meta.is_dir() => Err(Error::new(Kind::System, "is a folder")
-            .about(path.display().to_string())
-            .hint("use --output-dir DIR with -O")),
-        Ok(meta) => Ok((path.to_owned(), Some(meta))),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            // A symlink to nowhere yet: its end is what shall come to be.
-            match std::fs::read_link(path) {
-                Ok(end) => {
-                    let parent = path.parent().unwrap_or(Path::new(""));
-                    Ok((parent.join(end), None))
-                }
-                Err(_) => Ok((path.to_owned(), None)),
-            }
-        }
-        Err(e) => Err(local(&e, path)),
-    }
 }
 
 impl Saver {
@@ -101,22 +61,12 @@ impl Saver {
         } else {
             beside(&path, ".part")
         };
-        let file = OpenOptions::new()
-            .write(true)
-            .read(!direct)
-            .create(!direct)
-            .truncate(false)
-            .open(&name)
-            .map_err(|e| local(&e, &name))?;
-        if !direct
-            && let Err(e) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
-        {
-            // Not every file system has locks; only a held one is a reason.
-            if e == rustix::io::Errno::WOULDBLOCK {
-                let error = Error::new(Kind::System, "is being written by another process");
-                return Err(error.about(name.display().to_string()));
-            }
-        }
+        let file = if direct {
+            let file = OpenOptions::new().write(true).open(&name);
+            file.map_err(|e| local(&e, &name))?
+        } else {
+            open_part(&name)?
+        };
         Ok(Self {
             path,
             file,
@@ -135,15 +85,11 @@ impl Saver {
         }
         let part = self.file.metadata().map_err(|e| self.error(&e))?.len();
         let state = std::fs::read_to_string(beside(&self.path, ".part.state")).ok();
-        if let Some((validator, total)) = state.as_deref().and_then(resume::from_state)
-            && part > 0
-            && total.is_none_or(|total| part <= total)
-        {
-            return Ok(Some(Had {
-                bytes: part,
-                validator: Some(validator),
-                total,
-            }));
+        let had = state
+            .as_deref()
+            .and_then(|state| resume::from_state(state, part));
+        if had.is_some() {
+            return Ok(had);
         }
         match std::fs::metadata(&self.path) {
             Ok(meta) if meta.is_file() && meta.len() > 0 => Ok(Some(Had {
@@ -223,24 +169,66 @@ impl Saver {
                 .about(beside(&self.path, ".part").display().to_string()));
         }
         self.file.set_len(had.bytes).map_err(|e| self.error(&e))?;
-        self.file
-            .seek(SeekFrom::Start(0))
-            .map_err(|e| self.error(&e))?;
-        let mut buffer = vec![0; 128 * 1024];
-        loop {
-            match self.file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => see(&buffer[..n]),
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(self.error(&e)),
-            }
-        }
+        self.read_back(&mut see)?;
         self.had = had.clone();
         // Where there is a validator, its file is there or belongs there.
         self.state_kept = false;
         self.keep_state()?;
         if let Some(total) = had.total {
             self.reserve(had.bytes, total.saturating_sub(had.bytes))?;
+        }
+        Ok(())
+    }
+
+    /// Shows what is there, for the digest, and goes to its end.
+    pub(crate) fn read_back(&mut self, see: &mut dyn FnMut(&[u8])) -> Result<()> {
+        self.file
+            .seek(SeekFrom::Start(0))
+            .map_err(|e| self.error(&e))?;
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            match self.file.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(n) => see(&buffer[..n]),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.error(&e)),
+            }
+        }
+    }
+
+    /// Begins to write with gaps, of which the state file knows: whatever
+    /// happens, a later run goes on where the first gap is.
+    pub(crate) fn begin_gaps(&mut self) -> Result<()> {
+        self.keep_gaps(self.had.bytes)
+    }
+
+    /// Writes somewhere.
+    pub(crate) fn write_at(&self, bytes: &[u8], at: u64) -> Result<()> {
+        self.file
+            .write_all_at(bytes, at)
+            .map_err(|e| self.error(&e))
+    }
+
+    /// Up to here there is no gap: notes it for a later run.
+    pub(crate) fn keep_gaps(&self, without_gap: u64) -> Result<()> {
+        let Some(validator) = &self.had.validator else {
+            return Ok(());
+        };
+        self.write_state(&resume::to_state(
+            validator,
+            self.had.total,
+            Some(without_gap),
+        ))
+    }
+
+    /// Done with gaps: this much is there, the rest is of no use.
+    pub(crate) fn end_gaps(&mut self, without_gap: u64) -> Result<()> {
+        self.file.set_len(without_gap).map_err(|e| self.error(&e))?;
+        self.had.bytes = without_gap;
+        // Written anew, or removed, by whatever comes next.
+        self.state_kept = true;
+        if without_gap < self.had.total.unwrap_or(0) {
+            self.keep_gaps(without_gap)?;
         }
         Ok(())
     }
@@ -261,12 +249,22 @@ impl Saver {
             && !self.direct
             && !self.state_kept
         {
-            let path = beside(&self.path, ".part.state");
-            let text = resume::to_state(validator, self.had.total);
-            std::fs::write(&path, text).map_err(|e| local(&e, &path))?;
+            self.write_state(&resume::to_state(validator, self.had.total, None))?;
             self.state_kept = true;
         }
         Ok(())
+    }
+
+    fn write_state(&self, text: &str) -> Result<()> {
+        let path = beside(&self.path, ".part.state");
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .custom_flags(NO_SYMLINK)
+            .open(&path)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .map_err(|e| local(&e, &path))
     }
 
     fn forget_state(&mut self) {
@@ -344,33 +342,9 @@ impl Saver {
     }
 }
 
-/// Renames unless the new name is taken.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    let cwd = rustix::fs::CWD;
-    match rustix::fs::renameat_with(cwd, from, cwd, to, RenameFlags::NOREPLACE) {
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            // A file system without it: a hard link is as exclusive.
-            std::fs::hard_link(from, to)?;
-            std::fs::remove_file(from)
-        }
-        outcome => outcome.map_err(io::Error::from),
-    }
-}
-
-/// A name that is free: `FILE`, `FILE.1`, `FILE.2` and so on.
-pub(crate) fn free_name(path: &Path) -> PathBuf {
-    let taken = |path: &Path| std::fs::symlink_metadata(path).is_ok();
-    if !taken(path) {
-        return path.to_owned();
-    }
-    (1u64..=u64::from(u32::MAX))
-        .map(|n| beside(path, &format!(".{n}")))
-        .find(|path| !taken(path))
-        .unwrap_or_else(|| path.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::names::free_name;
     use super::*;
 
     #[test]
@@ -427,6 +401,16 @@ mod tests {
         let error = Saver::open(&path, false, false).unwrap_err();
         assert!(error.to_string().contains("another process"), "{error}");
         drop(first);
+        // Another part file than the one that was opened is not this one's.
+        let part = beside(&path, ".part");
+        std::fs::remove_file(&part).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", &part).unwrap();
+        let error = Saver::open(&path, false, false).unwrap_err();
+        assert!(error.to_string().contains("is a symlink"), "{error}");
+        std::fs::remove_file(&part).unwrap();
+        std::fs::create_dir(&part).unwrap();
+        assert!(Saver::open(&path, false, false).is_err());
+        std::fs::remove_dir(&part).unwrap();
         std::fs::write(&path, "x").unwrap();
         assert!(Saver::open(&path, true, false).is_err());
         assert_eq!(free_name(&path), beside(&path, ".1"));

@@ -51,7 +51,8 @@ impl Source {
         }
     }
 
-    fn pull(&mut self, buffer: &mut [u8]) -> Result<usize, Stop> {
+    /// Reads some bytes; 0 at the end.
+    pub(super) fn pull(&mut self, buffer: &mut [u8]) -> Result<usize, Stop> {
         let buffer = match self.limits.rate {
             // Small pieces, so that the pace is even.
             Some(rate) => {

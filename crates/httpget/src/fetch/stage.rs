@@ -107,6 +107,12 @@ impl<'a> Stage<'a> {
         outcome
     }
 
+    /// Says nothing, and passes the turn on.
+    pub(crate) fn skip(self) {
+        self.wait_for_turn();
+        self.pass();
+    }
+
     fn spill(&mut self, count: usize) -> Result<()> {
         if count == 0 {
             return Ok(());

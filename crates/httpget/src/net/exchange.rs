@@ -6,7 +6,7 @@
 //! ureq is called, completed by [`super::wire`] and [`super::dial`], and
 //! taken out with the response.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -75,10 +75,29 @@ pub(crate) struct Exchange {
 
 thread_local! {
     static CURRENT: RefCell<Exchange> = RefCell::default();
+    /// When reading and writing must be done, however the peer spreads what
+    /// it says. ureq's timeouts are for one call of the transport, and one
+    /// call may read many times.
+    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Bounds whatever this thread reads and writes from now on.
+pub(crate) fn set_deadline(deadline: Option<Instant>) {
+    DEADLINE.set(deadline);
+}
+
+/// What [`set_deadline`] said.
+pub(crate) fn deadline() -> Option<Instant> {
+    DEADLINE.get()
 }
 
 /// Starts an exchange on this thread.
-pub(crate) fn begin(proxy: Option<Arc<Proxy>>, absolute: Option<String>) {
+pub(crate) fn begin(
+    proxy: Option<Arc<Proxy>>,
+    absolute: Option<String>,
+    deadline: Option<Instant>,
+) {
+    set_deadline(deadline);
     CURRENT.set(Exchange {
         proxy,
         absolute,

@@ -82,7 +82,7 @@ impl Network {
     /// that was kept and turns out to have been closed is replaced.
     pub(crate) fn ask(&self, ask: &Ask<'_>) -> Result<Answer, (Failure, Box<Exchange>)> {
         loop {
-            exchange::begin(ask.proxy.clone(), ask.absolute.clone());
+            exchange::begin(ask.proxy.clone(), ask.absolute.clone(), ask.deadline);
             let outcome = self.once(ask);
             let exchange = exchange::take();
             let error = match outcome {
@@ -143,6 +143,24 @@ impl BodyReader {
         self.inner
             .read(buffer)
             .map_err(|e| understand(ureq::Error::from(e), self.stall))
+    }
+
+    /// Reads a short body to its end, so that its connection can be used
+    /// again. What is longer than `most`, or not here within `patience`, is
+    /// not worth it: the connection is closed then.
+    pub(crate) fn drain(mut self, most: usize, patience: Duration) {
+        let before = exchange::deadline();
+        let until = Instant::now() + patience;
+        exchange::set_deadline(Some(before.map_or(until, |before| before.min(until))));
+        let mut buffer = [0; 8 * 1024];
+        let mut left = most;
+        while left > 0 {
+            match self.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(n) => left = left.saturating_sub(n),
+            }
+        }
+        exchange::set_deadline(before);
     }
 }
 

@@ -81,8 +81,16 @@ impl Wire {
 
     /// Sets the socket's timeouts where they differ from what it has.
     fn bound(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        let read = timeout.for_read().not_zero().map(|d| *d);
-        let write = timeout.for_write().not_zero().map(|d| *d);
+        let mut read = timeout.for_read().not_zero().map(|d| *d);
+        let mut write = timeout.for_write().not_zero().map(|d| *d);
+        if let Some(deadline) = exchange::deadline() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ureq::Error::Timeout(ureq::Timeout::Global));
+            }
+            read = Some(read.map_or(left, |read| read.min(left)));
+            write = Some(write.map_or(left, |write| write.min(left)));
+        }
         if self.timeouts != (read, write) {
             self.stream
                 .set_timeouts(read, write)
@@ -361,7 +369,12 @@ fn cut(message: impl Into<String>) -> ureq::Error {
 /// A failed read or write of a connection that stood.
 fn lost(error: &io::Error, timeout: NextTimeout) -> ureq::Error {
     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
-        return ureq::Error::Timeout(timeout.reason);
+        let over = exchange::deadline().is_some_and(|deadline| deadline <= Instant::now());
+        return ureq::Error::Timeout(if over {
+            ureq::Timeout::Global
+        } else {
+            timeout.reason
+        });
     }
     if let Some(tls) = error
         .get_ref()

@@ -141,12 +141,12 @@ fn body(report: &Report) -> (Option<Body<'_>>, Option<String>) {
     let Some(bytes) = &report.body else {
         return (None, None);
     };
-    let class = media::class(
-        report
-            .head
-            .as_ref()
-            .and_then(|head| head.get("content-type")),
-    );
+    let media_type = report.head.as_ref().and_then(|h| h.get("content-type"));
+    let class = if report.pointed {
+        Class::Json
+    } else {
+        media::class(media_type)
+    };
     let Ok(string) = std::str::from_utf8(bytes) else {
         return (None, Some(STANDARD.encode(bytes)));
     };

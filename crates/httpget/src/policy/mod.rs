@@ -6,6 +6,7 @@ pub mod digest;
 pub mod filename;
 pub mod md5;
 pub mod netrc;
+pub mod pieces;
 pub mod pin;
 pub mod proxy;
 pub mod redirect;

@@ -41,7 +41,7 @@ impl Validator {
 
     /// Whether a later response is of the same state. Where it does not say,
     /// the 206 itself is the proof, since If-Range asked for it.
-    fn agrees(&self, head: &Head) -> bool {
+    pub fn agrees(&self, head: &Head) -> bool {
         match self {
             Self::Tag(tag) => head.get("etag").is_none_or(|other| other == tag),
             Self::Date(date) => head.get("last-modified").is_none_or(|other| other == date),
@@ -133,30 +133,42 @@ impl Had {
     }
 }
 
-/// The text of the file beside a part file.
-pub fn to_state(validator: &Validator, total: Option<u64>) -> String {
+/// The text of the file beside a part file. `bytes` says how many bytes of a
+/// part file with gaps are there; without it, all are.
+pub fn to_state(validator: &Validator, total: Option<u64>, bytes: Option<u64>) -> String {
     let name = match validator {
         Validator::Tag(_) => "etag",
         Validator::Date(_) => "last-modified",
     };
     let total = total.map_or_else(String::new, |total| format!("length: {total}\n"));
-    format!("{name}: {}\n{total}", validator.value())
+    let bytes = bytes.map_or_else(String::new, |bytes| format!("bytes: {bytes}\n"));
+    // What limits the others comes first: a file cut short must not say more.
+    format!("{bytes}{name}: {}\n{total}", validator.value())
 }
 
-/// Reads it back; what cannot be read proves nothing.
-pub fn from_state(text: &str) -> Option<(Validator, Option<u64>)> {
+/// Reads it back for a part file of `length` bytes; what cannot be read, or
+/// does not fit, proves nothing.
+pub fn from_state(text: &str, length: u64) -> Option<Had> {
     let mut validator = None;
     let mut total = None;
-    for line in text.lines() {
+    let mut bytes = length;
+    // A line without its end may have been longer.
+    for line in text.strip_suffix('\n')?.split('\n') {
         let (name, value) = line.split_once(": ")?;
         match name {
             "etag" if is_strong(value) => validator = Some(Validator::Tag(value.to_owned())),
             "last-modified" => validator = Some(Validator::Date(value.to_owned())),
             "length" => total = Some(value.parse().ok()?),
+            "bytes" => bytes = value.parse().ok()?,
             _ => return None,
         }
     }
-    validator.map(|validator| (validator, total))
+    let fits = bytes > 0 && bytes <= length && total.is_none_or(|total| bytes <= total);
+    validator.filter(|_| fits).map(|validator| Had {
+        bytes,
+        validator: Some(validator),
+        total,
+    })
 }
 
 #[cfg(test)]
@@ -233,17 +245,33 @@ mod tests {
     #[test]
     fn states_come_back() {
         let tag = Validator::Tag("\"x\"".into());
-        let text = to_state(&tag, Some(7));
+        let had = |bytes| Had {
+            bytes,
+            validator: Some(tag.clone()),
+            total: Some(7),
+        };
+        let text = to_state(&tag, Some(7), None);
         assert_eq!(text, "etag: \"x\"\nlength: 7\n");
-        assert_eq!(from_state(&text), Some((tag, Some(7))));
+        assert_eq!(from_state(&text, 5), Some(had(5)));
+        assert_eq!(from_state(&text, 8), None);
+        assert_eq!(from_state(&text, 0), None);
+        let text = to_state(&tag, Some(7), Some(3));
+        assert_eq!(from_state(&text, 5), Some(had(3)));
+        assert_eq!(from_state(&text, 2), None);
+        // Cut anywhere, it never says that more is there than is.
+        for end in 0..text.len() {
+            let cut = from_state(&text[..end], 5);
+            assert!(cut.is_none_or(|had| had.bytes <= 3), "{}", &text[..end]);
+        }
         for bad in [
             "",
+            "bytes: x\netag: \"x\"\n",
             "etag: x\n",
             "etag: \"x\"\nlength: y\n",
             "junk",
             "length: 7\n",
         ] {
-            assert_eq!(from_state(bad), None, "{bad}");
+            assert_eq!(from_state(bad, 9), None, "{bad}");
         }
     }
 

@@ -1,0 +1,380 @@
+//! One large file over several connections (`--segments`).
+//!
+//! The first request asks for a first piece. If the answer is exactly that,
+//! with a validator and the length of the whole, the rest is asked for in
+//! pieces of the same state (If-Range) and each is written where it belongs.
+//! An answer that is no such piece means that the file has changed or that
+//! the server does not do ranges after all: the whole is had over one
+//! connection then. A connection that fails gives its piece back to the
+//! others; the transfer fails when none is left.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use common::{Error, Kind};
+use ring::digest;
+
+use super::hops::Wanted;
+use super::report::{Stop, Trouble};
+use super::save::Saver;
+use super::sink::Sink;
+use super::source::{self, Limits, Source};
+use super::{Context, Place, Transfer};
+use crate::http::head::Head;
+use crate::net::{Answer, Ask, BodyReader};
+use crate::output::progress::Bar;
+use crate::output::talk;
+use crate::policy::pieces::{FIRST, Pieces, Span};
+use crate::policy::resume::Validator;
+
+/// Bytes read at a time; one write each.
+const BUFFER: usize = 64 * 1024;
+
+/// Why one piece did not come.
+enum Fault {
+    /// Others have ended it all.
+    Ended,
+    /// It is not what was asked for: the file has changed.
+    Changed,
+    /// Nothing can be done: a full disk.
+    Fatal(Stop),
+    /// This connection is of no use; another may be.
+    Lost(Stop),
+}
+
+/// Why all of it ended early.
+enum End {
+    Changed,
+    Failed(Stop),
+}
+
+/// What the connections tell each other.
+struct Board {
+    pieces: Pieces,
+    /// Connections in use.
+    hands: usize,
+    end: Option<End>,
+    wire_bytes: u64,
+    bar: Bar,
+    /// How far the state file says that there is no gap.
+    kept: u64,
+}
+
+/// The connections that fetch one file together.
+struct Crew<'a> {
+    context: &'a Context<'a>,
+    wanted: Wanted,
+    validator: Validator,
+    total: u64,
+    limits: Limits,
+    deadline: Option<Instant>,
+    saver: &'a Saver,
+    board: Mutex<Board>,
+    news: Condvar,
+}
+
+impl Transfer<'_, '_> {
+    /// Whether this transfer is one for several connections.
+    pub(super) fn splits(&self) -> bool {
+        let config = self.context.config;
+        let provable = |had: &crate::policy::resume::Had| had.validator.is_some();
+        config.segments > 1
+            && self.job.place != Place::Stdout
+            && !self.fixed
+            && !self.edits_range()
+            && self.resume.as_ref().is_none_or(provable)
+    }
+
+    /// The first piece to ask for.
+    pub(super) fn first_piece(&self) -> Span {
+        let at = self.resume.as_ref().map_or(0, |had| had.bytes);
+        Span {
+            at,
+            end: at + FIRST,
+        }
+    }
+
+    /// Delivers a file of which the first piece has come. False if the whole
+    /// must be asked for.
+    pub(super) fn gather(&mut self, answer: Answer) -> Result<bool, Stop> {
+        let config = self.context.config;
+        let head = answer.head.clone();
+        let resumed = self.resume.clone();
+        let validator = match &resumed {
+            Some(had) => had.validator.clone().filter(|v| v.agrees(&head)),
+            None => Validator::of(&head),
+        };
+        let (Some(validator), Some((span, total))) =
+            (validator, self.first_piece().answered(&head))
+        else {
+            self.split = false;
+            return Ok(false);
+        };
+        let known = resumed.as_ref().and_then(|had| had.total);
+        if known.is_some_and(|known| known != total) {
+            self.split = false;
+            return Ok(false);
+        }
+        if let Some(max) = config.limits.max.filter(|&max| total > max) {
+            return Err(source::too_large(max).into());
+        }
+        self.report.status_fails = false;
+        self.place(&head, false, resumed.as_ref(), Some(total), true, &mut None)?;
+        let home = self.is_home(&self.final_url);
+        let wanted = self.wanted(&self.final_url, home, None, Vec::new());
+        let Sink::File { saver, .. } = &mut self.sink else {
+            return Err(Trouble::protocol("a piece of a file that is not saved").into());
+        };
+        if !saver.is_seekable() {
+            self.split = false;
+            return Ok(false);
+        }
+        saver.begin_gaps()?;
+        let whole = Span {
+            at: span.at,
+            end: total,
+        };
+        let mut pieces = Pieces::new(whole, config.segments.into());
+        pieces.take_first(span.len());
+        let rest = (total - span.end).div_ceil(FIRST);
+        let hands = 1 + rest.min(u64::from(config.segments) - 1) as usize;
+        let crew = Crew {
+            context: self.context,
+            wanted,
+            validator,
+            total,
+            limits: shared_limits(config.limits, hands),
+            deadline: self.deadline,
+            saver,
+            board: Mutex::new(Board {
+                pieces,
+                hands,
+                end: None,
+                wire_bytes: 0,
+                bar: self
+                    .context
+                    .progress
+                    .bar(&self.job.url, span.at, Some(total)),
+                kept: span.at,
+            }),
+            news: Condvar::new(),
+        };
+        crew.run(hands, span, answer.body);
+        let board = crew
+            .board
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let there = board.pieces.without_gap();
+        saver.end_gaps(there)?;
+        self.report.bytes = there;
+        self.report.wire_bytes += board.wire_bytes;
+        match board.end {
+            Some(End::Failed(stop)) => Err(stop),
+            Some(End::Changed) => {
+                self.split = false;
+                self.resume = None;
+                Ok(false)
+            }
+            None => {
+                let mut hash = (config.json || config.sha256.is_some())
+                    .then(|| digest::Context::new(&digest::SHA256));
+                if let Some(hash) = &mut hash {
+                    saver.read_back(&mut |piece| hash.update(piece))?;
+                }
+                self.finish(&head, false, hash)?;
+                Ok(true)
+            }
+        }
+    }
+}
+
+/// What is allowed to all, for each.
+fn shared_limits(limits: Limits, hands: usize) -> Limits {
+    let hands = hands as u64;
+    Limits {
+        // The length is known and was looked at.
+        max: None,
+        rate: limits.rate.map(|rate| (rate / hands).max(1)),
+        slow: limits.slow.map(|(least, time)| (least / hands, time)),
+    }
+}
+
+impl Crew<'_> {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fetches everything, or sets the reason why not.
+    fn run(&self, hands: usize, first: Span, body: BodyReader) {
+        thread::scope(|scope| {
+            for n in 1..hands {
+                let name = format!("segment {n}");
+                let spawned = thread::Builder::new()
+                    .name(name)
+                    .spawn_scoped(scope, || self.work(None));
+                if spawned.is_err() {
+                    // Fewer at once, then.
+                    self.board().hands -= 1;
+                }
+            }
+            self.work(Some((first, body)));
+        });
+    }
+
+    /// One connection's share: piece after piece.
+    fn work(&self, first: Option<(Span, BodyReader)>) {
+        let mut buffer = vec![0; BUFFER];
+        if let Some((span, body)) = first {
+            let outcome = self.receive(span, body, &mut buffer);
+            if !self.settle(span, outcome) {
+                return;
+            }
+        }
+        while let Some(span) = self.next() {
+            let outcome = self
+                .ask(span)
+                .and_then(|body| self.receive(span, body, &mut buffer));
+            if !self.settle(span, outcome) {
+                return;
+            }
+        }
+    }
+
+    /// The next piece; waits while others have all there are, since they may
+    /// give one back.
+    fn next(&self) -> Option<Span> {
+        let mut board = self.board();
+        loop {
+            if board.end.is_some() || board.pieces.is_complete() {
+                return None;
+            }
+            if let Some(span) = board.pieces.take() {
+                return Some(span);
+            }
+            board = self
+                .news
+                .wait(board)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes note of how a piece ended. False if this connection is done.
+    fn settle(&self, span: Span, outcome: Result<(), Fault>) -> bool {
+        let mut board = self.board();
+        match outcome {
+            Ok(()) => return true,
+            Err(Fault::Ended) => {}
+            Err(Fault::Changed) => board.end = Some(End::Changed),
+            Err(Fault::Fatal(stop)) => board.end = Some(End::Failed(stop)),
+            Err(Fault::Lost(stop)) => {
+                board.pieces.give_back(span.at);
+                board.hands -= 1;
+                if board.hands == 0 {
+                    board.end.get_or_insert(End::Failed(stop));
+                }
+            }
+        }
+        self.news.notify_all();
+        false
+    }
+
+    /// Asks for a piece.
+    fn ask(&self, span: Span) -> Result<BodyReader, Fault> {
+        let mut headers = self.wanted.headers.clone();
+        let range = span.ask(Some(&self.validator));
+        headers.extend(
+            range
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value)),
+        );
+        let config = self.context.config;
+        let ask = Ask {
+            head: false,
+            url: &self.wanted.url,
+            headers: &headers,
+            proxy: self.wanted.proxy.clone(),
+            absolute: self.wanted.absolute.clone(),
+            deadline: self.deadline,
+            stall: Some(config.stall),
+        };
+        let outcome = self.context.network.ask(&ask);
+        if config.output.verbose {
+            let exchange = match &outcome {
+                Ok(answer) => &answer.exchange,
+                Err((_, exchange)) => exchange,
+            };
+            self.context.talk.raw(talk::exchange(exchange).as_bytes());
+        }
+        let answer = outcome.map_err(|(failure, _)| Fault::Lost(failure.into()))?;
+        if self.is_piece(span, &answer.head) {
+            return Ok(answer.body);
+        }
+        match answer.head.status {
+            200..300 | 416 => Err(Fault::Changed),
+            // Too many connections, perhaps.
+            _ => {
+                let message = format!("a piece of it was refused: {}", answer.head.status_text());
+                Err(Fault::Lost(Error::new(Kind::Server, message).into()))
+            }
+        }
+    }
+
+    fn is_piece(&self, span: Span, head: &Head) -> bool {
+        span.answered(head) == Some((span, self.total)) && self.validator.agrees(head)
+    }
+
+    /// Writes a piece where it belongs.
+    fn receive(&self, span: Span, body: BodyReader, buffer: &mut [u8]) -> Result<(), Fault> {
+        let mut source = Source::new(body, self.limits);
+        let (mut at, mut written) = (span.at, 0);
+        loop {
+            let n = match source.pull(buffer) {
+                Ok(n) => n as u64,
+                Err(stop) => {
+                    // A piece is there only when its body came to its end.
+                    if at < span.end {
+                        self.note(span, written)?;
+                    }
+                    return Err(Fault::Lost(stop));
+                }
+            };
+            self.note(span, written)?;
+            if n == 0 && at == span.end {
+                return Ok(());
+            }
+            // Its length is not that of its Content-Range.
+            if n == 0 || n > span.end - at {
+                return Err(Fault::Changed);
+            }
+            self.saver
+                .write_at(&buffer[..n as usize], at)
+                .map_err(|e| Fault::Fatal(e.into()))?;
+            at += n;
+            written = n;
+        }
+    }
+
+    /// So many more bytes of a piece are in the file.
+    fn note(&self, span: Span, bytes: u64) -> Result<(), Fault> {
+        let mut board = self.board();
+        if board.end.is_some() {
+            return Err(Fault::Ended);
+        }
+        board.pieces.advance(span.at, bytes);
+        board.wire_bytes += bytes;
+        let there = board.pieces.without_gap();
+        if there >= board.kept + FIRST && there < self.total {
+            self.saver
+                .keep_gaps(there)
+                .map_err(|e| Fault::Fatal(e.into()))?;
+            board.kept = there;
+        }
+        let all = board.pieces.received();
+        board.bar.advance(all);
+        if board.pieces.is_complete() {
+            self.news.notify_all();
+        }
+        Ok(())
+    }
+}
