@@ -23,6 +23,7 @@ pub mod net;
 pub mod operands;
 pub mod options;
 pub mod out;
+pub mod random;
 pub mod signal;
 pub mod size;
 pub mod text;

@@ -5,6 +5,8 @@
 //! what falls outside the range is permuted again until it falls inside
 //! ("cycle walking"), which takes four rounds of it at most on average.
 
+use common::random::mix;
+
 /// Rounds of the network.
 const ROUNDS: u64 = 6;
 
@@ -48,14 +50,6 @@ impl Shuffle {
         }
         u128::from(left) << self.half | u128::from(right)
     }
-}
-
-/// The finaliser of SplitMix64: every bit in depends on every bit out.
-fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }
 
 #[cfg(test)]

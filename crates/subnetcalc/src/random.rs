@@ -1,28 +1,10 @@
 //! Numbers that look random: seeded, so that a result can be had again.
 
-/// A generator after Steele, Lea and Flood's SplitMix64.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
+use common::random::SplitMix64;
 
-impl Random {
-    /// The same seed gives the same numbers.
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next 64 bits.
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// The next 128 bits.
-    pub(crate) fn next_wide(&mut self) -> u128 {
-        u128::from(self.next()) << 64 | u128::from(self.next())
-    }
+/// The next 128 bits.
+pub(crate) fn wide(random: &mut SplitMix64) -> u128 {
+    u128::from(random.bits()) << 64 | u128::from(random.bits())
 }
 
 /// Rounds of [`Shuffle`]; each mixes low bits upwards and high ones down.
@@ -40,7 +22,7 @@ pub(crate) struct Shuffle {
 
 impl Shuffle {
     /// An order of the numbers of `bits` bits, at most 128.
-    pub(crate) fn new(bits: u32, random: &mut Random) -> Self {
+    pub(crate) fn new(bits: u32, random: &mut SplitMix64) -> Self {
         let mask = match bits {
             0 => 0,
             bits => u128::MAX >> (128 - bits),
@@ -48,7 +30,7 @@ impl Shuffle {
         Self {
             mask,
             half: bits.div_ceil(2),
-            rounds: std::array::from_fn(|_| (random.next_wide(), random.next_wide() | 1)),
+            rounds: std::array::from_fn(|_| (wide(random), wide(random) | 1)),
         }
     }
 
@@ -70,7 +52,7 @@ mod tests {
     fn every_number_once() {
         for bits in 0..=12 {
             for seed in 0..20 {
-                let shuffle = Shuffle::new(bits, &mut Random::new(seed));
+                let shuffle = Shuffle::new(bits, &mut SplitMix64::new(seed));
                 let mut all: Vec<u128> = (0..1 << bits).map(|n| shuffle.at(n)).collect();
                 all.sort_unstable();
                 assert!(
@@ -83,11 +65,11 @@ mod tests {
 
     #[test]
     fn wide_numbers_and_seeds_differ() {
-        let a = Shuffle::new(128, &mut Random::new(1));
-        let b = Shuffle::new(128, &mut Random::new(2));
+        let a = Shuffle::new(128, &mut SplitMix64::new(1));
+        let b = Shuffle::new(128, &mut SplitMix64::new(2));
         assert_ne!(a.at(0), a.at(1));
         assert_ne!(a.at(0), b.at(0));
-        let c = Shuffle::new(64, &mut Random::new(1));
+        let c = Shuffle::new(64, &mut SplitMix64::new(1));
         assert!((0..1000).all(|n| c.at(n) >> 64 == 0));
     }
 }

@@ -7,6 +7,8 @@
 //! follows from both. A byte lost or doubled, an answer to somebody else and
 //! one out of order all show.
 
+use common::random::mix;
+
 use crate::message::Sizes;
 
 /// Bytes of the table; prime, so that no block of a power of two fits the
@@ -37,14 +39,6 @@ pub(crate) struct Pattern {
     seed: u64,
     sizes: Sizes,
     table: Box<[u8]>,
-}
-
-/// One step of the generator splitmix64.
-fn mix(state: u64) -> u64 {
-    let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 impl Pattern {

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use common::random::SplitMix64;
+
 /// What may happen to a chunk, and how often.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Faults {
@@ -78,17 +80,14 @@ impl Fate {
     }
 }
 
-/// A small random generator (Steele, Lea and Flood's SplitMix64): good enough
-/// for accidents, and the same everywhere.
+/// What decides about accidents.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Dice(SplitMix64);
 
 impl Dice {
     /// The dice of connection `number`.
     pub(crate) fn new(seed: u64, number: u64) -> Self {
-        let mut dice = Self(seed);
-        let start = dice.next() ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Self(start)
+        Self(SplitMix64::stream(seed, number))
     }
 
     /// Decides about the next chunk.
@@ -96,7 +95,7 @@ impl Dice {
         let reset = self.share() < faults.reset;
         let dropped = self.share() < faults.drop;
         let corrupted = self.share() < faults.corrupt;
-        let (place, bits) = (self.share(), self.next());
+        let (place, bits) = (self.share(), self.0.bits());
         let truncated = self.share() < faults.truncate;
         let (length, jitter) = (self.share(), self.share());
         Fate {
@@ -111,17 +110,9 @@ impl Dice {
         }
     }
 
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     /// From 0 up to, and never, 1.
     fn share(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.0.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::Kind;
 use ureq::Agent;
 
@@ -157,7 +159,10 @@ fn exchange(
     let left = Some(left.max(Duration::from_millis(1)));
     let response = if get {
         let join = if url.contains('?') { '&' } else { '?' };
-        let full = format!("{url}{join}dns={}", base64url(&request.message));
+        let full = format!(
+            "{url}{join}dns={}",
+            URL_SAFE_NO_PAD.encode(&request.message)
+        );
         let request = agent.get(full).config().timeout_global(left).build();
         request.header("accept", MEDIA).call()
     } else {
@@ -221,23 +226,5 @@ fn of_ureq(error: &ureq::Error, url: &str) -> (Status, Failure) {
             plain(Status::Unreachable, Kind::Unreachable, "connection failed")
         }
         e => plain(Status::Malformed, Kind::Protocol, &e.to_string()),
-    }
-}
-
-/// Base64 for URLs, without padding (RFC 8484 section 4.1).
-fn base64url(bytes: &[u8]) -> String {
-    crate::present::base64(bytes)
-        .trim_end_matches('=')
-        .replace('+', "-")
-        .replace('/', "_")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64url;
-
-    #[test]
-    fn base64_for_urls() {
-        assert_eq!(base64url(&[0xfb, 0xff, 0xfe, 0]), "-__-AA");
     }
 }

@@ -1,6 +1,8 @@
 //! Bytes as text: names and strings with RFC 1035 escapes, hexadecimal,
 //! base64, base32hex and DNSSEC's timestamps, in the shapes dig prints.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use domain::base::name::ToLabelIter;
 
 /// dig breaks long hexadecimal and base64 fields into words of this length.
@@ -71,21 +73,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// Base64 (RFC 4648 section 4), padded, in one word.
 pub(crate) fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let at = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for i in 0..4 {
-            if i <= chunk.len() {
-                let digit = DIGITS[(bits >> (18 - 6 * i) & 63) as usize];
-                text.push(char::from(digit));
-            } else {
-                text.push('=');
-            }
-        }
-    }
-    text
+    STANDARD.encode(bytes)
 }
 
 /// Base32 with the extended hex alphabet, unpadded (RFC 5155).

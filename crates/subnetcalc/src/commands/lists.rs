@@ -1,6 +1,7 @@
 //! `hosts`, `split`, `sample`: many lines of one network.
 
 use common::app::Io;
+use common::random::SplitMix64;
 use common::{Error, Exit, Result};
 
 use crate::bits::Bits;
@@ -10,7 +11,7 @@ use crate::list::{Lister, Walk};
 use crate::output::Printer;
 use crate::parse::Rules;
 use crate::prefix::{Prefix, with_prefix};
-use crate::random::{Random, Shuffle};
+use crate::random::Shuffle;
 use crate::set::Interval;
 
 use super::{for_each_network, single, the_network};
@@ -116,14 +117,14 @@ fn parts<N: Bits>(net: Prefix<N>, length: u32) -> Option<Walk<N>> {
 /// `sample NETWORK N`
 pub(super) fn sample(args: &SampleArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let net = the_network(&args.network, rules)?;
-    let mut random = Random::new(single::seed(args.seed)?);
+    let mut random = SplitMix64::new(single::seed(args.seed)?);
     with_prefix!(net, |prefix| draw(prefix, args, &mut random, io))
 }
 
 fn draw<N: Bits>(
     net: Prefix<N>,
     args: &SampleArgs,
-    random: &mut Random,
+    random: &mut SplitMix64,
     io: &mut Io,
 ) -> Result<Exit> {
     if Count::new(args.n) > net.total() {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use common::address::{self, Family};
 use common::app::Io;
+use common::random::SplitMix64;
 use common::{Error, Exit, Kind, Result, text};
 use serde::Serialize;
 
@@ -16,7 +17,6 @@ use crate::interface::Mac;
 use crate::output::Printer;
 use crate::parse::{self, Rules};
 use crate::prefix::{Prefix, with_prefix};
-use crate::random::Random;
 use crate::reverse;
 
 use super::{for_each, for_each_network, the_network};
@@ -204,7 +204,7 @@ pub(super) fn eui64(args: &Eui64Args, rules: Rules, io: &mut Io) -> Result<Exit>
 
 /// `ula`: fd00::/8 and 40 random bits (RFC 4193 section 3.2).
 pub(super) fn ula(args: &UlaArgs, io: &mut Io) -> Result<Exit> {
-    let global_id = u128::from(Random::new(seed(args.seed)?).next() >> 24);
+    let global_id = u128::from(SplitMix64::new(seed(args.seed)?).bits() >> 24);
     let prefix = Prefix::of(0xfd << 120 | global_id << 80, 48);
     Printer::of("ula", io, false).network(prefix, &mut io.out)?;
     Ok(Exit::Yes)
