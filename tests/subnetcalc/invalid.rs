@@ -16,8 +16,8 @@ const NETWORKS: &[(&str, &str)] = &[
     ("10.1.2", "four numbers"),
     ("1.2.3.4.5", "four numbers"),
     ("167772161", "four numbers"),
-    ("0x7f.1", "leading zero"),
-    ("0x7f000001", "leading zero"),
+    ("0x7f.1", "hexadecimal"),
+    ("0x7f000001", "hexadecimal"),
     ("0x0a.0.0.1", "not an"),
     ("10.0.0.0x1", "not an"),
     ("256.0.0.1", "above 255"),
@@ -33,7 +33,7 @@ const NETWORKS: &[(&str, &str)] = &[
     ("10.0.0.+1", "not an"),
     ("10,0,0,1", "not an"),
     ("10.0.0.a", "not an"),
-    ("10.0.0.1:80", "not an IPv6"),
+    ("10.0.0.1:80", "one with a port"),
     ("[10.0.0.1]", "not an"),
     ("\u{661}0.0.0.1", "not an"),
     ("10.0.0.1\u{200b}", "not an"),
@@ -205,6 +205,23 @@ fn a_word_that_is_no_command_is_told_where_commands_are() {
         .stderr(
             "subnetcalc: agregate: not an IPv4 or IPv6 address; a command is the first word; \
          see 'subnetcalc --help'\n",
+        );
+    subnetcalc()
+        .args(["--get", "total", "hosts", "10.0.0.0/30"])
+        .run()
+        .code(2)
+        .stderr("subnetcalc: --get is an option of info alone; see 'subnetcalc --help'\n");
+    subnetcalc().args(["hosts", "@nets"]).run().code(2).stderr(
+        "subnetcalc: @nets: not an IPv4 or IPv6 address; @FILE is for sets; \
+         here lines come from stdin: - < FILE\n",
+    );
+    subnetcalc()
+        .args(["split", "10.0.0.0/24"])
+        .run()
+        .code(2)
+        .stderr(
+            "subnetcalc: the following required arguments were not provided: \
+         <--prefix <LEN>|--parts <N>>; see 'subnetcalc --help'\n",
         );
     // And no advice to take the option for an operand.
     subnetcalc()

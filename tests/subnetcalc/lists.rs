@@ -197,3 +197,51 @@ fn samples() {
     prints("sample 10.0.0.0/24 0", &[]);
     says_no("sample 10.0.0.0/30 5", "10.0.0.0/30: has only 4 addresses");
 }
+
+/// As prips has it: no address of a range is left out.
+#[test]
+fn hosts_of_a_range_are_all_its_addresses() {
+    subnetcalc()
+        .args([
+            "hosts",
+            "10.0.0.254-10.0.1.1",
+            "::fffe-::1:0",
+            "10.0.0.0/30",
+        ])
+        .run()
+        .code(0)
+        .stdout(
+            "10.0.0.254\n10.0.0.255\n10.0.1.0\n10.0.1.1\n::fffe\n::ffff\n::1:0\n\
+             10.0.0.1\n10.0.0.2\n",
+        );
+    subnetcalc()
+        .args(["hosts", "-4", "--reverse", "--limit", "2", "::1-::9", "-"])
+        .stdin("255.255.255.250-255.255.255.255\n10.0.0.9-10.0.0.1\n")
+        .run()
+        .code(2)
+        .stdout("255.255.255.255\n255.255.255.254\n")
+        .stderr("subnetcalc: -:2: 10.0.0.9-10.0.0.1: the range is reversed: its end is below its start\n");
+}
+
+/// Every command's help says first what the command is for.
+#[test]
+fn help_begins_with_the_purpose() {
+    let all = subnetcalc().arg("--help").run();
+    let commands: Vec<(String, String)> = all
+        .stdout_str()
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .map_while(|line| line.trim().split_once(' '))
+        .map(|(name, about)| (name.to_owned(), about.trim().to_owned()))
+        .collect();
+    assert_eq!(commands.len(), 24);
+    for (name, about) in commands {
+        let help = subnetcalc().args([&name, "--help"]).run();
+        assert_eq!(
+            help.stdout_str().lines().next(),
+            Some(about.as_str()),
+            "{name}"
+        );
+    }
+}

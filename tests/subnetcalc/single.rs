@@ -49,12 +49,12 @@ fn next_and_prev() {
     );
     says_no(
         "prev 0.0.0.0/24",
-        "0.0.0.0/24: past the end of the address space",
+        "0.0.0.0/24: before the start of the address space",
     );
-    says_no("next ::/0", "::/0: past the end of the address space");
+    says_no("next ::/0", "::/0: before the start of the address space");
     says_no(
         "next 0.0.0.0/0 1",
-        "0.0.0.0/0: past the end of the address space",
+        "0.0.0.0/0: before the start of the address space",
     );
     run("prev -j 10.0.1.0/24")
         .code(0)

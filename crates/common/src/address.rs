@@ -128,6 +128,12 @@ fn why_not(text: &str) -> String {
     }
     if !text.contains(':') && looks_numeric(text) {
         let octets: Vec<&str> = text.split('.').collect();
+        if octets
+            .iter()
+            .any(|o| o.starts_with("0x") || o.starts_with("0X"))
+        {
+            return "not an address: hexadecimal, which programs read differently".to_owned();
+        }
         if octets.iter().any(|o| o.len() > 1 && o.starts_with('0')) {
             return "not an address: leading zero, which programs read differently".to_owned();
         }
@@ -143,6 +149,11 @@ fn why_not(text: &str) -> String {
         {
             return "not an address: a number is above 255".to_owned();
         }
+    }
+    if let Some((head, _)) = text.split_once(':')
+        && head.parse::<Ipv4Addr>().is_ok()
+    {
+        return "not an address but one with a port".to_owned();
     }
     if text.contains(':') {
         return "not an IPv6 address".to_owned();

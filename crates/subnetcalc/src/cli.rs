@@ -151,7 +151,10 @@ macro_rules! commands {
 
         /// Name, purpose and arguments of each command.
         const COMMANDS: &[(&str, &str, fn(clap::Command) -> clap::Command)] =
-            &[$(($name, $about, <$args as Args>::augment_args),)*];
+            &[$(($name, $about, |command| {
+                // Options flattened in would say what it is about.
+                <$args as Args>::augment_args(command).about($about)
+            }),)*];
 
         impl Command {
             /// The command that was given, if one was.
@@ -211,7 +214,7 @@ pub(crate) struct InfoArgs {
     #[arg(value_name = "NETWORK")]
     pub(crate) networks: Vec<String>,
 
-    /// Print only these JSON keys, separated by TAB; null prints -
+    /// Print only these JSON keys (info --help lists them), by TAB; null prints -
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     pub(crate) get: Vec<String>,
 }
@@ -221,9 +224,10 @@ pub(crate) struct InfoArgs {
 EXAMPLES
   subnetcalc hosts 192.168.1.0/24 | ping --alive -
   subnetcalc hosts --all --step 256 10.0.0.0/8
+  subnetcalc hosts 10.0.0.250-10.0.1.5
   subnetcalc hosts ::/0 | head")]
 pub(crate) struct HostsArgs {
-    /// Networks; `-` reads them from stdin
+    /// Networks, and ranges A-B whose every address counts; `-` reads stdin
     #[arg(value_name = "NETWORK")]
     pub(crate) networks: Vec<String>,
 
@@ -253,6 +257,7 @@ pub(crate) struct FormArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("size").args(["prefix", "parts"]).required(true))]
 #[command(after_long_help = "\
 EXAMPLES
   subnetcalc split 10.0.0.0/16 --prefix 18
@@ -263,7 +268,7 @@ pub(crate) struct SplitArgs {
     pub(crate) networks: Vec<String>,
 
     /// The prefix length of the parts
-    #[arg(short, long, value_name = "LEN", value_parser = length, required_unless_present = "parts", conflicts_with = "parts")]
+    #[arg(short, long, value_name = "LEN", value_parser = length)]
     pub(crate) prefix: Option<u32>,
 
     /// How many parts: a power of two

@@ -65,7 +65,10 @@ fn wanted(name: &str) -> Result<Wanted> {
         Some((key, part)) => (key, Some(part)),
         None => (name, None),
     };
-    let unknown = || Error::usage(format!("--get: unknown field {name:?}"));
+    let unknown = || {
+        Error::usage(format!("--get: unknown field {name:?}"))
+            .hint("'subnetcalc info --help' names them")
+    };
     let field = FIELDS.iter().find(|field| field.key == key);
     let field = field.ok_or_else(unknown)?;
     if part.is_none() && !field.parts.is_empty() {

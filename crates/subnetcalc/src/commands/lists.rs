@@ -1,5 +1,6 @@
 //! `hosts`, `split`, `sample`: many lines of one network.
 
+use common::address::Family;
 use common::app::Io;
 use common::random::SplitMix64;
 use common::{Error, Exit, Result};
@@ -9,30 +10,56 @@ use crate::cli::{HostsArgs, SampleArgs, SplitArgs};
 use crate::count::Count;
 use crate::list::{Lister, Walk};
 use crate::output::Printer;
-use crate::parse::Rules;
+use crate::parse::{self, AnyItem, Item, Rules};
 use crate::prefix::{Prefix, with_prefix};
 use crate::random::Shuffle;
 use crate::set::Interval;
 
-use super::{for_each_network, single, the_network};
+use super::{for_each, for_each_network, network, single, the_network};
 
 /// `hosts NETWORK...`
 pub(super) fn hosts(args: &HostsArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let mut lister = address_lister("hosts", io);
-    for_each_network(&args.networks, rules, io, |net, io| {
-        with_prefix!(net, |prefix| {
-            let listed = if args.all {
-                prefix.interval()
-            } else {
-                prefix.usable()
-            };
-            let walk = Walk::new(listed, args.step, args.limit, args.reverse);
-            if let Some(walk) = walk {
-                lister.walk(&walk, &mut io.out)?;
+    for_each(&args.networks, "a network", io, |text, io| {
+        // No network has a dash; of a range every address counts.
+        if text.contains('-') {
+            let item = parse::member(text, rules).map_err(|why| Error::input(text, why))?;
+            match item {
+                AnyItem::V4(Item::Range(first, last)) if rules.family != Family::V6 => {
+                    walk(Interval { first, last }, args, &mut lister, io)?;
+                }
+                AnyItem::V6(Item::Range(first, last)) if rules.family != Family::V4 => {
+                    walk(Interval { first, last }, args, &mut lister, io)?;
+                }
+                _ => {}
             }
-        });
+            return Ok(Exit::Yes);
+        }
+        let net = network(text, rules)?;
+        if rules.family.admits(&net.addr()) {
+            with_prefix!(net, |prefix| {
+                let listed = if args.all {
+                    prefix.interval()
+                } else {
+                    prefix.usable()
+                };
+                walk(listed, args, &mut lister, io)?;
+            });
+        }
         Ok(Exit::Yes)
     })
+}
+
+fn walk<N: Bits>(
+    listed: Interval<N>,
+    args: &HostsArgs,
+    lister: &mut Lister,
+    io: &mut Io,
+) -> Result<()> {
+    match Walk::new(listed, args.step, args.limit, args.reverse) {
+        Some(walk) => lister.walk(&walk, &mut io.out),
+        None => Ok(()),
+    }
 }
 
 /// Lines that are addresses, bare or as records.

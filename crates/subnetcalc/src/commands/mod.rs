@@ -27,7 +27,10 @@ pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
     let Some(command) = cli.command else {
         return info::info(&cli.line.info, rules, io);
     };
-    if let Some(word) = cli.line.info.networks.first().or(cli.line.info.get.first()) {
+    if !cli.line.info.get.is_empty() {
+        return Err(Error::usage("--get is an option of info alone"));
+    }
+    if let Some(word) = cli.line.info.networks.first() {
         let message = format!("{word:?} stands before the command; it belongs behind it");
         return Err(Error::usage(message));
     }
@@ -116,6 +119,9 @@ fn for_each_network(
 fn network(text: &str, rules: Rules) -> Result<IpNet> {
     parse::network(text, rules).map_err(|why| {
         let error = Error::input(text, why);
+        if text.starts_with('@') {
+            return error.hint("@FILE is for sets; here lines come from stdin: - < FILE");
+        }
         if text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
             // It may have been meant for a command.
             return error.hint("a command is the first word; see 'subnetcalc --help'");

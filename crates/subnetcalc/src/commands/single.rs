@@ -77,7 +77,15 @@ pub(super) fn step(args: &StepArgs, forward: bool, rules: Rules, io: &mut Io) ->
             printer.network(other, &mut io.out)?;
             Ok(Exit::Yes)
         }
-        None => Ok(no(&args.network, "past the end of the address space", io)),
+        None => Ok(no(
+            &args.network,
+            if forward {
+                "past the end of the address space"
+            } else {
+                "before the start of the address space"
+            },
+            io
+        )),
     })
 }
 
