@@ -48,6 +48,8 @@ pub(crate) struct Line {
     used: bool,
     /// The socket's drop counter, as last seen.
     drops: u32,
+    /// Whether the replies to others are kept away.
+    alone: bool,
 }
 
 impl Line {
@@ -63,6 +65,7 @@ impl Line {
             outgoing: Vec::new(),
             used: false,
             drops: 0,
+            alone: false,
         }
     }
 
@@ -376,6 +379,11 @@ impl Engine {
             return Ok(());
         };
         if raw && echo.id != line.id {
+            if !line.alone {
+                line.alone = true;
+                let kept = line.socket.only_replies_to(line.id);
+                kept.map_err(|e| common::Error::local(&e).about("ICMP socket"))?;
+            }
             return Ok(());
         }
         let timeout = parties.plan.timeout(&self.books.targets);

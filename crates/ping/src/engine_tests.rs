@@ -68,7 +68,7 @@ fn a_wall_clock_that_is_set_changes_no_time() {
     clock.step = &STEP;
     let cookies = Cookies::default();
     let id = cookies.identifier();
-    let socket = IcmpSocket::open(Version::V4, &Options::default(), id).unwrap();
+    let socket = IcmpSocket::open(Version::V4, &Options::default()).unwrap();
     let template = Template::new(Version::V4, id, vec![0; 56]).unwrap();
     let line = Line::new(Version::V4, socket, id, template);
     let mut books = Books::new(cookies, 100);

@@ -85,7 +85,7 @@ fn open(
     let mut failed = None;
     for &version in versions {
         let id = cookies.identifier();
-        match IcmpSocket::open(version, &config.socket, id) {
+        match IcmpSocket::open(version, &config.socket) {
             Ok(socket) => {
                 let template = Template::new(version, id, config.data.clone())?;
                 lines.push(Line::new(version, socket, id, template));

@@ -83,8 +83,8 @@ fn names(version: Version) -> Names {
 
 impl IcmpSocket {
     /// Opens a socket: a datagram one if the system lets this user's group
-    /// have it, else a raw one. `id` is the identifier of what a raw one sends.
-    pub(crate) fn open(version: Version, options: &Options, id: u16) -> Result<Self> {
+    /// have it, else a raw one.
+    pub(crate) fn open(version: Version, options: &Options) -> Result<Self> {
         let (domain, protocol) = match version {
             Version::V4 => (Domain::IPV4, Protocol::ICMPV4),
             Version::V6 => (Domain::IPV6, Protocol::ICMPV6),
@@ -100,7 +100,7 @@ impl IcmpSocket {
             socket,
             raw,
         };
-        socket.tell_all(id)?;
+        socket.tell_all()?;
         socket.apply(options)?;
         Ok(socket)
     }
@@ -115,8 +115,8 @@ impl IcmpSocket {
     }
 
     /// Timestamps, TTLs, errors, drop counts, a large buffer, and nothing but
-    /// our own echo replies.
-    fn tell_all(&self, id: u16) -> Result<()> {
+    /// echo replies.
+    fn tell_all(&self) -> Result<()> {
         let names = names(self.version);
         let failed = |e: io::Error| Error::local(&e).about("ICMP socket");
         // An IPv4 raw socket's packets have their header with them.
@@ -140,30 +140,36 @@ impl IcmpSocket {
                 .map_err(failed)?;
         }
         if self.raw {
-            self.filter(id).map_err(failed)?;
+            self.only_replies().map_err(failed)?;
         }
         Ok(())
     }
 
-    /// Keeps a raw socket from being woken by what is not for us. Errors do
-    /// not pass here: they come by the error queue.
-    fn filter(&self, id: u16) -> io::Result<()> {
+    /// Keeps a raw socket from being woken by what is no echo reply, such as
+    /// our own requests to this host. Errors do not pass here: they come by
+    /// the error queue.
+    fn only_replies(&self) -> io::Result<()> {
         let fd = self.socket.as_fd();
         let kind = self.version.echo_reply();
         match self.version {
             Version::V4 => {
                 // A set bit blocks the type.
                 let blocked = !(1u32 << kind);
-                sys::set_option(fd, libc::SOL_RAW, ICMP_FILTER, blocked.cast_signed())?;
+                sys::set_option(fd, libc::SOL_RAW, ICMP_FILTER, blocked.cast_signed())
             }
             Version::V6 => {
                 let mut blocked = [0xff_u8; 32];
                 let word = usize::from(kind) / 32;
                 let bits = !(1u32 << (kind % 32));
                 blocked[word * 4..][..4].copy_from_slice(&bits.to_ne_bytes());
-                sys::set_bytes(fd, libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &blocked)?;
+                sys::set_bytes(fd, libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &blocked)
             }
         }
+    }
+
+    /// Keeps the replies to others away from a raw socket. It costs something
+    /// for each reply of our own, so it is for hosts where others ping too.
+    pub(crate) fn only_replies_to(&self, id: u16) -> io::Result<()> {
         self.socket.attach_filter(&program(self.version, id))
     }
 

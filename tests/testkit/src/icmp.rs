@@ -10,10 +10,10 @@
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -155,6 +155,12 @@ impl Answer {
         self
     }
 
+    /// Whether a socket without an address of its own will do: routing gives
+    /// it the one that was asked only if that is the asker's too.
+    fn is_plain(&self) -> bool {
+        self.sound && self.options.is_empty() && self.from == self.to
+    }
+
     /// Writes the checksum: of RFC 792, or of RFC 4443, which covers the
     /// addresses too.
     fn sum(&mut self) {
@@ -190,6 +196,7 @@ type Job = Box<dyn FnOnce() + Send>;
 pub struct IcmpLab {
     jobs: Sender<Job>,
     stop: Arc<AtomicBool>,
+    took: Arc<Mutex<Vec<Duration>>>,
 }
 
 impl IcmpLab {
@@ -199,10 +206,28 @@ impl IcmpLab {
     where
         F: Fn(&Probe) -> Vec<Answer> + Send + Sync + 'static,
     {
+        Self::start_host(answers, false)
+    }
+
+    /// [`IcmpLab::start`] with a host that never sleeps on IPv4, so that what
+    /// it says it [`IcmpLab::took`] is all there is. It keeps a processor busy.
+    pub fn awake<F>(answers: F) -> Result<Self, String>
+    where
+        F: Fn(&Probe) -> Vec<Answer> + Send + Sync + 'static,
+    {
+        Self::start_host(answers, true)
+    }
+
+    fn start_host<F>(answers: F, awake: bool) -> Result<Self, String>
+    where
+        F: Fn(&Probe) -> Vec<Answer> + Send + Sync + 'static,
+    {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (ready, outcome) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
+        let took = Arc::new(Mutex::new(Vec::new()));
+        let taken = Arc::clone(&took);
         std::thread::spawn(move || {
             let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
             let made = enter().and_then(|()| any.map(raw_socket).into_iter().collect());
@@ -212,9 +237,13 @@ impl IcmpLab {
                     let sockets: Vec<Socket> = sockets;
                     for (socket, any) in sockets.into_iter().zip(any) {
                         let (stopped, answers) = (Arc::clone(&stopped), Arc::clone(&answers));
-                        std::thread::spawn(move || {
-                            respond(&socket, any.is_ipv6(), &stopped, &*answers);
-                        });
+                        let taken = Arc::clone(&taken);
+                        let host = Host {
+                            six: any.is_ipv6(),
+                            awake: awake && any.is_ipv4(),
+                            socket,
+                        };
+                        std::thread::spawn(move || host.respond(&stopped, &taken, &*answers));
                     }
                     let _ = ready.send(Ok(()));
                 }
@@ -228,7 +257,14 @@ impl IcmpLab {
             }
         });
         outcome.recv().expect("the namespace's thread reports")?;
-        Ok(Self { jobs, stop })
+        Ok(Self { jobs, stop, took })
+    }
+
+    /// How long the host took for each request so far, from reading it to
+    /// having sent the answers that need not wait.
+    pub fn took(&self) -> Vec<Duration> {
+        let took = self.took.lock();
+        took.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Starts a program inside.
@@ -279,31 +315,57 @@ fn raw_socket(from: IpAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Receives and answers until told to stop.
-fn respond(socket: &Socket, six: bool, stop: &AtomicBool, answers: &dyn Fn(&Probe) -> Vec<Answer>) {
-    let mut number = 0;
-    let mut packet = vec![0; 65_535];
-    while !stop.load(Ordering::SeqCst) {
+/// Who answers one family.
+struct Host {
+    socket: Socket,
+    six: bool,
+    /// Whether to look for requests without sleeping.
+    awake: bool,
+}
+
+impl Host {
+    /// Receives and answers until told to stop.
+    fn respond(
+        &self,
+        stop: &AtomicBool,
+        took: &Mutex<Vec<Duration>>,
+        answers: &dyn Fn(&Probe) -> Vec<Answer>,
+    ) {
+        let mut number = 0;
+        let mut packet = vec![0; 65_535];
         // Nothing else could wake a raw socket, so it wakes itself.
         let timeout = Some(Duration::from_millis(100));
-        socket.set_read_timeout(timeout).expect("set a timeout");
-        let Ok(n) = (&mut &*socket).read(&mut packet) else {
-            continue;
-        };
-        let parse = if six { parse6 } else { parse };
-        let Some(probe) = parse(&packet[..n], number) else {
-            continue;
-        };
-        number += 1;
-        for answer in answers(&probe) {
-            if answer.delay.is_zero() {
-                send(&answer);
-            } else {
-                std::thread::spawn(move || {
-                    std::thread::sleep(answer.delay);
+        self.socket
+            .set_read_timeout(timeout)
+            .expect("set a timeout");
+        self.socket.set_nonblocking(self.awake).expect("set a mode");
+        while !stop.load(Ordering::SeqCst) {
+            let Ok(n) = (&mut &self.socket).read(&mut packet) else {
+                std::hint::spin_loop();
+                continue;
+            };
+            let start = Instant::now();
+            let parse = if self.six { parse6 } else { parse };
+            let Some(probe) = parse(&packet[..n], number) else {
+                continue;
+            };
+            number += 1;
+            for answer in answers(&probe) {
+                if !answer.delay.is_zero() {
+                    std::thread::spawn(move || {
+                        std::thread::sleep(answer.delay);
+                        send(&answer);
+                    });
+                } else if answer.is_plain() {
+                    let to = SocketAddr::from((answer.to, 0)).into();
+                    let sent = self.socket.send_to(&answer.message, &to);
+                    sent.expect("send an ICMP message");
+                } else {
                     send(&answer);
-                });
+                }
             }
+            let mut took = took.lock().unwrap_or_else(PoisonError::into_inner);
+            took.push(start.elapsed());
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The rows of ping, beside iputils' ping and fping: many hosts, one host, and
 //! how true the times are.
 
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -167,19 +166,13 @@ fn cadence(shop: &Shop) -> Outcome<Row> {
 /// The mean that ping reports, beside the delay that a host knows it made.
 fn truth(shop: &Shop, delay: u64) -> Outcome<Row> {
     let what = format!("ping: error of the mean, delay {delay} ms");
-    let known = Arc::new(Mutex::new(Vec::new()));
-    let delays = Arc::clone(&known);
-    let lab = IcmpLab::start(move |probe| {
+    let lab = IcmpLab::awake(move |probe| {
         let start = Instant::now();
         // Awake, so that the delay is no longer than asked for.
         while start.elapsed() < Duration::from_millis(delay) {
             std::hint::spin_loop();
         }
-        let reply = probe.reply();
-        if let Ok(mut delays) = delays.lock() {
-            delays.push(start.elapsed());
-        }
-        vec![reply]
+        vec![probe.reply()]
     });
     let lab = match lab {
         Ok(lab) => lab,
@@ -193,7 +186,7 @@ fn truth(shop: &Shop, delay: u64) -> Outcome<Row> {
         .iter()
         .find_map(|record| record["avg_ms"].as_f64())
         .ok_or_else(|| format!("no mean in\n{}", out.story()))?;
-    let delays = known.lock().map_err(|_| "the host failed".to_owned())?;
+    let delays = lab.took();
     let total: Duration = delays.iter().sum();
     let truth = total.as_secs_f64() * 1e3 / delays.len().max(1) as f64;
     Ok(Row {
