@@ -156,3 +156,58 @@ fn a_line_longer_than_any_buffer() {
         .run();
     assert!(out.code(0).stdout == line.as_bytes());
 }
+
+/// What has been found ends the search, though more input may come.
+#[test]
+fn a_quiet_search_does_not_wait_for_more() {
+    let child = subnetcalc()
+        .args(["grep", "-q", "--in", "10.0.0.0/8"])
+        .piped_stdin()
+        .spawn();
+    // More than fits the part that one thread does alone.
+    child.write_stdin(&b"nothing here\n".repeat(400_000));
+    child.write_stdin(b"10.0.0.1\n");
+    assert!(child.ends());
+    child.wait().code(0).stdout("").stderr("");
+}
+
+#[test]
+fn with_q_a_line_found_outweighs_a_file_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("log");
+    std::fs::write(&file, "10.0.0.1\n").unwrap();
+    let run = |set: &str| {
+        subnetcalc()
+            .args(["grep", "-q", "--in", set, "/nowhere/log"])
+            .arg(&file)
+            .run()
+    };
+    let said = "subnetcalc: /nowhere/log: no such file or directory\n";
+    run("10.0.0.0/8").code(0).stderr(said);
+    run("11.0.0.0/8").code(2).stderr(said);
+}
+
+#[test]
+fn one_family_is_looked_for_and_seen() {
+    let lines = "::1\n10.0.0.1\n11.0.0.1\nnone\n";
+    for (option, selected, expected) in [
+        ("-4", "-v", "11.0.0.1\n"),
+        ("-6", "-v", "::1\n"),
+        ("-6", "--no-address", "10.0.0.1\n11.0.0.1\nnone\n"),
+    ] {
+        subnetcalc()
+            .args([
+                "grep",
+                option,
+                selected,
+                "--in",
+                "10.0.0.0/8",
+                "--in",
+                "::2",
+            ])
+            .stdin(lines)
+            .run()
+            .code(0)
+            .stdout(expected);
+    }
+}

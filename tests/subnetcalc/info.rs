@@ -133,7 +133,7 @@ fn fields() {
     );
     prints(
         "--get multicast,multicast_scope,multicast_mac 239.255.0.1 10.0.0.1",
-        &["true\tsite-local\t01:00:5e:7f:00:01", "false\t-\t-"],
+        &["true\tlocal\t01:00:5e:7f:00:01", "false\t-\t-"],
     );
 }
 

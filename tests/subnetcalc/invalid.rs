@@ -211,10 +211,12 @@ fn a_word_that_is_no_command_is_told_where_commands_are() {
         .run()
         .code(2)
         .stderr("subnetcalc: --get is an option of info alone; see 'subnetcalc --help'\n");
-    subnetcalc().args(["hosts", "@nets"]).run().code(2).stderr(
-        "subnetcalc: @nets: not an IPv4 or IPv6 address; @FILE is for sets; \
-         here lines come from stdin: - < FILE\n",
-    );
+    subnetcalc()
+        .args(["hosts", "@/nowhere/nets", "10.0.0.1"])
+        .run()
+        .code(2)
+        .stdout("10.0.0.1\n")
+        .stderr("subnetcalc: /nowhere/nets: no such file or directory\n");
     subnetcalc()
         .args(["split", "10.0.0.0/24"])
         .run()
@@ -229,4 +231,59 @@ fn a_word_that_is_no_command_is_told_where_commands_are() {
         .run()
         .code(2)
         .stderr("subnetcalc: unexpected argument '--get' found; see 'subnetcalc --help'\n");
+}
+
+/// Standard input cannot be read twice, by whatever name.
+#[test]
+fn stdin_twice() {
+    for args in [
+        &["match", "--in", "@-", "-"][..],
+        &["match", "--in", "-", "@-"],
+        &["subtract", "@-", "--minus", "-"],
+        &["intersect", "-", "--with", "@-"],
+        &["grep", "--in", "@-"],
+    ] {
+        let out = subnetcalc()
+            .args(args)
+            .stdin("10.0.0.0/8\n10.0.0.1\n")
+            .run();
+        out.code(2).stdout("").stderr_contains("stdin");
+    }
+}
+
+/// The same is said of a line that is too long, whoever reads it.
+#[test]
+fn lines_without_measure() {
+    for command in [
+        &["aggregate", "-"][..],
+        &["match", "--in", "::/0", "-"],
+        &["-"],
+    ] {
+        for long in [" ", "#", "x"].map(|text| text.repeat(400_000)) {
+            subnetcalc()
+                .args(command)
+                .stdin(format!("{long}\n"))
+                .run()
+                .code(2)
+                .stdout("")
+                .stderr("subnetcalc: -:1: line longer than 65535 bytes\n");
+        }
+    }
+}
+
+/// What is passed over is not judged.
+#[test]
+fn the_other_family_may_have_host_bits() {
+    for command in ["info", "hosts", "aggregate"] {
+        for more in [&[][..], &["--wildcard"]] {
+            let args = [command, "-4", "--strict", "2001:db8::1/64"];
+            subnetcalc()
+                .args(args)
+                .args(more)
+                .run()
+                .code(0)
+                .stdout("")
+                .stderr("");
+        }
+    }
 }

@@ -100,3 +100,31 @@ fn every_address_of_a_large_table() {
         .stdout(&expected)
         .stderr("");
 }
+
+#[test]
+fn addresses_of_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("addresses");
+    std::fs::write(&path, "10.0.0.1\nbad\n# none\n11.0.0.1\n").unwrap();
+    let at = format!("@{}", path.display());
+    subnetcalc()
+        .args(["match", "--in", "10.0.0.0/8", &at, "10.9.9.9"])
+        .run()
+        .code(2)
+        .stdout("10.0.0.1\t10.0.0.0/8\n11.0.0.1\t-\n10.9.9.9\t10.0.0.0/8\n")
+        .stderr(&format!(
+            "subnetcalc: {}:2: bad: not an IPv4 or IPv6 address\n",
+            path.display()
+        ));
+    // So has every command that takes networks.
+    std::fs::write(&path, "10.0.0.0/30\n").unwrap();
+    subnetcalc()
+        .args(["hosts", &at])
+        .run()
+        .code(0)
+        .stdout("10.0.0.1\n10.0.0.2\n");
+    subnetcalc()
+        .args(["--get", "total", &at, "10.0.0.1"])
+        .run()
+        .stdout("4\n1\n");
+}

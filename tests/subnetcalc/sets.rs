@@ -232,10 +232,15 @@ fn free() {
         .code(1)
         .stdout("")
         .stderr("");
-    let out = run("free 10.0.0.0/24 --used 10.0.0.64 --prefix 16");
+    // Larger than the network itself there is none.
+    run("free 10.0.0.0/24 --used 10.0.0.64 --prefix 16")
+        .code(1)
+        .stdout("")
+        .stderr("");
+    let out = run("free 10.0.0.0/24 --used 10.0.0.64 --prefix 33");
     out.code(2)
         .stdout("")
-        .stderr("subnetcalc: 10.0.0.0/24: has no networks of length 16; use --prefix 24 to 32\n");
+        .stderr("subnetcalc: 10.0.0.0/24: has no networks of length 33; use --prefix 24 to 32\n");
     prints("free ::/0 --used 8000::/1", &["::/1"]);
     run("free --json 10.0.0.0/31 --used 10.0.0.0")
         .code(0)

@@ -51,10 +51,10 @@ fn next_and_prev() {
         "prev 0.0.0.0/24",
         "0.0.0.0/24: before the start of the address space",
     );
-    says_no("next ::/0", "::/0: before the start of the address space");
+    says_no("next ::/0", "::/0: past the end of the address space");
     says_no(
         "next 0.0.0.0/0 1",
-        "0.0.0.0/0: before the start of the address space",
+        "0.0.0.0/0: past the end of the address space",
     );
     run("prev -j 10.0.1.0/24")
         .code(0)

@@ -291,6 +291,15 @@ mod tests {
     }
 
     #[test]
+    fn a_long_operand_is_cut() {
+        let long = "\u{e9}".repeat(OPERAND_SHOWN);
+        let error = Error::input(&long, "bad");
+        assert_eq!(error.to_string(), format!("{long}: bad"));
+        let error = Error::input(format!("{long}x"), "bad");
+        assert_eq!(error.to_string(), format!("{long}...: bad"));
+    }
+
+    #[test]
     fn kinds_decide_the_status() {
         assert_eq!(Kind::Permission.exit(), Exit::Fault);
         assert_eq!(Kind::Server.exit(), Exit::Network);

@@ -6,6 +6,7 @@
 //! the reader beneath, for files as well.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
 
 use crate::error::{Error, Kind, Result};
@@ -65,6 +66,8 @@ pub struct Operands {
     args: std::vec::IntoIter<String>,
     lines: Option<Lines>,
     stdin: Option<Box<dyn Read + Send>>,
+    /// Whether `@FILE` stands for the lines of a file.
+    files: bool,
 }
 
 impl fmt::Debug for Operands {
@@ -84,7 +87,15 @@ impl Operands {
             args: args.into_iter(),
             lines: None,
             stdin: Some(stdin),
+            files: false,
         }
+    }
+
+    /// `@FILE` among the arguments stands for the lines of FILE.
+    #[must_use]
+    pub fn with_files(mut self) -> Self {
+        self.files = true;
+        self
     }
 
     /// Whether the next operand can be had without waiting for input. Where
@@ -92,7 +103,10 @@ impl Operands {
     pub fn is_ready(&self) -> bool {
         match &self.lines {
             Some(lines) => lines.is_ready(),
-            None => self.args.as_slice().first().is_none_or(|arg| arg != "-"),
+            None => match self.args.as_slice().first() {
+                Some(arg) => arg != "-" && !(self.files && arg.starts_with('@')),
+                None => true,
+            },
         }
     }
 }
@@ -109,7 +123,15 @@ impl Iterator for Operands {
                 }
             }
             let arg = self.args.next()?;
-            if arg != "-" {
+            let file = arg.strip_prefix('@').filter(|_| self.files);
+            if let Some(name) = file.filter(|name| *name != "-") {
+                match File::open(name) {
+                    Ok(file) => self.lines = Some(Lines::new(name, Box::new(file))),
+                    Err(error) => return Some(Err(Error::local(&error).about(name))),
+                }
+                continue;
+            }
+            if arg != "-" && file.is_none() {
                 return Some(Ok(Operand::arg(arg)));
             }
             // A second `-` finds standard input at its end.

@@ -229,7 +229,12 @@ fn find_servers<'a>(
 ) -> Result<(Vec<Server>, bool)> {
     let (mut servers, mut system) = (Vec::new(), false);
     for text in texts {
-        match server::parse(text).map_err(|e| usage(text, &e))? {
+        let spec = server::parse(text).map_err(|e| usage(text, &e))?;
+        // Before the name of such a server is looked up.
+        if let (true, Some(why)) = (spec.wants_tls(), tls::MISSING) {
+            return Err(usage(text, why));
+        }
+        match spec {
             Spec::Server(server) => {
                 if let Way::Tls { name, .. } = &server.way
                     && !tls::is_server_name(name)
@@ -352,8 +357,7 @@ fn settings(
 ) -> Result<Settings> {
     let conf = conf.filter(|_| servers.is_empty());
     let query = &cli.query;
-    let secure = |server: &Server| matches!(server.way, Way::Tls { .. } | Way::Https { .. });
-    let trust = if servers.iter().any(secure) {
+    let trust = if servers.iter().any(Server::wants_tls) {
         Some(tls::trust(query.cacert.as_deref())?)
     } else {
         None

@@ -7,6 +7,11 @@ use std::sync::Arc;
 
 use common::{Error, Result};
 
+/// Why servers that want TLS are refused.
+pub(crate) const MISSING: Option<&str> = Some(WHY);
+
+const WHY: &str = "this build has no TLS; install resolve with its default features";
+
 /// There are none to believe.
 #[derive(Clone, Debug)]
 pub(crate) enum Trust {}
@@ -21,10 +26,7 @@ pub(crate) enum Session {}
 
 /// Refuses: whoever needs authorities needs TLS.
 pub(crate) fn trust(_file: Option<&Path>) -> Result<Trust> {
-    Err(Error::usage(
-        "this build has no TLS, which tls:// and https:// servers need; \
-         install resolve with its default features",
-    ))
+    Err(Error::usage(WHY))
 }
 
 pub(crate) fn for_tls(trust: &Trust) -> Result<Arc<Config>> {
@@ -43,7 +45,7 @@ pub(crate) fn blocking<S: Read + Write>(session: Session, _socket: S) -> io::Emp
     match session {}
 }
 
-/// Not looked at: [`trust`] refuses what needs a name.
+/// Not looked at: what needs a name is refused before, see [`MISSING`].
 pub(crate) fn is_server_name(_name: &str) -> bool {
     true
 }

@@ -62,6 +62,17 @@ pub(crate) enum Spec {
     },
 }
 
+impl Spec {
+    /// Whether TLS is spoken there.
+    pub(crate) fn wants_tls(&self) -> bool {
+        match self {
+            Self::Server(server) => server.wants_tls(),
+            Self::System => false,
+            Self::Named { .. } => true,
+        }
+    }
+}
+
 const FORMS: &str = "use IP[:PORT], udp://, tcp://, tls:// or https://";
 
 impl Server {
@@ -75,6 +86,11 @@ impl Server {
             way,
             label: label.into(),
         }
+    }
+
+    /// Whether TLS is spoken there.
+    pub(crate) fn wants_tls(&self) -> bool {
+        matches!(self.way, Way::Tls { .. } | Way::Https { .. })
     }
 
     /// The protocol first spoken with it.

@@ -11,6 +11,9 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
+/// Why servers that want TLS are refused: they are not, in this build.
+pub(crate) const MISSING: Option<&str> = None;
+
 /// The authorities believed, as DER.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trust(Vec<CertificateDer<'static>>);

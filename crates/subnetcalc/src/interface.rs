@@ -108,14 +108,15 @@ pub(crate) fn multicast_scope(address: u128) -> Option<&'static str> {
     })
 }
 
-/// The scope of an IPv4 multicast address by name (RFC 2365 section 8);
-/// `None` where that document gives none.
+/// The scope of an IPv4 multicast address by name (RFC 2365 sections 6 and 8;
+/// its "IPv4 Local Scope" has no name in IPv6); `None` where that document
+/// gives none.
 pub(crate) fn multicast_scope_v4(address: u32) -> Option<&'static str> {
     match address {
         0xe000_0000..=0xe000_00ff => Some("link-local"),
         0xe000_0100..=0xeeff_ffff => Some("global"),
         0xefc0_0000..=0xefc3_ffff => Some("organization-local"),
-        0xefff_0000..=0xefff_ffff => Some("site-local"),
+        0xefff_0000..=0xefff_ffff => Some("local"),
         _ => None,
     }
 }

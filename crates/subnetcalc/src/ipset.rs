@@ -89,11 +89,14 @@ impl Members {
                 Ok(false) => return Ok(()),
                 Err(error) => return fail(Error::local(&error).about(name)),
             }
-            for line in source::lines(piece.bytes()) {
+            for mut line in source::lines(piece.bytes()) {
                 number += 1;
-                let line = line.trim_ascii();
-                if line.is_empty() || line[0] == b'#' {
-                    continue;
+                // A long line goes as it is to be refused, whatever is in it.
+                if line.len() <= LINE_MAX {
+                    line = line.trim_ascii();
+                    if line.is_empty() || line[0] == b'#' {
+                        continue;
+                    }
                 }
                 if !rules.wildcard
                     && let Some(item) = parse::item(line)
@@ -114,8 +117,7 @@ impl Members {
 
     fn add_line(&mut self, line: &[u8], rules: Rules) -> Result<()> {
         if line.len() > LINE_MAX {
-            let message = format!("line longer than {LINE_MAX} bytes");
-            return Err(Error::new(Kind::Input, message));
+            return Err(source::too_long());
         }
         let text =
             std::str::from_utf8(line).map_err(|_| Error::new(Kind::Input, "line is not UTF-8"))?;
@@ -134,6 +136,10 @@ impl Members {
         let mut members = Self::default();
         for word in words {
             let name = match word.strip_prefix('@') {
+                Some("") => {
+                    fail(Error::input(word, "the name of a file is missing"))?;
+                    continue;
+                }
                 Some(name) => name,
                 None if word == "-" => "-",
                 None => {
@@ -145,7 +151,7 @@ impl Members {
             };
             match source::open(name, &mut stdin) {
                 Ok(reader) => members.add_file(name, Chunks::new(reader), rules, fail)?,
-                Err(error) => fail(error)?,
+                Err(error) => fail(Error::local(&error).about(name))?,
             }
         }
         Ok(members)
@@ -164,7 +170,11 @@ impl Members {
             words => words,
         };
         let stdin = Some(io.stdin());
-        Self::read(stdin, words, rules, &mut |error| io.fail(&error))
+        Self::read(stdin, words, rules, &mut |error| {
+            io.fail(&error)?;
+            // Input may be waited for next.
+            io.out.flush()
+        })
     }
 
     /// The members that an option names. A bad one ends the run before

@@ -283,7 +283,8 @@ pub(crate) fn network(text: &str, rules: Rules) -> Result<IpNet, String> {
         address::parse_prefix(length, &address)?
     };
     let net = IpNet::new(address, length).map_err(|error| error.to_string())?;
-    if rules.strict && net.trunc() != net {
+    // What is passed over is not judged.
+    if rules.strict && rules.family.admits(&address) && net.trunc() != net {
         return Err(format!("host bits are set; the network is {}", net.trunc()));
     }
     Ok(net)

@@ -81,9 +81,8 @@ pub(crate) fn plan<N: Bits>(
     let mut parts = Vec::new();
     for (length, request) in sized {
         // The sum has been checked, so a start is there.
-        let Some(first) = next else {
-            return Err(Some(needed));
-        };
+        // But the sum of more than the space has is the whole space.
+        let first = next.ok_or(None)?;
         let part = Prefix { first, length };
         parts.push((part, request));
         next = part.last().checked_add(N::ONE);

@@ -8,13 +8,19 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use common::{Error, Result};
+use common::{Error, Kind};
 
 /// What is read at once.
 const CHUNK: usize = 256 * 1024;
 
 /// Longer lines are no networks; they are reported and passed over.
 pub(crate) const LINE_MAX: usize = 64 * 1024 - 1;
+
+/// What is said of one.
+pub(crate) fn too_long() -> Error {
+    let message = format!("line longer than {LINE_MAX} bytes");
+    Error::new(Kind::Input, message)
+}
 
 /// A reader of whole lines.
 pub(crate) struct Chunks {
@@ -133,16 +139,18 @@ pub(crate) fn lines(piece: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Standard input as it is handed to whoever reads it; there is one.
 pub(crate) type Stdin = Option<Box<dyn Read + Send>>;
 
+/// Whether a word of a SET stands for standard input.
+pub(crate) fn is_stdin(word: &str) -> bool {
+    word == "-" || word == "@-"
+}
+
 /// Opens a file; `-` is standard input, which a second reader finds at its
 /// end.
-pub(crate) fn open(name: &str, stdin: &mut Stdin) -> Result<Box<dyn Read + Send>> {
+pub(crate) fn open(name: &str, stdin: &mut Stdin) -> io::Result<Box<dyn Read + Send>> {
     if name == "-" {
         return Ok(stdin.take().unwrap_or_else(|| Box::new(io::empty())));
     }
-    match File::open(name) {
-        Ok(file) => Ok(Box::new(file)),
-        Err(error) => Err(Error::local(&error).about(name)),
-    }
+    Ok(Box::new(File::open(name)?))
 }
 
 #[cfg(test)]

@@ -249,6 +249,14 @@ impl Running {
         })
     }
 
+    /// Waits for the end while standard input stays open; whether it came
+    /// before the tool's timeout.
+    pub fn ends(&self) -> bool {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        // The sender goes with its message: a second call finds it gone.
+        self.exited.recv_timeout(left) != Err(RecvTimeoutError::Timeout)
+    }
+
     /// Waits for the end and returns everything; panics when the tool's
     /// timeout, counted from its start, passes first. Standard input is closed.
     #[track_caller]
@@ -263,8 +271,7 @@ impl Running {
     /// caller that has more to tell.
     pub fn finish(mut self) -> Result<Output, String> {
         self.stdin = None;
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let in_time = self.exited.recv_timeout(left) != Err(RecvTimeoutError::Timeout);
+        let in_time = self.ends();
         self.kill_group();
         let ended = self.stdout.wait_end(GRACE) && self.stderr.wait_end(GRACE);
         if !in_time {

@@ -208,7 +208,7 @@ impl Engine {
         job.round += 1;
         self.figures.queries += 1;
         self.figures.repeated += u64::from(job.round > 1);
-        let encrypted = matches!(peer.server.way, Way::Tls { .. } | Way::Https { .. });
+        let encrypted = peer.server.wants_tls();
         let padded = encrypted.then(|| {
             let before = HEADER + job.question.bytes().len();
             self.settings.edns.record(None, Some(before))

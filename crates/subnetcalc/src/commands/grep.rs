@@ -1,5 +1,8 @@
 //! `grep`: lines by the addresses in them.
 
+use std::io;
+use std::sync::Arc;
+
 use common::app::Io;
 use common::{Error, Exit, Result};
 use serde::Serialize;
@@ -41,7 +44,7 @@ struct Part {
 
 /// How files are searched.
 struct Search<'a> {
-    selector: Selector,
+    selector: Arc<Selector>,
     args: &'a GrepArgs,
     shown: Shown,
     with_names: bool,
@@ -55,13 +58,13 @@ pub(super) fn grep(args: &GrepArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     } else {
         &args.files[..]
     };
-    if files
-        .iter()
-        .chain(&args.set)
-        .filter(|word| *word == "-")
-        .count()
-        > 1
-    {
+    let stdin = files.iter().filter(|file| *file == "-").count()
+        + args
+            .set
+            .iter()
+            .filter(|word| source::is_stdin(word))
+            .count();
+    if stdin > 1 {
         return Err(Error::usage("stdin cannot be read twice"));
     }
     let set: IpSet = Members::of_option(io, &args.set, rules)?.into();
@@ -73,7 +76,13 @@ pub(super) fn grep(args: &GrepArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
         Wanted::Member
     };
     let search = Search {
-        selector: Selector::new(&set, wanted, args.first_field, args.unmap),
+        selector: Arc::new(Selector::new(
+            &set,
+            wanted,
+            args.first_field,
+            args.unmap,
+            rules.family,
+        )),
         args,
         shown: if args.count || args.quiet {
             Shown::Nothing
@@ -85,26 +94,46 @@ pub(super) fn grep(args: &GrepArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
         with_names: args.with_filename || files.len() > 1 && !args.no_filename,
     };
     let mut stdin = Some(io.stdin());
-    let mut any = false;
+    let (mut any, mut fault) = (false, false);
     for file in files {
-        any |= search.file(file, &mut stdin, io)?;
+        // What was printed is out before anything is waited for.
+        io.out.flush()?;
+        let (found, failed) = search.file(file, &mut stdin, io)?;
+        any |= found;
+        if let Some(error) = failed {
+            let error = Error::local(&error).about(file);
+            if args.quiet {
+                // Like grep: a line that is found is the answer, whatever
+                // else went wrong.
+                io.report.line(&error);
+                fault = true;
+            } else {
+                io.fail(&error)?;
+            }
+        }
         if any && args.quiet {
-            // Like grep: the answer is known, whatever else went wrong.
             return Ok(Exit::Yes);
         }
     }
-    Ok(if any { Exit::Yes } else { Exit::No })
+    Ok(match (any, fault) {
+        (true, _) => Exit::Yes,
+        (false, true) => Exit::Fault,
+        (false, false) => Exit::No,
+    })
 }
 
 impl Search<'_> {
-    /// Searches one file; whether a line was selected.
-    fn file(&self, name: &str, stdin: &mut Stdin, io: &mut Io) -> Result<bool> {
+    /// Searches one file; whether a line was selected, and why it was not read
+    /// to its end.
+    fn file(
+        &self,
+        name: &str,
+        stdin: &mut Stdin,
+        io: &mut Io,
+    ) -> Result<(bool, Option<io::Error>)> {
         let reader = match source::open(name, stdin) {
             Ok(reader) => reader,
-            Err(error) => {
-                io.fail(&error)?;
-                return Ok(false);
-            }
+            Err(error) => return Ok((false, Some(error))),
         };
         let chunks = Chunks::with_size(reader, PIECE);
         // What grep calls it.
@@ -124,15 +153,16 @@ impl Search<'_> {
             };
             self.lines(&prefix, chunks, &mut count, io)
         };
-        match outcome {
-            Ok(()) => {}
+        // What was found before a read failed counts.
+        let failed = match outcome {
             Err(Failure::HandOn(error)) => return Err(error),
-            Err(Failure::Read(error)) => io.fail(&Error::local(&error).about(name))?,
-        }
+            Err(Failure::Read(error)) => Some(error),
+            Ok(()) => None,
+        };
         if self.args.count && !self.args.quiet {
             self.show_count(name, shown_name, count, io)?;
         }
-        Ok(count > 0)
+        Ok((count > 0, failed))
     }
 
     fn show_count(&self, name: &str, shown_name: &str, count: u64, io: &mut Io) -> Result<()> {
@@ -158,13 +188,13 @@ impl Search<'_> {
         io: &mut Io,
     ) -> Result<(), Failure> {
         let out = &mut io.out;
+        let (selector, shown) = (Arc::clone(&self.selector), self.shown);
+        let prefix = prefix.to_vec();
         pipeline::run(
             chunks,
-            |piece, part: &mut Part| {
+            move |piece, part: &mut Part| {
                 part.text.clear();
-                part.lines = self
-                    .selector
-                    .piece(piece, self.shown, prefix, &mut part.text);
+                part.lines = selector.piece(piece, shown, &prefix, &mut part.text);
             },
             &mut |part: &mut Part| {
                 *count += part.lines;

@@ -20,6 +20,12 @@ struct Wanted {
     part: Option<&'static str>,
 }
 
+impl Wanted {
+    fn is(&self, other: &Self) -> bool {
+        self.field.key == other.field.key && self.part == other.part
+    }
+}
+
 /// `info NETWORK...`
 pub(super) fn info(args: &InfoArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let wanted: Result<Vec<Wanted>> = args.get.iter().map(|name| wanted(name)).collect();
@@ -115,7 +121,12 @@ impl Serialize for Chosen<'_> {
         let Self(facts, wanted) = self;
         let mut map = serializer.serialize_map(Some(wanted.len() + 1))?;
         map.serialize_entry("type", "network")?;
-        for wanted in *wanted {
+        for (at, wanted) in wanted.iter().enumerate() {
+            let again = |other: &Wanted| other.is(wanted);
+            if self.1[..at].iter().any(again) {
+                // A key comes once in an object.
+                continue;
+            }
             let value = (wanted.field.value)(facts);
             match wanted.part {
                 None => map.serialize_entry(wanted.field.key, &value)?,

@@ -114,7 +114,10 @@ fn part_length<N: Bits>(net: Prefix<N>, args: &SplitArgs) -> Result<u32> {
     }
     let parts = args.parts.unwrap_or(1);
     if !parts.is_power_of_two() {
-        let (below, above) = (1_u128 << parts.ilog2(), 2_u128.checked_shl(parts.ilog2()));
+        let (below, above) = (
+            1_u128 << parts.ilog2(),
+            (1_u128 << parts.ilog2()).checked_mul(2),
+        );
         let above = above.map_or(String::new(), |n| format!(" or {n}"));
         return Err(input(format!(
             "{parts} equal parts cannot be made, only a power of two; use {below}{above}"

@@ -1,5 +1,6 @@
 //! `match`: the longest network of a set around each address.
 
+use std::io::Read;
 use std::net::IpAddr;
 
 use common::app::Io;
@@ -14,7 +15,7 @@ use crate::lookup::Table;
 use crate::output::{push_network, shown};
 use crate::parse::{self, Rules};
 use crate::set::Interval;
-use crate::source::{Chunks, Piece};
+use crate::source::{self, Chunks, LINE_MAX, Piece};
 
 /// How many addresses are looked up together.
 const BATCH: usize = 256;
@@ -126,8 +127,9 @@ struct Record<'a> {
 
 /// `match --in SET [ADDRESS...]`
 pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
-    let reads_stdin = args.addresses.is_empty() || args.addresses.iter().any(|word| word == "-");
-    if reads_stdin && args.set.iter().any(|word| word == "-") {
+    let reads_stdin =
+        args.addresses.is_empty() || args.addresses.iter().any(|word| source::is_stdin(word));
+    if reads_stdin && args.set.iter().any(|word| source::is_stdin(word)) {
         return Err(Error::usage(
             "stdin cannot be both the set of --in and the addresses",
         ));
@@ -145,13 +147,19 @@ pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exi
     if args.addresses.is_empty() {
         // Says so where stdin is a terminal.
         let _ = io.operands(&[], "an address")?;
-        run.stdin(io)?;
+        run.lines("-", io.stdin(), io)?;
     }
-    let mut stdin_left = true;
+    let mut stdin = Some(io.stdin());
     for word in &args.addresses {
-        if word == "-" {
-            if std::mem::take(&mut stdin_left) {
-                run.stdin(io)?;
+        let file = if word == "-" {
+            Some("-")
+        } else {
+            word.strip_prefix('@')
+        };
+        if let Some(name) = file {
+            match source::open(name, &mut stdin) {
+                Ok(reader) => run.lines(name, reader, io)?,
+                Err(error) => io.fail(&Error::local(&error).about(name))?,
             }
         } else if let Err(error) = run.text(word, io)? {
             io.fail(&error)?;
@@ -161,10 +169,9 @@ pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exi
 }
 
 impl Run {
-    /// The lines of standard input; each read's answers are out before the
-    /// next read.
-    fn stdin(&mut self, io: &mut Io) -> Result<()> {
-        let mut chunks = Chunks::new(io.stdin());
+    /// The lines of a file; each read's answers are out before the next read.
+    fn lines(&mut self, name: &str, reader: Box<dyn Read + Send>, io: &mut Io) -> Result<()> {
+        let mut chunks = Chunks::new(reader);
         let mut piece = Piece::default();
         let mut number = 0;
         loop {
@@ -172,7 +179,7 @@ impl Run {
             match chunks.fill(&mut piece) {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
-                Err(error) => return io.fail(&Error::local(&error).about("-")),
+                Err(error) => return io.fail(&Error::local(&error).about(name)),
             }
             let mut rest = piece.bytes();
             while !rest.is_empty() {
@@ -184,7 +191,7 @@ impl Run {
                 }
                 number += 1;
                 let end = memchr::memchr(b'\n', rest);
-                self.line(&rest[..end.unwrap_or(rest.len())], number, io)?;
+                self.line(&rest[..end.unwrap_or(rest.len())], name, number, io)?;
                 rest = end.map_or(&[][..], |end| &rest[end + 1..]);
             }
         }
@@ -253,23 +260,31 @@ impl Run {
 
     /// Any line.
     #[cold]
-    fn line(&mut self, line: &[u8], number: u64, io: &mut Io) -> Result<()> {
-        let line = line.trim_ascii();
-        if line.is_empty() || line[0] == b'#' {
-            return Ok(());
-        }
-        let outcome = match std::str::from_utf8(line) {
-            Ok(text) => self.text(text, io)?,
-            Err(_) => Err(Error::new(Kind::Input, "line is not UTF-8")),
+    fn line(&mut self, line: &[u8], name: &str, number: u64, io: &mut Io) -> Result<()> {
+        let outcome = if line.len() > LINE_MAX {
+            Err(source::too_long())
+        } else {
+            let line = line.trim_ascii();
+            if line.is_empty() || line[0] == b'#' {
+                return Ok(());
+            }
+            self.word(line, io)?
         };
         if let Err(error) = outcome {
             let origin = Origin {
-                file: "-".to_owned(),
+                file: name.to_owned(),
                 line: number,
             };
             io.fail(&error.at(origin.to_string()))?;
         }
         Ok(())
+    }
+
+    fn word(&mut self, line: &[u8], io: &mut Io) -> Result<Result<()>> {
+        match std::str::from_utf8(line) {
+            Ok(text) => self.text(text, io),
+            Err(_) => Ok(Err(Error::new(Kind::Input, "line is not UTF-8"))),
+        }
     }
 
     /// One address as text; the inner error is about the text.

@@ -71,7 +71,7 @@ fn for_each(
     io: &mut Io,
     mut each: impl FnMut(&str, &mut Io) -> Result<Exit>,
 ) -> Result<Exit> {
-    let mut operands = io.operands(words, what)?;
+    let mut operands = io.operands(words, what)?.with_files();
     let mut exit = Exit::Yes;
     loop {
         if !operands.is_ready() {
@@ -119,9 +119,6 @@ fn for_each_network(
 fn network(text: &str, rules: Rules) -> Result<IpNet> {
     parse::network(text, rules).map_err(|why| {
         let error = Error::input(text, why);
-        if text.starts_with('@') {
-            return error.hint("@FILE is for sets; here lines come from stdin: - < FILE");
-        }
         if text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
             // It may have been meant for a command.
             return error.hint("a command is the first word; see 'subnetcalc --help'");

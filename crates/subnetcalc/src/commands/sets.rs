@@ -14,6 +14,7 @@ use crate::output::{Printer, push_network, push_range, shown};
 use crate::parse::Rules;
 use crate::prefix::{Prefix, cover};
 use crate::set::{Interval, IntervalSet, in_order};
+use crate::source;
 
 use super::the_network;
 
@@ -24,7 +25,7 @@ fn operands(words: &[String], rules: Rules, io: &mut Io) -> Result<IpSet> {
 
 /// The set an option names. Stdin cannot be both that and the operands.
 fn option(words: &[String], operands: &[String], rules: Rules, io: &Io) -> Result<IpSet> {
-    let dash = |word: &String| word == "-";
+    let dash = |word: &String| source::is_stdin(word);
     if words.iter().any(dash) && (operands.is_empty() || operands.iter().any(dash)) {
         return Err(Error::usage(
             "stdin cannot be both the option's set and the operands",
@@ -153,13 +154,17 @@ fn free_of<N: Bits>(
         printer.all(&free, out)?;
         return Ok(Exit::Yes);
     };
-    if length > N::WIDTH || length < net.length {
+    if length > N::WIDTH {
         let message = format!(
             "has no networks of length {length}; use --prefix {} to {}",
             net.length,
             N::WIDTH
         );
         return Err(Error::input(&args.network, message));
+    }
+    if length < net.length {
+        // Larger than the whole: there is none.
+        return Ok(Exit::No);
     }
     let mut exit = Exit::No;
     for interval in free.intervals() {

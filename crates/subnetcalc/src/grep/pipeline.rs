@@ -1,15 +1,16 @@
-//! Many cores, one order: pieces of input are numbered as they are read, work
-//! on them goes on at once, and results are handed on by number.
+//! Many cores, one order: workers take pieces of input in turn, and results are
+//! handed on in the order of the pieces.
 //!
-//! There is no thread that only reads or only writes. Whoever is free takes
-//! the next piece under one lock, works on it alone, and waits for its turn
-//! under another lock to hand its result on. A small input never starts a
-//! thread.
+//! Whoever is free takes the next piece under a lock and notes that it did; the
+//! notes tell the caller's thread whose result is next. A worker keeps one
+//! result ahead at most. The threads are left to themselves at the end: one of
+//! them may wait for input that never comes, and nobody must wait for it. A
+//! small input never starts a thread.
 
 use std::io;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use common::Result;
 
@@ -19,9 +20,6 @@ use crate::source::{Chunks, Piece};
 const SMALL: usize = 2 << 20;
 /// More workers than this only wait for the reader.
 const WORKERS_MAX: usize = 8;
-
-/// What becomes of results, in order. `false` means that no more is wanted.
-pub(crate) type HandOn<'a, R> = &'a mut (dyn FnMut(&mut R) -> Result<bool> + Send);
 
 /// Why a run ended early.
 #[derive(Debug)]
@@ -33,11 +31,11 @@ pub(crate) enum Failure {
 }
 
 /// Works on all pieces of the input; `work` fills a result, `hand_on` gets
-/// the results in the order of the input.
-pub(crate) fn run<R: Default + Send>(
+/// the results in the order of the input and says whether more are wanted.
+pub(crate) fn run<R: Default + Send + 'static>(
     mut chunks: Chunks,
-    work: impl Fn(&[u8], &mut R) + Sync,
-    hand_on: HandOn<'_, R>,
+    work: impl Fn(&[u8], &mut R) + Send + Sync + 'static,
+    hand_on: &mut dyn FnMut(&mut R) -> Result<bool>,
 ) -> Result<(), Failure> {
     let mut piece = Piece::default();
     let mut result = R::default();
@@ -53,96 +51,75 @@ pub(crate) fn run<R: Default + Send>(
         }
     }
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let shared = Shared {
-        input: Mutex::new((chunks, 0)),
-        turn: Mutex::new(Turn {
-            next: 0,
-            hand_on,
-            open: true,
-            failure: None,
-        }),
-        ended: AtomicBool::new(false),
-        passed: Condvar::new(),
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..workers.min(WORKERS_MAX) {
-            scope.spawn(|| shared.worker(&work, Piece::default(), R::default()));
-        }
-        shared.worker(&work, piece, result);
-    });
-    let turn = shared.turn.into_inner();
-    match turn.unwrap_or_else(PoisonError::into_inner).failure {
-        None => Ok(()),
-        Some(failure) => Err(failure),
+    let input = Arc::new(Mutex::new(chunks));
+    let work = Arc::new(work);
+    let (turns, order) = channel();
+    let mut results = Vec::new();
+    for number in 0..workers.min(WORKERS_MAX) {
+        // The results come by one way, the spent ones go back by another.
+        let (done, ready) = sync_channel(1);
+        let (spent, fresh) = channel();
+        results.push((ready, spent));
+        let worker = Worker {
+            number,
+            input: Arc::clone(&input),
+            turns: turns.clone(),
+            done,
+            fresh,
+        };
+        let work = Arc::clone(&work);
+        std::thread::spawn(move || worker.run(&*work));
     }
+    // The last worker to end closes the list of turns.
+    drop(turns);
+    for number in order {
+        let (ready, spent): &(Receiver<io::Result<R>>, Sender<R>) = &results[number];
+        let Ok(outcome) = ready.recv() else {
+            break;
+        };
+        let mut result = outcome.map_err(Failure::Read)?;
+        if !hand_on(&mut result).map_err(Failure::HandOn)? {
+            break;
+        }
+        // A worker that has ended needs it no more.
+        let _ = spent.send(result);
+    }
+    Ok(())
 }
 
-struct Shared<'a, R> {
-    /// The input and the number of its next piece.
-    input: Mutex<(Chunks, u64)>,
-    turn: Mutex<Turn<'a, R>>,
-    /// No further piece is to be read.
-    ended: AtomicBool,
-    passed: Condvar,
+struct Worker<R> {
+    number: usize,
+    input: Arc<Mutex<Chunks>>,
+    turns: Sender<usize>,
+    done: SyncSender<io::Result<R>>,
+    fresh: Receiver<R>,
 }
 
-/// Whose result is next, and where it goes.
-struct Turn<'a, R> {
-    next: u64,
-    hand_on: HandOn<'a, R>,
-    /// Whether anybody wants more; pieces already taken come here all the same.
-    open: bool,
-    failure: Option<Failure>,
-}
-
-impl<R> Shared<'_, R> {
-    fn worker(&self, work: impl Fn(&[u8], &mut R), mut piece: Piece, mut result: R) {
-        while let Some((number, read)) = self.take(&mut piece) {
-            if read.is_ok() {
+impl<R: Default> Worker<R> {
+    /// Until the input ends, or nobody wants results any more.
+    fn run(self, work: &(impl Fn(&[u8], &mut R) + ?Sized)) {
+        let mut piece = Piece::default();
+        while let Some(read) = self.take(&mut piece) {
+            let outcome = read.map(|()| {
+                let mut result = self.fresh.try_recv().unwrap_or_default();
                 work(piece.bytes(), &mut result);
+                result
+            });
+            if self.done.send(outcome).is_err() {
+                return;
             }
-            self.hand_on(number, read, &mut result);
         }
     }
 
-    /// The next piece and its number; none at the end.
-    fn take(&self, piece: &mut Piece) -> Option<(u64, io::Result<()>)> {
-        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        let (chunks, next) = &mut *input;
-        if self.ended.load(Ordering::Relaxed) {
-            return None;
-        }
+    /// The next piece, and the note whose it is; `None` at the end.
+    fn take(&self, piece: &mut Piece) -> Option<io::Result<()>> {
+        let mut chunks = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         let read = match chunks.fill(piece) {
             Ok(false) => return None,
             Ok(true) => Ok(()),
             Err(error) => Err(error),
         };
-        let number = *next;
-        *next += 1;
-        Some((number, read))
-    }
-
-    /// Waits for its turn, hands on, and lets the next one pass.
-    fn hand_on(&self, number: u64, read: io::Result<()>, result: &mut R) {
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.passed.wait_while(turn, |turn| turn.next != number);
-        let mut turn = waited.unwrap_or_else(PoisonError::into_inner);
-        turn.next += 1;
-        if turn.open {
-            let outcome = match read {
-                Err(error) => Err(Failure::Read(error)),
-                Ok(()) => (turn.hand_on)(result).map_err(Failure::HandOn),
-            };
-            turn.open = outcome.unwrap_or_else(|failure| {
-                turn.failure = Some(failure);
-                false
-            });
-            if !turn.open {
-                self.ended.store(true, Ordering::Relaxed);
-            }
-        }
-        drop(turn);
-        self.passed.notify_all();
+        self.turns.send(self.number).ok().map(|()| read)
     }
 }
 
@@ -216,6 +193,27 @@ mod tests {
             assert!(matches!(outcome, Err(Failure::Read(_))));
             assert_eq!(all.len(), input.len());
         }
+    }
+
+    /// Gives what there is and then waits for ever.
+    struct Stalls(io::Cursor<Vec<u8>>);
+
+    impl Read for Stalls {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buffer) {
+                Ok(0) => loop {
+                    std::thread::park();
+                },
+                other => other,
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_input_that_is_not_wanted() {
+        let (all, outcome) = copy(Stalls(io::Cursor::new(numbers(1_000_000))), 700);
+        assert!(outcome.is_ok());
+        assert!(!all.is_empty());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Which lines of a piece of text are wanted, and how they are written.
 
+use common::address::Family;
+
 use crate::ipset::IpSet;
 use crate::lookup::Membership;
 
@@ -39,17 +41,36 @@ pub(crate) struct Selector {
     /// Only the first field of a line is looked at.
     first_field: bool,
     wanted: Wanted,
+    /// Addresses of the other family are not seen.
+    family: Family,
 }
 
 impl Selector {
     /// Selects by this set.
-    pub(crate) fn new(set: &IpSet, wanted: Wanted, first_field: bool, unmap: bool) -> Self {
+    pub(crate) fn new(
+        set: &IpSet,
+        wanted: Wanted,
+        first_field: bool,
+        unmap: bool,
+        family: Family,
+    ) -> Self {
         Self {
             v4: Membership::new(&set.v4),
             v6: Membership::new(&set.v6),
             unmap,
             first_field,
             wanted,
+            family,
+        }
+    }
+
+    /// Whether an address is of a family that is looked at.
+    fn sees(&self, address: Address) -> bool {
+        match (self.family, address) {
+            (Family::Any, _) | (Family::V4, Address::V4(_)) => true,
+            (Family::V4, Address::V6(bits)) => self.unmap && bits >> 32 == 0xffff,
+            (Family::V6, Address::V6(bits)) => !(self.unmap && bits >> 32 == 0xffff),
+            (Family::V6, Address::V4(_)) => false,
         }
     }
 
@@ -77,11 +98,12 @@ impl Selector {
     /// Whether a line is selected, and with which addresses: those in the set
     /// or, for lines without one, all that it has.
     pub(crate) fn line(&self, line: &[u8]) -> Option<Vec<Found>> {
-        let all: Vec<Found> = if self.first_field {
+        let mut all: Vec<Found> = if self.first_field {
             first_field(line).into_iter().collect()
         } else {
             Scan::new(line).collect()
         };
+        all.retain(|found| self.sees(found.address));
         let members = all.iter().filter(|found| self.holds(found.address));
         let members: Vec<Found> = members.copied().collect();
         match self.wanted {
@@ -155,6 +177,9 @@ impl Selector {
         for line in crate::source::lines(piece) {
             let (mut any, mut member) = (false, false);
             let mut look = |found: Found| {
+                if !self.sees(found.address) {
+                    return false;
+                }
                 any = true;
                 member = self.holds(found.address);
                 // One address or one member decides.
@@ -239,7 +264,7 @@ mod tests {
         shown: Shown,
     ) -> (u64, String) {
         let mut out = Vec::new();
-        let selector = Selector::new(set, wanted, first, unmap);
+        let selector = Selector::new(set, wanted, first, unmap, Family::Any);
         let count = selector.piece(LOG.as_bytes(), shown, b"f:", &mut out);
         (count, String::from_utf8(out).unwrap())
     }
@@ -282,7 +307,7 @@ mod tests {
         ) {
             let wanted = [Wanted::Member, Wanted::NoMember, Wanted::NoAddress][mode];
             let set = if v4 { only_v4() } else { set() };
-            let selector = Selector::new(&set, wanted, first, unmap);
+            let selector = Selector::new(&set, wanted, first, unmap, Family::Any);
             let piece = lines.join("\n");
             let mut out = Vec::new();
             let count = selector.piece(piece.as_bytes(), Shown::Line, b"", &mut out);
