@@ -22,11 +22,14 @@ use crate::{Outcome, USAGE};
 /// How long without `--seconds`.
 const SECONDS: u64 = 600;
 
-/// Rounds before the first look, until caches and pools have their size.
+/// Rounds before the first look, at least, and the share of the time: until
+/// caches and pools have their size and the allocator has met its worst crowd.
 const WARM_UP: u32 = 3;
+const WARM_UP_SHARE: u64 = 5;
 
-/// Memory that may come and go with the allocator's mood.
-const SLACK: u64 = 512 * 1024;
+/// Memory that may come and go with the allocator's mood. A leak of a few
+/// bytes a connection is more than this after some hundred thousand of them.
+const SLACK: u64 = 1 << 20;
 
 /// What every client of a round may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -192,7 +195,8 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         one_round(&bins, &plain.at, &[])?;
         one_round(&bins, &secret.at, &["--tls", "--insecure"])?;
         round += 1;
-        let settled = round >= WARM_UP;
+        let warm = Duration::from_secs(seconds / WARM_UP_SHARE);
+        let settled = round >= WARM_UP && start.elapsed() >= warm;
         let looks = [plain.look(settled)?, secret.look(settled)?];
         let client = Look::at(long.pid())?;
         if settled {

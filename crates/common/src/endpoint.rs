@@ -68,6 +68,9 @@ pub fn parse_host(text: &str) -> Result<Host, String> {
     if address::looks_numeric(text) {
         return address::parse(text).map(Host::Address);
     }
+    if text.contains([':', '[', ']']) {
+        return Err("not a host name: colon or bracket inside".to_owned());
+    }
     Ok(Host::Name(text.to_owned()))
 }
 
@@ -118,6 +121,7 @@ mod tests {
             "a b:1",
             "127.1:80",
             "010.0.0.1:80",
+            "a]:80",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -50,6 +50,8 @@ pub fn exchange(bytes: &[u8]) {
     }
     let (mut sent, mut came) = (Vec::new(), Vec::new());
     let mut ended = false;
+    // What had been sent when the first difference came.
+    let mut sent_then = None;
     while !source.0.is_empty() && !exchange.is_over() {
         match source.byte() % 5 {
             0 if exchange.wants_input() => {
@@ -83,6 +85,9 @@ pub fn exchange(bytes: &[u8]) {
                 if !piece.is_empty() {
                     came.extend_from_slice(&piece);
                     exchange.received(&piece);
+                    if let Verdict::Differs(_) = exchange.verdict() {
+                        sent_then.get_or_insert_with(|| sent.clone());
+                    }
                 }
             }
             4 if source.byte() & 1 == 0 => exchange.input_end(),
@@ -96,7 +101,7 @@ pub fn exchange(bytes: &[u8]) {
     assert_eq!(exchange.bytes_sent(), sent.len() as u64);
     assert_eq!(exchange.bytes_received(), came.len() as u64);
     let whole = match &rule {
-        Rule::Echo => &sent,
+        Rule::Echo => sent_then.as_ref().unwrap_or(&sent),
         Rule::Text(text) => text,
         Rule::Anything => &came,
     };

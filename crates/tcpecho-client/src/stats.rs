@@ -38,8 +38,13 @@ impl Latencies {
 
     /// Adds one in nanoseconds.
     pub(crate) fn record_nanos(&mut self, nanos: u64) {
-        self.histogram.saturating_record(nanos);
-        self.sum += u128::from(nanos);
+        self.record_equal(nanos, 1);
+    }
+
+    /// Adds `count` that are equal, at least one.
+    pub(crate) fn record_equal(&mut self, nanos: u64, count: u64) {
+        self.histogram.saturating_record_n(nanos, count);
+        self.sum += u128::from(nanos) * u128::from(count);
         self.min = self.min.min(nanos);
         self.max = self.max.max(nanos);
     }

@@ -139,6 +139,10 @@ mod tests {
             ),
             (&["unix:"], "unix:: no path; use unix:PATH"),
             (
+                &["[28*", "81"],
+                "[28*: not a host name: colon or bracket inside",
+            ),
+            (
                 &["localhost:80", "a", "b"],
                 "b: one message only; quote it if it has blanks",
             ),

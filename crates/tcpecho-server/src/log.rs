@@ -214,8 +214,6 @@ impl Queue {
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
             }
-            taken.clear();
-            taken.shrink_to(KEPT);
             std::mem::swap(&mut taken, &mut state.waiting);
             state.writing = lines(&taken);
             drop(state);
@@ -247,6 +245,9 @@ impl Queue {
             }
             drop(state);
             self.changed.notify_all();
+            // Before the next wait, which may be long.
+            taken.clear();
+            taken.shrink_to(KEPT);
         }
     }
 }

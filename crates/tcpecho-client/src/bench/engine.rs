@@ -439,13 +439,12 @@ impl<'a> Engine<'a> {
                 sequence += 1;
                 echoes += 1;
                 if echo.right {
-                    tally.messages += 1;
-                    tally.bytes += echo.size as u64;
-                    tally.latencies.record_nanos(now.saturating_sub(from));
+                    tally.echo(echo.size, now.saturating_sub(from));
                 } else {
                     tally.mismatches += 1;
                 }
             });
+        self.tally.settle();
         if !sane {
             self.tally.mismatches += 1;
             return self.fail(index, "the peer sent more than it had received");

@@ -25,6 +25,9 @@ pub(crate) struct Tally {
     pub(crate) missing: u64,
     /// The latencies of those that came back right.
     pub(crate) latencies: Latencies,
+    /// Equal latencies that have just come in, as those of one read are when
+    /// the messages had gone out by one write.
+    latest: (u64, u64),
     /// The kernel's smoothed round-trip times, summed up, and their number.
     rtt: (Duration, u32),
     /// Segments sent again.
@@ -42,9 +45,30 @@ impl Tally {
             errors: BTreeMap::new(),
             missing: 0,
             latencies: Latencies::new()?,
+            latest: (0, 0),
             rtt: (Duration::ZERO, 0),
             retransmits: None,
         })
+    }
+
+    /// An echo came back right, after so long. To be followed by
+    /// [`Self::settle`].
+    pub(crate) fn echo(&mut self, size: usize, nanos: u64) {
+        self.messages += 1;
+        self.bytes += size as u64;
+        if self.latest.0 != nanos {
+            self.settle();
+            self.latest.0 = nanos;
+        }
+        self.latest.1 += 1;
+    }
+
+    /// Takes the latest echoes into the statistics.
+    pub(crate) fn settle(&mut self) {
+        let (nanos, count) = std::mem::take(&mut self.latest);
+        if count > 0 {
+            self.latencies.record_equal(nanos, count);
+        }
     }
 
     /// A connection failed.
@@ -79,5 +103,24 @@ impl Tally {
     /// Whether something came back, all of it, and right.
     pub(crate) fn all_right(&self) -> bool {
         self.messages > 0 && self.mismatches == 0 && self.error_count() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_latencies_are_counted_one_by_one() {
+        let mut tally = Tally::new().unwrap();
+        for nanos in [0, 0, 7, 7, 7, 9, 7] {
+            tally.echo(10, nanos);
+        }
+        tally.settle();
+        tally.settle();
+        assert_eq!((tally.messages, tally.bytes), (7, 70));
+        assert_eq!(tally.latencies.count(), 7);
+        assert_eq!(tally.latencies.mean(), Some(Duration::from_nanos(37 / 7)));
+        assert_eq!(tally.latencies.max(), Some(Duration::from_nanos(9)));
     }
 }
