@@ -12,6 +12,8 @@ mod basics;
 mod faults;
 #[path = "httpget/kit.rs"]
 mod kit;
+#[path = "httpget/limits.rs"]
+mod limits;
 #[path = "httpget/many.rs"]
 mod many;
 #[path = "httpget/output.rs"]

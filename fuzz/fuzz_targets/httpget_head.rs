@@ -4,7 +4,7 @@
 use httpget::http::head::{self, Framing, Head};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| {
+fn check(bytes: &[u8]) {
     let Some(end) = head::end(bytes) else { return };
     assert!(end <= bytes.len());
     let Ok(head) = Head::parse(&bytes[..end]) else {
@@ -21,4 +21,11 @@ fuzz_target!(|bytes: &[u8]| {
     {
         assert_eq!(head.content_length().ok().flatten(), Some(length));
     }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    check(bytes);
+    // Left alone, the fuzzer does not come upon a whole status line.
+    check(&[b"HTTP/1.1 200 ", bytes, b"\r\n\r\n"].concat());
+    check(&[b"HTTP/1.1 200 OK\r\nContent-Length: ", bytes, b"\r\n\r\n"].concat());
 });

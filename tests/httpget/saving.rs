@@ -300,10 +300,7 @@ fn a_later_run_goes_on() {
         .args(["--json", "-C", "-", "-o", "f", &url])
         .run();
     out.code(0).stderr("");
-    assert_eq!(
-        out.json()[0]["file"],
-        dir.canonicalize().unwrap().join("f").to_str().unwrap()
-    );
+    assert_eq!(out.json()[0]["file"], "f");
     assert_eq!(
         (files(dir), read(dir.join("f"))),
         (vec!["f".to_owned()], body)

@@ -2,8 +2,7 @@
 //! more than allowed, fed from the operands as they come.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -16,67 +15,90 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Runs `work` on each item with its number, at most `most` at once. The
 /// first error ends the run; items that were begun come to their end, and
 /// those that were handed out and not begun are `skip`ped.
-pub(crate) fn run<T: Send>(
-    items: impl Iterator<Item = T>,
+pub(crate) fn run<T>(
+    items: impl Iterator<Item = T> + Send,
     most: usize,
-    work: impl Fn(usize, T) -> Result<()> + Sync,
-    skip: impl Fn(usize) + Sync,
+    work: impl Fn(usize, T) -> Result<()> + Sync + Send,
+    skip: impl Fn(usize) + Sync + Send,
 ) -> Result<()> {
-    let ended = AtomicBool::new(false);
-    let failure: Mutex<Option<Error>> = Mutex::new(None);
-    // Room for none: an item is handed over when a thread is free, so that
-    // input is read no faster than it is used.
-    let (sender, receiver) = sync_channel::<(usize, T)>(0);
-    let receiver = Mutex::new(receiver);
-    let worker = || {
-        while let Some((index, item)) = next(&receiver) {
-            if ended.load(Ordering::SeqCst) {
-                skip(index);
-                continue;
-            }
-            if let Err(error) = work(index, item) {
-                ended.store(true, Ordering::SeqCst);
-                lock(&failure).get_or_insert(error);
-            }
-        }
+    let crew = Crew {
+        queue: Mutex::new((items.fuse(), 0)),
+        threads: AtomicUsize::new(1),
+        most,
+        ended: AtomicBool::new(false),
+        failure: Mutex::new(None),
+        work,
+        skip,
     };
-    thread::scope(|scope| {
-        let mut threads = 0;
-        for numbered in items.enumerate() {
-            if ended.load(Ordering::SeqCst) {
-                break;
-            }
-            if threads < most {
-                let name = format!("transfer {threads}");
-                match thread::Builder::new()
-                    .name(name)
-                    .spawn_scoped(scope, worker)
-                {
-                    Ok(_) => threads += 1,
-                    // Fewer at once, then; none at all is a failure.
-                    Err(e) if threads == 0 => {
-                        lock(&failure).get_or_insert(Error::local(&e));
-                        break;
-                    }
-                    Err(_) => {}
-                }
-            }
-            // Workers end only when the sender is dropped.
-            if sender.send(numbered).is_err() {
-                break;
-            }
-        }
-        drop(sender);
-    });
-    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    thread::scope(|scope| crew.go(scope));
+    match lock(&crew.failure).take() {
         Some(error) => Err(error),
         None => Ok(()),
     }
 }
 
-/// The next item; the lock is held while waiting, as there is one queue.
-fn next<T>(receiver: &Mutex<Receiver<T>>) -> Option<T> {
-    lock(receiver).recv().ok()
+/// The threads of a run and what they share.
+struct Crew<I, W, S> {
+    /// What is left, and the number of the next item. It is locked while an
+    /// item is waited for: input is read no faster than it is used.
+    queue: Mutex<(I, usize)>,
+    threads: AtomicUsize,
+    most: usize,
+    ended: AtomicBool,
+    failure: Mutex<Option<Error>>,
+    work: W,
+    skip: S,
+}
+
+impl<T, I, W, S> Crew<I, W, S>
+where
+    I: Iterator<Item = T> + Send,
+    W: Fn(usize, T) -> Result<()> + Sync + Send,
+    S: Fn(usize) + Sync + Send,
+{
+    /// One thread's share; with every item it takes, one more thread is
+    /// started to wait for the next, as long as that is allowed.
+    fn go<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>) {
+        while let Some((index, item)) = self.next() {
+            if self.ended.load(Ordering::SeqCst) {
+                (self.skip)(index);
+                continue;
+            }
+            self.grow(scope);
+            if let Err(error) = (self.work)(index, item) {
+                self.ended.store(true, Ordering::SeqCst);
+                lock(&self.failure).get_or_insert(error);
+            }
+        }
+    }
+
+    fn next(&self) -> Option<(usize, T)> {
+        let mut queue = lock(&self.queue);
+        if self.ended.load(Ordering::SeqCst) {
+            return None;
+        }
+        let item = queue.0.next()?;
+        let index = queue.1;
+        queue.1 += 1;
+        Some((index, item))
+    }
+
+    fn grow<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>) {
+        let more = |n: usize| (n < self.most).then_some(n + 1);
+        let grown = self
+            .threads
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
+        if let Ok(number) = grown {
+            let name = format!("transfer {number}");
+            let spawned = thread::Builder::new()
+                .name(name)
+                .spawn_scoped(scope, || self.go(scope));
+            // Fewer at once, then, and no further attempt.
+            if spawned.is_err() {
+                self.threads.store(self.most, Ordering::SeqCst);
+            }
+        }
+    }
 }
 
 /// At most so many at once of each key.
@@ -136,7 +158,6 @@ impl Drop for Pass<'_> {
 mod tests {
     use super::*;
     use common::Kind;
-    use std::sync::atomic::AtomicUsize;
 
     #[test]
     fn everything_once_and_no_more_at_once_than_allowed() {

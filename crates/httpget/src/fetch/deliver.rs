@@ -253,12 +253,12 @@ impl Transfer<'_, '_> {
                 codings.join(", ")
             ))
         };
-        let mut buffer = vec![0; BUFFER];
         let length = self
             .report
             .head
             .as_ref()
             .and_then(|h| h.content_length().ok()?);
+        let mut buffer = vec![0; buffer_for(length.filter(|_| codings.is_empty()))];
         let whole = length
             .filter(|_| codings.is_empty())
             .map(|l| l + self.report.bytes);
@@ -395,6 +395,12 @@ impl Transfer<'_, '_> {
         let wanted = config.json || config.sha256.is_some();
         self.finish(head, false, wanted.then_some(hash))
     }
+}
+
+/// The size of the buffer for a body of this length.
+fn buffer_for(length: Option<u64>) -> usize {
+    let length = length.and_then(|length| usize::try_from(length).ok());
+    length.map_or(BUFFER, |length| length.clamp(1, BUFFER))
 }
 
 fn stdout(head: &Head, plain: bool, bytes: u64) -> Sink {

@@ -31,6 +31,12 @@ pub(super) fn local(error: &io::Error, path: &Path) -> Error {
 
 /// The file behind a symlink, and what is known of it.
 pub(super) fn target(path: &Path) -> Result<(PathBuf, Option<Metadata>)> {
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_file() => return Ok((path.to_owned(), Some(meta))),
+        Ok(_) => {}
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok((path.to_owned(), None)),
+        Err(e) => return Err(local(&e, path)),
+    }
     match std::fs::metadata(path) {
         Ok(meta) if meta.is_file() => {
             let real = std::fs::canonicalize(path).map_err(|e| local(&e, path))?;

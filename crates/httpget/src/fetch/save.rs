@@ -6,7 +6,7 @@
 //! it. A target that is no regular file (a device, a pipe) is written
 //! directly.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -35,6 +35,10 @@ pub(crate) struct Saver {
     /// What is there, by which validator it can be continued.
     had: Had,
     state_kept: bool,
+    /// The permissions of the file that will be replaced.
+    mode: Option<Permissions>,
+    /// Whether the part file may be longer than what is written.
+    longer: bool,
 }
 
 impl Saver {
@@ -55,7 +59,7 @@ impl Saver {
         {
             std::fs::create_dir_all(parent).map_err(|e| local(&e, parent))?;
         }
-        let direct = meta.is_some_and(|meta| !meta.is_file());
+        let direct = meta.as_ref().is_some_and(|meta| !meta.is_file());
         let name = if direct {
             path.clone()
         } else {
@@ -74,6 +78,8 @@ impl Saver {
             exclusive,
             had: Had::default(),
             state_kept: false,
+            mode: meta.map(|meta| meta.permissions()),
+            longer: true,
         })
     }
 
@@ -126,12 +132,17 @@ impl Saver {
         if self.direct {
             return Ok(());
         }
-        self.file
-            .set_len(0)
-            .and_then(|()| self.file.seek(SeekFrom::Start(0)).map(drop))
-            .map_err(|e| self.error(&e))?;
+        let there = self.file.metadata().map_err(|e| self.error(&e))?.len();
+        if there > 0 {
+            self.file
+                .set_len(0)
+                .and_then(|()| self.file.seek(SeekFrom::Start(0)).map(drop))
+                .map_err(|e| self.error(&e))?;
+        }
+        self.longer = false;
         if let Some(length) = expected.filter(|&length| length >= WORTH_KEEPING) {
             self.reserve(0, length)?;
+            self.longer = true;
         }
         Ok(())
     }
@@ -269,8 +280,11 @@ impl Saver {
 
     fn forget_state(&mut self) {
         if !self.direct {
-            // Usually there is none.
-            let _ = std::fs::remove_file(beside(&self.path, ".part.state"));
+            // Usually there is none, and to look costs less than to remove.
+            let path = beside(&self.path, ".part.state");
+            if std::fs::symlink_metadata(&path).is_ok() {
+                let _ = std::fs::remove_file(path);
+            }
             self.state_kept = false;
         }
     }
@@ -281,14 +295,19 @@ impl Saver {
             self.file.flush().map_err(|e| self.error(&e))?;
             return Ok(self.path);
         }
-        // Room that was reserved and not used goes back.
-        self.file
-            .set_len(self.had.bytes)
-            .map_err(|e| self.error(&e))?;
-        if let Ok(meta) = std::fs::metadata(&self.path) {
+        if self.longer {
+            // Room that was reserved and not used goes back.
             self.file
-                .set_permissions(meta.permissions())
+                .set_len(self.had.bytes)
                 .map_err(|e| self.error(&e))?;
+        }
+        if let Some(mode) = self.mode.take() {
+            let now = self.file.metadata().map_err(|e| self.error(&e))?;
+            if now.permissions() != mode {
+                self.file
+                    .set_permissions(mode)
+                    .map_err(|e| self.error(&e))?;
+            }
         }
         if let Some(at) = modified {
             let time = SystemTime::UNIX_EPOCH + Duration::from_secs(at.max(0).unsigned_abs());

@@ -10,7 +10,7 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::{Error, Kind};
 use ring::digest;
@@ -30,6 +30,9 @@ use crate::policy::resume::Validator;
 
 /// Bytes read at a time; one write each.
 const BUFFER: usize = 64 * 1024;
+
+/// How often the state file follows: a file system may write it out each time.
+const KEEP_EVERY: Duration = Duration::from_millis(500);
 
 /// Why one piece did not come.
 enum Fault {
@@ -57,8 +60,9 @@ struct Board {
     end: Option<End>,
     wire_bytes: u64,
     bar: Bar,
-    /// How far the state file says that there is no gap.
+    /// How far the state file says that there is no gap, and since when.
     kept: u64,
+    kept_at: Option<Instant>,
 }
 
 /// The connections that fetch one file together.
@@ -157,6 +161,7 @@ impl Transfer<'_, '_> {
                     .progress
                     .bar(&self.job.url, span.at, Some(total)),
                 kept: span.at,
+                kept_at: None,
             }),
             news: Condvar::new(),
         };
@@ -364,11 +369,13 @@ impl Crew<'_> {
         board.pieces.advance(span.at, bytes);
         board.wire_bytes += bytes;
         let there = board.pieces.without_gap();
-        if there >= board.kept + FIRST && there < self.total {
+        let due = board.kept_at.is_none_or(|at| at.elapsed() >= KEEP_EVERY);
+        if due && there >= board.kept + FIRST && there < self.total {
             self.saver
                 .keep_gaps(there)
                 .map_err(|e| Fault::Fatal(e.into()))?;
             board.kept = there;
+            board.kept_at = Some(Instant::now());
         }
         let all = board.pieces.received();
         board.bar.advance(all);
