@@ -195,7 +195,9 @@ impl Engine {
             }
             return;
         }
-        peer.trips.sample(now.saturating_duration_since(sent));
+        let rtt = now.saturating_duration_since(sent);
+        let first = !peer.trips.known();
+        peer.trips.sample(rtt, peer.counted);
         if std::mem::take(&mut flight.counted) {
             peer.counted = peer.counted.saturating_sub(1);
             peer.window.answered(peer.trips.crowded(), now);
@@ -205,9 +207,14 @@ impl Engine {
         // Cut short, perhaps in the middle of a record: asked again.
         if truncated {
             job.stream |= 1 << index;
-            return self.transmit(slot, index, now);
         }
         let label = Arc::clone(&peer.server.label);
+        if first {
+            self.hurry(index);
+        }
+        if truncated {
+            return self.transmit(slot, index, now);
+        }
         match judged {
             Judged::Reply(reply) if !reply.truncated => {
                 self.accept(slot, index, &reply, over, now);

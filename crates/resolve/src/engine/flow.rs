@@ -4,8 +4,7 @@
 use std::time::{Duration, Instant};
 
 /// Retransmits never follow faster than this, however quick a server is.
-const RTO_MIN: Duration = Duration::from_millis(50);
-const RTO_MAX: Duration = Duration::from_secs(5);
+const RTO_MIN: Duration = Duration::from_millis(20);
 
 /// The smallest window.
 const SMALLEST: f64 = 16.0;
@@ -97,7 +96,9 @@ impl Window {
 }
 
 /// Round trips (RFC 6298). Every query has an id of its own, so a late answer
-/// is a true sample and not an ambiguous one.
+/// is a true sample and not an ambiguous one. The more queries are in flight,
+/// the less each sample weighs (RFC 7323, appendix G): a batch that came late
+/// because this process had to wait says little about the server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RoundTrips {
     /// Smoothed, variation and smallest, in seconds.
@@ -105,24 +106,38 @@ pub(crate) struct RoundTrips {
 }
 
 impl RoundTrips {
-    pub(crate) fn sample(&mut self, rtt: Duration) {
+    /// Whether there has been a sample.
+    pub(crate) fn known(&self) -> bool {
+        self.measured.is_some()
+    }
+
+    /// One more, while so many queries were in flight.
+    pub(crate) fn sample(&mut self, rtt: Duration, flying: usize) {
         let rtt = rtt.as_secs_f64();
+        let share = 1.0 / (flying as f64 / 2.0).max(1.0);
         self.measured = Some(match self.measured {
             None => (rtt, rtt / 2.0, rtt),
             Some((smoothed, variation, least)) => (
-                smoothed + (rtt - smoothed) / 8.0,
-                variation + ((rtt - smoothed).abs() - variation) / 4.0,
+                smoothed + (rtt - smoothed) / 8.0 * share,
+                variation + ((rtt - smoothed).abs() - variation) / 4.0 * share,
                 least.min(rtt),
             ),
         });
     }
 
-    /// How long to wait for an answer; `unmeasured` before the first one.
-    pub(crate) fn timeout(&self, unmeasured: Duration) -> Duration {
+    /// How long a lookup that has `whole` waits for the answer to a query
+    /// after so many others were not answered; `unmeasured` is the first wait
+    /// before anything was. Once round trips are known there is time for five
+    /// queries in any case: a wait as long as the lookup itself would give up
+    /// names for one lost packet.
+    pub(crate) fn timeout(&self, unmeasured: Duration, whole: Duration, before: u32) -> Duration {
+        let more = 1 << before.min(6);
         match self.measured {
-            None => unmeasured,
+            None => unmeasured * more,
             Some((smoothed, variation, _)) => {
-                Duration::from_secs_f64(smoothed + 4.0 * variation).clamp(RTO_MIN, RTO_MAX)
+                let most = (whole / 8).max(RTO_MIN);
+                let once = Duration::from_secs_f64(smoothed + 4.0 * variation).clamp(RTO_MIN, most);
+                (once * more).min(most * 2)
             }
         }
     }
@@ -224,13 +239,36 @@ mod tests {
     fn timeouts_follow_the_round_trips() {
         let mut trips = RoundTrips::default();
         let second = Duration::from_secs(1);
-        assert_eq!(trips.timeout(second), second);
-        trips.sample(Duration::from_micros(100));
-        assert_eq!(trips.timeout(second), RTO_MIN);
-        (0..100).for_each(|_| trips.sample(Duration::from_millis(400)));
-        let timeout = trips.timeout(second).as_millis();
+        let whole = 5 * second;
+        assert_eq!(trips.timeout(second, whole, 0), second);
+        assert_eq!(trips.timeout(second, whole, 1), 2 * second);
+        trips.sample(Duration::from_micros(100), 1);
+        assert_eq!(trips.timeout(second, whole, 0), RTO_MIN);
+        assert_eq!(trips.timeout(second, whole, 2), 4 * RTO_MIN);
+        (0..100).for_each(|_| trips.sample(Duration::from_millis(400), 1));
+        let timeout = trips.timeout(second, whole, 0).as_millis();
         assert!((400..500).contains(&timeout), "{timeout}");
         assert!(trips.crowded());
+    }
+
+    #[test]
+    fn one_late_batch_among_many_is_no_sign() {
+        let mut trips = RoundTrips::default();
+        let second = Duration::from_secs(1);
+        (0..1000).for_each(|_| trips.sample(Duration::from_millis(1), 128));
+        (0..32).for_each(|_| trips.sample(Duration::from_millis(500), 128));
+        let timeout = trips.timeout(second, 5 * second, 0).as_millis();
+        assert!(timeout < 400, "{timeout}");
+    }
+
+    #[test]
+    fn there_is_time_for_five_queries() {
+        let mut trips = RoundTrips::default();
+        let second = Duration::from_secs(1);
+        let whole = 5 * second;
+        (0..100).for_each(|_| trips.sample(4 * second, 1));
+        let four: Duration = (0..4).map(|n| trips.timeout(second, whole, n)).sum();
+        assert!(four < whole, "{four:?}");
     }
 
     #[test]

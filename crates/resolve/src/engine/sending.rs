@@ -83,6 +83,27 @@ impl Engine {
         self.queue(slot, now);
     }
 
+    /// A server's round trips have become known: what was sent before need
+    /// not wait as long as nothing being known made it.
+    pub(super) fn hurry(&mut self, index: usize) {
+        let peer = &self.upstreams[index];
+        if peer.counted == 0 {
+            return;
+        }
+        let patience = peer.patience(&self.settings, 0);
+        let flights: Vec<u32> = peer.ports.iter().flat_map(super::udp::Port::all).collect();
+        for at in flights {
+            let Some(flight) = self.flights.get(at).filter(|flight| flight.counted) else {
+                continue;
+            };
+            let (slot, due) = (flight.job, flight.sent + patience);
+            let job = self.jobs.get(slot);
+            if job.is_some_and(|job| job.flights.last() == Some(&at)) {
+                self.set_timer(slot, due);
+            }
+        }
+    }
+
     /// Lets a lookup ask its next server as soon as there is room.
     pub(super) fn queue(&mut self, slot: u32, now: Instant) {
         if let Some(job) = self.jobs.get(slot) {
@@ -247,8 +268,8 @@ impl Engine {
                 .map_err(|e| failure::local(&e))?;
             let opt = edns.then_some(peer.opt.as_slice());
             port.add(flight, |out| compose(out, id, recurse, &job.question, opt));
-            let rounds = ((job.round - 1) / alive).min(6);
-            timer = now + peer.patience(self.settings.patience) * (1 << rounds);
+            let rounds = (job.round - 1) / alive;
+            timer = now + peer.patience(&self.settings, rounds);
             (Via::Port(number), id)
         };
         if let Some(flight) = self.flights.get_mut(flight) {

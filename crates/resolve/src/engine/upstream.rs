@@ -86,9 +86,10 @@ impl Upstream {
         self.window.size().saturating_sub(self.counted)
     }
 
-    /// How long to wait for an answer.
-    pub(crate) fn patience(&self, unmeasured: Duration) -> Duration {
-        self.trips.timeout(unmeasured)
+    /// How long to wait for an answer after so many rounds without one.
+    pub(crate) fn patience(&self, settings: &Settings, rounds: u32) -> Duration {
+        self.trips
+            .timeout(settings.patience, settings.timeout, rounds)
     }
 
     /// The number of a port for the next query. One port is filled after the
