@@ -9,14 +9,14 @@ use super::{Row, Shop, Target};
 use crate::Outcome;
 use crate::exec::Exec;
 
+/// Whether TLS is a part of a tool.
+fn has_tls(tool: &str) -> bool {
+    !matches!(tool, "ping" | "subnetcalc")
+}
+
 /// The most bytes a binary may have.
 fn size_limit(tool: &str) -> u64 {
-    // The others carry TLS.
-    if matches!(tool, "ping" | "subnetcalc") {
-        1_200_000
-    } else {
-        3_500_000
-    }
+    if has_tls(tool) { 3_500_000 } else { 1_200_000 }
 }
 
 /// The size of a release binary, which cargo has stripped.
@@ -42,7 +42,12 @@ pub(super) fn start_up(shop: &Shop, tool: &str) -> Outcome<Vec<Row>> {
     Ok(vec![
         compare(&what, 301, &ours, &empty, Target::AtMost(1.3))?,
         compare_cpu(cpu, 101, &ours, &empty, Target::Open)?,
-        memory(&what, &ours, 5_000_000)?,
+        // Most of it is the binary and libc as far as they are looked at.
+        memory(
+            &what,
+            &ours,
+            if has_tls(tool) { 7_000_000 } else { 5_000_000 },
+        )?,
     ])
 }
 
