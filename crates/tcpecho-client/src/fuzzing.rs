@@ -249,6 +249,10 @@ pub fn words(text: &str) {
     let words: Vec<OsString> = text.lines().map(OsString::from).collect();
     if let Ok((target, _)) = target::operands(&words) {
         let shown = target.to_string();
+        // As two words "unix 7" is a host of that name; as one it is a path.
+        if words.len() > 1 && shown.starts_with("unix:") {
+            return;
+        }
         let again = target::operands(&[OsString::from(&shown)]);
         assert_eq!(again.map(|(target, _)| target), Ok(target), "{shown:?}");
     }
