@@ -331,8 +331,14 @@ fn answers<N: Bits>(
     out: &mut Out,
 ) -> Result<bool> {
     family.table.find_all(&batch.addresses, &mut batch.found);
+    // The answers are far apart: their lengths are read for all before the
+    // first is copied, so that the processor can wait for many at once.
+    for (id, length) in &mut batch.found {
+        let record = family.record(*id as usize);
+        *length = u32::from(record[record.len() - 1]);
+    }
     let mut all = true;
-    for (at, &(id, _)) in batch.found.iter().enumerate() {
+    for (at, &(id, length)) in batch.found.iter().enumerate() {
         let id = id as usize;
         all &= family.is_found(id);
         if quiet {
@@ -346,8 +352,7 @@ fn answers<N: Bits>(
         } else {
             buffer.extend_from_slice(batch.addresses[at].text().as_bytes());
         }
-        let record = family.record(id);
-        push::<ANSWER_V4>(buffer, record, usize::from(record[record.len() - 1]));
+        push::<ANSWER_V4>(buffer, family.record(id), length as usize);
     }
     batch.addresses.clear();
     batch.places.clear();
