@@ -478,3 +478,23 @@ fn paths_as_they_are() {
     let targets: Vec<String> = server.requests().into_iter().map(|r| r.target).collect();
     assert_eq!(targets, ["/b", "/a/../b?c"]);
 }
+
+/// What curl has and a tool that only gets has not.
+#[test]
+fn options_of_curl_that_are_not_here() {
+    let told = |option: &str, line: &str| {
+        let args = [option, "x", "http://127.0.0.1:1/"];
+        httpget()
+            .args(args)
+            .run()
+            .code(2)
+            .stdout("")
+            .stderr(&format!(
+                "httpget: {option} is not an option here: {line}; see 'httpget --help'\n"
+            ));
+    };
+    for option in ["-X", "-d", "-T", "-F", "--request", "--data"] {
+        told(option, "httpget sends GET and, with -I, HEAD only");
+    }
+    told("-N", "what comes is written at once anyway");
+}

@@ -382,3 +382,23 @@ fn without_tls_encrypted_servers_are_refused() {
         assert_eq!(records[0]["kind"], "usage");
     }
 }
+
+/// What dig has and who comes from there types.
+#[test]
+fn options_of_dig_that_are_not_here() {
+    for (option, line) in [
+        ("-p", "the port follows the server, @192.0.2.53:5353"),
+        ("-f", "names come from stdin, - < FILE"),
+        ("-r", "--no-recurse asks without recursion"),
+    ] {
+        let args = ["@127.0.0.1:1", option, "53", "host.test"];
+        resolve()
+            .args(args)
+            .run()
+            .code(2)
+            .stdout("")
+            .stderr(&format!(
+                "resolve: {option} is not an option here: {line}; see 'resolve --help'\n"
+            ));
+    }
+}

@@ -192,4 +192,14 @@ impl common::app::Cli for Cli {
     fn common(&self) -> &Common {
         &self.common
     }
+
+    fn instead(option: &str) -> Option<&'static str> {
+        match option {
+            "-p" => Some("the port follows the server, @192.0.2.53:5353"),
+            "-f" => Some("names come from stdin, - < FILE"),
+            "-b" => Some("the system chooses the source address"),
+            "-r" => Some("--no-recurse asks without recursion"),
+            _ => None,
+        }
+    }
 }

@@ -80,4 +80,14 @@ impl common::app::Cli for Cli {
     fn common(&self) -> &Common {
         &self.common
     }
+
+    fn instead(option: &str) -> Option<&'static str> {
+        match option {
+            "-X" | "-d" | "-T" | "-F" | "--request" | "--data" | "--data-raw" | "--data-binary"
+            | "--form" | "--upload-file" => Some("httpget sends GET and, with -I, HEAD only"),
+            "-N" | "--no-buffer" => Some("what comes is written at once anyway"),
+            "-g" | "--globoff" => Some("URLs are taken as they are written"),
+            _ => None,
+        }
+    }
 }
