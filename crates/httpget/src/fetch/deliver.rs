@@ -14,7 +14,7 @@ use super::source::{self, Source};
 use super::{Place, Transfer, decode, names};
 use crate::config;
 use crate::http::head::Head;
-use crate::http::{date, disposition, media};
+use crate::http::{content_range, date, disposition, media};
 use crate::json::{pointer::Pointer, text};
 use crate::net::Answer;
 use crate::output::view::View;
@@ -31,6 +31,7 @@ impl Transfer<'_, '_> {
     /// Delivers a body. False if what is there turns out not to be
     /// continued by it, so that the whole must be asked for.
     pub(super) fn deliver(&mut self, answer: Answer) -> Result<bool, Stop> {
+        self.drops = false;
         let config = self.context.config;
         let head = &answer.head;
         let fails = head.status >= 400 && !config.output.no_fail;
@@ -78,6 +79,14 @@ impl Transfer<'_, '_> {
             Vec::new()
         };
         let length = head.content_length()?.filter(|_| !config.request.head);
+        if let Some(length) = length
+            && head.status == 206
+            && content_range::length(head).is_some_and(|span| span != length)
+        {
+            return Err(
+                Trouble::protocol("Content-Length is not the length of Content-Range").into(),
+            );
+        }
         if let (Some(max), Some(length)) = (config.limits.max, length)
             && length > max
             && !fails
@@ -142,9 +151,7 @@ impl Transfer<'_, '_> {
         let saves_heads = config.request.head && self.job.place != Place::Stdout && !fails;
         // A 304 says that what is there is good.
         if (config.request.head && !saves_heads) || head.status == 304 {
-            if !matches!(self.sink, Sink::File { .. }) {
-                self.sink = Sink::Nowhere;
-            }
+            self.drop_body();
             return Ok(());
         }
         if config.json && self.job.place == Place::Stdout || config.pointer.is_some() && !fails {
@@ -155,9 +162,7 @@ impl Transfer<'_, '_> {
             return Ok(());
         }
         if fails && (config.output.fail || self.job.place != Place::Stdout) {
-            if !matches!(self.sink, Sink::File { .. }) {
-                self.sink = Sink::Nowhere;
-            }
+            self.drop_body();
             return Ok(());
         }
         if self.job.place == Place::Stdout {
@@ -191,6 +196,14 @@ impl Transfer<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// This body goes nowhere; a file that was begun is left as it is.
+    fn drop_body(&mut self) {
+        self.drops = true;
+        if !matches!(self.sink, Sink::File { .. }) {
+            self.sink = Sink::Nowhere;
+        }
     }
 
     /// The file's path, and whether the server chose its name.
@@ -261,7 +274,7 @@ impl Transfer<'_, '_> {
         let mut buffer = vec![0; buffer_for(length.filter(|_| codings.is_empty()))];
         let whole = length
             .filter(|_| codings.is_empty())
-            .map(|l| l + self.report.bytes);
+            .map(|l| l.saturating_add(self.report.bytes));
         let mut bar = self
             .context
             .progress
@@ -290,7 +303,7 @@ impl Transfer<'_, '_> {
                 if let Some(hash) = hash {
                     hash.update(piece);
                 }
-                if !self.sink.write(piece, self.stage)? {
+                if !self.drops && !self.sink.write(piece, self.stage)? {
                     return Err(Trouble::no(
                         "size",
                         format!("the body is larger than {MEMORY_MAX} bytes, too large to hold"),
@@ -318,7 +331,8 @@ impl Transfer<'_, '_> {
     ) -> Result<(), Stop> {
         let config = self.context.config;
         let digest = hash.map(|hash| hex(hash.finish().as_ref()));
-        let delivered = !matches!(self.sink, Sink::Nowhere | Sink::Undecided)
+        let delivered = !self.drops
+            && !matches!(self.sink, Sink::Nowhere | Sink::Undecided)
             && !matches!(self.sink, Sink::File { used: false, .. });
         self.report.sha256 = digest.clone().filter(|_| delivered);
         if let Sink::View { view, .. } = &mut self.sink {
@@ -346,6 +360,7 @@ impl Transfer<'_, '_> {
                 .map_err(|e| Error::local(&e).about(file.display().to_string()))?;
         }
         if let Sink::File { used: true, .. } = &self.sink
+            && !self.drops
             && let Sink::File { saver, .. } = std::mem::replace(&mut self.sink, Sink::Nowhere)
         {
             let modified = head.get("last-modified").and_then(date::parse);

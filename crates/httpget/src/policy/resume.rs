@@ -104,7 +104,7 @@ impl Had {
                 };
                 // Not a part of the rest, but all of it.
                 let reaches = match (range.span, range.total) {
-                    (Some((_, last)), Some(total)) => last + 1 == total,
+                    (Some((_, last)), Some(total)) => last.checked_add(1) == Some(total),
                     _ => true,
                 };
                 let same = match &self.validator {
