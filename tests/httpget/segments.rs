@@ -268,6 +268,66 @@ fn a_lost_connection_leaves_its_piece_to_the_others() {
     }
 }
 
+#[test]
+fn a_status_that_may_pass_is_retried() {
+    let body = large();
+    for status in [429, 503] {
+        // All connections are turned away once.
+        let left = AtomicUsize::new(3);
+        let server = serving(&body, move |_, request| {
+            let less = |n: usize| n.checked_sub(1);
+            let order = Ordering::SeqCst;
+            let late = start(request) >= Some(2 * MIB);
+            (late && left.fetch_update(order, order, less).is_ok())
+                .then(|| Reply::new(status).header("Retry-After", "0").body("busy"))
+        });
+        let dir = tempfile::tempdir().unwrap();
+        // Only what the server says makes this a short test.
+        saving(dir.path())
+            .args(["--retry", "1", "--retry-delay", "500", &server.url("/")])
+            .run()
+            .code(0)
+            .stderr_contains("trying again in 0");
+        assert!(read(dir.path()) == body, "{status}");
+        assert_eq!(files(dir.path()), ["f"]);
+        let requests = server.requests();
+        assert!(requests.iter().all(|r| start(r).is_some()));
+        let again = requests.iter().filter(|r| start(r) == Some(0)).count();
+        assert_eq!(again, 1, "what had come was kept");
+    }
+}
+
+#[test]
+fn refused_pieces_are_had_as_one() {
+    let body = large();
+    for status in [302, 403, 503] {
+        // Whoever asks for a later piece is turned away.
+        let server = serving(&body, move |_, request| {
+            (start(request) >= Some(MIB))
+                .then(|| Reply::new(status).header("Location", "/elsewhere"))
+        });
+        let dir = tempfile::tempdir().unwrap();
+        saving(dir.path())
+            .arg(server.url("/"))
+            .run()
+            .code(0)
+            .stderr("");
+        assert!(read(dir.path()) == body, "{status}");
+        assert_eq!(files(dir.path()), ["f"]);
+    }
+    // And where the whole is refused as well, that is the answer.
+    let server = serving(&body, |number, _| (number > 0).then(|| Reply::new(403)));
+    let dir = tempfile::tempdir().unwrap();
+    saving(dir.path()).arg(server.url("/")).run().code(1);
+    assert!(!dir.path().join("f").exists());
+    // A later piece that has moved is had from where it is now.
+    let server = serving(&body, |number, request| {
+        (number > 0 && request.path() == "/").then(|| Reply::new(302).header("Location", "/new"))
+    });
+    saving(dir.path()).arg(server.url("/")).run().code(0);
+    assert!(read(dir.path()) == body);
+}
+
 /// Resets that many requests for what is behind 4 MiB.
 fn failing(body: &[u8], down: &'static AtomicUsize) -> HttpServer {
     serving(body, move |_, request| {

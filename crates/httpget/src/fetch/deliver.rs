@@ -11,7 +11,7 @@ use super::report::{Stop, Trouble};
 use super::save::Saver;
 use super::sink::Sink;
 use super::source::{self, Source};
-use super::{Place, Transfer, decode, names};
+use super::{Place, Transfer, Tried, decode, names};
 use crate::config;
 use crate::http::head::Head;
 use crate::http::{content_range, date, disposition, media};
@@ -28,20 +28,21 @@ const BUFFER: usize = 64 * 1024;
 const MEMORY_MAX: u64 = 256 << 20;
 
 impl Transfer<'_, '_> {
-    /// Delivers a body. False if what is there turns out not to be
-    /// continued by it, so that the whole must be asked for.
-    pub(super) fn deliver(&mut self, answer: Answer) -> Result<bool, Stop> {
+    /// Delivers a body. `None` if what is there turns out not to be
+    /// continued by it, so that the whole must be asked for. `last` says that
+    /// there will be no other try.
+    pub(super) fn deliver(&mut self, answer: Answer, last: bool) -> Result<Option<Tried>, Stop> {
         self.drops = false;
         let config = self.context.config;
         let head = &answer.head;
         let fails = head.status >= 400 && !config.output.no_fail;
         if self.split {
             match head.status {
-                206 => return self.gather(answer),
+                206 => return self.gather(answer, last),
                 // An empty file has no first piece.
                 416 if self.resume.is_none() => {
                     self.split = false;
-                    return Ok(false);
+                    return Ok(None);
                 }
                 // Who sends the whole does not do ranges.
                 _ => self.split = head.status >= 300,
@@ -51,7 +52,7 @@ impl Transfer<'_, '_> {
         if let Some(had) = self.resume.clone() {
             match had.judge(head) {
                 Verdict::Continue => resumed = Some(had),
-                Verdict::Complete => return self.complete(&had, head).map(|()| true),
+                Verdict::Complete => return self.complete(&had, head).map(|()| Some(Tried::Done)),
                 Verdict::Whole | Verdict::Again
                     if self.fixed || matches!(self.sink, Sink::Stdout { .. }) =>
                 {
@@ -63,7 +64,7 @@ impl Transfer<'_, '_> {
                 Verdict::Whole => self.resume = None,
                 Verdict::Again => {
                     self.resume = None;
-                    return Ok(false);
+                    return Ok(None);
                 }
                 Verdict::Other => {}
             }
@@ -107,7 +108,7 @@ impl Transfer<'_, '_> {
         let head = answer.head.clone();
         self.pour(answer, &codings, &mut hash)?;
         self.finish(&head, fails, hash)?;
-        Ok(true)
+        Ok(Some(Tried::Done))
     }
 
     /// Whether the user's own headers ask for a range.

@@ -280,8 +280,8 @@ impl Transfer<'_, '_> {
             if !last && config.retry.passes_status(answer.head.status) {
                 return Ok(Tried::Later);
             }
-            if self.deliver(answer)? {
-                return Ok(Tried::Done);
+            if let Some(tried) = self.deliver(answer, last)? {
+                return Ok(tried);
             }
             // What was there cannot be continued: the whole, then.
         }
