@@ -181,3 +181,43 @@ fn a_length_that_is_not_that_of_its_range() {
         goes_on(dir.path(), &url, &body);
     }
 }
+
+#[test]
+fn another_coding_is_another_body() {
+    let body = large();
+    for how in [&[][..], &["--segments", "3"]] {
+        // The rest comes coded, under the tag of what is not.
+        let other = vec![b'!'; body.len()];
+        let server = serving(&body, move |_, request| {
+            let coded =
+                || Reply::ranged(request, &other, "\"A\"").header("Content-Encoding", "gzip");
+            start(request).is_some().then(coded)
+        });
+        let dir = tempfile::tempdir().unwrap();
+        leave_part(dir.path(), &body);
+        let url = server.url("/");
+        saving(dir.path())
+            .args(how)
+            .args(["-C", "-", &url])
+            .run()
+            .code(0)
+            .stderr("");
+        assert!(read(dir.path(), "f") == body);
+        assert_eq!(files(dir.path()), ["f"]);
+    }
+    // What is coded throughout can be continued.
+    let whole = body.clone();
+    let server = serving(&body, move |number, request| {
+        let reply = match number {
+            0 => cut(&whole, THERE),
+            _ => Reply::ranged(request, &whole, "\"A\""),
+        };
+        Some(reply.header("Content-Encoding", "gzip"))
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let url = server.url("/");
+    saving(dir.path()).arg(&url).run().code(3);
+    goes_on(dir.path(), &url, &body);
+    assert_eq!(start(&server.requests()[1]), Some(THERE));
+    assert_eq!(server.requests().len(), 2);
+}

@@ -194,6 +194,10 @@ fn a_server_that_lies_is_asked_for_the_whole() {
             ),
         ),
         ("another state", part(&right, "\"2\"", MIB)),
+        (
+            "another coding",
+            part(&right, "\"1\"", MIB).header("Content-Encoding", "gzip"),
+        ),
         ("fewer bytes", part(&right, "\"1\"", MIB - 1)),
         ("more bytes", part(&right, "\"1\"", MIB + 1)),
         ("no range", Reply::new(206).body(vec![b'!'; MIB])),

@@ -19,7 +19,7 @@ use crate::json::{pointer::Pointer, text};
 use crate::net::Answer;
 use crate::output::view::View;
 use crate::policy::filename;
-use crate::policy::resume::{Had, Validator, Verdict};
+use crate::policy::resume::{self, Had, Validator, Verdict};
 
 /// Bytes read at a time; one write each.
 const BUFFER: usize = 64 * 1024;
@@ -189,7 +189,11 @@ impl Transfer<'_, '_> {
         } = &mut self.sink
         {
             let plain = plain && !config.output.include;
-            saver.start(validator.filter(|_| plain), expected.filter(|_| plain))?;
+            saver.start(
+                validator.filter(|_| plain),
+                expected.filter(|_| plain),
+                resume::coding(head),
+            )?;
             *used = true;
             *is_plain = plain;
             if config.output.include || config.request.head {
@@ -382,7 +386,7 @@ impl Transfer<'_, '_> {
         if self.job.place != Place::Stdout {
             let (path, exclusive) = self.path(Some(head))?;
             let mut saver = Saver::open(&path, exclusive, config.saving.create_dirs)?;
-            saver.start(None, None)?;
+            saver.start(None, None, String::new())?;
             saver.write(format!("{value}\n").as_bytes())?;
             self.sink = Sink::File {
                 saver,
@@ -425,6 +429,7 @@ fn stdout(head: &Head, plain: bool, bytes: u64) -> Sink {
             bytes,
             validator: Validator::of(head),
             total: None,
+            coding: Some(resume::coding(head)),
         },
         plain,
     }

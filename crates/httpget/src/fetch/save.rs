@@ -100,8 +100,7 @@ impl Saver {
         match std::fs::metadata(&self.path) {
             Ok(meta) if meta.is_file() && meta.len() > 0 => Ok(Some(Had {
                 bytes: meta.len(),
-                validator: None,
-                total: None,
+                ..Had::default()
             })),
             _ => Ok(None),
         }
@@ -117,16 +116,19 @@ impl Saver {
         !self.direct
     }
 
-    /// Starts from nothing. `expected` reserves room on the disk.
+    /// Starts from nothing. `expected` reserves room on the disk; `coding` is
+    /// the Content-Encoding of what will be written.
     pub(crate) fn start(
         &mut self,
         validator: Option<Validator>,
         expected: Option<u64>,
+        coding: String,
     ) -> Result<()> {
         self.had = Had {
             bytes: 0,
             validator,
             total: expected,
+            coding: Some(coding),
         };
         self.forget_state();
         if self.direct {
@@ -222,14 +224,10 @@ impl Saver {
 
     /// Up to here there is no gap: notes it for a later run.
     pub(crate) fn keep_gaps(&self, without_gap: u64) -> Result<()> {
-        let Some(validator) = &self.had.validator else {
-            return Ok(());
-        };
-        self.write_state(&resume::to_state(
-            validator,
-            self.had.total,
-            Some(without_gap),
-        ))
+        match resume::to_state(&self.had, Some(without_gap)) {
+            Some(state) => self.write_state(&state),
+            None => Ok(()),
+        }
     }
 
     /// Done with gaps: this much is there, the rest is of no use.
@@ -256,11 +254,11 @@ impl Saver {
 
     /// Writes the validator beside the part file, once.
     fn keep_state(&mut self) -> Result<()> {
-        if let Some(validator) = &self.had.validator
-            && !self.direct
+        if !self.direct
             && !self.state_kept
+            && let Some(state) = resume::to_state(&self.had, None)
         {
-            self.write_state(&resume::to_state(validator, self.had.total, None))?;
+            self.write_state(&state)?;
             self.state_kept = true;
         }
         Ok(())
@@ -372,7 +370,7 @@ mod tests {
         let path = dir.path().join("f");
         let mut saver = Saver::open(&path, false, false).unwrap();
         saver
-            .start(Some(Validator::Tag("\"1\"".into())), Some(6))
+            .start(Some(Validator::Tag("\"1\"".into())), Some(6), String::new())
             .unwrap();
         saver.write(b"abc").unwrap();
         assert!(!path.exists());

@@ -27,7 +27,7 @@ use crate::net::{Answer, Ask, BodyReader};
 use crate::output::progress::Bar;
 use crate::output::talk;
 use crate::policy::pieces::{FIRST, Pieces, Span};
-use crate::policy::resume::Validator;
+use crate::policy::resume::{self, Had, Validator};
 
 /// Bytes read at a time; one write each.
 const BUFFER: usize = 64 * 1024;
@@ -87,6 +87,8 @@ struct Crew<'a> {
     context: &'a Context<'a>,
     wanted: Wanted,
     validator: Validator,
+    /// The Content-Encoding of all pieces.
+    coding: String,
     total: u64,
     limits: Limits,
     deadline: Option<Instant>,
@@ -99,7 +101,7 @@ impl Transfer<'_, '_> {
     /// Whether this transfer is one for several connections.
     pub(super) fn splits(&self) -> bool {
         let config = self.context.config;
-        let provable = |had: &crate::policy::resume::Had| had.validator.is_some();
+        let provable = |had: &Had| had.validator.is_some();
         config.segments > 1
             && self.job.place != Place::Stdout
             && !self.fixed
@@ -132,8 +134,9 @@ impl Transfer<'_, '_> {
             self.split = false;
             return Ok(None);
         };
-        let known = resumed.as_ref().and_then(|had| had.total);
-        if known.is_some_and(|known| known != total) {
+        let other =
+            |had: &Had| had.total.is_some_and(|known| known != total) || !had.is_coded_as(&head);
+        if resumed.as_ref().is_some_and(other) {
             self.split = false;
             return Ok(None);
         }
@@ -164,6 +167,7 @@ impl Transfer<'_, '_> {
             context: self.context,
             wanted,
             validator,
+            coding: resume::coding(&head),
             total,
             limits: shared_limits(config.limits, hands),
             deadline: self.deadline,
@@ -346,7 +350,9 @@ impl Crew<'_> {
     }
 
     fn is_piece(&self, span: Span, head: &Head) -> bool {
-        span.answered(head) == Some((span, self.total)) && self.validator.agrees(head)
+        span.answered(head) == Some((span, self.total))
+            && self.validator.agrees(head)
+            && resume::coding(head) == self.coding
     }
 
     /// Writes a piece where it belongs.
