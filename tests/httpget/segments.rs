@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use testkit::Tool;
 use testkit::http::{Gate, HttpServer, Reply, Request};
@@ -439,6 +440,32 @@ fn killed_with_gaps() {
         .code(0);
     assert!(read(dir.path()) == body);
     assert_eq!(start(&server.requests()[before]), Some(MIB));
+}
+
+#[test]
+fn the_speed_is_that_of_all() {
+    let body = large();
+    let whole = body.len();
+    // Every piece comes in drops.
+    let server = serving(&body, move |_, request| {
+        let at = start(request)?;
+        let end = (at + MIB).min(whole);
+        let head = format!(
+            "HTTP/1.1 206 P\r\nETag: \"1\"\r\nContent-Range: bytes {at}-{}/{whole}\r\n\
+             Content-Length: {}\r\n\r\n",
+            end - 1,
+            end - at
+        );
+        Some((0..60).fold(Reply::raw(head), |reply, _| {
+            reply.then("x").pause(Duration::from_millis(50))
+        }))
+    });
+    let dir = tempfile::tempdir().unwrap();
+    saving(dir.path())
+        .args(["-Y", "1000", "-y", "0.5", &server.url("/")])
+        .run()
+        .code(3)
+        .stderr_contains("slower than 1000 bytes a second");
 }
 
 #[test]

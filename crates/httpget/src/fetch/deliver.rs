@@ -387,12 +387,14 @@ impl Transfer<'_, '_> {
             let (path, exclusive) = self.path(Some(head))?;
             let mut saver = Saver::open(&path, exclusive, config.saving.create_dirs)?;
             saver.start(None, None, String::new())?;
-            saver.write(format!("{value}\n").as_bytes())?;
             self.sink = Sink::File {
                 saver,
                 used: true,
                 plain: false,
             };
+            // From the sink, so that one that fails is cleared away.
+            self.sink
+                .write(format!("{value}\n").as_bytes(), self.stage)?;
         } else if config.json {
             self.report.pointed = true;
             *bytes = value.into_bytes();

@@ -20,7 +20,7 @@ use super::hops::Wanted;
 use super::report::{Stop, Trouble};
 use super::save::Saver;
 use super::sink::Sink;
-use super::source::{self, Limits, Source};
+use super::source::{self, Limits, Source, Window};
 use super::{Context, Place, Transfer, Tried};
 use crate::http::head::Head;
 use crate::net::{Answer, Ask, BodyReader};
@@ -64,6 +64,7 @@ struct Board {
     hands: usize,
     end: Option<End>,
     wire_bytes: u64,
+    window: Window,
     bar: Bar,
     /// How far the state file says that there is no gap, and since when.
     kept: u64,
@@ -177,6 +178,7 @@ impl Transfer<'_, '_> {
                 hands,
                 end: None,
                 wire_bytes: 0,
+                window: Window::new(),
                 bar: self
                     .context
                     .progress
@@ -229,7 +231,8 @@ fn shared_limits(limits: Limits, hands: usize) -> Limits {
         // The length is known and was looked at.
         max: None,
         rate: limits.rate.map(|rate| (rate / hands).max(1)),
-        slow: limits.slow.map(|(least, time)| (least / hands, time)),
+        // Judged by the sum.
+        slow: None,
     }
 }
 
@@ -394,6 +397,11 @@ impl Crew<'_> {
         }
         board.pieces.advance(span.at, bytes);
         board.wire_bytes += bytes;
+        let all = board.wire_bytes;
+        if bytes > 0 && !board.pieces.is_complete() {
+            let slow = self.context.config.limits.slow;
+            board.window.judge(all, slow).map_err(Fault::Fatal)?;
+        }
         let there = board.pieces.without_gap();
         let due = board.kept_at.is_none_or(|at| at.elapsed() >= KEEP_EVERY);
         if due && there >= board.kept + FIRST && there < self.total {
