@@ -18,6 +18,8 @@ mod limits;
 mod many;
 #[path = "httpget/output.rs"]
 mod output;
+#[path = "httpget/part.rs"]
+mod part;
 #[path = "httpget/proxies.rs"]
 mod proxies;
 #[path = "httpget/redirects.rs"]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use testkit::Tool;
 use testkit::http::{Gate, HttpServer, Reply, Request};
@@ -194,6 +195,10 @@ fn a_server_that_lies_is_asked_for_the_whole() {
             ),
         ),
         ("another state", part(&right, "\"2\"", MIB)),
+        (
+            "another coding",
+            part(&right, "\"1\"", MIB).header("Content-Encoding", "gzip"),
+        ),
         ("fewer bytes", part(&right, "\"1\"", MIB - 1)),
         ("more bytes", part(&right, "\"1\"", MIB + 1)),
         ("no range", Reply::new(206).body(vec![b'!'; MIB])),
@@ -266,6 +271,66 @@ fn a_lost_connection_leaves_its_piece_to_the_others() {
         assert!(server.requests().iter().any(|r| start(r) == Some(again)));
         assert!(server.requests().iter().all(|r| start(r).is_some()));
     }
+}
+
+#[test]
+fn a_status_that_may_pass_is_retried() {
+    let body = large();
+    for status in [429, 503] {
+        // All connections are turned away once.
+        let left = AtomicUsize::new(3);
+        let server = serving(&body, move |_, request| {
+            let less = |n: usize| n.checked_sub(1);
+            let order = Ordering::SeqCst;
+            let late = start(request) >= Some(2 * MIB);
+            (late && left.fetch_update(order, order, less).is_ok())
+                .then(|| Reply::new(status).header("Retry-After", "0").body("busy"))
+        });
+        let dir = tempfile::tempdir().unwrap();
+        // Only what the server says makes this a short test.
+        saving(dir.path())
+            .args(["--retry", "1", "--retry-delay", "500", &server.url("/")])
+            .run()
+            .code(0)
+            .stderr_contains("trying again in 0");
+        assert!(read(dir.path()) == body, "{status}");
+        assert_eq!(files(dir.path()), ["f"]);
+        let requests = server.requests();
+        assert!(requests.iter().all(|r| start(r).is_some()));
+        let again = requests.iter().filter(|r| start(r) == Some(0)).count();
+        assert_eq!(again, 1, "what had come was kept");
+    }
+}
+
+#[test]
+fn refused_pieces_are_had_as_one() {
+    let body = large();
+    for status in [302, 403, 503] {
+        // Whoever asks for a later piece is turned away.
+        let server = serving(&body, move |_, request| {
+            (start(request) >= Some(MIB))
+                .then(|| Reply::new(status).header("Location", "/elsewhere"))
+        });
+        let dir = tempfile::tempdir().unwrap();
+        saving(dir.path())
+            .arg(server.url("/"))
+            .run()
+            .code(0)
+            .stderr("");
+        assert!(read(dir.path()) == body, "{status}");
+        assert_eq!(files(dir.path()), ["f"]);
+    }
+    // And where the whole is refused as well, that is the answer.
+    let server = serving(&body, |number, _| (number > 0).then(|| Reply::new(403)));
+    let dir = tempfile::tempdir().unwrap();
+    saving(dir.path()).arg(server.url("/")).run().code(1);
+    assert!(!dir.path().join("f").exists());
+    // A later piece that has moved is had from where it is now.
+    let server = serving(&body, |number, request| {
+        (number > 0 && request.path() == "/").then(|| Reply::new(302).header("Location", "/new"))
+    });
+    saving(dir.path()).arg(server.url("/")).run().code(0);
+    assert!(read(dir.path()) == body);
 }
 
 /// Resets that many requests for what is behind 4 MiB.
@@ -375,6 +440,32 @@ fn killed_with_gaps() {
         .code(0);
     assert!(read(dir.path()) == body);
     assert_eq!(start(&server.requests()[before]), Some(MIB));
+}
+
+#[test]
+fn the_speed_is_that_of_all() {
+    let body = large();
+    let whole = body.len();
+    // Every piece comes in drops.
+    let server = serving(&body, move |_, request| {
+        let at = start(request)?;
+        let end = (at + MIB).min(whole);
+        let head = format!(
+            "HTTP/1.1 206 P\r\nETag: \"1\"\r\nContent-Range: bytes {at}-{}/{whole}\r\n\
+             Content-Length: {}\r\n\r\n",
+            end - 1,
+            end - at
+        );
+        Some((0..60).fold(Reply::raw(head), |reply, _| {
+            reply.then("x").pause(Duration::from_millis(50))
+        }))
+    });
+    let dir = tempfile::tempdir().unwrap();
+    saving(dir.path())
+        .args(["-Y", "1000", "-y", "0.5", &server.url("/")])
+        .run()
+        .code(3)
+        .stderr_contains("slower than 1000 bytes a second");
 }
 
 #[test]

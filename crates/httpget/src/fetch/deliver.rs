@@ -11,15 +11,15 @@ use super::report::{Stop, Trouble};
 use super::save::Saver;
 use super::sink::Sink;
 use super::source::{self, Source};
-use super::{Place, Transfer, decode, names};
+use super::{Place, Transfer, Tried, decode, names};
 use crate::config;
 use crate::http::head::Head;
-use crate::http::{date, disposition, media};
+use crate::http::{content_range, date, disposition, media};
 use crate::json::{pointer::Pointer, text};
 use crate::net::Answer;
 use crate::output::view::View;
 use crate::policy::filename;
-use crate::policy::resume::{Had, Validator, Verdict};
+use crate::policy::resume::{self, Had, Validator, Verdict};
 
 /// Bytes read at a time; one write each.
 const BUFFER: usize = 64 * 1024;
@@ -28,19 +28,21 @@ const BUFFER: usize = 64 * 1024;
 const MEMORY_MAX: u64 = 256 << 20;
 
 impl Transfer<'_, '_> {
-    /// Delivers a body. False if what is there turns out not to be
-    /// continued by it, so that the whole must be asked for.
-    pub(super) fn deliver(&mut self, answer: Answer) -> Result<bool, Stop> {
+    /// Delivers a body. `None` if what is there turns out not to be
+    /// continued by it, so that the whole must be asked for. `last` says that
+    /// there will be no other try.
+    pub(super) fn deliver(&mut self, answer: Answer, last: bool) -> Result<Option<Tried>, Stop> {
+        self.drops = false;
         let config = self.context.config;
         let head = &answer.head;
         let fails = head.status >= 400 && !config.output.no_fail;
         if self.split {
             match head.status {
-                206 => return self.gather(answer),
+                206 => return self.gather(answer, last),
                 // An empty file has no first piece.
                 416 if self.resume.is_none() => {
                     self.split = false;
-                    return Ok(false);
+                    return Ok(None);
                 }
                 // Who sends the whole does not do ranges.
                 _ => self.split = head.status >= 300,
@@ -50,7 +52,7 @@ impl Transfer<'_, '_> {
         if let Some(had) = self.resume.clone() {
             match had.judge(head) {
                 Verdict::Continue => resumed = Some(had),
-                Verdict::Complete => return self.complete(&had, head).map(|()| true),
+                Verdict::Complete => return self.complete(&had, head).map(|()| Some(Tried::Done)),
                 Verdict::Whole | Verdict::Again
                     if self.fixed || matches!(self.sink, Sink::Stdout { .. }) =>
                 {
@@ -62,7 +64,7 @@ impl Transfer<'_, '_> {
                 Verdict::Whole => self.resume = None,
                 Verdict::Again => {
                     self.resume = None;
-                    return Ok(false);
+                    return Ok(None);
                 }
                 Verdict::Other => {}
             }
@@ -78,6 +80,14 @@ impl Transfer<'_, '_> {
             Vec::new()
         };
         let length = head.content_length()?.filter(|_| !config.request.head);
+        if let Some(length) = length
+            && head.status == 206
+            && content_range::length(head).is_some_and(|span| span != length)
+        {
+            return Err(
+                Trouble::protocol("Content-Length is not the length of Content-Range").into(),
+            );
+        }
         if let (Some(max), Some(length)) = (config.limits.max, length)
             && length > max
             && !fails
@@ -98,7 +108,7 @@ impl Transfer<'_, '_> {
         let head = answer.head.clone();
         self.pour(answer, &codings, &mut hash)?;
         self.finish(&head, fails, hash)?;
-        Ok(true)
+        Ok(Some(Tried::Done))
     }
 
     /// Whether the user's own headers ask for a range.
@@ -142,9 +152,7 @@ impl Transfer<'_, '_> {
         let saves_heads = config.request.head && self.job.place != Place::Stdout && !fails;
         // A 304 says that what is there is good.
         if (config.request.head && !saves_heads) || head.status == 304 {
-            if !matches!(self.sink, Sink::File { .. }) {
-                self.sink = Sink::Nowhere;
-            }
+            self.drop_body();
             return Ok(());
         }
         if config.json && self.job.place == Place::Stdout || config.pointer.is_some() && !fails {
@@ -155,9 +163,7 @@ impl Transfer<'_, '_> {
             return Ok(());
         }
         if fails && (config.output.fail || self.job.place != Place::Stdout) {
-            if !matches!(self.sink, Sink::File { .. }) {
-                self.sink = Sink::Nowhere;
-            }
+            self.drop_body();
             return Ok(());
         }
         if self.job.place == Place::Stdout {
@@ -183,7 +189,11 @@ impl Transfer<'_, '_> {
         } = &mut self.sink
         {
             let plain = plain && !config.output.include;
-            saver.start(validator.filter(|_| plain), expected.filter(|_| plain))?;
+            saver.start(
+                validator.filter(|_| plain),
+                expected.filter(|_| plain),
+                resume::coding(head),
+            )?;
             *used = true;
             *is_plain = plain;
             if config.output.include || config.request.head {
@@ -191,6 +201,14 @@ impl Transfer<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// This body goes nowhere; a file that was begun is left as it is.
+    fn drop_body(&mut self) {
+        self.drops = true;
+        if !matches!(self.sink, Sink::File { .. }) {
+            self.sink = Sink::Nowhere;
+        }
     }
 
     /// The file's path, and whether the server chose its name.
@@ -261,7 +279,7 @@ impl Transfer<'_, '_> {
         let mut buffer = vec![0; buffer_for(length.filter(|_| codings.is_empty()))];
         let whole = length
             .filter(|_| codings.is_empty())
-            .map(|l| l + self.report.bytes);
+            .map(|l| l.saturating_add(self.report.bytes));
         let mut bar = self
             .context
             .progress
@@ -290,7 +308,7 @@ impl Transfer<'_, '_> {
                 if let Some(hash) = hash {
                     hash.update(piece);
                 }
-                if !self.sink.write(piece, self.stage)? {
+                if !self.drops && !self.sink.write(piece, self.stage)? {
                     return Err(Trouble::no(
                         "size",
                         format!("the body is larger than {MEMORY_MAX} bytes, too large to hold"),
@@ -318,7 +336,8 @@ impl Transfer<'_, '_> {
     ) -> Result<(), Stop> {
         let config = self.context.config;
         let digest = hash.map(|hash| hex(hash.finish().as_ref()));
-        let delivered = !matches!(self.sink, Sink::Nowhere | Sink::Undecided)
+        let delivered = !self.drops
+            && !matches!(self.sink, Sink::Nowhere | Sink::Undecided)
             && !matches!(self.sink, Sink::File { used: false, .. });
         self.report.sha256 = digest.clone().filter(|_| delivered);
         if let Sink::View { view, .. } = &mut self.sink {
@@ -346,6 +365,7 @@ impl Transfer<'_, '_> {
                 .map_err(|e| Error::local(&e).about(file.display().to_string()))?;
         }
         if let Sink::File { used: true, .. } = &self.sink
+            && !self.drops
             && let Sink::File { saver, .. } = std::mem::replace(&mut self.sink, Sink::Nowhere)
         {
             let modified = head.get("last-modified").and_then(date::parse);
@@ -366,13 +386,15 @@ impl Transfer<'_, '_> {
         if self.job.place != Place::Stdout {
             let (path, exclusive) = self.path(Some(head))?;
             let mut saver = Saver::open(&path, exclusive, config.saving.create_dirs)?;
-            saver.start(None, None)?;
-            saver.write(format!("{value}\n").as_bytes())?;
+            saver.start(None, None, String::new())?;
             self.sink = Sink::File {
                 saver,
                 used: true,
                 plain: false,
             };
+            // From the sink, so that one that fails is cleared away.
+            self.sink
+                .write(format!("{value}\n").as_bytes(), self.stage)?;
         } else if config.json {
             self.report.pointed = true;
             *bytes = value.into_bytes();
@@ -409,6 +431,7 @@ fn stdout(head: &Head, plain: bool, bytes: u64) -> Sink {
             bytes,
             validator: Validator::of(head),
             total: None,
+            coding: Some(resume::coding(head)),
         },
         plain,
     }

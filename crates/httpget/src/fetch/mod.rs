@@ -85,6 +85,9 @@ struct Transfer<'a, 'b> {
     stage: &'a mut Stage<'b>,
     report: Report,
     sink: Sink,
+    /// Whether this body goes nowhere, though there may be a file that others
+    /// went to.
+    drops: bool,
     started: Instant,
     /// When this try must be done.
     deadline: Option<Instant>,
@@ -121,6 +124,7 @@ pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> 
             ..Report::default()
         },
         sink: Sink::Undecided,
+        drops: false,
         started: Instant::now(),
         deadline: None,
         final_url: job.target.url.clone(),
@@ -149,7 +153,8 @@ impl Transfer<'_, '_> {
             || matches!(self.report.trouble, Some(Trouble::No { .. }));
         match self.sink {
             Sink::File { saver, used, .. } => {
-                let outcome = if used && failed {
+                // One that is complete has its name, and is here no more.
+                let outcome = if used {
                     saver.abandon(remove)
                 } else {
                     saver.leave()
@@ -275,8 +280,8 @@ impl Transfer<'_, '_> {
             if !last && config.retry.passes_status(answer.head.status) {
                 return Ok(Tried::Later);
             }
-            if self.deliver(answer)? {
-                return Ok(Tried::Done);
+            if let Some(tried) = self.deliver(answer, last)? {
+                return Ok(tried);
             }
             // What was there cannot be continued: the whole, then.
         }

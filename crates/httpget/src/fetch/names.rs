@@ -3,15 +3,56 @@
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use common::{Error, Kind, Result};
 use rustix::fs::{FlockOperation, RenameFlags};
 
-/// For what lies beside the final name.
-pub(super) const NO_SYMLINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+/// For what lies beside the final name: never a symlink, and no pipe that
+/// would have to be waited for.
+const NOTHING_ODD: i32 = rustix::fs::OFlags::NOFOLLOW
+    .union(rustix::fs::OFlags::NONBLOCK)
+    .bits()
+    .cast_signed();
+
+/// A state file has a few short lines.
+const STATE_MAX: u64 = 64 * 1024;
+
+/// What a state file says; `None` where there is none, or it is none.
+pub(super) fn read_state(path: &Path) -> Option<String> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(NOTHING_ODD)
+        .open(path)
+        .ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    file.take(STATE_MAX + 1).read_to_string(&mut text).ok()?;
+    (text.len() as u64 <= STATE_MAX).then_some(text)
+}
+
+/// Writes a state file.
+pub(super) fn write_state(path: &Path, text: &str) -> Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .custom_flags(NOTHING_ODD)
+        .open(path)
+        .map_err(|e| local(&e, path))?;
+    if !file.metadata().map_err(|e| local(&e, path))?.is_file() {
+        let error = Error::new(
+            Kind::System,
+            "is no regular file, where a state file belongs",
+        );
+        return Err(error.about(path.display().to_string()).hint("remove it"));
+    }
+    file.write_all(text.as_bytes()).map_err(|e| local(&e, path))
+}
 
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
@@ -74,7 +115,7 @@ pub(super) fn open_part(name: &Path) -> Result<File> {
             .write(true)
             .create(true)
             .truncate(false)
-            .custom_flags(NO_SYMLINK)
+            .custom_flags(NOTHING_ODD)
             .open(name);
         let file = match file {
             Ok(file) => file,

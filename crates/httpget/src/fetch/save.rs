@@ -8,14 +8,14 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use common::{Error, Kind, Result};
 use rustix::fs::FallocateFlags;
 
-use super::names::{NO_SYMLINK, beside, local, open_part, rename_new, target};
+use super::names::{beside, local, open_part, read_state, rename_new, target, write_state};
 use crate::http::date::Seconds;
 use crate::policy::resume::{self, Had, Validator};
 
@@ -90,7 +90,7 @@ impl Saver {
             return Ok(None);
         }
         let part = self.file.metadata().map_err(|e| self.error(&e))?.len();
-        let state = std::fs::read_to_string(beside(&self.path, ".part.state")).ok();
+        let state = read_state(&beside(&self.path, ".part.state"));
         let had = state
             .as_deref()
             .and_then(|state| resume::from_state(state, part));
@@ -100,8 +100,7 @@ impl Saver {
         match std::fs::metadata(&self.path) {
             Ok(meta) if meta.is_file() && meta.len() > 0 => Ok(Some(Had {
                 bytes: meta.len(),
-                validator: None,
-                total: None,
+                ..Had::default()
             })),
             _ => Ok(None),
         }
@@ -117,16 +116,19 @@ impl Saver {
         !self.direct
     }
 
-    /// Starts from nothing. `expected` reserves room on the disk.
+    /// Starts from nothing. `expected` reserves room on the disk; `coding` is
+    /// the Content-Encoding of what will be written.
     pub(crate) fn start(
         &mut self,
         validator: Option<Validator>,
         expected: Option<u64>,
+        coding: String,
     ) -> Result<()> {
         self.had = Had {
             bytes: 0,
             validator,
             total: expected,
+            coding: Some(coding),
         };
         self.forget_state();
         if self.direct {
@@ -163,7 +165,9 @@ impl Saver {
     pub(crate) fn resume(&mut self, had: &Had, mut see: impl FnMut(&[u8])) -> Result<()> {
         let part = self.file.metadata().map_err(|e| self.error(&e))?.len();
         if had.validator.is_none() && self.had.bytes == 0 {
-            // The final file is what is there: the part begins as its copy.
+            // The final file is what is there: the part begins as its copy,
+            // of which a state file that is left says nothing.
+            self.forget_state();
             let mut whole = File::open(&self.path).map_err(|e| local(&e, &self.path))?;
             self.file.set_len(0).map_err(|e| self.error(&e))?;
             self.file
@@ -222,14 +226,10 @@ impl Saver {
 
     /// Up to here there is no gap: notes it for a later run.
     pub(crate) fn keep_gaps(&self, without_gap: u64) -> Result<()> {
-        let Some(validator) = &self.had.validator else {
-            return Ok(());
-        };
-        self.write_state(&resume::to_state(
-            validator,
-            self.had.total,
-            Some(without_gap),
-        ))
+        match resume::to_state(&self.had, Some(without_gap)) {
+            Some(state) => self.write_state(&state),
+            None => Ok(()),
+        }
     }
 
     /// Done with gaps: this much is there, the rest is of no use.
@@ -256,26 +256,18 @@ impl Saver {
 
     /// Writes the validator beside the part file, once.
     fn keep_state(&mut self) -> Result<()> {
-        if let Some(validator) = &self.had.validator
-            && !self.direct
+        if !self.direct
             && !self.state_kept
+            && let Some(state) = resume::to_state(&self.had, None)
         {
-            self.write_state(&resume::to_state(validator, self.had.total, None))?;
+            self.write_state(&state)?;
             self.state_kept = true;
         }
         Ok(())
     }
 
     fn write_state(&self, text: &str) -> Result<()> {
-        let path = beside(&self.path, ".part.state");
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .custom_flags(NO_SYMLINK)
-            .open(&path)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .map_err(|e| local(&e, &path))
+        write_state(&beside(&self.path, ".part.state"), text)
     }
 
     fn forget_state(&mut self) {
@@ -372,7 +364,7 @@ mod tests {
         let path = dir.path().join("f");
         let mut saver = Saver::open(&path, false, false).unwrap();
         saver
-            .start(Some(Validator::Tag("\"1\"".into())), Some(6))
+            .start(Some(Validator::Tag("\"1\"".into())), Some(6), String::new())
             .unwrap();
         saver.write(b"abc").unwrap();
         assert!(!path.exists());
@@ -410,6 +402,40 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
         saver.finish(None).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"abcd");
+    }
+
+    #[test]
+    fn a_state_file_is_a_file_and_of_its_part() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let (part, state) = (beside(&path, ".part"), beside(&path, ".part.state"));
+        std::fs::write(&path, "abc").unwrap();
+        std::fs::write(&part, "abcdef").unwrap();
+        let had = |saver: &mut Saver| saver.earlier().unwrap().unwrap().bytes;
+        // A pipe that nobody writes to is not waited for.
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &state, mode).unwrap();
+        let mut saver = Saver::open(&path, false, false).unwrap();
+        assert_eq!(had(&mut saver), 3);
+        assert!(saver.write_state("x").is_err());
+        std::fs::remove_file(&state).unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        std::fs::write(&elsewhere, "etag: \"1\"\n").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &state).unwrap();
+        assert_eq!(had(&mut saver), 3);
+        assert!(saver.write_state("x").is_err());
+        std::fs::remove_file(&state).unwrap();
+        std::fs::write(&state, "etag: \"1\"\n").unwrap();
+        assert_eq!(had(&mut saver), 6);
+        std::fs::write(&state, format!("etag: \"{}\"\n", "1".repeat(1 << 17))).unwrap();
+        assert_eq!(had(&mut saver), 3);
+        // One that does not fit is not left beside the copy, which it might.
+        std::fs::write(&state, "etag: \"1\"\nbytes: 9\n").unwrap();
+        let three = saver.earlier().unwrap().unwrap();
+        saver.resume(&three, |_| ()).unwrap();
+        saver.abandon(false).unwrap();
+        assert!(!state.exists());
+        assert_eq!(std::fs::read(&part).unwrap(), b"abc");
     }
 
     #[test]

@@ -6,27 +6,28 @@
 //! An answer that is no such piece means that the file has changed or that
 //! the server does not do ranges after all: the whole is had over one
 //! connection then. A connection that fails gives its piece back to the
-//! others; the transfer fails when none is left.
+//! others; the transfer fails when none is left. Where the last one was refused
+//! its piece by a status, that is tried again as any such status, or the whole
+//! is asked for.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Error, Kind};
 use ring::digest;
 
 use super::hops::Wanted;
 use super::report::{Stop, Trouble};
 use super::save::Saver;
 use super::sink::Sink;
-use super::source::{self, Limits, Source};
-use super::{Context, Place, Transfer};
+use super::source::{self, Limits, Source, Window};
+use super::{Context, Place, Transfer, Tried};
 use crate::http::head::Head;
 use crate::net::{Answer, Ask, BodyReader};
 use crate::output::progress::Bar;
 use crate::output::talk;
 use crate::policy::pieces::{FIRST, Pieces, Span};
-use crate::policy::resume::Validator;
+use crate::policy::resume::{self, Had, Validator};
 
 /// Bytes read at a time; one write each.
 const BUFFER: usize = 64 * 1024;
@@ -44,12 +45,16 @@ enum Fault {
     Fatal(Stop),
     /// This connection is of no use; another may be.
     Lost(Stop),
+    /// The same by a status: too many connections, perhaps.
+    Refused(Box<Head>),
 }
 
 /// Why all of it ended early.
 enum End {
     Changed,
     Failed(Stop),
+    /// The last connection was refused its piece.
+    Refused(Box<Head>),
 }
 
 /// What the connections tell each other.
@@ -59,10 +64,23 @@ struct Board {
     hands: usize,
     end: Option<End>,
     wire_bytes: u64,
+    window: Window,
     bar: Bar,
     /// How far the state file says that there is no gap, and since when.
     kept: u64,
     kept_at: Option<Instant>,
+}
+
+impl Board {
+    /// One connection less, of which the piece goes to another; the end where
+    /// there is none.
+    fn lose(&mut self, span: Span, end: End) {
+        self.pieces.give_back(span.at);
+        self.hands -= 1;
+        if self.hands == 0 {
+            self.end.get_or_insert(end);
+        }
+    }
 }
 
 /// The connections that fetch one file together.
@@ -70,6 +88,8 @@ struct Crew<'a> {
     context: &'a Context<'a>,
     wanted: Wanted,
     validator: Validator,
+    /// The Content-Encoding of all pieces.
+    coding: String,
     total: u64,
     limits: Limits,
     deadline: Option<Instant>,
@@ -82,7 +102,7 @@ impl Transfer<'_, '_> {
     /// Whether this transfer is one for several connections.
     pub(super) fn splits(&self) -> bool {
         let config = self.context.config;
-        let provable = |had: &crate::policy::resume::Had| had.validator.is_some();
+        let provable = |had: &Had| had.validator.is_some();
         config.segments > 1
             && self.job.place != Place::Stdout
             && !self.fixed
@@ -99,9 +119,9 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// Delivers a file of which the first piece has come. False if the whole
-    /// must be asked for.
-    pub(super) fn gather(&mut self, answer: Answer) -> Result<bool, Stop> {
+    /// Delivers a file of which the first piece has come. `None` if the whole
+    /// must be asked for. `last` says that there will be no other try.
+    pub(super) fn gather(&mut self, answer: Answer, last: bool) -> Result<Option<Tried>, Stop> {
         let config = self.context.config;
         let head = answer.head.clone();
         let resumed = self.resume.clone();
@@ -113,12 +133,13 @@ impl Transfer<'_, '_> {
             (validator, self.first_piece().answered(&head))
         else {
             self.split = false;
-            return Ok(false);
+            return Ok(None);
         };
-        let known = resumed.as_ref().and_then(|had| had.total);
-        if known.is_some_and(|known| known != total) {
+        let other =
+            |had: &Had| had.total.is_some_and(|known| known != total) || !had.is_coded_as(&head);
+        if resumed.as_ref().is_some_and(other) {
             self.split = false;
-            return Ok(false);
+            return Ok(None);
         }
         if let Some(max) = config.limits.max.filter(|&max| total > max) {
             return Err(source::too_large(max).into());
@@ -132,7 +153,7 @@ impl Transfer<'_, '_> {
         };
         if !saver.is_seekable() {
             self.split = false;
-            return Ok(false);
+            return Ok(None);
         }
         saver.begin_gaps()?;
         let whole = Span {
@@ -147,6 +168,7 @@ impl Transfer<'_, '_> {
             context: self.context,
             wanted,
             validator,
+            coding: resume::coding(&head),
             total,
             limits: shared_limits(config.limits, hands),
             deadline: self.deadline,
@@ -156,6 +178,7 @@ impl Transfer<'_, '_> {
                 hands,
                 end: None,
                 wire_bytes: 0,
+                window: Window::new(),
                 bar: self
                     .context
                     .progress
@@ -176,10 +199,17 @@ impl Transfer<'_, '_> {
         self.report.wire_bytes += board.wire_bytes;
         match board.end {
             Some(End::Failed(stop)) => Err(stop),
-            Some(End::Changed) => {
+            // It is said when to come back, or it may pass by itself.
+            Some(End::Refused(head)) if !last && config.retry.passes_status(head.status) => {
+                self.report.head = Some(*head);
+                self.can_go_on();
+                Ok(Some(Tried::Later))
+            }
+            // One request as any other tells what such a status means.
+            Some(End::Changed | End::Refused(_)) => {
                 self.split = false;
                 self.resume = None;
-                Ok(false)
+                Ok(None)
             }
             None => {
                 let mut hash = (config.json || config.sha256.is_some())
@@ -188,7 +218,7 @@ impl Transfer<'_, '_> {
                     saver.read_back(&mut |piece| hash.update(piece))?;
                 }
                 self.finish(&head, false, hash)?;
-                Ok(true)
+                Ok(Some(Tried::Done))
             }
         }
     }
@@ -201,7 +231,8 @@ fn shared_limits(limits: Limits, hands: usize) -> Limits {
         // The length is known and was looked at.
         max: None,
         rate: limits.rate.map(|rate| (rate / hands).max(1)),
-        slow: limits.slow.map(|(least, time)| (least / hands, time)),
+        // Judged by the sum.
+        slow: None,
     }
 }
 
@@ -270,15 +301,15 @@ impl Crew<'_> {
         match outcome {
             Ok(()) => return true,
             Err(Fault::Ended) => {}
-            Err(Fault::Changed) => board.end = Some(End::Changed),
-            Err(Fault::Fatal(stop)) => board.end = Some(End::Failed(stop)),
-            Err(Fault::Lost(stop)) => {
-                board.pieces.give_back(span.at);
-                board.hands -= 1;
-                if board.hands == 0 {
-                    board.end.get_or_insert(End::Failed(stop));
-                }
+            // The first reason counts.
+            Err(Fault::Changed) => {
+                board.end.get_or_insert(End::Changed);
             }
+            Err(Fault::Fatal(stop)) => {
+                board.end.get_or_insert(End::Failed(stop));
+            }
+            Err(Fault::Lost(stop)) => board.lose(span, End::Failed(stop)),
+            Err(Fault::Refused(head)) => board.lose(span, End::Refused(head)),
         }
         self.news.notify_all();
         false
@@ -317,16 +348,14 @@ impl Crew<'_> {
         }
         match answer.head.status {
             200..300 | 416 => Err(Fault::Changed),
-            // Too many connections, perhaps.
-            _ => {
-                let message = format!("a piece of it was refused: {}", answer.head.status_text());
-                Err(Fault::Lost(Error::new(Kind::Server, message).into()))
-            }
+            _ => Err(Fault::Refused(Box::new(answer.head))),
         }
     }
 
     fn is_piece(&self, span: Span, head: &Head) -> bool {
-        span.answered(head) == Some((span, self.total)) && self.validator.agrees(head)
+        span.answered(head) == Some((span, self.total))
+            && self.validator.agrees(head)
+            && resume::coding(head) == self.coding
     }
 
     /// Writes a piece where it belongs.
@@ -368,6 +397,11 @@ impl Crew<'_> {
         }
         board.pieces.advance(span.at, bytes);
         board.wire_bytes += bytes;
+        let all = board.wire_bytes;
+        if bytes > 0 && !board.pieces.is_complete() {
+            let slow = self.context.config.limits.slow;
+            board.window.judge(all, slow).map_err(Fault::Fatal)?;
+        }
         let there = board.pieces.without_gap();
         let due = board.kept_at.is_none_or(|at| at.elapsed() >= KEEP_EVERY);
         if due && there >= board.kept + FIRST && there < self.total {

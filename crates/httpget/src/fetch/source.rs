@@ -25,13 +25,55 @@ pub(crate) fn too_large(max: u64) -> Trouble {
     Trouble::no("size", format!("the body is larger than {max} bytes"))
 }
 
+/// The window in which the speed is judged.
+pub(super) struct Window {
+    since: Instant,
+    /// Bytes that had come before.
+    bytes: u64,
+}
+
+impl Window {
+    pub(super) fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            bytes: 0,
+        }
+    }
+
+    /// Judges it when its time is over, now that `bytes` have come in all.
+    pub(super) fn judge(&mut self, bytes: u64, slow: Option<(u64, Duration)>) -> Result<(), Stop> {
+        let Some((least, time)) = slow else {
+            return Ok(());
+        };
+        let passed = self.since.elapsed();
+        if passed < time {
+            return Ok(());
+        }
+        let got = bytes - self.bytes;
+        if (got as f64) < least as f64 * passed.as_secs_f64() {
+            let error = Error::new(
+                Kind::Timeout,
+                format!("slower than {least} bytes a second for {time:?}"),
+            );
+            return Err(Stop {
+                trouble: error.into(),
+                cut: true,
+            });
+        }
+        *self = Self {
+            since: Instant::now(),
+            bytes,
+        };
+        Ok(())
+    }
+}
+
 /// A body as it comes.
 pub(crate) struct Source {
     body: BodyReader,
     limits: Limits,
     started: Instant,
-    /// Start and bytes of the window in which the speed is judged.
-    window: (Instant, u64),
+    window: Window,
     /// Bytes so far.
     pub(crate) bytes: u64,
     /// Why reading ended early; an I/O error from [`Read`] stands for this.
@@ -40,12 +82,11 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(body: BodyReader, limits: Limits) -> Self {
-        let now = Instant::now();
         Self {
             body,
             limits,
-            started: now,
-            window: (now, 0),
+            started: Instant::now(),
+            window: Window::new(),
             bytes: 0,
             stop: None,
         }
@@ -75,23 +116,8 @@ impl Source {
             let due = Duration::from_secs_f64(self.bytes as f64 / rate as f64);
             std::thread::sleep(due.saturating_sub(self.started.elapsed()));
         }
-        if let Some((least, time)) = self.limits.slow {
-            let (start, bytes) = self.window;
-            let passed = start.elapsed();
-            if passed >= time {
-                let got = self.bytes - bytes;
-                if (got as f64) < least as f64 * passed.as_secs_f64() && n > 0 {
-                    let error = Error::new(
-                        Kind::Timeout,
-                        format!("slower than {least} bytes a second for {time:?}"),
-                    );
-                    return Err(Stop {
-                        trouble: error.into(),
-                        cut: true,
-                    });
-                }
-                self.window = (Instant::now(), self.bytes);
-            }
+        if n > 0 {
+            self.window.judge(self.bytes, self.limits.slow)?;
         }
         Ok(n)
     }

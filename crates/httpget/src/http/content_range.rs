@@ -1,5 +1,7 @@
 //! `Content-Range` (RFC 9110, section 14.4): which part of the whole came.
 
+use super::head::Head;
+
 /// The value of a Content-Range header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentRange {
@@ -7,6 +9,12 @@ pub struct ContentRange {
     pub span: Option<(u64, u64)>,
     /// The length of the whole; `None` for `*`.
     pub total: Option<u64>,
+}
+
+/// How many bytes the span of a response has, if it says so.
+pub fn length(head: &Head) -> Option<u64> {
+    let (first, last) = head.get("content-range").and_then(parse)?.span?;
+    (last - first).checked_add(1)
 }
 
 /// Parses a value; `None` for another unit, a span that ends before it

@@ -62,6 +62,19 @@ pub struct Had {
     pub validator: Option<Validator>,
     /// The length of the whole, if it is known.
     pub total: Option<u64>,
+    /// Its [`coding`], if it is known: bytes of one are none of another, and a
+    /// server may give them the same tag.
+    pub coding: Option<String>,
+}
+
+/// The value of Content-Encoding; empty where there is none.
+pub fn coding(head: &Head) -> String {
+    let values = head.all("content-encoding").flat_map(|v| v.split(','));
+    let codings: Vec<String> = values
+        .map(|coding| coding.trim().to_ascii_lowercase())
+        .filter(|coding| !coding.is_empty() && coding != "identity")
+        .collect();
+    codings.join(",")
 }
 
 /// What to do with a response to the request for the rest.
@@ -80,6 +93,12 @@ pub enum Verdict {
 }
 
 impl Had {
+    /// Whether a response is coded as what is there.
+    pub fn is_coded_as(&self, head: &Head) -> bool {
+        let coding = coding(head);
+        self.coding.as_ref().is_none_or(|known| *known == coding)
+    }
+
     /// The headers that ask for the rest.
     pub fn ask(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![("Range", format!("bytes={}-", self.bytes))];
@@ -104,14 +123,14 @@ impl Had {
                 };
                 // Not a part of the rest, but all of it.
                 let reaches = match (range.span, range.total) {
-                    (Some((_, last)), Some(total)) => last + 1 == total,
+                    (Some((_, last)), Some(total)) => last.checked_add(1) == Some(total),
                     _ => true,
                 };
                 let same = match &self.validator {
                     Some(validator) => validator.agrees(head),
                     None => true,
                 };
-                if starts && fits && reaches && same {
+                if starts && fits && reaches && same && self.is_coded_as(head) {
                     Verdict::Continue
                 } else {
                     Verdict::Again
@@ -133,17 +152,25 @@ impl Had {
     }
 }
 
-/// The text of the file beside a part file. `bytes` says how many bytes of a
-/// part file with gaps are there; without it, all are.
-pub fn to_state(validator: &Validator, total: Option<u64>, bytes: Option<u64>) -> String {
+/// The text of the file beside a part file; `None` without a validator, which
+/// alone proves something. `bytes` says how many bytes of a part file with gaps
+/// are there; without it, all are.
+pub fn to_state(had: &Had, bytes: Option<u64>) -> Option<String> {
+    let validator = had.validator.as_ref()?;
     let name = match validator {
         Validator::Tag(_) => "etag",
         Validator::Date(_) => "last-modified",
     };
+    let total = had.total;
     let total = total.map_or_else(String::new, |total| format!("length: {total}\n"));
     let bytes = bytes.map_or_else(String::new, |bytes| format!("bytes: {bytes}\n"));
     // What limits the others comes first: a file cut short must not say more.
-    format!("{bytes}{name}: {}\n{total}", validator.value())
+    let coding = had.coding.as_ref().filter(|coding| !coding.is_empty());
+    let coding = coding.map_or_else(String::new, |coding| {
+        format!("content-encoding: {coding}\n")
+    });
+    let value = validator.value();
+    Some(format!("{bytes}{coding}{name}: {value}\n{total}"))
 }
 
 /// Reads it back for a part file of `length` bytes; what cannot be read, or
@@ -152,12 +179,14 @@ pub fn from_state(text: &str, length: u64) -> Option<Had> {
     let mut validator = None;
     let mut total = None;
     let mut bytes = length;
+    let mut coding = String::new();
     // A line without its end may have been longer.
     for line in text.strip_suffix('\n')?.split('\n') {
         let (name, value) = line.split_once(": ")?;
         match name {
             "etag" if is_strong(value) => validator = Some(Validator::Tag(value.to_owned())),
             "last-modified" => validator = Some(Validator::Date(value.to_owned())),
+            "content-encoding" => value.clone_into(&mut coding),
             "length" => total = Some(value.parse().ok()?),
             "bytes" => bytes = value.parse().ok()?,
             _ => return None,
@@ -168,6 +197,7 @@ pub fn from_state(text: &str, length: u64) -> Option<Had> {
         bytes,
         validator: Some(validator),
         total,
+        coding: Some(coding),
     })
 }
 
@@ -185,6 +215,7 @@ mod tests {
             bytes: 5,
             validator: validator.map(|tag| Validator::Tag(tag.to_owned())),
             total,
+            coding: Some(String::new()),
         }
     }
 
@@ -199,6 +230,10 @@ mod tests {
                 Continue,
             ),
             ("206 P\r\nContent-Range: bytes 5-9/10\r\nETag: \"2\"", Again),
+            (
+                "206 P\r\nContent-Range: bytes 5-9/10\r\nContent-Encoding: gzip",
+                Again,
+            ),
             ("206 P\r\nContent-Range: bytes 4-9/10", Again),
             ("206 P\r\nContent-Range: bytes 5-8/10", Again),
             ("206 P\r\nContent-Range: bytes 5-10/11", Again),
@@ -249,13 +284,20 @@ mod tests {
             bytes,
             validator: Some(tag.clone()),
             total: Some(7),
+            coding: Some(String::new()),
         };
-        let text = to_state(&tag, Some(7), None);
+        let text = to_state(&had(5), None).unwrap();
         assert_eq!(text, "etag: \"x\"\nlength: 7\n");
         assert_eq!(from_state(&text, 5), Some(had(5)));
         assert_eq!(from_state(&text, 8), None);
         assert_eq!(from_state(&text, 0), None);
-        let text = to_state(&tag, Some(7), Some(3));
+        let coded = Had {
+            coding: Some("gzip".into()),
+            ..had(5)
+        };
+        let text = to_state(&coded, None).unwrap();
+        assert_eq!(from_state(&text, 5), Some(coded));
+        let text = to_state(&had(5), Some(3)).unwrap();
         assert_eq!(from_state(&text, 5), Some(had(3)));
         assert_eq!(from_state(&text, 2), None);
         // Cut anywhere, it never says that more is there than is.
@@ -278,7 +320,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_continued_from_another_byte(bytes in 0..100u64, first in 0..100u64, total in 1..200u64) {
-            let had = Had { bytes, validator: None, total: None };
+            let had = Had { bytes, ..Had::default() };
             let text = format!("206 P\r\nContent-Range: bytes {first}-{}/{total}", total - 1);
             if had.judge(&head(&text)) == Verdict::Continue {
                 prop_assert!(first == bytes && bytes < total);

@@ -1,0 +1,223 @@
+//! What is in a part file stays what its state file says, whatever the server
+//! answers in between.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use testkit::Tool;
+use testkit::http::{HttpServer, Reply, Request};
+
+use crate::kit::{files, httpget};
+
+const MIB: usize = 1 << 20;
+const THERE: usize = 2_000_000;
+/// Ninety bytes that are no part of any file.
+const SORRY: [u8; 90] = [b'!'; 90];
+
+fn large() -> Vec<u8> {
+    (0..(6 * MIB + 123) as u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect()
+}
+
+fn saving(dir: &Path) -> Tool {
+    httpget().cwd(dir).args(["-o", "f"])
+}
+
+fn read(dir: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(dir.join(name)).unwrap()
+}
+
+/// What an interrupted run leaves.
+fn leave_part(dir: &Path, body: &[u8]) {
+    std::fs::write(dir.join("f.part"), &body[..THERE]).unwrap();
+    let state = format!("etag: \"A\"\nlength: {}\n", body.len());
+    std::fs::write(dir.join("f.part.state"), state).unwrap();
+}
+
+/// A server of `body`, but for the requests to which `other` has an answer;
+/// it is told their number, from 0.
+fn serving(
+    body: &[u8],
+    other: impl Fn(usize, &Request) -> Option<Reply> + Send + Sync + 'static,
+) -> HttpServer {
+    let (body, count) = (body.to_vec(), AtomicUsize::new(0));
+    HttpServer::start(move |request| {
+        let number = count.fetch_add(1, Ordering::SeqCst);
+        other(number, request).unwrap_or_else(|| Reply::ranged(request, &body, "\"A\""))
+    })
+}
+
+/// The whole, of which only so much comes.
+fn cut(body: &[u8], after: usize) -> Reply {
+    Reply::ok(&body[..after])
+        .header("ETag", "\"A\"")
+        .header("Content-Length", &body.len().to_string())
+        .close()
+}
+
+fn start(request: &Request) -> Option<usize> {
+    let range = request.header("range")?.strip_prefix("bytes=")?;
+    range.split('-').next()?.parse().ok()
+}
+
+/// Goes on with what is there, which must make the right file.
+fn goes_on(dir: &Path, url: &str, body: &[u8]) {
+    saving(dir).args(["-C", "-", url]).run().code(0).stderr("");
+    assert!(read(dir, "f") == body);
+    assert_eq!(files(dir), ["f"]);
+}
+
+#[test]
+fn an_error_leaves_what_was_there() {
+    let body = large();
+    for how in [&[][..], &["--segments", "3"]] {
+        for status in [404, 503] {
+            let server = serving(&body, move |number, _| {
+                (number == 0).then(|| Reply::new(status).body(SORRY))
+            });
+            let dir = tempfile::tempdir().unwrap();
+            let dir = dir.path();
+            leave_part(dir, &body);
+            let state = read(dir, "f.part.state");
+            let url = server.url("/");
+            saving(dir).args(how).args(["-C", "-", &url]).run().code(1);
+            assert!(read(dir, "f.part") == body[..THERE]);
+            assert_eq!(read(dir, "f.part.state"), state);
+            goes_on(dir, &url, &body);
+            assert_eq!(start(&server.requests()[1]), Some(THERE));
+        }
+    }
+}
+
+#[test]
+fn an_error_after_a_cut_leaves_what_came() {
+    let body = large();
+    let whole = body.clone();
+    let server = serving(&body, move |number, _| match number {
+        0 => Some(cut(&whole, THERE)),
+        1 => Some(Reply::new(404).body(SORRY)),
+        _ => None,
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let url = server.url("/");
+    let out = saving(dir.path())
+        .args(["--json", "--retry", "2", "--retry-delay", "0", &url])
+        .run();
+    out.code(1);
+    assert!(out.json()[0]["sha256"].is_null());
+    assert!(read(dir.path(), "f.part") == body[..THERE]);
+    goes_on(dir.path(), &url, &body);
+    assert_eq!(start(&server.requests()[2]), Some(THERE));
+}
+
+#[test]
+fn not_modified_makes_no_file_of_a_part() {
+    let body = large();
+    let whole = body.clone();
+    let server = serving(&body, move |number, _| match number {
+        0 => Some(cut(&whole, THERE)),
+        1 => Some(Reply::new(304)),
+        _ => None,
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let url = server.url("/");
+    saving(dir.path())
+        .args(["--retry", "2", "--retry-delay", "0", &url])
+        .run()
+        .code(0);
+    assert_eq!(files(dir.path()), ["f.part", "f.part.state"]);
+    goes_on(dir.path(), &url, &body);
+}
+
+#[test]
+fn an_error_after_a_changed_piece() {
+    let body = large();
+    // A piece of another state, and then nothing at all: until it is back.
+    let gone = AtomicUsize::new(1);
+    let server = serving(&body, move |_, request| {
+        if start(request) > Some(THERE) {
+            let lie = || Reply::ok("!").header("ETag", "\"B\"");
+            return (gone.load(Ordering::SeqCst) == 1).then(lie);
+        }
+        (start(request).is_none() && gone.swap(0, Ordering::SeqCst) == 1)
+            .then(|| Reply::new(404).body(SORRY))
+    });
+    let dir = tempfile::tempdir().unwrap();
+    leave_part(dir.path(), &body);
+    let url = server.url("/");
+    saving(dir.path())
+        .args(["-C", "-", "--segments", "3", &url])
+        .run()
+        .code(1);
+    let part = read(dir.path(), "f.part");
+    assert!(part.len() >= THERE && body.starts_with(&part));
+    goes_on(dir.path(), &url, &body);
+}
+
+#[test]
+fn a_length_that_is_not_that_of_its_range() {
+    let body = large();
+    for length in [u64::MAX, 1, (body.len() - THERE + 1) as u64] {
+        let head = format!(
+            "HTTP/1.1 206 P\r\nETag: \"A\"\r\nContent-Range: bytes {THERE}-{}/{}\r\n\
+             Content-Length: {length}\r\n\r\n",
+            body.len() - 1,
+            body.len(),
+        );
+        let rest = body[THERE..].to_vec();
+        let server = serving(&body, move |number, _| {
+            (number == 0).then(|| Reply::raw([head.as_bytes(), &rest].concat()).close())
+        });
+        let dir = tempfile::tempdir().unwrap();
+        leave_part(dir.path(), &body);
+        let url = server.url("/");
+        saving(dir.path())
+            .args(["-C", "-", &url])
+            .run()
+            .code(3)
+            .stderr_contains("Content-Length is not the length of Content-Range");
+        assert!(read(dir.path(), "f.part") == body[..THERE]);
+        goes_on(dir.path(), &url, &body);
+    }
+}
+
+#[test]
+fn another_coding_is_another_body() {
+    let body = large();
+    for how in [&[][..], &["--segments", "3"]] {
+        // The rest comes coded, under the tag of what is not.
+        let other = vec![b'!'; body.len()];
+        let server = serving(&body, move |_, request| {
+            let coded =
+                || Reply::ranged(request, &other, "\"A\"").header("Content-Encoding", "gzip");
+            start(request).is_some().then(coded)
+        });
+        let dir = tempfile::tempdir().unwrap();
+        leave_part(dir.path(), &body);
+        let url = server.url("/");
+        saving(dir.path())
+            .args(how)
+            .args(["-C", "-", &url])
+            .run()
+            .code(0)
+            .stderr("");
+        assert!(read(dir.path(), "f") == body);
+        assert_eq!(files(dir.path()), ["f"]);
+    }
+    // What is coded throughout can be continued.
+    let whole = body.clone();
+    let server = serving(&body, move |number, request| {
+        let reply = match number {
+            0 => cut(&whole, THERE),
+            _ => Reply::ranged(request, &whole, "\"A\""),
+        };
+        Some(reply.header("Content-Encoding", "gzip"))
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let url = server.url("/");
+    saving(dir.path()).arg(&url).run().code(3);
+    goes_on(dir.path(), &url, &body);
+    assert_eq!(start(&server.requests()[1]), Some(THERE));
+    assert_eq!(server.requests().len(), 2);
+}
