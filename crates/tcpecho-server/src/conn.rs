@@ -122,7 +122,12 @@ impl<S: AsFd> Conn<S> {
 
     /// When it wants to be looked at without an event.
     pub(crate) fn deadline(&self, shared: &Shared, now: Duration) -> Option<Duration> {
-        if self.channel.has_input() && self.machine.read_limit(&shared.rules, now) > 0 {
+        // What the channel has to say comes first, and writability tells when
+        // it can.
+        if self.channel.has_input()
+            && !self.channel.wants_room()
+            && self.machine.read_limit(&shared.rules, now) > 0
+        {
             return Some(now);
         }
         self.machine.deadline(&shared.rules, now)
