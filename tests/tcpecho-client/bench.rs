@@ -170,6 +170,58 @@ fn a_stall_counts_for_all_that_were_due_meanwhile() {
     assert!(median > 50.0, "{median}");
 }
 
+/// A peer that keeps its connections and never reads.
+fn deaf() -> TcpPeer {
+    let kept = std::sync::Mutex::new(Vec::new());
+    TcpPeer::start(move |stream| {
+        if let Ok(mut kept) = kept.lock() {
+            kept.push(stream);
+        }
+        std::io::Result::Ok(())
+    })
+}
+
+#[test]
+fn what_was_due_and_could_not_be_sent_is_an_error() {
+    let peer = deaf();
+    let args = ["--rate", "200", "--size", "1M", "--duration", "500ms"];
+    let out = to(&peer)
+        .args(["--bench", "--json", "--timeout", "100ms"])
+        .args(args)
+        .run();
+    let out = out.code(1);
+    out.stderr_contains(" messages were due and had not been sent at the end\n");
+    let records = out.json();
+    // Sent and not back, or not sent: all that were due.
+    assert_eq!(number(summary(&records), "errors"), 100);
+    assert_eq!(number(summary(&records), "messages"), 0);
+}
+
+#[test]
+fn a_peer_that_does_not_read_does_not_hold_up_the_end() {
+    let peer = deaf();
+    let args = ["--bench", "--json", "--timeout", "100ms"];
+    let rate = ["--rate", "1000000", "--size", "1000"];
+    let before = std::time::Instant::now();
+    let out = to(&peer)
+        .args(args)
+        .args(rate)
+        .args(["--duration", "1s"])
+        .run();
+    let _ = out.code(1);
+    assert!(before.elapsed() < SOON / 2, "{:?}", before.elapsed());
+
+    let running = to(&peer)
+        .args(args)
+        .args(rate)
+        .args(["--duration", "1h"])
+        .spawn();
+    assert!(running.read_line(SOON).starts_with(r#"{"type":"interval""#));
+    running.signal(2);
+    let out = running.wait();
+    assert!(number(summary(&out.code(1).json()), "errors") > 100_000);
+}
+
 #[test]
 fn a_connection_for_each_message() {
     let peer = TcpPeer::echo();
@@ -183,8 +235,9 @@ fn a_connection_for_each_message() {
     assert!(peer.accepted() as u64 >= connections);
     let args = [
         "--reconnect",
+        // One for each message, or a busy machine could have none free.
         "--connections",
-        "4",
+        "20",
         "--rate",
         "100",
         "--duration",

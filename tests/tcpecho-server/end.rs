@@ -81,6 +81,29 @@ fn those_that_stay_are_cut_off_with_an_end_of_file() {
 }
 
 #[test]
+fn those_that_keep_up_are_served_to_the_end_of_the_drain() {
+    use std::io::{Read, Write};
+    let drain = std::time::Duration::from_secs(1);
+    for args in [&[][..], &["--delay", "30ms"]] {
+        let server = Server::start(&[&["--drain", "1s"], args].concat());
+        let mut client = server.connect();
+        client.ask(b"hello");
+        let before = std::time::Instant::now();
+        server.running.signal(SIGTERM);
+        // Always with something on its way, until the server ends it.
+        let mut byte = [0];
+        while client.0.write_all(b"x").is_ok() && matches!(client.0.read(&mut byte), Ok(1)) {
+            // Meanwhile the acknowledgement is put off.
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let served = before.elapsed();
+        assert!(served >= drain, "{args:?}: {served:?}");
+        drop(client);
+        let _ = server.running.wait().code(1);
+    }
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let server = Server::start(&["--drain", "1h"]);
     let mut client = server.connect();

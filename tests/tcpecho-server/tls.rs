@@ -164,6 +164,37 @@ fn an_end_without_a_farewell_is_an_end() {
 }
 
 #[test]
+fn one_that_does_not_read_holds_up_nobody() {
+    let authority = Authority::new();
+    let args = ["--workers", "1", "--rate", "4M", "--drain", "50ms"];
+    let server = server(&authority, &args);
+    // Several, since each stops at another place of a record.
+    let mut deaf: Vec<_> = (0..4).map(|_| connect(&server, &authority)).collect();
+    let chunk = pattern(64 * 1024);
+    std::thread::scope(|scope| {
+        for client in &mut deaf {
+            scope.spawn(|| {
+                let options = socket2::SockRef::from(&client.sock);
+                options.set_recv_buffer_size(4096).unwrap();
+                options.set_send_buffer_size(64 * 1024).unwrap();
+                let patience = std::time::Duration::from_secs(1);
+                client.sock.set_write_timeout(Some(patience)).unwrap();
+                // Until the server cannot get rid of its answers and takes no
+                // more.
+                while client.write_all(&chunk).is_ok() {}
+            });
+        }
+    });
+    let mut other = connect(&server, &authority);
+    ask(&mut other, b"hello");
+    assert_eq!(end(other), b"");
+    let out = server.end();
+    out.code(1).stderr_contains("5 connections, ");
+    out.stderr_contains(" 4 cut, ");
+    drop(deaf);
+}
+
+#[test]
 fn the_drain_says_farewell() {
     let authority = Authority::new();
     let server = server(&authority, &["--drain", "50ms"]);

@@ -19,6 +19,10 @@ use crate::peer::Peer;
 use crate::readiness::{Interest, Watched};
 use crate::sys;
 
+/// How long bytes on their way may get nowhere before their peer counts as
+/// one that is behind: more than an acknowledgement is put off.
+const STALL: Duration = Duration::from_millis(250);
+
 /// What every connection of a server shares.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -38,7 +42,7 @@ pub(crate) struct Shared {
 pub(crate) struct Cut {
     /// When they are over in any case.
     pub(crate) limit: Duration,
-    /// Only those whose peers have not got all of their bytes yet.
+    /// Only those whose peers are behind with reading.
     pub(crate) owed_only: bool,
 }
 
@@ -49,6 +53,9 @@ pub(crate) struct Conn<S: AsFd> {
     channel: Channel,
     machine: Machine,
     peer: Peer,
+    /// In the last part of a drain: bytes that had arrived at the latest look,
+    /// and since when there have been no more.
+    arrived: Option<(i64, Duration)>,
     /// The deadline the worker's timer list has for it.
     pub(crate) armed: Option<Duration>,
 }
@@ -68,6 +75,7 @@ impl<S: AsFd> Conn<S> {
             channel,
             machine: Machine::new(&shared.rules, number, now),
             peer,
+            arrived: None,
             armed: None,
         }
     }
@@ -108,21 +116,42 @@ impl<S: AsFd> Conn<S> {
 
     /// Ends it from this side, if the cut is meant for it.
     pub(crate) fn cut(&mut self, shared: &Shared, cut: Cut, now: Duration) -> Option<Reason> {
-        if !cut.owed_only || self.is_owed() {
+        if !cut.owed_only || self.is_behind(now) {
             self.machine.cut(cut.limit);
         }
         self.settle(shared, now)
     }
 
-    /// Whether bytes are on their way to the peer.
-    fn is_owed(&self) -> bool {
-        let on_the_way = || sys::unsent(self.socket.get()) > 0 || self.channel.wants_room();
-        self.machine.owes() || self.machine.is_open() && on_the_way()
+    /// Whether the peer does not take what is for it: the socket has no room,
+    /// or nothing has arrived for a while of what is on its way. Bytes in
+    /// flight alone say nothing, every healthy peer has some.
+    fn is_behind(&mut self, now: Duration) -> bool {
+        if !self.machine.is_open() {
+            return false;
+        }
+        if self.machine.owes() || self.channel.wants_room() {
+            return true;
+        }
+        let in_flight = sys::unsent(self.socket.get()).cast_signed() as i64;
+        let arrived = self.machine.bytes().1.cast_signed() - in_flight;
+        match self.arrived {
+            // Records are longer than what they carry, so it may get less.
+            Some((before, since)) if in_flight > 0 && arrived <= before => now >= since + STALL,
+            _ => {
+                self.arrived = Some((arrived, now));
+                false
+            }
+        }
     }
 
     /// When it wants to be looked at without an event.
     pub(crate) fn deadline(&self, shared: &Shared, now: Duration) -> Option<Duration> {
-        if self.channel.has_input() && self.machine.read_limit(&shared.rules, now) > 0 {
+        // What the channel has to say comes first, and writability tells when
+        // it can.
+        if self.channel.has_input()
+            && !self.channel.wants_room()
+            && self.machine.read_limit(&shared.rules, now) > 0
+        {
             return Some(now);
         }
         self.machine.deadline(&shared.rules, now)

@@ -219,9 +219,10 @@ impl Machine {
         self.limit = Some(limit);
     }
 
-    /// Whether it is open and has bytes that have not gone out.
+    /// Whether it is open and has bytes that could go and have not; not those
+    /// that are held back by a delay.
     pub(crate) fn owes(&self) -> bool {
-        self.phase == Phase::Open && !self.tail.is_empty()
+        self.phase == Phase::Open && !self.tail.free().is_empty()
     }
 
     /// Whether it has not begun to end.

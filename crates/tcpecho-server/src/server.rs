@@ -31,8 +31,8 @@ const SIGNALS: usize = FIRST_KEY;
 const LISTENERS: usize = FIRST_KEY + 1;
 const PORTS: usize = LISTENERS + (1 << 20);
 
-/// The last part of a drain belongs to peers that have not got all of their
-/// bytes: nothing more is taken from them. A fifth of it, at most this.
+/// The last part of a drain belongs to peers that are behind with reading:
+/// nothing more is taken from them. A fifth of it, at most this.
 const LAST_PART: Duration = Duration::from_secs(1);
 
 /// How often in that part such peers are looked for.

@@ -42,6 +42,8 @@ pub(crate) struct Worker {
     conns: Vec<Option<Conn<OwnedFd>>>,
     free: Vec<usize>,
     timers: Timers,
+    /// The keys that have come up, kept for its memory.
+    due: Vec<usize>,
     scratch: Box<[u8]>,
 }
 
@@ -56,6 +58,7 @@ impl Worker {
             conns: Vec::new(),
             free: Vec::new(),
             timers: Timers::default(),
+            due: Vec::new(),
             scratch: vec![0; TAIL_MAX].into_boxed_slice(),
         }
     }
@@ -101,9 +104,14 @@ impl Worker {
         }
     }
 
-    /// Looks at every connection whose deadline has come.
+    /// Looks once at every connection whose deadline has come: one that is due
+    /// again at once waits until the others have had their turn.
     pub(crate) fn timeouts(&mut self, now: Duration) {
+        let mut due = std::mem::take(&mut self.due);
         while let Some(key) = self.timers.pop(now) {
+            due.push(key);
+        }
+        for key in due.drain(..) {
             let Some(Some(conn)) = self.conns.get_mut(key) else {
                 continue;
             };
@@ -113,6 +121,7 @@ impl Worker {
                 Some(reason) => self.close(key, reason, now),
             }
         }
+        self.due = due;
     }
 
     /// When [`Worker::timeouts`] has something to do.

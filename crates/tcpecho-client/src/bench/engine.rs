@@ -31,6 +31,12 @@ const WINDOW: usize = 100;
 /// Bytes read or written at once.
 const SCRATCH: usize = 256 * 1024;
 
+/// Messages begun at once by the schedule; then what has come is looked at.
+const BATCH: usize = 64 * 1024;
+
+/// Writes to one connection before the others, and signals, have their turn.
+const WRITES: usize = 16;
+
 /// The key of the signals among the events.
 const SIGNALS: usize = usize::MAX - 1;
 
@@ -74,6 +80,9 @@ pub(crate) struct Engine<'a> {
     unopened: usize,
     /// Messages (with `--reconnect`, connections) begun by the schedule.
     begun: u64,
+    /// Slots that have messages to send and are not watched for writing, kept
+    /// for its memory.
+    touched: Vec<usize>,
     /// With `--reconnect`: slots without a connection.
     idle: Vec<usize>,
     /// With `--reconnect`: slots whose connection failed, and when they may
@@ -114,6 +123,7 @@ impl<'a> Engine<'a> {
             opening: 0,
             unopened: 0,
             begun: 0,
+            touched: Vec::new(),
             started: Instant::now(),
             tally: Tally::new()?,
         })
@@ -175,14 +185,10 @@ impl<'a> Engine<'a> {
                     next_tick += TICK;
                 }
             }
-            if elapsed >= self.plan.duration
-                && let Some(schedule) = self.schedule
-            {
-                // All that was due, also if this process was held up.
-                let end = self.plan.duration.as_nanos() as u64;
-                self.begin_due(schedule, end.saturating_sub(1))?;
-            }
             if elapsed >= self.plan.duration || self.stop.seen() > 0 || self.alive == 0 {
+                if let Some(schedule) = self.schedule {
+                    self.begin_last(schedule, elapsed)?;
+                }
                 return Ok(elapsed);
             }
             let until = next_tick.min(self.plan.duration);
@@ -209,6 +215,9 @@ impl<'a> Engine<'a> {
     pub(crate) fn drain(&mut self, deadline: Instant) -> Result<()> {
         self.phase = Phase::Draining;
         for index in 0..self.slots.len() {
+            if self.schedule.is_some() && self.slots[index].is_open() {
+                self.tally.unsent += self.slots[index].talk.unsent();
+            }
             self.slots[index].talk.stop();
             let slot = &self.slots[index];
             if slot.is_open() && slot.talk.outstanding() == 0 {
@@ -261,24 +270,48 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Begins what is due by now.
-    fn begin_due(&mut self, schedule: Schedule, now: u64) -> Result<()> {
-        while schedule.due(self.begun) <= now {
-            if self.plan.reconnect {
+    /// Begins what is due by now, at most a [`BATCH`] of it. `false` if there
+    /// is more.
+    fn begin_due(&mut self, schedule: Schedule, now: u64) -> Result<bool> {
+        if self.plan.reconnect {
+            while schedule.due(self.begun) <= now {
                 // With no slot free it stays due, and its latency grows.
                 let Some(index) = self.idle.pop() else { break };
                 let due = schedule.due(self.begun);
                 self.begun += 1;
                 self.reopen(index, due)?;
-                continue;
             }
+            return Ok(true);
+        }
+        let last = self.begun + BATCH as u64;
+        while self.begun < last && schedule.due(self.begun) <= now {
             let index = schedule.connection(self.begun);
             self.begun += 1;
-            if self.slots[index].is_open() {
-                self.slots[index].talk.allow(1);
-                self.send(index, now)?;
+            let slot = &mut self.slots[index];
+            if slot.is_open() {
+                // Where a peer does not read, an event tells when it does.
+                if !slot.talk.has_unsent() && !slot.watched.1 {
+                    self.touched.push(index);
+                }
+                slot.talk.allow(1);
             }
         }
+        let mut touched = std::mem::take(&mut self.touched);
+        for index in touched.drain(..) {
+            self.send(index, now)?;
+        }
+        self.touched = touched;
+        Ok(schedule.due(self.begun) > now)
+    }
+
+    /// Begins all that was due when the run ended, also if this process was
+    /// held up, and counts what could not be begun.
+    fn begin_last(&mut self, schedule: Schedule, elapsed: Duration) -> Result<()> {
+        let end = self.plan.duration.saturating_sub(Duration::from_nanos(1));
+        let end = end.min(elapsed).as_nanos() as u64;
+        let requests = self.stop.seen();
+        while !self.begin_due(schedule, end)? && self.stop.requests() == requests {}
+        self.tally.unsent += schedule.due_by(end).saturating_sub(self.begun);
         Ok(())
     }
 
@@ -389,7 +422,10 @@ impl<'a> Engine<'a> {
         if let Err(e) = link.flush() {
             return self.fail(index, failure::of(&e).message());
         }
-        while slot.talk.has_unsent() {
+        for _ in 0..WRITES {
+            if !slot.talk.has_unsent() {
+                break;
+            }
             let n = slot.talk.fill(&self.pattern, &mut self.scratch);
             match link.write(&self.scratch[..n]) {
                 Ok(sent) => {
@@ -467,7 +503,7 @@ impl<'a> Engine<'a> {
         if self.schedule.is_none() {
             slot.talk.allow(echoes);
         }
-        if slot.talk.has_unsent() {
+        if slot.talk.has_unsent() && !slot.watched.1 {
             return self.send(index, now);
         }
         Ok(())

@@ -185,6 +185,12 @@ impl Summary<'_> {
                 self.tally.missing
             ));
         }
+        if self.tally.unsent > 0 {
+            io.report.line(format_args!(
+                "{target}: {} messages were due and had not been sent at the end",
+                self.tally.unsent
+            ));
+        }
         if io.json {
             self.record(io)?;
         } else {

@@ -24,6 +24,19 @@ impl Schedule {
         (k as f64 * self.interval) as u64
     }
 
+    /// How many messages are due by `now`.
+    pub(crate) fn due_by(&self, now: u64) -> u64 {
+        let mut count = (now as f64 / self.interval) as u64;
+        // Rounding: what `due` says is what counts.
+        while self.due(count) <= now {
+            count += 1;
+        }
+        while count > 0 && self.due(count - 1) > now {
+            count -= 1;
+        }
+        count
+    }
+
     /// The connection that message `k` belongs to.
     pub(crate) fn connection(&self, k: u64) -> usize {
         (k % self.connections) as usize
@@ -48,6 +61,9 @@ mod tests {
             let sequence = k / connections as u64;
             prop_assert_eq!(schedule.due_of(connection as u32, sequence), schedule.due(k));
             prop_assert!(schedule.due(k + 1) >= schedule.due(k));
+            let by = schedule.due_by(schedule.due(k));
+            prop_assert!(by > k && schedule.due(by) > schedule.due(k));
+            prop_assert_eq!(schedule.due(by - 1), schedule.due(k));
         }
     }
 

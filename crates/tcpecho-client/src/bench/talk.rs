@@ -95,6 +95,12 @@ impl Talk {
         self.send.sequence < self.allowed
     }
 
+    /// Messages that were allowed and have not been begun.
+    pub(crate) fn unsent(&self) -> u64 {
+        let begun = self.send.sequence + u64::from(self.send.offset > 0);
+        self.allowed.saturating_sub(begun)
+    }
+
     /// The message whose echo comes next.
     pub(crate) fn awaited(&self) -> u64 {
         self.receive.sequence
@@ -270,7 +276,9 @@ mod tests {
         let mut talk = Talk::new(&pattern, 0, 0, true);
         talk.allow(5);
         talk.wrote(&pattern, 13, 1);
+        assert_eq!(talk.unsent(), 3);
         talk.stop();
+        assert_eq!(talk.unsent(), 0);
         let mut out = [0; 100];
         assert_eq!(talk.fill(&pattern, &mut out), 7);
         talk.wrote(&pattern, 7, 2);

@@ -23,6 +23,9 @@ pub(crate) struct Tally {
     pub(crate) errors: BTreeMap<String, u64>,
     /// Echoes that had not come back at the end.
     pub(crate) missing: u64,
+    /// Messages that were due by the schedule and had not been sent at the end,
+    /// on connections that had not failed.
+    pub(crate) unsent: u64,
     /// The latencies of those that came back right.
     pub(crate) latencies: Latencies,
     /// Equal latencies that have just come in, as those of one read are when
@@ -44,6 +47,7 @@ impl Tally {
             mismatches: 0,
             errors: BTreeMap::new(),
             missing: 0,
+            unsent: 0,
             latencies: Latencies::new()?,
             latest: (0, 0),
             rtt: (Duration::ZERO, 0),
@@ -78,7 +82,7 @@ impl Tally {
 
     /// Everything that went wrong besides wrong bytes.
     pub(crate) fn error_count(&self) -> u64 {
-        self.errors.values().sum::<u64>() + self.missing
+        self.errors.values().sum::<u64>() + self.missing + self.unsent
     }
 
     /// What the kernel says of a connection.
