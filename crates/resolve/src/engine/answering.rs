@@ -196,8 +196,8 @@ impl Engine {
             return;
         }
         let rtt = now.saturating_duration_since(sent);
-        let first = !peer.trips.known();
         peer.trips.sample(rtt, peer.counted);
+        let known = peer.trips.now_known();
         if std::mem::take(&mut flight.counted) {
             peer.counted = peer.counted.saturating_sub(1);
             peer.window.answered(peer.trips.crowded(), now);
@@ -209,7 +209,7 @@ impl Engine {
             job.stream |= 1 << index;
         }
         let label = Arc::clone(&peer.server.label);
-        if first {
+        if known {
             self.hurry(index);
         }
         if truncated {

@@ -4,7 +4,10 @@
 use std::time::{Duration, Instant};
 
 /// Retransmits never follow faster than this, however quick a server is.
-const RTO_MIN: Duration = Duration::from_millis(20);
+const RTO_MIN: Duration = Duration::from_millis(50);
+
+/// So many samples say what a server's round trips are like.
+const SAMPLES: u32 = 8;
 
 /// The smallest window.
 const SMALLEST: f64 = 16.0;
@@ -103,17 +106,20 @@ impl Window {
 pub(crate) struct RoundTrips {
     /// Smoothed, variation and smallest, in seconds.
     measured: Option<(f64, f64, f64)>,
+    samples: u32,
 }
 
 impl RoundTrips {
-    /// Whether there has been a sample.
-    pub(crate) fn known(&self) -> bool {
-        self.measured.is_some()
+    /// Whether the last sample made the round trips known: not before there
+    /// are some, for one fast answer says nothing about the others.
+    pub(crate) fn now_known(&self) -> bool {
+        self.samples == SAMPLES
     }
 
     /// One more, while so many queries were in flight.
     pub(crate) fn sample(&mut self, rtt: Duration, flying: usize) {
         let rtt = rtt.as_secs_f64();
+        self.samples = self.samples.saturating_add(1);
         let share = 1.0 / (flying as f64 / 2.0).max(1.0);
         self.measured = Some(match self.measured {
             None => (rtt, rtt / 2.0, rtt),
@@ -128,14 +134,17 @@ impl RoundTrips {
     /// How long a lookup that has `whole` waits for the answer to a query
     /// after so many others were not answered; `unmeasured` is the first wait
     /// before anything was. Once round trips are known there is time for five
-    /// queries in any case: a wait as long as the lookup itself would give up
-    /// names for one lost packet.
+    /// queries wherever the way allows it: a wait as long as the lookup itself
+    /// would give up names for one lost packet.
     pub(crate) fn timeout(&self, unmeasured: Duration, whole: Duration, before: u32) -> Duration {
         let more = 1 << before.min(6);
         match self.measured {
             None => unmeasured * more,
             Some((smoothed, variation, _)) => {
-                let most = (whole / 8).max(RTO_MIN);
+                // Never less than the way takes: a query must not count as
+                // lost before its answer can have come.
+                let way = Duration::from_secs_f64(smoothed * 1.5) + RTO_MIN;
+                let most = (whole / 8).max(way);
                 let once = Duration::from_secs_f64(smoothed + 4.0 * variation).clamp(RTO_MIN, most);
                 (once * more).min(most * 2)
             }
@@ -266,9 +275,24 @@ mod tests {
         let mut trips = RoundTrips::default();
         let second = Duration::from_secs(1);
         let whole = 5 * second;
-        (0..100).for_each(|_| trips.sample(4 * second, 1));
+        // As much variation as a busy machine makes.
+        (0..100).for_each(|n| trips.sample(second * (n % 2) * 4 / 5, 1));
         let four: Duration = (0..4).map(|n| trips.timeout(second, whole, n)).sum();
         assert!(four < whole, "{four:?}");
+    }
+
+    #[test]
+    fn a_wait_is_never_shorter_than_the_way() {
+        for (rtt, whole) in [(200, 1000), (700, 5000), (4000, 5000)] {
+            let mut trips = RoundTrips::default();
+            let rtt = Duration::from_millis(rtt);
+            let whole = Duration::from_millis(whole);
+            for _ in 0..100 {
+                trips.sample(rtt, 128);
+                let timeout = trips.timeout(whole, whole, 0);
+                assert!(timeout > rtt, "{timeout:?} for {rtt:?}");
+            }
+        }
     }
 
     #[test]

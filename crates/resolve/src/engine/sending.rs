@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::failure::{self, Fault};
 use super::job::{Flight, Job, Via};
@@ -15,6 +15,9 @@ use crate::wire::query::{HEADER, compose};
 /// A free place in the window is not filled before there are as many, so
 /// that queries go out by the batch.
 const WORTHWHILE: usize = 16;
+
+/// The least that a query waits whose wait is cut short.
+const HURRIED: Duration = Duration::from_millis(200);
 
 impl Engine {
     /// Runs the timers that are due.
@@ -76,7 +79,14 @@ impl Engine {
         };
         let alive = self.upstreams.len() as u32 - job.failed.count_ones();
         let enough = self.settings.attempts.map(|n| n * alive);
-        if enough.is_some_and(|enough| job.round >= enough) {
+        if let Some(enough) = enough.filter(|enough| job.round >= *enough) {
+            // Each attempt has the time that resolv.conf gives it, though the
+            // next one may have begun sooner; answers count until then.
+            let first = job.flights.first().and_then(|&f| self.flights.get(f));
+            let until = first.map_or(now, |f| f.sent + self.settings.patience * enough);
+            if now < until {
+                return self.set_timer(slot, until);
+            }
             return self.give_up(slot, now);
         }
         job.turn += 1;
@@ -90,7 +100,8 @@ impl Engine {
         if peer.counted == 0 {
             return;
         }
-        let patience = peer.patience(&self.settings, 0);
+        // Some answers came, others may only be slower: with patience.
+        let patience = peer.patience(&self.settings, 0).max(HURRIED);
         let flights: Vec<u32> = peer.ports.iter().flat_map(super::udp::Port::all).collect();
         for at in flights {
             let Some(flight) = self.flights.get(at).filter(|flight| flight.counted) else {
