@@ -128,14 +128,17 @@ impl RoundTrips {
     /// How long a lookup that has `whole` waits for the answer to a query
     /// after so many others were not answered; `unmeasured` is the first wait
     /// before anything was. Once round trips are known there is time for five
-    /// queries in any case: a wait as long as the lookup itself would give up
-    /// names for one lost packet.
+    /// queries wherever the way allows it: a wait as long as the lookup itself
+    /// would give up names for one lost packet.
     pub(crate) fn timeout(&self, unmeasured: Duration, whole: Duration, before: u32) -> Duration {
         let more = 1 << before.min(6);
         match self.measured {
             None => unmeasured * more,
             Some((smoothed, variation, _)) => {
-                let most = (whole / 8).max(RTO_MIN);
+                // Never less than the way takes: a query must not count as
+                // lost before its answer can have come.
+                let way = Duration::from_secs_f64(smoothed * 1.5) + RTO_MIN;
+                let most = (whole / 8).max(way);
                 let once = Duration::from_secs_f64(smoothed + 4.0 * variation).clamp(RTO_MIN, most);
                 (once * more).min(most * 2)
             }
@@ -266,9 +269,24 @@ mod tests {
         let mut trips = RoundTrips::default();
         let second = Duration::from_secs(1);
         let whole = 5 * second;
-        (0..100).for_each(|_| trips.sample(4 * second, 1));
+        // As much variation as a busy machine makes.
+        (0..100).for_each(|n| trips.sample(second * (n % 2) * 4 / 5, 1));
         let four: Duration = (0..4).map(|n| trips.timeout(second, whole, n)).sum();
         assert!(four < whole, "{four:?}");
+    }
+
+    #[test]
+    fn a_wait_is_never_shorter_than_the_way() {
+        for (rtt, whole) in [(200, 1000), (700, 5000), (4000, 5000)] {
+            let mut trips = RoundTrips::default();
+            let rtt = Duration::from_millis(rtt);
+            let whole = Duration::from_millis(whole);
+            for _ in 0..100 {
+                trips.sample(rtt, 128);
+                let timeout = trips.timeout(whole, whole, 0);
+                assert!(timeout > rtt, "{timeout:?} for {rtt:?}");
+            }
+        }
     }
 
     #[test]
