@@ -133,6 +133,13 @@ fn an_address_given_twice() {
     };
     twice("127.0.0.1:0");
     twice("unix:echo");
+    // Where ports are shared, also by one with itself.
+    let shared = ["--reuse-port", "127.0.0.1:0", "127.0.0.1:0"];
+    let running = tool().args(shared).spawn();
+    let both = addresses(&running, 2);
+    assert_eq!(both[0], both[1]);
+    running.signal(15);
+    let _ = running.wait().code(0);
     let out = tool().args(["-4", ":0", "127.0.0.1:0"]).run();
     out.code(2)
         .stdout("")

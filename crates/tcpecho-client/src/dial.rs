@@ -81,6 +81,8 @@ pub(crate) struct Dialer {
     answered: Cell<Option<SocketAddr>>,
     /// Whether a socket of the local domain has answered.
     connected_once: Cell<bool>,
+    /// Whether the latest try found no socket at its path; it may come yet.
+    absent: Cell<bool>,
     tls: Option<tls::Settings>,
 }
 
@@ -109,6 +111,7 @@ impl Dialer {
             addresses: RefCell::default(),
             answered: Cell::default(),
             connected_once: Cell::default(),
+            absent: Cell::default(),
         })
     }
 
@@ -126,7 +129,7 @@ impl Dialer {
         let mut left = self.plan.retry;
         loop {
             match self.dial(stop) {
-                Err(error) if left > 0 && (may_change(error.kind()) || self.is_absent()) => {
+                Err(error) if left > 0 && (may_change(error.kind()) || self.absent.get()) => {
                     left -= 1;
                     if let Some(report) = verbose {
                         report.line(format_args!("{error}; {left} tries left"));
@@ -140,16 +143,9 @@ impl Dialer {
         }
     }
 
-    /// Whether there is no socket where one should be; it may come yet.
-    fn is_absent(&self) -> bool {
-        match &self.plan.target {
-            Target::Unix(path) => !path.exists(),
-            Target::Inet(_) => false,
-        }
-    }
-
     /// Connects once.
     pub(crate) fn dial(&self, stop: &Stop) -> Result<Option<Connection>> {
+        self.absent.set(false);
         let outcome = match &self.plan.target {
             Target::Inet(endpoint) => self.inet(endpoint, stop),
             Target::Unix(path) => self.unix(path, stop),
@@ -315,6 +311,7 @@ impl Dialer {
                 // A file that is not there is a fault of this side, unless it
                 // was there before, or that is the very question.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    self.absent.set(true);
                     let gone = self.plan.asks_presence || self.connected_once.get();
                     let kind = if gone { Kind::Refused } else { Kind::System };
                     return Err(Error::new(kind, "no such socket"));

@@ -254,5 +254,14 @@ impl Session {
 /// What rustls says, if the error is one of its own.
 pub(crate) fn error(error: &io::Error) -> Option<String> {
     let inner = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    Some(inner.to_string())
+    let text = inner.to_string();
+    // What rustls has no variant of its own for, by the name it has beneath.
+    if text.contains("CaUsedAsEndEntity") {
+        return Some(
+            "the certificate is a CA's, which no server may use; make one with \
+             basicConstraints=CA:FALSE, or use --insecure"
+                .to_owned(),
+        );
+    }
+    Some(text)
 }

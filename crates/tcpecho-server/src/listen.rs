@@ -160,7 +160,8 @@ impl Binding {
     fn all(mut self, places: &[(String, Place)]) -> Result<Sockets, Failure> {
         let mut errors = Vec::new();
         for (index, (text, place)) in places.iter().enumerate() {
-            if places[..index].iter().any(|(_, earlier)| earlier == place) {
+            let shared = self.options.reuse_port && !matches!(place, Place::Unix(_));
+            if !shared && places[..index].iter().any(|(_, earlier)| earlier == place) {
                 errors.push(Error::input(text, "given twice"));
                 continue;
             }
