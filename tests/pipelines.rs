@@ -246,6 +246,11 @@ fn help_version_and_generated_files() {
             "{}",
             out.story()
         );
+        // The short way to it and the long one say the same.
+        let version = out.stdout_str().to_owned();
+        bins::tool(name).arg("-V").run().code(0).stdout(&version);
+        let args = ["--json", "--version"];
+        bins::tool(name).args(args).run().code(0).stdout(&version);
         for option in ["-h", "--help"] {
             let out = bins::tool(name).arg(option).run();
             out.code(0).stderr("").stdout_contains("Usage: ");

@@ -217,8 +217,14 @@ pub fn run<C: Cli>(
         terminal,
         usage: usage::<C>,
     };
-    let outcome = match parse::<C>() {
-        Ok(cli) => {
+    let parsed = if only_version() {
+        None
+    } else {
+        Some(parse::<C>())
+    };
+    let outcome = match parsed {
+        None => version(tool, &mut io),
+        Some(Ok(cli)) => {
             let common = cli.common();
             io.json = common.json;
             io.color = common.color.enabled(color_env(), terminal.stdout);
@@ -229,12 +235,27 @@ pub fn run<C: Cli>(
                 None => tool_main(cli, &mut io),
             }
         }
-        Err(error) => {
+        Some(Err(error)) => {
             io.json = json_wanted();
             not_parsed::<C>(tool, &error, &mut io)
         }
     };
     finish(tool, outcome, &mut io).into()
+}
+
+/// Whether the version is all that is asked for: no option needs to be made to
+/// answer that.
+fn only_version() -> bool {
+    let mut args = std::env::args_os().skip(1);
+    let first = args.next();
+    args.next().is_none() && first.is_some_and(|arg| arg == "--version" || arg == "-V")
+}
+
+/// The tools have one version, that of the workspace.
+fn version(tool: &str, io: &mut Io) -> Result<Exit> {
+    io.out
+        .line(format_args!("{tool} {}", env!("CARGO_PKG_VERSION")))?;
+    Ok(Exit::Yes)
 }
 
 /// Parses the process's arguments. An option given again replaces what it
