@@ -49,7 +49,7 @@ fn mistakes_are_one_line_and_status_2() {
         ),
         (
             "-I lo fe80::1%2147483647",
-            "ping: 2147483647: no such device\n",
+            "ping: fe80::1%2147483647: no such device\n",
         ),
         (
             "-b 127.255.255.255",
@@ -212,7 +212,7 @@ fn a_link_local_address_and_its_interface() {
     )
     .stderr_contains(
         "ping: fe80::2%to-other: -I and the zone name different interfaces; see 'ping --help'\n\
-         ping: nope: no such device\n",
+         ping: fe80::2%nope: no such device\n",
     );
 }
 

@@ -214,6 +214,7 @@ fn read(mut operands: Operands, family: Family, hand: &mut Hand<'_>) {
                 Ok(Item::One(label, address, None))
             }
             Ok(Operand::Zoned(address, zone)) => socket::interface_index(&zone)
+                .map_err(|error| error.about(&operand.text))
                 .map(|index| Item::One(Some(operand.text.clone()), address.into(), Some(index))),
             Ok(Operand::Range(range)) => Ok(Item::Many(range)),
             Ok(Operand::Name(name)) => {

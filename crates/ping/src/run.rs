@@ -119,8 +119,9 @@ fn scope(operand: &Operand, address: IpAddr, interface: Option<&str>) -> Result<
         _ => 0,
     };
     match operand {
-        Operand::Zoned(_, zone) => {
-            let index = socket::interface_index(zone)?;
+        Operand::Zoned(address, zone) => {
+            let index = socket::interface_index(zone)
+                .map_err(|error| error.about(format!("{address}%{zone}")))?;
             if given != 0 && given != index {
                 return Err(Error::usage("-I and the zone name different interfaces"));
             }

@@ -260,15 +260,16 @@ fn not_opened(version: Version, error: &io::Error) -> Error {
 
 /// The number of an interface, given by name or, as zones may be, by number.
 pub(crate) fn interface_index(name: &str) -> Result<u32> {
-    if let Ok(index) = name.parse()
-        && sys::interface_name(index).is_some()
-    {
-        return Ok(index);
-    }
     let index = CString::new(name)
         .map_err(io::Error::from)
         .and_then(|name| sys::interface_index(&name));
-    index.map_err(|e| Error::local(&e).about(name))
+    let digits = name.bytes().all(|byte| byte.is_ascii_digit()) && !name.starts_with('0');
+    match name.parse() {
+        Ok(number) if index.is_err() && digits && sys::interface_name(number).is_some() => {
+            Ok(number)
+        }
+        _ => index.map_err(|e| Error::local(&e).about(name)),
+    }
 }
 
 /// A way to ask routing for a source address. No packet is sent. It is opened
