@@ -41,6 +41,7 @@ pub(crate) fn unbound(dir: &Path, port: u16, forward: u16, more: &str) -> Outcom
         "server:\n  interface: 127.0.0.1@{port}\n  port: {port}\n  username: \"\"\n  \
          chroot: \"\"\n  directory: \"{at}\"\n  pidfile: \"{at}/unbound.pid\"\n  \
          use-syslog: no\n  do-daemonize: no\n  do-not-query-localhost: no\n  num-threads: 1\n  \
+         num-queries-per-thread: 4096\n  outgoing-range: 8192\n  \
          access-control: 127.0.0.0/8 allow\n  \
          local-zone: \"test.\" nodefault\n{more}\
          remote-control:\n  control-enable: no\n\

@@ -211,7 +211,7 @@ pub(super) fn encrypted(bench: &Bench) -> Outcome<String> {
         format!("{url}{{?dns}}"),
     ];
     for server in &servers {
-        let args = ["-s", server, "--cacert", &ca, "--timeout", "30s"];
+        let args = ["-s", server, "--cacert", &ca, "--timeout", "60s"];
         let one = args.iter().chain(&["-t", "A,TXT", "host.plain.test"]);
         let text = bench
             .tool("resolve", one.copied().collect::<Vec<_>>())
