@@ -152,6 +152,20 @@ fn late() {
 }
 
 #[test]
+fn a_late_answer_shows_that_the_host_is_up() {
+    let lab = start(|probe| vec![probe.reply().after(Duration::from_millis(200))]);
+    let Some(lab) = lab else { return };
+    for way in WAYS {
+        let up = way.run(&lab, "--until-up -q -i 0.1 -W 0.1 --timeout 20");
+        up.code(0);
+        // One or two are given up before a late answer comes, never three.
+        let down = way.run(&lab, "--until-down -q -i 0.15 -W 0.1 --timeout 1.5");
+        down.code(1);
+        way.says(&down, ", 0 received, 100% packet loss");
+    }
+}
+
+#[test]
 fn reordered() {
     // The second comes back after the third.
     let lab = start(|probe| {

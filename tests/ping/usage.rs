@@ -190,6 +190,7 @@ fn a_link_local_address_and_its_interface() {
         at host ping -c 1 -I to-other fe80::2 | sed -n 2p
         at host ping -c 1 -I lo fe80::2%to-other; echo $?
         at host ping -c 1 fe80::2%nope; echo $?
+        at host ping --alive -I lo fe80::2%to-other ::1; echo $?
         at host ping --alive fe80::2%to-other; at host ping fe80::2%to-other 10.1.0.2 | sort
         at host ping --json -q -c 1 fe80::2%to-other | grep -o '\"address\":\"fe80::2\"' | sort -u";
     let out = lab.script(script);
@@ -198,7 +199,7 @@ fn a_link_local_address_and_its_interface() {
         "PING fe80::2%to-other (fe80::2%to-other) 56 data bytes\n\
          64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n\
          PING fe80::2%2 (fe80::2%to-other) 56 data bytes\n\
-         64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n2\n2\n\
+         64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n2\n2\n::1\n2\n\
          fe80::2%to-other\n\
          10.1.0.2 is alive (T)\n\
          fe80::2%to-other is alive (T)\n\
@@ -212,7 +213,8 @@ fn a_link_local_address_and_its_interface() {
     )
     .stderr_contains(
         "ping: fe80::2%to-other: -I and the zone name different interfaces; see 'ping --help'\n\
-         ping: fe80::2%nope: no such device\n",
+         ping: fe80::2%nope: no such device\n\
+         ping: fe80::2%to-other: -I and the zone name different interfaces\n",
     );
 }
 

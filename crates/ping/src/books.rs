@@ -93,6 +93,18 @@ impl Books {
         Some(id)
     }
 
+    /// Whose a probe is, and its number there.
+    pub(crate) fn probe(&mut self, number: u64) -> Option<(TargetId, u64)> {
+        let probe = self.probes.get(number)?;
+        Some((probe.target, probe.seq))
+    }
+
+    /// Whether a probe's time is up and [`Books::expire`] has something to say.
+    pub(crate) fn is_due(&self, now: Nanos, timeout: Nanos) -> bool {
+        let next = self.probes.next_expiry(timeout);
+        self.in_flight > 0 && next.is_some_and(|at| at <= now)
+    }
+
     /// The number of a target's last probe, if it has not been answered.
     pub(crate) fn unanswered(&mut self, id: TargetId) -> Option<u64> {
         let last = self.targets.get(id)?.last_probe;
@@ -267,7 +279,7 @@ impl Books {
         probe.seen = true;
         if probe.state == State::Lost || rtt > timeout {
             answer.late = true;
-            stats.late += 1;
+            stats.late();
             return Some(answer);
         }
         match probe.state {
@@ -294,7 +306,7 @@ impl Books {
         if !known || !single || target.address != from {
             return None;
         }
-        self.targets.get_mut(id)?.stats.late += 1;
+        self.targets.get_mut(id)?.stats.late();
         Some(Answer {
             target: id,
             seq: number,

@@ -39,7 +39,7 @@ Exit status:
   2  a mistake or fault on this side; ICMP not permitted
   3  nothing could be sent: no such name, no route";
 
-/// ICMP echo for one host or sixty thousand
+/// ICMP echo for one host or a million
 #[derive(Parser, Debug)]
 #[command(
     name = "ping",

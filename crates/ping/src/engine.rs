@@ -299,8 +299,8 @@ impl Engine {
     }
 
     fn tell_sent(&mut self, number: u64, parties: &mut Parties<'_>) -> Result<()> {
-        match self.books.probes.get(number).map(|probe| probe.target) {
-            Some(id) => self.tell(id, &Event::Sent, parties),
+        match self.books.probe(number) {
+            Some((id, _)) => self.tell(id, &Event::Sent, parties),
             None => Ok(()),
         }
     }
@@ -477,7 +477,10 @@ impl Engine {
             from: error.offender,
         };
         if !error.is_error() {
-            return Ok(());
+            return match self.books.probe(number) {
+                Some((id, seq)) => self.tell(id, &Event::Advice { seq, error }, parties),
+                None => Ok(()),
+            };
         }
         match self.books.failed(number, false) {
             Some((id, seq, settles)) => {
@@ -491,10 +494,14 @@ impl Engine {
         }
     }
 
-    /// Gives up what has had its time when everything that had come was read.
+    /// Gives up what has had its time, once everything that came until now is
+    /// read: an answer may have come since the socket was last looked at.
     fn expire(&mut self, parties: &mut Parties<'_>) -> Result<()> {
         let timeout = parties.plan.timeout(&self.books.targets);
         let now = self.now;
+        if self.books.is_due(now, timeout) {
+            self.receive_all(parties)?;
+        }
         while let Some((id, seq, settled)) = self.books.expire(now, timeout) {
             if settled == Settled::Lost {
                 self.tell(id, &Event::Timeout { seq }, parties)?;

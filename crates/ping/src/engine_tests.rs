@@ -14,9 +14,10 @@ use crate::target::{Target, Targets};
 const HOUR: i64 = 3_600_000_000_000;
 
 /// Sets the wall clock whenever an answer was told.
+#[derive(Default)]
 struct Stepping {
-    step: &'static AtomicI64,
     times: Vec<Nanos>,
+    given_up: u64,
 }
 
 impl Observer for Stepping {
@@ -32,8 +33,9 @@ impl Observer for Stepping {
                 // An hour on, back, a quarter of a second back, on again.
                 let steps = [HOUR, -HOUR, -HOUR / 14_400, HOUR / 14_400];
                 let step = steps[self.times.len() % steps.len()];
-                self.step.fetch_add(step, Ordering::Relaxed);
+                STEP.fetch_add(step, Ordering::Relaxed);
             }
+            Event::Timeout { .. } => self.given_up += 1,
             other => panic!("{other:?}"),
         }
         Ok(())
@@ -54,18 +56,12 @@ impl Observer for Stepping {
 
 static STEP: AtomicI64 = AtomicI64::new(0);
 
-/// A whole run over a real socket and the kernel's real stamps, in which the
-/// wall clock as this side reads it is set between the probes: once the kernel
-/// has stamped an answer, a clock that was set and a reading that is off are
-/// the same thing.
-#[test]
-fn a_wall_clock_that_is_set_changes_no_time() {
+/// An engine over a real socket, and a plan of so many probes to 127.0.0.1.
+fn run(clock: Clock, count: u64) -> Option<(Engine, SteadyPlan, TargetId)> {
     if !privilege::can_ping() {
         netns::skip_softly("no ICMP socket allowed here");
-        return;
+        return None;
     }
-    let mut clock = Clock::start();
-    clock.step = &STEP;
     let cookies = Cookies::default();
     let id = cookies.identifier();
     let socket = IcmpSocket::open(Version::V4, &Options::default()).unwrap();
@@ -80,8 +76,6 @@ fn a_wall_clock_that_is_set_changes_no_time() {
         batch: 1,
         largest: 200,
     };
-    let mut engine = Engine::new(clock, vec![line], signals, books, sizes);
-    let count = 16;
     let steady = Steady {
         mode: Mode::Interval,
         interval: 2_000_000,
@@ -93,13 +87,29 @@ fn a_wall_clock_that_is_set_changes_no_time() {
         outstanding: false,
         until: None,
     };
-    let mut face = Stepping {
-        step: &STEP,
-        times: Vec::new(),
-    };
+    let engine = Engine::new(clock, vec![line], signals, books, sizes);
+    Some((engine, SteadyPlan::new(steady, target), target))
+}
+
+fn sink() -> Io {
     let report = Reporter::new("ping", Box::new(io::sink()));
-    let mut io = Io::over(Out::new(Box::new(io::sink())), report);
-    let mut plan = SteadyPlan::new(steady, target);
+    Io::over(Out::new(Box::new(io::sink())), report)
+}
+
+/// A whole run over a real socket and the kernel's real stamps, in which the
+/// wall clock as this side reads it is set between the probes: once the kernel
+/// has stamped an answer, a clock that was set and a reading that is off are
+/// the same thing.
+#[test]
+fn a_wall_clock_that_is_set_changes_no_time() {
+    let mut clock = Clock::start();
+    clock.step = &STEP;
+    let count = 16;
+    let Some((mut engine, mut plan, target)) = run(clock, count) else {
+        return;
+    };
+    let mut face = Stepping::default();
+    let mut io = sink();
     let end = engine.run(&mut plan, &mut face, &mut io).unwrap();
     let took = clock.now();
     assert_eq!(end, End::Done);
@@ -111,4 +121,29 @@ fn a_wall_clock_that_is_set_changes_no_time() {
     );
     let stats = &engine.books.targets.get(target).unwrap().stats;
     assert_eq!((stats.received, stats.lost, stats.late), (count, 0, 0));
+}
+
+/// An answer that came after the last look at the socket is read before its
+/// probe is given up.
+#[test]
+fn what_has_come_is_read_before_a_probe_is_given_up() {
+    let clock = Clock::start();
+    let Some((mut engine, mut plan, target)) = run(clock, 1) else {
+        return;
+    };
+    let mut face = Stepping::default();
+    let mut io = sink();
+    let parties = &mut Parties {
+        plan: &mut plan,
+        observer: &mut face,
+        io: &mut io,
+    };
+    engine.collect(parties).unwrap();
+    engine.send(0, parties).unwrap();
+    // Over loopback it has been answered; nobody has looked since.
+    engine.now = clock.now() + 3_600_000_000_000;
+    engine.expire(parties).unwrap();
+    let stats = &engine.books.targets.get(target).unwrap().stats;
+    assert_eq!((stats.received, stats.lost), (1, 0));
+    assert_eq!(face.given_up, 0);
 }

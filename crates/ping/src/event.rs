@@ -77,6 +77,14 @@ pub(crate) enum Event<'a> {
         /// The error.
         error: IcmpError,
     },
+    /// A router's advice about it came (RFC 792: redirect, source quench); the
+    /// answer may still come.
+    Advice {
+        /// Which probe.
+        seq: u64,
+        /// What was said.
+        error: IcmpError,
+    },
     /// This machine refused to send it.
     Unsent {
         /// Which probe.

@@ -97,7 +97,7 @@ impl Feed {
             .spawn(move || {
                 read(
                     operands,
-                    reading.family,
+                    reading,
                     &mut Hand {
                         sender,
                         bell: &bell,
@@ -192,7 +192,8 @@ fn ring(bell: &OwnedFd) {
 }
 
 /// The thread's work.
-fn read(mut operands: Operands, family: Family, hand: &mut Hand<'_>) {
+fn read(mut operands: Operands, reading: Reading, hand: &mut Hand<'_>) {
+    let family = reading.family;
     let mut items = Vec::new();
     loop {
         let full = items.len() >= BATCH || !operands.is_ready();
@@ -213,7 +214,7 @@ fn read(mut operands: Operands, family: Family, hand: &mut Hand<'_>) {
                 let label = (operand.text != address.to_string()).then(|| operand.text.clone());
                 Ok(Item::One(label, address, None))
             }
-            Ok(Operand::Zoned(address, zone)) => socket::interface_index(&zone)
+            Ok(Operand::Zoned(address, zone)) => index(&zone, reading.scope)
                 .map_err(|error| error.about(&operand.text))
                 .map(|index| Item::One(Some(operand.text.clone()), address.into(), Some(index))),
             Ok(Operand::Range(range)) => Ok(Item::Many(range)),
@@ -228,6 +229,15 @@ fn read(mut operands: Operands, family: Family, hand: &mut Hand<'_>) {
         items.push(item.unwrap_or_else(|error| Item::Refused(operand.error(error))));
     }
     hand.over(&mut items);
+}
+
+/// The number of a zone, which must not contradict `-I`.
+fn index(zone: &str, given: u32) -> Result<u32> {
+    let index = socket::interface_index(zone)?;
+    if given != 0 && given != index {
+        return Err(Error::usage("-I and the zone name different interfaces"));
+    }
+    Ok(index)
 }
 
 /// The address of a name that the system prefers.

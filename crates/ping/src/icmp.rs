@@ -1,7 +1,7 @@
 //! What an ICMP error means: the words iputils has for it, and a name for
 //! machines. Pure.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
 
@@ -120,6 +120,18 @@ impl IcmpError {
             (Version::V4, 3, 14) => "Precedence Violation",
             (Version::V4, 3, 15) => "Precedence Cutoff",
             (Version::V4, 3, code) => return format!("Dest Unreachable, Bad Code: {code}"),
+            (Version::V4, 4, _) => "Source Quench",
+            (Version::V4, 5, code) => {
+                let what = match code {
+                    0 => "Redirect Network".to_owned(),
+                    1 => "Redirect Host".to_owned(),
+                    2 => "Redirect Type of Service and Network".to_owned(),
+                    3 => "Redirect Type of Service and Host".to_owned(),
+                    code => format!("Redirect, Bad Code: {code}"),
+                };
+                let hop = Ipv4Addr::from_bits(self.info);
+                return format!("{what}(New nexthop: {hop})");
+            }
             (Version::V4, 11, 0) => "Time to live exceeded",
             (Version::V4, 11, 1) => "Frag reassembly time exceeded",
             (Version::V4, 11, code) => return format!("Time exceeded, Bad Code: {code}"),
@@ -197,6 +209,11 @@ mod tests {
             (
                 error(Version::V4, 12, 0, 20),
                 "Parameter problem: pointer = 20",
+            ),
+            (error(Version::V4, 4, 0, 0), "Source Quench"),
+            (
+                error(Version::V4, 5, 1, 0xc000_0207),
+                "Redirect Host(New nexthop: 192.0.2.7)",
             ),
         ] {
             assert_eq!(error.text(), text);

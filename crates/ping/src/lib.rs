@@ -1,4 +1,4 @@
-//! The `ping` tool: ICMP echo for one host or sixty thousand.
+//! The `ping` tool: ICMP echo for one host or a million.
 //!
 //! [`packet`] and [`control`] are public for the fuzz targets: they read what
 //! comes from outside.

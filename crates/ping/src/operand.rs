@@ -86,9 +86,19 @@ fn zoned(address: IpAddr, zone: &str) -> Result<Operand, String> {
     match address {
         _ if zone.is_empty() => Err("an interface is missing after %".to_owned()),
         _ if zone.contains('/') => Err("a network with a zone is not taken".to_owned()),
+        _ if is_range(zone) => Err("a range with a zone is not taken".to_owned()),
         IpAddr::V6(v6) if has_scope(v6) => Ok(Operand::Zoned(v6, zone.to_owned())),
         _ => Err("only IPv6 link-local and multicast addresses have a zone".to_owned()),
     }
+}
+
+/// Whether the zone goes on with the last address of a range: `lo-fe80::2`,
+/// `lo-fe80::2%lo`. A dash alone is in many an interface's name.
+fn is_range(zone: &str) -> bool {
+    zone.match_indices('-').any(|(at, _)| {
+        let last = zone[at + 1..].split('%').next().unwrap_or_default();
+        last.contains(':') && address::parse(last).is_ok()
+    })
 }
 
 /// Whether an address says nothing without its interface.
@@ -234,6 +244,8 @@ mod tests {
             "::1%lo",
             "fe80::/64%lo",
             "fe80::1%lo/64",
+            "fe80::1%lo-fe80::2%lo",
+            "fe80::1%lo-fe80::2",
             "127.0.0.1%lo",
             "",
             "a b",
@@ -257,6 +269,10 @@ mod tests {
             assert_eq!(parse(text, Family::Any), Ok(zoned));
         }
         assert!(parse("fe80::1%lo", Family::V4).is_err());
+        let error = parse("fe80::1%lo-fe80::2%lo", Family::Any).unwrap_err();
+        let text = "fe80::1%lo-fe80::2%lo: a range with a zone is not taken";
+        assert_eq!(error.to_string(), text);
+        assert!(parse("fe80::1%br-lan", Family::Any).is_ok());
     }
 
     #[test]

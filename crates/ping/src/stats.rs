@@ -41,9 +41,11 @@ pub(crate) struct Stats {
     /// See [`Stats::first_sent`].
     pub(crate) last_sent: Nanos,
     /// Losses in a row up to now.
-    pub(crate) run: u64,
+    run: u64,
     /// When the first of these was sent.
     run_started: Nanos,
+    /// Losses in a row without an answer of any kind, a late one included.
+    pub(crate) silent: u64,
     min: Nanos,
     max: Nanos,
     mean: f64,
@@ -96,6 +98,7 @@ impl Stats {
     /// A first answer in time. Returns whether it came out of order.
     pub(crate) fn received(&mut self, seq: u64, rtt: Nanos, now: Nanos) -> bool {
         self.received += 1;
+        self.silent = 0;
         self.end_run(now);
         let reordered = seq < self.highest_seq;
         self.highest_seq = self.highest_seq.max(seq);
@@ -131,6 +134,13 @@ impl Stats {
             self.run_started = sent;
         }
         self.run += 1;
+        self.silent += 1;
+    }
+
+    /// A first answer after its time: no loss the less, but somebody is there.
+    pub(crate) fn late(&mut self) {
+        self.late += 1;
+        self.silent = 0;
     }
 
     /// A probe given up is answered after all, and in time.

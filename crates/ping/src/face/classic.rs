@@ -267,7 +267,7 @@ impl Observer for Classic {
                 Event::Reply(_) | Event::Late(_) => b"\x08 \x08",
                 Event::Icmp { .. } => b"\x08E",
                 Event::Unsent { .. } => b"E",
-                Event::Timeout { .. } | Event::Outstanding { .. } => b"",
+                Event::Timeout { .. } | Event::Outstanding { .. } | Event::Advice { .. } => b"",
             };
             return io.out.bytes(mark);
         }
@@ -283,7 +283,7 @@ impl Observer for Classic {
                     format_args!("no answer yet for icmp_seq={}\n", *seq as u16),
                 );
             }
-            Event::Icmp { seq, error } => {
+            Event::Icmp { seq, error } | Event::Advice { seq, error } => {
                 let from = error.from.map(|from| self.show(from)).unwrap_or_default();
                 let out = io.out.buffer();
                 self.stamp(out, clock);

@@ -12,7 +12,7 @@ use crate::event::{Event, Observer};
 use crate::target::{Target, Targets};
 
 /// The columns; the names are those of the JSON keys.
-const COLUMNS: [&str; 37] = [
+const COLUMNS: [&str; 38] = [
     "type",
     "target",
     "address",
@@ -50,6 +50,7 @@ const COLUMNS: [&str; 37] = [
     "duration_ms",
     "outages",
     "longest_outage_ms",
+    "dropped",
 ];
 
 /// The face.

@@ -142,7 +142,7 @@ impl Record {
     /// What an event is in a record, if it is one.
     pub(crate) fn of(clock: Clock, target: &Target, event: &Event<'_>) -> Option<Self> {
         Some(match event {
-            Event::Sent | Event::Outstanding { .. } => return None,
+            Event::Sent | Event::Outstanding { .. } | Event::Advice { .. } => return None,
             Event::Reply(reply) => Self::answered("reply", clock, target, reply),
             Event::Late(reply) => Self::answered("late", clock, target, reply),
             Event::Timeout { seq } => Self::Timeout(Timeout {

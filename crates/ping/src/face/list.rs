@@ -47,7 +47,8 @@ impl List {
     fn line(&self, io: &mut Io, target: &Target) -> Result<()> {
         let alive = match self.until {
             Some(Until::Down) => !Until::Down.reached(target),
-            _ => target.answered,
+            Some(Until::Up) => Until::Up.reached(target),
+            None => target.answered,
         };
         match self.lines {
             Lines::Alive if alive => operand(io, target),

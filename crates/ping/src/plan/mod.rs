@@ -112,9 +112,9 @@ impl DataSizes {
 /// What a wait is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// An answer.
+    /// An answer, be it late.
     Up,
-    /// Three lost probes in a row.
+    /// Three lost probes in a row, and no late answer between them.
     Down,
 }
 
@@ -125,8 +125,8 @@ impl Until {
     /// Whether a target has got there.
     pub(crate) fn reached(self, target: &crate::target::Target) -> bool {
         match self {
-            Self::Up => target.answered,
-            Self::Down => target.stats.run >= DOWN,
+            Self::Up => target.answered || target.stats.late > 0,
+            Self::Down => target.stats.silent >= DOWN,
         }
     }
 }
