@@ -1,0 +1,186 @@
+//! The engine's ear: what has arrived on the sockets and in their error
+//! queues, read in batches, judged by the books, told to plan and observer.
+
+use std::io;
+
+use common::Result;
+
+use super::{Engine, Parties};
+use crate::control::{self, Control, ExtendedError, Origin};
+use crate::event::{Event, Reply};
+use crate::icmp::IcmpError;
+use crate::packet;
+use crate::plan::Settled;
+
+impl Engine {
+    /// Takes in everything that has arrived on the lines in use.
+    pub(super) fn receive_all(&mut self, parties: &mut Parties<'_>) -> Result<()> {
+        for index in 0..self.lines.len() {
+            if self.lines[index].used {
+                self.receive(index, parties)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in everything that has arrived.
+    pub(super) fn receive(&mut self, index: usize, parties: &mut Parties<'_>) -> Result<()> {
+        let mut errors = 0;
+        loop {
+            // As many as can have come; a look for more costs something.
+            let most = usize::try_from(self.books.in_flight).unwrap_or(usize::MAX);
+            let most = most.clamp(1, self.inbox.slots());
+            let count = match self.inbox.receive(&self.lines[index].socket, false, most) {
+                Ok(count) => count,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) if errors < 64 => {
+                    // The error of a probe; what there is to know about it is
+                    // in the error queue.
+                    errors += 1;
+                    self.receive_errors(index, parties)?;
+                    continue;
+                }
+                Err(e) => return Err(common::Error::local(&e).about("ICMP socket")),
+            };
+            self.now = self.stamps.refresh(self.clock);
+            for slot in 0..count {
+                self.reply(index, slot, parties)?;
+            }
+            if count < most || self.books.in_flight == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Deals with one packet.
+    fn reply(&mut self, index: usize, slot: usize, parties: &mut Parties<'_>) -> Result<()> {
+        let received = self.inbox.packet(slot);
+        let control = control::parse(received.control);
+        let line = &mut self.lines[index];
+        if let Some(drops) = control.drops {
+            line.drops = line.drops.max(drops);
+        }
+        let raw = line.socket.is_raw();
+        let Some(from) = control::address(received.name).map(|name| name.ip()) else {
+            return Ok(());
+        };
+        let Some(echo) = packet::reply(line.version, raw, received.data) else {
+            return Ok(());
+        };
+        if raw && echo.id != line.id {
+            if !line.alone {
+                line.alone = true;
+                let kept = line.socket.only_replies_to(line.id);
+                kept.map_err(|e| common::Error::local(&e).about("ICMP socket"))?;
+            }
+            return Ok(());
+        }
+        let timeout = parties.plan.timeout(&self.books.targets);
+        let arrival = |sent| self.stamps.arrival(control.stamp, sent);
+        let data = line.template.data();
+        let Some(answer) = self.books.reply(&echo, from, data, timeout, arrival) else {
+            return Ok(());
+        };
+        let reply = Reply {
+            seq: answer.seq,
+            from,
+            ident: echo.id,
+            bytes: echo.data.len() + packet::HEADER,
+            ttl: control.ttl.or(echo.ttl),
+            rtt: answer.rtt,
+            duplicate: answer.duplicate,
+            reordered: answer.reordered,
+            damage: answer.damage,
+        };
+        let event = if answer.late {
+            Event::Late(reply)
+        } else {
+            Event::Reply(reply)
+        };
+        let (id, settled) = (answer.target, answer.settled);
+        if let Some(target) = self.books.targets.get(id) {
+            parties
+                .observer
+                .event(parties.io, self.clock, target, &event)?;
+        }
+        self.settle(id, settled, parties)
+    }
+
+    /// Takes in everything in a socket's error queue. Returns whether there
+    /// was anything from the network, and the MTU if this machine itself found
+    /// a packet too long; that error is the caller's.
+    pub(super) fn receive_errors(
+        &mut self,
+        index: usize,
+        parties: &mut Parties<'_>,
+    ) -> Result<(bool, Option<u32>)> {
+        let (mut others, mut too_long) = (false, None);
+        loop {
+            let most = self.inbox.slots();
+            let count = match self.inbox.receive(&self.lines[index].socket, true, most) {
+                Ok(count) => count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return Ok((others, too_long)),
+            };
+            for slot in 0..count {
+                let received = self.inbox.packet(slot);
+                let Control {
+                    error: Some(error), ..
+                } = control::parse(received.control)
+                else {
+                    continue;
+                };
+                if error.origin == Origin::Local {
+                    too_long = Some(error.info).filter(|_| error.errno == libc::EMSGSIZE);
+                    continue;
+                }
+                others = true;
+                let line = &self.lines[index];
+                let to = control::address(received.name).map(|name| name.ip());
+                let echo = packet::quoted(line.version, received.data);
+                let (Some(to), Some(echo)) = (to, echo) else {
+                    continue;
+                };
+                if line.socket.is_raw() && echo.id != line.id {
+                    continue;
+                }
+                if let Some(number) = self.books.quoted(&echo, to) {
+                    self.icmp_error(index, number, &error, parties)?;
+                }
+            }
+        }
+    }
+
+    fn icmp_error(
+        &mut self,
+        index: usize,
+        number: u64,
+        error: &ExtendedError,
+        parties: &mut Parties<'_>,
+    ) -> Result<()> {
+        let error = IcmpError {
+            version: self.lines[index].version,
+            kind: error.kind,
+            code: error.code,
+            info: error.info,
+            from: error.offender,
+        };
+        if !error.is_error() {
+            return match self.books.probe(number) {
+                Some((id, seq)) => self.tell(id, &Event::Advice { seq, error }, parties),
+                None => Ok(()),
+            };
+        }
+        match self.books.failed(number, false) {
+            Some((id, seq, settles)) => {
+                if let Some(mtu) = error.mtu() {
+                    parties.plan.too_big(id, mtu);
+                }
+                self.tell(id, &Event::Icmp { seq, error }, parties)?;
+                self.settle(id, settles.then_some(Settled::Failed), parties)
+            }
+            None => Ok(()),
+        }
+    }
+}
