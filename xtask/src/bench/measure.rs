@@ -161,9 +161,14 @@ impl Peer {
 
     /// A program that is certainly there, such as one made on the spot.
     pub(super) fn made(name: &'static str, program: PathBuf) -> Self {
+        Self::of(name, Line::new(program, [""; 0]))
+    }
+
+    /// A command line that certainly runs, under this name.
+    pub(super) fn of(name: &'static str, line: Line) -> Self {
         Self {
             name,
-            line: Some(Line::new(program, [""; 0])),
+            line: Some(line),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use testkit::icmp::IcmpLab;
 use testkit::{Tool, privilege};
 
-use super::measure::{Line, compare};
+use super::measure::{Line, Peer, compare};
 use super::rows::absent;
 use super::{Row, Shop, Target};
 use crate::Outcome;
@@ -48,7 +48,12 @@ fn sweeps(shop: &Shop) -> Outcome<Vec<Row>> {
     let ours = Line::new(&tool, ["--alive", "--retries", "0", SWEEP]);
     let theirs = Line::peer("fping", ["-i0", "-r0", "-q", "-a", "-g", SWEEP]);
     let what = "ping: 65,534 hosts of 127.0.0.0/8";
-    let mut rows = vec![compare(what, 5, &ours, &theirs, Target::Faster(2.0))?];
+    let mut rows = vec![compare(what, 7, &ours, &theirs, Target::Faster(2.0))?];
+    if let (Some(us), Some(them)) = (piped(&ours), theirs.line().and_then(piped)) {
+        let them = Peer::of("fping", them);
+        let what = "ping: the same, read through a pipe";
+        rows.push(compare(what, 7, &us, &them, Target::Faster(2.0))?);
+    }
     let theirs = match theirs.line() {
         Some(line) => line.memory()?,
         None => None,
@@ -72,6 +77,15 @@ fn sweeps(shop: &Shop) -> Outcome<Vec<Row>> {
         target: Target::AtMost(1.0),
     });
     Ok(rows)
+}
+
+/// The same with a reader behind it, as in a pipeline.
+fn piped(line: &Line) -> Option<Line> {
+    let cat = which("cat")?.into_os_string();
+    let script = "cat=$1; shift; \"$@\" | \"$cat\" >/dev/null";
+    let words = ["-c", script, "sh"].map(Into::into);
+    let all = words.into_iter().chain([cat]).chain(line.words());
+    Some(Line::new(which("sh")?, all))
 }
 
 /// The most memory a run holds, against a limit in MB.
