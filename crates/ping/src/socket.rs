@@ -3,9 +3,11 @@
 //! numbers that differ are in [`Version`]'s table here.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 
 use common::{Error, Kind, Result};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
@@ -45,6 +47,47 @@ pub(crate) struct IcmpSocket {
     version: Version,
     socket: Socket,
     raw: bool,
+    checksums: Option<Checksums>,
+}
+
+/// The system's count of ICMPv6 messages with a wrong checksum. An IPv6 raw
+/// socket's drop counter takes these in; they were spoiled on the way and are
+/// no drops of this host's.
+#[derive(Debug)]
+struct Checksums {
+    file: File,
+    /// The count when the socket was opened.
+    before: u64,
+}
+
+impl Checksums {
+    /// `None` where the system does not tell.
+    fn open() -> Option<Self> {
+        let file = File::open("/proc/self/net/snmp6").ok()?;
+        let before = wrong_checksums(&file)?;
+        Some(Self { file, before })
+    }
+
+    fn since(&self) -> u64 {
+        wrong_checksums(&self.file).map_or(0, |now| now.saturating_sub(self.before))
+    }
+}
+
+fn wrong_checksums(file: &File) -> Option<u64> {
+    let mut buffer = [0; 16 * 1024];
+    let mut length = 0;
+    // Such a file may come in pieces.
+    loop {
+        match file.read_at(&mut buffer[length..], length as u64).ok()? {
+            0 => break,
+            more => length += more,
+        }
+    }
+    let text = std::str::from_utf8(&buffer[..length]).ok()?;
+    let count = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Icmp6InCsumErrors"))?;
+    count.trim().parse().ok()
 }
 
 /// Levels and names of socket options of one family.
@@ -99,6 +142,11 @@ impl IcmpSocket {
             version,
             socket,
             raw,
+            checksums: if raw && version == Version::V6 {
+                Checksums::open()
+            } else {
+                None
+            },
         };
         socket.tell_all()?;
         socket.apply(options)?;
@@ -108,6 +156,12 @@ impl IcmpSocket {
     /// Whether it is a raw socket.
     pub(crate) fn is_raw(&self) -> bool {
         self.raw
+    }
+
+    /// How many of the drops its counter shows may have been replies with a
+    /// wrong checksum.
+    pub(crate) fn spoiled(&self) -> u64 {
+        self.checksums.as_ref().map_or(0, Checksums::since)
     }
 
     fn set(&self, level: i32, name: i32, value: i32) -> io::Result<()> {

@@ -143,7 +143,10 @@ impl Engine {
 
     /// Replies that reached this machine and found the socket's buffer full.
     pub(crate) fn dropped(&self) -> u64 {
-        self.lines.iter().map(|line| u64::from(line.drops)).sum()
+        let lines = self.lines.iter().filter(|line| line.drops > 0);
+        lines
+            .map(|line| u64::from(line.drops).saturating_sub(line.socket.spoiled()))
+            .sum()
     }
 
     /// Runs a plan to its end.
