@@ -5,9 +5,15 @@
 mod bulk;
 #[path = "resolve/lies.rs"]
 mod lies;
+#[path = "resolve/pace.rs"]
+mod pace;
+#[path = "resolve/resolvconf.rs"]
+mod resolvconf;
 #[path = "resolve/secure.rs"]
 #[cfg(feature = "tls")]
 mod secure;
+#[path = "resolve/streams.rs"]
+mod streams;
 #[path = "resolve/ways.rs"]
 mod ways;
 

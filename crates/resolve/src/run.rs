@@ -1,5 +1,7 @@
 //! What a run does: by the system, by the engine, or one of the other ways.
 
+use std::fmt;
+
 use common::app::Io;
 use common::operands::Operands;
 use common::{Exit, Result};
@@ -58,10 +60,23 @@ fn by_system(config: &Config, operands: Operands, io: &mut Io) -> Result<()> {
     let mut sink = printer(config, io);
     let count = drive(&mut pool, &mut source, config.ordered, plan, &mut sink)?;
     if config.verbose {
+        // After the answers that it sums up.
+        io.out.flush()?;
+        let operands = Counted(count, "operand", "operands");
         let report = &io.report;
-        report.line(format_args!("{count} operands looked up by the system"));
+        report.line(format_args!("{operands} looked up by the system"));
     }
     Ok(())
+}
+
+/// A number of things: in the singular, and in the plural.
+struct Counted(u64, &'static str, &'static str);
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, one, many) = self;
+        write!(f, "{number} {}", if *number == 1 { one } else { many })
+    }
 }
 
 /// The questions that an operand asks.
@@ -102,9 +117,14 @@ fn by_dns(config: &Config, settings: &Settings, operands: Operands, io: &mut Io)
     };
     if config.verbose {
         let figures = engine.figures();
+        // After the answers that it sums up.
+        io.out.flush()?;
         io.report.line(format_args!(
-            "{count} operands, {} queries, {} of them repeated, ignored {} unrelated packets",
-            figures.queries, figures.repeated, figures.ignored
+            "{}, {}, {} of them repeated, ignored {}",
+            Counted(count, "operand", "operands"),
+            Counted(figures.queries, "query", "queries"),
+            figures.repeated,
+            Counted(figures.ignored, "unrelated packet", "unrelated packets"),
         ));
     }
     Ok(())

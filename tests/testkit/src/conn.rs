@@ -45,6 +45,15 @@ impl Conn {
         self.cut()
     }
 
+    /// `close_notify` where there is TLS, and no FIN before the peer's own.
+    pub(crate) fn notify(mut self) -> io::Result<()> {
+        if let Self::Tls(stream) = &mut self {
+            stream.conn.send_close_notify();
+            stream.flush()?;
+        }
+        io::copy(&mut self.tcp(), &mut io::sink()).map(drop)
+    }
+
     /// FIN without `close_notify`: over TLS a truncation.
     pub(crate) fn cut(self) -> io::Result<()> {
         let stream = self.tcp();

@@ -140,6 +140,36 @@ pub fn available() -> Result<(), String> {
         .clone()
 }
 
+/// Runs a test's body in a laboratory of its own, where servers may listen on
+/// port 53 and files of the system may be replaced: `prepare` is a script, and
+/// behind it the test binary runs once more, with this test alone. `name` is
+/// the test's, as `cargo test` shows it.
+///
+/// ```no_run
+/// // In a test called `ports::on_port_53`:
+/// testkit::netns::within("ports::on_port_53", "ip link set lo mtu 1500", || {
+///     std::net::UdpSocket::bind("127.0.0.1:53").unwrap();
+/// });
+/// ```
+#[track_caller]
+pub fn within(name: &str, prepare: &str, body: impl FnOnce()) {
+    const INSIDE: &str = "TESTKIT_WITHIN";
+    if std::env::var_os(INSIDE).is_some_and(|inside| inside == *name) {
+        return body();
+    }
+    if let Err(reason) = available() {
+        return skip(&reason);
+    }
+    let binary = std::env::current_exe().expect("a path of this program");
+    let script = format!(
+        "set -e\n{prepare}\n{INSIDE}={name} exec '{}' --exact '{name}' --nocapture",
+        binary.display()
+    );
+    let lab = Lab::new().timeout(Duration::from_secs(100));
+    // A name that is no test's would pass as no test at all.
+    lab.script(&script).code(0).stdout_contains("1 passed");
+}
+
 /// Says on the test log that a test did not run, and why. On CI (`CI=true`),
 /// where everything is meant to run, it fails the test instead.
 #[track_caller]
@@ -175,6 +205,27 @@ mod tests {
         out.code(0)
             .stdout_contains("10.9.0.2/24")
             .stdout_contains("dev to-right");
+    }
+
+    #[test]
+    fn a_body_runs_within() {
+        let outside = std::fs::read_link("/proc/self/ns/net").unwrap();
+        let prepare = format!("export OUTSIDE='{}'", outside.display());
+        within("netns::tests::a_body_runs_within", &prepare, || {
+            let outside = std::env::var("OUTSIDE").unwrap();
+            let inside = std::fs::read_link("/proc/self/ns/net").unwrap();
+            assert_ne!(inside.to_str(), Some(&*outside));
+            std::net::UdpSocket::bind("127.0.0.1:53").unwrap();
+        });
+    }
+
+    #[test]
+    fn a_body_without_a_test_is_no_pass() {
+        if let Err(reason) = available() {
+            return skip(&reason);
+        }
+        let ran = std::panic::catch_unwind(|| within("netns::tests::none", "", || {}));
+        assert!(ran.is_err());
     }
 
     #[test]

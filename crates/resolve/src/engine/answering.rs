@@ -20,10 +20,6 @@ use crate::wire::reply::{self, Judged, Record, Reply};
 /// Room for the largest answers that servers send over UDP unasked.
 const LARGE: usize = 4096;
 
-/// Connections that may end under one lookup. Servers end them after some
-/// queries; as long as each has answered something, that is progress.
-const RECONNECTS_MAX: u8 = 100;
-
 impl Engine {
     /// Reads all ports that expect something; whether anything came.
     pub(super) fn receive_all(&mut self, now: Instant) -> bool {
@@ -46,7 +42,8 @@ impl Engine {
         let received = match inbox.receive(&port.socket) {
             Ok(()) => {
                 for (bytes, cut) in inbox.iter() {
-                    self.datagram(index, number, bytes, cut, now);
+                    // Each answer has its own time, though they came together.
+                    self.datagram(index, number, bytes, cut, Instant::now());
                 }
                 true
             }
@@ -76,33 +73,6 @@ impl Engine {
         }
     }
 
-    /// Moves a connection on and reads what came over it.
-    pub(super) fn drive(&mut self, index: usize, now: Instant) {
-        let protocol = match self.upstreams[index].server.protocol() {
-            Protocol::Udp => Protocol::Tcp,
-            other => other,
-        };
-        let Some(stream) = &mut self.upstreams[index].stream else {
-            return;
-        };
-        let moved = stream.drive(now);
-        while let Some(message) = self.upstreams[index]
-            .stream
-            .as_mut()
-            .and_then(super::stream::Stream::next)
-        {
-            let id = message.first_chunk::<2>().map(|b| u16::from_be_bytes(*b));
-            let stream = self.upstreams[index].stream.as_ref();
-            match id.and_then(|id| stream?.flight(id)) {
-                Some(flight) => self.heard(flight, &message, false, protocol, now),
-                None => self.figures.ignored += 1,
-            }
-        }
-        if let Err(error) = moved {
-            self.close(index, &error, now);
-        }
-    }
-
     /// Takes the answers that came over HTTPS.
     pub(super) fn collect(&mut self, index: usize, now: Instant) {
         while let Some((token, answer)) = self.upstreams[index]
@@ -118,31 +88,6 @@ impl Engine {
             match answer {
                 Ok(bytes) => self.heard(flight, &bytes, false, Protocol::Https, now),
                 Err(fault) => self.fail(job, index, fault, None, now),
-            }
-        }
-    }
-
-    /// The end of a connection. A server may close one that has served for a
-    /// while; its other queries are then asked again.
-    pub(super) fn close(&mut self, index: usize, error: &io::Error, now: Instant) {
-        let Some(stream) = self.upstreams[index].stream.take() else {
-            return;
-        };
-        let label = Arc::clone(&self.upstreams[index].server.label);
-        for flight in stream.all() {
-            let Some(slot) = self.flights.get(flight).map(|f| f.job) else {
-                continue;
-            };
-            self.release(flight);
-            let Some(job) = self.jobs.get_mut(slot) else {
-                continue;
-            };
-            job.flights.retain(|f| *f != flight);
-            if stream.answered > 0 && job.reconnects < RECONNECTS_MAX {
-                job.reconnects += 1;
-                self.transmit(slot, index, now);
-            } else {
-                self.fail(slot, index, failure::of_io(error, &label), None, now);
             }
         }
     }
@@ -166,7 +111,7 @@ impl Engine {
     }
 
     /// Judges a message that has a flight's id.
-    fn heard(&mut self, at: u32, bytes: &[u8], cut: bool, over: Protocol, now: Instant) {
+    pub(super) fn heard(&mut self, at: u32, bytes: &[u8], cut: bool, over: Protocol, now: Instant) {
         let Some(flight) = self.flights.get_mut(at) else {
             return;
         };
@@ -334,10 +279,7 @@ impl Engine {
             .into_iter()
             .partition(|f| self.flights.get(*f).is_none_or(|f| f.upstream == index));
         job.flights = kept;
-        let left = match job.only {
-            Some(_) => 0,
-            None => self.upstreams.len() - job.failed.count_ones() as usize,
-        };
+        let left = job.left(self.upstreams.len());
         for flight in gone {
             self.release(flight);
         }
@@ -400,10 +342,11 @@ impl Engine {
     }
 
     /// Gives up a query: its id may be used again.
-    fn release(&mut self, at: u32) {
+    pub(super) fn release(&mut self, at: u32) {
         let Some(flight) = self.flights.remove(at) else {
             return;
         };
+        self.stirred = true;
         let peer = &mut self.upstreams[flight.upstream];
         if flight.counted {
             peer.counted = peer.counted.saturating_sub(1);

@@ -110,6 +110,11 @@ pub(crate) struct RoundTrips {
 }
 
 impl RoundTrips {
+    /// Whether there has been a sample.
+    pub(crate) fn any(&self) -> bool {
+        self.samples > 0
+    }
+
     /// Whether the last sample made the round trips known: not before there
     /// are some, for one fast answer says nothing about the others.
     pub(crate) fn now_known(&self) -> bool {
@@ -258,6 +263,50 @@ mod tests {
         let timeout = trips.timeout(second, whole, 0).as_millis();
         assert!((400..500).contains(&timeout), "{timeout}");
         assert!(trips.crowded());
+    }
+
+    #[test]
+    fn round_trips_are_known_after_some_samples_once() {
+        let mut trips = RoundTrips::default();
+        assert!(!trips.any());
+        let known: Vec<u32> = (1..=20)
+            .filter(|_| {
+                trips.sample(Duration::from_millis(5), 1);
+                trips.now_known()
+            })
+            .collect();
+        assert_eq!(known, [SAMPLES]);
+        assert!(trips.any());
+    }
+
+    #[test]
+    fn a_quick_server_is_not_pressed() {
+        let mut trips = RoundTrips::default();
+        let second = Duration::from_secs(1);
+        for _ in 0..1000 {
+            trips.sample(Duration::from_micros(20), 1);
+            assert_eq!(trips.timeout(second, 5 * second, 0), RTO_MIN);
+        }
+        // Each further wait is twice as long, up to a quarter of the whole.
+        let waits: Vec<u128> = (0..8)
+            .map(|n| trips.timeout(second, 5 * second, n).as_millis())
+            .collect();
+        assert_eq!(waits, [50, 100, 200, 400, 800, 1250, 1250, 1250]);
+    }
+
+    /// A server of 700 ms is waited for longer than an eighth of 5 s, and one
+    /// that takes as long as the lookup may last is not asked in between.
+    #[test]
+    fn slow_servers_have_their_time() {
+        let whole = Duration::from_secs(5);
+        for (rtt, least, most) in [(200, 250, 625), (700, 1000, 1100), (5000, 7000, 7600)] {
+            let mut trips = RoundTrips::default();
+            (0..50).for_each(|_| trips.sample(Duration::from_millis(rtt), 100));
+            let wait = trips.timeout(whole, whole, 0).as_millis();
+            assert!((least..=most).contains(&wait), "{wait} for {rtt}");
+            let again = trips.timeout(whole, whole, 1).as_millis();
+            assert!(again >= wait && again <= 2 * most, "{again} after {wait}");
+        }
     }
 
     #[test]

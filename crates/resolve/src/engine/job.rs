@@ -56,7 +56,9 @@ pub(crate) struct Job {
     pub(crate) stream: u64,
     /// Servers that refused a cookie already.
     pub(crate) cookie: u64,
+    /// Connections that ended under it, some answered and all silent.
     pub(crate) reconnects: u8,
+    pub(crate) barren: u8,
     /// The worst that a server said, and which.
     pub(crate) fault: Option<(usize, Fault)>,
     /// An answer that leads nowhere, better than none.
@@ -71,6 +73,14 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    /// How many of so many servers it can still ask.
+    pub(crate) fn left(&self, servers: usize) -> usize {
+        match self.only {
+            Some(only) => usize::from(self.failed & 1 << only == 0),
+            None => servers - self.failed.count_ones() as usize,
+        }
+    }
+
     /// Remembers what a server said or did, if it says more than what is
     /// known already.
     pub(crate) fn note(&mut self, upstream: usize, fault: Fault, message: Option<Vec<u8>>) {

@@ -12,6 +12,7 @@
 //! the same way as a million from a file.
 
 mod answering;
+mod connections;
 pub(crate) mod failure;
 mod flow;
 #[cfg_attr(not(feature = "tls"), path = "no_https.rs")]
@@ -127,6 +128,11 @@ pub(crate) struct Engine {
     figures: Figures,
     /// Whether the last turn received anything over UDP.
     busy: bool,
+    /// Whether anything happened since [`Engine::admit`] that may let another
+    /// query go, so that waiting would be wrong.
+    stirred: bool,
+    /// Lookups submitted, counted from anywhere: which server begins.
+    turns: usize,
 }
 
 impl Engine {
@@ -138,6 +144,8 @@ impl Engine {
             .iter()
             .map(|server| Upstream::new(server.clone(), &settings, &mut ids))
             .collect();
+        // One name a process, and still not always the same server.
+        let turns = ids.draw().map_err(|e| Error::local(&e))?.into();
         Ok(Self {
             upstreams: upstreams.map_err(|e| Error::local(&e))?,
             settings,
@@ -152,6 +160,8 @@ impl Engine {
             inbox: None,
             figures: Figures::default(),
             busy: false,
+            stirred: false,
+            turns,
         })
     }
 
@@ -178,10 +188,11 @@ impl Engine {
     /// Makes one lookup under way; its time begins when it is first sent.
     pub(crate) fn submit(&mut self, ask: Ask) {
         self.serial = self.serial.wrapping_add(1);
+        self.turns = self.turns.wrapping_add(1);
         let servers = self.upstreams.len();
         let first = match ask.only {
             Some(only) => only,
-            None if self.settings.rotate => self.serial as usize % servers,
+            None if self.settings.rotate => self.turns % servers,
             None => 0,
         };
         let slot = self.jobs.insert(Job {
@@ -202,6 +213,7 @@ impl Engine {
             stream: 0,
             cookie: 0,
             reconnects: 0,
+            barren: 0,
             fault: None,
             fallback: None,
             message: None,
@@ -236,14 +248,14 @@ impl Engine {
         self.fire(now);
         let paced = self.admit(now);
         self.flush(now);
-        if !self.done.is_empty() {
+        if !self.done.is_empty() || self.stirred {
             return Ok(false);
         }
         if self.busy {
             // More has probably come meanwhile; asking first would cost a
             // call.
             self.busy = self.receive_all(Instant::now());
-            if self.busy {
+            if self.busy || !self.done.is_empty() || self.stirred {
                 return Ok(false);
             }
         }

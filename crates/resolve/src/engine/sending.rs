@@ -62,14 +62,25 @@ impl Engine {
             upstream.window.lost(now);
         }
         if !matches!(via, Via::Port(_)) {
+            let alone = job.left(self.upstreams.len()) == 1;
             let peer = &self.upstreams[upstream];
+            let stream = peer.stream.as_ref().filter(|_| via == Via::Stream);
+            let deaf = stream.is_some_and(|s| s.heard.is_none_or(|heard| heard < sent));
+            let answers = stream.is_some_and(|s| s.answered > 0);
             let fault = failure::timeout(&peer.server.label);
-            let deaf = peer
-                .stream
-                .as_ref()
-                .is_some_and(|s| s.heard.is_none_or(|heard| heard < sent));
-            self.fail(slot, upstream, fault, None, now);
-            if deaf && via == Via::Stream {
+            match (alone, deaf, answers) {
+                // It may be slow as a whole: nothing else is left to do.
+                (true, _, false) => {
+                    let deadline = job.deadline;
+                    return self.set_timer(slot, deadline);
+                }
+                // Others were answered since: this query has been lost.
+                (true, false, true) => return self.queue(slot, now),
+                // It has fallen silent: a new one may do better.
+                (true, true, true) => {}
+                _ => self.fail(slot, upstream, fault, None, now),
+            }
+            if deaf {
                 self.close(upstream, &io::ErrorKind::TimedOut.into(), now);
             }
             return;
@@ -118,6 +129,7 @@ impl Engine {
     /// Lets a lookup ask its next server as soon as there is room.
     pub(super) fn queue(&mut self, slot: u32, now: Instant) {
         if let Some(job) = self.jobs.get(slot) {
+            self.stirred = true;
             self.again.push_back((slot, job.serial));
             let deadline = job.deadline;
             self.set_timer(slot, deadline.max(now));
@@ -128,6 +140,7 @@ impl Engine {
     /// one may go that only its pace holds back.
     pub(super) fn admit(&mut self, now: Instant) -> Option<Instant> {
         let mut paced: Option<Instant> = None;
+        self.stirred = false;
         for _ in 0..self.again.len() {
             let Some(key) = self.again.pop_front() else {
                 break;
@@ -151,6 +164,8 @@ impl Engine {
             match self.place(key, now) {
                 Place::Gone => {}
                 Place::At(upstream) => {
+                    // Each lookup's time is its own, not that of its batch.
+                    let now = Instant::now();
                     if let Some(job) = self.jobs.get_mut(key.0) {
                         job.started = Some(now);
                         job.deadline = now + self.settings.timeout;
@@ -213,8 +228,7 @@ impl Engine {
         let of_io = |e: io::Error| failure::of_io(&e, &label);
         let edns = !peer.plain && job.plain & 1 << index == 0;
         let recurse = self.settings.recurse;
-        let alive = self.upstreams.len() as u32 - job.failed.count_ones();
-        let alive = if job.only.is_some() { 1 } else { alive.max(1) };
+        let alive = job.left(self.upstreams.len()).max(1) as u32;
         // Servers not yet asked keep their share of the time.
         let share = now + job.deadline.saturating_duration_since(now) / alive;
         self.serial = self.serial.wrapping_add(1);
@@ -270,6 +284,9 @@ impl Engine {
                     compose(out, id, recurse, question, opt.as_deref());
                 })
                 .map_err(|e| failure::local(&e))?;
+            if alive == 1 {
+                timer = now + peer.patience_stream(&self.settings);
+            }
             (Via::Stream, id)
         } else {
             let number = peer.pick(bulk).map_err(of_io)?;

@@ -21,20 +21,39 @@ pub(crate) struct Stream {
     tls: Option<Box<Session>>,
     /// Bytes to be written to the socket or, with TLS, into it.
     out: VecDeque<u8>,
+    /// Messages that wait for their turn, with their ids.
+    unsent: VecDeque<(u16, Vec<u8>)>,
+    /// How many have gone out and are not answered, and how many may be.
+    flying: usize,
+    limit: usize,
     /// Bytes of messages, as far as they came.
     inbox: Vec<u8>,
-    /// Which flight an id belongs to.
-    flights: HashMap<u16, u32>,
+    /// What an id belongs to.
+    flights: HashMap<u16, Held>,
     /// Messages that came.
-    pub(crate) answered: u64,
+    pub(crate) answered: usize,
     /// When anything last came.
     pub(crate) heard: Option<Instant>,
     ended: bool,
 }
 
+/// A query on a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) flight: u32,
+    /// Whether it has gone out.
+    pub(crate) sent: bool,
+}
+
 impl Stream {
-    /// Begins to connect.
-    pub(crate) fn open(address: SocketAddr, tls: Option<Box<Session>>) -> io::Result<Self> {
+    /// Begins to connect. No more than `limit` queries are out at once: a
+    /// server that ends connections after some queries takes as many, and
+    /// those behind them would go out for nothing.
+    pub(crate) fn open(
+        address: SocketAddr,
+        tls: Option<Box<Session>>,
+        limit: usize,
+    ) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
@@ -47,12 +66,20 @@ impl Stream {
             connected: false,
             tls,
             out: VecDeque::new(),
+            unsent: VecDeque::new(),
+            flying: 0,
+            limit,
             inbox: Vec::new(),
             flights: HashMap::new(),
             answered: 0,
             heard: None,
             ended: false,
         })
+    }
+
+    /// Whether it came to be: connected and, with TLS, shaken hands on.
+    pub(crate) fn is_established(&self) -> bool {
+        self.connected && !self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
     /// Queues a message, composed with an id of its own.
@@ -73,31 +100,50 @@ impl Stream {
         let length = u16::try_from(message.len() - 2)
             .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         message[..2].copy_from_slice(&length.to_be_bytes());
-        self.out.extend(message);
-        self.flights.insert(id, flight);
+        self.unsent.push_back((id, message));
+        let sent = false;
+        self.flights.insert(id, Held { flight, sent });
         Ok(id)
     }
 
     /// Gives an id back.
     pub(crate) fn release(&mut self, id: u16) {
-        self.flights.remove(&id);
+        match self.flights.remove(&id) {
+            Some(held) if held.sent => self.flying -= 1,
+            Some(_) => self.unsent.retain(|(other, _)| *other != id),
+            None => {}
+        }
     }
 
-    /// The flight an id belongs to.
+    /// The flight an id belongs to, if it has gone out.
     pub(crate) fn flight(&self, id: u16) -> Option<u32> {
-        self.flights.get(&id).copied()
+        let held = self.flights.get(&id).filter(|held| held.sent);
+        held.map(|held| held.flight)
     }
 
-    /// All flights.
-    pub(crate) fn all(&self) -> Vec<u32> {
+    /// Everything on it.
+    pub(crate) fn all(&self) -> Vec<Held> {
         self.flights.values().copied().collect()
     }
 
-    /// Whether to wait for the socket to take bytes.
+    /// How many queries the next connection may have out at once, after this
+    /// one has ended: as many as it answered, if it left others unanswered.
+    pub(crate) fn next_limit(&self) -> usize {
+        if self.flying == 0 {
+            return self.limit;
+        }
+        self.answered.max(1)
+    }
+
+    /// Whether to wait for the socket to take bytes. During a handshake
+    /// messages wait for the server's word, not for the socket.
     pub(crate) fn wants_write(&self) -> bool {
+        let more = !self.out.is_empty() || self.flying < self.limit && !self.unsent.is_empty();
         !self.connected
-            || !self.out.is_empty()
-            || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+            || match &self.tls {
+                None => more,
+                Some(tls) => tls.wants_write() || more && !tls.is_handshaking(),
+            }
     }
 
     /// Moves bytes as far as they go. Messages that came are to be taken by
@@ -114,17 +160,33 @@ impl Stream {
                 Err(e) => return Err(e),
             }
         }
-        self.write()?;
+        // What has come counts, also where nothing can be sent any more.
+        let written = self.write();
         self.read(now)?;
+        written?;
         // A handshake answers what it read.
         self.write()?;
-        if self.ended && !self.has_message() {
+        if self.ended {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(())
     }
 
+    /// Takes the messages whose turn it is.
+    fn fill(&mut self) {
+        while self.flying < self.limit
+            && let Some((id, message)) = self.unsent.pop_front()
+        {
+            if let Some(held) = self.flights.get_mut(&id) {
+                held.sent = true;
+                self.flying += 1;
+                self.out.extend(message);
+            }
+        }
+    }
+
     fn write(&mut self) -> io::Result<()> {
+        self.fill();
         if let Some(tls) = &mut self.tls {
             if !self.out.is_empty() && !tls.is_handshaking() {
                 while !self.out.is_empty() {
@@ -168,10 +230,14 @@ impl Stream {
                 Some(tls) => {
                     let read = tls.read_tls(&mut self.socket);
                     if matches!(read, Ok(n) if n > 0) {
-                        if let Err(error) = tls.process_new_packets() {
-                            // The alert that says why is worth sending.
-                            let _ = tls.write_tls(&mut self.socket);
-                            return Err(io::Error::other(error));
+                        match tls.process_new_packets() {
+                            // Its own end, whenever that of TCP follows.
+                            Ok(state) => self.ended |= state.peer_has_closed(),
+                            Err(error) => {
+                                // The alert that says why is worth sending.
+                                let _ = tls.write_tls(&mut self.socket);
+                                return Err(io::Error::other(error));
+                            }
                         }
                         self.heard = Some(now);
                     }
@@ -195,7 +261,7 @@ impl Stream {
                 Err(e) => return Err(e),
             }
             // What is here is worth more than what may come.
-            if self.has_message() {
+            if self.ended || self.has_message() {
                 return Ok(());
             }
         }
@@ -215,6 +281,10 @@ impl Stream {
         let message = message.to_vec();
         self.inbox.drain(..message.len() + 2);
         self.answered += 1;
+        if self.answered / 4 >= self.limit {
+            // This one goes on and on.
+            self.limit *= 2;
+        }
         Some(message)
     }
 }
@@ -237,3 +307,6 @@ impl AsFd for Stream {
         self.socket.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;

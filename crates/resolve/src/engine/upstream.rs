@@ -36,6 +36,8 @@ pub(crate) struct Upstream {
     /// The port of the next query.
     port: usize,
     pub(crate) stream: Option<Stream>,
+    /// Queries that a connection may have out at once.
+    pub(crate) at_once: usize,
     pub(crate) https: Option<Https>,
     tls: Option<Arc<tls::Config>>,
     pub(crate) cookie: Option<Cookie>,
@@ -72,6 +74,7 @@ impl Upstream {
             ports: Vec::new(),
             port: 0,
             stream: None,
+            at_once: usize::MAX,
             https: None,
             tls: settings.tls.clone(),
             opt: settings.edns.record(cookie.as_ref(), None),
@@ -88,8 +91,18 @@ impl Upstream {
 
     /// How long to wait for an answer after so many rounds without one.
     pub(crate) fn patience(&self, settings: &Settings, rounds: u32) -> Duration {
+        // Attempts that are counted have the same time each.
+        let counted = settings.attempts.is_some() && !self.trips.any();
+        let rounds = if counted { 0 } else { rounds };
         self.trips
             .timeout(settings.patience, settings.timeout, rounds)
+    }
+
+    /// How long to wait on a connection before the query is asked again. TCP
+    /// loses nothing on the way, so that the server must have dropped it.
+    pub(crate) fn patience_stream(&self, settings: &Settings) -> Duration {
+        let third = settings.timeout / 3;
+        self.trips.timeout(third, settings.timeout, 0).max(third)
     }
 
     /// The number of a port for the next query. One port is filled after the
@@ -134,7 +147,7 @@ impl Upstream {
                 }
                 _ => return Err(io::ErrorKind::Unsupported.into()),
             };
-            self.stream = Some(Stream::open(address, tls)?);
+            self.stream = Some(Stream::open(address, tls, self.at_once)?);
         }
         self.stream
             .as_mut()

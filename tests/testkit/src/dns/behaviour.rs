@@ -42,6 +42,17 @@ pub enum Behaviour {
     Truncate,
     /// The connection is closed; over UDP nothing happens.
     Close,
+    /// The table's answer, and the connection is closed.
+    AnswerThenClose,
+    /// The table's answer, and the connection is reset.
+    AnswerThenReset,
+    /// The table's answer and the end of TLS, but not of TCP.
+    AnswerThenNotify,
+    /// The table's answer, but not before the next one of the connection, and
+    /// in one piece with that.
+    Hold,
+    /// The table's answer byte by byte, over a stream.
+    Trickle,
     /// One of the lies.
     Lie(Lie),
     /// These messages as they are (framed by their length on a stream).
@@ -57,6 +68,11 @@ pub(super) enum Action {
     SendFromElsewhere(Vec<u8>),
     Pause(Duration),
     Close,
+    Reset,
+    /// The end of TLS alone.
+    Notify,
+    /// To be sent together with what follows, on a stream.
+    Hold(Vec<u8>),
     /// Byte by byte, on a stream.
     Trickle(Vec<u8>),
     /// All but the last byte, on a stream.
@@ -133,6 +149,11 @@ pub(super) fn plan(
         Behaviour::PointerLoop => vec![Action::Send(pointer_loop(query))],
         Behaviour::Truncate => one(zone.answer(query).truncated()),
         Behaviour::Close => vec![Action::Close],
+        Behaviour::AnswerThenClose => then(honest(), Action::Close),
+        Behaviour::AnswerThenReset => then(honest(), Action::Reset),
+        Behaviour::AnswerThenNotify => then(honest(), Action::Notify),
+        Behaviour::Hold => vec![Action::Hold(zone.answer(query).to_bytes())],
+        Behaviour::Trickle => vec![Action::Trickle(zone.answer(query).to_bytes())],
         Behaviour::Lie(lie) => lie.plan(query, transport, zone),
         Behaviour::Raw(messages) => messages.into_iter().map(Action::Send).collect(),
         Behaviour::RawThenClose(messages) => {
@@ -140,6 +161,11 @@ pub(super) fn plan(
             sends.chain(std::iter::once(Action::Close)).collect()
         }
     }
+}
+
+fn then(mut actions: Vec<Action>, last: Action) -> Vec<Action> {
+    actions.push(last);
+    actions
 }
 
 /// The message, truncated if it is too large for a datagram.

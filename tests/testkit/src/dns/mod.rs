@@ -25,6 +25,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 pub use behaviour::Behaviour;
 use behaviour::{Action, plan};
@@ -54,6 +55,8 @@ pub struct Logged {
     pub transport: Transport,
     /// Who sent it.
     pub peer: SocketAddr,
+    /// When it was read.
+    pub at: Instant,
     /// What it asked.
     pub query: Query,
 }
@@ -80,6 +83,7 @@ impl Shared {
         log.push(Logged {
             transport,
             peer,
+            at: Instant::now(),
             query,
         });
         actions
@@ -111,7 +115,18 @@ impl DnsServer {
     where
         F: Fn(&Query, Transport) -> Behaviour + Send + Sync + 'static,
     {
-        Self::launch(zone, Box::new(choose), None)
+        Self::launch(bind_both(), zone, Box::new(choose), None)
+    }
+
+    /// A server at an address of its own, for a namespace whose addresses are
+    /// the test's.
+    pub fn at<F>(addr: SocketAddr, zone: Zone, choose: F) -> Self
+    where
+        F: Fn(&Query, Transport) -> Behaviour + Send + Sync + 'static,
+    {
+        let listener = TcpListener::bind(addr).expect("bind the TCP address");
+        let socket = UdpSocket::bind(addr).expect("bind the UDP address");
+        Self::launch((listener, socket), zone, Box::new(choose), None)
     }
 
     /// A server that also speaks TLS, at [`DnsServer::tls_addr`].
@@ -119,17 +134,21 @@ impl DnsServer {
     where
         F: Fn(&Query, Transport) -> Behaviour + Send + Sync + 'static,
     {
-        Self::launch(zone, Box::new(choose), Some(tls))
+        Self::launch(bind_both(), zone, Box::new(choose), Some(tls))
     }
 
-    fn launch(zone: Zone, choose: Box<Choose>, tls: Option<Tls>) -> Self {
+    fn launch(
+        (listener, socket): (TcpListener, UdpSocket),
+        zone: Zone,
+        choose: Box<Choose>,
+        tls: Option<Tls>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             zone,
             choose,
             log: Mutex::default(),
             stop: AtomicBool::new(false),
         });
-        let (listener, socket) = bind_both();
         let streams = |listener: TcpListener, tls: Option<&Tls>| {
             let shared = Arc::clone(&shared);
             let transport = tls.map_or(Transport::Tcp, |_| Transport::Tls);
@@ -184,7 +203,8 @@ impl Drop for DnsServer {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
         // An empty datagram wakes the receiving thread.
-        let woken = UdpSocket::bind("127.0.0.1:0").and_then(|s| s.send_to(&[], self.addr()));
+        let near = SocketAddr::new(self.addr().ip(), 0);
+        let woken = UdpSocket::bind(near).and_then(|s| s.send_to(&[], self.addr()));
         if let (Ok(_), Some(thread)) = (woken, self.udp.take()) {
             let _ = thread.join();
         }
@@ -224,7 +244,12 @@ fn serve_udp(socket: &Arc<UdpSocket>, shared: &Arc<Shared>) {
                         let _ = other.and_then(|other| other.send_to(&bytes, peer));
                     }
                     Action::Pause(time) => std::thread::sleep(time),
-                    Action::Close | Action::Trickle(_) | Action::CutShort(_) => break,
+                    Action::Close
+                    | Action::Reset
+                    | Action::Notify
+                    | Action::Hold(_)
+                    | Action::Trickle(_)
+                    | Action::CutShort(_) => break,
                 }
             }
         };
@@ -239,6 +264,8 @@ fn serve_stream(
     peer: SocketAddr,
     shared: &Shared,
 ) -> io::Result<()> {
+    // What waits to be sent together with the next answer.
+    let mut held = Vec::new();
     loop {
         let mut length = [0; 2];
         if conn.read_exact(&mut length).is_err() {
@@ -251,9 +278,14 @@ fn serve_stream(
                 Action::Send(bytes) | Action::SendFromElsewhere(bytes) => {
                     let length = u16::try_from(bytes.len()).expect("a message under 64 KiB");
                     // One write, so that a test of partial reads is deliberate.
-                    let framed = [&length.to_be_bytes()[..], &bytes].concat();
-                    conn.write_all(&framed)?;
+                    held.extend(length.to_be_bytes());
+                    held.extend(bytes);
+                    conn.write_all(&std::mem::take(&mut held))?;
                     conn.flush()?;
+                }
+                Action::Hold(bytes) => {
+                    held.extend((bytes.len() as u16).to_be_bytes());
+                    held.extend(bytes);
                 }
                 Action::Trickle(bytes) => {
                     let framed = [&(bytes.len() as u16).to_be_bytes()[..], &bytes].concat();
@@ -269,6 +301,8 @@ fn serve_stream(
                 }
                 Action::Pause(time) => std::thread::sleep(time),
                 Action::Close => return conn.close(),
+                Action::Reset => return conn.reset(),
+                Action::Notify => return conn.notify(),
             }
         }
     }

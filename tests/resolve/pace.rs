@@ -1,0 +1,187 @@
+//! How often and how fast servers are asked: slow ones, lossy ones, `--rate`.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use testkit::Output;
+use testkit::dns::{Behaviour, DnsServer, Zone};
+
+use super::{at, resolve, zone};
+
+const COUNT: usize = 200;
+
+fn hosts() -> Zone {
+    (0..COUNT).fold(Zone::new().soa("test"), |zone, n| {
+        zone.a(&format!("h{n}.test"), &format!("10.0.0.{n}"))
+    })
+}
+
+fn names() -> String {
+    (0..COUNT).fold(String::new(), |mut text, n| {
+        let _ = writeln!(text, "h{n}.test");
+        text
+    })
+}
+
+/// Asks for all names, and says how many queries there were too many.
+fn repeats(server: &DnsServer) -> usize {
+    let out = resolve()
+        .arg(at(server))
+        .args(["--ordered", "-t", "A", "-"])
+        .stdin(names())
+        .run();
+    let expected = (0..COUNT).fold(String::new(), |mut text, n| {
+        let _ = writeln!(text, "h{n}.test\tA\t10.0.0.{n}");
+        text
+    });
+    out.code(0).stdout(&expected).stderr("");
+    server.queries().len() - COUNT
+}
+
+/// Queries that nothing was wrong with are not repeated; a machine that stands
+/// still for a moment may make some look lost.
+#[test]
+fn slow_servers_are_waited_for() {
+    for time in [200, 700] {
+        let delay = Behaviour::Delay(Duration::from_millis(time));
+        let server = DnsServer::with_behaviour(hosts(), move |_, _| delay.clone());
+        let repeats = repeats(&server);
+        assert!(repeats <= COUNT / 10, "{repeats} at {time} ms");
+    }
+}
+
+/// Some names take longer than the others, as recursive servers do.
+#[test]
+fn a_few_slow_names_are_no_loss() {
+    let server = DnsServer::with_behaviour(hosts(), |query, _| {
+        if query.name.ends_with("7.test.") {
+            Behaviour::Delay(Duration::from_millis(700))
+        } else {
+            Behaviour::Answer
+        }
+    });
+    // Twenty of them, each asked a few times more at most.
+    let repeats = repeats(&server);
+    assert!(repeats <= 5 * COUNT / 10, "{repeats}");
+}
+
+#[test]
+fn what_is_dropped_is_asked_again() {
+    let count = AtomicUsize::new(0);
+    let server = DnsServer::with_behaviour(hosts(), move |_, _| {
+        match count.fetch_add(1, Ordering::SeqCst) % 50 {
+            49 => Behaviour::Drop,
+            _ => Behaviour::Answer,
+        }
+    });
+    let repeats = repeats(&server);
+    // Four were dropped.
+    assert!((4..=4 + COUNT / 10).contains(&repeats), "{repeats}");
+}
+
+/// From the first to the last query at the server.
+fn span(server: &DnsServer) -> Duration {
+    let queries = server.queries();
+    queries[queries.len() - 1].at - queries[0].at
+}
+
+#[test]
+fn a_rate_is_kept() {
+    let server = DnsServer::start(zone());
+    resolve()
+        .arg(at(&server))
+        .args(["--rate", "100", "--timeout", "60s", "-t", "A", "-"])
+        .stdin("host.test\n".repeat(101))
+        .run()
+        .code(0);
+    assert_eq!(server.queries().len(), 101);
+    let span = span(&server);
+    // One second, if the machine does not stand still in between.
+    assert!(span >= Duration::from_millis(600), "{span:?}");
+    let times: Vec<_> = server.queries().iter().map(|q| q.at).collect();
+    let half = times[0] + Duration::from_millis(300);
+    let early = times.iter().filter(|at| **at < half).count();
+    assert!(early <= 60, "{early} of 101 in the first 300 ms");
+}
+
+#[test]
+fn retries_count_for_the_rate_of_each_server() {
+    let lossy = || {
+        let count = AtomicUsize::new(0);
+        DnsServer::with_behaviour(zone(), move |_, _| {
+            match count.fetch_add(1, Ordering::SeqCst) % 2 {
+                0 => Behaviour::Drop,
+                _ => Behaviour::Answer,
+            }
+        })
+    };
+    let (one, two) = (lossy(), lossy());
+    let out = resolve()
+        .args([at(&one), at(&two)])
+        .args(["--rate", "50", "--timeout", "60s", "-t", "A", "-"])
+        .stdin("host.test\n".repeat(60))
+        .run();
+    assert_eq!(out.code(0).lines().len(), 60);
+    let all = one.queries().len() + two.queries().len();
+    assert!(all > 60, "{all}");
+    for server in [&one, &two] {
+        let count = server.queries().len();
+        let least = Duration::from_secs(1) / 50 * (count as u32 - 1);
+        let span = span(server);
+        assert!(span >= least * 6 / 10, "{count} in {span:?}");
+        // Both do their share.
+        assert!(count >= all / 4, "{count} of {all}");
+    }
+}
+
+fn summary(out: &Output) -> String {
+    let text = out.stderr_str();
+    text.lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_summary_counts() {
+    let server = DnsServer::start(zone());
+    let run = |names: &[&str]| {
+        let verbose = resolve().arg(at(&server)).args(["-v", "-t", "A"]);
+        verbose.args(names).run()
+    };
+    assert_eq!(
+        summary(&run(&["host.test"])),
+        "resolve: 1 operand, 1 query, 0 of them repeated, ignored 0 unrelated packets"
+    );
+    assert_eq!(
+        summary(&run(&["host.test", "no.test"])),
+        "resolve: 2 operands, 2 queries, 0 of them repeated, ignored 0 unrelated packets"
+    );
+    let system = resolve().args(["-4", "-v", "localhost"]).run();
+    assert_eq!(
+        summary(&system),
+        "resolve: 1 operand looked up by the system"
+    );
+}
+
+/// Both streams into one pipe, as a terminal shows them.
+#[test]
+fn the_summary_comes_behind_the_answers() {
+    let server = DnsServer::start(zone());
+    let script = format!(
+        "exec '{}' {} -v -t A host.test only4.test 2>&1",
+        env!("CARGO_BIN_EXE_resolve"),
+        at(&server)
+    );
+    let out = testkit::Tool::new("sh").args(["-c", &script]).run();
+    let lines = out.code(0).lines();
+    assert_eq!(lines.len(), 3, "{}", out.story());
+    assert!(lines[2].starts_with("resolve: 2 operands"), "{lines:?}");
+    let script = format!(
+        "exec '{}' -4 -v localhost 2>&1",
+        env!("CARGO_BIN_EXE_resolve")
+    );
+    let out = testkit::Tool::new("sh").args(["-c", &script]).run();
+    assert_eq!(
+        out.code(0).lines(),
+        ["127.0.0.1", "resolve: 1 operand looked up by the system"]
+    );
+}

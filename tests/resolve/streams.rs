@@ -1,0 +1,285 @@
+//! Connections that end early, trickle or burst, over TCP and TLS.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use testkit::dns::{Behaviour, DnsServer, Query, Transport, Zone};
+
+use super::{resolve, zone};
+
+/// A server and how it is reached.
+struct Reached {
+    server: DnsServer,
+    args: Vec<String>,
+}
+
+fn hosts(count: usize) -> Zone {
+    (0..count).fold(Zone::new().soa("test"), |zone, n| {
+        zone.a(
+            &format!("h{n}.test"),
+            &format!("10.0.{}.{}", n / 256, n % 256),
+        )
+    })
+}
+
+fn over_tcp<F>(zone: Zone, choose: F) -> Reached
+where
+    F: Fn(&Query, Transport) -> Behaviour + Send + Sync + 'static,
+{
+    let server = DnsServer::with_behaviour(zone, choose);
+    let args = vec![format!("@tcp://{}", server.addr())];
+    Reached { server, args }
+}
+
+#[cfg(feature = "tls")]
+fn over_tls<F>(zone: Zone, choose: F) -> Reached
+where
+    F: Fn(&Query, Transport) -> Behaviour + Send + Sync + 'static,
+{
+    let tls = testkit::tls::Authority::new().server();
+    let server = DnsServer::with_tls(zone, tls, choose);
+    let args = vec![
+        format!("@tls://{}", server.tls_addr()),
+        "--cacert".to_owned(),
+        server.ca_file().display().to_string(),
+    ];
+    Reached { server, args }
+}
+
+/// Asks for `count` names, all of which are there.
+fn all_found(reached: &Reached, count: usize) {
+    found_within(reached, count, "60s");
+}
+
+fn found_within(reached: &Reached, count: usize, time: &str) {
+    let (mut names, mut expected) = (String::new(), String::new());
+    for n in 0..count {
+        let _ = writeln!(names, "h{n}.test");
+        let _ = writeln!(expected, "h{n}.test\tA\t10.0.{}.{}", n / 256, n % 256);
+    }
+    resolve()
+        .args(&reached.args)
+        .args(["--timeout", time, "--ordered", "-t", "A", "-"])
+        .stdin(names)
+        .timeout(Duration::from_secs(60))
+        .run()
+        .code(0)
+        .stdout(&expected)
+        .stderr("");
+}
+
+/// `end` for every `n`th query, counted over all connections.
+fn every(n: usize, end: Behaviour) -> impl Fn(&Query, Transport) -> Behaviour + Send + Sync {
+    let count = Arc::new(AtomicUsize::new(0));
+    move |_, _| match count.fetch_add(1, Ordering::SeqCst) % n {
+        k if k == n - 1 => end.clone(),
+        _ => Behaviour::Answer,
+    }
+}
+
+/// How many connections there were.
+fn connections(server: &DnsServer) -> usize {
+    let mut peers: Vec<_> = server.queries().iter().map(|q| q.peer).collect();
+    peers.sort_unstable();
+    peers.dedup();
+    peers.len()
+}
+
+/// The server ends each connection after some answers, others of the same
+/// connection being on their way.
+#[test]
+fn connections_of_a_few_answers() {
+    for (after, count) in [(1, 300), (2, 300), (7, 1000), (64, 3000)] {
+        for end in [Behaviour::AnswerThenClose, Behaviour::AnswerThenReset] {
+            let reached = over_tcp(hosts(count), every(after, end));
+            all_found(&reached, count);
+            // What the server read and answered is not much more than that.
+            let read = reached.server.queries().len();
+            assert!(read <= 2 * count, "{read} for {count} by {after}");
+            assert!(connections(&reached.server) >= count / after / 2);
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn connections_of_a_few_answers_over_tls() {
+    for (after, count) in [(1, 150), (20, 1000), (64, 3000)] {
+        for end in [
+            Behaviour::AnswerThenClose,
+            Behaviour::AnswerThenReset,
+            Behaviour::AnswerThenNotify,
+        ] {
+            let reached = over_tls(hosts(count), every(after, end));
+            all_found(&reached, count);
+        }
+    }
+}
+
+/// Truncation sends every name to TCP, where a connection has one answer.
+#[test]
+fn one_answer_for_each_connection_behind_truncation() {
+    const COUNT: usize = 300;
+    let server = DnsServer::with_behaviour(hosts(COUNT), |_, transport| match transport {
+        Transport::Udp => Behaviour::Truncate,
+        _ => Behaviour::AnswerThenClose,
+    });
+    let args = vec![format!("@{}", server.addr())];
+    all_found(&Reached { server, args }, COUNT);
+}
+
+#[test]
+fn byte_by_byte() {
+    let reached = over_tcp(hosts(40), |_, _| Behaviour::Trickle);
+    all_found(&reached, 40);
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn byte_by_byte_over_tls() {
+    let reached = over_tls(hosts(40), |_, _| Behaviour::Trickle);
+    all_found(&reached, 40);
+}
+
+/// Names whose answers are more than sixteen times four thousand bytes, all
+/// of which come in one piece when the last was asked.
+const LARGE: usize = 70;
+
+fn large() -> Zone {
+    let text = vec![b'x'; 250];
+    let strings = [&text[..], &text, &text, &text];
+    (0..LARGE).fold(Zone::new(), |zone, n| {
+        zone.txt(&format!("h{n}.test"), &strings)
+    })
+}
+
+fn burst() -> impl Fn(&Query, Transport) -> Behaviour + Send + Sync {
+    let count = AtomicUsize::new(0);
+    move |_, _| match count.fetch_add(1, Ordering::SeqCst) {
+        n if n < LARGE - 1 => Behaviour::Hold,
+        _ => Behaviour::Answer,
+    }
+}
+
+fn all_large(reached: &Reached) {
+    let names: Vec<String> = (0..LARGE).map(|n| format!("h{n}.test")).collect();
+    let out = resolve()
+        .args(&reached.args)
+        .args(["--timeout", "15s", "-t", "TXT"])
+        .args(&names)
+        .run();
+    let lines = out.code(0).stderr("").lines();
+    assert_eq!(lines.len(), LARGE);
+    assert!(lines.iter().all(|line| line.len() > 1000));
+    assert_eq!(connections(&reached.server), 1);
+}
+
+#[test]
+fn many_answers_in_one_piece() {
+    all_large(&over_tcp(large(), burst()));
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn many_answers_in_one_piece_over_tls() {
+    all_large(&over_tls(large(), burst()));
+}
+
+/// A time of its own for each of them, though they come at the same moment.
+#[test]
+fn times_are_those_of_each_lookup() {
+    let reached = over_tcp(large(), burst());
+    let names: Vec<String> = (0..LARGE).map(|n| format!("h{n}.test")).collect();
+    let out = resolve()
+        .args(&reached.args)
+        .args(["--json", "--timeout", "15s", "-t", "TXT"])
+        .args(&names)
+        .run();
+    let records = out.code(0).json();
+    let mut times: Vec<String> = records
+        .iter()
+        .map(|record| record["elapsed_ms"].to_string())
+        .collect();
+    times.sort_unstable();
+    times.dedup();
+    assert!(times.len() > LARGE / 2, "{times:?}");
+}
+
+/// Without an answer, too: there is nobody else to ask.
+#[test]
+fn connections_without_an_answer() {
+    let count = AtomicUsize::new(0);
+    let reached = over_tcp(hosts(100), move |_, _| {
+        match count.fetch_add(1, Ordering::SeqCst) {
+            0 | 1 => Behaviour::Close,
+            _ => Behaviour::Answer,
+        }
+    });
+    all_found(&reached, 100);
+    assert_eq!(connections(&reached.server), 3);
+    let reached = over_tcp(zone(), |_, _| Behaviour::Close);
+    let out = resolve()
+        .args(&reached.args)
+        .args(["--json", "--timeout", "60s", "-t", "A", "host.test"])
+        .run();
+    let record = &out.code(3).json()[0];
+    assert_eq!(record["status"], "MALFORMED");
+    assert_eq!(record["tries"], 3);
+}
+
+/// One query of many is dropped on a connection that goes on.
+#[test]
+fn a_query_that_was_dropped() {
+    let count = AtomicUsize::new(0);
+    let reached = over_tcp(hosts(100), move |_, _| {
+        match count.fetch_add(1, Ordering::SeqCst) {
+            50 => Behaviour::Drop,
+            _ => Behaviour::Answer,
+        }
+    });
+    found_within(&reached, 100, "6s");
+    assert_eq!(reached.server.queries().len(), 101);
+    assert_eq!(connections(&reached.server), 1);
+}
+
+/// A connection falls silent in the middle: asking once more over it does not
+/// help, a new one does.
+#[test]
+fn a_connection_that_falls_silent() {
+    let count = AtomicUsize::new(0);
+    let reached = over_tcp(hosts(100), move |_, _| {
+        match count.fetch_add(1, Ordering::SeqCst) {
+            10..190 => Behaviour::Drop,
+            _ => Behaviour::Answer,
+        }
+    });
+    found_within(&reached, 100, "9s");
+    assert_eq!(connections(&reached.server), 2);
+}
+
+/// Slow as a whole is not silent.
+#[test]
+fn a_slow_connection() {
+    let delay = Duration::from_millis(1500);
+    let reached = over_tcp(hosts(1), move |_, _| Behaviour::Delay(delay));
+    found_within(&reached, 1, "3s");
+    assert_eq!(reached.server.queries().len(), 1);
+}
+
+/// Nobody is at the first server: the second one's turn is at once, not when
+/// the time is over.
+#[test]
+fn a_refused_connection_is_the_next_servers_turn() {
+    let gone = testkit::peer::refused_addr();
+    let reached = over_tcp(zone(), |_, _| Behaviour::Answer);
+    resolve()
+        .arg(format!("@tcp://{}", gone.addr()))
+        .args(&reached.args)
+        .args(["--timeout", "60s", "-t", "A", "host.test", "only4.test"])
+        .run()
+        .code(0)
+        .stdout("host.test\tA\t192.0.2.1\nonly4.test\tA\t192.0.2.4\n")
+        .stderr("");
+}
