@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use common::Result;
 
 use super::crowd::{Crowd, Phase, REST};
+use super::pause::{LOOK, Pauses};
 use super::schedule::Schedule;
 use super::slot::{Slot, Stage};
 use super::tally::Tally;
@@ -28,9 +29,6 @@ const BATCH: usize = 64 * 1024;
 /// The key of the signals among the events.
 const SIGNALS: usize = usize::MAX - 1;
 
-/// A wait shorter than this is spent looking, since the system may oversleep.
-const SPIN: Duration = Duration::from_micros(150);
-
 /// How often the clock of a run strikes.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
 
@@ -47,6 +45,7 @@ pub(crate) struct Engine<'a> {
     /// Slots that have messages to send and are not watched for writing, kept
     /// for its memory.
     touched: Vec<usize>,
+    pauses: Pauses,
 }
 
 impl<'a> Engine<'a> {
@@ -63,6 +62,10 @@ impl<'a> Engine<'a> {
             unopened: 0,
             begun: 0,
             touched: Vec::new(),
+            pauses: Pauses::new(match plan.rate {
+                Some(_) => None,
+                None => Some(plan.connections as u64 * plan.pipeline),
+            }),
         })
     }
 
@@ -89,7 +92,7 @@ impl<'a> Engine<'a> {
                 continue;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            self.step(left)?;
+            self.step(left, Ending::Roughly)?;
             if self.stop.seen() > 0 {
                 return Ok(false);
             }
@@ -133,13 +136,17 @@ impl<'a> Engine<'a> {
             if self.crowd.rouse(elapsed) {
                 wait = wait.min(REST);
             }
+            let mut ending = Ending::Roughly;
             if let Some(schedule) = self.crowd.schedule {
                 self.begin_due(schedule, elapsed.as_nanos() as u64)?;
-                wait = wait.min(self.until_due(schedule));
+                let due = self.until_due(schedule);
+                if due < wait {
+                    (wait, ending) = (due, Ending::Exactly);
+                }
             } else {
                 self.reopen_idle()?;
             }
-            self.step(if wait < SPIN { Duration::ZERO } else { wait })?;
+            self.step(wait, ending)?;
         }
     }
 
@@ -166,7 +173,7 @@ impl<'a> Engine<'a> {
             if left.is_zero() || self.stop.seen() > requests {
                 break;
             }
-            self.step(left)?;
+            self.step(left, Ending::Roughly)?;
         }
         let crowd = &mut self.crowd;
         for index in 0..crowd.slots.len() {
@@ -266,8 +273,12 @@ impl<'a> Engine<'a> {
     }
 
     /// Waits for events, at most so long, and acts on them.
-    fn step(&mut self, timeout: Duration) -> Result<()> {
-        for at in 0..self.crowd.ready.wait(timeout)? {
+    fn step(&mut self, timeout: Duration, ending: Ending) -> Result<()> {
+        let mut ready = self.crowd.ready.wait(Duration::ZERO)?;
+        if ready == 0 && !timeout.is_zero() {
+            ready = self.pause(timeout, ending)?;
+        }
+        for at in 0..ready {
             let event = self.crowd.ready.event(at);
             if event.key == SIGNALS {
                 self.stop.requests();
@@ -277,4 +288,52 @@ impl<'a> Engine<'a> {
         }
         Ok(())
     }
+
+    /// Nothing is ready. How much is, at the end of the wait.
+    fn pause(&mut self, timeout: Duration, ending: Ending) -> Result<usize> {
+        let start = Instant::now();
+        let end = start.checked_add(timeout);
+        let left = || end.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
+        let mut ready = 0;
+        if self.pauses.are_short() {
+            ready = self.look(start, timeout.min(LOOK))?;
+        }
+        if ready == 0 {
+            ready = match ending {
+                Ending::Roughly => self.crowd.ready.wait(left())?,
+                Ending::Exactly => match left().checked_sub(LOOK) {
+                    Some(early) => self.crowd.ready.wait(early)?,
+                    None => 0,
+                },
+            };
+        }
+        if ready == 0 && ending == Ending::Exactly {
+            ready = self.look(Instant::now(), left())?;
+        }
+        if ready > 0 {
+            self.pauses.ended(start.elapsed());
+        }
+        Ok(ready)
+    }
+
+    /// Looks again and again for so long, without sleeping.
+    fn look(&mut self, start: Instant, time: Duration) -> Result<usize> {
+        loop {
+            // The peer may be on this very processor.
+            std::thread::yield_now();
+            let ready = self.crowd.ready.wait(Duration::ZERO)?;
+            if ready > 0 || start.elapsed() >= time {
+                return Ok(ready);
+            }
+        }
+    }
+}
+
+/// How a wait without an event ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// A little late is no harm.
+    Roughly,
+    /// A message is due then.
+    Exactly,
 }

@@ -8,6 +8,7 @@
 
 mod crowd;
 mod engine;
+mod pause;
 mod ready;
 mod report;
 mod schedule;
