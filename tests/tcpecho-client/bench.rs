@@ -230,7 +230,8 @@ fn a_connection_for_each_message() {
     let summary = summary(&records);
     let connections = number(summary, "connections");
     assert!(connections > 4);
-    assert!(number(summary, "messages") >= connections);
+    // Those that end after the time as well.
+    assert_eq!(number(summary, "messages"), connections);
     assert!(summary["connections_per_second"].as_f64() > Some(0.0));
     assert!(peer.accepted() as u64 >= connections);
     let args = [
@@ -244,8 +245,37 @@ fn a_connection_for_each_message() {
         "200ms",
     ];
     let records = load(&peer, &args, 0);
-    let messages = number(self::summary(&records), "messages");
+    let summary = self::summary(&records);
+    let messages = number(summary, "messages");
     assert!((4..=20).contains(&messages), "{messages}");
+    assert_eq!(number(summary, "connections"), messages);
+    // A connection that its peer never ends is none that was closed in order.
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let peer = TcpPeer::start(move |mut stream| {
+        let mut message = [0; 64];
+        stream.read_exact(&mut message)?;
+        stream.write_all(&message)?;
+        let _ = held.lock().map(|held| held.recv());
+        std::io::Result::Ok(())
+    });
+    let args = [
+        "--bench",
+        "--reconnect",
+        "--timeout",
+        "1s",
+        "--duration",
+        "100ms",
+    ];
+    let out = to(&peer).args(args).run();
+    out.code(1)
+        .stdout_contains("0 connections, 1 messages")
+        .stderr(&format!(
+            "tcpecho-client: {}: 1 connection failed: the peer had not closed the connection at \
+             the end\n",
+            peer.addr()
+        ));
+    drop(release);
 }
 
 #[test]

@@ -77,6 +77,7 @@ fn records() {
         "lost",
         "loss_percent",
         "mismatches",
+        "duplicates",
         "min_ms",
         "avg_ms",
         "p50_ms",
@@ -275,6 +276,23 @@ fn over_udp() {
         .code(1)
         .stdout_contains("seq=2 timed out")
         .stdout_contains("4 sent, 2 received, 50% loss");
+    // The second of the first two comes when the next are waited for.
+    let peer = UdpPeer::start(|number, datagram| match number {
+        0 => vec![datagram.to_vec(), datagram.to_vec()],
+        _ => vec![datagram.to_vec()],
+    });
+    let out = at(&peer).args(["-c", "3"]).run();
+    out.code(0)
+        .stdout_contains(": seq=1 time=")
+        .stdout_contains(" ms duplicate\n")
+        .stdout_contains("3 sent, 3 received, 0% loss, 1 duplicate, time ");
+    let records = at(&UdpPeer::twice()).args(["-c", "2", "-j"]).run();
+    let records = records.code(0).json();
+    assert_eq!(records[1]["type"], "duplicate");
+    assert_eq!(
+        (&records[1]["seq"], &records[1]["bytes"]),
+        (&1.into(), &64.into())
+    );
     let peer = UdpPeer::corrupt();
     at(&peer)
         .args(["-c", "1"])

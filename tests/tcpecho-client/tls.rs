@@ -1,5 +1,7 @@
 //! `--tls`.
 
+use std::io::Write;
+
 use testkit::peer::TcpPeer;
 use testkit::tls::{Authority, Leaf};
 
@@ -107,8 +109,23 @@ fn certificates_that_will_not_do() {
 #[test]
 fn peers_that_speak_no_tls_or_cut_it() {
     let peer = TcpPeer::echo();
+    let addr = peer.addr();
+    for mode in [&["hello"][..], &["-c", "2"], &["--bench"]] {
+        let out = to(&peer).args(["--tls", "--insecure"]).args(mode).run();
+        out.code(3).stdout("").stderr(&format!(
+            "tcpecho-client: {addr}: the peer does not speak TLS: it echoed the first message \
+             of the handshake; connect without --tls\n"
+        ));
+    }
+    let peer = TcpPeer::start(|mut stream| {
+        stream.write_all(b"220 ready\r\n")?;
+        std::io::copy(&mut stream, &mut std::io::sink())
+    });
+    let addr = peer.addr();
     let out = to(&peer).args(["--tls", "--insecure", "hello"]).run();
-    out.code(3).stdout("");
+    out.code(3).stdout("").stderr(&format!(
+        "tcpecho-client: {addr}: the peer does not speak TLS; connect without --tls\n"
+    ));
     let peer = TcpPeer::silent();
     let out = to(&peer)
         .args(["--tls", "--insecure", "--timeout", "1s", "hello"])

@@ -1,6 +1,6 @@
 //! Many clients, and clients of ill will.
 
-use crate::kit::{Client, Server};
+use crate::kit::{Client, Server, pattern};
 
 /// As many as asked for, or as many as this process may have.
 fn crowd(server: &Server, wanted: u64) -> Vec<Client> {
@@ -103,5 +103,48 @@ fn urgent_data_is_data() {
         client.half_close();
         assert_eq!(client.rest(), b"");
         let _ = server.end().code(0);
+    }
+}
+
+/// What the system counts as this process's own.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn anonymous_kib(server: &Server) -> u64 {
+    let status = format!("/proc/{}/status", server.running.pid());
+    let status = std::fs::read_to_string(status).unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:"));
+    line.unwrap().trim_end_matches("kB").trim().parse().unwrap()
+}
+
+/// Waits until it holds as much, or as little, as `enough` says.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[track_caller]
+fn until(server: &Server, enough: impl Fn(u64) -> bool) {
+    let deadline = std::time::Instant::now() + crate::kit::SOON;
+    loop {
+        let kib = anonymous_kib(server);
+        if enough(kib) {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{kib} KiB");
+        std::thread::yield_now();
+    }
+}
+
+/// Also the memory that lies beneath what the one holds who stays.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn the_memory_of_a_crowd_that_has_gone_is_given_back() {
+    for workers in ["1", "2"] {
+        // Answers are held back, so all that was sent is kept.
+        let server = Server::start(&["--delay", "1h", "--workers", workers]);
+        let mut clients = crowd(&server, 300);
+        for client in &mut clients {
+            client.send(&pattern(60_000));
+        }
+        until(&server, |kib| kib > 16_000);
+        let last = clients.pop();
+        clients.into_iter().for_each(Client::reset);
+        until(&server, |kib| kib < 3_000);
+        drop(last);
     }
 }

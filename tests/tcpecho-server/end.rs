@@ -212,3 +212,51 @@ fn the_drain_bounds_a_peer_that_does_not_read() {
     let out = server.running.wait();
     out.code(1).stderr_contains("1 cut");
 }
+
+/// Closed with the client's bytes unread it would send a reset, and nothing of
+/// what the system still holds for the client would arrive.
+#[test]
+fn what_is_on_its_way_outlives_the_server() {
+    use std::io::{Read, Write};
+    for workers in ["1", "2"] {
+        let server = Server::start(&["--drain", "500ms", "--workers", workers]);
+        let mut client = server.connect();
+        client.0.set_nonblocking(true).unwrap();
+        // Until nothing moves any more: both ways are full, and the server
+        // has stopped reading.
+        let chunk = pattern(64 * 1024);
+        let (mut sent, mut stuck) = (0, std::time::Instant::now());
+        while stuck.elapsed() < std::time::Duration::from_millis(200) {
+            let at = sent % chunk.len();
+            match client.0.write(&chunk[at..]) {
+                Ok(n) => {
+                    sent += n;
+                    stuck = std::time::Instant::now();
+                }
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+        server.running.signal(SIGTERM);
+        let out = server.running.wait();
+        out.code(1).stderr_contains("1 cut");
+        let closed: Vec<String> = out.lines()[2].split('\t').map(str::to_owned).collect();
+        // Only now it reads.
+        client.0.set_nonblocking(false).unwrap();
+        let (mut received, mut buffer) = (0, vec![0; 64 * 1024]);
+        let stream = [&chunk[..], &chunk[..]].concat();
+        loop {
+            let n = client
+                .0
+                .read(&mut buffer)
+                .expect("an end of file, not a reset");
+            if n == 0 {
+                break;
+            }
+            let at = received % chunk.len();
+            assert!(buffer[..n] == stream[at..at + n], "other bytes came back");
+            received += n;
+        }
+        assert_eq!(closed[3], received.to_string());
+        assert!(received < sent);
+    }
+}

@@ -3,9 +3,11 @@
 //!
 //! Two servers, one of them with TLS, delay, drop, spoil, shorten and reset
 //! what they echo. Clients of every mode come and go in rounds, some reset
-//! their connections, some never read. Between two rounds nobody is connected;
-//! memory and descriptors of the servers then must be what they were after the
-//! first rounds. One client runs from beginning to end and is held to the same.
+//! their connections, some never read. One client runs from beginning to end.
+//! After each round the server is left alone until its timeouts have passed,
+//! then looked at: after a warm-up no look may find more memory than the first
+//! ones did. When the last client has gone, a server has the descriptors that
+//! it had before the first one came.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -22,14 +24,21 @@ use crate::{Outcome, USAGE};
 /// How long without `--seconds`.
 const SECONDS: u64 = 600;
 
-/// Rounds before the first look, at least, and the share of the time: until
-/// caches and pools have their size and the allocator has met its worst crowd.
-const WARM_UP: u32 = 3;
+/// Rounds before the looks count, at least, and the share of the time: until
+/// caches and pools have their size.
+const WARM_UP: usize = 3;
 const WARM_UP_SHARE: u64 = 5;
 
+/// How many looks tell what is usual, and how many must follow, at least.
+const USUAL: usize = 3;
+
 /// Memory that may come and go with the allocator's mood. A leak of a few
-/// bytes a connection is more than this after some hundred thousand of them.
-const SLACK: u64 = 1 << 20;
+/// bytes a connection is more than this after a hundred thousand of them.
+const SLACK: u64 = 256 << 10;
+
+/// How long a server is left alone before a look: the idle timeout, and then
+/// as long as it takes to give memory back.
+const QUIET: Duration = Duration::from_secs(4);
 
 /// What every client of a round may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -78,11 +87,6 @@ impl Look {
             descriptors,
         })
     }
-
-    /// Whether it has grown since `before`; `play` descriptors do not matter.
-    fn has_grown(self, before: Self, play: usize) -> bool {
-        self.bytes > before.bytes + SLACK || self.descriptors > before.descriptors + play
-    }
 }
 
 impl std::fmt::Display for Look {
@@ -96,12 +100,83 @@ impl std::fmt::Display for Look {
     }
 }
 
+/// The looks at one process, each with its time.
+#[derive(Debug)]
+struct Looks {
+    name: &'static str,
+    pid: u32,
+    all: Vec<(Duration, Look)>,
+    /// How many of them were in the warm-up.
+    warm_up: usize,
+}
+
+impl Looks {
+    fn new(name: &'static str, pid: u32) -> Self {
+        Self {
+            name,
+            pid,
+            all: Vec::new(),
+            warm_up: 0,
+        }
+    }
+
+    /// Looks now; what is seen before `warm` and in the first rounds does not
+    /// count.
+    fn look(&mut self, start: Instant, warm: Duration) -> Outcome<Look> {
+        let look = Look::at(self.pid)?;
+        let elapsed = start.elapsed();
+        self.all.push((elapsed, look));
+        if elapsed < warm || self.all.len() <= WARM_UP {
+            self.warm_up = self.all.len();
+        }
+        Ok(look)
+    }
+
+    /// Whether enough of them count.
+    fn suffice(&self) -> bool {
+        self.all.len() >= self.warm_up + 2 * USUAL
+    }
+
+    /// What is usual, and the most that was seen later.
+    fn memory(&self) -> Outcome<(u64, u64)> {
+        let (usual, later) = self.all[self.warm_up..]
+            .split_at_checked(USUAL)
+            .ok_or_else(|| format!("{}: too few looks", self.name))?;
+        let most = |looks: &[(Duration, Look)]| looks.iter().map(|(_, look)| look.bytes).max();
+        most(usual)
+            .zip(most(later))
+            .ok_or_else(|| format!("{}: too few looks", self.name))
+    }
+
+    /// A line for each minute; whether memory stayed where it was.
+    fn tell(&self) -> Outcome<bool> {
+        let mut minute = 0;
+        let last = self.all.len().saturating_sub(1);
+        for (at, (time, look)) in self.all.iter().enumerate() {
+            if at == last || time.as_secs() / 60 >= minute {
+                minute = time.as_secs() / 60 + 1;
+                println!("{:>6}: {:>4} s  {look}", self.name, time.as_secs());
+            }
+        }
+        let (usual, later) = self.memory()?;
+        println!(
+            "{:>6}: {} KiB usual, {} KiB at most later, {} more allowed",
+            self.name,
+            usual / 1024,
+            later / 1024,
+            SLACK / 1024
+        );
+        Ok(later <= usual + SLACK)
+    }
+}
+
 /// A server and where it is.
 struct Server {
-    name: &'static str,
     running: Background,
     at: String,
-    first: Option<Look>,
+    /// Before the first client.
+    fresh: Look,
+    looks: Looks,
 }
 
 impl Server {
@@ -121,34 +196,45 @@ impl Server {
         let mut running = Background::start(bins.tool("tcpecho-server"), args, &log)?;
         running.until(|| port_file.exists())?;
         let port = std::fs::read_to_string(&port_file).map_err(|error| error.to_string())?;
+        let pid = running.pid();
         Ok(Self {
-            name,
             running,
             at: format!("127.0.0.1:{}", port.trim()),
-            first: None,
+            fresh: Look::at(pid)?,
+            looks: Looks::new(name, pid),
         })
     }
 
-    /// Looks at it, once its connections are gone: those that were dropped
-    /// end by the idle timeout.
-    fn look(&mut self, settled: bool) -> Outcome<Look> {
+    /// Ends it once its clients have gone; what is wrong.
+    fn end(mut self) -> Outcome<Vec<String>> {
+        let name = self.looks.name;
+        let mut wrong = Vec::new();
+        if !self.looks.tell()? {
+            wrong.push(format!("{name} has grown"));
+        }
+        let (before, after) = (
+            self.fresh.descriptors,
+            Look::at(self.looks.pid)?.descriptors,
+        );
+        println!("{name:>6}: {before} descriptors before the first client, {after} after the last");
+        if after != before {
+            wrong.push(format!(
+                "{name} has {after} descriptors instead of {before}"
+            ));
+        }
         self.running.discard();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let mut look = Look::at(self.running.pid())?;
-        while let Some(first) = self.first
-            && look.descriptors > first.descriptors
-            && Instant::now() < deadline
-        {
-            thread::sleep(Duration::from_millis(50));
-            look = Look::at(self.running.pid())?;
+        let code = self.running.terminate()?;
+        // The summary, the last line of its log.
+        while let Ok(line) = self.running.line() {
+            if line.contains("\"summary\"") {
+                println!("{name:>6}: {line}");
+                break;
+            }
         }
-        if settled && self.first.is_none() {
-            // All idle timeouts have passed by then.
-            thread::sleep(Duration::from_secs(4));
-            look = Look::at(self.running.pid())?;
-            self.first = Some(look);
+        if code != 0 {
+            wrong.push(format!("{name} ended with status {code}"));
         }
-        Ok(look)
+        Ok(wrong)
     }
 }
 
@@ -177,75 +263,48 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     let udp = ["--udp".to_owned()];
     let mut plain = Server::start("plain", &bins, dir.path(), udp)?;
     let mut secret = Server::start("tls", &bins, dir.path(), tls)?;
-    let long = client_args(
-        "AT --bench --reconnect --connections 10 --rate 200 --json",
-        &plain.at,
-    );
+    let line = "AT --bench --reconnect --connections 10 --rate 200 --json";
     let duration = ["--duration".to_owned(), format!("{}s", 2 * seconds + 600)];
+    let args = client_args(line, &plain.at).into_iter().chain(duration);
     let log = dir.path().join("client.log");
-    let long = Background::start(
-        bins.tool("tcpecho-client"),
-        long.into_iter().chain(duration),
-        &log,
-    )?;
-    let mut client_first = None;
+    let mut long = Background::start(bins.tool("tcpecho-client"), args, &log)?;
+    let mut client = Looks::new("client", long.pid());
     let start = Instant::now();
-    let mut round = 0;
-    while start.elapsed() < Duration::from_secs(seconds) || round <= WARM_UP {
+    let warm = Duration::from_secs(seconds / WARM_UP_SHARE);
+    while start.elapsed() < Duration::from_secs(seconds) || !client.suffice() {
         one_round(&bins, &plain.at, &[])?;
         one_round(&bins, &secret.at, &["--tls", "--insecure"])?;
-        round += 1;
-        let warm = Duration::from_secs(seconds / WARM_UP_SHARE);
-        let settled = round >= WARM_UP && start.elapsed() >= warm;
-        let looks = [plain.look(settled)?, secret.look(settled)?];
-        let client = Look::at(long.pid())?;
-        if settled {
-            client_first.get_or_insert(client);
+        // The plain one has been left alone for a round.
+        thread::sleep(QUIET);
+        let plain_look = plain.looks.look(start, warm)?;
+        let secret_look = secret.looks.look(start, warm)?;
+        let client_look = client.look(start, warm)?;
+        for running in [&plain.running, &secret.running, &long] {
+            running.discard();
         }
         println!(
-            "{:>5.0} s  round {round}: plain {}; tls {}; client {client}",
+            "{:>5.0} s  round {}: plain {plain_look}; tls {secret_look}; client {client_look}",
             start.elapsed().as_secs_f64(),
-            looks[0],
-            looks[1],
+            client.all.len(),
         );
     }
-    verdict(&mut plain, &mut secret, client_first, long.pid())
-}
-
-fn verdict(
-    plain: &mut Server,
-    secret: &mut Server,
-    client_first: Option<Look>,
-    client: u32,
-) -> Outcome {
-    let mut grown = Vec::new();
-    // The client that runs all the time keeps some connections at one of them.
-    for (server, play) in [(plain, 12), (secret, 0)] {
-        let last = server.look(true)?;
-        let first = server.first.unwrap_or(last);
-        println!("{}: {first} at first, {last} at last", server.name);
-        if last.has_grown(first, play) {
-            grown.push(server.name);
-        }
-        let code = server.running.terminate()?;
-        if code > 1 {
-            return Err(format!(
-                "the {} server ended with status {code}",
-                server.name
-            ));
-        }
+    let mut wrong = Vec::new();
+    if !client.tell()? {
+        wrong.push("client has grown".to_owned());
     }
-    let last = Look::at(client)?;
-    let first = client_first.unwrap_or(last);
-    println!("client: {first} at first, {last} at last");
-    if last.has_grown(first, 12) {
-        grown.push("client");
+    // With such faults it cannot end with 0, and must not with more than 1.
+    let code = long.terminate()?;
+    if code > 1 {
+        wrong.push(format!("client ended with status {code}"));
     }
-    if grown.is_empty() {
+    thread::sleep(QUIET);
+    wrong.extend(plain.end()?);
+    wrong.extend(secret.end()?);
+    if wrong.is_empty() {
         println!("nothing has grown");
         Ok(())
     } else {
-        Err(format!("grown: {}", grown.join(", ")))
+        Err(wrong.join("; "))
     }
 }
 
@@ -300,4 +359,42 @@ fn ill_will(at: &str) {
         open.push(stream);
     }
     drop(open);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looks(kib: &[u64]) -> Looks {
+        let look = |(n, kib): (usize, &u64)| {
+            let look = Look {
+                bytes: kib * 1024,
+                descriptors: 9,
+            };
+            (Duration::from_secs(n as u64), look)
+        };
+        Looks {
+            all: kib.iter().enumerate().map(look).collect(),
+            warm_up: 2,
+            ..Looks::new("test", 0)
+        }
+    }
+
+    #[test]
+    fn what_is_usual_is_seen_after_the_warm_up() {
+        let rising = looks(&[100, 9000, 900, 1000, 800, 1100, 1000, 1256]);
+        assert!(rising.suffice());
+        assert_eq!(rising.memory(), Ok((1000 * 1024, 1256 * 1024)));
+        assert_eq!(rising.tell(), Ok(true));
+        // Once is enough, also if it is less again at the end.
+        let higher = looks(&[100, 900, 900, 1000, 800, 1257, 1000, 1000]);
+        assert_eq!(higher.tell(), Ok(false));
+    }
+
+    #[test]
+    fn too_few_looks_are_no_proof() {
+        let short = looks(&[1, 1, 1, 1, 1]);
+        assert!(!short.suffice());
+        assert!(short.tell().is_err());
+    }
 }

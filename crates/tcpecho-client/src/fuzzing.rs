@@ -158,9 +158,6 @@ fn ledger(bytes: &[u8]) {
                 now += Duration::from_millis(u64::from(source.byte()));
                 ledger.expire(now, &mut events);
                 assert!(ledger.next_expiry().is_none_or(|expiry| expiry > now));
-                if datagrams {
-                    ledger.forget_old();
-                }
             }
             _ => {
                 on_their_way.clear();

@@ -4,14 +4,27 @@
 //! On a stream the echoes come back in the order of the messages, so the bytes
 //! belong to the oldest message that is not complete, also if its time has
 //! passed: it is lost then, and its bytes make it late. A datagram belongs to
-//! the message it equals.
+//! the message it equals; to one that has been answered it is a duplicate.
+//!
+//! A peer that never answers costs no more memory than [`REMEMBERED`] and
+//! [`WINDOW`] allow.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How many messages whose time has passed are remembered for a late datagram.
+/// How many messages whose time has passed are remembered for a late echo, and
+/// how many that have been answered for a second one.
 const REMEMBERED: usize = 1024;
+
+/// And how many bytes of those whose time has passed, but for the last one.
+const REMEMBERED_BYTES: usize = 4 << 20;
+
+/// How many messages may be waited for at the same time, and with how many
+/// bytes; one may always be.
+const WINDOW: usize = 65_536;
+const WINDOW_BYTES: usize = 64 << 20;
 
 /// Something that happened to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +46,12 @@ pub(crate) enum Event {
     Timeout { seq: u64 },
     /// It came back, right, after its time.
     Late { seq: u64, rtt: Duration },
+    /// Its echo came once more.
+    Duplicate {
+        seq: u64,
+        bytes: usize,
+        rtt: Duration,
+    },
     /// Bytes came that nobody had asked for.
     Stray { bytes: usize },
 }
@@ -64,14 +83,57 @@ impl Row {
     }
 }
 
+/// Messages in the order they were sent, and how many bytes they have.
+#[derive(Debug, Default)]
+struct Rows {
+    rows: VecDeque<Row>,
+    bytes: usize,
+}
+
+impl Rows {
+    fn push(&mut self, row: Row) {
+        self.bytes += row.payload.len();
+        self.rows.push_back(row);
+    }
+
+    fn pop(&mut self) -> Option<Row> {
+        self.remove(0)
+    }
+
+    fn remove(&mut self, at: usize) -> Option<Row> {
+        let row = self.rows.remove(at)?;
+        self.bytes -= row.payload.len();
+        Some(row)
+    }
+
+    /// Takes the message that is the same.
+    fn take_equal(&mut self, bytes: &[u8]) -> Option<Row> {
+        let at = self.rows.iter().position(|row| *row.payload == *bytes)?;
+        self.remove(at)
+    }
+}
+
+/// A datagram that has come.
+#[derive(Debug)]
+struct Answered {
+    seq: u64,
+    /// Of its bytes; they themselves are not worth the memory.
+    digest: u64,
+    sent: Duration,
+}
+
 /// The messages of one run, or of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     /// Those whose time has passed, all older than the ones below.
-    overdue: VecDeque<Row>,
+    overdue: Rows,
+    /// Bytes of a stream that belong to still older ones, which are forgotten.
+    passed_over: u64,
     /// Those that may still be in time, in the order they were sent, which is
     /// the order in which they expire.
-    waiting: VecDeque<Row>,
+    waiting: Rows,
+    /// Datagrams that have come, the latest ones.
+    answered: VecDeque<Answered>,
     /// Messages sent.
     pub(crate) sent: u64,
     /// Messages that came back right and in time.
@@ -80,6 +142,8 @@ pub(crate) struct Ledger {
     pub(crate) lost: u64,
     /// Messages that came back differing, and pieces nobody had asked for.
     pub(crate) mismatches: u64,
+    /// Echoes that came more than once.
+    pub(crate) duplicates: u64,
 }
 
 impl Ledger {
@@ -87,7 +151,7 @@ impl Ledger {
     /// one sent before it.
     pub(crate) fn sent(&mut self, seq: u64, payload: Rc<[u8]>, now: Duration, expires: Duration) {
         self.sent += 1;
-        self.waiting.push_back(Row {
+        self.waiting.push(Row {
             seq,
             payload,
             back: 0,
@@ -105,20 +169,23 @@ impl Ledger {
 
     /// Bytes of a stream have come.
     pub(crate) fn stream(&mut self, mut bytes: &[u8], now: Duration, events: &mut Vec<Event>) {
+        let over = usize::try_from(self.passed_over).map_or(bytes.len(), |n| n.min(bytes.len()));
+        self.passed_over -= over as u64;
+        bytes = &bytes[over..];
         while !bytes.is_empty() {
-            let late = !self.overdue.is_empty();
+            let late = !self.overdue.rows.is_empty();
             let rows = if late {
                 &mut self.overdue
             } else {
                 &mut self.waiting
             };
-            let Some(row) = rows.front_mut() else {
+            let Some(row) = rows.rows.front_mut() else {
                 self.stray(bytes.len(), events);
                 return;
             };
             bytes = row.take(bytes);
             if row.back == row.payload.len()
-                && let Some(row) = rows.pop_front()
+                && let Some(row) = rows.pop()
             {
                 self.complete(&row, late, now, events);
             }
@@ -127,15 +194,24 @@ impl Ledger {
 
     /// A datagram has come.
     pub(crate) fn datagram(&mut self, bytes: &[u8], now: Duration, events: &mut Vec<Event>) {
-        let equal = |rows: &VecDeque<Row>| rows.iter().position(|row| *row.payload == *bytes);
+        let digest = digest(bytes);
         // One that is waited for comes first: where all are alike, a lost one
         // would otherwise take the echo of the next, and that of the one after.
-        let (found, late) = if let Some(at) = equal(&self.waiting) {
-            (self.waiting.remove(at), false)
-        } else if let Some(at) = equal(&self.overdue) {
-            (self.overdue.remove(at), true)
+        let (found, late) = if let Some(row) = self.waiting.take_equal(bytes) {
+            (Some(row), false)
+        } else if let Some(row) = self.overdue.take_equal(bytes) {
+            (Some(row), true)
+        } else if let Some(answered) = self.answered.iter().find(|a| a.digest == digest) {
+            self.duplicates += 1;
+            events.push(Event::Duplicate {
+                seq: answered.seq,
+                bytes: bytes.len(),
+                rtt: now.saturating_sub(answered.sent),
+            });
+            return;
         } else {
-            (self.waiting.pop_front(), false)
+            // Nothing like it was sent: the oldest one, spoilt on its way.
+            (self.waiting.pop(), false)
         };
         let Some(mut row) = found else {
             self.stray(bytes.len(), events);
@@ -147,6 +223,12 @@ impl Ledger {
             row.difference = row.difference.or(Some(bytes.len().min(row.payload.len())));
             row.back = bytes.len();
         }
+        self.answered.truncate(REMEMBERED - 1);
+        self.answered.push_front(Answered {
+            seq: row.seq,
+            digest,
+            sent: row.sent,
+        });
         self.complete(&row, late, now, events);
     }
 
@@ -181,38 +263,49 @@ impl Ledger {
     /// Time has passed.
     pub(crate) fn expire(&mut self, now: Duration, events: &mut Vec<Event>) {
         while self.next_expiry().is_some_and(|expiry| expiry <= now)
-            && let Some(row) = self.waiting.pop_front()
+            && let Some(row) = self.waiting.pop()
         {
             self.lost += 1;
             events.push(Event::Timeout { seq: row.seq });
-            self.overdue.push_back(row);
+            self.overdue.push(row);
         }
+        self.forget_old();
     }
 
-    /// Forgets old lost messages whose datagrams may still come. Not for
-    /// streams, where the bytes of each must be passed over.
-    pub(crate) fn forget_old(&mut self) {
-        let too_many = self.overdue.len().saturating_sub(REMEMBERED);
-        self.overdue.drain(..too_many);
+    /// Forgets old lost messages: late datagrams of theirs come from nowhere
+    /// then, and the bytes of a stream are passed over unseen.
+    fn forget_old(&mut self) {
+        while self.overdue.rows.len() > REMEMBERED
+            || self.overdue.rows.len() > 1 && self.overdue.bytes > REMEMBERED_BYTES
+        {
+            let Some(row) = self.overdue.pop() else { break };
+            self.passed_over += (row.payload.len() - row.back) as u64;
+        }
     }
 
     /// The connection is gone: nothing more will come back. Returns the
     /// messages that were lost by it.
     pub(crate) fn cut(&mut self) -> Vec<u64> {
-        self.overdue.clear();
-        let rows = std::mem::take(&mut self.waiting);
+        self.overdue = Rows::default();
+        self.passed_over = 0;
+        let Rows { rows, .. } = std::mem::take(&mut self.waiting);
         self.lost += rows.len() as u64;
         rows.iter().map(|row| row.seq).collect()
     }
 
     /// When the next message expires.
     pub(crate) fn next_expiry(&self) -> Option<Duration> {
-        self.waiting.front().map(|row| row.expires)
+        self.waiting.rows.front().map(|row| row.expires)
     }
 
     /// Whether no message is waited for.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.rows.is_empty()
+    }
+
+    /// Whether so much is waited for that the next message must wait, too.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.rows.len() >= WINDOW || self.waiting.bytes >= WINDOW_BYTES
     }
 
     /// Lost ones among those whose fate is known, in percent.
@@ -228,6 +321,12 @@ impl Ledger {
     pub(crate) fn all_right(&self) -> bool {
         self.received > 0 && self.lost == 0 && self.mismatches == 0
     }
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -321,9 +420,48 @@ mod tests {
                     offset: 2,
                     rtt: MS(3)
                 },
-                Event::Stray { bytes: 3 },
+                Event::Duplicate {
+                    seq: 1,
+                    bytes: 3,
+                    rtt: MS(4)
+                },
             ]
         );
+        events.clear();
+        ledger.datagram(b"four", MS(5), &mut events);
+        assert_eq!(events, [Event::Stray { bytes: 4 }]);
+    }
+
+    /// Doubled on its way, also when what was doubled had been spoilt.
+    #[test]
+    fn a_duplicate_does_not_take_another_ones_place() {
+        let mut ledger = started(&[b"one", b"two", b"three"]);
+        let mut events = Vec::new();
+        for datagram in [&b"one"[..], b"one", b"twx", b"twx", b"three"] {
+            ledger.datagram(datagram, MS(1), &mut events);
+        }
+        let seen: Vec<_> = events
+            .iter()
+            .map(|event| match event {
+                Event::Reply { seq, .. } => ("reply", *seq),
+                Event::Differs { seq, .. } => ("differs", *seq),
+                Event::Duplicate { seq, .. } => ("duplicate", *seq),
+                _ => ("other", 0),
+            })
+            .collect();
+        let (reply, differs, duplicate) = ("reply", "differs", "duplicate");
+        assert_eq!(
+            seen,
+            [
+                (reply, 1),
+                (duplicate, 1),
+                (differs, 2),
+                (duplicate, 2),
+                (reply, 3)
+            ]
+        );
+        assert_eq!((ledger.received, ledger.mismatches), (2, 1));
+        assert_eq!((ledger.duplicates, ledger.lost), (2, 0));
     }
 
     /// The same message each time, the first one lost for good.
@@ -354,13 +492,43 @@ mod tests {
     fn a_peer_that_never_answers_costs_no_memory() {
         let mut ledger = Ledger::default();
         let mut events = Vec::new();
-        for n in 0..5 * REMEMBERED as u64 {
-            ledger.sent(n, b"x"[..].into(), MS(n), MS(n + 10));
+        let last = 5 * REMEMBERED as u64;
+        for n in 0..last {
+            ledger.sent(n, n.to_be_bytes().to_vec().into(), MS(n), MS(n + 10));
             ledger.expire(MS(n), &mut events);
-            ledger.forget_old();
         }
-        assert!(ledger.overdue.len() <= REMEMBERED && ledger.waiting.len() <= 11);
+        assert!(ledger.overdue.rows.len() <= REMEMBERED && ledger.waiting.rows.len() <= 11);
         assert_eq!(ledger.lost + 10, ledger.sent);
+        // All that comes after all is told apart, as far as it is remembered.
+        let all: Vec<u8> = (0..last).flat_map(u64::to_be_bytes).collect();
+        events.clear();
+        for piece in all.chunks(1000) {
+            ledger.stream(piece, MS(last), &mut events);
+        }
+        let late = |event: &&Event| matches!(event, Event::Late { .. });
+        assert_eq!(events.iter().filter(late).count(), REMEMBERED);
+        assert_eq!((ledger.received, ledger.mismatches), (10, 0));
+    }
+
+    #[test]
+    fn large_messages_are_forgotten_sooner_and_waited_for_in_smaller_numbers() {
+        let mut ledger = Ledger::default();
+        let mut events = Vec::new();
+        let large: Rc<[u8]> = vec![7; WINDOW_BYTES / 4].into();
+        for n in 0..4 {
+            assert!(!ledger.is_full());
+            ledger.sent(n, Rc::clone(&large), MS(0), MS(10));
+        }
+        assert!(ledger.is_full());
+        ledger.expire(MS(10), &mut events);
+        assert!(!ledger.is_full());
+        assert_eq!((ledger.lost, ledger.overdue.rows.len()), (4, 1));
+        events.clear();
+        for _ in 0..4 {
+            ledger.stream(&large, MS(20), &mut events);
+        }
+        let rtt = MS(20);
+        assert_eq!(events, [Event::Late { seq: 3, rtt }]);
     }
 
     #[test]

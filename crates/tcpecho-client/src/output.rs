@@ -229,6 +229,10 @@ pub(crate) fn event(io: &mut Io, address: &str, event: Event) -> Result<()> {
                 "late echo from {address}: seq={seq} time={}",
                 ms(rtt)
             )),
+            Event::Duplicate { seq, bytes, rtt } => io.out.line(format_args!(
+                "{bytes} bytes from {address}: seq={seq} time={} duplicate",
+                ms(rtt)
+            )),
             Event::Stray { bytes } => io.out.line(format_args!(
                 "{bytes} bytes from {address} that were not sent"
             )),
@@ -244,6 +248,9 @@ pub(crate) fn event(io: &mut Io, address: &str, event: Event) -> Result<()> {
         } => ("mismatch", Some(seq), Some(bytes), Some(offset), Some(rtt)),
         Event::Timeout { seq } => ("timeout", Some(seq), None, None, None),
         Event::Late { seq, rtt } => ("late", Some(seq), None, None, Some(rtt)),
+        Event::Duplicate { seq, bytes, rtt } => {
+            ("duplicate", Some(seq), Some(bytes), None, Some(rtt))
+        }
         Event::Stray { bytes } => ("stray", None, Some(bytes), None, None),
     };
     io.out.json(&JsonEvent {
@@ -288,6 +295,7 @@ struct JsonSummary<'a> {
     lost: u64,
     loss_percent: f64,
     mismatches: u64,
+    duplicates: u64,
     min_ms: Option<f64>,
     avg_ms: Option<f64>,
     p50_ms: Option<f64>,
@@ -329,6 +337,7 @@ impl Summary<'_> {
                 lost: ledger.lost,
                 loss_percent: rounded(ledger.loss_percent()),
                 mismatches: ledger.mismatches,
+                duplicates: ledger.duplicates,
                 min_ms: time(times.min()),
                 avg_ms: time(times.mean()),
                 p50_ms: time(times.quantile(0.5)),
@@ -346,8 +355,12 @@ impl Summary<'_> {
             0 => String::new(),
             n => format!(", {n} differing"),
         };
+        let duplicate = match ledger.duplicates {
+            0 => String::new(),
+            n => format!(", {n} duplicate"),
+        };
         io.out.line(format_args!(
-            "{} sent, {} received, {}% loss{differing}, time {:.0} ms",
+            "{} sent, {} received, {}% loss{differing}{duplicate}, time {:.0} ms",
             ledger.sent,
             ledger.received,
             rounded(ledger.loss_percent()),

@@ -99,7 +99,7 @@ impl Run<'_> {
     fn echoes(&mut self, io: &mut Io) -> Result<Exit> {
         let mut chunk = vec![0; CHUNK];
         loop {
-            if self.is_due() && !self.send_next(io)? {
+            if self.may_send() && self.next <= Instant::now() && !self.send_next(io)? {
                 break;
             }
             if let Err(error) = self.transfer(&mut chunk, io)? {
@@ -110,9 +110,6 @@ impl Run<'_> {
             }
             let mut events = Vec::new();
             self.ledger.expire(self.started.elapsed(), &mut events);
-            if self.dialer.plan.udp {
-                self.ledger.forget_old();
-            }
             self.show(io, &events)?;
             if self.ledger.is_idle() {
                 if self.plan.reconnect {
@@ -150,14 +147,14 @@ impl Run<'_> {
             .is_none_or(|count| self.ledger.sent < count)
     }
 
-    /// Whether the next message is to be sent now.
-    fn is_due(&self) -> bool {
+    /// Whether the next message may be sent once its time has come.
+    fn may_send(&self) -> bool {
         // A ping-pong, and a connection for each, wait for the one before.
         let alone = self.plan.reconnect || self.plan.pace.interval.is_zero();
         self.has_more()
             && self.unsent.rest().is_empty()
             && (!alone || self.ledger.is_idle())
-            && self.next <= Instant::now()
+            && !self.ledger.is_full()
     }
 
     /// Sends the next message, or counts it as lost; false at a signal.
@@ -295,9 +292,7 @@ impl Run<'_> {
     }
 
     fn wait(&self) -> Result<Woken> {
-        let alone = self.plan.reconnect || self.plan.pace.interval.is_zero();
-        let sending = self.has_more() && (!alone || self.ledger.is_idle());
-        let due = (sending && self.unsent.rest().is_empty()).then_some(self.next);
+        let due = self.may_send().then_some(self.next);
         let expiry = self
             .ledger
             .next_expiry()

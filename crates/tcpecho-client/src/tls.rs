@@ -16,7 +16,8 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeType, InvalidMessage,
+    RootCertStore, SignatureScheme,
 };
 
 /// Whom to believe, and who the peer is to be.
@@ -254,14 +255,22 @@ impl Session {
 /// What rustls says, if the error is one of its own.
 pub(crate) fn error(error: &io::Error) -> Option<String> {
     let inner = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    let text = inner.to_string();
-    // What rustls has no variant of its own for, by the name it has beneath.
-    if text.contains("CaUsedAsEndEntity") {
-        return Some(
+    Some(match inner {
+        rustls::Error::InappropriateHandshakeMessage {
+            got_type: HandshakeType::ClientHello,
+            ..
+        } => "the peer does not speak TLS: it echoed the first message of the handshake; \
+              connect without --tls"
+            .to_owned(),
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "the peer does not speak TLS; connect without --tls".to_owned()
+        }
+        // What rustls has no variant of its own for, by the name it has beneath.
+        other if other.to_string().contains("CaUsedAsEndEntity") => {
             "the certificate is a CA's, which no server may use; make one with \
              basicConstraints=CA:FALSE, or use --insecure"
-                .to_owned(),
-        );
-    }
-    Some(text)
+                .to_owned()
+        }
+        other => other.to_string(),
+    })
 }

@@ -179,11 +179,11 @@ pub(crate) struct Cli {
     )]
     pub(crate) workers: Option<u16>,
 
-    /// Serve one connection and end
+    /// Serve one connection and end; datagrams of --udp do not count
     #[arg(long, conflicts_with = "count", help_heading = "End")]
     pub(crate) once: bool,
 
-    /// Serve N connections and end
+    /// Serve N connections and end; datagrams of --udp do not count
     #[arg(
         short,
         long,

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
 use crate::census::Census;
-use crate::channel::Channel;
+use crate::channel::{self, Channel};
 use crate::event::{Event, Reason};
 use crate::log::Log;
 use crate::machine::{Machine, Rules, Step};
@@ -22,6 +22,9 @@ use crate::sys;
 /// How long bytes on their way may get nowhere before their peer counts as
 /// one that is behind: more than an acknowledgement is put off.
 const STALL: Duration = Duration::from_millis(250);
+
+/// Input discarded before a close, at most: more than a socket holds.
+const DISCARDED: usize = 32 << 20;
 
 /// What every connection of a server shares.
 #[derive(Debug)]
@@ -254,7 +257,12 @@ impl<S: AsFd> Conn<S> {
                     }
                     continue;
                 }
-                Step::Close(reason) if self.is_said(reason) => return Some(reason),
+                Step::Close(reason) if self.is_said(reason) => {
+                    if matches!(reason, Reason::Drain | Reason::MaxBytes) {
+                        self.discard_input();
+                    }
+                    return Some(reason);
+                }
                 Step::Close(_) => Interest::Write,
                 Step::Reset(reason) => {
                     // Closing with a linger time of zero sends a reset.
@@ -267,6 +275,18 @@ impl<S: AsFd> Conn<S> {
                 return None;
             }
             self.machine.failed(Reason::Error);
+        }
+    }
+
+    /// Takes what has come and nobody wants: closed with it, the socket would
+    /// send a reset, and what is still on its way to the peer would be lost.
+    fn discard_input(&self) {
+        let mut scratch = [0; 16 * 1024];
+        let mut discarded = 0;
+        while discarded < DISCARDED
+            && let Ok(n @ 1..) = channel::recv(self.socket.get(), &mut scratch)
+        {
+            discarded += n;
         }
     }
 

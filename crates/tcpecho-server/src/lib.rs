@@ -24,6 +24,7 @@ pub mod fuzzing;
 mod limits;
 mod listen;
 mod log;
+mod lull;
 mod machine;
 mod output;
 mod peer;

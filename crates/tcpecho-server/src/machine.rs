@@ -15,7 +15,8 @@
 //! connection is closed. Where the peer has not ended its side, closing would
 //! turn its unread bytes into a reset that could destroy what was echoed: the
 //! write side is shut down and [`Phase::Lingering`] discards input until the
-//! peer ends too.
+//! peer ends too. Input is discarded from the moment on when no more is taken:
+//! a peer that first writes all it has would never come to reading otherwise.
 
 use std::time::Duration;
 
@@ -65,7 +66,7 @@ enum Phase {
     /// Both ways open.
     Open,
     /// No more input is taken; the tail still goes out. `linger` if the peer
-    /// may be sending.
+    /// may be sending, and what it sends is discarded.
     Finishing { reason: Reason, linger: bool },
     /// All is said; input is discarded until the peer ends.
     Lingering(Reason),
@@ -120,7 +121,7 @@ impl Machine {
     pub(crate) fn read_limit(&self, rules: &Rules, now: Duration) -> usize {
         match self.phase {
             Phase::Open => {}
-            Phase::Lingering(_) => return TAIL_MAX,
+            Phase::Finishing { linger: true, .. } | Phase::Lingering(_) => return TAIL_MAX,
             _ => return 0,
         }
         let room = if self.tail.is_empty() {
@@ -153,7 +154,11 @@ impl Machine {
         chunk: &'a mut [u8],
         now: Duration,
     ) -> &'a [u8] {
-        self.active = now;
+        if !matches!(self.phase, Phase::Finishing { .. }) {
+            // What is sent without an end does not keep a peer that reads
+            // nothing of what is for it.
+            self.active = now;
+        }
         if self.phase != Phase::Open {
             return &[];
         }
@@ -193,7 +198,8 @@ impl Machine {
         match self.phase {
             Phase::Open => self.finish(Reason::Eof, false),
             Phase::Lingering(reason) => self.phase = Phase::Over(reason),
-            Phase::Finishing { .. } | Phase::Over(_) | Phase::Reset => {}
+            Phase::Finishing { reason, .. } => self.finish(reason, false),
+            Phase::Over(_) | Phase::Reset => {}
         }
     }
 
@@ -208,13 +214,11 @@ impl Machine {
     }
 
     /// Ends the connection from this side: the tail still goes out, then an
-    /// end of file. At `limit` it is over in any case.
+    /// end of file. At `limit` it is over in any case; one that lingers may do
+    /// so until then, for what it has sent may still be on its way.
     pub(crate) fn cut(&mut self, limit: Duration) {
-        match self.phase {
-            Phase::Open => self.finish(Reason::Drain, true),
-            // It owes the peer nothing.
-            Phase::Lingering(reason) => self.phase = Phase::Over(reason),
-            Phase::Finishing { .. } | Phase::Over(_) | Phase::Reset => {}
+        if self.phase == Phase::Open {
+            self.finish(Reason::Drain, true);
         }
         self.limit = Some(limit);
     }
@@ -282,6 +286,9 @@ impl Machine {
                     self.phase = Phase::Over(reason);
                     Step::Close(reason)
                 }
+            }
+            Phase::Finishing { linger: true, .. } if !self.unsent().is_empty() => {
+                Step::Wait(Interest::Both)
             }
             _ if !self.unsent().is_empty() => Step::Wait(Interest::Write),
             _ if self.read_limit(rules, now) > 0 => Step::Wait(Interest::Read),

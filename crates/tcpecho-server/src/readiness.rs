@@ -36,6 +36,8 @@ pub(crate) enum Interest {
     Read,
     /// Room for output.
     Write,
+    /// Either of the two.
+    Both,
 }
 
 /// Something with a descriptor, registered with a poller for as long as this

@@ -1,5 +1,6 @@
 //! The one place with unsafe code: descriptors that the parent process handed
-//! down by number, datagrams in batches, and what a socket has not got rid of.
+//! down by number, datagrams in batches, what a socket has not got rid of, and
+//! what the allocator keeps.
 #![allow(
     unsafe_code,
     reason = "owning inherited descriptors and filling message headers need promises the compiler cannot check"
@@ -57,6 +58,18 @@ pub(crate) fn unsent(socket: &impl AsFd) -> usize {
 pub(crate) fn unsent(_: &impl AsFd) -> usize {
     0
 }
+
+/// Gives free memory back to the system, as far as the allocator can.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn release_memory() {
+    // SAFETY: it may be called at any time, by any thread. What it answers is
+    // whether there was anything to give back.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Other allocators do as they do.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn release_memory() {}
 
 /// What the parent process handed down by number.
 #[derive(Debug, Default)]

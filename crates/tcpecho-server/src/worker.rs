@@ -16,9 +16,11 @@ use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::conn::{Conn, Cut, Shared};
 use crate::event::Reason;
+use crate::lull::Lull;
 use crate::machine::TAIL_MAX;
 use crate::peer::Peer;
 use crate::readiness::{Interest, Poller, Ready, Watched};
+use crate::sys;
 use crate::timers::Timers;
 
 /// An accepted connection on its way to a worker.
@@ -44,6 +46,7 @@ pub(crate) struct Worker {
     timers: Timers,
     /// The keys that have come up, kept for its memory.
     due: Vec<usize>,
+    lull: Lull,
     scratch: Box<[u8]>,
 }
 
@@ -59,6 +62,7 @@ impl Worker {
             free: Vec::new(),
             timers: Timers::default(),
             due: Vec::new(),
+            lull: Lull::default(),
             scratch: vec![0; TAIL_MAX].into_boxed_slice(),
         }
     }
@@ -86,6 +90,7 @@ impl Worker {
         } else {
             self.conns[key] = Some(conn);
         }
+        self.lull.came(self.open());
         if self.shared.rules.greeting.is_empty() {
             self.arm(key, now);
         } else {
@@ -122,11 +127,27 @@ impl Worker {
             }
         }
         self.due = due;
+        let open = self.open();
+        if self.lull.is_here(open, now) {
+            if open == 0 {
+                (self.conns, self.free) = (Vec::new(), Vec::new());
+            }
+            sys::release_memory();
+        }
     }
 
     /// When [`Worker::timeouts`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.timers.next()
+        self.timers
+            .next()
+            .into_iter()
+            .chain(self.lull.deadline())
+            .min()
+    }
+
+    /// How many connections it has.
+    fn open(&self) -> usize {
+        self.conns.len() - self.free.len()
     }
 
     /// Ends connections from this side.
@@ -155,6 +176,7 @@ impl Worker {
         };
         self.timers.cancel(key, &mut conn.armed);
         self.free.push(key);
+        self.lull.went(self.open(), now);
         let wake = conn.farewell(&self.shared, reason, now);
         // Closed before the accepting loop hears of it: it may want the
         // descriptor.

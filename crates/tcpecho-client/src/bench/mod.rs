@@ -2,10 +2,13 @@
 //!
 //! Closed loop: each connection keeps `--pipeline` messages on their way, and
 //! the rate is what comes of it. Open loop (`--rate`): messages are sent when
-//! they are due. The [`engine`] moves bytes; what it says and how it counts is
-//! in [`talk`], [`schedule`] and [`tally`], which know no sockets.
+//! they are due. The [`engine`] says when, the [`crowd`] moves bytes; what is
+//! said and how it is counted is in [`talk`], [`schedule`] and [`tally`], which
+//! know no sockets.
 
+mod crowd;
 mod engine;
+mod pause;
 mod ready;
 mod report;
 mod schedule;
@@ -50,30 +53,29 @@ pub(crate) fn run(
     };
     let mut live = Live::new(plan, !quiet && io.terminal.stderr);
     let elapsed = if go_on {
-        engine.run(|engine, elapsed| live.tick(io, &engine.tally, elapsed))?
+        engine.run(|tally, elapsed| live.tick(io, tally, elapsed))?
     } else {
         std::time::Duration::ZERO
     };
     // The rates are those of the time in which messages were sent.
-    let messages = engine.tally.messages;
-    let bytes = engine.tally.bytes;
-    let connected = engine.tally.connected;
+    let tally = engine.tally();
+    let in_time = report::InTime {
+        messages: tally.messages,
+        bytes: tally.bytes,
+        connections: tally.connected,
+    };
     engine.drain(Instant::now() + plan.timeout)?;
     live.end(io);
     let summary = Summary {
         target: &dialer.name(),
         address: address.as_deref(),
         plan,
-        tally: &engine.tally,
+        tally: engine.tally(),
         elapsed,
-        in_time: report::InTime {
-            messages,
-            bytes,
-            connections: connected,
-        },
+        in_time,
     };
     summary.show(io)?;
-    Ok(if engine.tally.all_right() {
+    Ok(if engine.tally().all_right() {
         Exit::Yes
     } else {
         Exit::No

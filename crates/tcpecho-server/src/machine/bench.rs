@@ -27,6 +27,8 @@ pub(crate) struct Bench {
     /// What the rules make of the input so far.
     pub(crate) expected: Vec<u8>,
     pub(crate) taken: usize,
+    /// The peer's end of file has been read.
+    pub(crate) ended: bool,
 }
 
 impl Bench {
@@ -41,6 +43,7 @@ impl Bench {
             last: Step::Wait(Interest::Read),
             expected,
             taken: 0,
+            ended: false,
         }
     }
 
@@ -52,6 +55,9 @@ impl Bench {
         let ready = match self.last {
             Step::Wait(Interest::Read) => !self.wire.input.is_empty() || self.wire.fin,
             Step::Wait(Interest::Write) => self.wire.room > 0,
+            Step::Wait(Interest::Both) => {
+                self.wire.room > 0 || !self.wire.input.is_empty() || self.wire.fin
+            }
             _ => false,
         };
         if ready || self.last == Step::Wait(Interest::Read) {
@@ -67,13 +73,14 @@ impl Bench {
     fn read(&mut self, limit: usize) {
         if self.wire.input.is_empty() {
             if self.wire.fin {
+                self.ended = true;
                 self.machine.eof();
             }
             return;
         }
         let n = limit.min(self.wire.input.len());
         let mut chunk: Vec<u8> = self.wire.input.drain(..n).collect();
-        if !self.wire.shut {
+        if self.machine.is_open() {
             self.taken += n;
             let answer = self.rules.reply.clone().unwrap_or_else(|| chunk.clone());
             self.expected.extend(answer);

@@ -125,6 +125,7 @@ fn flags(interest: Interest) -> EventFlags {
         Interest::Nothing => EventFlags::ONESHOT,
         Interest::Read => EventFlags::IN,
         Interest::Write => EventFlags::OUT,
+        Interest::Both => EventFlags::IN | EventFlags::OUT,
     }
 }
 

@@ -91,7 +91,7 @@ impl Ready {
 fn mode(interest: Interest) -> PollMode {
     match interest {
         Interest::Nothing => PollMode::Oneshot,
-        Interest::Read | Interest::Write => PollMode::Level,
+        Interest::Read | Interest::Write | Interest::Both => PollMode::Level,
     }
 }
 
@@ -100,5 +100,6 @@ fn event(key: usize, interest: Interest) -> Event {
         Interest::Nothing => Event::none(key),
         Interest::Read => Event::readable(key),
         Interest::Write => Event::writable(key),
+        Interest::Both => Event::all(key),
     }
 }
