@@ -7,6 +7,11 @@ use ping::packet::{self, Version};
 
 fuzz_target!(|input: (bool, bool, Vec<u8>)| {
     let (six, raw, bytes) = input;
+    if let Some(advice) = packet::advice(&bytes) {
+        // Both headers lie before what is quoted.
+        assert!(bytes.len() >= advice.request.data.len() + 56);
+        assert!(matches!(advice.kind, 4 | 5));
+    }
     let version = if six { Version::V6 } else { Version::V4 };
     for echo in [
         packet::reply(version, raw, &bytes),

@@ -102,10 +102,32 @@ fn options_of_iputils() {
     assert!(out.lines()[1].ends_with(" ms\x07"), "{}", out.story());
     let out = ping("-c 1 -I 127.0.0.5 127.0.0.1").run();
     out.code(0)
-        .stdout_contains("PING 127.0.0.1 (127.0.0.1) from 127.0.0.5: 56(84) bytes of data.\n");
+        .stdout_contains("PING 127.0.0.1 (127.0.0.1) from 127.0.0.5 : 56(84) bytes of data.\n");
     let out = ping("-c 1 -I lo 127.0.0.1").run();
     out.code(0)
         .stdout_contains("PING 127.0.0.1 (127.0.0.1) from 127.0.0.1 lo: 56(84) bytes of data.\n");
+}
+
+#[test]
+fn what_iputils_takes_as_well() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("-c 3 -i 0.1 -l 3 127.0.0.1").run();
+    assert!(
+        out.code(0).stdout_str().contains(", pipe 3\n"),
+        "{}",
+        out.story()
+    );
+    let out = ping("-c 1 -s 1k 127.0.0.1").run();
+    out.code(0).stdout_contains("1024(1052) bytes of data");
+    let out = ping("-c 1 -s 65527 ::1").run();
+    out.code(0).stdout_contains("65535 bytes from ::1");
+    // The letters of `-f` and the bell; an ordinary user may not.
+    let out = ping("-f -A -a -c 2 127.0.0.1").run();
+    if privilege::is_root() {
+        out.code(0).stdout_contains(".\x08 \x08\x07.\x08 \x08\x07");
+    }
 }
 
 #[test]
@@ -179,9 +201,9 @@ fn what_is_in_flight_is_not_lost() {
     // The host is there, but nobody hands the requests on.
     let script = "
         nft add table t && nft add chain t in '{ type filter hook input priority 0; }'
-        nft add rule t in icmp type echo-request drop
+        nft add rule t in icmp type echo-request counter drop
         ping --json 127.0.0.1 >records & pid=$!
-        until grep -q start records; do :; done
+        until nft list chain t in | grep -q 'packets [1-9]'; do :; done
         kill -INT $pid; wait $pid
         grep -o '\"sent\":1,\"received\":0,\"lost\":0,\"loss_percent\":null' records >&2
         ping 127.0.0.1 & pid=$!

@@ -343,8 +343,7 @@ fn what_is_no_error_is_passed_over() {
             "{}",
             out.story()
         );
-        // A raw socket is not told by the system.
-        let told = !way.raw && way.host == "127.0.0.1";
+        let told = way.host == "127.0.0.1";
         for advice in [
             "From HOST icmp_seq=1 Redirect Network(New nexthop: 127.0.0.7)\n",
             "From HOST icmp_seq=2 Source Quench\n",

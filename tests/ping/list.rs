@@ -159,6 +159,57 @@ fn an_interrupt_gives_the_status_so_far() {
 }
 
 #[test]
+fn whoever_is_undecided_at_the_end_has_not_answered() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        net host
+        at host nft add table t
+        at host nft add chain t in '{ type filter hook input priority 0; }'
+        at host nft add rule t in ip daddr 127.0.0.9 drop
+        at host ping -w 0.2 127.0.0.9 127.0.0.1 127.0.0.9; echo $?
+        at host ping --unreachable -w 0.2 127.0.0.9; echo $?
+        at host ping --mtu -w 0.2 127.0.0.9; echo $?
+        at host timeout -s INT 0.3 ping --alive 127.0.0.9 >out & wait $!; echo $?
+        at host timeout -s INT 0.4 ping --json -c 9 -i 0.05 -W 0.1 -q 127.0.0.9 >out &
+        wait $!; grep -o '\"outages\":[0-9]*' out
+        at host ping --json -W 0.1 -i 0.05 -w 0.5 -q 127.0.0.9 | grep -o '\"outages\":[0-9]*'";
+    let out = lab.script(script);
+    assert_eq!(
+        mask(out.stdout_str()),
+        "127.0.0.1 is alive (T)\n127.0.0.9 is unreachable\n127.0.0.9 is unreachable\n1\n\
+         127.0.0.9\n1\n1\n124\n\"outages\":1\n\"outages\":1\n",
+        "{}",
+        out.story()
+    );
+    out.stderr_contains("ping: 127.0.0.9: no answer\n");
+}
+
+#[test]
+fn enough_that_answer_are_enough() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        net host
+        at host ping --reachable 1 -q 127.0.0.1 192.0.2.1; echo $?
+        at host ping --reachable 2 -q 127.0.0.1 192.0.2.1; echo $?
+        at host ping -q 127.0.0.1 192.0.2.1; echo $?
+        at host ping --json --retries 0 -q 192.0.2.1 | grep -c '\"type\":\"error\"'
+        at host ip link set lo mtu 1500
+        at host ping --json -s 2000 -M do -c 1 -q 127.0.0.1 | grep -o '\"kind\":\"[a-z]*\"'
+        at host ping -s 2000 -M do -c 1 -q 127.0.0.1 >/dev/null; echo $?";
+    let out = lab.script(script);
+    assert_eq!(
+        out.stdout_str(),
+        "0\n3\n3\n1\n\"kind\":\"unreachable\"\n3\n",
+        "{}",
+        out.story()
+    );
+    // In JSON, too, an error of this machine's own has its line.
+    let line = "ping: 192.0.2.1: network is unreachable\n";
+    let expected = line.repeat(4) + "ping: 127.0.0.1: message too long, mtu 1500\n";
+    assert!(out.stderr_str().starts_with(&expected), "{}", out.story());
+}
+
+#[test]
 fn every_host_of_a_network_in_any_order() {
     if !may_ping() {
         return;

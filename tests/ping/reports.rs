@@ -3,6 +3,26 @@
 use super::{lab, mask, may_ping, ping, shape};
 
 #[test]
+fn a_target_given_twice_has_two_series() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("--metrics 127.0.0.1 127.0.0.1").run();
+    let text = out.code(0).stdout_str();
+    let series: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("ping_up{"))
+        .collect();
+    assert_eq!(
+        series,
+        [
+            "ping_up{target=\"127.0.0.1\",address=\"127.0.0.1\"} 1",
+            "ping_up{target=\"127.0.0.1\",address=\"127.0.0.1\",repeat=\"2\"} 1"
+        ]
+    );
+}
+
+#[test]
 fn comma_separated() {
     if !may_ping() {
         return;

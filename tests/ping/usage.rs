@@ -13,7 +13,7 @@ fn mistakes_are_one_line_and_status_2() {
         ),
         (
             "-s 65508 127.0.0.1",
-            "ping: invalid value '65508' for '--size <BYTES>': 65508 is not in 0..=65507; see 'ping --help'\n",
+            "ping: 127.0.0.1: an IPv4 probe takes 65507 bytes of data at most; see 'ping --help'\n",
         ),
         (
             "-W 0 127.0.0.1",
@@ -62,6 +62,24 @@ fn mistakes_are_one_line_and_status_2() {
              see 'ping --help'\n",
         ),
         ("-4 ::1", "ping: ::1: is no IPv4 address\n"),
+        ("-I ::1 127.0.0.1", "ping: 127.0.0.1: is no IPv6 address\n"),
+        (
+            "-6 -I 127.0.0.1 ::1",
+            "ping: -I 127.0.0.1 is no IPv6 address; see 'ping --help'\n",
+        ),
+        (
+            "-c -1 ::1",
+            "ping: -1 is no option, and no value: numbers are not negative; see 'ping --help'\n",
+        ),
+        (
+            "-c x ::1",
+            "ping: invalid value 'x' for '--count <N>': not a whole number; see 'ping --help'\n",
+        ),
+        (
+            "-s 65528 ::1",
+            "ping: invalid value '65528' for '--size <BYTES>': not in 0 to 65507 (IPv6: 65527); \
+             see 'ping --help'\n",
+        ),
         ("-6 127.0.0.1", "ping: 127.0.0.1: is no IPv6 address\n"),
     ] {
         let out = ping(args).run();

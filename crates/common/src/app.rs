@@ -301,13 +301,18 @@ fn not_parsed<C: Cli>(tool: &str, error: &clap::Error, io: &mut Io) -> Result<Ex
 
 /// What to say if the error is about an option of another program.
 fn foreign<C: Cli>(error: &clap::Error) -> Option<String> {
-    match (error.kind(), error.get(ContextKind::InvalidArg)) {
-        (ErrorKind::UnknownArgument, Some(ContextValue::String(option))) => {
-            let instead = C::instead(option)?;
-            Some(format!("{option} is not an option here: {instead}"))
-        }
-        _ => None,
+    let (ErrorKind::UnknownArgument, Some(ContextValue::String(option))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    else {
+        return None;
+    };
+    if let Some(instead) = C::instead(option) {
+        return Some(format!("{option} is not an option here: {instead}"));
     }
+    let number = option.strip_prefix('-')?;
+    let negative =
+        number.starts_with(|c: char| c.is_ascii_digit()) && number.parse::<f64>().is_ok();
+    negative.then(|| format!("{option} is no option, and no value: numbers are not negative"))
 }
 
 /// clap's message and tip without its usage block, on one line.
@@ -328,7 +333,16 @@ fn one_line(rendered: &str) -> String {
         }
         line.push_str(part);
     }
-    line
+    // What the number parsers of the standard library say is for programmers.
+    line.replace("invalid digit found in string", "not a whole number")
+        .replace(
+            "cannot parse integer from empty string",
+            "not a whole number",
+        )
+        .replace(
+            "number too large to fit in target type",
+            "too large a number",
+        )
 }
 
 /// Whether a command line that did not parse asked for JSON.

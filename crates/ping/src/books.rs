@@ -168,6 +168,18 @@ impl Books {
         }
     }
 
+    /// The targets that were asked and are not decided, in the order in which
+    /// they were begun.
+    pub(crate) fn undecided(&self) -> Vec<TargetId> {
+        let open = self.targets.iter();
+        let mut open: Vec<_> = open
+            .filter(|(_, target)| !target.ended && target.sent > 0)
+            .map(|(id, target)| (target.stats.first_sent, id))
+            .collect();
+        open.sort_unstable();
+        open.into_iter().map(|(_, id)| id).collect()
+    }
+
     /// Whether a probe's answer may come from this address.
     fn is_from(&self, probe: &Probe, from: IpAddr) -> bool {
         self.targets

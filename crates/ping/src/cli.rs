@@ -8,8 +8,8 @@ use common::options::{Common, FamilyArgs};
 
 use crate::plan::DataSizes;
 
-/// Bytes of data that fit an IPv4 packet.
-const MOST_DATA: u16 = 65_507;
+/// Bytes of data that fit an IPv6 packet; an IPv4 one takes 20 less.
+const MOST_DATA: u16 = u16::MAX - 8;
 
 /// What `--help` adds.
 pub(crate) const MORE: &str = "\
@@ -89,7 +89,7 @@ pub(crate) struct Cli {
     pub(crate) numeric: bool,
 
     /// Bytes of data in a probe
-    #[arg(short, long, value_name = "BYTES", default_value_t = 56, value_parser = clap::value_parser!(u16).range(0..=65507), help_heading = "Probes")]
+    #[arg(short, long, value_name = "BYTES", default_value_t = 56, value_parser = data_size, help_heading = "Probes")]
     pub(crate) size: u16,
 
     /// Sizes from MIN to MAX in turn, instead of -s; without -c, once each
@@ -131,12 +131,7 @@ pub(crate) struct Cli {
     pub(crate) flood: bool,
 
     /// Adapt the interval to the round-trip time
-    #[arg(
-        short = 'A',
-        long,
-        conflicts_with = "flood",
-        help_heading = "One target"
-    )]
+    #[arg(short = 'A', long, help_heading = "One target")]
     pub(crate) adaptive: bool,
 
     /// Probes to send before waiting for replies
@@ -287,18 +282,24 @@ fn pattern(text: &str) -> Result<Pattern, String> {
     Ok(Pattern(bytes))
 }
 
+/// A size; the most depends on the family, which is not known here.
+fn data_size(text: &str) -> Result<u16, String> {
+    let size = common::size::parse(text)?;
+    u16::try_from(size)
+        .ok()
+        .filter(|size| *size <= MOST_DATA)
+        .ok_or_else(|| "not in 0 to 65507 (IPv6: 65527)".to_owned())
+}
+
 fn sweep(text: &str) -> Result<DataSizes, String> {
     let form = || "not sizes; use MIN:MAX or MIN:MAX:STEP, 0 to 65507".to_owned();
-    let numbers: Option<Vec<u16>> = text
-        .split(':')
-        .map(|part| number(part).and_then(|n| u16::try_from(n).ok()))
-        .collect();
+    let numbers: Option<Vec<u16>> = text.split(':').map(|part| data_size(part).ok()).collect();
     let (min, max, step) = match numbers.as_deref() {
         Some(&[min, max]) => (min, max, 1),
         Some(&[min, max, step]) => (min, max, step),
         _ => return Err(form()),
     };
-    if min > max || max > MOST_DATA || step == 0 {
+    if min > max || step == 0 {
         return Err(form());
     }
     Ok(DataSizes { min, max, step })
@@ -356,7 +357,7 @@ mod tests {
         let sizes = |min, max, step| Ok(DataSizes { min, max, step });
         assert_eq!(sweep("0:65507:8"), sizes(0, 65_507, 8));
         assert_eq!(sweep("8:9"), sizes(8, 9, 1));
-        for bad in ["8", "9:8", "1:2:0", "1:65508", "1:2:3:4", ":5", "-1:5"] {
+        for bad in ["8", "9:8", "1:2:0", "1:65528", "1:2:3:4", ":5", "-1:5"] {
             assert!(sweep(bad).is_err(), "{bad}");
         }
         assert_eq!((percent("5%"), percent("0.5")), (Ok(5.0), Ok(0.5)));

@@ -95,7 +95,8 @@ fn nanos(time: Duration) -> Nanos {
 impl Config {
     /// Decides; `root` says whether the user may do what only root may.
     pub(crate) fn new(cli: &Cli, root: bool) -> Result<Self> {
-        let family = cli.family.family();
+        let mut socket = options(cli)?;
+        let family = family(cli, socket.source)?;
         let sizes = cli.sweep.unwrap_or(DataSizes::fixed(cli.size));
         let until = match (cli.until_up, cli.until_down) {
             (true, _) => Some(Until::Up),
@@ -123,7 +124,6 @@ impl Config {
             None => many(cli, until)?,
         };
         reachable(cli, family)?;
-        let mut socket = options(cli)?;
         if cli.mtu {
             // Fragmentation forbidden, whatever is known of the path.
             socket.pmtu = Some(libc::IP_PMTUDISC_PROBE);
@@ -134,6 +134,9 @@ impl Config {
                 gap: 0,
                 ..
             } => BATCH,
+            // As iputils has it: what is preloaded goes out before anybody
+            // listens.
+            Job::One { plan, .. } => plan.preload as usize,
             _ => 1,
         };
         Ok(Self {
@@ -145,6 +148,19 @@ impl Config {
             batch,
             until,
         })
+    }
+}
+
+/// The families taken: that of `-4` or `-6`, and that of a source address.
+fn family(cli: &Cli, source: Option<IpAddr>) -> Result<Family> {
+    let asked = cli.family.family();
+    match source {
+        Some(source) if !asked.admits(&source) => {
+            Err(Error::usage(format!("-I {source} is no {asked} address")))
+        }
+        Some(IpAddr::V4(_)) => Ok(Family::V4),
+        Some(IpAddr::V6(_)) => Ok(Family::V6),
+        None => Ok(asked),
     }
 }
 

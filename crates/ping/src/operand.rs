@@ -52,6 +52,9 @@ fn read(text: &str) -> Result<Operand, String> {
     if text.is_empty() {
         return Err("an address or a name is missing".to_owned());
     }
+    if text == "-" {
+        return Err("no target; as an operand it stands for standard input".to_owned());
+    }
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("not a host name: blank or control character inside".to_owned());
     }

@@ -6,6 +6,8 @@
 //! IPv4, the checksum brought up to date as RFC 1624 says. Reading borrows,
 //! checks every length, and never hands foreign bytes to that crate.
 
+use std::net::Ipv4Addr;
+
 use common::{Error, Kind, Result};
 use icmp_socket::packet::{Icmpv4Packet, Icmpv6Packet, WithEchoRequest};
 
@@ -161,11 +163,7 @@ pub struct Echo<'a> {
 /// every other ICMP socket the ICMP message alone.
 pub fn reply(version: Version, raw: bool, packet: &[u8]) -> Option<Echo<'_>> {
     let (message, ttl) = if raw && version == Version::V4 {
-        let header = usize::from(packet.first()? & 0xf) * 4;
-        if packet[0] >> 4 != 4 || header < 20 {
-            return None;
-        }
-        (packet.get(header..)?, Some(*packet.get(8)?))
+        (after_header(packet)?.0, Some(packet[8]))
     } else {
         (packet, None)
     };
@@ -180,6 +178,58 @@ pub fn reply(version: Version, raw: bool, packet: &[u8]) -> Option<Echo<'_>> {
 /// something else. A router may quote no more than eight bytes.
 pub fn quoted(version: Version, message: &[u8]) -> Option<Echo<'_>> {
     echo(version.echo_request(), message)
+}
+
+/// A router's advice about a request of ours: a redirect or a source quench
+/// (RFC 792), neither of which says that it did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advice<'a> {
+    /// The ICMP type, 4 or 5.
+    pub kind: u8,
+    /// The ICMP code.
+    pub code: u8,
+    /// The second word: of a redirect, the better next hop.
+    pub info: u32,
+    /// Where the request went.
+    pub to: Ipv4Addr,
+    /// The request, as far as it is quoted.
+    pub request: Echo<'a>,
+}
+
+/// Reads advice that an IPv4 raw socket delivered; other sockets have it in
+/// their error queue. `None` if it is something else or not about an echo.
+pub fn advice(packet: &[u8]) -> Option<Advice<'_>> {
+    let (message, _) = after_header(packet)?;
+    let (header, inner) = message.split_at_checked(HEADER)?;
+    if !matches!(header[0], 4 | 5) || !sums_up(message) {
+        return None;
+    }
+    let (request, to) = after_header(inner)?;
+    // ICMP, and no later fragment.
+    let is_first = u16::from_be_bytes([inner[6], inner[7]]) << 3 == 0;
+    if inner[9] != 1 || !is_first {
+        return None;
+    }
+    Some(Advice {
+        kind: header[0],
+        code: header[1],
+        info: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        to,
+        request: quoted(Version::V4, request)?,
+    })
+}
+
+/// What follows an IPv4 header, and the destination in that.
+fn after_header(packet: &[u8]) -> Option<(&[u8], Ipv4Addr)> {
+    let header = usize::from(packet.first()? & 0xf) * 4;
+    if packet[0] >> 4 != 4 || header < 20 {
+        return None;
+    }
+    let (header, rest) = packet.split_at_checked(header)?;
+    Some((
+        rest,
+        Ipv4Addr::new(header[16], header[17], header[18], header[19]),
+    ))
 }
 
 fn echo(kind: u8, message: &[u8]) -> Option<Echo<'_>> {
@@ -207,6 +257,34 @@ mod tests {
     fn an_odd_byte_is_the_high_half_of_a_word() {
         assert_eq!(sum(&[0x12, 0x34, 0x56]), 0x1234 + 0x5600);
         assert_eq!(sum(&[]), 0);
+    }
+
+    #[test]
+    fn advice_is_about_an_echo_request() {
+        let mut message = vec![5, 1, 0, 0, 192, 0, 2, 7];
+        let mut request = vec![0; 28];
+        request[0] = 0x45;
+        request[9] = 1;
+        request[16..20].copy_from_slice(&[198, 51, 100, 9]);
+        request[20..].copy_from_slice(&[8, 0, 1, 2, 0, 3, 0, 4]);
+        message.extend(&request);
+        let check = !sum(&message);
+        message[2..4].copy_from_slice(&check.to_be_bytes());
+        let mut packet = vec![0; 20];
+        packet[0] = 0x45;
+        packet.extend(&message);
+        let found = advice(&packet).unwrap();
+        assert_eq!((found.kind, found.code, found.info), (5, 1, 0xc000_0207));
+        assert_eq!(found.to, Ipv4Addr::new(198, 51, 100, 9));
+        assert_eq!((found.request.id, found.request.seq), (3, 4));
+        for (at, bits) in [(20, 3), (30, 1), (35, 1), (37, 1), (48, 1)] {
+            let mut other = packet.clone();
+            other[at] ^= bits;
+            assert_eq!(advice(&other), None, "byte {at}");
+        }
+        for length in 0..packet.len() {
+            assert_eq!(advice(&packet[..length]), None, "{length} bytes");
+        }
     }
 
     #[test]

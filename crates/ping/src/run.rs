@@ -8,14 +8,14 @@ use std::rc::Rc;
 use common::address::Family;
 use common::app::Io;
 use common::signal::{self, Signals};
-use common::{Error, Exit, Result};
+use common::{Error, Exit, Kind, Result};
 
 use crate::books::Books;
 use crate::cli::Cli;
 use crate::clock::Clock;
 use crate::config::{Config, Job};
 use crate::cookie::Cookies;
-use crate::engine::{Engine, Line, Sizes};
+use crate::engine::{End, Engine, Line, Sizes};
 use crate::event::Observer;
 use crate::face::classic::{Classic, Style};
 use crate::face::csv::Csv;
@@ -30,7 +30,7 @@ use crate::operand::Operand;
 use crate::packet::{HEADER, Template, Version};
 use crate::plan::Plan;
 use crate::plan::list::{Goal, ListPlan, Pace};
-use crate::plan::mtu::MtuPlan;
+use crate::plan::mtu::{MtuPlan, largest_data};
 use crate::plan::steady::{Steady, SteadyPlan};
 use crate::privilege;
 use crate::socket::{self, IcmpSocket, Route};
@@ -131,6 +131,21 @@ fn scope(operand: &Operand, address: IpAddr, interface: Option<&str>) -> Result<
     }
 }
 
+/// Why there is no source address for a target. That this system has none of
+/// its family, or no way to it, is no mistake of the user's.
+fn no_way(error: &std::io::Error) -> Error {
+    let plain = Error::network(error);
+    match error.raw_os_error() {
+        Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT) => {
+            Error::new(Kind::Unreachable, plain.message())
+        }
+        _ if error.kind() == std::io::ErrorKind::Unsupported => {
+            Error::new(Kind::Unreachable, plain.message())
+        }
+        _ => plain,
+    }
+}
+
 /// The classic face, or records of one target.
 fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady) -> Result<Exit> {
     let text = cli.targets.first().cloned().unwrap_or_default();
@@ -162,6 +177,11 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
         _ => feed::lookup(&text, config.family)?,
     };
     let scope = scope(operand, address, interface).map_err(about)?;
+    if address.is_ipv4() && config.sizes.max > largest_data(Version::V4) {
+        let most = largest_data(Version::V4);
+        let text = format!("an IPv4 probe takes {most} bytes of data at most");
+        return Err(about(Error::usage(text)));
+    }
     let label = (text != address.to_string()).then(|| Rc::from(text.as_str()));
     let target = Target::new(label, address, scope);
     let to = match address {
@@ -180,7 +200,7 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
             |(_, route)| route.and_then(|route| route.source(to)),
         );
     if let (Err(e), None) = (&route, config.until) {
-        let error = Error::network(e).about(&text);
+        let error = no_way(e).about(&text);
         return Err(match address {
             IpAddr::V6(v6) if v6.is_unicast_link_local() && scope == 0 => error.hint(format!(
                 "a link-local address needs its interface: {address}%IFACE, or add -I IFACE"
@@ -194,7 +214,8 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
         .filter(|_| !cli.interface.is_empty())
         .map(|source| match interface {
             Some(interface) => format!("{source} {interface}"),
-            None => source.to_string(),
+            // As iputils has it, with the place of the interface left empty.
+            None => format!("{source} "),
         });
     let mut names = Names::new(!cli.numeric && matches!(operand, Operand::Name(_)) && !io.json);
     names.ask(address);
@@ -341,7 +362,19 @@ fn finish(
     single: bool,
 ) -> Result<Exit> {
     let mut tally = Tally::new(face, condition, single);
-    engine.run(plan, &mut tally, io)?;
+    let end = engine.run(plan, &mut tally, io)?;
+    let now = clock.now();
+    for id in engine.books.undecided() {
+        let Some(target) = engine.books.targets.get_mut(id) else {
+            continue;
+        };
+        target.stats.end_run(now);
+        // The time that was given is over: that decides whoever is left.
+        if end == End::Deadline && !single {
+            target.ended = true;
+            tally.ended(io, clock, target)?;
+        }
+    }
     let drops = engine.dropped();
     tally.finish(io, clock, &engine.books.targets, drops)?;
     Ok(tally.exit())

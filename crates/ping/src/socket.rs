@@ -201,14 +201,15 @@ impl IcmpSocket {
 
     /// Keeps a raw socket from being woken by what is no echo reply, such as
     /// our own requests to this host. Errors do not pass here: they come by
-    /// the error queue.
+    /// the error queue, but for IPv4's source quench and redirect, which raw
+    /// sockets get as packets only.
     fn only_replies(&self) -> io::Result<()> {
         let fd = self.socket.as_fd();
         let kind = self.version.echo_reply();
         match self.version {
             Version::V4 => {
                 // A set bit blocks the type.
-                let blocked = !(1u32 << kind);
+                let blocked = !(1u32 << kind | 1 << 4 | 1 << 5);
                 sys::set_option(fd, libc::SOL_RAW, ICMP_FILTER, blocked.cast_signed())
             }
             Version::V6 => {
@@ -271,16 +272,19 @@ impl AsFd for IcmpSocket {
 
 /// The socket filter "an echo reply with this identifier". Linux shows an IPv4
 /// raw socket's filter the IP header, whose length has to be looked up.
-fn program(version: Version, id: u16) -> [SockFilter; 5] {
+fn program(version: Version, id: u16) -> [SockFilter; 7] {
     let instruction = |code: u32, k: u32| SockFilter::new(code as u16, 0, 0, k);
     let header = match version {
         Version::V4 => instruction(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0),
         Version::V6 => instruction(libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM, 0),
     };
     let is_ours = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-    // The type has been checked by the ICMP filter already.
+    let reply = u32::from(version.echo_reply());
+    // Other types that the ICMP filter lets through are judged later.
     [
         header,
+        instruction(libc::BPF_LD | libc::BPF_B | libc::BPF_IND, 0),
+        SockFilter::new(is_ours as u16, 0, 2, reply),
         instruction(libc::BPF_LD | libc::BPF_H | libc::BPF_IND, 4),
         SockFilter::new(is_ours as u16, 0, 1, u32::from(id)),
         instruction(libc::BPF_RET | libc::BPF_K, u32::MAX),

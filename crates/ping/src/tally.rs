@@ -45,8 +45,10 @@ pub(crate) struct Tally<'a> {
     condition: Condition,
     good: u64,
     bad: u64,
-    /// Whether undecided targets count against the condition.
+    /// Whether there has to be a target at all.
     single: bool,
+    /// The worst of targets that nothing could be sent to.
+    unsent: Exit,
     /// The last reason why nothing could be sent to a target.
     refused: Option<i32>,
 }
@@ -70,6 +72,7 @@ impl<'a> Tally<'a> {
             good: 0,
             bad: 0,
             single,
+            unsent: Exit::Yes,
             refused: None,
         }
     }
@@ -80,10 +83,15 @@ impl<'a> Tally<'a> {
             Condition::Reachable(least) => self.good >= least,
             _ => self.bad == 0 && (self.good > 0 || !self.single),
         };
-        if holds { Exit::Yes } else { Exit::No }
+        match (holds, self.condition) {
+            // Enough answered; the others do not matter.
+            (true, Condition::Reachable(_)) => Exit::Yes,
+            (true, _) => self.unsent,
+            (false, _) => self.unsent.max(Exit::No),
+        }
     }
 
-    fn count(&mut self, io: &mut Io, target: &Target) {
+    fn count(&mut self, target: &Target) {
         if self.condition.holds(target) {
             self.good += 1;
         } else {
@@ -92,12 +100,7 @@ impl<'a> Tally<'a> {
         // Nothing ever left: then there is no answer, not even a no.
         if target.stats.unsent > 0 && target.stats.unsent == target.stats.sent {
             let kind = self.refused.map_or(Kind::Unreachable, kind_of);
-            let exit = if kind == Kind::Permission {
-                kind.exit()
-            } else {
-                Exit::Network
-            };
-            io.report.raise(exit);
+            self.unsent = self.unsent.max(kind.exit());
         }
     }
 }
@@ -121,7 +124,7 @@ impl Observer for Tally<'_> {
     }
 
     fn ended(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
-        self.count(io, target);
+        self.count(target);
         self.face.ended(io, clock, target)
     }
 
@@ -130,13 +133,11 @@ impl Observer for Tally<'_> {
     }
 
     fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()> {
+        // Who was asked and has not answered has not answered, however the run
+        // came to its end.
         for (_, target) in targets.iter().filter(|(_, target)| !target.ended) {
-            // The status earned so far: whoever has neither answered nor lost
-            // anything has earned none, unless he is the whole question.
-            let waited = matches!(self.condition, Condition::Until(_));
-            let known = target.answered || target.stats.lost > 0;
-            if self.single || waited || known {
-                self.count(io, target);
+            if target.sent > 0 || self.single {
+                self.count(target);
             }
         }
         self.face.finish(io, clock, targets, drops)

@@ -60,6 +60,12 @@ impl Target {
         }
     }
 
+    /// Whether nothing is open: no probe waits for an answer, and none has been
+    /// planned and is still to go out.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.pending == 0 && self.stats.sent == self.sent
+    }
+
     /// The address family.
     pub(crate) fn version(&self) -> Version {
         match self.address {

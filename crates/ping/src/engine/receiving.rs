@@ -66,7 +66,29 @@ impl Engine {
             return Ok(());
         };
         let Some(echo) = packet::reply(line.version, raw, received.data) else {
-            return Ok(());
+            let advice = packet::advice(received.data).filter(|_| raw);
+            let advice = advice.filter(|advice| advice.request.id == line.id);
+            let of = advice.and_then(|advice| {
+                let number = self.books.quoted(&advice.request, advice.to.into())?;
+                let (id, seq) = self.books.probe(number)?;
+                Some((
+                    id,
+                    Event::Advice {
+                        seq,
+                        error: IcmpError {
+                            version: line.version,
+                            kind: advice.kind,
+                            code: advice.code,
+                            info: advice.info,
+                            from: Some(from),
+                        },
+                    },
+                ))
+            });
+            return match of {
+                Some((id, event)) => self.tell(id, &event, parties),
+                None => Ok(()),
+            };
         };
         if raw && echo.id != line.id {
             if !line.alone {

@@ -269,7 +269,11 @@ impl Observer for Classic {
                 Event::Unsent { .. } => b"E",
                 Event::Timeout { .. } | Event::Outstanding { .. } | Event::Advice { .. } => b"",
             };
-            return io.out.bytes(mark);
+            io.out.bytes(mark)?;
+            if self.style.audible && matches!(event, Event::Reply(_)) {
+                io.out.bytes(b"\x07")?;
+            }
+            return Ok(());
         }
         match event {
             Event::Sent | Event::Timeout { .. } => {}

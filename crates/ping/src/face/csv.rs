@@ -6,7 +6,8 @@ use common::app::Io;
 use common::text::escape;
 use serde_json::Value;
 
-use super::json::Record;
+use super::json::{Record, tell_unsent};
+use super::undecided;
 use crate::clock::Clock;
 use crate::event::{Event, Observer};
 use crate::target::{Target, Targets};
@@ -135,6 +136,7 @@ impl Observer for Csv {
         target: &Target,
         event: &Event<'_>,
     ) -> Result<()> {
+        tell_unsent(io, target, event);
         let is_error = matches!(event, Event::Icmp { .. } | Event::Unsent { .. });
         if self.quiet && !is_error {
             return Ok(());
@@ -150,8 +152,7 @@ impl Observer for Csv {
     }
 
     fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
-        let waiting = targets.iter().filter(|(_, target)| !target.ended).count();
-        io.report.line(format_args!("{waiting} hosts undecided"));
+        undecided(io, targets);
         Ok(())
     }
 

@@ -4,10 +4,11 @@
 use std::net::IpAddr;
 
 use common::app::Io;
+use common::text::escape;
 use common::{Kind, Result, time};
 use serde::Serialize;
 
-use super::strerror;
+use super::{undecided, unsent};
 use crate::clock::{Clock, Nanos, wall};
 use crate::event::{Event, Observer, Reply};
 use crate::icmp::{Described, IcmpError};
@@ -122,7 +123,8 @@ pub(crate) fn now(clock: Clock) -> String {
 pub(crate) fn kind_of(errno: i32) -> Kind {
     match errno {
         libc::EPERM | libc::EACCES => Kind::Permission,
-        libc::EMSGSIZE | libc::ENOBUFS | libc::ENOMEM | libc::EINVAL => Kind::System,
+        libc::ENOBUFS | libc::ENOMEM | libc::EINVAL => Kind::System,
+        // A way that takes no packet of this size, or none of this family.
         _ => Kind::Unreachable,
     }
 }
@@ -157,10 +159,7 @@ impl Record {
                 Self::failed(clock, target, *seq, icmp_kind(error), error.text(), icmp)
             }
             Event::Unsent { seq, errno, mtu } => {
-                let mut message = strerror(*errno).to_lowercase();
-                if let Some(mtu) = mtu {
-                    message = format!("{message}, mtu {mtu}");
-                }
+                let message = unsent(*errno, *mtu);
                 Self::failed(clock, target, *seq, kind_of(*errno), message, None)
             }
         })
@@ -246,6 +245,16 @@ fn icmp_kind(error: &IcmpError) -> Kind {
     }
 }
 
+/// An error of this machine's own has its line on standard error as well; what
+/// routers say is in the records alone.
+pub(crate) fn tell_unsent(io: &Io, target: &Target, event: &Event<'_>) {
+    if let Event::Unsent { errno, mtu, .. } = event {
+        let operand = target.operand();
+        let (operand, why) = (escape(operand.as_bytes()), unsent(*errno, *mtu));
+        io.report.line(format_args!("{operand}: {why}"));
+    }
+}
+
 /// The face.
 #[derive(Debug)]
 pub(crate) struct Json {
@@ -273,6 +282,7 @@ impl Observer for Json {
         target: &Target,
         event: &Event<'_>,
     ) -> Result<()> {
+        tell_unsent(io, target, event);
         let is_error = matches!(event, Event::Icmp { .. } | Event::Unsent { .. });
         if self.quiet && !is_error {
             return Ok(());
@@ -288,8 +298,7 @@ impl Observer for Json {
     }
 
     fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
-        let waiting = targets.iter().filter(|(_, target)| !target.ended).count();
-        io.report.line(format_args!("{waiting} hosts undecided"));
+        undecided(io, targets);
         Ok(())
     }
 

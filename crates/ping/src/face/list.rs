@@ -4,7 +4,7 @@ use common::Result;
 use common::app::Io;
 use common::text::escape;
 
-use super::strerror;
+use super::{strerror, undecided};
 use crate::clock::{Clock, Nanos};
 use crate::event::{Event, Observer};
 use crate::plan::Until;
@@ -102,19 +102,18 @@ impl Observer for List {
     }
 
     fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
-        let waiting = targets.iter().filter(|(_, target)| !target.ended).count();
-        io.report.line(format_args!("{waiting} hosts undecided"));
+        undecided(io, targets);
         Ok(())
     }
 
     fn finish(&mut self, io: &mut Io, _: Clock, targets: &Targets, drops: u64) -> Result<()> {
-        let mut undecided: Vec<&Target> = targets
+        let mut rest: Vec<&Target> = targets
             .iter()
             .map(|(_, target)| target)
             .filter(|target| !target.ended && target.sent > 0)
             .collect();
-        undecided.sort_by_key(|target| target.stats.first_sent);
-        for target in undecided {
+        rest.sort_by_key(|target| target.stats.first_sent);
+        for target in rest {
             let known = self.lines == Lines::Counts || self.until.is_some();
             if known || target.answered {
                 self.line(io, target)?;

@@ -1,9 +1,13 @@
 //! The summaries in OpenMetrics text, for a scraper's textfile. A family's
 //! samples must stand together, so all summaries are kept to the end.
 
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
 use common::Result;
 use common::app::Io;
 
+use super::undecided;
 use crate::clock::Clock;
 use crate::event::{Event, Observer};
 use crate::target::{Target, Targets};
@@ -149,6 +153,20 @@ pub(crate) struct Metrics {
     samples: Vec<Sample>,
 }
 
+impl Metrics {
+    /// A target given twice has two series, which must differ in a label.
+    fn number_repeats(&mut self) {
+        let mut seen: HashMap<String, u32> = HashMap::new();
+        for sample in &mut self.samples {
+            let count = seen.entry(sample.labels.clone()).or_default();
+            *count += 1;
+            if *count > 1 {
+                write!(sample.labels, ",repeat=\"{count}\"").ok();
+            }
+        }
+    }
+}
+
 impl Observer for Metrics {
     fn started(&mut self, _: &mut Io, _: Clock, _: &Target) -> Result<()> {
         Ok(())
@@ -164,15 +182,15 @@ impl Observer for Metrics {
     }
 
     fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
-        let waiting = targets.iter().filter(|(_, target)| !target.ended).count();
-        io.report.line(format_args!("{waiting} hosts undecided"));
+        undecided(io, targets);
         Ok(())
     }
 
     fn finish(&mut self, io: &mut Io, _: Clock, targets: &Targets, _: u64) -> Result<()> {
-        let undecided = targets.iter().map(|(_, target)| target);
-        let undecided = undecided.filter(|target| !target.ended && target.sent > 0);
-        self.samples.extend(undecided.map(Sample::of));
+        let rest = targets.iter().map(|(_, target)| target);
+        let rest = rest.filter(|target| !target.ended && target.sent > 0);
+        self.samples.extend(rest.map(Sample::of));
+        self.number_repeats();
         for family in FAMILIES {
             let (name, kind, help) = (family.name, family.kind, family.help);
             io.out.line(format_args!("# TYPE {name} {kind}"))?;

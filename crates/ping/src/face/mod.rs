@@ -10,6 +10,26 @@ pub(crate) mod mtu;
 
 use std::io;
 
+use common::app::Io;
+
+use crate::target::Targets;
+
+/// SIGQUIT with several targets: how many are still open.
+fn undecided(io: &Io, targets: &Targets) {
+    let count = targets.iter().filter(|(_, target)| !target.ended).count();
+    let noun = if count == 1 { "host" } else { "hosts" };
+    io.report.line(format_args!("{count} {noun} undecided"));
+}
+
+/// Why a probe was not sent, in lower case.
+fn unsent(errno: i32, mtu: Option<u32>) -> String {
+    let message = strerror(errno).to_lowercase();
+    match mtu {
+        Some(mtu) => format!("{message}, mtu {mtu}"),
+        None => message,
+    }
+}
+
 /// The words for an error number, as strerror has them.
 pub(crate) fn strerror(errno: i32) -> String {
     let text = io::Error::from_raw_os_error(errno).to_string();

@@ -7,6 +7,7 @@ use common::app::Io;
 use serde::Serialize;
 
 use super::list::named;
+use super::undecided;
 use crate::clock::Clock;
 use crate::event::{Event, Observer};
 use crate::face::json;
@@ -49,13 +50,17 @@ impl Observer for Mtu {
         if let Some(mtu) = target.mtu {
             return io.out.line(format_args!("{name}: path MTU {mtu}"));
         }
-        io.report.line(format_args!("{name}: no answer"));
+        let why = if target.answered {
+            "not found in time"
+        } else {
+            "no answer"
+        };
+        io.report.line(format_args!("{name}: {why}"));
         Ok(())
     }
 
     fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
-        let waiting = targets.iter().filter(|(_, target)| !target.ended).count();
-        io.report.line(format_args!("{waiting} hosts undecided"));
+        undecided(io, targets);
         Ok(())
     }
 

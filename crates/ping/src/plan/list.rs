@@ -175,7 +175,7 @@ impl Plan for ListPlan {
                 }
                 over
             }
-            (Goal::Count { count, .. }, _) => target.sent >= count && target.pending == 0,
+            (Goal::Count { count, .. }, _) => target.sent >= count && target.is_settled(),
             (Goal::Until { until, .. }, _) => until.reached(target),
         };
         self.live -= usize::from(over);

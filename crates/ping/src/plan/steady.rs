@@ -97,7 +97,7 @@ impl SteadyPlan {
         }
         match self.options.count {
             Some(count) if self.options.deadline.is_some() => target.stats.received >= count,
-            _ => self.all_sent() && target.pending == 0,
+            _ => self.all_sent() && target.is_settled(),
         }
     }
 
@@ -289,6 +289,26 @@ mod tests {
             bench.plan.next(6, &mut bench.targets),
             Next::Probe { .. }
         ));
+    }
+
+    /// An error about the last probe but one may come while the last is on its
+    /// way out.
+    #[test]
+    fn the_end_waits_for_what_is_about_to_go_out() {
+        let mut bench = Bench::new(Steady {
+            count: Some(1),
+            ..OPTIONS
+        });
+        let next = bench.plan.next(1, &mut bench.targets);
+        assert!(matches!(next, Next::Probe { .. }));
+        bench.targets.get_mut(0).unwrap().sent = 1;
+        let settle = |bench: &mut Bench| {
+            let (plan, targets) = (&mut bench.plan, &mut bench.targets);
+            plan.settled(0, Settled::Failed, 2, targets)
+        };
+        assert!(!settle(&mut bench));
+        bench.targets.get_mut(0).unwrap().stats.sent(3);
+        assert!(settle(&mut bench));
     }
 
     #[test]
