@@ -268,6 +268,43 @@ fn a_slow_connection() {
     assert_eq!(reached.server.queries().len(), 1);
 }
 
+/// A server that reads one query of a record may forget the others in it.
+#[cfg(feature = "tls")]
+#[test]
+fn a_tls_record_for_each_query() {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    let mut reached = over_tls(hosts(50), |_, _| Behaviour::Answer);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let here = listener.local_addr().expect("its address");
+    let there = reached.server.tls_addr();
+    let relay = thread::spawn(move || -> std::io::Result<usize> {
+        let (mut near, _) = listener.accept()?;
+        let mut far = TcpStream::connect(there)?;
+        let (mut back, mut to) = (far.try_clone()?, near.try_clone()?);
+        let answers = thread::spawn(move || std::io::copy(&mut back, &mut to));
+        // Each record begins with its type, a version and a length.
+        let (mut head, mut count) = ([0; 5], 0);
+        while near.read_exact(&mut head).is_ok() {
+            let mut record = head.to_vec();
+            let body = u64::from(u16::from_be_bytes([head[3], head[4]]));
+            (&mut near).take(body).read_to_end(&mut record)?;
+            far.write_all(&record)?;
+            count += usize::from(head[0] == 23);
+        }
+        far.shutdown(std::net::Shutdown::Both)?;
+        answers.join().expect("the other way")?;
+        Ok(count)
+    });
+    reached.args[0] = format!("@tls://{here}");
+    all_found(&reached, 50);
+    let records = relay.join().expect("a relay").expect("both ends");
+    // The last of the handshake looks like one.
+    assert_eq!(records, 51);
+}
+
 /// Nobody is at the first server: the second one's turn is at once, not when
 /// the time is over.
 #[test]

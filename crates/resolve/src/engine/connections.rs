@@ -95,13 +95,6 @@ impl Engine {
             let Some(job) = self.jobs.get_mut(slot) else {
                 continue;
             };
-            if !sent {
-                // It never went out.
-                self.figures.queries -= 1;
-                self.figures.repeated -= u64::from(job.round > 1);
-                job.tries -= 1;
-                job.round -= 1;
-            }
             let again = if stream.answered > 0 {
                 job.reconnects += u8::from(sent);
                 job.reconnects <= RECONNECTS_MAX
@@ -110,6 +103,13 @@ impl Engine {
                 broken && job.left(servers) == 1 && job.barren <= BARREN_MAX
             };
             if again {
+                if !sent {
+                    // It never went out.
+                    self.figures.queries -= 1;
+                    self.figures.repeated -= u64::from(job.round > 1);
+                    job.tries -= 1;
+                    job.round -= 1;
+                }
                 self.transmit(slot, index, now);
             } else {
                 self.fail(slot, index, failure::of_io(error, &label), None, now);

@@ -172,8 +172,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Takes the messages whose turn it is.
-    fn fill(&mut self) {
+    /// Takes the message whose turn it is; whether there was one.
+    fn fill(&mut self) -> bool {
         while self.flying < self.limit
             && let Some((id, message)) = self.unsent.pop_front()
         {
@@ -181,23 +181,32 @@ impl Stream {
                 held.sent = true;
                 self.flying += 1;
                 self.out.extend(message);
+                return true;
             }
         }
+        false
+    }
+
+    /// Gives messages to TLS, each in a record of its own: of one that holds
+    /// several, servers have been seen to forget what follows the first until
+    /// something else comes.
+    fn encrypt(&mut self) -> io::Result<()> {
+        while !self.out.is_empty() || self.fill() {
+            let Some(tls) = &mut self.tls else { break };
+            let taken = tls.writer().write(self.out.make_contiguous())?;
+            if taken == 0 {
+                break;
+            }
+            self.out.drain(..taken);
+        }
+        Ok(())
     }
 
     fn write(&mut self) -> io::Result<()> {
-        self.fill();
+        if self.tls.is_some() && self.is_established() {
+            self.encrypt()?;
+        }
         if let Some(tls) = &mut self.tls {
-            if !self.out.is_empty() && !tls.is_handshaking() {
-                while !self.out.is_empty() {
-                    let (part, _) = self.out.as_slices();
-                    let taken = tls.writer().write(part)?;
-                    if taken == 0 {
-                        break;
-                    }
-                    self.out.drain(..taken);
-                }
-            }
             while tls.wants_write() {
                 match tls.write_tls(&mut self.socket) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -209,6 +218,7 @@ impl Stream {
             }
             return Ok(());
         }
+        while self.fill() {}
         while !self.out.is_empty() {
             let (part, _) = self.out.as_slices();
             match self.socket.write(part) {
