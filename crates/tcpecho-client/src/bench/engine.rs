@@ -303,7 +303,7 @@ impl<'a> Engine<'a> {
             return self.crowd.ready.wait(left());
         }
         if let Some(early) = left().checked_sub(LOOK) {
-            let ready = self.crowd.ready.wait(early)?;
+            let ready = self.crowd.ready.wait_exactly(early)?;
             if ready > 0 {
                 return Ok(ready);
             }
