@@ -100,7 +100,7 @@ fn every_byte_comes_back() {
 #[test]
 fn the_summary() {
     let peer = TcpPeer::echo();
-    let args = ["--connections", "3", "--duration", "50ms", "--size", "10"];
+    let args = ["--connections", "3", "--duration", "300ms", "--size", "10"];
     let records = load(&peer, &args, 0);
     let summary = summary(&records);
     let addr = peer.addr().to_string();

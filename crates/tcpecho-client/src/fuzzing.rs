@@ -195,9 +195,9 @@ pub fn bench(bytes: &[u8]) {
         match source.byte() % 5 {
             0 => talk.allow(u64::from(source.byte() % 8)),
             1 => {
-                let n = talk.fill(&pattern, &mut out);
-                let n = n.min(usize::from(source.byte()) * 16);
-                talk.wrote(&pattern, n, 7);
+                let filled = talk.fill(&pattern, &mut out);
+                let n = filled.len.min(usize::from(source.byte()) * 16);
+                talk.wrote(&pattern, filled, n, 7);
                 wire.extend(&out[..n]);
             }
             2 => {

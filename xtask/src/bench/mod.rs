@@ -58,6 +58,8 @@ enum Target {
     Faster(f64),
     /// The ratio is ours over theirs, of rates: at least this.
     AtLeast(f64),
+    /// The ratio is ours over theirs: so far from 1 at most, up or down.
+    Within(f64),
     /// A figure to know.
     Open,
 }
@@ -67,6 +69,7 @@ impl Target {
         match self {
             Self::AtMost(limit) => ratio <= limit,
             Self::Faster(times) | Self::AtLeast(times) => ratio >= times,
+            Self::Within(part) => (1.0 - part..=1.0 + part).contains(&ratio),
             Self::Open => true,
         }
     }
@@ -78,6 +81,7 @@ impl std::fmt::Display for Target {
             Self::AtMost(limit) => write!(f, "at most {limit}"),
             Self::Faster(times) => write!(f, "{times} times faster"),
             Self::AtLeast(times) => write!(f, "at least {times}"),
+            Self::Within(part) => write!(f, "within {:.0} %", part * 100.0),
             Self::Open => Ok(()),
         }
     }

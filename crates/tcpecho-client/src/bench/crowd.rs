@@ -200,11 +200,11 @@ impl<'a> Crowd<'a> {
             if !slot.talk.has_unsent() {
                 break;
             }
-            let n = slot.talk.fill(&self.pattern, &mut self.scratch);
-            match link.write(&self.scratch[..n]) {
+            let filled = slot.talk.fill(&self.pattern, &mut self.scratch);
+            match link.write(&self.scratch[..filled.len]) {
                 Ok(sent) => {
-                    slot.talk.wrote(&self.pattern, sent, now);
-                    if sent < n {
+                    slot.talk.wrote(&self.pattern, filled, sent, now);
+                    if sent < filled.len {
                         break;
                     }
                 }

@@ -274,9 +274,10 @@ impl<'a> Engine<'a> {
 
     /// Waits for events, at most so long, and acts on them.
     fn step(&mut self, timeout: Duration, ending: Ending) -> Result<()> {
-        let mut ready = self.crowd.ready.wait(Duration::ZERO)?;
-        if ready == 0 && !timeout.is_zero() {
-            ready = self.pause(timeout, ending)?;
+        let start = Instant::now();
+        let ready = self.await_events(start, timeout, ending)?;
+        if ready > 0 {
+            self.pauses.ended(start.elapsed());
         }
         for at in 0..ready {
             let event = self.crowd.ready.event(at);
@@ -289,42 +290,36 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Nothing is ready. How much is, at the end of the wait.
-    fn pause(&mut self, timeout: Duration, ending: Ending) -> Result<usize> {
-        let start = Instant::now();
-        let end = start.checked_add(timeout);
-        let left = || end.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
-        let mut ready = 0;
+    /// Looks, or sleeps, or both; how much is ready then.
+    fn await_events(&mut self, start: Instant, timeout: Duration, end: Ending) -> Result<usize> {
+        let left = || timeout.saturating_sub(start.elapsed());
         if self.pauses.are_short() {
-            ready = self.look(start, timeout.min(LOOK))?;
+            let ready = self.look(start, timeout.min(LOOK))?;
+            if ready > 0 {
+                return Ok(ready);
+            }
         }
-        if ready == 0 {
-            ready = match ending {
-                Ending::Roughly => self.crowd.ready.wait(left())?,
-                Ending::Exactly => match left().checked_sub(LOOK) {
-                    Some(early) => self.crowd.ready.wait(early)?,
-                    None => 0,
-                },
-            };
+        if end == Ending::Roughly {
+            return self.crowd.ready.wait(left());
         }
-        if ready == 0 && ending == Ending::Exactly {
-            ready = self.look(Instant::now(), left())?;
+        if let Some(early) = left().checked_sub(LOOK) {
+            let ready = self.crowd.ready.wait_exactly(early)?;
+            if ready > 0 {
+                return Ok(ready);
+            }
         }
-        if ready > 0 {
-            self.pauses.ended(start.elapsed());
-        }
-        Ok(ready)
+        self.look(start, timeout)
     }
 
-    /// Looks again and again for so long, without sleeping.
+    /// Looks until so long after `start`, without sleeping.
     fn look(&mut self, start: Instant, time: Duration) -> Result<usize> {
         loop {
-            // The peer may be on this very processor.
-            std::thread::yield_now();
             let ready = self.crowd.ready.wait(Duration::ZERO)?;
             if ready > 0 || start.elapsed() >= time {
                 return Ok(ready);
             }
+            // The peer may be on this very processor.
+            std::thread::yield_now();
         }
     }
 }

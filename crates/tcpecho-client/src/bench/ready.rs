@@ -85,6 +85,25 @@ impl Readiness {
             .map_err(|e| Error::local(&e))
     }
 
+    /// Like [`Self::wait`], which counts in milliseconds and may be that much
+    /// late, but to the moment.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wait_exactly(&mut self, timeout: Duration) -> Result<usize> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut queue = [PollFd::new(&self.poller, PollFlags::IN)];
+        let timeout = Timespec::try_from(timeout).ok();
+        match poll(&mut queue, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => self.wait(Duration::ZERO),
+            Err(e) => Err(Error::local(&e.into())),
+        }
+    }
+
+    /// Elsewhere every wait is.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn wait_exactly(&mut self, timeout: Duration) -> Result<usize> {
+        self.wait(timeout)
+    }
+
     /// Waits until something is ready, at most so long, and returns how many
     /// events there are for [`Self::event`].
     #[cfg(target_os = "linux")]
@@ -129,5 +148,28 @@ impl Readiness {
     /// One of the events of the last wait.
     pub(crate) fn event(&self, at: usize) -> Event {
         self.events[at]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn an_exact_wait_is_not_rounded_to_milliseconds() {
+        let mut ready = Readiness::new().unwrap();
+        let time = Duration::from_micros(300);
+        let mut shortest = Duration::MAX;
+        // A busy machine is late at times, not always.
+        for _ in 0..100 {
+            let start = Instant::now();
+            assert_eq!(ready.wait_exactly(time).unwrap(), 0);
+            let elapsed = start.elapsed();
+            assert!(elapsed >= time, "{elapsed:?}");
+            shortest = shortest.min(elapsed);
+        }
+        assert!(shortest < Duration::from_micros(900), "{shortest:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! What one connection of the load engine says and hears, as cursors into a
 //! stream that the [`Pattern`] makes: nothing is stored but two positions and
-//! the times of the messages that are on their way.
+//! when the messages that are on their way were sent, once for each write.
 
 use std::collections::VecDeque;
 
@@ -41,6 +41,14 @@ pub(crate) struct Echo {
     pub(crate) right: bool,
 }
 
+/// What is to be sent next, and where in the stream that ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filled {
+    /// How many bytes it is.
+    pub(crate) len: usize,
+    end: Cursor,
+}
+
 /// The state of one connection's stream.
 #[derive(Debug)]
 pub(crate) struct Talk {
@@ -49,9 +57,10 @@ pub(crate) struct Talk {
     receive: Cursor,
     /// Messages before this one may be sent.
     allowed: u64,
-    /// The times of the messages sent and not yet back, oldest first; empty
-    /// where they follow from a schedule.
-    times: VecDeque<u64>,
+    /// The times of the messages sent and not yet back, oldest first, each
+    /// with the first message it is not for; empty where they follow from a
+    /// schedule.
+    times: VecDeque<(u64, u64)>,
     timed: bool,
     /// Whether the message being received has differed so far.
     wrong: bool,
@@ -87,7 +96,7 @@ impl Talk {
 
     /// Allows no message that has not been begun.
     pub(crate) fn stop(&mut self) {
-        self.allowed = self.send.sequence + u64::from(self.send.offset > 0);
+        self.allowed = self.begun();
     }
 
     /// Whether something is to be sent.
@@ -95,10 +104,14 @@ impl Talk {
         self.send.sequence < self.allowed
     }
 
+    /// The first message of which nothing has been sent.
+    fn begun(&self) -> u64 {
+        self.send.sequence + u64::from(self.send.offset > 0)
+    }
+
     /// Messages that were allowed and have not been begun.
     pub(crate) fn unsent(&self) -> u64 {
-        let begun = self.send.sequence + u64::from(self.send.offset > 0);
-        self.allowed.saturating_sub(begun)
+        self.allowed.saturating_sub(self.begun())
     }
 
     /// The message whose echo comes next.
@@ -108,24 +121,20 @@ impl Talk {
 
     /// Messages sent, also in part, whose echo is not complete.
     pub(crate) fn outstanding(&self) -> u64 {
-        self.send.sequence + u64::from(self.send.offset > 0) - self.receive.sequence
+        self.begun() - self.receive.sequence
     }
 
-    /// Fills `out` with what is to be sent next; returns how much that is.
-    pub(crate) fn fill(&self, pattern: &Pattern, out: &mut [u8]) -> usize {
-        let mut cursor = self.send;
-        let mut done = 0;
-        while done < out.len() && cursor.sequence < self.allowed {
-            let n = (cursor.size - cursor.offset).min(out.len() - done);
-            pattern.fill(
-                self.id(cursor.sequence),
-                cursor.offset,
-                &mut out[done..done + n],
-            );
-            done += n;
-            cursor = self.advanced(pattern, cursor, n);
+    /// Fills `out` with what is to be sent next.
+    pub(crate) fn fill(&self, pattern: &Pattern, out: &mut [u8]) -> Filled {
+        let mut end = self.send;
+        let mut len = 0;
+        while len < out.len() && end.sequence < self.allowed {
+            let n = (end.size - end.offset).min(out.len() - len);
+            pattern.fill(self.id(end.sequence), end.offset, &mut out[len..len + n]);
+            len += n;
+            end = self.advanced(pattern, end, n);
         }
-        done
+        Filled { len, end }
     }
 
     fn advanced(&self, pattern: &Pattern, mut cursor: Cursor, n: usize) -> Cursor {
@@ -137,15 +146,31 @@ impl Talk {
     }
 
     /// The first `n` bytes of what [`Self::fill`] gave were sent at `now`.
-    pub(crate) fn wrote(&mut self, pattern: &Pattern, mut n: usize, now: u64) {
-        while n > 0 {
-            if self.timed && self.send.offset == 0 {
-                self.times.push_back(now);
+    pub(crate) fn wrote(&mut self, pattern: &Pattern, filled: Filled, mut n: usize, now: u64) {
+        let before = self.begun();
+        if n == filled.len {
+            self.send = filled.end;
+        } else {
+            while n > 0 {
+                let step = (self.send.size - self.send.offset).min(n);
+                self.send = self.advanced(pattern, self.send, step);
+                n -= step;
             }
-            let step = (self.send.size - self.send.offset).min(n);
-            self.send = self.advanced(pattern, self.send, step);
-            n -= step;
         }
+        if self.timed && self.begun() > before {
+            self.times.push_back((now, self.begun()));
+        }
+    }
+
+    /// When a message was sent whose echo is complete; the oldest of all.
+    fn time_of(&mut self, sequence: u64) -> u64 {
+        let Some(&(time, end)) = self.times.front() else {
+            return 0;
+        };
+        if sequence + 1 == end {
+            self.times.pop_front();
+        }
+        time
     }
 
     /// Bytes have come; `echo` is told of each message that is complete.
@@ -167,11 +192,11 @@ impl Talk {
             let id = self.id(self.receive.sequence);
             self.wrong |= !pattern.matches(id, self.receive.offset, &bytes[..n]);
             bytes = &bytes[n..];
-            let size = self.receive.size;
+            let Cursor { size, sequence, .. } = self.receive;
             self.receive = self.advanced(pattern, self.receive, n);
             if self.receive.offset == 0 {
                 echo(Echo {
-                    since: self.times.pop_front().unwrap_or(0),
+                    since: self.time_of(sequence),
                     size,
                     right: !self.wrong,
                 });
@@ -206,10 +231,10 @@ mod tests {
                 break;
             }
             let mut out = vec![0; step];
-            let n = talk.fill(&pattern, &mut out);
-            // Part of it only.
-            let n = n.div_ceil(2);
-            talk.wrote(&pattern, n, now as u64);
+            let filled = talk.fill(&pattern, &mut out);
+            // All of it or a part only.
+            let n = filled.len.div_ceil(now % 2 + 1);
+            talk.wrote(&pattern, filled, n, now as u64);
             line.extend_from_slice(&out[..n]);
         }
         assert_eq!(talk.outstanding(), messages);
@@ -271,17 +296,40 @@ mod tests {
     }
 
     #[test]
+    fn each_message_has_the_time_of_its_first_byte() {
+        let pattern = Pattern::new(0, Sizes { min: 10, max: 10 });
+        let mut talk = Talk::new(&pattern, 0, 0, true);
+        let mut line = Vec::new();
+        // Two and a half messages, the half in two pieces, three.
+        for (now, allow, n) in [(100, 3, 25), (200, 0, 3), (300, 0, 2), (400, 3, 30)] {
+            talk.allow(allow);
+            let mut out = [0; 100];
+            let filled = talk.fill(&pattern, &mut out);
+            talk.wrote(&pattern, filled, n, now);
+            line.extend_from_slice(&out[..n]);
+        }
+        let mut since = Vec::new();
+        for piece in line.chunks(7) {
+            assert!(talk.received(&pattern, piece, |echo| since.push(echo.since)));
+        }
+        assert_eq!(since, [100, 100, 100, 400, 400, 400]);
+        assert!(talk.times.is_empty());
+    }
+
+    #[test]
     fn a_stop_lets_the_begun_message_end() {
         let pattern = Pattern::new(0, Sizes { min: 10, max: 10 });
         let mut talk = Talk::new(&pattern, 0, 0, true);
         talk.allow(5);
-        talk.wrote(&pattern, 13, 1);
+        let mut out = [0; 100];
+        let filled = talk.fill(&pattern, &mut out);
+        talk.wrote(&pattern, filled, 13, 1);
         assert_eq!(talk.unsent(), 3);
         talk.stop();
         assert_eq!(talk.unsent(), 0);
-        let mut out = [0; 100];
-        assert_eq!(talk.fill(&pattern, &mut out), 7);
-        talk.wrote(&pattern, 7, 2);
+        let filled = talk.fill(&pattern, &mut out);
+        assert_eq!(filled.len, 7);
+        talk.wrote(&pattern, filled, 7, 2);
         assert!(!talk.has_unsent());
         assert_eq!(talk.outstanding(), 2);
     }

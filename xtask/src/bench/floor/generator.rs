@@ -2,6 +2,10 @@
 //! no verification. `generator PORT CONNECTIONS DEPTH MS` prints how many
 //! messages of 64 bytes a second came back from 127.0.0.1:PORT.
 //!
+//! `generator PORT RATE MS` is a closed loop of one connection that sends at
+//! most RATE messages a second, evenly, and prints the median time from a send
+//! to its echo in milliseconds.
+//!
 //! It is compiled on the spot by `cargo xtask bench` and belongs to no crate.
 
 use std::io::{Read, Write};
@@ -33,16 +37,53 @@ fn main() {
         .skip(1)
         .map(|arg| arg.parse().expect("a number"))
         .collect();
-    let [port, connections, depth, ms] = numbers[..] else {
-        panic!("generator PORT CONNECTIONS DEPTH MS");
-    };
+    match numbers[..] {
+        [port, connections, depth, ms] => load(port, connections, depth, ms),
+        [port, rate, ms] => paced(port, rate, ms),
+        _ => panic!("generator PORT CONNECTIONS DEPTH MS, or PORT RATE MS"),
+    }
+}
+
+fn connect(port: u64) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port as u16)).expect("connect");
+    stream.set_nodelay(true).expect("TCP_NODELAY");
+    stream.set_nonblocking(true).expect("non-blocking");
+    stream
+}
+
+fn paced(port: u64, rate: u64, ms: u64) {
+    let mut stream = connect(port);
+    let mut buffer = [0u8; SIZE];
+    let mut times = Vec::new();
+    let start = Instant::now();
+    let end = start + Duration::from_millis(ms);
+    let mut due = start;
+    while due < end {
+        while Instant::now() < due {}
+        let sent = Instant::now();
+        stream.write_all(&buffer).expect("send");
+        let mut back = 0;
+        while back < SIZE {
+            match stream.read(&mut buffer[back..]) {
+                Ok(0) => panic!("the server closed"),
+                Ok(n) => back += n,
+                Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::WouldBlock),
+            }
+        }
+        times.push(sent.elapsed());
+        // What comes late puts off what follows: a closed loop.
+        due = (due + Duration::from_secs(1) / rate as u32).max(Instant::now());
+    }
+    times.sort_unstable();
+    println!("{}", times[times.len() / 2].as_secs_f64() * 1e3);
+}
+
+fn load(port: u64, connections: u64, depth: u64, ms: u64) {
     let epoll = unsafe { epoll_create1(0) };
     let mut buffer = vec![0u8; 64 * 1024];
     let mut streams = Vec::new();
     for index in 0..connections {
-        let stream = TcpStream::connect(("127.0.0.1", port as u16)).expect("connect");
-        stream.set_nodelay(true).expect("TCP_NODELAY");
-        stream.set_nonblocking(true).expect("non-blocking");
+        let stream = connect(port);
         let mut event = Event {
             events: EPOLLIN,
             data: index,
