@@ -24,6 +24,8 @@ mod part;
 mod proxies;
 #[path = "httpget/redirects.rs"]
 mod redirects;
+#[path = "httpget/retries.rs"]
+mod retries;
 #[path = "httpget/saving.rs"]
 mod saving;
 #[path = "httpget/segments.rs"]

@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod fetch;
 pub mod http;
+mod input;
 pub mod json;
 mod net;
 mod output;

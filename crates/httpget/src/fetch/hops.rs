@@ -99,6 +99,10 @@ impl Transfer<'_, '_> {
             headers: &wanted.headers,
             proxy: wanted.proxy,
             absolute: wanted.absolute,
+            had: match &self.resume {
+                Some(had) if !self.split => had.bytes,
+                _ => 0,
+            },
             deadline,
             stall: Some(config.stall),
         };
@@ -222,7 +226,8 @@ impl Transfer<'_, '_> {
             self.heads.extend_from_slice(&head.raw);
         }
         let shown = shown && self.job.place == Place::Stdout;
-        if (shown || dumped) && !config.json {
+        // Not amid a body that a further try goes on with.
+        if (shown || dumped) && !config.json && !self.sink.is_out() {
             if config.view {
                 self.stage.write(talk::shown_head(&head.raw).as_bytes())?;
             } else {

@@ -202,7 +202,7 @@ impl Transfer<'_, '_> {
             // It is said when to come back, or it may pass by itself.
             Some(End::Refused(head)) if !last && config.retry.passes_status(head.status) => {
                 self.report.head = Some(*head);
-                self.can_go_on();
+                self.can_go_on()?;
                 Ok(Some(Tried::Later))
             }
             // One request as any other tells what such a status means.
@@ -331,6 +331,7 @@ impl Crew<'_> {
             headers: &headers,
             proxy: self.wanted.proxy.clone(),
             absolute: self.wanted.absolute.clone(),
+            had: 0,
             deadline: self.deadline,
             stall: Some(config.stall),
         };

@@ -42,6 +42,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) proxy: Option<Arc<Proxy>>,
     /// The target for the request line, where it is not the path.
     pub(crate) absolute: Option<String>,
+    /// Bytes of the body that are there already, when the rest is asked for.
+    pub(crate) had: u64,
     /// When the whole must be done.
     pub(crate) deadline: Option<Instant>,
     /// How long the peer may be silent.
@@ -82,7 +84,7 @@ impl Network {
     /// that was kept and turns out to have been closed is replaced.
     pub(crate) fn ask(&self, ask: &Ask<'_>) -> Result<Answer, (Failure, Box<Exchange>)> {
         loop {
-            exchange::begin(ask.proxy.clone(), ask.absolute.clone(), ask.deadline);
+            exchange::begin(ask);
             let outcome = self.once(ask);
             let exchange = exchange::take();
             let error = match outcome {
