@@ -31,6 +31,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     let network = Network::new(
         config::dialer(cli, &config)?,
         at_once * usize::from(config.segments),
+        config.stall,
     );
     let context = Context {
         config: &config,
@@ -326,7 +327,7 @@ fn say(context: &Context<'_>, operand: &Operand, report: &Report) {
             format!("{}: {}", report.url, trouble.message()).as_bytes(),
         )),
         None if report.status_fails => {
-            let status = report.head.as_ref().map(Head::status_text);
+            let status = report.head.as_deref().map(Head::status_text);
             context.talk.line(common::text::escape(
                 format!("{}: {}", report.url, status.unwrap_or_default()).as_bytes(),
             ));

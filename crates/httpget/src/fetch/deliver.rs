@@ -3,6 +3,7 @@
 
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use common::{Error, Kind};
 use ring::digest;
@@ -38,7 +39,7 @@ impl Transfer<'_, '_> {
         let head = &answer.head;
         let fails = head.status >= 400 && !config.output.no_fail;
         if self.is_stale(head) {
-            return self.not_modified(answer.head).map(Some);
+            return self.not_modified(head).map(Some);
         }
         if self.split {
             match head.status {
@@ -120,7 +121,7 @@ impl Transfer<'_, '_> {
             codings.is_empty(),
             &mut hash,
         )?;
-        let head = answer.head.clone();
+        let head = Arc::clone(&answer.head);
         if let Err(stop) = self.pour(answer, &codings, &mut hash) {
             self.hashed = hash;
             return Err(stop);
@@ -144,10 +145,13 @@ impl Transfer<'_, '_> {
     }
 
     /// Ends as if the server had said so; the body is not read.
-    fn not_modified(&mut self, mut head: Head) -> Result<Tried, Stop> {
-        head.status = 304;
-        "Not Modified".clone_into(&mut head.reason);
-        self.report.head = Some(head.clone());
+    fn not_modified(&mut self, head: &Head) -> Result<Tried, Stop> {
+        let head = Head {
+            status: 304,
+            reason: "Not Modified".to_owned(),
+            ..head.clone()
+        };
+        self.report.head = Some(Arc::new(head.clone()));
         self.report.status_fails = false;
         self.split = false;
         self.drop_body();
@@ -419,8 +423,10 @@ impl Transfer<'_, '_> {
         }
         let whole = matches!(self.sink, Sink::File { used: true, .. } | Sink::Small(_));
         if whole && !self.drops {
-            let modified = head.get("last-modified").and_then(date::parse);
-            let modified = modified.filter(|_| config.saving.remote_time);
+            let modified = head
+                .get("last-modified")
+                .filter(|_| config.saving.remote_time)
+                .and_then(date::parse);
             self.report.file = match std::mem::replace(&mut self.sink, Sink::Nowhere) {
                 Sink::File { saver, .. } => Some(saver.finish(modified)?),
                 Sink::Small(small) => Some(small.finish(modified)?),

@@ -241,7 +241,7 @@ impl Transfer<'_, '_> {
                 Ok(Tried::Later) => self
                     .report
                     .head
-                    .as_ref()
+                    .as_deref()
                     .map_or_else(String::new, Head::status_text),
                 Err(Stop { trouble, cut }) => match &trouble {
                     Trouble::Error(error) if more && rules.passes(error, cut) => {
@@ -256,7 +256,7 @@ impl Transfer<'_, '_> {
             };
             tried += 1;
             self.report.retries = tried;
-            let head = self.report.head.as_ref();
+            let head = self.report.head.as_deref();
             let pause = rules.pause(tried, head, random());
             let left = rules
                 .max_time

@@ -73,7 +73,7 @@ pub(crate) struct Exchange {
     /// Heads of status 1xx, as received.
     pub(crate) informational: Vec<Vec<u8>>,
     /// The head of the response.
-    pub(crate) head: Option<Head>,
+    pub(crate) head: Option<Arc<Head>>,
 }
 
 thread_local! {

@@ -10,6 +10,7 @@
 //! events.
 
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{Error, Kind};
@@ -171,7 +172,7 @@ impl Wire {
         let keeps = head.keeps_alive();
         let part = head.status == 206;
         let had = exchange::with(|exchange| {
-            exchange.head = Some(head);
+            exchange.head = Some(Arc::new(head));
             if part { exchange.had } else { 0 }
         });
         let framing = framing.map_err(fail)?;

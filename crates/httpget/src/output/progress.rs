@@ -37,7 +37,10 @@ impl Progress {
     /// The bar of a transfer that starts now, of which `start` bytes are
     /// there.
     pub(crate) fn bar(&self, name: &str, start: u64, whole: Option<u64>) -> Bar {
-        let name = common::text::escape(name.as_bytes());
+        let name = match &self.0 {
+            Some(_) => common::text::escape(name.as_bytes()),
+            None => "".into(),
+        };
         Bar {
             all: self.0.clone(),
             name: name.chars().take(40).collect(),
