@@ -17,6 +17,7 @@ mod output;
 pub mod policy;
 mod pool;
 mod run;
+mod sys;
 
 use std::process::ExitCode;
 

@@ -10,8 +10,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a bar is looked after.
 const STEP: Duration = Duration::from_millis(100);
 
-const KNOWN: &str = "{msg} {bar:24} {percent}% {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-const UNKNOWN: &str = "{msg} {spinner} {bytes} {bytes_per_sec}";
+// The name has what is left of the line: one that wraps is hard to read.
+const KNOWN: &str = "{wide_msg} {bar:16} {percent}% {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+const UNKNOWN: &str = "{wide_msg} {spinner} {bytes} {bytes_per_sec}";
 
 /// The bars of a run.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl Progress {
         };
         Bar {
             all: self.0.clone(),
-            name: name.chars().take(40).collect(),
+            name: name.into_owned(),
             start,
             whole,
             due: Instant::now() + PATIENCE,
