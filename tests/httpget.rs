@@ -22,12 +22,18 @@ mod output;
 mod part;
 #[path = "httpget/proxies.rs"]
 mod proxies;
+#[path = "httpget/race.rs"]
+mod race;
 #[path = "httpget/redirects.rs"]
 mod redirects;
+#[path = "httpget/retries.rs"]
+mod retries;
 #[path = "httpget/saving.rs"]
 mod saving;
 #[path = "httpget/segments.rs"]
 mod segments;
+#[path = "httpget/terminal.rs"]
+mod terminal;
 #[path = "httpget/tls.rs"]
 mod tls;
 #[path = "httpget/wire.rs"]

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 
 use testkit::http::{HttpServer, Reply};
 
-use crate::kit::{always, httpget};
+use crate::kit::{always, files, httpget};
 
 #[test]
 fn netrc_is_for_the_hosts_it_names() {
@@ -208,4 +208,43 @@ fn conditions() {
         Some("Sun, 06 Nov 1994 08:49:37 GMT")
     );
     run(&["-z", "nonsense"]).code(2);
+}
+
+#[test]
+fn a_server_that_does_not_look_at_its_age() {
+    let server = HttpServer::start(|request| {
+        let reply = Reply::text("body\n");
+        match request.path() {
+            "/undated" => reply,
+            _ => reply.header("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let run = |date: &str, path: &str| {
+        let args = ["-z", date, "-w", "%{http_code}", &server.url(path)];
+        httpget().args(args).run()
+    };
+    // Equal is not newer, and old enough.
+    for (date, got) in [
+        ("Sun, 06 Nov 1994 08:49:36 GMT", true),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", false),
+        ("Sun, 06 Nov 1994 08:49:38 GMT", false),
+        ("-Sun, 06 Nov 1994 08:49:36 GMT", false),
+        ("-Sun, 06 Nov 1994 08:49:37 GMT", true),
+        ("-Sun, 06 Nov 1994 08:49:38 GMT", true),
+    ] {
+        let stdout = if got { "body\n200" } else { "304" };
+        run(date, "/").code(0).stdout(stdout).stderr("");
+        run(date, "/undated").code(0).stdout("body\n200");
+    }
+    // What is there stays, and is no part file.
+    std::fs::write(dir.path().join("f"), "mine").unwrap();
+    httpget()
+        .cwd(dir.path())
+        .args(["-z", "f", "-o", "f", &server.url("/")])
+        .run()
+        .code(0)
+        .stderr("");
+    assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"mine");
+    assert_eq!(files(dir.path()), ["f"]);
 }

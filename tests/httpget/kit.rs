@@ -1,7 +1,9 @@
 //! What the tests share.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use testkit::Tool;
-use testkit::http::{HttpServer, Reply};
+use testkit::http::{HttpServer, Reply, Request};
 
 /// The tool.
 pub(crate) fn httpget() -> Tool {
@@ -21,4 +23,31 @@ pub(crate) fn files(dir: &std::path::Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// A server of `body` with ranges, under the tag `"1"`, but for the requests to
+/// which `other` has an answer; it is told their number, from 0.
+pub(crate) fn serving(
+    body: &[u8],
+    other: impl Fn(usize, &Request) -> Option<Reply> + Send + Sync + 'static,
+) -> HttpServer {
+    let (body, count) = (body.to_vec(), AtomicUsize::new(0));
+    HttpServer::start(move |request| {
+        let number = count.fetch_add(1, Ordering::SeqCst);
+        other(number, request).unwrap_or_else(|| Reply::ranged(request, &body, "\"1\""))
+    })
+}
+
+/// Where a request's range begins.
+pub(crate) fn start(request: &Request) -> Option<usize> {
+    let range = request.header("range")?.strip_prefix("bytes=")?;
+    range.split('-').next()?.parse().ok()
+}
+
+/// A body of so many bytes. No two bytes' neighbourhoods look alike, so that a
+/// piece in a wrong place is seen.
+pub(crate) fn body_of(length: usize) -> Vec<u8> {
+    (0..length as u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect()
 }

@@ -177,3 +177,16 @@ fn in_order_although_nobody_reads() {
         .code(0)
         .stderr("");
 }
+
+#[test]
+fn nobody_reads_and_the_list_has_no_end() {
+    let server = HttpServer::start(|_| Reply::text("x\n"));
+    let running = httpget()
+        .args(["-Z", "-"])
+        .piped_stdin()
+        .close_stdout_after(0)
+        .spawn();
+    running.write_stdin(format!("{}\n", server.url("/")).as_bytes());
+    // Standard input stays open all the while.
+    let _ = running.wait().code(0).stderr("");
+}

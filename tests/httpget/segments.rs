@@ -5,18 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use testkit::Tool;
-use testkit::http::{Gate, HttpServer, Reply, Request};
+use testkit::http::{Gate, HttpServer, Reply};
 
-use crate::kit::{files, httpget};
+use crate::kit::{body_of, files, httpget, serving, start};
 
 const MIB: usize = 1 << 20;
 
-/// Seven pieces: six of 1 MiB and a short one. No two bytes' neighbourhoods
-/// look alike, so that a piece in a wrong place is seen.
+/// Seven pieces: six of 1 MiB and a short one.
 fn large() -> Vec<u8> {
-    (0..(6 * MIB + 123) as u32)
-        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
-        .collect()
+    body_of(6 * MIB + 123)
 }
 
 fn saving(dir: &Path) -> Tool {
@@ -25,25 +22,6 @@ fn saving(dir: &Path) -> Tool {
 
 fn read(dir: &Path) -> Vec<u8> {
     std::fs::read(dir.join("f")).unwrap()
-}
-
-/// Where a request's range begins.
-fn start(request: &Request) -> Option<usize> {
-    let range = request.header("range")?.strip_prefix("bytes=")?;
-    range.split('-').next()?.parse().ok()
-}
-
-/// A server of `body`, but for the requests to which `other` has an answer;
-/// it is told their number, from 0.
-fn serving(
-    body: &[u8],
-    other: impl Fn(usize, &Request) -> Option<Reply> + Send + Sync + 'static,
-) -> HttpServer {
-    let (body, count) = (body.to_vec(), AtomicUsize::new(0));
-    HttpServer::start(move |request| {
-        let number = count.fetch_add(1, Ordering::SeqCst);
-        other(number, request).unwrap_or_else(|| Reply::ranged(request, &body, "\"1\""))
-    })
 }
 
 #[test]

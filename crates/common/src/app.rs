@@ -109,6 +109,16 @@ impl Io {
     /// The operands of the command line, `-` standing for stdin's lines.
     /// With none, stdin is read if it is not a terminal.
     pub fn operands(&self, args: &[String], what: &str) -> Result<Operands> {
+        self.operands_from(args, what, self.stdin())
+    }
+
+    /// The same, with `stdin` read in place of the process's.
+    pub fn operands_from(
+        &self,
+        args: &[String],
+        what: &str,
+        stdin: Box<dyn Read + Send>,
+    ) -> Result<Operands> {
         let args = match args {
             [] if self.terminal.stdin => {
                 return Err(Error::usage(format!("{what} is missing")).hint((self.usage)()));
@@ -116,7 +126,7 @@ impl Io {
             [] => vec!["-".to_owned()],
             _ => args.to_vec(),
         };
-        Ok(Operands::new(args, self.stdin()))
+        Ok(Operands::new(args, stdin))
     }
 
     /// Reports an error that does not end the run: a line on stderr, with

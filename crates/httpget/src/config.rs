@@ -8,7 +8,7 @@ use common::{Error, Io, Kind, Result};
 
 use crate::cli::{Cli, OutputArgs, RequestArgs, SavingArgs};
 use crate::fetch::Limits;
-use crate::http::date;
+use crate::http::date::{self, Seconds};
 use crate::json::pointer::{self, Pointer};
 use crate::net::{DialOptions, Dialer, Tls, TlsOptions};
 use crate::output::template::Template;
@@ -30,6 +30,34 @@ pub(crate) enum Start {
     At(u64),
 }
 
+/// The age a body is wanted of (`-z`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// Later than this.
+    After(Seconds),
+    /// At the latest this.
+    Until(Seconds),
+}
+
+impl Condition {
+    /// Whether a body of that age is wanted; equal is not newer, and old
+    /// enough.
+    pub(crate) fn admits(self, modified: Seconds) -> bool {
+        match self {
+            Self::After(at) => modified > at,
+            Self::Until(at) => modified <= at,
+        }
+    }
+
+    /// The header that says so.
+    fn header(self) -> (&'static str, String) {
+        match self {
+            Self::After(at) => ("If-Modified-Since", date::http(at)),
+            Self::Until(at) => ("If-Unmodified-Since", date::http(at)),
+        }
+    }
+}
+
 /// Everything a transfer goes by.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -45,6 +73,8 @@ pub(crate) struct Config {
     pub(crate) cookies: Option<String>,
     /// If-Modified-Since and the like.
     pub(crate) conditions: Vec<(&'static str, String)>,
+    /// What `-z` says.
+    pub(crate) condition: Option<Condition>,
     pub(crate) write_out: Option<Template>,
     /// Further pages to follow.
     pub(crate) next: u32,
@@ -115,6 +145,7 @@ impl Config {
         }
         let pointer = cli.output.pointer.as_deref().map(pointer::parse);
         let timeouts = &cli.network;
+        let condition = condition(&cli.request)?;
         Ok(Self {
             request: cli.request.clone(),
             saving: cli.saving.clone(),
@@ -128,7 +159,8 @@ impl Config {
             bearer: cli.request.bearer_file.as_deref().map(bearer).transpose()?,
             netrc: netrc(&cli.request, io)?,
             cookies: cookies(&cli.request.cookie),
-            conditions: conditions(&cli.request)?,
+            conditions: conditions(&cli.request, condition)?,
+            condition,
             write_out: cli.output.write_out.as_deref().map(template).transpose()?,
             next: cli.many.next,
             proxies: proxies(cli, io)?,
@@ -278,24 +310,36 @@ pub(crate) fn jar(request: &RequestArgs) -> Result<Option<Jar>> {
     Ok(Some(jar))
 }
 
-fn conditions(request: &RequestArgs) -> Result<Vec<(&'static str, String)>> {
-    let mut headers = Vec::new();
-    if let Some(text) = &request.time_cond {
-        let (name, text) = match text.strip_prefix('-') {
-            Some(rest) => ("If-Unmodified-Since", rest),
-            None => ("If-Modified-Since", text.as_str()),
-        };
-        let modified = std::fs::metadata(text)
-            .and_then(|meta| meta.modified())
-            .ok();
-        let since = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        let at = match since {
-            Some(since) => since.as_secs().cast_signed(),
-            None => date::parse(text)
-                .ok_or_else(|| usage("--time-cond", "neither a date nor a file"))?,
-        };
-        headers.push((name, date::http(at)));
-    }
+fn condition(request: &RequestArgs) -> Result<Option<Condition>> {
+    let Some(text) = &request.time_cond else {
+        return Ok(None);
+    };
+    let (until, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.as_str()),
+    };
+    let modified = std::fs::metadata(text)
+        .and_then(|meta| meta.modified())
+        .ok();
+    let since = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    let at = match since {
+        Some(since) => since.as_secs().cast_signed(),
+        None => {
+            date::parse(text).ok_or_else(|| usage("--time-cond", "neither a date nor a file"))?
+        }
+    };
+    Ok(Some(if until {
+        Condition::Until(at)
+    } else {
+        Condition::After(at)
+    }))
+}
+
+fn conditions(
+    request: &RequestArgs,
+    condition: Option<Condition>,
+) -> Result<Vec<(&'static str, String)>> {
+    let mut headers: Vec<_> = condition.map(Condition::header).into_iter().collect();
     if let Some(file) = &request.etag_compare {
         // The first time there is no file yet.
         let tag = match std::fs::read_to_string(file) {

@@ -10,12 +10,14 @@ mod cli;
 mod config;
 mod fetch;
 pub mod http;
+mod input;
 pub mod json;
 mod net;
 mod output;
 pub mod policy;
 mod pool;
 mod run;
+mod sys;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use common::operands::Operand;
+use common::operands::{Operand, Operands};
 use common::{Error, Exit, Io, Kind, Out, Result};
 use url::{Position, Url};
 
@@ -13,6 +13,7 @@ use crate::config::{self, Config};
 use crate::fetch::{self, Context, Job, Place, Report, Shared, Stage, Suffixes};
 use crate::http::head::Head;
 use crate::http::{date, link};
+use crate::input::{End, Input};
 use crate::net::Network;
 use crate::output::progress::Progress;
 use crate::output::{record, timing};
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     let network = Network::new(
         config::dialer(cli, &config)?,
         at_once * usize::from(config.segments),
+        config.stall,
     );
     let context = Context {
         config: &config,
@@ -47,7 +49,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     if cli.saving.remote_header_name && !cli.saving.remote_name {
         warn(&context, "--remote-header-name does nothing without -O");
     }
-    let operands = io.operands(&cli.urls, "a URL")?;
+    let (operands, end) = operands(cli, io)?;
     let count = AtomicUsize::new(0);
     let operands = operands.inspect(|_| {
         count.fetch_add(1, Ordering::Relaxed);
@@ -64,7 +66,12 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
             let mut stage = stage(index);
             let outcome = one(&context, operand, index, &mut stage);
             // Also after a failure: others wait for their turn.
-            stage.finish().and(outcome)
+            let outcome = stage.finish().and(outcome);
+            if let (Err(_), Some(end)) = (&outcome, &end) {
+                // Others may wait for a further URL, which nobody wants.
+                end.now();
+            }
+            outcome
         };
         pool::run(operands, at_once, work, |index| stage(index).skip())
     } else {
@@ -83,6 +90,19 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         warn(&context, format_args!("{surplus} more -o than URLs"));
     }
     outcome.map(|()| Exit::Yes)
+}
+
+/// The operands; with `-Z` their input can be told to end.
+fn operands(cli: &Cli, io: &Io) -> Result<(Operands, Option<End>)> {
+    if !cli.many.parallel {
+        return Ok((io.operands(&cli.urls, "a URL")?, None));
+    }
+    let (input, end) = io
+        .raw_streams()
+        .and_then(|(stdin, _)| Input::new(stdin))
+        .map_err(|e| Error::local(&e))?;
+    let operands = io.operands_from(&cli.urls, "a URL", Box::new(input))?;
+    Ok((operands, Some(end)))
 }
 
 /// What was asked for and has no effect, as curl warns of it.
@@ -307,7 +327,7 @@ fn say(context: &Context<'_>, operand: &Operand, report: &Report) {
             format!("{}: {}", report.url, trouble.message()).as_bytes(),
         )),
         None if report.status_fails => {
-            let status = report.head.as_ref().map(Head::status_text);
+            let status = report.head.as_deref().map(Head::status_text);
             context.talk.line(common::text::escape(
                 format!("{}: {}", report.url, status.unwrap_or_default()).as_bytes(),
             ));

@@ -22,6 +22,7 @@
 //! | [`netns`] | networks of namespaces and veth pairs |
 //! | [`icmp`] | a host that answers pings as it is told |
 //! | [`privilege`] | what this process may do |
+//! | [`pty`] | a terminal, and what stands on it |
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -40,6 +41,7 @@ pub mod netns;
 pub mod output;
 pub mod peer;
 pub mod privilege;
+pub mod pty;
 pub mod running;
 mod sys;
 pub mod tls;

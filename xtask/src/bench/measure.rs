@@ -28,6 +28,8 @@ pub(super) struct Line {
     program: PathBuf,
     args: Vec<OsString>,
     stdin: Option<PathBuf>,
+    /// Below this folder every run has a new one to itself.
+    fresh: Option<PathBuf>,
 }
 
 impl Line {
@@ -40,6 +42,7 @@ impl Line {
             program: program.into(),
             args: args.into_iter().map(Into::into).collect(),
             stdin: None,
+            fresh: None,
         }
     }
 
@@ -58,6 +61,13 @@ impl Line {
     /// Standard input from a file.
     pub(super) fn stdin(mut self, file: &Path) -> Self {
         self.stdin = Some(file.to_path_buf());
+        self
+    }
+
+    /// Runs in a new, empty folder below `base` each time. They stay: ext4
+    /// is slow to make files for a while after others were removed.
+    pub(super) fn in_fresh(mut self, base: &Path) -> Self {
+        self.fresh = Some(base.to_path_buf());
         self
     }
 
@@ -92,6 +102,11 @@ impl Line {
         let mut command = Command::new(&self.program);
         command.args(&self.args).env("LC_ALL", "C");
         let text = shown(&command);
+        if let Some(base) = &self.fresh {
+            let made = tempfile::tempdir_in(base);
+            let made = made.map_err(|error| format!("{}: {error}", base.display()))?;
+            command.current_dir(made.keep());
+        }
         let stdin = match &self.stdin {
             None => Stdio::null(),
             Some(path) => File::open(path)
@@ -132,6 +147,7 @@ impl Line {
             program: this,
             args,
             stdin: self.stdin.clone(),
+            fresh: self.fresh.clone(),
         };
         wrapped.once()?;
         let text = std::fs::read_to_string(file.path()).map_err(|error| error.to_string())?;
@@ -151,6 +167,12 @@ impl Peer {
     /// Standard input from a file.
     pub(super) fn stdin(mut self, file: &Path) -> Self {
         self.line = self.line.map(|line| line.stdin(file));
+        self
+    }
+
+    /// Each run in a new folder.
+    pub(super) fn in_fresh(mut self, base: &Path) -> Self {
+        self.line = self.line.map(|line| line.in_fresh(base));
         self
     }
 

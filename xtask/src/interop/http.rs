@@ -201,9 +201,9 @@ fn start(dir: &Path, authority: &Authority, plain: u16, secure: u16) -> Outcome<
     let config = format!(
         "{user} daemon off; worker_processes 1; pid {at}/nginx.pid;\n\
          error_log {at}/nginx-error.log;\n\
-         events {{ worker_connections 64; }}\n\
+         events {{ worker_connections 256; }}\n\
          http {{\n\
-           access_log off; default_type application/octet-stream;\n\
+           access_log off; default_type application/octet-stream; keepalive_requests 100000;\n\
            types {{ text/plain txt; application/json json; }}\n\
            client_body_temp_path {at}/t1; proxy_temp_path {at}/t2;\n\
            fastcgi_temp_path {at}/t3; uwsgi_temp_path {at}/t4; scgi_temp_path {at}/t5;\n\

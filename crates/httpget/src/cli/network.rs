@@ -26,7 +26,7 @@ pub(crate) struct NetworkArgs {
     pub(crate) max_time: Option<Duration>,
 
     /// Give up where it is slower than this many bytes a second
-    #[arg(short = 'Y', long, value_name = "SIZE", value_parser = common::size::parse)]
+    #[arg(short = 'Y', long, value_name = "SIZE", value_parser = super::saving::any_case)]
     pub(crate) speed_limit: Option<u64>,
 
     /// over this time (30)

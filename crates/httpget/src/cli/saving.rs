@@ -61,11 +61,11 @@ pub(crate) struct SavingArgs {
     pub(crate) sha256: Option<String>,
 
     /// The most bytes a body may have, as sent and as decoded
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    #[arg(long, value_name = "SIZE", value_parser = any_case)]
     pub(crate) max_filesize: Option<u64>,
 
     /// Read no faster than this many bytes a second
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    #[arg(long, value_name = "SIZE", value_parser = any_case)]
     pub(crate) limit_rate: Option<u64>,
 
     /// Try so many times more when a failure may pass
@@ -87,4 +87,27 @@ pub(crate) struct SavingArgs {
     /// Every failure of the network may pass, and every status of 400 or more
     #[arg(long)]
     pub(crate) retry_all_errors: bool,
+}
+
+/// A size; its suffix in either case, as curl has it.
+pub(super) fn any_case(text: &str) -> Result<u64, String> {
+    size::parse(&text.to_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::any_case;
+
+    #[test]
+    fn suffixes_in_either_case() {
+        for (text, size) in [
+            ("5m", 5 << 20),
+            ("5M", 5 << 20),
+            ("1g", 1 << 30),
+            ("2k", 2048),
+        ] {
+            assert_eq!(any_case(text), Ok(size), "{text}");
+        }
+        assert!(any_case("5x").is_err());
+    }
 }

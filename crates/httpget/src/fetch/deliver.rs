@@ -3,6 +3,7 @@
 
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use common::{Error, Kind};
 use ring::digest;
@@ -10,6 +11,7 @@ use ring::digest;
 use super::report::{Stop, Trouble};
 use super::save::Saver;
 use super::sink::Sink;
+use super::small::{self, Small};
 use super::source::{self, Source};
 use super::{Place, Transfer, Tried, decode, names};
 use crate::config;
@@ -36,6 +38,9 @@ impl Transfer<'_, '_> {
         let config = self.context.config;
         let head = &answer.head;
         let fails = head.status >= 400 && !config.output.no_fail;
+        if self.is_stale(head) {
+            return self.not_modified(head).map(Some);
+        }
         if self.split {
             match head.status {
                 206 => return self.gather(answer, last),
@@ -66,6 +71,14 @@ impl Transfer<'_, '_> {
                     self.resume = None;
                     return Ok(None);
                 }
+                // What is out is no start of this.
+                Verdict::Other if self.sink.is_out() && !fails => {
+                    return Err(Trouble::protocol(format!(
+                        "instead of the rest of the body the server sent {}",
+                        head.status_text()
+                    ))
+                    .into());
+                }
                 Verdict::Other => {}
             }
         } else if head.status == 206 && config.request.range.is_none() && !self.edits_range() {
@@ -95,8 +108,11 @@ impl Transfer<'_, '_> {
             return Err(source::too_large(max).into());
         }
         let expected = length.filter(|_| codings.is_empty());
-        let mut hash =
-            (config.json || config.sha256.is_some()).then(|| digest::Context::new(&digest::SHA256));
+        let mut hash = if resumed.is_some() && self.sink.is_out() {
+            self.hashed.take()
+        } else {
+            (config.json || config.sha256.is_some()).then(|| digest::Context::new(&digest::SHA256))
+        };
         self.place(
             head,
             fails,
@@ -105,10 +121,42 @@ impl Transfer<'_, '_> {
             codings.is_empty(),
             &mut hash,
         )?;
-        let head = answer.head.clone();
-        self.pour(answer, &codings, &mut hash)?;
+        let head = Arc::clone(&answer.head);
+        if let Err(stop) = self.pour(answer, &codings, &mut hash) {
+            self.hashed = hash;
+            return Err(stop);
+        }
         self.finish(&head, fails, hash)?;
         Ok(Some(Tried::Done))
+    }
+
+    /// Whether a whole body is none that `-z` asks for, by what the server
+    /// says of its age: not all servers look at If-Modified-Since.
+    fn is_stale(&self, head: &Head) -> bool {
+        let config = self.context.config;
+        let whole = self.resume.is_none() && config.request.range.is_none();
+        let modified = || date::parse(head.get("last-modified")?);
+        matches!(head.status, 200..300)
+            && whole
+            && !config.request.head
+            && config.condition.is_some_and(|condition| {
+                modified().is_some_and(|modified| !condition.admits(modified))
+            })
+    }
+
+    /// Ends as if the server had said so; the body is not read.
+    fn not_modified(&mut self, head: &Head) -> Result<Tried, Stop> {
+        let head = Head {
+            status: 304,
+            reason: "Not Modified".to_owned(),
+            ..head.clone()
+        };
+        self.report.head = Some(Arc::new(head.clone()));
+        self.report.status_fails = false;
+        self.split = false;
+        self.drop_body();
+        self.finish(&head, false, None)?;
+        Ok(Tried::Done)
     }
 
     /// Whether the user's own headers ask for a range.
@@ -162,7 +210,7 @@ impl Transfer<'_, '_> {
             };
             return Ok(());
         }
-        if fails && (config.output.fail || self.job.place != Place::Stdout) {
+        if fails && (config.output.fail || self.job.place != Place::Stdout || self.sink.is_out()) {
             self.drop_body();
             return Ok(());
         }
@@ -180,7 +228,16 @@ impl Transfer<'_, '_> {
         }
         if !matches!(self.sink, Sink::File { .. }) {
             let (path, exclusive) = self.path(Some(head))?;
-            self.sink = Sink::file(Saver::open(&path, exclusive, config.saving.create_dirs)?);
+            let create_dirs = config.saving.create_dirs;
+            let heads = config.output.include || config.request.head;
+            let short = expected.filter(|&length| length <= small::MOST);
+            if let Some(length) = short.filter(|_| !heads && !self.split) {
+                let coding = resume::coding(head);
+                let small = Small::new(path, exclusive, create_dirs, validator, length, coding);
+                self.sink = Sink::Small(small);
+                return Ok(());
+            }
+            self.sink = Sink::file(Saver::open(&path, exclusive, create_dirs)?);
         }
         if let Sink::File {
             saver,
@@ -364,13 +421,17 @@ impl Transfer<'_, '_> {
             std::fs::write(file, format!("{tag}\n"))
                 .map_err(|e| Error::local(&e).about(file.display().to_string()))?;
         }
-        if let Sink::File { used: true, .. } = &self.sink
-            && !self.drops
-            && let Sink::File { saver, .. } = std::mem::replace(&mut self.sink, Sink::Nowhere)
-        {
-            let modified = head.get("last-modified").and_then(date::parse);
-            let path = saver.finish(modified.filter(|_| config.saving.remote_time))?;
-            self.report.file = Some(path);
+        let whole = matches!(self.sink, Sink::File { used: true, .. } | Sink::Small(_));
+        if whole && !self.drops {
+            let modified = head
+                .get("last-modified")
+                .filter(|_| config.saving.remote_time)
+                .and_then(date::parse);
+            self.report.file = match std::mem::replace(&mut self.sink, Sink::Nowhere) {
+                Sink::File { saver, .. } => Some(saver.finish(modified)?),
+                Sink::Small(small) => Some(small.finish(modified)?),
+                _ => None,
+            };
         }
         Ok(())
     }

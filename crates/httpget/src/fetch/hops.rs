@@ -99,13 +99,16 @@ impl Transfer<'_, '_> {
             headers: &wanted.headers,
             proxy: wanted.proxy,
             absolute: wanted.absolute,
+            had: match &self.resume {
+                Some(had) if !self.split => had.bytes,
+                _ => 0,
+            },
             deadline,
-            stall: Some(config.stall),
         };
-        let outcome = self.context.network.ask(&ask);
-        let exchange = match &outcome {
-            Ok(answer) => answer.exchange.clone(),
-            Err((_, exchange)) => (**exchange).clone(),
+        let mut outcome = self.context.network.ask(&ask);
+        let exchange = match &mut outcome {
+            Ok(answer) => std::mem::take(&mut answer.exchange),
+            Err((_, exchange)) => std::mem::take(&mut **exchange),
         };
         if config.output.verbose {
             self.context.talk.raw(talk::exchange(&exchange).as_bytes());
@@ -202,7 +205,7 @@ impl Transfer<'_, '_> {
     }
 
     /// Takes note of a head, and shows it where it is wanted.
-    fn receive(&mut self, head: &Head) -> Result<(), Stop> {
+    fn receive(&mut self, head: &Arc<Head>) -> Result<(), Stop> {
         let config = self.context.config;
         self.report.head_bytes += head.raw.len() as u64;
         if let Some(file) = &self.context.heads {
@@ -222,14 +225,15 @@ impl Transfer<'_, '_> {
             self.heads.extend_from_slice(&head.raw);
         }
         let shown = shown && self.job.place == Place::Stdout;
-        if (shown || dumped) && !config.json {
+        // Not amid a body that a further try goes on with.
+        if (shown || dumped) && !config.json && !self.sink.is_out() {
             if config.view {
                 self.stage.write(talk::shown_head(&head.raw).as_bytes())?;
             } else {
                 self.stage.write(&head.raw)?;
             }
         }
-        self.report.head = Some(head.clone());
+        self.report.head = Some(Arc::clone(head));
         Ok(())
     }
 }

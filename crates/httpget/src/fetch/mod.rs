@@ -13,6 +13,7 @@ mod report;
 mod save;
 mod segments;
 mod sink;
+mod small;
 mod source;
 mod stage;
 
@@ -78,6 +79,10 @@ pub(crate) struct Context<'a> {
     pub(crate) hosts: Option<Gate>,
 }
 
+/// Why there is no further try although one was asked for.
+const NO_RETRY: &str =
+    "not tried again, since what is out already can neither be taken back nor be continued";
+
 /// A transfer under way.
 struct Transfer<'a, 'b> {
     context: &'a Context<'a>,
@@ -97,6 +102,8 @@ struct Transfer<'a, 'b> {
     split: bool,
     /// The heads of this try, where they belong into the file.
     heads: Vec<u8>,
+    /// The digest of what is on stdout, for a try that goes on behind it.
+    hashed: Option<ring::digest::Context>,
     /// What is there already and shall be continued.
     resume: Option<Had>,
     /// Whether `resume` was asked for by number, so that the start cannot be
@@ -130,6 +137,7 @@ pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> 
         final_url: job.target.url.clone(),
         split: false,
         heads: Vec::new(),
+        hashed: None,
         resume: None,
         fixed: false,
     };
@@ -151,6 +159,9 @@ impl Transfer<'_, '_> {
         self.report.trouble = outcome.err();
         let remove = self.context.config.saving.remove_on_error
             || matches!(self.report.trouble, Some(Trouble::No { .. }));
+        if let Err(error) = self.sink.settle() {
+            self.report.trouble.get_or_insert(error.into());
+        }
         match self.sink {
             Sink::File { saver, used, .. } => {
                 // One that is complete has its name, and is here no more.
@@ -230,12 +241,13 @@ impl Transfer<'_, '_> {
                 Ok(Tried::Later) => self
                     .report
                     .head
-                    .as_ref()
+                    .as_deref()
                     .map_or_else(String::new, Head::status_text),
                 Err(Stop { trouble, cut }) => match &trouble {
                     Trouble::Error(error) if more && rules.passes(error, cut) => {
-                        if !self.can_go_on() {
-                            return Err(trouble);
+                        if !self.can_go_on()? {
+                            let error = error.clone().hint(NO_RETRY);
+                            return Err(error.into());
                         }
                         trouble.message().to_owned()
                     }
@@ -244,7 +256,7 @@ impl Transfer<'_, '_> {
             };
             tried += 1;
             self.report.retries = tried;
-            let head = self.report.head.as_ref();
+            let head = self.report.head.as_deref();
             let pause = rules.pause(tried, head, random());
             let left = rules
                 .max_time
@@ -288,15 +300,15 @@ impl Transfer<'_, '_> {
     }
 
     /// Whether a further try can continue or repeat what was delivered.
-    fn can_go_on(&mut self) -> bool {
-        match self.sink.again() {
+    fn can_go_on(&mut self) -> Result<bool, Error> {
+        match self.sink.again()? {
             Again::From(had) => self.resume = Some(had),
             // Begin anew, or with what an earlier run left.
             Again::Fresh if self.sink.is_used() => self.resume = None,
             Again::Fresh => {}
-            Again::Never => return false,
+            Again::Never => return Ok(false),
         }
-        true
+        Ok(true)
     }
 }
 

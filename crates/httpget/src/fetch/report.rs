@@ -2,6 +2,7 @@
 //! `--time`, and of the exit status.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Error, Exit, Kind};
@@ -106,7 +107,7 @@ pub(crate) struct Report {
     /// `GET` or `HEAD`.
     pub(crate) method: &'static str,
     /// The head of the last response.
-    pub(crate) head: Option<Head>,
+    pub(crate) head: Option<Arc<Head>>,
     pub(crate) redirects: Vec<Hop>,
     /// The last exchange.
     pub(crate) exchange: Exchange,

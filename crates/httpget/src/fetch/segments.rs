@@ -10,7 +10,7 @@
 //! its piece by a status, that is tried again as any such status, or the whole
 //! is asked for.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,7 +46,7 @@ enum Fault {
     /// This connection is of no use; another may be.
     Lost(Stop),
     /// The same by a status: too many connections, perhaps.
-    Refused(Box<Head>),
+    Refused(Arc<Head>),
 }
 
 /// Why all of it ended early.
@@ -54,7 +54,7 @@ enum End {
     Changed,
     Failed(Stop),
     /// The last connection was refused its piece.
-    Refused(Box<Head>),
+    Refused(Arc<Head>),
 }
 
 /// What the connections tell each other.
@@ -123,7 +123,7 @@ impl Transfer<'_, '_> {
     /// must be asked for. `last` says that there will be no other try.
     pub(super) fn gather(&mut self, answer: Answer, last: bool) -> Result<Option<Tried>, Stop> {
         let config = self.context.config;
-        let head = answer.head.clone();
+        let head = Arc::clone(&answer.head);
         let resumed = self.resume.clone();
         let validator = match &resumed {
             Some(had) => had.validator.clone().filter(|v| v.agrees(&head)),
@@ -201,8 +201,8 @@ impl Transfer<'_, '_> {
             Some(End::Failed(stop)) => Err(stop),
             // It is said when to come back, or it may pass by itself.
             Some(End::Refused(head)) if !last && config.retry.passes_status(head.status) => {
-                self.report.head = Some(*head);
-                self.can_go_on();
+                self.report.head = Some(head);
+                self.can_go_on()?;
                 Ok(Some(Tried::Later))
             }
             // One request as any other tells what such a status means.
@@ -331,8 +331,8 @@ impl Crew<'_> {
             headers: &headers,
             proxy: self.wanted.proxy.clone(),
             absolute: self.wanted.absolute.clone(),
+            had: 0,
             deadline: self.deadline,
-            stall: Some(config.stall),
         };
         let outcome = self.context.network.ask(&ask);
         if config.output.verbose {
@@ -348,7 +348,7 @@ impl Crew<'_> {
         }
         match answer.head.status {
             200..300 | 416 => Err(Fault::Changed),
-            _ => Err(Fault::Refused(Box::new(answer.head))),
+            _ => Err(Fault::Refused(answer.head)),
         }
     }
 

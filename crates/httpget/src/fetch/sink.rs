@@ -3,6 +3,7 @@
 use common::Result;
 
 use super::save::Saver;
+use super::small::Small;
 use super::stage::Stage;
 use crate::output::view::View;
 use crate::policy::resume::{Had, Validator};
@@ -32,6 +33,8 @@ pub(super) enum Sink {
         used: bool,
         plain: bool,
     },
+    /// A file that is written when its body is whole.
+    Small(Small),
 }
 
 /// How a further try may go on.
@@ -59,6 +62,30 @@ impl Sink {
         !matches!(self, Self::Undecided | Self::File { used: false, .. })
     }
 
+    /// What is held for a file goes into its part file, to be continued or
+    /// cleared away as any other.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        if matches!(self, Self::Small(_))
+            && let Self::Small(small) = std::mem::replace(self, Self::Nowhere)
+        {
+            *self = Self::File {
+                saver: small.into_saver()?,
+                used: true,
+                plain: true,
+            };
+        }
+        Ok(())
+    }
+
+    /// Whether bytes are out that cannot be taken back.
+    pub(super) fn is_out(&self) -> bool {
+        match self {
+            Self::Stdout { had, .. } => had.bytes > 0,
+            Self::View { started, .. } => *started,
+            _ => false,
+        }
+    }
+
     /// Takes a piece of the body. False if it takes no more.
     pub(super) fn write(&mut self, bytes: &[u8], stage: &mut Stage<'_>) -> Result<bool> {
         match self {
@@ -82,15 +109,19 @@ impl Sink {
                 *used = true;
                 saver.write(bytes)?;
             }
+            Self::Small(small) => small.write(bytes),
         }
         Ok(true)
     }
 
     /// How a further try may go on.
-    pub(super) fn again(&mut self) -> Again {
+    pub(super) fn again(&mut self) -> Result<Again> {
         let fresh = |fresh: bool| if fresh { Again::Fresh } else { Again::Never };
-        match self {
-            Self::Undecided | Self::Nowhere | Self::File { used: false, .. } => Again::Fresh,
+        self.settle()?;
+        Ok(match self {
+            Self::Undecided | Self::Nowhere | Self::Small(_) | Self::File { used: false, .. } => {
+                Again::Fresh
+            }
             Self::Memory { bytes, .. } => {
                 bytes.clear();
                 Again::Fresh
@@ -107,11 +138,11 @@ impl Sink {
             Self::File { saver, plain, .. } => {
                 let had = saver.had();
                 if had.bytes > 0 && had.validator.is_some() && *plain && saver.is_seekable() {
-                    return Again::From(had.clone());
+                    return Ok(Again::From(had.clone()));
                 }
                 // A pipe has been written to; a part file begins again.
                 fresh(saver.is_seekable() || had.bytes == 0)
             }
-        }
+        })
     }
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use common::Error;
 
+use super::Ask;
 use super::tls::TlsFacts;
 use crate::http::head::Head;
 use crate::policy::proxy::Proxy;
@@ -57,6 +58,8 @@ pub(crate) struct Exchange {
     pub(crate) proxy: Option<Arc<Proxy>>,
     /// Given: the target to write into the request line instead of the path.
     pub(crate) absolute: Option<String>,
+    /// Given: bytes of the body that are there already.
+    pub(crate) had: u64,
     /// What the connection took; of a connection used again only what it is.
     pub(crate) made: Made,
     /// Whether the connection had served before.
@@ -70,7 +73,7 @@ pub(crate) struct Exchange {
     /// Heads of status 1xx, as received.
     pub(crate) informational: Vec<Vec<u8>>,
     /// The head of the response.
-    pub(crate) head: Option<Head>,
+    pub(crate) head: Option<Arc<Head>>,
 }
 
 thread_local! {
@@ -92,15 +95,12 @@ pub(crate) fn deadline() -> Option<Instant> {
 }
 
 /// Starts an exchange on this thread.
-pub(crate) fn begin(
-    proxy: Option<Arc<Proxy>>,
-    absolute: Option<String>,
-    deadline: Option<Instant>,
-) {
-    set_deadline(deadline);
+pub(crate) fn begin(ask: &Ask<'_>) {
+    set_deadline(ask.deadline);
     CURRENT.set(Exchange {
-        proxy,
-        absolute,
+        proxy: ask.proxy.clone(),
+        absolute: ask.absolute.clone(),
+        had: ask.had,
         ..Exchange::default()
     });
 }

@@ -42,15 +42,15 @@ pub(crate) struct Ask<'a> {
     pub(crate) proxy: Option<Arc<Proxy>>,
     /// The target for the request line, where it is not the path.
     pub(crate) absolute: Option<String>,
+    /// Bytes of the body that are there already, when the rest is asked for.
+    pub(crate) had: u64,
     /// When the whole must be done.
     pub(crate) deadline: Option<Instant>,
-    /// How long the peer may be silent.
-    pub(crate) stall: Option<Duration>,
 }
 
 /// A response whose body waits to be read.
 pub(crate) struct Answer {
-    pub(crate) head: Head,
+    pub(crate) head: Arc<Head>,
     pub(crate) exchange: Exchange,
     pub(crate) body: BodyReader,
 }
@@ -59,11 +59,14 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) struct Network {
     agent: ureq::Agent,
+    /// How long a peer may be silent.
+    stall: Duration,
 }
 
 impl Network {
-    /// A network that keeps `idle` connections for further requests.
-    pub(crate) fn new(dialer: Dialer, idle: usize) -> Self {
+    /// A network that keeps `idle` connections for further requests, and
+    /// waits for no peer longer than `stall`.
+    pub(crate) fn new(dialer: Dialer, idle: usize, stall: Duration) -> Self {
         let config = ureq::Agent::config_builder()
             .proxy(None)
             .http_status_as_error(false)
@@ -73,16 +76,18 @@ impl Network {
             .accept_encoding("")
             .max_idle_connections(idle)
             .max_idle_connections_per_host(idle)
+            .timeout_per_read(Some(stall))
+            .timeout_per_write(Some(stall))
             .build();
         let agent = ureq::Agent::with_parts(config, Chain(dialer), Nowhere);
-        Self { agent }
+        Self { agent, stall }
     }
 
     /// Sends a request and receives the head of its response. A connection
     /// that was kept and turns out to have been closed is replaced.
     pub(crate) fn ask(&self, ask: &Ask<'_>) -> Result<Answer, (Failure, Box<Exchange>)> {
         loop {
-            exchange::begin(ask.proxy.clone(), ask.absolute.clone(), ask.deadline);
+            exchange::begin(ask);
             let outcome = self.once(ask);
             let exchange = exchange::take();
             let error = match outcome {
@@ -96,7 +101,7 @@ impl Network {
                     }
                     None => Failure::from(Error::new(Kind::Protocol, "no response")),
                 },
-                Err(error) => understand(error, ask.stall),
+                Err(error) => understand(error, self.stall),
             };
             let stale = exchange.reused
                 && exchange.first_byte.is_none()
@@ -116,17 +121,14 @@ impl Network {
         for (name, value) in ask.headers {
             request = request.header_raw(name, value.as_bytes());
         }
-        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
-        let response = request
-            .config()
-            .timeout_global(ask.deadline.map(left))
-            .timeout_per_read(ask.stall)
-            .timeout_per_write(ask.stall)
-            .build()
-            .call()?;
+        // Settings of its own cost a request a copy of the agent's.
+        if let Some(deadline) = ask.deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            request = request.config().timeout_global(Some(left)).build();
+        }
         Ok(BodyReader {
-            inner: Box::new(response.into_body().into_reader()),
-            stall: ask.stall,
+            inner: Box::new(request.call()?.into_body().into_reader()),
+            stall: self.stall,
         })
     }
 }
@@ -134,7 +136,7 @@ impl Network {
 /// The body of a response, as it came but for the chunks.
 pub(crate) struct BodyReader {
     inner: Box<dyn Read + Send>,
-    stall: Option<Duration>,
+    stall: Duration,
 }
 
 impl BodyReader {
@@ -166,7 +168,7 @@ impl BodyReader {
 
 /// What an error of ureq means. Ours pass through as they are; of its own
 /// only timeouts, and what a URL or header cannot be, are left.
-fn understand(error: ureq::Error, stall: Option<Duration>) -> Failure {
+fn understand(error: ureq::Error, stall: Duration) -> Failure {
     use ureq::Timeout;
     let own = match error {
         ureq::Error::Other(inner) => match inner.downcast::<Failure>() {
@@ -174,14 +176,8 @@ fn understand(error: ureq::Error, stall: Option<Duration>) -> Failure {
             Err(inner) => Error::new(Kind::Protocol, inner.to_string()),
         },
         ureq::Error::Timeout(Timeout::PerRead | Timeout::PerWrite) => {
-            let error = match stall {
-                Some(stall) => Error::new(
-                    Kind::Timeout,
-                    format!("the server was silent for {stall:?}"),
-                )
-                .hint("--stall-timeout allows more"),
-                None => Error::new(Kind::Timeout, "the server was silent"),
-            };
+            let message = format!("the server was silent for {stall:?}");
+            let error = Error::new(Kind::Timeout, message).hint("--stall-timeout allows more");
             return Failure::cut(error);
         }
         ureq::Error::Timeout(_) => {

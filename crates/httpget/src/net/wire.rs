@@ -10,6 +10,7 @@
 //! events.
 
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{Error, Kind};
@@ -39,8 +40,9 @@ enum State {
     Idle,
     /// The head of a response; `true` if HEAD was asked.
     Head(bool),
-    /// So many bytes of a body so long.
-    Length { left: u64, all: u64 },
+    /// So many bytes of a body so long, the rest of one of which `had` bytes
+    /// are there.
+    Length { left: u64, all: u64, had: u64 },
     /// A chunked body.
     Chunked(Decoder),
     /// A body up to the end of the connection.
@@ -62,6 +64,8 @@ pub(crate) struct Wire {
     broken: Option<Error>,
     made: Made,
     used: bool,
+    /// Whether it lies in the pool.
+    parked: bool,
     timeouts: (Option<Duration>, Option<Duration>),
 }
 
@@ -75,6 +79,7 @@ impl Wire {
             broken: None,
             made,
             used: false,
+            parked: false,
             timeouts: (None, None),
         }
     }
@@ -165,12 +170,20 @@ impl Wire {
         };
         let framing = head.framing(to_head);
         let keeps = head.keeps_alive();
-        exchange::with(|exchange| exchange.head = Some(head));
+        let part = head.status == 206;
+        let had = exchange::with(|exchange| {
+            exchange.head = Some(Arc::new(head));
+            if part { exchange.had } else { 0 }
+        });
         let framing = framing.map_err(fail)?;
         let (state, canonical) = match framing {
             Framing::Empty => (State::Done, "204 -\r\n".to_owned()),
             Framing::Length(n) => (
-                State::Length { left: n, all: n },
+                State::Length {
+                    left: n,
+                    all: n,
+                    had,
+                },
                 format!("200 -\r\nContent-Length: {n}\r\n"),
             ),
             Framing::Chunked => (
@@ -263,6 +276,7 @@ impl Transport for Wire {
                 exchange.reused = self.used;
             });
             self.used = true;
+            self.parked = false;
         }
         let bytes = &self.buffers.output()[..amount];
         let bytes = match exchange::with(|exchange| exchange.absolute.clone()) {
@@ -310,9 +324,10 @@ impl Transport for Wire {
                     .map_err(|e| lost(&e, timeout.for_read()))?;
                 self.buffers.input_appended(n);
                 match &mut self.state {
-                    State::Length { left, all } if n == 0 => Err(cut(format!(
-                        "the body was cut short: {} of {all} bytes came",
-                        *all - *left
+                    State::Length { left, all, had } if n == 0 => Err(cut(format!(
+                        "the body was cut short: {} of {} bytes came",
+                        had.saturating_add(*all - *left),
+                        had.saturating_add(*all)
                     ))),
                     State::Length { left, .. } => {
                         *left -= n as u64;
@@ -325,8 +340,11 @@ impl Transport for Wire {
     }
 
     fn is_open(&mut self) -> bool {
+        // ureq asks when it puts a connection by and when it takes it out
+        // again. What the socket has to say now, it says then as well.
+        let parked = std::mem::replace(&mut self.parked, true);
         // Bytes behind the body were not asked for; who knows what they are.
-        self.raw.is_empty() && self.stream.is_idle()
+        self.raw.is_empty() && (!parked || self.stream.is_idle())
     }
 
     /// ureq asks only to refuse plain connections to https; the dialer has

@@ -10,8 +10,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a bar is looked after.
 const STEP: Duration = Duration::from_millis(100);
 
-const KNOWN: &str = "{msg} {bar:24} {percent}% {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-const UNKNOWN: &str = "{msg} {spinner} {bytes} {bytes_per_sec}";
+// The name has what is left of the line: one that wraps is hard to read.
+const KNOWN: &str = "{wide_msg} {bar:16} {percent}% {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+const UNKNOWN: &str = "{wide_msg} {spinner} {bytes} {bytes_per_sec}";
 
 /// The bars of a run.
 #[derive(Debug)]
@@ -37,10 +38,13 @@ impl Progress {
     /// The bar of a transfer that starts now, of which `start` bytes are
     /// there.
     pub(crate) fn bar(&self, name: &str, start: u64, whole: Option<u64>) -> Bar {
-        let name = common::text::escape(name.as_bytes());
+        let name = match &self.0 {
+            Some(_) => common::text::escape(name.as_bytes()),
+            None => "".into(),
+        };
         Bar {
             all: self.0.clone(),
-            name: name.chars().take(40).collect(),
+            name: name.into_owned(),
             start,
             whole,
             due: Instant::now() + PATIENCE,

@@ -80,7 +80,7 @@ struct JsonError<'a> {
 
 /// The record of a report.
 pub(crate) fn record(report: &Report) -> impl Serialize + '_ {
-    let head = report.head.as_ref();
+    let head = report.head.as_deref();
     let trouble = report.trouble.as_ref();
     let failed = trouble.filter(|_| head.is_none());
     let (body, body_base64) = body(report);

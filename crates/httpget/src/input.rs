@@ -1,0 +1,77 @@
+//! Standard input that can be told to end.
+//!
+//! With `-Z` one thread waits for the next URL while others transfer. When they
+//! find that nobody reads what they write, the one that waits must not hold up
+//! the end of the run.
+
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter, Read};
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+/// The reading half.
+#[derive(Debug)]
+pub(crate) struct Input {
+    stdin: File,
+    end: PipeReader,
+}
+
+/// The half that ends the other.
+#[derive(Debug)]
+pub(crate) struct End(Mutex<Option<PipeWriter>>);
+
+impl Input {
+    /// Reads this descriptor until its end, or until told to.
+    pub(crate) fn new(stdin: OwnedFd) -> io::Result<(Self, End)> {
+        let (end, writer) = io::pipe()?;
+        let input = Self {
+            stdin: stdin.into(),
+            end,
+        };
+        Ok((input, End(Mutex::new(Some(writer)))))
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut fds = [
+            PollFd::new(&self.stdin, PollFlags::IN),
+            PollFd::new(&self.end, PollFlags::IN),
+        ];
+        poll(&mut fds, None)?;
+        if !fds[1].revents().is_empty() {
+            return Ok(0);
+        }
+        self.stdin.read(buffer)
+    }
+}
+
+impl End {
+    /// Whoever reads, now or later, finds the end.
+    pub(crate) fn now(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn reads_until_told_not_to() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let (mut input, end) = Input::new(reader.into()).unwrap();
+        writer.write_all(b"abc").unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(input.read(&mut buffer).unwrap(), 3);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(move || input.read(&mut [0; 8]).unwrap());
+            end.now();
+            assert_eq!(waiting.join().unwrap(), 0);
+        });
+        drop(writer);
+    }
+}

@@ -1,0 +1,100 @@
+//! The race of a host's addresses (RFC 8305): one that says no is passed over
+//! at once, one that says nothing after a quarter of a second.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+use testkit::http::{HttpServer, Reply};
+
+use crate::kit::{always, httpget};
+
+/// Takes no connection: its queue is full, and what is sent to it is dropped,
+/// as by a black hole.
+struct Silent {
+    _socket: Socket,
+    _queued: Vec<TcpStream>,
+}
+
+impl Silent {
+    fn on(address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&address.into()).unwrap();
+        socket.listen(0).unwrap();
+        let try_it = || TcpStream::connect_timeout(&address, Duration::from_millis(300));
+        let queued: Vec<_> = std::iter::from_fn(|| try_it().ok()).take(8).collect();
+        assert!(queued.len() < 8, "the queue has no end");
+        Self {
+            _socket: socket,
+            _queued: queued,
+        }
+    }
+}
+
+/// The record of a URL whose host has these addresses.
+fn get(port: u16, addresses: &str, more: &[&str]) -> (serde_json::Value, i32) {
+    let rule = format!("several.test:{port}:{addresses}");
+    let url = format!("http://several.test:{port}/");
+    let out = httpget()
+        .args(["-s", "--json", "--resolve", &rule])
+        .args(more)
+        .arg(url)
+        .run();
+    (out.json().remove(0), out.code.unwrap())
+}
+
+fn served() -> (HttpServer, u16) {
+    let server = always(Reply::text("here\n"));
+    let port = server.addr().port();
+    (server, port)
+}
+
+#[test]
+fn the_first_address_is_preferred() {
+    let (_server, port) = served();
+    let other = HttpServer::start_on(("127.0.0.2", port), None, |_| Reply::text("there\n"));
+    let (record, _) = get(port, "127.0.0.2,127.0.0.1", &[]);
+    assert_eq!(record["body"], "there\n");
+    assert_eq!(record["remote_address"], other.addr().to_string());
+}
+
+#[test]
+fn a_refusal_is_passed_over_at_once() {
+    let (server, port) = served();
+    for first in ["[::1]", "127.0.0.3", "[::1],127.0.0.3"] {
+        let (record, code) = get(port, &format!("{first},127.0.0.1"), &[]);
+        assert_eq!((code, &record["body"]), (0, &"here\n".into()), "{first}");
+        assert_eq!(record["remote_address"], server.addr().to_string());
+    }
+    // When all refuse, that is the answer.
+    let (record, code) = get(port, "127.0.0.3,127.0.0.4", &[]);
+    assert_eq!((code, &record["kind"]), (3, &"refused".into()));
+}
+
+#[test]
+fn silence_is_waited_for_a_quarter_of_a_second() {
+    let (server, port) = served();
+    let _silent = Silent::on(SocketAddr::new([127, 0, 0, 2].into(), port));
+    let (record, code) = get(port, "127.0.0.2,127.0.0.1", &[]);
+    assert_eq!((code, &record["body"]), (0, &"here\n".into()));
+    assert_eq!(record["remote_address"], server.addr().to_string());
+    let connect = record["connect_ms"].as_f64().unwrap();
+    assert!((240.0..5000.0).contains(&connect), "{connect} ms");
+    // By itself it is waited for as long as a connection may take.
+    let started = Instant::now();
+    let (record, code) = get(port, "127.0.0.2", &["--connect-timeout", "0.5"]);
+    assert_eq!((code, &record["kind"]), (3, &"timeout".into()));
+    assert!(started.elapsed() >= Duration::from_millis(500));
+}
+
+#[test]
+fn silence_of_the_other_family() {
+    if let Err(error) = std::net::TcpListener::bind("[::1]:0") {
+        return testkit::netns::skip(&format!("no IPv6 here: {error}"));
+    }
+    let (server, port) = served();
+    let _silent = Silent::on(format!("[::1]:{port}").parse().unwrap());
+    let (record, code) = get(port, "[::1],127.0.0.1", &[]);
+    assert_eq!((code, &record["body"]), (0, &"here\n".into()));
+    assert_eq!(record["remote_address"], server.addr().to_string());
+}

@@ -1,0 +1,226 @@
+//! `--retry`: what is there is gone on with, and nothing is sent twice.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use testkit::http::{HttpServer, Reply};
+
+use crate::kit::{always, body_of, httpget, serving, start};
+
+const RETRY: [&str; 4] = ["--retry", "3", "--retry-delay", "0"];
+const LENGTH: usize = 600_000;
+const CUT: usize = 300_000;
+
+/// The whole, of which only so much comes, under no tag or this one.
+fn cut(body: &[u8], tag: Option<&str>) -> Reply {
+    let reply = Reply::ok(&body[..CUT]).header("Content-Length", &body.len().to_string());
+    match tag {
+        Some(tag) => reply.header("ETag", tag).close(),
+        None => reply.close(),
+    }
+}
+
+/// A server of which the first answer is cut and the second is `then`, if it
+/// is any.
+fn cut_and(body: &[u8], then: Option<Reply>) -> HttpServer {
+    let first = cut(body, Some("\"1\""));
+    serving(body, move |number, _| match number {
+        0 => Some(first.clone()),
+        1 => then.clone(),
+        _ => None,
+    })
+}
+
+#[test]
+fn they_go_on_where_they_were() {
+    let body = body_of(LENGTH);
+    let dir = tempfile::tempdir().unwrap();
+    let in_dir = || httpget().cwd(dir.path());
+    let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    let server = cut_and(&body, None);
+    in_dir()
+        .args(RETRY)
+        .args(["-o", "f", &server.url("/")])
+        .run()
+        .code(0)
+        .stderr_contains("trying again");
+    assert!(read("f") == body);
+    assert_eq!(server.requests()[1].header("if-range"), Some("\"1\""));
+    // To standard output, nothing is sent twice.
+    let server = cut_and(&body, None);
+    let out = httpget().args(RETRY).args(["-s", &server.url("/")]).run();
+    out.code(0);
+    assert!(out.stdout == body);
+    // A short body is gone on with as well.
+    let few = body_of(1000);
+    let short = Reply::ok(&few[..10])
+        .header("ETag", "\"1\"")
+        .header("Content-Length", "1000");
+    let server = serving(&few, move |number, _| {
+        (number == 0).then(|| short.clone().close())
+    });
+    in_dir()
+        .args(RETRY)
+        .args(["-s", "-o", "few", &server.url("/")])
+        .run()
+        .code(0);
+    assert!(read("few") == few);
+    assert_eq!(start(&server.requests()[1]), Some(10));
+}
+
+#[test]
+fn without_a_validator_what_is_out_stays_alone() {
+    let body = body_of(LENGTH);
+    let serving = |tag: Option<&'static str>| {
+        let body = body.clone();
+        always(cut(&body, tag))
+    };
+    for tag in [None, Some("W/\"1\"")] {
+        let server = serving(tag);
+        let url = server.url("/");
+        let out = httpget().args(RETRY).arg(&url).run();
+        out.code(3).stderr(&format!(
+            "httpget: {url}: the body was cut short: 300000 of 600000 bytes came; not tried \
+             again, since what is out already can neither be taken back nor be continued\n"
+        ));
+        assert!(out.stdout == body[..CUT]);
+        assert_eq!(server.requests().len(), 1);
+    }
+    // In a file it begins anew.
+    let (count, whole) = (AtomicUsize::new(0), body.clone());
+    let server = HttpServer::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => cut(&whole, None),
+        _ => Reply::ok(whole.clone()),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    httpget()
+        .cwd(dir.path())
+        .args(RETRY)
+        .args(["-s", "-o", "g", &server.url("/")])
+        .run()
+        .code(0);
+    assert!(std::fs::read(dir.path().join("g")).unwrap() == body);
+}
+
+#[test]
+fn what_is_no_rest_is_not_printed_behind_the_start() {
+    let body = body_of(LENGTH);
+    let answers = [
+        (404, &[][..], 1, "404 Not Found"),
+        (404, &["--no-fail"], 3, "instead of the rest"),
+        (304, &[], 3, "instead of the rest"),
+    ];
+    for (status, how, code, said) in answers {
+        let server = cut_and(&body, Some(Reply::new(status).body("sorry")));
+        let out = httpget().args(RETRY).args(how).arg(server.url("/")).run();
+        out.code(code).stderr_contains(said);
+        assert!(out.stdout == body[..CUT], "{status}");
+    }
+    // Nor is the head of the rest, with -i or -D -.
+    for how in [&["-i"][..], &["-D", "-"]] {
+        let server = cut_and(&body, None);
+        let out = httpget().args(RETRY).args(how).arg(server.url("/")).run();
+        out.code(0);
+        assert!(out.stdout.starts_with(b"HTTP/1.1 200 OK\r\n"));
+        assert!(out.stdout.ends_with(&body), "{how:?}");
+        let head = out.stdout.len() - body.len();
+        assert!(out.stdout[..head].ends_with(b"\r\n\r\n"));
+        assert_eq!(out.stdout[..head].matches_of(b"HTTP/"), 1);
+    }
+}
+
+/// How often bytes occur in others.
+trait Matches {
+    fn matches_of(&self, wanted: &[u8]) -> usize;
+}
+
+impl Matches for [u8] {
+    fn matches_of(&self, wanted: &[u8]) -> usize {
+        self.windows(wanted.len()).filter(|w| *w == wanted).count()
+    }
+}
+
+#[test]
+fn a_digest_is_that_of_all_tries() {
+    let body = body_of(LENGTH);
+    let server = cut_and(&body, None);
+    let whole = always(Reply::ok(body.clone()));
+    let record = &httpget().args(["--json", &whole.url("/")]).run().json()[0];
+    let wanted = record["sha256"].as_str().unwrap();
+    let out = httpget()
+        .args(RETRY)
+        .args(["-s", "--sha256", wanted, &server.url("/")])
+        .run();
+    out.code(0);
+    assert!(out.stdout == body);
+}
+
+#[test]
+fn how_much_came_is_said_of_the_whole() {
+    let body = body_of(LENGTH);
+    let dir = tempfile::tempdir().unwrap();
+    let whole = body.clone();
+    let server = serving(&body, move |number, request| {
+        let at = start(request).unwrap_or(0);
+        let end = at + 100_000;
+        let head = match at {
+            0 => "HTTP/1.1 200 OK\r\n".to_owned(),
+            _ => format!(
+                "HTTP/1.1 206 P\r\nContent-Range: bytes {at}-{}/{LENGTH}\r\n",
+                LENGTH - 1
+            ),
+        };
+        let head = format!(
+            "{head}ETag: \"1\"\r\nContent-Length: {}\r\n\r\n",
+            LENGTH - at
+        );
+        (number < 3).then(|| Reply::raw([head.as_bytes(), &whole[at..end]].concat()).close())
+    });
+    let out = httpget()
+        .cwd(dir.path())
+        .args(RETRY)
+        .args(["-o", "f", &server.url("/")])
+        .run();
+    out.code(0);
+    let said: Vec<&str> = out.stderr_str().lines().collect();
+    assert_eq!(said.len(), 3);
+    for (line, came) in said.iter().zip(["100000", "200000", "300000"]) {
+        let part = format!("cut short: {came} of 600000 bytes came; trying again");
+        assert!(line.contains(&part), "{line}");
+    }
+    assert!(std::fs::read(dir.path().join("f")).unwrap() == body);
+}
+
+#[test]
+fn by_status() {
+    let count = AtomicUsize::new(0);
+    let server = HttpServer::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::new(503).header("Retry-After", "0").body("later"),
+        1 => Reply::new(429).header("Retry-After", "0"),
+        _ => Reply::text("now\n"),
+    });
+    httpget()
+        .args(["--retry", "5", &server.url("/")])
+        .run()
+        .code(0)
+        .stdout("now\n")
+        .stderr_contains("503");
+    let server = always(Reply::new(503).header("Retry-After", "0").body("never\n"));
+    httpget()
+        .args(["-s", "--retry", "2", &server.url("/")])
+        .run()
+        .code(1)
+        .stdout("never\n");
+    assert_eq!(server.requests().len(), 3);
+    let server = always(Reply::new(503).header("Retry-After", "3600"));
+    httpget()
+        .args(["--retry", "2", "--retry-max-time", "5", &server.url("/")])
+        .run()
+        .code(3)
+        .stderr_contains("too late");
+    let server = always(Reply::new(404));
+    httpget()
+        .args(["-s", "--retry", "2", &server.url("/")])
+        .run()
+        .code(1);
+    assert_eq!(server.requests().len(), 1);
+}

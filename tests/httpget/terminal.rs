@@ -1,0 +1,140 @@
+//! What a person sees on a real terminal.
+
+use std::time::Duration;
+
+use testkit::Tool;
+use testkit::http::{Gate, HttpServer, Reply};
+use testkit::pty::{Pty, screen};
+
+use crate::kit::{always, files, httpget};
+
+fn on_terminal(pty: &Pty) -> Tool {
+    httpget().env("TERM", "xterm").stdout_to(pty.end())
+}
+
+#[test]
+fn json_is_indented_and_coloured() {
+    let server = always(Reply::json("{\"a\":1,\"b\":[\"x\\u001b\",null]}"));
+    let shown = |env: (&str, &str), how: &[&str]| {
+        let pty = Pty::new();
+        on_terminal(&pty)
+            .env(env.0, env.1)
+            .args(how)
+            .arg(server.url("/"))
+            .run()
+            .code(0)
+            .stderr("");
+        String::from_utf8(pty.finish()).unwrap()
+    };
+    let plain = "{\r\n  \"a\": 1,\r\n  \"b\": [\r\n    \"x\\u001b\",\r\n    null\r\n  ]\r\n}\r\n";
+    let coloured = shown(("X", ""), &[]);
+    assert_eq!(
+        coloured,
+        "{\r\n  \x1b[34m\"a\"\x1b[0m: \x1b[36m1\x1b[0m,\r\n  \x1b[34m\"b\"\x1b[0m: [\r\n    \
+         \x1b[32m\"x\\u001b\"\x1b[0m,\r\n    \x1b[33mnull\x1b[0m\r\n  ]\r\n}\r\n"
+    );
+    let lines: Vec<&str> = plain.trim_end().split("\r\n").collect();
+    assert_eq!(screen(coloured.as_bytes()), lines);
+    assert_eq!(shown(("NO_COLOR", "1"), &[]), plain);
+    assert_eq!(shown(("TERM", "dumb"), &[]), plain);
+    assert_eq!(shown(("X", ""), &["--color", "never"]), plain);
+}
+
+#[test]
+fn nothing_from_the_network_moves_the_cursor() {
+    let evil = "\x1b[2J\x1b]0;title\x07caf\u{e9}\u{202e}\u{9b}1A\r\n\ttab\n";
+    let server = HttpServer::start(move |request| match request.path() {
+        "/binary" => Reply::ok(b"\x7fELF\0\0".to_vec()),
+        _ => Reply::text(evil).header("X-Evil", "a\u{9b}2Jb"),
+    });
+    let pty = Pty::new();
+    on_terminal(&pty)
+        .args(["-i", &server.url("/")])
+        .run()
+        .code(0)
+        .stderr("");
+    let seen = pty.finish();
+    assert!(!seen.contains(&0x1b) && !seen.contains(&7), "{seen:?}");
+    let seen = String::from_utf8(seen).unwrap();
+    assert!(!seen.contains(['\u{9b}', '\u{202e}']), "{seen:?}");
+    for part in ["HTTP/1.1 200 OK\r\n", "\\x1b[2J", "café", "\r\n\ttab\r\n"] {
+        assert!(seen.contains(part), "no {part:?} in {seen:?}");
+    }
+    let pty = Pty::new();
+    on_terminal(&pty)
+        .arg(server.url("/binary"))
+        .run()
+        .code(2)
+        .stderr_contains("binary");
+    assert_eq!(pty.finish(), b"");
+}
+
+/// A body of 1,000 bytes of which half comes, and the rest when told; drop by
+/// drop in between, since a bar moves with what comes.
+fn slow(gate: &Gate) -> Reply {
+    let start = Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n").then([b'x'; 484]);
+    (0..16)
+        .fold(start, |reply, _| {
+            reply.then("x").pause(Duration::from_millis(100))
+        })
+        .wait(gate)
+        .then([b'x'; 500])
+}
+
+#[test]
+fn bars_come_late_and_leave_nothing() {
+    let gate = Gate::new();
+    let server = HttpServer::start({
+        let gate = gate.clone();
+        move |request| match request.path() {
+            "/missing" => Reply::new(404),
+            _ => slow(&gate),
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let pty = Pty::new();
+    let urls = ["/one", "/two", "/missing"].map(|path| server.url(path));
+    let running = httpget()
+        .cwd(dir.path())
+        .env("TERM", "xterm")
+        .stderr_to(pty.end())
+        .args(["-Z", "-O"])
+        .args(&urls)
+        .spawn();
+    // Each has a line to itself, with as much of its name as fits.
+    for url in &urls[..2] {
+        pty.wait_for(&url[..24]);
+    }
+    pty.wait_for("/1000 B");
+    gate.open();
+    let _ = running.wait().code(1).stdout("");
+    let seen = pty.finish();
+    // Only what was to be said is left.
+    let said = format!("httpget: {}: 404 Not Found", urls[2]);
+    assert_eq!(screen(&seen), [said]);
+    // A cursor that was hidden is shown again, and no bar had two lines.
+    let count = |what: &str| String::from_utf8_lossy(&seen).matches(what).count();
+    assert_eq!(count("\x1b[3A"), 0);
+    assert_eq!(count("\x1b[?25l"), count("\x1b[?25h"));
+    assert_eq!(files(dir.path()), ["one", "two"]);
+}
+
+#[test]
+fn no_bar_where_none_is_wanted() {
+    let server = HttpServer::start(|_| {
+        let gate = Gate::new();
+        gate.open();
+        slow(&gate)
+    });
+    let url = server.url("/");
+    for how in ["-s", "--no-progress-meter"] {
+        let pty = Pty::new();
+        httpget()
+            .env("TERM", "xterm")
+            .stderr_to(pty.end())
+            .args([how, "-o", "f", &url])
+            .run()
+            .code(0);
+        assert_eq!(pty.finish(), b"", "{how}");
+    }
+}
