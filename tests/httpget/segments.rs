@@ -217,6 +217,51 @@ fn a_file_that_changes_midway_is_had_anew() {
 }
 
 #[test]
+fn the_end_does_not_wait_for_a_slow_piece() {
+    let body = large();
+    let of = |at: usize, tag: &str| {
+        format!(
+            "HTTP/1.1 206 P\r\nETag: \"{tag}\"\r\nContent-Range: bytes {at}-{}/{}\r\n\
+             Content-Length: {MIB}\r\n\r\n",
+            at + MIB - 1,
+            body.len()
+        )
+    };
+    // One piece stops within its head, or amid its body, and never goes on.
+    for sent in [0, 1000] {
+        let (never, stuck) = (Gate::new(), Gate::new());
+        let mut start_of = of(MIB, "1").into_bytes();
+        start_of.extend(&body[MIB..MIB + sent]);
+        start_of.truncate(start_of.len() - usize::from(sent == 0));
+        let changed = of(2 * MIB, "2");
+        let server = {
+            let never = never.clone();
+            serving(&body, move |_, request| match start(request) {
+                Some(MIB) => {
+                    stuck.open();
+                    Some(Reply::raw(start_of.clone()).wait(&never))
+                }
+                // Another one has changed: the whole is asked for.
+                Some(at) if at == 2 * MIB => {
+                    Some(Reply::raw("").wait(&stuck).then(changed.clone()).close())
+                }
+                _ => None,
+            })
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let started = std::time::Instant::now();
+        saving(dir.path())
+            .arg(server.url("/"))
+            .run()
+            .code(0)
+            .stderr("");
+        assert!(started.elapsed() < Duration::from_secs(15), "{sent}");
+        assert!(read(dir.path()) == body);
+        never.open();
+    }
+}
+
+#[test]
 fn a_lost_connection_leaves_its_piece_to_the_others() {
     let body = large();
     let busy = Reply::new(503).body("too many");

@@ -130,35 +130,6 @@ impl Transfer<'_, '_> {
         Ok(Some(Tried::Done))
     }
 
-    /// Whether a whole body is none that `-z` asks for, by what the server
-    /// says of its age: not all servers look at If-Modified-Since.
-    fn is_stale(&self, head: &Head) -> bool {
-        let config = self.context.config;
-        let whole = self.resume.is_none() && config.request.range.is_none();
-        let modified = || date::parse(head.get("last-modified")?);
-        matches!(head.status, 200..300)
-            && whole
-            && !config.request.head
-            && config.condition.is_some_and(|condition| {
-                modified().is_some_and(|modified| !condition.admits(modified))
-            })
-    }
-
-    /// Ends as if the server had said so; the body is not read.
-    fn not_modified(&mut self, head: &Head) -> Result<Tried, Stop> {
-        let head = Head {
-            status: 304,
-            reason: "Not Modified".to_owned(),
-            ..head.clone()
-        };
-        self.report.head = Some(Arc::new(head.clone()));
-        self.report.status_fails = false;
-        self.split = false;
-        self.drop_body();
-        self.finish(&head, false, None)?;
-        Ok(Tried::Done)
-    }
-
     /// Whether the user's own headers ask for a range.
     pub(super) fn edits_range(&self) -> bool {
         let edits = &self.context.config.edits;
@@ -261,7 +232,7 @@ impl Transfer<'_, '_> {
     }
 
     /// This body goes nowhere; a file that was begun is left as it is.
-    fn drop_body(&mut self) {
+    pub(super) fn drop_body(&mut self) {
         self.drops = true;
         if !matches!(self.sink, Sink::File { .. }) {
             self.sink = Sink::Nowhere;

@@ -91,6 +91,7 @@ impl Transfer<'_, '_> {
             (None, Some(range)) => vec![("Range", format!("bytes={range}"))],
             (None, None) => Vec::new(),
         };
+        self.line = self.split.then(Arc::default);
         let wanted = self.wanted(url, home, authorization, range);
         self.report.final_url = Some(url.to_string());
         let ask = Ask {
@@ -104,6 +105,7 @@ impl Transfer<'_, '_> {
                 _ => 0,
             },
             deadline,
+            line: self.line.clone(),
         };
         let mut outcome = self.context.network.ask(&ask);
         let exchange = match &mut outcome {

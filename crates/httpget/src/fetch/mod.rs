@@ -16,9 +16,10 @@ mod sink;
 mod small;
 mod source;
 mod stage;
+mod unchanged;
 
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use common::app::Reporter;
@@ -33,7 +34,7 @@ use url::Url;
 
 use crate::config::{Config, Start};
 use crate::http::head::Head;
-use crate::net::Network;
+use crate::net::{Line, Network};
 use crate::output::progress::Progress;
 use crate::policy::cookie::Jar;
 use crate::policy::resume::Had;
@@ -100,6 +101,8 @@ struct Transfer<'a, 'b> {
     final_url: Url,
     /// Whether a first piece is asked for, to have the rest in pieces, too.
     split: bool,
+    /// The connection of that first piece.
+    line: Option<Arc<Line>>,
     /// The heads of this try, where they belong into the file.
     heads: Vec<u8>,
     /// The digest of what is on stdout, for a try that goes on behind it.
@@ -136,6 +139,7 @@ pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> 
         deadline: None,
         final_url: job.target.url.clone(),
         split: false,
+        line: None,
         heads: Vec::new(),
         hashed: None,
         resume: None,

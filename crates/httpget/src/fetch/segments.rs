@@ -23,7 +23,7 @@ use super::sink::Sink;
 use super::source::{self, Limits, Source, Window};
 use super::{Context, Place, Transfer, Tried};
 use crate::http::head::Head;
-use crate::net::{Answer, Ask, BodyReader};
+use crate::net::{Answer, Ask, BodyReader, Line};
 use crate::output::progress::Bar;
 use crate::output::talk;
 use crate::policy::pieces::{FIRST, Pieces, Span};
@@ -94,6 +94,8 @@ struct Crew<'a> {
     limits: Limits,
     deadline: Option<Instant>,
     saver: &'a Saver,
+    /// The connections, to be ended when all is.
+    lines: Vec<Arc<Line>>,
     board: Mutex<Board>,
     news: Condvar,
 }
@@ -173,6 +175,9 @@ impl Transfer<'_, '_> {
             limits: shared_limits(config.limits, hands),
             deadline: self.deadline,
             saver,
+            lines: std::iter::once(self.line.take().unwrap_or_default())
+                .chain((1..hands).map(|_| Arc::default()))
+                .collect(),
             board: Mutex::new(Board {
                 pieces,
                 hands,
@@ -188,7 +193,7 @@ impl Transfer<'_, '_> {
             }),
             news: Condvar::new(),
         };
-        crew.run(hands, span, answer.body);
+        crew.run(span, answer.body);
         let board = crew
             .board
             .into_inner()
@@ -242,24 +247,24 @@ impl Crew<'_> {
     }
 
     /// Fetches everything, or sets the reason why not.
-    fn run(&self, hands: usize, first: Span, body: BodyReader) {
+    fn run(&self, first: Span, body: BodyReader) {
         thread::scope(|scope| {
-            for n in 1..hands {
+            for (n, line) in self.lines.iter().enumerate().skip(1) {
                 let name = format!("segment {n}");
                 let spawned = thread::Builder::new()
                     .name(name)
-                    .spawn_scoped(scope, || self.work(None));
+                    .spawn_scoped(scope, || self.work(line, None));
                 if spawned.is_err() {
                     // Fewer at once, then.
                     self.board().hands -= 1;
                 }
             }
-            self.work(Some((first, body)));
+            self.work(&self.lines[0], Some((first, body)));
         });
     }
 
     /// One connection's share: piece after piece.
-    fn work(&self, first: Option<(Span, BodyReader)>) {
+    fn work(&self, line: &Arc<Line>, first: Option<(Span, BodyReader)>) {
         let mut buffer = vec![0; BUFFER];
         if let Some((span, body)) = first {
             let outcome = self.receive(span, body, &mut buffer);
@@ -269,7 +274,7 @@ impl Crew<'_> {
         }
         while let Some(span) = self.next() {
             let outcome = self
-                .ask(span)
+                .ask(span, line)
                 .and_then(|body| self.receive(span, body, &mut buffer));
             if !self.settle(span, outcome) {
                 return;
@@ -311,12 +316,16 @@ impl Crew<'_> {
             Err(Fault::Lost(stop)) => board.lose(span, End::Failed(stop)),
             Err(Fault::Refused(head)) => board.lose(span, End::Refused(head)),
         }
+        if board.end.is_some() {
+            // Nobody waits for what is of no use any more.
+            self.lines.iter().for_each(|line| line.end());
+        }
         self.news.notify_all();
         false
     }
 
     /// Asks for a piece.
-    fn ask(&self, span: Span) -> Result<BodyReader, Fault> {
+    fn ask(&self, span: Span, line: &Arc<Line>) -> Result<BodyReader, Fault> {
         let mut headers = self.wanted.headers.clone();
         let range = span.ask(Some(&self.validator));
         headers.extend(
@@ -333,6 +342,7 @@ impl Crew<'_> {
             absolute: self.wanted.absolute.clone(),
             had: 0,
             deadline: self.deadline,
+            line: Some(Arc::clone(line)),
         };
         let outcome = self.context.network.ask(&ask);
         if config.output.verbose {

@@ -88,7 +88,9 @@ impl Small {
 
     /// All at once, or nothing.
     fn link(&self, modified: Option<Seconds>) -> io::Result<()> {
-        if beside(&self.path, ".part").symlink_metadata().is_ok() {
+        // A file is replaced the usual way, and no part file is left behind.
+        let taken = |path: &Path| path.symlink_metadata().is_ok();
+        if taken(&self.path) || taken(&beside(&self.path, ".part")) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let folder = match self.path.parent() {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use common::Error;
 
 use super::Ask;
+use super::line::Line;
 use super::tls::TlsFacts;
 use crate::http::head::Head;
 use crate::policy::proxy::Proxy;
@@ -60,6 +61,8 @@ pub(crate) struct Exchange {
     pub(crate) absolute: Option<String>,
     /// Given: bytes of the body that are there already.
     pub(crate) had: u64,
+    /// Given: where others may end it.
+    pub(crate) line: Option<Arc<Line>>,
     /// What the connection took; of a connection used again only what it is.
     pub(crate) made: Made,
     /// Whether the connection had served before.
@@ -101,6 +104,7 @@ pub(crate) fn begin(ask: &Ask<'_>) {
         proxy: ask.proxy.clone(),
         absolute: ask.absolute.clone(),
         had: ask.had,
+        line: ask.line.clone(),
         ..Exchange::default()
     });
 }

@@ -7,6 +7,7 @@
 
 mod dial;
 mod exchange;
+mod line;
 mod stream;
 mod tls;
 mod tunnel;
@@ -24,6 +25,7 @@ use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout};
 
 pub(crate) use dial::{DialOptions, Dialer};
 pub(crate) use exchange::{Exchange, Failure, Peer};
+pub(crate) use line::Line;
 pub(crate) use tls::{Tls, TlsOptions};
 pub(crate) use tunnel::authorization;
 
@@ -46,6 +48,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) had: u64,
     /// When the whole must be done.
     pub(crate) deadline: Option<Instant>,
+    /// Where others may end it.
+    pub(crate) line: Option<Arc<Line>>,
 }
 
 /// A response whose body waits to be read.

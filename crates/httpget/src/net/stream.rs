@@ -3,6 +3,8 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::net::RecvFlags;
@@ -20,6 +22,20 @@ pub(crate) enum Pending {
     End,
 }
 
+/// Ends a stream from another thread; holds nothing open.
+#[derive(Clone, Debug)]
+pub(crate) struct Hangup(Weak<Socket>);
+
+impl Hangup {
+    /// Whoever reads or writes there finds the end.
+    pub(crate) fn now(&self) {
+        if let Some(socket) = self.0.upgrade() {
+            // One that is closed already needs no more.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
 /// A connected stream of bytes.
 pub(crate) trait Stream: Read + Write + Send + Sync + fmt::Debug {
     /// Bounds each read and each write; `None` lets them wait.
@@ -28,6 +44,9 @@ pub(crate) trait Stream: Read + Write + Send + Sync + fmt::Debug {
     /// Bounds everything from here on by one moment, however the peer spreads
     /// what it says; `None` takes this and other bounds away.
     fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()>;
+
+    /// What ends it while others wait for it.
+    fn hangup(&self) -> Hangup;
 
     /// What could be read without waiting.
     fn pending(&self) -> Pending;
@@ -42,14 +61,14 @@ pub(crate) trait Stream: Read + Write + Send + Sync + fmt::Debug {
 /// A socket, TCP or Unix.
 #[derive(Debug)]
 pub(crate) struct Plain {
-    socket: Socket,
+    socket: Arc<Socket>,
     deadline: Option<Instant>,
 }
 
 impl Plain {
     pub(crate) fn new(socket: impl Into<Socket>) -> Self {
         Self {
-            socket: socket.into(),
+            socket: Arc::new(socket.into()),
             deadline: None,
         }
     }
@@ -70,18 +89,18 @@ impl Plain {
 impl Read for Plain {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.bound()?;
-        self.socket.read(buffer)
+        (&*self.socket).read(buffer)
     }
 }
 
 impl Write for Plain {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.bound()?;
-        self.socket.write(bytes)
+        (&*self.socket).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.socket.flush()
+        (&*self.socket).flush()
     }
 }
 
@@ -99,10 +118,14 @@ impl Stream for Plain {
         }
     }
 
+    fn hangup(&self) -> Hangup {
+        Hangup(Arc::downgrade(&self.socket))
+    }
+
     fn pending(&self) -> Pending {
         let mut byte = [0];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        match rustix::net::recv(&self.socket, &mut byte[..], flags) {
+        match rustix::net::recv(&*self.socket, &mut byte[..], flags) {
             Ok((0, _)) => Pending::End,
             Ok(_) => Pending::Bytes,
             Err(rustix::io::Errno::AGAIN) => Pending::Nothing,
@@ -199,6 +222,10 @@ impl Stream for TlsStream {
 
     fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         self.inner.set_deadline(deadline)
+    }
+
+    fn hangup(&self) -> Hangup {
+        self.inner.hangup()
     }
 
     fn pending(&self) -> Pending {

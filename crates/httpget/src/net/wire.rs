@@ -17,6 +17,7 @@ use common::{Error, Kind};
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 
 use super::exchange::{self, Failure, Made};
+use super::line::Line;
 use super::stream::Stream;
 use crate::http::chunked::Decoder;
 use crate::http::head::{self, Framing, HEAD_MAX, Head};
@@ -64,6 +65,8 @@ pub(crate) struct Wire {
     broken: Option<Error>,
     made: Made,
     used: bool,
+    /// Where others may end what it is busy with.
+    line: Option<Arc<Line>>,
     /// Whether it lies in the pool.
     parked: bool,
     timeouts: (Option<Duration>, Option<Duration>),
@@ -79,6 +82,7 @@ impl Wire {
             broken: None,
             made,
             used: false,
+            line: None,
             parked: false,
             timeouts: (None, None),
         }
@@ -271,10 +275,14 @@ impl Transport for Wire {
             } else {
                 self.made.clone()
             };
-            exchange::with(|exchange| {
+            self.line = exchange::with(|exchange| {
                 exchange.made = made;
                 exchange.reused = self.used;
+                exchange.line.clone()
             });
+            if let Some(line) = &self.line {
+                line.take(self.stream.hangup());
+            }
             self.used = true;
             self.parked = false;
         }
@@ -343,6 +351,9 @@ impl Transport for Wire {
         // ureq asks when it puts a connection by and when it takes it out
         // again. What the socket has to say now, it says then as well.
         let parked = std::mem::replace(&mut self.parked, true);
+        if let Some(line) = self.line.take() {
+            line.free();
+        }
         // Bytes behind the body were not asked for; who knows what they are.
         self.raw.is_empty() && (!parked || self.stream.is_idle())
     }

@@ -1,0 +1,40 @@
+//! Bodies that nobody asked for, since they are no newer than what is there:
+//! what a server should have said by a 304, and did not.
+
+use std::sync::Arc;
+
+use super::report::Stop;
+use super::{Transfer, Tried};
+use crate::http::date;
+use crate::http::head::Head;
+
+impl Transfer<'_, '_> {
+    /// Whether a whole body is none that `-z` asks for, by what the server
+    /// says of its age: not all servers look at If-Modified-Since.
+    pub(super) fn is_stale(&self, head: &Head) -> bool {
+        let config = self.context.config;
+        let whole = self.resume.is_none() && config.request.range.is_none();
+        let modified = || date::parse(head.get("last-modified")?);
+        matches!(head.status, 200..300)
+            && whole
+            && !config.request.head
+            && config.condition.is_some_and(|condition| {
+                modified().is_some_and(|modified| !condition.admits(modified))
+            })
+    }
+
+    /// Ends as if the server had said so; the body is not read.
+    pub(super) fn not_modified(&mut self, head: &Head) -> Result<Tried, Stop> {
+        let head = Head {
+            status: 304,
+            reason: "Not Modified".to_owned(),
+            ..head.clone()
+        };
+        self.report.head = Some(Arc::new(head.clone()));
+        self.report.status_fails = false;
+        self.split = false;
+        self.drop_body();
+        self.finish(&head, false, None)?;
+        Ok(Tried::Done)
+    }
+}
