@@ -48,22 +48,37 @@ where
     Reached { server, args }
 }
 
-/// Asks for `count` names, all of which are there.
-fn all_found(reached: &Reached, count: usize) {
-    found_within(reached, count, "60s");
+/// The first `count` names, and what is printed of them.
+fn names(count: usize) -> (Vec<String>, String) {
+    let names = (0..count).map(|n| format!("h{n}.test")).collect();
+    let expected = (0..count).fold(String::new(), |mut text, n| {
+        let _ = writeln!(text, "h{n}.test\tA\t10.0.{}.{}", n / 256, n % 256);
+        text
+    });
+    (names, expected)
 }
 
-fn found_within(reached: &Reached, count: usize, time: &str) {
-    let (mut names, mut expected) = (String::new(), String::new());
-    for n in 0..count {
-        let _ = writeln!(names, "h{n}.test");
-        let _ = writeln!(expected, "h{n}.test\tA\t10.0.{}.{}", n / 256, n % 256);
-    }
+/// Asks for `count` names, all of which are there.
+fn all_found(reached: &Reached, count: usize) {
+    let (names, expected) = names(count);
     resolve()
         .args(&reached.args)
-        .args(["--timeout", time, "--ordered", "-t", "A", "-"])
-        .stdin(names)
+        .args(["--timeout", "60s", "--ordered", "-t", "A", "-"])
+        .stdin(names.join("\n"))
         .timeout(Duration::from_secs(60))
+        .run()
+        .code(0)
+        .stdout(&expected)
+        .stderr("");
+}
+
+/// The same in this time, all asked before the first answer can come.
+fn found_within(reached: &Reached, count: usize, time: &str) {
+    let (names, expected) = names(count);
+    resolve()
+        .args(&reached.args)
+        .args(["--timeout", time, "--long", "-t", "A"])
+        .args(names)
         .run()
         .code(0)
         .stdout(&expected)

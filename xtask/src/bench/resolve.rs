@@ -144,7 +144,7 @@ fn long_lists(shop: &Shop, files: &Files, port: u16) -> Outcome<Vec<Row>> {
     );
     rows.push(compare(
         "resolve: 20,000 A names beside dig -f",
-        3,
+        5,
         &line(&files.short),
         &dig,
         Target::Faster(10.0),

@@ -26,7 +26,8 @@ impl Engine {
         let Some(stream) = &mut self.upstreams[index].stream else {
             return;
         };
-        let moved = stream.drive(now);
+        // What comes now is heard now, after what was sent this turn.
+        let moved = stream.drive(Instant::now());
         while let Some(message) = self.upstreams[index]
             .stream
             .as_mut()

@@ -23,6 +23,11 @@ pub(crate) struct Window {
     max: f64,
     answered: u32,
     lost: u32,
+    /// Seconds that the lost ones were waited for, all together.
+    waited: f64,
+    /// How many are being waited for, on average, that are lost: they burden
+    /// nobody, and should not keep others from being asked.
+    hanging: f64,
     since: Option<Instant>,
     /// Answers a second, at their best.
     best: f64,
@@ -37,14 +42,16 @@ impl Window {
             max: max as f64,
             answered: 0,
             lost: 0,
+            waited: 0.0,
+            hanging: 0.0,
             since: None,
             best: 0.0,
         }
     }
 
-    /// Queries that may be in flight.
+    /// Queries that may be in flight, or seem to be.
     pub(crate) fn size(&self) -> usize {
-        self.size as usize
+        (self.size + self.hanging) as usize
     }
 
     /// Lets it grow up to `max`.
@@ -59,15 +66,19 @@ impl Window {
         self.judge(crowded, now);
     }
 
-    /// No answer came in time.
-    pub(crate) fn lost(&mut self, now: Instant) {
+    /// No answer came in the time that was waited.
+    pub(crate) fn lost(&mut self, waited: Duration, now: Instant) {
         self.lost += 1;
+        self.waited += waited.as_secs_f64();
         self.judge(false, now);
     }
 
     /// One counted as lost was only late.
     pub(crate) fn late(&mut self) {
-        self.lost = self.lost.saturating_sub(1);
+        if self.lost > 0 {
+            self.waited -= self.waited / f64::from(self.lost);
+            self.lost -= 1;
+        }
     }
 
     fn judge(&mut self, crowded: bool, now: Instant) {
@@ -79,8 +90,11 @@ impl Window {
         let elapsed = now.saturating_duration_since(since).as_secs_f64();
         let rate = f64::from(self.answered) / elapsed.max(1e-6);
         let loss = f64::from(self.lost) / total;
+        let hanging = (self.waited / elapsed.max(1e-6)).min(self.size);
+        self.hanging += (hanging - self.hanging) / 4.0;
         if loss > 0.2 {
             self.size = (self.size / 2.0).max(SMALLEST.min(self.max));
+            self.hanging = 0.0;
             self.best = 0.0;
         } else if rate > self.best * 1.1 {
             self.best = rate;
@@ -94,7 +108,7 @@ impl Window {
                 self.size = (self.size * 0.9).max(self.start);
             }
         }
-        (self.answered, self.lost, self.since) = (0, 0, Some(now));
+        (self.answered, self.lost, self.waited, self.since) = (0, 0, 0.0, Some(now));
     }
 }
 
@@ -212,7 +226,7 @@ mod tests {
         }
 
         fn losses(&mut self, count: u32) -> usize {
-            (0..count).for_each(|_| self.0.lost(self.1));
+            (0..count).for_each(|_| self.0.lost(Duration::ZERO, self.1));
             self.0.size()
         }
     }
@@ -242,11 +256,38 @@ mod tests {
         let mut now = Instant::now();
         for _ in 0..16 {
             now += Duration::from_millis(1);
-            window.lost(now);
+            window.lost(Duration::from_millis(50), now);
             window.late();
             window.answered(false, now);
         }
         assert_eq!(window.size(), 24);
+    }
+
+    /// Two of a hundred lost, each waited for as long as fifty answers take
+    /// to come: one at a time hangs.
+    #[test]
+    fn what_is_lost_takes_nobody_s_place() {
+        let course = |waited| {
+            let mut window = Window::new(100, 100);
+            let mut now = Instant::now();
+            for n in 0..10_000 {
+                now += Duration::from_micros(10);
+                if n % 50 == 49 {
+                    window.lost(Duration::from_millis(waited), now);
+                } else {
+                    window.answered(false, now);
+                }
+            }
+            window.size()
+        };
+        assert_eq!(course(0), 100);
+        assert_eq!(course(5), 109, "ten of them, nearly");
+        let most = course(1000);
+        assert!((190..=200).contains(&most), "{most}: as many again at most");
+        let mut window = Window::new(100, 100);
+        let now = Instant::now();
+        (0..100).for_each(|_| window.lost(Duration::from_secs(1), now));
+        assert_eq!(window.size(), 50, "this is no chance loss");
     }
 
     #[test]

@@ -59,7 +59,8 @@ impl Engine {
         if std::mem::take(&mut flight.counted) {
             let upstream = &mut self.upstreams[upstream];
             upstream.counted = upstream.counted.saturating_sub(1);
-            upstream.window.lost(now);
+            let waited = now.saturating_duration_since(sent);
+            upstream.window.lost(waited, now);
         }
         if !matches!(via, Via::Port(_)) {
             let alone = job.left(self.upstreams.len()) == 1;
