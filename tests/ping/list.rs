@@ -185,6 +185,36 @@ fn whoever_is_undecided_at_the_end_has_not_answered() {
 }
 
 #[test]
+fn whoever_was_not_asked_has_not_answered() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("-w 0.3 --rate 1 127.0.0.1 127.0.0.2 127.0.0.3").run();
+    out.code(1)
+        .stderr("ping: -w ended the run before every target was asked\n");
+    assert!(mask(out.stdout_str()).starts_with("127.0.0.1 is alive (T)\n"));
+    let out = ping("-w 0.3 --rate 1 --reachable 1 -q 127.0.0.1 127.0.0.2").run();
+    out.code(0);
+    let out = ping("-w 0.3 --rate 1 127.0.0.1 127.0.0.1").run();
+    out.code(1);
+    // Everybody was asked, though the next turn would have come later.
+    let out = ping("-w 5 --rate 3 -q 127.0.0.1 127.0.0.2").run();
+    out.code(0).stderr("");
+}
+
+#[test]
+fn a_list_knows_what_fits_an_ipv4_packet() {
+    if !may_ping() {
+        return;
+    }
+    let out = ping("-s 65520 127.0.0.1 127.0.0.0/31").run();
+    out.code(2).stdout("").stderr(
+        "ping: 127.0.0.1: an IPv4 probe takes 65507 bytes of data at most\n\
+         ping: 127.0.0.0/31: an IPv4 probe takes 65507 bytes of data at most\n",
+    );
+}
+
+#[test]
 fn enough_that_answer_are_enough() {
     let Some(lab) = lab() else { return };
     let script = "

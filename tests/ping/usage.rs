@@ -69,7 +69,7 @@ fn mistakes_are_one_line_and_status_2() {
         ),
         (
             "-c -1 ::1",
-            "ping: -1 is no option, and no value: numbers are not negative; see 'ping --help'\n",
+            "ping: -1 is no option, and a negative number is not taken here; see 'ping --help'\n",
         ),
         (
             "-c x ::1",

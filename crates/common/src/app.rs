@@ -322,7 +322,9 @@ fn foreign<C: Cli>(error: &clap::Error) -> Option<String> {
     let number = option.strip_prefix('-')?;
     let negative =
         number.starts_with(|c: char| c.is_ascii_digit()) && number.parse::<f64>().is_ok();
-    negative.then(|| format!("{option} is no option, and no value: numbers are not negative"))
+    // -0 is a letter that other programs have.
+    (negative && number != "0")
+        .then(|| format!("{option} is no option, and a negative number is not taken here"))
 }
 
 /// clap's message and tip without its usage block, on one line.

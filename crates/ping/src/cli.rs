@@ -292,7 +292,7 @@ fn data_size(text: &str) -> Result<u16, String> {
 }
 
 fn sweep(text: &str) -> Result<DataSizes, String> {
-    let form = || "not sizes; use MIN:MAX or MIN:MAX:STEP, 0 to 65507".to_owned();
+    let form = || "not sizes; use MIN:MAX or MIN:MAX:STEP, 0 to 65507 (IPv6: 65527)".to_owned();
     let numbers: Option<Vec<u16>> = text.split(':').map(|part| data_size(part).ok()).collect();
     let (min, max, step) = match numbers.as_deref() {
         Some(&[min, max]) => (min, max, 1),

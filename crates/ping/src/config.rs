@@ -36,6 +36,9 @@ const LARGEST: u16 = u16::MAX - 8;
 /// Probes sent at once when a list is swept as fast as it goes.
 const BATCH: usize = 16;
 
+/// Bytes of probes that are preloaded in one go.
+const PRELOAD_BYTES: usize = 4 << 20;
+
 /// One target or several.
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
@@ -136,7 +139,10 @@ impl Config {
             } => BATCH,
             // As iputils has it: what is preloaded goes out before anybody
             // listens.
-            Job::One { plan, .. } => plan.preload as usize,
+            Job::One { plan, .. } => {
+                let most = PRELOAD_BYTES / (64 + usize::from(sizes.max));
+                most.min(plan.preload as usize)
+            }
             _ => 1,
         };
         Ok(Self {

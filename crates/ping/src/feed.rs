@@ -21,6 +21,8 @@ use common::{Error, Result, net};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::operand::{self, Addresses, Operand, Range};
+use crate::packet::Version;
+use crate::plan::mtu::largest_data;
 use crate::socket;
 use crate::target::Target;
 
@@ -60,6 +62,8 @@ pub(crate) struct Reading {
     pub(crate) family: Family,
     /// The interface of link-local addresses, 0 for none.
     pub(crate) scope: u32,
+    /// Bytes of data in the largest probe.
+    pub(crate) size: u16,
     /// Ranges in the order that this seed decides.
     pub(crate) shuffle: Option<u64>,
 }
@@ -226,9 +230,33 @@ fn read(mut operands: Operands, reading: Reading, hand: &mut Hand<'_>) {
             }
             Err(error) => Err(error),
         };
+        let item = item.and_then(|item| fitting(item, reading.size));
         items.push(item.unwrap_or_else(|error| Item::Refused(operand.error(error))));
     }
     hand.over(&mut items);
+}
+
+/// An IPv4 packet is smaller than what `-s` allows for the sake of IPv6.
+fn fitting(item: Item, size: u16) -> Result<Item> {
+    let is_v4 = match &item {
+        Item::One(_, address, _) => address.is_ipv4(),
+        Item::Many(range) => range.is_v4(),
+        Item::Refused(_) => false,
+    };
+    if is_v4 {
+        fits_v4(size)?;
+    }
+    Ok(item)
+}
+
+/// An error if an IPv4 probe cannot carry so much data.
+pub(crate) fn fits_v4(size: u16) -> Result<()> {
+    let most = largest_data(Version::V4);
+    if size <= most {
+        return Ok(());
+    }
+    let text = format!("an IPv4 probe takes {most} bytes of data at most");
+    Err(Error::new(common::Kind::Usage, text))
 }
 
 /// The number of a zone, which must not contradict `-I`.
@@ -259,6 +287,7 @@ mod tests {
     const READING: Reading = Reading {
         family: Family::Any,
         scope: 0,
+        size: 56,
         shuffle: None,
     };
 

@@ -110,6 +110,11 @@ pub(crate) fn has_scope(address: Ipv6Addr) -> bool {
 }
 
 impl Range {
+    /// Whether these are IPv4 addresses.
+    pub(crate) fn is_v4(self) -> bool {
+        self.width == 32
+    }
+
     /// How many addresses, up to the most a `u64` holds.
     pub(crate) fn count(self) -> u64 {
         u64::try_from(self.last - self.first)

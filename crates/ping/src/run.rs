@@ -30,7 +30,7 @@ use crate::operand::Operand;
 use crate::packet::{HEADER, Template, Version};
 use crate::plan::Plan;
 use crate::plan::list::{Goal, ListPlan, Pace};
-use crate::plan::mtu::{MtuPlan, largest_data};
+use crate::plan::mtu::MtuPlan;
 use crate::plan::steady::{Steady, SteadyPlan};
 use crate::privilege;
 use crate::socket::{self, IcmpSocket, Route};
@@ -177,10 +177,8 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
         _ => feed::lookup(&text, config.family)?,
     };
     let scope = scope(operand, address, interface).map_err(about)?;
-    if address.is_ipv4() && config.sizes.max > largest_data(Version::V4) {
-        let most = largest_data(Version::V4);
-        let text = format!("an IPv4 probe takes {most} bytes of data at most");
-        return Err(about(Error::usage(text)));
+    if address.is_ipv4() {
+        feed::fits_v4(config.sizes.max).map_err(about)?;
     }
     let label = (text != address.to_string()).then(|| Rc::from(text.as_str()));
     let target = Target::new(label, address, scope);
@@ -270,6 +268,7 @@ fn many(
     let reading = Reading {
         family: config.family,
         scope,
+        size: config.sizes.max,
         shuffle,
     };
     let feed = Feed::start(operands, reading)?;
@@ -374,6 +373,11 @@ fn finish(
             target.ended = true;
             tally.ended(io, clock, target)?;
         }
+    }
+    if end == End::Deadline && !plan.is_complete() {
+        tally.unasked();
+        io.report
+            .line("-w ended the run before every target was asked");
     }
     let drops = engine.dropped();
     tally.finish(io, clock, &engine.books.targets, drops)?;

@@ -91,6 +91,11 @@ impl<'a> Tally<'a> {
         }
     }
 
+    /// There are targets that were never asked.
+    pub(crate) fn unasked(&mut self) {
+        self.bad += 1;
+    }
+
     fn count(&mut self, target: &Target) {
         if self.condition.holds(target) {
             self.good += 1;

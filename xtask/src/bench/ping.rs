@@ -82,10 +82,10 @@ fn sweeps(shop: &Shop) -> Outcome<Vec<Row>> {
 /// The same with a reader behind it, as in a pipeline.
 fn piped(line: &Line) -> Option<Line> {
     let cat = which("cat")?.into_os_string();
-    let script = "cat=$1; shift; \"$@\" | \"$cat\" >/dev/null";
-    let words = ["-c", script, "sh"].map(Into::into);
+    let script = "set -o pipefail; cat=$1; shift; \"$@\" | \"$cat\" >/dev/null";
+    let words = ["-c", script, "bash"].map(Into::into);
     let all = words.into_iter().chain([cat]).chain(line.words());
-    Some(Line::new(which("sh")?, all))
+    Some(Line::new(which("bash")?, all))
 }
 
 /// The most memory a run holds, against a limit in MB.

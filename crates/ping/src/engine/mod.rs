@@ -454,5 +454,4 @@ fn destination(address: IpAddr, scope: u32) -> SocketAddr {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

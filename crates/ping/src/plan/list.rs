@@ -186,6 +186,10 @@ impl Plan for ListPlan {
         self.timeout
     }
 
+    fn is_complete(&mut self) -> bool {
+        self.ended || matches!(self.feed.next(), Fed::End | Fed::NotYet)
+    }
+
     fn deadline(&self) -> Option<Nanos> {
         self.deadline
     }

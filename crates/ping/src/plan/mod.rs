@@ -69,6 +69,11 @@ pub(crate) trait Plan {
     /// How long a probe has, as things stand.
     fn timeout(&self, targets: &Targets) -> Nanos;
 
+    /// Whether there was nobody left to ask when the run was ended.
+    fn is_complete(&mut self) -> bool {
+        true
+    }
+
     /// When everything ends.
     fn deadline(&self) -> Option<Nanos>;
 
