@@ -316,13 +316,26 @@ fn size(bytes: u64) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{median, size, time};
+    use super::{Line, median, size, time};
 
     #[test]
     fn the_middle_one() {
         let times = [9, 1, 5].map(Duration::from_millis);
         assert_eq!(median(times.to_vec()), Duration::from_millis(5));
         assert_eq!(median(Vec::new()), Duration::ZERO);
+    }
+
+    #[test]
+    fn each_run_has_a_folder_to_itself() {
+        let base = tempfile::tempdir().unwrap();
+        let line = Line::new("/bin/sh", ["-c", "test -z \"$(ls)\" && touch made"]);
+        let line = line.in_fresh(base.path());
+        line.once().unwrap();
+        line.once().unwrap();
+        let made = |entry: std::io::Result<std::fs::DirEntry>| {
+            assert!(entry.unwrap().path().join("made").exists());
+        };
+        assert_eq!(base.path().read_dir().unwrap().map(made).count(), 2);
     }
 
     #[test]
