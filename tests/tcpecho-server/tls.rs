@@ -151,6 +151,36 @@ fn those_who_speak_no_tls_are_turned_away_alone() {
 }
 
 #[test]
+fn a_farewell_that_comes_with_the_last_bytes() {
+    let authority = Authority::new();
+    // Also with input that is taken in pieces, the last of them full.
+    for (args, size) in [
+        (&[][..], 5),
+        (&[], 16_384),
+        (&["--rate", "16k"], 32 << 10),
+        (&["--delay", "5ms:5ms"], 5),
+    ] {
+        let server = server(&authority, args);
+        let mut client = connect(&server, &authority);
+        ask(&mut client, b"x");
+        let sent = pattern(size);
+        // Both in one send, so that nothing follows that would be an event.
+        client.conn.writer().write_all(&sent).unwrap();
+        client.conn.send_close_notify();
+        let mut records = Vec::new();
+        while client.conn.wants_write() {
+            client.conn.write_tls(&mut records).unwrap();
+        }
+        client.sock.write_all(&records).unwrap();
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).unwrap();
+        assert!(rest == sent, "{args:?} {size}");
+        let _ = server.event();
+        assert_eq!(server.event()[5], "eof");
+    }
+}
+
+#[test]
 fn an_end_without_a_farewell_is_an_end() {
     let authority = Authority::new();
     let server = server(&authority, &[]);

@@ -103,8 +103,8 @@ impl Channel {
         }
     }
 
-    /// Whether it holds received bytes that nobody has asked for yet: the
-    /// socket will not be reported for those.
+    /// Whether it holds received bytes, or an end, that nobody has asked for
+    /// yet: the socket will not be reported for those.
     pub(crate) fn has_input(&self) -> bool {
         match self {
             Self::Plain => false,

@@ -56,6 +56,9 @@ pub(crate) struct Session {
     tls: ServerConnection,
     /// Decrypted bytes that nobody has asked for yet.
     input: usize,
+    /// The peer's farewell has come and nobody has been told yet. It may come
+    /// in the same read as the last bytes, and no event follows it then.
+    farewell: bool,
     /// To be shut down once everything has gone.
     ending: bool,
     /// It has been.
@@ -68,6 +71,7 @@ impl Session {
         Ok(Self {
             tls: ServerConnection::new(Arc::clone(settings))?,
             input: 0,
+            farewell: false,
             ending: false,
             ended: false,
         })
@@ -82,7 +86,7 @@ impl Session {
     }
 
     pub(crate) fn has_input(&self) -> bool {
-        self.input > 0
+        self.input > 0 || self.farewell
     }
 
     /// Handshakes as far as it goes, and sends what waits.
@@ -107,6 +111,7 @@ impl Session {
             match self.tls.reader().read(buffer) {
                 Ok(n) => {
                     self.input -= n.min(self.input);
+                    self.farewell &= n > 0;
                     return Ok(n);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
@@ -151,6 +156,7 @@ impl Session {
             return Err(Errno::PROTO);
         };
         self.input = state.plaintext_bytes_to_read();
+        self.farewell = state.peer_has_closed();
         self.flush(socket)?;
         Ok(n > 0)
     }
