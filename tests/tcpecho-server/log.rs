@@ -36,6 +36,23 @@ fn text() {
 }
 
 #[test]
+fn what_is_discarded_is_not_received() {
+    let server = Server::start(&["--once", "-v", "--max-bytes", "20"]);
+    let mut client = server.connect();
+    client.send(&[b'x'; 100]);
+    assert_eq!(client.rest(), [b'x'; 20]);
+    client.half_close();
+    let out = server.running.wait();
+    let lines = out.code(0).lines();
+    let received: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("received\t"))
+        .collect();
+    assert_eq!(received.len(), 1, "{}", out.story());
+    assert_eq!(received[0].split('\t').nth(2), Some("20"));
+}
+
+#[test]
 fn json() {
     let running = tool()
         .args(["--once", "-v", "--json", "127.0.0.1:0"])

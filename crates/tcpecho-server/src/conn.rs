@@ -211,7 +211,10 @@ impl<S: AsFd> Conn<S> {
             Err(e) => return self.machine.failed(reason_of(e)),
         };
         let chunk = &mut scratch[..n];
-        shared.log.received(&self.peer, chunk);
+        // What is only discarded at the end was not taken in.
+        if self.machine.is_open() {
+            shared.log.received(&self.peer, chunk);
+        }
         let answer = self.machine.received(&shared.rules, chunk, now);
         if answer.is_empty() {
             return self.send_unsent(now);
