@@ -125,6 +125,11 @@ impl<S: AsFd> Conn<S> {
         self.settle(shared, now)
     }
 
+    /// Why it ends if it is ended now, at the end of the run.
+    pub(crate) fn abandoned(&self) -> Reason {
+        self.machine.abandoned()
+    }
+
     /// Whether the peer does not take what is for it: the socket has no room,
     /// or nothing has arrived for a while of what is on its way. Bytes in
     /// flight alone say nothing, every healthy peer has some.

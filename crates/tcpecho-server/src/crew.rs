@@ -90,10 +90,11 @@ impl Crew {
         }
     }
 
-    /// Ends the threads.
-    pub(crate) fn stop(&mut self) {
-        if let Self::Threads(mailboxes, ..) = self {
-            mailboxes.iter_mut().for_each(Mailbox::stop);
+    /// Ends the connections that are left, and the threads.
+    pub(crate) fn stop(&mut self, now: Duration) {
+        match self {
+            Self::Alone(worker) => worker.abandon(now),
+            Self::Threads(mailboxes, ..) => mailboxes.iter_mut().for_each(Mailbox::stop),
         }
     }
 }

@@ -223,6 +223,15 @@ impl Machine {
         self.limit = Some(limit);
     }
 
+    /// Why it ends if the run ends now, whatever is left to do.
+    pub(crate) fn abandoned(&self) -> Reason {
+        match self.phase {
+            Phase::Lingering(reason) | Phase::Over(reason) => reason,
+            Phase::Reset => Reason::Fault,
+            Phase::Open | Phase::Finishing { .. } => Reason::Drain,
+        }
+    }
+
     /// Whether it is open and has bytes that could go and have not; not those
     /// that are held back by a delay.
     pub(crate) fn owes(&self) -> bool {
@@ -260,10 +269,7 @@ impl Machine {
     pub(crate) fn timeout(&mut self, rules: &Rules, now: Duration) {
         self.tail.release(now);
         if self.limit.is_some_and(|limit| limit <= now) {
-            self.phase = match self.phase {
-                Phase::Lingering(reason) => Phase::Over(reason),
-                _ => Phase::Over(Reason::Drain),
-            };
+            self.phase = Phase::Over(self.abandoned());
         } else if self.idle_at(rules).is_some_and(|at| at <= now) {
             let reason = match self.phase {
                 Phase::Lingering(reason) => reason,

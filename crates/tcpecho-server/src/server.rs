@@ -203,7 +203,7 @@ impl Server {
     }
 
     fn finish(mut self) -> Exit {
-        self.crew.stop();
+        self.crew.stop(self.clock.now());
         let exit = match self.stage {
             Stage::Stopped => Exit::No,
             _ if self.shared.census.totals().cut > 0 => Exit::No,

@@ -163,6 +163,16 @@ impl Worker {
         }
     }
 
+    /// Ends all that are left, at once: the run is over.
+    pub(crate) fn abandon(&mut self, now: Duration) {
+        for key in 0..self.conns.len() {
+            if let Some(conn) = &self.conns[key] {
+                let reason = conn.abandoned();
+                self.close(key, reason, now);
+            }
+        }
+    }
+
     fn arm(&mut self, key: usize, now: Duration) {
         if let Some(conn) = &mut self.conns[key] {
             let due = conn.deadline(&self.shared, now);
@@ -318,6 +328,7 @@ fn serve(
         }
         worker.timeouts(now);
         if letters.stop {
+            worker.abandon(now);
             worker.shared.log.flush();
             return Ok(());
         }
