@@ -147,6 +147,20 @@ fn total_loss_has_a_summary() {
 }
 
 #[test]
+fn a_peer_that_does_not_read() {
+    let peer = TcpPeer::deaf();
+    let addr = peer.addr();
+    let args = ["-c", "3", "-i", "0.1", "--timeout", "1s", "--size", "32M"];
+    let out = to(&peer).args(args).run();
+    out.code(1)
+        .stdout_contains(&format!("no echo from {addr}: seq=1 timed out\n"))
+        .stdout_contains("1 sent, 0 received, 100% loss");
+    let line = format!("tcpecho-client: {addr}: the peer does not read: ");
+    out.stderr_contains(&line)
+        .stderr_contains(" of the last message's 33554432 bytes could be sent\n");
+}
+
+#[test]
 fn a_difference_is_no_reply() {
     let peer = TcpPeer::corrupt_at(70);
     let out = to(&peer).args(["-c", "3", "-i", "0"]).run();

@@ -38,6 +38,8 @@ struct Run<'a> {
     connection: Option<Connection>,
     /// What is left of the message that is being sent.
     unsent: Unsent,
+    /// When the peer last took something of it.
+    moved: Instant,
     ledger: Ledger,
     latencies: Latencies,
     started: Instant,
@@ -80,6 +82,7 @@ pub(crate) fn run(
         },
         connection,
         unsent: Unsent::default(),
+        moved: now,
         ledger: Ledger::default(),
         latencies: Latencies::new()?,
         started: now,
@@ -122,6 +125,12 @@ impl Run<'_> {
                     break;
                 }
             }
+            if self.stuck_at().is_some_and(|at| at <= Instant::now()) {
+                let error = Error::new(Kind::Timeout, self.unsent.stuck());
+                if !self.broken(io, &error)? {
+                    return Ok(Exit::No);
+                }
+            }
             io.out.flush()?;
             if self.wait()? == Woken::Stopped {
                 break;
@@ -157,6 +166,15 @@ impl Run<'_> {
             && !self.ledger.is_full()
     }
 
+    /// When to give up on a peer that takes nothing: the message that is being
+    /// sent is lost already, and none can follow it before it is out.
+    fn stuck_at(&self) -> Option<Instant> {
+        if self.unsent.rest().is_empty() || !self.ledger.is_idle() {
+            return None;
+        }
+        self.moved.checked_add(self.plan.timeout)
+    }
+
     /// Sends the next message, or counts it as lost; false at a signal.
     fn send_next(&mut self, io: &mut Io) -> Result<bool> {
         let seq = self.ledger.sent + 1;
@@ -185,6 +203,7 @@ impl Run<'_> {
             message: Rc::clone(&payload),
             sent: 0,
         };
+        self.moved = Instant::now();
         self.ledger.sent(seq, payload, now, expires);
         Ok(true)
     }
@@ -211,7 +230,11 @@ impl Run<'_> {
         let link = &mut connection.link;
         let datagram = link.is_datagram();
         // When sending has failed, what has already come still counts.
+        let before = self.unsent.sent;
         let failed = send(link, &mut self.unsent).err();
+        if self.unsent.sent > before {
+            self.moved = Instant::now();
+        }
         let mut events = Vec::new();
         let outcome = loop {
             match link.read(chunk) {
@@ -297,7 +320,7 @@ impl Run<'_> {
             .ledger
             .next_expiry()
             .and_then(|expiry| self.started.checked_add(expiry));
-        let deadline = due.into_iter().chain(expiry).min();
+        let deadline = [due, expiry, self.stuck_at()].into_iter().flatten().min();
         let link = self.connection.as_ref().map(|c| &c.link);
         if link.is_some_and(Link::holds_input) {
             return Ok(Woken::Ready);
@@ -332,6 +355,12 @@ struct Unsent {
 impl Unsent {
     fn rest(&self) -> &[u8] {
         &self.message[self.sent..]
+    }
+
+    /// What a peer that takes no more of it has done.
+    fn stuck(&self) -> String {
+        let (sent, all) = (self.sent, self.message.len());
+        format!("the peer does not read: {sent} of the last message's {all} bytes could be sent")
     }
 }
 
