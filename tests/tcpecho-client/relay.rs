@@ -1,7 +1,7 @@
 //! Without a message: stdin to the peer and the peer to stdout, as `nc` does.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 
 use testkit::peer::{TcpPeer, refused_addr};
 use testkit::udp::UdpPeer;
@@ -197,6 +197,17 @@ fn over_udp() {
         .stdin("one datagram")
         .run();
     out.code(0).stdout("one datagram").stderr("");
+    // A read of more than a datagram takes.
+    let peer = UdpPeer::echo();
+    let all = payload(100_000);
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&all).unwrap();
+    file.rewind().unwrap();
+    let out = client()
+        .args(["--udp", &peer.addr().to_string()])
+        .stdin_from(file)
+        .run();
+    assert!(out.code(0).stderr("").stdout == all, "{}", out.story());
     let peer = UdpPeer::silent();
     let out = client()
         .args(["--udp", "--timeout", "1s", &peer.addr().to_string()])

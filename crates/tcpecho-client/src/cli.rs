@@ -133,7 +133,8 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = common::duration::parse, help_heading = "Connection")]
     pub(crate) retry_delay: Duration,
 
-    /// Datagrams instead of a stream
+    /// Datagrams instead of a stream; of stdin each read is one, of at most
+    /// 65507 bytes
     #[arg(short, long, help_heading = "Connection")]
     pub(crate) udp: bool,
 

@@ -21,6 +21,9 @@ use crate::wait::{Stop, Woken};
 /// Bytes read at once, from either side.
 const CHUNK: usize = 64 * 1024;
 
+/// Bytes of input in one datagram, at most: what IPv4 and UDP leave of 64 KiB.
+const DATAGRAM: usize = 65_507;
+
 /// How long to go on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Limit {
@@ -234,8 +237,14 @@ impl Pump<'_> {
             return Ok(woken);
         }
         self.sink.polled(on_sink)?;
+        // What is read at once is sent at once: one datagram, where it is one.
+        let room = if self.link.is_datagram() {
+            DATAGRAM
+        } else {
+            CHUNK
+        };
         if let Some(input) = self.input.as_mut().filter(|_| on_input) {
-            match input.file.read(chunk) {
+            match input.file.read(&mut chunk[..room]) {
                 Ok(0) => exchange.input_end(),
                 Ok(n) => exchange.input(chunk[..n].to_vec()),
                 Err(e)
