@@ -422,7 +422,7 @@ fn too_many_for_the_limit() {
     let out = testkit::Tool::new("/bin/sh").args(["-c", &script]).run();
     out.code(2).stdout("").stderr(
         "tcpecho-client: so many connections need 264 open files, and the limit is 100; \
-         raise it with 'ulimit -Hn'\n",
+         root can raise the hard limit: 'ulimit -Hn 264', limits.conf, LimitNOFILE=\n",
     );
 }
 

@@ -234,7 +234,7 @@ fn waiting_for_a_port() {
         "-v",
     ]);
     out.run().code(3).stderr(&format!(
-        "tcpecho-client: {addr}: connection refused; 1 tries left\n\
+        "tcpecho-client: {addr}: connection refused; 1 try left\n\
          tcpecho-client: {addr}: connection refused; 0 tries left\n\
          tcpecho-client: {addr}: connection refused\n"
     ));

@@ -71,9 +71,15 @@ fn versions() {
 fn certificates_that_will_not_do() {
     let authority = Authority::new();
     for (leaf, why) in [
-        (Leaf::WrongName, "not valid for name"),
-        (Leaf::Expired, "expired"),
-        (Leaf::SelfSigned, "invalid peer certificate"),
+        (
+            Leaf::WrongName,
+            "the certificate is not valid for 127.0.0.1, only for wrong.test; --server-name",
+        ),
+        (Leaf::Expired, "the certificate has expired; the peer needs"),
+        (
+            Leaf::SelfSigned,
+            "issuer is not known; name a file with its CA by --cacert",
+        ),
     ] {
         let peer = TcpPeer::echo_tls(&authority.server().leaf(leaf));
         let out = to(&peer).args(ca(&authority)).arg("hello").run();

@@ -132,7 +132,8 @@ impl Dialer {
                 Err(error) if left > 0 && (may_change(error.kind()) || self.absent.get()) => {
                     left -= 1;
                     if let Some(report) = verbose {
-                        report.line(format_args!("{error}; {left} tries left"));
+                        let tries = if left == 1 { "try" } else { "tries" };
+                        report.line(format_args!("{error}; {left} {tries} left"));
                     }
                     if stop.pause(self.plan.retry_delay)? == Woken::Stopped {
                         return Ok(None);

@@ -40,7 +40,9 @@ pub(crate) fn allow_descriptors(wanted: u64) -> Result<()> {
             Kind::System,
             format!("so many connections need {wanted} open files, and the limit is {maximum}"),
         )
-        .hint("raise it with 'ulimit -Hn'"));
+        .hint(format!(
+            "root can raise the hard limit: 'ulimit -Hn {wanted}', limits.conf, LimitNOFILE="
+        )));
     }
     let new = Rlimit {
         current: Some(wanted),

@@ -16,8 +16,8 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeType, InvalidMessage,
-    RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeType,
+    InvalidMessage, RootCertStore, SignatureScheme,
 };
 
 /// Whom to believe, and who the peer is to be.
@@ -271,6 +271,40 @@ pub(crate) fn error(error: &io::Error) -> Option<String> {
              basicConstraints=CA:FALSE, or use --insecure"
                 .to_owned()
         }
+        rustls::Error::InvalidCertificate(reason) => certificate(reason),
+        rustls::Error::AlertReceived(alert) => format!("the peer refused: TLS alert {alert:?}"),
         other => other.to_string(),
     })
+}
+
+/// What is wrong with a certificate, and what can be done about it.
+fn certificate(reason: &CertificateError) -> String {
+    match reason {
+        CertificateError::UnknownIssuer => "the certificate's issuer is not known; name a file \
+             with its CA by --cacert, or use --insecure"
+            .to_owned(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the certificate has expired; the peer needs a new one, or use --insecure".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the certificate is not valid yet; is the clock right?".to_owned()
+        }
+        CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        } => {
+            // They come as `DnsName("localhost")`.
+            let names = presented.iter().map(|name| {
+                let quoted = name.split('"').nth(1);
+                quoted.unwrap_or(name)
+            });
+            format!(
+                "the certificate is not valid for {}, only for {}; --server-name is the name to \
+                 expect",
+                expected.to_str(),
+                names.collect::<Vec<_>>().join(", ")
+            )
+        }
+        other => format!("the certificate is not accepted: {other}"),
+    }
 }
