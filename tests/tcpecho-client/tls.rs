@@ -1,7 +1,11 @@
 //! `--tls`.
 
 use std::io::Write;
+use std::sync::Arc;
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection};
 use testkit::peer::TcpPeer;
 use testkit::tls::{Authority, Leaf};
 
@@ -53,6 +57,44 @@ fn every_mode() {
         let records = out.code(0).stderr("").json();
         assert!(records[0]["messages"].as_u64() > Some(0), "{}", out.story());
     }
+}
+
+/// Its close_notify comes with its last bytes, and no end of file after it.
+#[test]
+fn a_farewell_that_comes_with_the_last_bytes() {
+    let authority = Authority::new();
+    let (cert, key) = authority.files(Leaf::Good);
+    let chain = CertificateDer::pem_file_iter(cert).unwrap();
+    let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_file(key).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let config = Arc::new(config);
+    let peer = TcpPeer::start(move |mut stream| {
+        let mut conn = ServerConnection::new(Arc::clone(&config)).unwrap();
+        while conn.is_handshaking() {
+            conn.complete_io(&mut stream)?;
+        }
+        conn.writer().write_all(b"the last words")?;
+        conn.send_close_notify();
+        let mut records = Vec::new();
+        while conn.wants_write() {
+            conn.write_tls(&mut records)?;
+        }
+        stream.write_all(&records)?;
+        // Until the client ends.
+        std::io::copy(&mut stream, &mut std::io::sink())
+    });
+    let out = to(&peer).args(ca(&authority)).run();
+    out.code(0).stdout("the last words").stderr("");
+    // Nothing is printed, so nothing else wakes it either.
+    let out = to(&peer).args(ca(&authority)).arg("-q").run();
+    out.code(0).stdout("").stderr("");
 }
 
 #[test]

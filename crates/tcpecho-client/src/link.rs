@@ -73,7 +73,7 @@ impl Link {
         }
     }
 
-    /// Whether bytes can be read although the socket is silent.
+    /// Whether bytes, or their end, can be read although the socket is silent.
     pub(crate) fn holds_input(&self) -> bool {
         match self {
             Self::Tls(session) => session.has_buffered(),

@@ -140,6 +140,9 @@ pub(crate) struct Session {
     stream: TcpStream,
     /// Decrypted bytes that have not been read.
     buffered: usize,
+    /// The peer's farewell has come and has not been told. It may come in the
+    /// same read as the last bytes, and no event follows it then.
+    farewell: bool,
 }
 
 impl Session {
@@ -152,6 +155,7 @@ impl Session {
             tls,
             stream,
             buffered: 0,
+            farewell: false,
         })
     }
 
@@ -179,9 +183,9 @@ impl Session {
         self.tls.wants_write()
     }
 
-    /// Whether decrypted bytes wait to be read.
+    /// Whether decrypted bytes, or their end, wait to be read.
     pub(crate) fn has_buffered(&self) -> bool {
-        self.buffered > 0
+        self.buffered > 0 || self.farewell
     }
 
     /// Sends encrypted bytes as far as the socket takes them.
@@ -202,6 +206,7 @@ impl Session {
         match self.tls.process_new_packets() {
             Ok(state) => {
                 self.buffered = state.plaintext_bytes_to_read();
+                self.farewell = state.peer_has_closed();
                 Ok(n > 0)
             }
             Err(e) => {
@@ -219,6 +224,7 @@ impl Session {
             match self.tls.reader().read(buffer) {
                 Ok(n) => {
                     self.buffered = self.buffered.saturating_sub(n);
+                    self.farewell &= n > 0;
                     return Ok(n);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
