@@ -123,7 +123,10 @@ impl Transfer<'_, '_> {
         )?;
         let head = Arc::clone(&answer.head);
         if let Err(stop) = self.pour(answer, &codings, &mut hash) {
-            self.hashed = hash;
+            // That of an error's body is not that of what is out.
+            if !self.drops {
+                self.hashed = hash;
+            }
             return Err(stop);
         }
         self.finish(&head, fails, hash)?;
@@ -155,11 +158,11 @@ impl Transfer<'_, '_> {
             }
         };
         if let Some(had) = resumed {
+            self.report.bytes = had.bytes;
             match &mut self.sink {
                 Sink::File { saver, used, .. } => {
                     saver.resume(had, &mut see)?;
                     *used = true;
-                    self.report.bytes = had.bytes;
                 }
                 Sink::Stdout { .. } => {}
                 _ => self.sink = stdout(head, plain, had.bytes),
@@ -231,10 +234,11 @@ impl Transfer<'_, '_> {
         Ok(())
     }
 
-    /// This body goes nowhere; a file that was begun is left as it is.
+    /// This body goes nowhere; a file that was begun is left as it is, and what
+    /// is out is not forgotten: a further try goes on behind it or not at all.
     pub(super) fn drop_body(&mut self) {
         self.drops = true;
-        if !matches!(self.sink, Sink::File { .. }) {
+        if !matches!(self.sink, Sink::File { .. }) && !self.sink.is_out() {
             self.sink = Sink::Nowhere;
         }
     }
@@ -368,7 +372,9 @@ impl Transfer<'_, '_> {
             && !matches!(self.sink, Sink::Nowhere | Sink::Undecided)
             && !matches!(self.sink, Sink::File { used: false, .. });
         self.report.sha256 = digest.clone().filter(|_| delivered);
-        if let Sink::View { view, .. } = &mut self.sink {
+        if let Sink::View { view, .. } = &mut self.sink
+            && !self.drops
+        {
             let rest = view.finish();
             self.stage.write(rest.as_bytes())?;
         }

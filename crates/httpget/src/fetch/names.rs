@@ -63,11 +63,17 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 pub(super) fn local(error: &io::Error, path: &Path) -> Error {
     let error = Error::local(error).about(path.display().to_string());
     match error.kind() {
-        Kind::System if error.message().starts_with("no such file") => {
+        Kind::System if error.message().starts_with("no such file") && lacks_folder(path) => {
             error.hint("--create-dirs makes missing folders")
         }
         _ => error,
     }
+}
+
+/// Whether the folder of this name is what is missing.
+fn lacks_folder(path: &Path) -> bool {
+    path.parent()
+        .is_some_and(|parent| parent != Path::new("") && !parent.exists())
 }
 
 /// The file behind a symlink, and what is known of it.
