@@ -10,7 +10,7 @@ use url::{Position, Url};
 
 use crate::cli::Cli;
 use crate::config::{self, Config};
-use crate::fetch::{self, Context, Job, Place, Report, Shared, Stage, Suffixes};
+use crate::fetch::{self, Claims, Context, Job, Place, Report, Shared, Stage, Suffixes};
 use crate::http::head::Head;
 use crate::http::{date, link};
 use crate::input::{End, Input};
@@ -41,6 +41,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         jar: config::jar(&config.request)?.map(Mutex::new),
         suffixes: Suffixes::default(),
         progress: Progress::new(io.terminal.stderr && config.shows_progress() && !config.view),
+        claims: cli.many.parallel.then(Claims::default),
         hosts: cli
             .many
             .max_per_host
@@ -221,6 +222,7 @@ fn job(config: &Config, operand: &Operand, index: usize) -> Result<Job> {
         home: target.url.origin(),
         target,
         place,
+        index,
     })
 }
 
@@ -254,6 +256,7 @@ fn next_page(job: &Job, report: &Report) -> Result<Option<Job>> {
         },
         place: job.place.clone(),
         home: job.home.clone(),
+        index: job.index,
     }))
 }
 

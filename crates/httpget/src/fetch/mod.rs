@@ -9,6 +9,7 @@ mod decode;
 mod deliver;
 mod hops;
 mod names;
+mod naming;
 mod report;
 mod save;
 mod segments;
@@ -26,6 +27,7 @@ use common::Error;
 use common::app::Reporter;
 
 pub(crate) use auth::Suffixes;
+pub(crate) use naming::Claims;
 pub(crate) use report::{Report, Trouble};
 pub(crate) use source::Limits;
 pub(crate) use stage::{Shared, Stage};
@@ -63,6 +65,8 @@ pub(crate) struct Job {
     pub(crate) place: Place,
     /// The origin that credentials are for.
     pub(crate) home: url::Origin,
+    /// The number of the URL, from 0.
+    pub(crate) index: usize,
 }
 
 /// What all transfers share.
@@ -76,6 +80,8 @@ pub(crate) struct Context<'a> {
     pub(crate) jar: Option<Mutex<Jar>>,
     pub(crate) suffixes: Suffixes,
     pub(crate) progress: Progress,
+    /// The names that are taken, with `-Z`.
+    pub(crate) claims: Option<Claims>,
     /// The limit of `--max-per-host`.
     pub(crate) hosts: Option<Gate>,
 }
@@ -217,7 +223,8 @@ impl Transfer<'_, '_> {
                 return Err(Error::usage("-C - needs a file to continue (-o or -O)"));
             }
             (start, Some(path)) => {
-                let mut saver = save::Saver::open(&path, false, config.saving.create_dirs)?;
+                let (_, taken) = self.claimed(None)?;
+                let mut saver = save::Saver::open(&path, taken, config.saving.create_dirs)?;
                 self.resume = match start {
                     Start::At(bytes) => {
                         self.fixed = true;
