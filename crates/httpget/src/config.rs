@@ -10,7 +10,7 @@ use crate::cli::{Cli, OutputArgs, RequestArgs, SavingArgs};
 use crate::fetch::Limits;
 use crate::http::date::{self, Seconds};
 use crate::json::pointer::{self, Pointer};
-use crate::net::{DialOptions, Dialer, Tls, TlsOptions};
+use crate::net::{DialOptions, Dialer, Silence, Tls, TlsOptions};
 use crate::output::template::Template;
 use crate::policy::cookie::Jar;
 use crate::policy::netrc::Netrc;
@@ -87,7 +87,7 @@ pub(crate) struct Config {
     pub(crate) pointer: Option<Pointer>,
     pub(crate) retry: retry::Rules,
     pub(crate) limits: Limits,
-    pub(crate) stall: Duration,
+    pub(crate) stall: Silence,
     pub(crate) max_time: Option<Duration>,
     pub(crate) json: bool,
     /// Bodies on stdout are looked at by a person.
@@ -144,6 +144,7 @@ impl Config {
             }
         }
         let pointer = cli.output.pointer.as_deref().map(pointer::parse);
+        let slow = slow(cli.network.speed_limit, cli.network.speed_time);
         let timeouts = &cli.network;
         let condition = condition(&cli.request)?;
         Ok(Self {
@@ -178,9 +179,9 @@ impl Config {
             limits: Limits {
                 max: cli.saving.max_filesize,
                 rate: cli.saving.limit_rate.filter(|&rate| rate > 0),
-                slow: slow(cli.network.speed_limit, cli.network.speed_time),
+                slow,
             },
-            stall: timeouts.stall_timeout,
+            stall: silence(timeouts.stall_timeout, slow),
             max_time: timeouts.max_time,
             json: io.json,
             view: io.terminal.stdout && !io.json,
@@ -254,8 +255,22 @@ fn digest(text: &str) -> Result<String> {
 /// `-Y` without `-y` is for 30 s, `-y` without `-Y` for one byte a second.
 fn slow(limit: Option<u64>, time: Option<Duration>) -> Option<(u64, Duration)> {
     match (limit, time) {
-        (None, None) => None,
+        (None, None) | (Some(0), _) => None,
         (limit, time) => Some((limit.unwrap_or(1), time.unwrap_or(Duration::from_secs(30)))),
+    }
+}
+
+/// A server that says nothing is slower than anything.
+fn silence(stall: Duration, slow: Option<(u64, Duration)>) -> Silence {
+    match slow {
+        Some((least, time)) if time < stall => Silence {
+            time,
+            least: Some(least),
+        },
+        _ => Silence {
+            time: stall,
+            least: None,
+        },
     }
 }
 
