@@ -81,7 +81,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         })
     };
     io.out = shared.into_out();
-    keep_jar(&context)?;
+    keep_jar(&context, &mut io.out)?;
     let surplus = config
         .saving
         .output
@@ -113,8 +113,8 @@ fn warn(context: &Context<'_>, text: impl std::fmt::Display) {
     }
 }
 
-/// Writes the file of `-c`, readable by its owner only.
-fn keep_jar(context: &Context<'_>) -> Result<()> {
+/// Writes the file of `-c`, readable by its owner only; `-` is standard output.
+fn keep_jar(context: &Context<'_>, out: &mut Out) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let (Some(path), Some(jar)) = (&context.config.request.cookie_jar, &context.jar) else {
@@ -124,6 +124,13 @@ fn keep_jar(context: &Context<'_>) -> Result<()> {
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .write(date::now());
+    if path == Path::new("-") {
+        return if context.config.view {
+            out.bytes(common::text::escape_body(text.as_bytes()).as_bytes())
+        } else {
+            out.bytes(text.as_bytes())
+        };
+    }
     std::fs::OpenOptions::new()
         .write(true)
         .create(true)

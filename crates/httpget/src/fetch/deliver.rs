@@ -4,7 +4,6 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use common::Error;
 use ring::digest;
 
 use super::report::{Stop, Trouble};
@@ -119,6 +118,9 @@ impl Transfer<'_, '_> {
             &mut hash,
         )?;
         let head = Arc::clone(&answer.head);
+        if !fails {
+            self.save_tag(&head, false)?;
+        }
         if let Err(stop) = self.pour(answer, &codings, &mut hash) {
             // That of an error's body is not that of what is out.
             if !self.drops {
@@ -360,12 +362,7 @@ impl Transfer<'_, '_> {
         if let Some(pointer) = &config.pointer {
             self.extract(pointer, head)?;
         }
-        if let Some(file) = &config.request.etag_save
-            && let Some(tag) = head.get("etag")
-        {
-            std::fs::write(file, format!("{tag}\n"))
-                .map_err(|e| Error::local(&e).about(file.display().to_string()))?;
-        }
+        self.save_tag(head, true)?;
         let whole = matches!(self.sink, Sink::File { used: true, .. } | Sink::Small(_));
         if whole && !self.drops {
             let modified = head

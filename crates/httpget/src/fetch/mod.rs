@@ -116,6 +116,8 @@ struct Transfer<'a, 'b> {
     heads: Vec<u8>,
     /// The digest of what is on stdout, for a try that goes on behind it.
     hashed: Option<ring::digest::Context>,
+    /// Whether the entity tag has been printed.
+    tagged: bool,
     /// What is there already and shall be continued.
     resume: Option<Had>,
     /// Whether `resume` was asked for by number, so that the start cannot be
@@ -151,6 +153,7 @@ pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> 
         line: None,
         heads: Vec::new(),
         hashed: None,
+        tagged: false,
         resume: None,
         fixed: false,
     };
