@@ -207,7 +207,50 @@ fn conditions() {
         sent[4].header("if-unmodified-since"),
         Some("Sun, 06 Nov 1994 08:49:37 GMT")
     );
-    run(&["-z", "nonsense"]).code(2);
+    for (typed, sent) in [
+        ("2021-01-31", "Sun, 31 Jan 2021 00:00:00 GMT"),
+        ("20210131", "Sun, 31 Jan 2021 00:00:00 GMT"),
+        ("31 Jan 2021", "Sun, 31 Jan 2021 00:00:00 GMT"),
+        ("2021-01-31T12:00:00Z", "Sun, 31 Jan 2021 12:00:00 GMT"),
+    ] {
+        run(&["-z", typed]).code(0);
+        let requests = server.requests();
+        let last = requests.last().unwrap();
+        assert_eq!(last.header("if-modified-since"), Some(sent), "{typed}");
+    }
+    run(&["-z", "nonsense"])
+        .code(2)
+        .stderr_contains("neither a file nor a date such as 2021-01-31");
+}
+
+#[test]
+fn a_dash_is_standard_output() {
+    let server = HttpServer::start(|_| {
+        Reply::ok("body")
+            .header("ETag", "\"1\"")
+            .header("Set-Cookie", "a=b; Path=/")
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        httpget()
+            .args(args)
+            .arg(server.url("/"))
+            .cwd(dir.path())
+            .run()
+    };
+    run(&["--etag-save", "-"]).code(0).stdout("\"1\"\nbody");
+    run(&["--etag-save", "-", "-o", "/dev/null"])
+        .code(0)
+        .stdout("\"1\"\n");
+    let out = run(&["-c", "-", "-o", "/dev/null"]);
+    out.code(0).stdout_contains("\ta\tb\n");
+    assert!(out.stdout.starts_with(b"# Netscape"));
+    for option in ["--etag-save", "--cookie-jar"] {
+        run(&[option, "-", "--json"])
+            .code(2)
+            .stderr_contains("does not go with --json");
+    }
+    assert_eq!(files(dir.path()).len(), 0);
 }
 
 #[test]

@@ -356,6 +356,11 @@ fn bad_operands() {
         .code(2)
         .stdout("");
     httpget()
+        .args(["-r", "abc", "http://127.0.0.1:1/"])
+        .run()
+        .code(2)
+        .stderr_contains("0-99, 500- or -100");
+    httpget()
         .args(["--max-redirs", "-2", "http://x/"])
         .run()
         .code(2)

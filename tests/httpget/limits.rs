@@ -83,6 +83,35 @@ fn too_slow_for_too_long() {
 }
 
 #[test]
+fn nothing_at_all_is_too_slow() {
+    // Before a head, and within a body.
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
+    for begun in ["", head, "HTTP/1.1 200 OK\r\n\r\nabc"] {
+        let server = always(Reply::raw(begun).hang());
+        let url = server.url("/");
+        for (how, said) in [
+            (&["-y", "0.3"][..], "slower than 1 bytes a second for 300ms"),
+            (&["-Y", "5", "-y", "300ms"], "slower than 5 bytes a second"),
+        ] {
+            let out = httpget().args(how).args(["--json", &url]).run();
+            out.code(3).stderr_contains(said);
+            assert_eq!(out.json()[0]["error"]["kind"], "timeout");
+        }
+    }
+    // No speed is no limit.
+    let server = always(
+        Reply::raw(head)
+            .pause(Duration::from_millis(600))
+            .then("123456789"),
+    );
+    httpget()
+        .args(["-Y", "0", "-y", "0.2", &server.url("/")])
+        .run()
+        .code(0)
+        .stdout("123456789");
+}
+
+#[test]
 fn a_refused_connection_may_pass() {
     // A port that was just free: nobody listens there.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -55,6 +55,81 @@ fn they_run_side_by_side_and_lines_stay_whole() {
     assert_eq!(lines, ["a", "b", "c", "d"].map(|name| name.repeat(1000)));
 }
 
+/// A server of which all three bodies, of so many bytes beyond their path, wait
+/// until all three heads are out.
+fn three(more: usize) -> HttpServer {
+    let (gate, begun) = (Gate::new(), AtomicUsize::new(0));
+    HttpServer::start(move |request| {
+        let body = format!("{}{}", request.path(), " ".repeat(more));
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        if begun.fetch_add(1, Ordering::SeqCst) == 2 {
+            gate.open();
+        }
+        Reply::raw(head).wait(&gate).then(body)
+    })
+}
+
+#[test]
+fn no_clobber_keeps_all_of_one_name() {
+    // Held in memory, and written as they come.
+    for more in [0, 100_000] {
+        let server = three(more);
+        let dir = tempfile::tempdir().unwrap();
+        httpget()
+            .args(["-Z", "-O", "--no-clobber"])
+            .args(["/a/x", "/b/x", "/c/x"].map(|path| server.url(path)))
+            .cwd(dir.path())
+            .run()
+            .code(0)
+            .stderr("");
+        assert_eq!(files(dir.path()), ["x", "x.1", "x.2"]);
+        let read = |name| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let mut bodies = ["x", "x.1", "x.2"].map(|name| read(name).trim_end().to_owned());
+        bodies.sort();
+        assert_eq!(bodies, ["/a/x", "/b/x", "/c/x"]);
+    }
+}
+
+#[test]
+fn a_name_is_for_one_url() {
+    let message = "x: another URL of this run is saved under this name; -o names it, \
+                   --no-clobber takes a free name";
+    for more in [0, 100_000] {
+        let server = three(more);
+        let dir = tempfile::tempdir().unwrap();
+        let out = httpget()
+            .args(["-Z", "-O"])
+            .args(["/a/x", "/b/x", "/c/x"].map(|path| server.url(path)))
+            .cwd(dir.path())
+            .run();
+        out.code(2);
+        assert_eq!(out.stderr_str().matches(message).count(), 2);
+        assert_eq!(files(dir.path()), ["x"]);
+    }
+    // Also one after the other, and by another spelling.
+    let server = HttpServer::start(|request| Reply::text(request.path().to_owned()));
+    let urls = ["/a/x", "/b/x"].map(|path| server.url(path));
+    let dir = tempfile::tempdir().unwrap();
+    let in_dir = || httpget().cwd(dir.path());
+    in_dir()
+        .args(["-Z", "--parallel-max", "1", "-o", "x", "-o", "./x"])
+        .args(&urls)
+        .run()
+        .code(2)
+        .stderr(&format!("httpget: {}: ./{message}\n", urls[1]));
+    let read = || std::fs::read_to_string(dir.path().join("x")).unwrap();
+    assert_eq!(read(), "/a/x");
+    // Without -Z the last one is left, and a device has room for all.
+    in_dir().arg("-O").args(&urls).run().code(0);
+    assert_eq!(read(), "/b/x");
+    in_dir()
+        .args(["-Z", "-o", "/dev/null", "-o", "/dev/null"])
+        .args(&urls)
+        .run()
+        .code(0)
+        .stderr("");
+}
+
 #[test]
 fn in_order_on_request() {
     let gate = Gate::new();

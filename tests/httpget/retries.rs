@@ -128,6 +128,41 @@ fn what_is_no_rest_is_not_printed_behind_the_start() {
     }
 }
 
+#[test]
+fn an_error_that_is_cut_does_not_forget_what_is_out() {
+    let body = body_of(LENGTH);
+    let sorry = Reply::new(404)
+        .header("Content-Length", "100")
+        .body("sorry")
+        .close();
+    // The whole is no rest.
+    let (first, whole) = (cut(&body, Some("\"1\"")), Reply::ok(body.clone()));
+    let error = sorry.clone();
+    let server = serving(&body, move |number, _| match number {
+        0 => Some(first.clone()),
+        1 => Some(error.clone()),
+        _ => Some(whole.clone()),
+    });
+    let out = httpget().args(RETRY).arg(server.url("/")).run();
+    out.code(3).stderr_contains("does not continue");
+    assert!(out.stdout == body[..CUT]);
+    assert_eq!(server.requests().len(), 3);
+    // The rest is, and the digest is that of what is out.
+    let record = &httpget()
+        .args(["--json", &always(Reply::ok(body.clone())).url("/")])
+        .run()
+        .json()[0];
+    let server = cut_and(&body, Some(sorry));
+    let out = httpget()
+        .args(RETRY)
+        .args(["--sha256", record["sha256"].as_str().unwrap()])
+        .arg(server.url("/"))
+        .run();
+    out.code(0).stderr_contains("trying again at once");
+    assert!(out.stdout == body);
+    assert_eq!(start(&server.requests()[2]), Some(CUT));
+}
+
 /// How often bytes occur in others.
 trait Matches {
     fn matches_of(&self, wanted: &[u8]) -> usize;
@@ -211,12 +246,38 @@ fn by_status() {
         .code(1)
         .stdout("never\n");
     assert_eq!(server.requests().len(), 3);
-    let server = always(Reply::new(503).header("Retry-After", "3600"));
+    // Too late for another try, this response is what there is.
+    let server = always(Reply::new(503).header("Retry-After", "3600").body("busy\n"));
+    let late = ["--retry", "2", "--retry-max-time", "5"];
+    for (how, code) in [(&[][..], 1), (&["--no-fail"], 0)] {
+        httpget()
+            .args(late)
+            .args(how)
+            .arg(server.url("/"))
+            .run()
+            .code(code)
+            .stdout("busy\n");
+    }
+    let out = httpget()
+        .args(late)
+        .args(["--json", &server.url("/")])
+        .run();
+    out.code(1);
+    let record = &out.json()[0];
+    assert_eq!(record["type"], "response");
+    assert_eq!(record["status"], 503);
+    assert!(record["error"].is_null());
+    assert_eq!(server.requests().len(), 3);
+    // An error stays what it is.
+    let part = Reply::ok("abc").header("Content-Length", "9").close();
+    let dir = tempfile::tempdir().unwrap();
     httpget()
-        .args(["--retry", "2", "--retry-max-time", "5", &server.url("/")])
+        .cwd(dir.path())
+        .args(["--retry", "2", "--retry-delay", "9"])
+        .args(["--retry-max-time", "5", "-o", "f", &always(part).url("/")])
         .run()
         .code(3)
-        .stderr_contains("too late");
+        .stderr_contains("cut short: 3 of 9 bytes came; the next try would be too late");
     let server = always(Reply::new(404));
     httpget()
         .args(["-s", "--retry", "2", &server.url("/")])

@@ -174,6 +174,28 @@ fn names_from_the_server() {
 }
 
 #[test]
+fn a_missing_file_is_no_missing_folder() {
+    let server = always(
+        Reply::new(206)
+            .header("Content-Range", "bytes 5-8/9")
+            .body("abcd"),
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let url = server.url("/");
+    in_dir(dir.path())
+        .args(["-C", "5", "-o", "cc", &url])
+        .run()
+        .code(2)
+        .stderr(&format!("httpget: {url}: cc: no such file or directory\n"));
+    let server = always(Reply::text("x"));
+    in_dir(dir.path())
+        .args(["-o", "no/cc", &server.url("/")])
+        .run()
+        .code(2)
+        .stderr_contains("--create-dirs");
+}
+
+#[test]
 fn clobbering() {
     let server = always(Reply::text("new"));
     let dir = tempfile::tempdir().unwrap();

@@ -315,7 +315,7 @@ fn a_status_that_may_pass_is_retried() {
             .args(["--retry", "1", "--retry-delay", "500", &server.url("/")])
             .run()
             .code(0)
-            .stderr_contains("trying again in 0");
+            .stderr_contains("trying again at once");
         assert!(read(dir.path()) == body, "{status}");
         assert_eq!(files(dir.path()), ["f"]);
         let requests = server.requests();

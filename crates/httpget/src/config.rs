@@ -10,7 +10,7 @@ use crate::cli::{Cli, OutputArgs, RequestArgs, SavingArgs};
 use crate::fetch::Limits;
 use crate::http::date::{self, Seconds};
 use crate::json::pointer::{self, Pointer};
-use crate::net::{DialOptions, Dialer, Tls, TlsOptions};
+use crate::net::{DialOptions, Dialer, Silence, Tls, TlsOptions};
 use crate::output::template::Template;
 use crate::policy::cookie::Jar;
 use crate::policy::netrc::Netrc;
@@ -87,7 +87,7 @@ pub(crate) struct Config {
     pub(crate) pointer: Option<Pointer>,
     pub(crate) retry: retry::Rules,
     pub(crate) limits: Limits,
-    pub(crate) stall: Duration,
+    pub(crate) stall: Silence,
     pub(crate) max_time: Option<Duration>,
     pub(crate) json: bool,
     /// Bodies on stdout are looked at by a person.
@@ -114,36 +114,9 @@ impl Config {
                     .map_err(|_| usage("--continue-at", "use '-' or a number of bytes"))?,
             ),
         };
-        if start != Start::Zero {
-            let with = [
-                ("--range", cli.request.range.is_some()),
-                ("--head", cli.request.head),
-                ("--include", cli.output.include),
-                ("--remote-header-name", cli.saving.remote_header_name),
-                ("--pointer", cli.output.pointer.is_some()),
-            ];
-            if let Some((other, _)) = with.iter().find(|(_, given)| *given) {
-                return Err(usage("--continue-at", &format!("does not go with {other}")));
-            }
-        }
-        if cli.saving.segments > 1 {
-            let with = [
-                ("--range", cli.request.range.is_some()),
-                ("--head", cli.request.head),
-                ("--include", cli.output.include),
-                ("--pointer", cli.output.pointer.is_some()),
-                ("--compressed", cli.request.compressed),
-                ("--digest", cli.request.digest),
-                ("--max-per-host", cli.many.max_per_host.is_some()),
-            ];
-            if let Some((other, _)) = with.iter().find(|(_, given)| *given) {
-                return Err(usage("--segments", &format!("does not go with {other}")));
-            }
-            if cli.saving.output.is_empty() && !cli.saving.remote_name {
-                return Err(usage("--segments", "needs a file to write (-o or -O)"));
-            }
-        }
+        go_together(cli, io, start)?;
         let pointer = cli.output.pointer.as_deref().map(pointer::parse);
+        let slow = slow(cli.network.speed_limit, cli.network.speed_time);
         let timeouts = &cli.network;
         let condition = condition(&cli.request)?;
         Ok(Self {
@@ -178,9 +151,9 @@ impl Config {
             limits: Limits {
                 max: cli.saving.max_filesize,
                 rate: cli.saving.limit_rate.filter(|&rate| rate > 0),
-                slow: slow(cli.network.speed_limit, cli.network.speed_time),
+                slow,
             },
-            stall: timeouts.stall_timeout,
+            stall: silence(timeouts.stall_timeout, slow),
             max_time: timeouts.max_time,
             json: io.json,
             view: io.terminal.stdout && !io.json,
@@ -195,6 +168,58 @@ impl Config {
     pub(crate) fn shows_progress(&self) -> bool {
         !self.output.silent && !self.output.no_progress_meter
     }
+}
+
+/// Refuses options that contradict each other.
+fn go_together(cli: &Cli, io: &Io, start: Start) -> Result<()> {
+    if let Some(range) = &cli.request.range
+        && !request::is_range(range)
+    {
+        return Err(usage(
+            "--range",
+            "use 0-99, 500- or -100, or a list of these",
+        ));
+    }
+    if io.json {
+        let printed = [
+            ("--cookie-jar -", &cli.request.cookie_jar),
+            ("--etag-save -", &cli.request.etag_save),
+        ];
+        let given = |file: &Option<PathBuf>| file.as_deref() == Some(Path::new("-"));
+        if let Some((option, _)) = printed.iter().find(|(_, file)| given(file)) {
+            return Err(usage(option, "does not go with --json"));
+        }
+    }
+    if start != Start::Zero {
+        let with = [
+            ("--range", cli.request.range.is_some()),
+            ("--head", cli.request.head),
+            ("--include", cli.output.include),
+            ("--remote-header-name", cli.saving.remote_header_name),
+            ("--pointer", cli.output.pointer.is_some()),
+        ];
+        if let Some((other, _)) = with.iter().find(|(_, given)| *given) {
+            return Err(usage("--continue-at", &format!("does not go with {other}")));
+        }
+    }
+    if cli.saving.segments > 1 {
+        let with = [
+            ("--range", cli.request.range.is_some()),
+            ("--head", cli.request.head),
+            ("--include", cli.output.include),
+            ("--pointer", cli.output.pointer.is_some()),
+            ("--compressed", cli.request.compressed),
+            ("--digest", cli.request.digest),
+            ("--max-per-host", cli.many.max_per_host.is_some()),
+        ];
+        if let Some((other, _)) = with.iter().find(|(_, given)| *given) {
+            return Err(usage("--segments", &format!("does not go with {other}")));
+        }
+        if cli.saving.output.is_empty() && !cli.saving.remote_name {
+            return Err(usage("--segments", "needs a file to write (-o or -O)"));
+        }
+    }
+    Ok(())
 }
 
 /// What makes connections.
@@ -254,8 +279,22 @@ fn digest(text: &str) -> Result<String> {
 /// `-Y` without `-y` is for 30 s, `-y` without `-Y` for one byte a second.
 fn slow(limit: Option<u64>, time: Option<Duration>) -> Option<(u64, Duration)> {
     match (limit, time) {
-        (None, None) => None,
+        (None, None) | (Some(0), _) => None,
         (limit, time) => Some((limit.unwrap_or(1), time.unwrap_or(Duration::from_secs(30)))),
+    }
+}
+
+/// A server that says nothing is slower than anything.
+fn silence(stall: Duration, slow: Option<(u64, Duration)>) -> Silence {
+    match slow {
+        Some((least, time)) if time < stall => Silence {
+            time,
+            least: Some(least),
+        },
+        _ => Silence {
+            time: stall,
+            least: None,
+        },
     }
 }
 
@@ -324,9 +363,13 @@ fn condition(request: &RequestArgs) -> Result<Option<Condition>> {
     let since = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     let at = match since {
         Some(since) => since.as_secs().cast_signed(),
-        None => {
-            date::parse(text).ok_or_else(|| usage("--time-cond", "neither a date nor a file"))?
-        }
+        None => date::typed(text).ok_or_else(|| {
+            usage(
+                "--time-cond",
+                "neither a file nor a date such as 2021-01-31, 20210131, \
+                     2021-01-31T12:00:00Z, '31 Jan 2021' or one of HTTP",
+            )
+        })?,
     };
     Ok(Some(if until {
         Condition::Until(at)

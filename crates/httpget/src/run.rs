@@ -10,7 +10,7 @@ use url::{Position, Url};
 
 use crate::cli::Cli;
 use crate::config::{self, Config};
-use crate::fetch::{self, Context, Job, Place, Report, Shared, Stage, Suffixes};
+use crate::fetch::{self, Claims, Context, Job, Place, Report, Shared, Stage, Suffixes};
 use crate::http::head::Head;
 use crate::http::{date, link};
 use crate::input::{End, Input};
@@ -41,6 +41,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         jar: config::jar(&config.request)?.map(Mutex::new),
         suffixes: Suffixes::default(),
         progress: Progress::new(io.terminal.stderr && config.shows_progress() && !config.view),
+        claims: cli.many.parallel.then(Claims::default),
         hosts: cli
             .many
             .max_per_host
@@ -80,7 +81,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         })
     };
     io.out = shared.into_out();
-    keep_jar(&context)?;
+    keep_jar(&context, &mut io.out)?;
     let surplus = config
         .saving
         .output
@@ -112,8 +113,8 @@ fn warn(context: &Context<'_>, text: impl std::fmt::Display) {
     }
 }
 
-/// Writes the file of `-c`, readable by its owner only.
-fn keep_jar(context: &Context<'_>) -> Result<()> {
+/// Writes the file of `-c`, readable by its owner only; `-` is standard output.
+fn keep_jar(context: &Context<'_>, out: &mut Out) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let (Some(path), Some(jar)) = (&context.config.request.cookie_jar, &context.jar) else {
@@ -123,6 +124,13 @@ fn keep_jar(context: &Context<'_>) -> Result<()> {
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .write(date::now());
+    if path == Path::new("-") {
+        return if context.config.view {
+            out.bytes(common::text::escape_body(text.as_bytes()).as_bytes())
+        } else {
+            out.bytes(text.as_bytes())
+        };
+    }
     std::fs::OpenOptions::new()
         .write(true)
         .create(true)
@@ -221,6 +229,7 @@ fn job(config: &Config, operand: &Operand, index: usize) -> Result<Job> {
         home: target.url.origin(),
         target,
         place,
+        index,
     })
 }
 
@@ -254,6 +263,7 @@ fn next_page(job: &Job, report: &Report) -> Result<Option<Job>> {
         },
         place: job.place.clone(),
         home: job.home.clone(),
+        index: job.index,
     }))
 }
 

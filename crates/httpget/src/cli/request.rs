@@ -49,12 +49,14 @@ pub(crate) struct RequestArgs {
     #[arg(short = 'b', long, value_name = "DATA|FILE")]
     pub(crate) cookie: Vec<String>,
 
-    /// Keep cookies, and write them to this file at the end
+    /// Keep cookies, and write them to this file at the end; `-` is standard
+    /// output
     #[arg(short = 'c', long, value_name = "FILE")]
     pub(crate) cookie_jar: Option<PathBuf>,
 
     /// Only if it changed since this date, or since this file did; `-` before
-    /// the date: only if not
+    /// the date: only if not. 2021-01-31, 20210131, 2021-01-31T12:00:00Z,
+    /// '31 Jan 2021' and dates of HTTP are dates, all of UTC
     #[arg(
         short = 'z',
         long,
@@ -67,7 +69,7 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) etag_compare: Option<PathBuf>,
 
-    /// Write its entity tag to this file
+    /// Write its entity tag to this file; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) etag_save: Option<PathBuf>,
 

@@ -2,10 +2,8 @@
 //! continues what is there, and whether it is what was wanted.
 
 use std::io::Read;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use common::{Error, Kind};
 use ring::digest;
 
 use super::report::{Stop, Trouble};
@@ -13,14 +11,12 @@ use super::save::Saver;
 use super::sink::Sink;
 use super::small::{self, Small};
 use super::source::{self, Source};
-use super::{Place, Transfer, Tried, decode, names};
-use crate::config;
+use super::{Place, Transfer, Tried, decode};
 use crate::http::head::Head;
-use crate::http::{content_range, date, disposition, media};
+use crate::http::{content_range, date, media};
 use crate::json::{pointer::Pointer, text};
 use crate::net::Answer;
 use crate::output::view::View;
-use crate::policy::filename;
 use crate::policy::resume::{self, Had, Validator, Verdict};
 
 /// Bytes read at a time; one write each.
@@ -122,8 +118,14 @@ impl Transfer<'_, '_> {
             &mut hash,
         )?;
         let head = Arc::clone(&answer.head);
+        if !fails {
+            self.save_tag(&head, false)?;
+        }
         if let Err(stop) = self.pour(answer, &codings, &mut hash) {
-            self.hashed = hash;
+            // That of an error's body is not that of what is out.
+            if !self.drops {
+                self.hashed = hash;
+            }
             return Err(stop);
         }
         self.finish(&head, fails, hash)?;
@@ -155,11 +157,11 @@ impl Transfer<'_, '_> {
             }
         };
         if let Some(had) = resumed {
+            self.report.bytes = had.bytes;
             match &mut self.sink {
                 Sink::File { saver, used, .. } => {
                     saver.resume(had, &mut see)?;
                     *used = true;
-                    self.report.bytes = had.bytes;
                 }
                 Sink::Stdout { .. } => {}
                 _ => self.sink = stdout(head, plain, had.bytes),
@@ -198,17 +200,17 @@ impl Transfer<'_, '_> {
             return Ok(());
         }
         if !matches!(self.sink, Sink::File { .. }) {
-            let (path, exclusive) = self.path(Some(head))?;
+            let (path, taken) = self.claimed(Some(head))?;
             let create_dirs = config.saving.create_dirs;
             let heads = config.output.include || config.request.head;
             let short = expected.filter(|&length| length <= small::MOST);
             if let Some(length) = short.filter(|_| !heads && !self.split) {
                 let coding = resume::coding(head);
-                let small = Small::new(path, exclusive, create_dirs, validator, length, coding);
+                let small = Small::new(path, taken, create_dirs, validator, length, coding);
                 self.sink = Sink::Small(small);
                 return Ok(());
             }
-            self.sink = Sink::file(Saver::open(&path, exclusive, create_dirs)?);
+            self.sink = Sink::file(Saver::open(&path, taken, create_dirs)?);
         }
         if let Sink::File {
             saver,
@@ -231,41 +233,13 @@ impl Transfer<'_, '_> {
         Ok(())
     }
 
-    /// This body goes nowhere; a file that was begun is left as it is.
+    /// This body goes nowhere; a file that was begun is left as it is, and what
+    /// is out is not forgotten: a further try goes on behind it or not at all.
     pub(super) fn drop_body(&mut self) {
         self.drops = true;
-        if !matches!(self.sink, Sink::File { .. }) {
+        if !matches!(self.sink, Sink::File { .. }) && !self.sink.is_out() {
             self.sink = Sink::Nowhere;
         }
-    }
-
-    /// The file's path, and whether the server chose its name.
-    pub(super) fn path(&self, head: Option<&Head>) -> Result<(PathBuf, bool), Error> {
-        let config = self.context.config;
-        let name = if let Place::File(path) = &self.job.place {
-            Some((path.clone(), false))
-        } else {
-            let chosen = head
-                .filter(|_| config.saving.remote_header_name)
-                .and_then(|head| head.get("content-disposition"))
-                .and_then(disposition::filename)
-                .and_then(|name| filename::safe(&name));
-            let own = || filename::of_url(&self.job.target.url);
-            match chosen {
-                Some(name) => Some((PathBuf::from(name), true)),
-                None => own().map(|name| (PathBuf::from(name), false)),
-            }
-        };
-        let Some((name, chosen)) = name else {
-            return Err(
-                Error::new(Kind::Input, "no file name in the URL").hint("-o names the file")
-            );
-        };
-        let path = config::in_dir(&config.saving, &name);
-        if config.saving.no_clobber {
-            return Ok((names::free_name(&path), chosen));
-        }
-        Ok((path, chosen))
     }
 
     /// Moves the body.
@@ -368,7 +342,9 @@ impl Transfer<'_, '_> {
             && !matches!(self.sink, Sink::Nowhere | Sink::Undecided)
             && !matches!(self.sink, Sink::File { used: false, .. });
         self.report.sha256 = digest.clone().filter(|_| delivered);
-        if let Sink::View { view, .. } = &mut self.sink {
+        if let Sink::View { view, .. } = &mut self.sink
+            && !self.drops
+        {
             let rest = view.finish();
             self.stage.write(rest.as_bytes())?;
         }
@@ -386,12 +362,7 @@ impl Transfer<'_, '_> {
         if let Some(pointer) = &config.pointer {
             self.extract(pointer, head)?;
         }
-        if let Some(file) = &config.request.etag_save
-            && let Some(tag) = head.get("etag")
-        {
-            std::fs::write(file, format!("{tag}\n"))
-                .map_err(|e| Error::local(&e).about(file.display().to_string()))?;
-        }
+        self.save_tag(head, true)?;
         let whole = matches!(self.sink, Sink::File { used: true, .. } | Sink::Small(_));
         if whole && !self.drops {
             let modified = head
@@ -416,8 +387,8 @@ impl Transfer<'_, '_> {
         let body = std::mem::take(bytes);
         let value = point(pointer, &body)?;
         if self.job.place != Place::Stdout {
-            let (path, exclusive) = self.path(Some(head))?;
-            let mut saver = Saver::open(&path, exclusive, config.saving.create_dirs)?;
+            let (path, taken) = self.claimed(Some(head))?;
+            let mut saver = Saver::open(&path, taken, config.saving.create_dirs)?;
             saver.start(None, None, String::new())?;
             self.sink = Sink::File {
                 saver,

@@ -9,6 +9,7 @@ mod decode;
 mod deliver;
 mod hops;
 mod names;
+mod naming;
 mod report;
 mod save;
 mod segments;
@@ -20,12 +21,13 @@ mod unchanged;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use common::Error;
 use common::app::Reporter;
-use common::{Error, Kind};
 
 pub(crate) use auth::Suffixes;
+pub(crate) use naming::Claims;
 pub(crate) use report::{Report, Trouble};
 pub(crate) use source::Limits;
 pub(crate) use stage::{Shared, Stage};
@@ -63,6 +65,8 @@ pub(crate) struct Job {
     pub(crate) place: Place,
     /// The origin that credentials are for.
     pub(crate) home: url::Origin,
+    /// The number of the URL, from 0.
+    pub(crate) index: usize,
 }
 
 /// What all transfers share.
@@ -76,6 +80,8 @@ pub(crate) struct Context<'a> {
     pub(crate) jar: Option<Mutex<Jar>>,
     pub(crate) suffixes: Suffixes,
     pub(crate) progress: Progress,
+    /// The names that are taken, with `-Z`.
+    pub(crate) claims: Option<Claims>,
     /// The limit of `--max-per-host`.
     pub(crate) hosts: Option<Gate>,
 }
@@ -83,6 +89,9 @@ pub(crate) struct Context<'a> {
 /// Why there is no further try although one was asked for.
 const NO_RETRY: &str =
     "not tried again, since what is out already can neither be taken back nor be continued";
+
+/// The same where the time for tries is over.
+const TOO_LATE: &str = "the next try would be too late; --retry-max-time allows more";
 
 /// A transfer under way.
 struct Transfer<'a, 'b> {
@@ -107,6 +116,8 @@ struct Transfer<'a, 'b> {
     heads: Vec<u8>,
     /// The digest of what is on stdout, for a try that goes on behind it.
     hashed: Option<ring::digest::Context>,
+    /// Whether the entity tag has been printed.
+    tagged: bool,
     /// What is there already and shall be continued.
     resume: Option<Had>,
     /// Whether `resume` was asked for by number, so that the start cannot be
@@ -117,8 +128,8 @@ struct Transfer<'a, 'b> {
 /// How one try ended when it did not fail.
 enum Tried {
     Done,
-    /// The status may pass.
-    Later,
+    /// The status may pass within this time.
+    Later(Duration),
 }
 
 /// Fetches one URL.
@@ -142,6 +153,7 @@ pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> 
         line: None,
         heads: Vec::new(),
         hashed: None,
+        tagged: false,
         resume: None,
         fixed: false,
     };
@@ -214,7 +226,8 @@ impl Transfer<'_, '_> {
                 return Err(Error::usage("-C - needs a file to continue (-o or -O)"));
             }
             (start, Some(path)) => {
-                let mut saver = save::Saver::open(&path, false, config.saving.create_dirs)?;
+                let (_, taken) = self.claimed(None)?;
+                let mut saver = save::Saver::open(&path, taken, config.saving.create_dirs)?;
                 self.resume = match start {
                     Start::At(bytes) => {
                         self.fixed = true;
@@ -240,43 +253,37 @@ impl Transfer<'_, '_> {
                 && rules
                     .max_time
                     .is_none_or(|max| self.started.elapsed() < max);
-            let why = match self.attempt(!more) {
+            let (why, pause) = match self.attempt(!more) {
                 Ok(Tried::Done) => return Ok(()),
-                Ok(Tried::Later) => self
-                    .report
-                    .head
-                    .as_deref()
-                    .map_or_else(String::new, Head::status_text),
+                Ok(Tried::Later(pause)) => {
+                    let head = self.report.head.as_deref();
+                    (head.map_or_else(String::new, Head::status_text), pause)
+                }
                 Err(Stop { trouble, cut }) => match &trouble {
                     Trouble::Error(error) if more && rules.passes(error, cut) => {
                         if !self.can_go_on()? {
-                            let error = error.clone().hint(NO_RETRY);
-                            return Err(error.into());
+                            return Err(error.clone().hint(NO_RETRY).into());
                         }
-                        trouble.message().to_owned()
+                        match self.pause(self.report.head.as_deref()) {
+                            Some(pause) => (trouble.message().to_owned(), pause),
+                            None => return Err(error.clone().hint(TOO_LATE).into()),
+                        }
                     }
                     _ => return Err(trouble),
                 },
             };
             tried += 1;
             self.report.retries = tried;
-            let head = self.report.head.as_deref();
-            let pause = rules.pause(tried, head, random());
-            let left = rules
-                .max_time
-                .map(|max| max.saturating_sub(self.started.elapsed()));
-            if left.is_some_and(|left| pause > left) {
-                let error = Error::new(
-                    Kind::Timeout,
-                    format!("{why}; the next try would be too late"),
-                );
-                return Err(error.hint("--retry-max-time allows more").into());
-            }
             if !self.context.config.output.silent {
                 self.context.talk.line(format_args!(
-                    "{}: {}; trying again in {pause:.1?}",
+                    "{}: {}; trying again {}",
                     common::text::escape(self.job.url.as_bytes()),
                     common::text::escape(why.as_bytes()),
+                    if pause.is_zero() {
+                        "at once".to_owned()
+                    } else {
+                        format!("in {pause:.1?}")
+                    },
                 ));
             }
             std::thread::sleep(pause);
@@ -292,15 +299,31 @@ impl Transfer<'_, '_> {
             .map(|time| Instant::now() + time);
         loop {
             let answer = self.hops()?;
-            let config = self.context.config;
-            if !last && config.retry.passes_status(answer.head.status) {
-                return Ok(Tried::Later);
+            if let Some(pause) = self.later(&answer.head, last) {
+                return Ok(Tried::Later(pause));
             }
             if let Some(tried) = self.deliver(answer, last)? {
                 return Ok(tried);
             }
             // What was there cannot be continued: the whole, then.
         }
+    }
+
+    /// The pause after which a response may be another; `None` where it is what
+    /// there is to be had.
+    fn later(&self, head: &Head, last: bool) -> Option<Duration> {
+        let passes = !last && self.context.config.retry.passes_status(head.status);
+        passes.then(|| self.pause(Some(head))).flatten()
+    }
+
+    /// The pause before a further try; `None` where that would be too late.
+    fn pause(&self, head: Option<&Head>) -> Option<Duration> {
+        let rules = &self.context.config.retry;
+        let pause = rules.pause(self.report.retries + 1, head, random());
+        let left = rules
+            .max_time
+            .map(|max| max.saturating_sub(self.started.elapsed()));
+        left.is_none_or(|left| pause <= left).then_some(pause)
     }
 
     /// Whether a further try can continue or repeat what was delivered.

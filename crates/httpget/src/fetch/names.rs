@@ -63,11 +63,17 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 pub(super) fn local(error: &io::Error, path: &Path) -> Error {
     let error = Error::local(error).about(path.display().to_string());
     match error.kind() {
-        Kind::System if error.message().starts_with("no such file") => {
+        Kind::System if error.message().starts_with("no such file") && lacks_folder(path) => {
             error.hint("--create-dirs makes missing folders")
         }
         _ => error,
     }
+}
+
+/// Whether the folder of this name is what is missing.
+fn lacks_folder(path: &Path) -> bool {
+    path.parent()
+        .is_some_and(|parent| parent != Path::new("") && !parent.exists())
 }
 
 /// The file behind a symlink, and what is known of it.
@@ -101,9 +107,10 @@ pub(super) fn target(path: &Path) -> Result<(PathBuf, Option<Metadata>)> {
     }
 }
 
-/// Opens a part file for this process alone. It is never a symlink: in a
-/// folder that others may write to it could lead anywhere.
-pub(super) fn open_part(name: &Path) -> Result<File> {
+/// Opens a part file for this process alone; `None` where another one writes
+/// it. It is never a symlink: in a folder that others may write to it could
+/// lead anywhere.
+pub(super) fn open_part(name: &Path) -> Result<Option<File>> {
     let refused = |message: &str| {
         Err(Error::new(Kind::System, message)
             .about(name.display().to_string())
@@ -131,13 +138,12 @@ pub(super) fn open_part(name: &Path) -> Result<File> {
         // Not every file system has locks; only a held one is a reason.
         let lock = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
         if lock == Err(rustix::io::Errno::WOULDBLOCK) {
-            let error = Error::new(Kind::System, "is being written by another process");
-            return Err(error.about(name.display().to_string()));
+            return Ok(None);
         }
         // Between opening and locking, another process may have completed it
         // and given it its name: then this is no longer the part file.
         match std::fs::symlink_metadata(name) {
-            Ok(now) if (now.dev(), now.ino()) == (meta.dev(), meta.ino()) => return Ok(file),
+            Ok(now) if (now.dev(), now.ino()) == (meta.dev(), meta.ino()) => return Ok(Some(file)),
             Ok(_) => {}
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => return Err(local(&e, name)),
@@ -158,14 +164,31 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Renames to the first name that is free, which it returns.
+pub(super) fn rename_free(from: &Path, to: &Path) -> io::Result<PathBuf> {
+    loop {
+        let name = free_name(to);
+        match rename_new(from, &name) {
+            Ok(()) => return Ok(name),
+            // Others have taken it in between.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
 /// A name that is free: `FILE`, `FILE.1`, `FILE.2` and so on.
 pub(super) fn free_name(path: &Path) -> PathBuf {
-    let taken = |path: &Path| std::fs::symlink_metadata(path).is_ok();
-    if !taken(path) {
-        return path.to_owned();
-    }
-    (1u64..=u64::from(u32::MAX))
-        .map(|n| beside(path, &format!(".{n}")))
-        .find(|path| !taken(path))
-        .unwrap_or_else(|| path.to_owned())
+    free_names(path).next().unwrap_or_else(|| path.to_owned())
+}
+
+/// All of them.
+pub(super) fn free_names(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let numbered = |n: u64| match n {
+        0 => path.to_owned(),
+        n => beside(path, &format!(".{n}")),
+    };
+    (0..=u64::from(u32::MAX))
+        .map(numbered)
+        .filter(|path| std::fs::symlink_metadata(path).is_err())
 }

@@ -15,7 +15,10 @@ use std::time::{Duration, SystemTime};
 use common::{Error, Kind, Result};
 use rustix::fs::FallocateFlags;
 
-use super::names::{beside, local, open_part, read_state, rename_new, target, write_state};
+use super::names::{
+    beside, free_names, local, open_part, read_state, rename_free, rename_new, target, write_state,
+};
+use super::naming::Taken;
 use crate::http::date::Seconds;
 use crate::policy::resume::{self, Had, Validator};
 
@@ -25,13 +28,15 @@ const WORTH_KEEPING: u64 = 256 * 1024;
 /// Where a body is being saved.
 #[derive(Debug)]
 pub(crate) struct Saver {
-    /// The final name.
+    /// The final name, if it stays free.
     path: PathBuf,
+    /// The first name that would do.
+    first: PathBuf,
     file: File,
     /// Whether `path` itself is being written.
     direct: bool,
-    /// Never take the place of a file that is there.
-    exclusive: bool,
+    /// What of a file that is there.
+    taken: Taken,
     /// What is there, by which validator it can be continued.
     had: Had,
     state_kept: bool,
@@ -42,11 +47,29 @@ pub(crate) struct Saver {
 }
 
 impl Saver {
-    /// Opens the part file of `path`, with whatever is in it. `exclusive`
-    /// refuses a name that is taken.
-    pub(crate) fn open(path: &Path, exclusive: bool, create_dirs: bool) -> Result<Self> {
+    /// Opens the part file of `path`, with whatever is in it; `taken` says what
+    /// of a name that is taken.
+    pub(super) fn open(path: &Path, taken: Taken, create_dirs: bool) -> Result<Self> {
+        if taken == Taken::Next {
+            // Whoever writes beside a name will take it.
+            for name in free_names(path) {
+                if let Some(mut saver) = Self::open_as(&name, taken, create_dirs)? {
+                    path.clone_into(&mut saver.first);
+                    return Ok(saver);
+                }
+            }
+        } else if let Some(saver) = Self::open_as(path, taken, create_dirs)? {
+            return Ok(saver);
+        }
+        let error = Error::new(Kind::System, "is being written by another process");
+        let (path, _) = target(path)?;
+        Err(error.about(beside(&path, ".part").display().to_string()))
+    }
+
+    /// The same under this name; `None` where another process writes it.
+    fn open_as(path: &Path, taken: Taken, create_dirs: bool) -> Result<Option<Self>> {
         let (path, meta) = target(path)?;
-        if exclusive && std::fs::symlink_metadata(&path).is_ok() {
+        if taken == Taken::Refuse && std::fs::symlink_metadata(&path).is_ok() {
             return Err(Error::new(
                 Kind::System,
                 "exists already, and a name the server chose overwrites nothing",
@@ -67,20 +90,21 @@ impl Saver {
         };
         let file = if direct {
             let file = OpenOptions::new().write(true).open(&name);
-            file.map_err(|e| local(&e, &name))?
+            Some(file.map_err(|e| local(&e, &name))?)
         } else {
             open_part(&name)?
         };
-        Ok(Self {
+        Ok(file.map(|file| Self {
+            first: path.clone(),
             path,
             file,
             direct,
-            exclusive,
+            taken,
             had: Had::default(),
             state_kept: false,
             mode: meta.map(|meta| meta.permissions()),
             longer: true,
-        })
+        }))
     }
 
     /// What an earlier run left: the part file with its validator, or, where
@@ -306,16 +330,17 @@ impl Saver {
             self.file.set_modified(time).map_err(|e| self.error(&e))?;
         }
         let part = beside(&self.path, ".part");
-        let outcome = if self.exclusive {
-            rename_new(&part, &self.path)
-        } else {
-            std::fs::rename(&part, &self.path)
+        let path = self.path.clone();
+        let outcome = match self.taken {
+            Taken::Replace => std::fs::rename(&part, &path).map(|()| path),
+            Taken::Refuse => rename_new(&part, &path).map(|()| path),
+            Taken::Next => rename_free(&part, &self.first),
         };
-        outcome.map_err(|e| local(&e, &self.path))?;
+        let path = outcome.map_err(|e| local(&e, &self.path))?;
         if self.state_kept {
             self.forget_state();
         }
-        Ok(self.path)
+        Ok(path)
     }
 
     /// What is there is left for a later run, or removed.
@@ -362,7 +387,7 @@ mod tests {
     fn whole_or_not_there() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        let mut saver = Saver::open(&path, false, false).unwrap();
+        let mut saver = Saver::open(&path, Taken::Replace, false).unwrap();
         saver
             .start(Some(Validator::Tag("\"1\"".into())), Some(6), String::new())
             .unwrap();
@@ -371,7 +396,7 @@ mod tests {
         saver.abandon(false).unwrap();
         assert_eq!(std::fs::read(beside(&path, ".part")).unwrap(), b"abc");
 
-        let mut saver = Saver::open(&path, false, false).unwrap();
+        let mut saver = Saver::open(&path, Taken::Replace, false).unwrap();
         let had = saver.earlier().unwrap().unwrap();
         assert_eq!((had.bytes, had.total), (3, Some(6)));
         let mut seen = Vec::new();
@@ -394,7 +419,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         std::fs::write(&path, "abc").unwrap();
-        let mut saver = Saver::open(&path, false, false).unwrap();
+        let mut saver = Saver::open(&path, Taken::Replace, false).unwrap();
         let had = saver.earlier().unwrap().unwrap();
         assert_eq!((had.bytes, &had.validator), (3, &None));
         saver.resume(&had, |_| ()).unwrap();
@@ -415,7 +440,7 @@ mod tests {
         // A pipe that nobody writes to is not waited for.
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mkfifoat(rustix::fs::CWD, &state, mode).unwrap();
-        let mut saver = Saver::open(&path, false, false).unwrap();
+        let mut saver = Saver::open(&path, Taken::Replace, false).unwrap();
         assert_eq!(had(&mut saver), 3);
         assert!(saver.write_state("x").is_err());
         std::fs::remove_file(&state).unwrap();
@@ -442,23 +467,44 @@ mod tests {
     fn one_writer_at_a_time_and_no_overwriting() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        let first = Saver::open(&path, false, false).unwrap();
-        let error = Saver::open(&path, false, false).unwrap_err();
+        let first = Saver::open(&path, Taken::Replace, false).unwrap();
+        let error = Saver::open(&path, Taken::Replace, false).unwrap_err();
         assert!(error.to_string().contains("another process"), "{error}");
         drop(first);
         // Another part file than the one that was opened is not this one's.
         let part = beside(&path, ".part");
         std::fs::remove_file(&part).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", &part).unwrap();
-        let error = Saver::open(&path, false, false).unwrap_err();
+        let error = Saver::open(&path, Taken::Replace, false).unwrap_err();
         assert!(error.to_string().contains("is a symlink"), "{error}");
         std::fs::remove_file(&part).unwrap();
         std::fs::create_dir(&part).unwrap();
-        assert!(Saver::open(&path, false, false).is_err());
+        assert!(Saver::open(&path, Taken::Replace, false).is_err());
         std::fs::remove_dir(&part).unwrap();
         std::fs::write(&path, "x").unwrap();
-        assert!(Saver::open(&path, true, false).is_err());
+        assert!(Saver::open(&path, Taken::Refuse, false).is_err());
         assert_eq!(free_name(&path), beside(&path, ".1"));
         assert_eq!(free_name(&dir.path().join("g")), dir.path().join("g"));
+    }
+
+    #[test]
+    fn a_free_name_is_taken_when_it_is_needed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let begin = |bytes: &[u8]| {
+            let mut saver = Saver::open(&path, Taken::Next, false).unwrap();
+            saver.start(None, None, String::new()).unwrap();
+            saver.write(bytes).unwrap();
+            saver
+        };
+        let (one, two) = (begin(b"1"), begin(b"2"));
+        std::fs::write(&path, "0").unwrap();
+        assert_eq!(two.finish(None).unwrap(), beside(&path, ".1"));
+        assert_eq!(one.finish(None).unwrap(), beside(&path, ".2"));
+        for (suffix, body) in [("", "0"), (".1", "2"), (".2", "1")] {
+            let name = beside(&path, suffix);
+            assert_eq!(std::fs::read_to_string(name).unwrap(), body);
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
     }
 }

@@ -202,14 +202,16 @@ impl Transfer<'_, '_> {
         saver.end_gaps(there)?;
         self.report.bytes = there;
         self.report.wire_bytes += board.wire_bytes;
+        // Where it is said when to come back, or it may pass by itself.
+        if let Some(End::Refused(head)) = &board.end
+            && let Some(pause) = self.later(head, last)
+        {
+            self.report.head = Some(Arc::clone(head));
+            self.can_go_on()?;
+            return Ok(Some(Tried::Later(pause)));
+        }
         match board.end {
             Some(End::Failed(stop)) => Err(stop),
-            // It is said when to come back, or it may pass by itself.
-            Some(End::Refused(head)) if !last && config.retry.passes_status(head.status) => {
-                self.report.head = Some(head);
-                self.can_go_on()?;
-                Ok(Some(Tried::Later))
-            }
             // One request as any other tells what such a status means.
             Some(End::Changed | End::Refused(_)) => {
                 self.split = false;
@@ -217,15 +219,24 @@ impl Transfer<'_, '_> {
                 Ok(None)
             }
             None => {
-                let mut hash = (config.json || config.sha256.is_some())
-                    .then(|| digest::Context::new(&digest::SHA256));
-                if let Some(hash) = &mut hash {
-                    saver.read_back(&mut |piece| hash.update(piece))?;
-                }
+                let hash = self.digest_of_file()?;
                 self.finish(&head, false, hash)?;
                 Ok(Some(Tried::Done))
             }
         }
+    }
+
+    /// The digest of what is in the file, where it is wanted.
+    fn digest_of_file(&mut self) -> Result<Option<digest::Context>, Stop> {
+        let config = self.context.config;
+        let mut hash =
+            (config.json || config.sha256.is_some()).then(|| digest::Context::new(&digest::SHA256));
+        if let Some(hash) = &mut hash
+            && let Sink::File { saver, .. } = &mut self.sink
+        {
+            saver.read_back(&mut |piece| hash.update(piece))?;
+        }
+        Ok(hash)
     }
 }
 

@@ -16,7 +16,8 @@ use std::time::{Duration, SystemTime};
 use common::Result;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
-use super::names::beside;
+use super::names::{beside, free_name};
+use super::naming::Taken;
 use super::save::Saver;
 use crate::http::date::Seconds;
 use crate::policy::resume::{Had, Validator};
@@ -28,7 +29,7 @@ pub(super) const MOST: u64 = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Small {
     path: PathBuf,
-    exclusive: bool,
+    taken: Taken,
     create_dirs: bool,
     had: Had,
     bytes: Vec<u8>,
@@ -38,7 +39,7 @@ impl Small {
     /// Of `length` bytes, to be saved as `path`; the rest as for [`Saver`].
     pub(super) fn new(
         path: PathBuf,
-        exclusive: bool,
+        taken: Taken,
         create_dirs: bool,
         validator: Option<Validator>,
         length: u64,
@@ -46,7 +47,7 @@ impl Small {
     ) -> Self {
         Self {
             path,
-            exclusive,
+            taken,
             create_dirs,
             had: Had {
                 bytes: 0,
@@ -65,15 +66,26 @@ impl Small {
 
     /// The body is complete and right: it takes its name.
     pub(super) fn finish(self, modified: Option<Seconds>) -> Result<PathBuf> {
-        match self.link(modified) {
-            Ok(()) => Ok(self.path),
-            Err(_) => self.into_saver()?.finish(modified),
+        if self.taken != Taken::Next {
+            return match self.link(&self.path, modified) {
+                Ok(()) => Ok(self.path),
+                Err(_) => self.into_saver()?.finish(modified),
+            };
+        }
+        loop {
+            let path = free_name(&self.path);
+            match self.link(&path, modified) {
+                Ok(()) => return Ok(path),
+                // Others have taken it in between.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && is_taken(&path) => {}
+                Err(_) => return self.into_saver()?.finish(modified),
+            }
         }
     }
 
     /// Goes the usual way from here on.
     pub(super) fn into_saver(self) -> Result<Saver> {
-        let mut saver = Saver::open(&self.path, self.exclusive, self.create_dirs)?;
+        let mut saver = Saver::open(&self.path, self.taken, self.create_dirs)?;
         let had = self.had;
         saver.start(had.validator, had.total, had.coding.unwrap_or_default())?;
         match saver.write(&self.bytes) {
@@ -87,13 +99,12 @@ impl Small {
     }
 
     /// All at once, or nothing.
-    fn link(&self, modified: Option<Seconds>) -> io::Result<()> {
+    fn link(&self, path: &Path, modified: Option<Seconds>) -> io::Result<()> {
         // A file is replaced the usual way, and no part file is left behind.
-        let taken = |path: &Path| path.symlink_metadata().is_ok();
-        if taken(&self.path) || taken(&beside(&self.path, ".part")) {
+        if is_taken(path) || is_taken(&beside(path, ".part")) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let folder = match self.path.parent() {
+        let folder = match path.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
@@ -105,12 +116,17 @@ impl Small {
             file.set_modified(time)?;
         }
         // Without a right, only newer kernels link a descriptor as such.
-        if rustix::fs::linkat(&file, "", CWD, &self.path, AtFlags::EMPTY_PATH).is_err() {
+        if rustix::fs::linkat(&file, "", CWD, path, AtFlags::EMPTY_PATH).is_err() {
             let name = format!("/proc/self/fd/{}", file.as_raw_fd());
-            rustix::fs::linkat(CWD, name, CWD, &self.path, AtFlags::SYMLINK_FOLLOW)?;
+            rustix::fs::linkat(CWD, name, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
         }
         Ok(())
     }
+}
+
+/// Whether there is anything of this name.
+fn is_taken(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 #[cfg(test)]
@@ -120,7 +136,14 @@ mod tests {
 
     fn small(path: &Path, bytes: &[u8]) -> Small {
         let tag = Some(Validator::Tag("\"1\"".into()));
-        let mut small = Small::new(path.to_owned(), false, false, tag, 3, String::new());
+        let mut small = Small::new(
+            path.to_owned(),
+            Taken::Replace,
+            false,
+            tag,
+            3,
+            String::new(),
+        );
         small.write(bytes);
         small
     }
@@ -140,7 +163,7 @@ mod tests {
         let path = dir.path().join("f");
         let body = small(&path, b"abc");
         assert_eq!(names(dir.path()), [""; 0]);
-        body.link(Some(784_111_777)).unwrap();
+        body.link(&path, Some(784_111_777)).unwrap();
         assert_eq!(names(dir.path()), ["f"]);
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
         assert_eq!(path.metadata().unwrap().mtime(), 784_111_777);
@@ -158,7 +181,7 @@ mod tests {
         std::fs::write(&path, "old").unwrap();
         let mode = std::fs::Permissions::from_mode(0o604);
         std::fs::set_permissions(&path, mode).unwrap();
-        assert!(small(&path, b"abc").link(None).is_err());
+        assert!(small(&path, b"abc").link(&path, None).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         small(&path, b"abc").finish(None).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
@@ -167,7 +190,7 @@ mod tests {
         let path = dir.path().join("g");
         std::fs::write(beside(&path, ".part"), "longer than that").unwrap();
         std::fs::write(beside(&path, ".part.state"), "etag: \"0\"\n").unwrap();
-        assert!(small(&path, b"abc").link(None).is_err());
+        assert!(small(&path, b"abc").link(&path, None).is_err());
         small(&path, b"abc").finish(None).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
         assert_eq!(names(dir.path()), ["f", "g"]);
@@ -185,7 +208,7 @@ mod tests {
             .abandon(false)
             .unwrap();
         assert_eq!(names(dir.path()), ["f.part", "f.part.state"]);
-        let mut saver = Saver::open(&path, false, false).unwrap();
+        let mut saver = Saver::open(&path, Taken::Replace, false).unwrap();
         let had = saver.earlier().unwrap().unwrap();
         assert_eq!((had.bytes, had.total), (2, Some(3)));
     }

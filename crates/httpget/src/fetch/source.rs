@@ -4,10 +4,8 @@
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use common::{Error, Kind};
-
 use super::report::{Stop, Trouble};
-use crate::net::BodyReader;
+use crate::net::{self, BodyReader};
 
 /// Bounds on a body.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,12 +49,8 @@ impl Window {
         }
         let got = bytes - self.bytes;
         if (got as f64) < least as f64 * passed.as_secs_f64() {
-            let error = Error::new(
-                Kind::Timeout,
-                format!("slower than {least} bytes a second for {time:?}"),
-            );
             return Err(Stop {
-                trouble: error.into(),
+                trouble: net::too_slow(least, time).into(),
                 cut: true,
             });
         }

@@ -1,7 +1,11 @@
 //! Bodies that nobody asked for, since they are no newer than what is there:
-//! what a server should have said by a 304, and did not.
+//! what a server should have said by a 304, and did not. And the tag by which
+//! it says so another time.
 
+use std::path::Path;
 use std::sync::Arc;
+
+use common::Error;
 
 use super::report::Stop;
 use super::{Transfer, Tried};
@@ -36,5 +40,28 @@ impl Transfer<'_, '_> {
         self.drop_body();
         self.finish(&head, false, None)?;
         Ok(Tried::Done)
+    }
+
+    /// Writes the entity tag where `--etag-save` wants it: into a file when the
+    /// body is `whole`, on standard output in front of the body.
+    pub(super) fn save_tag(&mut self, head: &Head, whole: bool) -> Result<(), Stop> {
+        let config = self.context.config;
+        let (Some(file), Some(tag)) = (&config.request.etag_save, head.get("etag")) else {
+            return Ok(());
+        };
+        if file != Path::new("-") {
+            if whole {
+                std::fs::write(file, format!("{tag}\n"))
+                    .map_err(|e| Error::local(&e).about(file.display().to_string()))?;
+            }
+        } else if !std::mem::replace(&mut self.tagged, true) {
+            let tag = if config.view {
+                common::text::escape(tag.as_bytes())
+            } else {
+                tag.into()
+            };
+            self.stage.write(format!("{tag}\n").as_bytes())?;
+        }
+        Ok(())
     }
 }

@@ -71,9 +71,53 @@ pub fn parse(text: &str) -> Option<Seconds> {
             _ => {}
         }
     }
-    let (time, day, month, year) = (time?, day?, month?, year?);
-    let valid =
-        (1601..=9999).contains(&year) && civil(days(year, month, day)) == (year, month, day);
+    at(year?, month?, day?, time?)
+}
+
+/// Parses a date as people write it: as [`parse`] does, where the time may be
+/// missing, or as ISO 8601 has it, `2021-01-31` or `20210131`, with
+/// `T12:00[:00][Z]` behind it or not. Without a time it is the day's start, and
+/// all of it is in UTC.
+pub fn typed(text: &str) -> Option<Seconds> {
+    let text = text.trim();
+    iso(text)
+        .or_else(|| parse(text))
+        .or_else(|| parse(&format!("{text} 00:00:00")))
+}
+
+fn iso(text: &str) -> Option<Seconds> {
+    let (date, time) = match text.split_once(['T', 't', ' ']) {
+        Some((date, time)) => (date, Some(time)),
+        None => (text, None),
+    };
+    let digits: String = match date.as_bytes() {
+        [_, _, _, _, b'-', _, _, b'-', _, _] => date.replace('-', ""),
+        _ => date.to_owned(),
+    };
+    if digits.len() != 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let (year, month, day) = (
+        digits[..4].parse().ok()?,
+        digits[4..6].parse().ok()?,
+        digits[6..].parse().ok()?,
+    );
+    let time = match time {
+        None => 0,
+        Some(time) => {
+            let time = time.strip_suffix(['Z', 'z']).unwrap_or(time);
+            let seconds = if time.len() == 5 { ":00" } else { "" };
+            clock(&format!("{time}{seconds}"))?
+        }
+    };
+    at(year, month, day, time)
+}
+
+/// This day and second of it, if there is such a day.
+fn at(year: i64, month: u32, day: u32, time: i64) -> Option<Seconds> {
+    let valid = (1601..=9999).contains(&year)
+        && (1..=12).contains(&month)
+        && civil(days(year, month, day)) == (year, month, day);
     valid.then(|| days(year, month, day) * 86_400 + time)
 }
 
@@ -154,6 +198,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn as_people_write_it() {
+        let day = 1_612_051_200;
+        for text in [
+            "2021-01-31",
+            "20210131",
+            "2021-01-31T00:00:00Z",
+            "2021-01-31 00:00",
+            "20210131T00:00:00",
+            "31 Jan 2021",
+            "Jan 31 2021",
+            "Sun, 31 Jan 2021 00:00:00 GMT",
+        ] {
+            assert_eq!(typed(text), Some(day), "{text}");
+        }
+        assert_eq!(typed("2021-01-31T12:34:56Z"), Some(day + 45_296));
+        for text in [
+            "",
+            "2021",
+            "2021-02-30",
+            "2021-13-01",
+            "2021-00-01",
+            "20210131T",
+            "2021-01-31T25:00",
+            "2021-01-31T00:00:00+01:00",
+            "31 Jan 2021 25:00:00",
+            "2021-1-31",
+            "1 2021",
+        ] {
+            assert_eq!(typed(text), None, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn dates_come_back(at in -11_000_000_000i64..250_000_000_000) {
@@ -162,7 +239,7 @@ mod tests {
 
         #[test]
         fn never_panics(text in ".*") {
-            let _ = parse(&text);
+            let _ = (parse(&text), typed(&text));
         }
     }
 }

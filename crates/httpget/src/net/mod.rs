@@ -59,18 +59,42 @@ pub(crate) struct Answer {
     pub(crate) body: BodyReader,
 }
 
+/// How long a peer may be silent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Silence {
+    pub(crate) time: Duration,
+    /// Where that is because nothing is slower than so many bytes a second.
+    pub(crate) least: Option<u64>,
+}
+
+impl Silence {
+    /// The error of one that was silent for longer.
+    fn error(self) -> Error {
+        if let Some(least) = self.least {
+            return too_slow(least, self.time);
+        }
+        let message = format!("the server was silent for {:?}", self.time);
+        Error::new(Kind::Timeout, message).hint("--stall-timeout allows more")
+    }
+}
+
+/// The error of a speed under `least` bytes a second.
+pub(crate) fn too_slow(least: u64, time: Duration) -> Error {
+    let message = format!("slower than {least} bytes a second for {time:?}");
+    Error::new(Kind::Timeout, message)
+}
+
 /// Makes requests over pooled connections.
 #[derive(Debug)]
 pub(crate) struct Network {
     agent: ureq::Agent,
-    /// How long a peer may be silent.
-    stall: Duration,
+    stall: Silence,
 }
 
 impl Network {
     /// A network that keeps `idle` connections for further requests, and
-    /// waits for no peer longer than `stall`.
-    pub(crate) fn new(dialer: Dialer, idle: usize, stall: Duration) -> Self {
+    /// waits for no peer longer than `stall` says.
+    pub(crate) fn new(dialer: Dialer, idle: usize, stall: Silence) -> Self {
         let config = ureq::Agent::config_builder()
             .proxy(None)
             .http_status_as_error(false)
@@ -80,8 +104,8 @@ impl Network {
             .accept_encoding("")
             .max_idle_connections(idle)
             .max_idle_connections_per_host(idle)
-            .timeout_per_read(Some(stall))
-            .timeout_per_write(Some(stall))
+            .timeout_per_read(Some(stall.time))
+            .timeout_per_write(Some(stall.time))
             .build();
         let agent = ureq::Agent::with_parts(config, Chain(dialer), Nowhere);
         Self { agent, stall }
@@ -140,7 +164,7 @@ impl Network {
 /// The body of a response, as it came but for the chunks.
 pub(crate) struct BodyReader {
     inner: Box<dyn Read + Send>,
-    stall: Duration,
+    stall: Silence,
 }
 
 impl BodyReader {
@@ -172,7 +196,7 @@ impl BodyReader {
 
 /// What an error of ureq means. Ours pass through as they are; of its own
 /// only timeouts, and what a URL or header cannot be, are left.
-fn understand(error: ureq::Error, stall: Duration) -> Failure {
+fn understand(error: ureq::Error, stall: Silence) -> Failure {
     use ureq::Timeout;
     let own = match error {
         ureq::Error::Other(inner) => match inner.downcast::<Failure>() {
@@ -180,9 +204,7 @@ fn understand(error: ureq::Error, stall: Duration) -> Failure {
             Err(inner) => Error::new(Kind::Protocol, inner.to_string()),
         },
         ureq::Error::Timeout(Timeout::PerRead | Timeout::PerWrite) => {
-            let message = format!("the server was silent for {stall:?}");
-            let error = Error::new(Kind::Timeout, message).hint("--stall-timeout allows more");
-            return Failure::cut(error);
+            return Failure::cut(stall.error());
         }
         ureq::Error::Timeout(_) => {
             Error::new(Kind::Timeout, "not done within the time of --max-time")

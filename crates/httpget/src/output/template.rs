@@ -17,6 +17,8 @@ enum Part {
     Header(String),
     Json,
     HeaderJson,
+    /// The number of the URL.
+    UrlNumber,
     Stderr,
     Stdout,
     OnError,
@@ -129,6 +131,7 @@ impl Template {
                     common::text::escape(value.as_bytes()).into_owned()
                 }
                 Part::Json => all(report, index),
+                Part::UrlNumber => index.to_string(),
                 Part::HeaderJson => headers(report),
                 Part::Stderr => {
                     to_err = true;
@@ -154,6 +157,7 @@ impl Template {
 fn variable(name: &str) -> Result<Part, String> {
     match name {
         "json" => Ok(Part::Json),
+        "urlnum" => Ok(Part::UrlNumber),
         "header_json" => Ok(Part::HeaderJson),
         "stderr" => Ok(Part::Stderr),
         "stdout" => Ok(Part::Stdout),
@@ -164,7 +168,7 @@ fn variable(name: &str) -> Result<Part, String> {
             .map(|known| Part::Variable(known))
             .ok_or_else(|| {
                 format!(
-                    "no variable {name}; there are {}, json, header_json, stderr, stdout, onerror",
+                    "no variable {name}; there are {}, urlnum, json, header_json, stderr, stdout, onerror",
                     VARIABLES.join(", ")
                 )
             }),
@@ -320,6 +324,7 @@ mod tests {
             render("%{time_total}|%{scheme}|%{num_redirects}").0,
             "0.000000|http|0"
         );
+        assert_eq!(render("%{urlnum}").0, "0");
         assert_eq!(render("%header{x}.%{onerror}never").0, ".");
         let json: Value = serde_json::from_str(&render("%{json}").0).unwrap();
         assert_eq!(json["url"], "http://h/");

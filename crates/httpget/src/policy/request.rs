@@ -148,6 +148,16 @@ pub fn redacted(head: &str) -> String {
     shown
 }
 
+/// Whether this is a range of bytes to ask for, or a list of them.
+pub fn is_range(text: &str) -> bool {
+    text.split(',').all(|range| {
+        let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+        range.trim().split_once('-').is_some_and(|(first, last)| {
+            number(first) && number(last) && !(first.is_empty() && last.is_empty())
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,5 +228,15 @@ mod tests {
             redacted(head),
             "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic ***\r\nCookie: ***\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn ranges() {
+        for text in ["0-99", "500-", "-100", "0-0,-1", "0-1, 4-5"] {
+            assert!(is_range(text), "{text}");
+        }
+        for text in ["", "-", "abc", "5", "1-2-3", "a-b", "0-1,", "bytes=0-1"] {
+            assert!(!is_range(text), "{text}");
+        }
     }
 }
