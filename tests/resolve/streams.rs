@@ -145,6 +145,87 @@ fn one_answer_for_each_connection_behind_truncation() {
     all_found(&Reached { server, args }, COUNT);
 }
 
+/// Each connection has one answer, after a while: one after the other would take
+/// all names together longer than each of them has.
+#[test]
+fn slow_answers_one_for_each_connection() {
+    let slow = |_: &Query, transport: Transport| {
+        if transport == Transport::Udp {
+            return Behaviour::Truncate;
+        }
+        std::thread::sleep(Duration::from_millis(80));
+        Behaviour::AnswerThenClose
+    };
+    let reached = over_tcp(hosts(100), slow);
+    found_within(&reached, 100, "4s");
+    let server = DnsServer::with_behaviour(hosts(100), slow);
+    let args = vec![format!("@{}", server.addr())];
+    found_within(&Reached { server, args }, 100, "4s");
+}
+
+/// The answer to one of [`names`] in a message.
+fn answer(query: &[u8]) -> Vec<u8> {
+    let label = &query[13..13 + usize::from(query[12])];
+    let n: u16 = std::str::from_utf8(&label[1..])
+        .expect("ASCII")
+        .parse()
+        .expect("a number");
+    let end = 13 + label.len() + 6 + 4;
+    let mut out = [&query[..2], &[0x85, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]].concat();
+    out.extend_from_slice(&query[12..end]);
+    out.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 10, 0]);
+    out.extend_from_slice(&n.to_be_bytes());
+    let length = (out.len() as u16).to_be_bytes();
+    [&length[..], &out].concat()
+}
+
+/// Only the first connection ends early, behind one answer of many; those after
+/// it take what they get. No name waits longer for its turn than it has time.
+#[test]
+fn one_early_end_is_no_rule() {
+    use std::io::{Read, Write};
+    const TRIP: Duration = Duration::from_millis(300);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let args = format!("@tcp://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for (n, conn) in listener.incoming().enumerate() {
+            let mut conn = conn.unwrap();
+            std::thread::spawn(move || -> std::io::Result<()> {
+                let (mut read, mut buffer) = (Vec::new(), [0; 8192]);
+                loop {
+                    let length = conn.read(&mut buffer)?;
+                    if length == 0 {
+                        return Ok(());
+                    }
+                    read.extend_from_slice(&buffer[..length]);
+                    // What came meanwhile is answered a trip after this.
+                    std::thread::sleep(TRIP);
+                    while let Some((length, rest)) = read.split_first_chunk::<2>() {
+                        let length = usize::from(u16::from_be_bytes(*length));
+                        let Some(query) = rest.get(..length) else {
+                            break;
+                        };
+                        conn.write_all(&answer(query))?;
+                        if n == 0 {
+                            return Ok(());
+                        }
+                        read.drain(..length + 2);
+                    }
+                }
+            });
+        }
+    });
+    let (names, expected) = names(300);
+    resolve()
+        .arg(args)
+        .args(["--timeout", "3s", "--long", "-t", "A"])
+        .args(names)
+        .run()
+        .code(0)
+        .stdout(&expected)
+        .stderr("");
+}
+
 #[test]
 fn byte_by_byte() {
     let reached = over_tcp(hosts(40), |_, _| Behaviour::Trickle);

@@ -353,8 +353,8 @@ impl Engine {
         }
         match flight.via {
             Via::Port(number) => peer.ports[number].release(flight.id),
-            Via::Stream => {
-                if let Some(stream) = &mut peer.stream {
+            Via::Stream(number) => {
+                if let Some(stream) = &mut peer.streams[number] {
                     stream.release(flight.id);
                 }
             }

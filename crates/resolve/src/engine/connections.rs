@@ -18,44 +18,47 @@ const BARREN_MAX: u8 = 2;
 
 impl Engine {
     /// Moves a connection on and reads what came over it.
-    pub(super) fn drive(&mut self, index: usize, now: Instant) {
+    pub(super) fn drive(&mut self, index: usize, number: usize, now: Instant) {
         let protocol = match self.upstreams[index].server.protocol() {
             Protocol::Udp => Protocol::Tcp,
             other => other,
         };
-        let Some(stream) = &mut self.upstreams[index].stream else {
+        let Some(stream) = self.upstreams[index].streams[number].as_mut() else {
             return;
         };
         // What comes now is heard now, after what was sent this turn.
         let moved = stream.drive(Instant::now());
-        while let Some(message) = self.upstreams[index]
-            .stream
+        while let Some(message) = self.upstreams[index].streams[number]
             .as_mut()
             .and_then(super::stream::Stream::next)
         {
             let id = message.first_chunk::<2>().map(|b| u16::from_be_bytes(*b));
-            let stream = self.upstreams[index].stream.as_ref();
+            let stream = self.upstreams[index].streams[number].as_ref();
             match id.and_then(|id| stream?.flight(id)) {
-                Some(flight) => {
+                Some((flight, sent)) => {
+                    // The wait for its turn is no part of the round trip.
+                    if let Some(flight) = self.flights.get_mut(flight) {
+                        flight.sent = sent;
+                    }
                     self.heard(flight, &message, false, protocol, Instant::now());
                 }
                 None => self.figures.ignored += 1,
             }
         }
         if let Err(error) = moved {
-            self.close(index, &error, now);
+            self.close(index, number, &error, now);
         }
     }
 
     /// The end of a connection. A server may close one that has served for a
     /// while, or where one query of many took it too long; the others are then
     /// asked again, the oldest first.
-    pub(super) fn close(&mut self, index: usize, error: &io::Error, now: Instant) {
+    pub(super) fn close(&mut self, index: usize, number: usize, error: &io::Error, now: Instant) {
         let peer = &mut self.upstreams[index];
-        let Some(stream) = peer.stream.take() else {
+        let Some(stream) = peer.streams[number].take() else {
             return;
         };
-        peer.at_once = stream.next_limit();
+        let others = peer.others_answer(None);
         let broken = stream.is_established()
             && matches!(
                 error.kind(),
@@ -64,6 +67,16 @@ impl Engine {
                     | ErrorKind::ConnectionAborted
                     | ErrorKind::BrokenPipe
             );
+        if stream.answered == 0 && others {
+            // It serves no more of them at a time.
+            peer.parallel_max = peer.streams.iter().flatten().count();
+            peer.parallel = peer.parallel_max;
+        } else {
+            peer.at_once = stream.next_limit();
+            if broken && stream.answered > 0 && peer.at_once != usize::MAX {
+                peer.parallel = peer.parallel_max;
+            }
+        }
         let servers = self.upstreams.len();
         let peer = &self.upstreams[index];
         let label = Arc::clone(&peer.server.label);
@@ -72,7 +85,7 @@ impl Engine {
             .into_iter()
             .filter_map(|held| {
                 let serial = self.flights.get(held.flight)?.serial;
-                Some((serial, held.flight, held.sent))
+                Some((serial, held.flight, held.sent.is_some()))
             })
             .collect();
         cut.sort_unstable();
@@ -101,7 +114,7 @@ impl Engine {
                 job.reconnects <= RECONNECTS_MAX
             } else {
                 job.barren += u8::from(sent);
-                broken && job.left(servers) == 1 && job.barren <= BARREN_MAX
+                (broken && job.left(servers) == 1 || others) && job.barren <= BARREN_MAX
             };
             if again {
                 if !sent {

@@ -11,7 +11,7 @@ use crate::wire::{OwnedName, Question};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Via {
     Port(usize),
-    Stream,
+    Stream(usize),
     Https,
 }
 

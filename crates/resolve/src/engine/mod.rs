@@ -283,9 +283,11 @@ impl Engine {
                     fds.push(PollFd::new(&port.socket, interest(port.pending())));
                 }
             }
-            if let Some(stream) = &upstream.stream {
-                which.push((index, Via::Stream));
-                fds.push(PollFd::new(stream, interest(stream.wants_write())));
+            for (number, stream) in upstream.streams.iter().enumerate() {
+                if let Some(stream) = stream {
+                    which.push((index, Via::Stream(number)));
+                    fds.push(PollFd::new(stream, interest(stream.wants_write())));
+                }
             }
             if let Some(https) = upstream.https.as_ref().filter(|_| upstream.counted > 0) {
                 which.push((index, Via::Https));
@@ -309,7 +311,7 @@ impl Engine {
         for ((index, via), _) in which.into_iter().zip(ready).filter(|(_, ready)| *ready) {
             match via {
                 Via::Port(number) => self.busy |= self.receive(index, number, now),
-                Via::Stream => self.drive(index, now),
+                Via::Stream(number) => self.drive(index, number, now),
                 Via::Https => self.collect(index, now),
             }
         }

@@ -55,7 +55,23 @@ impl Engine {
         let Some(flight) = last.and_then(|f| self.flights.get_mut(f)) else {
             return self.queue(slot, now);
         };
-        let (upstream, via, sent) = (flight.upstream, flight.via, flight.sent);
+        let (upstream, via, id, sent) = (flight.upstream, flight.via, flight.id, flight.sent);
+        let alone = job.left(self.upstreams.len()) == 1;
+        let peer = &self.upstreams[upstream];
+        let number = match via {
+            Via::Stream(number) => Some(number),
+            _ => None,
+        };
+        let stream = number.and_then(|number| peer.streams[number].as_ref());
+        let out = stream.map(|stream| stream.flight(id).map(|(_, at)| at));
+        if let Some(out) = out.filter(|_| alone) {
+            // It waited for its turn first, or does so still.
+            let due = out.unwrap_or(now) + peer.patience_stream(&self.settings);
+            if due > now {
+                return self.set_timer(slot, due);
+            }
+        }
+        let sent = out.flatten().unwrap_or(sent);
         if std::mem::take(&mut flight.counted) {
             let upstream = &mut self.upstreams[upstream];
             upstream.counted = upstream.counted.saturating_sub(1);
@@ -63,26 +79,26 @@ impl Engine {
             upstream.window.lost(waited, now);
         }
         if !matches!(via, Via::Port(_)) {
-            let alone = job.left(self.upstreams.len()) == 1;
             let peer = &self.upstreams[upstream];
-            let stream = peer.stream.as_ref().filter(|_| via == Via::Stream);
+            let stream = number.and_then(|number| peer.streams[number].as_ref());
+            let others = peer.others_answer(number);
             let deaf = stream.is_some_and(|s| s.heard.is_none_or(|heard| heard < sent));
             let answers = stream.is_some_and(|s| s.answered > 0);
             let fault = failure::timeout(&peer.server.label);
             match (alone, deaf, answers) {
                 // It may be slow as a whole: nothing else is left to do.
-                (true, _, false) => {
+                (true, _, false) if !others => {
                     let deadline = job.deadline;
                     return self.set_timer(slot, deadline);
                 }
                 // Others were answered since: this query has been lost.
-                (true, false, true) => return self.queue(slot, now),
+                (true, false, _) => return self.queue(slot, now),
                 // It has fallen silent: a new one may do better.
-                (true, true, true) => {}
+                (true, true, _) => {}
                 _ => self.fail(slot, upstream, fault, None, now),
             }
-            if deaf {
-                self.close(upstream, &io::ErrorKind::TimedOut.into(), now);
+            if let Some(number) = number.filter(|_| deaf) {
+                self.close(upstream, number, &io::ErrorKind::TimedOut.into(), now);
             }
             return;
         }
@@ -157,7 +173,13 @@ impl Engine {
         }
         let room: usize = self.upstreams.iter().map(Upstream::room).sum();
         let windows: usize = self.upstreams.iter().map(|u| u.window.size()).sum();
-        let worthwhile = WORTHWHILE.min(windows / 4);
+        // Connections that end early let out one by one.
+        let brief = self.upstreams.iter().any(Upstream::is_brief);
+        let worthwhile = if brief {
+            0
+        } else {
+            WORTHWHILE.min(windows / 4)
+        };
         if room < worthwhile && room < self.fresh.len() {
             return paced;
         }
@@ -278,7 +300,9 @@ impl Engine {
                 None => peer.opt.clone(),
             };
             let opt = edns.then_some(opt);
-            let stream = peer.stream().map_err(of_io)?;
+            let number = peer.pick_stream().map_err(of_io)?;
+            let stream = peer.streams[number].as_mut();
+            let stream = stream.ok_or_else(|| of_io(io::ErrorKind::NotConnected.into()))?;
             let question = &job.question;
             let id = stream
                 .send(&mut self.ids, flight, |id, out| {
@@ -288,7 +312,7 @@ impl Engine {
             if alive == 1 {
                 timer = now + peer.patience_stream(&self.settings);
             }
-            (Via::Stream, id)
+            (Via::Stream(number), id)
         } else {
             let number = peer.pick(bulk).map_err(of_io)?;
             let port = &mut peer.ports[number];
@@ -319,10 +343,12 @@ impl Engine {
                     self.port_failed(index, number, &error, now);
                 }
             }
-            if let Some(stream) = &self.upstreams[index].stream
-                && stream.wants_write()
-            {
-                self.drive(index, now);
+            for number in 0..self.upstreams[index].streams.len() {
+                if let Some(stream) = &self.upstreams[index].streams[number]
+                    && stream.wants_write()
+                {
+                    self.drive(index, number, now);
+                }
             }
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct Stream {
     /// How many have gone out and are not answered, and how many may be.
     flying: usize,
     limit: usize,
+    /// How many it could be relied on to take when it was opened.
+    start: usize,
     /// Bytes of messages, as far as they came.
     inbox: Vec<u8>,
     /// What an id belongs to.
@@ -41,8 +43,8 @@ pub(crate) struct Stream {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     pub(crate) flight: u32,
-    /// Whether it has gone out.
-    pub(crate) sent: bool,
+    /// When it went out, if it has.
+    pub(crate) sent: Option<Instant>,
 }
 
 impl Stream {
@@ -69,6 +71,7 @@ impl Stream {
             unsent: VecDeque::new(),
             flying: 0,
             limit,
+            start: limit,
             inbox: Vec::new(),
             flights: HashMap::new(),
             answered: 0,
@@ -101,7 +104,7 @@ impl Stream {
             .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         message[..2].copy_from_slice(&length.to_be_bytes());
         self.unsent.push_back((id, message));
-        let sent = false;
+        let sent = None;
         self.flights.insert(id, Held { flight, sent });
         Ok(id)
     }
@@ -109,16 +112,26 @@ impl Stream {
     /// Gives an id back.
     pub(crate) fn release(&mut self, id: u16) {
         match self.flights.remove(&id) {
-            Some(held) if held.sent => self.flying -= 1,
+            Some(held) if held.sent.is_some() => self.flying -= 1,
             Some(_) => self.unsent.retain(|(other, _)| *other != id),
             None => {}
         }
     }
 
-    /// The flight an id belongs to, if it has gone out.
-    pub(crate) fn flight(&self, id: u16) -> Option<u32> {
-        let held = self.flights.get(&id).filter(|held| held.sent);
-        held.map(|held| held.flight)
+    /// The flight an id belongs to and when it went out, if it has.
+    pub(crate) fn flight(&self, id: u16) -> Option<(u32, Instant)> {
+        let held = self.flights.get(&id)?;
+        Some((held.flight, held.sent?))
+    }
+
+    /// How many more it would let out now.
+    pub(crate) fn spare(&self) -> usize {
+        self.limit.saturating_sub(self.flights.len())
+    }
+
+    /// How many wait for their turn, and how many there are with them.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        (self.unsent.len(), self.flights.len())
     }
 
     /// Everything on it.
@@ -161,11 +174,11 @@ impl Stream {
             }
         }
         // What has come counts, also where nothing can be sent any more.
-        let written = self.write();
+        let written = self.write(now);
         self.read(now)?;
         written?;
         // A handshake answers what it read.
-        self.write()?;
+        self.write(now)?;
         if self.ended {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -173,12 +186,12 @@ impl Stream {
     }
 
     /// Takes the message whose turn it is; whether there was one.
-    fn fill(&mut self) -> bool {
+    fn fill(&mut self, now: Instant) -> bool {
         while self.flying < self.limit
             && let Some((id, message)) = self.unsent.pop_front()
         {
             if let Some(held) = self.flights.get_mut(&id) {
-                held.sent = true;
+                held.sent = Some(now);
                 self.flying += 1;
                 self.out.extend(message);
                 return true;
@@ -190,8 +203,8 @@ impl Stream {
     /// Gives messages to TLS, each in a record of its own: of one that holds
     /// several, servers have been seen to forget what follows the first until
     /// something else comes.
-    fn encrypt(&mut self) -> io::Result<()> {
-        while !self.out.is_empty() || self.fill() {
+    fn encrypt(&mut self, now: Instant) -> io::Result<()> {
+        while !self.out.is_empty() || self.fill(now) {
             let Some(tls) = &mut self.tls else { break };
             let taken = tls.writer().write(self.out.make_contiguous())?;
             if taken == 0 {
@@ -202,9 +215,9 @@ impl Stream {
         Ok(())
     }
 
-    fn write(&mut self) -> io::Result<()> {
+    fn write(&mut self, now: Instant) -> io::Result<()> {
         if self.tls.is_some() && self.is_established() {
-            self.encrypt()?;
+            self.encrypt(now)?;
         }
         if let Some(tls) = &mut self.tls {
             while tls.wants_write() {
@@ -218,7 +231,7 @@ impl Stream {
             }
             return Ok(());
         }
-        while self.fill() {}
+        while self.fill(now) {}
         while !self.out.is_empty() {
             let (part, _) = self.out.as_slices();
             match self.socket.write(part) {
@@ -291,9 +304,9 @@ impl Stream {
         let message = message.to_vec();
         self.inbox.drain(..message.len() + 2);
         self.answered += 1;
-        if self.answered / 4 >= self.limit {
-            // This one goes on and on.
-            self.limit *= 2;
+        if self.answered > self.start {
+            // It has not ended where the one before it did.
+            self.limit = self.limit.saturating_mul(4);
         }
         Some(message)
     }

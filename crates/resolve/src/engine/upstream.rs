@@ -23,6 +23,14 @@ const WINDOW: usize = 128;
 /// Queries in flight on one connection at most: servers have limits.
 const WINDOW_STREAM: usize = 256;
 
+/// Connections to a server that ends them after few answers, at most: one
+/// after the other would take longer than the names behind them have.
+const STREAMS: usize = 8;
+
+/// Queries that may wait for their turn on connections before no further ones
+/// are sent over UDP, whose answers may send them there too.
+const WAITING: usize = 64;
+
 /// A server.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -35,7 +43,13 @@ pub(crate) struct Upstream {
     pub(crate) ports: Vec<Port>,
     /// The port of the next query.
     port: usize,
-    pub(crate) stream: Option<Stream>,
+    /// Connections; more than one only where they end early.
+    pub(crate) streams: Vec<Option<Stream>>,
+    /// How many of them there may be now, and how many it serves at a time.
+    pub(crate) parallel: usize,
+    pub(crate) parallel_max: usize,
+    /// Whether it is asked over connections only.
+    connected: bool,
     /// Queries that a connection may have out at once.
     pub(crate) at_once: usize,
     pub(crate) https: Option<Https>,
@@ -73,7 +87,10 @@ impl Upstream {
             counted: 0,
             ports: Vec::new(),
             port: 0,
-            stream: None,
+            streams: Vec::new(),
+            parallel: 1,
+            parallel_max: STREAMS,
+            connected: !datagrams && !matches!(server.way, Way::Https { .. }),
             at_once: usize::MAX,
             https: None,
             tls: settings.tls.clone(),
@@ -84,9 +101,36 @@ impl Upstream {
         })
     }
 
-    /// Queries that fit in its window.
+    /// Queries that fit in its window, and that its connections let out now:
+    /// a name's time begins when it is sent, not while it waits there.
     pub(crate) fn room(&self) -> usize {
-        self.window.size().saturating_sub(self.counted)
+        let room = self.window.size().saturating_sub(self.counted);
+        if !self.is_brief() {
+            return room;
+        }
+        let open = self.streams.iter().flatten();
+        if !self.connected {
+            let waiting: usize = open.map(|stream| stream.load().0).sum();
+            return if waiting < WAITING { room } else { 0 };
+        }
+        let (count, spare) = open.fold((0, 0_usize), |(count, spare), stream| {
+            (count + 1, spare.saturating_add(stream.spare()))
+        });
+        let further = self.parallel.saturating_sub(count);
+        room.min(spare.saturating_add(further.saturating_mul(self.at_once)))
+    }
+
+    /// Whether it is known to end connections early.
+    pub(crate) fn is_brief(&self) -> bool {
+        self.at_once != usize::MAX
+    }
+
+    /// Whether any of its connections has been answered on, but for one.
+    pub(crate) fn others_answer(&self, but: Option<usize>) -> bool {
+        let streams = self.streams.iter().enumerate();
+        streams
+            .filter(|(number, _)| Some(*number) != but)
+            .any(|(_, stream)| stream.as_ref().is_some_and(|s| s.answered > 0))
     }
 
     /// How long to wait for an answer after so many rounds without one.
@@ -137,21 +181,37 @@ impl Upstream {
         }
     }
 
-    /// The connection, begun if there is none.
-    pub(crate) fn stream(&mut self) -> io::Result<&mut Stream> {
-        if self.stream.is_none() {
-            let (address, tls) = match (&self.server.way, &self.tls) {
-                (Way::Udp(address) | Way::Tcp(address), _) => (*address, None),
-                (Way::Tls { address, name }, Some(config)) => {
-                    (*address, Some(Box::new(tls::session(config, name)?)))
-                }
-                _ => return Err(io::ErrorKind::Unsupported.into()),
-            };
-            self.stream = Some(Stream::open(address, tls, self.at_once)?);
+    /// The number of the connection for the next query, begun if there is
+    /// none, or none that would let it out and another may be had.
+    pub(crate) fn pick_stream(&mut self) -> io::Result<usize> {
+        let open = self.streams.iter().enumerate();
+        let open = open.filter_map(|(number, stream)| Some((number, stream.as_ref()?)));
+        let count = open.clone().count();
+        let least = open.min_by_key(|(_, stream)| (stream.spare() == 0, stream.load()));
+        match least {
+            Some((number, stream)) if count >= self.parallel || stream.spare() > 0 => Ok(number),
+            _ => {
+                let stream = self.connect()?;
+                let number = self.streams.iter().position(Option::is_none);
+                let number = number.unwrap_or_else(|| {
+                    self.streams.push(None);
+                    self.streams.len() - 1
+                });
+                self.streams[number] = Some(stream);
+                Ok(number)
+            }
         }
-        self.stream
-            .as_mut()
-            .ok_or(io::ErrorKind::NotConnected.into())
+    }
+
+    fn connect(&self) -> io::Result<Stream> {
+        let (address, tls) = match (&self.server.way, &self.tls) {
+            (Way::Udp(address) | Way::Tcp(address), _) => (*address, None),
+            (Way::Tls { address, name }, Some(config)) => {
+                (*address, Some(Box::new(tls::session(config, name)?)))
+            }
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        Stream::open(address, tls, self.at_once)
     }
 
     /// The threads for HTTPS, made ready if there are none.
