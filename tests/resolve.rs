@@ -185,6 +185,28 @@ fn failures_go_on_to_the_next_server() {
     }
 }
 
+/// However little time there is, each server has its share of it; and the blame
+/// is for one that was asked.
+#[test]
+fn a_silent_server_leaves_time_for_the_next() {
+    let (silent, good) = (bad(Behaviour::Drop), DnsServer::start(zone()));
+    let ask = |servers: &[String]| {
+        resolve()
+            .args(servers)
+            .args(["--json", "--timeout", "1s", "-t", "A", "host.test"])
+            .run()
+    };
+    let out = ask(&[at(&silent), at(&good)]);
+    let record = &out.code(0).json()[0];
+    assert_eq!(record["server"], good.addr().to_string());
+    assert_eq!(record["tries"], 2);
+    let servers: Vec<DnsServer> = (0..3).map(|_| bad(Behaviour::Drop)).collect();
+    let out = ask(&servers.iter().map(at).collect::<Vec<_>>());
+    let record = &out.code(3).json()[0];
+    assert!(servers.iter().all(|server| server.queries().len() == 1));
+    assert_eq!(record["server"], servers[2].addr().to_string());
+}
+
 #[test]
 fn no_answer_is_three() {
     let failing = bad(Behaviour::Rcode(2));

@@ -298,14 +298,10 @@ impl Engine {
             return self.finish(slot, *lookup);
         }
         // Of the servers that were silent, the one asked last.
-        let servers = self.upstreams.len();
-        let order = (0..servers)
-            .rev()
-            .map(|k| (job.first + job.turn + k) % servers);
-        let silent = match job.only {
-            Some(only) => (job.failed & 1 << only == 0).then_some(only),
-            None => order.into_iter().find(|i| job.failed & 1 << i == 0),
-        };
+        let asked = job.flights.iter().rev();
+        let silent = asked
+            .filter_map(|at| Some(self.flights.get(*at)?.upstream))
+            .find(|upstream| job.failed & 1 << upstream == 0);
         let said = job.fault.take();
         let (index, (status, failure)) = match (said, silent) {
             (Some((index, fault)), _) if weight(&fault.0) == 4 => (index, fault),

@@ -246,14 +246,21 @@ impl Engine {
         let Some(job) = self.jobs.get_mut(slot) else {
             return Ok(());
         };
-        let peer = &mut self.upstreams[index];
+        let peer = &self.upstreams[index];
         let label = Arc::clone(&peer.server.label);
         let of_io = |e: io::Error| failure::of_io(&e, &label);
         let edns = !peer.plain && job.plain & 1 << index == 0;
         let recurse = self.settings.recurse;
         let alive = job.left(self.upstreams.len()).max(1) as u32;
         // Servers not yet asked keep their share of the time.
-        let share = now + job.deadline.saturating_duration_since(now) / alive;
+        let time = job.deadline.saturating_duration_since(now);
+        let share = now + time / alive;
+        let flights = job.flights.iter().filter_map(|f| self.flights.get(*f));
+        let seen = flights.fold(job.failed | 1 << index, |seen, f| seen | 1 << f.upstream);
+        let unseen = match job.only {
+            Some(_) => 0,
+            None => self.upstreams.len() as u32 - seen.count_ones(),
+        };
         self.serial = self.serial.wrapping_add(1);
         let flight = self.flights.insert(Flight {
             job: slot,
@@ -323,6 +330,9 @@ impl Engine {
             port.add(flight, |out| compose(out, id, recurse, &job.question, opt));
             let rounds = (job.round - 1) / alive;
             timer = now + peer.patience(&self.settings, rounds);
+            if unseen > 0 {
+                timer = timer.min(now + time / (unseen + 1));
+            }
             (Via::Port(number), id)
         };
         if let Some(flight) = self.flights.get_mut(flight) {
