@@ -107,10 +107,16 @@ fn the_answer_is_no() {
         .code(1)
         .stdout("")
         .stderr("");
-    run(&["-t", "A", "host.test", "no.test"])
-        .code(1)
-        .stdout("host.test\tA\t192.0.2.1\nno.test\tA\t-\tNXDOMAIN\n")
-        .stderr("");
+    // Each of several gives its record, whatever -q says.
+    for args in [&["-t", "A"][..], &["-q", "-t", "A"]] {
+        run(&[args, &["host.test", "no.test"]].concat())
+            .code(1)
+            .stdout("host.test\tA\t192.0.2.1\nno.test\tA\t-\tNXDOMAIN\n")
+            .stderr("");
+    }
+    let help = resolve().arg("--help").run();
+    help.code(0)
+        .stdout_contains("No line on standard error about a name");
 }
 
 #[test]

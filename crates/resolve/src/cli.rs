@@ -171,7 +171,7 @@ pub(crate) struct Output {
     #[arg(long)]
     pub(crate) ordered: bool,
 
-    /// No lines about names that do not exist
+    /// No line on standard error about a name that is not there or has no data
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
