@@ -401,4 +401,13 @@ fn options_of_dig_that_are_not_here() {
                 "resolve: {option} is not an option here: {line}; see 'resolve --help'\n"
             ));
     }
+    for args in [["@127.0.0.1:1", "+short"], ["localhost", "+short"]] {
+        let line = "+short is not an option here: options begin with --, as --short does";
+        resolve()
+            .args(args)
+            .run()
+            .code(2)
+            .stdout("")
+            .stderr(&format!("resolve: {line}; see 'resolve --help'\n"));
+    }
 }

@@ -77,6 +77,11 @@ impl Config {
         let (servers, names): (Vec<&String>, Vec<&String>) =
             cli.operands.iter().partition(|o| o.starts_with('@'));
         let names: Vec<String> = names.into_iter().cloned().collect();
+        if let Some(plus) = names.iter().find(|name| name.starts_with('+')) {
+            return Err(Error::usage(format!(
+                "{plus} is not an option here: options begin with --, as --short does"
+            )));
+        }
         let servers = servers.into_iter().map(|s| &s[1..]);
         let servers = servers.chain(cli.server.iter().map(String::as_str));
         let (servers, system) = find_servers(servers, cli)?;
