@@ -242,7 +242,10 @@ fn no_answer_is_three() {
         .arg(at(&looping))
         .args(["--json", "-t", "A", "loop.test"])
         .run();
-    assert_eq!(out.code(3).json()[0]["status"], "INCOMPLETE");
+    let record = &out.code(3).json()[0];
+    assert_eq!(record["status"], "INCOMPLETE");
+    let message = record["error"]["message"].to_string();
+    assert!(message.contains("does not lead to the end, but to loop.test."));
 }
 
 #[test]

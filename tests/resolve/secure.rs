@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use testkit::dns::{Behaviour, DnsServer, Query, Transport, Zone};
 use testkit::http::{HttpServer, Reply, Request};
+use testkit::peer::TcpPeer;
 use testkit::tls::{Authority, Leaf};
 
 use super::{resolve, zone};
@@ -189,6 +190,41 @@ fn what_is_no_answer_over_https() {
         .run();
     assert_eq!(out.code(3).json()[0]["status"], "TLS");
     assert!(expired.requests().is_empty());
+}
+
+/// What is at the other end is said in plain words.
+#[test]
+fn what_is_no_https_server() {
+    let plain = TcpPeer::fixed_reply("HTTP/1.1 400 Bad Request\r\n\r\n");
+    let other = HttpServer::start_tls(|request: &Request| match request.target.as_str() {
+        "/ends" => Reply::raw("").close(),
+        // The first frame of HTTP/2.
+        _ => Reply::raw([0, 0, 0, 4, 0, 0, 0, 0, 0]).close(),
+    });
+    let ca = other.ca_file().display().to_string();
+    let ends = "no answer before the end of the connection; HTTP/1.1 is asked for, \
+                which a server of HTTP/2 alone does not speak";
+    for (url, status, says) in [
+        (
+            format!("https://{}/dns-query", plain.addr()),
+            "TLS",
+            "no TLS there; the server's answer is in another protocol",
+        ),
+        (other.url("/ends"), "MALFORMED", ends),
+        (
+            other.url("/frame"),
+            "MALFORMED",
+            "no proper answer in HTTP/1.1",
+        ),
+    ] {
+        let out = resolve()
+            .arg(format!("@{url}"))
+            .args(["--cacert", &ca, "--json", "-t", "A", "host.test"])
+            .run();
+        let record = &out.code(3).json()[0];
+        assert_eq!(record["status"], status, "{}", out.story());
+        out.stderr_contains(&format!("resolve: host.test: {url}: {says}"));
+    }
 }
 
 #[test]

@@ -105,7 +105,7 @@ pub(crate) fn cause(error: &io::Error) -> Option<String> {
 
 /// A TLS error for people, lower case.
 pub(crate) fn sentence(error: &rustls::Error) -> String {
-    use rustls::{CertificateError as C, Error as E};
+    use rustls::{CertificateError as C, Error as E, InvalidMessage};
     match error {
         E::InvalidCertificate(C::UnknownIssuer) => {
             "certificate by an unknown authority; name it with --cacert".to_owned()
@@ -115,6 +115,9 @@ pub(crate) fn sentence(error: &rustls::Error) -> String {
         }
         E::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
             "certificate expired".to_owned()
+        }
+        E::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "no TLS there; the server's answer is in another protocol".to_owned()
         }
         other => {
             let text = other.to_string();

@@ -204,6 +204,8 @@ impl Engine {
             let fault = failure::rcode(code, reply, &label);
             return self.fail(slot, index, fault, message, now);
         }
+        let stop = records.last().filter(|r| r.rtype == Rtype::CNAME);
+        let stop = stop.and_then(|link| Some(present::name(&link.target()?)));
         let Ok(records) = shown(&records, &job.question, self.settings.owners) else {
             return self.fail(slot, index, failure::malformed(&label), message, now);
         };
@@ -223,10 +225,12 @@ impl Engine {
             streamed: false,
         };
         if lookup.status == Status::Incomplete {
-            let (_, failure) = failure::incomplete(
-                lookup.server.as_deref().unwrap_or_default(),
-                "the answer does not lead to the end",
-            );
+            let mut why = "the answer does not lead to the end".to_owned();
+            if let Some(stop) = stop {
+                why = format!("{why}, but to {stop}");
+            }
+            let server = lookup.server.as_deref().unwrap_or_default();
+            let (_, failure) = failure::incomplete(server, &why);
             lookup.failure = Some(failure.clone());
             if self.settings.referrals {
                 return self.finish(slot, lookup);

@@ -204,6 +204,10 @@ fn of_ureq(error: &ureq::Error, url: &str) -> (Status, Failure) {
         ureq::Error::Io(e) => {
             if let Some(cause) = tls::cause(e) {
                 plain(Status::Tls, Kind::Tls, &cause)
+            } else if e.kind() == io::ErrorKind::UnexpectedEof {
+                let text = "no answer before the end of the connection; HTTP/1.1 is asked for, \
+                            which a server of HTTP/2 alone does not speak";
+                plain(Status::Malformed, Kind::Protocol, text)
             } else {
                 let kind = Kind::of_io(e);
                 let status = match kind {
@@ -224,6 +228,10 @@ fn of_ureq(error: &ureq::Error, url: &str) -> (Status, Failure) {
         ),
         ureq::Error::ConnectionFailed => {
             plain(Status::Unreachable, Kind::Unreachable, "connection failed")
+        }
+        ureq::Error::Protocol(e) => {
+            let text = format!("no proper answer in HTTP/1.1: {e}");
+            plain(Status::Malformed, Kind::Protocol, &text)
         }
         e => plain(Status::Malformed, Kind::Protocol, &e.to_string()),
     }
