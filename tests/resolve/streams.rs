@@ -226,6 +226,54 @@ fn one_early_end_is_no_rule() {
         .stderr("");
 }
 
+/// It ends connections behind one answer and serves two at a time; others it
+/// ends at once, or lets wait for ever. No name is lost for that.
+fn two_connections_at_a_time(ends: bool) {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        let served = Arc::new(AtomicUsize::new(0));
+        let mut waiting = Vec::new();
+        for mut conn in listener.incoming().flatten() {
+            if served.load(Ordering::SeqCst) == 2 {
+                if !ends {
+                    waiting.push(conn);
+                }
+                continue;
+            }
+            served.fetch_add(1, Ordering::SeqCst);
+            let served = Arc::clone(&served);
+            std::thread::spawn(move || -> std::io::Result<()> {
+                let mut query = vec![0; 512];
+                let read = conn.read(&mut query)?;
+                std::thread::sleep(Duration::from_millis(20));
+                served.fetch_sub(1, Ordering::SeqCst);
+                conn.write_all(&answer(query.get(2..read).unwrap_or_default()))
+            });
+        }
+    });
+    let (names, expected) = names(100);
+    resolve()
+        .arg(format!("@tcp://{address}"))
+        .args(["--timeout", "6s", "--long", "-t", "A"])
+        .args(names)
+        .run()
+        .code(0)
+        .stdout(&expected)
+        .stderr("");
+}
+
+#[test]
+fn connections_beyond_what_it_serves_end() {
+    two_connections_at_a_time(true);
+}
+
+#[test]
+fn connections_beyond_what_it_serves_wait() {
+    two_connections_at_a_time(false);
+}
+
 #[test]
 fn byte_by_byte() {
     let reached = over_tcp(hosts(40), |_, _| Behaviour::Trickle);

@@ -36,6 +36,7 @@ impl Engine {
             let stream = self.upstreams[index].streams[number].as_ref();
             match id.and_then(|id| stream?.flight(id)) {
                 Some((flight, sent)) => {
+                    self.upstreams[index].heard = Some(Instant::now());
                     // The wait for its turn is no part of the round trip.
                     if let Some(flight) = self.flights.get_mut(flight) {
                         flight.sent = sent;
@@ -58,7 +59,6 @@ impl Engine {
         let Some(stream) = peer.streams[number].take() else {
             return;
         };
-        let others = peer.others_answer(None);
         let broken = stream.is_established()
             && matches!(
                 error.kind(),
@@ -67,9 +67,10 @@ impl Engine {
                     | ErrorKind::ConnectionAborted
                     | ErrorKind::BrokenPipe
             );
-        if stream.answered == 0 && others {
-            // It serves no more of them at a time.
-            peer.parallel_max = peer.streams.iter().flatten().count();
+        // It has answered on one before, and serves no more of them at a time.
+        let crowded = stream.answered == 0 && peer.parallel > 1 && peer.open() > 0;
+        if crowded {
+            peer.parallel_max = peer.open();
             peer.parallel = peer.parallel_max;
         } else {
             peer.at_once = stream.next_limit();
@@ -80,6 +81,7 @@ impl Engine {
         let servers = self.upstreams.len();
         let peer = &self.upstreams[index];
         let label = Arc::clone(&peer.server.label);
+        let answers = peer.heard.is_some();
         let mut cut: Vec<(u32, u32, bool)> = stream
             .all()
             .into_iter()
@@ -112,9 +114,12 @@ impl Engine {
             let again = if stream.answered > 0 {
                 job.reconnects += u8::from(sent);
                 job.reconnects <= RECONNECTS_MAX
+            } else if crowded {
+                // No more often than there are connections.
+                true
             } else {
                 job.barren += u8::from(sent);
-                (broken && job.left(servers) == 1 || others) && job.barren <= BARREN_MAX
+                (broken || answers) && job.left(servers) == 1 && job.barren <= BARREN_MAX
             };
             if again {
                 if !sent {

@@ -81,7 +81,7 @@ impl Engine {
         if !matches!(via, Via::Port(_)) {
             let peer = &self.upstreams[upstream];
             let stream = number.and_then(|number| peer.streams[number].as_ref());
-            let others = peer.others_answer(number);
+            let others = number.is_some() && peer.has_answered(sent);
             let deaf = stream.is_some_and(|s| s.heard.is_none_or(|heard| heard < sent));
             let answers = stream.is_some_and(|s| s.answered > 0);
             let fault = failure::timeout(&peer.server.label);

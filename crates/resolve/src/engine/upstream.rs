@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Settings;
 use super::flow::{Pace, RoundTrips, Window};
@@ -48,6 +48,8 @@ pub(crate) struct Upstream {
     /// How many of them there may be now, and how many it serves at a time.
     pub(crate) parallel: usize,
     pub(crate) parallel_max: usize,
+    /// When an answer last came over any of them.
+    pub(crate) heard: Option<Instant>,
     /// Whether it is asked over connections only.
     connected: bool,
     /// Queries that a connection may have out at once.
@@ -89,6 +91,7 @@ impl Upstream {
             port: 0,
             streams: Vec::new(),
             parallel: 1,
+            heard: None,
             parallel_max: STREAMS,
             connected: !datagrams && !matches!(server.way, Way::Https { .. }),
             at_once: usize::MAX,
@@ -125,12 +128,14 @@ impl Upstream {
         self.at_once != usize::MAX
     }
 
-    /// Whether any of its connections has been answered on, but for one.
-    pub(crate) fn others_answer(&self, but: Option<usize>) -> bool {
-        let streams = self.streams.iter().enumerate();
-        streams
-            .filter(|(number, _)| Some(*number) != but)
-            .any(|(_, stream)| stream.as_ref().is_some_and(|s| s.answered > 0))
+    /// Whether it has answered on any connection since this moment.
+    pub(crate) fn has_answered(&self, since: Instant) -> bool {
+        self.heard.is_some_and(|heard| heard > since)
+    }
+
+    /// How many connections there are.
+    pub(crate) fn open(&self) -> usize {
+        self.streams.iter().flatten().count()
     }
 
     /// How long to wait for an answer after so many rounds without one.
