@@ -45,6 +45,18 @@ fn asked(server: &DnsServer) -> Vec<String> {
     queries.iter().map(|q| q.query.name.clone()).collect()
 }
 
+/// Asks for `host.test`, and for thirty others that show what round trips are
+/// like; each gives its line.
+fn host_and_others() {
+    let names = format!("host.test\n{}", "only4.test\n".repeat(30));
+    let out = resolve()
+        .args(["--timeout", "60s", "-t", "A", "-"])
+        .stdin(names)
+        .run();
+    out.code(0).stdout_contains("host.test\tA\t192.0.2.1\n");
+    assert_eq!(out.lines().len(), 31);
+}
+
 #[test]
 fn servers_in_order() {
     within("servers_in_order", || {
@@ -176,13 +188,7 @@ fn an_attempt_lasts_as_long_as_the_file_says() {
                 Behaviour::Answer
             }
         });
-        let names = format!("host.test\n{}", "only4.test\n".repeat(30));
-        let out = resolve()
-            .args(["--timeout", "60s", "-t", "A", "-"])
-            .stdin(names)
-            .run();
-        out.code(0).stdout_contains("host.test\tA\t192.0.2.1\n");
-        assert_eq!(out.lines().len(), 31);
+        host_and_others();
         let asked = asked(&server);
         let hosts = asked.iter().filter(|name| *name == "host.test.").count();
         assert!(hosts <= 2, "{hosts}");
@@ -201,12 +207,7 @@ fn what_is_lost_is_asked_again_as_the_round_trips_say() {
             }
             Behaviour::Answer
         });
-        let names = format!("host.test\n{}", "only4.test\n".repeat(30));
-        let out = resolve()
-            .args(["--timeout", "60s", "-t", "A", "-"])
-            .stdin(names)
-            .run();
-        out.code(0).stdout_contains("host.test\tA\t192.0.2.1\n");
+        host_and_others();
         let queries = server.queries();
         let of_host = queries.iter().filter(|q| q.query.name == "host.test.");
         let times: Vec<Instant> = of_host.map(|q| q.at).collect();

@@ -171,9 +171,8 @@ impl Books {
     /// The targets that were asked and are not decided, in the order in which
     /// they were begun.
     pub(crate) fn undecided(&self) -> Vec<TargetId> {
-        let open = self.targets.iter();
+        let open = self.targets.undecided();
         let mut open: Vec<_> = open
-            .filter(|(_, target)| !target.ended && target.sent > 0)
             .map(|(id, target)| (target.stats.first_sent, id))
             .collect();
         open.sort_unstable();

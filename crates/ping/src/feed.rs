@@ -259,8 +259,9 @@ pub(crate) fn fits_v4(size: u16) -> Result<()> {
     Err(Error::new(common::Kind::Usage, text))
 }
 
-/// The number of a zone, which must not contradict `-I`.
-fn index(zone: &str, given: u32) -> Result<u32> {
+/// The number of a zone, which must not contradict the interface of `-I`, 0
+/// for none.
+pub(crate) fn index(zone: &str, given: u32) -> Result<u32> {
     let index = socket::interface_index(zone)?;
     if given != 0 && given != index {
         return Err(Error::usage("-I and the zone name different interfaces"));

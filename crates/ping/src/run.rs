@@ -120,12 +120,7 @@ fn scope(operand: &Operand, address: IpAddr, interface: Option<&str>) -> Result<
     };
     match operand {
         Operand::Zoned(address, zone) => {
-            let index = socket::interface_index(zone)
-                .map_err(|error| error.about(format!("{address}%{zone}")))?;
-            if given != 0 && given != index {
-                return Err(Error::usage("-I and the zone name different interfaces"));
-            }
-            Ok(index)
+            feed::index(zone, given).map_err(|error| error.about(format!("{address}%{zone}")))
         }
         _ => Ok(given),
     }
@@ -135,15 +130,11 @@ fn scope(operand: &Operand, address: IpAddr, interface: Option<&str>) -> Result<
 /// its family, or no way to it, is no mistake of the user's.
 fn no_way(error: &std::io::Error) -> Error {
     let plain = Error::network(error);
-    match error.raw_os_error() {
-        Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT) => {
-            Error::new(Kind::Unreachable, plain.message())
-        }
-        _ if error.kind() == std::io::ErrorKind::Unsupported => {
-            Error::new(Kind::Unreachable, plain.message())
-        }
-        _ => plain,
+    let absent = [Some(libc::EADDRNOTAVAIL), Some(libc::EAFNOSUPPORT)];
+    if absent.contains(&error.raw_os_error()) || error.kind() == std::io::ErrorKind::Unsupported {
+        return Error::new(Kind::Unreachable, plain.message());
     }
+    plain
 }
 
 /// The classic face, or records of one target.

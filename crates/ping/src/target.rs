@@ -125,6 +125,12 @@ impl Targets {
         numbered.filter_map(|(id, place)| Some((id as TargetId, place.as_ref()?)))
     }
 
+    /// Those that were asked and are not decided.
+    pub(crate) fn undecided(&self) -> impl Iterator<Item = (TargetId, &Target)> {
+        self.iter()
+            .filter(|(_, target)| !target.ended && target.sent > 0)
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.places.len() - self.free.len()

@@ -190,5 +190,10 @@ pub(super) fn free_names(path: &Path) -> impl Iterator<Item = PathBuf> {
     };
     (0..=u64::from(u32::MAX))
         .map(numbered)
-        .filter(|path| std::fs::symlink_metadata(path).is_err())
+        .filter(|path| !is_taken(path))
+}
+
+/// Whether there is anything of this name, be it a link to nowhere.
+pub(super) fn is_taken(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
 }

@@ -16,7 +16,8 @@ use common::{Error, Kind, Result};
 use rustix::fs::FallocateFlags;
 
 use super::names::{
-    beside, free_names, local, open_part, read_state, rename_free, rename_new, target, write_state,
+    beside, free_names, is_taken, local, open_part, read_state, rename_free, rename_new, target,
+    write_state,
 };
 use super::naming::Taken;
 use crate::http::date::Seconds;
@@ -69,7 +70,7 @@ impl Saver {
     /// The same under this name; `None` where another process writes it.
     fn open_as(path: &Path, taken: Taken, create_dirs: bool) -> Result<Option<Self>> {
         let (path, meta) = target(path)?;
-        if taken == Taken::Refuse && std::fs::symlink_metadata(&path).is_ok() {
+        if taken == Taken::Refuse && is_taken(&path) {
             return Err(Error::new(
                 Kind::System,
                 "exists already, and a name the server chose overwrites nothing",
@@ -298,7 +299,7 @@ impl Saver {
         if !self.direct {
             // Usually there is none, and to look costs less than to remove.
             let path = beside(&self.path, ".part.state");
-            if std::fs::symlink_metadata(&path).is_ok() {
+            if is_taken(&path) {
                 let _ = std::fs::remove_file(path);
             }
             self.state_kept = false;
@@ -326,8 +327,7 @@ impl Saver {
             }
         }
         if let Some(at) = modified {
-            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(at.max(0).unsigned_abs());
-            self.file.set_modified(time).map_err(|e| self.error(&e))?;
+            set_modified(&self.file, at).map_err(|e| self.error(&e))?;
         }
         let part = beside(&self.path, ".part");
         let path = self.path.clone();
@@ -376,6 +376,12 @@ impl Saver {
     fn error(&self, error: &io::Error) -> Error {
         local(error, &self.path)
     }
+}
+
+/// Dates a file as a server says.
+pub(super) fn set_modified(file: &File, at: Seconds) -> io::Result<()> {
+    let since = Duration::from_secs(at.max(0).unsigned_abs());
+    file.set_modified(SystemTime::UNIX_EPOCH + since)
 }
 
 #[cfg(test)]

@@ -11,14 +11,13 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use common::Result;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
-use super::names::{beside, free_name};
+use super::names::{beside, free_name, is_taken};
 use super::naming::Taken;
-use super::save::Saver;
+use super::save::{Saver, set_modified};
 use crate::http::date::Seconds;
 use crate::policy::resume::{Had, Validator};
 
@@ -112,8 +111,7 @@ impl Small {
         let mut file = File::from(rustix::fs::open(folder, flags, Mode::from(0o666))?);
         file.write_all(&self.bytes)?;
         if let Some(at) = modified {
-            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(at.max(0).unsigned_abs());
-            file.set_modified(time)?;
+            set_modified(&file, at)?;
         }
         // Without a right, only newer kernels link a descriptor as such.
         if rustix::fs::linkat(&file, "", CWD, path, AtFlags::EMPTY_PATH).is_err() {
@@ -122,11 +120,6 @@ impl Small {
         }
         Ok(())
     }
-}
-
-/// Whether there is anything of this name.
-fn is_taken(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
 }
 
 #[cfg(test)]

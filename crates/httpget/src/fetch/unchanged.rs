@@ -29,12 +29,12 @@ impl Transfer<'_, '_> {
 
     /// Ends as if the server had said so; the body is not read.
     pub(super) fn not_modified(&mut self, head: &Head) -> Result<Tried, Stop> {
-        let head = Head {
+        let head = Arc::new(Head {
             status: 304,
             reason: "Not Modified".to_owned(),
             ..head.clone()
-        };
-        self.report.head = Some(Arc::new(head.clone()));
+        });
+        self.report.head = Some(Arc::clone(&head));
         self.report.status_fails = false;
         self.split = false;
         self.drop_body();

@@ -157,10 +157,8 @@ impl Observer for Csv {
     }
 
     fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()> {
-        for (_, target) in targets.iter() {
-            if !target.ended && target.sent > 0 {
-                self.row(io, &Record::summary(clock, target, drops))?;
-            }
+        for (_, target) in targets.undecided() {
+            self.row(io, &Record::summary(clock, target, drops))?;
         }
         Ok(())
     }

@@ -303,10 +303,8 @@ impl Observer for Json {
     }
 
     fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()> {
-        for (_, target) in targets.iter() {
-            if !target.ended && target.sent > 0 {
-                io.out.json(&Record::summary(clock, target, drops))?;
-            }
+        for (_, target) in targets.undecided() {
+            io.out.json(&Record::summary(clock, target, drops))?;
         }
         Ok(())
     }

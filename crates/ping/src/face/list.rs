@@ -107,11 +107,8 @@ impl Observer for List {
     }
 
     fn finish(&mut self, io: &mut Io, _: Clock, targets: &Targets, drops: u64) -> Result<()> {
-        let mut rest: Vec<&Target> = targets
-            .iter()
-            .map(|(_, target)| target)
-            .filter(|target| !target.ended && target.sent > 0)
-            .collect();
+        let rest = targets.undecided();
+        let mut rest: Vec<&Target> = rest.map(|(_, target)| target).collect();
         rest.sort_by_key(|target| target.stats.first_sent);
         for target in rest {
             let known = self.lines == Lines::Counts || self.until.is_some();

@@ -187,9 +187,9 @@ impl Observer for Metrics {
     }
 
     fn finish(&mut self, io: &mut Io, _: Clock, targets: &Targets, _: u64) -> Result<()> {
-        let rest = targets.iter().map(|(_, target)| target);
-        let rest = rest.filter(|target| !target.ended && target.sent > 0);
-        self.samples.extend(rest.map(Sample::of));
+        let rest = targets.undecided();
+        self.samples
+            .extend(rest.map(|(_, target)| Sample::of(target)));
         self.number_repeats();
         for family in FAMILIES {
             let (name, kind, help) = (family.name, family.kind, family.help);
