@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::memory::PeakMemory;
 use crate::output::Output;
 use crate::running::Running;
 
@@ -50,6 +51,7 @@ pub struct Tool {
     stderr_to: Option<File>,
     stdout_limit: Option<usize>,
     unprivileged: bool,
+    measures_memory: bool,
     timeout: Duration,
 }
 
@@ -66,6 +68,7 @@ impl Tool {
             stderr_to: None,
             stdout_limit: None,
             unprivileged: false,
+            measures_memory: false,
             timeout: DEFAULT_TIMEOUT,
         }
     }
@@ -125,6 +128,13 @@ impl Tool {
     /// killed and the test panics with what had been captured.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Records the peak memory of the program, for
+    /// [`Output::peak_memory_below`].
+    pub fn measure_memory(mut self) -> Self {
+        self.measures_memory = true;
         self
     }
 
@@ -208,7 +218,9 @@ impl Tool {
             Ok(child) => child,
             Err(error) => panic!("cannot start {shown}: {error}"),
         };
-        Running::start(child, shown, home, first, self.stdout_limit, self.timeout)
+        let memory = self.measures_memory.then(|| PeakMemory::watch(child.id()));
+        let limit = self.stdout_limit;
+        Running::start(child, shown, home, first, limit, self.timeout, memory)
     }
 
     /// The command as one would type it, for messages.
@@ -299,6 +311,23 @@ mod tests {
             .run()
             .code(2)
             .stdout("");
+    }
+
+    #[test]
+    fn peak_memory_is_recorded() {
+        let small = sh("sleep 0.2").measure_memory().run();
+        small.code(0).peak_memory_below(10 << 20);
+        let large = sh("head -c 60000000 /dev/zero | tail -c 50000000 | wc -c")
+            .measure_memory()
+            .run();
+        // That of the program itself, not of its children.
+        large.code(0).peak_memory_below(10 << 20);
+        let large = Tool::new("/usr/bin/tail")
+            .args(["-c", "50000000"])
+            .stdin(vec![0; 60_000_000])
+            .measure_memory()
+            .run();
+        assert!(large.code(0).peak_memory.unwrap() > 40_000_000);
     }
 
     #[test]

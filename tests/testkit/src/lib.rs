@@ -37,6 +37,7 @@ pub mod console;
 pub mod dns;
 pub mod http;
 pub mod icmp;
+mod memory;
 pub mod netns;
 pub mod output;
 pub mod peer;

@@ -19,6 +19,8 @@ pub struct Output {
     pub code: Option<i32>,
     /// The signal that ended it, if one did.
     pub signal: Option<i32>,
+    /// Peak resident memory in bytes, after [`crate::Tool::measure_memory`].
+    pub peak_memory: Option<u64>,
     command: String,
 }
 
@@ -28,12 +30,14 @@ impl Output {
         stdout: Vec<u8>,
         stderr: Vec<u8>,
         status: ExitStatus,
+        peak_memory: Option<u64>,
     ) -> Self {
         Self {
             stdout,
             stderr,
             code: status.code(),
             signal: status.signal(),
+            peak_memory,
             command,
         }
     }
@@ -44,6 +48,19 @@ impl Output {
         assert!(
             self.code == Some(expected),
             "expected status {expected}\n{}",
+            self.story()
+        );
+        self
+    }
+
+    /// Asserts that the program's resident memory never reached `limit` bytes;
+    /// needs [`crate::Tool::measure_memory`].
+    #[track_caller]
+    pub fn peak_memory_below(&self, limit: u64) -> &Self {
+        let peak = self.peak_memory.expect("measure_memory was not called");
+        assert!(
+            peak < limit,
+            "peak memory of {peak} bytes, expected less than {limit}\n{}",
             self.story()
         );
         self

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::memory::PeakMemory;
 use crate::output::Output;
 use crate::sys;
 
@@ -115,6 +116,7 @@ pub struct Running {
     stdout: Arc<Stream>,
     stderr: Arc<Stream>,
     exited: Receiver<()>,
+    memory: Option<PeakMemory>,
     timeout: Duration,
     deadline: Instant,
     reaped: bool,
@@ -129,6 +131,7 @@ impl Running {
         first: Option<Vec<u8>>,
         stdout_limit: Option<usize>,
         timeout: Duration,
+        memory: Option<PeakMemory>,
     ) -> Self {
         let mut stdin = child.stdin.take().map(feed);
         if let Some(bytes) = first
@@ -167,6 +170,7 @@ impl Running {
             stdout,
             stderr,
             exited,
+            memory,
             timeout,
             deadline: Instant::now() + timeout,
             reaped: false,
@@ -227,6 +231,14 @@ impl Running {
     /// Everything standard error has given so far.
     pub fn stderr_so_far(&self) -> Vec<u8> {
         self.stderr.lock().data.clone()
+    }
+
+    /// The peak memory so far, in bytes; needs
+    /// [`crate::Tool::measure_memory`].
+    #[track_caller]
+    pub fn peak_memory(&self) -> u64 {
+        let memory = self.memory.as_ref().expect("measure_memory was not called");
+        memory.so_far()
     }
 
     /// Sends a signal such as `libc::SIGINT` to the program alone.
@@ -291,6 +303,7 @@ impl Running {
             std::mem::take(&mut self.stdout.lock().data),
             std::mem::take(&mut self.stderr.lock().data),
             status,
+            self.memory.take().and_then(PeakMemory::finish),
         ))
     }
 
