@@ -44,11 +44,11 @@ impl PeakMemory {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// The peak of a process that has ended, in bytes; `None` if it ended
-    /// before the first read.
-    pub(crate) fn finish(self) -> Option<u64> {
+    /// The peak of a process that has ended, in bytes; 0 if it ended before the
+    /// first read.
+    pub(crate) fn finish(self) -> u64 {
         self.thread.join().expect("the thread does not panic");
-        Some(self.peak.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
+        self.peak.load(Ordering::Relaxed)
     }
 }
 

@@ -303,7 +303,7 @@ impl Running {
             std::mem::take(&mut self.stdout.lock().data),
             std::mem::take(&mut self.stderr.lock().data),
             status,
-            self.memory.take().and_then(PeakMemory::finish),
+            self.memory.take().map(PeakMemory::finish),
         ))
     }
 
