@@ -142,7 +142,7 @@ impl Members {
         let words = match words {
             [] => {
                 // Says so where stdin is a terminal.
-                let _ = io.operands(&[], "a network, address, range, @FILE or -")?;
+                let _ = io.operands_or_stdin(&[], "a network, address, range, @FILE or -")?;
                 &implied[..]
             }
             words => words,

@@ -335,6 +335,8 @@ mod tests {
             .run();
         // That of the program itself, not of its children.
         large.code(0).peak_memory_below(10 << 20);
+        let short = Tool::new("/bin/true").measure_memory().run();
+        assert_ne!(short.peak_memory, Some(0));
         let large = Tool::new("/usr/bin/tail")
             .args(["-c", "50000000"])
             .stdin(vec![0; 60_000_000])

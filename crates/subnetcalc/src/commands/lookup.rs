@@ -159,7 +159,7 @@ pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exi
     };
     if args.addresses.is_empty() {
         // Says so where stdin is a terminal.
-        let _ = io.operands(&[], "an address")?;
+        let _ = io.operands_or_stdin(&[], "an address")?;
         run.lines("-", io.stdin(), io)?;
     }
     let mut stdin = Some(io.stdin());
