@@ -276,6 +276,6 @@ fn huge_numbers_take_no_memory() {
             .run_closing_stdout_after(1 << 16)
             .code(0)
             .stderr("")
-            .peak_memory_below(32 * MIB);
+            .peak_memory_below(512 * MIB);
     }
 }
