@@ -30,7 +30,10 @@ fn flooding(byte: u8) -> TcpPeer {
 }
 
 fn null() -> File {
-    File::options().write(true).open("/dev/null").unwrap()
+    File::options()
+        .write(true)
+        .open("/dev/null")
+        .expect("open /dev/null")
 }
 
 fn bounded(tool: Tool) -> Tool {

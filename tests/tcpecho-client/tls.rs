@@ -18,16 +18,16 @@ fn ca(authority: &Authority) -> [String; 3] {
 }
 
 fn server_config(cert: &Path, key: &Path) -> Arc<ServerConfig> {
-    let chain = CertificateDer::pem_file_iter(cert).unwrap();
-    let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
-    let key = PrivateKeyDer::from_pem_file(key).unwrap();
+    let chain = CertificateDer::pem_file_iter(cert).expect("read a certificate");
+    let chain: Result<Vec<_>, _> = chain.collect();
+    let key = PrivateKeyDer::from_pem_file(key).expect("read a key");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .unwrap()
+        .expect("versions")
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
+        .with_single_cert(chain.expect("certificates"), key)
+        .expect("a pair");
     Arc::new(config)
 }
 
