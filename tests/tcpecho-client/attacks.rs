@@ -19,7 +19,7 @@ const RECORD: usize = 16 << 20;
 
 /// Sends `byte` for as long as it is taken.
 fn flood(mut stream: &TcpStream, byte: u8) -> std::io::Result<()> {
-    let chunk = [byte; 64 * 1024];
+    let chunk = vec![byte; 64 * 1024];
     loop {
         stream.write_all(&chunk)?;
     }
@@ -80,7 +80,7 @@ fn a_flood_passes_through_in_flat_memory() {
     }
     let peer = TcpPeer::start(|mut stream| {
         for _ in 0..2000 {
-            stream.write_all(&[0; 64 * 1024])?;
+            stream.write_all(&vec![0; 64 * 1024])?;
         }
         std::io::Result::Ok(())
     });

@@ -84,9 +84,24 @@ pub(crate) struct Cli {
     pub(crate) greeting: Option<OsString>,
 
     /// Serve UDP at the same ports, too: never more bytes out than in, and no
-    /// answer to source ports 7, 13, 17, 19, 37, 53, 123 or the server's own
+    /// answer to source ports below 1024 or to any port of this server
     #[arg(long, help_heading = "Answers")]
     pub(crate) udp: bool,
+
+    /// Answer at most N datagrams per second and source address outside
+    /// loopback; 0 is no limit
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10_000,
+        help_heading = "Answers"
+    )]
+    pub(crate) udp_rate: u32,
+
+    /// Answer datagrams to broadcast and multicast addresses too, if their
+    /// source is on a directly attached network
+    #[arg(long, help_heading = "Answers")]
+    pub(crate) broadcast: bool,
 
     #[command(flatten)]
     pub(crate) family: FamilyArgs,

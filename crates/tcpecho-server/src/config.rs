@@ -36,6 +36,10 @@ pub(crate) struct Config {
     pub(crate) max_connections: Option<usize>,
     /// The same for each address.
     pub(crate) max_per_ip: Option<u32>,
+    /// Whether datagrams to broadcast and multicast addresses are answered.
+    pub(crate) broadcast: bool,
+    /// Datagrams answered per second and source outside loopback; 0 is no limit.
+    pub(crate) udp_rate: u32,
     /// Connections accepted in all.
     pub(crate) count: Option<u64>,
     /// How long to serve.
@@ -108,6 +112,8 @@ impl Config {
             },
             max_connections: cli.max_connections.map(|n| n as usize),
             max_per_ip: cli.max_per_ip,
+            broadcast: cli.broadcast,
+            udp_rate: cli.udp_rate,
             count: if cli.once { Some(1) } else { cli.count },
             lifetime: cli.lifetime,
             drain: cli.drain,
