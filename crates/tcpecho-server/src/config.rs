@@ -93,6 +93,9 @@ impl Config {
         {
             return Err(Error::usage("--port-file needs an address with a port"));
         }
+        if cli.mode.is_some() && !places.iter().any(|(_, p)| matches!(p, Place::Unix(_))) {
+            return Err(Error::usage("--mode needs a unix:PATH to listen at"));
+        }
         Ok(Self {
             places,
             inetd: cli.inetd,
@@ -101,6 +104,7 @@ impl Config {
                 backlog: i32::try_from(cli.backlog).unwrap_or(i32::MAX),
                 reuse_port: cli.reuse_port,
                 udp: cli.udp,
+                mode: cli.mode,
             },
             rules: Rules {
                 greeting: greeting.transpose()?.unwrap_or_default(),
@@ -178,7 +182,8 @@ fn places(args: &[String], io: &mut Io) -> Result<Vec<(String, Place)>> {
 
 fn place(text: &str) -> Result<Place, String> {
     match text.strip_prefix("unix:") {
-        Some("") => Err("no path; use unix:PATH".to_owned()),
+        Some("" | "@") => Err("no path; use unix:PATH or unix:@NAME".to_owned()),
+        Some(name) if name.starts_with('@') => Ok(Place::Abstract(name[1..].to_owned())),
         Some(path) => Ok(Place::Unix(PathBuf::from(path))),
         None => endpoint::parse(text).map(Place::Inet),
     }

@@ -42,6 +42,7 @@ mod timers;
 #[cfg(feature = "tls")]
 mod tls;
 mod udp;
+mod unix;
 mod worker;
 
 use std::io;
