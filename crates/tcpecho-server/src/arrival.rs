@@ -89,10 +89,9 @@ impl Arrival {
         let mut used = 0;
         match (to.to_canonical(), self.local) {
             (IpAddr::V4(_), Some(IpAddr::V4(local))) => {
+                // Without an interface: with one a destination counts as
+                // directly attached whatever routing says.
                 let mut data = [0; 12];
-                if self.group {
-                    data[..4].copy_from_slice(&self.interface.to_ne_bytes());
-                }
                 data[4..8].copy_from_slice(&local.octets());
                 put(
                     control,
@@ -248,7 +247,7 @@ mod tests {
         let (_, sent) = answer(Some("10.9.0.1"), false, "10.9.0.2");
         assert_eq!((sent.local, sent.interface), (Some(address("10.9.0.1")), 0));
         let (_, sent) = answer(Some("10.9.0.1"), true, "::ffff:10.9.0.2");
-        assert_eq!((sent.local, sent.interface), (Some(address("10.9.0.1")), 7));
+        assert_eq!((sent.local, sent.interface), (Some(address("10.9.0.1")), 0));
         let (one, sent) = answer(Some("fd00::1"), false, "fd00::2");
         assert_eq!((sent.local, sent.interface), (Some(address("fd00::1")), 0));
         let (_, sent) = answer(Some("fe80::1"), false, "fe80::2");

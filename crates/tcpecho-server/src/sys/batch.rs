@@ -178,6 +178,9 @@ pub(crate) fn send(socket: &impl AsFd, answers: &[Answer<'_>]) -> io::Result<usi
 pub(crate) fn want_arrivals(socket: &impl AsFd, ipv6: bool) -> io::Result<()> {
     if ipv6 {
         enable(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)?;
+        // An IPv4 socket gets the datagrams of all groups that this host has
+        // joined. Refused only by a kernel without IPv4.
+        let _ = enable(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL);
     }
     match enable(socket, libc::IPPROTO_IP, libc::IP_PKTINFO) {
         // A kernel without IPv4 support for it; IPv6's message does.
