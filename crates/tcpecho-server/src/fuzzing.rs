@@ -44,7 +44,7 @@ impl Source<'_> {
     }
 
     fn rules(&mut self) -> Rules {
-        let bytes = |source: &mut Self| vec![source.byte(); source.number() % 3000];
+        let bytes = |source: &mut Self| vec![source.byte(); source.number() % 300];
         let faults = |source: &mut Self| Faults {
             delay: source.maybe(Self::delay),
             drop: source.share(),
@@ -64,6 +64,10 @@ impl Source<'_> {
     }
 }
 
+/// Bytes that the peer of one connection sends, at most: a tail and what waits
+/// behind it. More takes time and reaches nothing new.
+const INPUT_MAX: usize = 2 * TAIL_MAX + 100;
+
 /// Plays a connection and holds it to its promises.
 pub fn machine(bytes: &[u8]) {
     let mut source = Source(bytes);
@@ -76,10 +80,13 @@ pub fn machine(bytes: &[u8]) {
     datagrams(&rules, source.0);
     let mut bench = Bench::new(rules);
     let mut cut = false;
+    let mut sent = 0;
     while !source.0.is_empty() {
         match source.byte() % 6 {
             0 => {
                 let (byte, n) = (source.byte(), source.number());
+                let n = n.min(INPUT_MAX.saturating_sub(sent));
+                sent += n;
                 let piece = (0..n).map(|i| byte.wrapping_add(i as u8));
                 bench.wire.input.extend(piece);
             }
