@@ -39,7 +39,7 @@ pub fn message(bytes: &[u8]) {
         return;
     };
     let _ = judge_next(&bytes, id, &question);
-    let Judged::Reply(reply) = judge(&bytes, id, &question, None) else {
+    let Judged::Reply(reply) = judge(&bytes, id, &question, edns::CookieRule::Ignore) else {
         return;
     };
     let (status, records) = answer::follow(&reply, &question);

@@ -14,7 +14,7 @@ use super::{Asked, Engine, Lookup, Protocol, Question, Status};
 use crate::answer;
 use crate::lookup::Shown;
 use crate::present;
-use crate::wire::edns;
+use crate::wire::edns::CookieRule;
 use crate::wire::reply::{self, Judged, Record, Reply};
 
 /// Room for the largest answers that servers send over UDP unasked.
@@ -120,19 +120,23 @@ impl Engine {
             return;
         };
         let peer = &mut self.upstreams[index];
-        let client = match over {
-            Protocol::Udp => peer.cookie.as_ref().map(|c| &c.client),
-            _ => None,
+        let rule = match (over, &peer.cookie) {
+            (Protocol::Udp, Some(cookie)) => cookie.rule(),
+            _ => CookieRule::Ignore,
         };
-        let judged = reply::judge(bytes, id, &job.question, client);
+        let judged = reply::judge(bytes, id, &job.question, rule);
         let truncated = over == Protocol::Udp && (cut || reply::says_truncated(bytes));
-        if matches!(judged, Judged::Unrelated) {
+        if matches!(judged, Judged::Unproven) {
+            // Asked over TCP once the wait for the true answer is over.
+            job.unproven |= 1 << index;
+        }
+        if matches!(judged, Judged::Unrelated | Judged::Unproven) {
             self.figures.ignored += 1;
             return;
         }
         if let Judged::Bare = judged {
             // No answer, and easily forged: it only makes us ask once more.
-            if job.plain & 1 << index == 0 {
+            if job.plain & 1 << index == 0 && !peer.has_cookie() {
                 job.plain |= 1 << index;
                 self.transmit(slot, index, now);
             } else {
@@ -175,14 +179,12 @@ impl Engine {
         };
         let peer = &mut self.upstreams[index];
         let mask = 1 << index;
-        if let Some((_, theirs)) = reply.opt.and_then(|(_, _, options)| edns::cookie(options)) {
-            peer.learn(theirs, &self.settings);
-        }
+        peer.learn(reply.cookie(), &self.settings);
         let simpler = matches!(
             reply.rcode,
             OptRcode::FORMERR | OptRcode::NOTIMP | OptRcode::BADVERS
         );
-        if simpler && !peer.plain && job.plain & mask == 0 {
+        if simpler && !peer.plain && !peer.has_cookie() && job.plain & mask == 0 {
             job.plain |= mask;
             return self.transmit(slot, index, now);
         }
@@ -258,6 +260,7 @@ impl Engine {
         job.question = Question::new(name, job.question.rtype());
         job.searched = true;
         (job.failed, job.stream, job.cookie, job.round) = (0, 0, 0, 0);
+        job.unproven = 0;
         (job.fault, job.fallback, job.message) = (None, None, None);
         for flight in std::mem::take(&mut job.flights) {
             self.release(flight);

@@ -212,6 +212,7 @@ impl Engine {
             plain: 0,
             stream: 0,
             cookie: 0,
+            unproven: 0,
             reconnects: 0,
             barren: 0,
             fault: None,

@@ -105,6 +105,13 @@ impl Engine {
         let Some(job) = self.jobs.get_mut(slot) else {
             return;
         };
+        let mask = 1 << upstream;
+        if job.unproven & mask != 0 && job.stream & mask == 0 {
+            // It may have answered, without the cookie that proves it; over TCP
+            // no cookie is needed.
+            job.stream |= mask;
+            return self.transmit(slot, upstream, now);
+        }
         let alive = self.upstreams.len() as u32 - job.failed.count_ones();
         let enough = self.settings.attempts.map(|n| n * alive);
         if let Some(enough) = enough.filter(|enough| job.round >= *enough) {
@@ -249,7 +256,7 @@ impl Engine {
         let peer = &self.upstreams[index];
         let label = Arc::clone(&peer.server.label);
         let of_io = |e: io::Error| failure::of_io(&e, &label);
-        let edns = !peer.plain && job.plain & 1 << index == 0;
+        let edns = peer.has_cookie() || !peer.plain && job.plain & 1 << index == 0;
         let recurse = self.settings.recurse;
         let alive = job.left(self.upstreams.len()).max(1) as u32;
         // Servers not yet asked keep their share of the time.

@@ -12,7 +12,7 @@ use super::stream::Stream;
 use super::udp::{Ids, Port};
 use crate::server::{Server, Way};
 use crate::tls;
-use crate::wire::edns::Cookie;
+use crate::wire::edns::{Cookie, CookieOption};
 
 /// Sockets to one server at most.
 const PORTS: usize = 4;
@@ -231,9 +231,16 @@ impl Upstream {
         }
     }
 
-    /// Remembers the cookie the server sent.
-    pub(crate) fn learn(&mut self, theirs: &[u8], settings: &Settings) {
-        if let Some(cookie) = &mut self.cookie
+    /// Whether it has sent a server cookie: it speaks EDNS, and its answers
+    /// over UDP prove themselves from then on.
+    pub(crate) fn has_cookie(&self) -> bool {
+        self.cookie.as_ref().is_some_and(|c| !c.server.is_empty())
+    }
+
+    /// Remembers the server cookie of an answer to our client cookie.
+    pub(crate) fn learn(&mut self, option: CookieOption<'_>, settings: &Settings) {
+        if let (Some(cookie), CookieOption::Parts(ours, theirs)) = (&mut self.cookie, option)
+            && *ours == cookie.client
             && !theirs.is_empty()
             && cookie.server != theirs
         {
