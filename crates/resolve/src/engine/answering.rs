@@ -25,8 +25,9 @@ impl Engine {
     pub(super) fn receive_all(&mut self, now: Instant) -> bool {
         let mut any = false;
         for index in 0..self.upstreams.len() {
-            for number in 0..self.upstreams[index].ports.len() {
-                if self.upstreams[index].ports[number].in_use > 0 {
+            for number in self.upstreams[index].ports.numbers() {
+                let port = self.upstreams[index].ports.get(number);
+                if port.is_some_and(|port| port.in_use > 0) {
                     any |= self.receive(index, number, now);
                 }
             }
@@ -37,8 +38,10 @@ impl Engine {
     /// Reads one batch from a port; whether anything came.
     pub(super) fn receive(&mut self, index: usize, number: usize, now: Instant) -> bool {
         let size = usize::from(self.settings.edns.size).max(LARGE);
+        let Some(port) = self.upstreams[index].ports.get(number) else {
+            return false;
+        };
         let mut inbox = self.inbox.take().unwrap_or_else(|| Inbox::new(size));
-        let port = &self.upstreams[index].ports[number];
         let received = match inbox.receive(&port.socket) {
             Ok(()) => {
                 for (bytes, cut) in inbox.iter() {
@@ -66,7 +69,8 @@ impl Engine {
 
     fn datagram(&mut self, index: usize, number: usize, bytes: &[u8], cut: bool, now: Instant) {
         let id = bytes.first_chunk::<2>().map(|b| u16::from_be_bytes(*b));
-        let flight = id.and_then(|id| self.upstreams[index].ports[number].flight(id));
+        let port = self.upstreams[index].ports.get(number);
+        let flight = port.and_then(|port| port.flight(id?));
         match flight {
             Some(flight) => self.heard(flight, bytes, cut, Protocol::Udp, now),
             None => self.figures.ignored += 1,
@@ -102,7 +106,8 @@ impl Engine {
         now: Instant,
     ) {
         let label = Arc::clone(&self.upstreams[index].server.label);
-        for flight in self.upstreams[index].ports[number].all() {
+        let port = self.upstreams[index].ports.get(number);
+        for flight in port.map(super::udp::Port::all).unwrap_or_default() {
             let Some(slot) = self.flights.get(flight).map(|f| f.job) else {
                 continue;
             };
@@ -355,7 +360,7 @@ impl Engine {
             peer.counted = peer.counted.saturating_sub(1);
         }
         match flight.via {
-            Via::Port(number) => peer.ports[number].release(flight.id),
+            Via::Port(number) => peer.ports.release(number, flight.id),
             Via::Stream(number) => {
                 if let Some(stream) = &mut peer.streams[number] {
                     stream.release(flight.id);

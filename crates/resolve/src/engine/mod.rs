@@ -18,6 +18,7 @@ mod flow;
 #[cfg_attr(not(feature = "tls"), path = "no_https.rs")]
 mod https;
 mod job;
+mod ports;
 mod sending;
 mod stream;
 mod sys;
@@ -278,7 +279,7 @@ impl Engine {
         let mut which = Vec::new();
         let mut fds = Vec::new();
         for (index, upstream) in self.upstreams.iter().enumerate() {
-            for (number, port) in upstream.ports.iter().enumerate() {
+            for (number, port) in upstream.ports.iter() {
                 if port.in_use > 0 {
                     which.push((index, Via::Port(number)));
                     fds.push(PollFd::new(&port.socket, interest(port.pending())));
