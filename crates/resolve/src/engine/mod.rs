@@ -15,6 +15,7 @@ mod answering;
 mod connections;
 pub(crate) mod failure;
 mod flow;
+pub(crate) mod frames;
 #[cfg_attr(not(feature = "tls"), path = "no_https.rs")]
 mod https;
 mod job;
