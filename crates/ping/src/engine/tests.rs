@@ -61,7 +61,7 @@ static STEP: AtomicI64 = AtomicI64::new(0);
 /// all of them at once or one after the other.
 fn run(clock: Clock, count: u64, at_once: bool) -> Option<(Engine, SteadyPlan, TargetId)> {
     if !privilege::can_ping() {
-        netns::skip_softly("no ICMP socket allowed here");
+        netns::skip("no ICMP socket allowed here");
         return None;
     }
     let cookies = Cookies::default();
