@@ -4,7 +4,6 @@
 use std::fmt::Write;
 
 use domain::base::iana::Rtype;
-use domain::base::name::{Name, ToName};
 use domain::dep::octseq::Parser;
 
 use crate::answer::{self, Status};
@@ -31,14 +30,7 @@ pub fn message(bytes: &[u8]) {
     };
     let id = u16::from_be_bytes([head[0], head[1]]);
     (head[2], head[4], head[5]) = (head[2] & 0x87 | 0x80, 0, 1);
-    let mut parser = Parser::from_ref(bytes.as_slice());
-    let question = parser
-        .advance(12)
-        .ok()
-        .and_then(|()| Name::parse(&mut parser).ok())
-        .and_then(|name: Name<&[u8]>| Some((name.to_vec(), parser.parse_u16_be().ok()?)))
-        .map(|(name, rtype)| Question::new(name, Rtype::from_int(rtype)));
-    let Some(question) = question else {
+    let Some(question) = Question::of(&bytes) else {
         let _ = read(&bytes);
         return;
     };
