@@ -9,6 +9,8 @@
 
 mod accept;
 mod activation;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod arrival;
 mod census;
 mod channel;
 mod cli;
@@ -16,6 +18,7 @@ mod clock;
 mod config;
 mod conn;
 mod crew;
+mod damping;
 mod datagram;
 mod event;
 mod fault;
@@ -39,6 +42,7 @@ mod timers;
 #[cfg(feature = "tls")]
 mod tls;
 mod udp;
+mod unix;
 mod worker;
 
 use std::io;
