@@ -3,6 +3,8 @@
 
 #[path = "resolve/bulk.rs"]
 mod bulk;
+#[path = "resolve/cookies.rs"]
+mod cookies;
 #[path = "resolve/lies.rs"]
 mod lies;
 #[path = "resolve/pace.rs"]

@@ -36,10 +36,23 @@ fn over_tls_found() {
 
 #[test]
 fn certificates_are_verified_and_nothing_falls_back() {
+    const EXPECT: &str = "the certificate is not valid for 127.0.0.1, only for wrong.test; \
+                          @tls://IP#NAME expects another name";
+    const AUTHORITY: &str = "the certificate is that of a certificate authority, not of a \
+                             server (basicConstraints CA:TRUE)";
     for (leaf, says) in [
-        (Leaf::WrongName, "certificate of another name"),
-        (Leaf::Expired, "certificate expired"),
-        (Leaf::SelfSigned, "certificate"),
+        (Leaf::WrongName, EXPECT),
+        (Leaf::Expired, "the certificate has expired"),
+        (
+            Leaf::NotYetValid,
+            "the certificate is not valid yet; check this machine's clock",
+        ),
+        (
+            Leaf::SelfSigned,
+            "the certificate's issuer is unknown; --cacert FILE trusts another authority",
+        ),
+        (Leaf::Client, "the certificate is not for use by a server"),
+        (Leaf::Authority, AUTHORITY),
     ] {
         let server = over_tls(leaf);
         let ca = server.ca_file().display().to_string();
@@ -48,7 +61,10 @@ fn certificates_are_verified_and_nothing_falls_back() {
             .args(["--cacert", &ca, "--json", "-t", "A", "host.test"])
             .run();
         let records = out.code(3).json();
-        out.stderr_contains(says);
+        out.stderr(&format!(
+            "resolve: host.test: {}: {says}\n",
+            server.tls_addr()
+        ));
         assert_eq!(records[0]["status"], "TLS", "{leaf:?}");
         assert_eq!(records[0]["error"]["kind"], "tls");
         assert!(server.queries().is_empty());
@@ -84,6 +100,33 @@ fn a_plain_server_is_no_tls_server() {
             .iter()
             .all(|q| q.transport != Transport::Udp)
     );
+}
+
+/// The certificates of `--cacert`: what is wrong with the file is said of it.
+#[test]
+fn files_of_authorities() {
+    let authority = Authority::new();
+    for (content, says) in [
+        (Some("nothing\n"), "the file holds no PEM certificate"),
+        (
+            Some("-----BEGIN CERTIFICATE-----\n?\n"),
+            "the file is not valid PEM",
+        ),
+        (None, "no such file or directory"),
+    ] {
+        let path = authority.dir().join("authorities.pem");
+        match content {
+            Some(content) => std::fs::write(&path, content).expect("write a file"),
+            None => std::fs::remove_file(&path).expect("remove it"),
+        }
+        let path = path.display().to_string();
+        resolve()
+            .args(["@tls://127.0.0.1:1", "--cacert", &path, "x.test"])
+            .run()
+            .code(2)
+            .stdout("")
+            .stderr(&format!("resolve: {path}: {says}\n"));
+    }
 }
 
 #[test]
@@ -208,7 +251,7 @@ fn what_is_no_https_server() {
         (
             format!("https://{}/dns-query", plain.addr()),
             "TLS",
-            "no TLS there; the server's answer is in another protocol",
+            "the peer does not speak TLS",
         ),
         (other.url("/ends"), "MALFORMED", ends),
         (

@@ -14,7 +14,7 @@ use super::{Asked, Engine, Lookup, Protocol, Question, Status};
 use crate::answer;
 use crate::lookup::Shown;
 use crate::present;
-use crate::wire::edns;
+use crate::wire::edns::CookieRule;
 use crate::wire::reply::{self, Judged, Record, Reply};
 
 /// Room for the largest answers that servers send over UDP unasked.
@@ -25,8 +25,9 @@ impl Engine {
     pub(super) fn receive_all(&mut self, now: Instant) -> bool {
         let mut any = false;
         for index in 0..self.upstreams.len() {
-            for number in 0..self.upstreams[index].ports.len() {
-                if self.upstreams[index].ports[number].in_use > 0 {
+            for number in self.upstreams[index].ports.numbers() {
+                let port = self.upstreams[index].ports.get(number);
+                if port.is_some_and(|port| port.in_use > 0) {
                     any |= self.receive(index, number, now);
                 }
             }
@@ -37,8 +38,10 @@ impl Engine {
     /// Reads one batch from a port; whether anything came.
     pub(super) fn receive(&mut self, index: usize, number: usize, now: Instant) -> bool {
         let size = usize::from(self.settings.edns.size).max(LARGE);
+        let Some(port) = self.upstreams[index].ports.get(number) else {
+            return false;
+        };
         let mut inbox = self.inbox.take().unwrap_or_else(|| Inbox::new(size));
-        let port = &self.upstreams[index].ports[number];
         let received = match inbox.receive(&port.socket) {
             Ok(()) => {
                 for (bytes, cut) in inbox.iter() {
@@ -66,7 +69,8 @@ impl Engine {
 
     fn datagram(&mut self, index: usize, number: usize, bytes: &[u8], cut: bool, now: Instant) {
         let id = bytes.first_chunk::<2>().map(|b| u16::from_be_bytes(*b));
-        let flight = id.and_then(|id| self.upstreams[index].ports[number].flight(id));
+        let port = self.upstreams[index].ports.get(number);
+        let flight = port.and_then(|port| port.flight(id?));
         match flight {
             Some(flight) => self.heard(flight, bytes, cut, Protocol::Udp, now),
             None => self.figures.ignored += 1,
@@ -102,7 +106,8 @@ impl Engine {
         now: Instant,
     ) {
         let label = Arc::clone(&self.upstreams[index].server.label);
-        for flight in self.upstreams[index].ports[number].all() {
+        let port = self.upstreams[index].ports.get(number);
+        for flight in port.map(super::udp::Port::all).unwrap_or_default() {
             let Some(slot) = self.flights.get(flight).map(|f| f.job) else {
                 continue;
             };
@@ -120,19 +125,23 @@ impl Engine {
             return;
         };
         let peer = &mut self.upstreams[index];
-        let client = match over {
-            Protocol::Udp => peer.cookie.as_ref().map(|c| &c.client),
-            _ => None,
+        let rule = match (over, &peer.cookie) {
+            (Protocol::Udp, Some(cookie)) => cookie.rule(),
+            _ => CookieRule::Ignore,
         };
-        let judged = reply::judge(bytes, id, &job.question, client);
+        let judged = reply::judge(bytes, id, &job.question, rule);
         let truncated = over == Protocol::Udp && (cut || reply::says_truncated(bytes));
-        if matches!(judged, Judged::Unrelated) {
+        if matches!(judged, Judged::Unproven) {
+            // Asked over TCP once the wait for the true answer is over.
+            job.unproven |= 1 << index;
+        }
+        if matches!(judged, Judged::Unrelated | Judged::Unproven) {
             self.figures.ignored += 1;
             return;
         }
         if let Judged::Bare = judged {
             // No answer, and easily forged: it only makes us ask once more.
-            if job.plain & 1 << index == 0 {
+            if job.plain & 1 << index == 0 && !peer.has_cookie() {
                 job.plain |= 1 << index;
                 self.transmit(slot, index, now);
             } else {
@@ -175,14 +184,12 @@ impl Engine {
         };
         let peer = &mut self.upstreams[index];
         let mask = 1 << index;
-        if let Some((_, theirs)) = reply.opt.and_then(|(_, _, options)| edns::cookie(options)) {
-            peer.learn(theirs, &self.settings);
-        }
+        peer.learn(reply.cookie(), &self.settings);
         let simpler = matches!(
             reply.rcode,
             OptRcode::FORMERR | OptRcode::NOTIMP | OptRcode::BADVERS
         );
-        if simpler && !peer.plain && job.plain & mask == 0 {
+        if simpler && !peer.plain && !peer.has_cookie() && job.plain & mask == 0 {
             job.plain |= mask;
             return self.transmit(slot, index, now);
         }
@@ -258,6 +265,7 @@ impl Engine {
         job.question = Question::new(name, job.question.rtype());
         job.searched = true;
         (job.failed, job.stream, job.cookie, job.round) = (0, 0, 0, 0);
+        job.unproven = 0;
         (job.fault, job.fallback, job.message) = (None, None, None);
         for flight in std::mem::take(&mut job.flights) {
             self.release(flight);
@@ -352,7 +360,7 @@ impl Engine {
             peer.counted = peer.counted.saturating_sub(1);
         }
         match flight.via {
-            Via::Port(number) => peer.ports[number].release(flight.id),
+            Via::Port(number) => peer.ports.release(number, flight.id),
             Via::Stream(number) => {
                 if let Some(stream) = &mut peer.streams[number] {
                     stream.release(flight.id);
