@@ -207,6 +207,21 @@ impl Error {
         &self.message
     }
 
+    /// The sentence and the hint, without the operand.
+    pub fn explanation(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{}; {hint}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
+    /// Adds to the sentence, before the hint.
+    #[must_use]
+    pub fn and(mut self, more: impl fmt::Display) -> Self {
+        self.message = format!("{} {more}", self.message);
+        self
+    }
+
     /// Whether this is only the reader of standard output having gone.
     pub fn is_stdout_closed(&self) -> bool {
         self.stdout_closed
@@ -262,11 +277,7 @@ impl Serialize for Error {
         map.serialize_entry("type", "error")?;
         map.serialize_entry("target", &self.operand)?;
         map.serialize_entry("kind", self.kind.name())?;
-        let message = match &self.hint {
-            Some(hint) => format!("{}; {hint}", self.message),
-            None => self.message.clone(),
-        };
-        map.serialize_entry("message", &message)?;
+        map.serialize_entry("message", &self.explanation())?;
         map.serialize_entry("time", &crate::time::now())?;
         map.end()
     }

@@ -321,7 +321,7 @@ pub(crate) fn failure(io: &mut Io, address: &str, seq: u64, error: &Error) -> Re
     io.out.line(format_args!(
         "no echo from {}: seq={seq} {}",
         text::escape(address.as_bytes()),
-        text::escape(error.message().as_bytes())
+        text::escape(error.explanation().as_bytes())
     ))
 }
 

@@ -255,9 +255,8 @@ fn judge(exchange: &Exchange, ending: &Ending, any_end: bool, limit: Limit) -> O
         }
         Ending::Stopped => Some(Flaw::Answer(format!("interrupted after {progress}"))),
         Ending::Failed(e) => {
-            let error = failure::of(e);
-            let text = format!("{} after {progress}", error.message());
-            Some(Flaw::Failure(Error::new(error.kind(), text)))
+            let error = failure::of(e).and(format_args!("after {progress}"));
+            Some(Flaw::Failure(error))
         }
     }
 }
