@@ -94,8 +94,8 @@ const NETWORKS: &[(&str, &str)] = &[
     ("::/+64", "not a number"),
     ("::/-1", "not a number"),
     ("::/ffff:0:ffff::", "contiguous"),
-    ("[::1]", "in brackets"),
-    ("[2001:db8::]/32", "in brackets"),
+    ("[::1]", "no brackets here; give ::1"),
+    ("[2001:db8::]/32", "no brackets here"),
     ("2001:db8::/32%x", "not a number"),
     // Something else.
     ("http://1.2.3.4/", "a URL"),

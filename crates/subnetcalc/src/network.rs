@@ -254,22 +254,11 @@ fn something_else(text: &str) -> Option<String> {
             u32::from(odd)
         ));
     }
-    if text.contains("://") {
-        return Some("a URL, not an address".to_owned());
+    if let Some(why) = address::explain_other_form(text) {
+        return Some(why);
     }
     if text.starts_with(['{', '"', '\'', '<']) {
         return Some("not an address, but text that may contain some".to_owned());
-    }
-    if let Some((inside, port)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']'))
-        && inside
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_ipv6())
-    {
-        return Some(if port.starts_with(':') {
-            "an address with a port; the port has no place here".to_owned()
-        } else {
-            "an address in brackets; write it without them".to_owned()
-        });
     }
     if text.contains(',') {
         return Some("contains a comma; one network, address or range per operand".to_owned());
@@ -390,9 +379,9 @@ mod tests {
     #[test]
     fn what_is_something_else_is_called_so() {
         for (text, why) in [
-            ("http://1.2.3.4/", "a URL"),
+            ("http://1.2.3.4/x", "a URL; give its host, 1.2.3.4"),
             ("[2001:db8::1]:80", "with a port"),
-            ("[2001:db8::1]", "in brackets"),
+            ("[2001:db8::1]", "no brackets"),
             ("1.2.3.4:80", "with a port"),
             ("192.0.2.0/25,US,US-AL,,", "a comma"),
             ("{\"prefix\":\"10.0.0.0/8\"}", "text that may contain"),
