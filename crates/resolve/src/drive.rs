@@ -279,3 +279,138 @@ impl Items {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::Status;
+    use crate::lookup::Asked as AskedFor;
+    use common::operands::Operands;
+    use domain::base::iana::Rtype;
+
+    /// A backend that is asked for A and AAAA of each operand, whose outcomes
+    /// come as a script says: numbers of questions, in the order of submission.
+    /// Nothing in a batch is a wait until the moment it is told.
+    struct Scripted {
+        tickets: Vec<u64>,
+        script: VecDeque<Vec<usize>>,
+        done: Vec<(u64, Lookup)>,
+        pending: usize,
+    }
+
+    impl Backend for Scripted {
+        type Question = ();
+
+        fn wants(&self) -> bool {
+            true
+        }
+
+        fn submit(&mut self, ticket: u64, (): ()) {
+            self.tickets.push(ticket);
+            self.pending += 1;
+        }
+
+        fn is_idle(&self) -> bool {
+            self.pending == 0
+        }
+
+        fn turn(
+            &mut self,
+            _: Option<BorrowedFd<'_>>,
+            until: Option<Instant>,
+            _: &mut dyn FnMut() -> Result<()>,
+        ) -> Result<()> {
+            let batch = self.script.pop_front().expect("something to come");
+            if batch.is_empty() {
+                let until = until.expect("a moment to wait for");
+                std::thread::sleep(until.saturating_duration_since(Instant::now()));
+            }
+            for number in batch {
+                let rtype = [Rtype::A, Rtype::AAAA][number % 2];
+                let lookup = Lookup::failed(AskedFor::Type(rtype), Status::NoData, None);
+                self.done.push((self.tickets[number], lookup));
+                self.pending -= 1;
+            }
+            Ok(())
+        }
+
+        fn done(&mut self) -> Vec<(u64, Lookup)> {
+            std::mem::take(&mut self.done)
+        }
+    }
+
+    #[derive(Default)]
+    struct Written(Vec<String>);
+
+    impl Sink for Written {
+        fn lookup(&mut self, operand: &str, lookup: &Lookup) -> Result<()> {
+            self.0.push(format!("{operand} {}", lookup.asked));
+            Ok(())
+        }
+
+        fn end(&mut self, operand: &str, lookups: &[Lookup]) -> Result<()> {
+            self.0.push(format!("{operand} {}", lookups.len()));
+            Ok(())
+        }
+
+        fn refused(&mut self, error: &Error) -> Result<()> {
+            self.0.push(error.to_string());
+            Ok(())
+        }
+
+        fn flush(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[track_caller]
+    fn written(ordered: bool, script: &[&[usize]], expected: &[&str]) {
+        let mut backend = Scripted {
+            tickets: Vec::new(),
+            script: script.iter().map(|batch| batch.to_vec()).collect(),
+            done: Vec::new(),
+            pending: 0,
+        };
+        let names = vec!["x".to_owned(), "y".to_owned()];
+        let operands = Operands::new(names, Box::new(std::io::empty()));
+        let mut source = Source::new(operands, false).unwrap();
+        let mut sink = Written::default();
+        let plan = |_: &str| Ok(vec![(), ()]);
+        let count = drive(&mut backend, &mut source, ordered, plan, &mut sink).unwrap();
+        assert_eq!((count, backend.script.len()), (2, 0));
+        assert_eq!(sink.0, expected);
+    }
+
+    #[test]
+    fn types_come_in_order_unless_one_is_late() {
+        // Together, in whatever order.
+        written(
+            true,
+            &[&[3, 1, 0, 2]],
+            &["x A", "x AAAA", "x 2", "y A", "y AAAA", "y 2"],
+        );
+        // The first at once, the second whenever it comes.
+        written(
+            true,
+            &[&[0], &[1], &[2], &[3]],
+            &["x A", "x AAAA", "x 2", "y A", "y AAAA", "y 2"],
+        );
+        // The second waits for the first one, but not for ever.
+        written(
+            true,
+            &[&[1], &[], &[0], &[2, 3]],
+            &["x AAAA", "x A", "x 2", "y A", "y AAAA", "y 2"],
+        );
+        // Another operand waits as long as it takes, if order matters.
+        written(
+            true,
+            &[&[2, 3], &[0], &[1]],
+            &["x A", "x AAAA", "x 2", "y A", "y AAAA", "y 2"],
+        );
+        written(
+            false,
+            &[&[2, 3], &[0], &[1]],
+            &["y A", "y AAAA", "y 2", "x A", "x AAAA", "x 2"],
+        );
+    }
+}
