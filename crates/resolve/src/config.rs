@@ -2,7 +2,6 @@
 //! options that do not go together refused.
 
 use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
 use std::time::Duration;
 
 use common::address::{self, Family};
@@ -280,18 +279,13 @@ fn find_servers<'a>(
 fn parse_types(texts: &[String]) -> Result<Vec<Rtype>> {
     let mut types = Vec::new();
     for text in texts {
-        let upper = text.to_ascii_uppercase();
-        let rtype = match upper.as_str() {
-            "NSAP-PTR" => Rtype::NSAPPTR,
-            "OPT" | "IXFR" | "TYPE41" | "TYPE251" => {
-                return Err(usage(text, "cannot be asked for"));
+        let rtype = match present::rtype(&text.to_ascii_uppercase()) {
+            Some(Rtype::OPT | Rtype::IXFR) => return Err(usage(text, "cannot be asked for")),
+            Some(rtype) => rtype,
+            None => {
+                let why = "unknown record type; use TYPEnnn for one without a name";
+                return Err(usage(text, why));
             }
-            _ => Rtype::from_str(&upper).map_err(|_| {
-                usage(
-                    text,
-                    "unknown record type; use TYPEnnn for one without a name",
-                )
-            })?,
         };
         if !types.contains(&rtype) {
             types.push(rtype);
@@ -399,7 +393,8 @@ fn settings(
         rate: query.rate,
         bulk: reads,
         owners: io.json,
-        messages: form == Form::Full && !io.json,
+        messages: form == Form::Full || io.json,
+        faults: cli.output.verbose,
         referrals: false,
         tls,
         trust,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use common::address;
 use common::endpoint::{self, Host};
 
-use crate::engine::sys;
+use crate::sys;
 
 /// How a server is spoken to, as `protocol` in JSON says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,6 @@ use serde::Serialize;
 
 use crate::answer::Status;
 use crate::config::Config;
-use crate::drive::Sink;
 use crate::engine::{Ask, Engine, Settings};
 use crate::lookup::{Asked, Failure, Lookup};
 use crate::output::Printer;
@@ -123,6 +122,7 @@ pub(crate) fn run(
             form: config.form,
             quiet: config.quiet,
             verbose: config.verbose,
+            given: &config.names,
         };
         printer.lookups(&text, &lookups)?;
         io.out.flush()?;
@@ -172,7 +172,7 @@ impl Trace<'_> {
                 return Ok(incomplete(rtype, "more steps than any name needs"));
             }
             let mut lookup = self.step(&zone, &name, rtype)?;
-            let message = lookup.message.take();
+            let message = lookup.message.clone();
             let reply = message.as_deref().and_then(|bytes| read(bytes).ok());
             let referral = reply
                 .as_ref()
@@ -203,7 +203,6 @@ impl Trace<'_> {
             }
             chain.append(&mut lookup.replace_records(Vec::new()));
             lookup.replace_records(chain);
-            lookup.message = message;
             return Ok(lookup);
         }
     }
@@ -314,8 +313,8 @@ fn delegation(
 /// Where the aliases of a reply lead to, as far as it goes.
 fn alias(reply: &Reply<'_>, name: &OwnedName, rtype: Rtype) -> Option<OwnedName> {
     let question = crate::wire::Question::new(name.clone(), rtype);
-    let (_, records) = crate::answer::follow(reply, &question);
-    let last = records.last()?;
+    let outcome = crate::answer::follow(reply, &question);
+    let last = outcome.records.last()?;
     match last.rtype {
         Rtype::CNAME => Some(last.target()?.to_vec()),
         _ => None,

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::BorrowedFd;
+use std::time::Instant;
 
 use common::Result;
 use domain::base::iana::Rtype;
@@ -189,9 +190,10 @@ impl Backend for Wildcards {
     fn turn(
         &mut self,
         extra: Option<BorrowedFd<'_>>,
+        until: Option<Instant>,
         idle: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
-        self.engine.turn(extra, idle)?;
+        self.engine.turn(extra, until, idle)?;
         for (ticket, lookup) in self.engine.done() {
             self.arrived(ticket, lookup);
         }
