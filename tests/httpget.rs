@@ -4,6 +4,8 @@
     reason = "a failed helper is a failed test; the panic is its report"
 )]
 
+#[path = "httpget/attacks.rs"]
+mod attacks;
 #[path = "httpget/auth.rs"]
 mod auth;
 #[path = "httpget/basics.rs"]

@@ -16,7 +16,7 @@ use crate::http::{date, link};
 use crate::input::{End, Input};
 use crate::net::Network;
 use crate::output::progress::Progress;
-use crate::output::{record, timing};
+use crate::output::timing;
 use crate::policy::target;
 use crate::pool;
 
@@ -180,7 +180,7 @@ fn one(
                     trouble: Some(error.into()),
                     ..Report::default()
                 };
-                stage.record(&record::record(&report))?;
+                stage.record(&report)?;
             }
             return Ok(());
         }
@@ -295,7 +295,7 @@ fn tell(
         return Err(error.clone());
     }
     if config.json {
-        stage.record(&record::record(report))?;
+        stage.record(report)?;
     }
     if let Some(template) = &config.write_out {
         let (out, err) = template.render(report, index);

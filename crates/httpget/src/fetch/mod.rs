@@ -1,12 +1,12 @@
 //! One URL from its first request to its last byte: tries, hops, delivery.
 //!
 //! [`fetch`] runs the tries. Each try follows redirects ([`hops`]) to a
-//! response, and its body goes through [`source`] and [`decode`] into a
+//! response, and its body goes through [`source`] and [`crate::http::coding`] into a
 //! [`sink`]. All of it leaves a [`Report`].
 
 mod auth;
-mod decode;
 mod deliver;
+mod extract;
 mod hops;
 mod names;
 mod naming;
@@ -190,7 +190,15 @@ impl Transfer<'_, '_> {
                     self.report.trouble = Some(error.into());
                 }
             }
-            Sink::Memory { bytes, .. } if !failed || !bytes.is_empty() => {
+            // One that is too large is not printed either.
+            Sink::Memory { bytes, .. }
+                if self
+                    .report
+                    .trouble
+                    .as_ref()
+                    .is_none_or(|trouble| trouble.kind() != "size")
+                    && (!failed || !bytes.is_empty()) =>
+            {
                 self.report.body = Some(bytes);
             }
             _ => {}

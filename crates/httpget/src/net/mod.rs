@@ -84,6 +84,11 @@ pub(crate) fn too_slow(least: u64, time: Duration) -> Error {
     Error::new(Kind::Timeout, message)
 }
 
+/// The error of a transfer that takes longer than `-m` allows.
+pub(crate) fn out_of_time() -> Error {
+    Error::new(Kind::Timeout, "not done within the time of --max-time")
+}
+
 /// Makes requests over pooled connections.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -206,9 +211,7 @@ fn understand(error: ureq::Error, stall: Silence) -> Failure {
         ureq::Error::Timeout(Timeout::PerRead | Timeout::PerWrite) => {
             return Failure::cut(stall.error());
         }
-        ureq::Error::Timeout(_) => {
-            Error::new(Kind::Timeout, "not done within the time of --max-time")
-        }
+        ureq::Error::Timeout(_) => out_of_time(),
         ureq::Error::Io(e) => return Failure::cut(Error::network(&e)),
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
             Error::new(Kind::Input, format!("cannot be asked for: {error}"))
