@@ -34,6 +34,8 @@ mod retries;
 mod saving;
 #[path = "httpget/segments.rs"]
 mod segments;
+#[path = "httpget/shared.rs"]
+mod shared;
 #[path = "httpget/terminal.rs"]
 mod terminal;
 #[path = "httpget/tls.rs"]

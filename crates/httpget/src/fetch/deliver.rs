@@ -207,12 +207,17 @@ impl Transfer<'_, '_> {
             let heads = config.output.include || config.request.head;
             let short = expected.filter(|&length| length <= small::MOST);
             if let Some(length) = short.filter(|_| !heads && !self.split) {
-                let coding = resume::coding(head);
-                let small = Small::new(path, taken, create_dirs, validator, length, coding);
+                let had = Had {
+                    bytes: 0,
+                    validator,
+                    total: Some(length),
+                    coding: Some(resume::coding(head)),
+                };
+                let small = Small::new(path, taken, create_dirs, had, self.id.clone());
                 self.sink = Sink::Small(small);
                 return Ok(());
             }
-            self.sink = Sink::file(Saver::open(&path, taken, create_dirs)?);
+            self.sink = Sink::file(Saver::open(&path, taken, create_dirs, &self.id)?);
         }
         if let Sink::File {
             saver,

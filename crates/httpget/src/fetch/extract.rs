@@ -27,7 +27,7 @@ impl Transfer<'_, '_> {
         let value = point(pointer, &body)?;
         if self.job.place != Place::Stdout {
             let (path, taken) = self.claimed(Some(head))?;
-            let mut saver = Saver::open(&path, taken, config.saving.create_dirs)?;
+            let mut saver = Saver::open(&path, taken, config.saving.create_dirs, &self.id)?;
             saver.start(None, None, String::new())?;
             self.sink = Sink::File {
                 saver,
