@@ -32,6 +32,8 @@ mod redirects;
 mod retries;
 #[path = "httpget/saving.rs"]
 mod saving;
+#[path = "httpget/secrets.rs"]
+mod secrets;
 #[path = "httpget/segments.rs"]
 mod segments;
 #[path = "httpget/shared.rs"]

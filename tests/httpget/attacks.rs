@@ -276,3 +276,136 @@ fn lines_without_end_side_by_side() {
         .any(|line| line.ends_with(&vec![b'x'; 60 << 20]));
     assert!(whole && text.len() == (60 << 20) + 12);
 }
+
+#[test]
+fn headers_of_any_length_are_sent() {
+    let server = always(Reply::text("ok"));
+    let url = server.url("/");
+    let dir = tempfile::tempdir().unwrap();
+    for length in [9_000, 120_000] {
+        let long = "x".repeat(length);
+        httpget()
+            .args(["-H", &format!("X-Long: {long}"), &url])
+            .run()
+            .code(0)
+            .stdout("ok");
+        let sent = server.requests().pop().unwrap();
+        assert_eq!(sent.header("x-long"), Some(long.as_str()));
+    }
+    // Longer than an argument can be.
+    let long = "x".repeat(1 << 20);
+    let file = dir.path().join("headers");
+    std::fs::write(&file, format!("X-Long: {long}\n")).unwrap();
+    httpget()
+        .args(["-H", &format!("@{}", file.display()), &url])
+        .run()
+        .code(0);
+    assert_eq!(
+        server.requests().pop().unwrap().header("x-long"),
+        Some(long.as_str())
+    );
+    // Of a long URL, too.
+    let path = format!("/{}?{}", "p".repeat(50_000), "q".repeat(50_000));
+    httpget().arg(server.url(&path)).run().code(0);
+    assert_eq!(server.requests().pop().unwrap().target, path);
+}
+
+#[test]
+fn cookies_of_a_server_stay_within_a_request() {
+    let server = HttpServer::start(|request| {
+        let reply = Reply::text("ok");
+        if request.path() != "/set" {
+            return reply;
+        }
+        (0..60).fold(reply, |reply, n| {
+            reply.header("Set-Cookie", &format!("c{n}={}", "v".repeat(4000)))
+        })
+    });
+    httpget()
+        .args(["-c", "-", &server.url("/set"), &server.url("/next")])
+        .run()
+        .code(0);
+    let sent = server.requests().pop().unwrap();
+    let cookie = sent.header("cookie").unwrap().to_owned();
+    assert!(cookie.len() <= 8190, "{}", cookie.len());
+    for pair in cookie.split("; ") {
+        assert_eq!(pair.split_once('=').unwrap().1, "v".repeat(4000));
+    }
+    assert_eq!(cookie.split("; ").count(), 2);
+}
+
+#[test]
+fn a_long_nonce_is_answered() {
+    let nonce = "n".repeat(20_000);
+    let challenge = format!("Digest realm=\"r\", nonce=\"{nonce}\", qop=\"auth\"");
+    let server = HttpServer::start(move |request| match request.header("authorization") {
+        Some(answer) if answer.contains(&nonce) => Reply::text("ok"),
+        _ => Reply::new(401).header("WWW-Authenticate", &challenge),
+    });
+    httpget()
+        .args(["--digest", "-u", "u:p", &server.url("/")])
+        .run()
+        .code(0)
+        .stdout("ok");
+}
+
+#[test]
+fn heads_that_grow() {
+    let filler = "X: y\r\n".repeat(4000);
+    let interim = format!("HTTP/1.1 103 Early\r\n{filler}\r\n").repeat(20);
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a:\r\n".repeat(50_000));
+    let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "y".repeat(310_000));
+    for (head, reason) in [
+        (interim, "interim responses"),
+        ("HTTP/1.1 100 C\r\n\r\n".repeat(200), "interim responses"),
+        (many, "more than 5000 lines"),
+        (long, "longer than 307200 bytes"),
+    ] {
+        let server = always(Reply::raw(head).close());
+        let out = measured().args(["--json", &server.url("/")]).run();
+        out.code(3)
+            .stderr_contains(reason)
+            .peak_memory_below(30 * MIB);
+        assert_eq!(out.json()[0]["kind"], "protocol");
+    }
+    // A proxy's answer, which is read byte by byte.
+    for answer in [
+        format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(70_000)),
+        "HTTP/1.1 100 C\r\n\r\n".repeat(5000),
+    ] {
+        let proxy = always(Reply::raw(answer).hang());
+        measured()
+            .args(["-x", &proxy.url(""), "https://localhost:1/"])
+            .run()
+            .code(3)
+            .stderr_contains("the proxy's answer does not end");
+    }
+}
+
+#[test]
+fn a_location_that_is_too_long() {
+    let server = always(Reply::redirect(302, &format!("/{}", "x".repeat(250_000))));
+    let out = httpget().args(["--json", &server.url("/")]).run();
+    out.code(3)
+        .stderr_contains("redirected to a URL of more than 65536 bytes");
+    assert_eq!(out.json()[0]["error"]["kind"], "protocol");
+    // What the user gives is the user's mistake, in plain words.
+    for option in ["-A", "-e", "-b"] {
+        httpget()
+            .args([option, "a=1\r\nX-Evil: 1", &server.url("/")])
+            .run()
+            .code(2)
+            .stderr_contains("a value with a line break cannot be sent");
+    }
+    httpget()
+        .args([
+            "--digest",
+            "-u",
+            "a\nb:c",
+            &always(Reply::new(401).header("WWW-Authenticate", "Digest realm=\"r\", nonce=\"n\""))
+                .url("/"),
+        ])
+        .run()
+        .code(2)
+        .stderr_contains("line break");
+}

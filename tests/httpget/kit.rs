@@ -55,6 +55,9 @@ pub(crate) fn body_of(length: usize) -> Vec<u8> {
 /// The record beside a part file of `url`, with these lines.
 pub(crate) fn record(url: &str, lines: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, url.as_bytes());
-    let hex: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+    let hex = digest
+        .as_ref()
+        .iter()
+        .fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
     format!("url-sha256: {hex}\n{lines}")
 }

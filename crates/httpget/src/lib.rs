@@ -9,6 +9,7 @@
 mod cli;
 mod config;
 mod fetch;
+mod files;
 pub mod http;
 mod input;
 pub mod json;
@@ -17,6 +18,7 @@ mod output;
 pub mod policy;
 mod pool;
 mod run;
+mod secrets;
 mod sys;
 
 use std::process::ExitCode;

@@ -18,6 +18,7 @@ use rustls::{
 
 use super::stream::{Stream, TlsStream};
 use super::x509::{self, Certificate};
+use crate::files;
 use crate::policy::pin::Pin;
 
 /// What the command line says about TLS.
@@ -252,7 +253,7 @@ fn local(error: &std::io::Error, path: &Path) -> Error {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let pem = std::fs::read(file).map_err(|e| local(&e, file))?;
+    let pem = files::read(file)?;
     CertificateDer::pem_slice_iter(&pem)
         .collect::<std::result::Result<_, _>>()
         .map_err(|e| {
@@ -271,7 +272,7 @@ fn identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
         );
     }
     let file = key.unwrap_or(certificate);
-    let pem = std::fs::read(file).map_err(|e| local(&e, file))?;
+    let pem = files::read(file)?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
         Error::new(
             Kind::System,
