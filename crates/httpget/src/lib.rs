@@ -10,6 +10,8 @@ mod cli;
 mod config;
 mod fetch;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod http;
 mod input;
 pub mod json;

@@ -7,9 +7,12 @@
 
 mod dial;
 mod exchange;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod line;
 mod stream;
 mod tls;
+mod tls_error;
 mod tunnel;
 mod wire;
 mod x509;

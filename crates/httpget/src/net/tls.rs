@@ -12,11 +12,12 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, ProtocolVersion,
-    RootCertStore, SignatureScheme, SupportedProtocolVersion, version,
+    ClientConfig, ClientConnection, DigitallySignedStruct, ProtocolVersion, RootCertStore,
+    SignatureScheme, SupportedProtocolVersion, version,
 };
 
 use super::stream::{Stream, TlsStream};
+use super::tls_error::error;
 use super::x509::{self, Certificate};
 use crate::files;
 use crate::policy::pin::Pin;
@@ -125,42 +126,6 @@ fn facts(session: &ClientConnection) -> TlsFacts {
             .map(|suite| format!("{:?}", suite.suite()))
             .unwrap_or_default(),
         chain: chain.iter().map_while(|der| x509::parse(der)).collect(),
-    }
-}
-
-/// A failure of TLS in words, with a hint where the user can do something.
-pub(crate) fn error(error: &rustls::Error) -> Error {
-    let tls = |message: &str| Error::new(Kind::Tls, message);
-    match error {
-        rustls::Error::InvalidCertificate(reason) => match reason {
-            CertificateError::UnknownIssuer => {
-                tls("the certificate's issuer is not known").hint("use --cacert FILE to trust it")
-            }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                tls("the certificate has expired")
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                tls("the certificate is not valid yet").hint("is the clock right?")
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                tls("the certificate is for another name")
-            }
-            CertificateError::Revoked => tls("the certificate is revoked"),
-            other => tls(&format!("the certificate is not accepted: {other}")),
-        },
-        rustls::Error::AlertReceived(alert) => {
-            let error = tls(&format!("the server refused: TLS alert {alert:?}"));
-            match alert {
-                rustls::AlertDescription::CertificateRequired => {
-                    error.hint("it wants a client certificate (--cert)")
-                }
-                _ => error,
-            }
-        }
-        rustls::Error::InvalidMessage(_) => {
-            tls("the peer does not speak TLS").hint("does this port speak http?")
-        }
-        other => tls(&format!("TLS: {other}")),
     }
 }
 
