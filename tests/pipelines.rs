@@ -237,6 +237,24 @@ fn the_first_result_is_out_before_the_last_line_is_in() {
 }
 
 #[test]
+fn standard_input_is_read_only_when_a_dash_asks_for_it() {
+    for (name, what) in [
+        ("ping", "a target"),
+        ("resolve", "a name or address"),
+        ("httpget", "a URL"),
+    ] {
+        let out = bins::tool(name).stdin("127.0.0.1\n").run();
+        out.code(2).stdout("");
+        let stderr = out.stderr_str();
+        let start = format!("{name}: {what} is missing; usage: {name} ");
+        assert!(stderr.starts_with(&start), "{}", out.story());
+        assert_eq!(stderr.lines().count(), 1, "{}", out.story());
+        let out = bins::tool(name).arg("--json").stdin("127.0.0.1\n").run();
+        assert_eq!(out.code(2).json()[0]["kind"], "usage");
+    }
+}
+
+#[test]
 fn help_version_and_generated_files() {
     for name in bins::TOOLS {
         let out = bins::tool(name).arg("--version").run();

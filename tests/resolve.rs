@@ -1,8 +1,12 @@
 //! Black-box tests of `resolve`: the plain cases here, the rest in
 //! `resolve/`.
 
+#[path = "resolve/attacks.rs"]
+mod attacks;
 #[path = "resolve/bulk.rs"]
 mod bulk;
+#[path = "resolve/cookies.rs"]
+mod cookies;
 #[path = "resolve/lies.rs"]
 mod lies;
 #[path = "resolve/pace.rs"]

@@ -8,6 +8,8 @@
 
 #[path = "subnetcalc/grep.rs"]
 mod grep;
+#[path = "subnetcalc/hostile.rs"]
+mod hostile;
 #[path = "subnetcalc/info.rs"]
 mod info;
 #[path = "subnetcalc/invalid.rs"]

@@ -1,5 +1,7 @@
 //! Black-box tests of `tcpecho-client`, against peers of every manner.
 
+#[path = "tcpecho-client/attacks.rs"]
+mod attacks;
 #[path = "tcpecho-client/bench.rs"]
 mod bench;
 #[path = "tcpecho-client/connect.rs"]

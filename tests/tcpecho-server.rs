@@ -6,6 +6,8 @@
 
 #[path = "tcpecho-server/activation.rs"]
 mod activation;
+#[path = "tcpecho-server/attacks.rs"]
+mod attacks;
 #[path = "tcpecho-server/cli.rs"]
 mod cli;
 #[path = "tcpecho-server/crowd.rs"]

@@ -11,7 +11,10 @@ fuzz_target!(|text: &str| {
     if let Ok(parsed) = address::parse(text) {
         assert_eq!(text.parse::<IpAddr>(), Ok(parsed), "strict means strict");
         assert_eq!(address::parse(&parsed.to_string()), Ok(parsed));
-        assert!(address::looks_numeric(text), "{text} could reach a resolver");
+        assert!(
+            address::looks_numeric(text),
+            "{text} could reach a resolver"
+        );
         let (bits, width) = address::to_bits(parsed);
         assert_eq!(address::from_bits(bits, width), parsed);
     }

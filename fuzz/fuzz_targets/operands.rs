@@ -44,7 +44,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut last = 0;
     for (text, line) in whole.iter().flatten() {
         assert!(!text.is_empty() && text.trim() == text);
-        assert!(!text.starts_with('#') && !text.contains('\n'));
+        assert!(!text.starts_with(['#', ';', '\u{feff}']) && !text.contains('\n'));
         assert!(*line > last, "one operand a line, in order");
         last = *line;
     }

@@ -1,4 +1,4 @@
-//! Names, servers and `resolv.conf` as users write them.
+//! Names as users write them.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

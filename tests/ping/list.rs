@@ -122,16 +122,6 @@ fn bad_operands_do_not_stop_the_others() {
 }
 
 #[test]
-fn standard_input_is_read_without_being_named() {
-    if !may_ping() {
-        return;
-    }
-    let out = ping("--alive").stdin("127.0.0.1\n127.0.0.2\n").run();
-    out.code(0).stdout("127.0.0.1\n127.0.0.2\n");
-    ping("").run().code(0).stdout("");
-}
-
-#[test]
 fn results_come_while_input_is_still_written() {
     if !may_ping() {
         return;

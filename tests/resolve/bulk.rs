@@ -1,5 +1,6 @@
 //! Long lists.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -171,4 +172,26 @@ fn a_dead_server_is_told_at_once_for_all() {
     let lines = out.code(3).lines();
     assert_eq!(lines.len(), 3, "{}", out.story());
     assert!(lines.iter().all(|l| l.ends_with("\tA\t-\tUNREACHABLE")));
+}
+
+/// No source port serves a long list: its number is half of what an attacker
+/// has to guess.
+#[test]
+fn source_ports_change() {
+    const NAMES: usize = 5000;
+    let server = DnsServer::start(zone());
+    let out = resolve()
+        .arg(at(&server))
+        .args(["--timeout", "60s", "-t", "A", "-"])
+        .stdin("host.test\n".repeat(NAMES))
+        .timeout(Duration::from_secs(60))
+        .run();
+    assert_eq!(out.code(0).lines().len(), NAMES);
+    let mut ports: HashMap<u16, usize> = HashMap::new();
+    for query in server.queries() {
+        *ports.entry(query.peer.port()).or_default() += 1;
+    }
+    let most = ports.values().max().copied().unwrap_or_default();
+    assert!(most <= 512, "{most} queries from one port");
+    assert!(ports.len() >= NAMES / 512, "{} ports", ports.len());
 }

@@ -3,7 +3,7 @@
 use super::{file, prints, run, subnetcalc};
 
 #[test]
-fn the_longest_wins() {
+fn the_most_specific_wins() {
     prints(
         "match --in 10.0.0.0/8 --in 10.1.0.0/16 --in ::/0 10.1.2.3 10.2.0.0 2001:db8::1",
         &[
@@ -18,8 +18,34 @@ fn the_longest_wins() {
     );
     prints(
         "match --in 10.0.0.5-10.0.0.8 10.0.0.7",
-        &["10.0.0.7\t10.0.0.6/31"],
+        &["10.0.0.7\t10.0.0.5-10.0.0.8"],
     );
+    // A range that is a network stays the range, too.
+    prints(
+        "match --in 10.0.0.0-10.0.0.255 --in 10.0.0.0/8 10.0.0.7 10.1.0.0",
+        &["10.0.0.7\t10.0.0.0-10.0.0.255", "10.1.0.0\t10.0.0.0/8"],
+    );
+    // Of two that overlap the one with fewer addresses.
+    prints(
+        "match --in 10.0.0.0-10.0.0.9 --in 10.0.0.5-10.0.0.250 10.0.0.7 10.0.0.10 10.0.0.0",
+        &[
+            "10.0.0.7\t10.0.0.0-10.0.0.9",
+            "10.0.0.10\t10.0.0.5-10.0.0.250",
+            "10.0.0.0\t10.0.0.0-10.0.0.9",
+        ],
+    );
+    prints(
+        "match --in 2001:db8::5-2001:db8:ffff::ffff:ffff:ffff:ffff --in ::1 2001:db8::6 ::1",
+        &[
+            "2001:db8::6\t2001:db8::5-2001:db8:ffff:0:ffff:ffff:ffff:ffff",
+            "::1\t::1/128",
+        ],
+    );
+    run("match --json --in 10.0.0.5-10.0.0.8 10.0.0.7")
+        .code(0)
+        .stdout(
+            "{\"type\":\"match\",\"address\":\"10.0.0.7\",\"network\":\"10.0.0.5-10.0.0.8\"}\n",
+        );
     prints(
         "match --in ::ffff:0:0/96 ::ffff:10.0.0.1",
         &["::ffff:10.0.0.1\t::ffff:0.0.0.0/96"],

@@ -49,6 +49,60 @@ fn results_come_while_input_is_still_open() {
     }
 }
 
+/// Networks as lists have them: byte order marks, blanks of all kinds, line
+/// ends of two kinds, comments.
+const LIST: &[u8] = b"\xef\xbb\xbf10.0.0.0/31\r\n\x0b\n\xc2\xa010.0.0.4/32\xc2\xa0\n\
+    \xe3\x80\x80\n\xe2\x80\xa8\n# a comment\n  # another\n; Spamhaus\n10.0.0.6 ; SBL1\n\
+    \t10.0.0.8\t# M\xfcnchen\n\xef\xbb\xbf\n10.0.0.10\xc2\xa0#x\n10.0.0.12\x0b\x0c\x85\n10.0.0.14";
+
+#[test]
+fn blanks_and_comments_of_a_list_are_skipped() {
+    // A lone byte is not white space in UTF-8.
+    let list: Vec<u8> = LIST.iter().copied().filter(|b| *b != 0x85).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("list");
+    std::fs::write(&path, &list).unwrap();
+    let file = format!("@{}", path.display());
+    for list_word in ["-", &file] {
+        let with = |args: &[&str]| {
+            let args: Vec<&str> = args
+                .iter()
+                .map(|arg| if *arg == "LIST" { list_word } else { arg })
+                .collect();
+            subnetcalc().args(args).stdin(&*list).run()
+        };
+        let addresses = [0, 1, 4, 6, 8, 10, 12, 14].map(|n| format!("10.0.0.{n}\n"));
+        let networks = "10.0.0.0/31\n10.0.0.4/32\n10.0.0.6/32\n10.0.0.8/32\n10.0.0.10/32\n\
+            10.0.0.12/32\n10.0.0.14/32\n";
+        for (args, expected) in [
+            (&["hosts", "LIST"][..], addresses.concat()),
+            (&["aggregate", "LIST"], networks.to_owned()),
+            (
+                &["intersect", "::/0", "10.0.0.0/8", "--with", "LIST"],
+                networks.to_owned(),
+            ),
+            (&["count", "LIST"], "8\n".to_owned()),
+            (&["--get", "network", "LIST"], networks.to_owned()),
+            (
+                &["match", "--in", "LIST", "10.0.0.10"],
+                "10.0.0.10\t10.0.0.10/32\n".to_owned(),
+            ),
+        ] {
+            with(args).code(0).stdout(&expected).stderr("");
+        }
+    }
+    // The same list without prefix lengths, for the command that takes none.
+    let plain = String::from_utf8_lossy(&list)
+        .replace("/31", "")
+        .replace("/32", "");
+    let out = subnetcalc()
+        .args(["match", "--in", "10.0.0.0/8"])
+        .stdin(plain)
+        .run();
+    out.code(0).stderr("");
+    assert_eq!(out.lines().len(), 7);
+}
+
 #[test]
 fn a_full_disk_is_status_2() {
     for words in [

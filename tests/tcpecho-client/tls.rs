@@ -1,6 +1,7 @@
 //! `--tls`.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -14,6 +15,20 @@ use crate::{payload, to};
 fn ca(authority: &Authority) -> [String; 3] {
     let file = authority.ca_file().display().to_string();
     ["--tls".to_owned(), "--cacert".to_owned(), file]
+}
+
+fn server_config(cert: &Path, key: &Path) -> Arc<ServerConfig> {
+    let chain = CertificateDer::pem_file_iter(cert).expect("read a certificate");
+    let chain: Result<Vec<_>, _> = chain.collect();
+    let key = PrivateKeyDer::from_pem_file(key).expect("read a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(chain.expect("certificates"), key)
+        .expect("a pair");
+    Arc::new(config)
 }
 
 #[test]
@@ -64,17 +79,7 @@ fn every_mode() {
 fn a_farewell_that_comes_with_the_last_bytes() {
     let authority = Authority::new();
     let (cert, key) = authority.files(Leaf::Good);
-    let chain = CertificateDer::pem_file_iter(cert).unwrap();
-    let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
-    let key = PrivateKeyDer::from_pem_file(key).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    let config = Arc::new(config);
+    let config = server_config(&cert, &key);
     let peer = TcpPeer::start(move |mut stream| {
         let mut conn = ServerConnection::new(Arc::clone(&config)).unwrap();
         while conn.is_handshaking() {
@@ -117,10 +122,10 @@ fn certificates_that_will_not_do() {
             Leaf::WrongName,
             "the certificate is not valid for 127.0.0.1, only for wrong.test; --server-name",
         ),
-        (Leaf::Expired, "the certificate has expired; the peer needs"),
+        (Leaf::Expired, "the certificate has expired\n"),
         (
             Leaf::SelfSigned,
-            "issuer is not known; name a file with its CA by --cacert",
+            "issuer is unknown; name a file with its CA by --cacert",
         ),
     ] {
         let peer = TcpPeer::echo_tls(&authority.server().leaf(leaf));
@@ -161,8 +166,8 @@ fn peers_that_speak_no_tls_or_cut_it() {
     for mode in [&["hello"][..], &["-c", "2"], &["--bench"]] {
         let out = to(&peer).args(["--tls", "--insecure"]).args(mode).run();
         out.code(3).stdout("").stderr(&format!(
-            "tcpecho-client: {addr}: the peer does not speak TLS: it echoed the first message \
-             of the handshake; connect without --tls\n"
+            "tcpecho-client: {addr}: the peer does not speak TLS: it sends back what it \
+             receives; connect without --tls\n"
         ));
     }
     let peer = TcpPeer::start(|mut stream| {
@@ -185,6 +190,59 @@ fn peers_that_speak_no_tls_or_cut_it() {
         .stderr_contains("the peer closed in the TLS handshake");
 }
 
+/// The records have no byte for the application, and there is always one more.
+#[test]
+fn a_peer_that_never_comes_to_the_point() {
+    let authority = Authority::new();
+    let (cert, key) = authority.files(Leaf::Good);
+    let config = server_config(&cert, &key);
+    let peer = TcpPeer::start(move |mut stream| {
+        let mut conn = ServerConnection::new(Arc::clone(&config)).unwrap();
+        while conn.is_handshaking() {
+            conn.complete_io(&mut stream)?;
+        }
+        loop {
+            conn.refresh_traffic_keys().map_err(std::io::Error::other)?;
+            while conn.wants_write() {
+                conn.write_tls(&mut stream)?;
+            }
+        }
+        #[allow(unreachable_code, reason = "names the type of the error")]
+        std::io::Result::Ok(())
+    });
+    let why = "the peer violated the TLS protocol (too many key update requests)";
+    for (mode, code) in [
+        (&["hello"][..], 3),
+        (&["hello", "--no-verify"], 3),
+        (&["--bench", "--duration", "1s"], 1),
+    ] {
+        let tool = to(&peer).args(ca(&authority)).args(["--timeout", "1s"]);
+        let out = tool.args(mode).measure_memory().timeout(crate::SOON).run();
+        out.code(code).stderr_contains(why);
+        out.peak_memory_below(24 << 20);
+    }
+}
+
+/// What the peer says is shown in the words of the standard.
+#[test]
+fn alerts() {
+    for (number, name) in [
+        (40, "handshake_failure"),
+        (70, "protocol_version"),
+        (200, "200"),
+    ] {
+        let peer = TcpPeer::start(move |mut stream| {
+            stream.write_all(&[21, 3, 3, 0, 2, 2, number])?;
+            std::io::copy(&mut stream, &mut std::io::sink())
+        });
+        let addr = peer.addr();
+        let out = to(&peer).args(["--tls", "--insecure", "hello"]).run();
+        out.code(3).stdout("").stderr(&format!(
+            "tcpecho-client: {addr}: the peer refused the connection: TLS alert {name}\n"
+        ));
+    }
+}
+
 #[test]
 fn files_and_usage() {
     let peer = TcpPeer::silent();
@@ -197,7 +255,7 @@ fn files_and_usage() {
         .args(["--tls", "--cacert", "/dev/null", "x"])
         .run();
     out.code(2)
-        .stderr("tcpecho-client: /dev/null: no certificates in PEM form\n");
+        .stderr("tcpecho-client: /dev/null: the file holds no PEM certificate\n");
     for (args, why) in [
         (
             &["--insecure"][..],

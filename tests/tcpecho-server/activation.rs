@@ -185,3 +185,39 @@ fn inetd_without_a_socket() {
         .code(2)
         .stderr_contains("cannot be used with");
 }
+
+/// Its queue is full, and it does not look.
+#[test]
+fn a_manager_that_does_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let _manager = UnixDatagram::bind(&path).unwrap();
+    let other = UnixDatagram::unbound().unwrap();
+    other.set_nonblocking(true).unwrap();
+    while other.send_to(b"X=1", &path).is_ok() {}
+    let running = tool()
+        .env("NOTIFY_SOCKET", &path)
+        .arg("127.0.0.1:0")
+        .spawn();
+    let line = running.read_line(SOON);
+    let addr = line.strip_prefix("listening\t").unwrap().parse().unwrap();
+    Client::to(addr).ask(b"hello");
+    running.signal(15);
+    running.wait().code(0).stderr_contains("NOTIFY_SOCKET ");
+}
+
+/// More of them than there are: an error at once, whatever the number.
+#[test]
+fn more_descriptors_than_there_are() {
+    let bin = env!("CARGO_BIN_EXE_tcpecho-server");
+    for count in ["1", "2147483647"] {
+        let script = format!("LISTEN_PID=$$ LISTEN_FDS={count} exec {bin} 3<&-");
+        let out = Tool::new("sh").args(["-c", &script]).measure_memory().run();
+        out.code(2).stderr_contains("descriptor 3: ");
+        out.peak_memory_below(16 << 20);
+    }
+    for count in ["-1", "0", "4294967297", "x", ""] {
+        let script = format!("LISTEN_PID=$$ LISTEN_FDS={count} exec {bin} --for 1ms 127.0.0.1:0");
+        Tool::new("sh").args(["-c", &script]).run().code(0);
+    }
+}

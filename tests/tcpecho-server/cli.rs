@@ -49,9 +49,15 @@ fn all_bad_operands_are_told() {
          tcpecho-server: y: no port; use HOST:PORT\n",
     );
     let out = tool().args(["--json", "x"]).run();
-    out.code(2).stdout(
-        "{\"type\":\"error\",\"target\":\"x\",\"kind\":\"input\",\
-         \"message\":\"no port; use HOST:PORT\"}\n",
+    out.code(2);
+    let mut record = out.json().remove(0);
+    assert!(record["time"].take().is_string(), "{}", out.story());
+    assert_eq!(
+        record,
+        serde_json::json!({
+            "type": "error", "target": "x", "kind": "input",
+            "message": "no port; use HOST:PORT", "time": null,
+        })
     );
 }
 

@@ -257,8 +257,102 @@ fn unix_sockets() {
     // What is no socket is not touched.
     std::fs::write(&path, "precious").unwrap();
     let out = tool().arg(&operand).run();
-    out.code(2).stderr_contains("exists and is no socket");
+    out.code(2).stderr_contains("exists and is not a socket");
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+}
+
+/// From the moment the path exists, whatever the umask.
+#[test]
+fn permissions_of_a_unix_socket() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("echo");
+    let operand = format!("unix:{}", path.display());
+    for (mode, expected) in [("600", 0o600), ("0666", 0o666), ("777", 0o777), ("0", 0)] {
+        let running = tool().args(["--mode", mode, &operand]).spawn();
+        assert_eq!(running.read_line(SOON), format!("listening\t{operand}"));
+        let found = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(found & 0o7777, expected, "{mode}");
+        running.signal(15);
+        let _ = running.wait().code(0);
+    }
+    let script = format!(
+        "umask 027; exec {} {operand}",
+        env!("CARGO_BIN_EXE_tcpecho-server")
+    );
+    let running = Tool::new("sh").args(["-c", &script]).spawn();
+    running.read_line(SOON);
+    let found = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(found & 0o7777, 0o750, "by the umask");
+    tool()
+        .args(["--mode", "600", "127.0.0.1:0"])
+        .run()
+        .code(2)
+        .stderr_contains("--mode needs a unix:PATH");
+}
+
+/// Each finds the path that another run left behind.
+#[test]
+fn servers_started_at_once_at_a_stale_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("echo");
+    let operand = format!("unix:{}", path.display());
+    let killed = tool().arg(&operand).spawn();
+    killed.read_line(SOON);
+    killed.signal(9);
+    let _ = killed.wait();
+    let all: Vec<_> = (0..6).map(|_| tool().arg(&operand).spawn()).collect();
+    let (listening, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|running| {
+        // A line on either stream tells which one it is.
+        loop {
+            if !running.stdout_so_far().is_empty() {
+                return true;
+            }
+            if !running.is_running() {
+                return false;
+            }
+            std::thread::yield_now();
+        }
+    });
+    assert_eq!(listening.len(), 1);
+    for other in others {
+        other
+            .wait()
+            .code(2)
+            .stderr_contains("another program listens there");
+    }
+    let mut client = UnixStream::connect(&path).unwrap();
+    client.write_all(b"x").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    drop(client);
+    for running in listening {
+        running.signal(15);
+        let out = running.wait();
+        // Looking whether it is there has made no connection.
+        out.code(0).stderr_contains("1 connections, ");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn abstract_sockets() {
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("tcpecho-test-{}", std::process::id());
+    let operand = format!("unix:@{name}");
+    let running = tool().arg(&operand).spawn();
+    assert_eq!(running.read_line(SOON), format!("listening\t{operand}"));
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let mut client = UnixStream::connect_addr(&address).unwrap();
+    client.write_all(b"x").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    tool().arg(&operand).run().code(2).stderr(&format!(
+        "tcpecho-server: {operand}: address already in use; another program listens there\n"
+    ));
+    assert_eq!(std::fs::read_dir(running.home()).unwrap().count(), 0);
+    drop(client);
+    running.signal(15);
+    let _ = running.wait().code(0);
 }
 
 #[test]

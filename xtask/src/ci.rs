@@ -64,6 +64,7 @@ fn fmt(_: &Options) -> Outcome {
 fn clippy(_: &Options) -> Outcome {
     visible(cargo().args([
         "clippy",
+        "--locked",
         "--workspace",
         "--all-targets",
         "--",
@@ -74,7 +75,7 @@ fn clippy(_: &Options) -> Outcome {
 
 fn doc(_: &Options) -> Outcome {
     let mut command = cargo();
-    command.args(["doc", "--workspace", "--no-deps"]);
+    command.args(["doc", "--locked", "--workspace", "--no-deps"]);
     // Each tool is a library and a binary of one name, and the library's page
     // is the one that has something to say.
     command.arg("--lib");
@@ -119,7 +120,7 @@ fn forget_unpacked() -> Outcome {
 fn package(options: &Options) -> Outcome {
     forget_unpacked()?;
     let mut command = cargo();
-    command.args(["package", "--workspace"]);
+    command.args(["package", "--locked", "--workspace"]);
     command.args(["--exclude", "xtask", "--exclude", "inetkit-testkit"]);
     if options.allow_dirty {
         command.arg("--allow-dirty");
@@ -129,9 +130,13 @@ fn package(options: &Options) -> Outcome {
 
 fn deny(_: &Options) -> Outcome {
     if which("cargo-deny").is_none() {
-        eprintln!("SKIPPED: cargo-deny is not installed (cargo install --locked cargo-deny)");
+        let missing = "cargo-deny is not installed (cargo install --locked cargo-deny)";
+        if std::env::var_os("CI").is_some_and(|value| value == "true") {
+            return Err(missing.to_owned());
+        }
+        eprintln!("SKIPPED: {missing}");
         return Ok(());
     }
     // Advisories need their database from the network; the rest does not.
-    visible(cargo().args(["deny", "check", "bans", "licenses", "sources"]))
+    visible(cargo().args(["deny", "--locked", "check", "bans", "licenses", "sources"]))
 }

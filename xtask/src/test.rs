@@ -1,15 +1,22 @@
 //! `cargo xtask test`: every test of the workspace, with one closing line that
-//! adds up what the many test programs said.
+//! adds up the results of the many test programs. A test program that fails
+//! does not stop the others. A test that could not run ([`testkit::skip`]) is
+//! counted as skipped, and the reasons are listed.
 //!
-//! `--unprivileged` runs the same programs, already built, as `nobody`: the
-//! tools must hold for a user without rights too, and building as that user
-//! would mean a second target directory.
+//! `--unprivileged` runs the same programs, already built, as an ordinary
+//! user: the tools must hold for a user without rights too, and building as
+//! that user would mean a second target directory. `nobody` has the `PATH` of
+//! a plain Debian user, no capability, and a network namespace in which ICMP
+//! sockets are not permitted. The tests of ping run a second time with ICMP
+//! datagram sockets permitted.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use testkit::skipped::SKIPS;
 
 use crate::Outcome;
 use crate::workspace::{self, Bins, Profile, cargo};
@@ -17,16 +24,23 @@ use crate::workspace::{self, Bins, Profile, cargo};
 /// The tests of the whole workspace; other arguments go to `cargo test`.
 pub(crate) fn run(args: &[String]) -> Outcome {
     if args.first().is_some_and(|arg| arg == "--unprivileged") {
+        crate::no_arguments(&args[1..])?;
         return unprivileged();
     }
     let mut command = cargo();
-    command.arg("test");
-    if !args.iter().any(|arg| names_packages(arg)) {
+    command.args(["test", "--locked"]);
+    let own = args.iter().take_while(|arg| *arg != "--");
+    if !own.clone().any(|arg| names_packages(arg)) {
         command.arg("--workspace");
+    }
+    if !own.clone().any(|arg| arg == "--no-fail-fast") {
+        command.arg("--no-fail-fast");
     }
     command.args(args);
     let mut sum = Sum::default();
-    let ok = watch(&mut command, &mut sum)?;
+    let skips = Skips::new()?;
+    let ok = watch(command.env(SKIPS, skips.path()), &mut sum)?;
+    sum.skip(&skips.read()?);
     println!("{sum}");
     if ok {
         Ok(())
@@ -62,7 +76,7 @@ fn watch(command: &mut Command, sum: &mut Sum) -> Outcome<bool> {
     Ok(status.success())
 }
 
-/// What the closing lines of the test programs add up to.
+/// The results of all test programs.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sum {
     passed: u64,
@@ -89,6 +103,17 @@ impl Sum {
             }
         }
     }
+
+    /// Counts the skipped tests of a run, which the harness took for passed
+    /// ones, and prints the reasons.
+    fn skip(&mut self, skipped: &Skipped) {
+        let count = skipped.values().map(|tests| tests.len() as u64).sum();
+        self.passed = self.passed.saturating_sub(count);
+        self.ignored += count;
+        for (reason, tests) in skipped {
+            println!("{} skipped: {reason}", tests.len());
+        }
+    }
 }
 
 impl std::fmt::Display for Sum {
@@ -102,42 +127,109 @@ impl std::fmt::Display for Sum {
     }
 }
 
+/// Skipped tests by reason; each is a test program and the name of a test.
+type Skipped = BTreeMap<String, BTreeSet<(String, String)>>;
+
+/// The file in which tests record that they were skipped.
+#[derive(Debug)]
+struct Skips(tempfile::NamedTempFile);
+
+impl Skips {
+    fn new() -> Outcome<Self> {
+        let file = tempfile::NamedTempFile::with_prefix("inetkit-skips-")
+            .map_err(|error| format!("cannot make a temporary file: {error}"))?;
+        Ok(Self(file))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn read(&self) -> Outcome<Skipped> {
+        let text = std::fs::read_to_string(self.path())
+            .map_err(|error| format!("{}: {error}", self.path().display()))?;
+        Ok(skipped(&text))
+    }
+}
+
+/// Sorts the lines of the file by reason. A test that was skipped for several
+/// reasons counts once, with the first of them.
+fn skipped(text: &str) -> Skipped {
+    let mut seen = BTreeSet::new();
+    let mut all = Skipped::new();
+    for line in text.lines() {
+        let mut fields = line.splitn(3, '\t').map(str::to_owned);
+        let (Some(program), Some(test), Some(reason)) =
+            (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        if seen.insert((program.clone(), test.clone())) {
+            all.entry(reason).or_default().insert((program, test));
+        }
+    }
+    all
+}
+
+/// The `PATH` of an ordinary user of Debian, which lacks the directories of
+/// system programs.
+const USER_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Who may open ICMP datagram sockets in the namespace of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Icmp {
+    Refused,
+    Permitted,
+}
+
 /// Runs the built test programs as `nobody`.
 fn unprivileged() -> Outcome {
     if !testkit::privilege::is_root() {
         println!("already without rights: `cargo xtask test` is this test");
         return Ok(());
     }
-    if crate::exec::which("setpriv").is_none() {
-        return Err("setpriv (util-linux) is needed to become nobody".to_owned());
+    for needed in ["setpriv", "unshare"] {
+        if crate::exec::which(needed).is_none() {
+            return Err(format!("{needed} (util-linux) is needed to become nobody"));
+        }
     }
     let bins = Bins::build(Profile::Dev)?;
     let home = workspace::scratch()?;
-    let nobody = Some(65_534);
-    std::os::unix::fs::chown(home.path(), nobody, nobody)
-        .map_err(|error| format!("cannot give a directory to nobody: {error}"))?;
+    give_to_nobody(home.path())?;
     let mut sum = Sum::default();
     let mut failed = Vec::new();
-    for (program, dir) in programs()? {
-        if !reachable(&program)? {
-            return Err(format!(
-                "nobody cannot read {}; clone into a directory open to all",
-                program.display()
-            ));
+    let programs = programs()?;
+    for icmp in [Icmp::Refused, Icmp::Permitted] {
+        // A test may be skipped in both runs, and counts in each.
+        let skips = Skips::new()?;
+        give_to_nobody(skips.path())?;
+        for (program, dir) in &programs {
+            if icmp == Icmp::Permitted && !dir.ends_with("crates/ping") {
+                continue;
+            }
+            if !reachable(program)? {
+                return Err(format!(
+                    "nobody cannot read {}; clone into a directory open to all",
+                    program.display()
+                ));
+            }
+            let mut command = as_nobody(icmp, program);
+            command
+                .current_dir(dir)
+                .env("PATH", USER_PATH)
+                .env("HOME", home.path())
+                .env("TMPDIR", home.path())
+                // Missing rights are the point of this run; the run as root
+                // has insisted on everything.
+                .env_remove("CI")
+                .env(SKIPS, skips.path())
+                .env("TESTKIT_BIN_DIR", bins.dir())
+                .env("CARGO_MANIFEST_DIR", dir);
+            if !watch(&mut command, &mut sum)? {
+                failed.push(program.display().to_string());
+            }
         }
-        let mut command = as_nobody(&program);
-        command
-            .current_dir(&dir)
-            .env("HOME", home.path())
-            .env("TMPDIR", home.path())
-            // What nobody may not do is no fault of the machine's; the run
-            // with rights has insisted on everything.
-            .env_remove("CI")
-            .env("TESTKIT_BIN_DIR", bins.dir())
-            .env("CARGO_MANIFEST_DIR", &dir);
-        if !watch(&mut command, &mut sum)? {
-            failed.push(program.display().to_string());
-        }
+        sum.skip(&skips.read()?);
     }
     println!("{sum}");
     if failed.is_empty() {
@@ -147,20 +239,37 @@ fn unprivileged() -> Outcome {
     }
 }
 
-/// A command that drops every right before it becomes the program.
-fn as_nobody(program: &Path) -> Command {
-    let mut command = Command::new("setpriv");
+fn give_to_nobody(path: &Path) -> Outcome {
+    let nobody = Some(65_534);
+    std::os::unix::fs::chown(path, nobody, nobody)
+        .map_err(|error| format!("cannot give {} to nobody: {error}", path.display()))
+}
+
+/// A command that makes a network namespace with a loopback device, and drops
+/// every right before it becomes the program.
+fn as_nobody(icmp: Icmp, program: &Path) -> Command {
+    let script = r#"
+        PATH=$PATH:/usr/sbin:/sbin
+        ip link set lo up || exit
+        sysctl -qw net.ipv4.ping_group_range="$1" || exit
+        exec setpriv --reuid=65534 --regid=65534 --clear-groups \
+            --inh-caps=-all --bounding-set=-all --no-new-privs "$2""#;
+    let groups = match icmp {
+        Icmp::Refused => "1 0",
+        Icmp::Permitted => "0 2147483647",
+    };
+    let mut command = Command::new("unshare");
     command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .args(["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"])
+        .args(["--net", "sh", "-c", script, "sh", groups])
         .arg(program);
     command
 }
 
 /// Whether `nobody` can get at a file.
 fn reachable(path: &Path) -> Outcome<bool> {
-    let status = as_nobody(Path::new("test"))
-        .arg("-r")
+    let status = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .args(["test", "-r"])
         .arg(path)
         .status()
         .map_err(|error| format!("cannot start setpriv: {error}"))?;
@@ -170,7 +279,7 @@ fn reachable(path: &Path) -> Outcome<bool> {
 /// Every test program of the workspace with the directory it expects.
 fn programs() -> Outcome<Vec<(PathBuf, PathBuf)>> {
     let output = cargo()
-        .args(["test", "--workspace", "--no-run"])
+        .args(["test", "--locked", "--workspace", "--no-run"])
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -195,7 +304,7 @@ fn programs() -> Outcome<Vec<(PathBuf, PathBuf)>> {
 
 #[cfg(test)]
 mod tests {
-    use super::Sum;
+    use super::{Sum, skipped};
 
     #[test]
     fn adds_up_closing_lines() {
@@ -204,5 +313,21 @@ mod tests {
         sum.add("test a::b ... ok");
         sum.add("test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured");
         assert_eq!(sum.to_string(), "7 passed, 3 failed, 1 skipped");
+    }
+
+    #[test]
+    fn skipped_tests_are_not_passed_ones() {
+        let mut sum = Sum::default();
+        sum.add("test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured");
+        let skipped = skipped(
+            "/deps/a\tx::one\tno ICMP\n\
+             /deps/a\tx::one\tno namespaces\n\
+             /deps/b\tx::one\tno ICMP\n\
+             /deps/b\ttwo\tno\ttabs\n",
+        );
+        let reasons: Vec<_> = skipped.keys().map(String::as_str).collect();
+        assert_eq!(reasons, ["no\ttabs", "no ICMP"]);
+        sum.skip(&skipped);
+        assert_eq!(sum.to_string(), "2 passed, 0 failed, 3 skipped");
     }
 }

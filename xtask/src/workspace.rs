@@ -20,8 +20,7 @@ pub(crate) fn root() -> PathBuf {
 
 /// Cargo, as it started this program, in the root of the workspace.
 pub(crate) fn cargo() -> Command {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = testkit::bins::cargo();
     command.current_dir(root());
     command
 }
@@ -42,12 +41,21 @@ pub(crate) fn version() -> Outcome<String> {
 /// What `cargo metadata` says of the workspace's own packages.
 pub(crate) fn metadata() -> Outcome<Value> {
     let output = cargo()
-        .args(["metadata", "--no-deps", "--format-version=1"])
+        .args(["metadata", "--locked", "--no-deps", "--format-version=1"])
         .stderr(Stdio::inherit())
         .output()
         .map_err(|error| format!("cannot start cargo metadata: {error}"))?;
     serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("cargo metadata is not JSON: {error}"))
+}
+
+/// The target directory.
+pub(crate) fn target() -> Outcome<PathBuf> {
+    let metadata = metadata()?;
+    metadata["target_directory"]
+        .as_str()
+        .map(PathBuf::from)
+        .ok_or_else(|| "cargo metadata names no target directory".to_owned())
 }
 
 /// The two ways the tools are built here.
@@ -71,7 +79,8 @@ impl Bins {
         let mut command = cargo();
         // The same selection as the tests' own, so that nothing is built twice
         // with other features.
-        command.args(["build", "--workspace", "--bins", "--exclude", "xtask"]);
+        command.args(["build", "--locked", "--workspace", "--bins"]);
+        command.args(["--exclude", "xtask"]);
         command.arg("--message-format=json-render-diagnostics");
         if profile == Profile::Release {
             command.arg("--release");

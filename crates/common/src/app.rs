@@ -106,27 +106,40 @@ impl Io {
         Ok((stdin, stdout))
     }
 
-    /// The operands of the command line, `-` standing for stdin's lines.
-    /// With none, stdin is read if it is not a terminal.
+    /// The operands of the command line; `-` stands for the lines of standard
+    /// input. It is a usage error to give none, even if standard input is not
+    /// a terminal: a tool that read it unasked would swallow the input of the
+    /// script around it.
     pub fn operands(&self, args: &[String], what: &str) -> Result<Operands> {
         self.operands_from(args, what, self.stdin())
     }
 
-    /// The same, with `stdin` read in place of the process's.
+    /// [`Io::operands`] that reads `stdin` instead of the process's.
     pub fn operands_from(
         &self,
         args: &[String],
         what: &str,
         stdin: Box<dyn Read + Send>,
     ) -> Result<Operands> {
+        if args.is_empty() {
+            return Err(self.no_operand(what));
+        }
+        Ok(Operands::new(args.to_vec(), stdin))
+    }
+
+    /// [`Io::operands`] of a filter, which reads standard input if there are
+    /// no operands and standard input is not a terminal.
+    pub fn operands_or_stdin(&self, args: &[String], what: &str) -> Result<Operands> {
         let args = match args {
-            [] if self.terminal.stdin => {
-                return Err(Error::usage(format!("{what} is missing")).hint((self.usage)()));
-            }
+            [] if self.terminal.stdin => return Err(self.no_operand(what)),
             [] => vec!["-".to_owned()],
             _ => args.to_vec(),
         };
-        Ok(Operands::new(args, stdin))
+        Ok(Operands::new(args, self.stdin()))
+    }
+
+    fn no_operand(&self, what: &str) -> Error {
+        Error::usage(format!("{what} is missing")).hint((self.usage)())
     }
 
     /// Reports an error that does not end the run: a line on stderr, with
@@ -459,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn without_operands_a_terminal_is_told_the_usage() {
+    fn without_operands_only_a_filter_reads_stdin() {
         let mut io = Io {
             out: Out::new(Box::new(io::sink())),
             report: Reporter::new("sample", Box::new(io::sink())),
@@ -477,8 +490,10 @@ mod tests {
             "a target is missing; usage: sample [OPTIONS] [TARGET]...; see 'sample --help'"
         );
         assert_eq!(error.exit(), Exit::Fault);
+        assert!(io.operands_or_stdin(&[], "a target").is_err());
         io.terminal.stdin = false;
-        assert!(io.operands(&[], "a target").is_ok());
+        assert!(io.operands(&[], "a target").is_err());
+        assert!(io.operands_or_stdin(&[], "a target").is_ok());
     }
 
     #[test]

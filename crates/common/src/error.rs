@@ -45,6 +45,12 @@ pub enum Kind {
     Protocol,
     /// The server says it failed. Status 3.
     Server,
+    /// What came is not what was expected. Status 1.
+    Mismatch,
+    /// A limit on a size is exceeded. Status 1.
+    Size,
+    /// What was asked for is not there. Status 1.
+    Missing,
 }
 
 impl Kind {
@@ -52,6 +58,7 @@ impl Kind {
     pub fn exit(self) -> Exit {
         match self {
             Self::Usage | Self::Input | Self::Permission | Self::System => Exit::Fault,
+            Self::Mismatch | Self::Size | Self::Missing => Exit::No,
             Self::Name
             | Self::Unreachable
             | Self::Refused
@@ -78,6 +85,9 @@ impl Kind {
             Self::Tls => "tls",
             Self::Protocol => "protocol",
             Self::Server => "server",
+            Self::Mismatch => "mismatch",
+            Self::Size => "size",
+            Self::Missing => "missing",
         }
     }
 
@@ -244,10 +254,11 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The JSON record `{"type":"error","target":…,"kind":…,"message":…}`.
+/// The JSON record `{"type":"error","target":…,"kind":…,"message":…,"time":…}`;
+/// the time is the moment at which it is written.
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(4))?;
+        let mut map = serializer.serialize_map(Some(5))?;
         map.serialize_entry("type", "error")?;
         map.serialize_entry("target", &self.operand)?;
         map.serialize_entry("kind", self.kind.name())?;
@@ -256,6 +267,7 @@ impl Serialize for Error {
             None => self.message.clone(),
         };
         map.serialize_entry("message", &message)?;
+        map.serialize_entry("time", &crate::time::now())?;
         map.end()
     }
 }
@@ -272,9 +284,15 @@ mod tests {
             error.to_string(),
             "10.0.0.0/33: prefix length out of range; use 0 to 32 for IPv4"
         );
+        let json = serde_json::to_string(&error).unwrap();
+        let (start, time) = json.split_at(json.find(r#","time":"#).unwrap());
         assert_eq!(
-            serde_json::to_string(&error).unwrap(),
-            r#"{"type":"error","target":"10.0.0.0/33","kind":"input","message":"prefix length out of range; use 0 to 32 for IPv4"}"#
+            start,
+            r#"{"type":"error","target":"10.0.0.0/33","kind":"input","message":"prefix length out of range; use 0 to 32 for IPv4""#
+        );
+        assert_eq!(
+            time.len(),
+            r#","time":"2026-01-02T03:04:05.678901Z"}"#.len()
         );
     }
 
@@ -303,6 +321,7 @@ mod tests {
     fn kinds_decide_the_status() {
         assert_eq!(Kind::Permission.exit(), Exit::Fault);
         assert_eq!(Kind::Server.exit(), Exit::Network);
+        assert_eq!(Kind::Size.exit(), Exit::No);
         assert_eq!(
             serde_json::to_string(&Kind::Unreachable).unwrap(),
             format!("\"{}\"", Kind::Unreachable.name())

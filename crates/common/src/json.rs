@@ -2,7 +2,8 @@
 //!
 //! serde_json escapes C0 controls only. DEL, C1 and bidi controls are valid
 //! JSON but dangerous on a terminal, so [`write_line`] writes them as `\u`
-//! escapes as well; a parser sees the same string.
+//! escapes as well; a parser sees the same string. Fractions have at most six
+//! decimals and never an exponent, for programs that read lines as text.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -23,6 +24,17 @@ pub fn write_line(mut writer: impl Write, record: &impl Serialize) -> io::Result
 struct Careful;
 
 impl Formatter for Careful {
+    fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        let text = format!("{value:.6}");
+        let short = text.trim_end_matches('0');
+        let short = if short == "-0." { "0." } else { short };
+        writer.write_all(short.as_bytes())?;
+        if short.ends_with('.') {
+            writer.write_all(b"0")?;
+        }
+        Ok(())
+    }
+
     fn write_string_fragment<W: ?Sized + Write>(
         &mut self,
         writer: &mut W,
@@ -67,6 +79,27 @@ mod tests {
         assert_eq!(line, "{\"text\":\"a\\u007f\\u009b31m\\u202e\\n\\\"é\"}\n");
         let back: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(back["text"], text);
+    }
+
+    #[test]
+    fn fractions_have_six_decimals_and_no_exponent() {
+        for (value, text) in [
+            (8e-6, "0.000008"),
+            (4e-7, "0.0"),
+            (-4e-7, "0.0"),
+            (6e-7, "0.000001"),
+            (0.0, "0.0"),
+            (5.0, "5.0"),
+            (100.0, "100.0"),
+            (-2.5, "-2.5"),
+            (0.123_456_789, "0.123457"),
+            (1e20, "100000000000000000000.0"),
+            (f64::NAN, "null"),
+        ] {
+            let mut line = Vec::new();
+            write_line(&mut line, &value).unwrap();
+            assert_eq!(String::from_utf8(line).unwrap(), format!("{text}\n"));
+        }
     }
 
     #[test]

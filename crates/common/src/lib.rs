@@ -28,6 +28,8 @@ pub mod signal;
 pub mod size;
 pub mod text;
 pub mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use app::Io;
 pub use error::{Error, Kind, Result};

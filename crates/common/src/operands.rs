@@ -1,9 +1,9 @@
 //! Operands from the command line and from standard input, one stream.
 //!
-//! `-` reads operands from stdin, one a line: white space around them, blank
-//! lines and lines starting with `#` are skipped. Input streams: a line is
-//! handed out as soon as it is complete, and nothing is kept. [`Lines`] is
-//! the reader beneath, for files as well.
+//! `-` reads operands from stdin, one per line. [`trimmed`] has the rules for a
+//! line: white space, byte order marks and comments are not part of the
+//! operand. Input streams: a line is handed out as soon as it is complete, and
+//! nothing is kept. [`Lines`] is the reader beneath, for files as well.
 
 use std::fmt;
 use std::fs::File;
@@ -182,7 +182,7 @@ impl Lines {
         self.ended
             || unread
                 .split_inclusive(|&b| b == b'\n')
-                .any(|line| line.ends_with(b"\n") && is_operand(line.trim_ascii()))
+                .any(|line| line.ends_with(b"\n") && !trimmed(line).is_empty())
     }
 
     fn origin(&self) -> Origin {
@@ -242,10 +242,53 @@ impl Lines {
     }
 }
 
-/// Whether a trimmed line is neither blank nor a comment.
-fn is_operand(line: &[u8]) -> bool {
-    !line.is_empty() && !line.starts_with(b"#")
+/// The operand in a line: without white space (Unicode `White_Space`) and byte
+/// order marks around it, and without a comment, which is `#` or `;` at the
+/// start of the line or after white space, and everything that follows. Empty
+/// if the line holds no operand.
+///
+/// The line need not be UTF-8; a comment in another encoding does no harm.
+pub fn trimmed(line: &[u8]) -> &[u8] {
+    let mut rest = line;
+    while let Some(length) = leading_space(rest) {
+        rest = &rest[length..];
+    }
+    let comment = rest.iter().enumerate().position(|(at, &byte)| {
+        (byte == b'#' || byte == b';') && (at == 0 || trailing_space(&rest[..at]).is_some())
+    });
+    let mut rest = &rest[..comment.unwrap_or(rest.len())];
+    while let Some(length) = trailing_space(rest) {
+        rest = &rest[..rest.len() - length];
+    }
+    rest
 }
+
+/// The length in bytes of the white space character that `bytes` starts with.
+fn leading_space(bytes: &[u8]) -> Option<usize> {
+    (1..=bytes.len().min(SPACE_MAX)).find(|&length| is_space(&bytes[..length]))
+}
+
+/// The length in bytes of the white space character that `bytes` ends with.
+fn trailing_space(bytes: &[u8]) -> Option<usize> {
+    (1..=bytes.len().min(SPACE_MAX)).find(|&length| is_space(&bytes[bytes.len() - length..]))
+}
+
+/// The length of the longest white space character in UTF-8.
+const SPACE_MAX: usize = 3;
+
+/// Whether `bytes` are one white space character, or a byte order mark.
+fn is_space(bytes: &[u8]) -> bool {
+    let mut chars = match std::str::from_utf8(bytes) {
+        Ok(text) => text.chars(),
+        Err(_) => return false,
+    };
+    let first = chars.next().is_some_and(|c| c.is_whitespace() || c == BOM);
+    first && chars.next().is_none()
+}
+
+/// The byte order mark, which editors put at the start of a file and `cat`
+/// moves to the middle of another one.
+const BOM: char = '\u{feff}';
 
 enum Raw {
     Line(usize, usize),
@@ -266,8 +309,8 @@ impl Iterator for Lines {
                 Ok(None) => return None,
                 Err(e) => return Some(Err(Error::local(&e).about(&self.file))),
             };
-            let line = self.buffer[from..to].trim_ascii();
-            if !is_operand(line) {
+            let line = trimmed(&self.buffer[from..to]);
+            if line.is_empty() {
                 continue;
             }
             return Some(match std::str::from_utf8(line) {
@@ -305,6 +348,32 @@ mod tests {
             texts(&["a", "-", "z", "-"], b"# x\n\n  b \r\nc"),
             ["a", "b", "c", "z"].map(|t| Ok(t.to_owned()))
         );
+    }
+
+    #[test]
+    fn white_space_and_comments_are_not_part_of_an_operand() {
+        for (line, operand) in [
+            ("10.0.0.1\r", "10.0.0.1"),
+            ("\u{feff}10.0.0.1", "10.0.0.1"),
+            (" \u{feff} 10.0.0.1 \u{feff}", "10.0.0.1"),
+            ("\u{b}\u{c}", ""),
+            ("\u{b}10.0.0.1\u{85}", "10.0.0.1"),
+            ("\u{a0}10.0.0.1\u{a0}", "10.0.0.1"),
+            ("\u{3000}10.0.0.1\u{2028}", "10.0.0.1"),
+            ("#10.0.0.1", ""),
+            (" # 10.0.0.1", ""),
+            ("; a list", ""),
+            ("10.0.0.1 # core switch", "10.0.0.1"),
+            ("10.0.0.1\t;core ; switch", "10.0.0.1"),
+            ("10.0.0.1\u{a0}# core switch", "10.0.0.1"),
+            ("http://host/a#b;c", "http://host/a#b;c"),
+            ("two words", "two words"),
+            ("\u{200b}x", "\u{200b}x"),
+        ] {
+            assert_eq!(trimmed(line.as_bytes()), operand.as_bytes(), "{line:?}");
+        }
+        assert_eq!(trimmed(b"10.0.0.1 # M\xfcnchen"), b"10.0.0.1");
+        assert_eq!(trimmed(b"\xa0x"), b"\xa0x");
     }
 
     #[test]

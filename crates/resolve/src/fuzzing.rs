@@ -1,12 +1,16 @@
 //! Ways in for the fuzz targets, built only for them: the path of an answer
 //! from its bytes to what is printed, and the parsers of what users write.
 
+use std::fmt::Write;
+
 use domain::base::iana::Rtype;
-use domain::base::name::{Name, ToName};
 use domain::dep::octseq::Parser;
 
 use crate::answer::{self, Status};
+use crate::engine::frames::Frames;
 use crate::lookup::{Asked, Lookup};
+use crate::resolvconf::ResolvConf;
+use crate::server::{Spec, Way};
 use crate::wire::reply::{Judged, judge, judge_next, read};
 use crate::wire::{Question, edns};
 use crate::{full, name, present, resolvconf, server};
@@ -27,19 +31,12 @@ pub fn message(bytes: &[u8]) {
     };
     let id = u16::from_be_bytes([head[0], head[1]]);
     (head[2], head[4], head[5]) = (head[2] & 0x87 | 0x80, 0, 1);
-    let mut parser = Parser::from_ref(bytes.as_slice());
-    let question = parser
-        .advance(12)
-        .ok()
-        .and_then(|()| Name::parse(&mut parser).ok())
-        .and_then(|name: Name<&[u8]>| Some((name.to_vec(), parser.parse_u16_be().ok()?)))
-        .map(|(name, rtype)| Question::new(name, Rtype::from_int(rtype)));
-    let Some(question) = question else {
+    let Some(question) = Question::of(&bytes) else {
         let _ = read(&bytes);
         return;
     };
     let _ = judge_next(&bytes, id, &question);
-    let Judged::Reply(reply) = judge(&bytes, id, &question, None) else {
+    let Judged::Reply(reply) = judge(&bytes, id, &question, edns::CookieRule::Ignore) else {
         return;
     };
     let (status, records) = answer::follow(&reply, &question);
@@ -70,16 +67,86 @@ pub fn record(bytes: &[u8]) {
         check(&text);
         assert_eq!(parser.remaining(), 0);
     }
-    edns::describe(data).iter().for_each(|line| check(line));
+    for line in edns::describe(data) {
+        check(&line);
+    }
 }
 
-/// Reads what users write: names, servers, `resolv.conf`.
+/// Reads names as users write them.
 pub fn text(text: &str) {
     if let Ok(name) = name::parse(text) {
         let shown = present::name(&name);
         check(&shown);
         assert_eq!(name::parse(&shown).as_ref(), Ok(&name), "{text:?}");
     }
-    let _ = server::parse(text);
-    assert!(!resolvconf::parse(text).servers.is_empty());
+}
+
+/// Reads `resolv.conf`, within libc's limits, and what it means written anew.
+pub fn resolv_conf(text: &str) {
+    let conf = resolvconf::parse(text);
+    assert!(conf.servers.len() <= 3);
+    assert!(!conf.servers.is_empty() || !conf.skipped.is_empty());
+    assert!(conf.ndots <= 15 && conf.attempts.is_none_or(|n| (1..=5).contains(&n)));
+    let conf = ResolvConf {
+        skipped: Vec::new(),
+        ..conf
+    };
+    if conf.servers.is_empty() {
+        return;
+    }
+    let mut again = format!("options ndots:{}", conf.ndots);
+    if let Some(timeout) = conf.timeout {
+        let _ = write!(again, " timeout:{}", timeout.as_secs());
+    }
+    if let Some(attempts) = conf.attempts {
+        let _ = write!(again, " attempts:{attempts}");
+    }
+    for (given, word) in [(conf.rotate, " rotate"), (conf.tcp, " use-vc")] {
+        again.push_str(if given { word } else { "" });
+    }
+    let _ = write!(again, "\nsearch {}", conf.search.join(" "));
+    for server in &conf.servers {
+        let address = server.label.strip_suffix(":53").unwrap_or_default();
+        let address = address.trim_matches(['[', ']']);
+        let _ = write!(again, "\nnameserver {address}");
+    }
+    assert_eq!(resolvconf::parse(&again), conf, "{text:?}");
+}
+
+/// Reads a server; written in full it is the same one.
+pub fn server(text: &str) {
+    let Ok(Spec::Server(server)) = server::parse(text) else {
+        return;
+    };
+    let again = match &server.way {
+        Way::Udp(at) => format!("udp://{at}"),
+        Way::Tcp(at) => format!("tcp://{at}"),
+        Way::Tls { address, name } => format!("tls://{address}#{name}"),
+        Way::Https { url, get } => format!("{url}{}", if *get { "{?dns}" } else { "" }),
+    };
+    assert_eq!(server::parse(&again), Ok(Spec::Server(server)), "{text:?}");
+}
+
+/// Takes messages out of a stream; in which pieces it comes, of up to as many
+/// bytes as the first one says, makes no difference.
+pub fn frames(bytes: &[u8]) {
+    let Some((size, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let mut frames = Frames::default();
+    let mut rest = bytes;
+    for piece in bytes.chunks(usize::from(*size) + 1) {
+        frames.extend(piece);
+        assert!(frames.held() <= 2 + 65_535 + piece.len());
+        while let Some(message) = frames.next() {
+            let (length, after) = rest.split_at(2);
+            let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+            assert_eq!(message, after[..length]);
+            rest = &after[length..];
+        }
+        assert!(!frames.is_ready());
+    }
+    let missing =
+        |(length, after): (&[u8; 2], &[u8])| usize::from(u16::from_be_bytes(*length)) > after.len();
+    assert!(rest.split_first_chunk::<2>().is_none_or(missing));
 }

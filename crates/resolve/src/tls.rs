@@ -5,8 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use common::tls::Remedy;
 use common::{Error, Kind, Result};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
@@ -36,13 +36,7 @@ pub(crate) fn trust(file: Option<&Path>) -> Result<Trust> {
         }
         return Ok(Trust(found.certs));
     };
-    let shown = path.display().to_string();
-    let pem = std::fs::read(path).map_err(|e| Error::local(&e).about(&shown))?;
-    let certs: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match certs {
-        Ok(certs) if !certs.is_empty() => Ok(Trust(certs)),
-        _ => Err(Error::new(Kind::Input, "no certificate in PEM form").about(shown)),
-    }
+    common::tls::certificates(path).map(Trust)
 }
 
 /// What connections to DNS-over-TLS servers share.
@@ -95,37 +89,17 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 
 /// The TLS error inside an I/O error, as a sentence.
 pub(crate) fn cause(error: &io::Error) -> Option<String> {
-    let inner = error.get_ref()?;
-    if let Some(error) = inner.downcast_ref::<rustls::Error>() {
-        return Some(sentence(error));
-    }
-    let source = std::error::Error::source(inner)?.downcast_ref::<rustls::Error>()?;
-    Some(sentence(source))
+    common::tls::cause(error).map(sentence)
 }
 
-/// A TLS error for people, lower case.
+/// A TLS error for users, in lower case, with what may help.
 pub(crate) fn sentence(error: &rustls::Error) -> String {
-    use rustls::{CertificateError as C, Error as E, InvalidMessage};
-    match error {
-        E::InvalidCertificate(C::UnknownIssuer) => {
-            "certificate by an unknown authority; name it with --cacert".to_owned()
-        }
-        E::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
-            "certificate of another name; tls://IP#NAME says which to expect".to_owned()
-        }
-        E::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
-            "certificate expired".to_owned()
-        }
-        E::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "no TLS there; the server's answer is in another protocol".to_owned()
-        }
-        other => {
-            let text = other.to_string();
-            let mut chars = text.chars();
-            match chars.next() {
-                Some(first) => first.to_lowercase().chain(chars).collect(),
-                None => text,
-            }
-        }
-    }
+    let explained = common::tls::explain(error);
+    let hint = match explained.remedy {
+        Some(Remedy::TrustAuthority) => "; --cacert FILE trusts another authority",
+        Some(Remedy::ExpectName) => "; @tls://IP#NAME expects another name",
+        Some(Remedy::CheckClock) => "; check this machine's clock",
+        Some(Remedy::ClientCertificate | Remedy::NoTls) | None => "",
+    };
+    explained.sentence + hint
 }

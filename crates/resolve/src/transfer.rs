@@ -16,6 +16,7 @@ use crate::engine::{Settings, random_id};
 use crate::lookup::{Asked, Failure, Lookup};
 use crate::server::{Protocol, Server, Way};
 use crate::tls;
+use crate::wire::edns::CookieRule;
 use crate::wire::query::compose;
 use crate::wire::reply::{Judged, Record, judge, judge_next};
 use crate::wire::{OwnedName, Question};
@@ -93,11 +94,11 @@ fn from_server(
         let judged = if begun {
             judge_next(&bytes, id, &question)
         } else {
-            judge(&bytes, id, &question, None)
+            judge(&bytes, id, &question, CookieRule::Ignore)
         };
         let reply = match judged {
             Judged::Reply(reply) => reply,
-            Judged::Unrelated => continue,
+            Judged::Unrelated | Judged::Unproven => continue,
             Judged::Malformed | Judged::Bare => return Err(failure::malformed(label)),
         };
         if reply.rcode != OptRcode::NOERROR {

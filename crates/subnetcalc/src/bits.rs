@@ -4,6 +4,7 @@
 //! in arithmetic.
 
 use std::fmt::Debug;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::{Add, BitAnd, BitOr, BitXor, Not, Shl, Shr, Sub};
 
@@ -13,6 +14,7 @@ use crate::format::{self, Block, Text};
 pub(crate) trait Bits:
     Copy
     + Ord
+    + Hash
     + Debug
     + Default
     + Send

@@ -21,8 +21,8 @@ use common::options::Common;
         ranges A-B, @FILE and - (stdin), IPv4 and IPv6 mixed. 'subnetcalc COMMAND --help' says more.",
     after_long_help = "\
 NETWORK is ADDR/LEN, ADDR/MASK or ADDR. A SET is any number of networks,
-addresses, ranges A-B, @FILE and - (stdin), one a line in a file; blank lines
-and lines starting with # are skipped. IPv4 and IPv6 mix freely; results come
+addresses, ranges A-B, @FILE and - (stdin), one per line in a file; blank lines
+and comments after # or ; are skipped. IPv4 and IPv6 mix freely; results come
 IPv4 first, by address, then by length. 'subnetcalc COMMAND --help' says more.
 
 EXAMPLES
@@ -431,6 +431,9 @@ pub(crate) struct OverlapArgs {
 An address counts where no letter, digit or dot stands before it and none
 after it, but for a dot at the end of a sentence: `10.0.0.6.`, `10.0.0.1:80`
 and `[2001:db8::1]:443` hold one, `x10.0.0.7y` and `1.2.3.4.5` do not.
+A line of more than 64 MiB is printed only if an address of the set is in its
+first 64 MiB (with --json, not at all); otherwise it is an error. -o, -c and -q
+take lines of any length.
 Status: 0 a line was selected, 1 none, 2 an error.
 
 EXAMPLES

@@ -4,13 +4,21 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use common::address::Family;
+use common::operands::trimmed;
 
 use crate::bits::Bits;
 use crate::count::Count;
+use crate::grep::long::{LongLine, Outcome};
 use crate::grep::scan::{Address, Scan, first_field};
+use crate::grep::select::{Selector, Shown, Wanted};
 use crate::interface::Mac;
+use crate::ipset::IpSet;
+use crate::members::{Keep, Members};
 use crate::parse::{self, AnyItem, Item, Rules};
 use crate::plan::Request;
+use crate::prefix::Prefix;
+use crate::set::IntervalSet;
+use crate::source::Chunks;
 
 /// Words of sets: the quick way takes only what the careful way takes, and
 /// reads the same; addresses are those of the standard library.
@@ -62,6 +70,7 @@ pub fn words(text: &str) {
 /// An item in the form that is read back the same.
 fn shown<N: Bits>(item: Item<N>) -> String {
     match item {
+        Item::Address(address) => address.ip().to_string(),
         Item::Network(address, length) => format!("{}/{length}", address.ip()),
         Item::Range(first, last) => format!("{}-{}", first.ip(), last.ip()),
     }
@@ -97,6 +106,74 @@ pub fn logs(text: &[u8]) {
             assert!(shown.parse::<IpAddr>().is_ok(), "{shown}");
         }
     }
+}
+
+/// A line of text that comes in parts: the same lines are selected and printed
+/// as if it came complete. The first bytes choose the options and the parts.
+pub fn parts(text: &[u8]) {
+    let [options, size, text @ ..] = text else {
+        return;
+    };
+    let text: Vec<u8> = text.iter().copied().filter(|b| *b != b'\n').collect();
+    let wanted = match options & 3 {
+        0 => Wanted::NoMember,
+        1 => Wanted::NoAddress,
+        _ => Wanted::Member,
+    };
+    let shown = match (options >> 2 & 3, wanted) {
+        (0, _) => Shown::Nothing,
+        (1, Wanted::Member) => Shown::Addresses,
+        _ => Shown::Line,
+    };
+    let set = IpSet {
+        v4: IntervalSet::new(vec![Prefix::of(0x0a00_0000_u32, 1).interval()]),
+        v6: IntervalSet::new(vec![Prefix::of(0x2001_0db8_u128 << 96, 2).interval()]),
+    };
+    let (first, unmap) = (options & 16 != 0, options & 32 != 0);
+    let selector = Selector::new(&set, wanted, first, unmap, Family::Any);
+    let mut expected = Vec::new();
+    let with_end = [&text[..], b"\n"].concat();
+    let lines = selector.piece(&with_end, shown, b"f:", &mut expected);
+    let (mut out, mut count) = (Vec::new(), 0);
+    let mut line = LongLine::default();
+    for part in text.chunks(usize::from(*size).max(1)) {
+        let outcome = line.part(&selector, part, false, shown, b"f:", &mut out);
+        count += u64::from(outcome != Outcome::Nothing);
+    }
+    let outcome = line.part(&selector, b"", true, shown, b"f:", &mut out);
+    count += u64::from(outcome != Outcome::Nothing);
+    assert_eq!(count, lines);
+    assert_eq!(out, expected);
+}
+
+/// A list: its lines mean what each of them means by itself, whatever the
+/// reads they come in, and each line without a meaning is reported once.
+pub fn list(text: &[u8]) {
+    let rules = Rules::default();
+    let mut bad = 0_usize;
+    let mut members = Members::new(Keep::Union, rules);
+    let reader = Box::new(std::io::Cursor::new(text.to_vec()));
+    let mut fail = |_| {
+        bad += 1;
+        Ok(())
+    };
+    let read = members.add_file("f", Chunks::new(reader), &mut fail);
+    assert!(read.is_ok());
+    let mut expected = Members::new(Keep::Union, rules);
+    let mut expected_bad = 0;
+    for line in text.split(|byte| *byte == b'\n') {
+        let line = trimmed(line);
+        if line.is_empty() {
+            continue;
+        }
+        let text = std::str::from_utf8(line);
+        match text.map(|text| parse::member(text, rules)) {
+            Ok(Ok(item)) => assert!(expected.add(item)),
+            _ => expected_bad += 1,
+        }
+    }
+    assert_eq!(bad, expected_bad);
+    assert_eq!(IpSet::from(members), IpSet::from(expected));
 }
 
 /// The other words of the command line.

@@ -16,6 +16,7 @@ mod ipset;
 mod list;
 mod lookup;
 mod lossy;
+mod members;
 mod output;
 mod parse;
 mod plan;

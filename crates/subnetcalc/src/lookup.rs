@@ -4,11 +4,13 @@
 //! many of them lie at or before an address. The bits that all places share
 //! are skipped; the next few choose a bucket of neighbours, and what is left
 //! is a short search among those. [`Membership`] is the index of a set, where
-//! an odd number means inside; [`Table`] is the index of nested networks laid
-//! flat, where the number finds the longest match.
+//! an odd number means inside; [`Table`] is the index of networks and ranges laid
+//! flat, where the number finds the most specific one.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use crate::bits::Bits;
-use crate::prefix::{Prefix, cover};
 use crate::set::{Interval, IntervalSet, in_order};
 
 /// More buckets than this would not fit the cache.
@@ -199,56 +201,72 @@ impl<N: Bits> Membership<N> {
     }
 }
 
-/// Networks, and which of those that hold an address is the longest.
+/// Networks and ranges, and which of those that hold an address is the most
+/// specific.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table<N> {
     index: Index<N>,
-    /// The network after so many edges; one more than there are edges.
+    /// The member after so many edges; one more than there are edges.
     owners: Vec<u32>,
-    prefixes: Vec<Prefix<N>>,
+    members: Vec<Interval<N>>,
 }
 
 impl<N: Bits> Table<N> {
-    /// The table of networks in any order, with or without repeats; a range
-    /// is the fewest networks with its addresses.
-    pub(crate) fn new(members: &[Interval<N>]) -> Self {
-        let parts = members.iter().copied().flat_map(cover);
-        let mut parts: Vec<Interval<N>> = parts.map(Prefix::interval).collect();
-        // A network comes after all those it lies in.
-        in_order(&mut parts);
-        parts.dedup();
-        let prefixes: Vec<Prefix<N>> = parts.into_iter().map(Prefix::around).collect();
+    /// The table of networks and ranges in any order, with or without repeats.
+    /// Of two that overlap in part the one with fewer addresses is the more
+    /// specific, of equally large ones the later.
+    pub(crate) fn new(mut members: Vec<Interval<N>>) -> Self {
+        in_order(&mut members);
+        members.dedup();
         let mut flat = Flat::default();
-        let mut open: Vec<u32> = Vec::new();
-        let last = |id: u32| prefixes[id as usize].last();
-        for (id, prefix) in (0..).zip(&prefixes) {
-            while let Some(&inner) = open.last()
-                && last(inner) < prefix.first
-            {
-                open.pop();
-                flat.change(last(inner) + N::ONE, open.last().copied());
+        // The members that may hold the place reached, the most specific one on
+        // top. That one does; one below may have ended.
+        let mut open: BinaryHeap<Reverse<(N, Reverse<u32>)>> = BinaryHeap::new();
+        let member = |id: u32| members[id as usize];
+        let top = |open: &BinaryHeap<Reverse<(N, Reverse<u32>)>>| {
+            open.peek().map(|&Reverse((_, Reverse(id)))| id)
+        };
+        let mut next = 0_u32;
+        loop {
+            let start = members.get(next as usize).map(|member| member.first);
+            match (top(&open), start) {
+                (Some(id), start) if start.is_none_or(|start| member(id).last < start) => {
+                    // At the end of the space nothing follows.
+                    let Some(at) = member(id).last.checked_add(N::ONE) else {
+                        break;
+                    };
+                    while let Some(id) = top(&open)
+                        && member(id).last < at
+                    {
+                        open.pop();
+                    }
+                    flat.change(at, top(&open));
+                }
+                (_, Some(start)) => {
+                    while let Some(member) = members.get(next as usize)
+                        && member.first == start
+                    {
+                        open.push(Reverse((member.last - member.first, Reverse(next))));
+                        next += 1;
+                    }
+                    flat.change(start, top(&open));
+                }
+                // Without a start the guard of the first arm holds.
+                (_, None) => break,
             }
-            open.push(id);
-            flat.change(prefix.first, Some(id));
         }
-        while let Some(inner) = open.pop() {
-            // At the end of the space nothing follows.
-            if let Some(after) = last(inner).checked_add(N::ONE) {
-                flat.change(after, open.last().copied());
-            }
-        }
-        let none = prefixes.len() as u32;
+        let none = members.len() as u32;
         let owners = std::iter::once(None).chain(flat.owners);
         let owners = owners.map(|owner| owner.unwrap_or(none)).collect();
         Self {
             index: Index::new(flat.edges),
             owners,
-            prefixes,
+            members,
         }
     }
 
-    /// The longest network that holds an address, by its number; the number
-    /// of networks if none does.
+    /// The most specific member that holds an address, by its number; the number
+    /// of members if none does.
     #[inline]
     pub(crate) fn find(&self, address: N) -> usize {
         self.owners[self.index.rank(address)] as usize
@@ -268,9 +286,9 @@ impl<N: Bits> Table<N> {
         }
     }
 
-    /// The networks by number: sorted, each once.
-    pub(crate) fn prefixes(&self) -> &[Prefix<N>] {
-        &self.prefixes
+    /// The members by number: sorted, each once.
+    pub(crate) fn members(&self) -> &[Interval<N>] {
+        &self.members
     }
 }
 
@@ -307,23 +325,28 @@ impl<N: Bits> Flat<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prefix::Prefix;
     use proptest::prelude::*;
 
-    fn longest<N: Bits>(prefixes: &[Prefix<N>], address: N) -> Option<Prefix<N>> {
-        prefixes
+    fn most_specific<N: Bits>(members: &[Interval<N>], address: N) -> Option<Interval<N>> {
+        members
             .iter()
-            .filter(|p| p.first <= address && address <= p.last())
-            .max_by_key(|p| p.length)
+            .filter(|m| m.first <= address && address <= m.last)
+            .min_by_key(|m| (m.last - m.first, Reverse(m.first)))
             .copied()
     }
 
     fn check<N: Bits>(prefixes: &[Prefix<N>], others: &[N]) {
         let members: Vec<_> = prefixes.iter().map(|p| p.interval()).collect();
-        let table = Table::new(&members);
-        let set = IntervalSet::new(prefixes.iter().map(|p| p.interval()).collect());
+        check_members(&members, others);
+    }
+
+    fn check_members<N: Bits>(members: &[Interval<N>], others: &[N]) {
+        let table = Table::new(members.to_vec());
+        let set = IntervalSet::new(members.to_vec());
         let member = Membership::new(&set);
         let near = |n: N| [n.checked_sub(N::ONE), Some(n), n.checked_add(N::ONE)];
-        let ends = prefixes.iter().flat_map(|p| [p.first, p.last()]);
+        let ends = members.iter().flat_map(|m| [m.first, m.last]);
         let mut probes: Vec<N> = ends.flat_map(near).flatten().collect();
         probes.extend(others);
         probes.extend([N::ZERO, N::MAX]);
@@ -331,8 +354,8 @@ mod tests {
         table.find_all(&probes, &mut all);
         for (address, (id, _)) in probes.into_iter().zip(all) {
             assert_eq!(id as usize, table.find(address));
-            let found = table.prefixes().get(table.find(address)).copied();
-            assert_eq!(found, longest(prefixes, address), "{}", address.ip());
+            let found = table.members().get(table.find(address)).copied();
+            assert_eq!(found, most_specific(members, address), "{}", address.ip());
             assert_eq!(
                 member.contains(address),
                 found.is_some(),
@@ -377,8 +400,19 @@ mod tests {
             v4 in proptest::collection::vec((any::<u32>(), 0..=32_u32), 0..60),
             near in proptest::collection::vec((0..4096_u32, 20..=32_u32), 0..60),
             v6 in proptest::collection::vec((any::<u128>(), 0..=128_u32), 0..60),
+            ranges in proptest::collection::vec((0..64_u32, 0..64_u32), 0..20),
             probes: Vec<u32>, wide: Vec<u128>,
         ) {
+            let ranges: Vec<_> = ranges.into_iter().map(|(a, b)| Interval {
+                first: a.min(b),
+                last: a.max(b),
+            }).collect();
+            check_members(&ranges, &(0..65).collect::<Vec<_>>());
+            let high: Vec<_> = ranges.iter().map(|m| Interval {
+                first: u128::MAX - u128::from(m.last),
+                last: u128::MAX - u128::from(m.first),
+            }).collect();
+            check_members(&high, &[]);
             let mut nets: Vec<_> = v4.into_iter().map(|(a, l)| Prefix::of(a, l)).collect();
             nets.extend(near.into_iter().map(|(a, l)| Prefix::of(0x0a00_0000 | a, l)));
             check(&nets, &probes);

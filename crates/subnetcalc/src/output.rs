@@ -72,6 +72,29 @@ impl Printer {
         out.spill_if_full()
     }
 
+    /// An address that stays without a prefix length.
+    pub(crate) fn plain<N: Bits>(self, address: N, out: &mut Out) -> Result<()> {
+        if self.ranges {
+            return self.range(
+                Interval {
+                    first: address,
+                    last: address,
+                },
+                out,
+            );
+        }
+        if self.json {
+            return out.json(&NetworkRecord {
+                r#type: self.tag,
+                network: address.ip().to_string(),
+            });
+        }
+        let buffer = out.buffer();
+        buffer.extend_from_slice(address.text().as_bytes());
+        buffer.push(b'\n');
+        out.spill_if_full()
+    }
+
     /// An interval: as the fewest networks, or as one range.
     pub(crate) fn interval<N: Bits>(self, interval: Interval<N>, out: &mut Out) -> Result<()> {
         if self.ranges {
@@ -139,4 +162,14 @@ pub(crate) fn push_range<N: Bits>(buffer: &mut Vec<u8>, interval: Interval<N>) {
 /// `ADDR/LEN` as a string.
 pub(crate) fn shown<N: Bits>(prefix: Prefix<N>) -> String {
     format!("{}/{}", prefix.first.ip(), prefix.length)
+}
+
+/// Adds an interval as a network if it is one, else as a range.
+pub(crate) fn push_member<N: Bits>(buffer: &mut Vec<u8>, member: Interval<N>) {
+    let around = Prefix::around(member);
+    if around.interval() == member {
+        push_network(buffer, around);
+    } else {
+        push_range(buffer, member);
+    }
 }

@@ -177,8 +177,9 @@ fn assemble(groups: [u16; 8], count: usize, gap: Option<usize>) -> u128 {
 /// One word of a set, as read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Item<N> {
-    /// An address with a prefix length; host bits may be set. A bare address
-    /// has the full length.
+    /// An address without a prefix length.
+    Address(N),
+    /// An address with a prefix length; host bits may be set.
     Network(N, u32),
     /// A range, not reversed.
     Range(N, N),
@@ -197,6 +198,10 @@ impl<N: Bits> Item<N> {
     /// Its addresses, or `None` if host bits are set and `strict` forbids it.
     pub(crate) fn interval(self, strict: bool) -> Option<Interval<N>> {
         match self {
+            Self::Address(address) => Some(Interval {
+                first: address,
+                last: address,
+            }),
             Self::Network(address, length) => {
                 let prefix = Prefix::of(address, length);
                 (!strict || prefix.first == address).then(|| prefix.interval())
@@ -213,7 +218,7 @@ pub(crate) fn item(bytes: &[u8]) -> Option<AnyItem> {
     if let Some((first, at)) = v4(bytes) {
         let rest = &bytes[at..];
         return Some(AnyItem::V4(match rest.first() {
-            None => Item::Network(first, 32),
+            None => Item::Address(first),
             Some(b'/') => Item::Network(first, prefix_length(&rest[1..], 32)?),
             Some(b'-') => {
                 let (last, length) = v4(&rest[1..])?;
@@ -229,7 +234,7 @@ pub(crate) fn item(bytes: &[u8]) -> Option<AnyItem> {
     let (first, at) = v6(bytes, ends)?;
     let rest = &bytes[at..];
     Some(AnyItem::V6(match rest.first() {
-        None => Item::Network(first, 128),
+        None => Item::Address(first),
         Some(b'/') => Item::Network(first, prefix_length(&rest[1..], 128)?),
         _ => {
             let rest = &rest[1..];
@@ -335,7 +340,14 @@ pub(crate) fn member(text: &str, rules: Rules) -> Result<AnyItem, String> {
         if text.contains('-') && !text.contains("/-") {
             return Err("a range joins two addresses, without prefix lengths".to_owned());
         }
-        return Ok(match network(text, rules)? {
+        let net = network(text, rules)?;
+        if !text.contains('/') {
+            return Ok(match net.addr() {
+                IpAddr::V4(address) => AnyItem::V4(Item::Address(address.to_bits())),
+                IpAddr::V6(address) => AnyItem::V6(Item::Address(address.to_bits())),
+            });
+        }
+        return Ok(match net {
             IpNet::V4(net) => {
                 AnyItem::V4(Item::Network(net.addr().to_bits(), net.prefix_len().into()))
             }

@@ -1,6 +1,8 @@
 //! [`Prefix`]: one network, an aligned block of 2^n addresses; and [`cover`],
 //! the fewest of them that make up a range.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -160,6 +162,63 @@ impl<N: Bits> Iterator for Cover<N> {
             last: rest.last,
         });
         Some(prefix)
+    }
+}
+
+/// The networks of many ranges in order: by address, of equals the larger
+/// first. One network of each range is in memory at a time.
+#[derive(Debug)]
+pub(crate) struct InOrder<N: Bits> {
+    /// Ranges that begin behind the networks handed out so far.
+    later: std::iter::Peekable<std::vec::IntoIter<Interval<N>>>,
+    /// The next network of each of the others, and what follows it.
+    open: BinaryHeap<Reverse<(Prefix<N>, N)>>,
+}
+
+impl<N: Bits> InOrder<N> {
+    /// The ranges must be in order.
+    pub(crate) fn new(ranges: Vec<Interval<N>>) -> Self {
+        Self {
+            later: ranges.into_iter().peekable(),
+            open: BinaryHeap::new(),
+        }
+    }
+
+    /// The next network, which [`Iterator::next`] then hands out.
+    pub(crate) fn peek(&mut self) -> Option<Prefix<N>> {
+        while let Some(&range) = self.later.peek()
+            && self
+                .open
+                .peek()
+                .is_none_or(|Reverse((next, _))| range.first <= next.first)
+        {
+            self.later.next();
+            self.push(range);
+        }
+        self.open.peek().map(|Reverse((next, _))| *next)
+    }
+
+    fn push(&mut self, range: Interval<N>) {
+        let first = cover(range).next();
+        self.open
+            .extend(first.map(|next| Reverse((next, range.last))));
+    }
+}
+
+impl<N: Bits> Iterator for InOrder<N> {
+    type Item = Prefix<N>;
+
+    fn next(&mut self) -> Option<Prefix<N>> {
+        self.peek()?;
+        let Reverse((next, last)) = self.open.pop()?;
+        // The rest of the range.
+        if next.last() < last {
+            self.push(Interval {
+                first: next.last() + N::ONE,
+                last,
+            });
+        }
+        Some(next)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::count::Count;
 use crate::prefix::{Prefix, cover};
 
 /// The addresses from `first` to `last`, both included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Interval<N> {
     /// The first address.
     pub(crate) first: N,
@@ -63,6 +63,15 @@ impl<N: Bits> IntervalSet<N> {
         }
         intervals.truncate(kept);
         Self { intervals }
+    }
+
+    /// The intervals of the union of two sets, the first as its intervals.
+    pub(crate) fn merged(intervals: Vec<Interval<N>>, other: Self) -> Vec<Interval<N>> {
+        if intervals.is_empty() {
+            return other.intervals;
+        }
+        let set = Self { intervals };
+        set.combine(&other, |a, b| a || b).intervals
     }
 
     /// Its intervals, ascending and apart.

@@ -1,36 +1,66 @@
 //! Bytes in: [`Chunks`] reads a file or standard input in large pieces of
-//! whole lines, and [`lines`] walks such a piece.
+//! complete lines, and [`lines`] walks such a piece.
 //!
 //! One read, then its lines, then the next read: a consumer that prints
 //! before it asks for more has answered everything it was given, and a
 //! million lines cost a few hundred system calls and no allocation each.
+//!
+//! Memory does not depend on the length of lines. Lists clip a long line
+//! ([`Chunks::new`]); text is handed out in parts ([`Chunks::of_text`]).
 
 use std::fs::File;
 use std::io::{self, Read};
 
 use common::{Error, Kind};
 
-/// What is read at once.
+/// Bytes read at once.
 const CHUNK: usize = 256 * 1024;
 
 /// Longer lines are no networks; they are reported and passed over.
 pub(crate) const LINE_MAX: usize = 64 * 1024 - 1;
 
-/// What is said of one.
+/// The error about one.
 pub(crate) fn too_long() -> Error {
     let message = format!("line longer than {LINE_MAX} bytes");
     Error::new(Kind::Input, message)
 }
 
-/// A reader of whole lines.
+/// A reader of complete lines.
 pub(crate) struct Chunks {
     reader: Box<dyn Read + Send>,
-    /// The beginning of a line whose end has not been read yet.
+    /// Bytes read and not yet handed out.
     carry: Vec<u8>,
+    /// Whether `carry` may hold complete lines.
+    carried_lines: bool,
+    /// Whether the last piece ended within a line.
+    inside: bool,
     size: usize,
-    /// Of a longer line only the beginning is kept, one byte more than this.
-    longest: usize,
+    long: Long,
     ended: bool,
+}
+
+/// What becomes of a line that does not fit a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Long {
+    /// Its beginning is kept, one byte more than [`LINE_MAX`].
+    Clip,
+    /// It is handed out in parts.
+    Parts,
+}
+
+/// What a piece holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// Complete lines; the very last one may lack its newline.
+    Lines,
+    /// Part of a line that is longer than a piece. The last part has the
+    /// newline, if the line has one, and may be empty.
+    Part {
+        /// Whether the line ends with this part.
+        last: bool,
+    },
+    /// Nothing: the input has ended.
+    End,
 }
 
 impl std::fmt::Debug for Chunks {
@@ -51,64 +81,68 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    /// The whole lines; the very last one may lack its newline.
+    /// The bytes of the piece; [`Filled`] tells what they are.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer[..self.filled]
     }
 }
 
 impl Chunks {
-    /// Reads pieces of `reader`. Lines longer than [`LINE_MAX`] lose bytes,
-    /// but stay longer than that: input without newlines takes no memory.
+    /// Reads a list. Lines longer than [`LINE_MAX`] lose bytes, but stay
+    /// longer than that.
     pub(crate) fn new(reader: Box<dyn Read + Send>) -> Self {
-        Self {
-            longest: LINE_MAX,
-            ..Self::with_size(reader, CHUNK)
-        }
+        Self::with_size(reader, CHUNK, Long::Clip)
     }
 
-    /// Reads pieces of `size` bytes at most, but for longer lines, which are
-    /// kept whole.
-    pub(crate) fn with_size(reader: Box<dyn Read + Send>, size: usize) -> Self {
+    /// Reads text in pieces of at most `size` bytes, longer lines in parts.
+    pub(crate) fn of_text(reader: Box<dyn Read + Send>, size: usize) -> Self {
+        Self::with_size(reader, size, Long::Parts)
+    }
+
+    fn with_size(reader: Box<dyn Read + Send>, size: usize, long: Long) -> Self {
         Self {
             reader,
             carry: Vec::new(),
+            carried_lines: false,
+            inside: false,
             size,
-            longest: usize::MAX,
+            long,
             ended: false,
         }
     }
 
-    /// Fills a piece with whole lines: as many as are there, so that a pipe
-    /// is never waited for while it has given some. `false` at the end. A
-    /// line longer than a piece makes the piece grow.
-    pub(crate) fn fill(&mut self, piece: &mut Piece) -> io::Result<bool> {
-        let room = self.size.max(2 * self.carry.len());
-        if piece.buffer.len() < room {
-            piece.buffer.resize(room, 0);
+    /// Fills a piece with the complete lines of one read, so that a pipe is
+    /// never waited for after it has given some.
+    pub(crate) fn fill(&mut self, piece: &mut Piece) -> io::Result<Filled> {
+        if piece.buffer.len() < self.size {
+            piece.buffer.resize(self.size, 0);
         }
-        piece.buffer[..self.carry.len()].copy_from_slice(&self.carry);
         let mut filled = self.carry.len();
+        piece.buffer[..filled].copy_from_slice(&self.carry);
         self.carry.clear();
+        if std::mem::take(&mut self.carried_lines)
+            && let Some(done) = self.divide(piece, 0, filled)
+        {
+            return Ok(done);
+        }
         while !self.ended {
-            if filled == piece.buffer.len() && filled > self.longest {
-                filled = self.longest + 1;
+            if filled == piece.buffer.len() {
+                if self.long == Long::Parts {
+                    piece.filled = filled;
+                    self.inside = true;
+                    return Ok(Filled::Part { last: false });
+                }
+                filled = LINE_MAX + 1;
                 // What is left must not pass for blanks.
-                piece.buffer[self.longest] = 0;
-            } else if filled == piece.buffer.len() {
-                piece.buffer.resize(2 * filled, 0);
+                piece.buffer[LINE_MAX] = 0;
             }
             match self.reader.read(&mut piece.buffer[filled..]) {
                 Ok(0) => self.ended = true,
                 Ok(n) => {
-                    let newline = memchr::memrchr(b'\n', &piece.buffer[filled..filled + n]);
-                    let end = newline.map(|at| filled + at + 1);
-                    filled += n;
-                    if let Some(end) = end {
-                        self.carry.extend_from_slice(&piece.buffer[end..filled]);
-                        piece.filled = end;
-                        return Ok(true);
+                    if let Some(done) = self.divide(piece, filled, filled + n) {
+                        return Ok(done);
                     }
+                    filled += n;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
@@ -118,7 +152,32 @@ impl Chunks {
             }
         }
         piece.filled = filled;
-        Ok(filled > 0)
+        Ok(if std::mem::take(&mut self.inside) {
+            Filled::Part { last: true }
+        } else if filled > 0 {
+            Filled::Lines
+        } else {
+            Filled::End
+        })
+    }
+
+    /// Ends a piece of `filled` bytes behind a newline, which is not before
+    /// `from`, and keeps the rest; `None` if there is no newline.
+    fn divide(&mut self, piece: &mut Piece, from: usize, filled: usize) -> Option<Filled> {
+        let new = &piece.buffer[from..filled];
+        let newline = if self.inside {
+            memchr::memchr(b'\n', new)
+        } else {
+            memchr::memrchr(b'\n', new)
+        };
+        let end = from + newline? + 1;
+        self.carry.extend_from_slice(&piece.buffer[end..filled]);
+        piece.filled = end;
+        if std::mem::take(&mut self.inside) {
+            self.carried_lines = true;
+            return Some(Filled::Part { last: true });
+        }
+        Some(Filled::Lines)
     }
 }
 
@@ -157,22 +216,53 @@ pub(crate) fn open(name: &str, stdin: &mut Stdin) -> io::Result<Box<dyn Read + S
 mod tests {
     use super::*;
 
+    /// The pieces of an input: lines as they are, parts of lines in brackets.
     fn pieces(input: &'static [u8], size: usize) -> Vec<String> {
-        let mut chunks = Chunks::with_size(Box::new(input), size);
+        let mut chunks = Chunks::of_text(Box::new(input), size);
         let mut piece = Piece::default();
         let mut all = Vec::new();
-        while chunks.fill(&mut piece).unwrap() {
-            all.push(String::from_utf8(piece.bytes().to_vec()).unwrap());
+        loop {
+            let filled = chunks.fill(&mut piece).unwrap();
+            assert!(piece.buffer.len() <= size);
+            let text = std::str::from_utf8(piece.bytes()).unwrap();
+            all.push(match filled {
+                Filled::Lines => text.to_owned(),
+                Filled::Part { last: false } => format!("[{text}"),
+                Filled::Part { last: true } => format!("{text}]"),
+                Filled::End => return all,
+            });
         }
-        all
     }
 
     #[test]
-    fn pieces_are_whole_lines() {
+    fn pieces_are_complete_lines() {
         assert_eq!(pieces(b"", 4), [""; 0]);
         assert_eq!(pieces(b"a\nb\nccc\nd", 5), ["a\nb\n", "ccc\n", "d"]);
-        assert_eq!(pieces(b"long line\nx\n", 2).concat(), "long line\nx\n");
-        assert_eq!(pieces(b"no newline", 3), ["no newline"]);
+        assert_eq!(pieces(b"no\nnewline", 8), ["no\n", "newline"]);
+    }
+
+    #[test]
+    fn a_long_line_comes_in_parts() {
+        assert_eq!(pieces(b"long\nx\n", 3), ["[lon", "g\n]", "x\n"]);
+        assert_eq!(
+            pieces(b"abcdef\nx\ny\n", 3),
+            ["[abc", "[def", "\n]", "x\n", "y\n"]
+        );
+        assert_eq!(pieces(b"abcdef", 3), ["[abc", "[def", "]"]);
+        assert_eq!(pieces(b"abcdefg", 3), ["[abc", "[def", "g]"]);
+        assert_eq!(pieces(b"a\nbcdefg\nh", 4), ["a\n", "[bcde", "fg\n]", "h"]);
+        // Lines that came with the end of a long one are handed out without
+        // another read.
+        let (reader, mut writer) = io::pipe().unwrap();
+        let mut chunks = Chunks::of_text(Box::new(reader), 4);
+        let mut piece = Piece::default();
+        io::Write::write_all(&mut writer, b"abcd\nx\n").unwrap();
+        let mut all = Vec::new();
+        while all.len() < 7 {
+            chunks.fill(&mut piece).unwrap();
+            all.extend_from_slice(piece.bytes());
+        }
+        assert_eq!(all, b"abcd\nx\n");
     }
 
     #[test]
@@ -180,7 +270,7 @@ mod tests {
         let endless = io::repeat(b' ').take(50 << 20);
         let mut chunks = Chunks::new(Box::new(endless.chain(&b"\n10.0.0.0/8\n"[..])));
         let mut piece = Piece::default();
-        assert!(chunks.fill(&mut piece).unwrap());
+        assert_eq!(chunks.fill(&mut piece).unwrap(), Filled::Lines);
         assert!(piece.buffer.len() <= CHUNK);
         let all: Vec<&[u8]> = lines(piece.bytes()).collect();
         assert!(all[0].trim_ascii().len() > LINE_MAX || all[0].contains(&0));

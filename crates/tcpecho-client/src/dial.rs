@@ -209,8 +209,11 @@ impl Dialer {
             let mut fds: Vec<PollFd<'_>> = link.poll_fd(true, false).into_iter().collect();
             match stop.wait(&mut fds, deadline)? {
                 Woken::Stopped => return Ok(false),
-                Woken::Due => return Err(Error::new(Kind::Timeout, "TLS handshake timed out")),
-                Woken::Ready => {}
+                // Also if the peer sends on without coming to an end.
+                _ if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                    return Err(Error::new(Kind::Timeout, "TLS handshake timed out"));
+                }
+                Woken::Due | Woken::Ready => {}
             }
         }
     }

@@ -2,11 +2,17 @@
 //! what came back is right, and when it is over. It knows no socket and no
 //! clock; [`crate::pump`] moves the bytes and tells it what happened.
 //!
-//! What has been sent and has not come back is kept in a window, so memory
-//! grows with what is on its way and not with the message.
+//! What has been sent and has not come back is kept in a window of at most
+//! [`WINDOW`] bytes, so memory does not grow with the message, also if the peer
+//! takes everything and returns nothing.
 
 use std::collections::VecDeque;
 use std::fmt;
+
+/// Bytes that may be sent ahead of their echo. More than the buffers of both
+/// ends hold at their default limits, so only a peer that collects what it
+/// receives reaches it.
+pub(crate) const WINDOW: usize = 32 << 20;
 
 /// What may come back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,12 +165,28 @@ impl Exchange {
         self.input_ended
     }
 
-    /// What is to be sent now.
+    /// What is left of the input that has been taken.
     pub(crate) fn unsent(&self) -> &[u8] {
         &self.outgoing[self.start..]
     }
 
-    /// The first `n` bytes of [`Self::unsent`] are on their way.
+    /// What of that may be sent now: nothing while [`WINDOW`] bytes are ahead
+    /// of their echo.
+    pub(crate) fn sendable(&self) -> &[u8] {
+        let room = match self.rule {
+            Rule::Echo => WINDOW.saturating_sub(self.expected.len()),
+            Rule::Text(_) | Rule::Anything => usize::MAX,
+        };
+        let unsent = self.unsent();
+        &unsent[..unsent.len().min(room)]
+    }
+
+    /// Whether sending waits for an echo.
+    pub(crate) fn is_window_full(&self) -> bool {
+        !self.unsent().is_empty() && self.sendable().is_empty()
+    }
+
+    /// The first `n` bytes of [`Self::sendable`] are on their way.
     pub(crate) fn wrote(&mut self, n: usize) {
         let end = (self.start + n).min(self.outgoing.len());
         if self.rule == Rule::Echo {
@@ -422,6 +444,22 @@ mod tests {
         exchange.half_closed();
         assert!(exchange.is_over());
         assert_eq!(exchange.verdict(), Verdict::Right);
+    }
+
+    #[test]
+    fn no_more_than_a_window_is_sent_ahead() {
+        let mut exchange = Exchange::new(Rule::Echo);
+        exchange.input(vec![7; WINDOW + 100]);
+        exchange.wrote(exchange.sendable().len());
+        assert_eq!(exchange.bytes_sent(), WINDOW as u64);
+        assert!(exchange.is_window_full() && !exchange.wants_input());
+        exchange.received(&[7; 30]);
+        assert_eq!(exchange.sendable().len(), 30);
+        assert!(!exchange.is_window_full());
+        // Under another rule nothing is kept of what is sent.
+        let mut exchange = Exchange::new(Rule::Anything);
+        exchange.input(vec![7; 2 * WINDOW]);
+        assert_eq!(exchange.sendable().len(), 2 * WINDOW);
     }
 
     #[test]

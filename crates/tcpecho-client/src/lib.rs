@@ -15,6 +15,9 @@ mod exchange;
 mod failure;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+#[cfg(all(feature = "fuzzing", feature = "tls"))]
+#[path = "fuzzing/tls.rs"]
+pub mod fuzzing_tls;
 mod handshake;
 mod ledger;
 mod link;

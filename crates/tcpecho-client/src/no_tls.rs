@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::TcpStream;
 
-use common::Result;
+use common::{Error, Result};
 
 /// Never planned: the command line refuses.
 #[derive(Clone, Debug)]
@@ -64,6 +64,6 @@ impl Session {
 }
 
 /// No error is one of TLS.
-pub(crate) fn error(_: &io::Error) -> Option<String> {
+pub(crate) fn error(_: &io::Error) -> Option<Error> {
     None
 }

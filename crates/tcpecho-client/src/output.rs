@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use base64::Engine;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use common::app::Io;
 use common::{Error, Result, json, text, time};
@@ -18,11 +18,48 @@ pub(crate) fn ms(duration: Duration) -> String {
     format!("{:.3} ms", json::ms(duration))
 }
 
+/// Bytes of a reply that its record holds, at most.
+const REPLY_MAX: usize = 16 << 20;
+
+/// What came back, for its record: the first [`REPLY_MAX`] bytes of it.
+#[derive(Debug, Default)]
+pub(crate) struct Reply {
+    bytes: Vec<u8>,
+    truncated: bool,
+}
+
+impl Reply {
+    /// Takes more of it.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let kept = bytes.len().min(REPLY_MAX - self.bytes.len());
+        self.bytes.extend_from_slice(&bytes[..kept]);
+        self.truncated |= kept < bytes.len();
+    }
+
+    /// What is kept; of text no part of a character at the cut.
+    fn kept(&self) -> &[u8] {
+        match std::str::from_utf8(&self.bytes) {
+            Err(e) if self.truncated && e.error_len().is_none() => &self.bytes[..e.valid_up_to()],
+            _ => &self.bytes,
+        }
+    }
+}
+
 /// Bytes that came back, in JSON: as text if they are text, else in base64.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 struct Data<'a> {
     reply: Option<&'a str>,
-    reply_base64: Option<String>,
+    reply_base64: Option<Base64<'a>>,
+}
+
+/// Encoded while it is written, since the text would be another copy.
+#[derive(Debug, PartialEq, Eq)]
+struct Base64<'a>(&'a [u8]);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+    }
 }
 
 impl<'a> Data<'a> {
@@ -34,7 +71,7 @@ impl<'a> Data<'a> {
             },
             Err(_) => Self {
                 reply: None,
-                reply_base64: Some(STANDARD.encode(bytes)),
+                reply_base64: Some(Base64(bytes)),
             },
         }
     }
@@ -74,6 +111,7 @@ struct JsonExchange<'a> {
     first_difference: Option<u64>,
     #[serde(flatten)]
     data: Data<'a>,
+    truncated: bool,
     connect_ms: f64,
     tls_ms: Option<f64>,
     duration_ms: f64,
@@ -92,7 +130,7 @@ pub(crate) struct Exchanged<'a> {
     /// Whether it is as asked.
     pub(crate) ok: bool,
     /// What came back, where it has not been printed.
-    pub(crate) reply: Option<&'a [u8]>,
+    pub(crate) reply: Option<&'a Reply>,
     /// From the connect on.
     pub(crate) duration: Duration,
 }
@@ -112,7 +150,7 @@ impl Exchanged<'_> {
         if !io.json {
             return Ok(());
         }
-        io.out.json(&JsonExchange {
+        let record = JsonExchange {
             tag: "exchange",
             target: self.target,
             address: &self.connection.address,
@@ -123,12 +161,15 @@ impl Exchanged<'_> {
                 Verdict::Differs(difference) => Some(difference.offset),
                 Verdict::Right | Verdict::Short => None,
             },
-            data: self.reply.map(Data::new).unwrap_or_default(),
+            data: self.reply.map(|r| Data::new(r.kept())).unwrap_or_default(),
+            truncated: self.reply.is_some_and(|reply| reply.truncated),
             connect_ms: json::ms(self.connection.connect),
             tls_ms: self.connection.tls.map(json::ms),
             duration_ms: json::ms(self.duration),
             time: time::now(),
-        })
+        };
+        // Written while it is made: it is as long as the reply.
+        Ok(json::write_line(&mut io.out, &record)?)
     }
 }
 

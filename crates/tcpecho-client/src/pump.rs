@@ -110,7 +110,16 @@ impl Pump<'_> {
         let mut moved = Instant::now();
         // Once sending has failed only what has already come is of interest.
         let mut broken: Option<io::Error> = None;
+        let mut overdue = false;
         loop {
+            // A peer that always has something to read ends no wait by its
+            // silence. What came before the deadline is looked for once more.
+            if matches!(self.limit, Limit::At(deadline) if deadline <= Instant::now()) {
+                if overdue {
+                    return Ok(Ending::TimedOut);
+                }
+                overdue = true;
+            }
             if broken.is_none() {
                 match self.send(exchange) {
                     Ok(0) => {}
@@ -121,8 +130,8 @@ impl Pump<'_> {
             if exchange.is_over() {
                 return Ok(Ending::Over);
             }
-            let reading = exchange.read_limit() > 0 && self.sink.has_room();
-            if reading || broken.is_some() {
+            let mut reading = self.reads(exchange, broken.is_some());
+            if reading {
                 match self.receive(exchange, receiver, chunk, &mut broken)? {
                     Received::Bytes => moved = Instant::now(),
                     Received::Failed(e) => return Ok(Ending::Failed(e)),
@@ -132,10 +141,7 @@ impl Pump<'_> {
             if exchange.is_over() {
                 return Ok(Ending::Over);
             }
-            if broken.is_some() {
-                continue;
-            }
-            let reading = exchange.read_limit() > 0 && self.sink.has_room();
+            reading = self.reads(exchange, broken.is_some());
             let deadline = match self.limit {
                 Limit::At(deadline) => Some(deadline),
                 Limit::Silence(duration) => moved.checked_add(duration),
@@ -144,9 +150,10 @@ impl Pump<'_> {
                 }
                 Limit::SilenceAfterInput(_) | Limit::Never => None,
             };
-            let more = reading && self.link.holds_input();
+            // What a broken connection still holds comes without an event.
+            let more = reading && (self.link.holds_input() || broken.is_some());
             let until = if more { Some(Instant::now()) } else { deadline };
-            match self.wait(exchange, reading, chunk, until)? {
+            match self.wait(exchange, reading, broken.is_none(), chunk, until)? {
                 Woken::Stopped => return Ok(Ending::Stopped),
                 Woken::Due if !more || deadline.is_some_and(|d| d <= Instant::now()) => {
                     return Ok(Ending::TimedOut);
@@ -156,12 +163,17 @@ impl Pump<'_> {
         }
     }
 
+    /// Whether the peer is to be read now.
+    fn reads(&self, exchange: &Exchange, broken: bool) -> bool {
+        (broken || exchange.read_limit() > 0) && self.sink.has_room()
+    }
+
     /// Sends what can be sent now; returns how much that was.
     fn send(&mut self, exchange: &mut Exchange) -> io::Result<usize> {
         let mut total = 0;
         self.link.flush()?;
-        while !exchange.unsent().is_empty() {
-            match self.link.write(exchange.unsent()) {
+        while !exchange.sendable().is_empty() {
+            match self.link.write(exchange.sendable()) {
                 Ok(n) => {
                     exchange.wrote(n);
                     total += n;
@@ -214,21 +226,25 @@ impl Pump<'_> {
         }
     }
 
-    /// Waits for whatever can move something, and moves input and output.
+    /// Waits for whatever can move something, and moves input and output. A
+    /// connection that is not `alive` is not waited for: its error would end
+    /// every wait.
     fn wait(
         &mut self,
         exchange: &mut Exchange,
         reading: bool,
+        alive: bool,
         chunk: &mut [u8],
         deadline: Option<Instant>,
     ) -> Result<Woken> {
-        let input = self.input.as_ref().filter(|_| exchange.wants_input());
+        let takes_input = alive && exchange.wants_input();
+        let input = self.input.as_ref().filter(|_| takes_input);
         let mut fds = vec![self.sink.poll_fd()];
         if let Some(input) = input {
             fds.push(PollFd::from_borrowed_fd(input.file.as_fd(), PollFlags::IN));
         }
-        let writing = !exchange.unsent().is_empty();
-        fds.extend(self.link.poll_fd(reading, writing));
+        let writing = !exchange.sendable().is_empty();
+        fds.extend(self.link.poll_fd(reading, writing).filter(|_| alive));
         let woken = self.stop.wait(&mut fds, deadline)?;
         let on_sink = fds[0].revents();
         let on_input = input.is_some() && !fds[1].revents().is_empty();

@@ -8,8 +8,8 @@ use common::{Error, Exit, Kind, Result};
 use crate::cli::Cli;
 use crate::config::{Body, Config, Message, Mode};
 use crate::dial::Dialer;
-use crate::exchange::{Exchange, Rule, Verdict};
-use crate::output::{self, Exchanged, Received};
+use crate::exchange::{Exchange, Rule, Verdict, WINDOW};
+use crate::output::{self, Exchanged, Received, Reply};
 use crate::pump::{Ending, Input, Limit, Pump, Receiver};
 use crate::sink::Sink;
 use crate::wait::Stop;
@@ -60,10 +60,10 @@ fn send(
         Body::File(file, name) => Some(Input { file, name }),
         Body::Stdin => Some(Input::stdin(stdin)),
     };
-    let mut reply = io.json.then(Vec::new);
+    let mut reply = io.json.then(Reply::default);
     let mut take = |bytes: &[u8], sink: &mut Sink| {
         match &mut reply {
-            Some(reply) => reply.extend_from_slice(bytes),
+            Some(reply) => reply.push(bytes),
             None if quiet => {}
             None => sink.push(bytes),
         }
@@ -82,7 +82,7 @@ fn send(
     let Some(done) = job.run(Some(message.timeout), verbose, &mut take, io)? else {
         return Ok(Exit::No);
     };
-    done.report(&job, reply.as_deref(), verbose, io)
+    done.report(&job, reply.as_ref(), verbose, io)
 }
 
 /// Passes stdin to the peer and the peer to stdout.
@@ -188,7 +188,7 @@ impl Done {
     fn report(
         self,
         job: &Job<'_>,
-        reply: Option<&[u8]>,
+        reply: Option<&Reply>,
         verbose: bool,
         io: &mut Io,
     ) -> Result<Exit> {
@@ -242,7 +242,16 @@ fn judge(exchange: &Exchange, ending: &Ending, any_end: bool, limit: Limit) -> O
                 (_, Limit::At(_)) => format!("timed out after {progress}"),
                 _ => format!("nothing more in time, after {progress}"),
             };
-            Some(Flaw::Failure(Error::new(Kind::Timeout, error)))
+            let error = Error::new(Kind::Timeout, error);
+            let error = if exchange.is_window_full() {
+                let mib = WINDOW >> 20;
+                error.hint(format!(
+                    "no more than {mib} MiB are sent ahead of the echo; --no-verify sends on"
+                ))
+            } else {
+                error
+            };
+            Some(Flaw::Failure(error))
         }
         Ending::Stopped => Some(Flaw::Answer(format!("interrupted after {progress}"))),
         Ending::Failed(e) => {

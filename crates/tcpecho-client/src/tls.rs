@@ -10,15 +10,18 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use common::tls::{Explanation, Remedy, cause, explain};
 use common::{Error, Kind, Result};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeType,
-    InvalidMessage, RootCertStore, SignatureScheme,
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
+
+/// Reads from the socket before the caller has its turn: not every record has
+/// bytes for it.
+const ROUNDS: usize = 16;
 
 /// Whom to believe, and who the peer is to be.
 #[derive(Clone, Debug)]
@@ -80,16 +83,10 @@ fn roots(plan: &Plan) -> Result<RootCertStore> {
         }
         return Ok(roots);
     };
-    let bad = |why: String| Error::new(Kind::System, why).about(path.display().to_string());
-    let file = std::fs::File::open(path)
-        .map_err(|e| Error::local(&e).about(path.display().to_string()))?;
-    for certificate in CertificateDer::pem_reader_iter(file) {
-        certificate
-            .map_err(|e| bad(format!("no certificates in PEM form: {e}")))
-            .and_then(|c| roots.add(c).map_err(|e| bad(e.to_string())))?;
-    }
-    if roots.is_empty() {
-        return Err(bad("no certificates in PEM form".to_owned()));
+    for certificate in common::tls::certificates(path)? {
+        roots.add(certificate).map_err(|e| {
+            Error::new(Kind::Input, explain(&e).sentence).about(path.display().to_string())
+        })?;
     }
     Ok(roots)
 }
@@ -167,7 +164,10 @@ impl Session {
     /// Does what can be done of the handshake now; whether it is complete.
     pub(crate) fn advance(&mut self) -> io::Result<bool> {
         self.flush()?;
-        while self.tls.is_handshaking() {
+        for _ in 0..ROUNDS {
+            if !self.tls.is_handshaking() {
+                return Ok(true);
+            }
             match self.take_in() {
                 Ok(true) => self.flush()?,
                 Ok(false) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -175,7 +175,7 @@ impl Session {
                 Err(e) => return Err(e),
             }
         }
-        Ok(true)
+        Ok(!self.tls.is_handshaking())
     }
 
     /// Whether encrypted bytes wait to be sent.
@@ -218,9 +218,11 @@ impl Session {
     }
 
     /// Decrypted bytes; an end without TLS's own end is an error, since
-    /// anybody on the way could have made it.
+    /// anybody on the way could have made it. `WouldBlock` also after some
+    /// records without a byte for the caller, who looks at signals and the
+    /// clock before the next.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
+        for _ in 0..ROUNDS {
             match self.tls.reader().read(buffer) {
                 Ok(n) => {
                     self.buffered = self.buffered.saturating_sub(n);
@@ -238,6 +240,7 @@ impl Session {
             self.take_in()?;
             self.flush()?;
         }
+        Err(io::ErrorKind::WouldBlock.into())
     }
 
     /// Encrypts and sends as much as fits.
@@ -258,59 +261,18 @@ impl Session {
     }
 }
 
-/// What rustls says, if the error is one of its own.
-pub(crate) fn error(error: &io::Error) -> Option<String> {
-    let inner = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    Some(match inner {
-        rustls::Error::InappropriateHandshakeMessage {
-            got_type: HandshakeType::ClientHello,
-            ..
-        } => "the peer does not speak TLS: it echoed the first message of the handshake; \
-              connect without --tls"
-            .to_owned(),
-        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "the peer does not speak TLS; connect without --tls".to_owned()
-        }
-        // What rustls has no variant of its own for, by the name it has beneath.
-        other if other.to_string().contains("CaUsedAsEndEntity") => {
-            "the certificate is a CA's, which no server may use; make one with \
-             basicConstraints=CA:FALSE, or use --insecure"
-                .to_owned()
-        }
-        rustls::Error::InvalidCertificate(reason) => certificate(reason),
-        rustls::Error::AlertReceived(alert) => format!("the peer refused: TLS alert {alert:?}"),
-        other => other.to_string(),
+/// The error of TLS inside an I/O error, if there is one.
+pub(crate) fn error(error: &io::Error) -> Option<Error> {
+    let Explanation { sentence, remedy } = explain(cause(error)?);
+    let error = Error::new(Kind::Tls, sentence);
+    Some(match remedy {
+        None => error,
+        Some(remedy) => error.hint(match remedy {
+            Remedy::TrustAuthority => "name a file with its CA by --cacert, or use --insecure",
+            Remedy::ExpectName => "--server-name is the name to expect",
+            Remedy::CheckClock => "is the clock right?",
+            Remedy::ClientCertificate => "this client has none to present",
+            Remedy::NoTls => "connect without --tls",
+        }),
     })
-}
-
-/// What is wrong with a certificate, and what can be done about it.
-fn certificate(reason: &CertificateError) -> String {
-    match reason {
-        CertificateError::UnknownIssuer => "the certificate's issuer is not known; name a file \
-             with its CA by --cacert, or use --insecure"
-            .to_owned(),
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "the certificate has expired; the peer needs a new one, or use --insecure".to_owned()
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "the certificate is not valid yet; is the clock right?".to_owned()
-        }
-        CertificateError::NotValidForNameContext {
-            expected,
-            presented,
-        } => {
-            // They come as `DnsName("localhost")`.
-            let names = presented.iter().map(|name| {
-                let quoted = name.split('"').nth(1);
-                quoted.unwrap_or(name)
-            });
-            format!(
-                "the certificate is not valid for {}, only for {}; --server-name is the name to \
-                 expect",
-                expected.to_str(),
-                names.collect::<Vec<_>>().join(", ")
-            )
-        }
-        other => format!("the certificate is not accepted: {other}"),
-    }
 }

@@ -28,6 +28,10 @@ use crate::worker::Newcomer;
 /// Connections accepted from one listener before others get a turn.
 const BATCH: usize = 64;
 
+/// Connections accepted from one listener at the end, at most: as many as may
+/// wait there. More would come without end under a flood.
+const LAST: usize = 65_536;
+
 /// How long accepting pauses when the system is short of something.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -133,7 +137,7 @@ impl Acceptor {
     pub(crate) fn drain(&mut self, now: Duration, hand: &mut impl FnMut(Newcomer)) {
         for index in 0..self.listeners.len() {
             if index < self.listeners.len() {
-                self.sweep(index, usize::MAX, now, hand);
+                self.sweep(index, LAST, now, hand);
             }
         }
         self.close();

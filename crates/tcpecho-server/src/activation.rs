@@ -2,8 +2,10 @@
 //! and inetd, and telling systemd how far one is (sd_notify(3)).
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
 use common::{Error, Io, Kind, Result};
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -15,6 +17,9 @@ use crate::udp::Port;
 
 /// The first descriptor that systemd hands down.
 const FIRST: i32 = 3;
+
+/// How long the receiver of a notification may leave its queue full.
+const NOTIFY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What an inherited descriptor turned out to be.
 #[derive(Debug)]
@@ -53,14 +58,11 @@ fn is_ip(fd: &OwnedFd) -> io::Result<bool> {
 /// `LISTEN_FDS` if they are meant for this process, the one that inetd made
 /// standard input. To be called before anything is opened.
 pub(crate) fn take(ready: Option<i32>, inetd: bool, io: &Io) -> Result<Handed> {
-    let number = |name: &str| io.env(name).and_then(|text| text.parse::<u32>().ok());
     let numbers = if inetd {
         0..1
-    } else if number("LISTEN_PID") == Some(std::process::id()) {
-        let count = number("LISTEN_FDS").and_then(|count| i32::try_from(count).ok());
-        FIRST..FIRST.saturating_add(count.unwrap_or(0))
     } else {
-        0..0
+        let (pid, count) = (io.env("LISTEN_PID"), io.env("LISTEN_FDS"));
+        descriptors(pid.as_deref(), count.as_deref(), std::process::id())
     };
     Handed::take(ready, numbers).map_err(|NotHanded { number, error }| {
         if ready == Some(number) {
@@ -71,6 +73,17 @@ pub(crate) fn take(ready: Option<i32>, inetd: bool, io: &Io) -> Result<Handed> {
             not_served(number, &error)
         }
     })
+}
+
+/// The descriptors that `LISTEN_PID` and `LISTEN_FDS` hand down to process
+/// `own`; none if they do not parse or are meant for another process.
+pub(crate) fn descriptors(pid: Option<&str>, count: Option<&str>, own: u32) -> Range<i32> {
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok());
+    if number(pid) != Some(own) {
+        return FIRST..FIRST;
+    }
+    let count = number(count).and_then(|count| i32::try_from(count).ok());
+    FIRST..FIRST.saturating_add(count.unwrap_or(0))
 }
 
 /// What the sockets that were handed down are.
@@ -115,6 +128,8 @@ impl Notify {
 
 fn send(path: &str, state: &str) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
+    // A receiver that does not read must not hold up the service.
+    socket.set_write_timeout(Some(NOTIFY_TIMEOUT))?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let Some(name) = path.strip_prefix('@') {
         use std::os::linux::net::SocketAddrExt;

@@ -59,8 +59,8 @@ EXAMPLES
     after_long_help = AFTER
 )]
 pub(crate) struct Cli {
-    /// Where to listen: ADDR:PORT, [ADDR]:PORT, NAME:PORT, :PORT, unix:PATH;
-    /// port 0 takes a free one
+    /// Where to listen: ADDR:PORT, [ADDR]:PORT, NAME:PORT, :PORT, unix:PATH,
+    /// unix:@NAME for an abstract socket; port 0 takes a free one
     #[arg(value_name = "ADDR:PORT")]
     pub(crate) places: Vec<String>,
 
@@ -84,9 +84,24 @@ pub(crate) struct Cli {
     pub(crate) greeting: Option<OsString>,
 
     /// Serve UDP at the same ports, too: never more bytes out than in, and no
-    /// answer to source ports 7, 13, 17, 19, 37, 53, 123 or the server's own
+    /// answer to source ports below 1024 or to any port of this server
     #[arg(long, help_heading = "Answers")]
     pub(crate) udp: bool,
+
+    /// Answer at most N datagrams per second and source address outside
+    /// loopback; 0 is no limit
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10_000,
+        help_heading = "Answers"
+    )]
+    pub(crate) udp_rate: u32,
+
+    /// Answer datagrams to broadcast and multicast addresses too, if their
+    /// source is on a directly attached network
+    #[arg(long, help_heading = "Answers")]
+    pub(crate) broadcast: bool,
 
     #[command(flatten)]
     pub(crate) family: FamilyArgs,
@@ -279,6 +294,11 @@ pub(crate) struct Cli {
     #[arg(long, help_heading = "Sockets")]
     pub(crate) reuse_port: bool,
 
+    /// Permission bits of unix:PATH, in octal, such as 660 [default: by the
+    /// umask]
+    #[arg(long, value_name = "MODE", value_parser = mode, help_heading = "Sockets")]
+    pub(crate) mode: Option<u32>,
+
     /// Serve the socket that is standard input, for inetd, xinetd and systemd:
     /// a connection, or a socket to listen at; no events, no summary
     #[arg(
@@ -329,6 +349,14 @@ fn nonzero_size(text: &str) -> Result<u64, String> {
     }
 }
 
+fn mode(text: &str) -> Result<u32, String> {
+    let octal = !text.is_empty() && text.bytes().all(|b| matches!(b, b'0'..=b'7'));
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if octal && mode <= 0o777 => Ok(mode),
+        _ => Err("not a mode; use octal digits, 0 to 777, as in 660".to_owned()),
+    }
+}
+
 fn probability(text: &str) -> Result<f64, String> {
     // Digits and a dot: `f64` alone would take `nan` and `1e0`.
     let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
@@ -362,5 +390,9 @@ mod tests {
         assert_eq!(delay("1").unwrap().jitter, ms(0));
         assert!(delay("1:").is_err() && delay(":1").is_err());
         assert!(nonzero_size("0").is_err());
+        assert_eq!((mode("660"), mode("0600")), (Ok(0o660), Ok(0o600)));
+        for bad in ["", "8", "1000", "+7", "rw", "0o600"] {
+            assert!(mode(bad).is_err(), "{bad}");
+        }
     }
 }

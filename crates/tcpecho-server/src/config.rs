@@ -36,6 +36,10 @@ pub(crate) struct Config {
     pub(crate) max_connections: Option<usize>,
     /// The same for each address.
     pub(crate) max_per_ip: Option<u32>,
+    /// Whether datagrams to broadcast and multicast addresses are answered.
+    pub(crate) broadcast: bool,
+    /// Datagrams answered per second and source outside loopback; 0 is no limit.
+    pub(crate) udp_rate: u32,
     /// Connections accepted in all.
     pub(crate) count: Option<u64>,
     /// How long to serve.
@@ -89,6 +93,9 @@ impl Config {
         {
             return Err(Error::usage("--port-file needs an address with a port"));
         }
+        if cli.mode.is_some() && !places.iter().any(|(_, p)| matches!(p, Place::Unix(_))) {
+            return Err(Error::usage("--mode needs a unix:PATH to listen at"));
+        }
         Ok(Self {
             places,
             inetd: cli.inetd,
@@ -97,6 +104,7 @@ impl Config {
                 backlog: i32::try_from(cli.backlog).unwrap_or(i32::MAX),
                 reuse_port: cli.reuse_port,
                 udp: cli.udp,
+                mode: cli.mode,
             },
             rules: Rules {
                 greeting: greeting.transpose()?.unwrap_or_default(),
@@ -108,6 +116,8 @@ impl Config {
             },
             max_connections: cli.max_connections.map(|n| n as usize),
             max_per_ip: cli.max_per_ip,
+            broadcast: cli.broadcast,
+            udp_rate: cli.udp_rate,
             count: if cli.once { Some(1) } else { cli.count },
             lifetime: cli.lifetime,
             drain: cli.drain,
@@ -172,7 +182,8 @@ fn places(args: &[String], io: &mut Io) -> Result<Vec<(String, Place)>> {
 
 fn place(text: &str) -> Result<Place, String> {
     match text.strip_prefix("unix:") {
-        Some("") => Err("no path; use unix:PATH".to_owned()),
+        Some("" | "@") => Err("no path; use unix:PATH or unix:@NAME".to_owned()),
+        Some(name) if name.starts_with('@') => Ok(Place::Abstract(name[1..].to_owned())),
         Some(path) => Ok(Place::Unix(PathBuf::from(path))),
         None => endpoint::parse(text).map(Place::Inet),
     }

@@ -1,17 +1,51 @@
 //! What to answer to a datagram, if anything: pure rules, apart from sockets.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::damping::Damping;
 use crate::fault::Fate;
 use crate::machine::Rules;
 
-/// Source ports of services that answer whatever they get: echo, daytime,
-/// quotd, chargen, time, domain, ntp. With one of them an answer would be
-/// answered, and so on for ever.
-const TALKATIVE: [u16; 7] = [7, 13, 17, 19, 37, 53, 123];
+/// The first port that is not one of a system's own services (RFC 6335,
+/// section 6). What these send back would be answered, and so on without end.
+const FIRST_USER_PORT: u16 = 1024;
 
-/// Whether a datagram from `source` may be answered by the server on `own`.
-/// Its own port is another server of this kind, or a forged sender.
-pub(crate) fn may_answer(source: u16, own: u16) -> bool {
-    source != 0 && source != own && !TALKATIVE.contains(&source)
+/// Which datagrams are answered at all.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    /// The ports of this server. One of them as a source is another server of
+    /// the kind, or forged.
+    own: BTreeSet<u16>,
+    /// Whether datagrams to broadcast and multicast addresses are answered.
+    broadcast: bool,
+    damping: Damping,
+}
+
+impl Guard {
+    /// A guard for the server on `own`, with at most `rate` answers per second
+    /// and source outside loopback; 0 is no limit.
+    pub(crate) fn new(own: BTreeSet<u16>, broadcast: bool, rate: u32) -> Self {
+        Self {
+            own,
+            broadcast,
+            damping: Damping::new(rate),
+        }
+    }
+
+    /// Whether a datagram from `source` may be answered, `group` if it was sent
+    /// to a broadcast or multicast address.
+    pub(crate) fn admits(&self, source: SocketAddr, group: bool) -> bool {
+        source.port() >= FIRST_USER_PORT
+            && !self.own.contains(&source.port())
+            && (self.broadcast || !group)
+    }
+
+    /// Whether one more answer may go to `source` now, which counts it.
+    pub(crate) fn allows(&mut self, source: SocketAddr, now: Duration) -> bool {
+        self.damping.allows(source.ip().to_canonical(), now)
+    }
 }
 
 /// Turns a datagram into its answer, in place: the length of the answer, never
@@ -40,10 +74,26 @@ mod tests {
 
     #[test]
     fn loops_are_not_started() {
-        for port in [0, 7, 13, 17, 19, 37, 53, 123, 8080] {
-            assert!(!may_answer(port, 8080), "{port}");
+        let guard = Guard::new([8080, 9090].into(), false, 0);
+        let from = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        for port in [0, 7, 9, 13, 17, 19, 37, 53, 123, 514, 1023, 8080, 9090] {
+            assert!(!guard.admits(from(port), false), "{port}");
         }
-        assert!(may_answer(9, 8080) && may_answer(40_000, 8080));
+        assert!(guard.admits(from(1024), false) && guard.admits(from(40_000), false));
+        assert!(!guard.admits(from(40_000), true));
+        let guard = Guard::new([8080].into(), true, 0);
+        assert!(guard.admits(from(40_000), true) && !guard.admits(from(8080), true));
+    }
+
+    #[test]
+    fn mapped_sources_are_those_they_stand_for() {
+        let mut guard = Guard::new([8080].into(), false, 1);
+        let source: SocketAddr = "192.0.2.1:4000".parse().unwrap();
+        let mapped: SocketAddr = "[::ffff:192.0.2.1]:4001".parse().unwrap();
+        assert!(guard.allows(source, Duration::ZERO));
+        assert!(!guard.allows(mapped, Duration::ZERO));
+        let loopback: SocketAddr = "[::ffff:127.0.0.1]:4001".parse().unwrap();
+        assert!((0..9).all(|_| guard.allows(loopback, Duration::ZERO)));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Ways in for the fuzz target, built only for it: a connection whose rules,
 //! and everything that happens to it, are read from bytes.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::datagram;
+use crate::activation;
+use crate::arrival::{Arrival, SENT};
+use crate::datagram::{self, Guard};
 use crate::event::Reason;
 use crate::fault::{Delay, Dice, Faults};
 use crate::machine::bench::Bench;
@@ -44,7 +47,7 @@ impl Source<'_> {
     }
 
     fn rules(&mut self) -> Rules {
-        let bytes = |source: &mut Self| vec![source.byte(); source.number() % 3000];
+        let bytes = |source: &mut Self| vec![source.byte(); source.number() % 300];
         let faults = |source: &mut Self| Faults {
             delay: source.maybe(Self::delay),
             drop: source.share(),
@@ -64,6 +67,10 @@ impl Source<'_> {
     }
 }
 
+/// Bytes that the peer of one connection sends, at most: a tail and what waits
+/// behind it. More takes time and reaches nothing new.
+const INPUT_MAX: usize = 2 * TAIL_MAX + 100;
+
 /// Plays a connection and holds it to its promises.
 pub fn machine(bytes: &[u8]) {
     let mut source = Source(bytes);
@@ -76,10 +83,13 @@ pub fn machine(bytes: &[u8]) {
     datagrams(&rules, source.0);
     let mut bench = Bench::new(rules);
     let mut cut = false;
+    let mut sent = 0;
     while !source.0.is_empty() {
         match source.byte() % 6 {
             0 => {
                 let (byte, n) = (source.byte(), source.number());
+                let n = n.min(INPUT_MAX.saturating_sub(sent));
+                sent += n;
                 let piece = (0..n).map(|i| byte.wrapping_add(i as u8));
                 bench.wire.input.extend(piece);
             }
@@ -131,4 +141,76 @@ fn datagrams(rules: &Rules, bytes: &[u8]) {
         let len = datagram::answer(rules, &mut data, &fate);
         assert!(len.unwrap_or(0) <= piece.len(), "an amplifier");
     }
+}
+
+/// The headers of datagrams: whom an answer goes to, how often, and where it
+/// leaves from.
+pub fn datagram(bytes: &[u8]) {
+    let mut source = Source(bytes);
+    let own = [source.number() as u16, 1024, 65_535];
+    let broadcast = source.byte() & 1 == 1;
+    let rate = u32::from(source.byte() % 4);
+    let mut guard = Guard::new(own.into(), broadcast, rate);
+    let mut now = Duration::ZERO;
+    let mut answers: Vec<(IpAddr, Duration)> = Vec::new();
+    while !source.0.is_empty() {
+        now += Duration::from_millis(u64::from(source.byte()) * 4);
+        let last = source.byte() % 8;
+        let ip: IpAddr = match last {
+            0 => Ipv4Addr::LOCALHOST.into(),
+            1 => Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped().into(),
+            2..4 => Ipv4Addr::new(10, 0, 0, 1).into(),
+            4 => Ipv6Addr::LOCALHOST.into(),
+            _ => Ipv6Addr::from([0xfd00, 0, 0, 0, 0, 0, 0, u16::from(last)]).into(),
+        };
+        let from = SocketAddr::new(ip, source.number() as u16);
+        let length = usize::from(source.byte() % 130);
+        let (control, rest) = source.0.split_at(length.min(source.0.len()));
+        source.0 = rest;
+        let arrival = Arrival::parse(control);
+        let mut answer = [0; SENT];
+        let used = arrival.write(from.ip(), &mut answer);
+        // What is written says the same to a reader, but for what routing finds.
+        let again = Arrival::parse(&answer[..used]);
+        if used > 0 && !arrival.group {
+            assert_eq!(again.local, arrival.local);
+        }
+        if !guard.admits(from, arrival.group) {
+            let refused = from.port() < 1024 || own.contains(&from.port());
+            assert!(refused || arrival.group && !broadcast);
+            continue;
+        }
+        let ip = from.ip().to_canonical();
+        let second = Duration::from_secs(1);
+        let recent = answers
+            .iter()
+            .filter(|(to, at)| *to == ip && *at + second > now);
+        let (recent, limit) = (recent.count(), rate as usize);
+        let allowed = guard.allows(from, now);
+        if limit == 0 || ip.is_loopback() {
+            assert!(allowed);
+            continue;
+        }
+        assert!(allowed || recent >= limit, "refused within the limit");
+        assert!(!allowed || recent < 2 * limit, "two seconds' worth in one");
+        if allowed {
+            answers.push((ip, now));
+        }
+    }
+}
+
+/// The variables of socket activation, as text of any kind.
+pub fn activation(text: &str) {
+    let mut words = text.split('\0');
+    let own = 4711;
+    let (pid, count) = (words.next(), words.next());
+    let range = activation::descriptors(pid, count, own);
+    assert_eq!(range.start, 3);
+    let count = count.and_then(|count| count.parse::<i64>().ok());
+    let mine = pid.and_then(|pid| pid.parse::<i64>().ok()) == Some(i64::from(own));
+    let expected = match count {
+        Some(count @ 1..=0x7fff_ffff) if mine => (count + 3).min(0x7fff_ffff),
+        _ => 3,
+    };
+    assert_eq!(i64::from(range.end), expected);
 }

@@ -9,6 +9,8 @@
 
 mod accept;
 mod activation;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod arrival;
 mod census;
 mod channel;
 mod cli;
@@ -16,11 +18,15 @@ mod clock;
 mod config;
 mod conn;
 mod crew;
+mod damping;
 mod datagram;
 mod event;
 mod fault;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+#[cfg(all(feature = "fuzzing", feature = "tls"))]
+#[path = "fuzzing/tls.rs"]
+pub mod fuzzing_tls;
 mod limits;
 mod listen;
 mod log;
@@ -39,6 +45,7 @@ mod timers;
 #[cfg(feature = "tls")]
 mod tls;
 mod udp;
+mod unix;
 mod worker;
 
 use std::io;

@@ -5,21 +5,20 @@
 //! at one of them, all begin again with another. A wildcard serves both
 //! families through one IPv6 socket, or IPv4 alone where there is no IPv6.
 
-use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use common::address::Family;
 use common::endpoint::{Endpoint, Host};
 use common::{Error, Result, net};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use crate::peer::Peer;
 use crate::udp::Port;
+use crate::unix::{self, SocketFile};
 
 /// How often a shared free port is looked for.
 const TRIES: usize = 32;
@@ -38,6 +37,8 @@ pub(crate) enum Place {
     Inet(Endpoint),
     /// A path in the file system.
     Unix(PathBuf),
+    /// A name in the abstract namespace of Linux.
+    Abstract(String),
 }
 
 /// How to listen.
@@ -51,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) reuse_port: bool,
     /// Whether to take datagrams at the same ports.
     pub(crate) udp: bool,
+    /// The permission bits of Unix sockets; by the umask if not given.
+    pub(crate) mode: Option<u32>,
 }
 
 /// What was opened, in the order of the operands.
@@ -65,23 +68,23 @@ pub(crate) struct Sockets {
 /// A socket that listens.
 #[derive(Debug)]
 pub(crate) struct Listener {
+    /// Removed from the file system when this goes, and before the socket is
+    /// closed: until then its path cannot be taken for a stale one.
+    _file: Option<SocketFile>,
     socket: Socket,
     address: Peer,
-    /// Removed from the file system when this goes.
-    _file: Option<SocketFile>,
 }
 
 impl Listener {
     /// A socket that was bound by somebody else, and may listen already.
     pub(crate) fn inherited(socket: Socket, listens: bool) -> io::Result<Self> {
         let address = socket.local_addr()?;
-        let address = match (address.as_socket(), address.as_pathname()) {
-            (Some(inet), _) => {
+        let address = match address.as_socket() {
+            Some(inet) => {
                 prepare(&socket)?;
                 Peer::Inet(inet)
             }
-            (None, Some(path)) => Peer::Unix(path.into()),
-            (None, None) => Peer::Unnamed(0),
+            None => Peer::unix(&address),
         };
         socket.set_nonblocking(true)?;
         if !listens {
@@ -104,7 +107,7 @@ impl Listener {
     pub(crate) fn port(&self) -> Option<u16> {
         match &self.address {
             Peer::Inet(address) => Some(address.port()),
-            Peer::Unix(_) | Peer::Unnamed(_) => None,
+            Peer::Unix(_) | Peer::Abstract(_) | Peer::Unnamed(_) => None,
         }
     }
 }
@@ -160,7 +163,7 @@ impl Binding {
     fn all(mut self, places: &[(String, Place)]) -> Result<Sockets, Failure> {
         let mut errors = Vec::new();
         for (index, (text, place)) in places.iter().enumerate() {
-            let shared = self.options.reuse_port && !matches!(place, Place::Unix(_));
+            let shared = self.options.reuse_port && matches!(place, Place::Inet(_));
             if !shared && places[..index].iter().any(|(_, earlier)| earlier == place) {
                 errors.push(Error::input(text, "given twice"));
                 continue;
@@ -197,8 +200,21 @@ impl Binding {
     fn one(&mut self, place: &Place, places: &[(String, Place)]) -> Result<(), Refusal> {
         let endpoint = match place {
             Place::Unix(path) => {
-                let listener = bind_unix(path).map_err(|e| (e, false))?;
-                self.sockets.listeners.push(listener);
+                let (socket, file) = unix::bind(path, self.options.mode).map_err(|e| (e, false))?;
+                self.sockets.listeners.push(Listener {
+                    _file: Some(file),
+                    socket,
+                    address: Peer::Unix(path.as_path().into()),
+                });
+                return Ok(());
+            }
+            Place::Abstract(name) => {
+                let socket = unix::bind_abstract(name).map_err(|e| (e, false))?;
+                self.sockets.listeners.push(Listener {
+                    _file: None,
+                    socket,
+                    address: Peer::Abstract(name.as_bytes().into()),
+                });
                 return Ok(());
             }
             Place::Inet(endpoint) => endpoint,
@@ -317,70 +333,5 @@ fn bind_error(error: &io::Error, port: Option<u16>) -> Error {
         )),
         (io::ErrorKind::AddrNotAvailable, _) => local.hint("no interface here has this address"),
         _ => local,
-    }
-}
-
-fn bind_unix(path: &Path) -> Result<Listener> {
-    let fail = |e: io::Error| Error::local(&e);
-    let address = SockAddr::unix(path).map_err(fail)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(fail)?;
-    match socket.bind(&address) {
-        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-            remove_stale(path, &address, &e)?;
-            socket.bind(&address).map_err(fail)?;
-        }
-        outcome => outcome.map_err(fail)?,
-    }
-    socket.set_nonblocking(true).map_err(fail)?;
-    let file = SocketFile::of(path).map_err(fail)?;
-    Ok(Listener {
-        socket,
-        address: Peer::Unix(path.into()),
-        _file: Some(file),
-    })
-}
-
-/// Removes a socket file that nobody listens at, and nothing else.
-fn remove_stale(path: &Path, address: &SockAddr, in_use: &io::Error) -> Result<()> {
-    let meta = fs::symlink_metadata(path).map_err(|e| Error::local(&e))?;
-    if !meta.file_type().is_socket() {
-        return Err(Error::new(common::Kind::System, "exists and is no socket"));
-    }
-    let probe = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|e| Error::local(&e))?;
-    // Not blocking: a full backlog is somebody listening, too.
-    probe.set_nonblocking(true).map_err(|e| Error::local(&e))?;
-    match probe.connect(address) {
-        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(|e| Error::local(&e))
-        }
-        _ => Err(Error::local(in_use).hint("another program listens there")),
-    }
-}
-
-/// A socket's file, removed with this value if it is still the same file.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
-        let meta = fs::symlink_metadata(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            identity: (meta.dev(), meta.ino()),
-        })
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let same = fs::symlink_metadata(&self.path)
-            .is_ok_and(|meta| (meta.dev(), meta.ino()) == self.identity);
-        if same {
-            // The directory may have been closed to us; then it stays.
-            let _ = fs::remove_file(&self.path);
-        }
     }
 }

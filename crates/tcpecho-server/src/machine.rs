@@ -29,6 +29,10 @@ use crate::tail::Tail;
 /// The most bytes of one chunk, and of one connection's tail.
 pub(crate) const TAIL_MAX: usize = 64 * 1024;
 
+/// Pieces of one connection that are held back at the same time, at most: what
+/// is kept about a piece can be more than its bytes.
+const HELD_MAX: usize = 1024;
+
 /// What holds for every connection. Moments are counted from the server's
 /// start.
 #[derive(Clone, Debug, Default)]
@@ -126,7 +130,7 @@ impl Machine {
         }
         let room = if self.tail.is_empty() {
             TAIL_MAX
-        } else if delays(rules) && self.tail.free().is_empty() {
+        } else if delays(rules) && self.tail.free().is_empty() && self.tail.held() < HELD_MAX {
             let answer = rules.reply.as_ref().map_or(1, Vec::len);
             let room = TAIL_MAX.saturating_sub(self.tail.len());
             if room < answer {

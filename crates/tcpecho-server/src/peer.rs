@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use common::text;
+use socket2::SockAddr;
 
 /// One end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub(crate) enum Peer {
     Inet(SocketAddr),
     /// A Unix socket with a name.
     Unix(Box<Path>),
+    /// A Unix socket with a name in Linux's abstract namespace.
+    Abstract(Box<[u8]>),
     /// A Unix socket without one, told apart by the connection's number.
     Unnamed(u64),
 }
@@ -24,11 +27,22 @@ impl Peer {
         Self::Inet(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 
+    /// The name of a Unix socket.
+    pub(crate) fn unix(address: &SockAddr) -> Self {
+        if let Some(path) = address.as_pathname() {
+            return Self::Unix(path.into());
+        }
+        match address.as_abstract_namespace() {
+            Some(name) => Self::Abstract(name.into()),
+            None => Self::Unnamed(0),
+        }
+    }
+
     /// The IP address, if it has one.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Inet(address) => Some(address.ip()),
-            Self::Unix(_) | Self::Unnamed(_) => None,
+            Self::Unix(_) | Self::Abstract(_) | Self::Unnamed(_) => None,
         }
     }
 }
@@ -42,6 +56,7 @@ impl fmt::Display for Peer {
             Self::Unix(path) => {
                 write!(f, "unix:{}", text::escape(path.as_os_str().as_bytes()))
             }
+            Self::Abstract(name) => write!(f, "unix:@{}", text::escape(name)),
             Self::Unnamed(number) => write!(f, "unix:#{number}"),
         }
     }
@@ -60,6 +75,8 @@ mod tests {
         assert_eq!(show("[fe80::1%3]:7"), "[fe80::1]:7");
         let path = Peer::Unix(Path::new("/tmp/a\tb").into());
         assert_eq!(path.to_string(), "unix:/tmp/a\\x09b");
+        let name = Peer::Abstract(b"a\0b"[..].into());
+        assert_eq!(name.to_string(), "unix:@a\\x00b");
         assert_eq!(Peer::Unnamed(3).to_string(), "unix:#3");
     }
 }

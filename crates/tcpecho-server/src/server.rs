@@ -18,12 +18,13 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::conn::{Cut, Shared};
 use crate::crew::Crew;
+use crate::datagram::Guard;
 use crate::event::Summary;
 use crate::limits;
-use crate::listen::Sockets;
+use crate::listen::{Listener, Sockets};
 use crate::output::{self, Format};
 use crate::readiness::{Interest, Poller, Ready, Watched};
-use crate::udp::Udp;
+use crate::udp::{Port, Udp};
 
 /// Keys of connections are below, those of everything else from here on.
 const FIRST_KEY: usize = usize::MAX / 2;
@@ -117,6 +118,10 @@ impl Server {
             max_open: limits::connections(config.max_connections, config.workers),
             count: config.count,
         };
+        let listening = sockets.listeners.iter().filter_map(Listener::port);
+        let own_ports = listening
+            .chain(sockets.ports.iter().map(Port::number))
+            .collect();
         let acceptor = Acceptor::new(
             sockets.listeners,
             &poller,
@@ -128,7 +133,10 @@ impl Server {
         .map_err(local)?;
         let udp = match sockets.ports {
             ports if ports.is_empty() => None,
-            ports => Some(Udp::new(ports, &poller, PORTS, &shared).map_err(local)?),
+            ports => {
+                let guard = Guard::new(own_ports, config.broadcast, config.udp_rate);
+                Some(Udp::new(ports, &poller, PORTS, &shared, guard).map_err(local)?)
+            }
         };
         let mut crew = Crew::start(config.workers, &poller, &shared, clock).map_err(local)?;
         let now = clock.now();

@@ -30,6 +30,11 @@ impl Tail {
         self.len() == 0
     }
 
+    /// Pieces that are held back.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// What may go now.
     pub(crate) fn free(&self) -> &[u8] {
         &self.bytes[self.start..self.start + self.free]

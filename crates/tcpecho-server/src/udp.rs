@@ -1,10 +1,10 @@
-//! Echo over UDP, careful not to become somebody's weapon: never more bytes
-//! out than in, and no answer to ports where the answer would be answered.
+//! Echo over UDP that cannot be used against others: never more bytes out than
+//! in, and no answer where it would be answered ([`Guard`]).
 //!
 //! A turn moves one batch; answers held back by `--delay` wait in a bounded
 //! queue. What the kernel does not take is lost, as datagrams are.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,19 +13,27 @@ use std::time::Duration;
 
 use socket2::Socket;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::arrival::Arrival;
 use crate::conn::Shared;
-use crate::datagram;
+use crate::datagram::{self, Guard};
 use crate::fault::{Dice, Fate};
 use crate::peer::Peer;
 use crate::rate::Bucket;
 use crate::readiness::{Interest, Poller, Watched};
-use crate::sys::datagrams::{self, Answer, Arrival, BATCH, Buffers};
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use crate::sys::datagrams::Arrival;
+use crate::sys::datagrams::{self, Answer, BATCH, Buffers};
 
 /// Bytes of answers that may be held back.
 const HELD_MAX: usize = 4 << 20;
 
 /// And how many, for the smallest have none.
 const HELD_COUNT: usize = 65_536;
+
+/// Batches answered at the end, at most: more than a socket's buffer holds, so
+/// that a flood does not keep the server from ending.
+const LAST_BATCHES: usize = 128;
 
 /// A socket that takes datagrams.
 #[derive(Debug)]
@@ -44,6 +52,11 @@ impl Port {
             socket,
             number: address.as_socket().map_or(0, |a| a.port()),
         })
+    }
+
+    /// The port's number; 0 if it is not known.
+    pub(crate) fn number(&self) -> u16 {
+        self.number
     }
 
     /// Where it takes them.
@@ -67,7 +80,10 @@ pub(crate) struct Udp {
     buffers: Buffers,
     dice: Option<Dice>,
     bucket: Option<Bucket>,
-    held: VecDeque<Held>,
+    guard: Guard,
+    /// In the order of their moments, and of their arrival at the same one.
+    held: BTreeMap<(Duration, u64), Held>,
+    held_so_far: u64,
     held_bytes: usize,
     /// When a datagram last came.
     active: Duration,
@@ -76,7 +92,6 @@ pub(crate) struct Udp {
 /// An answer held back.
 #[derive(Debug)]
 struct Held {
-    until: Duration,
     port: usize,
     to: SocketAddr,
     arrival: Arrival,
@@ -90,6 +105,7 @@ impl Udp {
         poller: &Arc<Poller>,
         first_key: usize,
         shared: &Arc<Shared>,
+        guard: Guard,
     ) -> io::Result<Self> {
         let ports = ports
             .into_iter()
@@ -107,7 +123,9 @@ impl Udp {
                 // Apart from every connection's.
                 .map(|faults| Dice::new(faults.seed, u64::MAX)),
             bucket: rules.rate.map(|rate| Bucket::new(rate, Duration::ZERO)),
-            held: VecDeque::new(),
+            guard,
+            held: BTreeMap::new(),
+            held_so_far: 0,
             held_bytes: 0,
             active: Duration::ZERO,
         })
@@ -121,10 +139,14 @@ impl Udp {
     /// Answers what is queued, then serves no more.
     pub(crate) fn drain(&mut self, now: Duration) {
         for index in 0..self.ports.len() {
-            while self.ready(index, now) {}
+            for _ in 0..LAST_BATCHES {
+                if !self.ready(index, now) {
+                    break;
+                }
+            }
         }
-        for held in std::mem::take(&mut self.held) {
-            self.send_held(&held);
+        for held in std::mem::take(&mut self.held).values() {
+            self.send_held(held);
         }
         self.ports.clear();
     }
@@ -147,7 +169,7 @@ impl Udp {
                 .log
                 .received(&Peer::inet(datagram.from), datagram.data);
             shared.census.moved(len, 0);
-            if !datagram::may_answer(datagram.from.port(), port.get().number) {
+            if !self.guard.admits(datagram.from, datagram.arrival.group) {
                 continue;
             }
             if let Some(bucket) = &mut self.bucket {
@@ -163,19 +185,22 @@ impl Udp {
             let Some(len) = datagram::answer(&shared.rules, datagram.data, &fate) else {
                 continue;
             };
+            if !self.guard.allows(datagram.from, now) {
+                continue;
+            }
             if fate.delay.is_zero() {
                 now_due.push((at, len));
             } else if self.held_bytes + len <= HELD_MAX && self.held.len() < HELD_COUNT {
                 self.held_bytes += len;
                 let held = Held {
-                    until: now + fate.delay,
                     port: index,
                     to: datagram.from,
                     arrival: datagram.arrival,
                     data: datagram.data[..len].to_vec(),
                 };
-                let at = self.held.partition_point(|other| other.until <= held.until);
-                self.held.insert(at, held);
+                let moment = (now + fate.delay, self.held_so_far);
+                self.held.insert(moment, held);
+                self.held_so_far += 1;
             }
         }
         let answers: Vec<Answer<'_>> = now_due
@@ -192,17 +217,18 @@ impl Udp {
 
     /// Sends what has been held back long enough.
     pub(crate) fn timeouts(&mut self, now: Duration) {
-        while self.held.front().is_some_and(|held| held.until <= now) {
-            if let Some(held) = self.held.pop_front() {
-                self.held_bytes -= held.data.len();
-                self.send_held(&held);
-            }
+        while let Some(first) = self.held.first_entry()
+            && first.key().0 <= now
+        {
+            let held = first.remove();
+            self.held_bytes -= held.data.len();
+            self.send_held(&held);
         }
     }
 
     /// When [`Udp::timeouts`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.held.front().map(|held| held.until)
+        self.held.keys().next().map(|(until, _)| *until)
     }
 
     fn send_held(&self, held: &Held) {

@@ -63,17 +63,33 @@ fn shell(name: &str, script: &str) -> Tool {
 
 /// The system's `PATH` behind the tools' directory.
 pub fn path() -> OsString {
-    let system = std::env::var_os("PATH").unwrap_or_default();
+    let system = crate::cmd::system_path();
     let all = std::iter::once(dir().to_path_buf()).chain(std::env::split_paths(&system));
     std::env::join_paths(all).expect("a directory without a colon")
 }
 
-/// Builds every binary of the workspace and returns their directory.
-fn build() -> PathBuf {
+/// Cargo, without the variables that `cargo run` and `cargo test` set for the
+/// package they run. Some build scripts (ring's) run again when one of these
+/// changes, so a cargo that inherited them would rebuild what the outer one
+/// has built, and the outer one would rebuild it after that.
+pub fn cargo() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     command
-        .args(["build", "--workspace", "--bins", "--message-format=json"])
+}
+
+/// Builds every binary of the workspace and returns their directory.
+fn build() -> PathBuf {
+    let mut command = cargo();
+    command
+        .args(["build", "--locked", "--workspace", "--bins"])
+        .arg("--message-format=json")
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());

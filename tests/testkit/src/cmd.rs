@@ -1,6 +1,6 @@
 //! [`Tool`]: one program, run in an environment of its own.
 //!
-//! The program sees only `PATH`, `LC_ALL=C`, `TZ=UTC`, a fresh `HOME` that is
+//! The program sees only `PATH` ([`system_path`]), `LC_ALL=C`, `TZ=UTC`, a fresh `HOME` that is
 //! also its working directory, and what the test added. Its standard input is
 //! `/dev/null` unless the test says otherwise, so it never meets a terminal.
 //! It leads a process group of its own; whatever is left of the group when the
@@ -186,7 +186,7 @@ impl Tool {
         command
             .args(&self.args)
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PATH", system_path())
             .env("LC_ALL", "C")
             .env("TZ", "UTC")
             .env("HOME", home.path())
@@ -232,6 +232,19 @@ impl Tool {
             .collect::<Vec<_>>()
             .join(" ")
     }
+}
+
+/// `PATH`, followed by the directories of system programs (`ip`, `nft`,
+/// `sysctl`) that it lacks. Debian leaves them out of an ordinary user's.
+pub fn system_path() -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut all: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    for dir in ["/usr/local/sbin", "/usr/sbin", "/sbin"] {
+        if !all.iter().any(|known| known == Path::new(dir)) {
+            all.push(dir.into());
+        }
+    }
+    std::env::join_paths(all).expect("split from a list of paths")
 }
 
 /// One word, quoted where a shell would need it.
@@ -322,6 +335,9 @@ mod tests {
             .run();
         // That of the program itself, not of its children.
         large.code(0).peak_memory_below(10 << 20);
+        let short = Tool::new("/bin/true").measure_memory().run();
+        let peak = short.peak_memory.unwrap();
+        assert!((1..1 << 30).contains(&peak), "{peak}");
         let large = Tool::new("/usr/bin/tail")
             .args(["-c", "50000000"])
             .stdin(vec![0; 60_000_000])

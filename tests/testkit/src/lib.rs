@@ -22,6 +22,7 @@
 //! | [`netns`] | networks of namespaces and veth pairs |
 //! | [`icmp`] | a host that answers pings as it is told |
 //! | [`privilege`] | what this process may do |
+//! | [`skipped`] | [`skip`]: say that a test cannot run here |
 //! | [`pty`] | a terminal, and what stands on it |
 #![allow(
     clippy::unwrap_used,
@@ -44,6 +45,7 @@ pub mod peer;
 pub mod privilege;
 pub mod pty;
 pub mod running;
+pub mod skipped;
 mod sys;
 pub mod tls;
 pub mod udp;
@@ -51,3 +53,4 @@ pub mod udp;
 pub use cmd::Tool;
 pub use output::Output;
 pub use running::Running;
+pub use skipped::skip;

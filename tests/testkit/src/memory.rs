@@ -3,13 +3,16 @@
 //! A thread reads `VmHWM` from `/proc/PID/status` every millisecond until the
 //! process ends. The value is the kernel's own high-water mark, so a short
 //! peak between two reads is not missed; only growth within the last
-//! millisecond of the process can be. (`ru_maxrss` would include that, but it
-//! starts with the memory of the test program that made the child.)
+//! millisecond of the process can be. If the process ends before the first
+//! read, its `ru_maxrss` is taken. That is an upper bound: it starts with the
+//! memory of the test program that made the child.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use crate::sys;
 
 /// Time between two reads.
 const PERIOD: Duration = Duration::from_millis(1);
@@ -34,6 +37,10 @@ impl PeakMemory {
                     peak.fetch_max(bytes, Ordering::Relaxed);
                     std::thread::sleep(PERIOD);
                 }
+                if peak.load(Ordering::Relaxed) == 0 {
+                    let bytes = sys::wait_for_max_rss(pid).expect("a child not yet reaped");
+                    peak.store(bytes, Ordering::Relaxed);
+                }
             }
         });
         Self { peak, thread }
@@ -44,11 +51,10 @@ impl PeakMemory {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// The peak of a process that has ended, in bytes; `None` if it ended
-    /// before the first read.
-    pub(crate) fn finish(self) -> Option<u64> {
-        self.thread.join().expect("the thread does not panic");
-        Some(self.peak.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
+    /// The peak of a process that has ended, in bytes.
+    pub(crate) fn finish(self) -> u64 {
+        self.thread.join().expect("the peak memory was read");
+        self.peak.load(Ordering::Relaxed)
     }
 }
 

@@ -296,6 +296,8 @@ impl Running {
                 "ended, but a process it left behind holds its streams open\n{story}"
             ));
         }
+        // It needs the child unreaped.
+        let peak_memory = self.memory.take().map(PeakMemory::finish);
         let status = self.child.wait().expect("wait for the child");
         self.reaped = true;
         Ok(Output::new(
@@ -303,7 +305,7 @@ impl Running {
             std::mem::take(&mut self.stdout.lock().data),
             std::mem::take(&mut self.stderr.lock().data),
             status,
-            self.memory.take().and_then(PeakMemory::finish),
+            peak_memory,
         ))
     }
 

@@ -33,6 +33,8 @@ pub enum Leaf {
     SelfSigned,
     /// A client's certificate, common name `client.test`.
     Client,
+    /// For the right names, but marked as that of an authority (CA:TRUE).
+    Authority,
 }
 
 /// A certificate authority with its files.
@@ -117,6 +119,7 @@ impl Authority {
                 params.not_after = date_time_ymd(2001, 1, 1);
             }
             Leaf::NotYetValid => params.not_before = date_time_ymd(4000, 1, 1),
+            Leaf::Authority => params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
             _ => {}
         }
         let key = KeyPair::generate().expect("generate a key");

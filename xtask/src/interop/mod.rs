@@ -18,8 +18,8 @@ pub(crate) use http::serve as nginx;
 pub(crate) use subnets::Random;
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::exec::{Exec, shorten, which};
 use crate::workspace::{self, Bins, Profile};
@@ -224,6 +224,35 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     } else {
         Err(format!("interop failed: {}", failed.join(", ")))
     }
+}
+
+/// Python with the packages of `requirements.txt`, in an environment below the
+/// target directory that later runs use again.
+fn python() -> Outcome<PathBuf> {
+    const REQUIREMENTS: &str = include_str!("requirements.txt");
+    let env = workspace::target()?.join("interop-python");
+    let python = env.join("bin/python3");
+    let stamp = env.join("requirements.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|text| text == REQUIREMENTS) {
+        return Ok(python);
+    }
+    let system = which("python3").ok_or("no python3")?;
+    let text = |path: &Path| path.display().to_string();
+    Exec::new(system, ["-m", "venv", "--clear", &text(&env)]).text()?;
+    let wanted = env.join("wanted.txt");
+    let write = |path: &Path| {
+        std::fs::write(path, REQUIREMENTS).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    write(&wanted)?;
+    Exec::new(
+        &python,
+        ["-m", "pip", "install", "-q", "-r", &text(&wanted)],
+    )
+    .timeout(Duration::from_secs(180))
+    .text()?;
+    // Last, so that an installation that was interrupted is made again.
+    write(&stamp)?;
+    Ok(python)
 }
 
 /// A port of 127.0.0.1 that is free for TCP and UDP at this moment. Programs

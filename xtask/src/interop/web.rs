@@ -9,7 +9,7 @@ use testkit::http::{HttpServer, Reply};
 
 use super::{Bench, accepts, free_port};
 use crate::Outcome;
-use crate::exec::{Background, Exec, which};
+use crate::exec::{Background, which};
 
 /// A program in the foreground that listens at `port`.
 fn listening(
@@ -118,30 +118,10 @@ pub(super) fn socks(bench: &Bench) -> Outcome<String> {
     Ok("both ways of names, http and https, a stranger".to_owned())
 }
 
-/// httpbin in Python's own environment, or in one made on the spot.
-fn python(dir: &Path) -> Outcome<PathBuf> {
-    let python = which("python3").ok_or("no python3")?;
-    let has = |python: &Path| {
-        let done = Exec::new(python, ["-c", "import httpbin"]).run();
-        done.is_ok_and(|done| done.expect_code(0).is_ok())
-    };
-    if has(&python) {
-        return Ok(python);
-    }
-    let env = dir.join("venv");
-    Exec::new(&python, ["-m", "venv", &env.display().to_string()]).text()?;
-    let python = env.join("bin/python3");
-    let minutes = std::time::Duration::from_secs(180);
-    Exec::new(&python, ["-m", "pip", "install", "-q", "httpbin"])
-        .timeout(minutes)
-        .text()?;
-    Ok(python)
-}
-
 /// What httpbin says of our requests, and what we make of its responses.
 pub(super) fn httpbin(bench: &Bench) -> Outcome<String> {
     let port = free_port()?;
-    let program = python(bench.dir())?;
+    let program = super::python()?;
     let script = format!("from httpbin import app; app.run('127.0.0.1', {port})");
     let args = ["-c".to_owned(), script];
     let _server = listening(bench.dir(), "httpbin", program, &args, port)?;

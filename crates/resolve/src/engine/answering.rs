@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use domain::base::iana::{OptRcode, Rtype};
-use domain::base::wire::ParseError;
 
 use super::failure::{self, Fault};
 use super::job::{Job, Via, weight};
 use super::sys::Inbox;
 use super::{Asked, Engine, Lookup, Protocol, Question, Status};
 use crate::answer;
-use crate::lookup::Shown;
+use crate::lookup;
 use crate::present;
-use crate::wire::edns;
-use crate::wire::reply::{self, Judged, Record, Reply};
+use crate::wire::edns::CookieRule;
+use crate::wire::reply::{self, Judged, Reply};
 
 /// Room for the largest answers that servers send over UDP unasked.
 const LARGE: usize = 4096;
@@ -25,8 +24,9 @@ impl Engine {
     pub(super) fn receive_all(&mut self, now: Instant) -> bool {
         let mut any = false;
         for index in 0..self.upstreams.len() {
-            for number in 0..self.upstreams[index].ports.len() {
-                if self.upstreams[index].ports[number].in_use > 0 {
+            for number in self.upstreams[index].ports.numbers() {
+                let port = self.upstreams[index].ports.get(number);
+                if port.is_some_and(|port| port.in_use > 0) {
                     any |= self.receive(index, number, now);
                 }
             }
@@ -37,8 +37,10 @@ impl Engine {
     /// Reads one batch from a port; whether anything came.
     pub(super) fn receive(&mut self, index: usize, number: usize, now: Instant) -> bool {
         let size = usize::from(self.settings.edns.size).max(LARGE);
+        let Some(port) = self.upstreams[index].ports.get(number) else {
+            return false;
+        };
         let mut inbox = self.inbox.take().unwrap_or_else(|| Inbox::new(size));
-        let port = &self.upstreams[index].ports[number];
         let received = match inbox.receive(&port.socket) {
             Ok(()) => {
                 for (bytes, cut) in inbox.iter() {
@@ -66,7 +68,8 @@ impl Engine {
 
     fn datagram(&mut self, index: usize, number: usize, bytes: &[u8], cut: bool, now: Instant) {
         let id = bytes.first_chunk::<2>().map(|b| u16::from_be_bytes(*b));
-        let flight = id.and_then(|id| self.upstreams[index].ports[number].flight(id));
+        let port = self.upstreams[index].ports.get(number);
+        let flight = port.and_then(|port| port.flight(id?));
         match flight {
             Some(flight) => self.heard(flight, bytes, cut, Protocol::Udp, now),
             None => self.figures.ignored += 1,
@@ -102,7 +105,8 @@ impl Engine {
         now: Instant,
     ) {
         let label = Arc::clone(&self.upstreams[index].server.label);
-        for flight in self.upstreams[index].ports[number].all() {
+        let port = self.upstreams[index].ports.get(number);
+        for flight in port.map(super::udp::Port::all).unwrap_or_default() {
             let Some(slot) = self.flights.get(flight).map(|f| f.job) else {
                 continue;
             };
@@ -120,19 +124,23 @@ impl Engine {
             return;
         };
         let peer = &mut self.upstreams[index];
-        let client = match over {
-            Protocol::Udp => peer.cookie.as_ref().map(|c| &c.client),
-            _ => None,
+        let rule = match (over, &peer.cookie) {
+            (Protocol::Udp, Some(cookie)) => cookie.rule(),
+            _ => CookieRule::Ignore,
         };
-        let judged = reply::judge(bytes, id, &job.question, client);
+        let judged = reply::judge(bytes, id, &job.question, rule);
         let truncated = over == Protocol::Udp && (cut || reply::says_truncated(bytes));
-        if matches!(judged, Judged::Unrelated) {
+        if matches!(judged, Judged::Unproven) {
+            // Asked over TCP once the wait for the true answer is over.
+            job.unproven |= 1 << index;
+        }
+        if matches!(judged, Judged::Unrelated | Judged::Unproven) {
             self.figures.ignored += 1;
             return;
         }
         if let Judged::Bare = judged {
             // No answer, and easily forged: it only makes us ask once more.
-            if job.plain & 1 << index == 0 {
+            if job.plain & 1 << index == 0 && !peer.has_cookie() {
                 job.plain |= 1 << index;
                 self.transmit(slot, index, now);
             } else {
@@ -175,14 +183,12 @@ impl Engine {
         };
         let peer = &mut self.upstreams[index];
         let mask = 1 << index;
-        if let Some((_, theirs)) = reply.opt.and_then(|(_, _, options)| edns::cookie(options)) {
-            peer.learn(theirs, &self.settings);
-        }
+        peer.learn(reply.cookie(), &self.settings);
         let simpler = matches!(
             reply.rcode,
             OptRcode::FORMERR | OptRcode::NOTIMP | OptRcode::BADVERS
         );
-        if simpler && !peer.plain && job.plain & mask == 0 {
+        if simpler && !peer.plain && !peer.has_cookie() && job.plain & mask == 0 {
             job.plain |= mask;
             return self.transmit(slot, index, now);
         }
@@ -206,24 +212,20 @@ impl Engine {
         }
         let stop = records.last().filter(|r| r.rtype == Rtype::CNAME);
         let stop = stop.and_then(|link| Some(present::name(&link.target()?)));
-        let Ok(records) = shown(&records, &job.question, self.settings.owners) else {
+        let Ok(records) = lookup::shown(&records, &job.question, self.settings.owners) else {
             return self.fail(slot, index, failure::malformed(&label), message, now);
         };
         let started = job.started.unwrap_or(now);
-        let mut lookup = Lookup {
-            asked: Asked::Type(job.question.rtype()),
-            server: Some(label),
-            protocol: Some(over),
-            status,
-            records,
-            authenticated: reply.authenticated,
-            elapsed: now.saturating_duration_since(started),
-            tries: job.tries,
-            failure: None,
-            message,
-            searched: job.searched.then(|| present::name(&job.question.name())),
-            streamed: false,
-        };
+        let mut lookup = Lookup::found(Asked::Type(job.question.rtype()), records);
+        lookup.server = Some(label);
+        lookup.protocol = Some(over);
+        lookup.status = status;
+        lookup.authenticated = reply.authenticated;
+        lookup.elapsed = now.saturating_duration_since(started);
+        lookup.tries = job.tries;
+        lookup.message = message;
+        lookup.searched = job.searched.then(|| present::name(&job.question.name()));
+        lookup.pack(reply.bytes);
         if lookup.status == Status::Incomplete {
             let mut why = "the answer does not lead to the end".to_owned();
             if let Some(stop) = stop {
@@ -258,6 +260,7 @@ impl Engine {
         job.question = Question::new(name, job.question.rtype());
         job.searched = true;
         (job.failed, job.stream, job.cookie, job.round) = (0, 0, 0, 0);
+        job.unproven = 0;
         (job.fault, job.fallback, job.message) = (None, None, None);
         for flight in std::mem::take(&mut job.flights) {
             self.release(flight);
@@ -352,7 +355,7 @@ impl Engine {
             peer.counted = peer.counted.saturating_sub(1);
         }
         match flight.via {
-            Via::Port(number) => peer.ports[number].release(flight.id),
+            Via::Port(number) => peer.ports.release(number, flight.id),
             Via::Stream(number) => {
                 if let Some(stream) = &mut peer.streams[number] {
                     stream.release(flight.id);
@@ -361,31 +364,4 @@ impl Engine {
             Via::Https => {}
         }
     }
-}
-
-/// Records as they are shown; an error where a name in one does not parse.
-fn shown(
-    records: &[&Record<'_>],
-    question: &Question,
-    owners: bool,
-) -> Result<Vec<Shown>, ParseError> {
-    let rtype = question.rtype();
-    records
-        .iter()
-        .map(|record| {
-            Ok(Shown {
-                name: if owners {
-                    present::name(&record.owner)
-                } else {
-                    String::new()
-                },
-                rtype: record.rtype,
-                ttl: Some(record.ttl),
-                data: record.text()?,
-                wanted: rtype == Rtype::ANY
-                    || record.rtype == rtype
-                    || record.rtype == Rtype::RRSIG,
-            })
-        })
-        .collect()
 }

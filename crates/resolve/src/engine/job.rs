@@ -56,6 +56,9 @@ pub(crate) struct Job {
     pub(crate) stream: u64,
     /// Servers that refused a cookie already.
     pub(crate) cookie: u64,
+    /// Servers that seem to have answered over UDP without the cookie that
+    /// proves it.
+    pub(crate) unproven: u64,
     /// Connections that ended under it, some answered and all silent.
     pub(crate) reconnects: u8,
     pub(crate) barren: u8,

@@ -15,12 +15,14 @@ mod answering;
 mod connections;
 pub(crate) mod failure;
 mod flow;
+pub(crate) mod frames;
 #[cfg_attr(not(feature = "tls"), path = "no_https.rs")]
 mod https;
 mod job;
+mod ports;
 mod sending;
 mod stream;
-mod sys;
+pub(crate) mod sys;
 mod udp;
 mod upstream;
 
@@ -212,6 +214,7 @@ impl Engine {
             plain: 0,
             stream: 0,
             cookie: 0,
+            unproven: 0,
             reconnects: 0,
             barren: 0,
             fault: None,
@@ -277,7 +280,7 @@ impl Engine {
         let mut which = Vec::new();
         let mut fds = Vec::new();
         for (index, upstream) in self.upstreams.iter().enumerate() {
-            for (number, port) in upstream.ports.iter().enumerate() {
+            for (number, port) in upstream.ports.iter() {
                 if port.in_use > 0 {
                     which.push((index, Via::Port(number)));
                     fds.push(PollFd::new(&port.socket, interest(port.pending())));

@@ -105,6 +105,13 @@ impl Engine {
         let Some(job) = self.jobs.get_mut(slot) else {
             return;
         };
+        let mask = 1 << upstream;
+        if job.unproven & mask != 0 && job.stream & mask == 0 {
+            // It may have answered, without the cookie that proves it; over TCP
+            // no cookie is needed.
+            job.stream |= mask;
+            return self.transmit(slot, upstream, now);
+        }
         let alive = self.upstreams.len() as u32 - job.failed.count_ones();
         let enough = self.settings.attempts.map(|n| n * alive);
         if let Some(enough) = enough.filter(|enough| job.round >= *enough) {
@@ -130,7 +137,7 @@ impl Engine {
         }
         // Some answers came, others may only be slower: with patience.
         let patience = peer.patience(&self.settings, 0).max(HURRIED);
-        let flights: Vec<u32> = peer.ports.iter().flat_map(super::udp::Port::all).collect();
+        let flights: Vec<u32> = peer.ports.iter().flat_map(|(_, port)| port.all()).collect();
         for at in flights {
             let Some(flight) = self.flights.get(at).filter(|flight| flight.counted) else {
                 continue;
@@ -249,7 +256,7 @@ impl Engine {
         let peer = &self.upstreams[index];
         let label = Arc::clone(&peer.server.label);
         let of_io = |e: io::Error| failure::of_io(&e, &label);
-        let edns = !peer.plain && job.plain & 1 << index == 0;
+        let edns = peer.has_cookie() || !peer.plain && job.plain & 1 << index == 0;
         let recurse = self.settings.recurse;
         let alive = job.left(self.upstreams.len()).max(1) as u32;
         // Servers not yet asked keep their share of the time.
@@ -321,8 +328,9 @@ impl Engine {
             }
             (Via::Stream(number), id)
         } else {
-            let number = peer.pick(bulk).map_err(of_io)?;
-            let port = &mut peer.ports[number];
+            let number = peer.pick(bulk, &mut self.ids, now).map_err(of_io)?;
+            let port = peer.ports.get_mut(number);
+            let port = port.ok_or_else(|| of_io(io::ErrorKind::NotConnected.into()))?;
             let id = port
                 .assign(&mut self.ids, flight)
                 .map_err(|e| failure::local(&e))?;
@@ -345,11 +353,14 @@ impl Engine {
     /// Hands everything composed to the system.
     pub(super) fn flush(&mut self, now: Instant) {
         for index in 0..self.upstreams.len() {
-            for number in 0..self.upstreams[index].ports.len() {
-                if self.upstreams[index].ports[number].pending() {
-                    self.upstreams[index].turn_port();
+            for number in self.upstreams[index].ports.numbers() {
+                let port = self.upstreams[index].ports.get(number);
+                if port.is_some_and(super::udp::Port::pending) {
+                    self.upstreams[index].ports.turn();
                 }
-                while let Some((_, error)) = self.upstreams[index].ports[number].flush() {
+                while let Some(port) = self.upstreams[index].ports.get_mut(number)
+                    && let Some((_, error)) = port.flush()
+                {
                     self.port_failed(index, number, &error, now);
                 }
             }

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use socket2::{Domain, Socket, Type};
 
+use super::frames::Frames;
 use super::udp::Ids;
 use crate::tls::Session;
 
@@ -28,8 +29,7 @@ pub(crate) struct Stream {
     limit: usize,
     /// How many it could be relied on to take when it was opened.
     start: usize,
-    /// Bytes of messages, as far as they came.
-    inbox: Vec<u8>,
+    inbox: Frames,
     /// What an id belongs to.
     flights: HashMap<u16, Held>,
     /// Messages that came.
@@ -72,7 +72,7 @@ impl Stream {
             flying: 0,
             limit,
             start: limit,
-            inbox: Vec::new(),
+            inbox: Frames::default(),
             flights: HashMap::new(),
             answered: 0,
             heard: None,
@@ -275,7 +275,7 @@ impl Stream {
                 Ok(n) => {
                     self.heard = Some(now);
                     match &mut self.tls {
-                        None => self.inbox.extend_from_slice(&buffer[..n]),
+                        None => self.inbox.extend(&buffer[..n]),
                         Some(tls) => drain(tls, &mut self.inbox)?,
                     }
                 }
@@ -284,25 +284,15 @@ impl Stream {
                 Err(e) => return Err(e),
             }
             // What is here is worth more than what may come.
-            if self.ended || self.has_message() {
+            if self.ended || self.inbox.is_ready() {
                 return Ok(());
             }
         }
     }
 
-    fn has_message(&self) -> bool {
-        match self.inbox.split_first_chunk::<2>() {
-            Some((length, rest)) => rest.len() >= usize::from(u16::from_be_bytes(*length)),
-            None => false,
-        }
-    }
-
     /// The next whole message.
     pub(crate) fn next(&mut self) -> Option<Vec<u8>> {
-        let (length, rest) = self.inbox.split_first_chunk::<2>()?;
-        let message = rest.get(..usize::from(u16::from_be_bytes(*length)))?;
-        let message = message.to_vec();
-        self.inbox.drain(..message.len() + 2);
+        let message = self.inbox.next()?;
         self.answered += 1;
         if self.answered > self.start {
             // It has not ended where the one before it did.
@@ -313,12 +303,12 @@ impl Stream {
 }
 
 /// Moves decrypted bytes over.
-fn drain(tls: &mut Session, inbox: &mut Vec<u8>) -> io::Result<()> {
+fn drain(tls: &mut Session, inbox: &mut Frames) -> io::Result<()> {
     let mut buffer = [0; 16 * 1024];
     loop {
         match tls.reader().read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(n) => inbox.extend_from_slice(&buffer[..n]),
+            Ok(n) => inbox.extend(&buffer[..n]),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(e) => return Err(e),
         }

@@ -3,8 +3,12 @@
 //! Being connected, it gets packets from that address and port alone. Its own
 //! port is the system's choice, ids are drawn from the system's generator.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Instant;
 
 use super::sys;
 
@@ -41,13 +45,38 @@ impl Ids {
     }
 }
 
+/// Hashes ids, which are random already.
+#[derive(Clone, Copy, Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u16(byte.into());
+        }
+    }
+
+    fn write_u16(&mut self, id: u16) {
+        // Spreads the bits to where a table looks: the upper and the lower end.
+        let mixed = self.0.rotate_left(16) ^ u64::from(id);
+        self.0 = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 /// A socket.
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) socket: UdpSocket,
-    /// By id: the flight that uses it, plus one.
-    flights: Vec<u32>,
+    /// The flights by id.
+    flights: HashMap<u16, u32, BuildHasherDefault<IdHasher>>,
     pub(crate) in_use: usize,
+    /// New queries before it is worn, and when it is so in any case.
+    left: u32,
+    until: Instant,
     /// Datagrams to be sent: their bytes, where each ends, their flights.
     data: Vec<u8>,
     ends: Vec<usize>,
@@ -60,8 +89,13 @@ pub(crate) struct Port {
 
 impl Port {
     /// A socket for `server`; a large buffer only where many answers are to
-    /// come at once.
-    pub(crate) fn open(server: SocketAddr, large: bool) -> io::Result<Self> {
+    /// come at once. It is worn after `queries`, or at `until`.
+    pub(crate) fn open(
+        server: SocketAddr,
+        large: bool,
+        queries: u32,
+        until: Instant,
+    ) -> io::Result<Self> {
         let any = match server {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -78,14 +112,31 @@ impl Port {
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket,
-            flights: vec![0; 1 << 16],
+            flights: HashMap::default(),
             in_use: 0,
+            left: queries,
+            until,
             data: Vec::new(),
             ends: Vec::new(),
             batch: Vec::new(),
             room: (granted / COST).max(1),
             proven: false,
         })
+    }
+
+    /// Whether another port is to take its place for new queries.
+    pub(crate) fn is_worn(&self, now: Instant) -> bool {
+        self.left == 0 || now >= self.until
+    }
+
+    /// Whether anything was ever sent from it, or from the one before it.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.proven
+    }
+
+    /// Takes over what the port before it has proved.
+    pub(crate) fn proven_by(&mut self, proven: bool) {
+        self.proven |= proven;
     }
 
     /// Whether the batch is full.
@@ -97,10 +148,10 @@ impl Port {
     pub(crate) fn assign(&mut self, ids: &mut Ids, flight: u32) -> io::Result<u16> {
         loop {
             let id = ids.draw()?;
-            let slot = &mut self.flights[usize::from(id)];
-            if *slot == 0 {
-                *slot = flight + 1;
-                self.in_use += 1;
+            if let Entry::Vacant(entry) = self.flights.entry(id) {
+                entry.insert(flight);
+                self.in_use = self.flights.len();
+                self.left = self.left.saturating_sub(1);
                 return Ok(id);
             }
         }
@@ -108,21 +159,18 @@ impl Port {
 
     /// Gives an id back.
     pub(crate) fn release(&mut self, id: u16) {
-        self.flights[usize::from(id)] = 0;
-        self.in_use = self.in_use.saturating_sub(1);
+        self.flights.remove(&id);
+        self.in_use = self.flights.len();
     }
 
     /// The flight an id belongs to.
     pub(crate) fn flight(&self, id: u16) -> Option<u32> {
-        self.flights[usize::from(id)].checked_sub(1)
+        self.flights.get(&id).copied()
     }
 
     /// All flights.
     pub(crate) fn all(&self) -> Vec<u32> {
-        self.flights
-            .iter()
-            .filter_map(|f| f.checked_sub(1))
-            .collect()
+        self.flights.values().copied().collect()
     }
 
     /// Adds a datagram to the batch, written by `compose`.

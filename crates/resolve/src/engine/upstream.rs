@@ -8,14 +8,12 @@ use std::time::{Duration, Instant};
 use super::Settings;
 use super::flow::{Pace, RoundTrips, Window};
 use super::https::{self, Https};
+use super::ports::Ports;
 use super::stream::Stream;
-use super::udp::{Ids, Port};
+use super::udp::Ids;
 use crate::server::{Server, Way};
 use crate::tls;
-use crate::wire::edns::Cookie;
-
-/// Sockets to one server at most.
-const PORTS: usize = 4;
+use crate::wire::edns::{Cookie, CookieOption};
 
 /// Queries in flight at the beginning.
 const WINDOW: usize = 128;
@@ -40,9 +38,7 @@ pub(crate) struct Upstream {
     pub(crate) pace: Option<Pace>,
     /// Queries in flight that are not presumed lost.
     pub(crate) counted: usize,
-    pub(crate) ports: Vec<Port>,
-    /// The port of the next query.
-    port: usize,
+    pub(crate) ports: Ports,
     /// Connections; more than one only where they end early.
     pub(crate) streams: Vec<Option<Stream>>,
     /// How many of them there may be now, and how many it serves at a time.
@@ -87,8 +83,7 @@ impl Upstream {
             trips: RoundTrips::default(),
             pace: settings.rate.map(Pace::new),
             counted: 0,
-            ports: Vec::new(),
-            port: 0,
+            ports: Ports::new(settings.servers.len()),
             streams: Vec::new(),
             parallel: 1,
             heard: None,
@@ -154,36 +149,17 @@ impl Upstream {
         self.trips.timeout(third, settings.timeout, 0).max(third)
     }
 
-    /// The number of a port for the next query. One port is filled after the
-    /// other, so that a batch goes out by one call; all are used, for what
-    /// their buffers hold and for their numbers.
-    pub(crate) fn pick(&mut self, large: bool) -> io::Result<usize> {
+    /// The number of a port for the next query; `ids` decides by chance
+    /// how many a new one serves.
+    pub(crate) fn pick(&mut self, large: bool, ids: &mut Ids, now: Instant) -> io::Result<usize> {
         let Way::Udp(address) = self.server.way else {
             return Err(io::ErrorKind::Unsupported.into());
         };
-        let more = self.ports.len() < PORTS
-            && self
-                .ports
-                .iter()
-                .all(|port| port.in_use >= super::sys::BATCH);
-        if more {
-            self.ports.push(Port::open(address, large)?);
-            self.port = self.ports.len() - 1;
-            if large {
-                let room: usize = self.ports.iter().map(|port| port.room).sum();
-                self.window.set_max(room.clamp(64, 8000));
-            }
-        } else if self.ports[self.port].full() {
-            self.port = (self.port + 1) % self.ports.len();
+        let (number, new) = self.ports.pick(address, large, ids, now)?;
+        if new && large {
+            self.window.set_max(self.ports.room().clamp(64, 8000));
         }
-        Ok(self.port)
-    }
-
-    /// After a batch the next port is filled.
-    pub(crate) fn turn_port(&mut self) {
-        if !self.ports.is_empty() {
-            self.port = (self.port + 1) % self.ports.len();
-        }
+        Ok(number)
     }
 
     /// The number of the connection for the next query, begun if there is
@@ -231,9 +207,16 @@ impl Upstream {
         }
     }
 
-    /// Remembers the cookie the server sent.
-    pub(crate) fn learn(&mut self, theirs: &[u8], settings: &Settings) {
-        if let Some(cookie) = &mut self.cookie
+    /// Whether it has sent a server cookie: it speaks EDNS, and its answers
+    /// over UDP prove themselves from then on.
+    pub(crate) fn has_cookie(&self) -> bool {
+        self.cookie.as_ref().is_some_and(|c| !c.server.is_empty())
+    }
+
+    /// Remembers the server cookie of an answer to our client cookie.
+    pub(crate) fn learn(&mut self, option: CookieOption<'_>, settings: &Settings) {
+        if let (Some(cookie), CookieOption::Parts(ours, theirs)) = (&mut self.cookie, option)
+            && *ours == cookie.client
             && !theirs.is_empty()
             && cookie.server != theirs
         {

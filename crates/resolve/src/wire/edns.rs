@@ -102,11 +102,69 @@ pub(crate) fn options(mut data: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-/// The COOKIE option, if it is one: the client's part and the server's.
-pub(crate) fn cookie(data: &[u8]) -> Option<(&[u8; 8], &[u8])> {
-    let (_, value) = options(data).find(|(code, _)| *code == COOKIE)?;
-    let (client, server) = value.split_first_chunk::<8>()?;
-    (server.is_empty() || (8..=32).contains(&server.len())).then_some((client, server))
+/// The COOKIE option of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CookieOption<'a> {
+    Absent,
+    /// Of a length that RFC 7873 section 4 does not allow.
+    Illegal,
+    /// The client's part, and the server's, which may be empty.
+    Parts(&'a [u8; 8], &'a [u8]),
+}
+
+/// The first COOKIE option; further ones do not count.
+pub(crate) fn cookie(data: &[u8]) -> CookieOption<'_> {
+    let Some((_, value)) = options(data).find(|(code, _)| *code == COOKIE) else {
+        return CookieOption::Absent;
+    };
+    match value.split_first_chunk::<8>() {
+        Some((client, server)) if server.is_empty() || (8..=32).contains(&server.len()) => {
+            CookieOption::Parts(client, server)
+        }
+        _ => CookieOption::Illegal,
+    }
+}
+
+/// Which COOKIE option an answer must carry (RFC 7873 section 5.3).
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum CookieRule<'a> {
+    /// Any or none: nobody off the path can forge an answer over a stream.
+    Ignore,
+    /// If there is one, it must hold this client cookie.
+    IfPresent(&'a [u8; 8]),
+    /// There must be one with this client cookie: the server has sent a server
+    /// cookie before.
+    Required(&'a [u8; 8]),
+}
+
+impl Cookie {
+    /// The rule for answers over UDP.
+    pub(crate) fn rule(&self) -> CookieRule<'_> {
+        if self.server.is_empty() {
+            CookieRule::IfPresent(&self.client)
+        } else {
+            CookieRule::Required(&self.client)
+        }
+    }
+}
+
+impl CookieRule<'_> {
+    /// Whether an answer with this option may be believed.
+    pub(crate) fn admits(self, option: CookieOption<'_>) -> bool {
+        match (self, option) {
+            (Self::Ignore, _) | (Self::IfPresent(_), CookieOption::Absent) => true,
+            (Self::IfPresent(ours) | Self::Required(ours), CookieOption::Parts(theirs, _)) => {
+                theirs == ours
+            }
+            (Self::IfPresent(_) | Self::Required(_), CookieOption::Illegal)
+            | (Self::Required(_), CookieOption::Absent) => false,
+        }
+    }
+
+    /// Whether an answer in which no option can be found may be believed.
+    pub(crate) fn is_required(self) -> bool {
+        matches!(self, Self::Required(_))
+    }
 }
 
 /// Extended errors (RFC 8914) as text, such as `DNSSEC Bogus: no key`.
@@ -230,10 +288,46 @@ mod tests {
     }
 
     #[test]
+    fn cookies_by_length_and_content() {
+        let data = |length: usize| {
+            let mut data = vec![0, 10, 0, length as u8];
+            data.extend((0..length).map(|at| b"clientco".get(at).copied().unwrap_or(7)));
+            data
+        };
+        let ours = Cookie {
+            client: *b"clientco",
+            server: Vec::new(),
+        };
+        let known = Cookie {
+            server: vec![7; 8],
+            ..ours.clone()
+        };
+        let other = Cookie {
+            client: *b"anything",
+            ..known.clone()
+        };
+        for length in 0..60 {
+            let data = data(length);
+            let legal = length == 8 || (16..=40).contains(&length);
+            let option = cookie(&data);
+            assert_eq!(option != CookieOption::Illegal, legal, "{length}");
+            assert_eq!(ours.rule().admits(option), legal, "{length}");
+            assert_eq!(known.rule().admits(option), legal, "{length}");
+            assert!(!other.rule().admits(option), "{length}");
+            assert!(CookieRule::Ignore.admits(option));
+        }
+        assert!(ours.rule().admits(CookieOption::Absent));
+        assert!(!known.rule().admits(CookieOption::Absent));
+        // Of two, the first counts.
+        let two = [data(16), data(3)].concat();
+        assert!(matches!(cookie(&two), CookieOption::Parts(_, server) if server == [7; 8]));
+    }
+
+    #[test]
     fn lying_lengths_end_the_list() {
         assert_eq!(options(&[0, 3, 0, 9, 1]).count(), 0);
         assert_eq!(options(&[0, 3, 0, 1, 65, 0]).count(), 1);
-        assert_eq!(cookie(&[0, 10, 0, 3, 1, 2, 3]), None);
+        assert_eq!(cookie(&[0, 10, 0, 3, 1, 2, 3]), CookieOption::Illegal);
         assert_eq!(
             extended_errors(&[0, 15, 0, 5, 0, 6, b'b', 7, b'd']),
             ["DNSSEC Bogus: b\\007d"]

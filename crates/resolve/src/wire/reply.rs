@@ -11,7 +11,7 @@ use domain::base::rdata::{ParseRecordData, RecordData};
 use domain::base::wire::ParseError;
 use domain::dep::octseq::{Octets, Parser};
 
-use super::edns;
+use super::edns::{self, CookieOption, CookieRule};
 use super::query::{HEADER, Question};
 use crate::present;
 
@@ -30,6 +30,8 @@ pub(crate) enum Judged<'a> {
     Bare,
     /// Nothing to do with it.
     Unrelated,
+    /// It lacks the cookie that it must have, so anybody may have sent it.
+    Unproven,
 }
 
 /// A record in a message.
@@ -61,31 +63,36 @@ pub(crate) struct Reply<'a> {
 }
 
 /// Judges a message that came from the server asked, by the rules of RFC 5452
-/// section 9.1: id, QR, opcode and the question must be the query's, and a
-/// cookie, where there is one, must hold `client`.
+/// section 9.1: id, QR, opcode and the question must be the query's, and its
+/// cookie what `rule` asks for.
 pub(crate) fn judge<'a>(
     bytes: &'a [u8],
     id: u16,
     question: &Question,
-    client: Option<&[u8; 8]>,
+    rule: CookieRule<'_>,
 ) -> Judged<'a> {
     if !is_reply(bytes, id) {
         return Judged::Unrelated;
     }
     if bytes[4..6] == [0, 0] && bytes.len() == HEADER && bytes[3] & 15 != 0 {
-        return Judged::Bare;
+        return if rule.is_required() {
+            Judged::Unproven
+        } else {
+            Judged::Bare
+        };
     }
     if bytes[4..6] != [0, 1] || !question.is_in(&bytes[HEADER..]) {
         return Judged::Unrelated;
     }
     let Ok(reply) = read(bytes) else {
-        return Judged::Malformed;
+        return if rule.is_required() {
+            Judged::Unproven
+        } else {
+            Judged::Malformed
+        };
     };
-    let cookie = reply.opt.and_then(|(_, _, options)| edns::cookie(options));
-    if let (Some((theirs, _)), Some(ours)) = (cookie, client)
-        && theirs != ours
-    {
-        return Judged::Unrelated;
+    if !rule.admits(reply.cookie()) {
+        return Judged::Unproven;
     }
     Judged::Reply(reply)
 }
@@ -96,7 +103,7 @@ pub(crate) fn judge_next<'a>(bytes: &'a [u8], id: u16, question: &Question) -> J
     if is_reply(bytes, id) && bytes[4..6] == [0, 0] {
         return read(bytes).map_or(Judged::Malformed, Judged::Reply);
     }
-    judge(bytes, id, question, None)
+    judge(bytes, id, question, CookieRule::Ignore)
 }
 
 fn is_reply(bytes: &[u8], id: u16) -> bool {
@@ -208,6 +215,13 @@ impl<'a> Record<'a> {
 }
 
 impl Reply<'_> {
+    /// The COOKIE option.
+    pub(crate) fn cookie(&self) -> CookieOption<'_> {
+        self.opt.map_or(CookieOption::Absent, |(_, _, options)| {
+            edns::cookie(options)
+        })
+    }
+
     /// Extended errors (RFC 8914) as text.
     pub(crate) fn extended_errors(&self) -> Vec<String> {
         self.opt
@@ -269,7 +283,7 @@ mod tests {
         let mut bytes = query();
         let judge = |bytes: &[u8]| {
             matches!(
-                judge(bytes, 7, &question(), Some(b"ourcooki")),
+                judge(bytes, 7, &question(), CookieRule::IfPresent(b"ourcooki")),
                 Judged::Reply(_)
             )
         };
@@ -294,11 +308,16 @@ mod tests {
         bytes[2] |= 0x80;
         bytes[7] = 3;
         assert!(matches!(
-            judge(&bytes, 7, &question(), None),
+            judge(&bytes, 7, &question(), CookieRule::Ignore),
             Judged::Malformed
         ));
         assert!(matches!(
-            judge(b"\0\x07\x80\x01\0\0\0\0\0\0\0\0", 7, &question(), None),
+            judge(
+                b"\0\x07\x80\x01\0\0\0\0\0\0\0\0",
+                7,
+                &question(),
+                CookieRule::Ignore
+            ),
             Judged::Bare
         ));
     }
@@ -311,7 +330,7 @@ mod tests {
             bytes[6..12].copy_from_slice(&counts);
             bytes.extend(&tail);
             for bytes in [&bytes, &tail] {
-                if let Judged::Reply(reply) = judge(bytes, 7, &question(), None) {
+                if let Judged::Reply(reply) = judge(bytes, 7, &question(), CookieRule::Ignore) {
                     for record in reply.answer {
                         let _ = (record.any_text(), record.target());
                     }

@@ -4,19 +4,25 @@ use std::io;
 use std::sync::Arc;
 
 use common::app::Io;
-use common::{Error, Exit, Result};
-use serde::Serialize;
+use common::operands::Origin;
+use common::{Error, Exit, Kind, Result};
+use serde::{Serialize, Serializer};
 
 use crate::cli::GrepArgs;
-use crate::grep::pipeline::{self, Failure};
+use crate::grep::long::{HELD_MAX, LongLine, Outcome};
+use crate::grep::pipeline::{self, Failure, Work};
 use crate::grep::scan::Found;
 use crate::grep::select::{Selector, Shown, Wanted};
-use crate::ipset::{IpSet, Members};
+use crate::ipset::IpSet;
+use crate::members::{Keep, Members};
 use crate::parse::Rules;
-use crate::source::{self, Chunks, Piece, Stdin};
+use crate::source::{self, Chunks, Filled, Piece, Stdin};
 
 /// Pieces of files: large enough that threads seldom meet.
 const PIECE: usize = 1 << 20;
+
+/// Larger buffers are not used again: a long line is rare.
+const TEXT_KEPT: usize = 4 * PIECE;
 
 /// What a line of a file becomes in JSON.
 #[derive(Serialize)]
@@ -25,7 +31,21 @@ struct LineRecord<'a> {
     file: &'a str,
     line: u64,
     text: &'a str,
-    addresses: &'a [String],
+    addresses: Addresses<'a>,
+}
+
+/// The addresses that were found in a line, as they are written.
+struct Addresses<'a> {
+    line: &'a [u8],
+    selector: &'a Selector,
+}
+
+impl Serialize for Addresses<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // An address is ASCII.
+        let text = |found: Found| String::from_utf8_lossy(&self.line[found.start..found.end]);
+        serializer.collect_seq(self.selector.addresses(self.line).map(text))
+    }
 }
 
 #[derive(Serialize)]
@@ -35,11 +55,59 @@ struct CountRecord<'a> {
     count: u64,
 }
 
-/// What one piece gives.
+/// The result of one piece.
 #[derive(Default)]
 struct Part {
+    /// What is printed of it.
     text: Vec<u8>,
-    lines: u64,
+    /// How many lines of it are selected.
+    selected: u64,
+    /// How many lines end in it.
+    ended: u64,
+    /// Whether a line ends or goes on here that is too long to be printed.
+    too_long: bool,
+}
+
+/// Selects lines and writes what is shown of them.
+struct Selecting {
+    selector: Arc<Selector>,
+    shown: Shown,
+    prefix: Vec<u8>,
+}
+
+impl Work for Selecting {
+    type Result = Part;
+    type Line = LongLine;
+
+    fn lines(&self, piece: &[u8], part: &mut Part) {
+        part.text.clear();
+        let (shown, prefix) = (self.shown, &self.prefix);
+        part.selected = self.selector.piece(piece, shown, prefix, &mut part.text);
+        part.ended = memchr::memchr_iter(b'\n', piece).count() as u64;
+        part.too_long = false;
+    }
+
+    fn part(&self, line: &mut LongLine, bytes: &[u8], last: bool, part: &mut Part) {
+        part.text.clear();
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let (shown, prefix) = (self.shown, &self.prefix);
+        let outcome = line.part(&self.selector, bytes, last, shown, prefix, &mut part.text);
+        part.selected = u64::from(outcome != Outcome::Nothing);
+        part.ended = u64::from(last);
+        part.too_long = outcome == Outcome::TooLong;
+    }
+}
+
+/// The error about a selected line that is too long to be printed.
+fn too_long(file: &str, line: u64) -> Error {
+    let message = format!("line selected, but longer than {HELD_MAX} bytes and so not printed");
+    let origin = Origin {
+        file: file.to_owned(),
+        line,
+    };
+    Error::new(Kind::Input, message)
+        .hint("-o, -c and -q have no limit")
+        .at(origin.to_string())
 }
 
 /// How files are searched.
@@ -67,7 +135,7 @@ pub(super) fn grep(args: &GrepArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     if stdin > 1 {
         return Err(Error::usage("stdin cannot be read twice"));
     }
-    let set: IpSet = Members::of_option(io, &args.set, rules)?.into();
+    let set: IpSet = Members::of_option(io, &args.set, Keep::Union, rules)?.into();
     let wanted = if args.no_address {
         Wanted::NoAddress
     } else if args.invert_match {
@@ -135,7 +203,7 @@ impl Search<'_> {
             Ok(reader) => reader,
             Err(error) => return Ok((false, Some(error))),
         };
-        let chunks = Chunks::with_size(reader, PIECE);
+        let chunks = Chunks::of_text(reader, PIECE);
         // What grep calls it.
         let shown_name = if name == "-" {
             "(standard input)"
@@ -151,7 +219,7 @@ impl Search<'_> {
             } else {
                 Vec::new()
             };
-            self.lines(&prefix, chunks, &mut count, io)
+            self.lines(name, prefix, chunks, &mut count, io)
         };
         // What was found before a read failed counts.
         let failed = match outcome {
@@ -182,30 +250,34 @@ impl Search<'_> {
     /// Selected lines as they are, by all cores.
     fn lines(
         &self,
-        prefix: &[u8],
+        name: &str,
+        prefix: Vec<u8>,
         chunks: Chunks,
         count: &mut u64,
         io: &mut Io,
     ) -> Result<(), Failure> {
-        let out = &mut io.out;
-        let (selector, shown) = (Arc::clone(&self.selector), self.shown);
-        let prefix = prefix.to_vec();
-        pipeline::run(
-            chunks,
-            move |piece, part: &mut Part| {
-                part.text.clear();
-                part.lines = selector.piece(piece, shown, &prefix, &mut part.text);
-            },
-            &mut |part: &mut Part| {
-                *count += part.lines;
-                if !part.text.is_empty() {
-                    out.bytes(&part.text)?;
-                    // Before the next read, which may wait.
-                    out.flush()?;
-                }
-                Ok(!(self.args.quiet && *count > 0))
-            },
-        )
+        let work = Selecting {
+            selector: Arc::clone(&self.selector),
+            shown: self.shown,
+            prefix,
+        };
+        let mut number = 0;
+        pipeline::run(chunks, work, &mut |part: &mut Part| {
+            *count += part.selected;
+            if part.too_long {
+                io.fail(&too_long(name, number + 1))?;
+            }
+            number += part.ended;
+            if !part.text.is_empty() {
+                io.out.bytes(&part.text)?;
+                // Before the next read, which may wait.
+                io.out.flush()?;
+            }
+            if part.text.capacity() > TEXT_KEPT {
+                part.text = Vec::new();
+            }
+            Ok(!(self.args.quiet && *count > 0))
+        })
     }
 
     /// Selected lines as records, with their numbers.
@@ -218,30 +290,94 @@ impl Search<'_> {
     ) -> Result<(), Failure> {
         let mut piece = Piece::default();
         let mut number = 0;
-        while chunks.fill(&mut piece).map_err(Failure::Read)? {
-            for line in source::lines(piece.bytes()) {
-                number += 1;
-                let Some(found) = self.selector.line(line) else {
-                    continue;
-                };
-                *count += 1;
-                record(name, number, line, &found, io).map_err(Failure::HandOn)?;
+        let mut long = Held::default();
+        loop {
+            match chunks.fill(&mut piece).map_err(Failure::Read)? {
+                Filled::End => return Ok(()),
+                Filled::Lines => {
+                    for line in source::lines(piece.bytes()) {
+                        number += 1;
+                        if self
+                            .record(name, number, line, io)
+                            .map_err(Failure::HandOn)?
+                        {
+                            *count += 1;
+                        }
+                    }
+                }
+                Filled::Part { last } => {
+                    let bytes = piece.bytes();
+                    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+                    let selected = long.part(&self.selector, bytes, last);
+                    *count += u64::from(selected);
+                    if last {
+                        number += 1;
+                        let held = std::mem::take(&mut long);
+                        self.long_record(name, number, &held, io)
+                            .map_err(Failure::HandOn)?;
+                    }
+                }
             }
             io.out.flush().map_err(Failure::HandOn)?;
         }
-        Ok(())
+    }
+
+    /// The record of a line; whether it is selected.
+    fn record(&self, name: &str, number: u64, line: &[u8], io: &mut Io) -> Result<bool> {
+        if !self.selector.selects(line) {
+            return Ok(false);
+        }
+        let record = LineRecord {
+            r#type: "grep",
+            file: name,
+            line: number,
+            text: &String::from_utf8_lossy(line),
+            addresses: Addresses {
+                line,
+                selector: &self.selector,
+            },
+        };
+        // Not by way of the buffer, which would grow with the line.
+        common::json::write_line(&mut io.out, &record)?;
+        Ok(true)
+    }
+
+    /// The record of a line that came in parts, if it is selected.
+    fn long_record(&self, name: &str, number: u64, line: &Held, io: &mut Io) -> Result<()> {
+        if !line.selected {
+            return Ok(());
+        }
+        if line.overflowed {
+            return io.fail(&too_long(name, number));
+        }
+        self.record(name, number, &line.text, io).map(drop)
     }
 }
 
-/// One selected line.
-fn record(name: &str, number: u64, line: &[u8], found: &[Found], io: &mut Io) -> Result<()> {
-    let text = |from: usize, to: usize| String::from_utf8_lossy(&line[from..to]).into_owned();
-    let addresses: Vec<String> = found.iter().map(|f| text(f.start, f.end)).collect();
-    io.out.json(&LineRecord {
-        r#type: "grep",
-        file: name,
-        line: number,
-        text: &text(0, line.len()),
-        addresses: &addresses,
-    })
+/// A line that comes in parts and becomes a record.
+#[derive(Default)]
+struct Held {
+    line: LongLine,
+    text: Vec<u8>,
+    overflowed: bool,
+    selected: bool,
+}
+
+impl Held {
+    /// Adds a part; whether the line has been selected by it.
+    fn part(&mut self, selector: &Selector, part: &[u8], last: bool) -> bool {
+        let mut nothing = Vec::new();
+        let outcome = self
+            .line
+            .part(selector, part, last, Shown::Nothing, b"", &mut nothing);
+        let selected = outcome != Outcome::Nothing;
+        self.selected |= selected;
+        self.overflowed |= self.text.len() + part.len() > HELD_MAX;
+        if self.overflowed {
+            self.text = Vec::new();
+        } else {
+            self.text.extend_from_slice(part);
+        }
+        selected
+    }
 }

@@ -1,84 +1,97 @@
 //! `match`: the longest network of a set around each address.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::net::IpAddr;
 
 use common::app::Io;
-use common::operands::Origin;
+use common::operands::{Origin, trimmed};
 use common::{Error, Exit, Kind, Out, Result, address};
 use serde::Serialize;
 
 use crate::bits::Bits;
 use crate::cli::MatchArgs;
-use crate::ipset::Members;
 use crate::lookup::Table;
-use crate::output::{push_network, shown};
+use crate::members::{Keep, List, Members};
+use crate::output::{push_member, push_range};
 use crate::parse::{self, Rules};
 use crate::set::Interval;
-use crate::source::{self, Chunks, LINE_MAX, Piece};
+use crate::source::{self, Chunks, Filled, LINE_MAX, Piece};
 
 /// How many addresses are looked up together.
 const BATCH: usize = 256;
-/// Bytes in which the answer to an IPv4 address has its place: TAB, network,
-/// newline, and last how many of them count.
-const ANSWER_V4: usize = 32;
-/// The same for IPv6.
-const ANSWER_V6: usize = 64;
+/// Bytes of an answer are a multiple of this: TAB, network, newline, and last
+/// how many of them count.
+const ANSWER: usize = 32;
 
-/// A table and the answers for each of its networks.
+/// A table and the answers for each of its members.
 struct Family<N> {
     table: Table<N>,
-    /// A record of fixed size for each network, and for none.
+    /// A record of `size` bytes for each member, and for none.
     answers: Vec<u8>,
+    size: usize,
 }
 
 impl<N: Bits> Family<N> {
-    fn new(members: &[Interval<N>]) -> Self {
+    fn new(members: List<N>) -> Self {
+        let (mut members, ranges, _) = members.into_parts();
+        members.extend_from_slice(&ranges);
         let table = Table::new(members);
-        let size = Self::answer_size();
-        let mut answers = Vec::with_capacity((table.prefixes().len() + 1) * size);
-        let mut add = |text: &[u8]| {
-            let start = answers.len();
-            answers.extend_from_slice(text);
-            answers.resize(start + size - 1, 0);
-            answers.push(text.len() as u8);
-        };
+        let ranges: HashSet<Interval<N>> = ranges.into_iter().collect();
         let mut text = Vec::new();
-        for prefix in table.prefixes() {
+        let answer = |text: &mut Vec<u8>, member: Option<&Interval<N>>| {
             text.clear();
             text.push(b'\t');
-            push_network(&mut text, *prefix);
+            match member {
+                None => text.push(b'-'),
+                Some(&member) if ranges.contains(&member) => push_range(text, member),
+                Some(&member) => push_member(text, member),
+            }
             text.push(b'\n');
-            add(&text);
+        };
+        // A network is shorter than a range, and there may be millions.
+        let longest = table.members().iter().map(|member| {
+            answer(&mut text, Some(member));
+            text.len()
+        });
+        let size = (longest.max().unwrap_or(0) + 1).next_multiple_of(ANSWER);
+        let mut answers = Vec::with_capacity((table.members().len() + 1) * size);
+        let mut text = Vec::new();
+        for member in table.members().iter().map(Some).chain([None]) {
+            answer(&mut text, member);
+            let start = answers.len();
+            answers.extend_from_slice(&text);
+            answers.resize(start + size - 1, 0);
+            answers.push(text.len() as u8);
         }
-        add(b"\t-\n");
-        Self { table, answers }
+        Self {
+            table,
+            answers,
+            size,
+        }
     }
 
-    fn answer_size() -> usize {
-        if N::FAMILY == 4 { ANSWER_V4 } else { ANSWER_V6 }
-    }
-
-    /// Whether this is the number of a network.
+    /// Whether this is the number of a member.
     fn is_found(&self, id: usize) -> bool {
-        id < self.table.prefixes().len()
+        id < self.table.members().len()
     }
 
-    /// TAB, the network with this number or `-`, newline; the last byte says
+    /// TAB, the member with this number or `-`, newline; the last byte says
     /// how many bytes that is.
     #[inline]
     fn record(&self, id: usize) -> &[u8] {
-        let size = Self::answer_size();
-        &self.answers[id * size..(id + 1) * size]
+        &self.answers[id * self.size..(id + 1) * self.size]
     }
 
-    /// Whether a network holds an address, which, and the answer.
-    fn one(&self, address: N) -> (bool, Option<String>, Vec<u8>) {
+    /// The member that holds an address, if one does, and the answer.
+    fn one(&self, address: N) -> (Option<String>, Vec<u8>) {
         let id = self.table.find(address);
-        let network = self.table.prefixes().get(id).map(|prefix| shown(*prefix));
         let record = self.record(id);
-        let length = usize::from(record[record.len() - 1]);
-        (self.is_found(id), network, record[..length].to_vec())
+        let answer = &record[..usize::from(record[record.len() - 1])];
+        let network = self
+            .is_found(id)
+            .then(|| String::from_utf8_lossy(answer.trim_ascii()).into_owned());
+        (network, answer.to_vec())
     }
 }
 
@@ -134,10 +147,10 @@ pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exi
             "stdin cannot be both the set of --in and the addresses",
         ));
     }
-    let members = Members::of_option(io, &args.set, rules)?;
+    let members = Members::of_option(io, &args.set, Keep::Distinct, rules)?;
     let mut run = Run {
-        v4: Family::new(&members.v4),
-        v6: Family::new(&members.v6),
+        v4: Family::new(members.v4),
+        v6: Family::new(members.v6),
         batch4: Batch::default(),
         batch6: Batch::default(),
         rules,
@@ -146,7 +159,7 @@ pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exi
     };
     if args.addresses.is_empty() {
         // Says so where stdin is a terminal.
-        let _ = io.operands(&[], "an address")?;
+        let _ = io.operands_or_stdin(&[], "an address")?;
         run.lines("-", io.stdin(), io)?;
     }
     let mut stdin = Some(io.stdin());
@@ -177,8 +190,8 @@ impl Run {
         loop {
             io.out.flush()?;
             match chunks.fill(&mut piece) {
-                Ok(true) => {}
-                Ok(false) => return Ok(()),
+                Ok(Filled::End) => return Ok(()),
+                Ok(_) => {}
                 Err(error) => return io.fail(&Error::local(&error).about(name)),
             }
             let mut rest = piece.bytes();
@@ -264,8 +277,8 @@ impl Run {
         let outcome = if line.len() > LINE_MAX {
             Err(source::too_long())
         } else {
-            let line = line.trim_ascii();
-            if line.is_empty() || line[0] == b'#' {
+            let line = trimmed(line);
+            if line.is_empty() {
                 return Ok(());
             }
             self.word(line, io)?
@@ -299,11 +312,11 @@ impl Run {
         if !self.rules.family.admits(&parsed) {
             return Ok(Ok(()));
         }
-        let (found, network, answer) = match parsed {
+        let (network, answer) = match parsed {
             IpAddr::V4(address) => self.v4.one(address.to_bits()),
             IpAddr::V6(address) => self.v6.one(address.to_bits()),
         };
-        self.found(found);
+        self.found(network.is_some());
         let shown = parsed.to_string();
         if self.quiet {
             return Ok(Ok(()));
@@ -352,7 +365,7 @@ fn answers<N: Bits>(
         } else {
             buffer.extend_from_slice(batch.addresses[at].text().as_bytes());
         }
-        push::<ANSWER_V4>(buffer, family.record(id), length as usize);
+        push::<ANSWER>(buffer, family.record(id), length as usize);
     }
     batch.addresses.clear();
     batch.places.clear();

@@ -71,7 +71,7 @@ fn for_each(
     io: &mut Io,
     mut each: impl FnMut(&str, &mut Io) -> Result<Exit>,
 ) -> Result<Exit> {
-    let mut operands = io.operands(words, what)?.with_files();
+    let mut operands = io.operands_or_stdin(words, what)?.with_files();
     let mut exit = Exit::Yes;
     loop {
         if !operands.is_ready() {

@@ -8,11 +8,12 @@ use crate::bits::Bits;
 use crate::cli::{
     AggregateArgs, CountArgs, FreeArgs, OverlapArgs, SetArgs, SubtractArgs, WithArgs,
 };
-use crate::ipset::{IpSet, Members};
+use crate::ipset::IpSet;
 use crate::lossy;
-use crate::output::{Printer, push_network, push_range, shown};
+use crate::members::{Keep, List, Members};
+use crate::output::{Printer, push_member, push_range};
 use crate::parse::Rules;
-use crate::prefix::{Prefix, cover};
+use crate::prefix::{InOrder, Prefix};
 use crate::set::{Interval, IntervalSet, in_order};
 use crate::source;
 
@@ -20,7 +21,7 @@ use super::the_network;
 
 /// The union of the operands.
 fn operands(words: &[String], rules: Rules, io: &mut Io) -> Result<IpSet> {
-    Ok(Members::of_operands(io, words, rules)?.into())
+    Ok(Members::of_operands(io, words, Keep::Union, rules)?.into())
 }
 
 /// The set an option names. Stdin cannot be both that and the operands.
@@ -31,7 +32,7 @@ fn option(words: &[String], operands: &[String], rules: Rules, io: &Io) -> Resul
             "stdin cannot be both the option's set and the operands",
         ));
     }
-    Ok(Members::of_option(io, words, rules)?.into())
+    Ok(Members::of_option(io, words, Keep::Union, rules)?.into())
 }
 
 /// Prints a set, IPv4 first.
@@ -134,7 +135,7 @@ pub(super) fn complement(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Ex
 /// `free NETWORK --used SET`
 pub(super) fn free(args: &FreeArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let net = the_network(&args.network, rules)?;
-    let used: IpSet = Members::of_option(io, &args.used, rules)?.into();
+    let used: IpSet = Members::of_option(io, &args.used, Keep::Union, rules)?.into();
     let printer = Printer::set(io, args.form.ranges);
     match net {
         ipnet::IpNet::V4(net) => free_of(net.into(), &used.v4, args, printer, &mut io.out),
@@ -184,21 +185,52 @@ fn free_of<N: Bits>(
 
 /// `sort SET`
 pub(super) fn sort(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
-    fn sorted<N: Bits>(members: Vec<Interval<N>>, printer: Printer, out: &mut Out) -> Result<()> {
-        let mut members = if printer.ranges {
-            members
-        } else {
-            let parts = members.into_iter().flat_map(cover);
-            parts.map(Prefix::interval).collect()
-        };
-        in_order(&mut members);
-        members.iter().try_for_each(|&m| printer.interval(m, out))
-    }
-    let members = Members::of_operands(io, &args.set, rules)?;
+    let members = Members::of_operands(io, &args.set, Keep::All, rules)?;
     let printer = Printer::of("sort", io, args.form.ranges);
     sorted(members.v4, printer, &mut io.out)?;
     sorted(members.v6, printer, &mut io.out)?;
     Ok(Exit::Yes)
+}
+
+/// Prints the members of one family in order. A range is printed as its
+/// networks, which are made one by one: there can be 254 of each range.
+fn sorted<N: Bits>(members: List<N>, printer: Printer, out: &mut Out) -> Result<()> {
+    let (mut networks, mut ranges, addresses) = members.into_parts();
+    let plain = addresses.into_iter().map(|address| Interval {
+        first: address,
+        last: address,
+    });
+    let mut plain: Vec<Interval<N>> = plain.collect();
+    in_order(&mut plain);
+    if printer.ranges {
+        networks.append(&mut ranges);
+    }
+    in_order(&mut networks);
+    in_order(&mut ranges);
+    let key = |interval: Interval<N>| N::pair(interval.first, !interval.last);
+    let mut parts = InOrder::new(ranges);
+    let mut networks = networks.into_iter().peekable();
+    let mut plain = plain.into_iter().peekable();
+    loop {
+        let network = networks.peek().map(|&network| key(network));
+        let address = plain.peek().map(|&address| key(address));
+        let part = parts.peek().map(|part| key(part.interval()));
+        let least = [&network, &address, &part].into_iter().flatten().min();
+        if least.is_none() {
+            return Ok(());
+        }
+        if address.as_ref() == least {
+            if let Some(address) = plain.next() {
+                printer.plain(address.first, out)?;
+            }
+        } else if network.as_ref() == least {
+            if let Some(network) = networks.next() {
+                printer.interval(network, out)?;
+            }
+        } else if let Some(part) = parts.next() {
+            printer.network(part, out)?;
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -239,14 +271,20 @@ struct OverlapRecord {
 
 /// `overlap SET`
 pub(super) fn overlap(args: &OverlapArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
-    let members = Members::of_operands(io, &args.set, rules)?;
+    let members = Members::of_operands(io, &args.set, Keep::All, rules)?;
     let v4 = pairs(members.v4, args, io)?;
     let v6 = pairs(members.v6, args, io)?;
     Ok(if v4 || v6 { Exit::Yes } else { Exit::No })
 }
 
 /// Prints the pairs of one family; whether there was one.
-fn pairs<N: Bits>(mut members: Vec<Interval<N>>, args: &OverlapArgs, io: &mut Io) -> Result<bool> {
+fn pairs<N: Bits>(members: List<N>, args: &OverlapArgs, io: &mut Io) -> Result<bool> {
+    let (mut members, ranges, addresses) = members.into_parts();
+    members.extend(ranges);
+    members.extend(addresses.into_iter().map(|address| Interval {
+        first: address,
+        last: address,
+    }));
     in_order(&mut members);
     let mut any = false;
     for (at, a) in members.iter().enumerate() {
@@ -264,9 +302,9 @@ fn pairs<N: Bits>(mut members: Vec<Interval<N>>, args: &OverlapArgs, io: &mut Io
                 continue;
             }
             let buffer = io.out.buffer();
-            push_member(buffer, *a, args.form.ranges);
+            pair_member(buffer, *a, args.form.ranges);
             buffer.push(b'\t');
-            push_member(buffer, *b, args.form.ranges);
+            pair_member(buffer, *b, args.form.ranges);
             buffer.push(b'\n');
             io.out.spill_if_full()?;
         }
@@ -274,21 +312,17 @@ fn pairs<N: Bits>(mut members: Vec<Interval<N>>, args: &OverlapArgs, io: &mut Io
     Ok(any)
 }
 
-/// A member as a network if it is one, else as a range.
-fn push_member<N: Bits>(buffer: &mut Vec<u8>, member: Interval<N>, ranges: bool) {
-    let around = Prefix::around(member);
-    if !ranges && around.interval() == member {
-        push_network(buffer, around);
-    } else {
+/// Adds a member, with `ranges` as a range.
+fn pair_member<N: Bits>(buffer: &mut Vec<u8>, member: Interval<N>, ranges: bool) {
+    if ranges {
         push_range(buffer, member);
+    } else {
+        push_member(buffer, member);
     }
 }
 
 fn member_text<N: Bits>(member: Interval<N>, ranges: bool) -> String {
-    let around = Prefix::around(member);
-    if !ranges && around.interval() == member {
-        shown(around)
-    } else {
-        format!("{}-{}", member.first.ip(), member.last.ip())
-    }
+    let mut text = Vec::new();
+    pair_member(&mut text, member, ranges);
+    String::from_utf8_lossy(&text).into_owned()
 }

@@ -1,7 +1,8 @@
 //! Lines of text by the addresses in them: [`scan`] finds addresses,
-//! [`select`] decides about lines, [`pipeline`] keeps all cores at it and the
-//! output in order.
+//! [`select`] decides about lines, [`long`] about lines too long for a piece,
+//! [`pipeline`] keeps all cores at it and the output in order.
 
+pub(crate) mod long;
 pub(crate) mod pipeline;
 pub(crate) mod scan;
 pub(crate) mod select;

@@ -1,11 +1,12 @@
 //! Many cores, one order: workers take pieces of input in turn, and results are
 //! handed on in the order of the pieces.
 //!
-//! Whoever is free takes the next piece under a lock and notes that it did; the
+//! A free worker takes the next piece under a lock and notes that it did; the
 //! notes tell the caller's thread whose result is next. A worker keeps one
-//! result ahead at most. The threads are left to themselves at the end: one of
-//! them may wait for input that never comes, and nobody must wait for it. A
-//! small input never starts a thread.
+//! result ahead at most. A line that comes in parts stays with one worker,
+//! which keeps the lock until the line ends. The threads are not joined at the
+//! end: one of them may wait for input that never comes. A small input never
+//! starts a thread.
 
 use std::io;
 use std::num::NonZero;
@@ -14,9 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use common::Result;
 
-use crate::source::{Chunks, Piece};
+use crate::source::{Chunks, Filled, Piece};
 
-/// So much is worked off before it is worth starting threads.
+/// Bytes that are worked off before threads are worth starting.
 const SMALL: usize = 2 << 20;
 /// More workers than this only wait for the reader.
 const WORKERS_MAX: usize = 8;
@@ -30,22 +31,45 @@ pub(crate) enum Failure {
     HandOn(common::Error),
 }
 
-/// Works on all pieces of the input; `work` fills a result, `hand_on` gets
-/// the results in the order of the input and says whether more are wanted.
-pub(crate) fn run<R: Default + Send + 'static>(
+/// What is done with the input.
+pub(crate) trait Work: Send + Sync + 'static {
+    /// The result of a piece. A used one may be given again.
+    type Result: Default + Send + 'static;
+    /// What is known of a line that comes in parts.
+    type Line: Default;
+
+    /// Works on complete lines.
+    fn lines(&self, piece: &[u8], result: &mut Self::Result);
+
+    /// Works on a part of a line.
+    fn part(&self, line: &mut Self::Line, part: &[u8], last: bool, result: &mut Self::Result);
+}
+
+/// Works on all pieces of the input; `hand_on` gets the results in the order of
+/// the input and says whether more are wanted.
+pub(crate) fn run<W: Work>(
     mut chunks: Chunks,
-    work: impl Fn(&[u8], &mut R) + Send + Sync + 'static,
-    hand_on: &mut dyn FnMut(&mut R) -> Result<bool>,
+    work: W,
+    hand_on: &mut dyn FnMut(&mut W::Result) -> Result<bool>,
 ) -> Result<(), Failure> {
     let mut piece = Piece::default();
-    let mut result = R::default();
-    let mut seen = 0;
-    while seen < SMALL {
-        if !chunks.fill(&mut piece).map_err(Failure::Read)? {
-            return Ok(());
+    let mut result = W::Result::default();
+    let mut line = W::Line::default();
+    let (mut seen, mut inside) = (0, false);
+    while seen < SMALL || inside {
+        let filled = chunks.fill(&mut piece).map_err(Failure::Read)?;
+        match filled {
+            Filled::End => return Ok(()),
+            Filled::Lines => work.lines(piece.bytes(), &mut result),
+            Filled::Part { last } => {
+                work.part(&mut line, piece.bytes(), last, &mut result);
+                inside = !last;
+                if last {
+                    line = W::Line::default();
+                }
+            }
         }
         seen += piece.bytes().len();
-        work(piece.bytes(), &mut result);
         if !hand_on(&mut result).map_err(Failure::HandOn)? {
             return Ok(());
         }
@@ -73,7 +97,8 @@ pub(crate) fn run<R: Default + Send + 'static>(
     // The last worker to end closes the list of turns.
     drop(turns);
     for number in order {
-        let (ready, spent): &(Receiver<io::Result<R>>, Sender<R>) = &results[number];
+        let (ready, spent): &(Receiver<io::Result<W::Result>>, Sender<W::Result>) =
+            &results[number];
         let Ok(outcome) = ready.recv() else {
             break;
         };
@@ -96,30 +121,41 @@ struct Worker<R> {
 }
 
 impl<R: Default> Worker<R> {
-    /// Until the input ends, or nobody wants results any more.
-    fn run(self, work: &(impl Fn(&[u8], &mut R) + ?Sized)) {
+    /// Works until the input ends or results are no longer wanted.
+    fn run<W: Work<Result = R>>(self, work: &W) {
         let mut piece = Piece::default();
-        while let Some(read) = self.take(&mut piece) {
-            let outcome = read.map(|()| {
-                let mut result = self.fresh.try_recv().unwrap_or_default();
-                work(piece.bytes(), &mut result);
-                result
-            });
-            if self.done.send(outcome).is_err() {
-                return;
-            }
-        }
+        while self.turn(work, &mut piece).is_some() {}
     }
 
-    /// The next piece, and the note whose it is; `None` at the end.
-    fn take(&self, piece: &mut Piece) -> Option<io::Result<()>> {
+    /// Works on one piece, or on a line that comes in parts; `None` at the end.
+    fn turn<W: Work<Result = R>>(&self, work: &W, piece: &mut Piece) -> Option<()> {
         let mut chunks = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = match chunks.fill(piece) {
-            Ok(false) => return None,
-            Ok(true) => Ok(()),
-            Err(error) => Err(error),
-        };
-        self.turns.send(self.number).ok().map(|()| read)
+        let mut line = W::Line::default();
+        loop {
+            let filled = match chunks.fill(piece) {
+                Ok(Filled::End) => return None,
+                Ok(filled) => filled,
+                Err(error) => {
+                    self.turns.send(self.number).ok()?;
+                    return self.done.send(Err(error)).ok();
+                }
+            };
+            self.turns.send(self.number).ok()?;
+            let mut result = self.fresh.try_recv().unwrap_or_default();
+            let Filled::Part { last } = filled else {
+                drop(chunks);
+                work.lines(piece.bytes(), &mut result);
+                return self.done.send(Ok(result)).ok();
+            };
+            work.part(&mut line, piece.bytes(), last, &mut result);
+            self.done.send(Ok(result)).ok()?;
+            if last {
+                // The part may have a large result. An empty one behind it can
+                // be sent once that has been taken, so there is one at a time.
+                self.turns.send(self.number).ok()?;
+                return self.done.send(Ok(R::default())).ok();
+            }
+        }
     }
 }
 
@@ -134,22 +170,36 @@ mod tests {
         lines.concat().into_bytes()
     }
 
+    /// Copies the input; parts of a line must come in order and complete.
+    struct Copy;
+
+    impl Work for Copy {
+        type Result = Vec<u8>;
+        type Line = Vec<u8>;
+
+        fn lines(&self, piece: &[u8], result: &mut Vec<u8>) {
+            result.clear();
+            result.extend_from_slice(piece);
+        }
+
+        fn part(&self, line: &mut Vec<u8>, part: &[u8], last: bool, result: &mut Vec<u8>) {
+            result.clear();
+            line.extend_from_slice(part);
+            if last {
+                result.append(line);
+            }
+        }
+    }
+
     fn copy(input: impl Read + Send + 'static, most: u64) -> (Vec<u8>, Result<(), Failure>) {
         let mut all = Vec::new();
         let mut handed = 0;
-        let chunks = Chunks::with_size(Box::new(input), 4096);
-        let outcome = run(
-            chunks,
-            |piece, result: &mut Vec<u8>| {
-                result.clear();
-                result.extend_from_slice(piece);
-            },
-            &mut |result: &mut Vec<u8>| {
-                all.extend_from_slice(result);
-                handed += 1;
-                Ok(handed < most)
-            },
-        );
+        let chunks = Chunks::of_text(Box::new(input), 4096);
+        let outcome = run(chunks, Copy, &mut |result: &mut Vec<u8>| {
+            all.extend_from_slice(result);
+            handed += 1;
+            Ok(handed < most)
+        });
         (all, outcome)
     }
 
@@ -161,6 +211,20 @@ mod tests {
             assert!(outcome.is_ok());
             assert!(all == input, "{count}");
         }
+    }
+
+    #[test]
+    fn long_lines_keep_their_place() {
+        let mut input = Vec::new();
+        for n in 0..400_usize {
+            input.extend(std::iter::repeat_n(b'x', n * 37));
+            input.push(b'\n');
+            input.extend(numbers(n % 50));
+        }
+        assert!(input.len() > SMALL);
+        let (all, outcome) = copy(io::Cursor::new(input.clone()), u64::MAX);
+        assert!(outcome.is_ok());
+        assert!(all == input);
     }
 
     #[test]
@@ -195,7 +259,7 @@ mod tests {
         }
     }
 
-    /// Gives what there is and then waits for ever.
+    /// Gives its input and then blocks.
     struct Stalls(io::Cursor<Vec<u8>>);
 
     impl Read for Stalls {
@@ -210,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_input_that_is_not_wanted() {
+    fn input_that_is_not_wanted_is_not_waited_for() {
         let (all, outcome) = copy(Stalls(io::Cursor::new(numbers(1_000_000))), 700);
         assert!(outcome.is_ok());
         assert!(!all.is_empty());
@@ -218,8 +282,8 @@ mod tests {
 
     #[test]
     fn a_failing_writer_ends_the_run() {
-        let chunks = Chunks::with_size(Box::new(io::Cursor::new(numbers(1_000_000))), 4096);
-        let outcome = run(chunks, |_, (): &mut ()| {}, &mut |()| {
+        let chunks = Chunks::of_text(Box::new(io::Cursor::new(numbers(1_000_000))), 4096);
+        let outcome = run(chunks, Copy, &mut |_| {
             Err(common::Error::new(common::Kind::System, "full"))
         });
         assert!(matches!(outcome, Err(Failure::HandOn(_))));

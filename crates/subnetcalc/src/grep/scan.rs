@@ -12,6 +12,13 @@ use crate::parse;
 /// No address is longer: eight groups, the last two as a dotted quad.
 const LONGEST: usize = 45;
 
+/// Bytes before a dot or colon that decide whether it belongs to an address:
+/// a group of four digits and what stands before it.
+pub(crate) const BEFORE: usize = 8;
+/// Bytes from a dot or colon on that decide what the address is and where it
+/// ends.
+pub(crate) const AFTER: usize = LONGEST + 8;
+
 /// An address and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -60,6 +67,60 @@ impl<'a> Scan<'a> {
         Self {
             v4_only: true,
             ..Self::new(text)
+        }
+    }
+
+    /// Continues where another scan stopped: at [`Scan::at`], with the
+    /// [`BEFORE`] bytes before that place still in the text.
+    pub(crate) fn resumed(text: &'a [u8], at: usize, taken: usize) -> Self {
+        Self {
+            at,
+            taken,
+            ..Self::new(text)
+        }
+    }
+
+    /// Where the next dot or colon is looked for, and where the last address
+    /// ended.
+    pub(crate) fn position(&self) -> (usize, usize) {
+        (self.at, self.taken)
+    }
+
+    /// The next address whose first dot or colon is before `limit`. If there
+    /// is none, the scan stops at the next dot or colon.
+    #[inline]
+    pub(crate) fn next_before(&mut self, limit: usize) -> Option<Found> {
+        loop {
+            let rest = &self.text[self.at..];
+            let hit = if self.v4_only {
+                memchr::memchr(b'.', rest)
+            } else {
+                memchr::memchr2(b'.', b':', rest)
+            };
+            let Some(hit) = hit.map(|hit| self.at + hit).filter(|hit| *hit < limit) else {
+                self.at += hit.unwrap_or(rest.len());
+                return None;
+            };
+            if self.text[hit] == b':' {
+                match self.groups(hit) {
+                    Ok(found) => return Some(self.take(found)),
+                    Err(at) => self.at = at,
+                }
+                continue;
+            }
+            self.at = hit + 1;
+            if let Some(found) = self.quad(hit) {
+                if self.v4_only
+                    && found.start > self.taken
+                    && self.text[found.start - 1] == b':'
+                    && let Some(longer) = self.around(found)
+                {
+                    // Of the other family, so nobody asked for it.
+                    self.take(longer);
+                    continue;
+                }
+                return Some(self.take(found));
+            }
         }
     }
 
@@ -155,35 +216,7 @@ impl Iterator for Scan<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Found> {
-        loop {
-            let rest = &self.text[self.at..];
-            let hit = if self.v4_only {
-                memchr::memchr(b'.', rest)?
-            } else {
-                memchr::memchr2(b'.', b':', rest)?
-            };
-            let hit = self.at + hit;
-            if self.text[hit] == b':' {
-                match self.groups(hit) {
-                    Ok(found) => return Some(self.take(found)),
-                    Err(at) => self.at = at,
-                }
-                continue;
-            }
-            self.at = hit + 1;
-            if let Some(found) = self.quad(hit) {
-                if self.v4_only
-                    && found.start > self.taken
-                    && self.text[found.start - 1] == b':'
-                    && let Some(longer) = self.around(found)
-                {
-                    // Of the other family, so nobody asked for it.
-                    self.take(longer);
-                    continue;
-                }
-                return Some(self.take(found));
-            }
-        }
+        self.next_before(usize::MAX)
     }
 }
 

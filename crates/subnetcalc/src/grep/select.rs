@@ -39,8 +39,8 @@ pub(crate) struct Selector {
     /// A v4-mapped address counts as the IPv4 one.
     unmap: bool,
     /// Only the first field of a line is looked at.
-    first_field: bool,
-    wanted: Wanted,
+    pub(super) first_field: bool,
+    pub(super) wanted: Wanted,
     /// Addresses of the other family are not seen.
     family: Family,
 }
@@ -65,7 +65,7 @@ impl Selector {
     }
 
     /// Whether an address is of a family that is looked at.
-    fn sees(&self, address: Address) -> bool {
+    pub(super) fn sees(&self, address: Address) -> bool {
         match (self.family, address) {
             (Family::Any, _) | (Family::V4, Address::V4(_)) => true,
             (Family::V4, Address::V6(bits)) => self.unmap && bits >> 32 == 0xffff,
@@ -76,7 +76,7 @@ impl Selector {
 
     /// Whether an address is in the set.
     #[inline]
-    fn holds(&self, address: Address) -> bool {
+    pub(super) fn holds(&self, address: Address) -> bool {
         match address {
             Address::V4(bits) => self.v4.contains(bits),
             Address::V6(bits) if self.unmap && bits >> 32 == 0xffff => {
@@ -95,22 +95,36 @@ impl Selector {
         }
     }
 
-    /// Whether a line is selected, and with which addresses: those in the set
-    /// or, for lines without one, all that it has.
-    pub(crate) fn line(&self, line: &[u8]) -> Option<Vec<Found>> {
-        let mut all: Vec<Found> = if self.first_field {
-            first_field(line).into_iter().collect()
-        } else {
-            Scan::new(line).collect()
-        };
-        all.retain(|found| self.sees(found.address));
-        let members = all.iter().filter(|found| self.holds(found.address));
-        let members: Vec<Found> = members.copied().collect();
+    /// The addresses of a line that are looked at.
+    fn seen<'a>(&'a self, line: &'a [u8]) -> impl Iterator<Item = Found> + 'a {
+        let field = self.first_field.then(|| first_field(line)).flatten();
+        let scan = (!self.first_field).then(|| Scan::new(line));
+        let all = field.into_iter().chain(scan.into_iter().flatten());
+        all.filter(|found| self.sees(found.address))
+    }
+
+    /// Whether a line is selected.
+    pub(crate) fn selects(&self, line: &[u8]) -> bool {
+        let mut all = self.seen(line);
         match self.wanted {
-            Wanted::Member => (!members.is_empty()).then_some(members),
-            Wanted::NoMember => (!all.is_empty() && members.is_empty()).then_some(all),
-            Wanted::NoAddress => all.is_empty().then_some(all),
+            Wanted::Member => all.any(|found| self.holds(found.address)),
+            Wanted::NoMember => {
+                let mut any = false;
+                all.all(|found| {
+                    any = true;
+                    !self.holds(found.address)
+                }) && any
+            }
+            Wanted::NoAddress => all.next().is_none(),
         }
+    }
+
+    /// The addresses that a selected line is selected for: those in the set
+    /// or, for a line without one, all that it has.
+    pub(crate) fn addresses<'a>(&'a self, line: &'a [u8]) -> impl Iterator<Item = Found> + 'a {
+        let members = self.wanted == Wanted::Member;
+        let all = self.seen(line);
+        all.filter(move |found| !members || self.holds(found.address))
     }
 
     /// Selects among the lines of a piece, writes what is shown of them to
@@ -226,7 +240,7 @@ fn next_field(piece: &[u8], next: &mut usize) -> Option<Found> {
 }
 
 /// One line of output.
-fn put(out: &mut Vec<u8>, prefix: &[u8], text: &[u8]) {
+pub(super) fn put(out: &mut Vec<u8>, prefix: &[u8], text: &[u8]) {
     out.extend_from_slice(prefix);
     out.extend_from_slice(text);
     out.push(b'\n');
@@ -313,7 +327,7 @@ mod tests {
             let count = selector.piece(piece.as_bytes(), Shown::Line, b"", &mut out);
             let mut expected = String::new();
             for line in crate::source::lines(piece.as_bytes()) {
-                if selector.line(line).is_some() {
+                if selector.selects(line) {
                     expected += std::str::from_utf8(line).unwrap();
                     expected.push('\n');
                 }

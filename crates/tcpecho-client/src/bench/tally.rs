@@ -7,6 +7,12 @@ use common::Result;
 
 use crate::stats::Latencies;
 
+/// Reasons of failure that are counted apart.
+const REASONS_MAX: usize = 50;
+
+/// What all further ones are called.
+const OTHER: &str = "another reason";
+
 /// Counts of a run so far.
 #[derive(Debug)]
 pub(crate) struct Tally {
@@ -77,7 +83,12 @@ impl Tally {
 
     /// A connection failed.
     pub(crate) fn error(&mut self, why: impl Into<String>) {
-        *self.errors.entry(why.into()).or_default() += 1;
+        let mut why = why.into();
+        // A peer chooses the names in the errors about its certificate.
+        if self.errors.len() >= REASONS_MAX && !self.errors.contains_key(&why) {
+            OTHER.clone_into(&mut why);
+        }
+        *self.errors.entry(why).or_default() += 1;
     }
 
     /// Everything that went wrong besides wrong bytes.
@@ -113,6 +124,18 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_are_bounded() {
+        let mut tally = Tally::new().unwrap();
+        for n in 0..10_000 {
+            tally.error(format!("name {n}"));
+        }
+        tally.error("name 1");
+        assert_eq!(tally.errors.len(), REASONS_MAX + 1);
+        assert_eq!((tally.errors["name 1"], tally.errors[OTHER]), (2, 9950));
+        assert_eq!(tally.error_count(), 10_001);
+    }
 
     #[test]
     fn equal_latencies_are_counted_one_by_one() {

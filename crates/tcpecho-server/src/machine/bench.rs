@@ -1,6 +1,7 @@
 //! The machine against a socket made of two queues: what tests and the fuzz
 //! target play on.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{Machine, Rules, Step, TAIL_MAX};
@@ -9,7 +10,7 @@ use crate::readiness::Interest;
 /// A socket without a kernel: what came in, and how much it takes out.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
-    pub(crate) input: Vec<u8>,
+    pub(crate) input: VecDeque<u8>,
     pub(crate) fin: bool,
     pub(crate) room: usize,
     pub(crate) output: Vec<u8>,
@@ -82,8 +83,8 @@ impl Bench {
         let mut chunk: Vec<u8> = self.wire.input.drain(..n).collect();
         if self.machine.is_open() {
             self.taken += n;
-            let answer = self.rules.reply.clone().unwrap_or_else(|| chunk.clone());
-            self.expected.extend(answer);
+            let answer = self.rules.reply.as_ref().unwrap_or(&chunk);
+            self.expected.extend_from_slice(answer);
         }
         let answer = self
             .machine

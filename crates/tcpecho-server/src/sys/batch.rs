@@ -8,58 +8,18 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use socket2::{SockAddr, SockAddrStorage};
 
+use crate::arrival::{Arrival, RECEIVED, SENT};
+
 /// Datagrams moved at once.
 pub(crate) const BATCH: usize = 32;
 
 /// The largest datagram there is.
 const SIZE: usize = 65_535;
 
-/// Room for one control message with an address.
-const CONTROL: usize = 64;
-
-/// Where a datagram came to, as the kernel says it, ready to be given back to
-/// it with the answer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrival {
-    control: Control,
-    len: usize,
-}
-
-/// Aligned as the kernel wants control messages.
+/// Control messages, aligned as the kernel wants them.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
-struct Control([u8; CONTROL]);
-
-impl Arrival {
-    const NONE: Self = Self {
-        control: Control([0; CONTROL]),
-        len: 0,
-    };
-
-    /// Lets routing choose the interface of the answer: only the address it
-    /// comes from matters, except where it means nothing without a link.
-    fn forget_interface(&mut self) {
-        // SAFETY: these compute lengths from a constant.
-        let (data, v4, v6) = unsafe {
-            (
-                libc::CMSG_LEN(0) as usize,
-                libc::CMSG_LEN(size_of::<libc::in_pktinfo>() as u32) as usize,
-                libc::CMSG_LEN(size_of::<libc::in6_pktinfo>() as u32) as usize,
-            )
-        };
-        let bytes = &mut self.control.0;
-        let mut length = [0; size_of::<usize>()];
-        length.copy_from_slice(&bytes[..size_of::<usize>()]);
-        // The header says which of the two it is by its length.
-        match usize::from_ne_bytes(length) {
-            n if n == v4 => bytes[data..data + 4].fill(0),
-            n if n == v6 && bytes[data..data + 2] != [0xfe, 0x80] => {
-                bytes[data + 16..data + 20].fill(0);
-            }
-            _ => {}
-        }
-    }
-}
+struct Control<const N: usize>([u8; N]);
 
 /// One received datagram.
 #[derive(Debug)]
@@ -98,7 +58,7 @@ impl Buffers {
     pub(crate) fn receive(&mut self, socket: &impl AsFd) -> io::Result<Vec<Datagram<'_>>> {
         let mut names: [SockAddrStorage; BATCH] =
             std::array::from_fn(|_| SockAddrStorage::zeroed());
-        let mut arrivals = [Arrival::NONE; BATCH];
+        let mut controls = [Control([0; RECEIVED]); BATCH];
         let mut pieces: Vec<libc::iovec> = self
             .0
             .chunks_exact_mut(SIZE)
@@ -108,14 +68,14 @@ impl Buffers {
             })
             .collect();
         let mut headers: Vec<libc::mmsghdr> = Vec::with_capacity(BATCH);
-        for ((name, arrival), piece) in names.iter_mut().zip(&mut arrivals).zip(&mut pieces) {
+        for ((name, control), piece) in names.iter_mut().zip(&mut controls).zip(&mut pieces) {
             let mut header = empty_header();
             header.msg_hdr.msg_namelen = name.size_of();
             header.msg_hdr.msg_name = std::ptr::from_mut(name).cast();
             header.msg_hdr.msg_iov = piece;
             header.msg_hdr.msg_iovlen = 1;
-            header.msg_hdr.msg_control = arrival.control.0.as_mut_ptr().cast();
-            header.msg_hdr.msg_controllen = CONTROL as _;
+            header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_hdr.msg_controllen = RECEIVED as _;
             headers.push(header);
         }
         // SAFETY: every header points to an address, a buffer and a control
@@ -132,10 +92,10 @@ impl Buffers {
         };
         let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
         let mut received = Vec::with_capacity(n);
-        for (((header, name), mut arrival), buffer) in headers
+        for (((header, name), control), buffer) in headers
             .iter()
             .zip(names)
-            .zip(arrivals)
+            .zip(&controls)
             .zip(self.0.chunks_exact_mut(SIZE))
             .take(n)
         {
@@ -149,14 +109,10 @@ impl Buffers {
                 reason = "its type differs between C libraries"
             )]
             let filled = header.msg_hdr.msg_controllen as usize;
-            arrival.len = filled;
-            if arrival.len > 0 {
-                arrival.forget_interface();
-            }
             received.push(Datagram {
                 data: &mut buffer[..header.msg_len as usize],
                 from,
-                arrival,
+                arrival: Arrival::parse(&control.0[..filled.min(RECEIVED)]),
             });
         }
         Ok(received)
@@ -164,10 +120,25 @@ impl Buffers {
 }
 
 /// Sends at most [`BATCH`] datagrams; how many the kernel took. An error is
-/// about the first one.
+/// about the first one. Answers to groups go to directly attached hosts only.
 pub(crate) fn send(socket: &impl AsFd, answers: &[Answer<'_>]) -> io::Result<usize> {
+    // The flags are those of a whole call.
+    let group = answers.first().is_some_and(|a| a.arrival.group);
+    let alike = answers.iter().take_while(|a| a.arrival.group == group);
+    let answers = &answers[..alike.count().min(BATCH)];
+    let mut flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    if group {
+        flags |= libc::MSG_DONTROUTE;
+    }
     let mut names: Vec<SockAddr> = answers.iter().map(|a| SockAddr::from(a.to)).collect();
-    let mut arrivals: Vec<Arrival> = answers.iter().map(|a| a.arrival).collect();
+    let mut controls: Vec<(Control<SENT>, usize)> = answers
+        .iter()
+        .map(|answer| {
+            let mut control = Control([0; SENT]);
+            let used = answer.arrival.write(answer.to.ip(), &mut control.0);
+            (control, used)
+        })
+        .collect();
     let mut pieces: Vec<libc::iovec> = answers
         .iter()
         .map(|answer| libc::iovec {
@@ -176,15 +147,15 @@ pub(crate) fn send(socket: &impl AsFd, answers: &[Answer<'_>]) -> io::Result<usi
         })
         .collect();
     let mut headers: Vec<libc::mmsghdr> = Vec::with_capacity(answers.len());
-    for ((name, arrival), piece) in names.iter_mut().zip(&mut arrivals).zip(&mut pieces) {
+    for ((name, (control, used)), piece) in names.iter_mut().zip(&mut controls).zip(&mut pieces) {
         let mut header = empty_header();
         header.msg_hdr.msg_name = name.as_ptr().cast_mut().cast();
         header.msg_hdr.msg_namelen = name.len();
         header.msg_hdr.msg_iov = piece;
         header.msg_hdr.msg_iovlen = 1;
-        if arrival.len > 0 {
-            header.msg_hdr.msg_control = arrival.control.0.as_mut_ptr().cast();
-            header.msg_hdr.msg_controllen = arrival.len as _;
+        if *used > 0 {
+            header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_hdr.msg_controllen = *used as _;
         }
         headers.push(header);
     }
@@ -195,20 +166,30 @@ pub(crate) fn send(socket: &impl AsFd, answers: &[Answer<'_>]) -> io::Result<usi
         libc::sendmmsg(
             socket.as_fd().as_raw_fd(),
             headers.as_mut_ptr(),
-            headers.len().min(BATCH) as _,
-            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+            headers.len() as _,
+            flags,
         )
     };
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 
-/// Asks the kernel to tell with each datagram where it came to.
+/// Asks the kernel to tell with each datagram where it came to. An IPv6 socket
+/// may receive IPv4 too, of which only IPv4's own message tells everything.
 pub(crate) fn want_arrivals(socket: &impl AsFd, ipv6: bool) -> io::Result<()> {
-    let (level, option) = if ipv6 {
-        (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)
-    } else {
-        (libc::IPPROTO_IP, libc::IP_PKTINFO)
-    };
+    if ipv6 {
+        enable(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)?;
+        // An IPv4 socket gets the datagrams of all groups that this host has
+        // joined. Refused only by a kernel without IPv4.
+        let _ = enable(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL);
+    }
+    match enable(socket, libc::IPPROTO_IP, libc::IP_PKTINFO) {
+        // A kernel without IPv4 support for it; IPv6's message does.
+        Err(_) if ipv6 => Ok(()),
+        outcome => outcome,
+    }
+}
+
+fn enable(socket: &impl AsFd, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: the option takes one int, which outlives the call.
     let done = unsafe {

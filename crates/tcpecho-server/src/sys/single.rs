@@ -13,9 +13,13 @@ pub(crate) const BATCH: usize = 1;
 /// The largest datagram there is.
 const SIZE: usize = 65_535;
 
-/// Where a datagram came to: not known here.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrival;
+/// Where a datagram came to: not known here, so an answer to a group cannot be
+/// told from others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Arrival {
+    /// Never set.
+    pub(crate) group: bool,
+}
 
 /// One received datagram.
 #[derive(Debug)]
@@ -57,7 +61,7 @@ impl Buffers {
             .map(|from| Datagram {
                 data: &mut self.0[..n],
                 from,
-                arrival: Arrival,
+                arrival: Arrival::default(),
             })
             .into_iter()
             .collect())

@@ -47,7 +47,7 @@ fn no_more_go_out_at_once_than_the_limit() {
     stream.release(sent[2]);
     assert!(!stream.wants_write());
     peer.write_all(&frame[..4]).unwrap();
-    until(&mut stream, Stream::has_message);
+    until(&mut stream, |stream: &Stream| stream.inbox.is_ready());
     assert_eq!(stream.next().as_deref(), Some(&frame[2..4]));
     stream.release(sent[0]);
     assert!(stream.wants_write());
@@ -73,7 +73,7 @@ fn a_connection_that_goes_on_may_have_more() {
         let mut frame = [0; 4];
         peer.read_exact(&mut frame).unwrap();
         peer.write_all(&frame).unwrap();
-        until(&mut stream, Stream::has_message);
+        until(&mut stream, |stream: &Stream| stream.inbox.is_ready());
         stream.next();
         stream.release(id);
     }

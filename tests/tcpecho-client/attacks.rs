@@ -1,0 +1,163 @@
+//! Peers that send or take without end: the memory and the time of a run stay
+//! bounded.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use testkit::Tool;
+use testkit::peer::TcpPeer;
+use testkit::udp::UdpPeer;
+
+use crate::{SOON, client, to};
+
+/// Of a process that holds no more than buffers.
+const FLAT: u64 = 24 << 20;
+
+/// Bytes of a reply that a record holds.
+const RECORD: usize = 16 << 20;
+
+/// Sends `byte` for as long as it is taken.
+fn flood(mut stream: &TcpStream, byte: u8) -> std::io::Result<()> {
+    let chunk = vec![byte; 64 * 1024];
+    loop {
+        stream.write_all(&chunk)?;
+    }
+}
+
+fn flooding(byte: u8) -> TcpPeer {
+    TcpPeer::start(move |stream| flood(&stream, byte))
+}
+
+fn null() -> File {
+    File::options()
+        .write(true)
+        .open("/dev/null")
+        .expect("open /dev/null")
+}
+
+fn bounded(tool: Tool) -> Tool {
+    tool.measure_memory().timeout(SOON * 3)
+}
+
+#[test]
+fn a_record_holds_a_bounded_part_of_the_reply() {
+    for (byte, key, length) in [
+        (b'x', "reply", RECORD),
+        (0, "reply", RECORD),
+        (0xff, "reply_base64", RECORD.div_ceil(3) * 4),
+    ] {
+        let peer = flooding(byte);
+        let tool = to(&peer).args(["-j", "--no-verify", "--timeout", "2s", "hello"]);
+        let out = bounded(tool).run();
+        out.code(0).peak_memory_below(4 * RECORD as u64);
+        let record = &out.json()[0];
+        assert_eq!(record["truncated"], true);
+        assert!(record["bytes_received"].as_u64() > Some(RECORD as u64));
+        assert_eq!(record[key].as_str().map(str::len), Some(length));
+    }
+    // The record holds whole characters.
+    let peer = TcpPeer::start(|mut stream| {
+        stream.read_exact(&mut [0; 5])?;
+        let text = "a".to_owned() + &"\u{e9}".repeat(RECORD / 2 + 10);
+        stream.write_all(text.as_bytes())
+    });
+    let out = bounded(to(&peer).args(["-j", "--no-verify", "hello"])).run();
+    let record = &out.code(0).json()[0];
+    assert_eq!(record["reply"].as_str().map(str::len), Some(RECORD - 1));
+    assert_eq!(record["bytes_received"].as_u64(), Some(RECORD as u64 + 21));
+}
+
+#[test]
+fn a_flood_passes_through_in_flat_memory() {
+    let peer = flooding(b'x');
+    for args in [
+        &["--no-verify", "--timeout", "1s", "hello"][..],
+        &["-q", "--no-verify", "--timeout", "1s", "hello"],
+    ] {
+        let out = bounded(to(&peer).args(args).stdout_to(null())).run();
+        out.code(0).peak_memory_below(FLAT);
+    }
+    let peer = TcpPeer::start(|mut stream| {
+        for _ in 0..300 {
+            stream.write_all(&vec![0; 64 * 1024])?;
+        }
+        std::io::Result::Ok(())
+    });
+    for args in [&["-j"][..], &[]] {
+        let out = bounded(to(&peer).args(args).stdout_to(null())).run();
+        out.code(0).peak_memory_below(FLAT);
+    }
+}
+
+/// Also after sending has failed, when only what has come is of interest.
+#[test]
+fn a_flood_of_datagrams_ends_in_time() {
+    let peer = UdpPeer::start(|_, _| vec![vec![b'x'; 60_000]; 20_000]);
+    let addr = peer.addr().to_string();
+    for args in [&["-j"][..], &[]] {
+        let tool = client().args(["-u", "--no-verify", "--timeout", "1s", &addr, "hello"]);
+        let out = bounded(tool.args(args).stdout_to(null())).run();
+        out.code(0).peak_memory_below(4 * RECORD as u64);
+    }
+    let tool = client().args(["-u", "-c", "3", "-i", "10ms", "--timeout", "1s", &addr]);
+    let out = bounded(tool.stdout_to(null())).run();
+    out.code(1).peak_memory_below(FLAT);
+}
+
+#[test]
+fn a_peer_that_takes_everything_and_returns_nothing() {
+    let peer = TcpPeer::silent();
+    let tool = to(&peer).args(["--file", "/dev/zero", "--timeout", "2s"]);
+    let out = bounded(tool).run();
+    out.code(3).stdout("").peak_memory_below(80 << 20);
+    out.stderr(&format!(
+        "tcpecho-client: {}: no reply in time; no more than 32 MiB are sent ahead of the echo; \
+         --no-verify sends on\n",
+        peer.addr()
+    ));
+    let tool = to(&peer).args(["--file", "/dev/zero", "--no-verify", "--timeout", "1s"]);
+    bounded(tool).run().code(0).peak_memory_below(FLAT);
+}
+
+#[test]
+fn an_exchange_without_an_end_ends_in_time() {
+    let peer = TcpPeer::echo();
+    let tool = to(&peer).args(["-j", "--file", "/dev/zero", "--timeout", "2s"]);
+    let out = bounded(tool).run();
+    // Both ends of a loopback connection hold some of it.
+    out.code(3).peak_memory_below(5 * RECORD as u64);
+    out.stderr_contains(": timed out after ");
+    let records = out.json();
+    assert_eq!(records[0]["truncated"], true);
+    assert_eq!(records[1]["kind"], "timeout");
+}
+
+#[test]
+fn echoes_of_a_peer_that_floods() {
+    for args in [
+        &["-c", "5", "-i", "10ms"][..],
+        &["-c", "5", "-i", "10ms", "-j"],
+        &["-c", "2", "-i", "10ms", "--reconnect"],
+        &["--bench", "--duration", "1s", "--timeout", "1s"],
+    ] {
+        let peer = flooding(b'x');
+        let tool = to(&peer).args(args).stdout_to(null());
+        bounded(tool).run().code(1).peak_memory_below(FLAT);
+    }
+}
+
+/// Requests that are cut at every place and never come whole.
+#[test]
+fn a_peer_that_reads_one_byte_at_a_time() {
+    let peer = TcpPeer::start(|mut stream| {
+        let mut byte = [0];
+        while stream.read(&mut byte)? == 1 {
+            stream.write_all(&byte)?;
+        }
+        std::io::Result::Ok(())
+    });
+    let tool = to(&peer).args(["--file", "/dev/zero", "--timeout", "1s", "-q"]);
+    let out = bounded(tool).run();
+    out.code(3).peak_memory_below(80 << 20);
+}
