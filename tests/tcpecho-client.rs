@@ -6,8 +6,12 @@ mod attacks;
 mod bench;
 #[path = "tcpecho-client/connect.rs"]
 mod connect;
+#[path = "tcpecho-client/datagrams.rs"]
+mod datagrams;
 #[path = "tcpecho-client/echoes.rs"]
 mod echoes;
+#[path = "tcpecho-client/figures.rs"]
+mod figures;
 #[path = "tcpecho-client/message.rs"]
 mod message;
 #[path = "tcpecho-client/relay.rs"]
