@@ -1,4 +1,8 @@
 //! Black-box tests of `tcpecho-client`, against peers of every manner.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed helper is a failed test; the panic is its report"
+)]
 
 #[path = "tcpecho-client/attacks.rs"]
 mod attacks;

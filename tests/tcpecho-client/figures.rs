@@ -133,3 +133,71 @@ pub(crate) fn together(summary: &Value) {
         (_, None) => panic!("no interval in {summary}"),
     }
 }
+
+/// How the figures of a load run belong together; returns the summary.
+#[track_caller]
+pub(crate) fn load(records: &[Value]) -> &Value {
+    let summary = summary(records);
+    let intervals: Vec<&Value> = records.iter().filter(|r| r["type"] == "interval").collect();
+    for key in ["connections", "messages", "bytes", "corrupt", "errors"] {
+        let sum: u64 = intervals.iter().map(|r| count(r, key)).sum();
+        assert_eq!(
+            sum,
+            count(summary, key),
+            "{key} of {intervals:?} and {summary}"
+        );
+    }
+    let mut elapsed = 0.0;
+    for interval in &intervals {
+        elapsed += number(interval, "duration_ms");
+        assert!(
+            (number(interval, "elapsed_ms") - elapsed).abs() < 1e-3,
+            "{interval}"
+        );
+        rates(interval);
+    }
+    rates(summary);
+    let total = count(summary, "messages");
+    let order = [
+        "min_ms", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "p9999_ms", "max_ms",
+    ];
+    for key in order.into_iter().chain(["avg_ms"]) {
+        assert_eq!(summary[key].is_null(), total == 0, "{key} in {summary}");
+    }
+    if total > 0 {
+        for pair in order.windows(2) {
+            assert!(
+                number(summary, pair[0]) <= number(summary, pair[1]),
+                "{summary}"
+            );
+        }
+        let greatest = intervals.iter().filter_map(|r| r["max_ms"].as_f64());
+        let greatest = greatest.fold(0.0, f64::max);
+        assert!(
+            close(greatest, number(summary, "max_ms")),
+            "{intervals:?} {summary}"
+        );
+    }
+    let late = ["send_late_p99_ms", "send_late_max_ms"].map(|key| summary[key].as_f64());
+    assert!(late[0] <= late[1], "{summary}");
+    summary
+}
+
+/// Rates are those of the counts and the time beside them.
+#[track_caller]
+fn rates(record: &Value) {
+    let seconds = number(record, "duration_ms") / 1000.0;
+    for (key, rate) in [
+        ("messages", "messages_per_second"),
+        ("bytes", "bytes_per_second"),
+        ("connections", "connections_per_second"),
+    ] {
+        let Some(rate) = record[rate].as_f64() else {
+            assert_eq!(rate, "connections_per_second", "{record}");
+            continue;
+        };
+        let counted = count(record, key) as f64;
+        let error = (rate * seconds - counted).abs();
+        assert!(error <= 1e-3 * counted.max(1.0), "{key} in {record}");
+    }
+}

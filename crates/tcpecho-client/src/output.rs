@@ -568,6 +568,15 @@ impl Summary<'_> {
     }
 }
 
+/// A number and what it counts: `1 message`, `2 messages`, `0 echoes`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    match (count, what.ends_with('o')) {
+        (1, _) => format!("1 {what}"),
+        (_, true) => format!("{count} {what}es"),
+        (_, false) => format!("{count} {what}s"),
+    }
+}
+
 /// At most four decimals.
 fn rounded(percent: f64) -> f64 {
     (percent * 1e4).round() / 1e4
@@ -576,6 +585,16 @@ fn rounded(percent: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plurals() {
+        assert_eq!(counted(1, "connection"), "1 connection");
+        assert_eq!(counted(0, "connection"), "0 connections");
+        assert_eq!(
+            (counted(1, "echo"), counted(2, "echo")),
+            ("1 echo".into(), "2 echoes".into())
+        );
+    }
 
     #[test]
     fn percentages() {
