@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 use testkit::peer::{TcpPeer, refused_addr};
+use testkit::pty::Pty;
 
 use crate::{SOON, client, figures, to};
 
@@ -125,6 +126,35 @@ fn a_record_a_second() {
         "{kinds:?}"
     );
     assert!(records[0]["messages_per_second"].as_f64() > Some(0.0));
+}
+
+/// Whatever the width, no line of it is broken.
+#[test]
+fn the_live_line_fits_the_terminal() {
+    for (columns, width) in [(40, 40), (80, 80), (0, 80)] {
+        let pty = Pty::new();
+        let size = rustix::termios::Winsize {
+            ws_row: 24,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        rustix::termios::tcsetwinsize(pty.end(), size).unwrap();
+        let peer = TcpPeer::echo();
+        let args = ["--bench", "--reconnect", "--duration", "1500ms"];
+        let running = to(&peer).args(args).stderr_to(pty.end()).spawn();
+        let _ = running.wait().code(0);
+        let shown = String::from_utf8(pty.finish()).unwrap();
+        let lines: Vec<&str> = shown.split("\r\x1b[K").collect();
+        assert!(
+            lines.iter().any(|line| line.starts_with("1 s: ")),
+            "{shown:?}"
+        );
+        assert!(
+            lines.iter().all(|line| line.chars().count() < width),
+            "{shown:?}"
+        );
+    }
 }
 
 /// What the peer counts is what the client says, also while it is slow: the

@@ -105,9 +105,11 @@ impl Live {
                 counted(counts.errors, "error"),
             );
             // In the last column some terminals begin the next line.
-            let columns = rustix::termios::tcgetwinsize(rustix::stdio::stderr())
-                .map_or(COLUMNS, |size| usize::from(size.ws_col));
-            let shown: String = line.chars().take(columns.max(2) - 1).collect();
+            let columns = match rustix::termios::tcgetwinsize(rustix::stdio::stderr()) {
+                Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+                _ => COLUMNS,
+            };
+            let shown: String = line.chars().take(columns - 1).collect();
             io.report.raw(format!("{FRESH_LINE}{shown}").as_bytes());
         }
         Ok(())
