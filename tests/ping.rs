@@ -11,6 +11,10 @@ mod errors;
 mod every_error;
 #[path = "ping/list.rs"]
 mod list;
+#[path = "ping/losses.rs"]
+mod losses;
+#[path = "ping/names.rs"]
+mod names;
 #[path = "ping/records.rs"]
 mod records;
 #[path = "ping/reports.rs"]

@@ -1,6 +1,8 @@
 //! Black-box tests of `resolve`: the plain cases here, the rest in
 //! `resolve/`.
 
+#[path = "resolve/attacks.rs"]
+mod attacks;
 #[path = "resolve/bulk.rs"]
 mod bulk;
 #[path = "resolve/cookies.rs"]

@@ -48,7 +48,7 @@ const fn way(raw: bool, host: &'static str) -> Way {
 impl Way {
     /// `ping` with these arguments. In the laboratory datagram sockets are
     /// open to everybody; a raw one needs them closed, for both families.
-    fn tool(self, args: &str) -> Tool {
+    pub(super) fn tool(self, args: &str) -> Tool {
         let (ping, host) = (env!("CARGO_BIN_EXE_ping"), self.host);
         let groups = if self.raw { "1 0" } else { "0 1000000" };
         let range = "/proc/sys/net/ipv4/ping_group_range";
@@ -67,7 +67,7 @@ impl Way {
 
     /// Checks that this is in [`Way::text`].
     #[track_caller]
-    fn says(self, out: &Output, text: &str) {
+    pub(super) fn says(self, out: &Output, text: &str) {
         assert!(self.text(out).contains(text), "{}", out.story());
     }
 }

@@ -320,6 +320,43 @@ fn an_answer_after_an_error_counts() {
 }
 
 #[test]
+fn an_error_about_data_that_is_not_ours_is_passed_over() {
+    // A byte of the quoted cookie is wrong; who forges an error has never seen
+    // that.
+    let lab = start(|probe| {
+        let (kind, header) = if probe.is_v6() { (1, 40) } else { (3, 20) };
+        let quoted = 8 + header + 8;
+        let at = usize::from(probe.seq) * 5 % 16;
+        vec![probe.error(kind, 1, 0).corrupt(quoted + at), probe.reply()]
+    });
+    let Some(lab) = lab else { return };
+    for way in WAYS {
+        let out = way.run(&lab, "-c 3 -i 0.02");
+        let text = way.text(out.code(0).stderr(""));
+        assert!(!text.contains("From "), "{}", out.story());
+        assert!(
+            text.contains("3 packets transmitted, 3 received, 0%"),
+            "{}",
+            out.story()
+        );
+    }
+}
+
+#[test]
+fn an_error_that_quotes_eight_bytes_is_believed() {
+    let lab = start(|probe| {
+        let (kind, header) = if probe.is_v6() { (1, 40) } else { (3, 20) };
+        vec![probe.error(kind, 1, 0).cut(8 + header + 8)]
+    });
+    let Some(lab) = lab else { return };
+    for way in WAYS {
+        let out = way.run(&lab, "-c 2 -i 0.02");
+        way.says(&out, "From HOST icmp_seq=2 ");
+        way.says(&out, "2 packets transmitted, 0 received, +2 errors, 100%");
+    }
+}
+
+#[test]
 fn what_is_no_error_is_passed_over() {
     // A redirect or a quench says nothing about whether the answer will come.
     let lab = start(|probe| {

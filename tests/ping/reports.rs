@@ -37,7 +37,7 @@ fn comma_separated() {
     }
     assert!(lines[1].starts_with("start,127.0.0.1,127.0.0.1,,"));
     assert!(lines[2].starts_with("reply,127.0.0.1,127.0.0.1,1,"));
-    assert!(lines[4].contains(",2,2,0,0.0,0,0,0,"), "{}", lines[4]);
+    assert!(lines[4].contains(",2,2,0,0,0.0,0,0,0,"), "{}", lines[4]);
 }
 
 #[test]

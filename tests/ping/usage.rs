@@ -4,91 +4,147 @@ use std::fs::File;
 
 use super::{lab, mask, may_ping, ping};
 
+/// Command lines with a mistake that needs no socket to be seen, and what is
+/// said of it.
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        "-c 0 127.0.0.1",
+        "ping: invalid value '0' for '--count <N>': 0 is not in 1..=9223372036854775807; see 'ping --help'\n",
+    ),
+    (
+        "-s 65508 127.0.0.1",
+        "ping: 127.0.0.1: an IPv4 probe takes 65507 bytes of data at most; see 'ping --help'\n",
+    ),
+    (
+        "-W 0 127.0.0.1",
+        "ping: invalid value '0' for '-W <DURATION>': must be longer than zero; see 'ping --help'\n",
+    ),
+    (
+        "-p xyz 127.0.0.1",
+        "ping: invalid value 'xyz' for '--pattern <HEX>': patterns must be specified as hex digits; see 'ping --help'\n",
+    ),
+    (
+        "-f 127.0.0.1 127.0.0.2",
+        "ping: -f is for a single target; see 'ping --help'\n",
+    ),
+    (
+        "-W 1 --timeout 1 127.0.0.1",
+        "ping: --timeout is -W here; give one of them; see 'ping --help'\n",
+    ),
+    (
+        "127.1",
+        "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n",
+    ),
+    (
+        "127.0.0.0/33",
+        "ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n",
+    ),
+    (
+        "--reachable 3 127.0.0.1 127.0.0.2",
+        "ping: --reachable 3 cannot be met by 2 targets; see 'ping --help'\n",
+    ),
+    (
+        "2001:db8::1%lo",
+        "ping: 2001:db8::1%lo: only IPv6 link-local and multicast addresses have a zone\n",
+    ),
+    (
+        "-I lo fe80::1%2147483647",
+        "ping: fe80::1%2147483647: no such device\n",
+    ),
+    (
+        "-b 127.255.255.255",
+        "ping: -b is not an option here: no broadcast: give the network, as in \
+             192.0.2.0/24, and each host is asked; see 'ping --help'\n",
+    ),
+    (
+        "-nR 127.0.0.1",
+        "ping: -R is not an option here: no IP options: try traceroute or tracepath; \
+             see 'ping --help'\n",
+    ),
+    ("-4 ::1", "ping: ::1: is no IPv4 address\n"),
+    ("-I ::1 127.0.0.1", "ping: 127.0.0.1: is no IPv6 address\n"),
+    (
+        "-6 -I 127.0.0.1 ::1",
+        "ping: -I 127.0.0.1 is no IPv6 address; see 'ping --help'\n",
+    ),
+    (
+        "-c -1 ::1",
+        "ping: -1 is no option, and a negative number is not taken here; see 'ping --help'\n",
+    ),
+    (
+        "-c x ::1",
+        "ping: invalid value 'x' for '--count <N>': not a whole number; see 'ping --help'\n",
+    ),
+    (
+        "-s 65528 ::1",
+        "ping: invalid value '65528' for '--size <BYTES>': not in 0 to 65507 (IPv6: 65527); \
+             see 'ping --help'\n",
+    ),
+    ("-6 127.0.0.1", "ping: 127.0.0.1: is no IPv6 address\n"),
+    (
+        "-4 -s 65508 localhost",
+        "ping: an IPv4 probe takes 65507 bytes of data at most; see 'ping --help'\n",
+    ),
+    (
+        "--sweep 0:65508 127.0.0.1",
+        "ping: 127.0.0.1: an IPv4 probe takes 65507 bytes of data at most; see 'ping --help'\n",
+    ),
+    (
+        "-s 65508 127.0.0.0/30",
+        "ping: 127.0.0.0/30: an IPv4 probe takes 65507 bytes of data at most\n",
+    ),
+    ("-I nope 127.0.0.1", "ping: nope: no such device\n"),
+    ("-I nope 127.0.0.0/30", "ping: nope: no such device\n"),
+    ("-I lo fe80::1%nope", "ping: fe80::1%nope: no such device\n"),
+    (
+        "127.1 127.0.0.0/33 fe80::1%nope",
+        "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n\
+             ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n\
+             ping: fe80::1%nope: no such device\n",
+    ),
+    (
+        "--mtu 127.1",
+        "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n",
+    ),
+    (
+        "--rate 5 127.0.0.1",
+        "ping: --rate is for several targets; -i is the pause for one; see 'ping --help'\n",
+    ),
+    (
+        "--period 1 127.0.0.1 127.0.0.2",
+        "ping: --period goes with -c, --until-up or --until-down; see 'ping --help'\n",
+    ),
+    (
+        "-I lo -I lo 127.0.0.1",
+        "ping: -I takes one address and one interface at most; see 'ping --help'\n",
+    ),
+];
+
 #[test]
 fn mistakes_are_one_line_and_status_2() {
-    for (args, message) in [
-        (
-            "-c 0 127.0.0.1",
-            "ping: invalid value '0' for '--count <N>': 0 is not in 1..=9223372036854775807; see 'ping --help'\n",
-        ),
-        (
-            "-s 65508 127.0.0.1",
-            "ping: 127.0.0.1: an IPv4 probe takes 65507 bytes of data at most; see 'ping --help'\n",
-        ),
-        (
-            "-W 0 127.0.0.1",
-            "ping: invalid value '0' for '-W <DURATION>': must be longer than zero; see 'ping --help'\n",
-        ),
-        (
-            "-p xyz 127.0.0.1",
-            "ping: invalid value 'xyz' for '--pattern <HEX>': patterns must be specified as hex digits; see 'ping --help'\n",
-        ),
-        (
-            "-f 127.0.0.1 127.0.0.2",
-            "ping: -f is for a single target; see 'ping --help'\n",
-        ),
-        (
-            "-W 1 --timeout 1 127.0.0.1",
-            "ping: --timeout is -W here; give one of them; see 'ping --help'\n",
-        ),
-        (
-            "127.1",
-            "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n",
-        ),
-        (
-            "127.0.0.0/33",
-            "ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n",
-        ),
-        (
-            "--reachable 3 127.0.0.1 127.0.0.2",
-            "ping: --reachable 3 cannot be met by 2 targets; see 'ping --help'\n",
-        ),
-        (
-            "2001:db8::1%lo",
-            "ping: 2001:db8::1%lo: only IPv6 link-local and multicast addresses have a zone\n",
-        ),
-        (
-            "-I lo fe80::1%2147483647",
-            "ping: fe80::1%2147483647: no such device\n",
-        ),
-        (
-            "-b 127.255.255.255",
-            "ping: -b is not an option here: no broadcast: give the network, as in \
-             192.0.2.0/24, and each host is asked; see 'ping --help'\n",
-        ),
-        (
-            "-nR 127.0.0.1",
-            "ping: -R is not an option here: no IP options: try traceroute or tracepath; \
-             see 'ping --help'\n",
-        ),
-        ("-4 ::1", "ping: ::1: is no IPv4 address\n"),
-        ("-I ::1 127.0.0.1", "ping: 127.0.0.1: is no IPv6 address\n"),
-        (
-            "-6 -I 127.0.0.1 ::1",
-            "ping: -I 127.0.0.1 is no IPv6 address; see 'ping --help'\n",
-        ),
-        (
-            "-c -1 ::1",
-            "ping: -1 is no option, and a negative number is not taken here; see 'ping --help'\n",
-        ),
-        (
-            "-c x ::1",
-            "ping: invalid value 'x' for '--count <N>': not a whole number; see 'ping --help'\n",
-        ),
-        (
-            "-s 65528 ::1",
-            "ping: invalid value '65528' for '--size <BYTES>': not in 0 to 65507 (IPv6: 65527); \
-             see 'ping --help'\n",
-        ),
-        ("-6 127.0.0.1", "ping: 127.0.0.1: is no IPv6 address\n"),
-    ] {
-        let out = ping(args).run();
-        // A network is only read once sockets are open.
-        if out.stderr_str().contains("not permitted") && args.contains('/') && !may_ping() {
-            continue;
-        }
-        out.code(2).stdout("").stderr(message);
+    for (args, message) in MISTAKES {
+        ping(args).run().code(2).stdout("").stderr(message);
     }
+}
+
+/// What is wrong with a command line does not depend on who runs it.
+#[test]
+fn mistakes_are_the_same_without_a_right_to_send() {
+    let Some(lab) = lab() else { return };
+    let lines = MISTAKES.iter().map(|(args, _)| {
+        format!("setpriv --bounding-set -net_raw --inh-caps -net_raw ping {args}; echo $?")
+    });
+    let script = lines.collect::<Vec<_>>().join("\n");
+    let expected: String = MISTAKES.iter().map(|(_, message)| *message).collect();
+    let out = lab.script(&script);
+    out.stdout(&"2\n".repeat(MISTAKES.len())).stderr(&expected);
+    // Where something remains to be done, both are said.
+    let script = "setpriv --bounding-set -net_raw --inh-caps -net_raw ping 127.1 127.0.0.1";
+    let out = lab.script(script);
+    let lines = out.code(2).stdout("").stderr_str().lines().count();
+    assert_eq!(lines, 2, "{}", out.story());
+    out.stderr_contains("ping: 127.1: not an address")
+        .stderr_contains("ping: not permitted to send ICMP");
 }
 
 #[test]
@@ -234,6 +290,38 @@ fn a_link_local_address_and_its_interface() {
          ping: fe80::2%nope: no such device\n\
          ping: fe80::2%to-other: -I and the zone name different interfaces\n",
     );
+}
+
+/// The floor of iputils, which keeps it for one target, holds for each address
+/// of a list, whatever sets the pace and however often it is named.
+#[test]
+fn an_ordinary_user_is_held_to_two_milliseconds() {
+    if !testkit::privilege::is_root() {
+        testkit::skip("only root can become another user here");
+        return;
+    }
+    let Some(lab) = lab() else { return };
+    let script = "
+        sysctl -qw net.ipv4.ping_group_range='0 2147483647'
+        cp $(command -v ping) /run/ping
+        for args in '--period 0.000001 -c 101 127.0.0.1 127.0.0.2 127.0.0.1' \\
+            '--retries 100 -W 0.000001 127.9.9.9' '--mtu -W 0.000001 127.9.9.9'; do
+            nft add table t && nft add chain t in '{ type filter hook input priority 0; }'
+            nft add rule t in ip daddr 127.9.9.9 drop
+            setpriv --reuid 65534 --clear-groups /run/ping --json -q $args
+        done";
+    let out = lab.script(script);
+    let records = out.json();
+    let durations: Vec<f64> = records
+        .iter()
+        .filter(|record| record["type"] == "summary")
+        .map(|record| record["duration_ms"].as_f64().unwrap())
+        .collect();
+    assert_eq!(durations.len(), 4, "{}", out.story());
+    // Never less; how much more is the machine's affair.
+    for duration in durations {
+        assert!(duration >= 200.0, "{}", out.story());
+    }
 }
 
 #[test]

@@ -94,8 +94,8 @@ const NETWORKS: &[(&str, &str)] = &[
     ("::/+64", "not a number"),
     ("::/-1", "not a number"),
     ("::/ffff:0:ffff::", "contiguous"),
-    ("[::1]", "not an IPv6"),
-    ("[2001:db8::]/32", "not an IPv6"),
+    ("[::1]", "no brackets here; give ::1"),
+    ("[2001:db8::]/32", "no brackets here"),
     ("2001:db8::/32%x", "not a number"),
     // No addresses at all.
     ("localhost", "not an IPv4 or IPv6"),

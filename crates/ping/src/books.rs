@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use crate::clock::Nanos;
 use crate::cookie::Cookies;
-use crate::event::Damage;
+use crate::event::{Damage, Overdue};
 use crate::packet::{COOKIE, Echo};
 use crate::plan::Settled;
 use crate::probes::{Probe, Probes, State};
@@ -26,6 +26,8 @@ pub(crate) struct Books {
     pub(crate) cookies: Cookies,
     /// Probes of all targets that wait for an answer.
     pub(crate) in_flight: u64,
+    /// The timeout that the user gave to probes.
+    pub(crate) wait: Option<Nanos>,
 }
 
 /// What an answer turned out to be.
@@ -57,6 +59,7 @@ impl Books {
             probes: Probes::new(memory),
             cookies,
             in_flight: 0,
+            wait: None,
         }
     }
 
@@ -77,6 +80,7 @@ impl Books {
             size,
             state: State::Pending,
             seen: false,
+            is_out: false,
             seq,
         })
     }
@@ -85,6 +89,7 @@ impl Books {
     pub(crate) fn sent(&mut self, number: u64, at: Nanos) -> Option<TargetId> {
         let probe = self.probes.get(number)?;
         probe.sent = at;
+        probe.is_out = true;
         let id = probe.target;
         let target = self.targets.get_mut(id)?;
         target.pending += 1;
@@ -97,6 +102,18 @@ impl Books {
     pub(crate) fn probe(&mut self, number: u64) -> Option<(TargetId, u64)> {
         let probe = self.probes.get(number)?;
         Some((probe.target, probe.seq))
+    }
+
+    /// When a probe that does not count as sent yet was handed to the system.
+    pub(crate) fn is_going_out(&mut self, number: u64) -> Option<Nanos> {
+        let probe = self.probes.get(number)?;
+        (!probe.is_out).then_some(probe.sent)
+    }
+
+    /// Whether something has become of a probe.
+    pub(crate) fn is_settled(&mut self, number: u64) -> bool {
+        let probe = self.probes.get(number);
+        probe.is_none_or(|probe| probe.state != State::Pending)
     }
 
     /// Whether a probe's time is up and [`Books::expire`] has something to say.
@@ -168,6 +185,75 @@ impl Books {
         }
     }
 
+    /// The probes that wait for an answer and count as lost if the run ends now.
+    fn overdue(&self, now: Nanos) -> impl Iterator<Item = (u64, TargetId)> {
+        let pending = self.probes.pending();
+        let overdue = pending.filter(move |(_, probe)| self.is_overdue(probe, now));
+        overdue.map(|(number, probe)| (number, probe.target))
+    }
+
+    /// Whether a probe without an answer counts as lost if the run ends now: it
+    /// is no younger than [`Books::wait`] or, if that is `None`, than twice the
+    /// longest round trip of its target. If nothing was received from the
+    /// target, every probe counts.
+    fn is_overdue(&self, probe: &Probe, now: Nanos) -> bool {
+        let Some(target) = self.targets.get(probe.target) else {
+            return false;
+        };
+        let limit = match self.wait {
+            _ if target.stats.received == 0 => 0,
+            Some(wait) => wait,
+            None => target.stats.max().saturating_mul(2),
+        };
+        now.saturating_sub(probe.sent) >= limit
+    }
+
+    /// How many probes of each target count as lost now and have not been
+    /// given up.
+    pub(crate) fn count_overdue(&self, now: Nanos) -> Overdue {
+        let mut counts = Overdue::new();
+        for (_, id) in self.overdue(now) {
+            *counts.entry(id).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The run ends: what counts as lost is lost, and the rest stays in
+    /// flight.
+    pub(crate) fn close(&mut self, now: Nanos) {
+        let overdue = self.overdue(now).collect();
+        self.lose(overdue);
+    }
+
+    /// [`Books::close`] for one target.
+    pub(crate) fn close_target(&mut self, id: TargetId, now: Nanos) {
+        let pending = self.targets.get(id).map_or(0, |target| target.pending);
+        // From the newest, and no further than needed: a sweep decides
+        // hundreds of thousands of targets, and the window is as long.
+        let own = self.probes.pending().rev();
+        let own = own.filter(|(_, probe)| probe.target == id);
+        let overdue = own
+            .take(pending as usize)
+            .filter(|(_, probe)| self.is_overdue(probe, now))
+            .map(|(number, _)| (number, id))
+            .collect();
+        self.lose(overdue);
+    }
+
+    fn lose(&mut self, overdue: Vec<(u64, TargetId)>) {
+        for (number, id) in overdue {
+            let Some(probe) = self.probes.get(number) else {
+                continue;
+            };
+            probe.state = State::Lost;
+            self.in_flight = self.in_flight.saturating_sub(1);
+            if let Some(target) = self.targets.get_mut(id) {
+                target.pending = target.pending.saturating_sub(1);
+                target.stats.lost(probe.sent);
+            }
+        }
+    }
+
     /// The targets that were asked and are not decided, in the order in which
     /// they were begun.
     pub(crate) fn undecided(&self) -> Vec<TargetId> {
@@ -187,20 +273,24 @@ impl Books {
     }
 
     /// The number of the probe that an ICMP error about a packet to `to` is
-    /// about. Routers need not quote the cookie.
+    /// about. A router need not quote the cookie (RFC 792 asks for eight bytes
+    /// after the IP header), but what it quotes of it has to be right.
     pub(crate) fn quoted(&mut self, echo: &Echo<'_>, to: IpAddr) -> Option<u64> {
-        let named = self.cookies.number(echo.data);
-        let candidates = named.into_iter().chain(self.probes.numbers_of(echo.seq));
         let mut settled = None;
-        for number in candidates.collect::<Vec<_>>() {
+        for number in self.probes.numbers_of(echo.seq) {
             let Some(probe) = self.probes.get(number).copied() else {
                 continue;
             };
-            let is_target = |t: &crate::target::Target| t.address == to;
-            if !self.targets.get(probe.target).is_some_and(is_target) {
+            let target = self.targets.get(probe.target);
+            if target.is_none_or(|target| target.address != to) {
                 continue;
             }
-            if probe.state == State::Pending || named == Some(number) {
+            let size = usize::from(probe.size);
+            let length = COOKIE.min(size).min(echo.data.len());
+            if echo.data[..length] != self.cookies.make(number, size)[..length] {
+                continue;
+            }
+            if probe.state == State::Pending || length == COOKIE {
                 return Some(number);
             }
             settled.get_or_insert(number);

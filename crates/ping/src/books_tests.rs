@@ -214,6 +214,70 @@ fn errors_name_their_probe_with_and_without_cookie() {
 }
 
 #[test]
+fn whatever_an_error_quotes_of_the_cookie_has_to_be_right() {
+    for size in [56, 16, 12, 8, 3] {
+        let mut desk = Desk::new(size);
+        let (number, data) = desk.send(0);
+        let quoted = |desk: &mut Desk, data: &[u8]| {
+            let echo = Echo {
+                id: 7,
+                seq: number as u16,
+                data,
+                checksum_ok: true,
+                ttl: None,
+            };
+            desk.books.quoted(&echo, ip(HOST))
+        };
+        for length in 0..=size {
+            assert_eq!(
+                quoted(&mut desk, &data[..length]),
+                Some(number),
+                "{size} {length}"
+            );
+        }
+        // Bytes 8 to 15 of a cookie that is not whole are zero.
+        for at in 0..size.min(COOKIE) {
+            let mut spoiled = data.clone();
+            spoiled[at] = !spoiled[at];
+            assert_eq!(quoted(&mut desk, &spoiled), None, "{size} {at}");
+            assert_eq!(quoted(&mut desk, &spoiled[..=at]), None, "{size} {at}");
+        }
+    }
+}
+
+#[test]
+fn what_is_in_flight_at_the_end() {
+    // Two round trips, the longest of 300, then probes sent at these moments.
+    let times = [9_000, 9_390, 9_400, 9_500, 9_999];
+    for (wait, lost) in [(None, 3), (Some(500), 4), (Some(5), 4), (Some(1), 5)] {
+        let mut desk = Desk::new(56);
+        desk.books.wait = wait;
+        for rtt in [300, 100] {
+            let (number, data) = desk.send(1_000);
+            desk.answer(number as u16, &data, 1_000 + rtt).unwrap();
+        }
+        for at in times {
+            desk.send(at);
+        }
+        let now = 10_000;
+        assert_eq!(desk.books.count_overdue(now)[&desk.id], lost);
+        assert_eq!((desk.stats().lost, desk.books.in_flight), (0, 5));
+        desk.books.close(now);
+        assert_eq!((desk.stats().lost, desk.books.in_flight), (lost, 5 - lost));
+        assert!(desk.books.count_overdue(now).is_empty());
+    }
+    // Nothing was received: whatever was sent is lost.
+    let mut desk = Desk::new(56);
+    desk.books.wait = Some(5_000);
+    for at in [9_998, 9_999, 10_000] {
+        desk.send(at);
+    }
+    desk.books.close(10_000);
+    assert_eq!((desk.stats().lost, desk.books.in_flight), (3, 0));
+    assert_eq!(desk.stats().loss_percent(), Some(100.0));
+}
+
+#[test]
 fn decided_targets_go_with_their_last_probe() {
     let mut desk = Desk::new(56);
     for at in 0..6 {

@@ -30,7 +30,8 @@ was; several targets get one line each.
 
 A probe is lost when its timeout has passed: -W, else 10 s, and 2 s or twice the
 longest round trip for the last ones (500 ms with several targets). What comes
-later is late. What is in flight at the end is neither received nor lost.
+later is late. When a run ends early, probes younger than -W, else than twice the
+longest round trip, count as neither received nor lost, unless nothing came.
 
 Exit status:
   0  every target answered (a single one: at least once), or the condition of

@@ -86,6 +86,10 @@ pub(crate) struct Config {
     pub(crate) batch: usize,
     /// What is waited for.
     pub(crate) until: Option<Until>,
+    /// The timeout of a probe, if it was given.
+    pub(crate) wait: Option<Nanos>,
+    /// The shortest time between two probes to one address of a list.
+    pub(crate) floor: Nanos,
 }
 
 /// Nanoseconds; a thousand years and more are the same as for ever.
@@ -127,6 +131,9 @@ impl Config {
             None => many(cli, until)?,
         };
         reachable(cli, family)?;
+        if family == Family::V4 && !cli.mtu {
+            crate::feed::fits_v4(sizes.max)?;
+        }
         if cli.mtu {
             // Fragmentation forbidden, whatever is known of the path.
             socket.pmtu = Some(libc::IP_PMTUDISC_PROBE);
@@ -153,6 +160,8 @@ impl Config {
             data: data(cli, if cli.mtu { LARGEST } else { sizes.max }),
             batch,
             until,
+            wait: timeout(cli, until)?.map(nanos),
+            floor: if root { 0 } else { USER_INTERVAL },
         })
     }
 }

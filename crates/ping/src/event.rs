@@ -1,13 +1,15 @@
 //! What the engine has to tell, and the faces that listen.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 
 use common::Result;
 use common::app::Io;
 
 use crate::clock::{Clock, Nanos};
 use crate::icmp::IcmpError;
-use crate::target::{Target, Targets};
+use crate::target::{Target, TargetId, Targets};
 
 /// An echo reply to one of our probes.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +98,9 @@ pub(crate) enum Event<'a> {
     },
 }
 
+/// How many probes of a target count as lost now and have not been given up.
+pub(crate) type Overdue = HashMap<TargetId, u64>;
+
 /// A face: it turns events into output.
 pub(crate) trait Observer {
     /// The first probe of a target is about to be sent.
@@ -114,7 +119,22 @@ pub(crate) trait Observer {
     fn ended(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()>;
 
     /// SIGQUIT: where things stand.
-    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()>;
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets, overdue: &Overdue) -> Result<()>;
+
+    /// Until when output waits for the name of an address, if it does.
+    fn held(&self) -> Option<Nanos> {
+        None
+    }
+
+    /// A descriptor that becomes readable when held output may go out.
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Writes held output that need not wait any more.
+    fn release(&mut self, _: &mut Io, _now: Nanos) -> Result<()> {
+        Ok(())
+    }
 
     /// The run is over; `targets` holds those that are not decided.
     fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()>;

@@ -6,9 +6,8 @@
 //! address for each target asked for.
 
 use std::collections::VecDeque;
-use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::thread;
@@ -18,8 +17,8 @@ use common::address::Family;
 use common::endpoint::Host;
 use common::operands::Operands;
 use common::{Error, Result, net};
-use rustix::event::{EventfdFlags, eventfd};
 
+use crate::bell::Bell;
 use crate::operand::{self, Addresses, Operand, Range};
 use crate::packet::Version;
 use crate::plan::mtu::largest_data;
@@ -73,7 +72,7 @@ pub(crate) struct Reading {
 pub(crate) struct Feed {
     reading: Reading,
     receiver: Receiver<Vec<Item>>,
-    wake: OwnedFd,
+    bell: Bell,
     items: VecDeque<Item>,
     addresses: Option<Addresses>,
 }
@@ -91,30 +90,22 @@ impl std::fmt::Debug for Item {
 impl Feed {
     /// Starts reading.
     pub(crate) fn start(operands: Operands, reading: Reading) -> Result<Self> {
-        let failed = |e: io::Error| Error::local(&e);
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let wake = eventfd(0, flags).map_err(|e| failed(e.into()))?;
-        let bell = wake.try_clone().map_err(failed)?;
+        let bell = Bell::new()?;
+        let rung = bell.clone();
         let (sender, receiver) = mpsc::sync_channel(BATCHES);
         thread::Builder::new()
             .name("operands".to_owned())
             .spawn(move || {
-                read(
-                    operands,
-                    reading,
-                    &mut Hand {
-                        sender,
-                        bell: &bell,
-                    },
-                );
+                let bell = &rung;
+                read(operands, reading, &mut Hand { sender, bell });
                 // The sender is gone now; the last ring says so.
-                ring(&bell);
+                bell.ring();
             })
-            .map_err(failed)?;
+            .map_err(|e| Error::local(&e))?;
         Ok(Self {
             reading,
             receiver,
-            wake,
+            bell,
             items: VecDeque::new(),
             addresses: None,
         })
@@ -149,9 +140,8 @@ impl Feed {
     fn take(&self) -> std::result::Result<Vec<Item>, TryRecvError> {
         match self.receiver.try_recv() {
             Err(TryRecvError::Empty) => {
-                // Silence the bell, then look again: what comes after this
-                // look rings once more. An error means it had not rung.
-                let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+                // What comes after the second look rings once more.
+                self.bell.silence();
                 self.receiver.try_recv()
             }
             other => other,
@@ -168,14 +158,14 @@ impl Feed {
 
     /// Readable when there may be more.
     pub(crate) fn wake(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+        self.bell.as_fd()
     }
 }
 
 /// The reading end's way to the other.
 struct Hand<'a> {
     sender: SyncSender<Vec<Item>>,
-    bell: &'a OwnedFd,
+    bell: &'a Bell,
 }
 
 impl Hand<'_> {
@@ -185,14 +175,9 @@ impl Hand<'_> {
             return true;
         }
         let sent = self.sender.send(std::mem::take(items)).is_ok();
-        ring(self.bell);
+        self.bell.ring();
         sent
     }
-}
-
-fn ring(bell: &OwnedFd) {
-    // It fails only when it has rung 2^64 times unheard.
-    let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
 }
 
 /// The thread's work.
@@ -212,28 +197,58 @@ fn read(mut operands: Operands, reading: Reading, hand: &mut Hand<'_>) {
             }
             None => break,
         };
-        let item = match operand::parse(&operand.text, family) {
-            Ok(Operand::Address(address)) => {
-                // Only a spelling of its own is worth remembering.
-                let label = (operand.text != address.to_string()).then(|| operand.text.clone());
-                Ok(Item::One(label, address, None))
-            }
-            Ok(Operand::Zoned(address, zone)) => index(&zone, reading.scope)
-                .map_err(|error| error.about(&operand.text))
-                .map(|index| Item::One(Some(operand.text.clone()), address.into(), Some(index))),
-            Ok(Operand::Range(range)) => Ok(Item::Many(range)),
-            Ok(Operand::Name(name)) => {
+        let item = match understand(&operand.text, &reading) {
+            Ok(Understood::Item(item)) => Ok(item),
+            Ok(Understood::Name(name)) => {
                 if !hand.over(&mut items) {
                     return;
                 }
-                lookup(&name, family).map(|address| Item::One(Some(name), address, None))
+                lookup(&name, family, LOOKUP)
+                    .map(|address| Item::One(Some(name), address, None))
+                    .and_then(|item| fitting(item, reading.size))
             }
             Err(error) => Err(error),
         };
-        let item = item.and_then(|item| fitting(item, reading.size));
         items.push(item.unwrap_or_else(|error| Item::Refused(operand.error(error))));
     }
     hand.over(&mut items);
+}
+
+/// An operand that was read and not looked up.
+enum Understood {
+    Item(Item),
+    Name(String),
+}
+
+/// Reads an operand.
+fn understand(text: &str, reading: &Reading) -> Result<Understood> {
+    let item = match operand::parse(text, reading.family)? {
+        Operand::Address(address) => {
+            // Only a spelling of its own is worth remembering.
+            let label = (text != address.to_string()).then(|| text.to_owned());
+            Item::One(label, address, None)
+        }
+        Operand::Zoned(address, zone) => {
+            let index = index(&zone, reading.scope).map_err(|error| error.about(text))?;
+            Item::One(Some(text.to_owned()), address.into(), Some(index))
+        }
+        Operand::Range(range) => Item::Many(range),
+        Operand::Name(name) => return Ok(Understood::Name(name)),
+    };
+    fitting(item, reading.size).map(Understood::Item)
+}
+
+/// The mistake in an operand of the command line, if it shows before any name
+/// is looked up.
+pub(crate) fn mistake(text: &str, reading: &Reading) -> Option<Error> {
+    if text == "-" {
+        return None;
+    }
+    let error = understand(text, reading).err()?;
+    Some(match error.operand() {
+        Some(_) => error,
+        None => error.about(text),
+    })
 }
 
 /// An IPv4 packet is smaller than what `-s` allows for the sake of IPv6.
@@ -269,10 +284,10 @@ pub(crate) fn index(zone: &str, given: u32) -> Result<u32> {
     Ok(index)
 }
 
-/// The address of a name that the system prefers.
-pub(crate) fn lookup(name: &str, family: Family) -> Result<IpAddr> {
+/// The address of a name that the system prefers, after `limit` at the latest.
+pub(crate) fn lookup(name: &str, family: Family, limit: Duration) -> Result<IpAddr> {
     let host = Host::Name(name.to_owned());
-    let found = net::lookup(&host, 0, family, Some(LOOKUP))?;
+    let found = net::lookup(&host, 0, family, Some(limit.min(LOOKUP)))?;
     // An empty answer is an error of the lookup's own.
     found
         .first()
@@ -284,6 +299,7 @@ pub(crate) fn lookup(name: &str, family: Family) -> Result<IpAddr> {
 mod tests {
     use super::*;
     use rustix::event::{PollFd, PollFlags, poll};
+    use std::io;
 
     const READING: Reading = Reading {
         family: Family::Any,

@@ -1,8 +1,10 @@
 //! The `ping` tool: ICMP echo for one host or a million.
 //!
 //! [`packet`] and [`control`] are public for the fuzz targets: they read what
-//! comes from outside.
+//! comes from outside. The feature `fuzzing` adds a way to the judgement of
+//! replies.
 
+mod bell;
 mod books;
 mod cli;
 mod clock;
@@ -13,6 +15,8 @@ mod engine;
 mod event;
 mod face;
 mod feed;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod histogram;
 mod icmp;
 mod names;

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::rc::Rc;
+use std::time::Duration;
 
 use common::address::Family;
 use common::app::Io;
@@ -29,6 +30,7 @@ use crate::names::Names;
 use crate::operand::Operand;
 use crate::packet::{HEADER, Template, Version};
 use crate::plan::Plan;
+use crate::plan::floor::Floor;
 use crate::plan::list::{Goal, ListPlan, Pace};
 use crate::plan::mtu::MtuPlan;
 use crate::plan::steady::{Steady, SteadyPlan};
@@ -57,10 +59,14 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
             deadline,
         } => many(cli, io, &config, |feed| {
             let (pace, sizes) = (Pace::new(gap), config.sizes);
-            Box::new(ListPlan::new(feed, goal, pace, timeout, deadline, sizes))
+            let floor = Floor::new(config.floor);
+            Box::new(ListPlan::new(
+                feed, goal, pace, floor, timeout, deadline, sizes,
+            ))
         }),
         Job::Mtu { timeout, deadline } => many(cli, io, &config, |feed| {
-            Box::new(MtuPlan::new(feed, timeout, deadline))
+            let floor = Floor::new(config.floor);
+            Box::new(MtuPlan::new(feed, floor, timeout, deadline))
         }),
     }
 }
@@ -112,6 +118,14 @@ fn engine(config: &Config, clock: Clock, lines: Vec<Line>, books: Books) -> Resu
     Ok(Engine::new(clock, lines, signals, books, sizes))
 }
 
+/// An error if an interface of this name does not exist.
+fn check_interface(name: Option<&str>) -> Result<()> {
+    match name {
+        Some(name) => socket::check_interface(name),
+        None => Ok(()),
+    }
+}
+
 /// The interface that an address is meant on: that of its zone, or of `-I`.
 fn scope(operand: &Operand, address: IpAddr, interface: Option<&str>) -> Result<u32> {
     let given = match interface {
@@ -154,6 +168,16 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
         Operand::Address(IpAddr::V6(_)) | Operand::Zoned(..) => versions(Family::V6),
         _ => versions(config.family),
     };
+    // Mistakes first: they are the same for those who may not send ICMP.
+    check_interface(interface)?;
+    let literal = literal(operand);
+    let zone = match literal {
+        Some(address) => Some(scope(operand, address, interface).map_err(about)?),
+        None => None,
+    };
+    if literal.is_some_and(|address| address.is_ipv4()) {
+        feed::fits_v4(config.sizes.max).map_err(about)?;
+    }
     // What needs rights, for every family that the name may turn out to have.
     let (mut lines, failed) = open(config, wanted, &cookies).map_err(about)?;
     let routes: Vec<_> = wanted
@@ -162,12 +186,16 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
         .collect();
     privilege::drop_all()?;
 
-    let address = match operand {
-        Operand::Address(address) => *address,
-        Operand::Zoned(address, _) => (*address).into(),
-        _ => feed::lookup(&text, config.family)?,
+    let address = if let Some(address) = literal {
+        address
+    } else {
+        let limit = plan.deadline.map_or(Duration::MAX, Duration::from_nanos);
+        feed::lookup(&text, config.family, limit)?
     };
-    let scope = scope(operand, address, interface).map_err(about)?;
+    let scope = match zone {
+        Some(zone) => zone,
+        None => scope(operand, address, interface).map_err(about)?,
+    };
     if address.is_ipv4() {
         feed::fits_v4(config.sizes.max).map_err(about)?;
     }
@@ -206,11 +234,45 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
             // As iputils has it, with the place of the interface left empty.
             None => format!("{source} "),
         });
-    let mut names = Names::new(!cli.numeric && matches!(operand, Operand::Name(_)) && !io.json);
+    let mut names = Names::new(!cli.numeric && matches!(operand, Operand::Name(_)) && !io.json)?;
     names.ask(address);
-    let graph = is_graph(cli, io);
-    let style = Style {
-        quiet: cli.quiet || graph,
+    let style = style(cli, config, &plan, is_graph(cli, io), from, scope);
+    let mut classic = Classic::new(style, names);
+    let mut faces = Faces::new(cli, config);
+    let face = faces.choose(cli, io, &mut classic);
+    let condition = condition(cli, config, plan.deadline.and(plan.count));
+
+    let clock = Clock::start();
+    let mut books = Books::new(cookies, MEMORY.0);
+    books.wait = config.wait;
+    let id = books.targets.add(target);
+    let mut engine = engine(config, clock, lines, books)?;
+    // The run began when the clock did, and so does its deadline.
+    let mut plan = SteadyPlan::new(plan, id);
+    finish(io, clock, &mut engine, &mut plan, face, condition, true)
+}
+
+/// The address of an operand that is not a name.
+fn literal(operand: &Operand) -> Option<IpAddr> {
+    match operand {
+        Operand::Address(address) => Some(*address),
+        Operand::Zoned(address, _) => Some((*address).into()),
+        Operand::Name(_) | Operand::Range(_) => None,
+    }
+}
+
+/// The options of the classic face. `from` is the source address and interface
+/// of the header.
+fn style(
+    cli: &Cli,
+    config: &Config,
+    plan: &Steady,
+    is_graph: bool,
+    from: Option<String>,
+    scope: u32,
+) -> Style {
+    Style {
+        quiet: cli.quiet || is_graph,
         verbose: cli.verbose,
         stamped: cli.timestamps,
         audible: cli.audible,
@@ -224,19 +286,7 @@ fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady)
         size: config.sizes.max,
         from,
         zone: sys::interface_name(scope),
-    };
-    let mut classic = Classic::new(style, names);
-    let mut faces = Faces::new(cli, config);
-    let face = faces.choose(cli, io, &mut classic);
-    let condition = condition(cli, config, plan.deadline.and(plan.count));
-
-    let clock = Clock::start();
-    let mut books = Books::new(cookies, MEMORY.0);
-    let id = books.targets.add(target);
-    let mut engine = engine(config, clock, lines, books)?;
-    // The run began when the clock did, and so does its deadline.
-    let mut plan = SteadyPlan::new(plan, id);
-    finish(io, clock, &mut engine, &mut plan, face, condition, true)
+    }
 }
 
 /// The list face, or records of many targets.
@@ -247,21 +297,39 @@ fn many(
     plan: impl FnOnce(Feed) -> Box<dyn Plan>,
 ) -> Result<Exit> {
     let operands = io.operands(&cli.targets, "a target")?;
+    check_interface(config.socket.interface.as_deref())?;
     let scope = match &config.socket.interface {
         Some(name) => socket::interface_index(name)?,
         None => 0,
     };
     let cookies = Cookies::default();
-    let (lines, _) = open(config, versions(config.family), &cookies)?;
-    let shuffle = cli.shuffle.then(|| cookies.seed());
-    privilege::drop_all()?;
-
     let reading = Reading {
         family: config.family,
         scope,
         size: config.sizes.max,
-        shuffle,
+        shuffle: cli.shuffle.then(|| cookies.seed()),
     };
+    // Mistakes first: they are the same for those who may not send ICMP.
+    let mistakes: Vec<Error> = cli
+        .targets
+        .iter()
+        .filter_map(|text| feed::mistake(text, &reading))
+        .collect();
+    let lines = if !mistakes.is_empty() && mistakes.len() == cli.targets.len() {
+        Vec::new()
+    } else {
+        match open(config, versions(config.family), &cookies) {
+            Ok((lines, _)) => lines,
+            Err(error) => {
+                for mistake in &mistakes {
+                    io.fail(mistake)?;
+                }
+                return Err(error);
+            }
+        }
+    };
+    privilege::drop_all()?;
+
     let feed = Feed::start(operands, reading)?;
     let kind = match config.job {
         _ if cli.alive => Lines::Alive,
@@ -278,7 +346,8 @@ fn many(
     let face = faces.choose(cli, io, &mut list);
 
     let clock = Clock::start();
-    let books = Books::new(cookies, MEMORY.1);
+    let mut books = Books::new(cookies, MEMORY.1);
+    books.wait = config.wait;
     let mut engine = engine(config, clock, lines, books)?;
     let mut plan = plan(feed);
     let condition = condition(cli, config, None);
@@ -354,6 +423,7 @@ fn finish(
     let mut tally = Tally::new(face, condition, single);
     let end = engine.run(plan, &mut tally, io)?;
     let now = clock.now();
+    engine.books.close(now);
     for id in engine.books.undecided() {
         let Some(target) = engine.books.targets.get_mut(id) else {
             continue;

@@ -316,11 +316,21 @@ fn not_opened(version: Version, error: &io::Error) -> Error {
     }
 }
 
+/// An error if an interface of this name does not exist.
+pub(crate) fn check_interface(name: &str) -> Result<()> {
+    index_of(name)
+        .map(drop)
+        .map_err(|e| Error::local(&e).about(name))
+}
+
+fn index_of(name: &str) -> io::Result<u32> {
+    let name = CString::new(name)?;
+    sys::interface_index(&name)
+}
+
 /// The number of an interface, given by name or, as zones may be, by number.
 pub(crate) fn interface_index(name: &str) -> Result<u32> {
-    let index = CString::new(name)
-        .map_err(io::Error::from)
-        .and_then(|name| sys::interface_index(&name));
+    let index = index_of(name);
     let digits = name.bytes().all(|byte| byte.is_ascii_digit()) && !name.starts_with('0');
     match name.parse() {
         Ok(number) if index.is_err() && digits && sys::interface_name(number).is_some() => {

@@ -1,11 +1,13 @@
 //! The exit status: every target counted as it is decided, and what that
 //! comes to.
 
+use std::os::fd::BorrowedFd;
+
 use common::app::Io;
 use common::{Exit, Kind, Result};
 
-use crate::clock::Clock;
-use crate::event::{Event, Observer};
+use crate::clock::{Clock, Nanos};
+use crate::event::{Event, Observer, Overdue};
 use crate::face::json::kind_of;
 use crate::plan::Until;
 use crate::target::{Target, Targets};
@@ -133,8 +135,20 @@ impl Observer for Tally<'_> {
         self.face.ended(io, clock, target)
     }
 
-    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
-        self.face.snapshot(io, targets)
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets, overdue: &Overdue) -> Result<()> {
+        self.face.snapshot(io, targets, overdue)
+    }
+
+    fn held(&self) -> Option<Nanos> {
+        self.face.held()
+    }
+
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        self.face.wake()
+    }
+
+    fn release(&mut self, io: &mut Io, now: Nanos) -> Result<()> {
+        self.face.release(io, now)
     }
 
     fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use common::address::{self, Family};
 use common::app::Io;
 use common::endpoint::Host;
+use common::text::escape;
 use common::{Error, Result};
 use domain::base::iana::Rtype;
 use domain::base::name::ToLabelIter;
@@ -95,13 +96,16 @@ impl Config {
             )));
         }
         let conf = if direct && (servers.is_empty() || cli.query.search) {
-            // A machine without the file has its resolver on itself.
-            let path = "/etc/resolv.conf";
-            let text = match std::fs::read_to_string(path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-                text => text.map_err(|error| Error::local(&error).about(path))?,
-            };
-            Some(resolvconf::parse(&text))
+            let conf = resolvconf::load()?;
+            // With servers on the command line only the search list is used.
+            if servers.is_empty() {
+                resolvconf::require_server(&conf)?;
+                for skipped in &conf.skipped {
+                    let text = escape(skipped.as_bytes());
+                    io.report.line(format_args!("{}: {text}", resolvconf::PATH));
+                }
+            }
+            Some(conf)
         } else {
             None
         };

@@ -14,6 +14,10 @@ use crate::source::{Next, Source};
 /// Operands that may wait for an earlier one when order matters.
 const AHEAD: usize = 20_000;
 
+/// Bytes of outcomes that wait to be shown, beyond which no further operand is
+/// taken.
+const HELD_MAX: usize = 32 << 20;
+
 /// Something that makes lookups, many at once.
 pub(crate) trait Backend {
     /// What it is asked.
@@ -67,6 +71,8 @@ struct Items {
     slab: Slab<Item>,
     /// Places in order, if it matters.
     order: Option<VecDeque<u32>>,
+    /// Bytes of the outcomes that wait.
+    held: usize,
 }
 
 /// Looks all operands up; `plan` says what an operand asks. Returns their
@@ -81,12 +87,14 @@ pub(crate) fn drive<B: Backend>(
     let mut items = Items {
         slab: Slab::new(),
         order: ordered.then(VecDeque::new),
+        held: 0,
     };
     let mut count = 0;
     let mut ended = false;
     loop {
         let mut later = false;
-        while !ended && !later && backend.wants() && items.slab.len() < AHEAD {
+        let room = |items: &Items| items.slab.len() < AHEAD && items.held < HELD_MAX;
+        while !ended && !later && backend.wants() && room(&items) {
             match source.next() {
                 Next::Operand(operand) => {
                     count += 1;
@@ -163,6 +171,7 @@ impl Items {
         };
         if let Some(place) = lookups.get_mut((ticket & 0xffff) as usize) {
             *missing -= usize::from(place.is_none());
+            self.held += lookup.size();
             *place = Some(lookup);
         }
         if *missing > 0 {
@@ -192,6 +201,8 @@ impl Items {
         match self.slab.remove(slot) {
             Some(Item::Asked { text, lookups, .. }) => {
                 let lookups: Vec<Lookup> = lookups.into_iter().flatten().collect();
+                let shown: usize = lookups.iter().map(Lookup::size).sum();
+                self.held = self.held.saturating_sub(shown);
                 sink.lookups(&text, &lookups)
             }
             Some(Item::Refused(error)) => sink.refused(&error),

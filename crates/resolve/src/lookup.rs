@@ -1,14 +1,18 @@
 //! The outcome of one lookup, whichever way it was made.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Exit, Kind};
 use domain::base::iana::Rtype;
+use domain::base::wire::ParseError;
 
-use crate::answer::Status;
+use crate::answer::{self, Status};
 use crate::present;
 use crate::server::Protocol;
+use crate::wire::Question;
+use crate::wire::reply::{Record, read};
 
 /// A record as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +59,9 @@ pub(crate) struct Lookup {
     pub(crate) server: Option<Arc<str>>,
     pub(crate) protocol: Option<Protocol>,
     pub(crate) status: Status,
-    pub(crate) records: Vec<Shown>,
+    records: Vec<Shown>,
+    /// The message in place of its records; see [`Lookup::pack`].
+    packed: Option<Box<[u8]>>,
     pub(crate) authenticated: bool,
     pub(crate) elapsed: Duration,
     /// Queries sent.
@@ -69,7 +75,55 @@ pub(crate) struct Lookup {
     pub(crate) streamed: bool,
 }
 
+/// Text up to this length is kept, however short its message.
+const PACKED_FROM: usize = 2048;
+
+/// Records as they are shown; an error if a name in one does not parse.
+pub(crate) fn shown(
+    records: &[&Record<'_>],
+    question: &Question,
+    owners: bool,
+) -> Result<Vec<Shown>, ParseError> {
+    let rtype = question.rtype();
+    records
+        .iter()
+        .map(|record| {
+            Ok(Shown {
+                name: if owners {
+                    present::name(&record.owner)
+                } else {
+                    String::new()
+                },
+                rtype: record.rtype,
+                ttl: Some(record.ttl),
+                data: record.text()?,
+                wanted: rtype == Rtype::ANY
+                    || record.rtype == rtype
+                    || record.rtype == Rtype::RRSIG,
+            })
+        })
+        .collect()
+}
+
+/// The records of a message that were found good before.
+fn unpack(message: &[u8]) -> Vec<Shown> {
+    let found = read(message).ok().zip(Question::of(message));
+    let records = found.and_then(|(reply, question)| {
+        let (_, records) = answer::follow(&reply, &question);
+        shown(&records, &question, true).ok()
+    });
+    records.unwrap_or_default()
+}
+
 impl Lookup {
+    /// An answer with these records.
+    pub(crate) fn found(asked: Asked, records: Vec<Shown>) -> Self {
+        Self {
+            records,
+            ..Self::failed(asked, Status::Found, None)
+        }
+    }
+
     /// A lookup without an answer.
     pub(crate) fn failed(asked: Asked, status: Status, failure: Option<Failure>) -> Self {
         Self {
@@ -78,6 +132,7 @@ impl Lookup {
             protocol: None,
             status,
             records: Vec::new(),
+            packed: None,
             authenticated: false,
             elapsed: Duration::ZERO,
             tries: 0,
@@ -97,9 +152,41 @@ impl Lookup {
         }
     }
 
-    /// The values of the type asked.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &Shown> {
-        self.records.iter().filter(|r| r.wanted)
+    /// All records, the links of the chain to the answer among them.
+    pub(crate) fn records(&self) -> Cow<'_, [Shown]> {
+        match &self.packed {
+            None => Cow::Borrowed(&self.records),
+            Some(message) => Cow::Owned(unpack(message)),
+        }
+    }
+
+    /// Takes the records out, in exchange for these.
+    pub(crate) fn replace_records(&mut self, records: Vec<Shown>) -> Vec<Shown> {
+        let old = match self.packed.take() {
+            None => std::mem::take(&mut self.records),
+            Some(message) => unpack(&message),
+        };
+        self.records = records;
+        old
+    }
+
+    /// Keeps `message` in place of the records that were read from it if their
+    /// text is much longer, as compression and escapes can make it two hundred
+    /// times as long: answers that wait to be printed need memory in proportion
+    /// to what was received.
+    pub(crate) fn pack(&mut self, message: &[u8]) {
+        if self.size() > PACKED_FROM + 2 * message.len() {
+            self.records = Vec::new();
+            self.packed = Some(message.into());
+        }
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(crate) fn size(&self) -> usize {
+        let text = |r: &Shown| size_of::<Shown>() + r.name.len() + r.data.len();
+        self.records.iter().map(text).sum::<usize>()
+            + self.packed.as_ref().map_or(0, |message| message.len())
+            + self.message.as_ref().map_or(0, Vec::len)
     }
 
     /// Its share of the exit status.

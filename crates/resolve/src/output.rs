@@ -124,7 +124,9 @@ impl Printer<'_> {
     /// Writes what was found; whether anything was.
     fn values(&mut self, operand: &str, lookup: &Lookup) -> Result<bool> {
         if self.io.json {
-            self.io.out.json(&record(operand, lookup))?;
+            self.io
+                .out
+                .json(&record(operand, lookup, &lookup.records()))?;
             return Ok(true);
         }
         if let (Form::Full, Some(text)) = (self.form, full::text(lookup)) {
@@ -132,7 +134,7 @@ impl Printer<'_> {
             return Ok(true);
         }
         let mut any = lookup.streamed;
-        for shown in lookup.values() {
+        for shown in lookup.records().iter().filter(|shown| shown.wanted) {
             any = true;
             self.value(operand, shown)?;
         }
@@ -153,8 +155,12 @@ impl Printer<'_> {
     }
 }
 
-/// The JSON record of one lookup.
-pub(crate) fn record<'a>(operand: &'a str, lookup: &'a Lookup) -> impl Serialize + 'a {
+/// The JSON record of one lookup; `records` are its own.
+pub(crate) fn record<'a>(
+    operand: &'a str,
+    lookup: &'a Lookup,
+    records: &'a [Shown],
+) -> impl Serialize + 'a {
     JsonLookup {
         tag: "lookup",
         name: operand,
@@ -163,8 +169,7 @@ pub(crate) fn record<'a>(operand: &'a str, lookup: &'a Lookup) -> impl Serialize
         server: lookup.server.as_deref(),
         protocol: lookup.protocol.map(crate::server::Protocol::name),
         status: lookup.status.name(),
-        records: lookup
-            .records
+        records: records
             .iter()
             .map(|r| JsonRecord {
                 name: &r.name,

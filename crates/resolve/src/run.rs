@@ -188,7 +188,7 @@ fn zone(config: &Config, settings: &Settings, name: &OwnedName, io: &mut Io) -> 
         sink.io.out.bytes(line.as_bytes())
     };
     let mut lookup = transfer::transfer(settings, name, &mut hand)?;
-    lookup.records = kept;
+    lookup.replace_records(kept);
     lookup.streamed = !json;
     Ok(lookup)
 }

@@ -317,10 +317,7 @@ fn serve(shared: &Shared) {
         work.running.swap_remove(at);
         drop(work);
         let mut lookup = match answer {
-            Ok(records) => Lookup {
-                records,
-                ..Lookup::failed(asked, Status::Found, None)
-            },
+            Ok(records) => Lookup::found(asked, records),
             Err((status, failure)) => Lookup::failed(asked, status, failure),
         };
         lookup.elapsed = since.elapsed();
@@ -445,7 +442,7 @@ mod tests {
         while !pool.is_idle() {
             pool.turn(None, &mut || Ok(())).unwrap();
             for (ticket, lookup) in pool.done() {
-                assert_eq!(lookup.records[0].data, "127.0.0.1");
+                assert_eq!(lookup.records()[0].data, "127.0.0.1");
                 tickets.push(ticket);
             }
         }

@@ -176,7 +176,7 @@ impl Trace<'_> {
             let reply = message.as_deref().and_then(|bytes| read(bytes).ok());
             let referral = reply
                 .as_ref()
-                .filter(|_| lookup.status == Status::Incomplete && lookup.records.is_empty())
+                .filter(|_| lookup.status == Status::Incomplete && lookup.records().is_empty())
                 .and_then(|reply| delegation(reply, &zone, &name));
             if let Some(io) = io {
                 show(io, &name, &zone, &lookup, referral.as_ref().map(|(n, _)| n))?;
@@ -196,13 +196,13 @@ impl Trace<'_> {
             // An alias leads elsewhere; its end is another zone's business.
             let end = reply.as_ref().and_then(|reply| alias(reply, &name, rtype));
             if let (Some(end), Status::Incomplete) = (end, &lookup.status) {
-                chain.append(&mut lookup.records);
+                chain.append(&mut lookup.replace_records(Vec::new()));
                 name = end;
                 zone = self.roots.clone();
                 continue;
             }
-            chain.append(&mut lookup.records);
-            lookup.records = chain;
+            chain.append(&mut lookup.replace_records(Vec::new()));
+            lookup.replace_records(chain);
             lookup.message = message;
             return Ok(lookup);
         }
@@ -275,7 +275,9 @@ impl Trace<'_> {
         for server in servers {
             for rtype in [Rtype::A, Rtype::AAAA] {
                 let lookup = self.follow(server, rtype, depth + 1, &mut None)?;
-                let values = lookup.values().filter_map(|v| v.data.parse().ok());
+                let records = lookup.records();
+                let values = records.iter().filter(|shown| shown.wanted);
+                let values = values.filter_map(|shown| shown.data.parse().ok());
                 let port = self.port;
                 found.extend(values.map(|a| (present::name(server), SocketAddr::new(a, port))));
             }

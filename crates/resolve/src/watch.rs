@@ -108,7 +108,9 @@ fn report(io: &mut Io, text: &str, lookup: &Lookup, seen: &mut BTreeSet<String>)
     let name = escape(text.as_bytes());
     let asked = lookup.asked;
     let mut now: BTreeSet<String> = lookup
-        .values()
+        .records()
+        .iter()
+        .filter(|shown| shown.wanted)
         .map(|shown| format!("{}\t{}", crate::present::mnemonic(shown.rtype), shown.data))
         .collect();
     if now.is_empty() {
@@ -120,7 +122,7 @@ fn report(io: &mut Io, text: &str, lookup: &Lookup, seen: &mut BTreeSet<String>)
     let moment = time::now();
     if io.json {
         io.out.json(&Timed {
-            lookup: output::record(text, lookup),
+            lookup: output::record(text, lookup, &lookup.records()),
             time: moment,
         })?;
     } else {

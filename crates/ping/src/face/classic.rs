@@ -6,14 +6,16 @@
 
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 
 use common::app::Io;
 use common::text::escape;
 use common::{Out, Result};
 
+use super::held::{Held, Line};
 use super::strerror;
 use crate::clock::{Clock, Nanos, wall};
-use crate::event::{Damage, Event, Observer, Reply};
+use crate::event::{Damage, Event, Observer, Overdue, Reply};
 use crate::names::Names;
 use crate::operand;
 use crate::packet::Version;
@@ -54,13 +56,16 @@ pub(crate) struct Style {
 #[derive(Debug)]
 pub(crate) struct Classic {
     style: Style,
-    names: Names,
+    held: Held,
 }
 
 impl Classic {
     /// A face that asks `names` what addresses are called.
     pub(crate) fn new(style: Style, names: Names) -> Self {
-        Self { style, names }
+        Self {
+            style,
+            held: Held::new(names),
+        }
     }
 
     fn is_timed(&self) -> bool {
@@ -80,15 +85,6 @@ impl Classic {
         }
     }
 
-    /// An address with its name, as on reply lines.
-    fn show(&mut self, address: IpAddr) -> String {
-        let number = self.number(address);
-        match self.names.name(address) {
-            Some(name) => format!("{} ({number})", escape(name.as_bytes())),
-            None => number,
-        }
-    }
-
     /// An address, a link-local one with its interface.
     fn number(&self, address: IpAddr) -> String {
         match (address, &self.style.zone) {
@@ -99,15 +95,19 @@ impl Classic {
         }
     }
 
-    fn reply(&mut self, io: &mut Io, clock: Clock, reply: &Reply<'_>, late: bool, group: bool) {
-        let from = self.show(reply.from);
-        let out = io.out.buffer();
-        self.stamp(out, clock);
-        let (bytes, seq) = (reply.bytes, reply.seq as u16);
-        put(
-            out,
-            format_args!("{bytes} bytes from {from}: icmp_seq={seq}"),
-        );
+    /// The line of a reply.
+    fn reply(&self, clock: Clock, reply: &Reply<'_>, late: bool, group: bool) -> Line {
+        let mut line = Line::default();
+        self.stamp(&mut line.head, clock);
+        put(&mut line.head, format_args!("{} bytes from ", reply.bytes));
+        line.address = Some((reply.from, self.number(reply.from)));
+        self.rest_of_reply(&mut line.tail, reply, late, group);
+        line
+    }
+
+    /// What follows the address in the line of a reply.
+    fn rest_of_reply(&self, out: &mut Vec<u8>, reply: &Reply<'_>, late: bool, group: bool) {
+        put(out, format_args!(": icmp_seq={}", reply.seq as u16));
         if self.style.verbose {
             put(out, format_args!(" ident={}", reply.ident));
         }
@@ -144,15 +144,7 @@ impl Classic {
     fn summary(&self, out: &mut Out, target: &Target, drops: u64) -> Result<()> {
         let stats = &target.stats;
         let mut text = String::new();
-        // What this machine dropped is no loss of the network's.
-        let dropped = drops.min(stats.lost);
-        let lost = stats.lost - dropped;
-        let settled = stats.received + lost;
-        let loss = if settled == 0 {
-            0.0
-        } else {
-            lost as f64 * 100.0 / settled as f64
-        };
+        let loss = stats.loss_percent().unwrap_or(0.0);
         write!(
             text,
             "\n--- {} ping statistics ---\n{} packets transmitted, {} received",
@@ -275,56 +267,62 @@ impl Observer for Classic {
             }
             return Ok(());
         }
+        let mut line = Line::default();
         match event {
-            Event::Sent | Event::Timeout { .. } => {}
-            Event::Reply(reply) => self.reply(io, clock, reply, false, target.is_group()),
-            Event::Late(reply) => self.reply(io, clock, reply, true, target.is_group()),
+            Event::Sent | Event::Timeout { .. } => return Ok(()),
+            Event::Reply(reply) => line = self.reply(clock, reply, false, target.is_group()),
+            Event::Late(reply) => line = self.reply(clock, reply, true, target.is_group()),
             Event::Outstanding { seq } => {
-                let out = io.out.buffer();
-                self.stamp(out, clock);
+                self.stamp(&mut line.head, clock);
                 put(
-                    out,
+                    &mut line.head,
                     format_args!("no answer yet for icmp_seq={}\n", *seq as u16),
                 );
             }
             Event::Icmp { seq, error } | Event::Advice { seq, error } => {
-                let from = error.from.map(|from| self.show(from)).unwrap_or_default();
-                let out = io.out.buffer();
-                self.stamp(out, clock);
+                self.stamp(&mut line.head, clock);
+                put(&mut line.head, format_args!("From "));
+                line.address = error.from.map(|from| (from, self.number(from)));
                 put(
-                    out,
-                    format_args!("From {from} icmp_seq={} {}\n", *seq as u16, error.text()),
+                    &mut line.tail,
+                    format_args!(" icmp_seq={} {}\n", *seq as u16, error.text()),
                 );
             }
             Event::Unsent { mtu: Some(mtu), .. } => {
+                line.is_error = true;
                 let equals = match target.version() {
                     Version::V4 => "=",
                     Version::V6 => ": ",
                 };
-                io.report.line(format_args!(
-                    "local error: message too long, mtu{equals}{mtu}"
-                ));
+                put(
+                    &mut line.head,
+                    format_args!("local error: message too long, mtu{equals}{mtu}"),
+                );
             }
             Event::Unsent { errno, .. } => {
-                io.report
-                    .line(format_args!("sendmsg: {}", strerror(*errno)));
+                line.is_error = true;
+                put(
+                    &mut line.head,
+                    format_args!("sendmsg: {}", strerror(*errno)),
+                );
             }
         }
-        io.out.spill_if_full()
+        self.held.line(io, line, clock.now())
     }
 
     fn ended(&mut self, _: &mut Io, _: Clock, _: &Target) -> Result<()> {
         Ok(())
     }
 
-    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
-        for (_, target) in targets.iter() {
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets, overdue: &Overdue) -> Result<()> {
+        for (id, target) in targets.iter() {
             let stats = &target.stats;
+            let overdue = overdue.get(&id).copied().unwrap_or(0);
             let mut text = format!(
                 "\r{}/{} packets, {}% loss",
                 stats.received,
                 stats.sent,
-                stats.loss_percent().unwrap_or(0.0) as u64
+                stats.loss_percent_with(overdue).unwrap_or(0.0) as u64
             );
             if let Some(times) = stats.times().filter(|_| self.is_timed()) {
                 let [min, avg, max] = [times.min, times.avg, times.max].map(|t| milli(t as Nanos));
@@ -337,7 +335,20 @@ impl Observer for Classic {
         Ok(())
     }
 
+    fn held(&self) -> Option<Nanos> {
+        self.held.until()
+    }
+
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        self.held.wake()
+    }
+
+    fn release(&mut self, io: &mut Io, now: Nanos) -> Result<()> {
+        self.held.release(io, now)
+    }
+
     fn finish(&mut self, io: &mut Io, _: Clock, targets: &Targets, drops: u64) -> Result<()> {
+        self.held.release_all(io)?;
         for (_, target) in targets.iter().filter(|(_, target)| target.sent > 0) {
             self.summary(&mut io.out, target, drops)?;
         }

@@ -9,11 +9,11 @@ use serde_json::Value;
 use super::json::{Record, tell_unsent};
 use super::undecided;
 use crate::clock::Clock;
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, Overdue};
 use crate::target::{Target, Targets};
 
 /// The columns; the names are those of the JSON keys.
-const COLUMNS: [&str; 38] = [
+const COLUMNS: [&str; 39] = [
     "type",
     "target",
     "address",
@@ -36,6 +36,7 @@ const COLUMNS: [&str; 38] = [
     "sent",
     "received",
     "lost",
+    "in_flight",
     "loss_percent",
     "late",
     "duplicates",
@@ -151,7 +152,7 @@ impl Observer for Csv {
         self.row(io, &Record::summary(clock, target, 0))
     }
 
-    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets, _: &Overdue) -> Result<()> {
         undecided(io, targets);
         Ok(())
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{undecided, unsent};
 use crate::clock::{Clock, Nanos, wall};
-use crate::event::{Event, Observer, Reply};
+use crate::event::{Event, Observer, Overdue, Reply};
 use crate::icmp::{Described, IcmpError};
 use crate::packet::Version;
 use crate::target::{Target, Targets};
@@ -74,6 +74,7 @@ pub(crate) struct Summary {
     sent: u64,
     received: u64,
     lost: u64,
+    in_flight: u64,
     loss_percent: Option<f64>,
     late: u64,
     duplicates: u64,
@@ -206,8 +207,6 @@ impl Record {
     pub(crate) fn summary(clock: Clock, target: &Target, drops: u64) -> Self {
         let stats = &target.stats;
         let times = stats.times();
-        let lost = stats.lost.saturating_sub(drops);
-        let settled = stats.received + lost;
         let duration: Nanos = clock.now().saturating_sub(stats.first_sent);
         Self::Summary(Summary {
             r#type: "summary",
@@ -215,8 +214,9 @@ impl Record {
             address: target.address,
             sent: stats.sent,
             received: stats.received,
-            lost,
-            loss_percent: (settled > 0).then(|| lost as f64 * 100.0 / settled as f64),
+            lost: stats.lost,
+            in_flight: stats.sent.saturating_sub(stats.received + stats.lost),
+            loss_percent: stats.loss_percent(),
             late: stats.late,
             duplicates: stats.duplicates,
             reordered: stats.reordered,
@@ -297,7 +297,7 @@ impl Observer for Json {
         io.out.json(&Record::summary(clock, target, 0))
     }
 
-    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets, _: &Overdue) -> Result<()> {
         undecided(io, targets);
         Ok(())
     }

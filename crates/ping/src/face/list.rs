@@ -6,7 +6,7 @@ use common::text::escape;
 
 use super::{strerror, undecided};
 use crate::clock::{Clock, Nanos};
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, Overdue};
 use crate::plan::Until;
 use crate::target::{Target, Targets};
 
@@ -101,7 +101,7 @@ impl Observer for List {
         self.line(io, target)
     }
 
-    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets, _: &Overdue) -> Result<()> {
         undecided(io, targets);
         Ok(())
     }

@@ -9,7 +9,7 @@ use common::app::Io;
 
 use super::undecided;
 use crate::clock::Clock;
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, Overdue};
 use crate::target::{Target, Targets};
 
 /// One family: its name, type, unit, help, and the value in a summary.
@@ -181,7 +181,7 @@ impl Observer for Metrics {
         Ok(())
     }
 
-    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets, _: &Overdue) -> Result<()> {
         undecided(io, targets);
         Ok(())
     }

@@ -3,6 +3,7 @@
 pub(crate) mod classic;
 pub(crate) mod csv;
 pub(crate) mod graph;
+pub(crate) mod held;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod metrics;

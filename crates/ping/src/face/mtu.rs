@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::list::named;
 use super::undecided;
 use crate::clock::Clock;
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, Overdue};
 use crate::face::json;
 use crate::target::{Target, Targets};
 
@@ -59,7 +59,7 @@ impl Observer for Mtu {
         Ok(())
     }
 
-    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets, _: &Overdue) -> Result<()> {
         undecided(io, targets);
         Ok(())
     }

@@ -5,10 +5,11 @@
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 
+use super::floor::Floor;
 use super::{DataSizes, Next, Plan, Settled, Until};
 use crate::clock::Nanos;
 use crate::feed::{Fed, Feed};
-use crate::target::{TargetId, Targets};
+use crate::target::{Target, TargetId, Targets};
 
 /// Hosts begun and not decided, at most; further ones wait.
 const LIVE: usize = 1 << 18;
@@ -71,9 +72,12 @@ pub(crate) struct ListPlan {
     feed: Feed,
     goal: Goal,
     pace: Pace,
+    floor: Floor,
     timeout: Nanos,
     deadline: Option<Nanos>,
     sizes: DataSizes,
+    /// A target whose address was probed a moment ago.
+    waiting: Option<Target>,
     /// Hosts whose turn has come again, in order.
     again: VecDeque<(Nanos, TargetId)>,
     live: usize,
@@ -87,6 +91,7 @@ impl ListPlan {
         feed: Feed,
         goal: Goal,
         pace: Pace,
+        floor: Floor,
         timeout: Nanos,
         deadline: Option<Nanos>,
         sizes: DataSizes,
@@ -95,9 +100,11 @@ impl ListPlan {
             feed,
             goal,
             pace,
+            floor,
             timeout,
             deadline,
             sizes,
+            waiting: None,
             again: VecDeque::new(),
             live: 0,
             starved: false,
@@ -107,7 +114,11 @@ impl ListPlan {
 
     fn probe(&mut self, target: TargetId, now: Nanos, targets: &Targets) -> Next {
         self.pace.count(now);
-        let index = targets.get(target).map_or(0, |target| target.sent);
+        let mut index = 0;
+        if let Some(target) = targets.get(target) {
+            self.floor.count(target.address, now);
+            index = target.sent;
+        }
         Next::Probe {
             target,
             size: self.sizes.of(index),
@@ -125,15 +136,28 @@ impl Plan for ListPlan {
             if due > now {
                 break;
             }
-            self.again.pop_front();
             // It may have been decided since.
-            if targets.get(id).is_some_and(|target| !target.ended) {
+            let open = targets.get(id).filter(|target| !target.ended);
+            if let Some(due) = open.and_then(|target| self.floor.wait(target.address, now)) {
+                return Next::At(due);
+            }
+            self.again.pop_front();
+            if open.is_some() {
                 return self.probe(id, now, targets);
             }
         }
         if !self.ended && self.live < LIVE {
-            match self.feed.next() {
+            let next = match self.waiting.take() {
+                Some(target) => Fed::Target(target),
+                None => self.feed.next(),
+            };
+            match next {
                 Fed::Target(target) => {
+                    if let Some(due) = self.floor.wait(target.address, now) {
+                        self.waiting = Some(target);
+                        let next = self.again.front().map_or(due, |&(again, _)| again.min(due));
+                        return Next::At(next);
+                    }
                     self.live += 1;
                     let id = targets.add(target);
                     return self.probe(id, now, targets);
@@ -187,7 +211,8 @@ impl Plan for ListPlan {
     }
 
     fn is_complete(&mut self) -> bool {
-        self.ended || matches!(self.feed.next(), Fed::End | Fed::NotYet)
+        let waiting = self.waiting.is_some();
+        self.ended || !waiting && matches!(self.feed.next(), Fed::End | Fed::NotYet)
     }
 
     fn deadline(&self) -> Option<Nanos> {

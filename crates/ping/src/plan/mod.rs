@@ -1,6 +1,7 @@
 //! Who is probed next, and when a target is decided: the part of a run that
 //! differs between one host watched and a million swept.
 
+pub(crate) mod floor;
 pub(crate) mod list;
 pub(crate) mod mtu;
 pub(crate) mod steady;

@@ -9,11 +9,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::BorrowedFd;
 
+use super::floor::Floor;
 use super::{Next, Plan, Settled};
 use crate::clock::Nanos;
 use crate::feed::{Fed, Feed};
 use crate::packet::{HEADER, Version};
-use crate::target::{TargetId, Targets};
+use crate::target::{Target, TargetId, Targets};
 
 /// Times a size is tried before it counts as too large.
 const TRIES: u32 = 3;
@@ -107,23 +108,28 @@ pub(crate) fn largest_data(version: Version) -> u16 {
 #[derive(Debug)]
 pub(crate) struct MtuPlan {
     feed: Feed,
+    floor: Floor,
     timeout: Nanos,
     deadline: Option<Nanos>,
     searches: HashMap<TargetId, Search>,
     ready: VecDeque<TargetId>,
+    /// A target whose address was probed a moment ago.
+    waiting: Option<Target>,
     starved: bool,
     ended: bool,
 }
 
 impl MtuPlan {
     /// The plan for what the feed brings.
-    pub(crate) fn new(feed: Feed, timeout: Nanos, deadline: Option<Nanos>) -> Self {
+    pub(crate) fn new(feed: Feed, floor: Floor, timeout: Nanos, deadline: Option<Nanos>) -> Self {
         Self {
             feed,
+            floor,
             timeout,
             deadline,
             searches: HashMap::new(),
             ready: VecDeque::new(),
+            waiting: None,
             starved: false,
             ended: false,
         }
@@ -131,17 +137,32 @@ impl MtuPlan {
 }
 
 impl Plan for MtuPlan {
-    fn next(&mut self, _: Nanos, targets: &mut Targets) -> Next {
+    fn next(&mut self, now: Nanos, targets: &mut Targets) -> Next {
         self.starved = false;
-        while let Some(target) = self.ready.pop_front() {
-            if let Some(search) = self.searches.get(&target) {
+        while let Some(&target) = self.ready.front() {
+            let address = targets.get(target).map(|target| target.address);
+            if let Some(due) = address.and_then(|address| self.floor.wait(address, now)) {
+                return Next::At(due);
+            }
+            self.ready.pop_front();
+            if let (Some(search), Some(address)) = (self.searches.get(&target), address) {
+                self.floor.count(address, now);
                 let size = search.size();
                 return Next::Probe { target, size };
             }
         }
         if !self.ended && self.searches.len() < LIVE {
-            match self.feed.next() {
+            let next = match self.waiting.take() {
+                Some(target) => Fed::Target(target),
+                None => self.feed.next(),
+            };
+            match next {
                 Fed::Target(target) => {
+                    if let Some(due) = self.floor.wait(target.address, now) {
+                        self.waiting = Some(target);
+                        return Next::At(due);
+                    }
+                    self.floor.count(target.address, now);
                     let search = Search::new(target.version());
                     let target = targets.add(target);
                     self.searches.insert(target, search);
@@ -193,7 +214,8 @@ impl Plan for MtuPlan {
     }
 
     fn is_complete(&mut self) -> bool {
-        self.ended || matches!(self.feed.next(), Fed::End | Fed::NotYet)
+        let waiting = self.waiting.is_some();
+        self.ended || !waiting && matches!(self.feed.next(), Fed::End | Fed::NotYet)
     }
 
     fn deadline(&self) -> Option<Nanos> {

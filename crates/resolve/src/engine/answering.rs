@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use domain::base::iana::{OptRcode, Rtype};
-use domain::base::wire::ParseError;
 
 use super::failure::{self, Fault};
 use super::job::{Job, Via, weight};
 use super::sys::Inbox;
 use super::{Asked, Engine, Lookup, Protocol, Question, Status};
 use crate::answer;
-use crate::lookup::Shown;
+use crate::lookup;
 use crate::present;
 use crate::wire::edns::CookieRule;
-use crate::wire::reply::{self, Judged, Record, Reply};
+use crate::wire::reply::{self, Judged, Reply};
 
 /// Room for the largest answers that servers send over UDP unasked.
 const LARGE: usize = 4096;
@@ -213,24 +212,20 @@ impl Engine {
         }
         let stop = records.last().filter(|r| r.rtype == Rtype::CNAME);
         let stop = stop.and_then(|link| Some(present::name(&link.target()?)));
-        let Ok(records) = shown(&records, &job.question, self.settings.owners) else {
+        let Ok(records) = lookup::shown(&records, &job.question, self.settings.owners) else {
             return self.fail(slot, index, failure::malformed(&label), message, now);
         };
         let started = job.started.unwrap_or(now);
-        let mut lookup = Lookup {
-            asked: Asked::Type(job.question.rtype()),
-            server: Some(label),
-            protocol: Some(over),
-            status,
-            records,
-            authenticated: reply.authenticated,
-            elapsed: now.saturating_duration_since(started),
-            tries: job.tries,
-            failure: None,
-            message,
-            searched: job.searched.then(|| present::name(&job.question.name())),
-            streamed: false,
-        };
+        let mut lookup = Lookup::found(Asked::Type(job.question.rtype()), records);
+        lookup.server = Some(label);
+        lookup.protocol = Some(over);
+        lookup.status = status;
+        lookup.authenticated = reply.authenticated;
+        lookup.elapsed = now.saturating_duration_since(started);
+        lookup.tries = job.tries;
+        lookup.message = message;
+        lookup.searched = job.searched.then(|| present::name(&job.question.name()));
+        lookup.pack(reply.bytes);
         if lookup.status == Status::Incomplete {
             let mut why = "the answer does not lead to the end".to_owned();
             if let Some(stop) = stop {
@@ -369,31 +364,4 @@ impl Engine {
             Via::Https => {}
         }
     }
-}
-
-/// Records as they are shown; an error where a name in one does not parse.
-fn shown(
-    records: &[&Record<'_>],
-    question: &Question,
-    owners: bool,
-) -> Result<Vec<Shown>, ParseError> {
-    let rtype = question.rtype();
-    records
-        .iter()
-        .map(|record| {
-            Ok(Shown {
-                name: if owners {
-                    present::name(&record.owner)
-                } else {
-                    String::new()
-                },
-                rtype: record.rtype,
-                ttl: Some(record.ttl),
-                data: record.text()?,
-                wanted: rtype == Rtype::ANY
-                    || record.rtype == rtype
-                    || record.rtype == Rtype::RRSIG,
-            })
-        })
-        .collect()
 }

@@ -22,7 +22,7 @@ mod job;
 mod ports;
 mod sending;
 mod stream;
-mod sys;
+pub(crate) mod sys;
 mod udp;
 mod upstream;
 

@@ -1,12 +1,24 @@
-//! Many datagrams in one system call, where the system has such a call; the
-//! only unsafe code of the tool.
+//! Many datagrams in one system call, where the system has such a call, and the
+//! numbers of interfaces; the only unsafe code of the tool.
 #![allow(
     unsafe_code,
-    reason = "sendmmsg and recvmmsg have no safe binding; every block says why it is sound"
+    reason = "these calls have no safe binding; every block says why it is sound"
 )]
 
+use std::ffi::CString;
 use std::io;
 use std::net::UdpSocket;
+
+/// The number of an interface; `None` if there is none of this name.
+pub(crate) fn interface(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: the pointer is to a string that ends in NUL and outlives the
+    // call, which only reads it.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => None,
+        number => Some(number),
+    }
+}
 
 /// Datagrams in one call.
 pub(crate) const BATCH: usize = 32;
