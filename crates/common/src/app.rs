@@ -37,6 +37,12 @@ pub trait Cli: Parser {
         Self::command()
     }
 
+    /// The tool's own keys of an error record, which are null if an error does
+    /// not say more.
+    fn error_keys() -> &'static [&'static str] {
+        &[]
+    }
+
     /// What to say of an option that another program of the kind has and this
     /// one has not.
     fn instead(_option: &str) -> Option<&'static str> {
@@ -59,6 +65,8 @@ pub struct Io {
     pub terminal: Terminal,
     /// What is said of a command line without operands; made when needed.
     usage: fn() -> String,
+    /// See [`Cli::error_keys`].
+    error_keys: &'static [&'static str],
 }
 
 /// Which of the standard streams are terminals.
@@ -83,6 +91,7 @@ impl Io {
             color: false,
             terminal: Terminal::default(),
             usage: String::new,
+            error_keys: &[],
         }
     }
 
@@ -147,7 +156,7 @@ impl Io {
     pub fn fail(&mut self, error: &Error) -> Result<()> {
         self.report.error(error);
         if self.json {
-            self.out.json(error)?;
+            self.out.json(&error.with_keys(self.error_keys))?;
         }
         Ok(())
     }
@@ -239,6 +248,7 @@ pub fn run<C: Cli>(
         color: false,
         terminal,
         usage: usage::<C>,
+        error_keys: C::error_keys(),
     };
     let parsed = if only_version() {
         None
@@ -483,6 +493,7 @@ mod tests {
                 ..Terminal::default()
             },
             usage: usage::<Sample>,
+            error_keys: &[],
         };
         let error = io.operands(&[], "a target").unwrap_err();
         assert_eq!(

@@ -109,27 +109,16 @@ impl Lab {
 
     /// The script as a [`Tool`], to give it input or to run beside it.
     pub fn tool(&self, script: &str) -> Tool {
-        let path = self.path.clone().or_else(|| std::env::var_os("PATH"));
-        let mut tool = Tool::new("unshare")
-            .timeout(self.timeout)
-            .env("PATH", with_system(&path.unwrap_or_default()));
+        let mut tool = Tool::new("unshare").timeout(self.timeout);
+        if let Some(path) = &self.path {
+            tool = tool.env("PATH", path);
+        }
         if !privilege::is_root() {
             tool = tool.args(["--user", "--map-root-user"]);
         }
         tool.args(["--net", "--mount", "sh", "-c"])
             .arg(format!("{PRELUDE}{script}"))
     }
-}
-
-/// A `PATH` that also has the directories of `nft` and `sysctl`, which Debian
-/// leaves out of an ordinary user's.
-fn with_system(path: &std::ffi::OsStr) -> std::ffi::OsString {
-    let system = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
-    let mut all: Vec<_> = std::env::split_paths(path).collect();
-    let missing = system.into_iter().filter(|dir| !all.contains(dir));
-    let missing: Vec<_> = missing.collect();
-    all.extend(missing);
-    std::env::join_paths(all).expect("a directory without a colon")
 }
 
 /// Whether namespaces can be made here; asked once per process. The error is
