@@ -297,7 +297,7 @@ fn a_link_local_address_and_its_interface() {
 #[test]
 fn an_ordinary_user_is_held_to_two_milliseconds() {
     if !testkit::privilege::is_root() {
-        testkit::netns::skip_softly("only root can become another user here");
+        testkit::skip("only root can become another user here");
         return;
     }
     let Some(lab) = lab() else { return };

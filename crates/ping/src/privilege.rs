@@ -50,7 +50,7 @@ mod tests {
             Ok(())
         });
         if let Err(reason) = restricted.join().unwrap() {
-            testkit::netns::skip_softly(&format!("no Landlock: {reason}"));
+            testkit::skip(&format!("no Landlock: {reason}"));
         }
     }
 }
