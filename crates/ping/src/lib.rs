@@ -19,6 +19,7 @@ mod feed;
 pub mod fuzzing;
 mod histogram;
 mod icmp;
+mod lookup;
 mod names;
 mod operand;
 pub mod packet;

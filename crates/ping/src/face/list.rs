@@ -79,7 +79,7 @@ impl Observer for List {
 
     fn event(&mut self, io: &mut Io, _: Clock, target: &Target, event: &Event<'_>) -> Result<()> {
         match event {
-            Event::Icmp { seq: _, error } if self.verbose => {
+            Event::Icmp { error, .. } if self.verbose => {
                 let from = match error.from {
                     Some(from) => format!(" from {from}"),
                     None => String::new(),
@@ -87,8 +87,8 @@ impl Observer for List {
                 io.report
                     .line(format_args!("{}: {}{from}", named(target), error.text()));
             }
-            // Once for each host: its retries will not do better.
-            Event::Unsent { seq: 1, errno, .. } => {
+            // Once for each host.
+            Event::Unsent { errno, .. } if target.stats.unsent == 1 => {
                 let text = strerror(*errno).to_lowercase();
                 io.report.line(format_args!("{}: {text}", named(target)));
             }

@@ -11,6 +11,8 @@ use std::os::fd::BorrowedFd;
 
 use super::floor::Floor;
 use super::{Next, Plan, Settled};
+use common::Error;
+
 use crate::clock::Nanos;
 use crate::feed::{Fed, Feed};
 use crate::packet::{HEADER, Version};
@@ -220,6 +222,10 @@ impl Plan for MtuPlan {
 
     fn timeout(&self, _: &Targets) -> Nanos {
         self.timeout
+    }
+
+    fn unresolved(&mut self) -> Vec<Error> {
+        self.feed.unresolved()
     }
 
     fn is_complete(&mut self) -> bool {
