@@ -12,7 +12,6 @@ pub(crate) mod fuzzing;
 mod line;
 mod stream;
 mod tls;
-mod tls_error;
 mod tunnel;
 mod wire;
 mod x509;

@@ -6,18 +6,18 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use common::tls::{self, Remedy};
 use common::{Error, Kind, Result};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, ProtocolVersion, RootCertStore,
-    SignatureScheme, SupportedProtocolVersion, version,
+    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, ProtocolVersion,
+    RootCertStore, SignatureScheme, SupportedProtocolVersion, version,
 };
 
 use super::stream::{Stream, TlsStream};
-use super::tls_error::error;
 use super::x509::{self, Certificate};
 use crate::files;
 use crate::policy::pin::Pin;
@@ -129,6 +129,28 @@ fn facts(session: &ClientConnection) -> TlsFacts {
     }
 }
 
+/// A failure of TLS, with a hint if the user can do something.
+pub(crate) fn error(error: &rustls::Error) -> Error {
+    let explained = tls::explain(error);
+    let failed = Error::new(Kind::Tls, explained.sentence);
+    let hint = match explained.remedy {
+        Some(Remedy::TrustAuthority) => "use --cacert FILE to trust it",
+        Some(Remedy::CheckClock) => "is the clock right?",
+        Some(Remedy::ClientCertificate) => "present one with --cert FILE",
+        Some(Remedy::NoTls) => "does this port speak http?",
+        Some(Remedy::ExpectName) | None => match error {
+            rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
+                "it may want ciphers or curves older than those of forward secrecy"
+            }
+            rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+                "it may speak only versions older than TLS 1.2"
+            }
+            _ => return failed,
+        },
+    };
+    failed.hint(hint)
+}
+
 fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     let provider = Arc::new(ring::default_provider());
     let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
@@ -177,13 +199,12 @@ fn roots(options: &TlsOptions) -> Result<RootCertStore> {
     }
     for file in &files {
         let given = options.ca_files.contains(file);
-        let certificates = certificates(file)?;
-        if certificates.is_empty() && given {
-            return Err(
-                Error::new(Kind::System, "no certificate in it; PEM is wanted")
-                    .about(file.display().to_string()),
-            );
-        }
+        let certificates = match certificates(file) {
+            Ok(certificates) => certificates,
+            // A directory may hold other files as well.
+            Err(error) if error.kind() == Kind::Input && !given => continue,
+            Err(error) => return Err(error),
+        };
         for certificate in certificates {
             // A file that was named must be usable; of a directory, and of
             // the system's bundle, whatever is.
@@ -218,24 +239,14 @@ fn local(error: &std::io::Error, path: &Path) -> Error {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let pem = files::read(file)?;
-    CertificateDer::pem_slice_iter(&pem)
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|e| {
-            Error::new(Kind::System, format!("not PEM: {e}")).about(file.display().to_string())
-        })
+    files::check(file)?;
+    tls::certificates(file)
 }
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
     let chain = certificates(certificate)?;
-    if chain.is_empty() {
-        return Err(
-            Error::new(Kind::System, "no certificate in it; PEM is wanted")
-                .about(certificate.display().to_string()),
-        );
-    }
     let file = key.unwrap_or(certificate);
     let pem = files::read(file)?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
