@@ -238,6 +238,10 @@ pub(crate) struct MatchArgs {
     #[arg(id = "in", long, value_name = "SET", required = true)]
     pub(crate) set: Vec<String>,
 
+    /// Treat ::ffff:10.0.0.1 as 10.0.0.1
+    #[arg(long)]
+    pub(crate) unmap: bool,
+
     /// Print nothing; report through the exit status only
     #[arg(short, long)]
     pub(crate) quiet: bool,

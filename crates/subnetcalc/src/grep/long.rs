@@ -5,7 +5,8 @@
 //! for addresses that the boundary of two parts cuts, and at most
 //! [`HELD_MAX`] bytes of a line that may have to be printed.
 
-use super::scan::{AFTER, BEFORE, Found, Scan, end_with_length, first_field};
+use super::field::first_field;
+use super::scan::{AFTER, BEFORE, Found, Scan, end_with_length};
 use super::select::{Selector, Shown, Wanted};
 
 /// Bytes of a line that are kept until it is decided whether it is printed.
