@@ -34,7 +34,7 @@ const ADDRESS_SPACE: u64 = 8 << 20;
 /// How often a child is asked whether it has ended.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What the command line asks for.
+/// The options of the command.
 #[derive(Debug, PartialEq, Eq)]
 struct Options {
     /// A package; all with sources in `crates/` if not given.
@@ -364,7 +364,7 @@ impl Tree {
         Ok(Fate::Missed)
     }
 
-    /// What the last cargo said.
+    /// The output of the last cargo.
     fn log(&self) -> PathBuf {
         self.root.with_file_name("log")
     }

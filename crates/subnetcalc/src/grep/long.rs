@@ -34,7 +34,7 @@ pub(crate) struct LongLine {
     any: bool,
 }
 
-/// What a part of a line came to.
+/// The outcome of a part of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The line goes on or was not selected.
@@ -47,7 +47,7 @@ pub(crate) enum Outcome {
 
 impl LongLine {
     /// Searches the next part of the line, which holds no newline, and writes
-    /// to `out` what is shown of the line so far.
+    /// to `out` the part of the line that is printed.
     pub(crate) fn part(
         &mut self,
         selector: &Selector,
@@ -215,7 +215,7 @@ mod tests {
         }
     }
 
-    /// The line in parts of these sizes, in turn: what is printed, how often
+    /// The line in parts of these sizes, in turn: the output, how often
     /// it was selected, whether it was too long.
     fn parts(
         selector: &Selector,

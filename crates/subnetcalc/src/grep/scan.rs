@@ -119,7 +119,7 @@ impl<'a> Scan<'a> {
                     && self.text[found.start - 1] == b':'
                     && let Some(longer) = self.around(found)
                 {
-                    // Of the other family, so nobody asked for it.
+                    // It is of the other family.
                     self.take(longer);
                     continue;
                 }
