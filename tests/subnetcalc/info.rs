@@ -302,3 +302,13 @@ fn nested_keys_stay_nested() {
         serde_json::json!({"type": "network", "special": null, "embedded": null})
     );
 }
+
+#[test]
+fn fields_are_completed() {
+    for shell in ["bash", "fish", "zsh"] {
+        let out = subnetcalc().args(["--generate", shell]).run();
+        out.code(0)
+            .stdout_contains("prefix_length")
+            .stdout_contains("special.name");
+    }
+}

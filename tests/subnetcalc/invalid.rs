@@ -384,3 +384,25 @@ fn a_file_is_read_by_its_at_sign() {
         .code(2)
         .stderr_contains("@FILE");
 }
+
+#[test]
+fn options_of_other_programs_get_a_hint() {
+    for (words, hint) in [
+        (
+            "-b 10.0.0.0/8",
+            "-b is not an option here: use --get broadcast",
+        ),
+        (
+            "-s 50 10.0.0.0/8",
+            "use 'subnetcalc split' or 'subnetcalc plan'",
+        ),
+        ("-r 10.0.0.1-10.0.0.9", "'subnetcalc aggregate A-B'"),
+        (
+            "aggregate 10.0.0.0/8 --except 10.0.0.1",
+            "subtract SET --minus SET",
+        ),
+        ("grep -f nets log", "@FILE"),
+    ] {
+        run(words).code(2).stdout("").stderr_contains(hint);
+    }
+}

@@ -7,8 +7,9 @@ use common::address::Family;
 
 use crate::bits::Bits;
 use crate::count::Count;
+use crate::grep::field::first_field;
 use crate::grep::long::{LongLine, Outcome};
-use crate::grep::scan::{Address, Scan, first_field};
+use crate::grep::scan::{Address, Scan};
 use crate::grep::select::{SelectRules, Selector, Shown, Wanted};
 use crate::interface::Mac;
 use crate::ipset::IpSet;
