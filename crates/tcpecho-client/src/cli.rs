@@ -2,12 +2,13 @@
 //! [`crate::config`].
 
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser};
 use common::options::{Common, FamilyArgs};
+use common::zone;
 
 use crate::message::{self, Sizes};
 
@@ -58,11 +59,11 @@ EXIT STATUS
     after_long_help = EXAMPLES,
     override_usage = "tcpecho-client [OPTIONS] HOST:PORT [MESSAGE]\n       \
                       tcpecho-client [OPTIONS] HOST PORT [MESSAGE]\n       \
-                      tcpecho-client [OPTIONS] unix:PATH [MESSAGE]"
+                      tcpecho-client [OPTIONS] unix:PATH|unix:@NAME [MESSAGE]"
 )]
 pub(crate) struct Cli {
-    /// HOST:PORT, [V6]:PORT, :PORT for this machine, HOST PORT, or unix:PATH;
-    /// then the message
+    /// HOST:PORT, [V6]:PORT, [V6%IF]:PORT, :PORT for this machine, HOST PORT,
+    /// unix:PATH, or unix:@NAME for an abstract socket; then the message
     #[arg(value_name = "HOST:PORT [MESSAGE]", required = true, num_args = 1..=3)]
     pub(crate) operands: Vec<OsString>,
 
@@ -138,9 +139,9 @@ pub(crate) struct Cli {
     #[arg(short, long, help_heading = "Connection")]
     pub(crate) udp: bool,
 
-    /// Connect from this address of this machine
-    #[arg(short, long, value_name = "ADDR", value_parser = common::address::parse, help_heading = "Connection")]
-    pub(crate) source: Option<IpAddr>,
+    /// Connect from this address of this machine; ADDR%IF for a link-local one
+    #[arg(short, long, value_name = "ADDR", value_parser = parse_source, help_heading = "Connection")]
+    pub(crate) source: Option<SocketAddr>,
 
     /// Connect through this network interface
     #[arg(short = 'I', long, value_name = "IF", help_heading = "Connection")]
@@ -235,6 +236,17 @@ impl Load {
             (self.rate.is_some(), "--rate"),
             (self.seed.is_some(), "--seed"),
         ]
+    }
+}
+
+fn parse_source(text: &str) -> Result<SocketAddr, String> {
+    let (address, zone) = zone::split(text);
+    let address = common::address::parse(&address)?;
+    let source = SocketAddr::new(address, 0);
+    match zone {
+        None => Ok(source),
+        Some(zone) if zone::is_needed(address) => Ok(zone::within(source, zone::index(zone)?)),
+        Some(_) => Err("only IPv6 link-local and multicast addresses have a zone".to_owned()),
     }
 }
 

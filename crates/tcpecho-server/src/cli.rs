@@ -59,8 +59,9 @@ EXAMPLES
     after_long_help = AFTER
 )]
 pub(crate) struct Cli {
-    /// Where to listen: ADDR:PORT, [ADDR]:PORT, NAME:PORT, :PORT, unix:PATH,
-    /// unix:@NAME for an abstract socket; port 0 takes a free one
+    /// Where to listen: ADDR:PORT, [ADDR]:PORT, NAME:PORT, :PORT or PORT,
+    /// unix:PATH, unix:@NAME for an abstract socket; ADDR%IF listens on that
+    /// network interface only; port 0 takes a free one
     #[arg(value_name = "ADDR:PORT")]
     pub(crate) places: Vec<String>,
 
@@ -293,6 +294,10 @@ pub(crate) struct Cli {
     /// Share the port with other processes that say so, too
     #[arg(long, help_heading = "Sockets")]
     pub(crate) reuse_port: bool,
+
+    /// Listen on this network interface only, where an operand names none
+    #[arg(short = 'I', long, value_name = "IF", help_heading = "Sockets")]
+    pub(crate) interface: Option<String>,
 
     /// Permission bits of unix:PATH, in octal, such as 660 [default: by the
     /// umask]
