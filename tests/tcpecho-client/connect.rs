@@ -512,7 +512,7 @@ fn usage() {
         ),
         (
             &["a:1", "-c", "1", "--size", "70k", "-u"],
-            "--size is at most 65507 over UDP",
+            "--size is at most 65527 over UDP",
         ),
         (&["a:1", "x", "--timeout", "0"], "must be longer than zero"),
     ] {
