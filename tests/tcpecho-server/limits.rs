@@ -215,7 +215,7 @@ fn a_backlog_of_one() {
     let waiting = |backlog: &str| {
         let server = Server::start(&["--backlog", backlog]);
         server.running.signal(19);
-        let patience = std::time::Duration::from_millis(300);
+        let patience = Duration::from_millis(300);
         let clients: Vec<TcpStream> = (0..10)
             .map_while(|_| TcpStream::connect_timeout(&server.addr, patience).ok())
             .collect();
