@@ -233,7 +233,7 @@ fn a_given_message_after_losses() {
             2 | 4 => Vec::new(),
             _ => vec![datagram.to_vec()],
         });
-        let args = ["-c", "8", "-i", "20ms", "--timeout", "2s"];
+        let args = ["-c", "8", "-i", "300ms", "--timeout", "3s"];
         let records = run(peer.addr(), &[payload, &args[..]].concat(), 1);
         let summary = recounted(&records);
         assert_eq!((count(summary, "received"), count(summary, "lost")), (6, 2));
