@@ -388,7 +388,6 @@ fn without_tls_encrypted_servers_are_refused() {
 fn options_of_dig_that_are_not_here() {
     for (option, line) in [
         ("-p", "the port follows the server, @192.0.2.53:5353"),
-        ("-f", "names come from stdin, - < FILE"),
         ("-r", "--no-recurse asks without recursion"),
     ] {
         let args = ["@127.0.0.1:1", option, "53", "host.test"];

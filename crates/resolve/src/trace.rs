@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use common::app::Io;
-use common::operands::Operands;
 use common::text::escape;
 use common::{Result, json};
 use domain::base::iana::Rtype;
@@ -19,6 +18,7 @@ use crate::lookup::{Asked, Failure, Lookup};
 use crate::output::Printer;
 use crate::present;
 use crate::server::{Server, Way};
+use crate::source::Inputs;
 use crate::wire::OwnedName;
 use crate::wire::reply::{Reply, read};
 
@@ -86,7 +86,7 @@ pub(crate) fn run(
     config: &Config,
     settings: &Settings,
     roots: &[SocketAddr],
-    operands: Operands,
+    operands: Inputs,
     io: &mut Io,
 ) -> Result<()> {
     for operand in operands {
