@@ -22,8 +22,12 @@ mod resolvconf;
 mod secure;
 #[path = "resolve/streams.rs"]
 mod streams;
+#[path = "resolve/trace.rs"]
+mod trace;
 #[path = "resolve/ways.rs"]
 mod ways;
+#[path = "resolve/wildcards.rs"]
+mod wildcards;
 
 use testkit::Tool;
 use testkit::dns::{Behaviour, DnsServer, Transport, Zone};

@@ -256,8 +256,9 @@ fn two_connections_at_a_time(ends: bool) {
     let (names, expected) = names(100);
     resolve()
         .arg(format!("@tcp://{address}"))
-        .args(["--timeout", "6s", "--long", "-t", "A"])
+        .args(["--timeout", "20s", "--long", "-t", "A"])
         .args(names)
+        .timeout(Duration::from_secs(120))
         .run()
         .code(0)
         .stdout(&expected)

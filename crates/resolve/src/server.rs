@@ -244,6 +244,7 @@ pub(crate) fn zoned(ip: &str, zone: &str) -> Result<(Ipv6Addr, u32), String> {
     }
     let number = zone.bytes().all(|b| b.is_ascii_digit());
     let scope = if number { zone.parse().ok() } else { None };
+    let scope = scope.filter(|&scope| scope != 0);
     let scope = scope.or_else(|| sys::interface(zone));
     let scope = scope.ok_or_else(|| format!("there is no interface {zone}"))?;
     Ok((ip, scope))
