@@ -247,6 +247,7 @@ pub(crate) fn zoned(ip: &str, zone: &str) -> Result<(Ipv6Addr, u32), String> {
     }
     let number = zone.bytes().all(|b| b.is_ascii_digit());
     let scope = if number { zone.parse().ok() } else { None };
+    let scope = scope.filter(|&scope| scope != 0);
     let scope = scope.or_else(|| sys::interface(zone));
     let scope = scope.ok_or_else(|| format!("interface {zone} does not exist"))?;
     Ok((ip, scope))

@@ -121,6 +121,11 @@ impl Upstream {
         room.min(spare.saturating_add(further.saturating_mul(self.at_once)))
     }
 
+    /// Whether it is asked over connections only.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     /// Whether it is known to end connections early.
     pub(crate) fn is_brief(&self) -> bool {
         self.at_once != usize::MAX
