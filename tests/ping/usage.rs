@@ -355,6 +355,45 @@ fn an_ordinary_user_is_held_to_two_milliseconds() {
 }
 
 #[test]
+fn broadcast_and_multicast() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        net host other
+        link host other 10.1.0.1/24 10.1.0.2/24 fe80::1/64 fe80::2/64
+        at other sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0
+        at host ping -b -c 1 10.1.0.255; echo $?
+        at host ping -c 1 10.1.0.255; echo $?
+        at host ping 10.1.0.255 10.1.0.2; echo $?
+        at host ping -L -c 1 ff02::1%to-other | sed -n 2p
+        at host ping -c 1 ff02::1; echo $?
+        at host ping -r -c 1 10.9.0.1; echo $?
+        at host ping -r --alive 10.1.0.2
+        true";
+    let out = lab.script(script);
+    assert_eq!(
+        mask(out.stdout_str()),
+        "PING 10.1.0.255 (10.1.0.255) 56(84) bytes of data.\n\
+         64 bytes from 10.1.0.2: icmp_seq=1 ttl=64 time=T\n\
+         \n\
+         --- 10.1.0.255 ping statistics ---\n\
+         1 packets transmitted, 1 received, 0% packet loss, time T\n\
+         rtt min/avg/max/mdev = T\n0\n\
+         2\n\
+         10.1.0.255 is unreachable\n10.1.0.2 is alive (T)\n2\n\
+         64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n\
+         2\n3\n10.1.0.2\n",
+        "{}",
+        out.story()
+    );
+    out.stderr_contains("WARNING: pinging broadcast address\n")
+        .stderr_contains("ping: 10.1.0.255: permission denied; a broadcast address needs -b\n")
+        .stderr_contains(
+            "; a link-local address needs its interface: ff02::1%IFACE, or add -I IFACE\n",
+        )
+        .stderr_contains("ping: 10.9.0.1: network is unreachable\n");
+}
+
+#[test]
 fn a_full_disk_is_status_2() {
     if !may_ping() {
         return;
