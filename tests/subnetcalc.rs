@@ -53,6 +53,24 @@ fn says_no(words: &str, why: &str) {
         .stderr(&format!("subnetcalc: {why}\n"));
 }
 
+/// Asserts that standard output is these JSON records, each with a time as its
+/// last key, which is not given.
+#[track_caller]
+fn records_are(out: &Output, expected: &str) {
+    let mut found = String::new();
+    for line in out.stdout_str().lines() {
+        let (record, time) = line.rsplit_once(",\"time\":\"").expect("a time");
+        let digits = time.strip_suffix("Z\"}").expect("the end of a record");
+        let form: String = digits
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '0' } else { c })
+            .collect();
+        assert_eq!(form, "0000-00-00T00:00:00.000000", "{line}");
+        found += &format!("{record}}}\n");
+    }
+    assert_eq!(found, expected, "{}", out.story());
+}
+
 /// A file with this text, and the directory that holds it.
 fn file(text: &str) -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().expect("make a directory");

@@ -1,7 +1,8 @@
 //! What `/etc/resolv.conf` says, in a namespace where the file is the test's
 //! own and servers listen on port 53.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddrV6};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -240,6 +241,16 @@ fn the_search_list() {
             &["host.one.example.", "host.test."],
         )
         .stderr_contains("resolve: host: asked as host.test.\n");
+        // Also if it is the first one; not if it is the name itself.
+        conf(&format!("search test one.example\noptions ndots:5\n{end}"));
+        before(&["-v", "--search", "host"], &["host.test."])
+            .stderr_contains("resolve: host: asked as host.test.\n");
+        let out = before(
+            &["-v", "--search", "host.test"],
+            &["host.test.test.", "host.test.one.example.", "host.test."],
+        );
+        assert!(!out.code(0).stderr_str().contains("asked as"));
+        conf(&format!("search one.example test\n{end}"));
         // With one it comes last.
         before(&["--search", "host.test"], &["host.test."])
             .code(0)
@@ -337,5 +348,88 @@ fn a_server_that_is_named_is_the_only_one() {
         let queries = other.queries();
         assert_eq!(queries[0].transport, Transport::Udp);
         assert!(system.queries().is_empty());
+    });
+}
+
+/// A link-local server: the zone is an interface's name or number, and one that
+/// cannot be is told and never replaced by this machine's own server.
+#[test]
+fn zones() {
+    within("zones", || {
+        let here = Command::new("ip")
+            .args(["address", "add", "fe80::5/64", "dev", "lo", "nodad"])
+            .status();
+        assert!(here.expect("run ip").success());
+        let own = always("127.0.0.1", Behaviour::Answer);
+        let address = SocketAddrV6::new("fe80::5".parse().expect("an address"), 53, 0, 1);
+        let server = DnsServer::at(address.into(), zone(), |_, _| Behaviour::Answer);
+        let ask = |args: &[&str]| {
+            let args = [args, &["--json", "-t", "A", "host.test"]].concat();
+            resolve().args(args).run()
+        };
+        for zone in ["lo", "1"] {
+            let shown = format!("[fe80::5%{zone}]:53");
+            conf(&format!("nameserver fe80::5%{zone}\n"));
+            let out = ask(&[]);
+            assert_eq!(out.code(0).stderr("").json()[0]["server"], shown);
+            for form in [
+                format!("@fe80::5%{zone}"),
+                format!("@[fe80::5%{zone}]:53"),
+                format!("@udp://[fe80::5%25{zone}]"),
+                format!("@tcp://fe80::5%{zone}"),
+            ] {
+                let out = ask(&[&form]);
+                assert_eq!(out.code(0).stderr("").json()[0]["server"], shown, "{form}");
+            }
+        }
+        let asked = server.queries().len();
+        assert_eq!(asked, 10);
+        conf("nameserver fe80::5%none\n");
+        ask(&[]).code(2).stderr(
+            "resolve: /etc/resolv.conf: nameserver fe80::5%none: interface none does not exist\n",
+        );
+        // The search list serves without the servers.
+        conf("nameserver fe80::5%none\nsearch test\n");
+        resolve()
+            .args(["@fe80::5%lo", "--search", "-t", "A", "host"])
+            .run()
+            .code(0)
+            .stderr("");
+        conf("nameserver 127.1\nnameserver fe80::5%lo\n");
+        ask(&[])
+            .code(0)
+            .stderr("resolve: /etc/resolv.conf: nameserver 127.1: not an address\n");
+        ask(&["@fe80::5%none"])
+            .code(2)
+            .stderr_contains("fe80::5%none: interface none does not exist");
+        assert!(own.queries().is_empty());
+        // Bytes that are not UTF-8 are no reason to refuse the rest.
+        std::fs::write(FILE, b"# \xff\xfe\nnameserver 127.0.0.1\n").expect("write it");
+        ask(&[]).code(0);
+        assert_eq!(own.queries().len(), 1);
+    });
+}
+
+/// Of the names of a search list, one that exists without data says more than a
+/// later failure, and more than one that does not exist.
+#[test]
+fn a_candidate_without_data() {
+    within("a_candidate_without_data", || {
+        let _server = server("127.0.0.1", |query, _| match query.name.as_str() {
+            "nas.lan.test." => Behaviour::Respond(query.response()),
+            "nas.no.test." => Behaviour::Rcode(3),
+            _ => Behaviour::Rcode(5),
+        });
+        for search in ["lan.test corp.test", "lan.test no.test", "no.test lan.test"] {
+            conf(&format!("search {search}\nnameserver 127.0.0.1\n"));
+            let args = ["-t", "AAAA", "--search", "--json", "nas"];
+            let record = resolve().args(args).run().code(1).json().remove(0);
+            assert_eq!(record["status"], "NODATA", "{record}");
+            assert_eq!(record["query_name"], "nas.lan.test.");
+        }
+        conf("search no.test corp.test\nnameserver 127.0.0.1\n");
+        let out = resolve().args(["-t", "AAAA", "--search", "nas"]).run();
+        out.code(3)
+            .stderr("resolve: nas: 127.0.0.1:53 answered REFUSED\n");
     });
 }

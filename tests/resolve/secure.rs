@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use testkit::dns::{Behaviour, DnsServer, Query, Transport, Zone};
 use testkit::http::{HttpServer, Reply, Request};
@@ -257,7 +258,7 @@ fn what_is_no_https_server() {
         (
             other.url("/frame"),
             "MALFORMED",
-            "no proper answer in HTTP/1.1",
+            "not a valid HTTP/1.1 response",
         ),
     ] {
         let out = resolve()
@@ -290,4 +291,71 @@ fn many_over_https() {
         .run();
     let expected = "host.test\tA\t192.0.2.1\nno.test\tA\t-\tNXDOMAIN\n".repeat(30);
     out.code(1).stdout(&expected).stderr("");
+}
+
+/// Whatever is sent over HTTPS, no more is held than a DNS message and a head of
+/// usual size.
+#[test]
+fn more_than_a_message_over_https() {
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/dns-message\r\n";
+    let many = |reply: Reply, piece: Vec<u8>| (0..40).fold(reply, |r, _| r.then(piece.clone()));
+    let server = HttpServer::start_tls(move |request: &Request| match request.target.as_str() {
+        "/length" => many(
+            Reply::raw(format!("{OK}Content-Length: 99999999999\r\n\r\n")),
+            vec![7; 1 << 20],
+        ),
+        "/chunked" => many(
+            Reply::raw(format!("{OK}Transfer-Encoding: chunked\r\n\r\n")),
+            [&b"100000\r\n"[..], &vec![7; 1 << 20], b"\r\n"].concat(),
+        ),
+        "/close" => many(Reply::raw(format!("{OK}\r\n")), vec![7; 1 << 20]),
+        "/over" => Reply::ok(vec![7; 65_536]).header("Content-Type", "application/dns-message"),
+        "/head" => many(Reply::raw(OK), b"X-Y: ".repeat(200_000)),
+        "/lines" => many(Reply::raw(OK), b"X-Y: 12345678\r\n".repeat(65_536)),
+        "/interim" => many(
+            Reply::raw(""),
+            b"HTTP/1.1 102 Processing\r\n\r\n".repeat(40_000),
+        ),
+        _ => Reply::new(404),
+    });
+    let ca = server.ca_file().display().to_string();
+    for (path, says) in [
+        ("/length", "the answer is longer than a DNS message"),
+        ("/chunked", "the answer is longer than a DNS message"),
+        ("/close", "the answer is longer than a DNS message"),
+        ("/over", "the answer is longer than a DNS message"),
+        (
+            "/head",
+            "the head of the HTTP response is longer than 64 KiB",
+        ),
+        ("/lines", "not a valid HTTP/1.1 response"),
+        ("/interim", "no answer"),
+    ] {
+        let url = server.url(path);
+        // Interim responses without end are read until the time is over.
+        let timeout = if path == "/interim" { "2s" } else { "30s" };
+        let out = resolve()
+            .arg(format!("@{url}"))
+            .args([
+                "--cacert",
+                &ca,
+                "--json",
+                "--timeout",
+                timeout,
+                "-t",
+                "A",
+                "host.test",
+            ])
+            .timeout(Duration::from_secs(60))
+            .measure_memory()
+            .run();
+        let record = &out.code(3).json()[0];
+        if path == "/interim" {
+            assert_eq!(record["status"], "TIMEOUT", "{}", out.story());
+        } else {
+            assert_eq!(record["status"], "MALFORMED", "{}", out.story());
+            out.stderr_contains(&format!("resolve: host.test: {url}: {says}"));
+        }
+        out.peak_memory_below(32 << 20);
+    }
 }

@@ -344,7 +344,7 @@ fn times_are_those_of_each_lookup() {
     let records = out.code(0).json();
     let mut times: Vec<String> = records
         .iter()
-        .map(|record| record["elapsed_ms"].to_string())
+        .map(|record| record["duration_ms"].to_string())
         .collect();
     times.sort_unstable();
     times.dedup();

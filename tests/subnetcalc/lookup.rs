@@ -1,6 +1,6 @@
 //! `match`.
 
-use super::{file, prints, run, subnetcalc};
+use super::{file, prints, records_are, run, subnetcalc};
 
 #[test]
 fn the_most_specific_wins() {
@@ -41,11 +41,12 @@ fn the_most_specific_wins() {
             "::1\t::1/128",
         ],
     );
-    run("match --json --in 10.0.0.5-10.0.0.8 10.0.0.7")
-        .code(0)
-        .stdout(
-            "{\"type\":\"match\",\"address\":\"10.0.0.7\",\"network\":\"10.0.0.5-10.0.0.8\"}\n",
-        );
+    records_are(
+        run("match --json --in 10.0.0.5-10.0.0.8 10.0.0.7")
+            .code(0)
+            .stderr(""),
+        "{\"type\":\"match\",\"address\":\"10.0.0.7\",\"network\":\"10.0.0.5-10.0.0.8\"}\n",
+    );
     prints(
         "match --in ::ffff:0:0/96 ::ffff:10.0.0.1",
         &["::ffff:10.0.0.1\t::ffff:0.0.0.0/96"],
@@ -70,12 +71,13 @@ fn none_is_status_1() {
         .code(0)
         .stdout("")
         .stderr("");
-    run("match --json --in 10.0.0.0/8 11.0.0.1 10.0.0.1")
-        .code(1)
-        .stdout(
-            "{\"type\":\"match\",\"address\":\"11.0.0.1\",\"network\":null}\n\
+    records_are(
+        run("match --json --in 10.0.0.0/8 11.0.0.1 10.0.0.1")
+            .code(1)
+            .stderr(""),
+        "{\"type\":\"match\",\"address\":\"11.0.0.1\",\"network\":null}\n\
          {\"type\":\"match\",\"address\":\"10.0.0.1\",\"network\":\"10.0.0.0/8\"}\n",
-        );
+    );
 }
 
 #[test]

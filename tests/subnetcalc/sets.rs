@@ -1,6 +1,6 @@
 //! Set work: aggregate to free, sort, count, overlap.
 
-use super::{file, prints, run, says_no, subnetcalc};
+use super::{file, prints, records_are, run, says_no, subnetcalc};
 
 #[test]
 fn aggregate() {
@@ -36,12 +36,16 @@ fn ranges_and_json() {
         "aggregate --ranges 10.0.0.0/25 10.0.0.128/26 10.9.9.9",
         &["10.0.0.0-10.0.0.191", "10.9.9.9-10.9.9.9"],
     );
-    run("aggregate --json 10.0.0.0/25 ::1")
-        .code(0)
-        .stdout("{\"type\":\"set\",\"network\":\"10.0.0.0/25\"}\n{\"type\":\"set\",\"network\":\"::1/128\"}\n");
-    run("aggregate --json --ranges 10.0.0.0/31")
-        .code(0)
-        .stdout("{\"type\":\"set\",\"first\":\"10.0.0.0\",\"last\":\"10.0.0.1\"}\n");
+    records_are(
+        run("aggregate --json 10.0.0.0/25 ::1").code(0).stderr(""),
+        "{\"type\":\"set\",\"network\":\"10.0.0.0/25\",\"first\":\"10.0.0.0\",\"last\":\"10.0.0.127\"}\n{\"type\":\"set\",\"network\":\"::1/128\",\"first\":\"::1\",\"last\":\"::1\"}\n",
+    );
+    records_are(
+        run("aggregate --json --ranges 10.0.0.0/31")
+            .code(0)
+            .stderr(""),
+        "{\"type\":\"set\",\"network\":null,\"first\":\"10.0.0.0\",\"last\":\"10.0.0.1\"}\n",
+    );
 }
 
 #[test]
@@ -75,7 +79,7 @@ fn bad_members_are_named_and_the_rest_goes_on() {
         .stderr(&format!(
             "subnetcalc: {path}:2: nonsense: not an IPv4 or IPv6 address\n\
              subnetcalc: {path}:3: 10.0.0.0/33: prefix length out of range; use 0 to 32\n\
-             subnetcalc: {path}:4: \u{e9}: not an IPv4 or IPv6 address\n\
+             subnetcalc: {path}:4: \u{e9}: not an address: contains the character U+00E9\n\
              subnetcalc: 1.2.3: not an address: IPv4 needs four numbers, this has 3\n"
         ));
     run("aggregate 10.0.0.0/8 @/nowhere/at/all")
@@ -242,9 +246,12 @@ fn free() {
         .stdout("")
         .stderr("subnetcalc: 10.0.0.0/24: has no networks of length 33; use --prefix 24 to 32\n");
     prints("free ::/0 --used 8000::/1", &["::/1"]);
-    run("free --json 10.0.0.0/31 --used 10.0.0.0")
-        .code(0)
-        .stdout("{\"type\":\"set\",\"network\":\"10.0.0.1/32\"}\n");
+    records_are(
+        run("free --json 10.0.0.0/31 --used 10.0.0.0")
+            .code(0)
+            .stderr(""),
+        "{\"type\":\"set\",\"network\":\"10.0.0.1/32\",\"first\":\"10.0.0.1\",\"last\":\"10.0.0.1\"}\n",
+    );
 }
 
 #[test]
@@ -284,9 +291,10 @@ fn sort_keeps_duplicates() {
         "sort --ranges 10.0.0.1-10.0.0.2 10.0.0.0",
         &["10.0.0.0-10.0.0.0", "10.0.0.1-10.0.0.2"],
     );
-    run("sort -j 10.0.0.1")
-        .code(0)
-        .stdout("{\"type\":\"sort\",\"network\":\"10.0.0.1\"}\n");
+    records_are(
+        run("sort -j 10.0.0.1").code(0).stderr(""),
+        "{\"type\":\"sort\",\"network\":\"10.0.0.1\",\"first\":\"10.0.0.1\",\"last\":\"10.0.0.1\"}\n",
+    );
 }
 
 #[test]
@@ -301,7 +309,8 @@ fn count() {
         &["340282366920938463463374607431768211456"],
     );
     prints("count -6 10.0.0.0/8 ::1", &["1"]);
-    run("count -j 10.0.0.0/8 ::/0").code(0).stdout(
+    records_are(
+        run("count -j 10.0.0.0/8 ::/0").code(0).stderr(""),
         "{\"type\":\"count\",\"family\":4,\"total\":\"16777216\"}\n\
          {\"type\":\"count\",\"family\":6,\"total\":\"340282366920938463463374607431768211456\"}\n",
     );
@@ -334,9 +343,10 @@ fn overlap() {
         .code(0)
         .stdout("")
         .stderr("");
-    run("overlap -j 10.0.0.0/31 10.0.0.1")
-        .code(0)
-        .stdout("{\"type\":\"overlap\",\"a\":\"10.0.0.0/31\",\"b\":\"10.0.0.1/32\"}\n");
+    records_are(
+        run("overlap -j 10.0.0.0/31 10.0.0.1").code(0).stderr(""),
+        "{\"type\":\"overlap\",\"a\":\"10.0.0.0/31\",\"b\":\"10.0.0.1/32\"}\n",
+    );
 }
 
 #[test]
@@ -356,7 +366,7 @@ fn plan() {
     );
     prints("plan 10.0.0.0/30 1", &["10.0.0.0/30\t-\t1\t2"]);
     prints(
-        "plan 2001:db8::/126 2 1",
+        "plan --exact 2001:db8::/126 2 1",
         &[
             "2001:db8::/127\t-\t2\t2",
             "2001:db8::2/128\t-\t1\t1",
@@ -373,16 +383,276 @@ fn plan() {
     );
     says_no(
         "plan 10.0.0.0/8 99999999999",
-        "10.0.0.0/8: does not fit: no IPv4 network is so large",
+        "10.0.0.0/8: does not fit: no IPv4 network is that large",
     );
-    run("plan 10.0.0.0/8 web=x")
-        .code(2)
-        .stdout("")
-        .stderr("subnetcalc: web=x: not a number of hosts; use [NAME=]HOSTS\n");
-    run("plan -j 10.0.0.0/29 a=2")
-        .code(0)
-        .stdout(
-            "{\"type\":\"plan\",\"network\":\"10.0.0.0/30\",\"name\":\"a\",\"asked\":\"2\",\"usable\":\"2\",\"free\":false}\n\
+    run("plan 10.0.0.0/8 web=x").code(2).stdout("").stderr(
+        "subnetcalc: web=x: not a number of hosts or a prefix length; use [NAME=]HOSTS or \
+                 [NAME=]/LEN\n",
+    );
+    records_are(
+        run("plan -j 10.0.0.0/29 a=2").code(0).stderr(""),
+        "{\"type\":\"plan\",\"network\":\"10.0.0.0/30\",\"name\":\"a\",\"asked\":\"2\",\"usable\":\"2\",\"free\":false}\n\
              {\"type\":\"plan\",\"network\":\"10.0.0.4/30\",\"name\":null,\"asked\":null,\"usable\":\"2\",\"free\":true}\n",
+    );
+}
+
+#[test]
+fn ranges_of_every_spelling() {
+    let (_dir, path) = file("10.0.0.0 - 10.0.0.3\n10.0.1.0/24-10.0.2.0/24\n10.0.9.0+3\n");
+    subnetcalc()
+        .args(["aggregate", "--ranges", &format!("@{path}")])
+        .run()
+        .code(0)
+        .stdout("10.0.0.0-10.0.0.3\n10.0.1.0-10.0.2.255\n10.0.9.0-10.0.9.2\n")
+        .stderr("");
+    prints(
+        "aggregate 192.168.100.0 - 192.168.103.255",
+        &["192.168.100.0/22"],
+    );
+    prints(
+        "hosts 10.0.0.1 - 10.0.0.3",
+        &["10.0.0.1", "10.0.0.2", "10.0.0.3"],
+    );
+    prints("hosts 10.0.0.1+2", &["10.0.0.1", "10.0.0.2"]);
+    prints("count ::1 - ::ff ::1:0", &["256"]);
+    prints(
+        "aggregate 193.18.0.0+73728",
+        &["193.18.0.0/16", "193.19.0.0/19"],
+    );
+    // Not between addresses of one family in order: that is standard input.
+    subnetcalc()
+        .args(["aggregate", "10.0.0.9", "-", "10.0.0.1"])
+        .stdin("10.0.0.8\n")
+        .run()
+        .code(0)
+        .stdout("10.0.0.1/32\n10.0.0.8/31\n");
+}
+
+#[test]
+fn lists_with_quotes_and_commas() {
+    subnetcalc()
+        .args(["aggregate", "-"])
+        .stdin("\u{feff}\"10.0.0.0/8\",\r\n '11.0.0.0/8' , ; x\n12.0.0.0/8,\n")
+        .run()
+        .code(0)
+        .stdout("10.0.0.0/7\n12.0.0.0/8\n")
+        .stderr("");
+    subnetcalc()
+        .args(["hosts", "-"])
+        .stdin("\"10.0.0.1\",\n\"\"\n'10.0.0.2'\n")
+        .run()
+        .code(0)
+        .stdout("10.0.0.1\n10.0.0.2\n");
+}
+
+#[test]
+fn options_take_comma_lists() {
+    prints(
+        "subtract 10.0.0.0/30 --minus 10.0.0.1,10.0.0.2",
+        &["10.0.0.0/32", "10.0.0.3/32"],
+    );
+    prints(
+        "intersect 10.0.0.0/8 ::/0 --with 10.0.0.1,::1,10.0.0.8-10.0.0.9",
+        &["10.0.0.1/32", "10.0.0.8/31", "::1/128"],
+    );
+    prints(
+        "free 10.0.0.0/30 --used 10.0.0.0/31,10.0.0.2",
+        &["10.0.0.3/32"],
+    );
+    prints(
+        "match --in 10.0.0.0/8,192.0.2.0/24 192.0.2.1",
+        &["192.0.2.1\t192.0.2.0/24"],
+    );
+    let (_dir, path) = file("10.0.0.1\n");
+    subnetcalc()
+        .args([
+            "subtract",
+            "10.0.0.0/30",
+            "--minus",
+            &format!("10.0.0.0,@{path},-"),
+        ])
+        .stdin("10.0.0.2\n")
+        .run()
+        .code(0)
+        .stdout("10.0.0.3/32\n");
+    // A file whose name has a comma.
+    let with_comma = format!("{path},x");
+    std::fs::write(&with_comma, "10.0.0.0/31\n").unwrap();
+    subnetcalc()
+        .args([
+            "subtract",
+            "10.0.0.0/30",
+            "--minus",
+            &format!("@{with_comma}"),
+        ])
+        .run()
+        .code(0)
+        .stdout("10.0.0.2/31\n");
+    // Standard input can be read once.
+    let out = run("subtract - --minus 10.0.0.1,-");
+    out.code(2)
+        .stdout("")
+        .stderr_contains("stdin cannot be both");
+    // A bad member in an option: nothing is printed.
+    let out = run("subtract 10.0.0.0/8 --minus 10.0.0.1,10.0.0.300");
+    out.code(2)
+        .stdout("")
+        .stderr("subnetcalc: 10.0.0.300: not an address: a number is above 255\n");
+    let out = run("subtract 10.0.0.0/8 --minus ,");
+    out.code(2).stdout("").stderr_contains("missing");
+}
+
+#[test]
+fn max_prefix_of_each_family() {
+    let added = |words: &str, stdout: &str, stderr: &str| {
+        run(words)
+            .code(0)
+            .stdout(stdout)
+            .stderr(&format!("subnetcalc: {stderr}\n"));
+    };
+    added(
+        "aggregate --max-prefix 24 10.0.0.1 2001:db8::/32",
+        "10.0.0.0/24\n2001:db8::/32\n",
+        "added 255 IPv4 and 0 IPv6 addresses",
+    );
+    added(
+        "aggregate --max-prefix 24,48 10.0.0.1 2001:db8::/64",
+        "10.0.0.0/24\n2001:db8::/48\n",
+        "added 255 IPv4 and 1208907372870555465154560 IPv6 addresses",
+    );
+    added(
+        "aggregate --max-prefix 48 2001:db8::/64",
+        "2001:db8::/48\n",
+        "added 1208907372870555465154560 addresses",
+    );
+    for bad in ["33,48", "24,129", "24,", ",48", "24,48,1", "x"] {
+        run(&format!("aggregate --max-prefix {bad} 10.0.0.1"))
+            .code(2)
+            .stdout("");
+    }
+}
+
+#[test]
+fn max_count_adds_the_fewest() {
+    let words = "aggregate --max-count 4 10.0.0.113 10.0.0.117 10.0.0.145 10.0.0.191 10.0.0.239 \
+                 10.0.2.152 10.0.3.40 10.0.3.48 10.0.3.81 10.0.3.92 10.0.3.178 10.0.3.192";
+    let out = run(words);
+    out.code(0).stderr("subnetcalc: added 381 addresses\n");
+    assert_eq!(out.lines().len(), 4);
+}
+
+#[test]
+fn an_address_with_its_networks_length_is_warned_about() {
+    let (_dir, path) = file("10.250.5.4/24\n10.250.6.4/24\n");
+    subnetcalc()
+        .args(["free", "10.250.4.0/22", "--used", &format!("@{path}")])
+        .run()
+        .code(0)
+        .stdout("10.250.4.0/24\n10.250.7.0/24\n")
+        .stderr(
+            "subnetcalc: 10.250.5.4/24: host bits are set, so all of 10.250.5.0/24 counts as \
+             used; for the address alone leave out the prefix length\n",
         );
+    run("free 10.0.0.0/30 --used 10.0.0.0/31 --used 10.0.0.2")
+        .code(0)
+        .stderr("");
+}
+
+#[test]
+fn equal_and_diff() {
+    run("equal 10.0.0.0/25 10.0.0.128/25 ::1 --with ::1,10.0.0.0/24")
+        .code(0)
+        .stdout("")
+        .stderr("");
+    run("equal 10.0.0.0/25 --with 10.0.0.0/24")
+        .code(1)
+        .stdout("")
+        .stderr("");
+    run("equal 10.0.0.0/25 --with ::1").code(1).stdout("");
+    records_are(
+        run("equal -j ::1 --with ::2").code(1),
+        "{\"type\":\"equal\",\"equal\":false}\n",
+    );
+    run("diff 10.0.0.0/24 ::/127 --with 10.0.0.128/25,10.0.2.0/23,9.0.0.0/8,::1")
+        .code(1)
+        .stdout("+9.0.0.0/8\n-10.0.0.0/25\n+10.0.2.0/23\n-::/128\n")
+        .stderr("");
+    run("diff --ranges 10.0.0.1-10.0.0.6 --with 10.0.0.9")
+        .code(1)
+        .stdout("-10.0.0.1-10.0.0.6\n+10.0.0.9-10.0.0.9\n");
+    run("diff 10.0.0.0/25 10.0.0.128/25 --with 10.0.0.0/24")
+        .code(0)
+        .stdout("");
+    records_are(
+        run("diff -j 10.0.0.0/31 --with ::1").code(1),
+        "{\"type\":\"diff\",\"change\":\"removed\",\"network\":\"10.0.0.0/31\",\
+         \"first\":\"10.0.0.0\",\"last\":\"10.0.0.1\"}\n\
+         {\"type\":\"diff\",\"change\":\"added\",\"network\":\"::1/128\",\
+         \"first\":\"::1\",\"last\":\"::1\"}\n",
+    );
+}
+
+#[test]
+fn an_empty_set_counts_0() {
+    let (_dir, path) = file("# nothing\n");
+    subnetcalc()
+        .args(["count", &format!("@{path}")])
+        .run()
+        .code(0)
+        .stdout("0\n")
+        .stderr("");
+    run("count").code(0).stdout("0\n");
+    prints("count -6 10.0.0.0/8", &["0"]);
+    records_are(
+        run("count -j").code(0),
+        "{\"type\":\"count\",\"family\":null,\"total\":\"0\"}\n",
+    );
+}
+
+#[test]
+fn plans_by_length_and_in_order() {
+    prints(
+        "plan 10.0.0.0/24 link=/31 web=50 /32",
+        &[
+            "10.0.0.0/26\tweb\t50\t62",
+            "10.0.0.64/31\tlink\t/31\t2",
+            "10.0.0.66/32\t-\t/32\t1",
+            "10.0.0.67/32\tfree\t-\t1",
+            "10.0.0.68/30\tfree\t-\t2",
+            "10.0.0.72/29\tfree\t-\t6",
+            "10.0.0.80/28\tfree\t-\t14",
+            "10.0.0.96/27\tfree\t-\t30",
+            "10.0.0.128/25\tfree\t-\t126",
+        ],
+    );
+    prints(
+        "plan --keep-order 10.0.0.0/26 a=/30 b=/27",
+        &[
+            "10.0.0.0/30\ta\t/30\t2",
+            "10.0.0.32/27\tb\t/27\t30",
+            "10.0.0.4/30\tfree\t-\t2",
+            "10.0.0.8/29\tfree\t-\t6",
+            "10.0.0.16/28\tfree\t-\t14",
+        ],
+    );
+    says_no(
+        "plan --keep-order 10.0.0.0/25 /27 /26 /27",
+        "10.0.0.0/25: does not fit: in this order there are gaps for alignment; without \
+         --keep-order the largest comes first",
+    );
+    prints(
+        "plan 2001:db8::/62 lan=50 guests=/64 big=18446744073709551617",
+        &[
+            "2001:db8::/63\tbig\t18446744073709551617\t36893488147419103232",
+            "2001:db8:0:2::/64\tlan\t50\t18446744073709551616",
+            "2001:db8:0:3::/64\tguests\t/64\t18446744073709551616",
+        ],
+    );
+    says_no(
+        "plan 2001:db8::/120 lan=50",
+        "2001:db8::/120: does not fit: takes 18446744073709551616 addresses, there are 256; \
+         --exact makes parts longer than /64",
+    );
+    run("plan 10.0.0.0/8 /33").code(1).stdout("");
+    run("plan 10.0.0.0/8 /129").code(2).stdout("");
 }

@@ -53,7 +53,8 @@ fn nobody_there_is_the_answer_no() {
     let out = client()
         .args(["--connect-only", "-c", "2", "-i", "0", &addr])
         .run();
-    out.code(1).stdout_contains("2 sent, 0 received, 100% loss");
+    out.code(1)
+        .stdout_contains("2 tried, 0 connected, 100% failed");
 }
 
 #[test]

@@ -298,11 +298,11 @@ fn records() {
         (&3.into(), &3.into())
     );
     assert_eq!(
-        (&record["ok"], &record["first_difference"]),
-        (&false.into(), &1.into())
+        (&record["ok"], &record["corrupt"], &record["offset"]),
+        (&false.into(), &true.into(), &1.into())
     );
-    assert!(record["reply"].is_null());
-    assert_eq!(record["reply_base64"], "YZ1j");
+    assert!(record["data"].is_null());
+    assert_eq!(record["data_base64"], "YZ1j");
     assert!(record["connect_ms"].is_f64() && record["duration_ms"].is_f64());
     let echo = TcpPeer::echo();
     let records = to(&echo)
@@ -311,8 +311,8 @@ fn records() {
         .code(0)
         .stderr("")
         .json();
-    assert_eq!(records[0]["reply"], "a\nb");
-    assert!(records[0]["reply_base64"].is_null() && records[0]["first_difference"].is_null());
+    assert_eq!(records[0]["data"], "a\nb");
+    assert!(records[0]["data_base64"].is_null() && records[0]["offset"].is_null());
     // The connection came about, so there is a record of it and one of its end.
     let reset = TcpPeer::reset_after(1);
     let records = to(&reset).args(["--json", "abc"]).run().code(3).json();

@@ -207,12 +207,19 @@ impl Error {
         &self.message
     }
 
-    /// The sentence and the hint, as in the JSON record.
-    pub fn full_message(&self) -> String {
+    /// The sentence and the hint, without the operand.
+    pub fn explanation(&self) -> String {
         match &self.hint {
             Some(hint) => format!("{}; {hint}", self.message),
             None => self.message.clone(),
         }
+    }
+
+    /// Adds to the sentence, before the hint.
+    #[must_use]
+    pub fn and(mut self, more: impl fmt::Display) -> Self {
+        self.message = format!("{} {more}", self.message);
+        self
     }
 
     /// Whether this is only the reader of standard output having gone.
@@ -290,7 +297,7 @@ impl Serialize for WithKeys<'_> {
         map.serialize_entry("type", "error")?;
         map.serialize_entry("target", &error.operand)?;
         map.serialize_entry("kind", error.kind.name())?;
-        map.serialize_entry("message", &error.full_message())?;
+        map.serialize_entry("message", &error.explanation())?;
         for key in self.keys {
             map.serialize_entry(key, &None::<()>)?;
         }

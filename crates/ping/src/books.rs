@@ -218,21 +218,27 @@ impl Books {
         }
     }
 
-    /// The probes that wait for an answer and count as lost if the run ends
-    /// now: those no younger than [`Rules::wait`], or where that is `None`, than
-    /// twice the longest round trip of their target; all of them if nothing
-    /// was received from it.
+    /// The probes that wait for an answer and count as lost if the run ends now.
     fn overdue(&self, now: Nanos) -> impl Iterator<Item = (u64, TargetId)> {
-        self.probes.pending().filter_map(move |(number, probe)| {
-            let stats = &self.targets.get(probe.target)?.stats;
-            let limit = match self.rules.wait {
-                _ if stats.received == 0 => 0,
-                Some(wait) => wait,
-                None => stats.max().saturating_mul(2),
-            };
-            let is_overdue = now.saturating_sub(probe.sent) >= limit;
-            is_overdue.then_some((number, probe.target))
-        })
+        let pending = self.probes.pending();
+        let overdue = pending.filter(move |(_, probe)| self.is_overdue(probe, now));
+        overdue.map(|(number, probe)| (number, probe.target))
+    }
+
+    /// Whether a probe without an answer counts as lost if the run ends now: it
+    /// is no younger than [`Rules::wait`] or, if that is `None`, than twice the
+    /// longest round trip of its target. If nothing was received from the
+    /// target, every probe counts.
+    fn is_overdue(&self, probe: &Probe, now: Nanos) -> bool {
+        let Some(target) = self.targets.get(probe.target) else {
+            return false;
+        };
+        let limit = match self.rules.wait {
+            _ if target.stats.received == 0 => 0,
+            Some(wait) => wait,
+            None => target.stats.max().saturating_mul(2),
+        };
+        now.saturating_sub(probe.sent) >= limit
     }
 
     /// How many probes of each target count as lost now and have not been
@@ -252,16 +258,19 @@ impl Books {
         self.lose(overdue);
     }
 
-    /// The same for one target.
+    /// [`Books::close`] for one target.
     pub(crate) fn close_target(&mut self, id: TargetId, now: Nanos) {
-        if self
-            .targets
-            .get(id)
-            .is_some_and(|target| target.pending > 0)
-        {
-            let overdue = self.overdue(now).filter(|(_, of)| *of == id).collect();
-            self.lose(overdue);
-        }
+        let pending = self.targets.get(id).map_or(0, |target| target.pending);
+        // From the newest, and no further than needed: a sweep decides
+        // hundreds of thousands of targets, and the window is as long.
+        let own = self.probes.pending().rev();
+        let own = own.filter(|(_, probe)| probe.target == id);
+        let overdue = own
+            .take(pending as usize)
+            .filter(|(_, probe)| self.is_overdue(probe, now))
+            .map(|(number, _)| (number, id))
+            .collect();
+        self.lose(overdue);
     }
 
     fn lose(&mut self, overdue: Vec<(u64, TargetId)>) {

@@ -101,12 +101,15 @@ impl Probes {
         self.window.get_mut(usize::try_from(index).ok()?)
     }
 
-    /// The probes that have gone out and wait for an answer, with their numbers.
-    pub(crate) fn pending(&self) -> impl Iterator<Item = (u64, &Probe)> {
-        (self.base..)
-            .zip(&self.window)
+    /// The probes that have gone out and wait for an answer, with their numbers,
+    /// oldest first.
+    pub(crate) fn pending(&self) -> impl DoubleEndedIterator<Item = (u64, &Probe)> {
+        self.window
+            .iter()
+            .enumerate()
             .skip((self.due - self.base) as usize)
             .filter(|(_, probe)| probe.is_out && probe.state == State::Pending)
+            .map(|(index, probe)| (self.base + index as u64, probe))
     }
 
     /// The numbers in the window whose low 16 bits are `seq`, newest first.

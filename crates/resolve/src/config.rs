@@ -2,12 +2,12 @@
 //! options that do not go together refused.
 
 use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
 use std::time::Duration;
 
 use common::address::{self, Family};
 use common::app::Io;
 use common::endpoint::Host;
+use common::text::escape;
 use common::{Error, Result};
 use domain::base::iana::Rtype;
 use domain::base::name::ToLabelIter;
@@ -95,13 +95,16 @@ impl Config {
             )));
         }
         let conf = if direct && (servers.is_empty() || cli.query.search) {
-            // A machine without the file has its resolver on itself.
-            let path = "/etc/resolv.conf";
-            let text = match std::fs::read_to_string(path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-                text => text.map_err(|error| Error::local(&error).about(path))?,
-            };
-            Some(resolvconf::parse(&text))
+            let conf = resolvconf::load()?;
+            // With servers on the command line only the search list is used.
+            if servers.is_empty() {
+                resolvconf::require_server(&conf)?;
+                for skipped in &conf.skipped {
+                    let text = escape(skipped.as_bytes());
+                    io.report.line(format_args!("{}: {text}", resolvconf::PATH));
+                }
+            }
+            Some(conf)
         } else {
             None
         };
@@ -276,18 +279,13 @@ fn find_servers<'a>(
 fn parse_types(texts: &[String]) -> Result<Vec<Rtype>> {
     let mut types = Vec::new();
     for text in texts {
-        let upper = text.to_ascii_uppercase();
-        let rtype = match upper.as_str() {
-            "NSAP-PTR" => Rtype::NSAPPTR,
-            "OPT" | "IXFR" | "TYPE41" | "TYPE251" => {
-                return Err(usage(text, "cannot be asked for"));
+        let rtype = match present::rtype(&text.to_ascii_uppercase()) {
+            Some(Rtype::OPT | Rtype::IXFR) => return Err(usage(text, "cannot be asked for")),
+            Some(rtype) => rtype,
+            None => {
+                let why = "unknown record type; use TYPEnnn for one without a name";
+                return Err(usage(text, why));
             }
-            _ => Rtype::from_str(&upper).map_err(|_| {
-                usage(
-                    text,
-                    "unknown record type; use TYPEnnn for one without a name",
-                )
-            })?,
         };
         if !types.contains(&rtype) {
             types.push(rtype);
@@ -395,7 +393,8 @@ fn settings(
         rate: query.rate,
         bulk: reads,
         owners: io.json,
-        messages: form == Form::Full && !io.json,
+        messages: form == Form::Full || io.json,
+        faults: cli.output.verbose,
         referrals: false,
         tls,
         trust,

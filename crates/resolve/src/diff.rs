@@ -125,7 +125,7 @@ fn by_system(config: &Config, pool: &mut Pool, text: &str, rtype: Rtype) -> Resu
     };
     pool.submit(0, target.for_system(text, family));
     loop {
-        pool.turn(None, &mut || Ok(()))?;
+        pool.turn(None, None, &mut || Ok(()))?;
         if let Some((_, lookup)) = pool.done().pop() {
             // libc leaves the final dot off that names of DNS have.
             let absolute = |data: &str| match rtype {
@@ -140,7 +140,12 @@ fn by_system(config: &Config, pool: &mut Pool, text: &str, rtype: Rtype) -> Resu
 fn said(who: String, lookup: &Lookup, form: impl Fn(&str) -> String) -> Said {
     Said {
         who,
-        values: lookup.values().map(|shown| form(&shown.data)).collect(),
+        values: lookup
+            .records()
+            .iter()
+            .filter(|shown| shown.wanted)
+            .map(|shown| form(&shown.data))
+            .collect(),
         status: lookup.status.clone(),
         failure: lookup.failure.as_ref().map(|f| f.message.clone()),
         exit: lookup.exit(),

@@ -3,13 +3,13 @@
 
 use std::fmt::Write;
 
-use domain::base::iana::Rtype;
-use domain::base::name::{Name, ToName};
+use domain::base::iana::{OptRcode, Rtype};
 use domain::dep::octseq::Parser;
 
 use crate::answer::{self, Status};
 use crate::engine::frames::Frames;
 use crate::lookup::{Asked, Lookup};
+use crate::resolvconf::ResolvConf;
 use crate::server::{Spec, Way};
 use crate::wire::reply::{Judged, judge, judge_next, read};
 use crate::wire::{Question, edns};
@@ -31,14 +31,7 @@ pub fn message(bytes: &[u8]) {
     };
     let id = u16::from_be_bytes([head[0], head[1]]);
     (head[2], head[4], head[5]) = (head[2] & 0x87 | 0x80, 0, 1);
-    let mut parser = Parser::from_ref(bytes.as_slice());
-    let question = parser
-        .advance(12)
-        .ok()
-        .and_then(|()| Name::parse(&mut parser).ok())
-        .and_then(|name: Name<&[u8]>| Some((name.to_vec(), parser.parse_u16_be().ok()?)))
-        .map(|(name, rtype)| Question::new(name, Rtype::from_int(rtype)));
-    let Some(question) = question else {
+    let Some(question) = Question::of(&bytes) else {
         let _ = read(&bytes);
         return;
     };
@@ -46,18 +39,32 @@ pub fn message(bytes: &[u8]) {
     let Judged::Reply(reply) = judge(&bytes, id, &question, edns::CookieRule::Ignore) else {
         return;
     };
-    let (status, records) = answer::follow(&reply, &question);
-    if status == Status::Found {
-        assert!(!records.is_empty());
+    let outcome = answer::follow(&reply, &question);
+    let status = outcome.status;
+    assert!(
+        status != Status::Found || reply.rcode == OptRcode::NOERROR && !outcome.records.is_empty()
+    );
+    assert_eq!(
+        status == Status::Incomplete,
+        outcome.gap.is_some() && reply.rcode == OptRcode::NOERROR
+    );
+    for sentence in outcome.odd.iter().chain(&reply.extended_errors()) {
+        check(sentence);
+        assert!(sentence.len() < 2000);
     }
-    for record in records {
+    if let Some(gap) = &outcome.gap {
+        let sentence = gap.sentence("server", &present::name(&question.name()));
+        check(&sentence);
+        assert!(sentence.len() < 2000);
+    }
+    for record in outcome.records {
         check(&present::name(&record.owner));
         check(&record.any_text());
     }
     check(&status.name());
     reply.extended_errors().iter().for_each(|text| check(text));
     let mut lookup = Lookup::failed(Asked::Type(question.rtype()), status, None);
-    lookup.message = Some(bytes.clone());
+    lookup.message = Some(bytes.clone().into());
     let text = full::text(&lookup).unwrap_or_default();
     text.lines()
         .for_each(|line| check(&line.replace('\t', " ")));
@@ -91,8 +98,16 @@ pub fn text(text: &str) {
 /// Reads `resolv.conf`, within libc's limits, and what it means written anew.
 pub fn resolv_conf(text: &str) {
     let conf = resolvconf::parse(text);
-    assert!((1..=3).contains(&conf.servers.len()));
+    assert!(conf.servers.len() <= 3);
+    assert!(!conf.servers.is_empty() || !conf.skipped.is_empty());
     assert!(conf.ndots <= 15 && conf.attempts.is_none_or(|n| (1..=5).contains(&n)));
+    let conf = ResolvConf {
+        skipped: Vec::new(),
+        ..conf
+    };
+    if conf.servers.is_empty() {
+        return;
+    }
     let mut again = format!("options ndots:{}", conf.ndots);
     if let Some(timeout) = conf.timeout {
         let _ = write!(again, " timeout:{}", timeout.as_secs());

@@ -1,9 +1,15 @@
 //! `/etc/resolv.conf` (resolv.conf(5)), as far as asking DNS servers needs it.
 
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::server::{Server, Way};
+use common::{Error, Kind, Result};
+
+use crate::server::{self, Server, Spec, Way};
+
+/// Where the file is.
+pub(crate) const PATH: &str = "/etc/resolv.conf";
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,10 +26,39 @@ pub(crate) struct ResolvConf {
     pub(crate) rotate: bool,
     /// Ask over TCP.
     pub(crate) tcp: bool,
+    /// Servers that cannot be asked, each with the reason.
+    pub(crate) skipped: Vec<String>,
+}
+
+/// Larger files are not read.
+const SIZE_MAX: u64 = 1 << 20;
+
+/// Reads the file; a machine without one has its resolver on itself.
+pub(crate) fn load() -> Result<ResolvConf> {
+    let mut bytes = Vec::new();
+    match std::fs::File::open(PATH) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        file => {
+            let read = file.and_then(|file| file.take(SIZE_MAX).read_to_end(&mut bytes));
+            read.map_err(|error| Error::local(&error).about(PATH))?;
+        }
+    }
+    Ok(parse(&String::from_utf8_lossy(&bytes)))
+}
+
+/// An error if no server of the file can be asked: that is not a reason to ask
+/// another one.
+pub(crate) fn require_server(conf: &ResolvConf) -> Result<()> {
+    match conf.skipped.last() {
+        Some(why) if conf.servers.is_empty() => {
+            Err(Error::new(Kind::Input, why.as_str()).about(PATH))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads the text of a `resolv.conf`; unknown lines are passed over, as libc
-/// does. Without any server it is this machine's.
+/// does. If it names no server it is this machine's.
 pub(crate) fn parse(text: &str) -> ResolvConf {
     let mut conf = ResolvConf {
         servers: Vec::new(),
@@ -33,22 +68,19 @@ pub(crate) fn parse(text: &str) -> ResolvConf {
         attempts: None,
         rotate: false,
         tcp: false,
+        skipped: Vec::new(),
     };
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();
         match words.next() {
             Some("nameserver") => {
-                // A zone index (fe80::1%eth0) is in SocketAddrV6's form too.
-                let server = words.next().and_then(|w| {
-                    w.parse::<IpAddr>()
-                        .map(|ip| SocketAddr::new(ip, 53))
-                        .or_else(|_| format!("[{w}]:53").parse())
-                        .ok()
-                });
+                let Some(word) = words.next() else { continue };
                 // libc's limit.
                 if conf.servers.len() < 3 {
-                    conf.servers
-                        .extend(server.map(|address| Server::at(Way::Udp(address))));
+                    match nameserver(word) {
+                        Ok(server) => conf.servers.push(server),
+                        Err(why) => conf.skipped.push(format!("nameserver {word}: {why}")),
+                    }
                 }
             }
             Some("search" | "domain") => conf.search = words.map(str::to_owned).collect(),
@@ -56,11 +88,25 @@ pub(crate) fn parse(text: &str) -> ResolvConf {
             _ => {}
         }
     }
-    if conf.servers.is_empty() {
+    if conf.servers.is_empty() && conf.skipped.is_empty() {
         let address = SocketAddr::from(([127, 0, 0, 1], 53));
         conf.servers.push(Server::at(Way::Udp(address)));
     }
     conf
+}
+
+/// An address, with a zone or not.
+fn nameserver(word: &str) -> Result<Server, String> {
+    let zoned = |word: &str| {
+        let ip = word.split_once('%').map(|(ip, _)| ip);
+        ip.is_some_and(|ip| ip.parse::<IpAddr>().is_ok())
+    };
+    let plain = word.parse::<IpAddr>().is_ok() || zoned(word);
+    match server::parse(word) {
+        Ok(Spec::Server(server)) if plain => Ok(server),
+        Err(why) if plain => Err(why),
+        _ => Err("not an address".to_owned()),
+    }
 }
 
 /// One word of an `options` line; limits are libc's.
@@ -90,11 +136,22 @@ mod tests {
              options ndots:2 rotate timeout:99 attempts:0 edns0\n; y\noptions use-vc\n",
         );
         assert_eq!(conf.servers.len(), 1);
+        assert_eq!(conf.skipped, ["nameserver junk: not an address"]);
         assert_eq!(conf.search, ["a.test", "b.test"]);
         assert_eq!((conf.ndots, conf.attempts), (2, Some(1)));
         assert_eq!(conf.timeout, Some(Duration::from_secs(30)));
         assert!(conf.rotate && conf.tcp);
         assert_eq!(&*parse("").servers[0].label, "127.0.0.1:53");
+        let zones = parse("nameserver fe80::1%lo\nnameserver fe80::2%99\nnameserver fe80::3%no0");
+        let shown: Vec<&str> = zones.servers.iter().map(|s| &*s.label).collect();
+        assert_eq!(shown, ["[fe80::1%lo]:53", "[fe80::2%99]:53"]);
+        assert_eq!(
+            zones.skipped,
+            ["nameserver fe80::3%no0: interface no0 does not exist"]
+        );
+        for word in ["::1:53x", "tls://fe80::1%lo", "[fe80::1%lo]:5353", "x%lo"] {
+            assert!(parse(&format!("nameserver {word}")).servers.is_empty());
+        }
         let many = "nameserver ::1\n".repeat(5);
         assert_eq!(parse(&many).servers.len(), 3);
     }

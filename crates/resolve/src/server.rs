@@ -1,10 +1,12 @@
 //! Servers as given on the command line.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
 use common::address;
 use common::endpoint::{self, Host};
+
+use crate::sys;
 
 /// How a server is spoken to, as `protocol` in JSON says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,12 @@ impl Spec {
 const FORMS: &str = "use IP[:PORT], udp://, tcp://, tls:// or https://";
 
 impl Server {
+    /// A server that is shown as it was named, with its port.
+    fn named(way: Way, label: String) -> Self {
+        let label = label.into();
+        Self { way, label }
+    }
+
     /// A server at an address.
     pub(crate) fn at(way: Way) -> Self {
         let label = match &way {
@@ -108,12 +116,15 @@ impl Server {
 /// `tls://` before it, `tls://NAME`, `tls://IP#NAME`, an `https://` URL, or
 /// `system`. The error is a sentence.
 pub(crate) fn parse(text: &str) -> Result<Spec, String> {
-    let server = |way| Ok(Spec::Server(Server::at(way)));
+    let at = |rest, way: fn(SocketAddr) -> Way| match place(rest, 53, text)? {
+        Some(place) => Ok(Spec::Server(Server::named(way(place.address), place.shown))),
+        None => Err(format!("not a server; {FORMS}")),
+    };
     match text.split_once("://") {
         None if text == "system" => Ok(Spec::System),
-        None => server(Way::Udp(place(text, 53)?)),
-        Some(("udp", rest)) => server(Way::Udp(place(rest, 53)?)),
-        Some(("tcp", rest)) => server(Way::Tcp(place(rest, 53)?)),
+        None => at(text, Way::Udp),
+        Some(("udp", rest)) => at(rest, Way::Udp),
+        Some(("tcp", rest)) => at(rest, Way::Tcp),
         Some(("tls", rest)) => tls(rest, text),
         Some(("https", rest)) => {
             let host = rest.split(['/', '?']).next().unwrap_or_default();
@@ -130,7 +141,7 @@ pub(crate) fn parse(text: &str) -> Result<Spec, String> {
             } else {
                 format!("{url}/dns-query")
             };
-            server(Way::Https { url, get })
+            Ok(Spec::Server(Server::at(Way::Https { url, get })))
         }
         Some(_) => Err(format!("not a server; {FORMS}")),
     }
@@ -142,9 +153,11 @@ fn tls(rest: &str, text: &str) -> Result<Spec, String> {
         Some((at, name)) => (at, Some(name)),
         None => (rest, None),
     };
-    if let Ok(address) = place(at, 853) {
+    if let Some(place) = place(at, 853, text)? {
+        let address = place.address;
         let name = name.map_or_else(|| address.ip().to_string(), str::to_owned);
-        return Ok(Spec::Server(Server::at(Way::Tls { address, name })));
+        let way = Way::Tls { address, name };
+        return Ok(Spec::Server(Server::named(way, place.shown)));
     }
     let (host, port) = match endpoint::parse(at) {
         Ok(endpoint) => (endpoint.host, endpoint.port),
@@ -160,22 +173,115 @@ fn tls(rest: &str, text: &str) -> Result<Spec, String> {
     }
 }
 
-fn place(text: &str, port: u16) -> Result<SocketAddr, String> {
-    if let Ok(ip) = text.parse::<IpAddr>() {
-        return Ok(SocketAddr::new(ip, port));
+/// An address with a port, and how it is shown: a zone by the name typed.
+struct Place {
+    address: SocketAddr,
+    shown: String,
+}
+
+/// Reads `IP`, `IP:PORT`, `[IP]` and `[IP]:PORT`, all of them with a zone;
+/// `None` for what may be a name. In an operand with a scheme the zone may be
+/// written with `%25`, as in URLs (RFC 6874).
+fn place(text: &str, port: u16, operand: &str) -> Result<Option<Place>, String> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let Some((host, rest)) = rest.split_once(']') else {
+                return Err("no ']' after the IPv6 address; use [ADDR]:PORT".to_owned());
+            };
+            match rest.strip_prefix(':') {
+                Some(port) => (host, some_port(port)?),
+                None if rest.is_empty() => (host, port),
+                None => return Err(format!("not a server; {FORMS}")),
+            }
+        }
+        // One colon is before a port, several are an IPv6 address.
+        None => match text.split_once(':') {
+            Some((host, rest)) if !rest.contains(':') => match host.parse::<IpAddr>() {
+                Ok(_) => (host, some_port(rest)?),
+                Err(_) => return Ok(None),
+            },
+            _ => (text, port),
+        },
+    };
+    let Some((ip, zone)) = host.split_once('%') else {
+        return match host.parse::<IpAddr>() {
+            Ok(IpAddr::V4(_)) if text.starts_with('[') => {
+                Err("brackets are for IPv6 addresses".to_owned())
+            }
+            Ok(ip) => {
+                let address = SocketAddr::new(ip, port);
+                let shown = address.to_string();
+                Ok(Some(Place { address, shown }))
+            }
+            Err(_) if text.starts_with('[') || address::looks_numeric(text) => {
+                Err(address::parse(host).err().unwrap_or_default())
+            }
+            Err(_) => Ok(None),
+        };
+    };
+    let zone = match zone.strip_prefix("25") {
+        Some(name) if operand.contains("://") && !name.is_empty() => name,
+        _ => zone,
+    };
+    let (ip, scope) = zoned(ip, zone)?;
+    let address = SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope));
+    let shown = format!("[{ip}%{zone}]:{port}");
+    Ok(Some(Place { address, shown }))
+}
+
+fn some_port(text: &str) -> Result<u16, String> {
+    match endpoint::parse_port(text)? {
+        0 => Err("port out of range; use 1 to 65535".to_owned()),
+        port => Ok(port),
     }
-    if let Some(ip) = text.strip_prefix('[').and_then(|r| r.strip_suffix(']')) {
-        return Ok(SocketAddr::new(address::parse(ip)?, port));
+}
+
+/// The address and scope of `IP%ZONE`, where the zone is the name or number of
+/// an interface.
+pub(crate) fn zoned(ip: &str, zone: &str) -> Result<(Ipv6Addr, u32), String> {
+    let IpAddr::V6(ip) = address::parse(ip)? else {
+        return Err("only IPv6 addresses have a zone".to_owned());
+    };
+    if zone.is_empty() {
+        return Err("no interface after %".to_owned());
     }
-    match text.parse::<SocketAddr>() {
-        Ok(address) if address.port() > 0 => Ok(address),
-        _ => Err(format!("not a server; {FORMS}")),
-    }
+    let number = zone.bytes().all(|b| b.is_ascii_digit());
+    let scope = if number { zone.parse().ok() } else { None };
+    let scope = scope.or_else(|| sys::interface(zone));
+    let scope = scope.ok_or_else(|| format!("interface {zone} does not exist"))?;
+    Ok((ip, scope))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn zones_by_number() {
+        for (text, scope) in [
+            ("fe80::1%1", 1),
+            ("fe80::1%25", 25),
+            ("fe80::1%251", 251),
+            ("[fe80::1%250]:54", 250),
+            ("udp://[fe80::1%25251]", 251),
+            ("tcp://[fe80::1%2525]", 25),
+            ("tls://[fe80::1%25]:54", 25),
+        ] {
+            let Ok(Spec::Server(server)) = parse(text) else {
+                panic!("{text}");
+            };
+            let (Way::Udp(SocketAddr::V6(address))
+            | Way::Tcp(SocketAddr::V6(address))
+            | Way::Tls {
+                address: SocketAddr::V6(address),
+                ..
+            }) = server.way
+            else {
+                panic!("{text}");
+            };
+            assert_eq!(address.scope_id(), scope, "{text}");
+        }
+    }
 
     #[test]
     fn forms() {

@@ -14,7 +14,6 @@ use serde::Serialize;
 
 use crate::answer::Status;
 use crate::config::Config;
-use crate::drive::Sink;
 use crate::engine::{Ask, Engine, Settings};
 use crate::lookup::{Asked, Failure, Lookup};
 use crate::output::Printer;
@@ -123,6 +122,7 @@ pub(crate) fn run(
             form: config.form,
             quiet: config.quiet,
             verbose: config.verbose,
+            given: &config.names,
         };
         printer.lookups(&text, &lookups)?;
         io.out.flush()?;
@@ -172,11 +172,11 @@ impl Trace<'_> {
                 return Ok(incomplete(rtype, "more steps than any name needs"));
             }
             let mut lookup = self.step(&zone, &name, rtype)?;
-            let message = lookup.message.take();
+            let message = lookup.message.clone();
             let reply = message.as_deref().and_then(|bytes| read(bytes).ok());
             let referral = reply
                 .as_ref()
-                .filter(|_| lookup.status == Status::Incomplete && lookup.records.is_empty())
+                .filter(|_| lookup.status == Status::Incomplete && lookup.records().is_empty())
                 .and_then(|reply| delegation(reply, &zone, &name));
             if let Some(io) = io {
                 show(io, &name, &zone, &lookup, referral.as_ref().map(|(n, _)| n))?;
@@ -196,14 +196,13 @@ impl Trace<'_> {
             // An alias leads elsewhere; its end is another zone's business.
             let end = reply.as_ref().and_then(|reply| alias(reply, &name, rtype));
             if let (Some(end), Status::Incomplete) = (end, &lookup.status) {
-                chain.append(&mut lookup.records);
+                chain.append(&mut lookup.replace_records(Vec::new()));
                 name = end;
                 zone = self.roots.clone();
                 continue;
             }
-            chain.append(&mut lookup.records);
-            lookup.records = chain;
-            lookup.message = message;
+            chain.append(&mut lookup.replace_records(Vec::new()));
+            lookup.replace_records(chain);
             return Ok(lookup);
         }
     }
@@ -275,7 +274,9 @@ impl Trace<'_> {
         for server in servers {
             for rtype in [Rtype::A, Rtype::AAAA] {
                 let lookup = self.follow(server, rtype, depth + 1, &mut None)?;
-                let values = lookup.values().filter_map(|v| v.data.parse().ok());
+                let records = lookup.records();
+                let values = records.iter().filter(|shown| shown.wanted);
+                let values = values.filter_map(|shown| shown.data.parse().ok());
                 let port = self.port;
                 found.extend(values.map(|a| (present::name(server), SocketAddr::new(a, port))));
             }
@@ -312,8 +313,8 @@ fn delegation(
 /// Where the aliases of a reply lead to, as far as it goes.
 fn alias(reply: &Reply<'_>, name: &OwnedName, rtype: Rtype) -> Option<OwnedName> {
     let question = crate::wire::Question::new(name.clone(), rtype);
-    let (_, records) = crate::answer::follow(reply, &question);
-    let last = records.last()?;
+    let outcome = crate::answer::follow(reply, &question);
+    let last = outcome.records.last()?;
     match last.rtype {
         Rtype::CNAME => Some(last.target()?.to_vec()),
         _ => None,

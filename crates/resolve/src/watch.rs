@@ -8,13 +8,12 @@ use common::app::Io;
 use common::operands::{Operand, Operands};
 use common::text::escape;
 use common::{Result, time};
-use serde::Serialize;
 
 use crate::config::Config;
 use crate::drive::Backend;
 use crate::engine::{Ask, Engine};
 use crate::lookup::Lookup;
-use crate::output;
+use crate::records;
 use crate::run;
 use crate::system::Pool;
 
@@ -25,14 +24,6 @@ type Seen = BTreeMap<(usize, usize), BTreeSet<String>>;
 enum Ways {
     Dns(Box<Engine>),
     System(Pool),
-}
-
-/// A lookup's record with the time it changed.
-#[derive(Serialize)]
-struct Timed<L> {
-    #[serde(flatten)]
-    lookup: L,
-    time: String,
 }
 
 /// Asks until the tool is ended.
@@ -91,7 +82,7 @@ impl Ways {
                 let target = config.target(text)?;
                 pool.submit(0, target.for_system(text, config.family));
                 while !pool.is_idle() {
-                    pool.turn(None, &mut || Ok(()))?;
+                    pool.turn(None, None, &mut || Ok(()))?;
                     let done = pool.done();
                     if !done.is_empty() {
                         return Ok(done.into_iter().map(|(_, lookup)| lookup).collect());
@@ -108,7 +99,9 @@ fn report(io: &mut Io, text: &str, lookup: &Lookup, seen: &mut BTreeSet<String>)
     let name = escape(text.as_bytes());
     let asked = lookup.asked;
     let mut now: BTreeSet<String> = lookup
-        .values()
+        .records()
+        .iter()
+        .filter(|shown| shown.wanted)
         .map(|shown| format!("{}\t{}", crate::present::mnemonic(shown.rtype), shown.data))
         .collect();
     if now.is_empty() {
@@ -117,13 +110,11 @@ fn report(io: &mut Io, text: &str, lookup: &Lookup, seen: &mut BTreeSet<String>)
     if now == *seen {
         return Ok(());
     }
-    let moment = time::now();
     if io.json {
-        io.out.json(&Timed {
-            lookup: output::record(text, lookup),
-            time: moment,
-        })?;
+        io.out
+            .json(&records::record(text, lookup, &lookup.records()))?;
     } else {
+        let moment = time::now();
         for gone in seen.difference(&now) {
             io.out.line(format_args!("{moment}\t-\t{name}\t{gone}"))?;
         }

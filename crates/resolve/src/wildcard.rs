@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::BorrowedFd;
+use std::time::Instant;
 
 use common::Result;
 use domain::base::iana::Rtype;
@@ -12,7 +13,7 @@ use domain::base::name::Name;
 use crate::answer::Status;
 use crate::drive::Backend;
 use crate::engine::{Ask, Engine, random_id};
-use crate::lookup::Lookup;
+use crate::lookup::{Lookup, Shown};
 use crate::wire::OwnedName;
 
 /// Names made up for each parent: servers rotate what a wildcard has.
@@ -123,7 +124,9 @@ impl Wildcards {
         };
         *left -= 1;
         if lookup.status == Status::Found {
-            values.extend(lookup.values().map(|shown| shown.data.clone()));
+            let records = lookup.records();
+            let found = records.iter().filter(|shown| shown.wanted);
+            values.extend(found.map(|shown| shown.data.clone()));
         }
         if *left > 0 {
             return;
@@ -139,9 +142,10 @@ impl Wildcards {
 
 /// The lookup, as absent if it is only what the wildcard has.
 fn judged(wildcard: &HashSet<String>, mut lookup: Lookup) -> Lookup {
-    if lookup.values().all(|shown| wildcard.contains(&shown.data)) {
+    let of_wildcard = |shown: &Shown| !shown.wanted || wildcard.contains(&shown.data);
+    if lookup.records().iter().all(of_wildcard) {
         lookup.status = Status::Wildcard;
-        lookup.records.clear();
+        lookup.replace_records(Vec::new());
     }
     lookup
 }
@@ -186,9 +190,10 @@ impl Backend for Wildcards {
     fn turn(
         &mut self,
         extra: Option<BorrowedFd<'_>>,
+        until: Option<Instant>,
         idle: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
-        self.engine.turn(extra, idle)?;
+        self.engine.turn(extra, until, idle)?;
         for (ticket, lookup) in self.engine.done() {
             self.arrived(ticket, lookup);
         }

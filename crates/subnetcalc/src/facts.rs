@@ -66,7 +66,7 @@ pub(crate) const FIELDS: [Field; 25] = [
             ("globally_reachable", row.globally_reachable.map_or(Value::Null, Value::Bool)),
         ])),
     },
-    field("multicast", |f| Value::Bool(f.net.addr().is_multicast())),
+    field("multicast", |f| Value::Bool(f.is_multicast())),
     field("reverse_zones", |f| Value::List(reverse::zones(f.net))),
     field("hex", |f| Value::Text(f.hex())),
     field("decimal", |f| Value::Text(f.bits().to_string())),
@@ -171,7 +171,13 @@ impl Facts {
     }
 
     fn special(&self) -> Option<&'static Row> {
-        special::lookup(self.net.addr())
+        special::lookup(self.net.trunc())
+    }
+
+    /// Whether all its addresses are multicast groups.
+    fn is_multicast(&self) -> bool {
+        let length = if self.net.addr().is_ipv4() { 4 } else { 8 };
+        self.net.addr().is_multicast() && self.net.prefix_len() >= length
     }
 
     fn hex(&self) -> String {

@@ -113,6 +113,8 @@ pub(crate) struct Probe {
     pub(crate) reconnect: bool,
     /// The time for each echo.
     pub(crate) timeout: Duration,
+    /// Whether that was asked for.
+    pub(crate) timeout_given: bool,
 }
 
 /// What probes carry.
@@ -422,6 +424,7 @@ fn probe(cli: &Cli, message: Option<Vec<u8>>, pace: Pace, timeout: Duration) -> 
         payload,
         reconnect: cli.reconnect,
         timeout,
+        timeout_given: cli.timeout.is_some(),
     })
 }
 

@@ -7,7 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -280,19 +280,34 @@ impl Dialer {
         // Nothing tells whether somebody is there: the first that can be sent
         // to it is.
         for &address in addresses {
-            let socket =
-                Socket::new(Domain::for_address(address), Type::DGRAM, None).and_then(|socket| {
-                    self.prepare(&socket, &address)?;
-                    socket.connect(&address.into())?;
-                    socket.set_nonblocking(true)?;
-                    Ok(UdpSocket::from(socket))
-                });
-            match socket {
-                Ok(socket) => return Ok((Link::Udp(socket), address)),
+            match self.datagrams(address) {
+                Ok(link) => return Ok((link, address)),
                 Err(e) => failure = failure.or(Some(Error::network(&e))),
             }
         }
         Err(failure.unwrap_or_else(|| Error::new(Kind::Name, "no address to send to")))
+    }
+
+    /// A UDP socket for this address.
+    fn datagrams(&self, address: SocketAddr) -> io::Result<Link> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+        self.prepare(&socket, &address)?;
+        socket.set_nonblocking(true)?;
+        let group = address.ip().is_multicast()
+            || match socket.connect(&address.into()) {
+                // What connect(2) says of a broadcast address without the
+                // option; it knows those of all networks here.
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                    socket.set_broadcast(true)?;
+                    true
+                }
+                outcome => outcome.map(|()| false)?,
+            };
+        Ok(if group {
+            Link::Group(socket.into(), address)
+        } else {
+            Link::Udp(socket.into())
+        })
     }
 
     fn unix(&self, path: &Path, stop: &Stop) -> Result<Option<Connection>> {

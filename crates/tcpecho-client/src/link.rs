@@ -4,7 +4,7 @@
 //! socket of the local domain and UDP without knowing which.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
@@ -23,6 +23,9 @@ pub(crate) enum Link {
     Tls(Box<Session>),
     /// A connected UDP socket; a read is one datagram, a write too.
     Udp(UdpSocket),
+    /// The same for a broadcast or multicast address, from where no answer
+    /// comes: any sender's datagram is read.
+    Group(UdpSocket, SocketAddr),
 }
 
 impl Link {
@@ -32,7 +35,7 @@ impl Link {
         retrying(|| match self {
             Self::Tcp(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
-            Self::Udp(socket) => socket.recv(buffer),
+            Self::Udp(socket) | Self::Group(socket, _) => socket.recv(buffer),
             Self::Tls(session) => session.read(buffer),
         })
     }
@@ -43,6 +46,7 @@ impl Link {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
             Self::Udp(socket) => socket.send(bytes),
+            Self::Group(socket, to) => socket.send_to(bytes, *to),
             Self::Tls(session) => session.write(bytes),
         })
     }
@@ -52,7 +56,7 @@ impl Link {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
-            Self::Udp(_) => Ok(()),
+            Self::Udp(_) | Self::Group(..) => Ok(()),
             Self::Tls(session) => session.close_write(),
         }
     }
@@ -97,14 +101,14 @@ impl Link {
         match self {
             Self::Tcp(stream) => stream.take_error(),
             Self::Unix(stream) => stream.take_error(),
-            Self::Udp(socket) => socket.take_error(),
+            Self::Udp(socket) | Self::Group(socket, _) => socket.take_error(),
             Self::Tls(session) => session.stream().take_error(),
         }
     }
 
     /// Whether reads and writes are whole datagrams.
     pub(crate) fn is_datagram(&self) -> bool {
-        matches!(self, Self::Udp(_))
+        matches!(self, Self::Udp(_) | Self::Group(..))
     }
 
     /// How to poll it for reading and writing; `None` for neither, since an
@@ -122,7 +126,7 @@ impl AsFd for Link {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
-            Self::Udp(socket) => socket.as_fd(),
+            Self::Udp(socket) | Self::Group(socket, _) => socket.as_fd(),
             Self::Tls(session) => session.stream().as_fd(),
         }
     }

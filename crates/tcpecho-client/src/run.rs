@@ -17,6 +17,18 @@ use crate::{bench, failure, handshake, probe};
 
 /// Runs the tool.
 pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
+    match modes(cli, io) {
+        // Records of errors have more keys here than the common frame knows.
+        Err(error) if io.json && error.kind() != Kind::Usage && !error.is_stdout_closed() => {
+            io.report.error(&error);
+            output::error(io, &error, None, None)?;
+            Ok(error.exit())
+        }
+        outcome => outcome,
+    }
+}
+
+fn modes(cli: &Cli, io: &mut Io) -> Result<Exit> {
     let config = Config::new(cli)?;
     let dialer = Dialer::new(config.dial)?;
     let stop = Stop::new()?;
@@ -205,36 +217,31 @@ impl Done {
         exchanged.show(io, verbose)?;
         match judged {
             None => Ok(Exit::Yes),
-            Some(Flaw::Answer(text)) => {
-                let target = common::text::escape(target.as_bytes());
-                io.report.line(format_args!("{target}: {text}"));
-                Ok(Exit::No)
+            Some(flaw) => {
+                let error = flaw.about(target);
+                io.report.error(&error);
+                output::error(io, &error, Some(&self.connection.address), None)?;
+                Ok(error.exit())
             }
-            Some(Flaw::Failure(error)) => Err(error.about(target)),
         }
     }
 }
 
-/// What is wrong with an exchange.
-#[derive(Debug, PartialEq, Eq)]
-enum Flaw {
-    /// The answer is no.
-    Answer(String),
-    /// There is no answer.
-    Failure(Error),
-}
-
 /// What is wrong, if anything. A difference is certain, whatever came later.
-fn judge(exchange: &Exchange, ending: &Ending, any_end: bool, limit: Limit) -> Option<Flaw> {
+fn judge(exchange: &Exchange, ending: &Ending, any_end: bool, limit: Limit) -> Option<Error> {
     let progress = exchange.progress();
     let verdict = exchange.verdict();
     if let Verdict::Differs(difference) = verdict {
-        return Some(Flaw::Answer(format!("reply {difference}")));
+        let text = format!("reply {difference}");
+        return Some(Error::new(Kind::Mismatch, text));
     }
     match ending {
         // Passing bytes through may be ended at any time.
         Ending::Over | Ending::Stopped if verdict == Verdict::Right => None,
-        Ending::Over => Some(Flaw::Answer(format!("the peer closed after {progress}"))),
+        Ending::Over => {
+            let text = format!("the peer closed after {progress}");
+            Some(Error::new(Kind::Mismatch, text))
+        }
         Ending::TimedOut if any_end => None,
         Ending::TimedOut => {
             let error = match (exchange.bytes_received(), limit) {
@@ -251,13 +258,14 @@ fn judge(exchange: &Exchange, ending: &Ending, any_end: bool, limit: Limit) -> O
             } else {
                 error
             };
-            Some(Flaw::Failure(error))
+            Some(error)
         }
-        Ending::Stopped => Some(Flaw::Answer(format!("interrupted after {progress}"))),
+        Ending::Stopped => {
+            let text = format!("interrupted after {progress}");
+            Some(Error::new(Kind::Missing, text))
+        }
         Ending::Failed(e) => {
-            let error = failure::of(e);
-            let text = format!("{} after {progress}", error.message());
-            Some(Flaw::Failure(Error::new(error.kind(), text)))
+            Some(failure::of(e).and(format_args!("after {progress}")))
         }
     }
 }

@@ -271,13 +271,12 @@ impl Binding {
         Ok(())
     }
 
-    /// All addresses of both families. Only a system without IPv6 falls back
-    /// to IPv4 alone; a port in use is in use.
+    /// All addresses of both families, or IPv4 alone if IPv6 cannot be had; a
+    /// port in use is in use.
     fn wildcard(&self, port: u16) -> io::Result<Socket> {
-        use io::ErrorKind::{AddrInUse, PermissionDenied};
         let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
         match self.bind(all, false, Type::STREAM) {
-            Err(e) if !matches!(e.kind(), AddrInUse | PermissionDenied) => {
+            Err(e) if e.kind() != io::ErrorKind::AddrInUse => {
                 let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
                 self.bind(all, false, Type::STREAM)
             }

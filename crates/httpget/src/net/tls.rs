@@ -12,12 +12,14 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, ProtocolVersion,
-    RootCertStore, SignatureScheme, SupportedProtocolVersion, version,
+    ClientConfig, ClientConnection, DigitallySignedStruct, ProtocolVersion, RootCertStore,
+    SignatureScheme, SupportedProtocolVersion, version,
 };
 
 use super::stream::{Stream, TlsStream};
+use super::tls_error::error;
 use super::x509::{self, Certificate};
+use crate::files;
 use crate::policy::pin::Pin;
 
 /// What the command line says about TLS.
@@ -127,42 +129,6 @@ fn facts(session: &ClientConnection) -> TlsFacts {
     }
 }
 
-/// A failure of TLS in words, with a hint where the user can do something.
-pub(crate) fn error(error: &rustls::Error) -> Error {
-    let tls = |message: &str| Error::new(Kind::Tls, message);
-    match error {
-        rustls::Error::InvalidCertificate(reason) => match reason {
-            CertificateError::UnknownIssuer => {
-                tls("the certificate's issuer is not known").hint("use --cacert FILE to trust it")
-            }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                tls("the certificate has expired")
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                tls("the certificate is not valid yet").hint("is the clock right?")
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                tls("the certificate is for another name")
-            }
-            CertificateError::Revoked => tls("the certificate is revoked"),
-            other => tls(&format!("the certificate is not accepted: {other}")),
-        },
-        rustls::Error::AlertReceived(alert) => {
-            let error = tls(&format!("the server refused: TLS alert {alert:?}"));
-            match alert {
-                rustls::AlertDescription::CertificateRequired => {
-                    error.hint("it wants a client certificate (--cert)")
-                }
-                _ => error,
-            }
-        }
-        rustls::Error::InvalidMessage(_) => {
-            tls("the peer does not speak TLS").hint("does this port speak http?")
-        }
-        other => tls(&format!("TLS: {other}")),
-    }
-}
-
 fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     let provider = Arc::new(ring::default_provider());
     let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
@@ -252,7 +218,7 @@ fn local(error: &std::io::Error, path: &Path) -> Error {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let pem = std::fs::read(file).map_err(|e| local(&e, file))?;
+    let pem = files::read(file)?;
     CertificateDer::pem_slice_iter(&pem)
         .collect::<std::result::Result<_, _>>()
         .map_err(|e| {
@@ -271,7 +237,7 @@ fn identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
         );
     }
     let file = key.unwrap_or(certificate);
-    let pem = std::fs::read(file).map_err(|e| local(&e, file))?;
+    let pem = files::read(file)?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
         Error::new(
             Kind::System,

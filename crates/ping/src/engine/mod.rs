@@ -290,15 +290,18 @@ impl Engine {
                     (full, retried) = (0, 0);
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if is_full(&e) && full < FULL_TRIES && !self.is_called(parties) => {
+                // The rest is not sent and does not count: the run is over.
+                Err(e) if is_full(&e) && self.is_over(parties) => break,
+                Err(e) if is_full(&e) && full < FULL_TRIES => {
                     full += 1;
                     self.pause(FULL_PAUSE)?;
-                    self.receive_errors(index, parties)?;
+                    self.receive_errors(index, self.pass, parties)?;
                     self.receive_all(parties)?;
                 }
                 Err(e) => {
                     // It may be the error of a probe before, delivered now.
-                    let (others, mtu) = self.receive_errors(index, parties)?;
+                    let errors = self.receive_errors(index, self.pass, parties)?;
+                    let (others, mtu) = (errors.others, errors.too_long);
                     let number = self.lines[index].outgoing[done];
                     if self.books.is_settled(number) {
                         // A packet filter of this host has answered it.
@@ -324,10 +327,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether a signal has come or the deadline has passed.
-    fn is_called(&self, parties: &Parties<'_>) -> bool {
+    /// Whether a signal has come that ends the run, or the deadline has passed.
+    fn is_over(&self, parties: &Parties<'_>) -> bool {
         let deadline = parties.plan.deadline();
-        self.signals.pending() || deadline.is_some_and(|end| self.clock.now() >= end)
+        let signals = [libc::SIGINT, libc::SIGTERM];
+        signals
+            .iter()
+            .any(|signal| self.signals.is_pending(*signal))
+            || deadline.is_some_and(|end| self.clock.now() >= end)
     }
 
     fn mark_sent(&mut self, number: u64, at: Nanos, parties: &mut Parties<'_>) {
@@ -453,7 +460,7 @@ impl Engine {
         let ready: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
         for (index, ready) in (0..self.lines.len()).zip(ready) {
             if ready.intersects(PollFlags::ERR) {
-                self.receive_errors(index, parties)?;
+                self.receive_errors(index, self.pass, parties)?;
             }
             if ready.intersects(PollFlags::IN | PollFlags::ERR) {
                 self.receive(index, parties)?;

@@ -18,6 +18,17 @@ pub(super) const PASS: usize = 4096;
 /// Errors of a socket in a row of which its error queue says nothing.
 const ERRORS: u32 = 64;
 
+/// The contents of an error queue.
+#[derive(Debug, Default)]
+pub(super) struct ErrorQueue {
+    /// Number of errors.
+    taken: usize,
+    /// Whether any came from the network.
+    pub(super) others: bool,
+    /// The MTU, if the last local error said that a packet is too long.
+    pub(super) too_long: Option<u32>,
+}
+
 impl Engine {
     /// Takes in what has arrived on the lines in use. Returns whether that is
     /// everything.
@@ -46,9 +57,9 @@ impl Engine {
                 Err(e) => {
                     // The error of a probe; what there is to know about it is
                     // in the error queue.
-                    let (others, _) = self.receive_errors(index, parties)?;
-                    taken += 1;
-                    errors = if others { 0 } else { errors + 1 };
+                    let queue = self.receive_errors(index, self.pass - taken, parties)?;
+                    taken += queue.taken.max(1);
+                    errors = if queue.others { 0 } else { errors + 1 };
                     if errors > ERRORS {
                         return Err(common::Error::local(&e).about("ICMP socket"));
                     }
@@ -144,24 +155,22 @@ impl Engine {
         self.settle(id, settled, parties)
     }
 
-    /// Takes in everything in a socket's error queue. Returns whether there
-    /// was anything from the network, and the MTU if this machine itself found
-    /// a packet too long; that error is the caller's.
+    /// Takes in what the error queue of a socket holds, at most `most` errors.
     pub(super) fn receive_errors(
         &mut self,
         index: usize,
+        most: usize,
         parties: &mut Parties<'_>,
-    ) -> Result<(bool, Option<u32>)> {
-        let (mut others, mut too_long) = (false, None);
-        let mut taken = 0;
-        while taken < self.pass {
-            let most = self.inbox.slots();
-            let count = match self.inbox.receive(&self.lines[index].socket, true, most) {
+    ) -> Result<ErrorQueue> {
+        let mut queue = ErrorQueue::default();
+        while queue.taken < most {
+            let slots = self.inbox.slots();
+            let count = match self.inbox.receive(&self.lines[index].socket, true, slots) {
                 Ok(count) => count,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => break,
             };
-            taken += count;
+            queue.taken += count;
             self.now = self.stamps.refresh(self.clock);
             for slot in 0..count {
                 let received = self.inbox.packet(slot);
@@ -174,10 +183,10 @@ impl Engine {
                     continue;
                 };
                 if error.origin == Origin::Local {
-                    too_long = Some(error.info).filter(|_| error.errno == libc::EMSGSIZE);
+                    queue.too_long = Some(error.info).filter(|_| error.errno == libc::EMSGSIZE);
                     continue;
                 }
-                others = true;
+                queue.others = true;
                 let line = &self.lines[index];
                 let to = control::address(received.name).map(|name| name.ip());
                 let echo = packet::quoted(line.version, received.data);
@@ -192,7 +201,7 @@ impl Engine {
                 }
             }
         }
-        Ok((others, too_long))
+        Ok(queue)
     }
 
     fn icmp_error(

@@ -223,7 +223,7 @@ impl Record {
             r#type: "error",
             target: error.operand().map(str::to_owned),
             kind: error.kind().name(),
-            message: error.full_message(),
+            message: error.explanation(),
             address: refusal.address,
             seq: None,
             icmp: None,

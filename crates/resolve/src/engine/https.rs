@@ -229,8 +229,16 @@ fn of_ureq(error: &ureq::Error, url: &str) -> (Status, Failure) {
         ureq::Error::ConnectionFailed => {
             plain(Status::Unreachable, Kind::Unreachable, "connection failed")
         }
+        ureq::Error::BodyExceedsLimit(_) => {
+            let text = "the answer is longer than a DNS message";
+            plain(Status::Malformed, Kind::Protocol, text)
+        }
+        ureq::Error::LargeResponseHeader(..) => {
+            let text = "the head of the HTTP response is longer than 64 KiB";
+            plain(Status::Malformed, Kind::Protocol, text)
+        }
         ureq::Error::Protocol(e) => {
-            let text = format!("no proper answer in HTTP/1.1: {e}");
+            let text = format!("not a valid HTTP/1.1 response: {e}");
             plain(Status::Malformed, Kind::Protocol, &text)
         }
         e => plain(Status::Malformed, Kind::Protocol, &e.to_string()),

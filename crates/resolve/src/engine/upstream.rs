@@ -55,8 +55,10 @@ pub(crate) struct Upstream {
     pub(crate) cookie: Option<Cookie>,
     /// The OPT record of queries over UDP and TCP.
     pub(crate) opt: Vec<u8>,
-    /// Whether it refused EDNS and answered without.
+    /// Whether it refused EDNS and answered without, and whether it has ever
+    /// answered with it.
     pub(crate) plain: bool,
+    pub(crate) speaks_edns: bool,
 }
 
 impl Upstream {
@@ -95,6 +97,7 @@ impl Upstream {
             opt: settings.edns.record(cookie.as_ref(), None),
             cookie,
             plain: false,
+            speaks_edns: false,
             server,
         })
     }
@@ -211,6 +214,11 @@ impl Upstream {
     /// over UDP prove themselves from then on.
     pub(crate) fn has_cookie(&self) -> bool {
         self.cookie.as_ref().is_some_and(|c| !c.server.is_empty())
+    }
+
+    /// Whether queries to it must carry an OPT record.
+    pub(crate) fn needs_edns(&self, settings: &Settings) -> bool {
+        settings.edns.is_required() || self.has_cookie()
     }
 
     /// Remembers the server cookie of an answer to our client cookie.

@@ -12,6 +12,7 @@ mod svcb;
 
 use std::fmt::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use domain::base::iana::Rtype;
 use domain::base::name::ParsedName;
@@ -286,6 +287,20 @@ impl fmt::Display for Mnemonic {
 /// The mnemonic of a type.
 pub(crate) fn mnemonic(rtype: Rtype) -> String {
     Mnemonic(rtype).to_string()
+}
+
+/// Whether a text in upper case names a record type.
+pub(crate) fn is_mnemonic(text: &str) -> bool {
+    rtype(text).is_some()
+}
+
+/// The type of a mnemonic in upper case, of `TYPEnnn`, or of a number.
+pub(crate) fn rtype(text: &str) -> Option<Rtype> {
+    match text {
+        "NSAP-PTR" => Some(Rtype::NSAPPTR),
+        _ if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok().map(Rtype::from_int),
+        _ => Rtype::from_str(text).ok(),
+    }
 }
 
 fn bitmap(mut data: &[u8]) -> Option<String> {

@@ -1,7 +1,8 @@
 //! Queries: a header, one question, and an OPT record if EDNS is spoken.
 
 use domain::base::iana::Rtype;
-use domain::base::name::Name;
+use domain::base::name::{Name, ToName as _};
+use domain::dep::octseq::Parser;
 
 use super::OwnedName;
 
@@ -19,6 +20,15 @@ impl Question {
         bytes.extend_from_slice(&rtype.to_int().to_be_bytes());
         bytes.extend_from_slice(&[0, 1]);
         Self(bytes)
+    }
+
+    /// The question of a message of class IN, whose name is not compressed.
+    pub(crate) fn of(message: &[u8]) -> Option<Self> {
+        let mut parser = Parser::from_ref(message);
+        parser.advance(HEADER).ok()?;
+        let name: Name<&[u8]> = Name::parse(&mut parser).ok()?;
+        let rtype = parser.parse_u16_be().ok()?;
+        Some(Self::new(name.to_vec(), Rtype::from_int(rtype)))
     }
 
     /// Name, type and class in wire form.

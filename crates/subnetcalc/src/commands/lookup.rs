@@ -5,16 +5,18 @@ use std::io::Read;
 use std::net::IpAddr;
 
 use common::app::Io;
-use common::operands::{Origin, trimmed};
-use common::{Error, Exit, Kind, Out, Result, address};
+use common::operands::Origin;
+use common::{Error, Exit, Kind, Out, Result, address, time};
 use serde::Serialize;
 
 use crate::bits::Bits;
 use crate::cli::MatchArgs;
+use crate::ipset::option_words;
 use crate::lookup::Table;
 use crate::members::{Keep, List, Members};
+use crate::network::{self, Rules};
 use crate::output::{push_member, push_range};
-use crate::parse::{self, Rules};
+use crate::parse;
 use crate::set::Interval;
 use crate::source::{self, Chunks, Filled, LINE_MAX, Piece};
 
@@ -136,13 +138,18 @@ struct Record<'a> {
     r#type: &'static str,
     address: &'a str,
     network: Option<String>,
+    time: String,
 }
 
 /// `match --in SET [ADDRESS...]`
 pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let reads_stdin =
         args.addresses.is_empty() || args.addresses.iter().any(|word| source::is_stdin(word));
-    if reads_stdin && args.set.iter().any(|word| source::is_stdin(word)) {
+    if reads_stdin
+        && option_words(&args.set)
+            .iter()
+            .any(|word| source::is_stdin(word))
+    {
         return Err(Error::usage(
             "stdin cannot be both the set of --in and the addresses",
         ));
@@ -277,7 +284,7 @@ impl Run {
         let outcome = if line.len() > LINE_MAX {
             Err(source::too_long())
         } else {
-            let line = trimmed(line);
+            let line = source::value(line);
             if line.is_empty() {
                 return Ok(());
             }
@@ -304,7 +311,7 @@ impl Run {
     fn text(&mut self, text: &str, io: &mut Io) -> Result<Result<()>> {
         let parsed = match address::parse(text) {
             Ok(parsed) => parsed,
-            Err(_) if text.contains('/') && parse::network(text, self.rules).is_ok() => {
+            Err(_) if text.contains('/') && network::network(text, self.rules).is_ok() => {
                 return Ok(Err(Error::input(text, "a network; match takes addresses")));
             }
             Err(why) => return Ok(Err(Error::input(text, why))),
@@ -326,6 +333,7 @@ impl Run {
                 r#type: "match",
                 address: &shown,
                 network,
+                time: time::now(),
             })?;
         } else {
             io.out.bytes(&[shown.as_bytes(), &answer].concat())?;
