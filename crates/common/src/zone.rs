@@ -118,7 +118,10 @@ mod tests {
     #[cfg(feature = "idn")]
     #[test]
     fn names() {
-        assert_eq!(to_ascii("b\u{fc}cher.example"), Ok("xn--bcher-kva.example".to_owned()));
+        assert_eq!(
+            to_ascii("b\u{fc}cher.example"),
+            Ok("xn--bcher-kva.example".to_owned())
+        );
         assert_eq!(to_ascii("a_b.example"), Ok("a_b.example".to_owned()));
         assert!(to_ascii("\u{ad}").is_err());
     }

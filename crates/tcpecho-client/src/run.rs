@@ -264,8 +264,6 @@ fn judge(exchange: &Exchange, ending: &Ending, any_end: bool, limit: Limit) -> O
             let text = format!("interrupted after {progress}");
             Some(Error::new(Kind::Missing, text))
         }
-        Ending::Failed(e) => {
-            Some(failure::of(e).and(format_args!("after {progress}")))
-        }
+        Ending::Failed(e) => Some(failure::of(e).and(format_args!("after {progress}"))),
     }
 }
