@@ -49,7 +49,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "-I lo fe80::1%2147483647",
-        "ping: fe80::1%2147483647: no such device\n",
+        "ping: fe80::1%2147483647: no network interface 2147483647 here\n",
     ),
     (
         "-nR 127.0.0.1",
@@ -97,23 +97,32 @@ const MISTAKES: &[(&str, &str)] = &[
         "-s 65508 127.0.0.0/30",
         "ping: 127.0.0.0/30: an IPv4 probe takes 65507 bytes of data at most\n",
     ),
-    ("-I nope 127.0.0.1", "ping: nope: no such device\n"),
-    ("-I nope 127.0.0.0/30", "ping: nope: no such device\n"),
-    ("-I lo fe80::1%nope", "ping: fe80::1%nope: no such device\n"),
+    (
+        "-I nope 127.0.0.1",
+        "ping: -I: no network interface nope here\n",
+    ),
+    (
+        "-I nope 127.0.0.0/30",
+        "ping: -I: no network interface nope here\n",
+    ),
+    (
+        "-I lo fe80::1%nope",
+        "ping: fe80::1%nope: no network interface nope here\n",
+    ),
     (
         "127.1 127.0.0.0/33 fe80::1%nope",
         "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n\
              ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n\
-             ping: fe80::1%nope: no such device\n",
+             ping: fe80::1%nope: no network interface nope here\n",
     ),
     (
         "http://127.0.0.1/",
-        "ping: http://127.0.0.1/: a URL; give the host alone, 127.0.0.1\n",
+        "ping: http://127.0.0.1/: not an address but a URL; give its host, 127.0.0.1\n",
     ),
     (
         "[::1] 127.0.0.1:80",
-        "ping: [::1]: brackets do not belong to an address here; give ::1\n\
-         ping: 127.0.0.1:80: a port, which ping does not take; give 127.0.0.1\n",
+        "ping: [::1]: not an address: no brackets here; give ::1\n\
+         ping: 127.0.0.1:80: not an address but one with a port; give 127.0.0.1 alone\n",
     ),
     (
         "127.0.0.1-3",
@@ -317,7 +326,7 @@ fn a_link_local_address_and_its_interface() {
     )
     .stderr_contains(
         "ping: fe80::2%to-other: -I and the zone name different interfaces; see 'ping --help'\n\
-         ping: fe80::2%nope: no such device\n\
+         ping: fe80::2%nope: no network interface nope here\n\
          ping: fe80::2%to-other: -I and the zone name different interfaces\n",
     );
 }
