@@ -49,7 +49,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "-I lo fe80::1%2147483647",
-        "ping: fe80::1%2147483647: no such device\n",
+        "ping: fe80::1%2147483647: no network interface 2147483647 here\n",
     ),
     (
         "-nR 127.0.0.1",
@@ -97,23 +97,32 @@ const MISTAKES: &[(&str, &str)] = &[
         "-s 65508 127.0.0.0/30",
         "ping: 127.0.0.0/30: an IPv4 probe takes 65507 bytes of data at most\n",
     ),
-    ("-I nope 127.0.0.1", "ping: nope: no such device\n"),
-    ("-I nope 127.0.0.0/30", "ping: nope: no such device\n"),
-    ("-I lo fe80::1%nope", "ping: fe80::1%nope: no such device\n"),
+    (
+        "-I nope 127.0.0.1",
+        "ping: -I: no network interface nope here\n",
+    ),
+    (
+        "-I nope 127.0.0.0/30",
+        "ping: -I: no network interface nope here\n",
+    ),
+    (
+        "-I lo fe80::1%nope",
+        "ping: fe80::1%nope: no network interface nope here\n",
+    ),
     (
         "127.1 127.0.0.0/33 fe80::1%nope",
         "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n\
              ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n\
-             ping: fe80::1%nope: no such device\n",
+             ping: fe80::1%nope: no network interface nope here\n",
     ),
     (
         "http://127.0.0.1/",
-        "ping: http://127.0.0.1/: a URL; give the host alone, 127.0.0.1\n",
+        "ping: http://127.0.0.1/: not an address but a URL; give its host, 127.0.0.1\n",
     ),
     (
         "[::1] 127.0.0.1:80",
-        "ping: [::1]: brackets do not belong to an address here; give ::1\n\
-         ping: 127.0.0.1:80: a port, which ping does not take; give 127.0.0.1\n",
+        "ping: [::1]: not an address: no brackets here; give ::1\n\
+         ping: 127.0.0.1:80: not an address but one with a port; give 127.0.0.1 alone\n",
     ),
     (
         "127.0.0.1-3",
@@ -317,7 +326,7 @@ fn a_link_local_address_and_its_interface() {
     )
     .stderr_contains(
         "ping: fe80::2%to-other: -I and the zone name different interfaces; see 'ping --help'\n\
-         ping: fe80::2%nope: no such device\n\
+         ping: fe80::2%nope: no network interface nope here\n\
          ping: fe80::2%to-other: -I and the zone name different interfaces\n",
     );
 }
@@ -352,6 +361,45 @@ fn an_ordinary_user_is_held_to_two_milliseconds() {
     for duration in durations {
         assert!(duration >= 200.0, "{}", out.story());
     }
+}
+
+#[test]
+fn broadcast_and_multicast() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        net host other
+        link host other 10.1.0.1/24 10.1.0.2/24 fe80::1/64 fe80::2/64
+        at other sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0
+        at host ping -b -c 1 10.1.0.255; echo $?
+        at host ping -c 1 10.1.0.255; echo $?
+        at host ping 10.1.0.255 10.1.0.2; echo $?
+        at host ping -L -c 1 ff02::1%to-other | sed -n 2p
+        at host ping -c 1 ff02::1; echo $?
+        at host ping -r -c 1 10.9.0.1; echo $?
+        at host ping -r --alive 10.1.0.2
+        true";
+    let out = lab.script(script);
+    assert_eq!(
+        mask(out.stdout_str()),
+        "PING 10.1.0.255 (10.1.0.255) 56(84) bytes of data.\n\
+         64 bytes from 10.1.0.2: icmp_seq=1 ttl=64 time=T\n\
+         \n\
+         --- 10.1.0.255 ping statistics ---\n\
+         1 packets transmitted, 1 received, 0% packet loss, time T\n\
+         rtt min/avg/max/mdev = T\n0\n\
+         2\n\
+         10.1.0.255 is unreachable\n10.1.0.2 is alive (T)\n2\n\
+         64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n\
+         2\n3\n10.1.0.2\n",
+        "{}",
+        out.story()
+    );
+    out.stderr_contains("WARNING: pinging broadcast address\n")
+        .stderr_contains("ping: 10.1.0.255: permission denied; a broadcast address needs -b\n")
+        .stderr_contains(
+            "; a link-local address needs its interface: ff02::1%IFACE, or add -I IFACE\n",
+        )
+        .stderr_contains("ping: 10.9.0.1: network is unreachable\n");
 }
 
 #[test]

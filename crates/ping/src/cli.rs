@@ -195,8 +195,8 @@ pub(crate) struct Cli {
         value_name = "INTERVAL",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = "10s",
-        value_parser = duration::parse_nonzero,
+        default_missing_value = "",
+        value_parser = interval,
         conflicts_with_all = ["count", "retries", "alive", "unreachable", "until_up", "until_down", "reachable", "mtu", "graph"],
         help_heading = "Several targets"
     )]
@@ -292,6 +292,35 @@ pub(crate) enum Pmtu {
 /// The bytes of `-p`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern(pub(crate) Vec<u8>);
+
+/// The interval of `--watch` where none is given.
+const WATCH: Duration = Duration::from_secs(10);
+
+impl Cli {
+    /// Takes the word after `--watch` for its interval if it is one, as in
+    /// `--watch 5s HOST`; no target looks like that. clap would take any word,
+    /// or none.
+    pub(crate) fn settle(&mut self) {
+        if let Some(interval) = self.watch.as_mut().filter(|given| given.is_zero()) {
+            let first = self.targets.first();
+            let starts_with_digit = |text: &&String| text.starts_with(|c: char| c.is_ascii_digit());
+            let given = first.filter(starts_with_digit);
+            let given = given.and_then(|text| duration::parse_nonzero(text).ok());
+            if given.is_some() {
+                self.targets.remove(0);
+            }
+            *interval = given.unwrap_or(WATCH);
+        }
+    }
+}
+
+/// The interval of `--watch`; zero if none is given.
+fn interval(text: &str) -> Result<Duration, String> {
+    if text.is_empty() {
+        return Ok(Duration::ZERO);
+    }
+    duration::parse_nonzero(text)
+}
 
 impl common::app::Cli for Cli {
     fn common(&self) -> &Common {
@@ -402,6 +431,24 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_interval_of_a_watch() {
+        for (line, interval, targets) in [
+            ("--watch a b", 10.0, 2),
+            ("--watch 5 a b", 5.0, 2),
+            ("--watch 0.5s a", 0.5, 1),
+            ("--watch=2m 5 a", 120.0, 2),
+            ("a --watch", 10.0, 1),
+            ("--watch 10.0.0.1", 10.0, 1),
+        ] {
+            let words = std::iter::once("ping").chain(line.split_whitespace());
+            let mut cli = Cli::try_parse_from(words).unwrap();
+            cli.settle();
+            let watched = cli.watch.unwrap().as_secs_f64();
+            assert_eq!((watched, cli.targets.len()), (interval, targets), "{line}");
+        }
     }
 
     #[test]

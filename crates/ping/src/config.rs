@@ -103,7 +103,7 @@ pub(crate) struct Config {
 }
 
 /// Nanoseconds; a thousand years and more are the same as for ever.
-fn nanos(time: Duration) -> Nanos {
+pub(crate) fn nanos(time: Duration) -> Nanos {
     u64::try_from(time.as_nanos())
         .unwrap_or(u64::MAX / 4)
         .min(u64::MAX / 4)

@@ -9,6 +9,7 @@ use common::{Error, Kind, Result};
 
 use crate::clock::{Clock, Nanos};
 use crate::icmp::IcmpError;
+use crate::stats::Stats;
 use crate::target::{Target, TargetId, Targets};
 
 /// An echo reply to one of our probes.
@@ -162,9 +163,15 @@ pub(crate) trait Observer {
     /// SIGQUIT: where things stand.
     fn snapshot(&mut self, io: &mut Io, targets: &Targets, overdue: &Overdue) -> Result<()>;
 
-    /// Until when output waits for the name of an address, if it does.
+    /// When [`Observer::release`] is to be called, at the latest.
     fn held(&self) -> Option<Nanos> {
         None
+    }
+
+    /// Whether output waits for the name of an address, and with it the end of
+    /// the run.
+    fn is_holding(&self) -> bool {
+        false
     }
 
     /// A descriptor that becomes readable when held output may go out.
@@ -173,7 +180,12 @@ pub(crate) trait Observer {
     }
 
     /// Writes held output that need not wait any more.
-    fn release(&mut self, _: &mut Io, _now: Nanos) -> Result<()> {
+    fn release(&mut self, _: &mut Io, _: Clock, _: &Targets) -> Result<()> {
+        Ok(())
+    }
+
+    /// What was sent to a target in an interval, and what became of it.
+    fn interval(&mut self, _: &mut Io, _: Clock, _: &Target, _: &Stats) -> Result<()> {
         Ok(())
     }
 

@@ -51,28 +51,8 @@ pub(crate) fn parse(text: &str, family: Family) -> Result<Operand> {
 
 /// What a text is that is meant for other programs, and what to give here.
 fn other(text: &str) -> Option<String> {
-    let host = |rest: &str| {
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        rest[..end].to_owned()
-    };
-    if let Some((_, rest)) = text.split_once("://") {
-        return Some(format!("a URL; give the host alone, {}", host(rest)));
-    }
-    if let Some((inner, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']'))
-        && address::parse(inner.split('%').next().unwrap_or(inner)).is_ok()
-    {
-        return Some(match rest.strip_prefix(':') {
-            Some(_) => format!("an address with a port, which ping does not take; give {inner}"),
-            None => format!("brackets do not belong to an address here; give {inner}"),
-        });
-    }
-    if let Some((host, port)) = text.split_once(':')
-        && !host.is_empty()
-        && !port.is_empty()
-        && port.bytes().all(|byte| byte.is_ascii_digit())
-        && (host.contains('.') || host.contains(|c: char| !c.is_ascii_hexdigit()))
-    {
-        return Some(format!("a port, which ping does not take; give {host}"));
+    if let Some(sentence) = address::explain_other_form(text) {
+        return Some(sentence);
     }
     // As nmap has it.
     if let Some((first, last)) = text.split_once('-')
@@ -85,19 +65,6 @@ fn other(text: &str) -> Option<String> {
         ));
     }
     None
-}
-
-/// A host name as resolvers take it: UTS 46 for what is not ASCII.
-fn to_ascii(name: &str) -> Result<String, String> {
-    if name.is_ascii() {
-        return Ok(name.to_owned());
-    }
-    // What is left out may have been everything.
-    let ascii = idna::domain_to_ascii(name).unwrap_or_default();
-    if ascii.is_empty() {
-        return Err("not a valid internationalized name (UTS 46)".to_owned());
-    }
-    Ok(ascii)
 }
 
 fn read(text: &str) -> Result<Operand, String> {
@@ -137,7 +104,7 @@ fn read(text: &str) -> Result<Operand, String> {
         })),
         Err(why) if address::looks_numeric(text) => Err(why),
         Err(_) => {
-            let name = to_ascii(text)?;
+            let name = common::zone::to_ascii(text)?;
             // Other digits than ASCII's, and full stops, become these.
             if name != text && address::looks_numeric(&name) {
                 return Err("not a host name: it turns into an address".to_owned());
@@ -336,30 +303,14 @@ mod tests {
     #[test]
     fn what_other_programs_take_is_told_apart() {
         for (text, why) in [
-            ("http://10.0.0.1/x", "a URL; give the host alone, 10.0.0.1"),
             (
-                "https://example.com?q",
-                "a URL; give the host alone, example.com",
+                "http://10.0.0.1/x",
+                "not an address but a URL; give its host, 10.0.0.1",
             ),
-            (
-                "[::1]",
-                "brackets do not belong to an address here; give ::1",
-            ),
-            (
-                "[::1]:80",
-                "an address with a port, which ping does not take; give ::1",
-            ),
-            (
-                "10.0.0.1:80",
-                "a port, which ping does not take; give 10.0.0.1",
-            ),
+            ("[::1]", "not an address: no brackets here; give ::1"),
             (
                 "example.com:80",
-                "a port, which ping does not take; give example.com",
-            ),
-            (
-                "localhost:80",
-                "a port, which ping does not take; give localhost",
+                "not an address but a name with a port; give example.com alone",
             ),
             (
                 "10.0.0.1-3",

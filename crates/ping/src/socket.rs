@@ -339,7 +339,11 @@ fn not_opened(version: Version, error: &io::Error) -> Error {
 pub(crate) fn check_interface(name: &str) -> Result<()> {
     index_of(name)
         .map(drop)
-        .map_err(|e| Error::local(&e).about(name))
+        .map_err(|_| no_interface(name).about("-I"))
+}
+
+fn no_interface(name: &str) -> Error {
+    Error::new(Kind::System, format!("no network interface {name} here"))
 }
 
 fn index_of(name: &str) -> io::Result<u32> {
@@ -355,7 +359,7 @@ pub(crate) fn interface_index(name: &str) -> Result<u32> {
         Ok(number) if index.is_err() && digits && sys::interface_name(number).is_some() => {
             Ok(number)
         }
-        _ => index.map_err(|e| Error::local(&e).about(name)),
+        _ => index.map_err(|_| no_interface(name)),
     }
 }
 

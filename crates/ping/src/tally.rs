@@ -159,12 +159,16 @@ impl Observer for Tally<'_> {
         self.face.held()
     }
 
+    fn is_holding(&self) -> bool {
+        self.face.is_holding()
+    }
+
     fn wake(&self) -> Option<BorrowedFd<'_>> {
         self.face.wake()
     }
 
-    fn release(&mut self, io: &mut Io, now: Nanos) -> Result<()> {
-        self.face.release(io, now)
+    fn release(&mut self, io: &mut Io, clock: Clock, targets: &Targets) -> Result<()> {
+        self.face.release(io, clock, targets)
     }
 
     fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()> {

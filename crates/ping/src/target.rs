@@ -14,6 +14,8 @@ pub(crate) type TargetId = u32;
 /// One target.
 #[derive(Debug)]
 pub(crate) struct Target {
+    /// Its place in the table.
+    pub(crate) id: TargetId,
     /// The operand as typed, if it is not the address itself.
     pub(crate) label: Option<Rc<str>>,
     /// Whom to ask.
@@ -44,6 +46,7 @@ impl Target {
     /// A target that has not been probed.
     pub(crate) fn new(label: Option<Rc<str>>, address: IpAddr, scope: u32) -> Self {
         Self {
+            id: 0,
             label,
             address,
             scope,
@@ -107,13 +110,16 @@ pub(crate) struct Targets {
 
 impl Targets {
     /// Adds a target.
-    pub(crate) fn add(&mut self, target: Target) -> TargetId {
+    pub(crate) fn add(&mut self, mut target: Target) -> TargetId {
         if let Some(id) = self.free.pop() {
+            target.id = id;
             self.places[id as usize] = Some(target);
             return id;
         }
+        let id = self.places.len() as TargetId;
+        target.id = id;
         self.places.push(Some(target));
-        (self.places.len() - 1) as TargetId
+        id
     }
 
     /// A target, unless it has been removed.

@@ -191,7 +191,8 @@ impl Engine {
             }
             let next = self.collect(parties)?;
             if parties.observer.held().is_some() {
-                parties.observer.release(parties.io, self.now)?;
+                let targets = &self.books.targets;
+                parties.observer.release(parties.io, self.clock, targets)?;
             }
             if self.queued() > 0 {
                 for line in 0..self.lines.len() {
@@ -200,7 +201,7 @@ impl Engine {
                 self.receive_all(parties)?;
             } else {
                 match next {
-                    Next::Done if parties.observer.held().is_none() => return Ok(End::Done),
+                    Next::Done if !parties.observer.is_holding() => return Ok(End::Done),
                     Next::At(at) => self.wait(Some(at), parties)?,
                     _ => self.wait(None, parties)?,
                 }

@@ -366,12 +366,16 @@ impl Observer for Classic {
         self.held.until()
     }
 
+    fn is_holding(&self) -> bool {
+        self.held.until().is_some()
+    }
+
     fn wake(&self) -> Option<BorrowedFd<'_>> {
         self.held.wake()
     }
 
-    fn release(&mut self, io: &mut Io, now: Nanos) -> Result<()> {
-        self.held.release(io, now)
+    fn release(&mut self, io: &mut Io, clock: Clock, _: &Targets) -> Result<()> {
+        self.held.release(io, clock.now())
     }
 
     fn finish(&mut self, io: &mut Io, _: Clock, targets: &Targets, drops: u64) -> Result<()> {

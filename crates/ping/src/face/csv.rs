@@ -10,6 +10,7 @@ use super::json::{Record, Selection, tell_unsent};
 use super::undecided;
 use crate::clock::Clock;
 use crate::event::{Event, Observer, Overdue, Refusal};
+use crate::stats::Stats;
 use crate::target::{Target, Targets};
 
 /// The columns; the names are those of the JSON keys.
@@ -162,6 +163,16 @@ impl Observer for Csv {
             Some(record) if self.selection.has_event(event) => self.row(io, &record),
             _ => Ok(()),
         }
+    }
+
+    fn interval(
+        &mut self,
+        io: &mut Io,
+        clock: Clock,
+        target: &Target,
+        stats: &Stats,
+    ) -> Result<()> {
+        self.row(io, &Record::interval(clock, target, stats))
     }
 
     fn ended(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {

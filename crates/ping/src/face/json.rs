@@ -243,16 +243,30 @@ impl Record {
 
     /// The summary of a target that no probe could be made for.
     pub(crate) fn unresolved(clock: Clock, target: &str, address: Option<IpAddr>) -> Self {
-        let mut stats = Stats::default();
-        stats.first_sent = clock.now();
-        Self::add_up(clock, target.to_owned(), address, &stats, 0)
+        let stats = Stats::default();
+        Self::Summary(Self::add_up(clock, target.to_owned(), address, &stats, 0))
     }
 
     /// A target's summary as things stand. `drops` are the replies this
     /// machine dropped, where they can be this target's alone.
     pub(crate) fn summary(clock: Clock, target: &Target, drops: u64) -> Self {
         let address = Some(target.address);
-        Self::add_up(clock, target.operand(), address, &target.stats, drops)
+        Self::Summary(Self::add_up(
+            clock,
+            target.operand(),
+            address,
+            &target.stats,
+            drops,
+        ))
+    }
+
+    /// What was sent to a target in an interval.
+    pub(crate) fn interval(clock: Clock, target: &Target, stats: &Stats) -> Self {
+        let address = Some(target.address);
+        Self::Summary(Summary {
+            r#type: "interval",
+            ..Self::add_up(clock, target.operand(), address, stats, 0)
+        })
     }
 
     fn add_up(
@@ -261,10 +275,13 @@ impl Record {
         address: Option<IpAddr>,
         stats: &Stats,
         drops: u64,
-    ) -> Self {
+    ) -> Summary {
         let times = stats.times();
-        let duration: Nanos = clock.now().saturating_sub(stats.first_sent);
-        Self::Summary(Summary {
+        let duration: Nanos = match stats.sent {
+            0 => 0,
+            _ => clock.now().saturating_sub(stats.first_sent),
+        };
+        Summary {
             r#type: "summary",
             target,
             address,
@@ -292,7 +309,7 @@ impl Record {
             longest_outage_ms: ms(stats.longest_outage as f64),
             dropped: drops,
             time: now(clock),
-        })
+        }
     }
 }
 
@@ -414,6 +431,16 @@ impl Observer for Json {
             Some(record) if self.selection.has_event(event) => io.out.json(&record),
             _ => Ok(()),
         }
+    }
+
+    fn interval(
+        &mut self,
+        io: &mut Io,
+        clock: Clock,
+        target: &Target,
+        stats: &Stats,
+    ) -> Result<()> {
+        io.out.json(&Record::interval(clock, target, stats))
     }
 
     fn ended(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {

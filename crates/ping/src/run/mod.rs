@@ -11,7 +11,7 @@ use common::{Error, Exit, Result};
 use crate::books::Books;
 use crate::cli::Cli;
 use crate::clock::Clock;
-use crate::config::{Config, Job};
+use crate::config::{self, Config, Job};
 use crate::cookie::Cookies;
 use crate::engine::{End, Engine, Line, Sizes};
 use crate::event::{Observer, Refusal};
@@ -21,6 +21,7 @@ use crate::face::json::{Json, Selection};
 use crate::face::list::{Lines, List};
 use crate::face::metrics::Metrics;
 use crate::face::mtu::Mtu;
+use crate::face::watch::Watch;
 use crate::feed::{self, Feed, Reading};
 use crate::packet::{HEADER, Template, Version};
 use crate::plan::floor::Floor;
@@ -171,12 +172,21 @@ fn many(
             goal: Goal::Count { .. },
             ..
         } => Lines::Counts,
+        _ if cli.watch.is_some() => Lines::Totals,
         _ if cli.quiet => Lines::None,
         _ => Lines::Both,
     };
-    let mut list = List::new(kind, config.until, cli.verbose);
+    let mut list = List::new(kind, config.until, cli.verbose, cli.all_addresses);
     let mut faces = Faces::new(cli, config);
     let face = faces.choose(cli, io, &mut list);
+    let mut watch;
+    let face = match cli.watch {
+        Some(interval) => {
+            watch = Watch::new(face, config::nanos(interval));
+            &mut watch
+        }
+        None => face,
+    };
 
     let clock = Clock::start();
     let mut books = Books::new(cookies, MEMORY.1);
@@ -197,7 +207,7 @@ fn many(
 
 /// A run that ends before its first probe, told by the face that was asked for.
 fn refused(cli: &Cli, io: &mut Io, config: &Config, refusal: &Refusal) -> Result<Exit> {
-    let mut list = List::new(Lines::None, None, false);
+    let mut list = List::new(Lines::None, None, false, false);
     let mut faces = Faces::new(cli, config);
     let face = faces.choose(cli, io, &mut list);
     let clock = Clock::start();
