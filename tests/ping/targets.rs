@@ -164,7 +164,7 @@ fn a_slow_name_holds_up_no_other_target() {
          mount --bind resolv.conf /etc/resolv.conf
          nft 'add table ip t; add chain ip t i { type filter hook input priority 0; }'
          nft 'add rule ip t i udp dport 53 drop'
-         ping -w 1 slow.test 127.0.0.9 a.test slower.test b.test | sort; 
+         ping -w 1 slow.test 127.0.0.9 a.test slower.test b.test | sort;
          ping --json -q -w 1 slow.test a.test | grep slow; echo
          ping -w 1 slow.test a.test >out 2>&1; echo $?",
     ) else {
