@@ -176,7 +176,7 @@ impl Config {
                 name: name::reverse(address.into()),
             });
         }
-        if let Some(why) = mistaken(text) {
+        if let Some(why) = address::explain_other_form(text) {
             return Err(Error::input(text, why));
         }
         if address::looks_numeric(text) {
@@ -279,35 +279,6 @@ fn trailing_types(names: &mut Vec<String>, files: usize) -> Result<Vec<Rtype>> {
     words.retain(|word| word != "IN");
     words.reverse();
     parse_types(&words)
-}
-
-/// What is plainly not a name or address, and what to write in its place.
-fn mistaken(text: &str) -> Option<String> {
-    if let Some((_, rest)) = text.split_once("://") {
-        let place = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let place = place.rsplit('@').next().unwrap_or_default();
-        let host = without_port(place).unwrap_or(place);
-        return Some(format!("a URL, not a name; use {host}"));
-    }
-    let host = without_port(text)?;
-    let what = if text.ends_with(']') {
-        "brackets do"
-    } else {
-        "a port does"
-    };
-    Some(format!("{what} not belong here; use {host}"))
-}
-
-/// The host of `HOST:PORT`, `[v6]:PORT` and `[v6]`.
-fn without_port(text: &str) -> Option<&str> {
-    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']')?;
-        let port = rest.strip_prefix(':');
-        return (rest.is_empty() || port.is_some_and(is_port)).then_some(host);
-    }
-    let (host, port) = text.split_once(':')?;
-    (is_port(port) && !host.is_empty()).then_some(host)
 }
 
 fn usage(text: &str, message: &str) -> Error {

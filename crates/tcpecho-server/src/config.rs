@@ -193,7 +193,7 @@ fn place(text: &str) -> Result<Place, String> {
 /// `ADDR:PORT` in all its forms, perhaps with `%IFACE` after the address.
 fn inet(text: &str) -> Result<Place, String> {
     if text.contains("://") {
-        return Err("a URL; use ADDR:PORT".to_owned());
+        return Err("this is a URL; give ADDR:PORT".to_owned());
     }
     let all = |port| Endpoint {
         host: Host::Any,
