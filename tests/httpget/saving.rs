@@ -159,8 +159,15 @@ fn names_from_the_server() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let get = |path: &str| in_dir(dir).args(["-OJ", &server.url(path)]).run();
-    for path in ["/plain", "/utf8", "/path", "/hidden", "/fallback"] {
-        get(path).code(0).stderr("");
+    for (path, name) in [
+        ("/plain", "a b.txt"),
+        ("/utf8", "naïve.txt"),
+        ("/path", "evil"),
+        ("/hidden", "bashrc"),
+        ("/fallback", "fallback"),
+    ] {
+        let said = format!("httpget: {}: saved as {name}\n", server.url(path));
+        get(path).code(0).stderr(&said);
     }
     let expected = ["a b.txt", "bashrc", "evil", "fallback", "naïve.txt"];
     assert_eq!(files(dir), expected);
@@ -241,7 +248,7 @@ fn times_and_digests() {
         .args(["--json", "-o", "f", "--sha256", &wrong, &server.url("/")])
         .run();
     out.code(1).stderr_contains(right);
-    assert_eq!(out.json()[0]["error"]["kind"], "digest");
+    assert_eq!(out.json()[0]["error"]["kind"], "mismatch");
     assert_eq!(files(dir), [""; 0]);
     in_dir(dir)
         .args(["--sha256", &wrong, &server.url("/")])

@@ -109,7 +109,8 @@ impl Transfer<'_, '_> {
         let mut hash = if resumed.is_some() && self.sink.is_out() {
             self.hashed.take()
         } else {
-            (config.json || config.sha256.is_some()).then(|| digest::Context::new(&digest::SHA256))
+            (config.json || self.job.sha256.is_some())
+                .then(|| digest::Context::new(&digest::SHA256))
         };
         self.place(
             head,
@@ -246,7 +247,7 @@ impl Transfer<'_, '_> {
             .config
             .limits
             .max
-            .unwrap_or(if self.context.claims.is_some() {
+            .unwrap_or(if self.context.config.parallel {
                 HELD_MAX_PARALLEL
             } else {
                 HELD_MAX
@@ -385,12 +386,12 @@ impl Transfer<'_, '_> {
         if fails {
             return Ok(());
         }
-        if let (Some(wanted), Some(got)) = (&config.sha256, &digest)
+        if let (Some(wanted), Some(got)) = (&self.job.sha256, &digest)
             && delivered
             && wanted != got
         {
             return Err(
-                Trouble::no("digest", format!("the SHA-256 is {got}, not {wanted}")).into(),
+                Trouble::no("mismatch", format!("the SHA-256 is {got}, not {wanted}")).into(),
             );
         }
         if let Some(pointer) = &config.pointer {
@@ -422,7 +423,7 @@ impl Transfer<'_, '_> {
             saver.resume(had, |piece| hash.update(piece))?;
             *used = true;
         }
-        let wanted = config.json || config.sha256.is_some();
+        let wanted = config.json || self.job.sha256.is_some();
         self.finish(head, false, wanted.then_some(hash))
     }
 }

@@ -21,7 +21,7 @@ mod stage;
 mod unchanged;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use common::Error;
@@ -37,11 +37,11 @@ use url::Url;
 
 use crate::config::{Config, Start};
 use crate::http::head::Head;
-use crate::net::{Line, Network};
+use crate::net::{self, Line, Network};
 use crate::output::progress::Progress;
 use crate::policy::cookie::Jar;
 use crate::policy::resume::{self, Had};
-use crate::policy::target::Target;
+use crate::policy::target::{Target, User};
 use crate::pool::Gate;
 use report::Stop;
 use sink::{Again, Sink};
@@ -68,6 +68,10 @@ pub(crate) struct Job {
     pub(crate) home: url::Origin,
     /// The number of the URL, from 0.
     pub(crate) index: usize,
+    /// The number of the page behind it, with `--next`.
+    pub(crate) page: u32,
+    /// The SHA-256 that the body must have, in lower case.
+    pub(crate) sha256: Option<String>,
 }
 
 /// What all transfers share.
@@ -79,10 +83,14 @@ pub(crate) struct Context<'a> {
     pub(crate) heads: Option<Mutex<std::fs::File>>,
     /// Cookies, where they are kept.
     pub(crate) jar: Option<Mutex<Jar>>,
+    /// Set-Cookie headers of a file, for the URLs that are asked for.
+    pub(crate) given_cookies: Vec<String>,
+    /// The password that was asked for on the terminal.
+    pub(crate) password: OnceLock<Result<String, Error>>,
     pub(crate) suffixes: Suffixes,
     pub(crate) progress: Progress,
-    /// The names that are taken, with `-Z`.
-    pub(crate) claims: Option<Claims>,
+    /// The names that are taken.
+    pub(crate) claims: Claims,
     /// The limit of `--max-per-host`.
     pub(crate) hosts: Option<Gate>,
 }
@@ -109,6 +117,8 @@ struct Transfer<'a, 'b> {
     deadline: Option<Instant>,
     /// Where the response came from.
     final_url: Url,
+    /// User and password in a Location of the origin that was asked for.
+    led_user: Option<User>,
     /// The id of the URL, for the record beside a part file.
     id: String,
     /// Whether a first piece is asked for, to have the rest in pieces, too.
@@ -152,6 +162,7 @@ pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> 
         started: Instant::now(),
         deadline: None,
         final_url: job.target.url.clone(),
+        led_user: None,
         id: resume::url_id(&job.target.url),
         split: false,
         line: None,
@@ -166,6 +177,7 @@ pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> 
 
 impl Transfer<'_, '_> {
     fn run(mut self) -> Report {
+        self.take_given_cookies();
         let outcome = match self.prepare() {
             Ok(true) => {
                 self.split = self.splits();
@@ -223,6 +235,7 @@ impl Transfer<'_, '_> {
             && config.saving.skip_existing
             && path.exists()
         {
+            self.report.file = Some(path.clone());
             return Ok(false);
         }
         match (config.start, path) {
@@ -295,7 +308,7 @@ impl Transfer<'_, '_> {
                     if pause.is_zero() {
                         "at once".to_owned()
                     } else {
-                        format!("in {pause:.1?}")
+                        format!("in {}", net::shown(pause))
                     },
                 ));
             }

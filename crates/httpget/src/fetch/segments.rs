@@ -149,7 +149,7 @@ impl Transfer<'_, '_> {
         self.report.status_fails = false;
         self.place(&head, false, resumed.as_ref(), Some(total), true, &mut None)?;
         let home = self.is_home(&self.final_url);
-        let wanted = self.wanted(&self.final_url, home, None, Vec::new());
+        let wanted = self.wanted(&self.final_url, home, None, Vec::new())?;
         let Sink::File { saver, .. } = &mut self.sink else {
             return Err(Trouble::protocol("a piece of a file that is not saved").into());
         };
@@ -229,8 +229,8 @@ impl Transfer<'_, '_> {
     /// The digest of what is in the file, where it is wanted.
     fn digest_of_file(&mut self) -> Result<Option<digest::Context>, Stop> {
         let config = self.context.config;
-        let mut hash =
-            (config.json || config.sha256.is_some()).then(|| digest::Context::new(&digest::SHA256));
+        let mut hash = (config.json || self.job.sha256.is_some())
+            .then(|| digest::Context::new(&digest::SHA256));
         if let Some(hash) = &mut hash
             && let Sink::File { saver, .. } = &mut self.sink
         {
@@ -348,6 +348,7 @@ impl Crew<'_> {
         let ask = Ask {
             head: false,
             url: &self.wanted.url,
+            zone: self.wanted.zone.as_deref(),
             headers: &headers,
             proxy: self.wanted.proxy.clone(),
             absolute: self.wanted.absolute.clone(),
