@@ -37,6 +37,12 @@ pub trait Cli: Parser {
         Self::command()
     }
 
+    /// The tool's own keys of an error record, which are null if an error does
+    /// not say more.
+    fn error_keys() -> &'static [&'static str] {
+        &[]
+    }
+
     /// What to say of an option that another program of the kind has and this
     /// one has not.
     fn instead(_option: &str) -> Option<&'static str> {
@@ -61,6 +67,8 @@ pub struct Io {
     usage: fn() -> String,
     /// The command that prints the help that applies.
     help: fn() -> String,
+    /// See [`Cli::error_keys`].
+    error_keys: &'static [&'static str],
 }
 
 /// Which of the standard streams are terminals.
@@ -86,6 +94,7 @@ impl Io {
             terminal: Terminal::default(),
             usage: String::new,
             help: String::new,
+            error_keys: &[],
         }
     }
 
@@ -150,7 +159,7 @@ impl Io {
     pub fn fail(&mut self, error: &Error) -> Result<()> {
         self.report.error(error);
         if self.json {
-            self.out.json(error)?;
+            self.out.json(&error.with_keys(self.error_keys))?;
         }
         Ok(())
     }
@@ -243,6 +252,7 @@ pub fn run<C: Cli>(
         terminal,
         usage: usage::<C>,
         help: help::<C>,
+        error_keys: C::error_keys(),
     };
     let parsed = if only_version() {
         None
@@ -516,6 +526,7 @@ mod tests {
             },
             usage: usage::<Sample>,
             help: help::<Sample>,
+            error_keys: &[],
         };
         let error = io.operands(&[], "a target").unwrap_err();
         assert_eq!(
