@@ -79,7 +79,10 @@ impl Source<'_> {
 
 /// Bytes that the peer of one connection sends, at most: a tail and what waits
 /// behind it. More takes time and reaches nothing new.
-const INPUT_MAX: usize = 2 * TAIL_MAX + 100;
+const INPUT_MAX: usize = TAIL_MAX + 3000;
+
+/// Things that happen to one connection, at most.
+const STEPS_MAX: usize = 250;
 
 /// What the peer sends, from some byte on.
 static PATTERN: LazyLock<Vec<u8>> =
@@ -98,7 +101,10 @@ pub fn machine(bytes: &[u8]) {
     let mut bench = Bench::new(rules);
     let mut cut = false;
     let mut sent = 0;
-    while !source.0.is_empty() {
+    for _ in 0..STEPS_MAX {
+        if source.0.is_empty() {
+            break;
+        }
         match source.byte() % 6 {
             0 => {
                 let (byte, n) = (source.byte(), source.size());
