@@ -19,6 +19,8 @@ mod names;
 mod records;
 #[path = "ping/reports.rs"]
 mod reports;
+#[path = "ping/targets.rs"]
+mod targets;
 #[path = "ping/usage.rs"]
 mod usage;
 

@@ -145,8 +145,8 @@ fn no_route_at_all() {
         "ping: 10.9.0.1: network is unreachable\n3\n\
          ping: 2001:db8:9::1: network is unreachable\n3\n\
          ping: 10.9.0.1: network is unreachable\n\
-         10.1.0.2 is alive (T)\n\
-         10.9.0.1 is unreachable\n3\n",
+         10.9.0.1 is unreachable\n\
+         10.1.0.2 is alive (T)\n3\n",
     );
 }
 

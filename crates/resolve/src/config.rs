@@ -2,7 +2,6 @@
 //! options that do not go together refused.
 
 use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
 use std::time::Duration;
 
 use common::address::{self, Family};
@@ -41,9 +40,10 @@ pub(crate) enum Mode {
 /// Everything that was asked for.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// Operands without the servers among them.
+    /// Operands without the servers and types among them, and files of them.
     pub(crate) names: Vec<String>,
-    /// Whether standard input is among them.
+    pub(crate) files: Vec<String>,
+    /// Whether files or standard input are among them.
     pub(crate) reads: bool,
     pub(crate) mode: Mode,
     /// How DNS servers are asked; `None` for the system path.
@@ -77,16 +77,25 @@ impl Config {
     pub(crate) fn new(cli: &Cli, io: &Io) -> Result<Self> {
         let (servers, names): (Vec<&String>, Vec<&String>) =
             cli.operands.iter().partition(|o| o.starts_with('@'));
-        let names: Vec<String> = names.into_iter().cloned().collect();
+        let mut names: Vec<String> = names.into_iter().cloned().collect();
         if let Some(plus) = names.iter().find(|name| name.starts_with('+')) {
             return Err(Error::usage(format!(
                 "{plus} is not an option here: options begin with --, as --short does"
             )));
         }
-        let servers = servers.into_iter().map(|s| &s[1..]);
+        let servers: Vec<&str> = servers.into_iter().map(|s| &s[1..]).collect();
+        if let Some(file) = servers.iter().find(|s| is_file(s)) {
+            let why = "a file, not a server; -f reads names from it";
+            return Err(usage(file, why));
+        }
+        let mut types = parse_types(&cli.types)?;
+        if cli.types.is_empty() && cli.plain.is_empty() {
+            types = trailing_types(&mut names, cli.files.len())?;
+        }
+        names.extend(cli.plain.iter().cloned());
+        let servers = servers.into_iter();
         let servers = servers.chain(cli.server.iter().map(String::as_str));
         let (servers, system) = find_servers(servers, cli)?;
-        let types = parse_types(&cli.types)?;
         let named = !servers.is_empty() || system || !types.is_empty();
         let mode = mode(cli, system, &servers)?;
         let direct = named || matches!(mode, Mode::Trace { .. } | Mode::Diff { .. });
@@ -109,8 +118,9 @@ impl Config {
         } else {
             None
         };
-        let many = names.len() != 1 || names[0] == "-";
-        let reads = names.is_empty() || names.iter().any(|name| name == "-");
+        let lists = !cli.files.is_empty();
+        let many = lists || names.len() != 1 || names[0] == "-";
+        let reads = lists || names.iter().any(|name| name == "-");
         let form = match (cli.output.short, cli.output.long, cli.output.full) {
             (true, _, _) => Form::Short,
             (_, true, _) => Form::Long,
@@ -129,6 +139,7 @@ impl Config {
         };
         Ok(Self {
             names,
+            files: cli.files.clone(),
             reads,
             mode,
             direct,
@@ -156,6 +167,18 @@ impl Config {
                 name: name::reverse(address),
             });
         }
+        if let Some((ip, zone)) = text.split_once('%')
+            && let Ok(IpAddr::V6(_)) = ip.parse::<IpAddr>()
+        {
+            let (address, _) = server::zoned(ip, zone).map_err(|why| Error::input(text, why))?;
+            return Ok(Target {
+                address: Some(address.into()),
+                name: name::reverse(address.into()),
+            });
+        }
+        if let Some(why) = mistaken(text) {
+            return Err(Error::input(text, why));
+        }
         if address::looks_numeric(text) {
             let why = address::parse(text).err().unwrap_or_default();
             return Err(Error::input(text, why));
@@ -169,7 +192,10 @@ impl Config {
         if (!text.is_ascii() || text.contains('\\'))
             && address::looks_numeric(&present::name(&name))
         {
-            return Err(Error::input(text, "reads as a number, but is no address"));
+            return Err(Error::input(
+                text,
+                "reads as a number, but is not an address",
+            ));
         }
         Ok(Target {
             address: None,
@@ -227,6 +253,63 @@ impl Target {
     }
 }
 
+/// Whether this is the name of a file rather than an address.
+fn is_file(text: &str) -> bool {
+    text.parse::<IpAddr>().is_err() && std::path::Path::new(text).is_file()
+}
+
+/// Takes the record types off the end of the operands, in upper case as dig has
+/// them: never the only operand, unless there are `files` of operands.
+fn trailing_types(names: &mut Vec<String>, files: usize) -> Result<Vec<Rtype>> {
+    let mut words = Vec::new();
+    while let Some(last) = names.last()
+        && (names.len() > 1 || files > 0)
+        && last.starts_with(|c: char| c.is_ascii_uppercase())
+        && !last.contains(|c: char| c.is_ascii_lowercase())
+        && (present::is_mnemonic(last) || matches!(last.as_str(), "IN" | "CH" | "HS"))
+    {
+        words.extend(names.pop());
+    }
+    if let Some(class) = words
+        .iter()
+        .find(|word| matches!(word.as_str(), "CH" | "HS"))
+    {
+        return Err(usage(class, "only class IN can be asked for"));
+    }
+    words.retain(|word| word != "IN");
+    words.reverse();
+    parse_types(&words)
+}
+
+/// What is plainly not a name or address, and what to write in its place.
+fn mistaken(text: &str) -> Option<String> {
+    if let Some((_, rest)) = text.split_once("://") {
+        let place = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let place = place.rsplit('@').next().unwrap_or_default();
+        let host = without_port(place).unwrap_or(place);
+        return Some(format!("a URL, not a name; use {host}"));
+    }
+    let host = without_port(text)?;
+    let what = if text.ends_with(']') {
+        "brackets do"
+    } else {
+        "a port does"
+    };
+    Some(format!("{what} not belong here; use {host}"))
+}
+
+/// The host of `HOST:PORT`, `[v6]:PORT` and `[v6]`.
+fn without_port(text: &str) -> Option<&str> {
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        let port = rest.strip_prefix(':');
+        return (rest.is_empty() || port.is_some_and(is_port)).then_some(host);
+    }
+    let (host, port) = text.split_once(':')?;
+    (is_port(port) && !host.is_empty()).then_some(host)
+}
+
 fn usage(text: &str, message: &str) -> Error {
     Error::usage(message).about(text)
 }
@@ -280,18 +363,13 @@ fn find_servers<'a>(
 fn parse_types(texts: &[String]) -> Result<Vec<Rtype>> {
     let mut types = Vec::new();
     for text in texts {
-        let upper = text.to_ascii_uppercase();
-        let rtype = match upper.as_str() {
-            "NSAP-PTR" => Rtype::NSAPPTR,
-            "OPT" | "IXFR" | "TYPE41" | "TYPE251" => {
-                return Err(usage(text, "cannot be asked for"));
+        let rtype = match present::rtype(&text.to_ascii_uppercase()) {
+            Some(Rtype::OPT | Rtype::IXFR) => return Err(usage(text, "cannot be asked for")),
+            Some(rtype) => rtype,
+            None => {
+                let why = "unknown record type; use TYPEnnn for one without a name";
+                return Err(usage(text, why));
             }
-            _ => Rtype::from_str(&upper).map_err(|_| {
-                usage(
-                    text,
-                    "unknown record type; use TYPEnnn for one without a name",
-                )
-            })?,
         };
         if !types.contains(&rtype) {
             types.push(rtype);
@@ -399,7 +477,8 @@ fn settings(
         rate: query.rate,
         bulk: reads,
         owners: io.json,
-        messages: form == Form::Full && !io.json,
+        messages: form == Form::Full || io.json,
+        faults: cli.output.verbose,
         referrals: false,
         tls,
         trust,

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 
 use common::address::Family;
 use common::app::Io;
-use common::operands::Operands;
 use common::text::escape;
 use common::{Error, Exit, Result};
 use domain::base::iana::Rtype;
@@ -17,6 +16,7 @@ use crate::config::Config;
 use crate::drive::Backend;
 use crate::engine::{Ask, Engine, Settings};
 use crate::lookup::Lookup;
+use crate::source::Inputs;
 use crate::system::Pool;
 use crate::{present, run};
 
@@ -45,7 +45,7 @@ pub(crate) fn run(
     config: &Config,
     settings: &Settings,
     system: bool,
-    operands: Operands,
+    operands: Inputs,
     io: &mut Io,
 ) -> Result<()> {
     let mut engine = Engine::new(settings.clone())?;
@@ -125,7 +125,7 @@ fn by_system(config: &Config, pool: &mut Pool, text: &str, rtype: Rtype) -> Resu
     };
     pool.submit(0, target.for_system(text, family));
     loop {
-        pool.turn(None, &mut || Ok(()))?;
+        pool.turn(None, None, &mut || Ok(()))?;
         if let Some((_, lookup)) = pool.done().pop() {
             // libc leaves the final dot off that names of DNS have.
             let absolute = |data: &str| match rtype {

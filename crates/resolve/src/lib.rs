@@ -14,10 +14,12 @@ mod lookup;
 mod name;
 mod output;
 mod present;
+mod records;
 mod resolvconf;
 mod run;
 mod server;
 mod source;
+mod sys;
 mod system;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use common::address;
 use common::endpoint::{self, Host};
 
-use crate::engine::sys;
+use crate::sys;
 
 /// How a server is spoken to, as `protocol` in JSON says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,6 +247,7 @@ pub(crate) fn zoned(ip: &str, zone: &str) -> Result<(Ipv6Addr, u32), String> {
     }
     let number = zone.bytes().all(|b| b.is_ascii_digit());
     let scope = if number { zone.parse().ok() } else { None };
+    let scope = scope.filter(|&scope| scope != 0);
     let scope = scope.or_else(|| sys::interface(zone));
     let scope = scope.ok_or_else(|| format!("interface {zone} does not exist"))?;
     Ok((ip, scope))

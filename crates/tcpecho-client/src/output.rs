@@ -406,7 +406,7 @@ pub(crate) fn failure(io: &mut Io, address: &str, seq: u64, failure: &Error) -> 
     io.out.line(format_args!(
         "no echo from {}: seq={seq} {}",
         text::escape(address.as_bytes()),
-        text::escape(failure.message().as_bytes())
+        text::escape(failure.explanation().as_bytes())
     ))
 }
 

@@ -356,10 +356,6 @@ fn judge(exchange: &Exchange, ending: &Ending, any_end: bool, limit: Limit) -> O
             let text = format!("interrupted after {progress}");
             Some(Error::new(Kind::Missing, text))
         }
-        Ending::Failed(e) => {
-            let error = failure::of(e);
-            let text = format!("{} after {progress}", error.message());
-            Some(Error::new(error.kind(), text))
-        }
+        Ending::Failed(e) => Some(failure::of(e).and(format_args!("after {progress}"))),
     }
 }

@@ -173,6 +173,10 @@ impl Udp {
             if !self.guard.admits(datagram.from, datagram.arrival.group) {
                 continue;
             }
+            // First: a source above its own rate takes nothing from the others.
+            if !self.guard.allows(datagram.from, now) {
+                continue;
+            }
             if let Some(bucket) = &mut self.bucket {
                 if bucket.allowance(now) < len {
                     continue;
@@ -186,9 +190,6 @@ impl Udp {
             let Some(len) = datagram::answer(&shared.rules, datagram.data, &fate) else {
                 continue;
             };
-            if !self.guard.allows(datagram.from, now) {
-                continue;
-            }
             if fate.delay.is_zero() {
                 now_due.push((at, len));
             } else if self.held_bytes + len <= HELD_MAX && self.held.len() < HELD_COUNT {

@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::books::Books;
 use crate::clock::{Clock, Nanos, Stamps};
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, Refusal};
 use crate::packet::{Template, Version};
 use crate::plan::{Next, Plan, Settled};
 use crate::socket::IcmpSocket;
@@ -186,9 +186,13 @@ impl Engine {
                 self.receive_all(parties)?;
                 return Ok(End::Deadline);
             }
+            if parties.observer.is_enough() {
+                return Ok(End::Done);
+            }
             let next = self.collect(parties)?;
             if parties.observer.held().is_some() {
-                parties.observer.release(parties.io, self.now)?;
+                let targets = &self.books.targets;
+                parties.observer.release(parties.io, self.clock, targets)?;
             }
             if self.queued() > 0 {
                 for line in 0..self.lines.len() {
@@ -197,7 +201,7 @@ impl Engine {
                 self.receive_all(parties)?;
             } else {
                 match next {
-                    Next::Done if parties.observer.held().is_none() => return Ok(End::Done),
+                    Next::Done if !parties.observer.is_holding() => return Ok(End::Done),
                     Next::At(at) => self.wait(Some(at), parties)?,
                     _ => self.wait(None, parties)?,
                 }
@@ -222,7 +226,10 @@ impl Engine {
                         self.tell(target, &Event::Outstanding { seq }, parties)?;
                     }
                 }
-                Next::Refused(error) => parties.io.fail(&error)?,
+                Next::Refused(error) => {
+                    let refusal = Refusal::new(error);
+                    parties.observer.refused(parties.io, self.clock, &refusal)?;
+                }
                 other => return Ok(other),
             }
         }
@@ -356,7 +363,12 @@ impl Engine {
                     parties.plan.too_big(id, mtu);
                 }
                 self.tell(id, &Event::Unsent { seq, errno, mtu }, parties)?;
-                self.settle(id, settles.then_some(Settled::Failed), parties)
+                let how = if mtu.is_none() && is_lasting(errno) {
+                    Settled::Unsendable
+                } else {
+                    Settled::Failed
+                };
+                self.settle(id, settles.then_some(how), parties)
             }
             None => Ok(()),
         }
@@ -475,6 +487,15 @@ fn is_full(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM)
+    )
+}
+
+/// Whether further probes to the same address would fail in the same way: there
+/// is no route, or none for this family. A packet filter may think again.
+fn is_lasting(errno: i32) -> bool {
+    matches!(
+        errno,
+        libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EAFNOSUPPORT | libc::EACCES | libc::EINVAL
     )
 }
 

@@ -1,8 +1,8 @@
 //! The classic face: one host, line for line as iputils' ping prints it.
 //!
 //! Times are truncated to microseconds, as iputils measures them, and rounded
-//! to three digits from there. What iputils does not know is told in lines of
-//! its own after the line `rtt`.
+//! to three digits from there. What iputils does not know is told before its
+//! summary if it was asked for, or on standard error after it.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -40,6 +40,8 @@ pub(crate) struct Style {
     pub(crate) precise: bool,
     /// `-f`: dots.
     pub(crate) flood: bool,
+    /// `--percentiles`, or `-v`.
+    pub(crate) percentiles: bool,
     /// Whether the summary ends with the pace: `-f`, `-A`, `-i 0`.
     pub(crate) paced: bool,
     /// `-p`: the pattern as hexadecimal digits.
@@ -130,10 +132,14 @@ impl Classic {
         if late {
             put(out, format_args!(" (late)"));
         }
-        match reply.damage {
-            Some(Damage::Checksum) => put(out, format_args!(" (BAD CHECKSUM!)")),
-            Some(Damage::Data { at, expected, data }) => dump(out, at, expected, data),
-            _ => {}
+        if reply.damage == Some(Damage::Checksum) {
+            put(out, format_args!(" (BAD CHECKSUM!)"));
+        }
+        if reply.foreign {
+            put(out, format_args!(" (DIFFERENT ADDRESS!)"));
+        }
+        if let Some(Damage::Data { at, expected, data }) = reply.damage {
+            dump(out, at, expected, data);
         }
         if self.style.audible {
             out.push(0x07);
@@ -141,7 +147,7 @@ impl Classic {
         out.push(b'\n');
     }
 
-    fn summary(&self, out: &mut Out, target: &Target, drops: u64) -> Result<()> {
+    fn summary(&self, out: &mut Out, target: &Target) -> Result<()> {
         let stats = &target.stats;
         let mut text = String::new();
         let loss = stats.loss_percent().unwrap_or(0.0);
@@ -168,25 +174,44 @@ impl Classic {
         }
         text.push('\n');
         out.bytes(text.as_bytes())?;
-        out.line(self.times(stats))?;
-        if let Some(times) = stats.times().filter(|_| self.is_timed()) {
-            let [p50, p90, p99, jitter] =
-                [times.p50, times.p90, times.p99, times.jitter].map(|t| milli(t as Nanos));
-            out.line(format_args!(
-                "p50/p90/p99/jitter = {p50}/{p90}/{p99}/{jitter} ms"
-            ))?;
+        out.line(self.times(stats))
+    }
+
+    /// What iputils does not know: percentiles before the summary, whose form
+    /// scripts rely on, if they were asked for.
+    fn percentiles(&self, out: &mut Out, stats: &Stats) -> Result<()> {
+        let times = stats.times().filter(|_| self.is_timed());
+        let Some(times) = times.filter(|_| self.style.percentiles) else {
+            return Ok(());
+        };
+        let [p50, p90, p99, jitter] =
+            [times.p50, times.p90, times.p99, times.jitter].map(|t| milli(t as Nanos));
+        if self.style.flood && !self.style.quiet {
+            // The line of dots ends here.
+            out.line("")?;
         }
-        for (count, what) in [
+        out.line(format_args!(
+            "p50/p90/p99/jitter = {p50}/{p90}/{p99}/{jitter} ms"
+        ))
+    }
+
+    /// Counters that iputils does not have, where they are not zero.
+    fn counters(io: &Io, stats: &Stats, drops: u64) {
+        let counts = [
             (stats.late, "late"),
             (stats.reordered, "reordered"),
             (stats.corrupt, "corrupt"),
+            (stats.foreign, "from another address"),
             (drops, "dropped by this host"),
-        ] {
-            if count > 0 {
-                out.line(format_args!("{count} {what}"))?;
-            }
+        ];
+        let told: Vec<String> = counts
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        if !told.is_empty() {
+            io.report.line(told.join(", "));
         }
-        Ok(())
     }
 
     /// The line `rtt`, or what of it there is.
@@ -256,6 +281,8 @@ impl Observer for Classic {
             let mark: &[u8] = match event {
                 Event::Sent => b".",
                 Event::Reply(reply) if reply.damage == Some(Damage::Checksum) => b"\x08C",
+                // The dot of a probe that has been answered is gone.
+                Event::Reply(reply) | Event::Late(reply) if reply.duplicate => b"",
                 Event::Reply(_) | Event::Late(_) => b"\x08 \x08",
                 Event::Icmp { .. } => b"\x08E",
                 Event::Unsent { .. } => b"E",
@@ -279,7 +306,7 @@ impl Observer for Classic {
                     format_args!("no answer yet for icmp_seq={}\n", *seq as u16),
                 );
             }
-            Event::Icmp { seq, error } | Event::Advice { seq, error } => {
+            Event::Icmp { seq, error, .. } | Event::Advice { seq, error } => {
                 self.stamp(&mut line.head, clock);
                 put(&mut line.head, format_args!("From "));
                 line.address = error.from.map(|from| (from, self.number(from)));
@@ -339,18 +366,26 @@ impl Observer for Classic {
         self.held.until()
     }
 
+    fn is_holding(&self) -> bool {
+        self.held.until().is_some()
+    }
+
     fn wake(&self) -> Option<BorrowedFd<'_>> {
         self.held.wake()
     }
 
-    fn release(&mut self, io: &mut Io, now: Nanos) -> Result<()> {
-        self.held.release(io, now)
+    fn release(&mut self, io: &mut Io, clock: Clock, _: &Targets) -> Result<()> {
+        self.held.release(io, clock.now())
     }
 
     fn finish(&mut self, io: &mut Io, _: Clock, targets: &Targets, drops: u64) -> Result<()> {
         self.held.release_all(io)?;
         for (_, target) in targets.iter().filter(|(_, target)| target.sent > 0) {
-            self.summary(&mut io.out, target, drops)?;
+            self.percentiles(&mut io.out, &target.stats)?;
+            self.summary(&mut io.out, target)?;
+            // In the order of the streams where both are one terminal.
+            io.out.flush()?;
+            Self::counters(io, &target.stats, drops);
         }
         Ok(())
     }

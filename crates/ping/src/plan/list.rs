@@ -7,6 +7,8 @@ use std::os::fd::BorrowedFd;
 
 use super::floor::Floor;
 use super::{DataSizes, Next, Plan, Settled, Until};
+use common::Error;
+
 use crate::clock::Nanos;
 use crate::feed::{Fed, Feed};
 use crate::target::{Target, TargetId, Targets};
@@ -30,6 +32,11 @@ pub(crate) enum Goal {
         /// How many.
         count: u64,
         /// From one to the next of the same host.
+        period: Nanos,
+    },
+    /// Whatever happens, a period apart, until the run is ended.
+    Watch {
+        /// From one probe to the next of the same host.
         period: Nanos,
     },
     /// A change, probed for at a period.
@@ -83,6 +90,8 @@ pub(crate) struct ListPlan {
     live: usize,
     starved: bool,
     ended: bool,
+    /// How late a probe went out, at most.
+    lag: Nanos,
 }
 
 impl ListPlan {
@@ -109,6 +118,7 @@ impl ListPlan {
             live: 0,
             starved: false,
             ended: false,
+            lag: 0,
         }
     }
 
@@ -143,6 +153,7 @@ impl Plan for ListPlan {
             }
             self.again.pop_front();
             if open.is_some() {
+                self.lag = self.lag.max(now.saturating_sub(due));
                 return self.probe(id, now, targets);
             }
         }
@@ -179,7 +190,7 @@ impl Plan for ListPlan {
         match self.goal {
             Goal::Answer { .. } => {}
             Goal::Count { count, .. } if sent >= count => {}
-            Goal::Count { period, .. } | Goal::Until { period, .. } => {
+            Goal::Count { period, .. } | Goal::Watch { period } | Goal::Until { period, .. } => {
                 self.again.push_back((at + period, id));
             }
         }
@@ -190,8 +201,8 @@ impl Plan for ListPlan {
             return false;
         };
         let over = match (self.goal, how) {
-            (Goal::Answer { .. }, Settled::Answered) => true,
-            (Goal::Answer { .. }, Settled::Failed) => false,
+            (Goal::Answer { .. }, Settled::Answered | Settled::Unsendable) => true,
+            (Goal::Answer { .. }, Settled::Failed) | (Goal::Watch { .. }, _) => false,
             (Goal::Answer { retries }, Settled::Lost | Settled::Expired) => {
                 let over = target.sent > u64::from(retries);
                 if !over {
@@ -208,6 +219,19 @@ impl Plan for ListPlan {
 
     fn timeout(&self, _: &Targets) -> Nanos {
         self.timeout
+    }
+
+    fn unresolved(&mut self) -> Vec<Error> {
+        self.feed.unresolved()
+    }
+
+    fn lag(&self) -> Option<Nanos> {
+        match self.goal {
+            Goal::Count { period, .. } | Goal::Watch { period } => {
+                Some(self.lag).filter(|lag| *lag > period)
+            }
+            _ => None,
+        }
     }
 
     fn is_complete(&mut self) -> bool {

@@ -22,7 +22,6 @@ mod job;
 mod ports;
 mod sending;
 mod stream;
-pub(crate) mod sys;
 mod udp;
 mod upstream;
 
@@ -39,13 +38,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub(crate) use self::job::Slab;
 use self::job::{Flight, Job, Via};
-use self::sys::Inbox;
 use self::udp::Ids;
 use self::upstream::Upstream;
 use crate::answer::Status;
 use crate::drive::Backend;
 use crate::lookup::{Asked, Lookup};
 use crate::server::{Protocol, Server, Way};
+use crate::sys::Inbox;
 use crate::tls::{self, Trust};
 use crate::wire::edns::Wish;
 use crate::wire::{OwnedName, Question};
@@ -76,9 +75,11 @@ pub(crate) struct Settings {
     pub(crate) rate: Option<u32>,
     /// Many lookups are to come.
     pub(crate) bulk: bool,
-    /// Keep the owners of records and whole messages, to be shown.
+    /// Keep the owners of records, whole messages, and what each server said
+    /// that failed, to be shown.
     pub(crate) owners: bool,
     pub(crate) messages: bool,
+    pub(crate) faults: bool,
     /// A referral is an answer, not a reason to ask the next server.
     pub(crate) referrals: bool,
     /// For servers that want TLS.
@@ -213,6 +214,7 @@ impl Engine {
             failed: 0,
             plain: 0,
             stream: 0,
+            truncated: 0,
             cookie: 0,
             unproven: 0,
             reconnects: 0,
@@ -220,8 +222,8 @@ impl Engine {
             fault: None,
             fallback: None,
             message: None,
-            exists: false,
-            searched: false,
+            told: Vec::new(),
+            nodata: None,
             flights: Vec::new(),
         });
         self.fresh.push_back((slot, self.serial));
@@ -234,17 +236,18 @@ impl Engine {
             self.submit(ask);
         }
         while !self.is_idle() {
-            self.turn(None, &mut || Ok(()))?;
+            self.turn(None, None, &mut || Ok(()))?;
             done.append(&mut self.done);
         }
         Ok(done)
     }
 
-    /// Sends what may be sent, then waits for answers, a timer or `extra`,
-    /// calling `idle` before it waits. Says whether `extra` was ready.
+    /// Sends what may be sent, then waits for answers, a timer, `extra` or
+    /// `until`, calling `idle` before it waits. Says whether `extra` was ready.
     pub(crate) fn turn(
         &mut self,
         extra: Option<BorrowedFd<'_>>,
+        until: Option<Instant>,
         idle: &mut dyn FnMut() -> Result<()>,
     ) -> Result<bool> {
         let now = Instant::now();
@@ -263,7 +266,7 @@ impl Engine {
             }
         }
         idle()?;
-        self.wait(now, paced, extra)
+        self.wait(now, earliest(paced, until), extra)
     }
 
     /// Waits for sockets, timers and `extra`, and reads what came.
@@ -340,9 +343,10 @@ impl Backend for Engine {
     fn turn(
         &mut self,
         extra: Option<BorrowedFd<'_>>,
+        until: Option<Instant>,
         idle: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
-        self.turn(extra, idle).map(drop)
+        self.turn(extra, until, idle).map(drop)
     }
 
     fn done(&mut self) -> Vec<(u64, Lookup)> {

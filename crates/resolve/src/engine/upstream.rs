@@ -55,8 +55,10 @@ pub(crate) struct Upstream {
     pub(crate) cookie: Option<Cookie>,
     /// The OPT record of queries over UDP and TCP.
     pub(crate) opt: Vec<u8>,
-    /// Whether it refused EDNS and answered without.
+    /// Whether it refused EDNS and answered without, and whether it has ever
+    /// answered with it.
     pub(crate) plain: bool,
+    pub(crate) speaks_edns: bool,
 }
 
 impl Upstream {
@@ -95,6 +97,7 @@ impl Upstream {
             opt: settings.edns.record(cookie.as_ref(), None),
             cookie,
             plain: false,
+            speaks_edns: false,
             server,
         })
     }
@@ -116,6 +119,11 @@ impl Upstream {
         });
         let further = self.parallel.saturating_sub(count);
         room.min(spare.saturating_add(further.saturating_mul(self.at_once)))
+    }
+
+    /// Whether it is asked over connections only.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected
     }
 
     /// Whether it is known to end connections early.
@@ -211,6 +219,11 @@ impl Upstream {
     /// over UDP prove themselves from then on.
     pub(crate) fn has_cookie(&self) -> bool {
         self.cookie.as_ref().is_some_and(|c| !c.server.is_empty())
+    }
+
+    /// Whether queries to it must carry an OPT record.
+    pub(crate) fn needs_edns(&self, settings: &Settings) -> bool {
+        settings.edns.is_required() || self.has_cookie()
     }
 
     /// Remembers the server cookie of an answer to our client cookie.

@@ -144,7 +144,7 @@ impl<'a> Crowd<'a> {
                 self.opening += 1;
                 self.watch(index, false, true)
             }
-            Err(e) => self.fail(index, failure::of(&e).message()),
+            Err(e) => self.fail(index, &failure::of(&e).explanation()),
         }
     }
 
@@ -169,7 +169,7 @@ impl<'a> Crowd<'a> {
                 let write = link.holds_output();
                 return self.watch(index, true, write);
             }
-            Err(e) => return self.fail(index, failure::of(&e).message()),
+            Err(e) => return self.fail(index, &failure::of(&e).explanation()),
         }
         self.opening -= usize::from(slot.stage == Stage::Opening);
         slot.stage = Stage::Open;
@@ -182,7 +182,7 @@ impl<'a> Crowd<'a> {
     pub(super) fn reopen(&mut self, index: usize, since: u64) -> Result<()> {
         let link = match self.dialer.begin() {
             Ok(link) => link,
-            Err(e) => return self.fail(index, failure::of(&e).message()),
+            Err(e) => return self.fail(index, &failure::of(&e).explanation()),
         };
         self.adopt(index, link)?;
         let slot = &mut self.slots[index];
@@ -198,7 +198,7 @@ impl<'a> Crowd<'a> {
             return Ok(());
         };
         if let Err(e) = link.flush() {
-            return self.fail(index, failure::of(&e).message());
+            return self.fail(index, &failure::of(&e).explanation());
         }
         for _ in 0..WRITES {
             if !slot.talk.has_unsent() {
@@ -223,7 +223,7 @@ impl<'a> Crowd<'a> {
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => return self.fail(index, failure::of(&e).message()),
+                Err(e) => return self.fail(index, &failure::of(&e).explanation()),
             }
         }
         let unsent = slot.talk.has_unsent() || link.holds_output();
@@ -243,7 +243,7 @@ impl<'a> Crowd<'a> {
                 let unsent = slot.talk.has_unsent() || link.holds_output();
                 return self.watch(index, true, unsent);
             }
-            Err(e) => return self.fail(index, failure::of(&e).message()),
+            Err(e) => return self.fail(index, &failure::of(&e).explanation()),
         };
         if n == 0 {
             return self.peer_end(index);
@@ -302,7 +302,7 @@ impl<'a> Crowd<'a> {
         let slot = &mut self.slots[index];
         slot.stage = Stage::Closing;
         match slot.link.as_mut().map(Link::shutdown_write) {
-            Some(Err(e)) => self.fail(index, failure::of(&e).message()),
+            Some(Err(e)) => self.fail(index, &failure::of(&e).explanation()),
             _ => self.watch(index, true, false),
         }
     }
