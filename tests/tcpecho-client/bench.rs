@@ -186,10 +186,7 @@ fn the_live_line_fits_the_terminal() {
         let _ = running.wait().code(0);
         let shown = String::from_utf8(pty.finish()).unwrap();
         let lines: Vec<&str> = shown.split("\r\x1b[K").collect();
-        assert!(
-            lines.iter().any(|line| line.starts_with("1 s: ")),
-            "{shown:?}"
-        );
+        assert!(lines.iter().any(|line| line.contains(" s: ")), "{shown:?}");
         assert!(
             lines.iter().all(|line| line.chars().count() < width),
             "{shown:?}"
@@ -268,16 +265,16 @@ fn a_stall_is_in_its_interval_alone() {
         while stream.read_exact(&mut message).is_ok() {
             count += 1;
             if count == 50 {
-                std::thread::sleep(std::time::Duration::from_millis(400));
+                std::thread::sleep(std::time::Duration::from_millis(1200));
             }
             stream.write_all(&message)?;
         }
         std::io::Result::Ok(())
     });
-    let records = load(&peer, &["--rate", "100", "--duration", "4500ms"], 0);
+    let records = load(&peer, &["--rate", "100", "--duration", "5500ms"], 0);
     let stalled = records
         .iter()
-        .filter(|r| r["type"] == "interval" && r["max_ms"].as_f64() > Some(350.0));
+        .filter(|r| r["type"] == "interval" && r["max_ms"].as_f64() > Some(1000.0));
     // At a turn of the second some echoes are in the next.
     assert!((1..=2).contains(&stalled.count()), "{records:?}");
 }
