@@ -211,6 +211,20 @@ fn a_name_that_does_not_resolve_yet_is_waited_for() {
 }
 
 #[test]
+fn a_period_that_is_not_kept_is_told() {
+    if !may_ping() {
+        return;
+    }
+    let targets = "127.0.0.1 127.0.0.2";
+    let out = ping(&format!("-i 0.1 -c 4 --period 0.01 {targets}")).run();
+    out.code(0)
+        .stderr_contains("ping: the period was not kept: probes went out ");
+    // New targets wait, not those that were begun.
+    let out = ping("-q -i 0.01 -c 4 --period 0.1 127.0.0.1-127.0.0.20").run();
+    out.code(0).stderr("");
+}
+
+#[test]
 fn enough_reachable_targets_end_the_run() {
     let Some(lab) = lab() else { return };
     // The others would take minutes.
