@@ -296,8 +296,10 @@ fn finish(
             tally.ended(io, clock, target)?;
         }
     }
-    for error in plan.unresolved() {
-        tally.refused(io, clock, &Refusal::new(error))?;
+    if end == End::Deadline {
+        for error in plan.unresolved() {
+            tally.refused(io, clock, &Refusal::new(error))?;
+        }
     }
     if end == End::Deadline && !plan.is_complete() {
         tally.unasked();
