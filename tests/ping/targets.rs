@@ -223,7 +223,7 @@ fn a_period_that_is_not_kept_is_told() {
         return;
     }
     let targets = "127.0.0.1 127.0.0.2";
-    let out = ping(&format!("-i 0.1 -c 4 --period 0.01 {targets}")).run();
+    let out = ping(&format!("-i 0.02 -c 40 --period 0.005 {targets}")).run();
     out.code(0)
         .stderr_contains("ping: the period was not kept: probes went out ");
     // New targets wait, not those that were begun.

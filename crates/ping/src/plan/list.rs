@@ -19,6 +19,9 @@ const LIVE: usize = 1 << 18;
 /// How far a pace may lag behind before what was missed is let go.
 const LAG: Nanos = 10_000_000;
 
+/// Probes whose being late says nothing about the period.
+const FEW: u64 = 50;
+
 /// What a host is probed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Goal {
