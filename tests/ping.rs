@@ -9,6 +9,8 @@ mod classic;
 mod errors;
 #[path = "ping/every_error.rs"]
 mod every_error;
+#[path = "ping/graph.rs"]
+mod graph;
 #[path = "ping/list.rs"]
 mod list;
 #[path = "ping/losses.rs"]
