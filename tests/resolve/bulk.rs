@@ -195,3 +195,45 @@ fn source_ports_change() {
     assert!(most <= 512, "{most} queries from one port");
     assert!(ports.len() >= NAMES / 512, "{} ports", ports.len());
 }
+
+/// Many names of a server that slows down who asks it over UDP, as nsd does:
+/// half of the queries are dropped, the others truncated, so that they come over
+/// TCP.
+fn slowed_down(over_tcp: Behaviour) -> (DnsServer, testkit::Output) {
+    let count = AtomicUsize::new(0);
+    let server = DnsServer::with_behaviour(hosts(), move |_, transport| match transport {
+        Transport::Udp => match count.fetch_add(1, Ordering::SeqCst) {
+            ..100 => Behaviour::Answer,
+            n if n.is_multiple_of(2) => Behaviour::Truncate,
+            _ => Behaviour::Drop,
+        },
+        _ => over_tcp.clone(),
+    });
+    let out = resolve()
+        .arg(at(&server))
+        .args(["--timeout", "20s", "--ordered", "-t", "A", "-"])
+        .stdin(names())
+        .timeout(Duration::from_secs(100))
+        .run();
+    (server, out)
+}
+
+#[test]
+fn a_server_that_truncates_is_asked_over_tcp() {
+    let (server, out) = slowed_down(Behaviour::Answer);
+    out.code(1).stdout(&expected()).stderr("");
+    let queries = server.queries();
+    let udp = queries.iter().filter(|q| q.transport == Transport::Udp);
+    let udp = udp.count();
+    assert!(udp < COUNT * 3 / 4, "{udp} over UDP");
+}
+
+/// Where TCP does not answer, UDP is all there is.
+#[test]
+fn a_server_that_truncates_and_has_no_tcp() {
+    let (server, out) = slowed_down(Behaviour::Close);
+    assert_eq!(out.code(3).lines().len(), COUNT);
+    let queries = server.queries();
+    let udp = queries.iter().filter(|q| q.transport == Transport::Udp);
+    assert!(udp.count() >= COUNT);
+}
