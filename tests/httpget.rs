@@ -4,6 +4,8 @@
     reason = "a failed helper is a failed test; the panic is its report"
 )]
 
+#[path = "httpget/attacks.rs"]
+mod attacks;
 #[path = "httpget/auth.rs"]
 mod auth;
 #[path = "httpget/basics.rs"]
@@ -30,8 +32,12 @@ mod redirects;
 mod retries;
 #[path = "httpget/saving.rs"]
 mod saving;
+#[path = "httpget/secrets.rs"]
+mod secrets;
 #[path = "httpget/segments.rs"]
 mod segments;
+#[path = "httpget/shared.rs"]
+mod shared;
 #[path = "httpget/terminal.rs"]
 mod terminal;
 #[path = "httpget/tls.rs"]

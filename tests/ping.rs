@@ -11,10 +11,16 @@ mod errors;
 mod every_error;
 #[path = "ping/list.rs"]
 mod list;
+#[path = "ping/losses.rs"]
+mod losses;
+#[path = "ping/names.rs"]
+mod names;
 #[path = "ping/records.rs"]
 mod records;
 #[path = "ping/reports.rs"]
 mod reports;
+#[path = "ping/targets.rs"]
+mod targets;
 #[path = "ping/usage.rs"]
 mod usage;
 

@@ -51,3 +51,13 @@ pub(crate) fn body_of(length: usize) -> Vec<u8> {
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
         .collect()
 }
+
+/// The record beside a part file of `url`, with these lines.
+pub(crate) fn record(url: &str, lines: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, url.as_bytes());
+    let hex = digest
+        .as_ref()
+        .iter()
+        .fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
+    format!("url-sha256: {hex}\n{lines}")
+}

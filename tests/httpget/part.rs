@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::Tool;
 use testkit::http::Reply;
 
-use crate::kit::{body_of, files, httpget, serving, start};
+use crate::kit::{body_of, files, httpget, record, serving, start};
 
 const MIB: usize = 1 << 20;
 const THERE: usize = 2_000_000;
@@ -27,9 +27,9 @@ fn read(dir: &Path, name: &str) -> Vec<u8> {
 }
 
 /// What an interrupted run leaves.
-fn leave_part(dir: &Path, body: &[u8]) {
+fn leave_part(dir: &Path, url: &str, body: &[u8]) {
     std::fs::write(dir.join("f.part"), &body[..THERE]).unwrap();
-    let state = format!("etag: \"1\"\nlength: {}\n", body.len());
+    let state = record(url, &format!("etag: \"1\"\nlength: {}\n", body.len()));
     std::fs::write(dir.join("f.part.state"), state).unwrap();
 }
 
@@ -58,7 +58,7 @@ fn an_error_leaves_what_was_there() {
             });
             let dir = tempfile::tempdir().unwrap();
             let dir = dir.path();
-            leave_part(dir, &body);
+            leave_part(dir, &server.url("/"), &body);
             let state = read(dir, "f.part.state");
             let url = server.url("/");
             saving(dir).args(how).args(["-C", "-", &url]).run().code(1);
@@ -124,7 +124,7 @@ fn an_error_after_a_changed_piece() {
             .then(|| Reply::new(404).body(SORRY))
     });
     let dir = tempfile::tempdir().unwrap();
-    leave_part(dir.path(), &body);
+    leave_part(dir.path(), &server.url("/"), &body);
     let url = server.url("/");
     saving(dir.path())
         .args(["-C", "-", "--segments", "3", &url])
@@ -150,7 +150,7 @@ fn a_length_that_is_not_that_of_its_range() {
             (number == 0).then(|| Reply::raw([head.as_bytes(), &rest].concat()).close())
         });
         let dir = tempfile::tempdir().unwrap();
-        leave_part(dir.path(), &body);
+        leave_part(dir.path(), &server.url("/"), &body);
         let url = server.url("/");
         saving(dir.path())
             .args(["-C", "-", &url])
@@ -174,7 +174,7 @@ fn another_coding_is_another_body() {
             start(request).is_some().then(coded)
         });
         let dir = tempfile::tempdir().unwrap();
-        leave_part(dir.path(), &body);
+        leave_part(dir.path(), &server.url("/"), &body);
         let url = server.url("/");
         saving(dir.path())
             .args(how)

@@ -106,7 +106,7 @@ fn errors_take_no_name() {
         .args(["-o", "f", &server.url("/cut")])
         .run()
         .code(3);
-    assert_eq!(files(dir), ["f", "f.part"]);
+    assert_eq!(files(dir), ["f", "f.part", "f.part.state"]);
     in_dir(dir)
         .args(["-o", "f", "--no-fail", &server.url("/404")])
         .run()
@@ -421,15 +421,17 @@ fn without_a_validator_an_existing_file_goes_on_by_its_size() {
     assert!(read(dir.join("f")) == body);
     assert_eq!(server.requests()[0].header("range"), Some("bytes=100000-"));
     assert_eq!(server.requests()[0].header("if-range"), None);
-    // A part without a validator proves nothing.
+    // A part file of another program is no part of it.
     std::fs::remove_file(dir.join("f")).unwrap();
-    std::fs::write(dir.join("f.part"), "junk").unwrap();
+    std::fs::write(dir.join("f.part"), "precious").unwrap();
     in_dir(dir)
         .args(["-C", "-", "-o", "f", &server.url("/")])
         .run()
         .code(0);
     assert!(read(dir.join("f")) == body);
     assert_eq!(server.requests()[1].header("range"), None);
+    assert_eq!(read(dir.join("f.part")), b"precious");
+    assert_eq!(files(dir), ["f", "f.part"]);
 }
 
 #[test]

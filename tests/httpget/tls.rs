@@ -67,10 +67,10 @@ fn not_believed() {
     let ca = authority.ca_file();
     let ca = ca.to_str().unwrap();
     for (leaf, says) in [
-        (Leaf::WrongName, "for another name"),
+        (Leaf::WrongName, "is not valid for 127.0.0.1, only for wrong.test"),
         (Leaf::Expired, "has expired"),
         (Leaf::NotYetValid, "not valid yet"),
-        (Leaf::SelfSigned, "issuer is not known"),
+        (Leaf::SelfSigned, "issuer is unknown"),
     ] {
         let server = HttpServer::start_tls_with(authority.server().leaf(leaf), hello);
         let out = httpget()

@@ -145,8 +145,8 @@ fn no_route_at_all() {
         "ping: 10.9.0.1: network is unreachable\n3\n\
          ping: 2001:db8:9::1: network is unreachable\n3\n\
          ping: 10.9.0.1: network is unreachable\n\
-         10.1.0.2 is alive (T)\n\
-         10.9.0.1 is unreachable\n3\n",
+         10.9.0.1 is unreachable\n\
+         10.1.0.2 is alive (T)\n3\n",
     );
 }
 
@@ -161,6 +161,43 @@ fn forbidden_by_a_firewall_here() {
          --- 10.2.0.2 ping statistics ---\n\
          1 packets transmitted, 0 received, +1 errors, 100% packet loss, time T\n\
          \n2\n",
+    );
+}
+
+/// A packet filter that rejects answers before the call that sends returns.
+#[test]
+fn rejected_by_a_firewall_here() {
+    both(
+        "packets() { at client nft list ruleset | grep -o 'packets [0-9]*'; }
+         rule client output 'ip daddr 10.2.0.2 counter reject'
+         at client ping -c 2 -i 0.05 10.2.0.2 2>&1; echo $?; packets
+         at client ping -q -f -c 3 10.2.0.2 2>&1 | sed -n 4p; packets
+         at client ping -c 2 --period 0.05 10.2.0.2 10.1.0.2 2>&1 | sort; packets
+         at client ping --retries 2 -W 0.05 10.2.0.2 10.1.0.2 2>&1 | sort; packets
+         rule client output 'ip6 daddr 2001:db8:2::2 counter reject'
+         at client ping -c 1 2001:db8:2::2 2>&1 | sed -n 2,5p; packets
+         rule client output 'icmp type echo-request counter reject'
+         at client ping -c 1 127.0.0.1 2>&1 | sed -n 2,5p; packets",
+        "PING 10.2.0.2 (10.2.0.2) 56(84) bytes of data.\n\
+         From 10.1.0.1 icmp_seq=1 Destination Port Unreachable\n\
+         From 10.1.0.1 icmp_seq=2 Destination Port Unreachable\n\
+         \n\
+         --- 10.2.0.2 ping statistics ---\n\
+         2 packets transmitted, 0 received, +2 errors, 100% packet loss, time T\n\
+         \n1\npackets 2\n\
+         3 packets transmitted, 0 received, +3 errors, 100% packet loss, time T\npackets 5\n\
+         10.1.0.2 : xmt/rcv/%loss = 2/2/0%, T\n10.2.0.2 : xmt/rcv/%loss = 2/0/100%\npackets 7\n\
+         10.1.0.2 is alive (T)\n10.2.0.2 is unreachable\npackets 10\n\
+         From 2001:db8:1::1 icmp_seq=1 Destination unreachable: Port unreachable\n\
+         \n\
+         --- 2001:db8:2::2 ping statistics ---\n\
+         1 packets transmitted, 0 received, +1 errors, 100% packet loss, time T\n\
+         packets 1\n\
+         From 127.0.0.1 icmp_seq=1 Destination Port Unreachable\n\
+         \n\
+         --- 127.0.0.1 ping statistics ---\n\
+         1 packets transmitted, 0 received, +1 errors, 100% packet loss, time T\n\
+         packets 1\n",
     );
 }
 

@@ -4,91 +4,185 @@ use std::fs::File;
 
 use super::{lab, mask, may_ping, ping};
 
+/// Command lines with a mistake that needs no socket to be seen, and what is
+/// said of it.
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        "-c 0 127.0.0.1",
+        "ping: invalid value '0' for '--count <N>': 0 is not in 1..=9223372036854775807; see 'ping --help'\n",
+    ),
+    (
+        "-s 65508 127.0.0.1",
+        "ping: 127.0.0.1: an IPv4 probe takes 65507 bytes of data at most; see 'ping --help'\n",
+    ),
+    (
+        "-W 0 127.0.0.1",
+        "ping: invalid value '0' for '-W <DURATION>': must be longer than zero; see 'ping --help'\n",
+    ),
+    (
+        "-p xyz 127.0.0.1",
+        "ping: invalid value 'xyz' for '--pattern <HEX>': patterns must be specified as hex digits; see 'ping --help'\n",
+    ),
+    (
+        "-f 127.0.0.1 127.0.0.2",
+        "ping: -f is for a single target; see 'ping --help'\n",
+    ),
+    (
+        "-W 1 --timeout 1 127.0.0.1",
+        "ping: --timeout is -W here; give one of them; see 'ping --help'\n",
+    ),
+    (
+        "127.1",
+        "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n",
+    ),
+    (
+        "127.0.0.0/33",
+        "ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n",
+    ),
+    (
+        "--reachable 3 127.0.0.1 127.0.0.2",
+        "ping: --reachable 3 cannot be met by 2 targets; see 'ping --help'\n",
+    ),
+    (
+        "2001:db8::1%lo",
+        "ping: 2001:db8::1%lo: only IPv6 link-local and multicast addresses have a zone\n",
+    ),
+    (
+        "-I lo fe80::1%2147483647",
+        "ping: fe80::1%2147483647: no network interface 2147483647 here\n",
+    ),
+    (
+        "-nR 127.0.0.1",
+        "ping: -R is not an option here: IP options are not supported; try traceroute or \
+         tracepath; see 'ping --help'\n",
+    ),
+    (
+        "-4 ::1",
+        "ping: ::1: not an IPv4 address, which -4, -6 or -I asks for\n",
+    ),
+    (
+        "-I ::1 127.0.0.1",
+        "ping: 127.0.0.1: not an IPv6 address, which -4, -6 or -I asks for\n",
+    ),
+    (
+        "-6 -I 127.0.0.1 ::1",
+        "ping: -I 127.0.0.1 is not an IPv6 address; see 'ping --help'\n",
+    ),
+    (
+        "-c -1 ::1",
+        "ping: -1 is no option, and a negative number is not taken here; see 'ping --help'\n",
+    ),
+    (
+        "-c x ::1",
+        "ping: invalid value 'x' for '--count <N>': not a whole number; see 'ping --help'\n",
+    ),
+    (
+        "-s 65528 ::1",
+        "ping: invalid value '65528' for '--size <BYTES>': not in 0 to 65507 (IPv6: 65527); \
+             see 'ping --help'\n",
+    ),
+    (
+        "-6 127.0.0.1",
+        "ping: 127.0.0.1: not an IPv6 address, which -4, -6 or -I asks for\n",
+    ),
+    (
+        "-4 -s 65508 localhost",
+        "ping: an IPv4 probe takes 65507 bytes of data at most; see 'ping --help'\n",
+    ),
+    (
+        "--sweep 0:65508 127.0.0.1",
+        "ping: 127.0.0.1: an IPv4 probe takes 65507 bytes of data at most; see 'ping --help'\n",
+    ),
+    (
+        "-s 65508 127.0.0.0/30",
+        "ping: 127.0.0.0/30: an IPv4 probe takes 65507 bytes of data at most\n",
+    ),
+    (
+        "-I nope 127.0.0.1",
+        "ping: -I: no network interface nope here\n",
+    ),
+    (
+        "-I nope 127.0.0.0/30",
+        "ping: -I: no network interface nope here\n",
+    ),
+    (
+        "-I lo fe80::1%nope",
+        "ping: fe80::1%nope: no network interface nope here\n",
+    ),
+    (
+        "127.1 127.0.0.0/33 fe80::1%nope",
+        "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n\
+             ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n\
+             ping: fe80::1%nope: no network interface nope here\n",
+    ),
+    (
+        "http://127.0.0.1/",
+        "ping: http://127.0.0.1/: not an address but a URL; give its host, 127.0.0.1\n",
+    ),
+    (
+        "[::1] 127.0.0.1:80",
+        "ping: [::1]: not an address: no brackets here; give ::1\n\
+         ping: 127.0.0.1:80: not an address but one with a port; give 127.0.0.1 alone\n",
+    ),
+    (
+        "127.0.0.1-3",
+        "ping: 127.0.0.1-3: a range needs two addresses, 127.0.0.1-127.0.0.3\n",
+    ),
+    (
+        "-n 4 127.0.0.1",
+        "ping: -n takes no value; -c 4 sends 4 probes; see 'ping --help'\n",
+    ),
+    (
+        "-b -M want 127.255.255.255",
+        "ping: a broadcast is not fragmented; with -b only -M do; see 'ping --help'\n",
+    ),
+    (
+        "",
+        "ping: a target is missing; usage: ping [OPTIONS] [TARGET]...; see 'ping --help'\n",
+    ),
+    (
+        "--mtu 127.1",
+        "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n",
+    ),
+    (
+        "--rate 5 127.0.0.1",
+        "ping: --rate is for several targets; -i is the pause for one; see 'ping --help'\n",
+    ),
+    (
+        "--period 1 127.0.0.1 127.0.0.2",
+        "ping: --period goes with -c, --watch, --until-up or --until-down; see 'ping --help'\n",
+    ),
+    (
+        "-I lo -I lo 127.0.0.1",
+        "ping: -I takes one address and one interface at most; see 'ping --help'\n",
+    ),
+];
+
 #[test]
 fn mistakes_are_one_line_and_status_2() {
-    for (args, message) in [
-        (
-            "-c 0 127.0.0.1",
-            "ping: invalid value '0' for '--count <N>': 0 is not in 1..=9223372036854775807; see 'ping --help'\n",
-        ),
-        (
-            "-s 65508 127.0.0.1",
-            "ping: 127.0.0.1: an IPv4 probe takes 65507 bytes of data at most; see 'ping --help'\n",
-        ),
-        (
-            "-W 0 127.0.0.1",
-            "ping: invalid value '0' for '-W <DURATION>': must be longer than zero; see 'ping --help'\n",
-        ),
-        (
-            "-p xyz 127.0.0.1",
-            "ping: invalid value 'xyz' for '--pattern <HEX>': patterns must be specified as hex digits; see 'ping --help'\n",
-        ),
-        (
-            "-f 127.0.0.1 127.0.0.2",
-            "ping: -f is for a single target; see 'ping --help'\n",
-        ),
-        (
-            "-W 1 --timeout 1 127.0.0.1",
-            "ping: --timeout is -W here; give one of them; see 'ping --help'\n",
-        ),
-        (
-            "127.1",
-            "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n",
-        ),
-        (
-            "127.0.0.0/33",
-            "ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n",
-        ),
-        (
-            "--reachable 3 127.0.0.1 127.0.0.2",
-            "ping: --reachable 3 cannot be met by 2 targets; see 'ping --help'\n",
-        ),
-        (
-            "2001:db8::1%lo",
-            "ping: 2001:db8::1%lo: only IPv6 link-local and multicast addresses have a zone\n",
-        ),
-        (
-            "-I lo fe80::1%2147483647",
-            "ping: fe80::1%2147483647: no such device\n",
-        ),
-        (
-            "-b 127.255.255.255",
-            "ping: -b is not an option here: no broadcast: give the network, as in \
-             192.0.2.0/24, and each host is asked; see 'ping --help'\n",
-        ),
-        (
-            "-nR 127.0.0.1",
-            "ping: -R is not an option here: no IP options: try traceroute or tracepath; \
-             see 'ping --help'\n",
-        ),
-        ("-4 ::1", "ping: ::1: is no IPv4 address\n"),
-        ("-I ::1 127.0.0.1", "ping: 127.0.0.1: is no IPv6 address\n"),
-        (
-            "-6 -I 127.0.0.1 ::1",
-            "ping: -I 127.0.0.1 is no IPv6 address; see 'ping --help'\n",
-        ),
-        (
-            "-c -1 ::1",
-            "ping: -1 is no option, and a negative number is not taken here; see 'ping --help'\n",
-        ),
-        (
-            "-c x ::1",
-            "ping: invalid value 'x' for '--count <N>': not a whole number; see 'ping --help'\n",
-        ),
-        (
-            "-s 65528 ::1",
-            "ping: invalid value '65528' for '--size <BYTES>': not in 0 to 65507 (IPv6: 65527); \
-             see 'ping --help'\n",
-        ),
-        ("-6 127.0.0.1", "ping: 127.0.0.1: is no IPv6 address\n"),
-    ] {
-        let out = ping(args).run();
-        // A network is only read once sockets are open.
-        if out.stderr_str().contains("not permitted") && args.contains('/') && !may_ping() {
-            continue;
-        }
-        out.code(2).stdout("").stderr(message);
+    for (args, message) in MISTAKES {
+        ping(args).run().code(2).stdout("").stderr(message);
     }
+}
+
+/// What is wrong with a command line does not depend on who runs it.
+#[test]
+fn mistakes_are_the_same_without_a_right_to_send() {
+    let Some(lab) = lab() else { return };
+    let lines = MISTAKES.iter().map(|(args, _)| {
+        format!("setpriv --bounding-set -net_raw --inh-caps -net_raw ping {args}; echo $?")
+    });
+    let script = lines.collect::<Vec<_>>().join("\n");
+    let expected: String = MISTAKES.iter().map(|(_, message)| *message).collect();
+    let out = lab.script(&script);
+    out.stdout(&"2\n".repeat(MISTAKES.len())).stderr(&expected);
+    // Where something remains to be done, both are said.
+    let script = "setpriv --bounding-set -net_raw --inh-caps -net_raw ping 127.1 127.0.0.1";
+    let out = lab.script(script);
+    let lines = out.code(2).stdout("").stderr_str().lines().count();
+    assert_eq!(lines, 2, "{}", out.story());
+    out.stderr_contains("ping: 127.1: not an address")
+        .stderr_contains("ping: no permission to send ICMP");
 }
 
 #[test]
@@ -120,7 +214,7 @@ fn without_permission_it_says_what_would_give_it() {
     let out = lab.script(script);
     out.stdout("2\n2\n2\n");
     for line in out.stderr_str().lines() {
-        assert!(line.contains("not permitted to send ICMP"), "{line}");
+        assert!(line.contains("no permission to send ICMP"), "{line}");
         assert!(line.contains("net.ipv4.ping_group_range"), "{line}");
         assert!(line.contains("cap_net_raw"), "{line}");
     }
@@ -182,7 +276,8 @@ fn names_are_looked_up_without_privileges() {
 fn every_letter_of_iputils_is_taken_or_answered() {
     // The letters of its getopt, but for those that both have.
     for letter in [
-        "b", "R", "T x", "F x", "B", "C", "d", "e x", "H", "L", "N x", "r", "S x", "U",
+        "R", "T x", "F x", "C", "e x", "H", "N x", "S x", // iputils
+        "g", "u", "x 1", "X 1", "o", // fping, BSD
     ] {
         let out = ping(&format!("-{letter} 127.0.0.1")).run();
         let start = format!("ping: -{} is not an option here: ", &letter[..1]);
@@ -192,7 +287,7 @@ fn every_letter_of_iputils_is_taken_or_answered() {
     if !may_ping() {
         return;
     }
-    let all = "-3 -4 -a -c1 -D -I lo -i1 -l1 -M want -n -O -p ff -Q 0 -q -s 56 -t 64 -v -W 1 -w 5";
+    let all = "-3 -4 -a -b -B -c1 -d -D -I lo -i1 -l1 -L -M do -n -O -p ff -Q 0 -q -r -s 56 -t 64 -U -v -W 1 -w 5";
     ping(&format!("{all} 127.0.0.1")).run().code(0).stderr("");
 }
 
@@ -231,9 +326,80 @@ fn a_link_local_address_and_its_interface() {
     )
     .stderr_contains(
         "ping: fe80::2%to-other: -I and the zone name different interfaces; see 'ping --help'\n\
-         ping: fe80::2%nope: no such device\n\
+         ping: fe80::2%nope: no network interface nope here\n\
          ping: fe80::2%to-other: -I and the zone name different interfaces\n",
     );
+}
+
+/// The floor of iputils, which keeps it for one target, holds for each address
+/// of a list, whatever sets the pace and however often it is named.
+#[test]
+fn an_ordinary_user_is_held_to_two_milliseconds() {
+    if !testkit::privilege::is_root() {
+        testkit::skip("only root can become another user here");
+        return;
+    }
+    let Some(lab) = lab() else { return };
+    let script = "
+        sysctl -qw net.ipv4.ping_group_range='0 2147483647'
+        cp $(command -v ping) /run/ping
+        for args in '--period 0.000001 -c 101 127.0.0.1 127.0.0.2 127.0.0.1' \\
+            '--retries 100 -W 0.000001 127.9.9.9' '--mtu -W 0.000001 127.9.9.9'; do
+            nft add table t && nft add chain t in '{ type filter hook input priority 0; }'
+            nft add rule t in ip daddr 127.9.9.9 drop
+            setpriv --reuid 65534 --clear-groups /run/ping --json -q $args
+        done";
+    let out = lab.script(script);
+    let records = out.json();
+    let durations: Vec<f64> = records
+        .iter()
+        .filter(|record| record["type"] == "summary")
+        .map(|record| record["duration_ms"].as_f64().unwrap())
+        .collect();
+    assert_eq!(durations.len(), 4, "{}", out.story());
+    // Never less; how much more is the machine's affair.
+    for duration in durations {
+        assert!(duration >= 200.0, "{}", out.story());
+    }
+}
+
+#[test]
+fn broadcast_and_multicast() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        net host other
+        link host other 10.1.0.1/24 10.1.0.2/24 fe80::1/64 fe80::2/64
+        at other sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0
+        at host ping -b -c 1 10.1.0.255; echo $?
+        at host ping -c 1 10.1.0.255; echo $?
+        at host ping 10.1.0.255 10.1.0.2; echo $?
+        at host ping -L -c 1 ff02::1%to-other | sed -n 2p
+        at host ping -c 1 ff02::1; echo $?
+        at host ping -r -c 1 10.9.0.1; echo $?
+        at host ping -r --alive 10.1.0.2
+        true";
+    let out = lab.script(script);
+    assert_eq!(
+        mask(out.stdout_str()),
+        "PING 10.1.0.255 (10.1.0.255) 56(84) bytes of data.\n\
+         64 bytes from 10.1.0.2: icmp_seq=1 ttl=64 time=T\n\
+         \n\
+         --- 10.1.0.255 ping statistics ---\n\
+         1 packets transmitted, 1 received, 0% packet loss, time T\n\
+         rtt min/avg/max/mdev = T\n0\n\
+         2\n\
+         10.1.0.255 is unreachable\n10.1.0.2 is alive (T)\n2\n\
+         64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n\
+         2\n3\n10.1.0.2\n",
+        "{}",
+        out.story()
+    );
+    out.stderr_contains("WARNING: pinging broadcast address\n")
+        .stderr_contains("ping: 10.1.0.255: permission denied; a broadcast address needs -b\n")
+        .stderr_contains(
+            "; a link-local address needs its interface: ff02::1%IFACE, or add -I IFACE\n",
+        )
+        .stderr_contains("ping: 10.9.0.1: network is unreachable\n");
 }
 
 #[test]

@@ -386,15 +386,22 @@ fn zones() {
         assert_eq!(asked, 10);
         conf("nameserver fe80::5%none\n");
         ask(&[]).code(2).stderr(
-            "resolve: /etc/resolv.conf: nameserver fe80::5%none: there is no interface none\n",
+            "resolve: /etc/resolv.conf: nameserver fe80::5%none: interface none does not exist\n",
         );
+        // The search list serves without the servers.
+        conf("nameserver fe80::5%none\nsearch test\n");
+        resolve()
+            .args(["@fe80::5%lo", "--search", "-t", "A", "host"])
+            .run()
+            .code(0)
+            .stderr("");
         conf("nameserver 127.1\nnameserver fe80::5%lo\n");
         ask(&[])
             .code(0)
             .stderr("resolve: /etc/resolv.conf: nameserver 127.1: not an address\n");
         ask(&["@fe80::5%none"])
             .code(2)
-            .stderr_contains("fe80::5%none: there is no interface none");
+            .stderr_contains("fe80::5%none: interface none does not exist");
         assert!(own.queries().is_empty());
         // Bytes that are not UTF-8 are no reason to refuse the rest.
         std::fs::write(FILE, b"# \xff\xfe\nnameserver 127.0.0.1\n").expect("write it");

@@ -29,7 +29,8 @@ fn three_echoes() {
         "{}",
         lines[6]
     );
-    assert_eq!(lines.len(), 7);
+    assert!(lines[7].starts_with("jitter = ") && lines[7].contains(" ms, interval = "));
+    assert_eq!(lines.len(), 8);
     assert_eq!(peer.accepted(), 1);
 }
 
@@ -42,7 +43,7 @@ fn a_new_connection_each_time() {
     out.code(0)
         .stderr("")
         .stdout_contains("3 sent, 3 received, 0% loss");
-    assert_eq!(out.lines().len(), 4);
+    assert_eq!(out.lines().len(), 5);
     assert_eq!(peer.accepted(), 3);
 }
 
@@ -75,21 +76,28 @@ fn records() {
         "sent",
         "received",
         "lost",
+        "in_flight",
         "loss_percent",
-        "mismatches",
+        "corrupt",
         "duplicates",
+        "reordered",
+        "strays",
+        "jitter_ms",
         "min_ms",
         "avg_ms",
         "p50_ms",
         "p90_ms",
         "p99_ms",
         "max_ms",
+        "interval_ms",
         "duration_ms",
+        "time",
     ];
     expected.sort_unstable();
     let mut keys = keys;
     keys.sort_unstable();
     assert_eq!(keys, expected);
+    crate::figures::recounted(&records);
     assert_eq!(
         (&summary["sent"], &summary["received"]),
         (&2.into(), &2.into())
@@ -134,7 +142,8 @@ fn total_loss_has_a_summary() {
         "{}",
         lines[4]
     );
-    assert_eq!(lines.len(), 5);
+    assert!(lines[5].starts_with("interval = "));
+    assert_eq!(lines.len(), 6);
     let out = to(&peer).args(["-j", "-c", "1", "--timeout", "1s"]).run();
     let records = out.code(1).stderr("").json();
     assert_eq!(records[0]["type"], "timeout");
@@ -168,19 +177,23 @@ fn a_difference_is_no_reply() {
         .stderr("")
         .stdout_contains("seq=2 time=")
         .stdout_contains(" ms differs at offset 6\n")
-        .stdout_contains("3 sent, 2 received, 0% loss, 1 differing, time ");
+        .stdout_contains("3 sent, 2 received, 0% loss, 1 corrupt, time ");
     let peer = TcpPeer::corrupt_at(70);
     let records = to(&peer)
         .args(["-c", "2", "-i", "0", "-j"])
         .run()
         .code(1)
         .json();
-    assert_eq!(records[1]["type"], "mismatch");
+    assert_eq!(
+        (&records[1]["type"], &records[1]["corrupt"]),
+        (&"reply".into(), &true.into())
+    );
     assert_eq!(
         (&records[1]["seq"], &records[1]["offset"]),
         (&2.into(), &6.into())
     );
-    assert_eq!(records[2]["mismatches"], 1);
+    assert_eq!(records[2]["corrupt"], 1);
+    crate::figures::recounted(&records);
 }
 
 #[test]
@@ -236,7 +249,7 @@ fn a_signal_brings_the_summary() {
             .stdout_contains(" echo statistics ---\n")
             .stdout_contains("% loss");
     }
-    // Nothing has come back and nothing is lost yet: that is no echo either.
+    // Nothing has come back, so what was sent is lost.
     let (sender, came) = std::sync::mpsc::channel();
     let peer = TcpPeer::start(move |mut stream| {
         stream.read_exact(&mut [0])?;
@@ -249,7 +262,7 @@ fn a_signal_brings_the_summary() {
     running
         .wait()
         .code(1)
-        .stdout_contains("1 sent, 0 received, 0% loss");
+        .stdout_contains("1 sent, 0 received, 100% loss");
 }
 
 #[test]
@@ -302,7 +315,12 @@ fn over_udp() {
         .stdout_contains("3 sent, 3 received, 0% loss, 1 duplicate, time ");
     let records = at(&UdpPeer::twice()).args(["-c", "2", "-j"]).run();
     let records = records.code(0).json();
-    assert_eq!(records[1]["type"], "duplicate");
+    assert_eq!(
+        (&records[1]["type"], &records[1]["duplicate"]),
+        (&"reply".into(), &true.into())
+    );
+    assert_eq!(records[1]["corrupt"], false);
+    crate::figures::recounted(&records);
     assert_eq!(
         (&records[1]["seq"], &records[1]["bytes"]),
         (&1.into(), &64.into())

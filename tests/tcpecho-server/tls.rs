@@ -258,13 +258,13 @@ fn files_that_do_not_serve() {
         .stderr_contains("none: no such file or directory");
     with(&key, &key)
         .code(2)
-        .stderr_contains("no certificate in it");
+        .stderr_contains("the file holds no PEM certificate");
     with(&cert, &cert)
         .code(2)
-        .stderr_contains("no private key in it");
+        .stderr_contains("the file holds no PEM private key");
     with(&cert, &other)
         .code(2)
-        .stderr_contains("does not go with");
+        .stderr_contains(": the private key does not belong to the certificate\n");
     tool()
         .arg("--cert")
         .arg(&cert)

@@ -40,7 +40,8 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     let mut sum = Sum::default();
     let skips = Skips::new()?;
     let ok = watch(command.env(SKIPS, skips.path()), &mut sum)?;
-    sum.report(&skips.read()?);
+    sum.skip(&skips.read()?);
+    println!("{sum}");
     if ok {
         Ok(())
     } else {
@@ -103,16 +104,15 @@ impl Sum {
         }
     }
 
-    /// Counts the skipped tests, which the harness took for passed ones, and
-    /// prints the reasons and the closing line.
-    fn report(&mut self, skipped: &Skipped) {
+    /// Counts the skipped tests of a run, which the harness took for passed
+    /// ones, and prints the reasons.
+    fn skip(&mut self, skipped: &Skipped) {
         let count = skipped.values().map(|tests| tests.len() as u64).sum();
         self.passed = self.passed.saturating_sub(count);
         self.ignored += count;
         for (reason, tests) in skipped {
             println!("{} skipped: {reason}", tests.len());
         }
-        println!("{self}");
     }
 }
 
@@ -195,49 +195,54 @@ fn unprivileged() -> Outcome {
     }
     let bins = Bins::build(Profile::Dev)?;
     let home = workspace::scratch()?;
-    let skips = Skips::new()?;
-    let nobody = Some(65_534);
-    for path in [home.path(), skips.path()] {
-        std::os::unix::fs::chown(path, nobody, nobody)
-            .map_err(|error| format!("cannot give {} to nobody: {error}", path.display()))?;
-    }
+    give_to_nobody(home.path())?;
     let mut sum = Sum::default();
     let mut failed = Vec::new();
     let programs = programs()?;
-    let all = programs.iter().map(|program| (program, Icmp::Refused));
-    let again = programs
-        .iter()
-        .filter(|(_, dir)| dir.ends_with("crates/ping"))
-        .map(|program| (program, Icmp::Permitted));
-    for ((program, dir), icmp) in all.chain(again) {
-        if !reachable(program)? {
-            return Err(format!(
-                "nobody cannot read {}; clone into a directory open to all",
-                program.display()
-            ));
+    for icmp in [Icmp::Refused, Icmp::Permitted] {
+        // A test may be skipped in both runs, and counts in each.
+        let skips = Skips::new()?;
+        give_to_nobody(skips.path())?;
+        for (program, dir) in &programs {
+            if icmp == Icmp::Permitted && !dir.ends_with("crates/ping") {
+                continue;
+            }
+            if !reachable(program)? {
+                return Err(format!(
+                    "nobody cannot read {}; clone into a directory open to all",
+                    program.display()
+                ));
+            }
+            let mut command = as_nobody(icmp, program);
+            command
+                .current_dir(dir)
+                .env("PATH", USER_PATH)
+                .env("HOME", home.path())
+                .env("TMPDIR", home.path())
+                // Missing rights are the point of this run; the run as root
+                // has insisted on everything.
+                .env_remove("CI")
+                .env(SKIPS, skips.path())
+                .env("TESTKIT_BIN_DIR", bins.dir())
+                .env("CARGO_MANIFEST_DIR", dir);
+            if !watch(&mut command, &mut sum)? {
+                failed.push(program.display().to_string());
+            }
         }
-        let mut command = as_nobody(icmp, program);
-        command
-            .current_dir(dir)
-            .env("PATH", USER_PATH)
-            .env("HOME", home.path())
-            .env("TMPDIR", home.path())
-            // Missing rights are the point of this run; the run as root has
-            // insisted on everything.
-            .env_remove("CI")
-            .env(SKIPS, skips.path())
-            .env("TESTKIT_BIN_DIR", bins.dir())
-            .env("CARGO_MANIFEST_DIR", dir);
-        if !watch(&mut command, &mut sum)? {
-            failed.push(program.display().to_string());
-        }
+        sum.skip(&skips.read()?);
     }
-    sum.report(&skips.read()?);
+    println!("{sum}");
     if failed.is_empty() {
         Ok(())
     } else {
         Err(format!("failed as nobody: {}", failed.join(", ")))
     }
+}
+
+fn give_to_nobody(path: &Path) -> Outcome {
+    let nobody = Some(65_534);
+    std::os::unix::fs::chown(path, nobody, nobody)
+        .map_err(|error| format!("cannot give {} to nobody: {error}", path.display()))
 }
 
 /// A command that makes a network namespace with a loopback device, and drops
@@ -322,7 +327,7 @@ mod tests {
         );
         let reasons: Vec<_> = skipped.keys().map(String::as_str).collect();
         assert_eq!(reasons, ["no\ttabs", "no ICMP"]);
-        sum.report(&skipped);
+        sum.skip(&skipped);
         assert_eq!(sum.to_string(), "2 passed, 0 failed, 3 skipped");
     }
 }

@@ -105,10 +105,70 @@ pub fn looks_numeric(text: &str) -> bool {
     (!last.is_empty() && last.bytes().all(|b| b.is_ascii_digit())) || hex(last)
 }
 
-/// Why a text is no address, as a sentence.
+/// The sentence about a text that is plainly something else than an address or
+/// a name: a URL, an address in brackets, or a host with a port. `None` if it
+/// is none of these.
+pub fn explain_other_form(text: &str) -> Option<String> {
+    if let Some((scheme, rest)) = text.split_once("://")
+        && !scheme.is_empty()
+        && scheme
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+    {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        let host = bracketed(host).map_or_else(
+            || host.split(':').next().unwrap_or_default(),
+            |(address, _)| address,
+        );
+        return Some(match host {
+            "" => "not an address but a URL; give a host".to_owned(),
+            host => format!("not an address but a URL; give its host, {host}"),
+        });
+    }
+    if let Some((address, rest)) = bracketed(text) {
+        return match rest.strip_prefix(':') {
+            Some(port) if is_port(port) => Some(format!(
+                "not an address but one with a port; give {address} alone"
+            )),
+            None if rest.is_empty() => {
+                Some(format!("not an address: no brackets here; give {address}"))
+            }
+            _ => None,
+        };
+    }
+    let (host, port) = text.split_once(':')?;
+    if !is_port(port) {
+        return None;
+    }
+    if host.parse::<Ipv4Addr>().is_ok() {
+        return Some(format!(
+            "not an address but one with a port; give {host} alone"
+        ));
+    }
+    // A name has a letter that is not a hexadecimal digit, or a dot.
+    let name = host.contains(|c: char| c == '.' || (c.is_alphanumeric() && !c.is_ascii_hexdigit()));
+    name.then(|| format!("not an address but a name with a port; give {host} alone"))
+}
+
+/// `[ADDR]REST` with an IPv6 address, with or without a zone, as ADDR and REST.
+fn bracketed(text: &str) -> Option<(&str, &str)> {
+    let (address, rest) = text.strip_prefix('[')?.split_once(']')?;
+    let bare = address.split('%').next().unwrap_or_default();
+    bare.parse::<Ipv6Addr>().is_ok().then_some((address, rest))
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok()
+}
+
+/// Why a text is not an address, as a sentence.
 fn why_not(text: &str) -> String {
     if text.is_empty() {
         return "an address is missing".to_owned();
+    }
+    if let Some(sentence) = explain_other_form(text) {
+        return sentence;
     }
     if text.contains(char::is_whitespace) {
         return "not an address: blank inside".to_owned();
@@ -149,11 +209,6 @@ fn why_not(text: &str) -> String {
         {
             return "not an address: a number is above 255".to_owned();
         }
-    }
-    if let Some((head, _)) = text.split_once(':')
-        && head.parse::<Ipv4Addr>().is_ok()
-    {
-        return "not an address but one with a port".to_owned();
     }
     if text.contains(':') {
         return "not an IPv6 address".to_owned();
@@ -255,6 +310,38 @@ mod tests {
         assert!(parse("127.1").unwrap_err().contains("four numbers"));
         assert!(parse("1.2.3.256").unwrap_err().contains("above 255"));
         assert!(parse("fe80::1%lo").unwrap_err().contains("zone"));
+    }
+
+    #[test]
+    fn other_forms_are_named() {
+        for (text, end) in [
+            ("http://10.77.2.2/", "but a URL; give its host, 10.77.2.2"),
+            ("https://u:p@host:80/a?b", "but a URL; give its host, host"),
+            ("http://[::1]:80/", "but a URL; give its host, ::1"),
+            ("file:///x", "but a URL; give a host"),
+            ("[fd77:2::2]", "no brackets here; give fd77:2::2"),
+            ("[fe80::1%lo]", "no brackets here; give fe80::1%lo"),
+            ("[::1]:80", "but one with a port; give ::1 alone"),
+            ("10.0.0.1:80", "but one with a port; give 10.0.0.1 alone"),
+            ("host:80", "but a name with a port; give host alone"),
+            ("a.b:65535", "but a name with a port; give a.b alone"),
+        ] {
+            let sentence = parse(text).unwrap_err();
+            assert!(sentence.starts_with("not an address"), "{text}: {sentence}");
+            assert!(sentence.ends_with(end), "{text}: {sentence}");
+        }
+        // These are nearer to an IPv6 address, or to nothing.
+        for text in [
+            "cafe:80",
+            "host:65536",
+            "host:+1",
+            "1:2",
+            "[x]",
+            "[::1",
+            "://x",
+        ] {
+            assert_eq!(explain_other_form(text), None, "{text}");
+        }
     }
 
     proptest! {

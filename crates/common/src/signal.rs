@@ -43,6 +43,13 @@ impl Signals {
             .any(|(_, flag)| flag.load(Ordering::Relaxed))
     }
 
+    /// [`Signals::pending`] for one signal of those that are caught.
+    pub fn is_pending(&self, signal: i32) -> bool {
+        self.flags
+            .iter()
+            .any(|(caught, flag)| *caught == signal && flag.load(Ordering::Relaxed))
+    }
+
     /// The signals that came since the last call, each once.
     pub fn take(&self) -> Vec<i32> {
         let mut bytes = [0; 64];
@@ -78,7 +85,8 @@ mod tests {
         assert!(signals.take().is_empty());
         assert!(!signals.pending());
         signal_hook::low_level::raise(SIGUSR1).unwrap();
-        assert!(signals.pending());
+        assert!(signals.pending() && signals.is_pending(SIGUSR1));
+        assert!(!signals.is_pending(SIGHUP));
         assert_eq!(signals.take(), [SIGUSR1]);
         assert!(signals.take().is_empty());
     }

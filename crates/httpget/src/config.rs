@@ -1,6 +1,8 @@
 //! The command line resolved: values parsed, the environment asked, options
 //! that contradict each other refused.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,11 +10,12 @@ use common::{Error, Io, Kind, Result};
 
 use crate::cli::{Cli, OutputArgs, RequestArgs, SavingArgs};
 use crate::fetch::Limits;
+use crate::files;
 use crate::http::date::{self, Seconds};
 use crate::json::pointer::{self, Pointer};
 use crate::net::{DialOptions, Dialer, Silence, Tls, TlsOptions};
 use crate::output::template::Template;
-use crate::policy::cookie::Jar;
+use crate::policy::cookie::{Jar, ReadError};
 use crate::policy::netrc::Netrc;
 use crate::policy::proxy::{self, NoProxy, Proxies, Proxy};
 use crate::policy::request::{self, Edit};
@@ -115,6 +118,11 @@ impl Config {
             ),
         };
         go_together(cli, io, start)?;
+        one_line("--user-agent", cli.request.user_agent.as_deref())?;
+        one_line("--referer", cli.request.referer.as_deref())?;
+        for cookie in &cli.request.cookie {
+            one_line("--cookie", Some(cookie))?;
+        }
         let pointer = cli.output.pointer.as_deref().map(pointer::parse);
         let slow = slow(cli.network.speed_limit, cli.network.speed_time);
         let timeouts = &cli.network;
@@ -168,6 +176,14 @@ impl Config {
     pub(crate) fn shows_progress(&self) -> bool {
         !self.output.silent && !self.output.no_progress_meter
     }
+}
+
+/// Refuses the value of a header that would be several.
+fn one_line(option: &str, value: Option<&str>) -> Result<()> {
+    if value.is_some_and(|value| value.contains(['\r', '\n', '\0'])) {
+        return Err(usage(option, "a value with a line break cannot be sent"));
+    }
+    Ok(())
 }
 
 /// Refuses options that contradict each other.
@@ -299,7 +315,7 @@ fn silence(stall: Duration, slow: Option<(u64, Duration)>) -> Silence {
 }
 
 fn bearer(file: &Path) -> Result<String> {
-    let token = read(file)?.trim().to_owned();
+    let token = files::read_text(file)?.trim().to_owned();
     if token.is_empty() || token.contains(char::is_control) {
         return Err(Error::new(Kind::System, "no token in it").about(file.display().to_string()));
     }
@@ -315,7 +331,7 @@ fn netrc(request: &RequestArgs, io: &Io) -> Result<Netrc> {
         },
         (None, false) => return Ok(Netrc::default()),
     };
-    read(&path).map(|text| Netrc::parse(&text))
+    files::read_text(&path).map(|text| Netrc::parse(&text))
 }
 
 /// The cookies among the values of `-b`; the others are files.
@@ -337,12 +353,14 @@ pub(crate) fn jar(request: &RequestArgs) -> Result<Option<Jar>> {
     let mut jar = Jar::default();
     // An empty name only turns the jar on, as in curl.
     for file in files.into_iter().filter(|file| !file.is_empty()) {
-        let text = read(Path::new(file))?;
-        let read = Jar::read(&text).map_err(|line| {
-            Error::input(
-                format!("{file}:{line}"),
+        let failed = |e| Error::local(&e).about(file.clone());
+        let reader = BufReader::new(File::open(file).map_err(failed)?);
+        let read = Jar::read(reader).map_err(|error| match error {
+            ReadError::Line(number) => Error::input(
+                format!("{file}:{number}"),
                 "not a line of a Netscape cookie file",
-            )
+            ),
+            ReadError::Io(e) => failed(e),
         })?;
         jar.merge(read);
     }
@@ -385,10 +403,10 @@ fn conditions(
     let mut headers: Vec<_> = condition.map(Condition::header).into_iter().collect();
     if let Some(file) = &request.etag_compare {
         // The first time there is no file yet.
-        let tag = match std::fs::read_to_string(file) {
-            Ok(text) => text.trim().to_owned(),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(Error::local(&e).about(file.display().to_string())),
+        let tag = if file.exists() {
+            files::read_text(file)?.trim().to_owned()
+        } else {
+            String::new()
         };
         if !tag.is_empty() {
             headers.push(("If-None-Match", tag));
@@ -399,23 +417,18 @@ fn conditions(
 
 fn template(text: &str) -> Result<Template> {
     let text = match text.strip_prefix('@') {
-        Some(file) => read(Path::new(file))?,
+        Some(file) => files::read_text(Path::new(file))?,
         None => text.to_owned(),
     };
     Template::parse(&text).map_err(|e| usage("--write-out", &e))
 }
 
 fn headers_of(file: &Path) -> Result<Vec<Edit>> {
-    let text = read(file)?;
+    let text = files::read_text(file)?;
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     lines
         .map(|line| request::parse(line).map_err(|e| Error::input(file.display().to_string(), e)))
         .collect()
-}
-
-/// A file that an option names.
-pub(crate) fn read(file: &Path) -> Result<String> {
-    std::fs::read_to_string(file).map_err(|e| Error::local(&e).about(file.display().to_string()))
 }
 
 fn proxies(cli: &Cli, io: &Io) -> Result<Proxies> {

@@ -9,6 +9,9 @@
 mod cli;
 mod config;
 mod fetch;
+mod files;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod http;
 mod input;
 pub mod json;
@@ -17,6 +20,7 @@ mod output;
 pub mod policy;
 mod pool;
 mod run;
+mod secrets;
 mod sys;
 
 use std::process::ExitCode;

@@ -1,5 +1,7 @@
 //! The tour over the operands.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,17 +13,20 @@ use url::{Position, Url};
 use crate::cli::Cli;
 use crate::config::{self, Config};
 use crate::fetch::{self, Claims, Context, Job, Place, Report, Shared, Stage, Suffixes};
+use crate::files;
 use crate::http::head::Head;
 use crate::http::{date, link};
 use crate::input::{End, Input};
 use crate::net::Network;
 use crate::output::progress::Progress;
-use crate::output::{record, timing};
+use crate::output::timing;
 use crate::policy::target;
 use crate::pool;
+use crate::secrets;
 
 /// Runs the tool.
 pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
+    secrets::cover();
     let config = Config::new(cli, io)?;
     let at_once = if cli.many.parallel {
         usize::from(cli.many.parallel_max)
@@ -115,8 +120,6 @@ fn warn(context: &Context<'_>, text: impl std::fmt::Display) {
 
 /// Writes the file of `-c`, readable by its owner only; `-` is standard output.
 fn keep_jar(context: &Context<'_>, out: &mut Out) -> Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
     let (Some(path), Some(jar)) = (&context.config.request.cookie_jar, &context.jar) else {
         return Ok(());
     };
@@ -131,22 +134,22 @@ fn keep_jar(context: &Context<'_>, out: &mut Out) -> Result<()> {
             out.bytes(text.as_bytes())
         };
     }
-    std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|e| Error::local(&e).about(path.display().to_string()))
+    files::replace_private(path, text.as_bytes())
 }
 
-/// The file of `-D`.
+/// The file of `-D`. A new one can be read by its owner only, for there are
+/// cookies in heads.
 fn heads(config: &Config) -> Result<Option<Mutex<std::fs::File>>> {
     match &config.output.dump_header {
         None => Ok(None),
         Some(path) if path == Path::new("-") => Ok(None),
-        Some(path) => match std::fs::File::create(path) {
+        Some(path) => match OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)
+        {
             Ok(file) => Ok(Some(Mutex::new(file))),
             Err(e) => Err(Error::local(&e).about(path.display().to_string())),
         },
@@ -180,7 +183,7 @@ fn one(
                     trouble: Some(error.into()),
                     ..Report::default()
                 };
-                stage.record(&record::record(&report))?;
+                stage.record(&report)?;
             }
             return Ok(());
         }
@@ -295,7 +298,7 @@ fn tell(
         return Err(error.clone());
     }
     if config.json {
-        stage.record(&record::record(report))?;
+        stage.record(report)?;
     }
     if let Some(template) = &config.write_out {
         let (out, err) = template.render(report, index);

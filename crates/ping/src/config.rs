@@ -7,8 +7,10 @@ use std::time::Duration;
 use common::address::Family;
 use common::{Error, Kind, Result};
 
+use crate::books::Rules;
 use crate::cli::{Cli, Pmtu};
 use crate::clock::Nanos;
+use crate::feed;
 use crate::operand::{self, Operand};
 use crate::plan::list::Goal;
 use crate::plan::steady::{Mode, Steady};
@@ -18,11 +20,19 @@ use crate::socket::Options;
 /// The shortest interval for other users than root, as in iputils.
 const USER_INTERVAL: Nanos = 2_000_000;
 
+/// The shortest interval to broadcast and multicast addresses for other users
+/// than root, as in iputils.
+pub(crate) const GROUP_INTERVAL: Nanos = 1_000_000_000;
+
 /// The most preload for other users than root, as in iputils.
 const USER_PRELOAD: u32 = 3;
 
 /// How long a probe has in a list.
 const LIST_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Limits of how long a probe has in a list with a count.
+const LEAST_TIMEOUT: Nanos = 500_000_000;
+const MOST_TIMEOUT: Nanos = 2_000_000_000;
 
 /// From one probe to the next of a host in a list.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -86,10 +96,14 @@ pub(crate) struct Config {
     pub(crate) batch: usize,
     /// What is waited for.
     pub(crate) until: Option<Until>,
+    /// What an answer has to be to count.
+    pub(crate) rules: Rules,
+    /// The shortest time between two probes to one address of a list.
+    pub(crate) floor: Nanos,
 }
 
 /// Nanoseconds; a thousand years and more are the same as for ever.
-fn nanos(time: Duration) -> Nanos {
+pub(crate) fn nanos(time: Duration) -> Nanos {
     u64::try_from(time.as_nanos())
         .unwrap_or(u64::MAX / 4)
         .min(u64::MAX / 4)
@@ -99,6 +113,9 @@ impl Config {
     /// Decides; `root` says whether the user may do what only root may.
     pub(crate) fn new(cli: &Cli, root: bool) -> Result<Self> {
         let mut socket = options(cli)?;
+        if cli.broadcast {
+            socket.pmtu = Some(not_fragmented(socket.pmtu)?);
+        }
         let family = family(cli, socket.source)?;
         let sizes = cli.sweep.unwrap_or(DataSizes::fixed(cli.size));
         let until = match (cli.until_up, cli.until_down) {
@@ -106,15 +123,28 @@ impl Config {
             (_, true) => Some(Until::Down),
             _ => None,
         };
+        if cli.numeric
+            && let [count, _, ..] = &cli.targets[..]
+            && count.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            // As on Windows.
+            let text = format!("-n takes no value; -c {count} sends {count} probes");
+            return Err(Error::usage(text));
+        }
         let one = match &cli.targets[..] {
-            [one] if one != "-" => match operand::parse(one, family)? {
+            [one] if one != "-" && !one.starts_with('@') => match feed::parse(one, family)? {
                 Operand::Range(_) => None,
                 operand => Some(operand),
             },
             _ => None,
         };
         // A single address with an option of the list face belongs there.
-        let one = one.filter(|_| !(cli.alive || cli.unreachable || cli.retries.is_some()));
+        let of_list = cli.alive
+            || cli.unreachable
+            || cli.retries.is_some()
+            || cli.watch.is_some()
+            || cli.all_addresses;
+        let one = one.filter(|_| !of_list);
         let job = match one {
             _ if cli.mtu => Job::Mtu {
                 timeout: nanos(timeout(cli, until)?.unwrap_or(PERIOD)),
@@ -127,6 +157,9 @@ impl Config {
             None => many(cli, until)?,
         };
         reachable(cli, family)?;
+        if family == Family::V4 && !cli.mtu {
+            feed::fits_v4(sizes.max)?;
+        }
         if cli.mtu {
             // Fragmentation forbidden, whatever is known of the path.
             socket.pmtu = Some(libc::IP_PMTUDISC_PROBE);
@@ -145,6 +178,17 @@ impl Config {
             }
             _ => 1,
         };
+        let rules = Rules {
+            wait: timeout(cli, until)?.map(nanos),
+            any_answer: matches!(
+                job,
+                Job::Many {
+                    goal: Goal::Answer { .. },
+                    ..
+                }
+            ),
+            strict_source: cli.strict_source,
+        };
         Ok(Self {
             job,
             family,
@@ -153,7 +197,31 @@ impl Config {
             data: data(cli, if cli.mtu { LARGEST } else { sizes.max }),
             batch,
             until,
+            rules,
+            floor: if root { 0 } else { USER_INTERVAL },
         })
+    }
+}
+
+/// Users other than root send a group a probe each second at most, as in
+/// iputils.
+pub(crate) fn check_group(plan: &Steady, root: bool) -> Result<()> {
+    if root || plan.interval >= GROUP_INTERVAL {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Permission,
+        "minimal interval for broadcast ping for user must be >= 1000 ms, use -i 1 (or higher)",
+    ))
+}
+
+/// A broadcast is never fragmented, as in iputils.
+fn not_fragmented(pmtu: Option<i32>) -> Result<i32> {
+    match pmtu {
+        None | Some(libc::IP_PMTUDISC_DO) => Ok(libc::IP_PMTUDISC_DO),
+        Some(_) => Err(Error::usage(
+            "a broadcast is not fragmented; with -b only -M do",
+        )),
     }
 }
 
@@ -161,9 +229,9 @@ impl Config {
 fn family(cli: &Cli, source: Option<IpAddr>) -> Result<Family> {
     let asked = cli.family.family();
     match source {
-        Some(source) if !asked.admits(&source) => {
-            Err(Error::usage(format!("-I {source} is no {asked} address")))
-        }
+        Some(source) if !asked.admits(&source) => Err(Error::usage(format!(
+            "-I {source} is not an {asked} address"
+        ))),
         Some(IpAddr::V4(_)) => Ok(Family::V4),
         Some(IpAddr::V6(_)) => Ok(Family::V6),
         None => Ok(asked),
@@ -179,7 +247,9 @@ fn reachable(cli: &Cli, family: Family) -> Result<()> {
     let mut count = 0u64;
     for text in &cli.targets {
         count = count.saturating_add(match operand::parse(text, family) {
-            _ if text == "-" => return Ok(()),
+            _ if text == "-" || text.starts_with('@') => return Ok(()),
+            // It may have several addresses.
+            Ok(Operand::Name(_)) if cli.all_addresses => return Ok(()),
             Ok(Operand::Range(range)) => range.count(),
             Ok(_) => 1,
             // It will be reported as what it is.
@@ -274,19 +344,22 @@ fn many(cli: &Cli, until: Option<Until>) -> Result<Job> {
         (cli.timestamps, "-D"),
         (cli.outstanding, "-O"),
         (cli.audible, "-a"),
+        (cli.percentiles, "--percentiles"),
     ] {
         if given {
             return Err(Error::usage(format!("{option} is for a single target")));
         }
     }
     let period = nanos(cli.period.unwrap_or(PERIOD));
+    let given = timeout(cli, until)?;
     let goal = match (until, count(cli, until)) {
+        _ if cli.watch.is_some() => Goal::Watch { period },
         (Some(until), _) => Goal::Until { until, period },
         (None, Some(count)) => Goal::Count { count, period },
         (None, None) => {
             if cli.period.is_some() {
                 return Err(Error::usage(
-                    "--period goes with -c, --until-up or --until-down",
+                    "--period goes with -c, --watch, --until-up or --until-down",
                 ));
             }
             Goal::Answer {
@@ -294,12 +367,19 @@ fn many(cli: &Cli, until: Option<Until>) -> Result<Job> {
             }
         }
     };
+    // With a count an answer has the time to the next probe, within limits.
+    let usual = match goal {
+        Goal::Count { period, .. } | Goal::Watch { period } => {
+            period.clamp(LEAST_TIMEOUT, MOST_TIMEOUT)
+        }
+        _ => nanos(LIST_TIMEOUT),
+    };
     let by_rate = cli.rate.map_or(0, |rate| 1_000_000_000 / rate);
     let gap = nanos(cli.interval.unwrap_or_default()).max(by_rate);
     Ok(Job::Many {
         goal,
         gap,
-        timeout: nanos(timeout(cli, until)?.unwrap_or(LIST_TIMEOUT)),
+        timeout: given.map_or(usual, nanos),
         deadline: deadline(cli, until),
     })
 }
@@ -309,6 +389,9 @@ fn options(cli: &Cli) -> Result<Options> {
         ttl: cli.ttl,
         tos: cli.tos,
         mark: cli.mark,
+        broadcast: cli.broadcast,
+        no_loop: cli.no_loop,
+        no_gateway: cli.no_gateway,
         pmtu: cli.pmtudisc.map(|when| match when {
             Pmtu::Do => libc::IP_PMTUDISC_DO,
             Pmtu::Want => libc::IP_PMTUDISC_WANT,

@@ -43,6 +43,8 @@ pub(crate) struct Probe {
     pub(crate) state: State,
     /// Whether somebody has answered it, in time or late.
     pub(crate) seen: bool,
+    /// Whether it has gone out, or was tried to, and counts as sent.
+    pub(crate) is_out: bool,
     /// Its number among the probes of its target, from 1.
     pub(crate) seq: u64,
 }
@@ -83,10 +85,31 @@ impl Probes {
         number
     }
 
+    /// How many probes are in the window.
+    pub(crate) fn len(&self) -> usize {
+        self.window.len()
+    }
+
+    /// The window's first probe.
+    pub(crate) fn oldest(&self) -> Option<&Probe> {
+        self.window.front()
+    }
+
     /// The probe of a number, if it is in the window.
     pub(crate) fn get(&mut self, number: u64) -> Option<&mut Probe> {
         let index = number.checked_sub(self.base)?;
         self.window.get_mut(usize::try_from(index).ok()?)
+    }
+
+    /// The probes that have gone out and wait for an answer, with their numbers,
+    /// oldest first.
+    pub(crate) fn pending(&self) -> impl DoubleEndedIterator<Item = (u64, &Probe)> {
+        self.window
+            .iter()
+            .enumerate()
+            .skip((self.due - self.base) as usize)
+            .filter(|(_, probe)| probe.is_out && probe.state == State::Pending)
+            .map(|(index, probe)| (self.base + index as u64, probe))
     }
 
     /// The numbers in the window whose low 16 bits are `seq`, newest first.
@@ -158,6 +181,7 @@ mod tests {
             size: 56,
             state: State::Pending,
             seen: false,
+            is_out: true,
             seq: 1,
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct Stats {
     pub(crate) reordered: u64,
     /// Answers with wrong data or checksum, or cut short.
     pub(crate) corrupt: u64,
+    /// Answers from another address than the one that was asked.
+    pub(crate) foreign: u64,
     /// ICMP errors, and probes that could not be sent.
     pub(crate) errors: u64,
     /// Probes that this machine refused to send.
@@ -161,8 +163,14 @@ impl Stats {
 
     /// Lost probes in percent of those settled; `None` while none is.
     pub(crate) fn loss_percent(&self) -> Option<f64> {
-        let settled = self.received + self.lost;
-        (settled > 0).then(|| self.lost as f64 * 100.0 / settled as f64)
+        self.loss_percent_with(0)
+    }
+
+    /// The same with further probes counted as lost.
+    pub(crate) fn loss_percent_with(&self, overdue: u64) -> Option<f64> {
+        let lost = self.lost + overdue;
+        let settled = self.received + lost;
+        (settled > 0).then(|| lost as f64 * 100.0 / settled as f64)
     }
 
     /// The exponentially weighted average of iputils, weight 1/8.

@@ -106,9 +106,13 @@ impl Config {
         }
         let conf = if direct && (servers.is_empty() || cli.query.search) {
             let conf = resolvconf::load()?;
-            for skipped in &conf.skipped {
-                let text = escape(skipped.as_bytes());
-                io.report.line(format_args!("{}: {text}", resolvconf::PATH));
+            // With servers on the command line only the search list is used.
+            if servers.is_empty() {
+                resolvconf::require_server(&conf)?;
+                for skipped in &conf.skipped {
+                    let text = escape(skipped.as_bytes());
+                    io.report.line(format_args!("{}: {text}", resolvconf::PATH));
+                }
             }
             Some(conf)
         } else {

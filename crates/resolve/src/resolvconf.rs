@@ -33,9 +33,7 @@ pub(crate) struct ResolvConf {
 /// Larger files are not read.
 const SIZE_MAX: u64 = 1 << 20;
 
-/// Reads the file; a machine without one has its resolver on itself. If no
-/// server of the file can be asked that is an error, rather than a reason to
-/// ask another one.
+/// Reads the file; a machine without one has its resolver on itself.
 pub(crate) fn load() -> Result<ResolvConf> {
     let mut bytes = Vec::new();
     match std::fs::File::open(PATH) {
@@ -45,12 +43,18 @@ pub(crate) fn load() -> Result<ResolvConf> {
             read.map_err(|error| Error::local(&error).about(PATH))?;
         }
     }
-    let mut conf = parse(&String::from_utf8_lossy(&bytes));
-    if conf.servers.is_empty() {
-        let why = conf.skipped.pop().unwrap_or_default();
-        return Err(Error::new(Kind::Input, why).about(PATH));
+    Ok(parse(&String::from_utf8_lossy(&bytes)))
+}
+
+/// An error if no server of the file can be asked: that is not a reason to ask
+/// another one.
+pub(crate) fn require_server(conf: &ResolvConf) -> Result<()> {
+    match conf.skipped.last() {
+        Some(why) if conf.servers.is_empty() => {
+            Err(Error::new(Kind::Input, why.as_str()).about(PATH))
+        }
+        _ => Ok(()),
     }
-    Ok(conf)
 }
 
 /// Reads the text of a `resolv.conf`; unknown lines are passed over, as libc
@@ -93,7 +97,11 @@ pub(crate) fn parse(text: &str) -> ResolvConf {
 
 /// An address, with a zone or not.
 fn nameserver(word: &str) -> Result<Server, String> {
-    let plain = word.parse::<IpAddr>().is_ok() || word.contains('%');
+    let zoned = |word: &str| {
+        let ip = word.split_once('%').map(|(ip, _)| ip);
+        ip.is_some_and(|ip| ip.parse::<IpAddr>().is_ok())
+    };
+    let plain = word.parse::<IpAddr>().is_ok() || zoned(word);
     match server::parse(word) {
         Ok(Spec::Server(server)) if plain => Ok(server),
         Err(why) if plain => Err(why),
@@ -139,9 +147,11 @@ mod tests {
         assert_eq!(shown, ["[fe80::1%lo]:53", "[fe80::2%99]:53"]);
         assert_eq!(
             zones.skipped,
-            ["nameserver fe80::3%no0: there is no interface no0"]
+            ["nameserver fe80::3%no0: interface no0 does not exist"]
         );
-        assert!(parse("nameserver ::1:53x").servers.is_empty());
+        for word in ["::1:53x", "tls://fe80::1%lo", "[fe80::1%lo]:5353", "x%lo"] {
+            assert!(parse(&format!("nameserver {word}")).servers.is_empty());
+        }
         let many = "nameserver ::1\n".repeat(5);
         assert_eq!(parse(&many).servers.len(), 3);
     }

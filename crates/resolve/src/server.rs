@@ -116,7 +116,7 @@ impl Server {
 /// `tls://` before it, `tls://NAME`, `tls://IP#NAME`, an `https://` URL, or
 /// `system`. The error is a sentence.
 pub(crate) fn parse(text: &str) -> Result<Spec, String> {
-    let at = |rest, way: fn(SocketAddr) -> Way| match place(rest, 53)? {
+    let at = |rest, way: fn(SocketAddr) -> Way| match place(rest, 53, text)? {
         Some(place) => Ok(Spec::Server(Server::named(way(place.address), place.shown))),
         None => Err(format!("not a server; {FORMS}")),
     };
@@ -153,7 +153,7 @@ fn tls(rest: &str, text: &str) -> Result<Spec, String> {
         Some((at, name)) => (at, Some(name)),
         None => (rest, None),
     };
-    if let Some(place) = place(at, 853)? {
+    if let Some(place) = place(at, 853, text)? {
         let address = place.address;
         let name = name.map_or_else(|| address.ip().to_string(), str::to_owned);
         let way = Way::Tls { address, name };
@@ -180,8 +180,9 @@ struct Place {
 }
 
 /// Reads `IP`, `IP:PORT`, `[IP]` and `[IP]:PORT`, all of them with a zone;
-/// `None` for what may be a name.
-fn place(text: &str, port: u16) -> Result<Option<Place>, String> {
+/// `None` for what may be a name. In an operand with a scheme the zone may be
+/// written with `%25`, as in URLs (RFC 6874).
+fn place(text: &str, port: u16, operand: &str) -> Result<Option<Place>, String> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let Some((host, rest)) = rest.split_once(']') else {
@@ -218,9 +219,12 @@ fn place(text: &str, port: u16) -> Result<Option<Place>, String> {
             Err(_) => Ok(None),
         };
     };
+    let zone = match zone.strip_prefix("25") {
+        Some(name) if operand.contains("://") && !name.is_empty() => name,
+        _ => zone,
+    };
     let (ip, scope) = zoned(ip, zone)?;
     let address = SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope));
-    let zone = zone_name(zone);
     let shown = format!("[{ip}%{zone}]:{port}");
     Ok(Some(Place { address, shown }))
 }
@@ -232,13 +236,12 @@ fn some_port(text: &str) -> Result<u16, String> {
     }
 }
 
-/// The address and scope of `IP%ZONE`, where the zone is an interface's name or
-/// number, written `%25` in front as in URLs (RFC 6874) or not.
+/// The address and scope of `IP%ZONE`, where the zone is the name or number of
+/// an interface.
 pub(crate) fn zoned(ip: &str, zone: &str) -> Result<(Ipv6Addr, u32), String> {
     let IpAddr::V6(ip) = address::parse(ip)? else {
         return Err("only IPv6 addresses have a zone".to_owned());
     };
-    let zone = zone_name(zone);
     if zone.is_empty() {
         return Err("no interface after %".to_owned());
     }
@@ -246,20 +249,40 @@ pub(crate) fn zoned(ip: &str, zone: &str) -> Result<(Ipv6Addr, u32), String> {
     let scope = if number { zone.parse().ok() } else { None };
     let scope = scope.filter(|&scope| scope != 0);
     let scope = scope.or_else(|| sys::interface(zone));
-    let scope = scope.ok_or_else(|| format!("there is no interface {zone}"))?;
+    let scope = scope.ok_or_else(|| format!("interface {zone} does not exist"))?;
     Ok((ip, scope))
-}
-
-fn zone_name(zone: &str) -> &str {
-    match zone.strip_prefix("25") {
-        Some(name) if !name.is_empty() => name,
-        _ => zone,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn zones_by_number() {
+        for (text, scope) in [
+            ("fe80::1%1", 1),
+            ("fe80::1%25", 25),
+            ("fe80::1%251", 251),
+            ("[fe80::1%250]:54", 250),
+            ("udp://[fe80::1%25251]", 251),
+            ("tcp://[fe80::1%2525]", 25),
+            ("tls://[fe80::1%25]:54", 25),
+        ] {
+            let Ok(Spec::Server(server)) = parse(text) else {
+                panic!("{text}");
+            };
+            let (Way::Udp(SocketAddr::V6(address))
+            | Way::Tcp(SocketAddr::V6(address))
+            | Way::Tls {
+                address: SocketAddr::V6(address),
+                ..
+            }) = server.way
+            else {
+                panic!("{text}");
+            };
+            assert_eq!(address.scope_id(), scope, "{text}");
+        }
+    }
 
     #[test]
     fn forms() {

@@ -78,6 +78,10 @@ pub(crate) struct Exchange {
     outlive_peer: bool,
     /// Whether the peer has no way to say that it ends.
     endless: bool,
+    /// Whether message and reply are one datagram each, of any length.
+    datagram: bool,
+    /// Whether that has been sent.
+    dispatched: bool,
     /// Taken from the input and not yet sent, from `start` on.
     outgoing: Vec<u8>,
     start: usize,
@@ -90,6 +94,8 @@ pub(crate) struct Exchange {
     input_ended: bool,
     half_closed: bool,
     peer_ended: bool,
+    /// Bytes sent when the peer ended its side.
+    sent_then: u64,
     difference: Option<Difference>,
 }
 
@@ -106,6 +112,8 @@ impl Exchange {
             half_close: false,
             outlive_peer: false,
             endless: false,
+            datagram: false,
+            dispatched: false,
             outgoing: Vec::new(),
             start: 0,
             expected,
@@ -114,6 +122,7 @@ impl Exchange {
             input_ended: false,
             half_closed: false,
             peer_ended: false,
+            sent_then: 0,
             difference: None,
         }
     }
@@ -135,6 +144,24 @@ impl Exchange {
     pub(crate) fn endless(mut self) -> Self {
         self.endless = true;
         self
+    }
+
+    /// Sends the message as one datagram and takes one as the reply, also if
+    /// they are empty.
+    pub(crate) fn datagram(mut self) -> Self {
+        self.datagram = true;
+        self
+    }
+
+    /// Whether an empty datagram is to be sent now; answer with
+    /// [`Self::wrote`].
+    pub(crate) fn owes_datagram(&self) -> bool {
+        self.datagram && !self.dispatched && self.input_ended && self.unsent().is_empty()
+    }
+
+    /// Whether the peer has ended its side while there is still input to come.
+    pub(crate) fn waits_for_input_alone(&self) -> bool {
+        self.peer_ended && !self.input_ended && self.unsent().is_empty()
     }
 
     /// Whether more input is welcome now: one chunk at a time.
@@ -192,6 +219,7 @@ impl Exchange {
         if self.rule == Rule::Echo {
             self.expected.extend(&self.outgoing[self.start..end]);
         }
+        self.dispatched = true;
         self.sent += (end - self.start) as u64;
         self.start = end;
         if self.unsent().is_empty() {
@@ -216,6 +244,7 @@ impl Exchange {
     pub(crate) fn read_limit(&self) -> usize {
         match self.rule {
             _ if self.peer_ended => 0,
+            _ if self.datagram => usize::MAX,
             Rule::Anything => usize::MAX,
             Rule::Echo | Rule::Text(_) => self.expected.len(),
         }
@@ -252,6 +281,12 @@ impl Exchange {
     /// The peer has ended its side.
     pub(crate) fn peer_end(&mut self) {
         self.peer_ended = true;
+        self.sent_then = self.sent;
+    }
+
+    /// Whether bytes were sent after the peer had ended its side.
+    pub(crate) fn fed_after_the_end(&self) -> bool {
+        self.peer_ended && !self.datagram && self.sent > self.sent_then
     }
 
     /// What came was a whole datagram: no more of the reply will come.
@@ -266,6 +301,9 @@ impl Exchange {
         let all_sent = self.input_ended && self.unsent().is_empty();
         let told = !self.half_close || self.half_closed;
         match self.rule {
+            Rule::Echo | Rule::Text(_) if self.datagram => {
+                self.peer_ended || self.difference.is_some()
+            }
             Rule::Echo => self.peer_ended || all_sent && self.expected.is_empty(),
             Rule::Text(_) => {
                 self.peer_ended || self.difference.is_some() || self.expected.is_empty()
@@ -444,6 +482,28 @@ mod tests {
         exchange.half_closed();
         assert!(exchange.is_over());
         assert_eq!(exchange.verdict(), Verdict::Right);
+    }
+
+    #[test]
+    fn an_empty_datagram_is_sent_and_waited_for() {
+        for rule in [Rule::Echo, Rule::Text(Vec::new())] {
+            let mut exchange = Exchange::new(rule).datagram();
+            exchange.input_end();
+            assert!(exchange.owes_datagram() && !exchange.is_over());
+            exchange.wrote(0);
+            assert!(!exchange.owes_datagram() && !exchange.is_over());
+            assert!(exchange.read_limit() > 0);
+            exchange.received(b"");
+            exchange.datagram_end();
+            assert!(exchange.is_over());
+            assert_eq!(exchange.verdict(), Verdict::Right);
+        }
+        let mut exchange = Exchange::new(Rule::Echo).datagram();
+        exchange.input_end();
+        exchange.wrote(0);
+        exchange.received(b"x");
+        exchange.datagram_end();
+        assert!(matches!(exchange.verdict(), Verdict::Differs(_)));
     }
 
     #[test]

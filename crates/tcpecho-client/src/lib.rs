@@ -15,6 +15,9 @@ mod exchange;
 mod failure;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+#[cfg(all(feature = "fuzzing", feature = "tls"))]
+#[path = "fuzzing/tls.rs"]
+pub mod fuzzing_tls;
 mod handshake;
 mod ledger;
 mod link;
@@ -27,6 +30,7 @@ mod run;
 mod sink;
 mod stats;
 mod sys;
+mod tag;
 mod target;
 #[cfg(feature = "tls")]
 mod tls;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::dial::Connection;
 use crate::exchange::{Exchange, Verdict};
 use crate::ledger::{Event, Ledger};
-use crate::stats::Latencies;
+use crate::stats::{Jitter, Latencies};
 
 /// A duration as people read it here: milliseconds, three decimals.
 pub(crate) fn ms(duration: Duration) -> String {
@@ -48,8 +48,8 @@ impl Reply {
 /// Bytes that came back, in JSON: as text if they are text, else in base64.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 struct Data<'a> {
-    reply: Option<&'a str>,
-    reply_base64: Option<Base64<'a>>,
+    data: Option<&'a str>,
+    data_base64: Option<Base64<'a>>,
 }
 
 /// Encoded while it is written, since the text would be another copy.
@@ -66,12 +66,12 @@ impl<'a> Data<'a> {
     fn new(bytes: &'a [u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self {
-                reply: Some(text),
-                reply_base64: None,
+                data: Some(text),
+                data_base64: None,
             },
             Err(_) => Self {
-                reply: None,
-                reply_base64: Some(Base64(bytes)),
+                data: None,
+                data_base64: Some(Base64(bytes)),
             },
         }
     }
@@ -108,7 +108,8 @@ struct JsonExchange<'a> {
     bytes_sent: u64,
     bytes_received: u64,
     ok: bool,
-    first_difference: Option<u64>,
+    corrupt: bool,
+    offset: Option<u64>,
     #[serde(flatten)]
     data: Data<'a>,
     truncated: bool,
@@ -150,6 +151,10 @@ impl Exchanged<'_> {
         if !io.json {
             return Ok(());
         }
+        let offset = match self.exchange.verdict() {
+            Verdict::Differs(difference) => Some(difference.offset),
+            Verdict::Right | Verdict::Short => None,
+        };
         let record = JsonExchange {
             tag: "exchange",
             target: self.target,
@@ -157,10 +162,8 @@ impl Exchanged<'_> {
             bytes_sent: self.exchange.bytes_sent(),
             bytes_received: self.exchange.bytes_received(),
             ok: self.ok,
-            first_difference: match self.exchange.verdict() {
-                Verdict::Differs(difference) => Some(difference.offset),
-                Verdict::Right | Verdict::Short => None,
-            },
+            corrupt: offset.is_some(),
+            offset,
             data: self.reply.map(|r| Data::new(r.kept())).unwrap_or_default(),
             truncated: self.reply.is_some_and(|reply| reply.truncated),
             connect_ms: json::ms(self.connection.connect),
@@ -189,19 +192,26 @@ struct JsonConnect<'a> {
     tag: &'static str,
     target: &'a str,
     address: &'a str,
+    seq: u64,
     connect_ms: f64,
     tls_ms: Option<f64>,
     time: String,
 }
 
 /// One handshake of `--connect-only`.
-pub(crate) fn handshake(io: &mut Io, target: &str, connection: &Connection) -> Result<()> {
+pub(crate) fn handshake(
+    io: &mut Io,
+    target: &str,
+    connection: &Connection,
+    seq: u64,
+) -> Result<()> {
     let address = &connection.address;
     if io.json {
         io.out.json(&JsonConnect {
             tag: "connect",
             target,
             address,
+            seq,
             connect_ms: json::ms(connection.connect),
             tls_ms: connection.tls.map(json::ms),
             time: time::now(),
@@ -220,108 +230,183 @@ pub(crate) fn handshake(io: &mut Io, target: &str, connection: &Connection) -> R
     io.out.flush()
 }
 
-/// An error that is an answer, so that its status is not that of its kind:
-/// the line on stderr, and with `--json` the record.
-pub(crate) fn answer(io: &mut Io, error: &Error) -> Result<()> {
-    io.report.line(error);
+#[derive(Serialize)]
+struct JsonError<'a> {
+    #[serde(flatten)]
+    error: &'a Error,
+    address: Option<&'a str>,
+    seq: Option<u64>,
+    time: String,
+}
+
+/// The record of an error, with `--json`.
+pub(crate) fn error(
+    io: &mut Io,
+    error: &Error,
+    address: Option<&str>,
+    seq: Option<u64>,
+) -> Result<()> {
     if io.json {
-        io.out.json(error)?;
+        let time = time::now();
+        io.out.json(&JsonError {
+            error,
+            address,
+            seq,
+            time,
+        })?;
     }
+    Ok(())
+}
+
+/// An error that is an answer, so that its status is not that of its kind:
+/// the line on stderr, and with `--json` the record. One of several has its
+/// number and time.
+pub(crate) fn answer(io: &mut Io, failure: &Error, seq: Option<u64>) -> Result<()> {
+    match seq {
+        None => io.report.line(failure),
+        Some(seq) => io
+            .report
+            .line(format_args!("{failure}; seq={seq} at {}", time::now())),
+    }
+    error(io, failure, None, seq)?;
     io.out.flush()
 }
 
 #[derive(Serialize)]
-struct JsonEvent {
+struct JsonReply {
     #[serde(rename = "type")]
     tag: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seq: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: u64,
+    bytes: usize,
+    rtt_ms: f64,
+    reordered: bool,
+    duplicate: bool,
+    corrupt: bool,
     offset: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rtt_ms: Option<f64>,
+    time: String,
+}
+
+#[derive(Serialize)]
+struct JsonTimeout {
+    #[serde(rename = "type")]
+    tag: &'static str,
+    seq: u64,
+    time: String,
+}
+
+#[derive(Serialize)]
+struct JsonStray {
+    #[serde(rename = "type")]
+    tag: &'static str,
+    bytes: usize,
     time: String,
 }
 
 /// One echo, or what became of it.
 pub(crate) fn event(io: &mut Io, address: &str, event: Event) -> Result<()> {
-    let address = text::escape(address.as_bytes());
-    if !io.json {
-        return match event {
-            Event::Reply { seq, bytes, rtt } => io.out.line(format_args!(
-                "{bytes} bytes from {address}: seq={seq} time={}",
-                ms(rtt)
-            )),
-            Event::Differs {
-                seq,
-                bytes,
-                offset,
-                rtt,
-            } => io.out.line(format_args!(
-                "{bytes} bytes from {address}: seq={seq} time={} differs at offset {offset}",
-                ms(rtt)
-            )),
-            Event::Timeout { seq } => io
-                .out
-                .line(format_args!("no echo from {address}: seq={seq} timed out")),
-            Event::Late { seq, rtt } => io.out.line(format_args!(
-                "late echo from {address}: seq={seq} time={}",
-                ms(rtt)
-            )),
-            Event::Duplicate { seq, bytes, rtt } => io.out.line(format_args!(
-                "{bytes} bytes from {address}: seq={seq} time={} duplicate",
-                ms(rtt)
-            )),
-            Event::Stray { bytes } => io.out.line(format_args!(
-                "{bytes} bytes from {address} that were not sent"
-            )),
-        };
+    if io.json {
+        return json_event(io, event);
     }
-    let (tag, seq, bytes, offset, rtt) = match event {
-        Event::Reply { seq, bytes, rtt } => ("reply", Some(seq), Some(bytes), None, Some(rtt)),
-        Event::Differs {
+    let address = text::escape(address.as_bytes());
+    let turned = |reordered| if reordered { " reordered" } else { "" };
+    match event {
+        Event::Reply {
+            seq,
+            bytes,
+            rtt,
+            reordered,
+        } => io.out.line(format_args!(
+            "{bytes} bytes from {address}: seq={seq} time={}{}",
+            ms(rtt),
+            turned(reordered)
+        )),
+        Event::Corrupt {
             seq,
             bytes,
             offset,
             rtt,
-        } => ("mismatch", Some(seq), Some(bytes), Some(offset), Some(rtt)),
-        Event::Timeout { seq } => ("timeout", Some(seq), None, None, None),
-        Event::Late { seq, rtt } => ("late", Some(seq), None, None, Some(rtt)),
-        Event::Duplicate { seq, bytes, rtt } => {
-            ("duplicate", Some(seq), Some(bytes), None, Some(rtt))
+            reordered,
+        } => io.out.line(format_args!(
+            "{bytes} bytes from {address}: seq={seq} time={} differs at offset {offset}{}",
+            ms(rtt),
+            turned(reordered)
+        )),
+        Event::Timeout { seq } => io
+            .out
+            .line(format_args!("no echo from {address}: seq={seq} timed out")),
+        Event::Late {
+            seq, rtt, offset, ..
+        } => {
+            let differs = offset.map_or(String::new(), |at| format!(" differs at offset {at}"));
+            io.out.line(format_args!(
+                "late echo from {address}: seq={seq} time={}{differs}",
+                ms(rtt)
+            ))
         }
-        Event::Stray { bytes } => ("stray", None, Some(bytes), None, None),
+        Event::Duplicate { seq, bytes, rtt } => io.out.line(format_args!(
+            "{bytes} bytes from {address}: seq={seq} time={} duplicate",
+            ms(rtt)
+        )),
+        Event::Stray { bytes } => io.out.line(format_args!(
+            "{bytes} bytes from {address} that belong to no message"
+        )),
+    }
+}
+
+fn json_event(io: &mut Io, event: Event) -> Result<()> {
+    let time = time::now();
+    let (tag, seq, bytes, rtt, offset) = match event {
+        Event::Reply {
+            seq, bytes, rtt, ..
+        }
+        | Event::Duplicate { seq, bytes, rtt } => ("reply", seq, bytes, rtt, None),
+        Event::Corrupt {
+            seq,
+            bytes,
+            rtt,
+            offset,
+            ..
+        } => ("reply", seq, bytes, rtt, Some(offset)),
+        Event::Late {
+            seq,
+            bytes,
+            rtt,
+            offset,
+        } => ("late", seq, bytes, rtt, offset),
+        Event::Timeout { seq } => {
+            let tag = "timeout";
+            return io.out.json(&JsonTimeout { tag, seq, time });
+        }
+        Event::Stray { bytes } => {
+            let tag = "stray";
+            return io.out.json(&JsonStray { tag, bytes, time });
+        }
     };
-    io.out.json(&JsonEvent {
+    io.out.json(&JsonReply {
         tag,
         seq,
         bytes,
+        rtt_ms: json::ms(rtt),
+        reordered: matches!(
+            event,
+            Event::Reply { reordered, .. } | Event::Corrupt { reordered, .. } if reordered
+        ),
+        duplicate: matches!(event, Event::Duplicate { .. }),
+        corrupt: offset.is_some(),
         offset,
-        rtt_ms: rtt.map(json::ms),
-        time: time::now(),
+        time,
     })
 }
 
-#[derive(Serialize)]
-struct JsonFailure<'a> {
-    #[serde(flatten)]
-    error: &'a Error,
-    seq: u64,
-    time: String,
-}
-
 /// A message that was lost because its connection failed.
-pub(crate) fn failure(io: &mut Io, address: &str, seq: u64, error: &Error) -> Result<()> {
+pub(crate) fn failure(io: &mut Io, address: &str, seq: u64, failure: &Error) -> Result<()> {
     if io.json {
-        let time = time::now();
-        return io.out.json(&JsonFailure { error, seq, time });
+        return error(io, failure, Some(address), Some(seq));
     }
     io.out.line(format_args!(
         "no echo from {}: seq={seq} {}",
         text::escape(address.as_bytes()),
-        text::escape(error.message().as_bytes())
+        text::escape(failure.explanation().as_bytes())
     ))
 }
 
@@ -334,16 +419,31 @@ struct JsonSummary<'a> {
     sent: u64,
     received: u64,
     lost: u64,
+    in_flight: u64,
     loss_percent: f64,
-    mismatches: u64,
-    duplicates: u64,
+    corrupt: Option<u64>,
+    duplicates: Option<u64>,
+    reordered: Option<u64>,
+    strays: Option<u64>,
+    jitter_ms: Option<f64>,
     min_ms: Option<f64>,
     avg_ms: Option<f64>,
     p50_ms: Option<f64>,
     p90_ms: Option<f64>,
     p99_ms: Option<f64>,
     max_ms: Option<f64>,
+    interval_ms: Option<f64>,
     duration_ms: f64,
+    time: String,
+}
+
+/// What a summary is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// Messages and their echoes.
+    Echo,
+    /// Connections that were made and closed.
+    Connect,
 }
 
 /// The end of a run of echoes or handshakes.
@@ -351,14 +451,16 @@ struct JsonSummary<'a> {
 pub(crate) struct Summary<'a> {
     /// As typed.
     pub(crate) target: &'a str,
-    /// Who answered last, if anybody ever did.
+    /// The address that answered last, if any did.
     pub(crate) address: Option<&'a str>,
-    /// What they are called in the heading: `echo`, `connect`.
-    pub(crate) what: &'static str,
+    /// What was counted.
+    pub(crate) what: What,
     /// The counts.
     pub(crate) ledger: &'a Ledger,
     /// The times of those that came back.
     pub(crate) latencies: &'a Latencies,
+    /// Their variation.
+    pub(crate) jitter: Jitter,
     /// The length of the run.
     pub(crate) duration: Duration,
 }
@@ -366,42 +468,68 @@ pub(crate) struct Summary<'a> {
 impl Summary<'_> {
     /// Writes it.
     pub(crate) fn show(&self, io: &mut Io) -> Result<()> {
-        let (ledger, times) = (self.ledger, self.latencies);
         if io.json {
-            let time = |t: Option<Duration>| t.map(json::ms);
-            io.out.json(&JsonSummary {
-                tag: "summary",
-                target: self.target,
-                address: self.address,
-                sent: ledger.sent,
-                received: ledger.received,
-                lost: ledger.lost,
-                loss_percent: rounded(ledger.loss_percent()),
-                mismatches: ledger.mismatches,
-                duplicates: ledger.duplicates,
-                min_ms: time(times.min()),
-                avg_ms: time(times.mean()),
-                p50_ms: time(times.quantile(0.5)),
-                p90_ms: time(times.quantile(0.9)),
-                p99_ms: time(times.quantile(0.99)),
-                max_ms: time(times.max()),
-                duration_ms: json::ms(self.duration),
-            })?;
-            return io.out.flush();
+            self.record(io)?;
+        } else {
+            self.lines(io)?;
         }
+        io.out.flush()
+    }
+
+    fn record(&self, io: &mut Io) -> Result<()> {
+        let (ledger, times) = (self.ledger, self.latencies);
+        let time = |t: Option<Duration>| t.map(json::ms);
+        // A handshake has no content.
+        let echo = self.what == What::Echo;
+        io.out.json(&JsonSummary {
+            tag: "summary",
+            target: self.target,
+            address: self.address,
+            sent: ledger.sent,
+            received: ledger.received,
+            lost: ledger.lost,
+            in_flight: ledger.in_flight,
+            loss_percent: rounded(ledger.loss_percent()),
+            corrupt: echo.then_some(ledger.corrupt),
+            duplicates: ledger.duplicates().filter(|_| echo),
+            reordered: echo.then_some(ledger.reordered),
+            strays: ledger.strays().filter(|_| echo),
+            jitter_ms: time(self.jitter.get()),
+            min_ms: time(times.min()),
+            avg_ms: time(times.mean()),
+            p50_ms: time(times.quantile(0.5)),
+            p90_ms: time(times.quantile(0.9)),
+            p99_ms: time(times.quantile(0.99)),
+            max_ms: time(times.max()),
+            interval_ms: time(ledger.interval()),
+            duration_ms: json::ms(self.duration),
+            time: time::now(),
+        })
+    }
+
+    fn lines(&self, io: &mut Io) -> Result<()> {
+        let (ledger, times) = (self.ledger, self.latencies);
         let target = text::escape(self.target.as_bytes());
+        let (heading, sent, received, lost, rtt) = match self.what {
+            What::Echo => ("echo", "sent", "received", "loss", "rtt"),
+            What::Connect => ("connect", "tried", "connected", "failed", "connect"),
+        };
         io.out
-            .line(format_args!("\n--- {target} {} statistics ---", self.what))?;
-        let differing = match ledger.mismatches {
-            0 => String::new(),
-            n => format!(", {n} differing"),
-        };
-        let duplicate = match ledger.duplicates {
-            0 => String::new(),
-            n => format!(", {n} duplicate"),
-        };
+            .line(format_args!("\n--- {target} {heading} statistics ---"))?;
+        let others = [
+            (ledger.corrupt, "corrupt"),
+            (ledger.duplicates().unwrap_or(0), "duplicate"),
+            (ledger.reordered, "reordered"),
+            (ledger.strays().unwrap_or(0), "stray"),
+            (ledger.in_flight, "in flight"),
+        ];
+        let others: String = others
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .flat_map(|(count, what)| [", ".to_owned(), count.to_string(), format!(" {what}")])
+            .collect();
         io.out.line(format_args!(
-            "{} sent, {} received, {}% loss{differing}{duplicate}, time {:.0} ms",
+            "{} {sent}, {} {received}, {}% {lost}{others}, time {:.0} ms",
             ledger.sent,
             ledger.received,
             rounded(ledger.loss_percent()),
@@ -422,11 +550,30 @@ impl Summary<'_> {
                 .map(|t| format!("{:.3}", json::ms(t)))
                 .collect();
             io.out.line(format_args!(
-                "rtt min/avg/p50/p90/p99/max = {} ms",
+                "{rtt} min/avg/p50/p90/p99/max = {} ms",
                 all.join("/")
             ))?;
         }
-        io.out.flush()
+        let mut last = Vec::new();
+        if let Some(jitter) = self.jitter.get() {
+            last.push(format!("jitter = {}", ms(jitter)));
+        }
+        if let Some(interval) = ledger.interval() {
+            last.push(format!("interval = {}", ms(interval)));
+        }
+        if !last.is_empty() {
+            io.out.line(last.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// A number and what it counts: `1 message`, `2 messages`, `0 echoes`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    match (count, what.ends_with('o')) {
+        (1, _) => format!("1 {what}"),
+        (_, true) => format!("{count} {what}es"),
+        (_, false) => format!("{count} {what}s"),
     }
 }
 
@@ -438,6 +585,16 @@ fn rounded(percent: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plurals() {
+        assert_eq!(counted(1, "connection"), "1 connection");
+        assert_eq!(counted(0, "connection"), "0 connections");
+        assert_eq!(
+            (counted(1, "echo"), counted(2, "echo")),
+            ("1 echo".into(), "2 echoes".into())
+        );
+    }
 
     #[test]
     fn percentages() {

@@ -24,6 +24,9 @@ mod event;
 mod fault;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+#[cfg(all(feature = "fuzzing", feature = "tls"))]
+#[path = "fuzzing/tls.rs"]
+pub mod fuzzing_tls;
 mod limits;
 mod listen;
 mod log;

@@ -8,6 +8,8 @@ use std::path::Path;
 use common::text;
 use socket2::SockAddr;
 
+use crate::event::Protocol;
+
 /// One end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
@@ -35,6 +37,14 @@ impl Peer {
         match address.as_abstract_namespace() {
             Some(name) => Self::Abstract(name.into()),
             None => Self::Unnamed(0),
+        }
+    }
+
+    /// What a stream from or to it is carried by.
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self {
+            Self::Inet(_) => Protocol::Tcp,
+            Self::Unix(_) | Self::Abstract(_) | Self::Unnamed(_) => Protocol::Unix,
         }
     }
 

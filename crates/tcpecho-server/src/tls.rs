@@ -10,11 +10,12 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
+use common::tls::explain;
 use common::{Error, Kind, Result};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 
 use crate::channel;
@@ -28,25 +29,18 @@ pub(crate) type Settings = Arc<ServerConfig>;
 
 /// Reads a certificate chain and its key, both PEM.
 pub(crate) fn settings(cert: &Path, key: &Path) -> Result<Settings> {
-    let read = |path: &Path| {
-        fs::read(path).map_err(|e| Error::local(&e).about(path.display().to_string()))
-    };
-    let bad = |path: &Path, what: &str| Error::input(path.display().to_string(), what);
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(cert)?)
-        .collect::<Result<_, _>>()
-        .map_err(|_| bad(cert, "not PEM"))?;
-    if chain.is_empty() {
-        return Err(bad(cert, "no certificate in it"));
-    }
-    let secret =
-        PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|_| bad(key, "no private key in it"))?;
+    let bad = |what: &str| Error::input(key.display().to_string(), what);
+    let chain = common::tls::certificates(cert)?;
+    let pem = fs::read(key).map_err(|e| Error::local(&e).about(key.display().to_string()))?;
+    let secret = PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|_| bad("the file holds no PEM private key"))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let settings = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::new(Kind::System, e.to_string()))?
         .with_no_client_auth()
         .with_single_cert(chain, secret)
-        .map_err(|e| bad(key, &format!("does not go with {}: {e}", cert.display())))?;
+        .map_err(|e| bad(&explain(&e).sentence))?;
     Ok(Arc::new(settings))
 }
 

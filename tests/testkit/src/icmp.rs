@@ -105,6 +105,13 @@ impl Answer {
         self
     }
 
+    /// Sent from this address of the loopback device.
+    pub fn from(mut self, address: IpAddr) -> Self {
+        self.from = address;
+        self.sum();
+        self
+    }
+
     /// The byte at `offset` inverted, with a checksum that is right again.
     pub fn corrupt(mut self, offset: usize) -> Self {
         self.message[offset] = !self.message[offset];

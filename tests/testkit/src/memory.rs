@@ -38,7 +38,7 @@ impl PeakMemory {
                     std::thread::sleep(PERIOD);
                 }
                 if peak.load(Ordering::Relaxed) == 0 {
-                    let bytes = sys::wait_for_max_rss(pid).unwrap_or(u64::MAX);
+                    let bytes = sys::wait_for_max_rss(pid).expect("a child not yet reaped");
                     peak.store(bytes, Ordering::Relaxed);
                 }
             }
@@ -53,7 +53,7 @@ impl PeakMemory {
 
     /// The peak of a process that has ended, in bytes.
     pub(crate) fn finish(self) -> u64 {
-        self.thread.join().expect("the thread does not panic");
+        self.thread.join().expect("the peak memory was read");
         self.peak.load(Ordering::Relaxed)
     }
 }

@@ -97,7 +97,7 @@ impl Transfer<'_, '_> {
         let Some(jar) = &self.context.jar else { return };
         let mut jar = jar.lock().unwrap_or_else(PoisonError::into_inner);
         let is_public = |domain: &str| self.context.suffixes.is_public(domain);
-        for value in head.all("set-cookie") {
+        for value in head.all("set-cookie").take(cookie::TAKEN_MAX) {
             jar.set(value, url, date::now(), &is_public);
         }
     }

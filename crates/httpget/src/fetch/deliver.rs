@@ -1,8 +1,9 @@
 //! From a response to the end of its body: where it belongs, whether it
 //! continues what is there, and whether it is what was wanted.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Instant;
 
 use ring::digest;
 
@@ -11,19 +12,20 @@ use super::save::Saver;
 use super::sink::Sink;
 use super::small::{self, Small};
 use super::source::{self, Source};
-use super::{Place, Transfer, Tried, decode};
+use super::{Place, Transfer, Tried};
 use crate::http::head::Head;
-use crate::http::{content_range, date, media};
-use crate::json::{pointer::Pointer, text};
-use crate::net::Answer;
+use crate::http::{coding, content_range, date, media};
+use crate::net::{self, Answer};
 use crate::output::view::View;
 use crate::policy::resume::{self, Had, Validator, Verdict};
 
 /// Bytes read at a time; one write each.
 const BUFFER: usize = 64 * 1024;
 
-/// What a body may grow to in memory, where nobody has set a limit.
-const MEMORY_MAX: u64 = 256 << 20;
+/// The most bytes of a body that are held in memory without `--max-filesize`;
+/// less with `-Z`, where many are held.
+const HELD_MAX: u64 = 64 << 20;
+const HELD_MAX_PARALLEL: u64 = 8 << 20;
 
 impl Transfer<'_, '_> {
     /// Delivers a body. `None` if what is there turns out not to be
@@ -84,7 +86,7 @@ impl Transfer<'_, '_> {
         }
         self.report.status_fails = fails;
         let codings = if config.request.compressed && !config.request.head {
-            decode::codings(head.all("content-encoding")).map_err(Trouble::protocol)?
+            coding::codings(head.all("content-encoding")).map_err(Trouble::protocol)?
         } else {
             Vec::new()
         };
@@ -179,7 +181,7 @@ impl Transfer<'_, '_> {
         if config.json && self.job.place == Place::Stdout || config.pointer.is_some() && !fails {
             self.sink = Sink::Memory {
                 bytes: Vec::new(),
-                max: config.limits.max.unwrap_or(MEMORY_MAX),
+                max: self.held_max(),
             };
             return Ok(());
         }
@@ -205,12 +207,17 @@ impl Transfer<'_, '_> {
             let heads = config.output.include || config.request.head;
             let short = expected.filter(|&length| length <= small::MOST);
             if let Some(length) = short.filter(|_| !heads && !self.split) {
-                let coding = resume::coding(head);
-                let small = Small::new(path, taken, create_dirs, validator, length, coding);
+                let had = Had {
+                    bytes: 0,
+                    validator,
+                    total: Some(length),
+                    coding: Some(resume::coding(head)),
+                };
+                let small = Small::new(path, taken, create_dirs, had, self.id.clone());
                 self.sink = Sink::Small(small);
                 return Ok(());
             }
-            self.sink = Sink::file(Saver::open(&path, taken, create_dirs)?);
+            self.sink = Sink::file(Saver::open(&path, taken, create_dirs, &self.id)?);
         }
         if let Sink::File {
             saver,
@@ -231,6 +238,30 @@ impl Transfer<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// The most bytes of a body that are held in memory.
+    fn held_max(&self) -> u64 {
+        self.context
+            .config
+            .limits
+            .max
+            .unwrap_or(if self.context.claims.is_some() {
+                HELD_MAX_PARALLEL
+            } else {
+                HELD_MAX
+            })
+    }
+
+    fn too_large_to_hold(&self) -> Trouble {
+        let max = self.held_max();
+        Trouble::no(
+            "size",
+            format!(
+                "the body is larger than {max} bytes, too large to hold in memory; \
+                 --max-filesize allows more"
+            ),
+        )
     }
 
     /// This body goes nowhere; a file that was begun is left as it is, and what
@@ -267,7 +298,7 @@ impl Transfer<'_, '_> {
         hash: &mut Option<digest::Context>,
     ) -> Result<(), Stop> {
         let config = self.context.config;
-        let broken = |e: &std::io::Error| {
+        let broken = |e: &io::Error| {
             Trouble::protocol(format!(
                 "the {} body cannot be decoded: {e}",
                 codings.join(", ")
@@ -290,13 +321,20 @@ impl Transfer<'_, '_> {
             let mut reader: Box<dyn Read + '_> = if codings.is_empty() {
                 Box::new(&mut *source)
             } else {
-                decode::decoder(&mut *source, codings).map_err(|e| broken(&e))?
+                coding::decoder(&mut *source, codings).map_err(|e| broken(&e))?
             };
             loop {
+                // A few bytes may decode to more than the time allows.
+                if let Some(deadline) = self.deadline
+                    && !codings.is_empty()
+                    && Instant::now() >= deadline
+                {
+                    return Err(net::out_of_time().into());
+                }
                 let n = match reader.read(&mut buffer) {
                     Ok(0) => break,
                     Ok(n) => n,
-                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                     Err(e) => return Err(broken(&e).into()),
                 };
                 let piece = &buffer[..n];
@@ -311,11 +349,7 @@ impl Transfer<'_, '_> {
                     hash.update(piece);
                 }
                 if !self.drops && !self.sink.write(piece, self.stage)? {
-                    return Err(Trouble::no(
-                        "size",
-                        format!("the body is larger than {MEMORY_MAX} bytes, too large to hold"),
-                    )
-                    .into());
+                    return Err(self.too_large_to_hold().into());
                 }
             }
         }
@@ -345,8 +379,8 @@ impl Transfer<'_, '_> {
         if let Sink::View { view, .. } = &mut self.sink
             && !self.drops
         {
-            let rest = view.finish();
-            self.stage.write(rest.as_bytes())?;
+            let stage = &mut *self.stage;
+            view.finish(&mut |shown| stage.write(shown))?;
         }
         if fails {
             return Ok(());
@@ -374,35 +408,6 @@ impl Transfer<'_, '_> {
                 Sink::Small(small) => Some(small.finish(modified)?),
                 _ => None,
             };
-        }
-        Ok(())
-    }
-
-    /// Puts the value that a pointer names in the place of the body.
-    fn extract(&mut self, pointer: &Pointer, head: &Head) -> Result<(), Stop> {
-        let config = self.context.config;
-        let Sink::Memory { bytes, .. } = &mut self.sink else {
-            return Ok(());
-        };
-        let body = std::mem::take(bytes);
-        let value = point(pointer, &body)?;
-        if self.job.place != Place::Stdout {
-            let (path, taken) = self.claimed(Some(head))?;
-            let mut saver = Saver::open(&path, taken, config.saving.create_dirs)?;
-            saver.start(None, None, String::new())?;
-            self.sink = Sink::File {
-                saver,
-                used: true,
-                plain: false,
-            };
-            // From the sink, so that one that fails is cleared away.
-            self.sink
-                .write(format!("{value}\n").as_bytes(), self.stage)?;
-        } else if config.json {
-            self.report.pointed = true;
-            *bytes = value.into_bytes();
-        } else {
-            self.stage.write(format!("{value}\n").as_bytes())?;
         }
         Ok(())
     }
@@ -437,17 +442,6 @@ fn stdout(head: &Head, plain: bool, bytes: u64) -> Sink {
             coding: Some(resume::coding(head)),
         },
         plain,
-    }
-}
-
-/// The value a pointer names, on one line.
-fn point(pointer: &Pointer, body: &[u8]) -> Result<String, Trouble> {
-    let body = std::str::from_utf8(body)
-        .map_err(|_| Trouble::protocol("the body is no JSON: it is no UTF-8"))?;
-    match pointer.find(body.trim_start_matches('\u{feff}')) {
-        Ok(Some(value)) => Ok(text::compact(value)),
-        Ok(None) => Err(Trouble::no("pointer", "no such value in the body")),
-        Err(e) => Err(Trouble::protocol(format!("the body is no JSON: {e}"))),
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 use super::report::{Hop, Stop};
-use super::{Place, Transfer, decode};
+use super::{Place, Transfer};
+use crate::http::coding;
 use crate::http::head::Head;
 use crate::net::{self, Answer, Ask};
 use crate::output::talk;
@@ -193,7 +194,7 @@ impl Transfer<'_, '_> {
         }
         own.push(("Accept", "*/*".to_owned()));
         if config.request.compressed {
-            own.push(("Accept-Encoding", decode::ACCEPT.to_owned()));
+            own.push(("Accept-Encoding", coding::ACCEPT.to_owned()));
         }
         if let Some(referer) = &config.request.referer {
             own.push(("Referer", referer.clone()));

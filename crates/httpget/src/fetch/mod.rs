@@ -1,15 +1,16 @@
 //! One URL from its first request to its last byte: tries, hops, delivery.
 //!
 //! [`fetch`] runs the tries. Each try follows redirects ([`hops`]) to a
-//! response, and its body goes through [`source`] and [`decode`] into a
+//! response, and its body goes through [`source`] and [`crate::http::coding`] into a
 //! [`sink`]. All of it leaves a [`Report`].
 
 mod auth;
-mod decode;
 mod deliver;
+mod extract;
 mod hops;
 mod names;
 mod naming;
+mod part;
 mod report;
 mod save;
 mod segments;
@@ -39,7 +40,7 @@ use crate::http::head::Head;
 use crate::net::{Line, Network};
 use crate::output::progress::Progress;
 use crate::policy::cookie::Jar;
-use crate::policy::resume::Had;
+use crate::policy::resume::{self, Had};
 use crate::policy::target::Target;
 use crate::pool::Gate;
 use report::Stop;
@@ -108,6 +109,8 @@ struct Transfer<'a, 'b> {
     deadline: Option<Instant>,
     /// Where the response came from.
     final_url: Url,
+    /// The id of the URL, for the record beside a part file.
+    id: String,
     /// Whether a first piece is asked for, to have the rest in pieces, too.
     split: bool,
     /// The connection of that first piece.
@@ -149,6 +152,7 @@ pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> 
         started: Instant::now(),
         deadline: None,
         final_url: job.target.url.clone(),
+        id: resume::url_id(&job.target.url),
         split: false,
         line: None,
         heads: Vec::new(),
@@ -190,7 +194,15 @@ impl Transfer<'_, '_> {
                     self.report.trouble = Some(error.into());
                 }
             }
-            Sink::Memory { bytes, .. } if !failed || !bytes.is_empty() => {
+            // One that is too large is not printed either.
+            Sink::Memory { bytes, .. }
+                if self
+                    .report
+                    .trouble
+                    .as_ref()
+                    .is_none_or(|trouble| trouble.kind() != "size")
+                    && (!failed || !bytes.is_empty()) =>
+            {
                 self.report.body = Some(bytes);
             }
             _ => {}
@@ -227,7 +239,8 @@ impl Transfer<'_, '_> {
             }
             (start, Some(path)) => {
                 let (_, taken) = self.claimed(None)?;
-                let mut saver = save::Saver::open(&path, taken, config.saving.create_dirs)?;
+                let mut saver =
+                    save::Saver::open(&path, taken, config.saving.create_dirs, &self.id)?;
                 self.resume = match start {
                     Start::At(bytes) => {
                         self.fixed = true;

@@ -1,58 +1,13 @@
-//! The files of a download by their names: what stands behind a name, the
-//! part file beside it, and a name that is free.
+//! The files of a download by their names: the file behind a name, and a name
+//! that is free.
 
 use std::ffi::OsString;
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::Metadata;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use common::{Error, Kind, Result};
-use rustix::fs::{FlockOperation, RenameFlags};
-
-/// For what lies beside the final name: never a symlink, and no pipe that
-/// would have to be waited for.
-const NOTHING_ODD: i32 = rustix::fs::OFlags::NOFOLLOW
-    .union(rustix::fs::OFlags::NONBLOCK)
-    .bits()
-    .cast_signed();
-
-/// A state file has a few short lines.
-const STATE_MAX: u64 = 64 * 1024;
-
-/// What a state file says; `None` where there is none, or it is none.
-pub(super) fn read_state(path: &Path) -> Option<String> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(NOTHING_ODD)
-        .open(path)
-        .ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut text = String::new();
-    file.take(STATE_MAX + 1).read_to_string(&mut text).ok()?;
-    (text.len() as u64 <= STATE_MAX).then_some(text)
-}
-
-/// Writes a state file.
-pub(super) fn write_state(path: &Path, text: &str) -> Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .custom_flags(NOTHING_ODD)
-        .open(path)
-        .map_err(|e| local(&e, path))?;
-    if !file.metadata().map_err(|e| local(&e, path))?.is_file() {
-        let error = Error::new(
-            Kind::System,
-            "is no regular file, where a state file belongs",
-        );
-        return Err(error.about(path.display().to_string()).hint("remove it"));
-    }
-    file.write_all(text.as_bytes()).map_err(|e| local(&e, path))
-}
+use rustix::fs::RenameFlags;
 
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
@@ -104,50 +59,6 @@ pub(super) fn target(path: &Path) -> Result<(PathBuf, Option<Metadata>)> {
             }
         }
         Err(e) => Err(local(&e, path)),
-    }
-}
-
-/// Opens a part file for this process alone; `None` where another one writes
-/// it. It is never a symlink: in a folder that others may write to it could
-/// lead anywhere.
-pub(super) fn open_part(name: &Path) -> Result<Option<File>> {
-    let refused = |message: &str| {
-        Err(Error::new(Kind::System, message)
-            .about(name.display().to_string())
-            .hint("remove it"))
-    };
-    loop {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .custom_flags(NOTHING_ODD)
-            .open(name);
-        let file = match file {
-            Ok(file) => file,
-            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-                return refused("is a symlink, where a part file belongs");
-            }
-            Err(e) => return Err(local(&e, name)),
-        };
-        let meta = file.metadata().map_err(|e| local(&e, name))?;
-        if !meta.is_file() {
-            return refused("is no regular file, where a part file belongs");
-        }
-        // Not every file system has locks; only a held one is a reason.
-        let lock = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-        if lock == Err(rustix::io::Errno::WOULDBLOCK) {
-            return Ok(None);
-        }
-        // Between opening and locking, another process may have completed it
-        // and given it its name: then this is no longer the part file.
-        match std::fs::symlink_metadata(name) {
-            Ok(now) if (now.dev(), now.ino()) == (meta.dev(), meta.ino()) => return Ok(Some(file)),
-            Ok(_) => {}
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(local(&e, name)),
-        }
     }
 }
 

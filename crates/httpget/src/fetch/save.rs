@@ -1,10 +1,9 @@
 //! Files that are either whole or not there.
 //!
-//! A body is written to `FILE.part` and renamed when it is complete and
-//! verified. Beside it, `FILE.part.state` keeps the validator by which a later
-//! run may go on; it is written once a download is long enough to be worth
-//! it. A target that is no regular file (a device, a pipe) is written
-//! directly.
+//! A body is written to a part file ([`super::part`]) and renamed when it is
+//! complete and verified. The record beside it keeps the validator by which a
+//! later run may go on. A target that is not a regular file (a device, a pipe)
+//! is written directly.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -15,16 +14,14 @@ use std::time::{Duration, SystemTime};
 use common::{Error, Kind, Result};
 use rustix::fs::FallocateFlags;
 
-use super::names::{
-    beside, free_names, is_taken, local, open_part, read_state, rename_free, rename_new, target,
-    write_state,
-};
+use super::names::{beside, free_names, is_taken, local, rename_free, rename_new, target};
 use super::naming::Taken;
+use super::part::{self, Part};
 use crate::http::date::Seconds;
 use crate::policy::resume::{self, Had, Validator};
 
-/// From here on the validator is kept beside the part file while it grows.
-const WORTH_KEEPING: u64 = 256 * 1024;
+/// From this length on room on the disk is reserved.
+const WORTH_RESERVING: u64 = 256 * 1024;
 
 /// Where a body is being saved.
 #[derive(Debug)]
@@ -33,43 +30,53 @@ pub(crate) struct Saver {
     path: PathBuf,
     /// The first name that would do.
     first: PathBuf,
-    file: File,
-    /// Whether `path` itself is being written.
-    direct: bool,
+    output: Output,
     /// What of a file that is there.
     taken: Taken,
+    /// The id of the URL, for the record.
+    url: String,
     /// What is there, by which validator it can be continued.
     had: Had,
-    state_kept: bool,
     /// The permissions of the file that will be replaced.
     mode: Option<Permissions>,
     /// Whether the part file may be longer than what is written.
     longer: bool,
 }
 
+/// The file that is written.
+#[derive(Debug)]
+enum Output {
+    /// The target itself, which is not a regular file.
+    Direct(File),
+    Part(Part),
+}
+
 impl Saver {
-    /// Opens the part file of `path`, with whatever is in it; `taken` says what
-    /// of a name that is taken.
-    pub(super) fn open(path: &Path, taken: Taken, create_dirs: bool) -> Result<Self> {
+    /// Opens the part file of `path`, with what is in it; `taken` says what to
+    /// do with a name that is taken, `url` is the id of the URL.
+    pub(super) fn open(path: &Path, taken: Taken, create_dirs: bool, url: &str) -> Result<Self> {
         if taken == Taken::Next {
-            // Whoever writes beside a name will take it.
+            // A process that writes beside a name will take it.
             for name in free_names(path) {
-                if let Some(mut saver) = Self::open_as(&name, taken, create_dirs)? {
+                if let Some(mut saver) = Self::open_as(&name, taken, create_dirs, url)? {
                     path.clone_into(&mut saver.first);
                     return Ok(saver);
                 }
             }
-        } else if let Some(saver) = Self::open_as(path, taken, create_dirs)? {
+        } else if let Some(saver) = Self::open_as(path, taken, create_dirs, url)? {
             return Ok(saver);
         }
         let error = Error::new(Kind::System, "is being written by another process");
-        let (path, _) = target(path)?;
-        Err(error.about(beside(&path, ".part").display().to_string()))
+        Err(error.about(beside(path, ".part").display().to_string()))
     }
 
-    /// The same under this name; `None` where another process writes it.
-    fn open_as(path: &Path, taken: Taken, create_dirs: bool) -> Result<Option<Self>> {
-        let (path, meta) = target(path)?;
+    /// The same under this name; `None` if another process writes it.
+    fn open_as(path: &Path, taken: Taken, create_dirs: bool, url: &str) -> Result<Option<Self>> {
+        // Only a symlink that the user named is followed.
+        let (path, meta) = match taken {
+            Taken::Replace => target(path)?,
+            Taken::Refuse | Taken::Next => (path.to_owned(), None),
+        };
         if taken == Taken::Refuse && is_taken(&path) {
             return Err(Error::new(
                 Kind::System,
@@ -83,42 +90,54 @@ impl Saver {
         {
             std::fs::create_dir_all(parent).map_err(|e| local(&e, parent))?;
         }
-        let direct = meta.as_ref().is_some_and(|meta| !meta.is_file());
-        let name = if direct {
-            path.clone()
+        let mode = meta.as_ref().map(part::permissions);
+        let output = if meta.as_ref().is_some_and(|meta| !meta.is_file()) {
+            let file = OpenOptions::new().write(true).open(&path);
+            Output::Direct(file.map_err(|e| local(&e, &path))?)
         } else {
-            beside(&path, ".part")
+            match Part::open(&path, mode.as_ref())? {
+                Some(part) => Output::Part(part),
+                None => return Ok(None),
+            }
         };
-        let file = if direct {
-            let file = OpenOptions::new().write(true).open(&name);
-            Some(file.map_err(|e| local(&e, &name))?)
-        } else {
-            open_part(&name)?
-        };
-        Ok(file.map(|file| Self {
+        Ok(Some(Self {
             first: path.clone(),
             path,
-            file,
-            direct,
+            output,
             taken,
+            url: url.to_owned(),
             had: Had::default(),
-            state_kept: false,
-            mode: meta.map(|meta| meta.permissions()),
+            mode,
             longer: true,
         }))
+    }
+
+    fn file(&self) -> &File {
+        match &self.output {
+            Output::Direct(file) => file,
+            Output::Part(part) => &part.file,
+        }
+    }
+
+    /// The part file; `None` if the target is written directly.
+    fn part(&self) -> Option<&Part> {
+        match &self.output {
+            Output::Direct(_) => None,
+            Output::Part(part) => Some(part),
+        }
     }
 
     /// What an earlier run left: the part file with its validator, or, where
     /// there is none, the final file without one.
     pub(crate) fn earlier(&mut self) -> Result<Option<Had>> {
-        if self.direct {
+        let Some(part) = self.part() else {
             return Ok(None);
-        }
-        let part = self.file.metadata().map_err(|e| self.error(&e))?.len();
-        let state = read_state(&beside(&self.path, ".part.state"));
+        };
+        let length = self.length()?;
+        let state = part.state()?;
         let had = state
             .as_deref()
-            .and_then(|state| resume::from_state(state, part));
+            .and_then(|state| resume::from_state(state, &self.url, length));
         if had.is_some() {
             return Ok(had);
         }
@@ -138,7 +157,13 @@ impl Saver {
 
     /// Whether what is written can be gone on with at all.
     pub(crate) fn is_seekable(&self) -> bool {
-        !self.direct
+        self.part().is_some()
+    }
+
+    /// The length of the file that is written.
+    fn length(&self) -> Result<u64> {
+        let meta = self.file().metadata().map_err(|e| self.error(&e))?;
+        Ok(meta.len())
     }
 
     /// Starts from nothing. `expected` reserves room on the disk; `coding` is
@@ -155,29 +180,33 @@ impl Saver {
             total: expected,
             coding: Some(coding),
         };
-        self.forget_state();
-        if self.direct {
+        if self.part().is_none() {
             return Ok(());
         }
-        let there = self.file.metadata().map_err(|e| self.error(&e))?.len();
-        if there > 0 {
-            self.file
-                .set_len(0)
-                .and_then(|()| self.file.seek(SeekFrom::Start(0)).map(drop))
-                .map_err(|e| self.error(&e))?;
+        if self.length()? > 0 {
+            self.restart()?;
         }
+        self.keep_state()?;
         self.longer = false;
-        if let Some(length) = expected.filter(|&length| length >= WORTH_KEEPING) {
+        if let Some(length) = expected.filter(|&length| length >= WORTH_RESERVING) {
             self.reserve(0, length)?;
             self.longer = true;
         }
         Ok(())
     }
 
+    /// Empties the file that is written.
+    fn restart(&self) -> Result<()> {
+        let mut file = self.file();
+        file.set_len(0)
+            .and_then(|()| file.seek(SeekFrom::Start(0)).map(drop))
+            .map_err(|e| self.error(&e))
+    }
+
     /// Room on the disk, so that a full one is known at the start. Where the
     /// file system cannot do that, it will be known later.
     fn reserve(&self, from: u64, length: u64) -> Result<()> {
-        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, from, length) {
+        match rustix::fs::fallocate(self.file(), FallocateFlags::KEEP_SIZE, from, length) {
             Err(e @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => {
                 Err(self.error(&e.into()))
             }
@@ -188,31 +217,28 @@ impl Saver {
     /// Goes on behind what an earlier run, or an earlier try, left. Each
     /// piece of what is there is shown to `see`, for the digest.
     pub(crate) fn resume(&mut self, had: &Had, mut see: impl FnMut(&[u8])) -> Result<()> {
-        let part = self.file.metadata().map_err(|e| self.error(&e))?.len();
         if had.validator.is_none() && self.had.bytes == 0 {
             // The final file is what is there: the part begins as its copy,
-            // of which a state file that is left says nothing.
-            self.forget_state();
+            // of which a record that is left says nothing.
+            if let Some(part) = self.part() {
+                let nothing = Had::default();
+                part.write_state(&resume::to_state(&nothing, &self.url, None))?;
+            }
             let mut whole = File::open(&self.path).map_err(|e| local(&e, &self.path))?;
-            self.file.set_len(0).map_err(|e| self.error(&e))?;
-            self.file
-                .seek(SeekFrom::Start(0))
-                .map_err(|e| self.error(&e))?;
-            let copied = io::copy(&mut (&mut whole).take(had.bytes), &mut self.file)
+            self.restart()?;
+            let copied = io::copy(&mut (&mut whole).take(had.bytes), &mut self.file())
                 .map_err(|e| self.error(&e))?;
             if copied != had.bytes {
                 return Err(Error::new(Kind::System, "became shorter meanwhile")
                     .about(self.path.display().to_string()));
             }
-        } else if part < had.bytes {
+        } else if self.length()? < had.bytes {
             return Err(Error::new(Kind::System, "became shorter meanwhile")
                 .about(beside(&self.path, ".part").display().to_string()));
         }
-        self.file.set_len(had.bytes).map_err(|e| self.error(&e))?;
+        self.file().set_len(had.bytes).map_err(|e| self.error(&e))?;
         self.read_back(&mut see)?;
         self.had = had.clone();
-        // Where there is a validator, its file is there or belongs there.
-        self.state_kept = false;
         self.keep_state()?;
         if let Some(total) = had.total {
             self.reserve(had.bytes, total.saturating_sub(had.bytes))?;
@@ -222,12 +248,11 @@ impl Saver {
 
     /// Shows what is there, for the digest, and goes to its end.
     pub(crate) fn read_back(&mut self, see: &mut dyn FnMut(&[u8])) -> Result<()> {
-        self.file
-            .seek(SeekFrom::Start(0))
-            .map_err(|e| self.error(&e))?;
+        let mut file = self.file();
+        file.seek(SeekFrom::Start(0)).map_err(|e| self.error(&e))?;
         let mut buffer = vec![0; 128 * 1024];
         loop {
-            match self.file.read(&mut buffer) {
+            match file.read(&mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(n) => see(&buffer[..n]),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -244,25 +269,21 @@ impl Saver {
 
     /// Writes somewhere.
     pub(crate) fn write_at(&self, bytes: &[u8], at: u64) -> Result<()> {
-        self.file
+        self.file()
             .write_all_at(bytes, at)
             .map_err(|e| self.error(&e))
     }
 
     /// Up to here there is no gap: notes it for a later run.
     pub(crate) fn keep_gaps(&self, without_gap: u64) -> Result<()> {
-        match resume::to_state(&self.had, Some(without_gap)) {
-            Some(state) => self.write_state(&state),
-            None => Ok(()),
-        }
+        self.write_state(Some(without_gap))
     }
 
     /// Done with gaps: this much is there, the rest is of no use.
     pub(crate) fn end_gaps(&mut self, without_gap: u64) -> Result<()> {
-        self.file.set_len(without_gap).map_err(|e| self.error(&e))?;
+        let cut = self.file().set_len(without_gap);
+        cut.map_err(|e| self.error(&e))?;
         self.had.bytes = without_gap;
-        // Written anew, or removed, by whatever comes next.
-        self.state_kept = true;
         if without_gap < self.had.total.unwrap_or(0) {
             self.keep_gaps(without_gap)?;
         }
@@ -271,104 +292,81 @@ impl Saver {
 
     /// Appends.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(|e| self.error(&e))?;
+        self.file().write_all(bytes).map_err(|e| self.error(&e))?;
         self.had.bytes += bytes.len() as u64;
-        if !self.state_kept && self.had.bytes >= WORTH_KEEPING {
-            self.keep_state()?;
-        }
         Ok(())
     }
 
-    /// Writes the validator beside the part file, once.
-    fn keep_state(&mut self) -> Result<()> {
-        if !self.direct
-            && !self.state_kept
-            && let Some(state) = resume::to_state(&self.had, None)
-        {
-            self.write_state(&state)?;
-            self.state_kept = true;
-        }
-        Ok(())
+    /// Writes the record, with as many bytes as the part file has.
+    fn keep_state(&self) -> Result<()> {
+        self.write_state(None)
     }
 
-    fn write_state(&self, text: &str) -> Result<()> {
-        write_state(&beside(&self.path, ".part.state"), text)
-    }
-
-    fn forget_state(&mut self) {
-        if !self.direct {
-            // Usually there is none, and to look costs less than to remove.
-            let path = beside(&self.path, ".part.state");
-            if is_taken(&path) {
-                let _ = std::fs::remove_file(path);
-            }
-            self.state_kept = false;
+    fn write_state(&self, bytes: Option<u64>) -> Result<()> {
+        match self.part() {
+            Some(part) => part.write_state(&resume::to_state(&self.had, &self.url, bytes)),
+            None => Ok(()),
         }
     }
 
     /// The body is complete and right: it takes its name.
     pub(crate) fn finish(mut self, modified: Option<Seconds>) -> Result<PathBuf> {
-        if self.direct {
-            self.file.flush().map_err(|e| self.error(&e))?;
-            return Ok(self.path);
-        }
+        let part = match &self.output {
+            Output::Direct(file) => {
+                let mut file = file;
+                file.flush().map_err(|e| self.error(&e))?;
+                return Ok(self.path);
+            }
+            Output::Part(part) => part,
+        };
         if self.longer {
             // Room that was reserved and not used goes back.
-            self.file
-                .set_len(self.had.bytes)
-                .map_err(|e| self.error(&e))?;
+            let cut = part.file.set_len(self.had.bytes);
+            cut.map_err(|e| self.error(&e))?;
         }
         if let Some(mode) = self.mode.take() {
-            let now = self.file.metadata().map_err(|e| self.error(&e))?;
+            let now = part.file.metadata().map_err(|e| self.error(&e))?;
             if now.permissions() != mode {
-                self.file
-                    .set_permissions(mode)
-                    .map_err(|e| self.error(&e))?;
+                let set = part.file.set_permissions(mode);
+                set.map_err(|e| self.error(&e))?;
             }
         }
         if let Some(at) = modified {
-            set_modified(&self.file, at).map_err(|e| self.error(&e))?;
+            set_modified(&part.file, at).map_err(|e| self.error(&e))?;
         }
-        let part = beside(&self.path, ".part");
         let path = self.path.clone();
         let outcome = match self.taken {
-            Taken::Replace => std::fs::rename(&part, &path).map(|()| path),
-            Taken::Refuse => rename_new(&part, &path).map(|()| path),
-            Taken::Next => rename_free(&part, &self.first),
+            Taken::Replace => std::fs::rename(&part.name, &path).map(|()| path),
+            Taken::Refuse => rename_new(&part.name, &path).map(|()| path),
+            Taken::Next => rename_free(&part.name, &self.first),
         };
         let path = outcome.map_err(|e| local(&e, &self.path))?;
-        if self.state_kept {
-            self.forget_state();
-        }
+        part.forget_state();
         Ok(path)
     }
 
     /// What is there is left for a later run, or removed.
-    pub(crate) fn abandon(mut self, remove: bool) -> Result<()> {
-        if self.direct {
+    pub(crate) fn abandon(self, remove: bool) -> Result<()> {
+        let Some(part) = self.part() else {
             return Ok(());
-        }
+        };
         if remove || self.had.bytes == 0 {
-            self.forget_state();
-            let part = beside(&self.path, ".part");
-            return std::fs::remove_file(&part).map_err(|e| local(&e, &part));
+            part.forget_state();
+            return part.remove();
         }
         // Reserved room must not look like content.
-        self.file
-            .set_len(self.had.bytes)
-            .map_err(|e| self.error(&e))?;
+        let cut = part.file.set_len(self.had.bytes);
+        cut.map_err(|e| self.error(&e))?;
         self.keep_state()
     }
 
     /// The part file is of no use, but an earlier run's is left as it was.
     pub(crate) fn leave(self) -> Result<()> {
-        if self.direct {
-            return Ok(());
-        }
-        let empty = self.file.metadata().map_err(|e| self.error(&e))?.len() == 0;
-        if empty {
-            let part = beside(&self.path, ".part");
-            std::fs::remove_file(&part).map_err(|e| local(&e, &part))?;
+        if self.length()? == 0
+            && let Some(part) = self.part()
+        {
+            part.forget_state();
+            part.remove()?;
         }
         Ok(())
     }
@@ -393,7 +391,7 @@ mod tests {
     fn whole_or_not_there() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        let mut saver = Saver::open(&path, Taken::Replace, false).unwrap();
+        let mut saver = Saver::open(&path, Taken::Replace, false, "id").unwrap();
         saver
             .start(Some(Validator::Tag("\"1\"".into())), Some(6), String::new())
             .unwrap();
@@ -402,7 +400,7 @@ mod tests {
         saver.abandon(false).unwrap();
         assert_eq!(std::fs::read(beside(&path, ".part")).unwrap(), b"abc");
 
-        let mut saver = Saver::open(&path, Taken::Replace, false).unwrap();
+        let mut saver = Saver::open(&path, Taken::Replace, false, "id").unwrap();
         let had = saver.earlier().unwrap().unwrap();
         assert_eq!((had.bytes, had.total), (3, Some(6)));
         let mut seen = Vec::new();
@@ -425,7 +423,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         std::fs::write(&path, "abc").unwrap();
-        let mut saver = Saver::open(&path, Taken::Replace, false).unwrap();
+        let mut saver = Saver::open(&path, Taken::Replace, false, "id").unwrap();
         let had = saver.earlier().unwrap().unwrap();
         assert_eq!((had.bytes, &had.validator), (3, &None));
         saver.resume(&had, |_| ()).unwrap();
@@ -435,62 +433,155 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"abcd");
     }
 
+    fn open(path: &Path) -> Result<Saver> {
+        Saver::open(path, Taken::Replace, false, "id")
+    }
+
     #[test]
-    fn a_state_file_is_a_file_and_of_its_part() {
+    fn a_record_is_a_file_and_of_its_part() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         let (part, state) = (beside(&path, ".part"), beside(&path, ".part.state"));
         std::fs::write(&path, "abc").unwrap();
         std::fs::write(&part, "abcdef").unwrap();
-        let had = |saver: &mut Saver| saver.earlier().unwrap().unwrap().bytes;
-        // A pipe that nobody writes to is not waited for.
+        let refused = |message: &str| {
+            let error = open(&path).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        };
+        // A pipe is not waited for.
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mkfifoat(rustix::fs::CWD, &state, mode).unwrap();
-        let mut saver = Saver::open(&path, Taken::Replace, false).unwrap();
-        assert_eq!(had(&mut saver), 3);
-        assert!(saver.write_state("x").is_err());
+        refused("f.part.state: is not a regular file");
         std::fs::remove_file(&state).unwrap();
         let elsewhere = dir.path().join("elsewhere");
-        std::fs::write(&elsewhere, "etag: \"1\"\n").unwrap();
+        std::fs::write(&elsewhere, "url-sha256: id\netag: \"1\"\n").unwrap();
         std::os::unix::fs::symlink(&elsewhere, &state).unwrap();
-        assert_eq!(had(&mut saver), 3);
-        assert!(saver.write_state("x").is_err());
+        refused("f.part.state: is a symlink");
         std::fs::remove_file(&state).unwrap();
-        std::fs::write(&state, "etag: \"1\"\n").unwrap();
-        assert_eq!(had(&mut saver), 6);
-        std::fs::write(&state, format!("etag: \"{}\"\n", "1".repeat(1 << 17))).unwrap();
-        assert_eq!(had(&mut saver), 3);
+        std::fs::hard_link(&elsewhere, &state).unwrap();
+        refused("f.part.state: has several hard links");
+        std::fs::remove_file(&elsewhere).unwrap();
+        let had = || open(&path).unwrap().earlier().unwrap().unwrap().bytes;
+        assert_eq!(had(), 6);
+        // Of another URL it says nothing.
+        std::fs::write(&state, "url-sha256: other\netag: \"1\"\n").unwrap();
+        assert_eq!(had(), 3);
         // One that does not fit is not left beside the copy, which it might.
-        std::fs::write(&state, "etag: \"1\"\nbytes: 9\n").unwrap();
+        std::fs::write(&state, "url-sha256: id\netag: \"1\"\nbytes: 9\n").unwrap();
+        let mut saver = open(&path).unwrap();
         let three = saver.earlier().unwrap().unwrap();
         saver.resume(&three, |_| ()).unwrap();
         saver.abandon(false).unwrap();
-        assert!(!state.exists());
+        assert_eq!(std::fs::read_to_string(&state).unwrap(), "url-sha256: id\n");
         assert_eq!(std::fs::read(&part).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn a_part_without_a_record_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let names = [".part", ".part.1", ".part.2"].map(|name| beside(&path, name));
+        std::fs::write(&names[0], "precious").unwrap();
+        std::fs::write(&names[1], "").unwrap();
+        std::fs::write(beside(&names[1], ".state"), "x".repeat(1 << 17)).unwrap();
+        let mut saver = open(&path).unwrap();
+        assert_eq!(saver.part().unwrap().name, names[2]);
+        saver
+            .start(Some(Validator::Tag("\"1\"".into())), None, String::new())
+            .unwrap();
+        saver.write(b"abc").unwrap();
+        saver.abandon(false).unwrap();
+        // A later run finds it again.
+        let mut saver = open(&path).unwrap();
+        let had = saver.earlier().unwrap().unwrap();
+        saver.resume(&had, |_| ()).unwrap();
+        saver.write(b"def").unwrap();
+        saver.finish(None).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"abcdef");
+        assert_eq!(std::fs::read(&names[0]).unwrap(), b"precious");
+        assert!(names[1].exists() && !names[2].exists());
+        assert!(!beside(&names[2], ".state").exists());
+    }
+
+    #[test]
+    fn permissions_from_the_first_byte_on() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let mode_of = |suffix: &str| {
+            let meta = beside(&path, suffix).metadata().unwrap();
+            meta.permissions().mode() & 0o7777
+        };
+        for (mode, kept) in [(0o600, 0o600), (0o6755, 0o755), (0o1666, 0o666)] {
+            std::fs::write(&path, "old").unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            let mut saver = open(&path).unwrap();
+            assert_eq!(mode_of(".part"), kept);
+            saver.start(None, None, String::new()).unwrap();
+            assert_eq!(mode_of(".part.state"), kept);
+            saver.write(b"new").unwrap();
+            saver.abandon(false).unwrap();
+            assert_eq!((mode_of(".part"), mode_of(".part.state")), (kept, kept));
+            // Those of an earlier part file are mended.
+            let part = beside(&path, ".part");
+            std::fs::set_permissions(&part, PermissionsExt::from_mode(0o4777)).unwrap();
+            let mut saver = open(&path).unwrap();
+            assert_eq!(mode_of(".part"), kept);
+            saver.start(None, None, String::new()).unwrap();
+            saver.finish(None).unwrap();
+            assert_eq!(mode_of(""), kept);
+        }
     }
 
     #[test]
     fn one_writer_at_a_time_and_no_overwriting() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        let first = Saver::open(&path, Taken::Replace, false).unwrap();
-        let error = Saver::open(&path, Taken::Replace, false).unwrap_err();
+        let mut first = open(&path).unwrap();
+        first.start(None, None, String::new()).unwrap();
+        let error = open(&path).unwrap_err();
         assert!(error.to_string().contains("another process"), "{error}");
         drop(first);
         // Another part file than the one that was opened is not this one's.
         let part = beside(&path, ".part");
         std::fs::remove_file(&part).unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", &part).unwrap();
-        let error = Saver::open(&path, Taken::Replace, false).unwrap_err();
-        assert!(error.to_string().contains("is a symlink"), "{error}");
-        std::fs::remove_file(&part).unwrap();
+        for dangling in ["/etc/passwd", "/nowhere/at/all"] {
+            std::os::unix::fs::symlink(dangling, &part).unwrap();
+            let error = open(&path).unwrap_err();
+            assert!(error.to_string().contains("is a symlink"), "{error}");
+            std::fs::remove_file(&part).unwrap();
+        }
         std::fs::create_dir(&part).unwrap();
-        assert!(Saver::open(&path, Taken::Replace, false).is_err());
+        assert!(open(&path).is_err());
         std::fs::remove_dir(&part).unwrap();
+        let linked = dir.path().join("linked");
+        std::fs::write(&linked, "x").unwrap();
+        std::fs::hard_link(&linked, &part).unwrap();
+        let error = open(&path).unwrap_err();
+        assert!(error.to_string().contains("hard links"), "{error}");
+        assert_eq!(std::fs::read(&linked).unwrap(), b"x");
+        std::fs::remove_file(&part).unwrap();
         std::fs::write(&path, "x").unwrap();
-        assert!(Saver::open(&path, Taken::Refuse, false).is_err());
+        assert!(Saver::open(&path, Taken::Refuse, false, "id").is_err());
         assert_eq!(free_name(&path), beside(&path, ".1"));
         assert_eq!(free_name(&dir.path().join("g")), dir.path().join("g"));
+    }
+
+    #[test]
+    fn names_of_a_server_follow_no_symlink() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (dir.path().join("f"), dir.path().join("elsewhere"));
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        let error = Saver::open(&path, Taken::Refuse, false, "id").unwrap_err();
+        assert!(error.to_string().contains("exists already"), "{error}");
+        let mut saver = Saver::open(&path, Taken::Next, false, "id").unwrap();
+        saver.start(None, None, String::new()).unwrap();
+        assert_eq!(saver.finish(None).unwrap(), beside(&path, ".1"));
+        // One that the user named is followed.
+        let mut saver = open(&path).unwrap();
+        saver.start(None, None, String::new()).unwrap();
+        saver.finish(None).unwrap();
+        assert!(elsewhere.exists() && path.is_symlink());
     }
 
     #[test]
@@ -498,7 +589,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         let begin = |bytes: &[u8]| {
-            let mut saver = Saver::open(&path, Taken::Next, false).unwrap();
+            let mut saver = Saver::open(&path, Taken::Next, false, "id").unwrap();
             saver.start(None, None, String::new()).unwrap();
             saver.write(bytes).unwrap();
             saver

@@ -96,8 +96,7 @@ impl Sink {
             }
             Self::View { view, started } => {
                 *started = true;
-                let shown = view.take(bytes)?;
-                stage.write(shown.as_bytes())?;
+                view.take(bytes, &mut |shown| stage.write(shown))?;
             }
             Self::Memory { bytes: all, max } => {
                 if (all.len() + bytes.len()) as u64 > *max {

@@ -19,7 +19,7 @@ use super::names::{beside, free_name, is_taken};
 use super::naming::Taken;
 use super::save::{Saver, set_modified};
 use crate::http::date::Seconds;
-use crate::policy::resume::{Had, Validator};
+use crate::policy::resume::Had;
 
 /// The longest body that is held.
 pub(super) const MOST: u64 = 64 * 1024;
@@ -31,29 +31,26 @@ pub(super) struct Small {
     taken: Taken,
     create_dirs: bool,
     had: Had,
+    url: String,
     bytes: Vec<u8>,
 }
 
 impl Small {
-    /// Of `length` bytes, to be saved as `path`; the rest as for [`Saver`].
+    /// To be saved as `path`; the rest as for [`Saver`].
     pub(super) fn new(
         path: PathBuf,
         taken: Taken,
         create_dirs: bool,
-        validator: Option<Validator>,
-        length: u64,
-        coding: String,
+        had: Had,
+        url: String,
     ) -> Self {
+        let length = had.total.unwrap_or(0);
         Self {
             path,
             taken,
             create_dirs,
-            had: Had {
-                bytes: 0,
-                validator,
-                total: Some(length),
-                coding: Some(coding),
-            },
+            had,
+            url,
             bytes: Vec::with_capacity(length.min(MOST) as usize),
         }
     }
@@ -84,7 +81,7 @@ impl Small {
 
     /// Goes the usual way from here on.
     pub(super) fn into_saver(self) -> Result<Saver> {
-        let mut saver = Saver::open(&self.path, self.taken, self.create_dirs)?;
+        let mut saver = Saver::open(&self.path, self.taken, self.create_dirs, &self.url)?;
         let had = self.had;
         saver.start(had.validator, had.total, had.coding.unwrap_or_default())?;
         match saver.write(&self.bytes) {
@@ -125,18 +122,17 @@ impl Small {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::resume::Validator;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     fn small(path: &Path, bytes: &[u8]) -> Small {
-        let tag = Some(Validator::Tag("\"1\"".into()));
-        let mut small = Small::new(
-            path.to_owned(),
-            Taken::Replace,
-            false,
-            tag,
-            3,
-            String::new(),
-        );
+        let had = Had {
+            bytes: 0,
+            validator: Some(Validator::Tag("\"1\"".into())),
+            total: Some(3),
+            coding: Some(String::new()),
+        };
+        let mut small = Small::new(path.to_owned(), Taken::Replace, false, had, "id".to_owned());
         small.write(bytes);
         small
     }
@@ -182,7 +178,11 @@ mod tests {
         // A part file of an earlier run is not left behind.
         let path = dir.path().join("g");
         std::fs::write(beside(&path, ".part"), "longer than that").unwrap();
-        std::fs::write(beside(&path, ".part.state"), "etag: \"0\"\n").unwrap();
+        std::fs::write(
+            beside(&path, ".part.state"),
+            "url-sha256: id\netag: \"0\"\n",
+        )
+        .unwrap();
         assert!(small(&path, b"abc").link(&path, None).is_err());
         small(&path, b"abc").finish(None).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
@@ -201,7 +201,7 @@ mod tests {
             .abandon(false)
             .unwrap();
         assert_eq!(names(dir.path()), ["f.part", "f.part.state"]);
-        let mut saver = Saver::open(&path, Taken::Replace, false).unwrap();
+        let mut saver = Saver::open(&path, Taken::Replace, false, "id").unwrap();
         let had = saver.earlier().unwrap().unwrap();
         assert_eq!((had.bytes, had.total), (2, Some(3)));
     }

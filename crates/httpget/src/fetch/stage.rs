@@ -1,16 +1,21 @@
 //! Standard output, shared by transfers that may run side by side.
 //!
 //! Alone, a transfer writes through and flushes at once, since it waits for
-//! the network next. Side by side, whole lines only are written, so that two
-//! bodies never meet within a line; and with `--ordered` each transfer waits
-//! for its turn before it writes.
+//! the network next. Side by side, whole lines are written, so that two bodies
+//! never meet within a line; a line too long to hold is written in pieces while
+//! the other transfers wait. With `--ordered` each transfer waits for its turn
+//! before it writes.
 
+use std::io::{self, BufWriter, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use common::{Out, Result};
-use serde::Serialize;
+use common::{Error, Out, Result};
 
-/// What a transfer may hold back while it waits for its turn.
+use super::report::Report;
+use crate::output::record;
+
+/// Bytes that a transfer may hold back: of a line, or while it waits for its
+/// turn.
 const HOLD: usize = 1 << 20;
 
 /// Standard output and whose turn it is.
@@ -19,6 +24,9 @@ pub(crate) struct Shared {
     out: Mutex<Out>,
     turn: Mutex<u64>,
     turned: Condvar,
+    /// Whether a transfer is in the middle of a line.
+    line: Mutex<bool>,
+    line_ended: Condvar,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -31,6 +39,8 @@ impl Shared {
             out: Mutex::new(out),
             turn: Mutex::new(0),
             turned: Condvar::new(),
+            line: Mutex::new(false),
+            line_ended: Condvar::new(),
         }
     }
 
@@ -51,25 +61,28 @@ pub(crate) struct Stage<'a> {
     /// The place in the order, where there is one.
     ticket: Option<u64>,
     held: Vec<u8>,
+    /// Whether a part of a line is out, so that the others wait for its end.
+    mid_line: bool,
 }
 
 impl<'a> Stage<'a> {
     /// For a transfer that runs alone.
     pub(crate) fn alone(shared: &'a Shared) -> Self {
-        Self {
-            shared,
-            lines: false,
-            ticket: None,
-            held: Vec::new(),
-        }
+        Self::new(shared, false, None)
     }
 
     /// For one of several; `ticket` counts from 0 where order is kept.
     pub(crate) fn beside(shared: &'a Shared, ticket: Option<u64>) -> Self {
+        Self::new(shared, true, ticket)
+    }
+
+    fn new(shared: &'a Shared, lines: bool, ticket: Option<u64>) -> Self {
         Self {
-            lines: true,
+            shared,
+            lines,
             ticket,
-            ..Self::alone(shared)
+            held: Vec::new(),
+            mid_line: false,
         }
     }
 
@@ -81,28 +94,38 @@ impl<'a> Stage<'a> {
             return out.flush();
         }
         self.held.extend_from_slice(bytes);
-        if self.is_my_turn() || self.held.len() >= HOLD {
+        let full = self.held.len() >= HOLD;
+        if full || self.is_my_turn() {
             self.wait_for_turn();
-            let whole = match self.held.iter().rposition(|&b| b == b'\n') {
-                Some(at) => at + 1,
-                None => 0,
-            };
-            self.spill(whole)?;
+            match self.held.iter().rposition(|&b| b == b'\n') {
+                Some(at) => self.spill(at + 1, true)?,
+                None if full || self.mid_line => self.spill(self.held.len(), false)?,
+                None => {}
+            }
         }
         Ok(())
     }
 
-    /// Writes one JSON record.
-    pub(crate) fn record(&mut self, record: &impl Serialize) -> Result<()> {
-        let mut line = Vec::new();
-        common::json::write_line(&mut line, record)?;
-        self.write(&line)
+    /// Writes the JSON record of a transfer.
+    pub(crate) fn record(&mut self, report: &Report) -> Result<()> {
+        let mut pieces = Pieces {
+            stage: self,
+            error: None,
+        };
+        let mut buffer = BufWriter::with_capacity(PIECE, &mut pieces);
+        let outcome = record::write(report, &mut buffer).and_then(|()| buffer.flush());
+        // What could not be written must not be tried again.
+        drop(buffer.into_parts());
+        match (pieces.error, outcome) {
+            (Some(error), _) => Err(error),
+            (None, outcome) => outcome.map_err(Error::from),
+        }
     }
 
     /// Writes what is left and passes the turn on.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.wait_for_turn();
-        let outcome = self.spill(self.held.len());
+        let outcome = self.spill(self.held.len(), true);
         self.pass();
         outcome
     }
@@ -113,14 +136,36 @@ impl<'a> Stage<'a> {
         self.pass();
     }
 
-    fn spill(&mut self, count: usize) -> Result<()> {
-        if count == 0 {
-            return Ok(());
+    /// Writes `count` bytes of those held; `ends` says that the line is over.
+    fn spill(&mut self, count: usize, ends: bool) -> Result<()> {
+        if !self.mid_line {
+            if count == 0 {
+                return Ok(());
+            }
+            let line = lock(&self.shared.line);
+            let mut line = self
+                .shared
+                .line_ended
+                .wait_while(line, |taken| *taken)
+                .unwrap_or_else(PoisonError::into_inner);
+            *line = true;
+            self.mid_line = true;
         }
         let mut out = lock(&self.shared.out);
         let outcome = out.bytes(&self.held[..count]).and_then(|()| out.flush());
+        drop(out);
         self.held.drain(..count);
+        if ends || outcome.is_err() {
+            self.end_line();
+        }
         outcome
+    }
+
+    fn end_line(&mut self) {
+        if std::mem::take(&mut self.mid_line) {
+            *lock(&self.shared.line) = false;
+            self.shared.line_ended.notify_one();
+        }
     }
 
     fn is_my_turn(&self) -> bool {
@@ -149,6 +194,38 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// Otherwise the other transfers would wait for ever.
+impl Drop for Stage<'_> {
+    fn drop(&mut self) {
+        self.end_line();
+    }
+}
+
+/// Bytes of a record that are written at a time.
+const PIECE: usize = 64 * 1024;
+
+/// A record on its way to standard output.
+struct Pieces<'a, 'b> {
+    stage: &'a mut Stage<'b>,
+    error: Option<Error>,
+}
+
+impl Write for Pieces<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.stage.write(bytes) {
+            Ok(()) => Ok(bytes.len()),
+            Err(error) => {
+                self.error = Some(error);
+                Err(io::ErrorKind::Other.into())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,11 +236,11 @@ mod tests {
     struct Sink(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
         }
-        fn flush(&mut self) -> std::io::Result<()> {
+        fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }
@@ -189,6 +266,28 @@ mod tests {
         b.finish().unwrap();
         a.finish().unwrap();
         assert_eq!(*sink.0.lock().unwrap(), b"a1\nb1\na2\nb2");
+    }
+
+    #[test]
+    fn a_line_too_long_to_hold_stays_whole() {
+        let sink = Sink::default();
+        let shared = Shared::new(Out::new(Box::new(sink.clone())));
+        let mut a = Stage::beside(&shared, None);
+        for _ in 0..100 {
+            a.write(&vec![b'a'; 100_000]).unwrap();
+            assert!(a.held.len() < HOLD);
+        }
+        std::thread::scope(|scope| {
+            let mut b = Stage::beside(&shared, None);
+            scope.spawn(move || {
+                b.write(b"b\n").unwrap();
+                b.finish().unwrap();
+            });
+            a.write(b"!\nc").unwrap();
+        });
+        a.finish().unwrap();
+        let expected = [&vec![b'a'; 10_000_000][..], b"!\nb\nc"].concat();
+        assert!(*sink.0.lock().unwrap() == expected);
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub struct Head {
     pub raw: Vec<u8>,
 }
 
+/// The most header lines; curl's limit.
+pub const LINES_MAX: usize = 5000;
+
 /// Where the body of a response ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -43,15 +46,26 @@ pub enum Framing {
 /// The length of the head at the start of `bytes`, blank line included, or
 /// `None` while it is not complete. Lines end in CRLF or LF.
 pub fn end(bytes: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    while let Some(at) = bytes[from..].iter().position(|&b| b == b'\n') {
-        let next = from + at + 1;
+    end_from(bytes, &mut 0)
+}
+
+/// [`end`] for a head that comes in pieces: `from` is how far it was searched,
+/// 0 at first, so that nothing is searched twice.
+pub fn end_from(bytes: &[u8], from: &mut usize) -> Option<usize> {
+    while let Some(at) = bytes[*from..].iter().position(|&b| b == b'\n') {
+        let next = *from + at + 1;
         match &bytes[next..] {
             [b'\n', ..] => return Some(next + 1),
             [b'\r', b'\n', ..] => return Some(next + 2),
-            _ => from = next,
+            // The next byte decides about this line end.
+            [] | [b'\r'] => {
+                *from = next - 1;
+                return None;
+            }
+            _ => *from = next,
         }
     }
+    *from = bytes.len();
     None
 }
 
@@ -101,6 +115,11 @@ impl Head {
             let name = &line[..colon];
             if name.is_empty() || !name.iter().all(|&b| is_token(b)) {
                 return Err(broken("a header of the response has no valid name"));
+            }
+            if head.headers.len() == LINES_MAX {
+                return Err(broken(format!(
+                    "the response's head has more than {LINES_MAX} lines"
+                )));
             }
             head.headers
                 .push((text(name), text(line[colon + 1..].trim_ascii())));
@@ -252,6 +271,16 @@ mod tests {
     fn parse(text: &str) -> Result<Head> {
         let end = end(text.as_bytes()).expect("a whole head");
         Head::parse(&text.as_bytes()[..end])
+    }
+
+    proptest! {
+        #[test]
+        fn an_end_is_found_byte_by_byte(picks in proptest::collection::vec(0..4usize, 0..20)) {
+            let bytes: Vec<u8> = picks.iter().map(|&pick| b"a\r\n\0"[pick]).collect();
+            let mut from = 0;
+            let found = (0..=bytes.len()).find_map(|n| end_from(&bytes[..n], &mut from));
+            prop_assert_eq!(found, end(&bytes));
+        }
     }
 
     fn framing(headers: &str) -> Result<Framing> {

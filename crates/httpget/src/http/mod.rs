@@ -3,6 +3,7 @@
 //! stranger wrote, so everything here has a fuzz target or property tests.
 
 pub mod chunked;
+pub mod coding;
 pub mod content_range;
 pub mod date;
 pub mod disposition;

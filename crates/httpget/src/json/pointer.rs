@@ -1,9 +1,9 @@
 //! JSON Pointer (RFC 6901): one value out of a document, as it is written
 //! there.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+use std::fmt;
 
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// A parsed pointer: the reference tokens, unescaped.
@@ -40,12 +40,11 @@ impl Pointer {
         let mut value: &RawValue = serde_json::from_str(document)?;
         for token in &self.0 {
             let text = value.get();
+            let mut read = serde_json::Deserializer::from_str(text);
             let found = if text.starts_with('{') {
-                let members: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_str(text)?;
-                members.get(token.as_str()).copied()
-            } else if text.starts_with('[') {
-                let items: Vec<&RawValue> = serde_json::from_str(text)?;
-                index(token).and_then(|index| items.get(index).copied())
+                read.deserialize_map(Member(token))?
+            } else if let Some(index) = index(token).filter(|_| text.starts_with('[')) {
+                read.deserialize_seq(Item(index))?
             } else {
                 None
             };
@@ -55,6 +54,75 @@ impl Pointer {
             }
         }
         Ok(Some(value.get()))
+    }
+}
+
+/// Finds a member of an object; of several of one name, the last. The others
+/// are skipped, so no memory is needed for them.
+struct Member<'t>(&'t str);
+
+impl<'de> Visitor<'de> for Member<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(is_wanted) = map.next_key_seed(Is(self.0))? {
+            if is_wanted {
+                found = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Whether a key is this one.
+struct Is<'t>(&'t str);
+
+impl<'de> DeserializeSeed<'de> for Is<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, read: D) -> Result<bool, D::Error> {
+        read.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Is<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<bool, E> {
+        Ok(key == self.0)
+    }
+}
+
+/// Finds an item of an array and skips the others.
+struct Item(usize);
+
+impl<'de> Visitor<'de> for Item {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        for _ in 0..self.0 {
+            if items.next_element::<IgnoredAny>()?.is_none() {
+                return Ok(None);
+            }
+        }
+        let found = items.next_element()?;
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(found)
     }
 }
 
@@ -100,5 +168,8 @@ mod tests {
     fn keys_may_be_written_with_escapes() {
         let pointer = parse("/é").unwrap();
         assert_eq!(pointer.find("{\"\\u00e9\":1}").unwrap(), Some("1"));
+        // Of two members of one name, the last counts, as in JavaScript.
+        let twice = "{\"é\":1,\"x\":2,\"\\u00e9\":[3]}";
+        assert_eq!(pointer.find(twice).unwrap(), Some("[3]"));
     }
 }

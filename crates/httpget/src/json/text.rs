@@ -1,21 +1,8 @@
-//! JSON text made compact or pretty, without reading its values.
+//! JSON text made compact, without reading its values.
 
-use std::fmt::Write;
+use std::io::{self, Write};
 
 use common::text::is_dangerous;
-
-/// Colours of the terminal view.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Paint {
-    /// Whether there are any.
-    pub on: bool,
-}
-
-const KEY: &str = "\x1b[34m";
-const STRING: &str = "\x1b[32m";
-const NUMBER: &str = "\x1b[36m";
-const WORD: &str = "\x1b[33m";
-const PLAIN: &str = "\x1b[0m";
 
 /// Pieces of JSON text that has been found valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,91 +48,41 @@ fn tokens(text: &str) -> impl Iterator<Item = Token<'_>> {
     })
 }
 
-/// A string's text with DEL, C1 and bidi controls escaped; C0 cannot be there.
-fn push_safe(out: &mut String, text: &str) {
-    for c in text.chars() {
-        if is_dangerous(c) {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "\\u{:04x}", c as u32);
-        } else {
-            out.push(c);
-        }
-    }
-}
-
 /// Whether this is one JSON value.
 pub fn is_valid(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
-/// The value on one line without blanks, safe to look at. The text must be
-/// valid.
-pub fn compact(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+/// Writes the value on one line without blanks, safe to look at. The text must
+/// be valid.
+pub fn write_compact(text: &str, out: &mut impl Write) -> io::Result<()> {
     for token in tokens(text) {
         match token {
-            Token::Mark(c) => out.push(c),
-            Token::String(s) => push_safe(&mut out, s),
-            Token::Word(s) => out.push_str(s),
+            Token::Mark(c) => out.write_all(&[c as u8])?,
+            Token::String(s) => write_safe(s, out)?,
+            Token::Word(s) => out.write_all(s.as_bytes())?,
         }
     }
-    out
+    Ok(())
 }
 
-/// The value indented by two blanks, with a newline at the end. The text must
-/// be valid.
-pub fn pretty(text: &str, paint: Paint) -> String {
-    let mut out = String::with_capacity(text.len() * 2);
-    let mut depth = 0usize;
-    let mut all = tokens(text).peekable();
-    let line = |out: &mut String, depth: usize| {
-        out.push('\n');
-        out.extend(std::iter::repeat_n("  ", depth));
-    };
-    while let Some(token) = all.next() {
-        let (color, shown) = match token {
-            Token::Mark(open @ ('{' | '[')) => {
-                out.push(open);
-                if let Some(&Token::Mark(close @ ('}' | ']'))) = all.peek() {
-                    out.push(close);
-                    all.next();
-                } else {
-                    depth += 1;
-                    line(&mut out, depth);
-                }
-                continue;
-            }
-            Token::Mark(close @ ('}' | ']')) => {
-                depth = depth.saturating_sub(1);
-                line(&mut out, depth);
-                out.push(close);
-                continue;
-            }
-            Token::Mark(',') => {
-                out.push(',');
-                line(&mut out, depth);
-                continue;
-            }
-            Token::Mark(c) => {
-                out.push(c);
-                out.push(' ');
-                continue;
-            }
-            Token::String(s) if all.peek() == Some(&Token::Mark(':')) => (KEY, s),
-            Token::String(s) => (STRING, s),
-            Token::Word(s @ ("true" | "false" | "null")) => (WORD, s),
-            Token::Word(s) => (NUMBER, s),
-        };
-        if paint.on {
-            out.push_str(color);
-        }
-        push_safe(&mut out, shown);
-        if paint.on {
-            out.push_str(PLAIN);
-        }
+/// [`write_compact`] into a string.
+pub fn compact(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    // Writing to memory cannot fail.
+    let _ = write_compact(text, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// DEL, C1 and bidi controls are escaped; C0 cannot stand in a string.
+fn write_safe(text: &str, out: &mut impl Write) -> io::Result<()> {
+    let mut rest = text;
+    while let Some((at, c)) = rest.char_indices().find(|&(_, c)| is_dangerous(c)) {
+        out.write_all(&rest.as_bytes()[..at])?;
+        write!(out, "\\u{:04x}", c as u32)?;
+        rest = &rest[at + c.len_utf8()..];
     }
-    out.push('\n');
-    out
+    out.write_all(rest.as_bytes())
 }
 
 #[cfg(test)]
@@ -164,37 +101,21 @@ mod tests {
         );
     }
 
-    #[test]
-    fn indented() {
-        assert_eq!(
-            pretty("{\"a\":[1,{}],\"b\":null}", Paint::default()),
-            "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": null\n}\n"
-        );
-        assert_eq!(
-            pretty("{\"a\":1}", Paint { on: true }),
-            "{\n  \x1b[34m\"a\"\x1b[0m: \x1b[36m1\x1b[0m\n}\n"
-        );
-        assert_eq!(pretty("7", Paint::default()), "7\n");
-    }
-
     proptest! {
         #[test]
         fn the_value_stays(keys: Vec<String>, number: f64) {
             let value = serde_json::json!({ "keys": keys, "number": number, "none": null });
             for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
-                for text in [compact(&text), pretty(&text, Paint::default())] {
-                    let back: serde_json::Value = serde_json::from_str(&text).unwrap();
-                    prop_assert_eq!(&back["keys"], &value["keys"]);
-                    let controls: Vec<char> = text.chars().filter(|c| is_dangerous(*c)).collect();
-                    prop_assert!(controls.iter().all(|&c| c == '\n'));
-                }
+                let text = compact(&text);
+                let back: serde_json::Value = serde_json::from_str(&text).unwrap();
+                prop_assert_eq!(&back["keys"], &value["keys"]);
+                prop_assert!(!text.contains(is_dangerous));
             }
         }
 
         #[test]
         fn never_panics(text in ".*") {
             let _ = compact(&text);
-            let _ = pretty(&text, Paint::default());
         }
     }
 }

@@ -57,8 +57,8 @@ pub(crate) struct Made {
 pub(crate) struct Exchange {
     /// Given: the proxy to go through.
     pub(crate) proxy: Option<Arc<Proxy>>,
-    /// Given: the target to write into the request line instead of the path.
-    pub(crate) absolute: Option<String>,
+    /// Given: the head of the request, until it is sent.
+    pub(crate) request: Vec<u8>,
     /// Given: bytes of the body that are there already.
     pub(crate) had: u64,
     /// Given: where others may end it.
@@ -98,11 +98,11 @@ pub(crate) fn deadline() -> Option<Instant> {
 }
 
 /// Starts an exchange on this thread.
-pub(crate) fn begin(ask: &Ask<'_>) {
+pub(crate) fn begin(ask: &Ask<'_>, request: &[u8]) {
     set_deadline(ask.deadline);
     CURRENT.set(Exchange {
         proxy: ask.proxy.clone(),
-        absolute: ask.absolute.clone(),
+        request: request.to_vec(),
         had: ask.had,
         line: ask.line.clone(),
         ..Exchange::default()

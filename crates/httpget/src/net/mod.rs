@@ -7,6 +7,8 @@
 
 mod dial;
 mod exchange;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod line;
 mod stream;
 mod tls;
@@ -84,6 +86,11 @@ pub(crate) fn too_slow(least: u64, time: Duration) -> Error {
     Error::new(Kind::Timeout, message)
 }
 
+/// The error of a transfer that takes longer than `-m` allows.
+pub(crate) fn out_of_time() -> Error {
+    Error::new(Kind::Timeout, "not done within the time of --max-time")
+}
+
 /// Makes requests over pooled connections.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -114,8 +121,12 @@ impl Network {
     /// Sends a request and receives the head of its response. A connection
     /// that was kept and turns out to have been closed is replaced.
     pub(crate) fn ask(&self, ask: &Ask<'_>) -> Result<Answer, (Failure, Box<Exchange>)> {
+        let request = match head_of(ask) {
+            Ok(request) => request,
+            Err(error) => return Err((error.into(), Box::default())),
+        };
         loop {
-            exchange::begin(ask);
+            exchange::begin(ask, &request);
             let outcome = self.once(ask);
             let exchange = exchange::take();
             let error = match outcome {
@@ -141,14 +152,13 @@ impl Network {
     }
 
     fn once(&self, ask: &Ask<'_>) -> Result<BodyReader, ureq::Error> {
+        // ureq need know no more than where to: `head_of` is what is sent.
+        let (origin, _) = split(ask.url);
         let mut request = if ask.head {
-            self.agent.head(ask.url)
+            self.agent.head(origin)
         } else {
-            self.agent.get(ask.url)
+            self.agent.get(origin)
         };
-        for (name, value) in ask.headers {
-            request = request.header_raw(name, value.as_bytes());
-        }
         // Settings of its own cost a request a copy of the agent's.
         if let Some(deadline) = ask.deadline {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -159,6 +169,35 @@ impl Network {
             stall: self.stall,
         })
     }
+}
+
+/// A URL's origin, and its target: path and query.
+fn split(url: &str) -> (&str, &str) {
+    let url = url.split('#').next().unwrap_or_default();
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let path = url[host..]
+        .find(['/', '?'])
+        .map_or(url.len(), |at| host + at);
+    url.split_at(path)
+}
+
+/// The head of a request, of whatever length.
+fn head_of(ask: &Ask<'_>) -> Result<Vec<u8>, Error> {
+    let (_, path) = split(ask.url);
+    let target = ask.absolute.as_deref().unwrap_or(path);
+    let method = if ask.head { "HEAD" } else { "GET" };
+    let mut head = format!("{method} {target} HTTP/1.1\r\n");
+    for (name, value) in ask.headers {
+        if value.contains(['\r', '\n', '\0']) {
+            return Err(Error::new(
+                Kind::Input,
+                format!("the value of {name} would have a line break or NUL in it"),
+            ));
+        }
+        head.extend([name, ": ", value, "\r\n"]);
+    }
+    head.push_str("\r\n");
+    Ok(head.into_bytes())
 }
 
 /// The body of a response, as it came but for the chunks.
@@ -206,12 +245,10 @@ fn understand(error: ureq::Error, stall: Silence) -> Failure {
         ureq::Error::Timeout(Timeout::PerRead | Timeout::PerWrite) => {
             return Failure::cut(stall.error());
         }
-        ureq::Error::Timeout(_) => {
-            Error::new(Kind::Timeout, "not done within the time of --max-time")
-        }
+        ureq::Error::Timeout(_) => out_of_time(),
         ureq::Error::Io(e) => return Failure::cut(Error::network(&e)),
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-            Error::new(Kind::Input, format!("cannot be asked for: {error}"))
+            Error::new(Kind::Input, "this host cannot stand in a URL")
         }
         other => Error::new(Kind::Protocol, other.to_string()),
     };

@@ -23,7 +23,7 @@ pub(crate) enum Pending {
 }
 
 /// Ends a stream from another thread; holds nothing open.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Hangup(Weak<Socket>);
 
 impl Hangup {

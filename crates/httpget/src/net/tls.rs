@@ -6,18 +6,20 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use common::tls::{self, Remedy};
 use common::{Error, Kind, Result};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, ProtocolVersion,
+    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, ProtocolVersion,
     RootCertStore, SignatureScheme, SupportedProtocolVersion, version,
 };
 
 use super::stream::{Stream, TlsStream};
 use super::x509::{self, Certificate};
+use crate::files;
 use crate::policy::pin::Pin;
 
 /// What the command line says about TLS.
@@ -127,40 +129,26 @@ fn facts(session: &ClientConnection) -> TlsFacts {
     }
 }
 
-/// A failure of TLS in words, with a hint where the user can do something.
+/// A failure of TLS, with a hint if the user can do something.
 pub(crate) fn error(error: &rustls::Error) -> Error {
-    let tls = |message: &str| Error::new(Kind::Tls, message);
-    match error {
-        rustls::Error::InvalidCertificate(reason) => match reason {
-            CertificateError::UnknownIssuer => {
-                tls("the certificate's issuer is not known").hint("use --cacert FILE to trust it")
+    let explained = tls::explain(error);
+    let failed = Error::new(Kind::Tls, explained.sentence);
+    let hint = match explained.remedy {
+        Some(Remedy::TrustAuthority) => "use --cacert FILE to trust it",
+        Some(Remedy::CheckClock) => "is the clock right?",
+        Some(Remedy::ClientCertificate) => "present one with --cert FILE",
+        Some(Remedy::NoTls) => "does this port speak http?",
+        Some(Remedy::ExpectName) | None => match error {
+            rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
+                "it may want ciphers or curves older than those of forward secrecy"
             }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                tls("the certificate has expired")
+            rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+                "it may speak only versions older than TLS 1.2"
             }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                tls("the certificate is not valid yet").hint("is the clock right?")
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                tls("the certificate is for another name")
-            }
-            CertificateError::Revoked => tls("the certificate is revoked"),
-            other => tls(&format!("the certificate is not accepted: {other}")),
+            _ => return failed,
         },
-        rustls::Error::AlertReceived(alert) => {
-            let error = tls(&format!("the server refused: TLS alert {alert:?}"));
-            match alert {
-                rustls::AlertDescription::CertificateRequired => {
-                    error.hint("it wants a client certificate (--cert)")
-                }
-                _ => error,
-            }
-        }
-        rustls::Error::InvalidMessage(_) => {
-            tls("the peer does not speak TLS").hint("does this port speak http?")
-        }
-        other => tls(&format!("TLS: {other}")),
-    }
+    };
+    failed.hint(hint)
 }
 
 fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
@@ -211,13 +199,12 @@ fn roots(options: &TlsOptions) -> Result<RootCertStore> {
     }
     for file in &files {
         let given = options.ca_files.contains(file);
-        let certificates = certificates(file)?;
-        if certificates.is_empty() && given {
-            return Err(
-                Error::new(Kind::System, "no certificate in it; PEM is wanted")
-                    .about(file.display().to_string()),
-            );
-        }
+        let certificates = match certificates(file) {
+            Ok(certificates) => certificates,
+            // A directory may hold other files as well.
+            Err(error) if error.kind() == Kind::Input && !given => continue,
+            Err(error) => return Err(error),
+        };
         for certificate in certificates {
             // A file that was named must be usable; of a directory, and of
             // the system's bundle, whatever is.
@@ -252,26 +239,16 @@ fn local(error: &std::io::Error, path: &Path) -> Error {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let pem = std::fs::read(file).map_err(|e| local(&e, file))?;
-    CertificateDer::pem_slice_iter(&pem)
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|e| {
-            Error::new(Kind::System, format!("not PEM: {e}")).about(file.display().to_string())
-        })
+    files::check(file)?;
+    tls::certificates(file)
 }
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
     let chain = certificates(certificate)?;
-    if chain.is_empty() {
-        return Err(
-            Error::new(Kind::System, "no certificate in it; PEM is wanted")
-                .about(certificate.display().to_string()),
-        );
-    }
     let file = key.unwrap_or(certificate);
-    let pem = std::fs::read(file).map_err(|e| local(&e, file))?;
+    let pem = files::read(file)?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
         Error::new(
             Kind::System,

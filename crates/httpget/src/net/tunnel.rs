@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use common::{Error, Kind, Result};
 
 use super::stream::Stream;
-use crate::http::head::Head;
+use crate::http::head::{self, Head};
 use crate::policy::proxy::{Protocol, Proxy};
 
 /// A proxy's answer to CONNECT is a few lines.
@@ -73,15 +73,19 @@ pub(super) fn connect(
         .and_then(|()| stream.flush())
         .map_err(|e| lost(&e))?;
     let mut raw = Vec::new();
+    let (mut searched, mut count) = (0, 0);
     let head = loop {
-        if crate::http::head::end(&raw).is_some() {
+        if head::end_from(&raw, &mut searched).is_some() {
             let head = Head::parse(&raw)?;
             if head.status / 100 != 1 {
                 break head;
             }
             raw.clear();
+            searched = 0;
         }
-        if raw.len() > ANSWER_MAX {
+        // Interim responses count as well.
+        count += 1;
+        if count > ANSWER_MAX {
             return Err(broken("the proxy's answer does not end"));
         }
         let mut byte = [0];

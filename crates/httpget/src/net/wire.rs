@@ -9,6 +9,7 @@
 //! [`Failure`]. What ureq keeps is the pool, the timeouts and the order of
 //! events.
 
+use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,14 +26,20 @@ use crate::http::head::{self, Framing, HEAD_MAX, Head};
 /// Bytes per read of a body. With its copy it must stay in the cache: twice
 /// as much costs the kernel twice the time to copy.
 const INPUT: usize = 32 * 1024;
-/// A request is a head; longer ones are written in pieces.
+/// The head that ureq writes; what is sent instead has any length.
 const OUTPUT: usize = 8 * 1024;
 /// Bytes per read of a head or of chunks.
 const PIECE: usize = 16 * 1024;
 /// What re-coding a chunk adds: eight digits and two line ends.
 const CHUNK_EXTRA: usize = 12;
-/// More interim responses than this are a server gone mad.
+/// The most interim responses, and the most bytes of their heads together.
 const MAX_INFORMATIONAL: usize = 100;
+const MAX_INFORMATIONAL_BYTES: usize = HEAD_MAX;
+
+thread_local! {
+    /// Where a piece of a head or of chunks is read into.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; PIECE]);
+}
 
 /// What is expected next.
 #[derive(Debug)]
@@ -60,6 +67,8 @@ pub(crate) struct Wire {
     state: State,
     /// Received and not yet understood: a part of a head, or of chunks.
     raw: Vec<u8>,
+    /// How far `raw` was searched for the end of a head.
+    searched: usize,
     /// Why the chunks cannot be read on, to be said when what was before has
     /// been handed over.
     broken: Option<Error>,
@@ -79,6 +88,7 @@ impl Wire {
             buffers: LazyBuffers::new(INPUT, OUTPUT),
             state: State::Idle,
             raw: Vec::new(),
+            searched: 0,
             broken: None,
             made,
             used: false,
@@ -112,10 +122,11 @@ impl Wire {
     /// Reads up to `PIECE` bytes behind `raw`; 0 at the end.
     fn read_raw(&mut self, timeout: NextTimeout) -> Result<usize, ureq::Error> {
         self.bound(timeout)?;
-        let start = self.raw.len();
-        self.raw.resize(start + PIECE, 0);
-        let outcome = retrying(|| self.stream.read(&mut self.raw[start..]));
-        self.raw.truncate(start + *outcome.as_ref().unwrap_or(&0));
+        let outcome = SCRATCH.with_borrow_mut(|scratch| {
+            let n = retrying(|| self.stream.read(scratch))?;
+            self.raw.extend_from_slice(&scratch[..n]);
+            Ok(n)
+        });
         outcome.map_err(|e| lost(&e, timeout.for_read()))
     }
 
@@ -123,10 +134,11 @@ impl Wire {
     /// body that came with it.
     fn receive_head(&mut self, to_head: bool, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let head = loop {
-            match head::end(&self.raw) {
+            match head::end_from(&self.raw, &mut self.searched) {
                 Some(end) if end <= HEAD_MAX => {
                     let head = Head::parse(&self.raw[..end]).map_err(fail)?;
                     self.raw.drain(..end);
+                    self.searched = 0;
                     match head.status {
                         101 => {
                             return Err(fail(Error::new(
@@ -135,11 +147,12 @@ impl Wire {
                             )));
                         }
                         100..200 => {
-                            let count = exchange::with(|exchange| {
-                                exchange.informational.push(head.raw);
-                                exchange.informational.len()
+                            let (count, bytes) = exchange::with(|exchange| {
+                                let heads = &mut exchange.informational;
+                                heads.push(head.raw);
+                                (heads.len(), heads.iter().map(Vec::len).sum::<usize>())
                             });
-                            if count > MAX_INFORMATIONAL {
+                            if count > MAX_INFORMATIONAL || bytes > MAX_INFORMATIONAL_BYTES {
                                 return Err(fail(Error::new(
                                     Kind::Protocol,
                                     "interim responses without end",
@@ -260,7 +273,7 @@ impl Transport for Wire {
         &mut self.buffers
     }
 
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+    fn transmit_output(&mut self, _: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let first = !matches!(self.state, State::Head(_));
         if first {
             let to_head = self.buffers.output().starts_with(b"HEAD ");
@@ -286,11 +299,8 @@ impl Transport for Wire {
             self.used = true;
             self.parked = false;
         }
-        let bytes = &self.buffers.output()[..amount];
-        let bytes = match exchange::with(|exchange| exchange.absolute.clone()) {
-            Some(absolute) if first => with_target(bytes, &absolute),
-            _ => bytes.to_vec(),
-        };
+        // Not what ureq has made of it: the head as it was asked for.
+        let bytes = exchange::with(|exchange| std::mem::take(&mut exchange.request));
         self.bound(timeout)?;
         self.stream
             .write_all(&bytes)
@@ -365,17 +375,6 @@ impl Transport for Wire {
     }
 }
 
-/// The request's head with another target in its first line.
-fn with_target(head: &[u8], target: &str) -> Vec<u8> {
-    let mut words = head.splitn(3, |&b| b == b' ');
-    match (words.next(), words.next(), words.next()) {
-        (Some(method), Some(_), Some(rest)) => {
-            [method, b" ", target.as_bytes(), b" ", rest].concat()
-        }
-        _ => head.to_vec(),
-    }
-}
-
 /// Once more after a signal.
 fn retrying(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
@@ -415,20 +414,4 @@ fn lost(error: &io::Error, timeout: NextTimeout) -> ureq::Error {
         return cut("cut short: the TLS connection ended without close_notify");
     }
     fail(Failure::cut(Error::network(error)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::with_target;
-
-    #[test]
-    fn the_target_is_replaced() {
-        let head = b"GET /a b HTTP/1.1\r\nHost: x\r\n";
-        assert_eq!(
-            with_target(b"GET /a HTTP/1.1\r\nHost: x y\r\n", "http://x/a"),
-            b"GET http://x/a HTTP/1.1\r\nHost: x y\r\n"
-        );
-        assert_eq!(with_target(b"GET", "x"), b"GET");
-        assert!(with_target(head, "/").starts_with(b"GET / b"));
-    }
 }

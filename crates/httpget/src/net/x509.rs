@@ -93,13 +93,15 @@ pub(crate) fn parse(der: &[u8]) -> Option<Certificate> {
     })
 }
 
-/// A distinguished name as `CN=..., O=...`.
+/// A distinguished name as `CN=..., O=...`, the most specific part first and
+/// values escaped as RFC 4514 has it, so that none looks like several parts.
 fn name(mut sets: &[u8]) -> Option<String> {
     let mut parts = Vec::new();
     while !sets.is_empty() {
         let (set, rest) = expect(sets, SET)?;
         sets = rest;
         let mut attributes = set.content;
+        let mut part = String::new();
         while !attributes.is_empty() {
             let (attribute, rest) = expect(attributes, SEQUENCE)?;
             attributes = rest;
@@ -117,11 +119,32 @@ fn name(mut sets: &[u8]) -> Option<String> {
                 }
                 _ => String::from_utf8_lossy(value.content).into_owned(),
             };
-            parts.push(format!("{}={value}", attribute_name(oid.content)));
+            if !part.is_empty() {
+                part.push('+');
+            }
+            part.extend([&attribute_name(oid.content), "=", &escaped(&value)]);
         }
+        parts.push(part);
     }
     parts.reverse();
     Some(parts.join(", "))
+}
+
+/// The value of an attribute (RFC 4514, section 2.4).
+fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for (at, c) in value.char_indices() {
+        let is_first = at == 0;
+        let is_last = at + c.len_utf8() == value.len();
+        match c {
+            '\0' => text.push_str("\\00"),
+            ',' | '+' | '=' | '"' | '\\' | '<' | '>' | ';' => text.extend(['\\', c]),
+            '#' if is_first => text.extend(['\\', c]),
+            ' ' if is_first || is_last => text.extend(['\\', c]),
+            c => text.push(c),
+        }
+    }
+    text
 }
 
 fn attribute_name(oid: &[u8]) -> String {
@@ -202,6 +225,34 @@ mod tests {
         assert_eq!(date::rfc3339(parsed.not_after), "4096-01-01T00:00:00Z");
         assert!(parsed.not_before < parsed.not_after);
         assert!(parsed.public_key.starts_with(&[SEQUENCE]));
+    }
+
+    #[test]
+    fn names_cannot_pretend_to_be_several() {
+        for (value, shown) in [
+            ("evil, O=Good Bank, Inc", "evil\\, O\\=Good Bank\\, Inc"),
+            ("a+b", "a\\+b"),
+            (" # ", "\\ #\\ "),
+            ("#1<2>;\"\\", "\\#1\\<2\\>\\;\\\"\\\\"),
+            ("nul\0byte", "nul\\00byte"),
+            (" ", "\\ "),
+            ("*.example.com", "*.example.com"),
+        ] {
+            assert_eq!(escaped(value), shown);
+        }
+        let attribute = |oid: u8, value: &str| {
+            let mut bytes = vec![SEQUENCE, 7 + value.len() as u8, OID, 3, 0x55, 4, oid, 12];
+            bytes.push(value.len() as u8);
+            bytes.extend(value.bytes());
+            bytes
+        };
+        let set = |attributes: &[u8]| [&[SET, attributes.len() as u8], attributes].concat();
+        let sets = [
+            set(&attribute(10, "x")),
+            set(&[attribute(3, "evil, O=Good"), attribute(11, "u")].concat()),
+        ]
+        .concat();
+        assert_eq!(name(&sets).unwrap(), "CN=evil\\, O\\=Good+OU=u, O=x");
     }
 
     proptest! {

@@ -1,10 +1,10 @@
 //! The JSON record of a URL.
 
-use base64::Engine;
+use std::io::{self, Write};
+
 use base64::engine::general_purpose::STANDARD;
 use common::json::ms;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::fetch::{Report, Trouble};
 use crate::http::date;
@@ -12,11 +12,12 @@ use crate::http::head::Head;
 use crate::http::media::{self, Class};
 use crate::json::text;
 
+/// The keys in front of the body.
 #[derive(Serialize)]
-struct Record<'a> {
+struct Before<'a> {
     #[serde(rename = "type")]
     tag: &'static str,
-    /// For error records, as in every tool.
+    /// In error records, as in every tool.
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,8 +31,11 @@ struct Record<'a> {
     reason: Option<&'a str>,
     http_version: Option<&'static str>,
     headers: Option<&'a [(String, String)]>,
-    body: Option<Body<'a>>,
-    body_base64: Option<String>,
+}
+
+/// The keys behind the body.
+#[derive(Serialize)]
+struct After<'a> {
     file: Option<String>,
     bytes: Option<u64>,
     wire_bytes: Option<u64>,
@@ -47,12 +51,13 @@ struct Record<'a> {
     error: Option<JsonError<'a>>,
 }
 
-/// A body as a value.
-#[derive(Serialize)]
-#[serde(untagged)]
+/// How a body stands in a record.
 enum Body<'a> {
-    Json(Box<RawValue>),
+    Absent,
+    /// The value itself.
+    Json(&'a str),
     Text(&'a str),
+    Base64(&'a [u8]),
 }
 
 #[derive(Serialize)]
@@ -78,14 +83,61 @@ struct JsonError<'a> {
     message: &'a str,
 }
 
-/// The record of a report.
-pub(crate) fn record(report: &Report) -> impl Serialize + '_ {
+/// Writes the record of a report as one line. The body goes out piece by piece,
+/// so it is not copied as a whole.
+pub(crate) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let mut keys = Vec::new();
+    common::json::write_line(&mut keys, &before(report))?;
+    out.write_all(keys.strip_suffix(b"}\n").unwrap_or(&keys))?;
+    let (text, base64) = match body(report) {
+        Body::Absent => (None, None),
+        Body::Base64(bytes) => (None, Some(bytes)),
+        shown => (Some(shown), None),
+    };
+    out.write_all(b",\"body\":")?;
+    match text {
+        Some(Body::Json(document)) => text::write_compact(document, out)?,
+        Some(Body::Text(text)) => common::json::write_line(NoLineEnd(&mut *out), &text)?,
+        _ => out.write_all(b"null")?,
+    }
+    out.write_all(b",\"body_base64\":")?;
+    match base64 {
+        None => out.write_all(b"null")?,
+        Some(bytes) => {
+            out.write_all(b"\"")?;
+            let mut encoder = base64::write::EncoderWriter::new(&mut *out, &STANDARD);
+            encoder.write_all(bytes)?;
+            encoder.finish()?;
+            drop(encoder);
+            out.write_all(b"\"")?;
+        }
+    }
+    keys.clear();
+    common::json::write_line(&mut keys, &after(report))?;
+    out.write_all(b",")?;
+    out.write_all(keys.strip_prefix(b"{").unwrap_or(&keys))
+}
+
+/// Drops the line end behind a value; within one there is none.
+struct NoLineEnd<W>(W);
+
+impl<W: Write> Write for NoLineEnd<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes == b"\n" {
+            return Ok(1);
+        }
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+fn before(report: &Report) -> Before<'_> {
     let head = report.head.as_deref();
-    let trouble = report.trouble.as_ref();
-    let failed = trouble.filter(|_| head.is_none());
-    let (body, body_base64) = body(report);
-    let made = &report.exchange.made;
-    Record {
+    let failed = report.trouble.as_ref().filter(|_| head.is_none());
+    Before {
         tag: if head.is_some() { "response" } else { "error" },
         target: failed.map(|_| report.url.as_str()),
         kind: failed.map(Trouble::kind),
@@ -97,8 +149,13 @@ pub(crate) fn record(report: &Report) -> impl Serialize + '_ {
         reason: head.map(|head| head.reason.as_str()),
         http_version: head.map(Head::version),
         headers: head.map(|head| head.headers.as_slice()),
-        body,
-        body_base64,
+    }
+}
+
+fn after(report: &Report) -> After<'_> {
+    let head = report.head.as_deref();
+    let made = &report.exchange.made;
+    After {
         file: report.file.as_ref().map(|path| path.display().to_string()),
         bytes: head.map(|_| report.bytes),
         wire_bytes: head.map(|_| report.wire_bytes),
@@ -129,7 +186,7 @@ pub(crate) fn record(report: &Report) -> impl Serialize + '_ {
         tls_ms: made.tls.map(ms),
         first_byte_ms: report.first_byte().map(ms),
         total_ms: ms(report.total),
-        error: trouble.map(|trouble| JsonError {
+        error: report.trouble.as_ref().map(|trouble| JsonError {
             kind: trouble.kind(),
             message: trouble.message(),
         }),
@@ -137,9 +194,9 @@ pub(crate) fn record(report: &Report) -> impl Serialize + '_ {
 }
 
 /// The body as the value it is, as text, or in base64.
-fn body(report: &Report) -> (Option<Body<'_>>, Option<String>) {
+fn body(report: &Report) -> Body<'_> {
     let Some(bytes) = &report.body else {
-        return (None, None);
+        return Body::Absent;
     };
     let media_type = report.head.as_ref().and_then(|h| h.get("content-type"));
     let class = if report.pointed {
@@ -148,17 +205,12 @@ fn body(report: &Report) -> (Option<Body<'_>>, Option<String>) {
         media::class(media_type)
     };
     let Ok(string) = std::str::from_utf8(bytes) else {
-        return (None, Some(STANDARD.encode(bytes)));
+        return Body::Base64(bytes);
     };
     let document = string.trim_start_matches('\u{feff}');
     match class {
-        Class::Json if text::is_valid(document) => {
-            match RawValue::from_string(text::compact(document)) {
-                Ok(value) => (Some(Body::Json(value)), None),
-                Err(_) => (Some(Body::Text(string)), None),
-            }
-        }
-        Class::Other if media::looks_binary(bytes) => (None, Some(STANDARD.encode(bytes))),
-        _ => (Some(Body::Text(string)), None),
+        Class::Json if text::is_valid(document) => Body::Json(document),
+        Class::Other if media::looks_binary(bytes) => Body::Base64(bytes),
+        _ => Body::Text(string),
     }
 }

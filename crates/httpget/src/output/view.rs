@@ -1,21 +1,35 @@
 //! Bodies on a terminal: JSON indented and coloured, text escaped, binary
-//! refused.
+//! refused. What is shown is written while the body comes in.
 
 use common::{Error, Kind, Result};
 
 use crate::http::media::{self, Class};
-use crate::json::text::{self, Paint};
+use crate::json::pretty::Pretty;
 
-/// More JSON than this is shown as the text it is.
-const JSON_MAX: usize = 16 << 20;
+/// Bytes of a JSON value, and of its indented form, that are held to find out
+/// whether it is valid; a longer value is shown before its end is known.
+const HELD_MAX: usize = 1 << 20;
+
+/// Bytes rendered at a time, which bounds the size of their indented form.
+const STEP: usize = 4 * 1024;
+
+/// Takes rendered text on its way to the terminal.
+pub(crate) type Show<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
 
 /// A body on its way to a terminal.
 #[derive(Debug)]
 pub(crate) struct View {
     class: Class,
-    paint: Paint,
-    /// JSON so far, or the start of a character.
-    held: Vec<u8>,
+    printer: Pretty,
+    /// The start of a character whose rest has not come.
+    partial: Vec<u8>,
+    /// The JSON value that is not complete yet, as received and as indented.
+    held: String,
+    indented: String,
+    /// Whether the value that is not complete has been shown in part.
+    committed: bool,
+    /// Whether a value was complete.
+    has_values: bool,
     /// Whether the start was looked at.
     sniffed: bool,
 }
@@ -24,52 +38,114 @@ impl View {
     pub(crate) fn new(class: Class, color: bool) -> Self {
         Self {
             class,
-            paint: Paint { on: color },
-            held: Vec::new(),
+            printer: Pretty::new(color),
+            partial: Vec::new(),
+            held: String::new(),
+            indented: String::new(),
+            committed: false,
+            has_values: false,
             sniffed: false,
         }
     }
 
-    /// Takes a piece and gives what can be shown already.
-    pub(crate) fn take(&mut self, piece: &[u8]) -> Result<String> {
+    /// Takes a piece and shows as much as can be shown already.
+    pub(crate) fn take(&mut self, piece: &[u8], show: Show<'_>) -> Result<()> {
         if !self.sniffed {
             self.sniffed = true;
             if media::looks_binary(&piece[..piece.len().min(1024)]) {
-                return Err(
-                    Error::new(Kind::System, "the body is binary, no text for a terminal")
-                        .hint("use -o FILE, or pipe it"),
-                );
+                return Err(Error::new(
+                    Kind::System,
+                    "the body is binary, not text for a terminal",
+                )
+                .hint("use -o FILE, or pipe it"));
             }
         }
-        self.held.extend_from_slice(piece);
-        if self.class == Class::Json && self.held.len() <= JSON_MAX {
-            return Ok(String::new());
+        for step in piece.chunks(STEP) {
+            let mut bytes = std::mem::take(&mut self.partial);
+            bytes.extend_from_slice(step);
+            let whole = match std::str::from_utf8(&bytes) {
+                Err(e) if e.error_len().is_none() => e.valid_up_to(),
+                _ => bytes.len(),
+            };
+            self.partial = bytes.split_off(whole);
+            self.render(&bytes, show)?;
         }
-        self.class = Class::Text;
-        let whole = match std::str::from_utf8(&self.held) {
-            Err(e) if e.error_len().is_none() => e.valid_up_to(),
-            _ => self.held.len(),
-        };
-        let shown = shown(&self.held[..whole]);
-        self.held.drain(..whole);
-        Ok(shown)
+        Ok(())
     }
 
-    /// What is left at the end.
-    pub(crate) fn finish(&mut self) -> String {
-        let held = std::mem::take(&mut self.held);
-        if self.class == Class::Json
-            && let Ok(json) = std::str::from_utf8(&held)
-            && text::is_valid(json)
-        {
-            return text::pretty(json, self.paint);
+    /// Shows what is left at the end.
+    pub(crate) fn finish(&mut self, show: Show<'_>) -> Result<()> {
+        let partial = std::mem::take(&mut self.partial);
+        self.render(&partial, show)?;
+        if self.class != Class::Json {
+            return Ok(());
         }
-        shown(&held)
+        if self.printer.finish(&mut self.indented) || self.committed {
+            return show(std::mem::take(&mut self.indented).as_bytes());
+        }
+        let held = std::mem::take(&mut self.held);
+        show(escaped(held.as_bytes()).as_bytes())
+    }
+
+    /// Shows bytes that end with a character.
+    fn render(&mut self, bytes: &[u8], show: Show<'_>) -> Result<()> {
+        if self.class != Class::Json {
+            return show(escaped(bytes).as_bytes());
+        }
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return self.give_up(bytes, show);
+        };
+        let outcome = self.printer.push(text, &mut self.indented);
+        let valid = outcome.err().unwrap_or(text.len());
+        let mut rest = &text[..valid];
+        if let Some(end) = self.printer.end() {
+            show(&self.indented.as_bytes()[..end.out])?;
+            self.indented.drain(..end.out);
+            self.held.clear();
+            self.committed = false;
+            self.has_values = true;
+            rest = &rest[end.text..];
+        }
+        self.hold(rest);
+        if outcome.is_err() {
+            return self.give_up(&bytes[valid..], show);
+        }
+        if !self.committed {
+            self.committed = self.held.len() > HELD_MAX || self.indented.len() > HELD_MAX;
+        }
+        if self.committed {
+            self.held.clear();
+            return show(std::mem::take(&mut self.indented).as_bytes());
+        }
+        Ok(())
+    }
+
+    /// Keeps what has not been shown, but for the line ends between values.
+    fn hold(&mut self, text: &str) {
+        let is_between_values = self.has_values && self.indented.is_empty();
+        if !(self.committed || is_between_values) {
+            self.held.push_str(text);
+        }
+    }
+
+    /// It is not JSON: shown as text from here on, or from the start of the
+    /// value if nothing of it has been shown.
+    fn give_up(&mut self, rest: &[u8], show: Show<'_>) -> Result<()> {
+        self.class = Class::Text;
+        let held = std::mem::take(&mut self.held);
+        let indented = std::mem::take(&mut self.indented);
+        if self.committed {
+            show(indented.as_bytes())?;
+            show(b"\n")?;
+        } else {
+            show(escaped(held.as_bytes()).as_bytes())?;
+        }
+        show(escaped(rest).as_bytes())
     }
 }
 
 /// Text with its line ends as a terminal wants them, all else escaped.
-fn shown(bytes: &[u8]) -> String {
+fn escaped(bytes: &[u8]) -> String {
     common::text::escape_body(bytes).replace("\\x0d\n", "\n")
 }
 
@@ -79,23 +155,61 @@ mod tests {
 
     fn view(class: Class, pieces: &[&[u8]]) -> Result<String> {
         let mut view = View::new(class, false);
-        let mut all = String::new();
+        let mut all = Vec::new();
+        let mut show = |bytes: &[u8]| {
+            all.extend_from_slice(bytes);
+            Ok(())
+        };
         for piece in pieces {
-            all.push_str(&view.take(piece)?);
+            view.take(piece, &mut show)?;
         }
-        all.push_str(&view.finish());
-        Ok(all)
+        view.finish(&mut show)?;
+        Ok(String::from_utf8(all).unwrap())
     }
 
     #[test]
     fn bodies() {
         let json = view(Class::Json, &[b"{\"a\":", b"1}"]).unwrap();
         assert_eq!(json, "{\n  \"a\": 1\n}\n");
-        let broken = view(Class::Json, &[b"{\"a\":\x1b"]).unwrap();
-        assert_eq!(broken, "{\"a\":\\x1b");
+        for broken in [&b"{\"a\":\x1b"[..], b"{\"a\":", b"{\"a\":\"\xff\"}", b"<p>"] {
+            let shown = view(Class::Json, &[broken]).unwrap();
+            assert_eq!(shown, common::text::escape_body(broken));
+        }
         let text = view(Class::Text, &[b"caf\xc3", b"\xa9\x1b[2J\r\n\t."]).unwrap();
         assert_eq!(text, "café\\x1b[2J\n\t.");
         let error = view(Class::Other, &[b"\x7fELF\0\0"]).unwrap_err();
         assert_eq!(error.exit(), common::Exit::Fault);
+    }
+
+    #[test]
+    fn values_of_a_stream_appear_as_they_come() {
+        let mut view = View::new(Class::Json, false);
+        let mut take = |piece: &[u8]| {
+            let mut shown = Vec::new();
+            view.take(piece, &mut |bytes: &[u8]| {
+                shown.extend_from_slice(bytes);
+                Ok(())
+            })
+            .unwrap();
+            String::from_utf8(shown).unwrap()
+        };
+        assert_eq!(take(b"{\"a\":1}\n"), "{\n  \"a\": 1\n}\n");
+        assert_eq!(take(b"{\"a\""), "");
+        assert_eq!(take(b":2}\r\n[\"\xc3"), "{\n  \"a\": 2\n}\n");
+        assert_eq!(take(b"\xa9\"]\n1"), "[\n  \"é\"\n]\n");
+        assert_eq!(take(b"2\n"), "12\n");
+        assert_eq!(take(b"junk\n"), "junk\n");
+        assert_eq!(take(b"{\"a\":1}\n"), "{\"a\":1}\n");
+    }
+
+    #[test]
+    fn long_values_are_not_held() {
+        let text = format!("[{}]", vec!["\"xxxxxxxxxxxxxxx\""; 200_000].join(","));
+        let shown = view(Class::Json, &[text.as_bytes()]).unwrap();
+        assert!(shown.starts_with("[\n  \"xx") && shown.ends_with("\"\n]\n"));
+        // What turns out to be broken goes on as text.
+        let broken = text.replace(']', "?");
+        let shown = view(Class::Json, &[broken.as_bytes()]).unwrap();
+        assert!(shown.starts_with("[\n  \"xx") && shown.ends_with("\"\n?"));
     }
 }

@@ -4,7 +4,9 @@
 //! A cookie for a whole domain is taken only if that domain is known to be no
 //! public suffix; where that cannot be known it is kept for the one host.
 
+use std::collections::VecDeque;
 use std::fmt::Write;
+use std::io::{self, BufRead, Read};
 use std::net::IpAddr;
 
 use url::Url;
@@ -16,7 +18,16 @@ use crate::policy::target;
 const COOKIE_MAX: usize = 4096;
 /// The most cookies of one domain, and of a jar.
 const DOMAIN_MAX: usize = 50;
-const JAR_MAX: usize = 3000;
+const JAR_MAX: usize = 10_000;
+/// The longest line of a cookie file.
+const LINE_MAX: u64 = 64 * 1024;
+
+/// The most cookies of one request, and the most bytes of the value of Cookie;
+/// curl's limits.
+const SENT_MAX: usize = 150;
+const HEADER_MAX: usize = 8190;
+/// The most cookies taken of one response; curl's limit.
+pub const TAKEN_MAX: usize = 50;
 
 /// One cookie.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,7 +56,7 @@ pub type IsPublic<'a> = &'a dyn Fn(&str) -> Option<bool>;
 
 /// The cookies of a run.
 #[derive(Clone, Debug, Default)]
-pub struct Jar(Vec<Cookie>);
+pub struct Jar(VecDeque<Cookie>);
 
 /// Whether `host` is `domain` or below it.
 fn is_within(host: &str, domain: &str) -> bool {
@@ -170,15 +181,20 @@ impl Jar {
             return;
         }
         let domain = cookie.domain.clone();
-        self.0.push(cookie);
+        self.push(cookie);
         let of_domain = |c: &Cookie| c.domain == domain;
         if self.0.iter().filter(|c| of_domain(c)).count() > DOMAIN_MAX
             && let Some(oldest) = self.0.iter().position(of_domain)
         {
             self.0.remove(oldest);
         }
+    }
+
+    /// Adds a cookie; the oldest goes if there are too many.
+    fn push(&mut self, cookie: Cookie) {
+        self.0.push_back(cookie);
         if self.0.len() > JAR_MAX {
-            self.0.remove(0);
+            self.0.pop_front();
         }
     }
 
@@ -202,48 +218,45 @@ impl Jar {
             .collect();
         // Longer paths first, older ones before younger (section 5.4).
         fit.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
-        let pairs: Vec<String> = fit
-            .iter()
-            .map(|c| format!("{}={}", c.name, c.value))
-            .collect();
-        (!pairs.is_empty()).then(|| pairs.join("; "))
+        let mut value = String::new();
+        for cookie in fit.iter().take(SENT_MAX) {
+            let gap = if value.is_empty() { "" } else { "; " };
+            let pair = [gap, &cookie.name, "=", &cookie.value].concat();
+            if value.len() + pair.len() > HEADER_MAX {
+                break;
+            }
+            value.push_str(&pair);
+        }
+        (!value.is_empty()).then_some(value)
     }
 
     /// Takes the cookies of another jar behind its own.
     pub fn merge(&mut self, other: Self) {
-        self.0.extend(other.0);
+        for cookie in other.0 {
+            self.push(cookie);
+        }
     }
 
-    /// Reads a file in Netscape's format.
-    /// The error is the number of a line that is none.
-    pub fn read(text: &str) -> Result<Self, usize> {
+    /// Reads a file in Netscape's format, of which it keeps the last 10,000
+    /// cookies.
+    pub fn read(mut file: impl BufRead) -> Result<Self, ReadError> {
         let mut jar = Self::default();
-        for (number, line) in text.lines().enumerate() {
-            let (http_only, line) = match line.strip_prefix("#HttpOnly_") {
-                Some(rest) => (true, rest),
-                None => (false, line),
-            };
-            if line.trim().is_empty() || line.starts_with('#') {
-                continue;
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            let read = (&mut file).take(LINE_MAX).read_until(b'\n', &mut line);
+            if read.map_err(ReadError::Io)? == 0 {
+                break;
             }
-            let fields: Vec<&str> = line.splitn(7, '\t').collect();
-            let [domain, below, path, secure, expires, name, value] = fields[..] else {
-                return Err(number + 1);
-            };
-            let expires: Seconds = expires.parse().map_err(|_| number + 1)?;
-            if line.replace('\t', "").contains(char::is_control) {
-                return Err(number + 1);
+            let text = std::str::from_utf8(&line).ok();
+            let text = text.filter(|text| text.ends_with('\n') || (text.len() as u64) < LINE_MAX);
+            let text = text.ok_or(ReadError::Line(number))?;
+            let text = text.strip_suffix('\n').unwrap_or(text);
+            match from_line(text.strip_suffix('\r').unwrap_or(text)) {
+                Ok(Some(cookie)) => jar.push(cookie),
+                Ok(None) => {}
+                Err(NotACookie) => return Err(ReadError::Line(number)),
             }
-            jar.0.push(Cookie {
-                name: name.to_owned(),
-                value: value.to_owned(),
-                domain: domain.trim_start_matches('.').to_ascii_lowercase(),
-                host_only: !below.eq_ignore_ascii_case("TRUE"),
-                path: path.to_owned(),
-                secure: secure.eq_ignore_ascii_case("TRUE"),
-                http_only,
-                expires: (expires != 0).then_some(expires),
-            });
         }
         Ok(jar)
     }
@@ -273,6 +286,55 @@ impl Jar {
         }
         text
     }
+}
+
+/// Why a cookie file cannot be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The line of this number is not one of such a file.
+    Line(usize),
+    /// Reading failed.
+    Io(io::Error),
+}
+
+/// The cookie of a line; `None` for a comment.
+fn from_line(line: &str) -> Result<Option<Cookie>, NotACookie> {
+    let (http_only, line) = match line.strip_prefix("#HttpOnly_") {
+        Some(rest) => (true, rest),
+        None => (false, line),
+    };
+    if line.trim().is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    from_fields(line, http_only).map(Some).ok_or(NotACookie)
+}
+
+/// A line that cannot be read.
+struct NotACookie;
+
+fn from_fields(line: &str, http_only: bool) -> Option<Cookie> {
+    let fields: Vec<&str> = line.splitn(7, '\t').collect();
+    let (&[domain, below, path, secure, expires, name], value) = match &fields[..] {
+        [six @ .., value] if six.len() == 6 => (six.first_chunk()?, *value),
+        // The TAB in front of an empty value is easily lost.
+        six => (six.first_chunk().filter(|_| six.len() == 6)?, ""),
+    };
+    // Some programs write fractions of a second.
+    let expires = expires.split('.').next().unwrap_or_default();
+    let expires: Seconds = expires.parse().ok()?;
+    if line.replace('\t', "").contains(char::is_control) {
+        return None;
+    }
+    Some(Cookie {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        domain: domain.trim_start_matches('.').to_ascii_lowercase(),
+        host_only: !below.eq_ignore_ascii_case("TRUE"),
+        path: path.to_owned(),
+        secure: secure.eq_ignore_ascii_case("TRUE"),
+        http_only,
+        expires: (expires != 0).then_some(expires),
+    })
 }
 
 /// Whether `domain` is a public suffix by the list in its published form.
@@ -311,7 +373,7 @@ mod tests {
             let public = |domain: &str| Some(is_public(LIST, domain));
             jar.set(set, &Url::parse(url).unwrap(), 1000, &public);
         }
-        let again = Jar::read(&jar.write(1000)).unwrap();
+        let again = Jar::read(jar.write(1000).as_bytes()).unwrap();
         let url = Url::parse(ask).unwrap();
         assert_eq!(again.header(&url, 1000), jar.header(&url, 1000));
         jar.header(&url, 1000)
@@ -397,8 +459,13 @@ mod tests {
 
     #[test]
     fn files() {
-        assert_eq!(Jar::read("x.com\tTRUE\t/\n").unwrap_err(), 1);
-        let jar = Jar::read("#HttpOnly_.x.com\tTRUE\t/\tFALSE\t0\tn\tv\n").unwrap();
+        let line = |text: &str| match Jar::read(text.as_bytes()) {
+            Err(ReadError::Line(number)) => number,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(line("x.com\tTRUE\t/\n"), 1);
+        assert_eq!(line(&format!("\n{}", "x".repeat(70_000))), 2);
+        let jar = Jar::read(&b"#HttpOnly_.x.com\tTRUE\t/\tFALSE\t0\tn\tv\n"[..]).unwrap();
         assert!(
             jar.write(0)
                 .contains("#HttpOnly_.x.com\tTRUE\t/\tFALSE\t0\tn\tv\n")
@@ -412,7 +479,7 @@ mod tests {
             let url = Url::parse("http://a.b.c/d/e").unwrap();
             jar.set(&text, &url, 0, &|domain| Some(is_public(&file, domain)));
             let _ = jar.header(&url, 0);
-            let _ = Jar::read(&file);
+            let _ = Jar::read(file.as_bytes());
         }
     }
 }

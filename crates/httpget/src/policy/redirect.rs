@@ -6,6 +6,9 @@ use url::Url;
 use crate::http::head::Head;
 use crate::policy::target;
 
+/// The longest URL that is gone to.
+const URL_MAX: usize = 64 * 1024;
+
 /// What is known when a response comes.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
@@ -39,12 +42,18 @@ pub fn next(head: &Head, base: &Url, rules: Rules) -> Result<Option<Url>> {
     }
     let mut url = match base.join(location) {
         Ok(url) => url,
-        Err(e) => return refused(format!("redirected to no URL ({location}): {e}")),
+        Err(e) => {
+            let start: String = location.chars().take(1000).collect();
+            return refused(format!("redirected to no URL ({start}): {e}"));
+        }
     };
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
         return refused(format!("redirected to a foreign scheme: {}", url.scheme()));
     }
     target::strip(&mut url);
+    if url.as_str().len() > URL_MAX {
+        return refused(format!("redirected to a URL of more than {URL_MAX} bytes"));
+    }
     if base.scheme() == "https" && url.scheme() == "http" {
         return refused(format!("refused to go from https to http: {url}"));
     }
@@ -104,6 +113,10 @@ mod tests {
             "302 F\r\nLocation: http://[x/",
         ] {
             assert_eq!(go("https://h/", head).unwrap_err().kind(), Kind::Protocol);
+        }
+        for (length, gone_to) in [(60_000, true), (250_000, false)] {
+            let long = format!("302 F\r\nLocation: /{}", "x".repeat(length));
+            assert_eq!(go("http://h/", &long).is_ok(), gone_to);
         }
         let head = Head::parse(b"HTTP/1.1 302 F\r\nLocation: /\r\n\r\n").unwrap();
         let rules = Rules {

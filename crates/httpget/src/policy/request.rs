@@ -52,22 +52,30 @@ pub fn parse(text: &str) -> Result<Edit, String> {
 
 /// Whether a header's value is a secret by its name.
 pub fn is_secret(name: &str) -> bool {
-    const PARTS: [&str; 12] = [
+    const PARTS: [&str; 14] = [
         "auth",
         "cookie",
-        "api-key",
         "apikey",
-        "api_key",
         "token",
         "secret",
         "password",
         "passwd",
+        "passphrase",
         "credential",
         "session",
         "signature",
+        "jwt",
+        "bearer",
+        "ticket",
+    ];
+    const WORDS: [&str; 11] = [
+        "key", "keys", "sid", "pat", "pin", "otp", "pwd", "pass", "sso", "hmac", "sig",
     ];
     let name = name.to_ascii_lowercase();
     PARTS.iter().any(|part| name.contains(part))
+        || name
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .any(|word| WORDS.contains(&word))
 }
 
 /// What a request is made of, in the order it is sent.
@@ -212,6 +220,39 @@ mod tests {
         assert_eq!(lines(&parts)[0], "Host: virtual");
         parts.home = false;
         assert_eq!(lines(&parts), ["Host: h", "X-Plain: p"]);
+    }
+
+    #[test]
+    fn names_of_secrets() {
+        for name in [
+            "Authorization",
+            "Proxy-Authorization",
+            "Cookie",
+            "X-Api-Key",
+            "x_api_key",
+            "X-ApiKey",
+            "Ocp-Apim-Subscription-Key",
+            "X-Functions-Key",
+            "X-JWT",
+            "X-Jwt-Assertion",
+            "X-Sid",
+            "X-Amz-Security-Token",
+            "X-CSRF-Token",
+            "X-Hub-Signature-256",
+            "X-Account-PIN",
+        ] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in [
+            "Accept",
+            "X-Plain",
+            "Range",
+            "X-Residence",
+            "X-Keyboard",
+            "User-Agent",
+        ] {
+            assert!(!is_secret(name), "{name}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! none is known and the user asked for it, a Content-Range that starts at
 //! the right byte and a total that fits.
 
+use std::fmt::Write;
+
 use crate::http::content_range;
 use crate::http::head::Head;
 
@@ -152,38 +154,64 @@ impl Had {
     }
 }
 
-/// The text of the file beside a part file; `None` without a validator, which
-/// alone proves something. `bytes` says how many bytes of a part file with gaps
-/// are there; without it, all are.
-pub fn to_state(had: &Had, bytes: Option<u64>) -> Option<String> {
-    let validator = had.validator.as_ref()?;
-    let name = match validator {
-        Validator::Tag(_) => "etag",
-        Validator::Date(_) => "last-modified",
-    };
-    let total = had.total;
-    let total = total.map_or_else(String::new, |total| format!("length: {total}\n"));
-    let bytes = bytes.map_or_else(String::new, |bytes| format!("bytes: {bytes}\n"));
-    // What limits the others comes first: a file cut short must not say more.
-    let coding = had.coding.as_ref().filter(|coding| !coding.is_empty());
-    let coding = coding.map_or_else(String::new, |coding| {
-        format!("content-encoding: {coding}\n")
-    });
-    let value = validator.value();
-    Some(format!("{bytes}{coding}{name}: {value}\n{total}"))
+/// What a record says of the URL: its SHA-256, so that a query with a secret in
+/// it cannot be read there.
+pub fn url_id(url: &url::Url) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, url.as_str().as_bytes());
+    digest.as_ref().iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
-/// Reads it back for a part file of `length` bytes; what cannot be read, or
-/// does not fit, proves nothing.
-pub fn from_state(text: &str, length: u64) -> Option<Had> {
+/// The key of a record's first line, by which it is known as one.
+const URL: &str = "url-sha256";
+
+/// The text of the record beside a part file of the URL with this id. `bytes`
+/// is the number of bytes that are there of a part file with gaps; without it,
+/// all of the file is.
+pub fn to_state(had: &Had, url: &str, bytes: Option<u64>) -> String {
+    let line = |name: &str, value: Option<String>| {
+        value.map_or_else(String::new, |value| format!("{name}: {value}\n"))
+    };
+    let coding = had.coding.clone().filter(|coding| !coding.is_empty());
+    let (tag, date) = match &had.validator {
+        Some(Validator::Tag(tag)) => (Some(tag.clone()), None),
+        Some(Validator::Date(date)) => (None, Some(date.clone())),
+        None => (None, None),
+    };
+    // What limits the others comes first: a file cut short must not say more.
+    [
+        line(URL, Some(url.to_owned())),
+        line("bytes", bytes.map(|bytes| bytes.to_string())),
+        line("content-encoding", coding),
+        line("etag", tag),
+        line("last-modified", date),
+        line("length", had.total.map(|total| total.to_string())),
+    ]
+    .concat()
+}
+
+/// Whether this is a record, of whatever URL.
+pub fn is_state(text: &str) -> bool {
+    text.strip_prefix(URL)
+        .is_some_and(|rest| rest.starts_with(": "))
+}
+
+/// Reads a record of this URL for a part file of `length` bytes; what cannot be
+/// read, does not fit, or has no validator proves nothing.
+pub fn from_state(text: &str, url: &str, length: u64) -> Option<Had> {
     let mut validator = None;
     let mut total = None;
     let mut bytes = length;
     let mut coding = String::new();
+    let mut is_of_url = false;
     // A line without its end may have been longer.
     for line in text.strip_suffix('\n')?.split('\n') {
         let (name, value) = line.split_once(": ")?;
         match name {
+            URL => is_of_url = value == url,
             "etag" if is_strong(value) => validator = Some(Validator::Tag(value.to_owned())),
             "last-modified" => validator = Some(Validator::Date(value.to_owned())),
             "content-encoding" => value.clone_into(&mut coding),
@@ -193,12 +221,14 @@ pub fn from_state(text: &str, length: u64) -> Option<Had> {
         }
     }
     let fits = bytes > 0 && bytes <= length && total.is_none_or(|total| bytes <= total);
-    validator.filter(|_| fits).map(|validator| Had {
-        bytes,
-        validator: Some(validator),
-        total,
-        coding: Some(coding),
-    })
+    validator
+        .filter(|_| fits && is_of_url)
+        .map(|validator| Had {
+            bytes,
+            validator: Some(validator),
+            total,
+            coding: Some(coding),
+        })
 }
 
 #[cfg(test)]
@@ -279,6 +309,8 @@ mod tests {
 
     #[test]
     fn states_come_back() {
+        let id = url_id(&url::Url::parse("http://h/?token=secret").unwrap());
+        assert_eq!(id.len(), 64);
         let tag = Validator::Tag("\"x\"".into());
         let had = |bytes| Had {
             bytes,
@@ -286,23 +318,25 @@ mod tests {
             total: Some(7),
             coding: Some(String::new()),
         };
-        let text = to_state(&had(5), None).unwrap();
-        assert_eq!(text, "etag: \"x\"\nlength: 7\n");
-        assert_eq!(from_state(&text, 5), Some(had(5)));
-        assert_eq!(from_state(&text, 8), None);
-        assert_eq!(from_state(&text, 0), None);
+        let text = to_state(&had(5), "id", None);
+        assert_eq!(text, "url-sha256: id\netag: \"x\"\nlength: 7\n");
+        assert!(is_state(&text));
+        assert_eq!(from_state(&text, "id", 5), Some(had(5)));
+        assert_eq!(from_state(&text, "other", 5), None);
+        assert_eq!(from_state(&text, "id", 8), None);
+        assert_eq!(from_state(&text, "id", 0), None);
         let coded = Had {
             coding: Some("gzip".into()),
             ..had(5)
         };
-        let text = to_state(&coded, None).unwrap();
-        assert_eq!(from_state(&text, 5), Some(coded));
-        let text = to_state(&had(5), Some(3)).unwrap();
-        assert_eq!(from_state(&text, 5), Some(had(3)));
-        assert_eq!(from_state(&text, 2), None);
+        let text = to_state(&coded, "id", None);
+        assert_eq!(from_state(&text, "id", 5), Some(coded));
+        let text = to_state(&had(5), "id", Some(3));
+        assert_eq!(from_state(&text, "id", 5), Some(had(3)));
+        assert_eq!(from_state(&text, "id", 2), None);
         // Cut anywhere, it never says that more is there than is.
         for end in 0..text.len() {
-            let cut = from_state(&text[..end], 5);
+            let cut = from_state(&text[..end], "id", 5);
             assert!(cut.is_none_or(|had| had.bytes <= 3), "{}", &text[..end]);
         }
         for bad in [
@@ -313,8 +347,21 @@ mod tests {
             "junk",
             "length: 7\n",
         ] {
-            assert_eq!(from_state(bad, 9), None, "{bad}");
+            assert_eq!(
+                from_state(&format!("url-sha256: id\n{bad}"), "id", 9),
+                None,
+                "{bad}"
+            );
+            assert!(!is_state(bad));
         }
+        // Without the URL, or a validator, nothing is proved.
+        assert_eq!(from_state("etag: \"x\"\n", "id", 9), None);
+        assert_eq!(from_state("url-sha256: id\nlength: 10\n", "id", 9), None);
+        let unproved = Had {
+            validator: None,
+            ..had(5)
+        };
+        assert!(is_state(&to_state(&unproved, "id", None)));
     }
 
     proptest! {

@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::books::Books;
 use crate::clock::{Clock, Nanos, Stamps};
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, Refusal};
 use crate::packet::{Template, Version};
 use crate::plan::{Next, Plan, Settled};
 use crate::socket::IcmpSocket;
@@ -33,6 +33,14 @@ const SPIN: Nanos = 15_000;
 /// and how often, before the probe counts as not sent.
 const FULL_PAUSE: Nanos = 2_000_000;
 const FULL_TRIES: u32 = 500;
+
+/// How often a probe is sent again because the call failed with the error of
+/// a probe before it.
+const PENDING_ERRORS: u32 = 16;
+
+/// While replies come faster than they are read, a probe is given up this
+/// long after its time.
+const OVERLOAD: Nanos = 1_000_000_000;
 
 /// A socket and what goes out through it.
 #[derive(Debug)]
@@ -106,6 +114,9 @@ pub(crate) struct Engine {
     pub(crate) books: Books,
     inbox: Inbox,
     batch: usize,
+    /// Packets and errors taken in before signals, the deadline and the probes
+    /// that are due get their turn.
+    pass: usize,
     /// The clock's last reading that need not be more exact than a turn.
     now: Nanos,
 }
@@ -137,6 +148,7 @@ impl Engine {
             books,
             inbox: Inbox::new(slots, sizes.largest),
             batch: sizes.batch,
+            pass: receiving::PASS,
             now: 0,
         }
     }
@@ -160,20 +172,28 @@ impl Engine {
         loop {
             if self.signals.pending() {
                 for signal in self.signals.take() {
-                    match signal {
-                        signal::SIGQUIT => {
-                            let targets = &self.books.targets;
-                            parties.observer.snapshot(parties.io, targets)?;
-                        }
-                        _ => return Ok(End::Interrupted),
+                    if signal != signal::SIGQUIT {
+                        self.receive_all(parties)?;
+                        return Ok(End::Interrupted);
                     }
+                    let overdue = self.books.count_overdue(self.clock.now());
+                    let targets = &self.books.targets;
+                    parties.observer.snapshot(parties.io, targets, &overdue)?;
                 }
             }
             let deadline = parties.plan.deadline();
             if deadline.is_some_and(|end| self.clock.now() >= end) {
+                self.receive_all(parties)?;
                 return Ok(End::Deadline);
             }
+            if parties.observer.is_enough() {
+                return Ok(End::Done);
+            }
             let next = self.collect(parties)?;
+            if parties.observer.held().is_some() {
+                let targets = &self.books.targets;
+                parties.observer.release(parties.io, self.clock, targets)?;
+            }
             if self.queued() > 0 {
                 for line in 0..self.lines.len() {
                     self.send(line, parties)?;
@@ -181,7 +201,7 @@ impl Engine {
                 self.receive_all(parties)?;
             } else {
                 match next {
-                    Next::Done => return Ok(End::Done),
+                    Next::Done if !parties.observer.is_holding() => return Ok(End::Done),
                     Next::At(at) => self.wait(Some(at), parties)?,
                     _ => self.wait(None, parties)?,
                 }
@@ -206,7 +226,10 @@ impl Engine {
                         self.tell(target, &Event::Outstanding { seq }, parties)?;
                     }
                 }
-                Next::Refused(error) => parties.io.fail(&error)?,
+                Next::Refused(error) => {
+                    let refusal = Refusal::new(error);
+                    parties.observer.refused(parties.io, self.clock, &refusal)?;
+                }
                 other => return Ok(other),
             }
         }
@@ -240,7 +263,7 @@ impl Engine {
     /// Sends what a line's outbox holds.
     fn send(&mut self, index: usize, parties: &mut Parties<'_>) -> Result<()> {
         let mut done = 0;
-        let (mut full, mut retried) = (0, false);
+        let (mut full, mut retried) = (0, 0);
         loop {
             let line = &self.lines[index];
             let left = &line.outgoing[done..];
@@ -264,28 +287,37 @@ impl Engine {
                         self.tell_sent(number, parties)?;
                     }
                     done += count;
-                    (full, retried) = (0, false);
+                    (full, retried) = (0, 0);
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // The rest is not sent and does not count: the run is over.
+                Err(e) if is_full(&e) && self.is_over(parties) => break,
                 Err(e) if is_full(&e) && full < FULL_TRIES => {
                     full += 1;
                     self.pause(FULL_PAUSE)?;
-                    self.receive_errors(index, parties)?;
+                    self.receive_errors(index, self.pass, parties)?;
                     self.receive_all(parties)?;
                 }
                 Err(e) => {
                     // It may be the error of a probe before, delivered now.
-                    let (others, mtu) = self.receive_errors(index, parties)?;
-                    if others && !retried && mtu.is_none() {
-                        retried = true;
+                    let errors = self.receive_errors(index, self.pass, parties)?;
+                    let (others, mtu) = (errors.others, errors.too_long);
+                    let number = self.lines[index].outgoing[done];
+                    if self.books.is_settled(number) {
+                        // A packet filter of this host has answered it.
+                        done += 1;
+                        (full, retried) = (0, 0);
                         continue;
                     }
-                    let number = self.lines[index].outgoing[done];
+                    if others && retried < PENDING_ERRORS && mtu.is_none() {
+                        retried += 1;
+                        continue;
+                    }
                     self.mark_sent(number, now, parties);
                     let errno = e.raw_os_error().unwrap_or(libc::EIO);
                     self.unsent(number, errno, mtu, parties)?;
                     done += 1;
-                    (full, retried) = (0, false);
+                    (full, retried) = (0, 0);
                 }
             }
         }
@@ -293,6 +325,16 @@ impl Engine {
         line.outbox.clear();
         line.outgoing.clear();
         Ok(())
+    }
+
+    /// Whether a signal has come that ends the run, or the deadline has passed.
+    fn is_over(&self, parties: &Parties<'_>) -> bool {
+        let deadline = parties.plan.deadline();
+        let signals = [libc::SIGINT, libc::SIGTERM];
+        signals
+            .iter()
+            .any(|signal| self.signals.is_pending(*signal))
+            || deadline.is_some_and(|end| self.clock.now() >= end)
     }
 
     fn mark_sent(&mut self, number: u64, at: Nanos, parties: &mut Parties<'_>) {
@@ -321,7 +363,12 @@ impl Engine {
                     parties.plan.too_big(id, mtu);
                 }
                 self.tell(id, &Event::Unsent { seq, errno, mtu }, parties)?;
-                self.settle(id, settles.then_some(Settled::Failed), parties)
+                let how = if mtu.is_none() && is_lasting(errno) {
+                    Settled::Unsendable
+                } else {
+                    Settled::Failed
+                };
+                self.settle(id, settles.then_some(how), parties)
             }
             None => Ok(()),
         }
@@ -331,9 +378,9 @@ impl Engine {
     /// read: an answer may have come since the socket was last looked at.
     fn expire(&mut self, parties: &mut Parties<'_>) -> Result<()> {
         let timeout = parties.plan.timeout(&self.books.targets);
-        let now = self.now;
-        if self.books.is_due(now, timeout) {
-            self.receive_all(parties)?;
+        let mut now = self.now;
+        if self.books.is_due(now, timeout) && !self.receive_all(parties)? {
+            now = now.saturating_sub(OVERLOAD);
         }
         while let Some((id, seq, settled)) = self.books.expire(now, timeout) {
             if settled == Settled::Lost {
@@ -369,9 +416,11 @@ impl Engine {
             return Ok(());
         }
         let now = self.now;
-        if parties.plan.settled(id, settled, now, targets)
-            && let Some(target) = targets.get_mut(id)
-        {
+        if !parties.plan.settled(id, settled, now, targets) {
+            return Ok(());
+        }
+        self.books.close_target(id, now);
+        if let Some(target) = self.books.targets.get_mut(id) {
             target.stats.end_run(now);
             target.ended = true;
             parties.observer.ended(parties.io, self.clock, target)?;
@@ -386,18 +435,20 @@ impl Engine {
             until,
             self.books.probes.next_expiry(timeout),
             parties.plan.deadline(),
+            parties.observer.held(),
         ];
         let until = moments.into_iter().flatten().min();
         let now = self.clock.now();
         if until.is_some_and(|until| until < now + SPIN) {
-            return self.receive_all(parties);
+            self.receive_all(parties)?;
+            return Ok(());
         }
         parties.io.out.flush()?;
-        let wake = parties.plan.wake();
+        let wake = [parties.plan.wake(), parties.observer.wake()];
         let sockets = self.lines.iter().map(|line| line.socket.as_fd());
         let mut fds: Vec<PollFd<'_>> = sockets
             .chain([self.signals.as_fd()])
-            .chain(wake)
+            .chain(wake.into_iter().flatten())
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
         let timeout = until.map(|until| timespec(until.saturating_sub(self.clock.now())));
@@ -409,7 +460,7 @@ impl Engine {
         let ready: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
         for (index, ready) in (0..self.lines.len()).zip(ready) {
             if ready.intersects(PollFlags::ERR) {
-                self.receive_errors(index, parties)?;
+                self.receive_errors(index, self.pass, parties)?;
             }
             if ready.intersects(PollFlags::IN | PollFlags::ERR) {
                 self.receive(index, parties)?;
@@ -436,6 +487,15 @@ fn is_full(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM)
+    )
+}
+
+/// Whether further probes to the same address would fail in the same way: there
+/// is no route, or none for this family. A packet filter may think again.
+fn is_lasting(errno: i32) -> bool {
+    matches!(
+        errno,
+        libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EAFNOSUPPORT | libc::EACCES | libc::EINVAL
     )
 }
 

@@ -12,45 +12,70 @@ use crate::icmp::IcmpError;
 use crate::packet;
 use crate::plan::Settled;
 
+/// [`Engine::pass`].
+pub(super) const PASS: usize = 4096;
+
+/// Errors of a socket in a row of which its error queue says nothing.
+const ERRORS: u32 = 64;
+
+/// The contents of an error queue.
+#[derive(Debug, Default)]
+pub(super) struct ErrorQueue {
+    /// Number of errors.
+    taken: usize,
+    /// Whether any came from the network.
+    pub(super) others: bool,
+    /// The MTU, if the last local error said that a packet is too long.
+    pub(super) too_long: Option<u32>,
+}
+
 impl Engine {
-    /// Takes in everything that has arrived on the lines in use.
-    pub(super) fn receive_all(&mut self, parties: &mut Parties<'_>) -> Result<()> {
+    /// Takes in what has arrived on the lines in use. Returns whether that is
+    /// everything.
+    pub(super) fn receive_all(&mut self, parties: &mut Parties<'_>) -> Result<bool> {
+        let mut all = true;
         for index in 0..self.lines.len() {
             if self.lines[index].used {
-                self.receive(index, parties)?;
+                all &= self.receive(index, parties)?;
             }
         }
-        Ok(())
+        Ok(all)
     }
 
-    /// Takes in everything that has arrived.
-    pub(super) fn receive(&mut self, index: usize, parties: &mut Parties<'_>) -> Result<()> {
-        let mut errors = 0;
-        loop {
+    /// Takes in what has arrived, up to [`Engine::pass`] packets. Returns whether that
+    /// is everything.
+    pub(super) fn receive(&mut self, index: usize, parties: &mut Parties<'_>) -> Result<bool> {
+        let (mut taken, mut errors) = (0, 0);
+        while taken < self.pass {
             // As many as can have come; a look for more costs something.
             let most = usize::try_from(self.books.in_flight).unwrap_or(usize::MAX);
             let most = most.clamp(1, self.inbox.slots());
             let count = match self.inbox.receive(&self.lines[index].socket, false, most) {
                 Ok(count) => count,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) if errors < 64 => {
+                Err(e) => {
                     // The error of a probe; what there is to know about it is
                     // in the error queue.
-                    errors += 1;
-                    self.receive_errors(index, parties)?;
+                    let queue = self.receive_errors(index, self.pass - taken, parties)?;
+                    taken += queue.taken.max(1);
+                    errors = if queue.others { 0 } else { errors + 1 };
+                    if errors > ERRORS {
+                        return Err(common::Error::local(&e).about("ICMP socket"));
+                    }
                     continue;
                 }
-                Err(e) => return Err(common::Error::local(&e).about("ICMP socket")),
             };
             self.now = self.stamps.refresh(self.clock);
             for slot in 0..count {
                 self.reply(index, slot, parties)?;
             }
             if count < most || self.books.in_flight == 0 {
-                return Ok(());
+                return Ok(true);
             }
+            taken += count;
         }
+        Ok(false)
     }
 
     /// Deals with one packet.
@@ -107,6 +132,7 @@ impl Engine {
         let reply = Reply {
             seq: answer.seq,
             from,
+            foreign: answer.foreign,
             ident: echo.id,
             bytes: echo.data.len() + packet::HEADER,
             ttl: control.ttl.or(echo.ttl),
@@ -129,35 +155,38 @@ impl Engine {
         self.settle(id, settled, parties)
     }
 
-    /// Takes in everything in a socket's error queue. Returns whether there
-    /// was anything from the network, and the MTU if this machine itself found
-    /// a packet too long; that error is the caller's.
+    /// Takes in what the error queue of a socket holds, at most `most` errors.
     pub(super) fn receive_errors(
         &mut self,
         index: usize,
+        most: usize,
         parties: &mut Parties<'_>,
-    ) -> Result<(bool, Option<u32>)> {
-        let (mut others, mut too_long) = (false, None);
-        loop {
-            let most = self.inbox.slots();
-            let count = match self.inbox.receive(&self.lines[index].socket, true, most) {
+    ) -> Result<ErrorQueue> {
+        let mut queue = ErrorQueue::default();
+        while queue.taken < most {
+            let slots = self.inbox.slots();
+            let count = match self.inbox.receive(&self.lines[index].socket, true, slots) {
                 Ok(count) => count,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return Ok((others, too_long)),
+                Err(_) => break,
             };
+            queue.taken += count;
+            self.now = self.stamps.refresh(self.clock);
             for slot in 0..count {
                 let received = self.inbox.packet(slot);
                 let Control {
-                    error: Some(error), ..
+                    error: Some(error),
+                    stamp,
+                    ..
                 } = control::parse(received.control)
                 else {
                     continue;
                 };
                 if error.origin == Origin::Local {
-                    too_long = Some(error.info).filter(|_| error.errno == libc::EMSGSIZE);
+                    queue.too_long = Some(error.info).filter(|_| error.errno == libc::EMSGSIZE);
                     continue;
                 }
-                others = true;
+                queue.others = true;
                 let line = &self.lines[index];
                 let to = control::address(received.name).map(|name| name.ip());
                 let echo = packet::quoted(line.version, received.data);
@@ -168,10 +197,11 @@ impl Engine {
                     continue;
                 }
                 if let Some(number) = self.books.quoted(&echo, to) {
-                    self.icmp_error(index, number, &error, parties)?;
+                    self.icmp_error(index, number, &error, stamp, parties)?;
                 }
             }
         }
+        Ok(queue)
     }
 
     fn icmp_error(
@@ -179,6 +209,7 @@ impl Engine {
         index: usize,
         number: u64,
         error: &ExtendedError,
+        stamp: Option<u64>,
         parties: &mut Parties<'_>,
     ) -> Result<()> {
         let error = IcmpError {
@@ -194,12 +225,22 @@ impl Engine {
                 None => Ok(()),
             };
         }
+        // A packet filter of this host answers before the call that sends has
+        // returned.
+        if let Some(at) = self.books.is_going_out(number) {
+            self.mark_sent(number, at, parties);
+            self.tell_sent(number, parties)?;
+        }
+        let sent = self.books.sent_at(number);
+        let rtt = sent.map(|sent| self.stamps.arrival(stamp, sent).saturating_sub(sent));
         match self.books.failed(number, false) {
             Some((id, seq, settles)) => {
                 if let Some(mtu) = error.mtu() {
                     parties.plan.too_big(id, mtu);
+                } else if let Some(target) = self.books.targets.get_mut(id) {
+                    target.last_error = Some(error);
                 }
-                self.tell(id, &Event::Icmp { seq, error }, parties)?;
+                self.tell(id, &Event::Icmp { seq, rtt, error }, parties)?;
                 self.settle(id, settles.then_some(Settled::Failed), parties)
             }
             None => Ok(()),

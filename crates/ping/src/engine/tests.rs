@@ -6,6 +6,7 @@ use testkit::{netns, privilege};
 
 use super::*;
 use crate::cookie::Cookies;
+use crate::event::Overdue;
 use crate::plan::DataSizes;
 use crate::plan::steady::{Mode, Steady, SteadyPlan};
 use crate::socket::Options;
@@ -45,7 +46,7 @@ impl Observer for Stepping {
         Ok(())
     }
 
-    fn snapshot(&mut self, _: &mut Io, _: &Targets) -> Result<()> {
+    fn snapshot(&mut self, _: &mut Io, _: &Targets, _: &Overdue) -> Result<()> {
         Ok(())
     }
 
@@ -56,8 +57,9 @@ impl Observer for Stepping {
 
 static STEP: AtomicI64 = AtomicI64::new(0);
 
-/// An engine over a real socket, and a plan of so many probes to 127.0.0.1.
-fn run(clock: Clock, count: u64) -> Option<(Engine, SteadyPlan, TargetId)> {
+/// An engine over a real socket, and a plan of so many probes to 127.0.0.1,
+/// all of them at once or one after the other.
+fn run(clock: Clock, count: u64, at_once: bool) -> Option<(Engine, SteadyPlan, TargetId)> {
     if !privilege::can_ping() {
         netns::skip("no ICMP socket allowed here");
         return None;
@@ -72,15 +74,16 @@ fn run(clock: Clock, count: u64) -> Option<(Engine, SteadyPlan, TargetId)> {
         .targets
         .add(Target::new(None, "127.0.0.1".parse().unwrap(), 0));
     let signals = Signals::catch(&[signal::SIGQUIT]).unwrap();
+    let preload = if at_once { count } else { 1 };
     let sizes = Sizes {
-        batch: 1,
+        batch: preload as usize,
         largest: 200,
     };
     let steady = Steady {
         mode: Mode::Interval,
         interval: 2_000_000,
         count: Some(count),
-        preload: 1,
+        preload,
         timeout: None,
         deadline: None,
         sizes: DataSizes::fixed(56),
@@ -105,7 +108,7 @@ fn a_wall_clock_that_is_set_changes_no_time() {
     let mut clock = Clock::start();
     clock.step = &STEP;
     let count = 16;
-    let Some((mut engine, mut plan, target)) = run(clock, count) else {
+    let Some((mut engine, mut plan, target)) = run(clock, count, false) else {
         return;
     };
     let mut face = Stepping::default();
@@ -128,7 +131,7 @@ fn a_wall_clock_that_is_set_changes_no_time() {
 #[test]
 fn what_has_come_is_read_before_a_probe_is_given_up() {
     let clock = Clock::start();
-    let Some((mut engine, mut plan, target)) = run(clock, 1) else {
+    let Some((mut engine, mut plan, target)) = run(clock, 1, false) else {
         return;
     };
     let mut face = Stepping::default();
@@ -146,4 +149,33 @@ fn what_has_come_is_read_before_a_probe_is_given_up() {
     let stats = &engine.books.targets.get(target).unwrap().stats;
     assert_eq!((stats.received, stats.lost), (1, 0));
     assert_eq!(face.given_up, 0);
+}
+
+/// However much there is to read, signals and deadlines get their turn.
+#[test]
+fn one_pass_takes_in_a_bounded_number_of_packets() {
+    let clock = Clock::start();
+    let Some((mut engine, mut plan, target)) = run(clock, 64, true) else {
+        return;
+    };
+    engine.pass = 8;
+    let mut face = Stepping::default();
+    let mut io = sink();
+    let parties = &mut Parties {
+        plan: &mut plan,
+        observer: &mut face,
+        io: &mut io,
+    };
+    engine.collect(parties).unwrap();
+    engine.send(0, parties).unwrap();
+    let received = |engine: &Engine| engine.books.targets.get(target).unwrap().stats.received;
+    engine.inbox = Inbox::new(4, 200);
+    // Other runs' replies count as well, so a pass may take in fewer of ours.
+    let mut passes = 1;
+    while !engine.receive_all(parties).unwrap() {
+        assert!(received(&engine) <= passes * 8);
+        passes += 1;
+    }
+    assert_eq!(received(&engine), 64);
+    assert!(passes >= 8, "{passes}");
 }

@@ -1,19 +1,21 @@
 //! The classic face: one host, line for line as iputils' ping prints it.
 //!
 //! Times are truncated to microseconds, as iputils measures them, and rounded
-//! to three digits from there. What iputils does not know is told in lines of
-//! its own after the line `rtt`.
+//! to three digits from there. What iputils does not know is told before its
+//! summary if it was asked for, or on standard error after it.
 
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 
 use common::app::Io;
 use common::text::escape;
 use common::{Out, Result};
 
+use super::held::{Held, Line};
 use super::strerror;
 use crate::clock::{Clock, Nanos, wall};
-use crate::event::{Damage, Event, Observer, Reply};
+use crate::event::{Damage, Event, Observer, Overdue, Reply};
 use crate::names::Names;
 use crate::operand;
 use crate::packet::Version;
@@ -38,6 +40,8 @@ pub(crate) struct Style {
     pub(crate) precise: bool,
     /// `-f`: dots.
     pub(crate) flood: bool,
+    /// `--percentiles`, or `-v`.
+    pub(crate) percentiles: bool,
     /// Whether the summary ends with the pace: `-f`, `-A`, `-i 0`.
     pub(crate) paced: bool,
     /// `-p`: the pattern as hexadecimal digits.
@@ -54,13 +58,16 @@ pub(crate) struct Style {
 #[derive(Debug)]
 pub(crate) struct Classic {
     style: Style,
-    names: Names,
+    held: Held,
 }
 
 impl Classic {
     /// A face that asks `names` what addresses are called.
     pub(crate) fn new(style: Style, names: Names) -> Self {
-        Self { style, names }
+        Self {
+            style,
+            held: Held::new(names),
+        }
     }
 
     fn is_timed(&self) -> bool {
@@ -80,15 +87,6 @@ impl Classic {
         }
     }
 
-    /// An address with its name, as on reply lines.
-    fn show(&mut self, address: IpAddr) -> String {
-        let number = self.number(address);
-        match self.names.name(address) {
-            Some(name) => format!("{} ({number})", escape(name.as_bytes())),
-            None => number,
-        }
-    }
-
     /// An address, a link-local one with its interface.
     fn number(&self, address: IpAddr) -> String {
         match (address, &self.style.zone) {
@@ -99,15 +97,19 @@ impl Classic {
         }
     }
 
-    fn reply(&mut self, io: &mut Io, clock: Clock, reply: &Reply<'_>, late: bool, group: bool) {
-        let from = self.show(reply.from);
-        let out = io.out.buffer();
-        self.stamp(out, clock);
-        let (bytes, seq) = (reply.bytes, reply.seq as u16);
-        put(
-            out,
-            format_args!("{bytes} bytes from {from}: icmp_seq={seq}"),
-        );
+    /// The line of a reply.
+    fn reply(&self, clock: Clock, reply: &Reply<'_>, late: bool, group: bool) -> Line {
+        let mut line = Line::default();
+        self.stamp(&mut line.head, clock);
+        put(&mut line.head, format_args!("{} bytes from ", reply.bytes));
+        line.address = Some((reply.from, self.number(reply.from)));
+        self.rest_of_reply(&mut line.tail, reply, late, group);
+        line
+    }
+
+    /// What follows the address in the line of a reply.
+    fn rest_of_reply(&self, out: &mut Vec<u8>, reply: &Reply<'_>, late: bool, group: bool) {
+        put(out, format_args!(": icmp_seq={}", reply.seq as u16));
         if self.style.verbose {
             put(out, format_args!(" ident={}", reply.ident));
         }
@@ -130,10 +132,14 @@ impl Classic {
         if late {
             put(out, format_args!(" (late)"));
         }
-        match reply.damage {
-            Some(Damage::Checksum) => put(out, format_args!(" (BAD CHECKSUM!)")),
-            Some(Damage::Data { at, expected, data }) => dump(out, at, expected, data),
-            _ => {}
+        if reply.damage == Some(Damage::Checksum) {
+            put(out, format_args!(" (BAD CHECKSUM!)"));
+        }
+        if reply.foreign {
+            put(out, format_args!(" (DIFFERENT ADDRESS!)"));
+        }
+        if let Some(Damage::Data { at, expected, data }) = reply.damage {
+            dump(out, at, expected, data);
         }
         if self.style.audible {
             out.push(0x07);
@@ -141,18 +147,10 @@ impl Classic {
         out.push(b'\n');
     }
 
-    fn summary(&self, out: &mut Out, target: &Target, drops: u64) -> Result<()> {
+    fn summary(&self, out: &mut Out, target: &Target) -> Result<()> {
         let stats = &target.stats;
         let mut text = String::new();
-        // What this machine dropped is no loss of the network's.
-        let dropped = drops.min(stats.lost);
-        let lost = stats.lost - dropped;
-        let settled = stats.received + lost;
-        let loss = if settled == 0 {
-            0.0
-        } else {
-            lost as f64 * 100.0 / settled as f64
-        };
+        let loss = stats.loss_percent().unwrap_or(0.0);
         write!(
             text,
             "\n--- {} ping statistics ---\n{} packets transmitted, {} received",
@@ -176,25 +174,44 @@ impl Classic {
         }
         text.push('\n');
         out.bytes(text.as_bytes())?;
-        out.line(self.times(stats))?;
-        if let Some(times) = stats.times().filter(|_| self.is_timed()) {
-            let [p50, p90, p99, jitter] =
-                [times.p50, times.p90, times.p99, times.jitter].map(|t| milli(t as Nanos));
-            out.line(format_args!(
-                "p50/p90/p99/jitter = {p50}/{p90}/{p99}/{jitter} ms"
-            ))?;
+        out.line(self.times(stats))
+    }
+
+    /// What iputils does not know: percentiles before the summary, whose form
+    /// scripts rely on, if they were asked for.
+    fn percentiles(&self, out: &mut Out, stats: &Stats) -> Result<()> {
+        let times = stats.times().filter(|_| self.is_timed());
+        let Some(times) = times.filter(|_| self.style.percentiles) else {
+            return Ok(());
+        };
+        let [p50, p90, p99, jitter] =
+            [times.p50, times.p90, times.p99, times.jitter].map(|t| milli(t as Nanos));
+        if self.style.flood && !self.style.quiet {
+            // The line of dots ends here.
+            out.line("")?;
         }
-        for (count, what) in [
+        out.line(format_args!(
+            "p50/p90/p99/jitter = {p50}/{p90}/{p99}/{jitter} ms"
+        ))
+    }
+
+    /// Counters that iputils does not have, where they are not zero.
+    fn counters(io: &Io, stats: &Stats, drops: u64) {
+        let counts = [
             (stats.late, "late"),
             (stats.reordered, "reordered"),
             (stats.corrupt, "corrupt"),
+            (stats.foreign, "from another address"),
             (drops, "dropped by this host"),
-        ] {
-            if count > 0 {
-                out.line(format_args!("{count} {what}"))?;
-            }
+        ];
+        let told: Vec<String> = counts
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        if !told.is_empty() {
+            io.report.line(told.join(", "));
         }
-        Ok(())
     }
 
     /// The line `rtt`, or what of it there is.
@@ -264,6 +281,8 @@ impl Observer for Classic {
             let mark: &[u8] = match event {
                 Event::Sent => b".",
                 Event::Reply(reply) if reply.damage == Some(Damage::Checksum) => b"\x08C",
+                // The dot of a probe that has been answered is gone.
+                Event::Reply(reply) | Event::Late(reply) if reply.duplicate => b"",
                 Event::Reply(_) | Event::Late(_) => b"\x08 \x08",
                 Event::Icmp { .. } => b"\x08E",
                 Event::Unsent { .. } => b"E",
@@ -275,56 +294,62 @@ impl Observer for Classic {
             }
             return Ok(());
         }
+        let mut line = Line::default();
         match event {
-            Event::Sent | Event::Timeout { .. } => {}
-            Event::Reply(reply) => self.reply(io, clock, reply, false, target.is_group()),
-            Event::Late(reply) => self.reply(io, clock, reply, true, target.is_group()),
+            Event::Sent | Event::Timeout { .. } => return Ok(()),
+            Event::Reply(reply) => line = self.reply(clock, reply, false, target.is_group()),
+            Event::Late(reply) => line = self.reply(clock, reply, true, target.is_group()),
             Event::Outstanding { seq } => {
-                let out = io.out.buffer();
-                self.stamp(out, clock);
+                self.stamp(&mut line.head, clock);
                 put(
-                    out,
+                    &mut line.head,
                     format_args!("no answer yet for icmp_seq={}\n", *seq as u16),
                 );
             }
-            Event::Icmp { seq, error } | Event::Advice { seq, error } => {
-                let from = error.from.map(|from| self.show(from)).unwrap_or_default();
-                let out = io.out.buffer();
-                self.stamp(out, clock);
+            Event::Icmp { seq, error, .. } | Event::Advice { seq, error } => {
+                self.stamp(&mut line.head, clock);
+                put(&mut line.head, format_args!("From "));
+                line.address = error.from.map(|from| (from, self.number(from)));
                 put(
-                    out,
-                    format_args!("From {from} icmp_seq={} {}\n", *seq as u16, error.text()),
+                    &mut line.tail,
+                    format_args!(" icmp_seq={} {}\n", *seq as u16, error.text()),
                 );
             }
             Event::Unsent { mtu: Some(mtu), .. } => {
+                line.is_error = true;
                 let equals = match target.version() {
                     Version::V4 => "=",
                     Version::V6 => ": ",
                 };
-                io.report.line(format_args!(
-                    "local error: message too long, mtu{equals}{mtu}"
-                ));
+                put(
+                    &mut line.head,
+                    format_args!("local error: message too long, mtu{equals}{mtu}"),
+                );
             }
             Event::Unsent { errno, .. } => {
-                io.report
-                    .line(format_args!("sendmsg: {}", strerror(*errno)));
+                line.is_error = true;
+                put(
+                    &mut line.head,
+                    format_args!("sendmsg: {}", strerror(*errno)),
+                );
             }
         }
-        io.out.spill_if_full()
+        self.held.line(io, line, clock.now())
     }
 
     fn ended(&mut self, _: &mut Io, _: Clock, _: &Target) -> Result<()> {
         Ok(())
     }
 
-    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
-        for (_, target) in targets.iter() {
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets, overdue: &Overdue) -> Result<()> {
+        for (id, target) in targets.iter() {
             let stats = &target.stats;
+            let overdue = overdue.get(&id).copied().unwrap_or(0);
             let mut text = format!(
                 "\r{}/{} packets, {}% loss",
                 stats.received,
                 stats.sent,
-                stats.loss_percent().unwrap_or(0.0) as u64
+                stats.loss_percent_with(overdue).unwrap_or(0.0) as u64
             );
             if let Some(times) = stats.times().filter(|_| self.is_timed()) {
                 let [min, avg, max] = [times.min, times.avg, times.max].map(|t| milli(t as Nanos));
@@ -337,9 +362,30 @@ impl Observer for Classic {
         Ok(())
     }
 
+    fn held(&self) -> Option<Nanos> {
+        self.held.until()
+    }
+
+    fn is_holding(&self) -> bool {
+        self.held.until().is_some()
+    }
+
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        self.held.wake()
+    }
+
+    fn release(&mut self, io: &mut Io, clock: Clock, _: &Targets) -> Result<()> {
+        self.held.release(io, clock.now())
+    }
+
     fn finish(&mut self, io: &mut Io, _: Clock, targets: &Targets, drops: u64) -> Result<()> {
+        self.held.release_all(io)?;
         for (_, target) in targets.iter().filter(|(_, target)| target.sent > 0) {
-            self.summary(&mut io.out, target, drops)?;
+            self.percentiles(&mut io.out, &target.stats)?;
+            self.summary(&mut io.out, target)?;
+            // In the order of the streams where both are one terminal.
+            io.out.flush()?;
+            Self::counters(io, &target.stats, drops);
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use common::app::Io;
 
 use super::list::{milli, named};
 use crate::clock::{Clock, Nanos};
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, Overdue};
 use crate::target::{Target, Targets};
 
 /// Round trips drawn.
@@ -146,8 +146,8 @@ impl Observer for Graph<'_> {
         self.behind.ended(io, clock, target)
     }
 
-    fn snapshot(&mut self, io: &mut Io, targets: &Targets) -> Result<()> {
-        self.behind.snapshot(io, targets)
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets, overdue: &Overdue) -> Result<()> {
+        self.behind.snapshot(io, targets, overdue)
     }
 
     fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()> {

@@ -5,10 +5,13 @@
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 
+use super::floor::Floor;
 use super::{DataSizes, Next, Plan, Settled, Until};
+use common::Error;
+
 use crate::clock::Nanos;
 use crate::feed::{Fed, Feed};
-use crate::target::{TargetId, Targets};
+use crate::target::{Target, TargetId, Targets};
 
 /// Hosts begun and not decided, at most; further ones wait.
 const LIVE: usize = 1 << 18;
@@ -29,6 +32,11 @@ pub(crate) enum Goal {
         /// How many.
         count: u64,
         /// From one to the next of the same host.
+        period: Nanos,
+    },
+    /// Whatever happens, a period apart, until the run is ended.
+    Watch {
+        /// From one probe to the next of the same host.
         period: Nanos,
     },
     /// A change, probed for at a period.
@@ -71,14 +79,19 @@ pub(crate) struct ListPlan {
     feed: Feed,
     goal: Goal,
     pace: Pace,
+    floor: Floor,
     timeout: Nanos,
     deadline: Option<Nanos>,
     sizes: DataSizes,
+    /// A target whose address was probed a moment ago.
+    waiting: Option<Target>,
     /// Hosts whose turn has come again, in order.
     again: VecDeque<(Nanos, TargetId)>,
     live: usize,
     starved: bool,
     ended: bool,
+    /// How late a probe went out, at most.
+    lag: Nanos,
 }
 
 impl ListPlan {
@@ -87,6 +100,7 @@ impl ListPlan {
         feed: Feed,
         goal: Goal,
         pace: Pace,
+        floor: Floor,
         timeout: Nanos,
         deadline: Option<Nanos>,
         sizes: DataSizes,
@@ -95,19 +109,26 @@ impl ListPlan {
             feed,
             goal,
             pace,
+            floor,
             timeout,
             deadline,
             sizes,
+            waiting: None,
             again: VecDeque::new(),
             live: 0,
             starved: false,
             ended: false,
+            lag: 0,
         }
     }
 
     fn probe(&mut self, target: TargetId, now: Nanos, targets: &Targets) -> Next {
         self.pace.count(now);
-        let index = targets.get(target).map_or(0, |target| target.sent);
+        let mut index = 0;
+        if let Some(target) = targets.get(target) {
+            self.floor.count(target.address, now);
+            index = target.sent;
+        }
         Next::Probe {
             target,
             size: self.sizes.of(index),
@@ -125,15 +146,29 @@ impl Plan for ListPlan {
             if due > now {
                 break;
             }
-            self.again.pop_front();
             // It may have been decided since.
-            if targets.get(id).is_some_and(|target| !target.ended) {
+            let open = targets.get(id).filter(|target| !target.ended);
+            if let Some(due) = open.and_then(|target| self.floor.wait(target.address, now)) {
+                return Next::At(due);
+            }
+            self.again.pop_front();
+            if open.is_some() {
+                self.lag = self.lag.max(now.saturating_sub(due));
                 return self.probe(id, now, targets);
             }
         }
         if !self.ended && self.live < LIVE {
-            match self.feed.next() {
+            let next = match self.waiting.take() {
+                Some(target) => Fed::Target(target),
+                None => self.feed.next(),
+            };
+            match next {
                 Fed::Target(target) => {
+                    if let Some(due) = self.floor.wait(target.address, now) {
+                        self.waiting = Some(target);
+                        let next = self.again.front().map_or(due, |&(again, _)| again.min(due));
+                        return Next::At(next);
+                    }
                     self.live += 1;
                     let id = targets.add(target);
                     return self.probe(id, now, targets);
@@ -155,7 +190,7 @@ impl Plan for ListPlan {
         match self.goal {
             Goal::Answer { .. } => {}
             Goal::Count { count, .. } if sent >= count => {}
-            Goal::Count { period, .. } | Goal::Until { period, .. } => {
+            Goal::Count { period, .. } | Goal::Watch { period } | Goal::Until { period, .. } => {
                 self.again.push_back((at + period, id));
             }
         }
@@ -166,8 +201,8 @@ impl Plan for ListPlan {
             return false;
         };
         let over = match (self.goal, how) {
-            (Goal::Answer { .. }, Settled::Answered) => true,
-            (Goal::Answer { .. }, Settled::Failed) => false,
+            (Goal::Answer { .. }, Settled::Answered | Settled::Unsendable) => true,
+            (Goal::Answer { .. }, Settled::Failed) | (Goal::Watch { .. }, _) => false,
             (Goal::Answer { retries }, Settled::Lost | Settled::Expired) => {
                 let over = target.sent > u64::from(retries);
                 if !over {
@@ -186,8 +221,22 @@ impl Plan for ListPlan {
         self.timeout
     }
 
+    fn unresolved(&mut self) -> Vec<Error> {
+        self.feed.unresolved()
+    }
+
+    fn lag(&self) -> Option<Nanos> {
+        match self.goal {
+            Goal::Count { period, .. } | Goal::Watch { period } => {
+                Some(self.lag).filter(|lag| *lag > period)
+            }
+            _ => None,
+        }
+    }
+
     fn is_complete(&mut self) -> bool {
-        self.ended || matches!(self.feed.next(), Fed::End | Fed::NotYet)
+        let waiting = self.waiting.is_some();
+        self.ended || !waiting && matches!(self.feed.next(), Fed::End | Fed::NotYet)
     }
 
     fn deadline(&self) -> Option<Nanos> {

@@ -1,6 +1,7 @@
 //! Who is probed next, and when a target is decided: the part of a run that
 //! differs between one host watched and a million swept.
 
+pub(crate) mod floor;
 pub(crate) mod list;
 pub(crate) mod mtu;
 pub(crate) mod steady;
@@ -48,6 +49,8 @@ pub(crate) enum Settled {
     /// An ICMP error came, it could not be sent, or something corrupt came
     /// back. Its time has not passed yet.
     Failed,
+    /// It could not be sent, and further ones could not be either.
+    Unsendable,
     /// The time of a probe that has failed before passed.
     Expired,
 }
@@ -68,6 +71,16 @@ pub(crate) trait Plan {
 
     /// How long a probe has, as things stand.
     fn timeout(&self, targets: &Targets) -> Nanos;
+
+    /// The errors of operands that are not read to their end when the run is.
+    fn unresolved(&mut self) -> Vec<Error> {
+        Vec::new()
+    }
+
+    /// How late a probe went out by its period, in the worst case.
+    fn lag(&self) -> Option<Nanos> {
+        None
+    }
 
     /// Whether there was nobody left to ask when the run was ended.
     fn is_complete(&mut self) -> bool {

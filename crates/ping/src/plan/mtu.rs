@@ -9,11 +9,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::BorrowedFd;
 
+use super::floor::Floor;
 use super::{Next, Plan, Settled};
+use common::Error;
+
 use crate::clock::Nanos;
 use crate::feed::{Fed, Feed};
 use crate::packet::{HEADER, Version};
-use crate::target::{TargetId, Targets};
+use crate::target::{Target, TargetId, Targets};
 
 /// Times a size is tried before it counts as too large.
 const TRIES: u32 = 3;
@@ -36,6 +39,9 @@ struct Search {
     /// What the last error said.
     hint: Option<u32>,
     overhead: u32,
+    /// The smallest MTU that a link may have, which no hint goes below: 68
+    /// bytes (RFC 791, section 3.2) or 1280 (RFC 8200, section 5).
+    minimum: u32,
 }
 
 impl Search {
@@ -48,6 +54,10 @@ impl Search {
             tries: 0,
             hint: None,
             overhead,
+            minimum: match version {
+                Version::V4 => 68,
+                Version::V6 => 1280,
+            },
         }
     }
 
@@ -61,7 +71,9 @@ impl Search {
                 self.low = self.trying;
                 self.trying = if first { self.high } else { self.middle() };
             }
-            (Settled::Failed, Some(mtu)) if mtu < self.trying && mtu >= self.low => {
+            (Settled::Failed, Some(mtu))
+                if mtu < self.trying && mtu >= self.low.max(self.minimum) =>
+            {
                 self.high = mtu;
                 self.trying = mtu;
             }
@@ -107,23 +119,28 @@ pub(crate) fn largest_data(version: Version) -> u16 {
 #[derive(Debug)]
 pub(crate) struct MtuPlan {
     feed: Feed,
+    floor: Floor,
     timeout: Nanos,
     deadline: Option<Nanos>,
     searches: HashMap<TargetId, Search>,
     ready: VecDeque<TargetId>,
+    /// A target whose address was probed a moment ago.
+    waiting: Option<Target>,
     starved: bool,
     ended: bool,
 }
 
 impl MtuPlan {
     /// The plan for what the feed brings.
-    pub(crate) fn new(feed: Feed, timeout: Nanos, deadline: Option<Nanos>) -> Self {
+    pub(crate) fn new(feed: Feed, floor: Floor, timeout: Nanos, deadline: Option<Nanos>) -> Self {
         Self {
             feed,
+            floor,
             timeout,
             deadline,
             searches: HashMap::new(),
             ready: VecDeque::new(),
+            waiting: None,
             starved: false,
             ended: false,
         }
@@ -131,17 +148,32 @@ impl MtuPlan {
 }
 
 impl Plan for MtuPlan {
-    fn next(&mut self, _: Nanos, targets: &mut Targets) -> Next {
+    fn next(&mut self, now: Nanos, targets: &mut Targets) -> Next {
         self.starved = false;
-        while let Some(target) = self.ready.pop_front() {
-            if let Some(search) = self.searches.get(&target) {
+        while let Some(&target) = self.ready.front() {
+            let address = targets.get(target).map(|target| target.address);
+            if let Some(due) = address.and_then(|address| self.floor.wait(address, now)) {
+                return Next::At(due);
+            }
+            self.ready.pop_front();
+            if let (Some(search), Some(address)) = (self.searches.get(&target), address) {
+                self.floor.count(address, now);
                 let size = search.size();
                 return Next::Probe { target, size };
             }
         }
         if !self.ended && self.searches.len() < LIVE {
-            match self.feed.next() {
+            let next = match self.waiting.take() {
+                Some(target) => Fed::Target(target),
+                None => self.feed.next(),
+            };
+            match next {
                 Fed::Target(target) => {
+                    if let Some(due) = self.floor.wait(target.address, now) {
+                        self.waiting = Some(target);
+                        return Next::At(due);
+                    }
+                    self.floor.count(target.address, now);
                     let search = Search::new(target.version());
                     let target = targets.add(target);
                     self.searches.insert(target, search);
@@ -192,8 +224,13 @@ impl Plan for MtuPlan {
         self.timeout
     }
 
+    fn unresolved(&mut self) -> Vec<Error> {
+        self.feed.unresolved()
+    }
+
     fn is_complete(&mut self) -> bool {
-        self.ended || matches!(self.feed.next(), Fed::End | Fed::NotYet)
+        let waiting = self.waiting.is_some();
+        self.ended || !waiting && matches!(self.feed.next(), Fed::End | Fed::NotYet)
     }
 
     fn deadline(&self) -> Option<Nanos> {
@@ -239,6 +276,55 @@ mod tests {
         );
         assert_eq!(search(Version::V6, &[(1500, true)]), (1500, 3));
         assert_eq!(search(Version::V4, &[]), (65_535, 2));
+    }
+
+    proptest! {
+        /// Routers that lie about the MTU neither end the search wrongly nor
+        /// make it endless, and no probe is smaller than its headers.
+        #[test]
+        fn hints_are_not_trusted(
+            six: bool,
+            mtu in 1280u32..=65_535,
+            hints in prop::collection::vec(prop_oneof![0u32..100, any::<u32>()], 1..40),
+        ) {
+            let version = if six { Version::V6 } else { Version::V4 };
+            let mut search = Search::new(version);
+            let mut over = false;
+            for round in 0..200 {
+                prop_assert!(search.trying >= search.overhead);
+                prop_assert!(search.size() <= largest_data(version));
+                let how = if search.trying > mtu {
+                    search.hint = Some(hints[round % hints.len()]);
+                    Settled::Failed
+                } else {
+                    Settled::Answered
+                };
+                over = search.advance(how);
+                if over {
+                    break;
+                }
+            }
+            prop_assert!(over && search.low <= mtu);
+        }
+    }
+
+    #[test]
+    fn tiny_hints_are_ignored() {
+        for (version, mtus) in [
+            (Version::V4, &[0, 1, 19, 20, 27, 28, 67][..]),
+            (Version::V6, &[0, 1, 47, 48, 103, 1279][..]),
+        ] {
+            for &mtu in mtus {
+                let mut search = Search::new(version);
+                for _ in 0..TRIES - 1 {
+                    search.hint = Some(mtu);
+                    assert!(!search.advance(Settled::Failed));
+                    assert_eq!(u32::from(search.size()), SMALL);
+                }
+                search.hint = Some(mtu);
+                assert!(search.advance(Settled::Failed), "{mtu}");
+            }
+        }
     }
 
     #[test]

@@ -86,10 +86,16 @@ impl Ports {
         let more = self.active.len() < ACTIVE
             && self.active.iter().all(|&n| self.get(n).is_some_and(busy));
         if more {
-            let number = self.open(server, large, ids, now)?;
-            self.active.push(number);
-            self.turn = self.active.len() - 1;
-            return Ok((number, true));
+            match self.open(server, large, ids, now) {
+                Ok(number) => {
+                    self.active.push(number);
+                    self.turn = self.active.len() - 1;
+                    return Ok((number, true));
+                }
+                Err(error) if self.active.is_empty() => return Err(error),
+                // The ports that are open take the query.
+                Err(_) => {}
+            }
         }
         if self.current().is_some_and(Port::full) {
             self.turn();

@@ -1,0 +1,112 @@
+//! The small files that options name: read up to a limit, and written so that
+//! they are whole or as before.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+use common::{Error, Kind, Result};
+
+/// Longer files are not what an option asks for, such as /dev/zero.
+const LENGTH_MAX: u64 = 16 << 20;
+
+/// Reads a file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    let failed = |e: io::Error| Error::local(&e).about(path.display().to_string());
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(LENGTH_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > LENGTH_MAX {
+        return Err(
+            Error::new(Kind::Input, "is longer than 16 MiB").about(path.display().to_string())
+        );
+    }
+    Ok(bytes)
+}
+
+/// Refuses a file that [`read`] would refuse by its length, for one that another
+/// reader takes.
+pub(crate) fn check(path: &Path) -> Result<()> {
+    let meta =
+        std::fs::metadata(path).map_err(|e| Error::local(&e).about(path.display().to_string()))?;
+    if meta.len() > LENGTH_MAX || meta.file_type().is_char_device() {
+        return Err(too_long(path));
+    }
+    Ok(())
+}
+
+fn too_long(path: &Path) -> Error {
+    Error::new(Kind::Input, "is longer than 16 MiB").about(path.display().to_string())
+}
+
+/// Reads a file of text.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read(path)?)
+        .map_err(|_| Error::new(Kind::Input, "is not UTF-8").about(path.display().to_string()))
+}
+
+/// Writes a file that only its owner can read, in the place of an earlier one or
+/// of a symlink. What is not a regular file is written to.
+pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes).map_err(|e| Error::local(&e).about(path.display().to_string()))
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+        return OpenOptions::new().write(true).open(path)?.write_all(bytes);
+    }
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{:016x}.tmp", u64::from_ne_bytes(random)));
+    let temporary = Path::new(&name);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(temporary)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| std::fs::rename(temporary, path));
+    if written.is_err() {
+        // Of no use, and not there if it could not be created.
+        let _ = std::fs::remove_file(temporary);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    #[test]
+    fn files_that_do_not_end() {
+        let error = read(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(error.to_string(), "/dev/zero: is longer than 16 MiB");
+        assert_eq!(read(Path::new("/dev/null")).unwrap(), b"");
+    }
+
+    #[test]
+    fn private_from_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, other) = (dir.path().join("f"), dir.path().join("other"));
+        std::fs::write(&file, "old").unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+        replace_private(&file, b"new").unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
+        // The file behind a symlink stays as it is.
+        std::fs::write(&other, "other").unwrap();
+        std::fs::remove_file(&file).unwrap();
+        symlink(&other, &file).unwrap();
+        replace_private(&file, b"new").unwrap();
+        assert_eq!(std::fs::read(&other).unwrap(), b"other");
+        assert!(!file.is_symlink());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+        replace_private(Path::new("/dev/null"), b"x").unwrap();
+        assert!(replace_private(&dir.path().join("no/f"), b"x").is_err());
+    }
+}

@@ -1,0 +1,46 @@
+//! Ways in for the fuzz targets, built only for them: what reads the bytes of
+//! servers, proxies and files and is not public otherwise.
+
+use common::text::is_dangerous;
+
+use crate::fetch::Report;
+use crate::http::media::Class;
+use crate::output::template::Template;
+use crate::output::view::View;
+
+pub use crate::net::fuzzing::{certificate, tunnel, wire};
+
+/// Shows a body on a terminal in pieces of this size: nothing dangerous comes
+/// out, and no more than 70 times as much as came in.
+pub fn view(bytes: &[u8], step: usize) {
+    for class in [Class::Json, Class::Text, Class::Other] {
+        let mut view = View::new(class, false);
+        let mut all = String::new();
+        let mut show = |shown: &[u8]| {
+            all.push_str(std::str::from_utf8(shown).expect("what is shown is UTF-8"));
+            Ok(())
+        };
+        let pieces = bytes.chunks(step.max(1));
+        let mut outcome = Ok(());
+        for piece in pieces {
+            outcome = view.take(piece, &mut show);
+            if outcome.is_err() {
+                break;
+            }
+        }
+        if outcome.is_ok() {
+            // What is shown never fails here.
+            let _ = view.finish(&mut show);
+        }
+        let dangerous = |c: char| is_dangerous(c) && !matches!(c, '\n' | '\t');
+        assert!(!all.contains(dangerous), "{all:?}");
+        assert!(all.len() <= 70 * bytes.len() + 2);
+    }
+}
+
+/// Parses a format of `-w` and renders it for an empty transfer.
+pub fn template(format: &str) {
+    if let Ok(template) = Template::parse(format) {
+        let _ = template.render(&Report::default(), 0);
+    }
+}

@@ -1,0 +1,269 @@
+//! JSON indented and coloured for a terminal while it comes in.
+
+use std::fmt::Write;
+
+use common::text::is_dangerous;
+
+use super::scan::{Part, Scanner};
+
+/// Levels beyond this are not indented further: otherwise the blanks of a
+/// deeply nested document would be quadratic in its length.
+const INDENT_MAX: usize = 32;
+
+const KEY: &str = "\x1b[34m";
+const STRING: &str = "\x1b[32m";
+const NUMBER: &str = "\x1b[36m";
+const WORD: &str = "\x1b[33m";
+const PLAIN: &str = "\x1b[0m";
+
+/// The end of a value that is not part of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Offset in the text.
+    pub text: usize,
+    /// Offset in the output.
+    pub out: usize,
+}
+
+/// A printer for one JSON value or several. Its output is at most 70 times as
+/// long as its input, and it holds nothing back but the colour of a number.
+#[derive(Clone, Debug, Default)]
+pub struct Pretty {
+    scanner: Scanner,
+    color: bool,
+    /// Whether the last character opened an array or object, which stays on
+    /// one line if it is empty.
+    opened: bool,
+    /// Where the last value ended that was completed by the last piece.
+    end: Option<End>,
+    /// Set while a number or literal is written: whether it is a value of its
+    /// own, and not a member of another.
+    word: Option<bool>,
+}
+
+impl Pretty {
+    /// A printer with or without colours.
+    pub fn new(color: bool) -> Self {
+        Self {
+            color,
+            ..Self::default()
+        }
+    }
+
+    /// Whether all values so far are complete.
+    pub fn is_complete(&self) -> bool {
+        self.scanner.is_complete()
+    }
+
+    /// Where the last value ended that the last [`Self::push`] completed.
+    pub fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// Appends `text` to `out`, indented. The error is the offset in `text` of
+    /// the first character that cannot be JSON.
+    pub fn push(&mut self, text: &str, out: &mut String) -> Result<(), usize> {
+        self.end = None;
+        for (at, c) in text.char_indices() {
+            let part = self.scanner.step(c).ok_or(at)?;
+            if part != (Part::Word { first: false }) && self.end_word(out) {
+                self.end = Some(End {
+                    text: at,
+                    out: out.len(),
+                });
+            }
+            match part {
+                Part::Blank => {}
+                Part::Mark(c) => self.mark(c, out),
+                Part::String { key, first, last } => {
+                    if first {
+                        self.begin(if key { KEY } else { STRING }, out);
+                    }
+                    push_safe(out, c);
+                    if last {
+                        self.paint(PLAIN, out);
+                    }
+                }
+                Part::Word { first } => {
+                    if first {
+                        let is_number = c == '-' || c.is_ascii_digit();
+                        self.begin(if is_number { NUMBER } else { WORD }, out);
+                        self.word = Some(self.scanner.depth() == 0);
+                    }
+                    out.push(c);
+                }
+            }
+            let closes = matches!(
+                part,
+                Part::Mark(']' | '}') | Part::String { last: true, .. }
+            );
+            if closes && self.scanner.depth() == 0 {
+                out.push('\n');
+                self.end = Some(End {
+                    text: at + c.len_utf8(),
+                    out: out.len(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends what is still missing at the end of the input. False if the last
+    /// value is not complete.
+    pub fn finish(&mut self, out: &mut String) -> bool {
+        let complete = self.is_complete();
+        self.end_word(out);
+        complete
+    }
+
+    fn mark(&mut self, c: char, out: &mut String) {
+        match c {
+            '{' | '[' => {
+                // The level within `c` is open already.
+                self.unfold(self.scanner.depth() - 1, out);
+                out.push(c);
+                self.opened = true;
+            }
+            '}' | ']' => {
+                if !std::mem::take(&mut self.opened) {
+                    line(self.scanner.depth(), out);
+                }
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                line(self.scanner.depth(), out);
+            }
+            c => {
+                out.push(c);
+                out.push(' ');
+            }
+        }
+    }
+
+    fn begin(&mut self, color: &str, out: &mut String) {
+        self.unfold(self.scanner.depth(), out);
+        self.paint(color, out);
+    }
+
+    /// Ends a number or literal, if one is being written. True if it is a value
+    /// of its own.
+    fn end_word(&mut self, out: &mut String) -> bool {
+        let Some(alone) = self.word.take() else {
+            return false;
+        };
+        self.paint(PLAIN, out);
+        if alone {
+            out.push('\n');
+        }
+        alone
+    }
+
+    /// Starts a line for the first member of the level that was opened.
+    fn unfold(&mut self, depth: usize, out: &mut String) {
+        if std::mem::take(&mut self.opened) {
+            line(depth, out);
+        }
+    }
+
+    fn paint(&self, color: &str, out: &mut String) {
+        if self.color {
+            out.push_str(color);
+        }
+    }
+}
+
+fn line(depth: usize, out: &mut String) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth.min(INDENT_MAX)));
+}
+
+/// DEL, C1 and bidi controls are escaped; C0 cannot stand in a string.
+fn push_safe(out: &mut String, c: char) {
+    if is_dangerous(c) {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "\\u{:04x}", c as u32);
+    } else {
+        out.push(c);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pretty(text: &str, color: bool) -> String {
+        let mut printer = Pretty::new(color);
+        let mut out = String::new();
+        printer.push(text, &mut out).unwrap();
+        assert!(printer.finish(&mut out));
+        out
+    }
+
+    #[test]
+    fn indented() {
+        assert_eq!(
+            pretty("{\"a\":[1,{}, [ ]],\"b\":null}", false),
+            "{\n  \"a\": [\n    1,\n    {},\n    []\n  ],\n  \"b\": null\n}\n"
+        );
+        assert_eq!(
+            pretty("{\"a\":1}", true),
+            "{\n  \x1b[34m\"a\"\x1b[0m: \x1b[36m1\x1b[0m\n}\n"
+        );
+        assert_eq!(
+            pretty("[[\"\u{9b}\"]]", false),
+            "[\n  [\n    \"\\u009b\"\n  ]\n]\n"
+        );
+        assert_eq!(pretty("7", true), "\x1b[36m7\x1b[0m\n");
+        assert_eq!(
+            pretty("7 \"x\"\n{}[]true", false),
+            "7\n\"x\"\n{}\n[]\ntrue\n"
+        );
+    }
+
+    #[test]
+    fn broken() {
+        let mut out = String::new();
+        let mut printer = Pretty::new(false);
+        assert_eq!(printer.push("[1,x", &mut out), Err(3));
+        assert_eq!(out, "[\n  1,\n  ");
+        let mut printer = Pretty::new(false);
+        printer.push("{\"a\":", &mut out).unwrap();
+        assert!(!printer.finish(&mut out));
+    }
+
+    #[test]
+    fn deep_documents_stay_short() {
+        for (open, close) in [("[", "]"), ("{\"\":", "}"), ("[0,[],", "]")] {
+            let depth = 20_000;
+            let inner = if close == "]" { "1" } else { "{}" };
+            let text = [&open.repeat(depth), inner, &close.repeat(depth)].concat();
+            let shown = pretty(&text, false);
+            assert!(shown.len() < 70 * text.len(), "{open}: {}", shown.len());
+            let squeezed: String = shown.split_whitespace().collect();
+            assert_eq!(squeezed, text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_value_stays(keys: Vec<String>, number: f64, color: bool, cut: usize) {
+            let value = serde_json::json!({ "keys": keys, "number": number, "none": null });
+            let text = serde_json::to_string_pretty(&value).unwrap();
+            let whole = pretty(&text, false);
+            let compact = crate::json::text::compact;
+            prop_assert_eq!(compact(&whole), compact(&value.to_string()));
+            prop_assert!(!whole.contains(|c| c != '\n' && is_dangerous(c)));
+            // In two pieces.
+            let cut = (0..=cut % (text.len() + 1)).rev().find(|&at| text.is_char_boundary(at));
+            let (one, two) = text.split_at(cut.unwrap());
+            let mut printer = Pretty::new(color);
+            let mut out = String::new();
+            printer.push(one, &mut out).unwrap();
+            printer.push(two, &mut out).unwrap();
+            prop_assert!(printer.finish(&mut out));
+            prop_assert_eq!(out, pretty(&text, color));
+        }
+    }
+}

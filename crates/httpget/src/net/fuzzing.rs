@@ -1,0 +1,166 @@
+//! Ways in for the fuzz targets, built only for them.
+
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
+use ureq::unversioned::transport::time::Duration as Timeout;
+use ureq::unversioned::transport::{NextTimeout, Transport};
+
+use super::exchange::{self, Made};
+use super::stream::{Hangup, Pending, Stream};
+use super::tunnel::{self, Target};
+use super::wire::Wire;
+use super::{Ask, x509};
+use crate::http::head;
+use crate::policy::proxy;
+
+/// A peer that says these bytes in pieces and then closes.
+#[derive(Debug)]
+struct Says {
+    bytes: Vec<u8>,
+    at: usize,
+    step: usize,
+}
+
+impl Says {
+    fn new(bytes: &[u8], step: usize) -> Self {
+        Self {
+            bytes: bytes.to_vec(),
+            at: 0,
+            step: step.max(1),
+        }
+    }
+}
+
+impl Read for Says {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let rest = &self.bytes[self.at..];
+        let n = rest.len().min(self.step).min(buffer.len());
+        buffer[..n].copy_from_slice(&rest[..n]);
+        self.at += n;
+        Ok(n)
+    }
+}
+
+impl Write for Says {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for Says {
+    fn set_timeouts(&self, _: Option<Duration>, _: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_deadline(&mut self, _: Option<Instant>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn hangup(&self) -> Hangup {
+        Hangup::default()
+    }
+
+    fn pending(&self) -> Pending {
+        Pending::Nothing
+    }
+}
+
+/// Reads a certificate: the public key lies within it, and names are on one
+/// line with separators that the values cannot hold unescaped.
+pub fn certificate(der: &[u8]) {
+    let Some(certificate) = x509::parse(der) else {
+        return;
+    };
+    let key = &certificate.public_key;
+    assert!(der.windows(key.len()).any(|part| part == key));
+    for name in [&certificate.subject, &certificate.issuer] {
+        for part in name.split(", ").filter(|part| !part.is_empty()) {
+            let unescaped = part.replace("\\\\", "").replace("\\=", "");
+            let values = unescaped.replace("\\+", "").matches('+').count() + 1;
+            assert_eq!(unescaped.matches('=').count(), values, "{name}");
+        }
+    }
+}
+
+/// Makes a tunnel through a proxy that answers with these bytes. However they
+/// are cut, the outcome is one, and nothing behind the answer is taken.
+pub fn tunnel(bytes: &[u8], step: usize) {
+    let target = Target::Name("h.test".to_owned(), 443);
+    for scheme in ["http", "socks4a", "socks5h"] {
+        let Ok(proxy) = proxy::parse(&format!("{scheme}://u:p@127.0.0.1:1")) else {
+            continue;
+        };
+        let outcomes = [1, step].map(|step| {
+            let mut peer = Says::new(bytes, step);
+            let outcome = if scheme == "http" {
+                tunnel::connect(&mut peer, &proxy, &target, None)
+            } else {
+                tunnel::socks(&mut peer, &proxy, &target)
+            };
+            if outcome.is_ok() && scheme == "http" {
+                assert!(bytes[..peer.at].ends_with(b"\n"));
+                let mut heads = &bytes[..peer.at];
+                while let Some(end) = head::end(heads) {
+                    heads = &heads[end..];
+                }
+                assert!(heads.is_empty());
+            }
+            (outcome, peer.at)
+        });
+        assert_eq!(outcomes[0].0, outcomes[1].0);
+        if outcomes[0].0.is_ok() {
+            assert_eq!(outcomes[0].1, outcomes[1].1);
+        }
+    }
+}
+
+/// Receives a response. However its bytes are cut, the head and the outcome are
+/// the same, and what is handed on is bounded by what came.
+pub fn wire(bytes: &[u8], step: usize, to_head: bool) {
+    let outcomes = [1, step].map(|step| receive(bytes, step, to_head));
+    assert_eq!(outcomes[0], outcomes[1]);
+}
+
+fn receive(bytes: &[u8], step: usize, to_head: bool) -> (Option<Vec<u8>>, Option<String>) {
+    let ask = Ask {
+        head: to_head,
+        url: "http://h.test/",
+        headers: &[],
+        proxy: None,
+        absolute: None,
+        had: 0,
+        deadline: None,
+        line: None,
+    };
+    exchange::begin(&ask, b"GET / HTTP/1.1\r\n\r\n");
+    let mut wire = Wire::new(Box::new(Says::new(bytes, step)), Made::default());
+    let timeout = || NextTimeout {
+        after: Timeout::NotHappening,
+        reason: ureq::Timeout::Global,
+        per_read: None,
+        per_write: None,
+    };
+    let method: &[u8] = if to_head { b"HEAD " } else { b"GET  " };
+    wire.buffers().output()[..method.len()].copy_from_slice(method);
+    let mut handed_on = 0;
+    let mut error = wire.transmit_output(method.len(), timeout()).err();
+    while error.is_none() {
+        match wire.await_input(timeout()) {
+            Ok(true) => {
+                let input = wire.buffers().input().len();
+                handed_on += input;
+                wire.buffers().input_consume(input);
+            }
+            Ok(false) => break,
+            Err(e) => error = Some(e),
+        }
+    }
+    assert!(handed_on <= 20 * bytes.len() + 200);
+    let head = exchange::take().head.map(|head| head.raw.clone());
+    (head, error.map(|e| e.to_string()))
+}

@@ -1,0 +1,225 @@
+//! Credentials on the command line are overwritten at the start, as curl does
+//! it, so that other users do not read them in the process list.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use clap::CommandFactory;
+use rustix::process::DumpableBehavior;
+
+use crate::cli::Cli;
+use crate::policy::request;
+
+/// Stands in the place of each byte of a secret.
+const COVER: u8 = b'*';
+
+/// The longest command line that is looked through; Linux allows 2 MiB.
+const LENGTH_MAX: u64 = 8 << 20;
+
+/// Covers the secrets of this process's command line. Where the system does not
+/// allow that, they stay readable, as those of most programs are.
+pub(crate) fn cover() {
+    // Most command lines have none, and need not be read by their definition.
+    let may_be_secret = std::env::args_os()
+        .skip(1)
+        .any(|argument| may_be_secret(argument.as_encoded_bytes()));
+    if !may_be_secret {
+        return;
+    }
+    let Ok(true) = overwrite(&Cli::command()) else {
+        return;
+    };
+    // They are in memory now, and should be in no core dump either.
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// Whether this could be a secret or the option in front of one.
+fn may_be_secret(argument: &[u8]) -> bool {
+    let is_option = match argument {
+        [b'-', b'-', ..] => [&b"--user"[..], b"--proxy", b"--header", b"--cookie"]
+            .iter()
+            .any(|name| argument.starts_with(name)),
+        [b'-', letters @ ..] => letters.iter().any(|letter| b"uUHbx".contains(letter)),
+        _ => false,
+    };
+    is_option || argument.contains(&b'@')
+}
+
+/// True if there was a secret.
+fn overwrite(command: &clap::Command) -> io::Result<bool> {
+    let Some(place) = place(&std::fs::read_to_string("/proc/self/stat")?) else {
+        return Ok(false);
+    };
+    let mut bytes = vec![0; (place.end - place.start) as usize];
+    File::open("/proc/self/mem")?.read_exact_at(&mut bytes, place.start)?;
+    let secrets = find(&bytes, command);
+    if secrets.is_empty() {
+        return Ok(false);
+    }
+    let memory = OpenOptions::new().write(true).open("/proc/self/mem")?;
+    for secret in secrets {
+        let cover = vec![COVER; secret.len()];
+        memory.write_all_at(&cover, place.start + secret.start as u64)?;
+    }
+    Ok(true)
+}
+
+/// Where the arguments lie in memory: fields 48 and 49 of `/proc/self/stat`.
+fn place(stat: &str) -> Option<Range<u64>> {
+    // The second field is the program's name, with any characters in it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace().skip(48 - 3);
+    let start: u64 = fields.next()?.parse().ok()?;
+    let end: u64 = fields.next()?.parse().ok()?;
+    let length = end.checked_sub(start)?;
+    (start > 0 && length <= LENGTH_MAX).then_some(start..end)
+}
+
+/// The secrets among arguments, each of which ends with NUL.
+fn find(bytes: &[u8], command: &clap::Command) -> Vec<Range<usize>> {
+    let mut secrets = Vec::new();
+    let mut add = |start: usize, option: &str, value: &[u8]| {
+        let Ok(value) = std::str::from_utf8(value) else {
+            return;
+        };
+        if let Some(part) = secret_of(option, value) {
+            secrets.push(start + part.start..start + part.end);
+        }
+    };
+    let mut start = 0;
+    // The option whose value is the next argument.
+    let mut expected: Option<String> = None;
+    let mut only_operands = false;
+    for (number, argument) in bytes.split(|&b| b == 0).enumerate() {
+        let at = start;
+        start += argument.len() + 1;
+        if number == 0 {
+            continue;
+        }
+        if let Some(option) = expected.take() {
+            add(at, &option, argument);
+        } else if only_operands || argument == b"-" || !argument.starts_with(b"-") {
+            add(at, "", argument);
+        } else if argument == b"--" {
+            only_operands = true;
+        } else if let Some(long) = argument.strip_prefix(b"--") {
+            match long.iter().position(|&b| b == b'=') {
+                Some(end) => {
+                    let name = String::from_utf8_lossy(&long[..end]);
+                    add(at + 2 + end + 1, &name, &long[end + 1..]);
+                }
+                None => expected = takes_value(command, &String::from_utf8_lossy(long), None),
+            }
+        } else {
+            // Several letters may stand together; the first that takes a value
+            // takes what is left.
+            for (n, &letter) in argument.iter().enumerate().skip(1) {
+                if let Some(name) = takes_value(command, "", Some(char::from(letter))) {
+                    if n + 1 == argument.len() {
+                        expected = Some(name);
+                    } else {
+                        let skip = n + 1 + usize::from(argument[n + 1] == b'=');
+                        add(at + skip, &name, &argument[skip..]);
+                    }
+                    break;
+                }
+            }
+        }
+    }
+    secrets
+}
+
+/// The long name of this option if it takes a value.
+fn takes_value(command: &clap::Command, long: &str, short: Option<char>) -> Option<String> {
+    let argument = command.get_arguments().find(|argument| match short {
+        Some(short) => argument.get_short() == Some(short),
+        None => argument.get_long() == Some(long),
+    })?;
+    let takes = argument.get_action().takes_values();
+    takes.then(|| argument.get_long().unwrap_or_default().to_owned())
+}
+
+/// The secret part of an option's value; of an operand's for an empty name.
+fn secret_of(option: &str, value: &str) -> Option<Range<usize>> {
+    match option {
+        "user" | "proxy-user" => Some(0..value.len()),
+        "cookie" => value.contains('=').then_some(0..value.len()),
+        "header" => {
+            let (name, rest) = value.split_once(':')?;
+            let start = value.len() - rest.trim_start().len();
+            request::is_secret(name).then_some(start..value.len())
+        }
+        "" | "proxy" => {
+            let start = value.find("://").map_or(0, |at| at + 3);
+            let rest = &value[start..];
+            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            rest[..end].rfind('@').map(|at| start..start + at)
+        }
+        _ => None,
+    }
+    .filter(|part| !part.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        let fields: Vec<String> = (3..53).map(|n| (n * 10).to_string()).collect();
+        let stat = format!("7 (a) b (c) {}", fields.join(" "));
+        assert_eq!(place(&stat), Some(480..490));
+        assert_eq!(place("7 (x) S 1 2"), None);
+        assert!(place(&std::fs::read_to_string("/proc/self/stat").unwrap()).is_some());
+    }
+
+    #[test]
+    fn every_spelling() {
+        let command = Cli::command();
+        for (line, covered) in [
+            ("httpget -u a:b http://h/", "httpget -u *** http://h/"),
+            ("httpget -ua:b -u=c:d x", "httpget -u*** -u=*** x"),
+            ("httpget -su a:b -vUc:d x", "httpget -su *** -vU*** x"),
+            (
+                "httpget --user a:b --proxy-user=c:d x",
+                "httpget --user *** --proxy-user=*** x",
+            ),
+            (
+                "httpget http://a:b@h/@x -x c:d@p:1",
+                "httpget http://***@h/@x -x ***@p:1",
+            ),
+            ("httpget a:b@h -- -u a@h", "httpget ***@h -- -u *@h"),
+            (
+                "httpget -H X-Api-Key:secret -HX-A:b",
+                "httpget -H X-Api-Key:****** -HX-A:b",
+            ),
+            (
+                "httpget -b a=b -b file -o -u",
+                "httpget -b *** -b file -o -u",
+            ),
+            (
+                "httpget --proxy http://u@p/ -xu:p@q",
+                "httpget --proxy http://*@p/ -x***@q",
+            ),
+        ] {
+            let mut bytes = line.replace(' ', "\0").into_bytes();
+            for secret in find(&bytes, &command) {
+                bytes[secret].fill(COVER);
+            }
+            let arguments: Vec<&[u8]> = line.as_bytes().split(|&b| b == b' ').collect();
+            assert!(
+                arguments[1..]
+                    .iter()
+                    .any(|argument| may_be_secret(argument)),
+                "{line}"
+            );
+            let shown = String::from_utf8(bytes).unwrap().replace('\0', " ");
+            assert_eq!(shown, covered);
+        }
+        let spaced = b"httpget\0-H\0Authorization: Bearer x\0";
+        let found = find(spaced, &command);
+        assert_eq!(&spaced[found[0].clone()], b"Bearer x");
+    }
+}

@@ -1,0 +1,153 @@
+//! What counts as lost when a run is ended or looked at early: by `-w`, by a
+//! signal, in every format.
+
+use std::sync::{Mutex, mpsc};
+
+use testkit::Running;
+use testkit::icmp::{Answer, IcmpLab, Probe};
+
+use super::SOON;
+use super::answers::{WAYS, Way, of, start, summary};
+
+/// A host that tells of each probe, and answers those whose sequence number
+/// is one of these.
+fn answering(seqs: &'static [u16]) -> Option<(IcmpLab, mpsc::Receiver<u16>)> {
+    let (sender, receiver) = mpsc::channel();
+    let sender = Mutex::new(sender);
+    let lab = start(move |probe: &Probe| -> Vec<Answer> {
+        // A run that is over does not listen.
+        let _ = sender.lock().expect("the lock").send(probe.seq);
+        if seqs.contains(&probe.seq) {
+            vec![probe.reply()]
+        } else {
+            vec![]
+        }
+    })?;
+    Some((lab, receiver))
+}
+
+/// Waits until a host has seen a probe.
+fn until(seen: &mpsc::Receiver<u16>, seq: u16) {
+    while seen.recv_timeout(SOON).expect("a probe") != seq {}
+}
+
+fn begin(lab: &IcmpLab, seen: &mpsc::Receiver<u16>, way: Way, args: &str) -> Running {
+    while seen.try_recv().is_ok() {}
+    lab.spawn(way.tool(args).timeout(SOON))
+}
+
+#[test]
+fn without_an_answer_everything_sent_is_lost() {
+    let Some((lab, seen)) = answering(&[]) else {
+        return;
+    };
+    for way in WAYS {
+        let out = way.run(&lab, "-w 0.3 -i 0.2");
+        out.code(1);
+        way.says(&out, " packets transmitted, 0 received, 100% packet loss");
+
+        // Even if `-W` would leave them time.
+        let running = begin(&lab, &seen, way, "-W 60 -i 0.05");
+        until(&seen, 3);
+        running.signal(libc::SIGQUIT);
+        let line = running.read_stderr_line(SOON);
+        assert!(
+            line.contains("0/") && line.ends_with("packets, 100% loss"),
+            "{line}"
+        );
+        running.signal(libc::SIGINT);
+        let out = running.wait();
+        out.code(1).stdout_contains(" 0 received, 100% packet loss");
+
+        let running = begin(&lab, &seen, way, "--json -i 0.05");
+        until(&seen, 3);
+        running.signal(libc::SIGTERM);
+        let out = running.wait();
+        let summary = summary(out.code(1));
+        assert_eq!(
+            (&summary["loss_percent"], &summary["in_flight"]),
+            (&100.0.into(), &0.into())
+        );
+        assert_eq!(summary["lost"], summary["sent"]);
+
+        let out = way.run(&lab, "--metrics -w 0.3 -i 0.2");
+        out.code(1)
+            .stdout_contains("\nping_lost_total{")
+            .stdout_contains("\nping_loss_ratio{");
+        let ratio = out
+            .lines()
+            .into_iter()
+            .find(|line| line.starts_with("ping_loss_ratio{"));
+        assert!(ratio.unwrap().ends_with("} 1"), "{}", out.story());
+
+        let out = way.run(&lab, "-c 9 --period 0.2 -w 0.3 127.0.0.5");
+        let line = way.text(&out);
+        let line = line
+            .lines()
+            .find(|line| line.starts_with("HOST : "))
+            .unwrap();
+        assert!(line.ends_with("/0/100%"), "{}", out.story());
+    }
+}
+
+#[test]
+fn a_probe_within_its_timeout_is_in_flight() {
+    let Some((lab, seen)) = answering(&[1, 2]) else {
+        return;
+    };
+    for way in WAYS {
+        for (args, code) in [("", 0), (" --max-loss 0", 0)] {
+            let running = begin(&lab, &seen, way, &format!("--json -W 60 -i 0.05{args}"));
+            until(&seen, 4);
+            running.signal(libc::SIGINT);
+            let out = running.wait();
+            let summary = summary(out.code(code));
+            assert_eq!(
+                (&summary["received"], &summary["lost"]),
+                (&2.into(), &0.into())
+            );
+            let sent = summary["sent"].as_u64().unwrap();
+            assert_eq!(summary["in_flight"], sent - 2);
+            assert_eq!(summary["loss_percent"], 0.0);
+        }
+    }
+}
+
+#[test]
+fn a_probe_older_than_two_round_trips_is_lost() {
+    // The third probe gets no answer; when the sixth has been answered, it is
+    // older than twice any round trip before.
+    let Some((lab, _)) = answering(&[1, 2, 4, 5, 6]) else {
+        return;
+    };
+    for way in WAYS {
+        let out = way.run(&lab, "--json -c 5 -w 10 -i 0.1 --max-loss 10");
+        let summary = summary(out.code(1));
+        assert_eq!(
+            (&summary["sent"], &summary["received"]),
+            (&6.into(), &5.into())
+        );
+        assert_eq!(
+            (&summary["lost"], &summary["in_flight"]),
+            (&1.into(), &0.into())
+        );
+        assert!(of(&out.json(), "timeout").is_empty(), "{}", out.story());
+    }
+}
+
+#[test]
+fn a_snapshot_changes_nothing() {
+    let Some((lab, seen)) = answering(&[1, 2, 3, 4]) else {
+        return;
+    };
+    for way in WAYS {
+        let running = begin(&lab, &seen, way, "--json -c 4 -i 0.05");
+        until(&seen, 2);
+        running.signal(libc::SIGQUIT);
+        let summary = summary(running.wait().code(0));
+        assert_eq!(
+            (&summary["received"], &summary["lost"]),
+            (&4.into(), &0.into())
+        );
+    }
+}
