@@ -237,3 +237,42 @@ fn a_server_that_truncates_and_has_no_tcp() {
     let udp = queries.iter().filter(|q| q.transport == Transport::Udp);
     assert!(udp.count() >= COUNT);
 }
+
+/// A server may send the next answer when it has the next query, or, with
+/// Nagle's algorithm, when the query acknowledges the answer before: there has
+/// to be one as soon as there is room for it.
+#[test]
+fn each_answer_makes_room_for_a_query() {
+    use std::collections::VecDeque;
+    use std::io::{Read, Write};
+    const COUNT: usize = 1000;
+    let peer = testkit::peer::TcpPeer::start(|mut conn| -> std::io::Result<()> {
+        let mut waiting = VecDeque::new();
+        for number in 1..=COUNT {
+            let mut length = [0; 2];
+            conn.read_exact(&mut length)?;
+            let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
+            conn.read_exact(&mut query)?;
+            waiting.push_back(query);
+            // What it has without a further query is not enough to go on.
+            while waiting.len() > if number == COUNT { 0 } else { 120 } {
+                let query = waiting.pop_front().unwrap_or_default();
+                conn.write_all(&super::streams::answer(&query))?;
+            }
+        }
+        conn.read_to_end(&mut Vec::new()).map(drop)
+    });
+    let (names, expected) = super::streams::names(COUNT);
+    let out = resolve()
+        .arg(format!("@tcp://{}", peer.addr()))
+        .args(["-v", "--timeout", "60s", "--ordered", "-t", "A", "-"])
+        .stdin(names.join("\n"))
+        .timeout(Duration::from_secs(120))
+        .run();
+    out.code(0).stdout(&expected);
+    // None of them had to be asked again.
+    out.stderr(
+        "resolve: 1000 operands, 1000 queries, 0 of them repeated, ignored 0 unrelated packets\n",
+    );
+    assert_eq!(peer.accepted(), 1);
+}
