@@ -100,7 +100,7 @@ fn what_is_plainly_not_a_name() {
             "[2001:db8::1]",
             "brackets do not belong here; use 2001:db8::1",
         ),
-        ("fe80::1%none", "there is no interface none"),
+        ("fe80::1%none", "interface none does not exist"),
     ] {
         for way in [&[at(&server)][..], &[]] {
             let out = resolve().args(way).arg(text).run();
