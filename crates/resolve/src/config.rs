@@ -20,7 +20,7 @@ use crate::server::{self, Server, Spec, Way};
 use crate::system::Question;
 use crate::wire::OwnedName;
 use crate::wire::edns::Wish;
-use crate::{name, present, tls};
+use crate::{name, operand, present, tls};
 
 /// No longer than this, so that times can be added.
 const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 86_400);
@@ -84,13 +84,13 @@ impl Config {
             )));
         }
         let servers: Vec<&str> = servers.into_iter().map(|s| &s[1..]).collect();
-        if let Some(file) = servers.iter().find(|s| is_file(s)) {
+        if let Some(file) = servers.iter().find(|s| operand::is_file(s)) {
             let why = "a file, not a server; -f reads names from it";
             return Err(usage(file, why));
         }
-        let mut types = parse_types(&cli.types)?;
+        let mut types = operand::types(&cli.types)?;
         if cli.types.is_empty() && cli.plain.is_empty() {
-            types = trailing_types(&mut names, cli.files.len())?;
+            types = operand::trailing_types(&mut names, cli.files.len())?;
         }
         names.extend(cli.plain.iter().cloned());
         let servers = servers.into_iter();
@@ -253,34 +253,6 @@ impl Target {
     }
 }
 
-/// Whether this is the name of a file rather than an address.
-fn is_file(text: &str) -> bool {
-    text.parse::<IpAddr>().is_err() && std::path::Path::new(text).is_file()
-}
-
-/// Takes the record types off the end of the operands, in upper case as dig has
-/// them: never the only operand, unless there are `files` of operands.
-fn trailing_types(names: &mut Vec<String>, files: usize) -> Result<Vec<Rtype>> {
-    let mut words = Vec::new();
-    while let Some(last) = names.last()
-        && (names.len() > 1 || files > 0)
-        && last.starts_with(|c: char| c.is_ascii_uppercase())
-        && !last.contains(|c: char| c.is_ascii_lowercase())
-        && (present::is_mnemonic(last) || matches!(last.as_str(), "IN" | "CH" | "HS"))
-    {
-        words.extend(names.pop());
-    }
-    if let Some(class) = words
-        .iter()
-        .find(|word| matches!(word.as_str(), "CH" | "HS"))
-    {
-        return Err(usage(class, "only class IN can be asked for"));
-    }
-    words.retain(|word| word != "IN");
-    words.reverse();
-    parse_types(&words)
-}
-
 fn usage(text: &str, message: &str) -> Error {
     Error::usage(message).about(text)
 }
@@ -329,24 +301,6 @@ fn find_servers<'a>(
         return Err(Error::usage(format!("more than {SERVERS_MAX} servers")));
     }
     Ok((servers, system))
-}
-
-fn parse_types(texts: &[String]) -> Result<Vec<Rtype>> {
-    let mut types = Vec::new();
-    for text in texts {
-        let rtype = match present::rtype(&text.to_ascii_uppercase()) {
-            Some(Rtype::OPT | Rtype::IXFR) => return Err(usage(text, "cannot be asked for")),
-            Some(rtype) => rtype,
-            None => {
-                let why = "unknown record type; use TYPEnnn for one without a name";
-                return Err(usage(text, why));
-            }
-        };
-        if !types.contains(&rtype) {
-            types.push(rtype);
-        }
-    }
-    Ok(types)
 }
 
 fn mode(cli: &Cli, system: bool, servers: &[Server]) -> Result<Mode> {

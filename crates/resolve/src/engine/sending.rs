@@ -312,6 +312,7 @@ impl Engine {
             (Via::Https, 0)
         } else if self.settings.tcp
             || job.stream & 1 << index != 0
+            || peer.is_connected()
             || !matches!(peer.server.way, Way::Udp(_))
         {
             let opt = match padded {
