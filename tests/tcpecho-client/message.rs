@@ -410,7 +410,14 @@ fn over_udp() {
         .run()
         .code(1)
         .stdout("ab")
-        .stderr_contains("the peer closed after 2 of 3");
+        .stderr_contains("the reply ends after 2 of 3 bytes");
+    let peer = UdpPeer::start(|_, _| vec![Vec::new()]);
+    at(&peer)
+        .arg("abc")
+        .run()
+        .code(1)
+        .stdout("")
+        .stderr_contains("the reply ends after 0 of 3 bytes");
     let peer = UdpPeer::start(|_, datagram| vec![[datagram, b"!"].concat()]);
     at(&peer)
         .arg("abc")

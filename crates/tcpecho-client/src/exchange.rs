@@ -153,6 +153,11 @@ impl Exchange {
         self
     }
 
+    /// Whether message and reply are datagrams.
+    pub(crate) fn is_datagram(&self) -> bool {
+        self.datagram
+    }
+
     /// Whether an empty datagram is to be sent now; answer with
     /// [`Self::wrote`].
     pub(crate) fn owes_datagram(&self) -> bool {

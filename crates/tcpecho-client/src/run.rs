@@ -331,7 +331,12 @@ fn judge(exchange: &Exchange, ending: &Ending, any_end: bool, limit: Limit) -> O
         // Passing bytes through may be ended at any time.
         Ending::Over | Ending::Stopped if verdict == Verdict::Right => None,
         Ending::Over => {
-            let text = format!("the peer closed after {progress}");
+            let what = if exchange.is_datagram() {
+                "the reply ends"
+            } else {
+                "the peer closed"
+            };
+            let text = format!("{what} after {progress}");
             Some(Error::new(Kind::Mismatch, text))
         }
         Ending::TimedOut if any_end => None,
