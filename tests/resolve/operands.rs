@@ -152,7 +152,7 @@ fn lists_in_files() {
         let out = tool.stdin(content).run();
         out.code(1)
             .stdout("")
-            .stderr("resolve: the list holds no name or address\n");
+            .stderr("resolve: the list is empty\n");
     }
     ask(&server, &["-f", "/nonexistent/list"])
         .code(2)
@@ -174,7 +174,7 @@ fn files_where_names_or_servers_belong() {
         .args([&at(&server), "-4", "names"])
         .run();
     out.code(1)
-        .stderr("resolve: names: no such name (NXDOMAIN); -f names reads names from that file\n");
+        .stderr("resolve: names: no such name (NXDOMAIN); -f names reads the file of that name\n");
 }
 
 /// Nothing is read from standard input unasked.
