@@ -110,7 +110,7 @@ impl Transfer<'_, '_> {
             proxy: wanted.proxy,
             absolute: wanted.absolute,
             had: match &self.resume {
-                Some(had) if !self.split => had.bytes,
+                Some(had) if !self.split => had.from(),
                 _ => 0,
             },
             deadline,

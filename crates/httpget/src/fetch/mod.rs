@@ -12,6 +12,7 @@ mod names;
 mod naming;
 mod part;
 mod report;
+mod resuming;
 mod save;
 mod segments;
 mod sink;
@@ -44,6 +45,7 @@ use crate::policy::resume::{self, Had};
 use crate::policy::target::{Target, User};
 use crate::pool::Gate;
 use report::Stop;
+use save::Earlier;
 use sink::{Again, Sink};
 
 /// Where a URL's body goes.
@@ -131,6 +133,10 @@ struct Transfer<'a, 'b> {
     hashed: Option<ring::digest::Context>,
     /// Whether the entity tag has been printed.
     tagged: bool,
+    /// The last bytes that are there and that the body repeats first.
+    overlap: Vec<u8>,
+    /// Whether it repeated others.
+    differs: bool,
     /// What is there already and shall be continued.
     resume: Option<Had>,
     /// Whether `resume` was asked for by number, so that the start cannot be
@@ -169,6 +175,8 @@ pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> 
         heads: Vec::new(),
         hashed: None,
         tagged: false,
+        overlap: Vec::new(),
+        differs: false,
         resume: None,
         fixed: false,
     };
@@ -244,6 +252,7 @@ impl Transfer<'_, '_> {
                 self.fixed = true;
                 self.resume = Some(Had {
                     bytes,
+                    exact: true,
                     ..Had::default()
                 });
             }
@@ -252,19 +261,34 @@ impl Transfer<'_, '_> {
             }
             (start, Some(path)) => {
                 let (_, taken) = self.claimed(None)?;
-                let mut saver =
-                    save::Saver::open(&path, taken, config.saving.create_dirs, &self.id)?;
+                let mut unproved = false;
+                let saver = save::Saver::open(&path, taken, config.saving.create_dirs, &self.id)?;
                 self.resume = match start {
                     Start::At(bytes) => {
                         self.fixed = true;
                         Some(Had {
                             bytes,
+                            of_file: true,
+                            exact: true,
                             ..Had::default()
                         })
                     }
-                    _ => saver.earlier()?,
+                    _ => match saver.earlier(self.job.sha256.is_some())? {
+                        Earlier::There(had) => Some(had),
+                        Earlier::Unproved => {
+                            unproved = true;
+                            None
+                        }
+                        Earlier::Nothing => None,
+                    },
                 };
                 self.sink = Sink::file(saver);
+                if unproved {
+                    self.start_over(
+                        "no validator proves that a rest belongs to what is there; \
+                         --sha256 would",
+                    );
+                }
             }
         }
         Ok(true)

@@ -104,7 +104,7 @@ impl Transfer<'_, '_> {
     /// Whether this transfer is one for several connections.
     pub(super) fn splits(&self) -> bool {
         let config = self.context.config;
-        let provable = |had: &Had| had.validator.is_some();
+        let provable = |had: &Had| had.is_proved();
         config.segments > 1
             && self.job.place != Place::Stdout
             && !self.fixed
@@ -129,7 +129,7 @@ impl Transfer<'_, '_> {
         let resumed = self.resume.clone();
         let validator = match &resumed {
             Some(had) => had.validator.clone().filter(|v| v.agrees(&head)),
-            None => Validator::of(&head),
+            None => Validator::strong(&head),
         };
         let (Some(validator), Some((span, total))) =
             (validator, self.first_piece().answered(&head))
