@@ -67,7 +67,10 @@ fn not_believed() {
     let ca = authority.ca_file();
     let ca = ca.to_str().unwrap();
     for (leaf, says) in [
-        (Leaf::WrongName, "is not valid for 127.0.0.1, only for wrong.test"),
+        (
+            Leaf::WrongName,
+            "is not valid for 127.0.0.1, only for wrong.test",
+        ),
         (Leaf::Expired, "has expired"),
         (Leaf::NotYetValid, "not valid yet"),
         (Leaf::SelfSigned, "issuer is unknown"),

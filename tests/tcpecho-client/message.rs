@@ -2,6 +2,7 @@
 
 use std::fs::File;
 
+use serde_json::Value;
 use testkit::peer::{TcpPeer, refused_addr};
 use testkit::udp::UdpPeer;
 
@@ -224,6 +225,10 @@ fn a_peer_that_refuses() {
     assert_eq!(records[0]["type"], "error");
     assert_eq!(records[0]["target"], refused.addr().to_string());
     assert_eq!(records[0]["kind"], "refused");
+    assert!(records[0]["time"].is_string());
+    for key in ["address", "seq"] {
+        assert!(records[0].get(key).is_some_and(Value::is_null), "{key}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use common::app::Io;
-use common::{Error, Result, json, text, time};
+use common::{Error, Kind, Result, json, text, time};
 use serde::Serialize;
 
 use crate::dial::Connection;
@@ -232,8 +232,11 @@ pub(crate) fn handshake(
 
 #[derive(Serialize)]
 struct JsonError<'a> {
-    #[serde(flatten)]
-    error: &'a Error,
+    #[serde(rename = "type")]
+    tag: &'static str,
+    target: Option<&'a str>,
+    kind: Kind,
+    message: String,
     address: Option<&'a str>,
     seq: Option<u64>,
     time: String,
@@ -247,12 +250,14 @@ pub(crate) fn error(
     seq: Option<u64>,
 ) -> Result<()> {
     if io.json {
-        let time = time::now();
         io.out.json(&JsonError {
-            error,
+            tag: "error",
+            target: error.operand(),
+            kind: error.kind(),
+            message: error.explanation(),
             address,
             seq,
-            time,
+            time: time::now(),
         })?;
     }
     Ok(())
