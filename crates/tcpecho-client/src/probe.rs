@@ -16,7 +16,8 @@ use crate::dial::{Connection, Dialer};
 use crate::failure;
 use crate::ledger::{Event, Ledger, Matching};
 use crate::link::Link;
-use crate::output::{self, Summary, What};
+use crate::output;
+use crate::output::echoes::{self, Summary, What};
 use crate::pattern::{Id, Pattern};
 use crate::stats::{Jitter, Latencies};
 use crate::sys;
@@ -404,7 +405,7 @@ impl Run<'_> {
                 self.jitter.record(rtt);
             }
             if !self.quiet {
-                output::event(io, address, event)?;
+                echoes::event(io, address, event)?;
             }
         }
         Ok(())
@@ -415,7 +416,7 @@ impl Run<'_> {
             return Ok(());
         }
         let address = self.address.as_deref().unwrap_or(&self.target);
-        output::failure(io, address, seq, &error.clone().about(&self.target))
+        echoes::failure(io, address, seq, &error.clone().about(&self.target))
     }
 
     fn wait(&self) -> Result<Woken> {
