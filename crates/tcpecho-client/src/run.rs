@@ -18,18 +18,6 @@ use crate::{bench, failure, handshake, probe};
 
 /// Runs the tool.
 pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
-    match modes(cli, io) {
-        // Records of errors have more keys here than the common frame knows.
-        Err(error) if io.json && error.kind() != Kind::Usage && !error.is_stdout_closed() => {
-            io.report.error(&error);
-            output::error(io, &error, None, None)?;
-            Ok(error.exit())
-        }
-        outcome => outcome,
-    }
-}
-
-fn modes(cli: &Cli, io: &mut Io) -> Result<Exit> {
     let config = Config::new(cli)?;
     let dialer = Dialer::new(config.dial)?;
     let stop = Stop::new()?;
