@@ -94,7 +94,7 @@ fn open_metrics() {
     if !may_ping() {
         return;
     }
-    let out = ping("--metrics -c 2 --period 0.01 127.0.0.1 127.0.0.2").run();
+    let out = ping("--metrics -c 2 --period 0.01 -W 10 127.0.0.1 127.0.0.2").run();
     out.code(0)
         .stderr("")
         .stdout_contains(

@@ -235,10 +235,11 @@ impl Plan for ListPlan {
     fn lag(&self) -> Option<Nanos> {
         match self.goal {
             Goal::Count { period, .. } | Goal::Watch { period } => {
+                // A few may be late because this process had to wait.
                 let mean = self.lag / u128::from(self.repeated.max(1));
                 u64::try_from(mean)
                     .ok()
-                    .filter(|lag| *lag > period.max(LAG))
+                    .filter(|lag| self.repeated >= FEW && *lag > period.max(LAG))
             }
             _ => None,
         }
