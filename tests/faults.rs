@@ -177,7 +177,6 @@ fn a_file_in_place_of_a_list() {
     for (tool, file, hint) in [
         ("ping", name.as_str(), format!("@{name} reads")),
         ("httpget", name.as_str(), format!("@{name} reads")),
-        ("resolve", name.as_str(), format!("-f {name} reads")),
         ("subnetcalc", "nets", "@nets reads".to_owned()),
         ("tcpecho-server", "nets", "@nets reads".to_owned()),
     ] {
