@@ -24,6 +24,8 @@ mod secure;
 mod streams;
 #[path = "resolve/trace.rs"]
 mod trace;
+#[path = "resolve/transfers.rs"]
+mod transfers;
 #[path = "resolve/ways.rs"]
 mod ways;
 #[path = "resolve/wildcards.rs"]

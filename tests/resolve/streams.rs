@@ -49,7 +49,7 @@ where
 }
 
 /// The first `count` names, and what is printed of them.
-fn names(count: usize) -> (Vec<String>, String) {
+pub(super) fn names(count: usize) -> (Vec<String>, String) {
     let names = (0..count).map(|n| format!("h{n}.test")).collect();
     let expected = (0..count).fold(String::new(), |mut text, n| {
         let _ = writeln!(text, "h{n}.test\tA\t10.0.{}.{}", n / 256, n % 256);
@@ -164,7 +164,7 @@ fn slow_answers_one_for_each_connection() {
 }
 
 /// The answer to one of [`names`] in a message.
-fn answer(query: &[u8]) -> Vec<u8> {
+pub(super) fn answer(query: &[u8]) -> Vec<u8> {
     let label = &query[13..13 + usize::from(query[12])];
     let n: u16 = std::str::from_utf8(&label[1..])
         .expect("ASCII")
@@ -463,43 +463,4 @@ fn a_refused_connection_is_the_next_servers_turn() {
         .code(0)
         .stdout("host.test\tA\t192.0.2.1\nonly4.test\tA\t192.0.2.4\n")
         .stderr("");
-}
-
-/// A server may send the next answer when it has the next query, or, with
-/// Nagle's algorithm, when the query acknowledges the answer before: there has
-/// to be one as soon as there is room for it.
-#[test]
-fn each_answer_makes_room_for_a_query() {
-    use std::collections::VecDeque;
-    use std::io::{Read, Write};
-    const COUNT: usize = 1000;
-    let peer = testkit::peer::TcpPeer::start(|mut conn| -> std::io::Result<()> {
-        let mut waiting = VecDeque::new();
-        for number in 1..=COUNT {
-            let mut length = [0; 2];
-            conn.read_exact(&mut length)?;
-            let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
-            conn.read_exact(&mut query)?;
-            waiting.push_back(query);
-            // What it has without a further query is not enough to go on.
-            while waiting.len() > if number == COUNT { 0 } else { 120 } {
-                let query = waiting.pop_front().unwrap_or_default();
-                conn.write_all(&answer(&query))?;
-            }
-        }
-        conn.read_to_end(&mut Vec::new()).map(drop)
-    });
-    let (names, expected) = names(COUNT);
-    let out = resolve()
-        .arg(format!("@tcp://{}", peer.addr()))
-        .args(["-v", "--timeout", "60s", "--ordered", "-t", "A", "-"])
-        .stdin(names.join("\n"))
-        .timeout(Duration::from_secs(120))
-        .run();
-    out.code(0).stdout(&expected);
-    // None of them had to be asked again.
-    out.stderr(
-        "resolve: 1000 operands, 1000 queries, 0 of them repeated, ignored 0 unrelated packets\n",
-    );
-    assert_eq!(peer.accepted(), 1);
 }

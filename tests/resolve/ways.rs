@@ -51,6 +51,7 @@ fn servers_that_differ() {
     assert_eq!(records[0]["type"], "diff");
     assert_eq!(records[0]["server"], b.to_string());
     assert_eq!(records[0]["data"], "192.0.2.99");
+    assert!(records[0]["time"].is_string());
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::server::{self, Server, Spec, Way};
 use crate::system::Question;
 use crate::wire::OwnedName;
 use crate::wire::edns::Wish;
-use crate::{name, present, tls};
+use crate::{name, operand, present, tls};
 
 /// No longer than this, so that times can be added.
 const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 86_400);
@@ -84,13 +84,13 @@ impl Config {
             )));
         }
         let servers: Vec<&str> = servers.into_iter().map(|s| &s[1..]).collect();
-        if let Some(file) = servers.iter().find(|s| is_file(s)) {
+        if let Some(file) = servers.iter().find(|s| operand::is_file(s)) {
             let why = "a file, not a server; -f reads names from it";
             return Err(usage(file, why));
         }
-        let mut types = parse_types(&cli.types)?;
+        let mut types = operand::types(&cli.types)?;
         if cli.types.is_empty() && cli.plain.is_empty() {
-            types = trailing_types(&mut names, cli.files.len())?;
+            types = operand::trailing_types(&mut names, cli.files.len())?;
         }
         names.extend(cli.plain.iter().cloned());
         let servers = servers.into_iter();
@@ -176,7 +176,7 @@ impl Config {
                 name: name::reverse(address.into()),
             });
         }
-        if let Some(why) = mistaken(text) {
+        if let Some(why) = address::explain_other_form(text) {
             return Err(Error::input(text, why));
         }
         if address::looks_numeric(text) {
@@ -253,63 +253,6 @@ impl Target {
     }
 }
 
-/// Whether this is the name of a file rather than an address.
-fn is_file(text: &str) -> bool {
-    text.parse::<IpAddr>().is_err() && std::path::Path::new(text).is_file()
-}
-
-/// Takes the record types off the end of the operands, in upper case as dig has
-/// them: never the only operand, unless there are `files` of operands.
-fn trailing_types(names: &mut Vec<String>, files: usize) -> Result<Vec<Rtype>> {
-    let mut words = Vec::new();
-    while let Some(last) = names.last()
-        && (names.len() > 1 || files > 0)
-        && last.starts_with(|c: char| c.is_ascii_uppercase())
-        && !last.contains(|c: char| c.is_ascii_lowercase())
-        && (present::is_mnemonic(last) || matches!(last.as_str(), "IN" | "CH" | "HS"))
-    {
-        words.extend(names.pop());
-    }
-    if let Some(class) = words
-        .iter()
-        .find(|word| matches!(word.as_str(), "CH" | "HS"))
-    {
-        return Err(usage(class, "only class IN can be asked for"));
-    }
-    words.retain(|word| word != "IN");
-    words.reverse();
-    parse_types(&words)
-}
-
-/// What is plainly not a name or address, and what to write in its place.
-fn mistaken(text: &str) -> Option<String> {
-    if let Some((_, rest)) = text.split_once("://") {
-        let place = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let place = place.rsplit('@').next().unwrap_or_default();
-        let host = without_port(place).unwrap_or(place);
-        return Some(format!("a URL, not a name; use {host}"));
-    }
-    let host = without_port(text)?;
-    let what = if text.ends_with(']') {
-        "brackets do"
-    } else {
-        "a port does"
-    };
-    Some(format!("{what} not belong here; use {host}"))
-}
-
-/// The host of `HOST:PORT`, `[v6]:PORT` and `[v6]`.
-fn without_port(text: &str) -> Option<&str> {
-    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']')?;
-        let port = rest.strip_prefix(':');
-        return (rest.is_empty() || port.is_some_and(is_port)).then_some(host);
-    }
-    let (host, port) = text.split_once(':')?;
-    (is_port(port) && !host.is_empty()).then_some(host)
-}
-
 fn usage(text: &str, message: &str) -> Error {
     Error::usage(message).about(text)
 }
@@ -358,24 +301,6 @@ fn find_servers<'a>(
         return Err(Error::usage(format!("more than {SERVERS_MAX} servers")));
     }
     Ok((servers, system))
-}
-
-fn parse_types(texts: &[String]) -> Result<Vec<Rtype>> {
-    let mut types = Vec::new();
-    for text in texts {
-        let rtype = match present::rtype(&text.to_ascii_uppercase()) {
-            Some(Rtype::OPT | Rtype::IXFR) => return Err(usage(text, "cannot be asked for")),
-            Some(rtype) => rtype,
-            None => {
-                let why = "unknown record type; use TYPEnnn for one without a name";
-                return Err(usage(text, why));
-            }
-        };
-        if !types.contains(&rtype) {
-            types.push(rtype);
-        }
-    }
-    Ok(types)
 }
 
 fn mode(cli: &Cli, system: bool, servers: &[Server]) -> Result<Mode> {

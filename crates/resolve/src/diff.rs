@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use common::address::Family;
 use common::app::Io;
 use common::text::escape;
-use common::{Error, Exit, Result};
+use common::{Error, Exit, Result, time};
 use domain::base::iana::Rtype;
 use serde::Serialize;
 
@@ -38,6 +38,7 @@ struct JsonDiff<'a> {
     server: &'a str,
     data: Option<&'a str>,
     status: String,
+    time: String,
 }
 
 /// Compares for every operand.
@@ -193,6 +194,7 @@ fn show(io: &mut Io, text: &str, rtype: Rtype, all: &[Said]) -> Result<()> {
                     server: &said.who,
                     data,
                     status: said.status.name(),
+                    time: time::now(),
                 })?;
                 continue;
             }

@@ -124,7 +124,7 @@ pub(crate) fn shown(
 }
 
 /// The records of a message that were found good before.
-fn unpack(message: &[u8]) -> Vec<Shown> {
+pub(crate) fn unpack(message: &[u8]) -> Vec<Shown> {
     let found = read(message).ok().zip(Question::of(message));
     let records = found.and_then(|(reply, question)| {
         let outcome = answer::follow(&reply, &question);

@@ -27,8 +27,12 @@ use crate::wire::OwnedName;
 const PROBES: usize = 3;
 const MORE: usize = 8;
 
-/// Names made up for one parent at most.
+/// Names made up for one parent at most, and bytes of the values they have.
 const PROBES_MAX: usize = 1024;
+const VALUES_MAX: usize = 256 << 10;
+
+/// Bytes of the values of all parents, beyond which they are forgotten.
+const KNOWN_MAX: usize = 64 << 20;
 
 /// Failures of made-up names of one parent before it cannot be judged.
 const FAILURES_MAX: usize = 3;
@@ -51,6 +55,7 @@ struct Known {
     /// What made-up names had: values, and the same with the name's own label
     /// replaced, since a wildcard's target may contain it.
     values: HashSet<String>,
+    bytes: usize,
     /// Made-up names that have been answered, those in a row that brought
     /// nothing new, those that were not answered, and those under way.
     probes: usize,
@@ -94,36 +99,54 @@ impl Known {
             Verdict::Wildcard
         } else if self.is_settled() {
             Verdict::Real
-        } else if self.failures >= FAILURES_MAX || self.probes >= PROBES_MAX {
+        } else if self.failures >= FAILURES_MAX
+            || self.probes >= PROBES_MAX
+            || self.bytes >= VALUES_MAX
+        {
             Verdict::Unknown
         } else {
             Verdict::Open
         }
     }
 
-    /// Takes in what a made-up name has.
-    fn learn(&mut self, lookup: &Lookup, label: &str) {
+    /// Takes in what a made-up name has; returns the bytes of what is new.
+    fn learn(&mut self, lookup: &Lookup, label: &str) -> usize {
         self.flying -= 1;
         if let Some(failure) = &lookup.failure {
             self.failures += 1;
             self.failure = Some(failure.clone());
-            return;
+            return 0;
         }
+        let before = self.bytes;
         self.probes += 1;
         self.barren += 1;
         let records = lookup.records();
         let found = records.iter().filter(|shown| shown.wanted);
         for shown in found.filter(|_| lookup.status == Status::Found) {
-            let mut new = self.values.insert(shown.data.clone());
-            let general = without(&shown.data, label);
-            if general != shown.data {
-                new = self.values.insert(general);
-                self.values.remove(&shown.data);
+            if self.bytes >= VALUES_MAX {
+                break;
             }
-            if new {
+            let general = without(&shown.data, label);
+            let length = general.len();
+            if self.values.insert(general) {
+                self.bytes += length;
                 self.barren = 0;
             }
         }
+        self.bytes - before
+    }
+
+    /// The lookup after its verdict.
+    fn settle(&self, mut lookup: Lookup, verdict: &Verdict, parent: &OwnedName) -> Lookup {
+        match verdict {
+            Verdict::Real | Verdict::Open => {}
+            Verdict::Wildcard => {
+                lookup.status = Status::Wildcard;
+                lookup.replace_records(Vec::new());
+            }
+            Verdict::Unknown => lookup.failure = Some(self.unknown(parent)),
+        }
+        lookup
     }
 
     /// What is said of a lookup that cannot be judged.
@@ -171,7 +194,9 @@ pub(crate) struct Wildcards {
     /// What is being asked under a ticket, and the label below the parent.
     asked: HashMap<u64, (Parent, String)>,
     next: u64,
+    /// Bytes of the lookups that wait, and of the values of all parents.
     held: usize,
+    known: usize,
     done: Vec<(u64, Lookup)>,
 }
 
@@ -183,6 +208,7 @@ impl Wildcards {
             asked: HashMap::new(),
             next: PROBE,
             held: 0,
+            known: 0,
             done: Vec::new(),
         }
     }
@@ -197,21 +223,35 @@ impl Wildcards {
         };
         if ticket & PROBE != 0 {
             if let Some(known) = self.parents.get_mut(&parent) {
-                known.learn(&lookup, &label);
+                self.known += known.learn(&lookup, &label);
+                if known.flying == 0 {
+                    self.review(&parent);
+                }
             }
-            return self.review(&parent);
+            return;
         }
         if lookup.status != Status::Found {
             return self.done.push((ticket, lookup));
         }
-        if self.parents.len() >= PARENTS_MAX && !self.parents.contains_key(&parent) {
-            self.parents
-                .retain(|_, known| known.flying > 0 || !known.waiting.is_empty());
+        let new = !self.parents.contains_key(&parent);
+        if new && (self.parents.len() >= PARENTS_MAX || self.known >= KNOWN_MAX) {
+            self.parents.retain(|_, known| known.flying > 0);
+            self.known = self.parents.values().map(|known| known.bytes).sum();
         }
-        self.held += lookup.size();
         let known = self.parents.entry(parent.clone()).or_default();
-        known.waiting.push((ticket, lookup, label));
-        self.review(&parent);
+        match known.judge(&lookup, &label) {
+            Verdict::Open => {
+                self.held += lookup.size();
+                known.waiting.push((ticket, lookup, label));
+                if known.flying == 0 {
+                    self.probe(&parent);
+                }
+            }
+            verdict => {
+                let lookup = known.settle(lookup, &verdict, &parent.0);
+                self.done.push((ticket, lookup));
+            }
+        }
     }
 
     /// Judges what waits for a parent, as far as that is possible now, and makes
@@ -220,33 +260,28 @@ impl Wildcards {
         let Some(known) = self.parents.get_mut(parent) else {
             return;
         };
-        for (ticket, mut lookup, label) in std::mem::take(&mut known.waiting) {
-            let size = lookup.size();
+        for (ticket, lookup, label) in std::mem::take(&mut known.waiting) {
             match known.judge(&lookup, &label) {
-                Verdict::Open => {
-                    known.waiting.push((ticket, lookup, label));
-                    continue;
+                Verdict::Open => known.waiting.push((ticket, lookup, label)),
+                verdict => {
+                    self.held = self.held.saturating_sub(lookup.size());
+                    let lookup = known.settle(lookup, &verdict, &parent.0);
+                    self.done.push((ticket, lookup));
                 }
-                Verdict::Real => {}
-                Verdict::Wildcard => {
-                    lookup.status = Status::Wildcard;
-                    lookup.replace_records(Vec::new());
-                }
-                Verdict::Unknown => lookup.failure = Some(known.unknown(&parent.0)),
             }
-            self.held = self.held.saturating_sub(size);
-            self.done.push((ticket, lookup));
         }
-        if known.waiting.is_empty() || known.flying > 0 {
+        if !known.waiting.is_empty() {
+            self.probe(parent);
+        }
+    }
+
+    /// Asks for names that nobody has below a parent.
+    fn probe(&mut self, parent: &Parent) {
+        let Some(known) = self.parents.get_mut(parent) else {
             return;
-        }
+        };
         let count = if known.probes == 0 { PROBES } else { MORE };
-        for _ in 0..count {
-            let Some((name, label)) = made_up(&parent.0) else {
-                // The parent is too long for any name below it.
-                known.failures = FAILURES_MAX;
-                break;
-            };
+        for (name, label) in (0..count).filter_map(|_| made_up(&parent.0)) {
             known.flying += 1;
             self.next += 1;
             self.asked.insert(self.next, (parent.clone(), label));
@@ -259,8 +294,9 @@ impl Wildcards {
             });
         }
         if known.flying == 0 {
-            let waiting = std::mem::take(&mut known.waiting);
-            for (ticket, lookup, _) in waiting {
+            // The parent is too long for any name below it: nothing can be made
+            // up, and nothing that is not there can have been asked for.
+            for (ticket, lookup, _) in std::mem::take(&mut known.waiting) {
                 self.held = self.held.saturating_sub(lookup.size());
                 self.done.push((ticket, lookup));
             }

@@ -305,13 +305,15 @@ impl Engine {
         let (via, id) = if let Way::Https { .. } = peer.server.way {
             let mut message = Vec::with_capacity(128);
             // Always the same id, so that answers can be cached (RFC 8484).
-            compose(&mut message, 0, recurse, &job.question, padded.as_deref());
+            let opt = padded.as_deref().filter(|_| edns);
+            compose(&mut message, 0, recurse, &job.question, opt);
             let (token, busy) = (token(flight, self.serial), peer.counted - 1);
             let https = peer.https(&self.settings).map_err(of_io)?;
             https.send(token, message, share, busy).map_err(of_io)?;
             (Via::Https, 0)
         } else if self.settings.tcp
             || job.stream & 1 << index != 0
+            || peer.is_connected()
             || !matches!(peer.server.way, Way::Udp(_))
         {
             let opt = match padded {
