@@ -393,6 +393,8 @@ impl Tree {
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", &self.target)
             .env("RUST_BACKTRACE", "0")
+            // Or the input that caught one mutant would be tried on all others.
+            .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "true")
             // A mutant may leave a variable unused.
             .env("RUSTFLAGS", "--cap-lints=warn")
             .stdin(Stdio::null())
