@@ -400,16 +400,25 @@ fn options(cli: &Cli) -> Result<Options> {
         }),
         ..Options::default()
     };
+    let given = || Error::usage("-I takes one address and one interface at most");
     for text in &cli.interface {
-        match text.parse::<IpAddr>() {
-            Ok(address) if options.source.is_none() => options.source = Some(address),
-            Err(_) if options.interface.is_none() => options.interface = Some(text.clone()),
-            _ => {
-                return Err(Error::usage(
-                    "-I takes one address and one interface at most",
-                ));
-            }
+        // An address with its zone is both.
+        let (address, interface) = match text.parse() {
+            Ok(address) => (Some(address), None),
+            Err(_) => match text.split_once('%') {
+                Some((address, zone)) => (address.parse().ok(), Some(zone)),
+                None => (None, Some(text.as_str())),
+            },
+        };
+        // A name may have a percent sign in it.
+        let interface = interface.map(|zone| if address.is_some() { zone } else { text });
+        if address.is_some() && options.source.is_some()
+            || interface.is_some() && options.interface.is_some()
+        {
+            return Err(given());
         }
+        options.source = options.source.or(address);
+        options.interface = options.interface.or(interface.map(str::to_owned));
     }
     Ok(options)
 }

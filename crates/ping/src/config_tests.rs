@@ -171,3 +171,24 @@ fn any_answer_counts_only_where_one_is_enough() {
     assert_eq!(config("-W 2 ::1").unwrap().rules.wait, Some(2_000_000_000));
     assert_eq!(config("::1").unwrap().rules.wait, None);
 }
+
+#[test]
+fn a_source_address_may_have_its_zone() {
+    let source = |line: &str| {
+        let socket = config(line).unwrap().socket;
+        let source = socket.source.map(|address| address.to_string());
+        (source, socket.interface)
+    };
+    let text = |text: &str| Some(text.to_owned());
+    for (line, address, interface) in [
+        ("-I fe80::1%eth0 fe80::2", text("fe80::1"), text("eth0")),
+        ("-I eth0 -I fe80::1 fe80::2", text("fe80::1"), text("eth0")),
+        ("-I 10.0.0.1 10.0.0.2", text("10.0.0.1"), None),
+        ("-I a%b 10.0.0.2", None, text("a%b")),
+    ] {
+        assert_eq!(source(line), (address, interface), "{line}");
+    }
+    for line in ["-I fe80::1%eth0 -I eth1 ::1", "-I ::1 -I fe80::1%eth0 ::1"] {
+        assert!(config(line).is_err(), "{line}");
+    }
+}
