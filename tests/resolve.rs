@@ -11,6 +11,8 @@ mod bulk;
 mod cookies;
 #[path = "resolve/lies.rs"]
 mod lies;
+#[path = "resolve/operands.rs"]
+mod operands;
 #[path = "resolve/pace.rs"]
 mod pace;
 #[path = "resolve/resolvconf.rs"]
@@ -20,8 +22,14 @@ mod resolvconf;
 mod secure;
 #[path = "resolve/streams.rs"]
 mod streams;
+#[path = "resolve/trace.rs"]
+mod trace;
+#[path = "resolve/transfers.rs"]
+mod transfers;
 #[path = "resolve/ways.rs"]
 mod ways;
+#[path = "resolve/wildcards.rs"]
+mod wildcards;
 
 use testkit::Tool;
 use testkit::dns::{Behaviour, DnsServer, Transport, Zone};
@@ -122,7 +130,7 @@ fn the_answer_is_no() {
     }
     let help = resolve().arg("--help").run();
     help.code(0)
-        .stdout_contains("No line on standard error about a name");
+        .stdout_contains("Do not report names that do not exist or have no data");
 }
 
 #[test]

@@ -18,6 +18,12 @@ mod invalid;
 mod lists;
 #[path = "subnetcalc/lookup.rs"]
 mod lookup;
+#[path = "subnetcalc/members.rs"]
+mod members;
+#[path = "subnetcalc/plan.rs"]
+mod plan;
+#[path = "subnetcalc/registry.rs"]
+mod registry;
 #[path = "subnetcalc/sets.rs"]
 mod sets;
 #[path = "subnetcalc/single.rs"]

@@ -55,8 +55,8 @@ fn lists_in_files_as_people_have_them() {
     assert_eq!(
         mask(out.stdout_str()),
         "127.0.0.1\n127.0.0.2\n2\n127.0.0.1\n127.0.0.2\n2\n3\n2\n1\n1\n1\n\
-         ping: list: name or service not known; to read targets from that file: @list\n3\n\
-         ping: ./list: not an IPv4 or IPv6 address; to read targets from that file: @./list\n",
+         ping: list: name or service not known; @list reads the file of that name\n3\n\
+         ping: ./list: not an IPv4 or IPv6 address; @./list reads the file of that name\n",
         "{}",
         out.story()
     );
@@ -64,7 +64,7 @@ fn lists_in_files_as_people_have_them() {
     out.stderr(&format!(
         "ping: list:5: {zone}\nping: -:5: {zone}\n\
          ping: absent: no such file or directory\n\
-         ping: the list has no target\nping: the list has no target\nping: the list has no target\n"
+         ping: the list is empty\nping: the list is empty\nping: the list is empty\n"
     ));
 }
 
@@ -164,7 +164,7 @@ fn a_slow_name_holds_up_no_other_target() {
          mount --bind resolv.conf /etc/resolv.conf
          nft 'add table ip t; add chain ip t i { type filter hook input priority 0; }'
          nft 'add rule ip t i udp dport 53 drop'
-         ping -w 1 slow.test 127.0.0.9 a.test slower.test b.test | sort; 
+         ping -w 1 slow.test 127.0.0.9 a.test slower.test b.test | sort;
          ping --json -q -w 1 slow.test a.test | grep slow; echo
          ping -w 1 slow.test a.test >out 2>&1; echo $?
          # What is enough does not depend on a name that is still looked up.

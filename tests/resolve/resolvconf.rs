@@ -433,3 +433,36 @@ fn a_candidate_without_data() {
             .stderr("resolve: nas: 127.0.0.1:53 answered REFUSED\n");
     });
 }
+
+/// The name of an address, from libc, with bytes that no host has: printed as
+/// `\DDD`, and not taken for a fault.
+#[test]
+fn names_of_addresses_from_libc() {
+    within("names_of_addresses_from_libc", || {
+        let names = [
+            ("1.2.0.192.in-addr.arpa", "caf\\233.test"),
+            ("2.2.0.192.in-addr.arpa", "a\\009b.test"),
+            ("3.2.0.192.in-addr.arpa", "plain.test"),
+        ];
+        let zone = names
+            .iter()
+            .fold(Zone::new(), |zone, (at, name)| zone.ptr(at, name));
+        let _server = DnsServer::at(([127, 0, 0, 1], 53).into(), zone, |_, _| Behaviour::Answer);
+        conf("nameserver 127.0.0.1\n");
+        let ask = |address: &str| resolve().args(["--json", address]).run().json().remove(0);
+        assert_eq!(ask("192.0.2.3")["records"][0]["data"], "plain.test");
+        for address in ["192.0.2.1", "192.0.2.2"] {
+            let record = ask(address);
+            assert_eq!(record["source"], "system");
+            // Some versions of libc refuse such names.
+            if record["status"] == "NOERROR" {
+                let data = record["records"][0]["data"].as_str().expect("a name");
+                assert!(data.contains(".test"), "{data}");
+                assert!(data.bytes().all(|b| (0x21..0x7f).contains(&b)), "{data}");
+                assert!(data.contains("\\233") || data.contains("\\009"), "{data}");
+            } else {
+                assert_ne!(record["status"], "SYSTEM", "{record}");
+            }
+        }
+    });
+}

@@ -216,6 +216,22 @@ fn ranges_are_not_kept_as_their_networks() {
 }
 
 #[test]
+fn ranges_are_joined_in_bounded_memory() {
+    // Apart from each other, with 126 networks each: 5 million.
+    let text: String = (0..40_000_u64)
+        .map(|n| {
+            let net = format!("2001:db8:{:x}:{:x}", n >> 16, n & 0xffff);
+            format!("{net}::1-{net}:ffff:ffff:ffff:fffe\n")
+        })
+        .collect();
+    let out = measured(&["aggregate", "--max-count", "10"])
+        .stdin(text.as_bytes())
+        .run();
+    out.code(0).peak_memory_below(450 * MIB);
+    assert!(out.lines().len() <= 10);
+}
+
+#[test]
 fn a_large_set_is_searched_in_bounded_memory() {
     let text: String = (0..200_000_u64)
         .map(|n| format!("2001:db8:{:x}:{:x}::/64\n", n >> 16, n & 0xffff))

@@ -302,3 +302,27 @@ fn nested_keys_stay_nested() {
         serde_json::json!({"type": "network", "special": null, "embedded": null})
     );
 }
+
+#[test]
+fn fields_are_completed() {
+    for shell in ["bash", "fish", "zsh"] {
+        let out = subnetcalc().args(["--generate", shell]).run();
+        out.code(0)
+            .stdout_contains("prefix_length")
+            .stdout_contains("special.name");
+    }
+}
+
+#[test]
+fn solicited_node_groups() {
+    prints(
+        "--get address,solicited_node :: ::1 2001:db8::1:2:3 ff02::1 10.0.0.1",
+        &[
+            "::\t-",
+            "::1\tff02::1:ff00:1",
+            "2001:db8::1:2:3\tff02::1:ff02:3",
+            "ff02::1\t-",
+            "10.0.0.1\t-",
+        ],
+    );
+}

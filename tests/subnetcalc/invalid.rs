@@ -33,7 +33,7 @@ const NETWORKS: &[(&str, &str)] = &[
     ("10.0.0.+1", "not an"),
     ("10,0,0,1", "a comma"),
     ("10.0.0.a", "not an"),
-    ("10.0.0.1:80", "one with a port"),
+    ("10.0.0.1:80", "a port does not belong here"),
     ("[10.0.0.1]", "not an"),
     ("\u{661}0.0.0.1", "not an"),
     ("10.0.0.1\u{200b}", "not an"),
@@ -94,8 +94,8 @@ const NETWORKS: &[(&str, &str)] = &[
     ("::/+64", "not a number"),
     ("::/-1", "not a number"),
     ("::/ffff:0:ffff::", "contiguous"),
-    ("[::1]", "no brackets here; give ::1"),
-    ("[2001:db8::]/32", "no brackets here"),
+    ("[::1]", "brackets do not belong here; give ::1"),
+    ("[2001:db8::]/32", "brackets do not belong here"),
     ("2001:db8::/32%x", "not a number"),
     // Something else.
     ("http://1.2.3.4/", "a URL"),
@@ -383,4 +383,26 @@ fn a_file_is_read_by_its_at_sign() {
         .run()
         .code(2)
         .stderr_contains("@FILE");
+}
+
+#[test]
+fn options_of_other_programs_get_a_hint() {
+    for (words, hint) in [
+        (
+            "-b 10.0.0.0/8",
+            "-b is not an option here: use --get broadcast",
+        ),
+        (
+            "-s 50 10.0.0.0/8",
+            "use 'subnetcalc split' or 'subnetcalc plan'",
+        ),
+        ("-r 10.0.0.1-10.0.0.9", "'subnetcalc aggregate A-B'"),
+        (
+            "aggregate 10.0.0.0/8 --except 10.0.0.1",
+            "subtract SET --minus SET",
+        ),
+        ("grep -f nets log", "@FILE"),
+    ] {
+        run(words).code(2).stdout("").stderr_contains(hint);
+    }
 }

@@ -156,3 +156,24 @@ fn addresses_of_a_file() {
         .run()
         .stdout("4\n1\n");
 }
+
+#[test]
+fn mapped_addresses() {
+    run("match --in 10.0.0.0/8 ::ffff:10.0.0.5")
+        .code(1)
+        .stdout("::ffff:10.0.0.5\t-\n");
+    prints(
+        "match --unmap --in 10.0.0.0/8,::/0 ::ffff:10.0.0.5 ::10.0.0.5 10.0.0.6",
+        &[
+            "::ffff:10.0.0.5\t10.0.0.0/8",
+            "::a00:5\t::/0",
+            "10.0.0.6\t10.0.0.0/8",
+        ],
+    );
+    subnetcalc()
+        .args(["match", "--unmap", "-4", "--in", "10.0.0.0/8"])
+        .stdin("::ffff:10.0.0.5\n::1\n")
+        .run()
+        .code(0)
+        .stdout("::ffff:10.0.0.5\t10.0.0.0/8\n");
+}

@@ -3,18 +3,15 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 use testkit::peer::{TcpPeer, refused_addr};
-use testkit::pty::Pty;
 
 use crate::{SOON, client, figures, to};
 
 /// Runs it with `--json` and returns the records.
 #[track_caller]
-fn load(peer: &TcpPeer, args: &[&str], code: i32) -> Vec<Value> {
+pub(crate) fn load(peer: &TcpPeer, args: &[&str], code: i32) -> Vec<Value> {
     let tool = to(peer).args(["--bench", "--json"]).args(args);
     let out = tool.timeout(SOON * 2).run();
     out.code(code);
@@ -23,11 +20,11 @@ fn load(peer: &TcpPeer, args: &[&str], code: i32) -> Vec<Value> {
     records
 }
 
-fn summary(records: &[Value]) -> &Value {
+pub(crate) fn summary(records: &[Value]) -> &Value {
     figures::load(records)
 }
 
-fn number(record: &Value, key: &str) -> u64 {
+pub(crate) fn number(record: &Value, key: &str) -> u64 {
     figures::count(record, key)
 }
 
@@ -102,6 +99,9 @@ fn the_summary() {
     assert_eq!(number(summary, "bytes"), number(summary, "messages") * 10);
     assert!(summary["connections_per_second"].is_null());
     assert!(summary["messages_per_second"].as_f64() > Some(0.0));
+    for key in ["target", "address", "time"] {
+        assert!(summary[key].is_string(), "{key}");
+    }
     if cfg!(target_os = "linux") {
         assert!(summary["tcp_rtt_ms"].as_f64() > Some(0.0));
         assert!(summary["tcp_retransmits"].is_u64());
@@ -112,7 +112,44 @@ fn the_summary() {
     assert!(lines[1].starts_with("3 connections, "), "{lines:?}");
     assert!(lines[2].contains(" messages/s, ") && lines[2].ends_with(" MB/s each way"));
     assert_eq!(lines[3], "0 corrupt, 0 errors");
-    assert!(lines[4].starts_with("latency min/avg/p50/p90/p99/p99.9/p99.99/max = "));
+    let latency = "latency min/avg/p50/p90/p99/p99.9/p99.99/max = ";
+    let latency = lines[4]
+        .strip_prefix(latency)
+        .and_then(|l| l.strip_suffix(" ms"));
+    let latency: Vec<f64> = latency
+        .unwrap()
+        .split('/')
+        .map(|n| n.parse().unwrap())
+        .collect();
+    assert_eq!(latency.len(), 8);
+    let without_mean = [&latency[..1], &latency[2..]].concat();
+    assert!(without_mean.is_sorted(), "{latency:?}");
+    assert!(latency[0] <= latency[1] && latency[1] <= latency[7]);
+    // The figures of the lines belong together.
+    let words = |line: usize| {
+        lines[line]
+            .split(' ')
+            .map(|w| w.parse::<f64>().unwrap_or(0.0))
+    };
+    let (first, second): (Vec<f64>, Vec<f64>) = (words(1).collect(), words(2).collect());
+    let (messages, bytes, seconds) = (first[2], first[4], first[8]);
+    assert!((bytes - messages * 10.0).abs() < 0.5, "{lines:?}");
+    assert!(
+        (second[0] * seconds - messages).abs() <= messages * 0.01,
+        "{lines:?}"
+    );
+    assert!(
+        (second[2] * 1e6 * seconds - bytes).abs() <= bytes * 0.01 + 1000.0,
+        "{lines:?}"
+    );
+    if cfg!(target_os = "linux") {
+        assert!(lines[5].starts_with("tcp rtt = ") && lines[5].contains(" ms, "));
+        assert_eq!(lines.len(), 6);
+    }
+    let out = to(&peer)
+        .args(["--bench", "--rate", "100", "--duration", "200ms"])
+        .run();
+    out.code(0).stdout_contains("\nsent late p99/max = ");
 }
 
 #[test]
@@ -126,147 +163,6 @@ fn a_record_a_second() {
         "{kinds:?}"
     );
     assert!(records[0]["messages_per_second"].as_f64() > Some(0.0));
-}
-
-/// Whatever the width, no line of it is broken.
-#[test]
-fn the_live_line_fits_the_terminal() {
-    for (columns, width) in [(40, 40), (80, 80), (0, 80)] {
-        let pty = Pty::new();
-        let size = rustix::termios::Winsize {
-            ws_row: 24,
-            ws_col: columns,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        rustix::termios::tcsetwinsize(pty.end(), size).unwrap();
-        let peer = TcpPeer::echo();
-        let args = ["--bench", "--reconnect", "--duration", "1500ms"];
-        let running = to(&peer).args(args).stderr_to(pty.end()).spawn();
-        let _ = running.wait().code(0);
-        let shown = String::from_utf8(pty.finish()).unwrap();
-        let lines: Vec<&str> = shown.split("\r\x1b[K").collect();
-        assert!(
-            lines.iter().any(|line| line.starts_with("1 s: ")),
-            "{shown:?}"
-        );
-        assert!(
-            lines.iter().all(|line| line.chars().count() < width),
-            "{shown:?}"
-        );
-    }
-}
-
-/// What the peer counts is what the client says, also while it is slow: the
-/// time of the last echoes is in the rate.
-#[test]
-fn rates_are_those_of_the_peer() {
-    let echoed = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&echoed);
-    let started = std::time::Instant::now();
-    let peer = TcpPeer::start(move |mut stream| {
-        let mut chunk = [0; 640];
-        loop {
-            // At most 64 KB a second.
-            std::thread::sleep(std::time::Duration::from_millis(10));
-            let n = stream.read(&mut chunk)?;
-            if n == 0 {
-                return std::io::Result::Ok(());
-            }
-            stream.write_all(&chunk[..n])?;
-            counted.fetch_add(n as u64, Ordering::SeqCst);
-        }
-    });
-    let args = ["--rate", "3000", "--duration", "1s", "--timeout", "15s"];
-    let records = load(&peer, &args, 0);
-    let elapsed = started.elapsed().as_secs_f64();
-    let summary = summary(&records);
-    assert_eq!(number(summary, "messages"), 3000);
-    assert_eq!(number(summary, "bytes"), echoed.load(Ordering::SeqCst));
-    // 192,000 bytes take three seconds at least.
-    assert!(
-        figures::number(summary, "duration_ms") > 2900.0,
-        "{summary}"
-    );
-    assert!(figures::number(summary, "duration_ms") / 1000.0 <= elapsed);
-    assert!(
-        figures::number(summary, "messages_per_second") < 1050.0,
-        "{summary}"
-    );
-}
-
-/// A stall of the client is not told as the peer's alone.
-#[test]
-fn the_lateness_of_the_client_itself() {
-    let peer = TcpPeer::echo();
-    let args = ["--bench", "-j", "--rate", "500", "--duration", "3s"];
-    let running = to(&peer).args(args).spawn();
-    assert!(running.read_line(SOON).starts_with(r#"{"type":"interval""#));
-    running.signal(19);
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    running.signal(18);
-    let out = running.wait();
-    let records = out.code(0).json();
-    let summary = summary(&records);
-    let late = figures::number(summary, "send_late_max_ms");
-    assert!(late > 250.0, "{summary}");
-    assert!(
-        figures::number(summary, "max_ms") >= late - 50.0,
-        "{summary}"
-    );
-    // In a closed loop nothing is due.
-    let records = load(&peer, &["--duration", "100ms"], 0);
-    assert!(self::summary(&records)["send_late_max_ms"].is_null());
-}
-
-/// An interval shows its own latencies: a stall is in one of them.
-#[test]
-fn a_stall_is_in_its_interval_alone() {
-    let peer = TcpPeer::start(|mut stream| {
-        let mut message = [0; 64];
-        let mut count = 0;
-        while stream.read_exact(&mut message).is_ok() {
-            count += 1;
-            if count == 50 {
-                std::thread::sleep(std::time::Duration::from_millis(400));
-            }
-            stream.write_all(&message)?;
-        }
-        std::io::Result::Ok(())
-    });
-    let records = load(&peer, &["--rate", "100", "--duration", "4500ms"], 0);
-    let stalled = records
-        .iter()
-        .filter(|r| r["type"] == "interval" && r["max_ms"].as_f64() > Some(350.0));
-    // At a turn of the second some echoes are in the next.
-    assert!((1..=2).contains(&stalled.count()), "{records:?}");
-}
-
-/// A slot whose connection failed tries again after its rest, and not at the
-/// next turn of the second.
-#[test]
-fn connections_go_on_soon_after_a_failure() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap().to_string();
-    let peer = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        drop(listener);
-        let _ = std::io::copy(&mut stream.try_clone().unwrap(), &mut stream);
-    });
-    let args = [
-        "--bench",
-        "-j",
-        "--reconnect",
-        "--duration",
-        "2s",
-        "--timeout",
-        "1s",
-    ];
-    let out = client().args(args).arg(&addr).run();
-    peer.join().unwrap();
-    let records = out.code(1).json();
-    // A hundred a second on an idle machine.
-    assert!(number(summary(&records), "errors") > 20, "{records:?}");
 }
 
 #[test]
@@ -333,14 +229,8 @@ fn a_peer_that_does_not_read_does_not_hold_up_the_end() {
     let peer = deaf();
     let args = ["--bench", "--json", "--timeout", "100ms"];
     let rate = ["--rate", "1000000", "--size", "1000"];
-    let before = std::time::Instant::now();
-    let out = to(&peer)
-        .args(args)
-        .args(rate)
-        .args(["--duration", "1s"])
-        .run();
-    let _ = out.code(1);
-    assert!(before.elapsed() < SOON / 2, "{:?}", before.elapsed());
+    let tool = to(&peer).args(args).args(rate).args(["--duration", "1s"]);
+    let _ = tool.timeout(SOON).run().code(1);
 
     let running = to(&peer)
         .args(args)

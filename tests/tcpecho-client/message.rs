@@ -2,6 +2,7 @@
 
 use std::fs::File;
 
+use serde_json::Value;
 use testkit::peer::{TcpPeer, refused_addr};
 use testkit::udp::UdpPeer;
 
@@ -224,6 +225,10 @@ fn a_peer_that_refuses() {
     assert_eq!(records[0]["type"], "error");
     assert_eq!(records[0]["target"], refused.addr().to_string());
     assert_eq!(records[0]["kind"], "refused");
+    assert!(records[0]["time"].is_string());
+    for key in ["address", "seq"] {
+        assert!(records[0].get(key).is_some_and(Value::is_null), "{key}");
+    }
 }
 
 #[test]
@@ -287,7 +292,15 @@ fn records() {
     let peer = TcpPeer::corrupt_at(1);
     let out = to(&peer).args(["--json", "abc"]).run();
     let records = out.code(1).json();
-    assert_eq!(records.len(), 1, "{}", out.story());
+    assert_eq!(records.len(), 2, "{}", out.story());
+    assert_eq!(
+        (&records[1]["type"], &records[1]["kind"]),
+        (&"error".into(), &"mismatch".into())
+    );
+    for key in ["target", "message", "address", "time"] {
+        assert!(records[1][key].is_string(), "{key}");
+    }
+    assert!(records[1]["seq"].is_null());
     let record = &records[0];
     let addr = peer.addr().to_string();
     assert_eq!(record["type"], "exchange");
@@ -402,7 +415,14 @@ fn over_udp() {
         .run()
         .code(1)
         .stdout("ab")
-        .stderr_contains("the peer closed after 2 of 3");
+        .stderr_contains("the reply ends after 2 of 3 bytes");
+    let peer = UdpPeer::start(|_, _| vec![Vec::new()]);
+    at(&peer)
+        .arg("abc")
+        .run()
+        .code(1)
+        .stdout("")
+        .stderr_contains("the reply ends after 0 of 3 bytes");
     let peer = UdpPeer::start(|_, datagram| vec![[datagram, b"!"].concat()]);
     at(&peer)
         .arg("abc")

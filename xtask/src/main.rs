@@ -50,7 +50,7 @@ usage: cargo xtask COMMAND
   dist                  release tarball in dist/
   fuzz [TARGET] [--seconds N]
                         run the fuzz targets, each for N seconds (default 30)
-  mutants [CRATE] [--count N] [--seed S] [--timeout SECONDS]
+  mutants [CRATE] [--count N] [--seed S] [--timeout SECONDS] [--dir DIR]
                         put N random faults (default 60) into each crate, one at
                         a time in a copy, and list those that no test catches
   soak [--seconds N]    the echo pair under load and faults, 600 seconds long:

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use common::{Error, Kind, Result};
@@ -25,6 +25,21 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
         );
     }
     Ok(bytes)
+}
+
+/// Refuses a file that [`read`] would refuse by its length, for one that another
+/// reader takes.
+pub(crate) fn check(path: &Path) -> Result<()> {
+    let meta =
+        std::fs::metadata(path).map_err(|e| Error::local(&e).about(path.display().to_string()))?;
+    if meta.len() > LENGTH_MAX || meta.file_type().is_char_device() {
+        return Err(too_long(path));
+    }
+    Ok(())
+}
+
+fn too_long(path: &Path) -> Error {
+    Error::new(Kind::Input, "is longer than 16 MiB").about(path.display().to_string())
 }
 
 /// Reads a file of text.

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use common::operands::{Operand, Operands};
 use common::{Error, Exit, Io, Kind, Out, Result};
@@ -38,15 +38,28 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         at_once * usize::from(config.segments),
         config.stall,
     );
+    let cookies = config::cookie_file(&config.request, |file| {
+        if config.show_errors {
+            let file = common::text::escape(file.as_bytes());
+            io.report.line(format_args!(
+                "warning: {file}: no such file; cookies are kept in this run only"
+            ));
+        }
+    })?;
+    let (jar, given_cookies) = cookies
+        .map(|file| (Mutex::new(file.jar), file.headers))
+        .unzip();
     let context = Context {
         config: &config,
         network: &network,
         talk: io.report.clone(),
         heads: heads(&config)?,
-        jar: config::jar(&config.request)?.map(Mutex::new),
+        jar,
+        given_cookies: given_cookies.unwrap_or_default(),
+        password: OnceLock::new(),
         suffixes: Suffixes::default(),
         progress: Progress::new(io.terminal.stderr && config.shows_progress() && !config.view),
-        claims: cli.many.parallel.then(Claims::default),
+        claims: Claims::default(),
         hosts: cli
             .many
             .max_per_host
@@ -87,13 +100,15 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     };
     io.out = shared.into_out();
     keep_jar(&context, &mut io.out)?;
-    let surplus = config
-        .saving
-        .output
-        .len()
-        .saturating_sub(count.into_inner());
-    if surplus > 0 && outcome.is_ok() {
-        warn(&context, format_args!("{surplus} more -o than URLs"));
+    let count = count.into_inner();
+    for (option, given) in [
+        ("-o", config.saving.output.len()),
+        ("--sha256", config.sha256.len()),
+    ] {
+        let surplus = given.saturating_sub(count);
+        if surplus > 0 && outcome.is_ok() {
+            warn(&context, format_args!("{surplus} more {option} than URLs"));
+        }
     }
     outcome.map(|()| Exit::Yes)
 }
@@ -233,6 +248,8 @@ fn job(config: &Config, operand: &Operand, index: usize) -> Result<Job> {
         target,
         place,
         index,
+        page: 0,
+        sha256: config.sha256.get(index).cloned(),
     })
 }
 
@@ -261,12 +278,20 @@ fn next_page(job: &Job, report: &Report) -> Result<Option<Job>> {
         url: url.to_string(),
         target: target::Target {
             raw_path: url[Position::BeforePath..].to_owned(),
-            url,
             user: job.target.user.clone(),
+            zone: job
+                .target
+                .zone
+                .clone()
+                .filter(|_| url.host() == job.target.url.host()),
+            url,
         },
         place: job.place.clone(),
         home: job.home.clone(),
         index: job.index,
+        page: job.page + 1,
+        // It was that of the first page.
+        sha256: None,
     }))
 }
 
@@ -321,6 +346,14 @@ fn say(context: &Context<'_>, operand: &Operand, report: &Report) {
     }
     if !config.show_errors {
         return;
+    }
+    if let (true, Some(file)) = (config.saving.remote_header_name, &report.file) {
+        let name = file.display().to_string();
+        context.talk.line(format_args!(
+            "{}: saved as {}",
+            common::text::escape(report.url.as_bytes()),
+            common::text::escape(name.as_bytes())
+        ));
     }
     match &report.trouble {
         Some(fetch::Trouble::Error(error)) => {

@@ -170,7 +170,7 @@ impl Helper {
 /// What to do if an operand is the name of a file.
 pub(crate) fn file_hint(text: &str) -> Option<String> {
     let is_file = Path::new(text).is_file();
-    is_file.then(|| format!("to read targets from that file: @{text}"))
+    is_file.then(|| format!("@{text} reads the file of that name"))
 }
 
 /// The addresses of a name, the one that the system prefers first, after

@@ -305,12 +305,12 @@ mod tests {
         for (text, why) in [
             (
                 "http://10.0.0.1/x",
-                "not an address but a URL; give its host, 10.0.0.1",
+                "this is a URL; give its host, 10.0.0.1",
             ),
-            ("[::1]", "not an address: no brackets here; give ::1"),
+            ("[::1]", "brackets do not belong here; give ::1"),
             (
                 "example.com:80",
-                "not an address but a name with a port; give example.com alone",
+                "a port does not belong here; give example.com",
             ),
             (
                 "10.0.0.1-3",

@@ -285,6 +285,7 @@ mod tests {
     use super::*;
     use crate::answer::Status;
     use crate::lookup::Asked as AskedFor;
+    use crate::source::Inputs;
     use common::operands::Operands;
     use domain::base::iana::Rtype;
 
@@ -373,6 +374,7 @@ mod tests {
         };
         let names = vec!["x".to_owned(), "y".to_owned()];
         let operands = Operands::new(names, Box::new(std::io::empty()));
+        let operands = Inputs::new(operands, &[]);
         let mut source = Source::new(operands, false).unwrap();
         let mut sink = Written::default();
         let plan = |_: &str| Ok(vec![(), ()]);

@@ -8,7 +8,7 @@ use domain::dep::octseq::Parser;
 
 use crate::answer::{self, Status};
 use crate::engine::frames::Frames;
-use crate::lookup::{Asked, Lookup};
+use crate::lookup::{self, Asked, Lookup};
 use crate::resolvconf::ResolvConf;
 use crate::server::{Spec, Way};
 use crate::wire::reply::{Judged, judge, judge_next, read};
@@ -56,6 +56,10 @@ pub fn message(bytes: &[u8]) {
         let sentence = gap.sentence("server", &present::name(&question.name()));
         check(&sentence);
         assert!(sentence.len() < 2000);
+    }
+    // What is held as a message comes back as the same records.
+    if let Ok(shown) = lookup::shown(&outcome.records, &question, true) {
+        assert_eq!(lookup::unpack(&bytes), shown);
     }
     for record in outcome.records {
         check(&present::name(&record.owner));
@@ -138,7 +142,11 @@ pub fn server(text: &str) {
         Way::Tls { address, name } => format!("tls://{address}#{name}"),
         Way::Https { url, get } => format!("{url}{}", if *get { "{?dns}" } else { "" }),
     };
-    assert_eq!(server::parse(&again), Ok(Spec::Server(server)), "{text:?}");
+    let Ok(Spec::Server(same)) = server::parse(&again) else {
+        panic!("{again:?} of {text:?}");
+    };
+    // Zones are shown as they were named.
+    assert_eq!(same.way, server.way, "{text:?}");
 }
 
 /// Takes messages out of a stream; in which pieces it comes, of up to as many

@@ -12,6 +12,7 @@ mod full;
 pub mod fuzzing;
 mod lookup;
 mod name;
+mod operand;
 mod output;
 mod present;
 mod records;

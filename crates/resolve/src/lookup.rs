@@ -124,7 +124,7 @@ pub(crate) fn shown(
 }
 
 /// The records of a message that were found good before.
-fn unpack(message: &[u8]) -> Vec<Shown> {
+pub(crate) fn unpack(message: &[u8]) -> Vec<Shown> {
     let found = read(message).ok().zip(Question::of(message));
     let records = found.and_then(|(reply, question)| {
         let outcome = answer::follow(&reply, &question);
@@ -222,6 +222,7 @@ impl Lookup {
     /// Its share of the exit status.
     pub(crate) fn exit(&self) -> Exit {
         match self.status {
+            Status::Found if self.failure.is_some() => Exit::Network,
             Status::Found => Exit::Yes,
             Status::NoSuchName | Status::NoData | Status::Wildcard => Exit::No,
             Status::System => Exit::Fault,
@@ -232,8 +233,9 @@ impl Lookup {
 
 /// The status of an operand: found with any of its types, else the highest.
 pub(crate) fn exit(lookups: &[Lookup]) -> Exit {
-    if lookups.iter().any(|l| l.status == Status::Found) {
-        return Exit::Yes;
-    }
-    lookups.iter().map(Lookup::exit).fold(Exit::Yes, Exit::and)
+    let found = |lookup: &&Lookup| lookup.status == Status::Found;
+    let any = lookups.iter().any(|lookup| found(&lookup));
+    let count = |lookup: &&Lookup| !any || found(lookup);
+    let exits = lookups.iter().filter(count).map(Lookup::exit);
+    exits.fold(Exit::Yes, Exit::and)
 }

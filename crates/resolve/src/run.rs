@@ -1,6 +1,7 @@
 //! What a run does: by the system, by the engine, or one of the other ways.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use common::app::Io;
 use common::operands::Operands;
@@ -14,7 +15,7 @@ use crate::drive::drive;
 use crate::engine::{Ask, Engine, Settings};
 use crate::lookup::{Asked, Lookup, Shown};
 use crate::output::{Form, Printer};
-use crate::source::Source;
+use crate::source::{Inputs, Source};
 use crate::system::Pool;
 use crate::wildcard::Wildcards;
 use crate::wire::OwnedName;
@@ -24,7 +25,13 @@ use crate::{diff, full, present, records, trace, transfer, watch};
 /// Runs the tool.
 pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     let config = Config::new(cli, io)?;
-    let operands = io.operands(&config.names, "a name or address")?;
+    let given = if config.names.is_empty() && !config.files.is_empty() {
+        Operands::new(Vec::new(), Box::new(std::io::empty()))
+    } else {
+        io.operands(&config.names, "a name or address")?
+    };
+    let operands = Inputs::new(given, &config.files);
+    let any = operands.any();
     match (&config.mode, &config.direct) {
         (Mode::Trace { roots }, Some(settings)) => {
             trace::run(&config, settings, roots, operands, io)?;
@@ -39,6 +46,10 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         (_, Some(settings)) => by_dns(&config, settings, operands, io)?,
         (_, None) => by_system(&config, operands, io)?,
     }
+    if !any.load(Ordering::Relaxed) {
+        io.report.line("the list is empty");
+        return Ok(Exit::No);
+    }
     Ok(Exit::Yes)
 }
 
@@ -52,7 +63,7 @@ fn printer<'a>(config: &'a Config, io: &'a mut Io) -> Printer<'a> {
     }
 }
 
-fn by_system(config: &Config, operands: Operands, io: &mut Io) -> Result<()> {
+fn by_system(config: &Config, operands: Inputs, io: &mut Io) -> Result<()> {
     let mut source = Source::new(operands, config.reads)?;
     let mut pool = Pool::new(config.timeout)?;
     let plan = |text: &str| {
@@ -103,7 +114,7 @@ pub(crate) fn asks(config: &Config, text: &str) -> Result<Vec<Ask>> {
     Ok(asks)
 }
 
-fn by_dns(config: &Config, settings: &Settings, operands: Operands, io: &mut Io) -> Result<()> {
+fn by_dns(config: &Config, settings: &Settings, operands: Inputs, io: &mut Io) -> Result<()> {
     let mut source = Source::new(operands, config.reads)?;
     let mut engine = Engine::new(settings.clone())?;
     let plan = |text: &str| asks(config, text);
@@ -133,7 +144,7 @@ fn by_dns(config: &Config, settings: &Settings, operands: Operands, io: &mut Io)
 }
 
 /// Zone transfers, one after the other, and what else is asked with them.
-fn zones(config: &Config, settings: &Settings, operands: Operands, io: &mut Io) -> Result<()> {
+fn zones(config: &Config, settings: &Settings, operands: Inputs, io: &mut Io) -> Result<()> {
     let mut engine = Engine::new(settings.clone())?;
     for operand in operands {
         let planned = operand.and_then(|operand| match asks(config, &operand.text) {

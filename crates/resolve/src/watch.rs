@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use common::app::Io;
-use common::operands::{Operand, Operands};
+use common::operands::Operand;
 use common::text::escape;
 use common::{Result, time};
 
@@ -15,6 +15,7 @@ use crate::engine::{Ask, Engine};
 use crate::lookup::Lookup;
 use crate::records;
 use crate::run;
+use crate::source::Inputs;
 use crate::system::Pool;
 
 /// What was last known of an operand and type: lines as they are printed.
@@ -30,7 +31,7 @@ enum Ways {
 pub(crate) fn run(
     config: &Config,
     interval: Duration,
-    operands: Operands,
+    operands: Inputs,
     io: &mut Io,
 ) -> Result<()> {
     let mut known: Vec<Operand> = Vec::new();

@@ -76,7 +76,21 @@ impl common::app::Cli for Cli {
     }
 
     fn instead(option: &str) -> Option<&'static str> {
-        (option == "-f").then_some("@FILE reads networks from a file, also in --in @FILE")
+        // Options of ipcalc, sipcalc, grepcidr, grep, iprange and prips.
+        Some(match option {
+            "-f" | "--file" => "@FILE reads networks from a file, also in --in @FILE",
+            "-b" | "--broadcast" => "use --get broadcast",
+            "-m" | "--netmask" => "use --get netmask",
+            "--network" => "use --get network",
+            "--minaddr" => "use --get first_host",
+            "--maxaddr" => "use --get last_host",
+            "-d" | "-r" | "--deaggregate" => "'subnetcalc aggregate A-B' prints the networks",
+            "-s" | "-S" => "use 'subnetcalc split' or 'subnetcalc plan'",
+            "-e" | "--except" | "--exclude" => "use 'subnetcalc subtract SET --minus SET'",
+            "--common" => "use 'subnetcalc intersect SET --with SET'",
+            "--print-ranges" => "use --ranges",
+            _ => return None,
+        })
     }
 }
 

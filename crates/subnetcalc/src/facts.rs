@@ -90,6 +90,41 @@ pub(crate) const FIELDS: [Field; 25] = [
     field("multicast_mac", |f| f.multicast_mac().map_or(Value::Null, Value::text)),
 ];
 
+/// The fields as `--get` names them: a key, or a key and a part.
+pub(crate) const FIELD_NAMES: [&str; 31] = [
+    "address",
+    "prefix_length",
+    "network",
+    "netmask",
+    "wildcard",
+    "broadcast",
+    "first",
+    "last",
+    "first_host",
+    "last_host",
+    "total",
+    "usable",
+    "family",
+    "special.entry",
+    "special.name",
+    "special.rfc",
+    "special.globally_reachable",
+    "multicast",
+    "reverse_zones",
+    "hex",
+    "decimal",
+    "binary",
+    "expanded",
+    "embedded.kind",
+    "embedded.ipv4",
+    "embedded.server",
+    "embedded.port",
+    "mac",
+    "solicited_node",
+    "multicast_scope",
+    "multicast_mac",
+];
+
 /// A label and the text after it.
 type Line = (&'static str, fn(&Facts) -> Option<String>);
 

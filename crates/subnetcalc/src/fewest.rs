@@ -26,7 +26,7 @@ pub(crate) fn most_networks(count: usize) -> usize {
 pub(crate) fn max_count(set: &IpSet, count: u64) -> Option<IpSet> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let families = usize::from(!set.v4.is_empty()) + usize::from(!set.v6.is_empty());
-    // What is left if each other family has its one.
+    // One network is for the other family, if both are present.
     let most = count
         .saturating_add(1)
         .checked_sub(families.max(1))
@@ -54,7 +54,7 @@ pub(crate) fn max_count(set: &IpSet, count: u64) -> Option<IpSet> {
 struct Tree<N> {
     nodes: Vec<Node<N>>,
     root: usize,
-    /// What covers of the root with 1, 2, ... networks add.
+    /// The addresses that the best covers with 1, 2, ... networks add.
     costs: Vec<u128>,
 }
 
@@ -128,7 +128,7 @@ impl<N: Bits> Tree<N> {
         Some((self.nodes.len() - 1, costs, total))
     }
 
-    /// What the best cover of at most `count` networks adds.
+    /// The addresses that the best cover of at most `count` networks adds.
     fn cost(&self, count: usize) -> u128 {
         // More networks never cost more.
         self.costs[count.min(self.costs.len()) - 1]

@@ -11,6 +11,10 @@ use crate::ipset::IpSet;
 use crate::prefix::Prefix;
 use crate::set::{Interval, IntervalSet};
 
+/// Networks of a family that are joined step by step, at 130 bytes each. A range
+/// of one line can have 254 of them.
+const STEPS_MAX: usize = 1 << 21;
+
 /// The longest prefix lengths of a result; `None` leaves a family as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MaxPrefix {
@@ -23,14 +27,7 @@ pub(crate) struct MaxPrefix {
 /// Widens the set until no network of it is longer than these lengths.
 pub(crate) fn max_prefix(set: &IpSet, lengths: MaxPrefix) -> IpSet {
     fn widen<N: Bits>(set: &IntervalSet<N>, length: Option<u32>) -> IntervalSet<N> {
-        let Some(length) = length else {
-            return set.clone();
-        };
-        let wide = |interval: &Interval<N>| Interval {
-            first: interval.first & N::net_mask(length),
-            last: interval.last | N::host_mask(length),
-        };
-        IntervalSet::new(set.intervals().iter().map(wide).collect())
+        length.map_or_else(|| set.clone(), |length| widened(set, length))
     }
     IpSet {
         v4: widen(&set.v4, lengths.v4),
@@ -52,12 +49,47 @@ pub(crate) fn max_count(set: &IpSet, count: u64) -> Option<IpSet> {
     if networks <= most {
         return fewest::max_count(set, count);
     }
-    let smaller = by_steps(set, count.max(most as u64))?;
+    let few_enough = usize::try_from(count).map_or(usize::MAX, |count| count.max(STEPS_MAX));
+    let set = IpSet {
+        v4: within(&set.v4, few_enough),
+        v6: within(&set.v6, few_enough),
+    };
+    let smaller = by_steps(&set, count.max(most as u64))?;
     if most as u64 > count {
         fewest::max_count(&smaller, count)
     } else {
         Some(smaller)
     }
+}
+
+/// The set, or if it has more networks than `most`, the set widened to the
+/// longest prefix length with which it has not. The steps would join the
+/// smallest networks first as well.
+fn within<N: Bits>(set: &IntervalSet<N>, most: usize) -> IntervalSet<N> {
+    let fits = |set: &IntervalSet<N>| set.prefixes().take(most.saturating_add(1)).count() <= most;
+    if fits(set) {
+        return set.clone();
+    }
+    // With length 0 there is one network, so some length fits.
+    let (mut fitting, mut too_long) = (0, N::WIDTH);
+    while too_long - fitting > 1 {
+        let middle = fitting + (too_long - fitting) / 2;
+        if fits(&widened(set, middle)) {
+            fitting = middle;
+        } else {
+            too_long = middle;
+        }
+    }
+    widened(set, fitting)
+}
+
+/// The set without networks longer than `length`.
+fn widened<N: Bits>(set: &IntervalSet<N>, length: u32) -> IntervalSet<N> {
+    let wide = |interval: &Interval<N>| Interval {
+        first: interval.first & N::net_mask(length),
+        last: interval.last | N::host_mask(length),
+    };
+    IntervalSet::new(set.intervals().iter().map(wide).collect())
 }
 
 /// Joins networks step by step. Each step replaces the two neighbours whose
@@ -290,6 +322,29 @@ mod tests {
             max_prefix(&given, both(0)).v6,
             IntervalSet::default().complement()
         );
+    }
+
+    #[test]
+    fn a_set_of_too_many_networks_is_widened() {
+        // Each range has up to 254 networks.
+        let ranges = |count: u128| -> IntervalSet<u128> {
+            let range = |n: u128| Interval {
+                first: n << 96 | 1,
+                last: (n << 96 | ((1 << 96) - 1)) - 1,
+            };
+            IntervalSet::new((0..count).map(range).collect())
+        };
+        let set = ranges(100);
+        let networks = set.prefixes().count();
+        assert_eq!(within(&set, networks), set);
+        for most in [networks - 1, 1000, 100, 10, 1] {
+            let fewer = within(&set, most);
+            assert!(fewer.prefixes().count() <= most, "{most}");
+            assert!(holds(&fewer, &set), "{most}");
+        }
+        // Only the ends are widened as long as that is enough.
+        let added = added(&within(&set, networks - 1), &set);
+        assert!(added <= Count::new(400), "{added}");
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! [`Members`]: the networks, addresses and ranges of a SET as they are read.
 //!
-//! What is kept of them is the caller's choice ([`Keep`]). Unless all are
+//! The caller chooses how much of them is kept ([`Keep`]). Unless all are
 //! needed, memory depends on how many different ones there are: new members
 //! are collected, and sorted and merged with the others when there are many.
 
@@ -15,7 +15,7 @@ use crate::set::{Interval, IntervalSet, in_order, join};
 /// New members that are collected before they are merged with the others.
 const RUN: usize = if cfg!(test) { 1 << 10 } else { 1 << 18 };
 
-/// What is kept of the members of a SET.
+/// How much of the members of a SET is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
     /// The addresses; how they were divided and written is lost.
@@ -143,8 +143,9 @@ impl<N: Bits> Runs<N> {
     #[inline]
     fn push(&mut self, interval: Interval<N>, keep: Keep) {
         self.recent.push(interval);
-        // As many as there are already, so that each is merged a few times only.
-        if self.recent.len() >= RUN.max(self.merged.len()) && keep != Keep::All {
+        // Half as many as there are already: each is merged a few times only, and
+        // both lists together need little more memory than one.
+        if self.recent.len() >= RUN.max(self.merged.len() / 2) && keep != Keep::All {
             self.merge(keep);
         }
     }

@@ -12,7 +12,7 @@ use crate::count::Count;
 use crate::parse::{AnyItem, Item};
 use crate::prefix::Prefix;
 
-/// What is asked of input beyond being well formed.
+/// Requirements for input beyond being well formed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rules {
     /// Refuse networks with host bits set.
@@ -55,7 +55,7 @@ pub(crate) fn network(text: &str, rules: Rules) -> Result<IpNet, String> {
         address::parse_prefix(length, &address)?
     };
     let net = IpNet::new(address, length).map_err(|error| error.to_string())?;
-    // What is ignored is not judged.
+    // A family that is ignored is not judged.
     if rules.strict && rules.family.admits(&address) && net.trunc() != net {
         return Err(format!("host bits are set; the network is {}", net.trunc()));
     }

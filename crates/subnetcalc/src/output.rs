@@ -41,7 +41,7 @@ struct AddressRecord<'a> {
     time: String,
 }
 
-/// What happened to a network from one set to another.
+/// The change of a network from one set to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// Only the second set has it.

@@ -126,7 +126,7 @@ impl Request {
 pub(crate) struct Plan<'a, N> {
     /// The networks, ascending, and the request for each.
     pub(crate) parts: Vec<(Prefix<N>, &'a Request)>,
-    /// What is left over, ascending.
+    /// The unused rest, ascending.
     pub(crate) rest: Vec<Interval<N>>,
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Chunks {
     ended: bool,
 }
 
-/// What becomes of a line that does not fit a piece.
+/// How a line that does not fit a piece is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Long {
     /// Its beginning is kept, one byte more than [`LINE_MAX`].
@@ -49,7 +49,7 @@ enum Long {
     Parts,
 }
 
-/// What a piece holds.
+/// The content of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filled {
     /// Complete lines; the very last one may lack its newline.

@@ -53,12 +53,17 @@ impl Link {
 
     /// Ends this side; the other may go on. UDP knows no end.
     pub(crate) fn shutdown_write(&mut self) -> io::Result<()> {
-        match self {
+        let outcome = match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
             Self::Udp(_) | Self::Group(..) => Ok(()),
             Self::Tls(session) => session.close_write(),
-        }
+        };
+        outcome.map_err(|e| match e.kind() {
+            // What shutdown(2) says once the peer has reset the connection.
+            io::ErrorKind::NotConnected => rustix::io::Errno::CONNRESET.into(),
+            _ => e,
+        })
     }
 
     /// Sends on what TLS holds back; the others hold nothing.
@@ -95,6 +100,11 @@ impl Link {
             Self::Tls(session) => session.advance(),
             _ => Ok(true),
         }
+    }
+
+    /// The error that has befallen the connection, if any.
+    pub(crate) fn failure(&self) -> io::Result<()> {
+        self.take_error()?.map_or(Ok(()), Err)
     }
 
     fn take_error(&self) -> io::Result<Option<io::Error>> {

@@ -192,3 +192,23 @@ pub(crate) fn kept_error(socket: &impl AsFd, _: &mut [u8]) -> Option<(usize, io:
     let error = rustix::net::sockopt::socket_error(socket).ok()?.err()?;
     Some((0, error.into()))
 }
+
+/// Bytes sent that the other end has not acknowledged, an end of file counted
+/// as one; 0 where the system does not say.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn unsent(socket: &impl AsFd) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open for the length of this call, and SIOCOUTQ
+    // (which is TIOCOUTQ) writes one int.
+    let answer = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if answer < 0 {
+        return 0;
+    }
+    usize::try_from(bytes).unwrap_or(0)
+}
+
+/// The same where the system does not say.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn unsent(_: &impl AsFd) -> usize {
+    0
+}

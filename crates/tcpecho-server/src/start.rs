@@ -97,7 +97,7 @@ fn sockets(
         [] if inherited.is_empty() => &default[..],
         places => places,
     };
-    let mut sockets = match listen::open(places, config.listen) {
+    let mut sockets = match listen::open(places, &config.listen) {
         Ok(sockets) => sockets,
         Err(errors) => {
             for error in &errors {

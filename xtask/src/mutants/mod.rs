@@ -3,8 +3,9 @@
 //!
 //! A random sample of the faults that [`sample`] finds is tried, each in a copy
 //! of the tree that has its own target directory. A mutant that does not
-//! compile is replaced by another. The unit tests run first; if they pass, the
-//! black box tests do. A test run that takes too long counts as caught.
+//! compile is replaced by another. The unit tests of the changed module run
+//! first; if they pass, all unit tests do, and then the black box tests. A test
+//! run that takes too long counts as caught.
 
 mod sample;
 
@@ -33,7 +34,7 @@ const ADDRESS_SPACE: u64 = 8 << 20;
 /// How often a child is asked whether it has ended.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What the command line asks for.
+/// The options of the command.
 #[derive(Debug, PartialEq, Eq)]
 struct Options {
     /// A package; all with sources in `crates/` if not given.
@@ -41,6 +42,9 @@ struct Options {
     count: usize,
     seed: u64,
     timeout: Duration,
+    /// Where the copy is made and kept for the next run, if not in a temporary
+    /// directory.
+    dir: Option<PathBuf>,
 }
 
 impl Options {
@@ -50,9 +54,17 @@ impl Options {
             count: COUNT,
             seed: 1,
             timeout: Duration::from_secs(TIMEOUT),
+            dir: None,
         };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
+            if arg == "--dir" {
+                let dir = args
+                    .next()
+                    .ok_or_else(|| format!("{arg} takes a directory\n{USAGE}"))?;
+                options.dir = Some(PathBuf::from(dir));
+                continue;
+            }
             let mut number = || -> Outcome<u64> {
                 let value = args.next().and_then(|value| value.parse().ok());
                 value.ok_or_else(|| format!("{arg} takes a number\n{USAGE}"))
@@ -79,6 +91,8 @@ struct Package {
     name: String,
     /// Its directory, relative to the root.
     dir: PathBuf,
+    /// Whether it has a library, where the unit tests are then.
+    has_lib: bool,
     /// Whether it has tests of the finished program.
     has_black_box: bool,
 }
@@ -141,11 +155,11 @@ impl Row {
 pub(crate) fn run(args: &[String]) -> Outcome {
     let options = Options::parse(args)?;
     let packages = packages(options.package.as_deref())?;
-    let dir = tempfile::Builder::new()
+    let temporary = tempfile::Builder::new()
         .prefix("inetkit-mutants-")
         .tempdir()
         .map_err(|error| format!("cannot make a directory: {error}"))?;
-    let tree = Tree::copy(dir.path())?;
+    let tree = Tree::copy(options.dir.as_deref().unwrap_or(temporary.path()))?;
     let mut rows = Vec::new();
     for package in &packages {
         rows.push(of_package(package, &tree, &options)?);
@@ -191,11 +205,14 @@ fn packages(wanted: Option<&str>) -> Outcome<Vec<Package>> {
             continue;
         }
         let targets = package["targets"].as_array().into_iter().flatten();
-        let mut kinds = targets.filter_map(|target| target["kind"][0].as_str());
+        let kinds: Vec<&str> = targets
+            .filter_map(|target| target["kind"][0].as_str())
+            .collect();
         all.push(Package {
             name: text("name"),
             dir: dir.to_path_buf(),
-            has_black_box: kinds.any(|kind| kind == "test"),
+            has_lib: kinds.contains(&"lib"),
+            has_black_box: kinds.contains(&"test"),
         });
     }
     let Some(wanted) = wanted else {
@@ -227,7 +244,7 @@ fn of_package(package: &Package, tree: &Tree, options: &Options) -> Outcome<Row>
     );
     shuffle(&mut mutants, options.seed);
     // Without a mutant all tests must pass, or their failure says nothing.
-    let unchanged = tree.fate(package, options.timeout)?;
+    let unchanged = tree.fate(package, "", options.timeout)?;
     if unchanged != Fate::Missed {
         return Err(format!(
             "the tests of {} fail without a mutant: {unchanged}; see {}",
@@ -243,7 +260,8 @@ fn of_package(package: &Package, tree: &Tree, options: &Options) -> Outcome<Row>
         if row.tried() == options.count {
             break;
         }
-        let fate = tree.with(&mutant, || tree.fate(package, options.timeout))?;
+        let module = module_of(&mutant.file);
+        let fate = tree.with(&mutant, || tree.fate(package, &module, options.timeout))?;
         row.add(fate);
         if fate != Fate::Unviable {
             println!("{:>3} {fate:<18} {mutant}", row.tried());
@@ -277,10 +295,17 @@ impl Tree {
         if !output.status.success() {
             return Err("git ls-files failed".to_owned());
         }
+        let dir =
+            std::path::absolute(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         let tree = Self {
             root: dir.join("tree"),
             target: dir.join("target"),
         };
+        // That of an earlier run may have files that are gone.
+        if tree.root.exists() {
+            fs::remove_dir_all(&tree.root)
+                .map_err(|error| format!("{}: {error}", tree.root.display()))?;
+        }
         let names = String::from_utf8_lossy(&output.stdout);
         for name in names.split('\0').filter(|name| !name.is_empty()) {
             let (from, to) = (from.join(name), tree.root.join(name));
@@ -305,34 +330,41 @@ impl Tree {
         outcome
     }
 
-    /// Builds the tests of a package as the tree is now and runs them.
-    fn fate(&self, package: &Package, timeout: Duration) -> Outcome<Fate> {
+    /// Builds the tests of a package as the tree is now and runs them, those of
+    /// a module first.
+    fn fate(&self, package: &Package, module: &str, timeout: Duration) -> Outcome<Fate> {
+        let unit = if package.has_lib { "--lib" } else { "--bins" };
+        let unit = ["test", "--locked", "-q", "-p", &package.name, unit];
+        let black_box = ["test", "--locked", "-q", "-p", &package.name, "--test", "*"];
+        let mut stages = vec![(&unit[..], "", Fate::CaughtByUnit)];
+        if !module.is_empty() {
+            stages.insert(0, (&unit, module, Fate::CaughtByUnit));
+        }
+        if package.has_black_box {
+            stages.push((&black_box, "", Fate::CaughtByBlackBox));
+        }
         let build = Duration::from_secs(BUILD_TIMEOUT);
-        let unit = ["--lib", "--bins"];
-        let black_box = ["--test", "*"];
-        let stages = [
-            (&unit, Fate::CaughtByUnit),
-            (&black_box, Fate::CaughtByBlackBox),
-        ];
-        let stages = &stages[..if package.has_black_box { 2 } else { 1 }];
-        for (tests, caught) in stages {
-            let test = ["test", "--locked", "-q", "-p", &package.name];
-            let test = [&test[..], &tests[..]].concat();
-            match self.cargo(&[&test[..], &["--no-run"]].concat(), build)? {
+        for (test, filter, caught) in stages {
+            match self.cargo(&[test, &["--no-run"]].concat(), build)? {
                 Some(true) => {}
                 Some(false) => return Ok(Fate::Unviable),
                 None => return Err(format!("no build within {build:?}")),
             }
-            match self.cargo(&test, timeout)? {
+            let filter: &[&str] = if filter.is_empty() {
+                &[]
+            } else {
+                &["--", filter]
+            };
+            match self.cargo(&[test, filter].concat(), timeout)? {
                 Some(true) => {}
-                Some(false) => return Ok(*caught),
+                Some(false) => return Ok(caught),
                 None => return Ok(Fate::TimedOut),
             }
         }
         Ok(Fate::Missed)
     }
 
-    /// What the last cargo said.
+    /// The output of the last cargo.
     fn log(&self) -> PathBuf {
         self.root.with_file_name("log")
     }
@@ -401,6 +433,18 @@ fn ended(mut child: Child, timeout: Duration) -> std::io::Result<Option<bool>> {
     }
 }
 
+/// The path of the tests of a source file as the test harness names them.
+fn module_of(file: &Path) -> String {
+    let parts = file.iter().map(|part| part.to_string_lossy());
+    let inside: Vec<_> = parts.skip_while(|part| *part != "src").skip(1).collect();
+    let path = inside.join("::");
+    let path = path.strip_suffix(".rs").unwrap_or(&path);
+    match path.strip_suffix("::mod").unwrap_or(path) {
+        "lib" | "main" => "tests::".to_owned(),
+        path => format!("{path}::tests::"),
+    }
+}
+
 /// The Rust files below a directory, in order.
 fn sources(dir: &Path) -> Outcome<Vec<PathBuf>> {
     let mut files = Vec::new();
@@ -443,15 +487,30 @@ mod tests {
         assert_eq!(given.package.as_deref(), Some("ping"));
         assert_eq!((given.count, given.seed), (7, 9));
         assert_eq!(given.timeout, Duration::from_secs(5));
+        let kept = options(&["--dir", "/somewhere"]).unwrap();
+        assert_eq!(kept.dir, Some(PathBuf::from("/somewhere")));
         let default = options(&[]).unwrap();
         assert_eq!((default.package, default.count), (None, COUNT));
         for bad in [
-            &["--count"][..],
+            &["--dir"][..],
+            &["--count"],
             &["--count", "x"],
             &["a", "b"],
             &["--nonsense"],
         ] {
             assert!(options(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn modules_of_files() {
+        for (file, module) in [
+            ("crates/ping/src/packet.rs", "packet::tests::"),
+            ("crates/ping/src/face/json.rs", "face::json::tests::"),
+            ("crates/ping/src/face/mod.rs", "face::tests::"),
+            ("crates/ping/src/lib.rs", "tests::"),
+        ] {
+            assert_eq!(module_of(Path::new(file)), module);
         }
     }
 

@@ -18,9 +18,9 @@ pub(super) struct Mutant {
     pub(super) line: usize,
     /// The bytes that are replaced.
     pub(super) at: Range<usize>,
-    /// What stands there.
+    /// The original text.
     pub(super) original: String,
-    /// What takes its place.
+    /// The text in its place.
     pub(super) replacement: String,
 }
 
@@ -132,7 +132,7 @@ pub(super) fn mutants_of(file: &Path, text: &str) -> Vec<Mutant> {
     mutants
 }
 
-/// The text with blanks for everything that is not code to be changed:
+/// The text with blanks for everything that is not changed:
 /// comments, strings, characters, attributes, `use`, and the tests to the end.
 fn code_of(text: &str) -> String {
     let end = text.find("\n#[cfg(test)]\nmod ").unwrap_or(text.len());
@@ -152,7 +152,7 @@ fn code_of(text: &str) -> String {
         }
         at += length.max(1);
     }
-    // Cut through a character, if at all, only inside of what is blank.
+    // Only blanked bytes can have been parts of a longer character.
     String::from_utf8_lossy(&code).into_owned()
 }
 
@@ -284,7 +284,7 @@ fn statements(code: &str) -> Vec<Range<usize>> {
         let one = text.matches(';').count() == 1 && !text.contains(['{', '}', '=']);
         let balanced = text.matches('(').count() == text.matches(')').count();
         if call && one && balanced && !words.iter().any(|word| text.starts_with(word)) {
-            // What stands on the line before must not go on here.
+            // The statement must not be the rest of one on the lines before.
             let before = code[..start].trim_end();
             if before.ends_with([';', '{', '}']) {
                 places.push(start..start + text.len());

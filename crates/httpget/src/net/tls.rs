@@ -6,18 +6,18 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use common::tls::{self, Remedy};
 use common::{Error, Kind, Result};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, ProtocolVersion, RootCertStore,
-    SignatureScheme, SupportedProtocolVersion, version,
+    AlertDescription, ClientConfig, ClientConnection, ProtocolVersion, RootCertStore,
+    SupportedProtocolVersion, version,
 };
 
 use super::stream::{Stream, TlsStream};
-use super::tls_error::error;
+use super::verify::Verifier;
 use super::x509::{self, Certificate};
 use crate::files;
 use crate::policy::pin::Pin;
@@ -43,15 +43,18 @@ pub(crate) struct TlsOptions {
 }
 
 /// What the peer of a TLS connection showed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TlsFacts {
-    /// `TLSv1.3`.
-    pub(crate) version: &'static str,
-    /// `TLS13_AES_256_GCM_SHA384`.
-    pub(crate) cipher: String,
+    /// `TLSv1.3`; `None` if the handshake failed.
+    pub(crate) version: Option<&'static str>,
+    /// IANA's name, as in `TLS_AES_256_GCM_SHA384`; `None` if the handshake
+    /// failed.
+    pub(crate) cipher: Option<String>,
     /// The chain, the server's own certificate first, as far as it could be
     /// read.
     pub(crate) chain: Vec<Certificate>,
+    /// Whether the certificate was checked and found right.
+    pub(crate) verified: bool,
 }
 
 /// Makes TLS connections.
@@ -92,7 +95,7 @@ impl Tls {
                 },
             }
         })?;
-        let facts = facts(stream.session());
+        let facts = facts(stream.session(), !self.options.insecure);
         let shown = stream.session().peer_certificates().unwrap_or_default();
         if !self.options.pins.is_empty() && !has_pin(shown, &self.options.pins) {
             return Err(Error::new(
@@ -113,20 +116,43 @@ fn has_pin(shown: &[CertificateDer<'_>], pins: &[Pin]) -> bool {
         .is_some_and(|leaf| pins.iter().any(|pin| pin.matches(&leaf.public_key)))
 }
 
-fn facts(session: &ClientConnection) -> TlsFacts {
+fn facts(session: &ClientConnection, verified: bool) -> TlsFacts {
     let chain = session.peer_certificates().unwrap_or_default();
     TlsFacts {
-        version: match session.protocol_version() {
+        version: Some(match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
             _ => "TLS",
-        },
+        }),
         cipher: session
             .negotiated_cipher_suite()
-            .map(|suite| format!("{:?}", suite.suite()))
-            .unwrap_or_default(),
+            // rustls marks those of TLS 1.3 by another prefix than IANA does.
+            .map(|suite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")),
         chain: chain.iter().map_while(|der| x509::parse(der)).collect(),
+        verified,
     }
+}
+
+/// A failure of TLS, with a hint if the user can do something.
+pub(crate) fn error(error: &rustls::Error) -> Error {
+    let explained = tls::explain(error);
+    let failed = Error::new(Kind::Tls, explained.sentence);
+    let hint = match explained.remedy {
+        Some(Remedy::TrustAuthority) => "use --cacert FILE to trust it",
+        Some(Remedy::CheckClock) => "is the clock right?",
+        Some(Remedy::ClientCertificate) => "present one with --cert FILE",
+        Some(Remedy::NoTls) => "does this port speak http?",
+        Some(Remedy::ExpectName) | None => match error {
+            rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
+                "it may want an older cipher, or a curve such as P-521, that is not supported"
+            }
+            rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+                "it may speak only versions older than TLS 1.2"
+            }
+            _ => return failed,
+        },
+    };
+    failed.hint(hint)
 }
 
 fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
@@ -141,13 +167,15 @@ fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions)
         .map_err(|e| Error::usage(format!("no TLS version is left to use: {e}")))?;
-    let builder = if options.insecure {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+    let verifier = if options.insecure {
+        Verifier::insecure(&provider)
     } else {
-        builder.with_root_certificates(roots(options)?)
+        let (authorities, own) = roots(options)?;
+        Verifier::new(&provider, authorities, own).map_err(|e| Error::new(Kind::System, e))?
     };
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match &options.certificate {
         None => builder.with_no_client_auth(),
         Some(path) => {
@@ -163,8 +191,10 @@ fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-fn roots(options: &TlsOptions) -> Result<RootCertStore> {
+/// The authorities to trust, and the certificates that were named.
+fn roots(options: &TlsOptions) -> Result<(RootCertStore, Vec<CertificateDer<'static>>)> {
     let mut store = RootCertStore::empty();
+    let mut own = Vec::new();
     let mut files = options.ca_files.clone();
     if let Some(dir) = &options.ca_dir {
         let entries = std::fs::read_dir(dir).map_err(|e| local(&e, dir))?;
@@ -177,12 +207,14 @@ fn roots(options: &TlsOptions) -> Result<RootCertStore> {
     }
     for file in &files {
         let given = options.ca_files.contains(file);
-        let certificates = certificates(file)?;
-        if certificates.is_empty() && given {
-            return Err(
-                Error::new(Kind::System, "no certificate in it; PEM is wanted")
-                    .about(file.display().to_string()),
-            );
+        let certificates = match certificates(file) {
+            Ok(certificates) => certificates,
+            // A directory may hold other files as well.
+            Err(error) if error.kind() == Kind::Input && !given => continue,
+            Err(error) => return Err(error),
+        };
+        if given {
+            own.extend(certificates.iter().cloned());
         }
         for certificate in certificates {
             // A file that was named must be usable; of a directory, and of
@@ -210,7 +242,7 @@ fn roots(options: &TlsOptions) -> Result<RootCertStore> {
             .hint("install ca-certificates, or use --cacert FILE"));
         }
     }
-    Ok(store)
+    Ok((store, own))
 }
 
 fn local(error: &std::io::Error, path: &Path) -> Error {
@@ -218,24 +250,14 @@ fn local(error: &std::io::Error, path: &Path) -> Error {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let pem = files::read(file)?;
-    CertificateDer::pem_slice_iter(&pem)
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|e| {
-            Error::new(Kind::System, format!("not PEM: {e}")).about(file.display().to_string())
-        })
+    files::check(file)?;
+    tls::certificates(file)
 }
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
     let chain = certificates(certificate)?;
-    if chain.is_empty() {
-        return Err(
-            Error::new(Kind::System, "no certificate in it; PEM is wanted")
-                .about(certificate.display().to_string()),
-        );
-    }
     let file = key.unwrap_or(certificate);
     let pem = files::read(file)?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
@@ -249,51 +271,14 @@ fn identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
     Ok((chain, key))
 }
 
-/// Believes every certificate, for `-k`; signatures are checked all the same,
-/// so that the peer has the key of what it shows.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 impl fmt::Display for TlsFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.version, self.cipher)
+        let version = self.version.unwrap_or("TLS");
+        write!(
+            f,
+            "{version} {}",
+            self.cipher.as_deref().unwrap_or("failed")
+        )
     }
 }
 

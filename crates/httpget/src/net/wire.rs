@@ -408,7 +408,7 @@ fn lost(error: &io::Error, timeout: NextTimeout) -> ureq::Error {
         .get_ref()
         .and_then(|e| e.downcast_ref::<rustls::Error>())
     {
-        return fail(super::tls_error::error(tls));
+        return fail(super::tls::error(tls));
     }
     if error.kind() == ErrorKind::UnexpectedEof {
         return cut("cut short: the TLS connection ended without close_notify");

@@ -315,7 +315,7 @@ fn finish(
         ));
     }
     if end == End::Done && tally.is_empty() && io.report.worst() == Exit::Yes {
-        io.report.line("the list has no target");
+        io.report.line("the list is empty");
         return Ok(Exit::No);
     }
     Ok(tally.exit())

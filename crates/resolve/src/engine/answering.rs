@@ -155,6 +155,9 @@ impl Engine {
         } else {
             peer.window.late();
         }
+        if over == Protocol::Udp {
+            peer.answered_over_udp(truncated);
+        }
         // Cut short, perhaps in the middle of a record: asked again.
         if truncated {
             job.stream |= mask;
@@ -360,7 +363,13 @@ impl Engine {
         let mut lookup = Lookup::failed(Asked::Type(job.question.rtype()), status, Some(failure));
         lookup.server = Some(Arc::clone(&server.label));
         lookup.protocol = Some(match server.protocol() {
-            Protocol::Udp if self.settings.tcp || job.stream & 1 << index != 0 => Protocol::Tcp,
+            Protocol::Udp
+                if self.settings.tcp
+                    || job.stream & 1 << index != 0
+                    || self.upstreams[index].is_connected() =>
+            {
+                Protocol::Tcp
+            }
             protocol => protocol,
         });
         lookup.elapsed = now.saturating_duration_since(job.started.unwrap_or(now));

@@ -180,12 +180,15 @@ impl Engine {
         }
         let room: usize = self.upstreams.iter().map(Upstream::room).sum();
         let windows: usize = self.upstreams.iter().map(|u| u.window.size()).sum();
-        // Connections that end early let out one by one.
-        let brief = self.upstreams.iter().any(Upstream::is_brief);
-        let worthwhile = if brief {
-            0
-        } else {
+        // Over a connection every answer makes room for a query at once: the
+        // acknowledgement goes with it. A server that has sent a small segment
+        // holds back the next one until then (RFC 896), and without a query the
+        // system acknowledges 40 ms later.
+        let datagrams = |u: &Upstream| !u.is_connected() && !u.is_brief();
+        let worthwhile = if self.upstreams.iter().all(datagrams) {
             WORTHWHILE.min(windows / 4)
+        } else {
+            0
         };
         if room < worthwhile && room < self.fresh.len() {
             return paced;
@@ -302,13 +305,15 @@ impl Engine {
         let (via, id) = if let Way::Https { .. } = peer.server.way {
             let mut message = Vec::with_capacity(128);
             // Always the same id, so that answers can be cached (RFC 8484).
-            compose(&mut message, 0, recurse, &job.question, padded.as_deref());
+            let opt = padded.as_deref().filter(|_| edns);
+            compose(&mut message, 0, recurse, &job.question, opt);
             let (token, busy) = (token(flight, self.serial), peer.counted - 1);
             let https = peer.https(&self.settings).map_err(of_io)?;
             https.send(token, message, share, busy).map_err(of_io)?;
             (Via::Https, 0)
         } else if self.settings.tcp
             || job.stream & 1 << index != 0
+            || peer.is_connected()
             || !matches!(peer.server.way, Way::Udp(_))
         {
             let opt = match padded {

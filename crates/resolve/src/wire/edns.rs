@@ -363,6 +363,71 @@ mod tests {
     }
 
     #[test]
+    fn options_as_lines() {
+        let line = |code: u8, data: &[u8]| {
+            let head = [0, code, 0, data.len() as u8];
+            describe(&[&head[..], data].concat()).join("|")
+        };
+        for (code, data, text) in [
+            (
+                NSID,
+                &b"ns\"1\xff"[..],
+                "NSID: 6E732231FF (\"ns\\\"1\\255\")",
+            ),
+            (
+                SUBNET,
+                &[0, 1, 24, 0, 192, 0, 2],
+                "CLIENT-SUBNET: 192.0.2.0/24/0",
+            ),
+            (SUBNET, &[0, 1, 0, 0], "CLIENT-SUBNET: 0.0.0.0/0/0"),
+            (
+                SUBNET,
+                &[0, 1, 32, 24, 192, 0, 2, 9],
+                "CLIENT-SUBNET: 192.0.2.9/32/24",
+            ),
+            (
+                SUBNET,
+                &[0, 2, 33, 48, 0x20, 1, 0x0d, 0xb8, 0x80],
+                "CLIENT-SUBNET: 2001:db8:8000::/33/48",
+            ),
+            // More bytes than an address has, another family, too short.
+            (
+                SUBNET,
+                &[0, 1, 32, 0, 1, 2, 3, 4, 5],
+                "OPT=8: 000120000102030405",
+            ),
+            (SUBNET, &[0, 3, 8, 0, 1], "OPT=8: 0003080001"),
+            (SUBNET, &[0, 1, 8], "OPT=8: 000108"),
+            (COOKIE, &[1, 0xab], "COOKIE: 01ab"),
+            (PADDING, &[0; 7], "PADDING: 7 bytes"),
+            (EXTENDED_ERROR, &[0, 15], "EDE: Blocked"),
+            (EXTENDED_ERROR, &[0, 30, b'x'], "EDE: Invalid Query Type: x"),
+            (EXTENDED_ERROR, &[0, 31], "EDE: extended error 31"),
+            (EXTENDED_ERROR, &[1, 0, b'x'], "EDE: extended error 256: x"),
+            (EXTENDED_ERROR, &[0], "EDE: "),
+            (65, &[], "OPT=65: "),
+        ] {
+            assert_eq!(line(code as u8, data), text);
+        }
+    }
+
+    /// What a server says in extended errors is shown within bounds.
+    #[test]
+    fn extended_errors_are_bounded() {
+        let one = [&[0, 15, 1, 46, 0, 3][..], &[b'x'; 300]].concat();
+        let many = one.repeat(20);
+        let errors: Vec<ExtendedError<'_>> = extended_errors(&many).collect();
+        assert_eq!(errors.len(), ERRORS_MAX);
+        assert!(
+            errors
+                .iter()
+                .all(|error| error.text.len() == ERROR_TEXT_MAX)
+        );
+        assert_eq!(nsid(&[0, 3, 0, 0]), None);
+        assert_eq!(nsid(&[0, 15, 0, 0, 0, 3, 0, 1, 65]), Some(&b"A"[..]));
+    }
+
+    #[test]
     fn lying_lengths_end_the_list() {
         assert_eq!(options(&[0, 3, 0, 9, 1]).count(), 0);
         assert_eq!(options(&[0, 3, 0, 1, 65, 0]).count(), 1);

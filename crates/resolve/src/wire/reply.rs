@@ -340,6 +340,61 @@ mod tests {
         ));
     }
 
+    /// Further messages of a transfer may lack the question, and nothing else.
+    #[test]
+    fn messages_of_a_transfer() {
+        let next = |bytes: &[u8]| match judge_next(bytes, 7, &question()) {
+            Judged::Reply(_) => "reply",
+            Judged::Malformed => "malformed",
+            Judged::Bare(_) => "bare",
+            Judged::Unrelated | Judged::Unproven => "unrelated",
+        };
+        let header = b"\0\x07\x84\0\0\0\0\0\0\0\0\0";
+        assert_eq!(next(header), "reply");
+        let rule = CookieRule::Ignore;
+        assert!(matches!(
+            judge(header, 7, &question(), rule),
+            Judged::Unrelated
+        ));
+        // With the question, and with another one.
+        let mut whole = query();
+        whole[2] |= 0x80;
+        assert_eq!(next(&whole), "reply");
+        whole[14] ^= 1;
+        assert_eq!(next(&whole), "unrelated");
+        // Another id, a query, another opcode, a count that lies, no header.
+        for (at, byte, is) in [
+            (1, 8, "unrelated"),
+            (2, 0x04, "unrelated"),
+            (2, 0x94, "unrelated"),
+            (7, 1, "malformed"),
+            (3, 5, "reply"),
+        ] {
+            let mut other = *header;
+            other[at] = byte;
+            assert_eq!(next(&other), is, "byte {at}");
+        }
+        assert_eq!(next(&header[..11]), "unrelated");
+    }
+
+    /// A failure counts without the question; a yes and a no do not.
+    #[test]
+    fn failures_without_the_question() {
+        for rcode in 0..16 {
+            let mut bytes = *b"\0\x07\x84\0\0\0\0\0\0\0\0\0";
+            bytes[3] = rcode;
+            let bare = |rule| matches!(judge(&bytes, 7, &question(), rule), Judged::Bare(_));
+            let expected = !matches!(rcode, 0 | 3);
+            assert_eq!(bare(CookieRule::Ignore), expected, "{rcode}");
+            assert_eq!(
+                bare(CookieRule::IfPresent(b"ourcooki")),
+                expected,
+                "{rcode}"
+            );
+            assert!(!bare(CookieRule::Required(b"ourcooki")), "{rcode}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_panic(tail in proptest::collection::vec(any::<u8>(), 0..300), counts in any::<[u8; 6]>()) {

@@ -1,6 +1,11 @@
 //! The arguments of each command.
 
-use clap::Args;
+use std::ffi::OsStr;
+
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::{Args, ValueHint};
+
+use crate::facts::FIELD_NAMES;
 
 use super::numbers::{Lengths, length, lengths, number, positive};
 
@@ -25,6 +30,7 @@ pub(crate) struct InfoArgs {
     /// Print only these fields, separated by TABs; '-' where a field does not apply
     /// (names: info --help)
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
+    #[arg(value_parser = FieldName, hide_possible_values = true)]
     pub(crate) get: Vec<String>,
 }
 
@@ -238,6 +244,10 @@ pub(crate) struct MatchArgs {
     #[arg(id = "in", long, value_name = "SET", required = true)]
     pub(crate) set: Vec<String>,
 
+    /// Treat ::ffff:10.0.0.1 as 10.0.0.1
+    #[arg(long)]
+    pub(crate) unmap: bool,
+
     /// Print nothing; report through the exit status only
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -277,7 +287,7 @@ EXAMPLES
   subnetcalc grep -o --in ::/0 notes.txt | sort | uniq -c")]
 pub(crate) struct GrepArgs {
     /// Files; stdin if there is none
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<String>,
 
     /// The set; comma-separated, may be repeated
@@ -429,4 +439,26 @@ pub(crate) struct UlaArgs {
     /// The same network each time
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
+}
+
+/// A field of `--get`. Its names are known for completions; a wrong one is
+/// refused by the command, which says more about it.
+#[derive(Clone, Debug)]
+struct FieldName;
+
+impl TypedValueParser for FieldName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(FIELD_NAMES.into_iter().map(PossibleValue::new)))
+    }
 }

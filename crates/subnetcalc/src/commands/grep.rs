@@ -27,7 +27,7 @@ const TEXT_KEPT: usize = 4 * PIECE;
 /// The result of one piece.
 #[derive(Default)]
 struct Part {
-    /// What is printed of it.
+    /// The text to print.
     text: Vec<u8>,
     /// How many lines of it are selected.
     selected: u64,
@@ -37,7 +37,7 @@ struct Part {
     too_long: bool,
 }
 
-/// Selects lines and writes what is shown of them.
+/// Selects lines and writes their text, addresses or nothing.
 struct Selecting {
     selector: Arc<Selector>,
     shown: Shown,

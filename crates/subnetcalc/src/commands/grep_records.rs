@@ -14,7 +14,7 @@ use crate::source::{self, Chunks, Filled, Piece};
 
 use super::grep::too_long;
 
-/// A selected line, or what is said of a file.
+/// A selected line, or the count of a file.
 #[derive(Serialize)]
 struct Record<'a> {
     r#type: &'static str,

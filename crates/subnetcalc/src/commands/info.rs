@@ -170,6 +170,17 @@ mod tests {
     }
 
     #[test]
+    fn every_field_has_its_name() {
+        let names = FIELDS.iter().flat_map(|field| {
+            let parts = field.parts.iter();
+            let parts = parts.map(|part| format!("{}.{part}", field.key));
+            let key = field.parts.is_empty().then(|| field.key.to_owned());
+            key.into_iter().chain(parts)
+        });
+        assert!(names.eq(crate::facts::FIELD_NAMES));
+    }
+
+    #[test]
     fn labels_fit_their_column() {
         assert!(LINES.iter().all(|(label, _)| label.len() <= LABEL_WIDTH));
     }

@@ -129,6 +129,8 @@ struct Run {
     batch4: Batch<u32>,
     batch6: Batch<u128>,
     rules: Rules,
+    /// A v4-mapped address counts as the IPv4 one.
+    unmap: bool,
     quiet: bool,
     exit: Exit,
 }
@@ -161,6 +163,7 @@ pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exi
         batch4: Batch::default(),
         batch6: Batch::default(),
         rules,
+        unmap: args.unmap,
         quiet: args.quiet,
         exit: Exit::Yes,
     };
@@ -220,7 +223,7 @@ impl Run {
     /// Answers the lines at the start that are an address and nothing else,
     /// as nearly all are: how many lines and bytes that were.
     fn quickly(&mut self, text: &[u8], io: &mut Io) -> Result<(u64, usize)> {
-        if io.json || self.rules.family != address::Family::Any {
+        if io.json || self.unmap || self.rules.family != address::Family::Any {
             return Ok((0, 0));
         }
         let (mut lines, mut at) = (0, 0);
@@ -316,10 +319,15 @@ impl Run {
             }
             Err(why) => return Ok(Err(Error::input(text, why))),
         };
-        if !self.rules.family.admits(&parsed) {
+        let looked_up = if self.unmap {
+            parsed.to_canonical()
+        } else {
+            parsed
+        };
+        if !self.rules.family.admits(&looked_up) {
             return Ok(Ok(()));
         }
-        let (network, answer) = match parsed {
+        let (network, answer) = match looked_up {
             IpAddr::V4(address) => self.v4.one(address.to_bits()),
             IpAddr::V6(address) => self.v6.one(address.to_bits()),
         };

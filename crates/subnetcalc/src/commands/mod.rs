@@ -98,13 +98,13 @@ fn for_each(
 ) -> Result<Exit> {
     let words = network::joined_ranges(words);
     let mut operands = io.operands_or_stdin(&words, what)?.with_files();
-    let mut exit = Exit::Yes;
+    let (mut exit, mut any) = (Exit::Yes, false);
     loop {
         if !operands.is_ready() {
             io.out.flush()?;
         }
         let Some(operand) = operands.next() else {
-            return Ok(exit);
+            break;
         };
         let outcome = match operand {
             Ok(mut operand) => {
@@ -115,12 +115,14 @@ fn for_each(
                         continue;
                     }
                 }
+                any = true;
                 each(&operand.text, io).map_err(|error| match error.kind() {
                     Kind::Input => operand.error(error),
                     _ => error,
                 })
             }
             Err(error) => {
+                any = true;
                 io.fail(&error)?;
                 continue;
             }
@@ -131,6 +133,11 @@ fn for_each(
             Err(error) => return Err(error),
         }
     }
+    if !any {
+        io.report.line("the list is empty");
+        exit = Exit::No;
+    }
+    Ok(exit)
 }
 
 /// [`for_each`] of networks; those of a family not wanted are passed over.

@@ -5,7 +5,8 @@
 //! for addresses that the boundary of two parts cuts, and at most
 //! [`HELD_MAX`] bytes of a line that may have to be printed.
 
-use super::scan::{AFTER, BEFORE, Found, Scan, end_with_length, first_field};
+use super::field::first_field;
+use super::scan::{AFTER, BEFORE, Found, Scan, end_with_length};
 use super::select::{Selector, Shown, Wanted};
 
 /// Bytes of a line that are kept until it is decided whether it is printed.
@@ -33,7 +34,7 @@ pub(crate) struct LongLine {
     any: bool,
 }
 
-/// What a part of a line came to.
+/// The outcome of a part of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The line goes on or was not selected.
@@ -46,7 +47,7 @@ pub(crate) enum Outcome {
 
 impl LongLine {
     /// Searches the next part of the line, which holds no newline, and writes
-    /// to `out` what is shown of the line so far.
+    /// to `out` the part of the line that is printed.
     pub(crate) fn part(
         &mut self,
         selector: &Selector,
@@ -214,7 +215,7 @@ mod tests {
         }
     }
 
-    /// The line in parts of these sizes, in turn: what is printed, how often
+    /// The line in parts of these sizes, in turn: the output, how often
     /// it was selected, whether it was too long.
     fn parts(
         selector: &Selector,

@@ -5,7 +5,8 @@ use common::address::Family;
 use crate::ipset::IpSet;
 use crate::lookup::Membership;
 
-use super::scan::{Address, Found, Scan, end_with_length, first_field};
+use super::field::first_field;
+use super::scan::{Address, Found, Scan, end_with_length};
 
 /// Which lines are selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
