@@ -301,6 +301,7 @@ fn a_link_local_address_and_its_interface() {
         index=$(at host cat /sys/class/net/to-other/ifindex)
         at host ping -c 1 fe80::2%$index | sed -n 1p
         at host ping -c 1 -I to-other fe80::2 | sed -n 2p
+        at host ping -c 1 -I fe80::1%to-other fe80::2 | sed -n 1,2p
         at host ping -c 1 -I lo fe80::2%to-other; echo $?
         at host ping -c 1 fe80::2%nope; echo $?
         at host ping --alive -I lo fe80::2%to-other ::1; echo $?
@@ -312,6 +313,8 @@ fn a_link_local_address_and_its_interface() {
         "PING fe80::2%to-other (fe80::2%to-other) 56 data bytes\n\
          64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n\
          PING fe80::2%2 (fe80::2%to-other) 56 data bytes\n\
+         64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n\
+         PING fe80::2 (fe80::2) from fe80::1 to-other: 56 data bytes\n\
          64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n2\n2\n::1\n2\n\
          fe80::2%to-other\n\
          10.1.0.2 is alive (T)\n\
