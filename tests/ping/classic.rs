@@ -109,7 +109,7 @@ fn options_of_iputils() {
 /// From the line of the statistics on there is nothing that iputils does not
 /// print, since scripts take the last line and read by position.
 #[test]
-fn what_iputils_does_not_know_comes_before_its_summary() {
+fn percentiles_come_before_the_summary() {
     if !may_ping() {
         return;
     }

@@ -109,7 +109,7 @@ fn time_exceeded() {
 #[test]
 fn a_narrow_path() {
     both(
-        // What the first run is told the second one knows.
+        // The kernel keeps the MTU that the first run was told.
         "ip -n router link set to-server mtu 1280
          for host in 10.2.0.2 2001:db8:2::2; do
              for run in 1 2; do

@@ -167,7 +167,7 @@ fn the_path_mtu_behind_a_router() {
     }
 }
 
-/// What the search asks, and what it says where it finds nothing.
+/// The probes of the search, and its messages if it finds nothing.
 #[test]
 fn the_path_mtu_that_is_not_found() {
     let Some(lab) = lab() else { return };

@@ -165,7 +165,7 @@ fn mistakes_are_one_line_and_status_2() {
     }
 }
 
-/// What is wrong with a command line does not depend on who runs it.
+/// The same mistakes are reported to users without the right to send ICMP.
 #[test]
 fn mistakes_are_the_same_without_a_right_to_send() {
     let Some(lab) = lab() else { return };

@@ -96,7 +96,7 @@ pub(crate) struct Config {
     pub(crate) batch: usize,
     /// What is waited for.
     pub(crate) until: Option<Until>,
-    /// What an answer has to be to count.
+    /// The rules for answers that count.
     pub(crate) rules: Rules,
     /// The shortest time between two probes to one address of a list.
     pub(crate) floor: Nanos,

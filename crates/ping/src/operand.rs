@@ -49,7 +49,8 @@ pub(crate) fn parse(text: &str, family: Family) -> Result<Operand> {
     }
 }
 
-/// What a text is that is meant for other programs, and what to give here.
+/// The reason why a form that other programs accept is refused, with the form
+/// to use here.
 fn other(text: &str) -> Option<String> {
     if let Some(sentence) = address::explain_other_form(text) {
         return Some(sentence);

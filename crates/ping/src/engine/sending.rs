@@ -144,7 +144,7 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 /// Whether further probes to the same address would fail in the same way: there
-/// is no route, or none for this family. A packet filter may think again.
+/// is no route, or none for this family. A packet filter may change.
 fn is_lasting(errno: i32) -> bool {
     matches!(
         errno,

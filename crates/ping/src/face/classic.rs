@@ -105,7 +105,7 @@ impl Classic {
         line
     }
 
-    /// What follows the address in the line of a reply.
+    /// The part of a reply line after the address.
     fn rest_of_reply(&self, out: &mut Vec<u8>, reply: &Reply<'_>, late: bool, group: bool) {
         put(out, format_args!(": icmp_seq={}", reply.seq as u16));
         if self.style.verbose {
@@ -175,8 +175,8 @@ impl Classic {
         out.line(self.times(stats))
     }
 
-    /// What iputils does not know: percentiles before the summary, whose form
-    /// scripts rely on, if they were asked for.
+    /// Percentiles, before the summary, if they were asked for: scripts rely on
+    /// the form of the summary.
     fn percentiles(&self, out: &mut Out, stats: &Stats) -> Result<()> {
         let times = stats.times().filter(|_| self.is_timed());
         let Some(times) = times.filter(|_| self.style.percentiles) else {

@@ -31,11 +31,11 @@ const USUAL: (usize, usize) = (80, 24);
 /// Eighths of a line's height.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// What stands for a lost probe, and for one without an answer so far.
+/// Marks of a lost probe and of one that has not been answered yet.
 const LOST: char = '!';
 const PENDING: char = '.';
 
-/// What has become of a probe.
+/// The state of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
     Pending,
@@ -66,8 +66,8 @@ impl Row {
         }
     }
 
-    /// Name, bars and the last time in so many columns, without the line's
-    /// end.
+    /// Name, bars and the last time in this number of columns, without the end
+    /// of the line.
     fn draw(&self, columns: usize, color: bool) -> String {
         let name = NAME.min(columns / 3);
         let bars = COLUMNS.min(columns.saturating_sub(name + 1 + LAST));
@@ -210,7 +210,7 @@ impl<'a> Graph<'a> {
             io.out.bytes(text.as_bytes())?;
             io.out.bytes(b"\x1b[J")?;
         }
-        // What follows may be for standard error.
+        // The next line may go to standard error.
         io.out.flush()
     }
 }
