@@ -447,7 +447,8 @@ fn module_of(file: &Path) -> String {
     }
 }
 
-/// The Rust files below a directory, in order.
+/// The Rust files below a directory, in order. The checks of the fuzz targets
+/// are left out: no test runs them.
 fn sources(dir: &Path) -> Outcome<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut dirs = vec![dir.to_path_buf()];
@@ -457,7 +458,9 @@ fn sources(dir: &Path) -> Outcome<Vec<PathBuf>> {
             let path = entry.map_err(failed)?.path();
             if path.is_dir() {
                 dirs.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && !path.ends_with("fuzz.rs")
+            {
                 files.push(path);
             }
         }
@@ -514,6 +517,20 @@ mod tests {
         ] {
             assert_eq!(module_of(Path::new(file)), module);
         }
+    }
+
+    #[test]
+    fn sources_are_rust_and_not_for_fuzzing() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("a")).unwrap();
+        for name in ["b.rs", "a/c.rs", "a/mod.rs", "fuzz.rs", "zone.txt"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let found = sources(dir.path()).unwrap();
+        let names = found
+            .iter()
+            .map(|path| path.strip_prefix(dir.path()).unwrap());
+        assert!(names.eq(["a/c.rs", "a/mod.rs", "b.rs"].map(Path::new)));
     }
 
     #[test]
