@@ -159,5 +159,4 @@ fn the_true_answer_comes_after_a_forged_one() {
     let records = running.wait().json();
     assert_eq!(records[1]["records"][0]["data"], "192.0.2.1");
     assert_eq!(records[1]["protocol"], "udp");
-    assert_eq!(records[1]["tries"], 1);
 }

@@ -254,6 +254,11 @@ fn stdin_twice() {
     for args in [
         &["match", "--in", "@-", "-"][..],
         &["match", "--in", "-", "@-"],
+        &["match", "--in", "::1,-", "::1", "-"],
+        &["match", "--in", "::1", "--in", "-"],
+        &["subtract", "::1", "-", "--minus", "::1", "--minus", "-"],
+        &["grep", "--in", "::1,-", "/dev/null", "-"],
+        &["grep", "--in", "::1", "/dev/null", "-", "-"],
         &["subtract", "@-", "--minus", "-"],
         &["intersect", "-", "--with", "@-"],
         &["grep", "--in", "@-"],

@@ -140,11 +140,10 @@ impl Engine {
         }
         let edns = flight.edns;
         let mask = 1 << index;
-        let without = edns && !peer.needs_edns(&self.settings) && job.plain & mask == 0;
+        let without = edns && !peer.needs_edns(&self.settings);
         if let (Judged::Bare(_), true) = (&judged, without) {
             // Easily forged, but it only makes us ask once more.
-            job.plain |= mask;
-            return self.transmit(slot, index, now);
+            return self.without_edns(slot, index, now);
         }
         let rtt = now.saturating_duration_since(sent);
         peer.trips.sample(rtt, peer.counted);
@@ -183,6 +182,18 @@ impl Engine {
         }
     }
 
+    /// A query with EDNS was refused: asks without, unless that has been done and
+    /// this is the answer to one of several queries sent before.
+    fn without_edns(&mut self, slot: u32, index: usize, now: Instant) {
+        let Some(job) = self.jobs.get_mut(slot) else {
+            return;
+        };
+        if job.plain & 1 << index == 0 {
+            job.plain |= 1 << index;
+            self.transmit(slot, index, now);
+        }
+    }
+
     /// The message of a reply, if it is to be shown.
     fn kept(&self, reply: &Reply<'_>) -> Option<Box<[u8]>> {
         self.settings.messages.then(|| reply.bytes.into())
@@ -211,9 +222,8 @@ impl Engine {
             OptRcode::FORMERR | OptRcode::NOTIMP | OptRcode::BADVERS
         );
         let required = peer.needs_edns(&self.settings);
-        if simpler && edns && !required && job.plain & mask == 0 {
-            job.plain |= mask;
-            return self.transmit(slot, index, now);
+        if simpler && edns && !required {
+            return self.without_edns(slot, index, now);
         }
         if reply.rcode == OptRcode::BADCOOKIE && job.stream & mask == 0 && over == Protocol::Udp {
             // Once with the cookie just learned, then by TCP.
