@@ -380,7 +380,7 @@ fn what_is_no_error_is_passed_over() {
     let Some(lab) = lab else { return };
     for way in WAYS {
         let out = way.run(&lab, "-c 2 -i 0.05");
-        let text = way.text(out.code(0).stderr(""));
+        let text = way.text(out.code(0));
         assert!(
             text.contains("2 packets transmitted, 2 received, 0%"),
             "{}",
