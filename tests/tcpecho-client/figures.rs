@@ -156,6 +156,10 @@ pub(crate) fn load(records: &[Value]) -> &Value {
         );
         rates(interval);
     }
+    assert!(
+        elapsed <= number(summary, "duration_ms") + 1e-3,
+        "{summary}"
+    );
     rates(summary);
     let total = count(summary, "messages");
     let order = [

@@ -74,11 +74,6 @@ impl<'a> Engine<'a> {
         &mut self.crowd.tally
     }
 
-    /// How long the run has lasted.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.crowd.started.elapsed()
-    }
-
     /// Makes all connections; the first is open already. `false` at a signal.
     pub(crate) fn connect(&mut self, first: Link, deadline: Instant) -> Result<bool> {
         self.crowd.adopt(0, first)?;

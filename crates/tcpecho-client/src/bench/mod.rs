@@ -58,14 +58,14 @@ pub(crate) fn run(
         std::time::Duration::ZERO
     };
     engine.drain(Instant::now() + plan.timeout)?;
-    let end = engine.elapsed().max(elapsed);
-    live.end(io, engine.tally(), end, go_on)?;
     let tally = engine.tally();
+    let duration = tally.duration(elapsed);
+    live.end(io, tally, duration)?;
     let summary = Summary {
         target: &dialer.name(),
         address: address.as_deref(),
         plan,
-        duration: tally.duration(elapsed),
+        duration,
         tally,
     };
     summary.show(io)?;

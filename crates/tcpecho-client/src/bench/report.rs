@@ -117,19 +117,13 @@ impl Live {
 
     /// Takes the live line away. What came after the last tick is an interval
     /// of its own.
-    pub(crate) fn end(
-        &mut self,
-        io: &mut Io,
-        tally: &mut Tally,
-        elapsed: Duration,
-        ran: bool,
-    ) -> Result<()> {
+    pub(crate) fn end(&mut self, io: &mut Io, tally: &mut Tally, elapsed: Duration) -> Result<()> {
         if self.terminal {
             io.report.raw(FRESH_LINE.as_bytes());
             self.terminal = false;
         }
         let interval = tally.next_interval()?;
-        if ran && interval.counts != Counts::default() {
+        if interval.counts != Counts::default() {
             self.show(io, &interval, elapsed)?;
         }
         Ok(())
