@@ -22,6 +22,8 @@ mod lookup;
 mod members;
 #[path = "subnetcalc/plan.rs"]
 mod plan;
+#[path = "subnetcalc/registry.rs"]
+mod registry;
 #[path = "subnetcalc/sets.rs"]
 mod sets;
 #[path = "subnetcalc/single.rs"]

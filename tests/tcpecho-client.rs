@@ -16,13 +16,19 @@ mod datagrams;
 mod echoes;
 #[path = "tcpecho-client/figures.rs"]
 mod figures;
+#[path = "tcpecho-client/load_figures.rs"]
+mod load_figures;
 #[path = "tcpecho-client/message.rs"]
 mod message;
 #[path = "tcpecho-client/relay.rs"]
 mod relay;
+#[path = "tcpecho-client/targets.rs"]
+mod targets;
 #[cfg(feature = "tls")]
 #[path = "tcpecho-client/tls.rs"]
 mod tls;
+#[path = "tcpecho-client/tries.rs"]
+mod tries;
 
 use std::time::Duration;
 

@@ -2,6 +2,9 @@
 
 use std::os::unix::fs::MetadataExt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use testkit::Tool;
 use testkit::http::{HttpServer, Reply};
 
 use crate::kit::{always, files, httpget};
@@ -290,4 +293,135 @@ fn a_server_that_does_not_look_at_its_age() {
         .stderr("");
     assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"mine");
     assert_eq!(files(dir.path()), ["f"]);
+}
+
+#[test]
+fn netrc_entries_stay_apart() {
+    let server = always(Reply::text("x"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("netrc");
+    let sent = |text: &str, args: &[&str], url: &str| {
+        std::fs::write(&file, text).unwrap();
+        httpget()
+            .arg("--netrc-file")
+            .arg(&file)
+            .args(args)
+            .arg(url)
+            .run()
+            .code(0);
+        let request = server.requests().pop().unwrap();
+        let coded = request
+            .header("authorization")
+            .unwrap()
+            .replace("Basic ", "");
+        String::from_utf8(STANDARD.decode(coded).unwrap()).unwrap()
+    };
+    let url = server.url("/");
+    let other = "machine other.test login bob password secret\n";
+    let text = format!("machine 127.0.0.1 login alice password #pass\n{other}");
+    assert_eq!(sent(&text, &[], &url), "alice:#pass");
+    let text = format!("machine 127.0.0.1 login alice password\n{other}");
+    assert_eq!(sent(&text, &[], &url), "alice:");
+    let two = "machine 127.0.0.1 login a password 1\nmachine 127.0.0.1 login b password 2\n";
+    assert_eq!(sent(two, &[], &url), "a:1");
+    assert_eq!(sent(two, &["-u", "b"], &url), "b:2");
+    assert_eq!(sent(two, &[], &url.replace("://", "://b@")), "b:2");
+    assert_eq!(sent(two, &[], &url.replace("://", "://c@")), "c:");
+}
+
+#[test]
+fn a_password_is_asked_for_on_the_terminal_only() {
+    let server = always(Reply::text("x"));
+    // A session of its own has no terminal.
+    let out = Tool::new("setsid")
+        .arg("-w")
+        .arg(env!("CARGO_BIN_EXE_httpget"))
+        .args(["-u", "alice", &server.url("/")])
+        .stdin("from stdin\n")
+        .run();
+    out.code(2)
+        .stderr_contains("--user: no password, and no terminal to ask for it");
+    assert!(server.requests().is_empty());
+    if Tool::new("sh").args(["-c", "command -v script"]).run().code != Some(0) {
+        return testkit::netns::skip("not installed: script");
+    }
+    let command = format!(
+        "{} -u alice {}",
+        env!("CARGO_BIN_EXE_httpget"),
+        server.url("/")
+    );
+    let mut running = Tool::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .piped_stdin()
+        .spawn();
+    while !String::from_utf8_lossy(&running.stdout_so_far()).contains("Password") {
+        assert!(running.is_running());
+        std::thread::yield_now();
+    }
+    running.write_stdin(b"pass word\n");
+    while server.requests().is_empty() {
+        assert!(running.is_running());
+        std::thread::yield_now();
+    }
+    running.close_stdin();
+    let out = running.wait();
+    // It is not shown.
+    assert!(
+        !out.stdout_str().contains("pass word"),
+        "{}",
+        out.stdout_str()
+    );
+    let request = server.requests().remove(0);
+    let coded = STANDARD.encode("alice:pass word");
+    assert_eq!(
+        request.header("authorization"),
+        Some(format!("Basic {coded}").as_str())
+    );
+}
+
+#[test]
+fn cookie_files_of_every_kind() {
+    let server = HttpServer::start(|request| match request.path() {
+        "/set" => Reply::text("x")
+            .header("Set-Cookie", "sid=42;\tPath=/")
+            .header("Set-Cookie", "safe=1; Secure; Path=/")
+            .header("Set-Cookie", "root=1; Path=/x; Path="),
+        _ => Reply::text("x"),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let cookie = |args: &[&str]| {
+        httpget()
+            .cwd(dir.path())
+            .args(args)
+            .arg(server.url("/next"))
+            .run()
+            .code(0);
+        let request = server.requests().pop().unwrap();
+        request.header("cookie").unwrap_or_default().to_owned()
+    };
+    // The first run of curl's idiom makes the file.
+    httpget()
+        .cwd(dir.path())
+        .args(["-b", "jar", "-c", "jar", "-D", "heads", &server.url("/set")])
+        .run()
+        .code(0)
+        .stderr("");
+    for file in ["jar", "heads"] {
+        assert_eq!(cookie(&["-b", file]), "sid=42; safe=1; root=1", "{file}");
+    }
+    // Heads belong to the host that is asked for, and fields may be missing.
+    let lines = "127.0.0.1\tFALSE\t/\tFALSE\t1999999999.5\tempty\n";
+    std::fs::write(dir.path().join("short"), lines).unwrap();
+    assert_eq!(cookie(&["-b", "short"]), "empty=");
+    let out = httpget()
+        .cwd(dir.path())
+        .args(["-b", "missing", &server.url("/")])
+        .run();
+    out.code(0).stderr_contains("missing: no such file");
+    std::fs::write(dir.path().join("junk"), "not cookies\n").unwrap();
+    httpget()
+        .cwd(dir.path())
+        .args(["-b", "junk", &server.url("/")])
+        .run()
+        .code(2);
 }

@@ -222,7 +222,7 @@ fn the_json_record() {
     assert_eq!(record["reason"], "OK");
     assert_eq!(record["http_version"], "HTTP/1.1");
     assert_eq!(record["headers"][0][0], "Content-Type");
-    assert_eq!(record["remote_address"], server.addr().to_string());
+    assert_eq!(record["address"], server.addr().to_string());
     assert_eq!(record["bytes"], record["wire_bytes"]);
     assert_eq!(record["sha256"].as_str().unwrap().len(), 64);
     for key in [
@@ -241,13 +241,13 @@ fn the_json_record() {
         "wire_bytes",
         "sha256",
         "redirects",
-        "remote_address",
+        "address",
         "tls",
         "dns_ms",
         "connect_ms",
         "tls_ms",
         "first_byte_ms",
-        "total_ms",
+        "duration_ms",
         "error",
     ] {
         assert!(record.get(key).is_some(), "no {key}");
@@ -324,7 +324,7 @@ fn operands_from_stdin() {
         .run()
         .code(2)
         .stdout("/1\n/2\n")
-        .stderr("httpget: -:4: ftp://no/: ftp is not spoken here; use http or https\n");
+        .stderr("httpget: -:4: ftp://no/: ftp is not supported; use http or https\n");
     // One connection served both.
     assert_eq!(server.accepted(), 1);
 }
@@ -374,7 +374,7 @@ fn timeouts() {
         .args(["--stall-timeout", "200ms", &silent.url("/")])
         .run()
         .code(3)
-        .stderr_contains("silent for 200ms");
+        .stderr_contains("silent for 200 ms");
     httpget()
         .args(["-m", "0.2", &silent.url("/")])
         .run()

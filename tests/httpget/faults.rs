@@ -52,7 +52,13 @@ fn kill_and_go_on(whole: &[u8], sent: usize, later: &[u8], tag: &'static str) ->
     running.wait().killed_by(libc::SIGKILL);
     gate.open();
     assert!(!dir.join("f").exists());
-    saving(dir).args(["-C", "-", &url]).run().code(0).stderr("");
+    let out = saving(dir).args(["-C", "-", &url]).run();
+    if whole == later {
+        out.code(0).stderr("");
+    } else {
+        out.code(0)
+            .stderr_contains("starting over: the file has changed");
+    }
     assert!(std::fs::read(dir.join("f")).unwrap() == later);
     assert_eq!(files(dir), ["f"]);
     let last = server.requests().pop().unwrap();

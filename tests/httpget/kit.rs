@@ -59,5 +59,5 @@ pub(crate) fn record(url: &str, lines: &str) -> String {
         .as_ref()
         .iter()
         .fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
-    format!("url-sha256: {hex}\n{lines}")
+    format!("url-sha256: {hex}\n{lines}end: record\n")
 }

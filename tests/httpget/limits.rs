@@ -90,7 +90,10 @@ fn nothing_at_all_is_too_slow() {
         let server = always(Reply::raw(begun).hang());
         let url = server.url("/");
         for (how, said) in [
-            (&["-y", "0.3"][..], "slower than 1 bytes a second for 300ms"),
+            (
+                &["-y", "0.3"][..],
+                "slower than 1 bytes a second for 300 ms",
+            ),
             (&["-Y", "5", "-y", "300ms"], "slower than 5 bytes a second"),
         ] {
             let out = httpget().args(how).args(["--json", &url]).run();

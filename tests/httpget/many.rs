@@ -119,9 +119,25 @@ fn a_name_is_for_one_url() {
         .stderr(&format!("httpget: {}: ./{message}\n", urls[1]));
     let read = || std::fs::read_to_string(dir.path().join("x")).unwrap();
     assert_eq!(read(), "/a/x");
-    // Without -Z the last one is left, and a device has room for all.
-    in_dir().arg("-O").args(&urls).run().code(0);
-    assert_eq!(read(), "/b/x");
+    // Without -Z as well, and so is the part file of another.
+    in_dir().arg("-O").args(&urls).run().code(2);
+    assert_eq!(read(), "/a/x");
+    in_dir()
+        .args(["-o", "y", "-o", "y.part"])
+        .args(&urls)
+        .run()
+        .code(2)
+        .stderr_contains("y.part: another URL of this run");
+    in_dir()
+        .args(["-O", "--no-clobber"])
+        .args(&urls)
+        .run()
+        .code(0);
+    for (name, body) in [("x", "/a/x"), ("x.1", "/a/x"), ("x.2", "/b/x")] {
+        let saved = std::fs::read_to_string(dir.path().join(name)).unwrap();
+        assert_eq!(saved, body, "{name}");
+    }
+    // A device has room for all.
     in_dir()
         .args(["-Z", "-o", "/dev/null", "-o", "/dev/null"])
         .args(&urls)
@@ -264,4 +280,67 @@ fn nobody_reads_and_the_list_has_no_end() {
     running.write_stdin(format!("{}\n", server.url("/")).as_bytes());
     // Standard input stays open all the while.
     let _ = running.wait().code(0).stderr("");
+}
+
+#[test]
+fn pages_of_one_name_do_not_replace_each_other() {
+    let server = HttpServer::start(|request| {
+        let page = request
+            .target
+            .rsplit_once('=')
+            .map_or("1", |(_, page)| page);
+        let reply = Reply::text(format!("page{page}"));
+        match page {
+            "3" => reply,
+            page => {
+                let next = page.parse::<u32>().unwrap() + 1;
+                reply.header("Link", &format!("</p?page={next}>; rel=next"))
+            }
+        }
+    });
+    for how in [&[][..], &["-Z"]] {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let get = || {
+            let tool = httpget().cwd(dir.path()).args(["--next", "4", "-O"]);
+            tool.args(how).arg(server.url("/p"))
+        };
+        get()
+            .run()
+            .code(2)
+            .stderr_contains("another URL of this run");
+        assert_eq!(read("p"), "page1");
+        std::fs::remove_file(dir.path().join("p")).unwrap();
+        get().arg("--no-clobber").run().code(0);
+        for (name, body) in [("p", "page1"), ("p.1", "page2"), ("p.2", "page3")] {
+            assert_eq!(read(name), body, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_digest_for_each_url() {
+    let server = HttpServer::start(|request| Reply::text(request.path().to_owned()));
+    let digest = |text: &str| {
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        let hex = digest.as_ref().iter().map(|b| format!("{b:02x}"));
+        hex.collect::<Vec<_>>().concat()
+    };
+    let (one, two) = (digest("/one"), digest("/two"));
+    let get = |digests: [&str; 2]| {
+        let dir = tempfile::tempdir().unwrap();
+        let out = httpget()
+            .cwd(dir.path())
+            .args(["-O", "--sha256", digests[0], "--sha256", digests[1]])
+            .args([server.url("/one"), server.url("/two"), server.url("/three")])
+            .run();
+        let saved = files(dir.path());
+        (out, saved)
+    };
+    let (out, saved) = get([&one, &two]);
+    out.code(0).stderr("");
+    assert_eq!(saved, ["one", "three", "two"]);
+    let (out, saved) = get([&two, &two]);
+    out.code(1).stderr_contains("the SHA-256 is");
+    assert_eq!(saved, ["three", "two"]);
 }

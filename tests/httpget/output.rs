@@ -151,7 +151,7 @@ fn a_pointer_beside_json_and_into_a_file() {
     out.code(1);
     let record = &out.json()[0];
     assert!(record["body"].is_null());
-    assert_eq!(record["error"]["kind"], "pointer");
+    assert_eq!(record["error"]["kind"], "missing");
     let dir = tempfile::tempdir().unwrap();
     let saving = |args: &[&str]| httpget().cwd(dir.path()).args(args).arg(&url).run();
     saving(&["--pointer", "/a/n", "-o", "f"])

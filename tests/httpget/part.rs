@@ -181,7 +181,7 @@ fn another_coding_is_another_body() {
             .args(["-C", "-", &url])
             .run()
             .code(0)
-            .stderr("");
+            .stderr_contains("starting over: the server offers no rest that fits");
         assert!(read(dir.path(), "f") == body);
         assert_eq!(files(dir.path()), ["f"]);
     }
@@ -200,4 +200,109 @@ fn another_coding_is_another_body() {
     goes_on(dir.path(), &url, &body);
     assert_eq!(start(&server.requests()[1]), Some(THERE));
     assert_eq!(server.requests().len(), 2);
+}
+
+/// A server of `body` that honours ranges under these headers, and cuts its
+/// first answer.
+fn weak(
+    body: &[u8],
+    headers: &'static [(&'static str, &'static str)],
+) -> testkit::http::HttpServer {
+    let (body, count) = (body.to_vec(), AtomicUsize::new(0));
+    testkit::http::HttpServer::start(move |request| {
+        let first = count.fetch_add(1, Ordering::SeqCst) == 0;
+        let reply = if first {
+            let length = body.len().to_string();
+            let cut = Reply::ok(&body[..THERE]).header("Content-Length", &length);
+            cut.close()
+        } else {
+            // No validator of its own.
+            let at = start(request).unwrap_or(0);
+            let last = body.len() - 1;
+            match request.header("range") {
+                None => Reply::ok(body.clone()),
+                Some(_) => Reply::new(206).body(&body[at..]).header(
+                    "Content-Range",
+                    &format!("bytes {at}-{last}/{}", body.len()),
+                ),
+            }
+        };
+        let with = |reply: Reply, (name, value): &(&str, &str)| reply.header(name, value);
+        headers.iter().fold(reply, with)
+    })
+}
+
+#[test]
+fn without_a_strong_validator() {
+    let body = large();
+    let overlapped = Some(THERE - 65_536);
+    let tagged: &[_] = &[("ETag", "W/\"1\"")];
+    let dated: &[_] = &[("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT")];
+    for headers in [tagged, dated, &[("ETag", "unquoted")], &[]] {
+        // Within a run.
+        let server = weak(&body, headers);
+        let dir = tempfile::tempdir().unwrap();
+        saving(dir.path())
+            .args(["--retry", "1", "--retry-delay", "0", &server.url("/")])
+            .run()
+            .code(0);
+        assert!(read(dir.path(), "f") == body);
+        assert_eq!(start(&server.requests()[1]), overlapped);
+        assert_eq!(server.requests()[1].header("if-range"), None);
+        // In a later one a validator is needed, or a digest.
+        let server = weak(&body, headers);
+        let dir = tempfile::tempdir().unwrap();
+        let url = server.url("/");
+        saving(dir.path()).arg(&url).run().code(3);
+        if headers.is_empty() {
+            saving(dir.path())
+                .args(["-C", "-", &url])
+                .run()
+                .code(0)
+                .stderr_contains("starting over: no validator proves");
+            assert_eq!(start(&server.requests()[1]), None);
+        } else {
+            goes_on(dir.path(), &url, &body);
+            assert_eq!(start(&server.requests()[1]), overlapped);
+        }
+        assert!(read(dir.path(), "f") == body);
+    }
+    let server = weak(&body, &[]);
+    let dir = tempfile::tempdir().unwrap();
+    let url = server.url("/");
+    saving(dir.path()).arg(&url).run().code(3);
+    let digest = ring::digest::digest(&ring::digest::SHA256, &body);
+    let hex = digest.as_ref().iter().map(|b| format!("{b:02x}"));
+    let hex = hex.collect::<Vec<_>>().concat();
+    saving(dir.path())
+        .args(["-C", "-", "--sha256", &hex, &url])
+        .run()
+        .code(0)
+        .stderr("");
+    assert_eq!(start(&server.requests()[1]), overlapped);
+}
+
+#[test]
+fn last_bytes_that_differ() {
+    // The same weak tag, and another file.
+    let body = large();
+    let other: Vec<u8> = body.iter().map(|b| !b).collect();
+    let server = weak(&other, &[("ETag", "W/\"1\"")]);
+    let url = server.url("/");
+    for at in [THERE - 1, THERE - 65_536] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut part = other[..THERE].to_vec();
+        part[at] ^= 1;
+        std::fs::write(dir.path().join("f.part"), part).unwrap();
+        let state = record(&url, "weak-etag: W/\"1\"\n");
+        std::fs::write(dir.path().join("f.part.state"), state).unwrap();
+        // Its first answer is cut.
+        let _ = httpget().arg(&url).args(["-o", "/dev/null"]).run();
+        saving(dir.path())
+            .args(["-C", "-", &url])
+            .run()
+            .code(0)
+            .stderr_contains("starting over: the last bytes that are there differ");
+        assert!(read(dir.path(), "f") == other);
+    }
 }

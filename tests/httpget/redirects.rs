@@ -215,3 +215,62 @@ fn a_short_body_of_a_redirect_keeps_the_connection() {
     httpget().arg(server.url("/")).run().code(0);
     assert_eq!(server.accepted(), 1);
 }
+
+#[test]
+fn locations_byte_by_byte_and_with_credentials() {
+    let other = always(Reply::text("other"));
+    let away = other.url("/away").replace("://", "://new:pw@");
+    let server = HttpServer::start(move |request| match request.path() {
+        "/raw" => Reply::raw(
+            b"HTTP/1.1 302 F\r\nLocation: /caf\xe9?\xc3\xa9\xff\r\nContent-Length: 0\r\n\r\n"
+                .to_vec(),
+        ),
+        "/login" => {
+            let host = request.header("host").unwrap();
+            Reply::redirect(302, &format!("http://new:pw@{host}/end"))
+        }
+        "/away" => Reply::redirect(302, &away),
+        _ => Reply::text("x"),
+    });
+    httpget().arg(server.url("/raw")).run().code(0);
+    assert_eq!(server.requests().pop().unwrap().target, "/caf%E9?%C3%A9%FF");
+    let login = |path: &str, at: &HttpServer| {
+        httpget()
+            .args(["-u", "old:pw", &server.url(path)])
+            .run()
+            .code(0);
+        let last = at.requests().pop().unwrap();
+        last.header("authorization").map(str::to_owned)
+    };
+    // "new:pw" in base64; at another origin there is none.
+    assert_eq!(login("/login", &server).as_deref(), Some("Basic bmV3OnB3"));
+    assert_eq!(login("/away", &other), None);
+}
+
+#[test]
+fn names_of_this_machine() {
+    let server = always(Reply::text("here"));
+    let port = server.addr().port();
+    // A proxy of the environment is not asked, and no scheme is plain HTTP.
+    for url in [
+        format!(":{port}/x"),
+        format!("localhost:{port}"),
+        format!("app.localhost:{port}"),
+        format!("http://a.b.LOCALHOST:{port}/"),
+    ] {
+        httpget()
+            .env("http_proxy", "http://127.0.0.1:1")
+            .env("ALL_PROXY", "http://127.0.0.1:1")
+            .arg(&url)
+            .run()
+            .code(0)
+            .stdout("here");
+    }
+    httpget()
+        .args(["-x", "http://127.0.0.1:1", &format!("localhost:{port}")])
+        .run()
+        .code(3);
+    for url in ["http:/host/", "mailto:a@b"] {
+        httpget().arg(url).run().code(2).stdout("");
+    }
+}

@@ -159,8 +159,15 @@ fn names_from_the_server() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let get = |path: &str| in_dir(dir).args(["-OJ", &server.url(path)]).run();
-    for path in ["/plain", "/utf8", "/path", "/hidden", "/fallback"] {
-        get(path).code(0).stderr("");
+    for (path, name) in [
+        ("/plain", "a b.txt"),
+        ("/utf8", "naïve.txt"),
+        ("/path", "evil"),
+        ("/hidden", "bashrc"),
+        ("/fallback", "fallback"),
+    ] {
+        let said = format!("httpget: {}: saved as {name}\n", server.url(path));
+        get(path).code(0).stderr(&said);
     }
     let expected = ["a b.txt", "bashrc", "evil", "fallback", "naïve.txt"];
     assert_eq!(files(dir), expected);
@@ -241,7 +248,7 @@ fn times_and_digests() {
         .args(["--json", "-o", "f", "--sha256", &wrong, &server.url("/")])
         .run();
     out.code(1).stderr_contains(right);
-    assert_eq!(out.json()[0]["error"]["kind"], "digest");
+    assert_eq!(out.json()[0]["error"]["kind"], "mismatch");
     assert_eq!(files(dir), [""; 0]);
     in_dir(dir)
         .args(["--sha256", &wrong, &server.url("/")])
@@ -414,13 +421,25 @@ fn without_a_validator_an_existing_file_goes_on_by_its_size() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     std::fs::write(dir.join("f"), &body[..100_000]).unwrap();
-    in_dir(dir)
-        .args(["-C", "-", "-o", "f", &server.url("/")])
-        .run()
-        .code(0);
+    let go_on = || {
+        in_dir(dir)
+            .args(["-C", "-", "-o", "f", &server.url("/")])
+            .run()
+    };
+    go_on().code(0).stderr("");
     assert!(read(dir.join("f")) == body);
-    assert_eq!(server.requests()[0].header("range"), Some("bytes=100000-"));
+    // The last 64 KiB are compared.
+    assert_eq!(server.requests()[0].header("range"), Some("bytes=34464-"));
     assert_eq!(server.requests()[0].header("if-range"), None);
+    // A whole file is one, and another file is not continued.
+    go_on().code(0).stderr("");
+    assert!(read(dir.join("f")) == body);
+    std::fs::write(dir.join("f"), vec![b'!'; 100_000]).unwrap();
+    go_on()
+        .code(0)
+        .stderr_contains("starting over: the last bytes that are there differ from the server's");
+    assert!(read(dir.join("f")) == body);
+    let asked = server.requests().len();
     // A part file of another program is no part of it.
     std::fs::remove_file(dir.join("f")).unwrap();
     std::fs::write(dir.join("f.part"), "precious").unwrap();
@@ -429,7 +448,7 @@ fn without_a_validator_an_existing_file_goes_on_by_its_size() {
         .run()
         .code(0);
     assert!(read(dir.join("f")) == body);
-    assert_eq!(server.requests()[1].header("range"), None);
+    assert_eq!(server.requests()[asked].header("range"), None);
     assert_eq!(read(dir.join("f.part")), b"precious");
     assert_eq!(files(dir), ["f", "f.part"]);
 }

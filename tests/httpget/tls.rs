@@ -1,5 +1,8 @@
 //! TLS: whom to believe, and cuts that only TLS can tell.
 
+use std::time::Duration;
+
+use testkit::Tool;
 use testkit::http::{HttpServer, Reply, Request};
 use testkit::tls::{Authority, Leaf};
 
@@ -31,9 +34,14 @@ fn a_private_authority() {
         record["tls"]["cipher"]
             .as_str()
             .unwrap()
-            .starts_with("TLS13_")
+            .starts_with("TLS_")
     );
     assert_eq!(record["tls"]["not_after"], "4096-01-01T00:00:00Z");
+    assert_eq!(
+        record["tls"]["names"],
+        serde_json::json!(["localhost", "127.0.0.1", "::1"])
+    );
+    assert_eq!(record["tls"]["verified"], true);
     assert!(record["tls"]["days_left"].as_i64().unwrap() > 700_000);
     assert!(
         record["tls"]["issuer"]
@@ -67,7 +75,10 @@ fn not_believed() {
     let ca = authority.ca_file();
     let ca = ca.to_str().unwrap();
     for (leaf, says) in [
-        (Leaf::WrongName, "is not valid for 127.0.0.1, only for wrong.test"),
+        (
+            Leaf::WrongName,
+            "is not valid for 127.0.0.1, only for wrong.test",
+        ),
         (Leaf::Expired, "has expired"),
         (Leaf::NotYetValid, "not valid yet"),
         (Leaf::SelfSigned, "issuer is unknown"),
@@ -101,7 +112,8 @@ fn files_that_are_not_there() {
         httpget()
             .args([option, "/no/such", "https://127.0.0.1:1/"])
             .run()
-            .code(3);
+            .code(2)
+            .stderr_contains("/no/such");
         let server = HttpServer::start_tls(hello);
         let out = httpget().args([option, "/no/such", &server.url("/")]).run();
         out.code(2).stderr_contains("/no/such");
@@ -232,4 +244,138 @@ fn connections_are_kept() {
         .run()
         .code(0);
     assert_eq!(server.accepted(), 1);
+}
+
+#[test]
+fn a_refused_certificate_is_shown() {
+    let authority = Authority::new();
+    let ca = authority.ca_file();
+    for (leaf, name) in [
+        (Leaf::Expired, "localhost"),
+        (Leaf::WrongName, "wrong.test"),
+    ] {
+        let server = HttpServer::start_tls_with(authority.server().leaf(leaf), hello);
+        let out = httpget()
+            .args(["--json", "--show-cert", "--cacert", ca.to_str().unwrap()])
+            .arg(server.url("/"))
+            .run();
+        out.code(3).stderr_contains(&format!("subject: CN={name}"));
+        let tls = &out.json()[0]["tls"];
+        assert_eq!(tls["subject"], format!("CN={name}"));
+        assert_eq!(tls["verified"], false);
+        assert!(tls["version"].is_null() && tls["cipher"].is_null());
+        assert_eq!(
+            tls["days_left"].as_i64().unwrap() < 0,
+            leaf == Leaf::Expired
+        );
+        assert_eq!(tls["names"][0], name);
+        let out = httpget()
+            .args(["-v", "--cacert", ca.to_str().unwrap(), &server.url("/")])
+            .run();
+        out.code(3).stderr_contains("* certificate: CN=");
+        // Without the check it is shown, and not called verified.
+        let out = httpget().args(["-k", "--json", &server.url("/")]).run();
+        assert_eq!(out.code(0).json()[0]["tls"]["verified"], false);
+    }
+}
+
+/// A server of OpenSSL with a key and certificate made by these arguments.
+fn openssl(
+    dir: &std::path::Path,
+    key: &[&str],
+    more: &[&str],
+) -> Option<(testkit::Running, String)> {
+    let (key_file, certificate) = (dir.join("key.pem"), dir.join("cert.pem"));
+    let made = Tool::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-nodes",
+            "-days",
+            "9",
+            "-subj",
+            "/CN=localhost",
+        ])
+        .args(key)
+        .args(more)
+        .arg("-keyout")
+        .arg(&key_file)
+        .arg("-out")
+        .arg(&certificate)
+        .run();
+    if made.code != Some(0) {
+        return None;
+    }
+    let running = Tool::new("openssl")
+        .args(["s_server", "-accept", "127.0.0.1:0", "-www"])
+        .args(["-cipher", "DEFAULT@SECLEVEL=0", "-key"])
+        .arg(&key_file)
+        .arg("-cert")
+        .arg(&certificate)
+        .spawn();
+    // It says a few other things first.
+    let at = (0..5).find_map(|_| {
+        let line = running.read_line(Duration::from_secs(20));
+        line.strip_prefix("ACCEPT ").map(str::to_owned)
+    });
+    at.map(|at| (running, format!("https://{at}/")))
+}
+
+#[test]
+fn odd_certificates() {
+    if Tool::new("sh")
+        .args(["-c", "command -v openssl"])
+        .run()
+        .code
+        != Some(0)
+    {
+        return testkit::netns::skip("not installed: openssl");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
+    let rsa = ["-newkey", "rsa:2048"];
+    let critical = ["-addext", "1.2.3.4=critical,ASN1:UTF8String:x"];
+    // Made as openssl does by default: CA:TRUE. It is trusted as it is.
+    let (_server, url) = openssl(dir.path(), &rsa, &names).unwrap();
+    let certificate = dir.path().join("cert.pem");
+    let trusted = |url: &str| {
+        httpget()
+            .args(["--cacert", certificate.to_str().unwrap(), url])
+            .run()
+    };
+    trusted(&url).code(0);
+    trusted(&url.replace("127.0.0.1", "127.0.0.2")).code(3);
+    httpget().arg(&url).run().code(3).stdout("");
+    // What -k does not look at.
+    for more in [&critical[..], &["-addext", "basicConstraints=CA:FALSE"]] {
+        let (_server, url) = openssl(dir.path(), &rsa, more).unwrap();
+        httpget().args(["-k", &url]).run().code(0);
+    }
+    // Keys whose proof cannot be checked.
+    for (key, reason) in [
+        (&["-newkey", "rsa:1024"][..], "RSA with 1024 bits"),
+        (
+            &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521"],
+            "P-521",
+        ),
+    ] {
+        let Some((_server, url)) = openssl(dir.path(), key, &names) else {
+            continue;
+        };
+        for versions in [&[][..], &["--tls-max", "1.2"]] {
+            let out = httpget().arg("-k").args(versions).arg(&url).run();
+            out.code(3).stderr_contains(reason);
+        }
+    }
+}
+
+#[test]
+fn a_handshake_without_an_answer() {
+    let silent = testkit::peer::TcpPeer::silent();
+    httpget()
+        .args(["--connect-timeout", "0.3"])
+        .arg(format!("https://{}/", silent.addr()))
+        .run()
+        .code(3)
+        .stderr_contains("no answer to the TLS handshake within 300 ms; http:// is for plain HTTP");
 }

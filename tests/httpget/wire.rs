@@ -325,11 +325,23 @@ fn heads() -> Vec<Case> {
         case("no colon", ok("HTTP/1.1 200 OK\r\nX"), Open, Err((P, ""))),
         case(
             "blank before the colon",
-            ok("HTTP/1.1 200 OK\r\nX : a"),
+            ok("HTTP/1.1 200 OK\r\nX : a\r\n folded"),
+            Open,
+            Ok("abc"),
+        ),
+        case("no name", ok("HTTP/1.1 200 OK\r\n: a"), Open, Ok("abc")),
+        case(
+            "blank before the colon of a header that decides",
+            ok("HTTP/1.1 200 OK\r\ntransfer-Encoding : chunked"),
             Open,
             Err((P, "")),
         ),
-        case("no name", ok("HTTP/1.1 200 OK\r\n: a"), Open, Err((P, ""))),
+        case(
+            "a message of PHP",
+            ok("HTTP/1.1 200 OK\r\nPHP Warning: PHP Startup: x"),
+            Open,
+            Ok("abc"),
+        ),
         case(
             "Latin-1 in a value",
             [&b"HTTP/1.1 200 OK\r\nX: \xe9\r\nContent-Length: 3\r\n\r\nabc"[..]].concat(),

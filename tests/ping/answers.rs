@@ -184,7 +184,7 @@ fn a_late_answer_shows_that_the_host_is_up() {
     }
 }
 
-/// A host whose answers take longer than a list waits is up all the same.
+/// A host whose answers take longer than the timeout of a list is up.
 #[test]
 fn any_answer_to_an_undecided_target_makes_it_alive() {
     let waiting = Mutex::new(None);

@@ -1,6 +1,6 @@
-//! CSV, OpenMetrics, the path MTU search, and the graph that is none.
+//! CSV, OpenMetrics and the path MTU search.
 
-use super::{lab, mask, may_ping, ping, shape};
+use super::{lab, mask, may_ping, ping};
 
 #[test]
 fn a_target_given_twice_has_two_series() {
@@ -94,7 +94,7 @@ fn open_metrics() {
     if !may_ping() {
         return;
     }
-    let out = ping("--metrics -c 2 --period 0.01 127.0.0.1 127.0.0.2").run();
+    let out = ping("--metrics -c 2 --period 0.01 -W 10 127.0.0.1 127.0.0.2").run();
     out.code(0)
         .stderr("")
         .stdout_contains(
@@ -109,38 +109,6 @@ fn open_metrics() {
     let out = ping("--metrics -c 1 127.0.0.1").run();
     out.code(0)
         .stdout_contains("ping_received_total{target=\"127.0.0.1\",address=\"127.0.0.1\"} 1\n");
-}
-
-#[test]
-fn nothing_is_drawn_into_a_pipe() {
-    if !may_ping() {
-        return;
-    }
-    let out = ping("--graph -c 1 127.0.0.1").run();
-    out.code(0);
-    assert!(
-        shape(&out).starts_with(
-            "PING 127.0.0.1 (127.0.0.1) 56(84) bytes of data.\n\
-             64 bytes from 127.0.0.1: icmp_seq=1 ttl=64 time=T\n"
-        ),
-        "{}",
-        out.story()
-    );
-}
-
-#[test]
-fn drawn_on_a_terminal() {
-    let Some(lab) = lab() else { return };
-    let out = lab.script("script -qec 'ping --graph -c 3 -i 0.01 127.0.0.1' /dev/null");
-    let text = String::from_utf8_lossy(&out.stdout);
-    assert!(text.contains("PING 127.0.0.1"), "{}", out.story());
-    assert!(text.contains("\u{1b}[1A"), "{}", out.story());
-    assert!(text.contains('█') && text.contains('▁'), "{}", out.story());
-    assert!(
-        text.contains("3 packets transmitted, 3 received"),
-        "{}",
-        out.story()
-    );
 }
 
 #[test]
@@ -199,7 +167,7 @@ fn the_path_mtu_behind_a_router() {
     }
 }
 
-/// What the search asks, and what it says where it finds nothing.
+/// The probes of the search, and its messages if it finds nothing.
 #[test]
 fn the_path_mtu_that_is_not_found() {
     let Some(lab) = lab() else { return };

@@ -117,12 +117,12 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "http://127.0.0.1/",
-        "ping: http://127.0.0.1/: not an address but a URL; give its host, 127.0.0.1\n",
+        "ping: http://127.0.0.1/: this is a URL; give its host, 127.0.0.1\n",
     ),
     (
         "[::1] 127.0.0.1:80",
-        "ping: [::1]: not an address: no brackets here; give ::1\n\
-         ping: 127.0.0.1:80: not an address but one with a port; give 127.0.0.1 alone\n",
+        "ping: [::1]: brackets do not belong here; give ::1\n\
+         ping: 127.0.0.1:80: a port does not belong here; give 127.0.0.1\n",
     ),
     (
         "127.0.0.1-3",
@@ -165,7 +165,7 @@ fn mistakes_are_one_line_and_status_2() {
     }
 }
 
-/// What is wrong with a command line does not depend on who runs it.
+/// The same mistakes are reported to users without the right to send ICMP.
 #[test]
 fn mistakes_are_the_same_without_a_right_to_send() {
     let Some(lab) = lab() else { return };
@@ -301,6 +301,7 @@ fn a_link_local_address_and_its_interface() {
         index=$(at host cat /sys/class/net/to-other/ifindex)
         at host ping -c 1 fe80::2%$index | sed -n 1p
         at host ping -c 1 -I to-other fe80::2 | sed -n 2p
+        at host ping -c 1 -I fe80::1%to-other fe80::2 | sed -n 1,2p
         at host ping -c 1 -I lo fe80::2%to-other; echo $?
         at host ping -c 1 fe80::2%nope; echo $?
         at host ping --alive -I lo fe80::2%to-other ::1; echo $?
@@ -312,6 +313,8 @@ fn a_link_local_address_and_its_interface() {
         "PING fe80::2%to-other (fe80::2%to-other) 56 data bytes\n\
          64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n\
          PING fe80::2%2 (fe80::2%to-other) 56 data bytes\n\
+         64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n\
+         PING fe80::2 (fe80::2) from fe80::1 to-other: 56 data bytes\n\
          64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n2\n2\n::1\n2\n\
          fe80::2%to-other\n\
          10.1.0.2 is alive (T)\n\

@@ -276,3 +276,29 @@ fn each_answer_makes_room_for_a_query() {
     );
     assert_eq!(peer.accepted(), 1);
 }
+
+/// Results that nobody reads hold up the tool, which is not the server's fault.
+#[test]
+fn a_slow_reader_makes_no_name_time_out() {
+    const NAMES: usize = 3_000;
+    let server = DnsServer::start(zone());
+    let (mut reader, writer) = std::io::pipe().expect("make a pipe");
+    let running = resolve()
+        .arg(at(&server))
+        .args(["-t", "A", "--timeout", "2", "--json", "-"])
+        .stdin("host.test\n".repeat(NAMES))
+        .stdout_to(std::fs::File::from(std::os::fd::OwnedFd::from(writer)))
+        .timeout(Duration::from_secs(60))
+        .spawn();
+    // Longer than a lookup may take.
+    std::thread::sleep(Duration::from_secs(3));
+    let mut text = Vec::new();
+    let mut chunk = [0; 4096];
+    while text.split(|byte| *byte == b'\n').count() <= NAMES {
+        let n = std::io::Read::read(&mut reader, &mut chunk).expect("read the pipe");
+        text.extend_from_slice(&chunk[..n]);
+    }
+    let out = running.wait();
+    out.code(0).stderr("");
+    assert!(!String::from_utf8_lossy(&text).contains("TIMEOUT"));
+}

@@ -77,28 +77,31 @@ fn what_is_plainly_not_a_name() {
     for (text, says) in [
         (
             "https://www.corp.test/",
-            "a URL, not a name; use www.corp.test",
+            "this is a URL; give its host, www.corp.test",
         ),
         (
             "http://joe:x@www.corp.test:8080/a?b#c",
-            "a URL, not a name; use www.corp.test",
+            "this is a URL; give its host, www.corp.test",
         ),
         (
             "https://[2001:db8::1]:443/",
-            "a URL, not a name; use 2001:db8::1",
+            "this is a URL; give its host, 2001:db8::1",
         ),
         (
             "www.corp.test:443",
-            "a port does not belong here; use www.corp.test",
+            "a port does not belong here; give www.corp.test",
         ),
-        ("192.0.2.1:53", "a port does not belong here; use 192.0.2.1"),
+        (
+            "192.0.2.1:53",
+            "a port does not belong here; give 192.0.2.1",
+        ),
         (
             "[2001:db8::1]:53",
-            "a port does not belong here; use 2001:db8::1",
+            "a port does not belong here; give 2001:db8::1",
         ),
         (
             "[2001:db8::1]",
-            "brackets do not belong here; use 2001:db8::1",
+            "brackets do not belong here; give 2001:db8::1",
         ),
         ("fe80::1%none", "interface none does not exist"),
     ] {
@@ -149,7 +152,7 @@ fn lists_in_files() {
         let out = tool.stdin(content).run();
         out.code(1)
             .stdout("")
-            .stderr("resolve: the list holds no name or address\n");
+            .stderr("resolve: the list is empty\n");
     }
     let tool = resolve().arg(at(&server)).args(["-4", "-f", "-"]);
     tool.stdin("host.test\n")
@@ -176,7 +179,7 @@ fn files_where_names_or_servers_belong() {
         .args([&at(&server), "-4", "names"])
         .run();
     out.code(1)
-        .stderr("resolve: names: no such name (NXDOMAIN); -f names reads names from that file\n");
+        .stderr("resolve: names: no such name (NXDOMAIN); -f names reads the file of that name\n");
 }
 
 #[test]

@@ -312,3 +312,17 @@ fn fields_are_completed() {
             .stdout_contains("special.name");
     }
 }
+
+#[test]
+fn solicited_node_groups() {
+    prints(
+        "--get address,solicited_node :: ::1 2001:db8::1:2:3 ff02::1 10.0.0.1",
+        &[
+            "::\t-",
+            "::1\tff02::1:ff00:1",
+            "2001:db8::1:2:3\tff02::1:ff02:3",
+            "ff02::1\t-",
+            "10.0.0.1\t-",
+        ],
+    );
+}

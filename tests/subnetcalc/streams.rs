@@ -105,13 +105,13 @@ fn blanks_and_comments_of_a_list_are_skipped() {
 
 #[test]
 fn an_empty_list_is_a_no() {
-    for (words, what) in [
-        ("info -", "a network"),
-        ("info", "a network"),
-        ("hosts -", "a network"),
-        ("split --parts 1 -", "a network"),
-        ("reverse -", "a network"),
-        ("mask -", "a prefix length or mask"),
+    for words in [
+        "info -",
+        "info",
+        "hosts -",
+        "split --parts 1 -",
+        "reverse -",
+        "mask -",
     ] {
         subnetcalc()
             .args(words.split(' '))
@@ -119,9 +119,7 @@ fn an_empty_list_is_a_no() {
             .run()
             .code(1)
             .stdout("")
-            .stderr(&format!(
-                "subnetcalc: {what} is missing: the list is empty\n"
-            ));
+            .stderr("subnetcalc: the list is empty\n");
     }
     // An empty set is a set.
     for words in ["aggregate", "sort", "complement", "supernet"] {

@@ -332,3 +332,73 @@ fn over_udp() {
         .code(1)
         .stdout_contains("differs at offset 63");
 }
+
+/// Percentiles, duration and interval against the peer's own clock: it knows
+/// how long it held each echo, and when each message came.
+#[test]
+fn times_are_those_of_the_peer() {
+    use std::time::{Duration, Instant};
+    let (sender, seen) = std::sync::mpsc::channel();
+    let peer = TcpPeer::start(move |mut stream| {
+        let mut message = [0; 64];
+        for n in 0_u64.. {
+            if stream.read_exact(&mut message).is_err() {
+                break;
+            }
+            let came = Instant::now();
+            std::thread::sleep(Duration::from_millis(n * 7 % 20));
+            let held = came.elapsed();
+            stream.write_all(&message)?;
+            let _ = sender.send((came, held));
+        }
+        std::io::Result::Ok(())
+    });
+    for interval in ["0", "30ms"] {
+        let started = Instant::now();
+        let args = ["-j", "-c", "40", "-i", interval, "--timeout", "15s"];
+        let out = to(&peer).args(args).timeout(SOON * 2).run();
+        let elapsed = started.elapsed().as_secs_f64() * 1000.0;
+        let records = out.code(0).json();
+        let summary = crate::figures::recounted(&records);
+        let of = |key| crate::figures::number(summary, key);
+        let seen: Vec<(Instant, Duration)> = seen.try_iter().collect();
+        assert_eq!(seen.len(), 40);
+        let mut held: Vec<f64> = seen
+            .iter()
+            .map(|(_, held)| held.as_secs_f64() * 1000.0)
+            .collect();
+        // No echo is faster than the peer held it.
+        for (record, held) in records.iter().zip(&held) {
+            assert!(
+                crate::figures::number(record, "rtt_ms") >= *held,
+                "{record}"
+            );
+        }
+        held.sort_by(f64::total_cmp);
+        for (key, rank) in [
+            ("min_ms", 0),
+            ("p50_ms", 19),
+            ("p90_ms", 35),
+            ("max_ms", 39),
+        ] {
+            assert!(of(key) >= held[rank], "{key}: {} of {summary}", held[rank]);
+        }
+        let sum = held.iter().sum::<f64>();
+        assert!(of("avg_ms") * 40.0 >= sum, "{summary}");
+        // And all of them together no longer than the run, one at a time.
+        if interval == "0" {
+            assert!(of("avg_ms") * 40.0 <= of("duration_ms"), "{summary}");
+        }
+        assert!(of("duration_ms") <= elapsed && of("duration_ms") >= of("max_ms"));
+        // Between the first and the last message, give or take their ways.
+        let between = (seen[39].0 - seen[0].0).as_secs_f64() * 1000.0;
+        let shown = of("interval_ms") * 39.0;
+        assert!(
+            (shown - between).abs() <= 2.0 * of("max_ms"),
+            "{between}: {summary}"
+        );
+        if interval == "30ms" {
+            assert!(shown >= 30.0 * 39.0 - of("max_ms"), "{summary}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ fn mistakes() {
         (&["65536"], "65536: port out of range; use 0 to 65535"),
         (
             &["tcp://127.0.0.1:7"],
-            "tcp://127.0.0.1:7: a URL; use ADDR:PORT",
+            "tcp://127.0.0.1:7: this is a URL; give ADDR:PORT",
         ),
         (&["%:80"], "%:80: an interface is missing after %"),
         (

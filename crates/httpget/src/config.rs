@@ -15,12 +15,13 @@ use crate::http::date::{self, Seconds};
 use crate::json::pointer::{self, Pointer};
 use crate::net::{DialOptions, Dialer, Silence, Tls, TlsOptions};
 use crate::output::template::Template;
-use crate::policy::cookie::{Jar, ReadError};
+use crate::policy::cookie::{CookieFile, ReadError};
 use crate::policy::netrc::Netrc;
 use crate::policy::proxy::{self, NoProxy, Proxies, Proxy};
 use crate::policy::request::{self, Edit};
 use crate::policy::retry;
 use crate::policy::route::Routes;
+use crate::policy::target;
 
 /// Where a download is to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +70,8 @@ pub(crate) struct Config {
     pub(crate) output: OutputArgs,
     pub(crate) edits: Vec<Edit>,
     pub(crate) user_agent: String,
-    pub(crate) user: Option<(String, String)>,
+    /// Of `-u`; without a password, it is asked for.
+    pub(crate) user: Option<target::User>,
     pub(crate) bearer: Option<String>,
     pub(crate) netrc: Netrc,
     /// `-b NAME=VALUE`.
@@ -85,13 +87,15 @@ pub(crate) struct Config {
     pub(crate) start: Start,
     /// Connections for one file.
     pub(crate) segments: u16,
-    /// Lower case.
-    pub(crate) sha256: Option<String>,
+    /// By the number of the URL, in lower case.
+    pub(crate) sha256: Vec<String>,
     pub(crate) pointer: Option<Pointer>,
     pub(crate) retry: retry::Rules,
     pub(crate) limits: Limits,
     pub(crate) stall: Silence,
     pub(crate) max_time: Option<Duration>,
+    /// Whether several transfers run side by side (`-Z`).
+    pub(crate) parallel: bool,
     pub(crate) json: bool,
     /// Bodies on stdout are looked at by a person.
     pub(crate) view: bool,
@@ -136,7 +140,12 @@ impl Config {
                 Some(name) => name.clone(),
                 None => concat!("httpget/", env!("CARGO_PKG_VERSION")).to_owned(),
             },
-            user: cli.request.user.as_deref().map(split_user),
+            user: cli.request.user.as_deref().map(|text| {
+                let (user, password) = text
+                    .split_once(':')
+                    .map_or((text, None), |(user, password)| (user, Some(password)));
+                (user.to_owned(), password.map(str::to_owned))
+            }),
             bearer: cli.request.bearer_file.as_deref().map(bearer).transpose()?,
             netrc: netrc(&cli.request, io)?,
             cookies: cookies(&cli.request.cookie),
@@ -147,7 +156,12 @@ impl Config {
             proxies: proxies(cli, io)?,
             start,
             segments: cli.saving.segments,
-            sha256: cli.saving.sha256.as_deref().map(digest).transpose()?,
+            sha256: cli
+                .saving
+                .sha256
+                .iter()
+                .map(|text| digest(text))
+                .collect::<Result<_>>()?,
             pointer: pointer.transpose().map_err(|e| usage("--pointer", &e))?,
             retry: retry::Rules {
                 count: cli.saving.retry,
@@ -163,6 +177,7 @@ impl Config {
             },
             stall: silence(timeouts.stall_timeout, slow),
             max_time: timeouts.max_time,
+            parallel: cli.many.parallel,
             json: io.json,
             view: io.terminal.stdout && !io.json,
             color: io.color,
@@ -344,27 +359,42 @@ fn cookies(values: &[String]) -> Option<String> {
     (!given.is_empty()).then(|| given.join("; "))
 }
 
-/// The jar to begin with, if cookies are to be kept at all.
-pub(crate) fn jar(request: &RequestArgs) -> Result<Option<Jar>> {
+/// The cookies to begin with, if cookies are to be kept at all. `warn` is told
+/// of a file that does not exist.
+pub(crate) fn cookie_file(
+    request: &RequestArgs,
+    warn: impl Fn(&str),
+) -> Result<Option<CookieFile>> {
     let files: Vec<&String> = request.cookie.iter().filter(|v| !v.contains('=')).collect();
     if files.is_empty() && request.cookie_jar.is_none() {
         return Ok(None);
     }
-    let mut jar = Jar::default();
+    let mut found = CookieFile::default();
     // An empty name only turns the jar on, as in curl.
     for file in files.into_iter().filter(|file| !file.is_empty()) {
         let failed = |e| Error::local(&e).about(file.clone());
-        let reader = BufReader::new(File::open(file).map_err(failed)?);
-        let read = Jar::read(reader).map_err(|error| match error {
+        let reader = match File::open(file) {
+            Ok(file) => BufReader::new(file),
+            // The first run of `-b FILE -c FILE` makes it.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                if request.cookie_jar.as_deref() != Some(Path::new(file)) {
+                    warn(file);
+                }
+                continue;
+            }
+            Err(e) => return Err(failed(e)),
+        };
+        let read = CookieFile::read(reader).map_err(|error| match error {
             ReadError::Line(number) => Error::input(
                 format!("{file}:{number}"),
                 "not a line of a Netscape cookie file",
             ),
             ReadError::Io(e) => failed(e),
         })?;
-        jar.merge(read);
+        found.jar.merge(read.jar);
+        found.headers.extend(read.headers);
     }
-    Ok(Some(jar))
+    Ok(Some(found))
 }
 
 fn condition(request: &RequestArgs) -> Result<Option<Condition>> {

@@ -19,6 +19,7 @@ mod net;
 mod output;
 pub mod policy;
 mod pool;
+mod prompt;
 mod run;
 mod secrets;
 mod sys;

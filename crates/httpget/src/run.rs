@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use common::operands::{Operand, Operands};
 use common::{Error, Exit, Io, Kind, Out, Result};
@@ -12,7 +12,7 @@ use url::{Position, Url};
 
 use crate::cli::Cli;
 use crate::config::{self, Config};
-use crate::fetch::{self, Claims, Context, Job, Place, Report, Shared, Stage, Suffixes};
+use crate::fetch::{self, Claims, Context, Job, Place, Report, Shared, Stage, Suffixes, Trouble};
 use crate::files;
 use crate::http::head::Head;
 use crate::http::{date, link};
@@ -38,15 +38,28 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         at_once * usize::from(config.segments),
         config.stall,
     );
+    let cookies = config::cookie_file(&config.request, |file| {
+        if config.show_errors {
+            let file = common::text::escape(file.as_bytes());
+            io.report.line(format_args!(
+                "warning: {file}: no such file; cookies are kept in this run only"
+            ));
+        }
+    })?;
+    let (jar, given_cookies) = cookies
+        .map(|file| (Mutex::new(file.jar), file.headers))
+        .unzip();
     let context = Context {
         config: &config,
         network: &network,
         talk: io.report.clone(),
         heads: heads(&config)?,
-        jar: config::jar(&config.request)?.map(Mutex::new),
+        jar,
+        given_cookies: given_cookies.unwrap_or_default(),
+        password: OnceLock::new(),
         suffixes: Suffixes::default(),
         progress: Progress::new(io.terminal.stderr && config.shows_progress() && !config.view),
-        claims: cli.many.parallel.then(Claims::default),
+        claims: Claims::default(),
         hosts: cli
             .many
             .max_per_host
@@ -87,28 +100,48 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     };
     io.out = shared.into_out();
     keep_jar(&context, &mut io.out)?;
-    let surplus = config
-        .saving
-        .output
-        .len()
-        .saturating_sub(count.into_inner());
-    if surplus > 0 && outcome.is_ok() {
-        warn(&context, format_args!("{surplus} more -o than URLs"));
+    let count = count.into_inner();
+    for (option, given) in [
+        ("-o", config.saving.output.len()),
+        ("--sha256", config.sha256.len()),
+    ] {
+        let surplus = given.saturating_sub(count);
+        if surplus > 0 && outcome.is_ok() {
+            warn(&context, format_args!("{surplus} more {option} than URLs"));
+        }
     }
-    outcome.map(|()| Exit::Yes)
+    outcome?;
+    if count == 0 {
+        io.report.line("the list is empty");
+        return Ok(Exit::No);
+    }
+    Ok(Exit::Yes)
 }
 
 /// The operands; with `-Z` their input can be told to end.
 fn operands(cli: &Cli, io: &Io) -> Result<(Operands, Option<End>)> {
     if !cli.many.parallel {
-        return Ok((io.operands(&cli.urls, "a URL")?, None));
+        return Ok((io.operands(&cli.urls, "a URL")?.with_files(), None));
     }
     let (input, end) = io
         .raw_streams()
         .and_then(|(stdin, _)| Input::new(stdin))
         .map_err(|e| Error::local(&e))?;
     let operands = io.operands_from(&cli.urls, "a URL", Box::new(input))?;
-    Ok((operands, Some(end)))
+    Ok((operands.with_files(), Some(end)))
+}
+
+/// Adds a hint to a failed lookup if the operand is the name of a file.
+fn mention_file(operand: &Operand, report: &mut Report) {
+    let text = &operand.text;
+    if let Some(Trouble::Error(error)) = &mut report.trouble
+        && error.kind() == Kind::Name
+        && Path::new(text).is_file()
+    {
+        *error = error
+            .clone()
+            .hint(format!("@{text} reads the file of that name"));
+    }
 }
 
 /// What was asked for and has no effect, as curl warns of it.
@@ -194,7 +227,8 @@ fn one(
         .map(|gate| gate.enter(&target::authority(&job.target.url)));
     let mut job = job;
     for page in 0..=config.next {
-        let report = fetch::fetch(context, &job, stage);
+        let mut report = fetch::fetch(context, &job, stage);
+        mention_file(&operand, &mut report);
         tell(context, &operand, &report, index, stage)?;
         if page == config.next || report.exit() != Exit::Yes {
             break;
@@ -233,6 +267,8 @@ fn job(config: &Config, operand: &Operand, index: usize) -> Result<Job> {
         target,
         place,
         index,
+        page: 0,
+        sha256: config.sha256.get(index).cloned(),
     })
 }
 
@@ -261,12 +297,20 @@ fn next_page(job: &Job, report: &Report) -> Result<Option<Job>> {
         url: url.to_string(),
         target: target::Target {
             raw_path: url[Position::BeforePath..].to_owned(),
-            url,
             user: job.target.user.clone(),
+            zone: job
+                .target
+                .zone
+                .clone()
+                .filter(|_| url.host() == job.target.url.host()),
+            url,
         },
         place: job.place.clone(),
         home: job.home.clone(),
         index: job.index,
+        page: job.page + 1,
+        // It was that of the first page.
+        sha256: None,
     }))
 }
 
@@ -293,7 +337,7 @@ fn tell(
     let config = context.config;
     if let Some(trouble) = &report.trouble
         && trouble.is_stdout_closed()
-        && let fetch::Trouble::Error(error) = trouble
+        && let Trouble::Error(error) = trouble
     {
         return Err(error.clone());
     }
@@ -322,8 +366,16 @@ fn say(context: &Context<'_>, operand: &Operand, report: &Report) {
     if !config.show_errors {
         return;
     }
+    if let (true, Some(file)) = (config.saving.remote_header_name, &report.file) {
+        let name = file.display().to_string();
+        context.talk.line(format_args!(
+            "{}: saved as {}",
+            common::text::escape(report.url.as_bytes()),
+            common::text::escape(name.as_bytes())
+        ));
+    }
     match &report.trouble {
-        Some(fetch::Trouble::Error(error)) => {
+        Some(Trouble::Error(error)) => {
             // The URL leads, whatever file or name the error is about.
             let error = match error.operand() {
                 Some(about) if about != report.url => {

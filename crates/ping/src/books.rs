@@ -32,7 +32,7 @@ pub(crate) struct Books {
     pub(crate) rules: Rules,
 }
 
-/// What an answer has to be to count.
+/// The rules for answers that count.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rules {
     /// The timeout that the user gave to probes.

@@ -115,7 +115,7 @@ fn every_count_with_three_losses() {
     assert_eq!(state(&desk), (0, 3, 3, 0, 5));
     assert_eq!(desk.stats().unsent, 1);
     assert_eq!(desk.stats().silent, 3);
-    // The answers to two of them come all the same.
+    // The answers to two of them arrive anyway.
     for index in [0, 2] {
         let (number, data) = &sent[index];
         desk.answer(*number as u16, data, 20).unwrap();
@@ -163,7 +163,7 @@ fn late_by_its_stamp_although_nobody_has_looked() {
 fn not_ours() {
     let mut desk = Desk::new(56);
     let (number, data) = desk.send(0);
-    // A group address is nobody's, and without the cookie nothing is ours.
+    // No host has a group address, and a reply without the cookie is not ours.
     for from in ["224.0.0.1", "255.255.255.255"] {
         assert!(desk.answer_from(from, number as u16, &data, 1).is_none());
     }
@@ -369,7 +369,7 @@ fn errors_name_their_probe_with_and_without_cookie() {
 }
 
 #[test]
-fn whatever_an_error_quotes_of_the_cookie_has_to_be_right() {
+fn quoted_bytes_of_the_cookie_must_be_right() {
     for size in [56, 16, 12, 8, 3] {
         let mut desk = Desk::new(size);
         let (number, data) = desk.send(0);
@@ -401,7 +401,7 @@ fn whatever_an_error_quotes_of_the_cookie_has_to_be_right() {
 }
 
 #[test]
-fn what_is_in_flight_at_the_end() {
+fn in_flight_at_the_end() {
     // Two round trips, the longest of 300, then probes sent at these moments.
     let times = [9_000, 9_390, 9_400, 9_500, 9_999];
     for (wait, lost) in [(None, 3), (Some(500), 4), (Some(5), 4), (Some(1), 5)] {

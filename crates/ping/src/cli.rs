@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, ValueEnum, ValueHint};
 use common::duration;
 use common::options::{Common, FamilyArgs};
 
@@ -54,7 +54,7 @@ Exit status:
 )]
 pub(crate) struct Cli {
     /// Names, addresses, networks, ranges A-B, @FILE, or - for standard input
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", value_hint = ValueHint::Hostname)]
     pub(crate) targets: Vec<String>,
 
     /// Send N probes to each target

@@ -96,7 +96,7 @@ pub(crate) struct Config {
     pub(crate) batch: usize,
     /// What is waited for.
     pub(crate) until: Option<Until>,
-    /// What an answer has to be to count.
+    /// The rules for answers that count.
     pub(crate) rules: Rules,
     /// The shortest time between two probes to one address of a list.
     pub(crate) floor: Nanos,
@@ -400,16 +400,25 @@ fn options(cli: &Cli) -> Result<Options> {
         }),
         ..Options::default()
     };
+    let given = || Error::usage("-I takes one address and one interface at most");
     for text in &cli.interface {
-        match text.parse::<IpAddr>() {
-            Ok(address) if options.source.is_none() => options.source = Some(address),
-            Err(_) if options.interface.is_none() => options.interface = Some(text.clone()),
-            _ => {
-                return Err(Error::usage(
-                    "-I takes one address and one interface at most",
-                ));
-            }
+        // An address with its zone is both.
+        let (address, interface) = match text.parse() {
+            Ok(address) => (Some(address), None),
+            Err(_) => match text.split_once('%') {
+                Some((address, zone)) => (address.parse().ok(), Some(zone)),
+                None => (None, Some(text.as_str())),
+            },
+        };
+        // A name may have a percent sign in it.
+        let interface = interface.map(|zone| if address.is_some() { zone } else { text });
+        if address.is_some() && options.source.is_some()
+            || interface.is_some() && options.interface.is_some()
+        {
+            return Err(given());
         }
+        options.source = options.source.or(address);
+        options.interface = options.interface.or(interface.map(str::to_owned));
     }
     Ok(options)
 }
@@ -426,126 +435,5 @@ fn data(cli: &Cli, size: u16) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser;
-
-    fn config(line: &str) -> Result<Config> {
-        config_for(line, true)
-    }
-
-    fn config_for(line: &str, root: bool) -> Result<Config> {
-        let words = std::iter::once("ping").chain(line.split_whitespace());
-        Config::new(&Cli::try_parse_from(words).unwrap(), root)
-    }
-
-    #[test]
-    fn which_face() {
-        for line in ["127.0.0.1", "localhost", "::1 -c 3"] {
-            assert!(
-                matches!(config(line).unwrap().job, Job::One { .. }),
-                "{line}"
-            );
-        }
-        for line in [
-            "127.0.0.1 ::1",
-            "10.0.0.0/24",
-            "10.0.0.1-10.0.0.2",
-            "-",
-            "",
-            "::1 --alive",
-        ] {
-            assert!(
-                matches!(config(line).unwrap().job, Job::Many { .. }),
-                "{line}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_examples_of_the_help_hold() {
-        let examples: Vec<&str> = crate::cli::MORE
-            .lines()
-            .filter_map(|line| line.strip_prefix("  ping "))
-            .map(|line| line.split("  ").next().unwrap_or(line))
-            .map(|line| line.split(" | ").next().unwrap_or(line))
-            .collect();
-        assert!(examples.len() >= 9, "{examples:?}");
-        for line in examples {
-            let words = std::iter::once("ping").chain(line.split_whitespace());
-            let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
-            Config::new(&cli, false).unwrap_or_else(|e| panic!("{line}: {e}"));
-        }
-    }
-
-    #[test]
-    fn more_reachable_than_there_are() {
-        for line in [
-            "--reachable 2 ::1",
-            "--reachable 3 ::1 ::2",
-            "--reachable 9 a 10.0.0.1-10.0.0.7",
-        ] {
-            let error = config(line).unwrap_err();
-            assert_eq!(error.kind(), Kind::Usage, "{line}");
-        }
-        for line in [
-            "--reachable 2 ::1 ::2",
-            "--reachable 9 ::1 -",
-            "--reachable 9",
-            "--reachable 255 ::1 10.0.0.0/24",
-        ] {
-            assert!(config(line).is_ok(), "{line}");
-        }
-    }
-
-    #[test]
-    fn what_only_root_may() {
-        for line in ["-f ::1", "-i 0.001 ::1", "-l 4 ::1", "-i 0 ::1"] {
-            let error = config_for(line, false).unwrap_err();
-            assert_eq!(error.kind(), Kind::Permission, "{line}");
-            assert!(config(line).is_ok(), "{line}");
-        }
-        let Job::One { plan, .. } = config_for("-A ::1", false).unwrap().job else {
-            panic!("one target");
-        };
-        assert_eq!((plan.mode, plan.interval), (Mode::Adaptive, USER_INTERVAL));
-        assert!(config_for("-f -i 0.002 -l 3 ::1", false).is_ok());
-    }
-
-    #[test]
-    fn timeouts_mean_what_they_should() {
-        let Job::One { plan, .. } = config("--until-up --timeout 5m -W 2 ::1").unwrap().job else {
-            panic!("one target");
-        };
-        assert_eq!(plan.timeout, Some(2_000_000_000));
-        assert_eq!(plan.deadline, Some(300_000_000_000));
-        let Job::Many { timeout, gap, .. } = config("--timeout 2 --rate 1000 - ").unwrap().job
-        else {
-            panic!("a list");
-        };
-        assert_eq!((timeout, gap), (2_000_000_000, 1_000_000));
-        assert!(config("-W 1 --timeout 2 ::1").is_err());
-    }
-
-    #[test]
-    fn contradictions() {
-        for line in [
-            "-f ::1 ::2",
-            "--rate 5 ::1",
-            "--period 1 ::1 ::2",
-            "-I lo -I eth0 ::1",
-            "-4 ::1",
-        ] {
-            assert!(config(line).is_err(), "{line}");
-        }
-    }
-
-    #[test]
-    fn the_data_repeats_the_pattern() {
-        assert_eq!(
-            config("-p ff00 -s 5 ::1").unwrap().data,
-            [0xff, 0, 0xff, 0, 0xff]
-        );
-        assert_eq!(config("-s 3 ::1").unwrap().data, [0, 1, 2]);
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

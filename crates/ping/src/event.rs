@@ -184,7 +184,7 @@ pub(crate) trait Observer {
         Ok(())
     }
 
-    /// What was sent to a target in an interval, and what became of it.
+    /// The figures of a target in one interval.
     fn interval(&mut self, _: &mut Io, _: Clock, _: &Target, _: &Stats) -> Result<()> {
         Ok(())
     }

@@ -168,7 +168,7 @@ impl Feed {
     fn take(&self) -> std::result::Result<Vec<Item>, TryRecvError> {
         match self.receiver.try_recv() {
             Err(TryRecvError::Empty) => {
-                // What comes after the second look rings once more.
+                // A batch that arrives after the second look rings once more.
                 self.bell.silence();
                 self.receiver.try_recv()
             }

@@ -21,7 +21,7 @@ const LOOKUP: Duration = Duration::from_secs(30);
 
 /// Names looked up at once, each in a thread. A name that is looked up until it
 /// resolves keeps its thread, so there may be more of these.
-const LOOKUPS: usize = 16;
+const LOOKUPS: usize = 32;
 const PATIENT_LOOKUPS: usize = 256;
 
 /// Names that wait for a lookup, at most; then reading operands waits.
@@ -167,10 +167,10 @@ impl Helper {
     }
 }
 
-/// What to do if an operand is the name of a file.
+/// A hint if an operand is the name of a file.
 pub(crate) fn file_hint(text: &str) -> Option<String> {
     let is_file = Path::new(text).is_file();
-    is_file.then(|| format!("to read targets from that file: @{text}"))
+    is_file.then(|| format!("@{text} reads the file of that name"))
 }
 
 /// The addresses of a name, the one that the system prefers first, after

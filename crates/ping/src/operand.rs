@@ -49,7 +49,8 @@ pub(crate) fn parse(text: &str, family: Family) -> Result<Operand> {
     }
 }
 
-/// What a text is that is meant for other programs, and what to give here.
+/// The reason why a form that other programs accept is refused, with the form
+/// to use here.
 fn other(text: &str) -> Option<String> {
     if let Some(sentence) = address::explain_other_form(text) {
         return Some(sentence);
@@ -305,12 +306,12 @@ mod tests {
         for (text, why) in [
             (
                 "http://10.0.0.1/x",
-                "not an address but a URL; give its host, 10.0.0.1",
+                "this is a URL; give its host, 10.0.0.1",
             ),
-            ("[::1]", "not an address: no brackets here; give ::1"),
+            ("[::1]", "brackets do not belong here; give ::1"),
             (
                 "example.com:80",
-                "not an address but a name with a port; give example.com alone",
+                "a port does not belong here; give example.com",
             ),
             (
                 "10.0.0.1-3",

@@ -179,7 +179,7 @@ impl Config {
                 name: name::reverse(address.into()),
             });
         }
-        if let Some(why) = operand::mistaken(text) {
+        if let Some(why) = address::explain_other_form(text) {
             return Err(Error::input(text, why));
         }
         if address::looks_numeric(text) {

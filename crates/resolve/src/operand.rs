@@ -1,5 +1,4 @@
-//! What the words of the command line are: names, record types, and what is
-//! plainly something else.
+//! What the words of the command line are: names and record types.
 
 use std::net::IpAddr;
 
@@ -55,35 +54,6 @@ pub(crate) fn trailing_types(names: &mut Vec<String>, files: usize) -> Result<Ve
     types(&words)
 }
 
-/// What is plainly not a name or address, and what to write in its place.
-pub(crate) fn mistaken(text: &str) -> Option<String> {
-    if let Some((_, rest)) = text.split_once("://") {
-        let place = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let place = place.rsplit('@').next().unwrap_or_default();
-        let host = without_port(place).unwrap_or(place);
-        return Some(format!("a URL, not a name; use {host}"));
-    }
-    let host = without_port(text)?;
-    let what = if text.ends_with(']') {
-        "brackets do"
-    } else {
-        "a port does"
-    };
-    Some(format!("{what} not belong here; use {host}"))
-}
-
-/// The host of `HOST:PORT`, `[v6]:PORT` and `[v6]`.
-fn without_port(text: &str) -> Option<&str> {
-    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']')?;
-        let port = rest.strip_prefix(':');
-        return (rest.is_empty() || port.is_some_and(is_port)).then_some(host);
-    }
-    let (host, port) = text.split_once(':')?;
-    (is_port(port) && !host.is_empty()).then_some(host)
-}
-
 fn usage(text: &str, message: &str) -> Error {
     Error::usage(message).about(text)
 }
@@ -130,24 +100,6 @@ mod tests {
         for class in ["CH", "HS"] {
             let mut names = vec!["x".to_owned(), class.to_owned()];
             assert!(trailing_types(&mut names, 0).is_err());
-        }
-    }
-
-    #[test]
-    fn what_may_be_a_name_is_left_alone() {
-        for text in [
-            "x.test",
-            "a/b.test",
-            "::1",
-            "fe80::1:80",
-            "x:",
-            ":53",
-            "x:http",
-            "",
-            "[",
-            "a]b",
-        ] {
-            assert_eq!(mistaken(text), None, "{text}");
         }
     }
 }

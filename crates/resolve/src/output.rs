@@ -166,7 +166,7 @@ impl Printer<'_> {
         let is_file = std::path::Path::new(operand).is_file();
         is_file.then(|| {
             format!(
-                "-f {} reads names from that file",
+                "-f {} reads the file of that name",
                 escape(operand.as_bytes())
             )
         })

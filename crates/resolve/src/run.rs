@@ -47,7 +47,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         (_, None) => by_system(&config, operands, io)?,
     }
     if !any.load(Ordering::Relaxed) {
-        io.report.line("the list holds no name or address");
+        io.report.line("the list is empty");
         return Ok(Exit::No);
     }
     Ok(Exit::Yes)

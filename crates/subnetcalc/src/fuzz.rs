@@ -190,6 +190,31 @@ pub fn arguments(text: &str) {
     }
     if let Ok(request) = Request::parse(text) {
         assert!(request.size != Size::Hosts(0) && request.name.as_deref() != Some(""));
+        let name = request.name.as_ref().map(|name| format!("{name}="));
+        let again = format!("{}{}", name.unwrap_or_default(), request.size);
+        assert_eq!(Request::parse(&again), Ok(request), "{text}");
+    }
+    if let Some(mask) = network::hex_mask(text) {
+        let digits = match mask {
+            IpAddr::V4(mask) => format!("{:08x}", mask.to_bits()),
+            IpAddr::V6(mask) => format!("{:032x}", mask.to_bits()),
+        };
+        assert!(text.to_ascii_lowercase().ends_with(&digits), "{text}");
+    }
+    // A range of three words is the range of one; the other words stay.
+    let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+    let joined = network::joined_ranges(&words);
+    let (before, after) = (words.concat(), joined.concat());
+    if joined.len() == words.len() {
+        assert_eq!(before, after);
+    } else {
+        assert!((words.len() - joined.len()).is_multiple_of(2), "{text}");
+        let ranges = joined.iter().filter(|word| !words.contains(word));
+        assert!(
+            ranges
+                .into_iter()
+                .all(|word| parse::item(word.as_bytes()).is_some())
+        );
     }
     if let Ok(count) = Count::parse(text) {
         assert_eq!(Count::parse(&count.to_string()), Ok(count));

@@ -143,8 +143,9 @@ impl<N: Bits> Runs<N> {
     #[inline]
     fn push(&mut self, interval: Interval<N>, keep: Keep) {
         self.recent.push(interval);
-        // As many as there are already, so that each is merged a few times only.
-        if self.recent.len() >= RUN.max(self.merged.len()) && keep != Keep::All {
+        // Half as many as there are already: each is merged a few times only, and
+        // both lists together need little more memory than one.
+        if self.recent.len() >= RUN.max(self.merged.len() / 2) && keep != Keep::All {
             self.merge(keep);
         }
     }

@@ -380,9 +380,9 @@ mod tests {
     fn what_is_something_else_is_called_so() {
         for (text, why) in [
             ("http://1.2.3.4/x", "a URL; give its host, 1.2.3.4"),
-            ("[2001:db8::1]:80", "with a port"),
-            ("[2001:db8::1]", "no brackets"),
-            ("1.2.3.4:80", "with a port"),
+            ("[2001:db8::1]:80", "a port"),
+            ("[2001:db8::1]", "brackets"),
+            ("1.2.3.4:80", "a port"),
             ("192.0.2.0/25,US,US-AL,,", "a comma"),
             ("{\"prefix\":\"10.0.0.0/8\"}", "text that may contain"),
             ("10.0.0.0/8 10.1.0.0/16", "white space"),

@@ -409,10 +409,13 @@ mod tests {
                 3 => format!("{a}-{a}"),
                 _ => format!("{a}-{b}"),
             };
-            // What the quick way does not know may still be good: a mask.
+            // The quick way knows no masks, no blanks, no counts, and no ranges of
+            // networks.
+            let mask = |(_, length): (&str, &str)| length.contains(['.', ':', '-']);
+            let other = text.contains([' ', '+']) || text.split_once('/').is_some_and(mask);
             if let Some(quick) = item(text.as_bytes()) {
                 prop_assert_eq!(member(&text, PLAIN), Ok(quick));
-            } else {
+            } else if !other {
                 prop_assert!(member(&text, PLAIN).is_err(), "{}", text);
             }
         }

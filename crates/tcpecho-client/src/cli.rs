@@ -283,4 +283,8 @@ impl common::app::Cli for Cli {
     fn common(&self) -> &Common {
         &self.common
     }
+
+    fn error_keys() -> &'static [&'static str] {
+        &["address", "seq"]
+    }
 }

@@ -11,7 +11,8 @@ use common::{Error, Exit, Kind, Result};
 use crate::config::Pace;
 use crate::dial::Dialer;
 use crate::ledger::Ledger;
-use crate::output::{self, Summary, What};
+use crate::output;
+use crate::output::echoes::{Summary, What};
 use crate::stats::{Jitter, Latencies};
 use crate::wait::{Stop, Woken};
 

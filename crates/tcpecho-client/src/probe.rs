@@ -16,7 +16,8 @@ use crate::dial::{Connection, Dialer};
 use crate::failure;
 use crate::ledger::{Event, Ledger, Matching};
 use crate::link::Link;
-use crate::output::{self, Summary, What};
+use crate::output;
+use crate::output::echoes::{self, Summary, What};
 use crate::pattern::{Id, Pattern};
 use crate::stats::{Jitter, Latencies};
 use crate::sys;
@@ -83,7 +84,7 @@ pub(crate) fn run(
     if let Some(link) = connection.as_ref().map(|c| &c.link)
         && link.is_datagram()
     {
-        keep_errors(link)?;
+        keep_errors(link);
     }
     // Without a connection, and without an error, a signal came first.
     let interrupted = !plan.reconnect && connection.is_none();
@@ -138,10 +139,13 @@ fn some_key() -> u64 {
     now ^ u64::from(std::process::id()) << 32
 }
 
-fn keep_errors(link: &Link) -> Result<()> {
-    let address = rustix::net::getsockname(link).map_err(|e| Error::local(&e.into()))?;
-    let ipv6 = address.address_family() == rustix::net::AddressFamily::INET6;
-    sys::keep_errors(link, ipv6).map_err(|e| Error::local(&e))
+/// Asks for what ICMP errors are about. A system that cannot tell still reports
+/// the errors, and their probes time out.
+fn keep_errors(link: &Link) {
+    if let Ok(address) = rustix::net::getsockname(link) {
+        let ipv6 = address.address_family() == rustix::net::AddressFamily::INET6;
+        let _ = sys::keep_errors(link, ipv6);
+    }
 }
 
 impl Run<'_> {
@@ -227,7 +231,7 @@ impl Run<'_> {
             match self.dialer.dial_patiently(self.stop, None) {
                 Ok(Some(connection)) => {
                     if connection.link.is_datagram() {
-                        keep_errors(&connection.link)?;
+                        keep_errors(&connection.link);
                     }
                     self.address = Some(connection.address.clone());
                     self.connection = Some(connection);
@@ -404,7 +408,7 @@ impl Run<'_> {
                 self.jitter.record(rtt);
             }
             if !self.quiet {
-                output::event(io, address, event)?;
+                echoes::event(io, address, event)?;
             }
         }
         Ok(())
@@ -415,7 +419,7 @@ impl Run<'_> {
             return Ok(());
         }
         let address = self.address.as_deref().unwrap_or(&self.target);
-        output::failure(io, address, seq, &error.clone().about(&self.target))
+        echoes::failure(io, address, seq, &error.clone().about(&self.target))
     }
 
     fn wait(&self) -> Result<Woken> {

@@ -18,18 +18,6 @@ use crate::{bench, failure, handshake, probe};
 
 /// Runs the tool.
 pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
-    match modes(cli, io) {
-        // Records of errors have more keys here than the common frame knows.
-        Err(error) if io.json && error.kind() != Kind::Usage && !error.is_stdout_closed() => {
-            io.report.error(&error);
-            output::error(io, &error, None, None)?;
-            Ok(error.exit())
-        }
-        outcome => outcome,
-    }
-}
-
-fn modes(cli: &Cli, io: &mut Io) -> Result<Exit> {
     let config = Config::new(cli)?;
     let dialer = Dialer::new(config.dial)?;
     let stop = Stop::new()?;
@@ -331,7 +319,12 @@ fn judge(exchange: &Exchange, ending: &Ending, any_end: bool, limit: Limit) -> O
         // Passing bytes through may be ended at any time.
         Ending::Over | Ending::Stopped if verdict == Verdict::Right => None,
         Ending::Over => {
-            let text = format!("the peer closed after {progress}");
+            let what = if exchange.is_datagram() {
+                "the reply ends"
+            } else {
+                "the peer closed"
+            };
+            let text = format!("{what} after {progress}");
             Some(Error::new(Kind::Mismatch, text))
         }
         Ending::TimedOut if any_end => None,

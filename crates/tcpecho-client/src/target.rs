@@ -82,8 +82,8 @@ fn inet<'a>(first: &OsStr, rest: &'a [OsString]) -> Result<(Target, &'a [OsStrin
     let bad = |why: &str| input(first, why);
     if let Some((scheme, _)) = text.split_once("://") {
         let why = match scheme {
-            "udp" => "a URL; use --udp HOST:PORT",
-            _ => "a URL; use HOST:PORT",
+            "udp" => "this is a URL; give --udp HOST:PORT",
+            _ => "this is a URL; give HOST:PORT",
         };
         return Err(bad(why));
     }
@@ -212,11 +212,11 @@ mod tests {
             (&["unix:@"], "unix:@: no path; use unix:PATH or unix:@NAME"),
             (
                 &["tcp://127.0.0.1:7"],
-                "tcp://127.0.0.1:7: a URL; use HOST:PORT",
+                "tcp://127.0.0.1:7: this is a URL; give HOST:PORT",
             ),
             (
                 &["udp://127.0.0.1:7", "x"],
-                "udp://127.0.0.1:7: a URL; use --udp HOST:PORT",
+                "udp://127.0.0.1:7: this is a URL; give --udp HOST:PORT",
             ),
             (
                 &["8080"],

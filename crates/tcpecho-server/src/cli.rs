@@ -69,7 +69,8 @@ EXAMPLES
 pub(crate) struct Cli {
     /// Where to listen: ADDR:PORT, [ADDR]:PORT, NAME:PORT, :PORT or PORT,
     /// unix:PATH, unix:@NAME for an abstract socket; ADDR%IF listens on that
-    /// network interface only; port 0 takes a free one
+    /// network interface only; port 0 takes a free one; @FILE and - (standard
+    /// input) are lists of these
     #[arg(value_name = "ADDR:PORT")]
     pub(crate) places: Vec<String>,
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use common::endpoint::{self, Endpoint, Host};
-use common::{Error, Io, Result, zone};
+use common::{Error, Io, Kind, Result, zone};
 
 use crate::cli::Cli;
 use crate::fault::Faults;
@@ -157,7 +157,7 @@ fn places(args: &[String], io: &mut Io) -> Result<Vec<(String, Place)>> {
     }
     let mut places = Vec::new();
     let mut last = None;
-    for operand in io.operands(args, "ADDR:PORT")? {
+    for operand in io.operands(args, "ADDR:PORT")?.with_files() {
         let parsed = operand.and_then(|operand| {
             let place = place(&operand.text)
                 .map_err(|message| operand.error(Error::input(&operand.text, message)))?;
@@ -176,7 +176,7 @@ fn places(args: &[String], io: &mut Io) -> Result<Vec<(String, Place)>> {
     }
     match last {
         Some(error) => Err(error),
-        None if places.is_empty() => Err(Error::usage("no address to listen at")),
+        None if places.is_empty() => Err(Error::new(Kind::Missing, "the list is empty")),
         None => Ok(places),
     }
 }
@@ -193,7 +193,7 @@ fn place(text: &str) -> Result<Place, String> {
 /// `ADDR:PORT` in all its forms, perhaps with `%IFACE` after the address.
 fn inet(text: &str) -> Result<Place, String> {
     if text.contains("://") {
-        return Err("a URL; use ADDR:PORT".to_owned());
+        return Err("this is a URL; give ADDR:PORT".to_owned());
     }
     let all = |port| Endpoint {
         host: Host::Any,

@@ -1,5 +1,5 @@
 //! ping's classic format beside iputils: the same lines but for the times, and
-//! the same status. And what programs that read ping's output make of ours.
+//! the same status. Also programs that parse ping's output, run on ours.
 
 use serde_json::Value;
 use testkit::privilege;
@@ -57,7 +57,8 @@ pub(super) fn faces(bench: &Bench) -> Outcome<String> {
     Ok(format!("{compared} runs alike, {refused} refused alike"))
 }
 
-/// What jc makes of our output: the figures of the lines that it is about.
+/// Compares the figures that jc reads from our output with the lines they come
+/// from.
 pub(super) fn jc(bench: &Bench) -> Outcome<String> {
     if !privilege::can_ping() {
         return Ok("SKIPPED, ping may not send ICMP here".to_owned());

@@ -56,9 +56,10 @@ pub(crate) struct SavingArgs {
           value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) segments: u16,
 
-    /// The SHA-256 the body must have
+    /// The SHA-256 the body must have; the first one is for the first URL, and
+    /// so on
     #[arg(long, value_name = "HEX")]
-    pub(crate) sha256: Option<String>,
+    pub(crate) sha256: Vec<String>,
 
     /// The most bytes a body may have, as sent and as decoded
     #[arg(long, value_name = "SIZE", value_parser = any_case)]

@@ -6,12 +6,14 @@ use std::sync::{OnceLock, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use common::{Error, Kind, Result};
 use url::Url;
 
 use super::Transfer;
 use crate::http::date;
 use crate::http::head::Head;
 use crate::policy::{cookie, digest, target};
+use crate::prompt;
 
 /// Where Debian and others keep the list of public suffixes.
 const LISTS: [&str; 2] = [
@@ -36,47 +38,76 @@ impl Suffixes {
 impl Transfer<'_, '_> {
     /// User and password for a URL: the command line's and the operand's at
     /// home, those of a netrc file for the hosts it names.
-    fn login(&self, url: &Url, home: bool) -> Option<(String, String)> {
+    fn login(&self, url: &Url, home: bool) -> Result<Option<(String, String)>> {
         let config = self.context.config;
-        let own = config.user.clone().or_else(|| self.job.target.user.clone());
-        own.filter(|_| home)
-            .or_else(|| config.netrc.find(target::host(url), home))
+        let host = target::host(url);
+        let typed = config.user.is_some() && self.led_user.is_none();
+        let own = self
+            .led_user
+            .as_ref()
+            .or(config.user.as_ref())
+            .or(self.job.target.user.as_ref());
+        Ok(match own.filter(|_| home) {
+            Some((user, Some(password))) => Some((user.clone(), password.clone())),
+            Some((user, None)) => match config.netrc.find(host, Some(user), home) {
+                Some(found) => Some(found),
+                None if typed => {
+                    let asked = self.context.password.get_or_init(|| prompt::password(user));
+                    Some((user.clone(), asked.clone()?))
+                }
+                None => Some((user.clone(), String::new())),
+            },
+            None => config.netrc.find(host, None, home),
+        })
     }
 
     /// The value of Authorization, as far as it needs no challenge.
-    pub(super) fn authorization(&self, url: &Url, home: bool) -> Option<String> {
+    pub(super) fn authorization(&self, url: &Url, home: bool) -> Result<Option<String>> {
         let config = self.context.config;
         if let Some(token) = config.bearer.as_ref().filter(|_| home) {
-            return Some(format!("Bearer {token}"));
+            return Ok(Some(format!("Bearer {token}")));
         }
         if config.request.digest {
-            return None;
+            return Ok(None);
         }
-        let (user, password) = self.login(url, home)?;
-        Some(format!(
-            "Basic {}",
-            STANDARD.encode(format!("{user}:{password}"))
-        ))
+        Ok(self.login(url, home)?.map(|(user, password)| {
+            let pair = STANDARD.encode(format!("{user}:{password}"));
+            format!("Basic {pair}")
+        }))
     }
 
     /// The value of Authorization in answer to a challenge.
-    pub(super) fn answer_challenge(&self, head: &Head, url: &Url, home: bool) -> Option<String> {
+    pub(super) fn answer_challenge(
+        &self,
+        head: &Head,
+        url: &Url,
+        home: bool,
+    ) -> Result<Option<String>> {
         let config = self.context.config;
         if !config.request.digest || head.status != 401 {
-            return None;
+            return Ok(None);
         }
-        let challenge = digest::challenge(head)?;
-        let (user, password) = self.login(url, home)?;
+        let Some(challenge) = digest::challenge(head) else {
+            return Ok(None);
+        };
+        let Some((user, password)) = self.login(url, home)? else {
+            return Ok(None);
+        };
         let mut random = [0; 16];
-        // Without randomness the nonce of ours would repeat: no answer then.
-        getrandom::fill(&mut random).ok()?;
+        getrandom::fill(&mut random)
+            .map_err(|_| Error::new(Kind::System, "the system gave no random bytes"))?;
         let method = if config.request.head { "HEAD" } else { "GET" };
         let uri = match url.query() {
             Some(query) => format!("{}?{query}", url.path()),
             None => url.path().to_owned(),
         };
         let cnonce = super::deliver::hex(&random);
-        Some(challenge.answer(method, &uri, (&user, &password), &cnonce))
+        Ok(Some(challenge.answer(
+            method,
+            &uri,
+            (&user, &password),
+            &cnonce,
+        )))
     }
 
     /// The value of Cookie.
@@ -89,6 +120,17 @@ impl Transfer<'_, '_> {
         match (kept, given) {
             (Some(kept), Some(given)) => Some(format!("{kept}; {given}")),
             (kept, given) => kept.or(given),
+        }
+    }
+
+    /// Takes the cookies of a file of heads, which belong to this URL, unless
+    /// there are such already.
+    pub(super) fn take_given_cookies(&self) {
+        let Some(jar) = &self.context.jar else { return };
+        let mut jar = jar.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_public = |domain: &str| self.context.suffixes.is_public(domain);
+        for value in &self.context.given_cookies {
+            jar.set_new(value, &self.job.target.url, date::now(), &is_public);
         }
     }
 

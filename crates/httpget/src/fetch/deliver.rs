@@ -8,6 +8,7 @@ use std::time::Instant;
 use ring::digest;
 
 use super::report::{Stop, Trouble};
+use super::resuming::Rest;
 use super::save::Saver;
 use super::sink::Sink;
 use super::small::{self, Small};
@@ -17,7 +18,7 @@ use crate::http::head::Head;
 use crate::http::{coding, content_range, date, media};
 use crate::net::{self, Answer};
 use crate::output::view::View;
-use crate::policy::resume::{self, Had, Validator, Verdict};
+use crate::policy::resume::{self, Had, Validator};
 
 /// Bytes read at a time; one write each.
 const BUFFER: usize = 64 * 1024;
@@ -51,39 +52,14 @@ impl Transfer<'_, '_> {
                 _ => self.split = head.status >= 300,
             }
         }
-        let mut resumed = None;
-        if let Some(had) = self.resume.clone() {
-            match had.judge(head) {
-                Verdict::Continue => resumed = Some(had),
-                Verdict::Complete => return self.complete(&had, head).map(|()| Some(Tried::Done)),
-                Verdict::Whole | Verdict::Again
-                    if self.fixed || matches!(self.sink, Sink::Stdout { .. }) =>
-                {
-                    return Err(Trouble::protocol(
-                        "the server does not continue where the first part ended",
-                    )
-                    .into());
-                }
-                Verdict::Whole => self.resume = None,
-                Verdict::Again => {
-                    self.resume = None;
-                    return Ok(None);
-                }
-                // What is out is no start of this.
-                Verdict::Other if self.sink.is_out() && !fails => {
-                    return Err(Trouble::protocol(format!(
-                        "instead of the rest of the body the server sent {}",
-                        head.status_text()
-                    ))
-                    .into());
-                }
-                Verdict::Other => {}
+        let resumed = match self.judge_rest(head, fails)? {
+            Rest::Continues(had) => Some(had),
+            Rest::Fresh => None,
+            Rest::Complete(had) => {
+                return self.complete(&had, head).map(|()| Some(Tried::Done));
             }
-        } else if head.status == 206 && config.request.range.is_none() && !self.edits_range() {
-            return Err(
-                Trouble::protocol("a part of the body came, which nobody asked for").into(),
-            );
-        }
+            Rest::Again => return Ok(None),
+        };
         self.report.status_fails = fails;
         let codings = if config.request.compressed && !config.request.head {
             coding::codings(head.all("content-encoding")).map_err(Trouble::protocol)?
@@ -109,7 +85,8 @@ impl Transfer<'_, '_> {
         let mut hash = if resumed.is_some() && self.sink.is_out() {
             self.hashed.take()
         } else {
-            (config.json || config.sha256.is_some()).then(|| digest::Context::new(&digest::SHA256))
+            (config.json || self.job.sha256.is_some())
+                .then(|| digest::Context::new(&digest::SHA256))
         };
         self.place(
             head,
@@ -124,6 +101,10 @@ impl Transfer<'_, '_> {
             self.save_tag(&head, false)?;
         }
         if let Err(stop) = self.pour(answer, &codings, &mut hash) {
+            if std::mem::take(&mut self.differs) {
+                self.start_over("the last bytes that are there differ from the server's");
+                return Ok(None);
+            }
             // That of an error's body is not that of what is out.
             if !self.drops {
                 self.hashed = hash;
@@ -159,10 +140,11 @@ impl Transfer<'_, '_> {
             }
         };
         if let Some(had) = resumed {
-            self.report.bytes = had.bytes;
+            self.report.bytes = had.from();
             match &mut self.sink {
                 Sink::File { saver, used, .. } => {
                     saver.resume(had, &mut see)?;
+                    self.overlap = saver.tail(had.overlap())?;
                     *used = true;
                 }
                 Sink::Stdout { .. } => {}
@@ -171,6 +153,7 @@ impl Transfer<'_, '_> {
             return Ok(());
         }
         self.report.bytes = 0;
+        self.overlap.clear();
         let validator = Validator::of(head).filter(|_| plain);
         let saves_heads = config.request.head && self.job.place != Place::Stdout && !fails;
         // A 304 says that what is there is good.
@@ -212,6 +195,7 @@ impl Transfer<'_, '_> {
                     validator,
                     total: Some(length),
                     coding: Some(resume::coding(head)),
+                    ..Had::default()
                 };
                 let small = Small::new(path, taken, create_dirs, had, self.id.clone());
                 self.sink = Sink::Small(small);
@@ -246,7 +230,7 @@ impl Transfer<'_, '_> {
             .config
             .limits
             .max
-            .unwrap_or(if self.context.claims.is_some() {
+            .unwrap_or(if self.context.config.parallel {
                 HELD_MAX_PARALLEL
             } else {
                 HELD_MAX
@@ -337,8 +321,9 @@ impl Transfer<'_, '_> {
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                     Err(e) => return Err(broken(&e).into()),
                 };
-                let piece = &buffer[..n];
+                let mut piece = &buffer[..n];
                 self.report.bytes += n as u64;
+                piece = self.behind_overlap(piece)?;
                 bar.advance(self.report.bytes);
                 if let Some(max) = config.limits.max
                     && self.report.bytes > max
@@ -385,12 +370,12 @@ impl Transfer<'_, '_> {
         if fails {
             return Ok(());
         }
-        if let (Some(wanted), Some(got)) = (&config.sha256, &digest)
+        if let (Some(wanted), Some(got)) = (&self.job.sha256, &digest)
             && delivered
             && wanted != got
         {
             return Err(
-                Trouble::no("digest", format!("the SHA-256 is {got}, not {wanted}")).into(),
+                Trouble::no("mismatch", format!("the SHA-256 is {got}, not {wanted}")).into(),
             );
         }
         if let Some(pointer) = &config.pointer {
@@ -422,7 +407,7 @@ impl Transfer<'_, '_> {
             saver.resume(had, |piece| hash.update(piece))?;
             *used = true;
         }
-        let wanted = config.json || config.sha256.is_some();
+        let wanted = config.json || self.job.sha256.is_some();
         self.finish(head, false, wanted.then_some(hash))
     }
 }
@@ -440,6 +425,7 @@ fn stdout(head: &Head, plain: bool, bytes: u64) -> Sink {
             validator: Validator::of(head),
             total: None,
             coding: Some(resume::coding(head)),
+            ..Had::default()
         },
         plain,
     }

@@ -73,7 +73,7 @@ fn point(pointer: &Pointer, body: &[u8]) -> Result<Range<usize>, Trouble> {
             let start = value.as_ptr().addr() - body.as_ptr().addr();
             Ok(start..start + value.len())
         }
-        Ok(None) => Err(Trouble::no("pointer", "no such value in the body")),
+        Ok(None) => Err(Trouble::no("missing", "no such value in the body")),
         Err(e) => Err(Trouble::protocol(format!("the body is not JSON: {e}"))),
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::Error;
 use url::Url;
 
 use super::report::{Hop, Stop};
@@ -25,6 +26,8 @@ const DRAIN_TIME: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) url: String,
+    /// The zone of its IPv6 address.
+    pub(super) zone: Option<String>,
     pub(super) headers: Vec<(String, String)>,
     pub(super) proxy: Option<Arc<Proxy>>,
     /// The target for the request line, where it is not the path.
@@ -37,11 +40,12 @@ impl Transfer<'_, '_> {
         let (config, deadline) = (self.context.config, self.deadline);
         let mut url = self.job.target.url.clone();
         self.report.redirects.clear();
+        self.led_user = None;
         self.heads.clear();
         loop {
             let at_home = self.is_home(&url);
             let mut answer = self.ask(&url, at_home, deadline, None)?;
-            if let Some(value) = self.answer_challenge(&answer.head, &url, at_home) {
+            if let Some(value) = self.answer_challenge(&answer.head, &url, at_home)? {
                 answer.body.drain(DRAIN, DRAIN_TIME);
                 answer = self.ask(&url, at_home, deadline, Some(value))?;
             }
@@ -61,11 +65,14 @@ impl Transfer<'_, '_> {
             self.report.redirects.push(Hop {
                 url: url.to_string(),
                 status: answer.head.status,
-                location: next.to_string(),
+                location: next.url.to_string(),
             });
+            if next.user.is_some() && next.url.origin() == self.job.home {
+                self.led_user = next.user;
+            }
             answer.body.drain(DRAIN, DRAIN_TIME);
             self.report.redirect_time = self.started.elapsed();
-            url = next;
+            url = next.url;
         }
     }
 
@@ -93,16 +100,17 @@ impl Transfer<'_, '_> {
             (None, None) => Vec::new(),
         };
         self.line = self.split.then(Arc::default);
-        let wanted = self.wanted(url, home, authorization, range);
+        let wanted = self.wanted(url, home, authorization, range)?;
         self.report.final_url = Some(url.to_string());
         let ask = Ask {
             head: config.request.head,
             url: &wanted.url,
+            zone: wanted.zone.as_deref(),
             headers: &wanted.headers,
             proxy: wanted.proxy,
             absolute: wanted.absolute,
             had: match &self.resume {
-                Some(had) if !self.split => had.bytes,
+                Some(had) if !self.split => had.from(),
                 _ => 0,
             },
             deadline,
@@ -138,7 +146,7 @@ impl Transfer<'_, '_> {
         home: bool,
         authorization: Option<String>,
         range: Vec<(&'static str, String)>,
-    ) -> Wanted {
+    ) -> Result<Wanted, Error> {
         let config = self.context.config;
         let host = target::host(url);
         let proxy = config.proxies.choose(url.scheme(), host, target::port(url));
@@ -161,15 +169,17 @@ impl Transfer<'_, '_> {
         let parts = Parts {
             host: &authority,
             home,
-            own: self.own_headers(url, home, forwarded, authorization, range),
+            own: self.own_headers(url, home, forwarded, authorization, range)?,
             edits: &config.edits,
         };
-        Wanted {
+        let is_of_zone = url.host() == self.job.target.url.host();
+        Ok(Wanted {
             headers: request::headers(&parts),
             url: url.to_string(),
+            zone: self.job.target.zone.clone().filter(|_| is_of_zone),
             proxy: proxy.map(|proxy| Arc::new(proxy.clone())),
             absolute,
-        }
+        })
     }
 
     /// Headers that are not the user's own.
@@ -180,13 +190,17 @@ impl Transfer<'_, '_> {
         forwarded: Option<&Proxy>,
         authorization: Option<String>,
         range: Vec<(&'static str, String)>,
-    ) -> Vec<(&'static str, String)> {
+    ) -> Result<Vec<(&'static str, String)>, Error> {
         let config = self.context.config;
         let mut own = Vec::new();
         if let Some(value) = forwarded.and_then(net::authorization) {
             own.push(("Proxy-Authorization", value));
         }
-        if let Some(value) = authorization.or_else(|| self.authorization(url, home)) {
+        let value = match authorization {
+            Some(value) => Some(value),
+            None => self.authorization(url, home)?,
+        };
+        if let Some(value) = value {
             own.push(("Authorization", value));
         }
         if !config.user_agent.is_empty() {
@@ -204,7 +218,7 @@ impl Transfer<'_, '_> {
         }
         own.extend(config.conditions.iter().cloned());
         own.extend(range);
-        own
+        Ok(own)
     }
 
     /// Takes note of a head, and shows it where it is wanted.
@@ -219,7 +233,7 @@ impl Transfer<'_, '_> {
             file.write_all(&head.raw).map_err(|e| {
                 let name = config.output.dump_header.as_deref();
                 let name = name.unwrap_or(std::path::Path::new("-"));
-                common::Error::local(&e).about(name.display().to_string())
+                Error::local(&e).about(name.display().to_string())
             })?;
         }
         let dumped = config.output.dump_header.as_deref() == Some(std::path::Path::new("-"));

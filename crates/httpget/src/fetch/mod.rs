@@ -12,6 +12,7 @@ mod names;
 mod naming;
 mod part;
 mod report;
+mod resuming;
 mod save;
 mod segments;
 mod sink;
@@ -21,7 +22,7 @@ mod stage;
 mod unchanged;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use common::Error;
@@ -37,13 +38,14 @@ use url::Url;
 
 use crate::config::{Config, Start};
 use crate::http::head::Head;
-use crate::net::{Line, Network};
+use crate::net::{self, Line, Network};
 use crate::output::progress::Progress;
 use crate::policy::cookie::Jar;
 use crate::policy::resume::{self, Had};
-use crate::policy::target::Target;
+use crate::policy::target::{Target, User};
 use crate::pool::Gate;
 use report::Stop;
+use save::Earlier;
 use sink::{Again, Sink};
 
 /// Where a URL's body goes.
@@ -68,6 +70,10 @@ pub(crate) struct Job {
     pub(crate) home: url::Origin,
     /// The number of the URL, from 0.
     pub(crate) index: usize,
+    /// The number of the page behind it, with `--next`.
+    pub(crate) page: u32,
+    /// The SHA-256 that the body must have, in lower case.
+    pub(crate) sha256: Option<String>,
 }
 
 /// What all transfers share.
@@ -79,10 +85,14 @@ pub(crate) struct Context<'a> {
     pub(crate) heads: Option<Mutex<std::fs::File>>,
     /// Cookies, where they are kept.
     pub(crate) jar: Option<Mutex<Jar>>,
+    /// Set-Cookie headers of a file, for the URLs that are asked for.
+    pub(crate) given_cookies: Vec<String>,
+    /// The password that was asked for on the terminal.
+    pub(crate) password: OnceLock<Result<String, Error>>,
     pub(crate) suffixes: Suffixes,
     pub(crate) progress: Progress,
-    /// The names that are taken, with `-Z`.
-    pub(crate) claims: Option<Claims>,
+    /// The names that are taken.
+    pub(crate) claims: Claims,
     /// The limit of `--max-per-host`.
     pub(crate) hosts: Option<Gate>,
 }
@@ -109,6 +119,8 @@ struct Transfer<'a, 'b> {
     deadline: Option<Instant>,
     /// Where the response came from.
     final_url: Url,
+    /// User and password in a Location of the origin that was asked for.
+    led_user: Option<User>,
     /// The id of the URL, for the record beside a part file.
     id: String,
     /// Whether a first piece is asked for, to have the rest in pieces, too.
@@ -121,6 +133,10 @@ struct Transfer<'a, 'b> {
     hashed: Option<ring::digest::Context>,
     /// Whether the entity tag has been printed.
     tagged: bool,
+    /// The last bytes that are there and that the body repeats first.
+    overlap: Vec<u8>,
+    /// Whether it repeated others.
+    differs: bool,
     /// What is there already and shall be continued.
     resume: Option<Had>,
     /// Whether `resume` was asked for by number, so that the start cannot be
@@ -152,12 +168,15 @@ pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> 
         started: Instant::now(),
         deadline: None,
         final_url: job.target.url.clone(),
+        led_user: None,
         id: resume::url_id(&job.target.url),
         split: false,
         line: None,
         heads: Vec::new(),
         hashed: None,
         tagged: false,
+        overlap: Vec::new(),
+        differs: false,
         resume: None,
         fixed: false,
     };
@@ -166,6 +185,7 @@ pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> 
 
 impl Transfer<'_, '_> {
     fn run(mut self) -> Report {
+        self.take_given_cookies();
         let outcome = match self.prepare() {
             Ok(true) => {
                 self.split = self.splits();
@@ -223,6 +243,7 @@ impl Transfer<'_, '_> {
             && config.saving.skip_existing
             && path.exists()
         {
+            self.report.file = Some(path.clone());
             return Ok(false);
         }
         match (config.start, path) {
@@ -231,6 +252,7 @@ impl Transfer<'_, '_> {
                 self.fixed = true;
                 self.resume = Some(Had {
                     bytes,
+                    exact: true,
                     ..Had::default()
                 });
             }
@@ -239,19 +261,34 @@ impl Transfer<'_, '_> {
             }
             (start, Some(path)) => {
                 let (_, taken) = self.claimed(None)?;
-                let mut saver =
-                    save::Saver::open(&path, taken, config.saving.create_dirs, &self.id)?;
+                let mut unproved = false;
+                let saver = save::Saver::open(&path, taken, config.saving.create_dirs, &self.id)?;
                 self.resume = match start {
                     Start::At(bytes) => {
                         self.fixed = true;
                         Some(Had {
                             bytes,
+                            of_file: true,
+                            exact: true,
                             ..Had::default()
                         })
                     }
-                    _ => saver.earlier()?,
+                    _ => match saver.earlier(self.job.sha256.is_some())? {
+                        Earlier::There(had) => Some(had),
+                        Earlier::Unproved => {
+                            unproved = true;
+                            None
+                        }
+                        Earlier::Nothing => None,
+                    },
                 };
                 self.sink = Sink::file(saver);
+                if unproved {
+                    self.start_over(
+                        "no validator proves that a rest belongs to what is there; \
+                         --sha256 would",
+                    );
+                }
             }
         }
         Ok(true)
@@ -295,7 +332,7 @@ impl Transfer<'_, '_> {
                     if pause.is_zero() {
                         "at once".to_owned()
                     } else {
-                        format!("in {pause:.1?}")
+                        format!("in {}", net::shown(pause))
                     },
                 ));
             }

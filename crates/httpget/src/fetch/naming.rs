@@ -1,6 +1,7 @@
 //! Which file a body goes to, and what of a name that is taken.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -23,20 +24,27 @@ pub(super) enum Taken {
     Next,
 }
 
-/// The names that the URLs of one run are saved under, by the number of the
-/// URL. Side by side, nobody could tell which of two would be left.
+/// The names that the transfers of one run are saved under: of two that have
+/// the same, one would be lost. Hashes of them, since a list may be long.
 #[derive(Debug, Default)]
-pub(crate) struct Claims(Mutex<HashMap<PathBuf, usize>>);
+pub(crate) struct Claims(Mutex<HashMap<u64, Owner>>);
+
+/// A transfer: the number of its URL and that of its page.
+pub(crate) type Owner = (usize, u32);
 
 impl Claims {
-    /// This name is for this URL alone.
-    fn claim(&self, path: &Path, index: usize) -> Result<()> {
+    /// This name, and that of its part file, is for this transfer alone.
+    fn claim(&self, path: &Path, owner: Owner) -> Result<()> {
         let name = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let owner = *names.entry(name).or_insert(index);
-        drop(names);
+        let part = names::beside(&name, ".part");
+        let mut claimed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = [&name, &part].iter().all(|name| {
+            let claim = claimed.entry(hash(name)).or_insert(owner);
+            *claim == owner
+        });
+        drop(claimed);
         // A device or a pipe is written to, and nothing is lost.
-        if owner == index || names::target(path)?.1.is_some_and(|meta| !meta.is_file()) {
+        if free || names::target(path)?.1.is_some_and(|meta| !meta.is_file()) {
             return Ok(());
         }
         let message = "another URL of this run is saved under this name";
@@ -46,12 +54,19 @@ impl Claims {
     }
 }
 
+fn hash(path: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Transfer<'_, '_> {
     /// The file's path, taken for this transfer, and what of one that is there.
     pub(super) fn claimed(&self, head: Option<&Head>) -> Result<(PathBuf, Taken)> {
         let (path, taken) = self.path(head)?;
-        if let (Some(claims), Taken::Replace) = (&self.context.claims, taken) {
-            claims.claim(&path, self.job.index)?;
+        if taken == Taken::Replace {
+            let owner = (self.job.index, self.job.page);
+            self.context.claims.claim(&path, owner)?;
         }
         Ok((path, taken))
     }
@@ -62,15 +77,20 @@ impl Transfer<'_, '_> {
         let name = if let Place::File(path) = &self.job.place {
             Some((path.clone(), Taken::Replace))
         } else {
+            let head = head.filter(|_| config.saving.remote_header_name);
             let chosen = head
-                .filter(|_| config.saving.remote_header_name)
                 .and_then(|head| head.get("content-disposition"))
                 .and_then(disposition::filename)
                 .and_then(|name| filename::safe(&name));
-            let own = || filename::of_url(&self.job.target.url);
-            match chosen {
+            // The URL that a redirect led to is chosen by the server as well.
+            let led_to = || {
+                let is_elsewhere = head.is_some() && self.final_url != self.job.target.url;
+                is_elsewhere.then(|| filename::of_url(&self.final_url))?
+            };
+            match chosen.or_else(|| led_to().and_then(|name| filename::safe(&name))) {
                 Some(name) => Some((PathBuf::from(name), Taken::Refuse)),
-                None => own().map(|name| (PathBuf::from(name), Taken::Replace)),
+                None => filename::of_url(&self.job.target.url)
+                    .map(|name| (PathBuf::from(name), Taken::Replace)),
             }
         };
         let Some((name, taken)) = name else {

@@ -104,7 +104,7 @@ impl Transfer<'_, '_> {
     /// Whether this transfer is one for several connections.
     pub(super) fn splits(&self) -> bool {
         let config = self.context.config;
-        let provable = |had: &Had| had.validator.is_some();
+        let provable = |had: &Had| had.is_proved();
         config.segments > 1
             && self.job.place != Place::Stdout
             && !self.fixed
@@ -129,7 +129,7 @@ impl Transfer<'_, '_> {
         let resumed = self.resume.clone();
         let validator = match &resumed {
             Some(had) => had.validator.clone().filter(|v| v.agrees(&head)),
-            None => Validator::of(&head),
+            None => Validator::strong(&head),
         };
         let (Some(validator), Some((span, total))) =
             (validator, self.first_piece().answered(&head))
@@ -149,7 +149,7 @@ impl Transfer<'_, '_> {
         self.report.status_fails = false;
         self.place(&head, false, resumed.as_ref(), Some(total), true, &mut None)?;
         let home = self.is_home(&self.final_url);
-        let wanted = self.wanted(&self.final_url, home, None, Vec::new());
+        let wanted = self.wanted(&self.final_url, home, None, Vec::new())?;
         let Sink::File { saver, .. } = &mut self.sink else {
             return Err(Trouble::protocol("a piece of a file that is not saved").into());
         };
@@ -229,8 +229,8 @@ impl Transfer<'_, '_> {
     /// The digest of what is in the file, where it is wanted.
     fn digest_of_file(&mut self) -> Result<Option<digest::Context>, Stop> {
         let config = self.context.config;
-        let mut hash =
-            (config.json || config.sha256.is_some()).then(|| digest::Context::new(&digest::SHA256));
+        let mut hash = (config.json || self.job.sha256.is_some())
+            .then(|| digest::Context::new(&digest::SHA256));
         if let Some(hash) = &mut hash
             && let Sink::File { saver, .. } = &mut self.sink
         {
@@ -348,6 +348,7 @@ impl Crew<'_> {
         let ask = Ask {
             head: false,
             url: &self.wanted.url,
+            zone: self.wanted.zone.as_deref(),
             headers: &headers,
             proxy: self.wanted.proxy.clone(),
             absolute: self.wanted.absolute.clone(),

@@ -136,7 +136,9 @@ impl Sink {
             },
             Self::File { saver, plain, .. } => {
                 let had = saver.had();
-                if had.bytes > 0 && had.validator.is_some() && *plain && saver.is_seekable() {
+                // Within a run the bytes are known to be of this file.
+                let is_worth = had.is_proved() || had.from() > 0;
+                if had.bytes > 0 && is_worth && *plain && saver.is_seekable() {
                     return Ok(Again::From(had.clone()));
                 }
                 // A pipe has been written to; a part file begins again.

@@ -121,6 +121,7 @@ impl Small {
 
 #[cfg(test)]
 mod tests {
+    use super::super::save::Earlier;
     use super::*;
     use crate::policy::resume::Validator;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -131,6 +132,7 @@ mod tests {
             validator: Some(Validator::Tag("\"1\"".into())),
             total: Some(3),
             coding: Some(String::new()),
+            ..Had::default()
         };
         let mut small = Small::new(path.to_owned(), Taken::Replace, false, had, "id".to_owned());
         small.write(bytes);
@@ -180,7 +182,7 @@ mod tests {
         std::fs::write(beside(&path, ".part"), "longer than that").unwrap();
         std::fs::write(
             beside(&path, ".part.state"),
-            "url-sha256: id\netag: \"0\"\n",
+            "url-sha256: id\netag: \"0\"\nend: record\n",
         )
         .unwrap();
         assert!(small(&path, b"abc").link(&path, None).is_err());
@@ -201,8 +203,10 @@ mod tests {
             .abandon(false)
             .unwrap();
         assert_eq!(names(dir.path()), ["f.part", "f.part.state"]);
-        let mut saver = Saver::open(&path, Taken::Replace, false, "id").unwrap();
-        let had = saver.earlier().unwrap().unwrap();
+        let saver = Saver::open(&path, Taken::Replace, false, "id").unwrap();
+        let Earlier::There(had) = saver.earlier(false).unwrap() else {
+            panic!("nothing is there");
+        };
         assert_eq!((had.bytes, had.total), (2, Some(3)));
     }
 }

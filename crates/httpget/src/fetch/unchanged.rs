@@ -29,11 +29,10 @@ impl Transfer<'_, '_> {
 
     /// Ends as if the server had said so; the body is not read.
     pub(super) fn not_modified(&mut self, head: &Head) -> Result<Tried, Stop> {
-        let head = Arc::new(Head {
-            status: 304,
-            reason: "Not Modified".to_owned(),
-            ..head.clone()
-        });
+        let mut head = head.clone();
+        head.status = 304;
+        "Not Modified".clone_into(&mut head.reason);
+        let head = Arc::new(head);
         self.report.head = Some(Arc::clone(&head));
         self.report.status_fails = false;
         self.split = false;

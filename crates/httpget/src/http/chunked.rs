@@ -93,6 +93,9 @@ impl Decoder {
         if self.cr && b != b'\n' {
             return Err(broken("CR without LF"));
         }
+        if b == 0 {
+            return Err(broken("a NUL byte outside of data"));
+        }
         self.cr = b == b'\r';
         self.line += 1;
         if self.line > LINE_MAX {

@@ -21,11 +21,12 @@ pub fn filename(value: &str) -> Option<String> {
 /// The parameters behind the disposition type; quoted strings are unquoted.
 pub fn parameters(value: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
+    // Some servers leave the type away.
+    let has_type = |at: usize| !value[..at].contains('=');
     let mut rest = match value.find(';') {
-        Some(at) => &value[at + 1..],
-        // Some servers leave the type away.
-        None if value.contains('=') => value,
-        None => return found,
+        Some(at) if has_type(at) => &value[at + 1..],
+        _ if value.contains('=') => value,
+        _ => return found,
     };
     loop {
         rest = rest.trim_start_matches([' ', '\t', ';']);

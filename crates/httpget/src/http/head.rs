@@ -6,6 +6,8 @@
 //! the colon. [`Head::framing`] then says where the body ends, or refuses
 //! (RFC 9112, section 6.3).
 
+use std::fmt::Write;
+
 use common::{Error, Kind, Result};
 
 /// The most bytes a head may have; curl's limit.
@@ -25,6 +27,12 @@ pub struct Head {
     pub headers: Vec<(String, String)>,
     /// All bytes as received, with the blank line.
     pub raw: Vec<u8>,
+    /// Lines that were skipped, since their names cannot be read; the first
+    /// few of them.
+    pub skipped: Vec<String>,
+    /// Which of the headers are not UTF-8, so that each of their characters
+    /// stands for one byte.
+    latin1: Vec<usize>,
 }
 
 /// The most header lines; curl's limit.
@@ -69,6 +77,39 @@ pub fn end_from(bytes: &[u8], from: &mut usize) -> Option<usize> {
     None
 }
 
+/// The most lines that are kept of those that were skipped.
+const SKIPPED_MAX: usize = 10;
+
+/// Whether a name that cannot be read looks, but for blanks, like that of a
+/// header which decides what the response is.
+fn decides(name: &[u8]) -> bool {
+    let bare: Vec<u8> = name
+        .iter()
+        .copied()
+        .filter(|b| !b.is_ascii_whitespace())
+        .collect();
+    [
+        &b"content-length"[..],
+        b"transfer-encoding",
+        b"content-range",
+        b"content-encoding",
+        b"location",
+        b"connection",
+    ]
+    .iter()
+    .any(|known| bare.eq_ignore_ascii_case(known))
+}
+
+/// The start of a line, for a person.
+fn quoted(line: &[u8]) -> String {
+    const MOST: usize = 100;
+    let mut shown: String = text(line).chars().take(MOST).collect();
+    if line.len() > MOST {
+        shown.push_str("...");
+    }
+    shown
+}
+
 fn broken(what: impl Into<String>) -> Error {
     Error::new(Kind::Protocol, what)
 }
@@ -89,7 +130,11 @@ impl Head {
             reason,
             headers: Vec::new(),
             raw: raw.to_vec(),
+            skipped: Vec::new(),
+            latin1: Vec::new(),
         };
+        // Whether the line before was skipped, and its continuation with it.
+        let mut skips = false;
         for line in lines {
             if line.is_empty() {
                 break;
@@ -98,10 +143,17 @@ impl Head {
                 return Err(broken("the response's head has a lone CR in it"));
             }
             if line[0] == b' ' || line[0] == b'\t' {
+                if skips {
+                    continue;
+                }
                 // A folded line goes on with one blank (RFC 9112, section 5.2).
+                let last = head.headers.len().checked_sub(1);
                 let Some((_, value)) = head.headers.last_mut() else {
                     return Err(broken("the response's first header line is a folded one"));
                 };
+                if std::str::from_utf8(line).is_err() {
+                    head.latin1.extend(last);
+                }
                 let more = text(line.trim_ascii());
                 if !value.is_empty() && !more.is_empty() {
                     value.push(' ');
@@ -110,19 +162,35 @@ impl Head {
                 continue;
             }
             let Some(colon) = line.iter().position(|&b| b == b':') else {
-                return Err(broken("a header line of the response has no colon"));
+                return Err(broken(format!(
+                    "a header line of the response has no colon: {}",
+                    quoted(line)
+                )));
             };
             let name = &line[..colon];
-            if name.is_empty() || !name.iter().all(|&b| is_token(b)) {
-                return Err(broken("a header of the response has no valid name"));
+            skips = name.is_empty() || !name.iter().all(|&b| is_token(b));
+            if skips {
+                if decides(name) {
+                    return Err(broken(format!(
+                        "a header line of the response has no valid name: {}",
+                        quoted(line)
+                    )));
+                }
+                if head.skipped.len() < SKIPPED_MAX {
+                    head.skipped.push(quoted(line));
+                }
+                continue;
             }
             if head.headers.len() == LINES_MAX {
                 return Err(broken(format!(
                     "the response's head has more than {LINES_MAX} lines"
                 )));
             }
-            head.headers
-                .push((text(name), text(line[colon + 1..].trim_ascii())));
+            let value = line[colon + 1..].trim_ascii();
+            if std::str::from_utf8(value).is_err() {
+                head.latin1.push(head.headers.len());
+            }
+            head.headers.push((text(name), text(value)));
         }
         Ok(head)
     }
@@ -141,6 +209,28 @@ impl Head {
             .iter()
             .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
+    }
+
+    /// All values of Location as URL references: bytes that are not UTF-8 are
+    /// percent-encoded, so that the resource they name is asked for.
+    pub fn locations(&self) -> impl Iterator<Item = String> + '_ {
+        let headers = self.headers.iter().enumerate();
+        headers
+            .filter(|(_, (name, _))| name.eq_ignore_ascii_case("location"))
+            .map(|(at, (_, value))| {
+                if !self.latin1.contains(&at) {
+                    return value.clone();
+                }
+                value.chars().fold(String::new(), |mut reference, c| {
+                    if c.is_ascii() {
+                        reference.push(c);
+                    } else {
+                        // Writing to a String cannot fail.
+                        let _ = write!(reference, "%{:02X}", c as u32);
+                    }
+                    reference
+                })
+            })
     }
 
     /// Where the body ends. `to_head` says that HEAD was asked.
@@ -283,6 +373,67 @@ mod tests {
         }
     }
 
+    #[test]
+    fn lines_that_cannot_be_read() {
+        let head = parse(
+            "HTTP/1.1 200 OK\r\nPHP Warning: PHP Startup: x\r\n folded\r\nen-US Content-Type: a\r\n\
+             X[1]: v\r\n: v\r\nX-A: b\r\n\tc\r\nX B: c\r\n\r\n",
+        )
+        .unwrap();
+        assert_eq!(head.headers, [("X-A".to_owned(), "b c".to_owned())]);
+        assert_eq!(head.skipped.len(), 5);
+        assert_eq!(head.skipped[0], "PHP Warning: PHP Startup: x");
+        let many = "X Y: z\r\n".repeat(50);
+        assert_eq!(
+            parse(&format!("HTTP/1.1 200 OK\r\n{many}\r\n"))
+                .unwrap()
+                .skipped
+                .len(),
+            10
+        );
+        for line in [
+            "Content-Length : 5",
+            "Content- Length: 5",
+            "transfer-encoding : chunked",
+            "LOCATION : /x",
+            "Connection :close",
+            "content-encoding : gzip",
+            "Content-Range : bytes 0-1/2",
+        ] {
+            // The first line would otherwise be a folded one.
+            let error = parse(&format!(
+                "HTTP/1.1 200 OK\r\nX: y\r\n{}\r\n\r\n",
+                line.trim_start()
+            ));
+            assert!(
+                error.unwrap_err().to_string().contains(line.trim()),
+                "{line}"
+            );
+        }
+        let error = parse("HTTP/1.1 200 OK\r\nno colon here\r\n\r\n").unwrap_err();
+        assert!(error.to_string().contains("no colon here"), "{error}");
+    }
+
+    #[test]
+    fn locations_keep_their_bytes() {
+        let locations = |value: &[u8]| {
+            let raw = [
+                b"HTTP/1.1 302 F\r\nX: \xff\r\nLocation: ",
+                value,
+                b"\r\n\r\n",
+            ]
+            .concat();
+            Head::parse(&raw).unwrap().locations().collect::<Vec<_>>()
+        };
+        assert_eq!(locations(b"/caf\xe9"), ["/caf%E9"]);
+        assert_eq!(locations("/café".as_bytes()), ["/café"]);
+        assert_eq!(
+            locations("/café\u{0}".trim_end_matches('\0').as_bytes()),
+            ["/café"]
+        );
+        assert_eq!(locations(b"/\xc3\xa9\xe9"), ["/%C3%A9%E9"]);
+    }
+
     fn framing(headers: &str) -> Result<Framing> {
         parse(&format!("HTTP/1.1 200 OK\r\n{headers}\r\n"))?.framing(false)
     }
@@ -316,8 +467,6 @@ mod tests {
             "HTTP/1.1 2000 no\r\n\r\n",
             "ICY 200 OK\r\n\r\n",
             "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
-            "HTTP/1.1 200 OK\r\n: b\r\n\r\n",
             "HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n",
             "HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
         ] {

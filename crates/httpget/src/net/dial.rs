@@ -1,22 +1,23 @@
 //! From a URI to a connection: the lookup, the race of the addresses, the
 //! proxy's tunnel, TLS. All of it runs within `--connect-timeout`.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::address::Family;
-use common::endpoint::{self, Host};
+use common::endpoint;
 use common::{Error, Kind, Result};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::exchange::{Made, Peer};
+use super::exchange::{self, Made, Peer};
 use super::stream::{Plain, Stream};
 use super::tls::{Tls, TlsFacts};
 use super::tunnel::{self, Target};
 use crate::policy::proxy::{Protocol, Proxy};
 use crate::policy::route::Routes;
+use crate::policy::target;
 
 /// The pause before a Unix socket with a full queue is asked again.
 const FULL_QUEUE: Duration = Duration::from_millis(10);
@@ -35,6 +36,15 @@ pub(crate) struct DialOptions {
     pub(crate) routes: Routes,
     /// For CONNECT.
     pub(crate) user_agent: Option<String>,
+}
+
+/// The host of a URL.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Host<'a> {
+    /// Without brackets.
+    pub(super) name: &'a str,
+    /// The zone of its IPv6 address.
+    pub(super) zone: Option<&'a str>,
 }
 
 /// Makes connections.
@@ -61,10 +71,8 @@ impl Clock {
     }
 
     fn expired(self) -> Error {
-        Error::new(
-            Kind::Timeout,
-            format!("no connection within {:?}", self.allowed),
-        )
+        let time = shown(self.allowed);
+        Error::new(Kind::Timeout, format!("no connection within {time}"))
     }
 
     /// Errors of a timeout say whose it was.
@@ -76,17 +84,27 @@ impl Clock {
     }
 }
 
+/// A time for people: three digits at most.
+pub(crate) fn shown(time: Duration) -> String {
+    let ms = time.as_secs_f64() * 1e3;
+    if ms < 1000.0 {
+        format!("{ms:.0} ms")
+    } else {
+        format!("{} s", (ms / 100.0).round() / 10.0)
+    }
+}
+
 impl Dialer {
     pub(crate) fn new(options: DialOptions, tls: Tls) -> Self {
         Self { options, tls }
     }
 
-    /// Connects to `host` (without brackets), within `limit` if that is less
-    /// than the connect timeout.
-    pub(crate) fn dial(
+    /// Connects to `host`, within `limit` if that is less than the connect
+    /// timeout.
+    pub(super) fn dial(
         &self,
         secure: bool,
-        host: &str,
+        host: Host<'_>,
         port: u16,
         proxy: Option<&Proxy>,
         limit: Duration,
@@ -97,12 +115,25 @@ impl Dialer {
             allowed,
         };
         let mut made = Made::default();
+        if secure {
+            self.tls.prepare()?;
+        }
         let mut stream = self
             .open(secure, host, port, proxy, clock, &mut made)
             .map_err(|e| clock.name(e))?;
         if secure {
             let start = Instant::now();
-            let (tls, facts) = self.tls.connect(host, stream).map_err(|e| clock.name(e))?;
+            let (tls, facts) = self.tls.connect(host.name, stream).map_err(|e| {
+                exchange::with(|exchange| exchange.made = made.clone());
+                match e.kind() {
+                    Kind::Timeout => Error::new(
+                        Kind::Timeout,
+                        format!("no answer to the TLS handshake within {}", shown(allowed)),
+                    )
+                    .hint("http:// is for plain HTTP"),
+                    _ => e,
+                }
+            })?;
             made.tls = Some(start.elapsed());
             made.facts = Some(Arc::new(facts));
             stream = Box::new(tls);
@@ -115,7 +146,7 @@ impl Dialer {
     fn open(
         &self,
         secure: bool,
-        host: &str,
+        host: Host<'_>,
         port: u16,
         proxy: Option<&Proxy>,
         clock: Clock,
@@ -128,12 +159,13 @@ impl Dialer {
             made.peer = Some(Peer::Unix(path.clone()));
             return setup(socket, clock);
         }
-        let (host, port) = self.options.routes.connect_to(host, port);
+        let (name, port) = self.options.routes.connect_to(host.name, port);
         let Some(proxy) = proxy else {
-            return self.tcp(&host, port, clock, made);
+            return self.tcp(&name, host.zone, port, clock, made);
         };
+        let host = name;
         let mut stream = self
-            .tcp(&proxy.host, proxy.port, clock, made)
+            .tcp(&proxy.host, None, proxy.port, clock, made)
             .map_err(|e| Error::new(e.kind(), format!("proxy: {}", e.message())))?;
         let start = Instant::now();
         if proxy.protocol == Protocol::Https {
@@ -186,10 +218,18 @@ impl Dialer {
             }
             return Ok(wanted);
         }
+        if target::is_localhost(host) {
+            let mut local: Vec<SocketAddr> = vec![
+                (Ipv4Addr::LOCALHOST, port).into(),
+                (Ipv6Addr::LOCALHOST, port).into(),
+            ];
+            local.retain(|a| self.options.family.admits(&a.ip()));
+            return Ok(local);
+        }
         let parsed = endpoint::parse_host(host).map_err(|e| Error::input(host, e))?;
         let start = Instant::now();
         let timeout = match parsed {
-            Host::Address(_) => None,
+            endpoint::Host::Address(_) => None,
             _ => Some(clock.left()?),
         };
         let found = common::net::lookup(&parsed, port, self.options.family, timeout)?;
@@ -199,8 +239,23 @@ impl Dialer {
         Ok(found)
     }
 
-    fn tcp(&self, host: &str, port: u16, clock: Clock, made: &mut Made) -> Result<Box<dyn Stream>> {
-        let addresses = self.lookup(host, port, clock, made)?;
+    fn tcp(
+        &self,
+        host: &str,
+        zone: Option<&str>,
+        port: u16,
+        clock: Clock,
+        made: &mut Made,
+    ) -> Result<Box<dyn Stream>> {
+        let mut addresses = self.lookup(host, port, clock, made)?;
+        if let Some(zone) = zone {
+            let scope = scope(zone)?;
+            for address in &mut addresses {
+                if let SocketAddr::V6(v6) = address {
+                    v6.set_scope_id(scope);
+                }
+            }
+        }
         let start = Instant::now();
         let local = self.options.interface.as_deref();
         let (stream, address) = common::net::connect(&addresses, clock.left()?, |socket, to| {
@@ -211,6 +266,17 @@ impl Dialer {
         made.peer = Some(Peer::Address(address));
         setup(stream, clock)
     }
+}
+
+/// The number of a zone, which is that of an interface or its name.
+fn scope(zone: &str) -> Result<u32> {
+    if let Ok(number) = zone.parse() {
+        return Ok(number);
+    }
+    let socket =
+        Socket::new(Domain::IPV6, Type::DGRAM, None).map_err(|e| Error::local(&e).about(zone))?;
+    rustix::net::netdevice::name_to_index(&socket, zone)
+        .map_err(|_| Error::new(Kind::Input, "no interface of this name").about(zone))
 }
 
 /// A stream that is not to be waited for longer than a connection may take.

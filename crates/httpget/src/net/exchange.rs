@@ -57,6 +57,8 @@ pub(crate) struct Made {
 pub(crate) struct Exchange {
     /// Given: the proxy to go through.
     pub(crate) proxy: Option<Arc<Proxy>>,
+    /// Given: the zone of the host's IPv6 address.
+    pub(crate) zone: Option<String>,
     /// Given: the head of the request, until it is sent.
     pub(crate) request: Vec<u8>,
     /// Given: bytes of the body that are there already.
@@ -65,6 +67,8 @@ pub(crate) struct Exchange {
     pub(crate) line: Option<Arc<Line>>,
     /// What the connection took; of a connection used again only what it is.
     pub(crate) made: Made,
+    /// The certificates that the last peer presented, accepted or not.
+    pub(crate) presented: Option<Arc<TlsFacts>>,
     /// Whether the connection had served before.
     pub(crate) reused: bool,
     /// The request's head as it was sent.
@@ -103,6 +107,7 @@ pub(crate) fn begin(ask: &Ask<'_>, request: &[u8]) {
     CURRENT.set(Exchange {
         proxy: ask.proxy.clone(),
         request: request.to_vec(),
+        zone: ask.zone.map(str::to_owned),
         had: ask.had,
         line: ask.line.clone(),
         ..Exchange::default()

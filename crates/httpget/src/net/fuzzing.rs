@@ -130,6 +130,7 @@ fn receive(bytes: &[u8], step: usize, to_head: bool) -> (Option<Vec<u8>>, Option
     let ask = Ask {
         head: to_head,
         url: "http://h.test/",
+        zone: None,
         headers: &[],
         proxy: None,
         absolute: None,

@@ -13,6 +13,7 @@ mod line;
 mod stream;
 mod tls;
 mod tunnel;
+mod verify;
 mod wire;
 mod x509;
 
@@ -25,7 +26,8 @@ use common::{Error, Kind};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout};
 
-pub(crate) use dial::{DialOptions, Dialer};
+use dial::Host;
+pub(crate) use dial::{DialOptions, Dialer, shown};
 pub(crate) use exchange::{Exchange, Failure, Peer};
 pub(crate) use line::Line;
 pub(crate) use tls::{Tls, TlsOptions};
@@ -41,6 +43,8 @@ pub(crate) struct Ask<'a> {
     /// HEAD instead of GET.
     pub(crate) head: bool,
     pub(crate) url: &'a str,
+    /// The zone of its IPv6 address.
+    pub(crate) zone: Option<&'a str>,
     /// All headers to send, in order.
     pub(crate) headers: &'a [(String, String)],
     pub(crate) proxy: Option<Arc<Proxy>>,
@@ -75,14 +79,14 @@ impl Silence {
         if let Some(least) = self.least {
             return too_slow(least, self.time);
         }
-        let message = format!("the server was silent for {:?}", self.time);
+        let message = format!("the server was silent for {}", shown(self.time));
         Error::new(Kind::Timeout, message).hint("--stall-timeout allows more")
     }
 }
 
 /// The error of a speed under `least` bytes a second.
 pub(crate) fn too_slow(least: u64, time: Duration) -> Error {
-    let message = format!("slower than {least} bytes a second for {time:?}");
+    let message = format!("slower than {least} bytes a second for {}", shown(time));
     Error::new(Kind::Timeout, message)
 }
 
@@ -128,7 +132,10 @@ impl Network {
         loop {
             exchange::begin(ask, &request);
             let outcome = self.once(ask);
-            let exchange = exchange::take();
+            let mut exchange = exchange::take();
+            if exchange.made.facts.is_none() && outcome.is_err() {
+                exchange.made.facts = exchange.presented.take();
+            }
             let error = match outcome {
                 Ok(body) => match exchange.head.clone() {
                     Some(head) => {
@@ -272,7 +279,12 @@ impl Connector for Chain {
         let host = uri.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let proxy = exchange::with(|exchange| exchange.proxy.clone());
+        let (proxy, zone) =
+            exchange::with(|exchange| (exchange.proxy.clone(), exchange.zone.clone()));
+        let host = Host {
+            name: host,
+            zone: zone.as_deref(),
+        };
         let limit = *details.timeout.after;
         let (stream, made) = self
             .0

@@ -8,16 +8,16 @@ use std::sync::{Arc, OnceLock};
 
 use common::tls::{self, Remedy};
 use common::{Error, Kind, Result};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
-    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, ProtocolVersion,
-    RootCertStore, SignatureScheme, SupportedProtocolVersion, version,
+    AlertDescription, ClientConfig, ClientConnection, ProtocolVersion, RootCertStore,
+    SupportedProtocolVersion, version,
 };
 
 use super::stream::{Stream, TlsStream};
+use super::verify::Verifier;
 use super::x509::{self, Certificate};
 use crate::files;
 use crate::policy::pin::Pin;
@@ -43,15 +43,18 @@ pub(crate) struct TlsOptions {
 }
 
 /// What the peer of a TLS connection showed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TlsFacts {
-    /// `TLSv1.3`.
-    pub(crate) version: &'static str,
-    /// `TLS13_AES_256_GCM_SHA384`.
-    pub(crate) cipher: String,
+    /// `TLSv1.3`; `None` if the handshake failed.
+    pub(crate) version: Option<&'static str>,
+    /// IANA's name, as in `TLS_AES_256_GCM_SHA384`; `None` if the handshake
+    /// failed.
+    pub(crate) cipher: Option<String>,
     /// The chain, the server's own certificate first, as far as it could be
     /// read.
     pub(crate) chain: Vec<Certificate>,
+    /// Whether the certificate was checked and found right.
+    pub(crate) verified: bool,
 }
 
 /// Makes TLS connections.
@@ -69,16 +72,20 @@ impl Tls {
         }
     }
 
+    /// Reads the files of certificates and keys, once. The error is about a
+    /// file, so it comes before anything that the network has to say.
+    pub(crate) fn prepare(&self) -> Result<Arc<ClientConfig>> {
+        let config = self.config.get_or_init(|| configure(&self.options));
+        config.clone()
+    }
+
     /// Performs the handshake with `host` over `inner`.
     pub(crate) fn connect(
         &self,
         host: &str,
         inner: Box<dyn Stream>,
     ) -> Result<(TlsStream, TlsFacts)> {
-        let config = self
-            .config
-            .get_or_init(|| configure(&self.options))
-            .clone()?;
+        let config = self.prepare()?;
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| Error::new(Kind::Tls, "the host is no name a certificate could have"))?;
         let session = ClientConnection::new(config, name).map_err(|e| error(&e))?;
@@ -92,7 +99,7 @@ impl Tls {
                 },
             }
         })?;
-        let facts = facts(stream.session());
+        let facts = facts(stream.session(), !self.options.insecure);
         let shown = stream.session().peer_certificates().unwrap_or_default();
         if !self.options.pins.is_empty() && !has_pin(shown, &self.options.pins) {
             return Err(Error::new(
@@ -113,19 +120,20 @@ fn has_pin(shown: &[CertificateDer<'_>], pins: &[Pin]) -> bool {
         .is_some_and(|leaf| pins.iter().any(|pin| pin.matches(&leaf.public_key)))
 }
 
-fn facts(session: &ClientConnection) -> TlsFacts {
+fn facts(session: &ClientConnection, verified: bool) -> TlsFacts {
     let chain = session.peer_certificates().unwrap_or_default();
     TlsFacts {
-        version: match session.protocol_version() {
+        version: Some(match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
             _ => "TLS",
-        },
+        }),
         cipher: session
             .negotiated_cipher_suite()
-            .map(|suite| format!("{:?}", suite.suite()))
-            .unwrap_or_default(),
+            // rustls marks those of TLS 1.3 by another prefix than IANA does.
+            .map(|suite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")),
         chain: chain.iter().map_while(|der| x509::parse(der)).collect(),
+        verified,
     }
 }
 
@@ -140,7 +148,7 @@ pub(crate) fn error(error: &rustls::Error) -> Error {
         Some(Remedy::NoTls) => "does this port speak http?",
         Some(Remedy::ExpectName) | None => match error {
             rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
-                "it may want ciphers or curves older than those of forward secrecy"
+                "it may want an older cipher, or a curve such as P-521, that is not supported"
             }
             rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
                 "it may speak only versions older than TLS 1.2"
@@ -163,13 +171,15 @@ fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions)
         .map_err(|e| Error::usage(format!("no TLS version is left to use: {e}")))?;
-    let builder = if options.insecure {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+    let verifier = if options.insecure {
+        Verifier::insecure(&provider)
     } else {
-        builder.with_root_certificates(roots(options)?)
+        let (authorities, own) = roots(options)?;
+        Verifier::new(&provider, authorities, own).map_err(|e| Error::new(Kind::System, e))?
     };
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match &options.certificate {
         None => builder.with_no_client_auth(),
         Some(path) => {
@@ -185,8 +195,10 @@ fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-fn roots(options: &TlsOptions) -> Result<RootCertStore> {
+/// The authorities to trust, and the certificates that were named.
+fn roots(options: &TlsOptions) -> Result<(RootCertStore, Vec<CertificateDer<'static>>)> {
     let mut store = RootCertStore::empty();
+    let mut own = Vec::new();
     let mut files = options.ca_files.clone();
     if let Some(dir) = &options.ca_dir {
         let entries = std::fs::read_dir(dir).map_err(|e| local(&e, dir))?;
@@ -205,6 +217,9 @@ fn roots(options: &TlsOptions) -> Result<RootCertStore> {
             Err(error) if error.kind() == Kind::Input && !given => continue,
             Err(error) => return Err(error),
         };
+        if given {
+            own.extend(certificates.iter().cloned());
+        }
         for certificate in certificates {
             // A file that was named must be usable; of a directory, and of
             // the system's bundle, whatever is.
@@ -231,7 +246,7 @@ fn roots(options: &TlsOptions) -> Result<RootCertStore> {
             .hint("install ca-certificates, or use --cacert FILE"));
         }
     }
-    Ok(store)
+    Ok((store, own))
 }
 
 fn local(error: &std::io::Error, path: &Path) -> Error {
@@ -260,51 +275,14 @@ fn identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
     Ok((chain, key))
 }
 
-/// Believes every certificate, for `-k`; signatures are checked all the same,
-/// so that the peer has the key of what it shows.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 impl fmt::Display for TlsFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.version, self.cipher)
+        let version = self.version.unwrap_or("TLS");
+        write!(
+            f,
+            "{version} {}",
+            self.cipher.as_deref().unwrap_or("failed")
+        )
     }
 }
 

@@ -15,9 +15,42 @@ pub(crate) struct Certificate {
     pub(crate) not_after: Seconds,
     /// The whole SubjectPublicKeyInfo in DER.
     pub(crate) public_key: Vec<u8>,
+    /// The DNS names and addresses it is for (subjectAltName).
+    pub(crate) names: Vec<String>,
 }
 
+/// A public key as signatures are verified with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PublicKey<'a> {
+    /// The content of its AlgorithmIdentifier in DER.
+    pub(crate) algorithm: &'a [u8],
+    /// The bits of the key.
+    pub(crate) bits: &'a [u8],
+}
+
+impl PublicKey<'_> {
+    /// The length of the modulus, if it is an RSA key.
+    pub(crate) fn rsa_bits(&self) -> Option<usize> {
+        const RSA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+        let (oid, _) = expect(self.algorithm, OID)?;
+        if oid.content != RSA {
+            return None;
+        }
+        let (key, _) = expect(self.bits, SEQUENCE)?;
+        let (modulus, _) = expect(key.content, INTEGER)?;
+        let start = modulus.content.iter().position(|&b| b != 0)?;
+        let digits = &modulus.content[start..];
+        Some(digits.len() * 8 - digits[0].leading_zeros() as usize)
+    }
+}
+
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
+const BOOLEAN: u8 = 0x01;
 const SEQUENCE: u8 = 0x30;
+/// The extensions of a certificate, explicitly tagged.
+const EXTENSIONS: u8 = 0xa3;
 const SET: u8 = 0x31;
 const OID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
@@ -81,7 +114,7 @@ pub(crate) fn parse(der: &[u8]) -> Option<Certificate> {
     let (issuer, rest) = expect(rest, SEQUENCE)?;
     let (validity, rest) = expect(rest, SEQUENCE)?;
     let (subject, rest) = expect(rest, SEQUENCE)?;
-    let (public_key, _) = expect(rest, SEQUENCE)?;
+    let (public_key, rest) = expect(rest, SEQUENCE)?;
     let (before, after) = element(validity.content)?;
     let (after, _) = element(after)?;
     Some(Certificate {
@@ -90,7 +123,70 @@ pub(crate) fn parse(der: &[u8]) -> Option<Certificate> {
         not_before: time(&before)?,
         not_after: time(&after)?,
         public_key: public_key.whole.to_vec(),
+        names: names(rest).unwrap_or_default(),
     })
+}
+
+/// The public key of a certificate in DER.
+pub(crate) fn public_key<'a>(der: &'a [u8]) -> Option<PublicKey<'a>> {
+    let whole = parse(der)?.public_key;
+    // Its place in the certificate, for the sake of the lifetime.
+    let at = der.windows(whole.len()).position(|part| part == whole)?;
+    let (key, _): (Element<'a>, _) = expect(&der[at..], SEQUENCE)?;
+    let (algorithm, rest) = expect(key.content, SEQUENCE)?;
+    let (bits, _) = expect(rest, BIT_STRING)?;
+    // The first byte is the number of unused bits.
+    let bits = bits.content.strip_prefix(&[0])?;
+    Some(PublicKey {
+        algorithm: algorithm.content,
+        bits,
+    })
+}
+
+/// The names among the extensions, which follow the public key.
+fn names(mut rest: &[u8]) -> Option<Vec<String>> {
+    const ALT_NAME: [u8; 3] = [0x55, 0x1d, 0x11];
+    const DNS: u8 = 0x82;
+    const ADDRESS: u8 = 0x87;
+    let extensions = loop {
+        let (field, after) = element(rest)?;
+        if field.tag == EXTENSIONS {
+            break expect(field.content, SEQUENCE)?.0;
+        }
+        rest = after;
+    };
+    let mut rest = extensions.content;
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        let (extension, after) = expect(rest, SEQUENCE)?;
+        rest = after;
+        let (oid, mut value) = expect(extension.content, OID)?;
+        if oid.content != ALT_NAME {
+            continue;
+        }
+        if let Some((_critical, after)) = expect(value, BOOLEAN) {
+            value = after;
+        }
+        let (value, _) = expect(value, OCTET_STRING)?;
+        let (list, _) = expect(value.content, SEQUENCE)?;
+        let mut entries = list.content;
+        while !entries.is_empty() {
+            let (entry, after) = element(entries)?;
+            entries = after;
+            match entry.tag {
+                DNS => found.push(String::from_utf8_lossy(entry.content).into_owned()),
+                ADDRESS => {
+                    if let Ok(v4) = <[u8; 4]>::try_from(entry.content) {
+                        found.push(std::net::Ipv4Addr::from(v4).to_string());
+                    } else if let Ok(v6) = <[u8; 16]>::try_from(entry.content) {
+                        found.push(std::net::Ipv6Addr::from(v6).to_string());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    Some(found)
 }
 
 /// A distinguished name as `CN=..., O=...`, the most specific part first and
@@ -225,6 +321,11 @@ mod tests {
         assert_eq!(date::rfc3339(parsed.not_after), "4096-01-01T00:00:00Z");
         assert!(parsed.not_before < parsed.not_after);
         assert!(parsed.public_key.starts_with(&[SEQUENCE]));
+        assert_eq!(parsed.names, ["localhost", "127.0.0.1", "::1"]);
+        let key = public_key(&der).unwrap();
+        assert_eq!(key.rsa_bits(), None);
+        // An uncompressed point of P-256.
+        assert_eq!((key.bits.len(), key.bits[0]), (65, 4));
     }
 
     #[test]
@@ -259,6 +360,7 @@ mod tests {
         #[test]
         fn never_panics(der: Vec<u8>) {
             let _ = parse(&der);
+            let _ = public_key(&der).map(|key| key.rsa_bits());
         }
     }
 }

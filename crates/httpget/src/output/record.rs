@@ -23,7 +23,7 @@ struct Before<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
+    message: Option<String>,
     url: &'a str,
     final_url: Option<&'a str>,
     method: &'static str,
@@ -41,14 +41,16 @@ struct After<'a> {
     wire_bytes: Option<u64>,
     sha256: Option<&'a str>,
     redirects: Vec<Redirect<'a>>,
-    remote_address: Option<String>,
+    address: Option<String>,
     tls: Option<Tls<'a>>,
     dns_ms: Option<f64>,
     connect_ms: Option<f64>,
     tls_ms: Option<f64>,
     first_byte_ms: Option<f64>,
-    total_ms: f64,
+    duration_ms: f64,
     error: Option<JsonError<'a>>,
+    /// When the record was written.
+    time: String,
 }
 
 /// How a body stands in a record.
@@ -69,18 +71,20 @@ struct Redirect<'a> {
 
 #[derive(Serialize)]
 struct Tls<'a> {
-    version: &'a str,
-    cipher: &'a str,
+    version: Option<&'a str>,
+    cipher: Option<&'a str>,
     subject: Option<&'a str>,
     issuer: Option<&'a str>,
     not_after: Option<String>,
     days_left: Option<i64>,
+    names: Option<&'a [String]>,
+    verified: bool,
 }
 
 #[derive(Serialize)]
 struct JsonError<'a> {
     kind: &'a str,
-    message: &'a str,
+    message: String,
 }
 
 /// Writes the record of a report as one line. The body goes out piece by piece,
@@ -138,7 +142,12 @@ fn before(report: &Report) -> Before<'_> {
     let head = report.head.as_deref();
     let failed = report.trouble.as_ref().filter(|_| head.is_none());
     Before {
-        tag: if head.is_some() { "response" } else { "error" },
+        // Nothing had to be fetched if there is neither.
+        tag: if failed.is_some() {
+            "error"
+        } else {
+            "response"
+        },
         target: failed.map(|_| report.url.as_str()),
         kind: failed.map(Trouble::kind),
         message: failed.map(Trouble::message),
@@ -169,27 +178,30 @@ fn after(report: &Report) -> After<'_> {
                 location: &hop.location,
             })
             .collect(),
-        remote_address: made.peer.as_ref().map(ToString::to_string),
+        address: made.peer.as_ref().map(ToString::to_string),
         tls: made.facts.as_deref().map(|facts| {
             let leaf = facts.chain.first();
             Tls {
                 version: facts.version,
-                cipher: &facts.cipher,
+                cipher: facts.cipher.as_deref(),
                 subject: leaf.map(|leaf| leaf.subject.as_str()),
                 issuer: leaf.map(|leaf| leaf.issuer.as_str()),
                 not_after: leaf.map(|leaf| date::rfc3339(leaf.not_after)),
                 days_left: leaf.map(|leaf| (leaf.not_after - date::now()).div_euclid(86_400)),
+                names: leaf.map(|leaf| leaf.names.as_slice()),
+                verified: facts.verified,
             }
         }),
         dns_ms: made.dns.map(ms),
         connect_ms: made.connect.map(ms),
         tls_ms: made.tls.map(ms),
         first_byte_ms: report.first_byte().map(ms),
-        total_ms: ms(report.total),
+        duration_ms: ms(report.total),
         error: report.trouble.as_ref().map(|trouble| JsonError {
             kind: trouble.kind(),
             message: trouble.message(),
         }),
+        time: common::time::now(),
     }
 }
 

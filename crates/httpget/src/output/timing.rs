@@ -58,7 +58,9 @@ pub(crate) fn certificates(report: &Report) -> String {
             ("valid from", &date::rfc3339(certificate.not_before)),
             ("until", &date::rfc3339(certificate.not_after)),
             ("days left", &days.to_string()),
+            ("names", &certificate.names.join(", ")),
         ];
+        let lines = lines.iter().filter(|(_, value)| !value.is_empty());
         for (name, value) in lines {
             let _ = writeln!(text, "{name:>10}: {}", escape(value.as_bytes()));
         }

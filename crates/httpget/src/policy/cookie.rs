@@ -44,6 +44,13 @@ pub struct Cookie {
     expires: Option<Seconds>,
 }
 
+impl Cookie {
+    /// Whether one replaces the other.
+    fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name && self.domain == other.domain && self.path == other.path
+    }
+}
+
 /// Without the value.
 impl std::fmt::Debug for Cookie {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -57,6 +64,16 @@ pub type IsPublic<'a> = &'a dyn Fn(&str) -> Option<bool>;
 /// The cookies of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Jar(VecDeque<Cookie>);
+
+/// What a cookie file holds.
+#[derive(Clone, Debug, Default)]
+pub struct CookieFile {
+    /// The cookies of its lines in Netscape's format.
+    pub jar: Jar,
+    /// The values of its Set-Cookie headers, which belong to the URL that is
+    /// asked for.
+    pub headers: Vec<String>,
+}
 
 /// Whether `host` is `domain` or below it.
 fn is_within(host: &str, domain: &str) -> bool {
@@ -82,7 +99,14 @@ fn parse(text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) -> Option
     let mut parts = text.split(';');
     let (name, value) = parts.next()?.split_once('=')?;
     let (name, value) = (name.trim(), value.trim());
-    if name.is_empty() || name.len() + value.len() > COOKIE_MAX || text.contains(char::is_control) {
+    // A TAB within a name or value would be the end of a field in the file.
+    let is_odd = |c: char| c.is_control() && c != '\t';
+    if name.is_empty()
+        || name.len() + value.len() > COOKIE_MAX
+        || text.contains(is_odd)
+        || name.contains('\t')
+        || value.contains('\t')
+    {
         return None;
     }
     let mut cookie = Cookie {
@@ -102,12 +126,20 @@ fn parse(text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) -> Option
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
         let value = value.trim();
         match key.trim().to_ascii_lowercase().as_str() {
-            "domain" => domain = value.trim_start_matches('.').to_ascii_lowercase(),
-            "path" if value.starts_with('/') => {
+            "domain" => {
+                domain = value
+                    .strip_prefix('.')
+                    .unwrap_or(value)
+                    .to_ascii_lowercase();
+            }
+            "path" if value.starts_with('/') && !value.contains('\t') => {
                 has_path = true;
                 value.clone_into(&mut cookie.path);
             }
-            "path" => has_path = false,
+            "path" => {
+                has_path = false;
+                default_path(url.path()).clone_into(&mut cookie.path);
+            }
             "secure" => cookie.secure = true,
             "httponly" => cookie.http_only = true,
             "expires" => cookie.expires = date::parse(value).or(cookie.expires),
@@ -134,8 +166,7 @@ fn parse(text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) -> Option
     } else if domain == host && host.parse::<IpAddr>().is_err() {
         cookie.host_only = is_public(&domain) != Some(false);
     }
-    let safe = url.scheme() == "https";
-    if cookie.secure && !safe {
+    if cookie.secure && !is_trustworthy(url) {
         return None;
     }
     let lower = name.to_ascii_lowercase();
@@ -147,6 +178,12 @@ fn parse(text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) -> Option
         return None;
     }
     Some(cookie)
+}
+
+/// Whether secure cookies may be taken from here and sent there: by HTTPS, and
+/// on this machine, as browsers have it.
+fn is_trustworthy(url: &Url) -> bool {
+    url.scheme() == "https" || target::is_local(target::host(url))
 }
 
 /// Max-Age: seconds, or zero and less for "at once".
@@ -162,17 +199,23 @@ fn age(value: &str) -> Option<Seconds> {
 }
 
 impl Jar {
+    /// [`Self::set`], unless there is such a cookie already.
+    pub fn set_new(&mut self, text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) {
+        if let Some(cookie) = parse(text, url, now, is_public)
+            && !self.0.iter().any(|other| other.is_same(&cookie))
+        {
+            self.set(text, url, now, is_public);
+        }
+    }
+
     /// Takes a Set-Cookie of a response from `url`, or leaves it.
     pub fn set(&mut self, text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) {
         let Some(cookie) = parse(text, url, now, is_public) else {
             return;
         };
-        let same = |other: &Cookie| {
-            other.name == cookie.name && other.domain == cookie.domain && other.path == cookie.path
-        };
-        if let Some(at) = self.0.iter().position(same) {
+        if let Some(at) = self.0.iter().position(|other| other.is_same(&cookie)) {
             // Plain http does not overwrite what https has set.
-            if self.0[at].secure && url.scheme() != "https" {
+            if self.0[at].secure && !is_trustworthy(url) {
                 return;
             }
             self.0.remove(at);
@@ -212,7 +255,7 @@ impl Jar {
                 };
                 there
                     && path_matches(url.path(), &c.path)
-                    && (!c.secure || url.scheme() == "https")
+                    && (!c.secure || is_trustworthy(url))
                     && c.expires.is_none_or(|expires| expires > now)
             })
             .collect();
@@ -237,10 +280,19 @@ impl Jar {
         }
     }
 
-    /// Reads a file in Netscape's format, of which it keeps the last 10,000
-    /// cookies.
+    /// Reads the cookies of a file.
+    pub fn read(file: impl BufRead) -> Result<Self, ReadError> {
+        CookieFile::read(file).map(|file| file.jar)
+    }
+}
+
+impl CookieFile {
+    /// Reads a file in Netscape's format, or one of response heads, as `-D`
+    /// writes it; keeps the last 10,000 cookies.
     pub fn read(mut file: impl BufRead) -> Result<Self, ReadError> {
-        let mut jar = Self::default();
+        let mut found = Self::default();
+        // The lines of a head that are not cookies.
+        let mut in_head = false;
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
@@ -252,15 +304,29 @@ impl Jar {
             let text = text.filter(|text| text.ends_with('\n') || (text.len() as u64) < LINE_MAX);
             let text = text.ok_or(ReadError::Line(number))?;
             let text = text.strip_suffix('\n').unwrap_or(text);
-            match from_line(text.strip_suffix('\r').unwrap_or(text)) {
-                Ok(Some(cookie)) => jar.push(cookie),
+            let text = text.strip_suffix('\r').unwrap_or(text);
+            in_head |= text.starts_with("HTTP/");
+            if let Some((name, value)) = text.split_once(':')
+                && name.eq_ignore_ascii_case("set-cookie")
+            {
+                found.headers.push(value.trim().to_owned());
+                if found.headers.len() > TAKEN_MAX {
+                    found.headers.remove(0);
+                }
+                continue;
+            }
+            match from_line(text) {
+                Ok(Some(cookie)) => found.jar.push(cookie),
                 Ok(None) => {}
+                Err(NotACookie) if in_head => {}
                 Err(NotACookie) => return Err(ReadError::Line(number)),
             }
         }
-        Ok(jar)
+        Ok(found)
     }
+}
 
+impl Jar {
     /// The file's text. Cookies of the session are kept too, as curl does.
     pub fn write(&self, now: Seconds) -> String {
         let mut text = "# Netscape HTTP Cookie File\n\n".to_owned();

@@ -5,11 +5,13 @@ use url::Url;
 /// The longest name most file systems take, with room for `.part.state`.
 const NAME_MAX: usize = 255 - 16;
 
-/// The name in the URL's path: its last segment, as it is written there, as
-/// curl has it. `None` where the path ends in `/`.
+/// The name in the URL's path: its last segment as it is written there, as curl
+/// has it. `None` if the path ends in `/`.
 pub fn of_url(url: &Url) -> Option<String> {
     let last = url.path_segments()?.next_back()?;
-    safe(last)
+    // Dots alone name directories; the parser of URLs has resolved them.
+    let is_name = !last.is_empty() && last.chars().any(|c| c != '.');
+    is_name.then(|| last.to_owned())
 }
 
 /// A name from a server, reduced to what can do no harm: the last part of a
@@ -47,6 +49,10 @@ mod tests {
         assert_eq!(name("http://h/a/b.txt?x=/y").as_deref(), Some("b.txt"));
         assert_eq!(name("http://h/a%20b").as_deref(), Some("a%20b"));
         assert_eq!(name("http://h/%2e%2e%2fx").as_deref(), Some("%2e%2e%2fx"));
+        assert_eq!(name("http://h/.gitignore").as_deref(), Some(".gitignore"));
+        assert_eq!(name("http://h/-x").as_deref(), Some("-x"));
+        assert_eq!(name("http://h/..foo").as_deref(), Some("..foo"));
+        assert_eq!(name("http://h/a/..."), None);
         assert_eq!(name("http://h/a/"), None);
         assert_eq!(name("http://h"), None);
     }

@@ -4,8 +4,8 @@
 #[derive(Clone, PartialEq, Eq)]
 struct Entry {
     host: Option<String>,
-    user: String,
-    password: String,
+    user: Option<String>,
+    password: Option<String>,
 }
 
 /// The entries of a file, in order.
@@ -19,17 +19,28 @@ impl std::fmt::Debug for Netrc {
     }
 }
 
-/// The words of a file; quoted ones may have blanks in them.
-fn words(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    for line in text.lines() {
-        let mut chars = line.trim_start().chars().peekable();
+/// A word of the file.
+struct Word {
+    text: String,
+    /// The number of its line.
+    line: usize,
+    quoted: bool,
+}
+
+/// The words of a file; quoted ones may have blanks in them. `#` starts a
+/// comment in front of the first word of a line, and behind others where no
+/// value is expected.
+fn words(text: &str) -> Vec<Word> {
+    let mut words: Vec<Word> = Vec::new();
+    for (line, content) in text.lines().enumerate() {
+        let mut chars = content.trim_start().chars().peekable();
         while let Some(&first) = chars.peek() {
             if first.is_whitespace() {
                 chars.next();
                 continue;
             }
-            if first == '#' {
+            let before = words.last().filter(|word| word.line == line);
+            if first == '#' && !before.is_some_and(Word::takes_value) {
                 break;
             }
             let quoted = first == '"';
@@ -45,42 +56,70 @@ fn words(text: &str) -> Vec<String> {
                     c => word.push(c),
                 }
             }
-            words.push(word);
+            words.push(Word {
+                text: word,
+                line,
+                quoted,
+            });
         }
     }
     words
 }
 
+impl Word {
+    /// Whether a value follows it.
+    fn takes_value(&self) -> bool {
+        !self.quoted
+            && matches!(
+                self.text.as_str(),
+                "machine" | "login" | "password" | "account"
+            )
+    }
+
+    /// Whether it begins an entry.
+    fn begins_entry(&self) -> bool {
+        !self.quoted && matches!(self.text.as_str(), "machine" | "default")
+    }
+}
+
 impl Netrc {
     /// Reads a file; what is not understood is passed over, as every reader
-    /// of this format does.
+    /// of this format does. A value that is missing at the end of its line is
+    /// not taken from another entry.
     pub fn parse(text: &str) -> Self {
         let mut entries: Vec<Entry> = Vec::new();
-        let mut words = words(text).into_iter();
-        while let Some(word) = words.next() {
+        let words = words(text);
+        let mut at = 0;
+        while let Some(word) = words.get(at) {
+            at += 1;
+            if word.quoted {
+                continue;
+            }
+            let value = words.get(at).filter(|value| {
+                word.takes_value() && (value.line == word.line || !value.begins_entry())
+            });
+            at += usize::from(value.is_some());
+            let value = value.map(|value| value.text.clone());
             let fresh = |host| Entry {
                 host,
-                user: String::new(),
-                password: String::new(),
+                user: None,
+                password: None,
             };
-            match word.as_str() {
-                "machine" => entries.push(fresh(Some(
-                    words.next().unwrap_or_default().to_ascii_lowercase(),
-                ))),
+            match word.text.as_str() {
+                "machine" => {
+                    entries.push(fresh(Some(value.unwrap_or_default().to_ascii_lowercase())));
+                }
                 "default" => entries.push(fresh(None)),
                 "login" => {
-                    let user = words.next().unwrap_or_default();
                     if let Some(entry) = entries.last_mut() {
-                        entry.user = user;
+                        entry.user = value;
                     }
                 }
                 "password" => {
-                    let password = words.next().unwrap_or_default();
                     if let Some(entry) = entries.last_mut() {
-                        entry.password = password;
+                        entry.password = value;
                     }
                 }
-                "account" => drop(words.next()),
                 _ => {}
             }
         }
@@ -88,17 +127,35 @@ impl Netrc {
     }
 
     /// User and password for a host; those of `default` only if `or_default`.
-    pub fn find(&self, host: &str, or_default: bool) -> Option<(String, String)> {
+    /// Of several entries that of `user` counts, if one is given, else the
+    /// first.
+    pub fn find(
+        &self,
+        host: &str,
+        user: Option<&str>,
+        or_default: bool,
+    ) -> Option<(String, String)> {
         let host = host.to_ascii_lowercase();
+        let is_of_user = |entry: &&Entry| {
+            user.is_none_or(|user| entry.user.as_deref().is_none_or(|own| own == user))
+        };
         let own = self
             .0
             .iter()
-            .find(|entry| entry.host.as_ref() == Some(&host));
+            .filter(|entry| entry.host.as_ref() == Some(&host))
+            .find(is_of_user);
         let entry = own.or_else(|| {
-            let mut all = self.0.iter();
-            all.find(|entry| or_default && entry.host.is_none())
+            let mut all = self
+                .0
+                .iter()
+                .filter(|entry| or_default && entry.host.is_none());
+            all.find(is_of_user)
         })?;
-        Some((entry.user.clone(), entry.password.clone()))
+        let name = user.map(str::to_owned).or_else(|| entry.user.clone());
+        Some((
+            name.unwrap_or_default(),
+            entry.password.clone().unwrap_or_default(),
+        ))
     }
 }
 
@@ -113,17 +170,52 @@ mod tests {
             "# c\nmachine A.test login u password p\nmachine b.test\n  login \"x y\"\n  \
              account z password \"a\\\"b\"\ndefault login d password e\n",
         );
-        let find = |host, or| netrc.find(host, or);
+        let find = |host, or| netrc.find(host, None, or);
         assert_eq!(find("a.test", false), Some(("u".into(), "p".into())));
         assert_eq!(find("b.test", false), Some(("x y".into(), "a\"b".into())));
         assert_eq!(find("c.test", false), None);
         assert_eq!(find("c.test", true), Some(("d".into(), "e".into())));
     }
 
+    #[test]
+    fn values_stay_within_their_entry() {
+        let found = |text: &str, user: Option<&str>| {
+            let found = Netrc::parse(text).find("a.test", user, true);
+            found.map(|(user, password)| format!("{user}:{password}"))
+        };
+        let other = "\nmachine other.test login bob password secret\n";
+        for (text, shown) in [
+            ("machine a.test login alice password #pass", "alice:#pass"),
+            ("machine a.test login alice password", "alice:"),
+            ("machine a.test login #x password p # comment", "#x:p"),
+            ("machine a.test login alice # password p", "alice:"),
+            ("machine a.test login\n  alice password\n  pw", "alice:pw"),
+            (
+                "machine a.test login machine password default",
+                "machine:default",
+            ),
+            ("machine a.test password p", ":p"),
+            ("# machine a.test login x\nmachine a.test login y", "y:"),
+        ] {
+            assert_eq!(
+                found(&format!("{text}{other}"), None).as_deref(),
+                Some(shown),
+                "{text}"
+            );
+        }
+        let several = "machine a.test login one password 1\nmachine a.test login two password 2\n\
+                       default login three password 3";
+        assert_eq!(found(several, None).as_deref(), Some("one:1"));
+        assert_eq!(found(several, Some("two")).as_deref(), Some("two:2"));
+        assert_eq!(found(several, Some("three")).as_deref(), Some("three:3"));
+        assert_eq!(found(several, Some("four")), None);
+        assert_eq!(found("default login d", None).as_deref(), Some("d:"));
+    }
+
     proptest! {
         #[test]
         fn never_panics(text in ".*") {
-            let _ = Netrc::parse(&text).find("x", true);
+            let _ = Netrc::parse(&text).find("x", Some("u"), true);
         }
     }
 }

@@ -9,6 +9,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::policy::target;
+
 /// How to speak to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -177,6 +179,10 @@ impl Proxies {
         }
         if let Some(option) = &self.option {
             return option.as_ref();
+        }
+        // Those are names of this machine.
+        if target::is_localhost(host) {
+            return None;
         }
         let own = match scheme {
             "http" => &self.http,

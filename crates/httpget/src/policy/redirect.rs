@@ -9,6 +9,15 @@ use crate::policy::target;
 /// The longest URL that is gone to.
 const URL_MAX: usize = 64 * 1024;
 
+/// Where a redirect leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// Without credentials and fragment.
+    pub url: Url,
+    /// User and password in the Location.
+    pub user: Option<target::User>,
+}
+
 /// What is known when a response comes.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
@@ -21,11 +30,11 @@ pub struct Rules {
 /// The URL to ask next, or `None` for a response that is to be taken as it
 /// is. Refused are a foreign scheme, a way from https to http, one redirect
 /// too many, and two different Locations.
-pub fn next(head: &Head, base: &Url, rules: Rules) -> Result<Option<Url>> {
+pub fn next(head: &Head, base: &Url, rules: Rules) -> Result<Option<Next>> {
     if !matches!(head.status, 300..=303 | 307 | 308) {
         return Ok(None);
     }
-    let mut locations = head.all("location");
+    let mut locations = head.locations();
     let Some(location) = locations.next().filter(|location| !location.is_empty()) else {
         return Ok(None);
     };
@@ -40,7 +49,7 @@ pub fn next(head: &Head, base: &Url, rules: Rules) -> Result<Option<Url>> {
         )
         .hint("--max-redirs allows more"));
     }
-    let mut url = match base.join(location) {
+    let mut url = match base.join(&location) {
         Ok(url) => url,
         Err(e) => {
             let start: String = location.chars().take(1000).collect();
@@ -48,8 +57,12 @@ pub fn next(head: &Head, base: &Url, rules: Rules) -> Result<Option<Url>> {
         }
     };
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
-        return refused(format!("redirected to a foreign scheme: {}", url.scheme()));
+        return refused(format!(
+            "redirected to an unsupported scheme: {}",
+            url.scheme()
+        ));
     }
+    let user = target::credentials(&url);
     target::strip(&mut url);
     if url.as_str().len() > URL_MAX {
         return refused(format!("redirected to a URL of more than {URL_MAX} bytes"));
@@ -57,7 +70,7 @@ pub fn next(head: &Head, base: &Url, rules: Rules) -> Result<Option<Url>> {
     if base.scheme() == "https" && url.scheme() == "http" {
         return refused(format!("refused to go from https to http: {url}"));
     }
-    Ok(Some(url))
+    Ok(Some(Next { url, user }))
 }
 
 #[cfg(test)]
@@ -71,7 +84,7 @@ mod tests {
             followed: 0,
         };
         let url = next(&head, &Url::parse(base).unwrap(), rules)?;
-        Ok(url.map(String::from))
+        Ok(url.map(|next| next.url.into()))
     }
 
     #[test]

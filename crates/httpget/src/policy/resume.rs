@@ -1,52 +1,84 @@
 //! When a download may go on where it stopped: pure decisions, for `-C`, for
 //! `--retry`, and for the ranges of `--segments`.
 //!
-//! What is had is continued only under a proof that the rest belongs to it: a
-//! validator that the server confirms (If-Range answered by 206), or, where
-//! none is known and the user asked for it, a Content-Range that starts at
-//! the right byte and a total that fits.
+//! What is there is continued only under a proof that the rest belongs to it: a
+//! strong validator that the server confirms (If-Range answered by 206). A weak
+//! validator must be repeated by the server; with it, and without any, the last
+//! [`OVERLAP`] bytes are asked for again and must be equal.
 
 use std::fmt::Write;
 
 use crate::http::content_range;
 use crate::http::head::Head;
 
+/// The bytes that are fetched again if no strong validator proves the rest.
+pub const OVERLAP: u64 = 64 * 1024;
+
 /// What tells one state of a resource from another (RFC 9110, section 8.8).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Validator {
     /// A strong entity tag, with its quotes.
     Tag(String),
-    /// The value of Last-Modified.
+    /// The value of Last-Modified, if it is old enough to be strong.
     Date(String),
+    /// Any other entity tag.
+    WeakTag(String),
+    /// Any other Last-Modified.
+    WeakDate(String),
 }
 
 impl Validator {
-    /// The validator of a response that may be used in If-Range: a strong
-    /// tag, else a date that is old enough to be one (RFC 9110, section
-    /// 8.8.2.2: one second before Date).
+    /// The validator of a response: an entity tag, else a date. A date is strong
+    /// if it is a second older than Date (RFC 9110, section 8.8.2.2).
     pub fn of(head: &Head) -> Option<Self> {
-        if let Some(tag) = head.get("etag") {
-            return is_strong(tag).then(|| Self::Tag(tag.to_owned()));
+        if let Some(tag) = head.get("etag").filter(|tag| !tag.is_empty()) {
+            let tag = tag.to_owned();
+            return Some(if is_strong(&tag) {
+                Self::Tag(tag)
+            } else {
+                Self::WeakTag(tag)
+            });
         }
-        let modified = head.get("last-modified")?;
-        let at = crate::http::date::parse(modified)?;
-        let sent = crate::http::date::parse(head.get("date")?)?;
-        (sent > at).then(|| Self::Date(modified.to_owned()))
+        let modified = head.get("last-modified").filter(|date| !date.is_empty())?;
+        let at = crate::http::date::parse(modified);
+        let sent = head.get("date").and_then(crate::http::date::parse);
+        let is_old = at.zip(sent).is_some_and(|(at, sent)| sent > at);
+        Some(if is_old {
+            Self::Date(modified.to_owned())
+        } else {
+            Self::WeakDate(modified.to_owned())
+        })
     }
 
-    /// The value for If-Range.
+    /// The validator of a response that may be used in If-Range.
+    pub fn strong(head: &Head) -> Option<Self> {
+        Self::of(head).filter(Self::is_strong)
+    }
+
+    /// Whether it may be used in If-Range.
+    pub fn is_strong(&self) -> bool {
+        matches!(self, Self::Tag(_) | Self::Date(_))
+    }
+
+    /// The value, as the server wrote it.
     pub fn value(&self) -> &str {
         match self {
-            Self::Tag(value) | Self::Date(value) => value,
+            Self::Tag(value) | Self::Date(value) | Self::WeakTag(value) | Self::WeakDate(value) => {
+                value
+            }
         }
     }
 
-    /// Whether a later response is of the same state. Where it does not say,
-    /// the 206 itself is the proof, since If-Range asked for it.
+    /// Whether a later response is of the same state. If it does not say, the
+    /// 206 itself is the proof for a strong one, since If-Range asked for it.
     pub fn agrees(&self, head: &Head) -> bool {
-        match self {
-            Self::Tag(tag) => head.get("etag").is_none_or(|other| other == tag),
-            Self::Date(date) => head.get("last-modified").is_none_or(|other| other == date),
+        let name = match self {
+            Self::Tag(_) | Self::WeakTag(_) => "etag",
+            Self::Date(_) | Self::WeakDate(_) => "last-modified",
+        };
+        match head.get(name) {
+            Some(value) => value == self.value(),
+            None => self.is_strong(),
         }
     }
 }
@@ -67,6 +99,10 @@ pub struct Had {
     /// Its [`coding`], if it is known: bytes of one are none of another, and a
     /// server may give them the same tag.
     pub coding: Option<String>,
+    /// Whether these bytes are in the final file and not in its part file.
+    pub of_file: bool,
+    /// Whether the user said where to go on, so that nothing is fetched again.
+    pub exact: bool,
 }
 
 /// The value of Content-Encoding; empty where there is none.
@@ -101,10 +137,29 @@ impl Had {
         self.coding.as_ref().is_none_or(|known| *known == coding)
     }
 
+    /// Whether a strong validator proves that a rest belongs to it.
+    pub fn is_proved(&self) -> bool {
+        self.validator.as_ref().is_some_and(Validator::is_strong)
+    }
+
+    /// How many of its last bytes are fetched again.
+    pub fn overlap(&self) -> u64 {
+        if self.exact || self.is_proved() {
+            0
+        } else {
+            OVERLAP.min(self.bytes)
+        }
+    }
+
+    /// Where the rest is asked for from.
+    pub fn from(&self) -> u64 {
+        self.bytes - self.overlap()
+    }
+
     /// The headers that ask for the rest.
     pub fn ask(&self) -> Vec<(&'static str, String)> {
-        let mut headers = vec![("Range", format!("bytes={}-", self.bytes))];
-        if let Some(validator) = &self.validator {
+        let mut headers = vec![("Range", format!("bytes={}-", self.from()))];
+        if let Some(validator) = self.validator.as_ref().filter(|v| v.is_strong()) {
             headers.push(("If-Range", validator.value().to_owned()));
         }
         headers
@@ -118,11 +173,13 @@ impl Had {
                 let Some(range) = range else {
                     return Verdict::Again;
                 };
-                let starts = range.span.is_some_and(|(first, _)| first == self.bytes);
+                let starts = range.span.is_some_and(|(first, _)| first == self.from());
                 let fits = match (self.total, range.total) {
                     (Some(a), Some(b)) => a == b,
                     _ => true,
                 };
+                // What is there may be no longer than the whole.
+                let fits = fits && range.total.is_none_or(|total| total >= self.bytes);
                 // Not a part of the rest, but all of it.
                 let reaches = match (range.span, range.total) {
                     (Some((_, last)), Some(total)) => last.checked_add(1) == Some(total),
@@ -168,6 +225,9 @@ pub fn url_id(url: &url::Url) -> String {
 /// The key of a record's first line, by which it is known as one.
 const URL: &str = "url-sha256";
 
+/// The key of its last line: a record cut short proves nothing.
+const END: &str = "end";
+
 /// The text of the record beside a part file of the URL with this id. `bytes`
 /// is the number of bytes that are there of a part file with gaps; without it,
 /// all of the file is.
@@ -176,19 +236,22 @@ pub fn to_state(had: &Had, url: &str, bytes: Option<u64>) -> String {
         value.map_or_else(String::new, |value| format!("{name}: {value}\n"))
     };
     let coding = had.coding.clone().filter(|coding| !coding.is_empty());
-    let (tag, date) = match &had.validator {
-        Some(Validator::Tag(tag)) => (Some(tag.clone()), None),
-        Some(Validator::Date(date)) => (None, Some(date.clone())),
-        None => (None, None),
-    };
-    // What limits the others comes first: a file cut short must not say more.
+    let validator = had.validator.as_ref().map(|validator| {
+        let name = match validator {
+            Validator::Tag(_) => "etag",
+            Validator::Date(_) => "last-modified",
+            Validator::WeakTag(_) => "weak-etag",
+            Validator::WeakDate(_) => "weak-last-modified",
+        };
+        line(name, Some(validator.value().to_owned()))
+    });
     [
         line(URL, Some(url.to_owned())),
         line("bytes", bytes.map(|bytes| bytes.to_string())),
         line("content-encoding", coding),
-        line("etag", tag),
-        line("last-modified", date),
+        validator.unwrap_or_default(),
         line("length", had.total.map(|total| total.to_string())),
+        line(END, Some("record".to_owned())),
     ]
     .concat()
 }
@@ -200,20 +263,23 @@ pub fn is_state(text: &str) -> bool {
 }
 
 /// Reads a record of this URL for a part file of `length` bytes; what cannot be
-/// read, does not fit, or has no validator proves nothing.
+/// read or does not fit proves nothing.
 pub fn from_state(text: &str, url: &str, length: u64) -> Option<Had> {
     let mut validator = None;
     let mut total = None;
     let mut bytes = length;
     let mut coding = String::new();
-    let mut is_of_url = false;
+    let (mut is_of_url, mut is_whole) = (false, false);
     // A line without its end may have been longer.
     for line in text.strip_suffix('\n')?.split('\n') {
         let (name, value) = line.split_once(": ")?;
         match name {
             URL => is_of_url = value == url,
+            END => is_whole = true,
             "etag" if is_strong(value) => validator = Some(Validator::Tag(value.to_owned())),
             "last-modified" => validator = Some(Validator::Date(value.to_owned())),
+            "weak-etag" => validator = Some(Validator::WeakTag(value.to_owned())),
+            "weak-last-modified" => validator = Some(Validator::WeakDate(value.to_owned())),
             "content-encoding" => value.clone_into(&mut coding),
             "length" => total = Some(value.parse().ok()?),
             "bytes" => bytes = value.parse().ok()?,
@@ -221,14 +287,13 @@ pub fn from_state(text: &str, url: &str, length: u64) -> Option<Had> {
         }
     }
     let fits = bytes > 0 && bytes <= length && total.is_none_or(|total| bytes <= total);
-    validator
-        .filter(|_| fits && is_of_url)
-        .map(|validator| Had {
-            bytes,
-            validator: Some(validator),
-            total,
-            coding: Some(coding),
-        })
+    (fits && is_of_url && is_whole).then(|| Had {
+        bytes,
+        validator,
+        total,
+        coding: Some(coding),
+        ..Had::default()
+    })
 }
 
 #[cfg(test)]
@@ -246,6 +311,7 @@ mod tests {
             validator: validator.map(|tag| Validator::Tag(tag.to_owned())),
             total,
             coding: Some(String::new()),
+            ..Had::default()
         }
     }
 
@@ -278,33 +344,77 @@ mod tests {
         ] {
             assert_eq!(tag.judge(&head(text)), verdict, "{text}");
         }
-        let bare = had(None, None);
-        assert_eq!(bare.ask(), [("Range", "bytes=5-".to_owned())]);
+        let exact = Had {
+            exact: true,
+            ..had(None, None)
+        };
+        assert_eq!(exact.ask(), [("Range", "bytes=5-".to_owned())]);
         assert_eq!(
-            bare.judge(&head("206 P\r\nContent-Range: bytes 5-9/10")),
+            exact.judge(&head("206 P\r\nContent-Range: bytes 5-9/10")),
             Continue
         );
+        // Without a proof the last bytes are asked for again, and a weak tag
+        // must be repeated.
+        let range = format!(
+            "206 P\r\nContent-Range: bytes {}-199999/200000",
+            100_000 - OVERLAP
+        );
+        for (validator, repeated, verdict) in [
+            (None, "", Continue),
+            (
+                Some(Validator::WeakTag("W/\"1\"".into())),
+                "\r\nETag: W/\"1\"",
+                Continue,
+            ),
+            (
+                Some(Validator::WeakTag("W/\"1\"".into())),
+                "\r\nETag: W/\"2\"",
+                Again,
+            ),
+            (Some(Validator::WeakTag("W/\"1\"".into())), "", Again),
+            (
+                Some(Validator::WeakDate("x".into())),
+                "\r\nLast-Modified: x",
+                Continue,
+            ),
+            (Some(Validator::WeakDate("x".into())), "", Again),
+        ] {
+            let weak = Had {
+                bytes: 100_000,
+                validator,
+                ..Had::default()
+            };
+            assert_eq!(weak.ask(), [("Range", "bytes=34464-".to_owned())]);
+            let answer = head(&format!("{range}{repeated}"));
+            assert_eq!(weak.judge(&answer), verdict, "{repeated}");
+            let shorter = "206 P\r\nContent-Range: bytes 34464-99998/99999";
+            assert_eq!(weak.judge(&head(&format!("{shorter}{repeated}"))), Again);
+        }
     }
 
     #[test]
     fn validators() {
         let of = |text: &str| Validator::of(&head(&format!("200 OK\r\n{text}")));
         assert_eq!(of("ETag: \"a\""), Some(Validator::Tag("\"a\"".into())));
-        assert_eq!(of("ETag: W/\"a\""), None);
+        assert_eq!(
+            of("ETag: W/\"a\""),
+            Some(Validator::WeakTag("W/\"a\"".into()))
+        );
+        assert_eq!(of("ETag: a"), Some(Validator::WeakTag("a".into())));
         let modified = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT";
         assert!(
             of(&format!(
                 "{modified}\r\nDate: Sun, 06 Nov 1994 08:49:38 GMT"
             ))
-            .is_some()
+            .is_some_and(|date| date.is_strong())
         );
-        assert_eq!(
-            of(&format!(
-                "{modified}\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT"
-            )),
-            None
-        );
-        assert_eq!(of(modified), None);
+        for weak in [
+            format!("{modified}\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT"),
+            modified.to_owned(),
+        ] {
+            assert!(of(&weak).is_some_and(|date| !date.is_strong()), "{weak}");
+        }
+        assert_eq!(of("X: y"), None);
     }
 
     #[test]
@@ -317,9 +427,13 @@ mod tests {
             validator: Some(tag.clone()),
             total: Some(7),
             coding: Some(String::new()),
+            ..Had::default()
         };
         let text = to_state(&had(5), "id", None);
-        assert_eq!(text, "url-sha256: id\netag: \"x\"\nlength: 7\n");
+        assert_eq!(
+            text,
+            "url-sha256: id\netag: \"x\"\nlength: 7\nend: record\n"
+        );
         assert!(is_state(&text));
         assert_eq!(from_state(&text, "id", 5), Some(had(5)));
         assert_eq!(from_state(&text, "other", 5), None);
@@ -334,40 +448,45 @@ mod tests {
         let text = to_state(&had(5), "id", Some(3));
         assert_eq!(from_state(&text, "id", 5), Some(had(3)));
         assert_eq!(from_state(&text, "id", 2), None);
-        // Cut anywhere, it never says that more is there than is.
+        // Cut anywhere, it says nothing.
         for end in 0..text.len() {
             let cut = from_state(&text[..end], "id", 5);
-            assert!(cut.is_none_or(|had| had.bytes <= 3), "{}", &text[..end]);
+            assert_eq!(cut, None, "{}", &text[..end]);
         }
         for bad in [
-            "",
             "bytes: x\netag: \"x\"\n",
             "etag: x\n",
             "etag: \"x\"\nlength: y\n",
             "junk",
-            "length: 7\n",
         ] {
             assert_eq!(
-                from_state(&format!("url-sha256: id\n{bad}"), "id", 9),
+                from_state(&format!("url-sha256: id\n{bad}end: record\n"), "id", 9),
                 None,
                 "{bad}"
             );
             assert!(!is_state(bad));
         }
-        // Without the URL, or a validator, nothing is proved.
-        assert_eq!(from_state("etag: \"x\"\n", "id", 9), None);
-        assert_eq!(from_state("url-sha256: id\nlength: 10\n", "id", 9), None);
-        let unproved = Had {
-            validator: None,
-            ..had(5)
-        };
-        assert!(is_state(&to_state(&unproved, "id", None)));
+        // Without the URL nothing is proved.
+        assert_eq!(from_state("etag: \"x\"\nend: record\n", "id", 9), None);
+        for validator in [
+            None,
+            Some(Validator::WeakTag("W/\"x\"".into())),
+            Some(Validator::WeakDate("y".into())),
+        ] {
+            let unproved = Had {
+                validator,
+                ..had(5)
+            };
+            let text = to_state(&unproved, "id", None);
+            assert!(is_state(&text));
+            assert_eq!(from_state(&text, "id", 5), Some(unproved));
+        }
     }
 
     proptest! {
         #[test]
         fn never_continued_from_another_byte(bytes in 0..100u64, first in 0..100u64, total in 1..200u64) {
-            let had = Had { bytes, ..Had::default() };
+            let had = Had { bytes, exact: true, ..Had::default() };
             let text = format!("206 P\r\nContent-Range: bytes {first}-{}/{total}", total - 1);
             if had.judge(&head(&text)) == Verdict::Continue {
                 prop_assert!(first == bytes && bytes < total);

@@ -4,13 +4,18 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
+/// User and password; no password if none is given.
+pub type User = (String, Option<String>);
+
 /// What is to be asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// http or https, without credentials and fragment.
     pub url: Url,
     /// User and password of the URL, decoded.
-    pub user: Option<(String, String)>,
+    pub user: Option<User>,
+    /// The zone of an IPv6 address, which no request carries.
+    pub zone: Option<String>,
     /// The path as typed, for `--path-as-is`.
     pub raw_path: String,
 }
@@ -22,34 +27,53 @@ const VALUE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
+/// Schemes that are written without `//`, or with another meaning than a host.
+const OTHER_SCHEMES: [&str; 8] = [
+    "mailto",
+    "data",
+    "javascript",
+    "file",
+    "tel",
+    "news",
+    "magnet",
+    "urn",
+];
+
 /// Parses an operand. The error is a sentence without the operand.
 pub fn parse(text: &str) -> Result<Target, String> {
     if text.chars().any(char::is_control) {
         return Err("not a URL: control character inside".to_owned());
     }
     let (scheme, rest) = match text.split_once("://") {
-        Some((scheme, rest)) if is_scheme(scheme) => (scheme.to_ascii_lowercase(), rest),
-        _ => ("https".to_owned(), text),
+        Some((scheme, rest)) if is_scheme(scheme) => (Some(scheme.to_ascii_lowercase()), rest),
+        _ => (None, text),
     };
-    if scheme != "http" && scheme != "https" {
-        return Err(format!("{scheme} is not spoken here; use http or https"));
+    match scheme.as_deref() {
+        None => check_scheme(text)?,
+        Some("http" | "https") => {}
+        Some(other) => return Err(format!("{other} is not supported; use http or https")),
     }
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
     if authority.matches('@').count() > 1 {
         return Err("not a URL: more than one '@' before the path".to_owned());
     }
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    check_host(host)?;
-    let mut url =
-        Url::parse(&format!("{scheme}://{rest}")).map_err(|e| format!("not a URL: {e}"))?;
-    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let user = (!url.username().is_empty() || url.password().is_some()).then(|| {
-        let password = url.password().unwrap_or_default();
-        (decode(url.username()), decode(password))
-    });
+    let (login, host) = match authority.rsplit_once('@') {
+        Some((login, host)) => (Some(login), host),
+        None => (None, authority),
+    };
+    // A bare port is one of this machine.
+    let host = match host.strip_prefix(':') {
+        Some(port) if scheme.is_none() && !port.is_empty() => format!("localhost:{port}"),
+        _ => host.to_owned(),
+    };
+    let (host, zone) = split_zone(&host)?;
+    check_host(&host)?;
+    let scheme = scheme.unwrap_or_else(|| default_scheme(&host).to_owned());
+    let login = login.map_or_else(String::new, |login| format!("{login}@"));
+    let mut url = Url::parse(&format!("{scheme}://{login}{host}{tail}"))
+        .map_err(|e| format!("not a URL: {e}"))?;
+    let user = credentials(&url);
     strip(&mut url);
     let path = tail.split('#').next().unwrap_or_default();
     let path = if path.starts_with('/') {
@@ -60,8 +84,83 @@ pub fn parse(text: &str) -> Result<Target, String> {
     Ok(Target {
         url,
         user,
+        zone,
         raw_path: utf8_percent_encode(&path, ODD).to_string(),
     })
+}
+
+/// Refuses text that has a scheme without `://`, which would be taken for a
+/// host or a user.
+fn check_scheme(text: &str) -> Result<(), String> {
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return Ok(());
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    if matches!(scheme.as_str(), "http" | "https") {
+        return Err(format!(
+            "not a URL: use {scheme}://{}",
+            rest.trim_start_matches('/')
+        ));
+    }
+    if OTHER_SCHEMES.contains(&scheme.as_str()) && !rest.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(format!("{scheme} is not supported; use http or https"));
+    }
+    Ok(())
+}
+
+/// Takes the zone out of `[fe80::1%25eth0]:80`, or `[fe80::1%eth0]:80`.
+fn split_zone(host: &str) -> Result<(String, Option<String>), String> {
+    let Some((address, port)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
+        return Ok((host.to_owned(), None));
+    };
+    let Some((address, zone)) = address.split_once('%') else {
+        return Ok((host.to_owned(), None));
+    };
+    // RFC 6874; what is typed is often without the encoding.
+    let zone = zone
+        .strip_prefix("25")
+        .filter(|zone| !zone.is_empty())
+        .unwrap_or(zone);
+    let zone = percent_decode_str(zone).decode_utf8_lossy();
+    if zone.is_empty() {
+        return Err("not a URL: an empty zone".to_owned());
+    }
+    Ok((format!("[{address}]{port}"), Some(zone.into_owned())))
+}
+
+/// The scheme of a URL that names none: this machine speaks plain HTTP, but for
+/// the ports of HTTPS.
+fn default_scheme(host: &str) -> &'static str {
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, port),
+        _ => (host, ""),
+    };
+    if is_local(name.trim_matches(['[', ']'])) && !matches!(port, "443" | "8443") {
+        "http"
+    } else {
+        "https"
+    }
+}
+
+/// Whether this is `localhost`, a name below it, or a loopback address.
+pub fn is_local(host: &str) -> bool {
+    is_localhost(host)
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether this is `localhost` or a name below it (RFC 6761, section 6.3).
+pub fn is_localhost(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
+}
+
+/// User and password of a URL, decoded.
+pub fn credentials(url: &Url) -> Option<User> {
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    (!url.username().is_empty() || url.password().is_some())
+        .then(|| (decode(url.username()), url.password().map(decode)))
 }
 
 /// What cannot stand in a request line.
@@ -166,7 +265,28 @@ mod tests {
     #[test]
     fn forms() {
         assert_eq!(url("example.com"), "https://example.com/");
-        assert_eq!(url("localhost:8080/a?b#c"), "https://localhost:8080/a?b");
+        assert_eq!(url("localhost:8080/a?b#c"), "http://localhost:8080/a?b");
+        for (text, whole) in [
+            (":8080/x", "http://localhost:8080/x"),
+            (":443", "https://localhost/"),
+            ("localhost", "http://localhost/"),
+            ("app.localhost:3000", "http://app.localhost:3000/"),
+            ("127.0.0.1:8443/x", "https://127.0.0.1:8443/x"),
+            ("127.8.0.1/x", "http://127.8.0.1/x"),
+            ("[::1]:81", "http://[::1]:81/"),
+            ("user:pw@localhost/", "http://localhost/"),
+            ("10.0.0.1:81", "https://10.0.0.1:81/"),
+            ("localhost.example", "https://localhost.example/"),
+            ("user:pw@h/x", "https://h/x"),
+            ("[fe80::1%25eth0]:80/x", "https://[fe80::1]:80/x"),
+        ] {
+            assert_eq!(url(text), whole, "{text}");
+        }
+        for text in ["http://[fe80::1%25eth0]/", "http://[fe80::1%eth0]/"] {
+            let target = parse(text).unwrap();
+            assert_eq!(target.url.as_str(), "http://[fe80::1]/");
+            assert_eq!(target.zone.as_deref(), Some("eth0"));
+        }
         assert_eq!(
             url("HTTP://Example.com:80/a/../b c"),
             "http://example.com/b%20c"
@@ -178,7 +298,7 @@ mod tests {
         assert_eq!(url("http://[::1]:81/"), "http://[::1]:81/");
         assert_eq!(url("http://127.0.0.1?x"), "http://127.0.0.1/?x");
         let target = parse("http://us%40er:p%3A@h/a/../b?q").unwrap();
-        assert_eq!(target.user, Some(("us@er".into(), "p:".into())));
+        assert_eq!(target.user, Some(("us@er".into(), Some("p:".into()))));
         assert_eq!(target.url.as_str(), "http://h/b?q");
         assert_eq!(target.raw_path, "/a/../b?q");
     }
@@ -201,6 +321,13 @@ mod tests {
             "http://%31%32/",
             "http://x\n/",
             "/path",
+            "http:/host/",
+            "https:host",
+            "mailto:a@b",
+            "javascript:alert(1)",
+            "http://[fe80::1%]/",
+            "http://[x%eth0]/",
+            ":",
         ] {
             assert!(parse(text).is_err(), "{text:?} {:?}", parse(text));
         }

@@ -1,9 +1,9 @@
 //! The records as comma-separated values (RFC 4180): one header, and every
 //! record with the same columns, those that do not apply left empty.
 
-use common::Result;
 use common::app::Io;
 use common::text::escape;
+use common::{Result, json};
 use serde_json::Value;
 
 use super::json::{Record, Selection, tell_unsent};
@@ -118,7 +118,13 @@ fn plain(value: Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text,
-        other => other.to_string(),
+        // As in JSON: six decimals at most and no exponent.
+        other => {
+            let mut text = Vec::new();
+            // Writing to a Vec cannot fail.
+            let _ = json::write_line(&mut text, &other);
+            String::from_utf8_lossy(&text).trim_end().to_owned()
+        }
     }
 }
 
@@ -202,6 +208,19 @@ impl Observer for Csv {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_have_no_exponent() {
+        for (value, text) in [
+            (Value::from(8e-6), "0.000008"),
+            (Value::from(1e20), "100000000000000000000.0"),
+            (Value::from(u64::MAX), "18446744073709551615"),
+            (Value::from(true), "true"),
+            (Value::Null, ""),
+        ] {
+            assert_eq!(plain(value), text);
+        }
+    }
 
     #[test]
     fn cells_stay_on_their_line() {

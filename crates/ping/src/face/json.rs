@@ -260,7 +260,7 @@ impl Record {
         ))
     }
 
-    /// What was sent to a target in an interval.
+    /// The figures of a target in one interval.
     pub(crate) fn interval(clock: Clock, target: &Target, stats: &Stats) -> Self {
         let address = Some(target.address);
         Self::Summary(Summary {

@@ -4,6 +4,7 @@ pub(crate) mod classic;
 pub(crate) mod csv;
 pub(crate) mod graph;
 pub(crate) mod held;
+mod iputils;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod metrics;

@@ -16,7 +16,7 @@ use crate::event::{Event, Observer, Overdue, Refusal};
 use crate::stats::Stats;
 use crate::target::{Target, TargetId, Targets};
 
-/// What was sent to one target in one interval.
+/// The figures of one target in one interval.
 #[derive(Debug, Default)]
 struct Open {
     stats: Box<Stats>,

@@ -84,6 +84,18 @@ mod tests {
     }
 
     #[test]
+    fn a_multicast_address_waits_for_a_second() {
+        let mut floor = Floor::new(100);
+        let [group, host] = ["224.0.0.1", "10.0.0.1"].map(|text| text.parse().unwrap());
+        floor.count(group, 5);
+        for now in [50, 300, 500] {
+            floor.count(host, now);
+        }
+        assert_eq!(floor.wait(group, 600), Some(5 + GROUP_INTERVAL));
+        assert_eq!(floor.wait(group, 5 + GROUP_INTERVAL), None);
+    }
+
+    #[test]
     fn root_is_not_held_back() {
         let mut floor = Floor::new(0);
         floor.count([10, 0, 0, 1].into(), 5);

@@ -19,6 +19,9 @@ const LIVE: usize = 1 << 18;
 /// How far a pace may lag behind before what was missed is let go.
 const LAG: Nanos = 10_000_000;
 
+/// Probes whose being late says nothing about the period.
+const FEW: u64 = 50;
+
 /// What a host is probed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Goal {
@@ -90,8 +93,10 @@ pub(crate) struct ListPlan {
     live: usize,
     starved: bool,
     ended: bool,
-    /// How late a probe went out, at most.
-    lag: Nanos,
+    /// How late further probes of a host went out, all together, and how many
+    /// there were.
+    lag: u128,
+    repeated: u64,
 }
 
 impl ListPlan {
@@ -119,6 +124,7 @@ impl ListPlan {
             starved: false,
             ended: false,
             lag: 0,
+            repeated: 0,
         }
     }
 
@@ -153,7 +159,8 @@ impl Plan for ListPlan {
             }
             self.again.pop_front();
             if open.is_some() {
-                self.lag = self.lag.max(now.saturating_sub(due));
+                self.lag += u128::from(now.saturating_sub(due));
+                self.repeated += 1;
                 return self.probe(id, now, targets);
             }
         }
@@ -228,7 +235,11 @@ impl Plan for ListPlan {
     fn lag(&self) -> Option<Nanos> {
         match self.goal {
             Goal::Count { period, .. } | Goal::Watch { period } => {
-                Some(self.lag).filter(|lag| *lag > period)
+                // A few may be late because this process had to wait.
+                let mean = self.lag / u128::from(self.repeated.max(1));
+                u64::try_from(mean)
+                    .ok()
+                    .filter(|lag| self.repeated >= FEW && *lag > period.max(LAG))
             }
             _ => None,
         }

@@ -77,7 +77,8 @@ pub(crate) trait Plan {
         Vec::new()
     }
 
-    /// How late a probe went out by its period, in the worst case.
+    /// How late probes went out by their period on average, if that is longer
+    /// than the period.
     fn lag(&self) -> Option<Nanos> {
         None
     }

@@ -229,6 +229,7 @@ struct Faces<'a> {
     metrics: Metrics,
     mtu: Mtu,
     graph: Option<Graph<'a>>,
+    single: bool,
 }
 
 impl<'a> Faces<'a> {
@@ -243,6 +244,7 @@ impl<'a> Faces<'a> {
             metrics: Metrics::default(),
             mtu: Mtu,
             graph: None,
+            single: matches!(config.job, Job::One { .. }),
         }
     }
 
@@ -253,7 +255,7 @@ impl<'a> Faces<'a> {
             () if io.json => &mut self.json,
             () if cli.csv => &mut self.csv,
             () if cli.metrics => &mut self.metrics,
-            () if is_graph(cli, io) => self.graph.insert(Graph::new(text)),
+            () if is_graph(cli, io) => self.graph.insert(Graph::new(text, self.single)),
             () => text,
         }
     }
@@ -294,8 +296,10 @@ fn finish(
             tally.ended(io, clock, target)?;
         }
     }
-    for error in plan.unresolved() {
-        tally.refused(io, clock, &Refusal::new(error))?;
+    if end == End::Deadline {
+        for error in plan.unresolved() {
+            tally.refused(io, clock, &Refusal::new(error))?;
+        }
     }
     if end == End::Deadline && !plan.is_complete() {
         tally.unasked();
@@ -306,12 +310,12 @@ fn finish(
     tally.finish(io, clock, &engine.books.targets, drops)?;
     if let Some(lag) = plan.lag() {
         io.report.line(format_args!(
-            "the period was not kept: probes went out up to {} ms late",
+            "the period was not kept: probes went out {} ms late on average",
             lag / 1_000_000
         ));
     }
     if end == End::Done && tally.is_empty() && io.report.worst() == Exit::Yes {
-        io.report.line("the list has no target");
+        io.report.line("the list is empty");
         return Ok(Exit::No);
     }
     Ok(tally.exit())

@@ -54,10 +54,10 @@ fn no_way(error: &std::io::Error) -> Error {
     plain
 }
 
-/// What needs rights, opened before they are given up.
+/// Sockets that need privileges, opened before these are dropped.
 struct Opened {
     lines: Vec<Line>,
-    /// Why there is no line for one of the families.
+    /// The error of the family that has no line.
     failed: Option<Error>,
     routes: Vec<(Version, std::io::Result<Route>)>,
 }
@@ -149,7 +149,7 @@ pub(super) fn one(
     finish(io, clock, &mut engine, &mut plan, face, condition, true)
 }
 
-/// Opens sockets for every family that the operand may turn out to have.
+/// Opens sockets for every family that the operand may have.
 fn open_all(config: &Config, operand: &Operand, cookies: &Cookies) -> Result<Opened> {
     let wanted = match operand {
         Operand::Address(IpAddr::V4(_)) => versions(Family::V4),

@@ -11,6 +11,7 @@
 //! [`Engine::turn`] until all are done. One lookup from the command line takes
 //! the same way as a million from a file.
 
+mod absence;
 mod answering;
 mod connections;
 pub(crate) mod failure;
@@ -136,6 +137,8 @@ pub(crate) struct Engine {
     stirred: bool,
     /// Lookups submitted, counted from anywhere: which server begins.
     turns: usize,
+    /// When [`Engine::turn`] returned.
+    left: Option<Instant>,
 }
 
 impl Engine {
@@ -165,6 +168,7 @@ impl Engine {
             busy: false,
             stirred: false,
             turns,
+            left: None,
         })
     }
 
@@ -251,6 +255,20 @@ impl Engine {
         idle: &mut dyn FnMut() -> Result<()>,
     ) -> Result<bool> {
         let now = Instant::now();
+        self.make_up(self.left, now);
+        let extra = self.advance(now, extra, until, idle);
+        self.left = Some(Instant::now());
+        extra
+    }
+
+    /// [`Engine::turn`] from `now` on.
+    fn advance(
+        &mut self,
+        now: Instant,
+        extra: Option<BorrowedFd<'_>>,
+        until: Option<Instant>,
+        idle: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<bool> {
         self.fire(now);
         let paced = self.admit(now);
         self.flush(now);
@@ -265,8 +283,11 @@ impl Engine {
                 return Ok(false);
             }
         }
+        let before = Instant::now();
         idle()?;
-        self.wait(now, earliest(paced, until), extra)
+        let after = Instant::now();
+        self.make_up(Some(before), after);
+        self.wait(after, earliest(paced, until), extra)
     }
 
     /// Waits for sockets, timers and `extra`, and reads what came.

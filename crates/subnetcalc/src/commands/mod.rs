@@ -134,8 +134,7 @@ fn for_each(
         }
     }
     if !any {
-        io.report
-            .line(format_args!("{what} is missing: the list is empty"));
+        io.report.line("the list is empty");
         exit = Exit::No;
     }
     Ok(exit)

@@ -255,7 +255,7 @@ fn pieces_in_flight_keep_their_own_delay() {
     let mut bench = delayed(50);
     let ms = Duration::from_millis;
     for byte in 0..5 {
-        bench.wire.input.push_back(byte);
+        bench.wire.input.extend([byte]);
         bench.turn(TAIL_MAX);
         bench.pass(ms(10));
     }
@@ -281,7 +281,7 @@ fn held_pieces_are_bounded_in_bytes_and_number() {
     assert_eq!(bench.machine.bytes(), (TAIL_MAX as u64, 0));
     let mut bench = delayed(1000);
     for _ in 0..2 * HELD_MAX {
-        bench.wire.input.push_back(7);
+        bench.wire.input.extend([7]);
         bench.turn(1);
     }
     assert_eq!(bench.machine.bytes(), (HELD_MAX as u64, 0));

@@ -1,0 +1,253 @@
+//! Whether a server's certificate is trusted, and what it says either way.
+//!
+//! Beside what rustls checks, a certificate that equals one of `--cacert` byte
+//! for byte is trusted, if it is valid now and for the name: a self-signed one,
+//! say, or that of a server whose authority is not known. With `-k` nothing of
+//! a certificate is checked, but the peer must still prove that it holds the
+//! key.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use super::exchange;
+use super::tls::TlsFacts;
+use super::x509;
+use crate::http::date::Seconds;
+
+/// The verifier of server certificates.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    provider: Arc<CryptoProvider>,
+    /// `None` with `-k`.
+    trust: Option<Trust>,
+}
+
+/// What is trusted.
+#[derive(Debug)]
+struct Trust {
+    authorities: Arc<WebPkiServerVerifier>,
+    /// The certificates of `--cacert`.
+    own: Vec<CertificateDer<'static>>,
+}
+
+impl Verifier {
+    /// A verifier that trusts these authorities, and the certificates in `own`.
+    pub(super) fn new(
+        provider: &Arc<CryptoProvider>,
+        authorities: RootCertStore,
+        own: Vec<CertificateDer<'static>>,
+    ) -> Result<Self, String> {
+        let authorities = WebPkiServerVerifier::builder_with_provider(
+            Arc::new(authorities),
+            Arc::clone(provider),
+        );
+        Ok(Self {
+            provider: Arc::clone(provider),
+            trust: Some(Trust {
+                authorities: authorities.build().map_err(|e| e.to_string())?,
+                own,
+            }),
+        })
+    }
+
+    /// A verifier for `-k`.
+    pub(super) fn insecure(provider: &Arc<CryptoProvider>) -> Self {
+        Self {
+            provider: Arc::clone(provider),
+            trust: None,
+        }
+    }
+
+    /// Checks that `signature` was made with the key of `certificate`, by one of
+    /// the first `most` algorithms of its scheme.
+    fn check_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+        most: usize,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let key = x509::public_key(certificate).ok_or_else(|| unusable("it cannot be read"))?;
+        if let Some(bits) = key.rsa_bits()
+            && bits < RSA_BITS_MIN
+        {
+            return Err(unusable(&format!(
+                "RSA with {bits} bits, and at least {RSA_BITS_MIN} are supported"
+            )));
+        }
+        let mapping = self.provider.signature_verification_algorithms.mapping;
+        let algorithms = mapping
+            .iter()
+            .find(|(scheme, _)| *scheme == signature.scheme)
+            .map_or(&[][..], |(_, algorithms)| *algorithms);
+        let is_for_key = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
+            algorithm.public_key_alg_id().as_ref() == key.algorithm
+        };
+        let mut fitting = algorithms.iter().take(most).filter(is_for_key).peekable();
+        if fitting.peek().is_none() {
+            return Err(unusable(
+                "of a kind that is not supported, such as the curve P-521",
+            ));
+        }
+        let proved = fitting.any(|algorithm| {
+            algorithm
+                .verify_signature(key.bits, message, signature.signature())
+                .is_ok()
+        });
+        if proved {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            Err(rustls::Error::General(
+                "the server's proof that it holds its key is wrong".to_owned(),
+            ))
+        }
+    }
+}
+
+/// Shorter RSA keys are not verified by ring.
+const RSA_BITS_MIN: usize = 2048;
+
+fn unusable(why: &str) -> rustls::Error {
+    rustls::Error::General(format!(
+        "the server cannot prove that it holds its key: the key is {why}"
+    ))
+}
+
+impl Trust {
+    /// Trusts a certificate that was given as it is.
+    fn check_own(
+        &self,
+        certificate: &CertificateDer<'_>,
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Option<Result<(), rustls::Error>> {
+        self.own
+            .iter()
+            .any(|own| own == certificate)
+            .then(|| check_dates(certificate, now).and_then(|()| check_name(certificate, name)))
+    }
+}
+
+fn check_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
+    let now = Seconds::try_from(now.as_secs()).unwrap_or(Seconds::MAX);
+    match x509::parse(certificate) {
+        None => Err(CertificateError::BadEncoding.into()),
+        Some(facts) if now < facts.not_before => Err(CertificateError::NotValidYet.into()),
+        Some(facts) if now > facts.not_after => Err(CertificateError::Expired.into()),
+        Some(_) => Ok(()),
+    }
+}
+
+fn check_name(
+    certificate: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+) -> Result<(), rustls::Error> {
+    verify_server_name(&ParsedCertificate::try_from(certificate)?, name)
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        // A certificate that is refused is to be shown as well.
+        let chain = std::iter::once(certificate).chain(intermediates);
+        let facts = TlsFacts {
+            chain: chain.map_while(|der| x509::parse(der)).collect(),
+            ..TlsFacts::default()
+        };
+        exchange::with(|exchange| exchange.presented = Some(Arc::new(facts)));
+        let Some(trust) = &self.trust else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let outcome =
+            trust
+                .authorities
+                .verify_server_cert(certificate, intermediates, name, ocsp, now);
+        match outcome {
+            Ok(verified) => Ok(verified),
+            Err(error) => match trust.check_own(certificate, name, now) {
+                Some(outcome) => outcome.map(|()| ServerCertVerified::assertion()),
+                None => Err(error),
+            },
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.check_signature(message, certificate, signature, usize::MAX)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        // In TLS 1.3 a scheme stands for one curve.
+        self.check_signature(message, certificate, signature, 1)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        let mut schemes = algorithms.supported_schemes();
+        if self.trust.is_none() {
+            // Offered for the sake of the error: a server with such a key would
+            // otherwise end the handshake without a reason.
+            schemes.push(SignatureScheme::ECDSA_NISTP521_SHA512);
+        }
+        schemes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::crypto::ring;
+    use rustls::pki_types::pem::PemObject;
+    use std::time::Duration;
+    use testkit::tls::{Authority, Leaf};
+
+    #[test]
+    fn a_certificate_that_was_given_is_trusted() {
+        let authority = Authority::new();
+        let provider = Arc::new(ring::default_provider());
+        let read = |leaf| CertificateDer::from_pem_file(authority.files(leaf).0).unwrap();
+        let check = |own: &CertificateDer<'static>, shown: &CertificateDer<'_>, name: &str| {
+            let mut roots = RootCertStore::empty();
+            roots.add(own.clone()).unwrap();
+            let verifier = Verifier::new(&provider, roots, vec![own.clone()]).unwrap();
+            let name = ServerName::try_from(name.to_owned()).unwrap();
+            let now = UnixTime::since_unix_epoch(Duration::from_secs(2_000_000_000));
+            verifier
+                .verify_server_cert(shown, &[], &name, &[], now)
+                .is_ok()
+        };
+        for leaf in [Leaf::SelfSigned, Leaf::Authority, Leaf::Good] {
+            let own = read(leaf);
+            assert!(check(&own, &own, "localhost"), "{leaf:?}");
+            assert!(check(&own, &own, "127.0.0.1"), "{leaf:?}");
+            assert!(!check(&own, &own, "other.test"), "{leaf:?}");
+            // Another one of the same names is not this one.
+            assert!(!check(&own, &read(leaf), "localhost"), "{leaf:?}");
+        }
+        for leaf in [Leaf::Expired, Leaf::NotYetValid, Leaf::WrongName] {
+            let own = read(leaf);
+            assert!(!check(&own, &own, "localhost"), "{leaf:?}");
+        }
+    }
+}
