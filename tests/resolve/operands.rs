@@ -154,6 +154,11 @@ fn lists_in_files() {
             .stdout("")
             .stderr("resolve: the list is empty\n");
     }
+    let tool = resolve().arg(at(&server)).args(["-4", "-f", "-"]);
+    tool.stdin("host.test\n")
+        .run()
+        .code(0)
+        .stdout("host.test\tA\t192.0.2.1\n");
     ask(&server, &["-f", "/nonexistent/list"])
         .code(2)
         .stderr("resolve: /nonexistent/list: no such file or directory\n");
@@ -175,6 +180,25 @@ fn files_where_names_or_servers_belong() {
         .run();
     out.code(1)
         .stderr("resolve: names: no such name (NXDOMAIN); -f names reads the file of that name\n");
+}
+
+#[test]
+fn ports_of_servers() {
+    for (server, says) in [
+        (
+            "192.0.2.1#5353",
+            "a port follows a colon; use 192.0.2.1:5353",
+        ),
+        (
+            "tls://192.0.2.1#853",
+            "a port follows a colon; use tls://192.0.2.1:853",
+        ),
+    ] {
+        let out = resolve().args([&format!("@{server}"), "x.test"]).run();
+        out.code(2).stdout("").stderr(&format!(
+            "resolve: {server}: {says}; see 'resolve --help'\n"
+        ));
+    }
 }
 
 /// Nothing is read from standard input unasked.

@@ -47,7 +47,7 @@ struct Tree {
     servers: Vec<DnsServer>,
 }
 
-/// The port of all trees. It is none that the system gives to clients, and the
+/// The port of all trees. The system does not give it to clients, and the
 /// addresses of each tree are its own.
 const PORT: u16 = 5391;
 
@@ -237,8 +237,8 @@ fn an_alias_loop() {
     assert!(tree.queries() < 20, "{}", tree.queries());
 }
 
-/// Servers whose addresses nobody can give are named, and not looked for where
-/// they cannot be.
+/// Servers without an address are named, and not looked up where that cannot
+/// succeed.
 #[test]
 fn servers_without_addresses() {
     let tree = Tree::new();
@@ -266,7 +266,7 @@ fn servers_without_addresses() {
     );
 }
 
-/// One server plays all: who is asked cannot be seen, but what is asked can.
+/// One server plays all roles.
 #[test]
 fn a_trace_that_never_gets_lower_ends() {
     let server = DnsServer::with_behaviour(Zone::new(), |query, _| {

@@ -267,7 +267,7 @@ fn odd(here: &[&Record<'_>], at: &OwnedName, rtype: Rtype, sentences: &mut Vec<S
     }
 }
 
-/// The records of the answer section by owner. Owners are hashed where there
+/// The records of the answer section by owner. Owners are hashed if there
 /// are many: to compare each with each name of a chain takes long if all of
 /// them are long and almost equal.
 struct Owners<'a, 'm> {

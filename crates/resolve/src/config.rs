@@ -93,6 +93,9 @@ impl Config {
             types = operand::trailing_types(&mut names, cli.files.len())?;
         }
         names.extend(cli.plain.iter().cloned());
+        // As an operand, `-` is standard input already.
+        let (stdin, files): (Vec<_>, Vec<_>) = cli.files.iter().cloned().partition(|f| f == "-");
+        names.extend(stdin);
         let servers = servers.into_iter();
         let servers = servers.chain(cli.server.iter().map(String::as_str));
         let (servers, system) = find_servers(servers, cli)?;
@@ -118,7 +121,7 @@ impl Config {
         } else {
             None
         };
-        let lists = !cli.files.is_empty();
+        let lists = !files.is_empty();
         let many = lists || names.len() != 1 || names[0] == "-";
         let reads = lists || names.iter().any(|name| name == "-");
         let form = match (cli.output.short, cli.output.long, cli.output.full) {
@@ -139,7 +142,7 @@ impl Config {
         };
         Ok(Self {
             names,
-            files: cli.files.clone(),
+            files,
             reads,
             mode,
             direct,

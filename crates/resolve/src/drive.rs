@@ -397,7 +397,7 @@ mod tests {
             &[&[0], &[1], &[2], &[3]],
             &["x A", "x AAAA", "x 2", "y A", "y AAAA", "y 2"],
         );
-        // The second waits for the first one, but not for ever.
+        // The second waits for the first one, for a limited time.
         written(
             true,
             &[&[1], &[], &[0], &[2, 3]],

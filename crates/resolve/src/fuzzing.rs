@@ -99,7 +99,7 @@ pub fn text(text: &str) {
     }
 }
 
-/// Reads `resolv.conf`, within libc's limits, and what it means written anew.
+/// Reads `resolv.conf`, within libc's limits, and its meaning, written out, reads back the same.
 pub fn resolv_conf(text: &str) {
     let conf = resolvconf::parse(text);
     assert!(conf.servers.len() <= 3);

@@ -1,4 +1,4 @@
-//! Lookups as text, and what is said about them.
+//! Lookups as text, and messages about them.
 
 use common::app::Io;
 use common::text::escape;
@@ -110,7 +110,7 @@ impl Sink for Printer<'_> {
     }
 }
 
-/// A "no" as a sentence: what is missing, and what the server says about it.
+/// A "no" as a sentence: the missing name or data, and extended errors.
 fn no(lookup: &Lookup, types: &str) -> String {
     let alias = lookup.alias.as_ref();
     let alias = alias.map(|end| answer::listed(std::slice::from_ref(end), ""));
@@ -172,7 +172,7 @@ impl Printer<'_> {
         })
     }
 
-    /// Writes what was found.
+    /// Writes the records found.
     fn values(&mut self, operand: &str, lookup: &Lookup) -> Result<()> {
         if lookup.streamed {
             return Ok(());

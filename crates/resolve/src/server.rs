@@ -117,6 +117,14 @@ impl Server {
 /// `tls://` before it, `tls://NAME`, `tls://IP#NAME`, an `https://` URL, or
 /// `system`. The error is a sentence.
 pub(crate) fn parse(text: &str) -> Result<Spec, String> {
+    // unbound and dnsmasq write ports so; here a name of a certificate follows.
+    if let Some((at, port)) = text.rsplit_once('#')
+        && !text.starts_with("https://")
+        && !port.is_empty()
+        && port.bytes().all(|b| b.is_ascii_digit())
+    {
+        return Err(format!("a port follows a colon; use {at}:{port}"));
+    }
     let at = |rest, way: fn(SocketAddr) -> Way| match place(rest, 53, text)? {
         Some(place) => Ok(Spec::Server(Server::named(way(place.address), place.shown))),
         None => Err(format!("not a server; {FORMS}")),

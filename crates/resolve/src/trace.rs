@@ -81,7 +81,7 @@ enum Next {
     Alias(OwnedName),
     /// Back to this zone, or upwards: the server does not have it.
     Lame,
-    /// Nowhere: it is the answer, or there is none.
+    /// Nowhere: an answer, or a failure.
     End,
 }
 
@@ -329,7 +329,7 @@ impl Trace<'_> {
     }
 }
 
-/// Why there is nobody to ask about a zone.
+/// Why a zone has no server to ask.
 fn homeless(zone: &OwnedName, servers: &[OwnedName]) -> String {
     let glue = servers.iter().any(|server| server.ends_with(zone));
     format!(

@@ -4,7 +4,7 @@
 //!
 //! Servers rotate what a wildcard has, and may give one value of many at a time.
 //! A name with a value that no made-up name has had yet is therefore no proof:
-//! more names are made up, until so many of them in a row have brought nothing
+//! more names are made up, until enough of them in a row have brought nothing
 //! new that another value is improbable. What is known of a parent is kept.
 
 use std::collections::{HashMap, HashSet};
@@ -74,7 +74,7 @@ enum Verdict {
     Real,
     /// More names have to be made up first.
     Open,
-    /// The made-up names were not answered, or had ever new values.
+    /// The made-up names were not answered, or keep returning new values.
     Unknown,
 }
 
@@ -163,7 +163,7 @@ impl Known {
             _ => Failure {
                 kind: common::Kind::Protocol,
                 message: format!(
-                    "not checked for a wildcard below {parent}: made-up names have ever new values"
+                    "not checked for a wildcard below {parent}: random names keep returning new values"
                 ),
             },
         }

@@ -156,7 +156,7 @@ fn what_is_found_behind_a_dname() {
     }
     // To the root: what is left of the name.
     made().dname("test", ".").a("a").is("NOERROR", 2, "a.", "");
-    // A name that would be too long is none.
+    // A target that would be too long is not followed.
     let long = [
         "x".repeat(63),
         "x".repeat(63),

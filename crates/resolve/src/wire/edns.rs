@@ -133,7 +133,7 @@ pub(crate) fn cookie(data: &[u8]) -> CookieOption<'_> {
 /// Which COOKIE option an answer must carry (RFC 7873 section 5.3).
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CookieRule<'a> {
-    /// Any or none: nobody off the path can forge an answer over a stream.
+    /// Any or none: an attacker off the path cannot forge answers over a stream.
     Ignore,
     /// If there is one, it must hold this client cookie.
     IfPresent(&'a [u8; 8]),

@@ -29,7 +29,7 @@ pub(crate) enum Judged<'a> {
     Bare(Reply<'a>),
     /// Nothing to do with it.
     Unrelated,
-    /// It lacks the cookie that it must have, so anybody may have sent it.
+    /// It lacks the required cookie, so it may be forged.
     Unproven,
 }
 
