@@ -20,7 +20,7 @@ use crate::input::{End, Input};
 use crate::net::Network;
 use crate::output::progress::Progress;
 use crate::output::timing;
-use crate::policy::target;
+use crate::policy::{digest, target};
 use crate::pool;
 use crate::secrets;
 
@@ -58,7 +58,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         given_cookies: given_cookies.unwrap_or_default(),
         password: OnceLock::new(),
         suffixes: Suffixes::default(),
-        progress: Progress::new(io.terminal.stderr && config.shows_progress() && !config.view),
+        progress: Progress::new(io.terminal.stderr && config.shows_progress()),
         claims: Claims::default(),
         hosts: cli
             .many
@@ -327,8 +327,10 @@ fn tell(
     }
     if let Some(template) = &config.write_out {
         let (out, err) = template.render(report, index);
-        stage.write(out.as_bytes())?;
-        context.talk.raw(err.as_bytes());
+        context.progress.aside(|| {
+            context.talk.raw(err.as_bytes());
+            stage.write(out.as_bytes())
+        })?;
     }
     context.talk.raise(report.exit());
     context.progress.aside(|| say(context, operand, report));
@@ -374,8 +376,18 @@ fn say(context: &Context<'_>, operand: &Operand, report: &Report) {
         )),
         None if report.status_fails => {
             let status = report.head.as_deref().map(Head::status_text);
+            let unanswered = config.request.digest
+                && report
+                    .head
+                    .as_deref()
+                    .is_some_and(|head| head.status == 401 && digest::challenge(head).is_none());
+            let why = if unanswered {
+                ": the server offers no Digest that can be answered (MD5 or SHA-256, qop auth)"
+            } else {
+                ""
+            };
             context.talk.line(common::text::escape(
-                format!("{}: {}", report.url, status.unwrap_or_default()).as_bytes(),
+                format!("{}: {}{why}", report.url, status.unwrap_or_default()).as_bytes(),
             ));
         }
         None => {}
