@@ -19,6 +19,7 @@ use crate::http::{date, link};
 use crate::input::{End, Input};
 use crate::net::Network;
 use crate::output::progress::Progress;
+use crate::output::template::Template;
 use crate::output::timing;
 use crate::policy::{digest, target};
 use crate::pool;
@@ -67,6 +68,13 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     };
     if cli.saving.remote_header_name && !cli.saving.remote_name {
         warn(&context, "--remote-header-name does nothing without -O");
+    }
+    for name in config.write_out.iter().flat_map(Template::unknown) {
+        let name = common::text::escape(name.as_bytes());
+        warn(
+            &context,
+            format_args!("--write-out: unknown variable {name}"),
+        );
     }
     let (operands, end) = operands(cli, io)?;
     let count = AtomicUsize::new(0);
