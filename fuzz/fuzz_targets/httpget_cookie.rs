@@ -23,5 +23,5 @@ fuzz_target!(|text: &str| {
         let header = jar.header(&url, 1000);
         assert!(header.is_none_or(|header| !header.contains(char::is_control)));
     }
-    let _ = Netrc::parse(text).find("a.b.test", true);
+    let _ = Netrc::parse(text).find("a.b.test", None, true);
 });

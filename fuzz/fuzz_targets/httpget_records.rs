@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&str, u64)| {
     let (text, length) = input;
-    let _ = Netrc::parse(text).find("a.b.test", true);
+    let _ = Netrc::parse(text).find("a.b.test", None, true);
     for text in [text.to_owned(), format!("url-sha256: id\n{text}\n")] {
         let Some(had) = resume::from_state(&text, "id", length) else {
             continue;

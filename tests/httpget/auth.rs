@@ -75,10 +75,30 @@ fn bearer_tokens() {
 
 #[test]
 fn digest() {
-    let server = HttpServer::start(|request| match request.header("authorization") {
+    let sha256 = |text: &str| {
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        let hex = digest.as_ref().iter().map(|b| format!("{b:02x}"));
+        hex.collect::<Vec<_>>().concat()
+    };
+    let server = HttpServer::start(move |request| match request.header("authorization") {
+        // Checked as a server does it (RFC 7616, section 3.4.1).
         Some(value)
-            if value
-                .starts_with("Digest username=\"me\", realm=\"r\", nonce=\"n\", uri=\"/p?q\"") =>
+            if {
+                let cnonce = value.split("cnonce=\"").nth(1).unwrap_or_default();
+                let cnonce = cnonce.trim_end_matches('"');
+                let response = sha256(&format!(
+                    "{}:n:00000001:{cnonce}:auth:{}",
+                    sha256("me:r:pw"),
+                    sha256("GET:/p?q"),
+                ));
+                value
+                    == format!(
+                        "Digest username=\"me\", realm=\"r\", nonce=\"n\", uri=\"/p?q\", \
+                         response=\"{response}\", algorithm=SHA-256, qop=auth, nc=00000001, \
+                         cnonce=\"{cnonce}\""
+                    )
+                    && cnonce.len() == 32
+            } =>
         {
             Reply::text("in\n")
         }
@@ -424,4 +444,65 @@ fn cookie_files_of_every_kind() {
         .args(["-b", "junk", &server.url("/")])
         .run()
         .code(2);
+}
+
+#[test]
+fn a_nonce_that_is_too_old() {
+    let server = HttpServer::start(|request| match request.header("authorization") {
+        Some(value) if value.contains("nonce=\"new\"") => Reply::text("in\n"),
+        Some(_) => Reply::new(401).header(
+            "WWW-Authenticate",
+            "Digest realm=\"r\", nonce=\"new\", qop=\"auth\", stale=true",
+        ),
+        None => Reply::new(401).header(
+            "WWW-Authenticate",
+            "Digest realm=\"r\", nonce=\"old\", qop=\"auth\"",
+        ),
+    });
+    httpget()
+        .args(["--digest", "-u", "me:pw", &server.url("/")])
+        .run()
+        .code(0)
+        .stdout("in\n");
+    assert_eq!(server.requests().len(), 3);
+    // One that is never new enough ends it.
+    let always_old = always(Reply::new(401).header(
+        "WWW-Authenticate",
+        "Digest realm=\"r\", nonce=\"old\", stale=true",
+    ));
+    httpget()
+        .args(["--digest", "-u", "me:pw", &always_old.url("/")])
+        .run()
+        .code(1);
+    assert_eq!(always_old.requests().len(), 3);
+    // What cannot be answered is said to be so.
+    let other = always(Reply::new(401).header("WWW-Authenticate", "Basic realm=\"r\""));
+    httpget()
+        .args(["--digest", "-u", "me:pw", &other.url("/")])
+        .run()
+        .code(1)
+        .stderr_contains("offers no Digest that can be answered");
+}
+
+#[test]
+fn entity_tags_that_are_not_there_yet() {
+    let server = HttpServer::start(|request| match request.path() {
+        "/empty" => Reply::text("x").header("ETag", ""),
+        _ => Reply::text("x").header("ETag", "\"1\""),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let get = |path: &str| {
+        httpget()
+            .cwd(dir.path())
+            .args(["--etag-compare", "tag", "--etag-save", "tag"])
+            .arg(server.url(path))
+            .run()
+            .code(0);
+        let asked = server.requests().pop().unwrap();
+        let saved = std::fs::read_to_string(dir.path().join("tag")).unwrap();
+        (asked.header("if-none-match").unwrap().to_owned(), saved)
+    };
+    assert_eq!(get("/empty"), ("\"\"".to_owned(), String::new()));
+    assert_eq!(get("/"), ("\"\"".to_owned(), "\"1\"\n".to_owned()));
+    assert_eq!(get("/").0, "\"1\"");
 }

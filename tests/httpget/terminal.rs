@@ -101,9 +101,9 @@ fn bars_come_late_and_leave_nothing() {
         .args(["-Z", "-O"])
         .args(&urls)
         .spawn();
-    // Each has a line to itself, with as much of its name as fits.
-    for url in &urls[..2] {
-        pty.wait_for(&url[..24]);
+    // Each has a line to itself, with the name of its file.
+    for name in ["one ", "two "] {
+        pty.wait_for(name);
     }
     pty.wait_for("/1000 B");
     gate.open();
@@ -117,6 +117,62 @@ fn bars_come_late_and_leave_nothing() {
     assert_eq!(count("\x1b[3A"), 0);
     assert_eq!(count("\x1b[?25l"), count("\x1b[?25h"));
     assert_eq!(files(dir.path()), ["one", "two"]);
+}
+
+#[test]
+fn a_bar_while_saving_with_everything_on_the_terminal() {
+    let gate = Gate::new();
+    let server = HttpServer::start({
+        let gate = gate.clone();
+        move |_| slow(&gate)
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let pty = Pty::new();
+    let running = on_terminal(&pty)
+        .cwd(dir.path())
+        .stderr_to(pty.end())
+        .args(["-o", "saved.bin", &server.url("/")])
+        .spawn();
+    pty.wait_for("saved.bin");
+    pty.wait_for("/1000 B");
+    gate.open();
+    running.wait().code(0);
+    assert_eq!(screen(&pty.finish()), [""; 0]);
+    // Not beside a body on the same terminal.
+    let gate = Gate::new();
+    gate.open();
+    let server = HttpServer::start(move |_| slow(&gate));
+    let pty = Pty::new();
+    on_terminal(&pty)
+        .stderr_to(pty.end())
+        .arg(server.url("/"))
+        .run()
+        .code(0);
+    assert!(!String::from_utf8_lossy(&pty.finish()).contains("/1000 B"));
+}
+
+#[test]
+fn values_of_a_json_stream_appear_as_they_come() {
+    let gate = Gate::new();
+    let server = {
+        let gate = gate.clone();
+        always(
+            Reply::raw(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"a\":1}\n{\"b\"",
+            )
+            .wait(&gate)
+            .then(":2}\n")
+            .close(),
+        )
+    };
+    let pty = Pty::new();
+    let running = on_terminal(&pty)
+        .args(["--color", "never", &server.url("/")])
+        .spawn();
+    pty.wait_for("\"a\": 1\r\n}");
+    gate.open();
+    running.wait().code(0);
+    assert!(String::from_utf8_lossy(&pty.finish()).ends_with("{\r\n  \"b\": 2\r\n}\r\n"));
 }
 
 #[test]

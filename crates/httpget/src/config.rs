@@ -99,6 +99,8 @@ pub(crate) struct Config {
     pub(crate) json: bool,
     /// Bodies on stdout are looked at by a person.
     pub(crate) view: bool,
+    /// Whether standard output is a terminal.
+    pub(crate) stdout_is_terminal: bool,
     pub(crate) color: bool,
     pub(crate) show_errors: bool,
 }
@@ -176,10 +178,11 @@ impl Config {
                 slow,
             },
             stall: silence(timeouts.stall_timeout, slow),
-            max_time: timeouts.max_time,
+            max_time: timeouts.max_time.filter(|time| !time.is_zero()),
             parallel: cli.many.parallel,
             json: io.json,
             view: io.terminal.stdout && !io.json,
+            stdout_is_terminal: io.terminal.stdout,
             color: io.color,
             show_errors: !cli.output.silent || cli.output.show_error,
         })
@@ -438,9 +441,13 @@ fn conditions(
         } else {
             String::new()
         };
-        if !tag.is_empty() {
-            headers.push(("If-None-Match", tag));
-        }
+        // Without a tag yet, one that no resource has, as curl sends it.
+        let tag = if tag.is_empty() {
+            "\"\"".to_owned()
+        } else {
+            tag
+        };
+        headers.push(("If-None-Match", tag));
     }
     Ok(headers)
 }

@@ -14,7 +14,7 @@ pub use crate::net::fuzzing::{certificate, tunnel, wire};
 /// out, and no more than 70 times as much as came in.
 pub fn view(bytes: &[u8], step: usize) {
     for class in [Class::Json, Class::Text, Class::Other] {
-        let mut view = View::new(class, false);
+        let mut view = View::new(class, false, false);
         let mut all = String::new();
         let mut show = |shown: &[u8]| {
             all.push_str(std::str::from_utf8(shown).expect("what is shown is UTF-8"));

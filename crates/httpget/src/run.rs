@@ -19,8 +19,9 @@ use crate::http::{date, link};
 use crate::input::{End, Input};
 use crate::net::Network;
 use crate::output::progress::Progress;
+use crate::output::template::Template;
 use crate::output::timing;
-use crate::policy::target;
+use crate::policy::{digest, target};
 use crate::pool;
 use crate::secrets;
 
@@ -58,7 +59,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         given_cookies: given_cookies.unwrap_or_default(),
         password: OnceLock::new(),
         suffixes: Suffixes::default(),
-        progress: Progress::new(io.terminal.stderr && config.shows_progress() && !config.view),
+        progress: Progress::new(io.terminal.stderr && config.shows_progress()),
         claims: Claims::default(),
         hosts: cli
             .many
@@ -67,6 +68,13 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     };
     if cli.saving.remote_header_name && !cli.saving.remote_name {
         warn(&context, "--remote-header-name does nothing without -O");
+    }
+    for name in config.write_out.iter().flat_map(Template::unknown) {
+        let name = common::text::escape(name.as_bytes());
+        warn(
+            &context,
+            format_args!("--write-out: unknown variable {name}"),
+        );
     }
     let (operands, end) = operands(cli, io)?;
     let count = AtomicUsize::new(0);
@@ -346,8 +354,10 @@ fn tell(
     }
     if let Some(template) = &config.write_out {
         let (out, err) = template.render(report, index);
-        stage.write(out.as_bytes())?;
-        context.talk.raw(err.as_bytes());
+        context.progress.aside(|| {
+            context.talk.raw(err.as_bytes());
+            stage.write(out.as_bytes())
+        })?;
     }
     context.talk.raise(report.exit());
     context.progress.aside(|| say(context, operand, report));
@@ -393,8 +403,18 @@ fn say(context: &Context<'_>, operand: &Operand, report: &Report) {
         )),
         None if report.status_fails => {
             let status = report.head.as_deref().map(Head::status_text);
+            let unanswered = config.request.digest
+                && report
+                    .head
+                    .as_deref()
+                    .is_some_and(|head| head.status == 401 && digest::challenge(head).is_none());
+            let why = if unanswered {
+                ": the server offers no Digest that can be answered (MD5 or SHA-256, qop auth)"
+            } else {
+                ""
+            };
             context.talk.line(common::text::escape(
-                format!("{}: {}", report.url, status.unwrap_or_default()).as_bytes(),
+                format!("{}: {}{why}", report.url, status.unwrap_or_default()).as_bytes(),
             ));
         }
         None => {}

@@ -21,8 +21,8 @@ pub(crate) struct NetworkArgs {
     #[arg(long, value_name = "DURATION", default_value = "30", value_parser = duration::parse_nonzero)]
     pub(crate) stall_timeout: Duration,
 
-    /// Time for the whole, each try anew
-    #[arg(short, long, value_name = "DURATION", visible_alias = "timeout", value_parser = duration::parse_nonzero)]
+    /// Time limit for the whole transfer, anew with each retry; 0 is no limit
+    #[arg(short, long, value_name = "DURATION", visible_alias = "timeout", value_parser = duration::parse)]
     pub(crate) max_time: Option<Duration>,
 
     /// Give up where it is slower than this many bytes a second

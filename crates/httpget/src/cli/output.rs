@@ -68,7 +68,7 @@ pub(crate) struct ManyArgs {
     pub(crate) parallel: bool,
 
     /// How many at once
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) parallel_max: u16,
 
     /// How many at once of one host

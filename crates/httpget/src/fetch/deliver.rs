@@ -176,7 +176,11 @@ impl Transfer<'_, '_> {
             self.sink = if config.view {
                 let class = media::class(head.get("content-type"));
                 Sink::View {
-                    view: View::new(class, config.color),
+                    view: View::new(
+                        class,
+                        config.color,
+                        plain && !resume::coding(head).is_empty(),
+                    ),
                     started: false,
                 }
             } else {
@@ -297,10 +301,10 @@ impl Transfer<'_, '_> {
         let whole = length
             .filter(|_| codings.is_empty())
             .map(|l| l.saturating_add(self.report.bytes));
-        let mut bar = self
-            .context
-            .progress
-            .bar(&self.job.url, self.report.bytes, whole);
+        let mut bar =
+            self.context
+                .progress
+                .bar(self.shows_bar(), &self.bar_name(), self.report.bytes, whole);
         {
             let mut reader: Box<dyn Read + '_> = if codings.is_empty() {
                 Box::new(&mut *source)

@@ -9,9 +9,10 @@ use super::report::{Stop, Trouble};
 use super::save::Saver;
 use super::sink::Sink;
 use super::{Place, Transfer};
+use crate::config::Config;
 use crate::http::head::Head;
 use crate::json::{pointer::Pointer, text};
-use crate::policy::resume::Had;
+use crate::policy::resume::{self, Had};
 
 /// Bytes of a value that are written at a time.
 const PIECE: usize = 64 * 1024;
@@ -24,7 +25,7 @@ impl Transfer<'_, '_> {
             return Ok(());
         };
         let mut body = std::mem::take(bytes);
-        let value = point(pointer, &body)?;
+        let value = point(pointer, &body).map_err(|trouble| coded(trouble, head, config))?;
         if self.job.place != Place::Stdout {
             let (path, taken) = self.claimed(Some(head))?;
             let mut saver = Saver::open(&path, taken, config.saving.create_dirs, &self.id)?;
@@ -63,6 +64,19 @@ impl Transfer<'_, '_> {
         }
     }
 }
+
+/// Adds what helps if the body is coded and was not asked to be.
+fn coded(trouble: Trouble, head: &Head, config: &Config) -> Trouble {
+    match trouble {
+        Trouble::Error(error) if !config.request.compressed && !resume::coding(head).is_empty() => {
+            Trouble::Error(error.hint(CODED))
+        }
+        other => other,
+    }
+}
+
+/// The hint for a body that is coded though that was not asked for.
+pub(super) const CODED: &str = "the server sent it compressed; --compressed decodes it";
 
 /// The text of the value that a pointer names, by its place in the body.
 fn point(pointer: &Pointer, body: &[u8]) -> Result<Range<usize>, Trouble> {

@@ -13,6 +13,7 @@ use crate::http::coding;
 use crate::http::head::Head;
 use crate::net::{self, Answer, Ask};
 use crate::output::talk;
+use crate::policy::digest;
 use crate::policy::proxy::{Protocol, Proxy};
 use crate::policy::redirect::{self, Rules};
 use crate::policy::request::{self, Parts};
@@ -48,6 +49,13 @@ impl Transfer<'_, '_> {
             if let Some(value) = self.answer_challenge(&answer.head, &url, at_home)? {
                 answer.body.drain(DRAIN, DRAIN_TIME);
                 answer = self.ask(&url, at_home, deadline, Some(value))?;
+                // A nonce that is too old is replaced once.
+                if digest::is_stale(&answer.head)
+                    && let Some(value) = self.answer_challenge(&answer.head, &url, at_home)?
+                {
+                    answer.body.drain(DRAIN, DRAIN_TIME);
+                    answer = self.ask(&url, at_home, deadline, Some(value))?;
+                }
             }
             let rules = Rules {
                 max: u32::try_from(config.request.max_redirs).ok(),

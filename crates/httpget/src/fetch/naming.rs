@@ -61,6 +61,21 @@ fn hash(path: &Path) -> u64 {
 }
 
 impl Transfer<'_, '_> {
+    /// Whether a bar may be drawn: not beside a body on the same terminal.
+    pub(super) fn shows_bar(&self) -> bool {
+        self.job.place != Place::Stdout || !self.context.config.stdout_is_terminal
+    }
+
+    /// What the bar is called: the file, or the URL if there is none.
+    pub(super) fn bar_name(&self) -> String {
+        let name = match &self.job.place {
+            Place::Stdout => None,
+            Place::File(path) => path.file_name().map(|name| name.display().to_string()),
+            Place::Remote => filename::of_url(&self.job.target.url),
+        };
+        name.unwrap_or_else(|| self.job.url.clone())
+    }
+
     /// The file's path, taken for this transfer, and what of one that is there.
     pub(super) fn claimed(&self, head: Option<&Head>) -> Result<(PathBuf, Taken)> {
         let (path, taken) = self.path(head)?;

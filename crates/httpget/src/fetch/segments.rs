@@ -150,6 +150,7 @@ impl Transfer<'_, '_> {
         self.place(&head, false, resumed.as_ref(), Some(total), true, &mut None)?;
         let home = self.is_home(&self.final_url);
         let wanted = self.wanted(&self.final_url, home, None, Vec::new())?;
+        let (shows_bar, bar_name) = (self.shows_bar(), self.bar_name());
         let Sink::File { saver, .. } = &mut self.sink else {
             return Err(Trouble::protocol("a piece of a file that is not saved").into());
         };
@@ -187,7 +188,7 @@ impl Transfer<'_, '_> {
                 bar: self
                     .context
                     .progress
-                    .bar(&self.job.url, span.at, Some(total)),
+                    .bar(shows_bar, &bar_name, span.at, Some(total)),
                 kept: span.at,
                 kept_at: None,
             }),

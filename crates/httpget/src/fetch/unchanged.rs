@@ -50,7 +50,12 @@ impl Transfer<'_, '_> {
         };
         if file != Path::new("-") {
             if whole {
-                std::fs::write(file, format!("{tag}\n"))
+                let line = if tag.is_empty() {
+                    String::new()
+                } else {
+                    format!("{tag}\n")
+                };
+                std::fs::write(file, line)
                     .map_err(|e| Error::local(&e).about(file.display().to_string()))?;
             }
         } else if !std::mem::replace(&mut self.tagged, true) {

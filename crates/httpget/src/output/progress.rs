@@ -1,18 +1,24 @@
 //! Progress bars on a terminal's stderr, one per transfer that has taken more
 //! than a second.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A transfer that is done by then shows no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often a bar is looked after.
+/// How often a bar is updated.
 const STEP: Duration = Duration::from_millis(100);
+/// The time over which the speed is measured.
+const WINDOW: Duration = Duration::from_secs(5);
 
 // The name has what is left of the line: one that wraps is hard to read.
-const KNOWN: &str = "{wide_msg} {bar:16} {percent}% {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-const UNKNOWN: &str = "{wide_msg} {spinner} {bytes} {bytes_per_sec}";
+const KNOWN: &str = "{wide_msg} {bar:16} {percent}% {bytes}/{total_bytes} {prefix}";
+const UNKNOWN: &str = "{wide_msg} {spinner} {bytes} {prefix}";
+/// The same for a narrow terminal.
+const KNOWN_NARROW: &str = "{wide_msg} {percent}% {prefix}";
+const NARROW: u16 = 80;
 
 /// The bars of a run.
 #[derive(Debug)]
@@ -25,8 +31,64 @@ pub(crate) struct Bar {
     name: String,
     start: u64,
     whole: Option<u64>,
+    /// When it is updated next; the bar is shown from `shown_at` on.
     due: Instant,
+    shown_at: Instant,
+    pace: Pace,
     shown: Option<ProgressBar>,
+}
+
+/// The speed of a transfer over the last seconds.
+#[derive(Debug)]
+struct Pace {
+    /// Times and the bytes there were, the oldest first.
+    samples: VecDeque<(Instant, u64)>,
+}
+
+impl Pace {
+    fn new(now: Instant, bytes: u64) -> Self {
+        Self {
+            samples: VecDeque::from([(now, bytes)]),
+        }
+    }
+
+    /// Adds a sample and gives the speed in bytes a second.
+    fn add(&mut self, now: Instant, bytes: u64) -> f64 {
+        self.samples.push_back((now, bytes));
+        // The first sample that is kept is at least a window old.
+        while let Some(&(second, _)) = self.samples.get(1)
+            && now - second >= WINDOW
+        {
+            self.samples.pop_front();
+        }
+        let (since, had) = self.samples[0];
+        let passed = (now - since).as_secs_f64();
+        if passed > 0.0 {
+            bytes.saturating_sub(had) as f64 / passed
+        } else {
+            0.0
+        }
+    }
+}
+
+/// The speed, and the time that is left at it.
+fn shown(speed: f64, left: Option<u64>) -> String {
+    let rate = HumanBytes(speed as u64);
+    if let Some(left) = left {
+        let seconds = if speed > 0.0 {
+            (left as f64 / speed).ceil() as u64
+        } else {
+            u64::MAX
+        };
+        let (minutes, hours) = (seconds / 60, seconds / 3600);
+        return match seconds {
+            0..60 => format!("{rate}/s {seconds}s"),
+            60..3600 => format!("{rate}/s {minutes}m{:02}s", seconds % 60),
+            3600..360_000 => format!("{rate}/s {hours}h{:02}m", minutes % 60),
+            _ => format!("{rate}/s -"),
+        };
+    }
+    format!("{rate}/s")
 }
 
 impl Progress {
@@ -36,24 +98,28 @@ impl Progress {
     }
 
     /// The bar of a transfer that starts now, of which `start` bytes are
-    /// there.
-    pub(crate) fn bar(&self, name: &str, start: u64, whole: Option<u64>) -> Bar {
-        let name = match &self.0 {
+    /// there; with `wanted` false none is drawn.
+    pub(crate) fn bar(&self, wanted: bool, name: &str, start: u64, whole: Option<u64>) -> Bar {
+        let all = self.0.clone().filter(|_| wanted);
+        let name = match &all {
             Some(_) => common::text::escape(name.as_bytes()),
             None => "".into(),
         };
+        let now = Instant::now();
         Bar {
-            all: self.0.clone(),
+            all,
             name: name.into_owned(),
             start,
             whole,
-            due: Instant::now() + PATIENCE,
+            due: now + STEP,
+            shown_at: now + PATIENCE,
+            pace: Pace::new(now, start),
             shown: None,
         }
     }
 
     /// Says something with the bars out of the way.
-    pub(crate) fn aside(&self, say: impl FnOnce()) {
+    pub(crate) fn aside<T>(&self, say: impl FnOnce() -> T) -> T {
         match &self.0 {
             Some(all) => all.suspend(say),
             None => say(),
@@ -70,21 +136,30 @@ impl Bar {
             return;
         }
         self.due = now + STEP;
+        let speed = self.pace.add(now, bytes);
+        if now < self.shown_at {
+            return;
+        }
         let bar = self.shown.get_or_insert_with(|| {
+            let is_narrow = rustix::termios::tcgetwinsize(rustix::stdio::stderr())
+                .is_ok_and(|size| size.ws_col > 0 && size.ws_col < NARROW);
             let (bar, style) = match self.whole {
+                Some(whole) if is_narrow => (ProgressBar::new(whole), KNOWN_NARROW),
                 Some(whole) => (ProgressBar::new(whole), KNOWN),
                 None => (ProgressBar::no_length(), UNKNOWN),
             };
             if let Ok(style) = ProgressStyle::with_template(style) {
                 bar.set_style(style);
             }
-            let bar = all.add(
+            all.add(
                 bar.with_position(self.start)
                     .with_message(self.name.clone()),
-            );
-            bar.reset_eta();
-            bar
+            )
         });
+        bar.set_prefix(shown(
+            speed,
+            self.whole.map(|whole| whole.saturating_sub(bytes)),
+        ));
         bar.set_position(bytes);
     }
 }
@@ -94,6 +169,44 @@ impl Drop for Bar {
         if let (Some(bar), Some(all)) = (self.shown.take(), &self.all) {
             bar.finish_and_clear();
             all.remove(&bar);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_speed_is_that_of_the_last_seconds() {
+        let start = Instant::now();
+        // A part that was there is not speed.
+        let mut pace = Pace::new(start, 5_000_000);
+        let at = |tenths: u32| start + STEP * tenths;
+        for tenths in 1..=100 {
+            let bytes = 5_000_000 + u64::from(tenths) * 100_000;
+            let speed = pace.add(at(tenths), bytes);
+            assert!((speed - 1e6).abs() < 1.0, "{tenths}: {speed}");
+        }
+        // It slows down to a tenth.
+        let mut speed = 0.0;
+        for tenths in 101..=151 {
+            speed = pace.add(at(tenths), 15_000_000 + u64::from(tenths - 100) * 10_000);
+        }
+        assert!((speed - 1e5).abs() < 1.0, "{speed}");
+        assert!(pace.samples.len() <= 52);
+    }
+
+    #[test]
+    fn times_that_are_left() {
+        for (speed, left, text) in [
+            (1024.0, Some(1024 * 90), "1.00 KiB/s 1m30s"),
+            (1024.0, Some(100), "1.00 KiB/s 1s"),
+            (1.0, Some(7300), "1 B/s 2h01m"),
+            (0.0, Some(7300), "0 B/s -"),
+            (2_097_152.0, None, "2.00 MiB/s"),
+        ] {
+            assert_eq!(shown(speed, left), text);
         }
     }
 }

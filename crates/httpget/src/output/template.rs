@@ -8,7 +8,11 @@ use crate::fetch::Report;
 
 /// A parsed format.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Template(Vec<Part>);
+pub(crate) struct Template {
+    parts: Vec<Part>,
+    /// Names that are not those of a variable; nothing stands for them.
+    unknown: Vec<String>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
@@ -59,9 +63,10 @@ const VARIABLES: [&str; 30] = [
 ];
 
 impl Template {
-    /// Parses a format; the error names an unknown variable.
+    /// Parses a format; the error is that of its syntax.
     pub(crate) fn parse(format: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
+        let mut unknown = Vec::new();
         let mut text = String::new();
         let mut rest = format;
         while let Some(c) = rest.chars().next() {
@@ -91,7 +96,11 @@ impl Template {
                         .split_once('}')
                         .ok_or_else(|| "a '%{' without its '}'".to_owned())?;
                     rest = after;
-                    variable(name)?
+                    let Some(part) = variable(name) else {
+                        unknown.push(name.to_owned());
+                        continue;
+                    };
+                    part
                 }
                 '%' if rest.starts_with("header{") => {
                     let (name, after) = rest["header{".len()..]
@@ -113,7 +122,12 @@ impl Template {
         if !text.is_empty() {
             parts.push(Part::Text(text));
         }
-        Ok(Self(parts))
+        Ok(Self { parts, unknown })
+    }
+
+    /// Names in the format that are not those of a variable.
+    pub(crate) fn unknown(&self) -> &[String] {
+        &self.unknown
     }
 
     /// What goes to standard output and to standard error. `index` counts
@@ -121,7 +135,7 @@ impl Template {
     pub(crate) fn render(&self, report: &Report, index: usize) -> (String, String) {
         let (mut out, mut err) = (String::new(), String::new());
         let mut to_err = false;
-        for part in &self.0 {
+        for part in &self.parts {
             let text = match part {
                 Part::Text(text) => text.clone(),
                 Part::Variable(name) => plain(name, &value(name, report)),
@@ -154,24 +168,18 @@ impl Template {
     }
 }
 
-fn variable(name: &str) -> Result<Part, String> {
+fn variable(name: &str) -> Option<Part> {
     match name {
-        "json" => Ok(Part::Json),
-        "urlnum" => Ok(Part::UrlNumber),
-        "header_json" => Ok(Part::HeaderJson),
-        "stderr" => Ok(Part::Stderr),
-        "stdout" => Ok(Part::Stdout),
-        "onerror" => Ok(Part::OnError),
+        "json" => Some(Part::Json),
+        "urlnum" => Some(Part::UrlNumber),
+        "header_json" => Some(Part::HeaderJson),
+        "stderr" => Some(Part::Stderr),
+        "stdout" => Some(Part::Stdout),
+        "onerror" => Some(Part::OnError),
         name => VARIABLES
             .iter()
             .find(|known| **known == name)
-            .map(|known| Part::Variable(known))
-            .ok_or_else(|| {
-                format!(
-                    "no variable {name}; there are {}, urlnum, json, header_json, stderr, stdout, onerror",
-                    VARIABLES.join(", ")
-                )
-            }),
+            .map(|known| Part::Variable(known)),
     }
 }
 
@@ -328,7 +336,11 @@ mod tests {
         assert_eq!(render("%header{x}.%{onerror}never").0, ".");
         let json: Value = serde_json::from_str(&render("%{json}").0).unwrap();
         assert_eq!(json["url"], "http://h/");
-        assert!(Template::parse("%{nonsense}").is_err());
+        assert_eq!(
+            Template::parse("a%{nonsense}").unwrap().unknown(),
+            ["nonsense"]
+        );
+        assert_eq!(render("a%{nonsense}b").0, "ab");
         assert!(Template::parse("%{url").is_err());
     }
 

@@ -32,10 +32,13 @@ pub(crate) struct View {
     has_values: bool,
     /// Whether the start was looked at.
     sniffed: bool,
+    /// What to say of a binary body.
+    hint: &'static str,
 }
 
 impl View {
-    pub(crate) fn new(class: Class, color: bool) -> Self {
+    /// A view of a body of this class; `coded` says that it is compressed.
+    pub(crate) fn new(class: Class, color: bool, coded: bool) -> Self {
         Self {
             class,
             printer: Pretty::new(color),
@@ -45,6 +48,11 @@ impl View {
             committed: false,
             has_values: false,
             sniffed: false,
+            hint: if coded {
+                "the server sent it compressed; --compressed decodes it"
+            } else {
+                "use -o FILE, or pipe it"
+            },
         }
     }
 
@@ -57,7 +65,7 @@ impl View {
                     Kind::System,
                     "the body is binary, not text for a terminal",
                 )
-                .hint("use -o FILE, or pipe it"));
+                .hint(self.hint));
             }
         }
         for step in piece.chunks(STEP) {
@@ -154,7 +162,7 @@ mod tests {
     use super::*;
 
     fn view(class: Class, pieces: &[&[u8]]) -> Result<String> {
-        let mut view = View::new(class, false);
+        let mut view = View::new(class, false, false);
         let mut all = Vec::new();
         let mut show = |bytes: &[u8]| {
             all.extend_from_slice(bytes);
@@ -183,7 +191,7 @@ mod tests {
 
     #[test]
     fn values_of_a_stream_appear_as_they_come() {
-        let mut view = View::new(Class::Json, false);
+        let mut view = View::new(Class::Json, false, false);
         let mut take = |piece: &[u8]| {
             let mut shown = Vec::new();
             view.take(piece, &mut |bytes: &[u8]| {

@@ -23,6 +23,8 @@ pub struct Challenge {
     algorithm: Option<String>,
     /// Whether `qop=auth` is offered; without any it is the old form.
     qop: bool,
+    /// Whether only the nonce of the answer before was wrong.
+    stale: bool,
 }
 
 impl Hash {
@@ -40,17 +42,28 @@ impl Hash {
 
 /// The strongest challenge of a response, if there is one we can answer.
 pub fn challenge(head: &Head) -> Option<Challenge> {
-    let mut challenges: Vec<Challenge> =
-        head.all("www-authenticate").flat_map(challenges).collect();
+    let mut challenges: Vec<Challenge> = head
+        .all("www-authenticate")
+        .take(CHALLENGES_MAX)
+        .flat_map(challenges)
+        .collect();
     challenges.sort_by_key(|challenge| challenge.hash == Hash::Md5);
     challenges.into_iter().next()
 }
+
+/// Whether a response wants the same answer with its new nonce.
+pub fn is_stale(head: &Head) -> bool {
+    head.status == 401 && challenge(head).is_some_and(|challenge| challenge.stale)
+}
+
+/// The most challenges that are looked at.
+const CHALLENGES_MAX: usize = 10;
 
 /// The Digest challenges in one value, which may hold several.
 fn challenges(value: &str) -> Vec<Challenge> {
     let lower = value.to_ascii_lowercase();
     let mut found = Vec::new();
-    for (at, _) in lower.match_indices("digest ") {
+    for (at, _) in lower.match_indices("digest ").take(CHALLENGES_MAX) {
         // A scheme stands at the start or behind a comma.
         if !value[..at].trim_end().is_empty() && !value[..at].trim_end().ends_with(',') {
             continue;
@@ -69,12 +82,14 @@ fn one(parameters: &str) -> Option<Challenge> {
         session: false,
         algorithm: None,
         qop: false,
+        stale: false,
     };
     for (name, value) in pairs(parameters) {
         match name.to_ascii_lowercase().as_str() {
             "realm" => challenge.realm = value,
             "nonce" => challenge.nonce = value,
             "opaque" => challenge.opaque = Some(value),
+            "stale" => challenge.stale = value.eq_ignore_ascii_case("true"),
             "qop" => {
                 challenge.qop = value
                     .split(',')
@@ -222,6 +237,65 @@ mod tests {
             answer.contains("8ca523f5e9506fed4657c9700eebdbec"),
             "{answer}"
         );
+    }
+
+    #[test]
+    fn whole_headers() {
+        // The responses are by hashlib of Python.
+        let start = format!(
+            "Digest username=\"Mufasa\", realm=\"http-auth@example.org\", nonce=\"{NONCE}\", \
+             uri=\"/dir/index.html\", response="
+        );
+        let proof = format!("qop=auth, nc=00000001, cnonce=\"{CNONCE}\"");
+        for (offer, end) in [
+            (
+                "qop=\"auth\", algorithm=MD5, opaque=\"o\\\"p\"",
+                format!(
+                    "\"8ca523f5e9506fed4657c9700eebdbec\", algorithm=MD5, opaque=\"o\\\"p\", {proof}"
+                ),
+            ),
+            (
+                "qop=\"auth-int,auth\", algorithm=SHA-256",
+                format!(
+                    "\"753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1\", algorithm=SHA-256, {proof}"
+                ),
+            ),
+            (
+                "qop=auth, algorithm=SHA-256-sess",
+                format!(
+                    "\"2fd51b3a77ad75bad6afad6003e818d767133c46d9e2749e7f5232ae1ea3efd7\", algorithm=SHA-256-sess, {proof}"
+                ),
+            ),
+            (
+                "stale=false",
+                "\"7b2cc3b30e75b4777ea31027084363fd\"".to_owned(),
+            ),
+            (
+                "algorithm=MD5-sess",
+                format!(
+                    "\"37a7f42db2090a3fcac4e26e747d4fc8\", algorithm=MD5-sess, cnonce=\"{CNONCE}\""
+                ),
+            ),
+        ] {
+            let value =
+                format!("Digest realm=\"http-auth@example.org\", nonce=\"{NONCE}\", {offer}");
+            let challenge = challenge(&head(&[&value])).unwrap();
+            let login = ("Mufasa", "Circle of Life");
+            let answer = challenge.answer("GET", "/dir/index.html", login, CNONCE);
+            assert_eq!(answer, format!("{start}{end}"), "{offer}");
+        }
+    }
+
+    #[test]
+    fn stale_nonces() {
+        for (value, stale) in [
+            ("Digest realm=r, nonce=n, stale=TRUE", true),
+            ("Digest realm=r, nonce=n, stale=false", false),
+            ("Digest realm=r, nonce=n", false),
+            ("Basic realm=r, stale=true", false),
+        ] {
+            assert_eq!(is_stale(&head(&[value])), stale, "{value}");
+        }
     }
 
     #[test]
