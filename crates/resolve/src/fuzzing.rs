@@ -2,6 +2,7 @@
 //! from its bytes to what is printed, and the parsers of what users write.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 
 use domain::base::iana::{OptRcode, Rtype};
 use domain::dep::octseq::Parser;
@@ -136,10 +137,12 @@ pub fn server(text: &str) {
     let Ok(Spec::Server(server)) = server::parse(text) else {
         return;
     };
+    // In a URL a zone follows `%25` (RFC 6874).
+    let place = |at: &SocketAddr| at.to_string().replace('%', "%25");
     let again = match &server.way {
-        Way::Udp(at) => format!("udp://{at}"),
-        Way::Tcp(at) => format!("tcp://{at}"),
-        Way::Tls { address, name } => format!("tls://{address}#{name}"),
+        Way::Udp(at) => format!("udp://{}", place(at)),
+        Way::Tcp(at) => format!("tcp://{}", place(at)),
+        Way::Tls { address, name } => format!("tls://{}#{name}", place(address)),
         Way::Https { url, get } => format!("{url}{}", if *get { "{?dns}" } else { "" }),
     };
     let Ok(Spec::Server(same)) = server::parse(&again) else {
