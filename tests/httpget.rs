@@ -22,12 +22,16 @@ mod many;
 mod output;
 #[path = "httpget/part.rs"]
 mod part;
+#[path = "httpget/planted.rs"]
+mod planted;
 #[path = "httpget/proxies.rs"]
 mod proxies;
 #[path = "httpget/race.rs"]
 mod race;
 #[path = "httpget/redirects.rs"]
 mod redirects;
+#[path = "httpget/rest.rs"]
+mod rest;
 #[path = "httpget/retries.rs"]
 mod retries;
 #[path = "httpget/saving.rs"]

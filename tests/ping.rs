@@ -9,6 +9,8 @@ mod classic;
 mod errors;
 #[path = "ping/every_error.rs"]
 mod every_error;
+#[path = "ping/graph.rs"]
+mod graph;
 #[path = "ping/list.rs"]
 mod list;
 #[path = "ping/losses.rs"]
@@ -19,6 +21,8 @@ mod names;
 mod records;
 #[path = "ping/reports.rs"]
 mod reports;
+#[path = "ping/targets.rs"]
+mod targets;
 #[path = "ping/usage.rs"]
 mod usage;
 
@@ -27,7 +31,10 @@ use std::time::Duration;
 use testkit::netns::{self, Lab};
 use testkit::{Output, Tool, privilege};
 
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(30);
+
+/// The time for a script of many runs.
+const LONG: Duration = Duration::from_secs(60);
 
 /// `ping` with these arguments. Where this user may not ping, it runs as the
 /// root of a namespace that has nothing but a loopback device.
@@ -60,7 +67,7 @@ fn may_ping6() -> bool {
 /// A laboratory with `ping` on its `PATH`, if there can be one.
 fn lab() -> Option<Lab> {
     match netns::available() {
-        Ok(()) => Some(Lab::new().with(env!("CARGO_BIN_EXE_ping"))),
+        Ok(()) => Some(Lab::new().with(env!("CARGO_BIN_EXE_ping")).timeout(LONG)),
         Err(reason) => {
             netns::skip(&reason);
             None

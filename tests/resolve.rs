@@ -1,6 +1,8 @@
 //! Black-box tests of `resolve`: the plain cases here, the rest in
 //! `resolve/`.
 
+#[path = "resolve/answers.rs"]
+mod answers;
 #[path = "resolve/attacks.rs"]
 mod attacks;
 #[path = "resolve/bulk.rs"]
@@ -9,6 +11,8 @@ mod bulk;
 mod cookies;
 #[path = "resolve/lies.rs"]
 mod lies;
+#[path = "resolve/operands.rs"]
+mod operands;
 #[path = "resolve/pace.rs"]
 mod pace;
 #[path = "resolve/resolvconf.rs"]
@@ -18,8 +22,14 @@ mod resolvconf;
 mod secure;
 #[path = "resolve/streams.rs"]
 mod streams;
+#[path = "resolve/trace.rs"]
+mod trace;
+#[path = "resolve/transfers.rs"]
+mod transfers;
 #[path = "resolve/ways.rs"]
 mod ways;
+#[path = "resolve/wildcards.rs"]
+mod wildcards;
 
 use testkit::Tool;
 use testkit::dns::{Behaviour, DnsServer, Transport, Zone};
@@ -120,7 +130,7 @@ fn the_answer_is_no() {
     }
     let help = resolve().arg("--help").run();
     help.code(0)
-        .stdout_contains("No line on standard error about a name");
+        .stdout_contains("Do not report names that do not exist or have no data");
 }
 
 #[test]
@@ -133,10 +143,46 @@ fn json_keys() {
     let records = out.code(0).stderr("").json();
     assert_eq!(records.len(), 2);
     let first = &records[0];
-    let keys: Vec<&String> = first.as_object().unwrap().keys().collect();
-    assert_eq!(keys.len(), 12, "{keys:?}");
+    let line = out.lines().swap_remove(0);
+    let keys = [
+        "type",
+        "name",
+        "query_name",
+        "query_type",
+        "source",
+        "server",
+        "protocol",
+        "status",
+        "records",
+        "authority",
+        "flags",
+        "ede",
+        "nsid",
+        "authenticated",
+        "validation",
+        "duration_ms",
+        "tries",
+        "error",
+        "time",
+    ];
+    // All of them, in this order, and no others.
+    assert_eq!(first.as_object().expect("an object").len(), keys.len());
+    let at = keys.map(|key| line.find(&format!("\"{key}\":")).expect(key));
+    // `type` and `name` are keys of resource records, too.
+    assert!(at.is_sorted(), "{line}");
     assert_eq!(first["type"], "lookup");
     assert_eq!(first["name"], "alias.test");
+    assert_eq!(first["query_name"], "alias.test.");
+    assert_eq!(first["flags"], serde_json::json!(["qr", "rd", "ra"]));
+    assert_eq!(first["authority"], serde_json::json!([]));
+    for key in ["nsid", "validation", "error"] {
+        assert!(first[key].is_null(), "{key}");
+    }
+    assert!(
+        first["time"]
+            .as_str()
+            .is_some_and(|time| time.ends_with('Z'))
+    );
     assert_eq!(first["query_type"], "A");
     assert_eq!(first["server"], server.addr().to_string());
     assert_eq!(first["protocol"], "udp");
@@ -249,7 +295,10 @@ fn no_answer_is_three() {
     let record = &out.code(3).json()[0];
     assert_eq!(record["status"], "INCOMPLETE");
     let message = record["error"]["message"].to_string();
-    assert!(message.contains("does not lead to the end, but to loop.test."));
+    assert!(
+        message.contains("alias loop: loop.test. -> pool.test. -> loop.test."),
+        "{message}"
+    );
 }
 
 #[test]

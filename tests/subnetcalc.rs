@@ -18,6 +18,12 @@ mod invalid;
 mod lists;
 #[path = "subnetcalc/lookup.rs"]
 mod lookup;
+#[path = "subnetcalc/members.rs"]
+mod members;
+#[path = "subnetcalc/plan.rs"]
+mod plan;
+#[path = "subnetcalc/registry.rs"]
+mod registry;
 #[path = "subnetcalc/sets.rs"]
 mod sets;
 #[path = "subnetcalc/single.rs"]
@@ -51,6 +57,24 @@ fn says_no(words: &str, why: &str) {
         .code(1)
         .stdout("")
         .stderr(&format!("subnetcalc: {why}\n"));
+}
+
+/// Asserts that standard output is these JSON records, each with a time as its
+/// last key, which is not given.
+#[track_caller]
+fn records_are(out: &Output, expected: &str) {
+    let mut found = String::new();
+    for line in out.stdout_str().lines() {
+        let (record, time) = line.rsplit_once(",\"time\":\"").expect("a time");
+        let digits = time.strip_suffix("Z\"}").expect("the end of a record");
+        let form: String = digits
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '0' } else { c })
+            .collect();
+        assert_eq!(form, "0000-00-00T00:00:00.000000", "{line}");
+        found += &format!("{record}}}\n");
+    }
+    assert_eq!(found, expected, "{}", out.story());
 }
 
 /// A file with this text, and the directory that holds it.

@@ -1,4 +1,8 @@
 //! Black-box tests of `tcpecho-client`, against peers of every manner.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed helper is a failed test; the panic is its report"
+)]
 
 #[path = "tcpecho-client/attacks.rs"]
 mod attacks;
@@ -6,15 +10,25 @@ mod attacks;
 mod bench;
 #[path = "tcpecho-client/connect.rs"]
 mod connect;
+#[path = "tcpecho-client/datagrams.rs"]
+mod datagrams;
 #[path = "tcpecho-client/echoes.rs"]
 mod echoes;
+#[path = "tcpecho-client/figures.rs"]
+mod figures;
+#[path = "tcpecho-client/load_figures.rs"]
+mod load_figures;
 #[path = "tcpecho-client/message.rs"]
 mod message;
 #[path = "tcpecho-client/relay.rs"]
 mod relay;
+#[path = "tcpecho-client/targets.rs"]
+mod targets;
 #[cfg(feature = "tls")]
 #[path = "tcpecho-client/tls.rs"]
 mod tls;
+#[path = "tcpecho-client/tries.rs"]
+mod tries;
 
 use std::time::Duration;
 

@@ -10,24 +10,24 @@ use testkit::http::Reply;
 use crate::kit::{body_of, files, httpget, record, serving, start};
 
 const MIB: usize = 1 << 20;
-const THERE: usize = 2_000_000;
+pub(crate) const THERE: usize = 2_000_000;
 /// Ninety bytes that are no part of any file.
 const SORRY: [u8; 90] = [b'!'; 90];
 
-fn large() -> Vec<u8> {
+pub(crate) fn large() -> Vec<u8> {
     body_of(6 * MIB + 123)
 }
 
-fn saving(dir: &Path) -> Tool {
+pub(crate) fn saving(dir: &Path) -> Tool {
     httpget().cwd(dir).args(["-o", "f"])
 }
 
-fn read(dir: &Path, name: &str) -> Vec<u8> {
+pub(crate) fn read(dir: &Path, name: &str) -> Vec<u8> {
     std::fs::read(dir.join(name)).unwrap()
 }
 
 /// What an interrupted run leaves.
-fn leave_part(dir: &Path, url: &str, body: &[u8]) {
+pub(crate) fn leave_part(dir: &Path, url: &str, body: &[u8]) {
     std::fs::write(dir.join("f.part"), &body[..THERE]).unwrap();
     let state = record(url, &format!("etag: \"1\"\nlength: {}\n", body.len()));
     std::fs::write(dir.join("f.part.state"), state).unwrap();

@@ -112,7 +112,8 @@ fn files_that_are_not_there() {
         httpget()
             .args([option, "/no/such", "https://127.0.0.1:1/"])
             .run()
-            .code(3);
+            .code(2)
+            .stderr_contains("/no/such");
         let server = HttpServer::start_tls(hello);
         let out = httpget().args([option, "/no/such", &server.url("/")]).run();
         out.code(2).stderr_contains("/no/such");

@@ -109,13 +109,15 @@ fn time_exceeded() {
 #[test]
 fn a_narrow_path() {
     both(
+        // The kernel keeps the MTU that the first run was told.
         "ip -n router link set to-server mtu 1280
-         at client ping -c 2 -i 0.05 -M do -s 1400 10.2.0.2 2>&1 | head -3
-         at client ping -c 2 -i 0.05 -M do -s 1400 2001:db8:2::2 2>&1 | head -3",
-        "PING 10.2.0.2 (10.2.0.2) 1400(1428) bytes of data.\n\
-         From 10.1.0.2 icmp_seq=1 Frag needed and DF set (mtu = 1280)\n\
+         for host in 10.2.0.2 2001:db8:2::2; do
+             for run in 1 2; do
+                 at client ping -c 1 -M do -s 1400 $host 2>&1 | grep mtu
+             done
+         done",
+        "From 10.1.0.2 icmp_seq=1 Frag needed and DF set (mtu = 1280)\n\
          ping: local error: message too long, mtu=1280\n\
-         PING 2001:db8:2::2 (2001:db8:2::2) 1400 data bytes\n\
          From 2001:db8:1::2 icmp_seq=1 Packet too big: mtu=1280\n\
          ping: local error: message too long, mtu: 1280\n",
     );
@@ -145,8 +147,8 @@ fn no_route_at_all() {
         "ping: 10.9.0.1: network is unreachable\n3\n\
          ping: 2001:db8:9::1: network is unreachable\n3\n\
          ping: 10.9.0.1: network is unreachable\n\
-         10.1.0.2 is alive (T)\n\
-         10.9.0.1 is unreachable\n3\n",
+         10.9.0.1 is unreachable\n\
+         10.1.0.2 is alive (T)\n3\n",
     );
 }
 

@@ -289,7 +289,12 @@ fn words_codes_names_and_status() {
                 "type": kind, "code": code, "name": name, "from": way.host, "mtu": mtu,
             });
             assert_eq!((&error["seq"], &error["icmp"]), (&seq.into(), &icmp));
-            assert_eq!(error["target"], way.host);
+            assert_eq!(
+                (&error["target"], &error["address"]),
+                (&way.host.into(), &way.host.into())
+            );
+            assert!(error["rtt_ms"].as_f64().unwrap() > 0.0, "{}", out.story());
+            assert_eq!(error.as_object().unwrap().len(), 9, "{error}");
         }
         assert!(of(&records, "timeout").is_empty(), "{}", out.story());
         let summary = summary(&out);
@@ -302,20 +307,21 @@ fn words_codes_names_and_status() {
 
 #[test]
 fn an_answer_after_an_error_counts() {
-    let lab = start(|probe| {
+    // The answer to a probe comes with the next one, its error at once.
+    let waiting = std::sync::Mutex::new(None);
+    let lab = start(move |probe| {
         let kind = if probe.is_v6() { 1 } else { 3 };
-        let reply = probe.reply().after(std::time::Duration::from_millis(20));
-        vec![probe.error(kind, 1, 0), reply]
+        let mut waiting = waiting.lock().expect("the lock");
+        let before = waiting.replace(probe.reply()).filter(|_| probe.seq > 1);
+        let error = probe.error(kind, 1, 0);
+        before.into_iter().chain([error]).collect()
     });
     let Some(lab) = lab else { return };
     for way in WAYS {
-        let out = way.run(&lab, "-c 2 -i 0.1");
-        let text = way.text(out.code(0));
-        assert!(
-            text.contains("2 packets transmitted, 1 received, +2 errors, 50%"),
-            "{}",
-            out.story()
-        );
+        let out = way.run(&lab, "-c 3 -i 0.05");
+        out.code(0);
+        let sum = "3 packets transmitted, 2 received, +3 errors, 33.3333%";
+        way.says(&out, sum);
     }
 }
 
@@ -374,7 +380,7 @@ fn what_is_no_error_is_passed_over() {
     let Some(lab) = lab else { return };
     for way in WAYS {
         let out = way.run(&lab, "-c 2 -i 0.05");
-        let text = way.text(out.code(0).stderr(""));
+        let text = way.text(out.code(0));
         assert!(
             text.contains("2 packets transmitted, 2 received, 0%"),
             "{}",
@@ -389,5 +395,27 @@ fn what_is_no_error_is_passed_over() {
         }
         let records = way.run(&lab, "--json -c 2 -i 0.05").code(0).json();
         assert!(of(&records, "error").is_empty(), "{records:?}");
+        let notices = of(&records, "notice");
+        assert_eq!(notices.len(), if told { 2 } else { 0 }, "{records:?}");
+        for (seq, notice) in (1..).zip(notices) {
+            let keys: Vec<_> = notice.as_object().unwrap().keys().collect();
+            let expected = [
+                "address", "icmp", "message", "seq", "target", "time", "type",
+            ];
+            assert_eq!(keys, expected);
+            let (kind, name) = [(5, "redirect"), (4, "source_quench")][seq - 1];
+            assert_eq!(
+                (&notice["seq"], &notice["icmp"]["type"]),
+                (&seq.into(), &kind.into())
+            );
+            assert_eq!(notice["icmp"]["name"], name);
+        }
+        let out = way.run(&lab, "--csv -c 2 -i 0.05");
+        let rows = out
+            .code(0)
+            .lines()
+            .into_iter()
+            .filter(|line| line.starts_with("notice,"));
+        assert_eq!(rows.count(), if told { 2 } else { 0 }, "{}", out.story());
     }
 }

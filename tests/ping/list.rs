@@ -160,8 +160,9 @@ fn whoever_is_undecided_at_the_end_has_not_answered() {
         at host ping --unreachable -w 0.2 127.0.0.9; echo $?
         at host ping --mtu -w 0.2 127.0.0.9; echo $?
         at host timeout -s INT 0.3 ping --alive 127.0.0.9 >out & wait $!; echo $?
-        at host timeout -s INT 0.4 ping --json -c 9 -i 0.05 -W 0.1 -q 127.0.0.9 >out &
-        wait $!; grep -o '\"outages\":[0-9]*' out
+        ip netns exec host ping --json -i 0.05 -W 0.1 127.0.0.9 >out & pid=$!
+        until [ $(grep -c '\"timeout\"' out) -ge 2 ]; do :; done
+        kill -TERM $pid; wait $pid; grep -o '\"outages\":[0-9]*' out
         at host ping --json -W 0.1 -i 0.05 -w 0.5 -q 127.0.0.9 | grep -o '\"outages\":[0-9]*'";
     let out = lab.script(script);
     assert_eq!(

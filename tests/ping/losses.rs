@@ -115,13 +115,13 @@ fn a_probe_within_its_timeout_is_in_flight() {
 
 #[test]
 fn a_probe_older_than_two_round_trips_is_lost() {
-    // The third probe gets no answer; when the sixth has been answered, it is
-    // older than twice any round trip before.
+    // The third probe gets no answer; when the sixth has been answered, more
+    // than a second later, it is older than twice any round trip.
     let Some((lab, _)) = answering(&[1, 2, 4, 5, 6]) else {
         return;
     };
-    for way in WAYS {
-        let out = way.run(&lab, "--json -c 5 -w 10 -i 0.1 --max-loss 10");
+    for way in [WAYS[0], WAYS[3]] {
+        let out = way.run(&lab, "--json -c 5 -w 15 -i 0.4 --max-loss 10");
         let summary = summary(out.code(1));
         assert_eq!(
             (&summary["sent"], &summary["received"]),

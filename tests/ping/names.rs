@@ -120,6 +120,24 @@ fn probes_go_out_while_a_name_is_looked_up() {
     assert_eq!(seen.load(Ordering::SeqCst), 50);
 }
 
+/// Nothing has been sent then, so there is nothing to sum up.
+#[test]
+fn a_signal_ends_the_lookup_of_the_target() {
+    let Some(lab) = lab(|_| vec![]) else { return };
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let running = lab.spawn(silent_resolver("slow.test").timeout(SOON));
+        // The lookup is a thread of its own.
+        let tasks = format!("/proc/{}/task", running.pid());
+        while std::fs::read_dir(&tasks).unwrap().count() < 2 {
+            assert!(running.is_running());
+        }
+        running.signal(signal);
+        let out = running.wait();
+        out.stdout("").stderr("");
+        assert_eq!(out.signal, Some(signal), "{}", out.story());
+    }
+}
+
 #[test]
 fn the_name_of_the_target_is_looked_up_within_the_deadline() {
     let Some(lab) = lab(|_| vec![]) else { return };

@@ -34,6 +34,7 @@ fn one_target() {
         "duplicate",
         "reordered",
         "corrupt",
+        "from",
     ];
     let mut places = order.map(|key| line.find(&format!("\"{key}\":")).expect(key));
     assert!(places.is_sorted(), "{line}");
@@ -50,7 +51,9 @@ fn one_target() {
         "sent",
         "received",
         "lost",
+        "in_flight",
         "loss_percent",
+        "foreign",
         "late",
         "duplicates",
         "reordered",
@@ -65,6 +68,7 @@ fn one_target() {
         "p99_ms",
         "jitter_ms",
         "duration_ms",
+        "time",
     ] {
         assert!(keys(summary).contains(&key), "{key}");
     }
@@ -108,4 +112,36 @@ fn many_targets() {
         (&error["kind"], &error["target"]),
         (&"input".into(), &"127.1".into())
     );
+}
+
+/// An error has one shape, whatever it is about: what does not apply is null.
+#[test]
+fn every_error_has_the_same_keys() {
+    let Some(lab) = super::lab() else { return };
+    let script = "
+        ping --json --bad; ping --json; ping --json 127.1; ping --json -s 65508 127.0.0.1
+        ping --json -I nope ::1; ping --json 10.9.9.9; ping --json 10.9.9.9 127.1
+        ping --json --mtu 127.1; ping --json @absent; ping --json -f -i 1 127.0.0.1 127.0.0.2
+        ping --json --mtu -W 0.01 127.255.255.255
+        setpriv --bounding-set -net_raw --inh-caps -net_raw ping --json 127.0.0.1 127.1";
+    let out = lab.script(script);
+    let records = out.json();
+    let errors: Vec<_> = records.iter().filter(|r| r["type"] == "error").collect();
+    assert!(errors.len() >= 13, "{}", out.story());
+    for error in errors {
+        let mut expected = [
+            "type", "target", "kind", "message", "address", "seq", "icmp", "rtt_ms", "time",
+        ];
+        expected.sort_unstable();
+        assert_eq!(keys(error), expected, "{error}");
+    }
+    for record in &records {
+        assert!(record["time"].as_str().unwrap().ends_with('Z'), "{record}");
+    }
+    let first = out.lines().remove(0);
+    let order = [
+        "type", "target", "kind", "message", "address", "seq", "icmp", "rtt_ms", "time",
+    ];
+    let places = order.map(|key| first.find(&format!("\"{key}\":")).expect(key));
+    assert!(places.is_sorted(), "{first}");
 }

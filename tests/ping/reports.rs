@@ -1,6 +1,6 @@
-//! CSV, OpenMetrics, the path MTU search, and the graph that is none.
+//! CSV, OpenMetrics and the path MTU search.
 
-use super::{lab, mask, may_ping, ping, shape};
+use super::{lab, mask, may_ping, ping};
 
 #[test]
 fn a_target_given_twice_has_two_series() {
@@ -37,7 +37,56 @@ fn comma_separated() {
     }
     assert!(lines[1].starts_with("start,127.0.0.1,127.0.0.1,,"));
     assert!(lines[2].starts_with("reply,127.0.0.1,127.0.0.1,1,"));
-    assert!(lines[4].contains(",2,2,0,0,0.0,0,0,0,"), "{}", lines[4]);
+    // Every cell is the value of the JSON key of its name.
+    let names: Vec<&str> = lines[0].split(',').collect();
+    let cell = |line: &str, name: &str| {
+        let at = names.iter().position(|column| *column == name).expect(name);
+        line.split(',').nth(at).unwrap().to_owned()
+    };
+    for (name, value) in [
+        ("type", "reply"),
+        ("seq", "2"),
+        ("bytes", "64"),
+        ("ttl", "64"),
+        ("duplicate", "false"),
+        ("reordered", "false"),
+        ("corrupt", "false"),
+        ("from", ""),
+        ("sent", ""),
+        ("kind", ""),
+    ] {
+        assert_eq!(cell(&lines[3], name), value, "{name}");
+    }
+    for (name, value) in [
+        ("type", "summary"),
+        ("seq", ""),
+        ("sent", "2"),
+        ("received", "2"),
+        ("lost", "0"),
+        ("in_flight", "0"),
+        ("loss_percent", "0.0"),
+        ("foreign", "0"),
+        ("late", "0"),
+        ("duplicates", "0"),
+        ("reordered", "0"),
+        ("corrupt", "0"),
+        ("errors", "0"),
+        ("outages", "0"),
+        ("dropped", "0"),
+    ] {
+        assert_eq!(cell(&lines[4], name), value, "{name}");
+    }
+    let time = |line: &str, name: &str| cell(line, name).parse::<f64>().unwrap();
+    let rtts = [&lines[2], &lines[3]].map(|line| time(line, "rtt_ms"));
+    for (name, value) in [
+        ("min_ms", rtts[0].min(rtts[1])),
+        ("avg_ms", f64::midpoint(rtts[0], rtts[1])),
+        ("max_ms", rtts[0].max(rtts[1])),
+    ] {
+        let found = time(&lines[4], name);
+        assert!((found - value).abs() < 2e-6, "{name}: {found} {value}");
+    }
+    assert!(time(&lines[4], "duration_ms") >= 10.0);
 }
 
 #[test]
@@ -45,7 +94,7 @@ fn open_metrics() {
     if !may_ping() {
         return;
     }
-    let out = ping("--metrics -c 2 --period 0.01 127.0.0.1 127.0.0.2").run();
+    let out = ping("--metrics -c 2 --period 0.01 -W 10 127.0.0.1 127.0.0.2").run();
     out.code(0)
         .stderr("")
         .stdout_contains(
@@ -60,38 +109,6 @@ fn open_metrics() {
     let out = ping("--metrics -c 1 127.0.0.1").run();
     out.code(0)
         .stdout_contains("ping_received_total{target=\"127.0.0.1\",address=\"127.0.0.1\"} 1\n");
-}
-
-#[test]
-fn nothing_is_drawn_into_a_pipe() {
-    if !may_ping() {
-        return;
-    }
-    let out = ping("--graph -c 1 127.0.0.1").run();
-    out.code(0);
-    assert!(
-        shape(&out).starts_with(
-            "PING 127.0.0.1 (127.0.0.1) 56(84) bytes of data.\n\
-             64 bytes from 127.0.0.1: icmp_seq=1 ttl=64 time=T\n"
-        ),
-        "{}",
-        out.story()
-    );
-}
-
-#[test]
-fn drawn_on_a_terminal() {
-    let Some(lab) = lab() else { return };
-    let out = lab.script("script -qec 'ping --graph -c 3 -i 0.01 127.0.0.1' /dev/null");
-    let text = String::from_utf8_lossy(&out.stdout);
-    assert!(text.contains("PING 127.0.0.1"), "{}", out.story());
-    assert!(text.contains("\u{1b}[1A"), "{}", out.story());
-    assert!(text.contains('█') && text.contains('▁'), "{}", out.story());
-    assert!(
-        text.contains("3 packets transmitted, 3 received"),
-        "{}",
-        out.story()
-    );
 }
 
 #[test]
@@ -131,6 +148,10 @@ fn the_path_mtu_behind_a_router() {
              at client ping --mtu 10.2.0.2; echo $?
              at client ping --mtu 2001:db8:2::2 10.1.0.2 | sort; echo $?
              at client ping --mtu --json 10.2.0.2 | sed 's/,\"time.*/}}/'
+             at server ip link add sink type dummy; at server ip addr add 10.2.1.1/24 dev sink
+             at router nft flush ruleset; at router nft add table inet t
+             at router nft 'add chain inet t f {{ type filter hook forward priority 0; }}'
+             at router nft add rule inet t f ip daddr 10.2.0.9 drop
              at client ping --mtu -W 0.1 10.2.0.9 2>&1; echo $?"
         );
         let out = lab.script(&script);
@@ -144,6 +165,64 @@ fn the_path_mtu_behind_a_router() {
             out.story()
         );
     }
+}
+
+/// The probes of the search, and its messages if it finds nothing.
+#[test]
+fn the_path_mtu_that_is_not_found() {
+    let Some(lab) = lab() else { return };
+    let script = format!(
+        "{NARROW}
+         counted() {{
+             at client nft flush ruleset; at client nft add table inet t
+             at client nft 'add chain inet t o {{ type filter hook output priority 0; }}'
+             at client nft add rule inet t o icmp type echo-request counter
+             at client ping --mtu $1; echo $?
+             at client nft list ruleset | grep -o 'packets [0-9]*'
+         }}
+         # The interface and the router both tell: no more than these four.
+         counted 10.2.0.2
+         at router nft add table inet t
+         at router nft 'add chain inet t f {{ type filter hook forward priority 0; }}'
+         at router nft add rule inet t f ip daddr 10.2.0.9 reject with icmp host-unreachable
+         at client ping --mtu -W 0.1 10.2.0.9; echo $?
+         at client ping --mtu --json -W 0.1 10.2.0.9 2>/dev/null; echo
+         # Small ones return and large ones vanish, for longer than there is time.
+         at router nft add rule inet t f ip length gt 1000 drop
+         at client ping --mtu -w 1 10.2.0.2; echo $?
+         at client ping --mtu --json -w 1 10.2.0.2 2>/dev/null"
+    );
+    let out = lab.script(&script);
+    let lines = out.lines();
+    assert_eq!(
+        lines[..2],
+        ["10.2.0.2: path MTU 1300", "0"],
+        "{}",
+        out.story()
+    );
+    let packets: u32 = lines[2].strip_prefix("packets ").unwrap().parse().unwrap();
+    assert!(packets <= 4, "{}", out.story());
+    assert_eq!(lines[3], "1");
+    let record = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    let (error, mtu) = (record(&lines[4]), record(&lines[5]));
+    assert_eq!(
+        (&error["kind"], &error["target"]),
+        (&"unreachable".into(), &"10.2.0.9".into())
+    );
+    assert_eq!(error["icmp"]["from"], "10.1.0.2");
+    assert_eq!(
+        (&mtu["type"], &mtu["mtu"]),
+        (&"mtu".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(lines[7], "1");
+    let error = record(&lines[8]);
+    assert_eq!(
+        (&error["kind"], &error["message"]),
+        (&"timeout".into(), &"not found in time".into())
+    );
+    assert_eq!(record(&lines[9])["type"], "mtu");
+    out.stderr_contains("ping: 10.2.0.9: Destination Host Unreachable (from 10.1.0.2)\n")
+        .stderr_contains("ping: 10.2.0.2: not found in time\n");
 }
 
 #[test]

@@ -49,23 +49,24 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "-I lo fe80::1%2147483647",
-        "ping: fe80::1%2147483647: no such device\n",
-    ),
-    (
-        "-b 127.255.255.255",
-        "ping: -b is not an option here: no broadcast: give the network, as in \
-             192.0.2.0/24, and each host is asked; see 'ping --help'\n",
+        "ping: fe80::1%2147483647: no network interface 2147483647 here\n",
     ),
     (
         "-nR 127.0.0.1",
-        "ping: -R is not an option here: no IP options: try traceroute or tracepath; \
-             see 'ping --help'\n",
+        "ping: -R is not an option here: IP options are not supported; try traceroute or \
+         tracepath; see 'ping --help'\n",
     ),
-    ("-4 ::1", "ping: ::1: is no IPv4 address\n"),
-    ("-I ::1 127.0.0.1", "ping: 127.0.0.1: is no IPv6 address\n"),
+    (
+        "-4 ::1",
+        "ping: ::1: not an IPv4 address, which -4, -6 or -I asks for\n",
+    ),
+    (
+        "-I ::1 127.0.0.1",
+        "ping: 127.0.0.1: not an IPv6 address, which -4, -6 or -I asks for\n",
+    ),
     (
         "-6 -I 127.0.0.1 ::1",
-        "ping: -I 127.0.0.1 is no IPv6 address; see 'ping --help'\n",
+        "ping: -I 127.0.0.1 is not an IPv6 address; see 'ping --help'\n",
     ),
     (
         "-c -1 ::1",
@@ -80,7 +81,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "ping: invalid value '65528' for '--size <BYTES>': not in 0 to 65507 (IPv6: 65527); \
              see 'ping --help'\n",
     ),
-    ("-6 127.0.0.1", "ping: 127.0.0.1: is no IPv6 address\n"),
+    (
+        "-6 127.0.0.1",
+        "ping: 127.0.0.1: not an IPv6 address, which -4, -6 or -I asks for\n",
+    ),
     (
         "-4 -s 65508 localhost",
         "ping: an IPv4 probe takes 65507 bytes of data at most; see 'ping --help'\n",
@@ -93,14 +97,48 @@ const MISTAKES: &[(&str, &str)] = &[
         "-s 65508 127.0.0.0/30",
         "ping: 127.0.0.0/30: an IPv4 probe takes 65507 bytes of data at most\n",
     ),
-    ("-I nope 127.0.0.1", "ping: nope: no such device\n"),
-    ("-I nope 127.0.0.0/30", "ping: nope: no such device\n"),
-    ("-I lo fe80::1%nope", "ping: fe80::1%nope: no such device\n"),
+    (
+        "-I nope 127.0.0.1",
+        "ping: -I: no network interface nope here\n",
+    ),
+    (
+        "-I nope 127.0.0.0/30",
+        "ping: -I: no network interface nope here\n",
+    ),
+    (
+        "-I lo fe80::1%nope",
+        "ping: fe80::1%nope: no network interface nope here\n",
+    ),
     (
         "127.1 127.0.0.0/33 fe80::1%nope",
         "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n\
              ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n\
-             ping: fe80::1%nope: no such device\n",
+             ping: fe80::1%nope: no network interface nope here\n",
+    ),
+    (
+        "http://127.0.0.1/",
+        "ping: http://127.0.0.1/: this is a URL; give its host, 127.0.0.1\n",
+    ),
+    (
+        "[::1] 127.0.0.1:80",
+        "ping: [::1]: brackets do not belong here; give ::1\n\
+         ping: 127.0.0.1:80: a port does not belong here; give 127.0.0.1\n",
+    ),
+    (
+        "127.0.0.1-3",
+        "ping: 127.0.0.1-3: a range needs two addresses, 127.0.0.1-127.0.0.3\n",
+    ),
+    (
+        "-n 4 127.0.0.1",
+        "ping: -n takes no value; -c 4 sends 4 probes; see 'ping --help'\n",
+    ),
+    (
+        "-b -M want 127.255.255.255",
+        "ping: a broadcast is not fragmented; with -b only -M do; see 'ping --help'\n",
+    ),
+    (
+        "",
+        "ping: a target is missing; usage: ping [OPTIONS] [TARGET]...; see 'ping --help'\n",
     ),
     (
         "--mtu 127.1",
@@ -112,7 +150,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "--period 1 127.0.0.1 127.0.0.2",
-        "ping: --period goes with -c, --until-up or --until-down; see 'ping --help'\n",
+        "ping: --period goes with -c, --watch, --until-up or --until-down; see 'ping --help'\n",
     ),
     (
         "-I lo -I lo 127.0.0.1",
@@ -127,7 +165,7 @@ fn mistakes_are_one_line_and_status_2() {
     }
 }
 
-/// What is wrong with a command line does not depend on who runs it.
+/// The same mistakes are reported to users without the right to send ICMP.
 #[test]
 fn mistakes_are_the_same_without_a_right_to_send() {
     let Some(lab) = lab() else { return };
@@ -144,7 +182,7 @@ fn mistakes_are_the_same_without_a_right_to_send() {
     let lines = out.code(2).stdout("").stderr_str().lines().count();
     assert_eq!(lines, 2, "{}", out.story());
     out.stderr_contains("ping: 127.1: not an address")
-        .stderr_contains("ping: not permitted to send ICMP");
+        .stderr_contains("ping: no permission to send ICMP");
 }
 
 #[test]
@@ -176,7 +214,7 @@ fn without_permission_it_says_what_would_give_it() {
     let out = lab.script(script);
     out.stdout("2\n2\n2\n");
     for line in out.stderr_str().lines() {
-        assert!(line.contains("not permitted to send ICMP"), "{line}");
+        assert!(line.contains("no permission to send ICMP"), "{line}");
         assert!(line.contains("net.ipv4.ping_group_range"), "{line}");
         assert!(line.contains("cap_net_raw"), "{line}");
     }
@@ -238,7 +276,8 @@ fn names_are_looked_up_without_privileges() {
 fn every_letter_of_iputils_is_taken_or_answered() {
     // The letters of its getopt, but for those that both have.
     for letter in [
-        "b", "R", "T x", "F x", "B", "C", "d", "e x", "H", "L", "N x", "r", "S x", "U",
+        "R", "T x", "F x", "C", "e x", "H", "N x", "S x", // iputils
+        "g", "u", "x 1", "X 1", "o", // fping, BSD
     ] {
         let out = ping(&format!("-{letter} 127.0.0.1")).run();
         let start = format!("ping: -{} is not an option here: ", &letter[..1]);
@@ -248,7 +287,7 @@ fn every_letter_of_iputils_is_taken_or_answered() {
     if !may_ping() {
         return;
     }
-    let all = "-3 -4 -a -c1 -D -I lo -i1 -l1 -M want -n -O -p ff -Q 0 -q -s 56 -t 64 -v -W 1 -w 5";
+    let all = "-3 -4 -a -b -B -c1 -d -D -I lo -i1 -l1 -L -M do -n -O -p ff -Q 0 -q -r -s 56 -t 64 -U -v -W 1 -w 5";
     ping(&format!("{all} 127.0.0.1")).run().code(0).stderr("");
 }
 
@@ -262,6 +301,7 @@ fn a_link_local_address_and_its_interface() {
         index=$(at host cat /sys/class/net/to-other/ifindex)
         at host ping -c 1 fe80::2%$index | sed -n 1p
         at host ping -c 1 -I to-other fe80::2 | sed -n 2p
+        at host ping -c 1 -I fe80::1%to-other fe80::2 | sed -n 1,2p
         at host ping -c 1 -I lo fe80::2%to-other; echo $?
         at host ping -c 1 fe80::2%nope; echo $?
         at host ping --alive -I lo fe80::2%to-other ::1; echo $?
@@ -273,6 +313,8 @@ fn a_link_local_address_and_its_interface() {
         "PING fe80::2%to-other (fe80::2%to-other) 56 data bytes\n\
          64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n\
          PING fe80::2%2 (fe80::2%to-other) 56 data bytes\n\
+         64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n\
+         PING fe80::2 (fe80::2) from fe80::1 to-other: 56 data bytes\n\
          64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n2\n2\n::1\n2\n\
          fe80::2%to-other\n\
          10.1.0.2 is alive (T)\n\
@@ -287,7 +329,7 @@ fn a_link_local_address_and_its_interface() {
     )
     .stderr_contains(
         "ping: fe80::2%to-other: -I and the zone name different interfaces; see 'ping --help'\n\
-         ping: fe80::2%nope: no such device\n\
+         ping: fe80::2%nope: no network interface nope here\n\
          ping: fe80::2%to-other: -I and the zone name different interfaces\n",
     );
 }
@@ -322,6 +364,45 @@ fn an_ordinary_user_is_held_to_two_milliseconds() {
     for duration in durations {
         assert!(duration >= 200.0, "{}", out.story());
     }
+}
+
+#[test]
+fn broadcast_and_multicast() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        net host other
+        link host other 10.1.0.1/24 10.1.0.2/24 fe80::1/64 fe80::2/64
+        at other sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0
+        at host ping -b -c 1 10.1.0.255; echo $?
+        at host ping -c 1 10.1.0.255; echo $?
+        at host ping 10.1.0.255 10.1.0.2; echo $?
+        at host ping -L -c 1 ff02::1%to-other | sed -n 2p
+        at host ping -c 1 ff02::1; echo $?
+        at host ping -r -c 1 10.9.0.1; echo $?
+        at host ping -r --alive 10.1.0.2
+        true";
+    let out = lab.script(script);
+    assert_eq!(
+        mask(out.stdout_str()),
+        "PING 10.1.0.255 (10.1.0.255) 56(84) bytes of data.\n\
+         64 bytes from 10.1.0.2: icmp_seq=1 ttl=64 time=T\n\
+         \n\
+         --- 10.1.0.255 ping statistics ---\n\
+         1 packets transmitted, 1 received, 0% packet loss, time T\n\
+         rtt min/avg/max/mdev = T\n0\n\
+         2\n\
+         10.1.0.255 is unreachable\n10.1.0.2 is alive (T)\n2\n\
+         64 bytes from fe80::2%to-other: icmp_seq=1 ttl=64 time=T\n\
+         2\n3\n10.1.0.2\n",
+        "{}",
+        out.story()
+    );
+    out.stderr_contains("WARNING: pinging broadcast address\n")
+        .stderr_contains("ping: 10.1.0.255: permission denied; a broadcast address needs -b\n")
+        .stderr_contains(
+            "; a link-local address needs its interface: ff02::1%IFACE, or add -I IFACE\n",
+        )
+        .stderr_contains("ping: 10.9.0.1: network is unreachable\n");
 }
 
 #[test]

@@ -195,3 +195,110 @@ fn source_ports_change() {
     assert!(most <= 512, "{most} queries from one port");
     assert!(ports.len() >= NAMES / 512, "{} ports", ports.len());
 }
+
+/// Many names of a server that slows down who asks it over UDP, as nsd does:
+/// half of the queries are dropped, the others truncated, so that they come over
+/// TCP.
+fn slowed_down(over_tcp: Behaviour) -> (DnsServer, testkit::Output) {
+    let count = AtomicUsize::new(0);
+    let server = DnsServer::with_behaviour(hosts(), move |_, transport| match transport {
+        Transport::Udp => match count.fetch_add(1, Ordering::SeqCst) {
+            ..100 => Behaviour::Answer,
+            n if n.is_multiple_of(2) => Behaviour::Truncate,
+            _ => Behaviour::Drop,
+        },
+        _ => over_tcp.clone(),
+    });
+    let out = resolve()
+        .arg(at(&server))
+        .args(["--timeout", "20s", "--ordered", "-t", "A", "-"])
+        .stdin(names())
+        .timeout(Duration::from_secs(100))
+        .run();
+    (server, out)
+}
+
+#[test]
+fn a_server_that_truncates_is_asked_over_tcp() {
+    let (server, out) = slowed_down(Behaviour::Answer);
+    out.code(1).stdout(&expected()).stderr("");
+    let queries = server.queries();
+    let udp = queries.iter().filter(|q| q.transport == Transport::Udp);
+    let udp = udp.count();
+    assert!(udp < COUNT * 3 / 4, "{udp} over UDP");
+}
+
+/// Where TCP does not answer, UDP is all there is.
+#[test]
+fn a_server_that_truncates_and_has_no_tcp() {
+    let (server, out) = slowed_down(Behaviour::Close);
+    assert_eq!(out.code(3).lines().len(), COUNT);
+    let queries = server.queries();
+    let udp = queries.iter().filter(|q| q.transport == Transport::Udp);
+    assert!(udp.count() >= COUNT);
+}
+
+/// A server may send the next answer when it has the next query, or, with
+/// Nagle's algorithm, when the query acknowledges the answer before: there has
+/// to be one as soon as there is room for it.
+#[test]
+fn each_answer_makes_room_for_a_query() {
+    use std::collections::VecDeque;
+    use std::io::{Read, Write};
+    const COUNT: usize = 1000;
+    let peer = testkit::peer::TcpPeer::start(|mut conn| -> std::io::Result<()> {
+        let mut waiting = VecDeque::new();
+        for number in 1..=COUNT {
+            let mut length = [0; 2];
+            conn.read_exact(&mut length)?;
+            let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
+            conn.read_exact(&mut query)?;
+            waiting.push_back(query);
+            // What it has without a further query is not enough to go on.
+            while waiting.len() > if number == COUNT { 0 } else { 120 } {
+                let query = waiting.pop_front().unwrap_or_default();
+                conn.write_all(&super::streams::answer(&query))?;
+            }
+        }
+        conn.read_to_end(&mut Vec::new()).map(drop)
+    });
+    let (names, expected) = super::streams::names(COUNT);
+    let out = resolve()
+        .arg(format!("@tcp://{}", peer.addr()))
+        .args(["-v", "--timeout", "60s", "--ordered", "-t", "A", "-"])
+        .stdin(names.join("\n"))
+        .timeout(Duration::from_secs(120))
+        .run();
+    out.code(0).stdout(&expected);
+    // None of them had to be asked again.
+    out.stderr(
+        "resolve: 1000 operands, 1000 queries, 0 of them repeated, ignored 0 unrelated packets\n",
+    );
+    assert_eq!(peer.accepted(), 1);
+}
+
+/// Results that nobody reads hold up the tool, which is not the server's fault.
+#[test]
+fn a_slow_reader_makes_no_name_time_out() {
+    const NAMES: usize = 3_000;
+    let server = DnsServer::start(zone());
+    let (mut reader, writer) = std::io::pipe().expect("make a pipe");
+    let running = resolve()
+        .arg(at(&server))
+        .args(["-t", "A", "--timeout", "2", "--json", "-"])
+        .stdin("host.test\n".repeat(NAMES))
+        .stdout_to(std::fs::File::from(std::os::fd::OwnedFd::from(writer)))
+        .timeout(Duration::from_secs(60))
+        .spawn();
+    // Longer than a lookup may take.
+    std::thread::sleep(Duration::from_secs(3));
+    let mut text = Vec::new();
+    let mut chunk = [0; 4096];
+    while text.split(|byte| *byte == b'\n').count() <= NAMES {
+        let n = std::io::Read::read(&mut reader, &mut chunk).expect("read the pipe");
+        text.extend_from_slice(&chunk[..n]);
+    }
+    let out = running.wait();
+    out.code(0).stderr("");
+    assert!(!String::from_utf8_lossy(&text).contains("TIMEOUT"));
+}

@@ -38,7 +38,7 @@ fn false_answer(query: &Query, cookie: Option<Vec<u8>>) -> Response {
 }
 
 /// Over UDP only the first name is answered with a right cookie; the answers to
-/// the others could be anybody's. Over TCP all of them are honest.
+/// the others could be forged. Over TCP all of them are honest.
 fn served(query: &Query, transport: Transport) -> Behaviour {
     let Some(client) = client(query) else {
         // Without EDNS there is no cookie to prove anything by.
@@ -101,7 +101,7 @@ fn answers_without_the_cookie_are_asked_for_over_tcp() {
 }
 
 /// Before any cookie is known, answers without one are those of a server that
-/// has none; one of an illegal length, or not to our cookie, is nobody's.
+/// has none; one of an illegal length, or not to our cookie, is ignored.
 #[test]
 fn servers_without_cookies() {
     let server = DnsServer::with_behaviour(zone(), |query, transport| match transport {
@@ -159,5 +159,4 @@ fn the_true_answer_comes_after_a_forged_one() {
     let records = running.wait().json();
     assert_eq!(records[1]["records"][0]["data"], "192.0.2.1");
     assert_eq!(records[1]["protocol"], "udp");
-    assert_eq!(records[1]["tries"], 1);
 }

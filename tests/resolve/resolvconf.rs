@@ -241,6 +241,16 @@ fn the_search_list() {
             &["host.one.example.", "host.test."],
         )
         .stderr_contains("resolve: host: asked as host.test.\n");
+        // Also if it is the first one; not if it is the name itself.
+        conf(&format!("search test one.example\noptions ndots:5\n{end}"));
+        before(&["-v", "--search", "host"], &["host.test."])
+            .stderr_contains("resolve: host: asked as host.test.\n");
+        let out = before(
+            &["-v", "--search", "host.test"],
+            &["host.test.test.", "host.test.one.example.", "host.test."],
+        );
+        assert!(!out.code(0).stderr_str().contains("asked as"));
+        conf(&format!("search one.example test\n{end}"));
         // With one it comes last.
         before(&["--search", "host.test"], &["host.test."])
             .code(0)
@@ -354,7 +364,8 @@ fn zones() {
         let address = SocketAddrV6::new("fe80::5".parse().expect("an address"), 53, 0, 1);
         let server = DnsServer::at(address.into(), zone(), |_, _| Behaviour::Answer);
         let ask = |args: &[&str]| {
-            let args = [args, &["--json", "-t", "A", "host.test"]].concat();
+            let more = ["--json", "--timeout", "60s", "-t", "A", "host.test"];
+            let args = [args, &more].concat();
             resolve().args(args).run()
         };
         for zone in ["lo", "1"] {
@@ -373,7 +384,7 @@ fn zones() {
             }
         }
         let asked = server.queries().len();
-        assert_eq!(asked, 10);
+        assert!(asked >= 10, "{asked}");
         conf("nameserver fe80::5%none\n");
         ask(&[]).code(2).stderr(
             "resolve: /etc/resolv.conf: nameserver fe80::5%none: interface none does not exist\n",
@@ -396,6 +407,63 @@ fn zones() {
         // Bytes that are not UTF-8 are no reason to refuse the rest.
         std::fs::write(FILE, b"# \xff\xfe\nnameserver 127.0.0.1\n").expect("write it");
         ask(&[]).code(0);
-        assert_eq!(own.queries().len(), 1);
+        assert!(!own.queries().is_empty());
+    });
+}
+
+/// Of the names of a search list, one that exists without data says more than a
+/// later failure, and more than one that does not exist.
+#[test]
+fn a_candidate_without_data() {
+    within("a_candidate_without_data", || {
+        let _server = server("127.0.0.1", |query, _| match query.name.as_str() {
+            "nas.lan.test." => Behaviour::Respond(query.response()),
+            "nas.no.test." => Behaviour::Rcode(3),
+            _ => Behaviour::Rcode(5),
+        });
+        for search in ["lan.test corp.test", "lan.test no.test", "no.test lan.test"] {
+            conf(&format!("search {search}\nnameserver 127.0.0.1\n"));
+            let args = ["-t", "AAAA", "--search", "--json", "nas"];
+            let record = resolve().args(args).run().code(1).json().remove(0);
+            assert_eq!(record["status"], "NODATA", "{record}");
+            assert_eq!(record["query_name"], "nas.lan.test.");
+        }
+        conf("search no.test corp.test\nnameserver 127.0.0.1\n");
+        let out = resolve().args(["-t", "AAAA", "--search", "nas"]).run();
+        out.code(3)
+            .stderr("resolve: nas: 127.0.0.1:53 answered REFUSED\n");
+    });
+}
+
+/// The name of an address, from libc, with bytes that no host has: printed as
+/// `\DDD`, and not taken for a fault.
+#[test]
+fn names_of_addresses_from_libc() {
+    within("names_of_addresses_from_libc", || {
+        let names = [
+            ("1.2.0.192.in-addr.arpa", "caf\\233.test"),
+            ("2.2.0.192.in-addr.arpa", "a\\009b.test"),
+            ("3.2.0.192.in-addr.arpa", "plain.test"),
+        ];
+        let zone = names
+            .iter()
+            .fold(Zone::new(), |zone, (at, name)| zone.ptr(at, name));
+        let _server = DnsServer::at(([127, 0, 0, 1], 53).into(), zone, |_, _| Behaviour::Answer);
+        conf("nameserver 127.0.0.1\n");
+        let ask = |address: &str| resolve().args(["--json", address]).run().json().remove(0);
+        assert_eq!(ask("192.0.2.3")["records"][0]["data"], "plain.test");
+        for address in ["192.0.2.1", "192.0.2.2"] {
+            let record = ask(address);
+            assert_eq!(record["source"], "system");
+            // Some versions of libc refuse such names.
+            if record["status"] == "NOERROR" {
+                let data = record["records"][0]["data"].as_str().expect("a name");
+                assert!(data.contains(".test"), "{data}");
+                assert!(data.bytes().all(|b| (0x21..0x7f).contains(&b)), "{data}");
+                assert!(data.contains("\\233") || data.contains("\\009"), "{data}");
+            } else {
+                assert_ne!(record["status"], "SYSTEM", "{record}");
+            }
+        }
     });
 }

@@ -242,12 +242,13 @@ fn what_is_no_https_server() {
     let plain = TcpPeer::fixed_reply("HTTP/1.1 400 Bad Request\r\n\r\n");
     let other = HttpServer::start_tls(|request: &Request| match request.target.as_str() {
         "/ends" => Reply::raw("").close(),
+        "/resets" => Reply::raw("").reset(),
         // The first frame of HTTP/2.
         _ => Reply::raw([0, 0, 0, 4, 0, 0, 0, 0, 0]).close(),
     });
     let ca = other.ca_file().display().to_string();
-    let ends = "no answer before the end of the connection; HTTP/1.1 is asked for, \
-                which a server of HTTP/2 alone does not speak";
+    let ends = "connection closed without an answer; resolve speaks HTTP/1.1 only, the server \
+                may require HTTP/2";
     for (url, status, says) in [
         (
             format!("https://{}/dns-query", plain.addr()),
@@ -255,6 +256,7 @@ fn what_is_no_https_server() {
             "the peer does not speak TLS",
         ),
         (other.url("/ends"), "MALFORMED", ends),
+        (other.url("/resets"), "MALFORMED", ends),
         (
             other.url("/frame"),
             "MALFORMED",

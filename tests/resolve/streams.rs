@@ -49,7 +49,7 @@ where
 }
 
 /// The first `count` names, and what is printed of them.
-fn names(count: usize) -> (Vec<String>, String) {
+pub(super) fn names(count: usize) -> (Vec<String>, String) {
     let names = (0..count).map(|n| format!("h{n}.test")).collect();
     let expected = (0..count).fold(String::new(), |mut text, n| {
         let _ = writeln!(text, "h{n}.test\tA\t10.0.{}.{}", n / 256, n % 256);
@@ -164,7 +164,7 @@ fn slow_answers_one_for_each_connection() {
 }
 
 /// The answer to one of [`names`] in a message.
-fn answer(query: &[u8]) -> Vec<u8> {
+pub(super) fn answer(query: &[u8]) -> Vec<u8> {
     let label = &query[13..13 + usize::from(query[12])];
     let n: u16 = std::str::from_utf8(&label[1..])
         .expect("ASCII")
@@ -256,8 +256,9 @@ fn two_connections_at_a_time(ends: bool) {
     let (names, expected) = names(100);
     resolve()
         .arg(format!("@tcp://{address}"))
-        .args(["--timeout", "6s", "--long", "-t", "A"])
+        .args(["--timeout", "20s", "--long", "-t", "A"])
         .args(names)
+        .timeout(Duration::from_secs(120))
         .run()
         .code(0)
         .stdout(&expected)
@@ -344,7 +345,7 @@ fn times_are_those_of_each_lookup() {
     let records = out.code(0).json();
     let mut times: Vec<String> = records
         .iter()
-        .map(|record| record["elapsed_ms"].to_string())
+        .map(|record| record["duration_ms"].to_string())
         .collect();
     times.sort_unstable();
     times.dedup();

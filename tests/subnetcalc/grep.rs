@@ -1,6 +1,6 @@
 //! `grep`.
 
-use super::{file, run, subnetcalc};
+use super::{file, records_are, run, subnetcalc};
 
 const LOG: &str = "10.0.0.1 - a\n192.0.2.1 b 10.0.0.2.\nno address\nx10.0.0.3y\n\
     [2001:db8::1]:443 c\n::ffff:10.0.0.4 d\n10.0.0.5:80 e\n";
@@ -99,9 +99,13 @@ fn json() {
     assert_eq!(records[1]["line"], 2);
     assert_eq!(records[1]["text"], "192.0.2.1 b 10.0.0.2.");
     assert_eq!(records[1]["addresses"].as_array().unwrap().len(), 1);
-    grep(&["--json", "-c", "--in", "10.0.0.0/8"])
-        .code(0)
-        .stdout("{\"type\":\"grep\",\"file\":\"-\",\"count\":3}\n");
+    records_are(
+        grep(&["--json", "-c", "--in", "10.0.0.0/8"])
+            .code(0)
+            .stderr(""),
+        "{\"type\":\"grep\",\"file\":\"-\",\"line\":null,\"text\":null,\"text_base64\":null,\
+         \"addresses\":null,\"count\":3}\n",
+    );
 }
 
 #[test]
@@ -210,4 +214,114 @@ fn one_family_is_looked_for_and_seen() {
             .code(0)
             .stdout(expected);
     }
+}
+
+/// `grep` of this text.
+fn grep_of(text: &str, args: &[&str]) -> testkit::Output {
+    subnetcalc().arg("grep").args(args).stdin(text).run()
+}
+
+#[test]
+fn a_match_has_its_prefix_length() {
+    let text = "{\"ip_prefix\":\"3.5.140.0/22\"},{\"ip_prefix\":\"3.4.12.4/32\"}\n\
+                http://10.0.0.1/24 x 2001:db8::/32\n";
+    grep_of(text, &["-o", "--in", "0.0.0.0/0,::/0"])
+        .code(0)
+        .stdout("3.5.140.0/22\n3.4.12.4/32\n10.0.0.1\n2001:db8::/32\n");
+    let records = grep_of(text, &["--json", "--in", "::/0,3.0.0.0/8"])
+        .code(0)
+        .json();
+    assert_eq!(records[0]["addresses"][0], "3.5.140.0/22");
+    assert_eq!(records[1]["addresses"][0], "2001:db8::/32");
+}
+
+#[test]
+fn a_bare_double_colon_is_not_an_address() {
+    let text = "2024-01-01 :: INFO :: started\nplain\nx 10.0.0.1\n";
+    grep_of(text, &["-v", "--in", "10.0.0.0/8"])
+        .code(1)
+        .stdout("");
+    grep_of(text, &["--no-address", "--in", "10.0.0.0/8"])
+        .code(0)
+        .stdout("2024-01-01 :: INFO :: started\nplain\n");
+    grep_of(text, &["--in", "::/0"]).code(1).stdout("");
+    grep_of(":: x\n", &["-x", "--in", "::/0"])
+        .code(1)
+        .stdout("");
+    grep_of("[::]:80 ::/0\n", &["-o", "--in", "::/0"])
+        .code(0)
+        .stdout("::\n::/0\n");
+}
+
+#[test]
+fn the_first_field_ends_at_separators() {
+    let text = "10.0.0.1,foo\n10.0.0.2;x\n10.0.0.3|y\n10.0.0.4/24 z\n10.0.0.8-10.0.0.9\n\
+                2001:db8::1,x\n[2001:db8::2]:80;x\nx,10.0.0.5\n";
+    grep_of(text, &["-x", "-o", "--in", "10.0.0.0/8,2001:db8::/32"])
+        .code(0)
+        .stdout("10.0.0.1\n10.0.0.2\n10.0.0.3\n10.0.0.4/24\n2001:db8::1\n2001:db8::2\n");
+}
+
+#[test]
+fn ports_behind_a_dot() {
+    let text = "IP 10.1.1.117.4222 > 1.1.1.1.443: Flags\nIP6 2001:db8::1.53 > ::1.1\n1.2.3.4.5.6\n";
+    let set = "10.0.0.0/8,2001:db8::/32,1.2.3.4";
+    grep_of(text, &["--in", set]).code(1).stdout("");
+    grep_of(text, &["-o", "--dot-port", "--in", set])
+        .code(0)
+        .stdout("10.1.1.117\n2001:db8::1\n");
+    grep_of("10.0.0.1.80 x\n", &["-x", "--dot-port", "--in", set])
+        .code(0)
+        .stdout("10.0.0.1.80 x\n");
+}
+
+#[test]
+fn line_numbers_and_file_names() {
+    let (_a, a) = file("x\n10.0.0.1 10.0.0.2\n\n10.0.0.3\n");
+    let (_b, b) = file("nothing\n");
+    let of = |args: &[&str]| {
+        subnetcalc()
+            .args(["grep", "--in", "10.0.0.0/8"])
+            .args(args)
+            .run()
+    };
+    of(&["-n", &a])
+        .code(0)
+        .stdout("2:10.0.0.1 10.0.0.2\n4:10.0.0.3\n");
+    of(&["-n", "-o", &a])
+        .code(0)
+        .stdout("2:10.0.0.1\n2:10.0.0.2\n4:10.0.0.3\n");
+    of(&["-n", "--no-address", &a]).code(0).stdout("1:x\n3:\n");
+    of(&["-n", &a, &b])
+        .code(0)
+        .stdout(&format!("{a}:2:10.0.0.1 10.0.0.2\n{a}:4:10.0.0.3\n"));
+    of(&["-n", "-c", &a]).code(0).stdout("2\n");
+    of(&["-l", &a, &b]).code(0).stdout(&format!("{a}\n"));
+    of(&["-l", &b]).code(1).stdout("");
+    of(&["-l", "--no-address", &a, &b])
+        .code(0)
+        .stdout(&format!("{a}\n{b}\n"));
+    let records = of(&["--json", "-l", &a, &b]).code(0).json();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0]["file"], a);
+    assert!(records[0]["line"].is_null() && records[0]["count"].is_null());
+    // A long line has its number as well.
+    let long = format!("x\n10.0.0.1 {}\n10.0.0.2\n", "y".repeat(3 << 20));
+    let out = grep_of(&long, &["-n", "--in", "10.0.0.0/8"]);
+    assert_eq!(out.code(0).lines().len(), 2);
+    out.stdout_contains("2:10.0.0.1 y")
+        .stdout_contains("y\n3:10.0.0.2\n");
+}
+
+#[test]
+fn a_line_that_is_not_utf_8_is_base64_in_json() {
+    let out = subnetcalc()
+        .args(["--json", "grep", "--in", "10.0.0.0/8"])
+        .stdin(&b"10.0.0.1 \xff\n10.0.0.2\n"[..])
+        .run();
+    let records = out.code(0).json();
+    assert!(records[0]["text"].is_null());
+    assert_eq!(records[0]["text_base64"], "MTAuMC4wLjEg/w==");
+    assert_eq!(records[1]["text"], "10.0.0.2");
+    assert!(records[1]["text_base64"].is_null());
 }

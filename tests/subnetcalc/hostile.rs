@@ -162,7 +162,7 @@ fn a_list_without_newlines_takes_no_memory() {
 
 #[test]
 fn repeats_by_the_million_take_no_memory() {
-    let text = "2001:db8::1\n10.0.0.0/24\n10.0.0.1-10.0.0.7\n::/128\n".repeat(400_000);
+    let text = "2001:db8::1\n10.0.0.0/24\n10.0.0.1-10.0.0.7\n::/128\n".repeat(600_000);
     for (words, expected) in [
         (&["count"][..], "256\n2\n"),
         (&["supernet"], "10.0.0.0/24\n::/2\n"),
@@ -177,7 +177,7 @@ fn repeats_by_the_million_take_no_memory() {
             .code(0)
             .stdout(expected)
             .stderr("")
-            .peak_memory_below(32 * MIB);
+            .peak_memory_below(48 * MIB);
     }
 }
 
@@ -213,6 +213,22 @@ fn ranges_are_not_kept_as_their_networks() {
         .run()
         .code(0)
         .peak_memory_below(32 * MIB);
+}
+
+#[test]
+fn ranges_are_joined_in_bounded_memory() {
+    // Apart from each other, with 126 networks each: 5 million.
+    let text: String = (0..40_000_u64)
+        .map(|n| {
+            let net = format!("2001:db8:{:x}:{:x}", n >> 16, n & 0xffff);
+            format!("{net}::1-{net}:ffff:ffff:ffff:fffe\n")
+        })
+        .collect();
+    let out = measured(&["aggregate", "--max-count", "10"])
+        .stdin(text.as_bytes())
+        .run();
+    out.code(0).peak_memory_below(450 * MIB);
+    assert!(out.lines().len() <= 10);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `info`, in text, by field and as JSON.
 
-use super::{prints, run, subnetcalc};
+use super::{prints, records_are, run, subnetcalc};
 
 #[test]
 fn a_private_network() {
@@ -158,7 +158,7 @@ fn json_keys() {
     let mut expected: Vec<&str> =
         "type address prefix_length network netmask wildcard broadcast first \
         last first_host last_host total usable family special multicast reverse_zones hex decimal \
-        binary expanded embedded mac solicited_node multicast_scope multicast_mac"
+        binary expanded embedded mac solicited_node multicast_scope multicast_mac time"
             .split_whitespace()
             .collect();
     let same = keys.len() == expected.len() && {
@@ -196,14 +196,133 @@ fn json_keys() {
 
 #[test]
 fn json_with_fields() {
-    run("--json --get total,special.name 10.0.0.0/8")
-        .code(0)
-        .stdout("{\"type\":\"network\",\"total\":\"16777216\",\"special.name\":\"Private-Use\"}\n")
-        .stderr("");
+    records_are(
+        run("--json --get total,special.name 10.0.0.0/8")
+            .code(0)
+            .stderr(""),
+        "{\"type\":\"network\",\"total\":\"16777216\",\"special\":{\"name\":\"Private-Use\"}}\n",
+    );
 }
 
 #[test]
 fn families() {
     prints("-4 --get network 10.0.0.0/8 ::/0", &["10.0.0.0/8"]);
     prints("-6 --get network 10.0.0.0/8 ::/0", &["::/0"]);
+}
+
+#[test]
+fn a_registry_row_holds_the_network_completely() {
+    prints(
+        "--get network,special.name,special.globally_reachable,multicast 0.0.0.0/0 10.0.0.0/7 \
+         100.64.0.0/8 192.0.0.0/24 172.16.0.0/9 10.9.0.0/16 224.0.0.0/3 224.0.0.0/4 224.0.0.9 \
+         ::/0 2001::/23 fc00::/6 2000::/3 ff00::/7 ff00::/8",
+        &[
+            "0.0.0.0/0\t-\t-\tfalse",
+            "10.0.0.0/7\t-\t-\tfalse",
+            "100.0.0.0/8\t-\t-\tfalse",
+            "192.0.0.0/24\tIETF Protocol Assignments\tfalse\tfalse",
+            "172.0.0.0/9\t-\t-\tfalse",
+            "10.9.0.0/16\tPrivate-Use\tfalse\tfalse",
+            "224.0.0.0/3\t-\t-\tfalse",
+            "224.0.0.0/4\t-\t-\ttrue",
+            "224.0.0.9/32\t-\t-\ttrue",
+            "::/0\t-\t-\tfalse",
+            "2001::/23\tIETF Protocol Assignments\tfalse\tfalse",
+            "fc00::/6\t-\t-\tfalse",
+            "2000::/3\t-\t-\tfalse",
+            "fe00::/7\t-\t-\tfalse",
+            "ff00::/8\t-\t-\ttrue",
+        ],
+    );
+}
+
+#[test]
+fn an_address_and_a_netmask_are_one_network() {
+    for mask in ["255.255.255.0", "0xffffff00", "ffffff00"] {
+        let text = run(&format!("192.168.1.10 {mask}"));
+        text.code(0).stderr("");
+        assert_eq!(text.stdout, run("192.168.1.10/24").stdout, "{mask}");
+        prints(
+            &format!("--get address,network 192.168.1.10 {mask}"),
+            &["192.168.1.10\t192.168.1.0/24"],
+        );
+    }
+    prints(
+        "info --wildcard --get network 10.1.2.3 0.0.255.255",
+        &["10.1.0.0/16"],
+    );
+    let records = run("--json 10.1.2.3 255.0.0.0").code(0).json();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0]["prefix_length"], 8);
+    run("--strict 192.168.1.10 255.255.255.0")
+        .code(2)
+        .stdout("");
+    // Only if there is nothing else.
+    prints(
+        "--get network 10.0.0.1 255.255.255.0 10.0.0.2",
+        &["10.0.0.1/32", "255.255.255.0/32", "10.0.0.2/32"],
+    );
+    prints(
+        "--get network 10.0.0.1/32 255.0.0.0",
+        &["10.0.0.1/32", "255.0.0.0/32"],
+    );
+    prints(
+        "--get network 10.0.0.1 10.0.0.2",
+        &["10.0.0.1/32", "10.0.0.2/32"],
+    );
+    run("192.168.1.10 /24").code(2).stderr(
+        "subnetcalc: /24: an address is missing before the slash; write ADDR/LEN as one word\n",
+    );
+    // A range is not a network.
+    run("10.0.0.0 - 10.0.0.255").code(2).stdout("").stderr(
+        "subnetcalc: 10.0.0.0-10.0.0.255: a range, where one network is needed; \
+         'subnetcalc aggregate' prints its networks\n",
+    );
+}
+
+#[test]
+fn nested_keys_stay_nested() {
+    let record = |get: &str, net: &str| {
+        let records = run(&format!("--json --get {get} {net}")).code(0).json();
+        let mut record = records.into_iter().next().unwrap();
+        let time = record.as_object_mut().unwrap().remove("time");
+        assert!(time.is_some());
+        record
+    };
+    assert_eq!(
+        record("special.rfc,network,special.name,special.rfc", "10.0.0.0/8"),
+        serde_json::json!({
+            "type": "network",
+            "network": "10.0.0.0/8",
+            "special": {"name": "Private-Use", "rfc": "RFC1918"},
+        })
+    );
+    assert_eq!(
+        record("special.name,embedded.port", "8.8.8.8"),
+        serde_json::json!({"type": "network", "special": null, "embedded": null})
+    );
+}
+
+#[test]
+fn fields_are_completed() {
+    for shell in ["bash", "fish", "zsh"] {
+        let out = subnetcalc().args(["--generate", shell]).run();
+        out.code(0)
+            .stdout_contains("prefix_length")
+            .stdout_contains("special.name");
+    }
+}
+
+#[test]
+fn solicited_node_groups() {
+    prints(
+        "--get address,solicited_node :: ::1 2001:db8::1:2:3 ff02::1 10.0.0.1",
+        &[
+            "::\t-",
+            "::1\tff02::1:ff00:1",
+            "2001:db8::1:2:3\tff02::1:ff02:3",
+            "ff02::1\t-",
+            "10.0.0.1\t-",
+        ],
+    );
 }

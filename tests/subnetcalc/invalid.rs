@@ -1,6 +1,6 @@
 //! Bad input of every kind: status 2, nothing on stdout, one clear line.
 
-use super::subnetcalc;
+use super::{file, run, subnetcalc};
 
 /// What is wrong, and a part of what must be said about it.
 const NETWORKS: &[(&str, &str)] = &[
@@ -31,9 +31,9 @@ const NETWORKS: &[(&str, &str)] = &[
     ("10.0.0.-1", "not"),
     ("+10.0.0.1", "not an"),
     ("10.0.0.+1", "not an"),
-    ("10,0,0,1", "not an"),
+    ("10,0,0,1", "a comma"),
     ("10.0.0.a", "not an"),
-    ("10.0.0.1:80", "one with a port"),
+    ("10.0.0.1:80", "a port does not belong here"),
     ("[10.0.0.1]", "not an"),
     ("\u{661}0.0.0.1", "not an"),
     ("10.0.0.1\u{200b}", "not an"),
@@ -48,9 +48,9 @@ const NETWORKS: &[(&str, &str)] = &[
     ("10.0.0.0/08", "leading zero"),
     ("10.0.0.0/024", "leading zero"),
     ("10.0.0.0/0x18", "not a number"),
-    ("10.0.0.0/2 4", "blank"),
-    ("10.0.0.0/ 24", "blank"),
-    ("10.0.0.0 /24", "blank"),
+    ("10.0.0.0/2 4", "white space"),
+    ("10.0.0.0/ 24", "white space"),
+    ("10.0.0.0 /24", "white space"),
     ("10.0.0.0/24/24", "not a number"),
     ("10.0.0.0//24", "not a number"),
     ("10.0.0.0\\24", "not an"),
@@ -94,14 +94,17 @@ const NETWORKS: &[(&str, &str)] = &[
     ("::/+64", "not a number"),
     ("::/-1", "not a number"),
     ("::/ffff:0:ffff::", "contiguous"),
-    ("[::1]", "no brackets here; give ::1"),
-    ("[2001:db8::]/32", "no brackets here"),
+    ("[::1]", "brackets do not belong here; give ::1"),
+    ("[2001:db8::]/32", "brackets do not belong here"),
     ("2001:db8::/32%x", "not a number"),
-    // No addresses at all.
+    // Something else.
+    ("http://1.2.3.4/", "a URL"),
+    ("[2001:db8::1]:80", "a port"),
+    ("192.0.2.0/25,US,US-AL,,", "a comma"),
     ("localhost", "not an IPv4 or IPv6"),
     ("example.com/24", "not an IPv4 or IPv6"),
-    ("10.0.0.1 10.0.0.2", "blank"),
-    ("10.0.0.0\t/8", "blank"),
+    ("10.0.0.1 10.0.0.2", "white space"),
+    ("10.0.0.0\t/8", "white space"),
     ("*", "not an"),
     ("10.0.0.*", "not an"),
     ("10.0.0.1-10.0.0.2", "range"),
@@ -116,14 +119,18 @@ const MEMBERS: &[(&str, &str)] = &[
     ("::1-10.0.0.1", "families"),
     ("10.0.0.1-", "missing"),
     ("10.0.0.1-5", "four numbers"),
-    ("10.0.0.1-10.0.0.2-10.0.0.3", "not an"),
-    ("10.0.0.0/24-10.0.1.0/24", "without prefix lengths"),
-    ("10.0.0.0-10.0.1.0/24", "without prefix lengths"),
-    ("10.0.0.1 - 10.0.0.2", "blank"),
-    ("10.0.0.1- 10.0.0.2", "blank"),
+    ("10.0.0.1-10.0.0.2-10.0.0.3", "one hyphen"),
+    ("10.0.1.0/24-10.0.0.0/24", "reversed"),
+    ("10.0.0.0-10.0.1.0/24", "or neither"),
+    ("10.0.0.2 - 10.0.0.1", "reversed"),
+    ("10.0.0.1 -", "missing"),
+    ("10.0.0.1+0", "count"),
+    ("10.0.0.1+x", "count"),
+    ("255.255.255.255+2", "past the address space"),
+    ("10.0.0.1\u{2013}10.0.0.9", "U+2013"),
     ("10.0.0.01-10.0.0.2", "leading zero"),
-    ("10.0.0.1,10.0.0.2", "not an"),
-    ("10.0.0.1--10.0.0.2", "not an"),
+    ("10.0.0.1,10.0.0.2", "a comma"),
+    ("10.0.0.1--10.0.0.2", "one hyphen"),
     ("10.0.0.0/33", "0 to 32"),
     ("010.0.0.0/8", "leading zero"),
     ("fe80::1%lo", "zone"),
@@ -201,15 +208,24 @@ fn a_word_that_is_no_command_is_told_where_commands_are() {
         .args(["agregate", "10.0.0.0/30"])
         .run()
         .code(2)
+        .stdout("")
         .stderr(
-            "subnetcalc: agregate: not an IPv4 or IPv6 address; a command is the first word; \
-         see 'subnetcalc --help'\n",
+            "subnetcalc: agregate: neither a network nor a command; did you mean 'aggregate'? \
+             see 'subnetcalc aggregate --help'\n",
         );
+    run("splt 10.0.0.0/8").code(2).stdout("").stderr(
+        "subnetcalc: splt: neither a network nor a command; did you mean 'split'? \
+         see 'subnetcalc split --help'\n",
+    );
+    run("xyzzy")
+        .code(2)
+        .stdout("")
+        .stderr("subnetcalc: xyzzy: neither a network nor a command; see 'subnetcalc --help'\n");
     subnetcalc()
         .args(["--get", "total", "hosts", "10.0.0.0/30"])
         .run()
         .code(2)
-        .stderr("subnetcalc: --get is an option of info alone; see 'subnetcalc --help'\n");
+        .stderr("subnetcalc: --get is an option of info alone; see 'subnetcalc hosts --help'\n");
     subnetcalc()
         .args(["hosts", "@/nowhere/nets", "10.0.0.1"])
         .run()
@@ -222,14 +238,14 @@ fn a_word_that_is_no_command_is_told_where_commands_are() {
         .code(2)
         .stderr(
             "subnetcalc: the following required arguments were not provided: \
-         <--prefix <LEN>|--parts <N>>; see 'subnetcalc --help'\n",
+         <--prefix <LEN>|--parts <N>>; see 'subnetcalc split --help'\n",
         );
     // And no advice to take the option for an operand.
     subnetcalc()
         .args(["hosts", "--get", "total", "10.0.0.0/30"])
         .run()
         .code(2)
-        .stderr("subnetcalc: unexpected argument '--get' found; see 'subnetcalc --help'\n");
+        .stderr("subnetcalc: unexpected argument '--get' found; see 'subnetcalc hosts --help'\n");
 }
 
 /// Standard input cannot be read twice, by whatever name.
@@ -238,6 +254,11 @@ fn stdin_twice() {
     for args in [
         &["match", "--in", "@-", "-"][..],
         &["match", "--in", "-", "@-"],
+        &["match", "--in", "::1,-", "::1", "-"],
+        &["match", "--in", "::1", "--in", "-"],
+        &["subtract", "::1", "-", "--minus", "::1", "--minus", "-"],
+        &["grep", "--in", "::1,-", "/dev/null", "-"],
+        &["grep", "--in", "::1", "/dev/null", "-", "-"],
         &["subtract", "@-", "--minus", "-"],
         &["intersect", "-", "--with", "@-"],
         &["grep", "--in", "@-"],
@@ -284,5 +305,109 @@ fn the_other_family_may_have_host_bits() {
                 .stdout("")
                 .stderr("");
         }
+    }
+}
+
+#[test]
+fn errors_point_to_the_help_that_applies() {
+    for (words, help) in [
+        ("split 10.0.0.0/8", "subnetcalc split --help"),
+        ("hosts --step 0 10.0.0.0/8", "subnetcalc hosts --help"),
+        ("--json grep x", "subnetcalc grep --help"),
+        ("match --in - -", "subnetcalc match --help"),
+        ("--get x 10.0.0.0/8", "subnetcalc info --help"),
+        ("--nonsense", "subnetcalc --help"),
+    ] {
+        let out = run(words);
+        out.code(2).stderr_contains(&format!("'{help}'"));
+        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
+    }
+}
+
+#[test]
+fn help_is_a_command_too() {
+    for (words, same) in [
+        ("help", "--help"),
+        ("help split", "split --help"),
+        ("help match", "match --help"),
+    ] {
+        let expected = run(same).stdout;
+        let out = run(words);
+        out.code(0).stderr("");
+        assert_eq!(out.stdout, expected, "{words}");
+    }
+}
+
+#[test]
+fn operands_on_both_sides_of_a_set_option_are_refused() {
+    for (words, option) in [
+        ("subtract 10.0.0.0/30 --minus 10.0.0.1 10.0.0.2", "minus"),
+        ("intersect 10.0.0.0/8 --with 10.0.0.1 10.0.0.2", "with"),
+        ("symdiff 10.0.0.0/8 --with=10.0.0.1 10.0.0.2", "with"),
+        ("equal 10.0.0.0/8 --with 10.0.0.1 10.0.0.2", "with"),
+        ("diff 10.0.0.0/8 --with 10.0.0.1 10.0.0.2", "with"),
+        ("match 10.0.0.1 --in 10.0.0.0/8 10.0.0.2", "in"),
+        ("grep file --in 10.0.0.0/8 file", "in"),
+        ("subtract 10.0.0.0/30 --minus 10.0.0.1 -4 10.0.0.2", "minus"),
+        (
+            "subtract 10.0.0.0/30 --minus 10.0.0.1 10.0.0.2 --minus 10.0.0.3",
+            "minus",
+        ),
+    ] {
+        let out = run(words);
+        out.code(2).stdout("").stderr_contains(&format!(
+            "operands both before and after --{option}, which takes one word; \
+             use --{option} A,B or --{option} @FILE"
+        ));
+    }
+    // One side is enough, whichever.
+    for words in [
+        "subtract 10.0.0.0/31 10.0.0.2 --minus 10.0.0.1 --minus 10.0.0.2",
+        "subtract --minus 10.0.0.1 --minus 10.0.0.2 10.0.0.0/31 10.0.0.2",
+        "subtract 10.0.0.0/31 10.0.0.2 --minus 10.0.0.1,10.0.0.2",
+        "subtract 10.0.0.0/31 10.0.0.2 --minus 10.0.0.1,,10.0.0.2,",
+    ] {
+        run(words).code(0).stdout("10.0.0.0/32\n").stderr("");
+    }
+}
+
+#[test]
+fn a_file_is_read_by_its_at_sign() {
+    let (_dir, path) = file("10.0.0.0/8\n");
+    let hint = format!("; @{path} reads the file of that name\n");
+    for args in [
+        &["grep", "--in", &path, "-"][..],
+        &["match", "--in", &path, "10.0.0.1"],
+        &["aggregate", &path],
+    ] {
+        let out = subnetcalc().args(args).run();
+        out.code(2).stdout("").stderr_contains(&hint);
+    }
+    subnetcalc()
+        .args(["grep", "-f", &path, "log"])
+        .run()
+        .code(2)
+        .stderr_contains("@FILE");
+}
+
+#[test]
+fn options_of_other_programs_get_a_hint() {
+    for (words, hint) in [
+        (
+            "-b 10.0.0.0/8",
+            "-b is not an option here: use --get broadcast",
+        ),
+        (
+            "-s 50 10.0.0.0/8",
+            "use 'subnetcalc split' or 'subnetcalc plan'",
+        ),
+        ("-r 10.0.0.1-10.0.0.9", "'subnetcalc aggregate A-B'"),
+        (
+            "aggregate 10.0.0.0/8 --except 10.0.0.1",
+            "subtract SET --minus SET",
+        ),
+        ("grep -f nets log", "@FILE"),
+    ] {
+        run(words).code(2).stdout("").stderr_contains(hint);
     }
 }

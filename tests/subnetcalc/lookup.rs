@@ -1,6 +1,6 @@
 //! `match`.
 
-use super::{file, prints, run, subnetcalc};
+use super::{file, prints, records_are, run, subnetcalc};
 
 #[test]
 fn the_most_specific_wins() {
@@ -41,11 +41,12 @@ fn the_most_specific_wins() {
             "::1\t::1/128",
         ],
     );
-    run("match --json --in 10.0.0.5-10.0.0.8 10.0.0.7")
-        .code(0)
-        .stdout(
-            "{\"type\":\"match\",\"address\":\"10.0.0.7\",\"network\":\"10.0.0.5-10.0.0.8\"}\n",
-        );
+    records_are(
+        run("match --json --in 10.0.0.5-10.0.0.8 10.0.0.7")
+            .code(0)
+            .stderr(""),
+        "{\"type\":\"match\",\"address\":\"10.0.0.7\",\"network\":\"10.0.0.5-10.0.0.8\"}\n",
+    );
     prints(
         "match --in ::ffff:0:0/96 ::ffff:10.0.0.1",
         &["::ffff:10.0.0.1\t::ffff:0.0.0.0/96"],
@@ -70,12 +71,13 @@ fn none_is_status_1() {
         .code(0)
         .stdout("")
         .stderr("");
-    run("match --json --in 10.0.0.0/8 11.0.0.1 10.0.0.1")
-        .code(1)
-        .stdout(
-            "{\"type\":\"match\",\"address\":\"11.0.0.1\",\"network\":null}\n\
+    records_are(
+        run("match --json --in 10.0.0.0/8 11.0.0.1 10.0.0.1")
+            .code(1)
+            .stderr(""),
+        "{\"type\":\"match\",\"address\":\"11.0.0.1\",\"network\":null}\n\
          {\"type\":\"match\",\"address\":\"10.0.0.1\",\"network\":\"10.0.0.0/8\"}\n",
-        );
+    );
 }
 
 #[test]
@@ -153,4 +155,25 @@ fn addresses_of_a_file() {
         .args(["--get", "total", &at, "10.0.0.1"])
         .run()
         .stdout("4\n1\n");
+}
+
+#[test]
+fn mapped_addresses() {
+    run("match --in 10.0.0.0/8 ::ffff:10.0.0.5")
+        .code(1)
+        .stdout("::ffff:10.0.0.5\t-\n");
+    prints(
+        "match --unmap --in 10.0.0.0/8,::/0 ::ffff:10.0.0.5 ::10.0.0.5 10.0.0.6",
+        &[
+            "::ffff:10.0.0.5\t10.0.0.0/8",
+            "::a00:5\t::/0",
+            "10.0.0.6\t10.0.0.0/8",
+        ],
+    );
+    subnetcalc()
+        .args(["match", "--unmap", "-4", "--in", "10.0.0.0/8"])
+        .stdin("::ffff:10.0.0.5\n::1\n")
+        .run()
+        .code(0)
+        .stdout("::ffff:10.0.0.5\t10.0.0.0/8\n");
 }

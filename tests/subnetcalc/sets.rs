@@ -1,6 +1,6 @@
 //! Set work: aggregate to free, sort, count, overlap.
 
-use super::{file, prints, run, says_no, subnetcalc};
+use super::{file, prints, records_are, run, says_no, subnetcalc};
 
 #[test]
 fn aggregate() {
@@ -36,12 +36,16 @@ fn ranges_and_json() {
         "aggregate --ranges 10.0.0.0/25 10.0.0.128/26 10.9.9.9",
         &["10.0.0.0-10.0.0.191", "10.9.9.9-10.9.9.9"],
     );
-    run("aggregate --json 10.0.0.0/25 ::1")
-        .code(0)
-        .stdout("{\"type\":\"set\",\"network\":\"10.0.0.0/25\"}\n{\"type\":\"set\",\"network\":\"::1/128\"}\n");
-    run("aggregate --json --ranges 10.0.0.0/31")
-        .code(0)
-        .stdout("{\"type\":\"set\",\"first\":\"10.0.0.0\",\"last\":\"10.0.0.1\"}\n");
+    records_are(
+        run("aggregate --json 10.0.0.0/25 ::1").code(0).stderr(""),
+        "{\"type\":\"set\",\"network\":\"10.0.0.0/25\",\"first\":\"10.0.0.0\",\"last\":\"10.0.0.127\"}\n{\"type\":\"set\",\"network\":\"::1/128\",\"first\":\"::1\",\"last\":\"::1\"}\n",
+    );
+    records_are(
+        run("aggregate --json --ranges 10.0.0.0/31")
+            .code(0)
+            .stderr(""),
+        "{\"type\":\"set\",\"network\":null,\"first\":\"10.0.0.0\",\"last\":\"10.0.0.1\"}\n",
+    );
 }
 
 #[test]
@@ -75,7 +79,7 @@ fn bad_members_are_named_and_the_rest_goes_on() {
         .stderr(&format!(
             "subnetcalc: {path}:2: nonsense: not an IPv4 or IPv6 address\n\
              subnetcalc: {path}:3: 10.0.0.0/33: prefix length out of range; use 0 to 32\n\
-             subnetcalc: {path}:4: \u{e9}: not an IPv4 or IPv6 address\n\
+             subnetcalc: {path}:4: \u{e9}: not an address: contains the character U+00E9\n\
              subnetcalc: 1.2.3: not an address: IPv4 needs four numbers, this has 3\n"
         ));
     run("aggregate 10.0.0.0/8 @/nowhere/at/all")
@@ -242,9 +246,12 @@ fn free() {
         .stdout("")
         .stderr("subnetcalc: 10.0.0.0/24: has no networks of length 33; use --prefix 24 to 32\n");
     prints("free ::/0 --used 8000::/1", &["::/1"]);
-    run("free --json 10.0.0.0/31 --used 10.0.0.0")
-        .code(0)
-        .stdout("{\"type\":\"set\",\"network\":\"10.0.0.1/32\"}\n");
+    records_are(
+        run("free --json 10.0.0.0/31 --used 10.0.0.0")
+            .code(0)
+            .stderr(""),
+        "{\"type\":\"set\",\"network\":\"10.0.0.1/32\",\"first\":\"10.0.0.1\",\"last\":\"10.0.0.1\"}\n",
+    );
 }
 
 #[test]
@@ -284,9 +291,10 @@ fn sort_keeps_duplicates() {
         "sort --ranges 10.0.0.1-10.0.0.2 10.0.0.0",
         &["10.0.0.0-10.0.0.0", "10.0.0.1-10.0.0.2"],
     );
-    run("sort -j 10.0.0.1")
-        .code(0)
-        .stdout("{\"type\":\"sort\",\"network\":\"10.0.0.1\"}\n");
+    records_are(
+        run("sort -j 10.0.0.1").code(0).stderr(""),
+        "{\"type\":\"sort\",\"network\":\"10.0.0.1\",\"first\":\"10.0.0.1\",\"last\":\"10.0.0.1\"}\n",
+    );
 }
 
 #[test]
@@ -301,7 +309,8 @@ fn count() {
         &["340282366920938463463374607431768211456"],
     );
     prints("count -6 10.0.0.0/8 ::1", &["1"]);
-    run("count -j 10.0.0.0/8 ::/0").code(0).stdout(
+    records_are(
+        run("count -j 10.0.0.0/8 ::/0").code(0).stderr(""),
         "{\"type\":\"count\",\"family\":4,\"total\":\"16777216\"}\n\
          {\"type\":\"count\",\"family\":6,\"total\":\"340282366920938463463374607431768211456\"}\n",
     );
@@ -334,55 +343,76 @@ fn overlap() {
         .code(0)
         .stdout("")
         .stderr("");
-    run("overlap -j 10.0.0.0/31 10.0.0.1")
-        .code(0)
-        .stdout("{\"type\":\"overlap\",\"a\":\"10.0.0.0/31\",\"b\":\"10.0.0.1/32\"}\n");
+    records_are(
+        run("overlap -j 10.0.0.0/31 10.0.0.1").code(0).stderr(""),
+        "{\"type\":\"overlap\",\"a\":\"10.0.0.0/31\",\"b\":\"10.0.0.1/32\"}\n",
+    );
 }
 
 #[test]
-fn plan() {
-    prints(
-        "plan 192.168.1.0/24 web=50 10 db=2 lan=60",
-        &[
-            "192.168.1.0/26\tweb\t50\t62",
-            "192.168.1.64/26\tlan\t60\t62",
-            "192.168.1.128/28\t-\t10\t14",
-            "192.168.1.144/30\tdb\t2\t2",
-            "192.168.1.148/30\tfree\t-\t2",
-            "192.168.1.152/29\tfree\t-\t6",
-            "192.168.1.160/27\tfree\t-\t30",
-            "192.168.1.192/26\tfree\t-\t62",
-        ],
-    );
-    prints("plan 10.0.0.0/30 1", &["10.0.0.0/30\t-\t1\t2"]);
-    prints(
-        "plan 2001:db8::/126 2 1",
-        &[
-            "2001:db8::/127\t-\t2\t2",
-            "2001:db8::2/128\t-\t1\t1",
-            "2001:db8::3/128\tfree\t-\t1",
-        ],
-    );
-    says_no(
-        "plan 10.0.0.0/24 200 100",
-        "10.0.0.0/24: does not fit: takes 384 addresses, there are 256",
-    );
-    says_no(
-        "plan 10.0.0.0/31 1",
-        "10.0.0.0/31: does not fit: takes 4 addresses, there are 2",
-    );
-    says_no(
-        "plan 10.0.0.0/8 99999999999",
-        "10.0.0.0/8: does not fit: no IPv4 network is so large",
-    );
-    run("plan 10.0.0.0/8 web=x")
-        .code(2)
-        .stdout("")
-        .stderr("subnetcalc: web=x: not a number of hosts; use [NAME=]HOSTS\n");
-    run("plan -j 10.0.0.0/29 a=2")
+fn an_address_with_its_networks_length_is_warned_about() {
+    let (_dir, path) = file("10.250.5.4/24\n10.250.6.4/24\n");
+    subnetcalc()
+        .args(["free", "10.250.4.0/22", "--used", &format!("@{path}")])
+        .run()
         .code(0)
-        .stdout(
-            "{\"type\":\"plan\",\"network\":\"10.0.0.0/30\",\"name\":\"a\",\"asked\":\"2\",\"usable\":\"2\",\"free\":false}\n\
-             {\"type\":\"plan\",\"network\":\"10.0.0.4/30\",\"name\":null,\"asked\":null,\"usable\":\"2\",\"free\":true}\n",
+        .stdout("10.250.4.0/24\n10.250.7.0/24\n")
+        .stderr(
+            "subnetcalc: 10.250.5.4/24: host bits are set, so all of 10.250.5.0/24 counts as \
+             used; for the address alone leave out the prefix length\n",
         );
+    run("free 10.0.0.0/30 --used 10.0.0.0/31 --used 10.0.0.2")
+        .code(0)
+        .stderr("");
+}
+
+#[test]
+fn equal_and_diff() {
+    run("equal 10.0.0.0/25 10.0.0.128/25 ::1 --with ::1,10.0.0.0/24")
+        .code(0)
+        .stdout("")
+        .stderr("");
+    run("equal 10.0.0.0/25 --with 10.0.0.0/24")
+        .code(1)
+        .stdout("")
+        .stderr("");
+    run("equal 10.0.0.0/25 --with ::1").code(1).stdout("");
+    records_are(
+        run("equal -j ::1 --with ::2").code(1),
+        "{\"type\":\"equal\",\"equal\":false}\n",
+    );
+    run("diff 10.0.0.0/24 ::/127 --with 10.0.0.128/25,10.0.2.0/23,9.0.0.0/8,::1")
+        .code(1)
+        .stdout("+9.0.0.0/8\n-10.0.0.0/25\n+10.0.2.0/23\n-::/128\n")
+        .stderr("");
+    run("diff --ranges 10.0.0.1-10.0.0.6 --with 10.0.0.9")
+        .code(1)
+        .stdout("-10.0.0.1-10.0.0.6\n+10.0.0.9-10.0.0.9\n");
+    run("diff 10.0.0.0/25 10.0.0.128/25 --with 10.0.0.0/24")
+        .code(0)
+        .stdout("");
+    records_are(
+        run("diff -j 10.0.0.0/31 --with ::1").code(1),
+        "{\"type\":\"diff\",\"change\":\"removed\",\"network\":\"10.0.0.0/31\",\
+         \"first\":\"10.0.0.0\",\"last\":\"10.0.0.1\"}\n\
+         {\"type\":\"diff\",\"change\":\"added\",\"network\":\"::1/128\",\
+         \"first\":\"::1\",\"last\":\"::1\"}\n",
+    );
+}
+
+#[test]
+fn an_empty_set_counts_0() {
+    let (_dir, path) = file("# nothing\n");
+    subnetcalc()
+        .args(["count", &format!("@{path}")])
+        .run()
+        .code(0)
+        .stdout("0\n")
+        .stderr("");
+    run("count").code(0).stdout("0\n");
+    prints("count -6 10.0.0.0/8", &["0"]);
+    records_are(
+        run("count -j").code(0),
+        "{\"type\":\"count\",\"family\":null,\"total\":\"0\"}\n",
+    );
 }

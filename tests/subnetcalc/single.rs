@@ -1,6 +1,6 @@
 //! The commands with a short answer.
 
-use super::{prints, run, says_no, subnetcalc};
+use super::{prints, records_are, run, says_no, subnetcalc};
 
 #[test]
 fn nth() {
@@ -12,15 +12,16 @@ fn nth() {
     prints("nth ::/0 -340282366920938463463374607431768211456", &["::"]);
     says_no(
         "nth 10.0.0.0/24 256",
-        "10.0.0.0/24: has 256 addresses, none with number 256",
+        "10.0.0.0/24: index 256 is out of range: the network has 256 addresses",
     );
     says_no(
         "nth 10.0.0.0/24 -257",
-        "10.0.0.0/24: has 256 addresses, none with number -257",
+        "10.0.0.0/24: index -257 is out of range: the network has 256 addresses",
     );
     says_no(
         "nth ::/0 340282366920938463463374607431768211456",
-        "::/0: has 340282366920938463463374607431768211456 addresses, none with number 340282366920938463463374607431768211456",
+        "::/0: index 340282366920938463463374607431768211456 is out of range: the network has \
+         340282366920938463463374607431768211456 addresses",
     );
     for bad in ["x", "+1", "--1", "1.5", "-"] {
         let _ = subnetcalc()
@@ -29,9 +30,10 @@ fn nth() {
             .code(2)
             .stdout("");
     }
-    run("nth -j 10.0.0.0/24 1")
-        .code(0)
-        .stdout("{\"type\":\"nth\",\"address\":\"10.0.0.1\"}\n");
+    records_are(
+        run("nth -j 10.0.0.0/24 1").code(0).stderr(""),
+        "{\"type\":\"nth\",\"address\":\"10.0.0.1\"}\n",
+    );
 }
 
 #[test]
@@ -56,9 +58,10 @@ fn next_and_prev() {
         "next 0.0.0.0/0 1",
         "0.0.0.0/0: past the end of the address space",
     );
-    run("prev -j 10.0.1.0/24")
-        .code(0)
-        .stdout("{\"type\":\"prev\",\"network\":\"10.0.0.0/24\"}\n");
+    records_are(
+        run("prev -j 10.0.1.0/24").code(0).stderr(""),
+        "{\"type\":\"prev\",\"network\":\"10.0.0.0/24\",\"first\":\"10.0.0.0\",\"last\":\"10.0.0.255\"}\n",
+    );
 }
 
 #[test]
@@ -77,8 +80,9 @@ fn reverse() {
         "reverse ::1",
         &["1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa"],
     );
-    run("reverse -j 10.0.0.0/15").code(0).stdout(
-        "{\"type\":\"reverse\",\"network\":\"10.0.0.0/15\",\"zones\":[\"0.10.in-addr.arpa\",\"1.10.in-addr.arpa\"]}\n",
+    records_are(
+        run("reverse -j 10.0.0.0/15").code(0).stderr(""),
+        "{\"type\":\"reverse\",\"network\":\"10.0.0.0/15\",\"reverse_zones\":[\"0.10.in-addr.arpa\",\"1.10.in-addr.arpa\"]}\n",
     );
 }
 
@@ -113,7 +117,9 @@ fn mask() {
         "129",
         "024",
         "255.255.0.255",
-        "0.0.0.255",
+        "fffffff",
+        "ff00ff00",
+        "0x",
         "x",
         "/24",
         "+24",
@@ -121,8 +127,23 @@ fn mask() {
     ] {
         let _ = subnetcalc().args(["mask", bad]).run().code(2).stdout("");
     }
+    let slash_22 = "22\t255.255.252.0\t0.0.3.255\tfffffc00";
+    for mask in ["22", "255.255.252.0", "0.0.3.255", "fffffc00", "0xFFFFFC00"] {
+        prints(&format!("mask {mask}"), &[slash_22]);
+    }
+    // What can be both is a netmask, unless --wildcard is given.
+    prints("mask 0.0.0.0", &["0\t0.0.0.0\t255.255.255.255\t00000000"]);
+    prints(
+        "mask --wildcard 0.0.0.0",
+        &["32\t255.255.255.255\t0.0.0.0\tffffffff"],
+    );
+    prints(
+        "mask ffffffff000000000000000000000000",
+        &["32\tffff:ffff::\t::ffff:ffff:ffff:ffff:ffff:ffff\tffffffff000000000000000000000000"],
+    );
     let _ = run("mask -4 64").code(2).stdout("");
-    run("mask -j 24").code(0).stdout(
+    records_are(
+        run("mask -j 24").code(0).stderr(""),
         "{\"type\":\"mask\",\"prefix_length\":24,\"netmask\":\"255.255.255.0\",\"wildcard\":\"0.0.0.255\",\"hex\":\"ffffff00\"}\n",
     );
 }
@@ -138,7 +159,8 @@ fn eui64() {
         "eui64 00-1B-21-3C-9D-F8 2001:db8::/32",
         &["2001:db8::21b:21ff:fe3c:9df8"],
     );
-    run("eui64 -j 00:1b:21:3c:9d:f8").code(0).stdout(
+    records_are(
+        run("eui64 -j 00:1b:21:3c:9d:f8").code(0).stderr(""),
         "{\"type\":\"eui64\",\"mac\":\"00:1b:21:3c:9d:f8\",\"address\":\"fe80::21b:21ff:fe3c:9df8\"}\n",
     );
     for words in [
@@ -171,5 +193,5 @@ fn families_that_contradict() {
     run("nth -6 10.0.0.0/8 1")
         .code(2)
         .stdout("")
-        .stderr("subnetcalc: 10.0.0.0/8: -6 and this network contradict each other\n");
+        .stderr("subnetcalc: 10.0.0.0/8: an IPv4 network cannot be used with -6\n");
 }

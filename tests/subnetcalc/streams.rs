@@ -104,6 +104,30 @@ fn blanks_and_comments_of_a_list_are_skipped() {
 }
 
 #[test]
+fn an_empty_list_is_a_no() {
+    for words in [
+        "info -",
+        "info",
+        "hosts -",
+        "split --parts 1 -",
+        "reverse -",
+        "mask -",
+    ] {
+        subnetcalc()
+            .args(words.split(' '))
+            .stdin("# nothing\n\n")
+            .run()
+            .code(1)
+            .stdout("")
+            .stderr("subnetcalc: the list is empty\n");
+    }
+    // An empty set is a set.
+    for words in ["aggregate", "sort", "complement", "supernet"] {
+        run(words).code(0).stdout("").stderr("");
+    }
+}
+
+#[test]
 fn a_full_disk_is_status_2() {
     for words in [
         "10.0.0.0/8",

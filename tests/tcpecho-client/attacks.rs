@@ -43,9 +43,9 @@ fn bounded(tool: Tool) -> Tool {
 #[test]
 fn a_record_holds_a_bounded_part_of_the_reply() {
     for (byte, key, length) in [
-        (b'x', "reply", RECORD),
-        (0, "reply", RECORD),
-        (0xff, "reply_base64", RECORD.div_ceil(3) * 4),
+        (b'x', "data", RECORD),
+        (0, "data", RECORD),
+        (0xff, "data_base64", RECORD.div_ceil(3) * 4),
     ] {
         let peer = flooding(byte);
         let tool = to(&peer).args(["-j", "--no-verify", "--timeout", "2s", "hello"]);
@@ -64,7 +64,7 @@ fn a_record_holds_a_bounded_part_of_the_reply() {
     });
     let out = bounded(to(&peer).args(["-j", "--no-verify", "hello"])).run();
     let record = &out.code(0).json()[0];
-    assert_eq!(record["reply"].as_str().map(str::len), Some(RECORD - 1));
+    assert_eq!(record["data"].as_str().map(str::len), Some(RECORD - 1));
     assert_eq!(record["bytes_received"].as_u64(), Some(RECORD as u64 + 21));
 }
 

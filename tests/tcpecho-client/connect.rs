@@ -7,7 +7,7 @@ use testkit::netns::{self, Lab};
 use testkit::peer::{TcpPeer, refused_addr};
 use testkit::privilege;
 
-use crate::{SOON, client, is_ms, to};
+use crate::{SOON, client, figures, is_ms, to};
 
 #[test]
 fn a_handshake_and_its_time() {
@@ -53,7 +53,30 @@ fn nobody_there_is_the_answer_no() {
     let out = client()
         .args(["--connect-only", "-c", "2", "-i", "0", &addr])
         .run();
-    out.code(1).stdout_contains("2 sent, 0 received, 100% loss");
+    out.code(1)
+        .stdout_contains("2 tried, 0 connected, 100% failed");
+    // An outage can be dated.
+    for (line, seq) in out.stderr_str().lines().zip(1..=2) {
+        let start = format!("tcpecho-client: {addr}: connection refused; seq={seq} at 2");
+        assert!(line.starts_with(&start) && line.ends_with('Z'), "{line}");
+    }
+    let out = client()
+        .args(["--connect-only", "-j", "-c", "3", "-i", "1ms", &addr])
+        .run();
+    let records = out.code(1).json();
+    for (record, seq) in records.iter().zip(1..=3) {
+        assert_eq!(
+            (&record["type"], &record["kind"]),
+            (&"error".into(), &"refused".into())
+        );
+        assert_eq!(
+            (&record["target"], &record["seq"]),
+            (&addr.clone().into(), &seq.into())
+        );
+        assert!(record["time"].is_string() && record["address"].is_null());
+    }
+    figures::together(figures::summary(&records));
+    assert!(records[3]["corrupt"].is_null() && records[3]["strays"].is_null());
 }
 
 #[test]
@@ -158,7 +181,7 @@ fn sources_and_interfaces() {
         .stderr("tcpecho-client: 192.0.2.1: cannot assign requested address\n");
     run(&["x", "-6", "--source", "127.0.0.1"])
         .code(2)
-        .stderr_contains("--source 127.0.0.1 is no IPv6 address");
+        .stderr_contains("--source 127.0.0.1 is not an IPv6 address");
     run(&["--no-verify", "", "--interface", "lo"])
         .code(0)
         .stdout("127.0.0.1\n");
@@ -234,8 +257,8 @@ fn waiting_for_a_port() {
         "-v",
     ]);
     out.run().code(3).stderr(&format!(
-        "tcpecho-client: {addr}: connection refused; 1 try left\n\
-         tcpecho-client: {addr}: connection refused; 0 tries left\n\
+        "tcpecho-client: {addr}: connection refused; 2 tries left\n\
+         tcpecho-client: {addr}: connection refused; 1 try left\n\
          tcpecho-client: {addr}: connection refused\n"
     ));
     let dir = tempfile::tempdir().unwrap();
@@ -303,11 +326,11 @@ fn usage() {
         ),
         (
             &["localhost:0"],
-            "localhost:0: port 0 is no port to connect to",
+            "localhost:0: port 0 cannot be connected to",
         ),
         (
             &["localhost:99999"],
-            "localhost:99999: port out of range; use 0 to 65535",
+            "localhost:99999: port out of range; use 1 to 65535",
         ),
         (
             &["127.1:80"],
@@ -365,7 +388,7 @@ fn usage() {
         ),
         (
             &["a:1", "-c", "1", "--size", "70k", "-u"],
-            "--size is at most 65507 over UDP",
+            "--size is at most 65527 over UDP",
         ),
         (&["a:1", "x", "--timeout", "0"], "must be longer than zero"),
     ] {

@@ -29,7 +29,8 @@ fn three_echoes() {
         "{}",
         lines[6]
     );
-    assert_eq!(lines.len(), 7);
+    assert!(lines[7].starts_with("jitter = ") && lines[7].contains(" ms, interval = "));
+    assert_eq!(lines.len(), 8);
     assert_eq!(peer.accepted(), 1);
 }
 
@@ -42,7 +43,7 @@ fn a_new_connection_each_time() {
     out.code(0)
         .stderr("")
         .stdout_contains("3 sent, 3 received, 0% loss");
-    assert_eq!(out.lines().len(), 4);
+    assert_eq!(out.lines().len(), 5);
     assert_eq!(peer.accepted(), 3);
 }
 
@@ -75,21 +76,28 @@ fn records() {
         "sent",
         "received",
         "lost",
+        "in_flight",
         "loss_percent",
-        "mismatches",
+        "corrupt",
         "duplicates",
+        "reordered",
+        "strays",
+        "jitter_ms",
         "min_ms",
         "avg_ms",
         "p50_ms",
         "p90_ms",
         "p99_ms",
         "max_ms",
+        "interval_ms",
         "duration_ms",
+        "time",
     ];
     expected.sort_unstable();
     let mut keys = keys;
     keys.sort_unstable();
     assert_eq!(keys, expected);
+    crate::figures::recounted(&records);
     assert_eq!(
         (&summary["sent"], &summary["received"]),
         (&2.into(), &2.into())
@@ -134,7 +142,8 @@ fn total_loss_has_a_summary() {
         "{}",
         lines[4]
     );
-    assert_eq!(lines.len(), 5);
+    assert!(lines[5].starts_with("interval = "));
+    assert_eq!(lines.len(), 6);
     let out = to(&peer).args(["-j", "-c", "1", "--timeout", "1s"]).run();
     let records = out.code(1).stderr("").json();
     assert_eq!(records[0]["type"], "timeout");
@@ -168,19 +177,23 @@ fn a_difference_is_no_reply() {
         .stderr("")
         .stdout_contains("seq=2 time=")
         .stdout_contains(" ms differs at offset 6\n")
-        .stdout_contains("3 sent, 2 received, 0% loss, 1 differing, time ");
+        .stdout_contains("3 sent, 2 received, 0% loss, 1 corrupt, time ");
     let peer = TcpPeer::corrupt_at(70);
     let records = to(&peer)
         .args(["-c", "2", "-i", "0", "-j"])
         .run()
         .code(1)
         .json();
-    assert_eq!(records[1]["type"], "mismatch");
+    assert_eq!(
+        (&records[1]["type"], &records[1]["corrupt"]),
+        (&"reply".into(), &true.into())
+    );
     assert_eq!(
         (&records[1]["seq"], &records[1]["offset"]),
         (&2.into(), &6.into())
     );
-    assert_eq!(records[2]["mismatches"], 1);
+    assert_eq!(records[2]["corrupt"], 1);
+    crate::figures::recounted(&records);
 }
 
 #[test]
@@ -236,7 +249,7 @@ fn a_signal_brings_the_summary() {
             .stdout_contains(" echo statistics ---\n")
             .stdout_contains("% loss");
     }
-    // Nothing has come back and nothing is lost yet: that is no echo either.
+    // Nothing has come back, so what was sent is lost.
     let (sender, came) = std::sync::mpsc::channel();
     let peer = TcpPeer::start(move |mut stream| {
         stream.read_exact(&mut [0])?;
@@ -249,7 +262,7 @@ fn a_signal_brings_the_summary() {
     running
         .wait()
         .code(1)
-        .stdout_contains("1 sent, 0 received, 0% loss");
+        .stdout_contains("1 sent, 0 received, 100% loss");
 }
 
 #[test]
@@ -302,7 +315,12 @@ fn over_udp() {
         .stdout_contains("3 sent, 3 received, 0% loss, 1 duplicate, time ");
     let records = at(&UdpPeer::twice()).args(["-c", "2", "-j"]).run();
     let records = records.code(0).json();
-    assert_eq!(records[1]["type"], "duplicate");
+    assert_eq!(
+        (&records[1]["type"], &records[1]["duplicate"]),
+        (&"reply".into(), &true.into())
+    );
+    assert_eq!(records[1]["corrupt"], false);
+    crate::figures::recounted(&records);
     assert_eq!(
         (&records[1]["seq"], &records[1]["bytes"]),
         (&1.into(), &64.into())
@@ -313,4 +331,74 @@ fn over_udp() {
         .run()
         .code(1)
         .stdout_contains("differs at offset 63");
+}
+
+/// Percentiles, duration and interval against the peer's own clock: it knows
+/// how long it held each echo, and when each message came.
+#[test]
+fn times_are_those_of_the_peer() {
+    use std::time::{Duration, Instant};
+    let (sender, seen) = std::sync::mpsc::channel();
+    let peer = TcpPeer::start(move |mut stream| {
+        let mut message = [0; 64];
+        for n in 0_u64.. {
+            if stream.read_exact(&mut message).is_err() {
+                break;
+            }
+            let came = Instant::now();
+            std::thread::sleep(Duration::from_millis(n * 7 % 20));
+            let held = came.elapsed();
+            stream.write_all(&message)?;
+            let _ = sender.send((came, held));
+        }
+        std::io::Result::Ok(())
+    });
+    for interval in ["0", "30ms"] {
+        let started = Instant::now();
+        let args = ["-j", "-c", "40", "-i", interval, "--timeout", "15s"];
+        let out = to(&peer).args(args).timeout(SOON * 2).run();
+        let elapsed = started.elapsed().as_secs_f64() * 1000.0;
+        let records = out.code(0).json();
+        let summary = crate::figures::recounted(&records);
+        let of = |key| crate::figures::number(summary, key);
+        let seen: Vec<(Instant, Duration)> = seen.try_iter().collect();
+        assert_eq!(seen.len(), 40);
+        let mut held: Vec<f64> = seen
+            .iter()
+            .map(|(_, held)| held.as_secs_f64() * 1000.0)
+            .collect();
+        // No echo is faster than the peer held it.
+        for (record, held) in records.iter().zip(&held) {
+            assert!(
+                crate::figures::number(record, "rtt_ms") >= *held,
+                "{record}"
+            );
+        }
+        held.sort_by(f64::total_cmp);
+        for (key, rank) in [
+            ("min_ms", 0),
+            ("p50_ms", 19),
+            ("p90_ms", 35),
+            ("max_ms", 39),
+        ] {
+            assert!(of(key) >= held[rank], "{key}: {} of {summary}", held[rank]);
+        }
+        let sum = held.iter().sum::<f64>();
+        assert!(of("avg_ms") * 40.0 >= sum, "{summary}");
+        // And all of them together no longer than the run, one at a time.
+        if interval == "0" {
+            assert!(of("avg_ms") * 40.0 <= of("duration_ms"), "{summary}");
+        }
+        assert!(of("duration_ms") <= elapsed && of("duration_ms") >= of("max_ms"));
+        // Between the first and the last message, give or take their ways.
+        let between = (seen[39].0 - seen[0].0).as_secs_f64() * 1000.0;
+        let shown = of("interval_ms") * 39.0;
+        assert!(
+            (shown - between).abs() <= 2.0 * of("max_ms"),
+            "{between}: {summary}"
+        );
+        if interval == "30ms" {
+            assert!(shown >= 30.0 * 39.0 - of("max_ms"), "{summary}");
+        }
+    }
 }

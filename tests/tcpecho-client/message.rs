@@ -2,6 +2,7 @@
 
 use std::fs::File;
 
+use serde_json::Value;
 use testkit::peer::{TcpPeer, refused_addr};
 use testkit::udp::UdpPeer;
 
@@ -224,6 +225,10 @@ fn a_peer_that_refuses() {
     assert_eq!(records[0]["type"], "error");
     assert_eq!(records[0]["target"], refused.addr().to_string());
     assert_eq!(records[0]["kind"], "refused");
+    assert!(records[0]["time"].is_string());
+    for key in ["address", "seq"] {
+        assert!(records[0].get(key).is_some_and(Value::is_null), "{key}");
+    }
 }
 
 #[test]
@@ -287,7 +292,15 @@ fn records() {
     let peer = TcpPeer::corrupt_at(1);
     let out = to(&peer).args(["--json", "abc"]).run();
     let records = out.code(1).json();
-    assert_eq!(records.len(), 1, "{}", out.story());
+    assert_eq!(records.len(), 2, "{}", out.story());
+    assert_eq!(
+        (&records[1]["type"], &records[1]["kind"]),
+        (&"error".into(), &"mismatch".into())
+    );
+    for key in ["target", "message", "address", "time"] {
+        assert!(records[1][key].is_string(), "{key}");
+    }
+    assert!(records[1]["seq"].is_null());
     let record = &records[0];
     let addr = peer.addr().to_string();
     assert_eq!(record["type"], "exchange");
@@ -298,11 +311,11 @@ fn records() {
         (&3.into(), &3.into())
     );
     assert_eq!(
-        (&record["ok"], &record["first_difference"]),
-        (&false.into(), &1.into())
+        (&record["ok"], &record["corrupt"], &record["offset"]),
+        (&false.into(), &true.into(), &1.into())
     );
-    assert!(record["reply"].is_null());
-    assert_eq!(record["reply_base64"], "YZ1j");
+    assert!(record["data"].is_null());
+    assert_eq!(record["data_base64"], "YZ1j");
     assert!(record["connect_ms"].is_f64() && record["duration_ms"].is_f64());
     let echo = TcpPeer::echo();
     let records = to(&echo)
@@ -311,8 +324,8 @@ fn records() {
         .code(0)
         .stderr("")
         .json();
-    assert_eq!(records[0]["reply"], "a\nb");
-    assert!(records[0]["reply_base64"].is_null() && records[0]["first_difference"].is_null());
+    assert_eq!(records[0]["data"], "a\nb");
+    assert!(records[0]["data_base64"].is_null() && records[0]["offset"].is_null());
     // The connection came about, so there is a record of it and one of its end.
     let reset = TcpPeer::reset_after(1);
     let records = to(&reset).args(["--json", "abc"]).run().code(3).json();
@@ -402,7 +415,14 @@ fn over_udp() {
         .run()
         .code(1)
         .stdout("ab")
-        .stderr_contains("the peer closed after 2 of 3");
+        .stderr_contains("the reply ends after 2 of 3 bytes");
+    let peer = UdpPeer::start(|_, _| vec![Vec::new()]);
+    at(&peer)
+        .arg("abc")
+        .run()
+        .code(1)
+        .stdout("")
+        .stderr_contains("the reply ends after 0 of 3 bytes");
     let peer = UdpPeer::start(|_, datagram| vec![[datagram, b"!"].concat()]);
     at(&peer)
         .arg("abc")

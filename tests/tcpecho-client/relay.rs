@@ -215,3 +215,37 @@ fn over_udp() {
         .run();
     out.code(3).stdout("").stderr_contains("no reply in time");
 }
+
+/// Its stdin is open, and nothing comes from there.
+#[test]
+fn a_peer_that_closes_ends_it_when_stdin_is_silent() {
+    let peer = TcpPeer::start(|mut stream| {
+        stream.write_all(b"220 hello\n")?;
+        stream.shutdown(std::net::Shutdown::Write)?;
+        std::io::copy(&mut stream, &mut std::io::sink())
+    });
+    for args in [&[][..], &["-j"], &["-q"]] {
+        let running = to(&peer).args(args).piped_stdin().spawn();
+        assert!(running.ends(), "it waits for its input");
+        let out = running.wait();
+        out.code(0).stderr("");
+        assert_eq!(out.stdout_str().contains("220 hello"), args != ["-q"]);
+    }
+}
+
+/// What was read is not delivered: the peer has gone.
+#[test]
+fn input_after_the_peer_has_gone_is_an_error() {
+    let peer = TcpPeer::start(|mut stream| stream.write_all(b"bye\n"));
+    let mut running = to(&peer).piped_stdin().spawn();
+    assert_eq!(running.read_line(SOON), "bye");
+    running.write_stdin(b"still here\n");
+    running.close_stdin();
+    let out = running.wait();
+    out.code(3).stdout("bye\n");
+    let stderr = out.stderr_str();
+    assert!(
+        stderr.contains("reset") || stderr.contains("broken pipe"),
+        "{stderr}"
+    );
+}

@@ -125,7 +125,7 @@ fn certificates_that_will_not_do() {
         (Leaf::Expired, "the certificate has expired\n"),
         (
             Leaf::SelfSigned,
-            "issuer is unknown; name a file with its CA by --cacert",
+            "issuer is unknown; --cacert FILE trusts another authority",
         ),
     ] {
         let peer = TcpPeer::echo_tls(&authority.server().leaf(leaf));

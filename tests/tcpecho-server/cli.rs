@@ -4,8 +4,17 @@ use crate::kit::tool;
 
 #[test]
 fn mistakes() {
-    let cases: [(&[&str], &str); 14] = [
-        (&["8080"], "8080: no port; use HOST:PORT"),
+    let cases: [(&[&str], &str); 17] = [
+        (&["65536"], "65536: port out of range; use 0 to 65535"),
+        (
+            &["tcp://127.0.0.1:7"],
+            "tcp://127.0.0.1:7: this is a URL; give ADDR:PORT",
+        ),
+        (&["%:80"], "%:80: an interface is missing after %"),
+        (
+            &["--mode", "8", "unix:s"],
+            "not a mode; use octal digits, 0 to 777",
+        ),
         (
             &["::1:80"],
             "::1:80: an IPv6 address needs brackets; use [ADDR]:PORT",

@@ -163,7 +163,7 @@ fn a_summary_on_request() {
     server.running.signal(SIGUSR1);
     let line = server.running.read_stderr_line(SOON);
     assert!(
-        line.starts_with("tcpecho-server: 1 connections, 0 refused, 5 bytes in, 5 bytes out"),
+        line.starts_with("tcpecho-server: 1 connection, 0 refused, 5 bytes in, 5 bytes out"),
         "{line}"
     );
     client.ask(b"and on it goes");

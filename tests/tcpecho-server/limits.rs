@@ -1,6 +1,7 @@
 //! Every limit at its edge.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use testkit::Tool;
@@ -206,8 +207,30 @@ fn the_default_limit_leaves_room() {
     assert!(!out.stderr_str().contains("pauses"), "{}", out.story());
 }
 
+/// While it is stopped the system accepts for it: as many as the backlog holds,
+/// and no more.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_backlog_of_one() {
-    let server = Server::start(&["--backlog", "1"]);
-    server.connect().ask(b"hello");
+    let waiting = |backlog: &str| {
+        let server = Server::start(&["--backlog", backlog]);
+        server.running.signal(19);
+        let patience = Duration::from_millis(300);
+        let clients: Vec<TcpStream> = (0..10)
+            .map_while(|_| TcpStream::connect_timeout(&server.addr, patience).ok())
+            .collect();
+        let count = clients.len();
+        server.running.signal(18);
+        for stream in clients {
+            let mut client = Client(stream);
+            client.0.set_read_timeout(Some(SOON)).unwrap();
+            client.ask(b"hello");
+        }
+        let _ = server.end().code(0);
+        count
+    };
+    // Linux lets one more wait than the number says.
+    assert_eq!(waiting("1"), 2);
+    assert_eq!(waiting("5"), 6);
+    assert_eq!(waiting("4096"), 10);
 }

@@ -81,8 +81,8 @@ fn json() {
         (&4.into(), &"a\u{7f}b\n".into())
     );
     assert!(out.stdout_str().contains(r#""data":"a\u007fb\n""#));
-    assert_eq!(records[3]["bytes_in"], 4);
-    assert_eq!(records[3]["bytes_out"], 4);
+    assert_eq!(records[3]["bytes_received"], 4);
+    assert_eq!(records[3]["bytes_sent"], 4);
     assert_eq!(records[3]["reason"], "eof");
     assert!(records[3]["duration_ms"].as_f64().unwrap() > 0.0);
     for record in &records[..4] {
@@ -93,8 +93,8 @@ fn json() {
     for (key, value) in [
         ("connections", 1),
         ("refused", 0),
-        ("bytes_in", 4),
-        ("bytes_out", 4),
+        ("bytes_received", 4),
+        ("bytes_sent", 4),
         ("cut", 0),
         ("events_dropped", 0),
     ] {
@@ -178,7 +178,7 @@ fn nor_is_a_pipe_that_nobody_reads() {
         running.wait()
     };
     out.code(0)
-        .stderr_contains("1 connections, 0 refused, 2400000 bytes in");
+        .stderr_contains("1 connection, 0 refused, 2400000 bytes in");
     assert!(
         !out.stderr_str().contains(" 0 events dropped"),
         "{}",
@@ -202,4 +202,113 @@ fn a_script_can_wait_for_the_line() {
         .run()
         .code(0)
         .stdout("listening\nhello\nconnected\nclosed\n");
+}
+
+/// One pipe for both streams, full from the start, or standard error alone.
+#[test]
+fn nor_are_streams_that_take_nothing() {
+    use std::io::Write;
+    for both in [true, false] {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        while writer.write(&[b'x'; 4096]).is_ok() {}
+        rustix::io::ioctl_fionbio(&writer, false).unwrap();
+        let full = |writer: &std::io::PipeWriter| {
+            let fd = std::os::fd::OwnedFd::from(writer.try_clone().unwrap());
+            File::from(fd)
+        };
+        let mut tool = tool().stderr_to(full(&writer));
+        if both {
+            tool = tool.stdout_to(full(&writer));
+        }
+        let args = ["--drop", "0.5", "--drain", "1s", "--port-file", "port"];
+        let running = tool.args(args).arg("127.0.0.1:0").spawn();
+        let addr = port_of(&running).parse().unwrap();
+        for _ in 0..3 {
+            let mut client = Client::to(addr);
+            client.half_close();
+            assert_eq!(client.rest(), b"");
+        }
+        // The summary has nowhere to go, now and at the end.
+        running.signal(10);
+        let mut client = Client::to(addr);
+        client.half_close();
+        assert_eq!(client.rest(), b"");
+        running.signal(15);
+        let _ = running.wait().code(0);
+        drop(reader);
+    }
+}
+
+/// What the clients count is what the log and the summary say.
+#[test]
+fn figures_of_streams_and_datagrams() {
+    let running = tool()
+        .args([
+            "-v",
+            "--json",
+            "--udp",
+            "--drop",
+            "0.3",
+            "--seed",
+            "5",
+            "127.0.0.1:0",
+        ])
+        .spawn();
+    let next = || -> serde_json::Value { serde_json::from_str(&running.read_line(SOON)).unwrap() };
+    let (tcp, udp) = (next(), next());
+    assert_eq!(
+        (&tcp["protocol"], &udp["protocol"]),
+        (&"tcp".into(), &"udp".into())
+    );
+    assert_eq!(tcp["address"], udp["address"]);
+    let addr: std::net::SocketAddr = tcp["address"].as_str().unwrap().parse().unwrap();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(addr).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let (mut sent, mut back) = ((0, 0), (0, 0));
+    let mut client = Client::to(addr);
+    for n in 1..=40 {
+        socket.send(&vec![0xff; n]).unwrap();
+        sent = (sent.0 + 1, sent.1 + n);
+        // The log tells when it came; an answer would be sent before the next
+        // thing that is answered, if it is.
+        while next()["protocol"] != "udp" {}
+    }
+    let data = [7; 1000];
+    client.send(&data);
+    client.half_close();
+    let stream_back = client.rest().len();
+    running.signal(15);
+    let out = running.wait();
+    socket.set_nonblocking(true).unwrap();
+    let mut buffer = [0; 100];
+    while let Ok(n) = socket.recv(&mut buffer) {
+        back = (back.0 + 1, back.1 + n);
+    }
+    let records = out.code(0).json();
+    let summary = records.last().unwrap();
+    for (key, value) in [
+        ("datagrams_received", sent.0),
+        ("datagrams_sent", back.0),
+        ("bytes_received", sent.1 + 1000),
+        ("bytes_sent", back.1 + stream_back),
+        ("connections", 1),
+    ] {
+        assert_eq!(summary[key], value, "{key} in {summary}");
+    }
+    assert!(back.0 > 0 && back.0 < sent.0);
+    let received = records.iter().filter(|r| r["type"] == "received");
+    let bytes: u64 = received.map(|r| r["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(summary["bytes_received"], bytes);
+    let closed = records.iter().find(|r| r["type"] == "closed").unwrap();
+    assert_eq!(closed["bytes_received"], 1000);
+    assert_eq!(closed["bytes_sent"], stream_back);
+    for record in &records {
+        let keys = ["time", "type"];
+        assert!(keys.iter().all(|key| record[key].is_string()), "{record}");
+    }
+    let first = records.iter().find(|r| r["type"] == "received").unwrap();
+    assert_eq!(first["data_base64"], "/w==");
+    assert!(first["data"].is_null());
 }

@@ -40,3 +40,43 @@ fn ipv4_only() {
 fn ipv6_only() {
     default_served_at("::1", "ip address del 127.0.0.1/8 dev lo");
 }
+
+/// Addresses that mean something on a link only, and one interface of several.
+#[test]
+fn zones_and_interfaces() {
+    if let Err(reason) = netns::available() {
+        return netns::skip(&reason);
+    }
+    let script = format!(
+        "net a b; link a b 10.9.0.1/24 10.9.0.2/24
+         ip -n a address add fe80::a/64 dev to-b nodad
+         ip -n b address add fe80::b/64 dev to-a nodad
+         serve() {{
+             name=$1; shift
+             ip netns exec b {BIN} --udp $* >$name.log 2>$name.err &
+             until grep -q listening $name.log; do :; done
+         }}
+         ask() {{ printf x | ip netns exec $1 socat -t 2 - $2 2>/dev/null; echo \" $?\"; }}
+         serve zone [fe80::b%to-a]:7001
+         ask a TCP6:[fe80::b%to-b]:7001
+         ask a UDP6:[fe80::b%to-b]:7001
+         serve device *%to-a:7002
+         ask a TCP4:10.9.0.2:7002
+         ask b TCP4:127.0.0.1:7002
+         serve option -I to-a 7003
+         ask a TCP4:10.9.0.2:7003
+         ask a UDP4:10.9.0.2:7003
+         ask b TCP4:127.0.0.1:7003
+         serve port 7004
+         ask b TCP4:127.0.0.1:7004
+         serve star *:7005
+         ask b TCP4:127.0.0.1:7005
+         at b {BIN} [fe80::b%nowhere]:7006 2>&1; echo \" $?\"
+         at b {BIN} -I nowhere :7006 2>&1; echo \" $?\""
+    );
+    Lab::new().script(&script).stdout(
+        "x 0\nx 0\nx 0\n 1\nx 0\nx 0\n 1\nx 0\nx 0\n\
+         tcpecho-server: [fe80::b%nowhere]:7006: no network interface nowhere here\n 2\n\
+         tcpecho-server: :7006: no such device\n 2\n",
+    );
+}

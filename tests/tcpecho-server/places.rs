@@ -329,7 +329,7 @@ fn servers_started_at_once_at_a_stale_path() {
         running.signal(15);
         let out = running.wait();
         // Looking whether it is there has made no connection.
-        out.code(0).stderr_contains("1 connections, ");
+        out.code(0).stderr_contains("1 connection, ");
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }

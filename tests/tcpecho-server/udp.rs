@@ -35,7 +35,7 @@ fn datagrams_come_back_at_the_same_port() {
     server
         .end()
         .code(0)
-        .stderr_contains("1 connections, 0 refused, 65513 bytes in, 65513 bytes out");
+        .stderr_contains("1 connection, 0 refused, 65513 bytes in, 65513 bytes out");
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod exec;
 mod fuzz;
 mod install;
 mod interop;
+mod mutants;
 mod soak;
 mod sys;
 mod test;
@@ -49,6 +50,9 @@ usage: cargo xtask COMMAND
   dist                  release tarball in dist/
   fuzz [TARGET] [--seconds N]
                         run the fuzz targets, each for N seconds (default 30)
+  mutants [CRATE] [--count N] [--seed S] [--timeout SECONDS] [--dir DIR]
+                        put N random faults (default 60) into each crate, one at
+                        a time in a copy, and list those that no test catches
   soak [--seconds N]    the echo pair under load and faults, 600 seconds long:
                         are memory and descriptors where they were?
   tidy                  the checks that no other program does
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Some("install") => install::run(&rest),
         Some("dist") => dist::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
+        Some("mutants") => mutants::run(&rest),
         Some("soak") => soak::run(&rest),
         Some("tidy") => tidy::run(&rest),
         // For `bench` alone: see `bench::measure::peak`.

@@ -37,6 +37,12 @@ pub trait Cli: Parser {
         Self::command()
     }
 
+    /// The tool's own keys of an error record, which are null if an error does
+    /// not say more.
+    fn error_keys() -> &'static [&'static str] {
+        &[]
+    }
+
     /// What to say of an option that another program of the kind has and this
     /// one has not.
     fn instead(_option: &str) -> Option<&'static str> {
@@ -59,6 +65,10 @@ pub struct Io {
     pub terminal: Terminal,
     /// What is said of a command line without operands; made when needed.
     usage: fn() -> String,
+    /// The command that prints the help that applies.
+    help: fn() -> String,
+    /// See [`Cli::error_keys`].
+    error_keys: &'static [&'static str],
 }
 
 /// Which of the standard streams are terminals.
@@ -83,6 +93,8 @@ impl Io {
             color: false,
             terminal: Terminal::default(),
             usage: String::new,
+            help: String::new,
+            error_keys: &[],
         }
     }
 
@@ -147,7 +159,7 @@ impl Io {
     pub fn fail(&mut self, error: &Error) -> Result<()> {
         self.report.error(error);
         if self.json {
-            self.out.json(error)?;
+            self.out.json(&error.with_keys(self.error_keys))?;
         }
         Ok(())
     }
@@ -239,6 +251,8 @@ pub fn run<C: Cli>(
         color: false,
         terminal,
         usage: usage::<C>,
+        help: help::<C>,
+        error_keys: C::error_keys(),
     };
     let parsed = if only_version() {
         None
@@ -260,10 +274,10 @@ pub fn run<C: Cli>(
         }
         Some(Err(error)) => {
             io.json = json_wanted();
-            not_parsed::<C>(tool, &error, &mut io)
+            not_parsed::<C>(&error, &mut io)
         }
     };
-    finish(tool, outcome, &mut io).into()
+    finish(outcome, &mut io).into()
 }
 
 /// Whether the version is all that is asked for: no option needs to be made to
@@ -296,20 +310,48 @@ fn parse<C: Cli>() -> std::result::Result<C, clap::Error> {
     C::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut C::command()))
 }
 
-/// The tool's usage and where there is more, in one line.
+/// The usage of the tool, or of the subcommand that was given, and where there
+/// is more, in one line.
 fn usage<C: Cli>() -> String {
     let mut command = C::command();
-    let usage = command.render_usage().to_string();
+    command.build();
+    let usage = match subcommand(&command) {
+        Some(name) => command
+            .find_subcommand_mut(&name)
+            .map(|command| command.render_usage().to_string()),
+        None => None,
+    };
+    let usage = usage.unwrap_or_else(|| command.render_usage().to_string());
     let forms: Vec<&str> = usage.lines().map(str::trim).collect();
-    let name = command.get_name();
     format!(
-        "usage: {}; see '{name} --help'",
-        forms.join(" or ").trim_start_matches("Usage: ")
+        "usage: {}; see '{}'",
+        forms.join(" or ").trim_start_matches("Usage: "),
+        help::<C>()
     )
 }
 
+/// `TOOL --help`, or `TOOL SUBCOMMAND --help` if a subcommand was given.
+fn help<C: Cli>() -> String {
+    let command = C::command();
+    let tool = command.get_name();
+    match subcommand(&command) {
+        Some(name) => format!("{tool} {name} --help"),
+        None => format!("{tool} --help"),
+    }
+}
+
+/// The first argument that is the name of a subcommand. In a command line that
+/// does not parse this is the best that is known.
+fn subcommand(command: &clap::Command) -> Option<String> {
+    std::env::args_os()
+        .skip(1)
+        .take_while(|arg| arg != "--")
+        .filter_map(|arg| arg.into_string().ok())
+        .find(|arg| command.find_subcommand(arg).is_some())
+}
+
 /// Help and version are data; every other parse error is one line.
-fn not_parsed<C: Cli>(tool: &str, error: &clap::Error, io: &mut Io) -> Result<Exit> {
+fn not_parsed<C: Cli>(error: &clap::Error, io: &mut Io) -> Result<Exit> {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             io.out.bytes(error.render().to_string().as_bytes())?;
@@ -317,7 +359,7 @@ fn not_parsed<C: Cli>(tool: &str, error: &clap::Error, io: &mut Io) -> Result<Ex
         }
         _ => {
             let text = foreign::<C>(error).unwrap_or_else(|| one_line(&error.render().to_string()));
-            Err(Error::usage(text).hint(format!("see '{tool} --help'")))
+            Err(Error::usage(text).hint(format!("see '{}'", help::<C>())))
         }
     }
 }
@@ -388,14 +430,14 @@ fn color_env() -> ColorEnv {
 }
 
 /// Reports what ended the run, flushes, and gives the final status.
-fn finish(tool: &str, outcome: Result<Exit>, io: &mut Io) -> Exit {
+fn finish(outcome: Result<Exit>, io: &mut Io) -> Exit {
     let outcome = outcome.or_else(|error| {
         if error.is_stdout_closed() {
             return Err(error);
         }
         let error = match error.kind() {
             crate::Kind::Usage if !error.to_string().contains("--help") => {
-                error.hint(format!("see '{tool} --help'"))
+                error.hint(format!("see '{}'", (io.help)()))
             }
             _ => error,
         };
@@ -483,6 +525,8 @@ mod tests {
                 ..Terminal::default()
             },
             usage: usage::<Sample>,
+            help: help::<Sample>,
+            error_keys: &[],
         };
         let error = io.operands(&[], "a target").unwrap_err();
         assert_eq!(

@@ -207,6 +207,21 @@ impl Error {
         &self.message
     }
 
+    /// The sentence and the hint, without the operand.
+    pub fn explanation(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{}; {hint}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
+    /// Adds to the sentence, before the hint.
+    #[must_use]
+    pub fn and(mut self, more: impl fmt::Display) -> Self {
+        self.message = format!("{} {more}", self.message);
+        self
+    }
+
     /// Whether this is only the reader of standard output having gone.
     pub fn is_stdout_closed(&self) -> bool {
         self.stdout_closed
@@ -258,15 +273,34 @@ impl std::error::Error for Error {}
 /// the time is the moment at which it is written.
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(5))?;
+        self.with_keys(&[]).serialize(serializer)
+    }
+}
+
+/// An error as a record with further keys that are null.
+pub(crate) struct WithKeys<'a> {
+    error: &'a Error,
+    keys: &'a [&'static str],
+}
+
+impl Error {
+    /// The record with a tool's own keys, null, before the time.
+    pub(crate) fn with_keys<'a>(&'a self, keys: &'a [&'static str]) -> WithKeys<'a> {
+        WithKeys { error: self, keys }
+    }
+}
+
+impl Serialize for WithKeys<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let error = self.error;
+        let mut map = serializer.serialize_map(Some(5 + self.keys.len()))?;
         map.serialize_entry("type", "error")?;
-        map.serialize_entry("target", &self.operand)?;
-        map.serialize_entry("kind", self.kind.name())?;
-        let message = match &self.hint {
-            Some(hint) => format!("{}; {hint}", self.message),
-            None => self.message.clone(),
-        };
-        map.serialize_entry("message", &message)?;
+        map.serialize_entry("target", &error.operand)?;
+        map.serialize_entry("kind", error.kind.name())?;
+        map.serialize_entry("message", &error.explanation())?;
+        for key in self.keys {
+            map.serialize_entry(key, &None::<()>)?;
+        }
         map.serialize_entry("time", &crate::time::now())?;
         map.end()
     }
@@ -294,6 +328,14 @@ mod tests {
             time.len(),
             r#","time":"2026-01-02T03:04:05.678901Z"}"#.len()
         );
+    }
+
+    #[test]
+    fn further_keys_are_null_and_come_before_the_time() {
+        let error = Error::input("x", "not an address");
+        let json = serde_json::to_string(&error.with_keys(&["seq", "icmp"])).unwrap();
+        let start = r#"{"type":"error","target":"x","kind":"input","message":"not an address","seq":null,"icmp":null,"time":""#;
+        assert!(json.starts_with(start), "{json}");
     }
 
     #[test]

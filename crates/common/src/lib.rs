@@ -30,6 +30,7 @@ pub mod text;
 pub mod time;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod zone;
 
 pub use app::Io;
 pub use error::{Error, Kind, Result};

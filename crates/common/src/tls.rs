@@ -118,6 +118,12 @@ pub fn cause(error: &io::Error) -> Option<&rustls::Error> {
     }
 }
 
+/// The error of a system without certificate authorities. The hint, with the
+/// option's name, is the tool's.
+pub fn no_authorities() -> Error {
+    Error::new(Kind::System, "this system has no certificate authorities")
+}
+
 /// The certificates of a PEM file. Every error is about the file: kind `input`
 /// if its content is at fault.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {

@@ -12,7 +12,7 @@ use url::{Position, Url};
 
 use crate::cli::Cli;
 use crate::config::{self, Config};
-use crate::fetch::{self, Claims, Context, Job, Place, Report, Shared, Stage, Suffixes};
+use crate::fetch::{self, Claims, Context, Job, Place, Report, Shared, Stage, Suffixes, Trouble};
 use crate::files;
 use crate::http::head::Head;
 use crate::http::{date, link};
@@ -118,20 +118,38 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
             warn(&context, format_args!("{surplus} more {option} than URLs"));
         }
     }
-    outcome.map(|()| Exit::Yes)
+    outcome?;
+    if count == 0 {
+        io.report.line("the list is empty");
+        return Ok(Exit::No);
+    }
+    Ok(Exit::Yes)
 }
 
 /// The operands; with `-Z` their input can be told to end.
 fn operands(cli: &Cli, io: &Io) -> Result<(Operands, Option<End>)> {
     if !cli.many.parallel {
-        return Ok((io.operands(&cli.urls, "a URL")?, None));
+        return Ok((io.operands(&cli.urls, "a URL")?.with_files(), None));
     }
     let (input, end) = io
         .raw_streams()
         .and_then(|(stdin, _)| Input::new(stdin))
         .map_err(|e| Error::local(&e))?;
     let operands = io.operands_from(&cli.urls, "a URL", Box::new(input))?;
-    Ok((operands, Some(end)))
+    Ok((operands.with_files(), Some(end)))
+}
+
+/// Adds a hint to a failed lookup if the operand is the name of a file.
+fn mention_file(operand: &Operand, report: &mut Report) {
+    let text = &operand.text;
+    if let Some(Trouble::Error(error)) = &mut report.trouble
+        && error.kind() == Kind::Name
+        && Path::new(text).is_file()
+    {
+        *error = error
+            .clone()
+            .hint(format!("@{text} reads the file of that name"));
+    }
 }
 
 /// What was asked for and has no effect, as curl warns of it.
@@ -217,7 +235,8 @@ fn one(
         .map(|gate| gate.enter(&target::authority(&job.target.url)));
     let mut job = job;
     for page in 0..=config.next {
-        let report = fetch::fetch(context, &job, stage);
+        let mut report = fetch::fetch(context, &job, stage);
+        mention_file(&operand, &mut report);
         tell(context, &operand, &report, index, stage)?;
         if page == config.next || report.exit() != Exit::Yes {
             break;
@@ -326,7 +345,7 @@ fn tell(
     let config = context.config;
     if let Some(trouble) = &report.trouble
         && trouble.is_stdout_closed()
-        && let fetch::Trouble::Error(error) = trouble
+        && let Trouble::Error(error) = trouble
     {
         return Err(error.clone());
     }
@@ -366,7 +385,7 @@ fn say(context: &Context<'_>, operand: &Operand, report: &Report) {
         ));
     }
     match &report.trouble {
-        Some(fetch::Trouble::Error(error)) => {
+        Some(Trouble::Error(error)) => {
             // The URL leads, whatever file or name the error is about.
             let error = match error.operand() {
                 Some(about) if about != report.url => {

@@ -2,10 +2,9 @@
 //! sockets here; the engine brings what it received, read but not judged.
 //!
 //! An answer is ours if its cookie is, or, where the data is too short or
-//! spoiled, if sequence number and address fit a probe in the window. A right
-//! cookie in an answer from elsewhere than a unicast target is not ours.
+//! spoiled, if sequence number and address fit a probe in the window.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::clock::Nanos;
 use crate::cookie::Cookies;
@@ -14,6 +13,9 @@ use crate::packet::{COOKIE, Echo};
 use crate::plan::Settled;
 use crate::probes::{Probe, Probes, State};
 use crate::target::{TargetId, Targets};
+
+/// Probes remembered while answers to them may decide their targets.
+const WANTED: usize = 1 << 17;
 
 /// Targets, probes, and the key to recognise them.
 #[derive(Debug)]
@@ -26,8 +28,20 @@ pub(crate) struct Books {
     pub(crate) cookies: Cookies,
     /// Probes of all targets that wait for an answer.
     pub(crate) in_flight: u64,
+    /// The rules that the user set.
+    pub(crate) rules: Rules,
+}
+
+/// The rules for answers that count.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rules {
     /// The timeout that the user gave to probes.
     pub(crate) wait: Option<Nanos>,
+    /// An answer to any probe of a target that is not decided counts, however
+    /// late it comes.
+    pub(crate) any_answer: bool,
+    /// An answer from another address than the one asked does not count.
+    pub(crate) strict_source: bool,
 }
 
 /// What an answer turned out to be.
@@ -45,6 +59,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) duplicate: bool,
     /// Whether a later probe had been answered.
     pub(crate) reordered: bool,
+    /// Whether it came from another address than the one that was asked.
+    pub(crate) foreign: bool,
     /// What is wrong with it.
     pub(crate) damage: Option<Damage<'a>>,
     /// What the plan has to be told.
@@ -59,7 +75,7 @@ impl Books {
             probes: Probes::new(memory),
             cookies,
             in_flight: 0,
-            wait: None,
+            rules: Rules::default(),
         }
     }
 
@@ -102,6 +118,11 @@ impl Books {
     pub(crate) fn probe(&mut self, number: u64) -> Option<(TargetId, u64)> {
         let probe = self.probes.get(number)?;
         Some((probe.target, probe.seq))
+    }
+
+    /// When a probe was sent.
+    pub(crate) fn sent_at(&mut self, number: u64) -> Option<Nanos> {
+        Some(self.probes.get(number)?.sent)
     }
 
     /// When a probe that does not count as sent yet was handed to the system.
@@ -171,10 +192,22 @@ impl Books {
         Some((id, seq, Settled::Lost))
     }
 
+    /// Whether an answer to the oldest probe may still decide its target.
+    fn is_wanted(&self) -> bool {
+        self.rules.any_answer
+            && self.probes.len() <= WANTED
+            && self.probes.oldest().is_some_and(|probe| {
+                let target = self.targets.get(probe.target);
+                target.is_some_and(|target| !target.ended)
+            })
+    }
+
     /// Forgets what is old: probes beyond what is remembered, and decided
     /// targets with their last probe.
     pub(crate) fn forget(&mut self) {
-        while let Some((number, probe)) = self.probes.retire() {
+        while !self.is_wanted()
+            && let Some((number, probe)) = self.probes.retire()
+        {
             let over = self
                 .targets
                 .get(probe.target)
@@ -193,14 +226,14 @@ impl Books {
     }
 
     /// Whether a probe without an answer counts as lost if the run ends now: it
-    /// is no younger than [`Books::wait`] or, if that is `None`, than twice the
+    /// is no younger than [`Rules::wait`] or, if that is `None`, than twice the
     /// longest round trip of its target. If nothing was received from the
     /// target, every probe counts.
     fn is_overdue(&self, probe: &Probe, now: Nanos) -> bool {
         let Some(target) = self.targets.get(probe.target) else {
             return false;
         };
-        let limit = match self.wait {
+        let limit = match self.rules.wait {
             _ if target.stats.received == 0 => 0,
             Some(wait) => wait,
             None => target.stats.max().saturating_mul(2),
@@ -269,7 +302,7 @@ impl Books {
     fn is_from(&self, probe: &Probe, from: IpAddr) -> bool {
         self.targets
             .get(probe.target)
-            .is_some_and(|target| target.address == from || target.is_group())
+            .is_some_and(|target| target.address == from || target.is_shared())
     }
 
     /// The number of the probe that an ICMP error about a packet to `to` is
@@ -309,13 +342,20 @@ impl Books {
         timeout: Nanos,
         arrival: impl Fn(Nanos) -> Nanos,
     ) -> Option<Answer<'a>> {
+        let mut foreign = false;
         let (number, damage, believed) = match self.cookies.number(echo.data) {
             Some(number) if number as u16 == echo.seq => {
                 let Some(probe) = self.probes.get(number).copied() else {
                     return self.ancient(number, from);
                 };
                 if !self.is_from(&probe, from) {
-                    return None;
+                    foreign = true;
+                    let target = self.targets.get_mut(probe.target)?;
+                    target.stats.foreign += 1;
+                    // A unicast host answers from a unicast address.
+                    if self.rules.strict_source || !is_unicast(from) {
+                        return None;
+                    }
                 }
                 let damage = self.damage(number, &probe, echo, data);
                 (number, damage, true)
@@ -333,7 +373,9 @@ impl Books {
                 (number, damage, damage.is_none())
             }
         };
-        self.enter(number, damage, believed, timeout, arrival)
+        let mut answer = self.enter(number, damage, believed, timeout, arrival)?;
+        answer.foreign = foreign;
+        Some(answer)
     }
 
     /// Enters an answer that belongs to a probe.
@@ -357,6 +399,7 @@ impl Books {
             late: false,
             duplicate: false,
             reordered: false,
+            foreign: false,
             damage,
             settled: None,
         };
@@ -378,7 +421,8 @@ impl Books {
             return Some(answer);
         }
         probe.seen = true;
-        if probe.state == State::Lost || rtt > timeout {
+        let counts = self.rules.any_answer && !target.ended;
+        if (probe.state == State::Lost || rtt > timeout) && !counts {
             answer.late = true;
             stats.late();
             return Some(answer);
@@ -388,7 +432,8 @@ impl Books {
                 target.pending = target.pending.saturating_sub(1);
                 self.in_flight = self.in_flight.saturating_sub(1);
             }
-            // An error or something corrupt came before the right answer.
+            // An error or something corrupt came before the right answer, or
+            // it was given up.
             _ => stats.found(),
         }
         probe.state = State::Answered;
@@ -415,6 +460,7 @@ impl Books {
             late: true,
             duplicate: false,
             reordered: false,
+            foreign: false,
             damage: None,
             settled: None,
         })
@@ -450,6 +496,12 @@ impl Books {
             data: echo.data,
         })
     }
+}
+
+/// Whether a host can have this address.
+fn is_unicast(address: IpAddr) -> bool {
+    let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    !address.is_multicast() && !address.is_unspecified() && !broadcast
 }
 
 #[cfg(test)]

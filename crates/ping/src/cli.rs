@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, ValueEnum, ValueHint};
 use common::duration;
 use common::options::{Common, FamilyArgs};
 
@@ -24,23 +24,26 @@ Examples:
   ping --mtu 192.0.2.1                    the path MTU
   ping --json -c 3 192.0.2.1 | jq .rtt_ms
 
-TARGET is a name, an address, a network (its usable hosts), a range A-B, or -
-for standard input. One name or address is told line by line, as ping always
-was; several targets get one line each.
+TARGET is a name, an address, a network (its usable hosts), a range A-B, @FILE
+for the targets in a file, or - for those on standard input. A single target is
+reported reply by reply, like classic ping; with several targets each gets one
+line.
 
 A probe is lost when its timeout has passed: -W, else 10 s, and 2 s or twice the
-longest round trip for the last ones (500 ms with several targets). What comes
-later is late. When a run ends early, probes younger than -W, else than twice the
-longest round trip, count as neither received nor lost, unless nothing came.
+longest round trip for the last ones. With several targets it is 500 ms, with -c
+the period between 500 ms and 2 s. A later reply is late; while a target of a
+list is undecided any reply makes it alive. When a run ends early, probes younger
+than -W, else than twice the longest round trip, count as neither received nor
+lost, unless nothing was received.
 
 Exit status:
   0  every target answered (a single one: at least once), or the condition of
      --max-loss, --reachable, --until-up or --until-down holds
-  1  some did not, or it does not
-  2  a mistake or fault on this side; ICMP not permitted
+  1  at least one target did not answer, or the condition does not hold
+  2  usage or local error, or no permission to send ICMP
   3  nothing could be sent: no such name, no route";
 
-/// ICMP echo for one host or a million
+/// Send ICMP echo requests to one host or many
 #[derive(Parser, Debug)]
 #[command(
     name = "ping",
@@ -50,11 +53,11 @@ Exit status:
     after_long_help = MORE
 )]
 pub(crate) struct Cli {
-    /// Names, addresses, networks, ranges A-B, or - for standard input
-    #[arg(value_name = "TARGET")]
+    /// Names, addresses, networks, ranges A-B, @FILE, or - for standard input
+    #[arg(value_name = "TARGET", value_hint = ValueHint::Hostname)]
     pub(crate) targets: Vec<String>,
 
-    /// Send so many probes to each target
+    /// Send N probes to each target
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     pub(crate) count: Option<u64>,
 
@@ -70,22 +73,22 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_nonzero)]
     pub(crate) timeout: Option<Duration>,
 
-    /// End after this time; -c then counts replies
+    /// Stop after this long; together with -w, -c counts replies instead of probes
     #[arg(short = 'w', long, value_name = "DURATION", value_parser = duration::parse_nonzero)]
     pub(crate) deadline: Option<Duration>,
 
     #[command(flatten)]
     pub(crate) family: FamilyArgs,
 
-    /// Header and summary only; of several targets, without -c, only the status
+    /// Print only the header and the summary; with several targets and no -c, print nothing
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// Print more
+    /// Print more: identifiers, percentiles, errors of targets in a list
     #[arg(short, long)]
     pub(crate) verbose: bool,
 
-    /// Numbers only, no names of addresses
+    /// Print addresses as numbers, without names
     #[arg(short, long)]
     pub(crate) numeric: bool,
 
@@ -93,7 +96,7 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "BYTES", default_value_t = 56, value_parser = data_size, help_heading = "Probes")]
     pub(crate) size: u16,
 
-    /// Sizes from MIN to MAX in turn, instead of -s; without -c, once each
+    /// Use sizes MIN to MAX in turn instead of -s; without -c each size is sent once
     #[arg(long, value_name = "MIN:MAX[:STEP]", value_parser = sweep, conflicts_with = "size", help_heading = "Probes")]
     pub(crate) sweep: Option<DataSizes>,
 
@@ -123,6 +126,33 @@ pub(crate) struct Cli {
     #[arg(short = 'I', long, value_name = "ADDR|IFACE", help_heading = "Probes")]
     pub(crate) interface: Vec<String>,
 
+    /// Allow a broadcast address
+    #[arg(short, long, help_heading = "Probes")]
+    pub(crate) broadcast: bool,
+
+    /// Do not loop multicast probes back to this host
+    #[arg(short = 'L', long, help_heading = "Probes")]
+    pub(crate) no_loop: bool,
+
+    /// Send to hosts on attached networks only, without gateways
+    #[arg(short = 'r', long, help_heading = "Probes")]
+    pub(crate) no_gateway: bool,
+
+    // Options of iputils that change nothing here: round trips are measured
+    // from user space, the source address stays, sockets are not debugged.
+    #[arg(short = 'U', hide = true)]
+    pub(crate) user_latency: bool,
+
+    #[arg(short = 'B', hide = true)]
+    pub(crate) sticky_source: bool,
+
+    #[arg(short = 'd', hide = true)]
+    pub(crate) debug: bool,
+
+    /// Count replies from another address than the one asked as lost
+    #[arg(long, help_heading = "Probes")]
+    pub(crate) strict_source: bool,
+
     /// Firewall mark, decimal or 0x hexadecimal
     #[arg(short, long, value_name = "MARK", value_parser = mark, help_heading = "Probes")]
     pub(crate) mark: Option<u32>,
@@ -143,7 +173,7 @@ pub(crate) struct Cli {
     #[arg(short = 'D', long, help_heading = "One target")]
     pub(crate) timestamps: bool,
 
-    /// Tell of probes not answered when the next is due
+    /// Report a probe that is still unanswered when the next one is due
     #[arg(short = 'O', long, help_heading = "One target")]
     pub(crate) outstanding: bool,
 
@@ -151,9 +181,30 @@ pub(crate) struct Cli {
     #[arg(short, long, help_heading = "One target")]
     pub(crate) audible: bool,
 
-    /// All digits of the time, always
+    /// Always print times with three decimals
     #[arg(short = '3', long, help_heading = "One target")]
     pub(crate) precise: bool,
+
+    /// Print percentiles and jitter before the summary
+    #[arg(long, help_heading = "One target")]
+    pub(crate) percentiles: bool,
+
+    /// Probe until stopped and print a line per target and interval [default: 10s]
+    #[arg(
+        long,
+        value_name = "INTERVAL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        value_parser = interval,
+        conflicts_with_all = ["count", "retries", "alive", "unreachable", "until_up", "until_down", "reachable", "mtu", "graph"],
+        help_heading = "Several targets"
+    )]
+    pub(crate) watch: Option<Duration>,
+
+    /// Probe every address of a name, not only the first
+    #[arg(long, help_heading = "Several targets")]
+    pub(crate) all_addresses: bool,
 
     /// Print only the operands that answered
     #[arg(long, conflicts_with_all = ["unreachable", "count"], help_heading = "Several targets")]
@@ -163,7 +214,7 @@ pub(crate) struct Cli {
     #[arg(long, conflicts_with = "count", help_heading = "Several targets")]
     pub(crate) unreachable: bool,
 
-    /// Probes after the first, until a target answers [default: 3]
+    /// Further probes of a target that has not answered [default: 3]
     #[arg(
         long,
         value_name = "N",
@@ -172,23 +223,23 @@ pub(crate) struct Cli {
     )]
     pub(crate) retries: Option<u32>,
 
-    /// Networks and ranges in a random order
+    /// Probe networks and ranges in random order
     #[arg(long, help_heading = "Several targets")]
     pub(crate) shuffle: bool,
 
-    /// Probes a second, at most
+    /// Send at most N probes per second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000), help_heading = "Several targets")]
     pub(crate) rate: Option<u64>,
 
-    /// With -c: from one probe to the next of the same target [default: 1s]
+    /// Time between two probes of the same target with -c or --watch [default: 1s]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_nonzero, help_heading = "Several targets")]
     pub(crate) period: Option<Duration>,
 
-    /// Succeed if no target loses more than this
+    /// Exit 0 if no target loses more than this
     #[arg(long, value_name = "PERCENT", value_parser = percent, help_heading = "Conditions")]
     pub(crate) max_loss: Option<f64>,
 
-    /// Succeed if at least so many targets answer
+    /// Exit 0 as soon as N targets have answered
     #[arg(
         long,
         value_name = "N",
@@ -242,26 +293,62 @@ pub(crate) enum Pmtu {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern(pub(crate) Vec<u8>);
 
+/// The interval of `--watch` where none is given.
+const WATCH: Duration = Duration::from_secs(10);
+
+impl Cli {
+    /// Takes the word after `--watch` for its interval if it is one, as in
+    /// `--watch 5s HOST`; no target looks like that. clap would take any word,
+    /// or none.
+    pub(crate) fn settle(&mut self) {
+        if let Some(interval) = self.watch.as_mut().filter(|given| given.is_zero()) {
+            let first = self.targets.first();
+            let starts_with_digit = |text: &&String| text.starts_with(|c: char| c.is_ascii_digit());
+            let given = first.filter(starts_with_digit);
+            let given = given.and_then(|text| duration::parse_nonzero(text).ok());
+            if given.is_some() {
+                self.targets.remove(0);
+            }
+            *interval = given.unwrap_or(WATCH);
+        }
+    }
+}
+
+/// The interval of `--watch`; zero if none is given.
+fn interval(text: &str) -> Result<Duration, String> {
+    if text.is_empty() {
+        return Ok(Duration::ZERO);
+    }
+    duration::parse_nonzero(text)
+}
+
 impl common::app::Cli for Cli {
     fn common(&self) -> &Common {
         &self.common
     }
 
-    /// The letters of iputils' ping that are none here.
+    fn error_keys() -> &'static [&'static str] {
+        crate::face::json::ERROR_KEYS
+    }
+
+    /// Letters of iputils' ping, fping and BSD's ping that are not options here.
     fn instead(option: &str) -> Option<&'static str> {
         Some(match option {
-            "-b" => "no broadcast: give the network, as in 192.0.2.0/24, and each host is asked",
-            "-B" => "-I ADDR holds the source address",
-            "-C" => "the path to the host is always looked up at the start",
-            "-e" => "the identifier is always a random one",
-            "-F" => "the flow label is the system's choice",
-            "-H" => "names are always asked for unless -n is given",
-            "-N" => "no node information queries",
-            "-R" | "-T" => "no IP options: try traceroute or tracepath",
-            "-r" => "a host on a link is reached by -I IFACE",
-            "-S" => "the buffers are as large as the system allows",
-            "-U" => "times are the kernel's, from just before sending to receipt",
-            "-d" | "-L" => "it has no counterpart",
+            "-C" => {
+                "it sends a number of probes in fping, which is -c; iputils' -C needs no counterpart"
+            }
+            "-e" => "identifiers are random, and the times that fping's -e adds are always printed",
+            "-F" => "the system chooses the flow label",
+            "-g" => "give the network or range itself, as in 192.0.2.0/24 or 192.0.2.1-192.0.2.9",
+            "-H" => "names are looked up unless -n is given",
+            "-N" => "node information queries are not supported",
+            "-o" => "use -c 1, or --until-up to wait for the first reply",
+            "-R" | "-T" => "IP options are not supported; try traceroute or tracepath",
+            "-S" => {
+                "-I ADDR sets the source address; socket buffers are as large as the system allows"
+            }
+            "-u" => "--unreachable prints the targets that did not answer",
+            "-x" | "-X" => "--reachable N succeeds if N targets answer",
             _ => return None,
         })
     }
@@ -344,6 +431,24 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_interval_of_a_watch() {
+        for (line, interval, targets) in [
+            ("--watch a b", 10.0, 2),
+            ("--watch 5 a b", 5.0, 2),
+            ("--watch 0.5s a", 0.5, 1),
+            ("--watch=2m 5 a", 120.0, 2),
+            ("a --watch", 10.0, 1),
+            ("--watch 10.0.0.1", 10.0, 1),
+        ] {
+            let words = std::iter::once("ping").chain(line.split_whitespace());
+            let mut cli = Cli::try_parse_from(words).unwrap();
+            cli.settle();
+            let watched = cli.watch.unwrap().as_secs_f64();
+            assert_eq!((watched, cli.targets.len()), (interval, targets), "{line}");
+        }
     }
 
     #[test]

@@ -7,8 +7,10 @@ use std::time::Duration;
 use common::address::Family;
 use common::{Error, Kind, Result};
 
+use crate::books::Rules;
 use crate::cli::{Cli, Pmtu};
 use crate::clock::Nanos;
+use crate::feed;
 use crate::operand::{self, Operand};
 use crate::plan::list::Goal;
 use crate::plan::steady::{Mode, Steady};
@@ -18,11 +20,19 @@ use crate::socket::Options;
 /// The shortest interval for other users than root, as in iputils.
 const USER_INTERVAL: Nanos = 2_000_000;
 
+/// The shortest interval to broadcast and multicast addresses for other users
+/// than root, as in iputils.
+pub(crate) const GROUP_INTERVAL: Nanos = 1_000_000_000;
+
 /// The most preload for other users than root, as in iputils.
 const USER_PRELOAD: u32 = 3;
 
 /// How long a probe has in a list.
 const LIST_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Limits of how long a probe has in a list with a count.
+const LEAST_TIMEOUT: Nanos = 500_000_000;
+const MOST_TIMEOUT: Nanos = 2_000_000_000;
 
 /// From one probe to the next of a host in a list.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -86,14 +96,14 @@ pub(crate) struct Config {
     pub(crate) batch: usize,
     /// What is waited for.
     pub(crate) until: Option<Until>,
-    /// The timeout of a probe, if it was given.
-    pub(crate) wait: Option<Nanos>,
+    /// The rules for answers that count.
+    pub(crate) rules: Rules,
     /// The shortest time between two probes to one address of a list.
     pub(crate) floor: Nanos,
 }
 
 /// Nanoseconds; a thousand years and more are the same as for ever.
-fn nanos(time: Duration) -> Nanos {
+pub(crate) fn nanos(time: Duration) -> Nanos {
     u64::try_from(time.as_nanos())
         .unwrap_or(u64::MAX / 4)
         .min(u64::MAX / 4)
@@ -103,6 +113,9 @@ impl Config {
     /// Decides; `root` says whether the user may do what only root may.
     pub(crate) fn new(cli: &Cli, root: bool) -> Result<Self> {
         let mut socket = options(cli)?;
+        if cli.broadcast {
+            socket.pmtu = Some(not_fragmented(socket.pmtu)?);
+        }
         let family = family(cli, socket.source)?;
         let sizes = cli.sweep.unwrap_or(DataSizes::fixed(cli.size));
         let until = match (cli.until_up, cli.until_down) {
@@ -110,15 +123,28 @@ impl Config {
             (_, true) => Some(Until::Down),
             _ => None,
         };
+        if cli.numeric
+            && let [count, _, ..] = &cli.targets[..]
+            && count.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            // As on Windows.
+            let text = format!("-n takes no value; -c {count} sends {count} probes");
+            return Err(Error::usage(text));
+        }
         let one = match &cli.targets[..] {
-            [one] if one != "-" => match operand::parse(one, family)? {
+            [one] if one != "-" && !one.starts_with('@') => match feed::parse(one, family)? {
                 Operand::Range(_) => None,
                 operand => Some(operand),
             },
             _ => None,
         };
         // A single address with an option of the list face belongs there.
-        let one = one.filter(|_| !(cli.alive || cli.unreachable || cli.retries.is_some()));
+        let of_list = cli.alive
+            || cli.unreachable
+            || cli.retries.is_some()
+            || cli.watch.is_some()
+            || cli.all_addresses;
+        let one = one.filter(|_| !of_list);
         let job = match one {
             _ if cli.mtu => Job::Mtu {
                 timeout: nanos(timeout(cli, until)?.unwrap_or(PERIOD)),
@@ -132,7 +158,7 @@ impl Config {
         };
         reachable(cli, family)?;
         if family == Family::V4 && !cli.mtu {
-            crate::feed::fits_v4(sizes.max)?;
+            feed::fits_v4(sizes.max)?;
         }
         if cli.mtu {
             // Fragmentation forbidden, whatever is known of the path.
@@ -152,6 +178,17 @@ impl Config {
             }
             _ => 1,
         };
+        let rules = Rules {
+            wait: timeout(cli, until)?.map(nanos),
+            any_answer: matches!(
+                job,
+                Job::Many {
+                    goal: Goal::Answer { .. },
+                    ..
+                }
+            ),
+            strict_source: cli.strict_source,
+        };
         Ok(Self {
             job,
             family,
@@ -160,9 +197,31 @@ impl Config {
             data: data(cli, if cli.mtu { LARGEST } else { sizes.max }),
             batch,
             until,
-            wait: timeout(cli, until)?.map(nanos),
+            rules,
             floor: if root { 0 } else { USER_INTERVAL },
         })
+    }
+}
+
+/// Users other than root send a group a probe each second at most, as in
+/// iputils.
+pub(crate) fn check_group(plan: &Steady, root: bool) -> Result<()> {
+    if root || plan.interval >= GROUP_INTERVAL {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Permission,
+        "minimal interval for broadcast ping for user must be >= 1000 ms, use -i 1 (or higher)",
+    ))
+}
+
+/// A broadcast is never fragmented, as in iputils.
+fn not_fragmented(pmtu: Option<i32>) -> Result<i32> {
+    match pmtu {
+        None | Some(libc::IP_PMTUDISC_DO) => Ok(libc::IP_PMTUDISC_DO),
+        Some(_) => Err(Error::usage(
+            "a broadcast is not fragmented; with -b only -M do",
+        )),
     }
 }
 
@@ -170,9 +229,9 @@ impl Config {
 fn family(cli: &Cli, source: Option<IpAddr>) -> Result<Family> {
     let asked = cli.family.family();
     match source {
-        Some(source) if !asked.admits(&source) => {
-            Err(Error::usage(format!("-I {source} is no {asked} address")))
-        }
+        Some(source) if !asked.admits(&source) => Err(Error::usage(format!(
+            "-I {source} is not an {asked} address"
+        ))),
         Some(IpAddr::V4(_)) => Ok(Family::V4),
         Some(IpAddr::V6(_)) => Ok(Family::V6),
         None => Ok(asked),
@@ -188,7 +247,9 @@ fn reachable(cli: &Cli, family: Family) -> Result<()> {
     let mut count = 0u64;
     for text in &cli.targets {
         count = count.saturating_add(match operand::parse(text, family) {
-            _ if text == "-" => return Ok(()),
+            _ if text == "-" || text.starts_with('@') => return Ok(()),
+            // It may have several addresses.
+            Ok(Operand::Name(_)) if cli.all_addresses => return Ok(()),
             Ok(Operand::Range(range)) => range.count(),
             Ok(_) => 1,
             // It will be reported as what it is.
@@ -283,19 +344,22 @@ fn many(cli: &Cli, until: Option<Until>) -> Result<Job> {
         (cli.timestamps, "-D"),
         (cli.outstanding, "-O"),
         (cli.audible, "-a"),
+        (cli.percentiles, "--percentiles"),
     ] {
         if given {
             return Err(Error::usage(format!("{option} is for a single target")));
         }
     }
     let period = nanos(cli.period.unwrap_or(PERIOD));
+    let given = timeout(cli, until)?;
     let goal = match (until, count(cli, until)) {
+        _ if cli.watch.is_some() => Goal::Watch { period },
         (Some(until), _) => Goal::Until { until, period },
         (None, Some(count)) => Goal::Count { count, period },
         (None, None) => {
             if cli.period.is_some() {
                 return Err(Error::usage(
-                    "--period goes with -c, --until-up or --until-down",
+                    "--period goes with -c, --watch, --until-up or --until-down",
                 ));
             }
             Goal::Answer {
@@ -303,12 +367,19 @@ fn many(cli: &Cli, until: Option<Until>) -> Result<Job> {
             }
         }
     };
+    // With a count an answer has the time to the next probe, within limits.
+    let usual = match goal {
+        Goal::Count { period, .. } | Goal::Watch { period } => {
+            period.clamp(LEAST_TIMEOUT, MOST_TIMEOUT)
+        }
+        _ => nanos(LIST_TIMEOUT),
+    };
     let by_rate = cli.rate.map_or(0, |rate| 1_000_000_000 / rate);
     let gap = nanos(cli.interval.unwrap_or_default()).max(by_rate);
     Ok(Job::Many {
         goal,
         gap,
-        timeout: nanos(timeout(cli, until)?.unwrap_or(LIST_TIMEOUT)),
+        timeout: given.map_or(usual, nanos),
         deadline: deadline(cli, until),
     })
 }
@@ -318,6 +389,9 @@ fn options(cli: &Cli) -> Result<Options> {
         ttl: cli.ttl,
         tos: cli.tos,
         mark: cli.mark,
+        broadcast: cli.broadcast,
+        no_loop: cli.no_loop,
+        no_gateway: cli.no_gateway,
         pmtu: cli.pmtudisc.map(|when| match when {
             Pmtu::Do => libc::IP_PMTUDISC_DO,
             Pmtu::Want => libc::IP_PMTUDISC_WANT,
@@ -326,16 +400,25 @@ fn options(cli: &Cli) -> Result<Options> {
         }),
         ..Options::default()
     };
+    let given = || Error::usage("-I takes one address and one interface at most");
     for text in &cli.interface {
-        match text.parse::<IpAddr>() {
-            Ok(address) if options.source.is_none() => options.source = Some(address),
-            Err(_) if options.interface.is_none() => options.interface = Some(text.clone()),
-            _ => {
-                return Err(Error::usage(
-                    "-I takes one address and one interface at most",
-                ));
-            }
+        // An address with its zone is both.
+        let (address, interface) = match text.parse() {
+            Ok(address) => (Some(address), None),
+            Err(_) => match text.split_once('%') {
+                Some((address, zone)) => (address.parse().ok(), Some(zone)),
+                None => (None, Some(text.as_str())),
+            },
+        };
+        // A name may have a percent sign in it.
+        let interface = interface.map(|zone| if address.is_some() { zone } else { text });
+        if address.is_some() && options.source.is_some()
+            || interface.is_some() && options.interface.is_some()
+        {
+            return Err(given());
         }
+        options.source = options.source.or(address);
+        options.interface = options.interface.or(interface.map(str::to_owned));
     }
     Ok(options)
 }
@@ -352,126 +435,5 @@ fn data(cli: &Cli, size: u16) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser;
-
-    fn config(line: &str) -> Result<Config> {
-        config_for(line, true)
-    }
-
-    fn config_for(line: &str, root: bool) -> Result<Config> {
-        let words = std::iter::once("ping").chain(line.split_whitespace());
-        Config::new(&Cli::try_parse_from(words).unwrap(), root)
-    }
-
-    #[test]
-    fn which_face() {
-        for line in ["127.0.0.1", "localhost", "::1 -c 3"] {
-            assert!(
-                matches!(config(line).unwrap().job, Job::One { .. }),
-                "{line}"
-            );
-        }
-        for line in [
-            "127.0.0.1 ::1",
-            "10.0.0.0/24",
-            "10.0.0.1-10.0.0.2",
-            "-",
-            "",
-            "::1 --alive",
-        ] {
-            assert!(
-                matches!(config(line).unwrap().job, Job::Many { .. }),
-                "{line}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_examples_of_the_help_hold() {
-        let examples: Vec<&str> = crate::cli::MORE
-            .lines()
-            .filter_map(|line| line.strip_prefix("  ping "))
-            .map(|line| line.split("  ").next().unwrap_or(line))
-            .map(|line| line.split(" | ").next().unwrap_or(line))
-            .collect();
-        assert!(examples.len() >= 9, "{examples:?}");
-        for line in examples {
-            let words = std::iter::once("ping").chain(line.split_whitespace());
-            let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
-            Config::new(&cli, false).unwrap_or_else(|e| panic!("{line}: {e}"));
-        }
-    }
-
-    #[test]
-    fn more_reachable_than_there_are() {
-        for line in [
-            "--reachable 2 ::1",
-            "--reachable 3 ::1 ::2",
-            "--reachable 9 a 10.0.0.1-10.0.0.7",
-        ] {
-            let error = config(line).unwrap_err();
-            assert_eq!(error.kind(), Kind::Usage, "{line}");
-        }
-        for line in [
-            "--reachable 2 ::1 ::2",
-            "--reachable 9 ::1 -",
-            "--reachable 9",
-            "--reachable 255 ::1 10.0.0.0/24",
-        ] {
-            assert!(config(line).is_ok(), "{line}");
-        }
-    }
-
-    #[test]
-    fn what_only_root_may() {
-        for line in ["-f ::1", "-i 0.001 ::1", "-l 4 ::1", "-i 0 ::1"] {
-            let error = config_for(line, false).unwrap_err();
-            assert_eq!(error.kind(), Kind::Permission, "{line}");
-            assert!(config(line).is_ok(), "{line}");
-        }
-        let Job::One { plan, .. } = config_for("-A ::1", false).unwrap().job else {
-            panic!("one target");
-        };
-        assert_eq!((plan.mode, plan.interval), (Mode::Adaptive, USER_INTERVAL));
-        assert!(config_for("-f -i 0.002 -l 3 ::1", false).is_ok());
-    }
-
-    #[test]
-    fn timeouts_mean_what_they_should() {
-        let Job::One { plan, .. } = config("--until-up --timeout 5m -W 2 ::1").unwrap().job else {
-            panic!("one target");
-        };
-        assert_eq!(plan.timeout, Some(2_000_000_000));
-        assert_eq!(plan.deadline, Some(300_000_000_000));
-        let Job::Many { timeout, gap, .. } = config("--timeout 2 --rate 1000 - ").unwrap().job
-        else {
-            panic!("a list");
-        };
-        assert_eq!((timeout, gap), (2_000_000_000, 1_000_000));
-        assert!(config("-W 1 --timeout 2 ::1").is_err());
-    }
-
-    #[test]
-    fn contradictions() {
-        for line in [
-            "-f ::1 ::2",
-            "--rate 5 ::1",
-            "--period 1 ::1 ::2",
-            "-I lo -I eth0 ::1",
-            "-4 ::1",
-        ] {
-            assert!(config(line).is_err(), "{line}");
-        }
-    }
-
-    #[test]
-    fn the_data_repeats_the_pattern() {
-        assert_eq!(
-            config("-p ff00 -s 5 ::1").unwrap().data,
-            [0xff, 0, 0xff, 0, 0xff]
-        );
-        assert_eq!(config("-s 3 ::1").unwrap().data, [0, 1, 2]);
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
-use common::Result;
 use common::app::Io;
+use common::{Error, Kind, Result};
 
 use crate::clock::{Clock, Nanos};
 use crate::icmp::IcmpError;
+use crate::stats::Stats;
 use crate::target::{Target, TargetId, Targets};
 
 /// An echo reply to one of our probes.
@@ -16,8 +17,10 @@ use crate::target::{Target, TargetId, Targets};
 pub(crate) struct Reply<'a> {
     /// Which probe of its target, from 1.
     pub(crate) seq: u64,
-    /// Who answered: the target, unless that is a group.
+    /// Where it came from.
     pub(crate) from: IpAddr,
+    /// Whether that is not the address that was asked, although it should be.
+    pub(crate) foreign: bool,
     /// The identifier in it; with a datagram socket the kernel chose it.
     pub(crate) ident: u16,
     /// Bytes of ICMP received.
@@ -76,6 +79,8 @@ pub(crate) enum Event<'a> {
     Icmp {
         /// Which probe.
         seq: u64,
+        /// From sending the probe to the receipt of the error.
+        rtt: Option<Nanos>,
         /// The error.
         error: IcmpError,
     },
@@ -98,6 +103,32 @@ pub(crate) enum Event<'a> {
     },
 }
 
+/// An operand that cannot be probed.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// Why.
+    pub(crate) error: Error,
+    /// The address, if that much is known.
+    pub(crate) address: Option<IpAddr>,
+}
+
+impl Refusal {
+    /// An operand of which no address is known.
+    pub(crate) fn new(error: Error) -> Self {
+        Self {
+            error,
+            address: None,
+        }
+    }
+
+    /// The target that gets no probe, if the operand stands for one: a mistake
+    /// in an operand does not.
+    pub(crate) fn target(&self) -> Option<&str> {
+        let is_target = matches!(self.error.kind(), Kind::Name | Kind::Unreachable);
+        self.error.operand().filter(|_| is_target)
+    }
+}
+
 /// How many probes of a target count as lost now and have not been given up.
 pub(crate) type Overdue = HashMap<TargetId, u64>;
 
@@ -105,6 +136,12 @@ pub(crate) type Overdue = HashMap<TargetId, u64>;
 pub(crate) trait Observer {
     /// The first probe of a target is about to be sent.
     fn started(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()>;
+
+    /// An operand cannot be probed. If it stands for a target, such as a name
+    /// that does not resolve, `address` is what is known of it.
+    fn refused(&mut self, io: &mut Io, _: Clock, refusal: &Refusal) -> Result<()> {
+        io.fail(&refusal.error)
+    }
 
     /// Something happened to a probe of a target.
     fn event(
@@ -118,12 +155,23 @@ pub(crate) trait Observer {
     /// A target is decided.
     fn ended(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()>;
 
+    /// Whether what was asked for is decided before every target is.
+    fn is_enough(&self) -> bool {
+        false
+    }
+
     /// SIGQUIT: where things stand.
     fn snapshot(&mut self, io: &mut Io, targets: &Targets, overdue: &Overdue) -> Result<()>;
 
-    /// Until when output waits for the name of an address, if it does.
+    /// When [`Observer::release`] is to be called, at the latest.
     fn held(&self) -> Option<Nanos> {
         None
+    }
+
+    /// Whether output waits for the name of an address, and with it the end of
+    /// the run.
+    fn is_holding(&self) -> bool {
+        false
     }
 
     /// A descriptor that becomes readable when held output may go out.
@@ -132,7 +180,12 @@ pub(crate) trait Observer {
     }
 
     /// Writes held output that need not wait any more.
-    fn release(&mut self, _: &mut Io, _now: Nanos) -> Result<()> {
+    fn release(&mut self, _: &mut Io, _: Clock, _: &Targets) -> Result<()> {
+        Ok(())
+    }
+
+    /// The figures of a target in one interval.
+    fn interval(&mut self, _: &mut Io, _: Clock, _: &Target, _: &Stats) -> Result<()> {
         Ok(())
     }
 

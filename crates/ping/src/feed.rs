@@ -1,6 +1,7 @@
-//! Where targets come from: a thread reads operands and looks names up, so
-//! that neither a slow writer of standard input nor a slow name server holds
-//! the probes back. It is a few hundred operands ahead, never more.
+//! Where targets come from: a thread reads operands and others look names up,
+//! so that neither a slow writer of standard input nor a slow name server holds
+//! the probes back, nor one name those behind it. They are a few hundred
+//! operands ahead, never more.
 //!
 //! Networks and ranges cross over whole and are counted through here, one
 //! address for each target asked for.
@@ -10,16 +11,16 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use common::address::Family;
-use common::endpoint::Host;
 use common::operands::Operands;
-use common::{Error, Result, net};
+use common::{Error, Result};
 
 use crate::bell::Bell;
-use crate::operand::{self, Addresses, Operand, Range};
+use crate::lookup::{Lookups, Names, file_hint};
+use crate::operand::{self, Addresses, Range};
 use crate::packet::Version;
 use crate::plan::mtu::largest_data;
 use crate::socket;
@@ -31,11 +32,8 @@ const BATCH: usize = 256;
 /// Batches under way, at most.
 const BATCHES: usize = 4;
 
-/// How long a name lookup may take.
-const LOOKUP: Duration = Duration::from_secs(30);
-
 /// An operand, read.
-enum Item {
+pub(crate) enum Item {
     One(Option<String>, IpAddr, Option<u32>),
     Many(Range),
     Refused(Error),
@@ -65,6 +63,11 @@ pub(crate) struct Reading {
     pub(crate) size: u16,
     /// Ranges in the order that this seed decides.
     pub(crate) shuffle: Option<u64>,
+    /// Every address of a name, not the first alone.
+    pub(crate) all_addresses: bool,
+    /// A name that does not resolve is looked up again, since its host is
+    /// waited for.
+    pub(crate) patient: bool,
 }
 
 /// The targets of a run.
@@ -75,6 +78,8 @@ pub(crate) struct Feed {
     bell: Bell,
     items: VecDeque<Item>,
     addresses: Option<Addresses>,
+    /// Names that are being looked up.
+    names: Names,
 }
 
 impl std::fmt::Debug for Item {
@@ -91,15 +96,24 @@ impl Feed {
     /// Starts reading.
     pub(crate) fn start(operands: Operands, reading: Reading) -> Result<Self> {
         let bell = Bell::new()?;
-        let rung = bell.clone();
+        let names = Names::default();
         let (sender, receiver) = mpsc::sync_channel(BATCHES);
+        let mut reader = Reader {
+            reading,
+            hand: Hand {
+                sender,
+                bell: bell.clone(),
+            },
+            lookups: Lookups::new(reading, Arc::clone(&names)),
+        };
         thread::Builder::new()
             .name("operands".to_owned())
             .spawn(move || {
-                let bell = &rung;
-                read(operands, reading, &mut Hand { sender, bell });
-                // The sender is gone now; the last ring says so.
-                bell.ring();
+                reader.read(operands);
+                let Reader { hand, lookups, .. } = reader;
+                // Without further names the helpers end, too.
+                drop(lookups);
+                hand.end();
             })
             .map_err(|e| Error::local(&e))?;
         Ok(Self {
@@ -108,7 +122,21 @@ impl Feed {
             bell,
             items: VecDeque::new(),
             addresses: None,
+            names,
         })
+    }
+
+    /// The errors of names whose lookup has not ended, and ends with the run.
+    pub(crate) fn unresolved(&self) -> Vec<Error> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left: Vec<_> = names.drain().collect();
+        left.sort_unstable_by_key(|(number, _)| *number);
+        left.into_iter()
+            .map(|(_, operand)| {
+                let error = Error::new(common::Kind::Name, "name lookup timed out");
+                operand.error(error)
+            })
+            .collect()
     }
 
     /// The next target.
@@ -140,7 +168,7 @@ impl Feed {
     fn take(&self) -> std::result::Result<Vec<Item>, TryRecvError> {
         match self.receiver.try_recv() {
             Err(TryRecvError::Empty) => {
-                // What comes after the second look rings once more.
+                // A batch that arrives after the second look rings once more.
                 self.bell.silence();
                 self.receiver.try_recv()
             }
@@ -162,15 +190,16 @@ impl Feed {
     }
 }
 
-/// The reading end's way to the other.
-struct Hand<'a> {
+/// The way of targets to the engine's thread.
+#[derive(Clone)]
+pub(crate) struct Hand {
     sender: SyncSender<Vec<Item>>,
-    bell: &'a Bell,
+    bell: Bell,
 }
 
-impl Hand<'_> {
+impl Hand {
     /// Hands over what there is; false when nobody wants it any more.
-    fn over(&mut self, items: &mut Vec<Item>) -> bool {
+    pub(crate) fn over(&self, items: &mut Vec<Item>) -> bool {
         if items.is_empty() {
             return true;
         }
@@ -178,40 +207,53 @@ impl Hand<'_> {
         self.bell.ring();
         sent
     }
+
+    /// Hands over nothing more; the last hand's end is the end of all.
+    pub(crate) fn end(self) {
+        let Self { sender, bell } = self;
+        drop(sender);
+        bell.ring();
+    }
 }
 
-/// The thread's work.
-fn read(mut operands: Operands, reading: Reading, hand: &mut Hand<'_>) {
-    let family = reading.family;
-    let mut items = Vec::new();
-    loop {
-        let full = items.len() >= BATCH || !operands.is_ready();
-        if full && !hand.over(&mut items) {
-            return;
-        }
-        let operand = match operands.next() {
-            Some(Ok(operand)) => operand,
-            Some(Err(error)) => {
-                items.push(Item::Refused(error));
-                continue;
+/// The thread that reads operands.
+struct Reader {
+    reading: Reading,
+    hand: Hand,
+    lookups: Lookups,
+}
+
+impl Reader {
+    fn read(&mut self, mut operands: Operands) {
+        let mut items = Vec::new();
+        loop {
+            let full = items.len() >= BATCH || !operands.is_ready();
+            if full && !self.hand.over(&mut items) {
+                return;
             }
-            None => break,
-        };
-        let item = match understand(&operand.text, &reading) {
-            Ok(Understood::Item(item)) => Ok(item),
-            Ok(Understood::Name(name)) => {
-                if !hand.over(&mut items) {
-                    return;
+            let operand = match operands.next() {
+                Some(Ok(operand)) => operand,
+                Some(Err(error)) => {
+                    items.push(Item::Refused(error));
+                    continue;
                 }
-                lookup(&name, family, LOOKUP)
-                    .map(|address| Item::One(Some(name), address, None))
-                    .and_then(|item| fitting(item, reading.size))
+                None => break,
+            };
+            match understand(&operand.text, &self.reading) {
+                Ok(Understood::Item(item)) => items.push(item),
+                Ok(Understood::Name(name)) => {
+                    if !self.hand.over(&mut items) {
+                        return;
+                    }
+                    if let Err(error) = self.lookups.start(&self.hand, operand.clone(), name) {
+                        items.push(Item::Refused(operand.error(error)));
+                    }
+                }
+                Err(error) => items.push(Item::Refused(operand.error(error))),
             }
-            Err(error) => Err(error),
-        };
-        items.push(item.unwrap_or_else(|error| Item::Refused(operand.error(error))));
+        }
+        self.hand.over(&mut items);
     }
-    hand.over(&mut items);
 }
 
 /// An operand that was read and not looked up.
@@ -220,28 +262,36 @@ enum Understood {
     Name(String),
 }
 
+/// [`operand::parse`], with a hint for the name of a file.
+pub(crate) fn parse(text: &str, family: Family) -> Result<operand::Operand> {
+    operand::parse(text, family).map_err(|error| match file_hint(text) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    })
+}
+
 /// Reads an operand.
 fn understand(text: &str, reading: &Reading) -> Result<Understood> {
-    let item = match operand::parse(text, reading.family)? {
-        Operand::Address(address) => {
+    let item = match parse(text, reading.family)? {
+        operand::Operand::Address(address) => {
             // Only a spelling of its own is worth remembering.
             let label = (text != address.to_string()).then(|| text.to_owned());
             Item::One(label, address, None)
         }
-        Operand::Zoned(address, zone) => {
+        operand::Operand::Zoned(address, zone) => {
             let index = index(&zone, reading.scope).map_err(|error| error.about(text))?;
             Item::One(Some(text.to_owned()), address.into(), Some(index))
         }
-        Operand::Range(range) => Item::Many(range),
-        Operand::Name(name) => return Ok(Understood::Name(name)),
+        operand::Operand::Range(range) => Item::Many(range),
+        operand::Operand::Name(name) => return Ok(Understood::Name(name)),
     };
     fitting(item, reading.size).map(Understood::Item)
 }
 
 /// The mistake in an operand of the command line, if it shows before any name
-/// is looked up.
+/// is looked up and any file is opened.
 pub(crate) fn mistake(text: &str, reading: &Reading) -> Option<Error> {
-    if text == "-" {
+    if text == "-" || text.starts_with('@') {
         return None;
     }
     let error = understand(text, reading).err()?;
@@ -252,7 +302,7 @@ pub(crate) fn mistake(text: &str, reading: &Reading) -> Option<Error> {
 }
 
 /// An IPv4 packet is smaller than what `-s` allows for the sake of IPv6.
-fn fitting(item: Item, size: u16) -> Result<Item> {
+pub(crate) fn fitting(item: Item, size: u16) -> Result<Item> {
     let is_v4 = match &item {
         Item::One(_, address, _) => address.is_ipv4(),
         Item::Many(range) => range.is_v4(),
@@ -284,17 +334,6 @@ pub(crate) fn index(zone: &str, given: u32) -> Result<u32> {
     Ok(index)
 }
 
-/// The address of a name that the system prefers, after `limit` at the latest.
-pub(crate) fn lookup(name: &str, family: Family, limit: Duration) -> Result<IpAddr> {
-    let host = Host::Name(name.to_owned());
-    let found = net::lookup(&host, 0, family, Some(limit.min(LOOKUP)))?;
-    // An empty answer is an error of the lookup's own.
-    found
-        .first()
-        .map(std::net::SocketAddr::ip)
-        .ok_or_else(|| Error::new(common::Kind::Name, "no address").about(name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,6 +345,8 @@ mod tests {
         scope: 0,
         size: 56,
         shuffle: None,
+        all_addresses: false,
+        patient: false,
     };
 
     fn wait(feed: &mut Feed) -> Fed {

@@ -182,7 +182,9 @@ impl Run<'_> {
     /// Checks what an answer was taken for.
     fn judge(&mut self, echo: &Echo<'_>, from: IpAddr, answer: Answer<'_>) {
         let asked = self.address(answer.target);
-        assert!(from == asked || asked.to_string() == "ff02::1");
+        let elsewhere = from != asked && !asked.is_multicast();
+        assert_eq!(answer.foreign, elsewhere);
+        assert!(!elsewhere || !from.is_multicast());
         // The probe that it was taken for: its number among its target's.
         let mut numbers: Vec<u64> = self
             .sent
@@ -195,6 +197,8 @@ impl Run<'_> {
         assert_eq!(number as u16, echo.seq);
         let probe = self.sent.get_mut(&number).expect("a probe");
         let room = COOKIE.min(probe.data.len());
+        // From elsewhere a whole cookie is needed.
+        assert!(!elsewhere || echo.data.starts_with(&probe.data[..room]) && room == COOKIE);
         let is_right = echo.checksum_ok && echo.data.starts_with(&probe.data);
         match answer.damage {
             None => assert!(is_right),

@@ -82,6 +82,8 @@ impl IcmpError {
             (Version::V4, 3, 13) | (Version::V6, 1, 1) => "admin_prohibited",
             (Version::V4, 3, 14) => "precedence_violation",
             (Version::V4, 3, 15) => "precedence_cutoff",
+            (Version::V4, 4, _) => "source_quench",
+            (Version::V4, 5, _) | (Version::V6, 137, _) => "redirect",
             (Version::V4, 11, 0) => "ttl_exceeded",
             (Version::V6, 3, 0) => "hop_limit_exceeded",
             (Version::V4, 11, 1) | (Version::V6, 3, 1) => "reassembly_time_exceeded",

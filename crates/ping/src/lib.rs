@@ -1,4 +1,4 @@
-//! The `ping` tool: ICMP echo for one host or a million.
+//! The `ping` tool: ICMP echo requests to one host or many.
 //!
 //! [`packet`] and [`control`] are public for the fuzz targets: they read what
 //! comes from outside. The feature `fuzzing` adds a way to the judgement of
@@ -19,6 +19,7 @@ mod feed;
 pub mod fuzzing;
 mod histogram;
 mod icmp;
+mod lookup;
 mod names;
 mod operand;
 pub mod packet;
@@ -37,5 +38,8 @@ use std::process::ExitCode;
 
 /// Runs the tool on the process's arguments.
 pub fn main() -> ExitCode {
-    common::app::run::<cli::Cli>("ping", |cli, io| run::run(&cli, io))
+    common::app::run::<cli::Cli>("ping", |mut cli, io| {
+        cli.settle();
+        run::run(&cli, io)
+    })
 }

@@ -25,7 +25,7 @@ const LOOKUPS: usize = 8;
 /// The longest time a line waits for a name.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a lookup came to.
+/// The outcome of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// A name, or the certainty that there is none.
@@ -34,7 +34,7 @@ pub(crate) enum Outcome {
     Failed,
 }
 
-/// What is known of an address.
+/// The state of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name<'a> {
     /// Its name, or that the number has to do.
@@ -93,8 +93,8 @@ impl Names {
         }
     }
 
-    /// What is known of an address that was asked for. Answers that have come
-    /// are taken in.
+    /// The state of an address that was asked for. Takes in answers that have
+    /// arrived.
     pub(crate) fn get(&mut self, address: IpAddr) -> Name<'_> {
         let Some(desk) = &mut self.0 else {
             return Name::Known(None);

@@ -12,7 +12,7 @@ use crate::shuffle::Shuffle;
 /// What was meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Operand {
-    /// To be looked up.
+    /// To be looked up, in ASCII.
     Name(String),
     /// One address.
     Address(IpAddr),
@@ -44,8 +44,28 @@ pub(crate) fn parse(text: &str, family: Family) -> Result<Operand> {
     if family.admits(&address) {
         Ok(operand)
     } else {
-        Err(Error::input(text, format!("is no {family} address")))
+        let text_of = format!("not an {family} address, which -4, -6 or -I asks for");
+        Err(Error::input(text, text_of))
     }
+}
+
+/// The reason why a form that other programs accept is refused, with the form
+/// to use here.
+fn other(text: &str) -> Option<String> {
+    if let Some(sentence) = address::explain_other_form(text) {
+        return Some(sentence);
+    }
+    // As nmap has it.
+    if let Some((first, last)) = text.split_once('-')
+        && let Ok(IpAddr::V4(first)) = address::parse(first)
+        && let Ok(last) = last.parse::<u8>()
+    {
+        let [a, b, c, _] = first.octets();
+        return Some(format!(
+            "a range needs two addresses, {first}-{a}.{b}.{c}.{last}"
+        ));
+    }
+    None
 }
 
 fn read(text: &str) -> Result<Operand, String> {
@@ -57,6 +77,9 @@ fn read(text: &str) -> Result<Operand, String> {
     }
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("not a host name: blank or control character inside".to_owned());
+    }
+    if let Some(why) = other(text) {
+        return Err(why);
     }
     if let Some((address, zone)) = text.split_once('%')
         && let Ok(address) = address::parse(address)
@@ -81,7 +104,14 @@ fn read(text: &str) -> Result<Operand, String> {
             other => other,
         })),
         Err(why) if address::looks_numeric(text) => Err(why),
-        Err(_) => Ok(Operand::Name(text.to_owned())),
+        Err(_) => {
+            let name = common::zone::to_ascii(text)?;
+            // Other digits than ASCII's, and full stops, become these.
+            if name != text && address::looks_numeric(&name) {
+                return Err("not a host name: it turns into an address".to_owned());
+            }
+            Ok(Operand::Name(name))
+        }
     }
 }
 
@@ -244,6 +274,7 @@ mod tests {
             "10.0.0/8",
             "10.0.0.5-10.0.0.1",
             "10.0.0.1-5",
+            "10.0.0.1-300",
             "10.0.0.1-::1",
             "1.2.3.4.5",
             "::1::",
@@ -263,8 +294,52 @@ mod tests {
             assert_eq!(error.kind(), common::Kind::Input, "{bad}");
         }
         let error = parse("::1", Family::V4).unwrap_err();
-        assert_eq!(error.to_string(), "::1: is no IPv4 address");
+        assert_eq!(
+            error.to_string(),
+            "::1: not an IPv4 address, which -4, -6 or -I asks for"
+        );
         assert!(parse("10.0.0.0/8", Family::V6).is_err());
+    }
+
+    #[test]
+    fn what_other_programs_take_is_told_apart() {
+        for (text, why) in [
+            (
+                "http://10.0.0.1/x",
+                "this is a URL; give its host, 10.0.0.1",
+            ),
+            ("[::1]", "brackets do not belong here; give ::1"),
+            (
+                "example.com:80",
+                "a port does not belong here; give example.com",
+            ),
+            (
+                "10.0.0.1-3",
+                "a range needs two addresses, 10.0.0.1-10.0.0.3",
+            ),
+        ] {
+            let error = parse(text, Family::Any).unwrap_err();
+            assert_eq!(error.message(), why, "{text}");
+            assert_eq!(error.kind(), common::Kind::Input, "{text}");
+        }
+        for address in ["::1", "fe80::1", "abcd::12"] {
+            assert!(parse(address, Family::Any).is_ok(), "{address}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_not_ascii() {
+        for (text, name) in [
+            ("münchen.lab", "xn--mnchen-3ya.lab"),
+            ("BÜCHER.example", "xn--bcher-kva.example"),
+            ("straße.example", "xn--strae-oqa.example"),
+        ] {
+            let expected = Operand::Name(name.to_owned());
+            assert_eq!(parse(text, Family::Any), Ok(expected));
+        }
+        for bad in ["\u{200b}", "１０.0.0.1", "１２７。1", "a\u{202e}b"] {
+            assert!(parse(bad, Family::Any).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

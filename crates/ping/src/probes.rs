@@ -85,6 +85,16 @@ impl Probes {
         number
     }
 
+    /// How many probes are in the window.
+    pub(crate) fn len(&self) -> usize {
+        self.window.len()
+    }
+
+    /// The window's first probe.
+    pub(crate) fn oldest(&self) -> Option<&Probe> {
+        self.window.front()
+    }
+
     /// The probe of a number, if it is in the window.
     pub(crate) fn get(&mut self, number: u64) -> Option<&mut Probe> {
         let index = number.checked_sub(self.base)?;

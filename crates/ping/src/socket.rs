@@ -39,6 +39,12 @@ pub(crate) struct Options {
     pub(crate) source: Option<IpAddr>,
     /// Interface.
     pub(crate) interface: Option<String>,
+    /// Whether a broadcast address is permitted.
+    pub(crate) broadcast: bool,
+    /// Whether multicast probes stay away from this host.
+    pub(crate) no_loop: bool,
+    /// Whether only hosts on attached networks are reached.
+    pub(crate) no_gateway: bool,
 }
 
 /// An open ICMP socket.
@@ -95,6 +101,7 @@ struct Names {
     level: i32,
     ttl: i32,
     multicast_ttl: i32,
+    multicast_loop: i32,
     tos: i32,
     pmtu: i32,
     receive_ttl: i32,
@@ -107,6 +114,7 @@ fn names(version: Version) -> Names {
             level: libc::IPPROTO_IP,
             ttl: libc::IP_TTL,
             multicast_ttl: libc::IP_MULTICAST_TTL,
+            multicast_loop: libc::IP_MULTICAST_LOOP,
             tos: libc::IP_TOS,
             pmtu: libc::IP_MTU_DISCOVER,
             receive_ttl: libc::IP_RECVTTL,
@@ -116,6 +124,7 @@ fn names(version: Version) -> Names {
             level: libc::IPPROTO_IPV6,
             ttl: libc::IPV6_UNICAST_HOPS,
             multicast_ttl: libc::IPV6_MULTICAST_HOPS,
+            multicast_loop: libc::IPV6_MULTICAST_LOOP,
             tos: libc::IPV6_TCLASS,
             pmtu: libc::IPV6_MTU_DISCOVER,
             receive_ttl: libc::IPV6_RECVHOPLIMIT,
@@ -236,10 +245,20 @@ impl IcmpSocket {
             (names.multicast_ttl, options.ttl.map(i32::from), "-t"),
             (names.tos, options.tos.map(i32::from), "-Q"),
             (names.pmtu, options.pmtu, "-M"),
+            (names.multicast_loop, options.no_loop.then_some(0), "-L"),
         ];
         for (name, value, letter) in values {
             if let Some(value) = value {
                 self.set(names.level, name, value)
+                    .map_err(|e| failed(letter, e))?;
+            }
+        }
+        for (name, given, letter) in [
+            (libc::SO_BROADCAST, options.broadcast, "-b"),
+            (libc::SO_DONTROUTE, options.no_gateway, "-r"),
+        ] {
+            if given {
+                self.set(libc::SOL_SOCKET, name, 1)
                     .map_err(|e| failed(letter, e))?;
             }
         }
@@ -296,11 +315,11 @@ fn not_opened(version: Version, error: &io::Error) -> Error {
     match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => Error::new(
             Kind::Permission,
-            "not permitted to send ICMP to anybody here",
+            "no permission to send ICMP",
         )
         .hint(
-            "allow it to all groups by 'sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"', or \
-             to this program by 'setcap cap_net_raw+ep' on its file (CAP_NET_RAW)",
+            "run 'sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"' to allow every user, or \
+             'setcap cap_net_raw+ep /path/to/ping' for this program only",
         ),
         Some(libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT) => {
             let family = match version {
@@ -320,7 +339,11 @@ fn not_opened(version: Version, error: &io::Error) -> Error {
 pub(crate) fn check_interface(name: &str) -> Result<()> {
     index_of(name)
         .map(drop)
-        .map_err(|e| Error::local(&e).about(name))
+        .map_err(|_| no_interface(name).about("-I"))
+}
+
+fn no_interface(name: &str) -> Error {
+    Error::new(Kind::System, format!("no network interface {name} here"))
 }
 
 fn index_of(name: &str) -> io::Result<u32> {
@@ -336,7 +359,7 @@ pub(crate) fn interface_index(name: &str) -> Result<u32> {
         Ok(number) if index.is_err() && digits && sys::interface_name(number).is_some() => {
             Ok(number)
         }
-        _ => index.map_err(|e| Error::local(&e).about(name)),
+        _ => index.map_err(|_| no_interface(name)),
     }
 }
 
@@ -361,6 +384,14 @@ impl Route {
 
     /// The address that packets to `to` would come from, as routing has it now.
     pub(crate) fn source(&self, to: SocketAddr) -> io::Result<IpAddr> {
+        source_of(&self.0, to)
+    }
+}
+
+impl Route {
+    /// The same for a broadcast address.
+    pub(crate) fn broadcast_source(&self, to: SocketAddr) -> io::Result<IpAddr> {
+        self.0.set_broadcast(true)?;
         source_of(&self.0, to)
     }
 }

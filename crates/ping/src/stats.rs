@@ -26,6 +26,8 @@ pub(crate) struct Stats {
     pub(crate) reordered: u64,
     /// Answers with wrong data or checksum, or cut short.
     pub(crate) corrupt: u64,
+    /// Answers from another address than the one that was asked.
+    pub(crate) foreign: u64,
     /// ICMP errors, and probes that could not be sent.
     pub(crate) errors: u64,
     /// Probes that this machine refused to send.

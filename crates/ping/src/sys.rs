@@ -95,7 +95,7 @@ pub(crate) fn forbid_files() -> io::Result<()> {
     if ruleset < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor is open and nobody else's.
+    // SAFETY: the descriptor is open and has no other owner.
     let ruleset = unsafe { OwnedFd::from_raw_fd(ruleset as i32) };
     // SAFETY: the arguments are integers. Without a rule nothing that the
     // ruleset handles is allowed.

@@ -7,7 +7,7 @@ use common::app::Io;
 use common::{Exit, Kind, Result};
 
 use crate::clock::{Clock, Nanos};
-use crate::event::{Event, Observer, Overdue};
+use crate::event::{Event, Observer, Overdue, Refusal};
 use crate::face::json::kind_of;
 use crate::plan::Until;
 use crate::target::{Target, Targets};
@@ -23,6 +23,8 @@ pub(crate) enum Condition {
     Reachable(u64),
     /// Every target went up or down.
     Until(Until),
+    /// The path MTU of every target was found.
+    Mtu,
     /// The one target gave so many answers.
     Answers(u64),
 }
@@ -31,6 +33,7 @@ impl Condition {
     fn holds(self, target: &Target) -> bool {
         match self {
             Self::All | Self::Reachable(_) => target.answered,
+            Self::Mtu => target.mtu.is_some(),
             Self::MaxLoss(most) => target
                 .stats
                 .loss_percent()
@@ -93,6 +96,11 @@ impl<'a> Tally<'a> {
         }
     }
 
+    /// Whether no target was probed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.good == 0 && self.bad == 0
+    }
+
     /// There are targets that were never asked.
     pub(crate) fn unasked(&mut self) {
         self.bad += 1;
@@ -115,6 +123,14 @@ impl<'a> Tally<'a> {
 impl Observer for Tally<'_> {
     fn started(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
         self.face.started(io, clock, target)
+    }
+
+    fn refused(&mut self, io: &mut Io, clock: Clock, refusal: &Refusal) -> Result<()> {
+        self.face.refused(io, clock, refusal)
+    }
+
+    fn is_enough(&self) -> bool {
+        matches!(self.condition, Condition::Reachable(least) if self.good >= least)
     }
 
     fn event(
@@ -143,12 +159,16 @@ impl Observer for Tally<'_> {
         self.face.held()
     }
 
+    fn is_holding(&self) -> bool {
+        self.face.is_holding()
+    }
+
     fn wake(&self) -> Option<BorrowedFd<'_>> {
         self.face.wake()
     }
 
-    fn release(&mut self, io: &mut Io, now: Nanos) -> Result<()> {
-        self.face.release(io, now)
+    fn release(&mut self, io: &mut Io, clock: Clock, targets: &Targets) -> Result<()> {
+        self.face.release(io, clock, targets)
     }
 
     fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()> {

@@ -1,9 +1,10 @@
 //! The targets being probed: a table whose places are used again, so that its
 //! size is that of what is going on and not that of the list.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
+use crate::icmp::IcmpError;
 use crate::packet::Version;
 use crate::stats::Stats;
 
@@ -13,6 +14,8 @@ pub(crate) type TargetId = u32;
 /// One target.
 #[derive(Debug)]
 pub(crate) struct Target {
+    /// Its place in the table.
+    pub(crate) id: TargetId,
     /// The operand as typed, if it is not the address itself.
     pub(crate) label: Option<Rc<str>>,
     /// Whom to ask.
@@ -31,6 +34,10 @@ pub(crate) struct Target {
     pub(crate) ended: bool,
     /// The path MTU found, if that was searched.
     pub(crate) mtu: Option<u32>,
+    /// The last ICMP error about one of its probes that was not about size.
+    pub(crate) last_error: Option<IcmpError>,
+    /// Whether it is a broadcast address of this host's.
+    pub(crate) is_broadcast: bool,
     /// Its statistics, until they have been reported.
     pub(crate) stats: Box<Stats>,
 }
@@ -39,6 +46,7 @@ impl Target {
     /// A target that has not been probed.
     pub(crate) fn new(label: Option<Rc<str>>, address: IpAddr, scope: u32) -> Self {
         Self {
+            id: 0,
             label,
             address,
             scope,
@@ -48,6 +56,8 @@ impl Target {
             answered: false,
             ended: false,
             mtu: None,
+            last_error: None,
+            is_broadcast: address == IpAddr::V4(Ipv4Addr::BROADCAST),
             stats: Box::default(),
         }
     }
@@ -74,12 +84,20 @@ impl Target {
         }
     }
 
-    /// Whether answers may come from any address.
+    /// Whether it stands for several hosts: multicast, broadcast.
     pub(crate) fn is_group(&self) -> bool {
-        match self.address {
-            IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
-            IpAddr::V6(v6) => v6.is_multicast(),
-        }
+        self.address.is_multicast() || self.is_broadcast
+    }
+
+    /// Whether answers come from other addresses: those of a group, and of the
+    /// routers that a subnet-router anycast address (RFC 4291, section 2.6.1)
+    /// stands for.
+    pub(crate) fn is_shared(&self) -> bool {
+        let anycast = match self.address {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(v6) => v6.to_bits() as u64 == 0,
+        };
+        anycast || self.is_group()
     }
 }
 
@@ -92,13 +110,16 @@ pub(crate) struct Targets {
 
 impl Targets {
     /// Adds a target.
-    pub(crate) fn add(&mut self, target: Target) -> TargetId {
+    pub(crate) fn add(&mut self, mut target: Target) -> TargetId {
         if let Some(id) = self.free.pop() {
+            target.id = id;
             self.places[id as usize] = Some(target);
             return id;
         }
+        let id = self.places.len() as TargetId;
+        target.id = id;
         self.places.push(Some(target));
-        (self.places.len() - 1) as TargetId
+        id
     }
 
     /// A target, unless it has been removed.

@@ -1,9 +1,13 @@
 //! What a reply says about the name asked: the records that belong to it and
 //! a status, after following CNAME and DNAME.
 
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use domain::base::iana::{Class, OptRcode, Rtype};
 use domain::base::name::{Name, ToLabelIter, ToName};
 
+use crate::present;
 use crate::wire::reply::{Record, Reply};
 use crate::wire::{OwnedName, Question};
 
@@ -65,67 +69,243 @@ pub(crate) fn rcode(code: OptRcode) -> String {
     }
 }
 
-/// The chain from the name asked, then the records of the type at its end
-/// with their signatures. Records of other names and types do not count.
-pub(crate) fn follow<'a, 'm>(
-    reply: &'a Reply<'m>,
-    question: &Question,
-) -> (Status, Vec<&'a Record<'m>>) {
-    let rtype = question.rtype();
-    let asked = question.name();
-    let wanted = |record: &Record<'_>| rtype == Rtype::ANY || record.rtype == rtype;
-    let mut records: Vec<&Record<'m>> = Vec::with_capacity(reply.answer.len());
-    let mut at: Option<OwnedName> = None;
-    let mut seen: Vec<OwnedName> = Vec::new();
-    loop {
-        let here = |record: &&Record<'m>| {
-            record.class == Class::IN
-                && match &at {
-                    None => record.owner.name_eq(&asked),
-                    Some(at) => record.owner.name_eq(at),
-                }
-        };
-        let before = records.len();
-        records.extend(reply.answer.iter().filter(here).filter(|r| wanted(r)));
-        if records.len() > before {
-            if !matches!(rtype, Rtype::RRSIG | Rtype::ANY) {
-                let signatures = |r: &&Record<'_>| r.rtype == Rtype::RRSIG;
-                records.extend(reply.answer.iter().filter(signatures).filter(here));
-            }
-            return (Status::Found, records);
+/// What a reply says about the name asked.
+#[derive(Debug)]
+pub(crate) struct Outcome<'a, 'm> {
+    pub(crate) status: Status,
+    /// The chain from the name asked, then the records of the type at its end
+    /// with their signatures. Records of other names and types do not count,
+    /// nor does anything but the chain in an answer that is a failure or a no.
+    pub(crate) records: Vec<&'a Record<'m>>,
+    /// The name at the end of the chain, if there is a chain.
+    pub(crate) end: Option<OwnedName>,
+    /// Why it is incomplete.
+    pub(crate) gap: Option<Gap>,
+    /// What the records should not be, as sentences.
+    pub(crate) odd: Vec<String>,
+}
+
+/// Why a reply is not an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Gap {
+    /// Aliases in a circle: the names of it, the first one last again.
+    Loop(Vec<OwnedName>),
+    /// A chain of more links than any honest one has.
+    TooLong,
+    /// The chain stops at this alias.
+    Stops(OwnedName),
+    /// The servers of a zone are to be asked instead.
+    Referral {
+        zone: OwnedName,
+        servers: Vec<OwnedName>,
+    },
+}
+
+/// Names of servers or of a circle that a sentence lists, and the characters
+/// of each.
+const NAMES_MAX: usize = 6;
+const NAME_MAX: usize = 100;
+
+impl Gap {
+    /// What is wrong with the answer of `server` about `name`.
+    pub(crate) fn sentence(&self, server: &str, name: &str) -> String {
+        match self {
+            Self::Loop(names) => format!("alias loop: {}", listed(names, " -> ")),
+            Self::TooLong => format!("more than {LINKS_MAX} aliases, one after the other"),
+            Self::Stops(at) => format!(
+                "incomplete answer from {server}: it stops at the alias {}",
+                listed(std::slice::from_ref(at), "")
+            ),
+            Self::Referral { zone, .. } if zone.is_root() => format!(
+                "{server} is not authoritative for {} and refers upwards (lame)",
+                cut(name)
+            ),
+            Self::Referral { zone, servers } => format!(
+                "{server} refers to the servers of {} ({})",
+                listed(std::slice::from_ref(zone), ""),
+                listed(servers, ", ")
+            ),
         }
-        let alias = reply.answer.iter().filter(here);
-        let mut alias = alias.filter(|r| r.rtype == Rtype::CNAME);
-        let step = match alias.next() {
-            Some(link) => link.target().map(|to| (link, to.to_vec())),
-            None => match &at {
-                None => redirect(reply, &asked),
-                Some(at) => redirect(reply, at),
-            },
+    }
+}
+
+/// Some names in a row, none of them at any length.
+pub(crate) fn listed(names: &[OwnedName], between: &str) -> String {
+    let shown = |name: &OwnedName| cut(&present::name(name)).into_owned();
+    if names.len() <= NAMES_MAX {
+        return names.iter().map(shown).collect::<Vec<_>>().join(between);
+    }
+    let mut parts: Vec<String> = names[..NAMES_MAX - 1].iter().map(shown).collect();
+    parts.push("...".to_owned());
+    parts.extend(names.last().map(shown));
+    parts.join(between)
+}
+
+fn cut(name: &str) -> Cow<'_, str> {
+    match name.char_indices().nth(NAME_MAX) {
+        Some((at, _)) => format!("{}...", &name[..at]).into(),
+        None => name.into(),
+    }
+}
+
+/// Judges a reply by its RCODE, and follows CNAME and DNAME from the name
+/// asked.
+pub(crate) fn follow<'a, 'm>(reply: &'a Reply<'m>, question: &Question) -> Outcome<'a, 'm> {
+    let rtype = question.rtype();
+    let owners = Owners::new(reply);
+    let mut outcome = Outcome {
+        status: Status::NoData,
+        records: Vec::with_capacity(reply.answer.len().min(64)),
+        end: None,
+        gap: None,
+        odd: Vec::new(),
+    };
+    let wanted = |record: &Record<'_>| rtype == Rtype::ANY || record.rtype == rtype;
+    let mut at: OwnedName = question.name().to_vec();
+    let mut names = vec![at.clone()];
+    loop {
+        let here = owners.records(&at);
+        odd(&here, &at, rtype, &mut outcome.odd);
+        let found = here.iter().copied().filter(|record| wanted(record));
+        let before = outcome.records.len();
+        if reply.rcode == OptRcode::NOERROR {
+            outcome.records.extend(found);
+        }
+        if outcome.records.len() > before {
+            if !matches!(rtype, Rtype::RRSIG | Rtype::ANY) {
+                let signatures = here.iter().filter(|r| r.rtype == Rtype::RRSIG);
+                outcome.records.extend(signatures);
+            }
+            outcome.status = Status::Found;
+            return outcome;
+        }
+        let alias = here.iter().find(|record| record.rtype == Rtype::CNAME);
+        let step = match alias {
+            Some(link) => link.target().map(|to| (*link, to.to_vec())),
+            None => redirect(reply, &at),
         };
         let Some((link, next)) = step else {
             break;
         };
-        records.push(link);
-        if next.name_eq(&asked) || seen.contains(&next) || seen.len() > LINKS_MAX {
-            return (Status::Incomplete, records);
+        outcome.records.push(link);
+        let again = names.iter().position(|name| name.name_eq(&next));
+        if again.is_some() || names.len() > LINKS_MAX {
+            outcome.gap = Some(match again {
+                Some(first) => {
+                    let mut circle = names.split_off(first);
+                    circle.push(next.clone());
+                    Gap::Loop(circle)
+                }
+                None => Gap::TooLong,
+            });
+            break;
         }
-        seen.push(next.clone());
-        at = Some(next);
+        names.push(next.clone());
+        outcome.end = Some(next.clone());
+        at = next;
     }
-    match reply.rcode {
-        OptRcode::NOERROR => {}
-        OptRcode::NXDOMAIN => return (Status::NoSuchName, records),
-        other => return (Status::Rcode(other), records),
+    outcome.status = match reply.rcode {
+        OptRcode::NOERROR if outcome.gap.is_some() => Status::Incomplete,
+        OptRcode::NOERROR => {
+            outcome.gap = gap(reply, outcome.end.as_ref());
+            match outcome.gap {
+                Some(_) => Status::Incomplete,
+                None => Status::NoData,
+            }
+        }
+        OptRcode::NXDOMAIN => Status::NoSuchName,
+        other => Status::Rcode(other),
+    };
+    outcome
+}
+
+/// What an answer without the data asked for lacks before it is a "no data":
+/// the SOA of the zone, or the word of a server that was asked to follow aliases
+/// and does.
+fn gap(reply: &Reply<'_>, end: Option<&OwnedName>) -> Option<Gap> {
+    let of = |rtype| reply.authority.iter().filter(move |r| r.rtype == rtype);
+    if of(Rtype::SOA).next().is_some() {
+        return None;
     }
-    let has = |rtype| reply.authority.iter().any(|r| r.rtype == rtype);
-    let referral = !has(Rtype::SOA) && has(Rtype::NS) && !reply.authoritative;
-    // A chain that stops without the end's SOA was not finished.
-    let unfinished = !records.is_empty() && !has(Rtype::SOA);
-    if referral || unfinished {
-        return (Status::Incomplete, records);
+    let first = of(Rtype::NS).next();
+    if let Some(first) = first.filter(|_| !reply.authoritative) {
+        let zone = first.owner.to_vec();
+        let servers = of(Rtype::NS).filter(|r| r.owner.name_eq(&zone));
+        let servers = servers.take(NAMES_MAX + 1);
+        let servers = servers.filter_map(|r| Some(r.target()?.to_vec()));
+        return Some(Gap::Referral {
+            servers: servers.collect(),
+            zone,
+        });
     }
-    (Status::NoData, records)
+    let recursive = reply.recursion_available && reply.recursion_desired && first.is_none();
+    match end {
+        Some(end) if !recursive => Some(Gap::Stops(end.clone())),
+        _ => None,
+    }
+}
+
+/// Names with more aliases than one, or an alias beside other data, against
+/// RFC 1034 section 3.6.2 and RFC 2181 section 10.1.
+fn odd(here: &[&Record<'_>], at: &OwnedName, rtype: Rtype, sentences: &mut Vec<String>) {
+    let mut aliases = here.iter().filter(|record| record.rtype == Rtype::CNAME);
+    let Some(first) = aliases.next().filter(|_| rtype != Rtype::ANY) else {
+        return;
+    };
+    let name = || listed(std::slice::from_ref(at), "");
+    if aliases.any(|other| other.data() != first.data()) {
+        sentences.push(format!("{} has several CNAME records", name()));
+    }
+    let data = |record: &&&Record<'_>| {
+        !matches!(
+            record.rtype,
+            Rtype::CNAME | Rtype::RRSIG | Rtype::NSEC | Rtype::KEY
+        )
+    };
+    if here.iter().any(|record| data(&record)) {
+        sentences.push(format!("{} has a CNAME record and other data", name()));
+    }
+}
+
+/// The records of the answer section by owner. Owners are hashed if there
+/// are many: to compare each with each name of a chain takes long if all of
+/// them are long and almost equal.
+struct Owners<'a, 'm> {
+    reply: &'a Reply<'m>,
+    hashes: Vec<u64>,
+}
+
+/// Answers of more records have their owners hashed.
+const FEW: usize = 16;
+
+impl<'a, 'm> Owners<'a, 'm> {
+    fn new(reply: &'a Reply<'m>) -> Self {
+        let many = reply.answer.len() > FEW;
+        let hashed = reply.answer.iter().filter(|_| many);
+        Self {
+            reply,
+            hashes: hashed.map(|record| hash(&record.owner)).collect(),
+        }
+    }
+
+    /// Those of class IN and of this owner.
+    fn records(&self, owner: &OwnedName) -> Vec<&'a Record<'m>> {
+        let wanted = (!self.hashes.is_empty()).then(|| hash(owner));
+        let all = self.reply.answer.iter().enumerate();
+        all.filter(|(number, record)| {
+            record.class == Class::IN
+                && wanted.is_none_or(|wanted| self.hashes.get(*number) == Some(&wanted))
+                && record.owner.name_eq(owner)
+        })
+        .map(|(_, record)| record)
+        .collect()
+    }
+}
+
+fn hash(name: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The DNAME above `at`, and the name it makes of it (RFC 6672).
@@ -158,84 +338,4 @@ fn substitute(at: &OwnedName, from: &OwnedName, to: &OwnedName) -> Option<OwnedN
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::reply::read;
-    use domain::base::message_builder::MessageBuilder;
-    use domain::rdata::{A, Cname, Dname, Ns};
-
-    fn name(text: &str) -> OwnedName {
-        OwnedName::vec_from_str(text).unwrap()
-    }
-
-    type Links<'a> = &'a [(&'a str, &'a str)];
-
-    /// A reply with these CNAMEs, DNAMEs and the A records of these owners.
-    fn reply(cnames: Links<'_>, dnames: Links<'_>, owners: &[&str], referral: bool) -> Vec<u8> {
-        let mut question = MessageBuilder::new_vec().question();
-        question.push((name("a.test"), Rtype::A)).unwrap();
-        let mut answer = question.answer();
-        for (from, to) in cnames {
-            answer.push((name(from), 60, Cname::new(name(to)))).unwrap();
-        }
-        for (from, to) in dnames {
-            answer.push((name(from), 60, Dname::new(name(to)))).unwrap();
-        }
-        for owner in owners {
-            answer
-                .push((name(owner), 60, A::from_octets(192, 0, 2, 1)))
-                .unwrap();
-        }
-        let mut authority = answer.authority();
-        if referral {
-            authority
-                .push((name("test"), 60, Ns::new(name("ns.test"))))
-                .unwrap();
-        }
-        authority.finish()
-    }
-
-    fn status(bytes: &[u8]) -> (Status, usize) {
-        let reply = read(bytes).unwrap();
-        let (status, records) = follow(&reply, &Question::new(name("A.Test"), Rtype::A));
-        (status, records.len())
-    }
-
-    #[test]
-    fn chains() {
-        let found = |n| (Status::Found, n);
-        let broken = |n| (Status::Incomplete, n);
-        assert_eq!(status(&reply(&[], &[], &["a.test"], false)), found(1));
-        assert_eq!(
-            status(&reply(&[], &[], &["b.test"], false)),
-            (Status::NoData, 0)
-        );
-        let one = [("a.test", "b.test")];
-        assert_eq!(status(&reply(&one, &[], &["b.test"], false)), found(2));
-        assert_eq!(status(&reply(&one, &[], &["c.test"], false)), broken(1));
-        assert_eq!(
-            status(&reply(&[("a.test", "a.test")], &[], &[], false)),
-            broken(1)
-        );
-        let round = [
-            ("a.test", "b.test"),
-            ("b.test", "c.test"),
-            ("c.test", "b.test"),
-        ];
-        assert_eq!(status(&reply(&round, &[], &[], false)), broken(3));
-        let dname = [("test", "example")];
-        assert_eq!(status(&reply(&[], &dname, &["a.example"], false)), found(2));
-        assert_eq!(status(&reply(&[], &[], &[], true)), broken(0));
-    }
-
-    #[test]
-    fn a_chain_without_end_ends() {
-        let names: Vec<String> = (0..40).map(|n| format!("n{n}.test")).collect();
-        let mut links = vec![("a.test", names[0].as_str())];
-        links.extend(names.windows(2).map(|w| (w[0].as_str(), w[1].as_str())));
-        assert_eq!(
-            status(&reply(&links, &[], &["n39.test"], false)).0,
-            Status::Incomplete
-        );
-    }
-}
+mod tests;

@@ -16,16 +16,22 @@ SERVERS
   https://HOST/PATH     DNS over HTTPS by POST; with {?dns} at its end by GET
   system                the system's resolver, with --diff
 
-Without -t, -s and @SERVER the system is asked (hosts file, nsswitch, search
-list); with any of them DNS servers are, those of /etc/resolv.conf if none is
-named. One operand gives values only, several give NAME, TYPE and VALUE
-separated by tabs, and `NAME TYPE - STATUS` for one without any value.
+Without -t, -s, @SERVER and TYPE the system is asked (hosts file, nsswitch,
+search list); with any of them DNS servers are, those of /etc/resolv.conf if
+none is named. One operand gives values only, several give NAME, TYPE and VALUE
+separated by tabs, and `NAME TYPE - STATUS` for one without any value. After --
+and in lists everything is a name.
+
+--trace prints a line per query, separated by tabs: the zone that was asked,
+the server's address and name, the status (REFERRAL, ALIAS, or that of the
+answer), the zone or name that it leads to, and the time.
 
 EXAMPLES
   resolve localhost                          through the system, as other programs do
-  resolve 127.0.0.1                          an address is looked up backwards
+  resolve 127.0.0.1                          reverse lookup of an address
+  resolve @192.0.2.53 example.com MX         one type from one server
   resolve @192.0.2.53 -t MX,TXT example.com  two types from one server
-  resolve -t AAAA --json - < names           one record for each line of a file
+  resolve -t AAAA --json -f names            one record for each line of a file
   resolve @192.0.2.53 -t AXFR example.com    a whole zone
   resolve @tls://192.0.2.53#dns.example.com -t A example.com
   resolve --diff @192.0.2.53 @system example.com
@@ -35,7 +41,7 @@ EXAMPLES
 EXIT STATUS
   0  found
   1  no such name, or no data of the type asked
-  2  a mistake or fault on this side: usage, an operand that is no name
+  2  a mistake or fault on this side: usage, an operand that is not a name
   3  no answer: timeout, unreachable, malformed, SERVFAIL and the like";
 
 /// Names and addresses, through the system or straight from DNS servers
@@ -48,15 +54,26 @@ EXIT STATUS
     after_long_help = AFTER
 )]
 pub(crate) struct Cli {
-    /// Names or addresses, and @SERVER; `-` reads them from stdin
-    #[arg(value_name = "NAME|ADDRESS|@SERVER")]
+    /// Names or addresses, @SERVER, and record types in upper case at the end;
+    /// `-` reads names from stdin
+    #[arg(value_name = "NAME|ADDRESS|@SERVER|TYPE")]
     pub(crate) operands: Vec<String>,
 
-    /// Record types, such as MX,TXT, TYPE65534, ANY, AXFR; asks DNS servers
+    /// Names and addresses only
+    #[arg(last = true, value_name = "NAME|ADDRESS")]
+    pub(crate) plain: Vec<String>,
+
+    /// Read names from this file, one per line
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+
+    /// Record types, such as MX,TXT, TYPE65534, 65534, ANY, AXFR; asks DNS
+    /// servers
     #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',')]
     pub(crate) types: Vec<String>,
 
-    /// Look addresses up backwards with the types of -t; names are an error
+    /// Reverse lookup: operands must be addresses; asks PTR, or the types given
+    /// with -t
     #[arg(short = 'x', long)]
     pub(crate) reverse: bool,
 
@@ -64,7 +81,8 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "SERVER")]
     pub(crate) server: Vec<String>,
 
-    /// Time for one name over all tries and servers
+    /// Overall time limit per name, across retries and servers; for a zone
+    /// transfer, the time between messages
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = common::duration::parse_nonzero)]
     pub(crate) timeout: Duration,
 
@@ -86,7 +104,7 @@ pub(crate) struct Cli {
 
 /// How DNS servers are asked.
 #[derive(clap::Args, Debug)]
-#[command(next_help_heading = "Queries to DNS servers")]
+#[command(next_help_heading = "DNS query options")]
 pub(crate) struct Query {
     /// Ask over TCP
     #[arg(long)]
@@ -96,11 +114,11 @@ pub(crate) struct Query {
     #[arg(long)]
     pub(crate) dnssec: bool,
 
-    /// Ask for the server's identifier, shown with --full
+    /// Ask for the server's identifier, shown with --full and --json
     #[arg(long)]
     pub(crate) nsid: bool,
 
-    /// Claim to ask for clients of this network (RFC 7871)
+    /// Send this EDNS Client Subnet (RFC 7871)
     #[arg(long, value_name = "ADDR/LEN", value_parser = subnet)]
     pub(crate) subnet: Option<(std::net::IpAddr, u8)>,
 
@@ -121,24 +139,26 @@ pub(crate) struct Query {
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Option<PathBuf>,
 
-    /// Queries a second to each server, retries included
+    /// Queries per second to each server, retries included
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) rate: Option<u32>,
 
-    /// Treat names as absent that only a wildcard has
+    /// Report names that exist only through a wildcard as absent (status
+    /// WILDCARD)
     #[arg(long)]
     pub(crate) no_wildcards: bool,
 }
 
-/// Other things to do with the names.
+/// Modes other than a lookup.
 #[derive(clap::Args, Debug)]
-#[command(next_help_heading = "Other ways")]
+#[command(next_help_heading = "Modes")]
 pub(crate) struct More {
     /// Follow the delegations from the root servers down
     #[arg(long, conflicts_with_all = ["diff", "watch"])]
     pub(crate) trace: bool,
 
-    /// Begin --trace here instead; its port holds for all servers
+    /// Start --trace at this server instead of the root; its port is used for
+    /// every server
     #[arg(long, value_name = "IP[:PORT]", requires = "trace")]
     pub(crate) root: Vec<String>,
 
@@ -146,7 +166,7 @@ pub(crate) struct More {
     #[arg(long, conflicts_with = "watch")]
     pub(crate) diff: bool,
 
-    /// Ask again and again, and print what has changed
+    /// Repeat the lookup at this interval and print changes
     #[arg(long, value_name = "INTERVAL", value_parser = common::duration::parse_nonzero)]
     pub(crate) watch: Option<Duration>,
 }
@@ -171,11 +191,11 @@ pub(crate) struct Output {
     #[arg(long)]
     pub(crate) ordered: bool,
 
-    /// No line on standard error about a name that is not there or has no data
+    /// Do not report names that do not exist or have no data
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// Say more, and how many queries it took
+    /// More detail, including how many queries were sent
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }
@@ -196,7 +216,6 @@ impl common::app::Cli for Cli {
     fn instead(option: &str) -> Option<&'static str> {
         match option {
             "-p" => Some("the port follows the server, @192.0.2.53:5353"),
-            "-f" => Some("names come from stdin, - < FILE"),
             "-b" => Some("the system chooses the source address"),
             "-r" => Some("--no-recurse asks without recursion"),
             _ => None,

@@ -2,7 +2,6 @@
 //! options that do not go together refused.
 
 use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
 use std::time::Duration;
 
 use common::address::{self, Family};
@@ -21,7 +20,7 @@ use crate::server::{self, Server, Spec, Way};
 use crate::system::Question;
 use crate::wire::OwnedName;
 use crate::wire::edns::Wish;
-use crate::{name, present, tls};
+use crate::{name, operand, present, tls};
 
 /// No longer than this, so that times can be added.
 const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 86_400);
@@ -41,9 +40,10 @@ pub(crate) enum Mode {
 /// Everything that was asked for.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// Operands without the servers among them.
+    /// Operands without the servers and types among them, and files of them.
     pub(crate) names: Vec<String>,
-    /// Whether standard input is among them.
+    pub(crate) files: Vec<String>,
+    /// Whether files or standard input are among them.
     pub(crate) reads: bool,
     pub(crate) mode: Mode,
     /// How DNS servers are asked; `None` for the system path.
@@ -77,16 +77,28 @@ impl Config {
     pub(crate) fn new(cli: &Cli, io: &Io) -> Result<Self> {
         let (servers, names): (Vec<&String>, Vec<&String>) =
             cli.operands.iter().partition(|o| o.starts_with('@'));
-        let names: Vec<String> = names.into_iter().cloned().collect();
+        let mut names: Vec<String> = names.into_iter().cloned().collect();
         if let Some(plus) = names.iter().find(|name| name.starts_with('+')) {
             return Err(Error::usage(format!(
                 "{plus} is not an option here: options begin with --, as --short does"
             )));
         }
-        let servers = servers.into_iter().map(|s| &s[1..]);
+        let servers: Vec<&str> = servers.into_iter().map(|s| &s[1..]).collect();
+        if let Some(file) = servers.iter().find(|s| operand::is_file(s)) {
+            let why = "a file, not a server; -f reads names from it";
+            return Err(usage(file, why));
+        }
+        let mut types = operand::types(&cli.types)?;
+        if cli.types.is_empty() && cli.plain.is_empty() {
+            types = operand::trailing_types(&mut names, cli.files.len())?;
+        }
+        names.extend(cli.plain.iter().cloned());
+        // As an operand, `-` is standard input already.
+        let (stdin, files): (Vec<_>, Vec<_>) = cli.files.iter().cloned().partition(|f| f == "-");
+        names.extend(stdin);
+        let servers = servers.into_iter();
         let servers = servers.chain(cli.server.iter().map(String::as_str));
         let (servers, system) = find_servers(servers, cli)?;
-        let types = parse_types(&cli.types)?;
         let named = !servers.is_empty() || system || !types.is_empty();
         let mode = mode(cli, system, &servers)?;
         let direct = named || matches!(mode, Mode::Trace { .. } | Mode::Diff { .. });
@@ -109,8 +121,9 @@ impl Config {
         } else {
             None
         };
-        let many = names.len() != 1 || names[0] == "-";
-        let reads = names.is_empty() || names.iter().any(|name| name == "-");
+        let lists = !files.is_empty();
+        let many = lists || names.len() != 1 || names[0] == "-";
+        let reads = lists || names.iter().any(|name| name == "-");
         let form = match (cli.output.short, cli.output.long, cli.output.full) {
             (true, _, _) => Form::Short,
             (_, true, _) => Form::Long,
@@ -129,6 +142,7 @@ impl Config {
         };
         Ok(Self {
             names,
+            files,
             reads,
             mode,
             direct,
@@ -156,6 +170,18 @@ impl Config {
                 name: name::reverse(address),
             });
         }
+        if let Some((ip, zone)) = text.split_once('%')
+            && let Ok(IpAddr::V6(_)) = ip.parse::<IpAddr>()
+        {
+            let (address, _) = server::zoned(ip, zone).map_err(|why| Error::input(text, why))?;
+            return Ok(Target {
+                address: Some(address.into()),
+                name: name::reverse(address.into()),
+            });
+        }
+        if let Some(why) = address::explain_other_form(text) {
+            return Err(Error::input(text, why));
+        }
         if address::looks_numeric(text) {
             let why = address::parse(text).err().unwrap_or_default();
             return Err(Error::input(text, why));
@@ -169,7 +195,10 @@ impl Config {
         if (!text.is_ascii() || text.contains('\\'))
             && address::looks_numeric(&present::name(&name))
         {
-            return Err(Error::input(text, "reads as a number, but is no address"));
+            return Err(Error::input(
+                text,
+                "reads as a number, but is not an address",
+            ));
         }
         Ok(Target {
             address: None,
@@ -277,29 +306,6 @@ fn find_servers<'a>(
     Ok((servers, system))
 }
 
-fn parse_types(texts: &[String]) -> Result<Vec<Rtype>> {
-    let mut types = Vec::new();
-    for text in texts {
-        let upper = text.to_ascii_uppercase();
-        let rtype = match upper.as_str() {
-            "NSAP-PTR" => Rtype::NSAPPTR,
-            "OPT" | "IXFR" | "TYPE41" | "TYPE251" => {
-                return Err(usage(text, "cannot be asked for"));
-            }
-            _ => Rtype::from_str(&upper).map_err(|_| {
-                usage(
-                    text,
-                    "unknown record type; use TYPEnnn for one without a name",
-                )
-            })?,
-        };
-        if !types.contains(&rtype) {
-            types.push(rtype);
-        }
-    }
-    Ok(types)
-}
-
 fn mode(cli: &Cli, system: bool, servers: &[Server]) -> Result<Mode> {
     if system && !cli.more.diff {
         return Err(usage("system", "only --diff compares with the system"));
@@ -399,7 +405,8 @@ fn settings(
         rate: query.rate,
         bulk: reads,
         owners: io.json,
-        messages: form == Form::Full && !io.json,
+        messages: form == Form::Full || io.json,
+        faults: cli.output.verbose,
         referrals: false,
         tls,
         trust,

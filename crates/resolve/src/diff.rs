@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 
 use common::address::Family;
 use common::app::Io;
-use common::operands::Operands;
 use common::text::escape;
-use common::{Error, Exit, Result};
+use common::{Error, Exit, Result, time};
 use domain::base::iana::Rtype;
 use serde::Serialize;
 
@@ -17,6 +16,7 @@ use crate::config::Config;
 use crate::drive::Backend;
 use crate::engine::{Ask, Engine, Settings};
 use crate::lookup::Lookup;
+use crate::source::Inputs;
 use crate::system::Pool;
 use crate::{present, run};
 
@@ -38,6 +38,7 @@ struct JsonDiff<'a> {
     server: &'a str,
     data: Option<&'a str>,
     status: String,
+    time: String,
 }
 
 /// Compares for every operand.
@@ -45,7 +46,7 @@ pub(crate) fn run(
     config: &Config,
     settings: &Settings,
     system: bool,
-    operands: Operands,
+    operands: Inputs,
     io: &mut Io,
 ) -> Result<()> {
     let mut engine = Engine::new(settings.clone())?;
@@ -125,7 +126,7 @@ fn by_system(config: &Config, pool: &mut Pool, text: &str, rtype: Rtype) -> Resu
     };
     pool.submit(0, target.for_system(text, family));
     loop {
-        pool.turn(None, &mut || Ok(()))?;
+        pool.turn(None, None, &mut || Ok(()))?;
         if let Some((_, lookup)) = pool.done().pop() {
             // libc leaves the final dot off that names of DNS have.
             let absolute = |data: &str| match rtype {
@@ -193,6 +194,7 @@ fn show(io: &mut Io, text: &str, rtype: Rtype, all: &[Said]) -> Result<()> {
                     server: &said.who,
                     data,
                     status: said.status.name(),
+                    time: time::now(),
                 })?;
                 continue;
             }

@@ -50,18 +50,8 @@ fn header(text: &mut String, reply: &Reply<'_>) -> std::fmt::Result {
         answer::rcode(reply.rcode),
         u16::from_be_bytes([bytes[0], bytes[1]])
     )?;
-    for (byte, bit, name) in [
-        (2, 0x80, "qr"),
-        (2, 0x04, "aa"),
-        (2, 0x02, "tc"),
-        (2, 0x01, "rd"),
-        (3, 0x80, "ra"),
-        (3, 0x20, "ad"),
-        (3, 0x10, "cd"),
-    ] {
-        if bytes[byte] & bit != 0 {
-            write!(text, " {name}")?;
-        }
+    for name in reply.flags() {
+        write!(text, " {name}")?;
     }
     writeln!(
         text,

@@ -3,12 +3,12 @@
 
 use std::fmt::Write;
 
-use domain::base::iana::Rtype;
+use domain::base::iana::{OptRcode, Rtype};
 use domain::dep::octseq::Parser;
 
 use crate::answer::{self, Status};
 use crate::engine::frames::Frames;
-use crate::lookup::{Asked, Lookup};
+use crate::lookup::{self, Asked, Lookup};
 use crate::resolvconf::ResolvConf;
 use crate::server::{Spec, Way};
 use crate::wire::reply::{Judged, judge, judge_next, read};
@@ -39,18 +39,36 @@ pub fn message(bytes: &[u8]) {
     let Judged::Reply(reply) = judge(&bytes, id, &question, edns::CookieRule::Ignore) else {
         return;
     };
-    let (status, records) = answer::follow(&reply, &question);
-    if status == Status::Found {
-        assert!(!records.is_empty());
+    let outcome = answer::follow(&reply, &question);
+    let status = outcome.status;
+    assert!(
+        status != Status::Found || reply.rcode == OptRcode::NOERROR && !outcome.records.is_empty()
+    );
+    assert_eq!(
+        status == Status::Incomplete,
+        outcome.gap.is_some() && reply.rcode == OptRcode::NOERROR
+    );
+    for sentence in outcome.odd.iter().chain(&reply.extended_errors()) {
+        check(sentence);
+        assert!(sentence.len() < 2000);
     }
-    for record in records {
+    if let Some(gap) = &outcome.gap {
+        let sentence = gap.sentence("server", &present::name(&question.name()));
+        check(&sentence);
+        assert!(sentence.len() < 2000);
+    }
+    // What is held as a message comes back as the same records.
+    if let Ok(shown) = lookup::shown(&outcome.records, &question, true) {
+        assert_eq!(lookup::unpack(&bytes), shown);
+    }
+    for record in outcome.records {
         check(&present::name(&record.owner));
         check(&record.any_text());
     }
     check(&status.name());
     reply.extended_errors().iter().for_each(|text| check(text));
     let mut lookup = Lookup::failed(Asked::Type(question.rtype()), status, None);
-    lookup.message = Some(bytes.clone());
+    lookup.message = Some(bytes.clone().into());
     let text = full::text(&lookup).unwrap_or_default();
     text.lines()
         .for_each(|line| check(&line.replace('\t', " ")));
@@ -81,7 +99,7 @@ pub fn text(text: &str) {
     }
 }
 
-/// Reads `resolv.conf`, within libc's limits, and what it means written anew.
+/// Reads `resolv.conf`, within libc's limits, and its meaning, written out, reads back the same.
 pub fn resolv_conf(text: &str) {
     let conf = resolvconf::parse(text);
     assert!(conf.servers.len() <= 3);
@@ -124,7 +142,11 @@ pub fn server(text: &str) {
         Way::Tls { address, name } => format!("tls://{address}#{name}"),
         Way::Https { url, get } => format!("{url}{}", if *get { "{?dns}" } else { "" }),
     };
-    assert_eq!(server::parse(&again), Ok(Spec::Server(server)), "{text:?}");
+    let Ok(Spec::Server(same)) = server::parse(&again) else {
+        panic!("{again:?} of {text:?}");
+    };
+    // Zones are shown as they were named.
+    assert_eq!(same.way, server.way, "{text:?}");
 }
 
 /// Takes messages out of a stream; in which pieces it comes, of up to as many

@@ -12,12 +12,15 @@ mod full;
 pub mod fuzzing;
 mod lookup;
 mod name;
+mod operand;
 mod output;
 mod present;
+mod records;
 mod resolvconf;
 mod run;
 mod server;
 mod source;
+mod sys;
 mod system;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;

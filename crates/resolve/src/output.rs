@@ -1,15 +1,15 @@
-//! Lookups as text and as JSON.
+//! Lookups as text, and messages about them.
 
 use common::app::Io;
 use common::text::escape;
-use common::{Error, Exit, Result, json};
-use serde::Serialize;
+use common::{Error, Result};
 
-use crate::answer::Status;
+use crate::answer::{self, Status};
 use crate::drive::Sink;
 use crate::full;
 use crate::lookup::{self, Lookup, Shown};
 use crate::present::{self, Mnemonic};
+use crate::{name, records};
 
 /// Which text form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,38 +19,6 @@ pub(crate) enum Form {
     Full,
 }
 
-#[derive(Serialize)]
-struct JsonRecord<'a> {
-    name: &'a str,
-    #[serde(rename = "type")]
-    rtype: String,
-    ttl: Option<u32>,
-    data: &'a str,
-}
-
-#[derive(Serialize)]
-struct JsonError<'a> {
-    kind: &'static str,
-    message: &'a str,
-}
-
-#[derive(Serialize)]
-struct JsonLookup<'a> {
-    #[serde(rename = "type")]
-    tag: &'static str,
-    name: &'a str,
-    query_type: String,
-    source: &'static str,
-    server: Option<&'a str>,
-    protocol: Option<&'static str>,
-    status: String,
-    records: Vec<JsonRecord<'a>>,
-    authenticated: bool,
-    elapsed_ms: f64,
-    tries: u32,
-    error: Option<JsonError<'a>>,
-}
-
 /// Writes lookups to standard output and what is to be said about them to
 /// standard error.
 pub(crate) struct Printer<'a> {
@@ -58,20 +26,44 @@ pub(crate) struct Printer<'a> {
     pub(crate) form: Form,
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
+    /// The operands of the command line, for hints.
+    pub(crate) given: &'a [String],
 }
 
 impl Sink for Printer<'_> {
-    fn lookups(&mut self, operand: &str, lookups: &[Lookup]) -> Result<()> {
-        let mut any = false;
-        for lookup in lookups {
-            any |= self.values(operand, lookup)?;
-            if let (true, Some(name)) = (self.verbose, &lookup.searched) {
-                self.say(operand, format_args!("asked as {name}"));
+    fn lookup(&mut self, operand: &str, lookup: &Lookup) -> Result<()> {
+        self.values(operand, lookup)?;
+        let asked = lookup.asked;
+        if !self.quiet {
+            for odd in &lookup.odd {
+                self.say(operand, format_args!("{asked}: {odd}"));
             }
         }
+        if !self.verbose {
+            return Ok(());
+        }
+        if let Some(asked) = other_name(operand, lookup) {
+            self.say(operand, format_args!("asked as {asked}"));
+        }
+        for (_, failure, _) in &lookup.others {
+            if lookup.failure.as_ref() != Some(failure) {
+                let message = escape(failure.message.as_bytes());
+                self.say(operand, format_args!("{asked}: {message}"));
+            }
+        }
+        if !matches!(lookup.status, Status::Rcode(_)) {
+            for note in &lookup.notes {
+                self.say(operand, format_args!("{asked}: extended error: {note}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, operand: &str, lookups: &[Lookup]) -> Result<()> {
         let exit = lookup::exit(lookups);
         self.io.report.raise(exit);
-        if exit == Exit::Yes {
+        let found = lookups.iter().any(|l| l.status == Status::Found);
+        if found {
             // One type's answer does not hide that another has none.
             for lookup in lookups {
                 if let Some(failure) = &lookup.failure {
@@ -86,20 +78,23 @@ impl Sink for Printer<'_> {
         let Some(worst) = lookups.iter().max_by_key(|l| l.exit().code()) else {
             return Ok(());
         };
-        if !self.io.json && !any && self.form == Form::Long {
+        if !self.io.json && self.form == Form::Long && !worst.streamed {
             let status = worst.status.name();
             let name = escape(operand.as_bytes());
             self.io
                 .out
                 .line(format_args!("{name}\t{types}\t-\t{status}"))?;
         }
-        match (&worst.failure, &worst.status) {
-            (Some(failure), _) => self.say(operand, escape(failure.message.as_bytes())),
-            (None, _) if self.quiet || self.form != Form::Short || self.io.json => {}
-            (None, Status::NoSuchName) => self.say(operand, "no such name (NXDOMAIN)"),
-            (None, Status::Wildcard) => self.say(operand, "only a wildcard has it (WILDCARD)"),
-            (None, _) => self.say(operand, format_args!("no data of type {types} (NODATA)")),
+        let mut text = match &worst.failure {
+            Some(failure) => escape(failure.message.as_bytes()).into_owned(),
+            None if self.quiet || self.form != Form::Short || self.io.json => return Ok(()),
+            None => no(worst, &types),
+        };
+        if let Some(hint) = self.hint(operand) {
+            text.push_str("; ");
+            text.push_str(&hint);
         }
+        self.say(operand, text);
         Ok(())
     }
 
@@ -115,30 +110,84 @@ impl Sink for Printer<'_> {
     }
 }
 
+/// A "no" as a sentence: the missing name or data, and extended errors.
+fn no(lookup: &Lookup, types: &str) -> String {
+    let alias = lookup.alias.as_ref();
+    let alias = alias.map(|end| answer::listed(std::slice::from_ref(end), ""));
+    let mut text = match (&lookup.status, alias) {
+        (Status::NoSuchName, None) => "no such name (NXDOMAIN)".to_owned(),
+        (Status::NoSuchName, Some(end)) => {
+            format!("an alias of {end}, which does not exist (NXDOMAIN)")
+        }
+        (Status::Wildcard, _) => "matches only a wildcard record (WILDCARD)".to_owned(),
+        (_, None) => format!("no data of type {types} (NODATA)"),
+        (_, Some(end)) => format!("an alias of {end}, which has no data of type {types} (NODATA)"),
+    };
+    for note in &lookup.notes {
+        text.push_str("; the server says: ");
+        text.push_str(note);
+    }
+    text
+}
+
+/// The name asked, if it is not that of the operand.
+fn other_name<'l>(operand: &str, lookup: &'l Lookup) -> Option<&'l str> {
+    let asked = lookup.query_name.as_deref()?;
+    let own = name::parse(operand).ok()?;
+    (lookup.origin == lookup::Origin::Dns
+        && operand.parse::<std::net::IpAddr>().is_err()
+        && !present::name(&own).eq_ignore_ascii_case(asked))
+    .then_some(asked)
+}
+
 impl Printer<'_> {
     fn say(&self, operand: &str, text: impl std::fmt::Display) {
         let name = escape(operand.as_bytes());
         self.io.report.line(format_args!("{name}: {text}"));
     }
 
-    /// Writes what was found; whether anything was.
-    fn values(&mut self, operand: &str, lookup: &Lookup) -> Result<bool> {
+    /// All lookups of an operand at once.
+    pub(crate) fn lookups(&mut self, operand: &str, lookups: &[Lookup]) -> Result<()> {
+        for lookup in lookups {
+            self.lookup(operand, lookup)?;
+        }
+        self.end(operand, lookups)
+    }
+
+    /// What else an operand of the command line may have been meant for.
+    fn hint(&self, operand: &str) -> Option<String> {
+        if !self.given.iter().any(|given| given == operand) {
+            return None;
+        }
+        let upper = operand.to_ascii_uppercase();
+        if present::is_mnemonic(&upper) {
+            return Some(format!("types are given with -t {upper}"));
+        }
+        let is_file = std::path::Path::new(operand).is_file();
+        is_file.then(|| {
+            format!(
+                "-f {} reads the file of that name",
+                escape(operand.as_bytes())
+            )
+        })
+    }
+
+    /// Writes the records found.
+    fn values(&mut self, operand: &str, lookup: &Lookup) -> Result<()> {
+        if lookup.streamed {
+            return Ok(());
+        }
+        let shown = lookup.records();
         if self.io.json {
-            self.io
-                .out
-                .json(&record(operand, lookup, &lookup.records()))?;
-            return Ok(true);
+            return self.io.out.json(&records::record(operand, lookup, &shown));
         }
         if let (Form::Full, Some(text)) = (self.form, full::text(lookup)) {
-            self.io.out.bytes(text.as_bytes())?;
-            return Ok(true);
+            return self.io.out.bytes(text.as_bytes());
         }
-        let mut any = lookup.streamed;
-        for shown in lookup.records().iter().filter(|shown| shown.wanted) {
-            any = true;
+        for shown in shown.iter().filter(|shown| shown.wanted) {
             self.value(operand, shown)?;
         }
-        Ok(any)
+        Ok(())
     }
 
     /// Writes one value.
@@ -152,38 +201,5 @@ impl Printer<'_> {
                 shown.data
             )),
         }
-    }
-}
-
-/// The JSON record of one lookup; `records` are its own.
-pub(crate) fn record<'a>(
-    operand: &'a str,
-    lookup: &'a Lookup,
-    records: &'a [Shown],
-) -> impl Serialize + 'a {
-    JsonLookup {
-        tag: "lookup",
-        name: operand,
-        query_type: lookup.asked.to_string(),
-        source: lookup.source(),
-        server: lookup.server.as_deref(),
-        protocol: lookup.protocol.map(crate::server::Protocol::name),
-        status: lookup.status.name(),
-        records: records
-            .iter()
-            .map(|r| JsonRecord {
-                name: &r.name,
-                rtype: present::mnemonic(r.rtype),
-                ttl: r.ttl,
-                data: &r.data,
-            })
-            .collect(),
-        authenticated: lookup.authenticated,
-        elapsed_ms: json::ms(lookup.elapsed),
-        tries: lookup.tries,
-        error: lookup.failure.as_ref().map(|f| JsonError {
-            kind: f.kind.name(),
-            message: &f.message,
-        }),
     }
 }

@@ -1,29 +1,37 @@
 //! What a run does: by the system, by the engine, or one of the other ways.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use common::app::Io;
 use common::operands::Operands;
 use common::{Exit, Result};
 use domain::base::iana::Rtype;
 
+use crate::answer::Status;
 use crate::cli::Cli;
 use crate::config::{Config, Mode};
-use crate::drive::{Sink, drive};
+use crate::drive::drive;
 use crate::engine::{Ask, Engine, Settings};
-use crate::lookup::{Lookup, Shown};
+use crate::lookup::{Asked, Lookup, Shown};
 use crate::output::{Form, Printer};
-use crate::source::Source;
+use crate::source::{Inputs, Source};
 use crate::system::Pool;
 use crate::wildcard::Wildcards;
 use crate::wire::OwnedName;
 use crate::wire::reply::Record;
-use crate::{diff, full, present, trace, transfer, watch};
+use crate::{diff, full, present, records, trace, transfer, watch};
 
 /// Runs the tool.
 pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     let config = Config::new(cli, io)?;
-    let operands = io.operands(&config.names, "a name or address")?;
+    let given = if config.names.is_empty() && !config.files.is_empty() {
+        Operands::new(Vec::new(), Box::new(std::io::empty()))
+    } else {
+        io.operands(&config.names, "a name or address")?
+    };
+    let operands = Inputs::new(given, &config.files);
+    let any = operands.any();
     match (&config.mode, &config.direct) {
         (Mode::Trace { roots }, Some(settings)) => {
             trace::run(&config, settings, roots, operands, io)?;
@@ -38,19 +46,24 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         (_, Some(settings)) => by_dns(&config, settings, operands, io)?,
         (_, None) => by_system(&config, operands, io)?,
     }
+    if !any.load(Ordering::Relaxed) {
+        io.report.line("the list is empty");
+        return Ok(Exit::No);
+    }
     Ok(Exit::Yes)
 }
 
-fn printer<'a>(config: &Config, io: &'a mut Io) -> Printer<'a> {
+fn printer<'a>(config: &'a Config, io: &'a mut Io) -> Printer<'a> {
     Printer {
         io,
         form: config.form,
         quiet: config.quiet,
         verbose: config.verbose,
+        given: &config.names,
     }
 }
 
-fn by_system(config: &Config, operands: Operands, io: &mut Io) -> Result<()> {
+fn by_system(config: &Config, operands: Inputs, io: &mut Io) -> Result<()> {
     let mut source = Source::new(operands, config.reads)?;
     let mut pool = Pool::new(config.timeout)?;
     let plan = |text: &str| {
@@ -101,7 +114,7 @@ pub(crate) fn asks(config: &Config, text: &str) -> Result<Vec<Ask>> {
     Ok(asks)
 }
 
-fn by_dns(config: &Config, settings: &Settings, operands: Operands, io: &mut Io) -> Result<()> {
+fn by_dns(config: &Config, settings: &Settings, operands: Inputs, io: &mut Io) -> Result<()> {
     let mut source = Source::new(operands, config.reads)?;
     let mut engine = Engine::new(settings.clone())?;
     let plan = |text: &str| asks(config, text);
@@ -131,7 +144,7 @@ fn by_dns(config: &Config, settings: &Settings, operands: Operands, io: &mut Io)
 }
 
 /// Zone transfers, one after the other, and what else is asked with them.
-fn zones(config: &Config, settings: &Settings, operands: Operands, io: &mut Io) -> Result<()> {
+fn zones(config: &Config, settings: &Settings, operands: Inputs, io: &mut Io) -> Result<()> {
     let mut engine = Engine::new(settings.clone())?;
     for operand in operands {
         let planned = operand.and_then(|operand| match asks(config, &operand.text) {
@@ -148,7 +161,7 @@ fn zones(config: &Config, settings: &Settings, operands: Operands, io: &mut Io) 
         let mut lookups = Vec::new();
         for ask in asks {
             if ask.rtype == Rtype::AXFR {
-                lookups.push(zone(config, settings, &ask.name, io)?);
+                lookups.push(zone(config, settings, &text, &ask.name, io)?);
             } else {
                 let done = engine.ask(vec![ask])?;
                 lookups.extend(done.into_iter().map(|(_, lookup)| lookup));
@@ -160,10 +173,19 @@ fn zones(config: &Config, settings: &Settings, operands: Operands, io: &mut Io) 
     Ok(())
 }
 
-fn zone(config: &Config, settings: &Settings, name: &OwnedName, io: &mut Io) -> Result<Lookup> {
-    let mut kept = Vec::new();
+fn zone(
+    config: &Config,
+    settings: &Settings,
+    text: &str,
+    name: &OwnedName,
+    io: &mut Io,
+) -> Result<Lookup> {
     let json = io.json;
+    let asked = Asked::Type(Rtype::AXFR);
+    let mut head = Lookup::failed(asked, Status::Timeout, None);
+    head.query_name = Some(present::name(name));
     let mut sink = printer(config, io);
+    let mut begun = false;
     let mut hand = |record: &Record<'_>| {
         let shown = || Shown {
             name: present::name(&record.owner),
@@ -172,10 +194,12 @@ fn zone(config: &Config, settings: &Settings, name: &OwnedName, io: &mut Io) -> 
             data: record.any_text(),
             wanted: true,
         };
+        let first = !std::mem::replace(&mut begun, true);
         if json {
-            // One object in the end, so all of it has to be kept.
-            kept.push(shown());
-            return Ok(());
+            if first {
+                sink.io.out.bytes(&records::begin(text, &head)?)?;
+            }
+            return sink.io.out.bytes(&records::next(&shown(), first)?);
         }
         if config.explicit && config.form != Form::Full {
             let shown = shown();
@@ -188,7 +212,10 @@ fn zone(config: &Config, settings: &Settings, name: &OwnedName, io: &mut Io) -> 
         sink.io.out.bytes(line.as_bytes())
     };
     let mut lookup = transfer::transfer(settings, name, &mut hand)?;
-    lookup.replace_records(kept);
-    lookup.streamed = !json;
+    lookup.query_name = head.query_name;
+    lookup.streamed = begun;
+    if json && begun {
+        io.out.bytes(&records::end(&lookup)?)?;
+    }
     Ok(lookup)
 }

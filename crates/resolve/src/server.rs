@@ -6,7 +6,8 @@ use std::sync::Arc;
 use common::address;
 use common::endpoint::{self, Host};
 
-use crate::engine::sys;
+use crate::name;
+use crate::sys;
 
 /// How a server is spoken to, as `protocol` in JSON says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +117,14 @@ impl Server {
 /// `tls://` before it, `tls://NAME`, `tls://IP#NAME`, an `https://` URL, or
 /// `system`. The error is a sentence.
 pub(crate) fn parse(text: &str) -> Result<Spec, String> {
+    // unbound and dnsmasq write ports so; here a name of a certificate follows.
+    if let Some((at, port)) = text.rsplit_once('#')
+        && !text.starts_with("https://")
+        && !port.is_empty()
+        && port.bytes().all(|b| b.is_ascii_digit())
+    {
+        return Err(format!("a port follows a colon; use {at}:{port}"));
+    }
     let at = |rest, way: fn(SocketAddr) -> Way| match place(rest, 53, text)? {
         Some(place) => Ok(Spec::Server(Server::named(way(place.address), place.shown))),
         None => Err(format!("not a server; {FORMS}")),
@@ -131,9 +140,15 @@ pub(crate) fn parse(text: &str) -> Result<Spec, String> {
             if host.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
                 return Err("not a URL".to_owned());
             }
+            let (bare, port) = match host.split_once(':') {
+                Some((bare, _)) if !bare.is_ascii() => (bare, &host[bare.len()..]),
+                _ => (host, ""),
+            };
+            let ascii = name::to_ascii(bare)?;
+            let text = format!("https://{ascii}{port}{}", &rest[host.len()..]);
             let (url, get) = match text.strip_suffix("{?dns}") {
                 Some(url) => (url, true),
-                None => (text, false),
+                None => (&*text, false),
             };
             // The usual place, where only the host is given.
             let url = if rest.contains('/') {
@@ -148,14 +163,14 @@ pub(crate) fn parse(text: &str) -> Result<Spec, String> {
 }
 
 fn tls(rest: &str, text: &str) -> Result<Spec, String> {
-    let (at, name) = match rest.split_once('#') {
+    let (at, expected) = match rest.split_once('#') {
         Some((_, "")) => return Err("no name after #".to_owned()),
-        Some((at, name)) => (at, Some(name)),
+        Some((at, expected)) => (at, Some(expected)),
         None => (rest, None),
     };
     if let Some(place) = place(at, 853, text)? {
         let address = place.address;
-        let name = name.map_or_else(|| address.ip().to_string(), str::to_owned);
+        let name = expected.map_or_else(|| address.ip().to_string(), str::to_owned);
         let way = Way::Tls { address, name };
         return Ok(Spec::Server(Server::named(way, place.shown)));
     }
@@ -164,8 +179,8 @@ fn tls(rest: &str, text: &str) -> Result<Spec, String> {
         Err(_) => (endpoint::parse_host(at)?, 853),
     };
     match host {
-        Host::Name(host) if port > 0 && name.is_none() => Ok(Spec::Named {
-            host,
+        Host::Name(host) if port > 0 && expected.is_none() => Ok(Spec::Named {
+            host: name::to_ascii(&host)?.into_owned(),
             port,
             text: text.to_owned(),
         }),
@@ -247,6 +262,7 @@ pub(crate) fn zoned(ip: &str, zone: &str) -> Result<(Ipv6Addr, u32), String> {
     }
     let number = zone.bytes().all(|b| b.is_ascii_digit());
     let scope = if number { zone.parse().ok() } else { None };
+    let scope = scope.filter(|&scope| scope != 0);
     let scope = scope.or_else(|| sys::interface(zone));
     let scope = scope.ok_or_else(|| format!("interface {zone} does not exist"))?;
     Ok((ip, scope))
@@ -293,6 +309,11 @@ mod tests {
             ("tcp://[::1]", "[::1]:53", Protocol::Tcp),
             ("tls://192.0.2.1", "192.0.2.1:853", Protocol::Tls),
             ("tls://[::1]:854#dns.test", "[::1]:854", Protocol::Tls),
+            (
+                "https://b\u{fc}cher.test:8443/\u{fc}",
+                "https://xn--bcher-kva.test:8443/\u{fc}",
+                Protocol::Https,
+            ),
             (
                 "https://dns.test",
                 "https://dns.test/dns-query",

@@ -18,6 +18,46 @@ use common::{Error, Result};
 const LINES: usize = 256;
 const BATCHES: usize = 8;
 
+/// The operands of the command line, then those of files.
+pub(crate) struct Inputs {
+    given: Operands,
+    files: Operands,
+    /// Whether there was any.
+    any: Arc<AtomicBool>,
+}
+
+impl Inputs {
+    /// Those of the command line, and those in `files`, one per line.
+    pub(crate) fn new(given: Operands, files: &[String]) -> Self {
+        let files = files.iter().map(|file| format!("@{file}")).collect();
+        Self {
+            given,
+            files: Operands::new(files, Box::new(io::empty())).with_files(),
+            any: Arc::default(),
+        }
+    }
+
+    /// Whether there has been any operand, good or bad; also later, when the
+    /// operands are elsewhere.
+    pub(crate) fn any(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.any)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.given.is_ready() && self.files.is_ready()
+    }
+}
+
+impl Iterator for Inputs {
+    type Item = Result<Operand>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.given.next().or_else(|| self.files.next())?;
+        self.any.store(true, Ordering::Relaxed);
+        Some(next)
+    }
+}
+
 /// What is to be had.
 pub(crate) enum Next {
     Operand(Result<Operand>),
@@ -29,7 +69,7 @@ pub(crate) enum Next {
 /// Operands of the command line and of standard input.
 pub(crate) enum Source {
     /// They are all there.
-    Given(Operands),
+    Given(Box<Inputs>),
     /// A thread reads them.
     Read(Reader),
 }
@@ -44,10 +84,10 @@ pub(crate) struct Reader {
 }
 
 impl Source {
-    /// `reads` says whether standard input is among them.
-    pub(crate) fn new(operands: Operands, reads: bool) -> Result<Self> {
+    /// `reads` says whether standard input or files are among them.
+    pub(crate) fn new(operands: Inputs, reads: bool) -> Result<Self> {
         if !reads {
-            return Ok(Self::Given(operands));
+            return Ok(Self::Given(Box::new(operands)));
         }
         Reader::start(operands)
             .map(Self::Read)
@@ -72,7 +112,7 @@ impl Source {
 }
 
 impl Reader {
-    fn start(mut operands: Operands) -> io::Result<Self> {
+    fn start(mut operands: Inputs) -> io::Result<Self> {
         let (sender, batches) = sync_channel(BATCHES);
         let (wake, waker) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
@@ -141,6 +181,7 @@ mod tests {
     fn a_line_is_there_before_the_next_one() {
         let (reader, mut writer) = io::pipe().unwrap();
         let operands = Operands::new(vec!["-".to_owned()], Box::new(reader));
+        let operands = Inputs::new(operands, &[]);
         let mut source = Source::new(operands, true).unwrap();
         let next = |source: &mut Source| {
             loop {

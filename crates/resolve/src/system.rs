@@ -5,8 +5,9 @@
 //! binding panics on those that are no UTF-8.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,14 +17,14 @@ use std::time::{Duration, Instant};
 
 use common::address::Family;
 use common::{Error, Kind, Result};
-use dns_lookup::{AddrInfoHints, LookupError, getaddrinfo, getnameinfo};
+use dns_lookup::{AddrInfoHints, getaddrinfo};
 use domain::base::iana::{OptRcode, Rtype};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::answer::Status;
 use crate::drive::Backend;
-use crate::lookup::{Asked, Failure, Lookup, Shown};
-use crate::present;
+use crate::lookup::{Asked, Failure, Lookup, Origin, Shown};
+use crate::sys;
 
 /// Lookups under way at once; libc blocks, so each has a thread.
 const THREADS: usize = 32;
@@ -53,6 +54,20 @@ impl Question {
             Self::Forward(_, Family::V6) => Asked::Type(Rtype::AAAA),
             Self::Reverse(_) => Asked::Type(Rtype::PTR),
         }
+    }
+
+    /// The lookup with this outcome.
+    fn lookup(&self, answer: Answer) -> Lookup {
+        let mut lookup = match answer {
+            Ok(records) => Lookup::found(self.asked(), records),
+            Err((status, failure)) => Lookup::failed(self.asked(), status, failure),
+        };
+        lookup.origin = Origin::System;
+        lookup.query_name = match self {
+            Self::Forward(name, _) => Some(name.clone()),
+            Self::Reverse(_) => None,
+        };
+        lookup
     }
 }
 
@@ -94,11 +109,11 @@ struct Work {
     over: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Running {
     serial: u64,
     ticket: u64,
-    asked: Asked,
+    question: Question,
     since: Instant,
 }
 
@@ -151,19 +166,19 @@ impl Pool {
         work.running.retain(|running| {
             let deadline = running.since + timeout;
             if deadline <= now {
-                late.push((running.ticket, running.asked));
+                late.push((running.ticket, running.question.clone()));
             } else {
                 next = Some(next.map_or(deadline, |n| n.min(deadline)));
             }
             deadline > now
         });
         drop(work);
-        for (ticket, asked) in late {
+        for (ticket, question) in late {
             // Its thread ends when libc lets it go.
             self.threads -= 1;
             self.stuck += 1;
             let (status, failure) = timed_out("the system's resolver did not answer in time");
-            let mut lookup = Lookup::failed(asked, status, failure);
+            let mut lookup = question.lookup(Err((status, failure)));
             lookup.elapsed = timeout;
             lookup.tries = 1;
             self.done.push((ticket, lookup));
@@ -202,7 +217,7 @@ impl Pool {
                 kind: Kind::System,
                 message: common::error::sentence(error),
             };
-            let lookup = Lookup::failed(question.asked(), Status::System, Some(failure));
+            let lookup = question.lookup(Err((Status::System, Some(failure))));
             self.done.push((ticket, lookup));
         }
     }
@@ -234,6 +249,7 @@ impl Backend for Pool {
     fn turn(
         &mut self,
         extra: Option<BorrowedFd<'_>>,
+        until: Option<Instant>,
         idle: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
         loop {
@@ -247,6 +263,7 @@ impl Backend for Pool {
                 continue;
             }
             idle()?;
+            let next = next.into_iter().chain(until).min();
             let left = next.map(|at| at.saturating_duration_since(Instant::now()));
             let left = left.and_then(|left| Timespec::try_from(left).ok());
             let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
@@ -261,7 +278,7 @@ impl Backend for Pool {
                 let mut bytes = [0; 64];
                 while matches!(self.wake.read(&mut bytes), Ok(n) if n > 0) {}
             }
-            if ready.get(1) == Some(&true) {
+            if ready.get(1) == Some(&true) || until.is_some_and(|at| at <= Instant::now()) {
                 return Ok(());
             }
         }
@@ -298,13 +315,13 @@ fn serve(shared: &Shared) {
                 .unwrap_or_else(PoisonError::into_inner);
             work.idle -= 1;
         };
-        let (asked, since) = (question.asked(), Instant::now());
+        let since = Instant::now();
         work.serial += 1;
         let serial = work.serial;
         work.running.push(Running {
             serial,
             ticket,
-            asked,
+            question: question.clone(),
             since,
         });
         drop(work);
@@ -316,10 +333,7 @@ fn serve(shared: &Shared) {
         };
         work.running.swap_remove(at);
         drop(work);
-        let mut lookup = match answer {
-            Ok(records) => Lookup::found(asked, records),
-            Err((status, failure)) => Lookup::failed(asked, status, failure),
-        };
+        let mut lookup = question.lookup(answer);
         lookup.elapsed = since.elapsed();
         lookup.tries = 1;
         lock(&shared.done).push((ticket, lookup));
@@ -352,7 +366,11 @@ fn ask(question: &Question) -> Answer {
                 socktype: libc::SOCK_STREAM,
                 protocol: 0,
             };
-            let found = getaddrinfo(Some(name), None, Some(hints)).map_err(status)?;
+            let found = getaddrinfo(Some(name), None, Some(hints)).map_err(|e| {
+                let code = e.error_num();
+                let error = (code == libc::EAI_SYSTEM).then(|| io::Error::from(e));
+                status(code, error.as_ref())
+            })?;
             let addresses: Vec<Shown> = found
                 .filter_map(Result::ok)
                 .map(|info| match info.sockaddr.ip() {
@@ -366,10 +384,13 @@ fn ask(question: &Question) -> Answer {
             Ok(addresses)
         }
         Question::Reverse(address) => {
-            let socket = SocketAddr::new(*address, 0);
-            let (name, _) = getnameinfo(&socket, libc::NI_NAMEREQD).map_err(status)?;
-            let name = present::string(name.as_bytes()).replace(' ', "\\032");
-            Ok(vec![value(&address.to_string(), Rtype::PTR, name)])
+            let name =
+                sys::host_name(*address).map_err(|(code, error)| status(code, error.as_ref()))?;
+            Ok(vec![value(
+                &address.to_string(),
+                Rtype::PTR,
+                printable(&name),
+            )])
         }
     }
 }
@@ -384,26 +405,42 @@ fn value(name: &str, rtype: Rtype, data: String) -> Shown {
     }
 }
 
-/// The status every EAI code stands for.
-fn status(error: LookupError) -> (Status, Option<Failure>) {
+/// A name from libc, which is not always one of a host: bytes that are not
+/// printable as `\DDD`.
+fn printable(name: &[u8]) -> String {
+    let mut text = String::with_capacity(name.len());
+    for &byte in name {
+        if (0x21..0x7f).contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\{byte:03}");
+        }
+    }
+    text
+}
+
+/// The status that an EAI code stands for; the error is that of `EAI_SYSTEM`.
+fn status(code: i32, error: Option<&io::Error>) -> (Status, Option<Failure>) {
     let failure = |kind, message: &str| {
         Some(Failure {
             kind,
             message: message.to_owned(),
         })
     };
-    match error.error_num() {
+    match code {
         libc::EAI_NONAME => (Status::NoSuchName, None),
         // -9 is EAI_ADDRFAMILY, which the libc crate lacks on Linux.
         libc::EAI_NODATA | -9 => (Status::NoData, None),
-        libc::EAI_AGAIN => timed_out("the system's resolver failed for now"),
+        libc::EAI_AGAIN => timed_out("temporary failure in name resolution"),
         libc::EAI_FAIL => (
             Status::Rcode(OptRcode::SERVFAIL),
             failure(Kind::Server, "the system's resolver failed"),
         ),
         libc::EAI_MEMORY => (Status::System, failure(Kind::System, "out of memory")),
         libc::EAI_SYSTEM => {
-            let text = common::error::sentence(&io::Error::from(error));
+            let text = error.map(common::error::sentence);
+            let text = text.unwrap_or_else(|| "system error".to_owned());
             (Status::System, failure(Kind::System, &text))
         }
         n => (
@@ -419,7 +456,7 @@ mod tests {
 
     #[test]
     fn every_code_has_its_status() {
-        let of = |code| status(LookupError::new(code)).0;
+        let of = |code| status(code, None).0;
         assert_eq!(of(libc::EAI_NONAME), Status::NoSuchName);
         assert_eq!(of(libc::EAI_NODATA), Status::NoData);
         assert_eq!(of(-9), Status::NoData);
@@ -428,6 +465,11 @@ mod tests {
         assert_eq!(of(libc::EAI_MEMORY), Status::System);
         assert_eq!(of(libc::EAI_SYSTEM), Status::System);
         assert_eq!(of(libc::EAI_SERVICE), Status::System);
+    }
+
+    #[test]
+    fn names_from_libc_are_printable() {
+        assert_eq!(printable(b"a\xff\x1b[m b\\.c"), "a\\255\\027[m\\032b\\.c");
     }
 
     #[test]
@@ -440,7 +482,7 @@ mod tests {
         }
         let mut tickets = Vec::new();
         while !pool.is_idle() {
-            pool.turn(None, &mut || Ok(())).unwrap();
+            pool.turn(None, None, &mut || Ok(())).unwrap();
             for (ticket, lookup) in pool.done() {
                 assert_eq!(lookup.records()[0].data, "127.0.0.1");
                 tickets.push(ticket);

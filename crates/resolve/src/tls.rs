@@ -29,10 +29,7 @@ pub(crate) fn trust(file: Option<&Path>) -> Result<Trust> {
     let Some(path) = file else {
         let found = rustls_native_certs::load_native_certs();
         if found.certs.is_empty() {
-            return Err(
-                Error::new(Kind::System, "the system has no certificate authorities")
-                    .hint("name a PEM file with --cacert"),
-            );
+            return Err(common::tls::no_authorities().hint("--cacert FILE names some"));
         }
         return Ok(Trust(found.certs));
     };

@@ -2,24 +2,23 @@
 //! recursion, and saying who referred to whom.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::app::Io;
-use common::operands::Operands;
 use common::text::escape;
-use common::{Result, json};
+use common::{Result, json, time};
 use domain::base::iana::Rtype;
 use domain::base::name::ToName as _;
 use serde::Serialize;
 
-use crate::answer::Status;
+use crate::answer::{self, Status};
 use crate::config::Config;
-use crate::drive::Sink;
 use crate::engine::{Ask, Engine, Settings};
 use crate::lookup::{Asked, Failure, Lookup};
 use crate::output::Printer;
 use crate::present;
 use crate::server::{Server, Way};
+use crate::source::Inputs;
 use crate::wire::OwnedName;
 use crate::wire::reply::{Reply, read};
 
@@ -67,8 +66,23 @@ struct JsonStep<'a> {
     server: Option<&'a str>,
     server_name: Option<&'a str>,
     status: &'a str,
+    /// The zone that it refers to, or the end of an alias.
     referral: Option<&'a str>,
-    elapsed_ms: f64,
+    alias: Option<&'a str>,
+    duration_ms: Option<f64>,
+    time: String,
+}
+
+/// Where a step leads.
+enum Next {
+    /// To a zone below, and its servers.
+    Referral(OwnedName, Vec<OwnedName>),
+    /// To another name, from the root.
+    Alias(OwnedName),
+    /// Back to this zone, or upwards: the server does not have it.
+    Lame,
+    /// Nowhere: an answer, or a failure.
+    End,
 }
 
 /// One trace under way.
@@ -80,6 +94,8 @@ struct Trace<'a> {
     deadline: Instant,
     tries: u32,
     steps: usize,
+    /// Zones whose servers' addresses are being looked for.
+    seeking: Vec<OwnedName>,
 }
 
 /// Traces every operand and type.
@@ -87,7 +103,7 @@ pub(crate) fn run(
     config: &Config,
     settings: &Settings,
     roots: &[SocketAddr],
-    operands: Operands,
+    operands: Inputs,
     io: &mut Io,
 ) -> Result<()> {
     for operand in operands {
@@ -112,6 +128,7 @@ pub(crate) fn run(
                 deadline: started + config.timeout,
                 tries: 0,
                 steps: 0,
+                seeking: Vec::new(),
             };
             let mut lookup = trace.follow(&target.name, rtype, 0, &mut Some(&mut *io))?;
             lookup.elapsed = started.elapsed();
@@ -123,6 +140,7 @@ pub(crate) fn run(
             form: config.form,
             quiet: config.quiet,
             verbose: config.verbose,
+            given: &config.names,
         };
         printer.lookups(&text, &lookups)?;
         io.out.flush()?;
@@ -164,47 +182,57 @@ impl Trace<'_> {
         io: &mut Option<&mut Io>,
     ) -> Result<Lookup> {
         let mut name = name.clone();
+        let mut names = vec![name.clone()];
         let mut zone = self.roots.clone();
         let mut chain = Vec::new();
         loop {
             self.steps += 1;
             if self.steps > STEPS_MAX {
-                return Ok(incomplete(rtype, "more steps than any name needs"));
+                let why = format!("gave up after {STEPS_MAX} steps");
+                return Ok(incomplete(rtype, why));
             }
             let mut lookup = self.step(&zone, &name, rtype)?;
-            let message = lookup.message.take();
+            let message = lookup.message.clone();
             let reply = message.as_deref().and_then(|bytes| read(bytes).ok());
-            let referral = reply
+            let next = reply
                 .as_ref()
-                .filter(|_| lookup.status == Status::Incomplete && lookup.records().is_empty())
-                .and_then(|reply| delegation(reply, &zone, &name));
+                .map_or(Next::End, |reply| next(reply, &lookup, &zone, &name, rtype));
             if let Some(io) = io {
-                show(io, &name, &zone, &lookup, referral.as_ref().map(|(n, _)| n))?;
+                show(io, &name, &zone, &lookup, &next)?;
             }
-            if let (Some((child, servers)), Some(reply)) = (referral, &reply) {
-                let servers = self.addresses(reply, &servers, depth)?;
-                if servers.is_empty() {
-                    let why = "no address of the servers that the referral names";
-                    return Ok(incomplete(rtype, why));
+            match (next, &reply) {
+                (Next::Referral(child, servers), Some(reply)) => {
+                    let found = self.addresses(reply, &child, &servers, depth)?;
+                    if found.is_empty() {
+                        return Ok(incomplete(rtype, homeless(&child, &servers)));
+                    }
+                    (zone.name, zone.servers) = (child, found);
                 }
-                zone = Zone {
-                    name: child,
-                    servers,
-                };
-                continue;
+                // An alias leads elsewhere; its end is another zone's business.
+                (Next::Alias(end), _) => {
+                    chain.append(&mut lookup.replace_records(Vec::new()));
+                    if let Some(first) = names.iter().position(|name| name.name_eq(&end)) {
+                        let mut circle = names.split_off(first);
+                        circle.push(end);
+                        let why = format!("alias loop: {}", answer::listed(&circle, " -> "));
+                        let mut lookup = incomplete(rtype, why);
+                        lookup.replace_records(chain);
+                        return Ok(lookup);
+                    }
+                    names.push(end.clone());
+                    name = end;
+                    zone = self.roots.clone();
+                }
+                (Next::Lame, _) if zone.servers.len() > 1 => {
+                    let server = lookup.server.as_deref().unwrap_or_default();
+                    zone.servers.retain(|(_, at)| at.to_string() != server);
+                }
+                (Next::Lame | Next::End | Next::Referral(..), _) => {
+                    chain.append(&mut lookup.replace_records(Vec::new()));
+                    lookup.replace_records(chain);
+                    return Ok(lookup);
+                }
             }
-            // An alias leads elsewhere; its end is another zone's business.
-            let end = reply.as_ref().and_then(|reply| alias(reply, &name, rtype));
-            if let (Some(end), Status::Incomplete) = (end, &lookup.status) {
-                chain.append(&mut lookup.replace_records(Vec::new()));
-                name = end;
-                zone = self.roots.clone();
-                continue;
-            }
-            chain.append(&mut lookup.replace_records(Vec::new()));
-            lookup.replace_records(chain);
-            lookup.message = message;
-            return Ok(lookup);
         }
     }
 
@@ -233,6 +261,7 @@ impl Trace<'_> {
             messages: true,
             referrals: true,
             rotate: false,
+            faults: true,
             attempts: None,
             ..self.settings.clone()
         })?;
@@ -244,15 +273,21 @@ impl Trace<'_> {
             only: None,
         };
         let done = engine.ask(vec![ask])?.pop();
-        let lookup = done.map_or_else(|| incomplete(rtype, "no outcome"), |(_, lookup)| lookup);
+        let lookup = done.map_or_else(
+            || incomplete(rtype, "no outcome".to_owned()),
+            |(_, lookup)| lookup,
+        );
         self.tries += lookup.tries;
         Ok(lookup)
     }
 
-    /// Where servers are: by the referral itself, or by tracing their names.
+    /// Where the servers of `zone` are: by the referral itself, or by tracing
+    /// their names, unless these lie in a zone whose servers are being looked
+    /// for.
     fn addresses(
         &mut self,
         reply: &Reply<'_>,
+        zone: &OwnedName,
         servers: &[OwnedName],
         depth: usize,
     ) -> Result<Vec<(String, SocketAddr)>> {
@@ -272,7 +307,11 @@ impl Trace<'_> {
         if depth >= DEPTH_MAX {
             return Ok(found);
         }
+        self.seeking.push(zone.clone());
         for server in servers {
+            if self.seeking.iter().any(|zone| server.ends_with(zone)) {
+                continue;
+            }
             for rtype in [Rtype::A, Rtype::AAAA] {
                 let lookup = self.follow(server, rtype, depth + 1, &mut None)?;
                 let records = lookup.records();
@@ -285,8 +324,38 @@ impl Trace<'_> {
                 break;
             }
         }
+        self.seeking.pop();
         Ok(found)
     }
+}
+
+/// Why a zone has no server to ask.
+fn homeless(zone: &OwnedName, servers: &[OwnedName]) -> String {
+    let glue = servers.iter().any(|server| server.ends_with(zone));
+    format!(
+        "no address for the name servers of {}: {}{}",
+        answer::listed(std::slice::from_ref(zone), ""),
+        answer::listed(servers, ", "),
+        if glue {
+            "; the referral lacks glue"
+        } else {
+            ""
+        }
+    )
+}
+
+/// Where a reply leads.
+fn next(reply: &Reply<'_>, lookup: &Lookup, zone: &Zone, name: &OwnedName, rtype: Rtype) -> Next {
+    if lookup.status != Status::Incomplete {
+        return Next::End;
+    }
+    if lookup.records().is_empty() {
+        return match delegation(reply, zone, name) {
+            Some((child, servers)) => Next::Referral(child, servers),
+            None => Next::Lame,
+        };
+    }
+    alias(reply, name, rtype).map_or(Next::End, Next::Alias)
 }
 
 /// The zone a reply refers to and its servers: one below the zone asked, with
@@ -314,62 +383,101 @@ fn delegation(
 /// Where the aliases of a reply lead to, as far as it goes.
 fn alias(reply: &Reply<'_>, name: &OwnedName, rtype: Rtype) -> Option<OwnedName> {
     let question = crate::wire::Question::new(name.clone(), rtype);
-    let (_, records) = crate::answer::follow(reply, &question);
-    let last = records.last()?;
+    let outcome = answer::follow(reply, &question);
+    let last = outcome.records.last()?;
     match last.rtype {
         Rtype::CNAME => Some(last.target()?.to_vec()),
         _ => None,
     }
 }
 
-fn incomplete(rtype: Rtype, why: &str) -> Lookup {
+fn incomplete(rtype: Rtype, why: String) -> Lookup {
     let failure = Failure {
         kind: common::Kind::Protocol,
-        message: why.to_owned(),
+        message: why,
     };
     Lookup::failed(Asked::Type(rtype), Status::Incomplete, Some(failure))
 }
 
-/// One step: the zone, the server, what it said, and how long it took.
-fn show(
-    io: &mut Io,
-    name: &OwnedName,
-    zone: &Zone,
-    lookup: &Lookup,
-    referral: Option<&OwnedName>,
-) -> Result<()> {
-    let server = lookup.server.as_deref();
-    let called = zone
-        .servers
-        .iter()
-        .find(|(_, at)| server.is_some_and(|server| at.to_string() == server))
-        .map(|(name, _)| name.as_str());
-    let (name, zone) = (present::name(name), present::name(&zone.name));
-    let referral = referral.map(present::name);
-    let status = match referral {
-        Some(_) => "REFERRAL".to_owned(),
-        None => lookup.status.name(),
-    };
-    let elapsed = json::ms(lookup.elapsed);
-    if io.json {
-        io.out.json(&JsonStep {
-            tag: "step",
-            name: &name,
-            query_type: lookup.asked.to_string(),
-            zone: &zone,
-            server,
-            server_name: called,
-            status: &status,
-            referral: referral.as_deref(),
-            elapsed_ms: elapsed,
-        })?;
-    } else {
-        io.out.line(format_args!(
-            "{zone}\t{}\t{}\t{status}\t{}\t{elapsed:.1} ms",
-            server.unwrap_or("-"),
-            escape(called.unwrap_or("-").as_bytes()),
-            referral.as_deref().unwrap_or(&name),
-        ))?;
+/// One query of a step.
+struct Line<'a> {
+    server: Option<&'a str>,
+    status: &'a str,
+    referral: Option<&'a str>,
+    alias: Option<&'a str>,
+    elapsed: Option<Duration>,
+}
+
+/// One step: the servers that failed, then the one that answered, what it said,
+/// and how long all of it took.
+fn show(io: &mut Io, name: &OwnedName, zone: &Zone, lookup: &Lookup, next: &Next) -> Result<()> {
+    let name = present::name(name);
+    for (server, failure, status) in &lookup.others {
+        if lookup.failure.as_ref() != Some(failure) {
+            let line = Line {
+                server: Some(server),
+                status: &status.name(),
+                referral: None,
+                alias: None,
+                elapsed: None,
+            };
+            line.write(io, &name, zone, lookup)?;
+        }
     }
+    let (referral, alias) = match next {
+        Next::Referral(child, _) => (Some(present::name(child)), None),
+        Next::Alias(end) => (None, Some(present::name(end))),
+        Next::Lame | Next::End => (None, None),
+    };
+    let line = Line {
+        server: lookup.server.as_deref(),
+        status: &match next {
+            Next::Referral(..) => "REFERRAL".to_owned(),
+            Next::Alias(_) => "ALIAS".to_owned(),
+            Next::Lame => "LAME".to_owned(),
+            Next::End => lookup.status.name(),
+        },
+        referral: referral.as_deref(),
+        alias: alias.as_deref(),
+        elapsed: Some(lookup.elapsed),
+    };
+    line.write(io, &name, zone, lookup)?;
     io.out.flush()
+}
+
+impl Line<'_> {
+    fn write(&self, io: &mut Io, name: &str, zone: &Zone, lookup: &Lookup) -> Result<()> {
+        let called = zone
+            .servers
+            .iter()
+            .find(|(_, at)| self.server.is_some_and(|server| at.to_string() == server))
+            .map(|(name, _)| name.as_str());
+        let zone = present::name(&zone.name);
+        if io.json {
+            return io.out.json(&JsonStep {
+                tag: "step",
+                name,
+                query_type: lookup.asked.to_string(),
+                zone: &zone,
+                server: self.server,
+                server_name: called,
+                status: self.status,
+                referral: self.referral,
+                alias: self.alias,
+                duration_ms: self.elapsed.map(json::ms),
+                time: time::now(),
+            });
+        }
+        let elapsed = self
+            .elapsed
+            .map(|elapsed| format!("{:.1} ms", json::ms(elapsed)));
+        io.out.line(format_args!(
+            "{zone}\t{}\t{}\t{}\t{}\t{}",
+            self.server.unwrap_or("-"),
+            escape(called.unwrap_or("-").as_bytes()),
+            self.status,
+            self.referral.or(self.alias).unwrap_or(name),
+            elapsed.as_deref().unwrap_or("-"),
+        ))
+    }
 }

@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use common::app::Io;
-use common::operands::{Operand, Operands};
+use common::operands::Operand;
 use common::text::escape;
 use common::{Result, time};
-use serde::Serialize;
 
 use crate::config::Config;
 use crate::drive::Backend;
 use crate::engine::{Ask, Engine};
 use crate::lookup::Lookup;
-use crate::output;
+use crate::records;
 use crate::run;
+use crate::source::Inputs;
 use crate::system::Pool;
 
 /// What was last known of an operand and type: lines as they are printed.
@@ -27,19 +27,11 @@ enum Ways {
     System(Pool),
 }
 
-/// A lookup's record with the time it changed.
-#[derive(Serialize)]
-struct Timed<L> {
-    #[serde(flatten)]
-    lookup: L,
-    time: String,
-}
-
 /// Asks until the tool is ended.
 pub(crate) fn run(
     config: &Config,
     interval: Duration,
-    operands: Operands,
+    operands: Inputs,
     io: &mut Io,
 ) -> Result<()> {
     let mut known: Vec<Operand> = Vec::new();
@@ -91,7 +83,7 @@ impl Ways {
                 let target = config.target(text)?;
                 pool.submit(0, target.for_system(text, config.family));
                 while !pool.is_idle() {
-                    pool.turn(None, &mut || Ok(()))?;
+                    pool.turn(None, None, &mut || Ok(()))?;
                     let done = pool.done();
                     if !done.is_empty() {
                         return Ok(done.into_iter().map(|(_, lookup)| lookup).collect());
@@ -119,13 +111,11 @@ fn report(io: &mut Io, text: &str, lookup: &Lookup, seen: &mut BTreeSet<String>)
     if now == *seen {
         return Ok(());
     }
-    let moment = time::now();
     if io.json {
-        io.out.json(&Timed {
-            lookup: output::record(text, lookup, &lookup.records()),
-            time: moment,
-        })?;
+        io.out
+            .json(&records::record(text, lookup, &lookup.records()))?;
     } else {
+        let moment = time::now();
         for gone in seen.difference(&now) {
             io.out.line(format_args!("{moment}\t-\t{name}\t{gone}"))?;
         }

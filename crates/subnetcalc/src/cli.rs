@@ -2,9 +2,15 @@
 
 use std::ffi::OsString;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
 use common::address::Family;
 use common::options::Common;
+
+mod args;
+mod numbers;
+
+pub(crate) use args::*;
 
 /// IPv4 and IPv6 subnet calculator and CIDR toolkit
 #[derive(Parser, Debug)]
@@ -13,7 +19,6 @@ use common::options::Common;
     version,
     disable_help_flag = true,
     disable_version_flag = true,
-    disable_help_subcommand = true,
     subcommand_value_name = "COMMAND",
     subcommand_help_heading = "Commands",
     override_usage = "subnetcalc [OPTIONS] [NETWORK]...\n       subnetcalc COMMAND [OPTIONS] [ARGS]",
@@ -26,9 +31,9 @@ and comments after # or ; are skipped. IPv4 and IPv6 mix freely; results come
 IPv4 first, by address, then by length. 'subnetcalc COMMAND --help' says more.
 
 EXAMPLES
-  subnetcalc 192.168.1.10/24                 facts of a network
+  subnetcalc 192.168.1.10/24                 details of a network
   subnetcalc --get usable,broadcast 10.1.0.0/22
-  subnetcalc hosts 192.168.1.0/29            its hosts, one a line
+  subnetcalc hosts 192.168.1.0/29            its hosts, one per line
   subnetcalc split 10.0.0.0/16 --prefix 18   smaller networks
   subnetcalc plan 10.0.0.0/24 web=50 db=10   networks by size
   subnetcalc aggregate @nets -               the fewest networks
@@ -52,7 +57,7 @@ pub(crate) struct Line {
     pub(crate) common: Common,
 }
 
-/// The whole: what goes without a command, and the command.
+/// A command line: what needs no command, and the command.
 #[derive(Debug)]
 pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
@@ -65,7 +70,27 @@ impl common::app::Cli for Cli {
     }
 
     fn command_for(args: &[OsString]) -> clap::Command {
-        with_commands(|name| args.iter().any(|arg| arg == name))
+        let named = |name: &str| args.iter().any(|arg| arg == name);
+        let all = named("help");
+        with_commands(|name| all || named(name))
+    }
+
+    fn instead(option: &str) -> Option<&'static str> {
+        // Options of ipcalc, sipcalc, grepcidr, grep, iprange and prips.
+        Some(match option {
+            "-f" | "--file" => "@FILE reads networks from a file, also in --in @FILE",
+            "-b" | "--broadcast" => "use --get broadcast",
+            "-m" | "--netmask" => "use --get netmask",
+            "--network" => "use --get network",
+            "--minaddr" => "use --get first_host",
+            "--maxaddr" => "use --get last_host",
+            "-d" | "-r" | "--deaggregate" => "'subnetcalc aggregate A-B' prints the networks",
+            "-s" | "-S" => "use 'subnetcalc split' or 'subnetcalc plan'",
+            "-e" | "--except" | "--exclude" => "use 'subnetcalc subtract SET --minus SET'",
+            "--common" => "use 'subnetcalc intersect SET --with SET'",
+            "--print-ranges" => "use --ranges",
+            _ => return None,
+        })
     }
 }
 
@@ -105,15 +130,63 @@ impl FromArgMatches for Cli {
     }
 }
 
+/// Refuses operands both before and after an option that takes a SET: they
+/// would count as operands, though the later ones were most likely meant for
+/// the option.
+fn operands_on_one_side(matches: &ArgMatches) -> Result<(), clap::Error> {
+    const OPERANDS: [&str; 3] = ["operands", "addresses", "files"];
+    const OPTIONS: [&str; 4] = ["minus", "with", "used", "in"];
+    let indices = |id: &str| {
+        let known = matches.try_contains_id(id).unwrap_or(false);
+        let indices = known.then(|| matches.indices_of(id)).flatten();
+        indices.map(Iterator::collect::<Vec<usize>>)
+    };
+    let operands: Vec<usize> = OPERANDS
+        .iter()
+        .copied()
+        .filter_map(indices)
+        .flatten()
+        .collect();
+    for option in OPTIONS {
+        let Some(places) = indices(option) else {
+            continue;
+        };
+        let between = |place: &usize| {
+            operands.iter().any(|operand| operand < place)
+                && operands.iter().any(|operand| operand > place)
+        };
+        if places.iter().any(between) {
+            let message = format!(
+                "operands both before and after --{option}, which takes one word; \
+                 use --{option} A,B or --{option} @FILE"
+            );
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
+        }
+    }
+    Ok(())
+}
+
+/// The command that a word was most likely meant to be.
+pub(crate) fn similar_command(word: &str) -> Option<String> {
+    let names = COMMANDS.iter().map(|&(name, ..)| clap::Command::new(name));
+    let command = clap::Command::new("subnetcalc").subcommands(names);
+    let error = command.try_get_matches_from(["subnetcalc", word]).err()?;
+    match error.get(ContextKind::SuggestedSubcommand)? {
+        // The most similar one comes last.
+        ContextValue::Strings(names) => names.last().cloned(),
+        _ => None,
+    }
+}
+
 /// How input is read, for every command.
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[command(next_help_heading = "Input options")]
 pub(crate) struct ReadingArgs {
-    /// Take IPv4 only, pass IPv6 over
+    /// Use IPv4 only and ignore IPv6
     #[arg(short = '4', long, conflicts_with = "ipv6", global = true)]
     pub(crate) ipv4: bool,
 
-    /// Take IPv6 only, pass IPv4 over
+    /// Use IPv6 only and ignore IPv4
     #[arg(short = '6', long, conflicts_with = "ipv4", global = true)]
     pub(crate) ipv6: bool,
 
@@ -161,6 +234,7 @@ macro_rules! commands {
             fn from_matches(matches: &ArgMatches) -> Result<Option<Self>, clap::Error> {
                 Ok(match matches.subcommand() {
                     $(Some(($name, matches)) => {
+                        operands_on_one_side(matches)?;
                         Some(Self::$variant(<$args>::from_arg_matches(matches)?))
                     })*
                     _ => None,
@@ -171,441 +245,32 @@ macro_rules! commands {
 }
 
 commands! {
-    Info(InfoArgs) "info" "Facts of networks; what is done without a command";
-    Hosts(HostsArgs) "hosts" "The usable hosts of networks, one a line";
-    Split(SplitArgs) "split" "A network in parts of equal size";
-    Plan(PlanArgs) "plan" "A network in parts for given numbers of hosts (VLSM)";
-    Aggregate(AggregateArgs) "aggregate" "The fewest networks with the same addresses";
-    Supernet(SetArgs) "supernet" "The one smallest network around all, for each family";
-    Subtract(SubtractArgs) "subtract" "The addresses of one set that another lacks";
-    Intersect(WithArgs) "intersect" "The addresses of both sets";
-    Symdiff(WithArgs) "symdiff" "The addresses of exactly one of two sets";
-    Complement(SetArgs) "complement" "All other addresses, in the families present";
-    Free(FreeArgs) "free" "What of a network is not used";
-    Match(MatchArgs) "match" "The longest network of a set around each address";
-    Overlap(OverlapArgs) "overlap" "Pairs of networks that overlap";
-    Grep(GrepArgs) "grep" "Lines that hold an address of a set";
-    Sort(SetArgs) "sort" "Networks in order, host bits masked";
-    Count(CountArgs) "count" "How many addresses, for each family";
-    Nth(NthArgs) "nth" "The Nth address of a network, from 0; -1 is the last";
-    Sample(SampleArgs) "sample" "Random addresses of a network, no two the same";
-    Next(StepArgs) "next" "The next network of the same size, or the Nth";
-    Prev(StepArgs) "prev" "The previous network of the same size, or the Nth";
-    Reverse(ReverseArgs) "reverse" "Reverse zones of a network, the PTR name of an address";
-    Mask(MaskArgs) "mask" "A prefix length or mask in all its forms";
-    Eui64(Eui64Args) "eui64" "The address made of a MAC address (modified EUI-64)";
-    Ula(UlaArgs) "ula" "A random unique local /48 (RFC 4193)";
-}
-
-#[derive(Args, Debug, Default)]
-#[command(after_long_help = "\
-EXAMPLES
-  subnetcalc 10.1.2.3/20 2001:db8::/48
-  subnetcalc info --get network,special.name - < addresses
-
-FIELDS
-  address prefix_length network netmask wildcard broadcast first last
-  first_host last_host total usable family special.entry special.name
-  special.rfc special.globally_reachable multicast reverse_zones hex decimal
-  binary expanded embedded.kind embedded.ipv4 embedded.server embedded.port
-  mac solicited_node multicast_scope multicast_mac")]
-pub(crate) struct InfoArgs {
-    /// Networks; `-` reads them from stdin
-    #[arg(value_name = "NETWORK")]
-    pub(crate) networks: Vec<String>,
-
-    /// Print only these JSON keys (info --help lists them), by TAB; null prints -
-    #[arg(long, value_name = "FIELD", value_delimiter = ',')]
-    pub(crate) get: Vec<String>,
-}
-
-#[derive(Args, Debug)]
-#[command(after_long_help = "\
-EXAMPLES
-  subnetcalc hosts 192.168.1.0/24 | ping --alive -
-  subnetcalc hosts --all --step 256 10.0.0.0/8
-  subnetcalc hosts 10.0.0.250-10.0.1.5
-  subnetcalc hosts ::/0 | head")]
-pub(crate) struct HostsArgs {
-    /// Networks, and ranges A-B whose every address counts; `-` reads stdin
-    #[arg(value_name = "NETWORK")]
-    pub(crate) networks: Vec<String>,
-
-    /// Every address, also network and broadcast
-    #[arg(short, long)]
-    pub(crate) all: bool,
-
-    /// Every Nth address, from the first listed
-    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
-    pub(crate) step: u128,
-
-    /// At most N of each network
-    #[arg(long, value_name = "N", value_parser = number)]
-    pub(crate) limit: Option<u128>,
-
-    /// From the last to the first
-    #[arg(long)]
-    pub(crate) reverse: bool,
-}
-
-/// How networks are written.
-#[derive(Args, Clone, Copy, Debug, Default)]
-pub(crate) struct FormArgs {
-    /// Print ranges A-B instead of networks
-    #[arg(long)]
-    pub(crate) ranges: bool,
-}
-
-#[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("size").args(["prefix", "parts"]).required(true))]
-#[command(after_long_help = "\
-EXAMPLES
-  subnetcalc split 10.0.0.0/16 --prefix 18
-  subnetcalc split 2001:db8::/32 --parts 4")]
-pub(crate) struct SplitArgs {
-    /// Networks; `-` reads them from stdin
-    #[arg(value_name = "NETWORK")]
-    pub(crate) networks: Vec<String>,
-
-    /// The prefix length of the parts
-    #[arg(short, long, value_name = "LEN", value_parser = length)]
-    pub(crate) prefix: Option<u32>,
-
-    /// How many parts: a power of two
-    #[arg(long, value_name = "N", value_parser = positive)]
-    pub(crate) parts: Option<u128>,
-
-    #[command(flatten)]
-    pub(crate) form: FormArgs,
-}
-
-#[derive(Args, Debug)]
-#[command(after_long_help = "\
-Prints NETWORK NAME ASKED USABLE, the largest first, then what is left as
-NETWORK free - USABLE, separated by TABs. Status 1 if it does not fit.
-
-EXAMPLES
-  subnetcalc plan 10.0.0.0/24 web=50 db=10 2")]
-pub(crate) struct PlanArgs {
-    /// The network to hand out
-    pub(crate) network: String,
-
-    /// Hosts needed in each part
-    #[arg(value_name = "[NAME=]HOSTS", required = true)]
-    pub(crate) parts: Vec<String>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct SetArgs {
-    /// Networks, addresses, ranges A-B, @FILE, -
-    #[arg(value_name = "SET")]
-    pub(crate) set: Vec<String>,
-
-    #[command(flatten)]
-    pub(crate) form: FormArgs,
-}
-
-#[derive(Args, Debug)]
-#[command(after_long_help = "\
-Without options the result has exactly the addresses given. --max-prefix and
---max-count add addresses, the fewest first, and say on stderr how many.
-
-EXAMPLES
-  subnetcalc aggregate @blocklist
-  subnetcalc aggregate --max-count 1000 @blocklist
-  subnetcalc aggregate 10.0.0.5-10.0.3.7")]
-pub(crate) struct AggregateArgs {
-    /// Networks, addresses, ranges A-B, @FILE, -
-    #[arg(value_name = "SET")]
-    pub(crate) set: Vec<String>,
-
-    /// No network longer than LEN
-    #[arg(long, value_name = "LEN", value_parser = length)]
-    pub(crate) max_prefix: Option<u32>,
-
-    /// At most N networks
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) max_count: Option<u64>,
-
-    /// Do not say how many addresses were added
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-
-    #[command(flatten)]
-    pub(crate) form: FormArgs,
-}
-
-#[derive(Args, Debug)]
-#[command(after_long_help = "\
-EXAMPLES
-  subnetcalc subtract 10.0.0.0/8 --minus 10.1.0.0/16 --minus @used")]
-pub(crate) struct SubtractArgs {
-    /// Networks, addresses, ranges A-B, @FILE, -
-    #[arg(value_name = "SET")]
-    pub(crate) set: Vec<String>,
-
-    /// What to take away; may be repeated
-    #[arg(long, value_name = "SET", required = true)]
-    pub(crate) minus: Vec<String>,
-
-    #[command(flatten)]
-    pub(crate) form: FormArgs,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct WithArgs {
-    /// Networks, addresses, ranges A-B, @FILE, -
-    #[arg(value_name = "SET")]
-    pub(crate) set: Vec<String>,
-
-    /// The other set; may be repeated
-    #[arg(long, value_name = "SET", required = true)]
-    pub(crate) with: Vec<String>,
-
-    #[command(flatten)]
-    pub(crate) form: FormArgs,
-}
-
-#[derive(Args, Debug)]
-#[command(after_long_help = "\
-EXAMPLES
-  subnetcalc free 10.0.0.0/16 --used @leases
-  subnetcalc free 10.0.0.0/16 --used @leases --prefix 24 | head -n 1")]
-pub(crate) struct FreeArgs {
-    /// The network
-    pub(crate) network: String,
-
-    /// What is used; may be repeated
-    #[arg(long, value_name = "SET", required = true)]
-    pub(crate) used: Vec<String>,
-
-    /// Every free network of this length; none: status 1
-    #[arg(short, long, value_name = "LEN", value_parser = length)]
-    pub(crate) prefix: Option<u32>,
-
-    #[command(flatten)]
-    pub(crate) form: FormArgs,
-}
-
-#[derive(Args, Debug)]
-#[command(after_long_help = "\
-Prints ADDRESS NETWORK, separated by a TAB, - where no network holds the
-address (status 1).
-
-EXAMPLES
-  subnetcalc match --in @routes 10.1.2.3
-  cut -d' ' -f1 access.log | subnetcalc match --in @customers -")]
-pub(crate) struct MatchArgs {
-    /// Addresses; `-` reads them from stdin
-    #[arg(value_name = "ADDRESS")]
-    pub(crate) addresses: Vec<String>,
-
-    /// The networks; may be repeated
-    #[arg(long = "in", value_name = "SET", required = true)]
-    pub(crate) set: Vec<String>,
-
-    /// Print nothing, the status says it all
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-}
-
-#[derive(Args, Debug)]
-#[command(after_long_help = "\
-Prints every pair A B of members that have an address in common, separated by
-a TAB. None: status 1.")]
-pub(crate) struct OverlapArgs {
-    /// Networks, addresses, ranges A-B, @FILE, -
-    #[arg(value_name = "SET")]
-    pub(crate) set: Vec<String>,
-
-    /// Print nothing, the status says it all
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-
-    #[command(flatten)]
-    pub(crate) form: FormArgs,
-}
-
-#[derive(Args, Debug)]
-#[command(after_long_help = "\
-An address counts where no letter, digit or dot stands before it and none
-after it, but for a dot at the end of a sentence: `10.0.0.6.`, `10.0.0.1:80`
-and `[2001:db8::1]:443` hold one, `x10.0.0.7y` and `1.2.3.4.5` do not.
-A line of more than 64 MiB is printed only if an address of the set is in its
-first 64 MiB (with --json, not at all); otherwise it is an error. -o, -c and -q
-take lines of any length.
-Status: 0 a line was selected, 1 none, 2 an error.
-
-EXAMPLES
-  subnetcalc grep --in 10.0.0.0/8 --in @partners access.log
-  tail -f access.log | subnetcalc grep -x --in @blocklist
-  subnetcalc grep -o --in ::/0 notes.txt | sort | uniq -c")]
-pub(crate) struct GrepArgs {
-    /// Files; stdin if there is none
-    #[arg(value_name = "FILE")]
-    pub(crate) files: Vec<String>,
-
-    /// The set; may be repeated
-    #[arg(long = "in", value_name = "SET", required = true)]
-    pub(crate) set: Vec<String>,
-
-    /// Lines that have addresses, none of them in the set
-    #[arg(short = 'v', long, conflicts_with = "no_address")]
-    pub(crate) invert_match: bool,
-
-    /// Lines without any address
-    #[arg(long)]
-    pub(crate) no_address: bool,
-
-    /// Print the number of lines instead of the lines
-    #[arg(short, long)]
-    pub(crate) count: bool,
-
-    /// Print only the addresses in the set, one a line
-    #[arg(short, long, conflicts_with_all = ["invert_match", "no_address"])]
-    pub(crate) only_matching: bool,
-
-    /// Look only at the first white-space field: ADDR, ADDR:PORT, [ADDR], [ADDR]:PORT
-    #[arg(short = 'x', long)]
-    pub(crate) first_field: bool,
-
-    /// Take ::ffff:10.0.0.1 for 10.0.0.1
-    #[arg(long)]
-    pub(crate) unmap: bool,
-
-    /// Print the file's name before each line
-    #[arg(short = 'H', long, overrides_with = "no_filename")]
-    pub(crate) with_filename: bool,
-
-    /// Print no file names
-    #[arg(long, overrides_with = "with_filename")]
-    pub(crate) no_filename: bool,
-
-    /// Print nothing, the status says it all
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct CountArgs {
-    /// Networks, addresses, ranges A-B, @FILE, -
-    #[arg(value_name = "SET")]
-    pub(crate) set: Vec<String>,
-}
-
-#[derive(Args, Debug)]
-#[command(after_long_help = "\
-EXAMPLES
-  subnetcalc nth 10.0.0.0/24 1      the first host
-  subnetcalc nth 10.0.0.0/24 -2     the last host")]
-pub(crate) struct NthArgs {
-    /// The network
-    pub(crate) network: String,
-
-    /// The number of the address, from 0; negative from the end
-    #[arg(value_name = "N", allow_hyphen_values = true)]
-    pub(crate) n: String,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct SampleArgs {
-    /// The network
-    pub(crate) network: String,
-
-    /// How many addresses
-    #[arg(value_name = "N", value_parser = number)]
-    pub(crate) n: u128,
-
-    /// The same sample each time
-    #[arg(long, value_name = "S")]
-    pub(crate) seed: Option<u64>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct StepArgs {
-    /// The network
-    pub(crate) network: String,
-
-    /// How many steps
-    #[arg(value_name = "N", default_value = "1", value_parser = number)]
-    pub(crate) n: u128,
-
-    #[command(flatten)]
-    pub(crate) form: FormArgs,
-}
-
-#[derive(Args, Debug)]
-#[command(after_long_help = "\
-EXAMPLES
-  subnetcalc reverse 10.1.4.0/22
-  subnetcalc reverse 192.0.2.64/26     RFC 2317
-  subnetcalc reverse 2001:db8::1")]
-pub(crate) struct ReverseArgs {
-    /// Networks or addresses; `-` reads them from stdin
-    #[arg(value_name = "NETWORK")]
-    pub(crate) networks: Vec<String>,
-}
-
-#[derive(Args, Debug)]
-#[command(after_long_help = "\
-Prints LEN NETMASK WILDCARD HEX, separated by TABs. A length up to 32 is
-IPv4's unless -6 is given.
-
-EXAMPLES
-  subnetcalc mask 22
-  subnetcalc mask 255.255.240.0
-  subnetcalc mask --wildcard 0.0.15.255")]
-pub(crate) struct MaskArgs {
-    /// Prefix lengths or masks; `-` reads them from stdin
-    #[arg(value_name = "LEN|MASK")]
-    pub(crate) masks: Vec<String>,
-}
-
-#[derive(Args, Debug)]
-#[command(after_long_help = "\
-EXAMPLES
-  subnetcalc eui64 00:1b:21:3c:9d:f8 2001:db8:1:2::/64")]
-pub(crate) struct Eui64Args {
-    /// The MAC address
-    pub(crate) mac: String,
-
-    /// The network, /64 or shorter
-    #[arg(default_value = "fe80::/64")]
-    pub(crate) network: String,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct UlaArgs {
-    /// The same network each time
-    #[arg(long, value_name = "S")]
-    pub(crate) seed: Option<u64>,
-}
-
-/// A number from 0 in digits.
-fn number(text: &str) -> Result<u128, String> {
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err("not a number; use digits".to_owned());
-    }
-    text.parse()
-        .map_err(|_| format!("out of range; use 0 to {}", u128::MAX))
-}
-
-/// A number from 1 in digits.
-fn positive(text: &str) -> Result<u128, String> {
-    match number(text) {
-        Ok(0) => Err(format!("out of range; use 1 to {}", u128::MAX)),
-        other => other,
-    }
-}
-
-/// A prefix length of either family.
-fn length(text: &str) -> Result<u32, String> {
-    let leading = text.len() > 1 && text.starts_with('0');
-    match number(text)? {
-        _ if leading => Err("leading zero in the prefix length".to_owned()),
-        n @ 0..=128 => Ok(n as u32),
-        _ => Err("prefix length out of range; use 0 to 32 for IPv4, to 128 for IPv6".to_owned()),
-    }
+    Info(InfoArgs) "info" "Show details of each network (the default command)";
+    Hosts(HostsArgs) "hosts" "List the usable hosts of networks, one per line";
+    Split(SplitArgs) "split" "Split a network into equal parts";
+    Plan(PlanArgs) "plan" "Plan subnets by number of hosts or length (VLSM)";
+    Aggregate(AggregateArgs) "aggregate" "Find the fewest networks with the same addresses";
+    Supernet(SetArgs) "supernet" "Find the smallest single network that covers everything, per family";
+    Subtract(SubtractArgs) "subtract" "List the addresses of one set that another lacks";
+    Intersect(WithArgs) "intersect" "List the addresses that are in both sets";
+    Symdiff(WithArgs) "symdiff" "List the addresses that are in exactly one of two sets";
+    Equal(EqualArgs) "equal" "Test whether two sets have the same addresses";
+    Diff(WithArgs) "diff" "Show what one set has and the other lacks, with + and -";
+    Complement(SetArgs) "complement" "List everything not in the set (for each address family in it)";
+    Free(FreeArgs) "free" "List the unused parts of a network";
+    Match(MatchArgs) "match" "Find the most specific network that contains each address";
+    Overlap(OverlapArgs) "overlap" "List pairs of networks that overlap";
+    Grep(GrepArgs) "grep" "Print lines that contain an address of a set";
+    Sort(SetArgs) "sort" "Sort networks, with host bits masked";
+    Count(CountArgs) "count" "Count addresses, per family";
+    Nth(NthArgs) "nth" "Print the Nth address of a network, from 0; -1 is the last";
+    Sample(SampleArgs) "sample" "Print random addresses of a network, without repeats";
+    Next(StepArgs) "next" "Print the next network of the same size, or the Nth";
+    Prev(StepArgs) "prev" "Print the previous network of the same size, or the Nth";
+    Reverse(ReverseArgs) "reverse" "Print the reverse zones of a network, or the PTR name of an address";
+    Mask(MaskArgs) "mask" "Convert between prefix length, netmask, wildcard mask and hex";
+    Eui64(Eui64Args) "eui64" "Make an address from a MAC address (modified EUI-64)";
+    Ula(UlaArgs) "ula" "Make a random unique local /48 (RFC 4193)";
 }
 
 #[cfg(test)]
@@ -632,6 +297,11 @@ mod tests {
 
     #[test]
     fn numbers_are_digits_in_range() {
+        use super::numbers::{length, number, positive};
+        assert_eq!(
+            positive(&"9".repeat(41)).unwrap_err(),
+            format!("out of range; use 1 to {}", u128::MAX)
+        );
         assert_eq!(
             positive("0").unwrap_err(),
             format!("out of range; use 1 to {}", u128::MAX)

@@ -66,7 +66,7 @@ pub(crate) const FIELDS: [Field; 25] = [
             ("globally_reachable", row.globally_reachable.map_or(Value::Null, Value::Bool)),
         ])),
     },
-    field("multicast", |f| Value::Bool(f.net.addr().is_multicast())),
+    field("multicast", |f| Value::Bool(f.is_multicast())),
     field("reverse_zones", |f| Value::List(reverse::zones(f.net))),
     field("hex", |f| Value::Text(f.hex())),
     field("decimal", |f| Value::Text(f.bits().to_string())),
@@ -88,6 +88,41 @@ pub(crate) const FIELDS: [Field; 25] = [
     }),
     field("multicast_scope", |f| f.multicast_scope().map_or(Value::Null, Value::text)),
     field("multicast_mac", |f| f.multicast_mac().map_or(Value::Null, Value::text)),
+];
+
+/// The fields as `--get` names them: a key, or a key and a part.
+pub(crate) const FIELD_NAMES: [&str; 31] = [
+    "address",
+    "prefix_length",
+    "network",
+    "netmask",
+    "wildcard",
+    "broadcast",
+    "first",
+    "last",
+    "first_host",
+    "last_host",
+    "total",
+    "usable",
+    "family",
+    "special.entry",
+    "special.name",
+    "special.rfc",
+    "special.globally_reachable",
+    "multicast",
+    "reverse_zones",
+    "hex",
+    "decimal",
+    "binary",
+    "expanded",
+    "embedded.kind",
+    "embedded.ipv4",
+    "embedded.server",
+    "embedded.port",
+    "mac",
+    "solicited_node",
+    "multicast_scope",
+    "multicast_mac",
 ];
 
 /// A label and the text after it.
@@ -171,7 +206,13 @@ impl Facts {
     }
 
     fn special(&self) -> Option<&'static Row> {
-        special::lookup(self.net.addr())
+        special::lookup(self.net.trunc())
+    }
+
+    /// Whether all its addresses are multicast groups.
+    fn is_multicast(&self) -> bool {
+        let length = if self.net.addr().is_ipv4() { 4 } else { 8 };
+        self.net.addr().is_multicast() && self.net.prefix_len() >= length
     }
 
     fn hex(&self) -> String {

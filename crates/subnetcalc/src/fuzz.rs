@@ -4,21 +4,22 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use common::address::Family;
-use common::operands::trimmed;
 
 use crate::bits::Bits;
 use crate::count::Count;
+use crate::grep::field::first_field;
 use crate::grep::long::{LongLine, Outcome};
-use crate::grep::scan::{Address, Scan, first_field};
-use crate::grep::select::{Selector, Shown, Wanted};
+use crate::grep::scan::{Address, Scan};
+use crate::grep::select::{SelectRules, Selector, Shown, Wanted};
 use crate::interface::Mac;
 use crate::ipset::IpSet;
 use crate::members::{Keep, Members};
-use crate::parse::{self, AnyItem, Item, Rules};
-use crate::plan::Request;
+use crate::network::{self, Rules};
+use crate::parse::{self, AnyItem, Item};
+use crate::plan::{Request, Size};
 use crate::prefix::Prefix;
 use crate::set::IntervalSet;
-use crate::source::Chunks;
+use crate::source::{self, Chunks};
 
 /// Words of sets: the quick way takes only what the careful way takes, and
 /// reads the same; addresses are those of the standard library.
@@ -29,7 +30,7 @@ pub fn words(text: &str) {
         wildcard,
         family: Family::Any,
     };
-    let careful = parse::member(text, rules(false, false));
+    let careful = network::member(text, rules(false, false));
     if let Some(quick) = quick {
         assert_eq!(careful, Ok(quick), "{text}");
     }
@@ -39,16 +40,16 @@ pub fn words(text: &str) {
             AnyItem::V6(item) => shown(item),
         };
         assert_eq!(
-            parse::member(&again, rules(false, false)),
+            network::member(&again, rules(false, false)),
             Ok(item),
             "{text}"
         );
         assert_eq!(parse::item(again.as_bytes()), Some(item), "{text}");
     }
     for (strict, wildcard) in [(true, false), (false, true)] {
-        let _ = parse::member(text, rules(strict, wildcard));
+        let _ = network::member(text, rules(strict, wildcard));
     }
-    if let Ok(net) = parse::network(text, rules(true, false)) {
+    if let Ok(net) = network::network(text, rules(true, false)) {
         assert_eq!(net.trunc(), net, "{text}");
     }
     let whole = |length| length == text.len();
@@ -81,7 +82,7 @@ fn shown<N: Bits>(item: Item<N>) -> String {
 pub fn logs(text: &[u8]) {
     let mut from = 0;
     let mut quads = Vec::new();
-    for found in Scan::new(text) {
+    for found in Scan::new(text, false) {
         assert!(from <= found.start && found.start < found.end);
         from = found.end;
         let before = found.start.checked_sub(1).map(|at| text[at]);
@@ -99,9 +100,9 @@ pub fn logs(text: &[u8]) {
             quads.push(found);
         }
     }
-    assert!(Scan::v4_only(text).eq(quads));
-    for line in crate::source::lines(text) {
-        if let Some(found) = first_field(line) {
+    assert!(Scan::v4_only(text, false).eq(quads));
+    for line in source::lines(text) {
+        if let Some(found) = first_field(line, true) {
             let shown = String::from_utf8_lossy(&line[found.start..found.end]);
             assert!(shown.parse::<IpAddr>().is_ok(), "{shown}");
         }
@@ -129,8 +130,14 @@ pub fn parts(text: &[u8]) {
         v4: IntervalSet::new(vec![Prefix::of(0x0a00_0000_u32, 1).interval()]),
         v6: IntervalSet::new(vec![Prefix::of(0x2001_0db8_u128 << 96, 2).interval()]),
     };
-    let (first, unmap) = (options & 16 != 0, options & 32 != 0);
-    let selector = Selector::new(&set, wanted, first, unmap, Family::Any);
+    let rules = SelectRules {
+        wanted,
+        first_field: options & 16 != 0,
+        unmap: options & 32 != 0,
+        dot_port: options & 64 != 0,
+        family: Family::Any,
+    };
+    let selector = Selector::new(&set, rules);
     let mut expected = Vec::new();
     let with_end = [&text[..], b"\n"].concat();
     let lines = selector.piece(&with_end, shown, b"f:", &mut expected);
@@ -162,12 +169,12 @@ pub fn list(text: &[u8]) {
     let mut expected = Members::new(Keep::Union, rules);
     let mut expected_bad = 0;
     for line in text.split(|byte| *byte == b'\n') {
-        let line = trimmed(line);
+        let line = source::value(line);
         if line.is_empty() {
             continue;
         }
         let text = std::str::from_utf8(line);
-        match text.map(|text| parse::member(text, rules)) {
+        match text.map(|text| network::member(text, rules)) {
             Ok(Ok(item)) => assert!(expected.add(item)),
             _ => expected_bad += 1,
         }
@@ -182,7 +189,32 @@ pub fn arguments(text: &str) {
         assert_eq!(Mac::parse(&mac.to_string()), Ok(mac), "{text}");
     }
     if let Ok(request) = Request::parse(text) {
-        assert!(request.hosts > 0 && request.name.as_deref() != Some(""));
+        assert!(request.size != Size::Hosts(0) && request.name.as_deref() != Some(""));
+        let name = request.name.as_ref().map(|name| format!("{name}="));
+        let again = format!("{}{}", name.unwrap_or_default(), request.size);
+        assert_eq!(Request::parse(&again), Ok(request), "{text}");
+    }
+    if let Some(mask) = network::hex_mask(text) {
+        let digits = match mask {
+            IpAddr::V4(mask) => format!("{:08x}", mask.to_bits()),
+            IpAddr::V6(mask) => format!("{:032x}", mask.to_bits()),
+        };
+        assert!(text.to_ascii_lowercase().ends_with(&digits), "{text}");
+    }
+    // A range of three words is the range of one; the other words stay.
+    let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+    let joined = network::joined_ranges(&words);
+    let (before, after) = (words.concat(), joined.concat());
+    if joined.len() == words.len() {
+        assert_eq!(before, after);
+    } else {
+        assert!((words.len() - joined.len()).is_multiple_of(2), "{text}");
+        let ranges = joined.iter().filter(|word| !words.contains(word));
+        assert!(
+            ranges
+                .into_iter()
+                .all(|word| parse::item(word.as_bytes()).is_some())
+        );
     }
     if let Ok(count) = Count::parse(text) {
         assert_eq!(Count::parse(&count.to_string()), Ok(count));

@@ -17,29 +17,36 @@ impl fmt::Display for Mac {
 }
 
 impl Mac {
-    /// Parses `00:1b:21:3c:9d:f8`, the same with hyphens, or
-    /// `001b.213c.9df8`. The error is a sentence.
+    /// Parses the common spellings: 6 octets (`00:1b:21:3c:9d:f8`, the octets
+    /// may lack a leading zero), 3 groups of 4 digits (`001b.213c.9df8`), 2 of 6
+    /// (`001b21-3c9df8`), or 12 digits. The separator is a colon, hyphen, dot or
+    /// blank. The error is a sentence.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let why = || "not a MAC address; use six octets as in 00:1b:21:3c:9d:f8".to_owned();
-        let (separator, digits) = match text.chars().find(|c| !c.is_ascii_hexdigit()) {
-            Some(c @ (':' | '-')) => (c, 2),
-            Some('.') => ('.', 4),
+        let separator = text.chars().find(|c| [':', '-', '.', ' '].contains(c));
+        let parts: Vec<&str> = match separator {
+            Some(separator) => text.split(separator).collect(),
+            None => vec![text],
+        };
+        let width = match parts.len() {
+            6 => 2,
+            3 => 4,
+            2 => 6,
+            1 => 12,
             _ => return Err(why()),
         };
-        let parts: Vec<&str> = text.split(separator).collect();
-        let mut octets = [0; 6];
-        if parts.len() * digits != 12 {
-            return Err(why());
-        }
-        for (at, octet) in octets.iter_mut().enumerate() {
-            let part = parts[2 * at / digits];
+        let mut digits = String::new();
+        for part in parts {
+            let short = width == 2 && part.len() == 1 && separator != Some('.');
             // Digits only: from_str_radix would take a sign.
-            if part.len() != digits || !part.bytes().all(|b| b.is_ascii_hexdigit()) {
+            if part.len() != width && !short || !part.bytes().all(|b| b.is_ascii_hexdigit()) {
                 return Err(why());
             }
-            let from = 2 * at % digits;
-            *octet = u8::from_str_radix(&part[from..from + 2], 16).map_err(|_| why())?;
+            digits.push_str(if short { "0" } else { "" });
+            digits.push_str(part);
         }
+        let bits = u64::from_str_radix(&digits, 16).map_err(|_| why())?;
+        let [_, _, octets @ ..] = bits.to_be_bytes();
         Ok(Self(octets))
     }
 
@@ -190,7 +197,19 @@ mod tests {
     #[test]
     fn mac_addresses() {
         let expected = Mac([0x00, 0x1b, 0x21, 0x3c, 0x9d, 0xf8]);
-        for text in ["00:1b:21:3c:9d:f8", "00-1B-21-3C-9D-F8", "001b.213c.9df8"] {
+        for text in [
+            "00:1b:21:3c:9d:f8",
+            "00-1B-21-3C-9D-F8",
+            "001b.213c.9df8",
+            "001b:213c:9df8",
+            "001b-213c-9df8",
+            "001b213c9df8",
+            "001B21-3C9DF8",
+            "001b21:3c9df8",
+            "0:1b:21:3c:9d:f8",
+            "0-1b-21-3c-9d-f8",
+            "00 1B 21 3C 9D F8",
+        ] {
             assert_eq!(Mac::parse(text), Ok(expected), "{text}");
         }
         assert_eq!(expected.to_string(), "00:1b:21:3c:9d:f8");
@@ -198,9 +217,12 @@ mod tests {
             "",
             "00:1b:21:3c:9d",
             "00:1b:21:3c:9d:f8:00",
-            "0:1b:21:3c:9d:f8",
+            ":1b:21:3c:9d:f8",
+            "0.1b.21.3c.9d.f8",
+            "01b.213c.9df8",
             "00:1b-21:3c:9d:f8",
-            "001b213c9df8",
+            "001b213c9df",
+            "001b213c9df80",
             "00:1b:21:3c:9d:+8",
             "001b.213c.9df8.0000",
             "00:1b:21:3c:9d:g8",

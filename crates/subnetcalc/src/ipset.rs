@@ -2,12 +2,15 @@
 //!
 //! [`IpSet`] is the union of [`Members`], whose reading is here as well.
 
+use std::path::Path;
+
 use common::app::Io;
-use common::operands::{Origin, trimmed};
+use common::operands::Origin;
 use common::{Error, Kind, Result};
 
 use crate::members::{Keep, Members};
-use crate::parse::{self, Rules};
+use crate::network::{self, Rules};
+use crate::parse;
 use crate::set::IntervalSet;
 use crate::source::{self, Chunks, Filled, LINE_MAX, Piece, Stdin};
 
@@ -39,7 +42,7 @@ impl Members {
             return Ok(());
         }
         // The careful way knows more forms, and what to say of bad ones.
-        let item = parse::member(text, self.rules)?;
+        let item = network::member(text, self.rules)?;
         if self.add(item) {
             Ok(())
         } else {
@@ -72,7 +75,7 @@ impl Members {
                 }
                 // A long line is refused, whatever it holds.
                 if line.len() <= LINE_MAX {
-                    line = trimmed(line);
+                    line = source::value(line);
                     if line.is_empty() {
                         continue;
                     }
@@ -117,7 +120,7 @@ impl Members {
                 None if word == "-" => "-",
                 None => {
                     if let Err(why) = members.add_text(word) {
-                        fail(Error::input(word, why))?;
+                        fail(bad_word(word, why))?;
                     }
                     continue;
                 }
@@ -138,28 +141,56 @@ impl Members {
         keep: Keep,
         rules: Rules,
     ) -> Result<Self> {
-        let implied = ["-".to_owned()];
         let words = match words {
             [] => {
-                // Says so where stdin is a terminal.
+                // An error if stdin is a terminal.
                 let _ = io.operands_or_stdin(&[], "a network, address, range, @FILE or -")?;
-                &implied[..]
+                vec!["-".to_owned()]
             }
-            words => words,
+            words => network::joined_ranges(words),
         };
         let stdin = Some(io.stdin());
-        Self::read(stdin, words, keep, rules, &mut |error| {
+        Self::read(stdin, &words, keep, rules, &mut |error| {
             io.fail(&error)?;
             // Input may be waited for next.
             io.out.flush()
         })
     }
 
-    /// The members that an option names. A bad one ends the run before
-    /// anything was printed.
-    pub(crate) fn of_option(io: &Io, words: &[String], keep: Keep, rules: Rules) -> Result<Self> {
-        Self::read(Some(io.stdin()), words, keep, rules, &mut Err)
+    /// The members that an option names; each value is a word or a list of
+    /// words joined by commas. A bad one ends the run before anything was
+    /// printed.
+    pub(crate) fn of_option(io: &Io, values: &[String], keep: Keep, rules: Rules) -> Result<Self> {
+        let words = option_words(values);
+        Self::read(Some(io.stdin()), &words, keep, rules, &mut Err)
     }
+}
+
+/// The words of an option's values. The name of a file may have commas, if
+/// there is such a file.
+pub(crate) fn option_words(values: &[String]) -> Vec<String> {
+    let mut words = Vec::new();
+    for value in values {
+        let file = value.strip_prefix('@');
+        if file.is_some_and(|name| Path::new(name).exists()) {
+            words.push(value.clone());
+        } else {
+            let parts = value.split(',').map(str::trim);
+            // `A,B,` is a list with a comma too many, `,` is none.
+            let parts = parts.filter(|part| !part.is_empty() || value.trim_matches(',').is_empty());
+            words.extend(parts.map(str::to_owned));
+        }
+    }
+    words
+}
+
+/// The error about a word of the command line.
+fn bad_word(word: &str, why: String) -> Error {
+    let error = Error::input(word, why);
+    if Path::new(word).is_file() {
+        return error.hint(format!("@{word} reads the file of that name"));
+    }
+    error
 }
 
 impl IpSet {

@@ -6,7 +6,7 @@
 //! in one buffer that goes out whole; memory does not depend on how much is
 //! listed.
 
-use common::{Out, Result};
+use common::{Out, Result, time};
 
 use crate::bits::Bits;
 use crate::format::{Block, Head};
@@ -19,6 +19,9 @@ const LINE: usize = 128;
 /// Bytes of an ending that are copied whatever its length; its last byte is
 /// the length.
 const ENDING: usize = 16;
+
+/// The end of a record with a time.
+const STAMPED: &str = "\"}";
 
 /// Which addresses to list, and in what order.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +78,8 @@ pub(crate) struct Lister {
     filled: usize,
     before: Vec<u8>,
     after: Vec<u8>,
+    /// Whether each line ends with the time of its buffer and [`STAMPED`].
+    stamped: bool,
     decimal: Option<Box<[[u8; ENDING]; 256]>>,
     hex: Option<Box<[[u8; ENDING]; 256]>>,
 }
@@ -101,9 +106,19 @@ impl Lister {
             buffer: vec![0; BUFFER + LINE],
             filled: 0,
             before: before.as_bytes().to_vec(),
+            stamped: false,
             decimal: table(|octet| octet.to_string()),
             hex: table(|octet| format!("{octet:02x}")),
             after,
+        }
+    }
+
+    /// JSON records of this type that have the address and the time. The time
+    /// is taken once for each buffer.
+    pub(crate) fn records(tag: &str) -> Self {
+        Self {
+            stamped: true,
+            ..Self::new(&format!("{{\"type\":\"{tag}\",\"address\":\""), STAMPED)
         }
     }
 
@@ -122,10 +137,10 @@ impl Lister {
             let run = (room.widen() / walk.step.widen()).min(walk.more - done);
             match address.block() {
                 _ if run == 0 => self.line(address, out)?,
-                Block::Decimal(head) if self.decimal.is_some() => {
+                Block::Decimal(head) if self.decimal.is_some() && !self.stamped => {
                     self.block(&head, walk, address, run as usize, true, out)?;
                 }
-                Block::Hex(head) if self.hex.is_some() => {
+                Block::Hex(head) if self.hex.is_some() && !self.stamped => {
                     self.block(&head, walk, address, run as usize, false, out)?;
                 }
                 _ => {
@@ -145,6 +160,9 @@ impl Lister {
     pub(crate) fn line<N: Bits>(&mut self, address: N, out: &mut Out) -> Result<()> {
         if self.filled + self.before.len() + self.after.len() + 64 > self.buffer.len() {
             self.hand_over(out)?;
+        }
+        if self.stamped && self.filled == 0 {
+            self.after = format!("\",\"time\":\"{}{STAMPED}\n", time::now()).into_bytes();
         }
         let text = address.text();
         for part in [&self.before[..], text.as_bytes(), &self.after] {

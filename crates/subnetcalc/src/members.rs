@@ -1,19 +1,21 @@
 //! [`Members`]: the networks, addresses and ranges of a SET as they are read.
 //!
-//! What is kept of them is the caller's choice ([`Keep`]). Unless all are
+//! The caller chooses how much of them is kept ([`Keep`]). Unless all are
 //! needed, memory depends on how many different ones there are: new members
 //! are collected, and sorted and merged with the others when there are many.
 
 use common::address::Family;
+use ipnet::IpNet;
 
 use crate::bits::Bits;
-use crate::parse::{AnyItem, Item, Rules};
-use crate::set::{Interval, IntervalSet, in_order};
+use crate::network::Rules;
+use crate::parse::{AnyItem, Item};
+use crate::set::{Interval, IntervalSet, in_order, join};
 
 /// New members that are collected before they are merged with the others.
 const RUN: usize = if cfg!(test) { 1 << 10 } else { 1 << 18 };
 
-/// What is kept of the members of a SET.
+/// How much of the members of a SET is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
     /// The addresses; how they were divided and written is lost.
@@ -33,6 +35,8 @@ pub(crate) struct Members {
     pub(crate) v6: List<u128>,
     /// Which members are taken.
     pub(crate) rules: Rules,
+    /// The first network with host bits, as it was given.
+    pub(crate) host_bits: Option<IpNet>,
 }
 
 /// The members of one family, by how they are written if [`Keep`] says so;
@@ -52,6 +56,7 @@ impl Members {
             v4: List::new(keep),
             v6: List::new(keep),
             rules,
+            host_bits: None,
         }
     }
 
@@ -61,9 +66,25 @@ impl Members {
         match item {
             AnyItem::V4(_) if self.rules.family == Family::V6 => true,
             AnyItem::V6(_) if self.rules.family == Family::V4 => true,
-            AnyItem::V4(item) => self.v4.add(item, self.rules.strict),
-            AnyItem::V6(item) => self.v6.add(item, self.rules.strict),
+            AnyItem::V4(item) => {
+                note_host_bits(item, &mut self.host_bits);
+                self.v4.add(item, self.rules.strict)
+            }
+            AnyItem::V6(item) => {
+                note_host_bits(item, &mut self.host_bits);
+                self.v6.add(item, self.rules.strict)
+            }
         }
+    }
+}
+
+#[inline]
+fn note_host_bits<N: Bits>(item: Item<N>, noted: &mut Option<IpNet>) {
+    if let Item::Network(address, length) = item
+        && address & N::host_mask(length) != N::ZERO
+        && noted.is_none()
+    {
+        *noted = IpNet::new(address.ip(), length as u8).ok();
     }
 }
 
@@ -122,8 +143,9 @@ impl<N: Bits> Runs<N> {
     #[inline]
     fn push(&mut self, interval: Interval<N>, keep: Keep) {
         self.recent.push(interval);
-        // As many as there are already, so that each is merged a few times only.
-        if self.recent.len() >= RUN.max(self.merged.len()) && keep != Keep::All {
+        // Half as many as there are already: each is merged a few times only, and
+        // both lists together need little more memory than one.
+        if self.recent.len() >= RUN.max(self.merged.len() / 2) && keep != Keep::All {
             self.merge(keep);
         }
     }
@@ -131,14 +153,13 @@ impl<N: Bits> Runs<N> {
     #[cold]
     fn merge(&mut self, keep: Keep) {
         let mut recent = std::mem::take(&mut self.recent);
-        let merged = std::mem::take(&mut self.merged);
-        self.merged = if keep == Keep::Union {
-            IntervalSet::merged(merged, IntervalSet::new(recent))
+        in_order(&mut recent);
+        merge_in_order(&mut self.merged, &recent);
+        if keep == Keep::Union {
+            join(&mut self.merged);
         } else {
-            in_order(&mut recent);
-            recent.dedup();
-            distinct(merged, recent)
-        };
+            self.merged.dedup();
+        }
     }
 
     fn finish(mut self, keep: Keep) -> Vec<Interval<N>> {
@@ -150,28 +171,24 @@ impl<N: Bits> Runs<N> {
     }
 }
 
-/// Two lists, each in order and without repeats, as one such list.
-fn distinct<N: Bits>(a: Vec<Interval<N>>, b: Vec<Interval<N>>) -> Vec<Interval<N>> {
-    if a.is_empty() {
-        return b;
-    }
-    let mut all = Vec::with_capacity(a.len());
+/// Merges a list in order into another, which stays in order.
+fn merge_in_order<N: Bits>(list: &mut Vec<Interval<N>>, other: &[Interval<N>]) {
     let key = |interval: &Interval<N>| N::pair(interval.first, !interval.last);
-    let (mut a, mut b) = (a.into_iter().peekable(), b.into_iter().peekable());
-    while let (Some(x), Some(y)) = (a.peek(), b.peek()) {
-        let next = match key(x).cmp(&key(y)) {
-            std::cmp::Ordering::Less => a.next(),
-            std::cmp::Ordering::Greater => b.next(),
-            std::cmp::Ordering::Equal => {
-                b.next();
-                a.next()
-            }
-        };
-        all.extend(next);
+    let mut left = list.len();
+    list.reserve_exact(other.len());
+    list.resize(left + other.len(), Interval::default());
+    // From the end, so that nothing is overwritten before it has moved.
+    let mut others = other;
+    while let Some((last, before)) = others.split_last() {
+        let to = left + others.len() - 1;
+        if left > 0 && key(&list[left - 1]) > key(last) {
+            list[to] = list[left - 1];
+            left -= 1;
+        } else {
+            list[to] = *last;
+            others = before;
+        }
     }
-    all.extend(a);
-    all.extend(b);
-    all
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use common::app::Io;
-use common::{Out, Result};
+use common::{Out, Result, time};
 use serde::Serialize;
 
 use crate::bits::Bits;
@@ -21,23 +21,49 @@ pub(crate) struct Printer {
     pub(crate) ranges: bool,
 }
 
+/// A network or range. All records of a type have all keys.
 #[derive(Serialize)]
 struct NetworkRecord<'a> {
     r#type: &'a str,
-    network: String,
-}
-
-#[derive(Serialize)]
-struct RangeRecord<'a> {
-    r#type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<&'a str>,
+    /// Null for a range.
+    network: Option<String>,
     first: IpAddr,
     last: IpAddr,
+    time: String,
 }
 
 #[derive(Serialize)]
 struct AddressRecord<'a> {
     r#type: &'a str,
     address: IpAddr,
+    time: String,
+}
+
+/// The change of a network from one set to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Only the second set has it.
+    Added,
+    /// Only the first set has it.
+    Removed,
+}
+
+impl Change {
+    fn sign(self) -> u8 {
+        match self {
+            Self::Added => b'+',
+            Self::Removed => b'-',
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+        }
+    }
 }
 
 impl Printer {
@@ -61,10 +87,7 @@ impl Printer {
             return self.range(prefix.interval(), out);
         }
         if self.json {
-            return out.json(&NetworkRecord {
-                r#type: self.tag,
-                network: shown(prefix),
-            });
+            return self.record(Some(shown(prefix)), prefix.interval(), None, out);
         }
         let buffer = out.buffer();
         push_network(buffer, prefix);
@@ -84,10 +107,11 @@ impl Printer {
             );
         }
         if self.json {
-            return out.json(&NetworkRecord {
-                r#type: self.tag,
-                network: address.ip().to_string(),
-            });
+            let interval = Interval {
+                first: address,
+                last: address,
+            };
+            return self.record(Some(address.ip().to_string()), interval, None, out);
         }
         let buffer = out.buffer();
         buffer.extend_from_slice(address.text().as_bytes());
@@ -111,16 +135,54 @@ impl Printer {
 
     fn range<N: Bits>(self, interval: Interval<N>, out: &mut Out) -> Result<()> {
         if self.json {
-            return out.json(&RangeRecord {
-                r#type: self.tag,
-                first: interval.first.ip(),
-                last: interval.last.ip(),
-            });
+            return self.record(None, interval, None, out);
         }
         let buffer = out.buffer();
         push_range(buffer, interval);
         buffer.push(b'\n');
         out.spill_if_full()
+    }
+
+    /// An interval that one of two sets has, as networks or as a range.
+    pub(crate) fn change<N: Bits>(
+        self,
+        interval: Interval<N>,
+        change: Change,
+        out: &mut Out,
+    ) -> Result<()> {
+        let one = |part: Interval<N>, out: &mut Out| {
+            if self.json {
+                let network = (!self.ranges).then(|| shown(Prefix::around(part)));
+                return self.record(network, part, Some(change.name()), out);
+            }
+            out.buffer().push(change.sign());
+            if self.ranges {
+                self.range(part, out)
+            } else {
+                self.network(Prefix::around(part), out)
+            }
+        };
+        if self.ranges {
+            return one(interval, out);
+        }
+        cover(interval).try_for_each(|prefix| one(prefix.interval(), out))
+    }
+
+    fn record<N: Bits>(
+        self,
+        network: Option<String>,
+        interval: Interval<N>,
+        change: Option<&str>,
+        out: &mut Out,
+    ) -> Result<()> {
+        out.json(&NetworkRecord {
+            r#type: self.tag,
+            change,
+            network,
+            first: interval.first.ip(),
+            last: interval.last.ip(),
+            time: time::now(),
+        })
     }
 
     /// One address.
@@ -129,6 +191,7 @@ impl Printer {
             return out.json(&AddressRecord {
                 r#type: self.tag,
                 address,
+                time: time::now(),
             });
         }
         out.line(address)

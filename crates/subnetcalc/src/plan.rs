@@ -1,100 +1,186 @@
-//! Networks by size (VLSM): the largest first, one after the other.
+//! Subnets by number of hosts or by length (VLSM).
 //!
 //! Sizes are powers of two, so in descending order each network starts where
 //! the one before it ended and is aligned by itself; what is left is one
-//! range at the end.
+//! range at the end. In a given order there may be gaps for the alignment.
+
+use std::fmt;
 
 use crate::bits::Bits;
 use crate::count::Count;
 use crate::prefix::Prefix;
 use crate::set::Interval;
 
-/// A part somebody asks for.
+/// A part that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// What it is called, if anything.
+    /// Its name, if it has one.
     pub(crate) name: Option<String>,
-    /// How many hosts it must have room for.
-    pub(crate) hosts: u128,
+    /// Its size.
+    pub(crate) size: Size,
+}
+
+/// The size of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// At least this many hosts.
+    Hosts(u128),
+    /// A prefix length.
+    Length(u32),
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hosts(hosts) => hosts.fmt(f),
+            Self::Length(length) => write!(f, "/{length}"),
+        }
+    }
+}
+
+/// How parts are made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    /// In the given order, not by size.
+    pub(crate) keep_order: bool,
+    /// IPv6 parts may be longer than /64 if that is enough for their hosts.
+    pub(crate) exact: bool,
+}
+
+/// Why there is no plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoPlan {
+    /// The parts take this many addresses.
+    Takes(Count),
+    /// A part is larger than the address space.
+    TooLarge,
+    /// In this order, with the gaps for alignment, the parts do not fit.
+    Order,
 }
 
 impl Request {
-    /// Parses `[NAME=]HOSTS`. The error is a sentence.
+    /// Parses `[NAME=]HOSTS` or `[NAME=]/LEN`. The error is a sentence.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let (name, digits) = match text.rsplit_once('=') {
+        let (name, size) = match text.rsplit_once('=') {
             Some(("", _)) => return Err("the name before the = is missing".to_owned()),
-            Some((name, digits)) => (Some(name.to_owned()), digits),
+            Some((name, size)) => (Some(name.to_owned()), size),
             None => (None, text),
         };
+        let digits = size.strip_prefix('/').unwrap_or(size);
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err("not a number of hosts; use [NAME=]HOSTS".to_owned());
+            return Err(
+                "not a number of hosts or a prefix length; use [NAME=]HOSTS or [NAME=]/LEN"
+                    .to_owned(),
+            );
         }
-        match digits.parse() {
-            Ok(0) | Err(_) => Err(format!("hosts out of range; use 1 to {}", u128::MAX)),
-            Ok(hosts) => Ok(Self { name, hosts }),
-        }
+        let size = if digits.len() < size.len() {
+            if digits.len() > 1 && digits.starts_with('0') {
+                return Err("leading zero in the prefix length".to_owned());
+            }
+            match digits.parse() {
+                Ok(length @ 0..=128) => Size::Length(length),
+                _ => {
+                    return Err("prefix length out of range; use 0 to 32 for IPv4, \
+                                to 128 for IPv6"
+                        .to_owned());
+                }
+            }
+        } else {
+            match digits.parse() {
+                Ok(0) | Err(_) => {
+                    return Err(format!("hosts out of range; use 1 to {}", u128::MAX));
+                }
+                Ok(hosts) => Size::Hosts(hosts),
+            }
+        };
+        Ok(Self { name, size })
     }
 
-    /// The prefix length that has room: in IPv4 for the network and broadcast
-    /// address too, and /30 at the longest. `None` if no length has.
-    fn length<N: Bits>(&self) -> Option<u32> {
+    /// The prefix length of the part: one that is asked for, or one that has room
+    /// for the hosts, in IPv4 also for the network and broadcast address and
+    /// /30 at the longest. `None` if no length of the family does.
+    fn length<N: Bits>(&self, exact: bool) -> Option<u32> {
+        let hosts = match self.size {
+            Size::Length(length) => return (length <= N::WIDTH).then_some(length),
+            Size::Hosts(hosts) => hosts,
+        };
         let addresses = if N::FAMILY == 4 {
-            self.hosts.checked_add(2)?
+            hosts.checked_add(2)?
         } else {
-            self.hosts
+            hosts
         };
         // Bits so that 2^bits addresses are enough.
         let bits = 128 - (addresses - 1).leading_zeros();
-        let bits = if N::FAMILY == 4 { bits.max(2) } else { bits };
-        N::WIDTH.checked_sub(bits)
+        let least = match (N::FAMILY, exact) {
+            (4, _) => 2,
+            (_, true) => 0,
+            // A subnet of hosts is a /64 (RFC 4291 section 2.5.4).
+            (_, false) => 64,
+        };
+        N::WIDTH.checked_sub(bits.max(least))
     }
 }
 
 /// A plan that fits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan<'a, N> {
-    /// The networks, ascending, and what each is for.
+    /// The networks, ascending, and the request for each.
     pub(crate) parts: Vec<(Prefix<N>, &'a Request)>,
-    /// What is left over.
-    pub(crate) rest: Option<Interval<N>>,
+    /// The unused rest, ascending.
+    pub(crate) rest: Vec<Interval<N>>,
 }
 
-/// Hands out parts of a network. The error is how many addresses it would
-/// take, `None` for more than the family has.
+/// Hands out parts of a network.
 pub(crate) fn plan<N: Bits>(
     net: Prefix<N>,
     requests: &[Request],
-) -> Result<Plan<'_, N>, Option<Count>> {
+    options: Options,
+) -> Result<Plan<'_, N>, NoPlan> {
     let mut sized = Vec::new();
     for request in requests {
-        sized.push((request.length::<N>().ok_or(None)?, request));
+        let length = request.length::<N>(options.exact).ok_or(NoPlan::TooLarge)?;
+        sized.push((length, request));
     }
-    // Stable: equals stay in the order they were asked for.
-    sized.sort_by_key(|&(length, _)| length);
+    if !options.keep_order {
+        // Stable: equals stay in the order they were asked for.
+        sized.sort_by_key(|&(length, _)| length);
+    }
     let needed = sized.iter().fold(Count::ZERO, |sum, &(length, _)| {
         sum.plus(Count::power(N::WIDTH - length))
     });
     if needed > net.total() {
-        return Err(Some(needed));
+        return Err(NoPlan::Takes(needed));
     }
     let mut next = Some(net.first);
     let mut parts = Vec::new();
+    let mut rest = Vec::new();
     for (length, request) in sized {
-        // The sum has been checked, so a start is there.
-        // But the sum of more than the space has is the whole space.
-        let first = next.ok_or(None)?;
-        let part = Prefix { first, length };
+        let start = next.ok_or(NoPlan::Order)?;
+        let aligned = Prefix::of(start, length);
+        let part = if aligned.first == start {
+            Some(aligned)
+        } else {
+            aligned.step(1, true)
+        };
+        let part = part
+            .filter(|part| part.last() <= net.last())
+            .ok_or(NoPlan::Order)?;
+        if part.first > start {
+            rest.push(Interval {
+                first: start,
+                last: part.first - N::ONE,
+            });
+        }
         parts.push((part, request));
+        // After the last address of the space nothing follows.
         next = part.last().checked_add(N::ONE);
     }
-    let rest = next
-        .filter(|&first| first <= net.last())
-        .map(|first| Interval {
+    if let Some(first) = next.filter(|first| *first <= net.last()) {
+        rest.push(Interval {
             first,
             last: net.last(),
         });
-    // After the very last address of the space `next` is gone; before the
-    // first part it is the network's own start.
+    }
     Ok(Plan { parts, rest })
 }
 
@@ -104,13 +190,25 @@ mod tests {
     use proptest::prelude::*;
 
     fn requests(hosts: &[u128]) -> Vec<Request> {
-        let request = |&hosts: &u128| Request { name: None, hosts };
-        hosts.iter().map(request).collect()
+        hosts.iter().map(|&hosts| of(Size::Hosts(hosts))).collect()
     }
+
+    fn of(size: Size) -> Request {
+        Request { name: None, size }
+    }
+
+    const BY_SIZE: Options = Options {
+        keep_order: false,
+        exact: false,
+    };
+    const IN_ORDER: Options = Options {
+        keep_order: true,
+        exact: false,
+    };
 
     #[test]
     fn sizes_leave_room_for_both_ends() {
-        let length = |hosts| Request { name: None, hosts }.length::<u32>();
+        let length = |hosts| of(Size::Hosts(hosts)).length::<u32>(false);
         assert_eq!(length(50), Some(26));
         assert_eq!(length(62), Some(26));
         assert_eq!(length(63), Some(25));
@@ -120,43 +218,102 @@ mod tests {
         assert_eq!(length(u128::from(u32::MAX) - 1), Some(0));
         assert_eq!(length(u128::from(u32::MAX)), None);
         assert_eq!(length(u128::MAX), None);
-        let length = |hosts| Request { name: None, hosts }.length::<u128>();
+        let length = |hosts| of(Size::Hosts(hosts)).length::<u128>(true);
         assert_eq!(length(1), Some(128));
         assert_eq!(length(2), Some(127));
         assert_eq!(length(u128::MAX), Some(0));
+        let length = |hosts| of(Size::Hosts(hosts)).length::<u128>(false);
+        assert_eq!(length(1), Some(64));
+        assert_eq!(length(1 << 64), Some(64));
+        assert_eq!(length((1 << 64) + 1), Some(63));
+        assert_eq!(of(Size::Length(31)).length::<u32>(false), Some(31));
+        assert_eq!(of(Size::Length(33)).length::<u32>(false), None);
+        assert_eq!(of(Size::Length(127)).length::<u128>(false), Some(127));
+    }
+
+    #[test]
+    fn in_the_given_order_parts_are_aligned() {
+        let net = Prefix::of(0x0a00_0000_u32, 24);
+        let asked = [
+            Size::Length(32),
+            Size::Length(26),
+            Size::Hosts(2),
+            Size::Length(31),
+        ]
+        .map(of);
+        let plan = plan(net, &asked, IN_ORDER).unwrap();
+        let parts: Vec<_> = plan
+            .parts
+            .iter()
+            .map(|(p, _)| (p.first & 0xff, p.length))
+            .collect();
+        assert_eq!(parts, [(0, 32), (64, 26), (128, 30), (132, 31)]);
+        let rest: Vec<_> = plan
+            .rest
+            .iter()
+            .map(|r| (r.first & 0xff, r.last & 0xff))
+            .collect();
+        assert_eq!(rest, [(1, 63), (134, 255)]);
+    }
+
+    #[test]
+    fn an_order_that_does_not_fit() {
+        let net = Prefix::of(0x0a00_0000_u32, 24);
+        let asked = [Size::Length(26), Size::Length(25), Size::Length(26)].map(of);
+        assert_eq!(plan(net, &asked, IN_ORDER), Err(NoPlan::Order));
+        assert!(plan(net, &asked, BY_SIZE).is_ok());
+        let larger = [of(Size::Length(23))];
+        for options in [IN_ORDER, BY_SIZE] {
+            assert_eq!(
+                plan(net, &larger, options),
+                Err(NoPlan::Takes(Count::new(512)))
+            );
+        }
     }
 
     #[test]
     fn largest_first() {
         let net = Prefix::of(0xc0a8_0100_u32, 24);
         let asked = requests(&[10, 50, 2, 50]);
-        let plan = plan(net, &asked).unwrap();
+        let plan = plan(net, &asked, BY_SIZE).unwrap();
         let lengths: Vec<_> = plan
             .parts
             .iter()
-            .map(|(p, r)| (p.length, r.hosts))
+            .map(|(p, r)| (p.length, r.size.to_string()))
             .collect();
-        assert_eq!(lengths, [(26, 50), (26, 50), (28, 10), (30, 2)]);
-        assert_eq!(plan.rest.unwrap().first, 0xc0a8_0100 + 64 + 64 + 16 + 4);
+        let expected = [(26, "50"), (26, "50"), (28, "10"), (30, "2")];
+        assert_eq!(
+            lengths,
+            expected.map(|(length, text)| (length, text.to_owned()))
+        );
+        assert_eq!(plan.rest[0].first, 0xc0a8_0100 + 64 + 64 + 16 + 4);
     }
 
     #[test]
     fn full_and_too_small() {
         let net = Prefix::of(u32::MAX, 24);
-        assert_eq!(plan(net, &requests(&[126, 126])).unwrap().rest, None);
+        assert_eq!(plan(net, &requests(&[126, 126]), BY_SIZE).unwrap().rest, []);
         assert_eq!(
-            plan(net, &requests(&[126, 126, 1])),
-            Err(Some(Count::new(260)))
+            plan(net, &requests(&[126, 126, 1]), BY_SIZE),
+            Err(NoPlan::Takes(Count::new(260)))
         );
-        assert_eq!(plan(net, &requests(&[1 << 40])), Err(None));
+        assert_eq!(
+            plan(net, &requests(&[1 << 40]), BY_SIZE),
+            Err(NoPlan::TooLarge)
+        );
         let all = Prefix::of(0_u128, 0);
-        assert_eq!(plan(all, &requests(&[u128::MAX])).unwrap().rest, None);
+        assert_eq!(
+            plan(all, &requests(&[u128::MAX]), BY_SIZE).unwrap().rest,
+            []
+        );
     }
 
     #[test]
     fn requests_are_read() {
         assert_eq!(Request::parse("a=b=7").unwrap().name.unwrap(), "a=b");
-        assert_eq!(Request::parse("7").unwrap().hosts, 7);
+        assert_eq!(Request::parse("7").unwrap().size, Size::Hosts(7));
+        assert_eq!(Request::parse("/0").unwrap().size, Size::Length(0));
+        assert_eq!(Request::parse("a/b=/64").unwrap().size, Size::Length(64));
         for bad in [
             "",
             "a=",
@@ -165,6 +322,11 @@ mod tests {
             "a",
             "+7",
             "a=-1",
+            "/",
+            "a=/129",
+            "a=/024",
+            "//24",
+            "/+4",
             "99999999999999999999999999999999999999999",
         ] {
             assert!(Request::parse(bad).is_err(), "{bad}");
@@ -174,22 +336,41 @@ mod tests {
     proptest! {
         #[test]
         fn parts_are_apart_and_large_enough(
-            hosts in proptest::collection::vec(1..5000_u128, 1..20), length in 8..=30_u32,
+            hosts in proptest::collection::vec((1..5000_u128, 16..=32_u32, any::<bool>()), 1..20),
+            length in 8..=30_u32, keep_order: bool,
         ) {
             let net = Prefix::of(0x0a00_0000_u32, length);
-            let asked = requests(&hosts);
-            if let Ok(plan) = plan(net, &asked) {
+            let asked: Vec<Request> = hosts.iter().map(|&(hosts, length, by_hosts)| {
+                of(if by_hosts { Size::Hosts(hosts) } else { Size::Length(length) })
+            }).collect();
+            let options = Options { keep_order, exact: false };
+            if let Ok(plan) = plan(net, &asked, options) {
                 let mut next = net.first;
                 for (part, request) in &plan.parts {
-                    prop_assert_eq!(part.first, next);
+                    prop_assert!(part.first >= next);
                     prop_assert_eq!(Prefix::of(part.first, part.length), *part);
-                    prop_assert!(part.usable().count() >= Count::new(request.hosts));
+                    match request.size {
+                        Size::Hosts(n) => prop_assert!(part.usable().count() >= Count::new(n)),
+                        Size::Length(length) => prop_assert_eq!(part.length, length),
+                    }
                     next = part.last() + 1;
                 }
                 prop_assert!(next - 1 <= net.last());
-                if let Some(rest) = plan.rest {
-                    prop_assert_eq!((rest.first, rest.last), (next, net.last()));
+                if keep_order {
+                    prop_assert!(plan.parts.iter().map(|(_, r)| *r).eq(&asked));
+                } else {
+                    prop_assert!(plan.rest.len() <= 1);
                 }
+                // Parts and rest are the network, each address once.
+                let parts = plan.parts.iter().map(|(part, _)| part.interval());
+                let mut all: Vec<_> = parts.chain(plan.rest.iter().copied()).collect();
+                all.sort_unstable();
+                let mut next = Some(net.first);
+                for interval in all {
+                    prop_assert_eq!(Some(interval.first), next);
+                    next = interval.last.checked_add(1);
+                }
+                prop_assert_eq!(next, net.last().checked_add(1));
             }
         }
     }

@@ -34,6 +34,28 @@ pub(crate) fn in_order<N: Bits>(intervals: &mut [Interval<N>]) {
     intervals.sort_unstable_by_key(|interval| N::pair(interval.first, !interval.last));
 }
 
+/// Joins intervals in order that overlap or touch.
+pub(crate) fn join<N: Bits>(intervals: &mut Vec<Interval<N>>) {
+    let mut kept = 0;
+    for at in 0..intervals.len() {
+        let next = intervals[at];
+        // The end of the space touches nothing.
+        let joins = kept > 0
+            && intervals[kept - 1]
+                .last
+                .checked_add(N::ONE)
+                .is_none_or(|after| next.first <= after);
+        if joins {
+            let last = &mut intervals[kept - 1].last;
+            *last = next.last.max(*last);
+        } else {
+            intervals[kept] = next;
+            kept += 1;
+        }
+    }
+    intervals.truncate(kept);
+}
+
 /// A set of addresses. See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IntervalSet<N> {
@@ -44,34 +66,8 @@ impl<N: Bits> IntervalSet<N> {
     /// The union of intervals in any order; the vector is used in place.
     pub(crate) fn new(mut intervals: Vec<Interval<N>>) -> Self {
         in_order(&mut intervals);
-        let mut kept = 0;
-        for at in 0..intervals.len() {
-            let next = intervals[at];
-            // Touching intervals join; the end of the space touches nothing.
-            let joins = kept > 0
-                && intervals[kept - 1]
-                    .last
-                    .checked_add(N::ONE)
-                    .is_none_or(|after| next.first <= after);
-            if joins {
-                let last = &mut intervals[kept - 1].last;
-                *last = next.last.max(*last);
-            } else {
-                intervals[kept] = next;
-                kept += 1;
-            }
-        }
-        intervals.truncate(kept);
+        join(&mut intervals);
         Self { intervals }
-    }
-
-    /// The intervals of the union of two sets, the first as its intervals.
-    pub(crate) fn merged(intervals: Vec<Interval<N>>, other: Self) -> Vec<Interval<N>> {
-        if intervals.is_empty() {
-            return other.intervals;
-        }
-        let set = Self { intervals };
-        set.combine(&other, |a, b| a || b).intervals
     }
 
     /// Its intervals, ascending and apart.

@@ -11,6 +11,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
+use common::operands::trimmed;
 use common::{Error, Kind};
 
 /// Bytes read at once.
@@ -39,7 +40,7 @@ pub(crate) struct Chunks {
     ended: bool,
 }
 
-/// What becomes of a line that does not fit a piece.
+/// How a line that does not fit a piece is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Long {
     /// Its beginning is kept, one byte more than [`LINE_MAX`].
@@ -48,7 +49,7 @@ enum Long {
     Parts,
 }
 
-/// What a piece holds.
+/// The content of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filled {
     /// Complete lines; the very last one may lack its newline.
@@ -195,7 +196,24 @@ pub(crate) fn lines(piece: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Standard input as it is handed to whoever reads it; there is one.
+/// The value in a line of a list: without white space and comments
+/// ([`trimmed`]), and without a comma at its end and quotes around it, which
+/// lists copied from JSON, CSV or source code have. Empty if there is none.
+pub(crate) fn value(line: &[u8]) -> &[u8] {
+    let line = trimmed(line);
+    let line = line.strip_suffix(b",").map_or(line, trimmed);
+    for quote in [b'"', b'\''] {
+        if let [first, inside @ .., last] = line
+            && *first == quote
+            && *last == quote
+        {
+            return trimmed(inside);
+        }
+    }
+    line
+}
+
+/// Standard input for its one reader.
 pub(crate) type Stdin = Option<Box<dyn Read + Send>>;
 
 /// Whether a word of a SET stands for standard input.
@@ -275,6 +293,23 @@ mod tests {
         let all: Vec<&[u8]> = lines(piece.bytes()).collect();
         assert!(all[0].trim_ascii().len() > LINE_MAX || all[0].contains(&0));
         assert_eq!(all[1], b"10.0.0.0/8");
+    }
+
+    #[test]
+    fn quotes_and_a_comma_are_not_part_of_a_value() {
+        for (line, expected) in [
+            ("\"10.0.0.0/8\",\r", "10.0.0.0/8"),
+            (" '10.0.0.0/8' , # x", "10.0.0.0/8"),
+            ("10.0.0.0/8,", "10.0.0.0/8"),
+            ("\" 10.0.0.0/8 \"", "10.0.0.0/8"),
+            ("\"10.0.0.0/8'", "\"10.0.0.0/8'"),
+            ("\"", "\""),
+            ("\"\"", ""),
+            (",", ""),
+            ("10.0.0.0/8,,", "10.0.0.0/8,"),
+        ] {
+            assert_eq!(value(line.as_bytes()), expected.as_bytes(), "{line}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! "Globally Reachable". Multicast is not in them. The most specific row
 //! wins: 192.0.0.9 is the PCP anycast address, not a protocol assignment.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -130,11 +130,11 @@ const IPV6: [Row; 25] = [
     v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10, "Link-Local Unicast", "RFC4291", NO),
 ];
 
-/// The most specific row that holds an address.
-pub(crate) fn lookup(address: IpAddr) -> Option<&'static Row> {
-    let rows: &'static [Row] = if address.is_ipv4() { &IPV4 } else { &IPV6 };
+/// The most specific row that holds all addresses of a network.
+pub(crate) fn lookup(net: IpNet) -> Option<&'static Row> {
+    let rows: &'static [Row] = if net.addr().is_ipv4() { &IPV4 } else { &IPV6 };
     rows.iter()
-        .filter(|row| row.entry.contains(&address))
+        .filter(|row| row.entry.contains(&net))
         .max_by_key(|row| row.entry.prefix_len())
 }
 
@@ -143,7 +143,8 @@ mod tests {
     use super::*;
 
     fn name(address: &str) -> Option<(&'static str, &'static str, Option<bool>)> {
-        lookup(address.parse().unwrap()).map(|row| (row.name, row.rfc, row.globally_reachable))
+        let host: std::net::IpAddr = address.parse().unwrap();
+        lookup(host.into()).map(|row| (row.name, row.rfc, row.globally_reachable))
     }
 
     #[test]
@@ -171,6 +172,43 @@ mod tests {
             Some(("IETF Protocol Assignments", "RFC2928", NO))
         );
         assert_eq!(name("2001:0:1::").unwrap().0, "TEREDO");
+    }
+
+    #[test]
+    fn a_row_holds_the_network_completely() {
+        let entry = |net: &str| {
+            let row = lookup(net.parse().unwrap());
+            row.map_or("-".to_owned(), |row| row.entry.to_string())
+        };
+        for (net, expected) in [
+            ("0.0.0.0/0", "-"),
+            ("10.0.0.0/7", "-"),
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("10.9.0.0/16", "10.0.0.0/8"),
+            ("100.0.0.0/8", "-"),
+            ("100.64.0.0/10", "100.64.0.0/10"),
+            ("192.0.0.0/24", "192.0.0.0/24"),
+            ("192.0.0.0/28", "192.0.0.0/24"),
+            ("192.0.0.0/29", "192.0.0.0/29"),
+            ("192.0.0.8/31", "192.0.0.0/24"),
+            ("172.16.0.0/9", "-"),
+            ("172.16.0.0/11", "-"),
+            ("0.0.0.0/8", "0.0.0.0/8"),
+            ("240.0.0.0/4", "240.0.0.0/4"),
+            ("255.255.255.254/31", "240.0.0.0/4"),
+            ("255.255.255.255/32", "255.255.255.255/32"),
+            ("::/0", "-"),
+            ("::/127", "-"),
+            ("2000::/3", "-"),
+            ("2001::/23", "2001::/23"),
+            ("2001::/32", "2001::/32"),
+            ("2001::/31", "2001::/23"),
+            ("fc00::/6", "-"),
+            ("fd00::/8", "fc00::/7"),
+            ("64:ff9b::/95", "-"),
+        ] {
+            assert_eq!(entry(net), expected, "{net}");
+        }
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //! [`crate::config`].
 
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser};
 use common::options::{Common, FamilyArgs};
+use common::zone;
 
 use crate::message::{self, Sizes};
 
@@ -35,12 +36,33 @@ EXAMPLES
       tcpecho-client --bench --connections 50 localhost:8080
       tcpecho-client --bench --connections 50 --rate 20000 localhost:8080
 
+JSON RECORDS (--json), one a line, each with \"time\"; what is unknown is null
+  exchange  target address bytes_sent bytes_received ok corrupt offset data
+            data_base64 truncated connect_ms tls_ms duration_ms
+  received  bytes data data_base64
+  reply     seq bytes rtt_ms reordered duplicate corrupt offset; late: the same
+  timeout   seq
+  stray     bytes
+  connect   target address seq connect_ms tls_ms
+  interval  elapsed_ms duration_ms connections messages bytes corrupt errors
+            messages_per_second bytes_per_second connections_per_second p50_ms
+            p90_ms p99_ms max_ms, all of that interval alone
+  summary   target address sent received lost in_flight loss_percent corrupt
+            duplicates reordered strays jitter_ms min_ms avg_ms p50_ms p90_ms
+            p99_ms max_ms interval_ms duration_ms
+  summary   (--bench) target address connections messages bytes corrupt errors
+            duration_ms messages_per_second bytes_per_second
+            connections_per_second min_ms avg_ms p50_ms p90_ms p99_ms p999_ms
+            p9999_ms max_ms send_late_p99_ms send_late_max_ms tcp_rtt_ms
+            tcp_retransmits
+  error     target kind message address seq
+
 EXIT STATUS
   0  what was sent came back; the port is open; every echo came back right
-  1  the reply differs or was cut short; with --connect-only nobody answered;
-     with -c and --bench an echo was lost or differed
+  1  the reply differs or was cut short; with --connect-only no
+     connection could be made; with -c and --bench an echo was lost or differed
   2  a usage error, or a fault of this machine, such as a unix: path with no
-     socket (with --connect-only that is nobody, 1)
+     socket (with --connect-only that is 1)
   3  no answer could be had: no such name, refused, reset, timeout";
 
 /// Send bytes to an echo server and verify what comes back
@@ -58,11 +80,11 @@ EXIT STATUS
     after_long_help = EXAMPLES,
     override_usage = "tcpecho-client [OPTIONS] HOST:PORT [MESSAGE]\n       \
                       tcpecho-client [OPTIONS] HOST PORT [MESSAGE]\n       \
-                      tcpecho-client [OPTIONS] unix:PATH [MESSAGE]"
+                      tcpecho-client [OPTIONS] unix:PATH|unix:@NAME [MESSAGE]"
 )]
 pub(crate) struct Cli {
-    /// HOST:PORT, [V6]:PORT, :PORT for this machine, HOST PORT, or unix:PATH;
-    /// then the message
+    /// HOST:PORT, [V6]:PORT, [V6%IF]:PORT, :PORT for this machine, HOST PORT,
+    /// unix:PATH, or unix:@NAME for an abstract socket; then the message
     #[arg(value_name = "HOST:PORT [MESSAGE]", required = true, num_args = 1..=3)]
     pub(crate) operands: Vec<OsString>,
 
@@ -84,8 +106,8 @@ pub(crate) struct Cli {
     #[arg(long, conflicts_with = "expect", help_heading = "Message")]
     pub(crate) no_verify: bool,
 
-    /// Send the end of file after the message, for peers that wait for it;
-    /// stdin's end is always passed on
+    /// Shut down the sending side after the message (half-close), for servers
+    /// that reply only at the end of input; always done at the end of stdin
     #[arg(short = 'N', long, help_heading = "Message")]
     pub(crate) half_close: bool,
 
@@ -110,7 +132,7 @@ pub(crate) struct Cli {
     #[command(flatten, next_help_heading = "Load")]
     pub(crate) load: Load,
 
-    /// Only connect, and say how long it took; nobody there is status 1
+    /// Only connect, and print how long it took; no connection is status 1
     #[arg(long, help_heading = "Connection")]
     pub(crate) connect_only: bool,
 
@@ -119,7 +141,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DURATION", value_parser = common::duration::parse_nonzero, help_heading = "Connection")]
     pub(crate) timeout: Option<Duration>,
 
-    /// Try to connect up to N times more
+    /// Try up to N times more to connect; with a message, until its reply is right
     #[arg(
         long,
         value_name = "N",
@@ -133,14 +155,14 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = common::duration::parse, help_heading = "Connection")]
     pub(crate) retry_delay: Duration,
 
-    /// Datagrams instead of a stream; of stdin each read is one, of at most
-    /// 65507 bytes
+    /// Datagrams instead of a stream; with stdin, each read is sent as one
+    /// datagram of at most 65507 bytes
     #[arg(short, long, help_heading = "Connection")]
     pub(crate) udp: bool,
 
-    /// Connect from this address of this machine
-    #[arg(short, long, value_name = "ADDR", value_parser = common::address::parse, help_heading = "Connection")]
-    pub(crate) source: Option<IpAddr>,
+    /// Connect from this address of this machine; ADDR%IF for a link-local one
+    #[arg(short, long, value_name = "ADDR", value_parser = parse_source, help_heading = "Connection")]
+    pub(crate) source: Option<SocketAddr>,
 
     /// Connect through this network interface
     #[arg(short = 'I', long, value_name = "IF", help_heading = "Connection")]
@@ -162,7 +184,7 @@ pub(crate) struct Cli {
     #[arg(short, long, help_heading = "Output")]
     pub(crate) quiet: bool,
 
-    /// Say on stderr where it connected and how much went both ways
+    /// Print on stderr the address connected to and the bytes sent and received
     #[arg(short, long, help_heading = "Output")]
     pub(crate) verbose: bool,
 
@@ -174,11 +196,11 @@ pub(crate) struct Cli {
 #[cfg(feature = "tls")]
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Tls {
-    /// TLS over the connection, the certificate verified
+    /// Use TLS, and verify the certificate
     #[arg(long = "tls", id = "tls")]
     pub(crate) on: bool,
 
-    /// Believe the authorities in this PEM file, not the system's
+    /// Trust the CA certificates in this PEM file instead of the system's
     #[arg(
         long,
         value_name = "FILE",
@@ -187,11 +209,11 @@ pub(crate) struct Tls {
     )]
     pub(crate) cacert: Option<PathBuf>,
 
-    /// Believe any certificate
+    /// Accept any certificate (do not verify)
     #[arg(long, requires = "tls")]
     pub(crate) insecure: bool,
 
-    /// The name the certificate must be for [default: HOST]
+    /// Verify the certificate against NAME instead of HOST (also sent as SNI)
     #[arg(long, value_name = "NAME", requires = "tls")]
     pub(crate) server_name: Option<String>,
 }
@@ -199,7 +221,8 @@ pub(crate) struct Tls {
 /// The options of `--bench`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Load {
-    /// Send as much as goes, verify every byte, and report rates and latencies
+    /// Load test: send as fast as possible, verify every byte, report rates and
+    /// latencies
     #[arg(long)]
     pub(crate) bench: bool,
 
@@ -211,16 +234,16 @@ pub(crate) struct Load {
     #[arg(long, value_name = "DURATION", value_parser = common::duration::parse_nonzero)]
     pub(crate) duration: Option<Duration>,
 
-    /// Messages on their way on each connection [default: 1]
+    /// Messages in flight per connection [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) pipeline: Option<u32>,
 
-    /// Messages a second over all connections, sent on time whatever comes
-    /// back; latencies count from the time a message was due
+    /// Total messages per second, sent on schedule without waiting for replies
+    /// (open loop); latency is measured from the scheduled send time
     #[arg(long, value_name = "N", value_parser = parse_rate)]
     pub(crate) rate: Option<f64>,
 
-    /// Makes the bytes of the messages other ones [default: 0]
+    /// Seed for the generated message contents [default: 0]
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub(crate) seed: Option<u64>,
 }
@@ -238,6 +261,17 @@ impl Load {
     }
 }
 
+fn parse_source(text: &str) -> Result<SocketAddr, String> {
+    let (address, zone) = zone::split(text);
+    let address = common::address::parse(&address)?;
+    let source = SocketAddr::new(address, 0);
+    match zone {
+        None => Ok(source),
+        Some(zone) if zone::is_needed(address) => Ok(zone::within(source, zone::index(zone)?)),
+        Some(_) => Err("only IPv6 link-local and multicast addresses have a zone".to_owned()),
+    }
+}
+
 fn parse_rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (0.001..=1e8).contains(&rate) => Ok(rate),
@@ -248,5 +282,9 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 impl common::app::Cli for Cli {
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    fn error_keys() -> &'static [&'static str] {
+        &["address", "seq"]
     }
 }

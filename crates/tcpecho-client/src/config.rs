@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::address::Family;
+use common::endpoint::Host;
 use common::{Error, Kind, Result};
 
 use crate::cli::Cli;
@@ -17,8 +18,10 @@ use crate::exchange::Rule;
 use crate::message::Sizes;
 use crate::target::{self, Target};
 
-/// The most bytes of one datagram over IPv4.
-pub(crate) const DATAGRAM_MAX: usize = 65_507;
+/// The most bytes of one datagram over IPv4, and over IPv6, whose header is not
+/// part of the length (RFC 8200, section 3).
+const DATAGRAM_MAX: usize = 65_507;
+const DATAGRAM_MAX_V6: usize = 65_527;
 
 /// The time for a connect, an exchange or an echo where none is given.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -113,6 +116,8 @@ pub(crate) struct Probe {
     pub(crate) reconnect: bool,
     /// The time for each echo.
     pub(crate) timeout: Duration,
+    /// Whether that was asked for.
+    pub(crate) timeout_given: bool,
 }
 
 /// What probes carry.
@@ -157,7 +162,7 @@ impl Config {
             check_connect_only(cli, message.is_some())?;
             Mode::Handshake(pace)
         } else if several {
-            Mode::Probe(probe(cli, message, pace, timeout)?)
+            Mode::Probe(probe(cli, &target, message, pace, timeout)?)
         } else {
             for (given, option) in [
                 (cli.size.is_some(), "--size"),
@@ -165,7 +170,7 @@ impl Config {
             ] {
                 refuse(given, option, "needs -c, -i or --bench")?;
             }
-            exchange(cli, message, timeout)?
+            exchange(cli, &target, message, timeout)?
         };
         if !cli.load.bench {
             for (given, option) in cli.load.given() {
@@ -202,7 +207,7 @@ fn refuse(given: bool, option: &str, why: &str) -> Result<()> {
 /// The address family, once the options about the connection agree.
 fn check_connection(cli: &Cli, target: &Target) -> Result<Family> {
     let family = cli.family.family();
-    if let Target::Unix(_) = target {
+    if let Target::Unix(_) | Target::Abstract(_) = target {
         let no_ip = "does not go with a unix: target";
         refuse(cli.udp, "--udp", no_ip)?;
         refuse(cli.source.is_some(), "--source", no_ip)?;
@@ -210,9 +215,10 @@ fn check_connection(cli: &Cli, target: &Target) -> Result<Family> {
         refuse(family == Family::V4, "-4", no_ip)?;
         refuse(family == Family::V6, "-6", no_ip)?;
     }
-    if let Some(source) = cli.source.filter(|source| !family.admits(source)) {
+    if let Some(source) = cli.source.filter(|source| !family.admits(&source.ip())) {
         return Err(Error::usage(format!(
-            "--source {source} is no {family} address"
+            "--source {} is not an {family} address",
+            source.ip()
         )));
     }
     Ok(family)
@@ -232,19 +238,21 @@ fn tls(cli: &Cli, _: &Target) -> Result<Option<crate::tls::Plan>> {
 /// What TLS is to be, if at all.
 #[cfg(feature = "tls")]
 fn tls(cli: &Cli, target: &Target) -> Result<Option<crate::tls::Plan>> {
-    use common::endpoint::Host;
     if !cli.tls.on {
         return Ok(None);
     }
     refuse(cli.udp, "--tls", "does not go with --udp")?;
     let host = match target {
-        Target::Unix(_) => {
+        Target::Unix(_) | Target::Abstract(_) => {
             return Err(Error::usage("--tls does not go with a unix: target"));
         }
-        Target::Inet(endpoint) => match &endpoint.host {
+        Target::Inet(endpoint, _) => match &endpoint.host {
             Host::Any => "localhost".to_owned(),
             Host::Address(address) => address.to_string(),
-            Host::Name(name) => name.clone(),
+            Host::Name(name) => {
+                let bad = |why| Error::input(name, why);
+                common::zone::to_ascii(name).map_err(bad)?
+            }
         },
     };
     Ok(Some(crate::tls::Plan {
@@ -321,7 +329,7 @@ fn load(cli: &Cli, timeout: Duration) -> Load {
 }
 
 /// The one message given, in whichever form.
-fn one_message(cli: &Cli, message: Option<Vec<u8>>) -> Result<Option<Body>> {
+fn one_message(cli: &Cli, target: &Target, message: Option<Vec<u8>>) -> Result<Option<Body>> {
     let forms = [
         (message.is_some(), "MESSAGE"),
         (cli.file.is_some(), "--file"),
@@ -343,7 +351,10 @@ fn one_message(cli: &Cli, message: Option<Vec<u8>>) -> Result<Option<Body>> {
     let body = message.map(Body::Bytes).or(file).or(hex);
     // One datagram is one message, so it must be there as a whole.
     let body = match body {
-        Some(body) if cli.udp => Some(Body::Bytes(datagram(body)?)),
+        Some(body) if cli.udp => {
+            let bytes = datagram(body, datagram_max(cli, target))?;
+            Some(Body::Bytes(bytes))
+        }
         body => body,
     };
     Ok(body)
@@ -386,25 +397,43 @@ fn whole(body: Body, limit: usize, too_long: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn datagram(body: Body) -> Result<Vec<u8>> {
-    whole(
-        body,
-        DATAGRAM_MAX,
-        "the message is too long for a datagram; at most 65507 bytes",
-    )
+/// The most bytes of a datagram to the target; of a name it is not known yet.
+fn datagram_max(cli: &Cli, target: &Target) -> usize {
+    let v4 = match target {
+        Target::Inet(endpoint, _) => {
+            matches!(endpoint.host, Host::Address(address) if address.is_ipv4())
+        }
+        Target::Unix(_) | Target::Abstract(_) => false,
+    };
+    if v4 || cli.family.family() == Family::V4 {
+        DATAGRAM_MAX
+    } else {
+        DATAGRAM_MAX_V6
+    }
 }
 
-fn probe(cli: &Cli, message: Option<Vec<u8>>, pace: Pace, timeout: Duration) -> Result<Probe> {
+fn datagram(body: Body, max: usize) -> Result<Vec<u8>> {
+    let too_long = format!("the message is too long for a datagram; at most {max} bytes");
+    whole(body, max, &too_long)
+}
+
+fn probe(
+    cli: &Cli,
+    target: &Target,
+    message: Option<Vec<u8>>,
+    pace: Pace,
+    timeout: Duration,
+) -> Result<Probe> {
     let counted = "does not go with -c and -i, which verify every echo";
     refuse(cli.expect.is_some(), "--expect", counted)?;
     refuse(cli.no_verify, "--no-verify", counted)?;
     refuse(cli.half_close, "--half-close", counted)?;
-    let payload = match one_message(cli, message)? {
+    let payload = match one_message(cli, target, message)? {
         Some(body) => {
             let limit = 1 << 30;
             let bytes = whole(body, limit, "the message is longer than 1 GiB")?;
             refuse(cli.size.is_some(), "--size", "does not go with a message")?;
-            if bytes.is_empty() {
+            if bytes.is_empty() && !cli.udp {
                 return Err(Error::usage("an empty message has no echo to wait for"));
             }
             Payload::Fixed(bytes.into())
@@ -413,20 +442,27 @@ fn probe(cli: &Cli, message: Option<Vec<u8>>, pace: Pace, timeout: Duration) -> 
     };
     if let Payload::Made(sizes) = &payload
         && cli.udp
-        && sizes.max > DATAGRAM_MAX
+        && sizes.max > datagram_max(cli, target)
     {
-        return Err(Error::usage("--size is at most 65507 over UDP"));
+        let max = datagram_max(cli, target);
+        return Err(Error::usage(format!("--size is at most {max} over UDP")));
     }
     Ok(Probe {
         pace,
         payload,
         reconnect: cli.reconnect,
         timeout,
+        timeout_given: cli.timeout.is_some(),
     })
 }
 
-fn exchange(cli: &Cli, message: Option<Vec<u8>>, timeout: Duration) -> Result<Mode> {
-    let body = one_message(cli, message)?;
+fn exchange(
+    cli: &Cli,
+    target: &Target,
+    message: Option<Vec<u8>>,
+    timeout: Duration,
+) -> Result<Mode> {
+    let body = one_message(cli, target, message)?;
     let expect = cli.expect.clone().map(OsStringExt::into_vec);
     let body = match (body, &expect) {
         (Some(body), _) => body,

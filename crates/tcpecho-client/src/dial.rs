@@ -7,18 +7,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::address::Family;
 use common::app::Reporter;
-use common::endpoint::Endpoint;
-use common::{Error, Kind, Result, net};
+use common::endpoint::{Endpoint, Host};
+use common::{Error, Kind, Result, net, zone};
 use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -42,7 +41,7 @@ pub(crate) struct Plan {
     /// Datagrams instead of a stream.
     pub(crate) udp: bool,
     /// The address of this machine to connect from.
-    pub(crate) source: Option<IpAddr>,
+    pub(crate) source: Option<SocketAddr>,
     /// The network interface to connect through.
     pub(crate) interface: Option<String>,
     /// TLS over the stream.
@@ -91,10 +90,14 @@ impl Dialer {
     /// address or the interface cannot be used at all.
     pub(crate) fn new(plan: Plan) -> Result<Self> {
         if let Some(source) = plan.source {
-            let probe = SocketAddr::new(source, 0);
-            Socket::new(Domain::for_address(probe), Type::DGRAM, None)
-                .and_then(|socket| socket.bind(&probe.into()))
-                .map_err(|e| Error::local(&e).about(source.to_string()))?;
+            Socket::new(Domain::for_address(source), Type::DGRAM, None)
+                .and_then(|socket| {
+                    if let Some(interface) = &plan.interface {
+                        bind_device(&socket, interface)?;
+                    }
+                    socket.bind(&source.into())
+                })
+                .map_err(|e| Error::local(&e).about(source.ip().to_string()))?;
         }
         if let Some(interface) = &plan.interface {
             let domain = match plan.family {
@@ -126,16 +129,20 @@ impl Dialer {
         stop: &Stop,
         verbose: Option<&Reporter>,
     ) -> Result<Option<Connection>> {
-        let mut left = self.plan.retry;
+        self.dial_within(&mut self.plan.retry.clone(), stop, verbose)
+    }
+
+    /// Connects; on failure tries again while tries are `left`.
+    pub(crate) fn dial_within(
+        &self,
+        left: &mut u32,
+        stop: &Stop,
+        verbose: Option<&Reporter>,
+    ) -> Result<Option<Connection>> {
         loop {
             match self.dial(stop) {
-                Err(error) if left > 0 && (may_change(error.kind()) || self.absent.get()) => {
-                    left -= 1;
-                    if let Some(report) = verbose {
-                        let tries = if left == 1 { "try" } else { "tries" };
-                        report.line(format_args!("{error}; {left} {tries} left"));
-                    }
-                    if stop.pause(self.plan.retry_delay)? == Woken::Stopped {
+                Err(error) if *left > 0 && (may_change(error.kind()) || self.absent.get()) => {
+                    if !self.try_again(left, &error, stop, verbose)? {
                         return Ok(None);
                     }
                 }
@@ -144,12 +151,29 @@ impl Dialer {
         }
     }
 
+    /// Takes one of the tries that are left, after the time between two; false
+    /// if a signal came.
+    pub(crate) fn try_again(
+        &self,
+        left: &mut u32,
+        error: &Error,
+        stop: &Stop,
+        verbose: Option<&Reporter>,
+    ) -> Result<bool> {
+        if let Some(report) = verbose {
+            let tries = if *left == 1 { "try" } else { "tries" };
+            report.line(format_args!("{error}; {left} {tries} left"));
+        }
+        *left = left.saturating_sub(1);
+        Ok(stop.pause(self.plan.retry_delay)? != Woken::Stopped)
+    }
+
     /// Connects once.
     pub(crate) fn dial(&self, stop: &Stop) -> Result<Option<Connection>> {
         self.absent.set(false);
         let outcome = match &self.plan.target {
-            Target::Inet(endpoint) => self.inet(endpoint, stop),
-            Target::Unix(path) => self.unix(path, stop),
+            Target::Inet(endpoint, _) => self.inet(endpoint, stop),
+            Target::Unix(_) | Target::Abstract(_) => self.unix(stop),
         };
         outcome.map_err(|error| {
             self.addresses.borrow_mut().clear();
@@ -163,10 +187,10 @@ impl Dialer {
     /// Starts one more connection to where the last one went, and does not
     /// wait for it: it is there when it becomes writable without an error.
     pub(crate) fn begin(&self) -> io::Result<Link> {
-        let address: SockAddr = match (&self.plan.target, self.answered.get()) {
-            (Target::Unix(path), _) => SockAddr::unix(path)?,
-            (Target::Inet(_), Some(address)) => address.into(),
-            (Target::Inet(_), None) => return Err(io::ErrorKind::NotConnected.into()),
+        let address: SockAddr = match (self.plan.target.unix(), self.answered.get()) {
+            (Some(address), _) => address?,
+            (None, Some(address)) => address.into(),
+            (None, None) => return Err(io::ErrorKind::NotConnected.into()),
         };
         let socket = Socket::new(address.domain(), Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
@@ -270,7 +294,7 @@ impl Dialer {
             if address.is_ipv4() {
                 sys::bind_address_no_port(socket)?;
             }
-            socket.bind(&SocketAddr::new(source, 0).into())?;
+            socket.bind(&source.into())?;
         }
         Ok(())
     }
@@ -280,24 +304,41 @@ impl Dialer {
         // Nothing tells whether somebody is there: the first that can be sent
         // to it is.
         for &address in addresses {
-            let socket =
-                Socket::new(Domain::for_address(address), Type::DGRAM, None).and_then(|socket| {
-                    self.prepare(&socket, &address)?;
-                    socket.connect(&address.into())?;
-                    socket.set_nonblocking(true)?;
-                    Ok(UdpSocket::from(socket))
-                });
-            match socket {
-                Ok(socket) => return Ok((Link::Udp(socket), address)),
+            match self.datagrams(address) {
+                Ok(link) => return Ok((link, address)),
                 Err(e) => failure = failure.or(Some(Error::network(&e))),
             }
         }
         Err(failure.unwrap_or_else(|| Error::new(Kind::Name, "no address to send to")))
     }
 
-    fn unix(&self, path: &Path, stop: &Stop) -> Result<Option<Connection>> {
+    /// A UDP socket for this address.
+    fn datagrams(&self, address: SocketAddr) -> io::Result<Link> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+        self.prepare(&socket, &address)?;
+        socket.set_nonblocking(true)?;
+        let group = address.ip().is_multicast()
+            || match socket.connect(&address.into()) {
+                // What connect(2) says of a broadcast address without the
+                // option; it knows those of all networks here.
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                    socket.set_broadcast(true)?;
+                    true
+                }
+                outcome => outcome.map(|()| false)?,
+            };
+        Ok(if group {
+            Link::Group(socket.into(), address)
+        } else {
+            Link::Udp(socket.into())
+        })
+    }
+
+    fn unix(&self, stop: &Stop) -> Result<Option<Connection>> {
         let started = Instant::now();
-        let address = SockAddr::unix(path).map_err(|e| Error::local(&e))?;
+        let address = self.plan.target.unix();
+        let address = address.unwrap_or_else(|| Err(io::ErrorKind::InvalidInput.into()));
+        let address = address.map_err(|e| Error::local(&e))?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|e| Error::local(&e))?;
         socket.set_nonblocking(true).map_err(|e| Error::local(&e))?;
         loop {
@@ -341,17 +382,28 @@ impl Dialer {
         stop: &Stop,
     ) -> Result<Option<Vec<SocketAddr>>> {
         let family = match self.plan.source {
-            Some(IpAddr::V4(_)) => Family::V4,
-            Some(IpAddr::V6(_)) => Family::V6,
+            Some(SocketAddr::V4(_)) => Family::V4,
+            Some(SocketAddr::V6(_)) => Family::V6,
             None => self.plan.family,
         };
-        if let common::endpoint::Host::Address(_) = endpoint.host {
-            return net::lookup(&endpoint.host, endpoint.port, family, None).map(Some);
+        if let Host::Address(_) = endpoint.host {
+            let mut found = net::lookup(&endpoint.host, endpoint.port, family, None)?;
+            if let Target::Inet(_, Some(zone)) = &self.plan.target {
+                let index = zone::index(zone).map_err(|why| Error::new(Kind::System, why))?;
+                for address in &mut found {
+                    *address = zone::within(*address, index);
+                }
+            }
+            return Ok(Some(found));
         }
         let local = |e: io::Error| Error::local(&e).about(self.name());
         let (sender, receiver) = mpsc::channel();
         let (done, wake) = UnixStream::pair().map_err(local)?;
-        let Endpoint { host, port } = endpoint.clone();
+        let Endpoint { mut host, port } = endpoint.clone();
+        if let Host::Name(name) = &host {
+            let ascii = zone::to_ascii(name).map_err(|why| Error::new(Kind::Input, why))?;
+            host = Host::Name(ascii);
+        }
         thread::Builder::new()
             .name("lookup".to_owned())
             .spawn(move || {

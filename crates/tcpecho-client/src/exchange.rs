@@ -78,6 +78,10 @@ pub(crate) struct Exchange {
     outlive_peer: bool,
     /// Whether the peer has no way to say that it ends.
     endless: bool,
+    /// Whether message and reply are one datagram each, of any length.
+    datagram: bool,
+    /// Whether that has been sent.
+    dispatched: bool,
     /// Taken from the input and not yet sent, from `start` on.
     outgoing: Vec<u8>,
     start: usize,
@@ -90,6 +94,8 @@ pub(crate) struct Exchange {
     input_ended: bool,
     half_closed: bool,
     peer_ended: bool,
+    /// Bytes sent when the peer ended its side.
+    sent_then: u64,
     difference: Option<Difference>,
 }
 
@@ -106,6 +112,8 @@ impl Exchange {
             half_close: false,
             outlive_peer: false,
             endless: false,
+            datagram: false,
+            dispatched: false,
             outgoing: Vec::new(),
             start: 0,
             expected,
@@ -114,6 +122,7 @@ impl Exchange {
             input_ended: false,
             half_closed: false,
             peer_ended: false,
+            sent_then: 0,
             difference: None,
         }
     }
@@ -135,6 +144,29 @@ impl Exchange {
     pub(crate) fn endless(mut self) -> Self {
         self.endless = true;
         self
+    }
+
+    /// Sends the message as one datagram and takes one as the reply, also if
+    /// they are empty.
+    pub(crate) fn datagram(mut self) -> Self {
+        self.datagram = true;
+        self
+    }
+
+    /// Whether message and reply are datagrams.
+    pub(crate) fn is_datagram(&self) -> bool {
+        self.datagram
+    }
+
+    /// Whether an empty datagram is to be sent now; answer with
+    /// [`Self::wrote`].
+    pub(crate) fn owes_datagram(&self) -> bool {
+        self.datagram && !self.dispatched && self.input_ended && self.unsent().is_empty()
+    }
+
+    /// Whether the peer has ended its side while there is still input to come.
+    pub(crate) fn waits_for_input_alone(&self) -> bool {
+        self.peer_ended && !self.input_ended && self.unsent().is_empty()
     }
 
     /// Whether more input is welcome now: one chunk at a time.
@@ -192,6 +224,7 @@ impl Exchange {
         if self.rule == Rule::Echo {
             self.expected.extend(&self.outgoing[self.start..end]);
         }
+        self.dispatched = true;
         self.sent += (end - self.start) as u64;
         self.start = end;
         if self.unsent().is_empty() {
@@ -216,6 +249,7 @@ impl Exchange {
     pub(crate) fn read_limit(&self) -> usize {
         match self.rule {
             _ if self.peer_ended => 0,
+            _ if self.datagram => usize::MAX,
             Rule::Anything => usize::MAX,
             Rule::Echo | Rule::Text(_) => self.expected.len(),
         }
@@ -252,6 +286,12 @@ impl Exchange {
     /// The peer has ended its side.
     pub(crate) fn peer_end(&mut self) {
         self.peer_ended = true;
+        self.sent_then = self.sent;
+    }
+
+    /// Whether bytes were sent after the peer had ended its side.
+    pub(crate) fn fed_after_the_end(&self) -> bool {
+        self.peer_ended && !self.datagram && self.sent > self.sent_then
     }
 
     /// What came was a whole datagram: no more of the reply will come.
@@ -266,6 +306,9 @@ impl Exchange {
         let all_sent = self.input_ended && self.unsent().is_empty();
         let told = !self.half_close || self.half_closed;
         match self.rule {
+            Rule::Echo | Rule::Text(_) if self.datagram => {
+                self.peer_ended || self.difference.is_some()
+            }
             Rule::Echo => self.peer_ended || all_sent && self.expected.is_empty(),
             Rule::Text(_) => {
                 self.peer_ended || self.difference.is_some() || self.expected.is_empty()
@@ -305,168 +348,5 @@ impl Exchange {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// What the peer does with the bytes.
-    #[derive(Clone, Copy, Debug)]
-    enum Peer {
-        Echo,
-        CorruptAt(usize),
-        TruncateAt(usize),
-    }
-
-    /// Runs an exchange over a line that takes and gives `steps` bytes at a
-    /// time, in both directions in turns.
-    fn run(mut exchange: Exchange, message: &[u8], peer: Peer, steps: &[usize]) -> Exchange {
-        let mut input = message.chunks(7);
-        let mut line: VecDeque<u8> = VecDeque::new();
-        let mut passed = 0;
-        for &step in steps.iter().cycle() {
-            if exchange.is_over() {
-                return exchange;
-            }
-            if exchange.wants_input() {
-                match input.next() {
-                    Some(chunk) => exchange.input(chunk.to_vec()),
-                    None => exchange.input_end(),
-                }
-            }
-            let n = step.min(exchange.unsent().len());
-            for &byte in &exchange.unsent()[..n] {
-                match peer {
-                    Peer::CorruptAt(at) if at == passed => line.push_back(!byte),
-                    Peer::TruncateAt(at) if passed >= at => {}
-                    _ => line.push_back(byte),
-                }
-                passed += 1;
-            }
-            exchange.wrote(n);
-            let n = step.min(exchange.read_limit()).min(line.len());
-            let back: Vec<u8> = line.drain(..n).collect();
-            exchange.received(&back);
-            if matches!(peer, Peer::TruncateAt(at) if passed >= at) && line.is_empty() {
-                exchange.peer_end();
-            }
-        }
-        exchange
-    }
-
-    fn message() -> impl Strategy<Value = Vec<u8>> {
-        prop::collection::vec(any::<u8>(), 1..200)
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<usize>> {
-        prop::collection::vec(1usize..40, 1..10)
-    }
-
-    proptest! {
-        #[test]
-        fn an_echo_is_right(message in message(), steps in steps()) {
-            let done = run(Exchange::new(Rule::Echo), &message, Peer::Echo, &steps);
-            prop_assert_eq!(done.verdict(), Verdict::Right);
-            prop_assert_eq!(done.bytes_sent(), message.len() as u64);
-            prop_assert_eq!(done.bytes_received(), message.len() as u64);
-        }
-
-        #[test]
-        fn the_first_wrong_byte_is_found(message in message(), steps in steps(), at: prop::sample::Index) {
-            let at = at.index(message.len());
-            let done = run(Exchange::new(Rule::Echo), &message, Peer::CorruptAt(at), &steps);
-            let difference = Difference {
-                offset: at as u64,
-                expected: Some(message[at]),
-                got: !message[at],
-            };
-            prop_assert_eq!(done.verdict(), Verdict::Differs(difference));
-            prop_assert_eq!(done.bytes_received(), message.len() as u64);
-        }
-
-        #[test]
-        fn what_is_missing_is_missed(message in message(), steps in steps(), at: prop::sample::Index) {
-            let at = at.index(message.len());
-            let done = run(Exchange::new(Rule::Echo), &message, Peer::TruncateAt(at), &steps);
-            prop_assert_eq!(done.verdict(), Verdict::Short);
-            prop_assert_eq!(done.bytes_received(), at as u64);
-        }
-
-        #[test]
-        fn another_text_ends_at_its_length_or_the_first_difference(
-            message in message(), text in message(), steps in steps(),
-        ) {
-            let rule = Rule::Text(text.clone());
-            let mut exchange = Exchange::new(rule);
-            exchange.input(message.clone());
-            exchange.input_end();
-            let done = run(exchange, &[], Peer::TruncateAt(message.len()), &steps);
-            let same = message.iter().zip(&text).take_while(|(a, b)| a == b).count();
-            let expected = if same == text.len() {
-                Verdict::Right
-            } else if same == message.len() {
-                Verdict::Short
-            } else {
-                Verdict::Differs(Difference {
-                    offset: same as u64,
-                    expected: Some(text[same]),
-                    got: message[same],
-                })
-            };
-            prop_assert_eq!(done.verdict(), expected);
-        }
-    }
-
-    #[test]
-    fn a_datagram_too_long_differs_past_the_end() {
-        let mut exchange = Exchange::new(Rule::Echo);
-        exchange.input(b"ab".to_vec());
-        exchange.input_end();
-        exchange.wrote(2);
-        exchange.received(b"abc");
-        let Verdict::Differs(difference) = exchange.verdict() else {
-            panic!("{exchange:?}");
-        };
-        assert_eq!(
-            difference.to_string(),
-            "differs at offset 2: expected the end, got 0x63 'c'"
-        );
-    }
-
-    #[test]
-    fn stdin_goes_on_when_the_peer_has_ended() {
-        let mut exchange = Exchange::new(Rule::Anything).half_close().outlive_peer();
-        exchange.peer_end();
-        assert!(!exchange.is_over() && exchange.wants_input());
-        exchange.input(b"late".to_vec());
-        exchange.wrote(4);
-        exchange.input_end();
-        assert!(exchange.wants_half_close() && !exchange.is_over());
-        exchange.half_closed();
-        assert!(exchange.is_over());
-        assert_eq!(exchange.verdict(), Verdict::Right);
-    }
-
-    #[test]
-    fn no_more_than_a_window_is_sent_ahead() {
-        let mut exchange = Exchange::new(Rule::Echo);
-        exchange.input(vec![7; WINDOW + 100]);
-        exchange.wrote(exchange.sendable().len());
-        assert_eq!(exchange.bytes_sent(), WINDOW as u64);
-        assert!(exchange.is_window_full() && !exchange.wants_input());
-        exchange.received(&[7; 30]);
-        assert_eq!(exchange.sendable().len(), 30);
-        assert!(!exchange.is_window_full());
-        // Under another rule nothing is kept of what is sent.
-        let mut exchange = Exchange::new(Rule::Anything);
-        exchange.input(vec![7; 2 * WINDOW]);
-        assert_eq!(exchange.sendable().len(), 2 * WINDOW);
-    }
-
-    #[test]
-    fn an_empty_message_is_over_at_once() {
-        let mut exchange = Exchange::new(Rule::Echo);
-        exchange.input_end();
-        assert!(exchange.is_over());
-        assert_eq!(exchange.verdict(), Verdict::Right);
-    }
-}
+#[path = "exchange/tests.rs"]
+mod tests;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use crate::bench::talk::Talk;
 use crate::exchange::{Exchange, Rule, Verdict};
-use crate::ledger::{Event, Ledger};
+use crate::ledger::{Event, Ledger, Matching};
 use crate::message::{Hex, Sizes};
 use crate::pattern::{Id, Pattern};
+use crate::tag::{self, Tags};
 use crate::target;
 
 /// Bytes as a source of decisions; zero when they are used up.
@@ -122,42 +123,66 @@ pub fn exchange(bytes: &[u8]) {
 /// Echoes counted one by one: every message has one fate.
 fn ledger(bytes: &[u8]) {
     let mut source = Source(bytes);
-    let datagrams = source.byte() & 1 == 1;
-    let mut ledger = Ledger::default();
+    let tags = Tags::new(u64::from(source.byte()));
+    let matching = match source.byte() % 3 {
+        0 => Matching::Stream,
+        1 => Matching::Tagged(tags),
+        _ => Matching::Alike,
+    };
+    let stream = matches!(matching, Matching::Stream);
+    let mut ledger = Ledger::new(matching);
     let mut on_their_way: VecDeque<Vec<u8>> = VecDeque::new();
     let mut events = Vec::new();
     let mut now = Duration::ZERO;
     while !source.0.is_empty() {
-        match source.byte() % 5 {
+        let mut come = |ledger: &mut Ledger, bytes: &[u8], now| {
+            if stream {
+                ledger.stream(bytes, now, &mut events);
+            } else {
+                ledger.datagram(bytes, now, &mut events);
+            }
+        };
+        match source.byte() % 7 {
             0 => {
-                let n = usize::from(source.byte() % 16) + 1;
+                let n = usize::from(source.byte() % 32) + 1;
                 let mut payload = source.take(n).to_vec();
                 payload.push(1);
+                let seq = ledger.sent + 1;
+                if let Matching::Tagged(tags) = matching {
+                    payload.resize(payload.len().max(tag::LEAST), 0);
+                    tags.write(seq, &mut payload);
+                }
                 on_their_way.push_back(payload.clone());
                 let expires = now + Duration::from_millis(20);
-                ledger.sent(ledger.sent + 1, payload.into(), now, expires);
+                ledger.sent(seq, payload.into(), now, expires);
             }
             1 => {
                 let back = on_their_way.pop_front().unwrap_or_default();
-                if datagrams {
-                    ledger.datagram(&back, now, &mut events);
-                } else {
-                    ledger.stream(&back, now, &mut events);
-                }
+                come(&mut ledger, &back, now);
             }
             2 => {
-                let n = usize::from(source.byte() % 16);
-                let made_up = source.take(n);
-                if datagrams {
-                    ledger.datagram(made_up, now, &mut events);
-                } else {
-                    ledger.stream(made_up, now, &mut events);
+                // One that comes twice, cut or spoilt.
+                let mut back = on_their_way.back().cloned().unwrap_or_default();
+                back.truncate(usize::from(source.byte() % 40));
+                if let Some(byte) = back.get_mut(usize::from(source.byte())) {
+                    *byte ^= source.byte();
                 }
+                come(&mut ledger, &back, now);
             }
             3 => {
+                let n = usize::from(source.byte() % 32);
+                let made_up = source.take(n);
+                come(&mut ledger, made_up, now);
+            }
+            4 => {
                 now += Duration::from_millis(u64::from(source.byte()));
                 ledger.expire(now, &mut events);
                 assert!(ledger.next_expiry().is_none_or(|expiry| expiry > now));
+            }
+            5 => {
+                let n = usize::from(source.byte() % 32);
+                let about = on_their_way.front().cloned().unwrap_or_default();
+                ledger.refused(&about[..n.min(about.len())]);
             }
             _ => {
                 on_their_way.clear();
@@ -166,15 +191,25 @@ fn ledger(bytes: &[u8]) {
             }
         }
     }
-    ledger.cut();
+    ledger.end(now, None);
     let count = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count() as u64;
-    let stray = count(|event| matches!(event, Event::Stray { .. }));
+    let reordered = |event: &Event| matches!(event, Event::Reply { reordered, .. } if *reordered);
     assert_eq!(
         count(|event| matches!(event, Event::Reply { .. })),
         ledger.received
     );
     assert_eq!(
-        ledger.received + ledger.lost + ledger.mismatches - stray,
+        count(|event| matches!(event, Event::Corrupt { .. })),
+        ledger.corrupt
+    );
+    assert_eq!(count(reordered), ledger.reordered);
+    if let (Some(duplicates), Some(strays)) = (ledger.duplicates(), ledger.strays()) {
+        let duplicate = |event: &Event| matches!(event, Event::Duplicate { .. });
+        assert_eq!(count(duplicate), duplicates);
+        assert_eq!(count(|event| matches!(event, Event::Stray { .. })), strays);
+    }
+    assert_eq!(
+        ledger.received + ledger.lost + ledger.corrupt + ledger.in_flight,
         ledger.sent,
         "a message with no fate, or two"
     );

@@ -11,8 +11,9 @@ use common::{Error, Exit, Kind, Result};
 use crate::config::Pace;
 use crate::dial::Dialer;
 use crate::ledger::Ledger;
-use crate::output::{self, Summary};
-use crate::stats::Latencies;
+use crate::output;
+use crate::output::echoes::{Summary, What};
+use crate::stats::{Jitter, Latencies};
 use crate::wait::{Stop, Woken};
 
 /// Connects as often as asked.
@@ -28,6 +29,7 @@ pub(crate) fn run(
     let mut address = None;
     let mut ledger = Ledger::default();
     let mut latencies = Latencies::new()?;
+    let mut jitter = Jitter::default();
     let mut exit = Exit::Yes;
     let mut next = started;
     while stop.requests() == 0 && pace.count.is_none_or(|count| ledger.sent < count) {
@@ -36,21 +38,24 @@ pub(crate) fn run(
             break;
         }
         next = next.max(Instant::now()) + pace.interval;
+        let began = started.elapsed();
         let verbose = verbose.then(|| io.report.clone());
         match dialer.dial_patiently(stop, verbose.as_ref()) {
             Ok(None) => break,
             Ok(Some(connection)) => {
-                ledger.sent += 1;
-                ledger.received += 1;
+                ledger.done(began);
                 latencies.record(connection.connect);
+                jitter.record(connection.connect);
                 if !quiet {
-                    output::handshake(io, &target, &connection)?;
+                    output::handshake(io, &target, &connection, ledger.sent)?;
                 }
                 address = Some(connection.address);
             }
             Err(error) => {
-                ledger.unsent();
-                exit = exit.and(failed(io, &error)?);
+                let seq = ledger.sent + 1;
+                ledger.unsent(seq, began);
+                let seq = pace.several.then_some(seq);
+                exit = exit.and(failed(io, &error, seq)?);
             }
         }
     }
@@ -61,9 +66,10 @@ pub(crate) fn run(
         let summary = Summary {
             target: &target,
             address: address.as_deref(),
-            what: "connect",
+            what: What::Connect,
             ledger: &ledger,
             latencies: &latencies,
+            jitter,
             duration: started.elapsed(),
         };
         summary.show(io)?;
@@ -72,8 +78,8 @@ pub(crate) fn run(
 }
 
 /// Reports a handshake that did not come about.
-fn failed(io: &mut Io, error: &Error) -> Result<Exit> {
-    output::answer(io, error)?;
+fn failed(io: &mut Io, error: &Error, seq: Option<u64>) -> Result<Exit> {
+    output::answer(io, error, seq)?;
     Ok(match error.kind() {
         Kind::Refused | Kind::Unreachable | Kind::Timeout | Kind::Reset => Exit::No,
         kind => kind.exit(),

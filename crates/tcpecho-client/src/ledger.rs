@@ -3,20 +3,23 @@
 //!
 //! On a stream the echoes come back in the order of the messages, so the bytes
 //! belong to the oldest message that is not complete, also if its time has
-//! passed: it is lost then, and its bytes make it late. A datagram belongs to
-//! the message it equals; to one that has been answered it is a duplicate.
+//! passed: it is lost then, and its bytes make it late. A datagram names its
+//! probe ([`crate::tag`]); where it cannot, because the message is given or too
+//! short, it belongs to the latest probe that it can answer.
 //!
+//! Every message has one fate: received, corrupt, lost, or in flight at the end.
 //! A peer that never answers costs no more memory than [`REMEMBERED`] and
 //! [`WINDOW`] allow.
 
-use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hasher};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::tag::{Name, Tags};
+
 /// How many messages whose time has passed are remembered for a late echo, and
 /// how many that have been answered for a second one.
-const REMEMBERED: usize = 1024;
+const REMEMBERED: usize = 65_536;
 
 /// And how many bytes of those whose time has passed, but for the last one.
 const REMEMBERED_BYTES: usize = 4 << 20;
@@ -26,6 +29,9 @@ const REMEMBERED_BYTES: usize = 4 << 20;
 const WINDOW: usize = 65_536;
 const WINDOW_BYTES: usize = 64 << 20;
 
+/// Without any round trip seen, how old a message is that is lost at the end.
+const UNSEEN: Duration = Duration::from_secs(1);
+
 /// Something that happened to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -34,26 +40,46 @@ pub(crate) enum Event {
         seq: u64,
         bytes: usize,
         rtt: Duration,
+        /// After the echo of a later message.
+        reordered: bool,
     },
     /// It came back and differs, first at this offset.
-    Differs {
+    Corrupt {
         seq: u64,
         bytes: usize,
         offset: usize,
         rtt: Duration,
+        reordered: bool,
     },
     /// Its time passed.
     Timeout { seq: u64 },
-    /// It came back, right, after its time.
-    Late { seq: u64, rtt: Duration },
+    /// It came back after its time; `offset` is that of the first difference.
+    Late {
+        seq: u64,
+        bytes: usize,
+        rtt: Duration,
+        offset: Option<usize>,
+    },
     /// Its echo came once more.
     Duplicate {
         seq: u64,
         bytes: usize,
         rtt: Duration,
     },
-    /// Bytes came that nobody had asked for.
+    /// Bytes came that belong to no message.
     Stray { bytes: usize },
+}
+
+/// How what comes is matched with what was sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Matching {
+    /// By the order of the bytes.
+    #[default]
+    Stream,
+    /// Datagrams, by the tag they carry.
+    Tagged(Tags),
+    /// Datagrams that are alike or too short for a tag.
+    Alike,
 }
 
 /// A message that is on its way.
@@ -81,6 +107,17 @@ impl Row {
         self.back += n;
         &bytes[n..]
     }
+
+    /// Takes a datagram as the whole echo.
+    fn take_whole(&mut self, bytes: &[u8]) {
+        self.take(bytes);
+        if bytes.len() != self.payload.len() {
+            // Cut short or too long: it differs where the shorter one ends.
+            let end = bytes.len().min(self.payload.len());
+            self.difference = self.difference.or(Some(end));
+            self.back = bytes.len();
+        }
+    }
 }
 
 /// Messages in the order they were sent, and how many bytes they have.
@@ -106,25 +143,28 @@ impl Rows {
         Some(row)
     }
 
-    /// Takes the message that is the same.
-    fn take_equal(&mut self, bytes: &[u8]) -> Option<Row> {
-        let at = self.rows.iter().position(|row| *row.payload == *bytes)?;
+    /// Takes a message by its number.
+    fn take(&mut self, seq: u64) -> Option<Row> {
+        let at = self.rows.binary_search_by_key(&seq, |row| row.seq).ok()?;
         self.remove(at)
     }
-}
 
-/// A datagram that has come.
-#[derive(Debug)]
-struct Answered {
-    seq: u64,
-    /// Of its bytes; they themselves are not worth the memory.
-    digest: u64,
-    sent: Duration,
+    /// Takes the latest message that is the same.
+    fn take_equal(&mut self, bytes: &[u8]) -> Option<Row> {
+        let at = self.rows.iter().rposition(|row| *row.payload == *bytes)?;
+        self.remove(at)
+    }
+
+    /// Takes the latest.
+    fn take_last(&mut self) -> Option<Row> {
+        self.remove(self.rows.len().checked_sub(1)?)
+    }
 }
 
 /// The messages of one run, or of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
+    matching: Matching,
     /// Those whose time has passed, all older than the ones below.
     overdue: Rows,
     /// Bytes of a stream that belong to still older ones, which are forgotten.
@@ -132,25 +172,50 @@ pub(crate) struct Ledger {
     /// Those that may still be in time, in the order they were sent, which is
     /// the order in which they expire.
     waiting: Rows,
-    /// Datagrams that have come, the latest ones.
-    answered: VecDeque<Answered>,
+    /// When those were sent whose datagrams have come, the latest ones, and
+    /// the order in which they are forgotten.
+    answered: HashMap<u64, Duration>,
+    answers: VecDeque<u64>,
+    /// The latest message that an echo has come of.
+    highest: u64,
+    /// The latest message sent.
+    last: u64,
+    /// When the first and the latest message were sent.
+    first_sent: Option<Duration>,
+    last_sent: Duration,
+    /// The longest round trip in time.
+    longest: Option<Duration>,
     /// Messages sent.
     pub(crate) sent: u64,
     /// Messages that came back right and in time.
     pub(crate) received: u64,
     /// Messages that did not come back in time, or cannot any more.
     pub(crate) lost: u64,
-    /// Messages that came back differing, and pieces nobody had asked for.
-    pub(crate) mismatches: u64,
+    /// Messages that came back in time and differ.
+    pub(crate) corrupt: u64,
+    /// Messages without a fate when the run ended.
+    pub(crate) in_flight: u64,
+    /// Those of the received whose echo came after that of a later message.
+    pub(crate) reordered: u64,
     /// Echoes that came more than once.
-    pub(crate) duplicates: u64,
+    duplicates: u64,
+    /// Datagrams, or pieces of a stream, that belong to no message.
+    strays: u64,
 }
 
 impl Ledger {
+    /// A ledger of messages whose echoes are matched in this way.
+    pub(crate) fn new(matching: Matching) -> Self {
+        Self {
+            matching,
+            ..Self::default()
+        }
+    }
+
     /// A message is about to be sent; it is lost at `expires`, not before the
     /// one sent before it.
     pub(crate) fn sent(&mut self, seq: u64, payload: Rc<[u8]>, now: Duration, expires: Duration) {
-        self.sent += 1;
+        self.count_sent(seq, now);
         self.waiting.push(Row {
             seq,
             payload,
@@ -162,9 +227,22 @@ impl Ledger {
     }
 
     /// A message that could not even be sent.
-    pub(crate) fn unsent(&mut self) {
-        self.sent += 1;
+    pub(crate) fn unsent(&mut self, seq: u64, now: Duration) {
+        self.count_sent(seq, now);
         self.lost += 1;
+    }
+
+    fn count_sent(&mut self, seq: u64, now: Duration) {
+        self.sent += 1;
+        self.last = seq;
+        self.first_sent.get_or_insert(now);
+        self.last_sent = now;
+    }
+
+    /// Something that has no echo was tried and came about.
+    pub(crate) fn done(&mut self, now: Duration) {
+        self.count_sent(self.last + 1, now);
+        self.received += 1;
     }
 
     /// Bytes of a stream have come.
@@ -194,69 +272,118 @@ impl Ledger {
 
     /// A datagram has come.
     pub(crate) fn datagram(&mut self, bytes: &[u8], now: Duration, events: &mut Vec<Event>) {
-        let digest = digest(bytes);
-        // One that is waited for comes first: where all are alike, a lost one
-        // would otherwise take the echo of the next, and that of the one after.
-        let (found, late) = if let Some(row) = self.waiting.take_equal(bytes) {
-            (Some(row), false)
-        } else if let Some(row) = self.overdue.take_equal(bytes) {
-            (Some(row), true)
-        } else if let Some(answered) = self.answered.iter().find(|a| a.digest == digest) {
-            self.duplicates += 1;
-            events.push(Event::Duplicate {
-                seq: answered.seq,
-                bytes: bytes.len(),
-                rtt: now.saturating_sub(answered.sent),
-            });
-            return;
-        } else {
-            // Nothing like it was sent: the oldest one, spoilt on its way.
-            (self.waiting.pop(), false)
+        let (row, late) = match self.matching {
+            Matching::Tagged(tags) => {
+                let (Name::Sure(seq) | Name::Claimed(seq)) = tags.read(bytes, self.last) else {
+                    return self.stray(bytes.len(), events);
+                };
+                if let Some(&sent) = self.answered.get(&seq) {
+                    self.duplicates += 1;
+                    events.push(Event::Duplicate {
+                        seq,
+                        bytes: bytes.len(),
+                        rtt: now.saturating_sub(sent),
+                    });
+                    return;
+                }
+                match self.waiting.take(seq) {
+                    Some(row) => (Some(row), false),
+                    None => (self.overdue.take(seq), true),
+                }
+            }
+            Matching::Alike | Matching::Stream => {
+                if let Some(row) = self.waiting.take_equal(bytes) {
+                    (Some(row), false)
+                } else if let Some(row) = self.overdue.take_equal(bytes) {
+                    (Some(row), true)
+                } else {
+                    // Nothing like it was sent: the latest one, spoilt.
+                    (self.waiting.take_last(), false)
+                }
+            }
         };
-        let Some(mut row) = found else {
-            self.stray(bytes.len(), events);
-            return;
+        let Some(mut row) = row else {
+            return self.stray(bytes.len(), events);
         };
-        row.take(bytes);
-        if bytes.len() != row.payload.len() {
-            // Cut short or too long: it differs where the shorter one ends.
-            row.difference = row.difference.or(Some(bytes.len().min(row.payload.len())));
-            row.back = bytes.len();
+        row.take_whole(bytes);
+        if let Matching::Tagged(_) = self.matching {
+            self.remember(row.seq, row.sent);
         }
-        self.answered.truncate(REMEMBERED - 1);
-        self.answered.push_front(Answered {
-            seq: row.seq,
-            digest,
-            sent: row.sent,
-        });
         self.complete(&row, late, now, events);
     }
 
+    /// Notes that the echo of a message has come, for a second one.
+    fn remember(&mut self, seq: u64, sent: Duration) {
+        if self.answers.len() >= REMEMBERED
+            && let Some(oldest) = self.answers.pop_front()
+        {
+            self.answered.remove(&oldest);
+        }
+        self.answers.push_back(seq);
+        self.answered.insert(seq, sent);
+    }
+
+    /// A datagram has come back as the subject of an ICMP error, whole or cut:
+    /// the number of the message it was, which is lost.
+    pub(crate) fn refused(&mut self, datagram: &[u8]) -> Option<u64> {
+        let row = match self.matching {
+            Matching::Tagged(tags) => match tags.read(datagram, self.last) {
+                Name::Sure(seq) | Name::Claimed(seq) => self.waiting.take(seq),
+                Name::Nothing => None,
+            },
+            // All alike; the error is about the one longest on its way.
+            Matching::Alike | Matching::Stream => self.waiting.pop(),
+        }?;
+        self.lost += 1;
+        Some(row.seq)
+    }
+
+    /// Takes back the latest message, which this host did not send; it is lost.
+    pub(crate) fn not_sent(&mut self) -> Option<u64> {
+        let row = self.waiting.take_last()?;
+        self.lost += 1;
+        Some(row.seq)
+    }
+
     fn stray(&mut self, bytes: usize, events: &mut Vec<Event>) {
-        self.mismatches += 1;
+        self.strays += 1;
         events.push(Event::Stray { bytes });
     }
 
     fn complete(&mut self, row: &Row, late: bool, now: Duration, events: &mut Vec<Event>) {
         let rtt = now.saturating_sub(row.sent);
         let (seq, bytes) = (row.seq, row.back);
-        events.push(match row.difference {
-            Some(offset) => {
-                // Lost and back, but wrong: it cannot be both.
-                self.lost -= u64::from(late);
-                self.mismatches += 1;
-                Event::Differs {
-                    seq,
-                    bytes,
-                    offset,
-                    rtt,
-                }
-            }
-            None if late => Event::Late { seq, rtt },
-            None => {
-                self.received += 1;
-                Event::Reply { seq, bytes, rtt }
-            }
+        let reordered = seq < self.highest;
+        self.highest = self.highest.max(seq);
+        if late {
+            let offset = row.difference;
+            events.push(Event::Late {
+                seq,
+                bytes,
+                rtt,
+                offset,
+            });
+            return;
+        }
+        if let Some(offset) = row.difference {
+            self.corrupt += 1;
+            events.push(Event::Corrupt {
+                seq,
+                bytes,
+                offset,
+                rtt,
+                reordered,
+            });
+            return;
+        }
+        self.received += 1;
+        self.reordered += u64::from(reordered);
+        self.longest = self.longest.max(Some(rtt));
+        events.push(Event::Reply {
+            seq,
+            bytes,
+            rtt,
+            reordered,
         });
     }
 
@@ -279,7 +406,7 @@ impl Ledger {
             || self.overdue.rows.len() > 1 && self.overdue.bytes > REMEMBERED_BYTES
         {
             let Some(row) = self.overdue.pop() else { break };
-            self.passed_over += (row.payload.len() - row.back) as u64;
+            self.passed_over += (row.payload.len() - row.back.min(row.payload.len())) as u64;
         }
     }
 
@@ -291,6 +418,24 @@ impl Ledger {
         let Rows { rows, .. } = std::mem::take(&mut self.waiting);
         self.lost += rows.len() as u64;
         rows.iter().map(|row| row.seq).collect()
+    }
+
+    /// The run has ended. What has not come back is lost if it has had its
+    /// time: `timeout` if that was asked for, else twice the longest round trip
+    /// seen; and if nothing came back at all. The rest is in flight.
+    pub(crate) fn end(&mut self, now: Duration, timeout: Option<Duration>) {
+        let patience = timeout.unwrap_or(match self.longest {
+            Some(longest) => longest.saturating_mul(2),
+            None => UNSEEN,
+        });
+        let Rows { rows, .. } = std::mem::take(&mut self.waiting);
+        for row in rows {
+            if self.received == 0 || now.saturating_sub(row.sent) >= patience {
+                self.lost += 1;
+            } else {
+                self.in_flight += 1;
+            }
+        }
     }
 
     /// When the next message expires.
@@ -310,261 +455,38 @@ impl Ledger {
 
     /// Lost ones among those whose fate is known, in percent.
     pub(crate) fn loss_percent(&self) -> f64 {
-        let known = self.received + self.lost + self.mismatches;
+        let known = self.received + self.lost + self.corrupt;
         if known == 0 {
             return 0.0;
         }
         self.lost as f64 * 100.0 / known as f64
     }
 
-    /// Whether something came back, and nothing is lost or wrong.
-    pub(crate) fn all_right(&self) -> bool {
-        self.received > 0 && self.lost == 0 && self.mismatches == 0
+    /// Echoes that came more than once; unknown where they cannot be told.
+    pub(crate) fn duplicates(&self) -> Option<u64> {
+        (!matches!(self.matching, Matching::Alike)).then_some(self.duplicates)
     }
-}
 
-fn digest(bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(bytes);
-    hasher.finish()
+    /// What came and belongs to no message; unknown where that cannot be told.
+    pub(crate) fn strays(&self) -> Option<u64> {
+        (!matches!(self.matching, Matching::Alike)).then_some(self.strays)
+    }
+
+    /// The mean time from one message to the next.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        let gaps = u32::try_from(self.sent.checked_sub(1)?).ok()?;
+        let time = self.last_sent.saturating_sub(self.first_sent?);
+        time.checked_div(gaps)
+    }
+
+    /// Whether something came back, and nothing is lost or wrong. A datagram
+    /// from elsewhere is no fault of the peer; bytes too many of a stream are.
+    pub(crate) fn all_right(&self) -> bool {
+        let made_up = matches!(self.matching, Matching::Stream) && self.strays > 0;
+        self.received > 0 && self.lost == 0 && self.corrupt == 0 && !made_up
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const MS: fn(u64) -> Duration = Duration::from_millis;
-
-    fn started(payloads: &[&[u8]]) -> Ledger {
-        let mut ledger = Ledger::default();
-        for (seq, payload) in payloads.iter().enumerate() {
-            ledger.sent(seq as u64 + 1, (*payload).into(), MS(0), MS(100));
-        }
-        ledger
-    }
-
-    #[test]
-    fn late_on_a_stream_is_lost_and_passed_over() {
-        let mut ledger = started(&[b"one", b"two"]);
-        let mut events = Vec::new();
-        ledger.expire(MS(99), &mut events);
-        assert!(events.is_empty());
-        ledger.expire(MS(100), &mut events);
-        assert_eq!(
-            events,
-            [Event::Timeout { seq: 1 }, Event::Timeout { seq: 2 }]
-        );
-        assert!(ledger.is_idle());
-        events.clear();
-        ledger.sent(3, b"three"[..].into(), MS(150), MS(250));
-        ledger.stream(b"onetwothree", MS(200), &mut events);
-        let late = |seq| Event::Late { seq, rtt: MS(200) };
-        let reply = Event::Reply {
-            seq: 3,
-            bytes: 5,
-            rtt: MS(50),
-        };
-        assert_eq!(events, [late(1), late(2), reply]);
-        assert_eq!((ledger.received, ledger.lost), (1, 2));
-        assert!((ledger.loss_percent() - 66.6666).abs() < 0.001);
-    }
-
-    #[test]
-    fn a_difference_is_no_reply() {
-        let mut ledger = started(&[b"one", b"two"]);
-        let mut events = Vec::new();
-        ledger.stream(b"oneTwo", MS(5), &mut events);
-        let reply = Event::Reply {
-            seq: 1,
-            bytes: 3,
-            rtt: MS(5),
-        };
-        let differs = Event::Differs {
-            seq: 2,
-            bytes: 3,
-            offset: 0,
-            rtt: MS(5),
-        };
-        assert_eq!(events, [reply, differs]);
-        ledger.stream(b"more", MS(6), &mut events);
-        assert_eq!(events[2], Event::Stray { bytes: 4 });
-        assert_eq!((ledger.received, ledger.lost, ledger.mismatches), (1, 0, 2));
-        assert!(!ledger.all_right());
-    }
-
-    #[test]
-    fn datagrams_come_in_any_order() {
-        let mut ledger = started(&[b"one", b"two", b"three"]);
-        let mut events = Vec::new();
-        ledger.datagram(b"three", MS(1), &mut events);
-        ledger.datagram(b"one", MS(2), &mut events);
-        ledger.datagram(b"tw", MS(3), &mut events);
-        ledger.datagram(b"one", MS(4), &mut events);
-        assert_eq!(
-            events,
-            [
-                Event::Reply {
-                    seq: 3,
-                    bytes: 5,
-                    rtt: MS(1)
-                },
-                Event::Reply {
-                    seq: 1,
-                    bytes: 3,
-                    rtt: MS(2)
-                },
-                Event::Differs {
-                    seq: 2,
-                    bytes: 2,
-                    offset: 2,
-                    rtt: MS(3)
-                },
-                Event::Duplicate {
-                    seq: 1,
-                    bytes: 3,
-                    rtt: MS(4)
-                },
-            ]
-        );
-        events.clear();
-        ledger.datagram(b"four", MS(5), &mut events);
-        assert_eq!(events, [Event::Stray { bytes: 4 }]);
-    }
-
-    /// Doubled on its way, also when what was doubled had been spoilt.
-    #[test]
-    fn a_duplicate_does_not_take_another_ones_place() {
-        let mut ledger = started(&[b"one", b"two", b"three"]);
-        let mut events = Vec::new();
-        for datagram in [&b"one"[..], b"one", b"twx", b"twx", b"three"] {
-            ledger.datagram(datagram, MS(1), &mut events);
-        }
-        let seen: Vec<_> = events
-            .iter()
-            .map(|event| match event {
-                Event::Reply { seq, .. } => ("reply", *seq),
-                Event::Differs { seq, .. } => ("differs", *seq),
-                Event::Duplicate { seq, .. } => ("duplicate", *seq),
-                _ => ("other", 0),
-            })
-            .collect();
-        let (reply, differs, duplicate) = ("reply", "differs", "duplicate");
-        assert_eq!(
-            seen,
-            [
-                (reply, 1),
-                (duplicate, 1),
-                (differs, 2),
-                (duplicate, 2),
-                (reply, 3)
-            ]
-        );
-        assert_eq!((ledger.received, ledger.mismatches), (2, 1));
-        assert_eq!((ledger.duplicates, ledger.lost), (2, 0));
-    }
-
-    /// The same message each time, the first one lost for good.
-    #[test]
-    fn a_lost_datagram_does_not_take_the_next_ones_echo() {
-        let mut ledger = started(&[b"ping"]);
-        let mut events = Vec::new();
-        ledger.expire(MS(100), &mut events);
-        ledger.sent(2, b"ping"[..].into(), MS(100), MS(200));
-        events.clear();
-        ledger.datagram(b"ping", MS(101), &mut events);
-        let reply = Event::Reply {
-            seq: 2,
-            bytes: 4,
-            rtt: MS(1),
-        };
-        assert_eq!(events, [reply]);
-        // What comes after that is the lost one, late.
-        ledger.datagram(b"ping", MS(102), &mut events);
-        let late = Event::Late {
-            seq: 1,
-            rtt: MS(102),
-        };
-        assert_eq!(events, [reply, late]);
-    }
-
-    #[test]
-    fn a_peer_that_never_answers_costs_no_memory() {
-        let mut ledger = Ledger::default();
-        let mut events = Vec::new();
-        let last = 5 * REMEMBERED as u64;
-        for n in 0..last {
-            ledger.sent(n, n.to_be_bytes().to_vec().into(), MS(n), MS(n + 10));
-            ledger.expire(MS(n), &mut events);
-        }
-        assert!(ledger.overdue.rows.len() <= REMEMBERED && ledger.waiting.rows.len() <= 11);
-        assert_eq!(ledger.lost + 10, ledger.sent);
-        // All that comes after all is told apart, as far as it is remembered.
-        let all: Vec<u8> = (0..last).flat_map(u64::to_be_bytes).collect();
-        events.clear();
-        for piece in all.chunks(1000) {
-            ledger.stream(piece, MS(last), &mut events);
-        }
-        let late = |event: &&Event| matches!(event, Event::Late { .. });
-        assert_eq!(events.iter().filter(late).count(), REMEMBERED);
-        assert_eq!((ledger.received, ledger.mismatches), (10, 0));
-    }
-
-    #[test]
-    fn large_messages_are_forgotten_sooner_and_waited_for_in_smaller_numbers() {
-        let mut ledger = Ledger::default();
-        let mut events = Vec::new();
-        let large: Rc<[u8]> = vec![7; WINDOW_BYTES / 4].into();
-        for n in 0..4 {
-            assert!(!ledger.is_full());
-            ledger.sent(n, Rc::clone(&large), MS(0), MS(10));
-        }
-        assert!(ledger.is_full());
-        ledger.expire(MS(10), &mut events);
-        assert!(!ledger.is_full());
-        assert_eq!((ledger.lost, ledger.overdue.rows.len()), (4, 1));
-        events.clear();
-        for _ in 0..4 {
-            ledger.stream(&large, MS(20), &mut events);
-        }
-        let rtt = MS(20);
-        assert_eq!(events, [Event::Late { seq: 3, rtt }]);
-    }
-
-    #[test]
-    fn a_cut_loses_what_is_on_its_way() {
-        let mut ledger = started(&[b"one", b"two"]);
-        let mut events = Vec::new();
-        ledger.stream(b"onet", MS(1), &mut events);
-        assert_eq!(ledger.cut(), [2]);
-        assert_eq!((ledger.received, ledger.lost), (1, 1));
-        assert!(ledger.is_idle());
-    }
-
-    proptest! {
-        #[test]
-        fn every_message_has_one_fate(
-            sizes in prop::collection::vec(1usize..20, 1..20),
-            cuts in prop::collection::vec(1usize..30, 1..20),
-            keep: prop::sample::Index,
-        ) {
-            let payloads: Vec<Vec<u8>> = sizes.iter().map(|&n| vec![n as u8; n]).collect();
-            let mut ledger = started(&payloads.iter().map(Vec::as_slice).collect::<Vec<_>>());
-            let all = payloads.concat();
-            let mut rest = &all[..keep.index(all.len())];
-            let mut events = Vec::new();
-            for &cut in cuts.iter().cycle() {
-                if rest.is_empty() {
-                    break;
-                }
-                let n = cut.min(rest.len());
-                ledger.stream(&rest[..n], MS(1), &mut events);
-                rest = &rest[n..];
-            }
-            ledger.cut();
-            prop_assert_eq!(ledger.mismatches, 0);
-            prop_assert_eq!(ledger.received + ledger.lost, ledger.sent);
-            prop_assert_eq!(events.len() as u64, ledger.received);
-        }
-    }
-}
+#[path = "ledger/tests.rs"]
+mod tests;

@@ -30,6 +30,7 @@ mod run;
 mod sink;
 mod stats;
 mod sys;
+mod tag;
 mod target;
 #[cfg(feature = "tls")]
 mod tls;

@@ -4,7 +4,7 @@
 //! socket of the local domain and UDP without knowing which.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
@@ -23,6 +23,9 @@ pub(crate) enum Link {
     Tls(Box<Session>),
     /// A connected UDP socket; a read is one datagram, a write too.
     Udp(UdpSocket),
+    /// The same for a broadcast or multicast address, from where no answer
+    /// comes: any sender's datagram is read.
+    Group(UdpSocket, SocketAddr),
 }
 
 impl Link {
@@ -32,7 +35,7 @@ impl Link {
         retrying(|| match self {
             Self::Tcp(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
-            Self::Udp(socket) => socket.recv(buffer),
+            Self::Udp(socket) | Self::Group(socket, _) => socket.recv(buffer),
             Self::Tls(session) => session.read(buffer),
         })
     }
@@ -43,18 +46,24 @@ impl Link {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
             Self::Udp(socket) => socket.send(bytes),
+            Self::Group(socket, to) => socket.send_to(bytes, *to),
             Self::Tls(session) => session.write(bytes),
         })
     }
 
     /// Ends this side; the other may go on. UDP knows no end.
     pub(crate) fn shutdown_write(&mut self) -> io::Result<()> {
-        match self {
+        let outcome = match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
-            Self::Udp(_) => Ok(()),
+            Self::Udp(_) | Self::Group(..) => Ok(()),
             Self::Tls(session) => session.close_write(),
-        }
+        };
+        outcome.map_err(|e| match e.kind() {
+            // What shutdown(2) says once the peer has reset the connection.
+            io::ErrorKind::NotConnected => rustix::io::Errno::CONNRESET.into(),
+            _ => e,
+        })
     }
 
     /// Sends on what TLS holds back; the others hold nothing.
@@ -93,18 +102,23 @@ impl Link {
         }
     }
 
+    /// The error that has befallen the connection, if any.
+    pub(crate) fn failure(&self) -> io::Result<()> {
+        self.take_error()?.map_or(Ok(()), Err)
+    }
+
     fn take_error(&self) -> io::Result<Option<io::Error>> {
         match self {
             Self::Tcp(stream) => stream.take_error(),
             Self::Unix(stream) => stream.take_error(),
-            Self::Udp(socket) => socket.take_error(),
+            Self::Udp(socket) | Self::Group(socket, _) => socket.take_error(),
             Self::Tls(session) => session.stream().take_error(),
         }
     }
 
     /// Whether reads and writes are whole datagrams.
     pub(crate) fn is_datagram(&self) -> bool {
-        matches!(self, Self::Udp(_))
+        matches!(self, Self::Udp(_) | Self::Group(..))
     }
 
     /// How to poll it for reading and writing; `None` for neither, since an
@@ -122,7 +136,7 @@ impl AsFd for Link {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
-            Self::Udp(socket) => socket.as_fd(),
+            Self::Udp(socket) | Self::Group(socket, _) => socket.as_fd(),
             Self::Tls(session) => session.stream().as_fd(),
         }
     }

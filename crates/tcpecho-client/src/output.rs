@@ -1,17 +1,18 @@
-//! Records as text and as JSON, side by side.
+//! Records as text and as JSON, side by side: exchanges, handshakes and errors
+//! here, echoes and their summary in [`echoes`].
 
 use std::time::Duration;
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use common::app::Io;
-use common::{Error, Result, json, text, time};
+use common::{Error, Kind, Result, json, text, time};
 use serde::Serialize;
 
 use crate::dial::Connection;
 use crate::exchange::{Exchange, Verdict};
-use crate::ledger::{Event, Ledger};
-use crate::stats::Latencies;
+
+pub(crate) mod echoes;
 
 /// A duration as people read it here: milliseconds, three decimals.
 pub(crate) fn ms(duration: Duration) -> String {
@@ -48,8 +49,8 @@ impl Reply {
 /// Bytes that came back, in JSON: as text if they are text, else in base64.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 struct Data<'a> {
-    reply: Option<&'a str>,
-    reply_base64: Option<Base64<'a>>,
+    data: Option<&'a str>,
+    data_base64: Option<Base64<'a>>,
 }
 
 /// Encoded while it is written, since the text would be another copy.
@@ -66,12 +67,12 @@ impl<'a> Data<'a> {
     fn new(bytes: &'a [u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self {
-                reply: Some(text),
-                reply_base64: None,
+                data: Some(text),
+                data_base64: None,
             },
             Err(_) => Self {
-                reply: None,
-                reply_base64: Some(Base64(bytes)),
+                data: None,
+                data_base64: Some(Base64(bytes)),
             },
         }
     }
@@ -108,7 +109,8 @@ struct JsonExchange<'a> {
     bytes_sent: u64,
     bytes_received: u64,
     ok: bool,
-    first_difference: Option<u64>,
+    corrupt: bool,
+    offset: Option<u64>,
     #[serde(flatten)]
     data: Data<'a>,
     truncated: bool,
@@ -150,6 +152,10 @@ impl Exchanged<'_> {
         if !io.json {
             return Ok(());
         }
+        let offset = match self.exchange.verdict() {
+            Verdict::Differs(difference) => Some(difference.offset),
+            Verdict::Right | Verdict::Short => None,
+        };
         let record = JsonExchange {
             tag: "exchange",
             target: self.target,
@@ -157,10 +163,8 @@ impl Exchanged<'_> {
             bytes_sent: self.exchange.bytes_sent(),
             bytes_received: self.exchange.bytes_received(),
             ok: self.ok,
-            first_difference: match self.exchange.verdict() {
-                Verdict::Differs(difference) => Some(difference.offset),
-                Verdict::Right | Verdict::Short => None,
-            },
+            corrupt: offset.is_some(),
+            offset,
             data: self.reply.map(|r| Data::new(r.kept())).unwrap_or_default(),
             truncated: self.reply.is_some_and(|reply| reply.truncated),
             connect_ms: json::ms(self.connection.connect),
@@ -189,19 +193,26 @@ struct JsonConnect<'a> {
     tag: &'static str,
     target: &'a str,
     address: &'a str,
+    seq: u64,
     connect_ms: f64,
     tls_ms: Option<f64>,
     time: String,
 }
 
 /// One handshake of `--connect-only`.
-pub(crate) fn handshake(io: &mut Io, target: &str, connection: &Connection) -> Result<()> {
+pub(crate) fn handshake(
+    io: &mut Io,
+    target: &str,
+    connection: &Connection,
+    seq: u64,
+) -> Result<()> {
     let address = &connection.address;
     if io.json {
         io.out.json(&JsonConnect {
             tag: "connect",
             target,
             address,
+            seq,
             connect_ms: json::ms(connection.connect),
             tls_ms: connection.tls.map(json::ms),
             time: time::now(),
@@ -220,219 +231,60 @@ pub(crate) fn handshake(io: &mut Io, target: &str, connection: &Connection) -> R
     io.out.flush()
 }
 
-/// An error that is an answer, so that its status is not that of its kind:
-/// the line on stderr, and with `--json` the record.
-pub(crate) fn answer(io: &mut Io, error: &Error) -> Result<()> {
-    io.report.line(error);
+#[derive(Serialize)]
+struct JsonError<'a> {
+    #[serde(rename = "type")]
+    tag: &'static str,
+    target: Option<&'a str>,
+    kind: Kind,
+    message: String,
+    address: Option<&'a str>,
+    seq: Option<u64>,
+    time: String,
+}
+
+/// The record of an error, with `--json`.
+pub(crate) fn error(
+    io: &mut Io,
+    error: &Error,
+    address: Option<&str>,
+    seq: Option<u64>,
+) -> Result<()> {
     if io.json {
-        io.out.json(error)?;
+        io.out.json(&JsonError {
+            tag: "error",
+            target: error.operand(),
+            kind: error.kind(),
+            message: error.explanation(),
+            address,
+            seq,
+            time: time::now(),
+        })?;
     }
+    Ok(())
+}
+
+/// An error that is an answer, so that its status is not that of its kind:
+/// the line on stderr, and with `--json` the record. One of several has its
+/// number and time.
+pub(crate) fn answer(io: &mut Io, failure: &Error, seq: Option<u64>) -> Result<()> {
+    match seq {
+        None => io.report.line(failure),
+        Some(seq) => io
+            .report
+            .line(format_args!("{failure}; seq={seq} at {}", time::now())),
+    }
+    error(io, failure, None, seq)?;
     io.out.flush()
 }
 
-#[derive(Serialize)]
-struct JsonEvent {
-    #[serde(rename = "type")]
-    tag: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seq: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    offset: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rtt_ms: Option<f64>,
-    time: String,
-}
-
-/// One echo, or what became of it.
-pub(crate) fn event(io: &mut Io, address: &str, event: Event) -> Result<()> {
-    let address = text::escape(address.as_bytes());
-    if !io.json {
-        return match event {
-            Event::Reply { seq, bytes, rtt } => io.out.line(format_args!(
-                "{bytes} bytes from {address}: seq={seq} time={}",
-                ms(rtt)
-            )),
-            Event::Differs {
-                seq,
-                bytes,
-                offset,
-                rtt,
-            } => io.out.line(format_args!(
-                "{bytes} bytes from {address}: seq={seq} time={} differs at offset {offset}",
-                ms(rtt)
-            )),
-            Event::Timeout { seq } => io
-                .out
-                .line(format_args!("no echo from {address}: seq={seq} timed out")),
-            Event::Late { seq, rtt } => io.out.line(format_args!(
-                "late echo from {address}: seq={seq} time={}",
-                ms(rtt)
-            )),
-            Event::Duplicate { seq, bytes, rtt } => io.out.line(format_args!(
-                "{bytes} bytes from {address}: seq={seq} time={} duplicate",
-                ms(rtt)
-            )),
-            Event::Stray { bytes } => io.out.line(format_args!(
-                "{bytes} bytes from {address} that were not sent"
-            )),
-        };
+/// A number and what it counts: `1 message`, `2 messages`, `0 echoes`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    match (count, what.ends_with('o')) {
+        (1, _) => format!("1 {what}"),
+        (_, true) => format!("{count} {what}es"),
+        (_, false) => format!("{count} {what}s"),
     }
-    let (tag, seq, bytes, offset, rtt) = match event {
-        Event::Reply { seq, bytes, rtt } => ("reply", Some(seq), Some(bytes), None, Some(rtt)),
-        Event::Differs {
-            seq,
-            bytes,
-            offset,
-            rtt,
-        } => ("mismatch", Some(seq), Some(bytes), Some(offset), Some(rtt)),
-        Event::Timeout { seq } => ("timeout", Some(seq), None, None, None),
-        Event::Late { seq, rtt } => ("late", Some(seq), None, None, Some(rtt)),
-        Event::Duplicate { seq, bytes, rtt } => {
-            ("duplicate", Some(seq), Some(bytes), None, Some(rtt))
-        }
-        Event::Stray { bytes } => ("stray", None, Some(bytes), None, None),
-    };
-    io.out.json(&JsonEvent {
-        tag,
-        seq,
-        bytes,
-        offset,
-        rtt_ms: rtt.map(json::ms),
-        time: time::now(),
-    })
-}
-
-#[derive(Serialize)]
-struct JsonFailure<'a> {
-    #[serde(flatten)]
-    error: &'a Error,
-    seq: u64,
-    time: String,
-}
-
-/// A message that was lost because its connection failed.
-pub(crate) fn failure(io: &mut Io, address: &str, seq: u64, error: &Error) -> Result<()> {
-    if io.json {
-        let time = time::now();
-        return io.out.json(&JsonFailure { error, seq, time });
-    }
-    io.out.line(format_args!(
-        "no echo from {}: seq={seq} {}",
-        text::escape(address.as_bytes()),
-        text::escape(error.message().as_bytes())
-    ))
-}
-
-#[derive(Serialize)]
-struct JsonSummary<'a> {
-    #[serde(rename = "type")]
-    tag: &'static str,
-    target: &'a str,
-    address: Option<&'a str>,
-    sent: u64,
-    received: u64,
-    lost: u64,
-    loss_percent: f64,
-    mismatches: u64,
-    duplicates: u64,
-    min_ms: Option<f64>,
-    avg_ms: Option<f64>,
-    p50_ms: Option<f64>,
-    p90_ms: Option<f64>,
-    p99_ms: Option<f64>,
-    max_ms: Option<f64>,
-    duration_ms: f64,
-}
-
-/// The end of a run of echoes or handshakes.
-#[derive(Debug)]
-pub(crate) struct Summary<'a> {
-    /// As typed.
-    pub(crate) target: &'a str,
-    /// Who answered last, if anybody ever did.
-    pub(crate) address: Option<&'a str>,
-    /// What they are called in the heading: `echo`, `connect`.
-    pub(crate) what: &'static str,
-    /// The counts.
-    pub(crate) ledger: &'a Ledger,
-    /// The times of those that came back.
-    pub(crate) latencies: &'a Latencies,
-    /// The length of the run.
-    pub(crate) duration: Duration,
-}
-
-impl Summary<'_> {
-    /// Writes it.
-    pub(crate) fn show(&self, io: &mut Io) -> Result<()> {
-        let (ledger, times) = (self.ledger, self.latencies);
-        if io.json {
-            let time = |t: Option<Duration>| t.map(json::ms);
-            io.out.json(&JsonSummary {
-                tag: "summary",
-                target: self.target,
-                address: self.address,
-                sent: ledger.sent,
-                received: ledger.received,
-                lost: ledger.lost,
-                loss_percent: rounded(ledger.loss_percent()),
-                mismatches: ledger.mismatches,
-                duplicates: ledger.duplicates,
-                min_ms: time(times.min()),
-                avg_ms: time(times.mean()),
-                p50_ms: time(times.quantile(0.5)),
-                p90_ms: time(times.quantile(0.9)),
-                p99_ms: time(times.quantile(0.99)),
-                max_ms: time(times.max()),
-                duration_ms: json::ms(self.duration),
-            })?;
-            return io.out.flush();
-        }
-        let target = text::escape(self.target.as_bytes());
-        io.out
-            .line(format_args!("\n--- {target} {} statistics ---", self.what))?;
-        let differing = match ledger.mismatches {
-            0 => String::new(),
-            n => format!(", {n} differing"),
-        };
-        let duplicate = match ledger.duplicates {
-            0 => String::new(),
-            n => format!(", {n} duplicate"),
-        };
-        io.out.line(format_args!(
-            "{} sent, {} received, {}% loss{differing}{duplicate}, time {:.0} ms",
-            ledger.sent,
-            ledger.received,
-            rounded(ledger.loss_percent()),
-            json::ms(self.duration)
-        ))?;
-        let all = [
-            times.min(),
-            times.mean(),
-            times.quantile(0.5),
-            times.quantile(0.9),
-            times.quantile(0.99),
-            times.max(),
-        ];
-        if all[0].is_some() {
-            let all: Vec<String> = all
-                .into_iter()
-                .flatten()
-                .map(|t| format!("{:.3}", json::ms(t)))
-                .collect();
-            io.out.line(format_args!(
-                "rtt min/avg/p50/p90/p99/max = {} ms",
-                all.join("/")
-            ))?;
-        }
-        io.out.flush()
-    }
-}
-
-/// At most four decimals.
-fn rounded(percent: f64) -> f64 {
-    (percent * 1e4).round() / 1e4
 }
 
 #[cfg(test)]
@@ -440,8 +292,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentages() {
-        assert_eq!(rounded(100.0 / 3.0).to_string(), "33.3333");
-        assert_eq!(rounded(20.0).to_string(), "20");
+    fn plurals() {
+        assert_eq!(counted(1, "connection"), "1 connection");
+        assert_eq!(counted(0, "connection"), "0 connections");
+        assert_eq!(
+            (counted(1, "echo"), counted(2, "echo")),
+            ("1 echo".into(), "2 echoes".into())
+        );
     }
 }

@@ -14,15 +14,22 @@ use common::{Error, Exit, Kind, Result};
 use crate::config::{Payload, Probe};
 use crate::dial::{Connection, Dialer};
 use crate::failure;
-use crate::ledger::{Event, Ledger};
+use crate::ledger::{Event, Ledger, Matching};
 use crate::link::Link;
-use crate::output::{self, Summary};
+use crate::output;
+use crate::output::echoes::{self, Summary, What};
 use crate::pattern::{Id, Pattern};
-use crate::stats::Latencies;
+use crate::stats::{Jitter, Latencies};
+use crate::sys;
+use crate::tag::{self, Tags};
 use crate::wait::{Stop, Woken};
 
-/// Bytes read at once.
+/// Bytes read at once; a whole datagram.
 const CHUNK: usize = 64 * 1024;
+
+/// Datagrams, or errors about them, taken before signals and the clock have
+/// their turn.
+const TURN: usize = 64;
 
 /// One run of echoes.
 #[derive(Debug)]
@@ -41,7 +48,9 @@ struct Run<'a> {
     /// When the peer last took something of it.
     moved: Instant,
     ledger: Ledger,
+    tags: Option<Tags>,
     latencies: Latencies,
+    jitter: Jitter,
     started: Instant,
     /// When the next message is due.
     next: Instant,
@@ -66,6 +75,17 @@ pub(crate) fn run(
             output::connected(io, &target, connection);
         }
     }
+    let tags = match &plan.payload {
+        Payload::Made(sizes) if dialer.plan.udp && sizes.min >= tag::LEAST => {
+            Some(Tags::new(some_key()))
+        }
+        Payload::Made(_) | Payload::Fixed(_) => None,
+    };
+    if let Some(link) = connection.as_ref().map(|c| &c.link)
+        && link.is_datagram()
+    {
+        keep_errors(link);
+    }
     // Without a connection, and without an error, a signal came first.
     let interrupted = !plan.reconnect && connection.is_none();
     let now = Instant::now();
@@ -83,8 +103,14 @@ pub(crate) fn run(
         connection,
         unsent: Unsent::default(),
         moved: now,
-        ledger: Ledger::default(),
+        ledger: Ledger::new(match (dialer.plan.udp, tags) {
+            (false, _) => Matching::Stream,
+            (true, Some(tags)) => Matching::Tagged(tags),
+            (true, None) => Matching::Alike,
+        }),
+        tags,
         latencies: Latencies::new()?,
+        jitter: Jitter::default(),
         started: now,
         next: now,
         refusal: None,
@@ -94,8 +120,32 @@ pub(crate) fn run(
     } else {
         run.echoes(io)?
     };
+    run.ledger.end(
+        run.started.elapsed(),
+        plan.timeout_given.then_some(plan.timeout),
+    );
+    let exit = match exit {
+        Exit::Yes if !run.ledger.all_right() => Exit::No,
+        other => other,
+    };
     run.summary(io)?;
     Ok(exit)
+}
+
+/// Something that differs from run to run.
+fn some_key() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_nanos() as u64;
+    now ^ u64::from(std::process::id()) << 32
+}
+
+/// Asks for what ICMP errors are about. A system that cannot tell still reports
+/// the errors, and their probes time out.
+fn keep_errors(link: &Link) {
+    if let Ok(address) = rustix::net::getsockname(link) {
+        let ipv6 = address.address_family() == rustix::net::AddressFamily::INET6;
+        let _ = sys::keep_errors(link, ipv6);
+    }
 }
 
 impl Run<'_> {
@@ -142,11 +192,8 @@ impl Run<'_> {
             io.fail(&error)?;
             return Ok(error.exit());
         }
-        Ok(if self.ledger.all_right() {
-            Exit::Yes
-        } else {
-            Exit::No
-        })
+        // What the counts say comes to it at the end.
+        Ok(Exit::Yes)
     }
 
     fn has_more(&self) -> bool {
@@ -161,7 +208,7 @@ impl Run<'_> {
         // A ping-pong, and a connection for each, wait for the one before.
         let alone = self.plan.reconnect || self.plan.pace.interval.is_zero();
         self.has_more()
-            && self.unsent.rest().is_empty()
+            && self.unsent.is_sent()
             && (!alone || self.ledger.is_idle())
             && !self.ledger.is_full()
     }
@@ -169,7 +216,7 @@ impl Run<'_> {
     /// When to give up on a peer that takes nothing: the message that is being
     /// sent is lost already, and none can follow it before it is out.
     fn stuck_at(&self) -> Option<Instant> {
-        if self.unsent.rest().is_empty() || !self.ledger.is_idle() {
+        if self.unsent.is_sent() || !self.ledger.is_idle() {
             return None;
         }
         self.moved.checked_add(self.plan.timeout)
@@ -183,13 +230,16 @@ impl Run<'_> {
         if self.plan.reconnect {
             match self.dialer.dial_patiently(self.stop, None) {
                 Ok(Some(connection)) => {
+                    if connection.link.is_datagram() {
+                        keep_errors(&connection.link);
+                    }
                     self.address = Some(connection.address.clone());
                     self.connection = Some(connection);
                 }
                 Ok(None) => return Ok(false),
                 Err(error) if error.exit() == Exit::Fault => return Err(error),
                 Err(error) => {
-                    self.ledger.unsent();
+                    self.ledger.unsent(seq, self.started.elapsed());
                     self.show_failure(io, seq, &error)?;
                     self.refusal = Some(error);
                     return Ok(true);
@@ -200,7 +250,7 @@ impl Run<'_> {
         let now = self.started.elapsed();
         let expires = now.saturating_add(self.plan.timeout);
         self.unsent = Unsent {
-            message: Rc::clone(&payload),
+            message: Some(Rc::clone(&payload)),
             sent: 0,
         };
         self.moved = Instant::now();
@@ -217,7 +267,11 @@ impl Run<'_> {
                     connection: 0,
                     sequence: seq,
                 };
-                pattern.message(id).into()
+                let mut message = pattern.message(id);
+                if let Some(tags) = self.tags {
+                    tags.write(seq, &mut message);
+                }
+                message.into()
             }
         }
     }
@@ -227,18 +281,20 @@ impl Run<'_> {
         let Some(connection) = &mut self.connection else {
             return Ok(Ok(()));
         };
+        if connection.link.is_datagram() {
+            return self.datagrams(chunk, io).map(Ok);
+        }
         let link = &mut connection.link;
-        let datagram = link.is_datagram();
         // When sending has failed, what has already come still counts.
-        let before = self.unsent.sent;
+        let before = self.unsent.rest().len();
         let failed = send(link, &mut self.unsent).err();
-        if self.unsent.sent > before {
+        if self.unsent.rest().len() < before {
             self.moved = Instant::now();
         }
         let mut events = Vec::new();
         let outcome = loop {
             match link.read(chunk) {
-                Ok(0) if !datagram => {
+                Ok(0) => {
                     break Err(match &failed {
                         Some(e) => failure::of(e),
                         None => Error::new(Kind::Reset, "the peer closed the connection"),
@@ -246,11 +302,7 @@ impl Run<'_> {
                 }
                 Ok(n) => {
                     let now = self.started.elapsed();
-                    if datagram {
-                        self.ledger.datagram(&chunk[..n], now, &mut events);
-                    } else {
-                        self.ledger.stream(&chunk[..n], now, &mut events);
-                    }
+                    self.ledger.stream(&chunk[..n], now, &mut events);
                     if failed.is_none() {
                         break Ok(());
                     }
@@ -268,26 +320,81 @@ impl Run<'_> {
         Ok(outcome)
     }
 
+    /// Sends and receives datagrams. An error is about one of them, and the
+    /// others go on.
+    fn datagrams(&mut self, chunk: &mut [u8], io: &mut Io) -> Result<()> {
+        self.take_errors(chunk, io)?;
+        self.send_datagram(chunk, io)?;
+        let mut events = Vec::new();
+        for _ in 0..TURN {
+            let Some(connection) = &mut self.connection else {
+                break;
+            };
+            match connection.link.read(chunk) {
+                Ok(n) => {
+                    let now = self.started.elapsed();
+                    self.ledger.datagram(&chunk[..n], now, &mut events);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                // What it is about is told apart from it.
+                Err(_) => {
+                    self.take_errors(chunk, io)?;
+                }
+            }
+        }
+        self.show(io, &events)
+    }
+
+    /// Sends the next datagram, if there is one. The system reports an error
+    /// about an earlier one at this call instead of sending.
+    fn send_datagram(&mut self, chunk: &mut [u8], io: &mut Io) -> Result<()> {
+        let mut unexplained = 0;
+        while !self.unsent.is_sent() {
+            let Some(connection) = &mut self.connection else {
+                return Ok(());
+            };
+            match connection.link.write(self.unsent.rest()) {
+                Ok(_) => self.unsent = Unsent::default(),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) => {
+                    unexplained += usize::from(self.take_errors(chunk, io)? == 0);
+                    if unexplained < 2 {
+                        continue;
+                    }
+                    self.unsent = Unsent::default();
+                    if let Some(seq) = self.ledger.not_sent() {
+                        self.show_failure(io, seq, &failure::of(&e))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the errors about datagrams; how many there were.
+    fn take_errors(&mut self, chunk: &mut [u8], io: &mut Io) -> Result<usize> {
+        let mut taken = 0;
+        while taken < TURN
+            && let Some(connection) = &self.connection
+            && let Some((n, error)) = sys::kept_error(&connection.link, chunk)
+        {
+            taken += 1;
+            if let Some(seq) = self.ledger.refused(&chunk[..n]) {
+                self.show_failure(io, seq, &Error::network(&error))?;
+            }
+        }
+        Ok(taken)
+    }
+
     /// The connection is gone; false ends the run.
     fn broken(&mut self, io: &mut Io, error: &Error) -> Result<bool> {
         self.unsent = Unsent::default();
-        if self
-            .connection
-            .as_ref()
-            .is_some_and(|c| c.link.is_datagram())
-        {
-            // An ICMP error about one datagram; the next may fare better.
-            for seq in self.ledger.cut() {
-                self.show_failure(io, seq, error)?;
-            }
-            return Ok(true);
-        }
         self.connection = None;
         for seq in self.ledger.cut() {
             self.show_failure(io, seq, error)?;
         }
         if !self.plan.reconnect && self.has_more() {
-            output::answer(io, &error.clone().about(&self.target))?;
+            output::answer(io, &error.clone().about(&self.target), None)?;
             return Ok(false);
         }
         Ok(true)
@@ -298,9 +405,10 @@ impl Run<'_> {
         for &event in events {
             if let Event::Reply { rtt, .. } = event {
                 self.latencies.record(rtt);
+                self.jitter.record(rtt);
             }
             if !self.quiet {
-                output::event(io, address, event)?;
+                echoes::event(io, address, event)?;
             }
         }
         Ok(())
@@ -311,7 +419,7 @@ impl Run<'_> {
             return Ok(());
         }
         let address = self.address.as_deref().unwrap_or(&self.target);
-        output::failure(io, address, seq, &error.clone().about(&self.target))
+        echoes::failure(io, address, seq, &error.clone().about(&self.target))
     }
 
     fn wait(&self) -> Result<Woken> {
@@ -326,7 +434,7 @@ impl Run<'_> {
             return Ok(Woken::Ready);
         }
         let mut fds = Vec::with_capacity(2);
-        fds.extend(link.and_then(|link| link.poll_fd(true, !self.unsent.rest().is_empty())));
+        fds.extend(link.and_then(|link| link.poll_fd(true, !self.unsent.is_sent())));
         self.stop.wait(&mut fds, deadline)
     }
 
@@ -335,9 +443,10 @@ impl Run<'_> {
         let summary = Summary {
             target: &self.target,
             address: self.address.as_deref(),
-            what: "echo",
+            what: What::Echo,
             ledger: &self.ledger,
             latencies: &self.latencies,
+            jitter: self.jitter,
             duration,
         };
         summary.show(io)
@@ -347,19 +456,26 @@ impl Run<'_> {
 /// A message on its way out.
 #[derive(Debug, Default)]
 struct Unsent {
-    message: Rc<[u8]>,
+    message: Option<Rc<[u8]>>,
     /// Bytes of it that have gone.
     sent: usize,
 }
 
 impl Unsent {
     fn rest(&self) -> &[u8] {
-        &self.message[self.sent..]
+        self.message
+            .as_ref()
+            .map_or(&[], |message| &message[self.sent..])
+    }
+
+    /// Whether nothing is left of it. An empty datagram is something.
+    fn is_sent(&self) -> bool {
+        self.message.is_none()
     }
 
     /// What a peer that takes no more of it has done.
     fn stuck(&self) -> String {
-        let (sent, all) = (self.sent, self.message.len());
+        let (sent, all) = (self.sent, self.sent + self.rest().len());
         format!("the peer does not read: {sent} of the last message's {all} bytes could be sent")
     }
 }
@@ -373,6 +489,9 @@ fn send(link: &mut Link, unsent: &mut Unsent) -> io::Result<()> {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
             Err(e) => return Err(e),
         }
+    }
+    if unsent.rest().is_empty() {
+        *unsent = Unsent::default();
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags};
 use crate::exchange::Exchange;
 use crate::link::Link;
 use crate::sink::Sink;
+use crate::sys;
 use crate::wait::{Stop, Woken};
 
 /// Bytes read at once, from either side.
@@ -23,6 +24,13 @@ const CHUNK: usize = 64 * 1024;
 
 /// Bytes of input in one datagram, at most: what IPv4 and UDP leave of 64 KiB.
 const DATAGRAM: usize = 65_507;
+
+/// How long input may be silent once the peer has ended its side, and how long
+/// its acknowledgement of the last bytes is waited for.
+const STARVED: Duration = Duration::from_millis(500);
+
+/// How often that is looked for.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How long to go on.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +116,8 @@ impl Pump<'_> {
         chunk: &mut [u8],
     ) -> Result<Ending> {
         let mut moved = Instant::now();
+        // When input last came, or the peer ended.
+        let mut fed = moved;
         // Once sending has failed only what has already come is of interest.
         let mut broken: Option<io::Error> = None;
         let mut overdue = false;
@@ -128,18 +138,23 @@ impl Pump<'_> {
                 }
             }
             if exchange.is_over() {
-                return Ok(Ending::Over);
+                return Ok(self.delivered(exchange, broken));
             }
             let mut reading = self.reads(exchange, broken.is_some());
             if reading {
                 match self.receive(exchange, receiver, chunk, &mut broken)? {
-                    Received::Bytes => moved = Instant::now(),
+                    Received::Bytes => {
+                        moved = Instant::now();
+                        if exchange.waits_for_input_alone() {
+                            fed = moved;
+                        }
+                    }
                     Received::Failed(e) => return Ok(Ending::Failed(e)),
                     Received::Nothing => {}
                 }
             }
             if exchange.is_over() {
-                return Ok(Ending::Over);
+                return Ok(self.delivered(exchange, broken));
             }
             reading = self.reads(exchange, broken.is_some());
             let deadline = match self.limit {
@@ -150,15 +165,51 @@ impl Pump<'_> {
                 }
                 Limit::SilenceAfterInput(_) | Limit::Never => None,
             };
+            // A peer that has ended may still be fed, but not for ever.
+            let starved = (exchange.waits_for_input_alone() && broken.is_none())
+                .then(|| fed.checked_add(STARVED))
+                .flatten();
+            let deadline = [deadline, starved].into_iter().flatten().min();
             // What a broken connection still holds comes without an event.
             let more = reading && (self.link.holds_input() || broken.is_some());
             let until = if more { Some(Instant::now()) } else { deadline };
-            match self.wait(exchange, reading, broken.is_none(), chunk, until)? {
+            let before = exchange.unsent().len();
+            let woken = self.wait(exchange, reading, broken.is_none(), chunk, until)?;
+            if exchange.unsent().len() > before {
+                fed = Instant::now();
+            }
+            match woken {
+                Woken::Due if starved.is_some_and(|at| at <= Instant::now()) => {
+                    return Ok(Ending::Over);
+                }
                 Woken::Stopped => return Ok(Ending::Stopped),
                 Woken::Due if !more || deadline.is_some_and(|d| d <= Instant::now()) => {
                     return Ok(Ending::TimedOut);
                 }
                 Woken::Due | Woken::Ready => {}
+            }
+        }
+    }
+
+    /// How an exchange ends that is over. What was sent after the peer's end may
+    /// have met a peer that was not there any more.
+    fn delivered(&mut self, exchange: &Exchange, broken: Option<io::Error>) -> Ending {
+        match broken {
+            Some(e) if !exchange.unsent().is_empty() => return Ending::Failed(e),
+            _ if !exchange.fed_after_the_end() => return Ending::Over,
+            _ => {}
+        }
+        let deadline = Instant::now() + STARVED;
+        loop {
+            match self.link.failure() {
+                Err(e) => return Ending::Failed(e),
+                // The end of file counts as one.
+                Ok(()) if sys::unsent(&*self.link) <= 1 => return Ending::Over,
+                Ok(()) if Instant::now() >= deadline => return Ending::Over,
+                Ok(()) => {}
+            }
+            if !matches!(self.stop.pause(LOOK), Ok(Woken::Due)) {
+                return Ending::Over;
             }
         }
     }
@@ -178,6 +229,13 @@ impl Pump<'_> {
                     exchange.wrote(n);
                     total += n;
                 }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(total),
+                Err(e) => return Err(e),
+            }
+        }
+        if exchange.owes_datagram() {
+            match self.link.write(&[]) {
+                Ok(_) => exchange.wrote(0),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(total),
                 Err(e) => return Err(e),
             }
@@ -243,7 +301,7 @@ impl Pump<'_> {
         if let Some(input) = input {
             fds.push(PollFd::from_borrowed_fd(input.file.as_fd(), PollFlags::IN));
         }
-        let writing = !exchange.sendable().is_empty();
+        let writing = !exchange.sendable().is_empty() || exchange.owes_datagram();
         fds.extend(self.link.poll_fd(reading, writing).filter(|_| alive));
         let woken = self.stop.wait(&mut fds, deadline)?;
         let on_sink = fds[0].revents();

@@ -1,5 +1,6 @@
 //! The modes: which one runs, and how an exchange is judged.
 
+use std::io::Seek;
 use std::time::Instant;
 
 use common::app::Io;
@@ -37,52 +38,133 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     }
 }
 
-/// Sends a message and judges the reply.
+/// Sends a message and judges the reply; with `--retry` again until it is right.
 fn send(
     dialer: &Dialer,
-    message: Message,
+    mut message: Message,
     stop: &Stop,
     (quiet, verbose): (bool, bool),
     io: &mut Io,
 ) -> Result<Exit> {
-    let any_end = message.rule == Rule::Anything;
-    let mut exchange = Exchange::new(message.rule);
-    if message.half_close {
-        exchange = exchange.half_close();
+    let mut left = dialer.plan.retry;
+    loop {
+        let (stdin, stdout) = io.raw_streams().map_err(|e| Error::local(&e))?;
+        let mut exchange = Exchange::new(message.rule.clone());
+        if message.half_close {
+            exchange = exchange.half_close();
+        }
+        if dialer.plan.udp {
+            exchange = exchange.datagram();
+        }
+        let mut repeatable = true;
+        let input = match &mut message.body {
+            Body::Bytes(bytes) => {
+                exchange.input(bytes.clone());
+                exchange.input_end();
+                None
+            }
+            Body::File(file, name) => {
+                // A pipe can be read once only.
+                repeatable = file.rewind().is_ok();
+                let file = file.try_clone().map_err(|e| Error::local(&e))?;
+                let name = name.clone();
+                Some(Input { file, name })
+            }
+            Body::Stdin => {
+                repeatable = false;
+                Some(Input::stdin(stdin))
+            }
+        };
+        let mut reply = io.json.then(Reply::default);
+        let mut held = Held::new(repeatable && left > 0);
+        let mut take = |bytes: &[u8], sink: &mut Sink| {
+            match &mut reply {
+                Some(reply) => reply.push(bytes),
+                None if quiet => {}
+                None => held.push(bytes, sink),
+            }
+            Ok(())
+        };
+        let mut job = Job {
+            dialer,
+            stop,
+            exchange,
+            input,
+            limit: Limit::At(Instant::now()),
+            any_end: message.rule == Rule::Anything,
+            sink: Sink::new(stdout, io.terminal.stdout),
+        };
+        // The bound holds from the try that succeeded on.
+        let timeout = Some(message.timeout);
+        let Some(done) = job.run(&mut left, timeout, verbose, &mut take, io)? else {
+            return Ok(Exit::No);
+        };
+        if let Some(flaw) = done.flaw(&job).filter(|flaw| may_pass(flaw.kind()))
+            && left > 0
+            && held.may_be_dropped(repeatable)
+        {
+            let flaw = flaw.about(dialer.name());
+            let reporter = verbose.then(|| io.report.clone());
+            if dialer.try_again(&mut left, &flaw, stop, reporter.as_ref())? {
+                continue;
+            }
+        }
+        held.release(&mut job.sink);
+        job.sink.finish(stop)?;
+        return done.report(&job, reply.as_ref(), verbose, io);
     }
-    let (stdin, stdout) = io.raw_streams().map_err(|e| Error::local(&e))?;
-    let input = match message.body {
-        Body::Bytes(bytes) => {
-            exchange.input(bytes);
-            exchange.input_end();
-            None
+}
+
+/// Whether another try may end otherwise.
+fn may_pass(kind: Kind) -> bool {
+    use Kind::{Mismatch, Protocol, Refused, Reset, Timeout, Unreachable};
+    matches!(
+        kind,
+        Mismatch | Protocol | Refused | Reset | Timeout | Unreachable
+    )
+}
+
+/// Bytes of a reply that are held back while it may not be the last one.
+const HELD_MAX: usize = 1 << 20;
+
+/// The reply of a try that may be followed by another, or nothing once it is
+/// printed as it comes.
+struct Held {
+    bytes: Option<Vec<u8>>,
+    printed: bool,
+}
+
+impl Held {
+    fn new(hold: bool) -> Self {
+        Self {
+            bytes: hold.then(Vec::new),
+            printed: false,
         }
-        Body::File(file, name) => Some(Input { file, name }),
-        Body::Stdin => Some(Input::stdin(stdin)),
-    };
-    let mut reply = io.json.then(Reply::default);
-    let mut take = |bytes: &[u8], sink: &mut Sink| {
-        match &mut reply {
-            Some(reply) => reply.push(bytes),
-            None if quiet => {}
-            None => sink.push(bytes),
+    }
+
+    fn push(&mut self, bytes: &[u8], sink: &mut Sink) {
+        if let Some(held) = &mut self.bytes {
+            held.extend_from_slice(bytes);
+            if held.len() <= HELD_MAX {
+                return;
+            }
+            self.release(sink);
+        } else {
+            sink.push(bytes);
         }
-        Ok(())
-    };
-    let mut job = Job {
-        dialer,
-        stop,
-        exchange,
-        input,
-        limit: Limit::At(Instant::now()),
-        any_end,
-        sink: Sink::new(stdout, io.terminal.stdout),
-    };
-    // The bound holds from the try that succeeded on.
-    let Some(done) = job.run(Some(message.timeout), verbose, &mut take, io)? else {
-        return Ok(Exit::No);
-    };
-    done.report(&job, reply.as_ref(), verbose, io)
+        self.printed = true;
+    }
+
+    /// Whether the reply can be given up: nothing of it has been printed.
+    fn may_be_dropped(&self, repeatable: bool) -> bool {
+        repeatable && !self.printed
+    }
+
+    fn release(&mut self, sink: &mut Sink) {
+        if let Some(held) = self.bytes.take() {
+            sink.push(&held);
+        }
+    }
 }
 
 /// Passes stdin to the peer and the peer to stdout.
@@ -121,7 +203,8 @@ fn relay(
         any_end,
         sink: Sink::new(stdout, io.terminal.stdout && !json),
     };
-    let Some(done) = job.run(None, verbose, &mut take, io)? else {
+    let mut left = dialer.plan.retry;
+    let Some(done) = job.run(&mut left, None, verbose, &mut take, io)? else {
         return Ok(Exit::No);
     };
     done.report(&job, None, verbose, io)
@@ -150,13 +233,17 @@ impl Job<'_> {
     /// Connects and pumps; `None` when a signal came before the connection.
     fn run(
         &mut self,
+        left: &mut u32,
         timeout: Option<std::time::Duration>,
         verbose: bool,
         take: Receiver<'_>,
         io: &mut Io,
     ) -> Result<Option<Done>> {
         let reporter = verbose.then(|| io.report.clone());
-        let Some(mut connection) = self.dialer.dial_patiently(self.stop, reporter.as_ref())? else {
+        let dialed = self
+            .dialer
+            .dial_within(left, self.stop, reporter.as_ref())?;
+        let Some(mut connection) = dialed else {
             return Ok(None);
         };
         if verbose {
@@ -184,6 +271,11 @@ impl Job<'_> {
 }
 
 impl Done {
+    /// What is wrong, if anything.
+    fn flaw(&self, job: &Job<'_>) -> Option<Error> {
+        judge(&job.exchange, &self.ending, job.any_end, job.limit)
+    }
+
     /// Judges, reports, and gives the status.
     fn report(
         self,
@@ -193,7 +285,7 @@ impl Done {
         io: &mut Io,
     ) -> Result<Exit> {
         let target = job.dialer.name();
-        let judged = judge(&job.exchange, &self.ending, job.any_end, job.limit);
+        let judged = self.flaw(job);
         let exchanged = Exchanged {
             target: &target,
             connection: &self.connection,
@@ -205,36 +297,36 @@ impl Done {
         exchanged.show(io, verbose)?;
         match judged {
             None => Ok(Exit::Yes),
-            Some(Flaw::Answer(text)) => {
-                let target = common::text::escape(target.as_bytes());
-                io.report.line(format_args!("{target}: {text}"));
-                Ok(Exit::No)
+            Some(flaw) => {
+                let error = flaw.about(target);
+                io.report.error(&error);
+                output::error(io, &error, Some(&self.connection.address), None)?;
+                Ok(error.exit())
             }
-            Some(Flaw::Failure(error)) => Err(error.about(target)),
         }
     }
 }
 
-/// What is wrong with an exchange.
-#[derive(Debug, PartialEq, Eq)]
-enum Flaw {
-    /// The answer is no.
-    Answer(String),
-    /// There is no answer.
-    Failure(Error),
-}
-
 /// What is wrong, if anything. A difference is certain, whatever came later.
-fn judge(exchange: &Exchange, ending: &Ending, any_end: bool, limit: Limit) -> Option<Flaw> {
+fn judge(exchange: &Exchange, ending: &Ending, any_end: bool, limit: Limit) -> Option<Error> {
     let progress = exchange.progress();
     let verdict = exchange.verdict();
     if let Verdict::Differs(difference) = verdict {
-        return Some(Flaw::Answer(format!("reply {difference}")));
+        let text = format!("reply {difference}");
+        return Some(Error::new(Kind::Mismatch, text));
     }
     match ending {
         // Passing bytes through may be ended at any time.
         Ending::Over | Ending::Stopped if verdict == Verdict::Right => None,
-        Ending::Over => Some(Flaw::Answer(format!("the peer closed after {progress}"))),
+        Ending::Over => {
+            let what = if exchange.is_datagram() {
+                "the reply ends"
+            } else {
+                "the peer closed"
+            };
+            let text = format!("{what} after {progress}");
+            Some(Error::new(Kind::Mismatch, text))
+        }
         Ending::TimedOut if any_end => None,
         Ending::TimedOut => {
             let error = match (exchange.bytes_received(), limit) {
@@ -251,13 +343,12 @@ fn judge(exchange: &Exchange, ending: &Ending, any_end: bool, limit: Limit) -> O
             } else {
                 error
             };
-            Some(Flaw::Failure(error))
+            Some(error)
         }
-        Ending::Stopped => Some(Flaw::Answer(format!("interrupted after {progress}"))),
-        Ending::Failed(e) => {
-            let error = failure::of(e);
-            let text = format!("{} after {progress}", error.message());
-            Some(Flaw::Failure(Error::new(error.kind(), text)))
+        Ending::Stopped => {
+            let text = format!("interrupted after {progress}");
+            Some(Error::new(Kind::Missing, text))
         }
+        Ending::Failed(e) => Some(failure::of(e).and(format_args!("after {progress}"))),
     }
 }

@@ -14,6 +14,33 @@ const LONGEST: u64 = 3_600_000_000_000;
 /// finds each percentile among them.
 const EXACT: usize = 512;
 
+/// The variation of round trips in order of arrival, smoothed as in RFC 3550,
+/// section 6.4.1.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Jitter {
+    last: Option<Duration>,
+    nanos: f64,
+    several: bool,
+}
+
+impl Jitter {
+    /// Takes the next round trip.
+    pub(crate) fn record(&mut self, rtt: Duration) {
+        if let Some(last) = self.last {
+            let difference = rtt.abs_diff(last).as_nanos() as f64;
+            self.nanos += (difference - self.nanos) / 16.0;
+            self.several = true;
+        }
+        self.last = Some(rtt);
+    }
+
+    /// The jitter; `None` before the second round trip.
+    pub(crate) fn get(&self) -> Option<Duration> {
+        self.several
+            .then(|| Duration::from_nanos(self.nanos.round() as u64))
+    }
+}
+
 /// Recorded latencies.
 #[derive(Clone, Debug)]
 pub(crate) struct Latencies {
@@ -105,6 +132,20 @@ impl Latencies {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn jitter_is_that_of_the_rfc() {
+        let mut jitter = Jitter::default();
+        assert_eq!(jitter.get(), None);
+        let micros = Duration::from_micros;
+        jitter.record(micros(10));
+        assert_eq!(jitter.get(), None);
+        jitter.record(micros(30));
+        assert_eq!(jitter.get(), Some(Duration::from_nanos(1250)));
+        jitter.record(micros(20));
+        // 1.25 + (10 - 1.25) / 16 microseconds.
+        assert_eq!(jitter.get(), Some(Duration::from_nanos(1797)));
+    }
 
     #[test]
     fn nothing_has_no_latency() {

@@ -107,3 +107,108 @@ pub(crate) fn bind_address_no_port(socket: &impl AsFd) -> io::Result<()> {
 pub(crate) fn bind_address_no_port(_: &impl AsFd) -> io::Result<()> {
     Ok(())
 }
+
+/// Asks the kernel to keep the ICMP errors about what a UDP socket sends, each
+/// with the datagram it is about (ip(7), `IP_RECVERR`).
+#[cfg(target_os = "linux")]
+pub(crate) fn keep_errors(socket: &impl AsFd, ipv6: bool) -> io::Result<()> {
+    let (level, option) = if ipv6 {
+        (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
+    } else {
+        (libc::IPPROTO_IP, libc::IP_RECVERR)
+    };
+    let on: libc::c_int = 1;
+    // SAFETY: the option takes one int, which outlives the call.
+    let outcome = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            option,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if outcome == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Elsewhere an error does not say what it is about.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn keep_errors(_: &impl AsFd, _: bool) -> io::Result<()> {
+    Ok(())
+}
+
+/// The oldest error that was kept: how much of the datagram it is about is in
+/// `buffer` now, and the error. `None` if there is none.
+#[cfg(target_os = "linux")]
+pub(crate) fn kept_error(socket: &impl AsFd, buffer: &mut [u8]) -> Option<(usize, io::Error)> {
+    /// Aligned as the kernel wants control messages.
+    #[repr(C, align(8))]
+    struct Control([u8; 512]);
+    let mut control = Control([0; 512]);
+    let mut piece = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: a struct of integers and pointers, for which zeroes are valid.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut piece;
+    header.msg_iovlen = 1;
+    header.msg_control = control.0.as_mut_ptr().cast();
+    header.msg_controllen = control.0.len() as _;
+    let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+    // SAFETY: the header points to a buffer and a control area as long as it
+    // says, both alive until the call returns; there is no address.
+    let n = unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut header, flags) };
+    let n = usize::try_from(n).ok()?;
+    let mut errno = 0;
+    // SAFETY: the kernel filled in the control area and its length, by which
+    // these macros find whole messages in it; `sock_extended_err` begins with
+    // the number of the error, an integer.
+    unsafe {
+        let mut message = libc::CMSG_FIRSTHDR(&raw const header);
+        while let Some(found) = message.as_ref() {
+            let is_error = matches!(
+                (found.cmsg_level, found.cmsg_type),
+                (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
+            );
+            if is_error {
+                let number = libc::CMSG_DATA(message).cast::<[u8; 4]>().read();
+                errno = i32::from_ne_bytes(number);
+            }
+            message = libc::CMSG_NXTHDR(&raw const header, message);
+        }
+    }
+    let error = io::Error::from_raw_os_error(errno);
+    Some((n.min(buffer.len()), error))
+}
+
+/// Elsewhere there is only the socket's own error.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn kept_error(socket: &impl AsFd, _: &mut [u8]) -> Option<(usize, io::Error)> {
+    let error = rustix::net::sockopt::socket_error(socket).ok()?.err()?;
+    Some((0, error.into()))
+}
+
+/// Bytes sent that the other end has not acknowledged, an end of file counted
+/// as one; 0 where the system does not say.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn unsent(socket: &impl AsFd) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open for the length of this call, and SIOCOUTQ
+    // (which is TIOCOUTQ) writes one int.
+    let answer = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if answer < 0 {
+        return 0;
+    }
+    usize::try_from(bytes).unwrap_or(0)
+}
+
+/// The same where the system does not say.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn unsent(_: &impl AsFd) -> usize {
+    0
+}

@@ -6,26 +6,50 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use common::endpoint::{self, Endpoint};
-use common::{Error, Result};
+use common::endpoint::{self, Endpoint, Host};
+use common::{Error, Result, zone};
+use socket2::SockAddr;
 
 /// Who to talk to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// A host and a port.
-    Inet(Endpoint),
+    /// A host and a port, and the zone of an address that has one.
+    Inet(Endpoint, Option<String>),
     /// A socket of the local domain.
     Unix(PathBuf),
+    /// A name in the abstract namespace of Linux.
+    Abstract(Vec<u8>),
+}
+
+impl Target {
+    /// The address of a Unix socket, or `None` for a host.
+    pub(crate) fn unix(&self) -> Option<io::Result<SockAddr>> {
+        match self {
+            Self::Inet(..) => None,
+            Self::Unix(path) => Some(SockAddr::unix(path)),
+            Self::Abstract(name) => {
+                let name = [&b"\0"[..], name].concat();
+                Some(SockAddr::unix(OsStr::from_bytes(&name)))
+            }
+        }
+    }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Inet(endpoint) => endpoint.fmt(f),
+            Self::Inet(endpoint, None) => endpoint.fmt(f),
+            Self::Inet(endpoint, Some(zone)) => {
+                let text = endpoint.to_string();
+                let (address, port) = text.rsplit_once(']').unwrap_or((&text, ""));
+                write!(f, "{address}%{zone}]{port}")
+            }
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Abstract(name) => write!(f, "unix:@{}", String::from_utf8_lossy(name)),
         }
     }
 }
@@ -35,7 +59,10 @@ pub(crate) fn operands(words: &[OsString]) -> Result<(Target, Option<Vec<u8>>)> 
     let (target, rest) = match words {
         [] => return Err(Error::usage("HOST:PORT is missing")),
         [first, rest @ ..] => match (first.as_bytes().strip_prefix(b"unix:"), rest) {
-            (Some([]), _) => return Err(input(first, "no path; use unix:PATH")),
+            (Some([] | [b'@']), _) => {
+                return Err(input(first, "no path; use unix:PATH or unix:@NAME"));
+            }
+            (Some([b'@', name @ ..]), _) => (Target::Abstract(name.to_vec()), rest),
             (Some(path), _) => (Target::Unix(OsStr::from_bytes(path).into()), rest),
             (None, _) => inet(first, rest)?,
         },
@@ -52,30 +79,68 @@ fn inet<'a>(first: &OsStr, rest: &'a [OsString]) -> Result<(Target, &'a [OsStrin
     let text = first
         .to_str()
         .ok_or_else(|| input(first, "not a host name: no UTF-8"))?;
-    let (endpoint, rest) = match (endpoint::parse(text), rest) {
+    let bad = |why: &str| input(first, why);
+    if let Some((scheme, _)) = text.split_once("://") {
+        let why = match scheme {
+            "udp" => "this is a URL; give --udp HOST:PORT",
+            _ => "this is a URL; give HOST:PORT",
+        };
+        return Err(bad(why));
+    }
+    let (plain, zone) = zone::split(text);
+    let (endpoint, rest) = match (endpoint::parse(&plain), rest) {
         (Ok(endpoint), _) => (endpoint, rest),
         (Err(_), [port, rest @ ..]) if is_number(port) => {
-            let host = text
+            let host = plain
                 .strip_prefix('[')
                 .and_then(|t| t.strip_suffix(']'))
-                .unwrap_or(text);
-            let host = endpoint::parse_host(host).map_err(|why| input(first, &why))?;
+                .unwrap_or(&plain);
+            let host = endpoint::parse_host(host).map_err(|why| bad(&why))?;
             let number = port.to_string_lossy();
-            let port = endpoint::parse_port(&number).map_err(|why| input(port, &why))?;
+            let port = endpoint::parse_port(&number).map_err(|why| input(port, &ports(&why)))?;
             (Endpoint { host, port }, rest)
+        }
+        (Err(_), []) if is_number(first) => {
+            return Err(bad(&format!(
+                "a port without a host; use :{text} for this machine"
+            )));
         }
         (Err(why), _) => {
             let why = why.replace("use HOST:PORT", "use HOST:PORT or HOST PORT");
-            return Err(input(first, &why));
+            return Err(bad(&ports(&why)));
         }
     };
     if endpoint.port == 0 {
-        return Err(input(
-            first,
-            "port 0 is no port to connect to; use 1 to 65535",
-        ));
+        return Err(bad("port 0 cannot be connected to; use 1 to 65535"));
     }
-    Ok((Target::Inet(endpoint), rest))
+    let zone = match (zone, &endpoint.host) {
+        (None, _) => None,
+        (Some(zone), Host::Address(address)) if zone::is_needed(*address) => {
+            zone::index(zone).map_err(|why| bad(&why))?;
+            Some(zone.to_owned())
+        }
+        (Some(_), _) => {
+            return Err(bad(
+                "only IPv6 link-local and multicast addresses have a zone; use --interface",
+            ));
+        }
+    };
+    match &endpoint.host {
+        Host::Name(name) if name == "*" => {
+            return Err(bad(
+                "every address cannot be connected to; use :PORT for this machine",
+            ));
+        }
+        // Looked up in its ASCII form, and shown as typed.
+        Host::Name(name) => drop(zone::to_ascii(name).map_err(|why| bad(&why))?),
+        Host::Any | Host::Address(_) => {}
+    }
+    Ok((Target::Inet(endpoint, zone), rest))
+}
+
+/// Of a port to connect to 0 is none.
+fn ports(why: &str) -> String {
+    why.replace("use 0 to 65535", "use 1 to 65535")
 }
 
 fn is_number(word: &OsStr) -> bool {
@@ -107,6 +172,12 @@ mod tests {
             (&["[::1]:80", "x"], "[::1]:80", Some("x")),
             (&[":80"], ":80", None),
             (&["unix:/run/echo", "80"], "unix:/run/echo", Some("80")),
+            (&["unix:@echo"], "unix:@echo", None),
+            (&["[fe80::1%lo]:80"], "[fe80::1%lo]:80", None),
+            (&["fe80::1%lo", "80"], "[fe80::1%lo]:80", None),
+            (&["b\u{fc}cher.test:80"], "b\u{fc}cher.test:80", None),
+            (&["localhost:80", "-"], "localhost:80", Some("-")),
+            (&["localhost:80", "@file"], "localhost:80", Some("@file")),
         ] {
             let (got, said) = read(words).unwrap();
             assert_eq!(got, target, "{words:?}");
@@ -127,7 +198,7 @@ mod tests {
             ),
             (
                 &["localhost", "65536"],
-                "65536: port out of range; use 0 to 65535",
+                "65536: port out of range; use 1 to 65535",
             ),
             (
                 &["127.1", "80"],
@@ -135,9 +206,39 @@ mod tests {
             ),
             (
                 &["localhost:0"],
-                "localhost:0: port 0 is no port to connect to; use 1 to 65535",
+                "localhost:0: port 0 cannot be connected to; use 1 to 65535",
             ),
-            (&["unix:"], "unix:: no path; use unix:PATH"),
+            (&["unix:"], "unix:: no path; use unix:PATH or unix:@NAME"),
+            (&["unix:@"], "unix:@: no path; use unix:PATH or unix:@NAME"),
+            (
+                &["tcp://127.0.0.1:7"],
+                "tcp://127.0.0.1:7: this is a URL; give HOST:PORT",
+            ),
+            (
+                &["udp://127.0.0.1:7", "x"],
+                "udp://127.0.0.1:7: this is a URL; give --udp HOST:PORT",
+            ),
+            (
+                &["8080"],
+                "8080: a port without a host; use :8080 for this machine",
+            ),
+            (
+                &["*:8080"],
+                "*:8080: every address cannot be connected to; use :PORT for this machine",
+            ),
+            (
+                &["[fe80::1%no-such-if]:80"],
+                "[fe80::1%no-such-if]:80: no network interface no-such-if here",
+            ),
+            (
+                &["127.0.0.1%lo:80"],
+                "127.0.0.1%lo:80: only IPv6 link-local and multicast addresses have a zone; use \
+                 --interface",
+            ),
+            (
+                &["\u{ad}:80"],
+                "\u{ad}:80: not a valid internationalized name (UTS 46)",
+            ),
             (
                 &["[28*", "81"],
                 "[28*: not a host name: colon or bracket inside",

@@ -76,10 +76,7 @@ fn roots(plan: &Plan) -> Result<RootCertStore> {
         let found = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
-            return Err(
-                Error::new(Kind::System, "this system has no certificate authorities")
-                    .hint("name some with --cacert"),
-            );
+            return Err(common::tls::no_authorities().hint("--cacert FILE names some"));
         }
         return Ok(roots);
     };
@@ -268,9 +265,11 @@ pub(crate) fn error(error: &io::Error) -> Option<Error> {
     Some(match remedy {
         None => error,
         Some(remedy) => error.hint(match remedy {
-            Remedy::TrustAuthority => "name a file with its CA by --cacert, or use --insecure",
+            Remedy::TrustAuthority => {
+                "--cacert FILE trusts another authority, --insecure trusts all"
+            }
             Remedy::ExpectName => "--server-name is the name to expect",
-            Remedy::CheckClock => "is the clock right?",
+            Remedy::CheckClock => "check this machine's clock",
             Remedy::ClientCertificate => "this client has none to present",
             Remedy::NoTls => "connect without --tls",
         }),

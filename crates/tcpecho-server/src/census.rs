@@ -25,6 +25,8 @@ pub(crate) struct Census {
     cut: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    datagrams_in: AtomicU64,
+    datagrams_out: AtomicU64,
 }
 
 /// The totals at one moment.
@@ -35,6 +37,8 @@ pub(crate) struct Totals {
     pub(crate) cut: u64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    pub(crate) datagrams_in: u64,
+    pub(crate) datagrams_out: u64,
 }
 
 impl Census {
@@ -102,6 +106,13 @@ impl Census {
         }
     }
 
+    /// Datagrams moved, whose bytes count as moved, too.
+    pub(crate) fn datagrams(&self, received: usize, sent: usize) {
+        self.datagrams_in
+            .fetch_add(received as u64, Ordering::Relaxed);
+        self.datagrams_out.fetch_add(sent as u64, Ordering::Relaxed);
+    }
+
     /// The totals so far.
     pub(crate) fn totals(&self) -> Totals {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -111,6 +122,8 @@ impl Census {
             cut: get(&self.cut),
             bytes_in: get(&self.bytes_in),
             bytes_out: get(&self.bytes_out),
+            datagrams_in: get(&self.datagrams_in),
+            datagrams_out: get(&self.datagrams_out),
         }
     }
 }

@@ -22,6 +22,14 @@ EVENTS
   are dropped and counted in the summary, which goes to stderr (with --json it
   is a record like the others).
 
+JSON RECORDS (--json), one a line, each with \"time\"; protocol is tcp, udp, unix
+  listening  address protocol
+  connected  peer local protocol
+  received   peer bytes data data_base64 protocol       (with -v)
+  closed     peer bytes_received bytes_sent duration_ms reason protocol
+  summary    connections refused bytes_received bytes_sent datagrams_received
+             datagrams_sent cut events_dropped duration_ms
+
 STARTED BY SYSTEMD
   Sockets of LISTEN_FDS are served in addition to the operands, and instead of
   the default; NOTIFY_SOCKET is told READY=1 and STOPPING=1.
@@ -59,8 +67,10 @@ EXAMPLES
     after_long_help = AFTER
 )]
 pub(crate) struct Cli {
-    /// Where to listen: ADDR:PORT, [ADDR]:PORT, NAME:PORT, :PORT, unix:PATH,
-    /// unix:@NAME for an abstract socket; port 0 takes a free one
+    /// Where to listen: ADDR:PORT, [ADDR]:PORT, NAME:PORT, :PORT or PORT,
+    /// unix:PATH, unix:@NAME for an abstract socket; ADDR%IF listens on that
+    /// network interface only; port 0 takes a free one; @FILE and - (standard
+    /// input) are lists of these
     #[arg(value_name = "ADDR:PORT")]
     pub(crate) places: Vec<String>,
 
@@ -146,7 +156,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) max_per_ip: Option<u32>,
 
-    /// Close a connection when no byte has moved for so long; 0 never does
+    /// Close connections with no traffic for this long; 0 disables
     #[arg(
         long,
         value_name = "DURATION",
@@ -217,8 +227,8 @@ pub(crate) struct Cli {
     )]
     pub(crate) lifetime: Option<Duration>,
 
-    /// At the end, how long peers may take to finish; in the last fifth nothing
-    /// more is taken from those that are behind with reading
+    /// How long to wait for open connections at shutdown; during the last fifth,
+    /// stop reading from clients that are not reading their replies
     #[arg(
         long,
         value_name = "DURATION",
@@ -228,7 +238,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) drain: Duration,
 
-    /// Hold each answer back, by JITTER more at most
+    /// Delay each reply by DURATION plus a random 0 to JITTER
     #[arg(
         long,
         value_name = "DURATION[:JITTER]",
@@ -290,9 +300,13 @@ pub(crate) struct Cli {
     )]
     pub(crate) seed: Option<u64>,
 
-    /// Share the port with other processes that say so, too
+    /// Set SO_REUSEPORT, so that several processes can share the port
     #[arg(long, help_heading = "Sockets")]
     pub(crate) reuse_port: bool,
+
+    /// Listen on this network interface only, where an operand names none
+    #[arg(short = 'I', long, value_name = "IF", help_heading = "Sockets")]
+    pub(crate) interface: Option<String>,
 
     /// Permission bits of unix:PATH, in octal, such as 660 [default: by the
     /// umask]

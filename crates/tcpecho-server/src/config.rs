@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use common::endpoint::{self, Endpoint, Host};
-use common::{Error, Io, Result};
+use common::{Error, Io, Kind, Result, zone};
 
 use crate::cli::Cli;
 use crate::fault::Faults;
@@ -89,7 +89,7 @@ impl Config {
         };
         if cli.port_file.is_some()
             && !places.is_empty()
-            && !places.iter().any(|(_, p)| matches!(p, Place::Inet(_)))
+            && !places.iter().any(|(_, p)| matches!(p, Place::Inet(..)))
         {
             return Err(Error::usage("--port-file needs an address with a port"));
         }
@@ -105,6 +105,7 @@ impl Config {
                 reuse_port: cli.reuse_port,
                 udp: cli.udp,
                 mode: cli.mode,
+                interface: cli.interface,
             },
             rules: Rules {
                 greeting: greeting.transpose()?.unwrap_or_default(),
@@ -146,7 +147,7 @@ pub(crate) fn default_place() -> (String, Place) {
         host: Host::Any,
         port: DEFAULT_PORT,
     };
-    (format!("[::]:{DEFAULT_PORT}"), Place::Inet(all))
+    (format!("[::]:{DEFAULT_PORT}"), Place::Inet(all, None))
 }
 
 /// The operands, if there are any.
@@ -156,7 +157,7 @@ fn places(args: &[String], io: &mut Io) -> Result<Vec<(String, Place)>> {
     }
     let mut places = Vec::new();
     let mut last = None;
-    for operand in io.operands(args, "ADDR:PORT")? {
+    for operand in io.operands(args, "ADDR:PORT")?.with_files() {
         let parsed = operand.and_then(|operand| {
             let place = place(&operand.text)
                 .map_err(|message| operand.error(Error::input(&operand.text, message)))?;
@@ -175,7 +176,7 @@ fn places(args: &[String], io: &mut Io) -> Result<Vec<(String, Place)>> {
     }
     match last {
         Some(error) => Err(error),
-        None if places.is_empty() => Err(Error::usage("no address to listen at")),
+        None if places.is_empty() => Err(Error::new(Kind::Missing, "the list is empty")),
         None => Ok(places),
     }
 }
@@ -185,8 +186,34 @@ fn place(text: &str) -> Result<Place, String> {
         Some("" | "@") => Err("no path; use unix:PATH or unix:@NAME".to_owned()),
         Some(name) if name.starts_with('@') => Ok(Place::Abstract(name[1..].to_owned())),
         Some(path) => Ok(Place::Unix(PathBuf::from(path))),
-        None => endpoint::parse(text).map(Place::Inet),
+        None => inet(text),
     }
+}
+
+/// `ADDR:PORT` in all its forms, perhaps with `%IFACE` after the address.
+fn inet(text: &str) -> Result<Place, String> {
+    if text.contains("://") {
+        return Err("this is a URL; give ADDR:PORT".to_owned());
+    }
+    let all = |port| Endpoint {
+        host: Host::Any,
+        port,
+    };
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return endpoint::parse_port(text).map(|port| Place::Inet(all(port), None));
+    }
+    let (plain, interface) = zone::split(text);
+    if interface == Some("") {
+        return Err("an interface is missing after %".to_owned());
+    }
+    let endpoint = match plain.strip_prefix("*:") {
+        Some(port) => all(endpoint::parse_port(port)?),
+        None => endpoint::parse(&plain)?,
+    };
+    if let Host::Name(name) = &endpoint.host {
+        zone::to_ascii(name)?;
+    }
+    Ok(Place::Inet(endpoint, interface.map(str::to_owned)))
 }
 
 /// The bytes of an answer, which must fit into one chunk.
@@ -215,4 +242,42 @@ fn some_seed() -> u64 {
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
     u64::from(now.subsec_nanos()) << 10 ^ now.as_secs() ^ u64::from(std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_all_forms() {
+        for (text, host, port, interface) in [
+            ("8080", "", 8080, None),
+            (":8080", "", 8080, None),
+            ("*:8080", "", 8080, None),
+            ("*%eth0:8080", "", 8080, Some("eth0")),
+            ("%eth0:8080", "", 8080, Some("eth0")),
+            ("127.0.0.1%lo:7", "127.0.0.1", 7, Some("lo")),
+            ("[fe80::1%eth0]:7", "[fe80::1]", 7, Some("eth0")),
+            ("[::]%eth0:7", "[::]", 7, Some("eth0")),
+            ("localhost:0", "localhost", 0, None),
+        ] {
+            let Ok(Place::Inet(endpoint, found)) = place(text) else {
+                panic!("{text}");
+            };
+            assert_eq!(endpoint.to_string(), format!("{host}:{port}"), "{text}");
+            assert_eq!(found.as_deref(), interface, "{text}");
+        }
+        for bad in [
+            "",
+            "65536",
+            "tcp://127.0.0.1:7",
+            "*",
+            "*:",
+            "%:80",
+            "[fe80::1%]:7",
+            "x",
+        ] {
+            assert!(place(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -218,7 +218,8 @@ impl<S: AsFd> Conn<S> {
         let chunk = &mut scratch[..n];
         // What is only discarded at the end was not taken in.
         if self.machine.is_open() {
-            shared.log.received(&self.peer, chunk);
+            let protocol = self.peer.protocol();
+            shared.log.received(&self.peer, protocol, chunk);
         }
         let answer = self.machine.received(&shared.rules, chunk, now);
         if answer.is_empty() {

@@ -41,11 +41,28 @@ impl fmt::Display for Reason {
     }
 }
 
+/// What carries the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Protocol {
+    /// TCP, also under TLS.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// A Unix stream socket.
+    Unix,
+}
+
 /// One event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event<'a> {
     /// The server listens here.
-    Listening(&'a Peer),
+    Listening {
+        /// Its address.
+        address: &'a Peer,
+        /// For what.
+        protocol: Protocol,
+    },
     /// A connection was accepted.
     Connected {
         /// Who.
@@ -57,6 +74,8 @@ pub(crate) enum Event<'a> {
     Received {
         /// From whom.
         peer: &'a Peer,
+        /// Over what.
+        protocol: Protocol,
         /// What.
         data: &'a [u8],
     },
@@ -82,6 +101,10 @@ pub(crate) struct Summary {
     pub(crate) connections: u64,
     /// Connections turned away.
     pub(crate) refused: u64,
+    /// Datagrams that came.
+    pub(crate) datagrams_in: u64,
+    /// Datagrams that were sent.
+    pub(crate) datagrams_out: u64,
     /// Bytes taken in, datagrams included.
     pub(crate) bytes_in: u64,
     /// Bytes sent.

@@ -2,6 +2,7 @@
 //! and everything that happens to it, are read from bytes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::activation;
@@ -28,6 +29,15 @@ impl Source<'_> {
 
     fn number(&mut self) -> usize {
         usize::from(self.byte()) << 8 | usize::from(self.byte())
+    }
+
+    /// A number that is mostly small.
+    fn size(&mut self) -> usize {
+        let number = self.number();
+        match self.byte() & 7 {
+            0 => number,
+            _ => number % 300,
+        }
     }
 
     fn share(&mut self) -> f64 {
@@ -69,7 +79,14 @@ impl Source<'_> {
 
 /// Bytes that the peer of one connection sends, at most: a tail and what waits
 /// behind it. More takes time and reaches nothing new.
-const INPUT_MAX: usize = 2 * TAIL_MAX + 100;
+const INPUT_MAX: usize = TAIL_MAX + 3000;
+
+/// Things that happen to one connection, at most.
+const STEPS_MAX: usize = 250;
+
+/// What the peer sends, from some byte on.
+static PATTERN: LazyLock<Vec<u8>> =
+    LazyLock::new(|| (0..INPUT_MAX + 256).map(|i| i as u8).collect());
 
 /// Plays a connection and holds it to its promises.
 pub fn machine(bytes: &[u8]) {
@@ -84,16 +101,19 @@ pub fn machine(bytes: &[u8]) {
     let mut bench = Bench::new(rules);
     let mut cut = false;
     let mut sent = 0;
-    while !source.0.is_empty() {
+    for _ in 0..STEPS_MAX {
+        if source.0.is_empty() {
+            break;
+        }
         match source.byte() % 6 {
             0 => {
-                let (byte, n) = (source.byte(), source.number());
+                let (byte, n) = (source.byte(), source.size());
                 let n = n.min(INPUT_MAX.saturating_sub(sent));
                 sent += n;
-                let piece = (0..n).map(|i| byte.wrapping_add(i as u8));
-                bench.wire.input.extend(piece);
+                let from = usize::from(byte);
+                bench.wire.input.extend(&PATTERN[from..from + n]);
             }
-            1 => bench.wire.room = source.number() * 2,
+            1 => bench.wire.room = source.size() * 2,
             2 => bench.turn(source.number() % TAIL_MAX + 1),
             3 => bench.pass(Duration::from_millis(source.number() as u64 % 300)),
             4 => bench.wire.fin = true,

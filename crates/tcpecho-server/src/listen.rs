@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::address::Family;
 use common::endpoint::{Endpoint, Host};
-use common::{Error, Result, net};
+use common::{Error, Kind, Result, net, zone};
 use socket2::{Domain, Socket, Type};
 
 use crate::peer::Peer;
@@ -33,8 +33,8 @@ const LOOKUP: Duration = Duration::from_secs(5);
 /// Where to listen, as asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// An address, or all, and a port.
-    Inet(Endpoint),
+    /// An address, or all, and a port, perhaps on one network interface only.
+    Inet(Endpoint, Option<String>),
     /// A path in the file system.
     Unix(PathBuf),
     /// A name in the abstract namespace of Linux.
@@ -42,7 +42,7 @@ pub(crate) enum Place {
 }
 
 /// How to listen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// Which families.
     pub(crate) family: Family,
@@ -52,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) reuse_port: bool,
     /// Whether to take datagrams at the same ports.
     pub(crate) udp: bool,
+    /// The network interface of places that name none.
+    pub(crate) interface: Option<String>,
     /// The permission bits of Unix sockets; by the umask if not given.
     pub(crate) mode: Option<u32>,
 }
@@ -119,7 +121,7 @@ impl AsFd for Listener {
 }
 
 /// Opens all places, or none.
-pub(crate) fn open(places: &[(String, Place)], options: Options) -> Result<Sockets, Vec<Error>> {
+pub(crate) fn open(places: &[(String, Place)], options: &Options) -> Result<Sockets, Vec<Error>> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -141,8 +143,8 @@ enum Failure {
 }
 
 /// One attempt to bind everything.
-struct Binding {
-    options: Options,
+struct Binding<'a> {
+    options: &'a Options,
     /// The port that operands with port 0 share, once there is one.
     chosen: Option<u16>,
     sockets: Sockets,
@@ -151,8 +153,8 @@ struct Binding {
 /// An error, and whether another shared port might do.
 type Refusal = (Error, bool);
 
-impl Binding {
-    fn new(options: Options) -> Self {
+impl<'a> Binding<'a> {
+    fn new(options: &'a Options) -> Self {
         Self {
             options,
             chosen: None,
@@ -163,7 +165,7 @@ impl Binding {
     fn all(mut self, places: &[(String, Place)]) -> Result<Sockets, Failure> {
         let mut errors = Vec::new();
         for (index, (text, place)) in places.iter().enumerate() {
-            let shared = self.options.reuse_port && matches!(place, Place::Inet(_));
+            let shared = self.options.reuse_port && matches!(place, Place::Inet(..));
             if !shared && places[..index].iter().any(|(_, earlier)| earlier == place) {
                 errors.push(Error::input(text, "given twice"));
                 continue;
@@ -217,8 +219,11 @@ impl Binding {
                 });
                 return Ok(());
             }
-            Place::Inet(endpoint) => endpoint,
+            Place::Inet(endpoint, interface) => (endpoint, interface),
         };
+        let (endpoint, interface) = endpoint;
+        let interface = interface.as_ref().or(self.options.interface.as_ref());
+        let interface = interface.map(String::as_str);
         let free = endpoint.port == 0;
         let port = match self.chosen {
             Some(chosen) if free => chosen,
@@ -228,11 +233,18 @@ impl Binding {
             (Host::Any, Family::V4) => vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))],
             (Host::Any, Family::V6) => vec![SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))],
             (Host::Any, Family::Any) => {
-                let socket = self.wildcard(port).map_err(|e| refusal(&e, port, free))?;
-                return self.complete(socket, false, free);
+                let socket = self.wildcard(port, interface);
+                let socket = socket.map_err(|e| refusal(&e, port, free))?;
+                return self.complete(socket, false, free, interface);
             }
             (host, family) => {
-                net::lookup(host, port, family, Some(LOOKUP)).map_err(|e| (e, false))?
+                let mut host = host.clone();
+                if let Host::Name(name) = &host {
+                    let ascii = zone::to_ascii(name);
+                    let bad = |why| (Error::new(Kind::Input, why), false);
+                    host = Host::Name(ascii.map_err(bad)?);
+                }
+                net::lookup(&host, port, family, Some(LOOKUP)).map_err(|e| (e, false))?
             }
         };
         // `[::]` takes IPv4 too, unless that is asked for apart.
@@ -243,15 +255,27 @@ impl Binding {
             {
                 address.set_port(chosen);
             }
-            let socket = self.bind(address, only_v6, Type::STREAM);
+            if let Some(interface) = interface
+                && zone::is_needed(address.ip())
+            {
+                let bad = |why| (Error::new(Kind::System, why), false);
+                address = zone::within(address, zone::index(interface).map_err(bad)?);
+            }
+            let socket = self.bind(address, only_v6, Type::STREAM, interface);
             let socket = socket.map_err(|e| refusal(&e, address.port(), free))?;
-            self.complete(socket, only_v6, free)?;
+            self.complete(socket, only_v6, free, interface)?;
         }
         Ok(())
     }
 
     /// Takes a bound socket in, and binds its twin for datagrams.
-    fn complete(&mut self, socket: Socket, only_v6: bool, free: bool) -> Result<(), Refusal> {
+    fn complete(
+        &mut self,
+        socket: Socket,
+        only_v6: bool,
+        free: bool,
+        interface: Option<&str>,
+    ) -> Result<(), Refusal> {
         let address = socket.local_addr().map(|address| address.as_socket());
         let address = address.map_err(|e| (Error::local(&e), false))?;
         let address = address.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
@@ -264,29 +288,38 @@ impl Binding {
             _file: None,
         });
         if self.options.udp {
-            let port = self.bind(address, only_v6, Type::DGRAM).and_then(Port::new);
+            let port = self.bind(address, only_v6, Type::DGRAM, interface);
+            let port = port.and_then(Port::new);
             let port = port.map_err(|e| refusal(&e, address.port(), free))?;
             self.sockets.ports.push(port);
         }
         Ok(())
     }
 
-    /// All addresses of both families. Only a system without IPv6 falls back
-    /// to IPv4 alone; a port in use is in use.
-    fn wildcard(&self, port: u16) -> io::Result<Socket> {
-        use io::ErrorKind::{AddrInUse, PermissionDenied};
+    /// All addresses of both families, or IPv4 alone if IPv6 cannot be had; a
+    /// port in use is in use.
+    fn wildcard(&self, port: u16, interface: Option<&str>) -> io::Result<Socket> {
         let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-        match self.bind(all, false, Type::STREAM) {
-            Err(e) if !matches!(e.kind(), AddrInUse | PermissionDenied) => {
+        match self.bind(all, false, Type::STREAM, interface) {
+            Err(e) if e.kind() != io::ErrorKind::AddrInUse => {
                 let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-                self.bind(all, false, Type::STREAM)
+                self.bind(all, false, Type::STREAM, interface)
             }
             outcome => outcome,
         }
     }
 
-    fn bind(&self, address: SocketAddr, only_v6: bool, kind: Type) -> io::Result<Socket> {
+    fn bind(
+        &self,
+        address: SocketAddr,
+        only_v6: bool,
+        kind: Type,
+        interface: Option<&str>,
+    ) -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), kind, None)?;
+        if let Some(interface) = interface {
+            bind_device(&socket, interface)?;
+        }
         if address.is_ipv6() {
             socket.set_only_v6(only_v6)?;
         }
@@ -318,8 +351,21 @@ fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_out_of_band_inline(true)
 }
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn bind_device(socket: &Socket, interface: &str) -> io::Result<()> {
+    socket.bind_device(Some(interface.as_bytes()))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn bind_device(_: &Socket, _: &str) -> io::Result<()> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "--interface is not supported on this system",
+    ))
+}
+
 fn is_any_v4(place: &Place) -> bool {
-    matches!(place, Place::Inet(Endpoint { host: Host::Address(IpAddr::V4(a)), .. }) if a.is_unspecified())
+    matches!(place, Place::Inet(Endpoint { host: Host::Address(IpAddr::V4(a)), .. }, _) if a.is_unspecified())
 }
 
 fn bind_error(error: &io::Error, port: Option<u16>) -> Error {

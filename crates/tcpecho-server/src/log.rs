@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::event::{Event, Summary};
+use crate::event::{Event, Protocol, Summary};
 use crate::output::{self, Format};
 use crate::peer::Peer;
 
@@ -58,13 +58,8 @@ impl Log {
         format: Format,
         verbose: bool,
     ) -> std::io::Result<Self> {
-        let queue = Arc::new(Queue::default());
-        let writer = Arc::clone(&queue);
-        thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || writer.write_out(stream))?;
         Ok(Self {
-            queue: Some(queue),
+            queue: Some(Queue::start("log", stream)?),
             format,
             verbose,
         })
@@ -93,9 +88,13 @@ impl Log {
     }
 
     /// Tells what was received, where the log tells that.
-    pub(crate) fn received(&self, peer: &Peer, data: &[u8]) {
+    pub(crate) fn received(&self, peer: &Peer, protocol: Protocol, data: &[u8]) {
         if self.verbose && self.is_on() {
-            self.event(&Event::Received { peer, data });
+            self.event(&Event::Received {
+                peer,
+                protocol,
+                data,
+            });
         }
     }
 
@@ -130,9 +129,48 @@ impl Log {
     }
 }
 
+/// Standard error as lines that wait in a queue of their own: a terminal or a
+/// pipe that takes nothing holds up nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines(Option<Arc<Queue>>);
+
+impl Lines {
+    /// Lines that go nowhere.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    /// Lines on `stream`, written by a thread of its own.
+    pub(crate) fn start(stream: impl Write + Send + 'static) -> std::io::Result<Self> {
+        Ok(Self(Some(Queue::start("lines", stream)?)))
+    }
+
+    /// Waits until all is written, or until nothing has been taken for a while.
+    pub(crate) fn settle(&self) {
+        if let Some(queue) = &self.0 {
+            queue.settle();
+        }
+    }
+}
+
+/// Takes a line at once; one that finds no room is lost.
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        if let Some(queue) = &self.0 {
+            queue.push(|buffer| buffer.write_all(line));
+            queue.changed.notify_all();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Records between the loops and the writing thread.
 #[derive(Default)]
-struct Queue {
+pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
     /// Something was pushed since the last flush.
@@ -158,6 +196,15 @@ impl fmt::Debug for Queue {
 }
 
 impl Queue {
+    fn start(name: &str, stream: impl Write + Send + 'static) -> std::io::Result<Arc<Self>> {
+        let queue = Arc::new(Self::default());
+        let writer = Arc::clone(&queue);
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || writer.write_out(stream))?;
+        Ok(queue)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -309,7 +356,10 @@ mod tests {
     }
 
     fn listening(log: &Log, n: u64) {
-        log.event(&Event::Listening(&Peer::Unnamed(n)));
+        log.event(&Event::Listening {
+            address: &Peer::Unnamed(n),
+            protocol: Protocol::Unix,
+        });
         log.flush();
     }
 

@@ -3,10 +3,12 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
 use common::{json, text, time};
 use serde::Serialize;
 
-use crate::event::{Event, Reason, Summary};
+use crate::event::{Event, Protocol, Reason, Summary};
 
 /// The form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,28 +31,44 @@ pub(crate) fn event(out: &mut impl Write, format: Format, event: &Event<'_>) -> 
 pub(crate) fn summary(out: &mut impl Write, format: Format, summary: &Summary) -> io::Result<()> {
     let s = summary;
     match format {
-        Format::Text => write!(
-            out,
-            "{} connections, {} refused, {} bytes in, {} bytes out, {} cut, \
-             {} events dropped, {:.3} s",
-            s.connections,
-            s.refused,
-            s.bytes_in,
-            s.bytes_out,
-            s.cut,
-            s.events_dropped,
-            s.duration.as_secs_f64()
-        ),
+        Format::Text => {
+            write!(
+                out,
+                "{}, {} refused, {} in, {} out",
+                counted(s.connections, "connection"),
+                s.refused,
+                counted(s.bytes_in, "byte"),
+                counted(s.bytes_out, "byte"),
+            )?;
+            if s.datagrams_in > 0 {
+                write!(
+                    out,
+                    ", {} in, {} out",
+                    counted(s.datagrams_in, "datagram"),
+                    s.datagrams_out
+                )?;
+            }
+            write!(
+                out,
+                ", {} cut, {} dropped, {:.3} s",
+                s.cut,
+                counted(s.events_dropped, "event"),
+                s.duration.as_secs_f64()
+            )
+        }
         Format::Json => json::write_line(
             out,
             &Record::Summary {
                 connections: s.connections,
                 refused: s.refused,
-                bytes_in: s.bytes_in,
-                bytes_out: s.bytes_out,
+                bytes_received: s.bytes_in,
+                bytes_sent: s.bytes_out,
+                datagrams_received: s.datagrams_in,
+                datagrams_sent: s.datagrams_out,
                 cut: s.cut,
                 events_dropped: s.events_dropped,
                 duration_ms: ms(s.duration),
+                time: time::now(),
             },
         ),
     }
@@ -58,9 +76,9 @@ pub(crate) fn summary(out: &mut impl Write, format: Format, summary: &Summary) -
 
 fn text_event(out: &mut impl Write, event: &Event<'_>) -> io::Result<()> {
     match event {
-        Event::Listening(address) => writeln!(out, "listening\t{address}"),
+        Event::Listening { address, .. } => writeln!(out, "listening\t{address}"),
         Event::Connected { peer, .. } => writeln!(out, "connected\t{peer}"),
-        Event::Received { peer, data } => {
+        Event::Received { peer, data, .. } => {
             writeln!(
                 out,
                 "received\t{peer}\t{}\t{}",
@@ -87,62 +105,96 @@ fn ms(duration: Duration) -> f64 {
     json::ms(Duration::from_micros(duration.as_micros() as u64))
 }
 
+/// A number and what it counts: `1 byte`, `2 bytes`.
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-enum Record {
+enum Record<'a> {
     Listening {
         address: String,
+        protocol: Protocol,
         time: String,
     },
     Connected {
         peer: String,
         local: Option<String>,
+        protocol: Protocol,
         time: String,
     },
     Received {
         peer: String,
         bytes: usize,
-        data: String,
+        data: Option<&'a str>,
+        data_base64: Option<Base64<'a>>,
+        protocol: Protocol,
         time: String,
     },
     Closed {
         peer: String,
-        bytes_in: u64,
-        bytes_out: u64,
+        bytes_received: u64,
+        bytes_sent: u64,
         duration_ms: f64,
         reason: Reason,
+        protocol: Protocol,
         time: String,
     },
     Summary {
         connections: u64,
         refused: u64,
-        bytes_in: u64,
-        bytes_out: u64,
+        bytes_received: u64,
+        bytes_sent: u64,
+        datagrams_received: u64,
+        datagrams_sent: u64,
         cut: u64,
         events_dropped: u64,
         duration_ms: f64,
+        time: String,
     },
 }
 
-impl Record {
-    fn of(event: &Event<'_>) -> Self {
+/// Encoded while it is written.
+struct Base64<'a>(&'a [u8]);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+    }
+}
+
+impl<'a> Record<'a> {
+    fn of(event: &Event<'a>) -> Self {
         let time = time::now();
         match event {
-            Event::Listening(address) => Self::Listening {
+            Event::Listening { address, protocol } => Self::Listening {
                 address: address.to_string(),
+                protocol: *protocol,
                 time,
             },
             Event::Connected { peer, local } => Self::Connected {
                 peer: peer.to_string(),
                 local: local.map(ToString::to_string),
+                protocol: peer.protocol(),
                 time,
             },
-            Event::Received { peer, data } => Self::Received {
-                peer: peer.to_string(),
-                bytes: data.len(),
-                data: String::from_utf8_lossy(data).into_owned(),
-                time,
-            },
+            Event::Received {
+                peer,
+                protocol,
+                data,
+            } => {
+                let text = std::str::from_utf8(data).ok();
+                Self::Received {
+                    peer: peer.to_string(),
+                    bytes: data.len(),
+                    data: text,
+                    data_base64: text.is_none().then_some(Base64(data)),
+                    protocol: *protocol,
+                    time,
+                }
+            }
             Event::Closed {
                 peer,
                 bytes_in,
@@ -151,10 +203,11 @@ impl Record {
                 reason,
             } => Self::Closed {
                 peer: peer.to_string(),
-                bytes_in: *bytes_in,
-                bytes_out: *bytes_out,
+                bytes_received: *bytes_in,
+                bytes_sent: *bytes_out,
                 duration_ms: ms(*duration),
                 reason: *reason,
+                protocol: peer.protocol(),
                 time,
             },
         }
@@ -177,14 +230,23 @@ mod tests {
         let peer = Peer::inet("[::ffff:127.0.0.1]:9".parse().unwrap());
         let local = Peer::inet("127.0.0.1:7".parse().unwrap());
         let events = [
-            Event::Listening(&local),
+            Event::Listening {
+                address: &local,
+                protocol: Protocol::Tcp,
+            },
             Event::Connected {
                 peer: &peer,
                 local: Some(&local),
             },
             Event::Received {
                 peer: &peer,
+                protocol: Protocol::Udp,
                 data: b"a\t\"\xff\n",
+            },
+            Event::Received {
+                peer: &peer,
+                protocol: Protocol::Tcp,
+                data: "\u{e9}".as_bytes(),
             },
             Event::Closed {
                 peer: &peer,
@@ -199,6 +261,7 @@ mod tests {
             text,
             "listening\t127.0.0.1:7\nconnected\t127.0.0.1:9\n\
              received\t127.0.0.1:9\t5\t\"a\\t\\\"\\xff\\n\"\n\
+             received\t127.0.0.1:9\t2\t\"\u{e9}\"\n\
              closed\t127.0.0.1:9\t5\t4\t1.234\tmax-bytes\n"
         );
         let mut json = String::new();
@@ -211,19 +274,22 @@ mod tests {
         }
         assert_eq!(
             json,
-            "{\"type\":\"listening\",\"address\":\"127.0.0.1:7\"}\n\
-             {\"type\":\"connected\",\"peer\":\"127.0.0.1:9\",\"local\":\"127.0.0.1:7\"}\n\
+            "{\"type\":\"listening\",\"address\":\"127.0.0.1:7\",\"protocol\":\"tcp\"}\n\
+             {\"type\":\"connected\",\"peer\":\"127.0.0.1:9\",\"local\":\"127.0.0.1:7\",\
+             \"protocol\":\"tcp\"}\n\
              {\"type\":\"received\",\"peer\":\"127.0.0.1:9\",\"bytes\":5,\
-             \"data\":\"a\\t\\\"\u{fffd}\\n\"}\n\
-             {\"type\":\"closed\",\"peer\":\"127.0.0.1:9\",\"bytes_in\":5,\"bytes_out\":4,\
-             \"duration_ms\":1.234,\"reason\":\"max-bytes\"}\n"
+             \"data\":null,\"data_base64\":\"YQki/wo=\",\"protocol\":\"udp\"}\n\
+             {\"type\":\"received\",\"peer\":\"127.0.0.1:9\",\"bytes\":2,\
+             \"data\":\"\u{e9}\",\"data_base64\":null,\"protocol\":\"tcp\"}\n\
+             {\"type\":\"closed\",\"peer\":\"127.0.0.1:9\",\"bytes_received\":5,\"bytes_sent\":4,\
+             \"duration_ms\":1.234,\"reason\":\"max-bytes\",\"protocol\":\"tcp\"}\n"
         );
     }
 
     #[test]
     fn summaries() {
-        let s = Summary {
-            connections: 2,
+        let mut s = Summary {
+            connections: 1,
             bytes_in: 10,
             duration: Duration::from_millis(1500),
             ..Summary::default()
@@ -232,14 +298,25 @@ mod tests {
         summary(&mut out, Format::Text, &s).unwrap();
         assert_eq!(
             out,
-            b"2 connections, 0 refused, 10 bytes in, 0 bytes out, 0 cut, 0 events dropped, 1.500 s"
+            b"1 connection, 0 refused, 10 bytes in, 0 bytes out, 0 cut, 0 events dropped, 1.500 s"
+        );
+        (s.datagrams_in, s.datagrams_out, s.bytes_out) = (1, 0, 1);
+        out.clear();
+        summary(&mut out, Format::Text, &s).unwrap();
+        assert_eq!(
+            out,
+            b"1 connection, 0 refused, 10 bytes in, 1 byte out, 1 datagram in, 0 out, 0 cut, \
+              0 events dropped, 1.500 s"
         );
         let mut out = Vec::new();
         summary(&mut out, Format::Json, &s).unwrap();
+        let json = String::from_utf8(out).unwrap();
+        let (json, _) = json.split_once(",\"time\":\"2").unwrap();
         assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "{\"type\":\"summary\",\"connections\":2,\"refused\":0,\"bytes_in\":10,\
-             \"bytes_out\":0,\"cut\":0,\"events_dropped\":0,\"duration_ms\":1500.0}\n"
+            json,
+            "{\"type\":\"summary\",\"connections\":1,\"refused\":0,\"bytes_received\":10,\
+             \"bytes_sent\":1,\"datagrams_received\":1,\"datagrams_sent\":0,\"cut\":0,\
+             \"events_dropped\":0,\"duration_ms\":1500.0"
         );
     }
 }

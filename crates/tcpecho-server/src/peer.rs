@@ -8,6 +8,8 @@ use std::path::Path;
 use common::text;
 use socket2::SockAddr;
 
+use crate::event::Protocol;
+
 /// One end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
@@ -38,6 +40,14 @@ impl Peer {
         }
     }
 
+    /// What a stream from or to it is carried by.
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self {
+            Self::Inet(_) => Protocol::Tcp,
+            Self::Unix(_) | Self::Abstract(_) | Self::Unnamed(_) => Protocol::Unix,
+        }
+    }
+
     /// The IP address, if it has one.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         match self {
@@ -50,7 +60,11 @@ impl Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // Scope and flow say nothing to a reader of the log.
+            // Of the server's own addresses, so that a client can use it; the
+            // flow says nothing to a reader of the log.
+            Self::Inet(SocketAddr::V6(a)) if a.scope_id() != 0 => {
+                write!(f, "[{}%{}]:{}", a.ip(), a.scope_id(), a.port())
+            }
             Self::Inet(SocketAddr::V6(a)) => write!(f, "[{}]:{}", a.ip(), a.port()),
             Self::Inet(address) => write!(f, "{address}"),
             Self::Unix(path) => {
@@ -73,6 +87,8 @@ mod tests {
         assert_eq!(show("[::ffff:192.0.2.1]:7"), "192.0.2.1:7");
         assert_eq!(show("[2001:db8::1]:7"), "[2001:db8::1]:7");
         assert_eq!(show("[fe80::1%3]:7"), "[fe80::1]:7");
+        let own = Peer::Inet("[fe80::1%3]:7".parse().unwrap());
+        assert_eq!(own.to_string(), "[fe80::1%3]:7");
         let path = Peer::Unix(Path::new("/tmp/a\tb").into());
         assert_eq!(path.to_string(), "unix:/tmp/a\\x09b");
         let name = Peer::Abstract(b"a\0b"[..].into());

@@ -22,6 +22,7 @@ use crate::datagram::Guard;
 use crate::event::Summary;
 use crate::limits;
 use crate::listen::{Listener, Sockets};
+use crate::log::Lines;
 use crate::output::{self, Format};
 use crate::readiness::{Interest, Poller, Ready, Watched};
 use crate::udp::{Port, Udp};
@@ -57,6 +58,8 @@ pub(crate) struct Setup {
     pub(crate) clock: Clock,
     /// Where to complain.
     pub(crate) report: Reporter,
+    /// Where those complaints wait to be written.
+    pub(crate) complaints: Lines,
     /// Whom to tell of the end.
     pub(crate) notify: Notify,
 }
@@ -96,6 +99,8 @@ pub(crate) struct Server {
     leave_after: Option<Duration>,
     drain: Duration,
     report: Reporter,
+    /// Where those reports wait.
+    complaints: Lines,
     notify: Notify,
 }
 
@@ -110,6 +115,7 @@ impl Server {
             shared,
             clock,
             report,
+            complaints,
             notify,
         } = setup;
         let poller = Arc::new(Poller::new().map_err(local)?);
@@ -156,6 +162,7 @@ impl Server {
             leave_after: config.rules.idle.filter(|_| config.inetd),
             drain: config.drain,
             report,
+            complaints,
             notify,
         })
     }
@@ -221,6 +228,7 @@ impl Server {
         self.shared.log.settle();
         self.tell_summary();
         self.shared.log.settle();
+        self.complaints.settle();
         exit
     }
 
@@ -342,6 +350,8 @@ impl Server {
             refused: totals.refused,
             bytes_in: totals.bytes_in,
             bytes_out: totals.bytes_out,
+            datagrams_in: totals.datagrams_in,
+            datagrams_out: totals.datagrams_out,
             cut: totals.cut,
             events_dropped: log.dropped(),
             duration: self.clock.now(),

@@ -6,7 +6,7 @@
 //! files and descriptors that say "ready" come before the first accept.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use common::app::Reporter;
@@ -18,9 +18,10 @@ use crate::census::Census;
 use crate::clock::Clock;
 use crate::config::{Config, default_place};
 use crate::conn::Shared;
-use crate::event::Event;
+use crate::event::{Event, Protocol};
 use crate::listen::{self, Listener, Sockets};
-use crate::log::Log;
+use crate::log::{Lines, Log};
+use crate::output::Format;
 use crate::ready::{self, PortFile};
 use crate::server::{Server, Setup};
 use crate::sys::Handed;
@@ -42,12 +43,15 @@ pub(crate) fn run(config: &Config, handed: Handed, stdout: OwnedFd, io: &mut Io)
             Log::start(File::from(stdout), format, config.verbose).map_err(|e| Error::local(&e))?
         }
     };
-    let report = if config.inetd {
+    let complaints = if config.inetd {
         // Standard error may be the connection itself.
-        Reporter::new("tcpecho-server", Box::new(std::io::sink()))
+        Lines::none()
     } else {
-        io.report.clone()
+        let stderr = std::io::stderr().as_fd().try_clone_to_owned();
+        let stderr = stderr.map_err(|e| Error::local(&e))?;
+        Lines::start(File::from(stderr)).map_err(|e| Error::local(&e))?
     };
+    let report = Reporter::new("tcpecho-server", Box::new(complaints.clone()));
     if let Some(seed) = config.made_up_seed
         && log.is_on()
     {
@@ -75,6 +79,7 @@ pub(crate) fn run(config: &Config, handed: Handed, stdout: OwnedFd, io: &mut Io)
         shared,
         clock,
         report,
+        complaints,
         notify,
     };
     Server::new(config, setup)?.serve()
@@ -92,7 +97,7 @@ fn sockets(
         [] if inherited.is_empty() => &default[..],
         places => places,
     };
-    let mut sockets = match listen::open(places, config.listen) {
+    let mut sockets = match listen::open(places, &config.listen) {
         Ok(sockets) => sockets,
         Err(errors) => {
             for error in &errors {
@@ -116,12 +121,17 @@ fn sockets(
 /// port file.
 fn announce(sockets: &Sockets, log: &Log, port_file: Option<PortFile<'_>>) -> Result<()> {
     for listener in &sockets.listeners {
-        log.event(&Event::Listening(listener.address()));
+        let address = listener.address();
+        let protocol = address.protocol();
+        log.event(&Event::Listening { address, protocol });
     }
-    if sockets.listeners.is_empty() {
-        // Datagrams alone; otherwise they share the ports above.
+    // In the text form they share the lines above, unless there are none.
+    if sockets.listeners.is_empty() || log.format() == Format::Json {
         for address in sockets.ports.iter().filter_map(Port::address) {
-            log.event(&Event::Listening(&address));
+            log.event(&Event::Listening {
+                address: &address,
+                protocol: Protocol::Udp,
+            });
         }
     }
     log.settle();

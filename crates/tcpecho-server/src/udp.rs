@@ -17,6 +17,7 @@ use socket2::Socket;
 use crate::arrival::Arrival;
 use crate::conn::Shared;
 use crate::datagram::{self, Guard};
+use crate::event::Protocol;
 use crate::fault::{Dice, Fate};
 use crate::peer::Peer;
 use crate::rate::Bucket;
@@ -165,11 +166,15 @@ impl Udp {
         let mut now_due = Vec::with_capacity(BATCH);
         for (at, datagram) in batch.iter_mut().enumerate() {
             let len = datagram.data.len();
-            shared
-                .log
-                .received(&Peer::inet(datagram.from), datagram.data);
+            let peer = Peer::inet(datagram.from);
+            shared.log.received(&peer, Protocol::Udp, datagram.data);
             shared.census.moved(len, 0);
+            shared.census.datagrams(1, 0);
             if !self.guard.admits(datagram.from, datagram.arrival.group) {
+                continue;
+            }
+            // First: a source above its own rate takes nothing from the others.
+            if !self.guard.allows(datagram.from, now) {
                 continue;
             }
             if let Some(bucket) = &mut self.bucket {
@@ -185,9 +190,6 @@ impl Udp {
             let Some(len) = datagram::answer(&shared.rules, datagram.data, &fate) else {
                 continue;
             };
-            if !self.guard.allows(datagram.from, now) {
-                continue;
-            }
             if fate.delay.is_zero() {
                 now_due.push((at, len));
             } else if self.held_bytes + len <= HELD_MAX && self.held.len() < HELD_COUNT {
@@ -251,6 +253,7 @@ fn send_all(shared: &Shared, port: &Port, answers: &[Answer<'_>]) {
             Ok(n) => {
                 let bytes = rest[..n].iter().map(|answer| answer.data.len()).sum();
                 shared.census.moved(0, bytes);
+                shared.census.datagrams(0, n);
                 n
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,

@@ -65,10 +65,12 @@ def main():
         "intersect": networks(a, b, lambda x, y: x and y),
         "symdiff": networks(a, b, lambda x, y: x != y),
         "complement": networks(a, [], lambda x, _: not x, present),
-        "count": (
+        # An empty set has no family and one answer.
+        "count": [
             sum(last - first + 1 for first, last in ranges(a, [], version, lambda x, _: x))
             for version in present
-        ),
+        ]
+        or [0],
         "sort": sorted(a, key=lambda net: (net.version, int(net[0]), net.prefixlen)),
     }
     for name, answer in answers.items():

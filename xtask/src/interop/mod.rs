@@ -67,6 +67,16 @@ const CHECKS: &[Check] = &[
         run: pings::faces,
     },
     Check {
+        name: "ping-jc",
+        peers: &["python3"],
+        run: pings::jc,
+    },
+    Check {
+        name: "ping-check_ping",
+        peers: &[pings::CHECK_PING, "ping", "unshare", "nft"],
+        run: pings::check_ping,
+    },
+    Check {
         name: "resolve-dig",
         peers: &["nsd", "dig"],
         run: dns::presentation,

@@ -1,6 +1,7 @@
-//! ping's classic face beside iputils: the same lines but for the times, and
-//! the same status.
+//! ping's classic format beside iputils: the same lines but for the times, and
+//! the same status. Also programs that parse ping's output, run on ours.
 
+use serde_json::Value;
 use testkit::privilege;
 
 use super::{Bench, same_lines};
@@ -46,12 +47,7 @@ pub(super) fn faces(bench: &Bench) -> Outcome<String> {
                     ours.err()
                 ));
             }
-            let theirs = shape(&theirs.out());
-            // What ours adds comes after the line `rtt`, where theirs ends.
-            let ours = shape(&ours.out());
-            let lines = theirs.lines().count();
-            let ours: String = ours.split_inclusive('\n').take(lines).collect();
-            same_lines(&what, &ours, &theirs)?;
+            same_lines(&what, &shape(&ours.out()), &shape(&theirs.out()))?;
             compared += 1;
         }
     }
@@ -59,6 +55,114 @@ pub(super) fn faces(bench: &Bench) -> Outcome<String> {
         return Ok("SKIPPED, neither may send ICMP here".to_owned());
     }
     Ok(format!("{compared} runs alike, {refused} refused alike"))
+}
+
+/// Compares the figures that jc reads from our output with the lines they come
+/// from.
+pub(super) fn jc(bench: &Bench) -> Outcome<String> {
+    if !privilege::can_ping() {
+        return Ok("SKIPPED, ping may not send ICMP here".to_owned());
+    }
+    let python = super::python()?;
+    let mut addresses = vec!["127.0.0.1"];
+    if privilege::has_ipv6() {
+        addresses.push("::1");
+    }
+    let mut parsed = 0;
+    for address in addresses {
+        for options in [&[][..], &["-q"], &["-v"], &["--percentiles"], &["-D"]] {
+            let args = ["-c", "3", "-i", "0.2"]
+                .into_iter()
+                .chain(options.iter().copied());
+            let text = bench.tool("ping", args.chain([address])).text()?;
+            let what = format!("jc of ping {} {address}", options.join(" "));
+            let read = Exec::new(&python, ["-m", "jc", "--ping"])
+                .stdin(text.as_bytes())
+                .text()?;
+            let read: Value =
+                serde_json::from_str(&read).map_err(|e| format!("{what}: {e}: {read}"))?;
+            let last = text.lines().last().unwrap_or_default();
+            let times = last
+                .strip_prefix("rtt min/avg/max/mdev = ")
+                .and_then(|rest| rest.strip_suffix(" ms"))
+                .ok_or_else(|| format!("{what}: the last line is {last}"))?;
+            let mut expected = vec![
+                ("packets_transmitted", "3"),
+                ("packets_received", "3"),
+                ("packet_loss_percent", "0"),
+            ];
+            let keys = ["min", "avg", "max", "stddev"].map(|key| format!("round_trip_ms_{key}"));
+            expected.extend(keys.iter().map(String::as_str).zip(times.split('/')));
+            for (key, value) in expected {
+                let wanted: f64 = value.parse().map_err(|e| format!("{what}: {e}: {value}"))?;
+                if read[key].as_f64() != Some(wanted) {
+                    return Err(format!("{what}: {key} is {} and not {wanted}", read[key]));
+                }
+            }
+            let replies = read["responses"].as_array().map_or(0, Vec::len);
+            if replies != if options.contains(&"-q") { 0 } else { 3 } {
+                return Err(format!("{what}: {replies} replies"));
+            }
+            parsed += 1;
+        }
+    }
+    Ok(format!("{parsed} outputs read"))
+}
+
+/// Where Debian's monitoring-plugins-basic has its check.
+pub(super) const CHECK_PING: &str = "/usr/lib/nagios/plugins/check_ping";
+
+/// The verdicts of check_ping, with the system's ping and with ours in its
+/// place: all is well, half is lost, nothing answers; both families.
+pub(super) fn check_ping(bench: &Bench) -> Outcome<String> {
+    let script = r#"
+        ip link set lo up
+        [ -z "$2" ] || mount --bind "$2" /bin/ping || exit 9
+        verdict() {
+            "$1" -H $2 -w 100,10% -c 500,60% -p 2 -t 15
+            echo "status $?"
+        }
+        nft 'add table inet t; add chain inet t i { type filter hook input priority 0; }'
+        for host in 127.0.0.1 ::1; do verdict "$1" $host; done
+        nft 'add rule inet t i icmp type echo-request numgen inc mod 2 1 drop'
+        nft 'add rule inet t i icmpv6 type echo-request numgen inc mod 2 1 drop'
+        for host in 127.0.0.1 ::1; do verdict "$1" $host; done
+        nft 'flush chain inet t i; add rule inet t i icmp type echo-request drop'
+        verdict "$1" 127.0.0.1"#;
+    let run = |ours: &str| -> Outcome<String> {
+        let user: &[&str] = if privilege::is_root() {
+            &[]
+        } else {
+            &["--user", "--map-root-user"]
+        };
+        let args = user.iter().copied();
+        let args = args.chain([
+            "--net", "--mount", "sh", "-c", script, "sh", CHECK_PING, ours,
+        ]);
+        let text = Exec::new("unshare", args).text()?;
+        Ok(verdicts(&text))
+    };
+    let theirs = run("")?;
+    let ours = run(&bench.bins.tool("ping").display().to_string())?;
+    same_lines("check_ping", &ours, &theirs)?;
+    let count = theirs
+        .lines()
+        .filter(|line| line.starts_with("status "))
+        .count();
+    if count != 5 {
+        return Err(format!("{count} verdicts instead of 5:\n{theirs}"));
+    }
+    Ok(format!("{count} verdicts alike"))
+}
+
+/// The verdicts without their times.
+fn verdicts(text: &str) -> String {
+    text.lines()
+        .map(|line| match line.split_once(", RTA = ") {
+            Some((head, _)) => format!("{head}\n"),
+            None => format!("{}\n", line.split('|').next().unwrap_or_default()),
+        })
+        .collect()
 }
 
 /// The text with every time replaced by `T`, and the blank that newer

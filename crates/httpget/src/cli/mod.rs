@@ -47,7 +47,8 @@ With several URLs the highest counts.";
     after_long_help = AFTER_HELP
 )]
 pub(crate) struct Cli {
-    /// URLs; https:// where no scheme is said, `-` reads them from stdin
+    /// URLs, https:// if without a scheme; `-` reads them from standard input,
+    /// @FILE from a file
     #[arg(value_name = "URL")]
     pub(crate) urls: Vec<String>,
 

@@ -67,9 +67,9 @@ impl Transfer<'_, '_> {
             Vec::new()
         };
         let length = head.content_length()?.filter(|_| !config.request.head);
-        if let Some(length) = length
-            && head.status == 206
-            && content_range::length(head).is_some_and(|span| span != length)
+        let span = self.promised(head, resumed.as_ref())?;
+        if let (Some(length), Some(span)) = (length, span)
+            && span != length
         {
             return Err(
                 Trouble::protocol("Content-Length is not the length of Content-Range").into(),
@@ -88,19 +88,15 @@ impl Transfer<'_, '_> {
             (config.json || self.job.sha256.is_some())
                 .then(|| digest::Context::new(&digest::SHA256))
         };
-        self.place(
-            head,
-            fails,
-            resumed.as_ref(),
-            expected,
-            codings.is_empty(),
-            &mut hash,
-        )?;
+        // Of a range that the user asked for, offsets are not those of the
+        // whole, so that neither another try nor a later run continues it.
+        let plain = codings.is_empty() && (head.status != 206 || resumed.is_some());
+        self.place(head, fails, resumed.as_ref(), expected, plain, &mut hash)?;
         let head = Arc::clone(&answer.head);
         if !fails {
             self.save_tag(&head, false)?;
         }
-        if let Err(stop) = self.pour(answer, &codings, &mut hash) {
+        if let Err(stop) = self.pour(answer, span, &codings, &mut hash) {
             if std::mem::take(&mut self.differs) {
                 self.start_over("the last bytes that are there differ from the server's");
                 return Ok(None);
@@ -113,14 +109,6 @@ impl Transfer<'_, '_> {
         }
         self.finish(&head, fails, hash)?;
         Ok(Some(Tried::Done))
-    }
-
-    /// Whether the user's own headers ask for a range.
-    pub(super) fn edits_range(&self) -> bool {
-        let edits = &self.context.config.edits;
-        edits.iter().any(|edit| {
-            matches!(edit, crate::policy::request::Edit::Set(name, _) if name.eq_ignore_ascii_case("range"))
-        })
     }
 
     /// Decides where this body goes and makes ready for it.
@@ -148,7 +136,7 @@ impl Transfer<'_, '_> {
                     *used = true;
                 }
                 Sink::Stdout { .. } => {}
-                _ => self.sink = stdout(head, plain, had.bytes),
+                _ => self.sink = self.printed(head, plain, had.bytes),
             }
             return Ok(());
         }
@@ -162,10 +150,7 @@ impl Transfer<'_, '_> {
             return Ok(());
         }
         if config.json && self.job.place == Place::Stdout || config.pointer.is_some() && !fails {
-            self.sink = Sink::Memory {
-                bytes: Vec::new(),
-                max: self.held_max(),
-            };
+            self.sink = self.memory();
             return Ok(());
         }
         if fails && (config.output.fail || self.job.place != Place::Stdout || self.sink.is_out()) {
@@ -173,19 +158,7 @@ impl Transfer<'_, '_> {
             return Ok(());
         }
         if self.job.place == Place::Stdout {
-            self.sink = if config.view {
-                let class = media::class(head.get("content-type"));
-                Sink::View {
-                    view: View::new(
-                        class,
-                        config.color,
-                        plain && !resume::coding(head).is_empty(),
-                    ),
-                    started: false,
-                }
-            } else {
-                stdout(head, plain, 0)
-            };
+            self.sink = self.printed(head, plain, 0);
             return Ok(());
         }
         if !matches!(self.sink, Sink::File { .. }) {
@@ -228,6 +201,33 @@ impl Transfer<'_, '_> {
         Ok(())
     }
 
+    fn memory(&self) -> Sink {
+        Sink::Memory {
+            bytes: Vec::new(),
+            max: self.held_max(),
+        }
+    }
+
+    /// Where a body that is not saved goes; `had` bytes of it came before.
+    fn printed(&self, head: &Head, plain: bool, had: u64) -> Sink {
+        let config = self.context.config;
+        if config.json || config.pointer.is_some() {
+            self.memory()
+        } else if config.view {
+            let class = media::class(head.get("content-type"));
+            Sink::View {
+                view: View::new(
+                    class,
+                    config.color,
+                    plain && !resume::coding(head).is_empty(),
+                ),
+                started: false,
+            }
+        } else {
+            stdout(head, plain, had)
+        }
+    }
+
     /// The most bytes of a body that are held in memory.
     fn held_max(&self) -> u64 {
         self.context
@@ -265,16 +265,21 @@ impl Transfer<'_, '_> {
     fn pour(
         &mut self,
         answer: Answer,
+        span: Option<u64>,
         codings: &[String],
         hash: &mut Option<digest::Context>,
     ) -> Result<(), Stop> {
         let config = self.context.config;
-        let mut source = Source::new(answer.body, config.limits);
+        let mut source = Source::new(answer.body, config.limits).expect(span, self.report.bytes);
         let before = self.report.wire_bytes;
         let outcome = self.pieces(&mut source, codings, hash);
         self.report.wire_bytes = before + source.bytes;
         match (outcome, source.stop.take()) {
             (_, Some(stop)) => Err(stop),
+            (Ok(()), None) if !self.overlap.is_empty() => {
+                let message = "the body ends before what is there already";
+                Err(Trouble::protocol(message).into())
+            }
             (outcome, None) => outcome,
         }
     }
@@ -427,7 +432,10 @@ fn stdout(head: &Head, plain: bool, bytes: u64) -> Sink {
         had: Had {
             bytes,
             validator: Validator::of(head),
-            total: None,
+            total: match head.status {
+                206 => content_range::of(head).and_then(|range| range.total),
+                _ => head.content_length().ok().flatten(),
+            },
             coding: Some(resume::coding(head)),
             ..Had::default()
         },

@@ -315,7 +315,7 @@ impl Transfer<'_, '_> {
                             return Err(error.clone().hint(NO_RETRY).into());
                         }
                         match self.pause(self.report.head.as_deref()) {
-                            Some(pause) => (trouble.message().to_owned(), pause),
+                            Some(pause) => (trouble.message(), pause),
                             None => return Err(error.clone().hint(TOO_LATE).into()),
                         }
                     }
@@ -380,8 +380,9 @@ impl Transfer<'_, '_> {
     fn can_go_on(&mut self) -> Result<bool, Error> {
         match self.sink.again()? {
             Again::From(had) => self.resume = Some(had),
-            // Begin anew, or with what an earlier run left.
-            Again::Fresh if self.sink.is_used() => self.resume = None,
+            // From the start, or behind what an earlier run left or the user
+            // named.
+            Again::Fresh if self.sink.is_used() && !self.fixed => self.resume = None,
             Again::Fresh => {}
             Again::Never => return Ok(false),
         }

@@ -41,10 +41,11 @@ impl Trouble {
         }
     }
 
-    pub(crate) fn message(&self) -> &str {
+    /// The sentence and the hint.
+    pub(crate) fn message(&self) -> String {
         match self {
-            Self::Error(error) => error.message(),
-            Self::No { message, .. } => message,
+            Self::Error(error) => error.explanation(),
+            Self::No { message, .. } => message.clone(),
         }
     }
 

@@ -3,7 +3,9 @@
 use super::Transfer;
 use super::report::{Stop, Trouble};
 use super::sink::Sink;
+use crate::http::content_range;
 use crate::http::head::Head;
+use crate::policy::request;
 use crate::policy::resume::{Had, Verdict};
 
 /// What a response is to what is there.
@@ -60,6 +62,57 @@ impl Transfer<'_, '_> {
             }
             Verdict::Other => Ok(Rest::Fresh),
         }
+    }
+
+    /// How many bytes a 206 must bring, by its Content-Range. Fails if that is
+    /// not the range that was asked for.
+    pub(super) fn promised(&self, head: &Head, resumed: Option<&Had>) -> Result<Option<u64>, Stop> {
+        let config = self.context.config;
+        if head.status != 206 || config.request.head {
+            return Ok(None);
+        }
+        let is_multipart = head.get("content-type").is_some_and(|value| {
+            let kind = value.split(';').next().unwrap_or_default();
+            kind.trim().eq_ignore_ascii_case("multipart/byteranges")
+        });
+        let Some(value) = head.get("content-range") else {
+            if is_multipart {
+                return Ok(None);
+            }
+            let message = "a part of the body came without a Content-Range";
+            return Err(Trouble::protocol(message).into());
+        };
+        let own = self.own_range();
+        let asked = match &own {
+            Some(value) => value.trim().strip_prefix("bytes="),
+            None => config.request.range.as_deref(),
+        };
+        let range = content_range::parse(value).filter(|range| {
+            resumed.is_some() || asked.is_none_or(|asked| content_range::satisfies(range, asked))
+        });
+        let Some(range) = range else {
+            let value = common::text::escape(value.as_bytes());
+            let message = format!("Content-Range {value:?} is not the range that was asked for");
+            return Err(Trouble::protocol(message).into());
+        };
+        let span = range.span.map(|(first, last)| last - first);
+        Ok(span.and_then(|span| span.checked_add(1)))
+    }
+
+    /// Whether the user's own headers ask for a range.
+    pub(super) fn edits_range(&self) -> bool {
+        self.own_range().is_some()
+    }
+
+    /// The Range among the user's own headers.
+    fn own_range(&self) -> Option<String> {
+        let edits = &self.context.config.edits;
+        edits.iter().rev().find_map(|edit| match edit {
+            request::Edit::Set(name, value) if name.eq_ignore_ascii_case("range") => {
+                Some(value.clone())
+            }
+            _ => None,
+        })
     }
 
     /// What of a piece is behind the bytes that are fetched again; fails if one

@@ -68,6 +68,8 @@ pub(crate) struct Source {
     limits: Limits,
     started: Instant,
     window: Window,
+    /// Bytes that Content-Range promises, and what was there before them.
+    span: Option<(u64, u64)>,
     /// Bytes so far.
     pub(crate) bytes: u64,
     /// Why reading ended early; an I/O error from [`Read`] stands for this.
@@ -81,9 +83,40 @@ impl Source {
             limits,
             started: Instant::now(),
             window: Window::new(),
+            span: None,
             bytes: 0,
             stop: None,
         }
+    }
+
+    /// The body must have `length` bytes, however it is framed; `had` bytes
+    /// were there before it.
+    pub(super) fn expect(mut self, length: Option<u64>, had: u64) -> Self {
+        self.span = length.map(|length| (length, had));
+        self
+    }
+
+    /// Judges the bytes so far by the length that was promised.
+    fn judge_span(&self, ended: bool) -> Result<(), Stop> {
+        let Some((length, had)) = self.span else {
+            return Ok(());
+        };
+        if self.bytes > length {
+            let message = "the body is longer than its Content-Range";
+            return Err(Trouble::protocol(message).into());
+        }
+        if ended && self.bytes < length {
+            let message = format!(
+                "the body was cut short: {} of {} bytes came",
+                had.saturating_add(self.bytes),
+                had.saturating_add(length)
+            );
+            return Err(Stop {
+                trouble: Trouble::protocol(message),
+                cut: true,
+            });
+        }
+        Ok(())
     }
 
     /// Reads some bytes; 0 at the end.
@@ -99,6 +132,7 @@ impl Source {
         };
         let n = self.body.read(buffer)?;
         self.bytes += n as u64;
+        self.judge_span(n == 0 && !buffer.is_empty())?;
         if let Some(max) = self.limits.max
             && self.bytes > max
         {
@@ -120,7 +154,7 @@ impl Source {
 impl Read for Source {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.pull(buffer).map_err(|stop| {
-            let text = stop.trouble.message().to_owned();
+            let text = stop.trouble.message();
             self.stop = Some(stop);
             io::Error::other(text)
         })

@@ -11,10 +11,9 @@ pub struct ContentRange {
     pub total: Option<u64>,
 }
 
-/// How many bytes the span of a response has, if it says so.
-pub fn length(head: &Head) -> Option<u64> {
-    let (first, last) = head.get("content-range").and_then(parse)?.span?;
-    (last - first).checked_add(1)
+/// The Content-Range of a response.
+pub fn of(head: &Head) -> Option<ContentRange> {
+    head.get("content-range").and_then(parse)
 }
 
 /// Parses a value; `None` for another unit, a span that ends before it
@@ -43,6 +42,32 @@ pub fn parse(value: &str) -> Option<ContentRange> {
     match (span, total) {
         (None, None) => None,
         _ => Some(ContentRange { span, total }),
+    }
+}
+
+/// Whether a response with this Content-Range brings what `asked`, the value of
+/// Range without its unit, asks for: from its first byte to its last one, or to
+/// the end of the representation. True for several ranges, which a server may
+/// combine, and for what is not a range.
+pub fn satisfies(range: &ContentRange, asked: &str) -> bool {
+    let Some((first, last)) = range.span else {
+        return false;
+    };
+    let Some((from, to)) = asked.trim().split_once('-') else {
+        return true;
+    };
+    let ends_at = |wanted: u64| match range.total {
+        Some(total) => last == wanted.min(total.saturating_sub(1)),
+        None => last <= wanted,
+    };
+    match (number(from.trim()), number(to.trim())) {
+        (Some(from), Some(to)) => first == from && ends_at(to),
+        (Some(from), None) if to.trim().is_empty() => first == from && ends_at(u64::MAX),
+        (None, Some(count)) if from.trim().is_empty() => match range.total {
+            Some(total) => first == total.saturating_sub(count) && ends_at(u64::MAX),
+            None => last - first < count,
+        },
+        _ => true,
     }
 }
 
@@ -75,6 +100,32 @@ mod tests {
             "bytes 0-99999999999999999999/*",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for() {
+        for (asked, value, expected) in [
+            ("0-9", "bytes 0-9/1000", true),
+            ("0-9", "bytes 0-9/*", true),
+            ("0-9", "bytes 0-4/5", true),
+            ("0-9", "bytes 0-4/1000", false),
+            ("0-9", "bytes 0-10/1000", false),
+            ("0-9", "bytes 0-10/*", false),
+            ("0-9", "bytes 500-509/1000", false),
+            ("0-9", "bytes */1000", false),
+            ("990-", "bytes 990-999/1000", true),
+            ("990-", "bytes 990-998/1000", false),
+            ("990-", "bytes 0-999/1000", false),
+            ("-10", "bytes 990-999/1000", true),
+            ("-10", "bytes 0-4/5", true),
+            ("-10", "bytes 0-9/1000", false),
+            ("-10", "bytes 7-16/*", true),
+            ("-10", "bytes 7-17/*", false),
+            ("0-1, 5-6", "bytes 0-6/1000", true),
+        ] {
+            let range = parse(value).unwrap();
+            assert_eq!(satisfies(&range, asked), expected, "{asked}: {value}");
         }
     }
 }

@@ -115,6 +115,9 @@ impl Dialer {
             allowed,
         };
         let mut made = Made::default();
+        if secure {
+            self.tls.prepare()?;
+        }
         let mut stream = self
             .open(secure, host, port, proxy, clock, &mut made)
             .map_err(|e| clock.name(e))?;

@@ -72,16 +72,20 @@ impl Tls {
         }
     }
 
+    /// Reads the files of certificates and keys, once. The error is about a
+    /// file, so it comes before anything that the network has to say.
+    pub(crate) fn prepare(&self) -> Result<Arc<ClientConfig>> {
+        let config = self.config.get_or_init(|| configure(&self.options));
+        config.clone()
+    }
+
     /// Performs the handshake with `host` over `inner`.
     pub(crate) fn connect(
         &self,
         host: &str,
         inner: Box<dyn Stream>,
     ) -> Result<(TlsStream, TlsFacts)> {
-        let config = self
-            .config
-            .get_or_init(|| configure(&self.options))
-            .clone()?;
+        let config = self.prepare()?;
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| Error::new(Kind::Tls, "the host is no name a certificate could have"))?;
         let session = ClientConnection::new(config, name).map_err(|e| error(&e))?;

@@ -23,7 +23,7 @@ struct Before<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
+    message: Option<String>,
     url: &'a str,
     final_url: Option<&'a str>,
     method: &'static str,
@@ -84,7 +84,7 @@ struct Tls<'a> {
 #[derive(Serialize)]
 struct JsonError<'a> {
     kind: &'a str,
-    message: &'a str,
+    message: String,
 }
 
 /// Writes the record of a report as one line. The body goes out piece by piece,

@@ -2,8 +2,9 @@
 
 use url::Url;
 
-/// The longest name most file systems take, with room for `.part.state`.
-const NAME_MAX: usize = 255 - 16;
+/// The longest name most file systems take, with room for `.part.state`
+/// and for what [`safe`] appends.
+const NAME_MAX: usize = 255 - 17;
 
 /// The name in the URL's path: its last segment as it is written there, as curl
 /// has it. `None` if the path ends in `/`.
@@ -16,7 +17,8 @@ pub fn of_url(url: &Url) -> Option<String> {
 
 /// A name from a server, reduced to what can do no harm: the last part of a
 /// path by either kind of slash, no control characters, no dot or dash in
-/// front, not too long. `None` where nothing is left.
+/// front, not too long, and not that of a part file or a record, which a later
+/// run would continue. `None` where nothing is left.
 pub fn safe(name: &str) -> Option<String> {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let clean: String = last
@@ -35,7 +37,28 @@ pub fn safe(name: &str) -> Option<String> {
         end -= 1;
     }
     let clean = &clean[..end];
-    (!clean.is_empty()).then(|| clean.to_owned())
+    if clean.is_empty() {
+        return None;
+    }
+    Some(match is_of_part(clean) {
+        true => format!("{clean}_"),
+        false => clean.to_owned(),
+    })
+}
+
+/// Whether this is the name of a part file or of a record, in any case: some
+/// file systems do not tell one case from the other, and drop dots and spaces at
+/// the end.
+fn is_of_part(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let name = name.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
+    let name = name.strip_suffix(".state").unwrap_or(name);
+    let digits = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let name = match digits.strip_suffix('.') {
+        Some(stem) if digits.len() < name.len() => stem,
+        _ => name,
+    };
+    name.ends_with(".part")
 }
 
 #[cfg(test)]
@@ -70,10 +93,22 @@ mod tests {
             ("/", None),
             ("", None),
             ("  ", None),
+            ("f.part", Some("f.part_")),
+            (".part", Some("part")),
+            ("f.PART", Some("f.PART_")),
+            ("f.part.12", Some("f.part.12_")),
+            ("f.part.state", Some("f.part.state_")),
+            ("f.Part.3.State", Some("f.Part.3.State_")),
+            ("f.part.", Some("f.part._")),
+            ("f.part.state .", Some("f.part.state ._")),
+            ("f.part.x", Some("f.part.x")),
+            ("f.parts", Some("f.parts")),
+            ("f.state", Some("f.state")),
+            ("f.1", Some("f.1")),
         ] {
             assert_eq!(safe(name).as_deref(), expected, "{name:?}");
         }
-        assert!(safe(&"é".repeat(300)).unwrap().len() <= NAME_MAX);
+        assert!(safe(&"é".repeat(300)).unwrap().len() <= NAME_MAX + 1);
     }
 
     proptest! {
@@ -82,8 +117,9 @@ mod tests {
             if let Some(name) = safe(&name) {
                 prop_assert!(!name.contains(['/', '\\', '\0']));
                 prop_assert!(!name.starts_with(['.', '-']));
-                prop_assert!(!name.is_empty() && name.len() <= NAME_MAX);
+                prop_assert!(!name.is_empty() && name.len() <= NAME_MAX + 1);
                 prop_assert!(!name.contains(common::text::is_dangerous));
+                prop_assert!(!is_of_part(&name));
             }
         }
     }

@@ -180,10 +180,12 @@ impl Had {
                 };
                 // What is there may be no longer than the whole.
                 let fits = fits && range.total.is_none_or(|total| total >= self.bytes);
-                // Not a part of the rest, but all of it.
-                let reaches = match (range.span, range.total) {
+                // Not a part of the rest, but all of it. If no total is known,
+                // a span that adds nothing proves nothing.
+                let reaches = match (range.span, range.total.or(self.total)) {
                     (Some((_, last)), Some(total)) => last.checked_add(1) == Some(total),
-                    _ => true,
+                    (Some((_, last)), None) => last >= self.bytes,
+                    (None, _) => false,
                 };
                 let same = match &self.validator {
                     Some(validator) => validator.agrees(head),

@@ -7,8 +7,8 @@
 //! and the observer.
 
 mod receiving;
+mod sending;
 
-use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsFd;
 
@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::books::Books;
 use crate::clock::{Clock, Nanos, Stamps};
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, Refusal};
 use crate::packet::{Template, Version};
 use crate::plan::{Next, Plan, Settled};
 use crate::socket::IcmpSocket;
@@ -28,15 +28,6 @@ use crate::target::TargetId;
 
 /// Waits shorter than this are spent turning round: the system would oversleep.
 const SPIN: Nanos = 15_000;
-
-/// How long to wait for room in a full queue of the system, in nanoseconds,
-/// and how often, before the probe counts as not sent.
-const FULL_PAUSE: Nanos = 2_000_000;
-const FULL_TRIES: u32 = 500;
-
-/// How often a probe is sent again because the call failed with the error of
-/// a probe before it.
-const PENDING_ERRORS: u32 = 16;
 
 /// While replies come faster than they are read, a probe is given up this
 /// long after its time.
@@ -186,9 +177,13 @@ impl Engine {
                 self.receive_all(parties)?;
                 return Ok(End::Deadline);
             }
+            if parties.observer.is_enough() {
+                return Ok(End::Done);
+            }
             let next = self.collect(parties)?;
             if parties.observer.held().is_some() {
-                parties.observer.release(parties.io, self.now)?;
+                let targets = &self.books.targets;
+                parties.observer.release(parties.io, self.clock, targets)?;
             }
             if self.queued() > 0 {
                 for line in 0..self.lines.len() {
@@ -197,7 +192,7 @@ impl Engine {
                 self.receive_all(parties)?;
             } else {
                 match next {
-                    Next::Done if parties.observer.held().is_none() => return Ok(End::Done),
+                    Next::Done if !parties.observer.is_holding() => return Ok(End::Done),
                     Next::At(at) => self.wait(Some(at), parties)?,
                     _ => self.wait(None, parties)?,
                 }
@@ -222,7 +217,10 @@ impl Engine {
                         self.tell(target, &Event::Outstanding { seq }, parties)?;
                     }
                 }
-                Next::Refused(error) => parties.io.fail(&error)?,
+                Next::Refused(error) => {
+                    let refusal = Refusal::new(error);
+                    parties.observer.refused(parties.io, self.clock, &refusal)?;
+                }
                 other => return Ok(other),
             }
         }
@@ -251,115 +249,6 @@ impl Engine {
             template.write(buffer, size, number as u16, cookie);
         });
         Ok(())
-    }
-
-    /// Sends what a line's outbox holds.
-    fn send(&mut self, index: usize, parties: &mut Parties<'_>) -> Result<()> {
-        let mut done = 0;
-        let (mut full, mut retried) = (0, 0);
-        loop {
-            let line = &self.lines[index];
-            let left = &line.outgoing[done..];
-            if left.is_empty() {
-                break;
-            }
-            // The clock is the last thing looked at before the call. One
-            // reading for a batch makes its last round trips look longer by
-            // the time the batch takes, and none shorter.
-            let now = self.clock.now();
-            for number in left {
-                if let Some(probe) = self.books.probes.get(*number) {
-                    probe.sent = now;
-                }
-            }
-            match line.outbox.send(&line.socket, done) {
-                Ok(count) => {
-                    for place in done..done + count {
-                        let number = self.lines[index].outgoing[place];
-                        self.mark_sent(number, now, parties);
-                        self.tell_sent(number, parties)?;
-                    }
-                    done += count;
-                    (full, retried) = (0, 0);
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                // The rest is not sent and does not count: the run is over.
-                Err(e) if is_full(&e) && self.is_over(parties) => break,
-                Err(e) if is_full(&e) && full < FULL_TRIES => {
-                    full += 1;
-                    self.pause(FULL_PAUSE)?;
-                    self.receive_errors(index, self.pass, parties)?;
-                    self.receive_all(parties)?;
-                }
-                Err(e) => {
-                    // It may be the error of a probe before, delivered now.
-                    let errors = self.receive_errors(index, self.pass, parties)?;
-                    let (others, mtu) = (errors.others, errors.too_long);
-                    let number = self.lines[index].outgoing[done];
-                    if self.books.is_settled(number) {
-                        // A packet filter of this host has answered it.
-                        done += 1;
-                        (full, retried) = (0, 0);
-                        continue;
-                    }
-                    if others && retried < PENDING_ERRORS && mtu.is_none() {
-                        retried += 1;
-                        continue;
-                    }
-                    self.mark_sent(number, now, parties);
-                    let errno = e.raw_os_error().unwrap_or(libc::EIO);
-                    self.unsent(number, errno, mtu, parties)?;
-                    done += 1;
-                    (full, retried) = (0, 0);
-                }
-            }
-        }
-        let line = &mut self.lines[index];
-        line.outbox.clear();
-        line.outgoing.clear();
-        Ok(())
-    }
-
-    /// Whether a signal has come that ends the run, or the deadline has passed.
-    fn is_over(&self, parties: &Parties<'_>) -> bool {
-        let deadline = parties.plan.deadline();
-        let signals = [libc::SIGINT, libc::SIGTERM];
-        signals
-            .iter()
-            .any(|signal| self.signals.is_pending(*signal))
-            || deadline.is_some_and(|end| self.clock.now() >= end)
-    }
-
-    fn mark_sent(&mut self, number: u64, at: Nanos, parties: &mut Parties<'_>) {
-        if let Some(id) = self.books.sent(number, at) {
-            parties.plan.sent(id, at, &mut self.books.targets);
-        }
-    }
-
-    fn tell_sent(&mut self, number: u64, parties: &mut Parties<'_>) -> Result<()> {
-        match self.books.probe(number) {
-            Some((id, _)) => self.tell(id, &Event::Sent, parties),
-            None => Ok(()),
-        }
-    }
-
-    fn unsent(
-        &mut self,
-        number: u64,
-        errno: i32,
-        mtu: Option<u32>,
-        parties: &mut Parties<'_>,
-    ) -> Result<()> {
-        match self.books.failed(number, true) {
-            Some((id, seq, settles)) => {
-                if let Some(mtu) = mtu {
-                    parties.plan.too_big(id, mtu);
-                }
-                self.tell(id, &Event::Unsent { seq, errno, mtu }, parties)?;
-                self.settle(id, settles.then_some(Settled::Failed), parties)
-            }
-            None => Ok(()),
-        }
     }
 
     /// Gives up what has had its time, once everything that came until now is
@@ -468,14 +357,6 @@ impl Engine {
             Err(e) => Err(common::Error::local(&e.into())),
         }
     }
-}
-
-/// Whether a queue of the system was full and the packet did not go out.
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM)
-    )
 }
 
 fn timespec(time: Nanos) -> Timespec {

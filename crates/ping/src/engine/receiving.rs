@@ -132,6 +132,7 @@ impl Engine {
         let reply = Reply {
             seq: answer.seq,
             from,
+            foreign: answer.foreign,
             ident: echo.id,
             bytes: echo.data.len() + packet::HEADER,
             ttl: control.ttl.or(echo.ttl),
@@ -170,10 +171,13 @@ impl Engine {
                 Err(_) => break,
             };
             queue.taken += count;
+            self.now = self.stamps.refresh(self.clock);
             for slot in 0..count {
                 let received = self.inbox.packet(slot);
                 let Control {
-                    error: Some(error), ..
+                    error: Some(error),
+                    stamp,
+                    ..
                 } = control::parse(received.control)
                 else {
                     continue;
@@ -193,7 +197,7 @@ impl Engine {
                     continue;
                 }
                 if let Some(number) = self.books.quoted(&echo, to) {
-                    self.icmp_error(index, number, &error, parties)?;
+                    self.icmp_error(index, number, &error, stamp, parties)?;
                 }
             }
         }
@@ -205,6 +209,7 @@ impl Engine {
         index: usize,
         number: u64,
         error: &ExtendedError,
+        stamp: Option<u64>,
         parties: &mut Parties<'_>,
     ) -> Result<()> {
         let error = IcmpError {
@@ -226,12 +231,16 @@ impl Engine {
             self.mark_sent(number, at, parties);
             self.tell_sent(number, parties)?;
         }
+        let sent = self.books.sent_at(number);
+        let rtt = sent.map(|sent| self.stamps.arrival(stamp, sent).saturating_sub(sent));
         match self.books.failed(number, false) {
             Some((id, seq, settles)) => {
                 if let Some(mtu) = error.mtu() {
                     parties.plan.too_big(id, mtu);
+                } else if let Some(target) = self.books.targets.get_mut(id) {
+                    target.last_error = Some(error);
                 }
-                self.tell(id, &Event::Icmp { seq, error }, parties)?;
+                self.tell(id, &Event::Icmp { seq, rtt, error }, parties)?;
                 self.settle(id, settles.then_some(Settled::Failed), parties)
             }
             None => Ok(()),

@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use common::Out;

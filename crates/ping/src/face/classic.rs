@@ -1,8 +1,8 @@
 //! The classic face: one host, line for line as iputils' ping prints it.
 //!
 //! Times are truncated to microseconds, as iputils measures them, and rounded
-//! to three digits from there. What iputils does not know is told in lines of
-//! its own after the line `rtt`.
+//! to three digits from there. What iputils does not know is told before its
+//! summary if it was asked for, or on standard error after it.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -13,6 +13,7 @@ use common::text::escape;
 use common::{Out, Result};
 
 use super::held::{Held, Line};
+use super::iputils::{TIMED, dump, general, milli, put, time};
 use super::strerror;
 use crate::clock::{Clock, Nanos, wall};
 use crate::event::{Damage, Event, Observer, Overdue, Reply};
@@ -21,9 +22,6 @@ use crate::operand;
 use crate::packet::Version;
 use crate::stats::Stats;
 use crate::target::{Target, Targets};
-
-/// Data of at least this size held a time in iputils; with less it tells none.
-const TIMED: u16 = 16;
 
 /// The options.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +38,8 @@ pub(crate) struct Style {
     pub(crate) precise: bool,
     /// `-f`: dots.
     pub(crate) flood: bool,
+    /// `--percentiles`, or `-v`.
+    pub(crate) percentiles: bool,
     /// Whether the summary ends with the pace: `-f`, `-A`, `-i 0`.
     pub(crate) paced: bool,
     /// `-p`: the pattern as hexadecimal digits.
@@ -105,7 +105,7 @@ impl Classic {
         line
     }
 
-    /// What follows the address in the line of a reply.
+    /// The part of a reply line after the address.
     fn rest_of_reply(&self, out: &mut Vec<u8>, reply: &Reply<'_>, late: bool, group: bool) {
         put(out, format_args!(": icmp_seq={}", reply.seq as u16));
         if self.style.verbose {
@@ -130,10 +130,14 @@ impl Classic {
         if late {
             put(out, format_args!(" (late)"));
         }
-        match reply.damage {
-            Some(Damage::Checksum) => put(out, format_args!(" (BAD CHECKSUM!)")),
-            Some(Damage::Data { at, expected, data }) => dump(out, at, expected, data),
-            _ => {}
+        if reply.damage == Some(Damage::Checksum) {
+            put(out, format_args!(" (BAD CHECKSUM!)"));
+        }
+        if reply.foreign {
+            put(out, format_args!(" (DIFFERENT ADDRESS!)"));
+        }
+        if let Some(Damage::Data { at, expected, data }) = reply.damage {
+            dump(out, at, expected, data);
         }
         if self.style.audible {
             out.push(0x07);
@@ -141,7 +145,7 @@ impl Classic {
         out.push(b'\n');
     }
 
-    fn summary(&self, out: &mut Out, target: &Target, drops: u64) -> Result<()> {
+    fn summary(&self, out: &mut Out, target: &Target) -> Result<()> {
         let stats = &target.stats;
         let mut text = String::new();
         let loss = stats.loss_percent().unwrap_or(0.0);
@@ -168,25 +172,44 @@ impl Classic {
         }
         text.push('\n');
         out.bytes(text.as_bytes())?;
-        out.line(self.times(stats))?;
-        if let Some(times) = stats.times().filter(|_| self.is_timed()) {
-            let [p50, p90, p99, jitter] =
-                [times.p50, times.p90, times.p99, times.jitter].map(|t| milli(t as Nanos));
-            out.line(format_args!(
-                "p50/p90/p99/jitter = {p50}/{p90}/{p99}/{jitter} ms"
-            ))?;
+        out.line(self.times(stats))
+    }
+
+    /// Percentiles, before the summary, if they were asked for: scripts rely on
+    /// the form of the summary.
+    fn percentiles(&self, out: &mut Out, stats: &Stats) -> Result<()> {
+        let times = stats.times().filter(|_| self.is_timed());
+        let Some(times) = times.filter(|_| self.style.percentiles) else {
+            return Ok(());
+        };
+        let [p50, p90, p99, jitter] =
+            [times.p50, times.p90, times.p99, times.jitter].map(|t| milli(t as Nanos));
+        if self.style.flood && !self.style.quiet {
+            // The line of dots ends here.
+            out.line("")?;
         }
-        for (count, what) in [
+        out.line(format_args!(
+            "p50/p90/p99/jitter = {p50}/{p90}/{p99}/{jitter} ms"
+        ))
+    }
+
+    /// Counters that iputils does not have, where they are not zero.
+    fn counters(io: &Io, stats: &Stats, drops: u64) {
+        let counts = [
             (stats.late, "late"),
             (stats.reordered, "reordered"),
             (stats.corrupt, "corrupt"),
+            (stats.foreign, "from another address"),
             (drops, "dropped by this host"),
-        ] {
-            if count > 0 {
-                out.line(format_args!("{count} {what}"))?;
-            }
+        ];
+        let told: Vec<String> = counts
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        if !told.is_empty() {
+            io.report.line(told.join(", "));
         }
-        Ok(())
     }
 
     /// The line `rtt`, or what of it there is.
@@ -256,6 +279,8 @@ impl Observer for Classic {
             let mark: &[u8] = match event {
                 Event::Sent => b".",
                 Event::Reply(reply) if reply.damage == Some(Damage::Checksum) => b"\x08C",
+                // The dot of a probe that has been answered is gone.
+                Event::Reply(reply) | Event::Late(reply) if reply.duplicate => b"",
                 Event::Reply(_) | Event::Late(_) => b"\x08 \x08",
                 Event::Icmp { .. } => b"\x08E",
                 Event::Unsent { .. } => b"E",
@@ -279,7 +304,7 @@ impl Observer for Classic {
                     format_args!("no answer yet for icmp_seq={}\n", *seq as u16),
                 );
             }
-            Event::Icmp { seq, error } | Event::Advice { seq, error } => {
+            Event::Icmp { seq, error, .. } | Event::Advice { seq, error } => {
                 self.stamp(&mut line.head, clock);
                 put(&mut line.head, format_args!("From "));
                 line.address = error.from.map(|from| (from, self.number(from)));
@@ -339,147 +364,27 @@ impl Observer for Classic {
         self.held.until()
     }
 
+    fn is_holding(&self) -> bool {
+        self.held.until().is_some()
+    }
+
     fn wake(&self) -> Option<BorrowedFd<'_>> {
         self.held.wake()
     }
 
-    fn release(&mut self, io: &mut Io, now: Nanos) -> Result<()> {
-        self.held.release(io, now)
+    fn release(&mut self, io: &mut Io, clock: Clock, _: &Targets) -> Result<()> {
+        self.held.release(io, clock.now())
     }
 
     fn finish(&mut self, io: &mut Io, _: Clock, targets: &Targets, drops: u64) -> Result<()> {
         self.held.release_all(io)?;
         for (_, target) in targets.iter().filter(|(_, target)| target.sent > 0) {
-            self.summary(&mut io.out, target, drops)?;
+            self.percentiles(&mut io.out, &target.stats)?;
+            self.summary(&mut io.out, target)?;
+            // In the order of the streams where both are one terminal.
+            io.out.flush()?;
+            Self::counters(io, &target.stats, drops);
         }
         Ok(())
-    }
-}
-
-fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    // Writing to a Vec cannot fail.
-    let _ = std::io::Write::write_fmt(out, text);
-}
-
-/// Milliseconds with three decimals, cut to microseconds.
-fn milli(time: Nanos) -> String {
-    let micros = time / 1000;
-    format!("{}.{:03}", micros / 1000, micros % 1000)
-}
-
-/// The time on a reply line: three significant digits, rounded from
-/// microseconds at iputils' borders.
-fn time(rtt: Nanos, precise: bool) -> String {
-    let micros = rtt / 1000;
-    match micros {
-        _ if precise => milli(rtt),
-        99_950.. => format!("{}", (micros + 500) / 1000),
-        9_995.. => {
-            let rounded = micros + 50;
-            format!("{}.{}", rounded / 1000, rounded % 1000 / 100)
-        }
-        1_000.. => {
-            let rounded = micros + 5;
-            format!("{}.{:02}", rounded / 1000, rounded % 1000 / 10)
-        }
-        _ => milli(rtt),
-    }
-}
-
-/// `%g` of a C `float`: six significant digits, no trailing zeros.
-fn general(percent: f64) -> String {
-    let value = percent as f32;
-    if value == 0.0 {
-        return "0".to_owned();
-    }
-    if value < 1e-4 {
-        let text = format!("{value:.5e}");
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let digits = trim(digits);
-        let exponent = exponent.trim_start_matches('-');
-        return format!("{digits}e-{exponent:0>2}");
-    }
-    let before = value.log10().floor() as i32 + 1;
-    let decimals = (6 - before).clamp(0, 9) as usize;
-    trim(&format!("{value:.decimals$}")).to_owned()
-}
-
-fn trim(digits: &str) -> &str {
-    if digits.contains('.') {
-        digits.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        digits
-    }
-}
-
-/// The first wrong byte, and all data beyond where iputils keeps its time.
-fn dump(out: &mut Vec<u8>, at: usize, expected: u8, data: &[u8]) {
-    let found = data.get(at).copied().unwrap_or_default();
-    put(
-        out,
-        format_args!("\nwrong data byte #{at} should be 0x{expected:x} but was 0x{found:x}"),
-    );
-    let start = usize::from(TIMED);
-    for (index, byte) in data.iter().enumerate().skip(start) {
-        if index % 32 == start {
-            put(out, format_args!("\n#{index}\t"));
-        }
-        put(out, format_args!("{byte:x} "));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_round_as_in_iputils() {
-        for (micros, text) in [
-            (0, "0.000"),
-            (94, "0.094"),
-            (999, "0.999"),
-            (1_000, "1.00"),
-            (1_004, "1.00"),
-            (1_005, "1.01"),
-            (9_994, "9.99"),
-            (9_995, "10.0"),
-            (10_051, "10.1"),
-            (99_949, "99.9"),
-            (99_950, "100"),
-            (100_117, "100"),
-            (100_500, "101"),
-        ] {
-            assert_eq!(time(micros * 1000 + 999, false), text, "{micros}");
-        }
-        assert_eq!(time(100_117_999, true), "100.117");
-    }
-
-    #[test]
-    fn percentages_are_c_floats() {
-        for (percent, text) in [
-            (0.0, "0"),
-            (20.0, "20"),
-            (100.0, "100"),
-            (100.0 / 6.0, "16.6667"),
-            (100.0 / 3.0, "33.3333"),
-            (0.5, "0.5"),
-            (1e-3, "0.001"),
-            (100.0 / 3e7, "3.33333e-06"),
-            (99.9999, "99.9999"),
-        ] {
-            assert_eq!(general(percent), text);
-        }
-    }
-
-    #[test]
-    fn the_dump_has_thirty_two_bytes_a_line() {
-        let data: Vec<u8> = (0..56).collect();
-        let mut out = Vec::new();
-        dump(&mut out, 20, 0xff, &data);
-        let text = String::from_utf8(out).unwrap();
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[1], "wrong data byte #20 should be 0xff but was 0x14");
-        assert!(lines[2].starts_with("#16\t10 11 12 ") && lines[2].ends_with(" 2f "));
-        assert_eq!(lines[3], "#48\t30 31 32 33 34 35 36 37 ");
     }
 }

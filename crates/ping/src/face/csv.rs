@@ -1,19 +1,20 @@
 //! The records as comma-separated values (RFC 4180): one header, and every
 //! record with the same columns, those that do not apply left empty.
 
-use common::Result;
 use common::app::Io;
 use common::text::escape;
+use common::{Result, json};
 use serde_json::Value;
 
-use super::json::{Record, tell_unsent};
+use super::json::{Record, Selection, tell_unsent};
 use super::undecided;
 use crate::clock::Clock;
-use crate::event::{Event, Observer, Overdue};
+use crate::event::{Event, Observer, Overdue, Refusal};
+use crate::stats::Stats;
 use crate::target::{Target, Targets};
 
 /// The columns; the names are those of the JSON keys.
-const COLUMNS: [&str; 39] = [
+const COLUMNS: [&str; 41] = [
     "type",
     "target",
     "address",
@@ -25,6 +26,7 @@ const COLUMNS: [&str; 39] = [
     "duplicate",
     "reordered",
     "corrupt",
+    "from",
     "kind",
     "message",
     "icmp_type",
@@ -38,6 +40,7 @@ const COLUMNS: [&str; 39] = [
     "lost",
     "in_flight",
     "loss_percent",
+    "foreign",
     "late",
     "duplicates",
     "errors",
@@ -58,27 +61,31 @@ const COLUMNS: [&str; 39] = [
 /// The face.
 #[derive(Debug)]
 pub(crate) struct Csv {
-    quiet: bool,
+    selection: Selection,
     size: u16,
     begun: bool,
 }
 
 impl Csv {
-    /// A face for probes with `size` bytes of data; `quiet` leaves `start`,
-    /// `error` and `summary`.
-    pub(crate) fn new(quiet: bool, size: u16) -> Self {
+    /// A face for probes with `size` bytes of data.
+    pub(crate) fn new(selection: Selection, size: u16) -> Self {
         Self {
-            quiet,
+            selection,
             size,
             begun: false,
         }
     }
 
-    fn row(&mut self, io: &mut Io, record: &Record) -> Result<()> {
+    fn head(&mut self, io: &mut Io) -> Result<()> {
         if !self.begun {
             self.begun = true;
             io.out.line(COLUMNS.join(","))?;
         }
+        Ok(())
+    }
+
+    fn row(&mut self, io: &mut Io, record: &Record) -> Result<()> {
+        self.head(io)?;
         let fields = fields(record);
         let cells = COLUMNS.map(|column| {
             let field = fields.iter().find(|(name, _)| *name == column);
@@ -111,7 +118,13 @@ fn plain(value: Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text,
-        other => other.to_string(),
+        // As in JSON: six decimals at most and no exponent.
+        other => {
+            let mut text = Vec::new();
+            // Writing to a Vec cannot fail.
+            let _ = json::write_line(&mut text, &other);
+            String::from_utf8_lossy(&text).trim_end().to_owned()
+        }
     }
 }
 
@@ -127,7 +140,21 @@ fn cell(value: &str) -> String {
 
 impl Observer for Csv {
     fn started(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
-        self.row(io, &Record::start(clock, target, self.size))
+        if self.selection.has_start() {
+            self.row(io, &Record::start(clock, target, self.size))?;
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, io: &mut Io, clock: Clock, refusal: &Refusal) -> Result<()> {
+        io.report.error(&refusal.error);
+        self.row(io, &Record::refused(clock, refusal))?;
+        match refusal.target() {
+            Some(target) if self.selection.has_unresolved() => {
+                self.row(io, &Record::unresolved(clock, target, refusal.address))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn event(
@@ -138,18 +165,27 @@ impl Observer for Csv {
         event: &Event<'_>,
     ) -> Result<()> {
         tell_unsent(io, target, event);
-        let is_error = matches!(event, Event::Icmp { .. } | Event::Unsent { .. });
-        if self.quiet && !is_error {
-            return Ok(());
-        }
         match Record::of(clock, target, event) {
-            Some(record) => self.row(io, &record),
-            None => Ok(()),
+            Some(record) if self.selection.has_event(event) => self.row(io, &record),
+            _ => Ok(()),
         }
     }
 
+    fn interval(
+        &mut self,
+        io: &mut Io,
+        clock: Clock,
+        target: &Target,
+        stats: &Stats,
+    ) -> Result<()> {
+        self.row(io, &Record::interval(clock, target, stats))
+    }
+
     fn ended(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
-        self.row(io, &Record::summary(clock, target, 0))
+        if self.selection.has_summary(target) {
+            self.row(io, &Record::summary(clock, target, 0))?;
+        }
+        Ok(())
     }
 
     fn snapshot(&mut self, io: &mut Io, targets: &Targets, _: &Overdue) -> Result<()> {
@@ -158,8 +194,12 @@ impl Observer for Csv {
     }
 
     fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()> {
+        // A table without rows has its header.
+        self.head(io)?;
         for (_, target) in targets.undecided() {
-            self.row(io, &Record::summary(clock, target, drops))?;
+            if self.selection.has_summary(target) {
+                self.row(io, &Record::summary(clock, target, drops))?;
+            }
         }
         Ok(())
     }
@@ -168,6 +208,19 @@ impl Observer for Csv {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_have_no_exponent() {
+        for (value, text) in [
+            (Value::from(8e-6), "0.000008"),
+            (Value::from(1e20), "100000000000000000000.0"),
+            (Value::from(u64::MAX), "18446744073709551615"),
+            (Value::from(true), "true"),
+            (Value::Null, ""),
+        ] {
+            assert_eq!(plain(value), text);
+        }
+    }
 
     #[test]
     fn cells_stay_on_their_line() {

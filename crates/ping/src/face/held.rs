@@ -26,11 +26,11 @@ const ROOM: usize = 1 << 20;
 /// A line in two parts, with an address between them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Line {
-    /// What precedes the address.
+    /// The text before the address.
     pub(crate) head: Vec<u8>,
     /// The address to be named, and its text.
     pub(crate) address: Option<(IpAddr, String)>,
-    /// What follows it, with the end of the line.
+    /// The text after it, with the end of the line.
     pub(crate) tail: Vec<u8>,
     /// Whether it goes to standard error, after the tool's name.
     pub(crate) is_error: bool,

@@ -1,5 +1,5 @@
-//! The records: `start reply timeout late error summary`, one JSON object a
-//! line. Keys are only ever added.
+//! The records: `start reply timeout late notice error summary`, one JSON
+//! object a line. Keys are only ever added; those that do not apply are null.
 
 use std::net::IpAddr;
 
@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use super::{undecided, unsent};
 use crate::clock::{Clock, Nanos, wall};
-use crate::event::{Event, Observer, Overdue, Reply};
+use crate::event::{Event, Observer, Overdue, Refusal, Reply};
 use crate::icmp::{Described, IcmpError};
 use crate::packet::Version;
+use crate::stats::Stats;
 use crate::target::{Target, Targets};
 
 /// The first probe of a target goes out.
@@ -40,6 +41,8 @@ pub(crate) struct Answered {
     duplicate: bool,
     reordered: bool,
     corrupt: bool,
+    /// The source, if that is not the address that was asked.
+    from: Option<IpAddr>,
 }
 
 /// A probe was given up.
@@ -52,16 +55,32 @@ pub(crate) struct Timeout {
     time: String,
 }
 
-/// A probe met an error.
+/// A probe met an error, or an operand cannot be probed.
 #[derive(Debug, Serialize)]
 pub(crate) struct Failed {
     r#type: &'static str,
-    target: String,
+    target: Option<String>,
     kind: &'static str,
     message: String,
+    address: Option<IpAddr>,
+    seq: Option<u64>,
+    icmp: Option<Described>,
+    rtt_ms: Option<f64>,
+    time: String,
+}
+
+/// The keys of [`Failed`] that other tools' errors do not have.
+pub(crate) const ERROR_KEYS: &[&str] = &["address", "seq", "icmp", "rtt_ms"];
+
+/// A router's advice about a probe, which may still be answered.
+#[derive(Debug, Serialize)]
+pub(crate) struct Notice {
+    r#type: &'static str,
+    target: String,
     address: IpAddr,
     seq: u64,
-    icmp: Option<Described>,
+    message: String,
+    icmp: Described,
     time: String,
 }
 
@@ -70,12 +89,13 @@ pub(crate) struct Failed {
 pub(crate) struct Summary {
     r#type: &'static str,
     target: String,
-    address: IpAddr,
+    address: Option<IpAddr>,
     sent: u64,
     received: u64,
     lost: u64,
     in_flight: u64,
     loss_percent: Option<f64>,
+    foreign: u64,
     late: u64,
     duplicates: u64,
     reordered: u64,
@@ -93,6 +113,7 @@ pub(crate) struct Summary {
     outages: u64,
     longest_outage_ms: f64,
     dropped: u64,
+    time: String,
 }
 
 /// A record of any type.
@@ -105,6 +126,8 @@ pub(crate) enum Record {
     Answered(Answered),
     /// See [`Timeout`].
     Timeout(Timeout),
+    /// See [`Notice`].
+    Notice(Notice),
     /// See [`Failed`].
     Failed(Failed),
     /// See [`Summary`].
@@ -145,7 +168,7 @@ impl Record {
     /// What an event is in a record, if it is one.
     pub(crate) fn of(clock: Clock, target: &Target, event: &Event<'_>) -> Option<Self> {
         Some(match event {
-            Event::Sent | Event::Outstanding { .. } | Event::Advice { .. } => return None,
+            Event::Sent | Event::Outstanding { .. } => return None,
             Event::Reply(reply) => Self::answered("reply", clock, target, reply),
             Event::Late(reply) => Self::answered("late", clock, target, reply),
             Event::Timeout { seq } => Self::Timeout(Timeout {
@@ -155,13 +178,23 @@ impl Record {
                 seq: *seq,
                 time: now(clock),
             }),
-            Event::Icmp { seq, error } => {
-                let icmp = Some(error.described());
-                Self::failed(clock, target, *seq, icmp_kind(error), error.text(), icmp)
-            }
+            Event::Advice { seq, error } => Self::Notice(Notice {
+                r#type: "notice",
+                target: target.operand(),
+                address: target.address,
+                seq: *seq,
+                message: error.text(),
+                icmp: error.described(),
+                time: now(clock),
+            }),
+            Event::Icmp { seq, rtt, error } => Self::Failed(Failed {
+                icmp: Some(error.described()),
+                rtt_ms: rtt.map(|rtt| ms(rtt as f64)),
+                ..failed(clock, target, *seq, icmp_kind(error), error.text())
+            }),
             Event::Unsent { seq, errno, mtu } => {
                 let message = unsent(*errno, *mtu);
-                Self::failed(clock, target, *seq, kind_of(*errno), message, None)
+                Self::Failed(failed(clock, target, *seq, kind_of(*errno), message))
             }
         })
     }
@@ -170,7 +203,7 @@ impl Record {
         Self::Answered(Answered {
             r#type: kind,
             target: target.operand(),
-            address: reply.from,
+            address: target.address,
             seq: reply.seq,
             bytes: reply.bytes,
             ttl: reply.ttl,
@@ -179,44 +212,85 @@ impl Record {
             duplicate: reply.duplicate,
             reordered: reply.reordered,
             corrupt: reply.damage.is_some(),
+            from: Some(reply.from).filter(|from| *from != target.address),
         })
     }
 
-    fn failed(
-        clock: Clock,
-        target: &Target,
-        seq: u64,
-        kind: Kind,
-        message: String,
-        icmp: Option<Described>,
-    ) -> Self {
+    /// An operand that cannot be probed.
+    pub(crate) fn refused(clock: Clock, refusal: &Refusal) -> Self {
+        let error = &refusal.error;
         Self::Failed(Failed {
             r#type: "error",
-            target: target.operand(),
-            kind: kind.name(),
-            message,
-            address: target.address,
-            seq,
-            icmp,
+            target: error.operand().map(str::to_owned),
+            kind: error.kind().name(),
+            message: error.explanation(),
+            address: refusal.address,
+            seq: None,
+            icmp: None,
+            rtt_ms: None,
             time: now(clock),
         })
+    }
+
+    /// Why the search for the path MTU of a target found none.
+    pub(crate) fn no_mtu(clock: Clock, target: &Target, kind: Kind, message: String) -> Self {
+        Self::Failed(Failed {
+            seq: None,
+            icmp: target.last_error.map(|error| error.described()),
+            ..failed(clock, target, 0, kind, message)
+        })
+    }
+
+    /// The summary of a target that no probe could be made for.
+    pub(crate) fn unresolved(clock: Clock, target: &str, address: Option<IpAddr>) -> Self {
+        let stats = Stats::default();
+        Self::Summary(Self::add_up(clock, target.to_owned(), address, &stats, 0))
     }
 
     /// A target's summary as things stand. `drops` are the replies this
     /// machine dropped, where they can be this target's alone.
     pub(crate) fn summary(clock: Clock, target: &Target, drops: u64) -> Self {
-        let stats = &target.stats;
-        let times = stats.times();
-        let duration: Nanos = clock.now().saturating_sub(stats.first_sent);
+        let address = Some(target.address);
+        Self::Summary(Self::add_up(
+            clock,
+            target.operand(),
+            address,
+            &target.stats,
+            drops,
+        ))
+    }
+
+    /// The figures of a target in one interval.
+    pub(crate) fn interval(clock: Clock, target: &Target, stats: &Stats) -> Self {
+        let address = Some(target.address);
         Self::Summary(Summary {
+            r#type: "interval",
+            ..Self::add_up(clock, target.operand(), address, stats, 0)
+        })
+    }
+
+    fn add_up(
+        clock: Clock,
+        target: String,
+        address: Option<IpAddr>,
+        stats: &Stats,
+        drops: u64,
+    ) -> Summary {
+        let times = stats.times();
+        let duration: Nanos = match stats.sent {
+            0 => 0,
+            _ => clock.now().saturating_sub(stats.first_sent),
+        };
+        Summary {
             r#type: "summary",
-            target: target.operand(),
-            address: target.address,
+            target,
+            address,
             sent: stats.sent,
             received: stats.received,
             lost: stats.lost,
             in_flight: stats.sent.saturating_sub(stats.received + stats.lost),
             loss_percent: stats.loss_percent(),
+            foreign: stats.foreign,
             late: stats.late,
             duplicates: stats.duplicates,
             reordered: stats.reordered,
@@ -234,45 +308,115 @@ impl Record {
             outages: stats.outages,
             longest_outage_ms: ms(stats.longest_outage as f64),
             dropped: drops,
-        })
+            time: now(clock),
+        }
     }
 }
 
-fn icmp_kind(error: &IcmpError) -> Kind {
+/// The record of a probe that met an error.
+fn failed(clock: Clock, target: &Target, seq: u64, kind: Kind, message: String) -> Failed {
+    Failed {
+        r#type: "error",
+        target: Some(target.operand()),
+        kind: kind.name(),
+        message,
+        address: Some(target.address),
+        seq: Some(seq),
+        icmp: None,
+        rtt_ms: None,
+        time: now(clock),
+    }
+}
+
+pub(crate) fn icmp_kind(error: &IcmpError) -> Kind {
     match (error.version, error.kind) {
         (Version::V4, 12) | (Version::V6, 4) => Kind::Protocol,
         _ => Kind::Unreachable,
     }
 }
 
-/// An error of this machine's own has its line on standard error as well; what
-/// routers say is in the records alone.
+/// An error of this machine's own has its line on standard error as well, once
+/// for each target; what routers say is in the records alone.
 pub(crate) fn tell_unsent(io: &Io, target: &Target, event: &Event<'_>) {
-    if let Event::Unsent { errno, mtu, .. } = event {
+    if let Event::Unsent { errno, mtu, .. } = event
+        && target.stats.unsent == 1
+    {
         let operand = target.operand();
         let (operand, why) = (escape(operand.as_bytes()), unsent(*errno, *mtu));
         io.report.line(format_args!("{operand}: {why}"));
     }
 }
 
+/// Which records are written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Selection {
+    /// `-q`: only `start`, `error` and `summary`.
+    pub(crate) quiet: bool,
+    /// `--alive` or `--unreachable`: only the summaries of targets that
+    /// answered, or of those that did not.
+    pub(crate) answered: Option<bool>,
+}
+
+impl Selection {
+    pub(crate) fn has_start(self) -> bool {
+        self.answered.is_none()
+    }
+
+    pub(crate) fn has_event(self, event: &Event<'_>) -> bool {
+        let is_error = matches!(event, Event::Icmp { .. } | Event::Unsent { .. });
+        self.answered.is_none() && (!self.quiet || is_error)
+    }
+
+    pub(crate) fn has_summary(self, target: &Target) -> bool {
+        self.answered
+            .is_none_or(|answered| answered == target.answered)
+    }
+
+    /// Of a target that no probe could be made for.
+    pub(crate) fn has_unresolved(self) -> bool {
+        self.answered.is_none_or(|answered| !answered)
+    }
+}
+
 /// The face.
 #[derive(Debug)]
 pub(crate) struct Json {
-    quiet: bool,
+    selection: Selection,
     size: u16,
 }
 
 impl Json {
-    /// A face for probes with `size` bytes of data; `quiet` leaves `start`,
-    /// `error` and `summary`.
-    pub(crate) fn new(quiet: bool, size: u16) -> Self {
-        Self { quiet, size }
+    /// A face for probes with `size` bytes of data.
+    pub(crate) fn new(selection: Selection, size: u16) -> Self {
+        Self { selection, size }
+    }
+
+    fn summary(&self, io: &mut Io, clock: Clock, target: &Target, drops: u64) -> Result<()> {
+        if self.selection.has_summary(target) {
+            io.out.json(&Record::summary(clock, target, drops))?;
+        }
+        Ok(())
     }
 }
 
 impl Observer for Json {
     fn started(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
-        io.out.json(&Record::start(clock, target, self.size))
+        if self.selection.has_start() {
+            io.out.json(&Record::start(clock, target, self.size))?;
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, io: &mut Io, clock: Clock, refusal: &Refusal) -> Result<()> {
+        io.report.error(&refusal.error);
+        io.out.json(&Record::refused(clock, refusal))?;
+        match refusal.target() {
+            Some(target) if self.selection.has_unresolved() => {
+                io.out
+                    .json(&Record::unresolved(clock, target, refusal.address))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn event(
@@ -283,18 +427,24 @@ impl Observer for Json {
         event: &Event<'_>,
     ) -> Result<()> {
         tell_unsent(io, target, event);
-        let is_error = matches!(event, Event::Icmp { .. } | Event::Unsent { .. });
-        if self.quiet && !is_error {
-            return Ok(());
-        }
         match Record::of(clock, target, event) {
-            Some(record) => io.out.json(&record),
-            None => Ok(()),
+            Some(record) if self.selection.has_event(event) => io.out.json(&record),
+            _ => Ok(()),
         }
     }
 
+    fn interval(
+        &mut self,
+        io: &mut Io,
+        clock: Clock,
+        target: &Target,
+        stats: &Stats,
+    ) -> Result<()> {
+        io.out.json(&Record::interval(clock, target, stats))
+    }
+
     fn ended(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
-        io.out.json(&Record::summary(clock, target, 0))
+        self.summary(io, clock, target, 0)
     }
 
     fn snapshot(&mut self, io: &mut Io, targets: &Targets, _: &Overdue) -> Result<()> {
@@ -304,7 +454,7 @@ impl Observer for Json {
 
     fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()> {
         for (_, target) in targets.undecided() {
-            io.out.json(&Record::summary(clock, target, drops))?;
+            self.summary(io, clock, target, drops)?;
         }
         Ok(())
     }

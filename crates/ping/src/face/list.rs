@@ -4,10 +4,11 @@ use common::Result;
 use common::app::Io;
 use common::text::escape;
 
-use super::{strerror, undecided};
+use super::{undecided, unsent};
 use crate::clock::{Clock, Nanos};
 use crate::event::{Event, Observer, Overdue};
 use crate::plan::Until;
+use crate::stats::Stats;
 use crate::target::{Target, Targets};
 
 /// What a line says.
@@ -21,6 +22,8 @@ pub(crate) enum Lines {
     Unreachable,
     /// `ADDR : xmt/rcv/%loss = …`.
     Counts,
+    /// The same for each interval, and in the end for all.
+    Totals,
     /// Nothing.
     None,
 }
@@ -31,16 +34,20 @@ pub(crate) struct List {
     lines: Lines,
     until: Option<Until>,
     verbose: bool,
+    /// Whether `--alive` and `--unreachable` print the address of a name, since
+    /// each is probed.
+    addresses: bool,
 }
 
 impl List {
     /// A face that prints these lines; with `until`, `is alive` and `is
     /// unreachable` say what came about.
-    pub(crate) fn new(lines: Lines, until: Option<Until>, verbose: bool) -> Self {
+    pub(crate) fn new(lines: Lines, until: Option<Until>, verbose: bool, addresses: bool) -> Self {
         Self {
             lines,
             until,
             verbose,
+            addresses,
         }
     }
 
@@ -51,10 +58,11 @@ impl List {
             None => target.answered,
         };
         match self.lines {
-            Lines::Alive if alive => operand(io, target),
-            Lines::Unreachable if !alive => operand(io, target),
+            Lines::Alive if alive => self.operand(io, target),
+            Lines::Unreachable if !alive => self.operand(io, target),
             Lines::Alive | Lines::Unreachable | Lines::None => Ok(()),
-            Lines::Counts => counts(io, target),
+            Lines::Counts => counts(io, target, &target.stats, ""),
+            Lines::Totals => counts(io, target, &target.stats, "total "),
             Lines::Both if alive => {
                 let name = named(target);
                 match target.stats.times() {
@@ -72,6 +80,16 @@ impl List {
     }
 }
 
+impl List {
+    /// The bare operand; an address takes no detour by a text of its own.
+    fn operand(&self, io: &mut Io, target: &Target) -> Result<()> {
+        match &target.label {
+            Some(label) if !self.addresses => io.out.line(escape(label.as_bytes())),
+            _ => io.out.line(target.address),
+        }
+    }
+}
+
 impl Observer for List {
     fn started(&mut self, _: &mut Io, _: Clock, _: &Target) -> Result<()> {
         Ok(())
@@ -79,7 +97,7 @@ impl Observer for List {
 
     fn event(&mut self, io: &mut Io, _: Clock, target: &Target, event: &Event<'_>) -> Result<()> {
         match event {
-            Event::Icmp { seq: _, error } if self.verbose => {
+            Event::Icmp { error, .. } if self.verbose => {
                 let from = match error.from {
                     Some(from) => format!(" from {from}"),
                     None => String::new(),
@@ -87,14 +105,18 @@ impl Observer for List {
                 io.report
                     .line(format_args!("{}: {}{from}", named(target), error.text()));
             }
-            // Once for each host: its retries will not do better.
-            Event::Unsent { seq: 1, errno, .. } => {
-                let text = strerror(*errno).to_lowercase();
+            // Once for each host.
+            Event::Unsent { errno, .. } if target.stats.unsent == 1 => {
+                let text = unsent(*errno, None);
                 io.report.line(format_args!("{}: {text}", named(target)));
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn interval(&mut self, io: &mut Io, _: Clock, target: &Target, stats: &Stats) -> Result<()> {
+        counts(io, target, stats, "")
     }
 
     fn ended(&mut self, io: &mut Io, _: Clock, target: &Target) -> Result<()> {
@@ -111,7 +133,8 @@ impl Observer for List {
         let mut rest: Vec<&Target> = rest.map(|(_, target)| target).collect();
         rest.sort_by_key(|target| target.stats.first_sent);
         for target in rest {
-            let known = self.lines == Lines::Counts || self.until.is_some();
+            let counts = matches!(self.lines, Lines::Counts | Lines::Totals);
+            let known = counts || self.until.is_some();
             if known || target.answered {
                 self.line(io, target)?;
             }
@@ -126,28 +149,19 @@ impl Observer for List {
     }
 }
 
-/// The bare operand; an address takes no detour by a text of its own.
-fn operand(io: &mut Io, target: &Target) -> Result<()> {
-    match &target.label {
-        Some(label) => io.out.line(escape(label.as_bytes())),
-        None => io.out.line(target.address),
-    }
-}
-
-fn counts(io: &mut Io, target: &Target) -> Result<()> {
-    let stats = &target.stats;
+fn counts(io: &mut Io, target: &Target, stats: &Stats, what: &str) -> Result<()> {
     let loss = stats.loss_percent().unwrap_or(0.0) as u64;
     let (sent, received) = (stats.sent, stats.received);
     let name = named(target);
     match stats.times() {
         Some(times) => io.out.line(format_args!(
-            "{name} : xmt/rcv/%loss = {sent}/{received}/{loss}%, min/avg/max = {}/{}/{}",
+            "{name} : {what}xmt/rcv/%loss = {sent}/{received}/{loss}%, min/avg/max = {}/{}/{}",
             three(times.min),
             three(times.avg),
             three(times.max)
         )),
         None => io.out.line(format_args!(
-            "{name} : xmt/rcv/%loss = {sent}/{received}/{loss}%"
+            "{name} : {what}xmt/rcv/%loss = {sent}/{received}/{loss}%"
         )),
     }
 }

@@ -9,7 +9,8 @@ use common::app::Io;
 
 use super::undecided;
 use crate::clock::Clock;
-use crate::event::{Event, Observer, Overdue};
+use crate::event::{Event, Observer, Overdue, Refusal};
+use crate::stats::Stats;
 use crate::target::{Target, Targets};
 
 /// One family: its name, type, unit, help, and the value in a summary.
@@ -24,14 +25,15 @@ struct Family {
 #[derive(Debug)]
 struct Sample {
     labels: String,
-    /// sent, received, lost, late, duplicates, reordered, corrupt, errors.
-    counts: [u64; 8],
+    /// sent, received, lost, late, duplicates, reordered, corrupt, errors,
+    /// foreign, in flight.
+    counts: [u64; 10],
     /// min, avg, max, mdev, p50, p90, p99, jitter, in seconds.
     times: Option<[f64; 8]>,
     loss: Option<f64>,
 }
 
-const FAMILIES: [Family; 18] = [
+const FAMILIES: [Family; 20] = [
     count("ping_sent", "Echo requests sent.", |s| Some(s.count(0))),
     count("ping_received", "Requests answered in time.", |s| {
         Some(s.count(1))
@@ -53,6 +55,12 @@ const FAMILIES: [Family; 18] = [
     }),
     count("ping_errors", "ICMP errors and requests not sent.", |s| {
         Some(s.count(7))
+    }),
+    count("ping_foreign", "Answers from another address.", |s| {
+        Some(s.count(8))
+    }),
+    gauge("ping_in_flight", "Requests that were not decided.", |s| {
+        Some(s.count(9))
     }),
     gauge(
         "ping_loss_ratio",
@@ -106,13 +114,13 @@ const fn gauge(
 
 impl Sample {
     fn of(target: &Target) -> Self {
-        let stats = &target.stats;
+        let address = target.address.to_string();
+        Self::new(&target.operand(), &address, &target.stats)
+    }
+
+    fn new(target: &str, address: &str, stats: &Stats) -> Self {
         Self {
-            labels: format!(
-                "target=\"{}\",address=\"{}\"",
-                escape(&target.operand()),
-                target.address
-            ),
+            labels: format!("target=\"{}\",address=\"{address}\"", escape(target)),
             counts: [
                 stats.sent,
                 stats.received,
@@ -122,6 +130,8 @@ impl Sample {
                 stats.reordered,
                 stats.corrupt,
                 stats.errors,
+                stats.foreign,
+                stats.sent.saturating_sub(stats.received + stats.lost),
             ],
             times: stats.times().map(|t| {
                 [t.min, t.avg, t.max, t.mdev, t.p50, t.p90, t.p99, t.jitter]
@@ -169,6 +179,17 @@ impl Metrics {
 
 impl Observer for Metrics {
     fn started(&mut self, _: &mut Io, _: Clock, _: &Target) -> Result<()> {
+        Ok(())
+    }
+
+    fn refused(&mut self, io: &mut Io, _: Clock, refusal: &Refusal) -> Result<()> {
+        io.report.error(&refusal.error);
+        if let Some(target) = refusal.target() {
+            let address = refusal.address.map(|address| address.to_string());
+            let address = address.unwrap_or_default();
+            let sample = Sample::new(target, &address, &Stats::default());
+            self.samples.push(sample);
+        }
         Ok(())
     }
 

@@ -4,10 +4,12 @@ pub(crate) mod classic;
 pub(crate) mod csv;
 pub(crate) mod graph;
 pub(crate) mod held;
+mod iputils;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod metrics;
 pub(crate) mod mtu;
+pub(crate) mod watch;
 
 use std::io;
 
@@ -22,9 +24,12 @@ fn undecided(io: &Io, targets: &Targets) {
     io.report.line(format_args!("{count} {noun} undecided"));
 }
 
-/// Why a probe was not sent, in lower case.
+/// Why a probe was not sent, in lower case, and what to do.
 fn unsent(errno: i32, mtu: Option<u32>) -> String {
     let message = strerror(errno).to_lowercase();
+    if errno == libc::EACCES {
+        return format!("{message}; a broadcast address needs -b");
+    }
     match mtu {
         Some(mtu) => format!("{message}, mtu {mtu}"),
         None => message,

@@ -2,15 +2,15 @@
 
 use std::net::IpAddr;
 
-use common::Result;
 use common::app::Io;
+use common::{Kind, Result};
 use serde::Serialize;
 
 use super::list::named;
 use super::undecided;
 use crate::clock::Clock;
-use crate::event::{Event, Observer, Overdue};
-use crate::face::json;
+use crate::event::{Event, Observer, Overdue, Refusal};
+use crate::face::json::{self, Record, icmp_kind};
 use crate::target::{Target, Targets};
 
 /// What was found.
@@ -21,6 +21,19 @@ struct Found {
     address: IpAddr,
     mtu: Option<u32>,
     time: String,
+}
+
+/// Why no path MTU was found.
+fn why_not(target: &Target) -> (Kind, String) {
+    match (target.answered, target.last_error) {
+        (true, _) => (Kind::Timeout, "not found in time".to_owned()),
+        (false, Some(error)) => {
+            let from = error.from.map(|from| format!(" (from {from})"));
+            let from = from.unwrap_or_default();
+            (icmp_kind(&error), format!("{}{from}", error.text()))
+        }
+        (false, None) => (Kind::Timeout, "no answer".to_owned()),
+    }
 }
 
 /// The face.
@@ -36,27 +49,39 @@ impl Observer for Mtu {
         Ok(())
     }
 
-    fn ended(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
+    fn refused(&mut self, io: &mut Io, clock: Clock, refusal: &Refusal) -> Result<()> {
+        io.report.error(&refusal.error);
         if io.json {
-            return io.out.json(&Found {
-                r#type: "mtu",
-                target: target.operand(),
-                address: target.address,
-                mtu: target.mtu,
-                time: json::now(clock),
-            });
+            io.out.json(&Record::refused(clock, refusal))?;
         }
-        let name = named(target);
-        if let Some(mtu) = target.mtu {
-            return io.out.line(format_args!("{name}: path MTU {mtu}"));
-        }
-        let why = if target.answered {
-            "not found in time"
-        } else {
-            "no answer"
-        };
-        io.report.line(format_args!("{name}: {why}"));
         Ok(())
+    }
+
+    fn ended(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
+        let name = named(target);
+        let why = match target.mtu {
+            Some(_) => None,
+            None => Some(why_not(target)),
+        };
+        if let Some((_, why)) = &why {
+            io.report.line(format_args!("{name}: {why}"));
+        }
+        if !io.json {
+            return match target.mtu {
+                Some(mtu) => io.out.line(format_args!("{name}: path MTU {mtu}")),
+                None => Ok(()),
+            };
+        }
+        if let Some((kind, why)) = why {
+            io.out.json(&Record::no_mtu(clock, target, kind, why))?;
+        }
+        io.out.json(&Found {
+            r#type: "mtu",
+            target: target.operand(),
+            address: target.address,
+            mtu: target.mtu,
+            time: json::now(clock),
+        })
     }
 
     fn snapshot(&mut self, io: &mut Io, targets: &Targets, _: &Overdue) -> Result<()> {

@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
 use crate::clock::Nanos;
+use crate::config::GROUP_INTERVAL;
 
 /// The addresses probed within the last interval.
 #[derive(Debug, Default)]
@@ -24,12 +25,21 @@ impl Floor {
         }
     }
 
+    /// The interval of an address; a multicast reaches many hosts.
+    fn of(&self, address: IpAddr) -> Nanos {
+        if address.is_multicast() {
+            self.interval.max(GROUP_INTERVAL)
+        } else {
+            self.interval
+        }
+    }
+
     /// When an address may be probed, if that is not now.
     pub(crate) fn wait(&self, address: IpAddr, now: Nanos) -> Option<Nanos> {
         if self.interval == 0 {
             return None;
         }
-        let due = self.last.get(&address)?.saturating_add(self.interval);
+        let due = self.last.get(&address)?.saturating_add(self.of(address));
         (due > now).then_some(due)
     }
 
@@ -39,7 +49,7 @@ impl Floor {
             return;
         }
         while let Some(&(at, old)) = self.recent.front()
-            && at.saturating_add(self.interval) <= now
+            && at.saturating_add(self.of(old)) <= now
         {
             self.recent.pop_front();
             if self.last.get(&old) == Some(&at) {
@@ -71,6 +81,18 @@ mod tests {
         );
         floor.count(a, 1_000);
         assert_eq!((floor.recent.len(), floor.last.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_multicast_address_waits_for_a_second() {
+        let mut floor = Floor::new(100);
+        let [group, host] = ["224.0.0.1", "10.0.0.1"].map(|text| text.parse().unwrap());
+        floor.count(group, 5);
+        for now in [50, 300, 500] {
+            floor.count(host, now);
+        }
+        assert_eq!(floor.wait(group, 600), Some(5 + GROUP_INTERVAL));
+        assert_eq!(floor.wait(group, 5 + GROUP_INTERVAL), None);
     }
 
     #[test]

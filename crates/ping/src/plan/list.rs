@@ -7,6 +7,8 @@ use std::os::fd::BorrowedFd;
 
 use super::floor::Floor;
 use super::{DataSizes, Next, Plan, Settled, Until};
+use common::Error;
+
 use crate::clock::Nanos;
 use crate::feed::{Fed, Feed};
 use crate::target::{Target, TargetId, Targets};
@@ -16,6 +18,9 @@ const LIVE: usize = 1 << 18;
 
 /// How far a pace may lag behind before what was missed is let go.
 const LAG: Nanos = 10_000_000;
+
+/// Probes whose being late says nothing about the period.
+const FEW: u64 = 50;
 
 /// What a host is probed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,11 @@ pub(crate) enum Goal {
         /// How many.
         count: u64,
         /// From one to the next of the same host.
+        period: Nanos,
+    },
+    /// Whatever happens, a period apart, until the run is ended.
+    Watch {
+        /// From one probe to the next of the same host.
         period: Nanos,
     },
     /// A change, probed for at a period.
@@ -83,6 +93,10 @@ pub(crate) struct ListPlan {
     live: usize,
     starved: bool,
     ended: bool,
+    /// How late further probes of a host went out, all together, and how many
+    /// there were.
+    lag: u128,
+    repeated: u64,
 }
 
 impl ListPlan {
@@ -109,6 +123,8 @@ impl ListPlan {
             live: 0,
             starved: false,
             ended: false,
+            lag: 0,
+            repeated: 0,
         }
     }
 
@@ -143,6 +159,8 @@ impl Plan for ListPlan {
             }
             self.again.pop_front();
             if open.is_some() {
+                self.lag += u128::from(now.saturating_sub(due));
+                self.repeated += 1;
                 return self.probe(id, now, targets);
             }
         }
@@ -179,7 +197,7 @@ impl Plan for ListPlan {
         match self.goal {
             Goal::Answer { .. } => {}
             Goal::Count { count, .. } if sent >= count => {}
-            Goal::Count { period, .. } | Goal::Until { period, .. } => {
+            Goal::Count { period, .. } | Goal::Watch { period } | Goal::Until { period, .. } => {
                 self.again.push_back((at + period, id));
             }
         }
@@ -190,8 +208,8 @@ impl Plan for ListPlan {
             return false;
         };
         let over = match (self.goal, how) {
-            (Goal::Answer { .. }, Settled::Answered) => true,
-            (Goal::Answer { .. }, Settled::Failed) => false,
+            (Goal::Answer { .. }, Settled::Answered | Settled::Unsendable) => true,
+            (Goal::Answer { .. }, Settled::Failed) | (Goal::Watch { .. }, _) => false,
             (Goal::Answer { retries }, Settled::Lost | Settled::Expired) => {
                 let over = target.sent > u64::from(retries);
                 if !over {
@@ -208,6 +226,23 @@ impl Plan for ListPlan {
 
     fn timeout(&self, _: &Targets) -> Nanos {
         self.timeout
+    }
+
+    fn unresolved(&mut self) -> Vec<Error> {
+        self.feed.unresolved()
+    }
+
+    fn lag(&self) -> Option<Nanos> {
+        match self.goal {
+            Goal::Count { period, .. } | Goal::Watch { period } => {
+                // A few may be late because this process had to wait.
+                let mean = self.lag / u128::from(self.repeated.max(1));
+                u64::try_from(mean)
+                    .ok()
+                    .filter(|lag| self.repeated >= FEW && *lag > period.max(LAG))
+            }
+            _ => None,
+        }
     }
 
     fn is_complete(&mut self) -> bool {

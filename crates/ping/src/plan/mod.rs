@@ -49,6 +49,8 @@ pub(crate) enum Settled {
     /// An ICMP error came, it could not be sent, or something corrupt came
     /// back. Its time has not passed yet.
     Failed,
+    /// It could not be sent, and further ones could not be either.
+    Unsendable,
     /// The time of a probe that has failed before passed.
     Expired,
 }
@@ -69,6 +71,17 @@ pub(crate) trait Plan {
 
     /// How long a probe has, as things stand.
     fn timeout(&self, targets: &Targets) -> Nanos;
+
+    /// The errors of operands that are not read to their end when the run is.
+    fn unresolved(&mut self) -> Vec<Error> {
+        Vec::new()
+    }
+
+    /// How late probes went out by their period on average, if that is longer
+    /// than the period.
+    fn lag(&self) -> Option<Nanos> {
+        None
+    }
 
     /// Whether there was nobody left to ask when the run was ended.
     fn is_complete(&mut self) -> bool {

@@ -11,6 +11,8 @@ use std::os::fd::BorrowedFd;
 
 use super::floor::Floor;
 use super::{Next, Plan, Settled};
+use common::Error;
+
 use crate::clock::Nanos;
 use crate::feed::{Fed, Feed};
 use crate::packet::{HEADER, Version};
@@ -37,6 +39,9 @@ struct Search {
     /// What the last error said.
     hint: Option<u32>,
     overhead: u32,
+    /// The smallest MTU that a link may have, which no hint goes below: 68
+    /// bytes (RFC 791, section 3.2) or 1280 (RFC 8200, section 5).
+    minimum: u32,
 }
 
 impl Search {
@@ -49,6 +54,10 @@ impl Search {
             tries: 0,
             hint: None,
             overhead,
+            minimum: match version {
+                Version::V4 => 68,
+                Version::V6 => 1280,
+            },
         }
     }
 
@@ -62,7 +71,9 @@ impl Search {
                 self.low = self.trying;
                 self.trying = if first { self.high } else { self.middle() };
             }
-            (Settled::Failed, Some(mtu)) if mtu < self.trying && mtu >= self.low => {
+            (Settled::Failed, Some(mtu))
+                if mtu < self.trying && mtu >= self.low.max(self.minimum) =>
+            {
                 self.high = mtu;
                 self.trying = mtu;
             }
@@ -213,6 +224,10 @@ impl Plan for MtuPlan {
         self.timeout
     }
 
+    fn unresolved(&mut self) -> Vec<Error> {
+        self.feed.unresolved()
+    }
+
     fn is_complete(&mut self) -> bool {
         let waiting = self.waiting.is_some();
         self.ended || !waiting && matches!(self.feed.next(), Fed::End | Fed::NotYet)
@@ -261,6 +276,55 @@ mod tests {
         );
         assert_eq!(search(Version::V6, &[(1500, true)]), (1500, 3));
         assert_eq!(search(Version::V4, &[]), (65_535, 2));
+    }
+
+    proptest! {
+        /// Routers that lie about the MTU neither end the search wrongly nor
+        /// make it endless, and no probe is smaller than its headers.
+        #[test]
+        fn hints_are_not_trusted(
+            six: bool,
+            mtu in 1280u32..=65_535,
+            hints in prop::collection::vec(prop_oneof![0u32..100, any::<u32>()], 1..40),
+        ) {
+            let version = if six { Version::V6 } else { Version::V4 };
+            let mut search = Search::new(version);
+            let mut over = false;
+            for round in 0..200 {
+                prop_assert!(search.trying >= search.overhead);
+                prop_assert!(search.size() <= largest_data(version));
+                let how = if search.trying > mtu {
+                    search.hint = Some(hints[round % hints.len()]);
+                    Settled::Failed
+                } else {
+                    Settled::Answered
+                };
+                over = search.advance(how);
+                if over {
+                    break;
+                }
+            }
+            prop_assert!(over && search.low <= mtu);
+        }
+    }
+
+    #[test]
+    fn tiny_hints_are_ignored() {
+        for (version, mtus) in [
+            (Version::V4, &[0, 1, 19, 20, 27, 28, 67][..]),
+            (Version::V6, &[0, 1, 47, 48, 103, 1279][..]),
+        ] {
+            for &mtu in mtus {
+                let mut search = Search::new(version);
+                for _ in 0..TRIES - 1 {
+                    search.hint = Some(mtu);
+                    assert!(!search.advance(Settled::Failed));
+                    assert_eq!(u32::from(search.size()), SMALL);
+                }
+                search.hint = Some(mtu);
+                assert!(search.advance(Settled::Failed), "{mtu}");
+            }
+        }
     }
 
     #[test]

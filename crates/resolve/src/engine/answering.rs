@@ -4,15 +4,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use domain::base::iana::{OptRcode, Rtype};
+use domain::base::iana::OptRcode;
 
 use super::failure::{self, Fault};
 use super::job::{Job, Via, weight};
-use super::sys::Inbox;
-use super::{Asked, Engine, Lookup, Protocol, Question, Status};
+use super::{Asked, Engine, Lookup, Protocol, Question, Status, Way};
 use crate::answer;
 use crate::lookup;
 use crate::present;
+use crate::sys::Inbox;
 use crate::wire::edns::CookieRule;
 use crate::wire::reply::{self, Judged, Reply};
 
@@ -138,15 +138,12 @@ impl Engine {
             self.figures.ignored += 1;
             return;
         }
-        if let Judged::Bare = judged {
-            // No answer, and easily forged: it only makes us ask once more.
-            if job.plain & 1 << index == 0 && !peer.has_cookie() {
-                job.plain |= 1 << index;
-                self.transmit(slot, index, now);
-            } else {
-                self.figures.ignored += 1;
-            }
-            return;
+        let edns = flight.edns;
+        let mask = 1 << index;
+        let without = edns && !peer.needs_edns(&self.settings);
+        if let (Judged::Bare(_), true) = (&judged, without) {
+            // Easily forged, but it only makes us ask once more.
+            return self.without_edns(slot, index, now);
         }
         let rtt = now.saturating_duration_since(sent);
         peer.trips.sample(rtt, peer.counted);
@@ -157,9 +154,13 @@ impl Engine {
         } else {
             peer.window.late();
         }
+        if over == Protocol::Udp {
+            peer.answered_over_udp(truncated);
+        }
         // Cut short, perhaps in the middle of a record: asked again.
         if truncated {
-            job.stream |= 1 << index;
+            job.stream |= mask;
+            job.truncated |= mask;
         }
         let label = Arc::clone(&peer.server.label);
         if known {
@@ -170,14 +171,46 @@ impl Engine {
         }
         match judged {
             Judged::Reply(reply) if !reply.truncated => {
-                self.accept(slot, index, &reply, over, now);
+                self.accept(slot, index, &reply, over, edns, now);
+            }
+            Judged::Bare(reply) => {
+                let message = self.kept(&reply);
+                let fault = failure::rcode(reply.rcode, &reply, &label);
+                self.fail(slot, index, fault, message, now);
             }
             _ => self.fail(slot, index, failure::malformed(&label), None, now),
         }
     }
 
-    /// Judges an answer that is the server's own.
-    fn accept(&mut self, slot: u32, index: usize, reply: &Reply<'_>, over: Protocol, now: Instant) {
+    /// A query with EDNS was refused: asks without, unless that has been done and
+    /// this is the answer to one of several queries sent before.
+    fn without_edns(&mut self, slot: u32, index: usize, now: Instant) {
+        let Some(job) = self.jobs.get_mut(slot) else {
+            return;
+        };
+        if job.plain & 1 << index == 0 {
+            job.plain |= 1 << index;
+            self.transmit(slot, index, now);
+        }
+    }
+
+    /// The message of a reply, if it is to be shown.
+    fn kept(&self, reply: &Reply<'_>) -> Option<Box<[u8]>> {
+        self.settings.messages.then(|| reply.bytes.into())
+    }
+
+    /// Judges an answer that is the server's own, to a query with EDNS or
+    /// without.
+    fn accept(
+        &mut self,
+        slot: u32,
+        index: usize,
+        reply: &Reply<'_>,
+        over: Protocol,
+        edns: bool,
+        now: Instant,
+    ) {
+        let message = self.kept(reply);
         let Some(job) = self.jobs.get_mut(slot) else {
             return;
         };
@@ -188,9 +221,9 @@ impl Engine {
             reply.rcode,
             OptRcode::FORMERR | OptRcode::NOTIMP | OptRcode::BADVERS
         );
-        if simpler && !peer.plain && !peer.has_cookie() && job.plain & mask == 0 {
-            job.plain |= mask;
-            return self.transmit(slot, index, now);
+        let required = peer.needs_edns(&self.settings);
+        if simpler && edns && !required {
+            return self.without_edns(slot, index, now);
         }
         if reply.rcode == OptRcode::BADCOOKIE && job.stream & mask == 0 && over == Protocol::Udp {
             // Once with the cookie just learned, then by TCP.
@@ -200,39 +233,38 @@ impl Engine {
             job.cookie |= mask;
             return self.transmit(slot, index, now);
         }
-        if job.plain & mask != 0 && !simpler {
-            peer.plain = true;
+        if !simpler {
+            peer.speaks_edns |= reply.opt.is_some();
+            peer.plain = !peer.speaks_edns && (peer.plain || !edns);
         }
         let label = Arc::clone(&peer.server.label);
-        let message = self.settings.messages.then(|| reply.bytes.to_vec());
-        let (status, records) = answer::follow(reply, &job.question);
-        if let Status::Rcode(code) = status {
+        let outcome = answer::follow(reply, &job.question);
+        if let Status::Rcode(code) = outcome.status {
             let fault = failure::rcode(code, reply, &label);
             return self.fail(slot, index, fault, message, now);
         }
-        let stop = records.last().filter(|r| r.rtype == Rtype::CNAME);
-        let stop = stop.and_then(|link| Some(present::name(&link.target()?)));
-        let Ok(records) = lookup::shown(&records, &job.question, self.settings.owners) else {
+        let Ok(records) = lookup::shown(&outcome.records, &job.question, self.settings.owners)
+        else {
             return self.fail(slot, index, failure::malformed(&label), message, now);
         };
         let started = job.started.unwrap_or(now);
+        let name = job.question.name();
         let mut lookup = Lookup::found(Asked::Type(job.question.rtype()), records);
-        lookup.server = Some(label);
+        let named = self.settings.owners || self.settings.faults;
+        lookup.query_name = named.then(|| present::name(&name));
+        lookup.server = Some(Arc::clone(&label));
         lookup.protocol = Some(over);
-        lookup.status = status;
+        lookup.status = outcome.status;
+        lookup.alias = outcome.end;
+        lookup.odd = outcome.odd;
+        lookup.notes = reply.extended_errors();
         lookup.authenticated = reply.authenticated;
         lookup.elapsed = now.saturating_duration_since(started);
         lookup.tries = job.tries;
         lookup.message = message;
-        lookup.searched = job.searched.then(|| present::name(&job.question.name()));
         lookup.pack(reply.bytes);
-        if lookup.status == Status::Incomplete {
-            let mut why = "the answer does not lead to the end".to_owned();
-            if let Some(stop) = stop {
-                why = format!("{why}, but to {stop}");
-            }
-            let server = lookup.server.as_deref().unwrap_or_default();
-            let (_, failure) = failure::incomplete(server, &why);
+        if let Some(gap) = outcome.gap {
+            let failure = failure::gap(&gap, &label, &present::name(&name));
             lookup.failure = Some(failure.clone());
             if self.settings.referrals {
                 return self.finish(slot, lookup);
@@ -240,16 +272,19 @@ impl Engine {
             job.fallback = Some(Box::new(lookup));
             return self.fail(slot, index, (Status::Incomplete, failure), None, now);
         }
-        if lookup.status.is_no() {
-            job.exists |= lookup.status == Status::NoData;
-            if let Some(next) = job.more.pop() {
-                return self.next_name(slot, next, now);
+        if lookup.status.is_no()
+            && let Some(next) = job.more.pop()
+        {
+            if lookup.status == Status::NoData {
+                job.nodata = Some(Box::new(lookup));
             }
-            if job.exists {
-                lookup.status = Status::NoData;
-            }
+            return self.next_name(slot, next, now);
         }
-        self.finish(slot, lookup);
+        // Of all candidates, one that exists says more than one that does not.
+        match job.nodata.take() {
+            Some(nodata) if lookup.status == Status::NoSuchName => self.finish(slot, *nodata),
+            _ => self.finish(slot, lookup),
+        }
     }
 
     /// Goes on with another name of the search list, in the time left.
@@ -258,10 +293,10 @@ impl Engine {
             return;
         };
         job.question = Question::new(name, job.question.rtype());
-        job.searched = true;
         (job.failed, job.stream, job.cookie, job.round) = (0, 0, 0, 0);
-        job.unproven = 0;
+        (job.unproven, job.truncated) = (0, 0);
         (job.fault, job.fallback, job.message) = (None, None, None);
+        job.told.clear();
         for flight in std::mem::take(&mut job.flights) {
             self.release(flight);
         }
@@ -273,13 +308,20 @@ impl Engine {
         &mut self,
         slot: u32,
         index: usize,
-        fault: Fault,
-        message: Option<Vec<u8>>,
+        mut fault: Fault,
+        message: Option<Box<[u8]>>,
         now: Instant,
     ) {
+        let why = self.why_stream(slot, index);
         let Some(job) = self.jobs.get_mut(slot) else {
             return;
         };
+        if let (Some(why), false) = (why, matches!(fault.0, Status::Rcode(_))) {
+            failure::over_tcp(&mut fault.1, why);
+        }
+        if self.settings.faults {
+            job.told.push((index, fault.clone()));
+        }
         job.note(index, fault, message);
         let flights = std::mem::take(&mut job.flights);
         let (gone, kept): (Vec<u32>, Vec<u32>) = flights
@@ -301,7 +343,7 @@ impl Engine {
         let Some(job) = self.jobs.get_mut(slot) else {
             return;
         };
-        if let Some(lookup) = job.fallback.take() {
+        if let Some(lookup) = job.nodata.take().or(job.fallback.take()) {
             return self.finish(slot, *lookup);
         }
         // Of the servers that were silent, the one asked last.
@@ -310,33 +352,81 @@ impl Engine {
             .filter_map(|at| Some(self.flights.get(*at)?.upstream))
             .find(|upstream| job.failed & 1 << upstream == 0);
         let said = job.fault.take();
+        let first = job.first;
         let (index, (status, failure)) = match (said, silent) {
             (Some((index, fault)), _) if weight(&fault.0) == 4 => (index, fault),
             (Some((index, fault)), None) => (index, fault),
             (_, silent) => {
-                let index = silent.unwrap_or(job.first);
+                let index = silent.unwrap_or(first);
                 let label = &self.upstreams[index].server.label;
-                (index, failure::timeout(label))
+                let mut fault = failure::timeout(label);
+                if let Some(why) = self.why_stream(slot, index) {
+                    failure::over_tcp(&mut fault.1, why);
+                }
+                (index, fault)
             }
+        };
+        let Some(job) = self.jobs.get_mut(slot) else {
+            return;
         };
         let server = &self.upstreams[index].server;
         let mut lookup = Lookup::failed(Asked::Type(job.question.rtype()), status, Some(failure));
         lookup.server = Some(Arc::clone(&server.label));
         lookup.protocol = Some(match server.protocol() {
-            Protocol::Udp if self.settings.tcp || job.stream & 1 << index != 0 => Protocol::Tcp,
+            Protocol::Udp
+                if self.settings.tcp
+                    || job.stream & 1 << index != 0
+                    || self.upstreams[index].is_connected() =>
+            {
+                Protocol::Tcp
+            }
             protocol => protocol,
         });
         lookup.elapsed = now.saturating_duration_since(job.started.unwrap_or(now));
         lookup.tries = job.tries;
         lookup.message = job.message.take();
+        if let Some(reply) = lookup.message.as_deref().and_then(|m| reply::read(m).ok()) {
+            lookup.notes = reply.extended_errors();
+        }
+        if self.settings.owners || self.settings.faults {
+            lookup.query_name = Some(present::name(&job.question.name()));
+        }
         self.finish(slot, lookup);
     }
 
-    fn finish(&mut self, slot: u32, lookup: Lookup) {
+    /// Why a server of UDP is asked over TCP, if it is.
+    fn why_stream(&self, slot: u32, index: usize) -> Option<&'static str> {
+        let (job, mask) = (self.jobs.get(slot)?, 1 << index);
+        let datagrams = matches!(self.upstreams[index].server.way, Way::Udp(_));
+        if !datagrams || self.settings.tcp || job.stream & mask == 0 {
+            None
+        } else if job.truncated & mask != 0 {
+            Some("the answer over UDP was truncated")
+        } else if job.unproven & mask != 0 {
+            Some("answers over UDP lacked the server's cookie")
+        } else {
+            Some("the answers over UDP were of no use")
+        }
+    }
+
+    fn finish(&mut self, slot: u32, mut lookup: Lookup) {
         if let Some(Job {
-            ticket, flights, ..
+            ticket,
+            flights,
+            told,
+            ..
         }) = self.jobs.remove(slot)
         {
+            lookup.others = told
+                .into_iter()
+                .map(|(index, (status, failure))| {
+                    (
+                        Arc::clone(&self.upstreams[index].server.label),
+                        failure,
+                        status,
+                    )
+                })
+                .collect();
             for flight in flights {
                 self.release(flight);
             }

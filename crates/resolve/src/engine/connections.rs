@@ -67,6 +67,7 @@ impl Engine {
                     | ErrorKind::ConnectionAborted
                     | ErrorKind::BrokenPipe
             );
+        let preferred = stream.answered == 0 && peer.heard.is_none() && peer.refused_stream();
         // It has answered on one before, and serves no more of them at a time.
         let crowded = stream.answered == 0 && peer.parallel > 1 && peer.open() > 0;
         if crowded {
@@ -111,7 +112,10 @@ impl Engine {
             let Some(job) = self.jobs.get_mut(slot) else {
                 continue;
             };
-            let again = if stream.answered > 0 {
+            let over_udp = preferred && job.stream & 1 << index == 0;
+            let again = if over_udp {
+                true
+            } else if stream.answered > 0 {
                 job.reconnects += u8::from(sent);
                 job.reconnects <= RECONNECTS_MAX
             } else if crowded {

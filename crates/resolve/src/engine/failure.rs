@@ -5,7 +5,7 @@ use std::io;
 use common::Kind;
 use domain::base::iana::OptRcode;
 
-use crate::answer::Status;
+use crate::answer::{Gap, Status};
 use crate::lookup::Failure;
 use crate::tls;
 use crate::wire::reply::Reply;
@@ -47,6 +47,12 @@ pub(crate) fn timeout(server: &str) -> Fault {
     fault(Status::Timeout, Kind::Timeout, message)
 }
 
+/// A server that began to answer and stopped.
+pub(crate) fn silence(server: &str) -> Fault {
+    let message = format!("no further message from {server} in time");
+    fault(Status::Timeout, Kind::Timeout, message)
+}
+
 pub(crate) fn malformed(server: &str) -> Fault {
     let message = format!("malformed answer from {server}");
     fault(Status::Malformed, Kind::Protocol, message)
@@ -55,6 +61,21 @@ pub(crate) fn malformed(server: &str) -> Fault {
 pub(crate) fn incomplete(server: &str, why: &str) -> Fault {
     let message = format!("incomplete answer from {server}: {why}");
     fault(Status::Incomplete, Kind::Protocol, message)
+}
+
+/// An answer of `server` about `name` that does not lead to the end.
+pub(crate) fn gap(gap: &Gap, server: &str, name: &str) -> Failure {
+    Failure {
+        kind: Kind::Protocol,
+        message: gap.sentence(server, name),
+    }
+}
+
+/// Adds why a server was asked over TCP.
+pub(crate) fn over_tcp(failure: &mut Failure, why: &str) {
+    failure.message.push_str(" (over TCP, since ");
+    failure.message.push_str(why);
+    failure.message.push(')');
 }
 
 /// An RCODE that is no answer, with what the server says about it.

@@ -250,6 +250,32 @@ mod tests {
         assert_eq!(course.losses(1000), 16);
     }
 
+    /// Outcomes of one window of 100, the lost ones last, at a rate that is new.
+    fn after(answered: u32, lost: u32) -> usize {
+        let mut course = Course(Window::new(100, 1000), Instant::now());
+        course.answers(answered, 1000, false);
+        course.losses(lost)
+    }
+
+    #[test]
+    fn the_share_of_losses_decides() {
+        assert_eq!(after(91, 9), 150, "less than a tenth");
+        assert_eq!(after(90, 10), 100, "a tenth: no reason to grow");
+        assert_eq!(after(80, 20), 100, "a fifth: no reason to shrink");
+        assert_eq!(after(79, 21), 50, "more than a fifth");
+        assert_eq!(after(0, 100), 50, "all of them");
+        assert_eq!(after(0, 99), 100, "not judged before the window is over");
+    }
+
+    /// A loss says nothing about a queue.
+    #[test]
+    fn a_window_that_ends_with_a_loss_is_not_crowded() {
+        let mut course = Course(Window::new(100, 1000), Instant::now());
+        assert_eq!(course.answers(100, 1000, false), 150);
+        assert_eq!(course.answers(149, 1000, true), 150);
+        assert_eq!(course.losses(1), 150);
+    }
+
     #[test]
     fn late_is_not_lost() {
         let mut window = Window::new(16, 1000);

@@ -204,9 +204,17 @@ fn of_ureq(error: &ureq::Error, url: &str) -> (Status, Failure) {
         ureq::Error::Io(e) => {
             if let Some(cause) = tls::cause(e) {
                 plain(Status::Tls, Kind::Tls, &cause)
-            } else if e.kind() == io::ErrorKind::UnexpectedEof {
-                let text = "no answer before the end of the connection; HTTP/1.1 is asked for, \
-                            which a server of HTTP/2 alone does not speak";
+            } else if matches!(
+                e.kind(),
+                io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+            ) {
+                // A server of HTTP/2 alone ends the connection, and whether
+                // that shows as an end or as a reset is chance.
+                let text = "connection closed without an answer; resolve speaks HTTP/1.1 only, \
+                            the server may require HTTP/2";
                 plain(Status::Malformed, Kind::Protocol, text)
             } else {
                 let kind = Kind::of_io(e);
@@ -224,7 +232,7 @@ fn of_ureq(error: &ureq::Error, url: &str) -> (Status, Failure) {
         ureq::Error::HostNotFound => plain(
             Status::Unreachable,
             Kind::Name,
-            "the system finds no address of its host",
+            "cannot resolve the server's host name",
         ),
         ureq::Error::ConnectionFailed => {
             plain(Status::Unreachable, Kind::Unreachable, "connection failed")

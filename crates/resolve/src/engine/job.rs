@@ -27,6 +27,8 @@ pub(crate) struct Flight {
     pub(crate) sent: Instant,
     /// Whether it counts as in flight; not once it is presumed lost.
     pub(crate) counted: bool,
+    /// Whether it carries an OPT record.
+    pub(crate) edns: bool,
 }
 
 /// A lookup under way. Servers are bits of the masks.
@@ -52,8 +54,9 @@ pub(crate) struct Job {
     pub(crate) failed: u64,
     /// Servers to ask without EDNS.
     pub(crate) plain: u64,
-    /// Servers to ask over a stream.
+    /// Servers to ask over a stream, and those whose answer was truncated.
     pub(crate) stream: u64,
+    pub(crate) truncated: u64,
     /// Servers that refused a cookie already.
     pub(crate) cookie: u64,
     /// Servers that seem to have answered over UDP without the cookie that
@@ -67,11 +70,11 @@ pub(crate) struct Job {
     /// An answer that leads nowhere, better than none.
     pub(crate) fallback: Option<Box<Lookup>>,
     /// The message of the fault.
-    pub(crate) message: Option<Vec<u8>>,
-    /// Whether one of the names tried exists without data.
-    pub(crate) exists: bool,
-    /// Whether a further name of the search list is being asked.
-    pub(crate) searched: bool,
+    pub(crate) message: Option<Box<[u8]>>,
+    /// What each server said or did, if that is to be shown.
+    pub(crate) told: Vec<(usize, Fault)>,
+    /// That one of the names tried exists without data.
+    pub(crate) nodata: Option<Box<Lookup>>,
     pub(crate) flights: Vec<u32>,
 }
 
@@ -86,7 +89,7 @@ impl Job {
 
     /// Remembers what a server said or did, if it says more than what is
     /// known already.
-    pub(crate) fn note(&mut self, upstream: usize, fault: Fault, message: Option<Vec<u8>>) {
+    pub(crate) fn note(&mut self, upstream: usize, fault: Fault, message: Option<Box<[u8]>>) {
         self.failed |= 1 << upstream;
         let better = match &self.fault {
             None => true,
@@ -145,6 +148,10 @@ impl<T> Slab<T> {
 
     pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
         self.places.get_mut(at as usize)?.as_mut()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.places.iter_mut().flatten()
     }
 
     /// Takes one out.

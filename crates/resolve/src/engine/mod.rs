@@ -11,6 +11,7 @@
 //! [`Engine::turn`] until all are done. One lookup from the command line takes
 //! the same way as a million from a file.
 
+mod absence;
 mod answering;
 mod connections;
 pub(crate) mod failure;
@@ -22,7 +23,6 @@ mod job;
 mod ports;
 mod sending;
 mod stream;
-pub(crate) mod sys;
 mod udp;
 mod upstream;
 
@@ -39,13 +39,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub(crate) use self::job::Slab;
 use self::job::{Flight, Job, Via};
-use self::sys::Inbox;
 use self::udp::Ids;
 use self::upstream::Upstream;
 use crate::answer::Status;
 use crate::drive::Backend;
 use crate::lookup::{Asked, Lookup};
 use crate::server::{Protocol, Server, Way};
+use crate::sys::Inbox;
 use crate::tls::{self, Trust};
 use crate::wire::edns::Wish;
 use crate::wire::{OwnedName, Question};
@@ -76,9 +76,11 @@ pub(crate) struct Settings {
     pub(crate) rate: Option<u32>,
     /// Many lookups are to come.
     pub(crate) bulk: bool,
-    /// Keep the owners of records and whole messages, to be shown.
+    /// Keep the owners of records, whole messages, and what each server said
+    /// that failed, to be shown.
     pub(crate) owners: bool,
     pub(crate) messages: bool,
+    pub(crate) faults: bool,
     /// A referral is an answer, not a reason to ask the next server.
     pub(crate) referrals: bool,
     /// For servers that want TLS.
@@ -135,6 +137,8 @@ pub(crate) struct Engine {
     stirred: bool,
     /// Lookups submitted, counted from anywhere: which server begins.
     turns: usize,
+    /// When [`Engine::turn`] returned.
+    left: Option<Instant>,
 }
 
 impl Engine {
@@ -164,6 +168,7 @@ impl Engine {
             busy: false,
             stirred: false,
             turns,
+            left: None,
         })
     }
 
@@ -213,6 +218,7 @@ impl Engine {
             failed: 0,
             plain: 0,
             stream: 0,
+            truncated: 0,
             cookie: 0,
             unproven: 0,
             reconnects: 0,
@@ -220,8 +226,8 @@ impl Engine {
             fault: None,
             fallback: None,
             message: None,
-            exists: false,
-            searched: false,
+            told: Vec::new(),
+            nodata: None,
             flights: Vec::new(),
         });
         self.fresh.push_back((slot, self.serial));
@@ -234,20 +240,35 @@ impl Engine {
             self.submit(ask);
         }
         while !self.is_idle() {
-            self.turn(None, &mut || Ok(()))?;
+            self.turn(None, None, &mut || Ok(()))?;
             done.append(&mut self.done);
         }
         Ok(done)
     }
 
-    /// Sends what may be sent, then waits for answers, a timer or `extra`,
-    /// calling `idle` before it waits. Says whether `extra` was ready.
+    /// Sends what may be sent, then waits for answers, a timer, `extra` or
+    /// `until`, calling `idle` before it waits. Says whether `extra` was ready.
     pub(crate) fn turn(
         &mut self,
         extra: Option<BorrowedFd<'_>>,
+        until: Option<Instant>,
         idle: &mut dyn FnMut() -> Result<()>,
     ) -> Result<bool> {
         let now = Instant::now();
+        self.make_up(self.left, now);
+        let extra = self.advance(now, extra, until, idle);
+        self.left = Some(Instant::now());
+        extra
+    }
+
+    /// [`Engine::turn`] from `now` on.
+    fn advance(
+        &mut self,
+        now: Instant,
+        extra: Option<BorrowedFd<'_>>,
+        until: Option<Instant>,
+        idle: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<bool> {
         self.fire(now);
         let paced = self.admit(now);
         self.flush(now);
@@ -262,8 +283,11 @@ impl Engine {
                 return Ok(false);
             }
         }
+        let before = Instant::now();
         idle()?;
-        self.wait(now, paced, extra)
+        let after = Instant::now();
+        self.make_up(Some(before), after);
+        self.wait(after, earliest(paced, until), extra)
     }
 
     /// Waits for sockets, timers and `extra`, and reads what came.
@@ -340,9 +364,10 @@ impl Backend for Engine {
     fn turn(
         &mut self,
         extra: Option<BorrowedFd<'_>>,
+        until: Option<Instant>,
         idle: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
-        self.turn(extra, idle).map(drop)
+        self.turn(extra, until, idle).map(drop)
     }
 
     fn done(&mut self) -> Vec<(u64, Lookup)> {

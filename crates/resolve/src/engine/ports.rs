@@ -7,8 +7,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::sys;
 use super::udp::{Ids, Port};
+use crate::sys;
 
 /// Ports in use for new queries.
 const ACTIVE: usize = 4;

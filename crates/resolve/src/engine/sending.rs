@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::failure::{self, Fault};
 use super::job::{Flight, Job, Via};
 use super::upstream::Upstream;
-use super::{Engine, Key, Way, earliest};
+use super::{Engine, Key, Settings, Way, earliest};
 use crate::wire::query::{HEADER, compose};
 
 /// A free place in the window is not filled before there are as many, so
@@ -180,12 +180,15 @@ impl Engine {
         }
         let room: usize = self.upstreams.iter().map(Upstream::room).sum();
         let windows: usize = self.upstreams.iter().map(|u| u.window.size()).sum();
-        // Connections that end early let out one by one.
-        let brief = self.upstreams.iter().any(Upstream::is_brief);
-        let worthwhile = if brief {
-            0
-        } else {
+        // Over a connection every answer makes room for a query at once: the
+        // acknowledgement goes with it. A server that has sent a small segment
+        // holds back the next one until then (RFC 896), and without a query the
+        // system acknowledges 40 ms later.
+        let datagrams = |u: &Upstream| !u.is_connected() && !u.is_brief();
+        let worthwhile = if self.upstreams.iter().all(datagrams) {
             WORTHWHILE.min(windows / 4)
+        } else {
+            0
         };
         if room < worthwhile && room < self.fresh.len() {
             return paced;
@@ -256,7 +259,8 @@ impl Engine {
         let peer = &self.upstreams[index];
         let label = Arc::clone(&peer.server.label);
         let of_io = |e: io::Error| failure::of_io(&e, &label);
-        let edns = peer.has_cookie() || !peer.plain && job.plain & 1 << index == 0;
+        let needed = peer.needs_edns(&self.settings);
+        let mut edns = needed || !peer.plain && job.plain & 1 << index == 0;
         let recurse = self.settings.recurse;
         let alive = job.left(self.upstreams.len()).max(1) as u32;
         // Servers not yet asked keep their share of the time.
@@ -277,6 +281,7 @@ impl Engine {
             serial: self.serial,
             sent: now,
             counted: true,
+            edns,
         });
         // From here on a failure takes the flight with it.
         job.flights.push(flight);
@@ -300,13 +305,15 @@ impl Engine {
         let (via, id) = if let Way::Https { .. } = peer.server.way {
             let mut message = Vec::with_capacity(128);
             // Always the same id, so that answers can be cached (RFC 8484).
-            compose(&mut message, 0, recurse, &job.question, padded.as_deref());
+            let opt = padded.as_deref().filter(|_| edns);
+            compose(&mut message, 0, recurse, &job.question, opt);
             let (token, busy) = (token(flight, self.serial), peer.counted - 1);
             let https = peer.https(&self.settings).map_err(of_io)?;
             https.send(token, message, share, busy).map_err(of_io)?;
             (Via::Https, 0)
         } else if self.settings.tcp
             || job.stream & 1 << index != 0
+            || peer.is_connected()
             || !matches!(peer.server.way, Way::Udp(_))
         {
             let opt = match padded {
@@ -334,17 +341,19 @@ impl Engine {
             let id = port
                 .assign(&mut self.ids, flight)
                 .map_err(|e| failure::local(&e))?;
+            let last;
+            (timer, last) = wait(&self.settings, peer, job, (alive, unseen), now);
+            // A middlebox may drop what carries EDNS: the last query goes
+            // without, if nothing shows that EDNS comes through.
+            edns &= needed || !last || peer.speaks_edns;
+            let port = peer.ports.get_mut(number);
+            let port = port.ok_or_else(|| of_io(io::ErrorKind::NotConnected.into()))?;
             let opt = edns.then_some(peer.opt.as_slice());
             port.add(flight, |out| compose(out, id, recurse, &job.question, opt));
-            let rounds = (job.round - 1) / alive;
-            timer = now + peer.patience(&self.settings, rounds);
-            if unseen > 0 {
-                timer = timer.min(now + time / (unseen + 1));
-            }
             (Via::Port(number), id)
         };
         if let Some(flight) = self.flights.get_mut(flight) {
-            (flight.via, flight.id) = (via, id);
+            (flight.via, flight.id, flight.edns) = (via, id, edns);
         }
         self.set_timer(slot, timer);
         Ok(())
@@ -373,6 +382,30 @@ impl Engine {
             }
         }
     }
+}
+
+/// Until when a lookup waits for the answer to the query that it sends over UDP,
+/// and whether that is its last one to this server, though not its first. Of the
+/// servers, `alive` can still be asked, of which `unseen` have not been.
+fn wait(
+    settings: &Settings,
+    peer: &Upstream,
+    job: &Job,
+    (alive, unseen): (u32, u32),
+    now: Instant,
+) -> (Instant, bool) {
+    let rounds = (job.round - 1) / alive;
+    let patience = peer.patience(settings, rounds);
+    let mut timer = now + patience;
+    if unseen > 0 {
+        let time = job.deadline.saturating_duration_since(now);
+        timer = timer.min(now + time / (unseen + 1));
+    }
+    let last = match settings.attempts {
+        Some(attempts) => job.round + alive > attempts * alive,
+        None => now + patience * alive >= job.deadline,
+    };
+    (timer, last && rounds > 0)
 }
 
 /// Where a lookup can go.

@@ -10,7 +10,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Instant;
 
-use super::sys;
+use crate::sys;
 
 /// Asked of the system for each socket; what it grants is read back.
 const BUFFER: usize = 4 << 20;

@@ -29,6 +29,9 @@ const STREAMS: usize = 8;
 /// are sent over UDP, whose answers may send them there too.
 const WAITING: usize = 64;
 
+/// Answers over UDP after which the share of truncated ones is judged.
+const JUDGED: u32 = 64;
+
 /// A server.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -55,8 +58,17 @@ pub(crate) struct Upstream {
     pub(crate) cookie: Option<Cookie>,
     /// The OPT record of queries over UDP and TCP.
     pub(crate) opt: Vec<u8>,
-    /// Whether it refused EDNS and answered without.
+    /// Whether it refused EDNS and answered without, and whether it has ever
+    /// answered with it.
     pub(crate) plain: bool,
+    pub(crate) speaks_edns: bool,
+    /// Answers over UDP of late, and how many of them were truncated.
+    answers: u32,
+    truncated: u32,
+    /// Whether it is asked over connections although UDP would do, and whether
+    /// that has failed.
+    prefers_stream: bool,
+    refuses_stream: bool,
 }
 
 impl Upstream {
@@ -95,6 +107,11 @@ impl Upstream {
             opt: settings.edns.record(cookie.as_ref(), None),
             cookie,
             plain: false,
+            speaks_edns: false,
+            answers: 0,
+            truncated: 0,
+            prefers_stream: false,
+            refuses_stream: false,
             server,
         })
     }
@@ -107,7 +124,7 @@ impl Upstream {
             return room;
         }
         let open = self.streams.iter().flatten();
-        if !self.connected {
+        if !self.is_connected() {
             let waiting: usize = open.map(|stream| stream.load().0).sum();
             return if waiting < WAITING { room } else { 0 };
         }
@@ -116,6 +133,38 @@ impl Upstream {
         });
         let further = self.parallel.saturating_sub(count);
         room.min(spare.saturating_add(further.saturating_mul(self.at_once)))
+    }
+
+    /// Whether it is asked over connections only.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected || self.prefers_stream
+    }
+
+    /// An answer over UDP. A server that truncates a quarter of them wants to be
+    /// asked over TCP, be it that its answers are large, or that it slows us
+    /// down and drops as many.
+    pub(crate) fn answered_over_udp(&mut self, truncated: bool) {
+        self.answers += 1;
+        self.truncated += u32::from(truncated);
+        if self.answers < JUDGED {
+            return;
+        }
+        if self.truncated * 4 >= self.answers && !self.refuses_stream {
+            self.prefers_stream = true;
+            self.window.set_max(WINDOW_STREAM);
+        }
+        (self.answers, self.truncated) = (0, 0);
+    }
+
+    /// A connection ended without an answer. Whether it was one that UDP would
+    /// do for; there will be no further such.
+    pub(crate) fn refused_stream(&mut self) -> bool {
+        let preferred = std::mem::take(&mut self.prefers_stream);
+        if preferred {
+            self.refuses_stream = true;
+            self.window.set_max(self.ports.room().clamp(64, 8000));
+        }
+        preferred
     }
 
     /// Whether it is known to end connections early.
@@ -211,6 +260,11 @@ impl Upstream {
     /// over UDP prove themselves from then on.
     pub(crate) fn has_cookie(&self) -> bool {
         self.cookie.as_ref().is_some_and(|c| !c.server.is_empty())
+    }
+
+    /// Whether queries to it must carry an OPT record.
+    pub(crate) fn needs_edns(&self, settings: &Settings) -> bool {
+        settings.edns.is_required() || self.has_cookie()
     }
 
     /// Remembers the server cookie of an answer to our client cookie.

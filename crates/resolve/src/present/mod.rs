@@ -12,6 +12,7 @@ mod svcb;
 
 use std::fmt::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use domain::base::iana::Rtype;
 use domain::base::name::ParsedName;
@@ -55,8 +56,8 @@ enum Field {
     Time,
     /// Eight bytes as four groups (RFC 6742).
     Locator,
-    /// The rest as pairs joined by `-` (RFC 7043).
-    Dashed,
+    /// This many bytes as pairs joined by `-` (RFC 7043).
+    Dashed(usize),
     /// Whatever a form of its own makes of the rest.
     Own(fn(&[u8]) -> Option<String>),
 }
@@ -120,7 +121,8 @@ fn fields(rtype: Rtype) -> Option<&'static [Field]> {
         // NID L64
         104 | 106 => &[F::U16, F::Locator],
         105 => &[F::U16, F::V4],
-        108 | 109 => &[F::Dashed],
+        108 => &[F::Dashed(6)],
+        109 => &[F::Dashed(8)],
         256 => &[F::U16, F::U16, F::Rest],
         257 => &[F::U8, F::Word, F::Rest],
         260 => &[F::Own(special::amtrelay)],
@@ -259,8 +261,9 @@ fn bytes<Octs: Octets + ?Sized>(
         Field::Hash => encode::base32hex(counted(parser)?),
         Field::Bitmap => return Ok(bitmap(rest(parser)?)),
         Field::Time => encode::timestamp(parser.parse_u32_be()?),
-        Field::Dashed => {
-            let pairs: Vec<String> = rest(parser)?.iter().map(|b| format!("{b:02x}")).collect();
+        Field::Dashed(length) => {
+            let data = take(parser, length)?;
+            let pairs: Vec<String> = data.iter().map(|b| format!("{b:02x}")).collect();
             pairs.join("-")
         }
         Field::Own(show) => return Ok(show(rest(parser)?)),
@@ -286,6 +289,20 @@ impl fmt::Display for Mnemonic {
 /// The mnemonic of a type.
 pub(crate) fn mnemonic(rtype: Rtype) -> String {
     Mnemonic(rtype).to_string()
+}
+
+/// Whether a text in upper case names a record type.
+pub(crate) fn is_mnemonic(text: &str) -> bool {
+    rtype(text).is_some()
+}
+
+/// The type of a mnemonic in upper case, of `TYPEnnn`, or of a number.
+pub(crate) fn rtype(text: &str) -> Option<Rtype> {
+    match text {
+        "NSAP-PTR" => Some(Rtype::NSAPPTR),
+        _ if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok().map(Rtype::from_int),
+        _ => Rtype::from_str(text).ok(),
+    }
 }
 
 fn bitmap(mut data: &[u8]) -> Option<String> {
@@ -335,6 +352,40 @@ mod tests {
             "1 . alpn=\"h2,h3\""
         );
         assert_eq!(show(256, b"\x00\x0a\x00\x01ftp://x/"), "10 1 \"ftp://x/\"");
+    }
+
+    /// Every form, against texts that are not this module's own.
+    #[test]
+    fn golden() {
+        let mut types = std::collections::HashSet::new();
+        let lines = include_str!("golden.txt").lines();
+        let mut differ = Vec::new();
+        for line in lines.filter(|line| !line.starts_with('#')) {
+            let mut fields = line.splitn(3, '\t');
+            let mut field = || fields.next().unwrap();
+            let (mnemonic, hex, text) = (field(), field(), field());
+            let digits = hex.trim_matches('-').as_bytes().chunks(2);
+            let data: Vec<u8> = digits
+                .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+                .collect();
+            let rtype = rtype(mnemonic).unwrap();
+            types.insert(rtype);
+            let mut parser = Parser::from_ref(data.as_slice());
+            let shown = rdata(rtype, &mut parser).unwrap_or_else(|_| "ERROR".to_owned());
+            if shown != text {
+                differ.push(format!("{mnemonic} {hex}: {shown}\nexpected: {text}"));
+            }
+        }
+        assert!(differ.is_empty(), "{}", differ.join("\n"));
+        // All forms are covered.
+        for number in 1..=u16::MAX {
+            let rtype = Rtype::from_int(number);
+            assert!(
+                fields(rtype).is_none() || types.contains(&rtype),
+                "{} is missing",
+                mnemonic(rtype)
+            );
+        }
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! EDNS (RFC 6891): the OPT record of a query, and what the options of an
 //! answer say.
 
-use std::fmt::Write;
+use std::fmt;
 use std::net::IpAddr;
 
 use common::address;
@@ -39,6 +39,11 @@ pub(crate) struct Cookie {
 }
 
 impl Wish {
+    /// Whether a query without it would not be what was asked for.
+    pub(crate) fn is_required(&self) -> bool {
+        self.dnssec || self.nsid || self.subnet.is_some()
+    }
+
     /// The OPT record. With `padded`, the length of the message before it,
     /// the message is filled up to a whole block.
     pub(crate) fn record(&self, cookie: Option<&Cookie>, padded: Option<usize>) -> Vec<u8> {
@@ -128,7 +133,7 @@ pub(crate) fn cookie(data: &[u8]) -> CookieOption<'_> {
 /// Which COOKIE option an answer must carry (RFC 7873 section 5.3).
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CookieRule<'a> {
-    /// Any or none: nobody off the path can forge an answer over a stream.
+    /// Any or none: an attacker off the path cannot forge answers over a stream.
     Ignore,
     /// If there is one, it must hold this client cookie.
     IfPresent(&'a [u8; 8]),
@@ -167,26 +172,59 @@ impl CookieRule<'_> {
     }
 }
 
-/// Extended errors (RFC 8914) as text, such as `DNSSEC Bogus: no key`.
-pub(crate) fn extended_errors(data: &[u8]) -> Vec<String> {
+/// An extended error (RFC 8914).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ExtendedError<'a> {
+    pub(crate) code: u16,
+    /// The text that the server adds.
+    pub(crate) text: &'a [u8],
+}
+
+/// Extended errors of one answer that are shown, and bytes of the text of each.
+const ERRORS_MAX: usize = 8;
+const ERROR_TEXT_MAX: usize = 256;
+
+/// The extended errors of an answer; what one says beyond all measure is cut.
+pub(crate) fn extended_errors(data: &[u8]) -> impl Iterator<Item = ExtendedError<'_>> {
     options(data)
         .filter(|(code, _)| *code == EXTENDED_ERROR)
         .filter_map(|(_, value)| extended_error(value))
-        .collect()
+        .take(ERRORS_MAX)
 }
 
-fn extended_error(value: &[u8]) -> Option<String> {
+fn extended_error(value: &[u8]) -> Option<ExtendedError<'_>> {
     let (code, text) = value.split_first_chunk::<2>()?;
-    let code = u16::from_be_bytes(*code);
-    let mut shown = match ERRORS.get(usize::from(code)) {
-        Some(name) => (*name).to_owned(),
-        None => format!("extended error {code}"),
-    };
-    if !text.is_empty() {
-        // Writing to a String cannot fail.
-        let _ = write!(shown, ": {}", present::string(text));
+    Some(ExtendedError {
+        code: u16::from_be_bytes(*code),
+        text: &text[..text.len().min(ERROR_TEXT_MAX)],
+    })
+}
+
+impl ExtendedError<'_> {
+    /// The name of the registry.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        ERRORS.get(usize::from(self.code)).copied()
     }
-    Some(shown)
+}
+
+/// As in `DNSSEC Bogus: no key`.
+impl fmt::Display for ExtendedError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name)?,
+            None => write!(f, "extended error {}", self.code)?,
+        }
+        if !self.text.is_empty() {
+            write!(f, ": {}", present::string(self.text))?;
+        }
+        Ok(())
+    }
+}
+
+/// The server's identifier (RFC 5001).
+pub(crate) fn nsid(data: &[u8]) -> Option<&[u8]> {
+    let (_, value) = options(data).find(|(code, value)| *code == NSID && !value.is_empty())?;
+    Some(value)
 }
 
 /// The options as lines for people, such as `NSID: "ns1"`.
@@ -211,7 +249,8 @@ pub(crate) fn describe(data: &[u8]) -> Vec<String> {
             (COOKIE, _) => format!("COOKIE: {}", present::hex(value).to_ascii_lowercase()),
             (PADDING, _) => format!("PADDING: {} bytes", value.len()),
             (EXTENDED_ERROR, _) => {
-                format!("EDE: {}", extended_error(value).unwrap_or_default())
+                let error = extended_error(value).map(|error| error.to_string());
+                format!("EDE: {}", error.unwrap_or_default())
             }
             _ => format!("OPT={code}: {}", present::hex(value)),
         })
@@ -324,12 +363,79 @@ mod tests {
     }
 
     #[test]
+    fn options_as_lines() {
+        let line = |code: u8, data: &[u8]| {
+            let head = [0, code, 0, data.len() as u8];
+            describe(&[&head[..], data].concat()).join("|")
+        };
+        for (code, data, text) in [
+            (
+                NSID,
+                &b"ns\"1\xff"[..],
+                "NSID: 6E732231FF (\"ns\\\"1\\255\")",
+            ),
+            (
+                SUBNET,
+                &[0, 1, 24, 0, 192, 0, 2],
+                "CLIENT-SUBNET: 192.0.2.0/24/0",
+            ),
+            (SUBNET, &[0, 1, 0, 0], "CLIENT-SUBNET: 0.0.0.0/0/0"),
+            (
+                SUBNET,
+                &[0, 1, 32, 24, 192, 0, 2, 9],
+                "CLIENT-SUBNET: 192.0.2.9/32/24",
+            ),
+            (
+                SUBNET,
+                &[0, 2, 33, 48, 0x20, 1, 0x0d, 0xb8, 0x80],
+                "CLIENT-SUBNET: 2001:db8:8000::/33/48",
+            ),
+            // More bytes than an address has, another family, too short.
+            (
+                SUBNET,
+                &[0, 1, 32, 0, 1, 2, 3, 4, 5],
+                "OPT=8: 000120000102030405",
+            ),
+            (SUBNET, &[0, 3, 8, 0, 1], "OPT=8: 0003080001"),
+            (SUBNET, &[0, 1, 8], "OPT=8: 000108"),
+            (COOKIE, &[1, 0xab], "COOKIE: 01ab"),
+            (PADDING, &[0; 7], "PADDING: 7 bytes"),
+            (EXTENDED_ERROR, &[0, 15], "EDE: Blocked"),
+            (EXTENDED_ERROR, &[0, 30, b'x'], "EDE: Invalid Query Type: x"),
+            (EXTENDED_ERROR, &[0, 31], "EDE: extended error 31"),
+            (EXTENDED_ERROR, &[1, 0, b'x'], "EDE: extended error 256: x"),
+            (EXTENDED_ERROR, &[0], "EDE: "),
+            (65, &[], "OPT=65: "),
+        ] {
+            assert_eq!(line(code as u8, data), text);
+        }
+    }
+
+    /// What a server says in extended errors is shown within bounds.
+    #[test]
+    fn extended_errors_are_bounded() {
+        let one = [&[0, 15, 1, 46, 0, 3][..], &[b'x'; 300]].concat();
+        let many = one.repeat(20);
+        let errors: Vec<ExtendedError<'_>> = extended_errors(&many).collect();
+        assert_eq!(errors.len(), ERRORS_MAX);
+        assert!(
+            errors
+                .iter()
+                .all(|error| error.text.len() == ERROR_TEXT_MAX)
+        );
+        assert_eq!(nsid(&[0, 3, 0, 0]), None);
+        assert_eq!(nsid(&[0, 15, 0, 0, 0, 3, 0, 1, 65]), Some(&b"A"[..]));
+    }
+
+    #[test]
     fn lying_lengths_end_the_list() {
         assert_eq!(options(&[0, 3, 0, 9, 1]).count(), 0);
         assert_eq!(options(&[0, 3, 0, 1, 65, 0]).count(), 1);
         assert_eq!(cookie(&[0, 10, 0, 3, 1, 2, 3]), CookieOption::Illegal);
         assert_eq!(
-            extended_errors(&[0, 15, 0, 5, 0, 6, b'b', 7, b'd']),
+            extended_errors(&[0, 15, 0, 5, 0, 6, b'b', 7, b'd'])
+                .map(|error| error.to_string())
+                .collect::<Vec<_>>(),
             ["DNSSEC Bogus: b\\007d"]
         );
         assert_eq!(

@@ -25,12 +25,11 @@ pub(crate) enum Judged<'a> {
     Reply(Reply<'a>),
     /// Its answer, broken.
     Malformed,
-    /// A header alone that refuses the query, as servers without EDNS send;
-    /// worth asking again more simply, but no answer.
-    Bare,
+    /// A failure without the question, as servers without EDNS send.
+    Bare(Reply<'a>),
     /// Nothing to do with it.
     Unrelated,
-    /// It lacks the cookie that it must have, so anybody may have sent it.
+    /// It lacks the required cookie, so it may be forged.
     Unproven,
 }
 
@@ -53,6 +52,8 @@ pub(crate) struct Reply<'a> {
     pub(crate) rcode: OptRcode,
     pub(crate) authoritative: bool,
     pub(crate) truncated: bool,
+    pub(crate) recursion_desired: bool,
+    pub(crate) recursion_available: bool,
     pub(crate) authenticated: bool,
     pub(crate) answer: Vec<Record<'a>>,
     pub(crate) authority: Vec<Record<'a>>,
@@ -74,14 +75,9 @@ pub(crate) fn judge<'a>(
     if !is_reply(bytes, id) {
         return Judged::Unrelated;
     }
-    if bytes[4..6] == [0, 0] && bytes.len() == HEADER && bytes[3] & 15 != 0 {
-        return if rule.is_required() {
-            Judged::Unproven
-        } else {
-            Judged::Bare
-        };
-    }
-    if bytes[4..6] != [0, 1] || !question.is_in(&bytes[HEADER..]) {
+    // Without the question no answer is believed, neither a yes nor a no.
+    let bare = bytes[4..6] == [0, 0] && !matches!(bytes[3] & 15, 0 | 3);
+    if !bare && (bytes[4..6] != [0, 1] || !question.is_in(&bytes[HEADER..])) {
         return Judged::Unrelated;
     }
     let Ok(reply) = read(bytes) else {
@@ -94,7 +90,11 @@ pub(crate) fn judge<'a>(
     if !rule.admits(reply.cookie()) {
         return Judged::Unproven;
     }
-    Judged::Reply(reply)
+    if bare {
+        Judged::Bare(reply)
+    } else {
+        Judged::Reply(reply)
+    }
 }
 
 /// Judges a further message of a zone transfer, which may lack the question
@@ -127,6 +127,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Reply<'_>, ParseError> {
         rcode: OptRcode::from_rcode(header.rcode()),
         authoritative: header.aa(),
         truncated: header.tc(),
+        recursion_desired: header.rd(),
+        recursion_available: header.ra(),
         authenticated: header.ad(),
         answer: Vec::new(),
         authority: Vec::new(),
@@ -215,6 +217,21 @@ impl<'a> Record<'a> {
 }
 
 impl Reply<'_> {
+    /// The flags that are set, as dig names them.
+    pub(crate) fn flags(&self) -> Vec<&'static str> {
+        const FLAGS: [(usize, u8, &str); 7] = [
+            (2, 0x80, "qr"),
+            (2, 0x04, "aa"),
+            (2, 0x02, "tc"),
+            (2, 0x01, "rd"),
+            (3, 0x80, "ra"),
+            (3, 0x20, "ad"),
+            (3, 0x10, "cd"),
+        ];
+        let set = |(at, bit, _): &&(usize, u8, &str)| self.bytes[*at] & bit != 0;
+        FLAGS.iter().filter(set).map(|(_, _, name)| *name).collect()
+    }
+
     /// The COOKIE option.
     pub(crate) fn cookie(&self) -> CookieOption<'_> {
         self.opt.map_or(CookieOption::Absent, |(_, _, options)| {
@@ -224,8 +241,9 @@ impl Reply<'_> {
 
     /// Extended errors (RFC 8914) as text.
     pub(crate) fn extended_errors(&self) -> Vec<String> {
-        self.opt
-            .map_or_else(Vec::new, |(_, _, options)| edns::extended_errors(options))
+        let options = self.opt.map(|(_, _, options)| options);
+        let errors = edns::extended_errors(options.unwrap_or_default());
+        errors.map(|error| error.to_string()).collect()
     }
 }
 
@@ -318,8 +336,63 @@ mod tests {
                 &question(),
                 CookieRule::Ignore
             ),
-            Judged::Bare
+            Judged::Bare(_)
         ));
+    }
+
+    /// Further messages of a transfer may lack the question, and nothing else.
+    #[test]
+    fn messages_of_a_transfer() {
+        let next = |bytes: &[u8]| match judge_next(bytes, 7, &question()) {
+            Judged::Reply(_) => "reply",
+            Judged::Malformed => "malformed",
+            Judged::Bare(_) => "bare",
+            Judged::Unrelated | Judged::Unproven => "unrelated",
+        };
+        let header = b"\0\x07\x84\0\0\0\0\0\0\0\0\0";
+        assert_eq!(next(header), "reply");
+        let rule = CookieRule::Ignore;
+        assert!(matches!(
+            judge(header, 7, &question(), rule),
+            Judged::Unrelated
+        ));
+        // With the question, and with another one.
+        let mut whole = query();
+        whole[2] |= 0x80;
+        assert_eq!(next(&whole), "reply");
+        whole[14] ^= 1;
+        assert_eq!(next(&whole), "unrelated");
+        // Another id, a query, another opcode, a count that lies, no header.
+        for (at, byte, is) in [
+            (1, 8, "unrelated"),
+            (2, 0x04, "unrelated"),
+            (2, 0x94, "unrelated"),
+            (7, 1, "malformed"),
+            (3, 5, "reply"),
+        ] {
+            let mut other = *header;
+            other[at] = byte;
+            assert_eq!(next(&other), is, "byte {at}");
+        }
+        assert_eq!(next(&header[..11]), "unrelated");
+    }
+
+    /// A failure counts without the question; a yes and a no do not.
+    #[test]
+    fn failures_without_the_question() {
+        for rcode in 0..16 {
+            let mut bytes = *b"\0\x07\x84\0\0\0\0\0\0\0\0\0";
+            bytes[3] = rcode;
+            let bare = |rule| matches!(judge(&bytes, 7, &question(), rule), Judged::Bare(_));
+            let expected = !matches!(rcode, 0 | 3);
+            assert_eq!(bare(CookieRule::Ignore), expected, "{rcode}");
+            assert_eq!(
+                bare(CookieRule::IfPresent(b"ourcooki")),
+                expected,
+                "{rcode}"
+            );
+            assert!(!bare(CookieRule::Required(b"ourcooki")), "{rcode}");
+        }
     }
 
     proptest! {

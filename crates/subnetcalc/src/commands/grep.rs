@@ -6,17 +6,17 @@ use std::sync::Arc;
 use common::app::Io;
 use common::operands::Origin;
 use common::{Error, Exit, Kind, Result};
-use serde::{Serialize, Serializer};
 
 use crate::cli::GrepArgs;
 use crate::grep::long::{HELD_MAX, LongLine, Outcome};
 use crate::grep::pipeline::{self, Failure, Work};
-use crate::grep::scan::Found;
-use crate::grep::select::{Selector, Shown, Wanted};
-use crate::ipset::IpSet;
+use crate::grep::select::{SelectRules, Selector, Shown, Wanted};
+use crate::ipset::{IpSet, option_words};
 use crate::members::{Keep, Members};
-use crate::parse::Rules;
+use crate::network::Rules;
 use crate::source::{self, Chunks, Filled, Piece, Stdin};
+
+use super::grep_records as records;
 
 /// Pieces of files: large enough that threads seldom meet.
 const PIECE: usize = 1 << 20;
@@ -24,41 +24,10 @@ const PIECE: usize = 1 << 20;
 /// Larger buffers are not used again: a long line is rare.
 const TEXT_KEPT: usize = 4 * PIECE;
 
-/// What a line of a file becomes in JSON.
-#[derive(Serialize)]
-struct LineRecord<'a> {
-    r#type: &'static str,
-    file: &'a str,
-    line: u64,
-    text: &'a str,
-    addresses: Addresses<'a>,
-}
-
-/// The addresses that were found in a line, as they are written.
-struct Addresses<'a> {
-    line: &'a [u8],
-    selector: &'a Selector,
-}
-
-impl Serialize for Addresses<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // An address is ASCII.
-        let text = |found: Found| String::from_utf8_lossy(&self.line[found.start..found.end]);
-        serializer.collect_seq(self.selector.addresses(self.line).map(text))
-    }
-}
-
-#[derive(Serialize)]
-struct CountRecord<'a> {
-    r#type: &'static str,
-    file: &'a str,
-    count: u64,
-}
-
 /// The result of one piece.
 #[derive(Default)]
 struct Part {
-    /// What is printed of it.
+    /// The text to print.
     text: Vec<u8>,
     /// How many lines of it are selected.
     selected: u64,
@@ -68,7 +37,7 @@ struct Part {
     too_long: bool,
 }
 
-/// Selects lines and writes what is shown of them.
+/// Selects lines and writes their text, addresses or nothing.
 struct Selecting {
     selector: Arc<Selector>,
     shown: Shown,
@@ -99,7 +68,7 @@ impl Work for Selecting {
 }
 
 /// The error about a selected line that is too long to be printed.
-fn too_long(file: &str, line: u64) -> Error {
+pub(super) fn too_long(file: &str, line: u64) -> Error {
     let message = format!("line selected, but longer than {HELD_MAX} bytes and so not printed");
     let origin = Origin {
         file: file.to_owned(),
@@ -122,37 +91,36 @@ struct Search<'a> {
 pub(super) fn grep(args: &GrepArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let implied = ["-".to_owned()];
     let files = if args.files.is_empty() {
+        // An error if stdin is a terminal.
+        let _ = io.operands_or_stdin(&[], "a file or -")?;
         &implied[..]
     } else {
         &args.files[..]
     };
-    let stdin = files.iter().filter(|file| *file == "-").count()
-        + args
-            .set
-            .iter()
-            .filter(|word| source::is_stdin(word))
-            .count();
+    let dashes = files.iter().filter(|file| *file == "-").count();
+    let words = option_words(&args.set);
+    let stdin = dashes + words.iter().filter(|word| source::is_stdin(word)).count();
     if stdin > 1 {
         return Err(Error::usage("stdin cannot be read twice"));
     }
     let set: IpSet = Members::of_option(io, &args.set, Keep::Union, rules)?.into();
-    let wanted = if args.no_address {
-        Wanted::NoAddress
-    } else if args.invert_match {
-        Wanted::NoMember
-    } else {
-        Wanted::Member
+    let select = SelectRules {
+        wanted: if args.no_address {
+            Wanted::NoAddress
+        } else if args.invert_match {
+            Wanted::NoMember
+        } else {
+            Wanted::Member
+        },
+        first_field: args.first_field,
+        unmap: args.unmap,
+        dot_port: args.dot_port,
+        family: rules.family,
     };
     let search = Search {
-        selector: Arc::new(Selector::new(
-            &set,
-            wanted,
-            args.first_field,
-            args.unmap,
-            rules.family,
-        )),
+        selector: Arc::new(Selector::new(&set, select)),
         args,
-        shown: if args.count || args.quiet {
+        shown: if args.count || args.quiet || args.files_with_matches {
             Shown::Nothing
         } else if args.only_matching {
             Shown::Addresses
@@ -210,15 +178,19 @@ impl Search<'_> {
         } else {
             name
         };
-        let mut count = 0;
-        let outcome = if io.json && self.shown != Shown::Nothing {
-            self.records(name, chunks, &mut count, io)
+        let prefix = if self.with_names {
+            format!("{shown_name}:").into_bytes()
         } else {
-            let prefix = if self.with_names {
-                format!("{shown_name}:").into_bytes()
-            } else {
-                Vec::new()
-            };
+            Vec::new()
+        };
+        let mut count = 0;
+        let outcome = if self.shown == Shown::Nothing {
+            self.lines(name, prefix, chunks, &mut count, io)
+        } else if io.json {
+            records::of_lines(&self.selector, name, chunks, &mut count, io)
+        } else if self.args.line_number {
+            self.numbered(name, &prefix, chunks, &mut count, io)
+        } else {
             self.lines(name, prefix, chunks, &mut count, io)
         };
         // What was found before a read failed counts.
@@ -227,24 +199,26 @@ impl Search<'_> {
             Err(Failure::Read(error)) => Some(error),
             Ok(()) => None,
         };
-        if self.args.count && !self.args.quiet {
-            self.show_count(name, shown_name, count, io)?;
+        if self.args.quiet {
+        } else if self.args.files_with_matches {
+            if count > 0 && io.json {
+                records::of_file(name, None, io)?;
+            } else if count > 0 {
+                io.out.line(shown_name)?;
+            }
+        } else if self.args.count && io.json {
+            records::of_file(name, Some(count), io)?;
+        } else if self.args.count {
+            let name = if self.with_names { shown_name } else { "" };
+            let colon = if self.with_names { ":" } else { "" };
+            io.out.line(format_args!("{name}{colon}{count}"))?;
         }
         Ok((count > 0, failed))
     }
 
-    fn show_count(&self, name: &str, shown_name: &str, count: u64, io: &mut Io) -> Result<()> {
-        if io.json {
-            return io.out.json(&CountRecord {
-                r#type: "grep",
-                file: name,
-                count,
-            });
-        }
-        if self.with_names {
-            io.out.bytes(format!("{shown_name}:").as_bytes())?;
-        }
-        io.out.line(count)
+    /// Whether one selected line is all that is needed of a file.
+    fn one_is_enough(&self) -> bool {
+        self.args.quiet || self.args.files_with_matches
     }
 
     /// Selected lines as they are, by all cores.
@@ -276,108 +250,60 @@ impl Search<'_> {
             if part.text.capacity() > TEXT_KEPT {
                 part.text = Vec::new();
             }
-            Ok(!(self.args.quiet && *count > 0))
+            Ok(!(self.one_is_enough() && *count > 0))
         })
     }
 
-    /// Selected lines as records, with their numbers.
-    fn records(
+    /// Selected lines with their numbers, by one core.
+    fn numbered(
         &self,
         name: &str,
+        prefix: &[u8],
         mut chunks: Chunks,
         count: &mut u64,
         io: &mut Io,
     ) -> Result<(), Failure> {
         let mut piece = Piece::default();
-        let mut number = 0;
-        let mut long = Held::default();
+        let mut text = Vec::new();
+        let mut number = 1_u64;
+        let mut long = LongLine::default();
+        let numbered = |number: u64| [prefix, format!("{number}:").as_bytes()].concat();
         loop {
             match chunks.fill(&mut piece).map_err(Failure::Read)? {
                 Filled::End => return Ok(()),
                 Filled::Lines => {
                     for line in source::lines(piece.bytes()) {
-                        number += 1;
-                        if self
-                            .record(name, number, line, io)
-                            .map_err(Failure::HandOn)?
-                        {
-                            *count += 1;
+                        if self.selector.selects(line) {
+                            // A newline of its own makes an empty line one.
+                            let line = [line, b"\n"].concat();
+                            let prefix = numbered(number);
+                            *count += self.selector.piece(&line, self.shown, &prefix, &mut text);
                         }
+                        number += 1;
                     }
                 }
                 Filled::Part { last } => {
                     let bytes = piece.bytes();
                     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-                    let selected = long.part(&self.selector, bytes, last);
-                    *count += u64::from(selected);
+                    let (prefix, shown) = (numbered(number), self.shown);
+                    let outcome = long.part(&self.selector, bytes, last, shown, &prefix, &mut text);
+                    *count += u64::from(outcome != Outcome::Nothing);
+                    if outcome == Outcome::TooLong {
+                        io.fail(&too_long(name, number)).map_err(Failure::HandOn)?;
+                    }
                     if last {
                         number += 1;
-                        let held = std::mem::take(&mut long);
-                        self.long_record(name, number, &held, io)
-                            .map_err(Failure::HandOn)?;
+                        long = LongLine::default();
                     }
                 }
             }
+            io.out.bytes(&text).map_err(Failure::HandOn)?;
+            // Before the next read, which may wait.
             io.out.flush().map_err(Failure::HandOn)?;
+            text.clear();
+            if text.capacity() > TEXT_KEPT {
+                text = Vec::new();
+            }
         }
-    }
-
-    /// The record of a line; whether it is selected.
-    fn record(&self, name: &str, number: u64, line: &[u8], io: &mut Io) -> Result<bool> {
-        if !self.selector.selects(line) {
-            return Ok(false);
-        }
-        let record = LineRecord {
-            r#type: "grep",
-            file: name,
-            line: number,
-            text: &String::from_utf8_lossy(line),
-            addresses: Addresses {
-                line,
-                selector: &self.selector,
-            },
-        };
-        // Not by way of the buffer, which would grow with the line.
-        common::json::write_line(&mut io.out, &record)?;
-        Ok(true)
-    }
-
-    /// The record of a line that came in parts, if it is selected.
-    fn long_record(&self, name: &str, number: u64, line: &Held, io: &mut Io) -> Result<()> {
-        if !line.selected {
-            return Ok(());
-        }
-        if line.overflowed {
-            return io.fail(&too_long(name, number));
-        }
-        self.record(name, number, &line.text, io).map(drop)
-    }
-}
-
-/// A line that comes in parts and becomes a record.
-#[derive(Default)]
-struct Held {
-    line: LongLine,
-    text: Vec<u8>,
-    overflowed: bool,
-    selected: bool,
-}
-
-impl Held {
-    /// Adds a part; whether the line has been selected by it.
-    fn part(&mut self, selector: &Selector, part: &[u8], last: bool) -> bool {
-        let mut nothing = Vec::new();
-        let outcome = self
-            .line
-            .part(selector, part, last, Shown::Nothing, b"", &mut nothing);
-        let selected = outcome != Outcome::Nothing;
-        self.selected |= selected;
-        self.overflowed |= self.text.len() + part.len() > HELD_MAX;
-        if self.overflowed {
-            self.text = Vec::new();
-        } else {
-            self.text.extend_from_slice(part);
-        }
-        selected
     }
 }

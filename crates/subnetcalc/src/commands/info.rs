@@ -1,13 +1,14 @@
 //! `info`: the facts of each network.
 
 use common::app::Io;
-use common::{Error, Exit, Result};
+use common::{Error, Exit, Result, time};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::cli::InfoArgs;
 use crate::facts::{FIELDS, Facts, Field, LINES};
-use crate::parse::Rules;
+use crate::network::{self, Rules};
+use crate::value::Value;
 
 use super::for_each_network;
 
@@ -20,18 +21,20 @@ struct Wanted {
     part: Option<&'static str>,
 }
 
-impl Wanted {
-    fn is(&self, other: &Self) -> bool {
-        self.field.key == other.field.key && self.part == other.part
-    }
-}
-
 /// `info NETWORK...`
 pub(super) fn info(args: &InfoArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let wanted: Result<Vec<Wanted>> = args.get.iter().map(|name| wanted(name)).collect();
     let wanted = wanted?;
     let mut first = true;
-    for_each_network(&args.networks, rules, io, |net, io| {
+    let networks = match &args.networks[..] {
+        // As ipcalc takes them.
+        [address, mask] => match network::address_and_mask(address, mask, rules) {
+            Some(net) => vec![net.to_string()],
+            None => args.networks.clone(),
+        },
+        networks => networks.to_vec(),
+    };
+    for_each_network(&networks, rules, io, |net, io| {
         let facts = Facts::new(net);
         if !wanted.is_empty() {
             row(&facts, &wanted, io)?;
@@ -104,38 +107,47 @@ struct Record<'a>(&'a Facts);
 
 impl Serialize for Record<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(FIELDS.len() + 1))?;
+        let mut map = serializer.serialize_map(Some(FIELDS.len() + 2))?;
         map.serialize_entry("type", "network")?;
         for field in &FIELDS {
             map.serialize_entry(field.key, &(field.value)(self.0))?;
         }
+        map.serialize_entry("time", &time::now())?;
         map.end()
     }
 }
 
-/// A record with only the fields asked for; a part has its dotted name.
+/// A record with only the fields asked for. A part of an object stands in an
+/// object with the parts asked for.
 struct Chosen<'a>(&'a Facts, &'a [Wanted]);
 
 impl Serialize for Chosen<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(facts, wanted) = self;
-        let mut map = serializer.serialize_map(Some(wanted.len() + 1))?;
+        let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", "network")?;
-        for (at, wanted) in wanted.iter().enumerate() {
-            let again = |other: &Wanted| other.is(wanted);
-            if self.1[..at].iter().any(again) {
-                // A key comes once in an object.
+        // In the order of the record, each key once, however often it is given.
+        for field in &FIELDS {
+            let of_field = |wanted: &&Wanted| wanted.field.key == field.key;
+            let mut asked = wanted.iter().filter(of_field).peekable();
+            if asked.peek().is_none() {
                 continue;
             }
-            let value = (wanted.field.value)(facts);
-            match wanted.part {
-                None => map.serialize_entry(wanted.field.key, &value)?,
-                Some(part) => {
-                    let name = format!("{}.{part}", wanted.field.key);
-                    map.serialize_entry(&name, value.part(part))?;
-                }
+            let value = (field.value)(facts);
+            if field.parts.is_empty() {
+                map.serialize_entry(field.key, &value)?;
+                continue;
             }
+            if value == Value::Null {
+                map.serialize_entry(field.key, &value)?;
+                continue;
+            }
+            let named: Vec<&str> = asked.filter_map(|wanted| wanted.part).collect();
+            let parts = field.parts.iter().filter(|part| named.contains(part));
+            let parts = parts.map(|&part| (part, value.part(part).clone()));
+            map.serialize_entry(field.key, &Value::Object(parts.collect()))?;
         }
+        map.serialize_entry("time", &time::now())?;
         map.end()
     }
 }
@@ -147,14 +159,25 @@ mod tests {
     #[test]
     fn parts_are_those_of_the_values() {
         for text in ["10.0.0.1/8", "2001:0:1::", "8.8.8.8", "64:ff9b::1.2.3.4"] {
-            let facts = Facts::new(crate::parse::network(text, Rules::default()).unwrap());
+            let facts = Facts::new(network::network(text, Rules::default()).unwrap());
             for field in &FIELDS {
-                if let crate::value::Value::Object(parts) = (field.value)(&facts) {
+                if let Value::Object(parts) = (field.value)(&facts) {
                     let names: Vec<_> = parts.iter().map(|(name, _)| *name).collect();
                     assert_eq!(names, field.parts);
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_field_has_its_name() {
+        let names = FIELDS.iter().flat_map(|field| {
+            let parts = field.parts.iter();
+            let parts = parts.map(|part| format!("{}.{part}", field.key));
+            let key = field.parts.is_empty().then(|| field.key.to_owned());
+            key.into_iter().chain(parts)
+        });
+        assert!(names.eq(crate::facts::FIELD_NAMES));
     }
 
     #[test]

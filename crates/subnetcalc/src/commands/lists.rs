@@ -9,21 +9,22 @@ use crate::bits::Bits;
 use crate::cli::{HostsArgs, SampleArgs, SplitArgs};
 use crate::count::Count;
 use crate::list::{Lister, Walk};
+use crate::network::{self, Rules};
 use crate::output::Printer;
-use crate::parse::{self, AnyItem, Item, Rules};
+use crate::parse::{AnyItem, Item};
 use crate::prefix::{Prefix, with_prefix};
 use crate::random::Shuffle;
 use crate::set::Interval;
 
-use super::{for_each, for_each_network, network, single, the_network};
+use super::{for_each, for_each_network, one_network, single, the_network};
 
 /// `hosts NETWORK...`
 pub(super) fn hosts(args: &HostsArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let mut lister = address_lister("hosts", io);
     for_each(&args.networks, "a network", io, |text, io| {
-        // No network has a dash; of a range every address counts.
-        if text.contains('-') {
-            let item = parse::member(text, rules).map_err(|why| Error::input(text, why))?;
+        // No network has one of these; of a range every address counts.
+        if text.contains(['-', '+']) {
+            let item = network::member(text, rules).map_err(|why| Error::input(text, why))?;
             match item {
                 AnyItem::V4(Item::Range(first, last)) if rules.family != Family::V6 => {
                     walk(Interval { first, last }, args, &mut lister, io)?;
@@ -35,7 +36,7 @@ pub(super) fn hosts(args: &HostsArgs, rules: Rules, io: &mut Io) -> Result<Exit>
             }
             return Ok(Exit::Yes);
         }
-        let net = network(text, rules)?;
+        let net = one_network(text, rules)?;
         if rules.family.admits(&net.addr()) {
             with_prefix!(net, |prefix| {
                 let listed = if args.all {
@@ -65,7 +66,7 @@ fn walk<N: Bits>(
 /// Lines that are addresses, bare or as records.
 fn address_lister(tag: &str, io: &Io) -> Lister {
     if io.json {
-        Lister::new(&format!("{{\"type\":\"{tag}\",\"address\":\""), "\"}")
+        Lister::records(tag)
     } else {
         Lister::new("", "")
     }
@@ -77,20 +78,15 @@ pub(super) fn split(args: &SplitArgs, rules: Rules, io: &mut Io) -> Result<Exit>
         with_prefix!(net, |prefix| {
             let length = part_length(prefix, args)?;
             let walk = parts(prefix, length);
-            if args.form.ranges {
-                let printer = Printer::of("split", io, true);
+            if args.form.ranges || io.json {
+                let printer = Printer::of("split", io, args.form.ranges);
                 let mut part = Some(Prefix::of(prefix.first, length));
                 while let Some(this) = part.filter(|part| part.last() <= prefix.last()) {
                     printer.network(this, &mut io.out)?;
                     part = this.step(1, true);
                 }
             } else if let Some(walk) = walk {
-                let mut lister = if io.json {
-                    let after = format!("/{length}\"}}");
-                    Lister::new("{\"type\":\"split\",\"network\":\"", &after)
-                } else {
-                    Lister::new("", &format!("/{length}"))
-                };
+                let mut lister = Lister::new("", &format!("/{length}"));
                 lister.walk(&walk, &mut io.out)?;
             }
         });

@@ -5,16 +5,18 @@ use std::io::Read;
 use std::net::IpAddr;
 
 use common::app::Io;
-use common::operands::{Origin, trimmed};
-use common::{Error, Exit, Kind, Out, Result, address};
+use common::operands::Origin;
+use common::{Error, Exit, Kind, Out, Result, address, time};
 use serde::Serialize;
 
 use crate::bits::Bits;
 use crate::cli::MatchArgs;
+use crate::ipset::option_words;
 use crate::lookup::Table;
 use crate::members::{Keep, List, Members};
+use crate::network::{self, Rules};
 use crate::output::{push_member, push_range};
-use crate::parse::{self, Rules};
+use crate::parse;
 use crate::set::Interval;
 use crate::source::{self, Chunks, Filled, LINE_MAX, Piece};
 
@@ -127,6 +129,8 @@ struct Run {
     batch4: Batch<u32>,
     batch6: Batch<u128>,
     rules: Rules,
+    /// A v4-mapped address counts as the IPv4 one.
+    unmap: bool,
     quiet: bool,
     exit: Exit,
 }
@@ -136,13 +140,18 @@ struct Record<'a> {
     r#type: &'static str,
     address: &'a str,
     network: Option<String>,
+    time: String,
 }
 
 /// `match --in SET [ADDRESS...]`
 pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let reads_stdin =
         args.addresses.is_empty() || args.addresses.iter().any(|word| source::is_stdin(word));
-    if reads_stdin && args.set.iter().any(|word| source::is_stdin(word)) {
+    if reads_stdin
+        && option_words(&args.set)
+            .iter()
+            .any(|word| source::is_stdin(word))
+    {
         return Err(Error::usage(
             "stdin cannot be both the set of --in and the addresses",
         ));
@@ -154,6 +163,7 @@ pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exi
         batch4: Batch::default(),
         batch6: Batch::default(),
         rules,
+        unmap: args.unmap,
         quiet: args.quiet,
         exit: Exit::Yes,
     };
@@ -213,7 +223,7 @@ impl Run {
     /// Answers the lines at the start that are an address and nothing else,
     /// as nearly all are: how many lines and bytes that were.
     fn quickly(&mut self, text: &[u8], io: &mut Io) -> Result<(u64, usize)> {
-        if io.json || self.rules.family != address::Family::Any {
+        if io.json || self.unmap || self.rules.family != address::Family::Any {
             return Ok((0, 0));
         }
         let (mut lines, mut at) = (0, 0);
@@ -277,7 +287,7 @@ impl Run {
         let outcome = if line.len() > LINE_MAX {
             Err(source::too_long())
         } else {
-            let line = trimmed(line);
+            let line = source::value(line);
             if line.is_empty() {
                 return Ok(());
             }
@@ -304,15 +314,20 @@ impl Run {
     fn text(&mut self, text: &str, io: &mut Io) -> Result<Result<()>> {
         let parsed = match address::parse(text) {
             Ok(parsed) => parsed,
-            Err(_) if text.contains('/') && parse::network(text, self.rules).is_ok() => {
+            Err(_) if text.contains('/') && network::network(text, self.rules).is_ok() => {
                 return Ok(Err(Error::input(text, "a network; match takes addresses")));
             }
             Err(why) => return Ok(Err(Error::input(text, why))),
         };
-        if !self.rules.family.admits(&parsed) {
+        let looked_up = if self.unmap {
+            parsed.to_canonical()
+        } else {
+            parsed
+        };
+        if !self.rules.family.admits(&looked_up) {
             return Ok(Ok(()));
         }
-        let (network, answer) = match parsed {
+        let (network, answer) = match looked_up {
             IpAddr::V4(address) => self.v4.one(address.to_bits()),
             IpAddr::V6(address) => self.v6.one(address.to_bits()),
         };
@@ -326,6 +341,7 @@ impl Run {
                 r#type: "match",
                 address: &shown,
                 network,
+                time: time::now(),
             })?;
         } else {
             io.out.bytes(&[shown.as_bytes(), &answer].concat())?;

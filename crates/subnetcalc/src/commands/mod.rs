@@ -2,6 +2,7 @@
 //! modules, and prints.
 
 mod grep;
+mod grep_records;
 mod info;
 mod lists;
 mod lookup;
@@ -14,8 +15,9 @@ use common::app::Io;
 use common::{Error, Exit, Kind, Result};
 use ipnet::IpNet;
 
-use crate::cli::{Cli, Command};
-use crate::parse::{self, Rules};
+use crate::cli::{Cli, Command, similar_command};
+use crate::network::{self, Rules};
+use crate::source;
 
 /// Runs the command of a command line.
 pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
@@ -25,6 +27,7 @@ pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
         family: cli.line.reading.family(),
     };
     let Some(command) = cli.command else {
+        unknown_command(&cli.line.info.networks)?;
         return info::info(&cli.line.info, rules, io);
     };
     if !cli.line.info.get.is_empty() {
@@ -45,6 +48,8 @@ pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
         Command::Subtract(args) => sets::subtract(&args, rules, io),
         Command::Intersect(args) => sets::intersect(&args, rules, io),
         Command::Symdiff(args) => sets::symdiff(&args, rules, io),
+        Command::Equal(args) => sets::equal(&args, rules, io),
+        Command::Diff(args) => sets::diff(&args, rules, io),
         Command::Complement(args) => sets::complement(&args, rules, io),
         Command::Free(args) => sets::free(&args, rules, io),
         Command::Sort(args) => sets::sort(&args, rules, io),
@@ -62,6 +67,26 @@ pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
     }
 }
 
+/// Refuses a first word that was meant for a command, before anything is
+/// printed about the others.
+fn unknown_command(words: &[String]) -> Result<()> {
+    let Some(word) = words.first() else {
+        return Ok(());
+    };
+    let named = word.starts_with(|c: char| c.is_ascii_alphabetic())
+        && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if !named {
+        return Ok(());
+    }
+    let error = Error::usage(format!("{word}: neither a network nor a command"));
+    Err(match similar_command(word) {
+        Some(command) => error.hint(format!(
+            "did you mean '{command}'? see 'subnetcalc {command} --help'"
+        )),
+        None => error,
+    })
+}
+
 /// Does `each` for every operand as it comes. An error about the operand is
 /// reported and the next one has its turn; any other ends the run. What was
 /// printed is out before input is waited for.
@@ -71,21 +96,33 @@ fn for_each(
     io: &mut Io,
     mut each: impl FnMut(&str, &mut Io) -> Result<Exit>,
 ) -> Result<Exit> {
-    let mut operands = io.operands_or_stdin(words, what)?.with_files();
-    let mut exit = Exit::Yes;
+    let words = network::joined_ranges(words);
+    let mut operands = io.operands_or_stdin(&words, what)?.with_files();
+    let (mut exit, mut any) = (Exit::Yes, false);
     loop {
         if !operands.is_ready() {
             io.out.flush()?;
         }
         let Some(operand) = operands.next() else {
-            return Ok(exit);
+            break;
         };
         let outcome = match operand {
-            Ok(operand) => each(&operand.text, io).map_err(|error| match error.kind() {
-                Kind::Input => operand.error(error),
-                _ => error,
-            }),
+            Ok(mut operand) => {
+                if operand.origin.is_some() {
+                    let value = source::value(operand.text.as_bytes());
+                    operand.text = String::from_utf8_lossy(value).into_owned();
+                    if operand.text.is_empty() {
+                        continue;
+                    }
+                }
+                any = true;
+                each(&operand.text, io).map_err(|error| match error.kind() {
+                    Kind::Input => operand.error(error),
+                    _ => error,
+                })
+            }
             Err(error) => {
+                any = true;
                 io.fail(&error)?;
                 continue;
             }
@@ -96,6 +133,11 @@ fn for_each(
             Err(error) => return Err(error),
         }
     }
+    if !any {
+        io.report.line("the list is empty");
+        exit = Exit::No;
+    }
+    Ok(exit)
 }
 
 /// [`for_each`] of networks; those of a family not wanted are passed over.
@@ -106,7 +148,7 @@ fn for_each_network(
     mut each: impl FnMut(IpNet, &mut Io) -> Result<Exit>,
 ) -> Result<Exit> {
     for_each(words, "a network", io, |text, io| {
-        let net = network(text, rules)?;
+        let net = one_network(text, rules)?;
         if rules.family.admits(&net.addr()) {
             each(net, io)
         } else {
@@ -116,20 +158,13 @@ fn for_each_network(
 }
 
 /// One network that is an operand by itself.
-fn network(text: &str, rules: Rules) -> Result<IpNet> {
-    parse::network(text, rules).map_err(|why| {
-        let error = Error::input(text, why);
-        if text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-            // It may have been meant for a command.
-            return error.hint("a command is the first word; see 'subnetcalc --help'");
-        }
-        error
-    })
+fn one_network(text: &str, rules: Rules) -> Result<IpNet> {
+    network::network(text, rules).map_err(|why| Error::input(text, why))
 }
 
 /// One network that a command is about: its family must be wanted.
 fn the_network(text: &str, rules: Rules) -> Result<IpNet> {
-    let net = network(text, rules)?;
+    let net = one_network(text, rules)?;
     if rules.family.admits(&net.addr()) {
         return Ok(net);
     }
@@ -138,6 +173,11 @@ fn the_network(text: &str, rules: Rules) -> Result<IpNet> {
     } else {
         "-6"
     };
-    let message = format!("{option} and this network contradict each other");
+    let other = if rules.family == Family::V4 {
+        "IPv6"
+    } else {
+        "IPv4"
+    };
+    let message = format!("an {other} network cannot be used with {option}");
     Err(Error::input(text, message))
 }

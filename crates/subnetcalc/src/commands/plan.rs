@@ -1,14 +1,14 @@
-//! `plan`: a network in parts for given numbers of hosts.
+//! `plan`: subnets by number of hosts or by length.
 
 use common::app::Io;
-use common::{Error, Exit, Result, text};
+use common::{Error, Exit, Result, text, time};
 use serde::Serialize;
 
 use crate::bits::Bits;
 use crate::cli::PlanArgs;
+use crate::network::Rules;
 use crate::output::shown;
-use crate::parse::Rules;
-use crate::plan::{self, Request};
+use crate::plan::{self, NoPlan, Options, Request};
 use crate::prefix::{Prefix, cover, with_prefix};
 
 use super::the_network;
@@ -21,6 +21,7 @@ struct Record<'a> {
     asked: Option<String>,
     usable: String,
     free: bool,
+    time: String,
 }
 
 /// `plan NETWORK [NAME=]HOSTS...`
@@ -30,24 +31,47 @@ pub(super) fn plan(args: &PlanArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     for text in &args.parts {
         requests.push(Request::parse(text).map_err(|why| Error::input(text, why))?);
     }
-    with_prefix!(net, |prefix| show(prefix, &args.network, &requests, io))
+    let options = Options {
+        keep_order: args.keep_order,
+        exact: args.exact,
+    };
+    with_prefix!(net, |prefix| show(
+        prefix,
+        &args.network,
+        &requests,
+        options,
+        io
+    ))
 }
 
-fn show<N: Bits>(net: Prefix<N>, text: &str, requests: &[Request], io: &mut Io) -> Result<Exit> {
-    let plan = match plan::plan(net, requests) {
+fn show<N: Bits>(
+    net: Prefix<N>,
+    text: &str,
+    requests: &[Request],
+    options: Options,
+    io: &mut Io,
+) -> Result<Exit> {
+    let plan = match plan::plan(net, requests, options) {
         Ok(plan) => plan,
-        Err(needed) => {
+        Err(why) => {
             let text = text::escape(text.as_bytes());
             let total = net.total();
-            io.report.line(match needed {
-                Some(needed) => {
-                    format!("{text}: does not fit: takes {needed} addresses, there are {total}")
+            // Parts for hosts are /64 at the longest, and this network is longer.
+            let hint = if N::FAMILY == 6 && net.length > 64 && !options.exact {
+                "; --exact makes parts longer than /64"
+            } else {
+                ""
+            };
+            let why = match why {
+                NoPlan::Takes(needed) => {
+                    format!("takes {needed} addresses, there are {total}{hint}")
                 }
-                None => format!(
-                    "{text}: does not fit: no IPv{} network is so large",
-                    N::FAMILY
-                ),
-            });
+                NoPlan::TooLarge => format!("no IPv{} network is that large", N::FAMILY),
+                NoPlan::Order => "in this order there are gaps for alignment; \
+                                  without --keep-order the largest comes first"
+                    .to_owned(),
+            };
+            io.report.line(format_args!("{text}: does not fit: {why}"));
             return Ok(Exit::No);
         }
     };
@@ -56,9 +80,10 @@ fn show<N: Bits>(net: Prefix<N>, text: &str, requests: &[Request], io: &mut Io) 
             r#type: "plan",
             network: shown(part),
             name: request.name.as_deref(),
-            asked: Some(request.hosts.to_string()),
+            asked: Some(request.size.to_string()),
             usable: part.usable().count().to_string(),
             free: false,
+            time: time::now(),
         };
         row(&record, io)?;
     }
@@ -70,6 +95,7 @@ fn show<N: Bits>(net: Prefix<N>, text: &str, requests: &[Request], io: &mut Io) 
             asked: None,
             usable: part.usable().count().to_string(),
             free: true,
+            time: time::now(),
         };
         row(&record, io)?;
     }

@@ -1,18 +1,19 @@
 //! The commands that read a SET and print one.
 
 use common::app::Io;
-use common::{Error, Exit, Out, Result};
+use common::{Error, Exit, Out, Result, time};
 use serde::Serialize;
 
 use crate::bits::Bits;
 use crate::cli::{
-    AggregateArgs, CountArgs, FreeArgs, OverlapArgs, SetArgs, SubtractArgs, WithArgs,
+    AggregateArgs, CountArgs, EqualArgs, FreeArgs, OverlapArgs, SetArgs, SubtractArgs, WithArgs,
 };
-use crate::ipset::IpSet;
-use crate::lossy;
+use crate::count::Count;
+use crate::ipset::{IpSet, option_words};
+use crate::lossy::{self, MaxPrefix};
 use crate::members::{Keep, List, Members};
-use crate::output::{Printer, push_member, push_range};
-use crate::parse::Rules;
+use crate::network::{self, Rules};
+use crate::output::{Change, Printer, push_member, push_range};
 use crate::prefix::{InOrder, Prefix};
 use crate::set::{Interval, IntervalSet, in_order};
 use crate::source;
@@ -27,7 +28,8 @@ fn operands(words: &[String], rules: Rules, io: &mut Io) -> Result<IpSet> {
 /// The set an option names. Stdin cannot be both that and the operands.
 fn option(words: &[String], operands: &[String], rules: Rules, io: &Io) -> Result<IpSet> {
     let dash = |word: &String| source::is_stdin(word);
-    if words.iter().any(dash) && (operands.is_empty() || operands.iter().any(dash)) {
+    let operands = network::joined_ranges(operands);
+    if option_words(words).iter().any(dash) && (operands.is_empty() || operands.iter().any(dash)) {
         return Err(Error::usage(
             "stdin cannot be both the option's set and the operands",
         ));
@@ -50,8 +52,14 @@ pub(super) fn aggregate(args: &AggregateArgs, rules: Rules, io: &mut Io) -> Resu
         return print(&exact, printer, &mut io.out);
     }
     let mut wide = exact.clone();
-    if let Some(length) = args.max_prefix {
-        wide = lossy::max_prefix(&wide, length);
+    if let Some(lengths) = args.max_prefix {
+        // One number says nothing about IPv6, unless there is only that.
+        let only_v6 = exact.v4.is_empty();
+        let lengths = MaxPrefix {
+            v4: Some(lengths.first),
+            v6: lengths.second.or(only_v6.then_some(lengths.first)),
+        };
+        wide = lossy::max_prefix(&wide, lengths);
     }
     if let Some(count) = args.max_count {
         let Some(few) = lossy::max_count(&wide, count) else {
@@ -115,6 +123,66 @@ fn with(args: &WithArgs, rules: Rules, io: &mut Io, keep: fn(bool, bool) -> bool
     print(&result, Printer::set(io, args.form.ranges), &mut io.out)
 }
 
+#[derive(Serialize)]
+struct EqualRecord {
+    r#type: &'static str,
+    equal: bool,
+    time: String,
+}
+
+/// `equal SET --with SET`
+pub(super) fn equal(args: &EqualArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    let with = option(&args.with, &args.set, rules, io)?;
+    let equal = operands(&args.set, rules, io)? == with;
+    if io.json {
+        io.out.json(&EqualRecord {
+            r#type: "equal",
+            equal,
+            time: time::now(),
+        })?;
+    }
+    Ok(if equal { Exit::Yes } else { Exit::No })
+}
+
+/// `diff SET --with SET`
+pub(super) fn diff(args: &WithArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    let with = option(&args.with, &args.set, rules, io)?;
+    let set = operands(&args.set, rules, io)?;
+    let printer = Printer::of("diff", io, args.form.ranges);
+    differences(&set.v4, &with.v4, printer, &mut io.out)?;
+    differences(&set.v6, &with.v6, printer, &mut io.out)?;
+    Ok(if set == with { Exit::Yes } else { Exit::No })
+}
+
+/// Prints what one of two sets has and the other lacks, by address.
+fn differences<N: Bits>(
+    set: &IntervalSet<N>,
+    with: &IntervalSet<N>,
+    printer: Printer,
+    out: &mut Out,
+) -> Result<()> {
+    let removed = set.subtract(with);
+    let added = with.subtract(set);
+    let mut removed = removed.intervals().iter().peekable();
+    let mut added = added.intervals().iter().peekable();
+    loop {
+        // They have no address in common.
+        let removed_first = match (removed.peek(), added.peek()) {
+            (None, None) => return Ok(()),
+            (Some(a), Some(b)) => a.first < b.first,
+            (a, _) => a.is_some(),
+        };
+        let (interval, change) = if removed_first {
+            (removed.next(), Change::Removed)
+        } else {
+            (added.next(), Change::Added)
+        };
+        if let Some(interval) = interval {
+            printer.change(*interval, change, out)?;
+        }
+    }
+}
+
 /// `complement SET`
 pub(super) fn complement(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     fn other<N: Bits>(set: &IntervalSet<N>) -> IntervalSet<N> {
@@ -135,7 +203,16 @@ pub(super) fn complement(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Ex
 /// `free NETWORK --used SET`
 pub(super) fn free(args: &FreeArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let net = the_network(&args.network, rules)?;
-    let used: IpSet = Members::of_option(io, &args.used, Keep::Union, rules)?.into();
+    let used = Members::of_option(io, &args.used, Keep::Union, rules)?;
+    if let Some(address) = used.host_bits {
+        // The address of an interface with its network's length, most likely.
+        io.report.line(format_args!(
+            "{address}: host bits are set, so all of {} counts as used; for the address alone \
+             leave out the prefix length",
+            address.trunc()
+        ));
+    }
+    let used: IpSet = used.into();
     let printer = Printer::set(io, args.form.ranges);
     match net {
         ipnet::IpNet::V4(net) => free_of(net.into(), &used.v4, args, printer, &mut io.out),
@@ -236,24 +313,30 @@ fn sorted<N: Bits>(members: List<N>, printer: Printer, out: &mut Out) -> Result<
 #[derive(Serialize)]
 struct CountRecord {
     r#type: &'static str,
-    family: u8,
+    /// 4 or 6; null for an empty set.
+    family: Option<u8>,
     total: String,
+    time: String,
 }
 
 /// `count SET`
 pub(super) fn count(args: &CountArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let set = operands(&args.set, rules, io)?;
     let counts = [(4, set.v4.count()), (6, set.v6.count())];
-    let present = [!set.v4.is_empty(), !set.v6.is_empty()];
-    for ((family, count), present) in counts.into_iter().zip(present) {
-        if !present {
-            continue;
-        }
+    let counts = counts.into_iter().filter(|(_, count)| *count > Count::ZERO);
+    let mut counts: Vec<(Option<u8>, Count)> = counts
+        .map(|(family, count)| (Some(family), count))
+        .collect();
+    if counts.is_empty() {
+        counts.push((None, Count::ZERO));
+    }
+    for (family, count) in counts {
         if io.json {
             io.out.json(&CountRecord {
                 r#type: "count",
                 family,
                 total: count.to_string(),
+                time: time::now(),
             })?;
         } else {
             io.out.line(count)?;
@@ -267,6 +350,7 @@ struct OverlapRecord {
     r#type: &'static str,
     a: String,
     b: String,
+    time: String,
 }
 
 /// `overlap SET`
@@ -298,6 +382,7 @@ fn pairs<N: Bits>(members: List<N>, args: &OverlapArgs, io: &mut Io) -> Result<b
                     r#type: "overlap",
                     a: member_text(*a, args.form.ranges),
                     b: member_text(*b, args.form.ranges),
+                    time: time::now(),
                 })?;
                 continue;
             }

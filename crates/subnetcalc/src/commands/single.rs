@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use common::address::{self, Family};
 use common::app::Io;
 use common::random::SplitMix64;
-use common::{Error, Exit, Kind, Result, text};
+use common::{Error, Exit, Kind, Result, text, time};
 use serde::Serialize;
 
 use crate::bits::Bits;
@@ -14,8 +14,8 @@ use crate::cli::{Eui64Args, MaskArgs, NthArgs, ReverseArgs, StepArgs, UlaArgs};
 use crate::count::{Count, NoCount};
 use crate::facts::mask_text;
 use crate::interface::Mac;
+use crate::network::{self, Rules};
 use crate::output::Printer;
-use crate::parse::{self, Rules};
 use crate::prefix::{Prefix, with_prefix};
 use crate::reverse;
 
@@ -46,7 +46,10 @@ pub(super) fn nth(args: &NthArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let address = with_prefix!(net, |prefix| at(prefix, n, negative).map(Bits::ip));
     let Some(address) = address else {
         let total = with_prefix!(net, |prefix| prefix.total());
-        let message = format!("has {total} addresses, none with number {}", args.n);
+        let message = format!(
+            "index {} is out of range: the network has {total} addresses",
+            args.n
+        );
         return Ok(no(&args.network, &message, io));
     };
     Printer::of("nth", io, false).address(address, &mut io.out)?;
@@ -93,7 +96,8 @@ pub(super) fn step(args: &StepArgs, forward: bool, rules: Rules, io: &mut Io) ->
 struct ReverseRecord<'a> {
     r#type: &'static str,
     network: String,
-    zones: &'a [String],
+    reverse_zones: &'a [String],
+    time: String,
 }
 
 /// `reverse NETWORK|ADDRESS...`
@@ -104,7 +108,8 @@ pub(super) fn reverse(args: &ReverseArgs, rules: Rules, io: &mut Io) -> Result<E
             io.out.json(&ReverseRecord {
                 r#type: "reverse",
                 network: net.trunc().to_string(),
-                zones: &zones,
+                reverse_zones: &zones,
+                time: time::now(),
             })?;
         } else {
             zones.iter().try_for_each(|zone| io.out.line(zone))?;
@@ -120,6 +125,7 @@ struct MaskRecord<'a> {
     netmask: &'a str,
     wildcard: &'a str,
     hex: &'a str,
+    time: String,
 }
 
 /// `mask LEN|MASK...`
@@ -143,6 +149,7 @@ pub(super) fn mask(args: &MaskArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
                 netmask: &netmask,
                 wildcard: &wildcard,
                 hex: &hex,
+                time: time::now(),
             })?;
         } else {
             io.out
@@ -155,15 +162,24 @@ pub(super) fn mask(args: &MaskArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
 /// A prefix length and its family's width.
 fn read_mask(text: &str, rules: Rules) -> Result<(u8, u8), String> {
     let wanted = |width: u8| match (rules.family, width) {
-        (Family::V4, 128) => Err("an IPv6 mask; -4 wants IPv4".to_owned()),
-        (Family::V6, 32) => Err("an IPv4 mask; -6 wants IPv6".to_owned()),
+        (Family::V4, 128) => Err("an IPv6 mask cannot be used with -4".to_owned()),
+        (Family::V6, 32) => Err("an IPv4 mask cannot be used with -6".to_owned()),
         _ => Ok(()),
     };
-    if text.contains(['.', ':']) {
-        let mask = address::parse(text)?;
+    let mask = match network::hex_mask(text) {
+        Some(mask) => Some(mask),
+        None if text.contains(['.', ':']) => Some(address::parse(text)?),
+        None => None,
+    };
+    if let Some(mask) = mask {
         let width = if mask.is_ipv4() { 32 } else { 128 };
         wanted(width)?;
-        return Ok((parse::mask_length(mask, rules.wildcard)?, width));
+        // A mask that can be both is a netmask, unless --wildcard is given.
+        let length = match network::mask_lengths(mask) {
+            (None, Some(length)) => length,
+            _ => network::mask_length(mask, rules.wildcard)?,
+        };
+        return Ok((length, width));
     }
     let any = if rules.family == Family::V4 {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED)
@@ -184,6 +200,7 @@ struct Eui64Record {
     r#type: &'static str,
     mac: String,
     address: IpAddr,
+    time: String,
 }
 
 /// `eui64 MAC [NETWORK]`
@@ -203,6 +220,7 @@ pub(super) fn eui64(args: &Eui64Args, rules: Rules, io: &mut Io) -> Result<Exit>
             r#type: "eui64",
             mac: mac.to_string(),
             address: bits.ip(),
+            time: time::now(),
         })?;
     } else {
         io.out.line(bits.ip())?;

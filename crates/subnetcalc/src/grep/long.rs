@@ -5,7 +5,8 @@
 //! for addresses that the boundary of two parts cuts, and at most
 //! [`HELD_MAX`] bytes of a line that may have to be printed.
 
-use super::scan::{AFTER, BEFORE, Found, Scan, first_field};
+use super::field::first_field;
+use super::scan::{AFTER, BEFORE, Found, Scan, end_with_length};
 use super::select::{Selector, Shown, Wanted};
 
 /// Bytes of a line that are kept until it is decided whether it is printed.
@@ -33,7 +34,7 @@ pub(crate) struct LongLine {
     any: bool,
 }
 
-/// What a part of a line came to.
+/// The outcome of a part of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The line goes on or was not selected.
@@ -46,7 +47,7 @@ pub(crate) enum Outcome {
 
 impl LongLine {
     /// Searches the next part of the line, which holds no newline, and writes
-    /// to `out` what is shown of the line so far.
+    /// to `out` the part of the line that is printed.
     pub(crate) fn part(
         &mut self,
         selector: &Selector,
@@ -79,16 +80,18 @@ impl LongLine {
             if selector.holds(found.address) {
                 line.member = true;
                 if shown == Shown::Addresses {
-                    super::select::put(out, prefix, &text[found.start..found.end]);
+                    let end = end_with_length(text, found);
+                    super::select::put(out, prefix, &text[found.start..end]);
                 }
             }
         };
-        if selector.first_field {
-            self.scan_field(part, last, &mut look);
+        let rules = selector.rules;
+        if rules.first_field {
+            self.scan_field(part, last, rules.dot_port, &mut look);
         } else {
-            self.scan(part, last, &mut look);
+            self.scan(part, last, rules.dot_port, &mut look);
         }
-        let selected = match selector.wanted {
+        let selected = match rules.wanted {
             Wanted::Member => self.member && !before,
             // Only the end of the line decides.
             Wanted::NoMember => last && self.any && !self.member,
@@ -102,12 +105,12 @@ impl LongLine {
         if shown != Shown::Line {
             return outcome;
         }
-        if before && selector.wanted == Wanted::Member {
+        if before && rules.wanted == Wanted::Member {
             if !self.overflowed {
                 out.extend_from_slice(part);
             }
         } else {
-            self.hold(part, held_max, selector.wanted);
+            self.hold(part, held_max, rules.wanted);
             if selected && self.overflowed {
                 outcome = Outcome::TooLong;
             } else if selected {
@@ -116,7 +119,7 @@ impl LongLine {
                 self.held = Vec::new();
             }
         }
-        let printed = selected || before && selector.wanted == Wanted::Member;
+        let printed = selected || before && rules.wanted == Wanted::Member;
         if last && printed && !self.overflowed {
             out.push(b'\n');
         }
@@ -139,7 +142,13 @@ impl LongLine {
     }
 
     /// Finds the addresses that end in this part, or that are known to.
-    fn scan(&mut self, part: &[u8], last: bool, look: &mut impl FnMut(Found, &[u8], &mut Self)) {
+    fn scan(
+        &mut self,
+        part: &[u8],
+        last: bool,
+        dot_port: bool,
+        look: &mut impl FnMut(Found, &[u8], &mut Self),
+    ) {
         let mut text = std::mem::take(&mut self.tail);
         text.extend_from_slice(part);
         let limit = if last {
@@ -147,7 +156,7 @@ impl LongLine {
         } else {
             text.len().saturating_sub(AFTER)
         };
-        let mut scan = Scan::resumed(&text, self.at, self.taken);
+        let mut scan = Scan::resumed(&text, (self.at, self.taken), dot_port);
         while let Some(found) = scan.next_before(limit) {
             look(found, &text, self);
         }
@@ -164,6 +173,7 @@ impl LongLine {
         &mut self,
         part: &[u8],
         last: bool,
+        dot_port: bool,
         look: &mut impl FnMut(Found, &[u8], &mut Self),
     ) {
         if self.field.len() == FIELD {
@@ -178,7 +188,7 @@ impl LongLine {
         self.field.extend_from_slice(&part[..part.len().min(room)]);
         if self.field.len() == FIELD || last {
             let field = std::mem::take(&mut self.field);
-            if let Some(found) = first_field(&field) {
+            if let Some(found) = first_field(&field, dot_port) {
                 look(found, &field, self);
             }
             self.field = field;
@@ -191,6 +201,7 @@ impl LongLine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grep::select::SelectRules;
     use crate::ipset::IpSet;
     use crate::prefix::Prefix;
     use crate::set::IntervalSet;
@@ -204,7 +215,7 @@ mod tests {
         }
     }
 
-    /// The line in parts of these sizes, in turn: what is printed, how often
+    /// The line in parts of these sizes, in turn: the output, how often
     /// it was selected, whether it was too long.
     fn parts(
         selector: &Selector,
@@ -246,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_line_is_printed_from_its_first_member_on() {
-        let selector = Selector::new(&set(), Wanted::Member, false, false, Family::Any);
+        let selector = Selector::new(&set(), SelectRules::default());
         let line = format!("{} 10.0.0.1 {}", "a".repeat(100), "b".repeat(1000));
         let (out, count, too_long) = parts(&selector, line.as_bytes(), &[50], Shown::Line, 250);
         assert_eq!((out, count, too_long), (format!("f:{line}\n"), 1, false));
@@ -269,9 +280,9 @@ mod tests {
                 "10\\.0\\.0\\.[0-9]{1,3}|2001:db8::[0-9a-f]{0,4}|::ffff:10\\.0\\.0\\.9|\
                  [0-9]{1,3}(\\.[0-9]{1,3}){2,4}|[0-9a-f]{0,4}(:[0-9a-f]{0,4}){1,9}|\
                  (1:){0,7}[0-9]\\.2\\.3\\.4|x{0,60}|[.:]{1,60}", 0..12),
-            gaps in "[ .:,;a1\\[\\]/-]{12}",
+            gaps in "[ .:,;a1\\[\\]/@|-]{12}",
             sizes in proptest::collection::vec(1..40_usize, 1..5),
-            first: bool, unmap: bool, mode in 0..3_usize, what in 0..3_usize,
+            first: bool, unmap: bool, dot_port: bool, mode in 0..3_usize, what in 0..3_usize,
         ) {
             let wanted = [Wanted::Member, Wanted::NoMember, Wanted::NoAddress][mode];
             let shown = [Shown::Line, Shown::Addresses, Shown::Nothing][what];
@@ -281,7 +292,8 @@ mod tests {
                 line.push_str(word);
                 line.push(gap);
             }
-            let selector = Selector::new(&set(), wanted, first, unmap, Family::Any);
+            let rules = SelectRules { wanted, first_field: first, unmap, dot_port, family: Family::Any };
+            let selector = Selector::new(&set(), rules);
             let mut expected = Vec::new();
             // The newline makes one line of an empty text.
             let with_end = format!("{line}\n");

@@ -31,11 +31,11 @@ pub(crate) enum Failure {
     HandOn(common::Error),
 }
 
-/// What is done with the input.
+/// The work on the input.
 pub(crate) trait Work: Send + Sync + 'static {
     /// The result of a piece. A used one may be given again.
     type Result: Default + Send + 'static;
-    /// What is known of a line that comes in parts.
+    /// The state of a line that comes in parts.
     type Line: Default;
 
     /// Works on complete lines.

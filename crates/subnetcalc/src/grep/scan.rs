@@ -1,8 +1,9 @@
-//! Addresses in text, by the rules of a word: nothing that is a letter, a
-//! digit or a dot stands before one, nor after it, except a dot that ends a
-//! sentence. At each place the longest address counts, and what has been part
-//! of one is part of no other: the quad at the end of `::ffff:10.0.0.9` is no
-//! IPv4 address.
+//! Addresses in text, by the rules of a word: no letter, digit or dot stands
+//! before one, nor after it, except a dot that ends a sentence or, if asked
+//! for, one before a port as tcpdump writes it. At each place the longest
+//! address counts, and what has been part of one is part of no other: the quad
+//! at the end of `::ffff:10.0.0.9` is not an IPv4 address. A bare `::` separates
+//! words in many logs and is not an address.
 //!
 //! Every address has a dot or a colon, so the scan goes from one to the next
 //! and looks around it. Most are no address, which three or four bytes tell.
@@ -10,14 +11,14 @@
 use crate::parse;
 
 /// No address is longer: eight groups, the last two as a dotted quad.
-const LONGEST: usize = 45;
+pub(super) const LONGEST: usize = 45;
 
 /// Bytes before a dot or colon that decide whether it belongs to an address:
 /// a group of four digits and what stands before it.
 pub(crate) const BEFORE: usize = 8;
 /// Bytes from a dot or colon on that decide what the address is and where it
 /// ends.
-pub(crate) const AFTER: usize = LONGEST + 8;
+pub(crate) const AFTER: usize = LONGEST + 19;
 
 /// An address and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,34 +50,37 @@ pub(crate) struct Scan<'a> {
     taken: usize,
     /// Only IPv4 addresses are asked for.
     v4_only: bool,
+    /// An address may be followed by a dot and a port.
+    dot_port: bool,
 }
 
 impl<'a> Scan<'a> {
     /// All addresses of a text.
-    pub(crate) fn new(text: &'a [u8]) -> Self {
+    pub(crate) fn new(text: &'a [u8], dot_port: bool) -> Self {
         Self {
             text,
             at: 0,
             taken: 0,
             v4_only: false,
+            dot_port,
         }
     }
 
     /// Its IPv4 addresses, without stopping at every colon.
-    pub(crate) fn v4_only(text: &'a [u8]) -> Self {
+    pub(crate) fn v4_only(text: &'a [u8], dot_port: bool) -> Self {
         Self {
             v4_only: true,
-            ..Self::new(text)
+            ..Self::new(text, dot_port)
         }
     }
 
-    /// Continues where another scan stopped: at [`Scan::at`], with the
-    /// [`BEFORE`] bytes before that place still in the text.
-    pub(crate) fn resumed(text: &'a [u8], at: usize, taken: usize) -> Self {
+    /// Continues at the [`Scan::position`] of another scan. The [`BEFORE`] bytes
+    /// before that place must still be in the text.
+    pub(crate) fn resumed(text: &'a [u8], (at, taken): (usize, usize), dot_port: bool) -> Self {
         Self {
             at,
             taken,
-            ..Self::new(text)
+            ..Self::new(text, dot_port)
         }
     }
 
@@ -115,7 +119,7 @@ impl<'a> Scan<'a> {
                     && self.text[found.start - 1] == b':'
                     && let Some(longer) = self.around(found)
                 {
-                    // Of the other family, so nobody asked for it.
+                    // It is of the other family.
                     self.take(longer);
                     continue;
                 }
@@ -152,7 +156,7 @@ impl<'a> Scan<'a> {
             end,
             address: Address::V4(bits),
         };
-        closes(text, end).then_some(found)
+        closes(text, end, self.dot_port).then_some(found)
     }
 
     /// The IPv6 address whose first colon is at `colon`, or where to go on.
@@ -183,13 +187,15 @@ impl<'a> Scan<'a> {
             return Err(colon + 1);
         }
         let rest = &text[start..];
-        match parse::v6(rest, |end| closes(rest, end)) {
-            Some((bits, length)) => Ok(Found {
-                start,
-                end: start + length,
-                address: Address::V6(bits),
-            }),
-            None => Err(colon + 1),
+        match parse::v6(rest, |end| closes(rest, end, self.dot_port)) {
+            Some((bits, length)) if bits != 0 || !is_bare(text, start, start + length) => {
+                Ok(Found {
+                    start,
+                    end: start + length,
+                    address: Address::V6(bits),
+                })
+            }
+            _ => Err(colon + 1),
         }
     }
 
@@ -228,66 +234,63 @@ fn opens(before: u8) -> bool {
 
 /// Whether an address may end here.
 #[inline]
-fn closes(text: &[u8], end: usize) -> bool {
+fn closes(text: &[u8], end: usize, dot_port: bool) -> bool {
     match text.get(end) {
         None => true,
-        Some(b'.') => !text.get(end + 1).is_some_and(u8::is_ascii_alphanumeric),
+        Some(b'.') => {
+            !text.get(end + 1).is_some_and(u8::is_ascii_alphanumeric)
+                || dot_port && is_port(&text[end + 1..])
+        }
         Some(byte) => !byte.is_ascii_alphanumeric(),
     }
 }
 
-/// The address that a line's first white-space field is: bare, in brackets,
-/// and with `:PORT` where that is no part of the address.
-#[inline]
-pub(crate) fn first_field(line: &[u8]) -> Option<Found> {
-    let blank = |byte: &u8| byte.is_ascii_whitespace();
-    let start = line.iter().position(|byte| !blank(byte))?;
-    let field = &line[start..];
-    if let Some((bits, length)) = parse::v4(field) {
-        let found = Found {
-            start,
-            end: start + length,
-            address: Address::V4(bits),
-        };
-        return port_or_end(&field[length..]).then_some(found);
-    }
-    let end = field.iter().position(blank).unwrap_or(field.len());
-    let field = &field[..end];
-    if let Some(inside) = field.strip_prefix(b"[") {
-        let close = memchr::memchr(b']', inside)?;
-        let address = whole(&inside[..close])?;
-        let found = Found {
-            start: start + 1,
-            end: start + 1 + close,
-            address,
-        };
-        return port_or_end(&inside[close + 1..]).then_some(found);
-    }
-    Some(Found {
-        start,
-        end: start + end,
-        address: whole(field)?,
-    })
+/// Whether text begins with a port from 1 to 65535 that ends there.
+pub(super) fn is_port(text: &[u8]) -> bool {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let ends = text
+        .get(digits)
+        .is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'.');
+    let value = text[..digits.min(6)]
+        .iter()
+        .fold(0_u32, |value, byte| value * 10 + u32::from(byte - b'0'));
+    ends && text.first() != Some(&b'0') && (1..=65535).contains(&value)
 }
 
-/// Nothing more in the field, or a port.
-#[inline]
-fn port_or_end(rest: &[u8]) -> bool {
-    let ends = |at: usize| rest.get(at).is_none_or(u8::is_ascii_whitespace);
-    if ends(0) {
-        return true;
-    }
-    let digits = rest[1..].iter().take_while(|byte| byte.is_ascii_digit());
-    let digits = digits.count();
-    rest[0] == b':' && (1..=5).contains(&digits) && ends(1 + digits)
+/// Whether the text from `start` to `end` is a `::` that stands for nothing:
+/// without a prefix length, and not in brackets.
+pub(super) fn is_bare(text: &[u8], start: usize, end: usize) -> bool {
+    let bracketed = start > 0 && text[start - 1] == b'[' && text.get(end) == Some(&b']');
+    text[start..end] == *b"::" && !bracketed && prefix_length(&text[end..], 128).is_none()
 }
 
-/// Text that is an address and nothing else.
-fn whole(text: &[u8]) -> Option<Address> {
-    if let Some((bits, length)) = parse::v4(text) {
-        return (length == text.len()).then_some(Address::V4(bits));
+/// The bytes of a `/LEN` at the start of text that stands free.
+pub(super) fn prefix_length(text: &[u8], max: u32) -> Option<usize> {
+    let digits = text.strip_prefix(b"/")?;
+    let count = digits
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let leading_zero = count > 1 && digits[0] == b'0';
+    let value = digits[..count.min(4)]
+        .iter()
+        .fold(0_u32, |value, byte| value * 10 + u32::from(byte - b'0'));
+    let valid = count > 0 && !leading_zero && value <= max;
+    (valid && closes(digits, count, false)).then_some(1 + count)
+}
+
+/// Where a found address ends with the prefix length that is written behind it.
+/// After `//` and `@` a slash begins the path of a URL.
+pub(crate) fn end_with_length(text: &[u8], found: Found) -> usize {
+    let before = &text[..found.start];
+    if before.ends_with(b"//") || before.ends_with(b"@") {
+        return found.end;
     }
-    parse::v6(text, |end| end == text.len()).map(|(bits, _)| Address::V6(bits))
+    let max = match found.address {
+        Address::V4(_) => 32,
+        Address::V6(_) => 128,
+    };
+    found.end + prefix_length(&text[found.end..], max).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -300,26 +303,27 @@ mod tests {
     fn a_line_of_colons_takes_no_longer_than_others() {
         for piece in [":", "a:", "::", "1:2:3:4:5:6:7:8:", ":::1.2.3.4"] {
             let line = piece.repeat(60_000);
-            let scan = Scan::new(line.as_bytes());
+            let scan = Scan::new(line.as_bytes(), true);
             assert!(scan.count() <= line.len() / 2, "{piece}");
         }
     }
 
     fn texts(line: &str) -> Vec<&str> {
-        Scan::new(line.as_bytes())
+        Scan::new(line.as_bytes(), false)
             .map(|found| &line[found.start..found.end])
             .collect()
     }
 
     /// The rule taken literally: at each place from the left the longest text
     /// that is an address and stands free.
-    fn literally(line: &[u8]) -> Vec<(usize, usize)> {
+    fn literally(line: &[u8], dot_port: bool) -> Vec<(usize, usize)> {
         let mut all = Vec::new();
         let (mut start, mut taken) = (0, 0);
         while start < line.len() {
             let free = start == 0 || opens(line[start - 1]);
             let end = (start + 1..=line.len().min(start + 45)).rev().find(|&end| {
-                free && closes(line, end)
+                free && closes(line, end, dot_port)
+                    && !is_bare(line, start, end)
                     && std::str::from_utf8(&line[start..end])
                         .is_ok_and(|text| text.parse::<std::net::IpAddr>().is_ok())
             });
@@ -382,35 +386,70 @@ mod tests {
     }
 
     #[test]
-    fn fields() {
-        let of = |line: &str| first_field(line.as_bytes()).map(|f| line[f.start..f.end].to_owned());
+    fn ports_behind_a_dot() {
+        let of = |line: &'static str| {
+            let scan = Scan::new(line.as_bytes(), true);
+            let all: Vec<&str> = scan.map(|found| &line[found.start..found.end]).collect();
+            all.join(" ")
+        };
         for (line, expected) in [
-            ("10.0.0.1 x", "10.0.0.1"),
-            ("  10.0.0.1\tx", "10.0.0.1"),
-            ("10.0.0.1:80 x", "10.0.0.1"),
-            ("[10.0.0.1]:80", "10.0.0.1"),
-            ("[2001:db8::1]", "2001:db8::1"),
-            ("[2001:db8::1]:443 -", "2001:db8::1"),
-            ("2001:db8::1", "2001:db8::1"),
-            ("::ffff:10.0.0.1 -", "::ffff:10.0.0.1"),
+            (
+                "IP 10.1.1.117.4222 > 1.1.1.1.443: Flags",
+                "10.1.1.117 1.1.1.1",
+            ),
+            (
+                "IP6 2001:db8::1.443 > fe80::2.53: UDP",
+                "2001:db8::1 fe80::2",
+            ),
+            ("::ffff:10.0.0.1.22 x", "::ffff:10.0.0.1"),
+            ("10.0.0.1.65535", "10.0.0.1"),
+            ("10.0.0.1.65536 10.0.0.2.0 10.0.0.3.080", ""),
+            ("1.2.3.4.5.6 1.2.3.4.5. 1.2.3.4.5a", ""),
+            ("10.0.0.1 10.0.0.2. x", "10.0.0.1 10.0.0.2"),
         ] {
-            assert_eq!(of(line).as_deref(), Some(expected), "{line}");
+            assert_eq!(of(line), expected, "{line}");
         }
-        for line in [
-            "",
-            " ",
-            "x 10.0.0.1",
-            "10.0.0.1, x",
-            "10.0.0.1:",
-            "10.0.0.1:x",
-            "10.0.0.1:123456",
-            "[10.0.0.1",
-            "[10.0.0.1]x",
-            "10.0.0.1.",
-            "10.0.0.1:80:90",
-            "2001:db8::1%lo",
+    }
+
+    #[test]
+    fn a_bare_double_colon_is_not_an_address() {
+        for (line, expected) in [
+            ("2024-01-01 :: INFO :: started", &[][..]),
+            ("::", &[]),
+            ("std:: ::x", &[]),
+            ("::/0 via [::]:80", &["::", "::"]),
+            (":: ::1", &["::1"]),
+            ("0:: 0::0", &["0::", "0::0"]),
         ] {
-            assert_eq!(of(line), None, "{line}");
+            assert_eq!(texts(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn prefix_lengths() {
+        let of = |line: &'static str| {
+            let text = line.as_bytes();
+            let all: Vec<&str> = Scan::new(text, false)
+                .map(|found| &line[found.start..end_with_length(text, found)])
+                .collect();
+            all.join(" ")
+        };
+        for (line, expected) in [
+            ("{\"ip_prefix\":\"3.5.140.0/22\"}", "3.5.140.0/22"),
+            ("10.0.0.1/24, 2001:db8::/32.", "10.0.0.1/24 2001:db8::/32"),
+            (
+                "10.0.0.0/33 10.0.0.0/024 10.0.0.0/24x",
+                "10.0.0.0 10.0.0.0 10.0.0.0",
+            ),
+            (
+                "10.0.0.0/24.5 10.0.0.0/255.255.255.0",
+                "10.0.0.0 10.0.0.0 255.255.255.0",
+            ),
+            ("http://10.0.0.1/24 user@10.0.0.2/24", "10.0.0.1 10.0.0.2"),
+            ("::/0 ::1/129", "::/0 ::1"),
+            ("10.0.0.1/ 10.0.0.0/8/9", "10.0.0.1 10.0.0.0/8"),
+        ] {
+            assert_eq!(of(line), expected, "{line}");
         }
     }
 
@@ -430,23 +469,21 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
-        fn as_the_rule_says(line in pieces()) {
-            let found: Vec<_> = Scan::new(line.as_bytes()).map(|f| (f.start, f.end)).collect();
-            prop_assert_eq!(&found, &literally(line.as_bytes()), "{}", line);
-            let all: Vec<_> = Scan::new(line.as_bytes())
-                .filter(|f| matches!(f.address, Address::V4(_)))
-                .collect();
-            let only: Vec<_> = Scan::v4_only(line.as_bytes()).collect();
+        fn as_the_rule_says(line in pieces(), dot_port: bool) {
+            let scan = Scan::new(line.as_bytes(), dot_port);
+            let found: Vec<_> = scan.clone().map(|f| (f.start, f.end)).collect();
+            prop_assert_eq!(&found, &literally(line.as_bytes(), dot_port), "{}", line);
+            let all: Vec<_> = scan.filter(|f| matches!(f.address, Address::V4(_))).collect();
+            let only: Vec<_> = Scan::v4_only(line.as_bytes(), dot_port).collect();
             prop_assert_eq!(only, all, "{}", line);
         }
 
         #[test]
         fn bytes_of_any_kind(text: Vec<u8>) {
-            for found in Scan::new(&text) {
+            for found in Scan::new(&text, true) {
                 let text = std::str::from_utf8(&text[found.start..found.end]).unwrap();
                 prop_assert!(text.parse::<std::net::IpAddr>().is_ok());
             }
-            let _ = first_field(&text);
         }
     }
 }

@@ -5,7 +5,8 @@ use common::address::Family;
 use crate::ipset::IpSet;
 use crate::lookup::Membership;
 
-use super::scan::{Address, Found, Scan, first_field};
+use super::field::first_field;
+use super::scan::{Address, Found, Scan, end_with_length};
 
 /// Which lines are selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,40 +37,40 @@ pub(crate) enum Shown {
 pub(crate) struct Selector {
     v4: Membership<u32>,
     v6: Membership<u128>,
-    /// A v4-mapped address counts as the IPv4 one.
-    unmap: bool,
+    pub(super) rules: SelectRules,
+}
+
+/// Which addresses are looked at, and what of them decides.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SelectRules {
+    /// Which lines are selected.
+    pub(crate) wanted: Wanted,
     /// Only the first field of a line is looked at.
-    pub(super) first_field: bool,
-    pub(super) wanted: Wanted,
+    pub(crate) first_field: bool,
+    /// A v4-mapped address counts as the IPv4 one.
+    pub(crate) unmap: bool,
+    /// An address may be followed by a dot and a port.
+    pub(crate) dot_port: bool,
     /// Addresses of the other family are not seen.
-    family: Family,
+    pub(crate) family: Family,
 }
 
 impl Selector {
     /// Selects by this set.
-    pub(crate) fn new(
-        set: &IpSet,
-        wanted: Wanted,
-        first_field: bool,
-        unmap: bool,
-        family: Family,
-    ) -> Self {
+    pub(crate) fn new(set: &IpSet, rules: SelectRules) -> Self {
         Self {
             v4: Membership::new(&set.v4),
             v6: Membership::new(&set.v6),
-            unmap,
-            first_field,
-            wanted,
-            family,
+            rules,
         }
     }
 
     /// Whether an address is of a family that is looked at.
     pub(super) fn sees(&self, address: Address) -> bool {
-        match (self.family, address) {
+        match (self.rules.family, address) {
             (Family::Any, _) | (Family::V4, Address::V4(_)) => true,
-            (Family::V4, Address::V6(bits)) => self.unmap && bits >> 32 == 0xffff,
-            (Family::V6, Address::V6(bits)) => !(self.unmap && bits >> 32 == 0xffff),
+            (Family::V4, Address::V6(bits)) => self.rules.unmap && bits >> 32 == 0xffff,
+            (Family::V6, Address::V6(bits)) => !(self.rules.unmap && bits >> 32 == 0xffff),
             (Family::V6, Address::V4(_)) => false,
         }
     }
@@ -79,7 +80,7 @@ impl Selector {
     pub(super) fn holds(&self, address: Address) -> bool {
         match address {
             Address::V4(bits) => self.v4.contains(bits),
-            Address::V6(bits) if self.unmap && bits >> 32 == 0xffff => {
+            Address::V6(bits) if self.rules.unmap && bits >> 32 == 0xffff => {
                 self.v4.contains(bits as u32)
             }
             Address::V6(bits) => self.v6.contains(bits),
@@ -88,17 +89,22 @@ impl Selector {
 
     /// The addresses of a text that could be in the set.
     fn scan<'a>(&self, text: &'a [u8]) -> Scan<'a> {
-        if self.v6.is_empty() && !self.unmap {
-            Scan::v4_only(text)
+        if self.v6.is_empty() && !self.rules.unmap {
+            Scan::v4_only(text, self.rules.dot_port)
         } else {
-            Scan::new(text)
+            Scan::new(text, self.rules.dot_port)
         }
     }
 
     /// The addresses of a line that are looked at.
     fn seen<'a>(&'a self, line: &'a [u8]) -> impl Iterator<Item = Found> + 'a {
-        let field = self.first_field.then(|| first_field(line)).flatten();
-        let scan = (!self.first_field).then(|| Scan::new(line));
+        let SelectRules {
+            first_field: only_first,
+            dot_port,
+            ..
+        } = self.rules;
+        let field = only_first.then(|| first_field(line, dot_port)).flatten();
+        let scan = (!only_first).then(|| Scan::new(line, dot_port));
         let all = field.into_iter().chain(scan.into_iter().flatten());
         all.filter(|found| self.sees(found.address))
     }
@@ -106,7 +112,7 @@ impl Selector {
     /// Whether a line is selected.
     pub(crate) fn selects(&self, line: &[u8]) -> bool {
         let mut all = self.seen(line);
-        match self.wanted {
+        match self.rules.wanted {
             Wanted::Member => all.any(|found| self.holds(found.address)),
             Wanted::NoMember => {
                 let mut any = false;
@@ -122,7 +128,7 @@ impl Selector {
     /// The addresses that a selected line is selected for: those in the set
     /// or, for a line without one, all that it has.
     pub(crate) fn addresses<'a>(&'a self, line: &'a [u8]) -> impl Iterator<Item = Found> + 'a {
-        let members = self.wanted == Wanted::Member;
+        let members = self.rules.wanted == Wanted::Member;
         let all = self.seen(line);
         all.filter(move |found| !members || self.holds(found.address))
     }
@@ -136,10 +142,11 @@ impl Selector {
         prefix: &[u8],
         out: &mut Vec<u8>,
     ) -> u64 {
-        match self.wanted {
-            Wanted::Member if self.first_field => {
+        match self.rules.wanted {
+            Wanted::Member if self.rules.first_field => {
                 let mut next = 0;
-                let fields = std::iter::from_fn(|| next_field(piece, &mut next));
+                let fields =
+                    std::iter::from_fn(|| next_field(piece, &mut next, self.rules.dot_port));
                 self.members(piece, fields, shown, prefix, out)
             }
             Wanted::Member => self.members(piece, self.scan(piece), shown, prefix, out),
@@ -167,7 +174,11 @@ impl Selector {
                 continue;
             }
             if shown == Shown::Addresses {
-                put(out, prefix, &piece[found.start..found.end]);
+                put(
+                    out,
+                    prefix,
+                    &piece[found.start..end_with_length(piece, found)],
+                );
             }
             if seen {
                 continue;
@@ -197,14 +208,15 @@ impl Selector {
                 any = true;
                 member = self.holds(found.address);
                 // One address or one member decides.
-                member || self.wanted == Wanted::NoAddress
+                member || self.rules.wanted == Wanted::NoAddress
             };
-            if self.first_field {
-                first_field(line).map(&mut look);
+            let dot_port = self.rules.dot_port;
+            if self.rules.first_field {
+                first_field(line, dot_port).map(&mut look);
             } else {
-                let _ = Scan::new(line).any(look);
+                let _ = Scan::new(line, dot_port).any(look);
             }
-            let selected = match self.wanted {
+            let selected = match self.rules.wanted {
                 Wanted::NoAddress => !any,
                 _ => any && !member,
             };
@@ -222,13 +234,13 @@ impl Selector {
 /// The address that is the first field of the next line that has one; `next`
 /// is where that line begins and moves on.
 #[inline]
-fn next_field(piece: &[u8], next: &mut usize) -> Option<Found> {
+fn next_field(piece: &[u8], next: &mut usize, dot_port: bool) -> Option<Found> {
     while *next < piece.len() {
         let start = *next;
         let line = &piece[start..];
         let end = memchr::memchr(b'\n', line).unwrap_or(line.len());
         *next = start + end + 1;
-        if let Some(found) = first_field(&line[..end]) {
+        if let Some(found) = first_field(&line[..end], dot_port) {
             return Some(Found {
                 start: start + found.start,
                 end: start + found.end,
@@ -267,6 +279,15 @@ mod tests {
         }
     }
 
+    fn rules(wanted: Wanted, first_field: bool, unmap: bool) -> SelectRules {
+        SelectRules {
+            wanted,
+            first_field,
+            unmap,
+            ..SelectRules::default()
+        }
+    }
+
     const LOG: &str = "10.0.0.1 a 10.0.0.2\nnothing here\n192.0.2.1 b 10.0.0.3\n\
         8.8.8.8 ::ffff:10.0.0.4\n[2001:db8::5]:80 c\n9.9.9.9 d";
 
@@ -278,7 +299,7 @@ mod tests {
         shown: Shown,
     ) -> (u64, String) {
         let mut out = Vec::new();
-        let selector = Selector::new(set, wanted, first, unmap, Family::Any);
+        let selector = Selector::new(set, rules(wanted, first, unmap));
         let count = selector.piece(LOG.as_bytes(), shown, b"f:", &mut out);
         (count, String::from_utf8(out).unwrap())
     }
@@ -321,7 +342,7 @@ mod tests {
         ) {
             let wanted = [Wanted::Member, Wanted::NoMember, Wanted::NoAddress][mode];
             let set = if v4 { only_v4() } else { set() };
-            let selector = Selector::new(&set, wanted, first, unmap, Family::Any);
+            let selector = Selector::new(&set, rules(wanted, first, unmap));
             let piece = lines.join("\n");
             let mut out = Vec::new();
             let count = selector.piece(piece.as_bytes(), Shown::Line, b"", &mut out);

@@ -100,11 +100,15 @@ impl<'a> Crowd<'a> {
         self.started.elapsed().as_nanos() as u64
     }
 
-    /// Lets the slots try again that have rested. Whether some still rest.
-    pub(super) fn rouse(&mut self, elapsed: Duration) -> bool {
+    /// Lets the slots try again that have rested.
+    pub(super) fn rouse(&mut self, elapsed: Duration) {
         if elapsed >= self.rested {
             self.idle.append(&mut self.resting);
         }
+    }
+
+    /// Whether some rest.
+    pub(super) fn some_rest(&self) -> bool {
         !self.resting.is_empty()
     }
 
@@ -126,7 +130,7 @@ impl<'a> Crowd<'a> {
             }
         }
         if event.writable && self.slots[index].stage == Stage::Open {
-            self.send(index, self.now())?;
+            self.send(index)?;
         }
         Ok(())
     }
@@ -140,7 +144,7 @@ impl<'a> Crowd<'a> {
                 self.opening += 1;
                 self.watch(index, false, true)
             }
-            Err(e) => self.fail(index, failure::of(&e).message()),
+            Err(e) => self.fail(index, &failure::of(&e).explanation()),
         }
     }
 
@@ -165,11 +169,12 @@ impl<'a> Crowd<'a> {
                 let write = link.holds_output();
                 return self.watch(index, true, write);
             }
-            Err(e) => return self.fail(index, failure::of(&e).message()),
+            Err(e) => return self.fail(index, &failure::of(&e).explanation()),
         }
         self.opening -= usize::from(slot.stage == Stage::Opening);
         slot.stage = Stage::Open;
-        self.tally.connected += 1;
+        // Before the clock of the run starts.
+        self.tally.connected(0);
         self.watch(index, true, false)
     }
 
@@ -177,39 +182,48 @@ impl<'a> Crowd<'a> {
     pub(super) fn reopen(&mut self, index: usize, since: u64) -> Result<()> {
         let link = match self.dialer.begin() {
             Ok(link) => link,
-            Err(e) => return self.fail(index, failure::of(&e).message()),
+            Err(e) => return self.fail(index, &failure::of(&e).explanation()),
         };
         self.adopt(index, link)?;
         let slot = &mut self.slots[index];
         slot.restart(&self.pattern, since);
         // On loopback it is there at once; elsewhere writability will tell.
-        let now = self.now();
-        self.send(index, now)
+        self.send(index)
     }
 
-    /// Sends what may be sent and can be; `now` is when, for its latency.
-    pub(super) fn send(&mut self, index: usize, now: u64) -> Result<()> {
+    /// Sends what may be sent and can be.
+    pub(super) fn send(&mut self, index: usize) -> Result<()> {
         let slot = &mut self.slots[index];
         let Some(link) = &mut slot.link else {
             return Ok(());
         };
         if let Err(e) = link.flush() {
-            return self.fail(index, failure::of(&e).message());
+            return self.fail(index, &failure::of(&e).explanation());
         }
         for _ in 0..WRITES {
             if !slot.talk.has_unsent() {
                 break;
             }
             let filled = slot.talk.fill(&self.pattern, &mut self.scratch);
+            // Only now: making the messages is no latency of the peer.
+            let now = self.started.elapsed().as_nanos() as u64;
             match link.write(&self.scratch[..filled.len]) {
                 Ok(sent) => {
-                    slot.talk.wrote(&self.pattern, filled, sent, now);
+                    let begun = slot.talk.wrote(&self.pattern, filled, sent, now);
+                    let due = |sequence| match (slot.since, self.schedule) {
+                        (Some(since), Some(_)) => Some(since),
+                        (None, Some(schedule)) => Some(schedule.due_of(index as u32, sequence)),
+                        (_, None) => None,
+                    };
+                    for due in begun.filter_map(due) {
+                        self.tally.sent_late(now.saturating_sub(due));
+                    }
                     if sent < filled.len {
                         break;
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => return self.fail(index, failure::of(&e).message()),
+                Err(e) => return self.fail(index, &failure::of(&e).explanation()),
             }
         }
         let unsent = slot.talk.has_unsent() || link.holds_output();
@@ -229,7 +243,7 @@ impl<'a> Crowd<'a> {
                 let unsent = slot.talk.has_unsent() || link.holds_output();
                 return self.watch(index, true, unsent);
             }
-            Err(e) => return self.fail(index, failure::of(&e).message()),
+            Err(e) => return self.fail(index, &failure::of(&e).explanation()),
         };
         if n == 0 {
             return self.peer_end(index);
@@ -251,12 +265,12 @@ impl<'a> Crowd<'a> {
                 if echo.right {
                     tally.echo(echo.size, now.saturating_sub(from));
                 } else {
-                    tally.mismatches += 1;
+                    tally.corrupt += 1;
                 }
             });
-        self.tally.settle();
+        self.tally.settle(now);
         if !sane {
-            self.tally.mismatches += 1;
+            self.tally.corrupt += 1;
             return self.fail(index, "the peer sent more than it had received");
         }
         let outstanding = slot.talk.outstanding();
@@ -278,7 +292,7 @@ impl<'a> Crowd<'a> {
             slot.talk.allow(echoes);
         }
         if slot.talk.has_unsent() && !slot.watched.1 {
-            return self.send(index, now);
+            return self.send(index);
         }
         Ok(())
     }
@@ -288,7 +302,7 @@ impl<'a> Crowd<'a> {
         let slot = &mut self.slots[index];
         slot.stage = Stage::Closing;
         match slot.link.as_mut().map(Link::shutdown_write) {
-            Some(Err(e)) => self.fail(index, failure::of(&e).message()),
+            Some(Err(e)) => self.fail(index, &failure::of(&e).explanation()),
             _ => self.watch(index, true, false),
         }
     }
@@ -297,7 +311,8 @@ impl<'a> Crowd<'a> {
         if self.slots[index].stage != Stage::Closing {
             return self.fail(index, "the peer closed the connection");
         }
-        self.tally.connected += 1;
+        let now = self.now();
+        self.tally.connected(now);
         self.close(index)
     }
 

@@ -70,8 +70,8 @@ impl<'a> Engine<'a> {
     }
 
     /// The counts.
-    pub(crate) fn tally(&self) -> &Tally {
-        &self.crowd.tally
+    pub(crate) fn tally(&mut self) -> &mut Tally {
+        &mut self.crowd.tally
     }
 
     /// Makes all connections; the first is open already. `false` at a signal.
@@ -111,7 +111,7 @@ impl<'a> Engine<'a> {
     /// connection is left; `tick` is called every [`TICK`].
     pub(crate) fn run(
         &mut self,
-        mut tick: impl FnMut(&Tally, Duration) -> Result<()>,
+        mut tick: impl FnMut(&mut Tally, Duration) -> Result<()>,
     ) -> Result<Duration> {
         self.crowd.phase = Phase::Running;
         self.crowd.started = Instant::now();
@@ -120,7 +120,7 @@ impl<'a> Engine<'a> {
         loop {
             let elapsed = self.crowd.started.elapsed();
             if elapsed >= next_tick {
-                tick(&self.crowd.tally, elapsed)?;
+                tick(&mut self.crowd.tally, elapsed)?;
                 while next_tick <= elapsed {
                     next_tick += TICK;
                 }
@@ -133,9 +133,7 @@ impl<'a> Engine<'a> {
             }
             let until = next_tick.min(self.plan.duration);
             let mut wait = until.saturating_sub(elapsed);
-            if self.crowd.rouse(elapsed) {
-                wait = wait.min(REST);
-            }
+            self.crowd.rouse(elapsed);
             let mut ending = Ending::Roughly;
             if let Some(schedule) = self.crowd.schedule {
                 self.begin_due(schedule, elapsed.as_nanos() as u64)?;
@@ -145,6 +143,10 @@ impl<'a> Engine<'a> {
                 }
             } else {
                 self.reopen_idle()?;
+            }
+            // Asked now, since what was begun may have failed at once.
+            if self.crowd.some_rest() {
+                wait = wait.min(REST);
             }
             self.step(wait, ending)?;
         }
@@ -198,14 +200,14 @@ impl<'a> Engine<'a> {
             // This one is open already.
             self.begun = 1;
             crowd.slots[0].restart(&crowd.pattern, 0);
-            return crowd.send(0, 0);
+            return crowd.send(0);
         }
         if crowd.schedule.is_some() {
             return Ok(());
         }
         for index in 0..crowd.slots.len() {
             crowd.slots[index].talk.allow(self.plan.pipeline);
-            crowd.send(index, crowd.now())?;
+            crowd.send(index)?;
         }
         Ok(())
     }
@@ -249,7 +251,7 @@ impl<'a> Engine<'a> {
             }
         }
         for index in self.touched.drain(..) {
-            crowd.send(index, now)?;
+            crowd.send(index)?;
         }
         Ok(schedule.due(self.begun) > now)
     }

@@ -57,22 +57,16 @@ pub(crate) fn run(
     } else {
         std::time::Duration::ZERO
     };
-    // The rates are those of the time in which messages were sent.
-    let tally = engine.tally();
-    let in_time = report::InTime {
-        messages: tally.messages,
-        bytes: tally.bytes,
-        connections: tally.connected,
-    };
     engine.drain(Instant::now() + plan.timeout)?;
-    live.end(io);
+    let tally = engine.tally();
+    let duration = tally.duration(elapsed);
+    live.end(io, tally, duration)?;
     let summary = Summary {
         target: &dialer.name(),
         address: address.as_deref(),
         plan,
-        tally: engine.tally(),
-        elapsed,
-        in_time,
+        duration,
+        tally,
     };
     summary.show(io)?;
     Ok(if engine.tally().all_right() {

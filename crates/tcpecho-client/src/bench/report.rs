@@ -4,23 +4,27 @@
 use std::time::Duration;
 
 use common::app::Io;
-use common::{Result, json, text};
+use common::{Result, json, text, time};
 use serde::Serialize;
 
-use super::tally::Tally;
+use super::tally::{Counts, Interval, Tally};
 use crate::config::Load;
+use crate::output::counted;
 use crate::stats::Latencies;
 
 /// Back to the begin of the line, and empty it.
 const FRESH_LINE: &str = "\r\x1b[K";
+
+/// Columns of a terminal that does not say how many it has.
+const COLUMNS: usize = 80;
 
 /// What is shown while the run goes on.
 #[derive(Debug)]
 pub(crate) struct Live {
     terminal: bool,
     reconnect: bool,
-    /// Time, echoes and connections at the last tick.
-    last: (Duration, u64, u64),
+    /// The time at the last tick.
+    last: Duration,
 }
 
 #[derive(Serialize)]
@@ -28,14 +32,17 @@ struct JsonInterval {
     #[serde(rename = "type")]
     tag: &'static str,
     elapsed_ms: f64,
+    duration_ms: f64,
     connections: u64,
     messages: u64,
     bytes: u64,
-    mismatches: u64,
+    corrupt: u64,
     errors: u64,
     messages_per_second: f64,
-    connections_per_second: f64,
+    bytes_per_second: f64,
+    connections_per_second: Option<f64>,
     p50_ms: Option<f64>,
+    p90_ms: Option<f64>,
     p99_ms: Option<f64>,
     max_ms: Option<f64>,
     time: String,
@@ -47,78 +54,80 @@ impl Live {
         Self {
             terminal,
             reconnect: plan.reconnect,
-            last: (Duration::ZERO, 0, 0),
+            last: Duration::ZERO,
         }
     }
 
-    /// Shows how it stands; the rates are those since the last time, the
-    /// latencies those of the whole run.
-    pub(crate) fn tick(&mut self, io: &mut Io, tally: &Tally, elapsed: Duration) -> Result<()> {
-        let (then, messages, connections) = self.last;
-        self.last = (elapsed, tally.messages, tally.connected);
-        let seconds = elapsed.saturating_sub(then).as_secs_f64();
-        let messages = rate(tally.messages - messages, seconds);
-        let connections = if self.reconnect {
-            rate(tally.connected - connections, seconds)
-        } else {
-            0.0
-        };
-        let latency = |q| tally.latencies.quantile(q).map(json::ms);
+    /// Shows the figures of the interval that ends now, all of them its own.
+    pub(crate) fn tick(&mut self, io: &mut Io, tally: &mut Tally, elapsed: Duration) -> Result<()> {
+        let interval = tally.next_interval()?;
+        self.show(io, &interval, elapsed)
+    }
+
+    fn show(&mut self, io: &mut Io, interval: &Interval, elapsed: Duration) -> Result<()> {
+        let length = elapsed.saturating_sub(self.last);
+        self.last = elapsed;
+        let seconds = length.as_secs_f64();
+        let (counts, times) = (interval.counts, &interval.latencies);
+        let latency = |q| times.quantile(q).map(json::ms);
+        let opened = self.reconnect.then(|| rate(counts.connections, seconds));
         if io.json {
             io.out.json(&JsonInterval {
                 tag: "interval",
                 elapsed_ms: json::ms(elapsed),
-                connections: tally.connected,
-                messages: tally.messages,
-                bytes: tally.bytes,
-                mismatches: tally.mismatches,
-                errors: tally.error_count(),
-                messages_per_second: messages,
-                connections_per_second: connections,
+                duration_ms: json::ms(length),
+                connections: counts.connections,
+                messages: counts.messages,
+                bytes: counts.bytes,
+                corrupt: counts.corrupt,
+                errors: counts.errors,
+                messages_per_second: rate(counts.messages, seconds),
+                bytes_per_second: rate(counts.bytes, seconds),
+                connections_per_second: opened,
                 p50_ms: latency(0.5),
+                p90_ms: latency(0.9),
                 p99_ms: latency(0.99),
-                max_ms: tally.latencies.max().map(json::ms),
-                time: common::time::now(),
+                max_ms: times.max().map(json::ms),
+                time: time::now(),
             })?;
             io.out.flush()?;
         }
         if self.terminal {
-            let opened = if self.reconnect {
-                format!(", {connections:.0} connections/s")
-            } else {
-                String::new()
-            };
+            let opened = opened.map_or(String::new(), |rate| format!(", {rate:.0} connections/s"));
             let line = format!(
-                "{FRESH_LINE}{:.0} s: {messages:.0} messages/s{opened}, p50 {:.3} ms, p99 {:.3} ms, \
-                 {} differing, {} errors",
+                "{:.0} s: {:.0} messages/s{opened}, p50 {:.3} ms, p99 {:.3} ms, \
+                 {} corrupt, {}",
                 elapsed.as_secs_f64(),
+                rate(counts.messages, seconds),
                 latency(0.5).unwrap_or(0.0),
                 latency(0.99).unwrap_or(0.0),
-                tally.mismatches,
-                tally.error_count()
+                counts.corrupt,
+                counted(counts.errors, "error"),
             );
-            io.report.raw(line.as_bytes());
+            // In the last column some terminals begin the next line.
+            let columns = match rustix::termios::tcgetwinsize(rustix::stdio::stderr()) {
+                Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+                _ => COLUMNS,
+            };
+            let shown: String = line.chars().take(columns - 1).collect();
+            io.report.raw(format!("{FRESH_LINE}{shown}").as_bytes());
         }
         Ok(())
     }
 
-    /// Takes the live line away.
-    pub(crate) fn end(&self, io: &Io) {
+    /// Takes the live line away. What came after the last tick is an interval
+    /// of its own.
+    pub(crate) fn end(&mut self, io: &mut Io, tally: &mut Tally, elapsed: Duration) -> Result<()> {
         if self.terminal {
             io.report.raw(FRESH_LINE.as_bytes());
+            self.terminal = false;
         }
+        let interval = tally.next_interval()?;
+        if interval.counts != Counts::default() {
+            self.show(io, &interval, elapsed)?;
+        }
+        Ok(())
     }
-}
-
-/// Counts at the end of the time in which messages were sent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct InTime {
-    /// Echoes that had come back.
-    pub(crate) messages: u64,
-    /// Their bytes.
-    pub(crate) bytes: u64,
-    /// Connections.
-    pub(crate) connections: u64,
 }
 
 /// The end of a run.
@@ -132,10 +141,8 @@ pub(crate) struct Summary<'a> {
     pub(crate) plan: &'a Load,
     /// The counts, the last echoes included.
     pub(crate) tally: &'a Tally,
-    /// How long messages were sent.
-    pub(crate) elapsed: Duration,
-    /// The counts at that time.
-    pub(crate) in_time: InTime,
+    /// The time the counts are of.
+    pub(crate) duration: Duration,
 }
 
 #[derive(Serialize)]
@@ -147,7 +154,7 @@ struct JsonSummary<'a> {
     connections: u64,
     messages: u64,
     bytes: u64,
-    mismatches: u64,
+    corrupt: u64,
     errors: u64,
     duration_ms: f64,
     messages_per_second: f64,
@@ -161,8 +168,11 @@ struct JsonSummary<'a> {
     p999_ms: Option<f64>,
     p9999_ms: Option<f64>,
     max_ms: Option<f64>,
+    send_late_p99_ms: Option<f64>,
+    send_late_max_ms: Option<f64>,
     tcp_rtt_ms: Option<f64>,
     tcp_retransmits: Option<u64>,
+    time: String,
 }
 
 /// The quantiles of a summary.
@@ -174,21 +184,26 @@ impl Summary<'_> {
     pub(crate) fn show(&self, io: &mut Io) -> Result<()> {
         let target = text::escape(self.target.as_bytes());
         for (why, count) in &self.tally.errors {
-            let plural = if *count == 1 { "" } else { "s" };
             io.report.line(format_args!(
-                "{target}: {count} connection{plural} failed: {why}"
+                "{target}: {} failed: {why}",
+                counted(*count, "connection")
             ));
         }
         if self.tally.missing > 0 {
             io.report.line(format_args!(
-                "{target}: {} echoes had not come back at the end",
-                self.tally.missing
+                "{target}: {} had not come back at the end",
+                counted(self.tally.missing, "echo")
             ));
         }
         if self.tally.unsent > 0 {
+            let were = if self.tally.unsent == 1 {
+                "was"
+            } else {
+                "were"
+            };
             io.report.line(format_args!(
-                "{target}: {} messages were due and had not been sent at the end",
-                self.tally.unsent
+                "{target}: {} {were} due but still unsent when the run ended",
+                counted(self.tally.unsent, "message")
             ));
         }
         if io.json {
@@ -200,28 +215,29 @@ impl Summary<'_> {
     }
 
     fn per_second(&self, count: u64) -> f64 {
-        rate(count, self.elapsed.as_secs_f64())
+        rate(count, self.duration.as_secs_f64())
     }
 
     fn record(&self, io: &mut Io) -> Result<()> {
         let (tally, times) = (self.tally, &self.tally.latencies);
+        let counts = tally.counts();
         let [p50, p90, p99, p999, p9999] = QUANTILES.map(|q| times.quantile(q).map(json::ms));
         io.out.json(&JsonSummary {
             tag: "summary",
             target: self.target,
             address: self.address,
-            connections: tally.connected,
-            messages: tally.messages,
-            bytes: tally.bytes,
-            mismatches: tally.mismatches,
-            errors: tally.error_count(),
-            duration_ms: json::ms(self.elapsed),
-            messages_per_second: self.per_second(self.in_time.messages),
-            bytes_per_second: self.per_second(self.in_time.bytes),
+            connections: counts.connections,
+            messages: counts.messages,
+            bytes: counts.bytes,
+            corrupt: counts.corrupt,
+            errors: counts.errors,
+            duration_ms: json::ms(self.duration),
+            messages_per_second: self.per_second(counts.messages),
+            bytes_per_second: self.per_second(counts.bytes),
             connections_per_second: self
                 .plan
                 .reconnect
-                .then(|| self.per_second(self.in_time.connections)),
+                .then(|| self.per_second(counts.connections)),
             min_ms: times.min().map(json::ms),
             avg_ms: times.mean().map(json::ms),
             p50_ms: p50,
@@ -230,47 +246,55 @@ impl Summary<'_> {
             p999_ms: p999,
             p9999_ms: p9999,
             max_ms: times.max().map(json::ms),
+            send_late_p99_ms: tally.lateness.quantile(0.99).map(json::ms),
+            send_late_max_ms: tally.lateness.max().map(json::ms),
             tcp_rtt_ms: tally.tcp_rtt().map(json::ms),
             tcp_retransmits: tally.tcp_retransmits(),
+            time: time::now(),
         })
     }
 
     fn lines(&self, io: &mut Io, target: &str) -> Result<()> {
-        let (tally, in_time) = (self.tally, self.in_time);
+        let (tally, counts) = (self.tally, self.tally.counts());
         io.out
             .line(format_args!("--- {target} bench statistics ---"))?;
         io.out.line(format_args!(
-            "{} connections, {} messages, {} bytes verified in {:.3} s",
-            tally.connected,
-            tally.messages,
-            tally.bytes,
-            self.elapsed.as_secs_f64()
+            "{}, {}, {} verified in {:.3} s",
+            counted(counts.connections, "connection"),
+            counted(counts.messages, "message"),
+            counted(counts.bytes, "byte"),
+            self.duration.as_secs_f64()
         ))?;
         let opened = if self.plan.reconnect {
-            format!(
-                ", {:.0} connections/s",
-                self.per_second(in_time.connections)
-            )
+            format!(", {:.0} connections/s", self.per_second(counts.connections))
         } else {
             String::new()
         };
         io.out.line(format_args!(
             "{:.0} messages/s, {:.3} MB/s each way{opened}",
-            self.per_second(in_time.messages),
-            self.per_second(in_time.bytes) / 1e6
+            self.per_second(counts.messages),
+            self.per_second(counts.bytes) / 1e6
         ))?;
         io.out.line(format_args!(
-            "{} differing, {} errors",
-            tally.mismatches,
-            tally.error_count()
+            "{} corrupt, {}",
+            counts.corrupt,
+            counted(counts.errors, "error")
         ))?;
         if let Some(line) = latency_line(&tally.latencies) {
             io.out.line(line)?;
         }
+        if let (Some(p99), Some(max)) = (tally.lateness.quantile(0.99), tally.lateness.max()) {
+            io.out.line(format_args!(
+                "sent late p99/max = {:.3}/{:.3} ms",
+                json::ms(p99),
+                json::ms(max)
+            ))?;
+        }
         if let (Some(rtt), Some(retransmits)) = (tally.tcp_rtt(), tally.tcp_retransmits()) {
             io.out.line(format_args!(
-                "tcp rtt = {:.3} ms, {retransmits} retransmits",
-                json::ms(rtt)
+                "tcp rtt = {:.3} ms, {}",
+                json::ms(rtt),
+                counted(retransmits, "retransmit")
             ))?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! when the messages that are on their way were sent, once for each write.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::pattern::{Id, Pattern};
 
@@ -145,8 +146,15 @@ impl Talk {
         cursor
     }
 
-    /// The first `n` bytes of what [`Self::fill`] gave were sent at `now`.
-    pub(crate) fn wrote(&mut self, pattern: &Pattern, filled: Filled, mut n: usize, now: u64) {
+    /// The first `n` bytes of what [`Self::fill`] gave were sent at `now`; the
+    /// messages whose first byte was among them.
+    pub(crate) fn wrote(
+        &mut self,
+        pattern: &Pattern,
+        filled: Filled,
+        mut n: usize,
+        now: u64,
+    ) -> Range<u64> {
         let before = self.begun();
         if n == filled.len {
             self.send = filled.end;
@@ -160,6 +168,7 @@ impl Talk {
         if self.timed && self.begun() > before {
             self.times.push_back((now, self.begun()));
         }
+        before..self.begun()
     }
 
     /// When a message was sent whose echo is complete; the oldest of all.
@@ -301,11 +310,16 @@ mod tests {
         let mut talk = Talk::new(&pattern, 0, 0, true);
         let mut line = Vec::new();
         // Two and a half messages, the half in two pieces, three.
-        for (now, allow, n) in [(100, 3, 25), (200, 0, 3), (300, 0, 2), (400, 3, 30)] {
+        for (now, allow, n, begun) in [
+            (100, 3, 25, 0..3),
+            (200, 0, 3, 3..3),
+            (300, 0, 2, 3..3),
+            (400, 3, 30, 3..6),
+        ] {
             talk.allow(allow);
             let mut out = [0; 100];
             let filled = talk.fill(&pattern, &mut out);
-            talk.wrote(&pattern, filled, n, now);
+            assert_eq!(talk.wrote(&pattern, filled, n, now), begun);
             line.extend_from_slice(&out[..n]);
         }
         let mut since = Vec::new();

@@ -1,16 +1,42 @@
 //! The machine against a socket made of two queues: what tests and the fuzz
 //! target play on.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{Machine, Rules, Step, TAIL_MAX};
 use crate::readiness::Interest;
 
+/// Bytes that wait to be read, moved in one piece each time.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Input {
+    pub(crate) fn extend(&mut self, bytes: impl AsRef<[u8]>) {
+        self.bytes.extend_from_slice(bytes.as_ref());
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn take(&mut self, n: usize) -> Vec<u8> {
+        let taken = self.bytes[self.start..self.start + n].to_vec();
+        self.start += n;
+        taken
+    }
+}
+
 /// A socket without a kernel: what came in, and how much it takes out.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
-    pub(crate) input: VecDeque<u8>,
+    pub(crate) input: Input,
     pub(crate) fin: bool,
     pub(crate) room: usize,
     pub(crate) output: Vec<u8>,
@@ -80,7 +106,7 @@ impl Bench {
             return;
         }
         let n = limit.min(self.wire.input.len());
-        let mut chunk: Vec<u8> = self.wire.input.drain(..n).collect();
+        let mut chunk = self.wire.input.take(n);
         if self.machine.is_open() {
             self.taken += n;
             let answer = self.rules.reply.as_ref().unwrap_or(&chunk);

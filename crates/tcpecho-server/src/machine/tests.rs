@@ -231,3 +231,62 @@ fn it_stays_small() {
     // Ten thousand idle connections are to cost little.
     assert!(size_of::<Machine>() <= 184, "{}", size_of::<Machine>());
 }
+
+fn delayed(ms: u64) -> Bench {
+    let delay = Delay {
+        base: Duration::from_millis(ms),
+        jitter: Duration::ZERO,
+    };
+    let mut bench = Bench::new(Rules {
+        faults: Some(Faults {
+            delay: Some(delay),
+            ..Faults::default()
+        }),
+        ..Rules::default()
+    });
+    bench.wire.room = usize::MAX / 2;
+    bench.follow();
+    bench
+}
+
+/// A delay is that of each piece, and not that of all before it, too.
+#[test]
+fn pieces_in_flight_keep_their_own_delay() {
+    let mut bench = delayed(50);
+    let ms = Duration::from_millis;
+    for byte in 0..5 {
+        bench.wire.input.extend([byte]);
+        bench.turn(TAIL_MAX);
+        bench.pass(ms(10));
+    }
+    // At 50 ms the first goes, and then one every 10 ms.
+    for count in 1..=5 {
+        assert_eq!(bench.wire.output.len(), count, "at {:?}", bench.now);
+        bench.pass(ms(9));
+        assert_eq!(bench.wire.output.len(), count, "at {:?}", bench.now);
+        bench.pass(ms(1));
+    }
+    assert_eq!(bench.wire.output, [0, 1, 2, 3, 4]);
+}
+
+/// Also while the first ones of several are held: the room behind them is
+/// read, and up to a number of pieces.
+#[test]
+fn held_pieces_are_bounded_in_bytes_and_number() {
+    let mut bench = delayed(1000);
+    bench.wire.input.extend(vec![7; 3 * TAIL_MAX]);
+    for _ in 0..10 {
+        bench.turn(TAIL_MAX);
+    }
+    assert_eq!(bench.machine.bytes(), (TAIL_MAX as u64, 0));
+    let mut bench = delayed(1000);
+    for _ in 0..2 * HELD_MAX {
+        bench.wire.input.extend([7]);
+        bench.turn(1);
+    }
+    assert_eq!(bench.machine.bytes(), (HELD_MAX as u64, 0));
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.wire.output.len(), HELD_MAX);
+    bench.turn(TAIL_MAX);
+    assert_eq!(bench.machine.bytes().0, 2 * HELD_MAX as u64);
+}

@@ -214,6 +214,8 @@ impl Lie {
             }
             Self::AliasToNowhere => {
                 lie.answers = vec![Record::new(name, rtype::CNAME, 60, labels("away.example"))];
+                // A server that follows aliases would know what is there.
+                lie.flags &= !0x0080;
             }
             Self::ForeignRecords => {
                 lie.answers = vec![Record::new("other.test", query.qtype, 60, [192, 0, 2, 66])];

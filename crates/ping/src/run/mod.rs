@@ -1,44 +1,39 @@
 //! From the command line to the status: sockets, privileges, plan and face put
 //! together.
 
-use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
-use std::rc::Rc;
-use std::time::Duration;
 
 use common::address::Family;
 use common::app::Io;
 use common::signal::{self, Signals};
-use common::{Error, Exit, Kind, Result};
+use common::{Error, Exit, Result};
 
 use crate::books::Books;
 use crate::cli::Cli;
 use crate::clock::Clock;
-use crate::config::{Config, Job};
+use crate::config::{self, Config, Job};
 use crate::cookie::Cookies;
 use crate::engine::{End, Engine, Line, Sizes};
-use crate::event::Observer;
-use crate::face::classic::{Classic, Style};
+use crate::event::{Observer, Refusal};
 use crate::face::csv::Csv;
 use crate::face::graph::Graph;
-use crate::face::json::Json;
+use crate::face::json::{Json, Selection};
 use crate::face::list::{Lines, List};
 use crate::face::metrics::Metrics;
 use crate::face::mtu::Mtu;
+use crate::face::watch::Watch;
 use crate::feed::{self, Feed, Reading};
-use crate::names::Names;
-use crate::operand::Operand;
 use crate::packet::{HEADER, Template, Version};
-use crate::plan::Plan;
 use crate::plan::floor::Floor;
 use crate::plan::list::{Goal, ListPlan, Pace};
 use crate::plan::mtu::MtuPlan;
-use crate::plan::steady::{Steady, SteadyPlan};
+use crate::plan::{Plan, Until};
 use crate::privilege;
-use crate::socket::{self, IcmpSocket, Route};
-use crate::sys;
+use crate::socket::{self, IcmpSocket};
 use crate::tally::{Condition, Tally};
-use crate::target::Target;
+use crate::target::Targets;
+
+mod single;
 
 /// Settled probes remembered, to tell late answers and duplicates: for one
 /// target, and for many.
@@ -51,7 +46,7 @@ const HEADROOM: usize = 60 + 64;
 pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     let config = Config::new(cli, rustix::process::getuid().is_root())?;
     match config.job.clone() {
-        Job::One { operand, plan } => one(cli, io, &config, &operand, plan),
+        Job::One { operand, plan } => single::one(cli, io, &config, &operand, plan),
         Job::Many {
             goal,
             gap,
@@ -126,169 +121,6 @@ fn check_interface(name: Option<&str>) -> Result<()> {
     }
 }
 
-/// The interface that an address is meant on: that of its zone, or of `-I`.
-fn scope(operand: &Operand, address: IpAddr, interface: Option<&str>) -> Result<u32> {
-    let given = match interface {
-        Some(name) if address.is_ipv6() => socket::interface_index(name)?,
-        _ => 0,
-    };
-    match operand {
-        Operand::Zoned(address, zone) => {
-            feed::index(zone, given).map_err(|error| error.about(format!("{address}%{zone}")))
-        }
-        _ => Ok(given),
-    }
-}
-
-/// Why there is no source address for a target. That this system has none of
-/// its family, or no way to it, is no mistake of the user's.
-fn no_way(error: &std::io::Error) -> Error {
-    let plain = Error::network(error);
-    let absent = [Some(libc::EADDRNOTAVAIL), Some(libc::EAFNOSUPPORT)];
-    if absent.contains(&error.raw_os_error()) || error.kind() == std::io::ErrorKind::Unsupported {
-        return Error::new(Kind::Unreachable, plain.message());
-    }
-    plain
-}
-
-/// The classic face, or records of one target.
-fn one(cli: &Cli, io: &mut Io, config: &Config, operand: &Operand, plan: Steady) -> Result<Exit> {
-    let text = cli.targets.first().cloned().unwrap_or_default();
-    let interface = config.socket.interface.as_deref();
-    let cookies = Cookies::default();
-    let about = |e: Error| {
-        if e.operand().is_some() {
-            e
-        } else {
-            e.about(&text)
-        }
-    };
-    let wanted = match operand {
-        Operand::Address(IpAddr::V4(_)) => versions(Family::V4),
-        Operand::Address(IpAddr::V6(_)) | Operand::Zoned(..) => versions(Family::V6),
-        _ => versions(config.family),
-    };
-    // Mistakes first: they are the same for those who may not send ICMP.
-    check_interface(interface)?;
-    let literal = literal(operand);
-    let zone = match literal {
-        Some(address) => Some(scope(operand, address, interface).map_err(about)?),
-        None => None,
-    };
-    if literal.is_some_and(|address| address.is_ipv4()) {
-        feed::fits_v4(config.sizes.max).map_err(about)?;
-    }
-    // What needs rights, for every family that the name may turn out to have.
-    let (mut lines, failed) = open(config, wanted, &cookies).map_err(about)?;
-    let routes: Vec<_> = wanted
-        .iter()
-        .map(|&version| (version, Route::open(version, interface)))
-        .collect();
-    privilege::drop_all()?;
-
-    let address = if let Some(address) = literal {
-        address
-    } else {
-        let limit = plan.deadline.map_or(Duration::MAX, Duration::from_nanos);
-        feed::lookup(&text, config.family, limit)?
-    };
-    let scope = match zone {
-        Some(zone) => zone,
-        None => scope(operand, address, interface).map_err(about)?,
-    };
-    if address.is_ipv4() {
-        feed::fits_v4(config.sizes.max).map_err(about)?;
-    }
-    let label = (text != address.to_string()).then(|| Rc::from(text.as_str()));
-    let target = Target::new(label, address, scope);
-    let to = match address {
-        IpAddr::V4(_) => SocketAddr::new(address, 0),
-        IpAddr::V6(v6) => std::net::SocketAddrV6::new(v6, 0, 0, scope).into(),
-    };
-    lines.retain(|line| line.version() == target.version());
-    if let (true, Some(error)) = (lines.is_empty(), failed) {
-        return Err(about(error));
-    }
-    let route = routes
-        .into_iter()
-        .find(|(version, _)| *version == target.version())
-        .map_or_else(
-            || Err(std::io::ErrorKind::Unsupported.into()),
-            |(_, route)| route.and_then(|route| route.source(to)),
-        );
-    if let (Err(e), None) = (&route, config.until) {
-        let error = no_way(e).about(&text);
-        return Err(match address {
-            IpAddr::V6(v6) if v6.is_unicast_link_local() && scope == 0 => error.hint(format!(
-                "a link-local address needs its interface: {address}%IFACE, or add -I IFACE"
-            )),
-            _ => error,
-        });
-    }
-
-    let source = config.socket.source.or(route.ok());
-    let from = source
-        .filter(|_| !cli.interface.is_empty())
-        .map(|source| match interface {
-            Some(interface) => format!("{source} {interface}"),
-            // As iputils has it, with the place of the interface left empty.
-            None => format!("{source} "),
-        });
-    let mut names = Names::new(!cli.numeric && matches!(operand, Operand::Name(_)) && !io.json)?;
-    names.ask(address);
-    let style = style(cli, config, &plan, is_graph(cli, io), from, scope);
-    let mut classic = Classic::new(style, names);
-    let mut faces = Faces::new(cli, config);
-    let face = faces.choose(cli, io, &mut classic);
-    let condition = condition(cli, config, plan.deadline.and(plan.count));
-
-    let clock = Clock::start();
-    let mut books = Books::new(cookies, MEMORY.0);
-    books.wait = config.wait;
-    let id = books.targets.add(target);
-    let mut engine = engine(config, clock, lines, books)?;
-    // The run began when the clock did, and so does its deadline.
-    let mut plan = SteadyPlan::new(plan, id);
-    finish(io, clock, &mut engine, &mut plan, face, condition, true)
-}
-
-/// The address of an operand that is not a name.
-fn literal(operand: &Operand) -> Option<IpAddr> {
-    match operand {
-        Operand::Address(address) => Some(*address),
-        Operand::Zoned(address, _) => Some((*address).into()),
-        Operand::Name(_) | Operand::Range(_) => None,
-    }
-}
-
-/// The options of the classic face. `from` is the source address and interface
-/// of the header.
-fn style(
-    cli: &Cli,
-    config: &Config,
-    plan: &Steady,
-    is_graph: bool,
-    from: Option<String>,
-    scope: u32,
-) -> Style {
-    Style {
-        quiet: cli.quiet || is_graph,
-        verbose: cli.verbose,
-        stamped: cli.timestamps,
-        audible: cli.audible,
-        precise: cli.precise,
-        flood: cli.flood,
-        paced: cli.flood || cli.adaptive || plan.interval == 0,
-        pattern: cli.pattern.as_ref().map(|pattern| {
-            let digits = pattern.0.iter().map(|byte| format!("{byte:02x}"));
-            digits.collect()
-        }),
-        size: config.sizes.max,
-        from,
-        zone: sys::interface_name(scope),
-    }
-}
-
 /// The list face, or records of many targets.
 fn many(
     cli: &Cli,
@@ -296,7 +128,7 @@ fn many(
     config: &Config,
     plan: impl FnOnce(Feed) -> Box<dyn Plan>,
 ) -> Result<Exit> {
-    let operands = io.operands(&cli.targets, "a target")?;
+    let operands = io.operands(&cli.targets, "a target")?.with_files();
     check_interface(config.socket.interface.as_deref())?;
     let scope = match &config.socket.interface {
         Some(name) => socket::interface_index(name)?,
@@ -308,6 +140,8 @@ fn many(
         scope,
         size: config.sizes.max,
         shuffle: cli.shuffle.then(|| cookies.seed()),
+        all_addresses: cli.all_addresses,
+        patient: config.until == Some(Until::Up),
     };
     // Mistakes first: they are the same for those who may not send ICMP.
     let mistakes: Vec<Error> = cli
@@ -338,16 +172,25 @@ fn many(
             goal: Goal::Count { .. },
             ..
         } => Lines::Counts,
+        _ if cli.watch.is_some() => Lines::Totals,
         _ if cli.quiet => Lines::None,
         _ => Lines::Both,
     };
-    let mut list = List::new(kind, config.until, cli.verbose);
+    let mut list = List::new(kind, config.until, cli.verbose, cli.all_addresses);
     let mut faces = Faces::new(cli, config);
     let face = faces.choose(cli, io, &mut list);
+    let mut watch;
+    let face = match cli.watch {
+        Some(interval) => {
+            watch = Watch::new(face, config::nanos(interval));
+            &mut watch
+        }
+        None => face,
+    };
 
     let clock = Clock::start();
     let mut books = Books::new(cookies, MEMORY.1);
-    books.wait = config.wait;
+    books.rules = config.rules;
     let mut engine = engine(config, clock, lines, books)?;
     let mut plan = plan(feed);
     let condition = condition(cli, config, None);
@@ -360,6 +203,17 @@ fn many(
         condition,
         false,
     )
+}
+
+/// A run that ends before its first probe, told by the face that was asked for.
+fn refused(cli: &Cli, io: &mut Io, config: &Config, refusal: &Refusal) -> Result<Exit> {
+    let mut list = List::new(Lines::None, None, false, false);
+    let mut faces = Faces::new(cli, config);
+    let face = faces.choose(cli, io, &mut list);
+    let clock = Clock::start();
+    face.refused(io, clock, refusal)?;
+    face.finish(io, clock, &Targets::default(), 0)?;
+    Ok(refusal.error.exit())
 }
 
 /// Whether the round trips are drawn.
@@ -375,16 +229,22 @@ struct Faces<'a> {
     metrics: Metrics,
     mtu: Mtu,
     graph: Option<Graph<'a>>,
+    single: bool,
 }
 
 impl<'a> Faces<'a> {
     fn new(cli: &Cli, config: &Config) -> Self {
+        let selection = Selection {
+            quiet: cli.quiet,
+            answered: (cli.alive || cli.unreachable).then_some(cli.alive),
+        };
         Self {
-            json: Json::new(cli.quiet, config.sizes.min),
-            csv: Csv::new(cli.quiet, config.sizes.min),
+            json: Json::new(selection, config.sizes.min),
+            csv: Csv::new(selection, config.sizes.min),
             metrics: Metrics::default(),
             mtu: Mtu,
             graph: None,
+            single: matches!(config.job, Job::One { .. }),
         }
     }
 
@@ -395,7 +255,7 @@ impl<'a> Faces<'a> {
             () if io.json => &mut self.json,
             () if cli.csv => &mut self.csv,
             () if cli.metrics => &mut self.metrics,
-            () if is_graph(cli, io) => self.graph.insert(Graph::new(text)),
+            () if is_graph(cli, io) => self.graph.insert(Graph::new(text, self.single)),
             () => text,
         }
     }
@@ -403,6 +263,7 @@ impl<'a> Faces<'a> {
 
 fn condition(cli: &Cli, config: &Config, answers: Option<u64>) -> Condition {
     match (cli.max_loss, cli.reachable, config.until, answers) {
+        _ if cli.mtu => Condition::Mtu,
         (Some(percent), _, _, _) => Condition::MaxLoss(percent),
         (_, Some(least), _, _) => Condition::Reachable(least),
         (_, _, Some(until), _) => Condition::Until(until),
@@ -435,6 +296,11 @@ fn finish(
             tally.ended(io, clock, target)?;
         }
     }
+    if end == End::Deadline {
+        for error in plan.unresolved() {
+            tally.refused(io, clock, &Refusal::new(error))?;
+        }
+    }
     if end == End::Deadline && !plan.is_complete() {
         tally.unasked();
         io.report
@@ -442,5 +308,15 @@ fn finish(
     }
     let drops = engine.dropped();
     tally.finish(io, clock, &engine.books.targets, drops)?;
+    if let Some(lag) = plan.lag() {
+        io.report.line(format_args!(
+            "the period was not kept: probes went out {} ms late on average",
+            lag / 1_000_000
+        ));
+    }
+    if end == End::Done && tally.is_empty() && io.report.worst() == Exit::Yes {
+        io.report.line("the list is empty");
+        return Ok(Exit::No);
+    }
     Ok(tally.exit())
 }

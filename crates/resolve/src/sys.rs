@@ -1,5 +1,6 @@
-//! Many datagrams in one system call, where the system has such a call, and the
-//! numbers of interfaces; the only unsafe code of the tool.
+//! Many datagrams in one system call, where the system has such a call, the
+//! numbers of interfaces, and names of addresses as bytes; the only unsafe code
+//! of the tool.
 #![allow(
     unsafe_code,
     reason = "these calls have no safe binding; every block says why it is sound"
@@ -7,7 +8,9 @@
 
 use std::ffi::CString;
 use std::io;
-use std::net::UdpSocket;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use socket2::SockAddr;
 
 /// The number of an interface; `None` if there is none of this name.
 pub(crate) fn interface(name: &str) -> Option<u32> {
@@ -17,6 +20,38 @@ pub(crate) fn interface(name: &str) -> Option<u32> {
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {
         0 => None,
         number => Some(number),
+    }
+}
+
+/// What libc's getnameinfo says when it fails: its code, and for `EAI_SYSTEM`
+/// the error.
+pub(crate) type NameError = (i32, Option<io::Error>);
+
+/// The name of an address as libc knows it. The bytes come from the network.
+pub(crate) fn host_name(address: IpAddr) -> Result<Vec<u8>, NameError> {
+    let address = SockAddr::from(SocketAddr::new(address, 0));
+    let mut host = [0_u8; 1025];
+    // SAFETY: the address is valid for its length, the buffer for its own, and
+    // both outlive the call; no buffer is given for the service.
+    let code = unsafe {
+        libc::getnameinfo(
+            address.as_ptr().cast(),
+            address.len(),
+            host.as_mut_ptr().cast(),
+            host.len() as _,
+            std::ptr::null_mut(),
+            0,
+            libc::NI_NAMEREQD,
+        )
+    };
+    match code {
+        0 => Ok(host
+            .split(|&byte| byte == 0)
+            .next()
+            .unwrap_or_default()
+            .to_vec()),
+        libc::EAI_SYSTEM => Err((code, Some(io::Error::last_os_error()))),
+        code => Err((code, None)),
     }
 }
 

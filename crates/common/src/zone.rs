@@ -1,0 +1,137 @@
+//! Zones of IPv6 addresses (RFC 4007, section 11): the interface after `%`, and
+//! host names that are not ASCII (feature `idn`).
+
+use std::net::{IpAddr, SocketAddr};
+
+/// Takes the zone out of a host or an endpoint, with or without brackets:
+/// `[fe80::1%eth0]:80` becomes `[fe80::1]:80` and `eth0`, and so does
+/// `[fe80::1]%eth0:80`.
+pub fn split(text: &str) -> (String, Option<&str>) {
+    let Some((before, rest)) = text.split_once('%') else {
+        return (text.to_owned(), None);
+    };
+    // A bare address has colons of its own, before the zone.
+    let ends: &[char] = if before.starts_with('[') && !before.contains(']') {
+        &[']']
+    } else {
+        &[':']
+    };
+    let end = rest.find(ends).unwrap_or(rest.len());
+    let (zone, after) = rest.split_at(end);
+    (format!("{before}{after}"), Some(zone))
+}
+
+/// The index of the interface that a zone names, or whose number it is.
+pub fn index(zone: &str) -> Result<u32, String> {
+    let number = || {
+        let plain = zone.bytes().all(|b| b.is_ascii_digit()) && !zone.starts_with('0');
+        zone.parse().ok().filter(|_| plain)
+    };
+    if zone.is_empty() {
+        return Err("an interface is missing after %".to_owned());
+    }
+    by_name(zone)
+        .or_else(number)
+        .ok_or_else(|| format!("no network interface {zone} here"))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn by_name(name: &str) -> Option<u32> {
+    use rustix::net::{AddressFamily, SocketType, netdevice, socket};
+    let socket = socket(AddressFamily::INET6, SocketType::DGRAM, None)
+        .or_else(|_| socket(AddressFamily::INET, SocketType::DGRAM, None))
+        .ok()?;
+    netdevice::name_to_index(&socket, name).ok()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn by_name(_: &str) -> Option<u32> {
+    None
+}
+
+/// Whether an address says nothing without its interface.
+pub fn is_needed(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_multicast(),
+    }
+}
+
+/// An address and port in a zone, by the number of its interface.
+pub fn within(address: SocketAddr, index: u32) -> SocketAddr {
+    match address {
+        SocketAddr::V6(mut v6) => {
+            v6.set_scope_id(index);
+            v6.into()
+        }
+        SocketAddr::V4(_) => address,
+    }
+}
+
+/// A host name as resolvers take it: UTS 46, not transitional, for what is not
+/// ASCII.
+#[cfg(feature = "idn")]
+pub fn to_ascii(name: &str) -> Result<String, String> {
+    if name.is_ascii() {
+        return Ok(name.to_owned());
+    }
+    // What is left out may have been everything.
+    match idna::domain_to_ascii(name) {
+        Ok(ascii) if !ascii.is_empty() => Ok(ascii),
+        _ => Err("not a valid internationalized name (UTS 46)".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn forms() {
+        for (text, rest, zone) in [
+            ("[fe80::1%eth0]:80", "[fe80::1]:80", Some("eth0")),
+            ("[fe80::1]%eth0:80", "[fe80::1]:80", Some("eth0")),
+            ("fe80::1%eth0", "fe80::1", Some("eth0")),
+            ("*%eth0.5:80", "*:80", Some("eth0.5")),
+            ("%eth0:80", ":80", Some("eth0")),
+            ("0.0.0.0%eth0:80", "0.0.0.0:80", Some("eth0")),
+            ("fe80::1%", "fe80::1", Some("")),
+            ("[::1]:80", "[::1]:80", None),
+        ] {
+            assert_eq!(split(text), (rest.to_owned(), zone), "{text}");
+        }
+    }
+
+    #[test]
+    fn interfaces() {
+        if cfg!(any(target_os = "linux", target_os = "android")) {
+            assert_eq!(index("lo"), Ok(1));
+        }
+        assert_eq!(index("1"), Ok(1));
+        assert_eq!(index(""), Err("an interface is missing after %".to_owned()));
+        for bad in ["no-such-if", "01", "-1", "4294967296"] {
+            assert!(index(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[cfg(feature = "idn")]
+    #[test]
+    fn names() {
+        assert_eq!(
+            to_ascii("b\u{fc}cher.example"),
+            Ok("xn--bcher-kva.example".to_owned())
+        );
+        assert_eq!(to_ascii("a_b.example"), Ok("a_b.example".to_owned()));
+        assert!(to_ascii("\u{ad}").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost(text in "[a-f0-9:%\\[\\].]{0,20}") {
+            let (rest, zone) = split(&text);
+            let length = rest.len() + zone.map_or(0, |zone| zone.len() + 1);
+            prop_assert_eq!(length, text.len());
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What the words of the command line are: names and record types.
+
+use std::net::IpAddr;
+
+use common::{Error, Result};
+use domain::base::iana::Rtype;
+
+use crate::present;
+
+/// Record types by their names, each once.
+pub(crate) fn types(texts: &[String]) -> Result<Vec<Rtype>> {
+    let mut types = Vec::new();
+    for text in texts {
+        let rtype = match present::rtype(&text.to_ascii_uppercase()) {
+            Some(Rtype::OPT | Rtype::IXFR) => return Err(usage(text, "cannot be asked for")),
+            Some(rtype) => rtype,
+            None => {
+                let why = "unknown record type; use TYPEnnn for one without a name";
+                return Err(usage(text, why));
+            }
+        };
+        if !types.contains(&rtype) {
+            types.push(rtype);
+        }
+    }
+    Ok(types)
+}
+
+/// Whether this is the name of a file rather than an address.
+pub(crate) fn is_file(text: &str) -> bool {
+    text.parse::<IpAddr>().is_err() && std::path::Path::new(text).is_file()
+}
+
+/// Takes the record types off the end of the operands, in upper case as dig has
+/// them: never the only operand, unless there are `files` of operands.
+pub(crate) fn trailing_types(names: &mut Vec<String>, files: usize) -> Result<Vec<Rtype>> {
+    let mut words = Vec::new();
+    while let Some(last) = names.last()
+        && (names.len() > 1 || files > 0)
+        && last.starts_with(|c: char| c.is_ascii_uppercase())
+        && !last.contains(|c: char| c.is_ascii_lowercase())
+        && (present::is_mnemonic(last) || matches!(last.as_str(), "IN" | "CH" | "HS"))
+    {
+        words.extend(names.pop());
+    }
+    if let Some(class) = words
+        .iter()
+        .find(|word| matches!(word.as_str(), "CH" | "HS"))
+    {
+        return Err(usage(class, "only class IN can be asked for"));
+    }
+    words.retain(|word| word != "IN");
+    words.reverse();
+    types(&words)
+}
+
+fn usage(text: &str, message: &str) -> Error {
+    Error::usage(message).about(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(words: &[&str], files: usize) -> (Vec<String>, Vec<String>) {
+        let mut names: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        let types = trailing_types(&mut names, files).unwrap();
+        (names, types.into_iter().map(present::mnemonic).collect())
+    }
+
+    #[test]
+    fn types_are_at_the_end_and_in_upper_case() {
+        for (words, files, names, types) in [
+            (&["x", "MX"][..], 0, &["x"][..], &["MX"][..]),
+            (
+                &["x", "y", "TXT", "TYPE65534", "TXT"],
+                0,
+                &["x", "y"],
+                &["TXT", "TYPE65534"],
+            ),
+            (&["x", "IN", "NSAP-PTR"], 0, &["x"], &["NSAP-PTR"]),
+            (&["MX"], 0, &["MX"], &[]),
+            (&["MX"], 1, &[], &["MX"]),
+            (&["MX", "x"], 0, &["MX", "x"], &[]),
+            (&["x", "mx"], 0, &["x", "mx"], &[]),
+            (&["x", "15"], 0, &["x", "15"], &[]),
+            (&["x", "MX.test"], 0, &["x", "MX.test"], &[]),
+            (&["x", "IN"], 0, &["x"], &[]),
+        ] {
+            let (got, found) = split(words, files);
+            assert_eq!(
+                (&got[..], &found[..]),
+                (
+                    &names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>()[..],
+                    &types.iter().map(|&t| t.to_owned()).collect::<Vec<_>>()[..]
+                ),
+                "{words:?}"
+            );
+        }
+        for class in ["CH", "HS"] {
+            let mut names = vec!["x".to_owned(), class.to_owned()];
+            assert!(trailing_types(&mut names, 0).is_err());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The address that the first field of a line is.
+
+use crate::parse;
+
+use super::scan::{Address, Found, LONGEST, is_bare, is_port, prefix_length};
+
+/// The address that a line's first field is: bare or in brackets, with `:PORT`
+/// where that is not part of the address, or with `/LEN`. White space, a comma,
+/// a semicolon or a bar ends the field.
+#[inline]
+pub(crate) fn first_field(line: &[u8], dot_port: bool) -> Option<Found> {
+    let start = line.iter().position(|byte| !byte.is_ascii_whitespace())?;
+    let field = &line[start..];
+    if let Some((bits, length)) = parse::v4(field) {
+        let found = Found {
+            start,
+            end: start + length,
+            address: Address::V4(bits),
+        };
+        return field_ends(&field[length..], 32, true, dot_port).then_some(found);
+    }
+    if let Some(inside) = field.strip_prefix(b"[") {
+        let close = inside[..inside.len().min(LONGEST + 1)]
+            .iter()
+            .position(|byte| *byte == b']')?;
+        let (address, max) = whole(&inside[..close])?;
+        let found = Found {
+            start: start + 1,
+            end: start + 1 + close,
+            address,
+        };
+        return field_ends(&inside[close + 1..], max, true, false).then_some(found);
+    }
+    let (bits, length) = parse::v6(field, |end| field_ends(&field[end..], 128, false, dot_port))?;
+    if bits == 0 && is_bare(line, start, start + length) {
+        return None;
+    }
+    Some(Found {
+        start,
+        end: start + length,
+        address: Address::V6(bits),
+    })
+}
+
+/// Whether a field ends behind its address, or behind a port or a prefix
+/// length.
+#[inline]
+fn field_ends(rest: &[u8], max: u32, port: bool, dot_port: bool) -> bool {
+    let ends = |at: usize| match rest.get(at) {
+        None => true,
+        Some(byte) => byte.is_ascii_whitespace() || matches!(byte, b',' | b';' | b'|'),
+    };
+    if ends(0) {
+        return true;
+    }
+    let digits = rest[1..].iter().take_while(|byte| byte.is_ascii_digit());
+    let digits = digits.count();
+    match rest[0] {
+        b':' => port && (1..=5).contains(&digits) && ends(1 + digits),
+        b'.' => dot_port && is_port(&rest[1..]) && ends(1 + digits),
+        b'/' => prefix_length(rest, max).is_some_and(ends),
+        _ => false,
+    }
+}
+
+/// Text that is an address and nothing else, and the length of its family's
+/// longest prefix.
+fn whole(text: &[u8]) -> Option<(Address, u32)> {
+    if let Some((bits, length)) = parse::v4(text) {
+        return (length == text.len()).then_some((Address::V4(bits), 32));
+    }
+    parse::v6(text, |end| end == text.len()).map(|(bits, _)| (Address::V6(bits), 128))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn fields() {
+        let field = |line: &str, dot_port| {
+            first_field(line.as_bytes(), dot_port).map(|f| line[f.start..f.end].to_owned())
+        };
+        let of = |line: &str| field(line, false);
+        for (line, expected) in [
+            ("10.0.0.1 x", "10.0.0.1"),
+            ("  10.0.0.1\tx", "10.0.0.1"),
+            ("10.0.0.1:80 x", "10.0.0.1"),
+            ("[10.0.0.1]:80", "10.0.0.1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:443 -", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("::ffff:10.0.0.1 -", "::ffff:10.0.0.1"),
+            ("10.0.0.1,foo", "10.0.0.1"),
+            ("10.0.0.2;x", "10.0.0.2"),
+            ("10.0.0.3|y", "10.0.0.3"),
+            ("10.0.0.4/24 z", "10.0.0.4"),
+            ("10.0.0.4/24,z", "10.0.0.4"),
+            ("2001:db8::/32|z", "2001:db8::"),
+            ("2001:db8::1,z", "2001:db8::1"),
+            ("[2001:db8::1]/64;z", "2001:db8::1"),
+            ("10.0.0.1:80,z", "10.0.0.1"),
+            ("::/0 default", "::"),
+            ("[::]:80", "::"),
+        ] {
+            assert_eq!(of(line).as_deref(), Some(expected), "{line}");
+        }
+        for line in [
+            "",
+            " ",
+            "x 10.0.0.1",
+            ",10.0.0.1",
+            ":: INFO",
+            "::",
+            "10.0.0.1/33",
+            "10.0.0.1/024",
+            "10.0.0.1/24/8",
+            "10.0.0.1-10.0.0.9",
+            "10.0.0.1.443",
+            "2001:db8::1/129",
+            "[2001:db8::1/32]",
+            "10.0.0.1:",
+            "10.0.0.1:x",
+            "10.0.0.1:123456",
+            "[10.0.0.1",
+            "[10.0.0.1]x",
+            "10.0.0.1.",
+            "10.0.0.1:80:90",
+            "2001:db8::1%lo",
+        ] {
+            assert_eq!(of(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn ports_behind_a_dot() {
+        let field = |line: &str| first_field(line.as_bytes(), true).map(|found| found.end);
+        assert_eq!(field("10.0.0.1.443 x"), Some(8));
+        assert_eq!(field("2001:db8::1.443 x"), Some(11));
+        assert_eq!(field("10.0.0.1.443.1 x"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_field_is_an_address(text: Vec<u8>, line in "[0-9a-f:.,/\\[\\] ]{0,40}", dot_port: bool) {
+            for text in [&text, line.as_bytes()] {
+                if let Some(found) = first_field(text, dot_port) {
+                    let text = std::str::from_utf8(&text[found.start..found.end]).unwrap();
+                    prop_assert!(text.parse::<std::net::IpAddr>().is_ok());
+                }
+            }
+        }
+    }
+}

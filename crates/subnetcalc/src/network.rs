@@ -1,0 +1,442 @@
+//! Operands with care: all forms of a network and of a member of a set, and
+//! errors that explain themselves. Addresses are std's. ipnet's own text parser
+//! is not used, because it takes `010.0.0.1` and `/08`.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use common::address::{self, Family};
+use ipnet::IpNet;
+
+use crate::bits::Bits;
+use crate::count::Count;
+use crate::parse::{AnyItem, Item};
+use crate::prefix::Prefix;
+
+/// Requirements for input beyond being well formed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rules {
+    /// Refuse networks with host bits set.
+    pub(crate) strict: bool,
+    /// Read a mask after the slash as a wildcard (inverse) mask.
+    pub(crate) wildcard: bool,
+    /// The family that is wanted; the other is ignored.
+    pub(crate) family: Family,
+}
+
+/// Parses `ADDR`, `ADDR/LEN` or `ADDR/MASK`; the address keeps its host bits.
+/// The error is a sentence.
+pub(crate) fn network(text: &str, rules: Rules) -> Result<IpNet, String> {
+    if let Some(why) = something_else(text) {
+        return Err(why);
+    }
+    let Some((address, length)) = text.split_once('/') else {
+        if range_parts(text).is_some() {
+            return Err(match member(text, rules) {
+                Ok(_) => "a range, where one network is needed; 'subnetcalc aggregate' prints \
+                          its networks"
+                    .to_owned(),
+                Err(why) => why,
+            });
+        }
+        return address::parse(text).map(IpNet::from);
+    };
+    if address.is_empty() && !length.is_empty() {
+        return Err(
+            "an address is missing before the slash; write ADDR/LEN as one word".to_owned(),
+        );
+    }
+    let address = address::parse(address)?;
+    let length = if length.contains(['.', ':']) {
+        mask_for(length, &address, rules)?
+    } else {
+        if rules.wildcard && length.is_empty() {
+            return Err("a wildcard mask is missing after the slash".to_owned());
+        }
+        address::parse_prefix(length, &address)?
+    };
+    let net = IpNet::new(address, length).map_err(|error| error.to_string())?;
+    // A family that is ignored is not judged.
+    if rules.strict && rules.family.admits(&address) && net.trunc() != net {
+        return Err(format!("host bits are set; the network is {}", net.trunc()));
+    }
+    Ok(net)
+}
+
+/// Two words, an IPv4 address and a netmask, as one network, as ipcalc takes
+/// them: `192.168.1.10 255.255.255.0`. The mask is dotted or hexadecimal; with
+/// `wildcard` it is an inverse one. `None` if they are something else.
+pub(crate) fn address_and_mask(address: &str, mask: &str, rules: Rules) -> Option<IpNet> {
+    let address: Ipv4Addr = address.parse().ok()?;
+    let mask = match mask.parse() {
+        Ok(mask) => mask,
+        Err(_) => hex_mask(mask).filter(IpAddr::is_ipv4)?,
+    };
+    let length = mask_length(mask, rules.wildcard).ok()?;
+    mask.is_ipv4()
+        .then(|| IpNet::new(address.into(), length).ok())
+        .flatten()
+}
+
+/// A mask of 8 or 32 hexadecimal digits, with or without `0x`.
+pub(crate) fn hex_mask(text: &str) -> Option<IpAddr> {
+    let digits = text
+        .strip_prefix("0x")
+        .or_else(|| text.strip_prefix("0X"))
+        .unwrap_or(text);
+    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    match digits.len() {
+        8 => u32::from_str_radix(digits, 16).ok().map(Bits::ip),
+        32 => u128::from_str_radix(digits, 16).ok().map(Bits::ip),
+        _ => None,
+    }
+}
+
+/// A mask after the slash, of the address's own family.
+fn mask_for(text: &str, address: &IpAddr, rules: Rules) -> Result<u8, String> {
+    let mask = address::parse(text).map_err(|why| format!("bad mask: {why}"))?;
+    if mask.is_ipv4() != address.is_ipv4() {
+        return Err("address and mask are of different families".to_owned());
+    }
+    mask_length(mask, rules.wildcard)
+}
+
+/// The prefix length a netmask stands for, or with `wildcard` an inverse mask.
+pub(crate) fn mask_length(mask: IpAddr, wildcard: bool) -> Result<u8, String> {
+    let (netmask, inverse) = mask_lengths(mask);
+    match (netmask, inverse, wildcard) {
+        (Some(length), _, false) | (_, Some(length), true) => Ok(length),
+        (None, Some(_), false) => {
+            Err("a wildcard mask, not a netmask; --wildcard takes it".to_owned())
+        }
+        (Some(_), None, true) => Err("a netmask, not a wildcard mask".to_owned()),
+        (None, None, false) => Err("not a netmask: its ones are not contiguous".to_owned()),
+        (None, None, true) => Err("not a wildcard mask: its zeros are not contiguous".to_owned()),
+    }
+}
+
+/// The prefix lengths a mask stands for as a netmask and as a wildcard mask.
+pub(crate) fn mask_lengths(mask: IpAddr) -> (Option<u8>, Option<u8>) {
+    fn of<N: Bits>(mask: N) -> (Option<u8>, Option<u8>) {
+        let length = |mask: N| mask.mask_length().map(|length| length as u8);
+        (length(mask), length(!mask))
+    }
+    match mask {
+        IpAddr::V4(mask) => of(mask.to_bits()),
+        IpAddr::V6(mask) => of(mask.to_bits()),
+    }
+}
+
+/// Parses a member of a set: a network, an address, or a range `A-B`, `A - B`,
+/// `A/L-B/L` or `A+COUNT`. The error is a sentence.
+pub(crate) fn member(text: &str, rules: Rules) -> Result<AnyItem, String> {
+    if let Some((first, count)) = text.split_once('+')
+        && let Ok(first) = first.parse()
+    {
+        return counted(first, count);
+    }
+    if let Some((first, last)) = range_parts(text) {
+        return range(first, last, rules);
+    }
+    let net = network(text, rules)?;
+    Ok(match (net, text.contains('/')) {
+        (IpNet::V4(net), true) => {
+            AnyItem::V4(Item::Network(net.addr().to_bits(), net.prefix_len().into()))
+        }
+        (IpNet::V6(net), true) => {
+            AnyItem::V6(Item::Network(net.addr().to_bits(), net.prefix_len().into()))
+        }
+        (IpNet::V4(net), false) => AnyItem::V4(Item::Address(net.addr().to_bits())),
+        (IpNet::V6(net), false) => AnyItem::V6(Item::Address(net.addr().to_bits())),
+    })
+}
+
+/// The two ends of a range. A minus sign in a prefix length makes none.
+fn range_parts(text: &str) -> Option<(&str, &str)> {
+    let (first, last) = text.split_once('-')?;
+    // One of them must look like an address, or it is a name with a hyphen.
+    let numeric = |part: &str| part.is_empty() || part.contains(['.', ':']);
+    (!first.ends_with('/') && (numeric(first) || numeric(last)) && !text.contains(','))
+        .then(|| (first.trim_end(), last.trim_start()))
+}
+
+fn range(first: &str, last: &str, rules: Rules) -> Result<AnyItem, String> {
+    fn of<N: Bits>(start: N, end: N) -> Result<Item<N>, String> {
+        if start <= end {
+            Ok(Item::Range(start, end))
+        } else {
+            Err("the range is reversed: its end is below its start".to_owned())
+        }
+    }
+    if first.contains('/') != last.contains('/') {
+        return Err("both ends of a range need a prefix length, or neither".to_owned());
+    }
+    if last.contains('-') {
+        return Err("a range has one hyphen between two addresses".to_owned());
+    }
+    let end = |which: &str, text: &str| -> Result<IpNet, String> {
+        network(text, rules).map_err(|why| match text {
+            "" => format!("the {which} of the range is missing"),
+            _ => format!("the {which} of the range, {text}: {why}"),
+        })
+    };
+    // An address is a network of one.
+    match (end("start", first)?, end("end", last)?) {
+        (IpNet::V4(start), IpNet::V4(end)) => {
+            let (start, end) = (Prefix::from(start), Prefix::from(end));
+            of(start.first, end.last()).map(AnyItem::V4)
+        }
+        (IpNet::V6(start), IpNet::V6(end)) => {
+            let (start, end) = (Prefix::from(start), Prefix::from(end));
+            of(start.first, end.last()).map(AnyItem::V6)
+        }
+        _ => Err("the two ends of the range are of different families".to_owned()),
+    }
+}
+
+/// `A+COUNT`: that many addresses from A on.
+fn counted(first: IpAddr, count: &str) -> Result<AnyItem, String> {
+    fn of<N: Bits>(first: N, count: &str) -> Result<Item<N>, String> {
+        let room = (N::MAX - first).widen();
+        // A number that does not parse is larger than any family.
+        match count.parse::<u128>().map(|count| count.checked_sub(1)) {
+            Ok(None) => Err("a count of 0 addresses; use 1 or more".to_owned()),
+            Ok(Some(more)) if more <= room => Ok(Item::Range(first, first + N::narrow(more))),
+            _ => Err(format!(
+                "the range ends past the address space; use a count of 1 to {}",
+                Count::up_to(room)
+            )),
+        }
+    }
+    if count.is_empty() || !count.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("the count after + is not a number; use ADDR+COUNT".to_owned());
+    }
+    match first {
+        IpAddr::V4(first) => of(first.to_bits(), count).map(AnyItem::V4),
+        IpAddr::V6(first) => of(first.to_bits(), count).map(AnyItem::V6),
+    }
+}
+
+/// The words of a command line with `A - B` as one word: a hyphen between two
+/// bare addresses of one family in order, which would else stand for stdin.
+pub(crate) fn joined_ranges(words: &[String]) -> Vec<String> {
+    let mut joined: Vec<String> = Vec::new();
+    let mut at = 0;
+    while at < words.len() {
+        if let [first, hyphen, last, ..] = &words[at..]
+            && hyphen == "-"
+            && let (Ok(a), Ok(b)) = (first.parse::<IpAddr>(), last.parse::<IpAddr>())
+            && a.is_ipv4() == b.is_ipv4()
+            && a <= b
+        {
+            joined.push(format!("{a}-{b}"));
+            at += 3;
+        } else {
+            joined.push(words[at].clone());
+            at += 1;
+        }
+    }
+    joined
+}
+
+/// Why a text is plainly not a network, if it is something else.
+fn something_else(text: &str) -> Option<String> {
+    if let Some(odd) = text.chars().find(|c| !c.is_ascii()) {
+        let dash = matches!(odd, '\u{2010}'..='\u{2015}' | '\u{2212}');
+        let hint = if dash {
+            "; a range takes a hyphen (-)"
+        } else {
+            ""
+        };
+        return Some(format!(
+            "not an address: contains the character U+{:04X}{hint}",
+            u32::from(odd)
+        ));
+    }
+    if let Some(why) = address::explain_other_form(text) {
+        return Some(why);
+    }
+    if text.starts_with(['{', '"', '\'', '<']) {
+        return Some("not an address, but text that may contain some".to_owned());
+    }
+    if text.contains(',') {
+        return Some("contains a comma; one network, address or range per operand".to_owned());
+    }
+    if text.contains(char::is_whitespace) && range_parts(text).is_none() {
+        return Some("contains white space; one network, address or range per line".to_owned());
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::item;
+
+    const PLAIN: Rules = Rules {
+        strict: false,
+        wildcard: false,
+        family: Family::Any,
+    };
+
+    #[test]
+    fn masks() {
+        let length = |text: &str, wildcard| {
+            network(text, Rules { wildcard, ..PLAIN }).map(|net| net.prefix_len())
+        };
+        assert_eq!(length("10.0.0.0/255.255.255.0", false), Ok(24));
+        assert_eq!(length("10.0.0.0/0.0.0.0", false), Ok(0));
+        assert_eq!(length("10.0.0.0/0.0.0.255", true), Ok(24));
+        assert_eq!(length("10.0.0.0/0.0.0.0", true), Ok(32));
+        assert_eq!(length("2001:db8::/ffff:ffff::", false), Ok(32));
+        assert!(
+            length("10.0.0.0/0.0.0.255", false)
+                .unwrap_err()
+                .contains("--wildcard")
+        );
+        assert!(length("10.0.0.0/255.255.255.0", true).is_err());
+        assert!(
+            length("10.0.0.0/255.0.255.0", false)
+                .unwrap_err()
+                .contains("contiguous")
+        );
+        assert!(
+            length("10.0.0.0/ffff::", false)
+                .unwrap_err()
+                .contains("families")
+        );
+        assert!(length("10.0.0.0/255.255.255.00", false).is_err());
+    }
+
+    fn v4(first: u32, last: u32) -> AnyItem {
+        AnyItem::V4(Item::Range(first, last))
+    }
+
+    #[test]
+    fn ranges() {
+        let of = |text: &str| member(text, PLAIN);
+        assert_eq!(of("10.0.0.1-10.0.0.2"), Ok(v4(0x0a00_0001, 0x0a00_0002)));
+        assert_eq!(of("10.0.0.1 - 10.0.0.2"), Ok(v4(0x0a00_0001, 0x0a00_0002)));
+        assert_eq!(of("10.0.0.1-\t10.0.0.2"), Ok(v4(0x0a00_0001, 0x0a00_0002)));
+        assert_eq!(
+            of("10.0.0.0/24-10.0.1.0/24"),
+            Ok(v4(0x0a00_0000, 0x0a00_01ff))
+        );
+        assert_eq!(
+            of("10.0.0.9/24 - 10.0.1.0/24"),
+            Ok(v4(0x0a00_0000, 0x0a00_01ff))
+        );
+        assert_eq!(
+            of("10.0.0.0/255.255.255.0-10.0.0.0/8"),
+            Ok(v4(0x0a00_0000, 0x0aff_ffff))
+        );
+        assert_eq!(of("10.0.0.1+1"), Ok(v4(0x0a00_0001, 0x0a00_0001)));
+        assert_eq!(of("193.18.0.0+73728"), Ok(v4(0xc112_0000, 0xc113_1fff)));
+        assert_eq!(of("0.0.0.0+4294967296"), Ok(v4(0, u32::MAX)));
+        assert_eq!(
+            of("::+340282366920938463463374607431768211455"),
+            Ok(AnyItem::V6(Item::Range(0, u128::MAX - 1)))
+        );
+        for (bad, why) in [
+            ("10.0.0.2-10.0.0.1", "reversed"),
+            ("10.0.1.0/24-10.0.0.0/25", "reversed"),
+            ("10.0.0.1-::1", "families"),
+            (
+                "10.0.0.1-5",
+                "the end of the range, 5: not an address: IPv4 needs four",
+            ),
+            ("10.0.0.0/24-10.0.1.0", "need a prefix length"),
+            ("10.0.0.0-10.0.1.0/24", "need a prefix length"),
+            ("10.0.0.1-", "the end of the range is missing"),
+            ("-10.0.0.1", "the start of the range is missing"),
+            ("10.0.0.1--10.0.0.2", "one hyphen"),
+            ("10.0.0.1-10.0.0.2-10.0.0.3", "one hyphen"),
+            ("10.0.0.0+0", "a count of 0"),
+            ("10.0.0.0+", "not a number"),
+            ("10.0.0.0+-1", "not a number"),
+            ("10.0.0.0/8+1", "not a number"),
+            ("255.255.255.255+2", "1 to 1"),
+            ("0.0.0.0+4294967297", "1 to 4294967296"),
+            (
+                "::1+99999999999999999999999999999999999999999",
+                "past the address space",
+            ),
+            ("10.0.0.1\u{2013}10.0.0.9", "U+2013; a range takes a hyphen"),
+        ] {
+            let error = of(bad).unwrap_err();
+            assert!(error.contains(why), "{bad}: {error}");
+            assert_eq!(item(bad.as_bytes()), None, "{bad}");
+        }
+        let strict = Rules {
+            strict: true,
+            ..PLAIN
+        };
+        assert!(member("10.0.0.9/24-10.0.1.0/24", strict).is_err());
+        assert!(member("10.0.0.9-10.0.1.0", strict).is_ok());
+    }
+
+    #[test]
+    fn what_is_something_else_is_called_so() {
+        for (text, why) in [
+            ("http://1.2.3.4/x", "a URL; give its host, 1.2.3.4"),
+            ("[2001:db8::1]:80", "a port"),
+            ("[2001:db8::1]", "brackets"),
+            ("1.2.3.4:80", "a port"),
+            ("192.0.2.0/25,US,US-AL,,", "a comma"),
+            ("{\"prefix\":\"10.0.0.0/8\"}", "text that may contain"),
+            ("10.0.0.0/8 10.1.0.0/16", "white space"),
+            ("10.0.0.1\u{200b}", "U+200B"),
+            ("/24", "one word"),
+            ("some-name", "not an IPv4 or IPv6 address"),
+        ] {
+            let error = member(text, PLAIN).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_address_and_a_mask() {
+        let of = |mask, wildcard| {
+            let net = address_and_mask("192.168.1.10", mask, Rules { wildcard, ..PLAIN });
+            net.map(|net| net.prefix_len())
+        };
+        assert_eq!(of("255.255.255.0", false), Some(24));
+        assert_eq!(of("0xffffff00", false), Some(24));
+        assert_eq!(of("FFFFFF00", false), Some(24));
+        assert_eq!(of("0.0.0.0", false), Some(0));
+        assert_eq!(of("0.0.0.255", true), Some(24));
+        for none in [
+            "255.0.255.0",
+            "0.0.0.255",
+            "10.0.0.1",
+            "24",
+            "/24",
+            "ffff::",
+            "ffffff0",
+        ] {
+            assert_eq!(of(none, false), None, "{none}");
+        }
+        assert_eq!(address_and_mask("::1", "255.0.0.0", PLAIN), None);
+        assert_eq!(address_and_mask("10.0.0.0/8", "255.0.0.0", PLAIN), None);
+    }
+
+    #[test]
+    fn a_hyphen_between_addresses_is_a_range() {
+        let of = |words: &str| {
+            let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+            joined_ranges(&words).join(" ")
+        };
+        assert_eq!(of("a 10.0.0.1 - 10.0.0.9 b"), "a 10.0.0.1-10.0.0.9 b");
+        assert_eq!(of("::1 - ::9 - ::a"), "::1-::9 - ::a");
+        for same in [
+            "10.0.0.9 - 10.0.0.1",
+            "10.0.0.1 - ::1",
+            "10.0.0.1 -",
+            "- 10.0.0.1",
+            "10.0.0.0/8 - 11.0.0.0",
+        ] {
+            assert_eq!(of(same), same);
+        }
+    }
+}

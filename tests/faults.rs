@@ -1,0 +1,224 @@
+//! The same fault has the same kind and the same sentence in every tool: one
+//! table per fault, run through every tool that it applies to. What may differ
+//! is the hint after the sentence, which names a tool's own options.
+
+use std::path::Path;
+
+use serde_json::Value;
+use testkit::http::{HttpServer, Reply};
+use testkit::peer::TcpPeer;
+use testkit::tls::{Authority, Leaf};
+use testkit::{Output, Tool, bins};
+
+/// A name that no resolver is asked for: its label is too long for DNS.
+fn impossible_name() -> String {
+    format!("{}.test", "a".repeat(70))
+}
+
+/// A tool with `--json` and these arguments.
+fn json(name: &str, args: &[&str]) -> Tool {
+    bins::tool(name).arg("--json").args(args)
+}
+
+/// The kind and the message of the first error in the output, from a record of
+/// type `error` or from the `error` of another record.
+fn error(out: &Output) -> (String, String) {
+    let records = out.json();
+    let error = records
+        .iter()
+        .find_map(|record| match record["type"].as_str() {
+            Some("error") => Some(record),
+            _ => Some(&record["error"]).filter(|error| error.is_object()),
+        })
+        .unwrap_or_else(|| panic!("no error\n{}", out.story()));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    (text(&error["kind"]), text(&error["message"]))
+}
+
+/// Runs each tool and compares status, kind and sentence, which is everything
+/// before the hint.
+#[track_caller]
+fn same(runs: Vec<Tool>, code: i32, kind: &str, sentence: &str) {
+    for tool in runs {
+        let out = tool.run();
+        out.code(code);
+        let (found_kind, message) = error(&out);
+        assert_eq!(found_kind, kind, "{}", out.story());
+        let found = message.split("; ").next().unwrap_or_default();
+        // A tool that asks several servers names the one that failed.
+        let found = found.rsplit(": ").next().unwrap_or_default();
+        assert_eq!(found, sentence, "{}", out.story());
+        // The line on stderr says the same.
+        out.stderr_contains(&message);
+    }
+}
+
+/// A directory with a file that holds no certificate, and its path.
+fn not_a_certificate() -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("text.pem");
+    std::fs::write(&path, "not a certificate\n").unwrap();
+    let path = path.display().to_string();
+    (dir, path)
+}
+
+/// The tools that read certificates from `file`.
+fn readers_of_certificates(file: &str) -> Vec<Tool> {
+    vec![
+        json("httpget", &["--cacert", file, "https://127.0.0.1:1/"]),
+        json(
+            "resolve",
+            &["--cacert", file, "@tls://127.0.0.1:1", "-t", "A", "a.test"],
+        ),
+        json(
+            "tcpecho-client",
+            &["--tls", "--cacert", file, "127.0.0.1:1", "x"],
+        ),
+        json(
+            "tcpecho-server",
+            &["--cert", file, "--key", file, "127.0.0.1:0"],
+        ),
+    ]
+}
+
+#[test]
+fn a_file_without_a_certificate() {
+    let (_dir, path) = not_a_certificate();
+    let sentence = "the file holds no PEM certificate";
+    same(readers_of_certificates(&path), 2, "input", sentence);
+}
+
+#[test]
+fn a_certificate_file_that_does_not_exist() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("missing.pem").display().to_string();
+    let sentence = "no such file or directory";
+    same(readers_of_certificates(&path), 2, "system", sentence);
+}
+
+#[test]
+fn an_unknown_issuer() {
+    let authority = Authority::new();
+    let tls = authority.server().leaf(Leaf::SelfSigned);
+    let server = HttpServer::start_tls_with(tls, |_| Reply::text("x"));
+    let at = server.addr().to_string();
+    let runs = vec![
+        json("httpget", &[&format!("https://{at}/")]),
+        json("resolve", &[&format!("@tls://{at}"), "-t", "A", "a.test"]),
+        json("tcpecho-client", &["--tls", &at, "x"]),
+    ];
+    // The certificate is not signed by this authority.
+    let trusted = authority.ca_file().display().to_string();
+    let runs = runs
+        .into_iter()
+        .map(|tool| tool.args(["--cacert", &trusted]))
+        .collect();
+    let sentence = "the certificate's issuer is unknown";
+    same(runs, 3, "tls", sentence);
+}
+
+#[test]
+fn a_peer_that_does_not_speak_tls() {
+    let peer = TcpPeer::fixed_reply("HTTP/1.1 400 Bad Request\r\n\r\n");
+    let at = peer.addr().to_string();
+    let ca = Authority::new();
+    let ca = ca.ca_file().display().to_string();
+    let runs = vec![
+        json("httpget", &["--cacert", &ca, &format!("https://{at}/")]),
+        json(
+            "resolve",
+            &[
+                "--cacert",
+                &ca,
+                &format!("@tls://{at}"),
+                "-t",
+                "A",
+                "a.test",
+            ],
+        ),
+        json("tcpecho-client", &["--tls", "--cacert", &ca, &at, "x"]),
+    ];
+    same(runs, 3, "tls", "the peer does not speak TLS");
+}
+
+#[test]
+fn a_name_that_does_not_resolve() {
+    let name = impossible_name();
+    let runs = vec![
+        json("ping", &["-c1", &name]),
+        json("httpget", &[&format!("http://{name}/")]),
+        json("tcpecho-client", &[&format!("{name}:1"), "x"]),
+    ];
+    same(runs, 3, "name", "name or service not known");
+}
+
+#[test]
+fn a_url_in_place_of_an_address() {
+    for url in ["http://127.0.0.1/x", "https://user@host.test:8443"] {
+        let runs = vec![
+            json("ping", &[url]),
+            json("resolve", &[url]),
+            json("subnetcalc", &[url]),
+            json("subnetcalc", &["aggregate", url]),
+            json("tcpecho-client", &[url, "x"]),
+            json("tcpecho-server", &[url]),
+        ];
+        same(runs, 2, "input", "this is a URL");
+    }
+}
+
+/// The hint names the option that reads the file.
+#[test]
+fn a_file_in_place_of_a_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = impossible_name();
+    std::fs::write(dir.path().join(&name), "127.0.0.1\n").unwrap();
+    std::fs::write(dir.path().join("nets"), "127.0.0.1\n").unwrap();
+    for (tool, args) in [
+        ("ping", &[name.as_str()][..]),
+        ("httpget", &[name.as_str()][..]),
+        ("subnetcalc", &["aggregate", "nets"][..]),
+    ] {
+        let hint = format!("@{} reads the file of that name", args[args.len() - 1]);
+        let out = json(tool, args).cwd(dir.path()).run();
+        let (_, message) = error(&out);
+        assert!(message.contains(&hint), "{message}\n{}", out.story());
+    }
+}
+
+#[test]
+fn a_list_that_does_not_exist() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |path: &Path| path.join("none").display().to_string();
+    let path = at(dir.path());
+    let list = format!("@{path}");
+    let runs = vec![
+        json("ping", &[&list]),
+        json("httpget", &[&list]),
+        json("resolve", &["-f", &path]),
+        json("subnetcalc", &["aggregate", &list]),
+        json("tcpecho-server", &[&list]),
+    ];
+    same(runs, 2, "system", "no such file or directory");
+}
+
+#[test]
+fn a_list_without_an_operand() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("empty"), "# nothing\n\n ; at all\n").unwrap();
+    for (tool, list) in [
+        ("ping", &["@empty"][..]),
+        ("httpget", &["@empty"][..]),
+        ("resolve", &["-f", "empty"][..]),
+        ("tcpecho-server", &["@empty"][..]),
+        ("ping", &["-"][..]),
+        ("httpget", &["-"][..]),
+        ("resolve", &["-"][..]),
+        ("tcpecho-server", &["-"][..]),
+    ] {
+        let out = bins::tool(tool).args(list).cwd(dir.path()).run();
+        out.code(1).stdout("");
+        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
+        out.stderr_contains("the list is empty");
+    }
+}

@@ -1,0 +1,232 @@
+//! The rest of a body, and ranges that were asked for: what came is as long as
+//! its Content-Range says, however it is framed.
+
+use testkit::http::Reply;
+
+use crate::kit::{body_of, files, httpget, record, serving, start};
+use crate::part::{THERE, large, leave_part, read, saving};
+
+/// A 206 of `body` from `at` under the tag `"1"`, of which Content-Range
+/// promises all, and `sent` comes, without a length of its own.
+fn unmeasured(body: &[u8], at: usize, sent: &[u8], chunked: bool, total: &str) -> Reply {
+    let last = body.len() - 1;
+    let head =
+        format!("HTTP/1.1 206 P\r\nETag: \"1\"\r\nContent-Range: bytes {at}-{last}/{total}\r\n");
+    let sent = if chunked {
+        let size = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", sent.len());
+        [size.as_bytes(), sent, b"\r\n0\r\n\r\n"].concat()
+    } else {
+        [b"Connection: close\r\n\r\n", sent].concat()
+    };
+    Reply::raw([head.as_bytes(), &sent].concat()).close()
+}
+
+#[test]
+fn a_rest_that_is_not_as_long_as_its_range() {
+    let body = large();
+    let rest = &body[THERE..];
+    let long = [rest, b"more"].concat();
+    for (sent, message) in [
+        (
+            &rest[..1000],
+            "was cut short: 2001000 of 6291579 bytes came",
+        ),
+        (&rest[..rest.len() - 1], "was cut short: 6291578 of 6291579"),
+        (&long[..], "longer than its Content-Range"),
+    ] {
+        for chunked in [false, true] {
+            for total in ["6291579", "*"] {
+                let reply = unmeasured(&body, THERE, sent, chunked, total);
+                let server = serving(&body, move |number, _| (number == 0).then(|| reply.clone()));
+                let url = server.url("/");
+                let dir = tempfile::tempdir().unwrap();
+                let dir = dir.path();
+                leave_part(dir, &url, &body);
+                saving(dir)
+                    .args(["-C", "-", &url])
+                    .run()
+                    .code(3)
+                    .stderr_contains(message);
+                let part = read(dir, "f.part");
+                assert!(part.len() >= THERE && body.starts_with(&part));
+                saving(dir).args(["-C", "-", &url]).run().code(0);
+                assert!(read(dir, "f") == body);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rest_by_number_that_is_not_as_long_as_its_range() {
+    let body = body_of(1000);
+    let long = [&body[400..], b"more"].concat();
+    for sent in [&body[400..500], &long, &[]] {
+        for chunked in [false, true] {
+            let reply = unmeasured(&body, 400, sent, chunked, "1000");
+            let server = crate::kit::always(reply);
+            let url = server.url("/");
+            for args in [
+                &["-C", "400"][..],
+                &["-j", "-C", "400"],
+                &["-j", "-r", "400-"],
+            ] {
+                let out = httpget().args(args).arg(&url).run();
+                out.code(3);
+                if args[0] == "-j" {
+                    assert_eq!(out.json()[0]["error"]["kind"], "protocol");
+                }
+            }
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("f"), &body[..400]).unwrap();
+            saving(dir.path()).args(["-C", "400", &url]).run().code(3);
+            assert_eq!(read(dir.path(), "f"), &body[..400]);
+            saving(dir.path()).args(["-r", "400-", &url]).run().code(3);
+            assert_eq!(read(dir.path(), "f"), &body[..400]);
+        }
+    }
+}
+
+#[test]
+fn an_overlap_without_a_rest() {
+    // Under a weak tag the last bytes come again; here nothing else does.
+    let body = large();
+    let from = THERE - 65_536;
+    for sent in [&body[from..THERE], &body[from..THERE - 1], &[]] {
+        let (head, last) = ("HTTP/1.1 206 P\r\nETag: W/\"1\"\r\n", body.len() - 1);
+        for total in ["6291579", "*"] {
+            let head = format!("{head}Content-Range: bytes {from}-{last}/{total}\r\n\r\n");
+            let reply = Reply::raw([head.as_bytes(), sent].concat()).close();
+            let server = crate::kit::always(reply);
+            let url = server.url("/");
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("f.part"), &body[..THERE]).unwrap();
+            let state = record(&url, "weak-etag: W/\"1\"\n");
+            std::fs::write(dir.path().join("f.part.state"), state).unwrap();
+            saving(dir.path())
+                .args(["-C", "-", &url])
+                .run()
+                .code(3)
+                .stderr_contains("was cut short");
+            assert_eq!(files(dir.path()), ["f.part", "f.part.state"]);
+            assert!(read(dir.path(), "f.part") == body[..THERE]);
+        }
+    }
+    // A span that ends where the part does, of a body of unknown length.
+    let short = format!("bytes {from}-{}/*", THERE - 1);
+    let other = body[from..THERE].to_vec();
+    let whole = body.clone();
+    let server = testkit::http::HttpServer::start(move |request| match start(request) {
+        None => Reply::ok(whole.clone()).header("ETag", "W/\"1\""),
+        Some(_) => Reply::new(206)
+            .header("ETag", "W/\"1\"")
+            .header("Content-Range", &short)
+            .body(other.clone()),
+    });
+    let url = server.url("/");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("f.part"), &body[..THERE]).unwrap();
+    let state = record(&url, "weak-etag: W/\"1\"\n");
+    std::fs::write(dir.path().join("f.part.state"), state).unwrap();
+    saving(dir.path())
+        .args(["-C", "-", &url])
+        .run()
+        .code(0)
+        .stderr_contains("starting over: the server offers no rest that fits");
+    assert!(read(dir.path(), "f") == body);
+}
+
+#[test]
+fn a_range_that_was_not_asked_for() {
+    for (asked, range) in [
+        ("0-9", Some("bytes 500-509/1000")),
+        ("0-9", Some("bytes 0-8/1000")),
+        ("0-9", Some("lines 0-9/1000")),
+        ("990-", Some("bytes 0-9/1000")),
+        ("-10", Some("bytes 0-9/1000")),
+        ("0-9", None),
+    ] {
+        let mut reply = Reply::new(206).body(&b"0123456789"[..]);
+        if let Some(range) = range {
+            reply = reply.header("Content-Range", range);
+        }
+        let server = crate::kit::always(reply);
+        let url = server.url("/");
+        let header = format!("Range: bytes={asked}");
+        for args in [["-r", asked], ["-H", &header]] {
+            httpget().args(args).arg(&url).run().code(3).stdout("");
+            let out = httpget().arg("-j").args(args).arg(&url).run();
+            out.code(3);
+            assert_eq!(
+                out.json()[0]["error"]["kind"],
+                "protocol",
+                "{asked} {range:?}"
+            );
+            let dir = tempfile::tempdir().unwrap();
+            saving(dir.path()).args(args).arg(&url).run().code(3);
+            assert_eq!(files(dir.path()), [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn a_range_that_is_cut_is_not_continued_as_the_whole() {
+    let body = body_of(200_000);
+    let server = serving(&body, |_, _| {
+        let head = "HTTP/1.1 206 P\r\nETag: \"1\"\r\nContent-Range: bytes 100-199/200000\r\n\r\n";
+        Some(Reply::raw([head.as_bytes(), &[b'x'; 50]].concat()).close())
+    });
+    let url = server.url("/");
+    let dir = tempfile::tempdir().unwrap();
+    let retry = ["--retry", "1", "--retry-delay", "0", "-r", "100-199"];
+    saving(dir.path()).args(retry).arg(&url).run().code(3);
+    httpget()
+        .args(retry)
+        .arg(&url)
+        .run()
+        .code(3)
+        .stdout(&"x".repeat(50));
+    let ranges = server.requests();
+    assert!(
+        ranges
+            .iter()
+            .all(|r| r.header("range") == Some("bytes=100-199"))
+    );
+    assert_eq!(ranges.len(), 3);
+    // What came is not the start of the file.
+    let whole = serving(&body, |_, _| None);
+    assert_eq!(files(dir.path()), ["f.part", "f.part.state"]);
+    saving(dir.path())
+        .args(["-C", "-", &whole.url("/")])
+        .run()
+        .code(0);
+    assert!(read(dir.path(), "f") == body);
+}
+
+#[test]
+fn a_rest_by_number_goes_into_the_record() {
+    let body = body_of(1000);
+    let whole = body.clone();
+    let server = serving(&body, move |number, _| {
+        (number == 1).then(|| unmeasured(&whole, 990, b"!", false, "1000"))
+    });
+    let url = server.url("/");
+    let args = ["-j", "-C", "990", "--retry", "1", "--retry-delay", "0"];
+    for _ in 0..2 {
+        let out = httpget().args(args).arg(&url).run();
+        out.code(0);
+        let record = &out.json()[0];
+        let rest = String::from_utf8_lossy(&body[990..]);
+        match record["body"].as_str() {
+            Some(text) => assert_eq!(text, rest),
+            None => assert!(record["body_base64"].is_string()),
+        }
+        assert_eq!(record["bytes"], 1000);
+    }
+    let ranges = server.requests();
+    assert!(
+        ranges
+            .iter()
+            .all(|r| r.header("range") == Some("bytes=990-"))
+    );
+    assert_eq!(ranges.len(), 3);
+}

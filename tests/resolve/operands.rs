@@ -1,0 +1,235 @@
+//! Operands: names, types, servers, and lists of them.
+
+use testkit::Output;
+use testkit::dns::{DnsServer, Zone};
+
+use super::{at, resolve, zone};
+
+fn ask(server: &DnsServer, args: &[&str]) -> Output {
+    resolve().arg(at(server)).args(args).run()
+}
+
+/// As dig, kdig, drill and host have them: behind the names, in upper case.
+#[test]
+fn types_behind_the_names() {
+    let server = DnsServer::start(zone());
+    ask(&server, &["host.test", "MX"])
+        .code(0)
+        .stdout("10 mail.test.\n")
+        .stderr("");
+    ask(&server, &["host.test", "IN", "MX", "TYPE65534"])
+        .code(0)
+        .stdout("10 mail.test.\n\\# 2 0A00\n");
+    ask(&server, &["host.test", "only4.test", "A"])
+        .code(0)
+        .stdout("host.test\tA\t192.0.2.1\nonly4.test\tA\t192.0.2.4\n");
+    let tool = resolve().args(["host.test", &at(&server), "MX"]);
+    tool.run().code(0).stdout("10 mail.test.\n");
+    ask(&server, &["-t", "65534", "host.test"])
+        .code(0)
+        .stdout("\\# 2 0A00\n");
+    let names: Vec<String> = server.queries().into_iter().map(|q| q.query.name).collect();
+    assert!(
+        names.iter().all(|name| name.ends_with(".test.")),
+        "{names:?}"
+    );
+    ask(&server, &["host.test", "CH", "TXT"])
+        .code(2)
+        .stderr("resolve: CH: only class IN can be asked for; see 'resolve --help'\n");
+    ask(&server, &["host.test", "IXFR"])
+        .code(2)
+        .stderr("resolve: IXFR: cannot be asked for; see 'resolve --help'\n");
+}
+
+/// Not where it may be a name: alone, in lower case, before a name, after `--`,
+/// beside `-t`, or in a list. If there is no such name, the message says how
+/// types are given.
+#[test]
+fn what_looks_like_a_type_and_is_a_name() {
+    let server = DnsServer::start(Zone::new().a("mx", "192.0.2.7").a("x.test", "192.0.2.8"));
+    ask(&server, &["-4", "mx"]).code(0).stdout("192.0.2.7\n");
+    ask(&server, &["-4", "MX"]).code(0).stdout("192.0.2.7\n");
+    for args in [
+        &["-4", "MX", "x.test"][..],
+        &["-4", "--", "MX", "x.test"],
+        &["-4", "MX", "--", "x.test"],
+    ] {
+        ask(&server, args)
+            .code(0)
+            .stdout("MX\tA\t192.0.2.7\nx.test\tA\t192.0.2.8\n");
+    }
+    ask(&server, &["-4", "--", "x.test", "MX"])
+        .code(0)
+        .stdout("x.test\tA\t192.0.2.8\nMX\tA\t192.0.2.7\n");
+    ask(&server, &["-t", "A", "x.test", "MX"])
+        .code(0)
+        .stdout("x.test\tA\t192.0.2.8\nMX\tA\t192.0.2.7\n");
+    let tool = resolve().arg(at(&server)).args(["-4", "-"]);
+    tool.stdin("x.test\nMX\n").run().code(0);
+    ask(&server, &["-4", "--short", "x.test", "txt"])
+        .code(1)
+        .stderr("resolve: txt: no such name (NXDOMAIN); types are given with -t TXT\n");
+}
+
+#[test]
+fn what_is_plainly_not_a_name() {
+    let server = DnsServer::start(zone());
+    for (text, says) in [
+        (
+            "https://www.corp.test/",
+            "this is a URL; give its host, www.corp.test",
+        ),
+        (
+            "http://joe:x@www.corp.test:8080/a?b#c",
+            "this is a URL; give its host, www.corp.test",
+        ),
+        (
+            "https://[2001:db8::1]:443/",
+            "this is a URL; give its host, 2001:db8::1",
+        ),
+        (
+            "www.corp.test:443",
+            "a port does not belong here; give www.corp.test",
+        ),
+        (
+            "192.0.2.1:53",
+            "a port does not belong here; give 192.0.2.1",
+        ),
+        (
+            "[2001:db8::1]:53",
+            "a port does not belong here; give 2001:db8::1",
+        ),
+        (
+            "[2001:db8::1]",
+            "brackets do not belong here; give 2001:db8::1",
+        ),
+        ("fe80::1%none", "interface none does not exist"),
+    ] {
+        for way in [&[at(&server)][..], &[]] {
+            let out = resolve().args(way).arg(text).run();
+            out.code(2).stderr(&format!("resolve: {text}: {says}\n"));
+        }
+    }
+    assert!(server.queries().is_empty());
+    ask(&server, &["--json", "fe80::1%1"]).code(1);
+    let name = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.e.f.ip6.arpa.";
+    assert_eq!(server.queries()[0].query.name, name);
+}
+
+#[test]
+fn lists_in_files() {
+    let server = DnsServer::start(zone());
+    let dir = testkit::tls::Authority::new();
+    let file = dir.dir().join("names");
+    std::fs::write(
+        &file,
+        "\u{feff}host.test\r\n# x\nonly4.test ; core\n;\n\u{a0}\n",
+    )
+    .unwrap();
+    let path = file.display().to_string();
+    let expected = "host.test\tA\t192.0.2.1\nonly4.test\tA\t192.0.2.4\n";
+    for option in ["-f", "--file"] {
+        let out = ask(&server, &["--ordered", "-t", "A", option, &path]);
+        out.code(0).stdout(expected).stderr("");
+    }
+    ask(&server, &["--ordered", "-f", &path, "A"])
+        .code(0)
+        .stdout(expected);
+    // Behind the operands; several of them one after the other.
+    let out = ask(
+        &server,
+        &["--ordered", "-4", "-f", &path, "no.test", "-f", &path],
+    );
+    out.code(1)
+        .stdout(&format!("no.test\tA\t-\tNXDOMAIN\n{expected}{expected}"));
+    // What means something on the command line is an operand like others there.
+    std::fs::write(&file, "@server\n-t\nMX\n-\n").unwrap();
+    let out = ask(&server, &["--ordered", "-4", "-f", &path]);
+    assert_eq!(out.code(1).lines().len(), 4);
+    for (content, args) in [("", vec!["-f", &path]), (" # x\n", vec!["-"])] {
+        std::fs::write(&file, content).unwrap();
+        let tool = resolve().arg(at(&server)).args(args);
+        let out = tool.stdin(content).run();
+        out.code(1)
+            .stdout("")
+            .stderr("resolve: the list is empty\n");
+    }
+    let tool = resolve().arg(at(&server)).args(["-4", "-f", "-"]);
+    tool.stdin("host.test\n")
+        .run()
+        .code(0)
+        .stdout("host.test\tA\t192.0.2.1\n");
+    ask(&server, &["-f", "/nonexistent/list"])
+        .code(2)
+        .stderr("resolve: /nonexistent/list: no such file or directory\n");
+}
+
+/// `@` is for servers here.
+#[test]
+fn files_where_names_or_servers_belong() {
+    let dir = testkit::tls::Authority::new();
+    std::fs::write(dir.dir().join("names"), "host.test\n").unwrap();
+    let server = DnsServer::start(zone());
+    let out = resolve().cwd(dir.dir()).arg("@names").run();
+    out.code(2).stdout("").stderr(
+        "resolve: names: a file, not a server; -f reads names from it; see 'resolve --help'\n",
+    );
+    let out = resolve()
+        .cwd(dir.dir())
+        .args([&at(&server), "-4", "names"])
+        .run();
+    out.code(1)
+        .stderr("resolve: names: no such name (NXDOMAIN); -f names reads the file of that name\n");
+}
+
+#[test]
+fn ports_of_servers() {
+    for (server, says) in [
+        (
+            "192.0.2.1#5353",
+            "a port follows a colon; use 192.0.2.1:5353",
+        ),
+        (
+            "tls://192.0.2.1#853",
+            "a port follows a colon; use tls://192.0.2.1:853",
+        ),
+    ] {
+        let out = resolve().args([&format!("@{server}"), "x.test"]).run();
+        out.code(2).stdout("").stderr(&format!(
+            "resolve: {server}: {says}; see 'resolve --help'\n"
+        ));
+    }
+}
+
+/// Nothing is read from standard input unasked.
+#[test]
+fn no_operand() {
+    let server = DnsServer::start(zone());
+    let tool = resolve().arg(at(&server)).stdin("host.test\n");
+    tool.run()
+        .code(2)
+        .stdout("")
+        .stderr_contains("a name or address is missing");
+    assert!(server.queries().is_empty());
+}
+
+/// Names are converted by UTS 46, in lists too, and shown as they were asked.
+#[test]
+fn names_that_are_not_ascii() {
+    let server = DnsServer::start(Zone::new().a("xn--bcher-kva.test", "192.0.2.1"));
+    for name in [
+        "b\u{fc}cher.test",
+        "B\u{dc}CHER\u{3002}test",
+        "bu\u{308}cher.test.",
+    ] {
+        let out = ask(&server, &["--json", "-t", "A", name]);
+        let record = &out.code(0).json()[0];
+        assert_eq!(record["name"], name);
+        assert_eq!(record["query_name"], "xn--bcher-kva.test.");
+    }
+    let out = ask(&server, &["--json", "-t", "A", "\u{e9}.test"]);
+    assert_eq!(out.code(1).json()[0]["query_name"], "xn--9ca.test.");
+    let tool = resolve().arg(at(&server)).args(["-t", "A", "-"]);
+    let out = tool.stdin("b\u{fc}cher.test\n").run();
+    out.code(0).stdout("b\u{fc}cher.test\tA\t192.0.2.1\n");
+}

@@ -1,0 +1,145 @@
+//! `--no-wildcards`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use testkit::dns::{Behaviour, DnsServer, Query, Record, Response, labels, rtype};
+
+use super::{at, resolve, zone};
+
+fn address(query: &Query, last: u8) -> Response {
+    let record = Record::new(&query.name, rtype::A, 60, [192, 0, 2, last]);
+    query.response().answer(record)
+}
+
+/// Whether it is a name that the tool has made up.
+fn is_made_up(query: &Query) -> bool {
+    query.name.find('.') == Some(16)
+}
+
+#[test]
+fn what_only_a_wildcard_has() {
+    let server = DnsServer::with_behaviour(zone(), move |query, _| {
+        match query.name.to_ascii_lowercase().as_str() {
+            "real.wild.test." => Behaviour::Respond(address(query, 1)),
+            name if name.ends_with(".wild.test.") => Behaviour::Respond(address(query, 77)),
+            _ => Behaviour::Answer,
+        }
+    });
+    let stdin = "made-up.wild.test\nreal.wild.test\nhost.test\nno.test\nother.wild.test\n";
+    resolve()
+        .arg(at(&server))
+        .args(["--no-wildcards", "--ordered", "-t", "A", "-"])
+        .stdin(stdin)
+        .run()
+        .code(1)
+        .stdout(
+            "made-up.wild.test\tA\t-\tWILDCARD\n\
+             real.wild.test\tA\t192.0.2.1\n\
+             host.test\tA\t192.0.2.1\n\
+             no.test\tA\t-\tNXDOMAIN\n\
+             other.wild.test\tA\t-\tWILDCARD\n",
+        )
+        .stderr("");
+    // Further names of the parent cost no further made-up ones.
+    let made_up = server
+        .queries()
+        .into_iter()
+        .filter(|q| is_made_up(&q.query));
+    assert!(made_up.count() < 60);
+    let args = ["--no-wildcards", "-t", "A", "x.wild.test"];
+    resolve()
+        .arg(at(&server))
+        .args(args)
+        .run()
+        .code(1)
+        .stdout("")
+        .stderr("resolve: x.wild.test: matches only a wildcard record (WILDCARD)\n");
+}
+
+/// The wildcard has many addresses and gives one at a time.
+#[test]
+fn a_wildcard_that_rotates() {
+    const NAMES: usize = 200;
+    for pool in [2, 16] {
+        let count = AtomicUsize::new(0);
+        // Far from even: some come seldom.
+        let server = DnsServer::with_behaviour(zone(), move |query, _| {
+            let n = count.fetch_add(1, Ordering::SeqCst);
+            let last = (n * n / 3 + n / 5) % pool;
+            match query.name.as_str() {
+                "real.rot.test." => Behaviour::Respond(address(query, 250)),
+                _ => Behaviour::Respond(address(query, last as u8)),
+            }
+        });
+        let names: Vec<String> = (0..NAMES).map(|n| format!("w{n}.rot.test")).collect();
+        let out = resolve()
+            .arg(at(&server))
+            .args(["--no-wildcards", "--timeout", "60s", "-t", "A", "-"])
+            .stdin(format!("{}\nreal.rot.test\n", names.join("\n")))
+            .timeout(Duration::from_secs(60))
+            .run();
+        let lines = out.code(1).stderr("").lines();
+        let found = lines.iter().filter(|line| !line.ends_with("WILDCARD"));
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            ["real.rot.test\tA\t192.0.2.250"],
+            "{pool}"
+        );
+        assert_eq!(lines.len(), NAMES + 1);
+    }
+}
+
+/// A wildcard whose target contains the name.
+#[test]
+fn an_alias_that_contains_the_name() {
+    let server = DnsServer::with_behaviour(zone(), |query, _| {
+        let (label, _) = query.name.split_once('.').expect("a label");
+        let target = match label {
+            "real" => "there.test".to_owned(),
+            _ => format!("up.{label}.api.test"),
+        };
+        let link = Record::new(&query.name, rtype::CNAME, 60, labels(&target));
+        Behaviour::Respond(query.response().answer(link))
+    });
+    resolve()
+        .arg(at(&server))
+        .args(["--no-wildcards", "-t", "CNAME", "one.w.test", "real.w.test"])
+        .run()
+        .code(1)
+        .stdout("one.w.test\tCNAME\t-\tWILDCARD\nreal.w.test\tCNAME\tthere.test.\n");
+}
+
+/// Made-up names that are not answered prove nothing, and that is said.
+#[test]
+fn made_up_names_without_an_answer() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let server = DnsServer::with_behaviour(zone(), move |query, _| {
+        if is_made_up(query) {
+            count.fetch_add(1, Ordering::SeqCst);
+            return Behaviour::Rcode(2);
+        }
+        Behaviour::Answer
+    });
+    let args = ["--no-wildcards", "-t", "A", "host.test"];
+    let says = format!(
+        "not checked for a wildcard below test.: {} answered SERVFAIL",
+        server.addr()
+    );
+    resolve()
+        .arg(at(&server))
+        .args(args)
+        .run()
+        .code(3)
+        .stdout("192.0.2.1\n")
+        .stderr(&format!("resolve: host.test: A: {says}\n"));
+    let count = asked.load(Ordering::SeqCst);
+    assert!((3..20).contains(&count), "{count}");
+    let out = resolve().arg(at(&server)).args(args).arg("--json").run();
+    let record = &out.code(3).json()[0];
+    assert_eq!(record["status"], "NOERROR");
+    assert_eq!(record["error"]["message"], says);
+    assert_eq!(record["error"]["kind"], "server");
+}

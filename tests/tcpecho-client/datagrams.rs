@@ -1,0 +1,314 @@
+//! Echo by echo over UDP, against networks that lose, double, reorder and
+//! refuse: what the summary says is what the peer did.
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+use testkit::udp::UdpPeer;
+
+use crate::figures::{count, number, recounted};
+use crate::{SOON, client};
+
+/// What a peer has done, counted by itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Done {
+    received: u64,
+    echoed: u64,
+}
+
+/// An echo that answers each datagram once `lag` later ones have come, so that
+/// several are in flight; `disturb` is told the number of each that has come.
+struct Peer {
+    addr: SocketAddr,
+    thread: JoinHandle<Done>,
+}
+
+impl Peer {
+    fn start(
+        count: u64,
+        lag: usize,
+        disturb: impl Fn(u64, &mut UdpSocket, SocketAddr) + Send + 'static,
+    ) -> Self {
+        let mut socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let addr = socket.local_addr().unwrap();
+        let thread = std::thread::spawn(move || {
+            let mut queue = VecDeque::new();
+            let mut done = Done::default();
+            let mut buffer = [0; 2000];
+            let patience = Duration::from_secs(1);
+            while done.received < count {
+                socket.set_read_timeout(Some(patience)).unwrap();
+                // The last ones may have been refused.
+                let Ok((n, from)) = socket.recv_from(&mut buffer) else {
+                    break;
+                };
+                done.received += 1;
+                queue.push_back((buffer[..n].to_vec(), from));
+                disturb(done.received, &mut socket, from);
+                while queue.len() > lag
+                    && let Some((datagram, to)) = queue.pop_front()
+                {
+                    done.echoed += 1;
+                    socket.send_to(&datagram, to).unwrap();
+                }
+            }
+            for (datagram, to) in queue {
+                done.echoed += 1;
+                socket.send_to(&datagram, to).unwrap();
+            }
+            done
+        });
+        Self { addr, thread }
+    }
+
+    fn done(self) -> Done {
+        self.thread.join().unwrap()
+    }
+}
+
+fn run(addr: SocketAddr, args: &[&str], code: i32) -> Vec<Value> {
+    let tool = client().args(["-j", "-u", &addr.to_string()]).args(args);
+    let out = tool.timeout(SOON * 2).run();
+    out.code(code);
+    out.json()
+}
+
+#[test]
+fn errors_about_one_datagram_cost_no_other() {
+    let peer = Peer::start(100, 5, |number, socket, _| {
+        if number == 30 {
+            // Its port is closed while some are on their way back.
+            let addr = socket.local_addr().unwrap();
+            *socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            std::thread::sleep(Duration::from_millis(60));
+            *socket = UdpSocket::bind(addr).unwrap();
+        }
+    });
+    let args = ["-c", "100", "-i", "20ms", "--timeout", "5s"];
+    let records = run(peer.addr, &args, 1);
+    let summary = recounted(&records);
+    let done = peer.done();
+    assert_eq!(count(summary, "received"), done.echoed, "{summary}");
+    assert_eq!(count(summary, "lost"), 100 - done.received, "{summary}");
+    assert_eq!(
+        (count(summary, "corrupt"), count(summary, "strays")),
+        (0, 0)
+    );
+    // Those that were refused are told, with the reason; one that waited in the
+    // socket when it was closed is just lost.
+    let refused: Vec<&Value> = records.iter().filter(|r| r["type"] == "error").collect();
+    assert!(refused.len() as u64 <= 100 - done.received, "{summary}");
+    for record in refused {
+        assert_eq!(record["kind"], "refused", "{record}");
+        assert!(record["seq"].is_u64() && record["address"].is_string());
+    }
+    // Every round trip is that of five intervals.
+    assert!(number(summary, "min_ms") > 50.0, "{summary}");
+}
+
+#[test]
+fn a_datagram_from_elsewhere_costs_no_other() {
+    let peer = Peer::start(60, 5, |number, socket, from| {
+        if number == 20 {
+            socket.send_to(b"hello, one datagram more", from).unwrap();
+        }
+    });
+    let records = run(peer.addr, &["-c", "60", "-i", "5ms", "--timeout", "5s"], 0);
+    let summary = recounted(&records);
+    assert_eq!(
+        (count(summary, "received"), count(summary, "corrupt")),
+        (60, 0)
+    );
+    assert_eq!(count(summary, "strays"), 1);
+    assert_eq!(peer.done().echoed, 60);
+}
+
+/// Each third is lost, each fourth comes twice, each fifth after the next one.
+#[test]
+fn loss_duplicates_and_reordering() {
+    let args = ["-c", "60", "-i", "2ms", "--timeout", "3s"];
+    for sizes in [
+        &[][..],
+        &["--size", "4"],
+        &["--size", "8"],
+        &["--size", "4:100"],
+    ] {
+        let held = std::sync::Mutex::new(None);
+        let peer = UdpPeer::start(move |number, datagram| {
+            let number = number + 1;
+            let mut held = held.lock().unwrap();
+            let mut out = Vec::new();
+            if number % 5 == 0 && number % 3 != 0 && number % 4 != 0 {
+                *held = Some(datagram.to_vec());
+                return out;
+            }
+            if number % 3 != 0 {
+                out.push(datagram.to_vec());
+            }
+            if number % 4 == 0 && number % 3 != 0 {
+                out.push(datagram.to_vec());
+            }
+            out.extend(held.take());
+            out
+        });
+        let records = run(peer.addr(), &[&args[..], sizes].concat(), 1);
+        let summary = recounted(&records);
+        let numbers = || 1..=60;
+        let lost = numbers().filter(|n| n % 3 == 0).count() as u64;
+        let twice = numbers().filter(|n| n % 4 == 0 && n % 3 != 0).count() as u64;
+        // Behind the next one, if that came back itself.
+        let behind = numbers()
+            .filter(|n| n % 5 == 0 && n % 3 != 0 && n % 4 != 0 && (n + 1) % 3 != 0)
+            .count() as u64;
+        assert_eq!(count(summary, "lost"), lost, "{sizes:?} {summary}");
+        assert_eq!(count(summary, "received"), 60 - lost, "{sizes:?} {summary}");
+        assert_eq!(count(summary, "duplicates"), twice, "{sizes:?} {summary}");
+        assert_eq!(count(summary, "reordered"), behind, "{sizes:?} {summary}");
+        assert_eq!(
+            (count(summary, "corrupt"), count(summary, "strays")),
+            (0, 0)
+        );
+    }
+}
+
+/// One that is spoilt, or cut, is an echo of the probe it names.
+#[test]
+fn corrupt_and_truncated_echoes() {
+    let peer = UdpPeer::start(|number, datagram| {
+        let mut datagram = datagram.to_vec();
+        match (number + 1) % 4 {
+            0 => datagram[14] ^= 1,
+            1 => datagram[40] ^= 1,
+            2 => datagram.truncate(30),
+            _ => {}
+        }
+        vec![datagram]
+    });
+    let records = run(
+        peer.addr(),
+        &["-c", "20", "-i", "2ms", "--timeout", "3s"],
+        1,
+    );
+    let summary = recounted(&records);
+    assert_eq!(
+        (count(summary, "received"), count(summary, "corrupt")),
+        (5, 15)
+    );
+    assert_eq!((count(summary, "lost"), count(summary, "strays")), (0, 0));
+    for (record, offset) in records.iter().zip([Some(40), Some(30), None, Some(14)]) {
+        assert_eq!(record["offset"].as_u64(), offset, "{record}");
+        assert_eq!(record["corrupt"], offset.is_some());
+    }
+}
+
+/// More of them than a small memory would hold.
+#[test]
+fn echoes_that_are_all_late() {
+    let peer = Peer::start(1500, 1500, |_, _, _| {});
+    let args = ["-c", "1500", "-i", "1ms", "--timeout", "300ms"];
+    let tool = client().args(["-j", "-u", &peer.addr.to_string()]);
+    let out = tool.args(args).timeout(SOON * 2).run();
+    let records = out.code(1).json();
+    let summary = recounted(&records);
+    assert_eq!(peer.done().echoed, 1500);
+    let late = records.iter().filter(|r| r["type"] == "late");
+    let late: Vec<&Value> = late.collect();
+    assert!(late.iter().all(|r| r["corrupt"] == false), "{summary}");
+    assert_eq!(
+        (count(summary, "corrupt"), count(summary, "strays")),
+        (0, 0)
+    );
+    assert_eq!(count(summary, "received") + count(summary, "lost"), 1500);
+    assert!(late.len() as u64 <= count(summary, "lost"));
+}
+
+/// The same message each time: a lost one does not shift those after it.
+#[test]
+fn a_given_message_after_losses() {
+    for payload in [&["ping"][..], &["--size", "2"]] {
+        let peer = UdpPeer::start(|number, datagram| match number + 1 {
+            2 | 4 => Vec::new(),
+            _ => vec![datagram.to_vec()],
+        });
+        let args = ["-c", "8", "-i", "300ms", "--timeout", "3s"];
+        let records = run(peer.addr(), &[payload, &args[..]].concat(), 1);
+        let summary = recounted(&records);
+        assert_eq!((count(summary, "received"), count(summary, "lost")), (6, 2));
+        let seqs: Vec<u64> = records
+            .iter()
+            .filter(|r| r["type"] == "reply")
+            .map(|r| count(r, "seq"))
+            .collect();
+        assert_eq!(seqs, [1, 3, 5, 6, 7, 8]);
+        assert!(summary["duplicates"].is_null() && summary["strays"].is_null());
+    }
+}
+
+/// The port is closed from the first datagram on: each is refused, none is
+/// lost unsent, and nothing is waited for.
+#[test]
+fn a_closed_port() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addr = socket.local_addr().unwrap();
+    drop(socket);
+    let records = run(addr, &["-c", "4", "-i", "20ms", "--timeout", "10s"], 1);
+    let summary = recounted(&records);
+    assert_eq!((count(summary, "sent"), count(summary, "lost")), (4, 4));
+    for (record, seq) in records.iter().zip(1..=4) {
+        assert_eq!(
+            (&record["type"], &record["seq"]),
+            (&"error".into(), &seq.into())
+        );
+        assert_eq!(record["kind"], "refused");
+    }
+}
+
+/// A signal ends the run: what is older than twice the longest round trip is
+/// lost, what is younger is in flight.
+#[test]
+fn what_is_in_flight_when_a_signal_comes() {
+    let (sender, came) = mpsc::channel();
+    let peer = UdpPeer::start(move |number, datagram| {
+        let _ = sender.send(number);
+        vec![datagram.to_vec(); usize::from(number < 3)]
+    });
+    let addr = peer.addr().to_string();
+    let args = ["-j", "-u", "-i", "20ms", &addr];
+    let running = client().args(args).spawn();
+    for _ in 0..100 {
+        came.recv_timeout(SOON).unwrap();
+    }
+    running.signal(2);
+    let out = running.wait();
+    let records = out.code(1).json();
+    let summary = recounted(&records);
+    assert_eq!(count(summary, "received"), 3);
+    // Two intervals for the way of the signal.
+    let young = (2.0 * number(summary, "max_ms") / 20.0).ceil() as u64 + 2;
+    assert!(
+        count(summary, "lost") >= 97_u64.saturating_sub(young),
+        "{summary}"
+    );
+    assert!(count(summary, "in_flight") <= young, "{summary}");
+    // A timeout that was asked for is the measure.
+    let (sender, came) = mpsc::channel();
+    let peer = UdpPeer::start(move |number, datagram| {
+        let _ = sender.send(number);
+        vec![datagram.to_vec(); usize::from(number < 3)]
+    });
+    let addr = peer.addr().to_string();
+    let args = ["-j", "-u", "-i", "50ms", "--timeout", "1h", &addr];
+    let running = client().args(args).spawn();
+    for _ in 0..8 {
+        came.recv_timeout(SOON).unwrap();
+    }
+    running.signal(15);
+    let records = running.wait().code(0).json();
+    let summary = recounted(&records);
+    assert_eq!((count(summary, "received"), count(summary, "lost")), (3, 0));
+    assert!(count(summary, "in_flight") >= 5, "{summary}");
+}
