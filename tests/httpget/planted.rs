@@ -245,7 +245,7 @@ fn names_as_long_as_a_file_system_takes() {
             tool(&cut.url("/")).run().code(3);
             assert_eq!(files(dir.path()).len(), 2, "{length}");
             tool(&good.url("/")).args(["-C", "-"]).run().code(0);
-            assert_eq!(files(dir.path()), [name.clone()]);
+            assert_eq!(files(dir.path()), [name.as_str()]);
         }
     }
 }

@@ -40,9 +40,10 @@ pub fn safe(name: &str) -> Option<String> {
     if clean.is_empty() {
         return None;
     }
-    Some(match is_of_part(clean) {
-        true => format!("{clean}_"),
-        false => clean.to_owned(),
+    Some(if is_of_part(clean) {
+        format!("{clean}_")
+    } else {
+        clean.to_owned()
     })
 }
 
@@ -58,7 +59,7 @@ fn is_of_part(name: &str) -> bool {
         Some(stem) if digits.len() < name.len() => stem,
         _ => name,
     };
-    name.ends_with(".part")
+    name.rsplit_once('.').is_some_and(|(_, end)| end == "part")
 }
 
 #[cfg(test)]
