@@ -1,6 +1,8 @@
 //! The rest of a body, and ranges that were asked for: what came is as long as
 //! its Content-Range says, however it is framed.
 
+use std::time::Duration;
+
 use testkit::http::Reply;
 
 use crate::kit::{body_of, files, httpget, record, serving, start};
@@ -229,4 +231,48 @@ fn a_rest_by_number_goes_into_the_record() {
             .all(|r| r.header("range") == Some("bytes=990-"))
     );
     assert_eq!(ranges.len(), 3);
+}
+
+#[test]
+fn a_line_without_end_does_not_hold_the_others() {
+    use testkit::http::Gate;
+    let (gate, seen) = (Gate::new(), Gate::new());
+    let server = {
+        let (gate, seen) = (gate.clone(), seen.clone());
+        testkit::http::HttpServer::start(move |request| {
+            if request.path() == "/good" {
+                // Not before the other line is out.
+                return Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+                    .wait(&seen)
+                    .then("good\n");
+            }
+            let head = "HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n";
+            let reply = Reply::raw(head).then(vec![b'x'; (1 << 20) + 1]);
+            let drip = |reply: Reply, _| reply.then("x").pause(Duration::from_millis(200));
+            (0..300).fold(reply, drip).wait(&gate).close()
+        })
+    };
+    let running = httpget()
+        .args([
+            "-Z",
+            "--stall-timeout",
+            "2",
+            &server.url("/drip"),
+            &server.url("/good"),
+        ])
+        .spawn();
+    while running.stdout_so_far().len() < (1 << 20) {
+        assert!(running.is_running());
+        std::thread::yield_now();
+    }
+    seen.open();
+    let out = running.wait();
+    gate.open();
+    out.code(3)
+        .stderr_contains("a line without end came too slowly");
+    assert!(
+        out.stdout_str().ends_with("x\ngood\n"),
+        "{}",
+        out.stderr_str()
+    );
 }

@@ -194,3 +194,50 @@ fn no_bar_where_none_is_wanted() {
         assert_eq!(pty.finish(), b"", "{how}");
     }
 }
+
+#[test]
+fn json_that_ends_too_early_is_shown() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n";
+    let server = always(Reply::raw(format!("{head}{{\"a\": [1,\n2")).close());
+    let pty = Pty::new();
+    on_terminal(&pty)
+        .arg(server.url("/"))
+        .run()
+        .code(3)
+        .stderr_contains("was cut short");
+    assert_eq!(pty.finish(), b"{\"a\": [1,\r\n2");
+    // One that is silent.
+    let server = always(Reply::raw(format!("{head}{{\"a\": [1,\n2")).hang());
+    let pty = Pty::new();
+    on_terminal(&pty)
+        .args(["--stall-timeout", "1", &server.url("/")])
+        .run()
+        .code(3);
+    assert_eq!(pty.finish(), b"{\"a\": [1,\r\n2");
+}
+
+#[test]
+fn slow_json_is_shown_as_it_comes() {
+    let gate = Gate::new();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1003\r\n\r\n";
+    let reply = Reply::raw(head).then("[1");
+    let reply = (0..40).fold(reply, |reply, _| {
+        reply.then(" ").pause(Duration::from_millis(100))
+    });
+    let reply = reply.wait(&gate).then(vec![b' '; 960]).then("]");
+    let server = always(reply);
+    let pty = Pty::new();
+    let running = on_terminal(&pty).arg(server.url("/")).spawn();
+    pty.wait_for("1");
+    gate.open();
+    let _ = running.wait().code(0);
+    assert_eq!(screen(&pty.finish()), ["[", "  1", "]"]);
+}
+
+#[test]
+fn json_behind_a_byte_order_mark() {
+    let server = always(Reply::json(&b"\xef\xbb\xbf{\"a\":1}"[..]));
+    let pty = Pty::new();
+    on_terminal(&pty).arg(server.url("/")).run().code(0);
+    assert_eq!(screen(&pty.finish()), ["{", "  \"a\": 1", "}"]);
+}

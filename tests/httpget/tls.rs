@@ -379,3 +379,15 @@ fn a_handshake_without_an_answer() {
         .code(3)
         .stderr_contains("no answer to the TLS handshake within 300 ms; http:// is for plain HTTP");
 }
+
+#[test]
+fn a_handshake_takes_no_longer_than_max_time() {
+    let server = testkit::peer::TcpPeer::silent();
+    let url = format!("https://{}/", server.addr());
+    let out = httpget().args(["-m", "0.3", &url]).run();
+    out.code(3)
+        .stderr_contains("not done within the time of --max-time");
+    let out = httpget().args(["--connect-timeout", "0.3", &url]).run();
+    out.code(3)
+        .stderr_contains("no answer to the TLS handshake within 300 ms");
+}

@@ -83,7 +83,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     });
     // The transfers write; it comes back when they are done.
     let out = std::mem::replace(&mut io.out, Out::new(Box::new(std::io::sink())));
-    let shared = Shared::new(out);
+    let shared = Shared::new(out, config.stall.time);
     let outcome = if cli.many.parallel {
         let stage = |index| {
             let ticket = cli.many.ordered.then_some(index as u64);

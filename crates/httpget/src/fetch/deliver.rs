@@ -101,6 +101,7 @@ impl Transfer<'_, '_> {
                 self.start_over("the last bytes that are there differ from the server's");
                 return Ok(None);
             }
+            self.show_rest()?;
             // That of an error's body is not that of what is out.
             if !self.drops {
                 self.hashed = hash;
@@ -370,12 +371,7 @@ impl Transfer<'_, '_> {
             && !matches!(self.sink, Sink::Nowhere | Sink::Undecided)
             && !matches!(self.sink, Sink::File { used: false, .. });
         self.report.sha256 = digest.clone().filter(|_| delivered);
-        if let Sink::View { view, .. } = &mut self.sink
-            && !self.drops
-        {
-            let stage = &mut *self.stage;
-            view.finish(&mut |shown| stage.write(shown))?;
-        }
+        self.show_rest()?;
         if fails {
             return Ok(());
         }
@@ -402,6 +398,17 @@ impl Transfer<'_, '_> {
                 Sink::Small(small) => Some(small.finish(modified)?),
                 _ => None,
             };
+        }
+        Ok(())
+    }
+
+    /// Shows what a view holds of a body that has ended, or was cut short.
+    fn show_rest(&mut self) -> Result<(), Stop> {
+        if let Sink::View { view, .. } = &mut self.sink
+            && !self.drops
+        {
+            let stage = &mut *self.stage;
+            view.finish(&mut |shown| stage.write(shown))?;
         }
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! The files of a download by their names: the file behind a name, and a name
 //! that is free.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use common::{Error, Kind, Result};
@@ -13,6 +14,35 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
+}
+
+/// The longest name that most file systems take.
+const NAME_MAX: usize = 255;
+/// What is appended to a file's name at most: `.part.999.state.0123456789ab`.
+const SUFFIX_MAX: usize = 28;
+
+/// The part file of a file with this number: `FILE.part`, `FILE.part.1` and so
+/// on. If that would be too long a name, the start of it and a digest stand for
+/// FILE.
+pub(super) fn part_name(path: &Path, number: u32) -> PathBuf {
+    let suffix = match number {
+        0 => ".part".to_owned(),
+        number => format!(".part.{number}"),
+    };
+    let name = path.file_name().map_or(&[][..], OsStrExt::as_bytes);
+    if name.len() + SUFFIX_MAX <= NAME_MAX {
+        return beside(path, &suffix);
+    }
+    let digest = ring::digest::digest(&ring::digest::SHA256, name);
+    let hex = super::deliver::hex(&digest.as_ref()[..8]);
+    let mut end = NAME_MAX - SUFFIX_MAX - hex.len() - 1;
+    // Not within a character.
+    while end > 0 && name[end] & 0xc0 == 0x80 {
+        end -= 1;
+    }
+    let mut short = OsString::from(OsStr::from_bytes(&name[..end]));
+    short.push(format!("-{hex}"));
+    beside(&path.with_file_name(short), &suffix)
 }
 
 pub(super) fn local(error: &io::Error, path: &Path) -> Error {
@@ -49,14 +79,14 @@ pub(super) fn target(path: &Path) -> Result<(PathBuf, Option<Metadata>)> {
             .hint("use --output-dir DIR with -O")),
         Ok(meta) => Ok((path.to_owned(), Some(meta))),
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            // A symlink to nowhere yet: its end is what shall come to be.
-            match std::fs::read_link(path) {
-                Ok(end) => {
-                    let parent = path.parent().unwrap_or(Path::new(""));
-                    Ok((parent.join(end), None))
-                }
-                Err(_) => Ok((path.to_owned(), None)),
+            // A symlink to a file that does not exist yet, perhaps through
+            // other symlinks: the last one's target is created. A loop of them
+            // is another error than this one.
+            let mut path = path.to_owned();
+            while let Ok(end) = std::fs::read_link(&path) {
+                path = path.parent().unwrap_or(Path::new("")).join(end);
             }
+            Ok((path, None))
         }
         Err(e) => Err(local(&e, path)),
     }

@@ -36,7 +36,7 @@ impl Claims {
     /// This name, and that of its part file, is for this transfer alone.
     fn claim(&self, path: &Path, owner: Owner) -> Result<()> {
         let name = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let part = names::beside(&name, ".part");
+        let part = names::part_name(&name, 0);
         let mut claimed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let free = [&name, &part].iter().all(|name| {
             let claim = claimed.entry(hash(name)).or_insert(owner);

@@ -9,11 +9,13 @@ use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::{Error, Kind, Result};
 use rustix::fs::FlockOperation;
 
-use super::names::{beside, is_taken, local};
+use super::deliver::hex;
+use super::names::{beside, local, part_name, rename_new};
 use crate::policy::resume;
 
 /// Never a symlink, and not a pipe, which would block until it is read.
@@ -31,6 +33,10 @@ const NAMES_MAX: u32 = 1000;
 /// Bits of a mode that are kept: permissions, without setuid and setgid.
 const PERMISSIONS: u32 = 0o777;
 
+/// What the owner may do with a part file, to continue it whatever the mode of
+/// the file that it will replace.
+const OWN: u32 = 0o600;
+
 /// The permissions of a file without setuid, setgid and the sticky bit.
 pub(super) fn permissions(meta: &Metadata) -> Permissions {
     Permissions::from_mode(meta.mode() & PERMISSIONS)
@@ -41,8 +47,21 @@ pub(super) fn permissions(meta: &Metadata) -> Permissions {
 pub(super) struct Part {
     pub(super) name: PathBuf,
     pub(super) file: File,
-    /// The permissions of the file that it will replace.
-    mode: Option<Permissions>,
+    /// The record that this process has read or written: nothing else under its
+    /// name is replaced or removed.
+    record: Mutex<Option<Id>>,
+}
+
+/// What tells a file from others: device and inode, which a later file may get
+/// again, with the time of the last write and the length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Id(u64, u64, i64, i64, u64);
+
+impl Id {
+    fn of(meta: &Metadata) -> Self {
+        let (seconds, nanoseconds) = (meta.mtime(), meta.mtime_nsec());
+        Self(meta.dev(), meta.ino(), seconds, nanoseconds, meta.len())
+    }
 }
 
 /// What stands under the name of a part file.
@@ -59,27 +78,29 @@ impl Part {
     /// on that is free, or that an earlier run left. `None` if another process
     /// writes it. It gets `mode` before its first byte.
     pub(super) fn open(path: &Path, mode: Option<&Permissions>) -> Result<Option<Self>> {
+        let mode = mode.map(|mode| Permissions::from_mode(mode.mode() | OWN));
         for number in 0..NAMES_MAX {
-            let name = match number {
-                0 => beside(path, ".part"),
-                number => beside(path, &format!(".part.{number}")),
-            };
-            let file = match open(&name, mode)? {
+            let name = part_name(path, number);
+            let (file, is_new) = match open(&name, mode.as_ref())? {
                 Found::Busy => return Ok(None),
-                Found::Created(file) => file,
-                Found::Earlier(file) => {
-                    let text = read_state(&beside(&name, ".state"))?;
-                    if text.is_none_or(|text| !resume::is_state(&text)) {
-                        continue;
-                    }
-                    file
-                }
+                Found::Created(file) => (file, true),
+                Found::Earlier(file) => (file, false),
             };
-            return Ok(Some(Self {
-                name,
-                file,
-                mode: mode.cloned(),
-            }));
+            let state = read_state(&beside(&name, ".state"));
+            let is_ours = match &state {
+                Ok(Some(state)) => resume::is_state(&state.text),
+                // A part without a record is another program's.
+                Ok(None) => is_new,
+                Err(_) => false,
+            };
+            if is_new && !is_ours {
+                std::fs::remove_file(&name).map_err(|e| local(&e, &name))?;
+            }
+            let state = state?;
+            if is_ours {
+                let record = Mutex::new(state.map(|state| state.id));
+                return Ok(Some(Self { name, file, record }));
+            }
         }
         Err(Error::new(Kind::System, "too many part files beside it")
             .about(path.display().to_string()))
@@ -87,20 +108,47 @@ impl Part {
 
     /// The text of its record.
     pub(super) fn state(&self) -> Result<Option<String>> {
-        read_state(&beside(&self.name, ".state"))
+        let state = read_state(&beside(&self.name, ".state"))?;
+        Ok(state.map(|state| state.text))
     }
 
-    /// Writes its record.
+    /// Writes its record, at once or not at all.
     pub(super) fn write_state(&self, text: &str) -> Result<()> {
-        write_state(&beside(&self.name, ".state"), text, self.mode.as_ref())
+        let path = beside(&self.name, ".state");
+        let mut record = self.record();
+        if id_of(&path).is_some_and(|id| *record != Some(id)) {
+            let message = "is not the record of this download";
+            return Err(refused(&path, message));
+        }
+        let (name, mut file) = temporary(&path)?;
+        let outcome = file.write_all(text.as_bytes()).and_then(|()| {
+            let meta = file.metadata()?;
+            match *record {
+                Some(_) => std::fs::rename(&name, &path)?,
+                None => rename_new(&name, &path)?,
+            }
+            *record = Some(Id::of(&meta));
+            Ok(())
+        });
+        outcome.map_err(|e| {
+            // The error is what there is to tell.
+            let _ = std::fs::remove_file(&name);
+            local(&e, &path)
+        })
     }
 
     /// Removes its record.
     pub(super) fn forget_state(&self) {
         let path = beside(&self.name, ".state");
-        if is_taken(&path) {
+        if let Some(id) = self.record().take()
+            && id_of(&path) == Some(id)
+        {
             let _ = std::fs::remove_file(path);
         }
+    }
+
+    fn record(&self) -> MutexGuard<'_, Option<Id>> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes it.
@@ -196,7 +244,9 @@ fn open(name: &Path, mode: Option<&Permissions>) -> Result<Found> {
         if is_new {
             return Ok(Found::Created(file));
         }
-        let mode = mode.cloned().unwrap_or_else(|| permissions(&meta));
+        let mode = mode
+            .cloned()
+            .unwrap_or_else(|| Permissions::from_mode(meta.mode() & PERMISSIONS | OWN));
         if meta.permissions() != mode {
             let set = file.set_permissions(mode);
             set.map_err(|e| local(&e, name))?;
@@ -236,30 +286,51 @@ fn is_locked_by_another_user(meta: &Metadata) -> bool {
     found && all
 }
 
-/// The text of a record; `None` if there is none, or it is too long for one.
-fn read_state(path: &Path) -> Result<Option<String>> {
+/// A file under the name of a record.
+struct State {
+    /// Empty if it is too long for a record, or not text.
+    text: String,
+    id: Id,
+}
+
+/// What stands under the name of a record; `None` if nothing does.
+fn read_state(path: &Path) -> Result<Option<State>> {
     let Some(file) = open_existing(path, OpenOptions::new().read(true))? else {
         return Ok(None);
     };
-    check(&file.metadata().map_err(|e| local(&e, path))?, path)?;
+    let meta = file.metadata().map_err(|e| local(&e, path))?;
+    check(&meta, path)?;
     let mut text = Vec::new();
     let read = file.take(STATE_MAX + 1).read_to_end(&mut text);
     read.map_err(|e| local(&e, path))?;
-    let text = String::from_utf8(text).ok();
-    Ok(text.filter(|text| text.len() as u64 <= STATE_MAX))
+    text.truncate(if text.len() as u64 > STATE_MAX {
+        0
+    } else {
+        text.len()
+    });
+    Ok(Some(State {
+        text: String::from_utf8(text).unwrap_or_default(),
+        id: Id::of(&meta),
+    }))
 }
 
-fn write_state(path: &Path, text: &str, mode: Option<&Permissions>) -> Result<()> {
-    let failed = |e: std::io::Error| local(&e, path);
-    let mut file = loop {
-        if let Some(file) = create(path, mode)? {
-            break file;
+/// What has this name, be it a symlink.
+fn id_of(path: &Path) -> Option<Id> {
+    std::fs::symlink_metadata(path)
+        .ok()
+        .map(|meta| Id::of(&meta))
+}
+
+/// Creates a file beside `path`, for this user alone.
+fn temporary(path: &Path) -> Result<(PathBuf, File)> {
+    let mode = Permissions::from_mode(OWN);
+    loop {
+        let mut random = [0; 6];
+        getrandom::fill(&mut random)
+            .map_err(|e| Error::new(Kind::System, format!("no random name: {e}")))?;
+        let name = beside(path, &format!(".{}", hex(&random)));
+        if let Some(file) = create(&name, Some(&mode))? {
+            return Ok((name, file));
         }
-        if let Some(file) = open_existing(path, OpenOptions::new().write(true))? {
-            check(&file.metadata().map_err(failed)?, path)?;
-            file.set_len(0).map_err(failed)?;
-            break file;
-        }
-    };
-    file.write_all(text.as_bytes()).map_err(failed)
+    }
 }

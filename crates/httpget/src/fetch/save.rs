@@ -12,16 +12,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use common::{Error, Kind, Result};
-use rustix::fs::FallocateFlags;
 
-use super::names::{beside, free_names, is_taken, local, rename_free, rename_new, target};
+use super::names::{free_names, is_taken, local, part_name, rename_free, rename_new, target};
 use super::naming::Taken;
 use super::part::{self, Part};
 use crate::http::date::Seconds;
 use crate::policy::resume::{self, Had, Validator};
-
-/// From this length on room on the disk is reserved.
-const WORTH_RESERVING: u64 = 256 * 1024;
 
 /// Where a body is being saved.
 #[derive(Debug)]
@@ -39,8 +35,6 @@ pub(crate) struct Saver {
     had: Had,
     /// The permissions of the file that will be replaced.
     mode: Option<Permissions>,
-    /// Whether the part file may be longer than what is written.
-    longer: bool,
 }
 
 /// What an earlier run left.
@@ -77,7 +71,7 @@ impl Saver {
             return Ok(saver);
         }
         let error = Error::new(Kind::System, "is being written by another process");
-        Err(error.about(beside(path, ".part").display().to_string()))
+        Err(error.about(part_name(path, 0).display().to_string()))
     }
 
     /// The same under this name; `None` if another process writes it.
@@ -110,7 +104,7 @@ impl Saver {
                 None => return Ok(None),
             }
         };
-        Ok(Some(Self {
+        let saver = Self {
             first: path.clone(),
             path,
             output,
@@ -118,8 +112,12 @@ impl Saver {
             url: url.to_owned(),
             had: Had::default(),
             mode,
-            longer: true,
-        }))
+        };
+        // A part file without a record would be left alone by later runs.
+        if saver.length()? == 0 {
+            saver.keep_state()?;
+        }
+        Ok(Some(saver))
     }
 
     fn file(&self) -> &File {
@@ -192,7 +190,7 @@ impl Saver {
         Ok(meta.len())
     }
 
-    /// Starts from nothing. `expected` reserves room on the disk; `coding` is
+    /// Starts from nothing. There must be room for `expected` bytes; `coding` is
     /// the Content-Encoding of what will be written.
     pub(crate) fn start(
         &mut self,
@@ -214,12 +212,7 @@ impl Saver {
             self.restart()?;
         }
         self.keep_state()?;
-        self.longer = false;
-        if let Some(length) = expected.filter(|&length| length >= WORTH_RESERVING) {
-            self.reserve(0, length)?;
-            self.longer = true;
-        }
-        Ok(())
+        self.check_room(expected.unwrap_or(0))
     }
 
     /// Empties the file that is written.
@@ -230,15 +223,19 @@ impl Saver {
             .map_err(|e| self.error(&e))
     }
 
-    /// Room on the disk, so that a full one is known at the start. Where the
-    /// file system cannot do that, it will be known later.
-    fn reserve(&self, from: u64, length: u64) -> Result<()> {
-        match rustix::fs::fallocate(self.file(), FallocateFlags::KEEP_SIZE, from, length) {
-            Err(e @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => {
-                Err(self.error(&e.into()))
-            }
-            _ => Ok(()),
+    /// Fails if the file system has no room for so many more bytes, so that a
+    /// full one is known at the start. Nothing is reserved: a server announces
+    /// whatever length it wants.
+    fn check_room(&self, length: u64) -> Result<()> {
+        let Ok(room) = rustix::fs::fstatvfs(self.file()) else {
+            return Ok(());
+        };
+        // Blocks that only root may use count for all; a file system that says
+        // nothing of its size has none.
+        if room.f_blocks > 0 && length > room.f_bfree.saturating_mul(room.f_frsize) {
+            return Err(self.error(&rustix::io::Errno::NOSPC.into()));
         }
+        Ok(())
     }
 
     /// Goes on behind what an earlier run, or an earlier try, left. Each
@@ -247,11 +244,18 @@ impl Saver {
         if had.of_file {
             // The final file is what is there: the part begins as its copy,
             // of which a record that is left says nothing.
+            let mut whole = File::open(&self.path).map_err(|e| local(&e, &self.path))?;
+            let meta = whole.metadata().map_err(|e| local(&e, &self.path))?;
+            if meta.len() < had.bytes {
+                let message = format!("has only {} of {} bytes", meta.len(), had.bytes);
+                return Err(
+                    Error::new(Kind::System, message).about(self.path.display().to_string())
+                );
+            }
             if let Some(part) = self.part() {
                 let nothing = Had::default();
                 part.write_state(&resume::to_state(&nothing, &self.url, None))?;
             }
-            let mut whole = File::open(&self.path).map_err(|e| local(&e, &self.path))?;
             self.restart()?;
             let copied = io::copy(&mut (&mut whole).take(had.bytes), &mut self.file())
                 .map_err(|e| self.error(&e))?;
@@ -261,7 +265,7 @@ impl Saver {
             }
         } else if self.length()? < had.bytes {
             return Err(Error::new(Kind::System, "became shorter meanwhile")
-                .about(beside(&self.path, ".part").display().to_string()));
+                .about(part_name(&self.path, 0).display().to_string()));
         }
         self.file().set_len(had.bytes).map_err(|e| self.error(&e))?;
         self.read_back(&mut see)?;
@@ -271,10 +275,8 @@ impl Saver {
             ..had.clone()
         };
         self.keep_state()?;
-        if let Some(total) = had.total {
-            self.reserve(had.bytes, total.saturating_sub(had.bytes))?;
-        }
-        Ok(())
+        let total = had.total.unwrap_or(0);
+        self.check_room(total.saturating_sub(had.bytes))
     }
 
     /// Shows what is there, for the digest, and goes to its end.
@@ -350,11 +352,6 @@ impl Saver {
             }
             Output::Part(part) => part,
         };
-        if self.longer {
-            // Room that was reserved and not used goes back.
-            let cut = part.file.set_len(self.had.bytes);
-            cut.map_err(|e| self.error(&e))?;
-        }
         if let Some(mode) = self.mode.take() {
             let now = part.file.metadata().map_err(|e| self.error(&e))?;
             if now.permissions() != mode {
@@ -385,7 +382,7 @@ impl Saver {
             part.forget_state();
             return part.remove();
         }
-        // Reserved room must not look like content.
+        // What is behind a gap must not look like content.
         let cut = part.file.set_len(self.had.bytes);
         cut.map_err(|e| self.error(&e))?;
         self.keep_state()

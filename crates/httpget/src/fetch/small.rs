@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use common::Result;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
-use super::names::{beside, free_name, is_taken};
+use super::names::{free_name, is_taken, part_name};
 use super::naming::Taken;
 use super::save::{Saver, set_modified};
 use crate::http::date::Seconds;
@@ -97,7 +97,7 @@ impl Small {
     /// All at once, or nothing.
     fn link(&self, path: &Path, modified: Option<Seconds>) -> io::Result<()> {
         // A file is replaced the usual way, and no part file is left behind.
-        if is_taken(path) || is_taken(&beside(path, ".part")) {
+        if is_taken(path) || is_taken(&part_name(path, 0)) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let folder = match path.parent() {
@@ -121,6 +121,7 @@ impl Small {
 
 #[cfg(test)]
 mod tests {
+    use super::super::names::beside;
     use super::super::save::Earlier;
     use super::*;
     use crate::policy::resume::Validator;

@@ -3,13 +3,16 @@
 //! Alone, a transfer writes through and flushes at once, since it waits for
 //! the network next. Side by side, whole lines are written, so that two bodies
 //! never meet within a line; a line too long to hold is written in pieces while
-//! the other transfers wait. With `--ordered` each transfer waits for its turn
+//! the other transfers wait. If such a line does not end for a time, because its
+//! server sends little or nothing, another transfer breaks it, and the one whose
+//! line it was fails. With `--ordered` each transfer waits for its turn
 //! before it writes.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use common::{Error, Out, Result};
+use common::{Error, Kind, Out, Result};
 
 use super::report::Report;
 use crate::output::record;
@@ -18,15 +21,37 @@ use crate::output::record;
 /// turn.
 const HOLD: usize = 1 << 20;
 
+/// A line that is being written in pieces must bring this much within the time
+/// that a server may be silent, if others wait.
+const PACE: usize = 64 * 1024;
+
+/// A line that is being written in pieces.
+#[derive(Debug)]
+struct Line {
+    /// Which one.
+    number: u64,
+    /// When the last [`PACE`] of it was complete, and how much followed.
+    since: Instant,
+    bytes: usize,
+}
+
+/// The line that is being written, and the number of the next one.
+#[derive(Debug, Default)]
+struct Lines {
+    current: Option<Line>,
+    next: u64,
+}
+
 /// Standard output and whose turn it is.
 #[derive(Debug)]
 pub(crate) struct Shared {
     out: Mutex<Out>,
     turn: Mutex<u64>,
     turned: Condvar,
-    /// Whether a transfer is in the middle of a line.
-    line: Mutex<bool>,
+    /// The line that a transfer is in the middle of.
+    lines: Mutex<Lines>,
     line_ended: Condvar,
+    patience: Duration,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -34,13 +59,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(out: Out) -> Self {
+    /// `patience` is how long a transfer waits for the line of another.
+    pub(crate) fn new(out: Out, patience: Duration) -> Self {
         Self {
             out: Mutex::new(out),
             turn: Mutex::new(0),
             turned: Condvar::new(),
-            line: Mutex::new(false),
+            lines: Mutex::new(Lines::default()),
             line_ended: Condvar::new(),
+            patience,
         }
     }
 
@@ -61,8 +88,9 @@ pub(crate) struct Stage<'a> {
     /// The place in the order, where there is one.
     ticket: Option<u64>,
     held: Vec<u8>,
-    /// Whether a part of a line is out, so that the others wait for its end.
-    mid_line: bool,
+    /// The number of the line of which a part is out, so that the others wait
+    /// for its end.
+    mid_line: Option<u64>,
 }
 
 impl<'a> Stage<'a> {
@@ -82,7 +110,7 @@ impl<'a> Stage<'a> {
             lines,
             ticket,
             held: Vec::new(),
-            mid_line: false,
+            mid_line: None,
         }
     }
 
@@ -99,7 +127,7 @@ impl<'a> Stage<'a> {
             self.wait_for_turn();
             match self.held.iter().rposition(|&b| b == b'\n') {
                 Some(at) => self.spill(at + 1, true)?,
-                None if full || self.mid_line => self.spill(self.held.len(), false)?,
+                None if full || self.mid_line.is_some() => self.spill(self.held.len(), false)?,
                 None => {}
             }
         }
@@ -138,22 +166,60 @@ impl<'a> Stage<'a> {
 
     /// Writes `count` bytes of those held; `ends` says that the line is over.
     fn spill(&mut self, count: usize, ends: bool) -> Result<()> {
-        if !self.mid_line {
-            if count == 0 {
-                return Ok(());
-            }
-            let line = lock(&self.shared.line);
-            let mut line = self
-                .shared
-                .line_ended
-                .wait_while(line, |taken| *taken)
-                .unwrap_or_else(PoisonError::into_inner);
-            *line = true;
-            self.mid_line = true;
+        if self.mid_line.is_none() && count == 0 {
+            return Ok(());
         }
+        let mut lines = lock(&self.shared.lines);
+        let is_own = |lines: &Lines| {
+            let current = lines.current.as_ref().map(|line| line.number);
+            current.is_some() && current == self.mid_line
+        };
+        if self.mid_line.is_some() && !is_own(&lines) {
+            // Told once; there is nothing to write at the end.
+            self.mid_line = None;
+            self.held.clear();
+            let time = crate::net::shown(self.shared.patience);
+            let message = format!("a line without end came too slowly for {time}");
+            let error = Error::new(Kind::Timeout, message);
+            return Err(error.hint("other transfers waited to print theirs; -O saves each"));
+        }
+        let mut breaks = false;
+        while self.mid_line.is_none()
+            && let Some(line) = &lines.current
+        {
+            let patience = self.shared.patience.saturating_sub(line.since.elapsed());
+            if patience.is_zero() {
+                breaks = true;
+                break;
+            }
+            let waited = self.shared.line_ended.wait_timeout(lines, patience);
+            lines = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if self.mid_line.is_none() {
+            let number = lines.next;
+            lines.next += 1;
+            self.mid_line = Some(number);
+            lines.current = Some(Line {
+                number,
+                since: Instant::now(),
+                bytes: 0,
+            });
+        }
+        // Written while the lock is held, so that the line is not broken within a
+        // piece.
         let mut out = lock(&self.shared.out);
-        let outcome = out.bytes(&self.held[..count]).and_then(|()| out.flush());
+        let broken = if breaks { out.bytes(b"\n") } else { Ok(()) };
+        let outcome = broken
+            .and_then(|()| out.bytes(&self.held[..count]))
+            .and_then(|()| out.flush());
         drop(out);
+        if let Some(line) = &mut lines.current {
+            line.bytes += count;
+            if line.bytes >= PACE {
+                (line.since, line.bytes) = (Instant::now(), 0);
+            }
+        }
+        drop(lines);
         self.held.drain(..count);
         if ends || outcome.is_err() {
             self.end_line();
@@ -162,9 +228,16 @@ impl<'a> Stage<'a> {
     }
 
     fn end_line(&mut self) {
-        if std::mem::take(&mut self.mid_line) {
-            *lock(&self.shared.line) = false;
-            self.shared.line_ended.notify_one();
+        if let Some(number) = self.mid_line.take() {
+            let mut lines = lock(&self.shared.lines);
+            if lines
+                .current
+                .as_ref()
+                .is_some_and(|line| line.number == number)
+            {
+                lines.current = None;
+                self.shared.line_ended.notify_one();
+            }
         }
     }
 
@@ -194,7 +267,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Otherwise the other transfers would wait for ever.
+/// Otherwise the other transfers would wait for a line that does not go on.
 impl Drop for Stage<'_> {
     fn drop(&mut self) {
         self.end_line();
@@ -248,7 +321,7 @@ mod tests {
     #[test]
     fn alone_everything_goes_at_once() {
         let sink = Sink::default();
-        let shared = Shared::new(Out::new(Box::new(sink.clone())));
+        let shared = Shared::new(Out::new(Box::new(sink.clone())), Duration::MAX);
         Stage::alone(&shared).write(b"half a li").unwrap();
         assert_eq!(*sink.0.lock().unwrap(), b"half a li");
     }
@@ -256,7 +329,7 @@ mod tests {
     #[test]
     fn side_by_side_lines_stay_whole() {
         let sink = Sink::default();
-        let shared = Shared::new(Out::new(Box::new(sink.clone())));
+        let shared = Shared::new(Out::new(Box::new(sink.clone())), Duration::MAX);
         let mut a = Stage::beside(&shared, None);
         let mut b = Stage::beside(&shared, None);
         a.write(b"a1\na").unwrap();
@@ -271,7 +344,7 @@ mod tests {
     #[test]
     fn a_line_too_long_to_hold_stays_whole() {
         let sink = Sink::default();
-        let shared = Shared::new(Out::new(Box::new(sink.clone())));
+        let shared = Shared::new(Out::new(Box::new(sink.clone())), Duration::MAX);
         let mut a = Stage::beside(&shared, None);
         for _ in 0..100 {
             a.write(&vec![b'a'; 100_000]).unwrap();
@@ -291,9 +364,26 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_does_not_go_on_is_broken() {
+        let sink = Sink::default();
+        let shared = Shared::new(Out::new(Box::new(sink.clone())), Duration::ZERO);
+        let mut a = Stage::beside(&shared, None);
+        a.write(&vec![b'a'; HOLD]).unwrap();
+        let mut b = Stage::beside(&shared, None);
+        b.write(b"b\n").unwrap();
+        let error = a.write(b"a").unwrap_err();
+        assert!(error.to_string().contains("too slowly"), "{error}");
+        a.finish().unwrap();
+        b.write(b"b2\n").unwrap();
+        b.finish().unwrap();
+        let expected = [&vec![b'a'; HOLD][..], b"\nb\nb2\n"].concat();
+        assert!(*sink.0.lock().unwrap() == expected);
+    }
+
+    #[test]
     fn in_order() {
         let sink = Sink::default();
-        let shared = Shared::new(Out::new(Box::new(sink.clone())));
+        let shared = Shared::new(Out::new(Box::new(sink.clone())), Duration::MAX);
         std::thread::scope(|scope| {
             for ticket in (0..20u64).rev() {
                 let mut stage = Stage::beside(&shared, Some(ticket));

@@ -7,7 +7,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use brotli_decompressor::Decompressor;
-use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 
 /// Value of Accept-Encoding with `--compressed`.
 pub const ACCEPT: &str = "gzip, deflate, br, zstd";
@@ -66,15 +66,12 @@ pub fn decoder<'a>(source: impl Read + 'a, codings: &[String]) -> io::Result<Box
             }),
             "br" => {
                 let most = brotli_length_max(start[0])?;
-                let whole = Whole {
-                    decoder: Decompressor::new(buffered, BUFFER),
-                    // The first read after the end fails if its buffer has bytes left.
-                    ends: |decoder| {
-                        Ok(decoder.read(&mut [0])? == 0 && is_at_end(decoder.get_mut())?)
-                    },
+                let source = Ending {
+                    source: buffered,
+                    ended: false,
                 };
                 Box::new(Brotli {
-                    decoder: whole,
+                    decoder: Decompressor::new(source, BUFFER),
                     left: most,
                 })
             }
@@ -83,7 +80,10 @@ pub fn decoder<'a>(source: impl Read + 'a, codings: &[String]) -> io::Result<Box
                 decoder.window_log_max(WINDOW_LOG_MAX)?;
                 Box::new(Zstd(decoder))
             }
-            _ => Box::new(MultiGzDecoder::new(buffered)),
+            _ => Box::new(Gzip {
+                member: Some(GzDecoder::new(buffered)),
+                is_later: false,
+            }),
         };
     }
     Ok(reader)
@@ -124,20 +124,93 @@ fn brotli_length_max(first: u8) -> io::Result<u64> {
     }
 }
 
-/// A brotli decoder that fails beyond a length.
-struct Brotli<D> {
-    decoder: D,
+/// A reader that knows whether its end has been read.
+struct Ending<R> {
+    source: R,
+    ended: bool,
+}
+
+impl<R: Read> Read for Ending<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.read(buffer)?;
+        self.ended = n == 0 && !buffer.is_empty();
+        Ok(n)
+    }
+}
+
+/// A brotli decoder that fails beyond a length, with errors in our words: the
+/// library has one for all that may be wrong.
+struct Brotli<R: Read> {
+    decoder: Decompressor<Ending<R>>,
     left: u64,
 }
 
-impl<D: Read> Read for Brotli<D> {
+impl<R: BufRead> Read for Brotli<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.decoder.read(buffer)?;
+        let outcome = self.decoder.read(buffer);
+        let n = outcome.map_err(|error| match error.kind() {
+            // It reads on only while the data is valid.
+            io::ErrorKind::InvalidData if self.decoder.get_mut().ended => {
+                io::Error::new(io::ErrorKind::UnexpectedEof, "the data ends too early")
+            }
+            io::ErrorKind::InvalidData => invalid("the data is corrupt"),
+            _ => error,
+        })?;
+        if n == 0 && !buffer.is_empty() {
+            // The first read after the end fails if its buffer has bytes left.
+            match self.decoder.read(&mut [0]) {
+                Ok(0) if is_at_end(&mut self.decoder.get_mut().source)? => {}
+                Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(error),
+                _ => return Err(bytes_follow()),
+            }
+        }
         self.left = self
             .left
             .checked_sub(n as u64)
             .ok_or_else(window_too_large)?;
         Ok(n)
+    }
+}
+
+fn bytes_follow() -> io::Error {
+    invalid("bytes follow the end of the compressed data")
+}
+
+/// A decoder of gzip members, one after the other (RFC 1952).
+struct Gzip<R: BufRead> {
+    /// `None` after the last one.
+    member: Option<GzDecoder<R>>,
+    /// Whether one is complete.
+    is_later: bool,
+}
+
+impl<R: BufRead> Read for Gzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            match member.read(buffer) {
+                Ok(0) if !buffer.is_empty() => {}
+                Err(error) if self.is_later && member.header().is_none() => {
+                    return Err(match error.kind() {
+                        io::ErrorKind::InvalidInput => bytes_follow(),
+                        _ => error,
+                    });
+                }
+                outcome => return outcome,
+            }
+            let Some(mut source) = self.member.take().map(GzDecoder::into_inner) else {
+                break;
+            };
+            let next = source.fill_buf()?;
+            if next.is_empty() {
+                break;
+            }
+            if next[0] != 0x1f {
+                return Err(bytes_follow());
+            }
+            self.is_later = true;
+            self.member = Some(GzDecoder::new(source));
+        }
+        Ok(0)
     }
 }
 
@@ -152,7 +225,7 @@ impl<D: Read> Read for Whole<D> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.decoder.read(buffer)?;
         if n == 0 && !buffer.is_empty() && !(self.ends)(&mut self.decoder)? {
-            return Err(invalid("bytes follow the end of the compressed data"));
+            return Err(bytes_follow());
         }
         Ok(n)
     }
@@ -242,6 +315,33 @@ mod tests {
         assert!(decode(b"junk", &["br"]).is_err());
         assert!(decode(b"junk", &["zstd"]).is_err());
         assert!(decode(b"\x28\xb5\x2f\xfd\x20\x03\x19\x00\x00h", &["zstd"]).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_in_plain_words() {
+        let says = |bytes: &[u8], coding: &str| decode(bytes, &[coding]).unwrap_err().to_string();
+        let br = b"\x0b\x01\x80hi\n\x03";
+        for end in 1..br.len() {
+            assert_eq!(says(&br[..end], "br"), "the data ends too early", "{end}");
+        }
+        // A reserved bit.
+        assert_eq!(says(b"\x1c\0\0\0\0\0\0\0", "br"), "the data is corrupt");
+        let gz = gzip(b"hello");
+        for behind in [
+            &b"x"[..],
+            b"\0\0\0\0",
+            b"more bytes than a header",
+            b"\x1fmore bytes, also",
+        ] {
+            let follow = "bytes follow the end of the compressed data";
+            assert_eq!(says(&[br, behind].concat(), "br"), follow);
+            assert_eq!(says(&[&gz, behind].concat(), "gzip"), follow, "{behind:?}");
+        }
+        // A member whose header is cut is one that is cut.
+        assert_eq!(
+            says(&[&gz, &gz[..5]].concat(), "gzip"),
+            says(&gz[..5], "gzip")
+        );
     }
 
     fn zstd(bytes: &[u8]) -> Vec<u8> {

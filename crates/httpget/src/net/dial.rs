@@ -59,6 +59,8 @@ pub(crate) struct Dialer {
 struct Clock {
     deadline: Instant,
     allowed: Duration,
+    /// Whether it is what is left of `--max-time`.
+    is_max_time: bool,
 }
 
 impl Clock {
@@ -71,6 +73,9 @@ impl Clock {
     }
 
     fn expired(self) -> Error {
+        if self.is_max_time {
+            return super::out_of_time();
+        }
         let time = shown(self.allowed);
         Error::new(Kind::Timeout, format!("no connection within {time}"))
     }
@@ -113,6 +118,7 @@ impl Dialer {
         let clock = Clock {
             deadline: Instant::now() + allowed,
             allowed,
+            is_max_time: limit < self.options.timeout,
         };
         let mut made = Made::default();
         if secure {
@@ -126,6 +132,7 @@ impl Dialer {
             let (tls, facts) = self.tls.connect(host.name, stream).map_err(|e| {
                 exchange::with(|exchange| exchange.made = made.clone());
                 match e.kind() {
+                    Kind::Timeout if clock.is_max_time => clock.expired(),
                     Kind::Timeout => Error::new(
                         Kind::Timeout,
                         format!("no answer to the TLS handshake within {}", shown(allowed)),

@@ -1,6 +1,8 @@
 //! Bodies on a terminal: JSON indented and coloured, text escaped, binary
 //! refused. What is shown is written while the body comes in.
 
+use std::time::{Duration, Instant};
+
 use common::{Error, Kind, Result};
 
 use crate::http::media::{self, Class};
@@ -9,6 +11,10 @@ use crate::json::pretty::Pretty;
 /// Bytes of a JSON value, and of its indented form, that are held to find out
 /// whether it is valid; a longer value is shown before its end is known.
 const HELD_MAX: usize = 1 << 20;
+
+/// How long an incomplete value is held: one that comes in slowly is shown as it
+/// comes.
+const HELD_TIME: Duration = Duration::from_secs(2);
 
 /// Bytes rendered at a time, which bounds the size of their indented form.
 const STEP: usize = 4 * 1024;
@@ -30,10 +36,14 @@ pub(crate) struct View {
     committed: bool,
     /// Whether a value was complete.
     has_values: bool,
+    /// Since when it is held.
+    since: Option<Instant>,
     /// Whether the start was looked at.
     sniffed: bool,
     /// What to say of a binary body.
     hint: &'static str,
+    /// Whether the first character has been rendered.
+    begun: bool,
 }
 
 impl View {
@@ -47,12 +57,14 @@ impl View {
             indented: String::new(),
             committed: false,
             has_values: false,
+            since: None,
             sniffed: false,
             hint: if coded {
                 "the server sent it compressed; --compressed decodes it"
             } else {
                 "use -o FILE, or pipe it"
             },
+            begun: false,
         }
     }
 
@@ -100,6 +112,12 @@ impl View {
         if self.class != Class::Json {
             return show(escaped(bytes).as_bytes());
         }
+        // Some programs write a byte order mark, which is not JSON.
+        let bytes = match bytes.strip_prefix(b"\xef\xbb\xbf") {
+            Some(rest) if !self.begun => rest,
+            _ => bytes,
+        };
+        self.begun |= !bytes.is_empty();
         let Ok(text) = std::str::from_utf8(bytes) else {
             return self.give_up(bytes, show);
         };
@@ -111,6 +129,7 @@ impl View {
             self.indented.drain(..end.out);
             self.held.clear();
             self.committed = false;
+            self.since = None;
             self.has_values = true;
             rest = &rest[end.text..];
         }
@@ -119,7 +138,15 @@ impl View {
             return self.give_up(&bytes[valid..], show);
         }
         if !self.committed {
-            self.committed = self.held.len() > HELD_MAX || self.indented.len() > HELD_MAX;
+            let since = if self.held.is_empty() {
+                None
+            } else {
+                Some(*self.since.get_or_insert_with(Instant::now))
+            };
+            self.since = since;
+            self.committed = self.held.len() > HELD_MAX
+                || self.indented.len() > HELD_MAX
+                || since.is_some_and(|since| since.elapsed() >= HELD_TIME);
         }
         if self.committed {
             self.held.clear();
@@ -182,6 +209,12 @@ mod tests {
         for broken in [&b"{\"a\":\x1b"[..], b"{\"a\":", b"{\"a\":\"\xff\"}", b"<p>"] {
             let shown = view(Class::Json, &[broken]).unwrap();
             assert_eq!(shown, common::text::escape_body(broken));
+        }
+        for pieces in [
+            &[&b"\xef\xbb\xbf{}"[..]][..],
+            &[b"\xef", b"\xbb", b"\xbf", b"{", b"}"],
+        ] {
+            assert_eq!(view(Class::Json, pieces).unwrap(), "{}\n");
         }
         let text = view(Class::Text, &[b"caf\xc3", b"\xa9\x1b[2J\r\n\t."]).unwrap();
         assert_eq!(text, "café\\x1b[2J\n\t.");

@@ -387,7 +387,16 @@ fn from_fields(line: &str, http_only: bool) -> Option<Cookie> {
     };
     // Some programs write fractions of a second.
     let expires = expires.split('.').next().unwrap_or_default();
-    let expires: Seconds = expires.parse().ok()?;
+    let digits = expires.strip_prefix('-').unwrap_or(expires);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    // Beyond what can be counted is the end of what can.
+    let expires: Seconds = expires.parse().unwrap_or(if digits == expires {
+        Seconds::MAX
+    } else {
+        Seconds::MIN
+    });
     if line.replace('\t', "").contains(char::is_control) {
         return None;
     }
@@ -531,6 +540,14 @@ mod tests {
         };
         assert_eq!(line("x.com\tTRUE\t/\n"), 1);
         assert_eq!(line(&format!("\n{}", "x".repeat(70_000))), 2);
+        // A time beyond what can be counted is that of one cookie only.
+        let far = "h\tFALSE\t/\tFALSE\t99999999999999999999\tfar\tv\n\
+                   h\tFALSE\t/\tFALSE\t-99999999999999999999\tpast\tv\n\
+                   h\tFALSE\t/\tFALSE\t0\tn\tv\n";
+        let url = Url::parse("http://h/").unwrap();
+        let sent = Jar::read(far.as_bytes()).unwrap().header(&url, 1000);
+        assert_eq!(sent.as_deref(), Some("far=v; n=v"));
+        assert!(Jar::read(&b"h\tFALSE\t/\tFALSE\t+9x\tn\tv\n"[..]).is_err());
         let jar = Jar::read(&b"#HttpOnly_.x.com\tTRUE\t/\tFALSE\t0\tn\tv\n"[..]).unwrap();
         assert!(
             jar.write(0)

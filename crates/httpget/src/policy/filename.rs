@@ -59,7 +59,7 @@ fn is_of_part(name: &str) -> bool {
         Some(stem) if digits.len() < name.len() => stem,
         _ => name,
     };
-    name.strip_suffix(".part").is_some()
+    name.rsplit_once('.').is_some_and(|(_, end)| end == "part")
 }
 
 #[cfg(test)]
