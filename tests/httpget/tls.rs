@@ -386,7 +386,7 @@ fn a_handshake_takes_no_longer_than_max_time() {
     let url = format!("https://{}/", server.addr());
     let out = httpget().args(["-m", "0.3", &url]).run();
     out.code(3)
-        .stderr_contains("not done within the time of --max-time");
+        .stderr_contains("no answer to the TLS handshake within 300 ms; --max-time allows more");
     let out = httpget().args(["--connect-timeout", "0.3", &url]).run();
     out.code(3)
         .stderr_contains("no answer to the TLS handshake within 300 ms");

@@ -73,11 +73,21 @@ impl Clock {
     }
 
     fn expired(self) -> Error {
-        if self.is_max_time {
-            return super::out_of_time();
+        self.timeout("no connection")
+    }
+
+    /// The error of what did not come in time.
+    fn timeout(self, what: &str) -> Error {
+        if !self.is_max_time {
+            let message = format!("{what} within {}", shown(self.allowed));
+            return Error::new(Kind::Timeout, message);
         }
-        let time = shown(self.allowed);
-        Error::new(Kind::Timeout, format!("no connection within {time}"))
+        // What is left of it is an odd number.
+        let ms = self.allowed.as_secs_f64() * 1e3;
+        let step = if ms < 100.0 { 1.0 } else { 10.0 };
+        let time = Duration::from_secs_f64((ms / step).round() * step / 1e3);
+        let error = Error::new(Kind::Timeout, format!("{what} within {}", shown(time)));
+        error.hint("--max-time allows more")
     }
 
     /// Errors of a timeout say whose it was.
@@ -132,12 +142,14 @@ impl Dialer {
             let (tls, facts) = self.tls.connect(host.name, stream).map_err(|e| {
                 exchange::with(|exchange| exchange.made = made.clone());
                 match e.kind() {
-                    Kind::Timeout if clock.is_max_time => clock.expired(),
-                    Kind::Timeout => Error::new(
-                        Kind::Timeout,
-                        format!("no answer to the TLS handshake within {}", shown(allowed)),
-                    )
-                    .hint("http:// is for plain HTTP"),
+                    Kind::Timeout => {
+                        let error = clock.timeout("no answer to the TLS handshake");
+                        if clock.is_max_time {
+                            error
+                        } else {
+                            error.hint("http:// is for plain HTTP")
+                        }
+                    }
                     _ => e,
                 }
             })?;
