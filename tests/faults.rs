@@ -55,9 +55,9 @@ fn same(runs: Vec<Tool>, code: i32, kind: &str, sentence: &str) {
 
 /// A directory with a file that holds no certificate, and its path.
 fn not_a_certificate() -> (tempfile::TempDir, String) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("make a directory");
     let path = dir.path().join("text.pem");
-    std::fs::write(&path, "not a certificate\n").unwrap();
+    std::fs::write(&path, "not a certificate\n").expect("write a file");
     let path = path.display().to_string();
     (dir, path)
 }
