@@ -14,7 +14,7 @@ pub(crate) const THERE: usize = 2_000_000;
 /// Ninety bytes that are no part of any file.
 const SORRY: [u8; 90] = [b'!'; 90];
 
-pub(crate) fn large() -> Vec<u8> {
+fn large() -> Vec<u8> {
     body_of(6 * MIB + 123)
 }
 
