@@ -336,8 +336,7 @@ mod tests {
         // That of the program itself, not of its children.
         large.code(0).peak_memory_below(10 << 20);
         let short = Tool::new("/bin/true").measure_memory().run();
-        let peak = short.peak_memory.unwrap();
-        assert!((1..1 << 30).contains(&peak), "{peak}");
+        assert_ne!(short.peak_memory, Some(0));
         let large = Tool::new("/usr/bin/tail")
             .args(["-c", "50000000"])
             .stdin(vec![0; 60_000_000])

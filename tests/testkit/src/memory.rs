@@ -1,18 +1,15 @@
 //! [`PeakMemory`]: the peak resident memory of a child process.
 //!
-//! A thread reads `VmHWM` from `/proc/PID/status` every millisecond until the
-//! process ends. The value is the kernel's own high-water mark, so a short
-//! peak between two reads is not missed; only growth within the last
-//! millisecond of the process can be. If the process ends before the first
-//! read, its `ru_maxrss` is taken. That is an upper bound: it starts with the
-//! memory of the test program that made the child.
+//! `VmHWM` in `/proc/PID/status` is read at once and then every millisecond
+//! until the process ends. The value is the kernel's own high-water mark, so a
+//! short peak between two reads is not missed; only growth within the last
+//! millisecond of the process can be. (`ru_maxrss` would include that, but it
+//! starts with the memory of the test program that made the child.)
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-use crate::sys;
 
 /// Time between two reads.
 const PERIOD: Duration = Duration::from_millis(1);
@@ -28,7 +25,8 @@ impl PeakMemory {
     /// Measures the child `pid` until it ends. The child must not be reaped
     /// before [`PeakMemory::finish`] has returned.
     pub(crate) fn watch(pid: u32) -> Self {
-        let peak = Arc::new(AtomicU64::new(0));
+        let first = high_water_mark(pid).unwrap_or(0);
+        let peak = Arc::new(AtomicU64::new(first));
         let thread = std::thread::spawn({
             let peak = Arc::clone(&peak);
             // A zombie has a status without memory, which ends the loop.
@@ -36,10 +34,6 @@ impl PeakMemory {
                 while let Some(bytes) = high_water_mark(pid) {
                     peak.fetch_max(bytes, Ordering::Relaxed);
                     std::thread::sleep(PERIOD);
-                }
-                if peak.load(Ordering::Relaxed) == 0 {
-                    let bytes = sys::wait_for_max_rss(pid).expect("a child not yet reaped");
-                    peak.store(bytes, Ordering::Relaxed);
                 }
             }
         });
@@ -51,10 +45,11 @@ impl PeakMemory {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// The peak of a process that has ended, in bytes.
-    pub(crate) fn finish(self) -> u64 {
+    /// The peak of a process that has ended, in bytes; `None` if it ended
+    /// before the first read.
+    pub(crate) fn finish(self) -> Option<u64> {
         self.thread.join().expect("the peak memory was read");
-        self.peak.load(Ordering::Relaxed)
+        Some(self.peak.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
     }
 }
 

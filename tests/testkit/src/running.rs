@@ -297,7 +297,7 @@ impl Running {
             ));
         }
         // It needs the child unreaped.
-        let peak_memory = self.memory.take().map(PeakMemory::finish);
+        let peak_memory = self.memory.take().and_then(PeakMemory::finish);
         let status = self.child.wait().expect("wait for the child");
         self.reaped = true;
         Ok(Output::new(

@@ -47,36 +47,6 @@ pub(crate) fn wait_unreaped(pid: u32) -> io::Result<()> {
     }
 }
 
-/// Blocks until the child `pid` has ended, leaves it unreaped, and returns its
-/// `ru_maxrss` in bytes.
-pub(crate) fn wait_for_max_rss(pid: u32) -> io::Result<u64> {
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    loop {
-        // SAFETY: Linux's waitid takes a fifth argument, which libc's function
-        // hides: a place for one rusage, which this is. No siginfo is wanted.
-        let done = unsafe {
-            libc::syscall(
-                libc::SYS_waitid,
-                libc::P_PID,
-                pid,
-                std::ptr::null_mut::<libc::siginfo_t>(),
-                libc::WEXITED | libc::WNOWAIT,
-                usage.as_mut_ptr(),
-            )
-        };
-        if done == 0 {
-            break;
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-    // SAFETY: the call has filled it, and all zeros were valid before that.
-    let usage = unsafe { usage.assume_init() };
-    Ok(usage.ru_maxrss.cast_unsigned() * 1024)
-}
-
 /// The effective user id.
 pub(crate) fn effective_uid() -> u32 {
     // SAFETY: geteuid takes nothing, touches no memory and cannot fail.
