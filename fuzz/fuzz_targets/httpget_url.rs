@@ -22,8 +22,8 @@ fuzz_target!(|text: &str| {
         if let Ok(head) = Head::parse(head.as_bytes())
             && let Ok(Some(next)) = redirect::next(&head, &target.url, rules)
         {
-            assert!(!(target.url.scheme() == "https" && next.scheme() == "http"));
-            assert!(next.username().is_empty());
+            assert!(!(target.url.scheme() == "https" && next.url.scheme() == "http"));
+            assert!(next.url.username().is_empty());
         }
     }
     if let Ok(proxy) = proxy::parse(text) {
