@@ -249,6 +249,16 @@ impl Lines {
 ///
 /// The line need not be UTF-8; a comment in another encoding does no harm.
 pub fn trimmed(line: &[u8]) -> &[u8] {
+    // Nearly every line of a long list is an operand and nothing else.
+    if let (Some(first), Some(last)) = (line.first(), line.last())
+        && first.is_ascii_graphic()
+        && last.is_ascii_graphic()
+        && !line.iter().fold(false, |found, &byte| {
+            found | (byte == b'#') | (byte == b';')
+        })
+    {
+        return line;
+    }
     let mut rest = line;
     while let Some(length) = leading_space(rest) {
         rest = &rest[length..];
