@@ -145,6 +145,9 @@ pub(crate) fn parse(text: &str) -> Result<Spec, String> {
                 _ => (host, ""),
             };
             let ascii = name::to_ascii(bare)?;
+            if !is_authority(&format!("{ascii}{port}")) {
+                return Err("not a URL: the host is not a name or address".to_owned());
+            }
             let text = format!("https://{ascii}{port}{}", &rest[host.len()..]);
             let (url, get) = match text.strip_suffix("{?dns}") {
                 Some(url) => (url, true),
@@ -160,6 +163,20 @@ pub(crate) fn parse(text: &str) -> Result<Spec, String> {
         }
         Some(_) => Err(format!("not a server; {FORMS}")),
     }
+}
+
+/// Whether a text is `HOST`, `HOST:PORT`, `[v6]` or `[v6]:PORT`.
+fn is_authority(text: &str) -> bool {
+    let (is_host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, rest)) => (host.parse::<Ipv6Addr>().is_ok(), rest),
+        None => {
+            let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            (!host.is_empty() && host.bytes().all(is_name), port)
+        }
+    };
+    let is_port = |port: &str| port.strip_prefix(':').is_some_and(|p| some_port(p).is_ok());
+    is_host && (port.is_empty() || is_port(port))
 }
 
 fn tls(rest: &str, text: &str) -> Result<Spec, String> {
@@ -271,6 +288,25 @@ pub(crate) fn zoned(ip: &str, zone: &str) -> Result<(Ipv6Addr, u32), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_of_urls() {
+        for text in [
+            "dns.test",
+            "192.0.2.1:8443",
+            "[2001:db8::1]",
+            "[::1]:443",
+            "a_b.test:1",
+        ] {
+            assert!(is_authority(text), "{text}");
+        }
+        for text in [
+            "", ":443", "]]]", "[::1", "a:0", "a:x", "a#b", "u@a", "a:1:2", "[x]", "a%b",
+        ] {
+            assert!(!is_authority(text), "{text}");
+        }
+        assert!(parse("https://]]]#^x:]/dns-query").is_err());
+    }
 
     #[test]
     fn zones_by_number() {

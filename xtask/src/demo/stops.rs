@@ -222,11 +222,13 @@ fn pipelines(tour: &Tour) -> Outcome {
     let document = r#"{"networks":["10.0.0.0/25","10.0.0.128/25"]}"#;
     let server = HttpServer::start(move |_| Reply::json(document));
     let url = server.url("/networks.json");
-    tour.shell(&format!(
+    let shown = tour.shell(&format!(
         "for n in 0 1; do httpget --pointer /networks/$n {url}; done | tr -d '\"' \
          | subnetcalc aggregate --json -"
-    ))?
-    .status(0)?
-    .prints("{\"type\":\"set\",\"network\":\"10.0.0.0/24\"}\n")?;
-    Ok(())
+    ))?;
+    let records = shown.status(0)?.json()?;
+    match records.as_slice() {
+        [set] if set["type"] == "set" && set["network"] == "10.0.0.0/24" => Ok(()),
+        _ => Err(shown.wrong("one record of the network 10.0.0.0/24")),
+    }
 }
