@@ -253,9 +253,9 @@ pub fn trimmed(line: &[u8]) -> &[u8] {
     if let (Some(first), Some(last)) = (line.first(), line.last())
         && first.is_ascii_graphic()
         && last.is_ascii_graphic()
-        && !line.iter().fold(false, |found, &byte| {
-            found | (byte == b'#') | (byte == b';')
-        })
+        && line.iter().fold(0, |found, &byte| {
+            found | u8::from(byte == b'#') | u8::from(byte == b';')
+        }) == 0
     {
         return line;
     }
