@@ -167,13 +167,13 @@ pub(crate) fn parse(text: &str) -> Result<Spec, String> {
 
 /// Whether a text is `HOST`, `HOST:PORT`, `[v6]` or `[v6]:PORT`.
 fn is_authority(text: &str) -> bool {
-    let (is_host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, rest)) => (host.parse::<Ipv6Addr>().is_ok(), rest),
-        None => {
-            let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
-            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-            (!host.is_empty() && host.bytes().all(is_name), port)
-        }
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (is_host, port) = if let Some((host, rest)) = bracketed {
+        (host.parse::<Ipv6Addr>().is_ok(), rest)
+    } else {
+        let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        (!host.is_empty() && host.bytes().all(is_name), port)
     };
     let is_port = |port: &str| port.strip_prefix(':').is_some_and(|p| some_port(p).is_ok());
     is_host && (port.is_empty() || is_port(port))
