@@ -1,6 +1,6 @@
 //! Content codings (RFC 9110, section 8.4), decoded while the body comes in.
 //!
-//! A window larger than [`WINDOW_MAX`] is refused before memory for it is
+//! A window larger than `WINDOW_MAX` is refused before memory for it is
 //! allocated, checksums and announced lengths are verified, and bytes behind
 //! the end of a coding are an error, as in curl.
 
