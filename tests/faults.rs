@@ -8,7 +8,7 @@ use serde_json::Value;
 use testkit::http::{HttpServer, Reply};
 use testkit::peer::TcpPeer;
 use testkit::tls::{Authority, Leaf};
-use testkit::{Output, Tool, bins};
+use testkit::{Output, Tool, bins, privilege};
 
 /// A name that no resolver is asked for: its label is too long for DNS.
 fn impossible_name() -> String {
@@ -18,6 +18,12 @@ fn impossible_name() -> String {
 /// A tool with `--json` and these arguments.
 fn json(name: &str, args: &[&str]) -> Tool {
     bins::tool(name).arg("--json").args(args)
+}
+
+/// Whether a tool gets as far as its operands here: `ping` does not without the
+/// right to send ICMP, which is its first error then.
+fn can_run(tool: &str) -> bool {
+    tool != "ping" || privilege::can_ping()
 }
 
 /// The kind and the message of the first error in the output, from a record of
@@ -144,11 +150,13 @@ fn a_peer_that_does_not_speak_tls() {
 #[test]
 fn a_name_that_does_not_resolve() {
     let name = impossible_name();
-    let runs = vec![
-        json("ping", &["-c1", &name]),
+    let mut runs = vec![
         json("httpget", &[&format!("http://{name}/")]),
         json("tcpecho-client", &[&format!("{name}:1"), "x"]),
     ];
+    if can_run("ping") {
+        runs.push(json("ping", &["-c1", &name]));
+    }
     same(runs, 3, "name", "name or service not known");
 }
 
@@ -179,6 +187,9 @@ fn a_file_in_place_of_a_list() {
         ("httpget", &[name.as_str()][..]),
         ("subnetcalc", &["aggregate", "nets"][..]),
     ] {
+        if !can_run(tool) {
+            continue;
+        }
         let hint = format!("@{} reads the file of that name", args[args.len() - 1]);
         let out = json(tool, args).cwd(dir.path()).run();
         let (_, message) = error(&out);
@@ -192,13 +203,15 @@ fn a_list_that_does_not_exist() {
     let at = |path: &Path| path.join("none").display().to_string();
     let path = at(dir.path());
     let list = format!("@{path}");
-    let runs = vec![
-        json("ping", &[&list]),
+    let mut runs = vec![
         json("httpget", &[&list]),
         json("resolve", &["-f", &path]),
         json("subnetcalc", &["aggregate", &list]),
         json("tcpecho-server", &[&list]),
     ];
+    if can_run("ping") {
+        runs.push(json("ping", &[&list]));
+    }
     same(runs, 2, "system", "no such file or directory");
 }
 
@@ -216,6 +229,9 @@ fn a_list_without_an_operand() {
         ("resolve", &["-"][..]),
         ("tcpecho-server", &["-"][..]),
     ] {
+        if !can_run(tool) {
+            continue;
+        }
         let out = bins::tool(tool).args(list).cwd(dir.path()).run();
         out.code(1).stdout("");
         assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
