@@ -107,7 +107,7 @@ pub fn looks_numeric(text: &str) -> bool {
 
 /// The sentence about a text that is plainly something else than an address or
 /// a name: a URL, an address in brackets, or a host with a port. `None` if it
-/// is none of these.
+/// has another form.
 pub fn explain_other_form(text: &str) -> Option<String> {
     if let Some((scheme, rest)) = text.split_once("://")
         && !scheme.is_empty()

@@ -45,11 +45,11 @@ pub enum Kind {
     Protocol,
     /// The server says it failed. Status 3.
     Server,
-    /// What came is not what was expected. Status 1.
+    /// The content differs from the expected one. Status 1.
     Mismatch,
     /// A limit on a size is exceeded. Status 1.
     Size,
-    /// What was asked for is not there. Status 1.
+    /// The requested value or file does not exist. Status 1.
     Missing,
 }
 

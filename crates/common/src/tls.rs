@@ -16,7 +16,7 @@ use webpki::Error as Path509;
 
 use crate::error::{Error, Kind, Result};
 
-/// What could make the same handshake succeed.
+/// A change that could make the same handshake succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
     /// Trust the authority that issued the certificate.
@@ -35,7 +35,7 @@ pub enum Remedy {
 /// a usual one. The sentence may hold names that the peer chose; escape it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// What is wrong.
+    /// The description of the failure.
     pub sentence: String,
     /// What may help.
     pub remedy: Option<Remedy>,
