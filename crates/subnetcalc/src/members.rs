@@ -13,7 +13,7 @@ use crate::parse::{AnyItem, Item};
 use crate::set::{Interval, IntervalSet, in_order, join};
 
 /// New members that are collected before they are merged with the others.
-const RUN: usize = if cfg!(test) { 1 << 10 } else { 1 << 18 };
+const RUN: usize = if cfg!(test) { 1 << 10 } else { 1 << 19 };
 
 /// How much of the members of a SET is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

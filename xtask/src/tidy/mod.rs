@@ -1,30 +1,46 @@
-//! `cargo xtask tidy`: the house rules that no other program checks.
+//! `cargo xtask tidy [PATH]...`: the house rules that no other program checks.
+//! Given the beginning of one or more paths, it also lists every turn of phrase
+//! found below them.
 //!
-//! A source file stays under 800 lines. Every file of `tests/` belongs to some
-//! package's `[[test]]`, since a forgotten one would simply never run. Every
-//! package of `crates/` carries what a registry shows.
+//! A source file has at most 800 lines. Every file of `tests/` belongs to the
+//! `[[test]]` of a package, since a forgotten file would never run. Every
+//! package of `crates/` has the fields that a registry shows. The prose of
+//! sources and documents follows the language guide ([`language`]).
+
+mod language;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use language::Language;
+
+use crate::Outcome;
 use crate::workspace::{metadata, root};
-use crate::{Outcome, no_arguments};
 
 /// The most lines that a source file may have.
 const MAX_LINES: usize = 800;
 
 /// All checks; every complaint is printed before it fails.
-pub(crate) fn run(args: &[String]) -> Outcome {
-    no_arguments(args)?;
+pub(crate) fn run(paths: &[String]) -> Outcome {
     let mut complaints = Vec::new();
     let mut sources = Vec::new();
     for dir in ["crates", "tests", "xtask", "fuzz"] {
         rust_files(&root().join(dir), &mut sources)?;
     }
+    let mut language = Language::new()?;
     for file in &sources {
-        let text = read(file)?;
-        complaints.extend(look_at(&relative(file), &text));
+        let (name, text) = (relative(file), read(file)?);
+        complaints.extend(look_at(&name, &text));
+        // The patterns themselves are in its strings.
+        if !name.ends_with("tidy/language.rs") {
+            language.read(&name, &text);
+        }
     }
+    for file in documents()? {
+        language.read(&relative(&file), &read(&file)?);
+    }
+    language.list(paths);
+    complaints.extend(language.finish());
     complaints.extend(forgotten_tests()?);
     complaints.extend(thin_packages()?);
     for complaint in &complaints {
@@ -132,6 +148,18 @@ fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// The Markdown files of the project.
+fn documents() -> Outcome<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut dirs = vec![root().clone(), root().join("docs")];
+    dirs.extend(entries(&root().join("crates"))?);
+    for dir in dirs.into_iter().filter(|dir| dir.is_dir()) {
+        let files = entries(&dir)?.into_iter();
+        found.extend(files.filter(|file| file.extension().is_some_and(|ext| ext == "md")));
+    }
+    Ok(found)
 }
 
 fn entries(dir: &Path) -> Outcome<Vec<PathBuf>> {
