@@ -45,7 +45,7 @@ impl fmt::Display for Family {
 /// section 2.2 for IPv6). No zone, no leading zeros, no short forms. The
 /// error is a sentence that says why.
 pub fn parse(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| why_not(text))
+    text.parse().map_err(|_| explain_invalid(text))
 }
 
 /// Parses `ADDR/LEN`, digits only after the slash, the length in range.
@@ -158,7 +158,7 @@ fn is_port(text: &str) -> bool {
 }
 
 /// Why a text is not an address, as a sentence.
-fn why_not(text: &str) -> String {
+fn explain_invalid(text: &str) -> String {
     if text.is_empty() {
         return "an address is missing".to_owned();
     }

@@ -45,7 +45,7 @@ pub trait Cli: Parser {
 
     /// What to say of an option that another program of the kind has and this
     /// one has not.
-    fn instead(_option: &str) -> Option<&'static str> {
+    fn foreign_option_hint(_option: &str) -> Option<&'static str> {
         None
     }
 }
@@ -371,7 +371,7 @@ fn foreign<C: Cli>(error: &clap::Error) -> Option<String> {
     else {
         return None;
     };
-    if let Some(instead) = C::instead(option) {
+    if let Some(instead) = C::foreign_option_hint(option) {
         return Some(format!("{option} is not an option here: {instead}"));
     }
     let number = option.strip_prefix('-')?;

@@ -139,12 +139,12 @@ impl Error {
 
     /// An operand or a line of input that does not parse.
     pub fn input(operand: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new(Kind::Input, message).about(operand)
+        Self::new(Kind::Input, message).with_subject(operand)
     }
 
     /// A failed network call, its kind read off the I/O error.
     pub fn network(error: &io::Error) -> Self {
-        Self::new(Kind::of_io(error), sentence(error))
+        Self::new(Kind::of_io(error), io_message(error))
     }
 
     /// A failed local call: a file, a socket option. Kind `system`, or
@@ -154,20 +154,20 @@ impl Error {
             io::ErrorKind::PermissionDenied => Kind::Permission,
             _ => Kind::System,
         };
-        Self::new(kind, sentence(error))
+        Self::new(kind, io_message(error))
     }
 
     /// Standard output cannot be written. A closed pipe ends the tool quietly.
     pub(crate) fn stdout(error: &io::Error) -> Self {
         Self {
             stdout_closed: error.kind() == io::ErrorKind::BrokenPipe,
-            ..Self::local(error).about("standard output")
+            ..Self::local(error).with_subject("standard output")
         }
     }
 
     /// Names the operand, file or target the error is about.
     #[must_use]
-    pub fn about(mut self, operand: impl Into<String>) -> Self {
+    pub fn with_subject(mut self, operand: impl Into<String>) -> Self {
         self.operand = Some(operand.into());
         self
     }
@@ -175,7 +175,7 @@ impl Error {
     /// Names the line of input the operand stood on, as `FILE:LINE`. Text
     /// only: in JSON the operand itself is the target.
     #[must_use]
-    pub fn at(mut self, origin: impl Into<String>) -> Self {
+    pub fn with_origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());
         self
     }
@@ -229,7 +229,7 @@ impl Error {
 }
 
 /// The text of an I/O error in lower case and without Rust's error number.
-pub fn sentence(error: &io::Error) -> String {
+pub fn io_message(error: &io::Error) -> String {
     let text = error.to_string();
     let text = match text.find(" (os error ") {
         Some(at) => &text[..at],
@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn io_errors_lose_their_number_and_capital() {
         let error = io::Error::from_raw_os_error(2);
-        assert_eq!(sentence(&error), "no such file or directory");
+        assert_eq!(io_message(&error), "no such file or directory");
     }
 
     #[test]

@@ -15,15 +15,15 @@ use crate::text::is_dangerous;
 
 /// Writes `record` as one line, newline included.
 pub fn write_line(mut writer: impl Write, record: &impl Serialize) -> io::Result<()> {
-    let mut serializer = serde_json::Serializer::with_formatter(&mut writer, Careful);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut writer, EscapingFormatter);
     record.serialize(&mut serializer).map_err(io::Error::from)?;
     writer.write_all(b"\n")
 }
 
 /// The compact form with every control character escaped.
-struct Careful;
+struct EscapingFormatter;
 
-impl Formatter for Careful {
+impl Formatter for EscapingFormatter {
     fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
         let text = format!("{value:.6}");
         let short = text.trim_end_matches('0');

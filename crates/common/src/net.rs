@@ -17,11 +17,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::address::Family;
 use crate::endpoint::Host;
-use crate::error::{Error, Kind, Result, sentence};
+use crate::error::{Error, Kind, Result, io_message};
 
 /// How long one attempt may be silent before the next starts (RFC 8305,
 /// section 5, "Connection Attempt Delay").
-pub const STAGGER: Duration = Duration::from_millis(250);
+pub const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// The addresses of a host in the system's order of preference, filtered by
 /// family. `timeout` bounds the lookup although libc has no such thing: a
@@ -57,18 +57,18 @@ pub fn lookup(
                     let _ =
                         sender.send((query.as_str(), port).to_socket_addrs().map(Vec::from_iter));
                 })
-                .map_err(|e| Error::local(&e).about(&name))?;
+                .map_err(|e| Error::local(&e).with_subject(&name))?;
             receiver
                 .recv_timeout(timeout)
-                .map_err(|_| Error::new(Kind::Name, "name lookup timed out").about(&name))?
+                .map_err(|_| Error::new(Kind::Name, "name lookup timed out").with_subject(&name))?
         }
     };
     let found = found.map_err(|e| {
-        let text = sentence(&e);
+        let text = io_message(&e);
         let text = text
             .strip_prefix("failed to lookup address information: ")
             .unwrap_or(&text);
-        Error::new(Kind::Name, lower_first(text)).about(&name)
+        Error::new(Kind::Name, lower_first(text)).with_subject(&name)
     })?;
     let mut wanted: Vec<SocketAddr> = Vec::with_capacity(found.len());
     for address in found {
@@ -77,7 +77,7 @@ pub fn lookup(
         }
     }
     if wanted.is_empty() {
-        return Err(Error::new(Kind::Name, format!("no {family} address")).about(&name));
+        return Err(Error::new(Kind::Name, format!("no {family} address")).with_subject(&name));
     }
     Ok(wanted)
 }
@@ -118,7 +118,7 @@ pub fn connect(
     timeout: Duration,
     prepare: impl Fn(&Socket, &SocketAddr) -> io::Result<()>,
 ) -> Result<(TcpStream, SocketAddr)> {
-    match connect_unless(addresses, timeout, None, prepare)? {
+    match connect_interruptible(addresses, timeout, None, prepare)? {
         Some(connected) => Ok(connected),
         // Nothing was there to interrupt it.
         None => Err(Error::new(Kind::System, "connect was interrupted")),
@@ -127,7 +127,7 @@ pub fn connect(
 
 /// [`connect`], given up with `None` as soon as `interrupt` is readable: the
 /// descriptor of [`crate::signal::Signals`] in tools that end in order.
-pub fn connect_unless(
+pub fn connect_interruptible(
     addresses: &[SocketAddr],
     timeout: Duration,
     interrupt: Option<BorrowedFd<'_>>,
@@ -151,7 +151,7 @@ pub fn connect_unless(
             match start(&address, &prepare) {
                 Ok(socket) => {
                     running.push((socket, address));
-                    next_start = now + STAGGER;
+                    next_start = now + CONNECTION_ATTEMPT_DELAY;
                 }
                 Err(e) => {
                     failure.get_or_insert_with(|| Error::network(&e));
@@ -171,9 +171,9 @@ pub fn connect_unless(
         // One at a time: the next round sees the others that are ready.
         let left = until.saturating_duration_since(now);
         let ready = match wait_writable(&running, interrupt, left)? {
-            Woken::Interrupted => return Ok(None),
-            Woken::Ready(index) => Some(index),
-            Woken::TimedOut => None,
+            WaitOutcome::Interrupted => return Ok(None),
+            WaitOutcome::Ready(index) => Some(index),
+            WaitOutcome::TimedOut => None,
         };
         if let Some(index) = ready {
             let (socket, address) = running.swap_remove(index);
@@ -228,7 +228,7 @@ fn outcome(socket: &Socket) -> io::Result<()> {
 }
 
 /// What ended a wait.
-enum Woken {
+enum WaitOutcome {
     /// The socket with this index is ready.
     Ready(usize),
     Interrupted,
@@ -240,7 +240,7 @@ fn wait_writable(
     running: &[(Socket, SocketAddr)],
     interrupt: Option<BorrowedFd<'_>>,
     timeout: Duration,
-) -> Result<Woken> {
+) -> Result<WaitOutcome> {
     let mut fds: Vec<PollFd<'_>> = running
         .iter()
         .map(|(socket, _)| PollFd::new(socket, PollFlags::OUT))
@@ -256,12 +256,12 @@ fn wait_writable(
     }
     let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
     if fds.iter().skip(running.len()).any(ready) {
-        return Ok(Woken::Interrupted);
+        return Ok(WaitOutcome::Interrupted);
     }
     Ok(fds
         .iter()
         .position(ready)
-        .map_or(Woken::TimedOut, Woken::Ready))
+        .map_or(WaitOutcome::TimedOut, WaitOutcome::Ready))
 }
 
 #[cfg(test)]
@@ -318,7 +318,7 @@ mod tests {
         let (wake, end) = std::os::unix::net::UnixStream::pair().unwrap();
         drop(end);
         let year = Duration::from_secs(86_400 * 365);
-        let outcome = connect_unless(&[address], year, Some(wake.as_fd()), |_, _| Ok(()));
+        let outcome = connect_interruptible(&[address], year, Some(wake.as_fd()), |_, _| Ok(()));
         assert!(outcome.unwrap().is_none());
     }
 

@@ -51,10 +51,10 @@ impl Operand {
     pub fn error(&self, error: Error) -> Error {
         let error = match error.operand() {
             Some(_) => error,
-            None => error.about(&self.text),
+            None => error.with_subject(&self.text),
         };
         match &self.origin {
-            Some(origin) => error.at(origin.to_string()),
+            Some(origin) => error.with_origin(origin.to_string()),
             None => error,
         }
     }
@@ -127,7 +127,7 @@ impl Iterator for Operands {
             if let Some(name) = file.filter(|name| *name != "-") {
                 match File::open(name) {
                     Ok(file) => self.lines = Some(Lines::new(name, Box::new(file))),
-                    Err(error) => return Some(Err(Error::local(&error).about(name))),
+                    Err(error) => return Some(Err(Error::local(&error).with_subject(name))),
                 }
                 continue;
             }
@@ -314,10 +314,10 @@ impl Iterator for Lines {
                 Ok(Some(Raw::Line(from, to))) => (from, to),
                 Ok(Some(Raw::Overlong)) => {
                     let error = Error::new(Kind::Input, "line longer than 65535 bytes");
-                    return Some(Err(error.at(self.origin().to_string())));
+                    return Some(Err(error.with_origin(self.origin().to_string())));
                 }
                 Ok(None) => return None,
-                Err(e) => return Some(Err(Error::local(&e).about(&self.file))),
+                Err(e) => return Some(Err(Error::local(&e).with_subject(&self.file))),
             };
             let line = trimmed(&self.buffer[from..to]);
             if line.is_empty() {
@@ -328,9 +328,8 @@ impl Iterator for Lines {
                     text: text.to_owned(),
                     origin: Some(self.origin()),
                 }),
-                Err(_) => {
-                    Err(Error::new(Kind::Input, "line is not UTF-8").at(self.origin().to_string()))
-                }
+                Err(_) => Err(Error::new(Kind::Input, "line is not UTF-8")
+                    .with_origin(self.origin().to_string())),
             });
         }
     }

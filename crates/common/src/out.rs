@@ -42,7 +42,7 @@ impl Out {
     /// Adds bytes; written when the buffer is full or [`Out::flush`] is called.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         if self.buffer.len() + bytes.len() > CAPACITY {
-            self.spill()?;
+            self.flush_buffer()?;
         }
         if bytes.len() >= CAPACITY {
             return self.inner.write_all(bytes).map_err(|e| Error::stdout(&e));
@@ -55,36 +55,36 @@ impl Out {
     pub fn line(&mut self, text: impl fmt::Display) -> Result<()> {
         // A Vec takes everything; only `text` itself could refuse.
         writeln!(self.buffer, "{text}").map_err(|e| Error::stdout(&e))?;
-        self.spill_if_full()
+        self.flush_if_full()
     }
 
     /// Adds one JSON object as a line.
     pub fn json(&mut self, record: &impl Serialize) -> Result<()> {
         json::write_line(&mut self.buffer, record).map_err(|e| Error::stdout(&e))?;
-        self.spill_if_full()
+        self.flush_if_full()
     }
 
     /// The buffer itself, for code that formats by hand; call
-    /// [`Out::spill_if_full`] after each record.
+    /// [`Out::flush_if_full`] after each record.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
 
     /// Writes the buffer when it has grown to its capacity.
-    pub fn spill_if_full(&mut self) -> Result<()> {
+    pub fn flush_if_full(&mut self) -> Result<()> {
         if self.buffer.len() >= CAPACITY {
-            self.spill()?;
+            self.flush_buffer()?;
         }
         Ok(())
     }
 
     /// Hands everything to the system. Call it before waiting for anything.
     pub fn flush(&mut self) -> Result<()> {
-        self.spill()?;
+        self.flush_buffer()?;
         self.inner.flush().map_err(|e| Error::stdout(&e))
     }
 
-    fn spill(&mut self) -> Result<()> {
+    fn flush_buffer(&mut self) -> Result<()> {
         let outcome = self.inner.write_all(&self.buffer);
         // Also after a failure: the same bytes must not be tried twice.
         self.buffer.clear();

@@ -128,14 +128,14 @@ pub fn no_authorities() -> Error {
 /// if its content is at fault.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let about = || path.display().to_string();
-    let pem = std::fs::read(path).map_err(|e| Error::local(&e).about(about()))?;
+    let pem = std::fs::read(path).map_err(|e| Error::local(&e).with_subject(about()))?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match certificates {
         Ok(certificates) if certificates.is_empty() => {
-            Err(Error::new(Kind::Input, "the file holds no PEM certificate").about(about()))
+            Err(Error::new(Kind::Input, "the file holds no PEM certificate").with_subject(about()))
         }
         Ok(certificates) => Ok(certificates),
-        Err(_) => Err(Error::new(Kind::Input, "the file is not valid PEM").about(about())),
+        Err(_) => Err(Error::new(Kind::Input, "the file is not valid PEM").with_subject(about())),
     }
 }
 

@@ -293,7 +293,7 @@ pub(crate) fn dialer(cli: &Cli, config: &Config) -> Result<Dialer> {
 }
 
 fn usage(option: &str, message: &str) -> Error {
-    Error::usage(message).about(option)
+    Error::usage(message).with_subject(option)
 }
 
 /// `USER:PASSWORD`; without a colon the password is empty.
@@ -335,7 +335,9 @@ fn silence(stall: Duration, slow: Option<(u64, Duration)>) -> Silence {
 fn bearer(file: &Path) -> Result<String> {
     let token = files::read_text(file)?.trim().to_owned();
     if token.is_empty() || token.contains(char::is_control) {
-        return Err(Error::new(Kind::System, "no token in it").about(file.display().to_string()));
+        return Err(
+            Error::new(Kind::System, "no token in it").with_subject(file.display().to_string())
+        );
     }
     Ok(token)
 }
@@ -375,7 +377,7 @@ pub(crate) fn cookie_file(
     let mut found = CookieFile::default();
     // An empty name only turns the jar on, as in curl.
     for file in files.into_iter().filter(|file| !file.is_empty()) {
-        let failed = |e| Error::local(&e).about(file.clone());
+        let failed = |e| Error::local(&e).with_subject(file.clone());
         let reader = match File::open(file) {
             Ok(file) => BufReader::new(file),
             // The first run of `-b FILE -c FILE` makes it.
@@ -474,7 +476,7 @@ fn proxies(cli: &Cli, io: &Io) -> Result<Proxies> {
             "" => Ok(None),
             text => proxy::parse(text)
                 .map(Some)
-                .map_err(|e| Error::usage(e).about(name)),
+                .map_err(|e| Error::usage(e).with_subject(name)),
         }
     };
     let from_env = |names: &[&str]| -> Result<Option<Proxy>> {

@@ -13,16 +13,15 @@ const LENGTH_MAX: u64 = 16 << 20;
 
 /// Reads a file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    let failed = |e: io::Error| Error::local(&e).about(path.display().to_string());
+    let failed = |e: io::Error| Error::local(&e).with_subject(path.display().to_string());
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
     file.take(LENGTH_MAX + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     if bytes.len() as u64 > LENGTH_MAX {
-        return Err(
-            Error::new(Kind::Input, "is longer than 16 MiB").about(path.display().to_string())
-        );
+        return Err(Error::new(Kind::Input, "is longer than 16 MiB")
+            .with_subject(path.display().to_string()));
     }
     Ok(bytes)
 }
@@ -30,8 +29,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 /// Refuses a file that [`read`] would refuse by its length, for one that another
 /// reader takes.
 pub(crate) fn check(path: &Path) -> Result<()> {
-    let meta =
-        std::fs::metadata(path).map_err(|e| Error::local(&e).about(path.display().to_string()))?;
+    let meta = std::fs::metadata(path)
+        .map_err(|e| Error::local(&e).with_subject(path.display().to_string()))?;
     if meta.len() > LENGTH_MAX || meta.file_type().is_char_device() {
         return Err(too_long(path));
     }
@@ -39,19 +38,20 @@ pub(crate) fn check(path: &Path) -> Result<()> {
 }
 
 fn too_long(path: &Path) -> Error {
-    Error::new(Kind::Input, "is longer than 16 MiB").about(path.display().to_string())
+    Error::new(Kind::Input, "is longer than 16 MiB").with_subject(path.display().to_string())
 }
 
 /// Reads a file of text.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path)?)
-        .map_err(|_| Error::new(Kind::Input, "is not UTF-8").about(path.display().to_string()))
+    String::from_utf8(read(path)?).map_err(|_| {
+        Error::new(Kind::Input, "is not UTF-8").with_subject(path.display().to_string())
+    })
 }
 
 /// Writes a file that only its owner can read, in the place of an earlier one or
 /// of a symlink. What is not a regular file is written to.
 pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace(path, bytes).map_err(|e| Error::local(&e).about(path.display().to_string()))
+    replace(path, bytes).map_err(|e| Error::local(&e).with_subject(path.display().to_string()))
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -13,7 +13,7 @@ const LENGTH_MAX: usize = 4096;
 pub(crate) fn password(user: &str) -> Result<String> {
     let none = || {
         Error::usage("no password, and no terminal to ask for it")
-            .about("--user")
+            .with_subject("--user")
             .hint("use USER:PASSWORD, or --netrc-file")
     };
     let mut terminal = OpenOptions::new()
@@ -24,7 +24,7 @@ pub(crate) fn password(user: &str) -> Result<String> {
     let before = tcgetattr(&terminal).map_err(|_| none())?;
     let mut hidden = before.clone();
     hidden.local_modes.remove(LocalModes::ECHO);
-    let failed = |e: std::io::Error| Error::local(&e).about("/dev/tty");
+    let failed = |e: std::io::Error| Error::local(&e).with_subject("/dev/tty");
     tcsetattr(&terminal, OptionalActions::Flush, &hidden).map_err(|e| failed(e.into()))?;
     let user = common::text::escape(user.as_bytes()).into_owned();
     let line = terminal
@@ -35,7 +35,8 @@ pub(crate) fn password(user: &str) -> Result<String> {
     let line = line.map_err(failed)?;
     restored.map_err(|e| failed(e.into()))?;
     terminal.write_all(b"\n").map_err(failed)?;
-    String::from_utf8(line).map_err(|_| Error::usage("the password is not UTF-8").about("--user"))
+    String::from_utf8(line)
+        .map_err(|_| Error::usage("the password is not UTF-8").with_subject("--user"))
 }
 
 /// Reads up to the end of the line, which is not part of it.

@@ -192,7 +192,7 @@ fn heads(config: &Config) -> Result<Option<Mutex<std::fs::File>>> {
             .open(path)
         {
             Ok(file) => Ok(Some(Mutex::new(file))),
-            Err(e) => Err(Error::local(&e).about(path.display().to_string())),
+            Err(e) => Err(Error::local(&e).with_subject(path.display().to_string())),
         },
     }
 }
@@ -246,7 +246,7 @@ fn one(
             Ok(None) => break,
             Err(error) => {
                 if config.show_errors {
-                    context.talk.error(&error.about(&job.url));
+                    context.talk.error(&error.with_subject(&job.url));
                 } else {
                     context.talk.raise(error.exit());
                 }
@@ -261,7 +261,7 @@ fn one(
 fn job(config: &Config, operand: &Operand, index: usize) -> Result<Job> {
     let bare = without_credentials(&operand.text);
     let mut target =
-        target::parse(&operand.text).map_err(|e| Error::new(Kind::Input, e).about(&bare))?;
+        target::parse(&operand.text).map_err(|e| Error::new(Kind::Input, e).with_subject(&bare))?;
     target::add_query(&mut target.url, &config.request.url_query);
     let place = match config.saving.output.get(index) {
         Some(path) if path == Path::new("-") => Place::Stdout,
@@ -394,7 +394,7 @@ fn say(context: &Context<'_>, operand: &Operand, report: &Report) {
                     ));
                     return;
                 }
-                _ => error.clone().about(&report.url),
+                _ => error.clone().with_subject(&report.url),
             };
             context.talk.line(operand.error(error));
         }

@@ -332,7 +332,7 @@ impl common::app::Cli for Cli {
     }
 
     /// Letters of iputils' ping, fping and BSD's ping that are not options here.
-    fn instead(option: &str) -> Option<&'static str> {
+    fn foreign_option_hint(option: &str) -> Option<&'static str> {
         Some(match option {
             "-C" => {
                 "it sends a number of probes in fping, which is -c; iputils' -C needs no counterpart"

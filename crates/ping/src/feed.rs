@@ -279,7 +279,7 @@ fn understand(text: &str, reading: &Reading) -> Result<Understood> {
             Item::One(label, address, None)
         }
         operand::Operand::Zoned(address, zone) => {
-            let index = index(&zone, reading.scope).map_err(|error| error.about(text))?;
+            let index = index(&zone, reading.scope).map_err(|error| error.with_subject(text))?;
             Item::One(Some(text.to_owned()), address.into(), Some(index))
         }
         operand::Operand::Range(range) => Item::Many(range),
@@ -297,7 +297,7 @@ pub(crate) fn mistake(text: &str, reading: &Reading) -> Option<Error> {
     let error = understand(text, reading).err()?;
     Some(match error.operand() {
         Some(_) => error,
-        None => error.about(text),
+        None => error.with_subject(text),
     })
 }
 

@@ -140,7 +140,7 @@ impl Helper {
     fn items(&self, job: &Job) -> Vec<Item> {
         let about = |error: Error| {
             let text = &job.operand.text;
-            Item::Refused(job.operand.error(error.about(text)))
+            Item::Refused(job.operand.error(error.with_subject(text)))
         };
         let found = loop {
             match addresses(&job.operand.text, &job.name, self.reading.family, LOOKUP) {
@@ -186,7 +186,7 @@ pub(crate) fn addresses(
     match found {
         Ok(found) => Ok(found.iter().map(std::net::SocketAddr::ip).collect()),
         Err(error) => {
-            let error = error.about(text);
+            let error = error.with_subject(text);
             Err(match file_hint(text) {
                 Some(hint) => error.hint(hint),
                 None => error,

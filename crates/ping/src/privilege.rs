@@ -13,7 +13,7 @@ use crate::sys;
 /// the sockets are open and before the first thread and the first name lookup.
 /// Threads started later inherit the state, so all of the process has it.
 pub(crate) fn drop_all() -> Result<()> {
-    let failed = |e: std::io::Error| Error::local(&e).about("giving up privileges");
+    let failed = |e: std::io::Error| Error::local(&e).with_subject("giving up privileges");
     sys::become_real_user().map_err(failed)?;
     let none = CapabilitySets {
         effective: CapabilitySet::empty(),

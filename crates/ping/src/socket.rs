@@ -181,7 +181,7 @@ impl IcmpSocket {
     /// echo replies.
     fn tell_all(&self) -> Result<()> {
         let names = names(self.version);
-        let failed = |e: io::Error| Error::local(&e).about("ICMP socket");
+        let failed = |e: io::Error| Error::local(&e).with_subject("ICMP socket");
         // An IPv4 raw socket's packets have their header with them.
         if !self.raw || self.version == Version::V6 {
             self.set(names.level, names.receive_ttl, 1)
@@ -239,7 +239,7 @@ impl IcmpSocket {
 
     fn apply(&self, options: &Options) -> Result<()> {
         let names = names(self.version);
-        let failed = |what: &str, e: io::Error| Error::local(&e).about(what);
+        let failed = |what: &str, e: io::Error| Error::local(&e).with_subject(what);
         let values = [
             (names.ttl, options.ttl.map(i32::from), "-t"),
             (names.multicast_ttl, options.ttl.map(i32::from), "-t"),
@@ -331,7 +331,7 @@ fn not_opened(version: Version, error: &io::Error) -> Error {
                 format!("{family} is not available on this system"),
             )
         }
-        _ => Error::local(error).about("ICMP socket"),
+        _ => Error::local(error).with_subject("ICMP socket"),
     }
 }
 
@@ -339,7 +339,7 @@ fn not_opened(version: Version, error: &io::Error) -> Error {
 pub(crate) fn check_interface(name: &str) -> Result<()> {
     index_of(name)
         .map(drop)
-        .map_err(|_| no_interface(name).about("-I"))
+        .map_err(|_| no_interface(name).with_subject("-I"))
 }
 
 fn no_interface(name: &str) -> Error {

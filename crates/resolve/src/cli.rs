@@ -213,7 +213,7 @@ impl common::app::Cli for Cli {
         &self.common
     }
 
-    fn instead(option: &str) -> Option<&'static str> {
+    fn foreign_option_hint(option: &str) -> Option<&'static str> {
         match option {
             "-p" => Some("the port follows the server, @192.0.2.53:5353"),
             "-b" => Some("the system chooses the source address"),

@@ -257,7 +257,7 @@ impl Target {
 }
 
 fn usage(text: &str, message: &str) -> Error {
-    Error::usage(message).about(text)
+    Error::usage(message).with_subject(text)
 }
 
 /// The servers named, and whether the system is among them.
@@ -290,7 +290,7 @@ fn find_servers<'a>(
                     Family::Any,
                     Some(cli.timeout),
                 )
-                .map_err(|e| e.about(&text))?;
+                .map_err(|e| e.with_subject(&text))?;
                 servers.extend(found.into_iter().map(|address| {
                     Server::at(Way::Tls {
                         address,

@@ -55,7 +55,7 @@ pub(crate) fn trailing_types(names: &mut Vec<String>, files: usize) -> Result<Ve
 }
 
 fn usage(text: &str, message: &str) -> Error {
-    Error::usage(message).about(text)
+    Error::usage(message).with_subject(text)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(crate) fn load() -> Result<ResolvConf> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         file => {
             let read = file.and_then(|file| file.take(SIZE_MAX).read_to_end(&mut bytes));
-            read.map_err(|error| Error::local(&error).about(PATH))?;
+            read.map_err(|error| Error::local(&error).with_subject(PATH))?;
         }
     }
     Ok(parse(&String::from_utf8_lossy(&bytes)))
@@ -51,7 +51,7 @@ pub(crate) fn load() -> Result<ResolvConf> {
 pub(crate) fn require_server(conf: &ResolvConf) -> Result<()> {
     match conf.skipped.last() {
         Some(why) if conf.servers.is_empty() => {
-            Err(Error::new(Kind::Input, why.as_str()).about(PATH))
+            Err(Error::new(Kind::Input, why.as_str()).with_subject(PATH))
         }
         _ => Ok(()),
     }

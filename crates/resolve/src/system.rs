@@ -215,7 +215,7 @@ impl Pool {
         for (ticket, question) in queue {
             let failure = Failure {
                 kind: Kind::System,
-                message: common::error::sentence(error),
+                message: common::error::io_message(error),
             };
             let lookup = question.lookup(Err((Status::System, Some(failure))));
             self.done.push((ticket, lookup));
@@ -439,7 +439,7 @@ fn status(code: i32, error: Option<&io::Error>) -> (Status, Option<Failure>) {
         ),
         libc::EAI_MEMORY => (Status::System, failure(Kind::System, "out of memory")),
         libc::EAI_SYSTEM => {
-            let text = error.map(common::error::sentence);
+            let text = error.map(common::error::io_message);
             let text = text.unwrap_or_else(|| "system error".to_owned());
             (Status::System, failure(Kind::System, &text))
         }

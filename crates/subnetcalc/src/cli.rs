@@ -75,7 +75,7 @@ impl common::app::Cli for Cli {
         with_commands(|name| all || named(name))
     }
 
-    fn instead(option: &str) -> Option<&'static str> {
+    fn foreign_option_hint(option: &str) -> Option<&'static str> {
         // Options of ipcalc, sipcalc, grepcidr, grep, iprange and prips.
         Some(match option {
             "-f" | "--file" => "@FILE reads networks from a file, also in --in @FILE",

@@ -63,7 +63,7 @@ impl Members {
             match chunks.fill(&mut piece) {
                 Ok(Filled::End) => return Ok(()),
                 Ok(_) => {}
-                Err(error) => return fail(Error::local(&error).about(name)),
+                Err(error) => return fail(Error::local(&error).with_subject(name)),
             }
             for mut line in source::lines(piece.bytes()) {
                 number += 1;
@@ -85,7 +85,7 @@ impl Members {
                         file: name.to_owned(),
                         line: number,
                     };
-                    fail(error.at(origin.to_string()))?;
+                    fail(error.with_origin(origin.to_string()))?;
                 }
             }
         }
@@ -127,7 +127,7 @@ impl Members {
             };
             match source::open(name, &mut stdin) {
                 Ok(reader) => members.add_file(name, Chunks::new(reader), fail)?,
-                Err(error) => fail(Error::local(&error).about(name))?,
+                Err(error) => fail(Error::local(&error).with_subject(name))?,
             }
         }
         Ok(members)

@@ -92,7 +92,7 @@ impl Printer {
         let buffer = out.buffer();
         push_network(buffer, prefix);
         buffer.push(b'\n');
-        out.spill_if_full()
+        out.flush_if_full()
     }
 
     /// An address that stays without a prefix length.
@@ -116,7 +116,7 @@ impl Printer {
         let buffer = out.buffer();
         buffer.extend_from_slice(address.text().as_bytes());
         buffer.push(b'\n');
-        out.spill_if_full()
+        out.flush_if_full()
     }
 
     /// An interval: as the fewest networks, or as one range.
@@ -140,7 +140,7 @@ impl Printer {
         let buffer = out.buffer();
         push_range(buffer, interval);
         buffer.push(b'\n');
-        out.spill_if_full()
+        out.flush_if_full()
     }
 
     /// An interval that one of two sets has, as networks or as a range.

@@ -374,7 +374,7 @@ fn open(path: &Path) -> Result<Body> {
     });
     match opened {
         Ok(file) => Ok(Body::File(file, name)),
-        Err(e) => Err(Error::local(&e).about(name)),
+        Err(e) => Err(Error::local(&e).with_subject(name)),
     }
 }
 
@@ -387,7 +387,7 @@ fn whole(body: Body, limit: usize, too_long: &str) -> Result<Vec<u8>> {
             let mut bytes = Vec::new();
             file.take(limit as u64 + 1)
                 .read_to_end(&mut bytes)
-                .map_err(|e| Error::local(&e).about(name))?;
+                .map_err(|e| Error::local(&e).with_subject(name))?;
             bytes
         }
     };

@@ -97,7 +97,7 @@ impl Dialer {
                     }
                     socket.bind(&source.into())
                 })
-                .map_err(|e| Error::local(&e).about(source.ip().to_string()))?;
+                .map_err(|e| Error::local(&e).with_subject(source.ip().to_string()))?;
         }
         if let Some(interface) = &plan.interface {
             let domain = match plan.family {
@@ -106,7 +106,7 @@ impl Dialer {
             };
             Socket::new(domain, Type::DGRAM, None)
                 .and_then(|socket| bind_device(&socket, interface))
-                .map_err(|e| Error::local(&e).about(interface))?;
+                .map_err(|e| Error::local(&e).with_subject(interface))?;
         }
         Ok(Self {
             tls: plan.tls.as_ref().map(tls::Settings::new).transpose()?,
@@ -179,7 +179,7 @@ impl Dialer {
             self.addresses.borrow_mut().clear();
             match error.operand() {
                 Some(_) => error,
-                None => error.about(self.name()),
+                None => error.with_subject(self.name()),
             }
         })
     }
@@ -257,7 +257,7 @@ impl Dialer {
         } else {
             let left = deadline.map_or(self.plan.timeout, |d| d.saturating_duration_since(started));
             let prepare = |socket: &Socket, address: &SocketAddr| self.prepare(socket, address);
-            let race = net::connect_unless(&addresses, left, Some(stop.fd()), prepare)?;
+            let race = net::connect_interruptible(&addresses, left, Some(stop.fd()), prepare)?;
             let Some((stream, address)) = race else {
                 stop.requests();
                 return Ok(None);
@@ -396,7 +396,7 @@ impl Dialer {
             }
             return Ok(Some(found));
         }
-        let local = |e: io::Error| Error::local(&e).about(self.name());
+        let local = |e: io::Error| Error::local(&e).with_subject(self.name());
         let (sender, receiver) = mpsc::channel();
         let (done, wake) = UnixStream::pair().map_err(local)?;
         let Endpoint { mut host, port } = endpoint.clone();
@@ -415,10 +415,14 @@ impl Dialer {
         let mut fds = vec![PollFd::from_borrowed_fd(done.as_fd(), PollFlags::IN)];
         match stop.wait(&mut fds, deadline)? {
             Woken::Stopped => Ok(None),
-            Woken::Due => Err(Error::new(Kind::Name, "name lookup timed out").about(self.name())),
+            Woken::Due => {
+                Err(Error::new(Kind::Name, "name lookup timed out").with_subject(self.name()))
+            }
             Woken::Ready => receiver
                 .recv()
-                .map_err(|_| Error::new(Kind::Name, "name lookup failed").about(self.name()))?
+                .map_err(|_| {
+                    Error::new(Kind::Name, "name lookup failed").with_subject(self.name())
+                })?
                 .map(Some),
         }
     }

@@ -394,7 +394,7 @@ impl Run<'_> {
             self.show_failure(io, seq, error)?;
         }
         if !self.plan.reconnect && self.has_more() {
-            output::answer(io, &error.clone().about(&self.target), None)?;
+            output::answer(io, &error.clone().with_subject(&self.target), None)?;
             return Ok(false);
         }
         Ok(true)
@@ -419,7 +419,7 @@ impl Run<'_> {
             return Ok(());
         }
         let address = self.address.as_deref().unwrap_or(&self.target);
-        echoes::failure(io, address, seq, &error.clone().about(&self.target))
+        echoes::failure(io, address, seq, &error.clone().with_subject(&self.target))
     }
 
     fn wait(&self) -> Result<Woken> {

@@ -326,7 +326,7 @@ impl Pump<'_> {
                         e.kind(),
                         io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
                     ) => {}
-                Err(e) => return Err(Error::local(&e).about(input.name.as_str())),
+                Err(e) => return Err(Error::local(&e).with_subject(input.name.as_str())),
             }
         }
         Ok(woken)

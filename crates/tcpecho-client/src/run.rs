@@ -103,7 +103,7 @@ fn send(
             && left > 0
             && held.may_be_dropped(repeatable)
         {
-            let flaw = flaw.about(dialer.name());
+            let flaw = flaw.with_subject(dialer.name());
             let reporter = verbose.then(|| io.report.clone());
             if dialer.try_again(&mut left, &flaw, stop, reporter.as_ref())? {
                 continue;
@@ -298,7 +298,7 @@ impl Done {
         match judged {
             None => Ok(Exit::Yes),
             Some(flaw) => {
-                let error = flaw.about(target);
+                let error = flaw.with_subject(target);
                 io.report.error(&error);
                 output::error(io, &error, Some(&self.connection.address), None)?;
                 Ok(error.exit())

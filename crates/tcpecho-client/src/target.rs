@@ -71,7 +71,7 @@ pub(crate) fn operands(words: &[OsString]) -> Result<(Target, Option<Vec<u8>>)> 
         [] => Ok((target, None)),
         [message] => Ok((target, Some(message.clone().into_vec()))),
         [_, extra, ..] => Err(Error::usage("one message only; quote it if it has blanks")
-            .about(extra.to_string_lossy())),
+            .with_subject(extra.to_string_lossy())),
     }
 }
 

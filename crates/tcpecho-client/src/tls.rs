@@ -82,7 +82,7 @@ fn roots(plan: &Plan) -> Result<RootCertStore> {
     };
     for certificate in common::tls::certificates(path)? {
         roots.add(certificate).map_err(|e| {
-            Error::new(Kind::Input, explain(&e).sentence).about(path.display().to_string())
+            Error::new(Kind::Input, explain(&e).sentence).with_subject(path.display().to_string())
         })?;
     }
     Ok(roots)

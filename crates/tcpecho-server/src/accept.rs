@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::app::Reporter;
-use common::error::sentence;
+use common::error::io_message;
 use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 
@@ -268,7 +268,7 @@ impl Acceptor {
         if !self.in_episode {
             self.report.line(format_args!(
                 "accepting pauses: {}; connections go on, further clients wait",
-                sentence(&error.into())
+                io_message(&error.into())
             ));
         }
         self.in_episode = true;

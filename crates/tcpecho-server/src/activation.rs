@@ -67,7 +67,7 @@ pub(crate) fn take(ready: Option<i32>, inetd: bool, io: &Io) -> Result<Handed> {
     Handed::take(ready, numbers).map_err(|NotHanded { number, error }| {
         if ready == Some(number) {
             Error::local(&error)
-                .about(format!("--ready-fd {number}"))
+                .with_subject(format!("--ready-fd {number}"))
                 .hint(format!("open it for the server, as {number}>FILE does"))
         } else {
             not_served(number, &error)
@@ -97,7 +97,7 @@ pub(crate) fn sort(sockets: Vec<(i32, OwnedFd)>) -> Result<Vec<Inherited>> {
 /// The error about a descriptor; number 0 comes from inetd.
 fn not_served(number: i32, error: &io::Error) -> Error {
     if number != 0 {
-        return Error::local(error).about(format!("descriptor {number}"));
+        return Error::local(error).with_subject(format!("descriptor {number}"));
     }
     let not_a_socket = Some(rustix::io::Errno::NOTSOCK.raw_os_error());
     let error = match error.raw_os_error() {
@@ -105,7 +105,7 @@ fn not_served(number: i32, error: &io::Error) -> Error {
         _ => Error::local(error),
     };
     error
-        .about("standard input")
+        .with_subject("standard input")
         .hint("--inetd is for inetd, xinetd and systemd, which pass one")
 }
 
@@ -122,7 +122,8 @@ impl Notify {
     /// Sends a state such as `READY=1`.
     pub(crate) fn tell(&self, state: &str) -> Result<()> {
         let Some(path) = &self.0 else { return Ok(()) };
-        send(path, state).map_err(|e| Error::local(&e).about(format!("NOTIFY_SOCKET {path}")))
+        send(path, state)
+            .map_err(|e| Error::local(&e).with_subject(format!("NOTIFY_SOCKET {path}")))
     }
 }
 

@@ -72,6 +72,6 @@ fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
     let stdout = io::stdout()
         .as_fd()
         .try_clone_to_owned()
-        .map_err(|e| Error::local(&e).about("standard output"))?;
+        .map_err(|e| Error::local(&e).with_subject("standard output"))?;
     start::run(&config, handed, stdout, io)
 }

@@ -172,8 +172,8 @@ impl<'a> Binding<'a> {
             }
             match self.one(place, places) {
                 Ok(()) => {}
-                Err((error, true)) => return Err(Failure::PortTaken(error.about(text))),
-                Err((error, false)) => errors.push(error.about(text)),
+                Err((error, true)) => return Err(Failure::PortTaken(error.with_subject(text))),
+                Err((error, false)) => errors.push(error.with_subject(text)),
             }
         }
         let listeners = &self.sockets.listeners;
@@ -188,7 +188,7 @@ impl<'a> Binding<'a> {
                 } else {
                     bind_error(&e, listener.port())
                 };
-                errors.push(error.about(listener.address.to_string()));
+                errors.push(error.with_subject(listener.address.to_string()));
             }
         }
         if errors.is_empty() {

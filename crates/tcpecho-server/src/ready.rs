@@ -21,7 +21,7 @@ pub(crate) struct PortFile<'a> {
 impl<'a> PortFile<'a> {
     /// Makes it, under another name.
     pub(crate) fn prepare(file: &'a Path) -> Result<Self> {
-        let fail = |e: io::Error| Error::local(&e).about(file.display().to_string());
+        let fail = |e: io::Error| Error::local(&e).with_subject(file.display().to_string());
         let mut name = file
             .file_name()
             .ok_or_else(|| Error::usage("--port-file names no file"))?
@@ -45,7 +45,7 @@ impl<'a> PortFile<'a> {
     pub(crate) fn write(mut self, port: u16) -> Result<()> {
         writeln!(self.open, "{port}")
             .and_then(|()| fs::rename(&self.part, self.file))
-            .map_err(|e| Error::local(&e).about(self.file.display().to_string()))?;
+            .map_err(|e| Error::local(&e).with_subject(self.file.display().to_string()))?;
         self.in_place = true;
         Ok(())
     }
@@ -64,7 +64,7 @@ impl Drop for PortFile<'_> {
 pub(crate) fn write_newline(fd: OwnedFd) -> Result<()> {
     fs::File::from(fd)
         .write_all(b"\n")
-        .map_err(|e| Error::local(&e).about("--ready-fd"))
+        .map_err(|e| Error::local(&e).with_subject("--ready-fd"))
 }
 
 #[cfg(test)]

@@ -31,7 +31,8 @@ pub(crate) type Settings = Arc<ServerConfig>;
 pub(crate) fn settings(cert: &Path, key: &Path) -> Result<Settings> {
     let bad = |what: &str| Error::input(key.display().to_string(), what);
     let chain = common::tls::certificates(cert)?;
-    let pem = fs::read(key).map_err(|e| Error::local(&e).about(key.display().to_string()))?;
+    let pem =
+        fs::read(key).map_err(|e| Error::local(&e).with_subject(key.display().to_string()))?;
     let secret = PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|_| bad("the file holds no PEM private key"))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());

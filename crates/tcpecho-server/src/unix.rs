@@ -122,7 +122,7 @@ impl Lock {
         name.push(socket.file_name().unwrap_or_default());
         name.push(".tcpecho-lock");
         let path = socket.with_file_name(name);
-        let about = |e: Error| e.about(path.display().to_string());
+        let about = |e: Error| e.with_subject(path.display().to_string());
         let deadline = Instant::now() + PATIENCE;
         loop {
             let file = File::options()

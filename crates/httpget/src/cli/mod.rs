@@ -82,7 +82,7 @@ impl common::app::Cli for Cli {
         &self.common
     }
 
-    fn instead(option: &str) -> Option<&'static str> {
+    fn foreign_option_hint(option: &str) -> Option<&'static str> {
         match option {
             "-X" | "-d" | "-T" | "-F" | "--request" | "--data" | "--data-raw" | "--data-binary"
             | "--form" | "--upload-file" => Some("httpget sends GET and, with -I, HEAD only"),

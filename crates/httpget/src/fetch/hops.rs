@@ -241,7 +241,7 @@ impl Transfer<'_, '_> {
             file.write_all(&head.raw).map_err(|e| {
                 let name = config.output.dump_header.as_deref();
                 let name = name.unwrap_or(std::path::Path::new("-"));
-                Error::local(&e).about(name.display().to_string())
+                Error::local(&e).with_subject(name.display().to_string())
             })?;
         }
         let dumped = config.output.dump_header.as_deref() == Some(std::path::Path::new("-"));

@@ -46,7 +46,7 @@ pub(super) fn part_name(path: &Path, number: u32) -> PathBuf {
 }
 
 pub(super) fn local(error: &io::Error, path: &Path) -> Error {
-    let error = Error::local(error).about(path.display().to_string());
+    let error = Error::local(error).with_subject(path.display().to_string());
     match error.kind() {
         Kind::System if error.message().starts_with("no such file") && lacks_folder(path) => {
             error.hint("--create-dirs makes missing folders")
@@ -75,7 +75,7 @@ pub(super) fn target(path: &Path) -> Result<(PathBuf, Option<Metadata>)> {
             Ok((real, Some(meta)))
         }
         Ok(meta) if meta.is_dir() => Err(Error::new(Kind::System, "is a folder")
-            .about(path.display().to_string())
+            .with_subject(path.display().to_string())
             .hint("use --output-dir DIR with -O")),
         Ok(meta) => Ok((path.to_owned(), Some(meta))),
         Err(e) if e.kind() == ErrorKind::NotFound => {

@@ -49,7 +49,7 @@ impl Claims {
         }
         let message = "another URL of this run is saved under this name";
         Err(Error::new(Kind::System, message)
-            .about(path.display().to_string())
+            .with_subject(path.display().to_string())
             .hint("-o names it, --no-clobber takes a free name"))
     }
 }

@@ -103,7 +103,7 @@ impl Part {
             }
         }
         Err(Error::new(Kind::System, "too many part files beside it")
-            .about(path.display().to_string()))
+            .with_subject(path.display().to_string()))
     }
 
     /// The text of its record.
@@ -159,7 +159,7 @@ impl Part {
 
 fn refused(name: &Path, message: &str) -> Error {
     Error::new(Kind::System, message)
-        .about(name.display().to_string())
+        .with_subject(name.display().to_string())
         .hint("remove it")
 }
 

@@ -71,7 +71,7 @@ impl Saver {
             return Ok(saver);
         }
         let error = Error::new(Kind::System, "is being written by another process");
-        Err(error.about(part_name(path, 0).display().to_string()))
+        Err(error.with_subject(part_name(path, 0).display().to_string()))
     }
 
     /// The same under this name; `None` if another process writes it.
@@ -86,7 +86,7 @@ impl Saver {
                 Kind::System,
                 "exists already, and a name the server chose overwrites nothing",
             )
-            .about(path.display().to_string())
+            .with_subject(path.display().to_string())
             .hint("-o names the file"));
         }
         if let Some(parent) = path.parent()
@@ -249,7 +249,7 @@ impl Saver {
             if meta.len() < had.bytes {
                 let message = format!("has only {} of {} bytes", meta.len(), had.bytes);
                 return Err(
-                    Error::new(Kind::System, message).about(self.path.display().to_string())
+                    Error::new(Kind::System, message).with_subject(self.path.display().to_string())
                 );
             }
             if let Some(part) = self.part() {
@@ -261,11 +261,11 @@ impl Saver {
                 .map_err(|e| self.error(&e))?;
             if copied != had.bytes {
                 return Err(Error::new(Kind::System, "became shorter meanwhile")
-                    .about(self.path.display().to_string()));
+                    .with_subject(self.path.display().to_string()));
             }
         } else if self.length()? < had.bytes {
             return Err(Error::new(Kind::System, "became shorter meanwhile")
-                .about(part_name(&self.path, 0).display().to_string()));
+                .with_subject(part_name(&self.path, 0).display().to_string()));
         }
         self.file().set_len(had.bytes).map_err(|e| self.error(&e))?;
         self.read_back(&mut see)?;

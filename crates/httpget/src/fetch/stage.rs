@@ -126,8 +126,10 @@ impl<'a> Stage<'a> {
         if full || self.is_my_turn() {
             self.wait_for_turn();
             match self.held.iter().rposition(|&b| b == b'\n') {
-                Some(at) => self.spill(at + 1, true)?,
-                None if full || self.mid_line.is_some() => self.spill(self.held.len(), false)?,
+                Some(at) => self.flush_buffer(at + 1, true)?,
+                None if full || self.mid_line.is_some() => {
+                    self.flush_buffer(self.held.len(), false)?
+                }
                 None => {}
             }
         }
@@ -153,7 +155,7 @@ impl<'a> Stage<'a> {
     /// Writes what is left and passes the turn on.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.wait_for_turn();
-        let outcome = self.spill(self.held.len(), true);
+        let outcome = self.flush_buffer(self.held.len(), true);
         self.pass();
         outcome
     }
@@ -165,7 +167,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Writes `count` bytes of those held; `ends` says that the line is over.
-    fn spill(&mut self, count: usize, ends: bool) -> Result<()> {
+    fn flush_buffer(&mut self, count: usize, ends: bool) -> Result<()> {
         if self.mid_line.is_none() && count == 0 {
             return Ok(());
         }

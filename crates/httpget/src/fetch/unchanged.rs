@@ -56,7 +56,7 @@ impl Transfer<'_, '_> {
                     format!("{tag}\n")
                 };
                 std::fs::write(file, line)
-                    .map_err(|e| Error::local(&e).about(file.display().to_string()))?;
+                    .map_err(|e| Error::local(&e).with_subject(file.display().to_string()))?;
             }
         } else if !std::mem::replace(&mut self.tagged, true) {
             let tag = if config.view {

@@ -233,7 +233,7 @@ impl Dialer {
             wanted.retain(|a| self.options.family.admits(&a.ip()));
             if wanted.is_empty() {
                 let message = format!("no {} address", self.options.family);
-                return Err(Error::new(Kind::Name, message).about(host));
+                return Err(Error::new(Kind::Name, message).with_subject(host));
             }
             return Ok(wanted);
         }
@@ -292,10 +292,10 @@ fn scope(zone: &str) -> Result<u32> {
     if let Ok(number) = zone.parse() {
         return Ok(number);
     }
-    let socket =
-        Socket::new(Domain::IPV6, Type::DGRAM, None).map_err(|e| Error::local(&e).about(zone))?;
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, None)
+        .map_err(|e| Error::local(&e).with_subject(zone))?;
     rustix::net::netdevice::name_to_index(&socket, zone)
-        .map_err(|_| Error::new(Kind::Input, "no interface of this name").about(zone))
+        .map_err(|_| Error::new(Kind::Input, "no interface of this name").with_subject(zone))
 }
 
 /// A stream that is not to be waited for longer than a connection may take.
@@ -316,7 +316,7 @@ fn unix(path: &Path, clock: Clock) -> Result<Socket> {
             std::io::ErrorKind::NotFound => Error::local(&e),
             _ => Error::network(&e),
         };
-        error.about(path.display().to_string())
+        error.with_subject(path.display().to_string())
     };
     let address = SockAddr::unix(path).map_err(about)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|e| Error::local(&e))?;

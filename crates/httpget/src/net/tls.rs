@@ -186,7 +186,7 @@ fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
             let (chain, key) = identity(path, options.key.as_deref())?;
             builder.with_client_auth_cert(chain, key).map_err(|e| {
                 Error::new(Kind::System, format!("certificate and key do not fit: {e}"))
-                    .about(path.display().to_string())
+                    .with_subject(path.display().to_string())
             })?
         }
     };
@@ -227,7 +227,7 @@ fn roots(options: &TlsOptions) -> Result<(RootCertStore, Vec<CertificateDer<'sta
                 && given
             {
                 return Err(Error::new(Kind::System, format!("not usable: {e}"))
-                    .about(file.display().to_string()));
+                    .with_subject(file.display().to_string()));
             }
         }
     }
@@ -250,7 +250,7 @@ fn roots(options: &TlsOptions) -> Result<(RootCertStore, Vec<CertificateDer<'sta
 }
 
 fn local(error: &std::io::Error, path: &Path) -> Error {
-    Error::local(error).about(path.display().to_string())
+    Error::local(error).with_subject(path.display().to_string())
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
@@ -269,7 +269,7 @@ fn identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
             Kind::System,
             "no private key in it; PEM without a password is wanted",
         )
-        .about(file.display().to_string())
+        .with_subject(file.display().to_string())
         .hint("--key FILE names the key's file")
     })?;
     Ok((chain, key))

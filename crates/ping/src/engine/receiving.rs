@@ -61,7 +61,7 @@ impl Engine {
                     taken += queue.taken.max(1);
                     errors = if queue.others { 0 } else { errors + 1 };
                     if errors > ERRORS {
-                        return Err(common::Error::local(&e).about("ICMP socket"));
+                        return Err(common::Error::local(&e).with_subject("ICMP socket"));
                     }
                     continue;
                 }
@@ -119,7 +119,7 @@ impl Engine {
             if !line.alone {
                 line.alone = true;
                 let kept = line.socket.only_replies_to(line.id);
-                kept.map_err(|e| common::Error::local(&e).about("ICMP socket"))?;
+                kept.map_err(|e| common::Error::local(&e).with_subject("ICMP socket"))?;
             }
             return Ok(());
         }

@@ -113,7 +113,7 @@ impl Held {
             self.bytes -= line.size();
             self.lines.pop_front();
         }
-        io.out.spill_if_full()
+        io.out.flush_if_full()
     }
 
     /// Prints every line, with the names that are known.

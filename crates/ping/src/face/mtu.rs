@@ -24,7 +24,7 @@ struct Found {
 }
 
 /// Why no path MTU was found.
-fn why_not(target: &Target) -> (Kind, String) {
+fn explain_invalid(target: &Target) -> (Kind, String) {
     match (target.answered, target.last_error) {
         (true, _) => (Kind::Timeout, "not found in time".to_owned()),
         (false, Some(error)) => {
@@ -61,7 +61,7 @@ impl Observer for Mtu {
         let name = named(target);
         let why = match target.mtu {
             Some(_) => None,
-            None => Some(why_not(target)),
+            None => Some(explain_invalid(target)),
         };
         if let Some((_, why)) = &why {
             io.report.line(format_args!("{name}: {why}"));

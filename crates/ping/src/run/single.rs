@@ -36,9 +36,8 @@ fn scope(operand: &Operand, address: IpAddr, interface: Option<&str>) -> Result<
         _ => 0,
     };
     match operand {
-        Operand::Zoned(address, zone) => {
-            feed::index(zone, given).map_err(|error| error.about(format!("{address}%{zone}")))
-        }
+        Operand::Zoned(address, zone) => feed::index(zone, given)
+            .map_err(|error| error.with_subject(format!("{address}%{zone}"))),
         _ => Ok(given),
     }
 }
@@ -76,7 +75,7 @@ pub(super) fn one(
         if e.operand().is_some() {
             e
         } else {
-            e.about(text)
+            e.with_subject(text)
         }
     };
     // Mistakes first: they are the same for those who may not send ICMP.
@@ -114,7 +113,7 @@ pub(super) fn one(
     }
     if let (Err(e), None) = (&route, config.until) {
         let refusal = Refusal {
-            error: unreachable(e, &target).about(text),
+            error: unreachable(e, &target).with_subject(text),
             address: Some(address),
         };
         return refused(cli, io, config, &refusal);
@@ -186,7 +185,7 @@ fn address(
     } else {
         lookup::addresses(text, name, config.family, limit)
     };
-    let none = || Error::new(Kind::Name, "no address").about(text);
+    let none = || Error::new(Kind::Name, "no address").with_subject(text);
     found?.first().copied().ok_or_else(none)
 }
 

@@ -19,7 +19,11 @@ fn fault(status: Status, kind: Kind, message: String) -> Fault {
 
 /// A fault of this machine.
 pub(crate) fn local(error: &io::Error) -> Fault {
-    fault(Status::System, Kind::System, common::error::sentence(error))
+    fault(
+        Status::System,
+        Kind::System,
+        common::error::io_message(error),
+    )
 }
 
 /// A failed call on a socket to `server`.
@@ -37,7 +41,7 @@ pub(crate) fn of_io(error: &io::Error, server: &str) -> Fault {
     let message = match kind {
         Kind::Timeout => format!("no answer from {server} in time"),
         Kind::Protocol => format!("{server} closed the connection before its answer was whole"),
-        _ => format!("{server}: {}", common::error::sentence(error)),
+        _ => format!("{server}: {}", common::error::io_message(error)),
     };
     fault(status, kind, message)
 }

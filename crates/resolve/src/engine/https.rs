@@ -224,7 +224,7 @@ fn of_ureq(error: &ureq::Error, url: &str) -> (Status, Failure) {
                     Kind::Permission | Kind::System => Status::System,
                     _ => Status::Unreachable,
                 };
-                plain(status, kind, &common::error::sentence(e))
+                plain(status, kind, &common::error::io_message(e))
             }
         }
         ureq::Error::Rustls(e) => plain(Status::Tls, Kind::Tls, &tls::sentence(e)),

@@ -76,7 +76,7 @@ pub(super) fn too_long(file: &str, line: u64) -> Error {
     };
     Error::new(Kind::Input, message)
         .hint("-o, -c and -q have no limit")
-        .at(origin.to_string())
+        .with_origin(origin.to_string())
 }
 
 /// How files are searched.
@@ -137,7 +137,7 @@ pub(super) fn grep(args: &GrepArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
         let (found, failed) = search.file(file, &mut stdin, io)?;
         any |= found;
         if let Some(error) = failed {
-            let error = Error::local(&error).about(file);
+            let error = Error::local(&error).with_subject(file);
             if args.quiet {
                 // Like grep: a line that is found is the answer, whatever
                 // else went wrong.

@@ -182,7 +182,7 @@ pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exi
         if let Some(name) = file {
             match source::open(name, &mut stdin) {
                 Ok(reader) => run.lines(name, reader, io)?,
-                Err(error) => io.fail(&Error::local(&error).about(name))?,
+                Err(error) => io.fail(&Error::local(&error).with_subject(name))?,
             }
         } else if let Err(error) = run.text(word, io)? {
             io.fail(&error)?;
@@ -202,7 +202,7 @@ impl Run {
             match chunks.fill(&mut piece) {
                 Ok(Filled::End) => return Ok(()),
                 Ok(_) => {}
-                Err(error) => return io.fail(&Error::local(&error).about(name)),
+                Err(error) => return io.fail(&Error::local(&error).with_subject(name)),
             }
             let mut rest = piece.bytes();
             while !rest.is_empty() {
@@ -298,7 +298,7 @@ impl Run {
                 file: name.to_owned(),
                 line: number,
             };
-            io.fail(&error.at(origin.to_string()))?;
+            io.fail(&error.with_origin(origin.to_string()))?;
         }
         Ok(())
     }
@@ -385,7 +385,7 @@ fn answers<N: Bits>(
     }
     batch.addresses.clear();
     batch.places.clear();
-    out.spill_if_full()?;
+    out.flush_if_full()?;
     Ok(all)
 }
 

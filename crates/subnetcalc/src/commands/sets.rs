@@ -391,7 +391,7 @@ fn pairs<N: Bits>(members: List<N>, args: &OverlapArgs, io: &mut Io) -> Result<b
             buffer.push(b'\t');
             pair_member(buffer, *b, args.form.ranges);
             buffer.push(b'\n');
-            io.out.spill_if_full()?;
+            io.out.flush_if_full()?;
         }
     }
     Ok(any)
