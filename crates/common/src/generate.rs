@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use clap::{Command, ValueEnum};
 use clap_complete::Shell;
-use clap_mangen::Man;
+
+use crate::man;
 
 /// What `--generate` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -28,7 +29,7 @@ pub enum Generate {
 pub fn write(what: Generate, mut command: Command, writer: &mut impl Write) -> io::Result<()> {
     command.build();
     let shell = match what {
-        Generate::Man => return man(&command, writer),
+        Generate::Man => return man::write(&command, &[], writer),
         Generate::Bash => Shell::Bash,
         Generate::Zsh => Shell::Zsh,
         Generate::Fish => Shell::Fish,
@@ -40,38 +41,6 @@ pub fn write(what: Generate, mut command: Command, writer: &mut impl Write) -> i
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
     writer.write_all(&script)
-}
-
-/// One page for the tool and its subcommands: a reader of a small tool wants
-/// one `man`, not thirty.
-fn man(command: &Command, writer: &mut impl Write) -> io::Result<()> {
-    let page = Man::new(command.clone()).section("1");
-    page.render_title(writer)?;
-    page.render_name_section(writer)?;
-    page.render_synopsis_section(writer)?;
-    page.render_description_section(writer)?;
-    page.render_options_section(writer)?;
-    for subcommand in command.get_subcommands().filter(|c| !c.is_hide_set()) {
-        if subcommand.get_name() == "help" {
-            continue;
-        }
-        let heading = format!("{} {}", command.get_name(), subcommand.get_name());
-        writeln!(writer, ".SH \"{}\"", heading.to_uppercase())?;
-        let page = Man::new(subcommand.clone());
-        let mut section = Vec::new();
-        page.render_synopsis_section(&mut section)?;
-        page.render_description_section(&mut section)?;
-        page.render_options_section(&mut section)?;
-        // As parts of one section they are subsections.
-        for line in String::from_utf8_lossy(&section).lines() {
-            match line.strip_prefix(".SH ") {
-                Some(title) => writeln!(writer, ".SS {title}")?,
-                None => writeln!(writer, "{line}")?,
-            }
-        }
-    }
-    page.render_extra_section(writer)?;
-    page.render_version_section(writer)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod error;
 pub mod exit;
 pub mod generate;
 pub mod json;
+mod man;
 pub mod net;
 pub mod operands;
 pub mod options;
