@@ -43,6 +43,11 @@ pub trait Cli: Parser {
         &[]
     }
 
+    /// The table of the tool's JSON records ([`crate::schema`]).
+    fn records() -> &'static str {
+        ""
+    }
+
     /// What to say of an option that another program of the kind has and this
     /// one has not.
     fn foreign_option_hint(_option: &str) -> Option<&'static str> {
@@ -266,7 +271,7 @@ pub fn run<C: Cli>(
             io.json = common.json;
             io.color = common.color.enabled(color_env(), terminal.stdout);
             match common.generate {
-                Some(what) => generate::write(what, C::command(), &mut io.out)
+                Some(what) => generate::write(what, C::command(), C::records(), &mut io.out)
                     .map(|()| Exit::Yes)
                     .map_err(Error::from),
                 None => tool_main(cli, &mut io),

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use clap::{Command, ValueEnum};
 use clap_complete::Shell;
 
-use crate::man;
+use crate::{man, schema};
 
 /// What `--generate` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -23,12 +23,21 @@ pub enum Generate {
     Elvish,
     /// Completions for PowerShell.
     Powershell,
+    /// The JSON Schema of the records.
+    Schema,
 }
 
-/// Writes the file to `writer`.
-pub fn write(what: Generate, mut command: Command, writer: &mut impl Write) -> io::Result<()> {
+/// Writes the file to `writer`. `records` is the table of the tool's records
+/// ([`schema`]).
+pub fn write(
+    what: Generate,
+    mut command: Command,
+    records: &str,
+    writer: &mut impl Write,
+) -> io::Result<()> {
     command.build();
     let shell = match what {
+        Generate::Schema => return schema::write(command.get_name(), records, writer),
         Generate::Man => return man::write(&command, &[], writer),
         Generate::Bash => Shell::Bash,
         Generate::Zsh => Shell::Zsh,
@@ -57,7 +66,7 @@ mod tests {
                 .arg(Arg::new("count").long("count").help("How many"))
                 .subcommand(Command::new("part").about("A part of it"));
             let mut text = Vec::new();
-            write(*what, command, &mut text).unwrap();
+            write(*what, command, "count: A part.\n", &mut text).unwrap();
             let text = String::from_utf8(text).unwrap();
             assert!(text.contains("sample"), "{what:?}");
             assert!(text.contains("count"), "{what:?}");

@@ -25,6 +25,7 @@ pub mod operands;
 pub mod options;
 pub mod out;
 pub mod random;
+pub mod schema;
 pub mod signal;
 pub mod size;
 pub mod text;

@@ -9,6 +9,7 @@
 //! `clap_mangen` writes no EXIT STATUS or EXAMPLES, fills tables, and leaves out
 //! options that are hidden from the short help.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use clap::{Arg, ArgAction, Command};
@@ -200,6 +201,7 @@ fn signature(option: &Arg) -> String {
     let aliases = option.get_visible_aliases().unwrap_or_default();
     let aliases = aliases.into_iter().map(|alias| bold(format!("--{alias}")));
     let names: Vec<String> = short.into_iter().chain(long).chain(aliases).collect();
+    // Writing to a String cannot fail.
     let mut text = names.join(", ");
     if option.get_action().takes_values() {
         let names = option.get_value_names().unwrap_or_default();
@@ -211,9 +213,9 @@ fn signature(option: &Arg) -> String {
             .get_num_args()
             .is_some_and(|range| range.min_values() == 0);
         if optional {
-            text += &format!("[={}]", values.join(" "));
+            let _ = write!(text, "[={}]", values.join(" "));
         } else {
-            text += &format!(" {}", values.join(" "));
+            let _ = write!(text, " {}", values.join(" "));
         }
     }
     text
@@ -240,7 +242,7 @@ fn help(arg: &Arg, writer: &mut impl Write) -> io::Result<()> {
         .collect();
     let takes_values = matches!(arg.get_action(), ArgAction::Set | ArgAction::Append);
     if takes_values && !values.is_empty() {
-        text += &format!(" One of {}.", values.join(", "));
+        let _ = write!(text, " One of {}.", values.join(", "));
     }
     let defaults: Vec<String> = arg
         .get_default_values()
@@ -248,7 +250,7 @@ fn help(arg: &Arg, writer: &mut impl Write) -> io::Result<()> {
         .map(|value| escape(&value.to_string_lossy()))
         .collect();
     if takes_values && !defaults.is_empty() && !arg.is_hide_default_value_set() {
-        text += &format!(" The default is {}.", defaults.join(" "));
+        let _ = write!(text, " The default is {}.", defaults.join(" "));
     }
     writeln!(writer, "{}", wrapped(&text))
 }

@@ -69,6 +69,10 @@ impl common::app::Cli for Cli {
         &self.line.common
     }
 
+    fn records() -> &'static str {
+        include_str!("records.txt")
+    }
+
     fn command_for(args: &[OsString]) -> clap::Command {
         let named = |name: &str| args.iter().any(|arg| arg == name);
         let all = named("help");

@@ -220,7 +220,9 @@ impl Tool {
         };
         let memory = self.measures_memory.then(|| PeakMemory::watch(child.id()));
         let limit = self.stdout_limit;
-        Running::start(child, shown, home, first, limit, self.timeout, memory)
+        let mut running = Running::start(child, shown, home, first, limit, self.timeout, memory);
+        running.program = self.program.into();
+        running
     }
 
     /// The command as one would type it, for messages.

@@ -45,6 +45,7 @@ pub mod peer;
 pub mod privilege;
 pub mod pty;
 pub mod running;
+pub mod schema;
 pub mod skipped;
 mod sys;
 pub mod tls;

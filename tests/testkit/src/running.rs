@@ -5,6 +5,7 @@
 //! end. All waiting here is waiting for one of those to report, never a sleep.
 
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -14,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::memory::PeakMemory;
 use crate::output::Output;
+use crate::schema;
 use crate::sys;
 
 /// How long the streams may stay open once the program and its group are gone.
@@ -120,6 +122,8 @@ pub struct Running {
     timeout: Duration,
     deadline: Instant,
     reaped: bool,
+    /// The program, whose JSON records are validated.
+    pub(crate) program: PathBuf,
 }
 
 impl Running {
@@ -174,6 +178,7 @@ impl Running {
             timeout,
             deadline: Instant::now() + timeout,
             reaped: false,
+            program: PathBuf::new(),
         }
     }
 
@@ -300,9 +305,13 @@ impl Running {
         let peak_memory = self.memory.take().and_then(PeakMemory::finish);
         let status = self.child.wait().expect("wait for the child");
         self.reaped = true;
+        let stdout = std::mem::take(&mut self.stdout.lock().data);
+        if let Err(why) = schema::check(&self.program, &stdout) {
+            return Err(format!("{}: {why}", self.shown));
+        }
         Ok(Output::new(
             self.shown.clone(),
-            std::mem::take(&mut self.stdout.lock().data),
+            stdout,
             std::mem::take(&mut self.stderr.lock().data),
             status,
             peak_memory,

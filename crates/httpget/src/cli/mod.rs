@@ -82,6 +82,10 @@ impl common::app::Cli for Cli {
         &self.common
     }
 
+    fn records() -> &'static str {
+        include_str!("../records.txt")
+    }
+
     fn foreign_option_hint(option: &str) -> Option<&'static str> {
         match option {
             "-X" | "-d" | "-T" | "-F" | "--request" | "--data" | "--data-raw" | "--data-binary"
