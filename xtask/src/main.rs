@@ -19,6 +19,7 @@ mod bench;
 mod ci;
 mod demo;
 mod dist;
+mod docs;
 mod exec;
 mod fuzz;
 mod install;
@@ -47,6 +48,8 @@ usage: cargo xtask COMMAND
   interop [NAME...]     the tools against their classic counterparts
   bench [TOOL]          sizes, start-up and speed beside other programs
   install [--root DIR]  `cargo install` of all six
+  docs [--check]        write man pages, JSON schemas and docs/json.md, or check
+                        that they are current
   dist                  release tarball in dist/
   fuzz [TARGET] [--seconds N]
                         run the fuzz targets, each for N seconds (default 30)
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Some("bench") => bench::run(&rest),
         Some("install") => install::run(&rest),
         Some("dist") => dist::run(&rest),
+        Some("docs") => docs::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("mutants") => mutants::run(&rest),
         Some("soak") => soak::run(&rest),
