@@ -95,4 +95,38 @@ mod tests {
             assert!(text.contains("part") || text.contains("PART"), "{what:?}");
         }
     }
+
+    #[test]
+    fn a_man_page_has_a_section_for_each_subcommand() {
+        let command = Command::new("sample")
+            .about("A sample")
+            .version("1.0")
+            .after_help("EXAMPLES")
+            .arg(Arg::new("count").long("count").help("How many"))
+            .subcommand(
+                Command::new("part")
+                    .about("A part of it")
+                    .arg(Arg::new("size").long("size").help("How large")),
+            )
+            .subcommand(Command::new("secret").hide(true));
+        let mut page = Vec::new();
+        write(Generate::Man, command, &mut page).unwrap();
+        let page = String::from_utf8(page).unwrap();
+        let headings: Vec<&str> = page.lines().filter(|l| l.starts_with(".S")).collect();
+        assert_eq!(
+            headings,
+            [
+                ".SH NAME",
+                ".SH SYNOPSIS",
+                ".SH DESCRIPTION",
+                ".SH OPTIONS",
+                ".SH \"SAMPLE PART\"",
+                ".SS SYNOPSIS",
+                ".SS DESCRIPTION",
+                ".SS OPTIONS",
+                ".SH EXTRA",
+                ".SH VERSION",
+            ]
+        );
+    }
 }

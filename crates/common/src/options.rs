@@ -69,3 +69,19 @@ impl FamilyArgs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_flag_selects_one_family() {
+        for (ipv4, ipv6, family) in [
+            (false, false, Family::Any),
+            (true, false, Family::V4),
+            (false, true, Family::V6),
+        ] {
+            assert_eq!(FamilyArgs { ipv4, ipv6 }.family(), family);
+        }
+    }
+}
