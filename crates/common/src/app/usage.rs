@@ -351,6 +351,8 @@ mod tests {
         limit: Option<u32>,
         #[arg(long, num_args = 0..=1, require_equals = true)]
         watch: Option<u32>,
+        #[arg(short = '4')]
+        ipv4: bool,
         #[arg(short, long)]
         quiet: bool,
         #[command(flatten)]
@@ -461,6 +463,11 @@ mod tests {
             (
                 "sample -qc",
                 "a value is required for '-c' but none was supplied",
+            ),
+            // -4 has the form of a number, but is an option.
+            (
+                "sample -4 -i -7",
+                "invalid value '-7' for '-i': must not be negative",
             ),
             (
                 "sample -W -1",
