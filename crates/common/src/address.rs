@@ -273,6 +273,8 @@ mod tests {
             "1",
             "010.0.0.1",
             "0x7f.1",
+            "10.0xAf",
+            "0XaF",
             "1.2.3.4.5",
             "::1",
             "256.1.1.1",
@@ -320,6 +322,8 @@ mod tests {
             ),
             ("http://[::1]:80/", "this is a URL; give its host, ::1"),
             ("file:///x", "this is a URL; give a host"),
+            ("a.b+c-d://host?x/y", "this is a URL; give its host, host"),
+            ("http://host#part/x", "this is a URL; give its host, host"),
             ("[fd77:2::2]", "brackets do not belong here; give fd77:2::2"),
             (
                 "[fe80::1%lo]",

@@ -369,4 +369,57 @@ mod tests {
             format!("\"{}\"", Kind::Unreachable.name())
         );
     }
+
+    #[test]
+    fn network_errors_have_the_kind_of_the_io_error() {
+        use io::ErrorKind as K;
+        for (io, kind) in [
+            (K::PermissionDenied, Kind::Permission),
+            (K::ConnectionRefused, Kind::Refused),
+            (K::ConnectionReset, Kind::Reset),
+            (K::ConnectionAborted, Kind::Reset),
+            (K::BrokenPipe, Kind::Reset),
+            (K::NotConnected, Kind::Reset),
+            (K::TimedOut, Kind::Timeout),
+            (K::WouldBlock, Kind::Timeout),
+            (K::HostUnreachable, Kind::Unreachable),
+            (K::NetworkUnreachable, Kind::Unreachable),
+            (K::NetworkDown, Kind::Unreachable),
+            (K::UnexpectedEof, Kind::Protocol),
+            (K::InvalidData, Kind::Protocol),
+            (K::AddrInUse, Kind::System),
+        ] {
+            assert_eq!(Error::network(&io.into()).kind(), kind, "{io:?}");
+        }
+    }
+
+    #[test]
+    fn local_errors_are_of_the_system_unless_permission_is_missing() {
+        let kind = |io: io::ErrorKind| Error::local(&io.into()).kind();
+        assert_eq!(kind(io::ErrorKind::PermissionDenied), Kind::Permission);
+        assert_eq!(kind(io::ErrorKind::ConnectionRefused), Kind::System);
+        assert_eq!(kind(io::ErrorKind::NotFound), Kind::System);
+    }
+
+    #[test]
+    fn abbreviations_keep_their_capitals() {
+        let error = io::Error::other("TLS failed");
+        assert_eq!(io_message(&error), "TLS failed");
+        assert_eq!(io_message(&io::Error::other("")), "");
+    }
+
+    #[test]
+    fn an_addition_comes_before_the_hint() {
+        let error = Error::new(Kind::Reset, "connection reset").hint("try again");
+        let error = error.and("after 5 bytes").with_subject("host");
+        assert_eq!(
+            error.to_string(),
+            "host: connection reset after 5 bytes; try again"
+        );
+        assert_eq!(error.message(), "connection reset after 5 bytes");
+        assert_eq!(
+            error.explanation(),
+            "connection reset after 5 bytes; try again"
+        );
+    }
 }

@@ -52,6 +52,16 @@ pub fn write(
     writer.write_all(&script)
 }
 
+/// Writes the man page of a subcommand. Completions and the schema cover the
+/// tool with all its subcommands.
+pub fn page_of(name: &str, mut command: Command, writer: &mut impl Write) -> io::Result<()> {
+    command.build();
+    match command.find_subcommand(name) {
+        Some(subcommand) => man::write(subcommand, &[command.get_name()], writer),
+        None => man::write(&command, &[], writer),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +82,22 @@ mod tests {
             assert!(text.contains("count"), "{what:?}");
             assert!(text.contains("part") || text.contains("PART"), "{what:?}");
         }
+    }
+
+    #[test]
+    fn a_subcommand_has_a_page_of_its_own() {
+        let command = Command::new("sample")
+            .about("A sample")
+            .subcommand(Command::new("part").about("A part of it"))
+            .subcommand(Command::new("secret").hide(true));
+        let mut page = Vec::new();
+        write(Generate::Man, command.clone(), "", &mut page).unwrap();
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains("\\fBsample\\-part\\fR(1)"), "{page}");
+        assert!(!page.contains("secret"), "{page}");
+        let mut page = Vec::new();
+        page_of("part", command, &mut page).unwrap();
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains("sample\\-part \\- A part of it"), "{page}");
     }
 }

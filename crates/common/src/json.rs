@@ -103,6 +103,18 @@ mod tests {
     }
 
     #[test]
+    fn large_integers_are_strings() {
+        #[derive(Serialize)]
+        struct Record {
+            #[serde(serialize_with = "as_string")]
+            total: i128,
+        }
+        let mut line = Vec::new();
+        write_line(&mut line, &Record { total: -(1 << 70) }).unwrap();
+        assert_eq!(line, b"{\"total\":\"-1180591620717411303424\"}\n");
+    }
+
+    #[test]
     fn milliseconds_have_fractions() {
         assert!((ms(Duration::from_micros(1500)) - 1.5).abs() < 1e-9);
     }

@@ -116,7 +116,10 @@ fn synopsis(command: &Command, path: &[&str], writer: &mut impl Write) -> io::Re
             writeln!(writer, ".br")?;
         }
         match line.strip_prefix(&name) {
-            Some(rest) => writeln!(writer, "\\fB{}\\fR{}", escape(&name), escape(rest))?,
+            Some(rest) => {
+                let rest = escape(rest).replace('<', "\\fI").replace('>', "\\fR");
+                writeln!(writer, "\\fB{}\\fR{rest}", escape(&name))?;
+            }
             None => writeln!(writer, "{}", escape(line))?,
         }
     }

@@ -70,16 +70,22 @@ pub fn lookup(
             .unwrap_or(&text);
         Error::new(Kind::Name, lower_first(text)).with_subject(&name)
     })?;
+    let wanted = select(found, family);
+    if wanted.is_empty() {
+        return Err(Error::new(Kind::Name, format!("no {family} address")).with_subject(&name));
+    }
+    Ok(wanted)
+}
+
+/// Returns the addresses of a family, each once, in their order.
+fn select(found: Vec<SocketAddr>, family: Family) -> Vec<SocketAddr> {
     let mut wanted: Vec<SocketAddr> = Vec::with_capacity(found.len());
     for address in found {
         if family.admits(&address.ip()) && !wanted.contains(&address) {
             wanted.push(address);
         }
     }
-    if wanted.is_empty() {
-        return Err(Error::new(Kind::Name, format!("no {family} address")).with_subject(&name));
-    }
-    Ok(wanted)
+    wanted
 }
 
 fn lower_first(text: &str) -> String {
@@ -268,6 +274,93 @@ fn wait_writable(
 mod tests {
     use super::*;
     use std::net::TcpListener;
+    use std::sync::Mutex;
+
+    /// An address that neither accepts nor refuses connections.
+    struct Silent {
+        address: SocketAddr,
+        _listener: Socket,
+        _pending: TcpStream,
+    }
+
+    impl Silent {
+        fn new() -> Self {
+            // A full backlog leaves further attempts without an answer.
+            let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+            listener.bind(&any.into()).unwrap();
+            listener.listen(0).unwrap();
+            let address = listener.local_addr().unwrap().as_socket().unwrap();
+            Self {
+                address,
+                _pending: TcpStream::connect(address).unwrap(),
+                _listener: listener,
+            }
+        }
+    }
+
+    #[test]
+    fn the_next_attempt_starts_after_the_delay() {
+        let silent = Silent::new();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let good = listener.local_addr().unwrap();
+        let starts = Mutex::new(Vec::new());
+        let (_, address) = connect(
+            &[silent.address, good],
+            Duration::from_secs(60),
+            |_, address| {
+                starts.lock().unwrap().push((*address, Instant::now()));
+                Ok(())
+            },
+        )
+        .unwrap();
+        assert_eq!(address, good);
+        let starts = starts.into_inner().unwrap();
+        let order: Vec<SocketAddr> = starts.iter().map(|(address, _)| *address).collect();
+        assert_eq!(order, [silent.address, good]);
+        assert!(starts[1].1 - starts[0].1 >= CONNECTION_ATTEMPT_DELAY);
+    }
+
+    /// A failure after the attempt has started: the shutdown of a connecting
+    /// socket resets it.
+    #[test]
+    fn a_failed_attempt_is_replaced_before_the_delay() {
+        let (first, second) = (Silent::new(), Silent::new());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let good = listener.local_addr().unwrap();
+        // A busy machine may need longer than the delay, but not every time.
+        let is_replaced = || {
+            let starts = Mutex::new(Vec::new());
+            let addresses = [first.address, second.address, good];
+            let outcome = connect(&addresses, Duration::from_secs(60), |socket, address| {
+                starts.lock().unwrap().push(Instant::now());
+                if *address == second.address {
+                    let socket = socket.try_clone()?;
+                    thread::spawn(move || {
+                        thread::sleep(Duration::from_millis(20));
+                        let _ = socket.shutdown(std::net::Shutdown::Both);
+                    });
+                }
+                Ok(())
+            });
+            assert_eq!(outcome.unwrap().1, good);
+            let starts = starts.into_inner().unwrap();
+            starts[2] - starts[1] < CONNECTION_ATTEMPT_DELAY
+        };
+        assert!((0..20).any(|_| is_replaced()));
+    }
+
+    #[test]
+    fn addresses_of_a_family_are_selected_once() {
+        let all = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let found = all(&["127.0.0.1:1", "[::1]:1", "127.0.0.1:1", "[::1]:1"]);
+        let select = |family| select(found.clone(), family);
+        assert_eq!(select(Family::Any), all(&["127.0.0.1:1", "[::1]:1"]));
+        assert_eq!(select(Family::V4), all(&["127.0.0.1:1"]));
+        assert_eq!(select(Family::V6), all(&["[::1]:1"]));
+    }
 
     #[test]
     fn families_alternate() {
@@ -290,6 +383,8 @@ mod tests {
             connect(&[closed, good], Duration::from_secs(5), |_, _| Ok(())).unwrap();
         assert_eq!(address, good);
         assert_eq!(stream.peer_addr().unwrap(), good);
+        let flags = rustix::fs::fcntl_getfl(&stream).unwrap();
+        assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK));
         let error = connect(&[closed], Duration::from_secs(5), |_, _| Ok(())).unwrap_err();
         assert_eq!(error.kind(), Kind::Refused);
     }
@@ -308,13 +403,8 @@ mod tests {
     #[test]
     fn an_interrupted_race_ends_at_once() {
         use std::os::fd::AsFd;
-        // A full backlog leaves further attempts without an answer.
-        let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        silent.bind(&any.into()).unwrap();
-        silent.listen(0).unwrap();
-        let address = silent.local_addr().unwrap().as_socket().unwrap();
-        let _first = TcpStream::connect(address).unwrap();
+        let silent = Silent::new();
+        let address = silent.address;
         let (wake, end) = std::os::unix::net::UnixStream::pair().unwrap();
         drop(end);
         let year = Duration::from_secs(86_400 * 365);

@@ -431,4 +431,97 @@ mod tests {
         assert_eq!(error.to_string(), "-:3: bad: is no address");
         assert_eq!(error.operand(), Some("bad"));
     }
+
+    /// A reader of the given pieces; an error kind is an error of one read.
+    struct Pieces(std::vec::IntoIter<Result<&'static [u8], io::ErrorKind>>);
+
+    impl Pieces {
+        fn boxed(pieces: &[Result<&'static [u8], io::ErrorKind>]) -> Box<Self> {
+            Box::new(Self(pieces.to_vec().into_iter()))
+        }
+    }
+
+    impl Read for Pieces {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.next() {
+                None => Ok(0),
+                Some(Ok(bytes)) => {
+                    buffer[..bytes.len()].copy_from_slice(bytes);
+                    Ok(bytes.len())
+                }
+                Some(Err(kind)) => Err(kind.into()),
+            }
+        }
+    }
+
+    #[test]
+    fn an_interrupted_read_is_repeated() {
+        let reader = Pieces::boxed(&[Ok(b"a"), Err(io::ErrorKind::Interrupted), Ok(b"b\n")]);
+        let texts: Vec<_> = Lines::new("-", reader)
+            .map(|line| line.unwrap().text)
+            .collect();
+        assert_eq!(texts, ["ab"]);
+    }
+
+    #[test]
+    fn a_failed_read_is_reported_once_and_ends_the_list() {
+        let reader = Pieces::boxed(&[Ok(b"a\npart of "), Err(io::ErrorKind::Other), Ok(b"b\n")]);
+        let mut lines = Lines::new("list", reader);
+        assert_eq!(lines.next().unwrap().unwrap().text, "a");
+        let error = lines.next().unwrap().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.operand()),
+            (Kind::System, Some("list"))
+        );
+        assert!(lines.next().is_none());
+    }
+
+    #[test]
+    fn an_overlong_last_line_is_reported_although_it_has_no_end() {
+        for length in [2 * LINE_MAX, 2 * LINE_MAX + 7] {
+            let input: &'static [u8] = vec![b'x'; length].leak();
+            assert_eq!(
+                texts(&["-"], input),
+                [Err("-:1: line longer than 65535 bytes".to_owned())]
+            );
+        }
+        let longest: &'static [u8] = vec![b'x'; LINE_MAX - 1].leak();
+        assert_eq!(
+            texts(&["-"], longest)[0].as_ref().unwrap().len(),
+            LINE_MAX - 1
+        );
+    }
+
+    #[test]
+    fn files_are_read_only_if_they_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list");
+        std::fs::write(&path, "one\n# none\ntwo\n").unwrap();
+        let at = format!("@{}", path.display());
+        let operands = |args: &[&str]| {
+            let args = args.iter().map(ToString::to_string).collect();
+            Operands::new(args, Box::new(&b"stdin\n"[..]))
+        };
+        let texts: Vec<_> = operands(&["a", &at, "-", "@-"])
+            .with_files()
+            .map(|operand| operand.unwrap().text)
+            .collect();
+        assert_eq!(texts, ["a", "one", "two", "stdin"]);
+        let texts: Vec<_> = operands(&["@-"])
+            .with_files()
+            .map(|o| o.unwrap().text)
+            .collect();
+        assert_eq!(texts, ["stdin"]);
+        let mut plain = operands(&[&at]);
+        assert!(plain.is_ready());
+        assert_eq!(plain.next().unwrap().unwrap().text, at);
+        assert!(plain.is_ready());
+        assert!(!operands(&[&at]).with_files().is_ready());
+        assert!(!operands(&["-"]).is_ready());
+        std::fs::remove_file(&path).unwrap();
+        let mut missing = operands(&[&at, "b"]).with_files();
+        let error = missing.next().unwrap().unwrap_err();
+        assert_eq!(error.operand(), path.to_str());
+        assert_eq!(missing.next().unwrap().unwrap().text, "b");
+    }
 }

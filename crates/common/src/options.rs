@@ -34,6 +34,7 @@ pub struct Common {
         value_name = "WHAT",
         value_enum,
         exclusive = true,
+        global = true,
         hide_short_help = true
     )]
     pub generate: Option<Generate>,
@@ -66,6 +67,22 @@ impl FamilyArgs {
             (true, false) => Family::V4,
             (false, true) => Family::V6,
             _ => Family::Any,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_flag_selects_one_family() {
+        for (ipv4, ipv6, family) in [
+            (false, false, Family::Any),
+            (true, false, Family::V4),
+            (false, true, Family::V6),
+        ] {
+            assert_eq!(FamilyArgs { ipv4, ipv6 }.family(), family);
         }
     }
 }

@@ -177,4 +177,63 @@ mod tests {
         assert_eq!(error.exit(), crate::Exit::Fault);
         assert!(error.to_string().starts_with("standard output: "));
     }
+
+    #[test]
+    fn memory_is_bounded_without_a_flush() {
+        let writers: [fn(&mut Out); 4] = [
+            |out| out.line("0123456789").unwrap(),
+            |out| out.json(&"0123456789").unwrap(),
+            |out| out.bytes(b"0123456789").unwrap(),
+            |out| out.write_all(b"0123456789").unwrap(),
+        ];
+        for write in writers {
+            let sink = Sink::default();
+            let mut out = Out::new(Box::new(sink.clone()));
+            for _ in 0..20_000 {
+                write(&mut out);
+                assert!(out.buffer.len() <= CAPACITY + 16);
+            }
+            out.flush().unwrap();
+            let length = sink.0.lock().unwrap().len();
+            assert!((200_000..=260_000).contains(&length), "{length}");
+        }
+    }
+
+    /// Fails the first write, and every flush.
+    struct FailsOnce(Sink, bool);
+
+    impl Write for FailsOnce {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if std::mem::take(&mut self.1) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.0.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+
+    #[test]
+    fn bytes_are_not_written_again_after_a_failure() {
+        for through_write in [false, true] {
+            let sink = Sink::default();
+            let mut out = Out::new(Box::new(FailsOnce(sink.clone(), true)));
+            out.bytes(b"lost").unwrap();
+            assert!(out.flush_buffer().is_err());
+            if through_write {
+                out.write_all(b"kept").unwrap();
+            } else {
+                out.bytes(b"kept").unwrap();
+            }
+            // The stream takes the bytes, but fails to flush them.
+            let flushed = if through_write {
+                Write::flush(&mut out).is_err()
+            } else {
+                out.flush().is_err()
+            };
+            assert!(flushed);
+            assert_eq!(*sink.0.lock().unwrap(), b"kept");
+        }
+    }
 }

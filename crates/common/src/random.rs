@@ -49,9 +49,18 @@ mod tests {
         assert_eq!(random.bits(), 0xe220_a839_7b1d_cdaf);
         assert_eq!(random.bits(), 0x6e78_9e6a_a1b9_65f4);
         assert_eq!(random.bits(), 0x06c4_5d18_8009_454f);
-        assert_ne!(
-            SplitMix64::stream(1, 0).bits(),
-            SplitMix64::stream(1, 1).bits()
-        );
+    }
+
+    #[test]
+    fn streams_of_neighbouring_seeds_have_no_number_in_common() {
+        let mut seen = std::collections::HashSet::new();
+        for seed in 0..8 {
+            let streams = (0..8).map(|stream| SplitMix64::stream(seed, stream));
+            for mut random in streams.chain([SplitMix64::new(seed << 32)]) {
+                for _ in 0..100 {
+                    assert!(seen.insert(random.bits()), "seed {seed}");
+                }
+            }
+        }
     }
 }

@@ -79,6 +79,16 @@ pub fn die_of(signal: i32) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn is_readable(signals: &Signals) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::new(signals, PollFlags::IN)];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        poll(&mut fds, Some(&now)).unwrap() == 1
+    }
+
     #[test]
     fn a_signal_is_seen_once() {
         let signals = Signals::catch(&[SIGUSR1]).unwrap();
@@ -87,7 +97,10 @@ mod tests {
         signal_hook::low_level::raise(SIGUSR1).unwrap();
         assert!(signals.pending() && signals.is_pending(SIGUSR1));
         assert!(!signals.is_pending(SIGHUP));
+        assert!(is_readable(&signals));
         assert_eq!(signals.take(), [SIGUSR1]);
+        assert!(!is_readable(&signals));
         assert!(signals.take().is_empty());
+        assert!(!signals.pending());
     }
 }

@@ -27,6 +27,7 @@ mod tests {
     fn forms() {
         assert_eq!(parse("64"), Ok(64));
         assert_eq!(parse("64k"), Ok(65_536));
+        assert_eq!(parse("64K"), Ok(65_536));
         assert_eq!(parse("1M"), Ok(1 << 20));
         assert_eq!(parse("1G"), Ok(1 << 30));
         for bad in ["", "k", "+1", "-1", "1.5k", "1T", "1kk", "99999999999G"] {

@@ -110,4 +110,29 @@ mod tests {
             prop_assert!(!quote(&bytes).contains(is_dangerous));
         }
     }
+
+    #[test]
+    fn quoted_text_has_c_escapes() {
+        assert_eq!(quote(b"\r\t\xff"), "\"\\r\\t\\xff\"");
+    }
+
+    #[test]
+    fn dangerous_characters_are_controls_separators_and_bidi_controls() {
+        let dangerous: Vec<u32> = ('\0'..=char::MAX)
+            .filter(|&c| is_dangerous(c))
+            .map(u32::from)
+            .collect();
+        let expected: Vec<u32> = [
+            0..=0x1f,
+            0x7f..=0x9f,
+            0x61c..=0x61c,
+            0x200e..=0x200f,
+            0x2028..=0x202e,
+            0x2066..=0x2069,
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        assert_eq!(dangerous, expected);
+    }
 }

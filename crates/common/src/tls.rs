@@ -419,10 +419,107 @@ mod tests {
         assert!(text.ends_with("... and 19995 more"), "{text}");
     }
 
+    /// An error of another crate that contains one of rustls.
+    #[derive(Debug)]
+    struct Wrapper(rustls::Error);
+
+    impl std::fmt::Display for Wrapper {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("wrapper")
+        }
+    }
+
+    impl std::error::Error for Wrapper {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
     #[test]
     fn the_cause_is_found_at_any_depth() {
         let error = io::Error::other(io::Error::other(rustls::Error::DecryptError));
         assert_eq!(cause(&error), Some(&rustls::Error::DecryptError));
         assert_eq!(cause(&io::ErrorKind::TimedOut.into()), None);
+        let error = io::Error::other(Wrapper(rustls::Error::DecryptError));
+        assert_eq!(cause(&error), Some(&rustls::Error::DecryptError));
+    }
+
+    #[test]
+    fn remedies_follow_the_fault() {
+        let remedy = |error: rustls::Error| explain(&error).remedy;
+        let certificate = |error: CertificateError| remedy(error.into());
+        assert_eq!(
+            certificate(CertificateError::UnknownIssuer),
+            Some(Remedy::TrustAuthority)
+        );
+        assert_eq!(
+            certificate(CertificateError::NotValidForName),
+            Some(Remedy::ExpectName)
+        );
+        let context = CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from("a.test").expect("a name"),
+            presented: Vec::new(),
+        };
+        assert_eq!(certificate(context), Some(Remedy::ExpectName));
+        let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1));
+        let not_yet = CertificateError::NotValidYetContext {
+            time,
+            not_before: time,
+        };
+        assert_eq!(certificate(not_yet), Some(Remedy::CheckClock));
+        assert_eq!(
+            certificate(CertificateError::NotValidYet),
+            Some(Remedy::CheckClock)
+        );
+        assert_eq!(certificate(CertificateError::Expired), None);
+        assert_eq!(
+            remedy(rustls::Error::AlertReceived(
+                AlertDescription::CertificateRequired
+            )),
+            Some(Remedy::ClientCertificate)
+        );
+        assert_eq!(
+            remedy(rustls::Error::AlertReceived(
+                AlertDescription::HandshakeFailure
+            )),
+            None
+        );
+        assert_eq!(
+            remedy(InvalidMessage::InvalidContentType.into()),
+            Some(Remedy::NoTls)
+        );
+        assert_eq!(
+            remedy(rustls::Error::InappropriateHandshakeMessage {
+                expect_types: vec![HandshakeType::ServerHello],
+                got_type: HandshakeType::ClientHello,
+            }),
+            Some(Remedy::NoTls)
+        );
+    }
+
+    #[test]
+    fn a_pem_file_without_a_certificate_is_invalid_input() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        let subject = path.display().to_string();
+        let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n";
+        for (content, message) in [
+            ("", "the file holds no PEM certificate"),
+            (key, "the file holds no PEM certificate"),
+            (cut, "the file is not valid PEM"),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let error = certificates(&path).unwrap_err();
+            assert_eq!(error.kind(), Kind::Input);
+            assert_eq!(error.to_string(), format!("{subject}: {message}"));
+        }
+        let one = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
+        std::fs::write(&path, format!("{key}{one}text\n{one}")).unwrap();
+        let found = certificates(&path).unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].as_ref(), [1, 2, 3]);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(certificates(&path).unwrap_err().kind(), Kind::System);
     }
 }

@@ -115,6 +115,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn link_local_and_multicast_addresses_need_a_zone() {
+        for address in ["fe80::1", "febf::1", "ff02::1", "ff0e::1"] {
+            assert!(is_needed(address.parse().unwrap()), "{address}");
+        }
+        for address in ["::1", "2001:db8::1", "fec0::1", "169.254.0.1", "224.0.0.1"] {
+            assert!(!is_needed(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_zone_is_set_for_ipv6_only() {
+        let v6: SocketAddr = "[fe80::1]:7".parse().unwrap();
+        assert_eq!(within(v6, 9).to_string(), "[fe80::1%9]:7");
+        let v4: SocketAddr = "127.0.0.1:7".parse().unwrap();
+        assert_eq!(within(v4, 9), v4);
+    }
+
     #[cfg(feature = "idn")]
     #[test]
     fn names() {

@@ -1,9 +1,8 @@
-//! The loop under every TCP server here: accept, and give each connection to a
-//! thread of its own.
+//! The accept loop of every TCP server of the testkit, with one thread for each
+//! connection.
 //!
-//! Dropping the acceptor closes the listening socket. Connection threads are
-//! not waited for: they end when their peer does, which in a test is the
-//! program under test.
+//! Dropping the acceptor closes the listening socket. It does not wait for the
+//! connection threads, which end when the program under test closes its side.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,7 +12,7 @@ use std::thread::JoinHandle;
 
 use socket2::SockRef;
 
-/// A listening socket with a thread behind it.
+/// A listening socket and the thread that accepts its connections.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     addr: SocketAddr,
@@ -23,13 +22,15 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Serves `listener`: `handle` runs on a thread per connection, and is
-    /// told the connection's number, from 0.
+    /// Accepts connections of `listener` and calls `handle` for each of them, in
+    /// a thread of its own, with the number of the connection, from 0.
     pub(crate) fn start<F>(listener: TcpListener, handle: F) -> Self
     where
         F: Fn(TcpStream, usize) + Send + Sync + 'static,
     {
-        let addr = listener.local_addr().expect("address of a listener");
+        let addr = listener
+            .local_addr()
+            .expect("get the address of a listener");
         let accepted = Arc::new(AtomicUsize::new(0));
         let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
@@ -59,7 +60,7 @@ impl Acceptor {
         self.addr
     }
 
-    /// Connections accepted so far.
+    /// Returns the number of connections accepted so far.
     pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
@@ -68,8 +69,8 @@ impl Acceptor {
 impl Drop for Acceptor {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        // Wakes the accept call. Should it fail, the thread is left behind
-        // rather than joined for ever.
+        // The connection wakes the accept call. If it fails, the thread is not
+        // joined, since that would block forever.
         if TcpStream::connect(self.addr).is_ok()
             && let Some(thread) = self.thread.take()
         {
@@ -78,7 +79,7 @@ impl Drop for Acceptor {
     }
 }
 
-/// Closes a connection with a reset (RST) instead of an orderly end.
+/// Makes the close of a connection a reset (RST) instead of an orderly end.
 pub(crate) fn reset(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO))
 }

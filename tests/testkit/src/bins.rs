@@ -1,11 +1,10 @@
-//! All six tools on one `PATH`, for tests that join them in a shell script.
+//! All six tools on one `PATH`, for tests that combine them in a shell script.
 //!
-//! A test of a single tool gets its binary from cargo
-//! (`env!("CARGO_BIN_EXE_ping")`). Cargo gives that only to the package that
-//! owns the binary, so tests of several tools ask cargo once per process to
-//! build them, and take the places from its messages.
-//! `TESTKIT_BIN_DIR=DIR` names a directory with the tools instead, for testing
-//! what was installed or packaged.
+//! A test of a single tool gets the path of its binary from cargo
+//! (`env!("CARGO_BIN_EXE_ping")`). Cargo sets that variable only for the package
+//! of the binary, so tests of several tools build them once per process and
+//! take the paths from cargo's messages. `TESTKIT_BIN_DIR=DIR` names a directory
+//! with the tools instead, to test installed or packaged binaries.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -24,7 +23,7 @@ pub const TOOLS: [&str; 6] = [
     "tcpecho-server",
 ];
 
-/// A directory that holds all six tools, freshly built.
+/// Returns a directory that contains all six tools, freshly built.
 pub fn dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
@@ -37,22 +36,22 @@ pub fn dir() -> &'static Path {
     })
 }
 
-/// One of the six by name.
+/// Returns the tool with this name.
 pub fn tool(name: &str) -> Tool {
     Tool::new(dir().join(name))
 }
 
-/// A script for `bash` with `pipefail` on, with the tools first on its `PATH`.
+/// Returns a `bash` script with `pipefail` set and the tools first on its `PATH`.
 pub fn bash(script: &str) -> Tool {
     bash_plain(&format!("set -o pipefail\n{script}"))
 }
 
-/// A script for `bash` with no option set, as at a prompt.
+/// Returns a `bash` script without any option set, as at a prompt.
 pub fn bash_plain(script: &str) -> Tool {
     shell("bash", script)
 }
 
-/// A script for the system's `sh`, with the tools first on its `PATH`.
+/// Returns a script for the system's `sh`, with the tools first on its `PATH`.
 pub fn sh(script: &str) -> Tool {
     shell("sh", script)
 }
@@ -61,17 +60,17 @@ fn shell(name: &str, script: &str) -> Tool {
     Tool::new(name).args(["-c", script]).env("PATH", path())
 }
 
-/// The system's `PATH` behind the tools' directory.
+/// Returns the directory of the tools followed by the system's `PATH`.
 pub fn path() -> OsString {
     let system = crate::cmd::system_path();
     let all = std::iter::once(dir().to_path_buf()).chain(std::env::split_paths(&system));
-    std::env::join_paths(all).expect("a directory without a colon")
+    std::env::join_paths(all).expect("join a PATH without colons in its directories")
 }
 
-/// Cargo, without the variables that `cargo run` and `cargo test` set for the
-/// package they run. Some build scripts (ring's) run again when one of these
-/// changes, so a cargo that inherited them would rebuild what the outer one
-/// has built, and the outer one would rebuild it after that.
+/// Returns a command that runs cargo without the variables that `cargo run` and
+/// `cargo test` set for the package they run. Some build scripts (ring's) run
+/// again when one of these changes, so inner and outer cargo would keep
+/// rebuilding the crates of each other.
 pub fn cargo() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -84,7 +83,7 @@ pub fn cargo() -> Command {
     command
 }
 
-/// Builds every binary of the workspace and returns their directory.
+/// Builds all binaries of the workspace and returns their directory.
 fn build() -> PathBuf {
     let mut command = cargo();
     command
@@ -102,8 +101,8 @@ fn build() -> PathBuf {
         "cargo build failed: {}",
         output.status
     );
-    let text = String::from_utf8(output.stdout).expect("cargo's messages are UTF-8");
-    let places: Vec<PathBuf> = text
+    let text = String::from_utf8(output.stdout).expect("read cargo's messages as UTF-8");
+    let dirs: Vec<PathBuf> = text
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
@@ -113,8 +112,11 @@ fn build() -> PathBuf {
         })
         .filter_map(|path| path.parent().map(Path::to_path_buf))
         .collect();
-    // Cargo links all final binaries into one directory of the profile.
-    let first = places.first().expect("cargo named no executable").clone();
-    assert!(places.iter().all(|place| *place == first), "{places:?}");
+    // Cargo puts all final binaries of a profile into one directory.
+    let first = dirs
+        .first()
+        .expect("find an executable in cargo's messages")
+        .clone();
+    assert!(dirs.iter().all(|dir| *dir == first), "{dirs:?}");
     first
 }

@@ -1,10 +1,11 @@
-//! [`Tool`]: one program, run in an environment of its own.
+//! [`Tool`]: runs one program in a clean environment.
 //!
-//! The program sees only `PATH` ([`system_path`]), `LC_ALL=C`, `TZ=UTC`, a fresh `HOME` that is
-//! also its working directory, and what the test added. Its standard input is
-//! `/dev/null` unless the test says otherwise, so it never meets a terminal.
-//! It leads a process group of its own; whatever is left of the group when the
-//! program has ended is killed, so a test leaves no process behind.
+//! The environment contains only `PATH` ([`system_path`]), `LC_ALL=C`, `TZ=UTC`,
+//! a new `HOME`, which is also the working directory, and the variables that the
+//! test adds. Standard input is `/dev/null` unless the test sets it, so it is
+//! never a terminal. The program leads its own process group. When it has ended,
+//! the remaining processes of the group are killed, so that a test leaves no
+//! process behind.
 //!
 //! ```no_run
 //! use testkit::Tool;
@@ -23,13 +24,13 @@ use crate::memory::PeakMemory;
 use crate::output::Output;
 use crate::running::Running;
 
-/// How long a program may run when the test names no other bound.
+/// The timeout of a program, unless the test sets another one.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The user and group without rights, by custom.
+/// The conventional user and group id of `nobody`.
 const NOBODY: u32 = 65534;
 
-/// Where the program's standard input comes from.
+/// The source of the program's standard input.
 #[derive(Debug)]
 enum Input {
     Null,
@@ -40,7 +41,7 @@ enum Input {
 
 /// A program with its arguments, input and environment, ready to run.
 #[derive(Debug)]
-#[must_use = "a Tool does nothing until `run` or `spawn`"]
+#[must_use = "a Tool does nothing before `run` or `spawn`"]
 pub struct Tool {
     program: PathBuf,
     args: Vec<OsString>,
@@ -56,7 +57,7 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// A run of the program at `path`, usually `env!("CARGO_BIN_EXE_name")`.
+    /// Prepares the program at `path`, usually `env!("CARGO_BIN_EXE_name")`.
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self {
             program: path.as_ref().to_path_buf(),
@@ -73,13 +74,13 @@ impl Tool {
         }
     }
 
-    /// Adds one argument.
+    /// Adds an argument after the existing ones.
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.args.push(arg.as_ref().to_os_string());
         self
     }
 
-    /// Adds arguments in order.
+    /// Adds arguments after the existing ones, in order.
     pub fn args<I>(mut self, args: I) -> Self
     where
         I: IntoIterator,
@@ -90,7 +91,7 @@ impl Tool {
         self
     }
 
-    /// Feeds these bytes to standard input, then closes it.
+    /// Writes these bytes to standard input, then closes it.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Input::Bytes(bytes.into());
         self
@@ -110,22 +111,23 @@ impl Tool {
         self
     }
 
-    /// Sets one environment variable; `PATH`, `HOME`, `LC_ALL` and `TZ` too.
+    /// Sets an environment variable. `PATH`, `HOME`, `LC_ALL` and `TZ` can be
+    /// replaced, too.
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env
             .push((key.as_ref().to_os_string(), value.as_ref().to_os_string()));
         self
     }
 
-    /// Sets the working directory. Without it the program runs in its `HOME`,
-    /// a fresh directory that goes away when the program has ended.
+    /// Sets the working directory. By default the program runs in its `HOME`, a
+    /// new directory that is removed when the program has ended.
     pub fn cwd(mut self, path: impl AsRef<Path>) -> Self {
         self.cwd = Some(path.as_ref().to_path_buf());
         self
     }
 
-    /// Bounds the whole run (20 s by default). When it passes, the program is
-    /// killed and the test panics with what had been captured.
+    /// Sets the timeout of the run (20 s by default). When it expires, the
+    /// program is killed and the test panics with the captured output.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -151,37 +153,37 @@ impl Tool {
         self
     }
 
-    /// Closes the reading end of standard output once `bytes` were read from
-    /// it, as `head` does. With 0 it is closed before the program starts.
+    /// Closes the reading end of standard output after reading `bytes` from it,
+    /// as `head` does. With 0 it is closed before the program starts.
     pub fn close_stdout_after(mut self, bytes: usize) -> Self {
         self.stdout_limit = Some(bytes);
         self
     }
 
-    /// Runs as `nobody`, without any capability, when the test itself is root.
-    /// The program must be in a place that `nobody` can reach.
+    /// Runs the program as `nobody`, without any capability, if the test runs as
+    /// root. `nobody` must be able to access the program.
     pub fn unprivileged(mut self) -> Self {
         self.unprivileged = crate::privilege::is_root();
         self
     }
 
-    /// Runs to the end and collects everything.
+    /// Runs the program to its end and collects its output.
     #[track_caller]
     pub fn run(self) -> Output {
         self.spawn().wait()
     }
 
-    /// [`Tool::close_stdout_after`] and [`Tool::run`] in one.
+    /// Combines [`Tool::close_stdout_after`] and [`Tool::run`].
     #[track_caller]
     pub fn run_closing_stdout_after(self, bytes: usize) -> Output {
         self.close_stdout_after(bytes).run()
     }
 
-    /// Starts the program and returns at once.
+    /// Starts the program and returns without waiting for it.
     #[track_caller]
     pub fn spawn(self) -> Running {
         let shown = self.shown();
-        let home = tempfile::tempdir().expect("make a temporary HOME");
+        let home = tempfile::tempdir().expect("create a temporary HOME");
         let mut command = Command::new(&self.program);
         command
             .args(&self.args)
@@ -195,10 +197,10 @@ impl Tool {
             .process_group(0);
         if self.unprivileged {
             let (uid, gid) = (Some(NOBODY), Some(NOBODY));
-            std::os::unix::fs::chown(home.path(), uid, gid).expect("give HOME away");
+            std::os::unix::fs::chown(home.path(), uid, gid).expect("make nobody the owner of HOME");
             command.uid(NOBODY).gid(NOBODY);
         }
-        let (stdin, first) = match self.input {
+        let (stdin, bytes) = match self.input {
             Input::Null => (Stdio::null(), None),
             Input::File(file) => (Stdio::from(file), None),
             Input::Bytes(bytes) => (Stdio::piped(), Some(bytes)),
@@ -208,9 +210,9 @@ impl Tool {
         command.stdout(self.stdout_to.map_or_else(Stdio::piped, Stdio::from));
         command.stderr(self.stderr_to.map_or_else(Stdio::piped, Stdio::from));
         if self.stdout_limit == Some(0) {
-            // The reader must be gone before the first write, so the pipe is
-            // made here and its reading end dropped before the start.
-            let (reader, writer) = std::io::pipe().expect("make a pipe");
+            // The reading end must be closed before the first write, so the
+            // pipe is created here and its reading end is dropped.
+            let (reader, writer) = std::io::pipe().expect("create a pipe");
             drop(reader);
             command.stdout(writer);
         }
@@ -218,14 +220,14 @@ impl Tool {
             Ok(child) => child,
             Err(error) => panic!("cannot start {shown}: {error}"),
         };
-        let memory = self.measures_memory.then(|| PeakMemory::watch(child.id()));
+        let memory = self.measures_memory.then(|| PeakMemory::start(child.id()));
         let limit = self.stdout_limit;
-        let mut running = Running::start(child, shown, home, first, limit, self.timeout, memory);
+        let mut running = Running::start(child, shown, home, bytes, limit, self.timeout, memory);
         running.program = self.program.into();
         running
     }
 
-    /// The command as one would type it, for messages.
+    /// Returns the command as it would be typed in a shell, for messages.
     fn shown(&self) -> String {
         let name = self.program.file_name().unwrap_or(self.program.as_os_str());
         std::iter::once(name)
@@ -236,8 +238,8 @@ impl Tool {
     }
 }
 
-/// `PATH`, followed by the directories of system programs (`ip`, `nft`,
-/// `sysctl`) that it lacks. Debian leaves them out of an ordinary user's.
+/// Returns `PATH` followed by the missing directories of system programs (`ip`,
+/// `nft`, `sysctl`), which Debian omits from the `PATH` of ordinary users.
 pub fn system_path() -> OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut all: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -246,10 +248,10 @@ pub fn system_path() -> OsString {
             all.push(dir.into());
         }
     }
-    std::env::join_paths(all).expect("split from a list of paths")
+    std::env::join_paths(all).expect("join directories that were split from a PATH")
 }
 
-/// One word, quoted where a shell would need it.
+/// Returns a word with quotes if a shell needs them.
 fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%[]".contains(c);
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn environment_is_clean() {
+    fn the_environment_is_clean() {
         let out = Tool::new("/usr/bin/env").env("X", "1").run();
         let mut names: Vec<_> = out
             .lines()
@@ -293,11 +295,13 @@ mod tests {
 
     #[test]
     fn stdin_is_empty_by_default() {
-        sh("cat; test -t 0 || echo none").run().stdout("none\n");
+        sh("cat; test -t 0 || echo no terminal")
+            .run()
+            .stdout("no terminal\n");
     }
 
     #[test]
-    fn an_early_close_ends_a_writer() {
+    fn a_closed_stdout_ends_a_writer() {
         let out = Tool::new("/usr/bin/yes").run_closing_stdout_after(10);
         assert_eq!(out.signal, Some(libc::SIGPIPE));
         assert_eq!(out.stdout_str(), "y\ny\ny\ny\ny\n");
@@ -307,19 +311,19 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "still running after")]
-    fn a_hang_is_killed() {
+    fn a_program_that_hangs_is_killed() {
         let _ = sh("echo started; sleep 600")
             .timeout(Duration::from_millis(200))
             .run();
     }
 
     #[test]
-    fn processes_left_behind_do_not_hold_the_run() {
+    fn background_processes_do_not_delay_the_end() {
         sh("sleep 600 & echo $!").run().code(0);
     }
 
     #[test]
-    fn full_device() {
+    fn stdout_can_be_a_full_device() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         sh("echo x 2>/dev/null || exit 2")
             .stdout_to(full)
@@ -335,7 +339,7 @@ mod tests {
         let large = sh("head -c 60000000 /dev/zero | tail -c 50000000 | wc -c")
             .measure_memory()
             .run();
-        // That of the program itself, not of its children.
+        // The memory of the children of `sh` does not count.
         large.code(0).peak_memory_below(10 << 20);
         let short = Tool::new("/bin/true").measure_memory().run();
         assert_ne!(short.peak_memory, Some(0));
@@ -348,14 +352,14 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_nobody() {
+    fn an_unprivileged_program_does_not_run_as_root() {
         let out = sh("id -u; touch x").unprivileged().run();
         out.code(0);
         assert_ne!(out.stdout_str(), "0\n");
     }
 
     #[test]
-    fn words_are_quoted() {
+    fn words_of_a_shown_command_are_quoted() {
         let tool = Tool::new("/x/tool").args(["a b", "", "it's", "-c", "[::1]:80"]);
         assert_eq!(tool.shown(), r"tool 'a b' '' 'it'\''s' -c [::1]:80");
     }

@@ -1,4 +1,4 @@
-//! A server's side of one connection, plain or TLS, and the ways to end it.
+//! The server side of one connection, plain or TLS, and the ways to end it.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::acceptor;
 
-/// One connection.
+/// An accepted connection, plain or TLS.
 #[derive(Debug)]
 pub(crate) enum Conn {
     Plain(TcpStream),
@@ -16,14 +16,15 @@ pub(crate) enum Conn {
 }
 
 impl Conn {
-    /// Wraps an accepted stream. The TLS handshake happens with the first read.
+    /// Wraps an accepted stream. The first read does the TLS handshake.
     pub(crate) fn new(stream: TcpStream, tls: Option<&Arc<ServerConfig>>) -> Self {
-        // Each write of a test should be a segment of its own.
+        // Each write of a test should become its own segment.
         let _ = stream.set_nodelay(true);
         match tls {
             None => Self::Plain(stream),
             Some(config) => {
-                let session = ServerConnection::new(Arc::clone(config)).expect("a TLS session");
+                let session =
+                    ServerConnection::new(Arc::clone(config)).expect("create a TLS session");
                 Self::Tls(Box::new(StreamOwned::new(session, stream)))
             }
         }
@@ -36,17 +37,17 @@ impl Conn {
         }
     }
 
-    /// An orderly end: `close_notify` where there is TLS, then FIN.
+    /// Ends the connection in order: over TLS with `close_notify`, then FIN.
     pub(crate) fn close(mut self) -> io::Result<()> {
         if let Self::Tls(stream) = &mut self {
             stream.conn.send_close_notify();
             stream.flush()?;
         }
-        self.cut()
+        self.finish_tcp()
     }
 
-    /// `close_notify` where there is TLS, and no FIN before the peer's own.
-    pub(crate) fn notify(mut self) -> io::Result<()> {
+    /// Sends `close_notify` over TLS, and no FIN before the peer sends one.
+    pub(crate) fn close_notify(mut self) -> io::Result<()> {
         if let Self::Tls(stream) = &mut self {
             stream.conn.send_close_notify();
             stream.flush()?;
@@ -54,37 +55,37 @@ impl Conn {
         io::copy(&mut self.tcp(), &mut io::sink()).map(drop)
     }
 
-    /// FIN without `close_notify`: over TLS a truncation.
-    pub(crate) fn cut(self) -> io::Result<()> {
+    /// Sends FIN without `close_notify`, which truncates a TLS stream.
+    pub(crate) fn finish_tcp(self) -> io::Result<()> {
         let stream = self.tcp();
         stream.shutdown(Shutdown::Write)?;
-        // Unread bytes would turn the close into a reset.
+        // With unread bytes the close would be a reset.
         io::copy(&mut &*stream, &mut io::sink()).map(drop)
     }
 
-    /// RST.
+    /// Resets the connection (RST).
     pub(crate) fn reset(self) -> io::Result<()> {
         acceptor::reset(self.tcp())
     }
 
-    /// Waits until the peer ends the connection.
-    pub(crate) fn hang(mut self) -> io::Result<()> {
+    /// Reads and discards until the peer ends the connection.
+    pub(crate) fn wait_for_peer(mut self) -> io::Result<()> {
         io::copy(&mut self, &mut io::sink()).map(drop)
     }
 
-    /// Joins the connection to another one, as a proxy does after CONNECT.
+    /// Forwards to a connection to `to`, as a proxy does after CONNECT.
     pub(crate) fn tunnel(self, to: SocketAddr) -> io::Result<()> {
         let Self::Plain(near) = self else {
             panic!("a tunnel starts from a plain connection");
         };
         let far = TcpStream::connect(to)?;
-        let pump = |mut from: &TcpStream, mut into: &TcpStream| {
+        let forward = |mut from: &TcpStream, mut into: &TcpStream| {
             let _ = io::copy(&mut from, &mut into);
             let _ = into.shutdown(Shutdown::Write);
         };
         std::thread::scope(|scope| {
-            scope.spawn(|| pump(&near, &far));
-            pump(&far, &near);
+            scope.spawn(|| forward(&near, &far));
+            forward(&far, &near);
         });
         Ok(())
     }

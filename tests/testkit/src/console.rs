@@ -1,11 +1,12 @@
-//! Documentation that is run: the ```` ```console ```` blocks of a Markdown file.
+//! Runs the ```` ```console ```` blocks of a Markdown file and compares their
+//! output.
 //!
-//! A line that begins with `$ ` is a command, lines that begin with `> ` right
-//! after it continue it, and what follows is the expected output of both
-//! streams. In it a line `...` stands for any number of lines, and `[..]`
-//! inside a line for any text. All commands of a block run in one `bash`, so
-//! `$?`, variables and background jobs last to its end; each block has a fresh
-//! directory, and what it leaves running is killed with it.
+//! A line that begins with `$ ` is a command; lines that begin with `> ` right
+//! after it continue it. The other lines are the expected output of both
+//! streams, in which a line `...` matches any number of lines and `[..]` in a
+//! line any text. One `bash` runs all commands of a block, so that `$?`,
+//! variables and background jobs persist between them. Each block has a new
+//! directory, and its background processes are killed at its end.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -13,13 +14,13 @@ use std::time::Duration;
 
 use crate::bins;
 
-/// Ends the output of one command; no tool prints a record separator.
-const MARK: char = '\x1e';
+/// Separates the outputs of commands. No tool prints this control character.
+const SEPARATOR: char = '\x1e';
 
-/// How long one block may take.
-const LIMIT: Duration = Duration::from_secs(30);
+/// The timeout of one block.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One command and what it should print.
+/// A command with its line number and expected output.
 #[derive(Debug, PartialEq, Eq)]
 struct Step {
     line: usize,
@@ -27,8 +28,8 @@ struct Step {
     expected: Vec<String>,
 }
 
-/// Runs every console block of a file. Panics with all differences at once;
-/// returns the number of commands run.
+/// Runs all console blocks of a file and returns the number of commands. Panics
+/// with a list of all differences.
 #[track_caller]
 pub fn check(file: &Path) -> usize {
     let text =
@@ -40,8 +41,8 @@ pub fn check(file: &Path) -> usize {
         for (step, found) in block.iter().zip(run(&block)) {
             let found: Vec<&str> = found.lines().collect();
             if !lines_match(&step.expected, &found) {
-                let place = format!("{}:{}", file.display(), step.line);
-                writeln!(report, "{place}: $ {}", step.command).expect("write to a string");
+                let line = format!("{}:{}", file.display(), step.line);
+                writeln!(report, "{line}: $ {}", step.command).expect("write to a string");
                 for line in &step.expected {
                     writeln!(report, "  expected: {line}").expect("write to a string");
                 }
@@ -55,11 +56,12 @@ pub fn check(file: &Path) -> usize {
     commands
 }
 
-/// Runs one block; the output of each command, as far as the shell came.
+/// Runs one block and returns the output of each command. It is empty for the
+/// commands after the end of the shell.
 fn run(block: &[Step]) -> Vec<String> {
     let mut script = "exec 2>&1\n".to_owned();
     for step in block {
-        // The marker must not change the status that the next command sees.
+        // Printing the separator must not change `$?` for the next command.
         write!(
             script,
             "{}\n__status=$?; printf '\\036'; (exit $__status)\n",
@@ -67,18 +69,18 @@ fn run(block: &[Step]) -> Vec<String> {
         )
         .expect("write to a string");
     }
-    let running = bins::bash_plain(&script).timeout(LIMIT).spawn();
+    let running = bins::bash_plain(&script).timeout(TIMEOUT).spawn();
     let stdout = match running.finish() {
         Ok(output) => output.stdout,
-        Err(story) => story.into_bytes(),
+        Err(report) => report.into_bytes(),
     };
     let text = String::from_utf8_lossy(&stdout);
-    let mut parts: Vec<String> = text.split(MARK).map(str::to_owned).collect();
+    let mut parts: Vec<String> = text.split(SEPARATOR).map(str::to_owned).collect();
     parts.resize(block.len(), String::new());
     parts
 }
 
-/// The console blocks of a Markdown text.
+/// Returns the console blocks of a Markdown text.
 fn blocks(text: &str) -> Vec<Vec<Step>> {
     let mut blocks = Vec::new();
     let mut block: Option<Vec<Step>> = None;
@@ -113,7 +115,7 @@ fn blocks(text: &str) -> Vec<Vec<Step>> {
     blocks
 }
 
-/// Whether lines match, `...` standing for any number of them.
+/// Whether lines match; `...` matches any number of them.
 fn lines_match(expected: &[String], found: &[&str]) -> bool {
     let Some((first, rest)) = expected.split_first() else {
         return found.is_empty();
@@ -127,7 +129,7 @@ fn lines_match(expected: &[String], found: &[&str]) -> bool {
     line_matches(first, line) && lines_match(rest, others)
 }
 
-/// Whether a line matches, `[..]` standing for any text.
+/// Whether a line matches; `[..]` matches any text.
 fn line_matches(expected: &str, found: &str) -> bool {
     let Some((before, after)) = expected.split_once("[..]") else {
         return expected == found;
@@ -144,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_are_found() {
+    fn console_blocks_are_parsed() {
         let text = "a\n```console\n$ x\n> y\nout\n> out\n$ z\n```\n```sh\n$ no\n```\n";
         let step = |line, command: &str, expected: &[&str]| Step {
             line,
@@ -156,18 +158,18 @@ mod tests {
     }
 
     #[test]
-    fn wildcards() {
-        let yes = |expected: &[&str], found: &[&str]| {
+    fn wildcards_match_lines_and_text() {
+        let matches = |expected: &[&str], found: &[&str]| {
             let expected: Vec<String> = expected.iter().map(|&line| line.to_owned()).collect();
             lines_match(&expected, found)
         };
-        assert!(yes(&[], &[]));
-        assert!(!yes(&[], &["a"]));
-        assert!(yes(&["a", "...", "z"], &["a", "b", "c", "z"]));
-        assert!(yes(&["a", "...", "z"], &["a", "z"]));
-        assert!(!yes(&["a", "..."], &["b"]));
-        assert!(yes(&["t=[..] ms"], &["t=0.1 ms"]));
-        assert!(yes(&["[..]b[..]"], &["abc"]));
-        assert!(!yes(&["[..]b[..]x"], &["abc"]));
+        assert!(matches(&[], &[]));
+        assert!(!matches(&[], &["a"]));
+        assert!(matches(&["a", "...", "z"], &["a", "b", "c", "z"]));
+        assert!(matches(&["a", "...", "z"], &["a", "z"]));
+        assert!(!matches(&["a", "..."], &["b"]));
+        assert!(matches(&["t=[..] ms"], &["t=0.1 ms"]));
+        assert!(matches(&["[..]b[..]"], &["abc"]));
+        assert!(!matches(&["[..]b[..]x"], &["abc"]));
     }
 }

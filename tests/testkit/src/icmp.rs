@@ -1,11 +1,10 @@
-//! A host that answers pings as it is told: late, twice, in another order,
-//! spoiled, from a wrong address, with an ICMP error, or not at all.
+//! A host with configurable replies to echo requests: late, duplicate, reordered
+//! or corrupt replies, replies from another address, ICMP errors, or none.
 //!
-//! [`IcmpLab`] is a network namespace that has only a loopback device, with the
-//! kernel's own answers to echo requests switched off. Raw sockets in it see
-//! every request to 127.0.0.0/8 and ::1 and send what a closure makes of it.
-//! Programs under test run inside. It needs root, as `start` says otherwise;
-//! no traffic leaves the namespace.
+//! [`IcmpLab`] is a network namespace with only a loopback device, in which the
+//! kernel does not reply to echo requests. Raw sockets receive every request to
+//! 127.0.0.0/8 and ::1 and send the messages that a closure returns. Programs
+//! under test run in the namespace, which no traffic leaves. `start` needs root.
 
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,22 +18,22 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{Output, Running, Tool, sys};
 
-/// An echo request that arrived.
+/// A received echo request.
 #[derive(Debug, Clone)]
 pub struct Probe {
-    /// How many of its family came before it.
+    /// The number of earlier requests of its family.
     pub number: usize,
-    /// Where it came from.
+    /// The source address.
     pub source: IpAddr,
-    /// Whom it asked.
+    /// The destination address.
     pub destination: IpAddr,
-    /// The identifier.
+    /// The identifier of the echo request.
     pub id: u16,
-    /// The sequence number.
+    /// The sequence number, from the header.
     pub seq: u16,
-    /// The ICMP message: header of eight bytes, then data.
+    /// The ICMP message: a header of eight bytes, then the data.
     pub message: Vec<u8>,
-    /// The IP header it came in.
+    /// The IP header of the packet.
     header: Vec<u8>,
 }
 
@@ -44,16 +43,16 @@ impl Probe {
         self.destination.is_ipv6()
     }
 
-    /// The right answer.
+    /// Returns the correct echo reply.
     pub fn reply(&self) -> Answer {
         let mut message = self.message.clone();
         message[0] = if self.is_v6() { REPLY6 } else { 0 };
         self.answer(message)
     }
 
-    /// An ICMP error about this request, such as type 3 code 1 (host
-    /// unreachable) or type 11 code 0 (time exceeded). `rest` is the second
-    /// word of its header, which holds the next hop's MTU for type 3 code 4.
+    /// Returns an ICMP error about this request, such as type 3 code 1 (host
+    /// unreachable) or type 11 code 0 (time exceeded). `rest` is the second word
+    /// of its header, which contains the next hop's MTU for type 3 code 4.
     pub fn error(&self, kind: u8, code: u8, rest: u32) -> Answer {
         let mut message = vec![kind, code, 0, 0];
         message.extend(rest.to_be_bytes());
@@ -69,14 +68,14 @@ impl Probe {
             to: self.source,
             options: Vec::new(),
             message,
-            sound: true,
+            checksum_ok: true,
         };
-        answer.sum();
+        answer.write_checksum();
         answer
     }
 }
 
-/// A message to be sent.
+/// An ICMP message to send, by default immediately and from the probed address.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Answer {
@@ -85,18 +84,18 @@ pub struct Answer {
     to: IpAddr,
     options: Vec<u8>,
     message: Vec<u8>,
-    /// Whether the checksum is right.
-    sound: bool,
+    /// Whether the checksum is correct.
+    checksum_ok: bool,
 }
 
 impl Answer {
-    /// Sent this long after the request came.
+    /// Sets the delay between the request and this message.
     pub fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// Sent from another address than was asked.
+    /// Sends the message from another address than the probed one.
     pub fn from_elsewhere(mut self) -> Self {
         self.from = match self.from {
             IpAddr::V4(_) => Ipv4Addr::new(127, 0, 0, 7).into(),
@@ -105,72 +104,73 @@ impl Answer {
         self
     }
 
-    /// Sent from this address of the loopback device.
+    /// Sends the message from this address of the loopback device.
     pub fn from(mut self, address: IpAddr) -> Self {
         self.from = address;
-        self.sum();
+        self.write_checksum();
         self
     }
 
-    /// The byte at `offset` inverted, with a checksum that is right again.
+    /// Inverts the byte at `offset`; the checksum is correct.
     pub fn corrupt(mut self, offset: usize) -> Self {
         self.message[offset] = !self.message[offset];
-        self.sum();
+        self.write_checksum();
         self
     }
 
-    /// The data from `offset` on overwritten with zeros, the checksum right.
+    /// Overwrites the data from `offset` on with zeros; the checksum is correct.
     pub fn zeroed(mut self, offset: usize) -> Self {
         self.message[offset..].fill(0);
-        self.sum();
+        self.write_checksum();
         self
     }
 
-    /// Another identifier, with a checksum that is right again.
+    /// Sets the identifier; the checksum is correct.
     pub fn id(mut self, id: u16) -> Self {
         self.message[4..6].copy_from_slice(&id.to_be_bytes());
-        self.sum();
+        self.write_checksum();
         self
     }
 
-    /// So many bytes of IP options, up to 40: all of them "no operation". With
-    /// IPv6 a destination options header of that length or a little more.
+    /// Adds IP options of this length, up to 40 bytes, all of them "no
+    /// operation". For IPv6 it adds a destination options header of this length,
+    /// rounded up to a multiple of eight bytes.
     pub fn options(mut self, length: usize) -> Self {
         self.options = vec![1; length];
         if self.from.is_ipv6() {
             let units = length.div_ceil(8).max(1);
-            let padding = u8::try_from(units * 8 - 4).expect("a short header");
-            // Next header (the kernel's to fill), length, then one option of
-            // RFC 4727 that whoever does not know it skips.
+            let padding = u8::try_from(units * 8 - 4).expect("use a short header");
+            // Next header (filled by the kernel), length, then one option of
+            // RFC 4727, which receivers that do not know it skip.
             self.options = vec![0, (units - 1) as u8, 0x1e, padding];
             self.options.resize(units * 8, 0);
         }
         self
     }
 
-    /// A wrong checksum.
+    /// Makes the checksum wrong.
     pub fn bad_checksum(mut self) -> Self {
         self.message[2] = !self.message[2];
-        self.sound = false;
+        self.checksum_ok = false;
         self
     }
 
-    /// Cut to `length` bytes of ICMP, with a checksum that is right again.
+    /// Truncates the ICMP message to `length` bytes; the checksum is correct.
     pub fn cut(mut self, length: usize) -> Self {
         self.message.truncate(length);
-        self.sum();
+        self.write_checksum();
         self
     }
 
-    /// Whether a socket without an address of its own will do: routing gives
-    /// it the one that was asked only if that is the asker's too.
+    /// Whether the unbound socket can send the message: routing selects the probed
+    /// address as its source only if that is also the destination.
     fn is_plain(&self) -> bool {
-        self.sound && self.options.is_empty() && self.from == self.to
+        self.checksum_ok && self.options.is_empty() && self.from == self.to
     }
 
-    /// Writes the checksum: of RFC 792, or of RFC 4443, which covers the
-    /// addresses too.
-    fn sum(&mut self) {
+    /// Writes the checksum of RFC 792, or that of RFC 4443, which also covers the
+    /// addresses.
+    fn write_checksum(&mut self) {
         self.message[2..4].fill(0);
         let mut covered = self.message.clone();
         if let (IpAddr::V6(from), IpAddr::V6(to)) = (self.from, self.to) {
@@ -197,18 +197,18 @@ const ELSEWHERE6: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 7);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The namespace with its answering host. It goes away with this value and the
-/// last program in it.
+/// The namespace with its host. It is removed with this value and the last program
+/// in it.
 #[derive(Debug)]
 pub struct IcmpLab {
     jobs: Sender<Job>,
     stop: Arc<AtomicBool>,
-    took: Arc<Mutex<Vec<Duration>>>,
+    response_times: Arc<Mutex<Vec<Duration>>>,
 }
 
 impl IcmpLab {
-    /// Makes the namespace; `answers` is asked for each echo request. The error
-    /// is a reason to [`crate::netns::skip`].
+    /// Creates the namespace, whose host sends the messages that `answers` returns
+    /// for each echo request. The error is a reason for [`crate::netns::skip`].
     pub fn start<F>(answers: F) -> Result<Self, String>
     where
         F: Fn(&Probe) -> Vec<Answer> + Send + Sync + 'static,
@@ -216,8 +216,9 @@ impl IcmpLab {
         Self::start_host(answers, false)
     }
 
-    /// [`IcmpLab::start`] with a host that never sleeps on IPv4, so that what
-    /// it says it [`IcmpLab::took`] is all there is. It keeps a processor busy.
+    /// Like [`IcmpLab::start`], with a host that polls its IPv4 socket without
+    /// sleeping, so that [`IcmpLab::took`] includes all delays of the host. It keeps
+    /// a processor busy.
     pub fn awake<F>(answers: F) -> Result<Self, String>
     where
         F: Fn(&Probe) -> Vec<Answer> + Send + Sync + 'static,
@@ -233,24 +234,24 @@ impl IcmpLab {
         let (ready, outcome) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let took = Arc::new(Mutex::new(Vec::new()));
-        let taken = Arc::clone(&took);
+        let response_times = Arc::new(Mutex::new(Vec::new()));
+        let times = Arc::clone(&response_times);
         std::thread::spawn(move || {
             let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
-            let made = enter().and_then(|()| any.map(raw_socket).into_iter().collect());
+            let sockets = enter().and_then(|()| any.map(raw_socket).into_iter().collect());
             let answers = Arc::new(answers);
-            match made {
+            match sockets {
                 Ok(sockets) => {
                     let sockets: Vec<Socket> = sockets;
                     for (socket, any) in sockets.into_iter().zip(any) {
                         let (stopped, answers) = (Arc::clone(&stopped), Arc::clone(&answers));
-                        let taken = Arc::clone(&taken);
+                        let times = Arc::clone(&times);
                         let host = Host {
                             six: any.is_ipv6(),
                             awake: awake && any.is_ipv4(),
                             socket,
                         };
-                        std::thread::spawn(move || host.respond(&stopped, &taken, &*answers));
+                        std::thread::spawn(move || host.respond(&stopped, &times, &*answers));
                     }
                     let _ = ready.send(Ok(()));
                 }
@@ -263,27 +264,35 @@ impl IcmpLab {
                 job();
             }
         });
-        outcome.recv().expect("the namespace's thread reports")?;
-        Ok(Self { jobs, stop, took })
+        outcome
+            .recv()
+            .expect("receive the report of the namespace's thread")?;
+        Ok(Self {
+            jobs,
+            stop,
+            response_times,
+        })
     }
 
-    /// How long the host took for each request so far, from reading it to
-    /// having sent the answers that need not wait.
+    /// Returns the response time of each request so far, from its receipt to the
+    /// last answer without a delay.
     pub fn took(&self) -> Vec<Duration> {
-        let took = self.took.lock();
-        took.unwrap_or_else(PoisonError::into_inner).clone()
+        let times = self.response_times.lock();
+        times.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Starts a program inside.
+    /// Starts a program in the namespace.
     #[track_caller]
     pub fn spawn(&self, tool: Tool) -> Running {
         let (sender, receiver) = mpsc::channel();
         let job = move || drop(sender.send(tool.spawn()));
-        self.jobs.send(Box::new(job)).expect("the lab's thread");
-        receiver.recv().expect("the program starts")
+        self.jobs
+            .send(Box::new(job))
+            .expect("send a job to the namespace's thread");
+        receiver.recv().expect("receive the started program")
     }
 
-    /// Runs a program inside to its end.
+    /// Runs a program in the namespace to its end.
     #[track_caller]
     pub fn run(&self, tool: Tool) -> Output {
         self.spawn(tool).wait()
@@ -296,7 +305,7 @@ impl Drop for IcmpLab {
     }
 }
 
-/// Puts the calling thread into a fresh namespace and prepares that.
+/// Moves the calling thread to a new namespace and sets that up.
 fn enter() -> io::Result<()> {
     const SETUP: &str = "ip link set lo up && ip address add ::7/128 dev lo nodad \
                          && echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all \
@@ -322,25 +331,25 @@ fn raw_socket(from: IpAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Who answers one family.
+/// The responder of one address family.
 struct Host {
     socket: Socket,
     six: bool,
-    /// Whether to look for requests without sleeping.
+    /// Whether to poll for requests without sleeping.
     awake: bool,
 }
 
 impl Host {
-    /// Receives and answers until told to stop.
+    /// Receives requests and answers them until `stop` is set.
     fn respond(
         &self,
         stop: &AtomicBool,
-        took: &Mutex<Vec<Duration>>,
+        response_times: &Mutex<Vec<Duration>>,
         answers: &dyn Fn(&Probe) -> Vec<Answer>,
     ) {
         let mut number = 0;
         let mut packet = vec![0; 65_535];
-        // Nothing else could wake a raw socket, so it wakes itself.
+        // Nothing can wake the wait for a raw socket, so it has a timeout.
         let timeout = Some(Duration::from_millis(100));
         self.socket
             .set_read_timeout(timeout)
@@ -371,8 +380,10 @@ impl Host {
                     send(&answer);
                 }
             }
-            let mut took = took.lock().unwrap_or_else(PoisonError::into_inner);
-            took.push(start.elapsed());
+            let mut times = response_times
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            times.push(start.elapsed());
         }
     }
 }
@@ -380,8 +391,8 @@ impl Host {
 fn send(answer: &Answer) {
     let to = SocketAddr::from((answer.to, 0)).into();
     let sent = match (answer.from, answer.to) {
-        // The kernel would put its own checksum in.
-        (IpAddr::V6(from), IpAddr::V6(to6)) if !answer.sound => {
+        // The kernel would write a correct checksum.
+        (IpAddr::V6(from), IpAddr::V6(to6)) if !answer.checksum_ok => {
             let mut packet = header6(from, to6, answer.message.len());
             packet.extend(&answer.message);
             let raw = Protocol::from(255);
@@ -398,9 +409,9 @@ fn send(answer: &Answer) {
     sent.expect("send an ICMP message");
 }
 
-/// An IPv6 header with an ICMPv6 message of this length behind it.
+/// Returns the IPv6 header of an ICMPv6 message of this length.
 fn header6(from: Ipv6Addr, to: Ipv6Addr, length: usize) -> Vec<u8> {
-    let length = u16::try_from(length).expect("a message fits a packet");
+    let length = u16::try_from(length).expect("use a message that fits a packet");
     let mut header = vec![0x60, 0, 0, 0];
     header.extend(length.to_be_bytes());
     header.extend([ICMPV6, 64]);
@@ -408,8 +419,8 @@ fn header6(from: Ipv6Addr, to: Ipv6Addr, length: usize) -> Vec<u8> {
     header
 }
 
-/// The echo request in an ICMPv6 message, which comes without its header:
-/// there is nobody here but `::1`.
+/// Parses the echo request in an ICMPv6 message. A raw socket receives it without
+/// the IPv6 header, whose addresses can only be `::1` here.
 fn parse6(message: &[u8], number: usize) -> Option<Probe> {
     let here = Ipv6Addr::LOCALHOST;
     let is_request = message.len() >= 8 && message[0] == REQUEST6;
@@ -428,7 +439,7 @@ fn word(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
-/// The echo request in an IP packet, if it is one.
+/// Parses the echo request in an IPv4 packet.
 fn parse(packet: &[u8], number: usize) -> Option<Probe> {
     let length = usize::from(packet.first()? & 0xf) * 4;
     let (header, message) = packet.split_at_checked(length)?;
@@ -453,8 +464,8 @@ mod tests {
     use super::*;
     use crate::netns;
 
-    /// Sends one echo request from the lab's thread and returns the answers'
-    /// ICMP messages, `count` of them.
+    /// Sends one echo request in the namespace and returns the ICMP messages of
+    /// `count` answers.
     fn ask(lab: &IcmpLab, count: usize) -> Vec<Vec<u8>> {
         let (sender, receiver) = mpsc::channel();
         let job = move || {
@@ -474,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn an_honest_and_a_spoiled_answer() {
+    fn a_correct_and_a_corrupt_reply_are_sent() {
         let lab = match IcmpLab::start(|probe| {
             assert_eq!((probe.seq, probe.number), (7, 0));
             vec![probe.reply(), probe.reply().corrupt(9)]
@@ -489,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_run_inside() {
+    fn programs_run_in_the_namespace() {
         let lab = match IcmpLab::start(|_| Vec::new()) {
             Ok(lab) => lab,
             Err(reason) => return netns::skip(&reason),

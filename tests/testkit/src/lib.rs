@@ -1,33 +1,31 @@
-//! What the workspace's tests stand on: a process runner with exact
-//! assertions, servers and peers that can misbehave on purpose, and network
-//! namespaces.
+//! Helpers of the workspace's tests: a process runner with exact assertions,
+//! servers and peers that can misbehave, and network namespaces.
 //!
-//! Everything here lives on 127.0.0.1, picks free ports, and is taken down
-//! when its value is dropped. A helper that cannot do its job panics with the
-//! whole story (command, status, both streams), because a test has no better
-//! use for an error than to show it.
+//! Servers listen on free ports of 127.0.0.1 and stop when their value is
+//! dropped. A helper that fails panics with all details (command, status, both
+//! streams), since a test can only report an error.
 //!
-//! | module | what it gives |
+//! | module | contents |
 //! |---|---|
-//! | [`cmd`] | [`Tool`]: run one program in a clean environment |
-//! | [`running`] | [`Running`]: talk to it while it runs |
-//! | [`output`] | [`Output`]: what it left, and assertions on that |
+//! | [`cmd`] | [`Tool`]: runs one program in a clean environment |
+//! | [`running`] | [`Running`]: a started program, to interact with |
+//! | [`output`] | [`Output`]: the result of a program, with assertions |
 //! | [`bins`] | all six tools on one `PATH`, for shell scripts |
-//! | [`console`] | the console blocks of a README, run |
-//! | [`peer`] | TCP peers, from a plain echo to a reset in the middle |
-//! | [`udp`] | the same over UDP |
-//! | [`http`] | an HTTP and HTTPS server that answers as it is told |
-//! | [`tls`] | a private certificate authority with good and bad leaves |
-//! | [`dns`] | a DNS server with a table of records and bad manners on demand |
+//! | [`console`] | runs the console blocks of a README |
+//! | [`peer`] | TCP peers, from a plain echo to a reset in mid-stream |
+//! | [`udp`] | UDP peers |
+//! | [`http`] | an HTTP and HTTPS server with configurable replies |
+//! | [`tls`] | a private certificate authority with valid and invalid certificates |
+//! | [`dns`] | a DNS server with a table of records and configurable misbehaviour |
 //! | [`netns`] | networks of namespaces and veth pairs |
-//! | [`icmp`] | a host that answers pings as it is told |
-//! | [`privilege`] | what this process may do |
-//! | [`skipped`] | [`skip`]: say that a test cannot run here |
-//! | [`pty`] | a terminal, and what stands on it |
+//! | [`icmp`] | a host with configurable replies to echo requests |
+//! | [`privilege`] | the permissions of this process |
+//! | [`skipped`] | [`skip`]: reports that a test cannot run here |
+//! | [`pty`] | a pseudo-terminal, and the text on its screen |
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a failed helper is a failed test; the panic is its report"
+    reason = "a helper that fails fails the test, and the panic reports why"
 )]
 
 mod acceptor;

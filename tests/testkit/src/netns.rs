@@ -1,17 +1,17 @@
-//! A network laboratory: scripts that run in network namespaces of their own,
-//! where links can be made, delayed, cut and given any address.
+//! Shell scripts in private network namespaces, in which links can be created,
+//! delayed and cut, and can have any address.
 //!
 //! [`Lab`] runs a shell script under `unshare` with private network and mount
-//! namespaces: as root directly, otherwise as the root of a user namespace.
-//! Inside, `lo` is up and `ip netns` works on a private `/run`, so nothing
-//! outside is seen or touched, and all of it is gone when the script ends.
-//! Three shell functions save typing:
+//! namespaces: directly as root, otherwise as the root of a user namespace. In
+//! these, `lo` is up and `ip netns` uses a private `/run`, so the script sees and
+//! changes nothing outside, and everything is removed at its end. The script can
+//! use three shell functions:
 //!
-//! - `net NAME…` makes network namespaces with `lo` up;
-//! - `link NS1 NS2 [ADDR1/LEN ADDR2/LEN]…` joins two of them (names of at most
-//!   12 characters) by a veth pair whose ends are called `to-NS2` and `to-NS1`,
-//!   and gives each end its addresses, IPv4 or IPv6;
-//! - `at NS COMMAND…` runs a command inside one.
+//! - `net NAME…` creates network namespaces with `lo` up;
+//! - `link NS1 NS2 [ADDR1/LEN ADDR2/LEN]…` connects two namespaces (with names of
+//!   at most 12 characters) by a veth pair. Its interfaces are `to-NS2` and
+//!   `to-NS1`, with the given IPv4 or IPv6 addresses;
+//! - `at NS COMMAND…` runs a command in a namespace.
 //!
 //! ```no_run
 //! use testkit::netns::{self, Lab};
@@ -29,7 +29,7 @@ use std::time::Duration;
 pub use crate::skipped::skip;
 use crate::{Output, Tool, privilege};
 
-/// What every script begins with.
+/// The shell code before every script.
 const PRELUDE: &str = r#"
 set -e
 mount -t tmpfs tmpfs /run
@@ -48,7 +48,7 @@ link() {
     ip -n "$one" link set "to-$two" up
     ip -n "$two" link set "to-$one" up
     while [ $# -ge 2 ]; do
-        # Without duplicate detection an IPv6 address is usable at once.
+        # Without duplicate detection an IPv6 address is usable immediately.
         ip -n "$one" address add "$1" dev "to-$two" nodad
         ip -n "$two" address add "$2" dev "to-$one" nodad
         shift 2
@@ -62,7 +62,7 @@ at() {
 set +e
 "#;
 
-/// Scripts in network namespaces. Each script gets new, empty ones.
+/// Runs scripts in network namespaces, which are new and empty for each script.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Lab {
@@ -77,7 +77,7 @@ impl Default for Lab {
 }
 
 impl Lab {
-    /// A laboratory with the system's `PATH`.
+    /// Creates a laboratory with the system's `PATH`.
     pub fn new() -> Self {
         Self {
             path: None,
@@ -85,29 +85,30 @@ impl Lab {
         }
     }
 
-    /// Puts the directory of this program first on `PATH`, so that scripts can
-    /// call it by name; pass `env!("CARGO_BIN_EXE_ping")`.
+    /// Puts the directory of a program first on `PATH`, so that scripts can call
+    /// it by name; pass `env!("CARGO_BIN_EXE_ping")`.
     pub fn with(mut self, program: &str) -> Self {
         let dir = std::path::Path::new(program).parent().map(Into::into);
         let system = self.path.take().unwrap_or_else(crate::cmd::system_path);
         let all = dir.into_iter().chain(std::env::split_paths(&system));
-        self.path = Some(std::env::join_paths(all).expect("a directory without a colon"));
+        self.path =
+            Some(std::env::join_paths(all).expect("join a PATH without colons in its directories"));
         self
     }
 
-    /// Bounds each script (20 s by default).
+    /// Sets the timeout of each script (20 s by default).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Runs a `sh` script to its end; its status is that of the script.
+    /// Runs a `sh` script to its end. The output has the status of the script.
     #[track_caller]
     pub fn script(&self, script: &str) -> Output {
         self.tool(script).run()
     }
 
-    /// The script as a [`Tool`], to give it input or to run beside it.
+    /// Returns the script as a [`Tool`], to set its input or to interact with it.
     pub fn tool(&self, script: &str) -> Tool {
         let mut tool = Tool::new("unshare").timeout(self.timeout);
         if let Some(path) = &self.path {
@@ -121,8 +122,8 @@ impl Lab {
     }
 }
 
-/// Whether namespaces can be made here; asked once per process. The error is
-/// a reason to [`skip`].
+/// Checks, once per process, whether namespaces can be created. The error is a
+/// reason for [`skip`].
 pub fn available() -> Result<(), String> {
     static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
     ANSWER
@@ -139,10 +140,10 @@ pub fn available() -> Result<(), String> {
         .clone()
 }
 
-/// Runs a test's body in a laboratory of its own, where servers may listen on
-/// port 53 and files of the system may be replaced: `prepare` is a script, and
-/// behind it the test binary runs once more, with this test alone. `name` is
-/// the test's, as `cargo test` shows it.
+/// Runs the body of a test in a private laboratory, in which servers can listen
+/// on port 53 and files of the system can be replaced. The script `prepare` runs
+/// first; then the test binary runs again with this test only. `name` is the
+/// name of the test as `cargo test` prints it.
 ///
 /// ```no_run
 /// // In a test called `ports::on_port_53`:
@@ -159,14 +160,14 @@ pub fn within(name: &str, prepare: &str, body: impl FnOnce()) {
     if let Err(reason) = available() {
         return skip(&reason);
     }
-    let binary = std::env::current_exe().expect("a path of this program");
+    let binary = std::env::current_exe().expect("get the path of this program");
     let script = format!(
         "set -e\n{prepare}\n{INSIDE}={name} exec '{}' --exact '{name}' --nocapture",
         binary.display()
     );
     let lab = Lab::new().timeout(Duration::from_secs(100));
     let out = lab.script(&script);
-    // A name that is not a test's would pass as no test at all.
+    // With a wrong name no test would run, which is a success for the harness.
     out.code(0).stdout_contains("1 passed");
     let stderr = String::from_utf8_lossy(&out.stderr);
     if let Some(line) = stderr
@@ -182,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_hosts_and_a_link() {
+    fn a_link_connects_two_namespaces() {
         if let Err(reason) = available() {
             return skip(&reason);
         }
@@ -198,28 +199,32 @@ mod tests {
     }
 
     #[test]
-    fn a_body_runs_within() {
+    fn a_body_runs_in_another_namespace() {
         let outside = std::fs::read_link("/proc/self/ns/net").unwrap();
         let prepare = format!("export OUTSIDE='{}'", outside.display());
-        within("netns::tests::a_body_runs_within", &prepare, || {
-            let outside = std::env::var("OUTSIDE").unwrap();
-            let inside = std::fs::read_link("/proc/self/ns/net").unwrap();
-            assert_ne!(inside.to_str(), Some(&*outside));
-            std::net::UdpSocket::bind("127.0.0.1:53").unwrap();
-        });
+        within(
+            "netns::tests::a_body_runs_in_another_namespace",
+            &prepare,
+            || {
+                let outside = std::env::var("OUTSIDE").unwrap();
+                let inside = std::fs::read_link("/proc/self/ns/net").unwrap();
+                assert_ne!(inside.to_str(), Some(&*outside));
+                std::net::UdpSocket::bind("127.0.0.1:53").unwrap();
+            },
+        );
     }
 
     #[test]
-    fn a_body_without_a_test_is_no_pass() {
+    fn an_unknown_test_name_fails() {
         if let Err(reason) = available() {
             return skip(&reason);
         }
-        let ran = std::panic::catch_unwind(|| within("netns::tests::none", "", || {}));
+        let ran = std::panic::catch_unwind(|| within("netns::tests::unknown", "", || {}));
         assert!(ran.is_err());
     }
 
     #[test]
-    fn status_is_the_scripts() {
+    fn the_status_is_that_of_the_script() {
         if let Err(reason) = available() {
             return skip(&reason);
         }

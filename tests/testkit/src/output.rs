@@ -1,25 +1,26 @@
-//! [`Output`]: what a finished program left, and assertions on it.
+//! [`Output`]: the result of a finished program, with assertions.
 //!
-//! Assertions return `&Self` so that they chain, and each failure shows the
-//! command, the status and both streams, so the test log alone tells what
-//! happened.
+//! Assertions return `&Self` so that they can be chained. A failed assertion
+//! prints the command, the status and both streams, so that the test log is
+//! enough to understand it.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-/// Everything a finished program left behind.
+/// The streams and the status of a finished program.
 #[derive(Debug, Clone)]
-#[must_use = "look at the output, at least at its status"]
+#[must_use = "check the output, at least its status"]
 pub struct Output {
-    /// All of standard output, unless it was sent elsewhere.
+    /// Standard output, unless it was redirected.
     pub stdout: Vec<u8>,
-    /// All of standard error, unless it was sent elsewhere.
+    /// Standard error, unless it was redirected.
     pub stderr: Vec<u8>,
-    /// The exit status, if the program exited.
+    /// The exit status, unless a signal ended the program.
     pub code: Option<i32>,
-    /// The signal that ended it, if one did.
+    /// The signal that ended the program.
     pub signal: Option<i32>,
-    /// Peak resident memory in bytes, after [`crate::Tool::measure_memory`].
+    /// The peak resident memory in bytes, if [`crate::Tool::measure_memory`] was
+    /// called.
     pub peak_memory: Option<u64>,
     command: String,
 }
@@ -53,9 +54,9 @@ impl Output {
         self
     }
 
-    /// Asserts that the program's resident memory never reached `limit` bytes;
-    /// needs [`crate::Tool::measure_memory`]. A program that ended before its
-    /// memory could be read once had no time to fill any.
+    /// Asserts that the resident memory of the program never reached `limit`
+    /// bytes; needs [`crate::Tool::measure_memory`]. A program that ended before
+    /// the first measurement counts as 0 bytes.
     #[track_caller]
     pub fn peak_memory_below(&self, limit: u64) -> &Self {
         let peak = self.peak_memory.unwrap_or(0);
@@ -67,7 +68,7 @@ impl Output {
         self
     }
 
-    /// Asserts death by this signal.
+    /// Asserts that this signal ended the program.
     #[track_caller]
     pub fn killed_by(&self, signal: i32) -> &Self {
         assert!(
@@ -102,7 +103,7 @@ impl Output {
         self
     }
 
-    /// Asserts that standard output holds this text.
+    /// Asserts that standard output contains this text.
     #[track_caller]
     pub fn stdout_contains(&self, part: &str) -> &Self {
         assert!(
@@ -113,7 +114,7 @@ impl Output {
         self
     }
 
-    /// Asserts that standard error holds this text.
+    /// Asserts that standard error contains this text.
     #[track_caller]
     pub fn stderr_contains(&self, part: &str) -> &Self {
         assert!(
@@ -124,7 +125,7 @@ impl Output {
         self
     }
 
-    /// Standard output as text; panics if it is not UTF-8.
+    /// Returns standard output as text; panics if it is not UTF-8.
     #[track_caller]
     pub fn stdout_str(&self) -> &str {
         match std::str::from_utf8(&self.stdout) {
@@ -133,7 +134,7 @@ impl Output {
         }
     }
 
-    /// Standard error as text; panics if it is not UTF-8.
+    /// Returns standard error as text; panics if it is not UTF-8.
     #[track_caller]
     pub fn stderr_str(&self) -> &str {
         match std::str::from_utf8(&self.stderr) {
@@ -142,20 +143,20 @@ impl Output {
         }
     }
 
-    /// The lines of standard output.
+    /// Returns the lines of standard output.
     #[track_caller]
     pub fn lines(&self) -> Vec<String> {
         self.stdout_str().lines().map(str::to_owned).collect()
     }
 
-    /// The JSON Lines of standard output: every line must be one object whose
-    /// first key is `"type"`, and the last one must be finished.
+    /// Parses standard output as JSON Lines. Every line must be an object whose
+    /// first key is `"type"`, and the last line must end with a newline.
     #[track_caller]
     pub fn json(&self) -> Vec<serde_json::Value> {
         let text = self.stdout_str();
         assert!(
             text.is_empty() || text.ends_with('\n'),
-            "the last line is not finished\n{}",
+            "the last line has no newline\n{}",
             self.story()
         );
         text.lines()
@@ -173,7 +174,7 @@ impl Output {
             .collect()
     }
 
-    /// Command, status and streams, for a panic message.
+    /// Returns the command, status and streams, for a panic message.
     pub fn story(&self) -> String {
         let end = match (self.code, self.signal) {
             (Some(code), _) => format!("status {code}"),
@@ -188,7 +189,7 @@ impl Output {
     }
 }
 
-/// Both streams under headings.
+/// Formats both streams under headings.
 pub(crate) fn streams(stdout: &[u8], stderr: &[u8]) -> String {
     format!(
         "--- stdout ({} bytes)\n{}\n--- stderr ({} bytes)\n{}\n---",
@@ -199,10 +200,10 @@ pub(crate) fn streams(stdout: &[u8], stderr: &[u8]) -> String {
     )
 }
 
-/// Text of a stream, cut in the middle when it is long. Control characters
-/// but the newline are escaped, for those are often what differs.
+/// Returns the text of a stream, without its middle part if it is long. Control
+/// characters except the newline are escaped, since they often are the difference.
 fn excerpt(bytes: &[u8]) -> String {
-    const MOST: usize = 8 * 1024;
+    const MAX: usize = 8 * 1024;
     let show = |part: &[u8]| {
         String::from_utf8_lossy(part)
             .chars()
@@ -213,19 +214,19 @@ fn excerpt(bytes: &[u8]) -> String {
             })
             .collect::<String>()
     };
-    if bytes.len() <= MOST {
+    if bytes.len() <= MAX {
         return show(bytes);
     }
-    let (head, tail) = (&bytes[..MOST / 2], &bytes[bytes.len() - MOST / 2..]);
+    let (head, tail) = (&bytes[..MAX / 2], &bytes[bytes.len() - MAX / 2..]);
     format!(
         "{}\n[... {} bytes ...]\n{}",
         show(head),
-        bytes.len() - MOST,
+        bytes.len() - MAX,
         show(tail)
     )
 }
 
-/// Where the first difference is, line by line.
+/// Describes the first line that differs.
 fn difference(expected: &str, found: &[u8]) -> String {
     let found = String::from_utf8_lossy(found);
     let mut lines = expected.split_inclusive('\n');
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn json_lines() {
+    fn json_lines_are_parsed() {
         let records = printed("{\"type\":\"x\",\"n\":1}\n{\"type\":\"y\"}\n").json();
         assert_eq!(records[0]["n"], 1);
         assert_eq!(records[1]["type"], "y");
@@ -284,7 +285,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "begins with its type: {\"n\":1}")]
-    fn json_without_type() {
+    fn a_record_without_a_type_fails() {
         printed("{\"n\":1}\n").json();
     }
 }

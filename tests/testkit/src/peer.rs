@@ -1,7 +1,7 @@
-//! TCP peers: a plain echo, and every way a peer can disappoint.
+//! TCP peers: a plain echo, and peers with all kinds of misbehaviour.
 //!
-//! A [`TcpPeer`] listens on a free port of 127.0.0.1 and runs a closure on a
-//! thread per connection; the constructors below are such closures ready made.
+//! A [`TcpPeer`] listens on a free port of 127.0.0.1 and runs a closure for each
+//! connection in its own thread. The constructors provide common closures.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -20,8 +20,8 @@ pub struct TcpPeer {
 }
 
 impl TcpPeer {
-    /// Runs `serve` for each connection; returning from it closes the
-    /// connection. An I/O error in it just ends it.
+    /// Starts a peer that runs `serve` for each connection. When `serve` returns,
+    /// also with an error, the connection is closed.
     pub fn start<F, R>(serve: F) -> Self
     where
         F: Fn(TcpStream) -> R + Send + Sync + 'static,
@@ -29,12 +29,12 @@ impl TcpPeer {
         Self::start_on((Ipv4Addr::LOCALHOST, 0), serve)
     }
 
-    /// [`TcpPeer::start`] on another address, such as `"[::1]:0"`.
+    /// Like [`TcpPeer::start`], on another address such as `"[::1]:0"`.
     pub fn start_on<F, R>(addr: impl ToSocketAddrs, serve: F) -> Self
     where
         F: Fn(TcpStream) -> R + Send + Sync + 'static,
     {
-        let listener = TcpListener::bind(addr).expect("bind a peer");
+        let listener = TcpListener::bind(addr).expect("bind the address of a peer");
         Self {
             acceptor: Acceptor::start(listener, move |stream, _| {
                 let _ = serve(stream);
@@ -42,15 +42,15 @@ impl TcpPeer {
         }
     }
 
-    /// Gives every byte back, and the end of file after the last.
+    /// Echoes every byte, then the end of file.
     pub fn echo() -> Self {
-        Self::start(|stream| relay(&stream, |_, chunk| chunk.to_vec()))
+        Self::start(|stream| echo_changed(&stream, |_, chunk| chunk.to_vec()))
     }
 
-    /// An echo that inverts the byte at offset `at`.
+    /// Echoes, but inverts the byte at offset `at`.
     pub fn corrupt_at(at: u64) -> Self {
         Self::start(move |stream| {
-            relay(&stream, |offset, chunk| {
+            echo_changed(&stream, |offset, chunk| {
                 let mut chunk = chunk.to_vec();
                 let byte = at
                     .checked_sub(offset)
@@ -64,11 +64,12 @@ impl TcpPeer {
         })
     }
 
-    /// Echoes `n` bytes, then closes in order, whatever else comes.
+    /// Echoes `n` bytes, then closes the connection in order and ignores further
+    /// bytes.
     pub fn truncate_at(n: u64) -> Self {
         Self::start(move |stream| {
             io::copy(&mut (&stream).take(n), &mut &stream)?;
-            // Unread bytes would turn the close into a reset.
+            // With unread bytes the close would be a reset.
             stream.shutdown(Shutdown::Write)?;
             drain(&stream)
         })
@@ -82,18 +83,18 @@ impl TcpPeer {
         })
     }
 
-    /// Reads everything, answers nothing, closes when the other side does.
+    /// Reads everything, sends nothing, and closes when the client does.
     pub fn silent() -> Self {
         Self::start(|stream| drain(&stream))
     }
 
-    /// Neither reads nor answers nor closes while this value lives.
+    /// Neither reads nor sends nor closes while this value exists.
     pub fn deaf() -> Self {
-        let kept = Mutex::new(Vec::new());
-        Self::start(move |stream| kept.lock().map(|mut kept| kept.push(stream)).is_ok())
+        let streams = Mutex::new(Vec::new());
+        Self::start(move |stream| streams.lock().map(|mut all| all.push(stream)).is_ok())
     }
 
-    /// Accepts and closes in order.
+    /// Accepts a connection and closes it in order.
     pub fn close_at_once() -> Self {
         Self::start(|stream| {
             stream.shutdown(Shutdown::Write)?;
@@ -101,7 +102,7 @@ impl TcpPeer {
         })
     }
 
-    /// Reads to the end of file first, then gives everything back.
+    /// Reads to the end of file, then sends everything back.
     pub fn answer_after_eof() -> Self {
         Self::start(|stream| {
             let mut all = Vec::new();
@@ -110,7 +111,7 @@ impl TcpPeer {
         })
     }
 
-    /// Sends `reply` once the first bytes came, then closes in order.
+    /// Sends `reply` after the first bytes, then closes in order.
     pub fn fixed_reply(reply: impl Into<Vec<u8>>) -> Self {
         let reply = reply.into();
         Self::start(move |stream| {
@@ -122,16 +123,16 @@ impl TcpPeer {
         })
     }
 
-    /// Sends `greeting` at once, then echoes.
+    /// Sends `greeting` on connect, then echoes.
     pub fn greeting(greeting: impl Into<Vec<u8>>) -> Self {
         let greeting = greeting.into();
         Self::start(move |stream| {
             (&stream).write_all(&greeting)?;
-            relay(&stream, |_, chunk| chunk.to_vec())
+            echo_changed(&stream, |_, chunk| chunk.to_vec())
         })
     }
 
-    /// [`TcpPeer::echo`] over TLS.
+    /// Echoes every byte over TLS.
     pub fn echo_tls(tls: &Tls) -> Self {
         let config = tls.config();
         Self::start(move |stream| {
@@ -147,19 +148,19 @@ impl TcpPeer {
         })
     }
 
-    /// Where the peer listens.
+    /// Returns the address on which the peer listens.
     pub fn addr(&self) -> SocketAddr {
         self.acceptor.addr()
     }
 
-    /// How many connections it has accepted so far.
+    /// Returns the number of connections accepted so far.
     pub fn accepted(&self) -> usize {
         self.acceptor.accepted()
     }
 }
 
-/// Echoes chunk by chunk through `change`, which is told the chunk's offset.
-fn relay(mut stream: &TcpStream, change: impl Fn(u64, &[u8]) -> Vec<u8>) -> io::Result<()> {
+/// Echoes each chunk as changed by `change`, which gets the chunk and its offset.
+fn echo_changed(mut stream: &TcpStream, change: impl Fn(u64, &[u8]) -> Vec<u8>) -> io::Result<()> {
     let mut chunk = [0; 16 * 1024];
     let mut offset = 0;
     loop {
@@ -172,13 +173,13 @@ fn relay(mut stream: &TcpStream, change: impl Fn(u64, &[u8]) -> Vec<u8>) -> io::
     }
 }
 
-/// Reads to the end of file and forgets it.
+/// Reads and discards everything up to the end of file.
 fn drain(mut stream: &TcpStream) -> io::Result<()> {
     io::copy(&mut stream, &mut io::sink()).map(drop)
 }
 
-/// An address of 127.0.0.1 that refuses TCP connections while this value
-/// lives: the port is held by a socket that does not listen.
+/// An address of 127.0.0.1 that refuses TCP connections while this value exists:
+/// a socket that does not listen is bound to its port.
 #[derive(Debug)]
 pub struct Refused {
     addr: SocketAddr,
@@ -186,7 +187,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// The refusing address.
+    /// Returns the address that refuses connections.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -194,12 +195,12 @@ impl Refused {
 
 /// Reserves an address that refuses connections; see [`Refused`].
 pub fn refused_addr() -> Refused {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("make a socket");
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("create a socket");
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     socket.bind(&any.into()).expect("bind a socket");
-    let addr = socket.local_addr().expect("address of a socket");
+    let addr = socket.local_addr().expect("get the address of a socket");
     Refused {
-        addr: addr.as_socket().expect("an IP address"),
+        addr: addr.as_socket().expect("get an IP address"),
         _socket: socket,
     }
 }
@@ -219,20 +220,20 @@ mod tests {
     }
 
     #[test]
-    fn orderly_peers() {
-        let ask = |peer: TcpPeer| exchange(&peer, b"abcdef").unwrap();
-        assert_eq!(ask(TcpPeer::echo()), b"abcdef");
-        assert_eq!(ask(TcpPeer::corrupt_at(2)), b"ab\x9cdef");
-        assert_eq!(ask(TcpPeer::truncate_at(2)), b"ab");
-        assert_eq!(ask(TcpPeer::silent()), b"");
-        assert_eq!(ask(TcpPeer::close_at_once()), b"");
-        assert_eq!(ask(TcpPeer::answer_after_eof()), b"abcdef");
-        assert_eq!(ask(TcpPeer::fixed_reply("no")), b"no");
-        assert_eq!(ask(TcpPeer::greeting("hi ")), b"hi abcdef");
+    fn peers_that_close_in_order() {
+        let reply = |peer: TcpPeer| exchange(&peer, b"abcdef").unwrap();
+        assert_eq!(reply(TcpPeer::echo()), b"abcdef");
+        assert_eq!(reply(TcpPeer::corrupt_at(2)), b"ab\x9cdef");
+        assert_eq!(reply(TcpPeer::truncate_at(2)), b"ab");
+        assert_eq!(reply(TcpPeer::silent()), b"");
+        assert_eq!(reply(TcpPeer::close_at_once()), b"");
+        assert_eq!(reply(TcpPeer::answer_after_eof()), b"abcdef");
+        assert_eq!(reply(TcpPeer::fixed_reply("no")), b"no");
+        assert_eq!(reply(TcpPeer::greeting("hi ")), b"hi abcdef");
     }
 
     #[test]
-    fn reset_is_a_reset() {
+    fn a_reset_is_seen_by_the_client() {
         let peer = TcpPeer::reset_after(2);
         let mut stream = TcpStream::connect(peer.addr()).unwrap();
         stream.write_all(b"abcd").unwrap();
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn refusal_and_end() {
+    fn a_connection_is_refused() {
         let refused = refused_addr();
         let error = TcpStream::connect(refused.addr()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);

@@ -1,10 +1,9 @@
-//! What this process may do, for tests that hold for root and for everybody
-//! else but expect different things of them.
+//! The permissions of this process, for tests whose expectations depend on them.
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Whether this process runs as root (which in a container may still lack
-/// capabilities; ask [`can_ping`] for those).
+/// Whether this process runs as root. In a container root may lack capabilities;
+/// see [`can_ping`].
 pub fn is_root() -> bool {
     crate::sys::effective_uid() == 0
 }
@@ -15,12 +14,12 @@ pub fn can_ping() -> bool {
     icmp(Domain::IPV4, Protocol::ICMPV4)
 }
 
-/// [`can_ping`] for IPv6, which moreover needs `::1` on the loopback device.
+/// Like [`can_ping`] for IPv6, which also needs `::1` on the loopback device.
 pub fn can_ping6() -> bool {
     has_ipv6() && icmp(Domain::IPV6, Protocol::ICMPV6)
 }
 
-/// Whether `::1` can be bound here.
+/// Whether a socket can be bound to `::1`.
 pub fn has_ipv6() -> bool {
     std::net::TcpListener::bind("[::1]:0").is_ok()
 }
@@ -34,7 +33,7 @@ fn icmp(domain: Domain, protocol: Protocol) -> bool {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn agrees_with_id() {
+    fn root_is_detected_as_by_id() {
         let out = crate::Tool::new("/usr/bin/id").arg("-u").run();
         assert_eq!(out.stdout_str() == "0\n", super::is_root());
     }

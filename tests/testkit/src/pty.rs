@@ -1,7 +1,7 @@
-//! [`Pty`]: a terminal for a program that looks whether it has one.
+//! [`Pty`]: a pseudo-terminal for programs that behave differently on a terminal.
 //!
-//! What the program prints is read all the while, so that it never waits, and
-//! [`screen`] tells what a person would see of it at the end.
+//! A thread reads the output continuously, so that the program never blocks.
+//! [`screen`] renders the output as a terminal would show it.
 //!
 //! ```no_run
 //! use testkit::pty::Pty;
@@ -22,18 +22,18 @@ use std::time::Duration;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// How wide and how high it is.
+/// The columns and lines of the terminal.
 pub const SIZE: (u16, u16) = (80, 24);
 
-/// What has been printed so far, and the bell that rings with more of it.
-type Printed = Arc<(Mutex<Vec<u8>>, Condvar)>;
+/// The output so far, with a condition variable for more output.
+type SharedOutput = Arc<(Mutex<Vec<u8>>, Condvar)>;
 
-/// A terminal of 80 columns and 24 lines.
+/// A pseudo-terminal and the thread that reads it.
 #[derive(Debug)]
 pub struct Pty {
-    /// The program's end.
+    /// The side of the program.
     slave: File,
-    printed: Printed,
+    output: SharedOutput,
     reader: JoinHandle<()>,
 }
 
@@ -44,7 +44,7 @@ impl Default for Pty {
 }
 
 impl Pty {
-    /// A new one.
+    /// Opens a terminal of 80 columns and 24 lines.
     pub fn new() -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
         let master = openpt(flags).expect("open a pseudo-terminal");
@@ -56,77 +56,74 @@ impl Pty {
             .write(true)
             .custom_flags(libc::O_NOCTTY)
             .open(std::ffi::OsStr::from_bytes(name.as_bytes()))
-            .expect("open the other end of a pseudo-terminal");
+            .expect("open the program's side of a pseudo-terminal");
         let size = Winsize {
             ws_row: SIZE.1,
             ws_col: SIZE.0,
             ws_xpixel: 0,
             ws_ypixel: 0,
         };
-        tcsetwinsize(&slave, size).expect("size a pseudo-terminal");
-        let printed = Printed::default();
+        tcsetwinsize(&slave, size).expect("set the size of a pseudo-terminal");
+        let output = SharedOutput::default();
         let reader = std::thread::spawn({
-            let printed = Arc::clone(&printed);
-            move || drain(master.into(), &printed)
+            let output = Arc::clone(&output);
+            move || drain(master.into(), &output)
         });
         Self {
             slave,
-            printed,
+            output,
             reader,
         }
     }
 
-    /// The program's end, for [`crate::Tool::stdout_to`] and the like.
+    /// Returns the side of the program, for [`crate::Tool::stdout_to`] and similar
+    /// methods.
     pub fn end(&self) -> File {
-        self.slave.try_clone().expect("share a pseudo-terminal")
+        self.slave.try_clone().expect("duplicate a pseudo-terminal")
     }
 
-    /// Waits until this was printed.
+    /// Waits until the output contains this text.
     #[track_caller]
     pub fn wait_for(&self, wanted: &str) {
-        let (printed, bell) = &*self.printed;
-        let lock = printed.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing = |printed: &mut Vec<u8>| {
-            !printed
+        let (output, changed) = &*self.output;
+        let lock = output.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_missing = |output: &mut Vec<u8>| {
+            !output
                 .windows(wanted.len())
-                .any(|w| w == wanted.as_bytes())
+                .any(|part| part == wanted.as_bytes())
         };
-        let (printed, late) = bell
-            .wait_timeout_while(lock, Duration::from_secs(15), missing)
+        let (output, waited) = changed
+            .wait_timeout_while(lock, Duration::from_secs(15), is_missing)
             .unwrap_or_else(PoisonError::into_inner);
         assert!(
-            !late.timed_out(),
-            "no {wanted:?} on the terminal, but {:?}",
-            String::from_utf8_lossy(&printed)
+            !waited.timed_out(),
+            "the terminal has no {wanted:?}, but {:?}",
+            String::from_utf8_lossy(&output)
         );
     }
 
-    /// All that was printed, once all programs on it have ended.
+    /// Waits until all programs on the terminal have ended, and returns their
+    /// output.
     pub fn finish(self) -> Vec<u8> {
         drop(self.slave);
         self.reader.join().expect("read a pseudo-terminal");
-        let mut printed = self
-            .printed
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut printed)
+        let mut output = self.output.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut output)
     }
 }
 
-/// Reads until nobody holds the other end, which is an error here.
-fn drain(mut master: File, printed: &Printed) {
-    let mut piece = [0; 4096];
-    while let Ok(n @ 1..) = master.read(&mut piece) {
-        let mut all = printed.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.extend_from_slice(&piece[..n]);
-        printed.1.notify_all();
+/// Reads until the program's side is closed, which is a read error here.
+fn drain(mut master: File, output: &SharedOutput) {
+    let mut chunk = [0; 4096];
+    while let Ok(n @ 1..) = master.read(&mut chunk) {
+        let mut all = output.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend_from_slice(&chunk[..n]);
+        output.1.notify_all();
     }
 }
 
-/// What stands on a terminal after some bytes: lines without blanks at their
-/// ends, and without empty lines at the end. Panics on a sequence that it does
-/// not know.
+/// Returns the lines that a terminal shows after these bytes, without trailing
+/// blanks and trailing empty lines. Panics on an unknown escape sequence.
 pub fn screen(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let mut lines: Vec<Vec<char>> = vec![Vec::new()];
@@ -137,10 +134,10 @@ pub fn screen(bytes: &[u8]) -> Vec<String> {
             '\r' => column = 0,
             '\n' => row += 1,
             '\x1b' => {
-                assert_eq!(chars.next(), Some('['), "an escape in {text:?}");
+                assert_eq!(chars.next(), Some('['), "an unknown escape in {text:?}");
                 let mut number = String::new();
                 let kind = loop {
-                    match chars.next().expect("the rest of an escape") {
+                    match chars.next().expect("read the end of an escape") {
                         c if c.is_ascii_digit() || c == ';' || c == '?' => number.push(c),
                         kind => break kind,
                     }
@@ -208,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_on_the_screen() {
+    fn escape_sequences_change_the_screen() {
         let wide = [b'x'; 81];
         assert_eq!(screen(&wide)[1], "x");
         assert_eq!(screen(b"abc\rX\r\ndef\r\n"), ["Xbc", "def"]);

@@ -1,8 +1,8 @@
-//! [`Running`]: a program that has been started and not yet waited for.
+//! [`Running`]: a program that has been started.
 //!
-//! Four threads serve it: one feeds standard input, two drain the output
-//! streams into shared buffers (so no pipe ever fills up), one waits for the
-//! end. All waiting here is waiting for one of those to report, never a sleep.
+//! Four threads serve it: one writes standard input, two read the output streams
+//! into shared buffers, so that no pipe ever fills up, and one waits for the end.
+//! All methods wait for an event of one of these threads; none sleeps.
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -18,19 +18,19 @@ use crate::output::Output;
 use crate::schema;
 use crate::sys;
 
-/// How long the streams may stay open once the program and its group are gone.
-const GRACE: Duration = Duration::from_secs(10);
+/// The time for the streams to close after the end of the process group.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What one output stream has given so far.
+/// The content of one output stream so far.
 #[derive(Debug, Default)]
 struct Buffer {
     data: Vec<u8>,
-    /// Everything before this offset was handed out by `read_line`.
+    /// The offset of the next line for `read_line`.
     taken: usize,
     ended: bool,
 }
 
-/// A buffer and the bell that rings whenever it changes.
+/// A buffer with a condition variable for its changes.
 #[derive(Debug, Default)]
 struct Stream {
     buffer: Mutex<Buffer>,
@@ -42,7 +42,7 @@ impl Stream {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drains `reader` until its end, or until `limit` bytes came.
+    /// Reads `reader` to its end, or `limit` bytes of it.
     fn drain(&self, mut reader: impl Read, limit: Option<usize>) {
         let mut chunk = [0; 16 * 1024];
         let mut left = limit.unwrap_or(usize::MAX);
@@ -59,7 +59,7 @@ impl Stream {
                 Err(_) => break,
             }
         }
-        // The pipe is closed before the end is announced.
+        // The pipe is closed before the end is reported.
         drop(reader);
         self.end();
     }
@@ -69,8 +69,8 @@ impl Stream {
         self.changed.notify_all();
     }
 
-    /// The next whole line without its newline, or the unfinished last one at
-    /// the end of the stream. `Err` tells why there is none.
+    /// Returns the next line without its newline, or the rest of the stream at
+    /// its end. The error is the reason why there is no line.
     fn line(&self, timeout: Duration) -> Result<String, &'static str> {
         let deadline = Instant::now() + timeout;
         let mut buffer = self.lock();
@@ -88,7 +88,7 @@ impl Stream {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err("the time passed");
+                return Err("timed out");
             }
             buffer = self
                 .changed
@@ -98,7 +98,7 @@ impl Stream {
         }
     }
 
-    /// Waits for the end of the stream; false if `timeout` passed first.
+    /// Waits for the end of the stream. Returns false after `timeout`.
     fn wait_end(&self, timeout: Duration) -> bool {
         let (_buffer, waited) = self
             .changed
@@ -108,7 +108,7 @@ impl Stream {
     }
 }
 
-/// A started program. Dropping it kills and reaps the program.
+/// A started program, which is killed and reaped when the value is dropped.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -127,21 +127,22 @@ pub struct Running {
 }
 
 impl Running {
-    /// Puts the four threads on a fresh child.
+    /// Starts the four threads of a new child. `bytes` is all of its standard
+    /// input, if given.
     pub(crate) fn start(
         mut child: Child,
         shown: String,
         home: TempDir,
-        first: Option<Vec<u8>>,
+        bytes: Option<Vec<u8>>,
         stdout_limit: Option<usize>,
         timeout: Duration,
         memory: Option<PeakMemory>,
     ) -> Self {
-        let mut stdin = child.stdin.take().map(feed);
-        if let Some(bytes) = first
+        let mut stdin = child.stdin.take().map(stdin_writer);
+        if let Some(bytes) = bytes
             && let Some(sender) = stdin.take()
         {
-            // The thread may have met a closed pipe already: nothing lost.
+            // The thread may have ended at a closed pipe already.
             let _ = sender.send(bytes);
         }
         let stdout = Arc::new(Stream::default());
@@ -182,12 +183,12 @@ impl Running {
         }
     }
 
-    /// The process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its temporary `HOME`, and its working directory unless set otherwise.
+    /// Returns the temporary `HOME`, which is the default working directory.
     pub fn home(&self) -> &std::path::Path {
         self.home.path()
     }
@@ -204,52 +205,55 @@ impl Running {
         let _ = sender.send(bytes.to_vec());
     }
 
-    /// Closes standard input after what was queued for it.
+    /// Closes standard input after the queued bytes.
     pub fn close_stdin(&mut self) {
         self.stdin = None;
     }
 
-    /// The next line of standard output, without its newline. Lines taken here
-    /// are in the final [`Output`] all the same.
+    /// Returns the next line of standard output, without its newline. The final
+    /// [`Output`] contains this line, too.
     #[track_caller]
     pub fn read_line(&self, timeout: Duration) -> String {
         match self.stdout.line(timeout) {
             Ok(line) => line,
-            Err(why) => panic!("no line on stdout: {why}\n{}", self.story()),
+            Err(why) => panic!("no line on stdout: {why}\n{}", self.report()),
         }
     }
 
-    /// The next line of standard error, without its newline.
+    /// Returns the next line of standard error, without its newline.
     #[track_caller]
     pub fn read_stderr_line(&self, timeout: Duration) -> String {
         match self.stderr.line(timeout) {
             Ok(line) => line,
-            Err(why) => panic!("no line on stderr: {why}\n{}", self.story()),
+            Err(why) => panic!("no line on stderr: {why}\n{}", self.report()),
         }
     }
 
-    /// Everything standard output has given so far.
+    /// Returns standard output so far.
     pub fn stdout_so_far(&self) -> Vec<u8> {
         self.stdout.lock().data.clone()
     }
 
-    /// Everything standard error has given so far.
+    /// Returns standard error so far.
     pub fn stderr_so_far(&self) -> Vec<u8> {
         self.stderr.lock().data.clone()
     }
 
-    /// The peak memory so far, in bytes; needs
+    /// Returns the peak memory so far, in bytes; needs
     /// [`crate::Tool::measure_memory`].
     #[track_caller]
     pub fn peak_memory(&self) -> u64 {
-        let memory = self.memory.as_ref().expect("measure_memory was not called");
+        let memory = self
+            .memory
+            .as_ref()
+            .expect("call measure_memory before peak_memory");
         memory.so_far()
     }
 
-    /// Sends a signal such as `libc::SIGINT` to the program alone.
+    /// Sends a signal such as `libc::SIGINT` to the program, not to its group.
     #[track_caller]
     pub fn signal(&self, signal: i32) {
-        // Not reaped before `wait` or drop, so the pid is still this child's.
+        // The child is reaped by `wait` or drop only, so the pid is still its own.
         if let Err(error) = sys::kill(self.child.id().cast_signed(), signal) {
             panic!("{}: cannot send signal {signal}: {error}", self.shown);
         }
@@ -259,51 +263,51 @@ impl Running {
     pub fn is_running(&self) -> bool {
         let pid = self.child.id();
         std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-            // The state letter follows the name, which may hold anything.
+            // The state letter follows the name, which may contain anything.
             stat.rsplit(") ")
                 .next()
                 .is_some_and(|s| !s.starts_with('Z'))
         })
     }
 
-    /// Waits for the end while standard input stays open; whether it came
-    /// before the tool's timeout.
+    /// Waits for the end of the program while standard input stays open. Returns
+    /// false if the tool's timeout expires first.
     pub fn ends(&self) -> bool {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        // The sender goes with its message: a second call finds it gone.
+        // After the message the sender is dropped, which ends a second call.
         self.exited.recv_timeout(left) != Err(RecvTimeoutError::Timeout)
     }
 
-    /// Waits for the end and returns everything; panics when the tool's
-    /// timeout, counted from its start, passes first. Standard input is closed.
+    /// Closes standard input, waits for the end of the program and returns its
+    /// output. Panics if the tool's timeout, counted from the start, expires.
     #[track_caller]
     pub fn wait(self) -> Output {
         match self.finish() {
             Ok(output) => output,
-            Err(story) => panic!("{story}"),
+            Err(report) => panic!("{report}"),
         }
     }
 
-    /// [`Running::wait`] that returns the story instead of a panic, for a
-    /// caller that has more to tell.
+    /// Like [`Running::wait`], but returns the message of the panic as an error,
+    /// for a caller that adds to it.
     pub fn finish(mut self) -> Result<Output, String> {
         self.stdin = None;
         let in_time = self.ends();
         self.kill_group();
-        let ended = self.stdout.wait_end(GRACE) && self.stderr.wait_end(GRACE);
+        let ended = self.stdout.wait_end(CLOSE_TIMEOUT) && self.stderr.wait_end(CLOSE_TIMEOUT);
         if !in_time {
             let limit = self.timeout;
-            return Err(format!("still running after {limit:?}\n{}", self.story()));
+            return Err(format!("still running after {limit:?}\n{}", self.report()));
         }
         if !ended {
-            let story = self.story();
+            let report = self.report();
             return Err(format!(
-                "ended, but a process it left behind holds its streams open\n{story}"
+                "ended, but a process in the background holds its streams open\n{report}"
             ));
         }
-        // It needs the child unreaped.
+        // The measurement needs the child unreaped.
         let peak_memory = self.memory.take().and_then(PeakMemory::finish);
-        let status = self.child.wait().expect("wait for the child");
+        let status = self.child.wait().expect("reap the child");
         self.reaped = true;
         let stdout = std::mem::take(&mut self.stdout.lock().data);
         if let Err(why) = schema::check(&self.program, &stdout) {
@@ -318,14 +322,14 @@ impl Running {
         ))
     }
 
-    /// Ends whatever is left of the process group.
+    /// Kills the remaining processes of the group.
     fn kill_group(&self) {
-        // Before the leader is reaped, so the group's number is still its own.
+        // The leader is not reaped yet, so the group id is still its own.
         let _ = sys::kill(-self.child.id().cast_signed(), libc::SIGKILL);
     }
 
-    /// Command and streams as they stand, for a panic message.
-    fn story(&self) -> String {
+    /// Returns the command and the streams so far, for a panic message.
+    fn report(&self) -> String {
         format!(
             "command: {}\n{}",
             self.shown,
@@ -343,9 +347,9 @@ impl Drop for Running {
     }
 }
 
-/// A thread that writes whatever is sent to it, until the sender is dropped or
-/// the program stops reading.
-fn feed(mut pipe: ChildStdin) -> Sender<Vec<u8>> {
+/// Starts a thread that writes the bytes sent to it, until the sender is dropped
+/// or the program stops reading.
+fn stdin_writer(mut pipe: ChildStdin) -> Sender<Vec<u8>> {
     let (sender, receiver) = mpsc::channel::<Vec<u8>>();
     std::thread::spawn(move || {
         for bytes in receiver {
@@ -366,7 +370,7 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     #[test]
-    fn a_dialogue() {
+    fn lines_are_exchanged() {
         let mut cat = Tool::new("/bin/cat").piped_stdin().spawn();
         cat.write_stdin(b"one\ntw");
         assert_eq!(cat.read_line(SOON), "one");
@@ -379,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal() {
+    fn a_signal_ends_the_program() {
         let cat = Tool::new("/bin/cat").piped_stdin().spawn();
         cat.signal(libc::SIGTERM);
         let out = cat.wait();
@@ -387,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_kills() {
+    fn a_dropped_program_is_killed() {
         let cat = Tool::new("/bin/cat").piped_stdin().spawn();
         let proc = format!("/proc/{}", cat.pid());
         assert!(std::path::Path::new(&proc).exists());
@@ -396,8 +400,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "no line on stdout: the time passed")]
-    fn a_missing_line() {
+    #[should_panic(expected = "no line on stdout: timed out")]
+    fn a_missing_line_is_reported() {
         let cat = Tool::new("/bin/cat").piped_stdin().spawn();
         cat.read_line(Duration::from_millis(50));
     }

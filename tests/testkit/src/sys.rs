@@ -1,10 +1,10 @@
-//! The system calls std has no safe face for: sending a signal to a child,
-//! waiting for its end without reaping it, asking who we are, changing the
-//! network namespace of a thread, and IP options.
+//! Safe wrappers of system calls that std lacks: sending a signal, waiting for a
+//! child without reaping it, the effective user id, the network namespace of a
+//! thread, and IP options.
 //!
-//! A child is waited for with `WNOWAIT` first. It stays a zombie, so its pid
-//! and its process group cannot be given to somebody else, until the owner has
-//! sent the last signal and reaps it through [`std::process::Child::wait`].
+//! The wait for a child uses `WNOWAIT`. The child stays a zombie, so its pid and
+//! process group cannot be reused, until the owner has sent the last signal and
+//! reaps it through [`std::process::Child::wait`].
 #![allow(
     unsafe_code,
     reason = "kill, waitid, geteuid, unshare and IP options have no safe wrapper in std"
@@ -27,8 +27,8 @@ pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
 pub(crate) fn wait_unreaped(pid: u32) -> io::Result<()> {
     loop {
         let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
-        // SAFETY: `info` is a valid place for one siginfo_t, which the kernel
-        // fills; its contents are not looked at.
+        // SAFETY: `info` is valid memory for one siginfo_t, which the kernel
+        // fills; its contents are not read.
         let done = unsafe {
             libc::waitid(
                 libc::P_PID,
@@ -47,14 +47,14 @@ pub(crate) fn wait_unreaped(pid: u32) -> io::Result<()> {
     }
 }
 
-/// The effective user id.
+/// Returns the effective user id.
 pub(crate) fn effective_uid() -> u32 {
     // SAFETY: geteuid takes nothing, touches no memory and cannot fail.
     unsafe { libc::geteuid() }
 }
 
-/// Puts these options into the header of every packet that a socket sends; with
-/// `six` they are a whole destination options header of IPv6.
+/// Adds these options to the header of every packet that a socket sends. With
+/// `six` they are a complete IPv6 destination options header.
 pub(crate) fn set_ip_options(socket: &impl AsRawFd, six: bool, options: &[u8]) -> io::Result<()> {
     let (level, name) = if six {
         (libc::IPPROTO_IPV6, libc::IPV6_DSTOPTS)
@@ -78,8 +78,8 @@ pub(crate) fn set_ip_options(socket: &impl AsRawFd, six: bool, options: &[u8]) -
     }
 }
 
-/// Moves the calling thread, and what it starts from now on, into a network
-/// namespace of its own. Needs `CAP_SYS_ADMIN`.
+/// Moves the calling thread, and the processes and threads that it starts from
+/// now on, into a new network namespace. Needs `CAP_SYS_ADMIN`.
 pub(crate) fn unshare_network() -> io::Result<()> {
     // SAFETY: unshare takes an integer and touches no memory of ours; the
     // namespace is an attribute of the calling thread alone.

@@ -1,9 +1,9 @@
-//! A private certificate authority for tests of TLS: good leaves, leaves with
-//! each classic fault, and server settings made of them.
+//! A private certificate authority for tests of TLS: valid certificates,
+//! certificates with each common defect, and server settings that use them.
 //!
-//! Keys are fresh for each [`Authority`] and live in a temporary directory.
-//! Several servers can share one authority, so that one `--cacert` serves a
-//! redirect between them.
+//! Each [`Authority`] generates new keys and has a temporary directory for its
+//! files. Several servers can share an authority, so that one `--cacert` is valid
+//! for a redirect between them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -18,26 +18,26 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tempfile::TempDir;
 
-/// Which certificate a server shows.
+/// The certificate that a server presents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaf {
     /// Valid for `localhost`, `127.0.0.1` and `::1`, until 4096-01-01.
     Good,
     /// Valid, but for `wrong.test` only.
     WrongName,
-    /// For the right names, and expired since 2001-01-01.
+    /// For the right names, expired since 2001-01-01.
     Expired,
     /// For the right names, valid from 4000-01-01.
     NotYetValid,
-    /// For the right names, signed by itself and not by the authority.
+    /// For the right names, but self-signed.
     SelfSigned,
-    /// A client's certificate, common name `client.test`.
+    /// For a client, with the common name `client.test`.
     Client,
-    /// For the right names, but marked as that of an authority (CA:TRUE).
+    /// For the right names, but marked as an authority (CA:TRUE).
     Authority,
 }
 
-/// A certificate authority with its files.
+/// A certificate authority with a directory for its files.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     dir: TempDir,
@@ -50,7 +50,7 @@ impl fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// A new authority, "inetkit test CA".
+    /// Creates an authority with the common name "inetkit test CA".
     pub fn new() -> Arc<Self> {
         let mut params = CertificateParams::default();
         params
@@ -60,23 +60,24 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("generate a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("sign the authority");
-        let dir = tempfile::tempdir().expect("make a temporary directory");
+        let dir = tempfile::tempdir().expect("create a temporary directory");
         std::fs::write(dir.path().join("ca.pem"), issuer.pem()).expect("write ca.pem");
         Arc::new(Self { issuer, dir })
     }
 
-    /// The authority's certificate, in PEM; goes away with this value.
+    /// Returns the PEM file of the authority's certificate, which is removed with
+    /// this value.
     pub fn ca_file(&self) -> PathBuf {
         self.dir.path().join("ca.pem")
     }
 
-    /// The directory for this authority's files.
+    /// Returns the directory of this authority's files.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Makes a certificate and writes it and its key as PEM files, for a
-    /// program that is given both (`--cert`, `--key`).
+    /// Issues a certificate and writes it and its key as PEM files, for a program
+    /// with options for both (`--cert`, `--key`).
     pub fn files(&self, leaf: Leaf) -> (PathBuf, PathBuf) {
         let (certificate, key) = self.issue(leaf);
         let name = format!("{leaf:?}").to_lowercase();
@@ -87,7 +88,7 @@ impl Authority {
         (cert_file, key_file)
     }
 
-    /// Server settings with the good leaf.
+    /// Returns server settings with [`Leaf::Good`].
     pub fn server(self: &Arc<Self>) -> Tls {
         Tls {
             authority: Arc::clone(self),
@@ -106,7 +107,7 @@ impl Authority {
         };
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let common = names[0].clone();
-        let mut params = CertificateParams::new(names).expect("valid names");
+        let mut params = CertificateParams::new(names).expect("use valid names");
         params.distinguished_name.push(DnType::CommonName, common);
         params.extended_key_usages = vec![if leaf == Leaf::Client {
             ExtendedKeyUsagePurpose::ClientAuth
@@ -132,7 +133,7 @@ impl Authority {
     }
 }
 
-/// How a server speaks TLS.
+/// The TLS settings of a server.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Tls {
@@ -144,25 +145,25 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Shows another certificate than the good one.
+    /// Sets the certificate to present.
     pub fn leaf(mut self, leaf: Leaf) -> Self {
         self.leaf = leaf;
         self
     }
 
-    /// Insists on a client certificate of the same authority.
+    /// Requires a client certificate of the same authority.
     pub fn require_client_certificate(mut self) -> Self {
         self.client_auth = true;
         self
     }
 
-    /// Speaks TLS 1.2 only.
+    /// Allows TLS 1.2 only.
     pub fn only_tls12(mut self) -> Self {
         self.versions = vec![&rustls::version::TLS12];
         self
     }
 
-    /// Negotiates one of these application protocols.
+    /// Offers these application protocols (ALPN).
     pub fn alpn(mut self, protocols: &[&str]) -> Self {
         self.alpn = protocols
             .iter()
@@ -171,24 +172,24 @@ impl Tls {
         self
     }
 
-    /// The authority behind the certificate.
+    /// Returns the authority that issued the certificate.
     pub fn authority(&self) -> &Arc<Authority> {
         &self.authority
     }
 
-    /// The settings for rustls.
+    /// Returns these settings as a configuration of rustls.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.versions)
-            .expect("known versions");
+            .expect("use known versions");
         let root = self.authority.issuer.der().clone();
         let builder = if self.client_auth {
             let mut roots = RootCertStore::empty();
-            roots.add(root.clone()).expect("a valid root");
+            roots.add(root.clone()).expect("add a valid root");
             let verifier =
                 WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-            builder.with_client_cert_verifier(verifier.expect("a verifier"))
+            builder.with_client_cert_verifier(verifier.expect("build a verifier"))
         } else {
             builder.with_no_client_auth()
         };
@@ -197,7 +198,7 @@ impl Tls {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let mut config = builder
             .with_single_cert(chain, key)
-            .expect("a matching key");
+            .expect("use a matching key");
         config.alpn_protocols.clone_from(&self.alpn);
         Arc::new(config)
     }

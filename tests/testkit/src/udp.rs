@@ -1,14 +1,14 @@
-//! UDP peers: an echo, and peers that lose, double or spoil datagrams.
+//! UDP peers: an echo, and peers that lose, duplicate or corrupt datagrams.
 //!
-//! A [`UdpPeer`] receives on a free port of 127.0.0.1 and sends back whatever
-//! datagrams a closure makes of each one.
+//! A [`UdpPeer`] receives on a free port of 127.0.0.1 and answers each datagram
+//! with those that a closure returns.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-/// A receiving peer. Dropping it closes the socket.
+/// A UDP peer, whose socket is closed when the value is dropped.
 #[derive(Debug)]
 pub struct UdpPeer {
     addr: SocketAddr,
@@ -17,14 +17,14 @@ pub struct UdpPeer {
 }
 
 impl UdpPeer {
-    /// Answers each datagram with those that `answer` returns; it is told the
-    /// datagram's number, from 0.
+    /// Starts a peer that answers each datagram with those that `answer` returns.
+    /// `answer` gets the number of the datagram, from 0, and its content.
     pub fn start<F>(answer: F) -> Self
     where
         F: Fn(usize, &[u8]) -> Vec<Vec<u8>> + Send + 'static,
     {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a peer");
-        let addr = socket.local_addr().expect("address of a socket");
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind the address of a peer");
+        let addr = socket.local_addr().expect("get the address of a socket");
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
@@ -35,7 +35,7 @@ impl UdpPeer {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                // An error here is an ICMP one about an earlier answer.
+                // An error is the result of an ICMP error about an earlier answer.
                 let Ok((n, from)) = received else { continue };
                 for datagram in answer(number, &buffer[..n]) {
                     let _ = socket.send_to(&datagram, from);
@@ -50,12 +50,12 @@ impl UdpPeer {
         }
     }
 
-    /// Gives every datagram back.
+    /// Echoes every datagram.
     pub fn echo() -> Self {
         Self::start(|_, datagram| vec![datagram.to_vec()])
     }
 
-    /// Gives every datagram back but each `nth`.
+    /// Echoes every datagram except each `nth` one.
     pub fn lossy(nth: usize) -> Self {
         Self::start(move |number, datagram| {
             let lost = number % nth == nth - 1;
@@ -63,7 +63,7 @@ impl UdpPeer {
         })
     }
 
-    /// Gives every datagram back with its last byte inverted.
+    /// Echoes every datagram with its last byte inverted.
     pub fn corrupt() -> Self {
         Self::start(|_, datagram| {
             let mut datagram = datagram.to_vec();
@@ -74,17 +74,17 @@ impl UdpPeer {
         })
     }
 
-    /// Gives every datagram back twice.
+    /// Echoes every datagram twice.
     pub fn twice() -> Self {
         Self::start(|_, datagram| vec![datagram.to_vec(), datagram.to_vec()])
     }
 
-    /// Answers nothing.
+    /// Receives datagrams and answers none.
     pub fn silent() -> Self {
         Self::start(|_, _| Vec::new())
     }
 
-    /// Where the peer receives.
+    /// Returns the address on which the peer receives.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -107,19 +107,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn peers() {
+    fn datagrams_are_answered() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let ask = |peer: &UdpPeer| {
+        let exchange = |peer: &UdpPeer| {
             socket.send_to(b"abc", peer.addr()).unwrap();
             let mut buffer = [0; 16];
             let n = socket.recv(&mut buffer).unwrap();
             buffer[..n].to_vec()
         };
-        assert_eq!(ask(&UdpPeer::echo()), b"abc");
-        assert_eq!(ask(&UdpPeer::corrupt()), b"ab\x9c");
+        assert_eq!(exchange(&UdpPeer::echo()), b"abc");
+        assert_eq!(exchange(&UdpPeer::corrupt()), b"ab\x9c");
         let lossy = UdpPeer::lossy(2);
-        assert_eq!(ask(&lossy), b"abc");
+        assert_eq!(exchange(&lossy), b"abc");
         socket.send_to(b"lost", lossy.addr()).unwrap();
-        assert_eq!(ask(&lossy), b"abc");
+        assert_eq!(exchange(&lossy), b"abc");
     }
 }

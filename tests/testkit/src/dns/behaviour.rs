@@ -1,5 +1,5 @@
-//! The ways a DNS server can answer, from honest to hostile, each turned into
-//! what is put on the wire.
+//! The behaviours of the DNS server, from correct to hostile, and the actions
+//! that implement them.
 
 use std::time::Duration;
 
@@ -8,60 +8,59 @@ use super::lies::Lie;
 use super::wire::{Query, Response, labels, rtype};
 use super::zone::Zone;
 
-/// What the server does with one query.
+/// The reaction of the server to one query.
 #[derive(Debug, Clone)]
 pub enum Behaviour {
-    /// The table's answer, truncated over UDP if it must be.
+    /// The correct answer from the table, truncated over UDP if necessary.
     Answer,
-    /// This answer, truncated over UDP if it must be.
+    /// This answer, truncated over UDP if necessary.
     Respond(Response),
-    /// No answer; a stream stays open.
+    /// No answer. A stream stays open.
     Drop,
-    /// The table's answer after this time.
+    /// The correct answer after this time.
     Delay(Duration),
     /// An empty answer with this RCODE: 1 FORMERR, 2 SERVFAIL, 4 NOTIMP, 5
     /// REFUSED.
     Rcode(u16),
-    /// FORMERR in a bare header of twelve bytes, as servers without EDNS do.
+    /// FORMERR in a bare header of twelve bytes, as from servers without EDNS.
     BareFormErr,
-    /// The table's answer under another id.
+    /// The correct answer with another id.
     WrongId,
-    /// The table's answer to another question than the asked one.
+    /// The correct answer with another question.
     WrongQuestion,
-    /// The table's answer from another port (over UDP).
+    /// The correct answer from another port (over UDP).
     WrongSource,
-    /// A false answer under another id first, then the table's.
+    /// A wrong answer with another id, then the correct one.
     UnrelatedFirst,
-    /// The table's answer twice.
+    /// The correct answer twice.
     Twice,
-    /// The table's answer cut to its first bytes.
-    Short(usize),
+    /// The first bytes of the correct answer.
+    CutTo(usize),
     /// An answer whose owner name is a compression pointer to itself.
     PointerLoop,
     /// An empty answer with TC set, whatever the transport.
     Truncate,
-    /// The connection is closed; over UDP nothing happens.
+    /// Closes the connection; over UDP there is no answer.
     Close,
-    /// The table's answer, and the connection is closed.
+    /// The correct answer, then the end of the connection.
     AnswerThenClose,
-    /// The table's answer, and the connection is reset.
+    /// The correct answer, then a reset of the connection.
     AnswerThenReset,
-    /// The table's answer and the end of TLS, but not of TCP.
+    /// The correct answer, then `close_notify`, but no FIN.
     AnswerThenNotify,
-    /// The table's answer, but not before the next one of the connection, and
-    /// in one piece with that.
+    /// The correct answer, sent together with the next answer of the connection.
     Hold,
-    /// The table's answer byte by byte, over a stream.
+    /// The correct answer byte by byte, over a stream.
     Trickle,
-    /// One of the lies.
+    /// A misbehaviour from the list of [`Lie`].
     Lie(Lie),
-    /// These messages as they are (framed by their length on a stream).
+    /// These messages unchanged (with a length prefix on a stream).
     Raw(Vec<Vec<u8>>),
     /// These messages, then the end of the connection.
     RawThenClose(Vec<Vec<u8>>),
 }
 
-/// One step on the wire.
+/// A single action of the server.
 #[derive(Debug)]
 pub(super) enum Action {
     Send(Vec<u8>),
@@ -69,27 +68,27 @@ pub(super) enum Action {
     Pause(Duration),
     Close,
     Reset,
-    /// The end of TLS alone.
-    Notify,
-    /// To be sent together with what follows, on a stream.
+    /// Send `close_notify`, but no FIN.
+    CloseNotify,
+    /// Send together with the next message, on a stream.
     Hold(Vec<u8>),
-    /// Byte by byte, on a stream.
+    /// Send byte by byte, on a stream.
     Trickle(Vec<u8>),
-    /// All but the last byte, on a stream.
+    /// Send all but the last byte, on a stream.
     CutShort(Vec<u8>),
 }
 
-/// Records in one message of a zone transfer.
+/// The number of records in one message of a zone transfer.
 const PER_MESSAGE: usize = 100;
 
-/// The steps that make up a behaviour.
-pub(super) fn plan(
+/// Returns the actions of a behaviour.
+pub(super) fn actions(
     behaviour: Behaviour,
     query: &Query,
     transport: Transport,
     zone: &Zone,
 ) -> Vec<Action> {
-    let honest = || -> Vec<Action> {
+    let correct = || -> Vec<Action> {
         if query.qtype == rtype::AXFR && transport != Transport::Udp {
             let messages = zone.transfer(query, PER_MESSAGE);
             return messages
@@ -101,12 +100,12 @@ pub(super) fn plan(
     };
     let one = |response: Response| vec![Action::Send(fit(response, query, transport))];
     match behaviour {
-        Behaviour::Answer => honest(),
+        Behaviour::Answer => correct(),
         Behaviour::Respond(response) => one(response),
         Behaviour::Drop => Vec::new(),
         Behaviour::Delay(time) => {
             let mut actions = vec![Action::Pause(time)];
-            actions.extend(honest());
+            actions.extend(correct());
             actions
         }
         Behaviour::Rcode(rcode) => one(query.response().rcode(rcode)),
@@ -137,11 +136,11 @@ pub(super) fn plan(
             let mut response = query.response().rcode(3);
             response.id ^= 0x5555;
             let mut actions = one(response);
-            actions.extend(honest());
+            actions.extend(correct());
             actions
         }
-        Behaviour::Twice => honest().into_iter().chain(honest()).collect(),
-        Behaviour::Short(n) => {
+        Behaviour::Twice => correct().into_iter().chain(correct()).collect(),
+        Behaviour::CutTo(n) => {
             let mut bytes = zone.answer(query).to_bytes();
             bytes.truncate(n);
             vec![Action::Send(bytes)]
@@ -149,12 +148,12 @@ pub(super) fn plan(
         Behaviour::PointerLoop => vec![Action::Send(pointer_loop(query))],
         Behaviour::Truncate => one(zone.answer(query).truncated()),
         Behaviour::Close => vec![Action::Close],
-        Behaviour::AnswerThenClose => then(honest(), Action::Close),
-        Behaviour::AnswerThenReset => then(honest(), Action::Reset),
-        Behaviour::AnswerThenNotify => then(honest(), Action::Notify),
+        Behaviour::AnswerThenClose => then(correct(), Action::Close),
+        Behaviour::AnswerThenReset => then(correct(), Action::Reset),
+        Behaviour::AnswerThenNotify => then(correct(), Action::CloseNotify),
         Behaviour::Hold => vec![Action::Hold(zone.answer(query).to_bytes())],
         Behaviour::Trickle => vec![Action::Trickle(zone.answer(query).to_bytes())],
-        Behaviour::Lie(lie) => lie.plan(query, transport, zone),
+        Behaviour::Lie(lie) => lie.actions(query, transport, zone),
         Behaviour::Raw(messages) => messages.into_iter().map(Action::Send).collect(),
         Behaviour::RawThenClose(messages) => {
             let sends = messages.into_iter().map(Action::Send);
@@ -168,17 +167,18 @@ fn then(mut actions: Vec<Action>, last: Action) -> Vec<Action> {
     actions
 }
 
-/// The message, truncated if it is too large for a datagram.
+/// Serializes a message, truncated if it is too large for a datagram.
 fn fit(response: Response, query: &Query, transport: Transport) -> Vec<u8> {
     let bytes = response.to_bytes();
-    let most = query.edns.as_ref().map_or(512, |edns| edns.size.max(512));
-    if transport == Transport::Udp && bytes.len() > usize::from(most) {
+    let max = query.edns.as_ref().map_or(512, |edns| edns.size.max(512));
+    if transport == Transport::Udp && bytes.len() > usize::from(max) {
         return response.truncated().to_bytes();
     }
     bytes
 }
 
-/// One A record whose owner points at its own first byte.
+/// Returns an answer with one A record whose owner is a compression pointer to
+/// itself.
 fn pointer_loop(query: &Query) -> Vec<u8> {
     let mut response = query.response();
     response.edns = None;

@@ -1,7 +1,7 @@
-//! The ways a server can lie, each a message or two made from the honest
-//! answer. A resolver must ignore what is no answer to its question, give up
-//! on what is broken, and not be led astray by what is only odd; which of the
-//! three is for its own tests to say.
+//! Misbehaviours of a DNS server, each one or a few messages derived from the
+//! correct answer. A resolver must ignore messages that do not answer its
+//! question, report malformed answers, and accept unusual ones. Its own tests
+//! define the expected reaction to each misbehaviour.
 
 use std::time::Duration;
 
@@ -10,10 +10,11 @@ use super::behaviour::Action;
 use super::wire::{Query, Record, Response, labels, rtype};
 use super::zone::Zone;
 
-/// One lie. Over a stream most servers here are honest: only the lies whose
-/// names say so are told there, after a truncated answer over UDP.
+/// A misbehaviour. Most apply to UDP only, and answers over a stream are correct.
+/// Those whose names start with `TruncatedAndStream` send a truncated answer over
+/// UDP and misbehave on the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say what is wrong")]
+#[allow(missing_docs, reason = "the names describe the misbehaviour")]
 pub enum Lie {
     WrongId,
     WrongName,
@@ -72,7 +73,7 @@ pub enum Lie {
 }
 
 impl Lie {
-    /// All of them.
+    /// All misbehaviours, in the order of the variants.
     pub const ALL: [Self; 54] = [
         Self::WrongId,
         Self::WrongName,
@@ -130,23 +131,23 @@ impl Lie {
         Self::TruncatedInARecord,
     ];
 
-    /// What is put on the wire.
-    pub(super) fn plan(self, query: &Query, transport: Transport, zone: &Zone) -> Vec<Action> {
-        let honest = zone.answer(query);
+    /// Returns the actions of this misbehaviour.
+    pub(super) fn actions(self, query: &Query, transport: Transport, zone: &Zone) -> Vec<Action> {
+        let correct = zone.answer(query);
         if transport != Transport::Udp {
-            return self.over_a_stream(query, honest);
+            return self.over_a_stream(query, correct);
         }
         match self {
-            Self::WrongPort => return vec![Action::SendFromElsewhere(honest.to_bytes())],
+            Self::WrongPort => return vec![Action::SendFromElsewhere(correct.to_bytes())],
             Self::Silence => return Vec::new(),
             Self::Twice => {
-                let twice = || Action::Send(honest.to_bytes());
+                let twice = || Action::Send(correct.to_bytes());
                 return vec![twice(), twice()];
             }
             Self::Late => {
                 return vec![
                     Action::Pause(Duration::from_millis(1500)),
-                    Action::Send(honest.to_bytes()),
+                    Action::Send(correct.to_bytes()),
                 ];
             }
             Self::FalseFirst => {
@@ -154,7 +155,7 @@ impl Lie {
                 other.id ^= 0x5555;
                 return vec![
                     Action::Send(other.to_bytes()),
-                    Action::Send(honest.to_bytes()),
+                    Action::Send(correct.to_bytes()),
                 ];
             }
             Self::ManyWrongIds => {
@@ -165,90 +166,90 @@ impl Lie {
                         Action::Send(other.to_bytes())
                     })
                     .collect();
-                actions.push(Action::Send(honest.to_bytes()));
+                actions.push(Action::Send(correct.to_bytes()));
                 return actions;
             }
             _ => {}
         }
         let bytes = self
-            .other_answer(query, &honest)
+            .wrong_answer(query, &correct)
             .map(|response| response.to_bytes())
-            .or_else(|| self.bytes(query, &honest))
-            .unwrap_or_else(|| honest.truncated().to_bytes());
+            .or_else(|| self.malformed_answer(query, &correct))
+            .unwrap_or_else(|| correct.truncated().to_bytes());
         vec![Action::Send(bytes)]
     }
 
-    /// A message that is well-formed, and wrong all the same.
-    fn other_answer(self, query: &Query, honest: &Response) -> Option<Response> {
+    /// Returns a well-formed message with wrong content.
+    fn wrong_answer(self, query: &Query, correct: &Response) -> Option<Response> {
         let name = &query.name;
-        let mut lie = honest.clone();
+        let mut answer = correct.clone();
         match self {
-            Self::WrongId => lie.id ^= 0x5555,
+            Self::WrongId => answer.id ^= 0x5555,
             Self::WrongName => {
-                lie.question = Some((labels("unrelated.test"), query.qtype, query.class));
+                answer.question = Some((labels("unrelated.test"), query.qtype, query.class));
             }
             Self::ParentName => {
                 let parent = name.split_once('.').map_or("", |(_, parent)| parent);
-                lie.question = Some((labels(parent), query.qtype, query.class));
+                answer.question = Some((labels(parent), query.qtype, query.class));
             }
             Self::WrongType => {
-                lie.question = Some((query.name_wire.clone(), query.qtype ^ 32, query.class));
+                answer.question = Some((query.name_wire.clone(), query.qtype ^ 32, query.class));
             }
-            Self::WrongClass => lie.question = Some((query.name_wire.clone(), query.qtype, 3)),
-            Self::WrongOpcode => lie.flags |= 4 << 11,
-            Self::NotAReply => lie.flags &= !0x8000,
+            Self::WrongClass => answer.question = Some((query.name_wire.clone(), query.qtype, 3)),
+            Self::WrongOpcode => answer.flags |= 4 << 11,
+            Self::NotAReply => answer.flags &= !0x8000,
             Self::BareNoError => {
-                lie = Response {
+                answer = Response {
                     id: query.id,
                     flags: 0x8080,
                     ..Response::default()
                 }
             }
-            Self::NoQuestion => lie.question = None,
-            Self::ForeignCookie => lie = lie.option(10, *b"notoursXservercookie"),
+            Self::NoQuestion => answer.question = None,
+            Self::ForeignCookie => answer = answer.option(10, *b"notoursXservercookie"),
             Self::AliasLoop => {
-                lie.answers = vec![
+                answer.answers = vec![
                     Record::new(name, rtype::CNAME, 60, labels("pool.test")),
                     Record::new("pool.test", rtype::CNAME, 60, query.name_wire.clone()),
                 ];
             }
             Self::AliasToNowhere => {
-                lie.answers = vec![Record::new(name, rtype::CNAME, 60, labels("away.example"))];
-                // A server that follows aliases would know what is there.
-                lie.flags &= !0x0080;
+                answer.answers = vec![Record::new(name, rtype::CNAME, 60, labels("away.example"))];
+                // A server that follows aliases would return the target's records.
+                answer.flags &= !0x0080;
             }
             Self::ForeignRecords => {
-                lie.answers = vec![Record::new("other.test", query.qtype, 60, [192, 0, 2, 66])];
+                answer.answers = vec![Record::new("other.test", query.qtype, 60, [192, 0, 2, 66])];
             }
             Self::OnlyInAdditional => {
-                lie.additional = std::mem::take(&mut lie.answers);
+                answer.additional = std::mem::take(&mut answer.answers);
             }
             Self::Referral => {
-                lie.answers.clear();
-                lie.authority = vec![Record::new("test", rtype::NS, 60, labels("ns.test"))];
+                answer.answers.clear();
+                answer.authority = vec![Record::new("test", rtype::NS, 60, labels("ns.test"))];
             }
-            Self::FormErrWithEdns if query.edns.is_some() => lie = query.response().rcode(1),
-            Self::BadVersWithEdns if query.edns.is_some() => lie = query.response().rcode(16),
+            Self::FormErrWithEdns if query.edns.is_some() => answer = query.response().rcode(1),
+            Self::BadVersWithEdns if query.edns.is_some() => answer = query.response().rcode(16),
             Self::BareFormErrWithEdns if query.edns.is_some() => {
-                lie = query.response().rcode(1);
-                lie.question = None;
-                lie.edns = None;
+                answer = query.response().rcode(1);
+                answer.question = None;
+                answer.edns = None;
             }
             Self::FormErrWithEdns | Self::BadVersWithEdns | Self::BareFormErrWithEdns => {}
-            Self::UnknownRcode => lie = query.response().rcode(13),
+            Self::UnknownRcode => answer = query.response().rcode(13),
             _ => return None,
         }
-        Some(lie)
+        Some(answer)
     }
 
-    /// A message that is not well-formed.
-    fn bytes(self, query: &Query, honest: &Response) -> Option<Vec<u8>> {
-        let whole = honest.to_bytes();
-        let mut bare = query.response();
-        bare.edns = None;
-        // A question and one answer, whose owner and data are to be lied about.
-        let one = |owner: &[u8], length: u16, data: &[u8], qtype: u16| {
-            let mut bytes = bare.to_bytes();
+    /// Returns a malformed message.
+    fn malformed_answer(self, query: &Query, correct: &Response) -> Option<Vec<u8>> {
+        let message = correct.to_bytes();
+        let mut empty = query.response();
+        empty.edns = None;
+        // A question and one answer with the given owner and data.
+        let with_answer = |owner: &[u8], length: u16, data: &[u8], qtype: u16| {
+            let mut bytes = empty.to_bytes();
             bytes[7] = 1;
             bytes.extend(owner);
             bytes.extend(qtype.to_be_bytes());
@@ -257,33 +258,33 @@ impl Lie {
             bytes.extend(data);
             bytes
         };
-        let here = bare.to_bytes().len() as u16;
+        let end = empty.to_bytes().len() as u16;
         let pointer = |at: u16| (0xc000 | at).to_be_bytes();
         let address = [192, 0, 2, 66];
         let qtype = query.qtype;
-        let asked: &[u8] = &[0xc0, 12];
+        let owner_of_question: &[u8] = &[0xc0, 12];
         Some(match self {
             Self::Echo => query.bytes.clone(),
             Self::Empty => Vec::new(),
-            Self::OneByte => whole[..1].to_vec(),
-            Self::ElevenBytes => whole[..11].to_vec(),
+            Self::OneByte => message[..1].to_vec(),
+            Self::ElevenBytes => message[..11].to_vec(),
             Self::TwoQuestions => {
-                let mut bytes = bare.to_bytes();
+                let mut bytes = empty.to_bytes();
                 bytes[5] = 2;
-                bytes.extend(&bare.to_bytes()[12..]);
+                bytes.extend(&empty.to_bytes()[12..]);
                 bytes
             }
-            Self::QuestionMissing => whole[..12].to_vec(),
-            Self::PointerToItself => one(&pointer(here), 4, &address, qtype),
-            Self::PointerForward => one(&pointer(here + 12), 4, &[1, b'a', 0, 0], qtype),
+            Self::QuestionMissing => message[..12].to_vec(),
+            Self::PointerToItself => with_answer(&pointer(end), 4, &address, qtype),
+            Self::PointerForward => with_answer(&pointer(end + 12), 4, &[1, b'a', 0, 0], qtype),
             Self::PointersInACircle => {
-                let owner = [&[1, b'a'][..], &pointer(here)].concat();
-                one(&owner, 4, &address, qtype)
+                let owner = [&[1, b'a'][..], &pointer(end)].concat();
+                with_answer(&owner, 4, &address, qtype)
             }
-            Self::PointerBeyondTheEnd => one(&pointer(0x3fff), 4, &address, qtype),
-            // The id and flags, read as labels, lead anywhere but to a name.
-            Self::PointerIntoTheHeader => one(&pointer(2), 4, &address, qtype),
-            Self::ReservedLabel => one(&[0x41, b'a', 0], 4, &address, qtype),
+            Self::PointerBeyondTheEnd => with_answer(&pointer(0x3fff), 4, &address, qtype),
+            // The id and flags are not a valid name.
+            Self::PointerIntoTheHeader => with_answer(&pointer(2), 4, &address, qtype),
+            Self::ReservedLabel => with_answer(&[0x41, b'a', 0], 4, &address, qtype),
             Self::OverlongName => {
                 let mut owner = Vec::new();
                 for _ in 0..5 {
@@ -291,67 +292,69 @@ impl Lie {
                     owner.extend([b'a'; 63]);
                 }
                 owner.push(0);
-                one(&owner, 4, &address, qtype)
+                with_answer(&owner, 4, &address, qtype)
             }
             Self::OverlongLabel => {
                 let mut owner = vec![0x8a];
                 owner.extend([b'a'; 138]);
                 owner.push(0);
-                one(&owner, 4, &address, qtype)
+                with_answer(&owner, 4, &address, qtype)
             }
             Self::TooManyAnswers => {
-                let mut bytes = one(asked, 4, &address, qtype);
+                let mut bytes = with_answer(owner_of_question, 4, &address, qtype);
                 bytes[7] = 3;
                 bytes
             }
             Self::TooManyAdditional => {
-                let mut bytes = one(asked, 4, &address, qtype);
+                let mut bytes = with_answer(owner_of_question, 4, &address, qtype);
                 bytes[11] = 9;
                 bytes
             }
-            Self::LengthBeyondTheEnd => one(asked, 400, &address, qtype),
-            Self::AddressTooShort => one(asked, 3, &address[..3], qtype),
-            Self::AddressTooLong => one(asked, 5, &[192, 0, 2, 66, 1], qtype),
-            Self::TargetPointsAtItself => one(asked, 2, &pointer(here + 12), rtype::CNAME),
+            Self::LengthBeyondTheEnd => with_answer(owner_of_question, 400, &address, qtype),
+            Self::AddressTooShort => with_answer(owner_of_question, 3, &address[..3], qtype),
+            Self::AddressTooLong => with_answer(owner_of_question, 5, &[192, 0, 2, 66, 1], qtype),
+            Self::TargetPointsAtItself => {
+                with_answer(owner_of_question, 2, &pointer(end + 12), rtype::CNAME)
+            }
             Self::CutInARecord => {
-                let bytes = one(asked, 4, &address, qtype);
+                let bytes = with_answer(owner_of_question, 4, &address, qtype);
                 bytes[..bytes.len() - 6].to_vec()
             }
             Self::TruncatedInARecord => {
-                let mut bytes = one(asked, 4, &address, qtype);
+                let mut bytes = with_answer(owner_of_question, 4, &address, qtype);
                 bytes[2] |= 2;
                 bytes.truncate(bytes.len() - 6);
                 bytes
             }
-            Self::TrailingBytes => [&whole[..], b"and more"].concat(),
+            Self::TrailingBytes => [&message[..], b"trailing"].concat(),
             Self::ForeignClass => {
-                let mut bytes = one(asked, 4, &address, qtype);
-                bytes[usize::from(here) + 5] = 3;
+                let mut bytes = with_answer(owner_of_question, 4, &address, qtype);
+                bytes[usize::from(end) + 5] = 3;
                 bytes
             }
             _ => return None,
         })
     }
 
-    fn over_a_stream(self, query: &Query, honest: Response) -> Vec<Action> {
+    fn over_a_stream(self, query: &Query, correct: Response) -> Vec<Action> {
         match self {
             Self::TruncatedAndStreamCloses => vec![Action::Close],
-            Self::TruncatedAndStreamTrickles => vec![Action::Trickle(honest.to_bytes())],
+            Self::TruncatedAndStreamTrickles => vec![Action::Trickle(correct.to_bytes())],
             Self::TruncatedAndStreamTruncates => {
-                vec![Action::Send(honest.truncated().to_bytes())]
+                vec![Action::Send(correct.truncated().to_bytes())]
             }
             Self::TruncatedAndStreamCutsShort => {
-                vec![Action::CutShort(honest.to_bytes()), Action::Close]
+                vec![Action::CutShort(correct.to_bytes()), Action::Close]
             }
             Self::TruncatedAndStreamAnswersAnother => {
                 let mut other = query.response().rcode(3);
                 other.question = Some((labels("unrelated.test"), query.qtype, query.class));
                 vec![
                     Action::Send(other.to_bytes()),
-                    Action::Send(honest.to_bytes()),
+                    Action::Send(correct.to_bytes()),
                 ]
             }
-            _ => vec![Action::Send(honest.to_bytes())],
+            _ => vec![Action::Send(correct.to_bytes())],
         }
     }
 }

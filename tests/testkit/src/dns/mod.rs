@@ -1,14 +1,15 @@
-//! A DNS server for tests: UDP and TCP on one port of 127.0.0.1 (and TLS on
-//! another, if asked), answers from a [`Zone`], and misbehaves as told.
+//! A DNS server for tests: UDP and TCP on one port of 127.0.0.1 and optionally
+//! TLS on another, answers from a [`Zone`], and configurable misbehaviour.
 //!
-//! A closure sees each query with its transport and chooses a [`Behaviour`];
-//! [`Behaviour::Answer`] is the honest one. Over UDP an answer larger than the
-//! query's advertised size (512 bytes without EDNS) is truncated with TC set.
+//! A closure gets each query with its transport and chooses a [`Behaviour`];
+//! [`Behaviour::Answer`] is the correct one. Over UDP an answer that is larger
+//! than the size advertised by the query (512 bytes without EDNS) is truncated
+//! with TC set.
 //!
 //! ```no_run
 //! use testkit::dns::{Behaviour, DnsServer, Transport, Zone};
 //! let zone = Zone::new().soa("test").a("host.test", "192.0.2.1");
-//! let honest = DnsServer::start(zone.clone());
+//! let correct = DnsServer::start(zone.clone());
 //! let lossy = DnsServer::with_behaviour(zone, |_, transport| match transport {
 //!     Transport::Udp => Behaviour::Drop,
 //!     Transport::Tcp | Transport::Tls => Behaviour::Answer,
@@ -28,7 +29,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 pub use behaviour::Behaviour;
-use behaviour::{Action, plan};
+use behaviour::{Action, actions};
 pub use lies::Lie;
 pub use wire::{Edns, Query, Record, Response, labels, present, rtype};
 pub use zone::Zone;
@@ -37,48 +38,48 @@ use crate::acceptor::Acceptor;
 use crate::conn::Conn;
 use crate::tls::Tls;
 
-/// How a query came.
+/// The transport of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// One datagram.
+    /// A single UDP datagram.
     Udp,
-    /// A stream with length prefixes.
+    /// A TCP stream with length prefixes.
     Tcp,
-    /// The same inside TLS (RFC 7858).
+    /// A TCP stream with TLS (RFC 7858).
     Tls,
 }
 
-/// A query that arrived.
+/// A received query.
 #[derive(Debug, Clone)]
 pub struct Logged {
-    /// The way it came.
+    /// The transport of the query.
     pub transport: Transport,
-    /// Who sent it.
+    /// The address of the client.
     pub peer: SocketAddr,
-    /// When it was read.
+    /// The time of its receipt.
     pub at: Instant,
-    /// What it asked.
+    /// The parsed message.
     pub query: Query,
 }
 
-type Choose = dyn Fn(&Query, Transport) -> Behaviour + Send + Sync;
+type ChooseBehaviour = dyn Fn(&Query, Transport) -> Behaviour + Send + Sync;
 
-/// What the threads share.
+/// The state that the threads share.
 struct Shared {
     zone: Zone,
-    choose: Box<Choose>,
+    choose: Box<ChooseBehaviour>,
     log: Mutex<Vec<Logged>>,
     stop: AtomicBool,
 }
 
 impl Shared {
-    /// Logs a message and decides what to do about it.
+    /// Logs a message and returns the actions of the chosen behaviour.
     fn actions(&self, bytes: &[u8], transport: Transport, peer: SocketAddr) -> Vec<Action> {
         let Some(query) = Query::parse(bytes) else {
             return vec![Action::Close];
         };
         let behaviour = (self.choose)(&query, transport);
-        let actions = plan(behaviour, &query, transport, &self.zone);
+        let actions = actions(behaviour, &query, transport, &self.zone);
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.push(Logged {
             transport,
@@ -90,7 +91,7 @@ impl Shared {
     }
 }
 
-/// A running server. Dropping it closes its sockets.
+/// A running server, whose sockets are closed when the value is dropped.
 pub struct DnsServer {
     shared: Arc<Shared>,
     tcp: Acceptor,
@@ -105,12 +106,12 @@ impl std::fmt::Debug for DnsServer {
 }
 
 impl DnsServer {
-    /// A server that answers from the table.
+    /// Starts a server that answers from the table.
     pub fn start(zone: Zone) -> Self {
         Self::with_behaviour(zone, |_, _| Behaviour::Answer)
     }
 
-    /// A server that asks `choose` what to do with each query.
+    /// Starts a server that behaves as `choose` returns for each query.
     pub fn with_behaviour<F>(zone: Zone, choose: F) -> Self
     where
         F: Fn(&Query, Transport) -> Behaviour + Send + Sync + 'static,
@@ -118,8 +119,7 @@ impl DnsServer {
         Self::launch(bind_both(), zone, Box::new(choose), None)
     }
 
-    /// A server at an address of its own, for a namespace whose addresses are
-    /// the test's.
+    /// Starts a server on the given address, for a test in its own namespace.
     pub fn at<F>(addr: SocketAddr, zone: Zone, choose: F) -> Self
     where
         F: Fn(&Query, Transport) -> Behaviour + Send + Sync + 'static,
@@ -129,7 +129,7 @@ impl DnsServer {
         Self::launch((listener, socket), zone, Box::new(choose), None)
     }
 
-    /// A server that also speaks TLS, at [`DnsServer::tls_addr`].
+    /// Starts a server that also listens for TLS, on [`DnsServer::tls_addr`].
     pub fn with_tls<F>(zone: Zone, tls: Tls, choose: F) -> Self
     where
         F: Fn(&Query, Transport) -> Behaviour + Send + Sync + 'static,
@@ -140,7 +140,7 @@ impl DnsServer {
     fn launch(
         (listener, socket): (TcpListener, UdpSocket),
         zone: Zone,
-        choose: Box<Choose>,
+        choose: Box<ChooseBehaviour>,
         tls: Option<Tls>,
     ) -> Self {
         let shared = Arc::new(Shared {
@@ -176,23 +176,27 @@ impl DnsServer {
         }
     }
 
-    /// Where it listens, over UDP and TCP alike.
+    /// Returns the address for UDP and TCP.
     pub fn addr(&self) -> SocketAddr {
         self.tcp.addr()
     }
 
-    /// Where it listens for TLS. Panics for a server without.
+    /// Returns the address for TLS. Panics if the server has none.
     pub fn tls_addr(&self) -> SocketAddr {
-        self.tls.as_ref().expect("a server with TLS").0.addr()
+        self.tls
+            .as_ref()
+            .expect("call this for a server with TLS")
+            .0
+            .addr()
     }
 
-    /// The PEM file of the authority behind the TLS certificate.
+    /// Returns the PEM file of the authority that issued the TLS certificate.
     pub fn ca_file(&self) -> std::path::PathBuf {
-        let (_, tls) = self.tls.as_ref().expect("a server with TLS");
+        let (_, tls) = self.tls.as_ref().expect("call this for a server with TLS");
         tls.authority().ca_file()
     }
 
-    /// Every query so far, in order of arrival.
+    /// Returns all queries so far, in order of arrival.
     pub fn queries(&self) -> Vec<Logged> {
         let log = self.shared.log.lock();
         log.unwrap_or_else(PoisonError::into_inner).clone()
@@ -211,12 +215,14 @@ impl Drop for DnsServer {
     }
 }
 
-/// A TCP and a UDP socket on the same port.
+/// Binds a TCP and a UDP socket to the same port.
 fn bind_both() -> (TcpListener, UdpSocket) {
     for _ in 0..100 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a DNS port");
-        let addr = listener.local_addr().expect("address of a listener");
-        // The port is free for TCP; for UDP somebody may hold it.
+        let addr = listener
+            .local_addr()
+            .expect("get the address of a listener");
+        // The port is free for TCP, but may be in use for UDP.
         if let Ok(socket) = UdpSocket::bind(addr) {
             return (listener, socket);
         }
@@ -231,7 +237,7 @@ fn serve_udp(socket: &Arc<UdpSocket>, shared: &Arc<Shared>) {
         if shared.stop.load(Ordering::SeqCst) {
             return;
         }
-        // An error here is an ICMP one about an earlier answer.
+        // An error is the result of an ICMP error about an earlier answer.
         let Ok((n, peer)) = received else { continue };
         let actions = shared.actions(&buffer[..n], Transport::Udp, peer);
         let socket = Arc::clone(socket);
@@ -246,14 +252,14 @@ fn serve_udp(socket: &Arc<UdpSocket>, shared: &Arc<Shared>) {
                     Action::Pause(time) => std::thread::sleep(time),
                     Action::Close
                     | Action::Reset
-                    | Action::Notify
+                    | Action::CloseNotify
                     | Action::Hold(_)
                     | Action::Trickle(_)
                     | Action::CutShort(_) => break,
                 }
             }
         };
-        // On a thread of its own, so that one delay does not delay the rest.
+        // In a thread of its own, so that a delay affects no other answer.
         std::thread::spawn(run);
     }
 }
@@ -264,7 +270,7 @@ fn serve_stream(
     peer: SocketAddr,
     shared: &Shared,
 ) -> io::Result<()> {
-    // What waits to be sent together with the next answer.
+    // Answers to be sent together with the next one.
     let mut held = Vec::new();
     loop {
         let mut length = [0; 2];
@@ -276,8 +282,9 @@ fn serve_stream(
         for action in shared.actions(&bytes, transport, peer) {
             match action {
                 Action::Send(bytes) | Action::SendFromElsewhere(bytes) => {
-                    let length = u16::try_from(bytes.len()).expect("a message under 64 KiB");
-                    // One write, so that a test of partial reads is deliberate.
+                    let length =
+                        u16::try_from(bytes.len()).expect("send a message of less than 64 KiB");
+                    // One write, so that only a test of partial reads causes them.
                     held.extend(length.to_be_bytes());
                     held.extend(bytes);
                     conn.write_all(&std::mem::take(&mut held))?;
@@ -302,7 +309,7 @@ fn serve_stream(
                 Action::Pause(time) => std::thread::sleep(time),
                 Action::Close => return conn.close(),
                 Action::Reset => return conn.reset(),
-                Action::Notify => return conn.notify(),
+                Action::CloseNotify => return conn.close_notify(),
             }
         }
     }

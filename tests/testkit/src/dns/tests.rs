@@ -1,11 +1,11 @@
-//! The server, asked by hand-made queries and once by `dig`, if there is one.
+//! Tests of the server with raw queries, and with `dig` if it is installed.
 
 use std::net::TcpStream;
 use std::time::Duration;
 
 use super::*;
 
-/// A query with RD; `size` adds EDNS.
+/// Returns a query with RD set; `size` adds EDNS.
 fn query(name: &str, qtype: u16, size: Option<u16>) -> Vec<u8> {
     let mut out = vec![
         0x12,
@@ -55,7 +55,7 @@ fn ask_tcp(server: &DnsServer, message: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// RCODE and the counts of answers and authorities.
+/// Returns the RCODE and the numbers of answer and authority records.
 fn shape(message: &[u8]) -> (u8, u8, u8) {
     (message[3] & 0xf, message[7], message[9])
 }
@@ -75,7 +75,7 @@ fn zone() -> Zone {
 }
 
 #[test]
-fn the_table_answers() {
+fn answers_come_from_the_table() {
     let server = DnsServer::start(zone());
     let ask = |name: &str, qtype| ask_udp(&server, &query(name, qtype, None));
     let answer = ask("Host.TEST", rtype::A);
@@ -96,7 +96,7 @@ fn the_table_answers() {
 }
 
 #[test]
-fn size_decides_truncation() {
+fn the_advertised_size_determines_truncation() {
     let server = DnsServer::start(zone());
     let small = ask_udp(&server, &query("big.test", rtype::TXT, None));
     assert_eq!((small[2] & 2, shape(&small)), (2, (0, 0, 0)));
@@ -108,7 +108,7 @@ fn size_decides_truncation() {
 }
 
 #[test]
-fn bad_manners() {
+fn misbehaviours_change_the_answer() {
     let message = query("host.test", rtype::A, None);
     let answer = |behaviour: Behaviour| {
         let server = DnsServer::with_behaviour(zone(), move |_, _| behaviour.clone());
@@ -117,7 +117,7 @@ fn bad_manners() {
     assert_eq!(answer(Behaviour::Rcode(2))[3] & 0xf, 2);
     assert_eq!(answer(Behaviour::BareFormErr).len(), 12);
     assert_ne!(answer(Behaviour::WrongId)[..2], message[..2]);
-    assert_eq!(answer(Behaviour::Short(7)).len(), 7);
+    assert_eq!(answer(Behaviour::CutTo(7)).len(), 7);
     assert_eq!(answer(Behaviour::Truncate)[2] & 2, 2);
     assert_eq!(answer(Behaviour::Raw(vec![b"junk".to_vec()])), b"junk");
     assert_eq!(shape(&answer(Behaviour::UnrelatedFirst)), (3, 0, 0));
@@ -138,17 +138,17 @@ fn a_transfer_has_the_soa_at_both_ends() {
 }
 
 #[test]
-fn names_round_trip() {
+fn names_survive_a_round_trip() {
     for name in ["a.b.", ".", r"a\.b.c.", r"\000\255.x.", r"a\\b."] {
         assert_eq!(present(&labels(name)), name);
     }
 }
 
 #[test]
-fn dig_agrees() {
+fn dig_reads_the_answers() {
     let dig = std::path::Path::new("/usr/bin/dig");
     if !dig.exists() {
-        return crate::netns::skip("no dig here");
+        return crate::netns::skip("dig is not installed");
     }
     let server = DnsServer::start(zone());
     let port = server.addr().port().to_string();

@@ -1,11 +1,11 @@
-//! DNS messages: queries taken apart, answers put together (RFC 1035, EDNS of
-//! RFC 6891). Written for tests alone, so that a fault of the resolver's own
-//! message code cannot hide behind the same fault here.
+//! DNS messages: parsing of queries and serialization of answers (RFC 1035, EDNS
+//! of RFC 6891). The code is independent of the resolver's, so that the same bug
+//! cannot be in both.
 
 use std::fmt::Write;
 
-/// Record types by number, as far as the tests name them.
-#[allow(missing_docs, reason = "the names are the types' own")]
+/// Numbers of the record types that the tests use.
+#[allow(missing_docs, reason = "the names are those of the types")]
 pub mod rtype {
     pub const A: u16 = 1;
     pub const NS: u16 = 2;
@@ -27,16 +27,16 @@ pub mod rtype {
 pub struct Edns {
     /// The advertised UDP payload size in bytes.
     pub size: u16,
-    /// Whether DNSSEC records are wanted.
+    /// Whether DO is set, which asks for DNSSEC records.
     pub dnssec_ok: bool,
-    /// Options by code.
+    /// Option codes with their data.
     pub options: Vec<(u16, Vec<u8>)>,
 }
 
-/// A query as it arrived.
+/// A parsed query.
 #[derive(Debug, Clone)]
 pub struct Query {
-    /// The message id.
+    /// The id of the message.
     pub id: u16,
     /// The flags word: QR, opcode, AA, TC, RD, RA, Z, AD, CD, RCODE.
     pub flags: u16,
@@ -44,18 +44,18 @@ pub struct Query {
     pub name: String,
     /// The name as labels, case as sent.
     pub name_wire: Vec<u8>,
-    /// The type asked for.
+    /// The type of the question.
     pub qtype: u16,
-    /// The class, 1 for the Internet.
+    /// The class of the question, 1 for the Internet.
     pub class: u16,
     /// The OPT record, if one was sent.
     pub edns: Option<Edns>,
-    /// The whole message.
+    /// The bytes of the complete message.
     pub bytes: Vec<u8>,
 }
 
 impl Query {
-    /// Takes a message apart; `None` if it is no query with one question.
+    /// Parses a message. Returns `None` if it is not a query with one question.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let word = |at: usize| {
             let two = bytes.get(at..at + 2)?;
@@ -72,7 +72,7 @@ impl Query {
         let (qtype, class) = (word(at + 1)?, word(at + 3)?);
         at += 5;
         let mut edns = None;
-        // Queries carry OPT, at most, with the root as its name.
+        // The only additional record of a query is OPT, with the root as its name.
         if word(10)? == 1 && bytes.get(at) == Some(&0) && word(at + 1)? == rtype::OPT {
             let end = at + 11 + usize::from(word(at + 9)?);
             let mut options = Vec::new();
@@ -101,16 +101,16 @@ impl Query {
         })
     }
 
-    /// Whether recursion is desired.
+    /// Whether RD (recursion desired) is set.
     pub fn recursion_desired(&self) -> bool {
         self.flags & 0x0100 != 0
     }
 
-    /// An empty answer to this query, to be filled.
+    /// Returns an empty answer to this query.
     pub fn response(&self) -> Response {
         Response {
             id: self.id,
-            // QR and RA, with opcode, RD and CD as asked.
+            // QR and RA, with the opcode, RD and CD of the query.
             flags: 0x8080 | (self.flags & 0x7910),
             question: Some((self.name_wire.clone(), self.qtype, self.class)),
             edns: self.edns.as_ref().map(|_| Vec::new()),
@@ -119,21 +119,21 @@ impl Query {
     }
 }
 
-/// One resource record of class IN.
+/// A resource record of class IN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// The owner as labels.
+    /// The owner name as labels.
     pub name: Vec<u8>,
-    /// The type.
+    /// The number of the type.
     pub rtype: u16,
-    /// Seconds to live.
+    /// The time to live in seconds.
     pub ttl: u32,
-    /// The data, names in it uncompressed.
+    /// The data, with uncompressed names.
     pub rdata: Vec<u8>,
 }
 
 impl Record {
-    /// A record; `name` in presentation form.
+    /// Creates a record; `name` is in presentation form.
     pub fn new(name: &str, rtype: u16, ttl: u32, rdata: impl Into<Vec<u8>>) -> Self {
         Self {
             name: labels(name),
@@ -148,32 +148,32 @@ impl Record {
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Response {
-    /// The message id.
+    /// The id of the message.
     pub id: u16,
     /// The flags word without the RCODE.
     pub flags: u16,
-    /// The RCODE; beyond 15 it needs EDNS.
+    /// The RCODE; values above 15 need EDNS.
     pub rcode: u16,
     /// Name, type and class of the question.
     pub question: Option<(Vec<u8>, u16, u16)>,
-    /// The three sections.
+    /// The answer section.
     pub answers: Vec<Record>,
-    /// The authority section.
+    /// The records of the authority section.
     pub authority: Vec<Record>,
     /// The additional section, without OPT.
     pub additional: Vec<Record>,
-    /// Options of the OPT record; `None` for no OPT.
+    /// The options of the OPT record; `None` for a message without OPT.
     pub edns: Option<Vec<(u16, Vec<u8>)>>,
 }
 
 impl Response {
-    /// Sets the RCODE.
+    /// Sets the response code (RCODE).
     pub fn rcode(mut self, rcode: u16) -> Self {
         self.rcode = rcode;
         self
     }
 
-    /// Sets AA.
+    /// Sets AA (authoritative answer).
     pub fn authoritative(mut self) -> Self {
         self.flags |= 0x0400;
         self
@@ -188,37 +188,37 @@ impl Response {
         self
     }
 
-    /// Sets AD.
+    /// Sets AD (authenticated data).
     pub fn authenticated(mut self) -> Self {
         self.flags |= 0x0020;
         self
     }
 
-    /// Adds to the answer section.
+    /// Adds a record to the answer section.
     pub fn answer(mut self, record: Record) -> Self {
         self.answers.push(record);
         self
     }
 
-    /// Adds to the authority section.
+    /// Adds a record to the authority section.
     pub fn authority(mut self, record: Record) -> Self {
         self.authority.push(record);
         self
     }
 
-    /// Adds to the additional section.
+    /// Adds a record to the additional section.
     pub fn additional(mut self, record: Record) -> Self {
         self.additional.push(record);
         self
     }
 
-    /// Adds an EDNS option, and with it OPT.
+    /// Adds an EDNS option, and OPT if it is missing.
     pub fn option(mut self, code: u16, data: impl Into<Vec<u8>>) -> Self {
         self.edns.get_or_insert_default().push((code, data.into()));
         self
     }
 
-    /// The message. Owners equal to the question's name are compressed.
+    /// Serializes the message. Owners equal to the question's name are compressed.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let additional = self.additional.len() + usize::from(self.edns.is_some());
@@ -274,9 +274,9 @@ impl Response {
     }
 }
 
-/// A name as labels, from presentation form with `\DDD` and `\c` escapes; the
-/// final dot may be left out. Lengths are not checked: a test may want them
-/// wrong.
+/// Converts a name in presentation form, with `\DDD` and `\c` escapes and an
+/// optional final dot, to labels. Lengths are not checked, since a test may need
+/// invalid ones.
 pub fn labels(name: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut label = Vec::new();
@@ -302,7 +302,7 @@ pub fn labels(name: &str) -> Vec<u8> {
     out
 }
 
-/// Ends a label; the root's empty one is not written.
+/// Writes a label, unless it is empty.
 fn flush(out: &mut Vec<u8>, label: &mut Vec<u8>) {
     if !label.is_empty() {
         out.push(label.len() as u8);
@@ -310,7 +310,7 @@ fn flush(out: &mut Vec<u8>, label: &mut Vec<u8>) {
     }
 }
 
-/// A name in presentation form with its final dot.
+/// Converts labels to presentation form with a final dot.
 pub fn present(wire: &[u8]) -> String {
     let mut out = String::new();
     let mut at = 0;

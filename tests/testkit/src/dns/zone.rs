@@ -1,9 +1,9 @@
-//! The table of records behind the server, and what it answers to a query.
+//! The records of the server and its correct answers.
 //!
-//! The table plays a recursive server that knows everything it was given:
-//! aliases are followed inside it, a name that exists without the asked type
-//! is NODATA, a name that does not exist is NXDOMAIN, and both carry the SOA of
-//! the nearest zone above if there is one.
+//! The server answers like a recursive server that knows only these records. It
+//! follows aliases to other records of the table. A name without the type of the
+//! question is NODATA, a missing name is NXDOMAIN, and both answers contain the
+//! SOA of the closest enclosing zone, if there is one.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -12,7 +12,7 @@ use super::wire::{Query, Record, Response, labels, rtype};
 const NXDOMAIN: u16 = 3;
 const REFUSED: u16 = 5;
 
-/// A table of records, built by chaining.
+/// A table of records, built with chained calls.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Zone {
@@ -27,7 +27,7 @@ impl Default for Zone {
 }
 
 impl Zone {
-    /// An empty table: everything is NXDOMAIN.
+    /// Creates an empty table, in which every name is NXDOMAIN.
     pub fn new() -> Self {
         Self {
             records: Vec::new(),
@@ -35,53 +35,53 @@ impl Zone {
         }
     }
 
-    /// The time to live, in seconds, of the records added after this.
+    /// Sets the time to live, in seconds, of the records added from now on.
     pub fn ttl(mut self, seconds: u32) -> Self {
         self.ttl = seconds;
         self
     }
 
-    /// Any type with any data.
+    /// Adds a record of any type with any data.
     pub fn raw(mut self, name: &str, rtype: u16, rdata: impl Into<Vec<u8>>) -> Self {
         self.records.push(Record::new(name, rtype, self.ttl, rdata));
         self
     }
 
-    /// An IPv4 address. Panics if `address` is none.
+    /// Adds an IPv4 address. Panics if `address` is not one.
     pub fn a(self, name: &str, address: &str) -> Self {
-        let address: Ipv4Addr = address.parse().expect("an IPv4 address");
+        let address: Ipv4Addr = address.parse().expect("parse an IPv4 address");
         self.raw(name, rtype::A, address.octets())
     }
 
-    /// An IPv6 address. Panics if `address` is none.
+    /// Adds an IPv6 address. Panics if `address` is not one.
     pub fn aaaa(self, name: &str, address: &str) -> Self {
-        let address: Ipv6Addr = address.parse().expect("an IPv6 address");
+        let address: Ipv6Addr = address.parse().expect("parse an IPv6 address");
         self.raw(name, rtype::AAAA, address.octets())
     }
 
-    /// An alias.
+    /// Adds an alias (CNAME).
     pub fn cname(self, name: &str, target: &str) -> Self {
         self.raw(name, rtype::CNAME, labels(target))
     }
 
-    /// A name server.
+    /// Adds a name server (NS).
     pub fn ns(self, name: &str, target: &str) -> Self {
         self.raw(name, rtype::NS, labels(target))
     }
 
-    /// A pointer; `name` is the reverse name.
+    /// Adds a pointer (PTR); `name` is the reverse name.
     pub fn ptr(self, name: &str, target: &str) -> Self {
         self.raw(name, rtype::PTR, labels(target))
     }
 
-    /// A mail exchanger.
+    /// Adds a mail exchanger (MX).
     pub fn mx(self, name: &str, preference: u16, target: &str) -> Self {
         let mut rdata = preference.to_be_bytes().to_vec();
         rdata.extend(labels(target));
         self.raw(name, rtype::MX, rdata)
     }
 
-    /// A service.
+    /// Adds a service (SRV).
     pub fn srv(self, name: &str, priority: u16, weight: u16, port: u16, target: &str) -> Self {
         let numbers = [priority, weight, port];
         let mut rdata: Vec<u8> = numbers.iter().flat_map(|n| n.to_be_bytes()).collect();
@@ -89,19 +89,19 @@ impl Zone {
         self.raw(name, rtype::SRV, rdata)
     }
 
-    /// Text, one character string for each element (of at most 255 bytes).
+    /// Adds text, with one character string of at most 255 bytes for each element.
     pub fn txt<T: AsRef<[u8]>>(self, name: &str, strings: &[T]) -> Self {
         let mut rdata = Vec::new();
         for string in strings {
             let string = string.as_ref();
-            rdata.push(u8::try_from(string.len()).expect("at most 255 bytes"));
+            rdata.push(u8::try_from(string.len()).expect("use strings of at most 255 bytes"));
             rdata.extend(string);
         }
         self.raw(name, rtype::TXT, rdata)
     }
 
-    /// The start of a zone, with `ns.` and `admin.` below it, serial 1, refresh
-    /// 7200, retry 900, expire 86400, minimum 60.
+    /// Adds the SOA of a zone: server `ns.ZONE`, mailbox `admin.ZONE`, serial 1,
+    /// refresh 7200, retry 900, expire 86400, minimum 60.
     pub fn soa(self, zone: &str) -> Self {
         let mut rdata = labels(&format!("ns.{zone}"));
         rdata.extend(labels(&format!("admin.{zone}")));
@@ -111,7 +111,7 @@ impl Zone {
         self.raw(zone, rtype::SOA, rdata)
     }
 
-    /// What the table says to a query.
+    /// Returns the answer to a query.
     pub fn answer(&self, query: &Query) -> Response {
         let mut response = query.response();
         let mut name = query.name_wire.to_ascii_lowercase();
@@ -122,7 +122,7 @@ impl Zone {
             let mut found: Vec<Record> = here().filter(wanted).cloned().collect();
             if !found.is_empty() {
                 if same(&name, &query.name_wire) {
-                    // The case of the question comes back, as from real servers.
+                    // Like real servers, use the letter case of the question.
                     for record in &mut found {
                         record.name.clone_from(&query.name_wire);
                     }
@@ -148,7 +148,7 @@ impl Zone {
         }
     }
 
-    /// A zone transfer: the SOA, the rest of the zone, the SOA again, in
+    /// Returns a zone transfer (the SOA, the other records, the SOA again) in
     /// messages of at most `per_message` records.
     pub fn transfer(&self, query: &Query, per_message: usize) -> Vec<Response> {
         let name = &query.name_wire;
@@ -171,7 +171,7 @@ impl Zone {
             .collect()
     }
 
-    /// The SOA of the closest zone that holds `name`.
+    /// Returns the SOA of the closest zone that contains `name`.
     fn soa_above(&self, name: &[u8]) -> Option<Record> {
         let starts = self.records.iter().filter(|r| r.rtype == rtype::SOA);
         starts
@@ -185,7 +185,7 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     a.eq_ignore_ascii_case(b)
 }
 
-/// Whether `name` is `top` or lies below it, label by label.
+/// Whether `name` is `top` or a subdomain of it.
 fn below(name: &[u8], top: &[u8]) -> bool {
     let mut at = 0;
     loop {

@@ -1,9 +1,9 @@
-//! An HTTP/1.1 server on 127.0.0.1, plain or over TLS, that answers each
-//! request with what a closure returns and keeps a log of the requests.
+//! An HTTP/1.1 server on 127.0.0.1, plain or over TLS, that answers each request
+//! with the return value of a closure and logs the requests.
 //!
-//! The closure returns a [`Reply`]: a well-formed response, or raw bytes,
-//! pauses, closes and resets in any order. Connections are kept alive until
-//! the client, the reply or a fault ends them.
+//! The closure returns a [`Reply`]: a well-formed response, or raw bytes, pauses,
+//! closes and resets in any order. A connection stays open until the client or
+//! the reply ends it.
 //!
 //! ```no_run
 //! use testkit::http::{HttpServer, Reply};
@@ -32,7 +32,7 @@ use reply::Step;
 
 type Log = Arc<Mutex<Vec<Request>>>;
 
-/// A running server. Dropping it closes the listening socket.
+/// A running server, whose listening socket is closed when the value is dropped.
 #[derive(Debug)]
 pub struct HttpServer {
     acceptor: Acceptor,
@@ -41,7 +41,7 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// A plain server on 127.0.0.1.
+    /// Starts a plain server on 127.0.0.1.
     pub fn start<F>(handler: F) -> Self
     where
         F: Fn(&Request) -> Reply + Send + Sync + 'static,
@@ -49,7 +49,7 @@ impl HttpServer {
         Self::start_on("127.0.0.1:0", None, handler)
     }
 
-    /// A server with a good certificate of an authority of its own.
+    /// Starts a server with a valid certificate of its own authority.
     pub fn start_tls<F>(handler: F) -> Self
     where
         F: Fn(&Request) -> Reply + Send + Sync + 'static,
@@ -57,7 +57,7 @@ impl HttpServer {
         Self::start_tls_with(Authority::new().server(), handler)
     }
 
-    /// A server with a certificate for another name.
+    /// Starts a server with a certificate for another name.
     pub fn start_tls_wrong_name<F>(handler: F) -> Self
     where
         F: Fn(&Request) -> Reply + Send + Sync + 'static,
@@ -65,7 +65,7 @@ impl HttpServer {
         Self::start_tls_with(Authority::new().server().leaf(Leaf::WrongName), handler)
     }
 
-    /// A server with an expired certificate.
+    /// Starts a server with an expired certificate.
     pub fn start_tls_expired<F>(handler: F) -> Self
     where
         F: Fn(&Request) -> Reply + Send + Sync + 'static,
@@ -73,7 +73,7 @@ impl HttpServer {
         Self::start_tls_with(Authority::new().server().leaf(Leaf::Expired), handler)
     }
 
-    /// A server with these TLS settings, for instance of a shared authority.
+    /// Starts a server with these TLS settings, for example of a shared authority.
     pub fn start_tls_with<F>(tls: Tls, handler: F) -> Self
     where
         F: Fn(&Request) -> Reply + Send + Sync + 'static,
@@ -81,12 +81,12 @@ impl HttpServer {
         Self::start_on("127.0.0.1:0", Some(tls), handler)
     }
 
-    /// A server on any address, such as `"[::1]:0"`.
+    /// Starts a server on any address, such as `"[::1]:0"`.
     pub fn start_on<F>(addr: impl ToSocketAddrs, tls: Option<Tls>, handler: F) -> Self
     where
         F: Fn(&Request) -> Reply + Send + Sync + 'static,
     {
-        let listener = TcpListener::bind(addr).expect("bind an HTTP server");
+        let listener = TcpListener::bind(addr).expect("bind the address of an HTTP server");
         let log = Log::default();
         let config = tls.as_ref().map(Tls::config);
         let acceptor = Acceptor::start(listener, {
@@ -94,24 +94,24 @@ impl HttpServer {
             move |stream, number| {
                 let Ok(peer) = stream.peer_addr() else { return };
                 let conn = Conn::new(stream, config.as_ref());
-                // A client that goes away ends its connection, nothing else.
+                // An error of the client ends only its own connection.
                 let _ = serve(conn, number, peer, &log, &handler);
             }
         });
         Self { acceptor, log, tls }
     }
 
-    /// Where the server listens.
+    /// Returns the address on which the server listens.
     pub fn addr(&self) -> SocketAddr {
         self.acceptor.addr()
     }
 
-    /// A URL of this server, by address; `path` begins with `/`.
+    /// Returns a URL with the address of this server; `path` begins with `/`.
     pub fn url(&self, path: &str) -> String {
         format!("{}://{}{path}", self.scheme(), self.addr())
     }
 
-    /// A URL of this server, by the name `localhost`.
+    /// Returns a URL of this server with the name `localhost`.
     pub fn url_by_name(&self, path: &str) -> String {
         format!("{}://localhost:{}{path}", self.scheme(), self.addr().port())
     }
@@ -120,13 +120,13 @@ impl HttpServer {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
-    /// The PEM file of the authority; only for a TLS server.
+    /// Returns the PEM file of the authority. Panics if the server is plain.
     pub fn ca_file(&self) -> PathBuf {
-        let tls = self.tls.as_ref().expect("a TLS server");
+        let tls = self.tls.as_ref().expect("call this for a server with TLS");
         tls.authority().ca_file()
     }
 
-    /// Every request so far, in order of arrival.
+    /// Returns all requests so far, in order of arrival.
     pub fn requests(&self) -> Vec<Request> {
         self.log
             .lock()
@@ -134,7 +134,7 @@ impl HttpServer {
             .clone()
     }
 
-    /// How many connections were accepted so far.
+    /// Returns the number of connections accepted so far.
     pub fn accepted(&self) -> usize {
         self.acceptor.accepted()
     }
@@ -164,9 +164,9 @@ fn serve(
                 Step::Pause(time) => std::thread::sleep(time),
                 Step::Wait(gate) => gate.wait(),
                 Step::Close => return conn.close(),
-                Step::Cut => return conn.cut(),
+                Step::Cut => return conn.finish_tcp(),
                 Step::Reset => return conn.reset(),
-                Step::Hang => return conn.hang(),
+                Step::Hang => return conn.wait_for_peer(),
                 Step::Tunnel(to) => return conn.tunnel(to),
             }
         }

@@ -1,5 +1,5 @@
-//! What a server answers: a well-formed response from a builder, or any bytes
-//! at all, then further steps such as a pause or a reset.
+//! Replies of the server: a well-formed response from a builder, or raw bytes,
+//! followed by further steps such as a pause or a reset.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::request::Request;
 
-/// One thing the server does on the connection.
+/// A single action of the server on the connection.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Bytes(Vec<u8>),
@@ -27,11 +27,11 @@ enum Body {
     Chunked(Vec<Vec<u8>>),
 }
 
-/// A response, and what happens on the connection after it.
+/// A response and the steps after it.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Reply {
-    /// `None` for a raw reply, which has steps only.
+    /// `None` for a raw reply, which consists of steps only.
     status: Option<u16>,
     reason: Option<String>,
     headers: Vec<(String, String)>,
@@ -40,7 +40,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// A response with this status, its usual reason and an empty body.
+    /// Creates a response with this status, its usual reason and an empty body.
     pub fn new(status: u16) -> Self {
         Self {
             status: Some(status),
@@ -51,54 +51,55 @@ impl Reply {
         }
     }
 
-    /// Status 200 with this body.
+    /// Creates a response with status 200 and this body.
     pub fn ok(body: impl Into<Vec<u8>>) -> Self {
         Self::new(200).body(body)
     }
 
-    /// Status 200 with this body as `text/plain; charset=utf-8`.
+    /// Creates a response with status 200 and a body of `text/plain;
+    /// charset=utf-8`.
     pub fn text(body: impl Into<Vec<u8>>) -> Self {
         Self::ok(body).header("Content-Type", "text/plain; charset=utf-8")
     }
 
-    /// Status 200 with this body as `application/json`.
+    /// Creates a response with status 200 and a body of `application/json`.
     pub fn json(body: impl Into<Vec<u8>>) -> Self {
         Self::ok(body).header("Content-Type", "application/json")
     }
 
-    /// A redirect to `location`.
+    /// Creates a redirect to `location`.
     pub fn redirect(status: u16, location: &str) -> Self {
         Self::new(status).header("Location", location)
     }
 
-    /// Exactly these bytes and no others; the connection stays open unless a
-    /// further step ends it.
+    /// Sends exactly these bytes. The connection stays open unless a further step
+    /// ends it.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         let mut reply = Self::new(0).then(bytes);
         reply.status = None;
         reply
     }
 
-    /// Joins the client to `addr`, as a proxy answers CONNECT.
+    /// Accepts CONNECT like a proxy and forwards to `addr`.
     pub fn tunnel(addr: SocketAddr) -> Self {
         let mut reply = Self::raw("HTTP/1.1 200 Connection established\r\n\r\n");
         reply.steps.push(Step::Tunnel(addr));
         reply
     }
 
-    /// The part of `body` that the request's Range asks for: 206, 416 for a
-    /// range beyond its end, 200 with all of it without Range or when If-Range
-    /// names another validator than `etag`.
+    /// Answers a range request for `body`: 206 with the range, 416 for a range
+    /// beyond the end, or 200 with the complete body if there is no Range or if
+    /// If-Range differs from `etag`.
     pub fn ranged(request: &Request, body: &[u8], etag: &str) -> Self {
         let same = request.header("if-range").is_none_or(|value| value == etag);
-        let asked = request.header("range").filter(|_| same);
-        let range = asked.and_then(|value| parse_range(value, body.len()));
+        let header = request.header("range").filter(|_| same);
+        let range = header.and_then(|value| parse_range(value, body.len()));
         let reply = match range {
             None => Self::ok(body),
             Some((from, to)) if from < to => {
-                let span = format!("bytes {from}-{}/{}", to - 1, body.len());
+                let content_range = format!("bytes {from}-{}/{}", to - 1, body.len());
                 Self::new(206)
-                    .header("Content-Range", &span)
+                    .header("Content-Range", &content_range)
                     .body(&body[from..to])
             }
             Some(_) => Self::new(416).header("Content-Range", &format!("bytes */{}", body.len())),
@@ -106,26 +107,26 @@ impl Reply {
         reply.header("ETag", etag).header("Accept-Ranges", "bytes")
     }
 
-    /// Another reason phrase than the usual one.
+    /// Replaces the usual reason phrase.
     pub fn reason(mut self, reason: &str) -> Self {
         self.reason = Some(reason.to_owned());
         self
     }
 
-    /// Adds a header. With one of Content-Length or Transfer-Encoding none is
-    /// added for the body, so a test can lie about it.
+    /// Adds a header. If it is Content-Length or Transfer-Encoding, none is added
+    /// for the body, so that a test can send a wrong one.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The body, with its Content-Length.
+    /// Sets the body, which gets a Content-Length.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Body::Whole(body.into());
         self
     }
 
-    /// The body in these chunks, with the last one (of size 0) added.
+    /// Sets the body as chunks; the last chunk (of size 0) is added.
     pub fn chunked<I>(mut self, chunks: I) -> Self
     where
         I: IntoIterator,
@@ -135,25 +136,25 @@ impl Reply {
         self
     }
 
-    /// Writes these bytes next, in a segment of their own.
+    /// Sends these bytes in a segment of their own.
     pub fn then(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.steps.push(Step::Bytes(bytes.into()));
         self
     }
 
-    /// Stays quiet for a time.
+    /// Sends nothing for this time.
     pub fn pause(mut self, time: Duration) -> Self {
         self.steps.push(Step::Pause(time));
         self
     }
 
-    /// Stays quiet until the test opens the gate.
+    /// Sends nothing until the test opens the gate.
     pub fn wait(mut self, gate: &Gate) -> Self {
         self.steps.push(Step::Wait(gate.clone()));
         self
     }
 
-    /// Closes in order, over TLS with `close_notify`.
+    /// Closes the connection in order, over TLS with `close_notify`.
     pub fn close(mut self) -> Self {
         self.steps.push(Step::Close);
         self
@@ -165,13 +166,13 @@ impl Reply {
         self
     }
 
-    /// Resets the connection.
+    /// Resets the connection (RST).
     pub fn reset(mut self) -> Self {
         self.steps.push(Step::Reset);
         self
     }
 
-    /// Stays quiet until the client gives up.
+    /// Sends nothing until the client closes the connection.
     pub fn hang(mut self) -> Self {
         self.steps.push(Step::Hang);
         self
@@ -183,14 +184,14 @@ impl Reply {
             .any(|(key, _)| key.eq_ignore_ascii_case(name))
     }
 
-    /// Whether the reply itself announces the end of the connection.
+    /// Whether the reply has the header `Connection: close`.
     pub(crate) fn closes(&self) -> bool {
         self.headers.iter().any(|(key, value)| {
             key.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close")
         })
     }
 
-    /// Everything to do in answer to `request`.
+    /// Returns the steps that answer `request`.
     pub(crate) fn into_steps(self, request: &Request) -> Vec<Step> {
         let Some(status) = self.status else {
             return self.steps;
@@ -241,8 +242,8 @@ impl Reply {
     }
 }
 
-/// The half-open span a `bytes=` range asks for out of `length`; empty when it
-/// lies beyond the end, `None` when it is no single range.
+/// Returns the half-open range of a `bytes=` header in a body of `length` bytes. It
+/// is empty if it lies beyond the end, and `None` if it is not a single range.
 fn parse_range(value: &str, length: usize) -> Option<(usize, usize)> {
     let (from, to) = value.strip_prefix("bytes=")?.split_once('-')?;
     if from.is_empty() {
@@ -283,25 +284,25 @@ fn usual_reason(status: u16) -> &'static str {
     }
 }
 
-/// Something a test opens when the server may go on.
+/// Blocks a server until a test opens it.
 #[derive(Debug, Clone, Default)]
 pub struct Gate {
     inner: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Gate {
-    /// A closed gate.
+    /// Creates a closed gate.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Opens it for good.
+    /// Opens the gate permanently.
     pub fn open(&self) {
         *self.inner.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.inner.1.notify_all();
     }
 
-    /// Waits until it is open.
+    /// Waits until the gate is open.
     pub fn wait(&self) {
         let guard = self.inner.0.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.inner.1.wait_while(guard, |open| !*open));

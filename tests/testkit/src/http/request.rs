@@ -1,43 +1,43 @@
-//! What a client asked, kept as it came: no header is interpreted away.
+//! A request as received, with every header unchanged.
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
 
-/// One request.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// `GET`, `HEAD`, `CONNECT`, …
     pub method: String,
-    /// The target as sent: a path, or a whole URL when a proxy is asked.
+    /// The target as sent: a path, or a complete URL in a request to a proxy.
     pub target: String,
-    /// `HTTP/1.1`.
+    /// The protocol version, such as `HTTP/1.1`.
     pub version: String,
-    /// Header fields in order, names as sent, values trimmed.
+    /// The header fields in order, with names as sent and trimmed values.
     pub headers: Vec<(String, String)>,
-    /// The head's bytes, with the blank line at its end.
+    /// The bytes of the head, including the empty line at its end.
     pub head: Vec<u8>,
-    /// The body, as long as Content-Length says.
+    /// The body, of the length given by Content-Length.
     pub body: Vec<u8>,
-    /// The connection it came on, counted from 0.
+    /// The number of the connection, from 0.
     pub connection: usize,
-    /// The client's address.
+    /// The address of the client.
     pub peer: SocketAddr,
 }
 
 impl Request {
-    /// The first value of a header, by name in any case.
+    /// Returns the first value of a header; letter case does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut all = self.headers.iter();
         all.find(|(key, _)| key.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
     }
 
-    /// The target before `?`.
+    /// Returns the target up to `?`.
     pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    /// Whether the connection ends after the answer.
+    /// Whether the connection ends after the reply.
     pub(crate) fn closes(&self) -> bool {
         self.version != "HTTP/1.1"
             || self
@@ -45,8 +45,8 @@ impl Request {
                 .is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
-    /// Reads the next request; `pending` holds what was read beyond the last
-    /// one. `None` at the end of the connection.
+    /// Reads the next request. `pending` contains bytes that were read after the
+    /// previous one. Returns `None` at the end of the connection.
     pub(crate) fn read(
         stream: &mut impl Read,
         pending: &mut Vec<u8>,
@@ -95,7 +95,7 @@ impl Request {
     }
 }
 
-/// Reads once; false at the end of the stream.
+/// Reads once. Returns false at the end of the stream.
 fn more(stream: &mut impl Read, pending: &mut Vec<u8>) -> io::Result<bool> {
     let mut chunk = [0; 8 * 1024];
     let n = stream.read(&mut chunk)?;

@@ -1,4 +1,4 @@
-//! The server, seen by a client made of a socket (or by rustls).
+//! Tests of the server with a plain socket and with rustls.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -19,7 +19,7 @@ fn exchange(server: &HttpServer, request: &str) -> io::Result<String> {
     Ok(all)
 }
 
-/// The same over TLS, trusting only the server's authority.
+/// Like [`exchange`], over TLS with the server's authority as the only root.
 fn exchange_tls(server: &HttpServer, request: &str) -> io::Result<String> {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_file(server.ca_file()).unwrap();
@@ -40,7 +40,7 @@ fn exchange_tls(server: &HttpServer, request: &str) -> io::Result<String> {
 }
 
 #[test]
-fn keep_alive_and_log() {
+fn requests_of_one_connection_are_answered_and_logged() {
     let server = HttpServer::start(|request| match request.path() {
         "/chunks" => Reply::new(200).chunked(["ab", "c"]).header("X-A", "1"),
         _ => Reply::text("hi"),
@@ -66,7 +66,7 @@ fn keep_alive_and_log() {
 }
 
 #[test]
-fn misbehaviour() {
+fn raw_replies_and_resets_are_sent() {
     let server = HttpServer::start(|request| match request.path() {
         "/raw" => Reply::raw("junk").close(),
         "/reset" => Reply::new(200)
@@ -84,7 +84,7 @@ fn misbehaviour() {
 }
 
 #[test]
-fn ranges() {
+fn ranges_are_answered() {
     let server = HttpServer::start(|request| Reply::ranged(request, b"abcdef", "\"1\""));
     let ask = |range: &str| {
         let request = format!("GET / HTTP/1.0\r\nRange: bytes={range}\r\n\r\n");
@@ -100,13 +100,13 @@ fn ranges() {
 }
 
 #[test]
-fn a_tunnel() {
+fn a_tunnel_forwards_to_its_target() {
     let server = HttpServer::start(|_| Reply::text("inner"));
     let inner = server.addr();
     let proxy = HttpServer::start(move |_| Reply::tunnel(inner));
     let both = "CONNECT x:1 HTTP/1.1\r\n\r\nGET / HTTP/1.0\r\n\r\n";
-    // What follows the head in the same segment is not part of the tunnel, so
-    // a client waits for the answer first.
+    // Bytes after the head in the same segment are not part of the tunnel, so
+    // the client waits for the answer first.
     let (connect, get) = both.split_at(25);
     let mut stream = TcpStream::connect(proxy.addr()).unwrap();
     stream.write_all(connect.as_bytes()).unwrap();
@@ -119,26 +119,26 @@ fn a_tunnel() {
 }
 
 #[test]
-fn tls_good_and_bad() {
+fn certificates_are_valid_or_have_one_defect() {
     const GET: &str = "GET / HTTP/1.0\r\n\r\n";
     let answer = |_: &Request| Reply::text("secret");
     let good = HttpServer::start_tls(answer);
     assert!(exchange_tls(&good, GET).unwrap().ends_with("secret"));
     assert!(good.url("/").starts_with("https://127.0.0.1:"));
-    let says = |server: &HttpServer| exchange_tls(server, GET).unwrap_err().to_string();
-    let wrong = says(&HttpServer::start_tls_wrong_name(answer));
+    let error = |server: &HttpServer| exchange_tls(server, GET).unwrap_err().to_string();
+    let wrong = error(&HttpServer::start_tls_wrong_name(answer));
     assert!(wrong.contains("not valid for name"), "{wrong}");
-    let expired = says(&HttpServer::start_tls_expired(answer));
+    let expired = error(&HttpServer::start_tls_expired(answer));
     assert!(expired.contains("expired"), "{expired}");
     let own = Authority::new().server().leaf(Leaf::SelfSigned);
-    let unknown = says(&HttpServer::start_tls_with(own, answer));
+    let unknown = error(&HttpServer::start_tls_with(own, answer));
     assert!(unknown.contains("UnknownIssuer"), "{unknown}");
     let mutual = Authority::new().server().require_client_certificate();
     assert!(exchange_tls(&HttpServer::start_tls_with(mutual, answer), GET).is_err());
 }
 
 #[test]
-fn tls_cut_is_not_an_end() {
+fn a_cut_tls_stream_has_no_regular_end() {
     let server = HttpServer::start_tls(|_| Reply::raw("HTTP/1.1 200 OK\r\n\r\nabc").cut());
     let error = exchange_tls(&server, "GET / HTTP/1.0\r\n\r\n").unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);

@@ -1,0 +1,560 @@
+//! Usage errors: one line that says what is wrong with the command line and
+//! which help to read.
+//!
+//! clap renders an error as a block of several lines. [`message`] turns it into
+//! one sentence: values and negative numbers get a reason of their own, an
+//! option of another program gets the tool's hint, and everything else keeps
+//! clap's words.
+
+use std::error::Error as _;
+use std::ffi::{OsStr, OsString};
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command};
+
+use super::{Cli, matches};
+
+/// The largest upper bound that is worth printing: a larger one is only the
+/// limit of an integer type.
+const LARGEST_BOUND: i128 = i32::MAX as i128 - 1;
+
+/// The reason against a value that is not a whole number.
+const NOT_A_NUMBER: &str = "must be a whole number";
+
+/// The reason against a negative number if 0 is valid.
+const NEGATIVE: &str = "must not be negative";
+
+/// Describes the arguments of the tool, or of the subcommand that was given,
+/// and points to the help.
+pub(super) fn usage<C: Cli>(args: &[OsString]) -> String {
+    let mut command = C::command();
+    command.build();
+    let usage = match subcommand(&command, args) {
+        Some(name) => command
+            .find_subcommand_mut(&name)
+            .map(|command| command.render_usage().to_string()),
+        None => None,
+    };
+    let usage = usage.unwrap_or_else(|| command.render_usage().to_string());
+    let forms: Vec<&str> = usage.lines().map(str::trim).collect();
+    format!(
+        "usage: {}; see '{}'",
+        forms.join(" or ").trim_start_matches("Usage: "),
+        help::<C>(args)
+    )
+}
+
+/// Returns `TOOL --help`, or `TOOL SUBCOMMAND --help` if a subcommand was
+/// given.
+pub(super) fn help<C: Cli>(args: &[OsString]) -> String {
+    let command = C::command();
+    let tool = command.get_name();
+    match subcommand(&command, args) {
+        Some(name) => format!("{tool} {name} --help"),
+        None => format!("{tool} --help"),
+    }
+}
+
+/// Returns the first argument that is the name of a subcommand: the best guess
+/// for a command line that does not parse.
+fn subcommand(command: &Command, args: &[OsString]) -> Option<String> {
+    options_and_values(args)
+        .filter_map(OsStr::to_str)
+        .find(|arg| command.find_subcommand(arg).is_some())
+        .map(str::to_owned)
+}
+
+/// Returns the arguments between the program's name and `--`.
+fn options_and_values(args: &[OsString]) -> impl Iterator<Item = &OsStr> {
+    args.iter()
+        .skip(1)
+        .map(OsString::as_os_str)
+        .take_while(|arg| *arg != "--")
+}
+
+/// Whether a command line that does not parse asks for JSON.
+pub(super) fn wants_json(args: &[OsString]) -> bool {
+    options_and_values(args).any(|arg| arg == "--json" || arg == "-j")
+}
+
+/// Describes a parse error in one line, without the pointer to the help.
+pub(super) fn message<C: Cli>(error: &clap::Error, args: &[OsString]) -> String {
+    unknown_option::<C>(error, args)
+        .or_else(|| invalid_value::<C>(error, args))
+        .unwrap_or_else(|| one_line(&error.render().to_string()))
+}
+
+/// Describes an unknown option that is one of another program or a negative
+/// number.
+fn unknown_option<C: Cli>(error: &clap::Error, args: &[OsString]) -> Option<String> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let option = context(error, ContextKind::InvalidArg)?;
+    if let Some(hint) = C::foreign_option_hint(option) {
+        return Some(format!("{option} is not supported: {hint}"));
+    }
+    // clap names the first letter that it does not know: `-1` of `-15`.
+    let digit = option.strip_prefix('-').filter(|rest| rest.len() == 1)?;
+    let (position, number) = args.iter().enumerate().find_map(|(position, arg)| {
+        let arg = arg.to_str().filter(|arg| is_negative_number(arg))?;
+        arg.contains(digit).then_some((position, arg))
+    })?;
+    let mut command = C::command();
+    command.build();
+    let before = args[position.checked_sub(1)?].to_str()?;
+    if let Some(option) = option_without_value(given_command(&command, args), before) {
+        let reason = reason_against_option_value::<C>(args, position, number);
+        return Some(invalid(number, &option, &reason));
+    }
+    // Other programs have an option -0.
+    (number != "-0").then(|| {
+        format!("unexpected argument '{number}' found; negative numbers are not accepted here")
+    })
+}
+
+/// Describes a value that is not valid for its option or operand.
+fn invalid_value<C: Cli>(error: &clap::Error, args: &[OsString]) -> Option<String> {
+    let value = context(error, ContextKind::InvalidValue)?;
+    let name = context(error, ContextKind::InvalidArg)?;
+    let mut command = C::command();
+    command.build();
+    let name = as_typed(given_command(&command, args), name, args);
+    let mut reason = match reason(error) {
+        Some(reason) => reason,
+        None if error.kind() == ErrorKind::InvalidValue => {
+            return Some(format!(
+                "a value is required for '{name}' but none was supplied"
+            ));
+        }
+        None => return None,
+    };
+    if reason == NOT_A_NUMBER
+        && is_negative_number(value)
+        && let Some(position) = args.iter().position(|arg| ends_with(arg, value))
+    {
+        reason = reason_against_negative::<C>(args, position, value)?;
+    }
+    Some(invalid(value, &name, &reason))
+}
+
+fn invalid(value: &str, name: &str, reason: &str) -> String {
+    format!("invalid value '{value}' for '{name}': {reason}")
+}
+
+fn context(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// Returns the reason why the value of an error is invalid. `None` if the error
+/// is not about a value, or the value is missing.
+fn reason(error: &clap::Error) -> Option<String> {
+    match error.kind() {
+        ErrorKind::ValueValidation => error
+            .source()
+            .map(|source| plain_reason(&source.to_string())),
+        ErrorKind::InvalidValue => {
+            let valid = match error.get(ContextKind::ValidValue) {
+                Some(ContextValue::Strings(valid)) if !valid.is_empty() => valid,
+                _ => return None,
+            };
+            let reason = format!("must be one of {}", valid.join(", "));
+            Some(match context(error, ContextKind::SuggestedValue) {
+                Some(value) => format!("{reason}; did you mean '{value}'?"),
+                None => reason,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Rewrites the reasons of number parsers, which are written for programmers.
+fn plain_reason(text: &str) -> String {
+    match text {
+        "invalid digit found in string" | "cannot parse integer from empty string" => {
+            NOT_A_NUMBER.to_owned()
+        }
+        "number too large to fit in target type" => "the number is too large".to_owned(),
+        "invalid float literal" | "cannot parse float from empty string" => {
+            "must be a number".to_owned()
+        }
+        _ => bounds(text).unwrap_or_else(|| text.to_owned()),
+    }
+}
+
+/// Rewrites clap's `0 is not in 1..=255`, or `1..255` for a range whose end is
+/// the limit of the type. The end is part of the range in both forms.
+fn bounds(text: &str) -> Option<String> {
+    let (value, range) = text.split_once(" is not in ")?;
+    let (min, max) = range.split_once("..")?;
+    let max = max.trim_start_matches('=');
+    let value: i128 = value.parse().ok()?;
+    let (min, max): (i128, i128) = (min.parse().ok()?, max.parse().ok()?);
+    Some(if max <= LARGEST_BOUND {
+        format!("must be from {min} to {max}")
+    } else if value < min && min == 0 {
+        NEGATIVE.to_owned()
+    } else if value < min {
+        format!("must be at least {min}")
+    } else {
+        format!("must be at most {max}")
+    })
+}
+
+/// Returns the reason why the negative number in `args[position]` is not a
+/// valid value of the option before it.
+fn reason_against_option_value<C: Cli>(args: &[OsString], position: usize, number: &str) -> String {
+    // An attached value is never taken for an option.
+    let mut args = args.to_vec();
+    args.remove(position);
+    let option = &mut args[position - 1];
+    if option.as_encoded_bytes().starts_with(b"--") {
+        option.push("=");
+    }
+    option.push(number);
+    let attached = option.to_string_lossy().into_owned();
+    reason_against_negative::<C>(&args, position - 1, number)
+        .unwrap_or_else(|| format!("a value that starts with '-' must be attached; use {attached}"))
+}
+
+/// Returns the reason why the negative number at the end of `args[position]`
+/// is not valid: the reason against 0 if there is one, since the parsers of
+/// unsigned numbers only say that `-` is not a digit. `None` if it is valid.
+fn reason_against_negative<C: Cli>(
+    args: &[OsString],
+    position: usize,
+    number: &str,
+) -> Option<String> {
+    let reason_against = |value: &str| {
+        let mut args = args.to_vec();
+        let before = args[position].to_str()?.strip_suffix(number)?;
+        args[position] = format!("{before}{value}").into();
+        let error = matches(C::command(), &args).err()?;
+        reason(&error).filter(|_| context(&error, ContextKind::InvalidValue) == Some(value))
+    };
+    reason_against("0").or_else(|| reason_against(number).map(|_| NEGATIVE.to_owned()))
+}
+
+fn ends_with(arg: &OsStr, value: &str) -> bool {
+    arg.as_encoded_bytes().ends_with(value.as_bytes())
+}
+
+fn is_negative_number(text: &str) -> bool {
+    let number = text.strip_prefix('-').unwrap_or_default();
+    number.starts_with(|c: char| c.is_ascii_digit()) && number.parse::<f64>().is_ok()
+}
+
+/// Returns the subcommand that was given, or else the command itself.
+fn given_command<'a>(command: &'a Command, args: &[OsString]) -> &'a Command {
+    subcommand(command, args)
+        .and_then(|name| command.find_subcommand(name))
+        .unwrap_or(command)
+}
+
+/// Returns the option in `arg` whose value is the next argument: `--count`, or
+/// `-c` of `-c` and of `-qc` with the flag `-q`.
+fn option_without_value(command: &Command, arg: &str) -> Option<String> {
+    let has_value = |arg: &Arg| arg.get_action().takes_values() && !arg.is_require_equals_set();
+    if let Some(long) = arg.strip_prefix("--") {
+        let option = command.get_arguments().find(|arg| {
+            let aliases = arg.get_all_aliases().unwrap_or_default();
+            arg.get_long() == Some(long) || aliases.contains(&long)
+        })?;
+        return has_value(option).then(|| arg.to_owned());
+    }
+    let mut letters = arg.strip_prefix('-')?.chars();
+    loop {
+        let letter = letters.next()?;
+        let option = command
+            .get_arguments()
+            .find(|arg| arg.get_short() == Some(letter))?;
+        if has_value(option) {
+            return letters.as_str().is_empty().then(|| format!("-{letter}"));
+        }
+    }
+}
+
+/// Returns the name of an option as it was typed, without the name of its
+/// value; `name` is clap's, such as `--count <N>`. The name of an operand stays
+/// as it is.
+fn as_typed(command: &Command, name: &str, args: &[OsString]) -> String {
+    let end = name.find([' ', '=', '[']).unwrap_or(name.len());
+    let Some(long) = name[..end].strip_prefix("--") else {
+        let is_option = name.starts_with('-');
+        return if is_option { &name[..end] } else { name }.to_owned();
+    };
+    let is_long = |arg: &OsStr| {
+        let rest = arg.to_str().and_then(|arg| arg.strip_prefix(&name[..end]));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    };
+    let short = command
+        .get_arguments()
+        .find(|arg| arg.get_long() == Some(long))
+        .and_then(Arg::get_short);
+    match short {
+        Some(letter) if !options_and_values(args).any(is_long) => format!("-{letter}"),
+        _ => name[..end].to_owned(),
+    }
+}
+
+/// Puts clap's message and tip on one line, without its usage block.
+fn one_line(rendered: &str) -> String {
+    let mut line = String::new();
+    for part in rendered.lines().map(str::trim) {
+        if part.starts_with("Usage:") || part.starts_with("For more information") {
+            break;
+        }
+        let part = part.strip_prefix("error: ").unwrap_or(part);
+        let part = part.strip_prefix("tip: ").unwrap_or(part);
+        // An unknown option is hardly ever meant as an operand.
+        if part.is_empty() || part.starts_with("to pass ") {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push_str(if line.ends_with(':') { " " } else { "; " });
+        }
+        line.push_str(part);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Common;
+    use clap::{CommandFactory as _, Parser};
+    use std::time::Duration;
+
+    /// A sample
+    #[derive(Parser)]
+    #[command(name = "sample", disable_help_flag = true, disable_version_flag = true)]
+    #[command(version = "1")]
+    #[allow(dead_code, reason = "only its definition is used")]
+    struct Sample {
+        target: Vec<String>,
+        #[arg(short, long, value_parser = clap::value_parser!(u64).range(1..))]
+        count: Option<u64>,
+        #[arg(long, alias = "repeat", value_parser = clap::value_parser!(u8).range(2..))]
+        retries: Option<u8>,
+        #[arg(short, long, value_parser = crate::duration::parse)]
+        interval: Option<Duration>,
+        #[arg(short = 'W', value_parser = crate::duration::parse_nonzero)]
+        wait: Option<Duration>,
+        #[arg(short, long)]
+        output: Option<String>,
+        #[arg(long)]
+        ratio: Option<f64>,
+        #[arg(long)]
+        limit: Option<u32>,
+        #[arg(long, num_args = 0..=1, require_equals = true)]
+        watch: Option<u32>,
+        #[arg(short = '4')]
+        ipv4: bool,
+        #[arg(short, long)]
+        quiet: bool,
+        #[command(flatten)]
+        common: Common,
+        #[command(subcommand)]
+        command: Option<Sub>,
+    }
+
+    #[derive(clap::Subcommand)]
+    enum Sub {
+        /// Splits a sample
+        Split {
+            #[arg(long)]
+            parts: Option<u32>,
+        },
+    }
+
+    impl Cli for Sample {
+        fn common(&self) -> &Common {
+            &self.common
+        }
+
+        fn foreign_option_hint(option: &str) -> Option<&'static str> {
+            (option == "-R").then_some("use another program")
+        }
+    }
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    /// The message for a command line, whose words are separated by one blank.
+    fn message_for(line: &str) -> String {
+        let args = words(line);
+        match matches(Sample::command(), &args) {
+            Ok(_) => panic!("'{line}' parses"),
+            Err(error) => message::<Sample>(&error, &args),
+        }
+    }
+
+    #[test]
+    fn invalid_values_name_the_option_and_the_reason() {
+        for (line, expected) in [
+            (
+                "sample -c -1 x",
+                "invalid value '-1' for '-c': must be at least 1",
+            ),
+            (
+                "sample -qc -15",
+                "invalid value '-15' for '-c': must be at least 1",
+            ),
+            (
+                "sample --count -1.5",
+                "invalid value '-1.5' for '--count': must be at least 1",
+            ),
+            (
+                "sample --count=-1",
+                "invalid value '-1' for '--count': must be at least 1",
+            ),
+            (
+                "sample -c0",
+                "invalid value '0' for '-c': must be at least 1",
+            ),
+            (
+                "sample -c 5 --count=0",
+                "invalid value '0' for '--count': must be at least 1",
+            ),
+            (
+                "sample --retries 256",
+                "invalid value '256' for '--retries': must be from 2 to 255",
+            ),
+            (
+                "sample --repeat -3",
+                "invalid value '-3' for '--repeat': must be from 2 to 255",
+            ),
+            (
+                "sample --limit 4294967296",
+                "invalid value '4294967296' for '--limit': must be at most 4294967295",
+            ),
+            (
+                "sample --limit -2",
+                "invalid value '-2' for '--limit': must not be negative",
+            ),
+            (
+                "sample --limit=-2",
+                "invalid value '-2' for '--limit': must not be negative",
+            ),
+            (
+                "sample -c 99999999999999999999",
+                "invalid value '99999999999999999999' for '-c': the number is too large",
+            ),
+            (
+                "sample -c x",
+                "invalid value 'x' for '-c': must be a whole number",
+            ),
+            (
+                "sample --count=",
+                "invalid value '' for '--count': must be a whole number",
+            ),
+            (
+                "sample --ratio x",
+                "invalid value 'x' for '--ratio': must be a number",
+            ),
+            (
+                "sample -i -1",
+                "invalid value '-1' for '-i': must not be negative",
+            ),
+            (
+                "sample -qc",
+                "a value is required for '-c' but none was supplied",
+            ),
+            // -4 has the form of a number, but is an option.
+            (
+                "sample -4 -i -7",
+                "invalid value '-7' for '-i': must not be negative",
+            ),
+            (
+                "sample -W -1",
+                "invalid value '-1' for '-W': must be longer than zero",
+            ),
+            (
+                "sample -o -1",
+                "invalid value '-1' for '-o': a value that starts with '-' must be attached; use -o-1",
+            ),
+            (
+                "sample --output -1",
+                "invalid value '-1' for '--output': a value that starts with '-' must be attached; use --output=-1",
+            ),
+            (
+                "sample --color alwys",
+                "invalid value 'alwys' for '--color': must be one of auto, always, never; did you mean 'always'?",
+            ),
+            (
+                "sample split --parts -2",
+                "invalid value '-2' for '--parts': must not be negative",
+            ),
+        ] {
+            assert_eq!(message_for(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn unknown_options_are_named() {
+        for (line, expected) in [
+            ("sample -R", "-R is not supported: use another program"),
+            (
+                "sample -7 x",
+                "unexpected argument '-7' found; negative numbers are not accepted here",
+            ),
+            (
+                "sample -q -7",
+                "unexpected argument '-7' found; negative numbers are not accepted here",
+            ),
+            // The values of --watch and -o must be attached, or are.
+            (
+                "sample --watch -7",
+                "unexpected argument '-7' found; negative numbers are not accepted here",
+            ),
+            (
+                "sample -oc -7",
+                "unexpected argument '-7' found; negative numbers are not accepted here",
+            ),
+            ("sample -0", "unexpected argument '-0' found"),
+            ("sample -x", "unexpected argument '-x' found"),
+            (
+                "sample --jsn",
+                "unexpected argument '--jsn' found; a similar argument exists: '--json'",
+            ),
+        ] {
+            assert_eq!(message_for(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_one_line_without_the_usage() {
+        let command = Command::new("sample").arg(Arg::new("FILE").required(true));
+        let error = command.try_get_matches_from(["sample"]).unwrap_err();
+        assert_eq!(
+            one_line(&error.render().to_string()),
+            "the following required arguments were not provided: <FILE>"
+        );
+    }
+
+    #[test]
+    fn the_pointer_names_the_help_that_applies() {
+        assert_eq!(help::<Sample>(&words("sample x")), "sample --help");
+        assert_eq!(
+            help::<Sample>(&words("sample -q split")),
+            "sample split --help"
+        );
+        assert_eq!(help::<Sample>(&words("sample -- split")), "sample --help");
+        assert_eq!(
+            usage::<Sample>(&words("sample split")),
+            "usage: sample split [OPTIONS]; see 'sample split --help'"
+        );
+    }
+
+    #[test]
+    fn json_is_recognized_although_nothing_parses() {
+        assert!(wants_json(&words("sample --jsn -j")));
+        assert!(wants_json(&words("sample --json --x")));
+        assert!(!wants_json(&words("sample --x -- --json")));
+        assert!(!wants_json(&words("-j --x")));
+    }
+}
