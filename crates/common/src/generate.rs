@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use clap::{Command, ValueEnum};
+use clap::{Arg, Command, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::{man, schema};
@@ -46,10 +46,57 @@ pub fn write(
         Generate::Powershell => Shell::PowerShell,
     };
     let name = command.get_name().to_owned();
+    let mut command = for_completion(&command);
     // clap_complete panics on a failing writer, so it gets one that cannot.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
     writer.write_all(&script)
+}
+
+/// Returns the definition that completions are made from.
+///
+/// Without the operands of a tool that has subcommands: the script for zsh would
+/// take the first word for one of them and the second for the subcommand.
+fn for_completion(command: &Command) -> Command {
+    let has_subcommands = command.has_subcommands();
+    let args = command
+        .get_arguments()
+        .filter(|arg| !(has_subcommands && arg.is_positional()))
+        .map(|arg| match arg.get_action().takes_values() {
+            true => arg.clone().value_hint(hint(arg)),
+            false => arg.clone(),
+        });
+    // A definition takes a static name; the process ends when it is printed.
+    let name: &'static str = command.get_name().to_owned().leak();
+    let mut definition = Command::new(name).version("0").args(args);
+    if let Some(about) = command.get_about() {
+        definition = definition.about(about.clone());
+    }
+    let shown = |command: &&Command| command.get_name() != "help";
+    let subcommands = command.get_subcommands().filter(shown).map(for_completion);
+    definition
+        .subcommands(subcommands)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+}
+
+/// Returns the values that a shell can complete, by the name of the value.
+fn hint(arg: &Arg) -> ValueHint {
+    let names = arg.get_value_names().unwrap_or_default();
+    let name = names.first().map_or("", |name| name.as_str());
+    let words = |word: &str| name.split(['|', ':', ' ']).any(|other| other == word);
+    if ["FILE", "SET", "NETWORK", "CERT"].into_iter().any(words) {
+        ValueHint::FilePath
+    } else if words("DIR") {
+        ValueHint::DirPath
+    } else if ["TARGET", "HOST", "NAME", "SERVER"].into_iter().any(words) {
+        ValueHint::Hostname
+    } else if words("URL") {
+        ValueHint::Url
+    } else {
+        ValueHint::Other
+    }
 }
 
 /// Writes the man page of a subcommand. Completions and the schema cover the
@@ -65,7 +112,6 @@ pub fn page_of(name: &str, mut command: Command, writer: &mut impl Write) -> io:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Arg;
 
     #[test]
     fn every_kind_names_the_tool_and_its_options() {

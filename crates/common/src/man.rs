@@ -65,7 +65,8 @@ pub(crate) fn write(command: &Command, path: &[&str], writer: &mut impl Write) -
     writeln!(writer, ".SH NAME")?;
     let about = command.get_about().map(ToString::to_string);
     let about = about.unwrap_or_default();
-    writeln!(writer, "{} \\- {}", escape(&name), escape(&about))?;
+    let line = format!("{} \\- {}", escape(&name), escape(&about));
+    writeln!(writer, "{}", wrapped(&line))?;
     synopsis(command, &[path, &[command.get_name()]].concat(), writer)?;
 
     writeln!(writer, ".SH DESCRIPTION")?;

@@ -223,7 +223,7 @@ impl Tool {
         let memory = self.measures_memory.then(|| PeakMemory::start(child.id()));
         let limit = self.stdout_limit;
         let mut running = Running::start(child, shown, home, bytes, limit, self.timeout, memory);
-        running.program = self.program.into();
+        running.program = self.program;
         running
     }
 

@@ -255,6 +255,14 @@ enum Parsed<C> {
 
 fn parse<C: Cli>(args: &[OsString]) -> std::result::Result<Parsed<C>, clap::Error> {
     let mut matches = match matches(C::command_for(args), args) {
+        // `--generate` excludes other arguments, also those of a required group,
+        // which clap still requires.
+        Err(error)
+            if error.kind() == ErrorKind::MissingRequiredArgument
+                && args.iter().any(|arg| arg == "--generate") =>
+        {
+            matches(C::command().ignore_errors(true), args)?
+        }
         Err(error) if error.kind() != ErrorKind::DisplayVersion => matches(C::command(), args)?,
         other => other?,
     };
