@@ -1,5 +1,5 @@
-//! `--generate`: the man page and shell completions, from the same clap
-//! definition that parses the command line, so that they cannot drift.
+//! `--generate`: the man page and shell completions, from the clap definition
+//! that also parses the command line, so that they are always up to date.
 
 use std::io::{self, Write};
 
@@ -7,27 +7,27 @@ use clap::{Command, ValueEnum};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-/// What `--generate` prints.
+/// The values of `--generate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Generate {
-    /// The man page, section 1, in roff.
+    /// The man page (section 1) in roff
     Man,
-    /// Completions for bash.
+    /// Completions for bash
     Bash,
-    /// Completions for zsh.
+    /// Completions for zsh
     Zsh,
-    /// Completions for fish.
+    /// Completions for fish
     Fish,
-    /// Completions for elvish.
+    /// Completions for elvish
     Elvish,
-    /// Completions for PowerShell.
+    /// Completions for PowerShell
     Powershell,
 }
 
-/// Writes the file to `writer`.
-pub fn write(what: Generate, mut command: Command, writer: &mut impl Write) -> io::Result<()> {
+/// Writes the man page or the completions to `writer`.
+pub fn write(kind: Generate, mut command: Command, writer: &mut impl Write) -> io::Result<()> {
     command.build();
-    let shell = match what {
+    let shell = match kind {
         Generate::Man => return man(&command, writer),
         Generate::Bash => Shell::Bash,
         Generate::Zsh => Shell::Zsh,
@@ -36,14 +36,13 @@ pub fn write(what: Generate, mut command: Command, writer: &mut impl Write) -> i
         Generate::Powershell => Shell::PowerShell,
     };
     let name = command.get_name().to_owned();
-    // clap_complete panics on a failing writer, so it gets one that cannot.
+    // clap_complete panics if a write fails, so it gets a writer that cannot.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
     writer.write_all(&script)
 }
 
-/// One page for the tool and its subcommands: a reader of a small tool wants
-/// one `man`, not thirty.
+/// Writes one man page for the tool and all of its subcommands.
 fn man(command: &Command, writer: &mut impl Write) -> io::Result<()> {
     let page = Man::new(command.clone()).section("1");
     page.render_title(writer)?;
@@ -62,7 +61,7 @@ fn man(command: &Command, writer: &mut impl Write) -> io::Result<()> {
         page.render_synopsis_section(&mut section)?;
         page.render_description_section(&mut section)?;
         page.render_options_section(&mut section)?;
-        // As parts of one section they are subsections.
+        // In the section of a subcommand they are subsections.
         for line in String::from_utf8_lossy(&section).lines() {
             match line.strip_prefix(".SH ") {
                 Some(title) => writeln!(writer, ".SS {title}")?,
@@ -80,19 +79,19 @@ mod tests {
     use clap::Arg;
 
     #[test]
-    fn every_kind_names_the_tool_and_its_options() {
-        for what in Generate::value_variants() {
+    fn every_kind_contains_the_tool_and_its_options() {
+        for kind in Generate::value_variants() {
             let command = Command::new("sample")
                 .about("A sample")
                 .version("1.0")
                 .arg(Arg::new("count").long("count").help("How many"))
                 .subcommand(Command::new("part").about("A part of it"));
             let mut text = Vec::new();
-            write(*what, command, &mut text).unwrap();
+            write(*kind, command, &mut text).unwrap();
             let text = String::from_utf8(text).unwrap();
-            assert!(text.contains("sample"), "{what:?}");
-            assert!(text.contains("count"), "{what:?}");
-            assert!(text.contains("part") || text.contains("PART"), "{what:?}");
+            assert!(text.contains("sample"), "{kind:?}");
+            assert!(text.contains("count"), "{kind:?}");
+            assert!(text.contains("part") || text.contains("PART"), "{kind:?}");
         }
     }
 
