@@ -1,8 +1,6 @@
-//! The same fault has the same kind and the same sentence in every tool: one
-//! table per fault, run through every tool that it applies to. What may differ
-//! is the hint after the sentence, which names a tool's own options.
-
-use std::path::Path;
+//! The same error has the same kind and the same message in every tool. Each test
+//! runs one error through all tools that can have it. Only the hint after the
+//! message may differ, since it names the options of the tool.
 
 use serde_json::Value;
 use testkit::http::{HttpServer, Reply};
@@ -10,24 +8,24 @@ use testkit::peer::TcpPeer;
 use testkit::tls::{Authority, Leaf};
 use testkit::{Output, Tool, bins, privilege};
 
-/// A name that no resolver is asked for: its label is too long for DNS.
+/// Returns a name that is never sent to a DNS server: its label is too long.
 fn impossible_name() -> String {
     format!("{}.test", "a".repeat(70))
 }
 
-/// A tool with `--json` and these arguments.
+/// Returns a tool with `--json` and these arguments.
 fn json(name: &str, args: &[&str]) -> Tool {
     bins::tool(name).arg("--json").args(args)
 }
 
-/// Whether a tool gets as far as its operands here: `ping` does not without the
-/// right to send ICMP, which is its first error then.
+/// Whether a tool can use its operands here. Without permission to send ICMP that
+/// is the first error of `ping`.
 fn can_run(tool: &str) -> bool {
     tool != "ping" || privilege::can_ping()
 }
 
-/// The kind and the message of the first error in the output, from a record of
-/// type `error` or from the `error` of another record.
+/// Returns the kind and the message of the first error in the output, which is a
+/// record of type `error` or the key `error` of another record.
 fn error(out: &Output) -> (String, String) {
     let records = out.json();
     let error = records
@@ -36,15 +34,14 @@ fn error(out: &Output) -> (String, String) {
             Some("error") => Some(record),
             _ => Some(&record["error"]).filter(|error| error.is_object()),
         })
-        .unwrap_or_else(|| panic!("no error\n{}", out.story()));
+        .unwrap_or_else(|| panic!("no error in the output\n{}", out.story()));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     (text(&error["kind"]), text(&error["message"]))
 }
 
-/// Runs each tool and compares status, kind and sentence, which is everything
-/// before the hint.
+/// Runs each tool and compares status, kind and message (without the hint).
 #[track_caller]
-fn same(runs: Vec<Tool>, code: i32, kind: &str, sentence: &str) {
+fn same(runs: Vec<Tool>, code: i32, kind: &str, expected: &str) {
     for tool in runs {
         let out = tool.run();
         out.code(code);
@@ -53,22 +50,22 @@ fn same(runs: Vec<Tool>, code: i32, kind: &str, sentence: &str) {
         let found = message.split("; ").next().unwrap_or_default();
         // A tool that asks several servers names the one that failed.
         let found = found.rsplit(": ").next().unwrap_or_default();
-        assert_eq!(found, sentence, "{}", out.story());
-        // The line on stderr says the same.
+        assert_eq!(found, expected, "{}", out.story());
+        // The line on stderr has the same message.
         out.stderr_contains(&message);
     }
 }
 
-/// A directory with a file that holds no certificate, and its path.
+/// Returns a directory and the path of a file in it without a certificate.
 fn not_a_certificate() -> (tempfile::TempDir, String) {
-    let dir = tempfile::tempdir().expect("make a directory");
+    let dir = tempfile::tempdir().expect("create a directory");
     let path = dir.path().join("text.pem");
     std::fs::write(&path, "not a certificate\n").expect("write a file");
     let path = path.display().to_string();
     (dir, path)
 }
 
-/// The tools that read certificates from `file`.
+/// Returns the tools that read certificates, with the arguments to read `file`.
 fn readers_of_certificates(file: &str) -> Vec<Tool> {
     vec![
         json("httpget", &["--cacert", file, "https://127.0.0.1:1/"]),
@@ -90,16 +87,16 @@ fn readers_of_certificates(file: &str) -> Vec<Tool> {
 #[test]
 fn a_file_without_a_certificate() {
     let (_dir, path) = not_a_certificate();
-    let sentence = "the file holds no PEM certificate";
-    same(readers_of_certificates(&path), 2, "input", sentence);
+    let message = "the file holds no PEM certificate";
+    same(readers_of_certificates(&path), 2, "input", message);
 }
 
 #[test]
 fn a_certificate_file_that_does_not_exist() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("missing.pem").display().to_string();
-    let sentence = "no such file or directory";
-    same(readers_of_certificates(&path), 2, "system", sentence);
+    let message = "no such file or directory";
+    same(readers_of_certificates(&path), 2, "system", message);
 }
 
 #[test]
@@ -107,11 +104,11 @@ fn an_unknown_issuer() {
     let authority = Authority::new();
     let tls = authority.server().leaf(Leaf::SelfSigned);
     let server = HttpServer::start_tls_with(tls, |_| Reply::text("x"));
-    let at = server.addr().to_string();
+    let addr = server.addr().to_string();
     let runs = vec![
-        json("httpget", &[&format!("https://{at}/")]),
-        json("resolve", &[&format!("@tls://{at}"), "-t", "A", "a.test"]),
-        json("tcpecho-client", &["--tls", &at, "x"]),
+        json("httpget", &[&format!("https://{addr}/")]),
+        json("resolve", &[&format!("@tls://{addr}"), "-t", "A", "a.test"]),
+        json("tcpecho-client", &["--tls", &addr, "x"]),
     ];
     // The certificate is not signed by this authority.
     let trusted = authority.ca_file().display().to_string();
@@ -119,30 +116,30 @@ fn an_unknown_issuer() {
         .into_iter()
         .map(|tool| tool.args(["--cacert", &trusted]))
         .collect();
-    let sentence = "the certificate's issuer is unknown";
-    same(runs, 3, "tls", sentence);
+    let message = "the certificate's issuer is unknown";
+    same(runs, 3, "tls", message);
 }
 
 #[test]
 fn a_peer_that_does_not_speak_tls() {
     let peer = TcpPeer::fixed_reply("HTTP/1.1 400 Bad Request\r\n\r\n");
-    let at = peer.addr().to_string();
+    let addr = peer.addr().to_string();
     let ca = Authority::new();
     let ca = ca.ca_file().display().to_string();
     let runs = vec![
-        json("httpget", &["--cacert", &ca, &format!("https://{at}/")]),
+        json("httpget", &["--cacert", &ca, &format!("https://{addr}/")]),
         json(
             "resolve",
             &[
                 "--cacert",
                 &ca,
-                &format!("@tls://{at}"),
+                &format!("@tls://{addr}"),
                 "-t",
                 "A",
                 "a.test",
             ],
         ),
-        json("tcpecho-client", &["--tls", "--cacert", &ca, &at, "x"]),
+        json("tcpecho-client", &["--tls", "--cacert", &ca, &addr, "x"]),
     ];
     same(runs, 3, "tls", "the peer does not speak TLS");
 }
@@ -161,6 +158,28 @@ fn a_name_that_does_not_resolve() {
 }
 
 #[test]
+fn a_number_below_the_minimum() {
+    for number in ["-1", "0"] {
+        let runs = vec![
+            json("ping", &["-c", number, "127.0.0.1"]),
+            json("httpget", &["--segments", number, "http://127.0.0.1:1/"]),
+            json("tcpecho-server", &["--udp-rate", "0", "--count", number]),
+            json("tcpecho-client", &["-c", number, "127.0.0.1:1"]),
+        ];
+        for tool in runs {
+            let out = tool.run();
+            let (kind, message) = error(out.code(2));
+            assert_eq!(kind, "usage", "{}", out.story());
+            let value = format!("invalid value '{number}' for '-");
+            assert!(message.starts_with(&value), "{message}");
+            let reason = message.split("': ").nth(1).unwrap_or_default();
+            assert!(reason.starts_with("must be "), "{message}");
+            assert!(message.contains(" --help'"), "{message}");
+        }
+    }
+}
+
+#[test]
 fn a_url_in_place_of_an_address() {
     for url in ["http://127.0.0.1/x", "https://user@host.test:8443"] {
         let runs = vec![
@@ -175,7 +194,7 @@ fn a_url_in_place_of_an_address() {
     }
 }
 
-/// The hint names the option that reads the file.
+/// The hint names the operand that reads the file.
 #[test]
 fn a_file_in_place_of_a_list() {
     let dir = tempfile::tempdir().unwrap();
@@ -200,8 +219,7 @@ fn a_file_in_place_of_a_list() {
 #[test]
 fn a_list_that_does_not_exist() {
     let dir = tempfile::tempdir().unwrap();
-    let at = |path: &Path| path.join("none").display().to_string();
-    let path = at(dir.path());
+    let path = dir.path().join("missing").display().to_string();
     let list = format!("@{path}");
     let mut runs = vec![
         json("httpget", &[&list]),
@@ -218,7 +236,11 @@ fn a_list_that_does_not_exist() {
 #[test]
 fn a_list_without_an_operand() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("empty"), "# nothing\n\n ; at all\n").unwrap();
+    std::fs::write(
+        dir.path().join("empty"),
+        "# only comments\n\n ; and blanks\n",
+    )
+    .unwrap();
     for (tool, list) in [
         ("ping", &["@empty"][..]),
         ("httpget", &["@empty"][..]),

@@ -1,5 +1,4 @@
-//! Several tools together, joined by a shell as users join them, and what all
-//! six have in common.
+//! Pipelines of several tools in a shell, and behaviour that all six tools share.
 
 use std::fs::File;
 use std::time::Duration;
@@ -8,10 +7,11 @@ use testkit::dns::{DnsServer, Zone};
 use testkit::http::{HttpServer, Reply};
 use testkit::{Tool, bins, netns, privilege};
 
-const SOON: Duration = Duration::from_secs(15);
+/// The timeout for a line of output.
+const LINE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A DNS server that knows the names of 127.0.0.1 to 127.0.0.5.
-fn names() -> DnsServer {
+/// Starts a DNS server with the names of 127.0.0.1 to 127.0.0.5.
+fn reverse_server() -> DnsServer {
     let zone = (1..=5).fold(Zone::new().soa("127.in-addr.arpa"), |zone, n| {
         zone.ptr(
             &format!("{n}.0.0.127.in-addr.arpa"),
@@ -22,17 +22,17 @@ fn names() -> DnsServer {
 }
 
 #[test]
-fn which_hosts_answer_and_what_are_they_called() {
+fn names_of_the_hosts_that_answer() {
     if !privilege::can_ping() {
-        return netns::skip("no ICMP socket allowed here");
+        return netns::skip("no permission for ICMP sockets");
     }
-    let names = names();
+    let server = reverse_server();
     let script = format!(
         "subnetcalc hosts 127.0.0.0/29 | ping --alive - | resolve --long @{} - | sort",
-        names.addr()
+        server.addr()
     );
     let out = bins::bash(&script).run();
-    // One of the six has no name: pipefail hands resolve's 1 on.
+    // One of the six has no name, so resolve ends with 1, as does the pipeline.
     out.code(1).stdout(
         "127.0.0.1\tPTR\thost1.test.\n\
          127.0.0.2\tPTR\thost2.test.\n\
@@ -44,9 +44,9 @@ fn which_hosts_answer_and_what_are_they_called() {
 }
 
 #[test]
-fn the_same_through_the_system() {
+fn names_of_the_hosts_through_the_system() {
     if !privilege::can_ping() {
-        return netns::skip("no ICMP socket allowed here");
+        return netns::skip("no permission for ICMP sockets");
     }
     let script = "subnetcalc hosts 127.0.0.0/29 | ping --alive - | resolve --long -";
     let mut lines = bins::bash(script)
@@ -54,8 +54,7 @@ fn the_same_through_the_system() {
         .run()
         .lines();
     lines.sort();
-    // What the names are is the system's business; that there is one record
-    // for each address is not.
+    // The names depend on the system, but there is one record per address.
     assert_eq!(lines.len(), 6, "{lines:?}");
     for (line, n) in lines.iter().zip(1..) {
         assert!(line.starts_with(&format!("127.0.0.{n}\tPTR\t")), "{line}");
@@ -63,9 +62,9 @@ fn the_same_through_the_system() {
 }
 
 #[test]
-fn json_all_the_way() {
+fn json_summaries_of_a_list() {
     if !privilege::can_ping() {
-        return netns::skip("no ICMP socket allowed here");
+        return netns::skip("no permission for ICMP sockets");
     }
     let out = bins::bash("subnetcalc hosts 127.0.0.0/30 | ping --json -c 1 -").run();
     let records = out.code(0).json();
@@ -94,7 +93,7 @@ fn an_endless_list_ends_with_its_reader() {
 }
 
 #[test]
-fn names_of_a_whole_network_in_order() {
+fn names_of_a_network_in_order() {
     let zone = (0..256).fold(Zone::new(), |zone, n| {
         zone.ptr(&format!("{n}.2.0.192.in-addr.arpa"), &format!("h{n}.test"))
     });
@@ -157,7 +156,7 @@ fn a_server_and_its_clients() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_does_not_stop_the_service() {
+fn a_log_without_a_reader_does_not_stop_the_service() {
     // The shell closes the log after its first line.
     let script = "
         mkfifo events
@@ -176,7 +175,7 @@ fn a_log_that_nobody_reads_does_not_stop_the_service() {
 
 #[test]
 fn a_client_waits_for_the_port_of_a_later_server() {
-    // The first server finds a free port; nobody listens there after it.
+    // The first server finds a free port, which has no listener after its end.
     let script = "
         mkfifo events
         tcpecho-server --once 127.0.0.1:0 >events 2>summary &
@@ -184,7 +183,7 @@ fn a_client_waits_for_the_port_of_a_later_server() {
         read -r _ addr <&3 || exit 9
         tcpecho-client $addr once && echo
         wait
-        tcpecho-client --retry 200 --retry-delay 50ms $addr again 2>talk &
+        tcpecho-client --retry 200 --retry-delay 50ms $addr again 2>client.log &
         client=$!
         tcpecho-server --once $addr >log 2>summary || exit
         wait $client";
@@ -195,8 +194,8 @@ fn a_client_waits_for_the_port_of_a_later_server() {
         .stderr("");
 }
 
-/// Arguments that make each reader of operands answer one line at once.
-fn readers(server: &DnsServer, web: &HttpServer) -> Vec<(Tool, String, &'static str)> {
+/// Returns each tool that reads operands from stdin, an operand, and its result.
+fn operand_readers(server: &DnsServer, web: &HttpServer) -> Vec<(Tool, String, &'static str)> {
     let mut all = Vec::new();
     all.push((
         bins::tool("subnetcalc").args(["hosts", "-"]),
@@ -222,23 +221,23 @@ fn readers(server: &DnsServer, web: &HttpServer) -> Vec<(Tool, String, &'static 
 }
 
 #[test]
-fn the_first_result_is_out_before_the_last_line_is_in() {
-    let server = names();
+fn the_first_result_precedes_the_last_line_of_input() {
+    let server = reverse_server();
     let web = HttpServer::start(|_| Reply::text("hello\n"));
-    for (tool, operand, answer) in readers(&server, &web) {
+    for (tool, operand, result) in operand_readers(&server, &web) {
         let mut running = tool.piped_stdin().spawn();
         running.write_stdin(format!("# one\n\n  {operand}\n").as_bytes());
-        assert_eq!(running.read_line(SOON), answer);
+        assert_eq!(running.read_line(LINE_TIMEOUT), result);
         running.write_stdin(format!("{operand}\n").as_bytes());
-        assert_eq!(running.read_line(SOON), answer);
+        assert_eq!(running.read_line(LINE_TIMEOUT), result);
         running.close_stdin();
         let _ = running.wait().code(0).stderr("");
     }
 }
 
 #[test]
-fn standard_input_is_read_only_when_a_dash_asks_for_it() {
-    for (name, what) in [
+fn standard_input_is_read_only_for_a_dash() {
+    for (name, operand) in [
         ("ping", "a target"),
         ("resolve", "a name or address"),
         ("httpget", "a URL"),
@@ -246,7 +245,7 @@ fn standard_input_is_read_only_when_a_dash_asks_for_it() {
         let out = bins::tool(name).stdin("127.0.0.1\n").run();
         out.code(2).stdout("");
         let stderr = out.stderr_str();
-        let start = format!("{name}: {what} is missing; usage: {name} ");
+        let start = format!("{name}: {operand} is missing; usage: {name} ");
         assert!(stderr.starts_with(&start), "{}", out.story());
         assert_eq!(stderr.lines().count(), 1, "{}", out.story());
         let out = bins::tool(name).arg("--json").stdin("127.0.0.1\n").run();
@@ -255,7 +254,7 @@ fn standard_input_is_read_only_when_a_dash_asks_for_it() {
 }
 
 #[test]
-fn help_version_and_generated_files() {
+fn help_version_and_generated_files_are_printed() {
     for name in bins::TOOLS {
         let out = bins::tool(name).arg("--version").run();
         out.code(0).stderr("");
@@ -264,7 +263,7 @@ fn help_version_and_generated_files() {
             "{}",
             out.story()
         );
-        // The short way to it and the long one say the same.
+        // The short path for it and the complete parser print the same.
         let version = out.stdout_str().to_owned();
         bins::tool(name).arg("-V").run().code(0).stdout(&version);
         let args = ["--json", "--version"];
@@ -292,7 +291,7 @@ fn usage_errors_are_one_line_and_status_2() {
 }
 
 #[test]
-fn an_option_given_again_replaces_itself_and_families_exclude_each_other() {
+fn a_repeated_option_replaces_itself_and_families_exclude_each_other() {
     for name in bins::TOOLS {
         let twice = ["--color", "never", "--color", "auto", "-j", "-j", "-V"];
         let _ = bins::tool(name).args(twice).run().code(0).stderr("");

@@ -1,5 +1,5 @@
-//! Operands from a stream: the same whatever the sizes of the reads, and
-//! never blank, a comment, or more than a line.
+//! Operands of a stream: they do not depend on the sizes of the reads, and are
+//! never empty, a comment or more than one line.
 #![no_main]
 
 use std::io::{self, Read};
@@ -7,26 +7,26 @@ use std::io::{self, Read};
 use common::operands::Lines;
 use libfuzzer_sys::fuzz_target;
 
-/// Hands out at most `step` bytes a read.
-struct Slow {
+/// A reader that returns at most `step` bytes per read.
+struct Chunked {
     bytes: Vec<u8>,
-    at: usize,
+    position: usize,
     step: usize,
 }
 
-impl Read for Slow {
+impl Read for Chunked {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.step.min(buffer.len()).min(self.bytes.len() - self.at);
-        buffer[..n].copy_from_slice(&self.bytes[self.at..self.at + n]);
-        self.at += n;
+        let n = self.step.min(buffer.len()).min(self.bytes.len() - self.position);
+        buffer[..n].copy_from_slice(&self.bytes[self.position..self.position + n]);
+        self.position += n;
         Ok(n)
     }
 }
 
 fn read(bytes: &[u8], step: usize) -> Vec<Result<(String, u64), String>> {
-    let reader = Slow {
+    let reader = Chunked {
         bytes: bytes.to_vec(),
-        at: 0,
+        position: 0,
         step,
     };
     Lines::new("-", Box::new(reader))
@@ -38,14 +38,14 @@ fn read(bytes: &[u8], step: usize) -> Vec<Result<(String, u64), String>> {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let whole = read(bytes, usize::MAX);
-    assert_eq!(whole, read(bytes, 1));
-    assert_eq!(whole, read(bytes, 7));
+    let expected = read(bytes, usize::MAX);
+    assert_eq!(expected, read(bytes, 1));
+    assert_eq!(expected, read(bytes, 7));
     let mut last = 0;
-    for (text, line) in whole.iter().flatten() {
+    for (text, line) in expected.iter().flatten() {
         assert!(!text.is_empty() && text.trim() == text);
         assert!(!text.starts_with(['#', ';', '\u{feff}']) && !text.contains('\n'));
-        assert!(*line > last, "one operand a line, in order");
+        assert!(*line > last, "more than one operand per line, or out of order");
         last = *line;
     }
 });

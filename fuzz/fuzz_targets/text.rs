@@ -1,5 +1,5 @@
-//! Escaping: nothing dangerous comes out, whatever goes in, and text without
-//! danger comes out as it was.
+//! Escaping: the result contains no dangerous character, and text without them is
+//! unchanged.
 #![no_main]
 
 use common::{json, text};
@@ -19,10 +19,10 @@ fuzz_target!(|bytes: &[u8]| {
 
     let string = String::from_utf8_lossy(bytes);
     let mut line = Vec::new();
-    json::write_line(&mut line, &string).expect("a Vec takes everything");
+    json::write_line(&mut line, &string).expect("write to a Vec");
     assert_eq!(line.pop(), Some(b'\n'));
-    let written = std::str::from_utf8(&line).expect("JSON is UTF-8");
+    let written = std::str::from_utf8(&line).expect("read JSON as UTF-8");
     assert!(!written.contains(|c: char| c.is_control()));
-    let read: String = serde_json::from_str(written).expect("JSON reads back");
+    let read: String = serde_json::from_str(written).expect("parse the written JSON");
     assert_eq!(read, string);
 });

@@ -1,16 +1,15 @@
-//! `cargo xtask ci`: what must hold before a change goes in, in the order of
-//! the cheapest surprise first. Each step is named and timed; the first that
-//! fails ends the run.
+//! `cargo xtask ci`: the checks that a change must pass, cheapest first. The name
+//! and the time of each step are printed; the first failure ends the run.
 
 use std::time::Instant;
 
-use crate::exec::{visible, which};
+use crate::exec::{run_visible, which};
 use crate::workspace::cargo;
 use crate::{Outcome, demo, interop, test, tidy};
 
 type Step = fn(&Options) -> Outcome;
 
-/// The steps by name, in order.
+/// The steps with their names, in order.
 const STEPS: [(&str, Step); 9] = [
     ("fmt", fmt),
     ("tidy", |_| tidy::run(&[])),
@@ -23,29 +22,29 @@ const STEPS: [(&str, Step); 9] = [
     ("interop", |_| interop::run(&[])),
 ];
 
-/// What the command line says about the steps.
+/// The options of the command.
 #[derive(Debug, Default)]
 struct Options {
     allow_dirty: bool,
 }
 
-/// Runs all steps, or those named.
+/// Runs all steps, or the named ones.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let mut options = Options::default();
-    let mut wanted = Vec::new();
+    let mut selected = Vec::new();
     for arg in args {
         if arg == "--allow-dirty" {
             options.allow_dirty = true;
         } else if STEPS.iter().any(|(name, _)| name == arg) {
-            wanted.push(arg.as_str());
+            selected.push(arg.as_str());
         } else {
             let names = STEPS.map(|(name, _)| name).join(", ");
-            return Err(format!("no step `{arg}`; there are {names}"));
+            return Err(format!("unknown step `{arg}`; the steps are {names}"));
         }
     }
-    let begin = Instant::now();
+    let run_start = Instant::now();
     for (name, step) in STEPS {
-        if !wanted.is_empty() && !wanted.contains(&name) {
+        if !selected.is_empty() && !selected.contains(&name) {
             continue;
         }
         eprintln!("== {name}");
@@ -53,16 +52,16 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         step(&options).map_err(|error| format!("step {name}: {error}"))?;
         eprintln!("== {name}: ok in {:.1} s", start.elapsed().as_secs_f64());
     }
-    eprintln!("== all in {:.1} s", begin.elapsed().as_secs_f64());
+    eprintln!("== all steps in {:.1} s", run_start.elapsed().as_secs_f64());
     Ok(())
 }
 
 fn fmt(_: &Options) -> Outcome {
-    visible(cargo().args(["fmt", "--all", "--check"]))
+    run_visible(cargo().args(["fmt", "--all", "--check"]))
 }
 
 fn clippy(_: &Options) -> Outcome {
-    visible(cargo().args([
+    run_visible(cargo().args([
         "clippy",
         "--locked",
         "--workspace",
@@ -76,17 +75,17 @@ fn clippy(_: &Options) -> Outcome {
 fn doc(_: &Options) -> Outcome {
     let mut command = cargo();
     command.args(["doc", "--locked", "--workspace", "--no-deps"]);
-    // Each tool is a library and a binary of one name, and the library's page
-    // is the one that has something to say.
+    // Each tool has a library and a binary of the same name; only the library has
+    // documentation.
     command.arg("--lib");
-    // A crate's page names its private modules, as a map for who works on it.
+    // The page of a crate links to its private modules, for contributors.
     let flags = "-D warnings -A rustdoc::private-intra-doc-links";
-    visible(command.env("RUSTDOCFLAGS", flags))
+    run_visible(command.env("RUSTDOCFLAGS", flags))
 }
 
-/// Cargo unpacks what it has packaged into its home, by name and version, and
-/// would verify against the sources of an earlier run from the same folder.
-fn forget_unpacked() -> Outcome {
+/// Removes the packages that cargo unpacked into its home directory in an earlier
+/// run. It would verify those again, since name and version are the same.
+fn remove_unpacked() -> Outcome {
     let home = std::env::var_os("CARGO_HOME").map_or_else(
         || std::env::home_dir().unwrap_or_default().join(".cargo"),
         std::path::PathBuf::from,
@@ -95,7 +94,7 @@ fn forget_unpacked() -> Outcome {
         return Ok(());
     };
     for registry in registries.flatten() {
-        // Those of real registries have a name before the dash.
+        // The directory of a real registry has a name before the dash.
         if !registry.file_name().to_string_lossy().starts_with('-') {
             continue;
         }
@@ -118,14 +117,14 @@ fn forget_unpacked() -> Outcome {
 }
 
 fn package(options: &Options) -> Outcome {
-    forget_unpacked()?;
+    remove_unpacked()?;
     let mut command = cargo();
     command.args(["package", "--locked", "--workspace"]);
     command.args(["--exclude", "xtask", "--exclude", "inetkit-testkit"]);
     if options.allow_dirty {
         command.arg("--allow-dirty");
     }
-    visible(&mut command)
+    run_visible(&mut command)
 }
 
 fn deny(_: &Options) -> Outcome {
@@ -137,6 +136,6 @@ fn deny(_: &Options) -> Outcome {
         eprintln!("SKIPPED: {missing}");
         return Ok(());
     }
-    // Advisories need their database from the network; the rest does not.
-    visible(cargo().args(["deny", "--locked", "check", "bans", "licenses", "sources"]))
+    // Checking advisories needs network access for their database.
+    run_visible(cargo().args(["deny", "--locked", "check", "bans", "licenses", "sources"]))
 }

@@ -1,35 +1,35 @@
-//! `cargo xtask dist`: one tarball in `dist/` for the machine it is built on.
+//! `cargo xtask dist`: builds a tarball in `dist/` for the host target.
 //!
 //! ```text
 //! inetkit-VERSION-TARGET/
-//!   bin/        the six, stripped
+//!   bin/        the six tools, stripped
 //!   man/        TOOL.1
 //!   completions/bash|zsh|fish/...
 //!   README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE
 //! ```
 //!
-//! `SHA256SUMS` beside it covers the tarball. Owners, order and times are
-//! fixed, so the same sources and compiler give the same file.
+//! `SHA256SUMS` next to it contains the digest of the tarball. Owners, order and
+//! times are fixed, so the same sources and compiler produce the same file.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::exec::{Exec, visible};
+use crate::exec::{Exec, run_visible};
 use crate::workspace::{self, Bins, Profile, TOOLS, root};
 use crate::{Outcome, no_arguments};
 
-/// The name of a tool's completion file.
+/// Returns the name of the completion file of a tool.
 type FileName = fn(&str) -> String;
 
-/// Shells with the way each wants its completion files named.
+/// The shells with the names of their completion files.
 const SHELLS: [(&str, FileName); 3] = [
     ("bash", |tool| tool.to_owned()),
     ("zsh", |tool| format!("_{tool}")),
     ("fish", |tool| format!("{tool}.fish")),
 ];
 
-/// Builds, collects, packs.
+/// Builds the tools, collects the files and packs them.
 pub(crate) fn run(args: &[String]) -> Outcome {
     no_arguments(args)?;
     let bins = Bins::build(Profile::Release)?;
@@ -60,9 +60,9 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"])
         .args(["--mode=u=rwX,go=rX", &format!("--mtime=@{}", commit_time())])
         .args(["-czf", &tarball, &name])
-        // No name and time in the compressed file's own head either.
+        // Without the name and the time in the header of gzip.
         .env("GZIP", "-n");
-    visible(&mut tar)?;
+    run_visible(&mut tar)?;
     let sums = Exec::new("sha256sum", [&tarball]).cwd(&dist).text()?;
     let file = dist.join("SHA256SUMS");
     fs::write(&file, &sums).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -71,12 +71,12 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     Ok(())
 }
 
-/// What a tool prints with `--generate`, into a file.
-fn generate(bins: &Bins, tool: &str, what: &str, to: &Path) -> Outcome {
+/// Writes the output of `--generate` of a tool to a file.
+fn generate(bins: &Bins, tool: &str, kind: &str, to: &Path) -> Outcome {
     make_parent(to)?;
-    let text = Exec::new(bins.tool(tool), ["--generate", what]).text()?;
+    let text = Exec::new(bins.tool(tool), ["--generate", kind]).text()?;
     if text.is_empty() {
-        return Err(format!("`{tool} --generate {what}` prints nothing"));
+        return Err(format!("`{tool} --generate {kind}` prints nothing"));
     }
     fs::write(to, text).map_err(|error| format!("{}: {error}", to.display()))
 }
@@ -88,17 +88,17 @@ fn make_parent(path: &Path) -> Outcome {
     }
 }
 
-/// The target that rustc builds for by itself.
+/// Returns the default target of rustc.
 fn host() -> Outcome<String> {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let text = Exec::new(rustc, ["-vV"]).text()?;
     text.lines()
         .find_map(|line| line.strip_prefix("host: "))
         .map(str::to_owned)
-        .ok_or_else(|| "rustc -vV names no host".to_owned())
+        .ok_or_else(|| "the output of rustc -vV contains no host".to_owned())
 }
 
-/// Seconds of the last commit, or 0 outside a repository.
+/// Returns the Unix time of the last commit, or 0 outside a repository.
 fn commit_time() -> u64 {
     let output = Command::new("git")
         .args(["log", "-1", "--format=%ct"])

@@ -1,9 +1,9 @@
-//! Starting other programs: with a deadline and both streams captured
-//! ([`Exec`]), in the background until dropped ([`Background`]), or simply on
-//! this terminal ([`visible`]).
+//! Running other programs: with a timeout and captured streams ([`Exec`]), in the
+//! background ([`Background`]), or with the streams of this process
+//! ([`run_visible`]).
 //!
-//! Nothing here kills by name: a program is ended by its process id, through
-//! the child handle or the shell's own `kill`.
+//! Programs are ended by their process id, never by name: through the child handle
+//! or the `kill` builtin of a shell.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,30 +17,31 @@ use std::time::{Duration, Instant};
 
 use crate::Outcome;
 
-/// How often a child is asked whether it has ended.
+/// The interval between two checks whether a child has ended.
 const POLL: Duration = Duration::from_millis(5);
 
-/// A program to run to its end.
+/// A program with arguments, input and timeout, to run to its end.
 #[derive(Debug)]
 pub(crate) struct Exec {
     command: Command,
     stdin: Option<Vec<u8>>,
     timeout: Duration,
-    shown: String,
+    command_line: String,
 }
 
-/// What it left.
+/// The result of a program that has ended.
 #[derive(Debug)]
 pub(crate) struct Done {
-    /// Exit status, or 128 plus the signal's number, as a shell says it.
+    /// The exit status, or 128 plus the number of the signal, as in a shell.
     pub(crate) code: i32,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
-    shown: String,
+    command_line: String,
 }
 
 impl Exec {
-    /// A run of `program` with these arguments, no input, at most a minute.
+    /// Prepares a run of `program` with these arguments, without input and with a
+    /// timeout of one minute.
     pub(crate) fn new<I>(program: impl AsRef<OsStr>, args: I) -> Self
     where
         I: IntoIterator,
@@ -48,40 +49,40 @@ impl Exec {
     {
         let mut command = Command::new(program);
         command.args(args).env("LC_ALL", "C");
-        let shown = shown(&command);
+        let command_line = command_text(&command);
         Self {
             command,
             stdin: None,
             timeout: Duration::from_secs(60),
-            shown,
+            command_line,
         }
     }
 
-    /// Bytes for standard input.
+    /// Sets the bytes of standard input.
     pub(crate) fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
         self
     }
 
-    /// One environment variable.
+    /// Sets an environment variable.
     pub(crate) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(key, value);
         self
     }
 
-    /// The working directory.
+    /// Sets the working directory.
     pub(crate) fn cwd(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
         self
     }
 
-    /// Another deadline.
+    /// Sets the timeout of the run.
     pub(crate) fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Runs to the end. An error when it cannot start or does not end in time.
+    /// Runs the program to its end. Fails if it cannot be started or times out.
     pub(crate) fn run(mut self) -> Outcome<Done> {
         let stdin = match self.stdin {
             Some(_) => Stdio::piped(),
@@ -93,9 +94,9 @@ impl Exec {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|error| format!("cannot start `{}`: {error}", self.shown))?;
+            .map_err(|error| format!("cannot start `{}`: {error}", self.command_line))?;
         if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), self.stdin.take()) {
-            // A reader that stops early is no fault of the writer.
+            // The program may close its input early, which is not an error.
             thread::spawn(move || drop(pipe.write_all(&bytes)));
         }
         let stdout = child.stdout.take().map(collect);
@@ -110,24 +111,24 @@ impl Exec {
                     let _ = child.wait();
                     return Err(format!(
                         "`{}` did not end within {:?}; its output so far:\n{}{}",
-                        self.shown,
+                        self.command_line,
                         self.timeout,
-                        so_far(stdout.as_ref()),
-                        so_far(stderr.as_ref()),
+                        output_so_far(stdout.as_ref()),
+                        output_so_far(stderr.as_ref()),
                     ));
                 }
-                Err(error) => return Err(format!("waiting for `{}`: {error}", self.shown)),
+                Err(error) => return Err(format!("waiting for `{}`: {error}", self.command_line)),
             }
         };
         Ok(Done {
             code: code_of(status),
             stdout: all_of(stdout),
             stderr: all_of(stderr),
-            shown: self.shown,
+            command_line: self.command_line,
         })
     }
 
-    /// Runs to the end and insists on status 0; returns standard output.
+    /// Runs the program to its end, requires status 0 and returns standard output.
     pub(crate) fn text(self) -> Outcome<String> {
         let done = self.run()?;
         done.expect_code(0)?;
@@ -136,24 +137,24 @@ impl Exec {
 }
 
 impl Done {
-    /// Standard output as text.
+    /// Returns standard output as text.
     pub(crate) fn out(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Standard error as text.
+    /// Returns standard error as text.
     pub(crate) fn err(&self) -> String {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 
-    /// An error that tells the whole story unless the status is `code`.
+    /// Returns an error with all details unless the status is `code`.
     pub(crate) fn expect_code(&self, code: i32) -> Outcome {
         if self.code == code {
             return Ok(());
         }
         Err(format!(
             "`{}` ended with status {} instead of {code}\nstdout:\n{}\nstderr:\n{}",
-            self.shown,
+            self.command_line,
             self.code,
             shorten(&self.out()),
             shorten(&self.err()),
@@ -161,7 +162,7 @@ impl Done {
     }
 }
 
-/// A stream drained by a thread of its own.
+/// A stream that a thread reads to its end.
 struct Collected {
     bytes: Arc<Mutex<Vec<u8>>>,
     thread: thread::JoinHandle<()>,
@@ -182,15 +183,15 @@ fn collect(mut stream: impl Read + Send + 'static) -> Collected {
     Collected { bytes, thread }
 }
 
-/// How long a stream may stay open after its program has ended, held by
-/// something that program left behind.
-const LINGER: Duration = Duration::from_secs(5);
+/// The time for a stream to close after the end of its program. A background
+/// process of the program can hold it open.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn all_of(collected: Option<Collected>) -> Vec<u8> {
     let Some(collected) = collected else {
         return Vec::new();
     };
-    let deadline = Instant::now() + LINGER;
+    let deadline = Instant::now() + CLOSE_TIMEOUT;
     while !collected.thread.is_finished() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(1));
     }
@@ -198,19 +199,19 @@ fn all_of(collected: Option<Collected>) -> Vec<u8> {
     std::mem::take(bytes.as_mut().unwrap_or_else(|e| e.get_mut()))
 }
 
-/// What came until now; the thread is left behind, since something that
-/// outlived the child may hold the stream open.
-fn so_far(collected: Option<&Collected>) -> String {
+/// Returns the output so far without waiting for the thread, since a background
+/// process may hold the stream open.
+fn output_so_far(collected: Option<&Collected>) -> String {
     collected.map_or_else(String::new, |c| {
         let bytes = c.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         shorten(&String::from_utf8_lossy(&bytes))
     })
 }
 
-/// At most the first 4000 characters, so that a report stays readable.
+/// Truncates a text to 4000 characters, so that a report stays readable.
 pub(crate) fn shorten(text: &str) -> String {
     match text.char_indices().nth(4000) {
-        Some((at, _)) => format!("{}[...]\n", &text[..at]),
+        Some((end, _)) => format!("{}[...]\n", &text[..end]),
         None => text.to_owned(),
     }
 }
@@ -223,8 +224,8 @@ fn code_of(status: std::process::ExitStatus) -> i32 {
         .unwrap_or(-1)
 }
 
-/// A command as one would type it.
-pub(crate) fn shown(command: &Command) -> String {
+/// Returns a command as it would be typed in a shell.
+pub(crate) fn command_text(command: &Command) -> String {
     std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(quoted)
@@ -242,9 +243,9 @@ fn quoted(word: &OsStr) -> String {
     }
 }
 
-/// Runs a command on this process's own streams and insists on its success.
-pub(crate) fn visible(command: &mut Command) -> Outcome {
-    let text = shown(command);
+/// Runs a command with the streams of this process and requires status 0.
+pub(crate) fn run_visible(command: &mut Command) -> Outcome {
+    let text = command_text(command);
     eprintln!("+ {text}");
     let status = command
         .stdin(Stdio::null())
@@ -257,8 +258,7 @@ pub(crate) fn visible(command: &mut Command) -> Outcome {
     }
 }
 
-/// Where a program is, looking through `PATH` and the places where
-/// distributions put servers.
+/// Finds a program in `PATH` and in the directories of system programs.
 pub(crate) fn which(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -277,18 +277,18 @@ fn is_executable(path: &Path) -> bool {
         .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// A program in the background. Dropping it sends SIGTERM, then, after two
-/// seconds, SIGKILL.
+/// A program in the background. Dropping it sends SIGTERM and, after two seconds,
+/// SIGKILL.
 #[derive(Debug)]
 pub(crate) struct Background {
     child: Child,
     lines: Receiver<String>,
-    shown: String,
+    command_line: String,
 }
 
 impl Background {
-    /// Starts it with standard output readable by line; standard error goes to
-    /// the file `log`.
+    /// Starts a program. Its standard output can be read by line; its standard error
+    /// is written to the file `log`.
     pub(crate) fn start<I>(program: impl AsRef<OsStr>, args: I, log: &Path) -> Outcome<Self>
     where
         I: IntoIterator,
@@ -296,8 +296,8 @@ impl Background {
     {
         let mut command = Command::new(program);
         command.args(args.into_iter().map(Into::into));
-        let shown = shown(&command);
-        let fail = |error: std::io::Error| format!("cannot start `{shown}`: {error}");
+        let command_line = command_text(&command);
+        let fail = |error: std::io::Error| format!("cannot start `{command_line}`: {error}");
         let file = std::fs::File::create(log).map_err(fail)?;
         let mut child = command
             .stdin(Stdio::null())
@@ -310,7 +310,7 @@ impl Background {
         if let Some(stdout) = child.stdout.take() {
             thread::spawn(move || {
                 for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    // Nobody listening any more is no reason to stop draining.
+                    // Keep reading without a receiver, so that the pipe never fills up.
                     let _ = sender.send(line);
                 }
             });
@@ -318,43 +318,50 @@ impl Background {
         Ok(Self {
             child,
             lines,
-            shown,
+            command_line,
         })
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The next line of its standard output, waiting at most ten seconds.
+    /// Returns the next line of standard output, within ten seconds.
     pub(crate) fn line(&self) -> Outcome<String> {
         self.lines
             .recv_timeout(Duration::from_secs(10))
-            .map_err(|_| format!("`{}` printed no further line", self.shown))
+            .map_err(|_| format!("`{}` printed no further line", self.command_line))
     }
 
-    /// Throws the lines away that have come so far.
+    /// Discards the lines received so far.
     pub(crate) fn discard(&self) {
         while self.lines.try_recv().is_ok() {}
     }
 
-    /// Waits until `ready` says so, for at most ten seconds, while it lives.
+    /// Waits until `ready` returns true, for at most ten seconds. Fails if the program
+    /// ends first.
     pub(crate) fn until(&mut self, ready: impl Fn() -> bool) -> Outcome {
         let deadline = Instant::now() + Duration::from_secs(10);
         while !ready() {
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!("`{}` ended at once: {status}", self.shown));
+                return Err(format!(
+                    "`{}` ended before it was ready: {status}",
+                    self.command_line
+                ));
             }
             if Instant::now() > deadline {
-                return Err(format!("`{}` is not ready after ten seconds", self.shown));
+                return Err(format!(
+                    "`{}` is not ready after ten seconds",
+                    self.command_line
+                ));
             }
             thread::sleep(POLL);
         }
         Ok(())
     }
 
-    /// Asks it to end (SIGTERM) and returns its status.
+    /// Sends SIGTERM, waits for the end and returns the status.
     pub(crate) fn terminate(&mut self) -> Outcome<i32> {
         self.signal();
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -362,7 +369,7 @@ impl Background {
             match self.child.try_wait() {
                 Ok(Some(status)) => return Ok(code_of(status)),
                 Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
-                _ => return Err(format!("`{}` ignores SIGTERM", self.shown)),
+                _ => return Err(format!("`{}` ignores SIGTERM", self.command_line)),
             }
         }
     }
@@ -371,25 +378,29 @@ impl Background {
         kill("TERM", &self.child.id().to_string());
     }
 
-    /// Ends what it has forked and left behind, such as a peer's children that
-    /// are stuck. It led a process group of its own.
-    fn sweep(&self) {
+    /// Kills the remaining processes of its process group, such as children of a
+    /// server.
+    fn kill_group(&self) {
         kill("KILL", &format!("-{}", self.child.id()));
     }
 }
 
-/// Sends a signal by the shell's builtin: no further program and no unsafe
-/// code needed.
-fn kill(signal: &str, whom: &str) {
+/// Sends a signal with the builtin of a shell, which needs no unsafe code.
+fn kill(signal: &str, process: &str) {
     let _ = Command::new("sh")
-        .args(["-c", "kill -s \"$0\" -- \"$1\" 2>/dev/null", signal, whom])
+        .args([
+            "-c",
+            "kill -s \"$0\" -- \"$1\" 2>/dev/null",
+            signal,
+            process,
+        ])
         .status();
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
         if !matches!(self.child.try_wait(), Ok(None)) {
-            self.sweep();
+            self.kill_group();
             return;
         }
         self.signal();
@@ -402,6 +413,6 @@ impl Drop for Background {
             }
             thread::sleep(POLL);
         }
-        self.sweep();
+        self.kill_group();
     }
 }

@@ -1,50 +1,53 @@
-//! `cargo xtask fuzz`: the targets of `fuzz/` by cargo-fuzz, each for some
-//! seconds.
+//! `cargo xtask fuzz`: runs the targets of `fuzz/` with cargo-fuzz, each for a
+//! number of seconds.
 //!
-//! cargo-fuzz wants a nightly compiler. Where only a stable one is installed,
-//! `RUSTC_BOOTSTRAP=1` lets that one take the flags, without the address
-//! sanitizer, which costs little here: the crates hardly have unsafe code.
+//! cargo-fuzz needs a nightly compiler. If only a stable one is installed,
+//! `RUSTC_BOOTSTRAP=1` makes it accept the flags, without the address sanitizer.
+//! That matters little, since the crates have hardly any unsafe code.
 
 use std::process::{Command, Stdio};
 
-use crate::exec::{visible, which};
+use crate::exec::{run_visible, which};
 use crate::workspace::root;
 use crate::{Outcome, USAGE};
 
 /// Runs all targets, or the named one.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let mut seconds = 30_u32;
-    let mut wanted = None;
+    let mut selected = None;
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         if arg == "--seconds" {
             seconds = args
                 .next()
                 .and_then(|n| n.parse().ok())
-                .ok_or_else(|| format!("--seconds takes a number\n{USAGE}"))?;
-        } else if wanted.is_none() && !arg.starts_with('-') {
-            wanted = Some(arg.clone());
+                .ok_or_else(|| format!("--seconds needs a number\n{USAGE}"))?;
+        } else if selected.is_none() && !arg.starts_with('-') {
+            selected = Some(arg.clone());
         } else {
             return Err(format!("unexpected argument `{arg}`\n{USAGE}"));
         }
     }
     if which("cargo-fuzz").is_none() {
-        return Err("cargo-fuzz is missing: cargo install --locked cargo-fuzz".to_owned());
+        return Err("cargo-fuzz is missing; run `cargo install --locked cargo-fuzz`".to_owned());
     }
     let targets = targets()?;
-    let chosen: Vec<&String> = match &wanted {
+    let chosen: Vec<&String> = match &selected {
         None => targets.iter().collect(),
         Some(name) => targets.iter().filter(|target| *target == name).collect(),
     };
     if chosen.is_empty() {
-        return Err(format!("no such target; there are {}", targets.join(", ")));
+        return Err(format!(
+            "unknown target; the targets are {}",
+            targets.join(", ")
+        ));
     }
     let nightly = has_nightly();
     if !nightly {
-        eprintln!("no nightly toolchain: the stable one without a sanitizer has to do");
+        eprintln!("no nightly toolchain; using the stable one without a sanitizer");
     }
     for target in chosen {
-        visible(fuzz(nightly, target).arg(format!("-max_total_time={seconds}")))?;
+        run_visible(fuzz(nightly, target).arg(format!("-max_total_time={seconds}")))?;
     }
     Ok(())
 }
@@ -52,8 +55,8 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 fn fuzz(nightly: bool, target: &str) -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(root());
-    // Set by the cargo that started this program; they would name its
-    // toolchain to the one chosen here.
+    // The cargo that started this program sets these variables, which would
+    // override the toolchain selected here.
     for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
         command.env_remove(name);
     }
@@ -70,7 +73,7 @@ fn fuzz(nightly: bool, target: &str) -> Command {
     command
 }
 
-/// The targets are the files of `fuzz/fuzz_targets`.
+/// Returns the names of the targets, which are the files of `fuzz/fuzz_targets`.
 fn targets() -> Outcome<Vec<String>> {
     let dir = root().join("fuzz/fuzz_targets");
     let fail = |error: std::io::Error| format!("{}: {error}", dir.display());

@@ -1,11 +1,11 @@
-//! `cargo xtask install`: all six tools by `cargo install`, with the versions
-//! of `Cargo.lock`.
+//! `cargo xtask install`: installs all six tools with `cargo install` and the
+//! versions of `Cargo.lock`.
 
-use crate::exec::visible;
+use crate::exec::run_visible;
 use crate::workspace::{TOOLS, cargo};
 use crate::{Outcome, USAGE};
 
-/// Installs the six, below `--root DIR` if that is given.
+/// Installs the tools, below `--root DIR` if that is given.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let root = match args {
         [flag, dir] if flag == "--root" => Some(dir.clone()),
@@ -13,11 +13,9 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         _ => None,
     };
     if root.is_none() && !args.is_empty() {
-        return Err(format!(
-            "install takes --root DIR and nothing else\n{USAGE}"
-        ));
+        return Err(format!("install accepts only --root DIR\n{USAGE}"));
     }
-    // Relative to where the person is, while cargo runs in the workspace.
+    // Relative to the current directory, while cargo runs in the workspace.
     let root = match root {
         Some(dir) => Some(std::path::absolute(&dir).map_err(|error| format!("{dir}: {error}"))?),
         None => None,
@@ -29,9 +27,9 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         if let Some(root) = &root {
             command.arg("--root").arg(root);
         }
-        visible(&mut command)?;
+        run_visible(&mut command)?;
     }
     eprintln!("installed: {}", TOOLS.join(" "));
-    eprintln!("note: this `ping` comes before the system's if its folder stands first in PATH");
+    eprintln!("note: this `ping` hides the system's if its directory comes first in PATH");
     Ok(())
 }

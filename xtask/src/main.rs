@@ -1,18 +1,17 @@
-//! The chores of the workspace: `cargo xtask COMMAND` (the alias is in
+//! Development tasks of the workspace: `cargo xtask COMMAND` (an alias in
 //! `.cargo/config.toml`).
 //!
-//! Each command is a module that starts other programs and says what it does
-//! while it does it. A command fails with one sentence for a person, which is
-//! all an error is here.
+//! Each command is a module that starts other programs and prints their command
+//! lines. An error is a message for the user, as a string.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "the chores talk to the person who runs them"
+    reason = "a task prints its results"
 )]
 #![allow(
     clippy::format_collect,
     clippy::format_push_string,
-    reason = "a few allocations more cost a chore nothing"
+    reason = "a few more allocations do not matter for a task"
 )]
 
 mod bench;
@@ -33,32 +32,38 @@ mod workspace;
 
 use std::process::ExitCode;
 
-/// What a chore comes to: nothing to add, or why it failed.
+/// The result of a task; the error is a message for the user.
 type Outcome<T = ()> = Result<T, String>;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  demo                  build the six tools and show their main jobs on loopback
-  test [ARG...]         every test; arguments go to `cargo test`
-  test --unprivileged   the same test programs again, as nobody (needs root)
-  ci [STEP...]          fmt, clippy, test, doc, tidy, package, deny, demo and
-                        interop, or just the named ones; --allow-dirty lets
-                        package take uncommitted changes
-  interop [NAME...]     the tools against their classic counterparts
-  bench [TOOL]          sizes, start-up and speed beside other programs
-  install [--root DIR]  `cargo install` of all six
+  demo                  build the six tools and run their main functions on
+                        loopback
+  test [ARG...]         run every test; arguments go to `cargo test`
+  test --unprivileged   run the same test programs as nobody (needs root)
+  ci [--allow-dirty] [STEP...]
+                        run fmt, tidy, clippy, test, doc, package, deny, demo
+                        and interop, or only the named steps; with --allow-dirty
+                        package accepts uncommitted changes
+  interop [NAME...]     compare the tools with their classic counterparts; a
+                        NAME selects the checks that start with it
+  bench [TOOL]          measure size, start-up and speed against other programs
+  install [--root DIR]  install all six tools with `cargo install`
   docs [--check]        write man pages, JSON schemas and docs/json.md, or check
                         that they are current
-  dist                  release tarball in dist/
+  dist                  build a release tarball in dist/
   fuzz [TARGET] [--seconds N]
                         run the fuzz targets, each for N seconds (default 30)
   mutants [CRATE] [--count N] [--seed S] [--timeout SECONDS] [--dir DIR]
                         put N random faults (default 60) into each crate, one at
                         a time in a copy, and list those that no test catches
-  soak [--seconds N]    the echo pair under load and faults, 600 seconds long:
-                        are memory and descriptors where they were?
-  tidy                  the checks that no other program does
+  soak [--seconds N]    run the echo pair under load and faults for N seconds
+                        (default 600) and check for leaks of memory and
+                        descriptors
+  tidy [PATH]...        check file lengths, test registration, package metadata
+                        and language; list the phrases found below each PATH
+  help                  print this text
 ";
 
 fn main() -> ExitCode {
@@ -78,14 +83,14 @@ fn main() -> ExitCode {
         Some("mutants") => mutants::run(&rest),
         Some("soak") => soak::run(&rest),
         Some("tidy") => tidy::run(&rest),
-        // For `bench` alone: see `bench::measure::peak`.
+        // Internal command of `bench`; see `bench::measure::peak`.
         Some("peak") => bench::peak(&rest),
         Some("help" | "-h" | "--help") => {
             print!("{USAGE}");
             Ok(())
         }
-        Some(other) => Err(format!("no command `{other}`\n{USAGE}")),
-        None => Err(format!("no command given\n{USAGE}")),
+        Some(other) => Err(format!("unknown command `{other}`\n{USAGE}")),
+        None => Err(format!("a command is missing\n{USAGE}")),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -96,7 +101,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Refuses arguments for a command that takes none.
+/// Rejects the arguments of a command that takes none.
 fn no_arguments(args: &[String]) -> Outcome {
     match args.first() {
         None => Ok(()),

@@ -1,13 +1,13 @@
-//! `cargo xtask soak [--seconds N]`: the echo pair under load and faults for
-//! ten minutes, and whether that left anything behind.
+//! `cargo xtask soak [--seconds N]`: runs the echo pair under load and faults for
+//! ten minutes and checks for leaks.
 //!
-//! Two servers, one of them with TLS, delay, drop, spoil, shorten and reset
-//! what they echo. Clients of every mode come and go in rounds, some reset
-//! their connections, some never read. One client runs from beginning to end.
-//! After each round the server is left alone until its timeouts have passed,
-//! then looked at: after a warm-up no look may find more memory than the first
-//! ones did. When the last client has gone, a server has the descriptors that
-//! it had before the first one came.
+//! Two servers, one of them with TLS, delay, drop, corrupt, truncate and reset
+//! their echoes. In each round clients of every mode connect; some reset their
+//! connections, some never read. One client runs for the complete time. After each
+//! round the servers are idle until their timeouts have expired, then a sample of
+//! each process is taken. After a warm-up no sample may have more memory than the
+//! first ones. After the last client, a server must have the same number of
+//! descriptors as before the first one.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -21,32 +21,32 @@ use crate::exec::{Background, Exec};
 use crate::workspace::{self, Bins, Profile};
 use crate::{Outcome, USAGE};
 
-/// How long without `--seconds`.
+/// The default of `--seconds`.
 const SECONDS: u64 = 600;
 
-/// Rounds before the looks count, at least, and the share of the time: until
-/// caches and pools have their size.
-const WARM_UP: usize = 3;
+/// The least number of rounds of the warm-up, in which caches and pools grow.
+const WARM_UP_ROUNDS: usize = 3;
+/// The least time of the warm-up, as a fraction of the total time: a fifth.
 const WARM_UP_SHARE: u64 = 5;
 
-/// How many looks tell what is usual, and how many must follow, at least.
-const USUAL: usize = 3;
+/// The number of samples of the baseline, and the least number of later ones.
+const BASELINE_SAMPLES: usize = 3;
 
-/// Memory that may come and go with the allocator's mood. A leak of a few
-/// bytes a connection is more than this after a hundred thousand of them.
-const SLACK: u64 = 256 << 10;
+/// The accepted growth in bytes, for the variation of the allocator. A leak of a
+/// few bytes per connection exceeds it after a hundred thousand connections.
+const TOLERANCE: u64 = 256 << 10;
 
-/// How long a server is left alone before a look: the idle timeout, and then
-/// as long as it takes to give memory back.
-const QUIET: Duration = Duration::from_secs(4);
+/// The idle time of a server before a sample: its idle timeout and the time until
+/// it returns memory to the system.
+const IDLE_TIME: Duration = Duration::from_secs(4);
 
-/// What every client of a round may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout of every client of a round.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 const FAULTS: &str = "--delay 1ms:3ms --drop 0.0005 --corrupt 0.01 --truncate 0.0005 \
     --reset 0.005 --seed 7 --idle-timeout 2s";
 
-/// The kinds of clients; `AT` is the server's address.
+/// The arguments of the clients; `AT` is the address of the server.
 const CLIENTS: [&str; 7] = [
     "AT --bench --reconnect --connections 40 --size 1:16k --duration 4s",
     "AT --bench --connections 40 --size 1:16k --pipeline 4 --duration 4s",
@@ -57,21 +57,21 @@ const CLIENTS: [&str; 7] = [
     "AT --connect-only -c 100 -i 10ms",
 ];
 
-/// And those of datagrams.
+/// The arguments of a client that sends datagrams.
 const DATAGRAMS: &str = "AT --udp -c 300 -i 10ms --size 1:1400 --timeout 1s";
 
-/// One look at a process.
+/// The memory and descriptors of a process at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Look {
-    /// Resident memory that belongs to no file.
+struct Sample {
+    /// Anonymous resident memory in bytes.
     bytes: u64,
     descriptors: usize,
 }
 
-impl Look {
-    fn at(pid: u32) -> Outcome<Self> {
+impl Sample {
+    fn of(pid: u32) -> Outcome<Self> {
         let file = format!("/proc/{pid}/status");
-        let fail = |what: &dyn std::fmt::Display| format!("{file}: {what}");
+        let fail = |reason: &dyn std::fmt::Display| format!("{file}: {reason}");
         let status = std::fs::read_to_string(&file).map_err(|error| fail(&error))?;
         let kib = status
             .lines()
@@ -89,7 +89,7 @@ impl Look {
     }
 }
 
-impl std::fmt::Display for Look {
+impl std::fmt::Display for Sample {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
@@ -100,17 +100,17 @@ impl std::fmt::Display for Look {
     }
 }
 
-/// The looks at one process, each with its time.
+/// The samples of one process, each with its time.
 #[derive(Debug)]
-struct Looks {
+struct Samples {
     name: &'static str,
     pid: u32,
-    all: Vec<(Duration, Look)>,
-    /// How many of them were in the warm-up.
+    all: Vec<(Duration, Sample)>,
+    /// The number of samples in the warm-up.
     warm_up: usize,
 }
 
-impl Looks {
+impl Samples {
     fn new(name: &'static str, pid: u32) -> Self {
         Self {
             name,
@@ -120,63 +120,65 @@ impl Looks {
         }
     }
 
-    /// Looks now; what is seen before `warm` and in the first rounds does not
-    /// count.
-    fn look(&mut self, start: Instant, warm: Duration) -> Outcome<Look> {
-        let look = Look::at(self.pid)?;
+    /// Takes a sample. Samples before `warm` and of the first rounds belong to the
+    /// warm-up.
+    fn take(&mut self, start: Instant, warm: Duration) -> Outcome<Sample> {
+        let sample = Sample::of(self.pid)?;
         let elapsed = start.elapsed();
-        self.all.push((elapsed, look));
-        if elapsed < warm || self.all.len() <= WARM_UP {
+        self.all.push((elapsed, sample));
+        if elapsed < warm || self.all.len() <= WARM_UP_ROUNDS {
             self.warm_up = self.all.len();
         }
-        Ok(look)
+        Ok(sample)
     }
 
-    /// Whether enough of them count.
-    fn suffice(&self) -> bool {
-        self.all.len() >= self.warm_up + 2 * USUAL
+    /// Whether there are enough samples after the warm-up.
+    fn are_enough(&self) -> bool {
+        self.all.len() >= self.warm_up + 2 * BASELINE_SAMPLES
     }
 
-    /// What is usual, and the most that was seen later.
+    /// Returns the maxima of the baseline and of the later samples in bytes.
     fn memory(&self) -> Outcome<(u64, u64)> {
-        let (usual, later) = self.all[self.warm_up..]
-            .split_at_checked(USUAL)
-            .ok_or_else(|| format!("{}: too few looks", self.name))?;
-        let most = |looks: &[(Duration, Look)]| looks.iter().map(|(_, look)| look.bytes).max();
-        most(usual)
-            .zip(most(later))
-            .ok_or_else(|| format!("{}: too few looks", self.name))
+        let (baseline, later) = self.all[self.warm_up..]
+            .split_at_checked(BASELINE_SAMPLES)
+            .ok_or_else(|| format!("{}: too few samples", self.name))?;
+        let max =
+            |samples: &[(Duration, Sample)]| samples.iter().map(|(_, sample)| sample.bytes).max();
+        max(baseline)
+            .zip(max(later))
+            .ok_or_else(|| format!("{}: too few samples", self.name))
     }
 
-    /// A line for each minute; whether memory stayed where it was.
-    fn tell(&self) -> Outcome<bool> {
+    /// Prints a sample of each minute. Returns whether the memory stayed within the
+    /// tolerance.
+    fn report(&self) -> Outcome<bool> {
         let mut minute = 0;
         let last = self.all.len().saturating_sub(1);
-        for (at, (time, look)) in self.all.iter().enumerate() {
+        for (at, (time, sample)) in self.all.iter().enumerate() {
             if at == last || time.as_secs() / 60 >= minute {
                 minute = time.as_secs() / 60 + 1;
-                println!("{:>6}: {:>4} s  {look}", self.name, time.as_secs());
+                println!("{:>6}: {:>4} s  {sample}", self.name, time.as_secs());
             }
         }
-        let (usual, later) = self.memory()?;
+        let (baseline, later) = self.memory()?;
         println!(
-            "{:>6}: {} KiB usual, {} KiB at most later, {} more allowed",
+            "{:>6}: baseline {} KiB, later maximum {} KiB, tolerance {} KiB",
             self.name,
-            usual / 1024,
+            baseline / 1024,
             later / 1024,
-            SLACK / 1024
+            TOLERANCE / 1024
         );
-        Ok(later <= usual + SLACK)
+        Ok(later <= baseline + TOLERANCE)
     }
 }
 
-/// A server and where it is.
+/// A running server with its address.
 struct Server {
     running: Background,
-    at: String,
-    /// Before the first client.
-    fresh: Look,
-    looks: Looks,
+    addr: String,
+    /// The sample before the first client.
+    initial: Sample,
+    samples: Samples,
 }
 
 impl Server {
@@ -192,39 +194,39 @@ impl Server {
         args.extend(["--json", "--port-file"].map(str::to_owned));
         args.extend([port_file.display().to_string(), "127.0.0.1:0".to_owned()]);
         let log = dir.join(format!("{name}.log"));
-        // Its events are read, and thrown away by `Background::discard`.
+        // `Background::discard` discards its events.
         let mut running = Background::start(bins.tool("tcpecho-server"), args, &log)?;
         running.until(|| port_file.exists())?;
         let port = std::fs::read_to_string(&port_file).map_err(|error| error.to_string())?;
         let pid = running.pid();
         Ok(Self {
             running,
-            at: format!("127.0.0.1:{}", port.trim()),
-            fresh: Look::at(pid)?,
-            looks: Looks::new(name, pid),
+            addr: format!("127.0.0.1:{}", port.trim()),
+            initial: Sample::of(pid)?,
+            samples: Samples::new(name, pid),
         })
     }
 
-    /// Ends it once its clients have gone; what is wrong.
+    /// Ends the server after its last client and returns the problems found.
     fn end(mut self) -> Outcome<Vec<String>> {
-        let name = self.looks.name;
-        let mut wrong = Vec::new();
-        if !self.looks.tell()? {
-            wrong.push(format!("{name} has grown"));
+        let name = self.samples.name;
+        let mut problems = Vec::new();
+        if !self.samples.report()? {
+            problems.push(format!("{name} has grown"));
         }
         let (before, after) = (
-            self.fresh.descriptors,
-            Look::at(self.looks.pid)?.descriptors,
+            self.initial.descriptors,
+            Sample::of(self.samples.pid)?.descriptors,
         );
         println!("{name:>6}: {before} descriptors before the first client, {after} after the last");
         if after != before {
-            wrong.push(format!(
+            problems.push(format!(
                 "{name} has {after} descriptors instead of {before}"
             ));
         }
         self.running.discard();
         let code = self.running.terminate()?;
-        // The summary, the last line of its log.
+        // The last line of its log is the summary.
         while let Ok(line) = self.running.line() {
             if line.contains("\"summary\"") {
                 println!("{name:>6}: {line}");
@@ -232,23 +234,23 @@ impl Server {
             }
         }
         if code != 0 {
-            wrong.push(format!("{name} ended with status {code}"));
+            problems.push(format!("{name} ended with status {code}"));
         }
-        Ok(wrong)
+        Ok(problems)
     }
 }
 
-/// Runs the soak.
+/// Runs the rounds and reports the results.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let seconds = match args {
         [] => SECONDS,
         [option, number] if option == "--seconds" => number
             .parse()
-            .map_err(|_| format!("--seconds takes a number\n{USAGE}"))?,
-        _ => return Err(format!("soak takes --seconds N\n{USAGE}")),
+            .map_err(|_| format!("--seconds needs a number\n{USAGE}"))?,
+        _ => return Err(format!("soak accepts only --seconds N\n{USAGE}")),
     };
     if !cfg!(target_os = "linux") {
-        return Err("soak looks into /proc, so it needs Linux".to_owned());
+        return Err("soak needs Linux, since it reads /proc".to_owned());
     }
     let bins = Bins::build(Profile::Release)?;
     let dir = workspace::scratch()?;
@@ -262,60 +264,60 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     ];
     let udp = ["--udp".to_owned()];
     let mut plain = Server::start("plain", &bins, dir.path(), udp)?;
-    let mut secret = Server::start("tls", &bins, dir.path(), tls)?;
+    let mut tls_server = Server::start("tls", &bins, dir.path(), tls)?;
     let line = "AT --bench --reconnect --connections 10 --rate 200 --json";
     let duration = ["--duration".to_owned(), format!("{}s", 2 * seconds + 600)];
-    let args = client_args(line, &plain.at).into_iter().chain(duration);
+    let args = client_args(line, &plain.addr).into_iter().chain(duration);
     let log = dir.path().join("client.log");
     let mut long = Background::start(bins.tool("tcpecho-client"), args, &log)?;
-    let mut client = Looks::new("client", long.pid());
+    let mut client = Samples::new("client", long.pid());
     let start = Instant::now();
     let warm = Duration::from_secs(seconds / WARM_UP_SHARE);
-    while start.elapsed() < Duration::from_secs(seconds) || !client.suffice() {
-        one_round(&bins, &plain.at, &[])?;
-        one_round(&bins, &secret.at, &["--tls", "--insecure"])?;
-        // The plain one has been left alone for a round.
-        thread::sleep(QUIET);
-        let plain_look = plain.looks.look(start, warm)?;
-        let secret_look = secret.looks.look(start, warm)?;
-        let client_look = client.look(start, warm)?;
-        for running in [&plain.running, &secret.running, &long] {
+    while start.elapsed() < Duration::from_secs(seconds) || !client.are_enough() {
+        one_round(&bins, &plain.addr, &[])?;
+        one_round(&bins, &tls_server.addr, &["--tls", "--insecure"])?;
+        // The plain server has been idle during the second round.
+        thread::sleep(IDLE_TIME);
+        let plain_sample = plain.samples.take(start, warm)?;
+        let tls_sample = tls_server.samples.take(start, warm)?;
+        let client_sample = client.take(start, warm)?;
+        for running in [&plain.running, &tls_server.running, &long] {
             running.discard();
         }
         println!(
-            "{:>5.0} s  round {}: plain {plain_look}; tls {secret_look}; client {client_look}",
+            "{:>5.0} s  round {}: plain {plain_sample}; tls {tls_sample}; client {client_sample}",
             start.elapsed().as_secs_f64(),
             client.all.len(),
         );
     }
-    let mut wrong = Vec::new();
-    if !client.tell()? {
-        wrong.push("client has grown".to_owned());
+    let mut problems = Vec::new();
+    if !client.report()? {
+        problems.push("client has grown".to_owned());
     }
-    // With such faults it cannot end with 0, and must not with more than 1.
+    // With the faults its status is 1; a higher one is an error.
     let code = long.terminate()?;
     if code > 1 {
-        wrong.push(format!("client ended with status {code}"));
+        problems.push(format!("client ended with status {code}"));
     }
-    thread::sleep(QUIET);
-    wrong.extend(plain.end()?);
-    wrong.extend(secret.end()?);
-    if wrong.is_empty() {
-        println!("nothing has grown");
+    thread::sleep(IDLE_TIME);
+    problems.extend(plain.end()?);
+    problems.extend(tls_server.end()?);
+    if problems.is_empty() {
+        println!("no leak found");
         Ok(())
     } else {
-        Err(wrong.join("; "))
+        Err(problems.join("; "))
     }
 }
 
-fn client_args(line: &str, at: &str) -> Vec<String> {
+fn client_args(line: &str, addr: &str) -> Vec<String> {
     line.split_whitespace()
-        .map(|word| if word == "AT" { at } else { word }.to_owned())
+        .map(|word| if word == "AT" { addr } else { word }.to_owned())
         .collect()
 }
 
-/// Every kind of client at the same time.
-fn one_round(bins: &Bins, at: &str, tls: &[&str]) -> Outcome {
+/// Runs all clients in parallel.
+fn one_round(bins: &Bins, addr: &str, tls: &[&str]) -> Outcome {
     let datagrams = tls.is_empty().then_some(DATAGRAMS);
     thread::scope(|scope| {
         let clients: Vec<_> = CLIENTS
@@ -323,14 +325,14 @@ fn one_round(bins: &Bins, at: &str, tls: &[&str]) -> Outcome {
             .chain(datagrams)
             .map(|line| {
                 scope.spawn(move || {
-                    let mut args = client_args(line, at);
+                    let mut args = client_args(line, addr);
                     args.extend(tls.iter().map(|&option| option.to_owned()));
                     let done = Exec::new(bins.tool("tcpecho-client"), args)
                         .stdin(vec![b'x'; 8 << 20])
-                        .timeout(PATIENCE)
+                        .timeout(CLIENT_TIMEOUT)
                         .run()?;
-                    // With such faults anything but a mistake of its own is
-                    // an answer; 128 and more is a signal, so a crash.
+                    // With the faults 0, 1 and 3 are expected; 2 is a local
+                    // fault, and 128 or more a signal, which is a crash.
                     match done.code {
                         0 | 1 | 3 => Ok(()),
                         _ => done.expect_code(0),
@@ -338,24 +340,26 @@ fn one_round(bins: &Bins, at: &str, tls: &[&str]) -> Outcome {
                 })
             })
             .collect();
-        scope.spawn(move || ill_will(at));
-        clients
-            .into_iter()
-            .try_for_each(|client| client.join().unwrap_or_else(|_| Err("a panic".to_owned())))
+        scope.spawn(move || misbehaving_peers(addr));
+        clients.into_iter().try_for_each(|client| {
+            client
+                .join()
+                .unwrap_or_else(|_| Err("a client thread panicked".to_owned()))
+        })
     })
 }
 
-/// Peers that send and never read, and some that reset.
-fn ill_will(at: &str) {
+/// Connects peers that send, never read, and then reset the connection.
+fn misbehaving_peers(addr: &str) {
     let mut open = Vec::new();
     for n in 0..20 {
-        let Ok(mut stream) = TcpStream::connect(at) else {
+        let Ok(mut stream) = TcpStream::connect(addr) else {
             continue;
         };
-        // However far it gets: the server may cut it off at any point.
+        // The server may end the connection at any point.
         let _ = stream.set_write_timeout(Some(Duration::from_millis(200)));
         let _ = stream.write_all(&vec![n; 1 << 20]);
-        // Closed with bytes unread, which is a reset.
+        // Closing with unread bytes resets the connection.
         open.push(stream);
     }
     drop(open);
@@ -365,36 +369,36 @@ fn ill_will(at: &str) {
 mod tests {
     use super::*;
 
-    fn looks(kib: &[u64]) -> Looks {
-        let look = |(n, kib): (usize, &u64)| {
-            let look = Look {
+    fn samples(kib: &[u64]) -> Samples {
+        let sample = |(n, kib): (usize, &u64)| {
+            let sample = Sample {
                 bytes: kib * 1024,
                 descriptors: 9,
             };
-            (Duration::from_secs(n as u64), look)
+            (Duration::from_secs(n as u64), sample)
         };
-        Looks {
-            all: kib.iter().enumerate().map(look).collect(),
+        Samples {
+            all: kib.iter().enumerate().map(sample).collect(),
             warm_up: 2,
-            ..Looks::new("test", 0)
+            ..Samples::new("test", 0)
         }
     }
 
     #[test]
-    fn what_is_usual_is_seen_after_the_warm_up() {
-        let rising = looks(&[100, 9000, 900, 1000, 800, 1100, 1000, 1256]);
-        assert!(rising.suffice());
+    fn the_baseline_follows_the_warm_up() {
+        let rising = samples(&[100, 9000, 900, 1000, 800, 1100, 1000, 1256]);
+        assert!(rising.are_enough());
         assert_eq!(rising.memory(), Ok((1000 * 1024, 1256 * 1024)));
-        assert_eq!(rising.tell(), Ok(true));
-        // Once is enough, also if it is less again at the end.
-        let higher = looks(&[100, 900, 900, 1000, 800, 1257, 1000, 1000]);
-        assert_eq!(higher.tell(), Ok(false));
+        assert_eq!(rising.report(), Ok(true));
+        // One larger sample is enough, even if later ones are smaller.
+        let higher = samples(&[100, 900, 900, 1000, 800, 1257, 1000, 1000]);
+        assert_eq!(higher.report(), Ok(false));
     }
 
     #[test]
-    fn too_few_looks_are_no_proof() {
-        let short = looks(&[1, 1, 1, 1, 1]);
-        assert!(!short.suffice());
-        assert!(short.tell().is_err());
+    fn too_few_samples_are_an_error() {
+        let short = samples(&[1, 1, 1, 1, 1]);
+        assert!(!short.are_enough());
+        assert!(short.report().is_err());
     }
 }

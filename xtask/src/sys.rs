@@ -1,5 +1,5 @@
-//! What std does not tell of a child that has ended: the processor time it
-//! used and the most memory it held.
+//! Resource usage of a child process that has ended: its processor time and its
+//! peak memory, which std does not provide.
 #![allow(unsafe_code, reason = "wait4 has no safe wrapper in std")]
 
 use std::io;
@@ -7,24 +7,24 @@ use std::mem::MaybeUninit;
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
-/// What a process cost, itself and the children it has waited for.
+/// The resource usage of a process and of the children that it has waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// User and system time.
+    /// The user and system time.
     pub(crate) cpu: Duration,
-    /// The largest resident set of any one of them, in bytes.
+    /// The largest resident set of one of these processes, in bytes.
     pub(crate) peak: u64,
 }
 
-/// Waits for a child and tells its cost. The child is consumed, for it has
-/// been reaped: its process id may belong to somebody else now.
+/// Waits for a child and returns its status and resource usage. The child is
+/// consumed: it has been reaped, so its process id can be reused.
 pub(crate) fn wait(child: Child) -> io::Result<(ExitStatus, Usage)> {
     use std::os::unix::process::ExitStatusExt;
     let pid = child.id().cast_signed();
     let mut status = 0;
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     loop {
-        // SAFETY: both pointers are to live values of the types wait4 fills.
+        // SAFETY: both pointers refer to live values of the types that wait4 fills.
         let done = unsafe { libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()) };
         if done >= 0 {
             break;
@@ -35,7 +35,7 @@ pub(crate) fn wait(child: Child) -> io::Result<(ExitStatus, Usage)> {
         }
     }
     drop(child);
-    // SAFETY: wait4 succeeded and has filled it; all-zero was valid before too.
+    // SAFETY: wait4 succeeded and has filled it; all zeros is a valid value, too.
     let usage = unsafe { usage.assume_init() };
     let time = |t: libc::timeval| {
         Duration::from_secs(t.tv_sec.try_into().unwrap_or(0))
@@ -54,7 +54,7 @@ mod tests {
     use std::process::Command;
 
     #[test]
-    fn a_child_leaves_its_cost() {
+    fn the_usage_of_a_child_is_returned() {
         let child = Command::new("sh").args(["-c", "exit 3"]).spawn().unwrap();
         let (status, usage) = super::wait(child).unwrap();
         assert_eq!(status.code(), Some(3));

@@ -1,14 +1,13 @@
-//! `cargo xtask test`: every test of the workspace, with one closing line that
-//! adds up the results of the many test programs. A test program that fails
-//! does not stop the others. A test that could not run ([`testkit::skip`]) is
-//! counted as skipped, and the reasons are listed.
+//! `cargo xtask test`: runs every test of the workspace and prints a line with the
+//! sums of all test programs. A failing test program does not stop the others. A
+//! test that cannot run ([`testkit::skip`]) is counted as skipped, and the reasons
+//! are listed.
 //!
-//! `--unprivileged` runs the same programs, already built, as an ordinary
-//! user: the tools must hold for a user without rights too, and building as
-//! that user would mean a second target directory. `nobody` has the `PATH` of
-//! a plain Debian user, no capability, and a network namespace in which ICMP
-//! sockets are not permitted. The tests of ping run a second time with ICMP
-//! datagram sockets permitted.
+//! `--unprivileged` runs the same programs as an ordinary user, without building
+//! them again in a second target directory. `nobody` has the `PATH` of a Debian
+//! user, no capabilities, and a network namespace in which ICMP sockets are not
+//! permitted. The tests of ping run a second time with ICMP datagram sockets
+//! permitted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -21,7 +20,7 @@ use testkit::skipped::SKIPS;
 use crate::Outcome;
 use crate::workspace::{self, Bins, Profile, cargo};
 
-/// The tests of the whole workspace; other arguments go to `cargo test`.
+/// Runs the tests of the workspace; other arguments go to `cargo test`.
 pub(crate) fn run(args: &[String]) -> Outcome {
     if args.first().is_some_and(|arg| arg == "--unprivileged") {
         crate::no_arguments(&args[1..])?;
@@ -29,18 +28,18 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     }
     let mut command = cargo();
     command.args(["test", "--locked"]);
-    let own = args.iter().take_while(|arg| *arg != "--");
-    if !own.clone().any(|arg| names_packages(arg)) {
+    let cargo_args = args.iter().take_while(|arg| *arg != "--");
+    if !cargo_args.clone().any(|arg| selects_packages(arg)) {
         command.arg("--workspace");
     }
-    if !own.clone().any(|arg| arg == "--no-fail-fast") {
+    if !cargo_args.clone().any(|arg| arg == "--no-fail-fast") {
         command.arg("--no-fail-fast");
     }
     command.args(args);
     let mut sum = Sum::default();
     let skips = Skips::new()?;
     let ok = watch(command.env(SKIPS, skips.path()), &mut sum)?;
-    sum.skip(&skips.read()?);
+    sum.move_skipped(&skips.read()?);
     println!("{sum}");
     if ok {
         Ok(())
@@ -49,14 +48,15 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     }
 }
 
-/// Whether an argument of `cargo test` chooses packages.
-fn names_packages(arg: &str) -> bool {
+/// Whether an argument of `cargo test` selects packages.
+fn selects_packages(arg: &str) -> bool {
     arg.starts_with("-p") || arg.starts_with("--package")
 }
 
-/// Runs a test program, passing its output on and adding up its results.
+/// Runs a test program, prints its output, and adds its results to `sum`.
+/// Returns whether it succeeded.
 fn watch(command: &mut Command, sum: &mut Sum) -> Outcome<bool> {
-    let text = crate::exec::shown(command);
+    let text = crate::exec::command_text(command);
     eprintln!("+ {text}");
     let mut child = command
         .stdin(Stdio::null())
@@ -76,7 +76,7 @@ fn watch(command: &mut Command, sum: &mut Sum) -> Outcome<bool> {
     Ok(status.success())
 }
 
-/// The results of all test programs.
+/// The sums of the results of all test programs.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sum {
     passed: u64,
@@ -85,7 +85,7 @@ struct Sum {
 }
 
 impl Sum {
-    /// Adds a line such as `test result: ok. 5 passed; 0 failed; 1 ignored; …`.
+    /// Adds a result line such as `test result: ok. 5 passed; 0 failed; 1 ignored; …`.
     fn add(&mut self, line: &str) {
         let Some(rest) = line.strip_prefix("test result: ") else {
             return;
@@ -104,9 +104,9 @@ impl Sum {
         }
     }
 
-    /// Counts the skipped tests of a run, which the harness took for passed
-    /// ones, and prints the reasons.
-    fn skip(&mut self, skipped: &Skipped) {
+    /// Moves the skipped tests of a run from the passed ones, as which the harness
+    /// counts them, and prints the reasons.
+    fn move_skipped(&mut self, skipped: &Skipped) {
         let count = skipped.values().map(|tests| tests.len() as u64).sum();
         self.passed = self.passed.saturating_sub(count);
         self.ignored += count;
@@ -127,17 +127,17 @@ impl std::fmt::Display for Sum {
     }
 }
 
-/// Skipped tests by reason; each is a test program and the name of a test.
+/// Skipped tests by reason, as pairs of test program and test name.
 type Skipped = BTreeMap<String, BTreeSet<(String, String)>>;
 
-/// The file in which tests record that they were skipped.
+/// The file to which tests write that they were skipped.
 #[derive(Debug)]
 struct Skips(tempfile::NamedTempFile);
 
 impl Skips {
     fn new() -> Outcome<Self> {
         let file = tempfile::NamedTempFile::with_prefix("inetkit-skips-")
-            .map_err(|error| format!("cannot make a temporary file: {error}"))?;
+            .map_err(|error| format!("cannot create a temporary file: {error}"))?;
         Ok(Self(file))
     }
 
@@ -152,8 +152,8 @@ impl Skips {
     }
 }
 
-/// Sorts the lines of the file by reason. A test that was skipped for several
-/// reasons counts once, with the first of them.
+/// Groups the lines of the file by reason. A test with several reasons counts once,
+/// with the first of them.
 fn skipped(text: &str) -> Skipped {
     let mut seen = BTreeSet::new();
     let mut all = Skipped::new();
@@ -171,11 +171,11 @@ fn skipped(text: &str) -> Skipped {
     all
 }
 
-/// The `PATH` of an ordinary user of Debian, which lacks the directories of
-/// system programs.
+/// The `PATH` of an ordinary Debian user, without the directories of system
+/// programs.
 const USER_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Who may open ICMP datagram sockets in the namespace of a run.
+/// Whether a run permits ICMP datagram sockets in its namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Icmp {
     Refused,
@@ -185,31 +185,31 @@ enum Icmp {
 /// Runs the built test programs as `nobody`.
 fn unprivileged() -> Outcome {
     if !testkit::privilege::is_root() {
-        println!("already without rights: `cargo xtask test` is this test");
+        println!("not root: `cargo xtask test` already runs unprivileged");
         return Ok(());
     }
     for needed in ["setpriv", "unshare"] {
         if crate::exec::which(needed).is_none() {
-            return Err(format!("{needed} (util-linux) is needed to become nobody"));
+            return Err(format!("{needed} is missing; install util-linux"));
         }
     }
     let bins = Bins::build(Profile::Dev)?;
     let home = workspace::scratch()?;
-    give_to_nobody(home.path())?;
+    chown_to_nobody(home.path())?;
     let mut sum = Sum::default();
     let mut failed = Vec::new();
     let programs = programs()?;
     for icmp in [Icmp::Refused, Icmp::Permitted] {
-        // A test may be skipped in both runs, and counts in each.
+        // A test that is skipped in both runs counts twice.
         let skips = Skips::new()?;
-        give_to_nobody(skips.path())?;
+        chown_to_nobody(skips.path())?;
         for (program, dir) in &programs {
             if icmp == Icmp::Permitted && !dir.ends_with("crates/ping") {
                 continue;
             }
-            if !reachable(program)? {
+            if !is_readable(program)? {
                 return Err(format!(
-                    "nobody cannot read {}; clone into a directory open to all",
+                    "nobody cannot read {}; clone into a directory that all users can read",
                     program.display()
                 ));
             }
@@ -219,8 +219,8 @@ fn unprivileged() -> Outcome {
                 .env("PATH", USER_PATH)
                 .env("HOME", home.path())
                 .env("TMPDIR", home.path())
-                // Missing rights are the point of this run; the run as root
-                // has insisted on everything.
+                // Skipped tests are expected here; the run as root has
+                // required all of them.
                 .env_remove("CI")
                 .env(SKIPS, skips.path())
                 .env("TESTKIT_BIN_DIR", bins.dir())
@@ -229,7 +229,7 @@ fn unprivileged() -> Outcome {
                 failed.push(program.display().to_string());
             }
         }
-        sum.skip(&skips.read()?);
+        sum.move_skipped(&skips.read()?);
     }
     println!("{sum}");
     if failed.is_empty() {
@@ -239,14 +239,18 @@ fn unprivileged() -> Outcome {
     }
 }
 
-fn give_to_nobody(path: &Path) -> Outcome {
+fn chown_to_nobody(path: &Path) -> Outcome {
     let nobody = Some(65_534);
-    std::os::unix::fs::chown(path, nobody, nobody)
-        .map_err(|error| format!("cannot give {} to nobody: {error}", path.display()))
+    std::os::unix::fs::chown(path, nobody, nobody).map_err(|error| {
+        format!(
+            "cannot make nobody the owner of {}: {error}",
+            path.display()
+        )
+    })
 }
 
-/// A command that makes a network namespace with a loopback device, and drops
-/// every right before it becomes the program.
+/// Returns a command that creates a network namespace with a loopback device, drops
+/// all privileges and executes the program.
 fn as_nobody(icmp: Icmp, program: &Path) -> Command {
     let script = r#"
         PATH=$PATH:/usr/sbin:/sbin
@@ -265,8 +269,8 @@ fn as_nobody(icmp: Icmp, program: &Path) -> Command {
     command
 }
 
-/// Whether `nobody` can get at a file.
-fn reachable(path: &Path) -> Outcome<bool> {
+/// Whether `nobody` can read a file.
+fn is_readable(path: &Path) -> Outcome<bool> {
     let status = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .args(["test", "-r"])
@@ -276,7 +280,7 @@ fn reachable(path: &Path) -> Outcome<bool> {
     Ok(status.success())
 }
 
-/// Every test program of the workspace with the directory it expects.
+/// Returns every test program of the workspace with its working directory.
 fn programs() -> Outcome<Vec<(PathBuf, PathBuf)>> {
     let output = cargo()
         .args(["test", "--locked", "--workspace", "--no-run"])
@@ -307,7 +311,7 @@ mod tests {
     use super::{Sum, skipped};
 
     #[test]
-    fn adds_up_closing_lines() {
+    fn result_lines_are_added_up() {
         let mut sum = Sum::default();
         sum.add("test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; finished in 0.1s");
         sum.add("test a::b ... ok");
@@ -316,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn skipped_tests_are_not_passed_ones() {
+    fn skipped_tests_do_not_count_as_passed() {
         let mut sum = Sum::default();
         sum.add("test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured");
         let skipped = skipped(
@@ -327,7 +331,7 @@ mod tests {
         );
         let reasons: Vec<_> = skipped.keys().map(String::as_str).collect();
         assert_eq!(reasons, ["no\ttabs", "no ICMP"]);
-        sum.skip(&skipped);
+        sum.move_skipped(&skipped);
         assert_eq!(sum.to_string(), "2 passed, 0 failed, 3 skipped");
     }
 }

@@ -1,5 +1,4 @@
-//! Where things are: the root of the workspace, cargo itself, and the tools
-//! built from it.
+//! The root of the workspace, cargo and its metadata, and the built tools.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,23 +8,24 @@ use serde_json::Value;
 
 use crate::{Outcome, exec};
 
-/// The names of the tools, which are also those of their packages.
+/// The names of the tools and of their packages.
 pub(crate) const TOOLS: [&str; 6] = testkit::bins::TOOLS;
 
-/// The root of the workspace.
+/// Returns the root directory of the workspace.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_path_buf()
 }
 
-/// Cargo, as it started this program, in the root of the workspace.
+/// Returns a command for the cargo that started this program, in the root of the
+/// workspace.
 pub(crate) fn cargo() -> Command {
     let mut command = testkit::bins::cargo();
     command.current_dir(root());
     command
 }
 
-/// The version all packages share.
+/// Returns the version that all packages share.
 pub(crate) fn version() -> Outcome<String> {
     let metadata = metadata()?;
     let packages = metadata["packages"].as_array();
@@ -35,10 +35,10 @@ pub(crate) fn version() -> Outcome<String> {
         .find(|package| package["name"] == "subnetcalc")
         .and_then(|package| package["version"].as_str())
         .map(str::to_owned)
-        .ok_or_else(|| "cargo metadata knows no package subnetcalc".to_owned())
+        .ok_or_else(|| "cargo metadata has no package subnetcalc".to_owned())
 }
 
-/// What `cargo metadata` says of the workspace's own packages.
+/// Returns the output of `cargo metadata` for the packages of the workspace.
 pub(crate) fn metadata() -> Outcome<Value> {
     let output = cargo()
         .args(["metadata", "--locked", "--no-deps", "--format-version=1"])
@@ -49,43 +49,43 @@ pub(crate) fn metadata() -> Outcome<Value> {
         .map_err(|error| format!("cargo metadata is not JSON: {error}"))
 }
 
-/// The target directory.
+/// Returns the target directory of cargo.
 pub(crate) fn target() -> Outcome<PathBuf> {
     let metadata = metadata()?;
     metadata["target_directory"]
         .as_str()
         .map(PathBuf::from)
-        .ok_or_else(|| "cargo metadata names no target directory".to_owned())
+        .ok_or_else(|| "cargo metadata has no target directory".to_owned())
 }
 
-/// The two ways the tools are built here.
+/// The cargo profile of a build of the tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// Quick to build; what `cargo test` uses too.
+    /// The profile of `cargo test`, fast to build.
     Dev,
-    /// What a user installs.
+    /// The profile of an installation.
     Release,
 }
 
-/// The directory that holds the six tools.
+/// A directory that contains the six tools.
 #[derive(Debug)]
 pub(crate) struct Bins {
     dir: PathBuf,
 }
 
 impl Bins {
-    /// Builds the six and takes their place from cargo's messages.
+    /// Builds the tools and finds them through cargo's messages.
     pub(crate) fn build(profile: Profile) -> Outcome<Self> {
         let mut command = cargo();
-        // The same selection as the tests' own, so that nothing is built twice
-        // with other features.
+        // The tests select the same packages, so that nothing is built twice with
+        // other features.
         command.args(["build", "--locked", "--workspace", "--bins"]);
         command.args(["--exclude", "xtask"]);
         command.arg("--message-format=json-render-diagnostics");
         if profile == Profile::Release {
             command.arg("--release");
         }
-        eprintln!("+ {}", exec::shown(&command));
+        eprintln!("+ {}", exec::command_text(&command));
         let output = command
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
@@ -95,36 +95,36 @@ impl Bins {
             return Err(format!("cargo build: {}", output.status));
         }
         let messages = String::from_utf8_lossy(&output.stdout);
-        let places: Vec<PathBuf> = messages
+        let paths: Vec<PathBuf> = messages
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
             .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
             .collect();
-        let place = |tool: &str| places.iter().find(|path| path.ends_with(tool));
-        if let Some(missing) = TOOLS.iter().find(|tool| place(tool).is_none()) {
-            return Err(format!("cargo built no `{missing}`"));
+        let find = |tool: &str| paths.iter().find(|path| path.ends_with(tool));
+        if let Some(missing) = TOOLS.iter().find(|tool| find(tool).is_none()) {
+            return Err(format!("cargo did not build `{missing}`"));
         }
         // Cargo puts all final binaries of a profile into one directory.
-        let first = TOOLS.iter().find_map(|tool| place(tool));
+        let first = TOOLS.iter().find_map(|tool| find(tool));
         first
             .and_then(|path| path.parent())
             .map(|dir| Self {
                 dir: dir.to_path_buf(),
             })
-            .ok_or_else(|| "cargo named no directory".to_owned())
+            .ok_or_else(|| "cargo's messages contain no directory".to_owned())
     }
 
-    /// The directory itself.
+    /// Returns the directory of the tools.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// One of the six.
+    /// Returns the path of a tool.
     pub(crate) fn tool(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// A `PATH` with the tools before everything else.
+    /// Returns a `PATH` with the tools first.
     pub(crate) fn path(&self) -> Outcome<OsString> {
         let system = std::env::var_os("PATH").unwrap_or_default();
         let all = std::iter::once(self.dir.clone()).chain(std::env::split_paths(&system));
@@ -132,10 +132,10 @@ impl Bins {
     }
 }
 
-/// A fresh directory below the system's temporary one, removed when dropped.
+/// Creates a temporary directory, which is removed when the value is dropped.
 pub(crate) fn scratch() -> Outcome<tempfile::TempDir> {
     tempfile::Builder::new()
         .prefix("inetkit-")
         .tempdir()
-        .map_err(|error| format!("cannot make a temporary directory: {error}"))
+        .map_err(|error| format!("cannot create a temporary directory: {error}"))
 }

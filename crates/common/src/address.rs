@@ -1,27 +1,27 @@
-//! Strict addresses and networks, one meaning each.
+//! Strict parsing of addresses and networks.
 //!
-//! `010.0.0.1` is 8.0.0.1 to some programs and 10.0.0.1 to others; `127.1`
-//! and `0x7f.1` are addresses to libc alone. Filters have been bypassed that
-//! way, so here such a text is an error, never a guess, and never handed to
-//! a resolver ([`looks_numeric`]).
+//! `010.0.0.1` is 8.0.0.1 for some programs and 10.0.0.1 for others; `127.1` and
+//! `0x7f.1` are addresses only for libc. Such differences have been used to bypass
+//! filters. Ambiguous text is therefore an error and never reaches a resolver
+//! ([`looks_numeric`]).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Which address family is wanted.
+/// The address family that a user selects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Family {
-    /// Either.
+    /// IPv4 or IPv6, the default.
     #[default]
     Any,
-    /// IPv4 only (`-4`).
+    /// IPv4 addresses only (`-4`).
     V4,
-    /// IPv6 only (`-6`).
+    /// IPv6 addresses only (`-6`).
     V6,
 }
 
 impl Family {
-    /// Whether an address is of this family.
+    /// Whether an address belongs to this family.
     pub fn admits(self, address: &IpAddr) -> bool {
         match self {
             Self::Any => true,
@@ -42,14 +42,14 @@ impl fmt::Display for Family {
 }
 
 /// Parses an IPv4 or IPv6 address in its standard text form (RFC 4291
-/// section 2.2 for IPv6). No zone, no leading zeros, no short forms. The
-/// error is a sentence that says why.
+/// section 2.2 for IPv6), without zone, leading zeros or short forms. The error
+/// is the reason why the text is not an address.
 pub fn parse(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| explain_invalid(text))
 }
 
-/// Parses `ADDR/LEN`, digits only after the slash, the length in range.
-/// Host bits may be set; the address is returned as typed.
+/// Parses `ADDR/LEN`, with only digits after the slash and a length in range.
+/// Host bits may be set; the address is returned unchanged.
 pub fn parse_cidr(text: &str) -> Result<(IpAddr, u8), String> {
     let (address, length) = text
         .split_once('/')
@@ -76,9 +76,9 @@ pub fn parse_prefix(text: &str, address: &IpAddr) -> Result<u8, String> {
     }
 }
 
-/// Whether a text can only be meant as an address, good or bad: digits and
-/// dots, something with a colon, a hexadecimal number. Such a text is never
-/// looked up as a name.
+/// Whether a text can only be a valid or invalid address, because it consists of
+/// digits and dots, contains a colon, or ends with a number. Such a text must not
+/// be looked up as a name.
 pub fn looks_numeric(text: &str) -> bool {
     let text = text.trim_end_matches('.');
     if text.is_empty() {
@@ -95,7 +95,7 @@ pub fn looks_numeric(text: &str) -> bool {
     {
         return true;
     }
-    // Like WHATWG's "ends in a number": inet_aton takes any mixture of these.
+    // The rule "ends in a number" of WHATWG: inet_aton accepts any mixture.
     let last = text.rsplit('.').next().unwrap_or(text);
     let hex = |s: &str| {
         s.strip_prefix("0x")
@@ -105,9 +105,8 @@ pub fn looks_numeric(text: &str) -> bool {
     (!last.is_empty() && last.bytes().all(|b| b.is_ascii_digit())) || hex(last)
 }
 
-/// The sentence about a text that is plainly something else than an address or
-/// a name: a URL, an address in brackets, or a host with a port. `None` if it
-/// has another form.
+/// Explains that a text is a URL, an address in brackets or a host with a port
+/// instead of an address or a name. Returns `None` for any other text.
 pub fn explain_other_form(text: &str) -> Option<String> {
     if let Some((scheme, rest)) = text.split_once("://")
         && !scheme.is_empty()
@@ -128,8 +127,8 @@ pub fn explain_other_form(text: &str) -> Option<String> {
     }
     if let Some((address, rest)) = bracketed(text) {
         return match rest.strip_prefix(':') {
-            Some(port) if is_port(port) => Some(unwanted("a port does", address)),
-            None if rest.is_empty() => Some(unwanted("brackets do", address)),
+            Some(port) if is_port(port) => Some(unexpected("a port does", address)),
+            None if rest.is_empty() => Some(unexpected("brackets do", address)),
             _ => None,
         };
     }
@@ -137,16 +136,17 @@ pub fn explain_other_form(text: &str) -> Option<String> {
     if !is_port(port) {
         return None;
     }
-    // A name has a letter that is not a hexadecimal digit, or a dot.
+    // A host contains a dot or a letter that is not a hexadecimal digit.
     let name = host.contains(|c: char| c == '.' || (c.is_alphanumeric() && !c.is_ascii_hexdigit()));
-    name.then(|| unwanted("a port does", host))
+    name.then(|| unexpected("a port does", host))
 }
 
-fn unwanted(what: &str, host: &str) -> String {
-    format!("{what} not belong here; give {host}")
+fn unexpected(part: &str, host: &str) -> String {
+    format!("{part} not belong here; give {host}")
 }
 
-/// `[ADDR]REST` with an IPv6 address, with or without a zone, as ADDR and REST.
+/// Splits `[ADDR]REST` with an IPv6 address, with or without a zone, into ADDR and
+/// REST.
 fn bracketed(text: &str) -> Option<(&str, &str)> {
     let (address, rest) = text.strip_prefix('[')?.split_once(']')?;
     let bare = address.split('%').next().unwrap_or_default();
@@ -157,7 +157,7 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
-/// Why a text is not an address, as a sentence.
+/// Returns the reason why a text is not an address.
 fn explain_invalid(text: &str) -> String {
     if text.is_empty() {
         return "an address is missing".to_owned();
@@ -166,20 +166,20 @@ fn explain_invalid(text: &str) -> String {
         return sentence;
     }
     if text.contains(char::is_whitespace) {
-        return "not an address: blank inside".to_owned();
+        return "not an address: it contains a blank".to_owned();
     }
     if text.contains('%') {
-        return "not an address here: zone identifiers are not taken".to_owned();
+        return "not an address: a zone is not accepted here".to_owned();
     }
     if let Some((head, _)) = text.split_once(['/', '-'])
         && head.parse::<IpAddr>().is_ok()
     {
-        let what = if text.contains('/') {
+        let form = if text.contains('/') {
             "network"
         } else {
             "range"
         };
-        return format!("not an address but a {what}");
+        return format!("not an address but a {form}");
     }
     if !text.contains(':') && looks_numeric(text) {
         let octets: Vec<&str> = text.split('.').collect();
@@ -211,8 +211,8 @@ fn explain_invalid(text: &str) -> String {
     "not an IPv4 or IPv6 address".to_owned()
 }
 
-/// The number of an address and its width in bits, for arithmetic in one
-/// path for both families.
+/// Returns an address as a number and its width in bits, for arithmetic that is
+/// the same for both families.
 pub fn to_bits(address: IpAddr) -> (u128, u8) {
     match address {
         IpAddr::V4(a) => (u128::from(a.to_bits()), 32),
@@ -220,8 +220,8 @@ pub fn to_bits(address: IpAddr) -> (u128, u8) {
     }
 }
 
-/// The address of a number in a space of `width` bits, 32 or 128. Bits above
-/// the width are cut off.
+/// Converts a number to an address of `width` bits, 32 or 128. Higher bits are
+/// ignored.
 pub fn from_bits(bits: u128, width: u8) -> IpAddr {
     if width == 32 {
         IpAddr::V4(Ipv4Addr::from_bits(bits as u32))
@@ -236,7 +236,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn networks() {
+    fn networks_are_parsed_strictly() {
         assert_eq!(
             parse_cidr("192.168.1.7/24"),
             Ok(("192.168.1.7".parse().unwrap(), 24))
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_never_a_name() {
+    fn numeric_text_is_recognized() {
         for text in [
             "127.1",
             "1",
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons() {
+    fn errors_give_the_reason() {
         assert!(parse("010.0.0.1").unwrap_err().contains("leading zero"));
         assert!(parse("127.1").unwrap_err().contains("four numbers"));
         assert!(parse("1.2.3.256").unwrap_err().contains("above 255"));
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn other_forms_are_named() {
+    fn urls_ports_and_brackets_are_explained() {
         for (text, sentence) in [
             (
                 "http://10.77.2.2/",
@@ -336,7 +336,7 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap_err(), sentence, "{text}");
         }
-        // These are nearer to an IPv6 address, or to nothing.
+        // These resemble an IPv6 address, or nothing.
         for text in [
             "cafe:80",
             "host:65536",
@@ -352,7 +352,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bits_come_back(v4: u32, v6: u128) {
+        fn bits_survive_a_round_trip(v4: u32, v6: u128) {
             for address in [
                 IpAddr::V4(Ipv4Addr::from_bits(v4)),
                 IpAddr::V6(Ipv6Addr::from_bits(v6)),
@@ -364,7 +364,7 @@ mod tests {
         }
 
         #[test]
-        fn never_panics(text in ".*") {
+        fn arbitrary_text_never_panics(text in ".*") {
             let _ = parse_cidr(&text);
             let _ = looks_numeric(&text);
         }

@@ -1,33 +1,33 @@
-//! Whether to colour, decided once: `--color`, then the conventions of the
-//! environment, then whether the stream is a terminal.
+//! Colour of the output, determined by `--color`, then by environment variables,
+//! then by whether the stream is a terminal.
 
 use clap::ValueEnum;
 
 /// The values of `--color`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
-    /// On a terminal, unless the environment says otherwise.
+    /// Colour on a terminal, unless the environment disables it
     #[default]
     Auto,
-    /// Always.
+    /// Use colour in every case
     Always,
-    /// Never.
+    /// Use no colour at all
     Never,
 }
 
-/// What the environment says about colour.
+/// The environment variables that control colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ColorEnv {
     /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
     /// `CLICOLOR_FORCE` is set, not empty and not `0`.
     pub force: bool,
-    /// `TERM` is `dumb`.
+    /// `TERM` has the value `dumb`.
     pub dumb: bool,
 }
 
 impl ColorChoice {
-    /// Whether a stream is to be coloured.
+    /// Whether to colour a stream.
     pub fn enabled(self, env: ColorEnv, is_terminal: bool) -> bool {
         match self {
             Self::Always => true,
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn precedence() {
+    fn the_option_precedes_the_environment() {
         let plain = ColorEnv::default();
         assert!(ColorChoice::Auto.enabled(plain, true));
         assert!(!ColorChoice::Auto.enabled(plain, false));

@@ -1,13 +1,14 @@
-//! Durations on the command line: `1.5` is seconds; `200us 200ms 5s 2m 1h`.
+//! Durations on the command line: `1.5` (seconds), `200us`, `200ms`, `5s`, `2m`,
+//! `1h`.
 
 use std::time::Duration;
 
-/// The longest duration taken: a hundred years, which still counts in
-/// nanoseconds, and far below where adding it to a clock could overflow.
+/// The longest accepted duration, a hundred years: it fits into a number of
+/// nanoseconds, and adding it to a clock cannot overflow.
 const MAX_SECONDS: f64 = 365.25 * 86400.0 * 100.0;
 
-/// Parses a duration; usable as a clap value parser. The error says what is
-/// taken.
+/// Parses a duration; usable as a clap value parser. The error lists the accepted
+/// forms.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let split = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -21,7 +22,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err(form()),
     };
-    // Digits with at most one dot; `f64` alone would take `inf` and `1e9`.
+    // Only digits and one dot; the parser of `f64` also accepts `inf` and `1e9`.
     if !number.contains(|c: char| c.is_ascii_digit()) {
         return Err(form());
     }
@@ -30,11 +31,11 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     if seconds > MAX_SECONDS {
         return Err("duration out of range; at most a hundred years".to_owned());
     }
-    // Whole nanoseconds, rounded, so that 0.1 is what was typed.
+    // Rounded to nanoseconds, so that 0.1 is exact.
     Ok(Duration::from_nanos((seconds * 1e9).round() as u64))
 }
 
-/// [`parse`], with zero refused: for timeouts.
+/// Like [`parse`], but rejects zero, for timeouts.
 pub fn parse_nonzero(text: &str) -> Result<Duration, String> {
     match parse(text)? {
         Duration::ZERO => Err("must be longer than zero".to_owned()),
@@ -52,7 +53,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn units() {
+    fn units_are_parsed() {
         for (text, micros) in [
             ("1.5", 1_500_000),
             ("0.1", 100_000),
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn other_text_is_rejected() {
         for text in [
             "",
             ".",
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_is_what_it_says() {
+    fn the_longest_duration_is_a_hundred_years() {
         let century = parse("876600h").unwrap();
         assert_eq!(century, Duration::from_secs(3_155_760_000));
         assert!(parse("876601h").unwrap_err().contains("a hundred years"));
@@ -99,7 +100,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics(text in ".*") {
+        fn arbitrary_text_never_panics(text in ".*") {
             let _ = parse(&text);
         }
     }

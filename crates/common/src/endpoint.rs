@@ -1,4 +1,4 @@
-//! Endpoints: `HOST:PORT`, `[v6]:PORT`, `:PORT`.
+//! Endpoints on the command line: `HOST:PORT`, `[v6]:PORT`, `:PORT`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,25 +8,25 @@ use crate::address;
 /// The host part of an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// Nothing before the colon: every address, or this machine.
+    /// An empty host: all local addresses, or this machine.
     Any,
-    /// An address.
+    /// An IPv4 or IPv6 address.
     Address(IpAddr),
-    /// A name to be resolved.
+    /// A name to resolve.
     Name(String),
 }
 
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Who.
+    /// The host before the port.
     pub host: Host,
-    /// The port; 0 lets the system choose where that makes sense.
+    /// The port; a server with port 0 gets a free one from the system.
     pub port: u16,
 }
 
 /// Parses an endpoint; usable as a clap value parser. An IPv6 address needs
-/// brackets, since `::1:80` is an address itself.
+/// brackets, since `::1:80` is also an address.
 pub fn parse(text: &str) -> Result<Endpoint, String> {
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest
@@ -60,7 +60,7 @@ pub fn parse_host(text: &str) -> Result<Host, String> {
         return Ok(Host::Any);
     }
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err("not a host name: blank or control character inside".to_owned());
+        return Err("not a host name: it contains a blank or control character".to_owned());
     }
     if let Ok(address) = text.parse() {
         return Ok(Host::Address(address));
@@ -69,7 +69,7 @@ pub fn parse_host(text: &str) -> Result<Host, String> {
         return address::parse(text).map(Host::Address);
     }
     if text.contains([':', '[', ']']) {
-        return Err("not a host name: colon or bracket inside".to_owned());
+        return Err("not a host name: it contains a colon or bracket".to_owned());
     }
     Ok(Host::Name(text.to_owned()))
 }
@@ -99,14 +99,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forms_come_back() {
+    fn endpoints_survive_a_round_trip() {
         for text in ["localhost:80", "127.0.0.1:0", "[::1]:8080", ":65535"] {
             assert_eq!(parse(text).unwrap().to_string(), text);
         }
     }
 
     #[test]
-    fn refused() {
+    fn other_text_is_rejected() {
         for text in [
             "",
             "localhost",

@@ -1,9 +1,9 @@
-//! The error every tool reports: a kind, what it is about, a sentence and,
-//! where one is known, what to do about it.
+//! The error that every tool reports: a kind, a subject, a message and an
+//! optional hint.
 //!
-//! The kind decides the exit status and the `"kind"` of the JSON record. The
-//! text form is `OPERAND: sentence; hint`, one line, with untrusted text
-//! escaped; [`crate::app::Reporter`] puts the tool's name before it.
+//! The kind determines the exit status and the `"kind"` of the JSON record. The
+//! text form is one line, `SUBJECT: message; hint`, in which untrusted text is
+//! escaped. [`crate::app::Reporter`] adds the name of the tool.
 
 use std::fmt;
 use std::io;
@@ -14,47 +14,47 @@ use serde::ser::{SerializeMap, Serializer};
 use crate::exit::Exit;
 use crate::text;
 
-/// A result with this crate's error.
+/// A result with the error of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What sort of thing went wrong. The JSON name is the lower-case variant.
+/// The class of an error. The name in JSON is the variant in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// The command line does not say what to do. Status 2.
+    /// The command line is invalid. Status 2.
     Usage,
-    /// An operand or input line does not parse. Status 2.
+    /// An operand or a line of input is invalid. Status 2.
     Input,
-    /// The system does not permit it. Status 2.
+    /// The system denies permission. Status 2.
     Permission,
     /// A file, socket or other resource of this machine failed. Status 2.
     System,
     /// A name could not be resolved. Status 3.
     Name,
-    /// No route, or an ICMP error said so. Status 3.
+    /// No route, or an ICMP error that reports this. Status 3.
     Unreachable,
-    /// Nobody listens there. Status 3.
+    /// The peer refuses the connection. Status 3.
     Refused,
-    /// The peer cut the connection. Status 3.
+    /// The peer reset the connection. Status 3.
     Reset,
-    /// No answer in time. Status 3.
+    /// No answer before the timeout. Status 3.
     Timeout,
-    /// The TLS handshake or certificate check failed. Status 3.
+    /// The TLS handshake or the certificate check failed. Status 3.
     Tls,
-    /// The peer broke the protocol. Status 3.
+    /// The peer violated the protocol. Status 3.
     Protocol,
-    /// The server says it failed. Status 3.
+    /// The server reported a failure. Status 3.
     Server,
-    /// The content differs from the expected one. Status 1.
+    /// The content differs from the expected content. Status 1.
     Mismatch,
-    /// A limit on a size is exceeded. Status 1.
+    /// The content exceeds a size limit. Status 1.
     Size,
     /// The requested value or file does not exist. Status 1.
     Missing,
 }
 
 impl Kind {
-    /// The exit status this kind leads to.
+    /// Returns the exit status of this kind.
     pub fn exit(self) -> Exit {
         match self {
             Self::Usage | Self::Input | Self::Permission | Self::System => Exit::Fault,
@@ -70,7 +70,7 @@ impl Kind {
         }
     }
 
-    /// The name in JSON, such as `"refused"`.
+    /// Returns the name in JSON, such as `"refused"`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Usage => "usage",
@@ -91,7 +91,7 @@ impl Kind {
         }
     }
 
-    /// The kind an I/O error of a network call stands for.
+    /// Returns the kind of an I/O error of a network call.
     pub fn of_io(error: &io::Error) -> Self {
         use io::ErrorKind as K;
         match error.kind() {
@@ -108,47 +108,48 @@ impl Kind {
     }
 }
 
-/// An error as the user sees it.
+/// An error for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     kind: Kind,
     origin: Option<String>,
-    operand: Option<String>,
+    subject: Option<String>,
     message: String,
     hint: Option<String>,
     stdout_closed: bool,
 }
 
 impl Error {
-    /// An error with a lower-case sentence that needs no full stop.
+    /// Creates an error. The message is in lower case and has no full stop.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
             kind,
             origin: None,
-            operand: None,
+            subject: None,
             message: message.into(),
             hint: None,
             stdout_closed: false,
         }
     }
 
-    /// A mistake in the options; the text points to `--help`.
+    /// Creates an error about the command line; [`crate::app::run`] adds a pointer
+    /// to the help.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }
 
-    /// An operand or a line of input that does not parse.
+    /// Creates an error about an invalid operand or line of input.
     pub fn input(operand: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(Kind::Input, message).with_subject(operand)
     }
 
-    /// A failed network call, its kind read off the I/O error.
+    /// Creates the error of a failed network call, with the kind of the I/O error.
     pub fn network(error: &io::Error) -> Self {
         Self::new(Kind::of_io(error), io_message(error))
     }
 
-    /// A failed local call: a file, a socket option. Kind `system`, or
-    /// `permission` where the system says so.
+    /// Creates the error of a failed local call, for example on a file. Its kind is
+    /// `permission` if the system denies permission, else `system`.
     pub fn local(error: &io::Error) -> Self {
         let kind = match error.kind() {
             io::ErrorKind::PermissionDenied => Kind::Permission,
@@ -157,7 +158,8 @@ impl Error {
         Self::new(kind, io_message(error))
     }
 
-    /// Standard output cannot be written. A closed pipe ends the tool quietly.
+    /// Creates the error of a failed write to standard output. A closed pipe ends
+    /// the tool without a message.
     pub(crate) fn stdout(error: &io::Error) -> Self {
         Self {
             stdout_closed: error.kind() == io::ErrorKind::BrokenPipe,
@@ -165,49 +167,49 @@ impl Error {
         }
     }
 
-    /// Names the operand, file or target the error is about.
+    /// Sets the operand, file or target that the error is about.
     #[must_use]
-    pub fn with_subject(mut self, operand: impl Into<String>) -> Self {
-        self.operand = Some(operand.into());
+    pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
         self
     }
 
-    /// Names the line of input the operand stood on, as `FILE:LINE`. Text
-    /// only: in JSON the operand itself is the target.
+    /// Sets the line of input that contains the subject, as `FILE:LINE`. It
+    /// appears in the text only; the `"target"` in JSON is the subject.
     #[must_use]
     pub fn with_origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());
         self
     }
 
-    /// Adds what to do about it.
+    /// Adds a hint: what to do about the error.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The kind.
+    /// Returns the class of the error.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The exit status this error leads to.
+    /// Returns the exit status of this error.
     pub fn exit(&self) -> Exit {
         self.kind.exit()
     }
 
-    /// The operand it is about, as typed.
+    /// Returns the subject as the user wrote it.
     pub fn operand(&self) -> Option<&str> {
-        self.operand.as_deref()
+        self.subject.as_deref()
     }
 
-    /// The sentence, without operand and hint.
+    /// Returns the message without subject and hint.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The sentence and the hint, without the operand.
+    /// Returns the message and the hint without the subject.
     pub fn explanation(&self) -> String {
         match &self.hint {
             Some(hint) => format!("{}; {hint}", self.message),
@@ -215,20 +217,21 @@ impl Error {
         }
     }
 
-    /// Adds to the sentence, before the hint.
+    /// Appends to the message, before the hint.
     #[must_use]
     pub fn and(mut self, more: impl fmt::Display) -> Self {
         self.message = format!("{} {more}", self.message);
         self
     }
 
-    /// Whether this is only the reader of standard output having gone.
+    /// Whether the reader of standard output closed the pipe.
     pub fn is_stdout_closed(&self) -> bool {
         self.stdout_closed
     }
 }
 
-/// The text of an I/O error in lower case and without Rust's error number.
+/// Returns the text of an I/O error in lower case, without the error number that
+/// Rust appends.
 pub fn io_message(error: &io::Error) -> String {
     let text = error.to_string();
     let text = match text.find(" (os error ") {
@@ -237,7 +240,7 @@ pub fn io_message(error: &io::Error) -> String {
     };
     let mut chars = text.chars();
     match chars.next() {
-        // "TLS ..." and the like keep their capitals.
+        // Abbreviations such as TLS keep their capitals.
         Some(first) if !chars.as_str().starts_with(|c: char| c.is_uppercase()) => {
             first.to_lowercase().chain(chars).collect()
         }
@@ -245,16 +248,15 @@ pub fn io_message(error: &io::Error) -> String {
     }
 }
 
-/// How many characters of an operand an error line shows: enough for the
-/// longest path (4,096).
-const OPERAND_SHOWN: usize = 4096;
+/// The number of characters of a subject in an error line, enough for the longest
+/// path (4,096).
+const SUBJECT_MAX: usize = 4096;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in [&self.origin, &self.operand].into_iter().flatten() {
-            // A line of input can be of any length, and its beginning says
-            // which one it is.
-            match part.char_indices().nth(OPERAND_SHOWN) {
+        for part in [&self.origin, &self.subject].into_iter().flatten() {
+            // A line of input can be long, and its beginning identifies it.
+            match part.char_indices().nth(SUBJECT_MAX) {
                 Some((cut, _)) => write!(f, "{}...: ", text::escape(&part.as_bytes()[..cut]))?,
                 None => write!(f, "{}: ", text::escape(part.as_bytes()))?,
             }
@@ -269,22 +271,22 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The JSON record `{"type":"error","target":…,"kind":…,"message":…,"time":…}`;
-/// the time is the moment at which it is written.
+/// Serializes `{"type":"error","target":…,"kind":…,"message":…,"time":…}` with the
+/// current time.
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.with_keys(&[]).serialize(serializer)
     }
 }
 
-/// An error as a record with further keys that are null.
+/// An error record with additional keys that are null.
 pub(crate) struct WithKeys<'a> {
     error: &'a Error,
     keys: &'a [&'static str],
 }
 
 impl Error {
-    /// The record with a tool's own keys, null, before the time.
+    /// Returns the record with the keys of a tool, which are null, before the time.
     pub(crate) fn with_keys<'a>(&'a self, keys: &'a [&'static str]) -> WithKeys<'a> {
         WithKeys { error: self, keys }
     }
@@ -295,7 +297,7 @@ impl Serialize for WithKeys<'_> {
         let error = self.error;
         let mut map = serializer.serialize_map(Some(5 + self.keys.len()))?;
         map.serialize_entry("type", "error")?;
-        map.serialize_entry("target", &error.operand)?;
+        map.serialize_entry("target", &error.subject)?;
         map.serialize_entry("kind", error.kind.name())?;
         map.serialize_entry("message", &error.explanation())?;
         for key in self.keys {
@@ -311,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_and_json_say_the_same() {
+    fn text_and_json_have_the_same_message() {
         let error =
             Error::input("10.0.0.0/33", "prefix length out of range").hint("use 0 to 32 for IPv4");
         assert_eq!(
@@ -331,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn further_keys_are_null_and_come_before_the_time() {
+    fn additional_keys_are_null_and_before_the_time() {
         let error = Error::input("x", "not an address");
         let json = serde_json::to_string(&error.with_keys(&["seq", "icmp"])).unwrap();
         let start = r#"{"type":"error","target":"x","kind":"input","message":"not an address","seq":null,"icmp":null,"time":""#;
@@ -339,9 +341,9 @@ mod tests {
     }
 
     #[test]
-    fn hostile_operands_stay_on_one_line() {
-        let error = Error::input("a\nb\u{1b}[31m", "is no address");
-        assert_eq!(error.to_string(), "a\\x0ab\\x1b[31m: is no address");
+    fn control_characters_are_escaped() {
+        let error = Error::input("a\nb\u{1b}[31m", "not an address");
+        assert_eq!(error.to_string(), "a\\x0ab\\x1b[31m: not an address");
     }
 
     #[test]
@@ -351,8 +353,8 @@ mod tests {
     }
 
     #[test]
-    fn a_long_operand_is_cut() {
-        let long = "\u{e9}".repeat(OPERAND_SHOWN);
+    fn a_long_subject_is_truncated() {
+        let long = "\u{e9}".repeat(SUBJECT_MAX);
         let error = Error::input(&long, "bad");
         assert_eq!(error.to_string(), format!("{long}: bad"));
         let error = Error::input(format!("{long}x"), "bad");
@@ -360,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_decide_the_status() {
+    fn the_kind_determines_the_status() {
         assert_eq!(Kind::Permission.exit(), Exit::Fault);
         assert_eq!(Kind::Server.exit(), Exit::Network);
         assert_eq!(Kind::Size.exit(), Exit::No);

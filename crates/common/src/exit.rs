@@ -1,31 +1,31 @@
-//! The exit status, the same four for all six tools.
+//! The exit status, with the same four values in all tools.
 //!
-//! The order of the variants is the order of their weight: with several
-//! operands the highest wins, so a run's status is the `max` of its parts.
+//! The order of the variants is their precedence: with several operands the
+//! highest status wins, so the status of a run is the maximum of its parts.
 
 use std::process::ExitCode;
 
-/// How a run, or one operand of it, ended.
+/// The result of a run or of one operand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// What was asked happened.
+    /// Yes: the operation succeeded.
     #[default]
     Yes = 0,
     /// The answer is no, for certain.
     No = 1,
-    /// A mistake or fault on this side: usage, input, permission, files.
+    /// A local fault: usage, invalid input, missing permission, files.
     Fault = 2,
-    /// The network stood in the way, so there is no answer.
+    /// No answer, because of the network or the peer.
     Network = 3,
 }
 
 impl Exit {
-    /// The number the shell sees, 0 to 3.
+    /// Returns the number for the shell, 0 to 3.
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    /// The weightier of the two.
+    /// Returns the higher of the two.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         self.max(other)
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_highest_wins() {
+    fn the_highest_status_wins() {
         assert_eq!(Exit::No.and(Exit::Yes), Exit::No);
         assert_eq!(Exit::Fault.and(Exit::Network), Exit::Network);
         assert_eq!(

@@ -1,5 +1,6 @@
-//! `--generate`: the man page and shell completions, from the same clap
-//! definition that parses the command line, so that they cannot drift.
+//! `--generate`: the man page, shell completions and the schema of the records,
+//! from the definitions that the tool itself uses, so that they are always up to
+//! date.
 
 use std::io::{self, Write};
 
@@ -8,35 +9,35 @@ use clap_complete::Shell;
 
 use crate::{man, schema};
 
-/// What `--generate` prints.
+/// The values of `--generate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Generate {
-    /// The man page, section 1, in roff.
+    /// The man page (section 1) in roff
     Man,
-    /// Completions for bash.
+    /// Completions for bash
     Bash,
-    /// Completions for zsh.
+    /// Completions for zsh
     Zsh,
-    /// Completions for fish.
+    /// Completions for fish
     Fish,
-    /// Completions for elvish.
+    /// Completions for elvish
     Elvish,
-    /// Completions for PowerShell.
+    /// Completions for PowerShell
     Powershell,
-    /// The JSON Schema of the records.
+    /// The JSON Schema of the records
     Schema,
 }
 
-/// Writes the file to `writer`. `records` is the table of the tool's records
+/// Writes the page, the script or the schema to `writer`. `records` is the table of the tool's records
 /// ([`schema`]).
 pub fn write(
-    what: Generate,
+    kind: Generate,
     mut command: Command,
     records: &str,
     writer: &mut impl Write,
 ) -> io::Result<()> {
     command.build();
-    let shell = match what {
+    let shell = match kind {
         Generate::Schema => return schema::write(command.get_name(), records, writer),
         Generate::Man => return man::write(&command, &[], writer),
         Generate::Bash => Shell::Bash,
@@ -47,7 +48,7 @@ pub fn write(
     };
     let name = command.get_name().to_owned();
     let mut command = for_completion(&command);
-    // clap_complete panics on a failing writer, so it gets one that cannot.
+    // clap_complete panics if a write fails, so it gets a writer that cannot.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
     writer.write_all(&script)

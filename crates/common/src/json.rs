@@ -1,9 +1,9 @@
-//! JSON Lines: one object a line, safe to look at.
+//! JSON Lines: one object per line, safe to print on a terminal.
 //!
-//! serde_json escapes C0 controls only. DEL, C1 and bidi controls are valid
-//! JSON but dangerous on a terminal, so [`write_line`] writes them as `\u`
-//! escapes as well; a parser sees the same string. Fractions have at most six
-//! decimals and never an exponent, for programs that read lines as text.
+//! serde_json escapes C0 controls only. DEL, C1 and bidi controls are valid JSON
+//! but dangerous on a terminal, so [`write_line`] also writes them as `\u` escapes;
+//! for a parser the string is the same. Fractions have at most six decimals and
+//! no exponent, for programs that read the lines as text.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -13,14 +13,14 @@ use serde_json::ser::{CompactFormatter, Formatter};
 
 use crate::text::is_dangerous;
 
-/// Writes `record` as one line, newline included.
+/// Writes `record` as one line with its newline.
 pub fn write_line(mut writer: impl Write, record: &impl Serialize) -> io::Result<()> {
     let mut serializer = serde_json::Serializer::with_formatter(&mut writer, EscapingFormatter);
     record.serialize(&mut serializer).map_err(io::Error::from)?;
     writer.write_all(b"\n")
 }
 
-/// The compact form with every control character escaped.
+/// Writes compact JSON with every control character escaped.
 struct EscapingFormatter;
 
 impl Formatter for EscapingFormatter {
@@ -41,23 +41,23 @@ impl Formatter for EscapingFormatter {
         fragment: &str,
     ) -> io::Result<()> {
         let mut rest = fragment;
-        while let Some((at, c)) = rest.char_indices().find(|&(_, c)| is_dangerous(c)) {
-            writer.write_all(&rest.as_bytes()[..at])?;
-            // All of them lie in the basic plane: one unit each.
+        while let Some((index, c)) = rest.char_indices().find(|&(_, c)| is_dangerous(c)) {
+            writer.write_all(&rest.as_bytes()[..index])?;
+            // Dangerous characters need a single UTF-16 unit.
             write!(writer, "\\u{:04x}", c as u32)?;
-            rest = &rest[at + c.len_utf8()..];
+            rest = &rest[index + c.len_utf8()..];
         }
         CompactFormatter.write_string_fragment(writer, rest)
     }
 }
 
-/// A duration in milliseconds with fractions, for keys ending in `_ms`.
+/// Converts a duration to milliseconds with fractions, for keys ending in `_ms`.
 pub fn ms(duration: Duration) -> f64 {
     duration.as_nanos() as f64 / 1e6
 }
 
-/// `#[serde(serialize_with = "common::json::as_string")]`: an integer that
-/// can exceed 2^53 is always a string.
+/// Serializes an integer that can exceed 2^53 as a string:
+/// `#[serde(serialize_with = "common::json::as_string")]`.
 pub fn as_string<T: ToString, S: Serializer>(value: &T, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_str(&value.to_string())
 }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn controls_are_escaped_and_survive() {
+    fn controls_are_escaped_and_parsed_again() {
         #[derive(Serialize)]
         struct Record {
             text: &'static str,

@@ -1,14 +1,15 @@
-//! What the six inetkit tools share, so that they behave alike in a script.
+//! The code that the six inetkit tools share, so that they behave alike in
+//! scripts.
 //!
-//! A tool's `main` calls [`app::run`] with its clap type and a function. That
-//! function gets an [`app::Io`]: the standard streams, the reporter of errors
-//! and what the environment says, all in one place. Everything below it
-//! returns [`Error`]s, which know their exit status and their JSON form, and
-//! writes through [`Out`], which knows what a closed pipe means. The rest of
-//! the crate is vocabulary: [`operands`], [`duration`], [`size`],
-//! [`endpoint`], [`address`], [`text`], [`json`], [`net`].
+//! A tool's `main` calls [`app::run`] with its clap type and a function. The
+//! function gets an [`Io`] with the standard streams, the reporter of errors and
+//! the output settings. The code below it returns [`Error`]s, which determine the
+//! exit status and have a JSON form, and writes to [`Out`], which handles closed
+//! pipes. The other modules parse values of the command line ([`operands`],
+//! [`duration`], [`size`], [`endpoint`], [`address`], [`zone`]), render output
+//! ([`text`], [`json`], [`time`]) and connect ([`net`]).
 //!
-//! A thing moves here when a second tool needs it, and not before.
+//! Code moves here when a second tool needs it, not earlier.
 
 pub mod address;
 pub mod app;

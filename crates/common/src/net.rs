@@ -1,9 +1,9 @@
-//! From a name to a connection: lookup by the system and the race of the
-//! addresses it gives (RFC 8305, "Happy Eyeballs").
+//! Lookup of names through the system, and connections with a race of the
+//! resulting addresses (RFC 8305, "Happy Eyeballs").
 //!
-//! The race runs on one thread over non-blocking sockets: an attempt starts
-//! when the one before has failed or has been silent for a quarter of a
-//! second, the first to connect wins, the others are closed.
+//! The race uses non-blocking sockets on one thread. An attempt starts when the
+//! previous one has failed or has had no result for a quarter of a second. The
+//! first socket that connects wins; the others are closed.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -19,13 +19,13 @@ use crate::address::Family;
 use crate::endpoint::Host;
 use crate::error::{Error, Kind, Result, io_message};
 
-/// How long one attempt may be silent before the next starts (RFC 8305,
-/// section 5, "Connection Attempt Delay").
+/// The time between the starts of two attempts, unless one fails earlier (RFC
+/// 8305, section 5, "Connection Attempt Delay").
 pub const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// The addresses of a host in the system's order of preference, filtered by
-/// family. `timeout` bounds the lookup although libc has no such thing: a
-/// stuck one is left behind in its thread.
+/// Returns the addresses of a host in the system's order of preference, filtered
+/// by family. `timeout` limits the lookup; since libc cannot cancel one, its
+/// thread continues in the background.
 pub fn lookup(
     host: &Host,
     port: u16,
@@ -39,7 +39,7 @@ pub fn lookup(
         Host::Address(address) => {
             return Err(Error::input(
                 address.to_string(),
-                format!("is no {family} address"),
+                format!("not an {family} address"),
             ));
         }
         Host::Any => "localhost".to_owned(),
@@ -53,7 +53,7 @@ pub fn lookup(
             thread::Builder::new()
                 .name("lookup".to_owned())
                 .spawn(move || {
-                    // The receiver may have given up; then nobody wants this.
+                    // Fails if the receiver has timed out.
                     let _ =
                         sender.send((query.as_str(), port).to_socket_addrs().map(Vec::from_iter));
                 })
@@ -96,8 +96,8 @@ fn lower_first(text: &str) -> String {
     }
 }
 
-/// Alternates families, keeping the first one first and the order within
-/// each (RFC 8305, section 4).
+/// Alternates the families, starting with that of the first address, and keeps
+/// the order within each (RFC 8305, section 4).
 pub fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (mut a, mut b) = (
@@ -113,12 +113,11 @@ pub fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     }
 }
 
-/// Connects to the first of `addresses` that answers, at the latest when
-/// `timeout` has passed. `prepare` sees each socket before it connects, to
-/// bind it or set options. The stream comes back blocking.
+/// Connects to the first of `addresses` that answers within `timeout`. `prepare`
+/// is called with each socket before it connects, to bind it or to set options.
+/// The returned stream is blocking.
 ///
-/// When all fail the error is that of the first address, the one the system
-/// preferred.
+/// If all attempts fail, the error is that of the first failure.
 pub fn connect(
     addresses: &[SocketAddr],
     timeout: Duration,
@@ -126,13 +125,13 @@ pub fn connect(
 ) -> Result<(TcpStream, SocketAddr)> {
     match connect_interruptible(addresses, timeout, None, prepare)? {
         Some(connected) => Ok(connected),
-        // Nothing was there to interrupt it.
+        // Without a descriptor nothing interrupts it.
         None => Err(Error::new(Kind::System, "connect was interrupted")),
     }
 }
 
-/// [`connect`], given up with `None` as soon as `interrupt` is readable: the
-/// descriptor of [`crate::signal::Signals`] in tools that end in order.
+/// Like [`connect`], but returns `None` as soon as `interrupt` is readable. It is
+/// the descriptor of [`crate::signal::Signals`] in tools that handle signals.
 pub fn connect_interruptible(
     addresses: &[SocketAddr],
     timeout: Duration,
@@ -140,9 +139,9 @@ pub fn connect_interruptible(
     prepare: impl Fn(&Socket, &SocketAddr) -> io::Result<()>,
 ) -> Result<Option<(TcpStream, SocketAddr)>> {
     let now = Instant::now();
-    // Far enough for "never", and safe to compute with.
+    // A year is as good as no timeout, and the addition cannot overflow.
     let deadline = now + timeout.min(Duration::from_secs(86_400 * 365));
-    let mut waiting = interleave(addresses).into_iter().peekable();
+    let mut pending = interleave(addresses).into_iter().peekable();
     let mut running: Vec<(Socket, SocketAddr)> = Vec::new();
     let mut failure: Option<Error> = None;
     let mut next_start = now;
@@ -152,7 +151,7 @@ pub fn connect_interruptible(
             return Err(failure.unwrap_or_else(|| Error::new(Kind::Timeout, "connect timed out")));
         }
         if (now >= next_start || running.is_empty())
-            && let Some(address) = waiting.next()
+            && let Some(address) = pending.next()
         {
             match start(&address, &prepare) {
                 Ok(socket) => {
@@ -170,11 +169,11 @@ pub fn connect_interruptible(
                 failure.unwrap_or_else(|| Error::new(Kind::Name, "no address to connect to"))
             );
         }
-        let until = match waiting.peek() {
+        let until = match pending.peek() {
             Some(_) => next_start.min(deadline),
             None => deadline,
         };
-        // One at a time: the next round sees the others that are ready.
+        // One socket per iteration; others that are ready follow in the next.
         let left = until.saturating_duration_since(now);
         let ready = match wait_writable(&running, interrupt, left)? {
             WaitOutcome::Interrupted => return Ok(None),
@@ -192,7 +191,7 @@ pub fn connect_interruptible(
                 }
                 Err(e) => {
                     failure.get_or_insert_with(|| Error::network(&e));
-                    // The next one need not wait for its turn.
+                    // Start the next attempt without a delay.
                     next_start = now;
                 }
             }
@@ -217,11 +216,11 @@ fn start(
     }
 }
 
-/// The outcome of a connect whose socket has become writable.
+/// Returns the result of a connect after its socket has become writable.
 ///
-/// Where nobody listens on a port of the ephemeral range, the system may give
-/// a socket that very port and connect it to itself (RFC 9293, section 3.5,
-/// simultaneous open). That is nobody's answer.
+/// If the port is in the ephemeral range and has no listener, the system may
+/// assign the same port to the socket and connect it to itself (RFC 9293, section
+/// 3.5, simultaneous open). This counts as refused.
 fn outcome(socket: &Socket) -> io::Result<()> {
     if let Some(e) = socket.take_error()? {
         return Err(e);
@@ -233,7 +232,7 @@ fn outcome(socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// What ended a wait.
+/// The result of waiting for sockets.
 enum WaitOutcome {
     /// The socket with this index is ready.
     Ready(usize),
@@ -241,7 +240,7 @@ enum WaitOutcome {
     TimedOut,
 }
 
-/// Waits until a socket is ready, at most for `timeout`.
+/// Waits until a socket is ready, for at most `timeout`.
 fn wait_writable(
     running: &[(Socket, SocketAddr)],
     interrupt: Option<BorrowedFd<'_>>,
@@ -372,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_that_listens_wins() {
+    fn the_listening_address_wins() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let good = listener.local_addr().unwrap();
         let closed = {
@@ -390,8 +389,8 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_to_itself_is_refused() {
-        // A socket bound to the address it connects to makes sure of it.
+    fn a_self_connection_is_refused() {
+        // A socket bound to the destination always connects to itself.
         let any = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = any.local_addr().unwrap();
         drop(any);
@@ -401,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_race_ends_at_once() {
+    fn an_interrupted_race_ends_immediately() {
         use std::os::fd::AsFd;
         let silent = Silent::new();
         let address = silent.address;
@@ -413,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn lookups() {
+    fn names_and_addresses_are_looked_up() {
         let host = Host::Address("127.0.0.1".parse().unwrap());
         assert_eq!(lookup(&host, 7, Family::Any, None).unwrap().len(), 1);
         let error = lookup(&host, 7, Family::V6, None).unwrap_err();

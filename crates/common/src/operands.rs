@@ -1,9 +1,9 @@
-//! Operands from the command line and from standard input, one stream.
+//! Operands of the command line, of standard input and of files, as one stream.
 //!
-//! `-` reads operands from stdin, one per line. [`trimmed`] has the rules for a
-//! line: white space, byte order marks and comments are not part of the
-//! operand. Input streams: a line is handed out as soon as it is complete, and
-//! nothing is kept. [`Lines`] is the reader beneath, for files as well.
+//! `-` reads operands from standard input and, if enabled, `@FILE` from a file, one
+//! per line. [`trimmed`] removes white space, byte order marks and comments from a
+//! line. A line is returned as soon as it is complete, and nothing is stored.
+//! [`Lines`] reads the lines of one input.
 
 use std::fmt;
 use std::fs::File;
@@ -11,24 +11,25 @@ use std::io::{self, Read};
 
 use crate::error::{Error, Kind, Result};
 
-/// A line longer than this is no operand; it is reported and passed over.
+/// The size of the buffer for a line in bytes. A line that does not fit, with its
+/// newline, is reported and skipped.
 const LINE_MAX: usize = 64 * 1024;
 
-/// One operand and where it came from.
+/// An operand and its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operand {
-    /// The text, trimmed.
+    /// The text without surrounding white space.
     pub text: String,
-    /// File and line number, for operands that were lines of input.
+    /// The file and line number of an operand that was a line of input.
     pub origin: Option<Origin>,
 }
 
 /// A line of an input file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The file's name, `-` for standard input.
+    /// The name of the file, `-` for standard input.
     pub file: String,
-    /// Its number, from 1.
+    /// The line number, from 1.
     pub line: u64,
 }
 
@@ -39,7 +40,7 @@ impl fmt::Display for Origin {
 }
 
 impl Operand {
-    /// An operand of the command line.
+    /// Creates an operand of the command line.
     pub fn arg(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -47,7 +48,8 @@ impl Operand {
         }
     }
 
-    /// Completes an error with this operand and the line it stood on.
+    /// Sets this operand as the subject of an error that has none, and its line as
+    /// the origin.
     pub fn error(&self, error: Error) -> Error {
         let error = match error.operand() {
             Some(_) => error,
@@ -60,13 +62,13 @@ impl Operand {
     }
 }
 
-/// The operands of a run, in order. An `Err` item is one bad line or a failed
-/// read; the stream goes on after it where it can.
+/// The operands of a run, in order. An `Err` item is an invalid line or a failed
+/// read; further operands follow if there are any.
 pub struct Operands {
     args: std::vec::IntoIter<String>,
     lines: Option<Lines>,
     stdin: Option<Box<dyn Read + Send>>,
-    /// Whether `@FILE` stands for the lines of a file.
+    /// Whether `@FILE` is replaced by the lines of a file.
     files: bool,
 }
 
@@ -80,8 +82,8 @@ impl fmt::Debug for Operands {
 }
 
 impl Operands {
-    /// The operands of a command line; `-` among them stands for the lines of
-    /// `stdin`.
+    /// Creates the operands of a command line, in which `-` is replaced by the
+    /// lines of `stdin`.
     pub fn new(args: Vec<String>, stdin: Box<dyn Read + Send>) -> Self {
         Self {
             args: args.into_iter(),
@@ -91,15 +93,15 @@ impl Operands {
         }
     }
 
-    /// `@FILE` among the arguments stands for the lines of FILE.
+    /// Enables `@FILE`, which is replaced by the lines of FILE.
     #[must_use]
     pub fn with_files(mut self) -> Self {
         self.files = true;
         self
     }
 
-    /// Whether the next operand can be had without waiting for input. Where
-    /// it cannot, flush what has been printed first.
+    /// Whether the next operand is available without waiting for input. If not,
+    /// flush the output before asking for it.
     pub fn is_ready(&self) -> bool {
         match &self.lines {
             Some(lines) => lines.is_ready(),
@@ -134,19 +136,20 @@ impl Iterator for Operands {
             if arg != "-" && file.is_none() {
                 return Some(Ok(Operand::arg(arg)));
             }
-            // A second `-` finds standard input at its end.
+            // For a second `-` standard input is at its end.
             self.lines = self.stdin.take().map(|stdin| Lines::new("-", stdin));
         }
     }
 }
 
-/// The operands in a file: its lines, trimmed, without blanks and comments.
+/// The operands of a file: its trimmed lines without empty ones and comments.
 pub struct Lines {
     file: String,
     reader: Box<dyn Read + Send>,
     buffer: Vec<u8>,
-    /// The unread part of `buffer`.
+    /// The start of the unread part of `buffer`.
     start: usize,
+    /// The end of the unread part.
     end: usize,
     line: u64,
     ended: bool,
@@ -162,7 +165,7 @@ impl fmt::Debug for Lines {
 }
 
 impl Lines {
-    /// The lines of `reader`, called `file` in errors.
+    /// Creates the lines of `reader`, which errors call `file`.
     pub fn new(file: impl Into<String>, reader: Box<dyn Read + Send>) -> Self {
         Self {
             file: file.into(),
@@ -175,8 +178,8 @@ impl Lines {
         }
     }
 
-    /// Whether a whole line with an operand is already in memory, or nothing
-    /// more will come.
+    /// Whether a complete line with an operand is in the buffer, or the input has
+    /// ended.
     pub fn is_ready(&self) -> bool {
         let unread = &self.buffer[self.start..self.end];
         self.ended
@@ -192,8 +195,8 @@ impl Lines {
         }
     }
 
-    /// The bounds of the next raw line in the buffer, or `None` at the end.
-    fn raw(&mut self) -> io::Result<Option<Raw>> {
+    /// Finds the next line in the buffer. Returns `None` at the end of the input.
+    fn find_line(&mut self) -> io::Result<Option<RawLine>> {
         let mut overlong = false;
         loop {
             let unread = &self.buffer[self.start..self.end];
@@ -202,9 +205,9 @@ impl Lines {
                 self.start += length + 1;
                 self.line += 1;
                 return Ok(Some(if overlong {
-                    Raw::Overlong
+                    RawLine::Overlong
                 } else {
-                    Raw::Line(from, from + length)
+                    RawLine::Complete(from, from + length)
                 }));
             }
             if self.ended {
@@ -215,9 +218,9 @@ impl Lines {
                 }
                 self.line += 1;
                 return Ok(Some(if overlong {
-                    Raw::Overlong
+                    RawLine::Overlong
                 } else {
-                    Raw::Line(from, to)
+                    RawLine::Complete(from, to)
                 }));
             }
             if self.start == 0 && self.end == self.buffer.len() {
@@ -242,14 +245,14 @@ impl Lines {
     }
 }
 
-/// The operand in a line: without white space (Unicode `White_Space`) and byte
-/// order marks around it, and without a comment, which is `#` or `;` at the
-/// start of the line or after white space, and everything that follows. Empty
-/// if the line holds no operand.
+/// Returns the operand in a line: without surrounding white space (Unicode
+/// `White_Space`) and byte order marks, and without a comment, which starts with
+/// `#` or `;` at the start of the line or after white space. The result is empty if
+/// the line contains no operand.
 ///
-/// The line need not be UTF-8; a comment in another encoding does no harm.
+/// The line need not be UTF-8, so a comment can be in another encoding.
 pub fn trimmed(line: &[u8]) -> &[u8] {
-    // Nearly every line of a long list is an operand and nothing else.
+    // Fast path: most lines of a long list contain only an operand.
     if let (Some(first), Some(last)) = (line.first(), line.last())
         && first.is_ascii_graphic()
         && last.is_ascii_graphic()
@@ -263,8 +266,9 @@ pub fn trimmed(line: &[u8]) -> &[u8] {
     while let Some(length) = leading_space(rest) {
         rest = &rest[length..];
     }
-    let comment = rest.iter().enumerate().position(|(at, &byte)| {
-        (byte == b'#' || byte == b';') && (at == 0 || trailing_space(&rest[..at]).is_some())
+    let comment = rest.iter().enumerate().position(|(index, &byte)| {
+        let starts_word = || index == 0 || trailing_space(&rest[..index]).is_some();
+        (byte == b'#' || byte == b';') && starts_word()
     });
     let mut rest = &rest[..comment.unwrap_or(rest.len())];
     while let Some(length) = trailing_space(rest) {
@@ -273,20 +277,20 @@ pub fn trimmed(line: &[u8]) -> &[u8] {
     rest
 }
 
-/// The length in bytes of the white space character that `bytes` starts with.
+/// Returns the length in bytes of the white space character at the start.
 fn leading_space(bytes: &[u8]) -> Option<usize> {
     (1..=bytes.len().min(SPACE_MAX)).find(|&length| is_space(&bytes[..length]))
 }
 
-/// The length in bytes of the white space character that `bytes` ends with.
+/// Returns the length in bytes of the white space character at the end.
 fn trailing_space(bytes: &[u8]) -> Option<usize> {
     (1..=bytes.len().min(SPACE_MAX)).find(|&length| is_space(&bytes[bytes.len() - length..]))
 }
 
-/// The length of the longest white space character in UTF-8.
+/// The length in bytes of the longest white space character in UTF-8.
 const SPACE_MAX: usize = 3;
 
-/// Whether `bytes` are one white space character, or a byte order mark.
+/// Whether the bytes are one white space character or byte order mark.
 fn is_space(bytes: &[u8]) -> bool {
     let mut chars = match std::str::from_utf8(bytes) {
         Ok(text) => text.chars(),
@@ -296,12 +300,15 @@ fn is_space(bytes: &[u8]) -> bool {
     first && chars.next().is_none()
 }
 
-/// The byte order mark, which editors put at the start of a file and `cat`
-/// moves to the middle of another one.
+/// The byte order mark. Editors write it at the start of a file, and concatenation
+/// moves it to the middle.
 const BOM: char = '\u{feff}';
 
-enum Raw {
-    Line(usize, usize),
+/// A line as found in the buffer.
+enum RawLine {
+    /// The start and the end of its bytes.
+    Complete(usize, usize),
+    /// It does not fit into the buffer.
     Overlong,
 }
 
@@ -310,9 +317,9 @@ impl Iterator for Lines {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let (from, to) = match self.raw() {
-                Ok(Some(Raw::Line(from, to))) => (from, to),
-                Ok(Some(Raw::Overlong)) => {
+            let (from, to) = match self.find_line() {
+                Ok(Some(RawLine::Complete(from, to))) => (from, to),
+                Ok(Some(RawLine::Overlong)) => {
                     let error = Error::new(Kind::Input, "line longer than 65535 bytes");
                     return Some(Err(error.with_origin(self.origin().to_string())));
                 }
@@ -352,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dash_stands_for_the_lines_of_stdin() {
+    fn a_dash_is_replaced_by_the_lines_of_stdin() {
         assert_eq!(
             texts(&["a", "-", "z", "-"], b"# x\n\n  b \r\nc"),
             ["a", "b", "c", "z"].map(|t| Ok(t.to_owned()))
@@ -386,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_lines_are_named_and_passed_over() {
+    fn invalid_lines_are_reported_and_skipped() {
         let mut input = vec![b'x'; 3 * LINE_MAX];
         input.extend_from_slice(b"\n\xff\nok\n");
         let input: &'static [u8] = input.leak();
@@ -401,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_handed_out_before_the_last_is_in() {
+    fn lines_are_returned_before_the_end_of_input() {
         let (reader, mut writer) = io::pipe().unwrap();
         let mut operands = Operands::new(vec!["-".to_owned()], Box::new(reader));
         assert!(!operands.is_ready());
@@ -419,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_line_in_text_and_the_operand_in_json() {
+    fn errors_contain_the_line_in_text_and_the_operand_in_json() {
         let operand = Operand {
             text: "bad".to_owned(),
             origin: Some(Origin {
@@ -427,8 +434,8 @@ mod tests {
                 line: 3,
             }),
         };
-        let error = operand.error(Error::new(Kind::Input, "is no address"));
-        assert_eq!(error.to_string(), "-:3: bad: is no address");
+        let error = operand.error(Error::new(Kind::Input, "not an address"));
+        assert_eq!(error.to_string(), "-:3: bad: not an address");
         assert_eq!(error.operand(), Some("bad"));
     }
 
@@ -436,8 +443,8 @@ mod tests {
     struct Pieces(std::vec::IntoIter<Result<&'static [u8], io::ErrorKind>>);
 
     impl Pieces {
-        fn boxed(pieces: &[Result<&'static [u8], io::ErrorKind>]) -> Box<Self> {
-            Box::new(Self(pieces.to_vec().into_iter()))
+        fn boxed(pieces: Vec<Result<&'static [u8], io::ErrorKind>>) -> Box<Self> {
+            Box::new(Self(pieces.into_iter()))
         }
     }
 
@@ -456,7 +463,7 @@ mod tests {
 
     #[test]
     fn an_interrupted_read_is_repeated() {
-        let reader = Pieces::boxed(&[Ok(b"a"), Err(io::ErrorKind::Interrupted), Ok(b"b\n")]);
+        let reader = Pieces::boxed(vec![Ok(b"a"), Err(io::ErrorKind::Interrupted), Ok(b"b\n")]);
         let texts: Vec<_> = Lines::new("-", reader)
             .map(|line| line.unwrap().text)
             .collect();
@@ -465,7 +472,11 @@ mod tests {
 
     #[test]
     fn a_failed_read_is_reported_once_and_ends_the_list() {
-        let reader = Pieces::boxed(&[Ok(b"a\npart of "), Err(io::ErrorKind::Other), Ok(b"b\n")]);
+        let reader = Pieces::boxed(vec![
+            Ok(b"a\npart of "),
+            Err(io::ErrorKind::Other),
+            Ok(b"b\n"),
+        ]);
         let mut lines = Lines::new("list", reader);
         assert_eq!(lines.next().unwrap().unwrap().text, "a");
         let error = lines.next().unwrap().unwrap_err();
@@ -493,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_read_only_if_they_may_be() {
+    fn files_are_read_only_if_enabled() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("list");
         std::fs::write(&path, "one\n# none\ntwo\n").unwrap();

@@ -1,7 +1,7 @@
-//! Options that mean the same in every tool, for `#[command(flatten)]`.
+//! Options with the same meaning in every tool, for `#[command(flatten)]`.
 //!
-//! A tool's clap struct says `disable_help_flag` and `disable_version_flag`
-//! and flattens [`Common`] last, so that help and version end the list.
+//! The clap struct of a tool sets `disable_help_flag` and `disable_version_flag`
+//! and flattens [`Common`] last, so that help and version are the last options.
 
 use clap::{ArgAction, Args};
 
@@ -9,15 +9,15 @@ use crate::address::Family;
 use crate::color::ColorChoice;
 use crate::generate::Generate;
 
-/// Help, version, JSON, colour and the generator.
+/// The options for help, version, JSON, colour and `--generate`.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "General options")]
 pub struct Common {
-    /// Write JSON Lines: one object a line
+    /// Print JSON Lines, one object per line
     #[arg(short, long, global = true)]
     pub json: bool,
 
-    /// When to colour
+    /// Use colour: auto, always or never
     #[arg(
         long,
         value_name = "WHEN",
@@ -28,7 +28,7 @@ pub struct Common {
     )]
     pub color: ColorChoice,
 
-    /// Print the man page or a shell's completions and exit
+    /// Print the man page or shell completions and exit
     #[arg(
         long,
         value_name = "WHAT",
@@ -39,7 +39,7 @@ pub struct Common {
     )]
     pub generate: Option<Generate>,
 
-    /// Print help; --help says more than -h
+    /// Print help; -h prints a short form of --help
     #[arg(short, long, action = ArgAction::Help, global = true)]
     help: Option<bool>,
 
@@ -48,7 +48,7 @@ pub struct Common {
     version: Option<bool>,
 }
 
-/// `-4` and `-6`.
+/// The options `-4` and `-6`, which exclude each other.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct FamilyArgs {
     /// Use IPv4 only
@@ -61,7 +61,7 @@ pub struct FamilyArgs {
 }
 
 impl FamilyArgs {
-    /// The family chosen.
+    /// Returns the selected family.
     pub fn family(self) -> Family {
         match (self.ipv4, self.ipv6) {
             (true, false) => Family::V4,

@@ -1,9 +1,9 @@
-//! Standard output: buffered, flushed by record, and honest about its end.
+//! Standard output: buffered, flushed explicitly, with every error reported.
 //!
-//! Rust ignores SIGPIPE, so a reader that has gone shows as an error of the
-//! write. Here it becomes an [`Error`] that says so, and [`crate::app::run`]
-//! ends the tool quietly with status 0. Any other failure, such as a full
-//! disk, is an ordinary error of kind `system`, also at the last flush.
+//! Rust ignores SIGPIPE, so a write to a closed pipe fails. [`Error::is_stdout_closed`]
+//! is true for that failure, and [`crate::app::run`] then ends the tool without a
+//! message and with status 0. Any other failure, such as a full disk, is an error
+//! of kind `system`, also at the last flush.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -13,10 +13,10 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::json;
 
-/// Bytes collected before they are written without being asked to.
+/// The size of the buffer in bytes. A full buffer is written without a flush.
 const CAPACITY: usize = 64 * 1024;
 
-/// A buffered writer of records.
+/// A buffered writer of lines and records.
 pub struct Out {
     inner: Box<dyn Write + Send>,
     buffer: Vec<u8>,
@@ -31,7 +31,7 @@ impl fmt::Debug for Out {
 }
 
 impl Out {
-    /// Wraps the stream that takes the data.
+    /// Creates a writer for this stream.
     pub fn new(inner: Box<dyn Write + Send>) -> Self {
         Self {
             inner,
@@ -39,7 +39,7 @@ impl Out {
         }
     }
 
-    /// Adds bytes; written when the buffer is full or [`Out::flush`] is called.
+    /// Appends bytes to the buffer.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         if self.buffer.len() + bytes.len() > CAPACITY {
             self.flush_buffer()?;
@@ -51,26 +51,26 @@ impl Out {
         Ok(())
     }
 
-    /// Adds one line; the newline is added here.
+    /// Appends a line and its newline.
     pub fn line(&mut self, text: impl fmt::Display) -> Result<()> {
-        // A Vec takes everything; only `text` itself could refuse.
+        // Only the formatting of `text` can fail, not a write to a Vec.
         writeln!(self.buffer, "{text}").map_err(|e| Error::stdout(&e))?;
         self.flush_if_full()
     }
 
-    /// Adds one JSON object as a line.
+    /// Appends a JSON object as a line.
     pub fn json(&mut self, record: &impl Serialize) -> Result<()> {
         json::write_line(&mut self.buffer, record).map_err(|e| Error::stdout(&e))?;
         self.flush_if_full()
     }
 
-    /// The buffer itself, for code that formats by hand; call
-    /// [`Out::flush_if_full`] after each record.
+    /// Returns the buffer, for code that formats records itself and calls
+    /// [`Out::flush_if_full`] after each of them.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
 
-    /// Writes the buffer when it has grown to its capacity.
+    /// Writes the buffer if it is full.
     pub fn flush_if_full(&mut self) -> Result<()> {
         if self.buffer.len() >= CAPACITY {
             self.flush_buffer()?;
@@ -78,7 +78,7 @@ impl Out {
         Ok(())
     }
 
-    /// Hands everything to the system. Call it before waiting for anything.
+    /// Writes the buffer and flushes the stream. Call it before any wait.
     pub fn flush(&mut self) -> Result<()> {
         self.flush_buffer()?;
         self.inner.flush().map_err(|e| Error::stdout(&e))
@@ -86,14 +86,14 @@ impl Out {
 
     fn flush_buffer(&mut self) -> Result<()> {
         let outcome = self.inner.write_all(&self.buffer);
-        // Also after a failure: the same bytes must not be tried twice.
+        // Also after a failure, so that no byte is written twice.
         self.buffer.clear();
         outcome.map_err(|e| Error::stdout(&e))
     }
 }
 
-/// For renderers that write to `impl Write`. Errors of the stream keep their
-/// kind, so [`From<io::Error>`] below tells a closed pipe from a full disk.
+/// For renderers that write to `impl Write`. I/O errors keep their kind, so the
+/// conversion to [`Error`] can distinguish a closed pipe from a full disk.
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.buffer.len() + bytes.len() > CAPACITY {
@@ -113,9 +113,8 @@ impl Write for Out {
     }
 }
 
-/// An I/O error met with `?` is one of writing records: renderers write to
-/// nothing but [`Out`]. Other I/O is mapped by [`Error::network`] and
-/// [`Error::local`] by name.
+/// Converts an I/O error of a renderer, which writes only to [`Out`]. Errors of
+/// other I/O are converted with [`Error::network`] and [`Error::local`].
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Self::stdout(&error)
@@ -128,9 +127,9 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
+    struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Sink {
+    impl Write for SharedBuffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -140,9 +139,9 @@ mod tests {
         }
     }
 
-    struct Broken(io::ErrorKind);
+    struct FailingStream(io::ErrorKind);
 
-    impl Write for Broken {
+    impl Write for FailingStream {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(self.0.into())
         }
@@ -152,25 +151,25 @@ mod tests {
     }
 
     #[test]
-    fn records_arrive_whole_and_in_order() {
-        let sink = Sink::default();
-        let mut out = Out::new(Box::new(sink.clone()));
+    fn records_are_written_completely_and_in_order() {
+        let stream = SharedBuffer::default();
+        let mut out = Out::new(Box::new(stream.clone()));
         out.line("one").unwrap();
         out.bytes(&vec![b'x'; CAPACITY]).unwrap();
         out.bytes(b"\n").unwrap();
         write!(out, "two").unwrap();
         out.flush().unwrap();
-        let got = sink.0.lock().unwrap().clone();
+        let got = stream.0.lock().unwrap().clone();
         assert_eq!(got.len(), 4 + CAPACITY + 1 + 3);
         assert!(got.starts_with(b"one\nx") && got.ends_with(b"x\ntwo"));
     }
 
     #[test]
-    fn a_closed_pipe_is_told_from_a_full_disk() {
-        let mut out = Out::new(Box::new(Broken(io::ErrorKind::BrokenPipe)));
+    fn a_closed_pipe_is_distinguished_from_a_full_disk() {
+        let mut out = Out::new(Box::new(FailingStream(io::ErrorKind::BrokenPipe)));
         out.line("x").unwrap();
         assert!(out.flush().unwrap_err().is_stdout_closed());
-        let mut out = Out::new(Box::new(Broken(io::ErrorKind::StorageFull)));
+        let mut out = Out::new(Box::new(FailingStream(io::ErrorKind::StorageFull)));
         out.line("x").unwrap();
         let error = out.flush().unwrap_err();
         assert!(!error.is_stdout_closed());
@@ -187,20 +186,20 @@ mod tests {
             |out| out.write_all(b"0123456789").unwrap(),
         ];
         for write in writers {
-            let sink = Sink::default();
-            let mut out = Out::new(Box::new(sink.clone()));
+            let stream = SharedBuffer::default();
+            let mut out = Out::new(Box::new(stream.clone()));
             for _ in 0..20_000 {
                 write(&mut out);
                 assert!(out.buffer.len() <= CAPACITY + 16);
             }
             out.flush().unwrap();
-            let length = sink.0.lock().unwrap().len();
+            let length = stream.0.lock().unwrap().len();
             assert!((200_000..=260_000).contains(&length), "{length}");
         }
     }
 
     /// Fails the first write, and every flush.
-    struct FailsOnce(Sink, bool);
+    struct FailsOnce(SharedBuffer, bool);
 
     impl Write for FailsOnce {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -217,8 +216,8 @@ mod tests {
     #[test]
     fn bytes_are_not_written_again_after_a_failure() {
         for through_write in [false, true] {
-            let sink = Sink::default();
-            let mut out = Out::new(Box::new(FailsOnce(sink.clone(), true)));
+            let stream = SharedBuffer::default();
+            let mut out = Out::new(Box::new(FailsOnce(stream.clone(), true)));
             out.bytes(b"lost").unwrap();
             assert!(out.flush_buffer().is_err());
             if through_write {
@@ -233,7 +232,7 @@ mod tests {
                 out.flush().is_err()
             };
             assert!(flushed);
-            assert_eq!(*sink.0.lock().unwrap(), b"kept");
+            assert_eq!(*stream.0.lock().unwrap(), b"kept");
         }
     }
 }

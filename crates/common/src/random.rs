@@ -1,8 +1,8 @@
-//! Numbers that look random and are the same for the same seed: Steele, Lea
-//! and Flood's `SplitMix64`. For samples, orders and faults; nothing that must
-//! not be guessed may come from here.
+//! Reproducible pseudo-random numbers: `SplitMix64` of Steele, Lea and Flood, for
+//! samples, orders and faults. Do not use them for unpredictable values.
 
-/// One step: every bit of what goes in changes every bit of what comes out.
+/// Mixes a state to 64 pseudo-random bits, each of which depends on every bit of
+/// the state.
 #[inline]
 pub fn mix(state: u64) -> u64 {
     let mut bits = state.wrapping_add(STEP);
@@ -11,25 +11,26 @@ pub fn mix(state: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// What is added from one number to the next: 2^64 by the golden ratio.
+/// The increment of the state: 2^64 divided by the golden ratio.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The generator.
+/// A generator of 64-bit numbers.
 #[derive(Clone, Debug)]
 pub struct SplitMix64(u64);
 
 impl SplitMix64 {
-    /// The same seed gives the same numbers.
+    /// Creates a generator. The same seed yields the same numbers.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The generator number `stream` of a seed; each has numbers of its own.
+    /// Creates the generator `stream` of a seed. Different streams yield different
+    /// numbers.
     pub fn stream(seed: u64, stream: u64) -> Self {
         Self(mix(seed) ^ stream.wrapping_mul(STEP))
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     #[inline]
     pub fn bits(&mut self) -> u64 {
         let bits = mix(self.0);
@@ -42,9 +43,9 @@ impl SplitMix64 {
 mod tests {
     use super::*;
 
-    /// The numbers that the reference implementation gives for seed 0.
+    /// The reference implementation yields these numbers for seed 0.
     #[test]
-    fn as_the_reference() {
+    fn numbers_are_those_of_the_reference() {
         let mut random = SplitMix64::new(0);
         assert_eq!(random.bits(), 0xe220_a839_7b1d_cdaf);
         assert_eq!(random.bits(), 0x6e78_9e6a_a1b9_65f4);

@@ -1,8 +1,8 @@
-//! Signals as something a loop can wait for.
+//! Signals for event loops.
 //!
-//! A caught signal sets a flag and makes a descriptor readable, so that an
-//! event loop wakes at once; nothing else happens in the handler. Tools that
-//! die of signals catch none, or end through [`die_of`].
+//! The handler of a caught signal only sets a flag and makes a descriptor
+//! readable, which wakes an event loop. Tools that die of signals catch none, or
+//! end with [`die_of`].
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 
-/// The signals caught by this process.
+/// The caught signals of this process.
 #[derive(Debug)]
 pub struct Signals {
     flags: Vec<(i32, Arc<AtomicBool>)>,
@@ -20,14 +20,14 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches these signals from now on.
+    /// Starts to catch these signals.
     pub fn catch(signals: &[i32]) -> io::Result<Self> {
         let (wake, write_end) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         let mut flags = Vec::with_capacity(signals.len());
         for &signal in signals {
             let flag = Arc::new(AtomicBool::new(false));
-            // In this order, so that the flag is up when the loop wakes.
+            // In this order, so that the flag is set when the loop wakes.
             signal_hook::flag::register(signal, Arc::clone(&flag))?;
             signal_hook::low_level::pipe::register(signal, write_end.try_clone()?)?;
             flags.push((signal, flag));
@@ -35,22 +35,22 @@ impl Signals {
         Ok(Self { flags, wake })
     }
 
-    /// Whether a signal has come; costs no system call, for loops that do not
-    /// wait.
+    /// Whether a signal was caught since the last [`Signals::take`]. It makes no
+    /// system call, for loops that do not wait.
     pub fn pending(&self) -> bool {
         self.flags
             .iter()
             .any(|(_, flag)| flag.load(Ordering::Relaxed))
     }
 
-    /// [`Signals::pending`] for one signal of those that are caught.
+    /// Like [`Signals::pending`], for one of the caught signals.
     pub fn is_pending(&self, signal: i32) -> bool {
         self.flags
             .iter()
             .any(|(caught, flag)| *caught == signal && flag.load(Ordering::Relaxed))
     }
 
-    /// The signals that came since the last call, each once.
+    /// Returns the signals caught since the last call, each once.
     pub fn take(&self) -> Vec<i32> {
         let mut bytes = [0; 64];
         while matches!((&self.wake).read(&mut bytes), Ok(n) if n > 0) {}
@@ -62,15 +62,15 @@ impl Signals {
     }
 }
 
-/// Readable when a signal has come and [`Signals::take`] has not been called.
+/// The descriptor is readable from a signal until the next [`Signals::take`].
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
 }
 
-/// Ends the process as the signal does by default, so that the shell sees
-/// 130 for SIGINT and 143 for SIGTERM. Returns only if the system refuses.
+/// Ends the process by the default action of the signal, so that the shell reports
+/// 130 for SIGINT and 143 for SIGTERM. Returns only if that fails.
 pub fn die_of(signal: i32) -> io::Result<()> {
     signal_hook::low_level::emulate_default_handler(signal)
 }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_is_seen_once() {
+    fn a_signal_is_returned_once() {
         let signals = Signals::catch(&[SIGUSR1]).unwrap();
         assert!(signals.take().is_empty());
         assert!(!signals.pending());

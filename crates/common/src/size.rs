@@ -1,4 +1,4 @@
-//! Sizes on the command line: `64`, `64k`, `1M`, `1G`, powers of 1024.
+//! Sizes on the command line: `64`, `64k`, `1M`, `1G`, with powers of 1024.
 
 /// Parses a size in bytes; usable as a clap value parser.
 pub fn parse(text: &str) -> Result<u64, String> {
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forms() {
+    fn suffixes_are_powers_of_1024() {
         assert_eq!(parse("64"), Ok(64));
         assert_eq!(parse("64k"), Ok(65_536));
         assert_eq!(parse("64K"), Ok(65_536));

@@ -1,22 +1,22 @@
-//! Untrusted text made safe for a terminal and a line-based filter.
+//! Escaping of untrusted text for terminals and line-based filters.
 //!
-//! Names, headers and bodies come from strangers. Where they land in text
-//! output, every control character (C0, DEL, C1), every bidi control and
-//! every byte that is no UTF-8 is escaped: `\x1b` for a byte, `\u{202e}` for
-//! a character. Everything else stays as it is.
+//! Names, headers and bodies come from the network. In text output every control
+//! character (C0, DEL, C1), every bidi control and every byte that is not UTF-8 is
+//! escaped: `\x1b` for a byte, `\u{202e}` for a character. Other characters are
+//! unchanged.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a character could move the cursor, change the terminal's state or
-/// reorder what is shown: C0, DEL, C1, line and paragraph separators and the
-/// bidi controls of Unicode.
+/// Whether a character could move the cursor, change the state of the terminal or
+/// reorder the text: C0, DEL, C1, line and paragraph separators, and the bidi
+/// controls of Unicode.
 pub fn is_dangerous(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The text with everything dangerous escaped; borrowed when nothing is.
+/// Escapes every dangerous character; borrows the text if it has none.
 pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains(is_dangerous) => Cow::Borrowed(text),
@@ -28,15 +28,15 @@ pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Like [`escape`], with newline and tab let through, for text bodies.
+/// Like [`escape`], but keeps newlines and tabs, for text bodies.
 pub fn escape_body(bytes: &[u8]) -> Cow<'_, str> {
     let mut escaped = String::with_capacity(bytes.len() + 16);
     escape_into(&mut escaped, bytes, &['\n', '\t']);
     Cow::Owned(escaped)
 }
 
-/// In double quotes, with `"`, `\`, newline, return and tab in their C form,
-/// so that the field can be read back and never breaks a line.
+/// Returns the text in double quotes, with the C escapes of `"`, `\`, newline,
+/// return and tab, so that it can be parsed and is always on one line.
 pub fn quote(bytes: &[u8]) -> String {
     let mut quoted = String::with_capacity(bytes.len() + 2);
     quoted.push('"');
@@ -94,7 +94,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn forms() {
+    fn dangerous_text_is_escaped() {
         assert_eq!(escape(b"plain"), "plain");
         assert_eq!(escape("caf\u{e9}".as_bytes()), "café");
         assert_eq!(escape(b"\x1b[2J\x7f\xff"), "\\x1b[2J\\x7f\\xff");
@@ -105,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_dangerous_is_left(bytes: Vec<u8>) {
+        fn escaped_text_is_not_dangerous(bytes: Vec<u8>) {
             prop_assert!(!escape(&bytes).contains(is_dangerous));
             prop_assert!(!quote(&bytes).contains(is_dangerous));
         }

@@ -1,9 +1,9 @@
-//! TLS errors as sentences, and the certificates of a PEM file: the same words
-//! in every tool (feature `tls`).
+//! Messages for TLS errors and certificates of a PEM file, the same in every tool
+//! (feature `tls`).
 //!
-//! rustls names most faults by the identifier of an enum variant, which is not
-//! a text for users. [`explain`] says what is wrong; what can be done about it
-//! differs from tool to tool, so it is only classified, by [`Remedy`].
+//! rustls describes most errors by the identifier of an enum variant. [`explain`]
+//! returns a message for users. The remedy depends on the options of the tool, so
+//! it is only classified, as a [`Remedy`].
 
 use std::fmt::Write;
 use std::io;
@@ -12,7 +12,7 @@ use std::path::Path;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{AlertDescription, CertificateError, HandshakeType, InvalidMessage, OtherError};
-use webpki::Error as Path509;
+use webpki::Error as WebPkiError;
 
 use crate::error::{Error, Kind, Result};
 
@@ -27,41 +27,41 @@ pub enum Remedy {
     CheckClock,
     /// Present a client certificate.
     ClientCertificate,
-    /// Connect without TLS.
+    /// Use a connection without TLS.
     NoTls,
 }
 
-/// A TLS error for users: one lower-case sentence, and the remedy if there is
-/// a usual one. The sentence may hold names that the peer chose; escape it.
+/// A TLS error for users. Escape the sentence, since it can contain names chosen by
+/// the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// The description of the failure.
+    /// The description of the failure, in lower case without a full stop.
     pub sentence: String,
-    /// What may help.
+    /// The usual remedy, if there is one.
     pub remedy: Option<Remedy>,
 }
 
-/// Names of a certificate that a sentence lists.
+/// The number of names of a certificate that a message lists.
 const NAMES_MAX: usize = 5;
 
-/// Characters of one such name.
+/// The number of characters of each of these names.
 const NAME_MAX: usize = 100;
 
-/// Explains an error of rustls.
+/// Describes an error of rustls for users.
 pub fn explain(error: &rustls::Error) -> Explanation {
     use rustls::Error as E;
     let mut remedy = None;
     let sentence = match error {
         E::InvalidCertificate(reason) => {
             remedy = remedy_of(reason);
-            certificate(reason)
+            describe_certificate(reason)
         }
         E::InappropriateHandshakeMessage {
             got_type: HandshakeType::ClientHello,
             ..
         } => {
             remedy = Some(Remedy::NoTls);
-            "the peer does not speak TLS: it sends back what it receives".to_owned()
+            "the peer does not speak TLS: it echoes the bytes it receives".to_owned()
         }
         E::InvalidMessage(
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
@@ -75,17 +75,17 @@ pub fn explain(error: &rustls::Error) -> Explanation {
             }
             format!(
                 "the peer refused the connection: TLS alert {}",
-                name(*alert)
+                alert_name(*alert)
             )
         }
         E::InappropriateMessage { .. } | E::InappropriateHandshakeMessage { .. } => {
             "the peer sent a TLS message out of order".to_owned()
         }
-        E::InvalidMessage(why) => detailed("the peer sent an invalid TLS message", why),
-        E::PeerMisbehaved(why) => detailed("the peer violated the TLS protocol", why),
-        E::PeerIncompatible(why) => detailed(
+        E::InvalidMessage(reason) => with_reason("the peer sent an invalid TLS message", reason),
+        E::PeerMisbehaved(reason) => with_reason("the peer violated the TLS protocol", reason),
+        E::PeerIncompatible(reason) => with_reason(
             "the peer and this program have no TLS settings in common",
-            why,
+            reason,
         ),
         E::NoCertificatesPresented => "the peer sent no certificate".to_owned(),
         E::UnsupportedNameType => "a certificate cannot be checked for this name".to_owned(),
@@ -103,14 +103,14 @@ pub fn explain(error: &rustls::Error) -> Explanation {
     Explanation { sentence, remedy }
 }
 
-/// The error of rustls inside an I/O error, at any depth.
+/// Returns the error of rustls inside an I/O error, at any depth.
 pub fn cause(error: &io::Error) -> Option<&rustls::Error> {
     let mut inner: &(dyn std::error::Error + 'static) = error.get_ref()?;
     loop {
         if let Some(error) = inner.downcast_ref::<rustls::Error>() {
             return Some(error);
         }
-        // An I/O error reports the source of its content, not its content.
+        // The source of an I/O error is that of its content, not the content.
         inner = match inner.downcast_ref::<io::Error>() {
             Some(error) => error.get_ref()?,
             None => inner.source()?,
@@ -118,24 +118,25 @@ pub fn cause(error: &io::Error) -> Option<&rustls::Error> {
     }
 }
 
-/// The error of a system without certificate authorities. The hint, with the
-/// option's name, is the tool's.
+/// Returns the error for a system without certificate authorities. The tool adds
+/// the hint with the name of its option.
 pub fn no_authorities() -> Error {
     Error::new(Kind::System, "this system has no certificate authorities")
 }
 
-/// The certificates of a PEM file. Every error is about the file: kind `input`
-/// if its content is at fault.
+/// Reads the certificates of a PEM file. The subject of every error is the file,
+/// and its kind is `input` if the content is invalid.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let about = || path.display().to_string();
-    let pem = std::fs::read(path).map_err(|e| Error::local(&e).with_subject(about()))?;
+    let subject = || path.display().to_string();
+    let pem = std::fs::read(path).map_err(|e| Error::local(&e).with_subject(subject()))?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match certificates {
         Ok(certificates) if certificates.is_empty() => {
-            Err(Error::new(Kind::Input, "the file holds no PEM certificate").with_subject(about()))
+            Err(Error::new(Kind::Input, "the file holds no PEM certificate")
+                .with_subject(subject()))
         }
         Ok(certificates) => Ok(certificates),
-        Err(_) => Err(Error::new(Kind::Input, "the file is not valid PEM").with_subject(about())),
+        Err(_) => Err(Error::new(Kind::Input, "the file is not valid PEM").with_subject(subject())),
     }
 }
 
@@ -149,13 +150,13 @@ fn remedy_of(reason: &CertificateError) -> Option<Remedy> {
     }
 }
 
-fn certificate(reason: &CertificateError) -> String {
+fn describe_certificate(reason: &CertificateError) -> String {
     use CertificateError as C;
     let text = match reason {
         C::NotValidForNameContext {
             expected,
             presented,
-        } => return other_names(&expected.to_str(), presented),
+        } => return describe_names(&expected.to_str(), presented),
         C::UnknownIssuer => "the certificate's issuer is unknown",
         C::Expired | C::ExpiredContext { .. } => "the certificate has expired",
         C::NotValidYet | C::NotValidYetContext { .. } => "the certificate is not valid yet",
@@ -169,8 +170,8 @@ fn certificate(reason: &CertificateError) -> String {
         C::UnsupportedSignatureAlgorithmContext { .. }
         | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => UNSUPPORTED_ALGORITHM,
         C::UnhandledCriticalExtension => UNSUPPORTED_EXTENSION,
-        C::Other(other) => path(other),
-        // Deprecated variants and those of revocation lists, which are not used.
+        C::Other(other) => describe_path(other),
+        // Deprecated variants, and those about revocation lists, which are not used.
         _ if format!("{reason:?}").starts_with("UnsupportedSignatureAlgorithm") => {
             UNSUPPORTED_ALGORITHM
         }
@@ -184,59 +185,60 @@ const UNSUPPORTED_ALGORITHM: &str =
 const UNSUPPORTED_EXTENSION: &str =
     "the certificate has a critical extension that is not supported";
 
-/// What webpki has against a certificate or its chain.
-fn path(other: &OtherError) -> &'static str {
-    match other.0.downcast_ref::<Path509>() {
-        Some(Path509::UnsupportedCertVersion) => "the certificate is not X.509 version 3",
-        Some(Path509::CaUsedAsEndEntity) => {
+/// Describes an error of webpki about a certificate or its chain.
+fn describe_path(other: &OtherError) -> &'static str {
+    match other.0.downcast_ref::<WebPkiError>() {
+        Some(WebPkiError::UnsupportedCertVersion) => "the certificate is not X.509 version 3",
+        Some(WebPkiError::CaUsedAsEndEntity) => {
             "the certificate is that of a certificate authority, not of a server \
              (basicConstraints CA:TRUE)"
         }
-        Some(Path509::EndEntityUsedAsCa) => {
+        Some(WebPkiError::EndEntityUsedAsCa) => {
             "the certificate is issued by one that is not a certificate authority"
         }
-        Some(Path509::UnsupportedCriticalExtension) => UNSUPPORTED_EXTENSION,
-        Some(Path509::NameConstraintViolation) => {
+        Some(WebPkiError::UnsupportedCriticalExtension) => UNSUPPORTED_EXTENSION,
+        Some(WebPkiError::NameConstraintViolation) => {
             "the certificate's authority may not issue certificates for this name"
         }
         Some(
-            Path509::PathLenConstraintViolated
-            | Path509::MaximumPathDepthExceeded
-            | Path509::MaximumPathBuildCallsExceeded
-            | Path509::MaximumSignatureChecksExceeded
-            | Path509::MaximumNameConstraintComparisonsExceeded,
+            WebPkiError::PathLenConstraintViolated
+            | WebPkiError::MaximumPathDepthExceeded
+            | WebPkiError::MaximumPathBuildCallsExceeded
+            | WebPkiError::MaximumSignatureChecksExceeded
+            | WebPkiError::MaximumNameConstraintComparisonsExceeded,
         ) => "the certificate's chain of issuers is too long",
         Some(
-            Path509::ExtensionValueInvalid
-            | Path509::MalformedExtensions
-            | Path509::MalformedDnsIdentifier
-            | Path509::MalformedNameConstraint
-            | Path509::InvalidNetworkMaskConstraint
-            | Path509::InvalidSerialNumber
-            | Path509::SignatureAlgorithmMismatch
-            | Path509::EmptyEkuExtension,
+            WebPkiError::ExtensionValueInvalid
+            | WebPkiError::MalformedExtensions
+            | WebPkiError::MalformedDnsIdentifier
+            | WebPkiError::MalformedNameConstraint
+            | WebPkiError::InvalidNetworkMaskConstraint
+            | WebPkiError::InvalidSerialNumber
+            | WebPkiError::SignatureAlgorithmMismatch
+            | WebPkiError::EmptyEkuExtension,
         ) => "the certificate cannot be parsed",
         _ => "the certificate is not accepted",
     }
 }
 
-/// `presented` holds entries such as `DnsName("localhost")`.
-fn other_names(expected: &str, presented: &[String]) -> String {
+/// Describes a certificate for other names; `presented` contains entries such as
+/// `DnsName("localhost")`.
+fn describe_names(expected: &str, presented: &[String]) -> String {
     let mut text = format!("the certificate is not valid for {expected}, ");
     if presented.is_empty() {
         text.push_str("nor for any other name");
         return text;
     }
     text.push_str("only for ");
-    for (number, entry) in presented.iter().take(NAMES_MAX).enumerate() {
-        let inside = entry.split_once('(').and_then(|(_, r)| r.strip_suffix(')'));
-        let name = inside.unwrap_or(entry).trim_matches('"');
-        let cut = name.char_indices().nth(NAME_MAX).map(|(at, _)| at);
-        let mark = if cut.is_some() { "..." } else { "" };
+    for (index, entry) in presented.iter().take(NAMES_MAX).enumerate() {
+        let content = entry.split_once('(').and_then(|(_, r)| r.strip_suffix(')'));
+        let name = content.unwrap_or(entry).trim_matches('"');
+        let cut = name.char_indices().nth(NAME_MAX).map(|(index, _)| index);
+        let ellipsis = if cut.is_some() { "..." } else { "" };
         let cut = cut.unwrap_or(name.len());
-        let comma = if number > 0 { ", " } else { "" };
+        let comma = if index > 0 { ", " } else { "" };
         // Writing to a String cannot fail.
-        let _ = write!(text, "{comma}{}{mark}", &name[..cut]);
+        let _ = write!(text, "{comma}{}{ellipsis}", &name[..cut]);
     }
     if presented.len() > NAMES_MAX {
         let _ = write!(text, " and {} more", presented.len() - NAMES_MAX);
@@ -244,8 +246,8 @@ fn other_names(expected: &str, presented: &[String]) -> String {
     text
 }
 
-/// The name of an alert as RFC 8446 and its predecessors spell it.
-fn name(alert: AlertDescription) -> String {
+/// Returns the name of an alert in RFC 8446 and its predecessors.
+fn alert_name(alert: AlertDescription) -> String {
     let number = u8::from(alert);
     let name = match number {
         0 => "close_notify",
@@ -286,10 +288,10 @@ fn name(alert: AlertDescription) -> String {
     name.to_owned()
 }
 
-/// A sentence, and in brackets the words that the name of a variant is made of:
-/// `NoCipherSuitesInCommon` becomes `no cipher suites in common`.
-fn detailed(sentence: &str, why: &impl std::fmt::Debug) -> String {
-    let variant = format!("{why:?}");
+/// Appends the words of the name of a variant in brackets:
+/// `NoCipherSuitesInCommon` becomes `(no cipher suites in common)`.
+fn with_reason(sentence: &str, reason: &impl std::fmt::Debug) -> String {
+    let variant = format!("{reason:?}");
     let mut text = format!("{sentence} (");
     let start = text.len();
     for c in variant.chars().take_while(char::is_ascii_alphanumeric) {
@@ -309,14 +311,14 @@ mod tests {
     use rustls::{ContentType, PeerIncompatible, PeerMisbehaved};
     use std::sync::Arc;
 
-    fn said(error: impl Into<rustls::Error>) -> String {
+    fn sentence(error: impl Into<rustls::Error>) -> String {
         explain(&error.into()).sentence
     }
 
     #[test]
-    fn no_identifier_of_an_enum_is_shown() {
+    fn sentences_contain_no_identifiers() {
         use CertificateError as C;
-        let webpki = |e: Path509| C::Other(OtherError(Arc::new(e)));
+        let webpki = |e: WebPkiError| C::Other(OtherError(Arc::new(e)));
         let certificates = [
             C::BadEncoding,
             C::Expired,
@@ -335,12 +337,12 @@ mod tests {
                 signature_algorithm_id: vec![1],
                 supported_algorithms: vec![],
             },
-            webpki(Path509::UnsupportedCertVersion),
-            webpki(Path509::CaUsedAsEndEntity),
-            webpki(Path509::EndEntityUsedAsCa),
-            webpki(Path509::MaximumPathDepthExceeded),
-            webpki(Path509::MalformedExtensions),
-            webpki(Path509::UnsupportedNameType),
+            webpki(WebPkiError::UnsupportedCertVersion),
+            webpki(WebPkiError::CaUsedAsEndEntity),
+            webpki(WebPkiError::EndEntityUsedAsCa),
+            webpki(WebPkiError::MaximumPathDepthExceeded),
+            webpki(WebPkiError::MalformedExtensions),
+            webpki(WebPkiError::UnsupportedNameType),
             C::Other(OtherError(Arc::new(io::Error::other("anything")))),
         ];
         let mut errors: Vec<rustls::Error> = certificates.into_iter().map(Into::into).collect();
@@ -361,7 +363,7 @@ mod tests {
             rustls::Error::Other(OtherError(Arc::new(io::Error::other("anything")))),
         ]);
         for error in errors {
-            let text = said(error.clone());
+            let text = sentence(error.clone());
             let camel = |w: &str| w.chars().skip(1).any(char::is_uppercase) && w.len() > 4;
             let known = ["(basicConstraints", "CA:TRUE)"];
             assert!(
@@ -373,32 +375,32 @@ mod tests {
     }
 
     #[test]
-    fn sentences() {
-        let version = OtherError(Arc::new(Path509::UnsupportedCertVersion));
+    fn errors_are_described_in_sentences() {
+        let version = OtherError(Arc::new(WebPkiError::UnsupportedCertVersion));
         assert_eq!(
-            said(CertificateError::Other(version)),
+            sentence(CertificateError::Other(version)),
             "the certificate is not X.509 version 3"
         );
         assert_eq!(
-            said(PeerIncompatible::NoCipherSuitesInCommon),
+            sentence(PeerIncompatible::NoCipherSuitesInCommon),
             "the peer and this program have no TLS settings in common (no cipher suites in common)"
         );
         assert_eq!(
-            said(rustls::Error::AlertReceived(AlertDescription::UnknownCA)),
+            sentence(rustls::Error::AlertReceived(AlertDescription::UnknownCA)),
             "the peer refused the connection: TLS alert unknown_ca"
         );
         let expired = CertificateError::ExpiredContext {
             time: UnixTime::since_unix_epoch(std::time::Duration::from_secs(2)),
             not_after: UnixTime::since_unix_epoch(std::time::Duration::from_secs(1)),
         };
-        assert_eq!(said(expired), "the certificate has expired");
+        assert_eq!(sentence(expired), "the certificate has expired");
     }
 
     #[test]
-    fn names_of_a_certificate_are_bounded() {
+    fn the_listed_names_of_a_certificate_are_limited() {
         let name = |presented: Vec<String>| {
-            said(CertificateError::NotValidForNameContext {
-                expected: ServerName::try_from("a.test").expect("a name"),
+            sentence(CertificateError::NotValidForNameContext {
+                expected: ServerName::try_from("a.test").expect("parse a name"),
                 presented,
             })
         };
@@ -457,7 +459,7 @@ mod tests {
             Some(Remedy::ExpectName)
         );
         let context = CertificateError::NotValidForNameContext {
-            expected: ServerName::try_from("a.test").expect("a name"),
+            expected: ServerName::try_from("a.test").expect("parse a name"),
             presented: Vec::new(),
         };
         assert_eq!(certificate(context), Some(Remedy::ExpectName));

@@ -1,16 +1,15 @@
-//! Zones of IPv6 addresses (RFC 4007, section 11): the interface after `%`, and
-//! host names that are not ASCII (feature `idn`).
+//! Zones of IPv6 addresses (RFC 4007, section 11), which are interfaces after `%`,
+//! and host names that are not ASCII (feature `idn`).
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Takes the zone out of a host or an endpoint, with or without brackets:
-/// `[fe80::1%eth0]:80` becomes `[fe80::1]:80` and `eth0`, and so does
-/// `[fe80::1]%eth0:80`.
+/// Splits the zone off a host or an endpoint, with or without brackets:
+/// `[fe80::1%eth0]:80` and `[fe80::1]%eth0:80` become `[fe80::1]:80` and `eth0`.
 pub fn split(text: &str) -> (String, Option<&str>) {
     let Some((before, rest)) = text.split_once('%') else {
         return (text.to_owned(), None);
     };
-    // A bare address has colons of its own, before the zone.
+    // A bare address contains colons, but only before the zone.
     let ends: &[char] = if before.starts_with('[') && !before.contains(']') {
         &[']']
     } else {
@@ -21,7 +20,7 @@ pub fn split(text: &str) -> (String, Option<&str>) {
     (format!("{before}{after}"), Some(zone))
 }
 
-/// The index of the interface that a zone names, or whose number it is.
+/// Returns the index of the interface with this name or number.
 pub fn index(zone: &str) -> Result<u32, String> {
     let number = || {
         let plain = zone.bytes().all(|b| b.is_ascii_digit()) && !zone.starts_with('0');
@@ -49,7 +48,7 @@ fn by_name(_: &str) -> Option<u32> {
     None
 }
 
-/// Whether an address says nothing without its interface.
+/// Whether an address is ambiguous without an interface.
 pub fn is_needed(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(_) => false,
@@ -57,7 +56,7 @@ pub fn is_needed(address: IpAddr) -> bool {
     }
 }
 
-/// An address and port in a zone, by the number of its interface.
+/// Sets the zone of an address, as the index of an interface.
 pub fn within(address: SocketAddr, index: u32) -> SocketAddr {
     match address {
         SocketAddr::V6(mut v6) => {
@@ -68,14 +67,13 @@ pub fn within(address: SocketAddr, index: u32) -> SocketAddr {
     }
 }
 
-/// A host name as resolvers take it: UTS 46, not transitional, for what is not
-/// ASCII.
+/// Converts a host name that is not ASCII for resolvers (UTS 46, non-transitional).
 #[cfg(feature = "idn")]
 pub fn to_ascii(name: &str) -> Result<String, String> {
     if name.is_ascii() {
         return Ok(name.to_owned());
     }
-    // What is left out may have been everything.
+    // UTS 46 removes some characters, possibly all of them.
     match idna::domain_to_ascii(name) {
         Ok(ascii) if !ascii.is_empty() => Ok(ascii),
         _ => Err("not a valid internationalized name (UTS 46)".to_owned()),
@@ -88,7 +86,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn forms() {
+    fn the_zone_is_split_off() {
         for (text, rest, zone) in [
             ("[fe80::1%eth0]:80", "[fe80::1]:80", Some("eth0")),
             ("[fe80::1]%eth0:80", "[fe80::1]:80", Some("eth0")),
@@ -104,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn interfaces() {
+    fn interfaces_are_found_by_name_and_number() {
         if cfg!(any(target_os = "linux", target_os = "android")) {
             assert_eq!(index("lo"), Ok(1));
         }
@@ -135,7 +133,7 @@ mod tests {
 
     #[cfg(feature = "idn")]
     #[test]
-    fn names() {
+    fn names_are_converted_to_ascii() {
         assert_eq!(
             to_ascii("b\u{fc}cher.example"),
             Ok("xn--bcher-kva.example".to_owned())
@@ -146,7 +144,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_lost(text in "[a-f0-9:%\\[\\].]{0,20}") {
+        fn splitting_loses_no_character(text in "[a-f0-9:%\\[\\].]{0,20}") {
             let (rest, zone) = split(&text);
             let length = rest.len() + zone.map_or(0, |zone| zone.len() + 1);
             prop_assert_eq!(length, text.len());

@@ -23,9 +23,9 @@ use crate::{Output, Running, Tool, sys};
 pub struct Probe {
     /// The number of earlier requests of its family.
     pub number: usize,
-    /// The source address.
+    /// The source address of the request.
     pub source: IpAddr,
-    /// The destination address.
+    /// The destination address of the request.
     pub destination: IpAddr,
     /// The identifier of the echo request.
     pub id: u16,
@@ -207,7 +207,7 @@ pub struct IcmpLab {
 }
 
 impl IcmpLab {
-    /// Creates the namespace, whose host sends the messages that `answers` returns
+    /// Creates the namespace. Its host sends the messages that `answers` returns
     /// for each echo request. The error is a reason for [`crate::netns::skip`].
     pub fn start<F>(answers: F) -> Result<Self, String>
     where
@@ -420,7 +420,7 @@ fn header6(from: Ipv6Addr, to: Ipv6Addr, length: usize) -> Vec<u8> {
 }
 
 /// Parses the echo request in an ICMPv6 message. A raw socket receives it without
-/// the IPv6 header, whose addresses can only be `::1` here.
+/// the IPv6 header; both addresses can only be `::1` here.
 fn parse6(message: &[u8], number: usize) -> Option<Probe> {
     let here = Ipv6Addr::LOCALHOST;
     let is_request = message.len() >= 8 && message[0] == REQUEST6;

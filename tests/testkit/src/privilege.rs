@@ -1,4 +1,5 @@
-//! The permissions of this process, for tests whose expectations depend on them.
+//! The permissions of this process, for tests with expectations that depend on
+//! them.
 
 use socket2::{Domain, Protocol, Socket, Type};
 

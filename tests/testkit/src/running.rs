@@ -70,7 +70,7 @@ impl Stream {
     }
 
     /// Returns the next line without its newline, or the rest of the stream at
-    /// its end. The error is the reason why there is no line.
+    /// its end. The error is the reason for a missing line.
     fn line(&self, timeout: Duration) -> Result<String, &'static str> {
         let deadline = Instant::now() + timeout;
         let mut buffer = self.lock();

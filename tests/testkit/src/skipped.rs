@@ -25,7 +25,7 @@ pub fn skip(reason: &str) {
 #[track_caller]
 pub fn skip_on_ci_too(reason: &str) {
     let location = std::panic::Location::caller();
-    // Not `eprintln!`, whose output the harness hides if the test passes.
+    // Not `eprintln!`: the harness hides its output if the test passes.
     let _ = writeln!(std::io::stderr(), "SKIPPED: {location}: {reason}");
     let Some(path) = std::env::var_os(SKIPS) else {
         return;

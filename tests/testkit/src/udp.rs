@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-/// A UDP peer, whose socket is closed when the value is dropped.
+/// A UDP peer. Dropping it closes the socket.
 #[derive(Debug)]
 pub struct UdpPeer {
     addr: SocketAddr,
@@ -50,7 +50,7 @@ impl UdpPeer {
         }
     }
 
-    /// Echoes every datagram.
+    /// Echoes every datagram unchanged.
     pub fn echo() -> Self {
         Self::start(|_, datagram| vec![datagram.to_vec()])
     }

@@ -1,6 +1,6 @@
-//! Medians of what whole processes cost, ours and a peer's in turns: wall
-//! clock ([`compare`]), processor time ([`compare_cpu`]), and the most memory
-//! of one of ours ([`memory`]).
+//! Measurements of complete processes: medians of the wall clock time
+//! ([`compare`]) and of the processor time ([`compare_cpu`]), with alternating runs
+//! of our program and a peer, and the peak memory of our program ([`memory`]).
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -10,26 +10,26 @@ use std::time::{Duration, Instant};
 
 use super::{Row, Target};
 use crate::Outcome;
-use crate::exec::{Exec, shown, which};
+use crate::exec::{Exec, command_text, which};
 use crate::sys;
 
-/// What one run cost.
+/// The duration and processor time of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cost {
-    /// Wall clock from start to end.
+    /// The wall clock time from start to end.
     pub(super) time: Duration,
-    /// User and system time.
+    /// The user and system time.
     pub(super) cpu: Duration,
 }
 
-/// A command line that can be run again and again, its output thrown away.
+/// A command line that can be run repeatedly; its output is discarded.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
     program: PathBuf,
     args: Vec<OsString>,
     stdin: Option<PathBuf>,
-    /// Below this folder every run has a new one to itself.
-    fresh: Option<PathBuf>,
+    /// The parent of a new working directory for every run.
+    new_dirs_in: Option<PathBuf>,
 }
 
 impl Line {
@@ -42,11 +42,11 @@ impl Line {
             program: program.into(),
             args: args.into_iter().map(Into::into).collect(),
             stdin: None,
-            fresh: None,
+            new_dirs_in: None,
         }
     }
 
-    /// A program of the system, if it is installed.
+    /// Creates the command line of a program of the system, if it is installed.
     pub(super) fn peer<I>(name: &'static str, args: I) -> Peer
     where
         I: IntoIterator,
@@ -58,20 +58,20 @@ impl Line {
         }
     }
 
-    /// Standard input from a file.
+    /// Reads standard input from a file.
     pub(super) fn stdin(mut self, file: &Path) -> Self {
         self.stdin = Some(file.to_path_buf());
         self
     }
 
-    /// Runs in a new, empty folder below `base` each time. They stay: ext4
-    /// is slow to make files for a while after others were removed.
+    /// Runs each time in a new, empty directory below `base`. The directories are
+    /// not removed, since ext4 creates files slowly after a removal.
     pub(super) fn in_fresh(mut self, base: &Path) -> Self {
-        self.fresh = Some(base.to_path_buf());
+        self.new_dirs_in = Some(base.to_path_buf());
         self
     }
 
-    /// Program and arguments, for a program that runs it.
+    /// Returns the program and its arguments, for a program that runs them.
     pub(super) fn words(&self) -> Vec<OsString> {
         let program = self.program.clone().into_os_string();
         std::iter::once(program)
@@ -79,8 +79,8 @@ impl Line {
             .collect()
     }
 
-    /// The most memory one run holds, in kB, as GNU time tells it; `None`
-    /// where that is not installed.
+    /// Measures the peak memory of one run in kB with GNU time; `None` if that is
+    /// not installed.
     pub(super) fn memory(&self) -> Outcome<Option<u64>> {
         let Some(time) = which("time") else {
             return Ok(None);
@@ -94,18 +94,18 @@ impl Line {
         last.trim()
             .parse()
             .map(Some)
-            .map_err(|_| format!("no number of kB from time: {last}"))
+            .map_err(|_| format!("GNU time printed no number of kB: {last}"))
     }
 
-    /// One run, from start to end. A status other than 0 is an error.
+    /// Runs the command line once. A status other than 0 is an error.
     pub(super) fn once(&self) -> Outcome<Cost> {
         let mut command = Command::new(&self.program);
         command.args(&self.args).env("LC_ALL", "C");
-        let text = shown(&command);
-        if let Some(base) = &self.fresh {
-            let made = tempfile::tempdir_in(base);
-            let made = made.map_err(|error| format!("{}: {error}", base.display()))?;
-            command.current_dir(made.keep());
+        let text = command_text(&command);
+        if let Some(base) = &self.new_dirs_in {
+            let dir = tempfile::tempdir_in(base);
+            let dir = dir.map_err(|error| format!("{}: {error}", base.display()))?;
+            command.current_dir(dir.keep());
         }
         let stdin = match &self.stdin {
             None => Stdio::null(),
@@ -136,7 +136,7 @@ impl Line {
 }
 
 impl Line {
-    /// The most memory resident at once in one run, in bytes.
+    /// Measures the peak resident memory of one run in bytes.
     pub(super) fn peak(&self) -> Outcome<u64> {
         let file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
         let this = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -147,7 +147,7 @@ impl Line {
             program: this,
             args,
             stdin: self.stdin.clone(),
-            fresh: self.fresh.clone(),
+            new_dirs_in: self.new_dirs_in.clone(),
         };
         wrapped.once()?;
         let text = std::fs::read_to_string(file.path()).map_err(|error| error.to_string())?;
@@ -156,7 +156,7 @@ impl Line {
     }
 }
 
-/// Somebody else's program.
+/// A program to compare with.
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
     name: &'static str,
@@ -164,29 +164,29 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Standard input from a file.
+    /// Reads standard input from a file.
     pub(super) fn stdin(mut self, file: &Path) -> Self {
         self.line = self.line.map(|line| line.stdin(file));
         self
     }
 
-    /// Each run in a new folder.
+    /// Runs each time in a new directory below `base`.
     pub(super) fn in_fresh(mut self, base: &Path) -> Self {
         self.line = self.line.map(|line| line.in_fresh(base));
         self
     }
 
-    /// Its command line, if it is installed.
+    /// Returns the command line, if the program is installed.
     pub(super) fn line(&self) -> Option<&Line> {
         self.line.as_ref()
     }
 
-    /// A program that is certainly there, such as one made on the spot.
+    /// Creates a peer that exists, such as one compiled for the comparison.
     pub(super) fn made(name: &'static str, program: PathBuf) -> Self {
         Self::of(name, Line::new(program, [""; 0]))
     }
 
-    /// A command line that certainly runs, under this name.
+    /// Creates a peer from a command line that can be run.
     pub(super) fn of(name: &'static str, line: Line) -> Self {
         Self {
             name,
@@ -195,7 +195,7 @@ impl Peer {
     }
 }
 
-/// Runs both in turns and makes a row of the medians of wall clock time.
+/// Runs both alternately and returns a row with the medians of the wall clock time.
 pub(super) fn compare(
     what: impl Into<String>,
     runs: usize,
@@ -203,10 +203,10 @@ pub(super) fn compare(
     peer: &Peer,
     target: Target,
 ) -> Outcome<Row> {
-    in_turns(what.into(), runs, ours, peer, target, |cost| cost.time)
+    alternate(what.into(), runs, ours, peer, target, |cost| cost.time)
 }
 
-/// The same of user and system time.
+/// Like [`compare`], with the user and system time.
 pub(super) fn compare_cpu(
     what: impl Into<String>,
     runs: usize,
@@ -214,50 +214,50 @@ pub(super) fn compare_cpu(
     peer: &Peer,
     target: Target,
 ) -> Outcome<Row> {
-    in_turns(what.into(), runs, ours, peer, target, |cost| cost.cpu)
+    alternate(what.into(), runs, ours, peer, target, |cost| cost.cpu)
 }
 
-fn in_turns(
+fn alternate(
     what: String,
     runs: usize,
     ours: &Line,
     peer: &Peer,
     target: Target,
-    figure: impl Fn(Cost) -> Duration,
+    measure: impl Fn(Cost) -> Duration,
 ) -> Outcome<Row> {
-    // The first run of each warms caches and does not count.
+    // The first run of each fills the caches and does not count.
     ours.once()?;
     if let Some(line) = &peer.line {
         line.once()?;
     }
     let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
     for _ in 0..runs {
-        our_times.push(figure(ours.once()?));
+        our_times.push(measure(ours.once()?));
         if let Some(line) = &peer.line {
-            their_times.push(figure(line.once()?));
+            their_times.push(measure(line.once()?));
         }
     }
-    let mine = median(our_times);
+    let ours = median(our_times);
     let (theirs, ratio) = if their_times.is_empty() {
         (format!("{} not installed", peer.name), None)
     } else {
         let theirs = median(their_times);
         let ratio = match target {
-            Target::Faster(_) => theirs.as_secs_f64() / mine.as_secs_f64(),
-            _ => mine.as_secs_f64() / theirs.as_secs_f64(),
+            Target::Faster(_) => theirs.as_secs_f64() / ours.as_secs_f64(),
+            _ => ours.as_secs_f64() / theirs.as_secs_f64(),
         };
         (format!("{} {}", peer.name, time(theirs)), Some(ratio))
     };
     Ok(Row {
         what,
-        ours: time(mine),
+        ours: time(ours),
         theirs,
         ratio,
         target,
     })
 }
 
-/// One run, and a row that holds its peak memory against a limit in bytes.
+/// Returns a row that compares the peak memory of a run with a limit in bytes.
 pub(super) fn memory(what: impl Into<String>, ours: &Line, limit: u64) -> Outcome<Row> {
     let peak = ours.peak()?;
     Ok(Row {
@@ -269,20 +269,18 @@ pub(super) fn memory(what: impl Into<String>, ours: &Line, limit: u64) -> Outcom
     })
 }
 
-/// `xtask peak FILE PROGRAM [ARG...]`: runs the program on this process's
-/// streams, writes the most memory it held into the file, and insists on
-/// status 0.
+/// `xtask peak FILE PROGRAM [ARG...]`: runs the program with the streams of this
+/// process, writes its peak memory to the file, and requires status 0.
 ///
-/// Between its fork and its exec a child counts as holding what its parent
-/// holds, and that stays its peak if it never needs more. So the parent must
-/// be small: a fresh process of this program, not the one that has just made
-/// the input.
+/// Between fork and exec the memory of the parent counts as that of the child, so
+/// the parent must be small: a new process of this program instead of the one that
+/// created the input.
 pub(crate) fn peak(args: &[String]) -> Outcome {
     let [file, program, args @ ..] = args else {
-        return Err("peak takes a file and a command".to_owned());
+        return Err("peak needs a file and a command".to_owned());
     };
     let mut command = Command::new(program);
-    let text = shown(command.args(args));
+    let text = command_text(command.args(args));
     let child = command
         .spawn()
         .map_err(|error| format!("cannot start `{text}`: {error}"))?;
@@ -319,27 +317,27 @@ mod tests {
     use super::{Line, median, size, time};
 
     #[test]
-    fn the_middle_one() {
+    fn the_median_is_the_middle_value() {
         let times = [9, 1, 5].map(Duration::from_millis);
         assert_eq!(median(times.to_vec()), Duration::from_millis(5));
         assert_eq!(median(Vec::new()), Duration::ZERO);
     }
 
     #[test]
-    fn each_run_has_a_folder_to_itself() {
+    fn each_run_has_its_own_directory() {
         let base = tempfile::tempdir().unwrap();
-        let line = Line::new("/bin/sh", ["-c", "test -z \"$(ls)\" && touch made"]);
+        let line = Line::new("/bin/sh", ["-c", "test -z \"$(ls)\" && touch created"]);
         let line = line.in_fresh(base.path());
         line.once().unwrap();
         line.once().unwrap();
-        let made = |entry: std::io::Result<std::fs::DirEntry>| {
-            assert!(entry.unwrap().path().join("made").exists());
+        let is_created = |entry: std::io::Result<std::fs::DirEntry>| {
+            assert!(entry.unwrap().path().join("created").exists());
         };
-        assert_eq!(base.path().read_dir().unwrap().map(made).count(), 2);
+        assert_eq!(base.path().read_dir().unwrap().map(is_created).count(), 2);
     }
 
     #[test]
-    fn times_for_people() {
+    fn times_and_sizes_are_formatted() {
         assert_eq!(time(Duration::from_micros(1250)), "1.25 ms");
         assert_eq!(time(Duration::from_millis(2500)), "2.50 s");
         assert_eq!(size(48_000_000), "48.0 MB");

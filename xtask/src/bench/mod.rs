@@ -1,10 +1,10 @@
-//! `cargo xtask bench [TOOL]`: whole processes, from their start to their end,
-//! beside other programs doing the same in the same minute.
+//! `cargo xtask bench [TOOL]`: measures complete processes and compares them with
+//! other programs that do the same.
 //!
-//! Every figure is a median of runs that alternate between the two, so that a
-//! busy moment meets both. The table says what is aimed at and what came out;
-//! a target that is missed is marked and fails nothing, since the machine has
-//! its say too. Errors do fail.
+//! Each figure is the median of several runs. The runs of the two programs
+//! alternate, so that other load affects both. The table contains the goals and
+//! the results. A missed goal is marked but is not a failure, since it also depends
+//! on the machine; an error is.
 
 mod httpget;
 mod measure;
@@ -23,8 +23,8 @@ use crate::{Outcome, USAGE};
 
 type Rows = fn(&Shop) -> Outcome<Vec<Row>>;
 
-/// The speed of each tool in its main job.
-const OF_TOOLS: [(&str, Rows); 6] = [
+/// The rows of each tool, about its main functions.
+const ROWS_OF_TOOLS: [(&str, Rows); 6] = [
     ("subnetcalc", subnetcalc::rows),
     ("ping", ping::rows),
     ("resolve", resolve::rows),
@@ -33,39 +33,39 @@ const OF_TOOLS: [(&str, Rows); 6] = [
     ("tcpecho-client", tcpecho_client::rows),
 ];
 
-/// What the rows work with.
+/// The binaries and the working directory of the measurements.
 struct Shop {
     bins: Bins,
     dir: tempfile::TempDir,
 }
 
-/// One line of the table.
+/// A row of the table.
 struct Row {
     what: String,
     ours: String,
     theirs: String,
-    /// Ours over theirs, or theirs over ours, as the target has it.
+    /// Ours over theirs, or the inverse for a goal of [`Target::Faster`].
     ratio: Option<f64>,
     target: Target,
 }
 
-/// What is aimed at.
+/// The goal of a comparison.
 #[derive(Debug, Clone, Copy)]
 enum Target {
-    /// The ratio is ours over theirs: at most this.
+    /// Ours over theirs is at most this.
     AtMost(f64),
-    /// The ratio is theirs over ours, so "times faster": at least this.
+    /// Theirs over ours is at least this: N times faster.
     Faster(f64),
-    /// The ratio is ours over theirs, of rates: at least this.
+    /// Ours over theirs, of rates, is at least this.
     AtLeast(f64),
-    /// The ratio is ours over theirs: so far from 1 at most, up or down.
+    /// Ours over theirs differs from 1 by at most this.
     Within(f64),
-    /// A figure to know.
+    /// A figure without a goal.
     Open,
 }
 
 impl Target {
-    fn met(self, ratio: f64) -> bool {
+    fn is_met(self, ratio: f64) -> bool {
         match self {
             Self::AtMost(limit) => ratio <= limit,
             Self::Faster(times) | Self::AtLeast(times) => ratio >= times,
@@ -87,39 +87,42 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// The rows of all tools, or of one.
+/// Measures and prints the rows of all tools, or of one.
 pub(crate) fn run(args: &[String]) -> Outcome {
-    let wanted = match args {
+    let selected = match args {
         [] => None,
         [tool] if tool == "tcpecho" || TOOLS.contains(&tool.as_str()) => Some(tool.as_str()),
         _ => {
-            return Err(format!("bench takes one of {}\n{USAGE}", TOOLS.join(", ")));
+            return Err(format!(
+                "bench accepts one of {}\n{USAGE}",
+                TOOLS.join(", ")
+            ));
         }
     };
     let shop = Shop {
         bins: Bins::build(Profile::Release)?,
         dir: workspace::scratch()?,
     };
-    let of = |tool: &str| wanted.is_none_or(|wanted| tool.starts_with(wanted));
+    let is_selected = |tool: &str| selected.is_none_or(|name| tool.starts_with(name));
     println!(
-        "{:<48} {:>12} {:>24} {:>7}  target",
-        "what", "ours", "theirs", "ratio"
+        "{:<48} {:>12} {:>24} {:>7}  goal",
+        "measurement", "ours", "theirs", "ratio"
     );
     let mut errors = Vec::new();
-    for tool in TOOLS.into_iter().filter(|tool| of(tool)) {
+    for tool in TOOLS.into_iter().filter(|tool| is_selected(tool)) {
         for rows in [rows::size, rows::start_up] {
             show(rows(&shop, tool), &mut errors);
         }
     }
-    for (tool, rows) in OF_TOOLS {
-        if of(tool) {
+    for (tool, rows) in ROWS_OF_TOOLS {
+        if is_selected(tool) {
             show(rows(&shop), &mut errors);
         }
     }
     if errors.is_empty() {
         Ok(())
     } else {
-        Err(format!("bench could not do all:\n{}", errors.join("\n")))
+        Err(format!("some measurements failed:\n{}", errors.join("\n")))
     }
 }
 
@@ -138,7 +141,7 @@ fn print(row: &Row) {
         .ratio
         .map_or_else(|| "-".to_owned(), |r| format!("{r:.2}"));
     let verdict = match row.ratio {
-        Some(ratio) if !row.target.met(ratio) => "  MISSED",
+        Some(ratio) if !row.target.is_met(ratio) => "  MISSED",
         _ => "",
     };
     println!(
@@ -152,8 +155,8 @@ mod tests {
     use super::Target;
 
     #[test]
-    fn targets_look_the_right_way() {
-        assert!(Target::AtMost(1.3).met(1.2) && !Target::AtMost(1.3).met(1.4));
-        assert!(Target::Faster(20.0).met(30.0) && !Target::Faster(20.0).met(10.0));
+    fn goals_compare_in_the_right_direction() {
+        assert!(Target::AtMost(1.3).is_met(1.2) && !Target::AtMost(1.3).is_met(1.4));
+        assert!(Target::Faster(20.0).is_met(30.0) && !Target::Faster(20.0).is_met(10.0));
     }
 }

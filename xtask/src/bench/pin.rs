@@ -1,24 +1,25 @@
-//! A processor for each side, and nobody else on it while that is possible.
+//! Assigns a processor to each of two processes and, if permitted, a real-time
+//! priority.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::exec::which;
 
-/// What this machine allows.
+/// The means that this machine provides.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pin {
-    /// `taskset`, and two processors.
+    /// Whether `taskset` and two processors are available.
     pinned: bool,
-    /// `chrt`, and the right to use it: what else the machine does waits, for
-    /// a stall of milliseconds is a hundred messages late.
-    first: bool,
+    /// Whether `chrt` is available and permitted. Real-time priority avoids stalls
+    /// of milliseconds, each of which delays a hundred messages.
+    realtime: bool,
 }
 
 impl Pin {
-    /// Looks for the programs and the rights.
+    /// Checks for the programs and the permissions.
     pub(super) fn find() -> Self {
-        let two = std::thread::available_parallelism().is_ok_and(|n| n.get() >= 2);
+        let has_two = std::thread::available_parallelism().is_ok_and(|n| n.get() >= 2);
         let allowed = || {
             Command::new("chrt")
                 .args(["-f", "1", "true"])
@@ -26,20 +27,20 @@ impl Pin {
                 .status()
                 .is_ok_and(|status| status.success())
         };
-        let pinned = two && which("taskset").is_some();
+        let pinned = has_two && which("taskset").is_some();
         Self {
             pinned,
-            // On the one processor there is it would starve the other side.
-            first: pinned && which("chrt").is_some() && allowed(),
+            // On a single processor it would starve the other process.
+            realtime: pinned && which("chrt").is_some() && allowed(),
         }
     }
 
-    /// Whether each side has a processor to itself.
+    /// Whether each process has its own processor.
     pub(super) fn is_pinned(self) -> bool {
         self.pinned
     }
 
-    /// The command, on processor `cpu`.
+    /// Returns a program and its arguments that run the command on processor `cpu`.
     pub(super) fn command(
         self,
         cpu: u32,
@@ -48,7 +49,7 @@ impl Pin {
     ) -> (String, Vec<String>) {
         let cpu = cpu.to_string();
         let mut words: Vec<String> = Vec::new();
-        if self.first {
+        if self.realtime {
             words.extend(["chrt", "-f", "1"].map(str::to_owned));
         }
         if self.pinned {

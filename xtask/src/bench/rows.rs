@@ -1,5 +1,5 @@
-//! The rows that every tool has, its size and its start-up, and what the
-//! files of the tools share.
+//! The rows of every tool, size and start-up, and functions for the rows of single
+//! tools.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,17 +9,17 @@ use super::{Row, Shop, Target};
 use crate::Outcome;
 use crate::exec::Exec;
 
-/// Whether TLS is a part of a tool.
+/// Whether a tool contains TLS.
 fn has_tls(tool: &str) -> bool {
     !matches!(tool, "ping" | "subnetcalc")
 }
 
-/// The most bytes a binary may have.
+/// Returns the limit for the size of a binary in bytes.
 fn size_limit(tool: &str) -> u64 {
     if has_tls(tool) { 3_500_000 } else { 1_200_000 }
 }
 
-/// The size of a release binary, which cargo has stripped.
+/// Compares the size of the stripped release binary with its limit.
 pub(super) fn size(shop: &Shop, tool: &str) -> Outcome<Vec<Row>> {
     let path = shop.bins.tool(tool);
     let meta = fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -33,7 +33,7 @@ pub(super) fn size(shop: &Shop, tool: &str) -> Outcome<Vec<Row>> {
     }])
 }
 
-/// `--version` beside a program that does nothing.
+/// Compares `--version` with a program that does nothing.
 pub(super) fn start_up(shop: &Shop, tool: &str) -> Outcome<Vec<Row>> {
     let ours = Line::new(shop.bins.tool(tool), ["--version"]);
     let empty = Peer::made("empty program", empty_program(shop)?);
@@ -42,7 +42,7 @@ pub(super) fn start_up(shop: &Shop, tool: &str) -> Outcome<Vec<Row>> {
     Ok(vec![
         compare(&what, 301, &ours, &empty, Target::AtMost(1.3))?,
         compare_cpu(cpu, 101, &ours, &empty, Target::Open)?,
-        // Most of it is the binary and libc as far as they are looked at.
+        // Most of it are the used pages of the binary and libc.
         memory(
             &what,
             &ours,
@@ -51,7 +51,7 @@ pub(super) fn start_up(shop: &Shop, tool: &str) -> Outcome<Vec<Row>> {
     ])
 }
 
-/// `fn main() {}`, compiled on the spot and only once.
+/// Compiles `fn main() {}`, unless it is already compiled.
 fn empty_program(shop: &Shop) -> Outcome<PathBuf> {
     let binary = shop.dir.path().join("empty");
     if !binary.exists() {
@@ -73,18 +73,18 @@ fn empty_program(shop: &Shop) -> Outcome<PathBuf> {
     Ok(binary)
 }
 
-/// A row that cannot be measured here, and why.
-pub(super) fn absent(what: &str, why: &str) -> Row {
+/// Returns a row for a measurement that is not possible here, with the reason.
+pub(super) fn absent(what: &str, reason: &str) -> Row {
     Row {
         what: what.to_owned(),
         ours: "-".to_owned(),
-        theirs: why.to_owned(),
+        theirs: reason.to_owned(),
         ratio: None,
         target: Target::Open,
     }
 }
 
-/// Writes an input file.
+/// Writes a file with the input of a measurement.
 pub(super) fn write(path: &std::path::Path, text: &str) -> Outcome {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -1,11 +1,11 @@
-//! `cargo xtask demo`: the main job of all six tools, on loopback, with
-//! servers started here. Each command line is printed before its output, and
-//! the run fails where an output is not as it must be.
+//! `cargo xtask demo`: shows the main functions of all six tools on loopback, with
+//! servers that it starts. Each command line is printed before its output, and an
+//! unexpected output fails the demo.
 //!
-//! [`Tour`] is the means (run a line in a shell, print, compare); the stops
-//! are in [`stops`].
+//! [`Demo`] runs command lines in a shell, prints their output and checks it; the
+//! steps are in [`steps`].
 
-mod stops;
+mod steps;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,72 +14,72 @@ use crate::exec::{Done, Exec, shorten};
 use crate::workspace::{self, Bins, Profile};
 use crate::{Outcome, no_arguments};
 
-/// The whole tour.
+/// Runs all steps in order.
 pub(crate) fn run(args: &[String]) -> Outcome {
     no_arguments(args)?;
     let bins = Bins::build(Profile::Dev)?;
     let scratch = workspace::scratch()?;
-    let begin = Instant::now();
-    let tour = Tour {
+    let start = Instant::now();
+    let demo = Demo {
         bins,
         dir: scratch,
         notes: std::cell::RefCell::default(),
     };
-    for (number, (title, stop)) in stops::STOPS.iter().enumerate() {
+    for (number, (title, step)) in steps::STEPS.iter().enumerate() {
         let number = number + 1;
         println!("\n== {number}. {title}");
-        stop(&tour).map_err(|error| format!("demo, step {number} ({title}): {error}"))?;
+        step(&demo).map_err(|error| format!("demo, step {number} ({title}): {error}"))?;
     }
     println!();
-    for note in tour.notes.borrow().iter() {
+    for note in demo.notes.borrow().iter() {
         println!("note: {note}");
     }
     println!(
-        "demo: all {} steps as they must be, in {:.1} s",
-        stops::STOPS.len(),
-        begin.elapsed().as_secs_f64()
+        "demo: all {} steps succeeded in {:.1} s",
+        steps::STEPS.len(),
+        start.elapsed().as_secs_f64()
     );
     Ok(())
 }
 
-/// What every stop of the tour needs.
-struct Tour {
+/// The tools, the directory and the notes of a run.
+struct Demo {
     bins: Bins,
     dir: tempfile::TempDir,
     notes: std::cell::RefCell<Vec<String>>,
 }
 
-impl Tour {
-    /// Prints a command line, runs it by the shell with the tools on its
-    /// `PATH`, prints what came out.
-    fn shell(&self, line: &str) -> Outcome<Shown> {
+impl Demo {
+    /// Prints a command line, runs it in a shell with the tools on its `PATH`, and
+    /// prints its output.
+    fn shell(&self, line: &str) -> Outcome<CommandOutput> {
         println!("$ {line}");
         let done = Exec::new("sh", ["-c", line])
             .env("PATH", self.bins.path()?)
             .cwd(self.dir.path())
             .timeout(Duration::from_secs(90))
             .run()?;
-        print!("{}{}", ended(&done.out()), ended(&done.err()));
-        Ok(Shown {
+        print!("{}{}", with_newline(&done.out()), with_newline(&done.err()));
+        Ok(CommandOutput {
             line: line.to_owned(),
             done,
         })
     }
 
-    /// A directory for files of this run.
+    /// Returns the directory for files of this run.
     fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Says something now and again at the end.
+    /// Prints a note now and again at the end.
     fn note(&self, text: &str) {
         println!("note: {text}");
         self.notes.borrow_mut().push(text.to_owned());
     }
 }
 
-/// Text with a newline at its end if it has anything at all.
-fn ended(text: &str) -> String {
+/// Adds a newline at the end of a text if it is not empty.
+fn with_newline(text: &str) -> String {
     let text = shorten(text);
     if text.is_empty() || text.ends_with('\n') {
         text
@@ -88,68 +88,68 @@ fn ended(text: &str) -> String {
     }
 }
 
-/// A line that was run, and what must be true of it.
-struct Shown {
+/// The output of a command line, with checks.
+struct CommandOutput {
     line: String,
     done: Done,
 }
 
-impl Shown {
-    fn wrong(&self, expected: &str) -> String {
+impl CommandOutput {
+    fn unexpected(&self, expected: &str) -> String {
         format!(
             "`{}`: expected {expected}, but got status {}\nstdout:\n{}stderr:\n{}",
             self.line,
             self.done.code,
-            ended(&self.done.out()),
-            ended(&self.done.err()),
+            with_newline(&self.done.out()),
+            with_newline(&self.done.err()),
         )
     }
 
-    /// The exit status.
+    /// Requires this exit status.
     fn status(&self, code: i32) -> Outcome<&Self> {
         if self.done.code == code {
             Ok(self)
         } else {
-            Err(self.wrong(&format!("status {code}")))
+            Err(self.unexpected(&format!("status {code}")))
         }
     }
 
-    /// Exactly this on standard output.
-    fn prints(&self, text: &str) -> Outcome<&Self> {
+    /// Requires exactly this text on standard output.
+    fn stdout(&self, text: &str) -> Outcome<&Self> {
         if self.done.out() == text {
             Ok(self)
         } else {
-            Err(self.wrong(&format!("exactly {text:?} on standard output")))
+            Err(self.unexpected(&format!("exactly {text:?} on standard output")))
         }
     }
 
-    /// A line of standard output that satisfies `like`.
-    fn has_line(&self, what: &str, like: impl Fn(&str) -> bool) -> Outcome<&Self> {
-        if self.done.out().lines().any(like) {
+    /// Requires a line of standard output that matches; `description` names it.
+    fn has_line(&self, description: &str, matches: impl Fn(&str) -> bool) -> Outcome<&Self> {
+        if self.done.out().lines().any(matches) {
             Ok(self)
         } else {
-            Err(self.wrong(&format!("a line {what} on standard output")))
+            Err(self.unexpected(&format!("a line {description} on standard output")))
         }
     }
 
-    /// Standard error that contains one of these.
-    fn complains(&self, of: &[&str]) -> Outcome<&Self> {
+    /// Requires one of these texts on standard error.
+    fn stderr_contains(&self, texts: &[&str]) -> Outcome<&Self> {
         let stderr = self.done.err();
-        if of.iter().any(|part| stderr.contains(part)) {
+        if texts.iter().any(|text| stderr.contains(text)) {
             Ok(self)
         } else {
-            Err(self.wrong(&format!("{of:?} on standard error")))
+            Err(self.unexpected(&format!("one of {texts:?} on standard error")))
         }
     }
 
-    /// Every line of standard output as JSON.
+    /// Parses every line of standard output as JSON.
     fn json(&self) -> Outcome<Vec<serde_json::Value>> {
         self.done
             .out()
             .lines()
             .map(|line| {
                 serde_json::from_str(line).map_err(|error| {
-                    self.wrong(&format!("JSON Lines on standard output ({error}: {line})"))
+                    self.unexpected(&format!("JSON Lines on standard output ({error}: {line})"))
                 })
             })
             .collect()

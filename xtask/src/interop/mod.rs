@@ -1,9 +1,9 @@
-//! `cargo xtask interop`: the tools beside the programs they take after, fed
-//! the same questions, on loopback.
+//! `cargo xtask interop`: compares the tools with their classic counterparts on
+//! loopback.
 //!
-//! A check names the programs it needs. Where one is missing the check is
-//! skipped, loudly; with `CI=true` that is a failure, since there they are
-//! installed. All checks run before the verdict.
+//! A check lists the programs that it needs. If one of them is missing, the check
+//! is skipped with a message, or fails with `CI=true`. A failed check does not stop
+//! the others.
 
 mod dns;
 mod echo;
@@ -25,13 +25,13 @@ use crate::exec::{Exec, shorten, which};
 use crate::workspace::{self, Bins, Profile};
 use crate::{Outcome, USAGE};
 
-/// One comparison.
+/// A comparison with other programs.
 struct Check {
-    /// What it is called on the command line.
+    /// The name on the command line.
     name: &'static str,
-    /// Programs that must be present.
+    /// The programs that must be installed.
     peers: &'static [&'static str],
-    /// Compares, and says in a few words what was compared.
+    /// Compares the programs and returns a summary of the comparison.
     run: fn(&Bench) -> Outcome<String>,
 }
 
@@ -158,7 +158,7 @@ const CHECKS: &[Check] = &[
     },
 ];
 
-/// What a check works with.
+/// The tools and the working directory of a check.
 struct Bench {
     bins: Bins,
     dir: tempfile::TempDir,
@@ -169,7 +169,7 @@ impl Bench {
         self.dir.path()
     }
 
-    /// One of the six with arguments.
+    /// Returns a tool with arguments.
     fn tool<I>(&self, name: &str, args: I) -> Exec
     where
         I: IntoIterator,
@@ -179,16 +179,16 @@ impl Bench {
     }
 }
 
-/// All checks, or those whose name starts with one of the arguments.
+/// Runs all checks, or those with a name that starts with one of the arguments.
 pub(crate) fn run(args: &[String]) -> Outcome {
-    let wanted = |check: &&Check| {
+    let is_selected = |check: &&Check| {
         args.is_empty() || args.iter().any(|arg| check.name.starts_with(arg.as_str()))
     };
-    let checks: Vec<&Check> = CHECKS.iter().filter(wanted).collect();
+    let checks: Vec<&Check> = CHECKS.iter().filter(is_selected).collect();
     if checks.is_empty() {
         let names: Vec<_> = CHECKS.iter().map(|check| check.name).collect();
         return Err(format!(
-            "no such check; there are {}\n{USAGE}",
+            "unknown check; the checks are {}\n{USAGE}",
             names.join(", ")
         ));
     }
@@ -218,8 +218,8 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         }
         let start = Instant::now();
         match (check.run)(&bench) {
-            Ok(what) => println!(
-                "ok      {}: {what} ({:.1} s)",
+            Ok(summary) => println!(
+                "ok      {}: {summary} ({:.1} s)",
                 check.name,
                 start.elapsed().as_secs_f64()
             ),
@@ -236,8 +236,8 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     }
 }
 
-/// Python with the packages of `requirements.txt`, in an environment below the
-/// target directory that later runs use again.
+/// Returns a Python with the packages of `requirements.txt`. They are installed
+/// into an environment below the target directory, which later runs reuse.
 fn python() -> Outcome<PathBuf> {
     const REQUIREMENTS: &str = include_str!("requirements.txt");
     let env = workspace::target()?.join("interop-python");
@@ -246,27 +246,27 @@ fn python() -> Outcome<PathBuf> {
     if std::fs::read_to_string(&stamp).is_ok_and(|text| text == REQUIREMENTS) {
         return Ok(python);
     }
-    let system = which("python3").ok_or("no python3")?;
+    let system = which("python3").ok_or("python3 is not installed")?;
     let text = |path: &Path| path.display().to_string();
     Exec::new(system, ["-m", "venv", "--clear", &text(&env)]).text()?;
-    let wanted = env.join("wanted.txt");
+    let requirements = env.join("requested.txt");
     let write = |path: &Path| {
         std::fs::write(path, REQUIREMENTS).map_err(|error| format!("{}: {error}", path.display()))
     };
-    write(&wanted)?;
+    write(&requirements)?;
     Exec::new(
         &python,
-        ["-m", "pip", "install", "-q", "-r", &text(&wanted)],
+        ["-m", "pip", "install", "-q", "-r", &text(&requirements)],
     )
     .timeout(Duration::from_secs(180))
     .text()?;
-    // Last, so that an installation that was interrupted is made again.
+    // Last, so that an interrupted installation is repeated.
     write(&stamp)?;
     Ok(python)
 }
 
-/// A port of 127.0.0.1 that is free for TCP and UDP at this moment. Programs
-/// that cannot choose one themselves get it from here.
+/// Returns a port of 127.0.0.1 that is currently free for TCP and UDP, for programs
+/// that cannot select one themselves.
 pub(crate) fn free_port() -> Outcome<u16> {
     for _ in 0..100 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
@@ -280,13 +280,13 @@ pub(crate) fn free_port() -> Outcome<u16> {
     Err("no free port on 127.0.0.1".to_owned())
 }
 
-/// Whether something listens there.
+/// Whether the port accepts connections.
 fn accepts(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Fails at the first line where two texts differ.
-fn same_lines(what: &str, ours: &str, theirs: &str) -> Outcome {
+/// Fails with the first line that differs between two texts.
+fn same_lines(name: &str, ours: &str, theirs: &str) -> Outcome {
     if ours == theirs {
         return Ok(());
     }
@@ -296,7 +296,7 @@ fn same_lines(what: &str, ours: &str, theirs: &str) -> Outcome {
         let (line, ours, theirs) = (numbered.next(), a.next(), b.next());
         if ours != theirs || ours.is_none() {
             return Err(format!(
-                "{what}: line {}:\n  ours   {}\n  theirs {}",
+                "{name}: line {}:\n  ours   {}\n  theirs {}",
                 line.unwrap_or(0),
                 shorten(ours.unwrap_or("(end)")),
                 shorten(theirs.unwrap_or("(end)")),

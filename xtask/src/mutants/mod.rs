@@ -1,11 +1,10 @@
-//! `cargo xtask mutants`: small faults put into a crate one by one, to see
-//! whether its tests catch them.
+//! `cargo xtask mutants`: mutation testing. It makes small changes to a crate, one
+//! at a time, and checks whether the tests fail.
 //!
-//! A random sample of the faults that [`sample`] finds is tried, each in a copy
-//! of the tree that has its own target directory. A mutant that does not
-//! compile is replaced by another. The unit tests of the changed module run
-//! first; if they pass, all unit tests do, and then the black box tests. A test
-//! run that takes too long counts as caught.
+//! It tests a random sample of the mutants that [`sample`] finds, in a copy of the
+//! tree with its own target directory. A mutant that does not compile is replaced
+//! by another. The unit tests of the changed module run first, then all unit tests,
+//! then the black box tests, until one fails. A timeout counts as caught.
 
 mod sample;
 mod tree;
@@ -21,20 +20,20 @@ use tree::Tree;
 use crate::workspace::{metadata, root};
 use crate::{Outcome, USAGE};
 
-/// Mutants of each crate unless `--count` is given.
+/// The number of mutants of each crate, unless `--count` is given.
 const COUNT: usize = 60;
-/// Seconds for one test run unless `--timeout` is given.
+/// The timeout of one test run in seconds, unless `--timeout` is given.
 const TIMEOUT: u64 = 300;
 
 /// The options of the command.
 #[derive(Debug, PartialEq, Eq)]
 struct Options {
-    /// A package; all with sources in `crates/` if not given.
+    /// The package; `None` for all packages in `crates/`.
     package: Option<String>,
     count: usize,
     seed: u64,
     timeout: Duration,
-    /// Where the copy is made and kept for the next run, if not in a temporary
+    /// The directory for the copy, kept for the next run; `None` for a temporary
     /// directory.
     dir: Option<PathBuf>,
 }
@@ -53,13 +52,13 @@ impl Options {
             if arg == "--dir" {
                 let dir = args
                     .next()
-                    .ok_or_else(|| format!("{arg} takes a directory\n{USAGE}"))?;
+                    .ok_or_else(|| format!("{arg} needs a directory\n{USAGE}"))?;
                 options.dir = Some(PathBuf::from(dir));
                 continue;
             }
             let mut number = || -> Outcome<u64> {
                 let value = args.next().and_then(|value| value.parse().ok());
-                value.ok_or_else(|| format!("{arg} takes a number\n{USAGE}"))
+                value.ok_or_else(|| format!("{arg} needs a number\n{USAGE}"))
             };
             match arg.as_str() {
                 "--count" => {
@@ -77,34 +76,34 @@ impl Options {
     }
 }
 
-/// A package of the workspace whose sources are mutated.
+/// A package of the workspace to mutate.
 #[derive(Debug)]
 struct Package {
     name: String,
-    /// Its directory, relative to the root.
+    /// The directory, relative to the root.
     dir: PathBuf,
-    /// Whether it has a library, where the unit tests are then.
+    /// Whether it has a library, which then contains the unit tests.
     has_lib: bool,
-    /// Whether it has tests of the finished program.
+    /// Whether it has black box tests.
     has_black_box: bool,
 }
 
-/// How a mutant fared.
+/// The result of the tests of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// The unit tests failed.
+enum Verdict {
+    /// A unit test failed.
     CaughtByUnit,
-    /// The unit tests passed and the black box tests failed.
+    /// All unit tests passed and a black box test failed.
     CaughtByBlackBox,
-    /// A test run did not end in time.
+    /// A test run timed out.
     TimedOut,
-    /// All tests passed.
+    /// All tests passed with the mutant.
     Missed,
-    /// It does not compile.
+    /// The mutant does not compile.
     Unviable,
 }
 
-impl fmt::Display for Fate {
+impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CaughtByUnit => "caught (unit)",
@@ -116,7 +115,7 @@ impl fmt::Display for Fate {
     }
 }
 
-/// A row of the table at the end.
+/// A row of the final table.
 #[derive(Debug, Default)]
 struct Row {
     package: String,
@@ -128,49 +127,49 @@ struct Row {
 }
 
 impl Row {
-    fn add(&mut self, fate: Fate) {
-        *match fate {
-            Fate::CaughtByUnit => &mut self.unit,
-            Fate::CaughtByBlackBox => &mut self.black_box,
-            Fate::TimedOut => &mut self.timed_out,
-            Fate::Missed => &mut self.missed,
-            Fate::Unviable => &mut self.unviable,
+    fn add(&mut self, verdict: Verdict) {
+        *match verdict {
+            Verdict::CaughtByUnit => &mut self.unit,
+            Verdict::CaughtByBlackBox => &mut self.black_box,
+            Verdict::TimedOut => &mut self.timed_out,
+            Verdict::Missed => &mut self.missed,
+            Verdict::Unviable => &mut self.unviable,
         } += 1;
     }
 
-    fn tried(&self) -> usize {
+    fn tested(&self) -> usize {
         self.unit + self.black_box + self.timed_out + self.missed
     }
 }
 
-/// Runs the mutants of one package or of all.
+/// Tests the mutants of one package or of all.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let options = Options::parse(args)?;
     let packages = packages(options.package.as_deref())?;
     let temporary = tempfile::Builder::new()
         .prefix("inetkit-mutants-")
         .tempdir()
-        .map_err(|error| format!("cannot make a directory: {error}"))?;
+        .map_err(|error| format!("cannot create a directory: {error}"))?;
     let tree = Tree::copy(options.dir.as_deref().unwrap_or(temporary.path()))?;
     let mut rows = Vec::new();
     for package in &packages {
-        rows.push(of_package(package, &tree, &options)?);
+        rows.push(test_package(package, &tree, &options)?);
     }
     print!("\n{}", table(&rows));
     Ok(())
 }
 
-/// The table of results.
+/// Formats the table of results.
 fn table(rows: &[Row]) -> String {
     let mut text = format!(
         "{:<16} {:>5} {:>6} {:>9} {:>7} {:>6}   {}\n",
-        "crate", "tried", "unit", "black box", "timeout", "missed", "did not compile"
+        "crate", "tested", "unit", "black box", "timeout", "missed", "did not compile"
     );
     for row in rows {
         text += &format!(
             "{:<16} {:>5} {:>6} {:>9} {:>7} {:>6}   {}\n",
             row.package,
-            row.tried(),
+            row.tested(),
             row.unit,
             row.black_box,
             row.timed_out,
@@ -181,8 +180,8 @@ fn table(rows: &[Row]) -> String {
     text
 }
 
-/// The packages in `crates/`, or the named one.
-fn packages(wanted: Option<&str>) -> Outcome<Vec<Package>> {
+/// Returns the packages in `crates/`, or the named one.
+fn packages(name: Option<&str>) -> Outcome<Vec<Package>> {
     let metadata = metadata()?;
     let root = root();
     let mut all = Vec::new();
@@ -207,20 +206,23 @@ fn packages(wanted: Option<&str>) -> Outcome<Vec<Package>> {
             has_black_box: kinds.contains(&"test"),
         });
     }
-    let Some(wanted) = wanted else {
+    let Some(wanted) = name else {
         return Ok(all);
     };
     let names: Vec<String> = all.iter().map(|package| package.name.clone()).collect();
     let by_name = |package: &Package| package.name == wanted || package.dir.ends_with(wanted);
     all.retain(by_name);
     if all.is_empty() {
-        return Err(format!("no such package; there are {}", names.join(", ")));
+        return Err(format!(
+            "unknown package; the packages are {}",
+            names.join(", ")
+        ));
     }
     Ok(all)
 }
 
-/// Tries mutants of a package until enough compiled.
-fn of_package(package: &Package, tree: &Tree, options: &Options) -> Outcome<Row> {
+/// Tests mutants of a package until enough of them compiled.
+fn test_package(package: &Package, tree: &Tree, options: &Options) -> Outcome<Row> {
     let mut mutants = Vec::new();
     for file in sources(&tree.root.join(&package.dir).join("src"))? {
         let text = read(&file)?;
@@ -228,18 +230,18 @@ fn of_package(package: &Package, tree: &Tree, options: &Options) -> Outcome<Row>
         mutants.extend(mutants_of(name, &text));
     }
     eprintln!(
-        "{}: {} places for a mutant, {} are tried with seed {}",
+        "{}: {} possible mutants; testing {} of them with seed {}",
         package.name,
         mutants.len(),
         options.count,
         options.seed
     );
     shuffle(&mut mutants, options.seed);
-    // Without a mutant all tests must pass, or their failure says nothing.
-    let unchanged = tree.fate(package, "", options.timeout)?;
-    if unchanged != Fate::Missed {
+    // Without a mutant all tests must pass, or a failure has no meaning.
+    let unchanged = tree.verdict(package, "", options.timeout)?;
+    if unchanged != Verdict::Missed {
         return Err(format!(
-            "the tests of {} fail without a mutant: {unchanged}; see {}",
+            "the tests of {} fail without a mutant ({unchanged}); see {}",
             package.name,
             tree.log().display()
         ));
@@ -249,20 +251,20 @@ fn of_package(package: &Package, tree: &Tree, options: &Options) -> Outcome<Row>
         ..Row::default()
     };
     for mutant in mutants {
-        if row.tried() == options.count {
+        if row.tested() == options.count {
             break;
         }
         let module = module_of(&mutant.file);
-        let fate = tree.with(&mutant, || tree.fate(package, &module, options.timeout))?;
-        row.add(fate);
-        if fate != Fate::Unviable {
-            println!("{:>3} {fate:<18} {mutant}", row.tried());
+        let verdict = tree.with(&mutant, || tree.verdict(package, &module, options.timeout))?;
+        row.add(verdict);
+        if verdict != Verdict::Unviable {
+            println!("{:>3} {verdict:<18} {mutant}", row.tested());
         }
     }
     Ok(row)
 }
 
-/// The path of the tests of a source file as the test harness names them.
+/// Returns the path of the unit tests of a source file in the test harness.
 fn module_of(file: &Path) -> String {
     let parts = file.iter().map(|part| part.to_string_lossy());
     let inside: Vec<_> = parts.skip_while(|part| *part != "src").skip(1).collect();
@@ -274,8 +276,8 @@ fn module_of(file: &Path) -> String {
     }
 }
 
-/// The Rust files below a directory, in order. The checks of the fuzz targets
-/// are left out: no test runs them.
+/// Returns the Rust files below a directory, in order. Code of fuzz targets is
+/// excluded, since no test runs it.
 fn sources(dir: &Path) -> Outcome<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut dirs = vec![dir.to_path_buf()];
@@ -309,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn command_lines() {
+    fn command_lines_are_parsed() {
         let given = options(&["ping", "--count", "7", "--seed", "9", "--timeout", "5"]).unwrap();
         assert_eq!(given.package.as_deref(), Some("ping"));
         assert_eq!((given.count, given.seed), (7, 9));
@@ -330,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_of_files() {
+    fn files_have_a_test_module() {
         for (file, module) in [
             ("crates/ping/src/packet.rs", "packet::tests::"),
             ("crates/ping/src/face/json.rs", "face::json::tests::"),
@@ -342,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_are_rust_and_not_for_fuzzing() {
+    fn sources_are_rust_files_without_fuzzing() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("a")).unwrap();
         for name in ["b.rs", "a/c.rs", "a/mod.rs", "fuzz.rs", "zone.txt"] {
@@ -361,17 +363,17 @@ mod tests {
             package: "ping".to_owned(),
             ..Row::default()
         };
-        for fate in [
-            Fate::CaughtByUnit,
-            Fate::CaughtByUnit,
-            Fate::CaughtByBlackBox,
-            Fate::TimedOut,
-            Fate::Missed,
-            Fate::Unviable,
+        for verdict in [
+            Verdict::CaughtByUnit,
+            Verdict::CaughtByUnit,
+            Verdict::CaughtByBlackBox,
+            Verdict::TimedOut,
+            Verdict::Missed,
+            Verdict::Unviable,
         ] {
-            row.add(fate);
+            row.add(verdict);
         }
-        assert_eq!(row.tried(), 5);
+        assert_eq!(row.tested(), 5);
         let text = table(&[row]);
         let cells: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(cells, ["ping", "5", "2", "1", "1", "1", "1"]);

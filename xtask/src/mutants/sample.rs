@@ -1,38 +1,38 @@
-//! The places of a source file where a mutant can be made, found in the text.
+//! Finds the possible mutants of a source file in its text.
 //!
-//! The scan knows comments, strings, characters and attributes, which are left
-//! alone, and stops at the tests. It relies on rustfmt: binary operators have a
-//! space on both sides, the brackets of generics have none, and a statement
-//! that fits a line stands on it alone.
+//! The scan skips comments, strings, characters and attributes, and ends at the
+//! tests. It relies on the style of rustfmt: binary operators have a space on both
+//! sides, the brackets of generics have none, and a short statement has a line of
+//! its own.
 
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// One small change of a source file.
+/// A small change of a source file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mutant {
     /// The file, relative to the root.
     pub(super) file: PathBuf,
     /// The line, from 1.
     pub(super) line: usize,
-    /// The bytes that are replaced.
-    pub(super) at: Range<usize>,
-    /// The original text.
+    /// The range of the replaced bytes.
+    pub(super) range: Range<usize>,
+    /// The text before the change.
     pub(super) original: String,
-    /// The text in its place.
+    /// The text after the change.
     pub(super) replacement: String,
 }
 
 impl Mutant {
-    /// The text of the file with the mutant in it.
+    /// Applies the mutant to the text of the file.
     pub(super) fn applied(&self, text: &str) -> String {
-        let (before, after) = (&text[..self.at.start], &text[self.at.end..]);
+        let (before, after) = (&text[..self.range.start], &text[self.range.end..]);
         format!("{before}{}{after}", self.replacement)
     }
 }
 
-/// `FILE:LINE: ORIGINAL -> REPLACEMENT`
+/// Formats as `FILE:LINE: ORIGINAL -> REPLACEMENT`.
 impl fmt::Display for Mutant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let original = self.original.trim();
@@ -45,7 +45,7 @@ impl fmt::Display for Mutant {
     }
 }
 
-/// Binary operators and what each becomes.
+/// Binary operators and their replacements.
 const OPERATORS: [(&str, &[&str]); 20] = [
     (" == ", &[" != "]),
     (" != ", &[" == "]),
@@ -69,7 +69,7 @@ const OPERATORS: [(&str, &[&str]); 20] = [
     (" -= ", &[" += "]),
 ];
 
-/// Words and what each becomes.
+/// Words and their replacements.
 const WORDS: [(&str, &str); 8] = [
     ("true", "false"),
     ("false", "true"),
@@ -81,17 +81,17 @@ const WORDS: [(&str, &str); 8] = [
     ("all", "any"),
 ];
 
-/// The mutants of a source file.
+/// Returns all possible mutants of a source file.
 pub(super) fn mutants_of(file: &Path, text: &str) -> Vec<Mutant> {
     let code = code_of(text);
     let mut mutants = Vec::new();
-    let mut add = |at: Range<usize>, replacement: &str| {
+    let mut add = |range: Range<usize>, replacement: &str| {
         mutants.push(Mutant {
             file: file.to_path_buf(),
-            line: text[..at.start].matches('\n').count() + 1,
-            original: text[at.clone()].to_owned(),
+            line: text[..range.start].matches('\n').count() + 1,
+            original: text[range.clone()].to_owned(),
             replacement: replacement.to_owned(),
-            at,
+            range,
         });
     };
     for (operator, replacements) in OPERATORS {
@@ -101,18 +101,18 @@ pub(super) fn mutants_of(file: &Path, text: &str) -> Vec<Mutant> {
             }
         }
     }
-    for at in words(&code) {
-        let word = &code[at.clone()];
-        // `all` and the like only as methods.
-        let method = code[..at.start].ends_with('.') && code[at.end..].starts_with('(');
+    for range in words(&code) {
+        let word = &code[range.clone()];
+        // Words other than `true` and `false` only if they are methods.
+        let method = code[..range.start].ends_with('.') && code[range.end..].starts_with('(');
         let replacement = WORDS.iter().find(|(original, _)| *original == word);
         match replacement {
             Some((original, other)) if method || ["true", "false"].contains(original) => {
-                add(at, other);
+                add(range, other);
             }
             _ => {
-                if let Some(other) = number_beside(word) {
-                    add(at, &other);
+                if let Some(other) = next_number(word) {
+                    add(range, &other);
                 }
             }
         }
@@ -125,38 +125,39 @@ pub(super) fn mutants_of(file: &Path, text: &str) -> Vec<Mutant> {
             add(start..start + 1, "");
         }
     }
-    for at in statements(&code) {
-        add(at, "");
+    for range in statements(&code) {
+        add(range, "");
     }
-    mutants.sort_by_key(|mutant| mutant.at.start);
+    mutants.sort_by_key(|mutant| mutant.range.start);
     mutants
 }
 
-/// The text with blanks for everything that is not changed:
-/// comments, strings, characters, attributes, `use`, and the tests to the end.
+/// Returns the text with blanks in place of comments, strings, characters,
+/// attributes and `use`, up to the tests.
 fn code_of(text: &str) -> String {
     let end = text.find("\n#[cfg(test)]\nmod ").unwrap_or(text.len());
     let bytes = &text.as_bytes()[..end];
     let mut code = bytes.to_vec();
-    let mut at = 0;
-    while at < bytes.len() {
-        let length = skipped(&text[at..end], bytes[..at].last().copied());
-        for byte in &mut code[at..at + length] {
+    let mut position = 0;
+    while position < bytes.len() {
+        let before = bytes[..position].last().copied();
+        let length = skipped(&text[position..end], before);
+        for byte in &mut code[position..position + length] {
             if *byte != b'\n' {
                 *byte = b' ';
             }
         }
-        // A string stands for something; blanks would join its neighbours.
-        if length > 0 && bytes[at] == b'"' {
-            code[at] = b'"';
+        // Keep a quote, so that the code around a string is not adjacent.
+        if length > 0 && bytes[position] == b'"' {
+            code[position] = b'"';
         }
-        at += length.max(1);
+        position += length.max(1);
     }
-    // Only blanked bytes can have been parts of a longer character.
+    // All bytes of longer characters have been replaced by blanks.
     String::from_utf8_lossy(&code).into_owned()
 }
 
-/// How many bytes at the start are no code; 0 for code.
+/// Returns the number of bytes at the start that are not code; 0 for code.
 fn skipped(text: &str, before: Option<u8>) -> usize {
     let line = || text.find('\n').unwrap_or(text.len());
     let word_before = before.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -191,21 +192,21 @@ fn skipped(text: &str, before: Option<u8>) -> usize {
         return quoted(text, '"');
     }
     if let Some(rest) = text.strip_prefix('\'') {
-        // A lifetime has no quote behind its first character.
+        // A lifetime has no quote after its first character.
         let mut chars = rest.chars();
         let first = chars.next();
         if first == Some('\\') || chars.next() == Some('\'') {
             return quoted(text, '\'');
         }
     }
-    // Every other character that is not ASCII stands in a string or comment.
+    // Outside of strings and comments all characters are ASCII.
     text.chars()
         .next()
         .filter(|c| !c.is_ascii())
         .map_or(0, char::len_utf8)
 }
 
-/// The length of a quoted text with its quotes.
+/// Returns the length of a quoted text with its quotes.
 fn quoted(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -219,7 +220,7 @@ fn quoted(text: &str, quote: char) -> usize {
     text.len()
 }
 
-/// The length of an attribute.
+/// Returns the length of an attribute.
 fn attribute(text: &str) -> usize {
     let mut depth = 0;
     let mut at = 0;
@@ -244,7 +245,7 @@ fn attribute(text: &str) -> usize {
     text.len()
 }
 
-/// The places of words and numbers.
+/// Returns the ranges of words and numbers.
 fn words(code: &str) -> Vec<Range<usize>> {
     let mut words = Vec::new();
     let mut start = None;
@@ -262,16 +263,16 @@ fn words(code: &str) -> Vec<Range<usize>> {
     words
 }
 
-/// The number after a decimal literal.
-fn number_beside(word: &str) -> Option<String> {
+/// Returns a decimal literal plus one.
+fn next_number(word: &str) -> Option<String> {
     let digits = word.bytes().all(|byte| byte.is_ascii_digit());
     let number: u64 = word.parse().ok().filter(|_| digits)?;
     Some((number + 1).to_string())
 }
 
-/// The places of calls that are statements of their own: `a.b(c);` on one line.
+/// Returns the ranges of statements that are calls on one line: `a.b(c);`.
 fn statements(code: &str) -> Vec<Range<usize>> {
-    let mut places = Vec::new();
+    let mut ranges = Vec::new();
     let mut at = 0;
     for line in code.split_inclusive('\n') {
         let text = line.trim();
@@ -284,17 +285,17 @@ fn statements(code: &str) -> Vec<Range<usize>> {
         let one = text.matches(';').count() == 1 && !text.contains(['{', '}', '=']);
         let balanced = text.matches('(').count() == text.matches(')').count();
         if call && one && balanced && !words.iter().any(|word| text.starts_with(word)) {
-            // The statement must not be the rest of one on the lines before.
+            // The line must not continue a statement of the lines before.
             let before = code[..start].trim_end();
             if before.ends_with([';', '{', '}']) {
-                places.push(start..start + text.len());
+                ranges.push(start..start + text.len());
             }
         }
     }
-    places
+    ranges
 }
 
-/// Brings mutants into a random order, the same for the same seed.
+/// Shuffles the items in an order that depends only on the seed.
 pub(super) fn shuffle<T>(items: &mut [T], seed: u64) {
     let mut state = seed;
     let mut random = || {
@@ -306,7 +307,7 @@ pub(super) fn shuffle<T>(items: &mut [T], seed: u64) {
         bits ^ (bits >> 31)
     };
     for at in (1..items.len()).rev() {
-        // The bias of the remainder does not matter for so few.
+        // The bias of the remainder does not matter for small numbers.
         let other = (random() % (at as u64 + 1)) as usize;
         items.swap(at, other);
     }
@@ -316,17 +317,17 @@ pub(super) fn shuffle<T>(items: &mut [T], seed: u64) {
 mod tests {
     use super::*;
 
-    fn shown(text: &str) -> Vec<String> {
+    fn found(text: &str) -> Vec<String> {
         let mutants = mutants_of(Path::new("a.rs"), text);
         mutants.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn operators_words_numbers_and_statements() {
+    fn operators_words_numbers_and_statements_are_found() {
         let text = "fn f(a: u8) -> bool {\n    if a < 3 && !done() {\n        go(a);\n    }\n    \
                     list.iter().any(|x| x == 1)\n}\n";
         assert_eq!(
-            shown(text),
+            found(text),
             [
                 "a.rs:2: < -> <=",
                 "a.rs:2: < -> >=",
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_code_is_left_alone() {
+    fn text_outside_of_code_is_skipped() {
         for text in [
             "// a == b\n",
             "/// `a == 1`\n",
@@ -358,16 +359,16 @@ mod tests {
             "fn f() {}\n#[cfg(test)]\nmod tests {\n    const A: bool = 1 == 2;\n}\n",
             "fn f() {\n    let x = go(1_000);\n    assert!(x);\n}\n",
         ] {
-            let found: Vec<String> = shown(text)
+            let mutants: Vec<String> = found(text)
                 .into_iter()
-                .filter(|shown| !shown.contains("assert!"))
+                .filter(|mutant| !mutant.contains("assert!"))
                 .collect();
-            assert_eq!(found, [""; 0], "{text}");
+            assert_eq!(mutants, [""; 0], "{text}");
         }
     }
 
     #[test]
-    fn a_mutant_changes_its_place_only() {
+    fn a_mutant_changes_only_its_range() {
         let text = "fn f() -> bool {\n    // \u{e9} == 1\n    1 == 2\n}\n";
         let mutants = mutants_of(Path::new("a.rs"), text);
         let applied: Vec<String> = mutants.iter().map(|mutant| mutant.applied(text)).collect();
@@ -382,12 +383,12 @@ mod tests {
     }
 
     #[test]
-    fn every_place_of_this_crate_is_what_it_says() {
+    fn every_mutant_of_this_file_is_consistent() {
         let text = include_str!("sample.rs");
         let mutants = mutants_of(Path::new("sample.rs"), text);
         assert!(mutants.len() > 50, "{}", mutants.len());
         for mutant in mutants {
-            assert_eq!(text[mutant.at.clone()], mutant.original, "{mutant}");
+            assert_eq!(text[mutant.range.clone()], mutant.original, "{mutant}");
             let line = text.lines().nth(mutant.line - 1).unwrap();
             assert!(line.contains(mutant.original.trim()), "{mutant}");
             assert!(!line.trim_start().starts_with("//"), "{mutant}");
@@ -396,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_decides_the_order() {
+    fn the_seed_determines_the_order() {
         let shuffled = |seed| {
             let mut items: Vec<u32> = (0..100).collect();
             shuffle(&mut items, seed);

@@ -1,4 +1,4 @@
-//! The copy of the tree in which mutants are tried.
+//! The copy of the tree in which mutants are tested.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -8,28 +8,29 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::sample::Mutant;
-use super::{Fate, Package, read};
+use super::{Package, Verdict, read};
 use crate::Outcome;
-use crate::exec::shown;
+use crate::exec::command_text;
 use crate::workspace::root;
 
-/// Seconds for a build.
+/// The timeout of a build in seconds.
 const BUILD_TIMEOUT: u64 = 1800;
-/// Address space of a test program in KiB: a mutant may allocate without end.
+/// The address space of a test program in KiB, since a mutant may allocate
+/// endlessly.
 const ADDRESS_SPACE: u64 = 8 << 20;
-/// How often a child is asked whether it has ended.
+/// The interval between two checks whether a child has ended.
 const POLL: Duration = Duration::from_millis(20);
 
 /// A copy of the sources with its own target directory.
 #[derive(Debug)]
 pub(super) struct Tree {
-    /// Where the copy is.
+    /// The root directory of the copy.
     pub(super) root: PathBuf,
     target: PathBuf,
 }
 
 impl Tree {
-    /// Copies the files that git knows or would take.
+    /// Copies the files that git tracks or would add.
     pub(super) fn copy(dir: &Path) -> Outcome<Self> {
         let from = root();
         let output = Command::new("git")
@@ -52,7 +53,7 @@ impl Tree {
             root: dir.join("tree"),
             target: dir.join("target"),
         };
-        // That of an earlier run may have files that are gone.
+        // The copy of an earlier run may contain files that were removed.
         if tree.root.exists() {
             fs::remove_dir_all(&tree.root)
                 .map_err(|error| format!("{}: {error}", tree.root.display()))?;
@@ -64,14 +65,15 @@ impl Tree {
             if !from.is_file() {
                 continue;
             }
-            let made = to.parent().map_or(Ok(()), fs::create_dir_all);
-            made.and_then(|()| fs::copy(&from, &to).map(drop))
+            let created = to.parent().map_or(Ok(()), fs::create_dir_all);
+            created
+                .and_then(|()| fs::copy(&from, &to).map(drop))
                 .map_err(|error| format!("cannot copy {name}: {error}"))?;
         }
         Ok(tree)
     }
 
-    /// Does `then` while the mutant is in place.
+    /// Runs `then` while the mutant is applied.
     pub(super) fn with<T>(&self, mutant: &Mutant, then: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
         let path = self.root.join(&mutant.file);
         let text = read(&path)?;
@@ -81,25 +83,30 @@ impl Tree {
         outcome
     }
 
-    /// Builds the tests of a package as the tree is now and runs them, those of
-    /// a module first.
-    pub(super) fn fate(&self, package: &Package, module: &str, timeout: Duration) -> Outcome<Fate> {
+    /// Builds and runs the tests of a package in the current state of the tree,
+    /// those of a module first.
+    pub(super) fn verdict(
+        &self,
+        package: &Package,
+        module: &str,
+        timeout: Duration,
+    ) -> Outcome<Verdict> {
         let unit = if package.has_lib { "--lib" } else { "--bins" };
         let unit = ["test", "--locked", "-q", "-p", &package.name, unit];
         let black_box = ["test", "--locked", "-q", "-p", &package.name, "--test", "*"];
-        let mut stages = vec![(&unit[..], "", Fate::CaughtByUnit)];
+        let mut stages = vec![(&unit[..], "", Verdict::CaughtByUnit)];
         if !module.is_empty() {
-            stages.insert(0, (&unit, module, Fate::CaughtByUnit));
+            stages.insert(0, (&unit, module, Verdict::CaughtByUnit));
         }
         if package.has_black_box {
-            stages.push((&black_box, "", Fate::CaughtByBlackBox));
+            stages.push((&black_box, "", Verdict::CaughtByBlackBox));
         }
         let build = Duration::from_secs(BUILD_TIMEOUT);
         for (test, filter, caught) in stages {
             match self.cargo(&[test, &["--no-run"]].concat(), build)? {
                 Some(true) => {}
-                Some(false) => return Ok(Fate::Unviable),
-                None => return Err(format!("no build within {build:?}")),
+                Some(false) => return Ok(Verdict::Unviable),
+                None => return Err(format!("the build did not end within {build:?}")),
             }
             let filter: &[&str] = if filter.is_empty() {
                 &[]
@@ -109,26 +116,27 @@ impl Tree {
             match self.cargo(&[test, filter].concat(), timeout)? {
                 Some(true) => {}
                 Some(false) => return Ok(caught),
-                None => return Ok(Fate::TimedOut),
+                None => return Ok(Verdict::TimedOut),
             }
         }
-        Ok(Fate::Missed)
+        Ok(Verdict::Missed)
     }
 
-    /// The output of the last cargo.
+    /// Returns the file with the output of the last cargo command.
     pub(super) fn log(&self) -> PathBuf {
         self.root.with_file_name("log")
     }
 
-    /// Runs cargo in the tree: whether it succeeded, `None` if it took too long.
-    /// All of its process group is ended then.
+    /// Runs cargo in the tree and returns whether it succeeded, or `None` after the
+    /// timeout, when its process group is killed.
     fn cargo(&self, args: &[&str], timeout: Duration) -> Outcome<Option<bool>> {
-        let log = File::create(self.log()).map_err(|error| format!("the log: {error}"))?;
+        let log =
+            File::create(self.log()).map_err(|error| format!("cannot open the log: {error}"))?;
         let errors = log
             .try_clone()
-            .map_err(|error| format!("the log: {error}"))?;
+            .map_err(|error| format!("cannot open the log: {error}"))?;
         let cargo = testkit::bins::cargo();
-        // A shell, because its limit on memory holds for all below it.
+        // A shell, because child processes inherit its memory limit.
         let mut command = Command::new("sh");
         let limit = if args.contains(&"--no-run") {
             String::new()
@@ -144,7 +152,7 @@ impl Tree {
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", &self.target)
             .env("RUST_BACKTRACE", "0")
-            // Or the input that caught one mutant would be tried on all others.
+            // Otherwise inputs that caught one mutant are tried on all others.
             .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "true")
             // A mutant may leave a variable unused.
             .env("RUSTFLAGS", "--cap-lints=warn")
@@ -158,23 +166,23 @@ impl Tree {
                 None => command.env_remove(key),
             };
         }
-        let text = shown(&command);
+        let text = command_text(&command);
         let child = command
             .spawn()
             .map_err(|error| format!("cannot start `{text}`: {error}"))?;
-        ended(child, timeout).map_err(|error| format!("waiting for `{text}`: {error}"))
+        wait_or_kill(child, timeout).map_err(|error| format!("waiting for `{text}`: {error}"))
     }
 }
 
 /// Waits for a child that leads a process group.
-fn ended(mut child: Child, timeout: Duration) -> std::io::Result<Option<bool>> {
+fn wait_or_kill(mut child: Child, timeout: Duration) -> std::io::Result<Option<bool>> {
     let deadline = Instant::now() + timeout;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status.success()));
         }
         if Instant::now() >= deadline {
-            // The group's number is that of the child, which is not reaped yet.
+            // The group id is the pid of the child, which is not reaped yet.
             let group = format!("-{}", child.id());
             Command::new("kill")
                 .args(["-KILL", "--", &group])
@@ -196,7 +204,7 @@ mod tests {
     use std::io::{BufRead, BufReader};
 
     #[test]
-    fn a_child_that_takes_too_long_is_ended_with_its_children() {
+    fn a_timeout_kills_the_process_group() {
         let mut child = Command::new("sh")
             .args(["-c", "sleep 600 & echo $!; wait"])
             .stdout(Stdio::piped())
@@ -206,13 +214,16 @@ mod tests {
         let mut pid = String::new();
         let stdout = child.stdout.take().unwrap();
         BufReader::new(stdout).read_line(&mut pid).unwrap();
-        assert_eq!(ended(child, Duration::from_millis(1)).unwrap(), None);
-        // It has ended, or is about to: the signal cannot be refused.
+        assert_eq!(wait_or_kill(child, Duration::from_millis(1)).unwrap(), None);
+        // It has ended or is about to, since the signal cannot be ignored.
         let stat = format!("/proc/{}/stat", pid.trim());
         while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
             thread::sleep(POLL);
         }
         let quick = Command::new("true").process_group(0).spawn().unwrap();
-        assert_eq!(ended(quick, Duration::from_secs(60)).unwrap(), Some(true));
+        assert_eq!(
+            wait_or_kill(quick, Duration::from_secs(60)).unwrap(),
+            Some(true)
+        );
     }
 }

@@ -19,11 +19,11 @@ const DOC_WORDS: usize = 4;
 /// Doc comments with fewer words that are accepted.
 const SHORT_DOCS: usize = 900;
 
-/// A turn of phrase with the number of matches that is accepted.
+/// A turn of phrase with its accepted frequency.
 struct Mannerism {
     name: &'static str,
     pattern: &'static str,
-    /// Matches per 1,000 lines of prose.
+    /// The accepted number of matches per 1,000 lines of prose.
     limit: f64,
 }
 
@@ -97,8 +97,8 @@ pub(super) struct Language {
     retired: Regex,
     lines: usize,
     counts: [usize; MANNERISMS.len()],
-    /// `FILE:LINE: text` of the matches, per mannerism.
-    places: Vec<Vec<String>>,
+    /// The matches of each mannerism as `FILE:LINE: text`.
+    matches: Vec<Vec<String>>,
     short_docs: Vec<String>,
     complaints: Vec<String>,
 }
@@ -114,7 +114,7 @@ impl Language {
             retired: compile(RETIRED)?,
             lines: 0,
             counts: [0; MANNERISMS.len()],
-            places: vec![Vec::new(); MANNERISMS.len()],
+            matches: vec![Vec::new(); MANNERISMS.len()],
             short_docs: Vec::new(),
             complaints: Vec::new(),
         })
@@ -132,15 +132,15 @@ impl Language {
         self.lines += lines.len();
         for line in lines {
             let lower = line.text.to_lowercase();
-            let place = || format!("{name}:{}: {}", line.number, line.text.trim());
-            for (at, pattern) in self.patterns.iter().enumerate() {
+            let found = || format!("{name}:{}: {}", line.number, line.text.trim());
+            for (index, pattern) in self.patterns.iter().enumerate() {
                 if pattern.is_match(&lower) {
-                    self.counts[at] += 1;
-                    self.places[at].push(place());
+                    self.counts[index] += 1;
+                    self.matches[index].push(found());
                 }
             }
             if let Some(word) = self.retired.find(&lower) {
-                let complaint = format!("{} (`{}` is retired)", place(), word.as_str());
+                let complaint = format!("{} (`{}` is retired)", found(), word.as_str());
                 self.complaints.push(complaint);
             }
         }
@@ -149,11 +149,11 @@ impl Language {
     /// Prints the matches in files whose names start with one of `prefixes`.
     pub(super) fn list(&self, prefixes: &[String]) {
         let all = MANNERISMS.iter().map(|mannerism| mannerism.name);
-        let all = all.zip(&self.places);
-        for (name, places) in all.chain([("a short doc comment", &self.short_docs)]) {
-            for place in places {
-                if prefixes.iter().any(|prefix| place.starts_with(prefix)) {
-                    println!("{place}  <- {name}");
+        let all = all.zip(&self.matches);
+        for (name, matches) in all.chain([("a short doc comment", &self.short_docs)]) {
+            for found in matches {
+                if prefixes.iter().any(|prefix| found.starts_with(prefix)) {
+                    println!("{found}  <- {name}");
                 }
             }
         }
@@ -164,7 +164,7 @@ impl Language {
         let mut complaints = self.complaints;
         eprintln!("tidy: per 1,000 of {} lines of prose:", self.lines);
         let thousands = (self.lines.max(1) as f64) / 1000.0;
-        for ((mannerism, count), places) in MANNERISMS.iter().zip(self.counts).zip(self.places) {
+        for ((mannerism, count), matches) in MANNERISMS.iter().zip(self.counts).zip(self.matches) {
             let rate = count as f64 / thousands;
             eprintln!("tidy: {:6.2} {} ({count})", rate, mannerism.name);
             if rate > mannerism.limit {
@@ -172,7 +172,7 @@ impl Language {
                     "{}: {rate:.2} per 1,000 lines, at most {}:\n  {}",
                     mannerism.name,
                     mannerism.limit,
-                    places.join("\n  ")
+                    matches.join("\n  ")
                 ));
             }
         }

@@ -1,11 +1,10 @@
-//! `cargo xtask tidy [PATH]...`: the house rules that no other program checks.
-//! Given the beginning of one or more paths, it also lists every turn of phrase
-//! found below them.
+//! `cargo xtask tidy [PATH]...`: checks the project's own rules. For each PATH it
+//! also lists the phrases found in files with names that start with it.
 //!
-//! A source file has at most 800 lines. Every file of `tests/` belongs to the
-//! `[[test]]` of a package, since a forgotten file would never run. Every
-//! package of `crates/` has the fields that a registry shows. The prose of
-//! sources and documents follows the language guide ([`language`]).
+//! A source file has at most 800 lines. Every file of `tests/` belongs to a
+//! `[[test]]` of a package; otherwise it would never run. Every package of `crates/`
+//! has the metadata that a registry shows. The prose of sources and documents
+//! follows the language guide ([`language`]).
 
 mod language;
 
@@ -17,10 +16,10 @@ use language::Language;
 use crate::Outcome;
 use crate::workspace::{metadata, root};
 
-/// The most lines that a source file may have.
+/// The largest number of lines of a source file.
 const MAX_LINES: usize = 800;
 
-/// All checks; every complaint is printed before it fails.
+/// Runs all checks and prints every complaint.
 pub(crate) fn run(paths: &[String]) -> Outcome {
     let mut complaints = Vec::new();
     let mut sources = Vec::new();
@@ -30,8 +29,8 @@ pub(crate) fn run(paths: &[String]) -> Outcome {
     let mut language = Language::new()?;
     for file in &sources {
         let (name, text) = (relative(file), read(file)?);
-        complaints.extend(look_at(&name, &text));
-        // The patterns themselves are in its strings.
+        complaints.extend(check_layout(&name, &text));
+        // This file contains the patterns as strings.
         if !name.ends_with("tidy/language.rs") {
             language.read(&name, &text);
         }
@@ -41,27 +40,27 @@ pub(crate) fn run(paths: &[String]) -> Outcome {
     }
     language.list(paths);
     complaints.extend(language.finish());
-    complaints.extend(forgotten_tests()?);
-    complaints.extend(thin_packages()?);
+    complaints.extend(unregistered_tests()?);
+    complaints.extend(incomplete_packages()?);
     for complaint in &complaints {
         eprintln!("tidy: {complaint}");
     }
     match complaints.len() {
         0 => {
-            eprintln!("tidy: {} source files in order", sources.len());
+            eprintln!("tidy: checked {} source files", sources.len());
             Ok(())
         }
         n => Err(format!("tidy: {n} complaints")),
     }
 }
 
-/// What is wrong with one source file by itself.
-fn look_at(name: &str, text: &str) -> Vec<String> {
+/// Returns the complaints about the layout of a source file.
+fn check_layout(name: &str, text: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     let lines = text.lines().count();
     if lines > MAX_LINES {
         complaints.push(format!(
-            "{name}: {lines} lines; split it ({MAX_LINES} at most)"
+            "{name}: {lines} lines; split the file (at most {MAX_LINES})"
         ));
     }
     if let Some((at, _)) = text
@@ -69,18 +68,18 @@ fn look_at(name: &str, text: &str) -> Vec<String> {
         .enumerate()
         .find(|(_, line)| line.ends_with([' ', '\t']))
     {
-        complaints.push(format!("{name}:{}: white space at the end", at + 1));
+        complaints.push(format!("{name}:{}: trailing white space", at + 1));
     }
     if !text.is_empty() && !text.ends_with('\n') {
-        complaints.push(format!("{name}: no newline at the end"));
+        complaints.push(format!("{name}: the last line has no newline"));
     }
     complaints
 }
 
-/// Files of `tests/` that no package names.
-fn forgotten_tests() -> Outcome<Vec<String>> {
+/// Returns the files of `tests/` that no package registers.
+fn unregistered_tests() -> Outcome<Vec<String>> {
     let metadata = metadata()?;
-    let known: Vec<PathBuf> = metadata["packages"]
+    let registered: Vec<PathBuf> = metadata["packages"]
         .as_array()
         .into_iter()
         .flatten()
@@ -93,9 +92,9 @@ fn forgotten_tests() -> Outcome<Vec<String>> {
         let is_rust = file.extension().is_some_and(|ext| ext == "rs");
         let full =
             fs::canonicalize(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-        if is_rust && !known.contains(&full) {
+        if is_rust && !registered.contains(&full) {
             complaints.push(format!(
-                "{}: no package has it as a [[test]]",
+                "{}: not a [[test]] of any package",
                 relative(&file)
             ));
         }
@@ -103,13 +102,13 @@ fn forgotten_tests() -> Outcome<Vec<String>> {
     Ok(complaints)
 }
 
-/// Packages of `crates/` that lack something a registry shows.
-fn thin_packages() -> Outcome<Vec<String>> {
+/// Returns the missing metadata of the packages of `crates/`.
+fn incomplete_packages() -> Outcome<Vec<String>> {
     let metadata = metadata()?;
     let mut complaints = Vec::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
-        // Also those that `publish = false` keeps from a name that is taken:
-        // whoever publishes a fork under another name finds all in place.
+        // Packages with `publish = false` are checked, too, since a fork may publish
+        // them under another name.
         let manifest = package["manifest_path"].as_str().unwrap_or_default();
         if !Path::new(manifest).starts_with(root().join("crates")) {
             continue;
@@ -123,19 +122,19 @@ fn thin_packages() -> Outcome<Vec<String>> {
             "rust_version",
         ] {
             if package[key].as_str().is_none_or(str::is_empty) {
-                complaints.push(format!("package {name}: no {key}"));
+                complaints.push(format!("package {name}: {key} is missing"));
             }
         }
         for key in ["keywords", "categories"] {
             if package[key].as_array().is_none_or(Vec::is_empty) {
-                complaints.push(format!("package {name}: no {key}"));
+                complaints.push(format!("package {name}: {key} is missing"));
             }
         }
     }
     Ok(complaints)
 }
 
-/// Every `.rs` file below a directory, not looking into target directories.
+/// Collects the `.rs` files below a directory, except in target directories.
 fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) -> Outcome {
     if !dir.exists() {
         return Ok(());
@@ -150,7 +149,7 @@ fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) -> Outcome {
     Ok(())
 }
 
-/// The Markdown files of the project.
+/// Returns the Markdown files of the project.
 fn documents() -> Outcome<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut dirs = vec![root().clone(), root().join("docs")];
@@ -185,14 +184,14 @@ fn relative(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::look_at;
+    use super::check_layout;
 
     #[test]
-    fn complains_about_long_and_ragged_files() {
-        assert!(look_at("a.rs", "fn main() {}\n").is_empty());
-        assert!(look_at("a.rs", "").is_empty());
-        assert_eq!(look_at("a.rs", "x").len(), 1);
-        assert_eq!(look_at("a.rs", "x \n").len(), 1);
-        assert_eq!(look_at("a.rs", &"x\n".repeat(801)).len(), 1);
+    fn long_files_and_trailing_white_space_are_reported() {
+        assert!(check_layout("a.rs", "fn main() {}\n").is_empty());
+        assert!(check_layout("a.rs", "").is_empty());
+        assert_eq!(check_layout("a.rs", "x").len(), 1);
+        assert_eq!(check_layout("a.rs", "x \n").len(), 1);
+        assert_eq!(check_layout("a.rs", &"x\n".repeat(801)).len(), 1);
     }
 }

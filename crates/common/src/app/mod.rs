@@ -61,7 +61,7 @@ pub trait Cli: Parser {
 /// The streams, the environment and the output settings of one run.
 #[derive(Debug)]
 pub struct Io {
-    /// Standard output.
+    /// The writer to standard output.
     pub out: Out,
     /// The writer of errors and warnings to standard error.
     pub report: Reporter,
@@ -77,7 +77,7 @@ pub struct Io {
     usage: fn(&[OsString]) -> String,
     /// Returns the command that prints the help for these arguments.
     help: fn(&[OsString]) -> String,
-    /// See [`Cli::error_keys`].
+    /// The keys of [`Cli::error_keys`].
     error_keys: &'static [&'static str],
 }
 
@@ -349,7 +349,7 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
 
-    /// A sample
+    /// A sample command line
     #[derive(Parser)]
     #[command(name = "sample", disable_help_flag = true, disable_version_flag = true)]
     #[command(version = "1")]
@@ -366,8 +366,7 @@ mod tests {
         }
     }
 
-    /// A stream whose content can be read after it was given away; writes fail
-    /// with `error` if there is one.
+    /// A stream with shared content. Writes fail with `error` if it is set.
     #[derive(Clone, Default)]
     struct Stream {
         content: Arc<Mutex<Vec<u8>>>,

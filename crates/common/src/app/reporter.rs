@@ -49,7 +49,7 @@ impl Reporter {
     }
 
     /// Writes bytes to standard error unchanged, with one write. A failure is
-    /// ignored, since there is no stream left to report it on.
+    /// ignored, since it cannot be reported anywhere.
     pub fn raw(&self, bytes: &[u8]) {
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = stream.write_all(bytes).and_then(|()| stream.flush());
@@ -77,7 +77,7 @@ mod tests {
     use crate::Kind;
     use std::io;
 
-    /// A stream whose content can be read after it was given away.
+    /// A stream with shared content.
     #[derive(Clone, Default)]
     struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
 

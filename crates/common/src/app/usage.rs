@@ -1,5 +1,5 @@
-//! Usage errors: one line that says what is wrong with the command line and
-//! which help to read.
+//! Usage errors: one line that describes the error in the command line and names
+//! the help to read.
 //!
 //! clap renders an error as a block of several lines. [`message`] turns it into
 //! one sentence: values and negative numbers get a reason of their own, an
@@ -185,8 +185,8 @@ fn plain_reason(text: &str) -> String {
     }
 }
 
-/// Rewrites clap's `0 is not in 1..=255`, or `1..255` for a range whose end is
-/// the limit of the type. The end is part of the range in both forms.
+/// Rewrites clap's `0 is not in 1..=255`. For a range up to the limit of the type
+/// clap writes `1..255`, which includes the end, too.
 fn bounds(text: &str) -> Option<String> {
     let (value, range) = text.split_once(" is not in ")?;
     let (min, max) = range.split_once("..")?;
@@ -254,8 +254,8 @@ fn given_command<'a>(command: &'a Command, args: &[OsString]) -> &'a Command {
         .unwrap_or(command)
 }
 
-/// Returns the option in `arg` whose value is the next argument: `--count`, or
-/// `-c` of `-c` and of `-qc` with the flag `-q`.
+/// Returns the option in `arg` that takes the next argument as its value:
+/// `--count`, or `-c` of `-c` and of `-qc` with the flag `-q`.
 fn option_without_value(command: &Command, arg: &str) -> Option<String> {
     let has_value = |arg: &Arg| arg.get_action().takes_values() && !arg.is_require_equals_set();
     if let Some(long) = arg.strip_prefix("--") {
@@ -328,7 +328,7 @@ mod tests {
     use clap::{CommandFactory as _, Parser};
     use std::time::Duration;
 
-    /// A sample
+    /// A sample command line
     #[derive(Parser)]
     #[command(name = "sample", disable_help_flag = true, disable_version_flag = true)]
     #[command(version = "1")]
@@ -363,7 +363,7 @@ mod tests {
 
     #[derive(clap::Subcommand)]
     enum Sub {
-        /// Splits a sample
+        /// A sample of a subcommand
         Split {
             #[arg(long)]
             parts: Option<u32>,
@@ -384,7 +384,7 @@ mod tests {
         line.split(' ').map(OsString::from).collect()
     }
 
-    /// The message for a command line, whose words are separated by one blank.
+    /// Returns the message for a command line with single blanks between words.
     fn message_for(line: &str) -> String {
         let args = words(line);
         match matches(Sample::command(), &args) {

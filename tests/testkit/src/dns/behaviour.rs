@@ -36,11 +36,11 @@ pub enum Behaviour {
     Twice,
     /// The first bytes of the correct answer.
     CutTo(usize),
-    /// An answer whose owner name is a compression pointer to itself.
+    /// An answer with an owner name that is a compression pointer to itself.
     PointerLoop,
     /// An empty answer with TC set, whatever the transport.
     Truncate,
-    /// Closes the connection; over UDP there is no answer.
+    /// Closes the connection; over UDP sends nothing.
     Close,
     /// The correct answer, then the end of the connection.
     AnswerThenClose,
@@ -177,7 +177,7 @@ fn fit(response: Response, query: &Query, transport: Transport) -> Vec<u8> {
     bytes
 }
 
-/// Returns an answer with one A record whose owner is a compression pointer to
+/// Returns an answer with one A record. Its owner is a compression pointer to
 /// itself.
 fn pointer_loop(query: &Query) -> Vec<u8> {
     let mut response = query.response();

@@ -11,8 +11,8 @@ use super::wire::{Query, Record, Response, labels, rtype};
 use super::zone::Zone;
 
 /// A misbehaviour. Most apply to UDP only, and answers over a stream are correct.
-/// Those whose names start with `TruncatedAndStream` send a truncated answer over
-/// UDP and misbehave on the stream.
+/// `TruncatedAndStream...` sends a truncated answer over UDP and misbehaves on the
+/// stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names describe the misbehaviour")]
 pub enum Lie {

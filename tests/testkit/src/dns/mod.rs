@@ -49,7 +49,7 @@ pub enum Transport {
     Tls,
 }
 
-/// A received query.
+/// A query in the log of the server.
 #[derive(Debug, Clone)]
 pub struct Logged {
     /// The transport of the query.
@@ -58,7 +58,7 @@ pub struct Logged {
     pub peer: SocketAddr,
     /// The time of its receipt.
     pub at: Instant,
-    /// The parsed message.
+    /// The content of the message.
     pub query: Query,
 }
 
@@ -91,7 +91,7 @@ impl Shared {
     }
 }
 
-/// A running server, whose sockets are closed when the value is dropped.
+/// A running server. Dropping it closes the sockets.
 pub struct DnsServer {
     shared: Arc<Shared>,
     tcp: Acceptor,

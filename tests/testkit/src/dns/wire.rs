@@ -33,7 +33,7 @@ pub struct Edns {
     pub options: Vec<(u16, Vec<u8>)>,
 }
 
-/// A parsed query.
+/// A query with one question.
 #[derive(Debug, Clone)]
 pub struct Query {
     /// The id of the message.
@@ -156,7 +156,7 @@ pub struct Response {
     pub rcode: u16,
     /// Name, type and class of the question.
     pub question: Option<(Vec<u8>, u16, u16)>,
-    /// The answer section.
+    /// The records of the answer section.
     pub answers: Vec<Record>,
     /// The records of the authority section.
     pub authority: Vec<Record>,

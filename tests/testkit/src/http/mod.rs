@@ -32,7 +32,7 @@ use reply::Step;
 
 type Log = Arc<Mutex<Vec<Request>>>;
 
-/// A running server, whose listening socket is closed when the value is dropped.
+/// A running server. Dropping it closes the listening socket.
 #[derive(Debug)]
 pub struct HttpServer {
     acceptor: Acceptor,

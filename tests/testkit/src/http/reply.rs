@@ -88,7 +88,7 @@ impl Reply {
     }
 
     /// Answers a range request for `body`: 206 with the range, 416 for a range
-    /// beyond the end, or 200 with the complete body if there is no Range or if
+    /// beyond the end, or 200 with the complete body if Range is missing or if
     /// If-Range differs from `etag`.
     pub fn ranged(request: &Request, body: &[u8], etag: &str) -> Self {
         let same = request.header("if-range").is_none_or(|value| value == etag);

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::net::SocketAddr;
 
-/// A received request.
+/// A request in the log of the server.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// `GET`, `HEAD`, `CONNECT`, …

@@ -1,12 +1,12 @@
-//! A purpose-written load generator: one thread around epoll, no statistics,
-//! no verification. `generator PORT CONNECTIONS DEPTH MS` prints how many
-//! messages of 64 bytes a second came back from 127.0.0.1:PORT.
+//! A minimal load generator with one thread and epoll, without statistics and
+//! verification. `generator PORT CONNECTIONS DEPTH MS` prints the number of messages
+//! of 64 bytes that 127.0.0.1:PORT echoes per second.
 //!
-//! `generator PORT RATE MS` is a closed loop of one connection that sends at
-//! most RATE messages a second, evenly, and prints the median time from a send
-//! to its echo in milliseconds.
+//! `generator PORT RATE MS` is a closed loop with one connection, which sends at
+//! most RATE messages per second at equal intervals, and prints the median
+//! round-trip time in milliseconds.
 //!
-//! It is compiled on the spot by `cargo xtask bench` and belongs to no crate.
+//! `cargo xtask bench` compiles it; it does not belong to a crate.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ const SIZE: usize = 64;
 const EPOLL_CTL_ADD: i32 = 1;
 const EPOLLIN: u32 = 1;
 
-/// As the kernel has it; packed on x86-64 only.
+/// The layout of the kernel, which is packed on x86-64 only.
 #[cfg_attr(target_arch = "x86_64", repr(C, packed))]
 #[cfg_attr(not(target_arch = "x86_64"), repr(C))]
 #[derive(Clone, Copy)]
@@ -35,19 +35,19 @@ unsafe extern "C" {
 fn main() {
     let numbers: Vec<u64> = std::env::args()
         .skip(1)
-        .map(|arg| arg.parse().expect("a number"))
+        .map(|arg| arg.parse().expect("pass numbers"))
         .collect();
     match numbers[..] {
         [port, connections, depth, ms] => load(port, connections, depth, ms),
         [port, rate, ms] => paced(port, rate, ms),
-        _ => panic!("generator PORT CONNECTIONS DEPTH MS, or PORT RATE MS"),
+        _ => panic!("usage: generator PORT CONNECTIONS DEPTH MS, or generator PORT RATE MS"),
     }
 }
 
 fn connect(port: u64) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", port as u16)).expect("connect");
-    stream.set_nodelay(true).expect("TCP_NODELAY");
-    stream.set_nonblocking(true).expect("non-blocking");
+    stream.set_nodelay(true).expect("set TCP_NODELAY");
+    stream.set_nonblocking(true).expect("make the socket non-blocking");
     stream
 }
 
@@ -71,7 +71,7 @@ fn paced(port: u64, rate: u64, ms: u64) {
             }
         }
         times.push(sent.elapsed());
-        // What comes late puts off what follows: a closed loop.
+        // A late echo delays the next message: this is a closed loop.
         due = (due + Duration::from_secs(1) / rate as u32).max(Instant::now());
     }
     times.sort_unstable();

@@ -1,10 +1,10 @@
-//! The purpose-written generator beside the floor: one thread around epoll.
-//! Every byte that comes back is compared. Prints one line of numbers.
+//! A minimal load generator with one thread and epoll, for comparison with the echo
+//! client. It verifies every received byte and prints one line of numbers.
 //!
 //! load rr ADDR CONNECTIONS MS SIZE DEPTH    MESSAGES SECONDS P50_US P99_US
 //! load crr ADDR PARALLEL MS SIZE            CONNECTIONS SECONDS
 //! load bulk ADDR CONNECTIONS MIB            BYTES SECONDS
-//! load idle ADDR CONNECTIONS                `ready`, then waits to be killed
+//! load idle ADDR CONNECTIONS                `ready`, then waits until it is killed
 
 include!("sys.rs");
 
@@ -13,24 +13,24 @@ use std::time::{Duration, Instant};
 fn main() {
     all_descriptors();
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let number = |i: usize| args[i].parse::<usize>().expect("a number");
+    let number = |i: usize| args[i].parse::<usize>().expect("pass a number");
     let port = args[1].rsplit(':').next().and_then(|p| p.parse().ok());
-    let port = port.expect("127.0.0.1:PORT");
+    let port = port.expect("pass 127.0.0.1:PORT");
     match args[0].as_str() {
         "rr" => rr(port, number(2), number(3), number(4), number(5)),
         "crr" => crr(port, number(2), number(3), number(4)),
         "bulk" => bulk(port, number(2), number(3) << 20),
         "idle" => idle(port, number(2)),
-        other => panic!("no mode {other}"),
+        other => panic!("unknown mode {other}"),
     }
 }
 
-/// Bytes without a short period.
+/// Returns bytes that do not repeat within a short period.
 fn pattern(size: usize) -> Vec<u8> {
     (0..size).map(|n| ((n * n / 7) ^ (n >> 8)) as u8).collect()
 }
 
-/// A connected socket.
+/// Connects a socket and waits until it is connected.
 fn dial(port: u16) -> Fd {
     let fd = dial_from([127, 0, 0, 1], port);
     let mut event = [EpollEvent { events: 0, data: 0 }];
@@ -46,7 +46,7 @@ fn dial(port: u16) -> Fd {
     fd
 }
 
-/// A socket on its way to being connected.
+/// Starts to connect a socket without waiting for it.
 fn dial_from(source: [u8; 4], port: u16) -> Fd {
     unsafe {
         let fd = socket(AF_INET, STREAM_NONBLOCK, 0);
@@ -63,7 +63,7 @@ fn dial_from(source: [u8; 4], port: u16) -> Fd {
 
 struct Conn {
     fd: Fd,
-    /// Offset in the endless stream of patterns, sent and received.
+    /// The number of bytes of the repeated pattern sent and received.
     sent: usize,
     received: usize,
     since: Instant,
@@ -86,7 +86,7 @@ fn send_some(conn: &mut Conn, data: &[u8], upto: usize) {
     }
 }
 
-/// Reads once and compares.
+/// Reads once and compares the bytes with the pattern.
 fn receive_some(conn: &mut Conn, data: &[u8], scratch: &mut [u8]) {
     let got = unsafe { recv(conn.fd, scratch.as_mut_ptr(), scratch.len(), 0) };
     assert!(got != 0, "the server closed");
@@ -94,7 +94,7 @@ fn receive_some(conn: &mut Conn, data: &[u8], scratch: &mut [u8]) {
     while !got.is_empty() {
         let at = conn.received % data.len();
         let n = got.len().min(data.len() - at);
-        assert!(got[..n] == data[at..at + n], "other bytes came back");
+        assert!(got[..n] == data[at..at + n], "the echo differs");
         conn.received += n;
         got = &got[n..];
     }
@@ -126,7 +126,7 @@ fn rr(port: u16, count: usize, ms: usize, size: usize, depth: usize) {
     }
     loop {
         let n = unsafe { epoll_wait(epoll, events.as_mut_ptr(), 1024, 10_000) };
-        assert!(n > 0, "no answer for ten seconds");
+        assert!(n > 0, "no echo within ten seconds");
         let now = Instant::now();
         if now >= end {
             break;
@@ -160,7 +160,7 @@ fn crr(port: u16, parallel: usize, ms: usize, size: usize) {
     let mut scratch = vec![0; 65_536];
     let start = Instant::now();
     let end = start + Duration::from_millis(ms as u64);
-    // From many addresses, or the ports would run out.
+    // From many source addresses, since one has too few ports.
     let mut turn = 0_usize;
     let mut fresh = || {
         turn += 1;
@@ -182,7 +182,7 @@ fn crr(port: u16, parallel: usize, ms: usize, size: usize) {
     let mut done = 0_usize;
     while Instant::now() < end {
         let n = unsafe { epoll_wait(epoll, events.as_mut_ptr(), 1024, 10_000) };
-        assert!(n > 0, "no answer for ten seconds");
+        assert!(n > 0, "no echo within ten seconds");
         for event in &events[..n as usize] {
             let i = event.data as usize;
             let conn = &mut conns[i];
@@ -225,11 +225,11 @@ fn bulk(port: u16, count: usize, bytes: usize) {
     let mut open = count;
     while open > 0 {
         let n = unsafe { epoll_wait(epoll, events.as_mut_ptr(), 64, 10_000) };
-        assert!(n > 0, "no byte for ten seconds");
+        assert!(n > 0, "no byte within ten seconds");
         for event in &events[..n as usize] {
             let conn = &mut conns[event.data as usize];
             if event.events & EPOLLOUT != 0 && conn.sent < share {
-                // One piece, so that reading keeps up with it.
+                // Only one chunk, so that the receive buffers do not fill up.
                 let upto = share.min(conn.sent + 65_536);
                 send_some(conn, &data, upto);
                 if conn.sent == share {
@@ -247,7 +247,7 @@ fn bulk(port: u16, count: usize, bytes: usize) {
 
 fn idle(port: u16, count: usize) {
     let conns: Vec<Fd> = (0..count).map(|_| dial(port)).collect();
-    // Each has been accepted and served once.
+    // Wait until the server has served each of them once.
     for fd in &conns {
         let mut conn = Conn {
             fd: *fd,

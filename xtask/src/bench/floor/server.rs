@@ -1,5 +1,5 @@
-//! The floor: an echo server of one thread around epoll and nothing else, what
-//! the kernel alone costs. No limits, no log, no manners.
+//! A minimal echo server with one thread and epoll, to measure the cost of the
+//! kernel alone. It has no limits, no log and no error handling.
 
 include!("sys.rs");
 
@@ -24,7 +24,7 @@ unsafe fn serve(listener: Fd) -> ! {
         watch(epoll, ADD, listener, EPOLLIN, listener as u64);
         let mut events = [EpollEvent { events: 0, data: 0 }; 1024];
         let mut scratch = vec![0_u8; 65_536];
-        // By descriptor: what a socket did not take.
+        // The unsent bytes, by descriptor.
         let mut tails: Vec<Vec<u8>> = Vec::new();
         loop {
             let n = epoll_wait(epoll, events.as_mut_ptr(), 1024, -1);

@@ -1,5 +1,5 @@
-// The few system calls the floor programs make, by hand: they are compiled by
-// rustc alone, without a crate. Included by both.
+// Declarations of the system calls of the minimal programs, which include this file
+// and are compiled with rustc alone, without any crate.
 
 pub type Fd = i32;
 
