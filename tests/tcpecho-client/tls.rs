@@ -1,11 +1,12 @@
 //! `--tls`.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, ServerConnection};
 use testkit::peer::TcpPeer;
 use testkit::tls::{Authority, Leaf};
@@ -71,6 +72,108 @@ fn every_mode() {
             .run();
         let records = out.code(0).stderr("").json();
         assert!(records[0]["messages"].as_u64() > Some(0), "{}", out.story());
+    }
+}
+
+/// A TLS server that shows `certificate` (DER), signs its handshakes with the
+/// key in `key` (PEM), and echoes.
+fn echo_with_certificate(
+    certificate: Vec<u8>,
+    key: &Path,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> TcpPeer {
+    let provider = rustls::crypto::ring::default_provider();
+    let key = PrivateKeyDer::from_pem_file(key).expect("read a key");
+    let key = provider.key_provider.load_private_key(key).expect("a key");
+    // Neither the certificate nor that the key belongs to it is checked here.
+    let pair = CertifiedKey::new(vec![CertificateDer::from(certificate)], key);
+    let config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[version])
+        .expect("a known version")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
+    let config = Arc::new(config);
+    TcpPeer::start(move |mut stream| {
+        let mut conn = ServerConnection::new(Arc::clone(&config)).unwrap();
+        let mut tls = rustls::Stream::new(&mut conn, &mut stream);
+        let mut buffer = [0; 100];
+        loop {
+            let n = tls.read(&mut buffer)?;
+            if n == 0 {
+                return std::io::Result::Ok(());
+            }
+            tls.write_all(&buffer[..n])?;
+        }
+    })
+}
+
+/// Splits a DER element off `der`: its tag, its content, and the rest.
+fn der_element(der: &[u8]) -> (u8, &[u8], &[u8]) {
+    let (start, length) = match der[1] {
+        short @ ..0x80 => (2, usize::from(short)),
+        long => {
+            let start = 2 + usize::from(long & 0x7f);
+            let length = der[2..start].iter();
+            (start, length.fold(0, |n, &byte| n << 8 | usize::from(byte)))
+        }
+    };
+    let (content, rest) = der[start..].split_at(length);
+    (der[0], content, rest)
+}
+
+/// Encodes a DER element of fewer than 65,536 bytes.
+fn der_encode(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).unwrap();
+    let header = match (length, length.to_be_bytes()) {
+        (..0x80, [_, low]) => vec![tag, low],
+        (..0x100, [_, low]) => vec![tag, 0x81, low],
+        (_, [high, low]) => vec![tag, 0x82, high, low],
+    };
+    [&header, content].concat()
+}
+
+/// Makes an X.509 version 1 certificate of one of version 3: without the
+/// version number, which version 1 does not have, and without extensions. The
+/// issuer's signature does not match any more.
+fn without_version_and_extensions(certificate: &[u8]) -> Vec<u8> {
+    let (sequence, content, _) = der_element(certificate);
+    let (_, mut fields, signature) = der_element(content);
+    let mut kept = Vec::new();
+    while !fields.is_empty() {
+        let (tag, field, rest) = der_element(fields);
+        // [0] is the version, [3] are the extensions (RFC 5280, section 4.1).
+        if !matches!(tag, 0xa0 | 0xa3) {
+            kept.extend(der_encode(tag, field));
+        }
+        fields = rest;
+    }
+    let signed = der_encode(sequence, &kept);
+    der_encode(sequence, &[&signed, signature].concat())
+}
+
+#[test]
+fn a_version_1_certificate_is_accepted_with_insecure_alone() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let (cert, key) = authority.files(Leaf::Good);
+    let (_, other_key) = other.files(Leaf::Good);
+    let version_3 = CertificateDer::from_pem_file(&cert).expect("read a certificate");
+    let version_1 = without_version_and_extensions(&version_3);
+    for version in rustls::ALL_VERSIONS {
+        let peer = echo_with_certificate(version_1.clone(), &key, version);
+        let out = to(&peer).args(["--tls", "--insecure", "hello"]).run();
+        out.code(0).stdout("hello").stderr("");
+        let out = to(&peer).args(ca(&authority)).arg("hello").run();
+        out.code(3)
+            .stdout("")
+            .stderr_contains(": the certificate is not X.509 version 3\n");
+        // The server must hold the key of the certificate in any case.
+        for certificate in [&version_1[..], &version_3] {
+            let peer = echo_with_certificate(certificate.to_vec(), &other_key, version);
+            let out = to(&peer).args(["--tls", "--insecure", "hello"]).run();
+            out.code(3)
+                .stdout("")
+                .stderr_contains("the server's proof that it holds its key is wrong\n");
+        }
     }
 }
 

@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use common::tls::{Explanation, Remedy, cause, explain};
 use common::{Error, Kind, Result};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+use no_verification::NoVerification;
+
+mod no_verification;
 
 /// Reads from the socket before the caller has its turn: not every record has
 /// bytes for it.
@@ -54,7 +55,7 @@ impl Settings {
         let mut config = if plan.insecure {
             builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Anybody(algorithms)))
+                .with_custom_certificate_verifier(Arc::new(NoVerification(algorithms)))
                 .with_no_client_auth()
         } else {
             builder
@@ -86,45 +87,6 @@ fn roots(plan: &Plan) -> Result<RootCertStore> {
         })?;
     }
     Ok(roots)
-}
-
-/// `--insecure`: believes every certificate, but not every signature.
-#[derive(Debug)]
-struct Anybody(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }
 
 /// One TLS connection.
