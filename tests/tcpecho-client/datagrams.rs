@@ -81,10 +81,11 @@ fn run(addr: SocketAddr, args: &[&str], code: i32) -> Vec<Value> {
 fn errors_about_one_datagram_cost_no_other() {
     let peer = Peer::start(100, 5, |number, socket, _| {
         if number == 30 {
-            // Its port is closed while some are on their way back.
+            // Its port is closed while some are on their way back, and for
+            // long enough that a busy machine sends one then.
             let addr = socket.local_addr().unwrap();
             *socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            std::thread::sleep(Duration::from_millis(60));
+            std::thread::sleep(Duration::from_millis(300));
             *socket = UdpSocket::bind(addr).unwrap();
         }
     });

@@ -44,10 +44,10 @@ fn rates_are_those_of_the_peer() {
     let counted = Arc::clone(&echoed);
     let started = std::time::Instant::now();
     let peer = TcpPeer::start(move |mut stream| {
-        let mut chunk = [0; 640];
+        let mut chunk = [0; 6400];
         loop {
             // At most 64 KB a second.
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(std::time::Duration::from_millis(100));
             let n = stream.read(&mut chunk)?;
             if n == 0 {
                 return std::io::Result::Ok(());
@@ -144,6 +144,7 @@ fn connections_go_on_soon_after_a_failure() {
     let out = client().args(args).arg(&addr).run();
     peer.join().unwrap();
     let records = out.code(1).json();
-    // A hundred a second on an idle machine.
-    assert!(number(summary(&records), "errors") > 20, "{records:?}");
+    // A hundred a second on an idle machine; at each turn of the second they
+    // would be three.
+    assert!(number(summary(&records), "errors") > 5, "{records:?}");
 }

@@ -161,6 +161,9 @@ mod tests {
         latencies.record(day);
         assert_eq!(latencies.max(), Some(day));
         assert_eq!(latencies.quantile(0.99), Some(day));
+        // The histogram has them as an hour.
+        latencies.record_equal(day.as_nanos() as u64, 2 * EXACT as u64);
+        assert_eq!(latencies.quantile(0.99), Some(day));
     }
 
     #[test]
