@@ -266,6 +266,25 @@ mod tests {
     }
 
     #[test]
+    fn the_time_lasts_until_the_last_connection_was_closed() {
+        let mut tally = Tally::new().unwrap();
+        tally.settle(3);
+        tally.connected(7);
+        tally.connected(5);
+        assert_eq!(tally.duration(Duration::ZERO), Duration::from_nanos(7));
+    }
+
+    #[test]
+    fn round_trip_times_of_the_kernel_are_averaged() {
+        let mut tally = Tally::new().unwrap();
+        assert_eq!((tally.tcp_rtt(), tally.tcp_retransmits()), (None, None));
+        tally.tcp_info(Duration::from_micros(10), 2);
+        tally.tcp_info(Duration::from_micros(30), 3);
+        assert_eq!(tally.tcp_rtt(), Some(Duration::from_micros(20)));
+        assert_eq!(tally.tcp_retransmits(), Some(5));
+    }
+
+    #[test]
     fn equal_latencies_are_counted_one_by_one() {
         let mut tally = Tally::new().unwrap();
         for nanos in [0, 0, 7, 7, 7, 9, 7] {

@@ -100,6 +100,12 @@ fn a_difference_is_no_reply() {
     assert_eq!((ledger.received, ledger.lost, ledger.corrupt), (1, 0, 1));
     assert_eq!(ledger.strays(), Some(1));
     assert!(!ledger.all_right());
+    // Bytes too many are the peer's fault on a stream.
+    let mut ledger = started(Matching::Stream, &[b"one"]);
+    ledger.stream(b"one", MS(5), &mut events);
+    assert!(ledger.all_right());
+    ledger.stream(b"more", MS(6), &mut events);
+    assert!(!ledger.all_right());
 }
 
 #[test]
@@ -270,6 +276,16 @@ fn a_peer_that_never_answers_costs_no_memory() {
 }
 
 #[test]
+fn as_many_messages_are_waited_for_as_the_window_has() {
+    let mut ledger = Ledger::default();
+    for seq in 0..WINDOW as u64 {
+        assert!(!ledger.is_full());
+        ledger.sent(seq, b"x"[..].into(), MS(0), MS(10));
+    }
+    assert!(ledger.is_full());
+}
+
+#[test]
 fn large_messages_are_forgotten_sooner_and_waited_for_in_smaller_numbers() {
     let mut ledger = Ledger::default();
     let mut events = Vec::new();
@@ -288,6 +304,28 @@ fn large_messages_are_forgotten_sooner_and_waited_for_in_smaller_numbers() {
     }
     let late = Event::Late {
         seq: 3,
+        bytes: large.len(),
+        rtt: MS(20),
+        offset: None,
+    };
+    assert_eq!(events, [late]);
+}
+
+#[test]
+fn the_rest_of_a_forgotten_message_is_passed_over() {
+    let large: Rc<[u8]> = vec![7; REMEMBERED_BYTES + 1].into();
+    let mut ledger = Ledger::default();
+    let mut events = Vec::new();
+    ledger.sent(1, Rc::clone(&large), MS(0), MS(10));
+    ledger.sent(2, Rc::clone(&large), MS(0), MS(10));
+    ledger.stream(&large[..10], MS(5), &mut events);
+    ledger.expire(MS(10), &mut events);
+    events.clear();
+    ledger.stream(&large[10..], MS(20), &mut events);
+    assert_eq!(events, []);
+    ledger.stream(&large, MS(20), &mut events);
+    let late = Event::Late {
+        seq: 2,
         bytes: large.len(),
         rtt: MS(20),
         offset: None,

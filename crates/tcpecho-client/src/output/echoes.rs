@@ -40,54 +40,56 @@ struct JsonStray {
     time: String,
 }
 
-/// One echo, or what became of it.
+/// Writes an event of a run, as a line or as a record.
 pub(crate) fn event(io: &mut Io, address: &str, event: Event) -> Result<()> {
     if io.json {
         return json_event(io, event);
     }
+    io.out.line(event_line(address, event))
+}
+
+fn event_line(address: &str, event: Event) -> String {
     let address = text::escape(address.as_bytes());
-    let turned = |reordered| if reordered { " reordered" } else { "" };
+    let mark = |reordered| if reordered { " reordered" } else { "" };
     match event {
         Event::Reply {
             seq,
             bytes,
             rtt,
             reordered,
-        } => io.out.line(format_args!(
+        } => format!(
             "{bytes} bytes from {address}: seq={seq} time={}{}",
             ms(rtt),
-            turned(reordered)
-        )),
+            mark(reordered)
+        ),
         Event::Corrupt {
             seq,
             bytes,
             offset,
             rtt,
             reordered,
-        } => io.out.line(format_args!(
+        } => format!(
             "{bytes} bytes from {address}: seq={seq} time={} differs at offset {offset}{}",
             ms(rtt),
-            turned(reordered)
-        )),
-        Event::Timeout { seq } => io
-            .out
-            .line(format_args!("no echo from {address}: seq={seq} timed out")),
+            mark(reordered)
+        ),
+        Event::Timeout { seq } => format!("no echo from {address}: seq={seq} timed out"),
         Event::Late {
             seq, rtt, offset, ..
         } => {
             let differs = offset.map_or(String::new(), |at| format!(" differs at offset {at}"));
-            io.out.line(format_args!(
+            format!(
                 "late echo from {address}: seq={seq} time={}{differs}",
                 ms(rtt)
-            ))
+            )
         }
-        Event::Duplicate { seq, bytes, rtt } => io.out.line(format_args!(
+        Event::Duplicate { seq, bytes, rtt } => format!(
             "{bytes} bytes from {address}: seq={seq} time={} duplicate",
             ms(rtt)
-        )),
-        Event::Stray { bytes } => io.out.line(format_args!(
-            "{bytes} bytes from {address} that belong to no message"
-        )),
+        ),
+        Event::Stray { bytes } => {
+            format!("{bytes} bytes from {address} that belong to no message")
+        }
     }
 }
 
@@ -207,19 +209,21 @@ impl Summary<'_> {
     /// Writes it.
     pub(crate) fn show(&self, io: &mut Io) -> Result<()> {
         if io.json {
-            self.record(io)?;
+            io.out.json(&self.record())?;
         } else {
-            self.lines(io)?;
+            for line in self.lines() {
+                io.out.line(line)?;
+            }
         }
         io.out.flush()
     }
 
-    fn record(&self, io: &mut Io) -> Result<()> {
+    fn record(&self) -> JsonSummary<'_> {
         let (ledger, times) = (self.ledger, self.latencies);
         let time = |t: Option<Duration>| t.map(json::ms);
         // A handshake has no content.
         let echo = self.what == What::Echo;
-        io.out.json(&JsonSummary {
+        JsonSummary {
             tag: "summary",
             target: self.target,
             address: self.address,
@@ -242,18 +246,16 @@ impl Summary<'_> {
             interval_ms: time(ledger.interval()),
             duration_ms: json::ms(self.duration),
             time: time::now(),
-        })
+        }
     }
 
-    fn lines(&self, io: &mut Io) -> Result<()> {
+    fn lines(&self) -> Vec<String> {
         let (ledger, times) = (self.ledger, self.latencies);
         let target = text::escape(self.target.as_bytes());
         let (heading, sent, received, lost, rtt) = match self.what {
             What::Echo => ("echo", "sent", "received", "loss", "rtt"),
             What::Connect => ("connect", "tried", "connected", "failed", "connect"),
         };
-        io.out
-            .line(format_args!("\n--- {target} {heading} statistics ---"))?;
         let others = [
             (ledger.corrupt, "corrupt"),
             (ledger.duplicates().unwrap_or(0), "duplicate"),
@@ -261,18 +263,23 @@ impl Summary<'_> {
             (ledger.strays().unwrap_or(0), "stray"),
             (ledger.in_flight, "in flight"),
         ];
-        let others: String = others
+        let others: Vec<String> = others
             .iter()
             .filter(|(count, _)| *count > 0)
-            .flat_map(|(count, what)| [", ".to_owned(), count.to_string(), format!(" {what}")])
+            .map(|(count, what)| format!(", {count} {what}"))
             .collect();
-        io.out.line(format_args!(
-            "{} {sent}, {} {received}, {}% {lost}{others}, time {:.0} ms",
-            ledger.sent,
-            ledger.received,
-            rounded(ledger.loss_percent()),
-            json::ms(self.duration)
-        ))?;
+        let others = others.concat();
+        let mut lines = vec![
+            String::new(),
+            format!("--- {target} {heading} statistics ---"),
+            format!(
+                "{} {sent}, {} {received}, {}% {lost}{others}, time {:.0} ms",
+                ledger.sent,
+                ledger.received,
+                rounded(ledger.loss_percent()),
+                json::ms(self.duration)
+            ),
+        ];
         let all = [
             times.min(),
             times.mean(),
@@ -287,10 +294,10 @@ impl Summary<'_> {
                 .flatten()
                 .map(|t| format!("{:.3}", json::ms(t)))
                 .collect();
-            io.out.line(format_args!(
+            lines.push(format!(
                 "{rtt} min/avg/p50/p90/p99/max = {} ms",
                 all.join("/")
-            ))?;
+            ));
         }
         let mut last = Vec::new();
         if let Some(jitter) = self.jitter.get() {
@@ -300,9 +307,9 @@ impl Summary<'_> {
             last.push(format!("interval = {}", ms(interval)));
         }
         if !last.is_empty() {
-            io.out.line(last.join(", "))?;
+            lines.push(last.join(", "));
         }
-        Ok(())
+        lines
     }
 }
 
@@ -314,6 +321,144 @@ fn rounded(percent: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Matching;
+    use crate::tag::Tags;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    #[test]
+    fn every_event_has_a_line() {
+        let (seq, bytes, rtt, offset) = (3, 64, MS(2), 9);
+        for (event, line) in [
+            (
+                Event::Reply {
+                    seq,
+                    bytes,
+                    rtt,
+                    reordered: false,
+                },
+                "64 bytes from a:7: seq=3 time=2.000 ms",
+            ),
+            (
+                Event::Reply {
+                    seq,
+                    bytes,
+                    rtt,
+                    reordered: true,
+                },
+                "64 bytes from a:7: seq=3 time=2.000 ms reordered",
+            ),
+            (
+                Event::Corrupt {
+                    seq,
+                    bytes,
+                    offset,
+                    rtt,
+                    reordered: true,
+                },
+                "64 bytes from a:7: seq=3 time=2.000 ms differs at offset 9 reordered",
+            ),
+            (Event::Timeout { seq }, "no echo from a:7: seq=3 timed out"),
+            (
+                Event::Late {
+                    seq,
+                    bytes,
+                    rtt,
+                    offset: None,
+                },
+                "late echo from a:7: seq=3 time=2.000 ms",
+            ),
+            (
+                Event::Late {
+                    seq,
+                    bytes,
+                    rtt,
+                    offset: Some(offset),
+                },
+                "late echo from a:7: seq=3 time=2.000 ms differs at offset 9",
+            ),
+            (
+                Event::Duplicate { seq, bytes, rtt },
+                "64 bytes from a:7: seq=3 time=2.000 ms duplicate",
+            ),
+            (
+                Event::Stray { bytes },
+                "64 bytes from a:7 that belong to no message",
+            ),
+        ] {
+            assert_eq!(event_line("a:7", event), line);
+        }
+    }
+
+    /// Of nine probes: three right, one of them reordered, one corrupt, four
+    /// lost, one in flight; one duplicate and two strays.
+    fn summary(what: What, check: impl FnOnce(&Summary<'_>)) {
+        let tags = Tags::new(1);
+        let mut ledger = Ledger::new(Matching::Tagged(tags));
+        let datagram = |seq| {
+            let mut datagram = vec![0; 20];
+            tags.write(seq, &mut datagram);
+            datagram
+        };
+        let mut latencies = Latencies::new().unwrap();
+        let mut jitter = Jitter::default();
+        let mut events = Vec::new();
+        for seq in 1..=9 {
+            ledger.sent(seq, datagram(seq).into(), MS(seq * 10), MS(1000));
+        }
+        for seq in [2, 1, 1, 3, 0, 0] {
+            ledger.datagram(&datagram(seq), MS(90 + seq), &mut events);
+        }
+        ledger.datagram(&datagram(4)[..18], MS(99), &mut events);
+        for ms in [1, 3, 8] {
+            latencies.record(MS(ms));
+            jitter.record(MS(ms));
+        }
+        ledger.end(MS(140), Some(MS(60)));
+        check(&Summary {
+            target: "host:7",
+            address: Some("a:7"),
+            what,
+            ledger: &ledger,
+            latencies: &latencies,
+            jitter,
+            duration: MS(140),
+        });
+    }
+
+    #[test]
+    fn every_line_of_the_summary() {
+        summary(What::Echo, |summary| {
+            assert_eq!(
+                summary.lines().join("\n"),
+                "\n--- host:7 echo statistics ---\n\
+                 9 sent, 3 received, 50% loss, 1 corrupt, 1 duplicate, 1 reordered, 2 stray, \
+                 1 in flight, time 140 ms\n\
+                 rtt min/avg/p50/p90/p99/max = 1.000/4.000/3.000/8.000/8.000/8.000 ms\n\
+                 jitter = 0.430 ms, interval = 10.000 ms"
+            );
+        });
+        summary(What::Connect, |summary| {
+            let lines = summary.lines();
+            assert_eq!(lines[1], "--- host:7 connect statistics ---");
+            assert!(lines[2].starts_with("9 tried, 3 connected, 50% failed, "));
+            assert!(lines[3].starts_with("connect min/avg/"), "{lines:?}");
+        });
+    }
+
+    #[test]
+    fn a_record_of_handshakes_has_no_figures_of_content() {
+        let keys = ["corrupt", "duplicates", "reordered", "strays"];
+        for (what, figures) in [
+            (What::Echo, [Some(1), Some(1), Some(1), Some(2)]),
+            (What::Connect, [None; 4]),
+        ] {
+            summary(what, |summary| {
+                let record = serde_json::to_value(summary.record()).unwrap();
+                assert_eq!(keys.map(|key| record[key].as_u64()), figures, "{record}");
+            });
+        }
+    }
 
     #[test]
     fn percentages() {
