@@ -7,25 +7,25 @@ use std::os::unix::net::UnixListener;
 use serde_json::Value;
 use testkit::peer::{TcpPeer, refused_addr};
 
-use crate::{SOON, client, figures, to};
+use crate::{TEST_TIMEOUT, client, client_to, consistency};
 
 /// Runs it with `--json` and returns the records.
 #[track_caller]
 pub(crate) fn load(peer: &TcpPeer, args: &[&str], code: i32) -> Vec<Value> {
-    let tool = to(peer).args(["--bench", "--json"]).args(args);
-    let out = tool.timeout(SOON * 2).run();
+    let tool = client_to(peer).args(["--bench", "--json"]).args(args);
+    let out = tool.timeout(TEST_TIMEOUT * 2).run();
     out.code(code);
     let records = out.json();
-    figures::load(&records);
+    consistency::check_load(&records);
     records
 }
 
 pub(crate) fn summary(records: &[Value]) -> &Value {
-    figures::load(records)
+    consistency::check_load(records)
 }
 
 pub(crate) fn number(record: &Value, key: &str) -> u64 {
-    figures::count(record, key)
+    consistency::count(record, key)
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn the_summary() {
         assert!(summary["tcp_rtt_ms"].as_f64() > Some(0.0));
         assert!(summary["tcp_retransmits"].is_u64());
     }
-    let out = to(&peer).arg("--bench").args(args).run();
+    let out = client_to(&peer).arg("--bench").args(args).run();
     let lines = out.code(0).stderr("").lines();
     assert_eq!(lines[0], format!("--- {addr} bench statistics ---"));
     assert!(lines[1].starts_with("3 connections, "), "{lines:?}");
@@ -147,7 +147,7 @@ fn the_summary() {
         assert!(lines[5].starts_with("tcp rtt = ") && lines[5].contains(" ms, "));
         assert_eq!(lines.len(), 6);
     }
-    let out = to(&peer)
+    let out = client_to(&peer)
         .args(["--bench", "--rate", "100", "--duration", "200ms"])
         .run();
     out.code(0).stdout_contains("\nsent late p99/max = ");
@@ -213,7 +213,7 @@ fn deaf() -> TcpPeer {
 fn what_was_due_and_could_not_be_sent_is_an_error() {
     let peer = deaf();
     let args = ["--rate", "200", "--size", "1M", "--duration", "500ms"];
-    let out = to(&peer)
+    let out = client_to(&peer)
         .args(["--bench", "--json", "--timeout", "1s"])
         .args(args)
         .run();
@@ -230,15 +230,22 @@ fn a_peer_that_does_not_read_does_not_hold_up_the_end() {
     let peer = deaf();
     let args = ["--bench", "--json", "--timeout", "1s"];
     let rate = ["--rate", "1000000", "--size", "1000"];
-    let tool = to(&peer).args(args).args(rate).args(["--duration", "1s"]);
-    let _ = tool.timeout(SOON).run().code(1);
+    let tool = client_to(&peer)
+        .args(args)
+        .args(rate)
+        .args(["--duration", "1s"]);
+    let _ = tool.timeout(TEST_TIMEOUT).run().code(1);
 
-    let running = to(&peer)
+    let running = client_to(&peer)
         .args(args)
         .args(rate)
         .args(["--duration", "1h"])
         .spawn();
-    assert!(running.read_line(SOON).starts_with(r#"{"type":"interval""#));
+    assert!(
+        running
+            .read_line(TEST_TIMEOUT)
+            .starts_with(r#"{"type":"interval""#)
+    );
     running.signal(2);
     let out = running.wait();
     assert!(number(summary(&out.code(1).json()), "errors") > 100_000);
@@ -289,12 +296,12 @@ fn a_connection_for_each_message() {
         "--duration",
         "100ms",
     ];
-    let out = to(&peer).args(args).run();
+    let out = client_to(&peer).args(args).run();
     out.code(1)
         .stdout_contains("0 connections, 1 message, ")
         .stderr(&format!(
-            "tcpecho-client: {}: 1 connection failed: the peer had not closed the connection at \
-             the end\n",
+            "tcpecho-client: {}: 1 connection failed: the peer did not close the connection in \
+             time\n",
             peer.addr()
         ));
     drop(release);
@@ -307,7 +314,7 @@ fn peers_that_spoil_cut_and_make_up() {
     // passes.
     let lasting = |peer: &TcpPeer, duration: &str| {
         let args = ["--bench", "--timeout", "1s", "--duration", duration];
-        to(peer).args(args).run()
+        client_to(peer).args(args).run()
     };
     let run = |peer: &TcpPeer| lasting(peer, "15s");
 
@@ -341,12 +348,12 @@ fn peers_that_spoil_cut_and_make_up() {
     let peer = TcpPeer::greeting("who goes there?");
     run(&peer)
         .code(1)
-        .stderr_contains("1 connection failed: the peer sent more than it had received");
+        .stderr_contains("1 connection failed: the peer sent more bytes than it received");
 
     let peer = TcpPeer::silent();
     lasting(&peer, "100ms")
         .code(1)
-        .stderr(&line(&peer, "1 echo had not come back at the end"))
+        .stderr(&line(&peer, "1 echo had not arrived when the run ended"))
         .stdout_contains("0 messages/s");
 }
 
@@ -416,8 +423,12 @@ fn a_signal_brings_the_summary() {
             "--connections",
             "3",
         ];
-        let running = to(&peer).args(args).spawn();
-        assert!(running.read_line(SOON).starts_with(r#"{"type":"interval""#));
+        let running = client_to(&peer).args(args).spawn();
+        assert!(
+            running
+                .read_line(TEST_TIMEOUT)
+                .starts_with(r#"{"type":"interval""#)
+        );
         running.signal(signal);
         let out = running.wait();
         let records = out.code(0).stderr("").json();
@@ -443,8 +454,8 @@ fn too_many_for_the_limit() {
     );
     let out = testkit::Tool::new("/bin/sh").args(["-c", &script]).run();
     out.code(2).stdout("").stderr(
-        "tcpecho-client: so many connections need 264 open files, and the limit is 100; \
-         root can raise the hard limit: 'ulimit -Hn 264', limits.conf, LimitNOFILE=\n",
+        "tcpecho-client: the connections need 264 open files, but the limit is 100; root can \
+         raise the hard limit with 'ulimit -Hn 264', limits.conf or LimitNOFILE=\n",
     );
 }
 
@@ -482,28 +493,28 @@ fn local_domain() {
 #[test]
 fn usage() {
     for (args, why) in [
-        (&["--bench", "x"][..], "MESSAGE does not go with --bench"),
-        (&["--bench", "-c", "3"], "-c does not go with --bench"),
+        (&["--bench", "x"][..], "MESSAGE cannot be used with --bench"),
+        (&["--bench", "-c", "3"], "-c cannot be used with --bench"),
         (
             &["--bench", "--udp"],
-            "--udp does not go with --bench: a lost datagram would stall its connection; \
+            "--udp cannot be used with --bench: a lost datagram would stall its connection; \
              -c and -i count losses",
         ),
         (
             &["--bench", "--rate", "5", "--pipeline", "2"],
-            "--pipeline does not go with --rate",
+            "--pipeline cannot be used with --rate",
         ),
         (
             &["--bench", "--reconnect", "--pipeline", "2"],
-            "--pipeline does not go with --reconnect",
+            "--pipeline cannot be used with --reconnect",
         ),
         (
             &["--bench", "--rate", "0"],
-            "not a rate; use a number a second, 0.001 to 100000000",
+            "not a rate; use messages per second, from 0.001 to 100000000",
         ),
         (&["--bench", "--rate", "nan"], "not a rate"),
-        (&["--connections", "3"], "--connections needs --bench"),
-        (&["--rate", "3"], "--rate needs --bench"),
+        (&["--connections", "3"], "--connections requires --bench"),
+        (&["--rate", "3"], "--rate requires --bench"),
     ] {
         let out = client().arg("a:1").args(args).run();
         out.code(2).stdout("").stderr_contains(why);

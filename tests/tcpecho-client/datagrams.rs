@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 use testkit::udp::UdpPeer;
 
-use crate::figures::{count, number, recounted};
-use crate::{SOON, client};
+use crate::consistency::{check_echoes, count, number};
+use crate::{TEST_TIMEOUT, client};
 
 /// What a peer has done, counted by itself.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Peer {
 
 fn run(addr: SocketAddr, args: &[&str], code: i32) -> Vec<Value> {
     let tool = client().args(["-j", "-u", &addr.to_string()]).args(args);
-    let out = tool.timeout(SOON * 2).run();
+    let out = tool.timeout(TEST_TIMEOUT * 2).run();
     out.code(code);
     out.json()
 }
@@ -91,7 +91,7 @@ fn errors_about_one_datagram_cost_no_other() {
     });
     let args = ["-c", "100", "-i", "20ms", "--timeout", "5s"];
     let records = run(peer.addr, &args, 1);
-    let summary = recounted(&records);
+    let summary = check_echoes(&records);
     let done = peer.done();
     assert_eq!(count(summary, "received"), done.echoed, "{summary}");
     assert_eq!(count(summary, "lost"), 100 - done.received, "{summary}");
@@ -119,7 +119,7 @@ fn a_datagram_from_elsewhere_costs_no_other() {
         }
     });
     let records = run(peer.addr, &["-c", "60", "-i", "5ms", "--timeout", "5s"], 0);
-    let summary = recounted(&records);
+    let summary = check_echoes(&records);
     assert_eq!(
         (count(summary, "received"), count(summary, "corrupt")),
         (60, 0)
@@ -157,7 +157,7 @@ fn loss_duplicates_and_reordering() {
             out
         });
         let records = run(peer.addr(), &[&args[..], sizes].concat(), 1);
-        let summary = recounted(&records);
+        let summary = check_echoes(&records);
         let numbers = || 1..=60;
         let lost = numbers().filter(|n| n % 3 == 0).count() as u64;
         let twice = numbers().filter(|n| n % 4 == 0 && n % 3 != 0).count() as u64;
@@ -194,7 +194,7 @@ fn corrupt_and_truncated_echoes() {
         &["-c", "20", "-i", "2ms", "--timeout", "3s"],
         1,
     );
-    let summary = recounted(&records);
+    let summary = check_echoes(&records);
     assert_eq!(
         (count(summary, "received"), count(summary, "corrupt")),
         (5, 15)
@@ -212,9 +212,9 @@ fn echoes_that_are_all_late() {
     let peer = Peer::start(1500, 1500, |_, _, _| {});
     let args = ["-c", "1500", "-i", "1ms", "--timeout", "300ms"];
     let tool = client().args(["-j", "-u", &peer.addr.to_string()]);
-    let out = tool.args(args).timeout(SOON * 2).run();
+    let out = tool.args(args).timeout(TEST_TIMEOUT * 2).run();
     let records = out.code(1).json();
-    let summary = recounted(&records);
+    let summary = check_echoes(&records);
     assert_eq!(peer.done().echoed, 1500);
     let late = records.iter().filter(|r| r["type"] == "late");
     let late: Vec<&Value> = late.collect();
@@ -237,7 +237,7 @@ fn a_given_message_after_losses() {
         });
         let args = ["-c", "8", "-i", "300ms", "--timeout", "3s"];
         let records = run(peer.addr(), &[payload, &args[..]].concat(), 1);
-        let summary = recounted(&records);
+        let summary = check_echoes(&records);
         assert_eq!((count(summary, "received"), count(summary, "lost")), (6, 2));
         let seqs: Vec<u64> = records
             .iter()
@@ -257,7 +257,7 @@ fn a_closed_port() {
     let addr = socket.local_addr().unwrap();
     drop(socket);
     let records = run(addr, &["-c", "4", "-i", "20ms", "--timeout", "10s"], 1);
-    let summary = recounted(&records);
+    let summary = check_echoes(&records);
     assert_eq!((count(summary, "sent"), count(summary, "lost")), (4, 4));
     for (record, seq) in records.iter().zip(1..=4) {
         assert_eq!(
@@ -281,12 +281,12 @@ fn what_is_in_flight_when_a_signal_comes() {
     let args = ["-j", "-u", "-i", "20ms", &addr];
     let running = client().args(args).spawn();
     for _ in 0..100 {
-        came.recv_timeout(SOON).unwrap();
+        came.recv_timeout(TEST_TIMEOUT).unwrap();
     }
     running.signal(2);
     let out = running.wait();
     let records = out.code(1).json();
-    let summary = recounted(&records);
+    let summary = check_echoes(&records);
     assert_eq!(count(summary, "received"), 3);
     // Two intervals for the way of the signal.
     let young = (2.0 * number(summary, "max_ms") / 20.0).ceil() as u64 + 2;
@@ -305,11 +305,11 @@ fn what_is_in_flight_when_a_signal_comes() {
     let args = ["-j", "-u", "-i", "50ms", "--timeout", "1h", &addr];
     let running = client().args(args).spawn();
     for _ in 0..8 {
-        came.recv_timeout(SOON).unwrap();
+        came.recv_timeout(TEST_TIMEOUT).unwrap();
     }
     running.signal(15);
     let records = running.wait().code(0).json();
-    let summary = recounted(&records);
+    let summary = check_echoes(&records);
     assert_eq!((count(summary, "received"), count(summary, "lost")), (3, 0));
     assert!(count(summary, "in_flight") >= 5, "{summary}");
 }

@@ -11,7 +11,7 @@ use rustls::{ServerConfig, ServerConnection};
 use testkit::peer::TcpPeer;
 use testkit::tls::{Authority, Leaf};
 
-use crate::{payload, to};
+use crate::{client_to, payload};
 
 fn ca(authority: &Authority) -> [String; 3] {
     let file = authority.ca_file().display().to_string();
@@ -37,25 +37,25 @@ fn every_mode() {
     let authority = Authority::new();
     let peer = TcpPeer::echo_tls(&authority.server());
     let tls = ca(&authority);
-    let out = to(&peer).args(&tls).arg("hello").run();
+    let out = client_to(&peer).args(&tls).arg("hello").run();
     out.code(0).stdout("hello").stderr("");
     let all = payload(4 << 20);
-    let out = to(&peer)
+    let out = client_to(&peer)
         .args(&tls)
         .args(["-q", "--file", "-"])
         .stdin(all.clone())
         .run();
     out.code(0).stdout("").stderr("");
-    let out = to(&peer).args(&tls).stdin(payload(100_000)).run();
+    let out = client_to(&peer).args(&tls).stdin(payload(100_000)).run();
     assert!(out.code(0).stderr("").stdout == payload(100_000));
-    let out = to(&peer)
+    let out = client_to(&peer)
         .args(&tls)
         .args(["-c", "3", "-i", "1ms", "--size", "20k"])
         .run();
     out.code(0)
         .stderr("")
         .stdout_contains("3 sent, 3 received, 0% loss");
-    let out = to(&peer)
+    let out = client_to(&peer)
         .args(&tls)
         .args(["--connect-only", "--json"])
         .run();
@@ -65,7 +65,7 @@ fn every_mode() {
         &["--connections", "5", "--size", "1:40k", "--pipeline", "3"][..],
         &["--connections", "3", "--reconnect"],
     ] {
-        let out = to(&peer)
+        let out = client_to(&peer)
             .args(&tls)
             .args(["--bench", "--json", "--duration", "300ms"])
             .args(more)
@@ -160,16 +160,20 @@ fn a_version_1_certificate_is_accepted_with_insecure_alone() {
     let version_1 = without_version_and_extensions(&version_3);
     for version in rustls::ALL_VERSIONS {
         let peer = echo_with_certificate(version_1.clone(), &key, version);
-        let out = to(&peer).args(["--tls", "--insecure", "hello"]).run();
+        let out = client_to(&peer)
+            .args(["--tls", "--insecure", "hello"])
+            .run();
         out.code(0).stdout("hello").stderr("");
-        let out = to(&peer).args(ca(&authority)).arg("hello").run();
+        let out = client_to(&peer).args(ca(&authority)).arg("hello").run();
         out.code(3)
             .stdout("")
             .stderr_contains(": the certificate is not X.509 version 3\n");
         // The server must hold the key of the certificate in any case.
         for certificate in [&version_1[..], &version_3] {
             let peer = echo_with_certificate(certificate.to_vec(), &other_key, version);
-            let out = to(&peer).args(["--tls", "--insecure", "hello"]).run();
+            let out = client_to(&peer)
+                .args(["--tls", "--insecure", "hello"])
+                .run();
             out.code(3)
                 .stdout("")
                 .stderr_contains("the server's proof that it holds its key is wrong\n");
@@ -198,10 +202,10 @@ fn a_farewell_that_comes_with_the_last_bytes() {
         // Until the client ends.
         std::io::copy(&mut stream, &mut std::io::sink())
     });
-    let out = to(&peer).args(ca(&authority)).run();
+    let out = client_to(&peer).args(ca(&authority)).run();
     out.code(0).stdout("the last words").stderr("");
     // Nothing is printed, so nothing else wakes it either.
-    let out = to(&peer).args(ca(&authority)).arg("-q").run();
+    let out = client_to(&peer).args(ca(&authority)).arg("-q").run();
     out.code(0).stdout("").stderr("");
 }
 
@@ -209,7 +213,7 @@ fn a_farewell_that_comes_with_the_last_bytes() {
 fn versions() {
     let authority = Authority::new();
     let peer = TcpPeer::echo_tls(&authority.server().only_tls12());
-    to(&peer)
+    client_to(&peer)
         .args(ca(&authority))
         .arg("hello")
         .run()
@@ -223,19 +227,19 @@ fn certificates_that_will_not_do() {
     for (leaf, why) in [
         (
             Leaf::WrongName,
-            "the certificate is not valid for 127.0.0.1, only for wrong.test; --server-name",
+            "the certificate is not valid for 127.0.0.1, only for wrong.test; expect another name with --server-name",
         ),
         (Leaf::Expired, "the certificate has expired\n"),
         (
             Leaf::SelfSigned,
-            "issuer is unknown; --cacert FILE trusts another authority",
+            "issuer is unknown; trust its CA with --cacert FILE",
         ),
     ] {
         let peer = TcpPeer::echo_tls(&authority.server().leaf(leaf));
-        let out = to(&peer).args(ca(&authority)).arg("hello").run();
+        let out = client_to(&peer).args(ca(&authority)).arg("hello").run();
         out.code(3).stdout("").stderr_contains(why);
         assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
-        let records = to(&peer)
+        let records = client_to(&peer)
             .args(ca(&authority))
             .args(["-j", "x"])
             .run()
@@ -243,19 +247,19 @@ fn certificates_that_will_not_do() {
             .json();
         assert_eq!(records[0]["kind"], "tls");
         // No certificate, no answer: not even whether somebody is there.
-        to(&peer)
+        client_to(&peer)
             .args(ca(&authority))
             .arg("--connect-only")
             .run()
             .code(3);
-        to(&peer)
+        client_to(&peer)
             .args(["--tls", "--insecure", "hello"])
             .run()
             .code(0)
             .stdout("hello");
     }
     let peer = TcpPeer::echo_tls(&authority.server().leaf(Leaf::WrongName));
-    let out = to(&peer)
+    let out = client_to(&peer)
         .args(ca(&authority))
         .args(["--server-name", "wrong.test", "hello"])
         .run();
@@ -267,7 +271,10 @@ fn peers_that_speak_no_tls_or_cut_it() {
     let peer = TcpPeer::echo();
     let addr = peer.addr();
     for mode in [&["hello"][..], &["-c", "2"], &["--bench"]] {
-        let out = to(&peer).args(["--tls", "--insecure"]).args(mode).run();
+        let out = client_to(&peer)
+            .args(["--tls", "--insecure"])
+            .args(mode)
+            .run();
         out.code(3).stdout("").stderr(&format!(
             "tcpecho-client: {addr}: the peer does not speak TLS: it sends back what it \
              receives; connect without --tls\n"
@@ -278,19 +285,23 @@ fn peers_that_speak_no_tls_or_cut_it() {
         std::io::copy(&mut stream, &mut std::io::sink())
     });
     let addr = peer.addr();
-    let out = to(&peer).args(["--tls", "--insecure", "hello"]).run();
+    let out = client_to(&peer)
+        .args(["--tls", "--insecure", "hello"])
+        .run();
     out.code(3).stdout("").stderr(&format!(
         "tcpecho-client: {addr}: the peer does not speak TLS; connect without --tls\n"
     ));
     let peer = TcpPeer::silent();
-    let out = to(&peer)
+    let out = client_to(&peer)
         .args(["--tls", "--insecure", "--timeout", "1s", "hello"])
         .run();
     out.code(3).stderr_contains("TLS handshake timed out");
     let peer = TcpPeer::close_at_once();
-    let out = to(&peer).args(["--tls", "--insecure", "hello"]).run();
+    let out = client_to(&peer)
+        .args(["--tls", "--insecure", "hello"])
+        .run();
     out.code(3)
-        .stderr_contains("the peer closed in the TLS handshake");
+        .stderr_contains("the peer closed the connection during the TLS handshake");
 }
 
 /// The records have no byte for the application, and there is always one more.
@@ -319,11 +330,13 @@ fn a_peer_that_never_comes_to_the_point() {
         (&["hello", "--no-verify"], 3),
         (&["--bench", "--duration", "15s"], 1),
     ] {
-        let tool = to(&peer).args(ca(&authority)).args(["--timeout", "15s"]);
+        let tool = client_to(&peer)
+            .args(ca(&authority))
+            .args(["--timeout", "15s"]);
         let out = tool
             .args(mode)
             .measure_memory()
-            .timeout(crate::SOON * 3)
+            .timeout(crate::TEST_TIMEOUT * 3)
             .run();
         out.code(code).stderr_contains(why);
         out.peak_memory_below(24 << 20);
@@ -343,7 +356,9 @@ fn alerts() {
             std::io::copy(&mut stream, &mut std::io::sink())
         });
         let addr = peer.addr();
-        let out = to(&peer).args(["--tls", "--insecure", "hello"]).run();
+        let out = client_to(&peer)
+            .args(["--tls", "--insecure", "hello"])
+            .run();
         out.code(3).stdout("").stderr(&format!(
             "tcpecho-client: {addr}: the peer refused the connection: TLS alert {name}\n"
         ));
@@ -353,12 +368,12 @@ fn alerts() {
 #[test]
 fn files_and_usage() {
     let peer = TcpPeer::silent();
-    let out = to(&peer)
+    let out = client_to(&peer)
         .args(["--tls", "--cacert", "/no/such.pem", "x"])
         .run();
     out.code(2)
         .stderr("tcpecho-client: /no/such.pem: no such file or directory\n");
-    let out = to(&peer)
+    let out = client_to(&peer)
         .args(["--tls", "--cacert", "/dev/null", "x"])
         .run();
     out.code(2)
@@ -368,13 +383,13 @@ fn files_and_usage() {
             &["--insecure"][..],
             "required arguments were not provided: --tls",
         ),
-        (&["--tls", "--udp"], "--tls does not go with --udp"),
+        (&["--tls", "--udp"], "--tls cannot be used with --udp"),
         (
             &["--tls", "--server-name", "a b"],
-            "a b: no name a certificate could be for",
+            "a b: not a valid name in a certificate",
         ),
     ] {
-        let out = to(&peer).args(args).arg("x").run();
+        let out = client_to(&peer).args(args).arg("x").run();
         out.code(2).stdout("").stderr_contains(why);
     }
 }

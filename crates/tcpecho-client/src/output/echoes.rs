@@ -1,4 +1,5 @@
-//! Echoes one by one, what became of them, and the summary of a run.
+//! The lines and records of messages that are sent one by one, and the summary
+//! of such a run.
 
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use common::{Error, Result, json, text, time};
 use serde::Serialize;
 
 use super::{error, ms};
-use crate::ledger::{Event, Ledger};
 use crate::stats::{Jitter, Latencies};
+use crate::tracker::{EchoTracker, Event};
 
 #[derive(Serialize)]
 struct JsonReply {
@@ -40,12 +41,22 @@ struct JsonStray {
     time: String,
 }
 
-/// Writes an event of a run, as a line or as a record.
+/// The record of an event.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum JsonEvent {
+    Reply(JsonReply),
+    Timeout(JsonTimeout),
+    Stray(JsonStray),
+}
+
+/// Prints an event of a run.
 pub(crate) fn event(io: &mut Io, address: &str, event: Event) -> Result<()> {
     if io.json {
-        return json_event(io, event);
+        io.out.json(&JsonEvent::new(event))
+    } else {
+        io.out.line(event_line(address, event))
     }
-    io.out.line(event_line(address, event))
 }
 
 fn event_line(address: &str, event: Event) -> String {
@@ -93,52 +104,54 @@ fn event_line(address: &str, event: Event) -> String {
     }
 }
 
-fn json_event(io: &mut Io, event: Event) -> Result<()> {
-    let time = time::now();
-    let (tag, seq, bytes, rtt, offset) = match event {
-        Event::Reply {
-            seq, bytes, rtt, ..
-        }
-        | Event::Duplicate { seq, bytes, rtt } => ("reply", seq, bytes, rtt, None),
-        Event::Corrupt {
+impl JsonEvent {
+    fn new(event: Event) -> Self {
+        let time = time::now();
+        let (tag, seq, bytes, rtt, offset) = match event {
+            Event::Reply {
+                seq, bytes, rtt, ..
+            }
+            | Event::Duplicate { seq, bytes, rtt } => ("reply", seq, bytes, rtt, None),
+            Event::Corrupt {
+                seq,
+                bytes,
+                rtt,
+                offset,
+                ..
+            } => ("reply", seq, bytes, rtt, Some(offset)),
+            Event::Late {
+                seq,
+                bytes,
+                rtt,
+                offset,
+            } => ("late", seq, bytes, rtt, offset),
+            Event::Timeout { seq } => {
+                let tag = "timeout";
+                return Self::Timeout(JsonTimeout { tag, seq, time });
+            }
+            Event::Stray { bytes } => {
+                let tag = "stray";
+                return Self::Stray(JsonStray { tag, bytes, time });
+            }
+        };
+        Self::Reply(JsonReply {
+            tag,
             seq,
             bytes,
-            rtt,
+            rtt_ms: json::ms(rtt),
+            reordered: matches!(
+                event,
+                Event::Reply { reordered, .. } | Event::Corrupt { reordered, .. } if reordered
+            ),
+            duplicate: matches!(event, Event::Duplicate { .. }),
+            corrupt: offset.is_some(),
             offset,
-            ..
-        } => ("reply", seq, bytes, rtt, Some(offset)),
-        Event::Late {
-            seq,
-            bytes,
-            rtt,
-            offset,
-        } => ("late", seq, bytes, rtt, offset),
-        Event::Timeout { seq } => {
-            let tag = "timeout";
-            return io.out.json(&JsonTimeout { tag, seq, time });
-        }
-        Event::Stray { bytes } => {
-            let tag = "stray";
-            return io.out.json(&JsonStray { tag, bytes, time });
-        }
-    };
-    io.out.json(&JsonReply {
-        tag,
-        seq,
-        bytes,
-        rtt_ms: json::ms(rtt),
-        reordered: matches!(
-            event,
-            Event::Reply { reordered, .. } | Event::Corrupt { reordered, .. } if reordered
-        ),
-        duplicate: matches!(event, Event::Duplicate { .. }),
-        corrupt: offset.is_some(),
-        offset,
-        time,
-    })
+            time,
+        })
+    }
 }
 
-/// A message that was lost because its connection failed.
+/// Prints the loss of a message because of a failed connection.
 pub(crate) fn failure(io: &mut Io, address: &str, seq: u64, failure: &Error) -> Result<()> {
     if io.json {
         return error(io, failure, Some(address), Some(seq));
@@ -177,36 +190,33 @@ struct JsonSummary<'a> {
     time: String,
 }
 
-/// What a summary is about.
+/// The subject of a summary, which decides its wording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum Subject {
     /// Messages and their echoes.
     Echo,
-    /// Connections that were made and closed.
+    /// Connects without a message.
     Connect,
 }
 
-/// The end of a run of echoes or handshakes.
+/// The summary of a run of messages or connects.
 #[derive(Debug)]
 pub(crate) struct Summary<'a> {
-    /// As typed.
+    /// The target as given.
     pub(crate) target: &'a str,
-    /// The address that answered last, if any did.
+    /// The address of the last connection, if there was one.
     pub(crate) address: Option<&'a str>,
-    /// What was counted.
-    pub(crate) what: What,
-    /// The counts.
-    pub(crate) ledger: &'a Ledger,
-    /// The times of those that came back.
+    pub(crate) subject: Subject,
+    pub(crate) tracker: &'a EchoTracker,
+    /// The round-trip times, or the durations of the connects.
     pub(crate) latencies: &'a Latencies,
-    /// Their variation.
     pub(crate) jitter: Jitter,
-    /// The length of the run.
+    /// The duration of the run.
     pub(crate) duration: Duration,
 }
 
 impl Summary<'_> {
-    /// Writes it.
+    /// Prints the summary as lines or as a record.
     pub(crate) fn show(&self, io: &mut Io) -> Result<()> {
         if io.json {
             io.out.json(&self.record())?;
@@ -219,23 +229,23 @@ impl Summary<'_> {
     }
 
     fn record(&self) -> JsonSummary<'_> {
-        let (ledger, times) = (self.ledger, self.latencies);
+        let (tracker, times) = (self.tracker, self.latencies);
         let time = |t: Option<Duration>| t.map(json::ms);
-        // A handshake has no content.
-        let echo = self.what == What::Echo;
+        // A connect has no echo whose content could be counted.
+        let echo = self.subject == Subject::Echo;
         JsonSummary {
             tag: "summary",
             target: self.target,
             address: self.address,
-            sent: ledger.sent,
-            received: ledger.received,
-            lost: ledger.lost,
-            in_flight: ledger.in_flight,
-            loss_percent: rounded(ledger.loss_percent()),
-            corrupt: echo.then_some(ledger.corrupt),
-            duplicates: ledger.duplicates().filter(|_| echo),
-            reordered: echo.then_some(ledger.reordered),
-            strays: ledger.strays().filter(|_| echo),
+            sent: tracker.sent,
+            received: tracker.received,
+            lost: tracker.lost,
+            in_flight: tracker.in_flight,
+            loss_percent: rounded(tracker.loss_percent()),
+            corrupt: echo.then_some(tracker.corrupt),
+            duplicates: tracker.duplicates().filter(|_| echo),
+            reordered: echo.then_some(tracker.reordered),
+            strays: tracker.strays().filter(|_| echo),
             jitter_ms: time(self.jitter.get()),
             min_ms: time(times.min()),
             avg_ms: time(times.mean()),
@@ -243,25 +253,25 @@ impl Summary<'_> {
             p90_ms: time(times.quantile(0.9)),
             p99_ms: time(times.quantile(0.99)),
             max_ms: time(times.max()),
-            interval_ms: time(ledger.interval()),
+            interval_ms: time(tracker.interval()),
             duration_ms: json::ms(self.duration),
             time: time::now(),
         }
     }
 
     fn lines(&self) -> Vec<String> {
-        let (ledger, times) = (self.ledger, self.latencies);
+        let (tracker, times) = (self.tracker, self.latencies);
         let target = text::escape(self.target.as_bytes());
-        let (heading, sent, received, lost, rtt) = match self.what {
-            What::Echo => ("echo", "sent", "received", "loss", "rtt"),
-            What::Connect => ("connect", "tried", "connected", "failed", "connect"),
+        let (heading, sent, received, lost, rtt) = match self.subject {
+            Subject::Echo => ("echo", "sent", "received", "loss", "rtt"),
+            Subject::Connect => ("connect", "tried", "connected", "failed", "connect"),
         };
         let others = [
-            (ledger.corrupt, "corrupt"),
-            (ledger.duplicates().unwrap_or(0), "duplicate"),
-            (ledger.reordered, "reordered"),
-            (ledger.strays().unwrap_or(0), "stray"),
-            (ledger.in_flight, "in flight"),
+            (tracker.corrupt, "corrupt"),
+            (tracker.duplicates().unwrap_or(0), "duplicate"),
+            (tracker.reordered, "reordered"),
+            (tracker.strays().unwrap_or(0), "stray"),
+            (tracker.in_flight, "in flight"),
         ];
         let others: Vec<String> = others
             .iter()
@@ -274,9 +284,9 @@ impl Summary<'_> {
             format!("--- {target} {heading} statistics ---"),
             format!(
                 "{} {sent}, {} {received}, {}% {lost}{others}, time {:.0} ms",
-                ledger.sent,
-                ledger.received,
-                rounded(ledger.loss_percent()),
+                tracker.sent,
+                tracker.received,
+                rounded(tracker.loss_percent()),
                 json::ms(self.duration)
             ),
         ];
@@ -303,7 +313,7 @@ impl Summary<'_> {
         if let Some(jitter) = self.jitter.get() {
             last.push(format!("jitter = {}", ms(jitter)));
         }
-        if let Some(interval) = ledger.interval() {
+        if let Some(interval) = tracker.interval() {
             last.push(format!("interval = {}", ms(interval)));
         }
         if !last.is_empty() {
@@ -313,7 +323,7 @@ impl Summary<'_> {
     }
 }
 
-/// At most four decimals.
+/// Rounds to four decimals.
 fn rounded(percent: f64) -> f64 {
     (percent * 1e4).round() / 1e4
 }
@@ -321,80 +331,107 @@ fn rounded(percent: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Matching;
     use crate::tag::Tags;
+    use crate::tracker::Matching;
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
     #[test]
-    fn every_event_has_a_line() {
+    fn every_event_has_a_line_and_a_record() {
         let (seq, bytes, rtt, offset) = (3, 64, MS(2), 9);
-        for (event, line) in [
+        let reply = |reordered| Event::Reply {
+            seq,
+            bytes,
+            rtt,
+            reordered,
+        };
+        let corrupt = |reordered| Event::Corrupt {
+            seq,
+            bytes,
+            offset,
+            rtt,
+            reordered,
+        };
+        let late = |offset| Event::Late {
+            seq,
+            bytes,
+            rtt,
+            offset,
+        };
+        for (event, line, record) in [
             (
-                Event::Reply {
-                    seq,
-                    bytes,
-                    rtt,
-                    reordered: false,
-                },
+                reply(false),
                 "64 bytes from a:7: seq=3 time=2.000 ms",
+                "reply 3 64 2.0 false false false null",
             ),
             (
-                Event::Reply {
-                    seq,
-                    bytes,
-                    rtt,
-                    reordered: true,
-                },
+                reply(true),
                 "64 bytes from a:7: seq=3 time=2.000 ms reordered",
+                "reply 3 64 2.0 true false false null",
             ),
             (
-                Event::Corrupt {
-                    seq,
-                    bytes,
-                    offset,
-                    rtt,
-                    reordered: true,
-                },
+                corrupt(false),
+                "64 bytes from a:7: seq=3 time=2.000 ms differs at offset 9",
+                "reply 3 64 2.0 false false true 9",
+            ),
+            (
+                corrupt(true),
                 "64 bytes from a:7: seq=3 time=2.000 ms differs at offset 9 reordered",
+                "reply 3 64 2.0 true false true 9",
             ),
-            (Event::Timeout { seq }, "no echo from a:7: seq=3 timed out"),
             (
-                Event::Late {
-                    seq,
-                    bytes,
-                    rtt,
-                    offset: None,
-                },
+                late(None),
                 "late echo from a:7: seq=3 time=2.000 ms",
+                "late 3 64 2.0 false false false null",
             ),
             (
-                Event::Late {
-                    seq,
-                    bytes,
-                    rtt,
-                    offset: Some(offset),
-                },
+                late(Some(offset)),
                 "late echo from a:7: seq=3 time=2.000 ms differs at offset 9",
+                "late 3 64 2.0 false false true 9",
             ),
             (
                 Event::Duplicate { seq, bytes, rtt },
                 "64 bytes from a:7: seq=3 time=2.000 ms duplicate",
+                "reply 3 64 2.0 false true false null",
+            ),
+            (
+                Event::Timeout { seq },
+                "no echo from a:7: seq=3 timed out",
+                "timeout 3",
             ),
             (
                 Event::Stray { bytes },
                 "64 bytes from a:7 that belong to no message",
+                "stray 64",
             ),
         ] {
             assert_eq!(event_line("a:7", event), line);
+            let json = serde_json::to_value(JsonEvent::new(event)).unwrap();
+            let keys = [
+                "type",
+                "seq",
+                "bytes",
+                "rtt_ms",
+                "reordered",
+                "duplicate",
+                "corrupt",
+                "offset",
+            ];
+            let values = keys.iter().filter_map(|&key| json.get(key));
+            let values: Vec<String> = values
+                .map(|value| value.as_str().map_or(value.to_string(), str::to_owned))
+                .collect();
+            assert_eq!(values.join(" "), record);
+            assert!(json["time"].is_string());
         }
     }
 
-    /// Of nine probes: three right, one of them reordered, one corrupt, four
-    /// lost, one in flight; one duplicate and two strays.
-    fn summary(what: What, check: impl FnOnce(&Summary<'_>)) {
+    /// Calls `check` with the summary of nine messages: three echoes are right, of
+    /// which one is reordered, one is corrupt, four messages are lost, one is in
+    /// flight; there are one duplicate and two strays.
+    fn summary(subject: Subject, check: impl FnOnce(&Summary<'_>)) {
         let tags = Tags::new(1);
-        let mut ledger = Ledger::new(Matching::Tagged(tags));
+        let mut tracker = EchoTracker::new(Matching::Tagged(tags));
         let datagram = |seq| {
             let mut datagram = vec![0; 20];
             tags.write(seq, &mut datagram);
@@ -404,22 +441,22 @@ mod tests {
         let mut jitter = Jitter::default();
         let mut events = Vec::new();
         for seq in 1..=9 {
-            ledger.sent(seq, datagram(seq).into(), MS(seq * 10), MS(1000));
+            tracker.sent(seq, datagram(seq).into(), MS(seq * 10), MS(1000));
         }
         for seq in [2, 1, 1, 3, 0, 0] {
-            ledger.datagram(&datagram(seq), MS(90 + seq), &mut events);
+            tracker.receive_datagram(&datagram(seq), MS(90 + seq), &mut events);
         }
-        ledger.datagram(&datagram(4)[..18], MS(99), &mut events);
+        tracker.receive_datagram(&datagram(4)[..18], MS(99), &mut events);
         for ms in [1, 3, 8] {
             latencies.record(MS(ms));
             jitter.record(MS(ms));
         }
-        ledger.end(MS(140), Some(MS(60)));
+        tracker.finish(MS(140), Some(MS(60)));
         check(&Summary {
             target: "host:7",
             address: Some("a:7"),
-            what,
-            ledger: &ledger,
+            subject,
+            tracker: &tracker,
             latencies: &latencies,
             jitter,
             duration: MS(140),
@@ -428,7 +465,7 @@ mod tests {
 
     #[test]
     fn every_line_of_the_summary() {
-        summary(What::Echo, |summary| {
+        summary(Subject::Echo, |summary| {
             assert_eq!(
                 summary.lines().join("\n"),
                 "\n--- host:7 echo statistics ---\n\
@@ -438,7 +475,7 @@ mod tests {
                  jitter = 0.430 ms, interval = 10.000 ms"
             );
         });
-        summary(What::Connect, |summary| {
+        summary(Subject::Connect, |summary| {
             let lines = summary.lines();
             assert_eq!(lines[1], "--- host:7 connect statistics ---");
             assert!(lines[2].starts_with("9 tried, 3 connected, 50% failed, "));
@@ -447,13 +484,13 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_handshakes_has_no_figures_of_content() {
+    fn the_record_of_connects_has_no_counts_of_content() {
         let keys = ["corrupt", "duplicates", "reordered", "strays"];
-        for (what, figures) in [
-            (What::Echo, [Some(1), Some(1), Some(1), Some(2)]),
-            (What::Connect, [None; 4]),
+        for (subject, figures) in [
+            (Subject::Echo, [Some(1), Some(1), Some(1), Some(2)]),
+            (Subject::Connect, [None; 4]),
         ] {
-            summary(what, |summary| {
+            summary(subject, |summary| {
                 let record = serde_json::to_value(summary.record()).unwrap();
                 assert_eq!(keys.map(|key| record[key].as_u64()), figures, "{record}");
             });

@@ -109,7 +109,7 @@ fn version_1_key(
     if !is_version_1 {
         return Err(error);
     }
-    // Trust anchors may be of version 1, so this reads what the above does not.
+    // A trust anchor may be of version 1, so webpki can parse it as one.
     let mut store = RootCertStore::empty();
     store.add(certificate.clone())?;
     let anchor = store.roots.first().ok_or(BadEncoding)?;
@@ -129,8 +129,8 @@ fn in_sequence(content: &[u8]) -> Vec<u8> {
     [&header, content].concat()
 }
 
-/// Words a wrong signature as what it is here, since rustls uses the same
-/// error for the issuer's signature on the certificate.
+/// Replaces the error of a wrong signature, since rustls uses the same one for
+/// the issuer's signature on the certificate.
 fn explained(error: Error) -> Error {
     match error {
         Error::InvalidCertificate(BadSignature) => {

@@ -10,7 +10,7 @@ use testkit::Tool;
 use testkit::peer::TcpPeer;
 use testkit::udp::UdpPeer;
 
-use crate::{SOON, client, to};
+use crate::{TEST_TIMEOUT, client, client_to};
 
 /// Of a process that holds no more than buffers.
 const FLAT: u64 = 24 << 20;
@@ -51,7 +51,7 @@ fn run_with_records(tool: Tool) -> (testkit::Output, Vec<Value>) {
 }
 
 fn bounded(tool: Tool) -> Tool {
-    tool.measure_memory().timeout(SOON * 3)
+    tool.measure_memory().timeout(TEST_TIMEOUT * 3)
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_record_holds_a_bounded_part_of_the_reply() {
             let chunk = vec![byte; RECORD];
             (0..5).try_for_each(|_| stream.write_all(&chunk))
         });
-        let tool = to(&peer).args(["-j", "--no-verify", "--timeout", "15s", "hello"]);
+        let tool = client_to(&peer).args(["-j", "--no-verify", "--timeout", "15s", "hello"]);
         let (out, records) = run_with_records(tool);
         out.code(0).peak_memory_below(4 * RECORD as u64);
         let record = &records[0];
@@ -80,7 +80,7 @@ fn a_record_holds_a_bounded_part_of_the_reply() {
         let text = "a".to_owned() + &"\u{e9}".repeat(RECORD / 2 + 10);
         stream.write_all(text.as_bytes())
     });
-    let tool = to(&peer).args(["-j", "--no-verify", "--timeout", "15s", "hello"]);
+    let tool = client_to(&peer).args(["-j", "--no-verify", "--timeout", "15s", "hello"]);
     let (out, records) = run_with_records(tool);
     out.code(0);
     let record = &records[0];
@@ -95,7 +95,7 @@ fn a_flood_passes_through_in_flat_memory() {
         &["--no-verify", "--timeout", "1s", "hello"][..],
         &["-q", "--no-verify", "--timeout", "1s", "hello"],
     ] {
-        let out = bounded(to(&peer).args(args).stdout_to(null())).run();
+        let out = bounded(client_to(&peer).args(args).stdout_to(null())).run();
         out.code(0).peak_memory_below(FLAT);
     }
     let peer = TcpPeer::start(|mut stream| {
@@ -105,7 +105,7 @@ fn a_flood_passes_through_in_flat_memory() {
         std::io::Result::Ok(())
     });
     for args in [&["-j"][..], &[]] {
-        let out = bounded(to(&peer).args(args).stdout_to(null())).run();
+        let out = bounded(client_to(&peer).args(args).stdout_to(null())).run();
         out.code(0).peak_memory_below(FLAT);
     }
 }
@@ -128,26 +128,26 @@ fn a_flood_of_datagrams_ends_in_time() {
 #[test]
 fn a_peer_that_takes_everything_and_returns_nothing() {
     let peer = TcpPeer::silent();
-    let tool = to(&peer).args(["--file", "/dev/zero", "--timeout", "2s"]);
+    let tool = client_to(&peer).args(["--file", "/dev/zero", "--timeout", "2s"]);
     let out = bounded(tool).run();
     out.code(3).stdout("").peak_memory_below(80 << 20);
     out.stderr(&format!(
-        "tcpecho-client: {}: no reply in time; no more than 32 MiB are sent ahead of the echo; \
-         --no-verify sends on\n",
+        "tcpecho-client: {}: timed out without a reply; at most 32 MiB are sent ahead of the \
+         echo; --no-verify removes this limit\n",
         peer.addr()
     ));
-    let tool = to(&peer).args(["--file", "/dev/zero", "--no-verify", "--timeout", "1s"]);
+    let tool = client_to(&peer).args(["--file", "/dev/zero", "--no-verify", "--timeout", "1s"]);
     bounded(tool).run().code(0).peak_memory_below(FLAT);
 }
 
 #[test]
 fn an_exchange_without_an_end_ends_in_time() {
     let peer = TcpPeer::echo();
-    let tool = to(&peer).args(["-j", "--file", "/dev/zero", "--timeout", "2s"]);
+    let tool = client_to(&peer).args(["-j", "--file", "/dev/zero", "--timeout", "2s"]);
     let (out, records) = run_with_records(tool);
     // Both ends of a loopback connection hold some of it.
     out.code(3).peak_memory_below(5 * RECORD as u64);
-    out.stderr_contains(": timed out after ");
+    out.stderr_contains(": timed out with ");
     let received = records[0]["bytes_received"].as_u64();
     assert_eq!(records[0]["truncated"], received > Some(RECORD as u64));
     assert_eq!(records[1]["kind"], "timeout");
@@ -162,7 +162,7 @@ fn echoes_of_a_peer_that_floods() {
         &["--bench", "--duration", "1s", "--timeout", "1s"],
     ] {
         let peer = flooding(b'x');
-        let tool = to(&peer).args(args).stdout_to(null());
+        let tool = client_to(&peer).args(args).stdout_to(null());
         bounded(tool).run().code(1).peak_memory_below(FLAT);
     }
 }
@@ -177,7 +177,7 @@ fn a_peer_that_reads_one_byte_at_a_time() {
         }
         std::io::Result::Ok(())
     });
-    let tool = to(&peer).args(["--file", "/dev/zero", "--timeout", "1s", "-q"]);
+    let tool = client_to(&peer).args(["--file", "/dev/zero", "--timeout", "1s", "-q"]);
     let out = bounded(tool).run();
     out.code(3).peak_memory_below(80 << 20);
 }

@@ -8,7 +8,7 @@ use testkit::peer::TcpPeer;
 use testkit::pty::Pty;
 
 use crate::bench::{load, number, summary};
-use crate::{SOON, client, figures, to};
+use crate::{TEST_TIMEOUT, client, client_to, consistency};
 
 /// Whatever the width, no line of it is broken.
 #[test]
@@ -24,7 +24,7 @@ fn the_live_line_fits_the_terminal() {
         rustix::termios::tcsetwinsize(pty.end(), size).unwrap();
         let peer = TcpPeer::echo();
         let args = ["--bench", "--reconnect", "--duration", "1500ms"];
-        let running = to(&peer).args(args).stderr_to(pty.end()).spawn();
+        let running = client_to(&peer).args(args).stderr_to(pty.end()).spawn();
         let _ = running.wait().code(0);
         let shown = String::from_utf8(pty.finish()).unwrap();
         let lines: Vec<&str> = shown.split("\r\x1b[K").collect();
@@ -64,12 +64,12 @@ fn rates_are_those_of_the_peer() {
     assert_eq!(number(summary, "bytes"), echoed.load(Ordering::SeqCst));
     // 192,000 bytes take three seconds at least.
     assert!(
-        figures::number(summary, "duration_ms") > 2900.0,
+        consistency::number(summary, "duration_ms") > 2900.0,
         "{summary}"
     );
-    assert!(figures::number(summary, "duration_ms") / 1000.0 <= elapsed);
+    assert!(consistency::number(summary, "duration_ms") / 1000.0 <= elapsed);
     assert!(
-        figures::number(summary, "messages_per_second") < 1050.0,
+        consistency::number(summary, "messages_per_second") < 1050.0,
         "{summary}"
     );
 }
@@ -79,18 +79,22 @@ fn rates_are_those_of_the_peer() {
 fn the_lateness_of_the_client_itself() {
     let peer = TcpPeer::echo();
     let args = ["--bench", "-j", "--rate", "500", "--duration", "3s"];
-    let running = to(&peer).args(args).spawn();
-    assert!(running.read_line(SOON).starts_with(r#"{"type":"interval""#));
+    let running = client_to(&peer).args(args).spawn();
+    assert!(
+        running
+            .read_line(TEST_TIMEOUT)
+            .starts_with(r#"{"type":"interval""#)
+    );
     running.signal(19);
     std::thread::sleep(std::time::Duration::from_millis(300));
     running.signal(18);
     let out = running.wait();
     let records = out.code(0).json();
     let summary = summary(&records);
-    let late = figures::number(summary, "send_late_max_ms");
+    let late = consistency::number(summary, "send_late_max_ms");
     assert!(late > 250.0, "{summary}");
     assert!(
-        figures::number(summary, "max_ms") >= late - 50.0,
+        consistency::number(summary, "max_ms") >= late - 50.0,
         "{summary}"
     );
     // In a closed loop nothing is due.

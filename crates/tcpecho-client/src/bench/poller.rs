@@ -1,10 +1,11 @@
-//! The readiness queue of the load engine: `polling`, level-triggered, with
-//! the wait of Linux made by hand.
+//! The level-triggered event poller of the load engine: the `polling` crate,
+//! with a wait of its own on Linux.
 //!
-//! Level-triggered because an edge can be lost: data and end of file come in
-//! one, and urgent data can hide what follows. By hand because `polling` sets a
-//! timer and rearms two descriptors around every wait, four more system calls
-//! than an engine can afford that waits a hundred thousand times a second.
+//! It is level-triggered because an edge can be lost: data and the end of file
+//! arrive in one edge, and urgent data can hide the data after it. The wait is
+//! done here because `polling` sets a timer and rearms two descriptors for every
+//! wait, four more system calls, which is too slow for an engine that waits a
+//! hundred thousand times per second.
 
 #[cfg(not(target_os = "linux"))]
 use std::io;
@@ -16,12 +17,12 @@ use polling::{Event, PollMode, Poller};
 
 use crate::sys;
 
-/// The most events of one wait.
+/// The maximum number of events of one wait.
 #[cfg(target_os = "linux")]
 const EVENTS: usize = 1024;
 
-/// What is watched, and what of it is ready.
-pub(crate) struct Readiness {
+/// A poller and the events of its last wait.
+pub(crate) struct EventPoller {
     poller: Poller,
     #[cfg(target_os = "linux")]
     raw: Vec<rustix::event::epoll::Event>,
@@ -30,16 +31,16 @@ pub(crate) struct Readiness {
     events: Vec<Event>,
 }
 
-impl std::fmt::Debug for Readiness {
+impl std::fmt::Debug for EventPoller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Readiness")
+        f.debug_struct("EventPoller")
             .field("poller", &self.poller)
             .finish_non_exhaustive()
     }
 }
 
-impl Readiness {
-    /// An empty queue.
+impl EventPoller {
+    /// Creates a poller without descriptors.
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             poller: Poller::new().map_err(|e| Error::local(&e))?,
@@ -51,8 +52,8 @@ impl Readiness {
         })
     }
 
-    /// Watches a descriptor under a key. [`Self::remove`] must come before it
-    /// is closed.
+    /// Registers a descriptor with the key of its events. It must be removed with
+    /// [`Self::remove`] before it is closed.
     pub(crate) fn add(
         &self,
         source: &impl AsFd,
@@ -61,10 +62,11 @@ impl Readiness {
         write: bool,
     ) -> Result<()> {
         let event = Event::new(key, read, write);
-        sys::watch(&self.poller, source, event, PollMode::Level).map_err(|e| Error::local(&e))
+        sys::add_to_poller(&self.poller, source, event, PollMode::Level)
+            .map_err(|e| Error::local(&e))
     }
 
-    /// Watches it for something else.
+    /// Changes the events that a descriptor is watched for.
     pub(crate) fn modify(
         &self,
         source: &impl AsFd,
@@ -78,15 +80,15 @@ impl Readiness {
             .map_err(|e| Error::local(&e))
     }
 
-    /// Watches it no more.
+    /// Removes a descriptor from the poller.
     pub(crate) fn remove(&self, source: &impl AsFd) -> Result<()> {
         self.poller
             .delete(source.as_fd())
             .map_err(|e| Error::local(&e))
     }
 
-    /// Like [`Self::wait`], which counts in milliseconds and may be that much
-    /// late, but to the moment.
+    /// Waits like [`Self::wait`], whose timeout is rounded up to milliseconds,
+    /// but with a timeout in nanoseconds.
     #[cfg(target_os = "linux")]
     pub(crate) fn wait_exactly(&mut self, timeout: Duration) -> Result<usize> {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -98,14 +100,14 @@ impl Readiness {
         }
     }
 
-    /// Elsewhere every wait is.
+    /// Waits like [`Self::wait`], which is exact on other systems.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn wait_exactly(&mut self, timeout: Duration) -> Result<usize> {
         self.wait(timeout)
     }
 
-    /// Waits until something is ready, at most so long, and returns how many
-    /// events there are for [`Self::event`].
+    /// Waits for events, at most for `timeout`, and returns their number. Read
+    /// them with [`Self::event`].
     #[cfg(target_os = "linux")]
     pub(crate) fn wait(&mut self, timeout: Duration) -> Result<usize> {
         use rustix::event::{Timespec, epoll};
@@ -118,7 +120,7 @@ impl Readiness {
             Err(e) => return Err(Error::local(&e.into())),
         }
         self.events.extend(self.raw.iter().map(|event| {
-            // As `polling` has it: a failure or the end is for both sides.
+            // As in `polling`, an error or a hang-up makes both sides ready.
             let flags = event.flags;
             let both = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
             Event::new(
@@ -130,8 +132,8 @@ impl Readiness {
         Ok(self.events.len())
     }
 
-    /// Waits until something is ready, at most so long, and returns how many
-    /// events there are for [`Self::event`].
+    /// Waits for events, at most for `timeout`, and returns their number. Read
+    /// them with [`Self::event`].
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn wait(&mut self, timeout: Duration) -> Result<usize> {
         self.events.clear();
@@ -145,7 +147,7 @@ impl Readiness {
         Ok(self.events.len())
     }
 
-    /// One of the events of the last wait.
+    /// Returns one of the events of the last wait.
     pub(crate) fn event(&self, at: usize) -> Event {
         self.events[at]
     }
@@ -159,13 +161,13 @@ mod tests {
 
     #[test]
     fn an_exact_wait_is_not_rounded_to_milliseconds() {
-        let mut ready = Readiness::new().unwrap();
+        let mut poller = EventPoller::new().unwrap();
         let time = Duration::from_micros(300);
         let mut shortest = Duration::MAX;
-        // A busy machine is late at times, not always.
+        // On a busy machine, some waits take longer.
         for _ in 0..100 {
             let start = Instant::now();
-            assert_eq!(ready.wait_exactly(time).unwrap(), 0);
+            assert_eq!(poller.wait_exactly(time).unwrap(), 0);
             let elapsed = start.elapsed();
             assert!(elapsed >= time, "{elapsed:?}");
             shortest = shortest.min(elapsed);

@@ -1,5 +1,5 @@
-//! The figures of a summary, held against the records before it: every count,
-//! every percentile, and how they belong together.
+//! Checks of records: whether the figures of a summary agree with the records
+//! before it and with each other.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ pub(crate) fn number(record: &Value, key: &str) -> f64 {
         .unwrap_or_else(|| panic!("{key} in {record}"))
 }
 
-/// The summary, which is the last record.
+/// Returns the summary, which must be the last record.
 #[track_caller]
 pub(crate) fn summary(records: &[Value]) -> &Value {
     let last = records.last().expect("a summary");
@@ -23,14 +23,15 @@ pub(crate) fn summary(records: &[Value]) -> &Value {
     last
 }
 
-fn close(a: f64, b: f64) -> bool {
+/// Returns whether two numbers are equal but for rounding.
+fn is_close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-3 * a.abs().max(b.abs()).max(1e-3)
 }
 
-/// Counts the records of a run of echoes again and compares; returns the
-/// summary. The run must not have been quiet.
+/// Checks the summary of a run of messages against its records, and returns it.
+/// The run must not have been quiet.
 #[track_caller]
-pub(crate) fn recounted(records: &[Value]) -> &Value {
+pub(crate) fn check_echoes(records: &[Value]) -> &Value {
     let summary = summary(records);
     let of = |tag: &'static str| records.iter().filter(move |r| r["type"] == tag);
     let with = |key: &'static str| of("reply").filter(move |r| r[key] == true).count() as u64;
@@ -41,19 +42,20 @@ pub(crate) fn recounted(records: &[Value]) -> &Value {
     let failed = of("error").filter(|r| r["seq"].is_u64()).count() as u64;
     let timeouts = of("timeout").count() as u64;
     if count(summary, "in_flight") == 0 && count(summary, "received") > 0 {
-        let told = failed + timeouts;
+        let reported = failed + timeouts;
         let lost = count(summary, "lost");
-        // Those that were lost by the end of the run have no record.
-        assert!(told <= lost, "{told} of {summary}");
+        // Messages that were lost at the end of the run have no record.
+        assert!(reported <= lost, "{reported} of {summary}");
     }
     assert_eq!(with("corrupt"), count(summary, "corrupt"), "{summary}");
     if let Some(duplicates) = summary["duplicates"].as_u64() {
         assert_eq!(with("duplicate"), duplicates, "{summary}");
         assert_eq!(of("stray").count() as u64, count(summary, "strays"));
     }
-    let behind = right.iter().filter(|r| r["reordered"] == true).count();
-    assert_eq!(behind as u64, count(summary, "reordered"), "{summary}");
-    // After an echo of a later one, by the order of the records.
+    let reordered = right.iter().filter(|r| r["reordered"] == true).count();
+    assert_eq!(reordered as u64, count(summary, "reordered"), "{summary}");
+    // By the order of the records, an echo is reordered if that of a later
+    // message was before it.
     let mut latest = 0;
     for reply in of("reply").filter(|r| r["duplicate"] == false) {
         let seq = count(reply, "seq");
@@ -61,17 +63,18 @@ pub(crate) fn recounted(records: &[Value]) -> &Value {
         latest = latest.max(seq);
     }
     let rtts: Vec<f64> = right.iter().map(|r| number(r, "rtt_ms")).collect();
-    latencies(summary, &rtts);
-    together(summary);
+    check_latencies(summary, &rtts);
+    check_summary(summary);
     for record in records {
         assert!(record["time"].as_str().is_some_and(|t| t.ends_with('Z')));
     }
     summary
 }
 
-/// Exactly those of the round trips, in order of arrival.
+/// Checks the latencies of a summary against the round-trip times in order of
+/// arrival.
 #[track_caller]
-fn latencies(summary: &Value, rtts: &[f64]) {
+fn check_latencies(summary: &Value, rtts: &[f64]) {
     let keys = ["min_ms", "avg_ms", "p50_ms", "p90_ms", "p99_ms", "max_ms"];
     if rtts.is_empty() {
         for key in keys.into_iter().chain(["jitter_ms"]) {
@@ -86,7 +89,7 @@ fn latencies(summary: &Value, rtts: &[f64]) {
     let expected = [rank(0.0), mean, rank(0.5), rank(0.9), rank(0.99), rank(1.0)];
     for (key, expected) in keys.into_iter().zip(expected) {
         let shown = number(summary, key);
-        assert!(close(shown, expected), "{key} is {expected}: {summary}");
+        assert!(is_close(shown, expected), "{key} is {expected}: {summary}");
     }
     let mut jitter = 0.0;
     for pair in rtts.windows(2) {
@@ -94,21 +97,21 @@ fn latencies(summary: &Value, rtts: &[f64]) {
     }
     if rtts.len() > 1 {
         assert!(
-            close(number(summary, "jitter_ms"), jitter),
+            is_close(number(summary, "jitter_ms"), jitter),
             "{jitter}: {summary}"
         );
     }
 }
 
-/// How the figures of any summary of echoes or handshakes belong together.
+/// Checks the figures of a summary of messages or connects against each other.
 #[track_caller]
-pub(crate) fn together(summary: &Value) {
+pub(crate) fn check_summary(summary: &Value) {
     let of = |key| summary[key].as_u64().unwrap_or(0);
-    let known = of("received") + of("lost") + of("corrupt");
-    assert_eq!(of("sent"), known + of("in_flight"), "{summary}");
-    let loss = match known {
+    let completed = of("received") + of("lost") + of("corrupt");
+    assert_eq!(of("sent"), completed + of("in_flight"), "{summary}");
+    let loss = match completed {
         0 => 0.0,
-        known => of("lost") as f64 * 100.0 / known as f64,
+        completed => of("lost") as f64 * 100.0 / completed as f64,
     };
     assert!(
         (number(summary, "loss_percent") - loss).abs() < 1e-3,
@@ -134,9 +137,9 @@ pub(crate) fn together(summary: &Value) {
     }
 }
 
-/// How the figures of a load run belong together; returns the summary.
+/// Checks the figures of a load test against each other; returns the summary.
 #[track_caller]
-pub(crate) fn load(records: &[Value]) -> &Value {
+pub(crate) fn check_load(records: &[Value]) -> &Value {
     let summary = summary(records);
     let intervals: Vec<&Value> = records.iter().filter(|r| r["type"] == "interval").collect();
     for key in ["connections", "messages", "bytes", "corrupt", "errors"] {
@@ -154,13 +157,13 @@ pub(crate) fn load(records: &[Value]) -> &Value {
             (number(interval, "elapsed_ms") - elapsed).abs() < 1e-3,
             "{interval}"
         );
-        rates(interval);
+        check_rates(interval);
     }
     assert!(
         elapsed <= number(summary, "duration_ms") + 1e-3,
         "{summary}"
     );
-    rates(summary);
+    check_rates(summary);
     let total = count(summary, "messages");
     let order = [
         "min_ms", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "p9999_ms", "max_ms",
@@ -178,7 +181,7 @@ pub(crate) fn load(records: &[Value]) -> &Value {
         let greatest = intervals.iter().filter_map(|r| r["max_ms"].as_f64());
         let greatest = greatest.fold(0.0, f64::max);
         assert!(
-            close(greatest, number(summary, "max_ms")),
+            is_close(greatest, number(summary, "max_ms")),
             "{intervals:?} {summary}"
         );
     }
@@ -187,9 +190,9 @@ pub(crate) fn load(records: &[Value]) -> &Value {
     summary
 }
 
-/// Rates are those of the counts and the time beside them.
+/// Checks the rates of a record against its counts and its duration.
 #[track_caller]
-fn rates(record: &Value) {
+fn check_rates(record: &Value) {
     let seconds = number(record, "duration_ms") / 1000.0;
     for (key, rate) in [
         ("messages", "messages_per_second"),

@@ -6,28 +6,28 @@ use std::io::{Read, Seek, Write};
 use testkit::peer::{TcpPeer, refused_addr};
 use testkit::udp::UdpPeer;
 
-use crate::{SOON, client, payload, to};
+use crate::{TEST_TIMEOUT, client, client_to, payload};
 
 #[test]
 fn there_and_back() {
     let peer = TcpPeer::echo();
-    to(&peer)
+    client_to(&peer)
         .stdin("one\ntwo\n")
         .run()
         .code(0)
         .stdout("one\ntwo\n")
         .stderr("");
-    to(&peer).run().code(0).stdout("").stderr("");
+    client_to(&peer).run().code(0).stdout("").stderr("");
 }
 
 #[test]
 fn lines_come_back_while_the_input_goes_on() {
     let peer = TcpPeer::echo();
-    let mut running = to(&peer).piped_stdin().spawn();
+    let mut running = client_to(&peer).piped_stdin().spawn();
     running.write_stdin(b"one\n");
-    assert_eq!(running.read_line(SOON), "one");
+    assert_eq!(running.read_line(TEST_TIMEOUT), "one");
     running.write_stdin(b"two\n");
-    assert_eq!(running.read_line(SOON), "two");
+    assert_eq!(running.read_line(TEST_TIMEOUT), "two");
     running.close_stdin();
     running.wait().code(0).stdout("one\ntwo\n").stderr("");
 }
@@ -36,7 +36,10 @@ fn lines_come_back_while_the_input_goes_on() {
 fn sixty_four_mebibytes_both_ways() {
     let all = payload(64 << 20);
     let peer = TcpPeer::echo();
-    let out = to(&peer).stdin(all.clone()).timeout(SOON * 4).run();
+    let out = client_to(&peer)
+        .stdin(all.clone())
+        .timeout(TEST_TIMEOUT * 4)
+        .run();
     assert!(
         out.code(0).stderr("").stdout == all,
         "{} bytes came back",
@@ -54,7 +57,10 @@ fn a_peer_that_floods_before_it_reads() {
         stream.read_to_end(&mut got)?;
         stream.write_all(format!("{} bytes\n", got.len()).as_bytes())
     });
-    let out = to(&peer).stdin(all.clone()).timeout(SOON * 2).run();
+    let out = client_to(&peer)
+        .stdin(all.clone())
+        .timeout(TEST_TIMEOUT * 2)
+        .run();
     let (flood, rest) = out.code(0).stderr("").stdout.split_at(all.len());
     assert!(flood == all, "the flood came otherwise");
     assert_eq!(rest, format!("{} bytes\n", all.len()).as_bytes());
@@ -72,8 +78,11 @@ fn an_output_nobody_reads_does_not_stop_the_input() {
     });
     let (_unread, writer) = std::io::pipe().unwrap();
     let stdout = File::from(std::os::fd::OwnedFd::from(writer));
-    let running = to(&peer).stdin(payload(8 << 20)).stdout_to(stdout).spawn();
-    assert_eq!(received.recv_timeout(SOON).unwrap(), 8 << 20);
+    let running = client_to(&peer)
+        .stdin(payload(8 << 20))
+        .stdout_to(stdout)
+        .spawn();
+    assert_eq!(received.recv_timeout(TEST_TIMEOUT).unwrap(), 8 << 20);
     assert!(running.is_running());
     // It waits for its reader, and a signal ends that.
     running.signal(15);
@@ -84,7 +93,7 @@ fn an_output_nobody_reads_does_not_stop_the_input() {
 fn the_end_of_file_is_passed_on() {
     let peer = TcpPeer::answer_after_eof();
     let all = payload(4 << 20);
-    let out = to(&peer).stdin(all.clone()).run();
+    let out = client_to(&peer).stdin(all.clone()).run();
     assert!(
         out.code(0).stderr("").stdout == all,
         "{} bytes came back",
@@ -102,25 +111,28 @@ fn a_peer_that_closes_its_side_is_still_fed() {
         stream.read_to_end(&mut got)?;
         sender.send(got).map_err(std::io::Error::other)
     });
-    let mut running = to(&peer).piped_stdin().spawn();
-    assert_eq!(running.read_line(SOON), "bye");
+    let mut running = client_to(&peer).piped_stdin().spawn();
+    assert_eq!(running.read_line(TEST_TIMEOUT), "bye");
     running.write_stdin(b"still here\n");
     running.close_stdin();
     running.wait().code(0).stdout("bye\n").stderr("");
-    assert_eq!(received.recv_timeout(SOON).unwrap(), b"still here\n");
+    assert_eq!(
+        received.recv_timeout(TEST_TIMEOUT).unwrap(),
+        b"still here\n"
+    );
 }
 
 #[test]
 fn nothing_is_verified() {
     let peer = TcpPeer::corrupt_at(0);
-    let out = to(&peer).stdin("abc").run();
+    let out = client_to(&peer).stdin("abc").run();
     assert_eq!(out.code(0).stderr("").stdout, b"\x9ebc");
 }
 
 #[test]
 fn failures() {
     let peer = TcpPeer::reset_after(2);
-    let out = to(&peer).stdin("abcdef").run();
+    let out = client_to(&peer).stdin("abcdef").run();
     out.code(3).stderr(&format!(
         "tcpecho-client: {}: connection reset by peer after 2 bytes\n",
         peer.addr()
@@ -136,10 +148,13 @@ fn failures() {
 #[test]
 fn silence_is_bounded_on_request() {
     let peer = TcpPeer::silent();
-    let line = format!("tcpecho-client: {}: no reply in time", peer.addr());
-    let running = to(&peer).args(["--timeout", "1s"]).piped_stdin().spawn();
+    let line = format!("tcpecho-client: {}: timed out without a reply", peer.addr());
+    let running = client_to(&peer)
+        .args(["--timeout", "1s"])
+        .piped_stdin()
+        .spawn();
     running.write_stdin(b"anybody?");
-    assert_eq!(running.read_stderr_line(SOON), line);
+    assert_eq!(running.read_stderr_line(TEST_TIMEOUT), line);
     running.wait().code(3).stdout("");
 }
 
@@ -147,11 +162,11 @@ fn silence_is_bounded_on_request() {
 fn stdout_full_or_closed() {
     let peer = TcpPeer::echo();
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let out = to(&peer).stdin("hello").stdout_to(full).run();
+    let out = client_to(&peer).stdin("hello").stdout_to(full).run();
     out.code(2)
         .stderr("tcpecho-client: standard output: no space left on device\n");
     // The reader goes while nothing comes: that ends it too.
-    let running = to(&peer).piped_stdin().close_stdout_after(6).spawn();
+    let running = client_to(&peer).piped_stdin().close_stdout_after(6).spawn();
     running.write_stdin(b"hello\n");
     let out = running.wait();
     out.code(0).stderr("");
@@ -160,9 +175,9 @@ fn stdout_full_or_closed() {
 #[test]
 fn a_signal_ends_it_in_order() {
     let peer = TcpPeer::echo();
-    let running = to(&peer).piped_stdin().spawn();
+    let running = client_to(&peer).piped_stdin().spawn();
     running.write_stdin(b"hello\n");
-    assert_eq!(running.read_line(SOON), "hello");
+    assert_eq!(running.read_line(TEST_TIMEOUT), "hello");
     running.signal(2);
     running.wait().code(0).stdout("hello\n").stderr("");
 }
@@ -170,7 +185,10 @@ fn a_signal_ends_it_in_order() {
 #[test]
 fn records() {
     let peer = TcpPeer::echo();
-    let out = to(&peer).arg("--json").stdin(b"a\xff".to_vec()).run();
+    let out = client_to(&peer)
+        .arg("--json")
+        .stdin(b"a\xff".to_vec())
+        .run();
     let records = out.code(0).stderr("").json();
     let received: Vec<_> = records.iter().filter(|r| r["type"] == "received").collect();
     assert_eq!(
@@ -213,7 +231,9 @@ fn over_udp() {
         .args(["--udp", "--timeout", "1s", &peer.addr().to_string()])
         .stdin("lost")
         .run();
-    out.code(3).stdout("").stderr_contains("no reply in time");
+    out.code(3)
+        .stdout("")
+        .stderr_contains("timed out without a reply");
 }
 
 /// Its stdin is open, and nothing comes from there.
@@ -225,7 +245,7 @@ fn a_peer_that_closes_ends_it_when_stdin_is_silent() {
         std::io::copy(&mut stream, &mut std::io::sink())
     });
     for args in [&[][..], &["-j"], &["-q"]] {
-        let running = to(&peer).args(args).piped_stdin().spawn();
+        let running = client_to(&peer).args(args).piped_stdin().spawn();
         assert!(running.ends(), "it waits for its input");
         let out = running.wait();
         out.code(0).stderr("");
@@ -237,8 +257,8 @@ fn a_peer_that_closes_ends_it_when_stdin_is_silent() {
 #[test]
 fn input_after_the_peer_has_gone_is_an_error() {
     let peer = TcpPeer::start(|mut stream| stream.write_all(b"bye\n"));
-    let mut running = to(&peer).piped_stdin().spawn();
-    assert_eq!(running.read_line(SOON), "bye");
+    let mut running = client_to(&peer).piped_stdin().spawn();
+    assert_eq!(running.read_line(TEST_TIMEOUT), "bye");
     running.write_stdin(b"still here\n");
     running.close_stdin();
     let out = running.wait();

@@ -1,109 +1,112 @@
-//! An open connection of any kind, as non-blocking reads and writes.
+//! An open connection of any kind, with non-blocking reads and writes.
 //!
-//! All modes work on this one type, so each of them runs over TCP, TLS, a
-//! socket of the local domain and UDP without knowing which.
+//! All modes use this type, so each of them works over TCP, TLS, Unix sockets
+//! and UDP without a case for each.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
+use common::Error;
 use rustix::event::{PollFd, PollFlags};
 
-use crate::tls::Session;
+use crate::tls::{self, TlsStream};
 
 /// One connection, in non-blocking mode.
 #[derive(Debug)]
-pub(crate) enum Link {
-    /// TCP, with TCP_NODELAY.
+pub(crate) enum Connection {
+    /// A TCP connection with TCP_NODELAY.
     Tcp(TcpStream),
-    /// A stream of the local domain.
+    /// A connected Unix stream socket.
     Unix(UnixStream),
-    /// TLS over TCP.
-    Tls(Box<Session>),
-    /// A connected UDP socket; a read is one datagram, a write too.
+    /// A TLS session over a TCP connection.
+    Tls(Box<TlsStream>),
+    /// A connected UDP socket; each read and each write is one datagram.
     Udp(UdpSocket),
-    /// The same for a broadcast or multicast address, from where no answer
-    /// comes: any sender's datagram is read.
+    /// A UDP socket that sends to a broadcast or multicast address. It is not
+    /// connected, since replies come from other addresses.
     Group(UdpSocket, SocketAddr),
 }
 
-impl Link {
-    /// Reads what has come. `Ok(0)` is the end of the peer's side (but for
-    /// UDP, where it is an empty datagram), `WouldBlock` nothing yet.
+impl Connection {
+    /// Reads available bytes. `Ok(0)` is the peer's end of file, or an empty
+    /// datagram over UDP; `WouldBlock` means that there is nothing to read yet.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        retrying(|| match self {
+        retry_interrupted(|| match self {
             Self::Tcp(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
             Self::Udp(socket) | Self::Group(socket, _) => socket.recv(buffer),
-            Self::Tls(session) => session.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
         })
     }
 
-    /// Sends as much as fits; `WouldBlock` when nothing does.
+    /// Sends as many bytes as fit, or returns `WouldBlock` if none do.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        retrying(|| match self {
+        retry_interrupted(|| match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
             Self::Udp(socket) => socket.send(bytes),
             Self::Group(socket, to) => socket.send_to(bytes, *to),
-            Self::Tls(session) => session.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
         })
     }
 
-    /// Ends this side; the other may go on. UDP knows no end.
+    /// Shuts down the sending side (half-close). Does nothing over UDP.
     pub(crate) fn shutdown_write(&mut self) -> io::Result<()> {
         let outcome = match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
             Self::Udp(_) | Self::Group(..) => Ok(()),
-            Self::Tls(session) => session.close_write(),
+            Self::Tls(stream) => stream.close_write(),
         };
         outcome.map_err(|e| match e.kind() {
-            // What shutdown(2) says once the peer has reset the connection.
+            // shutdown(2) returns ENOTCONN after a reset by the peer.
             io::ErrorKind::NotConnected => rustix::io::Errno::CONNRESET.into(),
             _ => e,
         })
     }
 
-    /// Sends on what TLS holds back; the others hold nothing.
+    /// Sends encrypted bytes that TLS has buffered. Other connections have no
+    /// buffer.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Tls(session) => session.flush(),
+            Self::Tls(stream) => stream.flush(),
             _ => Ok(()),
         }
     }
 
-    /// Whether [`Self::flush`] has something to send.
-    pub(crate) fn holds_output(&self) -> bool {
+    /// Returns whether [`Self::flush`] has something to send.
+    pub(crate) fn wants_write(&self) -> bool {
         match self {
-            Self::Tls(session) => session.wants_write(),
+            Self::Tls(stream) => stream.wants_write(),
             _ => false,
         }
     }
 
-    /// Whether bytes, or their end, can be read although the socket is silent.
-    pub(crate) fn holds_input(&self) -> bool {
+    /// Returns whether a read would succeed although the socket itself has
+    /// nothing to read.
+    pub(crate) fn has_buffered_input(&self) -> bool {
         match self {
-            Self::Tls(session) => session.has_buffered(),
+            Self::Tls(stream) => stream.has_buffered_input(),
             _ => false,
         }
     }
 
-    /// Goes on with a connect that is under way; whether it is complete, TLS's
-    /// handshake included. Wait for writability first.
-    pub(crate) fn advance(&mut self) -> io::Result<bool> {
+    /// Continues a connect in progress, including the TLS handshake; returns
+    /// whether it is complete. Call it when the socket is writable.
+    pub(crate) fn finish_connect(&mut self) -> io::Result<bool> {
         if let Some(error) = self.take_error()? {
             return Err(error);
         }
         match self {
-            Self::Tls(session) => session.advance(),
+            Self::Tls(stream) => stream.handshake(),
             _ => Ok(true),
         }
     }
 
-    /// The error that has befallen the connection, if any.
-    pub(crate) fn failure(&self) -> io::Result<()> {
+    /// Returns the pending error of the socket, if there is one.
+    pub(crate) fn check_error(&self) -> io::Result<()> {
         self.take_error()?.map_or(Ok(()), Err)
     }
 
@@ -112,43 +115,50 @@ impl Link {
             Self::Tcp(stream) => stream.take_error(),
             Self::Unix(stream) => stream.take_error(),
             Self::Udp(socket) | Self::Group(socket, _) => socket.take_error(),
-            Self::Tls(session) => session.stream().take_error(),
+            Self::Tls(stream) => stream.tcp().take_error(),
         }
     }
 
-    /// Whether reads and writes are whole datagrams.
+    /// Returns whether each read and write is a datagram.
     pub(crate) fn is_datagram(&self) -> bool {
         matches!(self, Self::Udp(_) | Self::Group(..))
     }
 
-    /// How to poll it for reading and writing; `None` for neither, since an
-    /// idle descriptor that has hung up would end every wait.
+    /// Returns the descriptor to poll for reading and writing. `None` if there
+    /// is nothing to poll for, since a descriptor that has hung up would end
+    /// every wait.
     pub(crate) fn poll_fd(&self, read: bool, write: bool) -> Option<PollFd<'_>> {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, read);
-        flags.set(PollFlags::OUT, write || self.holds_output());
+        flags.set(PollFlags::OUT, write || self.wants_write());
         (!flags.is_empty()).then(|| PollFd::from_borrowed_fd(self.as_fd(), flags))
     }
 }
 
-impl AsFd for Link {
+impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
             Self::Udp(socket) | Self::Group(socket, _) => socket.as_fd(),
-            Self::Tls(session) => session.stream().as_fd(),
+            Self::Tls(stream) => stream.tcp().as_fd(),
         }
     }
 }
 
-impl AsRawFd for Link {
+impl AsRawFd for Connection {
     fn as_raw_fd(&self) -> RawFd {
         self.as_fd().as_raw_fd()
     }
 }
 
-fn retrying(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+/// Converts the error of a failed call on a connection: a TLS error if it is
+/// one, else a network error.
+pub(crate) fn explain(error: &io::Error) -> Error {
+    tls::error(error).unwrap_or_else(|| Error::network(error))
+}
+
+fn retry_interrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

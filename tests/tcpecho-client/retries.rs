@@ -3,7 +3,7 @@
 use testkit::peer::TcpPeer;
 use testkit::udp::UdpPeer;
 
-use crate::{client, to};
+use crate::{client, client_to};
 
 /// A MESSAGE is what it is.
 #[test]
@@ -12,11 +12,11 @@ fn a_message_is_never_a_file_or_standard_input() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "content").unwrap();
     for message in ["-", "@file", "@", "--"] {
-        let tool = to(&peer).cwd(dir.path()).args(["--", message]);
+        let tool = client_to(&peer).cwd(dir.path()).args(["--", message]);
         tool.stdin("other").run().code(0).stdout(message).stderr("");
     }
     for message in ["-", "@file"] {
-        let tool = to(&peer).cwd(dir.path()).arg(message);
+        let tool = client_to(&peer).cwd(dir.path()).arg(message);
         tool.stdin("other").run().code(0).stdout(message).stderr("");
     }
 }
@@ -33,7 +33,7 @@ fn an_empty_datagram() {
         at(&peer).args(args).run().code(0).stdout("").stderr("");
         let silent = UdpPeer::silent();
         let out = at(&silent).args(args).args(["--timeout", "300ms"]).run();
-        out.code(3).stderr_contains("no reply in time");
+        out.code(3).stderr_contains("timed out without a reply");
         let other = UdpPeer::start(|_, _| vec![b"x".to_vec()]);
         let out = at(&other).args(args).run();
         out.code(1).stderr_contains("reply differs at offset 0");
@@ -69,22 +69,30 @@ fn tries_until_the_echo_works() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("hello");
     std::fs::write(&file, "hello").unwrap();
-    let out = to(&peer()).args(["--retry", "5"]).args(args).run();
+    let out = client_to(&peer()).args(["--retry", "5"]).args(args).run();
     // Only the reply of the last try.
     out.code(0).stdout("hello").stderr("");
-    let out = to(&peer()).args(["--retry", "2", "-v"]).args(args).run();
+    let out = client_to(&peer())
+        .args(["--retry", "2", "-v"])
+        .args(args)
+        .run();
     out.code(0).stdout("hello");
-    out.stderr_contains("the peer closed after 0 of 5 bytes; 2 tries left\n");
-    out.stderr_contains("reply differs at offset 2: expected 0x6c 'l', got 0x78 'x'; 1 try left\n");
+    out.stderr_contains("the peer closed the connection after 0 of 5 bytes; 2 retries left\n");
+    out.stderr_contains(
+        "reply differs at offset 2: expected 0x6c 'l', got 0x78 'x'; 1 retry left\n",
+    );
     let third = peer();
-    let tool = to(&third).args(["--retry", "2", "--retry-delay", "1ms", "--file"]);
+    let tool = client_to(&third).args(["--retry", "2", "--retry-delay", "1ms", "--file"]);
     tool.arg(&file).run().code(0).stdout("hello");
     // The last result decides.
-    let out = to(&peer()).args(["--retry", "1"]).args(args).run();
+    let out = client_to(&peer()).args(["--retry", "1"]).args(args).run();
     out.code(1)
         .stdout("hexxo")
         .stderr_contains("reply differs at offset 2");
-    let records = to(&peer()).args(["-j", "--retry", "1"]).args(args).run();
+    let records = client_to(&peer())
+        .args(["-j", "--retry", "1"])
+        .args(args)
+        .run();
     let records = records.code(1).json();
     assert_eq!(records.len(), 2);
     assert_eq!(
@@ -95,8 +103,8 @@ fn tries_until_the_echo_works() {
         (&records[1]["type"], &records[1]["kind"]),
         (&"error".into(), &"mismatch".into())
     );
-    let out = to(&peer()).args(args).run();
+    let out = client_to(&peer()).args(args).run();
     out.code(1)
         .stdout("")
-        .stderr_contains("the peer closed after 0 of 5 bytes");
+        .stderr_contains("the peer closed the connection after 0 of 5 bytes");
 }
