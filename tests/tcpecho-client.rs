@@ -8,6 +8,8 @@
 mod bench;
 #[path = "tcpecho-client/bench_accuracy.rs"]
 mod bench_accuracy;
+#[path = "tcpecho-client/bench_faults.rs"]
+mod bench_faults;
 #[path = "tcpecho-client/connect.rs"]
 mod connect;
 #[path = "tcpecho-client/consistency.rs"]

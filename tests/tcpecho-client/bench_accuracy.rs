@@ -1,4 +1,5 @@
-//! `--bench`: its figures against what the peer counts, and where a stall shows.
+//! `--bench`: the figures agree with those of the peer, and a stall is reported
+//! in the right interval.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -10,9 +11,8 @@ use testkit::pty::Pty;
 use crate::bench::{load, number, summary};
 use crate::{TEST_TIMEOUT, client, client_to, consistency};
 
-/// Whatever the width, no line of it is broken.
 #[test]
-fn the_live_line_fits_the_terminal() {
+fn the_live_line_is_never_wider_than_the_terminal() {
     for (columns, width) in [(40, 40), (80, 80), (0, 80)] {
         let pty = Pty::new();
         let size = rustix::termios::Winsize {
@@ -36,17 +36,16 @@ fn the_live_line_fits_the_terminal() {
     }
 }
 
-/// What the peer counts is what the client says, also while it is slow: the
-/// time of the last echoes is in the rate.
+/// The peer echoes slowly, so most echoes arrive after the duration of the run.
 #[test]
-fn rates_are_those_of_the_peer() {
+fn counts_and_rates_agree_with_the_peer() {
     let echoed = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&echoed);
     let started = std::time::Instant::now();
     let peer = TcpPeer::start(move |mut stream| {
         let mut chunk = [0; 6400];
         loop {
-            // At most 64 KB a second.
+            // This limits the peer to 64 KB per second.
             std::thread::sleep(std::time::Duration::from_millis(100));
             let n = stream.read(&mut chunk)?;
             if n == 0 {
@@ -62,7 +61,7 @@ fn rates_are_those_of_the_peer() {
     let summary = summary(&records);
     assert_eq!(number(summary, "messages"), 3000);
     assert_eq!(number(summary, "bytes"), echoed.load(Ordering::SeqCst));
-    // 192,000 bytes take three seconds at least.
+    // 192,000 bytes take at least three seconds.
     assert!(
         consistency::number(summary, "duration_ms") > 2900.0,
         "{summary}"
@@ -74,9 +73,8 @@ fn rates_are_those_of_the_peer() {
     );
 }
 
-/// A stall of the client is not told as the peer's alone.
 #[test]
-fn the_lateness_of_the_client_itself() {
+fn the_send_lateness_of_the_client_is_reported() {
     let peer = TcpPeer::echo();
     let args = ["--bench", "-j", "--rate", "500", "--duration", "3s"];
     let running = client_to(&peer).args(args).spawn();
@@ -97,14 +95,13 @@ fn the_lateness_of_the_client_itself() {
         consistency::number(summary, "max_ms") >= late - 50.0,
         "{summary}"
     );
-    // In a closed loop nothing is due.
+    // A closed loop has no due times.
     let records = load(&peer, &["--duration", "100ms"], 0);
     assert!(self::summary(&records)["send_late_max_ms"].is_null());
 }
 
-/// An interval shows its own latencies: a stall is in one of them.
 #[test]
-fn a_stall_is_in_its_interval_alone() {
+fn a_stall_affects_the_latencies_of_its_interval_only() {
     let peer = TcpPeer::start(|mut stream| {
         let mut message = [0; 64];
         let mut count = 0;
@@ -121,14 +118,12 @@ fn a_stall_is_in_its_interval_alone() {
     let stalled = records
         .iter()
         .filter(|r| r["type"] == "interval" && r["max_ms"].as_f64() > Some(1000.0));
-    // At a turn of the second some echoes are in the next.
+    // Some of the delayed echoes may be in the next interval.
     assert!((1..=2).contains(&stalled.count()), "{records:?}");
 }
 
-/// A slot whose connection failed tries again after its rest, and not at the
-/// next turn of the second.
 #[test]
-fn connections_go_on_soon_after_a_failure() {
+fn a_slot_reconnects_soon_after_a_failure() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     let peer = std::thread::spawn(move || {
@@ -148,7 +143,7 @@ fn connections_go_on_soon_after_a_failure() {
     let out = client().args(args).arg(&addr).run();
     peer.join().unwrap();
     let records = out.code(1).json();
-    // A hundred a second on an idle machine; at each turn of the second they
-    // would be three.
+    // An idle machine makes a hundred attempts per second. With one attempt
+    // per interval there would be three in all.
     assert!(number(summary(&records), "errors") > 5, "{records:?}");
 }

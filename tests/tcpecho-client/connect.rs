@@ -1,5 +1,5 @@
-//! The way to a connection: names, families, sources, tries, and
-//! `--connect-only`, whose question it is.
+//! The connect: names, families, source addresses, retries, and
+//! `--connect-only`.
 
 use std::os::unix::net::UnixListener;
 
@@ -10,7 +10,7 @@ use testkit::privilege;
 use crate::{TEST_TIMEOUT, client, client_to, consistency, is_ms};
 
 #[test]
-fn a_handshake_and_its_time() {
+fn a_connect_is_timed() {
     let peer = TcpPeer::echo();
     let addr = peer.addr();
     let out = client_to(&peer).arg("--connect-only").run();
@@ -37,7 +37,7 @@ fn a_handshake_and_its_time() {
 }
 
 #[test]
-fn nobody_there_is_the_answer_no() {
+fn a_refused_connect_is_status_1_with_connect_only() {
     let refused = refused_addr();
     let addr = refused.addr().to_string();
     let line = format!("tcpecho-client: {addr}: connection refused\n");
@@ -55,7 +55,7 @@ fn nobody_there_is_the_answer_no() {
         .run();
     out.code(1)
         .stdout_contains("2 tried, 0 connected, 100% failed");
-    // An outage can be dated.
+    // Each failure has its number and time.
     for (line, seq) in out.stderr_str().lines().zip(1..=2) {
         let start = format!("tcpecho-client: {addr}: connection refused; seq={seq} at 2");
         assert!(line.starts_with(&start) && line.ends_with('Z'), "{line}");
@@ -80,7 +80,7 @@ fn nobody_there_is_the_answer_no() {
 }
 
 #[test]
-fn a_silent_address_is_no_too_and_no_route_as_well() {
+fn timeouts_and_missing_routes_are_status_1_with_connect_only() {
     if let Err(reason) = netns::available() {
         return netns::skip(&reason);
     }
@@ -106,7 +106,7 @@ fn the_addresses_of_a_name_are_raced() {
     if let Err(reason) = netns::available() {
         return netns::skip(&reason);
     }
-    // The IPv6 address of the name is silent, the IPv4 one refuses or answers.
+    // The IPv6 address does not respond; the IPv4 address refuses or accepts.
     let lab = Lab::new().with(env!("CARGO_BIN_EXE_tcpecho-client"));
     let script = "
         net a b; link a b 10.1.0.1/24 10.1.0.2/24 fd00::1/64 fd00::2/64
@@ -129,7 +129,7 @@ fn the_addresses_of_a_name_are_raced() {
 }
 
 #[test]
-fn families_and_names() {
+fn names_are_restricted_to_a_family() {
     let peer = TcpPeer::echo();
     let port = peer.addr().port();
     let run = |args: &[&str]| client().args(args).arg("hello").run();
@@ -143,15 +143,15 @@ fn families_and_names() {
     run(&["-6", &addr])
         .code(2)
         .stderr("tcpecho-client: 127.0.0.1: is no IPv6 address\n");
-    // A label too long for any name server to be asked.
-    let nobody = "n".repeat(64);
-    let out = run(&[&format!("{nobody}:7")]);
+    // This label is too long to be sent to a name server.
+    let unknown = "n".repeat(64);
+    let out = run(&[&format!("{unknown}:7")]);
     out.code(3).stdout("");
-    let start = format!("tcpecho-client: {nobody}: ");
+    let start = format!("tcpecho-client: {unknown}: ");
     assert!(out.stderr_str().starts_with(&start), "{}", out.story());
-    // A name is no answer even where a refused port would be one.
-    let nobody = format!("{nobody}:7");
-    let out = client().args(["--connect-only", &nobody]).run();
+    // An unknown name is status 3 with --connect-only, too.
+    let unknown = format!("{unknown}:7");
+    let out = client().args(["--connect-only", &unknown]).run();
     out.code(3).stdout("");
     if privilege::has_ipv6() {
         let peer = TcpPeer::start_on("[::1]:0", |stream| {
@@ -165,7 +165,7 @@ fn families_and_names() {
 }
 
 #[test]
-fn sources_and_interfaces() {
+fn a_source_address_and_an_interface_are_used() {
     let peer = TcpPeer::start(|stream| {
         use std::io::Write;
         let from = stream.peer_addr()?;
@@ -191,11 +191,11 @@ fn sources_and_interfaces() {
 }
 
 #[test]
-fn sockets_of_the_local_domain() {
+fn unix_sockets_work_in_every_mode() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo.sock");
     let target = format!("unix:{}", path.display());
-    // No file is a mistake here; a file nobody listens at is an absent peer.
+    // A missing file is a local fault; a socket without a listener is a refusal.
     for more in [&["x"][..], &[], &["-c", "1"], &["--bench"]] {
         let out = client().arg(&target).args(more).run();
         out.code(2)
@@ -244,7 +244,7 @@ fn sockets_of_the_local_domain() {
 }
 
 #[test]
-fn waiting_for_a_port() {
+fn retries_wait_for_a_port() {
     let refused = refused_addr();
     let addr = refused.addr();
     let out = client().args([
@@ -281,7 +281,7 @@ fn waiting_for_a_port() {
 }
 
 #[test]
-fn a_signal_ends_the_waiting() {
+fn a_signal_ends_the_wait_for_a_port() {
     let refused = refused_addr();
     let addr = refused.addr().to_string();
     let running = client()
@@ -290,7 +290,7 @@ fn a_signal_ends_the_waiting() {
     running.read_stderr_line(TEST_TIMEOUT);
     running.signal(2);
     running.wait().code(1).stdout("");
-    // Where there is a summary at the end, there is one now.
+    // A mode with a summary prints it.
     for mode in [&["-c", "3"][..], &["--bench"]] {
         let running = client()
             .args([&addr, "--retry", "9", "--retry-delay", "1h", "-v"])
@@ -305,7 +305,7 @@ fn a_signal_ends_the_waiting() {
 
 #[cfg(not(feature = "tls"))]
 #[test]
-fn a_build_without_tls_says_so() {
+fn a_build_without_tls_refuses_the_option() {
     let out = client().args(["--tls", "a:1", "x"]).run();
     out.code(2).stdout("").stderr(
         "tcpecho-client: --tls is not supported by this build, which was made with \
@@ -314,7 +314,7 @@ fn a_build_without_tls_says_so() {
 }
 
 #[test]
-fn usage() {
+fn invalid_operands_and_options_are_refused() {
     for (args, why) in [
         (
             &[][..],

@@ -1,4 +1,4 @@
-//! Echo by echo: `-c` and `-i`.
+//! `-c` and `-i`: messages that are sent and timed one by one.
 
 use std::io::{Read, Write};
 
@@ -8,7 +8,7 @@ use testkit::udp::UdpPeer;
 use crate::{TEST_TIMEOUT, client, client_to, is_ms};
 
 #[test]
-fn three_echoes() {
+fn each_echo_has_a_line_and_the_run_a_summary() {
     let peer = TcpPeer::echo();
     let addr = peer.addr();
     let out = client_to(&peer).args(["-c", "3", "-i", "10ms"]).run();
@@ -35,7 +35,7 @@ fn three_echoes() {
 }
 
 #[test]
-fn a_new_connection_each_time() {
+fn with_reconnect_each_message_has_its_connection() {
     let peer = TcpPeer::echo();
     let out = client_to(&peer)
         .args(["-c", "3", "-i", "0", "--reconnect", "-q"])
@@ -48,7 +48,7 @@ fn a_new_connection_each_time() {
 }
 
 #[test]
-fn records() {
+fn each_echo_has_a_record() {
     let peer = TcpPeer::echo();
     let out = client_to(&peer)
         .args(["-c", "2", "-i", "0", "--json", "--size", "100:200"])
@@ -106,7 +106,7 @@ fn records() {
 }
 
 #[test]
-fn a_given_message() {
+fn a_given_message_is_sent_each_time() {
     let peer = TcpPeer::start(|mut stream| {
         let mut got = [0; 3];
         while stream.read_exact(&mut got).is_ok() {
@@ -128,7 +128,7 @@ fn a_given_message() {
 }
 
 #[test]
-fn total_loss_has_a_summary() {
+fn a_run_without_echoes_has_a_summary() {
     let peer = TcpPeer::silent();
     let out = client_to(&peer)
         .args(["-c", "2", "-i", "1ms", "--timeout", "1s"])
@@ -158,7 +158,7 @@ fn total_loss_has_a_summary() {
 }
 
 #[test]
-fn a_peer_that_does_not_read() {
+fn a_peer_that_does_not_read_ends_the_run() {
     let peer = TcpPeer::deaf();
     let addr = peer.addr();
     let args = ["-c", "3", "-i", "0.1", "--timeout", "1s", "--size", "32M"];
@@ -172,7 +172,7 @@ fn a_peer_that_does_not_read() {
 }
 
 #[test]
-fn a_difference_is_no_reply() {
+fn an_echo_that_differs_is_corrupt() {
     let peer = TcpPeer::corrupt_at(70);
     let out = client_to(&peer).args(["-c", "3", "-i", "0"]).run();
     out.code(1)
@@ -199,7 +199,7 @@ fn a_difference_is_no_reply() {
 }
 
 #[test]
-fn a_peer_that_goes_in_between() {
+fn a_lost_connection_ends_the_run_without_reconnect() {
     let peer = TcpPeer::reset_after(64);
     let addr = peer.addr();
     let out = client_to(&peer).args(["-c", "5", "-i", "10ms"]).run();
@@ -219,7 +219,7 @@ fn a_peer_that_goes_in_between() {
 }
 
 #[test]
-fn nobody_there() {
+fn a_refused_connect_is_status_3() {
     let refused = refused_addr();
     let addr = refused.addr().to_string();
     let line = format!("tcpecho-client: {addr}: connection refused\n");
@@ -239,10 +239,10 @@ fn nobody_there() {
 }
 
 #[test]
-fn a_signal_brings_the_summary() {
+fn a_signal_ends_the_run_with_a_summary() {
     for signal in [2, 15] {
         let peer = TcpPeer::echo();
-        // With a timeout given, a message that is younger is in flight.
+        // With a timeout given, a younger message is in flight and not lost.
         let args = ["-i", "1ms", "--timeout", "1h"];
         let running = client_to(&peer).args(args).spawn();
         running.read_line(TEST_TIMEOUT);
@@ -253,7 +253,7 @@ fn a_signal_brings_the_summary() {
             .stdout_contains(" echo statistics ---\n")
             .stdout_contains("% loss");
     }
-    // Nothing has come back, so what was sent is lost.
+    // Nothing was received, so the message is lost.
     let (sender, came) = std::sync::mpsc::channel();
     let peer = TcpPeer::start(move |mut stream| {
         stream.read_exact(&mut [0])?;
@@ -272,7 +272,7 @@ fn a_signal_brings_the_summary() {
 }
 
 #[test]
-fn late_is_lost() {
+fn a_late_echo_is_lost() {
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
     let peer = TcpPeer::start(move |mut stream| {
@@ -294,32 +294,35 @@ fn late_is_lost() {
 }
 
 #[test]
-fn over_udp() {
-    let at = |peer: &UdpPeer| client().args(["--udp", "-i", "1ms", &peer.addr().to_string()]);
+fn echoes_over_udp_are_counted() {
+    let udp_client_to =
+        |peer: &UdpPeer| client().args(["--udp", "-i", "1ms", &peer.addr().to_string()]);
     let peer = UdpPeer::echo();
-    at(&peer)
+    udp_client_to(&peer)
         .args(["-c", "3"])
         .run()
         .code(0)
         .stdout_contains("3 sent, 3 received, 0% loss");
     let peer = UdpPeer::lossy(2);
-    at(&peer)
+    udp_client_to(&peer)
         .args(["-c", "4", "--timeout", "1s"])
         .run()
         .code(1)
         .stdout_contains("seq=2 timed out")
         .stdout_contains("4 sent, 2 received, 50% loss");
-    // The second of the first two comes when the next are waited for.
+    // The duplicate arrives while the next echo is waited for.
     let peer = UdpPeer::start(|number, datagram| match number {
         0 => vec![datagram.to_vec(), datagram.to_vec()],
         _ => vec![datagram.to_vec()],
     });
-    let out = at(&peer).args(["-c", "3"]).run();
+    let out = udp_client_to(&peer).args(["-c", "3"]).run();
     out.code(0)
         .stdout_contains(": seq=1 time=")
         .stdout_contains(" ms duplicate\n")
         .stdout_contains("3 sent, 3 received, 0% loss, 1 duplicate, time ");
-    let records = at(&UdpPeer::twice()).args(["-c", "2", "-j"]).run();
+    let records = udp_client_to(&UdpPeer::twice())
+        .args(["-c", "2", "-j"])
+        .run();
     let records = records.code(0).json();
     assert_eq!(
         (&records[1]["type"], &records[1]["duplicate"]),
@@ -332,17 +335,16 @@ fn over_udp() {
         (&1.into(), &64.into())
     );
     let peer = UdpPeer::corrupt();
-    at(&peer)
+    udp_client_to(&peer)
         .args(["-c", "1"])
         .run()
         .code(1)
         .stdout_contains("differs at offset 63");
 }
 
-/// Percentiles, duration and interval against the peer's own clock: it knows
-/// how long it held each echo, and when each message came.
+/// The peer measures how long it held each message and when it arrived.
 #[test]
-fn times_are_those_of_the_peer() {
+fn times_agree_with_the_clock_of_the_peer() {
     use std::time::{Duration, Instant};
     let (sender, seen) = std::sync::mpsc::channel();
     let peer = TcpPeer::start(move |mut stream| {
@@ -373,7 +375,7 @@ fn times_are_those_of_the_peer() {
             .iter()
             .map(|(_, held)| held.as_secs_f64() * 1000.0)
             .collect();
-        // No echo is faster than the peer held it.
+        // No round trip is shorter than the time for which the peer held it.
         for (record, held) in records.iter().zip(&held) {
             assert!(
                 crate::consistency::number(record, "rtt_ms") >= *held,
@@ -391,12 +393,12 @@ fn times_are_those_of_the_peer() {
         }
         let sum = held.iter().sum::<f64>();
         assert!(of("avg_ms") * 40.0 >= sum, "{summary}");
-        // And all of them together no longer than the run, one at a time.
+        // One after another, they take no longer than the run.
         if interval == "0" {
             assert!(of("avg_ms") * 40.0 <= of("duration_ms"), "{summary}");
         }
         assert!(of("duration_ms") <= elapsed && of("duration_ms") >= of("max_ms"));
-        // Between the first and the last message, give or take their ways.
+        // The arrival times differ by the transfer times from the send times.
         let between = (seen[39].0 - seen[0].0).as_secs_f64() * 1000.0;
         let shown = of("interval_ms") * 39.0;
         assert!(

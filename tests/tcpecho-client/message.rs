@@ -1,4 +1,4 @@
-//! One message and its reply: every ending, with its status.
+//! One message and its reply: every outcome with its status.
 
 use std::fs::File;
 
@@ -9,7 +9,7 @@ use testkit::udp::UdpPeer;
 use crate::{TEST_TIMEOUT, client, client_to, payload};
 
 #[test]
-fn the_echo_is_printed_as_it_is() {
+fn the_echo_is_printed_unchanged() {
     let peer = TcpPeer::echo();
     client_to(&peer)
         .arg("Hello, Server!")
@@ -28,7 +28,7 @@ fn the_echo_is_printed_as_it_is() {
 }
 
 #[test]
-fn bytes_of_all_kinds() {
+fn a_message_may_contain_any_bytes() {
     let peer = TcpPeer::echo();
     let out = client_to(&peer).args(["--hex", "00 ff:0a1b"]).run();
     assert_eq!(out.code(0).stdout, [0, 0xff, 0x0a, 0x1b]);
@@ -39,7 +39,7 @@ fn bytes_of_all_kinds() {
     let out = client_to(&peer).arg("--file").arg(&path).run();
     assert!(
         out.code(0).stderr("").stdout == large,
-        "the file came back otherwise"
+        "the echo of the file differs"
     );
     let out = client_to(&peer)
         .args(["--file", "-"])
@@ -47,7 +47,7 @@ fn bytes_of_all_kinds() {
         .run();
     assert!(
         out.code(0).stderr("").stdout == large,
-        "stdin came back otherwise"
+        "the echo of stdin differs"
     );
     let out = client_to(&peer)
         .args(["-q", "--file", "-"])
@@ -57,7 +57,7 @@ fn bytes_of_all_kinds() {
 }
 
 #[test]
-fn another_reply() {
+fn another_reply_may_be_expected() {
     let peer = TcpPeer::fixed_reply("Hello, Client!");
     let addr = peer.addr();
     client_to(&peer)
@@ -73,7 +73,7 @@ fn another_reply() {
         .stderr(&format!(
             "tcpecho-client: {addr}: reply differs at offset 7: expected 0x4b 'K', got 0x43 'C'\n"
         ));
-    // As long as the text is enough: what follows does not matter.
+    // Bytes after the expected text are not read.
     client_to(&peer)
         .args(["x", "--expect", "Hello"])
         .run()
@@ -91,7 +91,7 @@ fn another_reply() {
 }
 
 #[test]
-fn another_reply_to_standard_input() {
+fn a_reply_to_standard_input_may_be_expected() {
     let peer = TcpPeer::fixed_reply("pong");
     let run = |text| {
         client_to(&peer)
@@ -102,7 +102,7 @@ fn another_reply_to_standard_input() {
     run("pong").code(0).stdout("pong").stderr("");
     let out = run("ping");
     out.code(1).stderr_contains("reply differs at offset 1");
-    // Not the peer alone: what was read is what was sent.
+    // Standard input is sent, and the peer's reply to it is compared.
     let echo = TcpPeer::echo();
     let out = client_to(&echo)
         .args(["--expect", "abc"])
@@ -112,7 +112,7 @@ fn another_reply_to_standard_input() {
 }
 
 #[test]
-fn a_greeting_is_expected_without_being_asked_for() {
+fn a_greeting_may_be_expected() {
     let peer = TcpPeer::greeting("220 ready\r\n");
     client_to(&peer)
         .args(["--expect", "220 "])
@@ -129,17 +129,14 @@ fn a_greeting_is_expected_without_being_asked_for() {
 }
 
 #[test]
-fn a_peer_that_corrupts() {
+fn a_corrupt_echo_is_status_1() {
     let peer = TcpPeer::corrupt_at(2);
     let out = client_to(&peer).arg("abcdef").run();
     out.code(1).stderr(&format!(
         "tcpecho-client: {}: reply differs at offset 2: expected 0x63 'c', got 0x9c\n",
         peer.addr()
     ));
-    assert_eq!(
-        out.stdout, b"ab\x9cdef",
-        "all of it is printed all the same"
-    );
+    assert_eq!(out.stdout, b"ab\x9cdef", "the entire reply is printed");
     let peer = TcpPeer::corrupt_at(4_000_000);
     client_to(&peer)
         .args(["-q", "--file", "-"])
@@ -150,7 +147,7 @@ fn a_peer_that_corrupts() {
 }
 
 #[test]
-fn a_peer_that_truncates_or_closes_early() {
+fn an_incomplete_echo_is_status_1() {
     let peer = TcpPeer::truncate_at(2);
     client_to(&peer)
         .arg("abcdef")
@@ -174,7 +171,7 @@ fn a_peer_that_truncates_or_closes_early() {
 }
 
 #[test]
-fn a_peer_that_resets() {
+fn a_reset_is_status_3() {
     let peer = TcpPeer::reset_after(2);
     client_to(&peer)
         .arg("abcdef")
@@ -187,7 +184,7 @@ fn a_peer_that_resets() {
 }
 
 #[test]
-fn a_peer_that_is_silent() {
+fn a_timeout_is_status_3() {
     for peer in [TcpPeer::silent(), TcpPeer::deaf()] {
         client_to(&peer)
             .args(["abcdef", "--timeout", "1s"])
@@ -218,7 +215,7 @@ fn a_peer_that_is_silent() {
 }
 
 #[test]
-fn a_peer_that_does_not_read() {
+fn a_peer_that_does_not_read_times_out() {
     let peer = TcpPeer::deaf();
     client_to(&peer)
         .args(["--file", "-", "--timeout", "1s"])
@@ -230,7 +227,7 @@ fn a_peer_that_does_not_read() {
 }
 
 #[test]
-fn a_peer_that_refuses() {
+fn a_refused_connect_is_status_3() {
     let refused = refused_addr();
     let out = client().arg(refused.addr().to_string()).arg("x").run();
     let line = format!("tcpecho-client: {}: connection refused\n", refused.addr());
@@ -250,7 +247,7 @@ fn a_peer_that_refuses() {
 }
 
 #[test]
-fn a_peer_that_answers_after_our_end_of_file() {
+fn a_half_close_ends_the_message_for_the_peer() {
     let peer = TcpPeer::answer_after_eof();
     let out = client_to(&peer).args(["late", "--timeout", "1s"]).run();
     out.code(3).stderr_contains("timed out without a reply");
@@ -263,7 +260,7 @@ fn a_peer_that_answers_after_our_end_of_file() {
 }
 
 #[test]
-fn no_verification() {
+fn without_verification_any_reply_is_a_success() {
     let peer = TcpPeer::fixed_reply("whatever");
     client_to(&peer)
         .args(["hello", "--no-verify"])
@@ -287,7 +284,7 @@ fn no_verification() {
 }
 
 #[test]
-fn verbose_says_where_and_how_much() {
+fn verbose_prints_the_address_and_the_byte_counts() {
     let peer = TcpPeer::echo();
     let out = client_to(&peer).args(["-v", "hello"]).run();
     let lines: Vec<&str> = out.code(0).stdout("hello").stderr_str().lines().collect();
@@ -306,7 +303,7 @@ fn verbose_says_where_and_how_much() {
 }
 
 #[test]
-fn records() {
+fn an_exchange_has_a_record() {
     let peer = TcpPeer::corrupt_at(1);
     let out = client_to(&peer).args(["--json", "abc"]).run();
     let records = out.code(1).json();
@@ -344,7 +341,7 @@ fn records() {
         .json();
     assert_eq!(records[0]["data"], "a\nb");
     assert!(records[0]["data_base64"].is_null() && records[0]["offset"].is_null());
-    // The connection came about, so there is a record of it and one of its end.
+    // The exchange has a record, and so does its error.
     let reset = TcpPeer::reset_after(1);
     let records = client_to(&reset)
         .args(["--json", "abc"])
@@ -358,7 +355,7 @@ fn records() {
 }
 
 #[test]
-fn an_interrupted_message_is_answered_with_no() {
+fn an_interrupted_exchange_is_status_1() {
     for signal in [2, 15] {
         let (accepted, came) = std::sync::mpsc::channel();
         let peer = TcpPeer::start(move |mut stream| {
@@ -378,7 +375,7 @@ fn an_interrupted_message_is_answered_with_no() {
 }
 
 #[test]
-fn stdout_full_or_closed() {
+fn a_full_or_closed_standard_output_ends_the_run() {
     let peer = TcpPeer::echo();
     let full = File::options().write(true).open("/dev/full").unwrap();
     client_to(&peer)
@@ -392,7 +389,7 @@ fn stdout_full_or_closed() {
         .run_closing_stdout_after(0)
         .code(0)
         .stderr("");
-    // A message that can never come back whole, since nobody reads it.
+    // The output is not read, so the echo can never be complete.
     client_to(&peer)
         .args(["--file", "-"])
         .stdin(payload(4 << 20))
@@ -402,51 +399,54 @@ fn stdout_full_or_closed() {
 }
 
 #[test]
-fn over_udp() {
-    let at = |peer: &UdpPeer| client().args(["--udp", &peer.addr().to_string()]);
+fn messages_are_sent_over_udp() {
+    let udp_client_to = |peer: &UdpPeer| client().args(["--udp", &peer.addr().to_string()]);
     let peer = UdpPeer::echo();
-    at(&peer)
+    udp_client_to(&peer)
         .arg("hello")
         .run()
         .code(0)
         .stdout("hello")
         .stderr("");
-    at(&peer)
+    udp_client_to(&peer)
         .args(["x", "--expect", "y"])
         .run()
         .code(1)
         .stdout("x");
-    let out = at(&peer).args(["--file", "-"]).stdin("all of it").run();
+    let out = udp_client_to(&peer)
+        .args(["--file", "-"])
+        .stdin("all of it")
+        .run();
     out.code(2)
         .stderr_contains("'--file -' cannot be used with --udp");
     let peer = UdpPeer::corrupt();
-    at(&peer)
+    udp_client_to(&peer)
         .arg("abc")
         .run()
         .code(1)
         .stderr_contains("reply differs at offset 2");
     let peer = UdpPeer::silent();
-    at(&peer)
+    udp_client_to(&peer)
         .args(["abc", "--timeout", "1s"])
         .run()
         .code(3)
         .stderr_contains("timed out without a reply");
     let peer = UdpPeer::start(|_, datagram| vec![datagram[..2].to_vec()]);
-    at(&peer)
+    udp_client_to(&peer)
         .arg("abc")
         .run()
         .code(1)
         .stdout("ab")
         .stderr_contains("the reply ended after 2 of 3 bytes");
     let peer = UdpPeer::start(|_, _| vec![Vec::new()]);
-    at(&peer)
+    udp_client_to(&peer)
         .arg("abc")
         .run()
         .code(1)
         .stdout("")
         .stderr_contains("the reply ended after 0 of 3 bytes");
     let peer = UdpPeer::start(|_, datagram| vec![[datagram, b"!"].concat()]);
-    at(&peer)
+    udp_client_to(&peer)
         .arg("abc")
         .run()
         .code(1)

@@ -1,4 +1,4 @@
-//! Without a message: stdin to the peer and the peer to stdout, as `nc` does.
+//! Without a message: copies stdin to the peer and the peer's bytes to stdout.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -9,7 +9,7 @@ use testkit::udp::UdpPeer;
 use crate::{TEST_TIMEOUT, client, client_to, payload};
 
 #[test]
-fn there_and_back() {
+fn standard_input_comes_back() {
     let peer = TcpPeer::echo();
     client_to(&peer)
         .stdin("one\ntwo\n")
@@ -21,7 +21,7 @@ fn there_and_back() {
 }
 
 #[test]
-fn lines_come_back_while_the_input_goes_on() {
+fn lines_are_echoed_before_the_end_of_the_input() {
     let peer = TcpPeer::echo();
     let mut running = client_to(&peer).piped_stdin().spawn();
     running.write_stdin(b"one\n");
@@ -33,7 +33,7 @@ fn lines_come_back_while_the_input_goes_on() {
 }
 
 #[test]
-fn sixty_four_mebibytes_both_ways() {
+fn sixty_four_mebibytes_are_copied_both_ways() {
     let all = payload(64 << 20);
     let peer = TcpPeer::echo();
     let out = client_to(&peer)
@@ -48,7 +48,7 @@ fn sixty_four_mebibytes_both_ways() {
 }
 
 #[test]
-fn a_peer_that_floods_before_it_reads() {
+fn a_peer_that_sends_before_it_reads_is_not_a_deadlock() {
     let all = payload(16 << 20);
     let flood = all.clone();
     let peer = TcpPeer::start(move |mut stream| {
@@ -62,15 +62,15 @@ fn a_peer_that_floods_before_it_reads() {
         .timeout(TEST_TIMEOUT * 2)
         .run();
     let (flood, rest) = out.code(0).stderr("").stdout.split_at(all.len());
-    assert!(flood == all, "the flood came otherwise");
+    assert!(flood == all, "the reply differs");
     assert_eq!(rest, format!("{} bytes\n", all.len()).as_bytes());
 }
 
 #[test]
-fn an_output_nobody_reads_does_not_stop_the_input() {
+fn an_output_that_is_not_read_does_not_stop_the_input() {
     let (sender, received) = std::sync::mpsc::channel();
     let peer = TcpPeer::start(move |mut stream| {
-        // More than pipe and buffers take, then everything that comes.
+        // More bytes than the pipe and the buffers hold.
         stream.write_all(&vec![b'x'; 256 * 1024])?;
         let mut got = Vec::new();
         stream.read_to_end(&mut got)?;
@@ -84,13 +84,13 @@ fn an_output_nobody_reads_does_not_stop_the_input() {
         .spawn();
     assert_eq!(received.recv_timeout(TEST_TIMEOUT).unwrap(), 8 << 20);
     assert!(running.is_running());
-    // It waits for its reader, and a signal ends that.
+    // The client waits until its output is read; a signal ends the wait.
     running.signal(15);
     running.wait().code(0).stderr("");
 }
 
 #[test]
-fn the_end_of_file_is_passed_on() {
+fn the_end_of_the_input_is_sent() {
     let peer = TcpPeer::answer_after_eof();
     let all = payload(4 << 20);
     let out = client_to(&peer).stdin(all.clone()).run();
@@ -102,7 +102,7 @@ fn the_end_of_file_is_passed_on() {
 }
 
 #[test]
-fn a_peer_that_closes_its_side_is_still_fed() {
+fn input_is_sent_after_the_end_of_file_of_the_peer() {
     let (sender, received) = std::sync::mpsc::channel();
     let peer = TcpPeer::start(move |mut stream| {
         stream.write_all(b"bye\n")?;
@@ -123,14 +123,14 @@ fn a_peer_that_closes_its_side_is_still_fed() {
 }
 
 #[test]
-fn nothing_is_verified() {
+fn the_reply_is_not_verified() {
     let peer = TcpPeer::corrupt_at(0);
     let out = client_to(&peer).stdin("abc").run();
     assert_eq!(out.code(0).stderr("").stdout, b"\x9ebc");
 }
 
 #[test]
-fn failures() {
+fn failed_connections_are_status_3() {
     let peer = TcpPeer::reset_after(2);
     let out = client_to(&peer).stdin("abcdef").run();
     out.code(3).stderr(&format!(
@@ -146,26 +146,26 @@ fn failures() {
 }
 
 #[test]
-fn silence_is_bounded_on_request() {
+fn an_idle_timeout_may_be_given() {
     let peer = TcpPeer::silent();
     let line = format!("tcpecho-client: {}: timed out without a reply", peer.addr());
     let running = client_to(&peer)
         .args(["--timeout", "1s"])
         .piped_stdin()
         .spawn();
-    running.write_stdin(b"anybody?");
+    running.write_stdin(b"hello");
     assert_eq!(running.read_stderr_line(TEST_TIMEOUT), line);
     running.wait().code(3).stdout("");
 }
 
 #[test]
-fn stdout_full_or_closed() {
+fn a_full_or_closed_standard_output_ends_the_run() {
     let peer = TcpPeer::echo();
     let full = File::options().write(true).open("/dev/full").unwrap();
     let out = client_to(&peer).stdin("hello").stdout_to(full).run();
     out.code(2)
         .stderr("tcpecho-client: standard output: no space left on device\n");
-    // The reader goes while nothing comes: that ends it too.
+    // A closed output ends the run even if there is nothing to write.
     let running = client_to(&peer).piped_stdin().close_stdout_after(6).spawn();
     running.write_stdin(b"hello\n");
     let out = running.wait();
@@ -173,7 +173,7 @@ fn stdout_full_or_closed() {
 }
 
 #[test]
-fn a_signal_ends_it_in_order() {
+fn a_signal_ends_the_run_with_status_0() {
     let peer = TcpPeer::echo();
     let running = client_to(&peer).piped_stdin().spawn();
     running.write_stdin(b"hello\n");
@@ -183,7 +183,7 @@ fn a_signal_ends_it_in_order() {
 }
 
 #[test]
-fn records() {
+fn each_chunk_has_a_record() {
     let peer = TcpPeer::echo();
     let out = client_to(&peer)
         .arg("--json")
@@ -208,14 +208,14 @@ fn records() {
 }
 
 #[test]
-fn over_udp() {
+fn each_read_is_sent_as_a_datagram() {
     let peer = UdpPeer::echo();
     let out = client()
         .args(["--udp", &peer.addr().to_string()])
         .stdin("one datagram")
         .run();
     out.code(0).stdout("one datagram").stderr("");
-    // A read of more than a datagram takes.
+    // The input is longer than a datagram.
     let peer = UdpPeer::echo();
     let all = payload(100_000);
     let mut file = tempfile::tempfile().unwrap();
@@ -236,9 +236,9 @@ fn over_udp() {
         .stderr_contains("timed out without a reply");
 }
 
-/// Its stdin is open, and nothing comes from there.
+/// Standard input stays open, and nothing is written to it.
 #[test]
-fn a_peer_that_closes_ends_it_when_stdin_is_silent() {
+fn the_end_of_file_of_the_peer_ends_a_run_without_input() {
     let peer = TcpPeer::start(|mut stream| {
         stream.write_all(b"220 hello\n")?;
         stream.shutdown(std::net::Shutdown::Write)?;
@@ -246,16 +246,15 @@ fn a_peer_that_closes_ends_it_when_stdin_is_silent() {
     });
     for args in [&[][..], &["-j"], &["-q"]] {
         let running = client_to(&peer).args(args).piped_stdin().spawn();
-        assert!(running.ends(), "it waits for its input");
+        assert!(running.ends(), "the client waits for its input");
         let out = running.wait();
         out.code(0).stderr("");
         assert_eq!(out.stdout_str().contains("220 hello"), args != ["-q"]);
     }
 }
 
-/// What was read is not delivered: the peer has gone.
 #[test]
-fn input_after_the_peer_has_gone_is_an_error() {
+fn input_that_cannot_be_delivered_is_an_error() {
     let peer = TcpPeer::start(|mut stream| stream.write_all(b"bye\n"));
     let mut running = client_to(&peer).piped_stdin().spawn();
     assert_eq!(running.read_line(TEST_TIMEOUT), "bye");

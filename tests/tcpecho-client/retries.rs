@@ -1,11 +1,11 @@
-//! Messages of odd kinds, and tries until one comes back right.
+//! Messages that look like options or files, empty datagrams, and retries until
+//! the reply is right.
 
 use testkit::peer::TcpPeer;
 use testkit::udp::UdpPeer;
 
 use crate::{client, client_to};
 
-/// A MESSAGE is what it is.
 #[test]
 fn a_message_is_never_a_file_or_standard_input() {
     let peer = TcpPeer::echo();
@@ -22,20 +22,28 @@ fn a_message_is_never_a_file_or_standard_input() {
 }
 
 #[test]
-fn an_empty_datagram() {
-    let at = |peer: &UdpPeer| client().args(["--udp", &peer.addr().to_string()]);
+fn an_empty_datagram_is_sent_and_expected_back() {
+    let udp_client_to = |peer: &UdpPeer| client().args(["--udp", &peer.addr().to_string()]);
     let dir = tempfile::tempdir().unwrap();
     let empty = dir.path().join("empty");
     std::fs::write(&empty, "").unwrap();
     let empty = empty.display().to_string();
     for args in [&[""][..], &["--hex", ""], &["--file", &empty]] {
         let peer = UdpPeer::echo();
-        at(&peer).args(args).run().code(0).stdout("").stderr("");
+        udp_client_to(&peer)
+            .args(args)
+            .run()
+            .code(0)
+            .stdout("")
+            .stderr("");
         let silent = UdpPeer::silent();
-        let out = at(&silent).args(args).args(["--timeout", "300ms"]).run();
+        let out = udp_client_to(&silent)
+            .args(args)
+            .args(["--timeout", "300ms"])
+            .run();
         out.code(3).stderr_contains("timed out without a reply");
         let other = UdpPeer::start(|_, _| vec![b"x".to_vec()]);
-        let out = at(&other).args(args).run();
+        let out = udp_client_to(&other).args(args).run();
         out.code(1).stderr_contains("reply differs at offset 0");
     }
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -44,14 +52,16 @@ fn an_empty_datagram() {
     let out = client().args(["-u", &closed, ""]).run();
     out.code(3).stderr_contains("connection refused");
     let peer = UdpPeer::echo();
-    let out = at(&peer).args(["", "-c", "3", "-i", "1ms"]).run();
+    let out = udp_client_to(&peer)
+        .args(["", "-c", "3", "-i", "1ms"])
+        .run();
     out.code(0).stdout_contains("3 sent, 3 received, 0% loss");
 }
 
-/// A port that accepts and closes, as a proxy without its service does; then
-/// one whose service answers wrong, then right.
+/// The peer closes the first connection, as a proxy without its service does,
+/// and then echoes wrong once before it echoes right.
 #[test]
-fn tries_until_the_echo_works() {
+fn a_message_is_retried_until_the_reply_is_right() {
     use std::io::{Read, Write};
     let peer = || {
         let count = std::sync::atomic::AtomicUsize::new(0);
@@ -70,7 +80,7 @@ fn tries_until_the_echo_works() {
     let file = dir.path().join("hello");
     std::fs::write(&file, "hello").unwrap();
     let out = client_to(&peer()).args(["--retry", "5"]).args(args).run();
-    // Only the reply of the last try.
+    // Only the reply of the last attempt is printed.
     out.code(0).stdout("hello").stderr("");
     let out = client_to(&peer())
         .args(["--retry", "2", "-v"])
@@ -84,7 +94,7 @@ fn tries_until_the_echo_works() {
     let third = peer();
     let tool = client_to(&third).args(["--retry", "2", "--retry-delay", "1ms", "--file"]);
     tool.arg(&file).run().code(0).stdout("hello");
-    // The last result decides.
+    // The last attempt decides.
     let out = client_to(&peer()).args(["--retry", "1"]).args(args).run();
     out.code(1)
         .stdout("hexxo")

@@ -1,4 +1,4 @@
-//! `--tls`.
+//! `--tls`: every mode over TLS, certificates, and errors of the peer.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -13,6 +13,7 @@ use testkit::tls::{Authority, Leaf};
 
 use crate::{client_to, payload};
 
+/// Returns the options that trust `authority`.
 fn ca(authority: &Authority) -> [String; 3] {
     let file = authority.ca_file().display().to_string();
     ["--tls".to_owned(), "--cacert".to_owned(), file]
@@ -33,7 +34,7 @@ fn server_config(cert: &Path, key: &Path) -> Arc<ServerConfig> {
 }
 
 #[test]
-fn every_mode() {
+fn every_mode_works_over_tls() {
     let authority = Authority::new();
     let peer = TcpPeer::echo_tls(&authority.server());
     let tls = ca(&authority);
@@ -75,8 +76,8 @@ fn every_mode() {
     }
 }
 
-/// A TLS server that shows `certificate` (DER), signs its handshakes with the
-/// key in `key` (PEM), and echoes.
+/// Starts a TLS echo server that presents `certificate` (DER) and signs its
+/// handshakes with the key in `key` (PEM), even if they do not match.
 fn echo_with_certificate(
     certificate: Vec<u8>,
     key: &Path,
@@ -85,7 +86,7 @@ fn echo_with_certificate(
     let provider = rustls::crypto::ring::default_provider();
     let key = PrivateKeyDer::from_pem_file(key).expect("read a key");
     let key = provider.key_provider.load_private_key(key).expect("a key");
-    // Neither the certificate nor that the key belongs to it is checked here.
+    // rustls checks neither of them in this way.
     let pair = CertifiedKey::new(vec![CertificateDer::from(certificate)], key);
     let config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[version])
@@ -107,7 +108,7 @@ fn echo_with_certificate(
     })
 }
 
-/// Splits a DER element off `der`: its tag, its content, and the rest.
+/// Splits the first DER element off `der`: its tag, its content, and the rest.
 fn der_element(der: &[u8]) -> (u8, &[u8], &[u8]) {
     let (start, length) = match der[1] {
         short @ ..0x80 => (2, usize::from(short)),
@@ -132,9 +133,8 @@ fn der_encode(tag: u8, content: &[u8]) -> Vec<u8> {
     [&header, content].concat()
 }
 
-/// Makes an X.509 version 1 certificate of one of version 3: without the
-/// version number, which version 1 does not have, and without extensions. The
-/// issuer's signature does not match any more.
+/// Converts an X.509 certificate from version 3 to version 1, by removing the
+/// version number and the extensions. The issuer's signature no longer matches.
 fn without_version_and_extensions(certificate: &[u8]) -> Vec<u8> {
     let (sequence, content, _) = der_element(certificate);
     let (_, mut fields, signature) = der_element(content);
@@ -152,7 +152,7 @@ fn without_version_and_extensions(certificate: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_version_1_certificate_is_accepted_with_insecure_alone() {
+fn a_version_1_certificate_is_accepted_with_insecure_only() {
     let (authority, other) = (Authority::new(), Authority::new());
     let (cert, key) = authority.files(Leaf::Good);
     let (_, other_key) = other.files(Leaf::Good);
@@ -168,7 +168,7 @@ fn a_version_1_certificate_is_accepted_with_insecure_alone() {
         out.code(3)
             .stdout("")
             .stderr_contains(": the certificate is not X.509 version 3\n");
-        // The server must hold the key of the certificate in any case.
+        // The server must prove that it holds the key of the certificate.
         for certificate in [&version_1[..], &version_3] {
             let peer = echo_with_certificate(certificate.to_vec(), &other_key, version);
             let out = client_to(&peer)
@@ -181,9 +181,10 @@ fn a_version_1_certificate_is_accepted_with_insecure_alone() {
     }
 }
 
-/// Its close_notify comes with its last bytes, and no end of file after it.
+/// The peer sends close_notify together with its last bytes, and does not close
+/// the TCP connection.
 #[test]
-fn a_farewell_that_comes_with_the_last_bytes() {
+fn a_close_notify_with_the_last_bytes_ends_the_run() {
     let authority = Authority::new();
     let (cert, key) = authority.files(Leaf::Good);
     let config = server_config(&cert, &key);
@@ -192,25 +193,25 @@ fn a_farewell_that_comes_with_the_last_bytes() {
         while conn.is_handshaking() {
             conn.complete_io(&mut stream)?;
         }
-        conn.writer().write_all(b"the last words")?;
+        conn.writer().write_all(b"the last bytes")?;
         conn.send_close_notify();
         let mut records = Vec::new();
         while conn.wants_write() {
             conn.write_tls(&mut records)?;
         }
         stream.write_all(&records)?;
-        // Until the client ends.
+        // Blocks until the client closes the connection.
         std::io::copy(&mut stream, &mut std::io::sink())
     });
     let out = client_to(&peer).args(ca(&authority)).run();
-    out.code(0).stdout("the last words").stderr("");
-    // Nothing is printed, so nothing else wakes it either.
+    out.code(0).stdout("the last bytes").stderr("");
+    // Without output, no event of standard output wakes the client.
     let out = client_to(&peer).args(ca(&authority)).arg("-q").run();
     out.code(0).stdout("").stderr("");
 }
 
 #[test]
-fn versions() {
+fn tls_1_2_is_supported() {
     let authority = Authority::new();
     let peer = TcpPeer::echo_tls(&authority.server().only_tls12());
     client_to(&peer)
@@ -222,7 +223,7 @@ fn versions() {
 }
 
 #[test]
-fn certificates_that_will_not_do() {
+fn invalid_certificates_are_refused() {
     let authority = Authority::new();
     for (leaf, why) in [
         (
@@ -246,7 +247,7 @@ fn certificates_that_will_not_do() {
             .code(3)
             .json();
         assert_eq!(records[0]["kind"], "tls");
-        // No certificate, no answer: not even whether somebody is there.
+        // An invalid certificate is no answer to --connect-only either.
         client_to(&peer)
             .args(ca(&authority))
             .arg("--connect-only")
@@ -267,7 +268,7 @@ fn certificates_that_will_not_do() {
 }
 
 #[test]
-fn peers_that_speak_no_tls_or_cut_it() {
+fn peers_that_do_not_speak_tls_are_reported() {
     let peer = TcpPeer::echo();
     let addr = peer.addr();
     for mode in [&["hello"][..], &["-c", "2"], &["--bench"]] {
@@ -304,9 +305,9 @@ fn peers_that_speak_no_tls_or_cut_it() {
         .stderr_contains("the peer closed the connection during the TLS handshake");
 }
 
-/// The records have no byte for the application, and there is always one more.
+/// The peer keeps sending records that contain no application data.
 #[test]
-fn a_peer_that_never_comes_to_the_point() {
+fn a_peer_that_sends_only_key_updates_is_refused() {
     let authority = Authority::new();
     let (cert, key) = authority.files(Leaf::Good);
     let config = server_config(&cert, &key);
@@ -343,9 +344,9 @@ fn a_peer_that_never_comes_to_the_point() {
     }
 }
 
-/// What the peer says is shown in the words of the standard.
+/// The names are those of RFC 8446, section 6.
 #[test]
-fn alerts() {
+fn alerts_are_reported_by_name() {
     for (number, name) in [
         (40, "handshake_failure"),
         (70, "protocol_version"),
@@ -366,7 +367,7 @@ fn alerts() {
 }
 
 #[test]
-fn files_and_usage() {
+fn invalid_tls_options_are_refused() {
     let peer = TcpPeer::silent();
     let out = client_to(&peer)
         .args(["--tls", "--cacert", "/no/such.pem", "x"])

@@ -138,9 +138,9 @@ pub(crate) struct Cli {
     #[arg(long, help_heading = "Connection")]
     pub(crate) connect_only: bool,
 
-    /// Time limit for the connect and the exchange together; with -c, for each
-    /// echo; with stdin, for the connect and, if given, for the peer and stdin
-    /// to be idle [default: 5s]
+    /// Time limit of the connect and the exchange together; with -c, of each
+    /// echo; with stdin, of the connect and, if given, of idle periods
+    /// [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = common::duration::parse_nonzero, help_heading = "Connection")]
     pub(crate) timeout: Option<Duration>,
 
@@ -234,7 +234,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) connections: Option<u32>,
 
-    /// Time for which messages are sent [default: 10s]
+    /// How long to send messages [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = common::duration::parse_nonzero)]
     pub(crate) duration: Option<Duration>,
 

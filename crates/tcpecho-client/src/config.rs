@@ -25,8 +25,8 @@ use conflicts::{check_bench, check_connect_only, check_connection, refuse};
 /// The largest payload of a UDP datagram over IPv4, in bytes.
 const DATAGRAM_MAX: usize = 65_507;
 
-/// The same over IPv6, whose header is not part of the payload length (RFC
-/// 8200, section 3).
+/// The same over IPv6, where the payload length does not include the header
+/// (RFC 8200, section 3).
 const DATAGRAM_MAX_V6: usize = 65_527;
 
 /// The default timeout of a connect, an exchange or an echo.

@@ -1,8 +1,8 @@
 //! `--connect-only`: connects, times the handshake, and sends nothing.
 //!
-//! The run asks whether something listens at the target. So a refused or
-//! timed-out connect and an unreachable host are the answer no, status 1; a
-//! name that does not resolve is no answer, status 3, as in other modes.
+//! The run asks whether something listens at the target. A refused or timed-out
+//! connect and an unreachable host answer this question, with status 1. An
+//! unknown name does not; its status is 3, as in other modes.
 
 use std::time::Instant;
 

@@ -61,7 +61,7 @@ fn fmt_byte(f: &mut fmt::Formatter<'_>, byte: u8) -> fmt::Result {
 pub(crate) enum Verdict {
     /// The reply is complete and equals the expected one.
     Correct,
-    /// The reply differs.
+    /// The reply differs from the expected one.
     Differs(Difference),
     /// The reply is right so far, but bytes are missing.
     Incomplete,
@@ -186,7 +186,7 @@ impl Exchange {
         }
     }
 
-    /// Ends the input.
+    /// Records the end of the input.
     pub(crate) fn end_input(&mut self) {
         self.input_ended = true;
         if self.rule == Rule::Echo {

@@ -1,6 +1,6 @@
-//! Entry points for the fuzz targets, compiled only for them: the modules that
-//! verify replies, with a peer whose behaviour the input decides, and the
-//! parsers of the command line.
+//! Entry points for the fuzz targets, compiled only for them. They run the
+//! modules that verify replies with a simulated peer, and the parsers of the
+//! command line. The input decides what the peer does.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;

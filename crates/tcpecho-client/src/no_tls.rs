@@ -12,7 +12,7 @@ use common::{Error, Result};
 #[derive(Clone, Debug)]
 pub(crate) struct TlsOptions(Infallible);
 
-/// Has no value, since there are no options to create it from.
+/// Has no value, since it is created from options.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsConnector(Infallible);
 
@@ -22,7 +22,7 @@ impl TlsConnector {
     }
 }
 
-/// Has no value, since there is no connector to create it from.
+/// Has no value, since it is created by a connector.
 #[derive(Debug)]
 pub(crate) struct TlsStream(Infallible);
 

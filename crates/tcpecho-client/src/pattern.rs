@@ -11,9 +11,9 @@ use common::random::mix;
 
 use crate::message::Sizes;
 
-/// The size of the table in bytes. It is prime, so that a block whose size is a
-/// power of two never equals the block after it, and small enough for the
-/// processor's cache.
+/// The size of the table in bytes. It is prime, so that blocks of a size that is
+/// a power of two differ from each other, and small enough for the processor's
+/// cache.
 const TABLE_SIZE: usize = 8191;
 
 /// The size of the header in bytes.

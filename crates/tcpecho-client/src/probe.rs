@@ -406,7 +406,7 @@ impl PendingSend {
             .map_or(&[], |message| &message[self.sent..])
     }
 
-    /// Returns whether there is no message; an empty datagram is one.
+    /// Returns whether no message is left to send. An empty datagram is one.
     fn is_sent(&self) -> bool {
         self.message.is_none()
     }

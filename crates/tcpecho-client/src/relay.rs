@@ -36,13 +36,13 @@ const ACK_POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// The time limit of an exchange.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TimeLimit {
-    /// No time limit.
+    /// The exchange has no time limit.
     Never,
-    /// A fixed deadline.
+    /// The exchange ends at this time.
     At(Instant),
-    /// A time during which no byte moves.
+    /// The exchange ends after this time without a byte in either direction.
     Idle(Duration),
-    /// The same, counted only after the end of the input.
+    /// The same, but only after the end of the input.
     IdleAfterInput(Duration),
 }
 
@@ -55,7 +55,7 @@ pub(crate) enum EndReason {
     TimedOut,
     /// A signal interrupted it.
     Interrupted,
-    /// The connection failed.
+    /// The connection has failed.
     Failed(io::Error),
 }
 

@@ -2,8 +2,8 @@
 //!
 //! The descriptor may be shared with other processes, so it stays in blocking
 //! mode. A write does not block if `poll` reported the descriptor as writable
-//! and the write is no larger than a pipe accepts atomically. On a terminal the
-//! bytes are escaped, since they come from an untrusted peer.
+//! and a pipe accepts the write atomically. On a terminal the bytes are escaped,
+//! since they come from an untrusted peer.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -34,7 +34,7 @@ pub(crate) struct StdoutWriter {
     pending: Vec<u8>,
     start: usize,
     is_terminal: bool,
-    /// The start of a UTF-8 character whose other bytes have not arrived yet.
+    /// The start of a UTF-8 character that has not arrived completely.
     partial: Vec<u8>,
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Tags {
 }
 
 impl Tags {
-    /// Creates tags whose checksums are keyed with `key`.
+    /// Creates tags with checksums that are keyed with `key`.
     pub(crate) fn new(key: u64) -> Self {
         Self { key }
     }
@@ -103,8 +103,8 @@ impl Tags {
     }
 }
 
-/// Returns the latest sequence up to `last` that has this lower half. If there
-/// is none, returns the first one after `last`.
+/// Returns the latest sequence up to `last` that has this lower half, or the
+/// first one after `last` if no earlier one has it.
 fn complete(low_half: u32, last: u64) -> u64 {
     let sequence = last & !u64::from(u32::MAX) | u64::from(low_half);
     if sequence > last {

@@ -125,8 +125,8 @@ pub(crate) struct EchoTracker {
     pub(crate) corrupt: u64,
     /// The number of messages that were in flight at the end of the run.
     pub(crate) in_flight: u64,
-    /// The number of received messages whose echo arrived after the echo of a
-    /// later message.
+    /// The number of received messages with an echo that arrived after the echo
+    /// of a later message.
     pub(crate) reordered: u64,
     duplicates: u64,
     strays: u64,
@@ -293,7 +293,7 @@ impl EchoTracker {
         events.push(Event::Stray { bytes });
     }
 
-    /// Counts a message whose echo is complete.
+    /// Counts a message after its echo is complete.
     fn complete(
         &mut self,
         message: &Outstanding,

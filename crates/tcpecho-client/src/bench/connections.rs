@@ -7,8 +7,8 @@
 //!
 //! During the run, a slot is in one of three sets: with a connection, in
 //! `idle`, or in `backing_off`. The latter two are used with `--reconnect` only.
-//! Without it, a slot whose connection ends stays closed and no longer counts as
-//! `live`.
+//! Without it, a slot stays closed after the end of its connection and no longer
+//! counts as `live`.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ const BUFFER_SIZE: usize = 256 * 1024;
 /// and the signals are checked.
 const WRITES_MAX: usize = 16;
 
-/// The time before a slot whose connection has failed connects again.
+/// The time from the failure of a connection to the next connect of its slot.
 pub(super) const RECONNECT_BACKOFF: Duration = Duration::from_millis(10);
 
 /// The phase of the run.
@@ -64,7 +64,7 @@ pub(super) struct Connections<'a> {
     pub(super) connecting: usize,
     /// With `--reconnect`: the slots that are ready to connect.
     pub(super) idle: Vec<usize>,
-    /// With `--reconnect`: the slots whose connection failed a short time ago.
+    /// With `--reconnect`: the slots that wait after a failed connection.
     backing_off: Vec<usize>,
     /// The time at which these slots become idle, since the start.
     backoff_until: Duration,
@@ -110,7 +110,7 @@ impl<'a> Connections<'a> {
         self.started.elapsed().as_nanos() as u64
     }
 
-    /// Makes the slots idle whose back-off is over.
+    /// Makes the slots idle at the end of their back-off.
     pub(super) fn requeue(&mut self, elapsed: Duration) {
         if elapsed >= self.backoff_until {
             self.idle.append(&mut self.backing_off);
@@ -189,8 +189,8 @@ impl<'a> Connections<'a> {
         self.set_interest(index, true, false)
     }
 
-    /// With `--reconnect`: opens a new connection for one message, whose latency
-    /// is measured from `measured_from`.
+    /// With `--reconnect`: opens a new connection for one message. Its latency is
+    /// measured from `measured_from`.
     pub(super) fn reconnect(&mut self, index: usize, measured_from: u64) -> Result<()> {
         let connection = match self.dialer.start_connect() {
             Ok(connection) => connection,

@@ -17,16 +17,16 @@ const OTHER_REASON: &str = "another reason";
 /// The counts of an interval, or of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Connections that were opened; with `--reconnect`, connections that were
-    /// used and closed in order.
+    /// The number of connections that were opened; with `--reconnect`, of those
+    /// that were used and closed in order.
     pub(crate) connections: u64,
-    /// Right echoes.
+    /// The number of right echoes.
     pub(crate) messages: u64,
-    /// The bytes of the right echoes.
+    /// The number of bytes of the right echoes.
     pub(crate) bytes: u64,
-    /// Wrong echoes.
+    /// The number of wrong echoes.
     pub(crate) corrupt: u64,
-    /// Failed connections, missing echoes and unsent messages.
+    /// The number of failed connections, missing echoes and unsent messages.
     pub(crate) errors: u64,
 }
 

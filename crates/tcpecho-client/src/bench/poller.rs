@@ -87,8 +87,8 @@ impl EventPoller {
             .map_err(|e| Error::local(&e))
     }
 
-    /// Waits like [`Self::wait`], whose timeout is rounded up to milliseconds,
-    /// but with a timeout in nanoseconds.
+    /// Waits like [`Self::wait`], which rounds its timeout up to milliseconds, but
+    /// with a resolution of nanoseconds.
     #[cfg(target_os = "linux")]
     pub(crate) fn wait_exactly(&mut self, timeout: Duration) -> Result<usize> {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -33,7 +33,7 @@ impl Cursor {
     }
 }
 
-/// A complete echo.
+/// A complete echo of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Echo {
     /// The send time of its message in nanoseconds, or 0 if it is not recorded.
@@ -118,13 +118,13 @@ impl MessageStream {
         self.limit.saturating_sub(self.first_unsent())
     }
 
-    /// Returns the message whose echo is expected next.
+    /// Returns the message of which the echo is expected next.
     pub(crate) fn awaited(&self) -> u64 {
         self.receive.sequence
     }
 
-    /// Returns the number of messages that are sent, at least in part, and whose
-    /// echo is not complete.
+    /// Returns the number of messages that are sent, at least in part, without a
+    /// complete echo.
     pub(crate) fn outstanding(&self) -> u64 {
         self.first_unsent() - self.receive.sequence
     }
@@ -151,7 +151,7 @@ impl MessageStream {
     }
 
     /// Records that the first `n` bytes of [`Self::fill`]'s were sent at `now`.
-    /// Returns the messages whose first byte was among them.
+    /// Returns the messages that start among them.
     pub(crate) fn mark_sent(
         &mut self,
         pattern: &Pattern,

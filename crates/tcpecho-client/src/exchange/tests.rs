@@ -173,7 +173,7 @@ fn no_more_than_a_window_is_sent_ahead_of_the_echo() {
     exchange.receive(&[7; 30]);
     assert_eq!(exchange.sendable().len(), 30);
     assert!(!exchange.is_window_full());
-    // Without a comparison with the message there is no window.
+    // A reply that is not compared with the message needs no window.
     let mut exchange = Exchange::new(Rule::Any);
     exchange.push_input(vec![7; 2 * WINDOW]);
     assert_eq!(exchange.sendable().len(), 2 * WINDOW);

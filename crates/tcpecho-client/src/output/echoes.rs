@@ -231,7 +231,7 @@ impl Summary<'_> {
     fn record(&self) -> JsonSummary<'_> {
         let (tracker, times) = (self.tracker, self.latencies);
         let time = |t: Option<Duration>| t.map(json::ms);
-        // A connect has no echo whose content could be counted.
+        // A connect has no echo that could be corrupt or reordered.
         let echo = self.subject == Subject::Echo;
         JsonSummary {
             tag: "summary",

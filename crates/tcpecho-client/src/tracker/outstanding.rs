@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A message whose echo is not complete.
+/// A message without a complete echo.
 #[derive(Debug)]
 pub(super) struct Outstanding {
     pub(super) seq: u64,
@@ -76,7 +76,7 @@ impl OutstandingQueue {
         self.remove(index.ok()?)
     }
 
-    /// Removes the latest message whose payload equals `bytes`.
+    /// Removes the latest message with a payload equal to `bytes`.
     pub(super) fn take_equal(&mut self, bytes: &[u8]) -> Option<Outstanding> {
         let is_equal = |message: &Outstanding| *message.payload == *bytes;
         self.remove(self.messages.iter().rposition(is_equal)?)

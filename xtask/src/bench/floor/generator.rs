@@ -1,12 +1,12 @@
-//! A purpose-written load generator: one thread around epoll, no statistics,
-//! no verification. `generator PORT CONNECTIONS DEPTH MS` prints how many
-//! messages of 64 bytes a second came back from 127.0.0.1:PORT.
+//! A minimal load generator: one thread with epoll, without statistics and
+//! verification. `generator PORT CONNECTIONS DEPTH MS` prints the number of
+//! 64-byte messages per second that 127.0.0.1:PORT echoes.
 //!
-//! `generator PORT RATE MS` is a closed loop of one connection that sends at
-//! most RATE messages a second, evenly, and prints the median time from a send
-//! to its echo in milliseconds.
+//! `generator PORT RATE MS` is a closed loop over one connection that sends at
+//! most RATE evenly spaced messages per second. It prints the median time from a
+//! send to its echo in milliseconds.
 //!
-//! It is compiled on the spot by `cargo xtask bench` and belongs to no crate.
+//! `cargo xtask bench` compiles this file; it belongs to no crate.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ const SIZE: usize = 64;
 const EPOLL_CTL_ADD: i32 = 1;
 const EPOLLIN: u32 = 1;
 
-/// As the kernel has it; packed on x86-64 only.
+/// The kernel's `struct epoll_event`, which is packed on x86-64 only.
 #[cfg_attr(target_arch = "x86_64", repr(C, packed))]
 #[cfg_attr(not(target_arch = "x86_64"), repr(C))]
 #[derive(Clone, Copy)]
@@ -62,16 +62,16 @@ fn paced(port: u64, rate: u64, ms: u64) {
         while Instant::now() < due {}
         let sent = Instant::now();
         stream.write_all(&buffer).expect("send");
-        let mut back = 0;
-        while back < SIZE {
-            match stream.read(&mut buffer[back..]) {
+        let mut received = 0;
+        while received < SIZE {
+            match stream.read(&mut buffer[received..]) {
                 Ok(0) => panic!("the server closed"),
-                Ok(n) => back += n,
+                Ok(n) => received += n,
                 Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::WouldBlock),
             }
         }
         times.push(sent.elapsed());
-        // What comes late puts off what follows: a closed loop.
+        // A late echo delays the next send, as in any closed loop.
         due = (due + Duration::from_secs(1) / rate as u32).max(Instant::now());
     }
     times.sort_unstable();

@@ -3,9 +3,9 @@
 use super::*;
 use crate::message::Sizes;
 
-/// Creates statistics of 100,000 latencies, whose percentiles are whole
-/// milliseconds from 1 to 5 and whose maximum is 6 ms, of 100 late sends, and of
-/// three connections.
+/// Creates statistics of 100,000 latencies, of 100 late sends, and of three
+/// connections. The percentiles are whole milliseconds from 1 to 5, and the
+/// maximum is 6 ms.
 fn stats() -> LoadStats {
     let mut stats = LoadStats::new().unwrap();
     for (ms, count) in [
@@ -104,7 +104,7 @@ fn a_summary_has_every_line() {
          sent late p99/max = 99.000/100.000 ms\n\
          tcp rtt = 0.200 ms, 5 retransmits"
     );
-    // Without --reconnect there is no rate of connections.
+    // The rate of connections is shown with --reconnect only.
     let options = load(false);
     let summary = summary(&options, &stats);
     assert!(summary.lines("host:7")[2].ends_with(" MB/s each way"));
