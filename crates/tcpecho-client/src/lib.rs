@@ -4,7 +4,7 @@
 //! Every mode opens its connection with [`dial`] and works on the same
 //! non-blocking [`connection`]. The decisions of a mode are made in modules
 //! that do no I/O: [`exchange`] for one message and for standard input,
-//! [`tracker`] for echoes that are counted one by one, [`bench`]'s `stream`
+//! [`tracker`] for echoes that are counted one by one, [`mod@bench`]'s `stream`
 //! and `schedule` for a load test.
 
 mod bench;

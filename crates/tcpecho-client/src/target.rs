@@ -85,8 +85,8 @@ fn inet<'a>(first: &OsStr, rest: &'a [OsString]) -> Result<(Target, &'a [OsStrin
     let invalid = |why: &str| input(first, why);
     if let Some((scheme, _)) = text.split_once("://") {
         let why = match scheme {
-            "udp" => "URLs are not supported; use --udp HOST:PORT",
-            _ => "URLs are not supported; use HOST:PORT",
+            "udp" => "this is a URL; use --udp HOST:PORT",
+            _ => "this is a URL; use HOST:PORT",
         };
         return Err(invalid(why));
     }
@@ -222,11 +222,11 @@ mod tests {
             ),
             (
                 &["tcp://127.0.0.1:7"],
-                "tcp://127.0.0.1:7: URLs are not supported; use HOST:PORT",
+                "tcp://127.0.0.1:7: this is a URL; use HOST:PORT",
             ),
             (
                 &["udp://127.0.0.1:7", "x"],
-                "udp://127.0.0.1:7: URLs are not supported; use --udp HOST:PORT",
+                "udp://127.0.0.1:7: this is a URL; use --udp HOST:PORT",
             ),
             (
                 &["8080"],
