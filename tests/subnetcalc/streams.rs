@@ -191,6 +191,24 @@ fn usage_errors_are_one_line() {
 }
 
 #[test]
+fn the_man_page_has_the_help_of_every_command() {
+    let out = run("--generate man");
+    let page = out.code(0).stdout_str();
+    // The shared options are described once, not for each command.
+    assert_eq!(
+        page.matches("Refuse networks with host bits set").count(),
+        1
+    );
+    for text in [
+        "special.globally_reachable",
+        "a dot that ends a sentence",
+        "RFC 2317",
+    ] {
+        out.stdout_contains(text);
+    }
+}
+
+#[test]
 fn every_command_has_help() {
     let out = run("--help");
     out.code(0).stderr("").stdout_contains("EXIT STATUS");
