@@ -154,12 +154,10 @@ impl<N: Bits> Runs<N> {
     fn merge(&mut self, keep: Keep) {
         let mut recent = std::mem::take(&mut self.recent);
         in_order(&mut recent);
+        // Repeats go first, so that no room is made for them.
+        reduce(&mut recent, keep);
         merge_in_order(&mut self.merged, &recent);
-        if keep == Keep::Union {
-            join(&mut self.merged);
-        } else {
-            self.merged.dedup();
-        }
+        reduce(&mut self.merged, keep);
     }
 
     fn finish(mut self, keep: Keep) -> Vec<Interval<N>> {
@@ -168,6 +166,15 @@ impl<N: Bits> Runs<N> {
         }
         self.merge(keep);
         self.merged
+    }
+}
+
+/// Joins the members of a list in order, or drops the repeats if each is kept.
+fn reduce<N: Bits>(list: &mut Vec<Interval<N>>, keep: Keep) {
+    if keep == Keep::Union {
+        join(list);
+    } else {
+        list.dedup();
     }
 }
 
