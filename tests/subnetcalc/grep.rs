@@ -236,6 +236,20 @@ fn a_match_has_its_prefix_length() {
 }
 
 #[test]
+fn a_zone_is_not_part_of_a_match() {
+    let text = "fe80::1%eth0 x\nfe80::2%br-lan/64,y\n[fe80::3%2]:80\nfe80::4%\nx fe80::5%lo\n";
+    grep_of(text, &["-o", "--in", "fe80::/10"])
+        .code(0)
+        .stdout("fe80::1\nfe80::2/64\nfe80::3\nfe80::4\nfe80::5\n");
+    grep_of(text, &["-x", "-o", "--in", "fe80::/10"])
+        .code(0)
+        .stdout("fe80::1\nfe80::2/64\nfe80::3\n");
+    let records = grep_of(text, &["--json", "--in", "fe80::2"]).code(0).json();
+    assert_eq!(records[0]["text"], "fe80::2%br-lan/64,y");
+    assert_eq!(records[0]["addresses"][0], "fe80::2/64");
+}
+
+#[test]
 fn a_bare_double_colon_is_not_an_address() {
     let text = "2024-01-01 :: INFO :: started\nplain\nx 10.0.0.1\n";
     grep_of(text, &["-v", "--in", "10.0.0.0/8"])

@@ -313,6 +313,54 @@ fn fields_are_completed() {
     }
 }
 
+/// A zone (`%eth0`) is accepted wherever an address is, and ignored.
+#[test]
+fn zones_are_ignored() {
+    let plain = run("fe80::1/64").stdout;
+    run("fe80::1%eth0/64")
+        .code(0)
+        .stderr("")
+        .stdout(std::str::from_utf8(&plain).expect("UTF-8"));
+    let address = run("--json --get address fe80::1%eth0").code(0).json();
+    assert_eq!(address[0]["address"], "fe80::1");
+    for (words, line) in [
+        ("reverse fe80::%eth0/16", "0.8.e.f.ip6.arpa"),
+        ("next fe80::1%eth0/64", "fe80:0:0:1::/64"),
+        ("prev fe80::1%2", "fe80::/128"),
+        ("nth fe80::%eth0/64 1", "fe80::1"),
+        ("hosts fe80::1%br-lan", "fe80::1"),
+        ("aggregate fe80::1%br-lan", "fe80::1/128"),
+        ("hosts --step 2 fe80::1%e0 - fe80::2%e0", "fe80::1"),
+        (
+            "aggregate fe80::%e0/65 fe80::8000:0:0:0%e1-fe80::ffff:ffff:ffff:ffff",
+            "fe80::/64",
+        ),
+        (
+            "match --in fe80::%eth0/10 fe80::1%eth1",
+            "fe80::1\tfe80::/10",
+        ),
+        (
+            "eui64 001b213c9df8 fe80::%eth0/64",
+            "fe80::21b:21ff:fe3c:9df8",
+        ),
+    ] {
+        prints(words, &[line]);
+    }
+    subnetcalc()
+        .args(["match", "--in", "-", "fe80::1", "fe80::1%eth0"])
+        .stdin("fe80::1%eth0 # a router\n")
+        .run()
+        .code(0)
+        .stdout("fe80::1\tfe80::1/128\nfe80::1\tfe80::1/128\n");
+    run("fe80::1% 10.0.0.1%eth0 --get address")
+        .code(2)
+        .stdout("")
+        .stderr(
+            "subnetcalc: fe80::1%: the zone after % is missing; use ADDR%INTERFACE\n\
+             subnetcalc: 10.0.0.1%eth0: an IPv4 address cannot have a zone (%)\n",
+        );
+}
+
 #[test]
 fn solicited_node_groups() {
     prints(

@@ -86,9 +86,12 @@ const NETWORKS: &[(&str, &str)] = &[
     ("::10.0.0.1:1", "not an IPv6"),
     ("1:2:3:4:5:6:7:10.0.0.1", "not an IPv6"),
     ("::ffff:256.0.0.1", "not an IPv6"),
-    ("fe80::1%eth0", "zone"),
-    ("fe80::1%eth0/64", "zone"),
-    ("fe80::%1/64", "zone"),
+    ("fe80::1%", "zone"),
+    ("fe80::1%/64", "zone"),
+    ("fe80::1%eth0:80", "zone"),
+    ("fe80::1%eth0%1", "zone"),
+    ("10.0.0.1%eth0", "zone"),
+    ("fe80::1%eth0\u{1b}[31m", "zone"),
     ("::/129", "0 to 128"),
     ("::/064", "leading zero"),
     ("::/+64", "not a number"),
@@ -104,6 +107,7 @@ const NETWORKS: &[(&str, &str)] = &[
     ("localhost", "not an IPv4 or IPv6"),
     ("example.com/24", "not an IPv4 or IPv6"),
     ("10.0.0.1 10.0.0.2", "white space"),
+    ("fe80::1%eth 0", "white space"),
     ("10.0.0.0\t/8", "white space"),
     ("*", "not an"),
     ("10.0.0.*", "not an"),
@@ -133,7 +137,9 @@ const MEMBERS: &[(&str, &str)] = &[
     ("10.0.0.1--10.0.0.2", "one hyphen"),
     ("10.0.0.0/33", "0 to 32"),
     ("010.0.0.0/8", "leading zero"),
-    ("fe80::1%lo", "zone"),
+    ("fe80::1%", "zone"),
+    ("fe80::1%lo-fe80::2%", "zone"),
+    ("fe80::2%lo-fe80::1%lo", "reversed"),
 ];
 
 /// One line on stderr that names the input and says why; nothing else.
@@ -348,6 +354,7 @@ fn operands_on_both_sides_of_a_set_option_are_refused() {
         ("diff 10.0.0.0/8 --with 10.0.0.1 10.0.0.2", "with"),
         ("match 10.0.0.1 --in 10.0.0.0/8 10.0.0.2", "in"),
         ("grep file --in 10.0.0.0/8 file", "in"),
+        ("free 10.0.0.0/30 --used 10.0.0.1 10.0.0.2", "used"),
         ("subtract 10.0.0.0/30 --minus 10.0.0.1 -4 10.0.0.2", "minus"),
         (
             "subtract 10.0.0.0/30 --minus 10.0.0.1 10.0.0.2 --minus 10.0.0.3",
@@ -360,6 +367,13 @@ fn operands_on_both_sides_of_a_set_option_are_refused() {
              use --{option} A,B or --{option} @FILE"
         ));
     }
+    run("free --used 10.0.0.1 10.0.0.0/30 10.0.0.2")
+        .code(2)
+        .stdout("")
+        .stderr(
+            "subnetcalc: unexpected operand '10.0.0.2': free takes one network; see \
+             'subnetcalc free --help'\n",
+        );
     // One side is enough, whichever.
     for words in [
         "subtract 10.0.0.0/31 10.0.0.2 --minus 10.0.0.1 --minus 10.0.0.2",
@@ -379,6 +393,8 @@ fn a_file_is_read_by_its_at_sign() {
         &["grep", "--in", &path, "-"][..],
         &["match", "--in", &path, "10.0.0.1"],
         &["aggregate", &path],
+        &["info", &path],
+        &["hosts", &path],
     ] {
         let out = subnetcalc().args(args).run();
         out.code(2).stdout("").stderr_contains(&hint);

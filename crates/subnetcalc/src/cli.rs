@@ -27,7 +27,8 @@ pub(crate) use args::*;
     after_long_help = "\
 NETWORK is ADDR/LEN, ADDR/MASK or ADDR. A SET is any number of networks,
 addresses, ranges A-B, @FILE and - (stdin), one per line in a file; blank lines
-and comments after # or ; are skipped. IPv4 and IPv6 mix freely; results come
+and comments after # or ; are skipped. An IPv6 address may have a zone
+(fe80::1%eth0), which is ignored: it names a link, not a network. IPv4 and IPv6 mix freely; results come
 IPv4 first, by address, then by length. 'subnetcalc COMMAND --help' says more.
 
 EXAMPLES
@@ -134,7 +135,7 @@ impl FromArgMatches for Cli {
 /// would count as operands, though the later ones were most likely meant for
 /// the option.
 fn operands_on_one_side(matches: &ArgMatches) -> Result<(), clap::Error> {
-    const OPERANDS: [&str; 3] = ["operands", "addresses", "files"];
+    const OPERANDS: [&str; 5] = ["operands", "addresses", "files", "network", "excess"];
     const OPTIONS: [&str; 4] = ["minus", "with", "used", "in"];
     let indices = |id: &str| {
         let known = matches.try_contains_id(id).unwrap_or(false);

@@ -120,7 +120,7 @@ impl Members {
                 None if word == "-" => "-",
                 None => {
                     if let Err(why) = members.add_text(word) {
-                        fail(bad_word(word, why))?;
+                        fail(with_file_hint(Error::input(word, why), word))?;
                     }
                     continue;
                 }
@@ -184,11 +184,10 @@ pub(crate) fn option_words(values: &[String]) -> Vec<String> {
     words
 }
 
-/// The error about a word of the command line.
-fn bad_word(word: &str, why: String) -> Error {
-    let error = Error::input(word, why);
-    if Path::new(word).is_file() {
-        return error.hint(format!("@{word} reads the file of that name"));
+/// Adds a hint to the error about an operand that is the name of a file.
+pub(crate) fn with_file_hint(error: Error, operand: &str) -> Error {
+    if Path::new(operand).is_file() {
+        return error.hint(format!("@{operand} reads the file of that name"));
     }
     error
 }

@@ -38,14 +38,14 @@ pub(crate) fn network(text: &str, rules: Rules) -> Result<IpNet, String> {
                 Err(why) => why,
             });
         }
-        return address::parse(text).map(IpNet::from);
+        return address(text).map(IpNet::from);
     };
     if address.is_empty() && !length.is_empty() {
         return Err(
             "an address is missing before the slash; write ADDR/LEN as one word".to_owned(),
         );
     }
-    let address = address::parse(address)?;
+    let address = self::address(address)?;
     let length = if length.contains(['.', ':']) {
         mask_for(length, &address, rules)?
     } else {
@@ -60,6 +60,26 @@ pub(crate) fn network(text: &str, rules: Rules) -> Result<IpNet, String> {
         return Err(format!("host bits are set; the network is {}", net.trunc()));
     }
     Ok(net)
+}
+
+/// Parses an address. An IPv6 address may have a zone (`fe80::1%eth0`, RFC 4007
+/// section 11), which is dropped: it names a link, and no result depends on it.
+pub(crate) fn address(text: &str) -> Result<IpAddr, String> {
+    let Some((address, zone)) = text.split_once('%') else {
+        return address::parse(text);
+    };
+    let address = address::parse(address)?;
+    if address.is_ipv4() {
+        return Err("an IPv4 address cannot have a zone (%)".to_owned());
+    }
+    if zone.is_empty() {
+        return Err("the zone after % is missing; use ADDR%INTERFACE".to_owned());
+    }
+    let valid = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':' | b'%');
+    if !zone.bytes().all(valid) {
+        return Err("invalid zone after %; use the name or number of an interface".to_owned());
+    }
+    Ok(address)
 }
 
 /// Two words, an IPv4 address and a netmask, as one network, as ipcalc takes
@@ -132,7 +152,7 @@ pub(crate) fn mask_lengths(mask: IpAddr) -> (Option<u8>, Option<u8>) {
 /// `A/L-B/L` or `A+COUNT`. The error is a sentence.
 pub(crate) fn member(text: &str, rules: Rules) -> Result<AnyItem, String> {
     if let Some((first, count)) = text.split_once('+')
-        && let Ok(first) = first.parse()
+        && let Ok(first) = address(first)
     {
         return counted(first, count);
     }
@@ -154,11 +174,21 @@ pub(crate) fn member(text: &str, rules: Rules) -> Result<AnyItem, String> {
 
 /// The two ends of a range. A minus sign in a prefix length makes none.
 fn range_parts(text: &str) -> Option<(&str, &str)> {
-    let (first, last) = text.split_once('-')?;
+    // A zone may have hyphens of its own, so after one an address must follow.
+    let zone = text.find('%').unwrap_or(text.len());
+    let (at, _) = text
+        .match_indices('-')
+        .find(|&(at, _)| at < zone || starts_with_address(text[at + 1..].trim_start()))?;
+    let (first, last) = (&text[..at], &text[at + 1..]);
     // One of them must look like an address, or it is a name with a hyphen.
     let numeric = |part: &str| part.is_empty() || part.contains(['.', ':']);
     (!first.ends_with('/') && (numeric(first) || numeric(last)) && !text.contains(','))
         .then(|| (first.trim_end(), last.trim_start()))
+}
+
+fn starts_with_address(text: &str) -> bool {
+    let end = text.find(['/', '%', '-', ' ']).unwrap_or(text.len());
+    text[..end].parse::<IpAddr>().is_ok()
 }
 
 fn range(first: &str, last: &str, rules: Rules) -> Result<AnyItem, String> {
@@ -172,7 +202,7 @@ fn range(first: &str, last: &str, rules: Rules) -> Result<AnyItem, String> {
     if first.contains('/') != last.contains('/') {
         return Err("both ends of a range need a prefix length, or neither".to_owned());
     }
-    if last.contains('-') {
+    if range_parts(last).is_some() || last.split('%').next().is_some_and(|a| a.contains('-')) {
         return Err("a range has one hyphen between two addresses".to_owned());
     }
     let end = |which: &str, text: &str| -> Result<IpNet, String> {
@@ -226,7 +256,7 @@ pub(crate) fn joined_ranges(words: &[String]) -> Vec<String> {
     while at < words.len() {
         if let [first, hyphen, last, ..] = &words[at..]
             && hyphen == "-"
-            && let (Ok(a), Ok(b)) = (first.parse::<IpAddr>(), last.parse::<IpAddr>())
+            && let (Ok(a), Ok(b)) = (address(first), address(last))
             && a.is_ipv4() == b.is_ipv4()
             && a <= b
         {
@@ -307,6 +337,58 @@ mod tests {
                 .contains("families")
         );
         assert!(length("10.0.0.0/255.255.255.00", false).is_err());
+    }
+
+    #[test]
+    fn a_zone_is_checked_and_dropped() {
+        for (text, expected) in [
+            ("fe80::1%eth0", "fe80::1/128"),
+            ("fe80::1%eth0/64", "fe80::1/64"),
+            ("fe80::1%eth0/ffff::", "fe80::1/16"),
+            ("::1%1", "::1/128"),
+            ("fe80::1%br-lan.7", "fe80::1/128"),
+        ] {
+            let net = network(text, PLAIN).map(|net| net.to_string());
+            assert_eq!(net.as_deref(), Ok(expected), "{text}");
+        }
+        for (text, first, last) in [
+            ("fe80::1%eth0-fe80::4%eth0", 1, 4),
+            ("fe80::1%br-lan - fe80::4%br-lan", 1, 4),
+            ("fe80::1-fe80::4%eth0", 1, 4),
+            ("fe80::1%eth0-fe80::4", 1, 4),
+            ("fe80::1%eth0/127-fe80::4%eth0/127", 0, 5),
+            ("fe80::1%eth0+4", 1, 4),
+        ] {
+            let at = |low: u128| 0xfe80 << 112 | low;
+            let range = AnyItem::V6(Item::Range(at(first), at(last)));
+            assert_eq!(member(text, PLAIN), Ok(range), "{text}");
+        }
+        for (bad, why) in [
+            ("fe80::1%", "zone after % is missing"),
+            ("fe80::1%/64", "zone after % is missing"),
+            ("fe80::1%eth 0", "white space"),
+            ("fe80::1%eth0\t", "white space"),
+            ("fe80::1%eth0\u{7}", "invalid zone"),
+            ("fe80::1%eth0:80", "invalid zone"),
+            ("fe80::1%a%b", "invalid zone"),
+            ("fe80::1%eth0,fe80::2", "a comma"),
+            ("10.0.0.1%eth0", "an IPv4 address cannot have a zone"),
+            ("10.0.0.300%eth0", "above 255"),
+            ("fe80::g%eth0", "not an IPv6 address"),
+            ("%eth0", "missing"),
+            ("fe80::/64%eth0", "not a number"),
+            ("fe80::4%eth0-fe80::1%eth0", "reversed"),
+            (
+                "fe80::1%eth0-fe80::4%",
+                "the end of the range, fe80::4%: the zone",
+            ),
+            ("fe80::1%a-fe80::2%a-fe80::3", "one hyphen"),
+        ] {
+            let error = member(bad, PLAIN).unwrap_err();
+            assert!(error.contains(why), "{bad}: {error}");
+        }
+        let words = ["fe80::1%eth0", "-", "fe80::4%eth0"].map(str::to_owned);
+        assert_eq!(joined_ranges(&words), ["fe80::1-fe80::4"]);
     }
 
     fn v4(first: u32, last: u32) -> AnyItem {

@@ -223,6 +223,11 @@ pub(crate) struct FreeArgs {
     #[arg(short, long, value_name = "LEN", value_parser = length)]
     pub(crate) prefix: Option<u32>,
 
+    /// Further operands, which are an error: most likely they were meant for
+    /// `--used`.
+    #[arg(hide = true)]
+    pub(crate) excess: Vec<String>,
+
     #[command(flatten)]
     pub(crate) form: FormArgs,
 }

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::grep::long::{HELD_MAX, LongLine, Outcome};
 use crate::grep::pipeline::Failure;
-use crate::grep::scan::{Found, end_with_length};
+use crate::grep::scan::{Found, written_length};
 use crate::grep::select::{Selector, Shown};
 use crate::source::{self, Chunks, Filled, Piece};
 
@@ -40,8 +40,9 @@ impl Serialize for Addresses<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // They are not collected: a line can have millions.
         let text = |found: Found| {
-            let end = end_with_length(self.line, found);
-            String::from_utf8_lossy(&self.line[found.start..end])
+            let address = &self.line[found.start..found.end];
+            let length = written_length(self.line, found);
+            String::from_utf8_lossy(&[address, length].concat()).into_owned()
         };
         serializer.collect_seq(self.selector.addresses(self.line).map(text))
     }

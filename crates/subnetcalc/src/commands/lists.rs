@@ -22,19 +22,23 @@ use super::{for_each, for_each_network, one_network, single, the_network};
 pub(super) fn hosts(args: &HostsArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let mut lister = address_lister("hosts", io);
     for_each(&args.networks, "a network", io, |text, io| {
-        // No network has one of these; of a range every address counts.
+        // Only ranges have one of these, and zones. Every address of a range counts.
         if text.contains(['-', '+']) {
-            let item = network::member(text, rules).map_err(|why| Error::input(text, why))?;
-            match item {
-                AnyItem::V4(Item::Range(first, last)) if rules.family != Family::V6 => {
-                    walk(Interval { first, last }, args, &mut lister, io)?;
+            match network::member(text, rules).map_err(|why| Error::input(text, why))? {
+                AnyItem::V4(Item::Range(first, last)) => {
+                    if rules.family != Family::V6 {
+                        walk(Interval { first, last }, args, &mut lister, io)?;
+                    }
+                    return Ok(Exit::Yes);
                 }
-                AnyItem::V6(Item::Range(first, last)) if rules.family != Family::V4 => {
-                    walk(Interval { first, last }, args, &mut lister, io)?;
+                AnyItem::V6(Item::Range(first, last)) => {
+                    if rules.family != Family::V4 {
+                        walk(Interval { first, last }, args, &mut lister, io)?;
+                    }
+                    return Ok(Exit::Yes);
                 }
                 _ => {}
             }
-            return Ok(Exit::Yes);
         }
         let net = one_network(text, rules)?;
         if rules.family.admits(&net.addr()) {

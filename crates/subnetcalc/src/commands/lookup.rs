@@ -312,7 +312,7 @@ impl Run {
 
     /// One address as text; the inner error is about the text.
     fn text(&mut self, text: &str, io: &mut Io) -> Result<Result<()>> {
-        let parsed = match address::parse(text) {
+        let parsed = match network::address(text) {
             Ok(parsed) => parsed,
             Err(_) if text.contains('/') && network::network(text, self.rules).is_ok() => {
                 return Ok(Err(Error::input(text, "a network; match takes addresses")));

@@ -16,6 +16,7 @@ use common::{Error, Exit, Kind, Result};
 use ipnet::IpNet;
 
 use crate::cli::{Cli, Command, similar_command};
+use crate::ipset::with_file_hint;
 use crate::network::{self, Rules};
 use crate::source;
 
@@ -117,6 +118,9 @@ fn for_each(
                 }
                 any = true;
                 each(&operand.text, io).map_err(|error| match error.kind() {
+                    Kind::Input if operand.origin.is_none() => {
+                        with_file_hint(operand.error(error), &operand.text)
+                    }
                     Kind::Input => operand.error(error),
                     _ => error,
                 })

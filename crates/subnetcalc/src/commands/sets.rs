@@ -202,6 +202,11 @@ pub(super) fn complement(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Ex
 
 /// `free NETWORK --used SET`
 pub(super) fn free(args: &FreeArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+    if let Some(operand) = args.excess.first() {
+        return Err(Error::usage(format!(
+            "unexpected operand '{operand}': free takes one network"
+        )));
+    }
     let net = the_network(&args.network, rules)?;
     let used = Members::of_option(io, &args.used, Keep::Union, rules)?;
     if let Some(address) = used.host_bits {

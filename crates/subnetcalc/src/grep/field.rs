@@ -2,7 +2,9 @@
 
 use crate::parse;
 
-use super::scan::{Address, Found, LONGEST, is_bare, is_port, prefix_length};
+use super::scan::{
+    Address, Found, LONGEST, ZONE_MAX, is_bare, is_port, prefix_length, zone_length,
+};
 
 /// The address that a line's first field is: bare or in brackets, with `:PORT`
 /// where that is not part of the address, or with `/LEN`. White space, a comma,
@@ -20,13 +22,13 @@ pub(crate) fn first_field(line: &[u8], dot_port: bool) -> Option<Found> {
         return field_ends(&field[length..], 32, true, dot_port).then_some(found);
     }
     if let Some(inside) = field.strip_prefix(b"[") {
-        let close = inside[..inside.len().min(LONGEST + 1)]
+        let close = inside[..inside.len().min(LONGEST + 1 + ZONE_MAX + 1)]
             .iter()
             .position(|byte| *byte == b']')?;
-        let (address, max) = whole(&inside[..close])?;
+        let (address, length, max) = whole(&inside[..close])?;
         let found = Found {
             start: start + 1,
-            end: start + 1 + close,
+            end: start + 1 + length,
             address,
         };
         return field_ends(&inside[close + 1..], max, true, false).then_some(found);
@@ -59,17 +61,24 @@ fn field_ends(rest: &[u8], max: u32, port: bool, dot_port: bool) -> bool {
         b':' => port && (1..=5).contains(&digits) && ends(1 + digits),
         b'.' => dot_port && is_port(&rest[1..]) && ends(1 + digits),
         b'/' => prefix_length(rest, max).is_some_and(ends),
+        b'%' if max == 128 && !port => match zone_length(rest) {
+            0 => false,
+            zone => {
+                ends(zone) || prefix_length(&rest[zone..], max).is_some_and(|at| ends(zone + at))
+            }
+        },
         _ => false,
     }
 }
 
-/// Text that is an address and nothing else, and the length of its family's
-/// longest prefix.
-fn whole(text: &[u8]) -> Option<(Address, u32)> {
+/// Text that is an address, with or without a zone, and nothing else: the
+/// address, its bytes and the length of its family's longest prefix.
+fn whole(text: &[u8]) -> Option<(Address, usize, u32)> {
     if let Some((bits, length)) = parse::v4(text) {
-        return (length == text.len()).then_some((Address::V4(bits), 32));
+        return (length == text.len()).then_some((Address::V4(bits), length, 32));
     }
-    parse::v6(text, |end| end == text.len()).map(|(bits, _)| (Address::V6(bits), 128))
+    let ends = |end: usize| end + zone_length(&text[end..]) == text.len();
+    parse::v6(text, ends).map(|(bits, length)| (Address::V6(bits), length, 128))
 }
 
 #[cfg(test)]
@@ -103,6 +112,12 @@ mod tests {
             ("10.0.0.1:80,z", "10.0.0.1"),
             ("::/0 default", "::"),
             ("[::]:80", "::"),
+            ("2001:db8::1%lo", "2001:db8::1"),
+            ("fe80::1%eth0 x", "fe80::1"),
+            ("fe80::1%br-lan.7,x", "fe80::1"),
+            ("fe80::1%eth0/64 x", "fe80::1"),
+            ("[fe80::1%eth0]:80 x", "fe80::1"),
+            ("[fe80::1%eth0]/64", "fe80::1"),
         ] {
             assert_eq!(of(line).as_deref(), Some(expected), "{line}");
         }
@@ -127,7 +142,13 @@ mod tests {
             "[10.0.0.1]x",
             "10.0.0.1.",
             "10.0.0.1:80:90",
-            "2001:db8::1%lo",
+            "2001:db8::1%",
+            "2001:db8::1%lo:80",
+            "2001:db8::1%a_name_of_16_byt",
+            "[fe80::1%]",
+            "[fe80::1]%eth0",
+            "10.0.0.1%eth0",
+            "[10.0.0.1%eth0]",
         ] {
             assert_eq!(of(line), None, "{line}");
         }

@@ -6,7 +6,7 @@
 //! [`HELD_MAX`] bytes of a line that may have to be printed.
 
 use super::field::first_field;
-use super::scan::{AFTER, BEFORE, Found, Scan, end_with_length};
+use super::scan::{AFTER, BEFORE, Found, Scan, written_length};
 use super::select::{Selector, Shown, Wanted};
 
 /// Bytes of a line that are kept until it is decided whether it is printed.
@@ -80,8 +80,8 @@ impl LongLine {
             if selector.holds(found.address) {
                 line.member = true;
                 if shown == Shown::Addresses {
-                    let end = end_with_length(text, found);
-                    super::select::put(out, prefix, &text[found.start..end]);
+                    let address = &text[found.start..found.end];
+                    super::select::put(out, prefix, address, written_length(text, found));
                 }
             }
         };
@@ -278,6 +278,7 @@ mod tests {
         fn parts_are_as_the_complete_line(
             words in proptest::collection::vec(
                 "10\\.0\\.0\\.[0-9]{1,3}|2001:db8::[0-9a-f]{0,4}|::ffff:10\\.0\\.0\\.9|\
+                 2001:db8::1%[a-z0-9.-]{0,17}|\
                  [0-9]{1,3}(\\.[0-9]{1,3}){2,4}|[0-9a-f]{0,4}(:[0-9a-f]{0,4}){1,9}|\
                  (1:){0,7}[0-9]\\.2\\.3\\.4|x{0,60}|[.:]{1,60}", 0..12),
             gaps in "[ .:,;a1\\[\\]/@|-]{12}",

@@ -18,7 +18,11 @@ pub(super) const LONGEST: usize = 45;
 pub(crate) const BEFORE: usize = 8;
 /// Bytes from a dot or colon on that decide what the address is and where it
 /// ends.
-pub(crate) const AFTER: usize = LONGEST + 19;
+pub(crate) const AFTER: usize = LONGEST + 1 + ZONE_MAX + 8;
+
+/// The longest zone that is taken for one: names of interfaces on Linux have at
+/// most 15 bytes.
+pub(super) const ZONE_MAX: usize = 15;
 
 /// An address and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,18 +283,33 @@ pub(super) fn prefix_length(text: &[u8], max: u32) -> Option<usize> {
     (valid && closes(digits, count, false)).then_some(1 + count)
 }
 
-/// Where a found address ends with the prefix length that is written behind it.
-/// After `//` and `@` a slash begins the path of a URL.
-pub(crate) fn end_with_length(text: &[u8], found: Found) -> usize {
-    let before = &text[..found.start];
+/// The `/LEN` that is written after a found address, empty if there is none.
+/// Between them there may be a zone. After `//` and `@` a slash begins the path
+/// of a URL.
+pub(crate) fn written_length(text: &[u8], found: Found) -> &[u8] {
+    let (before, after) = (&text[..found.start], &text[found.end..]);
     if before.ends_with(b"//") || before.ends_with(b"@") {
-        return found.end;
+        return b"";
     }
-    let max = match found.address {
-        Address::V4(_) => 32,
-        Address::V6(_) => 128,
+    let (max, after) = match found.address {
+        Address::V4(_) => (32, after),
+        Address::V6(_) => (128, &after[zone_length(after)..]),
     };
-    found.end + prefix_length(&text[found.end..], max).unwrap_or(0)
+    &after[..prefix_length(after, max).unwrap_or(0)]
+}
+
+/// The bytes of a zone (`%eth0`, RFC 4007 section 11) at the start of text; 0 if
+/// there is none.
+pub(super) fn zone_length(text: &[u8]) -> usize {
+    let Some(name) = text.strip_prefix(b"%") else {
+        return 0;
+    };
+    let part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let length = name.iter().take_while(|byte| part(byte)).take(ZONE_MAX + 1);
+    match length.count() {
+        length @ 1..=ZONE_MAX => 1 + length,
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
@@ -429,8 +448,11 @@ mod tests {
     fn prefix_lengths() {
         let of = |line: &'static str| {
             let text = line.as_bytes();
-            let all: Vec<&str> = Scan::new(text, false)
-                .map(|found| &line[found.start..end_with_length(text, found)])
+            let all: Vec<String> = Scan::new(text, false)
+                .map(|found| {
+                    let length = std::str::from_utf8(written_length(text, found)).unwrap();
+                    format!("{}{length}", &line[found.start..found.end])
+                })
                 .collect();
             all.join(" ")
         };
@@ -448,6 +470,13 @@ mod tests {
             ("http://10.0.0.1/24 user@10.0.0.2/24", "10.0.0.1 10.0.0.2"),
             ("::/0 ::1/129", "::/0 ::1"),
             ("10.0.0.1/ 10.0.0.0/8/9", "10.0.0.1 10.0.0.0/8"),
+            // The zone is not part of the result.
+            ("fe80::1%eth0/64 fe80::2%br-lan.7", "fe80::1/64 fe80::2"),
+            (
+                "fe80::1%/64 fe80::2%a_name_of_16_by/64 fe80::3%a_name_of_16_byt/64",
+                "fe80::1 fe80::2/64 fe80::3",
+            ),
+            ("10.0.0.1%eth0/24", "10.0.0.1"),
         ] {
             assert_eq!(of(line), expected, "{line}");
         }

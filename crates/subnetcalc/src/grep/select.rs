@@ -6,7 +6,7 @@ use crate::ipset::IpSet;
 use crate::lookup::Membership;
 
 use super::field::first_field;
-use super::scan::{Address, Found, Scan, end_with_length};
+use super::scan::{Address, Found, Scan, written_length};
 
 /// Which lines are selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -174,11 +174,8 @@ impl Selector {
                 continue;
             }
             if shown == Shown::Addresses {
-                put(
-                    out,
-                    prefix,
-                    &piece[found.start..end_with_length(piece, found)],
-                );
+                let address = &piece[found.start..found.end];
+                put(out, prefix, address, written_length(piece, found));
             }
             if seen {
                 continue;
@@ -190,7 +187,7 @@ impl Selector {
             if shown == Shown::Line {
                 let before = &piece[..found.start];
                 let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
-                put(out, prefix, &piece[start..end]);
+                put(out, prefix, &piece[start..end], b"");
             }
         }
         count
@@ -223,7 +220,7 @@ impl Selector {
             if selected {
                 count += 1;
                 if shown == Shown::Line {
-                    put(out, prefix, line);
+                    put(out, prefix, line, b"");
                 }
             }
         }
@@ -251,10 +248,11 @@ fn next_field(piece: &[u8], next: &mut usize, dot_port: bool) -> Option<Found> {
     None
 }
 
-/// One line of output.
-pub(super) fn put(out: &mut Vec<u8>, prefix: &[u8], text: &[u8]) {
+/// Adds a line of output: a prefix and two parts of text.
+pub(super) fn put(out: &mut Vec<u8>, prefix: &[u8], text: &[u8], more: &[u8]) {
     out.extend_from_slice(prefix);
     out.extend_from_slice(text);
+    out.extend_from_slice(more);
     out.push(b'\n');
 }
 
