@@ -1,41 +1,43 @@
-//! Many cores, one order: workers take pieces of input in turn, and results are
-//! handed on in the order of the pieces.
+//! Searches a large input with several threads and keeps the order of its output.
 //!
-//! A free worker takes the next piece under a lock and notes that it did; the
-//! notes tell the caller's thread whose result is next. A worker keeps one
-//! result ahead at most. A line that comes in parts stays with one worker,
-//! which keeps the lock until the line ends. The threads are not joined at the
-//! end: one of them may wait for input that never comes. A small input never
-//! starts a thread.
+//! The caller's thread searches the start of the input alone, so a small input
+//! never starts a thread. After that, each free worker reads the next chunk under
+//! a lock and takes the next number with it. [`ResultQueue`] hands the results to
+//! the caller's thread by these numbers. A worker that is ahead waits, so there
+//! are never more results than workers. A line longer than a chunk stays with one
+//! worker, which keeps the lock until the line ends.
+//!
+//! The threads are not joined at the end, because one of them may wait for input
+//! that never comes.
 
+use std::collections::VecDeque;
 use std::io;
 use std::num::NonZero;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use common::Result;
 
 use crate::source::{Chunks, Filled, Piece};
 
-/// Bytes that are worked off before threads are worth starting.
+/// Bytes that are searched before threads are started.
 const SMALL: usize = 2 << 20;
-/// More workers than this only wait for the reader.
+/// The most workers: more would only wait for the reader.
 const WORKERS_MAX: usize = 8;
 
 /// Why a run ended early.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The input could not be read on.
+    /// The input could not be read.
     Read(io::Error),
-    /// A result could not be handed on.
+    /// The caller could not handle a result.
     HandOn(common::Error),
 }
 
-/// The work on the input.
+/// The work on the chunks of the input.
 pub(crate) trait Work: Send + Sync + 'static {
-    /// The result of a piece. A used one may be given again.
+    /// The result of a chunk. A used one may be passed again.
     type Result: Default + Send + 'static;
-    /// The state of a line that comes in parts.
+    /// The state of a line that is read in parts.
     type Line: Default;
 
     /// Works on complete lines.
@@ -45,8 +47,8 @@ pub(crate) trait Work: Send + Sync + 'static {
     fn part(&self, line: &mut Self::Line, part: &[u8], last: bool, result: &mut Self::Result);
 }
 
-/// Works on all pieces of the input; `hand_on` gets the results in the order of
-/// the input and says whether more are wanted.
+/// Works on all chunks of the input. `hand_on` gets the results in the order of
+/// the input and returns whether it needs more.
 pub(crate) fn run<W: Work>(
     mut chunks: Chunks,
     work: W,
@@ -75,88 +77,212 @@ pub(crate) fn run<W: Work>(
         }
     }
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let input = Arc::new(Mutex::new(chunks));
+    let workers = workers.min(WORKERS_MAX);
+    let input = Arc::new(Mutex::new(Input { chunks, next: 0 }));
     let work = Arc::new(work);
-    let (turns, order) = channel();
-    let mut results = Vec::new();
-    for number in 0..workers.min(WORKERS_MAX) {
-        // The results come by one way, the spent ones go back by another.
-        let (done, ready) = sync_channel(1);
-        let (spent, fresh) = channel();
-        results.push((ready, spent));
+    let queue = Arc::new(ResultQueue::new(workers));
+    for _ in 0..workers {
         let worker = Worker {
-            number,
             input: Arc::clone(&input),
-            turns: turns.clone(),
-            done,
-            fresh,
+            queue: Arc::clone(&queue),
         };
         let work = Arc::clone(&work);
         std::thread::spawn(move || worker.run(&*work));
     }
-    // The last worker to end closes the list of turns.
-    drop(turns);
-    for number in order {
-        let (ready, spent): &(Receiver<io::Result<W::Result>>, Sender<W::Result>) =
-            &results[number];
-        let Ok(outcome) = ready.recv() else {
-            break;
-        };
+    let outcome = hand_on_all(&queue, hand_on);
+    queue.close();
+    outcome
+}
+
+/// Passes the results to `hand_on` until the input ends or it needs no more.
+fn hand_on_all<R>(
+    queue: &ResultQueue<R>,
+    hand_on: &mut dyn FnMut(&mut R) -> Result<bool>,
+) -> Result<(), Failure> {
+    while let Some(outcome) = queue.take() {
         let mut result = outcome.map_err(Failure::Read)?;
         if !hand_on(&mut result).map_err(Failure::HandOn)? {
             break;
         }
-        // A worker that has ended needs it no more.
-        let _ = spent.send(result);
+        queue.recycle(result);
     }
     Ok(())
 }
 
+/// The input and the number of its next result.
+struct Input {
+    chunks: Chunks,
+    next: u64,
+}
+
+impl Input {
+    fn next_number(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+}
+
+/// A thread that reads chunks and works on them.
 struct Worker<R> {
-    number: usize,
-    input: Arc<Mutex<Chunks>>,
-    turns: Sender<usize>,
-    done: SyncSender<io::Result<R>>,
-    fresh: Receiver<R>,
+    input: Arc<Mutex<Input>>,
+    queue: Arc<ResultQueue<R>>,
+}
+
+impl<R> Drop for Worker<R> {
+    fn drop(&mut self) {
+        self.queue.worker_ended();
+    }
 }
 
 impl<R: Default> Worker<R> {
-    /// Works until the input ends or results are no longer wanted.
+    /// Works until the input ends or no more results are needed.
     fn run<W: Work<Result = R>>(self, work: &W) {
         let mut piece = Piece::default();
         while self.turn(work, &mut piece).is_some() {}
     }
 
-    /// Works on one piece, or on a line that comes in parts; `None` at the end.
+    /// Works on one chunk, or on all parts of a long line. Returns `None` if it
+    /// was the last one.
     fn turn<W: Work<Result = R>>(&self, work: &W, piece: &mut Piece) -> Option<()> {
-        let mut chunks = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut input = lock(&self.input);
         let mut line = W::Line::default();
         loop {
-            let filled = match chunks.fill(piece) {
+            let filled = match input.chunks.fill(piece) {
                 Ok(Filled::End) => return None,
                 Ok(filled) => filled,
                 Err(error) => {
-                    self.turns.send(self.number).ok()?;
-                    return self.done.send(Err(error)).ok();
+                    let number = input.next_number();
+                    return self.queue.put(number, Err(error));
                 }
             };
-            self.turns.send(self.number).ok()?;
-            let mut result = self.fresh.try_recv().unwrap_or_default();
+            let number = input.next_number();
+            let mut result = self.queue.recycled();
             let Filled::Part { last } = filled else {
-                drop(chunks);
+                drop(input);
                 work.lines(piece.bytes(), &mut result);
-                return self.done.send(Ok(result)).ok();
+                return self.queue.put(number, Ok(result));
             };
             work.part(&mut line, piece.bytes(), last, &mut result);
-            self.done.send(Ok(result)).ok()?;
+            self.queue.put(number, Ok(result))?;
             if last {
-                // The part may have a large result. An empty one behind it can
-                // be sent once that has been taken, so there is one at a time.
-                self.turns.send(self.number).ok()?;
-                return self.done.send(Ok(R::default())).ok();
+                // The result of a long line may be large. The next line is not
+                // read before it has been taken, so there is only one of them.
+                return self.queue.wait_until_taken(number);
             }
         }
     }
+}
+
+/// Results on their way from the workers to the caller's thread, in order.
+struct ResultQueue<R> {
+    state: Mutex<QueueState<R>>,
+    changed: Condvar,
+    /// The most results that wait to be taken.
+    capacity: u64,
+}
+
+struct QueueState<R> {
+    /// The number of the result that is taken next.
+    next: u64,
+    /// The results from that number on, as far as they are there.
+    results: VecDeque<Option<io::Result<R>>>,
+    /// Results that have been used and can be filled again.
+    used: Vec<R>,
+    /// The workers that have not ended.
+    workers: usize,
+    /// Whether the caller's thread takes no more results.
+    closed: bool,
+}
+
+impl<R> ResultQueue<R> {
+    fn new(workers: usize) -> Self {
+        Self {
+            state: Mutex::new(QueueState {
+                next: 0,
+                results: VecDeque::new(),
+                used: Vec::new(),
+                workers,
+                closed: false,
+            }),
+            changed: Condvar::new(),
+            capacity: workers as u64,
+        }
+    }
+
+    /// Waits until there is room and adds the result with this number. Returns
+    /// `None` if the queue is closed.
+    fn put(&self, number: u64, result: io::Result<R>) -> Option<()> {
+        let mut state = self.wait_while(|state| number - state.next >= self.capacity)?;
+        let at = (number - state.next) as usize;
+        while state.results.len() <= at {
+            state.results.push_back(None);
+        }
+        state.results[at] = Some(result);
+        self.changed.notify_all();
+        Some(())
+    }
+
+    /// Waits until the result with this number has been taken. Returns `None` if
+    /// the queue is closed.
+    fn wait_until_taken(&self, number: u64) -> Option<()> {
+        self.wait_while(|state| state.next <= number).map(drop)
+    }
+
+    /// Waits for the next result and removes it. Returns `None` after the last.
+    fn take(&self) -> Option<io::Result<R>> {
+        let is_missing = |state: &QueueState<R>| {
+            state.workers > 0 && !matches!(state.results.front(), Some(Some(_)))
+        };
+        let mut state = self.wait_while(is_missing)?;
+        let result = state.results.pop_front().flatten()?;
+        state.next += 1;
+        self.changed.notify_all();
+        Some(result)
+    }
+
+    /// Waits while a condition holds. Returns `None` if the queue is closed.
+    fn wait_while(
+        &self,
+        condition: impl Fn(&QueueState<R>) -> bool,
+    ) -> Option<MutexGuard<'_, QueueState<R>>> {
+        let mut state = lock(&self.state);
+        while !state.closed && condition(&state) {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        (!state.closed).then_some(state)
+    }
+
+    /// Keeps a used result for [`ResultQueue::recycled`].
+    fn recycle(&self, result: R) {
+        lock(&self.state).used.push(result);
+    }
+
+    /// Returns a used result, or a new one.
+    fn recycled(&self) -> R
+    where
+        R: Default,
+    {
+        lock(&self.state).used.pop().unwrap_or_default()
+    }
+
+    /// Makes workers end that wait to add a result.
+    fn close(&self) {
+        lock(&self.state).closed = true;
+        self.changed.notify_all();
+    }
+
+    fn worker_ended(&self) {
+        lock(&self.state).workers -= 1;
+        self.changed.notify_all();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
