@@ -4,7 +4,6 @@
 //! in arithmetic.
 
 use std::fmt::Debug;
-use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::{Add, BitAnd, BitOr, BitXor, Not, Shl, Shr, Sub};
 
@@ -14,7 +13,6 @@ use crate::format::{self, Block, Text};
 pub(crate) trait Bits:
     Copy
     + Ord
-    + Hash
     + Debug
     + Default
     + Send

@@ -194,10 +194,10 @@ pub(crate) fn with_file_hint(error: Error, operand: &str) -> Error {
 
 impl IpSet {
     /// [`IntervalSet::combine`], family by family.
-    pub(crate) fn combine(&self, other: &Self, keep: impl Fn(bool, bool) -> bool) -> Self {
+    pub(crate) fn combine(&self, other: &Self, keep: fn(bool, bool) -> bool) -> Self {
         Self {
-            v4: self.v4.combine(&other.v4, &keep),
-            v6: self.v6.combine(&other.v6, &keep),
+            v4: self.v4.combine(&other.v4, keep),
+            v6: self.v6.combine(&other.v6, keep),
         }
     }
 }

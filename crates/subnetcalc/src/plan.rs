@@ -99,25 +99,25 @@ impl Request {
     /// The prefix length of the part: one that is asked for, or one that has room
     /// for the hosts, in IPv4 also for the network and broadcast address and
     /// /30 at the longest. `None` if no length of the family does.
-    fn length<N: Bits>(&self, exact: bool) -> Option<u32> {
+    fn length(&self, width: u32, exact: bool) -> Option<u32> {
         let hosts = match self.size {
-            Size::Length(length) => return (length <= N::WIDTH).then_some(length),
+            Size::Length(length) => return (length <= width).then_some(length),
             Size::Hosts(hosts) => hosts,
         };
-        let addresses = if N::FAMILY == 4 {
+        let addresses = if width == 32 {
             hosts.checked_add(2)?
         } else {
             hosts
         };
         // Bits so that 2^bits addresses are enough.
         let bits = 128 - (addresses - 1).leading_zeros();
-        let least = match (N::FAMILY, exact) {
-            (4, _) => 2,
+        let least = match (width, exact) {
+            (32, _) => 2,
             (_, true) => 0,
             // A subnet of hosts is a /64 (RFC 4291 section 2.5.4).
             (_, false) => 64,
         };
-        N::WIDTH.checked_sub(bits.max(least))
+        width.checked_sub(bits.max(least))
     }
 }
 
@@ -130,27 +130,39 @@ pub(crate) struct Plan<'a, N> {
     pub(crate) rest: Vec<Interval<N>>,
 }
 
+/// Puts the requests in the order in which they get their parts, with the prefix
+/// length of each. `width` is the number of bits in an address.
+fn sized(
+    requests: &[Request],
+    width: u32,
+    total: Count,
+    options: Options,
+) -> Result<Vec<(u32, &Request)>, NoPlan> {
+    let mut sized = Vec::new();
+    for request in requests {
+        let length = request.length(width, options.exact);
+        sized.push((length.ok_or(NoPlan::TooLarge)?, request));
+    }
+    if !options.keep_order {
+        // The sort is stable: requests of one length keep their order.
+        sized.sort_by_key(|&(length, _)| length);
+    }
+    let needed = sized.iter().fold(Count::ZERO, |sum, &(length, _)| {
+        sum.plus(Count::power(width - length))
+    });
+    if needed > total {
+        return Err(NoPlan::Takes(needed));
+    }
+    Ok(sized)
+}
+
 /// Hands out parts of a network.
 pub(crate) fn plan<N: Bits>(
     net: Prefix<N>,
     requests: &[Request],
     options: Options,
 ) -> Result<Plan<'_, N>, NoPlan> {
-    let mut sized = Vec::new();
-    for request in requests {
-        let length = request.length::<N>(options.exact).ok_or(NoPlan::TooLarge)?;
-        sized.push((length, request));
-    }
-    if !options.keep_order {
-        // Stable: equals stay in the order they were asked for.
-        sized.sort_by_key(|&(length, _)| length);
-    }
-    let needed = sized.iter().fold(Count::ZERO, |sum, &(length, _)| {
-        sum.plus(Count::power(N::WIDTH - length))
-    });
-    if needed > net.total() {
-        return Err(NoPlan::Takes(needed));
-    }
+    let sized = sized(requests, N::WIDTH, net.total(), options)?;
     let mut next = Some(net.first);
     let mut parts = Vec::new();
     let mut rest = Vec::new();
@@ -208,7 +220,7 @@ mod tests {
 
     #[test]
     fn sizes_leave_room_for_both_ends() {
-        let length = |hosts| of(Size::Hosts(hosts)).length::<u32>(false);
+        let length = |hosts| of(Size::Hosts(hosts)).length(32, false);
         assert_eq!(length(50), Some(26));
         assert_eq!(length(62), Some(26));
         assert_eq!(length(63), Some(25));
@@ -218,17 +230,17 @@ mod tests {
         assert_eq!(length(u128::from(u32::MAX) - 1), Some(0));
         assert_eq!(length(u128::from(u32::MAX)), None);
         assert_eq!(length(u128::MAX), None);
-        let length = |hosts| of(Size::Hosts(hosts)).length::<u128>(true);
+        let length = |hosts| of(Size::Hosts(hosts)).length(128, true);
         assert_eq!(length(1), Some(128));
         assert_eq!(length(2), Some(127));
         assert_eq!(length(u128::MAX), Some(0));
-        let length = |hosts| of(Size::Hosts(hosts)).length::<u128>(false);
+        let length = |hosts| of(Size::Hosts(hosts)).length(128, false);
         assert_eq!(length(1), Some(64));
         assert_eq!(length(1 << 64), Some(64));
         assert_eq!(length((1 << 64) + 1), Some(63));
-        assert_eq!(of(Size::Length(31)).length::<u32>(false), Some(31));
-        assert_eq!(of(Size::Length(33)).length::<u32>(false), None);
-        assert_eq!(of(Size::Length(127)).length::<u128>(false), Some(127));
+        assert_eq!(of(Size::Length(31)).length(32, false), Some(31));
+        assert_eq!(of(Size::Length(33)).length(32, false), None);
+        assert_eq!(of(Size::Length(127)).length(128, false), Some(127));
     }
 
     #[test]

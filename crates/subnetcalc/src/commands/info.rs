@@ -34,7 +34,7 @@ pub(super) fn info(args: &InfoArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
         },
         networks => networks.to_vec(),
     };
-    for_each_network(&networks, rules, io, |net, io| {
+    for_each_network(&networks, rules, io, &mut |net, io| {
         let facts = Facts::new(net);
         if !wanted.is_empty() {
             row(&facts, &wanted, io)?;

@@ -21,7 +21,7 @@ use super::{for_each, for_each_network, one_network, single, the_network};
 /// `hosts NETWORK...`
 pub(super) fn hosts(args: &HostsArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let mut lister = address_lister("hosts", io);
-    for_each(&args.networks, "a network", io, |text, io| {
+    for_each(&args.networks, "a network", io, &mut |text, io| {
         // Only ranges have one of these, and zones. Every address of a range counts.
         if text.contains(['-', '+']) {
             match network::member(text, rules).map_err(|why| Error::input(text, why))? {
@@ -78,7 +78,7 @@ fn address_lister(tag: &str, io: &Io) -> Lister {
 
 /// `split NETWORK...`
 pub(super) fn split(args: &SplitArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
-    for_each_network(&args.networks, rules, io, |net, io| {
+    for_each_network(&args.networks, rules, io, &mut |net, io| {
         with_prefix!(net, |prefix| {
             let length = part_length(prefix, args)?;
             let walk = parts(prefix, length);

@@ -1,6 +1,5 @@
 //! `match`: the longest network of a set around each address.
 
-use std::collections::HashSet;
 use std::io::Read;
 use std::net::IpAddr;
 
@@ -17,7 +16,7 @@ use crate::members::{Keep, List, Members};
 use crate::network::{self, Rules};
 use crate::output::{push_member, push_range};
 use crate::parse;
-use crate::set::Interval;
+use crate::set::{Interval, in_order};
 use crate::source::{self, Chunks, Filled, LINE_MAX, Piece};
 
 /// How many addresses are looked up together.
@@ -36,17 +35,22 @@ struct Family<N> {
 
 impl<N: Bits> Family<N> {
     fn new(members: List<N>) -> Self {
-        let (mut members, ranges, _) = members.into_parts();
+        let (mut members, mut ranges, _) = members.into_parts();
         members.extend_from_slice(&ranges);
         let table = Table::new(members);
-        let ranges: HashSet<Interval<N>> = ranges.into_iter().collect();
+        in_order(&mut ranges);
+        let key = |range: &Interval<N>| N::pair(range.first, !range.last);
+        let is_range = |member: Interval<N>| {
+            let found = ranges.binary_search_by_key(&key(&member), key);
+            found.is_ok()
+        };
         let mut text = Vec::new();
         let answer = |text: &mut Vec<u8>, member: Option<&Interval<N>>| {
             text.clear();
             text.push(b'\t');
             match member {
                 None => text.push(b'-'),
-                Some(&member) if ranges.contains(&member) => push_range(text, member),
+                Some(&member) if is_range(member) => push_range(text, member),
                 Some(&member) => push_member(text, member),
             }
             text.push(b'\n');

@@ -95,7 +95,7 @@ fn for_each(
     words: &[String],
     what: &str,
     io: &mut Io,
-    mut each: impl FnMut(&str, &mut Io) -> Result<Exit>,
+    each: &mut dyn FnMut(&str, &mut Io) -> Result<Exit>,
 ) -> Result<Exit> {
     let words = network::joined_ranges(words);
     let mut operands = io.operands_or_stdin(&words, what)?.with_files();
@@ -149,9 +149,9 @@ fn for_each_network(
     words: &[String],
     rules: Rules,
     io: &mut Io,
-    mut each: impl FnMut(IpNet, &mut Io) -> Result<Exit>,
+    each: &mut dyn FnMut(IpNet, &mut Io) -> Result<Exit>,
 ) -> Result<Exit> {
-    for_each(words, "a network", io, |text, io| {
+    for_each(words, "a network", io, &mut |text, io| {
         let net = one_network(text, rules)?;
         if rules.family.admits(&net.addr()) {
             each(net, io)

@@ -102,7 +102,7 @@ struct ReverseRecord<'a> {
 
 /// `reverse NETWORK|ADDRESS...`
 pub(super) fn reverse(args: &ReverseArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
-    for_each_network(&args.networks, rules, io, |net, io| {
+    for_each_network(&args.networks, rules, io, &mut |net, io| {
         let zones = reverse::zones(net);
         if io.json {
             io.out.json(&ReverseRecord {
@@ -130,33 +130,38 @@ struct MaskRecord<'a> {
 
 /// `mask LEN|MASK...`
 pub(super) fn mask(args: &MaskArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
-    for_each(&args.masks, "a prefix length or mask", io, |text, io| {
-        let (length, width) = read_mask(text, rules).map_err(|why| Error::input(text, why))?;
-        let length_bits = u32::from(length);
-        let (netmask, wildcard, hex) = if width == 32 {
-            let mask = u32::net_mask(length_bits);
-            let dotted = |bits| Ipv4Addr::from_bits(bits).to_string();
-            (dotted(mask), dotted(!mask), format!("{mask:08x}"))
-        } else {
-            let mask = u128::net_mask(length_bits);
-            let groups = |bits| mask_text(Ipv6Addr::from_bits(bits));
-            (groups(mask), groups(!mask), format!("{mask:032x}"))
-        };
-        if io.json {
-            io.out.json(&MaskRecord {
-                r#type: "mask",
-                prefix_length: length,
-                netmask: &netmask,
-                wildcard: &wildcard,
-                hex: &hex,
-                time: time::now(),
-            })?;
-        } else {
-            io.out
-                .line(format_args!("{length}\t{netmask}\t{wildcard}\t{hex}"))?;
-        }
-        Ok(Exit::Yes)
-    })
+    for_each(
+        &args.masks,
+        "a prefix length or mask",
+        io,
+        &mut |text, io| {
+            let (length, width) = read_mask(text, rules).map_err(|why| Error::input(text, why))?;
+            let length_bits = u32::from(length);
+            let (netmask, wildcard, hex) = if width == 32 {
+                let mask = u32::net_mask(length_bits);
+                let dotted = |bits| Ipv4Addr::from_bits(bits).to_string();
+                (dotted(mask), dotted(!mask), format!("{mask:08x}"))
+            } else {
+                let mask = u128::net_mask(length_bits);
+                let groups = |bits| mask_text(Ipv6Addr::from_bits(bits));
+                (groups(mask), groups(!mask), format!("{mask:032x}"))
+            };
+            if io.json {
+                io.out.json(&MaskRecord {
+                    r#type: "mask",
+                    prefix_length: length,
+                    netmask: &netmask,
+                    wildcard: &wildcard,
+                    hex: &hex,
+                    time: time::now(),
+                })?;
+            } else {
+                io.out
+                    .line(format_args!("{length}\t{netmask}\t{wildcard}\t{hex}"))?;
+            }
+            Ok(Exit::Yes)
+        },
+    )
 }
 
 /// A prefix length and its family's width.
