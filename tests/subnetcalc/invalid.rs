@@ -1,8 +1,8 @@
-//! Bad input of every kind: status 2, nothing on stdout, one clear line.
+//! Invalid input: status 2, nothing on stdout, and one clear line on stderr.
 
 use super::{file, run, subnetcalc};
 
-/// What is wrong, and a part of what must be said about it.
+/// Invalid networks, each with a part of the error.
 const NETWORKS: &[(&str, &str)] = &[
     // IPv4 addresses.
     ("", "missing"),
@@ -115,7 +115,7 @@ const NETWORKS: &[(&str, &str)] = &[
     ("\u{1b}[31m", "not an"),
 ];
 
-/// What is wrong in a word of a set.
+/// Invalid members of sets, each with a part of the error.
 const MEMBERS: &[(&str, &str)] = &[
     ("10.0.0.2-10.0.0.1", "reversed"),
     ("::2-::1", "reversed"),
@@ -125,12 +125,12 @@ const MEMBERS: &[(&str, &str)] = &[
     ("10.0.0.1-5", "four numbers"),
     ("10.0.0.1-10.0.0.2-10.0.0.3", "one hyphen"),
     ("10.0.1.0/24-10.0.0.0/24", "reversed"),
-    ("10.0.0.0-10.0.1.0/24", "or neither"),
+    ("10.0.0.0-10.0.1.0/24", "both or neither"),
     ("10.0.0.2 - 10.0.0.1", "reversed"),
     ("10.0.0.1 -", "missing"),
     ("10.0.0.1+0", "count"),
     ("10.0.0.1+x", "count"),
-    ("255.255.255.255+2", "past the address space"),
+    ("255.255.255.255+2", "exceeds the address space"),
     ("10.0.0.1\u{2013}10.0.0.9", "U+2013"),
     ("10.0.0.01-10.0.0.2", "leading zero"),
     ("10.0.0.1,10.0.0.2", "a comma"),
@@ -142,7 +142,7 @@ const MEMBERS: &[(&str, &str)] = &[
     ("fe80::2%lo-fe80::1%lo", "reversed"),
 ];
 
-/// One line on stderr that names the input and says why; nothing else.
+/// Asserts that the input is refused with one line on stderr and no other output.
 #[track_caller]
 fn refused(args: &[&str], input: &str, why: &str) {
     let out = subnetcalc().args(args).args(["--", input]).run();
@@ -158,7 +158,7 @@ fn refused(args: &[&str], input: &str, why: &str) {
 }
 
 #[test]
-fn networks() {
+fn invalid_networks_are_explained() {
     assert!(NETWORKS.len() + MEMBERS.len() >= 80);
     for (input, why) in NETWORKS {
         refused(&["info"], input, why);
@@ -166,7 +166,7 @@ fn networks() {
 }
 
 #[test]
-fn the_same_in_every_command() {
+fn every_command_refuses_invalid_networks() {
     for (input, _) in NETWORKS {
         if *input == "10.0.0.1-10.0.0.2" {
             continue;
@@ -178,14 +178,14 @@ fn the_same_in_every_command() {
 }
 
 #[test]
-fn members_of_sets() {
+fn invalid_members_of_sets_are_explained() {
     for (input, why) in MEMBERS {
         refused(&["aggregate"], input, why);
     }
 }
 
 #[test]
-fn in_files_too() {
+fn invalid_lines_are_reported_with_their_numbers() {
     let mut text = String::new();
     let mut bad = 0;
     for (input, _) in NETWORKS.iter().chain(MEMBERS) {
@@ -207,9 +207,8 @@ fn in_files_too() {
     }
 }
 
-/// What a user who knows other tools types first.
 #[test]
-fn a_word_that_is_no_command_is_told_where_commands_are() {
+fn a_mistyped_command_gets_a_suggestion() {
     subnetcalc()
         .args(["agregate", "10.0.0.0/30"])
         .run()
@@ -231,7 +230,7 @@ fn a_word_that_is_no_command_is_told_where_commands_are() {
         .args(["--get", "total", "hosts", "10.0.0.0/30"])
         .run()
         .code(2)
-        .stderr("subnetcalc: --get is an option of info alone; see 'subnetcalc hosts --help'\n");
+        .stderr("subnetcalc: '--get' is an option of info only; see 'subnetcalc hosts --help'\n");
     subnetcalc()
         .args(["hosts", "@/nowhere/nets", "10.0.0.1"])
         .run()
@@ -246,7 +245,7 @@ fn a_word_that_is_no_command_is_told_where_commands_are() {
             "subnetcalc: the following required arguments were not provided: \
          <--prefix <LEN>|--parts <N>>; see 'subnetcalc split --help'\n",
         );
-    // And no advice to take the option for an operand.
+    // The error does not suggest to use the option as an operand.
     subnetcalc()
         .args(["hosts", "--get", "total", "10.0.0.0/30"])
         .run()
@@ -254,9 +253,8 @@ fn a_word_that_is_no_command_is_told_where_commands_are() {
         .stderr("subnetcalc: unexpected argument '--get' found; see 'subnetcalc hosts --help'\n");
 }
 
-/// Standard input cannot be read twice, by whatever name.
 #[test]
-fn stdin_twice() {
+fn stdin_is_read_only_once() {
     for args in [
         &["match", "--in", "@-", "-"][..],
         &["match", "--in", "-", "@-"],
@@ -277,9 +275,8 @@ fn stdin_twice() {
     }
 }
 
-/// The same is said of a line that is too long, whoever reads it.
 #[test]
-fn lines_without_measure() {
+fn every_command_reports_an_overlong_line() {
     for command in [
         &["aggregate", "-"][..],
         &["match", "--in", "::/0", "-"],
@@ -297,9 +294,8 @@ fn lines_without_measure() {
     }
 }
 
-/// What is passed over is not judged.
 #[test]
-fn the_other_family_may_have_host_bits() {
+fn host_bits_of_an_ignored_family_are_accepted() {
     for command in ["info", "hosts", "aggregate"] {
         for more in [&[][..], &["--wildcard"]] {
             let args = [command, "-4", "--strict", "2001:db8::1/64"];
@@ -315,7 +311,7 @@ fn the_other_family_may_have_host_bits() {
 }
 
 #[test]
-fn errors_point_to_the_help_that_applies() {
+fn usage_errors_name_the_help_of_the_command() {
     for (words, help) in [
         ("split 10.0.0.0/8", "subnetcalc split --help"),
         ("hosts --step 0 10.0.0.0/8", "subnetcalc hosts --help"),
@@ -331,7 +327,7 @@ fn errors_point_to_the_help_that_applies() {
 }
 
 #[test]
-fn help_is_a_command_too() {
+fn help_is_a_command() {
     for (words, same) in [
         ("help", "--help"),
         ("help split", "split --help"),
@@ -363,18 +359,18 @@ fn operands_on_both_sides_of_a_set_option_are_refused() {
     ] {
         let out = run(words);
         out.code(2).stdout("").stderr_contains(&format!(
-            "operands both before and after --{option}, which takes one word; \
-             use --{option} A,B or --{option} @FILE"
+            "operands both before and after '--{option}', which takes one value; \
+             use --{option} A,B or --{option} @FILE for several"
         ));
     }
     run("free --used 10.0.0.1 10.0.0.0/30 10.0.0.2")
         .code(2)
         .stdout("")
         .stderr(
-            "subnetcalc: unexpected operand '10.0.0.2': free takes one network; see \
+            "subnetcalc: unexpected operand '10.0.0.2': free searches one network; see \
              'subnetcalc free --help'\n",
         );
-    // One side is enough, whichever.
+    // Operands on one side are accepted.
     for words in [
         "subtract 10.0.0.0/31 10.0.0.2 --minus 10.0.0.1 --minus 10.0.0.2",
         "subtract --minus 10.0.0.1 --minus 10.0.0.2 10.0.0.0/31 10.0.0.2",
@@ -386,9 +382,9 @@ fn operands_on_both_sides_of_a_set_option_are_refused() {
 }
 
 #[test]
-fn a_file_is_read_by_its_at_sign() {
+fn the_name_of_a_file_gets_a_hint() {
     let (_dir, path) = file("10.0.0.0/8\n");
-    let hint = format!("; @{path} reads the file of that name\n");
+    let hint = format!("; use @{path} to read the file of that name\n");
     for args in [
         &["grep", "--in", &path, "-"][..],
         &["match", "--in", &path, "10.0.0.1"],
@@ -409,10 +405,7 @@ fn a_file_is_read_by_its_at_sign() {
 #[test]
 fn options_of_other_programs_get_a_hint() {
     for (words, hint) in [
-        (
-            "-b 10.0.0.0/8",
-            "-b is not an option here: use --get broadcast",
-        ),
+        ("-b 10.0.0.0/8", "use --get broadcast"),
         (
             "-s 50 10.0.0.0/8",
             "use 'subnetcalc split' or 'subnetcalc plan'",

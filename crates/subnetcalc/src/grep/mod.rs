@@ -1,6 +1,8 @@
-//! Lines of text by the addresses in them: [`scan`] and [`field`] find addresses,
-//! [`select`] decides about lines, [`long`] about lines too long for a piece,
-//! [`pipeline`] keeps all cores at it and the output in order.
+//! The search for lines by the addresses in them.
+//!
+//! [`scan`] and [`field`] find addresses in text. [`select`] selects lines, and
+//! [`long`] does the same for lines that do not fit in a buffer. [`pipeline`] runs the
+//! search in several threads and keeps the output in order.
 
 pub(crate) mod field;
 pub(crate) mod long;

@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use common::Result;
 
-use crate::source::{Chunks, Filled, Piece};
+use crate::input::{Content, LineBuffer, LineReader};
 
 /// Bytes that are searched before threads are started.
 const SMALL: usize = 2 << 20;
@@ -29,8 +29,8 @@ const WORKERS_MAX: usize = 8;
 pub(crate) enum Failure {
     /// The input could not be read.
     Read(io::Error),
-    /// The caller could not handle a result.
-    HandOn(common::Error),
+    /// A result could not be printed.
+    Emit(common::Error),
 }
 
 /// The work on the chunks of the input.
@@ -41,44 +41,43 @@ pub(crate) trait Work: Send + Sync + 'static {
     type Line: Default;
 
     /// Works on complete lines.
-    fn lines(&self, piece: &[u8], result: &mut Self::Result);
+    fn lines(&self, text: &[u8], result: &mut Self::Result);
 
     /// Works on a part of a line.
     fn part(&self, line: &mut Self::Line, part: &[u8], last: bool, result: &mut Self::Result);
 }
 
-/// Works on all chunks of the input. `hand_on` gets the results in the order of
-/// the input and returns whether it needs more.
+/// Works on all chunks of the input. Passes the results to `emit` in the order of the
+/// input, until it returns `false` because it needs no more.
 pub(crate) fn run<W: Work>(
-    mut chunks: Chunks,
+    mut reader: LineReader,
     work: W,
-    hand_on: &mut dyn FnMut(&mut W::Result) -> Result<bool>,
+    emit: &mut dyn FnMut(&mut W::Result) -> Result<bool>,
 ) -> Result<(), Failure> {
-    let mut piece = Piece::default();
+    let mut buffer = LineBuffer::default();
     let mut result = W::Result::default();
     let mut line = W::Line::default();
-    let (mut seen, mut inside) = (0, false);
-    while seen < SMALL || inside {
-        let filled = chunks.fill(&mut piece).map_err(Failure::Read)?;
-        match filled {
-            Filled::End => return Ok(()),
-            Filled::Lines => work.lines(piece.bytes(), &mut result),
-            Filled::Part { last } => {
-                work.part(&mut line, piece.bytes(), last, &mut result);
-                inside = !last;
+    let (mut searched, mut is_inside_line) = (0, false);
+    while searched < SMALL || is_inside_line {
+        match reader.fill(&mut buffer).map_err(Failure::Read)? {
+            Content::End => return Ok(()),
+            Content::Lines => work.lines(buffer.bytes(), &mut result),
+            Content::LinePart { last } => {
+                work.part(&mut line, buffer.bytes(), last, &mut result);
+                is_inside_line = !last;
                 if last {
                     line = W::Line::default();
                 }
             }
         }
-        seen += piece.bytes().len();
-        if !hand_on(&mut result).map_err(Failure::HandOn)? {
+        searched += buffer.bytes().len();
+        if !emit(&mut result).map_err(Failure::Emit)? {
             return Ok(());
         }
     }
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
     let workers = workers.min(WORKERS_MAX);
-    let input = Arc::new(Mutex::new(Input { chunks, next: 0 }));
+    let input = Arc::new(Mutex::new(Input { reader, next: 0 }));
     let work = Arc::new(work);
     let queue = Arc::new(ResultQueue::new(workers));
     for _ in 0..workers {
@@ -89,19 +88,19 @@ pub(crate) fn run<W: Work>(
         let work = Arc::clone(&work);
         std::thread::spawn(move || worker.run(&*work));
     }
-    let outcome = hand_on_all(&queue, hand_on);
+    let outcome = emit_all(&queue, emit);
     queue.close();
     outcome
 }
 
-/// Passes the results to `hand_on` until the input ends or it needs no more.
-fn hand_on_all<R>(
+/// Passes the results to `emit` until the input ends or `emit` needs no more.
+fn emit_all<R>(
     queue: &ResultQueue<R>,
-    hand_on: &mut dyn FnMut(&mut R) -> Result<bool>,
+    emit: &mut dyn FnMut(&mut R) -> Result<bool>,
 ) -> Result<(), Failure> {
     while let Some(outcome) = queue.take() {
         let mut result = outcome.map_err(Failure::Read)?;
-        if !hand_on(&mut result).map_err(Failure::HandOn)? {
+        if !emit(&mut result).map_err(Failure::Emit)? {
             break;
         }
         queue.recycle(result);
@@ -111,11 +110,12 @@ fn hand_on_all<R>(
 
 /// The input and the number of its next result.
 struct Input {
-    chunks: Chunks,
+    reader: LineReader,
     next: u64,
 }
 
 impl Input {
+    /// Takes the next number.
     fn next_number(&mut self) -> u64 {
         let number = self.next;
         self.next += 1;
@@ -138,19 +138,19 @@ impl<R> Drop for Worker<R> {
 impl<R: Default> Worker<R> {
     /// Works until the input ends or no more results are needed.
     fn run<W: Work<Result = R>>(self, work: &W) {
-        let mut piece = Piece::default();
-        while self.turn(work, &mut piece).is_some() {}
+        let mut buffer = LineBuffer::default();
+        while self.turn(work, &mut buffer).is_some() {}
     }
 
     /// Works on one chunk, or on all parts of a long line. Returns `None` if it
     /// was the last one.
-    fn turn<W: Work<Result = R>>(&self, work: &W, piece: &mut Piece) -> Option<()> {
+    fn turn<W: Work<Result = R>>(&self, work: &W, buffer: &mut LineBuffer) -> Option<()> {
         let mut input = lock(&self.input);
         let mut line = W::Line::default();
         loop {
-            let filled = match input.chunks.fill(piece) {
-                Ok(Filled::End) => return None,
-                Ok(filled) => filled,
+            let content = match input.reader.fill(buffer) {
+                Ok(Content::End) => return None,
+                Ok(content) => content,
                 Err(error) => {
                     let number = input.next_number();
                     return self.queue.put(number, Err(error));
@@ -158,12 +158,12 @@ impl<R: Default> Worker<R> {
             };
             let number = input.next_number();
             let mut result = self.queue.recycled();
-            let Filled::Part { last } = filled else {
+            let Content::LinePart { last } = content else {
                 drop(input);
-                work.lines(piece.bytes(), &mut result);
+                work.lines(buffer.bytes(), &mut result);
                 return self.queue.put(number, Ok(result));
             };
-            work.part(&mut line, piece.bytes(), last, &mut result);
+            work.part(&mut line, buffer.bytes(), last, &mut result);
             self.queue.put(number, Ok(result))?;
             if last {
                 // The result of a long line may be large. The next line is not
@@ -269,18 +269,20 @@ impl<R> ResultQueue<R> {
         lock(&self.state).used.pop().unwrap_or_default()
     }
 
-    /// Makes workers end that wait to add a result.
+    /// Ends the workers that wait to add a result, and makes others end.
     fn close(&self) {
         lock(&self.state).closed = true;
         self.changed.notify_all();
     }
 
+    /// Notes that a worker has ended.
     fn worker_ended(&self) {
         lock(&self.state).workers -= 1;
         self.changed.notify_all();
     }
 }
 
+/// Locks a mutex, even if a thread has panicked while it held the lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -290,22 +292,22 @@ mod tests {
     use super::*;
     use std::io::Read;
 
-    /// Lines with numbers, more than fit one piece.
+    /// Lines with consecutive numbers.
     fn numbers(count: usize) -> Vec<u8> {
         let lines: Vec<String> = (0..count).map(|n| format!("{n}\n")).collect();
         lines.concat().into_bytes()
     }
 
-    /// Copies the input; parts of a line must come in order and complete.
+    /// Returns the input as it is. The last part of a line returns the complete line.
     struct Copy;
 
     impl Work for Copy {
         type Result = Vec<u8>;
         type Line = Vec<u8>;
 
-        fn lines(&self, piece: &[u8], result: &mut Vec<u8>) {
+        fn lines(&self, text: &[u8], result: &mut Vec<u8>) {
             result.clear();
-            result.extend_from_slice(piece);
+            result.extend_from_slice(text);
         }
 
         fn part(&self, line: &mut Vec<u8>, part: &[u8], last: bool, result: &mut Vec<u8>) {
@@ -319,12 +321,12 @@ mod tests {
 
     fn copy(input: impl Read + Send + 'static, most: u64) -> (Vec<u8>, Result<(), Failure>) {
         let mut all = Vec::new();
-        let mut handed = 0;
-        let chunks = Chunks::of_text(Box::new(input), 4096);
-        let outcome = run(chunks, Copy, &mut |result: &mut Vec<u8>| {
+        let mut results = 0;
+        let reader = LineReader::for_text(Box::new(input), 4096);
+        let outcome = run(reader, Copy, &mut |result: &mut Vec<u8>| {
             all.extend_from_slice(result);
-            handed += 1;
-            Ok(handed < most)
+            results += 1;
+            Ok(results < most)
         });
         (all, outcome)
     }
@@ -340,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_keep_their_place() {
+    fn long_lines_keep_their_position() {
         let mut input = Vec::new();
         for n in 0..400_usize {
             input.extend(std::iter::repeat_n(b'x', n * 37));
@@ -354,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_in_the_middle() {
+    fn a_run_can_end_in_the_middle() {
         let (all, outcome) = copy(io::Cursor::new(numbers(1_000_000)), 700);
         assert!(outcome.is_ok());
         assert!(
@@ -364,9 +366,9 @@ mod tests {
         );
     }
 
-    struct Breaks(io::Cursor<Vec<u8>>);
+    struct FailsAtEnd(io::Cursor<Vec<u8>>);
 
-    impl Read for Breaks {
+    impl Read for FailsAtEnd {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             match self.0.read(buffer) {
                 Ok(0) => Err(io::ErrorKind::Other.into()),
@@ -376,19 +378,19 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_read_comes_after_what_was_read() {
+    fn a_read_error_follows_the_results_before_it() {
         for count in [10, 1_000_000] {
             let input = numbers(count);
-            let (all, outcome) = copy(Breaks(io::Cursor::new(input.clone())), u64::MAX);
+            let (all, outcome) = copy(FailsAtEnd(io::Cursor::new(input.clone())), u64::MAX);
             assert!(matches!(outcome, Err(Failure::Read(_))));
             assert_eq!(all.len(), input.len());
         }
     }
 
-    /// Gives its input and then blocks.
-    struct Stalls(io::Cursor<Vec<u8>>);
+    /// Returns its input and then blocks.
+    struct BlocksAtEnd(io::Cursor<Vec<u8>>);
 
-    impl Read for Stalls {
+    impl Read for BlocksAtEnd {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             match self.0.read(buffer) {
                 Ok(0) => loop {
@@ -400,18 +402,18 @@ mod tests {
     }
 
     #[test]
-    fn input_that_is_not_wanted_is_not_waited_for() {
-        let (all, outcome) = copy(Stalls(io::Cursor::new(numbers(1_000_000))), 700);
+    fn a_run_that_has_ended_does_not_wait_for_input() {
+        let (all, outcome) = copy(BlocksAtEnd(io::Cursor::new(numbers(1_000_000))), 700);
         assert!(outcome.is_ok());
         assert!(!all.is_empty());
     }
 
     #[test]
-    fn a_failing_writer_ends_the_run() {
-        let chunks = Chunks::of_text(Box::new(io::Cursor::new(numbers(1_000_000))), 4096);
-        let outcome = run(chunks, Copy, &mut |_| {
+    fn an_output_error_ends_the_run() {
+        let reader = LineReader::for_text(Box::new(io::Cursor::new(numbers(1_000_000))), 4096);
+        let outcome = run(reader, Copy, &mut |_| {
             Err(common::Error::new(common::Kind::System, "full"))
         });
-        assert!(matches!(outcome, Err(Failure::HandOn(_))));
+        assert!(matches!(outcome, Err(Failure::Emit(_))));
     }
 }

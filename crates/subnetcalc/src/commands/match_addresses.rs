@@ -1,4 +1,7 @@
-//! `match`: the longest network of a set around each address.
+//! The command `match`, which finds the most specific network of each address.
+//!
+//! Lines that consist of an address are looked up in batches, which hides the latency
+//! of memory. Their answers are formatted before the first lookup.
 
 use std::io::Read;
 use std::net::IpAddr;
@@ -10,35 +13,35 @@ use serde::Serialize;
 
 use crate::bits::Bits;
 use crate::cli::MatchArgs;
+use crate::input::{self, Content, LINE_MAX, LineBuffer, LineReader};
 use crate::ipset::option_words;
-use crate::lookup::Table;
-use crate::members::{Keep, List, Members};
-use crate::network::{self, Rules};
+use crate::lookup::SegmentTable;
+use crate::members::{FamilyMembers, Keep, Members};
+use crate::operand::{self, Rules};
 use crate::output::{push_member, push_range};
 use crate::parse;
-use crate::set::{Interval, in_order};
-use crate::source::{self, Chunks, Filled, LINE_MAX, Piece};
+use crate::set::{Interval, sort_intervals};
 
-/// How many addresses are looked up together.
+/// The number of addresses that are looked up together.
 const BATCH: usize = 256;
-/// Bytes of an answer are a multiple of this: TAB, network, newline, and last
-/// how many of them count.
+/// The size of a formatted answer is a multiple of this. It has a TAB, the network and
+/// a newline; its last byte is the number of bytes that count.
 const ANSWER: usize = 32;
 
-/// A table and the answers for each of its members.
-struct Family<N> {
-    table: Table<N>,
-    /// A record of `size` bytes for each member, and for none.
+/// The networks of one family and the answers for each of them.
+struct FamilyTable<N> {
+    table: SegmentTable<N>,
+    /// An answer of `answer_size` bytes for each network, and one for no network.
     answers: Vec<u8>,
-    size: usize,
+    answer_size: usize,
 }
 
-impl<N: Bits> Family<N> {
-    fn new(members: List<N>) -> Self {
-        let (mut members, mut ranges, _) = members.into_parts();
+impl<N: Bits> FamilyTable<N> {
+    fn new(members: FamilyMembers<N>) -> Self {
+        let (mut members, mut ranges, _) = members.into_lists();
         members.extend_from_slice(&ranges);
-        let table = Table::new(members);
-        in_order(&mut ranges);
+        let table = SegmentTable::new(members);
+        sort_intervals(&mut ranges);
         let key = |range: &Interval<N>| N::pair(range.first, !range.last);
         let is_range = |member: Interval<N>| {
             let found = ranges.binary_search_by_key(&key(&member), key);
@@ -55,45 +58,45 @@ impl<N: Bits> Family<N> {
             }
             text.push(b'\n');
         };
-        // A network is shorter than a range, and there may be millions.
+        // Networks need less room than ranges, and there can be millions.
         let longest = table.members().iter().map(|member| {
             answer(&mut text, Some(member));
             text.len()
         });
-        let size = (longest.max().unwrap_or(0) + 1).next_multiple_of(ANSWER);
-        let mut answers = Vec::with_capacity((table.members().len() + 1) * size);
+        let answer_size = (longest.max().unwrap_or(0) + 1).next_multiple_of(ANSWER);
+        let mut answers = Vec::with_capacity((table.members().len() + 1) * answer_size);
         let mut text = Vec::new();
         for member in table.members().iter().map(Some).chain([None]) {
             answer(&mut text, member);
             let start = answers.len();
             answers.extend_from_slice(&text);
-            answers.resize(start + size - 1, 0);
+            answers.resize(start + answer_size - 1, 0);
             answers.push(text.len() as u8);
         }
         Self {
             table,
             answers,
-            size,
+            answer_size,
         }
     }
 
-    /// Whether this is the number of a member.
+    /// Returns whether this is the index of a network.
     fn is_found(&self, id: usize) -> bool {
         id < self.table.members().len()
     }
 
-    /// TAB, the member with this number or `-`, newline; the last byte says
-    /// how many bytes that is.
+    /// Returns the answer for the network with this index: TAB, network or `-`, newline,
+    /// and in the last byte the number of bytes before it that count.
     #[inline]
-    fn record(&self, id: usize) -> &[u8] {
-        &self.answers[id * self.size..(id + 1) * self.size]
+    fn answer(&self, id: usize) -> &[u8] {
+        &self.answers[id * self.answer_size..(id + 1) * self.answer_size]
     }
 
-    /// The member that holds an address, if one does, and the answer.
-    fn one(&self, address: N) -> (Option<String>, Vec<u8>) {
+    /// Returns the network that contains an address, if there is one, and the answer.
+    fn find(&self, address: N) -> (Option<String>, Vec<u8>) {
         let id = self.table.find(address);
-        let record = self.record(id);
-        let answer = &record[..usize::from(record[record.len() - 1])];
+        let answer = self.answer(id);
+        let answer = &answer[..usize::from(answer[answer.len() - 1])];
         let network = self
             .is_found(id)
             .then(|| String::from_utf8_lossy(answer.trim_ascii()).into_owned());
@@ -101,11 +104,12 @@ impl<N: Bits> Family<N> {
     }
 }
 
-/// Addresses waiting for their answers.
+/// Addresses that are looked up together.
 struct Batch<N> {
     addresses: Vec<N>,
-    /// Where in the input each stands: start and length.
-    places: Vec<(usize, usize)>,
+    /// The start and the length of each address in the input.
+    positions: Vec<(usize, usize)>,
+    /// The results: the index of the network and the length of its answer.
     found: Vec<(u32, u32)>,
 }
 
@@ -113,7 +117,7 @@ impl<N> Default for Batch<N> {
     fn default() -> Self {
         Self {
             addresses: Vec::with_capacity(BATCH),
-            places: Vec::with_capacity(BATCH),
+            positions: Vec::with_capacity(BATCH),
             found: Vec::with_capacity(BATCH),
         }
     }
@@ -122,20 +126,21 @@ impl<N> Default for Batch<N> {
 impl<N> Batch<N> {
     fn push(&mut self, address: N, start: usize, length: usize) {
         self.addresses.push(address);
-        self.places.push((start, length));
+        self.positions.push((start, length));
     }
 }
 
-/// What a run is about, and its status so far.
-struct Run {
-    v4: Family<u32>,
-    v6: Family<u128>,
+/// The state of a matcher.
+struct Matcher {
+    v4: FamilyTable<u32>,
+    v6: FamilyTable<u128>,
     batch4: Batch<u32>,
     batch6: Batch<u128>,
     rules: Rules,
-    /// A v4-mapped address counts as the IPv4 one.
+    /// Whether a v4-mapped address is treated as its IPv4 address.
     unmap: bool,
     quiet: bool,
+    /// The exit status so far.
     exit: Exit,
 }
 
@@ -148,22 +153,22 @@ struct Record<'a> {
 }
 
 /// `match --in SET [ADDRESS...]`
-pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+pub(super) fn match_addresses(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let reads_stdin =
-        args.addresses.is_empty() || args.addresses.iter().any(|word| source::is_stdin(word));
+        args.addresses.is_empty() || args.addresses.iter().any(|word| input::is_stdin(word));
     if reads_stdin
         && option_words(&args.set)
             .iter()
-            .any(|word| source::is_stdin(word))
+            .any(|word| input::is_stdin(word))
     {
         return Err(Error::usage(
-            "stdin cannot be both the set of --in and the addresses",
+            "stdin cannot be read for both the addresses and '--in'",
         ));
     }
     let members = Members::of_option(io, &args.set, Keep::Distinct, rules)?;
-    let mut run = Run {
-        v4: Family::new(members.v4),
-        v6: Family::new(members.v6),
+    let mut matcher = Matcher {
+        v4: FamilyTable::new(members.v4),
+        v6: FamilyTable::new(members.v6),
         batch4: Batch::default(),
         batch6: Batch::default(),
         rules,
@@ -172,9 +177,9 @@ pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exi
         exit: Exit::Yes,
     };
     if args.addresses.is_empty() {
-        // Says so where stdin is a terminal.
+        // Returns an error if stdin is a terminal.
         let _ = io.operands_or_stdin(&[], "an address")?;
-        run.lines("-", io.stdin(), io)?;
+        matcher.file("-", io.stdin(), io)?;
     }
     let mut stdin = Some(io.stdin());
     for word in &args.addresses {
@@ -184,35 +189,35 @@ pub(super) fn longest(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exi
             word.strip_prefix('@')
         };
         if let Some(name) = file {
-            match source::open(name, &mut stdin) {
-                Ok(reader) => run.lines(name, reader, io)?,
+            match input::open(name, &mut stdin) {
+                Ok(reader) => matcher.file(name, reader, io)?,
                 Err(error) => io.fail(&Error::local(&error).with_subject(name))?,
             }
-        } else if let Err(error) = run.text(word, io)? {
+        } else if let Err(error) = matcher.operand(word, io)? {
             io.fail(&error)?;
         }
     }
-    Ok(run.exit)
+    Ok(matcher.exit)
 }
 
-impl Run {
-    /// The lines of a file; each read's answers are out before the next read.
-    fn lines(&mut self, name: &str, reader: Box<dyn Read + Send>, io: &mut Io) -> Result<()> {
-        let mut chunks = Chunks::new(reader);
-        let mut piece = Piece::default();
+impl Matcher {
+    /// Answers the lines of a file. Flushes the output before each read.
+    fn file(&mut self, name: &str, reader: Box<dyn Read + Send>, io: &mut Io) -> Result<()> {
+        let mut reader = LineReader::for_list(reader);
+        let mut buffer = LineBuffer::default();
         let mut number = 0;
         loop {
             io.out.flush()?;
-            match chunks.fill(&mut piece) {
-                Ok(Filled::End) => return Ok(()),
+            match reader.fill(&mut buffer) {
+                Ok(Content::End) => return Ok(()),
                 Ok(_) => {}
                 Err(error) => return io.fail(&Error::local(&error).with_subject(name)),
             }
-            let mut rest = piece.bytes();
+            let mut rest = buffer.bytes();
             while !rest.is_empty() {
-                let quick = self.quickly(rest, io)?;
-                number += quick.0;
-                rest = &rest[quick.1..];
+                let (lines, bytes) = self.plain_lines(rest, io)?;
+                number += lines;
+                rest = &rest[bytes..];
                 if rest.is_empty() {
                     break;
                 }
@@ -224,18 +229,18 @@ impl Run {
         }
     }
 
-    /// Answers the lines at the start that are an address and nothing else,
-    /// as nearly all are: how many lines and bytes that were.
-    fn quickly(&mut self, text: &[u8], io: &mut Io) -> Result<(u64, usize)> {
+    /// Answers the lines at the start of the text that consist of an address, as nearly
+    /// all do. Returns the number of these lines and of their bytes.
+    fn plain_lines(&mut self, text: &[u8], io: &mut Io) -> Result<(u64, usize)> {
         if io.json || self.unmap || self.rules.family != address::Family::Any {
             return Ok((0, 0));
         }
         let (mut lines, mut at) = (0, 0);
         loop {
             let rest = &text[at..];
-            let ends = |end: usize| rest.get(end) == Some(&b'\n');
+            let may_end = |end: usize| rest.get(end) == Some(&b'\n');
             let length = match parse::v4(rest) {
-                Some((bits, length)) if ends(length) => {
+                Some((bits, length)) if may_end(length) => {
                     if !self.batch6.addresses.is_empty() {
                         self.answer_v6(text, io)?;
                     }
@@ -246,7 +251,7 @@ impl Run {
                     length
                 }
                 _ => {
-                    let Some((bits, length)) = parse::v6(rest, ends) else {
+                    let Some((bits, length)) = parse::v6(rest, may_end) else {
                         break;
                     };
                     if !self.batch4.addresses.is_empty() {
@@ -267,31 +272,34 @@ impl Run {
         Ok((lines, at))
     }
 
+    /// Answers the batch of IPv4 addresses, which are part of the text.
     fn answer_v4(&mut self, text: &[u8], io: &mut Io) -> Result<()> {
-        let all = answers(&self.v4, &mut self.batch4, text, self.quiet, &mut io.out)?;
-        self.found(all);
+        let all = answer_batch(&self.v4, &mut self.batch4, text, self.quiet, &mut io.out)?;
+        self.note_found(all);
         Ok(())
     }
 
+    /// Answers the batch of IPv6 addresses, which are part of the text.
     fn answer_v6(&mut self, text: &[u8], io: &mut Io) -> Result<()> {
-        let all = answers(&self.v6, &mut self.batch6, text, self.quiet, &mut io.out)?;
-        self.found(all);
+        let all = answer_batch(&self.v6, &mut self.batch6, text, self.quiet, &mut io.out)?;
+        self.note_found(all);
         Ok(())
     }
 
-    fn found(&mut self, found: bool) {
+    /// Notes in the exit status whether networks were found.
+    fn note_found(&mut self, found: bool) {
         if !found {
             self.exit = self.exit.and(Exit::No);
         }
     }
 
-    /// Any line.
+    /// Answers any line of a file.
     #[cold]
     fn line(&mut self, line: &[u8], name: &str, number: u64, io: &mut Io) -> Result<()> {
         let outcome = if line.len() > LINE_MAX {
-            Err(source::too_long())
+            Err(input::line_too_long())
         } else {
-            let line = source::value(line);
+            let line = input::line_operand(line);
             if line.is_empty() {
                 return Ok(());
             }
@@ -309,17 +317,20 @@ impl Run {
 
     fn word(&mut self, line: &[u8], io: &mut Io) -> Result<Result<()>> {
         match std::str::from_utf8(line) {
-            Ok(text) => self.text(text, io),
+            Ok(text) => self.operand(text, io),
             Err(_) => Ok(Err(Error::new(Kind::Input, "line is not UTF-8"))),
         }
     }
 
-    /// One address as text; the inner error is about the text.
-    fn text(&mut self, text: &str, io: &mut Io) -> Result<Result<()>> {
-        let parsed = match network::address(text) {
+    /// Answers one operand. The inner error is about the operand.
+    fn operand(&mut self, text: &str, io: &mut Io) -> Result<Result<()>> {
+        let parsed = match operand::parse_address(text) {
             Ok(parsed) => parsed,
-            Err(_) if text.contains('/') && network::network(text, self.rules).is_ok() => {
-                return Ok(Err(Error::input(text, "a network; match takes addresses")));
+            Err(_) if text.contains('/') && operand::parse_network(text, self.rules).is_ok() => {
+                return Ok(Err(Error::input(
+                    text,
+                    "a network, but match looks up addresses",
+                )));
             }
             Err(why) => return Ok(Err(Error::input(text, why))),
         };
@@ -332,10 +343,10 @@ impl Run {
             return Ok(Ok(()));
         }
         let (network, answer) = match looked_up {
-            IpAddr::V4(address) => self.v4.one(address.to_bits()),
-            IpAddr::V6(address) => self.v6.one(address.to_bits()),
+            IpAddr::V4(address) => self.v4.find(address.to_bits()),
+            IpAddr::V6(address) => self.v6.find(address.to_bits()),
         };
-        self.found(network.is_some());
+        self.note_found(network.is_some());
         let shown = parsed.to_string();
         if self.quiet {
             return Ok(Ok(()));
@@ -354,24 +365,24 @@ impl Run {
     }
 }
 
-/// Looks a batch up, prints its answers and empties it; whether every
-/// address was in a network. `text` is where the addresses stand.
-fn answers<N: Bits>(
-    family: &Family<N>,
+/// Looks up the addresses of a batch in the text, prints the answers and empties the
+/// batch. Returns whether each address is in a network.
+fn answer_batch<N: Bits>(
+    family: &FamilyTable<N>,
     batch: &mut Batch<N>,
     text: &[u8],
     quiet: bool,
     out: &mut Out,
 ) -> Result<bool> {
     family.table.find_all(&batch.addresses, &mut batch.found);
-    // The answers are far apart: their lengths are read for all before the
-    // first is copied, so that the processor can wait for many at once.
+    // The answers are far apart in memory. Reading all lengths before the first answer
+    // is copied lets the processor load many at a time.
     for (id, length) in &mut batch.found {
-        let record = family.record(*id as usize);
-        *length = u32::from(record[record.len() - 1]);
+        let answer = family.answer(*id as usize);
+        *length = u32::from(answer[answer.len() - 1]);
     }
     let mut all = true;
-    for (at, &(id, length)) in batch.found.iter().enumerate() {
+    for (index, &(id, length)) in batch.found.iter().enumerate() {
         let id = id as usize;
         all &= family.is_found(id);
         if quiet {
@@ -379,22 +390,22 @@ fn answers<N: Bits>(
         }
         let buffer = out.buffer();
         if N::FAMILY == 4 {
-            // Strict text has one form, so the address is as it was written.
-            let (start, length) = batch.places[at];
+            // An IPv4 address has only one strict form, so it is copied as written.
+            let (start, length) = batch.positions[index];
             push::<16>(buffer, &text[start..], length);
         } else {
-            buffer.extend_from_slice(batch.addresses[at].text().as_bytes());
+            buffer.extend_from_slice(batch.addresses[index].text().as_bytes());
         }
-        push::<ANSWER>(buffer, family.record(id), length as usize);
+        push::<ANSWER>(buffer, family.answer(id), length as usize);
     }
     batch.addresses.clear();
-    batch.places.clear();
+    batch.positions.clear();
     out.flush_if_full()?;
     Ok(all)
 }
 
-/// Adds the first `length` bytes; short ones by a copy of a fixed size, of
-/// which the rest is cut off again.
+/// Appends the first `length` bytes. If they are few, a copy of a fixed size is faster,
+/// whose rest is removed again.
 #[inline]
 fn push<const FIXED: usize>(buffer: &mut Vec<u8>, bytes: &[u8], length: usize) {
     match bytes.first_chunk::<FIXED>() {
