@@ -10,7 +10,7 @@ use super::subnetcalc;
 
 const MIB: u64 = 1 << 20;
 
-/// A run whose peak memory is measured, with a long timeout.
+/// A run with a long timeout that measures the peak memory.
 fn measured(args: &[&str]) -> Tool {
     subnetcalc()
         .args(args)
@@ -118,7 +118,7 @@ fn grep_of_endless_input_takes_no_memory() {
         let running = measured(&[&["grep", "--in", "10.0.0.0/8"], options].concat())
             .stdin_from(zero)
             .spawn();
-        // This is a multiple of what it may keep.
+        // This is a multiple of the memory that it may use.
         while read_by(running.pid()) < 200 * MIB {
             std::thread::yield_now();
         }

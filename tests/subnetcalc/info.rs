@@ -257,7 +257,7 @@ fn an_address_and_a_netmask_are_one_network() {
     run("--strict 192.168.1.10 255.255.255.0")
         .code(2)
         .stdout("");
-    // Only if there are no other operands.
+    // With other operands, they are two networks.
     prints(
         "--get network 10.0.0.1 255.255.255.0 10.0.0.2",
         &["10.0.0.1/32", "255.255.255.0/32", "10.0.0.2/32"],

@@ -103,7 +103,7 @@ impl common::app::Cli for Cli {
     }
 }
 
-/// Returns the definition with the commands whose names are wanted.
+/// Returns the definition with the commands that `wanted` accepts by name.
 fn with_commands(wanted: impl Fn(&str) -> bool) -> clap::Command {
     COMMANDS.iter().filter(|(name, ..)| wanted(name)).fold(
         TopLevelArgs::command(),

@@ -17,7 +17,6 @@ pub(crate) struct Count {
 }
 
 impl Count {
-    /// No addresses.
     pub(crate) const ZERO: Self = Self::new(0);
     /// 2^128, the size of the IPv6 address space.
     pub(crate) const MAX: Self = Self {
@@ -71,7 +70,7 @@ impl Count {
         (!self.is_max).then_some(self.low)
     }
 
-    /// Parses decimal digits.
+    /// Parses a number in decimal digits.
     pub(crate) fn parse(digits: &str) -> Result<Self, ParseCountError> {
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(ParseCountError::NotANumber);

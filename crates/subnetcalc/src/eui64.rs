@@ -77,7 +77,7 @@ impl Mac {
     }
 }
 
-/// Returns the MAC address in a unicast address whose interface identifier is a
+/// Returns the MAC address in a unicast address if its interface identifier is a
 /// modified EUI-64.
 pub(crate) fn mac(address: u128) -> Option<Mac> {
     // Addresses in ::/3 have no interface identifier (RFC 4291 section 2.5.1).

@@ -29,26 +29,27 @@ impl Text {
     /// Appends the first `length` of four bytes. Copying all four is faster, and
     /// the next text overwrites the others.
     #[inline]
-    fn add(&mut self, bytes: [u8; 4], length: usize) {
+    fn push_some(&mut self, bytes: [u8; 4], length: usize) {
         self.bytes[self.length..self.length + 4].copy_from_slice(&bytes);
         self.length += length;
     }
 
-    fn dotted(&mut self, address: u32) {
+    /// Appends a dotted quad.
+    fn push_quad(&mut self, address: u32) {
         for octet in address.to_be_bytes() {
             let digits = 1 + usize::from(octet >= 10) + usize::from(octet >= 100);
-            self.add(DECIMALS[usize::from(octet)], digits + 1);
+            self.push_some(DECIMALS[usize::from(octet)], digits + 1);
         }
         // Removes the dot after the last octet.
         self.length -= 1;
     }
 
     /// Appends a group of four hexadecimal digits without leading zeros.
-    fn group(&mut self, group: u16) {
+    fn push_group(&mut self, group: u16) {
         let [high, low] = group.to_be_bytes().map(|byte| HEX[usize::from(byte)]);
         let digits = u32::from_be_bytes([high[0], high[1], low[0], low[1]]);
         let zeros = (group.leading_zeros() / 4).min(3);
-        self.add((digits << (8 * zeros)).to_be_bytes(), 4 - zeros as usize);
+        self.push_some((digits << (8 * zeros)).to_be_bytes(), 4 - zeros as usize);
     }
 
     /// Returns the text as ASCII bytes.
@@ -94,7 +95,7 @@ static HEX: [[u8; 2]; 256] = {
 /// Formats an IPv4 address.
 pub(crate) fn v4(address: u32) -> Text {
     let mut text = Text::new();
-    text.dotted(address);
+    text.push_quad(address);
     text
 }
 
@@ -105,7 +106,7 @@ pub(crate) fn v6(address: u128) -> Text {
         for &byte in b"::ffff:" {
             text.push(byte);
         }
-        text.dotted(address as u32);
+        text.push_quad(address as u32);
         return text;
     }
     v6_hex(address)
@@ -128,7 +129,7 @@ pub(crate) fn v6_hex(address: u128) -> Text {
         if at > 0 && (length < 2 || at != start + length) {
             text.push(b':');
         }
-        text.group(groups[at]);
+        text.push_group(groups[at]);
         at += 1;
     }
     text

@@ -77,7 +77,7 @@ impl std::fmt::Debug for LineReader {
 /// A buffer for lines, which is reused for every read.
 #[derive(Debug, Default)]
 pub(crate) struct LineBuffer {
-    /// The buffer, all of whose bytes are initialized.
+    /// The bytes, all initialized, so that a read can fill any of them.
     bytes: Vec<u8>,
     /// The number of bytes that have been filled.
     filled: usize,
@@ -115,8 +115,8 @@ impl LineReader {
         }
     }
 
-    /// Fills the buffer with the complete lines of one read. It does not read again
-    /// if there is one, because a pipe might block.
+    /// Fills the buffer with the complete lines of one read. If there is one, it does
+    /// not read again, because reading from a pipe may block.
     pub(crate) fn fill(&mut self, buffer: &mut LineBuffer) -> io::Result<Content> {
         if buffer.bytes.len() < self.buffer_size {
             buffer.bytes.resize(self.buffer_size, 0);
@@ -166,7 +166,7 @@ impl LineReader {
     }
 
     /// Cuts `filled` bytes after a newline and carries the rest over to the next
-    /// buffer. Returns `None` if there is no newline at `from` or later.
+    /// buffer. Returns `None` without a newline at `from` or later.
     fn cut_after_newline(
         &mut self,
         buffer: &mut LineBuffer,
@@ -204,9 +204,9 @@ pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Returns the operand in a line of a list, empty if there is none. White space and
-/// comments ([`trimmed`]) are not part of it, nor are quotes and a trailing comma,
-/// which lists copied from JSON, CSV or source code have.
+/// Returns the operand in a line of a list, which is empty for a blank line. White
+/// space and comments ([`trimmed`]) are not part of it, nor are quotes and a trailing
+/// comma, which lists copied from JSON, CSV or source code have.
 pub(crate) fn line_operand(line: &[u8]) -> &[u8] {
     let line = trimmed(line);
     let line = line.strip_suffix(b",").map_or(line, trimmed);

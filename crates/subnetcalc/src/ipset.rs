@@ -33,14 +33,14 @@ impl Members {
     /// Parses and adds a member. The error is a sentence.
     fn add_text(&mut self, text: &str) -> Result<(), String> {
         if !self.rules.wildcard
-            && let Some(item) = parse::fast_member(text.as_bytes())
-            && self.add(item)
+            && let Some(member) = parse::fast_member(text.as_bytes())
+            && self.add(member)
         {
             return Ok(());
         }
         // The slow parser accepts more forms and explains its errors.
-        let item = operand::parse_member(text, self.rules)?;
-        if self.add(item) {
+        let member = operand::parse_member(text, self.rules)?;
+        if self.add(member) {
             Ok(())
         } else {
             Err("host bits are set".to_owned())
@@ -52,22 +52,22 @@ impl Members {
     pub(crate) fn add_file(
         &mut self,
         name: &str,
-        mut chunks: LineReader,
+        mut reader: LineReader,
         fail: &mut dyn FnMut(Error) -> Result<()>,
     ) -> Result<()> {
         let mut number = 0;
-        let mut piece = LineBuffer::default();
+        let mut buffer = LineBuffer::default();
         loop {
-            match chunks.fill(&mut piece) {
+            match reader.fill(&mut buffer) {
                 Ok(Content::End) => return Ok(()),
                 Ok(_) => {}
                 Err(error) => return fail(Error::local(&error).with_subject(name)),
             }
-            for mut line in input::lines(piece.bytes()) {
+            for mut line in input::lines(buffer.bytes()) {
                 number += 1;
                 if !self.rules.wildcard
-                    && let Some(item) = parse::fast_member(line.trim_ascii_end())
-                    && self.add(item)
+                    && let Some(member) = parse::fast_member(line.trim_ascii_end())
+                    && self.add(member)
                 {
                     continue;
                 }
@@ -89,6 +89,7 @@ impl Members {
         }
     }
 
+    /// Parses and adds the operand of a line.
     fn add_line(&mut self, line: &[u8]) -> Result<()> {
         if line.len() > LINE_MAX {
             return Err(input::line_too_long());
@@ -136,7 +137,7 @@ impl Members {
 
     /// Reads the operands of a command. Reports invalid ones and continues. Without
     /// operands it reads standard input, unless that is a terminal.
-    pub(crate) fn of_operands(
+    pub(crate) fn from_operands(
         io: &mut Io,
         words: &[String],
         keep: Keep,
@@ -153,14 +154,19 @@ impl Members {
         let stdin = Some(io.stdin());
         Self::read(stdin, &words, keep, rules, &mut |error| {
             io.fail(&error)?;
-            // The next read may wait for input.
+            // The next read may block.
             io.out.flush()
         })
     }
 
     /// Reads the values of an option, each of which is a word or a comma-separated
     /// list. An invalid member ends the run before anything is printed.
-    pub(crate) fn of_option(io: &Io, values: &[String], keep: Keep, rules: Rules) -> Result<Self> {
+    pub(crate) fn from_option(
+        io: &Io,
+        values: &[String],
+        keep: Keep,
+        rules: Rules,
+    ) -> Result<Self> {
         let words = option_words(values);
         Self::read(Some(io.stdin()), &words, keep, rules, &mut Err)
     }

@@ -11,13 +11,13 @@ use crate::bits::Bits;
 use crate::format::{Block, BlockPrefix};
 use crate::set::Interval;
 
-/// The number of bytes that are passed on together.
-const BUFFER: usize = 64 * 1024;
-/// The longest line that is copied, and the extra room for it in the buffer.
-const LINE: usize = 128;
+/// The number of bytes after which the buffer is written.
+const BUFFER_SIZE: usize = 64 * 1024;
+/// The longest line of a block, and the extra room for it in the buffer.
+const LINE_MAX: usize = 128;
 /// The size of an ending in the table. All of it is copied, and its last byte is the
 /// number of bytes that count.
-const ENDING: usize = 16;
+const ENDING_SIZE: usize = 16;
 
 /// The end of a record with a time.
 const RECORD_END: &str = "\"}";
@@ -33,9 +33,9 @@ pub(crate) struct Sequence<N> {
 }
 
 impl<N: Bits> Sequence<N> {
-    /// Takes every `step`th address of an interval, from its first or, if
-    /// `descending`, from its last, and at most `limit` of them. Returns `None` if
-    /// that is 0.
+    /// Creates the sequence of every `step`th address of an interval, starting with its
+    /// first address, or with its last if `descending`. It has at most `limit`
+    /// addresses. Returns `None` if that is 0.
     pub(crate) fn new(
         interval: Interval<N>,
         step: u128,
@@ -76,12 +76,15 @@ impl<N: Bits> Sequence<N> {
 pub(crate) struct Lister {
     buffer: Vec<u8>,
     filled: usize,
+    /// The text before each address.
     before: Vec<u8>,
+    /// The text after each address, with the newline.
     after: Vec<u8>,
     /// Whether each line ends with the time of its buffer and [`RECORD_END`].
     has_time: bool,
-    decimal: Option<Box<[[u8; ENDING]; 256]>>,
-    hex: Option<Box<[[u8; ENDING]; 256]>>,
+    /// The endings of lines for each octet, unless they are too long for a table.
+    decimal: Option<Box<[[u8; ENDING_SIZE]; 256]>>,
+    hex: Option<Box<[[u8; ENDING_SIZE]; 256]>>,
 }
 
 impl Lister {
@@ -89,21 +92,21 @@ impl Lister {
     pub(crate) fn new(before: &str, after: &str) -> Self {
         let after = format!("{after}\n").into_bytes();
         // An octet has at most three digits.
-        let fits = after.len() + 3 < ENDING && before.len() <= 32;
+        let fits = after.len() + 3 < ENDING_SIZE && before.len() <= 32;
         let table = |text: fn(usize) -> String| {
             fits.then(|| {
                 let ending = |octet| {
-                    let mut entry = [0; ENDING];
+                    let mut entry = [0; ENDING_SIZE];
                     let text = [text(octet).as_bytes(), &after].concat();
                     entry[..text.len()].copy_from_slice(&text);
-                    entry[ENDING - 1] = text.len() as u8;
+                    entry[ENDING_SIZE - 1] = text.len() as u8;
                     entry
                 };
                 Box::new(std::array::from_fn(ending))
             })
         };
         Self {
-            buffer: vec![0; BUFFER + LINE],
+            buffer: vec![0; BUFFER_SIZE + LINE_MAX],
             filled: 0,
             before: before.as_bytes().to_vec(),
             has_time: false,
@@ -132,7 +135,7 @@ impl Lister {
         let mut done = 0;
         loop {
             let address = sequence.at(done);
-            // The following addresses in the same block of 256.
+            // The number of further addresses in the same block of 256.
             let room = if sequence.descending {
                 address & low
             } else {
@@ -175,7 +178,7 @@ impl Lister {
             self.buffer[self.filled..self.filled + part.len()].copy_from_slice(part);
             self.filled += part.len();
         }
-        if self.filled >= BUFFER {
+        if self.filled >= BUFFER_SIZE {
             self.flush_to(out)?;
         }
         Ok(())
@@ -191,10 +194,10 @@ impl Lister {
         decimal: bool,
         out: &mut Out,
     ) -> Result<()> {
-        let mut start_text = [0; 96];
+        let mut line_start = [0; 96];
         let length = self.before.len() + prefix.as_bytes().len();
-        start_text[..self.before.len()].copy_from_slice(&self.before);
-        start_text[self.before.len()..length].copy_from_slice(prefix.as_bytes());
+        line_start[..self.before.len()].copy_from_slice(&self.before);
+        line_start[self.before.len()..length].copy_from_slice(prefix.as_bytes());
         let octet = (address & N::narrow(0xff)).widen() as usize;
         let octets = Octets {
             octet,
@@ -204,9 +207,9 @@ impl Lister {
             remaining: run + 1,
         };
         match length {
-            0..=16 => self.copy::<16>(&start_text, length, octets, decimal, out),
-            17..=48 => self.copy::<48>(&start_text, length, octets, decimal, out),
-            _ => self.copy::<96>(&start_text, length, octets, decimal, out),
+            0..=16 => self.copy::<16>(&line_start, length, octets, decimal, out),
+            17..=48 => self.copy::<48>(&line_start, length, octets, decimal, out),
+            _ => self.copy::<96>(&line_start, length, octets, decimal, out),
         }
     }
 
@@ -214,19 +217,19 @@ impl Lister {
     /// ending of the table.
     fn copy<const W: usize>(
         &mut self,
-        start_text: &[u8; 96],
+        line_start: &[u8; 96],
         length: usize,
         mut octets: Octets,
         decimal: bool,
         out: &mut Out,
     ) -> Result<()> {
         let mut fixed = [0; W];
-        fixed.copy_from_slice(&start_text[..W]);
+        fixed.copy_from_slice(&line_start[..W]);
         while octets.remaining > 0 {
             let table = if decimal { &self.decimal } else { &self.hex };
             let Some(table) = table else { return Ok(()) };
             // At least this number of lines fits.
-            let fit = (BUFFER - self.filled.min(BUFFER)) / LINE;
+            let fit = (BUFFER_SIZE - self.filled.min(BUFFER_SIZE)) / LINE_MAX;
             if fit == 0 {
                 self.flush_to(out)?;
                 continue;
@@ -247,18 +250,18 @@ impl Lister {
             }
             self.filled = at;
         }
-        if self.filled >= BUFFER - LINE {
+        if self.filled >= BUFFER_SIZE - LINE_MAX {
             self.flush_to(out)?;
         }
         Ok(())
     }
 
-    /// Passes on the last lines after calls of [`Lister::line`].
+    /// Writes the buffered lines after the last call of [`Lister::line`].
     pub(crate) fn finish(&mut self, out: &mut Out) -> Result<()> {
         self.flush_to(out)
     }
 
-    /// Passes all lines to the output.
+    /// Writes the buffered lines to the output.
     fn flush_to(&mut self, out: &mut Out) -> Result<()> {
         let filled = std::mem::take(&mut self.filled);
         out.bytes(&self.buffer[..filled])
@@ -274,6 +277,7 @@ struct Octets {
 }
 
 impl Octets {
+    /// Moves to the next octet, if there is one.
     fn advance(&mut self) {
         self.remaining -= 1;
         if self.remaining == 0 {
@@ -293,14 +297,14 @@ impl Octets {
 fn copy_line<const W: usize>(
     buffer: &mut [u8],
     at: usize,
-    start_text: &[u8; W],
+    line_start: &[u8; W],
     length: usize,
-    ending: &[u8; ENDING],
+    ending: &[u8; ENDING_SIZE],
 ) -> usize {
-    buffer[at..at + W].copy_from_slice(start_text);
+    buffer[at..at + W].copy_from_slice(line_start);
     let at = at + length;
-    buffer[at..at + ENDING].copy_from_slice(ending);
-    at + usize::from(ending[ENDING - 1])
+    buffer[at..at + ENDING_SIZE].copy_from_slice(ending);
+    at + usize::from(ending[ENDING_SIZE - 1])
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ struct Index<N> {
     edges: Vec<N>,
     /// The number of edges that are counted.
     len: usize,
-    /// The number of edges before each bucket, and at last the number of all.
+    /// The number of edges before each bucket, followed by the number of all edges.
     buckets: Vec<u32>,
     /// The number of leading bits that all edges share.
     shared: u32,
@@ -210,8 +210,8 @@ impl<N: Bits> Membership<N> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SegmentTable<N> {
     index: Index<N>,
-    /// The member of the segment for each rank, by its index. Segments without a
-    /// member have the number of members.
+    /// For each rank, the index of the most specific member, or the number of members for
+    /// a segment outside of all members.
     owners: Vec<u32>,
     members: Vec<Interval<N>>,
 }
@@ -224,8 +224,8 @@ impl<N: Bits> SegmentTable<N> {
         sort_intervals(&mut members);
         members.dedup();
         let mut segments = Segments::default();
-        // The members that started before the current edge. The most specific one is
-        // on top and contains the edge. Others may have ended.
+        // The members that start at or before the current edge, the most specific one
+        // on top. The top contains the edge, but others may have ended.
         let mut open: BinaryHeap<Reverse<(N, Reverse<u32>)>> = BinaryHeap::new();
         let member = |id: u32| members[id as usize];
         let top = |open: &BinaryHeap<Reverse<(N, Reverse<u32>)>>| {
@@ -256,7 +256,7 @@ impl<N: Bits> SegmentTable<N> {
                     }
                     segments.start(start, top(&open));
                 }
-                // If there is no other start, the first arm matches.
+                // Without a further start, the first arm matches any open member.
                 (_, None) => break,
             }
         }

@@ -1,8 +1,8 @@
 //! [`Members`]: collects the networks, addresses and ranges of a SET.
 //!
-//! The caller chooses what is kept of them ([`Keep`]). Unless it keeps all, memory
-//! follows the number of different members: new ones are collected in a list, which
-//! is sorted and sorted into the list of the others when it has grown long.
+//! The caller chooses how much to keep of them ([`Keep`]). Unless it keeps all, memory
+//! follows the number of different members: new ones are collected in a list that is
+//! sorted and merged into the list of the others when it has grown long.
 
 use common::address::Family;
 use ipnet::IpNet;
@@ -12,10 +12,10 @@ use crate::operand::Rules;
 use crate::parse::{AnyMember, Member};
 use crate::set::{Interval, IntervalSet, merge_touching, sort_intervals};
 
-/// The least number of new members that are sorted with the others.
+/// The least number of new members that are merged with the others.
 const RUN: usize = if cfg!(test) { 1 << 10 } else { 1 << 19 };
 
-/// What is kept of the members of a SET.
+/// How much to keep of the members of a SET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
     /// The addresses, but not the members that they came from.
@@ -60,25 +60,26 @@ impl Members {
 
     /// Adds a member unless it is of a family that is ignored. Returns `false` if it
     /// has host bits set and the rules refuse them.
-    pub(crate) fn add(&mut self, item: AnyMember) -> bool {
-        match item {
+    pub(crate) fn add(&mut self, member: AnyMember) -> bool {
+        match member {
             AnyMember::V4(_) if self.rules.family == Family::V6 => true,
             AnyMember::V6(_) if self.rules.family == Family::V4 => true,
-            AnyMember::V4(item) => {
-                note_host_bits(item, &mut self.host_bits);
-                self.v4.add(item, self.rules.strict)
+            AnyMember::V4(member) => {
+                note_host_bits(member, &mut self.host_bits);
+                self.v4.add(member, self.rules.strict)
             }
-            AnyMember::V6(item) => {
-                note_host_bits(item, &mut self.host_bits);
-                self.v6.add(item, self.rules.strict)
+            AnyMember::V6(member) => {
+                note_host_bits(member, &mut self.host_bits);
+                self.v6.add(member, self.rules.strict)
             }
         }
     }
 }
 
+/// Notes the first network with host bits set.
 #[inline]
-fn note_host_bits<N: Bits>(item: Member<N>, noted: &mut Option<IpNet>) {
-    if let Member::Network(address, length) = item
+fn note_host_bits<N: Bits>(member: Member<N>, noted: &mut Option<IpNet>) {
+    if let Member::Network(address, length) = member
         && address & N::host_mask(length) != N::ZERO
         && noted.is_none()
     {
@@ -96,12 +97,13 @@ impl<N: Bits> FamilyMembers<N> {
         }
     }
 
+    /// Adds a member. Returns `false` if `strict` refuses its host bits.
     #[inline]
-    fn add(&mut self, item: Member<N>, strict: bool) -> bool {
-        let Some(interval) = item.interval(strict) else {
+    fn add(&mut self, member: Member<N>, strict: bool) -> bool {
+        let Some(interval) = member.interval(strict) else {
             return false;
         };
-        match (self.keep, item) {
+        match (self.keep, member) {
             (Keep::All, Member::Address(address)) => self.addresses.push(address),
             (Keep::All | Keep::Distinct, Member::Range(..)) => {
                 self.ranges.push(interval, self.keep);
@@ -138,16 +140,18 @@ struct Runs<N> {
 }
 
 impl<N: Bits> Runs<N> {
+    /// Adds an interval, and merges the runs if the recent one has grown long.
     #[inline]
     fn push(&mut self, interval: Interval<N>, keep: Keep) {
         self.recent.push(interval);
-        // With this limit each member is sorted only a few times, and the recent run
+        // With this limit each member is merged only a few times, and the recent run
         // has at most half the size of the sorted one.
         if self.recent.len() >= RUN.max(self.sorted.len() / 2) && keep != Keep::All {
             self.merge(keep);
         }
     }
 
+    /// Merges the recent run into the sorted one.
     #[cold]
     fn merge(&mut self, keep: Keep) {
         let mut recent = std::mem::take(&mut self.recent);
@@ -158,6 +162,7 @@ impl<N: Bits> Runs<N> {
         normalize(&mut self.sorted, keep);
     }
 
+    /// Returns all intervals, unsorted if they were never merged.
     fn finish(mut self, keep: Keep) -> Vec<Interval<N>> {
         if self.sorted.is_empty() {
             return self.recent;
@@ -179,16 +184,16 @@ fn normalize<N: Bits>(list: &mut Vec<Interval<N>>, keep: Keep) {
 /// Merges a sorted list into another sorted list.
 fn merge_sorted<N: Bits>(list: &mut Vec<Interval<N>>, other: &[Interval<N>]) {
     let key = |interval: &Interval<N>| N::pair(interval.first, !interval.last);
-    let mut left = list.len();
+    let mut remaining = list.len();
     list.reserve_exact(other.len());
-    list.resize(left + other.len(), Interval::default());
+    list.resize(remaining + other.len(), Interval::default());
     // Starting from the end, no interval is overwritten before it has moved.
     let mut others = other;
     while let Some((last, before)) = others.split_last() {
-        let to = left + others.len() - 1;
-        if left > 0 && key(&list[left - 1]) > key(last) {
-            list[to] = list[left - 1];
-            left -= 1;
+        let to = remaining + others.len() - 1;
+        if remaining > 0 && key(&list[remaining - 1]) > key(last) {
+            list[to] = list[remaining - 1];
+            remaining -= 1;
         } else {
             list[to] = *last;
             others = before;

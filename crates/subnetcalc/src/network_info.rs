@@ -16,20 +16,20 @@ use crate::special::{self, Row};
 use crate::value::Value;
 use crate::{embedded, eui64, multicast};
 
-/// A network whose address has its host bits, as it was written.
+/// A network with the address as it was written, including host bits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NetworkInfo {
     net: IpNet,
 }
 
-/// A JSON key and the function that returns its value.
+/// A field of the details.
 #[derive(Debug)]
 pub(crate) struct Field {
     /// The key, which is also the name for `--get`.
     pub(crate) key: &'static str,
     /// The keys of the value if it is an object.
     pub(crate) parts: &'static [&'static str],
-    /// Returns the value.
+    /// The function that returns the value.
     pub(crate) value: fn(&NetworkInfo) -> Value,
 }
 
@@ -127,11 +127,11 @@ pub(crate) const FIELD_NAMES: [&str; 31] = [
 ];
 
 /// A label and the function that returns the text after it.
-type Line = (&'static str, fn(&NetworkInfo) -> Option<String>);
+type TextLine = (&'static str, fn(&NetworkInfo) -> Option<String>);
 
 /// The lines of text in order. A line is omitted if its text is `None`.
 #[rustfmt::skip]
-pub(crate) const LINES: [Line; 17] = [
+pub(crate) const LINES: [TextLine; 17] = [
     ("Address", |f| Some(f.text_or_dash("address"))),
     ("Network", |f| Some(f.text_or_dash("network"))),
     ("Netmask", |f| Some(format!("{} = {}", f.text_or_dash("netmask"), f.net.prefix_len()))),

@@ -1,8 +1,8 @@
-//! The slow parser of operands. It accepts all forms of a network and of a member of
-//! a set, and its errors are sentences that explain what is wrong.
+//! The slow parser of operands. It accepts all forms of networks and of members of a
+//! set, and its errors are sentences that explain the fault.
 //!
-//! The parser of std reads the addresses. That of ipnet is not used, because it
-//! accepts `010.0.0.1` and `/08`.
+//! Addresses are parsed by std. The parser of ipnet is not used, because it accepts
+//! `010.0.0.1` and `/08`.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -14,7 +14,7 @@ use crate::count::Count;
 use crate::parse::{AnyMember, Member};
 use crate::prefix::Prefix;
 
-/// How operands are read, by the options of the command line.
+/// Options that change how operands are parsed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rules {
     /// Refuse networks with host bits set.
@@ -78,8 +78,8 @@ pub(crate) fn parse_address(text: &str) -> Result<IpAddr, String> {
     if zone.is_empty() {
         return Err("the zone after % is missing; use ADDR%INTERFACE".to_owned());
     }
-    let valid = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':' | b'%');
-    if !zone.bytes().all(valid) {
+    let is_valid = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':' | b'%');
+    if !zone.bytes().all(is_valid) {
         return Err("invalid zone after %; use the name or number of an interface".to_owned());
     }
     Ok(address)
@@ -188,8 +188,8 @@ fn range_parts(text: &str) -> Option<(&str, &str)> {
         .find(|&(at, _)| at < zone || starts_with_address(text[at + 1..].trim_start()))?;
     let (first, last) = (&text[..at], &text[at + 1..]);
     // One end must look like an address, else this is a name with a hyphen.
-    let numeric = |part: &str| part.is_empty() || part.contains(['.', ':']);
-    (!first.ends_with('/') && (numeric(first) || numeric(last)) && !text.contains(','))
+    let looks_numeric = |part: &str| part.is_empty() || part.contains(['.', ':']);
+    (!first.ends_with('/') && (looks_numeric(first) || looks_numeric(last)) && !text.contains(','))
         .then(|| (first.trim_end(), last.trim_start()))
 }
 
@@ -281,18 +281,18 @@ pub(crate) fn join_ranges(words: &[String]) -> Vec<String> {
     joined
 }
 
-/// Explains a text that has another form than a network, an address or a range.
+/// Returns an explanation if a text is clearly not a network, an address or a range.
 fn explain_other_form(text: &str) -> Option<String> {
-    if let Some(odd) = text.chars().find(|c| !c.is_ascii()) {
-        let dash = matches!(odd, '\u{2010}'..='\u{2015}' | '\u{2212}');
-        let hint = if dash {
+    if let Some(other) = text.chars().find(|c| !c.is_ascii()) {
+        let is_dash = matches!(other, '\u{2010}'..='\u{2015}' | '\u{2212}');
+        let hint = if is_dash {
             "; use a hyphen (-) for a range"
         } else {
             ""
         };
         return Some(format!(
             "not an address: contains the character U+{:04X}{hint}",
-            u32::from(odd)
+            u32::from(other)
         ));
     }
     if let Some(why) = address::explain_other_form(text) {

@@ -67,12 +67,12 @@ impl Change {
 }
 
 impl Printer {
-    /// Creates a printer for a command whose result is a set.
+    /// Creates a printer for a command that returns a set.
     pub(crate) fn for_set(io: &Io, ranges: bool) -> Self {
         Self::new("set", io, ranges)
     }
 
-    /// Creates a printer for a command whose records have this type.
+    /// Creates a printer for a command. `tag` is the type of its records.
     pub(crate) fn new(tag: &'static str, io: &Io, ranges: bool) -> Self {
         Self {
             tag,
@@ -81,7 +81,7 @@ impl Printer {
         }
     }
 
-    /// Prints a network.
+    /// Prints a network as one line or record.
     pub(crate) fn network<N: Bits>(self, prefix: Prefix<N>, out: &mut Out) -> Result<()> {
         if self.ranges {
             return self.range(prefix.interval(), out);
@@ -133,7 +133,7 @@ impl Printer {
         intervals.try_for_each(|interval| self.interval(*interval, out))
     }
 
-    /// Prints a range.
+    /// Prints a range as one line or record.
     fn range<N: Bits>(self, interval: Interval<N>, out: &mut Out) -> Result<()> {
         if self.json {
             return self.record(None, interval, None, out);
@@ -187,7 +187,7 @@ impl Printer {
         })
     }
 
-    /// Prints an address.
+    /// Prints an address as one line or record.
     pub(crate) fn address(self, address: IpAddr, out: &mut Out) -> Result<()> {
         if self.json {
             return out.json(&AddressRecord {
@@ -200,7 +200,7 @@ impl Printer {
     }
 }
 
-/// Appends `ADDR/LEN`.
+/// Appends a network as `ADDR/LEN`.
 pub(crate) fn push_network<N: Bits>(buffer: &mut Vec<u8>, prefix: Prefix<N>) {
     buffer.extend_from_slice(prefix.first.text().as_bytes());
     let length = prefix.length as u8;
@@ -217,7 +217,7 @@ pub(crate) fn push_network<N: Bits>(buffer: &mut Vec<u8>, prefix: Prefix<N>) {
     }
 }
 
-/// Appends `ADDR-ADDR`.
+/// Appends a range as `ADDR-ADDR`.
 pub(crate) fn push_range<N: Bits>(buffer: &mut Vec<u8>, interval: Interval<N>) {
     buffer.extend_from_slice(interval.first.text().as_bytes());
     buffer.push(b'-');

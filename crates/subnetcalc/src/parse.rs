@@ -165,16 +165,14 @@ pub(crate) enum Member<N> {
     Address(N),
     /// An address with a prefix length; host bits may be set.
     Network(N, u32),
-    /// A range whose end is not below its start.
+    /// A range, its end not below its start.
     Range(N, N),
 }
 
 /// A [`Member`] of either family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AnyMember {
-    /// An IPv4 member.
     V4(Member<u32>),
-    /// An IPv6 member.
     V6(Member<u128>),
 }
 

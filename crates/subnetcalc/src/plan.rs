@@ -39,7 +39,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// PlanOptions that change the division.
+/// Options that change the division.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PlanOptions {
     /// Keep the given order instead of sorting by size.
@@ -51,7 +51,7 @@ pub(crate) struct PlanOptions {
 /// The reason why the parts do not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PlanError {
-    /// The network has fewer addresses than the parts need, which is this number.
+    /// The parts need this number of addresses, which is more than the network has.
     TooFewAddresses(Count),
     /// A part is larger than the address space.
     PartTooLarge,
@@ -104,10 +104,10 @@ impl Request {
         Ok(Self { name, size })
     }
 
-    /// Returns the prefix length of the part in a family whose addresses have `width`
-    /// bits: the requested one, or the longest that has room for the hosts. In IPv4
-    /// that includes room for the network and broadcast addresses, and it is at most
-    /// /30. Returns `None` if the family has no such length.
+    /// Returns the prefix length of the part: the requested one, or the longest one with
+    /// room for the hosts. An IPv4 part is a /30 or larger and has room for the network
+    /// and broadcast addresses, too. `width` is the number of bits in an address.
+    /// Returns `None` if the family has no such prefix length.
     fn length(&self, width: u32, exact: bool) -> Option<u32> {
         let hosts = match self.size {
             Size::Length(length) => return (length <= width).then_some(length),
@@ -120,13 +120,13 @@ impl Request {
         };
         // The part needs 2^host_bits addresses.
         let host_bits = 128 - (addresses - 1).leading_zeros();
-        let least = match (width, exact) {
+        let host_bits_min = match (width, exact) {
             (32, _) => 2,
             (_, true) => 0,
             // A subnet for hosts is a /64 (RFC 4291 section 2.5.4).
             (_, false) => 64,
         };
-        width.checked_sub(host_bits.max(least))
+        width.checked_sub(host_bits.max(host_bits_min))
     }
 }
 
@@ -136,7 +136,7 @@ pub(crate) struct Plan<'a, N> {
     /// The parts in ascending order, each with its request.
     pub(crate) parts: Vec<(Prefix<N>, &'a Request)>,
     /// The unused ranges in ascending order.
-    pub(crate) rest: Vec<Interval<N>>,
+    pub(crate) unused: Vec<Interval<N>>,
 }
 
 /// Returns the requests in the order of their parts, each with its prefix length.
@@ -174,7 +174,7 @@ pub(crate) fn plan<N: Bits>(
     let sorted = sort_by_size(requests, N::WIDTH, net.total(), options)?;
     let mut next = Some(net.first);
     let mut parts = Vec::new();
-    let mut rest = Vec::new();
+    let mut unused = Vec::new();
     for (length, request) in sorted {
         let start = next.ok_or(PlanError::Order)?;
         let aligned = Prefix::containing(start, length);
@@ -187,7 +187,7 @@ pub(crate) fn plan<N: Bits>(
             .filter(|part| part.last() <= net.last())
             .ok_or(PlanError::Order)?;
         if part.first > start {
-            rest.push(Interval {
+            unused.push(Interval {
                 first: start,
                 last: part.first - N::ONE,
             });
@@ -197,12 +197,12 @@ pub(crate) fn plan<N: Bits>(
         next = part.last().checked_add(N::ONE);
     }
     if let Some(first) = next.filter(|first| *first <= net.last()) {
-        rest.push(Interval {
+        unused.push(Interval {
             first,
             last: net.last(),
         });
     }
-    Ok(Plan { parts, rest })
+    Ok(Plan { parts, unused })
 }
 
 #[cfg(test)]
@@ -270,7 +270,7 @@ mod tests {
             .collect();
         assert_eq!(parts, [(0, 32), (64, 26), (128, 30), (132, 31)]);
         let rest: Vec<_> = plan
-            .rest
+            .unused
             .iter()
             .map(|r| (r.first & 0xff, r.last & 0xff))
             .collect();
@@ -307,13 +307,16 @@ mod tests {
             lengths,
             expected.map(|(length, text)| (length, text.to_owned()))
         );
-        assert_eq!(plan.rest[0].first, 0xc0a8_0100 + 64 + 64 + 16 + 4);
+        assert_eq!(plan.unused[0].first, 0xc0a8_0100 + 64 + 64 + 16 + 4);
     }
 
     #[test]
     fn parts_fill_the_network_or_do_not_fit() {
         let net = Prefix::containing(u32::MAX, 24);
-        assert_eq!(plan(net, &requests(&[126, 126]), BY_SIZE).unwrap().rest, []);
+        assert_eq!(
+            plan(net, &requests(&[126, 126]), BY_SIZE).unwrap().unused,
+            []
+        );
         assert_eq!(
             plan(net, &requests(&[126, 126, 1]), BY_SIZE),
             Err(PlanError::TooFewAddresses(Count::new(260)))
@@ -324,7 +327,7 @@ mod tests {
         );
         let all = Prefix::containing(0_u128, 0);
         assert_eq!(
-            plan(all, &requests(&[u128::MAX]), BY_SIZE).unwrap().rest,
+            plan(all, &requests(&[u128::MAX]), BY_SIZE).unwrap().unused,
             []
         );
     }
@@ -380,11 +383,11 @@ mod tests {
                 if keep_order {
                     prop_assert!(plan.parts.iter().map(|(_, r)| *r).eq(&asked));
                 } else {
-                    prop_assert!(plan.rest.len() <= 1);
+                    prop_assert!(plan.unused.len() <= 1);
                 }
                 // Parts and rest together have each address of the network once.
                 let parts = plan.parts.iter().map(|(part, _)| part.interval());
-                let mut all: Vec<_> = parts.chain(plan.rest.iter().copied()).collect();
+                let mut all: Vec<_> = parts.chain(plan.unused.iter().copied()).collect();
                 all.sort_unstable();
                 let mut next = Some(net.first);
                 for interval in all {

@@ -11,10 +11,10 @@ use crate::bits::Bits;
 use crate::count::Count;
 use crate::set::Interval;
 
-/// A network: its first address, without host bits, and its prefix length.
+/// A network: its first address and its prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Prefix<N> {
-    /// The network address.
+    /// The network address, without host bits.
     pub(crate) first: N,
     /// The prefix length, at most the family's width.
     pub(crate) length: u32,

@@ -14,7 +14,6 @@ use crate::prefix::{Prefix, cover};
 /// The addresses from `first` to `last`, both included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Interval<N> {
-    /// The first address.
     pub(crate) first: N,
     /// The last address, not below the first.
     pub(crate) last: N,
@@ -171,7 +170,6 @@ struct Edges<'a, N> {
     intervals: std::slice::Iter<'a, Interval<N>>,
     /// The edge at the end of the current interval, if the address space goes on.
     end: Option<N>,
-    /// The next edge.
     next: Option<N>,
     /// Whether the cursor is inside an interval.
     inside: bool,

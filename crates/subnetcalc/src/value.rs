@@ -9,7 +9,6 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 pub(crate) enum Value {
     /// The field does not apply.
     Null,
-    /// A JSON boolean.
     Bool(bool),
     /// A number that is always below 2^53.
     Number(u64),

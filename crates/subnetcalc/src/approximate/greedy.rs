@@ -1,8 +1,8 @@
-//! Reduces the number of networks step by step. Each step replaces the two neighbours
-//! whose smallest common network adds the fewest addresses.
+//! Reduces the number of networks step by step. Each step merges the two neighbours into
+//! their smallest common network that adds the fewest addresses.
 //!
-//! This takes little time even for millions of networks, but a series of best steps is
-//! not always the best of all series; see [`super::optimal`].
+//! This is fast even for millions of networks, but a series of best steps is not always
+//! the best series; see [`super::optimal`].
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -56,6 +56,7 @@ struct Merger<N> {
     remaining: usize,
 }
 
+/// A network in the linked list.
 struct Node<N> {
     prefix: Prefix<N>,
     previous: Option<u32>,

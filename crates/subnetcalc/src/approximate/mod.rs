@@ -1,9 +1,9 @@
 //! Aggregation that adds addresses, so that networks have at most a given prefix length
 //! ([`max_prefix`]) or that there are at most a given number of them ([`max_count`]).
 //!
-//! A number of networks is reached with the fewest added addresses ([`optimal`]) as far
-//! as that takes bounded time and memory, for larger sets by the best single steps
-//! ([`greedy`]).
+//! [`max_count`] adds the fewest addresses that are possible ([`optimal`]). A set that is
+//! too large for that is first reduced by the best single steps ([`greedy`]), so that time
+//! and memory stay bounded.
 
 mod greedy;
 mod optimal;

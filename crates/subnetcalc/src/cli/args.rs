@@ -155,7 +155,7 @@ pub(crate) struct AggregateArgs {
     pub(crate) set: Vec<String>,
 
     /// Widen networks longer than /LEN to /LEN, and IPv6 networks to /LEN6 (adds
-    /// addresses); LEN alone applies to IPv6 only if there is no IPv4
+    /// addresses); without IPv4, LEN alone applies to IPv6
     #[arg(long, value_name = "LEN[,LEN6]", value_parser = lengths)]
     pub(crate) max_prefix: Option<PrefixLengths>,
 
@@ -272,7 +272,7 @@ pub(crate) struct MatchArgs {
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Prints A B for each pair of members that have an address in common, separated by
-a TAB. If there is none, the exit status is 1.")]
+a TAB. Without such a pair, the exit status is 1.")]
 pub(crate) struct OverlapArgs {
     /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (stdin)
     #[arg(id = "operands", value_name = "SET")]
@@ -294,8 +294,8 @@ A dot may follow it at the end of a sentence. Thus `10.0.0.6.`, `10.0.0.1:80` an
 bare `::` is not an address.
 
 A line of more than 64 MiB is printed only if an address in its first 64 MiB is
-in the set, and never with --json; otherwise it is an error. There is no such
-limit with -o, -c and -q.
+in the set, and never with --json; otherwise it is an error. This limit does not
+apply to -o, -c and -q.
 
 The exit status is 0 if a line was selected, 1 if none was, 2 after an error.
 
@@ -304,7 +304,7 @@ EXAMPLES
   tail -f access.log | subnetcalc grep -x --in @blocklist
   subnetcalc grep -o --in ::/0 notes.txt | sort | uniq -c")]
 pub(crate) struct GrepArgs {
-    /// Files to search; stdin if there is none
+    /// Files to search, by default stdin
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<String>,
 

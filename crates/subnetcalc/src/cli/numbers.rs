@@ -22,7 +22,7 @@ pub(super) fn positive(text: &str) -> Result<u128, String> {
 /// The prefix lengths of `--max-prefix`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PrefixLengths {
-    /// The length for IPv4, or for IPv6 if there is no other and no IPv4.
+    /// The length for IPv4. Without IPv4 and a second length, it is that for IPv6.
     pub(crate) first: u32,
     /// The length for IPv6.
     pub(crate) second: Option<u32>,

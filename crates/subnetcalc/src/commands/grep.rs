@@ -92,7 +92,7 @@ struct Search<'a> {
     with_names: bool,
 }
 
-/// `grep --in SET [FILE...]`
+/// Runs `subnetcalc grep --in SET [FILE...]`.
 pub(super) fn grep(args: &GrepArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let implied = ["-".to_owned()];
     let files = if args.files.is_empty() {
@@ -108,7 +108,7 @@ pub(super) fn grep(args: &GrepArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     if stdin > 1 {
         return Err(Error::usage("stdin can be read only once"));
     }
-    let set: IpSet = Members::of_option(io, &args.set, Keep::Union, rules)?.into();
+    let set: IpSet = Members::from_option(io, &args.set, Keep::Union, rules)?.into();
     let select = SelectRules {
         selection: if args.no_address {
             Selection::NoAddress

@@ -21,7 +21,7 @@ struct SelectedField {
     part: Option<&'static str>,
 }
 
-/// `info NETWORK...`
+/// Runs `subnetcalc info NETWORK...`.
 pub(super) fn info(args: &InfoArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let selected: Result<Vec<SelectedField>> =
         args.get.iter().map(|name| select_field(name)).collect();

@@ -18,7 +18,7 @@ use crate::set::Interval;
 
 use super::{for_each, for_each_network, parse_network, single, single_network};
 
-/// `hosts NETWORK...`
+/// Runs `subnetcalc hosts NETWORK...`.
 pub(super) fn hosts(args: &HostsArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let mut lister = address_lister("hosts", io);
     for_each(&args.networks, "a network", io, &mut |text, io| {
@@ -77,7 +77,7 @@ fn address_lister(tag: &str, io: &Io) -> Lister {
     }
 }
 
-/// `split NETWORK...`
+/// Runs `subnetcalc split NETWORK...`.
 pub(super) fn split(args: &SplitArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     for_each_network(&args.networks, rules, io, &mut |net, io| {
         with_prefix!(net, |prefix| {
@@ -147,7 +147,7 @@ fn first_addresses<N: Bits>(net: Prefix<N>, length: u32) -> Option<Sequence<N>> 
     Sequence::new(firsts, step, None, false)
 }
 
-/// `sample NETWORK N`
+/// Runs `subnetcalc sample NETWORK N`.
 pub(super) fn sample(args: &SampleArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let net = single_network(&args.network, rules)?;
     let mut random = SplitMix64::new(single::seed(args.seed)?);

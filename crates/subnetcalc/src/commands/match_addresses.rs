@@ -23,10 +23,10 @@ use crate::parse;
 use crate::set::{Interval, sort_intervals};
 
 /// The number of addresses that are looked up together.
-const BATCH: usize = 256;
-/// The size of a formatted answer is a multiple of this. It has a TAB, the network and
-/// a newline; its last byte is the number of bytes that count.
-const ANSWER: usize = 32;
+const BATCH_SIZE: usize = 256;
+/// The size of a formatted answer is a multiple of this. An answer has a TAB, the network
+/// and a newline. Its last byte is the number of bytes that count.
+const ANSWER_UNIT: usize = 32;
 
 /// The networks of one family and the answers for each of them.
 struct FamilyTable<N> {
@@ -63,7 +63,7 @@ impl<N: Bits> FamilyTable<N> {
             answer(&mut text, Some(member));
             text.len()
         });
-        let answer_size = (longest.max().unwrap_or(0) + 1).next_multiple_of(ANSWER);
+        let answer_size = (longest.max().unwrap_or(0) + 1).next_multiple_of(ANSWER_UNIT);
         let mut answers = Vec::with_capacity((table.members().len() + 1) * answer_size);
         let mut text = Vec::new();
         for member in table.members().iter().map(Some).chain([None]) {
@@ -116,9 +116,9 @@ struct Batch<N> {
 impl<N> Default for Batch<N> {
     fn default() -> Self {
         Self {
-            addresses: Vec::with_capacity(BATCH),
-            positions: Vec::with_capacity(BATCH),
-            found: Vec::with_capacity(BATCH),
+            addresses: Vec::with_capacity(BATCH_SIZE),
+            positions: Vec::with_capacity(BATCH_SIZE),
+            found: Vec::with_capacity(BATCH_SIZE),
         }
     }
 }
@@ -130,7 +130,7 @@ impl<N> Batch<N> {
     }
 }
 
-/// The state of a matcher.
+/// Looks up addresses and prints the answers.
 struct Matcher {
     v4: FamilyTable<u32>,
     v6: FamilyTable<u128>,
@@ -152,7 +152,7 @@ struct Record<'a> {
     time: String,
 }
 
-/// `match --in SET [ADDRESS...]`
+/// Runs `subnetcalc match --in SET [ADDRESS...]`.
 pub(super) fn match_addresses(args: &MatchArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let reads_stdin =
         args.addresses.is_empty() || args.addresses.iter().any(|word| input::is_stdin(word));
@@ -165,7 +165,7 @@ pub(super) fn match_addresses(args: &MatchArgs, rules: Rules, io: &mut Io) -> Re
             "stdin cannot be read for both the addresses and '--in'",
         ));
     }
-    let members = Members::of_option(io, &args.set, Keep::Distinct, rules)?;
+    let members = Members::from_option(io, &args.set, Keep::Distinct, rules)?;
     let mut matcher = Matcher {
         v4: FamilyTable::new(members.v4),
         v6: FamilyTable::new(members.v6),
@@ -245,7 +245,7 @@ impl Matcher {
                         self.answer_v6(text, io)?;
                     }
                     self.batch4.push(bits, at, length);
-                    if self.batch4.addresses.len() == BATCH {
+                    if self.batch4.addresses.len() == BATCH_SIZE {
                         self.answer_v4(text, io)?;
                     }
                     length
@@ -258,7 +258,7 @@ impl Matcher {
                         self.answer_v4(text, io)?;
                     }
                     self.batch6.push(bits, at, length);
-                    if self.batch6.addresses.len() == BATCH {
+                    if self.batch6.addresses.len() == BATCH_SIZE {
                         self.answer_v6(text, io)?;
                     }
                     length
@@ -274,21 +274,21 @@ impl Matcher {
 
     /// Answers the batch of IPv4 addresses, which are part of the text.
     fn answer_v4(&mut self, text: &[u8], io: &mut Io) -> Result<()> {
-        let all = answer_batch(&self.v4, &mut self.batch4, text, self.quiet, &mut io.out)?;
-        self.note_found(all);
+        let all_found = answer_batch(&self.v4, &mut self.batch4, text, self.quiet, &mut io.out)?;
+        self.note_found(all_found);
         Ok(())
     }
 
     /// Answers the batch of IPv6 addresses, which are part of the text.
     fn answer_v6(&mut self, text: &[u8], io: &mut Io) -> Result<()> {
-        let all = answer_batch(&self.v6, &mut self.batch6, text, self.quiet, &mut io.out)?;
-        self.note_found(all);
+        let all_found = answer_batch(&self.v6, &mut self.batch6, text, self.quiet, &mut io.out)?;
+        self.note_found(all_found);
         Ok(())
     }
 
-    /// Notes in the exit status whether networks were found.
-    fn note_found(&mut self, found: bool) {
-        if !found {
+    /// Sets the exit status to 1 unless all networks were found.
+    fn note_found(&mut self, all_found: bool) {
+        if !all_found {
             self.exit = self.exit.and(Exit::No);
         }
     }
@@ -303,7 +303,10 @@ impl Matcher {
             if line.is_empty() {
                 return Ok(());
             }
-            self.word(line, io)?
+            match std::str::from_utf8(line) {
+                Ok(text) => self.operand(text, io)?,
+                Err(_) => Err(Error::new(Kind::Input, "line is not UTF-8")),
+            }
         };
         if let Err(error) = outcome {
             let origin = Origin {
@@ -313,13 +316,6 @@ impl Matcher {
             io.fail(&error.with_origin(origin.to_string()))?;
         }
         Ok(())
-    }
-
-    fn word(&mut self, line: &[u8], io: &mut Io) -> Result<Result<()>> {
-        match std::str::from_utf8(line) {
-            Ok(text) => self.operand(text, io),
-            Err(_) => Ok(Err(Error::new(Kind::Input, "line is not UTF-8"))),
-        }
     }
 
     /// Answers one operand. The inner error is about the operand.
@@ -347,19 +343,19 @@ impl Matcher {
             IpAddr::V6(address) => self.v6.find(address.to_bits()),
         };
         self.note_found(network.is_some());
-        let shown = parsed.to_string();
+        let address = parsed.to_string();
         if self.quiet {
             return Ok(Ok(()));
         }
         if io.json {
             io.out.json(&Record {
                 r#type: "match",
-                address: &shown,
+                address: &address,
                 network,
                 time: time::now(),
             })?;
         } else {
-            io.out.bytes(&[shown.as_bytes(), &answer].concat())?;
+            io.out.bytes(&[address.as_bytes(), &answer].concat())?;
         }
         Ok(Ok(()))
     }
@@ -381,10 +377,10 @@ fn answer_batch<N: Bits>(
         let answer = family.answer(*id as usize);
         *length = u32::from(answer[answer.len() - 1]);
     }
-    let mut all = true;
+    let mut all_found = true;
     for (index, &(id, length)) in batch.found.iter().enumerate() {
         let id = id as usize;
-        all &= family.is_found(id);
+        all_found &= family.is_found(id);
         if quiet {
             continue;
         }
@@ -392,22 +388,22 @@ fn answer_batch<N: Bits>(
         if N::FAMILY == 4 {
             // An IPv4 address has only one strict form, so it is copied as written.
             let (start, length) = batch.positions[index];
-            push::<16>(buffer, &text[start..], length);
+            push_bytes::<16>(buffer, &text[start..], length);
         } else {
             buffer.extend_from_slice(batch.addresses[index].text().as_bytes());
         }
-        push::<ANSWER>(buffer, family.answer(id), length as usize);
+        push_bytes::<ANSWER_UNIT>(buffer, family.answer(id), length as usize);
     }
     batch.addresses.clear();
     batch.positions.clear();
     out.flush_if_full()?;
-    Ok(all)
+    Ok(all_found)
 }
 
-/// Appends the first `length` bytes. If they are few, a copy of a fixed size is faster,
-/// whose rest is removed again.
+/// Appends the first `length` bytes. For few bytes it is faster to copy a fixed number
+/// and to remove the rest again.
 #[inline]
-fn push<const FIXED: usize>(buffer: &mut Vec<u8>, bytes: &[u8], length: usize) {
+fn push_bytes<const FIXED: usize>(buffer: &mut Vec<u8>, bytes: &[u8], length: usize) {
     match bytes.first_chunk::<FIXED>() {
         Some(chunk) if length <= FIXED => {
             let end = buffer.len() + length;

@@ -24,7 +24,7 @@ struct Record<'a> {
     time: String,
 }
 
-/// `plan NETWORK [NAME=]HOSTS...`
+/// Runs `subnetcalc plan NETWORK [NAME=]HOSTS...`.
 pub(super) fn plan(args: &PlanArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let net = single_network(&args.network, rules)?;
     let mut requests = Vec::new();
@@ -44,7 +44,7 @@ pub(super) fn plan(args: &PlanArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     ))
 }
 
-/// Prints the plan of a network, or why there is none.
+/// Prints the plan of a network, or reports why the parts do not fit.
 fn print_plan<N: Bits>(
     net: Prefix<N>,
     text: &str,
@@ -90,7 +90,7 @@ fn print_plan<N: Bits>(
         };
         print_row(&record, io)?;
     }
-    for part in plan.rest.into_iter().flat_map(cover) {
+    for part in plan.unused.into_iter().flat_map(cover) {
         let record = Record {
             r#type: "plan",
             network: network_text(part),

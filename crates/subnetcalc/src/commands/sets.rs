@@ -22,38 +22,40 @@ use super::single_network;
 
 /// Reads the union of the operands.
 fn read_operands(words: &[String], rules: Rules, io: &mut Io) -> Result<IpSet> {
-    Ok(Members::of_operands(io, words, Keep::Union, rules)?.into())
+    Ok(Members::from_operands(io, words, Keep::Union, rules)?.into())
 }
 
 /// Reads the set of an option. Refuses to read both it and the operands from stdin.
 fn read_option(words: &[String], operands: &[String], rules: Rules, io: &Io) -> Result<IpSet> {
-    let dash = |word: &String| input::is_stdin(word);
+    let is_stdin = |word: &String| input::is_stdin(word);
     let operands = operand::join_ranges(operands);
-    if option_words(words).iter().any(dash) && (operands.is_empty() || operands.iter().any(dash)) {
+    if option_words(words).iter().any(is_stdin)
+        && (operands.is_empty() || operands.iter().any(is_stdin))
+    {
         return Err(Error::usage(
             "stdin cannot be read for both the operands and the option",
         ));
     }
-    Ok(Members::of_option(io, words, Keep::Union, rules)?.into())
+    Ok(Members::from_option(io, words, Keep::Union, rules)?.into())
 }
 
 /// Prints a set, IPv4 first.
-fn print(set: &IpSet, printer: Printer, out: &mut Out) -> Result<Exit> {
+fn print_set(set: &IpSet, printer: Printer, out: &mut Out) -> Result<Exit> {
     printer.set(&set.v4, out)?;
     printer.set(&set.v6, out)?;
     Ok(Exit::Yes)
 }
 
-/// `aggregate SET`
+/// Runs `subnetcalc aggregate SET`.
 pub(super) fn aggregate(args: &AggregateArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let exact = read_operands(&args.set, rules, io)?;
     let printer = Printer::for_set(io, args.form.ranges);
     if args.max_prefix.is_none() && args.max_count.is_none() {
-        return print(&exact, printer, &mut io.out);
+        return print_set(&exact, printer, &mut io.out);
     }
     let mut widened = exact.clone();
     if let Some(lengths) = args.max_prefix {
-        // A single length applies to IPv6 only if there is no IPv4.
+        // Without IPv4, a single length applies to IPv6.
         let only_v6 = exact.v4.is_empty();
         let lengths = MaxPrefix {
             v4: Some(lengths.first),
@@ -72,7 +74,7 @@ pub(super) fn aggregate(args: &AggregateArgs, rules: Rules, io: &mut Io) -> Resu
     if !args.quiet {
         io.report.line(added(&widened, &exact));
     }
-    print(&widened, printer, &mut io.out)
+    print_set(&widened, printer, &mut io.out)
 }
 
 /// Describes the number of addresses that a widened set has in addition, for each
@@ -82,15 +84,15 @@ fn added(widened: &IpSet, exact: &IpSet) -> String {
     let v6 = approximate::added(&widened.v6, &exact.v6);
     match (exact.v4.is_empty(), exact.v6.is_empty()) {
         (false, false) => format!("added {v4} IPv4 and {v6} IPv6 addresses"),
-        (is_v6, _) => {
-            let count = if is_v6 { v6 } else { v4 };
+        (lacks_v4, _) => {
+            let count = if lacks_v4 { v6 } else { v4 };
             let plural = if count == Count::new(1) { "" } else { "es" };
             format!("added {count} address{plural}")
         }
     }
 }
 
-/// `supernet SET`
+/// Runs `subnetcalc supernet SET`.
 pub(super) fn supernet(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let set = read_operands(&args.set, rules, io)?;
     let printer = Printer::for_set(io, args.form.ranges);
@@ -103,19 +105,19 @@ pub(super) fn supernet(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Exit
     Ok(Exit::Yes)
 }
 
-/// `subtract SET --minus SET`
+/// Runs `subnetcalc subtract SET --minus SET`.
 pub(super) fn subtract(args: &SubtractArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let minus = read_option(&args.minus, &args.set, rules, io)?;
     let rest = read_operands(&args.set, rules, io)?.combine(&minus, |a, b| a && !b);
-    print(&rest, Printer::for_set(io, args.form.ranges), &mut io.out)
+    print_set(&rest, Printer::for_set(io, args.form.ranges), &mut io.out)
 }
 
-/// `intersect SET --with SET`
+/// Runs `subnetcalc intersect SET --with SET`.
 pub(super) fn intersect(args: &WithArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     combine(args, rules, io, |a, b| a && b)
 }
 
-/// `symdiff SET --with SET`
+/// Runs `subnetcalc symdiff SET --with SET`.
 pub(super) fn symdiff(args: &WithArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     combine(args, rules, io, |a, b| a != b)
 }
@@ -129,7 +131,7 @@ fn combine(
 ) -> Result<Exit> {
     let with = read_option(&args.with, &args.set, rules, io)?;
     let result = read_operands(&args.set, rules, io)?.combine(&with, keep);
-    print(&result, Printer::for_set(io, args.form.ranges), &mut io.out)
+    print_set(&result, Printer::for_set(io, args.form.ranges), &mut io.out)
 }
 
 #[derive(Serialize)]
@@ -139,7 +141,7 @@ struct EqualRecord {
     time: String,
 }
 
-/// `equal SET --with SET`
+/// Runs `subnetcalc equal SET --with SET`.
 pub(super) fn equal(args: &EqualArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let with = read_option(&args.with, &args.set, rules, io)?;
     let equal = read_operands(&args.set, rules, io)? == with;
@@ -153,7 +155,7 @@ pub(super) fn equal(args: &EqualArgs, rules: Rules, io: &mut Io) -> Result<Exit>
     Ok(if equal { Exit::Yes } else { Exit::No })
 }
 
-/// `diff SET --with SET`
+/// Runs `subnetcalc diff SET --with SET`.
 pub(super) fn diff(args: &WithArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let with = read_option(&args.with, &args.set, rules, io)?;
     let set = read_operands(&args.set, rules, io)?;
@@ -192,7 +194,7 @@ fn print_differences<N: Bits>(
     }
 }
 
-/// `complement SET`
+/// Runs `subnetcalc complement SET`.
 pub(super) fn complement(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     fn complement_of<N: Bits>(set: &IntervalSet<N>) -> IntervalSet<N> {
         if set.is_empty() {
@@ -206,14 +208,14 @@ pub(super) fn complement(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Ex
         v4: complement_of(&set.v4),
         v6: complement_of(&set.v6),
     };
-    print(
+    print_set(
         &complement,
         Printer::for_set(io, args.form.ranges),
         &mut io.out,
     )
 }
 
-/// `free NETWORK --used SET`
+/// Runs `subnetcalc free NETWORK --used SET`.
 pub(super) fn free(args: &FreeArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     if let Some(operand) = args.excess.first() {
         return Err(Error::usage(format!(
@@ -221,7 +223,7 @@ pub(super) fn free(args: &FreeArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
         )));
     }
     let net = single_network(&args.network, rules)?;
-    let used = Members::of_option(io, &args.used, Keep::Union, rules)?;
+    let used = Members::from_option(io, &args.used, Keep::Union, rules)?;
     if let Some(address) = used.host_bits {
         // This is most likely the address of an interface.
         io.report.line(format_args!(
@@ -279,9 +281,9 @@ fn print_free<N: Bits>(
     Ok(exit)
 }
 
-/// `sort SET`
+/// Runs `subnetcalc sort SET`.
 pub(super) fn sort(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
-    let members = Members::of_operands(io, &args.set, Keep::All, rules)?;
+    let members = Members::from_operands(io, &args.set, Keep::All, rules)?;
     let printer = Printer::new("sort", io, args.form.ranges);
     print_sorted(members.v4, printer, &mut io.out)?;
     print_sorted(members.v6, printer, &mut io.out)?;
@@ -338,7 +340,7 @@ struct CountRecord {
     time: String,
 }
 
-/// `count SET`
+/// Runs `subnetcalc count SET`.
 pub(super) fn count(args: &CountArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let set = read_operands(&args.set, rules, io)?;
     let counts = [(4, set.v4.count()), (6, set.v6.count())];
@@ -372,9 +374,9 @@ struct OverlapRecord {
     time: String,
 }
 
-/// `overlap SET`
+/// Runs `subnetcalc overlap SET`.
 pub(super) fn overlap(args: &OverlapArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
-    let members = Members::of_operands(io, &args.set, Keep::All, rules)?;
+    let members = Members::from_operands(io, &args.set, Keep::All, rules)?;
     let v4 = print_pairs(members.v4, args, io)?;
     let v6 = print_pairs(members.v6, args, io)?;
     Ok(if v4 || v6 { Exit::Yes } else { Exit::No })

@@ -21,14 +21,14 @@ use crate::reverse;
 
 use super::{for_each, for_each_network, single_network};
 
-/// Reports why there is no result and returns status 1.
+/// Reports why the command has no result. Returns status 1.
 fn no_result(operand: &str, message: &str, io: &Io) -> Exit {
     let operand = text::escape(operand.as_bytes());
     io.report.line(format_args!("{operand}: {message}"));
     Exit::No
 }
 
-/// `nth NETWORK N`
+/// Runs `subnetcalc nth NETWORK N`.
 pub(super) fn nth(args: &NthArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let net = single_network(&args.network, rules)?;
     let (negative, digits) = match args.n.strip_prefix('-') {
@@ -39,7 +39,7 @@ pub(super) fn nth(args: &NthArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
         Ok(n) => Some(n),
         Err(ParseCountError::TooLarge) => None,
         Err(ParseCountError::NotANumber) => {
-            let message = "not a number; use digits, or a minus sign and digits";
+            let message = "index is not a number; use 0 for the first address, -1 for the last";
             return Err(Error::input(&args.n, message));
         }
     };
@@ -71,7 +71,7 @@ fn nth_address<N: Bits>(net: Prefix<N>, n: Option<Count>, negative: bool) -> Opt
     Some(net.first | N::narrow(index.to_u128()?))
 }
 
-/// `next NETWORK [N]`, `prev NETWORK [N]`
+/// Runs `subnetcalc next NETWORK [N]`, or `prev` if not `forward`.
 pub(super) fn step(args: &StepArgs, forward: bool, rules: Rules, io: &mut Io) -> Result<Exit> {
     let net = single_network(&args.network, rules)?;
     let tag = if forward { "next" } else { "prev" };
@@ -101,7 +101,7 @@ struct ReverseRecord<'a> {
     time: String,
 }
 
-/// `reverse NETWORK|ADDRESS...`
+/// Runs `subnetcalc reverse NETWORK|ADDRESS...`.
 pub(super) fn reverse(args: &ReverseArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     for_each_network(&args.networks, rules, io, &mut |net, io| {
         let zones = reverse::zones(net);
@@ -129,7 +129,7 @@ struct MaskRecord<'a> {
     time: String,
 }
 
-/// `mask LEN|MASK...`
+/// Runs `subnetcalc mask LEN|MASK...`.
 pub(super) fn mask(args: &MaskArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     for_each(
         &args.masks,
@@ -211,7 +211,7 @@ struct Eui64Record {
     time: String,
 }
 
-/// `eui64 MAC [NETWORK]`
+/// Runs `subnetcalc eui64 MAC [NETWORK]`.
 pub(super) fn eui64(args: &Eui64Args, rules: Rules, io: &mut Io) -> Result<Exit> {
     let mac = Mac::parse(&args.mac).map_err(|why| Error::input(&args.mac, why))?;
     let net = match single_network(&args.network, rules)? {
@@ -237,7 +237,8 @@ pub(super) fn eui64(args: &Eui64Args, rules: Rules, io: &mut Io) -> Result<Exit>
     Ok(Exit::Yes)
 }
 
-/// `ula`: a network of fd00::/8 with 40 random bits (RFC 4193 section 3.2).
+/// Runs `subnetcalc ula`: makes a network of fd00::/8 with 40 random bits (RFC 4193
+/// section 3.2).
 pub(super) fn ula(args: &UlaArgs, io: &mut Io) -> Result<Exit> {
     let global_id = u128::from(SplitMix64::new(seed(args.seed)?).bits() >> 24);
     let prefix = Prefix::containing(0xfd << 120 | global_id << 80, 48);

@@ -13,7 +13,7 @@ use super::select::{OutputMode, Selection, Selector};
 pub(crate) const KEPT_MAX: usize = 64 << 20;
 
 /// The number of bytes of a line that decide about its first field.
-const FIELD: usize = 128;
+const FIELD_SIZE: usize = 128;
 
 /// The state of a line that is read in parts.
 #[derive(Debug, Default)]
@@ -54,11 +54,11 @@ impl LongLine {
         selector: &Selector,
         part: &[u8],
         last: bool,
-        output: OutputMode,
+        mode: OutputMode,
         prefix: &[u8],
         out: &mut Vec<u8>,
     ) -> PartOutcome {
-        self.add_part_with_limit(KEPT_MAX, selector, part, last, output, prefix, out)
+        self.add_part_with_limit(KEPT_MAX, selector, part, last, mode, prefix, out)
     }
 
     #[allow(clippy::too_many_arguments, reason = "the limit is for tests")]
@@ -68,11 +68,11 @@ impl LongLine {
         selector: &Selector,
         part: &[u8],
         last: bool,
-        output: OutputMode,
+        mode: OutputMode,
         prefix: &[u8],
         out: &mut Vec<u8>,
     ) -> PartOutcome {
-        let before = self.member;
+        let had_member = self.member;
         let mut examine = |found: Found, text: &[u8], line: &mut Self| {
             if !selector.considers(found.address) {
                 return;
@@ -80,7 +80,7 @@ impl LongLine {
             line.any = true;
             if selector.contains(found.address) {
                 line.member = true;
-                if output == OutputMode::Addresses {
+                if mode == OutputMode::Addresses {
                     let address = &text[found.start..found.end];
                     super::select::push_line(out, prefix, address, written_length(text, found));
                 }
@@ -93,7 +93,7 @@ impl LongLine {
             self.scan(part, last, rules.dot_port, &mut examine);
         }
         let selected = match rules.selection {
-            Selection::Member => self.member && !before,
+            Selection::Member => self.member && !had_member,
             // These are decided at the end of the line.
             Selection::NoMember => last && self.any && !self.member,
             Selection::NoAddress => last && !self.any,
@@ -103,10 +103,10 @@ impl LongLine {
         } else {
             PartOutcome::Nothing
         };
-        if output != OutputMode::Line {
+        if mode != OutputMode::Line {
             return outcome;
         }
-        if before && rules.selection == Selection::Member {
+        if had_member && rules.selection == Selection::Member {
             if !self.overflowed {
                 out.extend_from_slice(part);
             }
@@ -120,8 +120,8 @@ impl LongLine {
                 self.kept = Vec::new();
             }
         }
-        let printed = selected || before && rules.selection == Selection::Member;
-        if last && printed && !self.overflowed {
+        let is_printed = selected || had_member && rules.selection == Selection::Member;
+        if last && is_printed && !self.overflowed {
             out.push(b'\n');
         }
         outcome
@@ -129,13 +129,13 @@ impl LongLine {
 
     /// Keeps a part if the line can still be selected.
     fn keep(&mut self, part: &[u8], kept_max: usize, selection: Selection) {
-        let dropped = match selection {
+        let is_decided = match selection {
             Selection::Member => false,
             Selection::NoMember => self.member,
             Selection::NoAddress => self.any,
         };
         self.overflowed |= self.kept.len() + part.len() > kept_max;
-        if dropped || self.overflowed {
+        if is_decided || self.overflowed {
             self.kept = Vec::new();
         } else {
             self.kept.extend_from_slice(part);
@@ -177,7 +177,7 @@ impl LongLine {
         dot_port: bool,
         examine: &mut impl FnMut(Found, &[u8], &mut Self),
     ) {
-        if self.field.len() == FIELD {
+        if self.field.len() == FIELD_SIZE {
             return;
         }
         let part = if self.field.is_empty() {
@@ -185,16 +185,16 @@ impl LongLine {
         } else {
             part
         };
-        let room = FIELD - self.field.len();
+        let room = FIELD_SIZE - self.field.len();
         self.field.extend_from_slice(&part[..part.len().min(room)]);
-        if self.field.len() == FIELD || last {
+        if self.field.len() == FIELD_SIZE || last {
             let field = std::mem::take(&mut self.field);
             if let Some(found) = first_field(&field, dot_port) {
                 examine(found, &field, self);
             }
             self.field = field;
             // This length marks the field as examined.
-            self.field.resize(FIELD, 0);
+            self.field.resize(FIELD_SIZE, 0);
         }
     }
 }
@@ -222,7 +222,7 @@ mod tests {
         selector: &Selector,
         line: &[u8],
         sizes: &[usize],
-        output: OutputMode,
+        mode: OutputMode,
         kept_max: usize,
     ) -> (String, u64, bool) {
         let mut long = LongLine::default();
@@ -237,7 +237,7 @@ mod tests {
                 selector,
                 &rest[..size],
                 last,
-                output,
+                mode,
                 b"f:",
                 &mut out,
             );
@@ -284,7 +284,7 @@ mod tests {
             ..SelectRules::default()
         };
         let selector = Selector::new(&set(), rules);
-        let line = format!("{}10.0.0.1 x", " ".repeat(3 * FIELD));
+        let line = format!("{}10.0.0.1 x", " ".repeat(3 * FIELD_SIZE));
         let result = search_in_parts(&selector, line.as_bytes(), &[50], OutputMode::Nothing, 1);
         assert_eq!(result, (String::new(), 1, false));
     }
@@ -303,8 +303,8 @@ mod tests {
             first: bool, unmap: bool, dot_port: bool, mode in 0..3_usize, what in 0..3_usize,
         ) {
             let selection = [Selection::Member, Selection::NoMember, Selection::NoAddress][mode];
-            let output = [OutputMode::Line, OutputMode::Addresses, OutputMode::Nothing][what];
-            prop_assume!(selection == Selection::Member || output != OutputMode::Addresses);
+            let mode = [OutputMode::Line, OutputMode::Addresses, OutputMode::Nothing][what];
+            prop_assume!(selection == Selection::Member || mode != OutputMode::Addresses);
             let mut line = String::new();
             for (word, gap) in words.iter().zip(gaps.chars()) {
                 line.push_str(word);
@@ -315,9 +315,9 @@ mod tests {
             let mut expected = Vec::new();
             // With a newline, an empty text is one line.
             let with_end = format!("{line}\n");
-            let lines = selector.select_lines(with_end.as_bytes(), output, b"f:", &mut expected);
+            let lines = selector.select_lines(with_end.as_bytes(), mode, b"f:", &mut expected);
             let (out, count, too_long) =
-                search_in_parts(&selector, line.as_bytes(), &sizes, output, usize::MAX);
+                search_in_parts(&selector, line.as_bytes(), &sizes, mode, usize::MAX);
             prop_assert!(!too_long);
             prop_assert_eq!(out, String::from_utf8(expected).unwrap());
             prop_assert_eq!(count, lines);

@@ -1,8 +1,8 @@
 //! Finds addresses in text by word rules.
 //!
-//! An address must not follow a letter, a digit or a dot, nor be followed by one,
-//! except by a dot that ends a sentence or, as an option, by a dot and a port as
-//! tcpdump writes it. At each position the longest address counts. Addresses do not
+//! No letter, digit or dot may precede or follow an address. A dot may follow it at the
+//! end of a sentence and, as an option, before a port as tcpdump writes it. At each
+//! position the longest address counts. Addresses do not
 //! overlap: the dotted quad at the end of `::ffff:10.0.0.9` is not an IPv4 address. A
 //! bare `::` is not an address, because it separates words in many logs.
 //!
@@ -31,16 +31,13 @@ pub(crate) struct Found {
     pub(crate) start: usize,
     /// The index after its last byte.
     pub(crate) end: usize,
-    /// The address itself.
     pub(crate) address: Address,
 }
 
 /// An address of either family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
-    /// An IPv4 address.
     V4(u32),
-    /// An IPv6 address.
     V6(u128),
 }
 
@@ -94,8 +91,8 @@ impl<'a> Scan<'a> {
         (self.at, self.consumed)
     }
 
-    /// Returns the next address whose first dot or colon is before `limit`. If there is
-    /// no such address, the scan stops at the next dot or colon.
+    /// Returns the next address with its first dot or colon before `limit`. Otherwise the
+    /// scan stops at the next dot or colon.
     #[inline]
     pub(crate) fn next_before(&mut self, limit: usize) -> Option<Found> {
         loop {
@@ -139,16 +136,16 @@ impl<'a> Scan<'a> {
         found
     }
 
-    /// Returns the IPv4 address whose first dot is at `dot`.
+    /// Returns the IPv4 address with its first dot at `dot`.
     #[inline]
     fn v4_at(&self, dot: usize) -> Option<Found> {
         let text = self.text;
-        let digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
-        if dot == self.consumed || !digit(dot - 1) || !digit(dot + 1) {
+        let is_digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
+        if dot == self.consumed || !is_digit(dot - 1) || !is_digit(dot + 1) {
             return None;
         }
         let mut start = dot - 1;
-        while start > self.consumed && dot - start < 3 && digit(start - 1) {
+        while start > self.consumed && dot - start < 3 && is_digit(start - 1) {
             start -= 1;
         }
         if start > 0 && !may_precede(text[start - 1]) {
@@ -164,25 +161,25 @@ impl<'a> Scan<'a> {
         may_end(text, end, self.dot_port).then_some(found)
     }
 
-    /// Returns the IPv6 address whose first colon is at `colon`, or the index from
-    /// which the scan continues.
+    /// Returns the IPv6 address with its first colon at `colon`, or the index from which
+    /// the scan continues.
     fn v6_at(&self, colon: usize) -> Result<Found, usize> {
         let text = self.text;
         // An address has six colons or a `::`. The look-ahead is limited, else the
         // scan of a line of colons would take quadratic time.
         let limit = text.len().min(colon + LONGEST);
         let mut end = colon;
-        let (mut colons, mut double) = (0, false);
+        let (mut colons, mut has_double) = (0, false);
         while end < limit {
             if text[end] == b':' {
                 colons += 1;
-                double |= text.get(end + 1) == Some(&b':');
+                has_double |= text.get(end + 1) == Some(&b':');
             } else if !text[end].is_ascii_hexdigit() {
                 break;
             }
             end += 1;
         }
-        if !double && colons < 6 {
+        if !has_double && colons < 6 {
             return Err(if end < limit { end } else { colon + 1 });
         }
         let mut start = colon;
@@ -263,11 +260,11 @@ pub(super) fn is_port(text: &[u8]) -> bool {
     is_complete && text.first() != Some(&b'0') && (1..=65535).contains(&value)
 }
 
-/// Returns whether the text from `start` to `end` is a bare `::`, one without
-/// brackets and without a prefix length.
+/// Returns whether the text from `start` to `end` is a `::` without brackets and
+/// without a prefix length.
 pub(super) fn is_bare(text: &[u8], start: usize, end: usize) -> bool {
-    let bracketed = start > 0 && text[start - 1] == b'[' && text.get(end) == Some(&b']');
-    text[start..end] == *b"::" && !bracketed && prefix_length(&text[end..], 128).is_none()
+    let is_bracketed = start > 0 && text[start - 1] == b'[' && text.get(end) == Some(&b']');
+    text[start..end] == *b"::" && !is_bracketed && prefix_length(&text[end..], 128).is_none()
 }
 
 /// Returns the number of bytes of a complete `/LEN` at the start of text.
@@ -277,12 +274,12 @@ pub(super) fn prefix_length(text: &[u8], max: u32) -> Option<usize> {
         .iter()
         .take_while(|byte| byte.is_ascii_digit())
         .count();
-    let leading_zero = count > 1 && digits[0] == b'0';
+    let has_leading_zero = count > 1 && digits[0] == b'0';
     let value = digits[..count.min(4)]
         .iter()
         .fold(0_u32, |value, byte| value * 10 + u32::from(byte - b'0'));
-    let valid = count > 0 && !leading_zero && value <= max;
-    (valid && may_end(digits, count, false)).then_some(1 + count)
+    let is_valid = count > 0 && !has_leading_zero && value <= max;
+    (is_valid && may_end(digits, count, false)).then_some(1 + count)
 }
 
 /// Returns the `/LEN` that follows an address, possibly after a zone, or an empty
@@ -301,7 +298,7 @@ pub(crate) fn written_length(text: &[u8], found: Found) -> &[u8] {
 }
 
 /// Returns the number of bytes of a zone (`%eth0`, RFC 4007 section 11) at the start
-/// of text, 0 if there is none.
+/// of text, 0 without a zone.
 pub(super) fn zone_length(text: &[u8]) -> usize {
     let Some(name) = text.strip_prefix(b"%") else {
         return 0;

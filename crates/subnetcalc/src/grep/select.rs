@@ -20,10 +20,9 @@ pub(crate) enum Selection {
     NoAddress,
 }
 
-/// What is printed of a selected line.
+/// The output for a selected line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OutputMode {
-    /// The complete line.
     #[default]
     Line,
     /// The addresses in the set, one per line.
@@ -115,11 +114,11 @@ impl Selector {
         match self.rules.selection {
             Selection::Member => all.any(|found| self.contains(found.address)),
             Selection::NoMember => {
-                let mut any = false;
+                let mut has_address = false;
                 all.all(|found| {
-                    any = true;
+                    has_address = true;
                     !self.contains(found.address)
-                }) && any
+                }) && has_address
             }
             Selection::NoAddress => all.next().is_none(),
         }
@@ -138,7 +137,7 @@ impl Selector {
     pub(crate) fn select_lines(
         &self,
         text: &[u8],
-        output: OutputMode,
+        mode: OutputMode,
         prefix: &[u8],
         out: &mut Vec<u8>,
     ) -> u64 {
@@ -147,11 +146,11 @@ impl Selector {
                 let mut next = 0;
                 let fields =
                     std::iter::from_fn(|| next_field(text, &mut next, self.rules.dot_port));
-                self.select_members(text, fields, output, prefix, out)
+                self.select_members(text, fields, mode, prefix, out)
             }
-            Selection::Member => self.select_members(text, self.scan(text), output, prefix, out),
+            Selection::Member => self.select_members(text, self.scan(text), mode, prefix, out),
             Selection::NoMember | Selection::NoAddress => {
-                self.select_others(text, output, prefix, out)
+                self.select_others(text, mode, prefix, out)
             }
         }
     }
@@ -162,7 +161,7 @@ impl Selector {
         &self,
         text: &[u8],
         addresses: impl Iterator<Item = Found>,
-        output: OutputMode,
+        mode: OutputMode,
         prefix: &[u8],
         out: &mut Vec<u8>,
     ) -> u64 {
@@ -171,10 +170,10 @@ impl Selector {
         let mut counted_end = 0;
         for found in addresses {
             let is_counted = found.start < counted_end;
-            if is_counted && output != OutputMode::Addresses || !self.contains(found.address) {
+            if is_counted && mode != OutputMode::Addresses || !self.contains(found.address) {
                 continue;
             }
-            if output == OutputMode::Addresses {
+            if mode == OutputMode::Addresses {
                 let address = &text[found.start..found.end];
                 push_line(out, prefix, address, written_length(text, found));
             }
@@ -185,7 +184,7 @@ impl Selector {
             let end =
                 memchr::memchr(b'\n', &text[found.end..]).map_or(text.len(), |at| found.end + at);
             counted_end = end;
-            if output == OutputMode::Line {
+            if mode == OutputMode::Line {
                 let before = &text[..found.start];
                 let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
                 push_line(out, prefix, &text[start..end], b"");
@@ -198,21 +197,21 @@ impl Selector {
     fn select_others(
         &self,
         text: &[u8],
-        output: OutputMode,
+        mode: OutputMode,
         prefix: &[u8],
         out: &mut Vec<u8>,
     ) -> u64 {
         let mut count = 0;
         for line in crate::input::lines(text) {
-            let (mut any, mut member) = (false, false);
+            let (mut has_address, mut has_member) = (false, false);
             // Returns whether the address decides about the line.
             let mut examine = |found: Found| {
                 if !self.considers(found.address) {
                     return false;
                 }
-                any = true;
-                member = self.contains(found.address);
-                member || self.rules.selection == Selection::NoAddress
+                has_address = true;
+                has_member = self.contains(found.address);
+                has_member || self.rules.selection == Selection::NoAddress
             };
             let dot_port = self.rules.dot_port;
             if self.rules.first_field {
@@ -221,12 +220,12 @@ impl Selector {
                 let _ = Scan::new(line, dot_port).any(examine);
             }
             let selected = match self.rules.selection {
-                Selection::NoAddress => !any,
-                _ => any && !member,
+                Selection::NoAddress => !has_address,
+                _ => has_address && !has_member,
             };
             if selected {
                 count += 1;
-                if output == OutputMode::Line {
+                if mode == OutputMode::Line {
                     push_line(out, prefix, line, b"");
                 }
             }
@@ -301,18 +300,17 @@ mod tests {
         selection: Selection,
         first: bool,
         unmap: bool,
-        output: OutputMode,
+        mode: OutputMode,
     ) -> (u64, String) {
         let mut out = Vec::new();
         let selector = Selector::new(set, rules(selection, first, unmap));
-        let count = selector.select_lines(LOG.as_bytes(), output, b"f:", &mut out);
+        let count = selector.select_lines(LOG.as_bytes(), mode, b"f:", &mut out);
         (count, String::from_utf8(out).unwrap())
     }
 
     #[test]
     fn lines_are_selected_by_their_addresses() {
-        let member =
-            |first, unmap, output| selected(&set(), Selection::Member, first, unmap, output);
+        let member = |first, unmap, mode| selected(&set(), Selection::Member, first, unmap, mode);
         assert_eq!(
             member(false, false, OutputMode::Line).1,
             "f:10.0.0.1 a 10.0.0.2\nf:192.0.2.1 b 10.0.0.3\nf:[2001:db8::5]:80 c\n"
