@@ -30,9 +30,9 @@ command see 'subnetcalc COMMAND --help'.",
 NETWORK is ADDR/LEN, ADDR/MASK or ADDR. A SET is any number of networks,
 addresses, ranges A-B, @FILE and - (stdin). A file has one of them per line;
 blank lines and comments after # or ; are ignored. IPv4 and IPv6 may be mixed.
-Results are sorted: IPv4 first, by address, then by prefix length. An IPv6
-address may have a zone (fe80::1%eth0), which is ignored, because it names a
-link and not a network. For the arguments of a command see
+Set commands sort their results: IPv4 first, by address, then by prefix length.
+An IPv6 address may have a zone (fe80::1%eth0), which is ignored, because it
+names a link and not a network. For the arguments of a command see
 'subnetcalc COMMAND --help'.
 
 EXAMPLES
@@ -273,8 +273,8 @@ commands! {
     Count(CountArgs) "count" "Count addresses, per family";
     Nth(NthArgs) "nth" "Print the Nth address of a network";
     Sample(SampleArgs) "sample" "Print random addresses of a network, without repeats";
-    Next(StepArgs) "next" "Print the next network of the same size, or the Nth next";
-    Prev(StepArgs) "prev" "Print the previous network of the same size, or the Nth previous";
+    Next(StepArgs) "next" "Print the next network of the same size";
+    Prev(StepArgs) "prev" "Print the previous network of the same size";
     Reverse(ReverseArgs) "reverse" "Print the reverse zones of a network, or the PTR name of an address";
     Mask(MaskArgs) "mask" "Convert between prefix length, netmask, wildcard mask and hex";
     Eui64(Eui64Args) "eui64" "Make an IPv6 address from a MAC address (modified EUI-64)";

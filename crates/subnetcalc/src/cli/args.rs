@@ -402,7 +402,7 @@ pub(crate) struct StepArgs {
     /// Network to start from
     pub(crate) network: String,
 
-    /// Number of networks to move
+    /// Number of networks to move ahead or back
     #[arg(value_name = "N", default_value = "1", value_parser = number)]
     pub(crate) n: u128,
 
