@@ -177,7 +177,7 @@ fn millions_of_repeats_take_no_memory() {
             .code(0)
             .stdout(expected)
             .stderr("")
-            .peak_memory_below(48 * MIB);
+            .peak_memory_below(40 * MIB);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::grep::scan::{Address, Scan};
 use crate::grep::select::{OutputMode, SelectRules, Selection, Selector};
 use crate::input::{self, LineReader};
 use crate::ipset::IpSet;
+use crate::mask;
 use crate::members::{Keep, Members};
 use crate::operand::{self, Rules};
 use crate::parse::{self, AnyMember, Member};
@@ -198,7 +199,7 @@ pub fn arguments(text: &str) {
         let canonical = format!("{}{}", name.unwrap_or_default(), request.size);
         assert_eq!(Request::parse(&canonical), Ok(request), "{text}");
     }
-    if let Some(mask) = operand::parse_hex_mask(text) {
+    if let Some(mask) = mask::parse_hex_mask(text) {
         let digits = match mask {
             IpAddr::V4(mask) => format!("{:08x}", mask.to_bits()),
             IpAddr::V6(mask) => format!("{:032x}", mask.to_bits()),

@@ -17,6 +17,7 @@ mod input;
 mod ipset;
 mod list;
 mod lookup;
+mod mask;
 mod members;
 mod multicast;
 mod network_info;

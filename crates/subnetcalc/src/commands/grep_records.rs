@@ -8,8 +8,9 @@ use serde::{Serialize, Serializer};
 
 use crate::grep::long::{KEPT_MAX, LongLine, PartOutcome};
 use crate::grep::pipeline::Failure;
-use crate::grep::scan::{Found, written_length};
+use crate::grep::scan::Found;
 use crate::grep::select::{OutputMode, Selector};
+use crate::grep::suffix::written_length;
 use crate::input::{self, Content, LineBuffer, LineReader};
 
 use super::grep::too_long;

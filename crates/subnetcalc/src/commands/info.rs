@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::cli::InfoArgs;
+use crate::mask;
 use crate::network_info::{FIELDS, Field, LINES, NetworkInfo};
-use crate::operand::{self, Rules};
+use crate::operand::Rules;
 use crate::value::Value;
 
 use super::for_each_network;
@@ -29,7 +30,7 @@ pub(super) fn info(args: &InfoArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let mut first = true;
     let networks = match &args.networks[..] {
         // As in ipcalc, an address and a mask are one network.
-        [address, mask] => match operand::parse_address_and_mask(address, mask, rules) {
+        [address, mask] => match mask::parse_address_and_mask(address, mask, rules) {
             Some(net) => vec![net.to_string()],
             None => args.networks.clone(),
         },
@@ -159,11 +160,12 @@ impl Serialize for SelectedRecord<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operand::parse_network;
 
     #[test]
     fn fields_list_the_parts_of_their_values() {
         for text in ["10.0.0.1/8", "2001:0:1::", "8.8.8.8", "64:ff9b::1.2.3.4"] {
-            let info = NetworkInfo::new(operand::parse_network(text, Rules::default()).unwrap());
+            let info = NetworkInfo::new(parse_network(text, Rules::default()).unwrap());
             for field in &FIELDS {
                 if let Value::Object(parts) = (field.value)(&info) {
                     let names: Vec<_> = parts.iter().map(|(name, _)| *name).collect();

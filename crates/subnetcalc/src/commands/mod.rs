@@ -62,7 +62,7 @@ pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
         Command::Next(args) => single::step(&args, true, rules, io),
         Command::Prev(args) => single::step(&args, false, rules, io),
         Command::Reverse(args) => single::reverse(&args, rules, io),
-        Command::Mask(args) => single::mask(&args, rules, io),
+        Command::Mask(args) => single::convert_masks(&args, rules, io),
         Command::Eui64(args) => single::eui64(&args, rules, io),
         Command::Ula(args) => single::ula(&args, io),
     }

@@ -13,8 +13,9 @@ use crate::bits::Bits;
 use crate::cli::{Eui64Args, MaskArgs, NthArgs, ReverseArgs, StepArgs, UlaArgs};
 use crate::count::{Count, ParseCountError};
 use crate::eui64::Mac;
+use crate::mask;
 use crate::network_info::mask_text;
-use crate::operand::{self, Rules};
+use crate::operand::Rules;
 use crate::output::Printer;
 use crate::prefix::{Prefix, with_prefix};
 use crate::reverse;
@@ -130,7 +131,7 @@ struct MaskRecord<'a> {
 }
 
 /// Runs `subnetcalc mask LEN|MASK...`.
-pub(super) fn mask(args: &MaskArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
+pub(super) fn convert_masks(args: &MaskArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     for_each(
         &args.masks,
         "a prefix length or mask",
@@ -173,7 +174,7 @@ fn parse_mask(text: &str, rules: Rules) -> Result<(u8, u8), String> {
         (Family::V6, 32) => Err("an IPv4 mask cannot be used with -6".to_owned()),
         _ => Ok(()),
     };
-    let mask = match operand::parse_hex_mask(text) {
+    let mask = match mask::parse_hex_mask(text) {
         Some(mask) => Some(mask),
         None if text.contains(['.', ':']) => Some(address::parse(text)?),
         None => None,
@@ -183,9 +184,9 @@ fn parse_mask(text: &str, rules: Rules) -> Result<(u8, u8), String> {
         check_family(width)?;
         // A mask that can be a netmask and a wildcard mask is a netmask, unless
         // --wildcard is given.
-        let length = match operand::mask_lengths(mask) {
+        let length = match mask::mask_lengths(mask) {
             (None, Some(length)) => length,
-            _ => operand::mask_length(mask, rules.wildcard)?,
+            _ => mask::mask_length(mask, rules.wildcard)?,
         };
         return Ok((length, width));
     }

@@ -2,9 +2,8 @@
 
 use crate::parse;
 
-use super::scan::{
-    Address, Found, LONGEST, ZONE_MAX, is_bare, is_port, prefix_length, zone_length,
-};
+use super::scan::{Address, Found, LONGEST, is_bare};
+use super::suffix::{ZONE_MAX, is_port, prefix_length, zone_length};
 
 /// Returns the address if the first field of a line consists of one: bare or in
 /// brackets, with a zone, with `/LEN`, or with `:PORT` (for IPv6 only after

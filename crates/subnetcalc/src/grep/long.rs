@@ -6,8 +6,9 @@
 //! be printed.
 
 use super::field::first_field;
-use super::scan::{AFTER, BEFORE, Found, Scan, written_length};
+use super::scan::{AFTER, BEFORE, Found, Scan};
 use super::select::{OutputMode, Selection, Selector};
+use super::suffix::written_length;
 
 /// The most bytes of a line that are kept until it is selected.
 pub(crate) const KEPT_MAX: usize = 64 << 20;

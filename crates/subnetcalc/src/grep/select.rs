@@ -6,7 +6,8 @@ use crate::ipset::IpSet;
 use crate::lookup::Membership;
 
 use super::field::first_field;
-use super::scan::{Address, Found, Scan, written_length};
+use super::scan::{Address, Found, Scan};
+use super::suffix::written_length;
 
 /// Which lines are selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
