@@ -1,5 +1,4 @@
-//! Several tools together, joined by a shell as users join them, and what all
-//! six have in common.
+//! Several tools in one pipeline of a shell, and the behaviour that all six share.
 
 use std::fs::File;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use testkit::{Tool, bins, netns, privilege};
 
 const SOON: Duration = Duration::from_secs(15);
 
-/// A DNS server that knows the names of 127.0.0.1 to 127.0.0.5.
+/// A DNS server with names for 127.0.0.1 to 127.0.0.5.
 fn names() -> DnsServer {
     let zone = (1..=5).fold(Zone::new().soa("127.in-addr.arpa"), |zone, n| {
         zone.ptr(
@@ -22,7 +21,7 @@ fn names() -> DnsServer {
 }
 
 #[test]
-fn which_hosts_answer_and_what_are_they_called() {
+fn names_of_the_hosts_that_reply_are_looked_up() {
     if !privilege::can_ping() {
         return netns::skip("no ICMP socket allowed here");
     }
@@ -32,7 +31,8 @@ fn which_hosts_answer_and_what_are_they_called() {
         names.addr()
     );
     let out = bins::bash(&script).run();
-    // One of the six has no name: pipefail hands resolve's 1 on.
+    // One of the six has no name, so resolve ends with status 1, and so does bash
+    // with pipefail.
     out.code(1).stdout(
         "127.0.0.1\tPTR\thost1.test.\n\
          127.0.0.2\tPTR\thost2.test.\n\
@@ -44,7 +44,7 @@ fn which_hosts_answer_and_what_are_they_called() {
 }
 
 #[test]
-fn the_same_through_the_system() {
+fn names_of_the_hosts_that_reply_are_looked_up_by_the_system() {
     if !privilege::can_ping() {
         return netns::skip("no ICMP socket allowed here");
     }
@@ -54,8 +54,7 @@ fn the_same_through_the_system() {
         .run()
         .lines();
     lines.sort();
-    // What the names are is the system's business; that there is one record
-    // for each address is not.
+    // The names depend on the system, but there is one record for each address.
     assert_eq!(lines.len(), 6, "{lines:?}");
     for (line, n) in lines.iter().zip(1..) {
         assert!(line.starts_with(&format!("127.0.0.{n}\tPTR\t")), "{line}");
@@ -63,7 +62,7 @@ fn the_same_through_the_system() {
 }
 
 #[test]
-fn json_all_the_way() {
+fn ping_reads_a_list_and_prints_json() {
     if !privilege::can_ping() {
         return netns::skip("no ICMP socket allowed here");
     }
@@ -85,7 +84,7 @@ fn json_all_the_way() {
 }
 
 #[test]
-fn an_endless_list_ends_with_its_reader() {
+fn a_list_ends_if_its_reader_does() {
     bins::bash("subnetcalc hosts ::/0 | head -n 3")
         .run()
         .code(0)
@@ -94,7 +93,7 @@ fn an_endless_list_ends_with_its_reader() {
 }
 
 #[test]
-fn names_of_a_whole_network_in_order() {
+fn names_of_a_network_are_printed_in_order() {
     let zone = (0..256).fold(Zone::new(), |zone, n| {
         zone.ptr(&format!("{n}.2.0.192.in-addr.arpa"), &format!("h{n}.test"))
     });
@@ -109,9 +108,9 @@ fn names_of_a_whole_network_in_order() {
 }
 
 #[test]
-fn a_list_from_the_web() {
+fn a_list_is_fetched_from_the_web() {
     let server = HttpServer::start(|request| match request.path() {
-        "/nets" => Reply::text("# ours\n10.0.0.0/25\n10.0.0.128/25\n\n2001:db8::/32\n"),
+        "/nets" => Reply::text("# comment\n10.0.0.0/25\n10.0.0.128/25\n\n2001:db8::/32\n"),
         "/log" => Reply::text("10.0.0.7 came\n192.0.2.1 went\n[2001:db8::1]:80 stays\n"),
         _ => Reply::new(404),
     });
@@ -137,7 +136,7 @@ fn a_list_from_the_web() {
 }
 
 #[test]
-fn a_server_and_its_clients() {
+fn clients_exchange_messages_with_a_server() {
     let script = "
         mkfifo events
         tcpecho-server --count 3 127.0.0.1:0 >events 2>summary &
@@ -157,7 +156,7 @@ fn a_server_and_its_clients() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_does_not_stop_the_service() {
+fn a_server_with_a_closed_log_continues() {
     // The shell closes the log after its first line.
     let script = "
         mkfifo events
@@ -175,8 +174,8 @@ fn a_log_that_nobody_reads_does_not_stop_the_service() {
 }
 
 #[test]
-fn a_client_waits_for_the_port_of_a_later_server() {
-    // The first server finds a free port; nobody listens there after it.
+fn a_client_waits_for_a_server_that_starts_later() {
+    // The first server finds a free port, on which no other process listens.
     let script = "
         mkfifo events
         tcpecho-server --once 127.0.0.1:0 >events 2>summary &
@@ -195,7 +194,7 @@ fn a_client_waits_for_the_port_of_a_later_server() {
         .stderr("");
 }
 
-/// Arguments that make each reader of operands answer one line at once.
+/// The tools that read operands from stdin, each with a line and its answer.
 fn readers(server: &DnsServer, web: &HttpServer) -> Vec<(Tool, String, &'static str)> {
     let mut all = Vec::new();
     all.push((
@@ -222,7 +221,7 @@ fn readers(server: &DnsServer, web: &HttpServer) -> Vec<(Tool, String, &'static 
 }
 
 #[test]
-fn the_first_result_is_out_before_the_last_line_is_in() {
+fn results_are_printed_while_input_is_open() {
     let server = names();
     let web = HttpServer::start(|_| Reply::text("hello\n"));
     for (tool, operand, answer) in readers(&server, &web) {
@@ -237,7 +236,7 @@ fn the_first_result_is_out_before_the_last_line_is_in() {
 }
 
 #[test]
-fn standard_input_is_read_only_when_a_dash_asks_for_it() {
+fn standard_input_is_read_only_for_a_dash() {
     for (name, what) in [
         ("ping", "a target"),
         ("resolve", "a name or address"),
@@ -255,7 +254,7 @@ fn standard_input_is_read_only_when_a_dash_asks_for_it() {
 }
 
 #[test]
-fn help_version_and_generated_files() {
+fn every_tool_has_help_a_version_and_completions() {
     for name in bins::TOOLS {
         let out = bins::tool(name).arg("--version").run();
         out.code(0).stderr("");
@@ -264,7 +263,7 @@ fn help_version_and_generated_files() {
             "{}",
             out.story()
         );
-        // The short way to it and the long one say the same.
+        // Alone or with other options, the version is the same.
         let version = out.stdout_str().to_owned();
         bins::tool(name).arg("-V").run().code(0).stdout(&version);
         let args = ["--json", "--version"];
@@ -292,7 +291,7 @@ fn usage_errors_are_one_line_and_status_2() {
 }
 
 #[test]
-fn an_option_given_again_replaces_itself_and_families_exclude_each_other() {
+fn options_may_be_repeated_and_families_exclude_each_other() {
     for name in bins::TOOLS {
         let twice = ["--color", "never", "--color", "auto", "-j", "-j", "-V"];
         let _ = bins::tool(name).args(twice).run().code(0).stderr("");
@@ -306,7 +305,7 @@ fn an_option_given_again_replaces_itself_and_families_exclude_each_other() {
 }
 
 #[test]
-fn a_full_disk_is_status_2_and_a_closed_pipe_is_0() {
+fn a_full_disk_is_status_2_and_a_closed_pipe_status_0() {
     for name in bins::TOOLS {
         let full = File::options()
             .write(true)

@@ -1,10 +1,9 @@
-//! The best cover of a set by a given number of networks: the one that adds the
-//! fewest addresses.
+//! Covers a set with a given number of networks so that the fewest addresses are added.
 //!
-//! The networks of a set are the leaves of a binary tree whose inner nodes are
-//! the smallest networks around two neighbours. A cover is a choice of nodes. For
-//! each node and each number of networks the least cost follows from those of
-//! its two children, from the leaves to the root.
+//! The networks of a set are the leaves of a binary tree. An inner node is the smallest
+//! network that contains its two children, and a cover is a choice of nodes. Dynamic
+//! programming computes the least cost of each node for each number of networks, from
+//! the leaves to the root.
 
 use crate::bits::Bits;
 use crate::count::Count;
@@ -12,80 +11,85 @@ use crate::ipset::IpSet;
 use crate::prefix::Prefix;
 use crate::set::{Interval, IntervalSet};
 
-/// Networks times wanted networks that are computed: the time, and at worst a
-/// quarter of the memory in bytes.
-const WORK_MAX: usize = 1 << 24;
+/// The largest product of the number of networks and the number wanted. It bounds the
+/// time, and four times the product bounds the memory in bytes.
+const PRODUCT_MAX: usize = 1 << 24;
 
-/// The most networks that [`max_count`] takes if `count` are wanted.
-pub(crate) fn most_networks(count: usize) -> usize {
-    WORK_MAX / count.max(1)
+/// Returns the most networks that [`max_count`] can reduce to `count`.
+pub(super) fn networks_max(count: usize) -> usize {
+    PRODUCT_MAX / count.max(1)
 }
 
-/// The cover of both families by at most `count` networks that adds the fewest
-/// addresses; `None` if each family present cannot have one.
-pub(crate) fn max_count(set: &IpSet, count: u64) -> Option<IpSet> {
+/// Returns the cover of both families by at most `count` networks that adds the fewest
+/// addresses, or `None` if there are more families than networks.
+pub(super) fn max_count(set: &IpSet, count: u64) -> Option<IpSet> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let families = usize::from(!set.v4.is_empty()) + usize::from(!set.v6.is_empty());
-    // One network is for the other family, if both are present.
-    let most = count
+    // If both families are present, each needs at least one network.
+    let family_max = count
         .saturating_add(1)
         .checked_sub(families.max(1))
-        .filter(|most| *most > 0)?;
-    let (v4, v6) = (Tree::new(&set.v4, most), Tree::new(&set.v6, most));
+        .filter(|max| *max > 0)?;
+    let (v4, v6) = (
+        Tree::new(&set.v4, family_max),
+        Tree::new(&set.v6, family_max),
+    );
     let (Some(v4), Some(v6)) = (&v4, &v6) else {
         return Some(IpSet {
-            v4: v4.map(|tree| tree.cover(most)).unwrap_or_default(),
-            v6: v6.map(|tree| tree.cover(most)).unwrap_or_default(),
+            v4: v4.map(|tree| tree.cover(family_max)).unwrap_or_default(),
+            v6: v6.map(|tree| tree.cover(family_max)).unwrap_or_default(),
         });
     };
-    // Of all divisions of the number the one with the least cost.
-    let division = (1..=most).min_by_key(|&n| {
-        let (sum, over) = v4.cost(n).overflowing_add(v6.cost(count - n));
-        (over, sum)
+    // Divide the number between the families at the least cost.
+    let v4_count = (1..=family_max).min_by_key(|&n| {
+        let (sum, overflows) = v4.cost(n).overflowing_add(v6.cost(count - n));
+        (overflows, sum)
     })?;
     Some(IpSet {
-        v4: v4.cover(division),
-        v6: v6.cover(count - division),
+        v4: v4.cover(v4_count),
+        v6: v6.cover(count - v4_count),
     })
 }
 
-/// The tree over the networks of one family.
+/// The binary tree of the networks of one family.
 #[derive(Debug)]
 struct Tree<N> {
     nodes: Vec<Node<N>>,
     root: usize,
-    /// The addresses that the best covers with 1, 2, ... networks add.
+    /// The number of addresses that the best covers with 1, 2, ... networks add.
     costs: Vec<u128>,
 }
 
 #[derive(Debug)]
 struct Node<N> {
     prefix: Prefix<N>,
-    /// The nodes below, if this is not a leaf.
+    /// The two child nodes, unless this is a leaf.
     children: Option<(usize, usize)>,
-    /// For 2, 3, ... networks, how many of them the first child has.
+    /// The number of networks of the first child in the best cover with 2, 3, ...
+    /// networks.
     division: Vec<u32>,
 }
 
 impl<N: Bits> Tree<N> {
-    /// The tree of a set, for covers of at most `most` networks; `None` if the
-    /// set is empty.
-    fn new(set: &IntervalSet<N>, most: usize) -> Option<Self> {
+    /// Creates the tree of a set for covers of at most `max` networks. Returns `None`
+    /// if the set is empty.
+    fn new(set: &IntervalSet<N>, max: usize) -> Option<Self> {
         let leaves: Vec<Prefix<N>> = set.prefixes().collect();
         let mut tree = Self {
             nodes: Vec::with_capacity(2 * leaves.len()),
             root: 0,
             costs: Vec::new(),
         };
-        let (root, costs, _) = tree.add(&leaves, most)?;
+        let (root, costs, _) = tree.add(&leaves, max)?;
         tree.root = root;
         tree.costs = costs;
         Some(tree)
     }
 
-    /// Adds the nodes over some leaves: the top one, what its covers add, and
-    /// how many addresses the leaves have. The depth is that of the family.
-    fn add(&mut self, leaves: &[Prefix<N>], most: usize) -> Option<(usize, Vec<u128>, Count)> {
+    /// Adds the nodes above some leaves. Returns the top node, the costs of its covers
+    /// and the number of addresses of the leaves. The recursion is at most as deep as
+    /// an address has bits.
+    fn add(&mut self, leaves: &[Prefix<N>], max: usize) -> Option<(usize, Vec<u128>, Count)> {
         let (first, last) = (leaves.first()?, leaves.last()?);
         if leaves.len() == 1 {
             self.nodes.push(Node {
@@ -95,24 +99,24 @@ impl<N: Bits> Tree<N> {
             });
             return Some((self.nodes.len() - 1, vec![0], first.total()));
         }
-        let prefix = Prefix::around(Interval {
+        let prefix = Prefix::enclosing(Interval {
             first: first.first,
             last: last.last(),
         });
         // The first leaf of the upper half.
-        let lower = Prefix::of(prefix.first, prefix.length + 1);
+        let lower = Prefix::containing(prefix.first, prefix.length + 1);
         let middle = leaves.partition_point(|leaf| leaf.first <= lower.last());
-        let (a, a_costs, a_total) = self.add(&leaves[..middle], most)?;
-        let (b, b_costs, b_total) = self.add(&leaves[middle..], most)?;
-        let total = a_total.plus(b_total);
-        let length = (a_costs.len() + b_costs.len()).min(most);
-        // The leaves do not fill the node, or they would be one.
-        let mut costs = vec![prefix.total().minus(total).get()?];
+        let (a, a_costs, a_total) = self.add(&leaves[..middle], max)?;
+        let (b, b_costs, b_total) = self.add(&leaves[middle..], max)?;
+        let total = a_total.saturating_add(b_total);
+        let length = (a_costs.len() + b_costs.len()).min(max);
+        // The leaves do not fill the node, else they would be one network.
+        let mut costs = vec![prefix.total().saturating_sub(total).to_u128()?];
         costs.resize(length, u128::MAX);
         let mut division = vec![0; length - 1];
         for (x, a_cost) in (1..).zip(&a_costs) {
             for (y, b_cost) in (1..).zip(&b_costs).take(length.saturating_sub(x)) {
-                // Both are less than what the node itself would add.
+                // The sum does not overflow: it is below the cost of the node itself.
                 let cost = a_cost + b_cost;
                 if cost < costs[x + y - 1] {
                     costs[x + y - 1] = cost;
@@ -128,23 +132,23 @@ impl<N: Bits> Tree<N> {
         Some((self.nodes.len() - 1, costs, total))
     }
 
-    /// The addresses that the best cover of at most `count` networks adds.
+    /// Returns the cost of the best cover with at most `count` networks.
     fn cost(&self, count: usize) -> u128 {
         // More networks never cost more.
         self.costs[count.min(self.costs.len()) - 1]
     }
 
-    /// The best cover of at most `count` networks.
+    /// Returns the best cover with at most `count` networks.
     fn cover(&self, count: usize) -> IntervalSet<N> {
         let mut networks = Vec::new();
-        let mut left = vec![(self.root, count.min(self.costs.len()))];
-        while let Some((id, count)) = left.pop() {
+        let mut pending = vec![(self.root, count.min(self.costs.len()))];
+        while let Some((id, count)) = pending.pop() {
             let node = &self.nodes[id];
             match node.children {
                 Some((a, b)) if count > 1 => {
                     let first = node.division[count - 2] as usize;
-                    left.push((b, count - first));
-                    left.push((a, first));
+                    pending.push((b, count - first));
+                    pending.push((a, first));
                 }
                 _ => networks.push(node.prefix.interval()),
             }
@@ -156,7 +160,7 @@ impl<N: Bits> Tree<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lossy::added;
+    use crate::approximate::added;
     use proptest::prelude::*;
 
     fn v4(set: Vec<Interval<u32>>) -> IpSet {
@@ -169,11 +173,11 @@ mod tests {
     fn hosts(last_octets: &[u32]) -> IpSet {
         v4(last_octets
             .iter()
-            .map(|&octet| Prefix::of(0x0a00_0000 | octet, 32).interval())
+            .map(|&octet| Prefix::containing(0x0a00_0000 | octet, 32).interval())
             .collect())
     }
 
-    /// The least cost, by trying for each leaf every network it could be in.
+    /// The least cost, found by trying every network that contains the first leaf.
     fn least(leaves: &[Prefix<u32>], count: usize) -> u128 {
         let Some(first) = leaves.first() else {
             return 0;
@@ -183,15 +187,14 @@ mod tests {
         }
         (0..=first.length)
             .map(|length| {
-                let wide = Prefix::of(first.first, length);
+                let wide = Prefix::containing(first.first, length);
                 let inside = leaves.partition_point(|leaf| leaf.first <= wide.last());
                 let (inside, others) = leaves.split_at(inside);
                 let held: u128 = inside
                     .iter()
                     .map(|leaf| u128::from(leaf.last() - leaf.first) + 1)
                     .sum();
-                let adds = wide.total().get().unwrap() - held;
-                // Nothing before the first may be covered twice: it is sorted.
+                let adds = wide.total().to_u128().unwrap() - held;
                 adds.saturating_add(least(others, count - 1))
             })
             .min()
@@ -199,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_not_enough() {
+    fn the_best_cover_beats_single_steps() {
         let given = hosts(&[
             113, 117, 145, 191, 239, 0x298, 0x328, 0x330, 0x351, 0x35c, 0x3b2, 0x3c0,
         ]);
@@ -209,21 +212,30 @@ mod tests {
     }
 
     #[test]
-    fn all_of_the_space() {
-        let halves = |bits: u128| IntervalSet::new(vec![Prefix::of(bits, 128).interval()]);
+    fn covers_reach_the_whole_address_space() {
+        let halves = |bits: u128| IntervalSet::new(vec![Prefix::containing(bits, 128).interval()]);
         let ends = IpSet {
             v4: IntervalSet::new(vec![
-                Prefix::of(0, 32).interval(),
-                Prefix::of(u32::MAX, 32).interval(),
+                Prefix::containing(0, 32).interval(),
+                Prefix::containing(u32::MAX, 32).interval(),
             ]),
             v6: halves(0).combine(&halves(u128::MAX), |a, b| a || b),
         };
         assert_eq!(max_count(&ends, 1), None);
         let two = max_count(&ends, 2).unwrap();
-        assert_eq!(two.v4.prefixes().collect::<Vec<_>>(), [Prefix::of(0, 0)]);
-        assert_eq!(two.v6.prefixes().collect::<Vec<_>>(), [Prefix::of(0, 0)]);
+        assert_eq!(
+            two.v4.prefixes().collect::<Vec<_>>(),
+            [Prefix::containing(0, 0)]
+        );
+        assert_eq!(
+            two.v6.prefixes().collect::<Vec<_>>(),
+            [Prefix::containing(0, 0)]
+        );
         let three = max_count(&ends, 3).unwrap();
-        assert_eq!(three.v4.prefixes().collect::<Vec<_>>(), [Prefix::of(0, 0)]);
+        assert_eq!(
+            three.v4.prefixes().collect::<Vec<_>>(),
+            [Prefix::containing(0, 0)]
+        );
         assert_eq!(three.v6, ends.v6);
         assert_eq!(max_count(&ends, 4), Some(ends));
         assert_eq!(max_count(&IpSet::default(), 1), Some(IpSet::default()));
@@ -231,11 +243,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_adds_less(
+        fn no_cover_adds_fewer_addresses(
             given in proptest::collection::vec((0..256_u32, 26..=32_u32), 1..9),
             count in 1..6_usize,
         ) {
-            let nets = given.iter().map(|&(n, length)| Prefix::of(n, length).interval());
+            let nets = given.iter().map(|&(n, length)| Prefix::containing(n, length).interval());
             let given = v4(nets.collect());
             let leaves: Vec<_> = given.v4.prefixes().collect();
             let best = max_count(&given, count as u64).unwrap();

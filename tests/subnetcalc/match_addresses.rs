@@ -1,9 +1,9 @@
-//! `match`.
+//! The command `match`.
 
 use super::{file, prints, records_are, run, subnetcalc};
 
 #[test]
-fn the_most_specific_wins() {
+fn the_most_specific_member_is_found() {
     prints(
         "match --in 10.0.0.0/8 --in 10.1.0.0/16 --in ::/0 10.1.2.3 10.2.0.0 2001:db8::1",
         &[
@@ -20,12 +20,12 @@ fn the_most_specific_wins() {
         "match --in 10.0.0.5-10.0.0.8 10.0.0.7",
         &["10.0.0.7\t10.0.0.5-10.0.0.8"],
     );
-    // A range that is a network stays the range, too.
+    // A range that is a network is printed as the range.
     prints(
         "match --in 10.0.0.0-10.0.0.255 --in 10.0.0.0/8 10.0.0.7 10.1.0.0",
         &["10.0.0.7\t10.0.0.0-10.0.0.255", "10.1.0.0\t10.0.0.0/8"],
     );
-    // Of two that overlap the one with fewer addresses.
+    // Of overlapping members, the one with fewer addresses is more specific.
     prints(
         "match --in 10.0.0.0-10.0.0.9 --in 10.0.0.5-10.0.0.250 10.0.0.7 10.0.0.10 10.0.0.0",
         &[
@@ -54,12 +54,12 @@ fn the_most_specific_wins() {
 }
 
 #[test]
-fn none_is_status_1() {
+fn an_address_without_a_network_is_status_1() {
     run("match --in 10.0.0.0/8 11.0.0.1 10.0.0.1")
         .code(1)
         .stdout("11.0.0.1\t-\n10.0.0.1\t10.0.0.0/8\n")
         .stderr("");
-    // v4-mapped is IPv6.
+    // A v4-mapped address is an IPv6 address.
     run("match --in 10.0.0.0/8 ::ffff:10.0.0.1")
         .code(1)
         .stdout("::ffff:10.0.0.1\t-\n");
@@ -81,7 +81,7 @@ fn none_is_status_1() {
 }
 
 #[test]
-fn many_lines() {
+fn lines_of_stdin_are_looked_up() {
     let (_dir, path) = file("10.0.0.0/8\n10.1.0.0/16\n2001:db8::/32\n");
     subnetcalc()
         .args(["match", "--in", &format!("@{path}"), "-"])
@@ -93,7 +93,7 @@ fn many_lines() {
         )
         .stderr(
             "subnetcalc: -:6: bad: not an IPv4 or IPv6 address\n\
-             subnetcalc: -:7: 10.0.0.1/32: a network; match takes addresses\n",
+             subnetcalc: -:7: 10.0.0.1/32: a network, but match looks up addresses\n",
         );
     subnetcalc()
         .args(["match", "--in", "-", "10.0.0.1"])
@@ -109,7 +109,7 @@ fn many_lines() {
 }
 
 #[test]
-fn every_address_of_a_large_table() {
+fn a_large_table_has_every_address() {
     let mut nets = String::new();
     let mut addresses = String::new();
     let mut expected = String::new();
@@ -130,7 +130,7 @@ fn every_address_of_a_large_table() {
 }
 
 #[test]
-fn addresses_of_a_file() {
+fn addresses_are_read_from_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("addresses");
     std::fs::write(&path, "10.0.0.1\nbad\n# none\n11.0.0.1\n").unwrap();
@@ -144,7 +144,7 @@ fn addresses_of_a_file() {
             "subnetcalc: {}:2: bad: not an IPv4 or IPv6 address\n",
             path.display()
         ));
-    // So has every command that takes networks.
+    // Commands that read networks accept files, too.
     std::fs::write(&path, "10.0.0.0/30\n").unwrap();
     subnetcalc()
         .args(["hosts", &at])
@@ -158,7 +158,7 @@ fn addresses_of_a_file() {
 }
 
 #[test]
-fn mapped_addresses() {
+fn v4_mapped_addresses_can_be_unmapped() {
     run("match --in 10.0.0.0/8 ::ffff:10.0.0.5")
         .code(1)
         .stdout("::ffff:10.0.0.5\t-\n");
@@ -176,4 +176,33 @@ fn mapped_addresses() {
         .run()
         .code(0)
         .stdout("::ffff:10.0.0.5\t10.0.0.0/8\n");
+}
+
+/// Lookups are made in batches of one family.
+#[test]
+fn answers_keep_the_order_of_both_families() {
+    let mut addresses = String::new();
+    let mut expected = String::new();
+    for n in 0..2000_u32 {
+        let address = match n % 7 {
+            0..3 => format!("2001:db8::{n:x}"),
+            _ => format!("10.0.{}.{}", n / 256, n % 256),
+        };
+        let network = if n % 7 < 3 {
+            "2001:db8::/32"
+        } else {
+            "10.0.0.0/8"
+        };
+        addresses += &format!("{address}\n");
+        expected += &format!("{address}\t{network}\n");
+    }
+    // std formats ::0 as ::.
+    let expected = expected.replace("2001:db8::0\t", "2001:db8::\t");
+    subnetcalc()
+        .args(["match", "--in", "10.0.0.0/8,2001:db8::/32"])
+        .stdin(addresses)
+        .run()
+        .code(0)
+        .stdout(&expected)
+        .stderr("");
 }

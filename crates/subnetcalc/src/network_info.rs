@@ -1,7 +1,8 @@
-//! [`Facts`]: what there is to know of one network and the address it was
-//! written with; and [`FIELDS`], the table that makes them JSON keys, the
-//! fields of `--get` and, in [`LINES`], the lines for people. A new fact is a
-//! row there.
+//! [`NetworkInfo`]: the details of a network and of the address that it was written
+//! with.
+//!
+//! [`FIELDS`] is the table of the JSON keys, which are also the fields of `--get`.
+//! [`LINES`] is the table of the lines of text. A new detail is a row in each.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -9,30 +10,30 @@ use ipnet::IpNet;
 
 use crate::bits::Bits;
 use crate::format;
-use crate::interface;
 use crate::prefix::with_prefix;
 use crate::reverse;
 use crate::special::{self, Row};
 use crate::value::Value;
+use crate::{embedded, eui64, multicast};
 
-/// One network, as typed: host bits may be set.
+/// A network with the address as it was written, including host bits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Facts {
+pub(crate) struct NetworkInfo {
     net: IpNet,
 }
 
-/// A JSON key and how its value is found.
+/// A field of the details.
 #[derive(Debug)]
 pub(crate) struct Field {
-    /// The key, also the name for `--get`.
+    /// The key, which is also the name for `--get`.
     pub(crate) key: &'static str,
-    /// The keys of the object that is its value, if it is one.
+    /// The keys of the value if it is an object.
     pub(crate) parts: &'static [&'static str],
-    /// The value.
-    pub(crate) value: fn(&Facts) -> Value,
+    /// The function that returns the value.
+    pub(crate) value: fn(&NetworkInfo) -> Value,
 }
 
-const fn field(key: &'static str, value: fn(&Facts) -> Value) -> Field {
+const fn field(key: &'static str, value: fn(&NetworkInfo) -> Value) -> Field {
     Field {
         key,
         parts: &[],
@@ -40,7 +41,7 @@ const fn field(key: &'static str, value: fn(&Facts) -> Value) -> Field {
     }
 }
 
-/// All fields, in the order of the JSON record.
+/// All fields in the order of the JSON record.
 #[rustfmt::skip]
 pub(crate) const FIELDS: [Field; 25] = [
     field("address", |f| address(f.net.addr())),
@@ -75,22 +76,22 @@ pub(crate) const FIELDS: [Field; 25] = [
     Field {
         key: "embedded",
         parts: &["kind", "ipv4", "server", "port"],
-        value: |f| f.v6().and_then(interface::embedded).map_or(Value::Null, |e| Value::Object(vec![
+        value: |f| f.v6().and_then(embedded::embedded).map_or(Value::Null, |e| Value::Object(vec![
             ("kind", Value::text(e.kind)),
             ("ipv4", Value::text(e.ipv4)),
             ("server", e.server.map_or(Value::Null, Value::text)),
             ("port", e.port.map_or(Value::Null, |port| Value::Number(port.into()))),
         ])),
     },
-    field("mac", |f| f.v6().and_then(interface::mac).map_or(Value::Null, Value::text)),
+    field("mac", |f| f.v6().and_then(eui64::mac).map_or(Value::Null, Value::text)),
     field("solicited_node", |f| {
-        f.v6().and_then(interface::solicited_node).map_or(Value::Null, |group| address(group.ip()))
+        f.v6().and_then(multicast::solicited_node).map_or(Value::Null, |group| address(group.ip()))
     }),
     field("multicast_scope", |f| f.multicast_scope().map_or(Value::Null, Value::text)),
     field("multicast_mac", |f| f.multicast_mac().map_or(Value::Null, Value::text)),
 ];
 
-/// The fields as `--get` names them: a key, or a key and a part.
+/// The names of the fields for `--get`: a key, or a key and a part.
 pub(crate) const FIELD_NAMES: [&str; 31] = [
     "address",
     "prefix_length",
@@ -125,44 +126,44 @@ pub(crate) const FIELD_NAMES: [&str; 31] = [
     "multicast_mac",
 ];
 
-/// A label and the text after it.
-type Line = (&'static str, fn(&Facts) -> Option<String>);
+/// A label and the function that returns the text after it.
+type TextLine = (&'static str, fn(&NetworkInfo) -> Option<String>);
 
-/// The lines for people, in order; a line whose text is `None` is left out.
+/// The lines of text in order. A line is omitted if its text is `None`.
 #[rustfmt::skip]
-pub(crate) const LINES: [Line; 17] = [
-    ("Address", |f| Some(f.shown("address"))),
-    ("Network", |f| Some(f.shown("network"))),
-    ("Netmask", |f| Some(format!("{} = {}", f.shown("netmask"), f.net.prefix_len()))),
-    ("Wildcard", |f| Some(f.shown("wildcard"))),
-    ("Broadcast", |f| f.known("broadcast")),
-    ("First host", |f| Some(f.shown("first_host"))),
-    ("Last host", |f| Some(f.shown("last_host"))),
+pub(crate) const LINES: [TextLine; 17] = [
+    ("Address", |f| Some(f.text_or_dash("address"))),
+    ("Network", |f| Some(f.text_or_dash("network"))),
+    ("Netmask", |f| Some(format!("{} = {}", f.text_or_dash("netmask"), f.net.prefix_len()))),
+    ("Wildcard", |f| Some(f.text_or_dash("wildcard"))),
+    ("Broadcast", |f| f.text("broadcast")),
+    ("First host", |f| Some(f.text_or_dash("first_host"))),
+    ("Last host", |f| Some(f.text_or_dash("last_host"))),
     ("Total IPs", |f| Some(f.total())),
     ("Usable hosts", |f| Some(f.usable())),
     ("Special purpose", |f| f.special().map(special_line)),
     ("Reverse zone", |f| Some(zones_line(&reverse::zones(f.net)))),
-    ("EUI-64 MAC", |f| f.known("mac")),
-    ("Solicited node", |f| f.known("solicited_node")),
-    ("Multicast scope", |f| f.known("multicast_scope")),
-    ("Multicast MAC", |f| f.known("multicast_mac")),
+    ("EUI-64 MAC", |f| f.text("mac")),
+    ("Solicited node", |f| f.text("solicited_node")),
+    ("Multicast scope", |f| f.text("multicast_scope")),
+    ("Multicast MAC", |f| f.text("multicast_mac")),
     ("Embedded IPv4", |f| f.embedded_line()),
     ("Teredo server", |f| f.teredo_line()),
 ];
 
-impl Facts {
-    /// The facts of a network.
+impl NetworkInfo {
+    /// Creates the details of a network.
     pub(crate) fn new(net: IpNet) -> Self {
         Self { net }
     }
 
-    /// A field's text, `-` for null.
-    fn shown(&self, key: &str) -> String {
-        self.known(key).unwrap_or_else(|| "-".to_owned())
+    /// Returns the text of a field, `-` if it is null.
+    fn text_or_dash(&self, key: &str) -> String {
+        self.text(key).unwrap_or_else(|| "-".to_owned())
     }
 
-    /// A field's text, unless it is null.
-    fn known(&self, key: &str) -> Option<String> {
+    /// Returns the text of a field, or `None` if it is null.
+    fn text(&self, key: &str) -> Option<String> {
         let field = FIELDS.iter().find(|field| field.key == key)?;
         match (field.value)(self) {
             Value::Null => None,
@@ -170,6 +171,7 @@ impl Facts {
         }
     }
 
+    /// Returns the address as a number if it is an IPv6 address.
     fn v6(&self) -> Option<u128> {
         match self.net {
             IpNet::V4(_) => None,
@@ -177,12 +179,12 @@ impl Facts {
         }
     }
 
-    /// The address as a number.
+    /// Returns the address as a number.
     fn bits(&self) -> u128 {
         common::address::to_bits(self.net.addr()).0
     }
 
-    /// IPv4 networks up to /30 have one.
+    /// Returns the broadcast address of an IPv4 network up to /30.
     fn broadcast(&self) -> Option<IpAddr> {
         match self.net {
             IpNet::V4(net) if net.prefix_len() < 31 => Some(net.broadcast().into()),
@@ -190,6 +192,7 @@ impl Facts {
         }
     }
 
+    /// Returns the first and the last address that hosts can use.
     fn hosts(&self) -> (IpAddr, IpAddr) {
         with_prefix!(self.net, |prefix| {
             let hosts = prefix.usable();
@@ -209,7 +212,7 @@ impl Facts {
         special::lookup(self.net.trunc())
     }
 
-    /// Whether all its addresses are multicast groups.
+    /// Returns whether all addresses of the network are multicast addresses.
     fn is_multicast(&self) -> bool {
         let length = if self.net.addr().is_ipv4() { 4 } else { 8 };
         self.net.addr().is_multicast() && self.net.prefix_len() >= length
@@ -243,20 +246,20 @@ impl Facts {
 
     fn multicast_scope(&self) -> Option<&'static str> {
         match self.net {
-            IpNet::V4(net) => interface::multicast_scope_v4(net.addr().to_bits()),
-            IpNet::V6(net) => interface::multicast_scope(net.addr().to_bits()),
+            IpNet::V4(net) => multicast::scope_v4(net.addr().to_bits()),
+            IpNet::V6(net) => multicast::scope_v6(net.addr().to_bits()),
         }
     }
 
-    fn multicast_mac(&self) -> Option<interface::Mac> {
+    fn multicast_mac(&self) -> Option<eui64::Mac> {
         match self.net {
-            IpNet::V4(net) => interface::multicast_mac_v4(net.addr().to_bits()),
-            IpNet::V6(net) => interface::multicast_mac(net.addr().to_bits()),
+            IpNet::V4(net) => multicast::mac_v4(net.addr().to_bits()),
+            IpNet::V6(net) => multicast::mac_v6(net.addr().to_bits()),
         }
     }
 
     fn embedded_line(&self) -> Option<String> {
-        let inside = interface::embedded(self.v6()?)?;
+        let inside = embedded::embedded(self.v6()?)?;
         Some(match inside.port {
             Some(port) => format!("{} ({} client, UDP port {port})", inside.ipv4, inside.kind),
             None => format!("{} ({})", inside.ipv4, inside.kind),
@@ -264,17 +267,17 @@ impl Facts {
     }
 
     fn teredo_line(&self) -> Option<String> {
-        let server = interface::embedded(self.v6()?)?.server?;
+        let server = embedded::embedded(self.v6()?)?.server?;
         Some(server.to_string())
     }
 }
 
-/// An address in its usual text form.
+/// Converts an address to a value.
 fn address(address: IpAddr) -> Value {
     Value::text(address)
 }
 
-/// A mask: an IPv6 one is no address, so never dotted at its end.
+/// Converts a mask to a value.
 fn mask(mask: IpAddr) -> Value {
     match mask {
         IpAddr::V4(mask) => Value::text(mask),
@@ -282,7 +285,7 @@ fn mask(mask: IpAddr) -> Value {
     }
 }
 
-/// The groups of an IPv6 mask.
+/// Formats an IPv6 mask in groups. As an address it could get a dotted end.
 pub(crate) fn mask_text(mask: Ipv6Addr) -> String {
     String::from_utf8_lossy(format::v6_hex(mask.to_bits()).as_bytes()).into_owned()
 }
@@ -297,7 +300,7 @@ fn special_line(row: &Row) -> String {
     format!("{}, {rfc}, globally reachable: {reachable}", row.name)
 }
 
-/// All zones while they fit a line, else the first, the last and the number.
+/// Returns up to 8 zones, or the first, the last and the number of more zones.
 fn zones_line(zones: &[String]) -> String {
     match zones {
         [first, .., last] if zones.len() > 8 => {
