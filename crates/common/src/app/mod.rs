@@ -130,39 +130,39 @@ impl Io {
     }
 
     /// Returns the operands of the command line; `-` stands for the lines of
-    /// standard input. No operand is a usage error that says that `what` is
-    /// missing, even if standard input is not a terminal: a tool that read it
-    /// without being asked would swallow the input of the script around it.
-    pub fn operands(&self, args: &[String], what: &str) -> Result<Operands> {
-        self.operands_from(args, what, self.stdin())
+    /// standard input. Without operands it fails with a usage error about the
+    /// missing `name`, such as "a target", even if standard input is not a
+    /// terminal: otherwise a tool could consume the input of a script by accident.
+    pub fn operands(&self, args: &[String], name: &str) -> Result<Operands> {
+        self.operands_from(args, name, self.stdin())
     }
 
     /// Like [`Io::operands`], with a reader in place of standard input.
     pub fn operands_from(
         &self,
         args: &[String],
-        what: &str,
+        name: &str,
         stdin: Box<dyn Read + Send>,
     ) -> Result<Operands> {
         if args.is_empty() {
-            return Err(self.no_operand(what));
+            return Err(self.no_operand(name));
         }
         Ok(Operands::new(args.to_vec(), stdin))
     }
 
     /// Returns the operands of a filter. Without operands it reads standard
     /// input, unless that is a terminal.
-    pub fn operands_or_stdin(&self, args: &[String], what: &str) -> Result<Operands> {
+    pub fn operands_or_stdin(&self, args: &[String], name: &str) -> Result<Operands> {
         let args = match args {
-            [] if self.terminal.stdin => return Err(self.no_operand(what)),
+            [] if self.terminal.stdin => return Err(self.no_operand(name)),
             [] => vec!["-".to_owned()],
             _ => args.to_vec(),
         };
         Ok(Operands::new(args, self.stdin()))
     }
 
-    fn no_operand(&self, what: &str) -> Error {
-        Error::usage(format!("{what} is missing")).hint((self.usage)(&self.args))
+    fn no_operand(&self, name: &str) -> Error {
+        Error::usage(format!("{name} is missing")).hint((self.usage)(&self.args))
     }
 
     /// Reports an error that does not end the run: on standard error and, with
