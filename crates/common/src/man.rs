@@ -79,7 +79,7 @@ pub(crate) fn write(command: &Command, path: &[&str], writer: &mut impl Write) -
         body(&introduction, writer)?;
     }
     commands(command, &name, writer)?;
-    options(command, writer)?;
+    options(command, path, writer)?;
 
     let is_last = |section: &&Section| LAST_SECTIONS.contains(&section.heading.as_str());
     for section in sections.iter().filter(|section| !is_last(section)) {
@@ -148,9 +148,10 @@ fn commands(command: &Command, name: &str, writer: &mut impl Write) -> io::Resul
     Ok(())
 }
 
-/// Writes operands and options, the options by their help headings.
-fn options(command: &Command, writer: &mut impl Write) -> io::Result<()> {
-    let shown = |arg: &&Arg| !arg.is_hide_set();
+/// Writes operands and options, the options by their help headings. The page of
+/// a subcommand refers to the options that it shares with the tool.
+fn options(command: &Command, path: &[&str], writer: &mut impl Write) -> io::Result<()> {
+    let shown = |arg: &&Arg| !arg.is_hide_set() && (path.is_empty() || !arg.is_global_set());
     let operands: Vec<&Arg> = command.get_positionals().filter(shown).collect();
     if !operands.is_empty() {
         writeln!(writer, ".SH OPERANDS")?;
@@ -166,10 +167,17 @@ fn options(command: &Command, writer: &mut impl Write) -> io::Result<()> {
         }
     }
     writeln!(writer, ".SH OPTIONS")?;
+    if let Some(tool) = path.first() {
+        writeln!(
+            writer,
+            "The general and input options of\n.BR {} (1)\napply, too.",
+            escape(tool)
+        )?;
+    }
     let options: Vec<&Arg> = command.get_opts().chain(flags(command)).collect();
     let mut headings: Vec<Option<&str>> = Vec::new();
     for option in command.get_arguments().filter(|arg| !arg.is_positional()) {
-        if !option.is_hide_set() && !headings.contains(&option.get_help_heading()) {
+        if shown(&option) && !headings.contains(&option.get_help_heading()) {
             headings.push(option.get_help_heading());
         }
     }
@@ -180,7 +188,7 @@ fn options(command: &Command, writer: &mut impl Write) -> io::Result<()> {
         for option in command
             .get_arguments()
             .filter(|arg| options.iter().any(|other| other.get_id() == arg.get_id()))
-            .filter(|arg| arg.get_help_heading() == heading && !arg.is_hide_set())
+            .filter(|arg| arg.get_help_heading() == heading && shown(arg))
         {
             writeln!(writer, ".TP\n{}", signature(option))?;
             help(option, writer)?;
