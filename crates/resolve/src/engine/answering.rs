@@ -40,12 +40,20 @@ impl Engine {
         let Some(port) = self.upstreams[index].ports.get(number) else {
             return false;
         };
+        let serial = port.serial;
         let mut inbox = self.inbox.take().unwrap_or_else(|| Inbox::new(size));
         let received = match inbox.receive(&port.socket) {
             Ok(()) => {
                 for (bytes, cut) in inbox.iter() {
                     // Each answer has its own time, though they came together.
-                    self.datagram(index, number, bytes, cut, Instant::now());
+                    let now = Instant::now();
+                    let id = bytes.first_chunk::<2>().map(|b| u16::from_be_bytes(*b));
+                    // An earlier answer of the batch may have closed the port.
+                    let ports = &self.upstreams[index].ports;
+                    match id.and_then(|id| ports.flight(number, serial, id)) {
+                        Some(flight) => self.heard(flight, bytes, cut, Protocol::Udp, now),
+                        None => self.figures.ignored += 1,
+                    }
                 }
                 true
             }
@@ -64,16 +72,6 @@ impl Engine {
         };
         self.inbox = Some(inbox);
         received
-    }
-
-    fn datagram(&mut self, index: usize, number: usize, bytes: &[u8], cut: bool, now: Instant) {
-        let id = bytes.first_chunk::<2>().map(|b| u16::from_be_bytes(*b));
-        let port = self.upstreams[index].ports.get(number);
-        let flight = port.and_then(|port| port.flight(id?));
-        match flight {
-            Some(flight) => self.heard(flight, bytes, cut, Protocol::Udp, now),
-            None => self.figures.ignored += 1,
-        }
     }
 
     /// Takes the answers that came over HTTPS.

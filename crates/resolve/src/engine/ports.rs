@@ -34,6 +34,8 @@ pub(crate) struct Ports {
     active: Vec<usize>,
     turn: usize,
     most: usize,
+    /// The serial number of the latest port.
+    serial: u32,
 }
 
 impl Ports {
@@ -44,6 +46,7 @@ impl Ports {
             active: Vec::new(),
             turn: 0,
             most: (ALL_MAX / servers.max(1)).clamp(ACTIVE + 1, PORTS_MAX),
+            serial: 0,
         }
     }
 
@@ -64,6 +67,13 @@ impl Ports {
 
     pub(crate) fn get_mut(&mut self, number: usize) -> Option<&mut Port> {
         self.list.get_mut(number)?.as_mut()
+    }
+
+    /// The flight with an id on the port that a datagram arrived at. A port
+    /// that was closed since, and whose number another one has now, has none.
+    pub(crate) fn flight(&self, number: usize, serial: u32, id: u16) -> Option<u32> {
+        let port = self.get(number).filter(|port| port.serial == serial)?;
+        port.flight(id)
     }
 
     /// Datagrams that the receive buffers of the active ports hold.
@@ -158,7 +168,9 @@ impl Ports {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
         let queries = QUERIES + u32::from(ids.draw()?) % QUERIES;
-        let port = Port::open(server, large, queries, now + AGE)?;
+        let mut port = Port::open(server, large, queries, now + AGE)?;
+        self.serial = self.serial.wrapping_add(1);
+        port.serial = self.serial;
         let number = free.unwrap_or(self.list.len());
         match free {
             Some(number) => self.list[number] = Some(port),
@@ -171,7 +183,6 @@ impl Ports {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
     use std::net::UdpSocket;
 
     /// Ports of a server that does not answer, and a clock.
@@ -180,7 +191,9 @@ mod tests {
         ids: Ids,
         server: UdpSocket,
         now: Instant,
-        numbers: HashSet<u16>,
+        /// How many sockets were opened. Their local ports may repeat: the
+        /// system is free to assign a closed one again.
+        opened: usize,
     }
 
     impl Course {
@@ -190,20 +203,19 @@ mod tests {
                 ids: Ids::new(),
                 server: UdpSocket::bind("127.0.0.1:0").unwrap(),
                 now: Instant::now(),
-                numbers: HashSet::new(),
+                opened: 0,
             }
         }
 
         /// Takes an id for one query; the port's number, and the id.
         fn query(&mut self) -> (usize, u16) {
             let server = self.server.local_addr().unwrap();
-            let (number, _) = self
+            let (number, is_new) = self
                 .ports
                 .pick(server, false, &mut self.ids, self.now)
                 .unwrap();
+            self.opened += usize::from(is_new);
             let port = self.ports.get_mut(number).unwrap();
-            let local = port.socket.local_addr().unwrap().port();
-            self.numbers.insert(local);
             (number, port.assign(&mut self.ids, 1).unwrap())
         }
 
@@ -220,9 +232,9 @@ mod tests {
             course.ports.release(number, id);
             assert!(course.open() <= 1, "it waits for nothing");
         }
-        let ports = course.numbers.len();
         let (least, most) = (10_000 / 512, 10_000 / 256 + 1);
-        assert!((least..=most).contains(&ports), "{ports}");
+        let opened = course.opened;
+        assert!((least..=most).contains(&opened), "{opened}");
     }
 
     #[test]
@@ -232,9 +244,31 @@ mod tests {
             let (number, id) = course.query();
             course.ports.release(number, id);
             course.now += Duration::from_secs(1);
-            let expected = second / 5 + 1;
-            assert_eq!(course.numbers.len(), expected as usize, "{second}");
+            assert_eq!(course.opened, second / 5 + 1, "{second}");
         }
+    }
+
+    /// A datagram that was received on a closed port is not matched against
+    /// the queries of the port that has its number now.
+    #[test]
+    fn a_reused_number_is_not_the_same_port() {
+        let mut course = Course::new(1);
+        let (number, old_id) = course.query();
+        let old = course.ports.get(number).unwrap().serial;
+        assert_eq!(course.ports.flight(number, old, old_id), Some(1));
+        // The port expires while it is owed an answer, is closed after it, and
+        // the next port takes its number.
+        course.now += AGE;
+        let (second, _) = course.query();
+        assert_ne!(second, number);
+        course.ports.release(number, old_id);
+        assert!(course.ports.get(number).is_none());
+        course.now += AGE;
+        let (third, id) = course.query();
+        assert_eq!(third, number);
+        let new = course.ports.get(number).unwrap().serial;
+        assert_eq!(course.ports.flight(number, new, id), Some(1));
+        assert_eq!(course.ports.flight(number, old, id), None);
     }
 
     #[test]

@@ -71,6 +71,8 @@ impl Hasher for IdHasher {
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) socket: UdpSocket,
+    /// Distinguishes this socket from earlier ones with the same number.
+    pub(crate) serial: u32,
     /// The flights by id.
     flights: HashMap<u16, u32, BuildHasherDefault<IdHasher>>,
     pub(crate) in_use: usize,
@@ -112,6 +114,7 @@ impl Port {
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket,
+            serial: 0,
             flights: HashMap::default(),
             in_use: 0,
             left: queries,
