@@ -103,7 +103,7 @@ fn what_is_plainly_not_a_name() {
             "[2001:db8::1]",
             "brackets do not belong here; give 2001:db8::1",
         ),
-        ("fe80::1%none", "interface none does not exist"),
+        ("fe80::1%none", "no network interface none here"),
     ] {
         for way in [&[at(&server)][..], &[]] {
             let out = resolve().args(way).arg(text).run();

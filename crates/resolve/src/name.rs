@@ -1,24 +1,12 @@
 //! Operands as domain names: RFC 1035 escapes, IDNA and the limits of DNS,
 //! checked before libc or a server sees anything.
 
-use std::borrow::Cow;
 use std::fmt::Write;
 use std::net::IpAddr;
 
 use domain::base::name::Name;
 
 use crate::wire::OwnedName;
-
-/// A host name in ASCII, by UTS 46 without transitional mappings. The error is a
-/// sentence.
-pub(crate) fn to_ascii(host: &str) -> Result<Cow<'_, str>, String> {
-    if host.is_ascii() {
-        return Ok(host.into());
-    }
-    idna::domain_to_ascii(host)
-        .map(Cow::Owned)
-        .map_err(|_| "not a valid internationalized name (UTS 46)".to_owned())
-}
 
 /// Reads a name as typed. Non-ASCII text is converted by UTS 46 without
 /// transitional mappings; `\X` and `\DDD` stand for a byte. The error is a
@@ -31,7 +19,7 @@ pub(crate) fn parse(text: &str) -> Result<OwnedName, String> {
         if text.contains('\\') {
             return Err("escapes and non-ASCII characters do not go together".to_owned());
         }
-        ascii = to_ascii(text)?;
+        ascii = common::zone::to_ascii(text)?;
         &ascii
     };
     let mut wire: Vec<u8> = Vec::with_capacity(text.len() + 6);

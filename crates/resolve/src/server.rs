@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use common::address;
 use common::endpoint::{self, Host};
-
-use crate::name;
-use crate::sys;
+use common::zone;
 
 /// How a server is spoken to, as `protocol` in JSON says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +142,7 @@ pub(crate) fn parse(text: &str) -> Result<Spec, String> {
                 Some((bare, _)) if !bare.is_ascii() => (bare, &host[bare.len()..]),
                 _ => (host, ""),
             };
-            let ascii = name::to_ascii(bare)?;
+            let ascii = zone::to_ascii(bare)?;
             if !is_authority(&format!("{ascii}{port}")) {
                 return Err("not a URL: the host is not a name or address".to_owned());
             }
@@ -197,7 +195,7 @@ fn tls(rest: &str, text: &str) -> Result<Spec, String> {
     };
     match host {
         Host::Name(host) if port > 0 && expected.is_none() => Ok(Spec::Named {
-            host: name::to_ascii(&host)?.into_owned(),
+            host: zone::to_ascii(&host)?,
             port,
             text: text.to_owned(),
         }),
@@ -274,15 +272,7 @@ pub(crate) fn zoned(ip: &str, zone: &str) -> Result<(Ipv6Addr, u32), String> {
     let IpAddr::V6(ip) = address::parse(ip)? else {
         return Err("only IPv6 addresses have a zone".to_owned());
     };
-    if zone.is_empty() {
-        return Err("no interface after %".to_owned());
-    }
-    let number = zone.bytes().all(|b| b.is_ascii_digit());
-    let scope = if number { zone.parse().ok() } else { None };
-    let scope = scope.filter(|&scope| scope != 0);
-    let scope = scope.or_else(|| sys::interface(zone));
-    let scope = scope.ok_or_else(|| format!("interface {zone} does not exist"))?;
-    Ok((ip, scope))
+    Ok((ip, zone::index(zone)?))
 }
 
 #[cfg(test)]

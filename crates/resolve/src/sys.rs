@@ -1,27 +1,14 @@
-//! Many datagrams in one system call, where the system has such a call, the
-//! numbers of interfaces, and names of addresses as bytes; the only unsafe code
-//! of the tool.
+//! Many datagrams in one system call, where the system has such a call, and
+//! names of addresses as bytes; the only unsafe code of the tool.
 #![allow(
     unsafe_code,
     reason = "these calls have no safe binding; every block says why it is sound"
 )]
 
-use std::ffi::CString;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use socket2::SockAddr;
-
-/// The number of an interface; `None` if there is none of this name.
-pub(crate) fn interface(name: &str) -> Option<u32> {
-    let name = CString::new(name).ok()?;
-    // SAFETY: the pointer is to a string that ends in NUL and outlives the
-    // call, which only reads it.
-    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
-        0 => None,
-        number => Some(number),
-    }
-}
 
 /// What libc's getnameinfo says when it fails: its code, and for `EAI_SYSTEM`
 /// the error.
