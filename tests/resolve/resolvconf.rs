@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use testkit::dns::{Behaviour, DnsServer, Query, Transport, Zone};
 use testkit::netns;
 
-use super::{resolve, zone};
+use super::{resolve, wait_until, zone};
 
 const FILE: &str = "/etc/resolv.conf";
 
@@ -172,7 +172,9 @@ fn attempts_are_counted() {
             .args(["--timeout", "300ms", "-t", "A", "host.test"])
             .run();
         out.code(3);
-        assert_eq!((one.queries().len(), two.queries().len()), (5, 3));
+        wait_until("a query to each server", || {
+            (one.queries().len(), two.queries().len()) == (5, 3)
+        });
     });
 }
 
@@ -213,8 +215,9 @@ fn what_is_lost_is_asked_again_as_the_round_trips_say() {
         let of_host = queries.iter().filter(|q| q.query.name == "host.test.");
         let times: Vec<Instant> = of_host.map(|q| q.at).collect();
         assert!(times.len() >= 2);
-        // Never before others could have come just as late.
-        assert!(times[1] - times[0] >= Duration::from_millis(150));
+        // After 200 ms, in which the answers to others have come, less the time
+        // for which the server may have been held up before it read the first.
+        assert!(times[1] - times[0] >= Duration::from_millis(100));
     });
 }
 
@@ -387,7 +390,7 @@ fn zones() {
         assert!(asked >= 10, "{asked}");
         conf("nameserver fe80::5%none\n");
         ask(&[]).code(2).stderr(
-            "resolve: /etc/resolv.conf: nameserver fe80::5%none: interface none does not exist\n",
+            "resolve: /etc/resolv.conf: nameserver fe80::5%none: no network interface none here\n",
         );
         // The search list serves without the servers.
         conf("nameserver fe80::5%none\nsearch test\n");
@@ -402,7 +405,7 @@ fn zones() {
             .stderr("resolve: /etc/resolv.conf: nameserver 127.1: not an address\n");
         ask(&["@fe80::5%none"])
             .code(2)
-            .stderr_contains("fe80::5%none: interface none does not exist");
+            .stderr_contains("fe80::5%none: no network interface none here");
         assert!(own.queries().is_empty());
         // Bytes that are not UTF-8 are no reason to refuse the rest.
         std::fs::write(FILE, b"# \xff\xfe\nnameserver 127.0.0.1\n").expect("write it");
