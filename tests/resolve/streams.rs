@@ -1,4 +1,4 @@
-//! Connections that end early, trickle or burst, over TCP and TLS.
+//! Connections over TCP and TLS that are closed early, slow, or bursty.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -10,8 +10,8 @@ use testkit::dns::{Behaviour, DnsServer, Query, Transport, Zone};
 
 use super::{resolve, zone};
 
-/// A server and how it is reached.
-struct Reached {
+/// A server and the arguments that select it.
+struct Fixture {
     server: DnsServer,
     args: Vec<String>,
 }
@@ -25,17 +25,17 @@ fn hosts(count: usize) -> Zone {
     })
 }
 
-fn over_tcp<F>(zone: Zone, choose: F) -> Reached
+fn over_tcp<F>(zone: Zone, choose: F) -> Fixture
 where
     F: Fn(&Query, Transport) -> Behaviour + Send + Sync + 'static,
 {
     let server = DnsServer::with_behaviour(zone, choose);
     let args = vec![format!("@tcp://{}", server.addr())];
-    Reached { server, args }
+    Fixture { server, args }
 }
 
 #[cfg(feature = "tls")]
-fn over_tls<F>(zone: Zone, choose: F) -> Reached
+fn over_tls<F>(zone: Zone, choose: F) -> Fixture
 where
     F: Fn(&Query, Transport) -> Behaviour + Send + Sync + 'static,
 {
@@ -46,10 +46,10 @@ where
         "--cacert".to_owned(),
         server.ca_file().display().to_string(),
     ];
-    Reached { server, args }
+    Fixture { server, args }
 }
 
-/// The first `count` names, and what is printed of them.
+/// Returns the first `count` names and the expected output for them.
 pub(super) fn names(count: usize) -> (Vec<String>, String) {
     let names = (0..count).map(|n| format!("h{n}.test")).collect();
     let expected = (0..count).fold(String::new(), |mut text, n| {
@@ -59,11 +59,11 @@ pub(super) fn names(count: usize) -> (Vec<String>, String) {
     (names, expected)
 }
 
-/// Asks for `count` names, all of which are there.
-fn all_found(reached: &Reached, count: usize) {
+/// Asks for a list of `count` names, all of which exist.
+fn ask_for_list(fixture: &Fixture, count: usize) {
     let (names, expected) = names(count);
     resolve()
-        .args(&reached.args)
+        .args(&fixture.args)
         .args(["--timeout", "60s", "--ordered", "-t", "A", "-"])
         .stdin(names.join("\n"))
         .timeout(Duration::from_secs(60))
@@ -73,11 +73,11 @@ fn all_found(reached: &Reached, count: usize) {
         .stderr("");
 }
 
-/// The same in this time, all asked before the first answer can come.
-fn found_within(reached: &Reached, count: usize, time: &str) {
+/// Asks for `count` names on the command line, with this timeout for each.
+fn ask_within(fixture: &Fixture, count: usize, time: &str) {
     let (names, expected) = names(count);
     resolve()
-        .args(&reached.args)
+        .args(&fixture.args)
         .args(["--timeout", time, "--long", "-t", "A"])
         .args(names)
         .run()
@@ -86,16 +86,16 @@ fn found_within(reached: &Reached, count: usize, time: &str) {
         .stderr("");
 }
 
-/// `end` for every `n`th query, counted over all connections.
-fn every(n: usize, end: Behaviour) -> impl Fn(&Query, Transport) -> Behaviour + Send + Sync {
+/// Chooses `last` for every `n`th query, counted over all connections.
+fn every(n: usize, last: Behaviour) -> impl Fn(&Query, Transport) -> Behaviour + Send + Sync {
     let count = Arc::new(AtomicUsize::new(0));
     move |_, _| match count.fetch_add(1, Ordering::SeqCst) % n {
-        k if k == n - 1 => end.clone(),
+        k if k == n - 1 => last.clone(),
         _ => Behaviour::Answer,
     }
 }
 
-/// How many connections there were.
+/// Returns the number of connections with a query.
 fn connections(server: &DnsServer) -> usize {
     let mut peers: Vec<_> = server.queries().iter().map(|q| q.peer).collect();
     peers.sort_unstable();
@@ -103,101 +103,101 @@ fn connections(server: &DnsServer) -> usize {
     peers.len()
 }
 
-/// The server ends each connection after some answers, others of the same
-/// connection being on their way.
+/// The server closes each connection after some answers, while other queries on it
+/// are outstanding.
 #[test]
-fn connections_of_a_few_answers() {
+fn connections_may_be_closed_after_a_few_answers() {
     for (after, count) in [(1, 300), (2, 300), (7, 1000), (64, 3000)] {
         for end in [Behaviour::AnswerThenClose, Behaviour::AnswerThenReset] {
-            let reached = over_tcp(hosts(count), every(after, end));
-            all_found(&reached, count);
-            // What the server read and answered is not much more than that.
-            let read = reached.server.queries().len();
+            let fixture = over_tcp(hosts(count), every(after, end));
+            ask_for_list(&fixture, count);
+            // Few queries are sent in vain.
+            let read = fixture.server.queries().len();
             assert!(read <= 2 * count, "{read} for {count} by {after}");
-            assert!(connections(&reached.server) >= count / after / 2);
+            assert!(connections(&fixture.server) >= count / after / 2);
         }
     }
 }
 
 #[cfg(feature = "tls")]
 #[test]
-fn connections_of_a_few_answers_over_tls() {
+fn connections_may_be_closed_after_a_few_answers_over_tls() {
     for (after, count) in [(1, 150), (20, 1000), (64, 3000)] {
         for end in [
             Behaviour::AnswerThenClose,
             Behaviour::AnswerThenReset,
             Behaviour::AnswerThenNotify,
         ] {
-            let reached = over_tls(hosts(count), every(after, end));
-            all_found(&reached, count);
+            let fixture = over_tls(hosts(count), every(after, end));
+            ask_for_list(&fixture, count);
         }
     }
 }
 
-/// Truncation sends every name to TCP, where a connection has one answer.
+/// All answers over UDP are truncated, and each TCP connection has one answer.
 #[test]
-fn one_answer_for_each_connection_behind_truncation() {
+fn connections_after_truncation_may_have_one_answer_each() {
     const COUNT: usize = 300;
     let server = DnsServer::with_behaviour(hosts(COUNT), |_, transport| match transport {
         Transport::Udp => Behaviour::Truncate,
         _ => Behaviour::AnswerThenClose,
     });
     let args = vec![format!("@{}", server.addr())];
-    all_found(&Reached { server, args }, COUNT);
+    ask_for_list(&Fixture { server, args }, COUNT);
 }
 
-/// Holds queries back until several of them wait on connections of their own.
+/// A barrier that holds queries back until several connections have one.
 #[derive(Default)]
-struct Meeting {
+struct Barrier {
     waiting: Mutex<usize>,
-    met: Condvar,
+    arrived: Condvar,
 }
 
-impl Meeting {
-    const PARTIES: usize = 4;
+impl Barrier {
+    const CONNECTIONS: usize = 4;
 
-    /// Returns when [`Self::PARTIES`] queries have arrived, or after 30 s.
-    fn join(&self) {
+    /// Waits until [`Self::CONNECTIONS`] queries have arrived, for 30 s at most.
+    fn wait(&self) {
         let mut waiting = self.waiting.lock().expect("no panic");
         *waiting += 1;
-        self.met.notify_all();
-        let short = |waiting: &mut usize| *waiting < Self::PARTIES;
+        self.arrived.notify_all();
+        let is_closed = |waiting: &mut usize| *waiting < Self::CONNECTIONS;
         let limit = Duration::from_secs(30);
-        let met = self.met.wait_timeout_while(waiting, limit, short);
-        drop(met.expect("no panic"));
+        let result = self.arrived.wait_timeout_while(waiting, limit, is_closed);
+        drop(result.expect("no panic"));
     }
 
-    fn has_happened(&self) -> bool {
-        *self.waiting.lock().expect("no panic") >= Self::PARTIES
+    fn was_opened(&self) -> bool {
+        *self.waiting.lock().expect("no panic") >= Self::CONNECTIONS
     }
 }
 
-/// Each connection has one answer: after the first of them the tool opens several
-/// at a time, since one after the other would take too long.
+/// Each connection has one answer. After the first one the tool opens several at a
+/// time, since a single one at a time would take too long.
 #[test]
-fn slow_answers_one_for_each_connection() {
+fn several_connections_are_opened_if_each_has_one_answer() {
     for is_tcp in [true, false] {
-        let meeting = Arc::new(Meeting::default());
-        let (shared, count) = (Arc::clone(&meeting), AtomicUsize::new(0));
-        let slow = move |_: &Query, transport: Transport| {
+        let barrier = Arc::new(Barrier::default());
+        let (shared, count) = (Arc::clone(&barrier), AtomicUsize::new(0));
+        let choose = move |_: &Query, transport: Transport| {
             if transport == Transport::Udp {
                 return Behaviour::Truncate;
             }
             if count.fetch_add(1, Ordering::SeqCst) > 0 {
-                shared.join();
+                shared.wait();
             }
             Behaviour::AnswerThenClose
         };
-        let mut reached = over_tcp(hosts(100), slow);
+        let mut fixture = over_tcp(hosts(100), choose);
         if !is_tcp {
-            reached.args = vec![format!("@{}", reached.server.addr())];
+            fixture.args = vec![format!("@{}", fixture.server.addr())];
         }
-        found_within(&reached, 100, "20s");
-        assert!(meeting.has_happened());
+        ask_within(&fixture, 100, "20s");
+        assert!(barrier.was_opened());
     }
 }
 
-/// The answer to one of [`names`] in a message.
+/// Returns the framed answer to a query for one of [`names`].
 pub(super) fn answer(query: &[u8]) -> Vec<u8> {
     let label = &query[13..13 + usize::from(query[12])];
     let n: u16 = std::str::from_utf8(&label[1..])
@@ -213,12 +213,12 @@ pub(super) fn answer(query: &[u8]) -> Vec<u8> {
     [&length[..], &out].concat()
 }
 
-/// Only the first connection ends early, behind one answer of many; those after
-/// it take what they get. No name waits longer for its turn than it has time.
+/// Only the first connection is closed early, after one of many answers. The limit of
+/// the following ones grows, so that no name waits in the queue until its timeout.
 #[test]
-fn one_early_end_is_no_rule() {
+fn a_single_early_close_does_not_limit_later_connections() {
     use std::io::{Read, Write};
-    const TRIP: Duration = Duration::from_millis(300);
+    const DELAY: Duration = Duration::from_millis(300);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let args = format!("@tcp://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -232,8 +232,8 @@ fn one_early_end_is_no_rule() {
                         return Ok(());
                     }
                     read.extend_from_slice(&buffer[..length]);
-                    // What came meanwhile is answered a trip after this.
-                    std::thread::sleep(TRIP);
+                    // All queries of this read are answered after one delay.
+                    std::thread::sleep(DELAY);
                     while let Some((length, rest)) = read.split_first_chunk::<2>() {
                         let length = usize::from(u16::from_be_bytes(*length));
                         let Some(query) = rest.get(..length) else {
@@ -260,9 +260,9 @@ fn one_early_end_is_no_rule() {
         .stderr("");
 }
 
-/// It ends connections behind one answer and serves two at a time; others it
-/// ends at once, or lets wait for ever. No name is lost for that.
-fn two_connections_at_a_time(ends: bool) {
+/// The server closes connections after one answer and serves two at a time. It closes
+/// others immediately if `closes_others`, else it never answers them.
+fn ask_server_of_two_connections(closes_others: bool) {
     use std::io::{Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -271,7 +271,7 @@ fn two_connections_at_a_time(ends: bool) {
         let mut waiting = Vec::new();
         for mut conn in listener.incoming().flatten() {
             if served.load(Ordering::SeqCst) == 2 {
-                if !ends {
+                if !closes_others {
                     waiting.push(conn);
                 }
                 continue;
@@ -300,33 +300,33 @@ fn two_connections_at_a_time(ends: bool) {
 }
 
 #[test]
-fn connections_beyond_what_it_serves_end() {
-    two_connections_at_a_time(true);
+fn surplus_connections_may_be_closed() {
+    ask_server_of_two_connections(true);
 }
 
 #[test]
-fn connections_beyond_what_it_serves_wait() {
-    two_connections_at_a_time(false);
+fn surplus_connections_may_be_silent() {
+    ask_server_of_two_connections(false);
 }
 
 #[test]
-fn byte_by_byte() {
-    let reached = over_tcp(hosts(40), |_, _| Behaviour::Trickle);
-    all_found(&reached, 40);
+fn messages_may_arrive_byte_by_byte() {
+    let fixture = over_tcp(hosts(40), |_, _| Behaviour::Trickle);
+    ask_for_list(&fixture, 40);
 }
 
 #[cfg(feature = "tls")]
 #[test]
-fn byte_by_byte_over_tls() {
-    let reached = over_tls(hosts(40), |_, _| Behaviour::Trickle);
-    all_found(&reached, 40);
+fn messages_may_arrive_byte_by_byte_over_tls() {
+    let fixture = over_tls(hosts(40), |_, _| Behaviour::Trickle);
+    ask_for_list(&fixture, 40);
 }
 
-/// Names whose answers are more than sixteen times four thousand bytes, all
-/// of which come in one piece when the last was asked.
+/// The number of names with large answers: together they exceed 64 KiB, and all of
+/// them are sent after the last query.
 const LARGE: usize = 70;
 
-fn large() -> Zone {
+fn large_zone() -> Zone {
     let text = vec![b'x'; 250];
     let strings = [&text[..], &text, &text, &text];
     (0..LARGE).fold(Zone::new(), |zone, n| {
@@ -342,37 +342,37 @@ fn burst() -> impl Fn(&Query, Transport) -> Behaviour + Send + Sync {
     }
 }
 
-fn all_large(reached: &Reached) {
+fn ask_for_large(fixture: &Fixture) {
     let names: Vec<String> = (0..LARGE).map(|n| format!("h{n}.test")).collect();
     let out = resolve()
-        .args(&reached.args)
+        .args(&fixture.args)
         .args(["--timeout", "15s", "-t", "TXT"])
         .args(&names)
         .run();
     let lines = out.code(0).stderr("").lines();
     assert_eq!(lines.len(), LARGE);
     assert!(lines.iter().all(|line| line.len() > 1000));
-    assert_eq!(connections(&reached.server), 1);
+    assert_eq!(connections(&fixture.server), 1);
 }
 
 #[test]
-fn many_answers_in_one_piece() {
-    all_large(&over_tcp(large(), burst()));
+fn many_answers_may_arrive_together() {
+    ask_for_large(&over_tcp(large_zone(), burst()));
 }
 
 #[cfg(feature = "tls")]
 #[test]
-fn many_answers_in_one_piece_over_tls() {
-    all_large(&over_tls(large(), burst()));
+fn many_answers_may_arrive_together_over_tls() {
+    ask_for_large(&over_tls(large_zone(), burst()));
 }
 
-/// A time of its own for each of them, though they come at the same moment.
+/// Each lookup has a duration of its own, although the answers arrive together.
 #[test]
-fn times_are_those_of_each_lookup() {
-    let reached = over_tcp(large(), burst());
+fn durations_are_measured_per_lookup() {
+    let fixture = over_tcp(large_zone(), burst());
     let names: Vec<String> = (0..LARGE).map(|n| format!("h{n}.test")).collect();
     let out = resolve()
-        .args(&reached.args)
+        .args(&fixture.args)
         .args(["--json", "--timeout", "15s", "-t", "TXT"])
         .args(&names)
         .run();
@@ -386,21 +386,21 @@ fn times_are_those_of_each_lookup() {
     assert!(times.len() > LARGE / 2, "{times:?}");
 }
 
-/// Without an answer, too: there is nobody else to ask.
+/// If there is no other server, a few connections without any answer are tolerated.
 #[test]
-fn connections_without_an_answer() {
+fn connections_may_be_closed_without_an_answer() {
     let count = AtomicUsize::new(0);
-    let reached = over_tcp(hosts(100), move |_, _| {
+    let fixture = over_tcp(hosts(100), move |_, _| {
         match count.fetch_add(1, Ordering::SeqCst) {
             0 | 1 => Behaviour::Close,
             _ => Behaviour::Answer,
         }
     });
-    all_found(&reached, 100);
-    assert_eq!(connections(&reached.server), 3);
-    let reached = over_tcp(zone(), |_, _| Behaviour::Close);
+    ask_for_list(&fixture, 100);
+    assert_eq!(connections(&fixture.server), 3);
+    let fixture = over_tcp(zone(), |_, _| Behaviour::Close);
     let out = resolve()
-        .args(&reached.args)
+        .args(&fixture.args)
         .args(["--json", "--timeout", "60s", "-t", "A", "host.test"])
         .run();
     let record = &out.code(3).json()[0];
@@ -408,22 +408,22 @@ fn connections_without_an_answer() {
     assert_eq!(record["tries"], 3);
 }
 
-/// One query of many is dropped on a connection that goes on.
+/// The server drops one query of many and answers the others.
 #[test]
-fn a_query_that_was_dropped() {
+fn a_dropped_query_is_repeated_on_the_same_connection() {
     let count = AtomicUsize::new(0);
-    let reached = over_tcp(hosts(100), move |_, _| {
+    let fixture = over_tcp(hosts(100), move |_, _| {
         match count.fetch_add(1, Ordering::SeqCst) {
             50 => Behaviour::Drop,
             _ => Behaviour::Answer,
         }
     });
-    found_within(&reached, 100, "9s");
-    assert_eq!(connections(&reached.server), 1);
-    // Every repeat has waited for a third of the time, less the time for which a
-    // busy machine held up the server before it read the first query.
+    ask_within(&fixture, 100, "9s");
+    assert_eq!(connections(&fixture.server), 1);
+    // A query is repeated after a third of the timeout, less the time for which a busy
+    // machine delayed the server before it read the first one.
     let mut times: HashMap<String, Vec<Instant>> = HashMap::new();
-    for logged in reached.server.queries() {
+    for logged in fixture.server.queries() {
         times.entry(logged.query.name).or_default().push(logged.at);
     }
     let waits = times.values().flat_map(|times| times.windows(2));
@@ -433,10 +433,10 @@ fn a_query_that_was_dropped() {
     assert!(waits.iter().all(|wait| *wait >= least), "{waits:?}");
 }
 
-/// A connection falls silent in the middle: asking once more over it does not
-/// help, a new one does.
+/// A connection falls silent: repeating queries on it does not help, but a new
+/// connection does.
 #[test]
-fn a_connection_that_falls_silent() {
+fn a_silent_connection_is_replaced() {
     use std::io::{Read, Write};
     let count = AtomicUsize::new(0);
     let peer = testkit::peer::TcpPeer::start(move |mut conn| -> std::io::Result<()> {
@@ -464,36 +464,36 @@ fn a_connection_that_falls_silent() {
     assert_eq!(peer.accepted(), 2);
 }
 
-/// Slow as a whole is not silent.
+/// A server that is slow for all queries is not asked again.
 #[test]
-fn a_slow_connection() {
-    // Longer than a third of the time, after which a query is asked again.
+fn a_slow_connection_is_kept() {
+    // The delay exceeds a third of the timeout, after which a query is repeated.
     let delay = Duration::from_millis(2500);
-    let reached = over_tcp(hosts(1), move |_, _| Behaviour::Delay(delay));
-    found_within(&reached, 1, "6s");
-    assert_eq!(reached.server.queries().len(), 1);
+    let fixture = over_tcp(hosts(1), move |_, _| Behaviour::Delay(delay));
+    ask_within(&fixture, 1, "6s");
+    assert_eq!(fixture.server.queries().len(), 1);
 }
 
-/// A server that reads one query of a record may forget the others in it.
+/// Some servers read one query per TLS record and ignore the others in it.
 #[cfg(feature = "tls")]
 #[test]
-fn a_tls_record_for_each_query() {
+fn each_query_has_a_tls_record_of_its_own() {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::thread;
 
-    let mut reached = over_tls(hosts(50), |_, _| Behaviour::Answer);
+    let mut fixture = over_tls(hosts(50), |_, _| Behaviour::Answer);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let here = listener.local_addr().expect("its address");
-    let there = reached.server.tls_addr();
+    let there = fixture.server.tls_addr();
     let relay = thread::spawn(move || -> std::io::Result<usize> {
         let (mut near, _) = listener.accept()?;
         let mut far = TcpStream::connect(there)?;
         let (mut back, mut to) = (far.try_clone()?, near.try_clone()?);
         thread::spawn(move || std::io::copy(&mut back, &mut to));
-        // Each record begins with its type, a version and a length.
+        // Each record starts with its type, a version and a length.
         let (mut head, mut count) = ([0; 5], 0);
-        // Until the tool ends, which need not be in order.
+        // The tool may end without closing the connection properly.
         while near.read_exact(&mut head).is_ok() {
             let mut record = head.to_vec();
             let body = u64::from(u16::from_be_bytes([head[3], head[4]]));
@@ -503,22 +503,21 @@ fn a_tls_record_for_each_query() {
         }
         Ok(count)
     });
-    reached.args[0] = format!("@tls://{here}");
-    all_found(&reached, 50);
+    fixture.args[0] = format!("@tls://{here}");
+    ask_for_list(&fixture, 50);
     let records = relay.join().expect("a relay").expect("both ends");
-    // The last of the handshake looks like one.
+    // The last record of the handshake has the same type.
     assert_eq!(records, 51);
 }
 
-/// Nobody is at the first server: the second one's turn is at once, not when
-/// the time is over.
+/// The second server is asked immediately, and not after a timeout.
 #[test]
-fn a_refused_connection_is_the_next_servers_turn() {
-    let gone = testkit::peer::refused_addr();
-    let reached = over_tcp(zone(), |_, _| Behaviour::Answer);
+fn the_next_server_is_asked_after_a_refused_connection() {
+    let refused = testkit::peer::refused_addr();
+    let fixture = over_tcp(zone(), |_, _| Behaviour::Answer);
     resolve()
-        .arg(format!("@tcp://{}", gone.addr()))
-        .args(&reached.args)
+        .arg(format!("@tcp://{}", refused.addr()))
+        .args(&fixture.args)
         .args(["--timeout", "60s", "-t", "A", "host.test", "only4.test"])
         .run()
         .code(0)
