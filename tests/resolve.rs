@@ -16,6 +16,8 @@ mod modes;
 mod operands;
 #[path = "resolve/pace.rs"]
 mod pace;
+#[path = "resolve/reconnects.rs"]
+mod reconnects;
 #[path = "resolve/resolvconf.rs"]
 mod resolvconf;
 #[path = "resolve/secure.rs"]
@@ -184,7 +186,7 @@ fn a_json_record_has_the_documented_keys() {
     // The record has these keys in this order, and no others.
     assert_eq!(first.as_object().expect("an object").len(), keys.len());
     let at = keys.map(|key| line.find(&format!("\"{key}\":")).expect(key));
-    // `find` returns the first of each: resource records have some of them, too.
+    // `find` returns the first occurrence; resource records repeat some of the keys.
     assert!(at.is_sorted(), "{line}");
     assert_eq!(first["type"], "lookup");
     assert_eq!(first["name"], "alias.test");

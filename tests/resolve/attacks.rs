@@ -157,8 +157,8 @@ fn the_longest_text_record_takes_bounded_memory() {
     }
 }
 
-/// Thousands of records whose owners have 127 labels with a pointer each, and all
-/// of which belong to the alias chain.
+/// Thousands of records belong to the alias chain, and their owners have 127 labels
+/// with a pointer each.
 #[test]
 fn owners_of_many_pointers_take_bounded_time() {
     let server = raw(|query| {

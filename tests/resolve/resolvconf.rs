@@ -24,7 +24,7 @@ fn within(name: &str, body: impl FnOnce()) {
     });
 }
 
-/// Writes the file.
+/// Replaces the content of the file.
 fn write_conf(text: &str) {
     std::fs::write(FILE, text).expect("write the file");
 }

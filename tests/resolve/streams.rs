@@ -1,22 +1,21 @@
-//! Connections over TCP and TLS that are closed early, slow, or bursty.
+//! Connections over TCP and TLS that are slow, bursty or silent.
 
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use testkit::dns::{Behaviour, DnsServer, Query, Transport, Zone};
 
-use super::{resolve, zone};
+use super::resolve;
 
 /// A server and the arguments that select it.
-struct Fixture {
-    server: DnsServer,
-    args: Vec<String>,
+pub(super) struct Fixture {
+    pub(super) server: DnsServer,
+    pub(super) args: Vec<String>,
 }
 
-fn hosts(count: usize) -> Zone {
+pub(super) fn hosts(count: usize) -> Zone {
     (0..count).fold(Zone::new().soa("test"), |zone, n| {
         zone.a(
             &format!("h{n}.test"),
@@ -25,7 +24,7 @@ fn hosts(count: usize) -> Zone {
     })
 }
 
-fn over_tcp<F>(zone: Zone, choose: F) -> Fixture
+pub(super) fn over_tcp<F>(zone: Zone, choose: F) -> Fixture
 where
     F: Fn(&Query, Transport) -> Behaviour + Send + Sync + 'static,
 {
@@ -35,7 +34,7 @@ where
 }
 
 #[cfg(feature = "tls")]
-fn over_tls<F>(zone: Zone, choose: F) -> Fixture
+pub(super) fn over_tls<F>(zone: Zone, choose: F) -> Fixture
 where
     F: Fn(&Query, Transport) -> Behaviour + Send + Sync + 'static,
 {
@@ -60,7 +59,7 @@ pub(super) fn names(count: usize) -> (Vec<String>, String) {
 }
 
 /// Asks for a list of `count` names, all of which exist.
-fn ask_for_list(fixture: &Fixture, count: usize) {
+pub(super) fn ask_for_list(fixture: &Fixture, count: usize) {
     let (names, expected) = names(count);
     resolve()
         .args(&fixture.args)
@@ -74,7 +73,7 @@ fn ask_for_list(fixture: &Fixture, count: usize) {
 }
 
 /// Asks for `count` names on the command line, with this timeout for each.
-fn ask_within(fixture: &Fixture, count: usize, time: &str) {
+pub(super) fn ask_within(fixture: &Fixture, count: usize, time: &str) {
     let (names, expected) = names(count);
     resolve()
         .args(&fixture.args)
@@ -86,115 +85,12 @@ fn ask_within(fixture: &Fixture, count: usize, time: &str) {
         .stderr("");
 }
 
-/// Chooses `last` for every `n`th query, counted over all connections.
-fn every(n: usize, last: Behaviour) -> impl Fn(&Query, Transport) -> Behaviour + Send + Sync {
-    let count = Arc::new(AtomicUsize::new(0));
-    move |_, _| match count.fetch_add(1, Ordering::SeqCst) % n {
-        k if k == n - 1 => last.clone(),
-        _ => Behaviour::Answer,
-    }
-}
-
 /// Returns the number of connections with a query.
-fn connections(server: &DnsServer) -> usize {
+pub(super) fn connections(server: &DnsServer) -> usize {
     let mut peers: Vec<_> = server.queries().iter().map(|q| q.peer).collect();
     peers.sort_unstable();
     peers.dedup();
     peers.len()
-}
-
-/// The server closes each connection after some answers, while other queries on it
-/// are outstanding.
-#[test]
-fn connections_may_be_closed_after_a_few_answers() {
-    for (after, count) in [(1, 300), (2, 300), (7, 1000), (64, 3000)] {
-        for end in [Behaviour::AnswerThenClose, Behaviour::AnswerThenReset] {
-            let fixture = over_tcp(hosts(count), every(after, end));
-            ask_for_list(&fixture, count);
-            // Few queries are sent in vain.
-            let read = fixture.server.queries().len();
-            assert!(read <= 2 * count, "{read} for {count} by {after}");
-            assert!(connections(&fixture.server) >= count / after / 2);
-        }
-    }
-}
-
-#[cfg(feature = "tls")]
-#[test]
-fn connections_may_be_closed_after_a_few_answers_over_tls() {
-    for (after, count) in [(1, 150), (20, 1000), (64, 3000)] {
-        for end in [
-            Behaviour::AnswerThenClose,
-            Behaviour::AnswerThenReset,
-            Behaviour::AnswerThenNotify,
-        ] {
-            let fixture = over_tls(hosts(count), every(after, end));
-            ask_for_list(&fixture, count);
-        }
-    }
-}
-
-/// All answers over UDP are truncated, and each TCP connection has one answer.
-#[test]
-fn connections_after_truncation_may_have_one_answer_each() {
-    const COUNT: usize = 300;
-    let server = DnsServer::with_behaviour(hosts(COUNT), |_, transport| match transport {
-        Transport::Udp => Behaviour::Truncate,
-        _ => Behaviour::AnswerThenClose,
-    });
-    let args = vec![format!("@{}", server.addr())];
-    ask_for_list(&Fixture { server, args }, COUNT);
-}
-
-/// A barrier that holds queries back until several connections have one.
-#[derive(Default)]
-struct Barrier {
-    waiting: Mutex<usize>,
-    arrived: Condvar,
-}
-
-impl Barrier {
-    const CONNECTIONS: usize = 4;
-
-    /// Waits until [`Self::CONNECTIONS`] queries have arrived, for 30 s at most.
-    fn wait(&self) {
-        let mut waiting = self.waiting.lock().expect("no panic");
-        *waiting += 1;
-        self.arrived.notify_all();
-        let is_closed = |waiting: &mut usize| *waiting < Self::CONNECTIONS;
-        let limit = Duration::from_secs(30);
-        let result = self.arrived.wait_timeout_while(waiting, limit, is_closed);
-        drop(result.expect("no panic"));
-    }
-
-    fn was_opened(&self) -> bool {
-        *self.waiting.lock().expect("no panic") >= Self::CONNECTIONS
-    }
-}
-
-/// Each connection has one answer. After the first one the tool opens several at a
-/// time, since a single one at a time would take too long.
-#[test]
-fn several_connections_are_opened_if_each_has_one_answer() {
-    for is_tcp in [true, false] {
-        let barrier = Arc::new(Barrier::default());
-        let (shared, count) = (Arc::clone(&barrier), AtomicUsize::new(0));
-        let choose = move |_: &Query, transport: Transport| {
-            if transport == Transport::Udp {
-                return Behaviour::Truncate;
-            }
-            if count.fetch_add(1, Ordering::SeqCst) > 0 {
-                shared.wait();
-            }
-            Behaviour::AnswerThenClose
-        };
-        let mut fixture = over_tcp(hosts(100), choose);
-        if !is_tcp {
-            fixture.args = vec![format!("@{}", fixture.server.addr())];
-        }
-        ask_within(&fixture, 100, "20s");
-        assert!(barrier.was_opened());
-    }
 }
 
 /// Returns the framed answer to a query for one of [`names`].
@@ -211,102 +107,6 @@ pub(super) fn answer(query: &[u8]) -> Vec<u8> {
     out.extend_from_slice(&n.to_be_bytes());
     let length = (out.len() as u16).to_be_bytes();
     [&length[..], &out].concat()
-}
-
-/// Only the first connection is closed early, after one of many answers. The limit of
-/// the following ones grows, so that no name waits in the queue until its timeout.
-#[test]
-fn a_single_early_close_does_not_limit_later_connections() {
-    use std::io::{Read, Write};
-    const DELAY: Duration = Duration::from_millis(300);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let args = format!("@tcp://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for (n, conn) in listener.incoming().enumerate() {
-            let mut conn = conn.unwrap();
-            std::thread::spawn(move || -> std::io::Result<()> {
-                let (mut read, mut buffer) = (Vec::new(), [0; 8192]);
-                loop {
-                    let length = conn.read(&mut buffer)?;
-                    if length == 0 {
-                        return Ok(());
-                    }
-                    read.extend_from_slice(&buffer[..length]);
-                    // All queries of this read are answered after one delay.
-                    std::thread::sleep(DELAY);
-                    while let Some((length, rest)) = read.split_first_chunk::<2>() {
-                        let length = usize::from(u16::from_be_bytes(*length));
-                        let Some(query) = rest.get(..length) else {
-                            break;
-                        };
-                        conn.write_all(&answer(query))?;
-                        if n == 0 {
-                            return Ok(());
-                        }
-                        read.drain(..length + 2);
-                    }
-                }
-            });
-        }
-    });
-    let (names, expected) = names(300);
-    resolve()
-        .arg(args)
-        .args(["--timeout", "9s", "--long", "-t", "A"])
-        .args(names)
-        .run()
-        .code(0)
-        .stdout(&expected)
-        .stderr("");
-}
-
-/// The server closes connections after one answer and serves two at a time. It closes
-/// others immediately if `closes_others`, else it never answers them.
-fn ask_server_of_two_connections(closes_others: bool) {
-    use std::io::{Read, Write};
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    std::thread::spawn(move || {
-        let served = Arc::new(AtomicUsize::new(0));
-        let mut waiting = Vec::new();
-        for mut conn in listener.incoming().flatten() {
-            if served.load(Ordering::SeqCst) == 2 {
-                if !closes_others {
-                    waiting.push(conn);
-                }
-                continue;
-            }
-            served.fetch_add(1, Ordering::SeqCst);
-            let served = Arc::clone(&served);
-            std::thread::spawn(move || -> std::io::Result<()> {
-                let mut query = vec![0; 512];
-                let read = conn.read(&mut query)?;
-                std::thread::sleep(Duration::from_millis(20));
-                served.fetch_sub(1, Ordering::SeqCst);
-                conn.write_all(&answer(query.get(2..read).unwrap_or_default()))
-            });
-        }
-    });
-    let (names, expected) = names(100);
-    resolve()
-        .arg(format!("@tcp://{address}"))
-        .args(["--timeout", "20s", "--long", "-t", "A"])
-        .args(names)
-        .timeout(Duration::from_secs(120))
-        .run()
-        .code(0)
-        .stdout(&expected)
-        .stderr("");
-}
-
-#[test]
-fn surplus_connections_may_be_closed() {
-    ask_server_of_two_connections(true);
-}
-
-#[test]
-fn surplus_connections_may_be_silent() {
-    ask_server_of_two_connections(false);
 }
 
 #[test]
@@ -384,28 +184,6 @@ fn durations_are_measured_per_lookup() {
     times.sort_unstable();
     times.dedup();
     assert!(times.len() > LARGE / 2, "{times:?}");
-}
-
-/// If there is no other server, a few connections without any answer are tolerated.
-#[test]
-fn connections_may_be_closed_without_an_answer() {
-    let count = AtomicUsize::new(0);
-    let fixture = over_tcp(hosts(100), move |_, _| {
-        match count.fetch_add(1, Ordering::SeqCst) {
-            0 | 1 => Behaviour::Close,
-            _ => Behaviour::Answer,
-        }
-    });
-    ask_for_list(&fixture, 100);
-    assert_eq!(connections(&fixture.server), 3);
-    let fixture = over_tcp(zone(), |_, _| Behaviour::Close);
-    let out = resolve()
-        .args(&fixture.args)
-        .args(["--json", "--timeout", "60s", "-t", "A", "host.test"])
-        .run();
-    let record = &out.code(3).json()[0];
-    assert_eq!(record["status"], "MALFORMED");
-    assert_eq!(record["tries"], 3);
 }
 
 /// The server drops one query of many and answers the others.
@@ -508,19 +286,4 @@ fn each_query_has_a_tls_record_of_its_own() {
     let records = relay.join().expect("a relay").expect("both ends");
     // The last record of the handshake has the same type.
     assert_eq!(records, 51);
-}
-
-/// The second server is asked immediately, and not after a timeout.
-#[test]
-fn the_next_server_is_asked_after_a_refused_connection() {
-    let refused = testkit::peer::refused_addr();
-    let fixture = over_tcp(zone(), |_, _| Behaviour::Answer);
-    resolve()
-        .arg(format!("@tcp://{}", refused.addr()))
-        .args(&fixture.args)
-        .args(["--timeout", "60s", "-t", "A", "host.test", "only4.test"])
-        .run()
-        .code(0)
-        .stdout("host.test\tA\t192.0.2.1\nonly4.test\tA\t192.0.2.4\n")
-        .stderr("");
 }

@@ -1,4 +1,4 @@
-//! `--trace`, in a tree of zones whose servers have loopback addresses of their own.
+//! `--trace`, in a tree of zones. Each server has a loopback address of its own.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -285,7 +285,7 @@ struct OwnerIndex<'a, 'm> {
     hashes: Vec<u64>,
 }
 
-/// The most records of an answer whose owners are not hashed.
+/// The most records in an answer for which the owners are not hashed.
 const MAX_UNHASHED: usize = 16;
 
 impl<'a, 'm> OwnerIndex<'a, 'm> {

@@ -69,7 +69,7 @@ pub(crate) struct Config {
     pub(crate) verbose: bool,
 }
 
-/// A valid operand.
+/// An operand that can be looked up.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) address: Option<IpAddr>,

@@ -192,7 +192,7 @@ impl OperandQueue {
         Ok(())
     }
 
-    /// Shows the lookups whose reorder deadline has passed.
+    /// Shows the lookups that have reached their reorder deadline.
     fn show_overdue(&mut self, sink: &mut dyn Sink) -> Result<()> {
         let now = Instant::now();
         let front = |queue: &Self| queue.reorder_deadlines.front().copied();

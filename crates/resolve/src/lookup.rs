@@ -27,14 +27,14 @@ pub(crate) struct DisplayRecord {
     pub(crate) is_value: bool,
 }
 
-/// The reason why there is no answer.
+/// The reason why a lookup has failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
     pub(crate) message: String,
 }
 
-/// The requested type.
+/// The record type that a lookup requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QueryType {
     /// A and AAAA in one lookup, on the system path.
@@ -84,7 +84,7 @@ pub(crate) struct Lookup {
     pub(crate) server_failures: Vec<(Arc<str>, Failure, Status)>,
     pub(crate) authenticated: bool,
     pub(crate) elapsed: Duration,
-    /// Queries sent.
+    /// Queries sent in all.
     pub(crate) tries: u32,
     pub(crate) failure: Option<Failure>,
     /// The DNS message, if it is needed for the output.

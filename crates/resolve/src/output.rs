@@ -11,7 +11,7 @@ use crate::lookup::{self, DisplayRecord, Lookup};
 use crate::presentation::{self, Mnemonic};
 use crate::{name, records};
 
-/// A text format.
+/// A text format of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Short,

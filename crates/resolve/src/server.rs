@@ -33,7 +33,7 @@ impl Protocol {
 pub(crate) enum Transport {
     /// UDP, and TCP after truncation.
     Udp(SocketAddr),
-    /// Nothing but TCP.
+    /// TCP from the first query on.
     Tcp(SocketAddr),
     /// DNS over TLS (RFC 7858); the certificate must be valid for `name`.
     Tls { address: SocketAddr, name: String },
@@ -54,7 +54,7 @@ pub(crate) enum ServerArg {
     Server(Server),
     /// The system's resolver, for `--diff`.
     System,
-    /// A server for DNS over TLS whose name has to be looked up.
+    /// A server for DNS over TLS, given by a name that has to be looked up.
     Named {
         host: String,
         port: u16,
@@ -76,13 +76,13 @@ impl ServerArg {
 const FORMS: &str = "use IP[:PORT], udp://, tcp://, tls:// or https://";
 
 impl Server {
-    /// Creates a server whose label is the one of the command line.
+    /// Creates a server with a label from the command line.
     fn with_label(transport: Transport, label: String) -> Self {
         let label = label.into();
         Self { transport, label }
     }
 
-    /// Creates a server whose label is its address or URL.
+    /// Creates a server with its address or URL as the label.
     pub(crate) fn new(transport: Transport) -> Self {
         let label = match &transport {
             Transport::Udp(address) | Transport::Tcp(address) | Transport::Tls { address, .. } => {

@@ -75,8 +75,8 @@ impl RecvBatch {
             .map(|((length, is_cut), chunk)| (&chunk[..*length], *is_cut))
     }
 
-    /// Receives the available datagrams, up to a batch. Fails with `WouldBlock` if
-    /// there is none.
+    /// Receives the available datagrams, up to a batch. Fails with `WouldBlock` if the
+    /// receive buffer is empty.
     #[cfg(target_os = "linux")]
     pub(crate) fn receive(&mut self, socket: &UdpSocket) -> io::Result<()> {
         use std::os::fd::AsRawFd;
@@ -108,7 +108,7 @@ impl RecvBatch {
         Ok(())
     }
 
-    /// Receives one datagram. Fails with `WouldBlock` if there is none.
+    /// Receives one datagram. Fails with `WouldBlock` if the receive buffer is empty.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn receive(&mut self, socket: &UdpSocket) -> io::Result<()> {
         self.received.clear();

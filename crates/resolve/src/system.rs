@@ -74,7 +74,7 @@ impl SystemQuestion {
     }
 }
 
-/// The values in libc's order, or the reason why there are none.
+/// The values in libc's order, or a status with the reason.
 type SystemAnswer = Result<Vec<DisplayRecord>, (Status, Option<Failure>)>;
 
 /// The system's resolver with a pool of threads.
@@ -86,7 +86,7 @@ pub(crate) struct SystemResolver {
     threads: usize,
     /// Threads that are blocked in libc beyond their deadline.
     abandoned: usize,
-    /// Lookups that were submitted and whose results were not taken yet.
+    /// Lookups that were submitted, until their results are taken.
     pending: usize,
     finished: Vec<(u64, Lookup)>,
 }
@@ -116,7 +116,7 @@ struct WorkQueue {
 
 #[derive(Clone, Debug)]
 struct RunningLookup {
-    /// Distinguishes lookups whose tokens are equal.
+    /// Distinguishes lookups with equal tokens.
     serial: u64,
     token: u64,
     question: SystemQuestion,
@@ -163,7 +163,8 @@ impl SystemResolver {
         Ok(())
     }
 
-    /// Ends the lookups whose deadline has passed, and returns the next deadline.
+    /// Ends the lookups that have reached their deadline, and returns the next
+    /// deadline.
     fn expire(&mut self, now: Instant) -> Option<Instant> {
         let mut queue = lock(&self.shared.queue);
         let mut next: Option<Instant> = None;

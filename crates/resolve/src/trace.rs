@@ -97,7 +97,7 @@ struct Trace<'a> {
     deadline: Instant,
     tries: u32,
     steps: usize,
-    /// Zones whose servers are being resolved.
+    /// Zones with servers that are being resolved.
     resolving: Vec<OwnedName>,
 }
 
@@ -333,7 +333,7 @@ impl Trace<'_> {
     }
 }
 
-/// Describes a referral to servers whose addresses cannot be found.
+/// Describes a referral to servers without a known address.
 fn no_addresses(zone: &OwnedName, servers: &[OwnedName]) -> String {
     let needs_glue = servers.iter().any(|server| server.ends_with(zone));
     format!(

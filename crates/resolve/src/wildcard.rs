@@ -314,7 +314,7 @@ impl WildcardFilter {
     }
 }
 
-/// Returns a name below `parent` whose label has sixteen random digits, and the
+/// Returns a name below `parent` with a label of sixteen random digits, and the
 /// label. Returns `None` if it would be too long.
 fn random_name(parent: &OwnedName) -> Option<(OwnedName, String)> {
     let mut label = String::new();

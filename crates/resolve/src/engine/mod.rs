@@ -4,28 +4,30 @@
 //! A lookup is a [`PendingLookup`]. It asks its servers in order: the next one
 //! when a server has failed or its retransmission timeout has expired, and the
 //! first one again after the last, until the lookup's deadline. Every query keeps
-//! its ID until the lookup ends, so that late answers count. [`flow`] decides how
-//! many queries a server gets at a time; [`udp`], [`stream`] and [`https`]
-//! transport them.
+//! its ID until the lookup ends, so that late answers count. [`window`], [`rtt`]
+//! and [`limiter`] decide how many queries a server gets and when they are repeated;
+//! [`udp`], [`stream`] and [`https`] transport them.
 //!
 //! The caller submits lookups while [`Engine::has_room`] and calls
 //! [`Engine::turn`] until all have finished. A single lookup of the command line
 //! takes the same path as a list of a million names.
 
 pub(crate) mod failure;
-mod flow;
 pub(crate) mod frames;
 #[cfg_attr(not(feature = "tls"), path = "no_https.rs")]
 mod https;
+mod limiter;
 mod pause;
 mod pending;
 mod receive;
 mod reconnect;
+mod rtt;
 mod send;
 mod socket_pool;
 mod stream;
 mod udp;
 mod upstream;
+mod window;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -95,7 +97,7 @@ pub(crate) struct Settings {
 /// A lookup to be submitted.
 #[derive(Debug)]
 pub(crate) struct LookupRequest {
-    /// Identifies the result.
+    /// Identifies the result of the lookup.
     pub(crate) token: u64,
     pub(crate) name: OwnedName,
     pub(crate) rtype: Rtype,

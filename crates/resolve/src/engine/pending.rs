@@ -18,7 +18,7 @@ pub(crate) enum SentVia {
     Https,
 }
 
-/// A query that was sent and whose answer still counts.
+/// A query that was sent and that can still be answered.
 #[derive(Clone, Debug)]
 pub(crate) struct InFlightQuery {
     /// The slab key of its lookup.
@@ -55,7 +55,7 @@ pub(crate) struct PendingLookup {
     pub(crate) deadline: Instant,
     /// The serial number of the valid timer; earlier timers are ignored.
     pub(crate) timer_serial: u32,
-    /// Queries sent.
+    /// Queries sent in all.
     pub(crate) tries: u32,
     /// Queries sent for the current name.
     pub(crate) attempts: u32,

@@ -333,8 +333,8 @@ impl Engine {
         self.queue_retry(slot, now);
     }
 
-    /// Excludes a server that failed and continues with the next one. Gives the
-    /// lookup up if there is no other.
+    /// Excludes a server that failed and continues with the next one. Gives up the
+    /// lookup after the last server.
     pub(super) fn fail_server(
         &mut self,
         slot: u32,

@@ -17,7 +17,7 @@ use crate::server::Protocol;
 const MAX_RECONNECTS: u8 = 100;
 
 /// The most connections that may be closed without any answer while one lookup
-/// waits, if there is no other server to ask.
+/// waits, if all other servers have failed.
 const MAX_EMPTY_CLOSES: u8 = 2;
 
 impl Engine {

@@ -134,7 +134,7 @@ impl Engine {
         let is_silent = stream.is_some_and(|s| s.last_read.is_none_or(|read| read < sent));
         let has_answered = stream.is_some_and(|s| s.answered > 0);
         match (is_last_server, is_silent, has_answered) {
-            // The server may be slow for all queries, and there is no other one.
+            // The server may be slow for all queries, and it is the only one left.
             (true, _, false) if !others_answered => {
                 let deadline = pending.deadline;
                 return self.set_timer(slot, deadline);
@@ -153,8 +153,8 @@ impl Engine {
         }
     }
 
-    /// Shortens the timers of outstanding queries to a server whose round-trip
-    /// time has become known: they were set before that.
+    /// Shortens the timers of outstanding queries after the round-trip time of their
+    /// server has become known.
     pub(super) fn shorten_timers(&mut self, index: usize) {
         let upstream = &self.upstreams[index];
         if upstream.in_window == 0 {

@@ -34,7 +34,7 @@ pub(crate) struct SocketPool {
     sockets: Vec<Option<EphemeralSocket>>,
     /// The numbers of the sockets in use for new queries.
     active: Vec<usize>,
-    /// The index in `active` of the socket whose batch is being filled.
+    /// The index in `active` of the socket that gets the next query.
     current: usize,
     max_sockets: usize,
     /// The serial number of the newest socket.

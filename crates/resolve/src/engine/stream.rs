@@ -34,7 +34,7 @@ pub(crate) struct Stream {
     initial_limit: usize,
     frames: FrameBuffer,
     queries: HashMap<u16, QueuedQuery>,
-    /// Messages received.
+    /// The number of messages received.
     pub(crate) answered: usize,
     /// The time at which bytes last arrived.
     pub(crate) last_read: Option<Instant>,

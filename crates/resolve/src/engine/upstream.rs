@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Settings;
-use super::flow::{CongestionWindow, RateLimiter, RttEstimator};
 use super::https::{self, HttpsClient};
+use super::limiter::RateLimiter;
+use super::rtt::RttEstimator;
 use super::socket_pool::SocketPool;
 use super::stream::Stream;
 use super::udp::QueryIds;
+use super::window::CongestionWindow;
 use crate::server::{Server, Transport};
 use crate::tls;
 use crate::wire::edns::{Cookie, CookieOption};
@@ -25,8 +27,8 @@ const MAX_STREAM_WINDOW: usize = 256;
 /// single one at a time would use up the time of the names that wait.
 const MAX_CONNECTIONS: usize = 8;
 
-/// Queries that may be queued on connections before no more are sent over UDP,
-/// whose answers may send further ones there.
+/// Queries that may be queued on connections before no more are sent over UDP, since
+/// a truncated answer adds another one to the queue.
 const MAX_QUEUED: usize = 64;
 
 /// Answers over UDP after which the share of truncated ones is evaluated.
@@ -201,7 +203,7 @@ impl Upstream {
     /// Returns how long to wait for an answer over UDP after `rounds` queries to
     /// every server without one.
     pub(crate) fn rto(&self, settings: &Settings, rounds: u32) -> Duration {
-        // Attempts whose number is limited have the same time each.
+        // A limited number of attempts have the same time each.
         let is_fixed = settings.attempts.is_some() && !self.rtt.is_measured();
         let rounds = if is_fixed { 0 } else { rounds };
         self.rtt
@@ -232,8 +234,8 @@ impl Upstream {
         Ok(number)
     }
 
-    /// Returns the number of a connection for the next query. Connects if there
-    /// is no connection, or if none has spare capacity and another is allowed.
+    /// Returns the number of a connection for the next query. Opens one if all lack
+    /// spare capacity and another is allowed.
     pub(crate) fn select_stream(&mut self) -> io::Result<usize> {
         let open = self.streams.iter().enumerate();
         let open = open.filter_map(|(number, stream)| Some((number, stream.as_ref()?)));

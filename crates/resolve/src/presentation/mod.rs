@@ -1,8 +1,8 @@
 //! The presentation format of names, types and record data.
 //!
-//! The table in [`fields`] has one line per record type. A type whose data is a
-//! sequence of ordinary [`Field`]s needs nothing else; the others have a function in
-//! one of the submodules. Types that are not in the table and data that does not
+//! The table in [`fields`] has one line per record type. A type with a sequence of
+//! ordinary [`Field`]s needs nothing else; the others have a function in one of the
+//! submodules. Types that are not in the table and data that does not
 //! parse are shown in the generic form of RFC 3597 (`\# length hex`), except that a
 //! name that does not parse is an error.
 

@@ -1,4 +1,4 @@
-//! Types whose data is not a plain sequence of fields: WKS, NSAP, CERT, APL,
+//! Types with data that is not a plain sequence of fields: WKS, NSAP, CERT, APL,
 //! IPSECKEY, HIP and AMTRELAY. Each function returns the text of some data, or
 //! `None` if it is invalid.
 

@@ -98,7 +98,7 @@ fn subnet(ip: IpAddr, length: u8) -> Vec<u8> {
 
 /// Iterates over the options of an answer.
 pub(crate) fn options(mut data: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    // An option whose length is wrong ends the list.
+    // An option with a wrong length ends the list.
     std::iter::from_fn(move || {
         let (head, rest) = data.split_first_chunk::<4>()?;
         let length = usize::from(u16::from_be_bytes([head[2], head[3]]));

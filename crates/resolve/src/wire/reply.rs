@@ -395,7 +395,7 @@ mod tests {
         }
     }
 
-    /// A reply whose answer section holds these types and data.
+    /// Composes a reply with records of these types and data in its answer section.
     fn reply_with(records: &[(u16, &[u8])]) -> Vec<u8> {
         let mut bytes = Vec::new();
         compose(&mut bytes, 7, true, &question(), None);

@@ -1,4 +1,4 @@
-//! Tests of a single connection whose other end is the test.
+//! Tests of a single connection, with the test as its peer.
 
 use std::net::TcpListener;
 
