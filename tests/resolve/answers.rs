@@ -93,7 +93,7 @@ fn the_missing_name_is_reported() {
             _ => query.response(),
         }
     });
-    for (name, says) in [
+    for (name, message) in [
         (
             "dangling.test",
             "an alias of gone.test., which does not exist (NXDOMAIN)",
@@ -110,7 +110,7 @@ fn the_missing_name_is_reported() {
         let out = resolve().arg(at(&server)).args(["-t", "A", name]).run();
         out.code(1)
             .stdout("")
-            .stderr(&format!("resolve: {name}: {says}\n"));
+            .stderr(&format!("resolve: {name}: {message}\n"));
     }
 }
 
@@ -127,7 +127,7 @@ fn referrals_and_lame_servers_are_explained() {
         }
     });
     let shown = server.addr();
-    for (name, says) in [
+    for (name, message) in [
         (
             "up.test",
             format!("{shown} is not authoritative for up.test. and refers upwards (lame)"),
@@ -140,7 +140,7 @@ fn referrals_and_lame_servers_are_explained() {
         let out = resolve().arg(at(&server)).args(["-t", "A", name]).run();
         out.code(3)
             .stdout("")
-            .stderr(&format!("resolve: {name}: {says}\n"));
+            .stderr(&format!("resolve: {name}: {message}\n"));
     }
 }
 
@@ -202,7 +202,7 @@ fn inconsistent_aliases_are_reported() {
             _ => response.answer(alias("two.test")).answer(target),
         }
     });
-    for (name, value, says) in [
+    for (name, value, message) in [
         (
             "both.test",
             "192.0.2.200",
@@ -220,7 +220,7 @@ fn inconsistent_aliases_are_reported() {
             out.code(0).stdout(&format!("{value}\n"));
             out.stderr_str().to_owned()
         };
-        assert_eq!(ask(&[]), format!("resolve: {name}: A: {says}\n"));
+        assert_eq!(ask(&[]), format!("resolve: {name}: A: {message}\n"));
         assert_eq!(ask(&["-q"]), "");
     }
 }

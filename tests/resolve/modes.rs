@@ -261,14 +261,14 @@ fn encrypted_servers_are_rejected_without_tls() {
     ] {
         let arg = format!("@{server}");
         let args = [arg.as_str(), "--timeout", "1us", "-t", "A", "host.test"];
-        let says = "this build has no TLS; install resolve with its default features";
+        let message = "this build has no TLS; install resolve with its default features";
         resolve()
             .args(args)
             .run()
             .code(2)
             .stdout("")
             .stderr(&format!(
-                "resolve: {server}: {says}; see 'resolve --help'\n"
+                "resolve: {server}: {message}; see 'resolve --help'\n"
             ));
         let records = resolve().args(args).arg("--json").run().code(2).json();
         assert_eq!(records.len(), 1);

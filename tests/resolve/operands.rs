@@ -73,7 +73,7 @@ fn a_name_may_look_like_a_type() {
 #[test]
 fn urls_ports_and_brackets_are_explained() {
     let server = DnsServer::start(zone());
-    for (text, says) in [
+    for (text, message) in [
         (
             "https://www.corp.test/",
             "this is a URL; give its host, www.corp.test",
@@ -106,7 +106,7 @@ fn urls_ports_and_brackets_are_explained() {
     ] {
         for servers in [&[at(&server)][..], &[]] {
             let out = resolve().args(servers).arg(text).run();
-            out.code(2).stderr(&format!("resolve: {text}: {says}\n"));
+            out.code(2).stderr(&format!("resolve: {text}: {message}\n"));
         }
     }
     assert!(server.queries().is_empty());
@@ -183,7 +183,7 @@ fn a_file_as_operand_has_a_hint() {
 
 #[test]
 fn a_port_after_a_hash_has_a_hint() {
-    for (server, says) in [
+    for (server, message) in [
         (
             "192.0.2.1#5353",
             "a port follows a colon; use 192.0.2.1:5353",
@@ -195,7 +195,7 @@ fn a_port_after_a_hash_has_a_hint() {
     ] {
         let out = resolve().args([&format!("@{server}"), "x.test"]).run();
         out.code(2).stdout("").stderr(&format!(
-            "resolve: {server}: {says}; see 'resolve --help'\n"
+            "resolve: {server}: {message}; see 'resolve --help'\n"
         ));
     }
 }

@@ -41,7 +41,7 @@ fn certificates_are_verified_and_nothing_falls_back() {
                           @tls://IP#NAME expects another name";
     const AUTHORITY: &str = "the certificate is that of a certificate authority, not of a \
                              server (basicConstraints CA:TRUE)";
-    for (leaf, says) in [
+    for (leaf, message) in [
         (Leaf::WrongName, EXPECT),
         (Leaf::Expired, "the certificate has expired"),
         (
@@ -63,7 +63,7 @@ fn certificates_are_verified_and_nothing_falls_back() {
             .run();
         let records = out.code(3).json();
         out.stderr(&format!(
-            "resolve: host.test: {}: {says}\n",
+            "resolve: host.test: {}: {message}\n",
             server.tls_addr()
         ));
         assert_eq!(records[0]["status"], "TLS", "{leaf:?}");
@@ -106,7 +106,7 @@ fn a_server_without_tls_is_not_asked_in_plain() {
 #[test]
 fn an_invalid_file_of_authorities_is_reported() {
     let authority = Authority::new();
-    for (content, says) in [
+    for (content, message) in [
         (Some("nothing\n"), "the file holds no PEM certificate"),
         (
             Some("-----BEGIN CERTIFICATE-----\n?\n"),
@@ -125,7 +125,7 @@ fn an_invalid_file_of_authorities_is_reported() {
             .run()
             .code(2)
             .stdout("")
-            .stderr(&format!("resolve: {path}: {says}\n"));
+            .stderr(&format!("resolve: {path}: {message}\n"));
     }
 }
 
@@ -213,7 +213,7 @@ fn values_are_found_over_https_by_post_and_get() {
 fn unusable_responses_over_https_are_reported() {
     let server = over_https();
     let ca = server.ca_file().display().to_string();
-    for (path, status, says) in [
+    for (path, status, message) in [
         ("/none", "UNREACHABLE", "HTTP status 404"),
         ("/moved", "UNREACHABLE", "HTTP status 302"),
         ("/text", "MALFORMED", "not a DNS message"),
@@ -223,7 +223,7 @@ fn unusable_responses_over_https_are_reported() {
             .args(["--cacert", &ca, "--json", "-t", "A", "host.test"])
             .run();
         assert_eq!(out.code(3).json()[0]["status"], status, "{path}");
-        out.stderr_contains(says);
+        out.stderr_contains(message);
     }
     let expired = HttpServer::start_tls_expired(|_| Reply::new(200));
     let ca = expired.ca_file().display().to_string();
@@ -247,7 +247,7 @@ fn a_server_without_https_is_explained() {
     let ca = other.ca_file().display().to_string();
     let ends = "connection closed without an answer; resolve speaks HTTP/1.1 only, the server \
                 may require HTTP/2";
-    for (url, status, says) in [
+    for (url, status, message) in [
         (
             format!("https://{}/dns-query", plain.addr()),
             "TLS",
@@ -267,7 +267,7 @@ fn a_server_without_https_is_explained() {
             .run();
         let record = &out.code(3).json()[0];
         assert_eq!(record["status"], status, "{}", out.story());
-        out.stderr_contains(&format!("resolve: host.test: {url}: {says}"));
+        out.stderr_contains(&format!("resolve: host.test: {url}: {message}"));
     }
 }
 
@@ -318,7 +318,7 @@ fn endless_responses_over_https_take_bounded_memory() {
         _ => Reply::new(404),
     });
     let ca = server.ca_file().display().to_string();
-    for (path, says) in [
+    for (path, message) in [
         ("/length", "the answer is longer than a DNS message"),
         ("/chunked", "the answer is longer than a DNS message"),
         ("/close", "the answer is longer than a DNS message"),
@@ -353,7 +353,7 @@ fn endless_responses_over_https_take_bounded_memory() {
             assert_eq!(record["status"], "TIMEOUT", "{}", out.story());
         } else {
             assert_eq!(record["status"], "MALFORMED", "{}", out.story());
-            out.stderr_contains(&format!("resolve: host.test: {url}: {says}"));
+            out.stderr_contains(&format!("resolve: host.test: {url}: {message}"));
         }
         out.peak_memory_below(32 << 20);
     }

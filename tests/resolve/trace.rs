@@ -265,9 +265,9 @@ fn servers_without_addresses_are_resolved_or_named() {
     let tree = Tree::new();
     let out = tree.run(&["--json", "www.noglue.test"]);
     let records = out.code(3).json();
-    let says = "no address for the name servers of noglue.test.: ns.noglue.test.; the referral \
+    let message = "no address for the name servers of noglue.test.: ns.noglue.test.; the referral \
                 lacks glue";
-    out.stderr(&format!("resolve: www.noglue.test: {says}\n"));
+    out.stderr(&format!("resolve: www.noglue.test: {message}\n"));
     let last = &records[records.len() - 1];
     assert_eq!(last["status"], "INCOMPLETE");
     assert_eq!(last["source"], "dns");

@@ -121,7 +121,7 @@ fn failed_probes_are_reported() {
         Behaviour::Answer
     });
     let args = ["--no-wildcards", "-t", "A", "host.test"];
-    let says = format!(
+    let message = format!(
         "not checked for a wildcard below test.: {} answered SERVFAIL",
         server.addr()
     );
@@ -131,12 +131,12 @@ fn failed_probes_are_reported() {
         .run()
         .code(3)
         .stdout("192.0.2.1\n")
-        .stderr(&format!("resolve: host.test: A: {says}\n"));
+        .stderr(&format!("resolve: host.test: A: {message}\n"));
     let count = probes.load(Ordering::SeqCst);
     assert!((3..20).contains(&count), "{count}");
     let out = resolve().arg(at(&server)).args(args).arg("--json").run();
     let record = &out.code(3).json()[0];
     assert_eq!(record["status"], "NOERROR");
-    assert_eq!(record["error"]["message"], says);
+    assert_eq!(record["error"]["message"], message);
     assert_eq!(record["error"]["kind"], "server");
 }

@@ -1,5 +1,5 @@
-//! The interface between the driver and whatever makes lookups: the DNS engine,
-//! the wildcard filter around it, or the system's resolver.
+//! The interface between the driver and the resolvers: the DNS engine, the wildcard
+//! filter around it, and the system's resolver.
 
 use std::os::fd::BorrowedFd;
 use std::time::Instant;

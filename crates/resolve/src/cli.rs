@@ -11,8 +11,8 @@ SERVERS
   IP[:PORT], udp://IP   UDP, and TCP if an answer is truncated
   tcp://IP[:PORT]       TCP only
   tls://IP[:PORT][#NAME], tls://NAME
-                        DNS over TLS, port 853; the certificate must be for NAME,
-                        or for the IP
+                        DNS over TLS, port 853; the certificate must be valid for
+                        NAME, or for the IP
   https://HOST/PATH     DNS over HTTPS by POST; by GET if it ends with {?dns}
   system                the system's resolver, with --diff
 
@@ -106,7 +106,7 @@ pub(crate) struct Cli {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "DNS query options")]
 pub(crate) struct QueryArgs {
-    /// Ask over TCP
+    /// Use TCP instead of UDP
     #[arg(long)]
     pub(crate) tcp: bool,
 

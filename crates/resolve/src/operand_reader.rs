@@ -164,7 +164,7 @@ impl ThreadedReader {
                 Err(TryRecvError::Empty) if self.is_waiting.load(Ordering::SeqCst) => {
                     return Poll::Pending;
                 }
-                // Checks once more after the thread has been told to wake it.
+                // Checks once more, now that the thread will wake it.
                 Err(TryRecvError::Empty) => {
                     let mut bytes = [0; 64];
                     while matches!((&self.wake_reader).read(&mut bytes), Ok(n) if n > 0) {}

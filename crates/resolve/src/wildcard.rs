@@ -5,9 +5,8 @@
 //! wildcard.
 //!
 //! Servers may rotate the values of a wildcard and return only some of them at a
-//! time, so that a value which no random name has had yet proves nothing. Further
-//! random names are queried until enough of them in a row have returned no new value
-//! that another one is improbable. The results are kept for other names of the
+//! time, so that a new value proves nothing at first. Further random names are queried
+//! until a long row of them has returned no new value, and another one is improbable. The results are kept for other names of the
 //! parent.
 
 use std::collections::{HashMap, HashSet};

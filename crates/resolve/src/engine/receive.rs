@@ -302,8 +302,7 @@ impl Engine {
             }
             return self.try_next_name(slot, next, now);
         }
-        // A candidate that exists without data says more than one that does not
-        // exist.
+        // NODATA for one candidate is more informative than NXDOMAIN for another.
         match pending.nodata.take() {
             Some(nodata) if lookup.status == Status::NoSuchName => self.finish(slot, *nodata),
             _ => self.finish(slot, lookup),

@@ -10,7 +10,7 @@ const MIN_WINDOW: f64 = 16.0;
 /// The number of queries that may be in flight to one server.
 ///
 /// The window is evaluated once per window of outcomes. A loss above 20 % halves
-/// it; a lower loss may be chance and says nothing. It grows as long as that
+/// it; a lower loss may be random and is ignored. It grows as long as that
 /// makes answers arrive faster, and shrinks slowly while queries only wait in a
 /// queue.
 #[derive(Clone, Debug)]
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(size_after(0, 99), 100, "the window is not over yet");
     }
 
-    /// A loss says nothing about a queue.
+    /// A loss does not indicate a queue.
     #[test]
     fn a_window_that_ends_with_a_loss_is_not_queuing() {
         let mut simulation = Simulation::new();
