@@ -361,7 +361,7 @@ impl Engine {
                 .allocate_id(&mut self.ids, key)
                 .map_err(|e| failure::local(&e))?;
             let opt = has_edns.then_some(upstream.opt.as_slice());
-            socket.push(key, |message| {
+            socket.push(|message| {
                 compose(message, id, recurse, &pending.question, opt);
             });
             (SentVia::Udp(number), id)
@@ -427,7 +427,7 @@ impl Engine {
                     self.upstreams[index].sockets.rotate();
                 }
                 while let Some(socket) = self.upstreams[index].sockets.get_mut(number)
-                    && let Some((_, error)) = socket.flush()
+                    && let Some(error) = socket.flush()
                 {
                     self.socket_failed(index, number, &error, now);
                 }

@@ -86,8 +86,6 @@ pub(crate) struct EphemeralSocket {
     buffer: Vec<u8>,
     /// The end of each datagram in `buffer`.
     ends: Vec<usize>,
-    /// The slab key of the query in each datagram.
-    keys: Vec<u32>,
     /// Datagrams that fit into the receive buffer.
     pub(crate) recv_capacity: usize,
     /// Whether the system has ever accepted a datagram.
@@ -127,7 +125,6 @@ impl EphemeralSocket {
             expires_at,
             buffer: Vec::new(),
             ends: Vec::new(),
-            keys: Vec::new(),
             recv_capacity: (granted / DATAGRAM_COST).max(1),
             has_sent: false,
         })
@@ -183,10 +180,9 @@ impl EphemeralSocket {
     }
 
     /// Adds the datagram that `compose` writes to the batch.
-    pub(crate) fn push(&mut self, key: u32, compose: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn push(&mut self, compose: impl FnOnce(&mut Vec<u8>)) {
         compose(&mut self.buffer);
         self.ends.push(self.buffer.len());
-        self.keys.push(key);
     }
 
     /// Returns whether the batch holds datagrams.
@@ -196,8 +192,8 @@ impl EphemeralSocket {
 
     /// Sends the batch. Datagrams that do not fit into the send buffer stay in
     /// it. Stops at a datagram that the system refuses, drops it, and returns the
-    /// slab key of its query with the error.
-    pub(crate) fn flush(&mut self) -> Option<(u32, io::Error)> {
+    /// error.
+    pub(crate) fn flush(&mut self) -> Option<io::Error> {
         while !self.ends.is_empty() {
             let (sent, error) = sys::send_batch(&self.socket, &mut self.buffer, &self.ends);
             self.has_sent |= sent > 0;
@@ -212,9 +208,8 @@ impl EphemeralSocket {
                 // ENOBUFS: the queue of the interface is full.
                 _ if error.raw_os_error() == Some(libc::ENOBUFS) => self.drop_first(1),
                 _ => {
-                    let key = self.keys[0];
                     self.drop_first(1);
-                    return Some((key, error));
+                    return Some(error);
                 }
             }
         }
@@ -228,13 +223,11 @@ impl EphemeralSocket {
         if count == self.ends.len() {
             self.buffer.clear();
             self.ends.clear();
-            self.keys.clear();
             return;
         }
         let bytes = self.ends[count - 1];
         self.buffer.drain(..bytes);
         self.ends.drain(..count);
-        self.keys.drain(..count);
         self.ends.iter_mut().for_each(|end| *end -= bytes);
     }
 }
