@@ -248,3 +248,24 @@ fn the_next_server_is_asked_after_a_refused_connection() {
         .stdout("host.test\tA\t192.0.2.1\nonly4.test\tA\t192.0.2.4\n")
         .stderr("");
 }
+
+/// The server ends after an answer, so that further connections are refused.
+/// Queries that were never sent must not be tried without end.
+#[test]
+fn a_server_that_ends_refuses_the_remaining_lookups() {
+    let server = DnsServer::with_behaviour(hosts(2), |_, _| Behaviour::AnswerThenClose);
+    let mut running = resolve()
+        .arg(format!("@tcp://{}", server.addr()))
+        .args(["--json", "-t", "A", "-"])
+        .piped_stdin()
+        .spawn();
+    running.write_stdin(b"h0.test\n");
+    let line = running.read_line(Duration::from_secs(30));
+    assert!(line.contains("NOERROR"), "{line}");
+    drop(server);
+    running.write_stdin(b"h1.test\n");
+    running.close_stdin();
+    let out = running.wait();
+    let record = &out.code(3).json()[1];
+    assert_eq!(record["error"]["kind"], "refused", "{record}");
+}

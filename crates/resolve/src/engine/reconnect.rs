@@ -96,7 +96,11 @@ impl Engine {
         let upstream = &self.upstreams[index];
         let label = Arc::clone(&upstream.server.label);
         let has_answered = upstream.last_answer.is_some();
-        for (slot, was_sent) in self.remove_queries(&stream) {
+        let queries = self.remove_queries(&stream);
+        // A connection that has sent nothing counts for every lookup. Otherwise a
+        // server that refuses connections would be tried without end.
+        let has_sent = queries.iter().any(|(_, was_sent)| *was_sent);
+        for (slot, was_sent) in queries {
             let Some(pending) = self.lookups.get_mut(slot) else {
                 continue;
             };
@@ -109,7 +113,7 @@ impl Engine {
                 // That happens at most once per connection.
                 true
             } else {
-                pending.empty_closes += u8::from(was_sent);
+                pending.empty_closes += u8::from(was_sent || !has_sent);
                 (was_closed || has_answered)
                     && pending.servers_left(servers) == 1
                     && pending.empty_closes <= MAX_EMPTY_CLOSES
