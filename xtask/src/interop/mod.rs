@@ -5,6 +5,7 @@
 //! is skipped with a message, or fails with `CI=true`. A failed check does not stop
 //! the others.
 
+mod completions;
 mod dns;
 mod echo;
 mod http;
@@ -36,6 +37,21 @@ struct Check {
 }
 
 const CHECKS: &[Check] = &[
+    Check {
+        name: "completions-bash",
+        peers: &["bash"],
+        run: completions::bash,
+    },
+    Check {
+        name: "completions-fish",
+        peers: &["fish"],
+        run: completions::fish,
+    },
+    Check {
+        name: "completions-zsh",
+        peers: &["zsh"],
+        run: completions::zsh,
+    },
     Check {
         name: "subnets-python",
         peers: &["python3"],

@@ -1,0 +1,122 @@
+//! Completions, tried in the shells themselves.
+//!
+//! bash and fish have commands that print completions. zsh completes only in a
+//! line editor, so a second zsh runs in its pseudo-terminal module, types the
+//! line and prints what the editor shows.
+
+use std::fs;
+use std::path::Path;
+
+use super::Bench;
+use crate::Outcome;
+use crate::exec::Exec;
+use crate::workspace::TOOLS;
+
+/// A command line that ends where TAB is pressed, a word that must be offered, and
+/// one that must not.
+const CASES: [(&str, &str, &str); 6] = [
+    ("subnetcalc agg", "aggregate", "--json"),
+    ("subnetcalc split --pre", "--prefix", "--in"),
+    ("subnetcalc aggregate --max-c", "--max-count", "--json"),
+    ("ping --until", "--until-up", "--count"),
+    ("resolve --color a", "always", "never"),
+    ("httpget --connect-t", "--connect-timeout", "--cert"),
+];
+
+/// Tries the cases in bash.
+pub(super) fn bash(bench: &Bench) -> Outcome<String> {
+    let dir = scripts(bench, "bash", str::to_owned)?;
+    check("bash", |line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let tool = words[0];
+        let function = format!("_{}", tool.replace('-', "__"));
+        let previous = words[words.len() - 2];
+        let last = words[words.len() - 1];
+        let script = format!(
+            "source '{}/{tool}'\nCOMP_WORDS=({line})\nCOMP_CWORD={}\nCOMP_LINE='{line}'\n\
+             function=$(complete -p {tool} | sed 's/.*-F \\([^ ]*\\).*/\\1/')\n\
+             ${{function:-{function}}} {tool} '{last}' '{previous}'\n\
+             printf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
+            dir.path().display(),
+            words.len() - 1
+        );
+        Exec::new("bash", ["-c", &script]).text()
+    })
+}
+
+/// Tries the cases in fish.
+pub(super) fn fish(bench: &Bench) -> Outcome<String> {
+    let dir = scripts(bench, "fish", |tool| format!("{tool}.fish"))?;
+    check("fish", |line| {
+        let tool = line.split(' ').next().unwrap_or_default();
+        let file = dir.path().join(format!("{tool}.fish"));
+        let script = format!("source '{}'; complete -C '{line}'", file.display());
+        Exec::new("fish", ["--no-config", "-c", &script])
+            .env("PATH", bench.bins.path()?)
+            .text()
+    })
+}
+
+/// Tries the cases in zsh.
+pub(super) fn zsh(bench: &Bench) -> Outcome<String> {
+    let dir = scripts(bench, "zsh", |tool| format!("_{tool}"))?;
+    check("zsh", |line| {
+        Exec::new("zsh", ["-f", "-c", ZSH, "zsh", line])
+            .env("FUNCTIONS", dir.path())
+            .env("PATH", bench.bins.path()?)
+            .env("TERM", "dumb")
+            .text()
+    })
+}
+
+/// Types the line of its argument in an interactive zsh and prints the list of
+/// completions.
+const ZSH: &str = r#"
+zmodload zsh/zpty
+zpty shell zsh -f -i
+output=
+zpty -w shell "PS1= ; fpath=($FUNCTIONS \$fpath); autoload -U compinit; compinit -u -D"
+zpty -w shell "zstyle ':completion:*' insert-unambiguous false; setopt no_menu_complete"
+zpty -w shell "unsetopt list_beep; LISTMAX=1000; print REA''DY"
+until [[ $output == *READY* ]]; do zpty -r shell chunk && output+=$chunk; done
+output=
+zpty -w -n shell "$1"$'\t'
+zpty -w -n shell $'\C-u'
+zpty -w shell "print DO''NE"
+until [[ $output == *DONE* ]]; do zpty -r shell chunk && output+=$chunk; done
+print -r -- "$output"
+zpty -d shell
+"#;
+
+/// Writes the completion scripts of a shell into a directory.
+fn scripts(bench: &Bench, shell: &str, name: fn(&str) -> String) -> Outcome<tempfile::TempDir> {
+    let dir = crate::workspace::scratch()?;
+    for tool in TOOLS {
+        let script = Exec::new(bench.bins.tool(tool), ["--generate", shell]).text()?;
+        write(&dir.path().join(name(tool)), &script)?;
+    }
+    Ok(dir)
+}
+
+fn write(path: &Path, text: &str) -> Outcome {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Checks all cases with `complete`, which returns the words that are offered.
+fn check(shell: &str, complete: impl Fn(&str) -> Outcome<String>) -> Outcome<String> {
+    for (line, wanted, unwanted) in CASES {
+        let offered = complete(line)?;
+        // zsh appends the sign between an option and its value.
+        let words = offered.split_whitespace();
+        let words: Vec<&str> = words.map(|word| word.trim_end_matches('=')).collect();
+        if !words.contains(&wanted) {
+            return Err(format!(
+                "{shell}: `{line}` does not offer {wanted}: {offered}"
+            ));
+        }
+        if words.contains(&unwanted) {
+            return Err(format!("{shell}: `{line}` offers {unwanted}: {offered}"));
+        }
+    }
+    Ok(format!("{} command lines", CASES.len()))
+}
