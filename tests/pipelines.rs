@@ -1,4 +1,4 @@
-//! Pipelines of several tools in a shell, and behaviour that all six tools share.
+//! Several tools in one pipeline of a shell, and the behaviour that all six share.
 
 use std::fs::File;
 use std::time::Duration;
@@ -7,11 +7,10 @@ use testkit::dns::{DnsServer, Zone};
 use testkit::http::{HttpServer, Reply};
 use testkit::{Tool, bins, netns, privilege};
 
-/// The timeout for a line of output.
-const LINE_TIMEOUT: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(15);
 
-/// Starts a DNS server with the names of 127.0.0.1 to 127.0.0.5.
-fn reverse_server() -> DnsServer {
+/// A DNS server with names for 127.0.0.1 to 127.0.0.5.
+fn names() -> DnsServer {
     let zone = (1..=5).fold(Zone::new().soa("127.in-addr.arpa"), |zone, n| {
         zone.ptr(
             &format!("{n}.0.0.127.in-addr.arpa"),
@@ -22,17 +21,18 @@ fn reverse_server() -> DnsServer {
 }
 
 #[test]
-fn names_of_the_hosts_that_answer() {
+fn names_of_the_hosts_that_reply_are_looked_up() {
     if !privilege::can_ping() {
-        return netns::skip("no permission for ICMP sockets");
+        return netns::skip("no ICMP socket allowed here");
     }
-    let server = reverse_server();
+    let names = names();
     let script = format!(
         "subnetcalc hosts 127.0.0.0/29 | ping --alive - | resolve --long @{} - | sort",
-        server.addr()
+        names.addr()
     );
     let out = bins::bash(&script).run();
-    // One of the six has no name, so resolve ends with 1, as does the pipeline.
+    // One of the six has no name, so resolve ends with status 1, and so does bash
+    // with pipefail.
     out.code(1).stdout(
         "127.0.0.1\tPTR\thost1.test.\n\
          127.0.0.2\tPTR\thost2.test.\n\
@@ -44,9 +44,9 @@ fn names_of_the_hosts_that_answer() {
 }
 
 #[test]
-fn names_of_the_hosts_through_the_system() {
+fn names_of_the_hosts_that_reply_are_looked_up_by_the_system() {
     if !privilege::can_ping() {
-        return netns::skip("no permission for ICMP sockets");
+        return netns::skip("no ICMP socket allowed here");
     }
     let script = "subnetcalc hosts 127.0.0.0/29 | ping --alive - | resolve --long -";
     let mut lines = bins::bash(script)
@@ -54,7 +54,7 @@ fn names_of_the_hosts_through_the_system() {
         .run()
         .lines();
     lines.sort();
-    // The names depend on the system, but there is one record per address.
+    // The names depend on the system, but there is one record for each address.
     assert_eq!(lines.len(), 6, "{lines:?}");
     for (line, n) in lines.iter().zip(1..) {
         assert!(line.starts_with(&format!("127.0.0.{n}\tPTR\t")), "{line}");
@@ -62,9 +62,9 @@ fn names_of_the_hosts_through_the_system() {
 }
 
 #[test]
-fn json_summaries_of_a_list() {
+fn ping_reads_a_list_and_prints_json() {
     if !privilege::can_ping() {
-        return netns::skip("no permission for ICMP sockets");
+        return netns::skip("no ICMP socket allowed here");
     }
     let out = bins::bash("subnetcalc hosts 127.0.0.0/30 | ping --json -c 1 -").run();
     let records = out.code(0).json();
@@ -84,7 +84,7 @@ fn json_summaries_of_a_list() {
 }
 
 #[test]
-fn an_endless_list_ends_with_its_reader() {
+fn a_list_ends_if_its_reader_does() {
     bins::bash("subnetcalc hosts ::/0 | head -n 3")
         .run()
         .code(0)
@@ -93,7 +93,7 @@ fn an_endless_list_ends_with_its_reader() {
 }
 
 #[test]
-fn names_of_a_network_in_order() {
+fn names_of_a_network_are_printed_in_order() {
     let zone = (0..256).fold(Zone::new(), |zone, n| {
         zone.ptr(&format!("{n}.2.0.192.in-addr.arpa"), &format!("h{n}.test"))
     });
@@ -108,9 +108,9 @@ fn names_of_a_network_in_order() {
 }
 
 #[test]
-fn a_list_from_the_web() {
+fn a_list_is_fetched_from_the_web() {
     let server = HttpServer::start(|request| match request.path() {
-        "/nets" => Reply::text("# ours\n10.0.0.0/25\n10.0.0.128/25\n\n2001:db8::/32\n"),
+        "/nets" => Reply::text("# comment\n10.0.0.0/25\n10.0.0.128/25\n\n2001:db8::/32\n"),
         "/log" => Reply::text("10.0.0.7 came\n192.0.2.1 went\n[2001:db8::1]:80 stays\n"),
         _ => Reply::new(404),
     });
@@ -136,7 +136,7 @@ fn a_list_from_the_web() {
 }
 
 #[test]
-fn a_server_and_its_clients() {
+fn clients_exchange_messages_with_a_server() {
     let script = "
         mkfifo events
         tcpecho-server --count 3 127.0.0.1:0 >events 2>summary &
@@ -156,7 +156,7 @@ fn a_server_and_its_clients() {
 }
 
 #[test]
-fn a_log_without_a_reader_does_not_stop_the_service() {
+fn a_server_with_a_closed_log_continues() {
     // The shell closes the log after its first line.
     let script = "
         mkfifo events
@@ -174,8 +174,8 @@ fn a_log_without_a_reader_does_not_stop_the_service() {
 }
 
 #[test]
-fn a_client_waits_for_the_port_of_a_later_server() {
-    // The first server finds a free port, which has no listener after its end.
+fn a_client_waits_for_a_server_that_starts_later() {
+    // The first server finds a free port, on which no other process listens.
     let script = "
         mkfifo events
         tcpecho-server --once 127.0.0.1:0 >events 2>summary &
@@ -183,7 +183,7 @@ fn a_client_waits_for_the_port_of_a_later_server() {
         read -r _ addr <&3 || exit 9
         tcpecho-client $addr once && echo
         wait
-        tcpecho-client --retry 200 --retry-delay 50ms $addr again 2>client.log &
+        tcpecho-client --retry 200 --retry-delay 50ms $addr again 2>talk &
         client=$!
         tcpecho-server --once $addr >log 2>summary || exit
         wait $client";
@@ -194,8 +194,8 @@ fn a_client_waits_for_the_port_of_a_later_server() {
         .stderr("");
 }
 
-/// Returns each tool that reads operands from stdin, an operand, and its result.
-fn operand_readers(server: &DnsServer, web: &HttpServer) -> Vec<(Tool, String, &'static str)> {
+/// The tools that read operands from stdin, each with a line and its answer.
+fn readers(server: &DnsServer, web: &HttpServer) -> Vec<(Tool, String, &'static str)> {
     let mut all = Vec::new();
     all.push((
         bins::tool("subnetcalc").args(["hosts", "-"]),
@@ -221,15 +221,15 @@ fn operand_readers(server: &DnsServer, web: &HttpServer) -> Vec<(Tool, String, &
 }
 
 #[test]
-fn the_first_result_precedes_the_last_line_of_input() {
-    let server = reverse_server();
+fn results_are_printed_while_input_is_open() {
+    let server = names();
     let web = HttpServer::start(|_| Reply::text("hello\n"));
-    for (tool, operand, result) in operand_readers(&server, &web) {
+    for (tool, operand, answer) in readers(&server, &web) {
         let mut running = tool.piped_stdin().spawn();
         running.write_stdin(format!("# one\n\n  {operand}\n").as_bytes());
-        assert_eq!(running.read_line(LINE_TIMEOUT), result);
+        assert_eq!(running.read_line(SOON), answer);
         running.write_stdin(format!("{operand}\n").as_bytes());
-        assert_eq!(running.read_line(LINE_TIMEOUT), result);
+        assert_eq!(running.read_line(SOON), answer);
         running.close_stdin();
         let _ = running.wait().code(0).stderr("");
     }
@@ -237,7 +237,7 @@ fn the_first_result_precedes_the_last_line_of_input() {
 
 #[test]
 fn standard_input_is_read_only_for_a_dash() {
-    for (name, operand) in [
+    for (name, what) in [
         ("ping", "a target"),
         ("resolve", "a name or address"),
         ("httpget", "a URL"),
@@ -245,7 +245,7 @@ fn standard_input_is_read_only_for_a_dash() {
         let out = bins::tool(name).stdin("127.0.0.1\n").run();
         out.code(2).stdout("");
         let stderr = out.stderr_str();
-        let start = format!("{name}: {operand} is missing; usage: {name} ");
+        let start = format!("{name}: {what} is missing; usage: {name} ");
         assert!(stderr.starts_with(&start), "{}", out.story());
         assert_eq!(stderr.lines().count(), 1, "{}", out.story());
         let out = bins::tool(name).arg("--json").stdin("127.0.0.1\n").run();
@@ -254,7 +254,7 @@ fn standard_input_is_read_only_for_a_dash() {
 }
 
 #[test]
-fn help_version_and_generated_files_are_printed() {
+fn every_tool_has_help_a_version_and_completions() {
     for name in bins::TOOLS {
         let out = bins::tool(name).arg("--version").run();
         out.code(0).stderr("");
@@ -263,7 +263,7 @@ fn help_version_and_generated_files_are_printed() {
             "{}",
             out.story()
         );
-        // The short path for it and the complete parser print the same.
+        // Alone or with other options, the version is the same.
         let version = out.stdout_str().to_owned();
         bins::tool(name).arg("-V").run().code(0).stdout(&version);
         let args = ["--json", "--version"];
@@ -291,7 +291,7 @@ fn usage_errors_are_one_line_and_status_2() {
 }
 
 #[test]
-fn a_repeated_option_replaces_itself_and_families_exclude_each_other() {
+fn options_may_be_repeated_and_families_exclude_each_other() {
     for name in bins::TOOLS {
         let twice = ["--color", "never", "--color", "auto", "-j", "-j", "-V"];
         let _ = bins::tool(name).args(twice).run().code(0).stderr("");
@@ -305,7 +305,7 @@ fn a_repeated_option_replaces_itself_and_families_exclude_each_other() {
 }
 
 #[test]
-fn a_full_disk_is_status_2_and_a_closed_pipe_is_0() {
+fn a_full_disk_is_status_2_and_a_closed_pipe_status_0() {
     for name in bins::TOOLS {
         let full = File::options()
             .write(true)

@@ -1,9 +1,8 @@
-//! Black-box tests of `subnetcalc`: exact output, messages and status, by
-//! what is asked of it.
+//! Black-box tests of `subnetcalc`: exact output, messages and exit status.
 #![allow(
     clippy::format_push_string,
     clippy::format_collect,
-    reason = "expected text reads best as it is written, and its speed does not matter"
+    reason = "readable expectations matter more than speed in tests"
 )]
 
 #[path = "subnetcalc/grep.rs"]
@@ -16,8 +15,8 @@ mod info;
 mod invalid;
 #[path = "subnetcalc/lists.rs"]
 mod lists;
-#[path = "subnetcalc/lookup.rs"]
-mod lookup;
+#[path = "subnetcalc/match_addresses.rs"]
+mod match_addresses;
 #[path = "subnetcalc/members.rs"]
 mod members;
 #[path = "subnetcalc/plan.rs"]
@@ -33,24 +32,24 @@ mod streams;
 
 use testkit::{Output, Tool};
 
-/// The tool itself.
+/// The tool under test.
 fn subnetcalc() -> Tool {
     Tool::new(env!("CARGO_BIN_EXE_subnetcalc"))
 }
 
-/// A run with these words, nothing on stdin.
+/// Runs the tool with these words as arguments and nothing on stdin.
 fn run(words: &str) -> Output {
     subnetcalc().args(words.split(' ')).run()
 }
 
-/// A run that must succeed and print these lines.
+/// Asserts that a run succeeds and prints these lines.
 #[track_caller]
 fn prints(words: &str, lines: &[&str]) {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     run(words).code(0).stdout(&text).stderr("");
 }
 
-/// A run that must end with status 1, print nothing, and say why in one line.
+/// Asserts that a run ends with status 1 and prints only this line on stderr.
 #[track_caller]
 fn says_no(words: &str, why: &str) {
     run(words)
@@ -59,8 +58,8 @@ fn says_no(words: &str, why: &str) {
         .stderr(&format!("subnetcalc: {why}\n"));
 }
 
-/// Asserts that standard output is these JSON records, each with a time as its
-/// last key, which is not given.
+/// Asserts that standard output has these JSON records. Each must also have the time as
+/// its last key.
 #[track_caller]
 fn records_are(out: &Output, expected: &str) {
     let mut found = String::new();
@@ -77,7 +76,7 @@ fn records_are(out: &Output, expected: &str) {
     assert_eq!(found, expected, "{}", out.story());
 }
 
-/// A file with this text, and the directory that holds it.
+/// Creates a file with this text in a temporary directory.
 fn file(text: &str) -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().expect("make a directory");
     let path = dir.path().join("nets");

@@ -1,4 +1,4 @@
-//! MAC addresses, requests of plans, numbers of addresses.
+//! MAC addresses, requests of plans, masks and counts.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Lists of networks, with their comments and line ends.
+//! Lists of networks with comments and line ends.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Addresses in text of any kind.
+//! Addresses in any text.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

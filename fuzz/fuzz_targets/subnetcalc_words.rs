@@ -1,4 +1,4 @@
-//! Networks, addresses and ranges as words of a set.
+//! Networks, addresses and ranges as members of a set.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! The load generator's verifier against a peer that does as the bytes say.
+//! The messages of one connection of the load engine, with a simulated network.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

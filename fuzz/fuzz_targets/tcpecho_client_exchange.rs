@@ -1,4 +1,5 @@
-//! A message, and counted echoes, against a peer that does as the bytes say.
+//! An exchange of a message, and messages that are counted one by one, with a
+//! simulated peer.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! A TLS session against a server that does as the bytes say.
+//! A TLS session with a simulated server.
 #![no_main]
 
 use std::sync::LazyLock;

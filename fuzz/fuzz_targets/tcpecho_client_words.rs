@@ -1,4 +1,4 @@
-//! Targets, sizes and hexadecimal as users write them.
+//! Operands, sizes and hexadecimal bytes of the command line.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! `grep`.
+//! The command `grep`.
 
 use super::{file, records_are, run, subnetcalc};
 
@@ -10,7 +10,7 @@ fn grep(args: &[&str]) -> testkit::Output {
 }
 
 #[test]
-fn lines() {
+fn lines_with_an_address_of_the_set_are_printed() {
     grep(&["--in", "10.0.0.0/8"])
         .code(0)
         .stdout("10.0.0.1 - a\n192.0.2.1 b 10.0.0.2.\n10.0.0.5:80 e\n")
@@ -25,7 +25,7 @@ fn lines() {
 }
 
 #[test]
-fn options() {
+fn options_change_what_is_selected_and_printed() {
     grep(&["-v", "--in", "10.0.0.0/8"])
         .code(0)
         .stdout("[2001:db8::1]:443 c\n::ffff:10.0.0.4 d\n");
@@ -91,7 +91,7 @@ fn files_are_named_as_grep_names_them() {
 }
 
 #[test]
-fn json() {
+fn json_has_a_record_for_each_line_or_file() {
     let records = grep(&["--json", "--in", "10.0.0.0/8"]).code(0).json();
     assert_eq!(records.len(), 3);
     assert_eq!(records[1]["type"], "grep");
@@ -109,7 +109,7 @@ fn json() {
 }
 
 #[test]
-fn bytes_go_through_as_they_are() {
+fn lines_are_printed_byte_for_byte() {
     let line = b"\xff\x00 10.0.0.1 \x1b[31m\r\n";
     let out = subnetcalc()
         .args(["grep", "--in", "10.0.0.1"])
@@ -119,7 +119,7 @@ fn bytes_go_through_as_they_are() {
 }
 
 #[test]
-fn a_large_file_by_many_hands_keeps_its_order() {
+fn a_large_file_keeps_its_order() {
     let mut text = String::new();
     let mut expected = String::new();
     for n in 0..200_000_u32 {
@@ -151,7 +151,7 @@ fn a_large_file_by_many_hands_keeps_its_order() {
 }
 
 #[test]
-fn a_line_longer_than_any_buffer() {
+fn a_line_can_be_longer_than_the_buffer() {
     let mut line = "x".repeat(5_000_000);
     line += " 10.0.0.1\n";
     let out = subnetcalc()
@@ -161,14 +161,13 @@ fn a_line_longer_than_any_buffer() {
     assert!(out.code(0).stdout == line.as_bytes());
 }
 
-/// What has been found ends the search, though more input may come.
 #[test]
-fn a_quiet_search_does_not_wait_for_more() {
+fn a_quiet_search_ends_with_the_first_selected_line() {
     let child = subnetcalc()
         .args(["grep", "-q", "--in", "10.0.0.0/8"])
         .piped_stdin()
         .spawn();
-    // More than fits the part that one thread does alone.
+    // This is more than one thread searches alone.
     child.write_stdin(&b"nothing here\n".repeat(400_000));
     child.write_stdin(b"10.0.0.1\n");
     assert!(child.ends());
@@ -176,7 +175,7 @@ fn a_quiet_search_does_not_wait_for_more() {
 }
 
 #[test]
-fn with_q_a_line_found_outweighs_a_file_missed() {
+fn a_quiet_search_succeeds_even_if_a_file_is_missing() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("log");
     std::fs::write(&file, "10.0.0.1\n").unwrap();
@@ -186,13 +185,13 @@ fn with_q_a_line_found_outweighs_a_file_missed() {
             .arg(&file)
             .run()
     };
-    let said = "subnetcalc: /nowhere/log: no such file or directory\n";
-    run("10.0.0.0/8").code(0).stderr(said);
-    run("11.0.0.0/8").code(2).stderr(said);
+    let message = "subnetcalc: /nowhere/log: no such file or directory\n";
+    run("10.0.0.0/8").code(0).stderr(message);
+    run("11.0.0.0/8").code(2).stderr(message);
 }
 
 #[test]
-fn one_family_is_looked_for_and_seen() {
+fn addresses_of_the_other_family_are_ignored() {
     let lines = "::1\n10.0.0.1\n11.0.0.1\nnone\n";
     for (option, selected, expected) in [
         ("-4", "-v", "11.0.0.1\n"),
@@ -214,9 +213,24 @@ fn one_family_is_looked_for_and_seen() {
             .code(0)
             .stdout(expected);
     }
+    // With --unmap, a v4-mapped address is of IPv4.
+    let lines = "::ffff:10.0.0.1\n::ffff:11.0.0.1\n::1\n";
+    for (option, selected, expected) in [
+        ("-4", "-v", "::ffff:11.0.0.1\n"),
+        ("-4", "--no-address", "::1\n"),
+        ("-6", "-v", "::1\n"),
+        ("-6", "--no-address", "::ffff:10.0.0.1\n::ffff:11.0.0.1\n"),
+    ] {
+        grep_of(
+            lines,
+            &["--unmap", option, selected, "--in", "10.0.0.0/8,::2"],
+        )
+        .code(0)
+        .stdout(expected);
+    }
 }
 
-/// `grep` of this text.
+/// Runs `grep` with this text on stdin.
 fn grep_of(text: &str, args: &[&str]) -> testkit::Output {
     subnetcalc().arg("grep").args(args).stdin(text).run()
 }
@@ -233,6 +247,20 @@ fn a_match_has_its_prefix_length() {
         .json();
     assert_eq!(records[0]["addresses"][0], "3.5.140.0/22");
     assert_eq!(records[1]["addresses"][0], "2001:db8::/32");
+}
+
+#[test]
+fn a_zone_is_not_part_of_a_match() {
+    let text = "fe80::1%eth0 x\nfe80::2%br-lan/64,y\n[fe80::3%2]:80\nfe80::4%\nx fe80::5%lo\n";
+    grep_of(text, &["-o", "--in", "fe80::/10"])
+        .code(0)
+        .stdout("fe80::1\nfe80::2/64\nfe80::3\nfe80::4\nfe80::5\n");
+    grep_of(text, &["-x", "-o", "--in", "fe80::/10"])
+        .code(0)
+        .stdout("fe80::1\nfe80::2/64\nfe80::3\n");
+    let records = grep_of(text, &["--json", "--in", "fe80::2"]).code(0).json();
+    assert_eq!(records[0]["text"], "fe80::2%br-lan/64,y");
+    assert_eq!(records[0]["addresses"][0], "fe80::2/64");
 }
 
 #[test]
@@ -263,7 +291,7 @@ fn the_first_field_ends_at_separators() {
 }
 
 #[test]
-fn ports_behind_a_dot() {
+fn a_port_may_follow_a_dot() {
     let text = "IP 10.1.1.117.4222 > 1.1.1.1.443: Flags\nIP6 2001:db8::1.53 > ::1.1\n1.2.3.4.5.6\n";
     let set = "10.0.0.0/8,2001:db8::/32,1.2.3.4";
     grep_of(text, &["--in", set]).code(1).stdout("");
@@ -276,7 +304,7 @@ fn ports_behind_a_dot() {
 }
 
 #[test]
-fn line_numbers_and_file_names() {
+fn lines_have_numbers_and_file_names() {
     let (_a, a) = file("x\n10.0.0.1 10.0.0.2\n\n10.0.0.3\n");
     let (_b, b) = file("nothing\n");
     let of = |args: &[&str]| {
@@ -305,7 +333,7 @@ fn line_numbers_and_file_names() {
     assert_eq!(records.len(), 1);
     assert_eq!(records[0]["file"], a);
     assert!(records[0]["line"].is_null() && records[0]["count"].is_null());
-    // A long line has its number as well.
+    // A long line has its number, too.
     let long = format!("x\n10.0.0.1 {}\n10.0.0.2\n", "y".repeat(3 << 20));
     let out = grep_of(&long, &["-n", "--in", "10.0.0.0/8"]);
     assert_eq!(out.code(0).lines().len(), 2);

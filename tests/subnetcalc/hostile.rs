@@ -1,4 +1,4 @@
-//! Memory and time that hostile input costs.
+//! The memory and time that hostile input takes.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -10,7 +10,7 @@ use super::subnetcalc;
 
 const MIB: u64 = 1 << 20;
 
-/// A run of the tool whose memory is measured, with a generous end.
+/// A run with a long timeout that measures the peak memory.
 fn measured(args: &[&str]) -> Tool {
     subnetcalc()
         .args(args)
@@ -18,7 +18,7 @@ fn measured(args: &[&str]) -> Tool {
         .timeout(Duration::from_secs(120))
 }
 
-/// A file of `gap` NUL bytes between two texts, without blocks on the disk.
+/// A sparse file that has `gap` NUL bytes between two texts.
 fn sparse(start: &str, gap: u64, end: &str) -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().expect("make a directory");
     let path = dir.path().join("sparse");
@@ -31,7 +31,7 @@ fn sparse(start: &str, gap: u64, end: &str) -> (tempfile::TempDir, String) {
     (dir, path)
 }
 
-fn nowhere() -> File {
+fn dev_null() -> File {
     File::options()
         .write(true)
         .open("/dev/null")
@@ -39,7 +39,7 @@ fn nowhere() -> File {
 }
 
 #[test]
-fn grep_decides_about_a_line_of_any_length() {
+fn grep_searches_a_line_of_any_length() {
     let (_dir, path) = sparse("x", 150 * MIB, " 10.0.0.1 \n10.0.0.2\n");
     for (options, status, expected) in [
         (&["-c"][..], 0, "2\n"),
@@ -59,7 +59,7 @@ fn grep_decides_about_a_line_of_any_length() {
             .stderr("")
             .peak_memory_below(160 * MIB);
     }
-    // The other way round: the line has no member.
+    // With a set that has no address of the line.
     measured(&["grep", "-c", "-v", "--in", "192.0.2.1", &path])
         .run()
         .code(0)
@@ -68,7 +68,7 @@ fn grep_decides_about_a_line_of_any_length() {
 }
 
 #[test]
-fn grep_names_a_selected_line_that_it_cannot_hold() {
+fn grep_reports_a_selected_line_that_is_too_long_to_print() {
     let (_dir, path) = sparse("9.9.9.9\nx", 100 * MIB, " 10.0.0.1 \n10.0.0.2\n");
     for (options, expected) in [
         (&["--in", "10.0.0.0/8"][..], "10.0.0.2\n"),
@@ -79,8 +79,8 @@ fn grep_names_a_selected_line_that_it_cannot_hold() {
             .code(2)
             .stdout(expected)
             .stderr(&format!(
-                "subnetcalc: {path}:2: line selected, but longer than 67108864 bytes and so not \
-                 printed; -o, -c and -q have no limit\n"
+                "subnetcalc: {path}:2: selected line not printed: it is longer than 67108864 \
+                 bytes; use -o, -c or -q, which have no limit\n"
             ))
             .peak_memory_below(160 * MIB);
     }
@@ -93,18 +93,18 @@ fn grep_names_a_selected_line_that_it_cannot_hold() {
 }
 
 #[test]
-fn grep_prints_a_line_that_begins_with_a_member_as_it_reads_it() {
+fn grep_prints_a_line_that_starts_with_a_member_while_it_reads_it() {
     let (_dir, path) = sparse("10.0.0.1 ", 150 * MIB, " 10.0.0.2\n10.0.0.3\n");
     measured(&["grep", "--in", "10.0.0.0/8", &path])
-        .stdout_to(nowhere())
+        .stdout_to(dev_null())
         .run()
         .code(0)
         .stderr("")
         .peak_memory_below(64 * MIB);
-    // The record of a line is one, so it has the limit.
+    // A JSON record is printed as a whole, so its line is limited.
     let (_dir, path) = sparse("10.0.0.1 ", 60 * MIB, " 10.0.0.2\n");
     measured(&["--json", "grep", "--in", "10.0.0.0/8", &path])
-        .stdout_to(nowhere())
+        .stdout_to(dev_null())
         .run()
         .code(0)
         .stderr("")
@@ -118,7 +118,7 @@ fn grep_of_endless_input_takes_no_memory() {
         let running = measured(&[&["grep", "--in", "10.0.0.0/8"], options].concat())
             .stdin_from(zero)
             .spawn();
-        // By then it has read a multiple of what it may hold.
+        // This is a multiple of the memory that it may use.
         while read_by(running.pid()) < 200 * MIB {
             std::thread::yield_now();
         }
@@ -128,7 +128,7 @@ fn grep_of_endless_input_takes_no_memory() {
     }
 }
 
-/// Bytes that a process has read so far.
+/// Returns the number of bytes that a process has read so far.
 fn read_by(pid: u32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/io")).expect("read /proc");
     let line = text.lines().find_map(|line| line.strip_prefix("rchar: "));
@@ -153,7 +153,7 @@ fn a_list_without_newlines_takes_no_memory() {
         let (_dir, path) = sparse("10.0.0.0/8\n", 40 * MIB, "\n10.0.0.0/8\n");
         measured(words)
             .stdin_from(File::open(path).expect("open"))
-            .stdout_to(nowhere())
+            .stdout_to(dev_null())
             .run()
             .code(2)
             .peak_memory_below(32 * MIB);
@@ -161,7 +161,7 @@ fn a_list_without_newlines_takes_no_memory() {
 }
 
 #[test]
-fn repeats_by_the_million_take_no_memory() {
+fn millions_of_repeats_take_no_memory() {
     let text = "2001:db8::1\n10.0.0.0/24\n10.0.0.1-10.0.0.7\n::/128\n".repeat(600_000);
     for (words, expected) in [
         (&["count"][..], "256\n2\n"),
@@ -177,11 +177,11 @@ fn repeats_by_the_million_take_no_memory() {
             .code(0)
             .stdout(expected)
             .stderr("")
-            .peak_memory_below(48 * MIB);
+            .peak_memory_below(40 * MIB);
     }
 }
 
-/// Ranges that take up to 254 networks each.
+/// Ranges with up to 254 networks each.
 fn wide_ranges(count: u64) -> String {
     (0..count)
         .map(|n| {
@@ -195,7 +195,7 @@ fn wide_ranges(count: u64) -> String {
 }
 
 #[test]
-fn ranges_are_not_kept_as_their_networks() {
+fn ranges_are_not_stored_as_their_networks() {
     let text = wide_ranges(30_000);
     measured(&["match", "--in", "-", "::1:1"])
         .stdin(text.as_bytes())
@@ -216,8 +216,8 @@ fn ranges_are_not_kept_as_their_networks() {
 }
 
 #[test]
-fn ranges_are_joined_in_bounded_memory() {
-    // Apart from each other, with 126 networks each: 5 million.
+fn networks_of_ranges_are_merged_in_bounded_memory() {
+    // These ranges do not touch and have 126 networks each, 5 million in total.
     let text: String = (0..40_000_u64)
         .map(|n| {
             let net = format!("2001:db8:{:x}:{:x}", n >> 16, n & 0xffff);
@@ -274,8 +274,7 @@ fn huge_numbers_take_no_memory() {
         (&["info", &digits], 2),
         (&["aggregate", &format!("10.0.0.0-{digits}")], 2),
     ] {
-        // These end at once, and then the memory of this program may be what is
-        // measured.
+        // These runs are so short that the memory of the test program may be measured.
         measured(words)
             .run()
             .code(status)

@@ -1,9 +1,9 @@
-//! `info`, in text, by field and as JSON.
+//! The command `info` with its output as text, selected fields and JSON.
 
 use super::{prints, records_are, run, subnetcalc};
 
 #[test]
-fn a_private_network() {
+fn details_of_a_private_network_are_printed() {
     let text = "        Address: 192.168.1.10
         Network: 192.168.1.0/24
         Netmask: 255.255.255.0 = 24
@@ -27,7 +27,7 @@ Special purpose: Private-Use, RFC1918, globally reachable: no
 }
 
 #[test]
-fn an_ipv6_network() {
+fn details_of_an_ipv6_network_are_printed() {
     let text = "        Address: 2001:db8::21b:21ff:fe3c:9df8
         Network: 2001:db8::/64
         Netmask: ffff:ffff:ffff:ffff:: = 64
@@ -48,7 +48,7 @@ Special purpose: Documentation, RFC3849, globally reachable: no
 }
 
 #[test]
-fn several_networks_have_a_blank_line_between() {
+fn a_blank_line_separates_networks() {
     let out = run("10.0.0.0/8 11.0.0.0/8");
     let text = out.code(0).stdout_str();
     assert_eq!(text.matches("\n\n").count(), 1, "{}", out.story());
@@ -56,7 +56,7 @@ fn several_networks_have_a_blank_line_between() {
 }
 
 #[test]
-fn lines_that_do_not_apply_are_left_out() {
+fn lines_that_do_not_apply_are_omitted() {
     for net in ["10.0.0.0/31", "10.0.0.1/32", "10.0.0.1", "2001:db8::/64"] {
         let out = run(net);
         let text = out.code(0).stdout_str();
@@ -73,7 +73,7 @@ fn lines_that_do_not_apply_are_left_out() {
 }
 
 #[test]
-fn what_addresses_say() {
+fn embedded_addresses_and_multicast_are_decoded() {
     run("ff02::1:ff3c:9df8")
         .code(0)
         .stdout_contains("Multicast scope: link-local\n  Multicast MAC: 33:33:ff:3c:9d:f8\n");
@@ -91,7 +91,7 @@ fn what_addresses_say() {
 }
 
 #[test]
-fn fields() {
+fn get_prints_selected_fields() {
     prints(
         "--get network,broadcast,usable 10.0.0.5/30 10.0.0.4/31 10.0.0.4",
         &[
@@ -141,13 +141,13 @@ fn fields() {
 fn an_unknown_field_is_a_usage_error() {
     for field in ["totl", "special", "special.x", "total.x", ""] {
         let out = subnetcalc().args(["--get", field, "10.0.0.0/8"]).run();
-        out.code(2).stdout("").stderr_contains("--get: ");
+        out.code(2).stdout("").stderr_contains(" for '--get'");
         assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
     }
 }
 
 #[test]
-fn json_keys() {
+fn json_has_all_keys() {
     let records = run("--json 192.168.1.10/24 2001:db8::1/127").code(0).json();
     let keys: Vec<&str> = records[0]
         .as_object()
@@ -195,7 +195,7 @@ fn json_keys() {
 }
 
 #[test]
-fn json_with_fields() {
+fn json_has_only_the_selected_fields() {
     records_are(
         run("--json --get total,special.name 10.0.0.0/8")
             .code(0)
@@ -205,13 +205,13 @@ fn json_with_fields() {
 }
 
 #[test]
-fn families() {
+fn networks_of_the_other_family_are_ignored() {
     prints("-4 --get network 10.0.0.0/8 ::/0", &["10.0.0.0/8"]);
     prints("-6 --get network 10.0.0.0/8 ::/0", &["::/0"]);
 }
 
 #[test]
-fn a_registry_row_holds_the_network_completely() {
+fn a_registry_row_contains_the_complete_network() {
     prints(
         "--get network,special.name,special.globally_reachable,multicast 0.0.0.0/0 10.0.0.0/7 \
          100.64.0.0/8 192.0.0.0/24 172.16.0.0/9 10.9.0.0/16 224.0.0.0/3 224.0.0.0/4 224.0.0.9 \
@@ -257,7 +257,7 @@ fn an_address_and_a_netmask_are_one_network() {
     run("--strict 192.168.1.10 255.255.255.0")
         .code(2)
         .stdout("");
-    // Only if there is nothing else.
+    // With other operands, they are two networks.
     prints(
         "--get network 10.0.0.1 255.255.255.0 10.0.0.2",
         &["10.0.0.1/32", "255.255.255.0/32", "10.0.0.2/32"],
@@ -270,13 +270,13 @@ fn an_address_and_a_netmask_are_one_network() {
         "--get network 10.0.0.1 10.0.0.2",
         &["10.0.0.1/32", "10.0.0.2/32"],
     );
-    run("192.168.1.10 /24").code(2).stderr(
-        "subnetcalc: /24: an address is missing before the slash; write ADDR/LEN as one word\n",
-    );
+    run("192.168.1.10 /24")
+        .code(2)
+        .stderr("subnetcalc: /24: the address before '/' is missing; write ADDR/LEN as one word\n");
     // A range is not a network.
     run("10.0.0.0 - 10.0.0.255").code(2).stdout("").stderr(
-        "subnetcalc: 10.0.0.0-10.0.0.255: a range, where one network is needed; \
-         'subnetcalc aggregate' prints its networks\n",
+        "subnetcalc: 10.0.0.0-10.0.0.255: a range, not a network; 'subnetcalc aggregate' \
+         converts it to networks\n",
     );
 }
 
@@ -304,7 +304,7 @@ fn nested_keys_stay_nested() {
 }
 
 #[test]
-fn fields_are_completed() {
+fn shells_complete_the_names_of_fields() {
     for shell in ["bash", "fish", "zsh"] {
         let out = subnetcalc().args(["--generate", shell]).run();
         out.code(0)
@@ -314,7 +314,54 @@ fn fields_are_completed() {
 }
 
 #[test]
-fn solicited_node_groups() {
+fn a_zone_is_accepted_and_ignored() {
+    let plain = run("fe80::1/64").stdout;
+    run("fe80::1%eth0/64")
+        .code(0)
+        .stderr("")
+        .stdout(std::str::from_utf8(&plain).expect("UTF-8"));
+    let address = run("--json --get address fe80::1%eth0").code(0).json();
+    assert_eq!(address[0]["address"], "fe80::1");
+    for (words, line) in [
+        ("reverse fe80::%eth0/16", "0.8.e.f.ip6.arpa"),
+        ("next fe80::1%eth0/64", "fe80:0:0:1::/64"),
+        ("prev fe80::1%2", "fe80::/128"),
+        ("nth fe80::%eth0/64 1", "fe80::1"),
+        ("hosts fe80::1%br-lan", "fe80::1"),
+        ("aggregate fe80::1%br-lan", "fe80::1/128"),
+        ("hosts --step 2 fe80::1%e0 - fe80::2%e0", "fe80::1"),
+        (
+            "aggregate fe80::%e0/65 fe80::8000:0:0:0%e1-fe80::ffff:ffff:ffff:ffff",
+            "fe80::/64",
+        ),
+        (
+            "match --in fe80::%eth0/10 fe80::1%eth1",
+            "fe80::1\tfe80::/10",
+        ),
+        (
+            "eui64 001b213c9df8 fe80::%eth0/64",
+            "fe80::21b:21ff:fe3c:9df8",
+        ),
+    ] {
+        prints(words, &[line]);
+    }
+    subnetcalc()
+        .args(["match", "--in", "-", "fe80::1", "fe80::1%eth0"])
+        .stdin("fe80::1%eth0 # a router\n")
+        .run()
+        .code(0)
+        .stdout("fe80::1\tfe80::1/128\nfe80::1\tfe80::1/128\n");
+    run("fe80::1% 10.0.0.1%eth0 --get address")
+        .code(2)
+        .stdout("")
+        .stderr(
+            "subnetcalc: fe80::1%: the zone after % is missing; use ADDR%INTERFACE\n\
+             subnetcalc: 10.0.0.1%eth0: an IPv4 address cannot have a zone (%)\n",
+        );
+}
+
+#[test]
+fn unicast_addresses_have_a_solicited_node_group() {
     prints(
         "--get address,solicited_node :: ::1 2001:db8::1:2:3 ff02::1 10.0.0.1",
         &[

@@ -1,8 +1,8 @@
-//! Bad input of every kind: status 2, nothing on stdout, one clear line.
+//! Invalid input: status 2, nothing on stdout, and one clear line on stderr.
 
 use super::{file, run, subnetcalc};
 
-/// What is wrong, and a part of what must be said about it.
+/// Invalid networks, each with a part of the error.
 const NETWORKS: &[(&str, &str)] = &[
     // IPv4 addresses.
     ("", "missing"),
@@ -86,9 +86,12 @@ const NETWORKS: &[(&str, &str)] = &[
     ("::10.0.0.1:1", "not an IPv6"),
     ("1:2:3:4:5:6:7:10.0.0.1", "not an IPv6"),
     ("::ffff:256.0.0.1", "not an IPv6"),
-    ("fe80::1%eth0", "zone"),
-    ("fe80::1%eth0/64", "zone"),
-    ("fe80::%1/64", "zone"),
+    ("fe80::1%", "zone"),
+    ("fe80::1%/64", "zone"),
+    ("fe80::1%eth0:80", "zone"),
+    ("fe80::1%eth0%1", "zone"),
+    ("10.0.0.1%eth0", "zone"),
+    ("fe80::1%eth0\u{1b}[31m", "zone"),
     ("::/129", "0 to 128"),
     ("::/064", "leading zero"),
     ("::/+64", "not a number"),
@@ -104,6 +107,7 @@ const NETWORKS: &[(&str, &str)] = &[
     ("localhost", "not an IPv4 or IPv6"),
     ("example.com/24", "not an IPv4 or IPv6"),
     ("10.0.0.1 10.0.0.2", "white space"),
+    ("fe80::1%eth 0", "white space"),
     ("10.0.0.0\t/8", "white space"),
     ("*", "not an"),
     ("10.0.0.*", "not an"),
@@ -111,7 +115,7 @@ const NETWORKS: &[(&str, &str)] = &[
     ("\u{1b}[31m", "not an"),
 ];
 
-/// What is wrong in a word of a set.
+/// Invalid members of sets, each with a part of the error.
 const MEMBERS: &[(&str, &str)] = &[
     ("10.0.0.2-10.0.0.1", "reversed"),
     ("::2-::1", "reversed"),
@@ -121,22 +125,24 @@ const MEMBERS: &[(&str, &str)] = &[
     ("10.0.0.1-5", "four numbers"),
     ("10.0.0.1-10.0.0.2-10.0.0.3", "one hyphen"),
     ("10.0.1.0/24-10.0.0.0/24", "reversed"),
-    ("10.0.0.0-10.0.1.0/24", "or neither"),
+    ("10.0.0.0-10.0.1.0/24", "both or neither"),
     ("10.0.0.2 - 10.0.0.1", "reversed"),
     ("10.0.0.1 -", "missing"),
     ("10.0.0.1+0", "count"),
     ("10.0.0.1+x", "count"),
-    ("255.255.255.255+2", "past the address space"),
+    ("255.255.255.255+2", "exceeds the address space"),
     ("10.0.0.1\u{2013}10.0.0.9", "U+2013"),
     ("10.0.0.01-10.0.0.2", "leading zero"),
     ("10.0.0.1,10.0.0.2", "a comma"),
     ("10.0.0.1--10.0.0.2", "one hyphen"),
     ("10.0.0.0/33", "0 to 32"),
     ("010.0.0.0/8", "leading zero"),
-    ("fe80::1%lo", "zone"),
+    ("fe80::1%", "zone"),
+    ("fe80::1%lo-fe80::2%", "zone"),
+    ("fe80::2%lo-fe80::1%lo", "reversed"),
 ];
 
-/// One line on stderr that names the input and says why; nothing else.
+/// Asserts that the input is refused with one line on stderr and no other output.
 #[track_caller]
 fn refused(args: &[&str], input: &str, why: &str) {
     let out = subnetcalc().args(args).args(["--", input]).run();
@@ -152,7 +158,7 @@ fn refused(args: &[&str], input: &str, why: &str) {
 }
 
 #[test]
-fn networks() {
+fn invalid_networks_are_explained() {
     assert!(NETWORKS.len() + MEMBERS.len() >= 80);
     for (input, why) in NETWORKS {
         refused(&["info"], input, why);
@@ -160,7 +166,7 @@ fn networks() {
 }
 
 #[test]
-fn the_same_in_every_command() {
+fn every_command_refuses_invalid_networks() {
     for (input, _) in NETWORKS {
         if *input == "10.0.0.1-10.0.0.2" {
             continue;
@@ -172,14 +178,14 @@ fn the_same_in_every_command() {
 }
 
 #[test]
-fn members_of_sets() {
+fn invalid_members_of_sets_are_explained() {
     for (input, why) in MEMBERS {
         refused(&["aggregate"], input, why);
     }
 }
 
 #[test]
-fn in_files_too() {
+fn invalid_lines_are_reported_with_their_numbers() {
     let mut text = String::new();
     let mut bad = 0;
     for (input, _) in NETWORKS.iter().chain(MEMBERS) {
@@ -201,9 +207,8 @@ fn in_files_too() {
     }
 }
 
-/// What a user who knows other tools types first.
 #[test]
-fn a_word_that_is_no_command_is_told_where_commands_are() {
+fn a_mistyped_command_gets_a_suggestion() {
     subnetcalc()
         .args(["agregate", "10.0.0.0/30"])
         .run()
@@ -225,7 +230,7 @@ fn a_word_that_is_no_command_is_told_where_commands_are() {
         .args(["--get", "total", "hosts", "10.0.0.0/30"])
         .run()
         .code(2)
-        .stderr("subnetcalc: --get is an option of info alone; see 'subnetcalc hosts --help'\n");
+        .stderr("subnetcalc: '--get' is an option of info only; see 'subnetcalc hosts --help'\n");
     subnetcalc()
         .args(["hosts", "@/nowhere/nets", "10.0.0.1"])
         .run()
@@ -240,7 +245,7 @@ fn a_word_that_is_no_command_is_told_where_commands_are() {
             "subnetcalc: the following required arguments were not provided: \
          <--prefix <LEN>|--parts <N>>; see 'subnetcalc split --help'\n",
         );
-    // And no advice to take the option for an operand.
+    // The error does not suggest to use the option as an operand.
     subnetcalc()
         .args(["hosts", "--get", "total", "10.0.0.0/30"])
         .run()
@@ -248,9 +253,8 @@ fn a_word_that_is_no_command_is_told_where_commands_are() {
         .stderr("subnetcalc: unexpected argument '--get' found; see 'subnetcalc hosts --help'\n");
 }
 
-/// Standard input cannot be read twice, by whatever name.
 #[test]
-fn stdin_twice() {
+fn stdin_is_read_only_once() {
     for args in [
         &["match", "--in", "@-", "-"][..],
         &["match", "--in", "-", "@-"],
@@ -271,9 +275,8 @@ fn stdin_twice() {
     }
 }
 
-/// The same is said of a line that is too long, whoever reads it.
 #[test]
-fn lines_without_measure() {
+fn every_command_reports_an_overlong_line() {
     for command in [
         &["aggregate", "-"][..],
         &["match", "--in", "::/0", "-"],
@@ -291,9 +294,8 @@ fn lines_without_measure() {
     }
 }
 
-/// What is passed over is not judged.
 #[test]
-fn the_other_family_may_have_host_bits() {
+fn host_bits_of_an_ignored_family_are_accepted() {
     for command in ["info", "hosts", "aggregate"] {
         for more in [&[][..], &["--wildcard"]] {
             let args = [command, "-4", "--strict", "2001:db8::1/64"];
@@ -309,7 +311,7 @@ fn the_other_family_may_have_host_bits() {
 }
 
 #[test]
-fn errors_point_to_the_help_that_applies() {
+fn usage_errors_name_the_help_of_the_command() {
     for (words, help) in [
         ("split 10.0.0.0/8", "subnetcalc split --help"),
         ("hosts --step 0 10.0.0.0/8", "subnetcalc hosts --help"),
@@ -325,7 +327,7 @@ fn errors_point_to_the_help_that_applies() {
 }
 
 #[test]
-fn help_is_a_command_too() {
+fn help_is_a_command() {
     for (words, same) in [
         ("help", "--help"),
         ("help split", "split --help"),
@@ -348,6 +350,7 @@ fn operands_on_both_sides_of_a_set_option_are_refused() {
         ("diff 10.0.0.0/8 --with 10.0.0.1 10.0.0.2", "with"),
         ("match 10.0.0.1 --in 10.0.0.0/8 10.0.0.2", "in"),
         ("grep file --in 10.0.0.0/8 file", "in"),
+        ("free 10.0.0.0/30 --used 10.0.0.1 10.0.0.2", "used"),
         ("subtract 10.0.0.0/30 --minus 10.0.0.1 -4 10.0.0.2", "minus"),
         (
             "subtract 10.0.0.0/30 --minus 10.0.0.1 10.0.0.2 --minus 10.0.0.3",
@@ -356,11 +359,18 @@ fn operands_on_both_sides_of_a_set_option_are_refused() {
     ] {
         let out = run(words);
         out.code(2).stdout("").stderr_contains(&format!(
-            "operands both before and after --{option}, which takes one word; \
-             use --{option} A,B or --{option} @FILE"
+            "operands both before and after '--{option}', which takes one value; \
+             use --{option} A,B or --{option} @FILE for several"
         ));
     }
-    // One side is enough, whichever.
+    run("free --used 10.0.0.1 10.0.0.0/30 10.0.0.2")
+        .code(2)
+        .stdout("")
+        .stderr(
+            "subnetcalc: unexpected operand '10.0.0.2': free searches one network; see \
+             'subnetcalc free --help'\n",
+        );
+    // Operands on one side are accepted.
     for words in [
         "subtract 10.0.0.0/31 10.0.0.2 --minus 10.0.0.1 --minus 10.0.0.2",
         "subtract --minus 10.0.0.1 --minus 10.0.0.2 10.0.0.0/31 10.0.0.2",
@@ -372,13 +382,15 @@ fn operands_on_both_sides_of_a_set_option_are_refused() {
 }
 
 #[test]
-fn a_file_is_read_by_its_at_sign() {
+fn the_name_of_a_file_gets_a_hint() {
     let (_dir, path) = file("10.0.0.0/8\n");
-    let hint = format!("; @{path} reads the file of that name\n");
+    let hint = format!("; use @{path} to read the file of that name\n");
     for args in [
         &["grep", "--in", &path, "-"][..],
         &["match", "--in", &path, "10.0.0.1"],
         &["aggregate", &path],
+        &["info", &path],
+        &["hosts", &path],
     ] {
         let out = subnetcalc().args(args).run();
         out.code(2).stdout("").stderr_contains(&hint);
@@ -393,10 +405,7 @@ fn a_file_is_read_by_its_at_sign() {
 #[test]
 fn options_of_other_programs_get_a_hint() {
     for (words, hint) in [
-        (
-            "-b 10.0.0.0/8",
-            "-b is not an option here: use --get broadcast",
-        ),
+        ("-b 10.0.0.0/8", "use --get broadcast"),
         (
             "-s 50 10.0.0.0/8",
             "use 'subnetcalc split' or 'subnetcalc plan'",

@@ -1,4 +1,4 @@
-//! `hosts`, `split`, `sample`.
+//! The commands `hosts`, `split` and `sample`.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use testkit::Tool;
 use super::{prints, records_are, run, says_no, subnetcalc};
 
 #[test]
-fn hosts() {
+fn usable_hosts_are_listed() {
     prints("hosts 192.168.1.0/30", &["192.168.1.1", "192.168.1.2"]);
     prints("hosts 192.168.1.0/31", &["192.168.1.0", "192.168.1.1"]);
     prints("hosts 192.168.1.7", &["192.168.1.7"]);
@@ -25,7 +25,7 @@ fn hosts() {
 }
 
 #[test]
-fn a_larger_list_is_exact() {
+fn a_long_list_has_every_address() {
     let out = run("hosts --all 10.255.0.0/15");
     let mut expected = String::new();
     for n in 0x0afe_0000..0x0b00_0000_u32 {
@@ -41,7 +41,7 @@ fn a_larger_list_is_exact() {
 }
 
 #[test]
-fn steps_limits_and_backwards() {
+fn lists_have_a_step_a_limit_and_a_direction() {
     prints(
         "hosts --step 100 192.168.1.0/24",
         &["192.168.1.1", "192.168.1.101", "192.168.1.201"],
@@ -81,7 +81,7 @@ fn steps_limits_and_backwards() {
 }
 
 #[test]
-fn hosts_as_json() {
+fn hosts_are_listed_as_json() {
     records_are(
         run("hosts -j 10.0.0.0/30").code(0).stderr(""),
         "{\"type\":\"hosts\",\"address\":\"10.0.0.1\"}\n{\"type\":\"hosts\",\"address\":\"10.0.0.2\"}\n",
@@ -89,7 +89,7 @@ fn hosts_as_json() {
 }
 
 #[test]
-fn an_endless_list_ends_with_its_reader() {
+fn a_list_ends_if_its_reader_does() {
     for line in [
         "hosts ::/0",
         "hosts --all 0.0.0.0/0",
@@ -110,7 +110,7 @@ fn an_endless_list_ends_with_its_reader() {
 }
 
 #[test]
-fn split() {
+fn a_network_is_split_into_equal_parts() {
     prints(
         "split 10.0.0.0/8 --prefix 10",
         &[
@@ -149,7 +149,7 @@ fn split() {
 }
 
 #[test]
-fn what_cannot_be_split() {
+fn an_impossible_split_is_explained() {
     for (words, why) in [
         (
             "split 10.0.0.0/24 --prefix 16",
@@ -161,11 +161,11 @@ fn what_cannot_be_split() {
         ),
         (
             "split 10.0.0.0/24 --parts 3",
-            "10.0.0.0/24: 3 equal parts cannot be made, only a power of two; use 2 or 4",
+            "10.0.0.0/24: cannot be split into 3 equal parts, only into a power of two; use 2 or 4",
         ),
         (
             "split 10.0.0.0/30 --parts 8",
-            "10.0.0.0/30: has 4 addresses, too few for 8 parts",
+            "10.0.0.0/30: too small to be split into 8 parts: it has 4 addresses",
         ),
     ] {
         run(words)
@@ -177,14 +177,14 @@ fn what_cannot_be_split() {
     let _ = run("split 10.0.0.0/8 --prefix 9 --parts 2")
         .code(2)
         .stdout("");
-    // The others go on.
+    // Other networks are split.
     run("split --prefix 25 10.0.0.0/26 10.0.1.0/24")
         .code(2)
         .stdout("10.0.1.0/25\n10.0.1.128/25\n");
 }
 
 #[test]
-fn samples() {
+fn a_sample_has_distinct_addresses() {
     let out = run("sample 10.0.0.0/24 256 --seed 7");
     let lines = out.code(0).stderr("").lines();
     let distinct: HashSet<&String> = lines.iter().collect();
@@ -197,10 +197,13 @@ fn samples() {
     assert_eq!(distinct.len(), 1000);
     prints("sample 10.0.0.1/32 1", &["10.0.0.1"]);
     prints("sample 10.0.0.0/24 0", &[]);
-    says_no("sample 10.0.0.0/30 5", "10.0.0.0/30: has only 4 addresses");
+    says_no(
+        "sample 10.0.0.0/30 5",
+        "10.0.0.0/30: cannot draw 5 addresses from 4",
+    );
 }
 
-/// As prips has it: no address of a range is left out.
+/// As in prips, a range has no network and broadcast addresses.
 #[test]
 fn hosts_of_a_range_are_all_its_addresses() {
     subnetcalc()
@@ -225,9 +228,8 @@ fn hosts_of_a_range_are_all_its_addresses() {
         .stderr("subnetcalc: -:2: 10.0.0.9-10.0.0.1: the range is reversed: its end is below its start\n");
 }
 
-/// Every command's help says first what the command is for.
 #[test]
-fn help_begins_with_the_purpose() {
+fn help_starts_with_the_purpose_of_the_command() {
     let all = subnetcalc().arg("--help").run();
     let commands: Vec<(String, String)> = all
         .stdout_str()

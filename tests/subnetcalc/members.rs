@@ -1,9 +1,9 @@
-//! The words and lists that name a set.
+//! The operands and lists that make a set.
 
 use super::{file, prints, run, subnetcalc};
 
 #[test]
-fn ranges_of_every_spelling() {
+fn ranges_have_several_forms() {
     let (_dir, path) = file("10.0.0.0 - 10.0.0.3\n10.0.1.0/24-10.0.2.0/24\n10.0.9.0+3\n");
     subnetcalc()
         .args(["aggregate", "--ranges", &format!("@{path}")])
@@ -25,7 +25,7 @@ fn ranges_of_every_spelling() {
         "aggregate 193.18.0.0+73728",
         &["193.18.0.0/16", "193.19.0.0/19"],
     );
-    // Not between addresses of one family in order: that is standard input.
+    // Any other hyphen is standard input.
     subnetcalc()
         .args(["aggregate", "10.0.0.9", "-", "10.0.0.1"])
         .stdin("10.0.0.8\n")
@@ -35,7 +35,7 @@ fn ranges_of_every_spelling() {
 }
 
 #[test]
-fn lists_with_quotes_and_commas() {
+fn quotes_and_commas_in_lists_are_ignored() {
     subnetcalc()
         .args(["aggregate", "-"])
         .stdin("\u{feff}\"10.0.0.0/8\",\r\n '11.0.0.0/8' , ; x\n12.0.0.0/8,\n")
@@ -52,7 +52,7 @@ fn lists_with_quotes_and_commas() {
 }
 
 #[test]
-fn options_take_comma_lists() {
+fn options_accept_comma_separated_lists() {
     prints(
         "subtract 10.0.0.0/30 --minus 10.0.0.1,10.0.0.2",
         &["10.0.0.0/32", "10.0.0.3/32"],
@@ -81,7 +81,7 @@ fn options_take_comma_lists() {
         .run()
         .code(0)
         .stdout("10.0.0.3/32\n");
-    // A file whose name has a comma.
+    // The name of a file may have a comma.
     let with_comma = format!("{path},x");
     std::fs::write(&with_comma, "10.0.0.0/31\n").unwrap();
     subnetcalc()
@@ -94,12 +94,12 @@ fn options_take_comma_lists() {
         .run()
         .code(0)
         .stdout("10.0.0.2/31\n");
-    // Standard input can be read once.
+    // Standard input is read only once.
     let out = run("subtract - --minus 10.0.0.1,-");
     out.code(2)
         .stdout("")
-        .stderr_contains("stdin cannot be both");
-    // A bad member in an option: nothing is printed.
+        .stderr_contains("stdin cannot be read for both the operands and the option");
+    // With an invalid member in an option, nothing is printed.
     let out = run("subtract 10.0.0.0/8 --minus 10.0.0.1,10.0.0.300");
     out.code(2)
         .stdout("")
@@ -109,7 +109,7 @@ fn options_take_comma_lists() {
 }
 
 #[test]
-fn max_prefix_of_each_family() {
+fn max_prefix_has_a_length_for_each_family() {
     let added = |words: &str, stdout: &str, stderr: &str| {
         run(words)
             .code(0)
@@ -139,7 +139,7 @@ fn max_prefix_of_each_family() {
 }
 
 #[test]
-fn max_count_adds_the_fewest() {
+fn max_count_adds_the_fewest_addresses() {
     let words = "aggregate --max-count 4 10.0.0.113 10.0.0.117 10.0.0.145 10.0.0.191 10.0.0.239 \
                  10.0.2.152 10.0.3.40 10.0.3.48 10.0.3.81 10.0.3.92 10.0.3.178 10.0.3.192";
     let out = run(words);

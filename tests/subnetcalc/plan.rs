@@ -1,9 +1,9 @@
-//! `plan`.
+//! The command `plan`.
 
 use super::{prints, records_are, run, says_no};
 
 #[test]
-fn plan() {
+fn parts_are_planned_by_number_of_hosts() {
     prints(
         "plan 192.168.1.0/24 web=50 10 db=2 lan=60",
         &[
@@ -28,18 +28,18 @@ fn plan() {
     );
     says_no(
         "plan 10.0.0.0/24 200 100",
-        "10.0.0.0/24: does not fit: takes 384 addresses, there are 256",
+        "10.0.0.0/24: does not fit: the parts need 384 addresses, the network has 256",
     );
     says_no(
         "plan 10.0.0.0/31 1",
-        "10.0.0.0/31: does not fit: takes 4 addresses, there are 2",
+        "10.0.0.0/31: does not fit: the parts need 4 addresses, the network has 2",
     );
     says_no(
         "plan 10.0.0.0/8 99999999999",
-        "10.0.0.0/8: does not fit: no IPv4 network is that large",
+        "10.0.0.0/8: does not fit: a part is larger than any IPv4 network",
     );
     run("plan 10.0.0.0/8 web=x").code(2).stdout("").stderr(
-        "subnetcalc: web=x: not a number of hosts or a prefix length; use [NAME=]HOSTS or \
+        "subnetcalc: web=x: neither a number of hosts nor a prefix length; use [NAME=]HOSTS or \
                  [NAME=]/LEN\n",
     );
     records_are(
@@ -50,7 +50,7 @@ fn plan() {
 }
 
 #[test]
-fn plans_by_length_and_in_order() {
+fn parts_are_planned_by_length_and_in_order() {
     prints(
         "plan 10.0.0.0/24 link=/31 web=50 /32",
         &[
@@ -77,8 +77,8 @@ fn plans_by_length_and_in_order() {
     );
     says_no(
         "plan --keep-order 10.0.0.0/25 /27 /26 /27",
-        "10.0.0.0/25: does not fit: in this order there are gaps for alignment; without \
-         --keep-order the largest comes first",
+        "10.0.0.0/25: does not fit: alignment leaves gaps between the parts in this order; \
+         omit --keep-order to put the largest part first",
     );
     prints(
         "plan 2001:db8::/62 lan=50 guests=/64 big=18446744073709551617",
@@ -90,8 +90,8 @@ fn plans_by_length_and_in_order() {
     );
     says_no(
         "plan 2001:db8::/120 lan=50",
-        "2001:db8::/120: does not fit: takes 18446744073709551616 addresses, there are 256; \
-         --exact makes parts longer than /64",
+        "2001:db8::/120: does not fit: the parts need 18446744073709551616 addresses, the \
+         network has 256; use --exact for parts longer than /64",
     );
     run("plan 10.0.0.0/8 /33").code(1).stdout("");
     run("plan 10.0.0.0/8 /129").code(2).stdout("");

@@ -1,4 +1,4 @@
-//! The rows of the IANA special-purpose registries, written out a second time.
+//! The rows of the IANA special-purpose registries, independent of the code.
 
 use super::subnetcalc;
 
@@ -59,7 +59,7 @@ fe80::/10|Link-Local Unicast|RFC4291|false
 "#;
 
 #[test]
-fn every_row() {
+fn info_prints_every_row() {
     let rows: Vec<&str> = REGISTRY.trim().lines().collect();
     assert_eq!(rows.len(), 51);
     for row in rows {

@@ -1,9 +1,9 @@
-//! Set work: aggregate to free, sort, count, overlap.
+//! The commands that work on sets.
 
 use super::{file, prints, records_are, run, says_no, subnetcalc};
 
 #[test]
-fn aggregate() {
+fn aggregate_prints_the_fewest_networks() {
     prints(
         "aggregate 10.0.0.0/25 10.0.0.128/25 2001:db8::/33 2001:db8:8000::/33",
         &["10.0.0.0/24", "2001:db8::/32"],
@@ -31,7 +31,7 @@ fn aggregate() {
 }
 
 #[test]
-fn ranges_and_json() {
+fn sets_are_printed_as_ranges_and_json() {
     prints(
         "aggregate --ranges 10.0.0.0/25 10.0.0.128/26 10.9.9.9",
         &["10.0.0.0-10.0.0.191", "10.9.9.9-10.9.9.9"],
@@ -49,7 +49,7 @@ fn ranges_and_json() {
 }
 
 #[test]
-fn operands_of_every_kind() {
+fn operands_files_and_stdin_are_read() {
     let (_dir, path) = file("# ours\n10.0.0.0/25\n\n  10.0.0.128/25 \r\n2001:db8::/32\n");
     let at = format!("@{path}");
     subnetcalc()
@@ -59,7 +59,7 @@ fn operands_of_every_kind() {
         .code(0)
         .stdout("10.0.0.0/24\n192.0.2.0/30\n2001:db8::/32\n")
         .stderr("");
-    // Without operands stdin is read.
+    // Without operands, stdin is read.
     subnetcalc()
         .arg("aggregate")
         .stdin("10.0.0.0/8")
@@ -69,7 +69,7 @@ fn operands_of_every_kind() {
 }
 
 #[test]
-fn bad_members_are_named_and_the_rest_goes_on() {
+fn invalid_members_are_reported_and_the_others_used() {
     let (_dir, path) = file("10.0.0.0/8\nnonsense\n10.0.0.0/33\n\u{e9}\n11.0.0.0/8\n");
     subnetcalc()
         .args(["aggregate", &format!("@{path}"), "1.2.3"])
@@ -95,7 +95,7 @@ fn bad_members_are_named_and_the_rest_goes_on() {
 }
 
 #[test]
-fn a_bad_member_of_an_option_prints_nothing() {
+fn nothing_is_printed_if_an_option_has_an_invalid_member() {
     let (_dir, path) = file("10.0.0.0/8\nbad\n");
     let at = format!("@{path}");
     for args in [
@@ -119,7 +119,7 @@ fn a_bad_member_of_an_option_prints_nothing() {
 }
 
 #[test]
-fn strict() {
+fn strict_refuses_host_bits() {
     run("aggregate --strict 10.0.0.5/24 10.0.1.0/24")
         .code(2)
         .stdout("10.0.1.0/24\n")
@@ -131,7 +131,7 @@ fn strict() {
 }
 
 #[test]
-fn longest_and_fewest() {
+fn networks_can_be_widened_and_merged() {
     let out = run("aggregate --max-prefix 24 10.0.0.1 10.0.1.7 10.0.9.0/25");
     out.code(0)
         .stdout("10.0.0.0/23\n10.0.9.0/24\n")
@@ -139,7 +139,7 @@ fn longest_and_fewest() {
     run("aggregate --max-count 3 10.0.0.0 10.0.0.3 10.0.0.8 10.0.0.10/31")
         .code(0)
         .stdout("10.0.0.0/32\n10.0.0.3/32\n10.0.0.8/30\n")
-        .stderr("subnetcalc: added 1 addresses\n");
+        .stderr("subnetcalc: added 1 address\n");
     run("aggregate --max-count 2 -q 10.0.0.0 10.0.0.3 ::1 ::4")
         .code(0)
         .stdout("10.0.0.0/30\n::/125\n")
@@ -153,12 +153,12 @@ fn longest_and_fewest() {
         .stderr("subnetcalc: added 0 addresses\n");
     says_no(
         "aggregate --max-count 1 10.0.0.0 ::1",
-        "--max-count 1 cannot hold both families; use 2, or -4 or -6",
+        "one network cannot cover both families; use --max-count 2, -4 or -6",
     );
 }
 
 #[test]
-fn supernet() {
+fn supernet_prints_the_enclosing_network() {
     prints(
         "supernet 10.0.0.1 10.0.3.7 2001:db8::1",
         &["10.0.0.0/22", "2001:db8::1/128"],
@@ -168,7 +168,7 @@ fn supernet() {
 }
 
 #[test]
-fn algebra() {
+fn sets_are_subtracted_intersected_and_complemented() {
     prints(
         "subtract 10.0.0.0/30 2001:db8::/127 --minus 10.0.0.1 --minus 2001:db8::1",
         &["10.0.0.0/32", "10.0.0.2/31", "2001:db8::/128"],
@@ -201,7 +201,7 @@ fn algebra() {
 }
 
 #[test]
-fn free() {
+fn free_prints_the_unused_parts() {
     prints(
         "free 10.0.0.0/24 --used 10.0.0.0/26 --used 10.0.0.255",
         &[
@@ -236,15 +236,15 @@ fn free() {
         .code(1)
         .stdout("")
         .stderr("");
-    // Larger than the network itself there is none.
+    // The network does not contain larger networks.
     run("free 10.0.0.0/24 --used 10.0.0.64 --prefix 16")
         .code(1)
         .stdout("")
         .stderr("");
     let out = run("free 10.0.0.0/24 --used 10.0.0.64 --prefix 33");
-    out.code(2)
-        .stdout("")
-        .stderr("subnetcalc: 10.0.0.0/24: has no networks of length 33; use --prefix 24 to 32\n");
+    out.code(2).stdout("").stderr(
+        "subnetcalc: 10.0.0.0/24: has no networks with prefix length 33; use --prefix 24 to 32\n",
+    );
     prints("free ::/0 --used 8000::/1", &["::/1"]);
     records_are(
         run("free --json 10.0.0.0/31 --used 10.0.0.0")
@@ -271,7 +271,7 @@ fn sort_keeps_duplicates() {
         "sort 10.0.0.1-10.0.0.2 10.0.0.0",
         &["10.0.0.0", "10.0.0.1/32", "10.0.0.2/32"],
     );
-    // The networks of ranges have their places among the others.
+    // The networks of ranges are sorted among the others.
     prints(
         "sort 10.0.0.1-10.0.0.6 10.0.0.2-10.0.0.4 10.0.0.3 10.0.0.3/32 10.0.0.2/30 10.0.0.3",
         &[
@@ -288,6 +288,10 @@ fn sort_keeps_duplicates() {
         ],
     );
     prints(
+        "sort 10.0.0.1-10.0.0.2 10.0.0.2-10.0.0.3",
+        &["10.0.0.1/32", "10.0.0.2/31", "10.0.0.2/32"],
+    );
+    prints(
         "sort --ranges 10.0.0.1-10.0.0.2 10.0.0.0",
         &["10.0.0.0-10.0.0.0", "10.0.0.1-10.0.0.2"],
     );
@@ -298,7 +302,7 @@ fn sort_keeps_duplicates() {
 }
 
 #[test]
-fn count() {
+fn count_prints_the_number_of_addresses() {
     prints("count 10.0.0.0/8 10.0.0.0/9 11.0.0.0", &["16777217"]);
     prints(
         "count ::/0 0.0.0.0/0",
@@ -317,7 +321,7 @@ fn count() {
 }
 
 #[test]
-fn overlap() {
+fn overlap_prints_pairs() {
     prints(
         "overlap 10.0.0.0/8 10.1.0.0/16 192.0.2.0/24 10.0.0.0/8 ::/0 2001:db8::/32",
         &[
@@ -350,7 +354,7 @@ fn overlap() {
 }
 
 #[test]
-fn an_address_with_its_networks_length_is_warned_about() {
+fn free_warns_about_host_bits() {
     let (_dir, path) = file("10.250.5.4/24\n10.250.6.4/24\n");
     subnetcalc()
         .args(["free", "10.250.4.0/22", "--used", &format!("@{path}")])
@@ -359,7 +363,7 @@ fn an_address_with_its_networks_length_is_warned_about() {
         .stdout("10.250.4.0/24\n10.250.7.0/24\n")
         .stderr(
             "subnetcalc: 10.250.5.4/24: host bits are set, so all of 10.250.5.0/24 counts as \
-             used; for the address alone leave out the prefix length\n",
+             used; omit the prefix length if only the address is used\n",
         );
     run("free 10.0.0.0/30 --used 10.0.0.0/31 --used 10.0.0.2")
         .code(0)
@@ -367,7 +371,7 @@ fn an_address_with_its_networks_length_is_warned_about() {
 }
 
 #[test]
-fn equal_and_diff() {
+fn sets_are_compared() {
     run("equal 10.0.0.0/25 10.0.0.128/25 ::1 --with ::1,10.0.0.0/24")
         .code(0)
         .stdout("")
@@ -401,7 +405,7 @@ fn equal_and_diff() {
 }
 
 #[test]
-fn an_empty_set_counts_0() {
+fn an_empty_set_has_0_addresses() {
     let (_dir, path) = file("# nothing\n");
     subnetcalc()
         .args(["count", &format!("@{path}")])

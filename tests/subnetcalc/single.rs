@@ -1,9 +1,9 @@
-//! The commands with a short answer.
+//! The commands that compute a single result.
 
 use super::{prints, records_are, run, says_no, subnetcalc};
 
 #[test]
-fn nth() {
+fn nth_counts_from_either_end() {
     prints("nth 10.0.0.0/24 0", &["10.0.0.0"]);
     prints("nth 10.0.0.0/24 255", &["10.0.0.255"]);
     prints("nth 10.0.0.7/24 -1", &["10.0.0.255"]);
@@ -12,16 +12,17 @@ fn nth() {
     prints("nth ::/0 -340282366920938463463374607431768211456", &["::"]);
     says_no(
         "nth 10.0.0.0/24 256",
-        "10.0.0.0/24: index 256 is out of range: the network has 256 addresses",
+        "10.0.0.0/24: index 256 is out of range; use 0 to 255 or -256 to -1",
     );
     says_no(
         "nth 10.0.0.0/24 -257",
-        "10.0.0.0/24: index -257 is out of range: the network has 256 addresses",
+        "10.0.0.0/24: index -257 is out of range; use 0 to 255 or -256 to -1",
     );
     says_no(
         "nth ::/0 340282366920938463463374607431768211456",
-        "::/0: index 340282366920938463463374607431768211456 is out of range: the network has \
-         340282366920938463463374607431768211456 addresses",
+        "::/0: index 340282366920938463463374607431768211456 is out of range; use 0 to \
+         340282366920938463463374607431768211455 or -340282366920938463463374607431768211456 \
+         to -1",
     );
     for bad in ["x", "+1", "--1", "1.5", "-"] {
         let _ = subnetcalc()
@@ -37,7 +38,7 @@ fn nth() {
 }
 
 #[test]
-fn next_and_prev() {
+fn next_and_prev_keep_the_size_of_the_network() {
     prints("next 10.0.0.0/24", &["10.0.1.0/24"]);
     prints("next 10.0.0.0/24 255", &["10.0.255.0/24"]);
     prints("next 10.0.0.9/24 0", &["10.0.0.0/24"]);
@@ -47,16 +48,19 @@ fn next_and_prev() {
     prints("next ::fffe", &["::ffff/128"]);
     says_no(
         "next 255.255.255.0/24",
-        "255.255.255.0/24: past the end of the address space",
+        "255.255.255.0/24: the result is past the end of the address space",
     );
     says_no(
         "prev 0.0.0.0/24",
-        "0.0.0.0/24: before the start of the address space",
+        "0.0.0.0/24: the result is before the start of the address space",
     );
-    says_no("next ::/0", "::/0: past the end of the address space");
+    says_no(
+        "next ::/0",
+        "::/0: the result is past the end of the address space",
+    );
     says_no(
         "next 0.0.0.0/0 1",
-        "0.0.0.0/0: past the end of the address space",
+        "0.0.0.0/0: the result is past the end of the address space",
     );
     records_are(
         run("prev -j 10.0.1.0/24").code(0).stderr(""),
@@ -65,7 +69,7 @@ fn next_and_prev() {
 }
 
 #[test]
-fn reverse() {
+fn reverse_prints_zones_and_ptr_names() {
     prints(
         "reverse 10.1.4.0/23 192.0.2.1 2001:db8::/32",
         &[
@@ -87,7 +91,7 @@ fn reverse() {
 }
 
 #[test]
-fn mask() {
+fn masks_are_converted() {
     prints(
         "mask 22 255.255.240.0 0 32",
         &[
@@ -131,7 +135,7 @@ fn mask() {
     for mask in ["22", "255.255.252.0", "0.0.3.255", "fffffc00", "0xFFFFFC00"] {
         prints(&format!("mask {mask}"), &[slash_22]);
     }
-    // What can be both is a netmask, unless --wildcard is given.
+    // A mask that can be both is a netmask, unless --wildcard is given.
     prints("mask 0.0.0.0", &["0\t0.0.0.0\t255.255.255.255\t00000000"]);
     prints(
         "mask --wildcard 0.0.0.0",
@@ -149,7 +153,7 @@ fn mask() {
 }
 
 #[test]
-fn eui64() {
+fn eui64_makes_an_address_from_a_mac_address() {
     prints("eui64 00:1b:21:3c:9d:f8", &["fe80::21b:21ff:fe3c:9df8"]);
     prints(
         "eui64 001b.213c.9df8 2001:db8:1:2::/64",
@@ -175,7 +179,7 @@ fn eui64() {
 }
 
 #[test]
-fn ula() {
+fn ula_makes_a_random_network() {
     let out = run("ula --seed 1");
     let text = out.code(0).stderr("").stdout_str();
     assert!(
@@ -189,7 +193,7 @@ fn ula() {
 }
 
 #[test]
-fn families_that_contradict() {
+fn a_network_of_the_other_family_is_refused() {
     run("nth -6 10.0.0.0/8 1")
         .code(2)
         .stdout("")

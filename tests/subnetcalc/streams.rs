@@ -1,4 +1,4 @@
-//! What scripts rely on: results as they come, statuses, the end of a pipe.
+//! Streaming, exit statuses and closed pipes, on which scripts rely.
 
 use std::fs::File;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::{run, subnetcalc};
 const SOON: Duration = Duration::from_secs(15);
 
 #[test]
-fn results_come_while_input_is_still_open() {
+fn results_are_printed_while_input_is_open() {
     for (args, line, answer) in [
         (&["hosts", "-"][..], "10.0.0.4/32\n", "10.0.0.4"),
         (&["--get", "total", "-"], "10.0.0.0/8\n", "16777216"),
@@ -49,15 +49,15 @@ fn results_come_while_input_is_still_open() {
     }
 }
 
-/// Networks as lists have them: byte order marks, blanks of all kinds, line
-/// ends of two kinds, comments.
+/// A list with byte order marks, all kinds of white space, two kinds of line ends and
+/// comments.
 const LIST: &[u8] = b"\xef\xbb\xbf10.0.0.0/31\r\n\x0b\n\xc2\xa010.0.0.4/32\xc2\xa0\n\
     \xe3\x80\x80\n\xe2\x80\xa8\n# a comment\n  # another\n; Spamhaus\n10.0.0.6 ; SBL1\n\
     \t10.0.0.8\t# M\xfcnchen\n\xef\xbb\xbf\n10.0.0.10\xc2\xa0#x\n10.0.0.12\x0b\x0c\x85\n10.0.0.14";
 
 #[test]
-fn blanks_and_comments_of_a_list_are_skipped() {
-    // A lone byte is not white space in UTF-8.
+fn white_space_and_comments_of_a_list_are_ignored() {
+    // This byte is not white space in UTF-8.
     let list: Vec<u8> = LIST.iter().copied().filter(|b| *b != 0x85).collect();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("list");
@@ -91,7 +91,7 @@ fn blanks_and_comments_of_a_list_are_skipped() {
             with(args).code(0).stdout(&expected).stderr("");
         }
     }
-    // The same list without prefix lengths, for the command that takes none.
+    // `match` accepts the same list without prefix lengths.
     let plain = String::from_utf8_lossy(&list)
         .replace("/31", "")
         .replace("/32", "");
@@ -104,7 +104,7 @@ fn blanks_and_comments_of_a_list_are_skipped() {
 }
 
 #[test]
-fn an_empty_list_is_a_no() {
+fn an_empty_list_is_status_1() {
     for words in [
         "info -",
         "info",
@@ -121,7 +121,7 @@ fn an_empty_list_is_a_no() {
             .stdout("")
             .stderr("subnetcalc: the list is empty\n");
     }
-    // An empty set is a set.
+    // An empty set is valid.
     for words in ["aggregate", "sort", "complement", "supernet"] {
         run(words).code(0).stdout("").stderr("");
     }
@@ -146,7 +146,7 @@ fn a_full_disk_is_status_2() {
 }
 
 #[test]
-fn a_bad_line_is_named_and_the_rest_goes_on() {
+fn an_invalid_line_is_reported_and_the_others_used() {
     subnetcalc()
         .args(["hosts", "-"])
         .stdin("10.0.0.0/31\n\n# c\n10.0.0.0/99\n10.0.0.9\n")
@@ -187,6 +187,30 @@ fn usage_errors_are_one_line() {
         let out = run(words);
         out.code(2).stdout("").stderr_contains("--help");
         assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
+    }
+}
+
+#[test]
+fn every_command_has_a_man_page() {
+    let out = run("--generate man");
+    out.code(0)
+        .stdout_contains("Refuse networks with host bits set")
+        .stdout_contains("\\fBsubnetcalc\\-reverse\\fR(1)");
+    for (command, text) in [
+        ("info", "special.globally_reachable"),
+        ("grep", "at the end of a sentence"),
+        ("reverse", "RFC 2317"),
+        ("split", "PREFIX"),
+    ] {
+        let out = run(&format!("{command} --generate man"));
+        out.code(0).stderr("");
+        let page = out.stdout_str();
+        assert!(page.to_lowercase().contains(&text.to_lowercase()), "{page}");
+        // Shared options are on the page of the tool.
+        assert!(
+            !page.contains("Refuse networks with host bits set"),
+            "{page}"
+        );
     }
 }
 

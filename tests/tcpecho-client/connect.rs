@@ -1,5 +1,5 @@
-//! The way to a connection: names, families, sources, tries, and
-//! `--connect-only`, whose question it is.
+//! The connect: names, families, source addresses, retries, and
+//! `--connect-only`.
 
 use std::os::unix::net::UnixListener;
 
@@ -7,13 +7,13 @@ use testkit::netns::{self, Lab};
 use testkit::peer::{TcpPeer, refused_addr};
 use testkit::privilege;
 
-use crate::{SOON, client, figures, is_ms, to};
+use crate::{TEST_TIMEOUT, client, client_to, consistency, is_ms};
 
 #[test]
-fn a_handshake_and_its_time() {
+fn a_connect_is_timed() {
     let peer = TcpPeer::echo();
     let addr = peer.addr();
-    let out = to(&peer).arg("--connect-only").run();
+    let out = client_to(&peer).arg("--connect-only").run();
     let start = format!("connected\t{addr}\t");
     let lines = out.code(0).stderr("").lines();
     assert!(
@@ -21,9 +21,9 @@ fn a_handshake_and_its_time() {
         "{lines:?}"
     );
     assert_eq!(lines.len(), 1);
-    let out = to(&peer).args(["--connect-only", "-q"]).run();
+    let out = client_to(&peer).args(["--connect-only", "-q"]).run();
     out.code(0).stdout("").stderr("");
-    let out = to(&peer)
+    let out = client_to(&peer)
         .args(["--connect-only", "--json", "-c", "2", "-i", "0"])
         .run();
     let records = out.code(0).stderr("").json();
@@ -37,7 +37,7 @@ fn a_handshake_and_its_time() {
 }
 
 #[test]
-fn nobody_there_is_the_answer_no() {
+fn a_refused_connect_is_status_1_with_connect_only() {
     let refused = refused_addr();
     let addr = refused.addr().to_string();
     let line = format!("tcpecho-client: {addr}: connection refused\n");
@@ -55,7 +55,7 @@ fn nobody_there_is_the_answer_no() {
         .run();
     out.code(1)
         .stdout_contains("2 tried, 0 connected, 100% failed");
-    // An outage can be dated.
+    // Each failure has its number and time.
     for (line, seq) in out.stderr_str().lines().zip(1..=2) {
         let start = format!("tcpecho-client: {addr}: connection refused; seq={seq} at 2");
         assert!(line.starts_with(&start) && line.ends_with('Z'), "{line}");
@@ -75,12 +75,12 @@ fn nobody_there_is_the_answer_no() {
         );
         assert!(record["time"].is_string() && record["address"].is_null());
     }
-    figures::together(figures::summary(&records));
+    consistency::check_summary(consistency::summary(&records));
     assert!(records[3]["corrupt"].is_null() && records[3]["strays"].is_null());
 }
 
 #[test]
-fn a_silent_address_is_no_too_and_no_route_as_well() {
+fn timeouts_and_missing_routes_are_status_1_with_connect_only() {
     if let Err(reason) = netns::available() {
         return netns::skip(&reason);
     }
@@ -106,7 +106,7 @@ fn the_addresses_of_a_name_are_raced() {
     if let Err(reason) = netns::available() {
         return netns::skip(&reason);
     }
-    // The IPv6 address of the name is silent, the IPv4 one refuses or answers.
+    // The IPv6 address does not respond; the IPv4 address refuses or accepts.
     let lab = Lab::new().with(env!("CARGO_BIN_EXE_tcpecho-client"));
     let script = "
         net a b; link a b 10.1.0.1/24 10.1.0.2/24 fd00::1/64 fd00::2/64
@@ -119,7 +119,7 @@ fn the_addresses_of_a_name_are_raced() {
         at a tcpecho-client both.test:7 hello; echo \" $?\"
         at a tcpecho-client -6 --timeout 100ms both.test:7 hello 2>&1; echo $?
         kill %1 $!";
-    let out = lab.timeout(SOON * 2).script(script);
+    let out = lab.timeout(TEST_TIMEOUT * 2).script(script);
     out.stdout(
         "tcpecho-client: both.test:7: connection refused\n1\n\
          hello 0\n\
@@ -129,7 +129,7 @@ fn the_addresses_of_a_name_are_raced() {
 }
 
 #[test]
-fn families_and_names() {
+fn names_are_restricted_to_a_family() {
     let peer = TcpPeer::echo();
     let port = peer.addr().port();
     let run = |args: &[&str]| client().args(args).arg("hello").run();
@@ -143,15 +143,15 @@ fn families_and_names() {
     run(&["-6", &addr])
         .code(2)
         .stderr("tcpecho-client: 127.0.0.1: is no IPv6 address\n");
-    // A label too long for any name server to be asked.
-    let nobody = "n".repeat(64);
-    let out = run(&[&format!("{nobody}:7")]);
+    // This label is too long to be sent to a name server.
+    let unknown = "n".repeat(64);
+    let out = run(&[&format!("{unknown}:7")]);
     out.code(3).stdout("");
-    let start = format!("tcpecho-client: {nobody}: ");
+    let start = format!("tcpecho-client: {unknown}: ");
     assert!(out.stderr_str().starts_with(&start), "{}", out.story());
-    // A name is no answer even where a refused port would be one.
-    let nobody = format!("{nobody}:7");
-    let out = client().args(["--connect-only", &nobody]).run();
+    // An unknown name is status 3 with --connect-only, too.
+    let unknown = format!("{unknown}:7");
+    let out = client().args(["--connect-only", &unknown]).run();
     out.code(3).stdout("");
     if privilege::has_ipv6() {
         let peer = TcpPeer::start_on("[::1]:0", |stream| {
@@ -165,13 +165,13 @@ fn families_and_names() {
 }
 
 #[test]
-fn sources_and_interfaces() {
+fn a_source_address_and_an_interface_are_used() {
     let peer = TcpPeer::start(|stream| {
         use std::io::Write;
         let from = stream.peer_addr()?;
         (&stream).write_all(format!("{}\n", from.ip()).as_bytes())
     });
-    let run = |args: &[&str]| to(&peer).args(args).run();
+    let run = |args: &[&str]| client_to(&peer).args(args).run();
     run(&["--no-verify", "", "--source", "127.0.0.9"])
         .code(0)
         .stdout("127.0.0.9\n");
@@ -191,11 +191,11 @@ fn sources_and_interfaces() {
 }
 
 #[test]
-fn sockets_of_the_local_domain() {
+fn unix_sockets_work_in_every_mode() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo.sock");
     let target = format!("unix:{}", path.display());
-    // No file is a mistake here; a file nobody listens at is an absent peer.
+    // A missing file is a local fault; a socket without a listener is a refusal.
     for more in [&["x"][..], &[], &["-c", "1"], &["--bench"]] {
         let out = client().arg(&target).args(more).run();
         out.code(2)
@@ -239,12 +239,12 @@ fn sockets_of_the_local_domain() {
         let out = client().args(option).args([&target, "x"]).run();
         out.code(2)
             .stdout("")
-            .stderr_contains("does not go with a unix: target");
+            .stderr_contains("cannot be used with a unix: target");
     }
 }
 
 #[test]
-fn waiting_for_a_port() {
+fn retries_wait_for_a_port() {
     let refused = refused_addr();
     let addr = refused.addr();
     let out = client().args([
@@ -257,8 +257,8 @@ fn waiting_for_a_port() {
         "-v",
     ]);
     out.run().code(3).stderr(&format!(
-        "tcpecho-client: {addr}: connection refused; 2 tries left\n\
-         tcpecho-client: {addr}: connection refused; 1 try left\n\
+        "tcpecho-client: {addr}: connection refused; 2 retries left\n\
+         tcpecho-client: {addr}: connection refused; 1 retry left\n\
          tcpecho-client: {addr}: connection refused\n"
     ));
     let dir = tempfile::tempdir().unwrap();
@@ -275,28 +275,28 @@ fn waiting_for_a_port() {
             "-v",
         ])
         .spawn();
-    running.read_stderr_line(SOON);
+    running.read_stderr_line(TEST_TIMEOUT);
     let _listener = UnixListener::bind(&path).unwrap();
     running.wait().code(0).stdout_contains("connected\tunix:");
 }
 
 #[test]
-fn a_signal_ends_the_waiting() {
+fn a_signal_ends_the_wait_for_a_port() {
     let refused = refused_addr();
     let addr = refused.addr().to_string();
     let running = client()
         .args([&addr, "x", "--retry", "9", "--retry-delay", "1h", "-v"])
         .spawn();
-    running.read_stderr_line(SOON);
+    running.read_stderr_line(TEST_TIMEOUT);
     running.signal(2);
     running.wait().code(1).stdout("");
-    // Where there is a summary at the end, there is one now.
+    // A mode with a summary prints it.
     for mode in [&["-c", "3"][..], &["--bench"]] {
         let running = client()
             .args([&addr, "--retry", "9", "--retry-delay", "1h", "-v"])
             .args(mode)
             .spawn();
-        running.read_stderr_line(SOON);
+        running.read_stderr_line(TEST_TIMEOUT);
         running.signal(2);
         let out = running.wait();
         out.code(1).stdout_contains(" statistics ---\n0 ");
@@ -305,16 +305,16 @@ fn a_signal_ends_the_waiting() {
 
 #[cfg(not(feature = "tls"))]
 #[test]
-fn a_build_without_tls_says_so() {
+fn a_build_without_tls_refuses_the_option() {
     let out = client().args(["--tls", "a:1", "x"]).run();
     out.code(2).stdout("").stderr(
-        "tcpecho-client: --tls is not in this build, which was made with \
+        "tcpecho-client: --tls is not supported by this build, which was made with \
          '--no-default-features'; see 'tcpecho-client --help'\n",
     );
 }
 
 #[test]
-fn usage() {
+fn invalid_operands_and_options_are_refused() {
     for (args, why) in [
         (
             &[][..],
@@ -324,10 +324,7 @@ fn usage() {
             &["localhost"],
             "localhost: no port; use HOST:PORT or HOST PORT",
         ),
-        (
-            &["localhost:0"],
-            "localhost:0: port 0 cannot be connected to",
-        ),
+        (&["localhost:0"], "localhost:0: cannot connect to port 0"),
         (
             &["localhost:99999"],
             "localhost:99999: port out of range; use 1 to 65535",
@@ -338,11 +335,11 @@ fn usage() {
         ),
         (
             &["a:1", "b", "c"],
-            "c: one message only; quote it if it has blanks",
+            "c: unexpected word after the message; quote a message with spaces",
         ),
         (
             &["a:1", "x", "--hex", "00"],
-            "MESSAGE does not go with --hex",
+            "MESSAGE cannot be used with --hex",
         ),
         (
             &["a:1", "--hex", "0"],
@@ -350,7 +347,7 @@ fn usage() {
         ),
         (
             &["a:1", "x", "--file", "y"],
-            "MESSAGE does not go with --file",
+            "MESSAGE cannot be used with --file",
         ),
         (
             &["a:1", "--file", "/no/such/file"],
@@ -358,37 +355,37 @@ fn usage() {
         ),
         (
             &["a:1", "x", "--size", "5"],
-            "--size needs -c, -i or --bench",
+            "--size requires -c, -i or --bench",
         ),
         (
             &["a:1", "x", "--reconnect"],
-            "--reconnect needs -c, -i or --bench",
+            "--reconnect requires -c, -i or --bench",
         ),
         (&["a:1", "-c", "0"], "0 is not in 1.."),
         (
             &["a:1", "-c", "1", "--expect", "x"],
-            "--expect does not go with -c and -i",
+            "--expect cannot be used with -c and -i",
         ),
         (
             &["a:1", "x", "--connect-only"],
-            "MESSAGE does not go with --connect-only",
+            "MESSAGE cannot be used with --connect-only",
         ),
         (
             &["a:1", "--udp", "--connect-only"],
-            "--udp does not go with --connect-only",
+            "--udp cannot be used with --connect-only",
         ),
-        (&["a:1", "--half-close"], "--half-close needs a message"),
+        (&["a:1", "--half-close"], "--half-close requires a message"),
         (
             &["a:1", "--file", "/"],
             "tcpecho-client: /: is a directory\n",
         ),
         (
             &["a:1", "--udp", "--expect", "x"],
-            "--expect needs a message over UDP",
+            "--expect requires a message over UDP",
         ),
         (
             &["a:1", "-c", "1", "--size", "70k", "-u"],
-            "--size is at most 65527 over UDP",
+            "--size must be at most 65527 over UDP",
         ),
         (&["a:1", "x", "--timeout", "0"], "must be longer than zero"),
     ] {

@@ -1,5 +1,5 @@
-//! Echo by echo over UDP, against networks that lose, double, reorder and
-//! refuse: what the summary says is what the peer did.
+//! `-c` and `-i` over UDP, with peers that lose, repeat, reorder and refuse
+//! datagrams: the summary agrees with the peer's counts.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, UdpSocket};
@@ -10,21 +10,22 @@ use std::time::Duration;
 use serde_json::Value;
 use testkit::udp::UdpPeer;
 
-use crate::figures::{count, number, recounted};
-use crate::{SOON, client};
+use crate::consistency::{check_echoes, count, number};
+use crate::{TEST_TIMEOUT, client};
 
-/// What a peer has done, counted by itself.
+/// The counts of a peer.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Done {
+struct PeerCounts {
     received: u64,
     echoed: u64,
 }
 
-/// An echo that answers each datagram once `lag` later ones have come, so that
-/// several are in flight; `disturb` is told the number of each that has come.
+/// An echo server that sends each echo after `lag` further datagrams have
+/// arrived, so that several are in flight. `disturb` is called with the number
+/// of each datagram when it has arrived.
 struct Peer {
     addr: SocketAddr,
-    thread: JoinHandle<Done>,
+    thread: JoinHandle<PeerCounts>,
 }
 
 impl Peer {
@@ -37,99 +38,101 @@ impl Peer {
         let addr = socket.local_addr().unwrap();
         let thread = std::thread::spawn(move || {
             let mut queue = VecDeque::new();
-            let mut done = Done::default();
+            let mut counts = PeerCounts::default();
             let mut buffer = [0; 2000];
-            let patience = Duration::from_secs(1);
-            while done.received < count {
-                socket.set_read_timeout(Some(patience)).unwrap();
-                // The last ones may have been refused.
+            let timeout = Duration::from_secs(1);
+            while counts.received < count {
+                socket.set_read_timeout(Some(timeout)).unwrap();
+                // The last datagrams may be refused.
                 let Ok((n, from)) = socket.recv_from(&mut buffer) else {
                     break;
                 };
-                done.received += 1;
+                counts.received += 1;
                 queue.push_back((buffer[..n].to_vec(), from));
-                disturb(done.received, &mut socket, from);
+                disturb(counts.received, &mut socket, from);
                 while queue.len() > lag
                     && let Some((datagram, to)) = queue.pop_front()
                 {
-                    done.echoed += 1;
+                    counts.echoed += 1;
                     socket.send_to(&datagram, to).unwrap();
                 }
             }
             for (datagram, to) in queue {
-                done.echoed += 1;
+                counts.echoed += 1;
                 socket.send_to(&datagram, to).unwrap();
             }
-            done
+            counts
         });
         Self { addr, thread }
     }
 
-    fn done(self) -> Done {
+    fn counts(self) -> PeerCounts {
         self.thread.join().unwrap()
     }
 }
 
 fn run(addr: SocketAddr, args: &[&str], code: i32) -> Vec<Value> {
     let tool = client().args(["-j", "-u", &addr.to_string()]).args(args);
-    let out = tool.timeout(SOON * 2).run();
+    let out = tool.timeout(TEST_TIMEOUT * 2).run();
     out.code(code);
     out.json()
 }
 
 #[test]
-fn errors_about_one_datagram_cost_no_other() {
+fn an_icmp_error_loses_a_single_datagram() {
     let peer = Peer::start(100, 5, |number, socket, _| {
         if number == 30 {
-            // Its port is closed while some are on their way back.
+            // The port is closed while echoes are in flight, and for long
+            // enough that a busy machine sends a datagram to it.
             let addr = socket.local_addr().unwrap();
             *socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            std::thread::sleep(Duration::from_millis(60));
+            std::thread::sleep(Duration::from_millis(300));
             *socket = UdpSocket::bind(addr).unwrap();
         }
     });
     let args = ["-c", "100", "-i", "20ms", "--timeout", "5s"];
     let records = run(peer.addr, &args, 1);
-    let summary = recounted(&records);
-    let done = peer.done();
-    assert_eq!(count(summary, "received"), done.echoed, "{summary}");
-    assert_eq!(count(summary, "lost"), 100 - done.received, "{summary}");
+    let summary = check_echoes(&records);
+    let counts = peer.counts();
+    assert_eq!(count(summary, "received"), counts.echoed, "{summary}");
+    assert_eq!(count(summary, "lost"), 100 - counts.received, "{summary}");
     assert_eq!(
         (count(summary, "corrupt"), count(summary, "strays")),
         (0, 0)
     );
-    // Those that were refused are told, with the reason; one that waited in the
-    // socket when it was closed is just lost.
+    // A refused datagram has a record with the reason. One that waited in the
+    // socket when it was closed is lost without a record.
     let refused: Vec<&Value> = records.iter().filter(|r| r["type"] == "error").collect();
-    assert!(refused.len() as u64 <= 100 - done.received, "{summary}");
+    assert!(refused.len() as u64 <= 100 - counts.received, "{summary}");
     for record in refused {
         assert_eq!(record["kind"], "refused", "{record}");
         assert!(record["seq"].is_u64() && record["address"].is_string());
     }
-    // Every round trip is that of five intervals.
+    // Every echo waits for five further datagrams.
     assert!(number(summary, "min_ms") > 50.0, "{summary}");
 }
 
 #[test]
-fn a_datagram_from_elsewhere_costs_no_other() {
+fn a_stray_datagram_does_not_affect_the_others() {
     let peer = Peer::start(60, 5, |number, socket, from| {
         if number == 20 {
             socket.send_to(b"hello, one datagram more", from).unwrap();
         }
     });
     let records = run(peer.addr, &["-c", "60", "-i", "5ms", "--timeout", "5s"], 0);
-    let summary = recounted(&records);
+    let summary = check_echoes(&records);
     assert_eq!(
         (count(summary, "received"), count(summary, "corrupt")),
         (60, 0)
     );
     assert_eq!(count(summary, "strays"), 1);
-    assert_eq!(peer.done().echoed, 60);
+    assert_eq!(peer.counts().echoed, 60);
 }
 
-/// Each third is lost, each fourth comes twice, each fifth after the next one.
+/// The peer drops every third datagram, repeats every fourth, and sends every
+/// fifth after the next one.
 #[test]
-fn loss_duplicates_and_reordering() {
+fn loss_duplicates_and_reordering_are_counted() {
     let args = ["-c", "60", "-i", "2ms", "--timeout", "3s"];
     for sizes in [
         &[][..],
@@ -156,11 +159,11 @@ fn loss_duplicates_and_reordering() {
             out
         });
         let records = run(peer.addr(), &[&args[..], sizes].concat(), 1);
-        let summary = recounted(&records);
+        let summary = check_echoes(&records);
         let numbers = || 1..=60;
         let lost = numbers().filter(|n| n % 3 == 0).count() as u64;
         let twice = numbers().filter(|n| n % 4 == 0 && n % 3 != 0).count() as u64;
-        // Behind the next one, if that came back itself.
+        // Reordered if the next datagram is echoed.
         let behind = numbers()
             .filter(|n| n % 5 == 0 && n % 3 != 0 && n % 4 != 0 && (n + 1) % 3 != 0)
             .count() as u64;
@@ -175,9 +178,8 @@ fn loss_duplicates_and_reordering() {
     }
 }
 
-/// One that is spoilt, or cut, is an echo of the probe it names.
 #[test]
-fn corrupt_and_truncated_echoes() {
+fn corrupt_and_truncated_echoes_belong_to_their_message() {
     let peer = UdpPeer::start(|number, datagram| {
         let mut datagram = datagram.to_vec();
         match (number + 1) % 4 {
@@ -193,7 +195,7 @@ fn corrupt_and_truncated_echoes() {
         &["-c", "20", "-i", "2ms", "--timeout", "3s"],
         1,
     );
-    let summary = recounted(&records);
+    let summary = check_echoes(&records);
     assert_eq!(
         (count(summary, "received"), count(summary, "corrupt")),
         (5, 15)
@@ -205,16 +207,15 @@ fn corrupt_and_truncated_echoes() {
     }
 }
 
-/// More of them than a small memory would hold.
 #[test]
-fn echoes_that_are_all_late() {
+fn late_echoes_are_matched_with_their_messages() {
     let peer = Peer::start(1500, 1500, |_, _, _| {});
     let args = ["-c", "1500", "-i", "1ms", "--timeout", "300ms"];
     let tool = client().args(["-j", "-u", &peer.addr.to_string()]);
-    let out = tool.args(args).timeout(SOON * 2).run();
+    let out = tool.args(args).timeout(TEST_TIMEOUT * 2).run();
     let records = out.code(1).json();
-    let summary = recounted(&records);
-    assert_eq!(peer.done().echoed, 1500);
+    let summary = check_echoes(&records);
+    assert_eq!(peer.counts().echoed, 1500);
     let late = records.iter().filter(|r| r["type"] == "late");
     let late: Vec<&Value> = late.collect();
     assert!(late.iter().all(|r| r["corrupt"] == false), "{summary}");
@@ -226,9 +227,8 @@ fn echoes_that_are_all_late() {
     assert!(late.len() as u64 <= count(summary, "lost"));
 }
 
-/// The same message each time: a lost one does not shift those after it.
 #[test]
-fn a_given_message_after_losses() {
+fn a_lost_message_does_not_shift_equal_ones_after_it() {
     for payload in [&["ping"][..], &["--size", "2"]] {
         let peer = UdpPeer::start(|number, datagram| match number + 1 {
             2 | 4 => Vec::new(),
@@ -236,7 +236,7 @@ fn a_given_message_after_losses() {
         });
         let args = ["-c", "8", "-i", "300ms", "--timeout", "3s"];
         let records = run(peer.addr(), &[payload, &args[..]].concat(), 1);
-        let summary = recounted(&records);
+        let summary = check_echoes(&records);
         assert_eq!((count(summary, "received"), count(summary, "lost")), (6, 2));
         let seqs: Vec<u64> = records
             .iter()
@@ -248,15 +248,13 @@ fn a_given_message_after_losses() {
     }
 }
 
-/// The port is closed from the first datagram on: each is refused, none is
-/// lost unsent, and nothing is waited for.
 #[test]
-fn a_closed_port() {
+fn every_datagram_to_a_closed_port_is_refused() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let addr = socket.local_addr().unwrap();
     drop(socket);
     let records = run(addr, &["-c", "4", "-i", "20ms", "--timeout", "10s"], 1);
-    let summary = recounted(&records);
+    let summary = check_echoes(&records);
     assert_eq!((count(summary, "sent"), count(summary, "lost")), (4, 4));
     for (record, seq) in records.iter().zip(1..=4) {
         assert_eq!(
@@ -267,10 +265,8 @@ fn a_closed_port() {
     }
 }
 
-/// A signal ends the run: what is older than twice the longest round trip is
-/// lost, what is younger is in flight.
 #[test]
-fn what_is_in_flight_when_a_signal_comes() {
+fn young_messages_are_in_flight_after_a_signal() {
     let (sender, came) = mpsc::channel();
     let peer = UdpPeer::start(move |number, datagram| {
         let _ = sender.send(number);
@@ -280,21 +276,21 @@ fn what_is_in_flight_when_a_signal_comes() {
     let args = ["-j", "-u", "-i", "20ms", &addr];
     let running = client().args(args).spawn();
     for _ in 0..100 {
-        came.recv_timeout(SOON).unwrap();
+        came.recv_timeout(TEST_TIMEOUT).unwrap();
     }
     running.signal(2);
     let out = running.wait();
     let records = out.code(1).json();
-    let summary = recounted(&records);
+    let summary = check_echoes(&records);
     assert_eq!(count(summary, "received"), 3);
-    // Two intervals for the way of the signal.
+    // The signal may arrive two intervals later.
     let young = (2.0 * number(summary, "max_ms") / 20.0).ceil() as u64 + 2;
     assert!(
         count(summary, "lost") >= 97_u64.saturating_sub(young),
         "{summary}"
     );
     assert!(count(summary, "in_flight") <= young, "{summary}");
-    // A timeout that was asked for is the measure.
+    // If a timeout is given, it decides.
     let (sender, came) = mpsc::channel();
     let peer = UdpPeer::start(move |number, datagram| {
         let _ = sender.send(number);
@@ -304,11 +300,11 @@ fn what_is_in_flight_when_a_signal_comes() {
     let args = ["-j", "-u", "-i", "50ms", "--timeout", "1h", &addr];
     let running = client().args(args).spawn();
     for _ in 0..8 {
-        came.recv_timeout(SOON).unwrap();
+        came.recv_timeout(TEST_TIMEOUT).unwrap();
     }
     running.signal(15);
     let records = running.wait().code(0).json();
-    let summary = recounted(&records);
+    let summary = check_echoes(&records);
     assert_eq!((count(summary, "received"), count(summary, "lost")), (3, 0));
     assert!(count(summary, "in_flight") >= 5, "{summary}");
 }

@@ -1,17 +1,17 @@
-//! Echo by echo: `-c` and `-i`.
+//! `-c` and `-i`: messages that are sent and timed one by one.
 
 use std::io::{Read, Write};
 
 use testkit::peer::{TcpPeer, refused_addr};
 use testkit::udp::UdpPeer;
 
-use crate::{SOON, client, is_ms, to};
+use crate::{TEST_TIMEOUT, client, client_to, is_ms};
 
 #[test]
-fn three_echoes() {
+fn each_echo_has_a_line_and_the_run_a_summary() {
     let peer = TcpPeer::echo();
     let addr = peer.addr();
-    let out = to(&peer).args(["-c", "3", "-i", "10ms"]).run();
+    let out = client_to(&peer).args(["-c", "3", "-i", "10ms"]).run();
     let lines = out.code(0).stderr("").lines();
     for (line, seq) in lines.iter().zip(1..=3) {
         let start = format!("64 bytes from {addr}: seq={seq} time=");
@@ -35,9 +35,9 @@ fn three_echoes() {
 }
 
 #[test]
-fn a_new_connection_each_time() {
+fn with_reconnect_each_message_has_its_connection() {
     let peer = TcpPeer::echo();
-    let out = to(&peer)
+    let out = client_to(&peer)
         .args(["-c", "3", "-i", "0", "--reconnect", "-q"])
         .run();
     out.code(0)
@@ -48,9 +48,9 @@ fn a_new_connection_each_time() {
 }
 
 #[test]
-fn records() {
+fn each_echo_has_a_record() {
     let peer = TcpPeer::echo();
-    let out = to(&peer)
+    let out = client_to(&peer)
         .args(["-c", "2", "-i", "0", "--json", "--size", "100:200"])
         .run();
     let records = out.code(0).stderr("").json();
@@ -97,7 +97,7 @@ fn records() {
     let mut keys = keys;
     keys.sort_unstable();
     assert_eq!(keys, expected);
-    crate::figures::recounted(&records);
+    crate::consistency::check_echoes(&records);
     assert_eq!(
         (&summary["sent"], &summary["received"]),
         (&2.into(), &2.into())
@@ -106,7 +106,7 @@ fn records() {
 }
 
 #[test]
-fn a_given_message() {
+fn a_given_message_is_sent_each_time() {
     let peer = TcpPeer::start(|mut stream| {
         let mut got = [0; 3];
         while stream.read_exact(&mut got).is_ok() {
@@ -115,11 +115,11 @@ fn a_given_message() {
         }
         std::io::Result::Ok(())
     });
-    let out = to(&peer).args(["abc", "-c", "2", "-i", "0"]).run();
+    let out = client_to(&peer).args(["abc", "-c", "2", "-i", "0"]).run();
     out.code(0)
         .stdout_contains("3 bytes from ")
         .stdout_contains("2 sent, 2 received");
-    to(&peer)
+    client_to(&peer)
         .args(["", "-c", "2"])
         .run()
         .code(2)
@@ -128,9 +128,9 @@ fn a_given_message() {
 }
 
 #[test]
-fn total_loss_has_a_summary() {
+fn a_run_without_echoes_has_a_summary() {
     let peer = TcpPeer::silent();
-    let out = to(&peer)
+    let out = client_to(&peer)
         .args(["-c", "2", "-i", "1ms", "--timeout", "1s"])
         .run();
     let addr = peer.addr();
@@ -144,7 +144,9 @@ fn total_loss_has_a_summary() {
     );
     assert!(lines[5].starts_with("interval = "));
     assert_eq!(lines.len(), 6);
-    let out = to(&peer).args(["-j", "-c", "1", "--timeout", "1s"]).run();
+    let out = client_to(&peer)
+        .args(["-j", "-c", "1", "--timeout", "1s"])
+        .run();
     let records = out.code(1).stderr("").json();
     assert_eq!(records[0]["type"], "timeout");
     assert_eq!(records[0]["seq"], 1);
@@ -156,30 +158,30 @@ fn total_loss_has_a_summary() {
 }
 
 #[test]
-fn a_peer_that_does_not_read() {
+fn a_peer_that_does_not_read_ends_the_run() {
     let peer = TcpPeer::deaf();
     let addr = peer.addr();
     let args = ["-c", "3", "-i", "0.1", "--timeout", "1s", "--size", "32M"];
-    let out = to(&peer).args(args).run();
+    let out = client_to(&peer).args(args).run();
     out.code(1)
         .stdout_contains(&format!("no echo from {addr}: seq=1 timed out\n"))
         .stdout_contains("1 sent, 0 received, 100% loss");
-    let line = format!("tcpecho-client: {addr}: the peer does not read: ");
+    let line = format!("tcpecho-client: {addr}: the peer does not read: only ");
     out.stderr_contains(&line)
-        .stderr_contains(" of the last message's 33554432 bytes could be sent\n");
+        .stderr_contains(" of 33554432 bytes of the last message were sent\n");
 }
 
 #[test]
-fn a_difference_is_no_reply() {
+fn an_echo_that_differs_is_corrupt() {
     let peer = TcpPeer::corrupt_at(70);
-    let out = to(&peer).args(["-c", "3", "-i", "0"]).run();
+    let out = client_to(&peer).args(["-c", "3", "-i", "0"]).run();
     out.code(1)
         .stderr("")
         .stdout_contains("seq=2 time=")
         .stdout_contains(" ms differs at offset 6\n")
         .stdout_contains("3 sent, 2 received, 0% loss, 1 corrupt, time ");
     let peer = TcpPeer::corrupt_at(70);
-    let records = to(&peer)
+    let records = client_to(&peer)
         .args(["-c", "2", "-i", "0", "-j"])
         .run()
         .code(1)
@@ -193,31 +195,31 @@ fn a_difference_is_no_reply() {
         (&2.into(), &6.into())
     );
     assert_eq!(records[2]["corrupt"], 1);
-    crate::figures::recounted(&records);
+    crate::consistency::check_echoes(&records);
 }
 
 #[test]
-fn a_peer_that_goes_in_between() {
+fn a_lost_connection_ends_the_run_without_reconnect() {
     let peer = TcpPeer::reset_after(64);
     let addr = peer.addr();
-    let out = to(&peer).args(["-c", "5", "-i", "10ms"]).run();
+    let out = client_to(&peer).args(["-c", "5", "-i", "10ms"]).run();
     out.code(1)
         .stdout_contains("seq=1 time=")
         .stdout_contains(" echo statistics ---\n")
         .stderr_contains(&format!("tcpecho-client: {addr}: "));
-    let out = to(&peer)
+    let out = client_to(&peer)
         .args(["-c", "3", "-i", "10ms", "--reconnect"])
         .run();
     out.code(0).stderr("").stdout_contains("3 sent, 3 received");
     let peer = TcpPeer::close_at_once();
-    let out = to(&peer)
+    let out = client_to(&peer)
         .args(["-c", "2", "-i", "10ms", "--reconnect"])
         .run();
     out.code(1).stdout_contains("2 sent, 0 received, 100% loss");
 }
 
 #[test]
-fn nobody_there() {
+fn a_refused_connect_is_status_3() {
     let refused = refused_addr();
     let addr = refused.addr().to_string();
     let line = format!("tcpecho-client: {addr}: connection refused\n");
@@ -237,11 +239,13 @@ fn nobody_there() {
 }
 
 #[test]
-fn a_signal_brings_the_summary() {
+fn a_signal_ends_the_run_with_a_summary() {
     for signal in [2, 15] {
         let peer = TcpPeer::echo();
-        let running = to(&peer).args(["-i", "1ms"]).spawn();
-        running.read_line(SOON);
+        // With a timeout given, a younger message is in flight and not lost.
+        let args = ["-i", "1ms", "--timeout", "1h"];
+        let running = client_to(&peer).args(args).spawn();
+        running.read_line(TEST_TIMEOUT);
         running.signal(signal);
         let out = running.wait();
         out.code(0)
@@ -249,15 +253,17 @@ fn a_signal_brings_the_summary() {
             .stdout_contains(" echo statistics ---\n")
             .stdout_contains("% loss");
     }
-    // Nothing has come back, so what was sent is lost.
+    // Nothing was received, so the message is lost.
     let (sender, came) = std::sync::mpsc::channel();
     let peer = TcpPeer::start(move |mut stream| {
         stream.read_exact(&mut [0])?;
         let _ = sender.send(());
         std::io::copy(&mut stream, &mut std::io::sink())
     });
-    let running = to(&peer).args(["-i", "1h", "--timeout", "1h"]).spawn();
-    came.recv_timeout(SOON).unwrap();
+    let running = client_to(&peer)
+        .args(["-i", "1h", "--timeout", "1h"])
+        .spawn();
+    came.recv_timeout(TEST_TIMEOUT).unwrap();
     running.signal(2);
     running
         .wait()
@@ -266,7 +272,7 @@ fn a_signal_brings_the_summary() {
 }
 
 #[test]
-fn late_is_lost() {
+fn a_late_echo_is_lost() {
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
     let peer = TcpPeer::start(move |mut stream| {
@@ -276,67 +282,69 @@ fn late_is_lost() {
         stream.write_all(&first)?;
         std::io::copy(&mut stream.try_clone()?, &mut stream)
     });
-    let running = to(&peer)
+    let running = client_to(&peer)
         .args(["-c", "3", "-i", "1.2", "--timeout", "1s"])
         .spawn();
-    assert!(running.read_line(SOON).ends_with("seq=1 timed out"));
+    assert!(running.read_line(TEST_TIMEOUT).ends_with("seq=1 timed out"));
     release.send(()).unwrap();
-    let line = running.read_line(SOON);
+    let line = running.read_line(TEST_TIMEOUT);
     assert!(line.starts_with("late echo from "), "{line}");
     let out = running.wait();
     out.code(1).stdout_contains("seq=3 time=");
 }
 
 #[test]
-fn over_udp() {
-    let at = |peer: &UdpPeer| client().args(["--udp", "-i", "1ms", &peer.addr().to_string()]);
+fn echoes_over_udp_are_counted() {
+    let udp_client_to =
+        |peer: &UdpPeer| client().args(["--udp", "-i", "1ms", &peer.addr().to_string()]);
     let peer = UdpPeer::echo();
-    at(&peer)
+    udp_client_to(&peer)
         .args(["-c", "3"])
         .run()
         .code(0)
         .stdout_contains("3 sent, 3 received, 0% loss");
     let peer = UdpPeer::lossy(2);
-    at(&peer)
+    udp_client_to(&peer)
         .args(["-c", "4", "--timeout", "1s"])
         .run()
         .code(1)
         .stdout_contains("seq=2 timed out")
         .stdout_contains("4 sent, 2 received, 50% loss");
-    // The second of the first two comes when the next are waited for.
+    // The duplicate arrives while the next echo is waited for.
     let peer = UdpPeer::start(|number, datagram| match number {
         0 => vec![datagram.to_vec(), datagram.to_vec()],
         _ => vec![datagram.to_vec()],
     });
-    let out = at(&peer).args(["-c", "3"]).run();
+    let out = udp_client_to(&peer).args(["-c", "3"]).run();
     out.code(0)
         .stdout_contains(": seq=1 time=")
         .stdout_contains(" ms duplicate\n")
         .stdout_contains("3 sent, 3 received, 0% loss, 1 duplicate, time ");
-    let records = at(&UdpPeer::twice()).args(["-c", "2", "-j"]).run();
+    let records = udp_client_to(&UdpPeer::twice())
+        .args(["-c", "2", "-j"])
+        .run();
     let records = records.code(0).json();
     assert_eq!(
         (&records[1]["type"], &records[1]["duplicate"]),
         (&"reply".into(), &true.into())
     );
     assert_eq!(records[1]["corrupt"], false);
-    crate::figures::recounted(&records);
+    crate::consistency::check_echoes(&records);
     assert_eq!(
         (&records[1]["seq"], &records[1]["bytes"]),
         (&1.into(), &64.into())
     );
     let peer = UdpPeer::corrupt();
-    at(&peer)
+    udp_client_to(&peer)
         .args(["-c", "1"])
         .run()
         .code(1)
         .stdout_contains("differs at offset 63");
 }
 
-/// Percentiles, duration and interval against the peer's own clock: it knows
-/// how long it held each echo, and when each message came.
+/// The peer measures how long it held each message and when it arrived.
 #[test]
-fn times_are_those_of_the_peer() {
+fn times_agree_with_the_clock_of_the_peer() {
     use std::time::{Duration, Instant};
     let (sender, seen) = std::sync::mpsc::channel();
     let peer = TcpPeer::start(move |mut stream| {
@@ -356,21 +364,21 @@ fn times_are_those_of_the_peer() {
     for interval in ["0", "30ms"] {
         let started = Instant::now();
         let args = ["-j", "-c", "40", "-i", interval, "--timeout", "15s"];
-        let out = to(&peer).args(args).timeout(SOON * 2).run();
+        let out = client_to(&peer).args(args).timeout(TEST_TIMEOUT * 2).run();
         let elapsed = started.elapsed().as_secs_f64() * 1000.0;
         let records = out.code(0).json();
-        let summary = crate::figures::recounted(&records);
-        let of = |key| crate::figures::number(summary, key);
-        let seen: Vec<(Instant, Duration)> = seen.try_iter().collect();
-        assert_eq!(seen.len(), 40);
+        let summary = crate::consistency::check_echoes(&records);
+        let of = |key| crate::consistency::number(summary, key);
+        let seen = (0..40).map(|_| seen.recv_timeout(TEST_TIMEOUT).expect("a message"));
+        let seen: Vec<(Instant, Duration)> = seen.collect();
         let mut held: Vec<f64> = seen
             .iter()
             .map(|(_, held)| held.as_secs_f64() * 1000.0)
             .collect();
-        // No echo is faster than the peer held it.
+        // No round trip is shorter than the time for which the peer held it.
         for (record, held) in records.iter().zip(&held) {
             assert!(
-                crate::figures::number(record, "rtt_ms") >= *held,
+                crate::consistency::number(record, "rtt_ms") >= *held,
                 "{record}"
             );
         }
@@ -385,12 +393,12 @@ fn times_are_those_of_the_peer() {
         }
         let sum = held.iter().sum::<f64>();
         assert!(of("avg_ms") * 40.0 >= sum, "{summary}");
-        // And all of them together no longer than the run, one at a time.
+        // One after another, they take no longer than the run.
         if interval == "0" {
             assert!(of("avg_ms") * 40.0 <= of("duration_ms"), "{summary}");
         }
         assert!(of("duration_ms") <= elapsed && of("duration_ms") >= of("max_ms"));
-        // Between the first and the last message, give or take their ways.
+        // The arrival times differ by the transfer times from the send times.
         let between = (seen[39].0 - seen[0].0).as_secs_f64() * 1000.0;
         let shown = of("interval_ms") * 39.0;
         assert!(

@@ -1,4 +1,4 @@
-//! One message and its reply: every ending, with its status.
+//! One message and its reply: every outcome with its status.
 
 use std::fs::File;
 
@@ -6,18 +6,18 @@ use serde_json::Value;
 use testkit::peer::{TcpPeer, refused_addr};
 use testkit::udp::UdpPeer;
 
-use crate::{SOON, client, payload, to};
+use crate::{TEST_TIMEOUT, client, client_to, payload};
 
 #[test]
-fn the_echo_is_printed_as_it_is() {
+fn the_echo_is_printed_unchanged() {
     let peer = TcpPeer::echo();
-    to(&peer)
+    client_to(&peer)
         .arg("Hello, Server!")
         .run()
         .code(0)
         .stdout("Hello, Server!")
         .stderr("");
-    to(&peer).arg("").run().code(0).stdout("").stderr("");
+    client_to(&peer).arg("").run().code(0).stdout("").stderr("");
     let addr = peer.addr();
     client()
         .args(["127.0.0.1", &addr.port().to_string(), "two words"])
@@ -28,85 +28,99 @@ fn the_echo_is_printed_as_it_is() {
 }
 
 #[test]
-fn bytes_of_all_kinds() {
+fn a_message_may_contain_any_bytes() {
     let peer = TcpPeer::echo();
-    let out = to(&peer).args(["--hex", "00 ff:0a1b"]).run();
+    let out = client_to(&peer).args(["--hex", "00 ff:0a1b"]).run();
     assert_eq!(out.code(0).stdout, [0, 0xff, 0x0a, 0x1b]);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("large");
     let large = payload(5 << 20);
     std::fs::write(&path, &large).unwrap();
-    let out = to(&peer).arg("--file").arg(&path).run();
+    let out = client_to(&peer).arg("--file").arg(&path).run();
     assert!(
         out.code(0).stderr("").stdout == large,
-        "the file came back otherwise"
+        "the echo of the file differs"
     );
-    let out = to(&peer).args(["--file", "-"]).stdin(large.clone()).run();
+    let out = client_to(&peer)
+        .args(["--file", "-"])
+        .stdin(large.clone())
+        .run();
     assert!(
         out.code(0).stderr("").stdout == large,
-        "stdin came back otherwise"
+        "the echo of stdin differs"
     );
-    let out = to(&peer).args(["-q", "--file", "-"]).stdin(large).run();
+    let out = client_to(&peer)
+        .args(["-q", "--file", "-"])
+        .stdin(large)
+        .run();
     out.code(0).stdout("").stderr("");
 }
 
 #[test]
-fn another_reply() {
+fn another_reply_may_be_expected() {
     let peer = TcpPeer::fixed_reply("Hello, Client!");
     let addr = peer.addr();
-    to(&peer)
+    client_to(&peer)
         .args(["Hello, Server!", "--expect", "Hello, Client!"])
         .run()
         .code(0)
         .stdout("Hello, Client!")
         .stderr("");
-    to(&peer)
+    client_to(&peer)
         .args(["x", "--expect", "Hello, Klient!"])
         .run()
         .code(1)
         .stderr(&format!(
             "tcpecho-client: {addr}: reply differs at offset 7: expected 0x4b 'K', got 0x43 'C'\n"
         ));
-    // As long as the text is enough: what follows does not matter.
-    to(&peer)
+    // Bytes after the expected text are not read.
+    client_to(&peer)
         .args(["x", "--expect", "Hello"])
         .run()
         .code(0)
         .stdout("Hello")
         .stderr("");
-    to(&peer)
+    client_to(&peer)
         .args(["x", "--expect", "Hello, Client! And more"])
         .run()
         .code(1)
         .stdout("Hello, Client!")
         .stderr(&format!(
-            "tcpecho-client: {addr}: the peer closed after 14 of 23 bytes\n"
+            "tcpecho-client: {addr}: the peer closed the connection after 14 of 23 bytes\n"
         ));
 }
 
 #[test]
-fn another_reply_to_standard_input() {
+fn a_reply_to_standard_input_may_be_expected() {
     let peer = TcpPeer::fixed_reply("pong");
-    let run = |text| to(&peer).args(["--expect", text]).stdin("ping").run();
+    let run = |text| {
+        client_to(&peer)
+            .args(["--expect", text])
+            .stdin("ping")
+            .run()
+    };
     run("pong").code(0).stdout("pong").stderr("");
     let out = run("ping");
     out.code(1).stderr_contains("reply differs at offset 1");
-    // Not the peer alone: what was read is what was sent.
+    // Standard input is sent, and the peer's reply to it is compared.
     let echo = TcpPeer::echo();
-    let out = to(&echo).args(["--expect", "abc"]).stdin("abcd").run();
+    let out = client_to(&echo)
+        .args(["--expect", "abc"])
+        .stdin("abcd")
+        .run();
     out.code(0).stdout("abc").stderr("");
 }
 
 #[test]
-fn a_greeting_is_expected_without_being_asked_for() {
+fn a_greeting_may_be_expected() {
     let peer = TcpPeer::greeting("220 ready\r\n");
-    to(&peer)
+    client_to(&peer)
         .args(["--expect", "220 "])
         .run()
         .code(0)
         .stdout("220 ")
         .stderr("");
-    to(&peer)
+    client_to(&peer)
         .arg("hello")
         .run()
         .code(1)
@@ -115,19 +129,16 @@ fn a_greeting_is_expected_without_being_asked_for() {
 }
 
 #[test]
-fn a_peer_that_corrupts() {
+fn a_corrupt_echo_is_status_1() {
     let peer = TcpPeer::corrupt_at(2);
-    let out = to(&peer).arg("abcdef").run();
+    let out = client_to(&peer).arg("abcdef").run();
     out.code(1).stderr(&format!(
         "tcpecho-client: {}: reply differs at offset 2: expected 0x63 'c', got 0x9c\n",
         peer.addr()
     ));
-    assert_eq!(
-        out.stdout, b"ab\x9cdef",
-        "all of it is printed all the same"
-    );
+    assert_eq!(out.stdout, b"ab\x9cdef", "the entire reply is printed");
     let peer = TcpPeer::corrupt_at(4_000_000);
-    to(&peer)
+    client_to(&peer)
         .args(["-q", "--file", "-"])
         .stdin(payload(5 << 20))
         .run()
@@ -136,48 +147,52 @@ fn a_peer_that_corrupts() {
 }
 
 #[test]
-fn a_peer_that_truncates_or_closes_early() {
+fn an_incomplete_echo_is_status_1() {
     let peer = TcpPeer::truncate_at(2);
-    to(&peer)
+    client_to(&peer)
         .arg("abcdef")
         .run()
         .code(1)
         .stdout("ab")
         .stderr(&format!(
-            "tcpecho-client: {}: the peer closed after 2 of 6 bytes\n",
+            "tcpecho-client: {}: the peer closed the connection after 2 of 6 bytes\n",
             peer.addr()
         ));
     let peer = TcpPeer::close_at_once();
-    to(&peer)
+    client_to(&peer)
         .arg("abcdef")
         .run()
         .code(1)
         .stdout("")
         .stderr(&format!(
-            "tcpecho-client: {}: the peer closed after 0 of 6 bytes\n",
+            "tcpecho-client: {}: the peer closed the connection after 0 of 6 bytes\n",
             peer.addr()
         ));
 }
 
 #[test]
-fn a_peer_that_resets() {
+fn a_reset_is_status_3() {
     let peer = TcpPeer::reset_after(2);
-    to(&peer).arg("abcdef").run().code(3).stderr(&format!(
-        "tcpecho-client: {}: connection reset by peer after 2 of 6 bytes\n",
-        peer.addr()
-    ));
+    client_to(&peer)
+        .arg("abcdef")
+        .run()
+        .code(3)
+        .stderr(&format!(
+            "tcpecho-client: {}: connection reset by peer after 2 of 6 bytes\n",
+            peer.addr()
+        ));
 }
 
 #[test]
-fn a_peer_that_is_silent() {
+fn a_timeout_is_status_3() {
     for peer in [TcpPeer::silent(), TcpPeer::deaf()] {
-        to(&peer)
+        client_to(&peer)
             .args(["abcdef", "--timeout", "1s"])
             .run()
             .code(3)
             .stdout("")
             .stderr(&format!(
-                "tcpecho-client: {}: no reply in time\n",
+                "tcpecho-client: {}: timed out without a reply\n",
                 peer.addr()
             ));
     }
@@ -188,31 +203,31 @@ fn a_peer_that_is_silent() {
         stream.write_all(&byte)?;
         std::io::copy(&mut stream, &mut std::io::sink())
     });
-    to(&peer)
+    client_to(&peer)
         .args(["abcdef", "--timeout", "1s"])
         .run()
         .code(3)
         .stdout("a")
         .stderr(&format!(
-            "tcpecho-client: {}: timed out after 1 of 6 bytes\n",
+            "tcpecho-client: {}: timed out with 1 of 6 bytes received\n",
             peer.addr()
         ));
 }
 
 #[test]
-fn a_peer_that_does_not_read() {
+fn a_peer_that_does_not_read_times_out() {
     let peer = TcpPeer::deaf();
-    to(&peer)
+    client_to(&peer)
         .args(["--file", "-", "--timeout", "1s"])
         .stdin(payload(32 << 20))
         .run()
         .code(3)
         .stdout("")
-        .stderr_contains("no reply in time");
+        .stderr_contains("timed out without a reply");
 }
 
 #[test]
-fn a_peer_that_refuses() {
+fn a_refused_connect_is_status_3() {
     let refused = refused_addr();
     let out = client().arg(refused.addr().to_string()).arg("x").run();
     let line = format!("tcpecho-client: {}: connection refused\n", refused.addr());
@@ -232,11 +247,11 @@ fn a_peer_that_refuses() {
 }
 
 #[test]
-fn a_peer_that_answers_after_our_end_of_file() {
+fn a_half_close_ends_the_message_for_the_peer() {
     let peer = TcpPeer::answer_after_eof();
-    let out = to(&peer).args(["late", "--timeout", "1s"]).run();
-    out.code(3).stderr_contains("no reply in time");
-    to(&peer)
+    let out = client_to(&peer).args(["late", "--timeout", "1s"]).run();
+    out.code(3).stderr_contains("timed out without a reply");
+    client_to(&peer)
         .args(["late", "--half-close"])
         .run()
         .code(0)
@@ -245,23 +260,23 @@ fn a_peer_that_answers_after_our_end_of_file() {
 }
 
 #[test]
-fn no_verification() {
+fn without_verification_any_reply_is_a_success() {
     let peer = TcpPeer::fixed_reply("whatever");
-    to(&peer)
+    client_to(&peer)
         .args(["hello", "--no-verify"])
         .run()
         .code(0)
         .stdout("whatever")
         .stderr("");
     let peer = TcpPeer::greeting("hi ");
-    to(&peer)
+    client_to(&peer)
         .args(["hello", "--no-verify", "--timeout", "1s"])
         .run()
         .code(0)
         .stdout("hi hello")
         .stderr("");
     let peer = TcpPeer::reset_after(2);
-    to(&peer)
+    client_to(&peer)
         .args(["hello", "--no-verify"])
         .run()
         .code(3)
@@ -269,9 +284,9 @@ fn no_verification() {
 }
 
 #[test]
-fn verbose_says_where_and_how_much() {
+fn verbose_prints_the_address_and_the_byte_counts() {
     let peer = TcpPeer::echo();
-    let out = to(&peer).args(["-v", "hello"]).run();
+    let out = client_to(&peer).args(["-v", "hello"]).run();
     let lines: Vec<&str> = out.code(0).stdout("hello").stderr_str().lines().collect();
     let addr = peer.addr();
     let start = format!("tcpecho-client: {addr}: connected to {addr} in ");
@@ -288,9 +303,9 @@ fn verbose_says_where_and_how_much() {
 }
 
 #[test]
-fn records() {
+fn an_exchange_has_a_record() {
     let peer = TcpPeer::corrupt_at(1);
-    let out = to(&peer).args(["--json", "abc"]).run();
+    let out = client_to(&peer).args(["--json", "abc"]).run();
     let records = out.code(1).json();
     assert_eq!(records.len(), 2, "{}", out.story());
     assert_eq!(
@@ -318,7 +333,7 @@ fn records() {
     assert_eq!(record["data_base64"], "YZ1j");
     assert!(record["connect_ms"].is_f64() && record["duration_ms"].is_f64());
     let echo = TcpPeer::echo();
-    let records = to(&echo)
+    let records = client_to(&echo)
         .args(["--json", "a\nb"])
         .run()
         .code(0)
@@ -326,9 +341,13 @@ fn records() {
         .json();
     assert_eq!(records[0]["data"], "a\nb");
     assert!(records[0]["data_base64"].is_null() && records[0]["offset"].is_null());
-    // The connection came about, so there is a record of it and one of its end.
+    // The exchange has a record, and so does its error.
     let reset = TcpPeer::reset_after(1);
-    let records = to(&reset).args(["--json", "abc"]).run().code(3).json();
+    let records = client_to(&reset)
+        .args(["--json", "abc"])
+        .run()
+        .code(3)
+        .json();
     assert_eq!(records[0]["type"], "exchange");
     assert_eq!(records[0]["ok"], false);
     assert_eq!(records[1]["type"], "error");
@@ -336,7 +355,7 @@ fn records() {
 }
 
 #[test]
-fn an_interrupted_message_is_answered_with_no() {
+fn an_interrupted_exchange_is_status_1() {
     for signal in [2, 15] {
         let (accepted, came) = std::sync::mpsc::channel();
         let peer = TcpPeer::start(move |mut stream| {
@@ -347,8 +366,8 @@ fn an_interrupted_message_is_answered_with_no() {
             let _ = accepted.send(());
             std::io::copy(&mut stream, &mut std::io::sink())
         });
-        let running = to(&peer).args(["abc", "--timeout", "1h"]).spawn();
-        came.recv_timeout(SOON).unwrap();
+        let running = client_to(&peer).args(["abc", "--timeout", "1h"]).spawn();
+        came.recv_timeout(TEST_TIMEOUT).unwrap();
         running.signal(signal);
         let out = running.wait();
         out.code(1).stderr_contains("interrupted after ");
@@ -356,22 +375,22 @@ fn an_interrupted_message_is_answered_with_no() {
 }
 
 #[test]
-fn stdout_full_or_closed() {
+fn a_full_or_closed_standard_output_ends_the_run() {
     let peer = TcpPeer::echo();
     let full = File::options().write(true).open("/dev/full").unwrap();
-    to(&peer)
+    client_to(&peer)
         .arg("hello")
         .stdout_to(full)
         .run()
         .code(2)
         .stderr("tcpecho-client: standard output: no space left on device\n");
-    to(&peer)
+    client_to(&peer)
         .arg("hello")
         .run_closing_stdout_after(0)
         .code(0)
         .stderr("");
-    // A message that can never come back whole, since nobody reads it.
-    to(&peer)
+    // The output is not read, so the echo can never be complete.
+    client_to(&peer)
         .args(["--file", "-"])
         .stdin(payload(4 << 20))
         .run_closing_stdout_after(1000)
@@ -380,51 +399,54 @@ fn stdout_full_or_closed() {
 }
 
 #[test]
-fn over_udp() {
-    let at = |peer: &UdpPeer| client().args(["--udp", &peer.addr().to_string()]);
+fn messages_are_sent_over_udp() {
+    let udp_client_to = |peer: &UdpPeer| client().args(["--udp", &peer.addr().to_string()]);
     let peer = UdpPeer::echo();
-    at(&peer)
+    udp_client_to(&peer)
         .arg("hello")
         .run()
         .code(0)
         .stdout("hello")
         .stderr("");
-    at(&peer)
+    udp_client_to(&peer)
         .args(["x", "--expect", "y"])
         .run()
         .code(1)
         .stdout("x");
-    let out = at(&peer).args(["--file", "-"]).stdin("all of it").run();
+    let out = udp_client_to(&peer)
+        .args(["--file", "-"])
+        .stdin("all of it")
+        .run();
     out.code(2)
-        .stderr_contains("--file - does not go with this");
+        .stderr_contains("'--file -' cannot be used with --udp");
     let peer = UdpPeer::corrupt();
-    at(&peer)
+    udp_client_to(&peer)
         .arg("abc")
         .run()
         .code(1)
         .stderr_contains("reply differs at offset 2");
     let peer = UdpPeer::silent();
-    at(&peer)
+    udp_client_to(&peer)
         .args(["abc", "--timeout", "1s"])
         .run()
         .code(3)
-        .stderr_contains("no reply in time");
+        .stderr_contains("timed out without a reply");
     let peer = UdpPeer::start(|_, datagram| vec![datagram[..2].to_vec()]);
-    at(&peer)
+    udp_client_to(&peer)
         .arg("abc")
         .run()
         .code(1)
         .stdout("ab")
-        .stderr_contains("the reply ends after 2 of 3 bytes");
+        .stderr_contains("the reply ended after 2 of 3 bytes");
     let peer = UdpPeer::start(|_, _| vec![Vec::new()]);
-    at(&peer)
+    udp_client_to(&peer)
         .arg("abc")
         .run()
         .code(1)
         .stdout("")
-        .stderr_contains("the reply ends after 0 of 3 bytes");
+        .stderr_contains("the reply ended after 0 of 3 bytes");
     let peer = UdpPeer::start(|_, datagram| vec![[datagram, b"!"].concat()]);
-    at(&peer)
+    udp_client_to(&peer)
         .arg("abc")
         .run()
         .code(1)

@@ -1,4 +1,4 @@
-//! Targets of every kind: zones, names, groups, abstract sockets.
+//! Targets of all kinds: zones, names, groups, abstract sockets.
 
 use std::os::unix::net::UnixListener;
 
@@ -6,14 +6,13 @@ use testkit::netns::{self, Lab};
 
 use crate::client;
 
-/// Names that are not ASCII, and addresses that mean something on a link only.
 #[test]
-fn zones_and_international_names() {
+fn zones_and_international_names_are_accepted() {
     if let Err(reason) = netns::available() {
         return netns::skip(&reason);
     }
     let lab = Lab::new().with(env!("CARGO_BIN_EXE_tcpecho-client"));
-    // Without a server no name is asked for outside the file.
+    // Without a name server, only the file is searched for names.
     let script = "
         net a b; link a b
         ip -n a address add fe80::a/64 dev to-b nodad
@@ -44,9 +43,9 @@ fn zones_and_international_names() {
     );
 }
 
-/// Every answer is taken, although none comes from the address that was asked.
+/// The replies come from another address than the target.
 #[test]
-fn broadcasts_and_multicasts() {
+fn replies_to_broadcasts_and_multicasts_are_received() {
     if let Err(reason) = netns::available() {
         return netns::skip(&reason);
     }
@@ -70,7 +69,7 @@ fn broadcasts_and_multicasts() {
 }
 
 #[test]
-fn datagrams_as_long_as_the_family_allows() {
+fn datagrams_are_as_long_as_the_family_allows() {
     let peer = testkit::udp::UdpPeer::echo();
     let addr = peer.addr().to_string();
     for (size, code) in [("65507", 0), ("65508", 2)] {
@@ -102,7 +101,7 @@ fn datagrams_as_long_as_the_family_allows() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn abstract_sockets() {
+fn abstract_sockets_are_connected_to() {
     use std::os::linux::net::SocketAddrExt;
     let name = format!("tcpecho-client-test-{}", std::process::id());
     let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();

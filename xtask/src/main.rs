@@ -18,6 +18,7 @@ mod bench;
 mod ci;
 mod demo;
 mod dist;
+mod docs;
 mod exec;
 mod fuzz;
 mod install;
@@ -49,6 +50,8 @@ usage: cargo xtask COMMAND
                         NAME selects the checks that start with it
   bench [TOOL]          measure size, start-up and speed against other programs
   install [--root DIR]  install all six tools with `cargo install`
+  docs [--check]        write man pages, JSON schemas and docs/json.md, or check
+                        that they are current
   dist                  build a release tarball in dist/
   fuzz [TARGET] [--seconds N]
                         run the fuzz targets, each for N seconds (default 30)
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Some("bench") => bench::run(&rest),
         Some("install") => install::run(&rest),
         Some("dist") => dist::run(&rest),
+        Some("docs") => docs::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("mutants") => mutants::run(&rest),
         Some("soak") => soak::run(&rest),

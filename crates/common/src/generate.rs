@@ -1,11 +1,13 @@
-//! `--generate`: the man page and shell completions, from the clap definition
-//! that also parses the command line, so that they are always up to date.
+//! `--generate`: the man page, shell completions and the schema of the records,
+//! from the definitions that the tool itself uses, so that they are always up to
+//! date.
 
 use std::io::{self, Write};
 
-use clap::{Command, ValueEnum};
+use clap::{Arg, Command, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use clap_mangen::Man;
+
+use crate::{man, schema};
 
 /// The values of `--generate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,13 +24,22 @@ pub enum Generate {
     Elvish,
     /// Completions for PowerShell
     Powershell,
+    /// The JSON Schema of the records
+    Schema,
 }
 
-/// Writes the man page or the completions to `writer`.
-pub fn write(kind: Generate, mut command: Command, writer: &mut impl Write) -> io::Result<()> {
+/// Writes the page, the script or the schema to `writer`. `records` is the table of the tool's records
+/// ([`schema`]).
+pub fn write(
+    kind: Generate,
+    mut command: Command,
+    records: &str,
+    writer: &mut impl Write,
+) -> io::Result<()> {
     command.build();
     let shell = match kind {
-        Generate::Man => return man(&command, writer),
+        Generate::Schema => return schema::write(command.get_name(), records, writer),
+        Generate::Man => return man::write(&command, &[], writer),
         Generate::Bash => Shell::Bash,
         Generate::Zsh => Shell::Zsh,
         Generate::Fish => Shell::Fish,
@@ -36,96 +47,104 @@ pub fn write(kind: Generate, mut command: Command, writer: &mut impl Write) -> i
         Generate::Powershell => Shell::PowerShell,
     };
     let name = command.get_name().to_owned();
+    let mut command = for_completion(&command);
     // clap_complete panics if a write fails, so it gets a writer that cannot.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
     writer.write_all(&script)
 }
 
-/// Writes one man page for the tool and all of its subcommands.
-fn man(command: &Command, writer: &mut impl Write) -> io::Result<()> {
-    let page = Man::new(command.clone()).section("1");
-    page.render_title(writer)?;
-    page.render_name_section(writer)?;
-    page.render_synopsis_section(writer)?;
-    page.render_description_section(writer)?;
-    page.render_options_section(writer)?;
-    for subcommand in command.get_subcommands().filter(|c| !c.is_hide_set()) {
-        if subcommand.get_name() == "help" {
-            continue;
-        }
-        let heading = format!("{} {}", command.get_name(), subcommand.get_name());
-        writeln!(writer, ".SH \"{}\"", heading.to_uppercase())?;
-        let page = Man::new(subcommand.clone());
-        let mut section = Vec::new();
-        page.render_synopsis_section(&mut section)?;
-        page.render_description_section(&mut section)?;
-        page.render_options_section(&mut section)?;
-        // In the section of a subcommand they are subsections.
-        for line in String::from_utf8_lossy(&section).lines() {
-            match line.strip_prefix(".SH ") {
-                Some(title) => writeln!(writer, ".SS {title}")?,
-                None => writeln!(writer, "{line}")?,
-            }
-        }
+/// Returns the definition that completions are made from.
+///
+/// Without the operands of a tool that has subcommands: the script for zsh would
+/// take the first word for one of them and the second for the subcommand.
+fn for_completion(command: &Command) -> Command {
+    let has_subcommands = command.has_subcommands();
+    let args = command
+        .get_arguments()
+        .filter(|arg| !(has_subcommands && arg.is_positional()))
+        .map(|arg| match arg.get_action().takes_values() {
+            true => arg.clone().value_hint(hint(arg)),
+            false => arg.clone(),
+        });
+    // A definition takes a static name; the process ends when it is printed.
+    let name: &'static str = command.get_name().to_owned().leak();
+    let mut definition = Command::new(name).version("0").args(args);
+    if let Some(about) = command.get_about() {
+        definition = definition.about(about.clone());
     }
-    page.render_extra_section(writer)?;
-    page.render_version_section(writer)
+    let shown = |command: &&Command| command.get_name() != "help";
+    let subcommands = command.get_subcommands().filter(shown).map(for_completion);
+    definition
+        .subcommands(subcommands)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+}
+
+/// Returns the values that a shell can complete, by the name of the value.
+fn hint(arg: &Arg) -> ValueHint {
+    let names = arg.get_value_names().unwrap_or_default();
+    let name = names.first().map_or("", |name| name.as_str());
+    let words = |word: &str| name.split(['|', ':', ' ']).any(|other| other == word);
+    if ["FILE", "SET", "NETWORK", "CERT"].into_iter().any(words) {
+        ValueHint::FilePath
+    } else if words("DIR") {
+        ValueHint::DirPath
+    } else if ["TARGET", "HOST", "NAME", "SERVER"].into_iter().any(words) {
+        ValueHint::Hostname
+    } else if words("URL") {
+        ValueHint::Url
+    } else {
+        ValueHint::Other
+    }
+}
+
+/// Writes the man page of a subcommand. Completions and the schema cover the
+/// tool with all its subcommands.
+pub fn page_of(name: &str, mut command: Command, writer: &mut impl Write) -> io::Result<()> {
+    command.build();
+    match command.find_subcommand(name) {
+        Some(subcommand) => man::write(subcommand, &[command.get_name()], writer),
+        None => man::write(&command, &[], writer),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Arg;
 
     #[test]
-    fn every_kind_contains_the_tool_and_its_options() {
-        for kind in Generate::value_variants() {
+    fn every_kind_names_the_tool_and_its_options() {
+        for what in Generate::value_variants() {
             let command = Command::new("sample")
                 .about("A sample")
                 .version("1.0")
                 .arg(Arg::new("count").long("count").help("How many"))
                 .subcommand(Command::new("part").about("A part of it"));
             let mut text = Vec::new();
-            write(*kind, command, &mut text).unwrap();
+            write(*what, command, "count: A part.\n", &mut text).unwrap();
             let text = String::from_utf8(text).unwrap();
-            assert!(text.contains("sample"), "{kind:?}");
-            assert!(text.contains("count"), "{kind:?}");
-            assert!(text.contains("part") || text.contains("PART"), "{kind:?}");
+            assert!(text.contains("sample"), "{what:?}");
+            assert!(text.contains("count"), "{what:?}");
+            assert!(text.contains("part") || text.contains("PART"), "{what:?}");
         }
     }
 
     #[test]
-    fn a_man_page_has_a_section_for_each_subcommand() {
+    fn a_subcommand_has_a_page_of_its_own() {
         let command = Command::new("sample")
             .about("A sample")
-            .version("1.0")
-            .after_help("EXAMPLES")
-            .arg(Arg::new("count").long("count").help("How many"))
-            .subcommand(
-                Command::new("part")
-                    .about("A part of it")
-                    .arg(Arg::new("size").long("size").help("How large")),
-            )
+            .subcommand(Command::new("part").about("A part of it"))
             .subcommand(Command::new("secret").hide(true));
         let mut page = Vec::new();
-        write(Generate::Man, command, &mut page).unwrap();
+        write(Generate::Man, command.clone(), "", &mut page).unwrap();
         let page = String::from_utf8(page).unwrap();
-        let headings: Vec<&str> = page.lines().filter(|l| l.starts_with(".S")).collect();
-        assert_eq!(
-            headings,
-            [
-                ".SH NAME",
-                ".SH SYNOPSIS",
-                ".SH DESCRIPTION",
-                ".SH OPTIONS",
-                ".SH \"SAMPLE PART\"",
-                ".SS SYNOPSIS",
-                ".SS DESCRIPTION",
-                ".SS OPTIONS",
-                ".SH EXTRA",
-                ".SH VERSION",
-            ]
-        );
+        assert!(page.contains("\\fBsample\\-part\\fR(1)"), "{page}");
+        assert!(!page.contains("secret"), "{page}");
+        let mut page = Vec::new();
+        page_of("part", command, &mut page).unwrap();
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains("sample\\-part \\- A part of it"), "{page}");
     }
 }

@@ -34,6 +34,7 @@ pub struct Common {
         value_name = "WHAT",
         value_enum,
         exclusive = true,
+        global = true,
         hide_short_help = true
     )]
     pub generate: Option<Generate>,

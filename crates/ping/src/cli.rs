@@ -327,6 +327,10 @@ impl common::app::Cli for Cli {
         &self.common
     }
 
+    fn records() -> &'static str {
+        include_str!("records.txt")
+    }
+
     fn error_keys() -> &'static [&'static str] {
         crate::face::json::ERROR_KEYS
     }

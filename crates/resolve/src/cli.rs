@@ -213,6 +213,10 @@ impl common::app::Cli for Cli {
         &self.common
     }
 
+    fn records() -> &'static str {
+        include_str!("records.txt")
+    }
+
     fn foreign_option_hint(option: &str) -> Option<&'static str> {
         match option {
             "-p" => Some("the port follows the server, @192.0.2.53:5353"),

@@ -1,20 +1,19 @@
-//! [`Bits`]: an address as the number it is, so that IPv4 and IPv6 take the
-//! same path. Everything that computes is generic over it; `u32` and `u128`
-//! are the two implementations and the only place where the families differ
-//! in arithmetic.
+//! [`Bits`]: an address as an unsigned integer.
+//!
+//! All arithmetic is generic over this trait, so IPv4 (`u32`) and IPv6 (`u128`)
+//! share one code path. The two implementations are the only place where the
+//! families differ in arithmetic.
 
 use std::fmt::Debug;
-use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::{Add, BitAnd, BitOr, BitXor, Not, Shl, Shr, Sub};
 
 use crate::format::{self, Block, Text};
 
-/// An unsigned integer as wide as an address family.
+/// An unsigned integer with as many bits as an address of one family.
 pub(crate) trait Bits:
     Copy
     + Ord
-    + Hash
     + Debug
     + Default
     + Send
@@ -29,41 +28,40 @@ pub(crate) trait Bits:
     + Shl<u32, Output = Self>
     + Shr<u32, Output = Self>
 {
-    /// Bits in an address.
+    /// The number of bits in an address: 32 or 128.
     const WIDTH: u32;
-    /// 4 or 6.
+    /// The version of the Internet Protocol: 4 or 6.
     const FAMILY: u8;
-    /// The first address of the space.
+    /// The first address of the address space.
     const ZERO: Self;
-    /// The number one.
     const ONE: Self;
-    /// The last address of the space.
+    /// The last address of the address space.
     const MAX: Self;
 
-    /// The sum, or `None` past the end of the space.
+    /// Returns the sum, or `None` past the end of the address space.
     fn checked_add(self, other: Self) -> Option<Self>;
-    /// The difference, or `None` below zero.
+    /// Returns the difference, or `None` if it is negative.
     fn checked_sub(self, other: Self) -> Option<Self>;
-    /// Two numbers as one key: compared by the first, then by the second.
+    /// Two numbers as one sort key, ordered by the first, then by the second.
     type Pair: Ord;
-    /// Makes such a key.
+    /// Combines two numbers into a sort key.
     fn pair(first: Self, second: Self) -> Self::Pair;
-    /// Zero bits at the low end; the width for zero.
+    /// Returns the number of trailing zero bits, [`Bits::WIDTH`] for zero.
     fn trailing_zeros(self) -> u32;
-    /// Zero bits at the high end; the width for zero.
+    /// Returns the number of leading zero bits, [`Bits::WIDTH`] for zero.
     fn leading_zeros(self) -> u32;
-    /// The number in the wider type.
+    /// Converts the number to `u128`.
     fn widen(self) -> u128;
-    /// The low bits of a wider number.
+    /// Converts the low [`Bits::WIDTH`] bits of a `u128`.
     fn narrow(wide: u128) -> Self;
-    /// The address.
+    /// Converts the number to an address.
     fn ip(self) -> IpAddr;
-    /// The address's text form (RFC 5952 for IPv6).
+    /// Formats the address (RFC 5952 for IPv6).
     fn text(self) -> Text;
-    /// How the 256 addresses that share all but the last octet are written.
+    /// Describes the text of the 256 addresses that share all but the last octet.
     fn block(self) -> Block;
 
-    /// The ones below a prefix of `length` bits: the wildcard mask.
+    /// Returns the wildcard mask of a prefix length: the host bits are ones.
     fn host_mask(length: u32) -> Self {
         if length >= Self::WIDTH {
             Self::ZERO
@@ -72,12 +70,13 @@ pub(crate) trait Bits:
         }
     }
 
-    /// The ones of a prefix of `length` bits.
+    /// Returns the netmask of a prefix length: the network bits are ones.
     fn net_mask(length: u32) -> Self {
         !Self::host_mask(length)
     }
 
-    /// The length of this netmask, or `None` if its ones are not contiguous.
+    /// Returns the prefix length of a netmask, or `None` if its ones are not
+    /// contiguous.
     fn mask_length(self) -> Option<u32> {
         let length = (!self).leading_zeros();
         (Self::net_mask(length) == self).then_some(length)
@@ -171,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn masks_at_the_ends() {
+    fn masks_convert_to_lengths_and_back() {
         assert_eq!(u32::host_mask(0), u32::MAX);
         assert_eq!(u32::host_mask(32), 0);
         assert_eq!(u128::net_mask(0), 0);

@@ -1,4 +1,4 @@
-//! The command line; data only.
+//! The definition of the command line.
 
 use std::ffi::OsString;
 
@@ -22,31 +22,36 @@ pub(crate) use args::*;
     subcommand_value_name = "COMMAND",
     subcommand_help_heading = "Commands",
     override_usage = "subnetcalc [OPTIONS] [NETWORK]...\n       subnetcalc COMMAND [OPTIONS] [ARGS]",
-    after_help = "NETWORK is ADDR/LEN, ADDR/MASK or ADDR. A SET is any number of networks, addresses,\n\
-        ranges A-B, @FILE and - (stdin), IPv4 and IPv6 mixed. 'subnetcalc COMMAND --help' says more.",
+    after_help = "\
+NETWORK is ADDR/LEN, ADDR/MASK or ADDR. A SET is any number of networks, addresses,
+ranges A-B, @FILE and - (stdin). IPv4 and IPv6 may be mixed. For the arguments of a
+command see 'subnetcalc COMMAND --help'.",
     after_long_help = "\
 NETWORK is ADDR/LEN, ADDR/MASK or ADDR. A SET is any number of networks,
-addresses, ranges A-B, @FILE and - (stdin), one per line in a file; blank lines
-and comments after # or ; are skipped. IPv4 and IPv6 mix freely; results come
-IPv4 first, by address, then by length. 'subnetcalc COMMAND --help' says more.
+addresses, ranges A-B, @FILE and - (stdin). A file has one of them per line;
+blank lines and comments after # or ; are ignored. IPv4 and IPv6 may be mixed.
+Set commands sort their results: IPv4 first, by address, then by prefix length.
+An IPv6 address may have a zone (fe80::1%eth0), which is ignored, because it
+names a link and not a network. For the arguments of a command see
+'subnetcalc COMMAND --help'.
 
 EXAMPLES
-  subnetcalc 192.168.1.10/24                 details of a network
+  subnetcalc 192.168.1.10/24                 show details of a network
   subnetcalc --get usable,broadcast 10.1.0.0/22
-  subnetcalc hosts 192.168.1.0/29            its hosts, one per line
-  subnetcalc split 10.0.0.0/16 --prefix 18   smaller networks
-  subnetcalc plan 10.0.0.0/24 web=50 db=10   networks by size
-  subnetcalc aggregate @nets -               the fewest networks
+  subnetcalc hosts 192.168.1.0/29            list its hosts
+  subnetcalc split 10.0.0.0/16 --prefix 18   split it into /18 networks
+  subnetcalc plan 10.0.0.0/24 web=50 db=10   plan subnets by number of hosts
+  subnetcalc aggregate @nets -               find the fewest networks
   subnetcalc subtract 10.0.0.0/8 --minus @used
-  subnetcalc match --in @nets 10.1.2.3       longest match
-  subnetcalc grep --in @nets access.log      lines with an address in a set
+  subnetcalc match --in @nets 10.1.2.3       find the network of an address
+  subnetcalc grep --in @nets access.log      print lines with these addresses
 
 EXIT STATUS
-  0  done; for match, overlap, grep, free --prefix: found
-  1  the answer is no: nothing matched, does not fit, past the end
-  2  a mistake in the command line or the input, or a file that cannot be read"
+  0  success; match, overlap, grep, free --prefix: found
+  1  the answer is no: nothing found, sets differ, does not fit, out of range
+  2  invalid command line or input, or a file cannot be read"
 )]
-pub(crate) struct Line {
+pub(crate) struct TopLevelArgs {
     #[command(flatten)]
     pub(crate) info: InfoArgs,
 
@@ -57,34 +62,42 @@ pub(crate) struct Line {
     pub(crate) common: Common,
 }
 
-/// A command line: what needs no command, and the command.
+/// A parsed command line.
 #[derive(Debug)]
 pub(crate) struct Cli {
+    /// The command, or `None` for the default command, `info`.
     pub(crate) command: Option<Command>,
-    pub(crate) line: Line,
+    /// The arguments outside of the command.
+    pub(crate) top_level: TopLevelArgs,
 }
 
 impl common::app::Cli for Cli {
     fn common(&self) -> &Common {
-        &self.line.common
+        &self.top_level.common
+    }
+
+    fn records() -> &'static str {
+        include_str!("records.txt")
     }
 
     fn command_for(args: &[OsString]) -> clap::Command {
         let named = |name: &str| args.iter().any(|arg| arg == name);
-        let all = named("help");
-        with_commands(|name| all || named(name))
+        let needs_all = named("help");
+        with_commands(|name| needs_all || named(name))
     }
 
     fn foreign_option_hint(option: &str) -> Option<&'static str> {
         // Options of ipcalc, sipcalc, grepcidr, grep, iprange and prips.
         Some(match option {
-            "-f" | "--file" => "@FILE reads networks from a file, also in --in @FILE",
+            "-f" | "--file" => "use @FILE to read networks from a file, as in --in @FILE",
             "-b" | "--broadcast" => "use --get broadcast",
             "-m" | "--netmask" => "use --get netmask",
             "--network" => "use --get network",
             "--minaddr" => "use --get first_host",
             "--maxaddr" => "use --get last_host",
-            "-d" | "-r" | "--deaggregate" => "'subnetcalc aggregate A-B' prints the networks",
+            "-d" | "-r" | "--deaggregate" => {
+                "use 'subnetcalc aggregate A-B' to convert a range to networks"
+            }
             "-s" | "-S" => "use 'subnetcalc split' or 'subnetcalc plan'",
             "-e" | "--except" | "--exclude" => "use 'subnetcalc subtract SET --minus SET'",
             "--common" => "use 'subnetcalc intersect SET --with SET'",
@@ -94,10 +107,10 @@ impl common::app::Cli for Cli {
     }
 }
 
-/// The definition with the commands whose names are wanted.
+/// Returns the definition with the commands that `wanted` accepts by name.
 fn with_commands(wanted: impl Fn(&str) -> bool) -> clap::Command {
     COMMANDS.iter().filter(|(name, ..)| wanted(name)).fold(
-        Line::command(),
+        TopLevelArgs::command(),
         |command, &(name, about, arguments)| {
             command.subcommand(clap::Command::new(name).about(about).defer(arguments))
         },
@@ -120,7 +133,7 @@ impl FromArgMatches for Cli {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         Ok(Self {
             command: Command::from_matches(matches)?,
-            line: Line::from_arg_matches(matches)?,
+            top_level: TopLevelArgs::from_arg_matches(matches)?,
         })
     }
 
@@ -130,11 +143,10 @@ impl FromArgMatches for Cli {
     }
 }
 
-/// Refuses operands both before and after an option that takes a SET: they
-/// would count as operands, though the later ones were most likely meant for
-/// the option.
+/// Refuses operands on both sides of an option that takes a SET. The later ones were
+/// most likely meant for the option.
 fn operands_on_one_side(matches: &ArgMatches) -> Result<(), clap::Error> {
-    const OPERANDS: [&str; 3] = ["operands", "addresses", "files"];
+    const OPERANDS: [&str; 5] = ["operands", "addresses", "files", "network", "excess"];
     const OPTIONS: [&str; 4] = ["minus", "with", "used", "in"];
     let indices = |id: &str| {
         let known = matches.try_contains_id(id).unwrap_or(false);
@@ -148,17 +160,17 @@ fn operands_on_one_side(matches: &ArgMatches) -> Result<(), clap::Error> {
         .flatten()
         .collect();
     for option in OPTIONS {
-        let Some(places) = indices(option) else {
+        let Some(positions) = indices(option) else {
             continue;
         };
-        let between = |place: &usize| {
-            operands.iter().any(|operand| operand < place)
-                && operands.iter().any(|operand| operand > place)
+        let is_between = |position: &usize| {
+            operands.iter().any(|operand| operand < position)
+                && operands.iter().any(|operand| operand > position)
         };
-        if places.iter().any(between) {
+        if positions.iter().any(is_between) {
             let message = format!(
-                "operands both before and after --{option}, which takes one word; \
-                 use --{option} A,B or --{option} @FILE"
+                "operands both before and after '--{option}', which takes one value; \
+                 use --{option} A,B or --{option} @FILE for several"
             );
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
@@ -166,19 +178,19 @@ fn operands_on_one_side(matches: &ArgMatches) -> Result<(), clap::Error> {
     Ok(())
 }
 
-/// The command that a word was most likely meant to be.
+/// Returns the name of the command that is most similar to a word.
 pub(crate) fn similar_command(word: &str) -> Option<String> {
     let names = COMMANDS.iter().map(|&(name, ..)| clap::Command::new(name));
     let command = clap::Command::new("subnetcalc").subcommands(names);
     let error = command.try_get_matches_from(["subnetcalc", word]).err()?;
     match error.get(ContextKind::SuggestedSubcommand)? {
-        // The most similar one comes last.
+        // The most similar one is the last.
         ContextValue::Strings(names) => names.last().cloned(),
         _ => None,
     }
 }
 
-/// How input is read, for every command.
+/// Options of every command that change how input is read.
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[command(next_help_heading = "Input options")]
 pub(crate) struct ReadingArgs {
@@ -194,13 +206,13 @@ pub(crate) struct ReadingArgs {
     #[arg(long, global = true)]
     pub(crate) strict: bool,
 
-    /// Read ADDR/MASK with a wildcard (inverse) mask
+    /// Read the mask of ADDR/MASK as a wildcard (inverse) mask
     #[arg(long, global = true)]
     pub(crate) wildcard: bool,
 }
 
 impl ReadingArgs {
-    /// The family chosen.
+    /// Returns the selected address family.
     pub(crate) fn family(self) -> Family {
         match (self.ipv4, self.ipv6) {
             (true, false) => Family::V4,
@@ -210,10 +222,10 @@ impl ReadingArgs {
     }
 }
 
-/// Defines the commands from one list: the enum, how clap learns of each, and
-/// how it hands one back. clap's derive would put all of that in one function
-/// of 170 kB that runs at every start; this way the arguments of a command are
-/// built when it is the one that was asked for.
+/// Defines the commands from one list: the enum, the definitions for clap, and the
+/// conversion from the matches of clap. The derive macro of clap would generate one
+/// function of 170 kB that runs at every start. With this macro, only the arguments
+/// of the given command are built.
 macro_rules! commands {
     ($($variant:ident($args:ident) $name:literal $about:literal;)*) => {
         /// A command and its arguments.
@@ -225,12 +237,12 @@ macro_rules! commands {
         /// Name, purpose and arguments of each command.
         const COMMANDS: &[(&str, &str, fn(clap::Command) -> clap::Command)] =
             &[$(($name, $about, |command| {
-                // Options flattened in would say what it is about.
+                // A flattened struct of options would replace the purpose.
                 <$args as Args>::augment_args(command).about($about)
             }),)*];
 
         impl Command {
-            /// The command that was given, if one was.
+            /// Returns the given command, if there is one.
             fn from_matches(matches: &ArgMatches) -> Result<Option<Self>, clap::Error> {
                 Ok(match matches.subcommand() {
                     $(Some(($name, matches)) => {
@@ -249,28 +261,28 @@ commands! {
     Hosts(HostsArgs) "hosts" "List the usable hosts of networks, one per line";
     Split(SplitArgs) "split" "Split a network into equal parts";
     Plan(PlanArgs) "plan" "Plan subnets by number of hosts or length (VLSM)";
-    Aggregate(AggregateArgs) "aggregate" "Find the fewest networks with the same addresses";
+    Aggregate(AggregateArgs) "aggregate" "Find the fewest networks with exactly the same addresses";
     Supernet(SetArgs) "supernet" "Find the smallest single network that covers everything, per family";
-    Subtract(SubtractArgs) "subtract" "List the addresses of one set that another lacks";
+    Subtract(SubtractArgs) "subtract" "List the addresses of one set that are not in another";
     Intersect(WithArgs) "intersect" "List the addresses that are in both sets";
     Symdiff(WithArgs) "symdiff" "List the addresses that are in exactly one of two sets";
     Equal(EqualArgs) "equal" "Test whether two sets have the same addresses";
-    Diff(WithArgs) "diff" "Show what one set has and the other lacks, with + and -";
+    Diff(WithArgs) "diff" "Show the differences between two sets, marked with + and -";
     Complement(SetArgs) "complement" "List everything not in the set (for each address family in it)";
     Free(FreeArgs) "free" "List the unused parts of a network";
     Match(MatchArgs) "match" "Find the most specific network that contains each address";
     Overlap(OverlapArgs) "overlap" "List pairs of networks that overlap";
     Grep(GrepArgs) "grep" "Print lines that contain an address of a set";
-    Sort(SetArgs) "sort" "Sort networks, with host bits masked";
+    Sort(SetArgs) "sort" "Sort networks and clear their host bits";
     Count(CountArgs) "count" "Count addresses, per family";
-    Nth(NthArgs) "nth" "Print the Nth address of a network, from 0; -1 is the last";
+    Nth(NthArgs) "nth" "Print the Nth address of a network";
     Sample(SampleArgs) "sample" "Print random addresses of a network, without repeats";
-    Next(StepArgs) "next" "Print the next network of the same size, or the Nth";
-    Prev(StepArgs) "prev" "Print the previous network of the same size, or the Nth";
+    Next(StepArgs) "next" "Print the next network of the same size";
+    Prev(StepArgs) "prev" "Print the previous network of the same size";
     Reverse(ReverseArgs) "reverse" "Print the reverse zones of a network, or the PTR name of an address";
     Mask(MaskArgs) "mask" "Convert between prefix length, netmask, wildcard mask and hex";
-    Eui64(Eui64Args) "eui64" "Make an address from a MAC address (modified EUI-64)";
-    Ula(UlaArgs) "ula" "Make a random unique local /48 (RFC 4193)";
+    Eui64(Eui64Args) "eui64" "Make an IPv6 address from a MAC address (modified EUI-64)";
+    Ula(UlaArgs) "ula" "Make a random unique local IPv6 /48 (RFC 4193)";
 }
 
 #[cfg(test)]
@@ -278,25 +290,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_is_valid() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn a_network_needs_no_command() {
+    fn info_is_the_default_command() {
         let cli = Cli::parse_from(["subnetcalc", "10.0.0.0/8", "--get", "total,usable"]);
         assert!(cli.command.is_none());
-        assert_eq!(cli.line.info.networks, ["10.0.0.0/8"]);
-        assert_eq!(cli.line.info.get, ["total", "usable"]);
+        assert_eq!(cli.top_level.info.networks, ["10.0.0.0/8"]);
+        assert_eq!(cli.top_level.info.get, ["total", "usable"]);
         let cli = Cli::parse_from(["subnetcalc", "--json", "-4", "aggregate", "-"]);
-        assert!(cli.line.common.json && cli.line.reading.ipv4);
+        assert!(cli.top_level.common.json && cli.top_level.reading.ipv4);
         assert!(matches!(cli.command, Some(Command::Aggregate(args)) if args.set == ["-"]));
         let cli = Cli::parse_from(["subnetcalc", "nth", "10.0.0.0/8", "-1", "-j"]);
-        assert!(cli.line.common.json);
+        assert!(cli.top_level.common.json);
     }
 
     #[test]
-    fn numbers_are_digits_in_range() {
+    fn numbers_have_only_digits_and_a_range() {
         use super::numbers::{length, number, positive};
         assert_eq!(
             positive(&"9".repeat(41)).unwrap_err(),

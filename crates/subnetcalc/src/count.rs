@@ -1,102 +1,102 @@
-//! [`Count`]: a number of addresses, from 0 to 2^128. The whole IPv6 space has
-//! one address more than `u128` can say, and a count that wraps to 0 there is
-//! the classic mistake.
+//! [`Count`]: a number of addresses, from 0 to 2^128.
+//!
+//! The IPv6 address space has one address more than `u128` can represent. A count
+//! that wraps to 0 there is a classic mistake.
 
 use std::fmt;
 
-/// 2^128 in digits.
-const WHOLE: &str = "340282366920938463463374607431768211456";
+/// 2^128 in decimal digits.
+const MAX_DIGITS: &str = "340282366920938463463374607431768211456";
 
 /// A number of addresses of one family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Count {
-    /// Whether it is 2^128; `low` is 0 then.
-    whole: bool,
+    /// Whether the number is 2^128. `low` is 0 then.
+    is_max: bool,
     low: u128,
 }
 
 impl Count {
-    /// None.
     pub(crate) const ZERO: Self = Self::new(0);
-    /// 2^128.
-    pub(crate) const WHOLE: Self = Self {
-        whole: true,
+    /// 2^128, the size of the IPv6 address space.
+    pub(crate) const MAX: Self = Self {
+        is_max: true,
         low: 0,
     };
 
-    /// A number that `u128` can say.
+    /// Converts a number that fits in `u128`.
     pub(crate) const fn new(low: u128) -> Self {
-        Self { whole: false, low }
+        Self { is_max: false, low }
     }
 
-    /// The numbers from 0 to `last`, both included.
-    pub(crate) fn up_to(last: u128) -> Self {
+    /// Counts the numbers from 0 to `last`, both included.
+    pub(crate) fn from_last(last: u128) -> Self {
         match last.checked_add(1) {
             Some(low) => Self::new(low),
-            None => Self::WHOLE,
+            None => Self::MAX,
         }
     }
 
-    /// 2 to the power of `bits`, which is at most 128.
-    pub(crate) fn power(bits: u32) -> Self {
+    /// Returns 2 to the power of `bits`, which must be at most 128.
+    pub(crate) fn power_of_two(bits: u32) -> Self {
         match 1_u128.checked_shl(bits) {
             Some(low) => Self::new(low),
-            None => Self::WHOLE,
+            None => Self::MAX,
         }
     }
 
-    /// The sum; the parts of one address space never exceed 2^128.
+    /// Returns the sum, at most 2^128: parts of one address space never exceed it.
     #[must_use]
-    pub(crate) fn plus(self, other: Self) -> Self {
+    pub(crate) fn saturating_add(self, other: Self) -> Self {
         match self.low.checked_add(other.low) {
-            Some(low) if !self.whole && !other.whole => Self::new(low),
-            _ => Self::WHOLE,
+            Some(low) if !self.is_max && !other.is_max => Self::new(low),
+            _ => Self::MAX,
         }
     }
 
-    /// The difference, 0 if it would be negative.
+    /// Returns the difference, 0 if it would be negative.
     #[must_use]
-    pub(crate) fn minus(self, other: Self) -> Self {
+    pub(crate) fn saturating_sub(self, other: Self) -> Self {
         if other >= self {
             Self::ZERO
         } else {
-            // Below 2^128 either way, so the wrapped difference is the true one.
+            // The difference is below 2^128, so wrapping does not change it.
             Self::new(self.low.wrapping_sub(other.low))
         }
     }
 
-    /// The number, if `u128` can say it.
-    pub(crate) fn get(self) -> Option<u128> {
-        (!self.whole).then_some(self.low)
+    /// Returns the number if it fits in `u128`.
+    pub(crate) fn to_u128(self) -> Option<u128> {
+        (!self.is_max).then_some(self.low)
     }
 
-    /// Reads digits.
-    pub(crate) fn parse(digits: &str) -> Result<Self, NoCount> {
+    /// Parses a number in decimal digits.
+    pub(crate) fn parse(digits: &str) -> Result<Self, ParseCountError> {
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(NoCount::NotANumber);
+            return Err(ParseCountError::NotANumber);
         }
         match digits.parse() {
             Ok(low) => Ok(Self::new(low)),
-            Err(_) if digits.trim_start_matches('0') == WHOLE => Ok(Self::WHOLE),
-            Err(_) => Err(NoCount::TooLarge),
+            Err(_) if digits.trim_start_matches('0') == MAX_DIGITS => Ok(Self::MAX),
+            Err(_) => Err(ParseCountError::TooLarge),
         }
     }
 }
 
-/// Why a text is no [`Count`].
+/// The reason why a text is not a [`Count`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoCount {
-    /// Not digits.
+pub(crate) enum ParseCountError {
+    /// It has other characters than digits.
     NotANumber,
-    /// Above 2^128.
+    /// The number is above 2^128.
     TooLarge,
 }
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.get() {
+        match self.to_u128() {
             Some(low) => low.fmt(f),
-            None => f.write_str(WHOLE),
+            None => f.write_str(MAX_DIGITS),
         }
     }
 }
@@ -106,23 +106,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_whole_space_is_exact() {
-        assert_eq!(Count::up_to(u128::MAX), Count::WHOLE);
-        assert_eq!(Count::power(128).to_string(), WHOLE);
-        assert_eq!(Count::power(127).plus(Count::power(127)), Count::WHOLE);
-        assert_eq!(Count::WHOLE.minus(Count::new(1)), Count::new(u128::MAX));
-        assert_eq!(Count::new(1).minus(Count::WHOLE), Count::ZERO);
-        assert!(Count::WHOLE > Count::new(u128::MAX));
-        assert_eq!(Count::ZERO.plus(Count::WHOLE), Count::WHOLE);
+    fn the_size_of_the_ipv6_space_is_exact() {
+        assert_eq!(Count::from_last(u128::MAX), Count::MAX);
+        assert_eq!(Count::power_of_two(128).to_string(), MAX_DIGITS);
+        assert_eq!(
+            Count::power_of_two(127).saturating_add(Count::power_of_two(127)),
+            Count::MAX
+        );
+        assert_eq!(
+            Count::MAX.saturating_sub(Count::new(1)),
+            Count::new(u128::MAX)
+        );
+        assert_eq!(Count::new(1).saturating_sub(Count::MAX), Count::ZERO);
+        assert!(Count::MAX > Count::new(u128::MAX));
+        assert_eq!(Count::ZERO.saturating_add(Count::MAX), Count::MAX);
     }
 
     #[test]
-    fn digits_are_read() {
+    fn digits_are_parsed() {
         assert_eq!(Count::parse("00"), Ok(Count::ZERO));
-        assert_eq!(Count::parse(WHOLE), Ok(Count::WHOLE));
-        assert_eq!(Count::parse(&format!("{WHOLE}0")), Err(NoCount::TooLarge));
+        assert_eq!(Count::parse(MAX_DIGITS), Ok(Count::MAX));
+        assert_eq!(
+            Count::parse(&format!("{MAX_DIGITS}0")),
+            Err(ParseCountError::TooLarge)
+        );
         for bad in ["", "+1", "-1", "1 ", "x"] {
-            assert_eq!(Count::parse(bad), Err(NoCount::NotANumber), "{bad}");
+            assert_eq!(Count::parse(bad), Err(ParseCountError::NotANumber), "{bad}");
         }
     }
 }

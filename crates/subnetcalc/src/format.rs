@@ -1,12 +1,12 @@
-//! Addresses as text, by hand: a listing of millions of addresses is nothing
-//! but this.
+//! Fast formatting of addresses. A listing of millions of addresses spends nearly
+//! all of its time here, and the `Display` of std is too slow for that.
 //!
-//! [`v4`] and [`v6`] write one address (IPv6 as RFC 5952 has it, a v4-mapped
-//! one dotted, which is what std's `Display` prints too). [`v4_block`] and
-//! [`v6_block`] say how all 256 addresses of a block with one last octet
-//! begin, so that a listing only adds an entry of a table to a fixed text.
+//! [`v4`] and [`v6`] format one address, with the same result as std: IPv6 by
+//! RFC 5952, v4-mapped addresses with a dotted end. [`v4_block`] and [`v6_block`]
+//! return the text that the 256 addresses of a block start with, so that a listing
+//! only appends an entry of a table to it.
 
-/// A short text in place.
+/// A short text without an allocation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Text {
     bytes: [u8; 48],
@@ -26,42 +26,43 @@ impl Text {
         self.length += 1;
     }
 
-    /// Adds four bytes of which only the first `length` count; what is added
-    /// next covers the others.
+    /// Appends the first `length` of four bytes. Copying all four is faster, and
+    /// the next text overwrites the others.
     #[inline]
-    fn add(&mut self, bytes: [u8; 4], length: usize) {
+    fn push_some(&mut self, bytes: [u8; 4], length: usize) {
         self.bytes[self.length..self.length + 4].copy_from_slice(&bytes);
         self.length += length;
     }
 
-    fn dotted(&mut self, address: u32) {
+    /// Appends a dotted quad.
+    fn push_quad(&mut self, address: u32) {
         for octet in address.to_be_bytes() {
             let digits = 1 + usize::from(octet >= 10) + usize::from(octet >= 100);
-            self.add(DECIMALS[usize::from(octet)], digits + 1);
+            self.push_some(DECIMALS[usize::from(octet)], digits + 1);
         }
-        // Without the dot behind the last octet.
+        // Removes the dot after the last octet.
         self.length -= 1;
     }
 
-    /// A group of four hexadecimal digits without leading zeros.
-    fn group(&mut self, group: u16) {
+    /// Appends a group of four hexadecimal digits without leading zeros.
+    fn push_group(&mut self, group: u16) {
         let [high, low] = group.to_be_bytes().map(|byte| HEX[usize::from(byte)]);
         let digits = u32::from_be_bytes([high[0], high[1], low[0], low[1]]);
         let zeros = (group.leading_zeros() / 4).min(3);
-        self.add((digits << (8 * zeros)).to_be_bytes(), 4 - zeros as usize);
+        self.push_some((digits << (8 * zeros)).to_be_bytes(), 4 - zeros as usize);
     }
 
-    /// The text.
+    /// Returns the text as ASCII bytes.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 }
 
-/// Each octet in decimal with a dot behind it.
+/// Each octet in decimal digits, followed by a dot.
 static DECIMALS: [[u8; 4]; 256] = {
     let mut table = [[0; 4]; 256];
     let mut octet = 0;
-    // `for` is not yet for constants.
+    // Constants cannot use `for` yet.
     while octet < 256 {
         let (hundreds, tens, ones) = (
             (octet / 100) as u8,
@@ -79,7 +80,7 @@ static DECIMALS: [[u8; 4]; 256] = {
     table
 };
 
-/// Each octet as two hexadecimal digits.
+/// Each octet in two hexadecimal digits.
 static HEX: [[u8; 2]; 256] = {
     let digits = b"0123456789abcdef";
     let mut table = [[0; 2]; 256];
@@ -91,28 +92,28 @@ static HEX: [[u8; 2]; 256] = {
     table
 };
 
-/// An IPv4 address.
+/// Formats an IPv4 address.
 pub(crate) fn v4(address: u32) -> Text {
     let mut text = Text::new();
-    text.dotted(address);
+    text.push_quad(address);
     text
 }
 
-/// An IPv6 address in the form of RFC 5952; a v4-mapped one with a dotted end.
+/// Formats an IPv6 address by RFC 5952, a v4-mapped one with a dotted end.
 pub(crate) fn v6(address: u128) -> Text {
     if address >> 32 == 0xffff {
         let mut text = Text::new();
         for &byte in b"::ffff:" {
             text.push(byte);
         }
-        text.dotted(address as u32);
+        text.push_quad(address as u32);
         return text;
     }
     v6_hex(address)
 }
 
-/// The eight groups of an IPv6 address or mask, the longest run of two or
-/// more zero groups, the first of equals, written as `::`.
+/// Formats the eight groups of an IPv6 address or mask. The longest run of two or
+/// more zero groups, the first one of several, becomes `::`.
 pub(crate) fn v6_hex(address: u128) -> Text {
     let mut text = Text::new();
     let groups: [u16; 8] = std::array::from_fn(|i| (address >> (112 - 16 * i)) as u16);
@@ -128,13 +129,14 @@ pub(crate) fn v6_hex(address: u128) -> Text {
         if at > 0 && (length < 2 || at != start + length) {
             text.push(b':');
         }
-        text.group(groups[at]);
+        text.push_group(groups[at]);
         at += 1;
     }
     text
 }
 
-/// Start and length of the longest run of zero groups, the first of equals.
+/// Returns the start and the length of the longest run of zero groups, the first
+/// one of several.
 fn longest_zeros(groups: [u16; 8]) -> (usize, usize) {
     let (mut best, mut run) = ((0, 0), (0, 0));
     for (at, group) in groups.into_iter().enumerate() {
@@ -150,62 +152,62 @@ fn longest_zeros(groups: [u16; 8]) -> (usize, usize) {
     best
 }
 
-/// How the last octet of the addresses of a block is written.
+/// How the 256 addresses of a block are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Block {
-    /// This text, then the octet in decimal.
-    Decimal(Head),
-    /// This text, then the octet as two hexadecimal digits.
-    Hex(Head),
-    /// Each in its own way.
+    /// As this text, then the last octet in decimal digits.
+    Decimal(BlockPrefix),
+    /// As this text, then the last octet in two hexadecimal digits.
+    Hex(BlockPrefix),
+    /// Without a common form.
     Irregular,
 }
 
-/// What all addresses of a block begin with.
+/// The text that all addresses of a block start with.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct BlockPrefix {
     bytes: [u8; 48],
     length: usize,
 }
 
-impl std::fmt::Debug for Head {
+impl std::fmt::Debug for BlockPrefix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&String::from_utf8_lossy(self.as_bytes()))
     }
 }
 
-impl Head {
-    /// The first bytes of a text, without the last `cut`.
-    fn of(text: &Text, cut: usize) -> Self {
+impl BlockPrefix {
+    /// Copies a text without its last `cut` bytes.
+    fn new(text: &Text, cut: usize) -> Self {
         let mut bytes = text.bytes;
         let length = text.length - cut;
         bytes[length..].fill(0);
         Self { bytes, length }
     }
 
-    /// The text.
+    /// Returns the text as ASCII bytes.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 }
 
-/// The block of an IPv4 address.
+/// Describes the block of an IPv4 address.
 pub(crate) fn v4_block(address: u32) -> Block {
-    Block::Decimal(Head::of(&v4(address & !0xff), 1))
+    Block::Decimal(BlockPrefix::new(&v4(address & !0xff), 1))
 }
 
-/// The block of an IPv6 address.
+/// Describes the block of an IPv6 address.
 pub(crate) fn v6_block(address: u128) -> Block {
     let first = address & !0xff;
     if first >> 32 == 0xffff {
-        return Block::Decimal(Head::of(&v6(first), 1));
+        return Block::Decimal(BlockPrefix::new(&v6(first), 1));
     }
     if first & 0xff00 == 0 {
-        // The last group loses its leading zeros, and at zero itself it may
-        // join the run that `::` stands for.
+        // The last group loses its leading zeros, and a zero group may become
+        // part of `::`.
         return Block::Irregular;
     }
-    Block::Hex(Head::of(&v6(first), 2))
+    Block::Hex(BlockPrefix::new(&v6(first), 2))
 }
 
 #[cfg(test)]
@@ -218,7 +220,7 @@ mod tests {
         String::from_utf8(address.text().as_bytes().to_vec()).unwrap()
     }
 
-    /// Addresses with zero groups in every place.
+    /// Addresses with runs of zero groups at every position.
     pub(crate) fn v6_addresses() -> impl Strategy<Value = u128> {
         (any::<u128>(), any::<u8>(), 0..=128_u32).prop_map(|(bits, zeros, shift)| {
             let keep = (0..8)
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn known_forms() {
+    fn addresses_with_zero_groups_are_shortened() {
         for text in [
             "::",
             "::1",
@@ -251,7 +253,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_std_has_it(v4: u32, v6 in v6_addresses(), any6: u128) {
+        fn every_address_is_formatted_as_std_formats_it(v4: u32, v6 in v6_addresses(), any6: u128) {
             prop_assert_eq!(shown(v4), v4.ip().to_string());
             prop_assert_eq!(shown(v6), v6.ip().to_string());
             prop_assert_eq!(shown(any6), any6.ip().to_string());
@@ -260,7 +262,7 @@ mod tests {
         }
 
         #[test]
-        fn blocks_begin_as_their_addresses(v4: u32, v6 in v6_addresses(), low: u8) {
+        fn a_block_has_the_start_of_its_addresses(v4: u32, v6 in v6_addresses(), low: u8) {
             let octet = usize::from(low);
             let address = v4 & !0xff | u32::from(low);
             let Block::Decimal(head) = v4.block() else { panic!("{v4}") };
@@ -268,7 +270,7 @@ mod tests {
             prop_assert_eq!(shown(address), format!("{text}{octet}"));
             for v6 in [v6, 0xffff_0000_0000 | u128::from(v4)] {
                 let address = v6 & !0xff | u128::from(low);
-                let text = |head: Head| String::from_utf8_lossy(head.as_bytes()).into_owned();
+                let text = |head: BlockPrefix| String::from_utf8_lossy(head.as_bytes()).into_owned();
                 match v6.block() {
                     Block::Irregular => prop_assert_eq!(v6 & 0xff00, 0),
                     Block::Hex(h) => prop_assert_eq!(shown(address), format!("{}{octet:02x}", text(h))),

@@ -1,5 +1,5 @@
-//! What must hold for any input at all, for the fuzz targets: each function
-//! panics if the parsers break a promise.
+//! The properties that the fuzz targets check. Each function panics if one of them does
+//! not hold for the input.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,54 +7,56 @@ use common::address::Family;
 
 use crate::bits::Bits;
 use crate::count::Count;
+use crate::eui64::Mac;
 use crate::grep::field::first_field;
-use crate::grep::long::{LongLine, Outcome};
+use crate::grep::long::{LongLine, PartOutcome};
 use crate::grep::scan::{Address, Scan};
-use crate::grep::select::{SelectRules, Selector, Shown, Wanted};
-use crate::interface::Mac;
+use crate::grep::select::{OutputMode, SelectRules, Selection, Selector};
+use crate::input::{self, LineReader};
 use crate::ipset::IpSet;
+use crate::mask;
 use crate::members::{Keep, Members};
-use crate::network::{self, Rules};
-use crate::parse::{self, AnyItem, Item};
+use crate::operand::{self, Rules};
+use crate::parse::{self, AnyMember, Member};
 use crate::plan::{Request, Size};
 use crate::prefix::Prefix;
 use crate::set::IntervalSet;
-use crate::source::{self, Chunks};
 
-/// Words of sets: the quick way takes only what the careful way takes, and
-/// reads the same; addresses are those of the standard library.
+/// Checks members of sets: what the fast parser accepts, the slow one parses to the same
+/// member. Addresses are those of the standard library.
 pub fn words(text: &str) {
-    let quick = parse::item(text.as_bytes());
+    let fast = parse::fast_member(text.as_bytes());
     let rules = |strict, wildcard| Rules {
         strict,
         wildcard,
         family: Family::Any,
     };
-    let careful = network::member(text, rules(false, false));
-    if let Some(quick) = quick {
-        assert_eq!(careful, Ok(quick), "{text}");
+    let slow = operand::parse_member(text, rules(false, false));
+    if let Some(fast) = fast {
+        assert_eq!(slow, Ok(fast), "{text}");
     }
-    if let Ok(item) = careful {
-        let again = match item {
-            AnyItem::V4(item) => shown(item),
-            AnyItem::V6(item) => shown(item),
+    if let Ok(member) = slow {
+        let canonical = match member {
+            AnyMember::V4(member) => format_member(member),
+            AnyMember::V6(member) => format_member(member),
         };
         assert_eq!(
-            network::member(&again, rules(false, false)),
-            Ok(item),
+            operand::parse_member(&canonical, rules(false, false)),
+            Ok(member),
             "{text}"
         );
-        assert_eq!(parse::item(again.as_bytes()), Some(item), "{text}");
+        let fast = parse::fast_member(canonical.as_bytes());
+        assert_eq!(fast, Some(member), "{text}");
     }
     for (strict, wildcard) in [(true, false), (false, true)] {
-        let _ = network::member(text, rules(strict, wildcard));
+        let _ = operand::parse_member(text, rules(strict, wildcard));
     }
-    if let Ok(net) = network::network(text, rules(true, false)) {
+    if let Ok(net) = operand::parse_network(text, rules(true, false)) {
         assert_eq!(net.trunc(), net, "{text}");
     }
-    let whole = |length| length == text.len();
-    let v4 = parse::v4(text.as_bytes()).filter(|&(_, length)| whole(length));
-    let v6 = parse::v6(text.as_bytes(), whole);
+    let is_complete = |length| length == text.len();
+    let v4 = parse::v4(text.as_bytes()).filter(|&(_, length)| is_complete(length));
+    let v6 = parse::v6(text.as_bytes(), is_complete);
     assert_eq!(
         v4.map(|(bits, _)| Ipv4Addr::from_bits(bits)),
         text.parse().ok()
@@ -68,17 +70,17 @@ pub fn words(text: &str) {
     }
 }
 
-/// An item in the form that is read back the same.
-fn shown<N: Bits>(item: Item<N>) -> String {
-    match item {
-        Item::Address(address) => address.ip().to_string(),
-        Item::Network(address, length) => format!("{}/{length}", address.ip()),
-        Item::Range(first, last) => format!("{}-{}", first.ip(), last.ip()),
+/// Formats a member so that it is parsed to the same member.
+fn format_member<N: Bits>(member: Member<N>) -> String {
+    match member {
+        Member::Address(address) => address.ip().to_string(),
+        Member::Network(address, length) => format!("{}/{length}", address.ip()),
+        Member::Range(first, last) => format!("{}-{}", first.ip(), last.ip()),
     }
 }
 
-/// Text of logs: every address found is one, in order, and stands free; the
-/// scan for IPv4 alone finds the same.
+/// Checks text of logs: the addresses that are found are valid, ascending and between
+/// allowed bytes. The scan for IPv4 only finds the same IPv4 addresses.
 pub fn logs(text: &[u8]) {
     let mut from = 0;
     let mut quads = Vec::new();
@@ -89,49 +91,51 @@ pub fn logs(text: &[u8]) {
         assert!(before.is_none_or(|b| !b.is_ascii_alphanumeric() && b != b'.'));
         let after = text.get(found.end);
         assert!(after.is_none_or(|b| !b.is_ascii_alphanumeric()));
-        let shown = String::from_utf8_lossy(&text[found.start..found.end]);
-        let address: Result<IpAddr, _> = shown.parse();
+        let written = String::from_utf8_lossy(&text[found.start..found.end]);
+        let address: Result<IpAddr, _> = written.parse();
         let expected = match found.address {
             Address::V4(bits) => bits.ip(),
             Address::V6(bits) => bits.ip(),
         };
-        assert_eq!(address, Ok(expected), "{shown}");
+        assert_eq!(address, Ok(expected), "{written}");
         if let Address::V4(_) = found.address {
             quads.push(found);
         }
     }
     assert!(Scan::v4_only(text, false).eq(quads));
-    for line in source::lines(text) {
+    for line in input::lines(text) {
         if let Some(found) = first_field(line, true) {
-            let shown = String::from_utf8_lossy(&line[found.start..found.end]);
-            assert!(shown.parse::<IpAddr>().is_ok(), "{shown}");
+            let written = String::from_utf8_lossy(&line[found.start..found.end]);
+            assert!(written.parse::<IpAddr>().is_ok(), "{written}");
         }
     }
 }
 
-/// A line of text that comes in parts: the same lines are selected and printed
-/// as if it came complete. The first bytes choose the options and the parts.
+/// Checks a line that is read in parts: it is selected and printed as if it were read
+/// at once. The first two bytes select the options and the size of the parts.
 pub fn parts(text: &[u8]) {
     let [options, size, text @ ..] = text else {
         return;
     };
     let text: Vec<u8> = text.iter().copied().filter(|b| *b != b'\n').collect();
-    let wanted = match options & 3 {
-        0 => Wanted::NoMember,
-        1 => Wanted::NoAddress,
-        _ => Wanted::Member,
+    let selection = match options & 3 {
+        0 => Selection::NoMember,
+        1 => Selection::NoAddress,
+        _ => Selection::Member,
     };
-    let shown = match (options >> 2 & 3, wanted) {
-        (0, _) => Shown::Nothing,
-        (1, Wanted::Member) => Shown::Addresses,
-        _ => Shown::Line,
+    let mode = match (options >> 2 & 3, selection) {
+        (0, _) => OutputMode::Nothing,
+        (1, Selection::Member) => OutputMode::Addresses,
+        _ => OutputMode::Line,
     };
     let set = IpSet {
-        v4: IntervalSet::new(vec![Prefix::of(0x0a00_0000_u32, 1).interval()]),
-        v6: IntervalSet::new(vec![Prefix::of(0x2001_0db8_u128 << 96, 2).interval()]),
+        v4: IntervalSet::new(vec![Prefix::containing(0x0a00_0000_u32, 1).interval()]),
+        v6: IntervalSet::new(vec![
+            Prefix::containing(0x2001_0db8_u128 << 96, 2).interval(),
+        ]),
     };
     let rules = SelectRules {
-        wanted,
+        selection,
         first_field: options & 16 != 0,
         unmap: options & 32 != 0,
         dot_port: options & 64 != 0,
@@ -139,51 +143,52 @@ pub fn parts(text: &[u8]) {
     };
     let selector = Selector::new(&set, rules);
     let mut expected = Vec::new();
-    let with_end = [&text[..], b"\n"].concat();
-    let lines = selector.piece(&with_end, shown, b"f:", &mut expected);
+    let with_newline = [&text[..], b"\n"].concat();
+    let lines = selector.select_lines(&with_newline, mode, b"f:", &mut expected);
     let (mut out, mut count) = (Vec::new(), 0);
     let mut line = LongLine::default();
     for part in text.chunks(usize::from(*size).max(1)) {
-        let outcome = line.part(&selector, part, false, shown, b"f:", &mut out);
-        count += u64::from(outcome != Outcome::Nothing);
+        let outcome = line.add_part(&selector, part, false, mode, b"f:", &mut out);
+        count += u64::from(outcome != PartOutcome::Nothing);
     }
-    let outcome = line.part(&selector, b"", true, shown, b"f:", &mut out);
-    count += u64::from(outcome != Outcome::Nothing);
+    let outcome = line.add_part(&selector, b"", true, mode, b"f:", &mut out);
+    count += u64::from(outcome != PartOutcome::Nothing);
     assert_eq!(count, lines);
     assert_eq!(out, expected);
 }
 
-/// A list: its lines mean what each of them means by itself, whatever the
-/// reads they come in, and each line without a meaning is reported once.
+/// Checks a list: it has the members of its lines, parsed one by one, and each invalid
+/// line is reported once.
 pub fn list(text: &[u8]) {
     let rules = Rules::default();
-    let mut bad = 0_usize;
+    let mut invalid = 0_usize;
     let mut members = Members::new(Keep::Union, rules);
     let reader = Box::new(std::io::Cursor::new(text.to_vec()));
     let mut fail = |_| {
-        bad += 1;
+        invalid += 1;
         Ok(())
     };
-    let read = members.add_file("f", Chunks::new(reader), &mut fail);
+    let read = members.add_file("f", LineReader::for_list(reader), &mut fail);
     assert!(read.is_ok());
     let mut expected = Members::new(Keep::Union, rules);
-    let mut expected_bad = 0;
+    let mut expected_invalid = 0;
     for line in text.split(|byte| *byte == b'\n') {
-        let line = source::value(line);
+        let line = input::line_operand(line);
         if line.is_empty() {
             continue;
         }
         let text = std::str::from_utf8(line);
-        match text.map(|text| network::member(text, rules)) {
-            Ok(Ok(item)) => assert!(expected.add(item)),
-            _ => expected_bad += 1,
+        match text.map(|text| operand::parse_member(text, rules)) {
+            Ok(Ok(member)) => assert!(expected.add(member)),
+            _ => expected_invalid += 1,
         }
     }
-    assert_eq!(bad, expected_bad);
+    assert_eq!(invalid, expected_invalid);
     assert_eq!(IpSet::from(members), IpSet::from(expected));
 }
 
-/// The other words of the command line.
+/// Checks other arguments: MAC addresses, requests of plans, masks, ranges of three
+/// words, and counts.
 pub fn arguments(text: &str) {
     if let Ok(mac) = Mac::parse(text) {
         assert_eq!(Mac::parse(&mac.to_string()), Ok(mac), "{text}");
@@ -191,19 +196,19 @@ pub fn arguments(text: &str) {
     if let Ok(request) = Request::parse(text) {
         assert!(request.size != Size::Hosts(0) && request.name.as_deref() != Some(""));
         let name = request.name.as_ref().map(|name| format!("{name}="));
-        let again = format!("{}{}", name.unwrap_or_default(), request.size);
-        assert_eq!(Request::parse(&again), Ok(request), "{text}");
+        let canonical = format!("{}{}", name.unwrap_or_default(), request.size);
+        assert_eq!(Request::parse(&canonical), Ok(request), "{text}");
     }
-    if let Some(mask) = network::hex_mask(text) {
+    if let Some(mask) = mask::parse_hex_mask(text) {
         let digits = match mask {
             IpAddr::V4(mask) => format!("{:08x}", mask.to_bits()),
             IpAddr::V6(mask) => format!("{:032x}", mask.to_bits()),
         };
         assert!(text.to_ascii_lowercase().ends_with(&digits), "{text}");
     }
-    // A range of three words is the range of one; the other words stay.
+    // Three words of a range are joined, and all other words stay.
     let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
-    let joined = network::joined_ranges(&words);
+    let joined = operand::join_ranges(&words);
     let (before, after) = (words.concat(), joined.concat());
     if joined.len() == words.len() {
         assert_eq!(before, after);
@@ -213,7 +218,7 @@ pub fn arguments(text: &str) {
         assert!(
             ranges
                 .into_iter()
-                .all(|word| parse::item(word.as_bytes()).is_some())
+                .all(|word| parse::fast_member(word.as_bytes()).is_some())
         );
     }
     if let Ok(count) = Count::parse(text) {

@@ -1,6 +1,5 @@
-//! Sets of both families, and how they are read: operands, `@FILE`, `-`.
-//!
-//! [`IpSet`] is the union of [`Members`], whose reading is here as well.
+//! [`IpSet`]: a set of addresses of both families. The functions that read the
+//! members of a SET from operands, files and standard input are here, too.
 
 use std::path::Path;
 
@@ -8,18 +7,16 @@ use common::app::Io;
 use common::operands::Origin;
 use common::{Error, Kind, Result};
 
+use crate::input::{self, Content, LINE_MAX, LineBuffer, LineReader, Stdin};
 use crate::members::{Keep, Members};
-use crate::network::{self, Rules};
+use crate::operand::{self, Rules};
 use crate::parse;
 use crate::set::IntervalSet;
-use crate::source::{self, Chunks, Filled, LINE_MAX, Piece, Stdin};
 
 /// A set of addresses of both families.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IpSet {
-    /// IPv4.
     pub(crate) v4: IntervalSet<u32>,
-    /// IPv6.
     pub(crate) v6: IntervalSet<u128>,
 }
 
@@ -33,49 +30,50 @@ impl From<Members> for IpSet {
 }
 
 impl Members {
-    /// Adds a word, or says what is wrong with it.
+    /// Parses and adds a member. The error is a sentence.
     fn add_text(&mut self, text: &str) -> Result<(), String> {
         if !self.rules.wildcard
-            && let Some(item) = parse::item(text.as_bytes())
-            && self.add(item)
+            && let Some(member) = parse::fast_member(text.as_bytes())
+            && self.add(member)
         {
             return Ok(());
         }
-        // The careful way knows more forms, and what to say of bad ones.
-        let item = network::member(text, self.rules)?;
-        if self.add(item) {
+        // The slow parser accepts more forms and explains its errors.
+        let member = operand::parse_member(text, self.rules)?;
+        if self.add(member) {
             Ok(())
         } else {
             Err("host bits are set".to_owned())
         }
     }
 
-    /// Adds the words of a file, one a line; each bad one is handed to `fail`.
+    /// Adds the members of a file, one per line. Passes the error about each invalid
+    /// line to `fail`, which may end the reading.
     pub(crate) fn add_file(
         &mut self,
         name: &str,
-        mut chunks: Chunks,
+        mut reader: LineReader,
         fail: &mut dyn FnMut(Error) -> Result<()>,
     ) -> Result<()> {
         let mut number = 0;
-        let mut piece = Piece::default();
+        let mut buffer = LineBuffer::default();
         loop {
-            match chunks.fill(&mut piece) {
-                Ok(Filled::End) => return Ok(()),
+            match reader.fill(&mut buffer) {
+                Ok(Content::End) => return Ok(()),
                 Ok(_) => {}
                 Err(error) => return fail(Error::local(&error).with_subject(name)),
             }
-            for mut line in source::lines(piece.bytes()) {
+            for mut line in input::lines(buffer.bytes()) {
                 number += 1;
                 if !self.rules.wildcard
-                    && let Some(item) = parse::item(line.trim_ascii_end())
-                    && self.add(item)
+                    && let Some(member) = parse::fast_member(line.trim_ascii_end())
+                    && self.add(member)
                 {
                     continue;
                 }
-                // A long line is refused, whatever it holds.
+                // An overlong line is an error, even if it is blank.
                 if line.len() <= LINE_MAX {
-                    line = source::value(line);
+                    line = input::line_operand(line);
                     if line.is_empty() {
                         continue;
                     }
@@ -91,17 +89,18 @@ impl Members {
         }
     }
 
+    /// Parses and adds the operand of a line.
     fn add_line(&mut self, line: &[u8]) -> Result<()> {
         if line.len() > LINE_MAX {
-            return Err(source::too_long());
+            return Err(input::line_too_long());
         }
         let text =
             std::str::from_utf8(line).map_err(|_| Error::new(Kind::Input, "line is not UTF-8"))?;
         self.add_text(text).map_err(|why| Error::input(text, why))
     }
 
-    /// Reads the words of a SET: networks, addresses, ranges, `@FILE`, `-`.
-    /// Each bad one goes to `fail`, whose error ends the reading.
+    /// Reads the words of a SET: networks, addresses, ranges, `@FILE`, `-`. Passes
+    /// the error about each invalid one to `fail`, which may end the reading.
     fn read(
         mut stdin: Stdin,
         words: &[String],
@@ -113,29 +112,32 @@ impl Members {
         for word in words {
             let name = match word.strip_prefix('@') {
                 Some("") => {
-                    fail(Error::input(word, "the name of a file is missing"))?;
+                    fail(Error::input(
+                        word,
+                        "the name of the file is missing; use @FILE",
+                    ))?;
                     continue;
                 }
                 Some(name) => name,
                 None if word == "-" => "-",
                 None => {
                     if let Err(why) = members.add_text(word) {
-                        fail(bad_word(word, why))?;
+                        fail(with_file_hint(Error::input(word, why), word))?;
                     }
                     continue;
                 }
             };
-            match source::open(name, &mut stdin) {
-                Ok(reader) => members.add_file(name, Chunks::new(reader), fail)?,
+            match input::open(name, &mut stdin) {
+                Ok(reader) => members.add_file(name, LineReader::for_list(reader), fail)?,
                 Err(error) => fail(Error::local(&error).with_subject(name))?,
             }
         }
         Ok(members)
     }
 
-    /// The members among the operands. Bad ones are reported, the rest goes
-    /// on. With none, stdin is read if it is not a terminal.
-    pub(crate) fn of_operands(
+    /// Reads the operands of a command. Reports invalid ones and continues. Without
+    /// operands it reads standard input, unless that is a terminal.
+    pub(crate) fn from_operands(
         io: &mut Io,
         words: &[String],
         keep: Keep,
@@ -143,31 +145,35 @@ impl Members {
     ) -> Result<Self> {
         let words = match words {
             [] => {
-                // An error if stdin is a terminal.
+                // Returns an error if stdin is a terminal.
                 let _ = io.operands_or_stdin(&[], "a network, address, range, @FILE or -")?;
                 vec!["-".to_owned()]
             }
-            words => network::joined_ranges(words),
+            words => operand::join_ranges(words),
         };
         let stdin = Some(io.stdin());
         Self::read(stdin, &words, keep, rules, &mut |error| {
             io.fail(&error)?;
-            // Input may be waited for next.
+            // The next read may block.
             io.out.flush()
         })
     }
 
-    /// The members that an option names; each value is a word or a list of
-    /// words joined by commas. A bad one ends the run before anything was
-    /// printed.
-    pub(crate) fn of_option(io: &Io, values: &[String], keep: Keep, rules: Rules) -> Result<Self> {
+    /// Reads the values of an option, each of which is a word or a comma-separated
+    /// list. An invalid member ends the run before anything is printed.
+    pub(crate) fn from_option(
+        io: &Io,
+        values: &[String],
+        keep: Keep,
+        rules: Rules,
+    ) -> Result<Self> {
         let words = option_words(values);
         Self::read(Some(io.stdin()), &words, keep, rules, &mut Err)
     }
 }
 
-/// The words of an option's values. The name of a file may have commas, if
-/// there is such a file.
+/// Splits the values of an option at commas. `@FILE` is not split if a file of that
+/// name exists.
 pub(crate) fn option_words(values: &[String]) -> Vec<String> {
     let mut words = Vec::new();
     for value in values {
@@ -176,7 +182,7 @@ pub(crate) fn option_words(values: &[String]) -> Vec<String> {
             words.push(value.clone());
         } else {
             let parts = value.split(',').map(str::trim);
-            // `A,B,` is a list with a comma too many, `,` is none.
+            // A list may have a trailing comma, but commas alone are not a list.
             let parts = parts.filter(|part| !part.is_empty() || value.trim_matches(',').is_empty());
             words.extend(parts.map(str::to_owned));
         }
@@ -184,21 +190,20 @@ pub(crate) fn option_words(values: &[String]) -> Vec<String> {
     words
 }
 
-/// The error about a word of the command line.
-fn bad_word(word: &str, why: String) -> Error {
-    let error = Error::input(word, why);
-    if Path::new(word).is_file() {
-        return error.hint(format!("@{word} reads the file of that name"));
+/// Adds a hint about `@FILE` to an error if the operand is the name of a file.
+pub(crate) fn with_file_hint(error: Error, operand: &str) -> Error {
+    if Path::new(operand).is_file() {
+        return error.hint(format!("use @{operand} to read the file of that name"));
     }
     error
 }
 
 impl IpSet {
-    /// [`IntervalSet::combine`], family by family.
-    pub(crate) fn combine(&self, other: &Self, keep: impl Fn(bool, bool) -> bool) -> Self {
+    /// Combines each family as [`IntervalSet::combine`] does.
+    pub(crate) fn combine(&self, other: &Self, keep: fn(bool, bool) -> bool) -> Self {
         Self {
-            v4: self.v4.combine(&other.v4, &keep),
-            v6: self.v6.combine(&other.v6, &keep),
+            v4: self.v4.combine(&other.v4, keep),
+            v6: self.v6.combine(&other.v6, keep),
         }
     }
 }

@@ -1,24 +1,27 @@
-//! The `subnetcalc` tool: facts of IPv4 and IPv6 networks, lists of their
-//! hosts, and work on sets of addresses.
+//! `subnetcalc`, an IPv4 and IPv6 subnet calculator: details of networks, lists of
+//! their addresses, operations on sets of addresses, and searches by address.
 //!
-//! [`fuzz`] is public for the fuzz targets; nothing else is.
+//! Only [`main`] and, for the fuzz targets, [`fuzz`] are public.
 
+mod approximate;
 mod bits;
 mod cli;
 mod commands;
 mod count;
-mod facts;
-mod fewest;
+mod embedded;
+mod eui64;
 mod format;
 pub mod fuzz;
 mod grep;
-mod interface;
+mod input;
 mod ipset;
 mod list;
 mod lookup;
-mod lossy;
+mod mask;
 mod members;
-mod network;
+mod multicast;
+mod network_info;
+mod operand;
 mod output;
 mod parse;
 mod plan;
@@ -26,13 +29,12 @@ mod prefix;
 mod random;
 mod reverse;
 mod set;
-mod source;
 mod special;
 mod value;
 
 use std::process::ExitCode;
 
-/// Runs the tool on the process's arguments.
+/// Runs the tool with the arguments of the process.
 pub fn main() -> ExitCode {
     common::app::run::<cli::Cli>("subnetcalc", commands::run)
 }

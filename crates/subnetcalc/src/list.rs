@@ -1,41 +1,41 @@
-//! Listings at the speed of the pipe.
+//! Lists of addresses, written as fast as a pipe accepts them.
 //!
-//! 256 neighbours share their text but for the last octet, so a [`Lister`]
-//! formats the beginning of a block once and then only copies: sixteen bytes
-//! or more of it, sixteen of a table of endings, for each line. Lines gather
-//! in one buffer that goes out whole; memory does not depend on how much is
-//! listed.
+//! The addresses of a block of 256 differ only in the text of their last octet. A
+//! [`Lister`] formats the start of a block once. For each line it copies this start
+//! and an entry of a table of endings, in copies of a fixed size. The lines fill one
+//! buffer, so memory does not depend on the length of the list.
 
 use common::{Out, Result, time};
 
 use crate::bits::Bits;
-use crate::format::{Block, Head};
+use crate::format::{Block, BlockPrefix};
 use crate::set::Interval;
 
-/// What is written at once.
-const BUFFER: usize = 64 * 1024;
-/// Longest line that is copied, and the room behind the buffer for it.
-const LINE: usize = 128;
-/// Bytes of an ending that are copied whatever its length; its last byte is
-/// the length.
-const ENDING: usize = 16;
+/// The number of bytes after which the buffer is written.
+const BUFFER_SIZE: usize = 64 * 1024;
+/// The longest line of a block, and the extra room for it in the buffer.
+const LINE_MAX: usize = 128;
+/// The size of an ending in the table. All of it is copied, and its last byte is the
+/// number of bytes that count.
+const ENDING_SIZE: usize = 16;
 
 /// The end of a record with a time.
-const STAMPED: &str = "\"}";
+const RECORD_END: &str = "\"}";
 
-/// Which addresses to list, and in what order.
+/// An arithmetic sequence of addresses.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Walk<N> {
+pub(crate) struct Sequence<N> {
     start: N,
-    /// How many follow the first one.
+    /// The number of addresses after the first.
     more: u128,
     step: N,
     descending: bool,
 }
 
-impl<N: Bits> Walk<N> {
-    /// Every `step`th address of an interval from its first, or backwards
-    /// from its last, `limit` of them at most. `None` when there is none.
+impl<N: Bits> Sequence<N> {
+    /// Creates the sequence of every `step`th address of an interval, starting with its
+    /// first address, or with its last if `descending`. It has at most `limit`
+    /// addresses. Returns `None` if that is 0.
     pub(crate) fn new(
         interval: Interval<N>,
         step: u128,
@@ -54,15 +54,15 @@ impl<N: Bits> Walk<N> {
                 interval.first
             },
             more,
-            // A step beyond the space is never taken.
+            // A step beyond the address space is never used.
             step: if more == 0 { N::ONE } else { N::narrow(step) },
             descending,
         })
     }
 
-    /// The address after the first by that many steps, at most `more`.
-    fn at(&self, steps: u128) -> N {
-        let distance = N::narrow(steps.wrapping_mul(self.step.widen()));
+    /// Returns the address at an index, which is at most `more`.
+    fn at(&self, index: u128) -> N {
+        let distance = N::narrow(index.wrapping_mul(self.step.widen()));
         if self.descending {
             self.start - distance
         } else {
@@ -71,208 +71,216 @@ impl<N: Bits> Walk<N> {
     }
 }
 
-/// Writes addresses as lines that all begin and end alike.
+/// Writes lines that consist of a fixed text, an address and another fixed text.
 #[derive(Debug)]
 pub(crate) struct Lister {
     buffer: Vec<u8>,
     filled: usize,
+    /// The text before each address.
     before: Vec<u8>,
+    /// The text after each address, with the newline.
     after: Vec<u8>,
-    /// Whether each line ends with the time of its buffer and [`STAMPED`].
-    stamped: bool,
-    decimal: Option<Box<[[u8; ENDING]; 256]>>,
-    hex: Option<Box<[[u8; ENDING]; 256]>>,
+    /// Whether each line ends with the time of its buffer and [`RECORD_END`].
+    has_time: bool,
+    /// The endings of lines for each octet, unless they are too long for a table.
+    decimal: Option<Box<[[u8; ENDING_SIZE]; 256]>>,
+    hex: Option<Box<[[u8; ENDING_SIZE]; 256]>>,
 }
 
 impl Lister {
-    /// Lines of `before`, the address, `after` and a newline.
+    /// Creates a lister of lines with `before` and `after` around the address.
     pub(crate) fn new(before: &str, after: &str) -> Self {
         let after = format!("{after}\n").into_bytes();
-        // An octet takes three bytes at most.
-        let fits = after.len() + 3 < ENDING && before.len() <= 32;
+        // An octet has at most three digits.
+        let fits = after.len() + 3 < ENDING_SIZE && before.len() <= 32;
         let table = |text: fn(usize) -> String| {
             fits.then(|| {
                 let ending = |octet| {
-                    let mut entry = [0; ENDING];
+                    let mut entry = [0; ENDING_SIZE];
                     let text = [text(octet).as_bytes(), &after].concat();
                     entry[..text.len()].copy_from_slice(&text);
-                    entry[ENDING - 1] = text.len() as u8;
+                    entry[ENDING_SIZE - 1] = text.len() as u8;
                     entry
                 };
                 Box::new(std::array::from_fn(ending))
             })
         };
         Self {
-            buffer: vec![0; BUFFER + LINE],
+            buffer: vec![0; BUFFER_SIZE + LINE_MAX],
             filled: 0,
             before: before.as_bytes().to_vec(),
-            stamped: false,
+            has_time: false,
             decimal: table(|octet| octet.to_string()),
             hex: table(|octet| format!("{octet:02x}")),
             after,
         }
     }
 
-    /// JSON records of this type that have the address and the time. The time
-    /// is taken once for each buffer.
+    /// Creates a lister of JSON records with this type, the address and the time,
+    /// which is the same for all records of a buffer.
     pub(crate) fn records(tag: &str) -> Self {
         Self {
-            stamped: true,
-            ..Self::new(&format!("{{\"type\":\"{tag}\",\"address\":\""), STAMPED)
+            has_time: true,
+            ..Self::new(&format!("{{\"type\":\"{tag}\",\"address\":\""), RECORD_END)
         }
     }
 
-    /// Lists the addresses of a walk.
-    pub(crate) fn walk<N: Bits>(&mut self, walk: &Walk<N>, out: &mut Out) -> Result<()> {
+    /// Writes the addresses of a sequence.
+    pub(crate) fn sequence<N: Bits>(
+        &mut self,
+        sequence: &Sequence<N>,
+        out: &mut Out,
+    ) -> Result<()> {
         let low = N::narrow(0xff);
         let mut done = 0;
         loop {
-            let address = walk.at(done);
-            // How many more lie in the same block of 256.
-            let room = if walk.descending {
+            let address = sequence.at(done);
+            // The number of further addresses in the same block of 256.
+            let room = if sequence.descending {
                 address & low
             } else {
                 low - (address & low)
             };
-            let run = (room.widen() / walk.step.widen()).min(walk.more - done);
+            let run = (room.widen() / sequence.step.widen()).min(sequence.more - done);
             match address.block() {
                 _ if run == 0 => self.line(address, out)?,
-                Block::Decimal(head) if self.decimal.is_some() && !self.stamped => {
-                    self.block(&head, walk, address, run as usize, true, out)?;
+                Block::Decimal(prefix) if self.decimal.is_some() && !self.has_time => {
+                    self.block(&prefix, sequence, address, run as usize, true, out)?;
                 }
-                Block::Hex(head) if self.hex.is_some() && !self.stamped => {
-                    self.block(&head, walk, address, run as usize, false, out)?;
+                Block::Hex(prefix) if self.hex.is_some() && !self.has_time => {
+                    self.block(&prefix, sequence, address, run as usize, false, out)?;
                 }
                 _ => {
-                    for steps in 0..=run {
-                        self.line(walk.at(done + steps), out)?;
+                    for index in 0..=run {
+                        self.line(sequence.at(done + index), out)?;
                     }
                 }
             }
-            if walk.more - done == run {
-                return self.hand_over(out);
+            if sequence.more - done == run {
+                return self.flush_to(out);
             }
             done += run + 1;
         }
     }
 
-    /// One address, formatted by itself.
+    /// Writes the line of one address.
     pub(crate) fn line<N: Bits>(&mut self, address: N, out: &mut Out) -> Result<()> {
         if self.filled + self.before.len() + self.after.len() + 64 > self.buffer.len() {
-            self.hand_over(out)?;
+            self.flush_to(out)?;
         }
-        if self.stamped && self.filled == 0 {
-            self.after = format!("\",\"time\":\"{}{STAMPED}\n", time::now()).into_bytes();
+        if self.has_time && self.filled == 0 {
+            self.after = format!("\",\"time\":\"{}{RECORD_END}\n", time::now()).into_bytes();
         }
         let text = address.text();
         for part in [&self.before[..], text.as_bytes(), &self.after] {
-            // Long texts around an address have no table, but always room:
-            // none comes near the buffer's size.
+            // Texts around an address that are too long for a table fit as well:
+            // they are much shorter than the buffer.
             self.buffer[self.filled..self.filled + part.len()].copy_from_slice(part);
             self.filled += part.len();
         }
-        if self.filled >= BUFFER {
-            self.hand_over(out)?;
+        if self.filled >= BUFFER_SIZE {
+            self.flush_to(out)?;
         }
         Ok(())
     }
 
-    /// `run` + 1 addresses of one block.
+    /// Writes the lines of `run` + 1 addresses of one block.
     fn block<N: Bits>(
         &mut self,
-        head: &Head,
-        walk: &Walk<N>,
+        prefix: &BlockPrefix,
+        sequence: &Sequence<N>,
         address: N,
         run: usize,
         decimal: bool,
         out: &mut Out,
     ) -> Result<()> {
-        let mut beginning = [0; 96];
-        let length = self.before.len() + head.as_bytes().len();
-        beginning[..self.before.len()].copy_from_slice(&self.before);
-        beginning[self.before.len()..length].copy_from_slice(head.as_bytes());
+        let mut line_start = [0; 96];
+        let length = self.before.len() + prefix.as_bytes().len();
+        line_start[..self.before.len()].copy_from_slice(&self.before);
+        line_start[self.before.len()..length].copy_from_slice(prefix.as_bytes());
         let octet = (address & N::narrow(0xff)).widen() as usize;
         let octets = Octets {
             octet,
-            // A step that reaches another address of the block is below 256.
-            step: walk.step.widen() as usize,
-            descending: walk.descending,
-            left: run + 1,
+            // A step within the block is below 256.
+            step: sequence.step.widen() as usize,
+            descending: sequence.descending,
+            remaining: run + 1,
         };
         match length {
-            0..=16 => self.copy::<16>(&beginning, length, octets, decimal, out),
-            17..=48 => self.copy::<48>(&beginning, length, octets, decimal, out),
-            _ => self.copy::<96>(&beginning, length, octets, decimal, out),
+            0..=16 => self.copy::<16>(&line_start, length, octets, decimal, out),
+            17..=48 => self.copy::<48>(&line_start, length, octets, decimal, out),
+            _ => self.copy::<96>(&line_start, length, octets, decimal, out),
         }
     }
 
-    /// Copies `W` bytes of the beginning, of which `length` count, and an
-    /// ending, for each octet.
+    /// Writes a line for each octet: the first `length` of `W` copied bytes, and an
+    /// ending of the table.
     fn copy<const W: usize>(
         &mut self,
-        beginning: &[u8; 96],
+        line_start: &[u8; 96],
         length: usize,
         mut octets: Octets,
         decimal: bool,
         out: &mut Out,
     ) -> Result<()> {
         let mut fixed = [0; W];
-        fixed.copy_from_slice(&beginning[..W]);
-        while octets.left > 0 {
+        fixed.copy_from_slice(&line_start[..W]);
+        while octets.remaining > 0 {
             let table = if decimal { &self.decimal } else { &self.hex };
             let Some(table) = table else { return Ok(()) };
-            // So many lines fit for certain.
-            let fit = (BUFFER - self.filled.min(BUFFER)) / LINE;
+            // At least this number of lines fits.
+            let fit = (BUFFER_SIZE - self.filled.min(BUFFER_SIZE)) / LINE_MAX;
             if fit == 0 {
-                self.hand_over(out)?;
+                self.flush_to(out)?;
                 continue;
             }
             let mut at = self.filled;
-            let lines = fit.min(octets.left);
+            let lines = fit.min(octets.remaining);
             if octets.step == 1 && !octets.descending {
                 for ending in &table[octets.octet..octets.octet + lines] {
-                    at = put(&mut self.buffer, at, &fixed, length, ending);
+                    at = copy_line(&mut self.buffer, at, &fixed, length, ending);
                 }
                 octets.octet += lines;
-                octets.left -= lines;
+                octets.remaining -= lines;
             } else {
                 for _ in 0..lines {
-                    at = put(&mut self.buffer, at, &fixed, length, &table[octets.octet]);
+                    at = copy_line(&mut self.buffer, at, &fixed, length, &table[octets.octet]);
                     octets.advance();
                 }
             }
             self.filled = at;
         }
-        if self.filled >= BUFFER - LINE {
-            self.hand_over(out)?;
+        if self.filled >= BUFFER_SIZE - LINE_MAX {
+            self.flush_to(out)?;
         }
         Ok(())
     }
 
-    /// Ends a series of single lines.
+    /// Writes the buffered lines after the last call of [`Lister::line`].
     pub(crate) fn finish(&mut self, out: &mut Out) -> Result<()> {
-        self.hand_over(out)
+        self.flush_to(out)
     }
 
-    /// Gives all lines to the output, which writes that much at once.
-    fn hand_over(&mut self, out: &mut Out) -> Result<()> {
+    /// Writes the buffered lines to the output.
+    fn flush_to(&mut self, out: &mut Out) -> Result<()> {
         let filled = std::mem::take(&mut self.filled);
         out.bytes(&self.buffer[..filled])
     }
 }
 
-/// Which octets of a block are left.
+/// The last octets of the addresses of a block that are not written yet.
 struct Octets {
     octet: usize,
     step: usize,
     descending: bool,
-    left: usize,
+    remaining: usize,
 }
 
 impl Octets {
+    /// Moves to the next octet, if there is one.
     fn advance(&mut self) {
-        self.left -= 1;
-        if self.left == 0 {
+        self.remaining -= 1;
+        if self.remaining == 0 {
             return;
         }
         if self.descending {
@@ -283,20 +291,20 @@ impl Octets {
     }
 }
 
-/// Writes one line; more bytes than count are copied, the next line covers
-/// them. Returns where it begins.
+/// Copies one line to `at` and returns its end. It copies more bytes than count; the
+/// next line overwrites them.
 #[inline]
-fn put<const W: usize>(
+fn copy_line<const W: usize>(
     buffer: &mut [u8],
     at: usize,
-    beginning: &[u8; W],
+    line_start: &[u8; W],
     length: usize,
-    ending: &[u8; ENDING],
+    ending: &[u8; ENDING_SIZE],
 ) -> usize {
-    buffer[at..at + W].copy_from_slice(beginning);
+    buffer[at..at + W].copy_from_slice(line_start);
     let at = at + length;
-    buffer[at..at + ENDING].copy_from_slice(ending);
-    at + usize::from(ending[ENDING - 1])
+    buffer[at..at + ENDING_SIZE].copy_from_slice(ending);
+    at + usize::from(ending[ENDING_SIZE - 1])
 }
 
 #[cfg(test)]
@@ -307,9 +315,9 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
+    struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Sink {
+    impl Write for SharedBuffer {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -326,13 +334,15 @@ mod tests {
         descending: bool,
         (before, after): (&str, &str),
     ) -> String {
-        let sink = Sink::default();
-        let mut out = Out::new(Box::new(sink.clone()));
-        if let Some(walk) = Walk::new(interval, step, limit, descending) {
-            Lister::new(before, after).walk(&walk, &mut out).unwrap();
+        let written = SharedBuffer::default();
+        let mut out = Out::new(Box::new(written.clone()));
+        if let Some(sequence) = Sequence::new(interval, step, limit, descending) {
+            Lister::new(before, after)
+                .sequence(&sequence, &mut out)
+                .unwrap();
         }
         out.flush().unwrap();
-        let bytes = sink.0.lock().unwrap().clone();
+        let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
 
@@ -374,8 +384,8 @@ mod tests {
             0 => ("", ""),
             1 => ("{\"type\":\"hosts\",\"address\":\"", "\"}"),
             _ => (
-                "a rather long beginning, far longer than any",
-                " and an end, just as long as this",
+                "a long start, longer than any entry of the table",
+                " and an end of similar length",
             ),
         };
         let descending = form & 4 != 0;
@@ -386,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_spaces() {
+    fn sequences_reach_the_ends_of_the_address_space() {
         for form in 0..8 {
             check(u32::MAX - 300, 1000, 1, None, form);
             check(u128::MAX - 300, 1000, 7, None, form);
@@ -409,7 +419,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn as_formatted_one_by_one(
+        fn lines_equal_addresses_formatted_one_by_one(
             v4: u32, v6: u128, low in 0..0x2_0000_u128, size in 0..3000_u16,
             step in prop_oneof![Just(1_u128), 1..600_u128, any::<u128>().prop_map(|s| s.max(1))],
             limit in proptest::option::of(0..2000_u128), form: u8,

@@ -1,41 +1,43 @@
-//! Finding an address among many intervals in a few nanoseconds.
+//! Fast lookups of an address among many intervals.
 //!
-//! [`Index`] holds the places where something changes, sorted, and tells how
-//! many of them lie at or before an address. The bits that all places share
-//! are skipped; the next few choose a bucket of neighbours, and what is left
-//! is a short search among those. [`Membership`] is the index of a set, where
-//! an odd number means inside; [`Table`] is the index of networks and ranges laid
-//! flat, where the number finds the most specific one.
+//! [`Index`] has the sorted edges of intervals and returns how many of them are at or
+//! below an address, the rank of the address. It skips the bits that all edges share
+//! and uses the next bits to select a bucket, so that only a few neighbours are
+//! searched.
+//!
+//! [`Membership`] is the index of a set, in which an odd rank means that the set
+//! contains the address. [`SegmentTable`] is the index of networks and ranges that are
+//! divided into disjoint segments; the rank gives the most specific of them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::bits::Bits;
-use crate::set::{Interval, IntervalSet, in_order};
+use crate::set::{Interval, IntervalSet, sort_intervals};
 
-/// More buckets than this would not fit the cache.
+/// The most bits for buckets: with more, the buckets would not fit in the cache.
 const BUCKET_BITS_MAX: u32 = 18;
-/// Up to so many all are compared, which is quicker than halving.
+/// The most edges that are all compared, which is faster than a binary search.
 const FEW: usize = 4;
 
-/// Sorted places and a way to count those up to an address.
+/// Sorted edges that can be counted up to an address.
 #[derive(Clone, Debug, Default)]
 struct Index<N> {
-    /// Behind the last edge some more that are never counted, so that a few
-    /// can always be compared at once.
+    /// The edges, and [`FEW`] more that are never counted, so that this number can
+    /// always be compared.
     edges: Vec<N>,
-    /// How many edges there are without those.
+    /// The number of edges that are counted.
     len: usize,
-    /// How many edges lie before each bucket, and behind the last one.
+    /// The number of edges before each bucket, followed by the number of all edges.
     buckets: Vec<u32>,
-    /// Leading bits that all edges share.
+    /// The number of leading bits that all edges share.
     shared: u32,
-    /// Bits that number the buckets.
+    /// The number of bits that select a bucket.
     bits: u32,
 }
 
 impl<N: Bits> Index<N> {
-    /// The edges must ascend strictly.
+    /// Creates an index of edges, which must be in strictly ascending order.
     fn new(mut edges: Vec<N>) -> Self {
         let (Some(&first), Some(&last)) = (edges.first(), edges.last()) else {
             return Self::default();
@@ -67,31 +69,31 @@ impl<N: Bits> Index<N> {
         index
     }
 
-    /// The first `bits` bits behind the shared ones.
+    /// Returns the first `bits` bits after the shared ones.
     #[inline]
-    fn number(&self, address: N, bits: u32) -> usize {
+    fn distinct_bits(&self, address: N, bits: u32) -> usize {
         ((address << self.shared) >> (N::WIDTH - bits)).widen() as usize
     }
 
-    /// The bucket of an address that shares the shared bits.
+    /// Returns the bucket of an address that has the shared bits.
     #[inline]
     fn bucket(&self, address: N) -> usize {
-        self.number(address, self.bits)
+        self.distinct_bits(address, self.bits)
     }
 
-    /// Whether an address lies between the first edge and the last, and so
-    /// shares the shared bits.
+    /// Returns whether an address is between the first and the last edge. It has the
+    /// shared bits then.
     #[inline]
-    fn surrounds(&self, address: N) -> bool {
+    fn spans(&self, address: N) -> bool {
         match (self.edges.first(), self.edges.get(self.len.wrapping_sub(1))) {
             (Some(&first), Some(&last)) => first <= address && address < last,
             _ => false,
         }
     }
 
-    /// Which edges are left to compare with an address: from, to.
+    /// Returns the range of the edges that must be compared with an address.
     #[inline]
-    fn span(&self, address: N) -> (u32, u32) {
+    fn candidates(&self, address: N) -> (u32, u32) {
         match (self.edges.first(), self.edges.get(self.len.wrapping_sub(1))) {
             (Some(&first), Some(&last)) if first <= address => {
                 if last <= address {
@@ -104,13 +106,13 @@ impl<N: Bits> Index<N> {
         (self.buckets[bucket], self.buckets[bucket + 1])
     }
 
-    /// How many edges are at or before an address, given its span.
+    /// Returns the rank of an address, given its candidates.
     #[inline]
     fn search(&self, address: N, (from, to): (u32, u32)) -> usize {
         let (from, length) = (from as usize, (to - from) as usize);
         let near = &self.edges[from..];
         if let (true, Some(near)) = (length <= FEW, near.first_chunk::<FEW>()) {
-            // All are compared, whatever their number: no branch to guess.
+            // Comparing a fixed number of edges avoids mispredicted branches.
             let before = |at: usize| usize::from(at < length && near[at] <= address);
             from + (0..FEW).map(before).sum::<usize>()
         } else {
@@ -118,34 +120,37 @@ impl<N: Bits> Index<N> {
         }
     }
 
-    /// How many edges are at or before an address.
+    /// Returns the rank of an address: the number of edges at or below it.
     #[inline]
     fn rank(&self, address: N) -> usize {
-        self.search(address, self.span(address))
+        self.search(address, self.candidates(address))
     }
 }
 
-/// What is known of all addresses of a stretch.
+/// Which addresses of a block are in the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stretch {
+enum Coverage {
+    /// The set contains no address of the block.
     Outside,
+    /// The set contains all addresses of the block.
     Inside,
-    /// There is an edge in it: look closer.
+    /// The block has an edge of the set, so the index must be searched.
     Mixed,
 }
 
-/// Stretches are counted in bits: so many that they fit a core's own cache,
-/// and so few that they are made in no time for a small set.
-const STRETCH_BITS_MAX: u32 = 19;
+/// The most bits that number the blocks: their table fits in the cache of a core.
+const BLOCK_BITS_MAX: u32 = 19;
 
-/// Whether addresses belong to a set.
+/// Answers whether a set contains an address.
 ///
-/// Before the index a table of equal stretches answers for most addresses:
-/// it is small enough to be near, which the edges of a large set are not.
+/// The space between the first and the last edge is divided into blocks of equal
+/// size. Their table answers for most addresses. Unlike the edges of a large set, it
+/// fits in the cache.
 #[derive(Clone, Debug)]
 pub(crate) struct Membership<N> {
     index: Index<N>,
-    stretches: Vec<Stretch>,
+    blocks: Vec<Coverage>,
+    /// The number of bits that select a block.
     bits: u32,
 }
 
@@ -156,71 +161,71 @@ impl<N: Bits> Default for Membership<N> {
 }
 
 impl<N: Bits> Membership<N> {
-    /// The index of a set.
+    /// Creates the index of a set.
     pub(crate) fn new(set: &IntervalSet<N>) -> Self {
         let index = Index::new(set.edges().collect());
         let wanted = (index.len + 1).ilog2() + 4;
-        let bits = wanted.min(STRETCH_BITS_MAX).min(N::WIDTH - index.shared);
-        let mut stretches = Vec::new();
+        let bits = wanted.min(BLOCK_BITS_MAX).min(N::WIDTH - index.shared);
+        let mut blocks = Vec::new();
         if bits > 0 && index.len > 0 {
-            stretches = vec![Stretch::Outside; 1 << bits];
+            blocks = vec![Coverage::Outside; 1 << bits];
             let (mut inside, mut from) = (false, 0);
             for &edge in &index.edges[..index.len] {
-                let at = index.number(edge, bits);
+                let at = index.distinct_bits(edge, bits);
                 if inside && from < at {
-                    stretches[from..at].fill(Stretch::Inside);
+                    blocks[from..at].fill(Coverage::Inside);
                 }
-                stretches[at] = Stretch::Mixed;
+                blocks[at] = Coverage::Mixed;
                 from = at + 1;
                 inside = !inside;
             }
         }
         Self {
             index,
-            stretches,
+            blocks,
             bits,
         }
     }
 
-    /// Whether the set has no address.
+    /// Returns whether the set is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.index.len == 0
     }
 
-    /// Whether the set holds an address.
+    /// Returns whether the set contains an address.
     #[inline]
     pub(crate) fn contains(&self, address: N) -> bool {
-        if self.index.surrounds(address) {
-            match self.stretches[self.index.number(address, self.bits)] {
-                Stretch::Outside => return false,
-                Stretch::Inside => return true,
-                Stretch::Mixed => {}
+        if self.index.spans(address) {
+            match self.blocks[self.index.distinct_bits(address, self.bits)] {
+                Coverage::Outside => return false,
+                Coverage::Inside => return true,
+                Coverage::Mixed => {}
             }
         }
         self.index.rank(address) % 2 == 1
     }
 }
 
-/// Networks and ranges, and which of those that hold an address is the most
-/// specific.
+/// Finds the most specific of the networks and ranges that contain an address.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Table<N> {
+pub(crate) struct SegmentTable<N> {
     index: Index<N>,
-    /// The member after so many edges; one more than there are edges.
+    /// For each rank, the index of the most specific member, or the number of members for
+    /// a segment outside of all members.
     owners: Vec<u32>,
     members: Vec<Interval<N>>,
 }
 
-impl<N: Bits> Table<N> {
-    /// The table of networks and ranges in any order, with or without repeats.
-    /// Of two that overlap in part the one with fewer addresses is the more
-    /// specific, of equally large ones the later.
+impl<N: Bits> SegmentTable<N> {
+    /// Creates a table of networks and ranges in any order, with or without repeats.
+    /// If two overlap, the one with fewer addresses is more specific. If these numbers
+    /// are equal, the one with the higher first address is.
     pub(crate) fn new(mut members: Vec<Interval<N>>) -> Self {
-        in_order(&mut members);
+        sort_intervals(&mut members);
         members.dedup();
-        let mut flat = Flat::default();
-        // The members that may hold the place reached, the most specific one on
-        // top. That one does; one below may have ended.
+        let mut segments = Segments::default();
+        // The members that start at or before the current edge, the most specific one
+        // on top. The top contains the edge, but others may have ended.
         let mut open: BinaryHeap<Reverse<(N, Reverse<u32>)>> = BinaryHeap::new();
         let member = |id: u32| members[id as usize];
         let top = |open: &BinaryHeap<Reverse<(N, Reverse<u32>)>>| {
@@ -231,16 +236,16 @@ impl<N: Bits> Table<N> {
             let start = members.get(next as usize).map(|member| member.first);
             match (top(&open), start) {
                 (Some(id), start) if start.is_none_or(|start| member(id).last < start) => {
-                    // At the end of the space nothing follows.
-                    let Some(at) = member(id).last.checked_add(N::ONE) else {
+                    // No segment follows the end of the address space.
+                    let Some(edge) = member(id).last.checked_add(N::ONE) else {
                         break;
                     };
                     while let Some(id) = top(&open)
-                        && member(id).last < at
+                        && member(id).last < edge
                     {
                         open.pop();
                     }
-                    flat.change(at, top(&open));
+                    segments.start(edge, top(&open));
                 }
                 (_, Some(start)) => {
                     while let Some(member) = members.get(next as usize)
@@ -249,57 +254,61 @@ impl<N: Bits> Table<N> {
                         open.push(Reverse((member.last - member.first, Reverse(next))));
                         next += 1;
                     }
-                    flat.change(start, top(&open));
+                    segments.start(start, top(&open));
                 }
-                // Without a start the guard of the first arm holds.
+                // Without a further start, the first arm matches any open member.
                 (_, None) => break,
             }
         }
         let none = members.len() as u32;
-        let owners = std::iter::once(None).chain(flat.owners);
+        let owners = std::iter::once(None).chain(segments.owners);
         let owners = owners.map(|owner| owner.unwrap_or(none)).collect();
         Self {
-            index: Index::new(flat.edges),
+            index: Index::new(segments.edges),
             owners,
             members,
         }
     }
 
-    /// The most specific member that holds an address, by its number; the number
-    /// of members if none does.
+    /// Returns the index of the most specific member that contains an address, or the
+    /// number of members if none does.
     #[inline]
     pub(crate) fn find(&self, address: N) -> usize {
         self.owners[self.index.rank(address)] as usize
     }
 
-    /// [`Table::find`] of many at once. Each step is taken for all addresses
-    /// before the next one, so that the processor can wait for many places
-    /// in memory at the same time.
-    pub(crate) fn find_all(&self, addresses: &[N], spans: &mut Vec<(u32, u32)>) {
-        spans.clear();
-        spans.extend(addresses.iter().map(|&address| self.index.span(address)));
-        for (span, &address) in spans.iter_mut().zip(addresses) {
-            span.0 = self.index.search(address, *span) as u32;
+    /// Calls [`SegmentTable::find`] for many addresses and stores the results as the
+    /// first numbers of `found`. Each step is done for all addresses before the next
+    /// one, so that the processor can load from many places in memory at a time.
+    pub(crate) fn find_all(&self, addresses: &[N], found: &mut Vec<(u32, u32)>) {
+        found.clear();
+        found.extend(
+            addresses
+                .iter()
+                .map(|&address| self.index.candidates(address)),
+        );
+        for (result, &address) in found.iter_mut().zip(addresses) {
+            result.0 = self.index.search(address, *result) as u32;
         }
-        for span in spans {
-            span.0 = self.owners[span.0 as usize];
+        for result in found {
+            result.0 = self.owners[result.0 as usize];
         }
     }
 
-    /// The members by number: sorted, each once.
+    /// Returns the members in order. Each occurs once.
     pub(crate) fn members(&self) -> &[Interval<N>] {
         &self.members
     }
 }
 
-/// The stretches between edges and which network owns each.
+/// Disjoint segments of the address space, each with the member that owns it.
 #[derive(Debug)]
-struct Flat<N> {
+struct Segments<N> {
     edges: Vec<N>,
     owners: Vec<Option<u32>>,
 }
 
-impl<N> Default for Flat<N> {
+impl<N> Default for Segments<N> {
     fn default() -> Self {
         Self {
             edges: Vec::new(),
@@ -308,15 +317,15 @@ impl<N> Default for Flat<N> {
     }
 }
 
-impl<N: Bits> Flat<N> {
-    /// From here on the owner is another; of two at one place the later.
-    fn change(&mut self, at: N, owner: Option<u32>) {
-        if self.edges.last() == Some(&at) {
+impl<N: Bits> Segments<N> {
+    /// Starts a segment. One that starts at the same address is replaced.
+    fn start(&mut self, edge: N, owner: Option<u32>) {
+        if self.edges.last() == Some(&edge) {
             if let Some(last) = self.owners.last_mut() {
                 *last = owner;
             }
         } else {
-            self.edges.push(at);
+            self.edges.push(edge);
             self.owners.push(owner);
         }
     }
@@ -342,7 +351,7 @@ mod tests {
     }
 
     fn check_members<N: Bits>(members: &[Interval<N>], others: &[N]) {
-        let table = Table::new(members.to_vec());
+        let table = SegmentTable::new(members.to_vec());
         let set = IntervalSet::new(members.to_vec());
         let member = Membership::new(&set);
         let near = |n: N| [n.checked_sub(N::ONE), Some(n), n.checked_add(N::ONE)];
@@ -366,16 +375,22 @@ mod tests {
     }
 
     #[test]
-    fn small_tables() {
+    fn small_tables_are_searched() {
         check::<u32>(&[], &[1]);
-        check(&[Prefix::of(0_u32, 0)], &[7]);
-        check(&[Prefix::of(0_u128, 0), Prefix::of(u128::MAX, 128)], &[7]);
-        check(&[Prefix::of(u32::MAX, 32)], &[7]);
+        check(&[Prefix::containing(0_u32, 0)], &[7]);
         check(
             &[
-                Prefix::of(1 << 31, 1),
-                Prefix::of(0_u32, 1),
-                Prefix::of(0, 2),
+                Prefix::containing(0_u128, 0),
+                Prefix::containing(u128::MAX, 128),
+            ],
+            &[7],
+        );
+        check(&[Prefix::containing(u32::MAX, 32)], &[7]);
+        check(
+            &[
+                Prefix::containing(1 << 31, 1),
+                Prefix::containing(0_u32, 1),
+                Prefix::containing(0, 2),
             ],
             &[],
         );
@@ -383,10 +398,10 @@ mod tests {
     }
 
     #[test]
-    fn many_neighbours_in_one_bucket() {
+    fn a_bucket_can_have_many_edges() {
         let prefixes: Vec<_> = (0..2000_u128)
-            .map(|n| Prefix::of(n * 2, 128))
-            .chain([Prefix::of(1 << 127, 1)])
+            .map(|n| Prefix::containing(n * 2, 128))
+            .chain([Prefix::containing(1 << 127, 1)])
             .collect();
         check(&prefixes, &[]);
         let set = IntervalSet::new(prefixes.iter().map(|p| p.interval()).collect());
@@ -396,7 +411,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_searching_them_all(
+        fn a_search_of_all_members_returns_the_same(
             v4 in proptest::collection::vec((any::<u32>(), 0..=32_u32), 0..60),
             near in proptest::collection::vec((0..4096_u32, 20..=32_u32), 0..60),
             v6 in proptest::collection::vec((any::<u128>(), 0..=128_u32), 0..60),
@@ -413,10 +428,10 @@ mod tests {
                 last: u128::MAX - u128::from(m.first),
             }).collect();
             check_members(&high, &[]);
-            let mut nets: Vec<_> = v4.into_iter().map(|(a, l)| Prefix::of(a, l)).collect();
-            nets.extend(near.into_iter().map(|(a, l)| Prefix::of(0x0a00_0000 | a, l)));
+            let mut nets: Vec<_> = v4.into_iter().map(|(a, l)| Prefix::containing(a, l)).collect();
+            nets.extend(near.into_iter().map(|(a, l)| Prefix::containing(0x0a00_0000 | a, l)));
             check(&nets, &probes);
-            let nets: Vec<_> = v6.into_iter().map(|(a, l)| Prefix::of(a, l)).collect();
+            let nets: Vec<_> = v6.into_iter().map(|(a, l)| Prefix::containing(a, l)).collect();
             check(&nets, &wide);
         }
     }

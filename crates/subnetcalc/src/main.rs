@@ -1,4 +1,4 @@
-//! `subnetcalc`: see the library half for what it does.
+//! The `subnetcalc` program. The library has all of its code.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Networks and addresses as lines and as JSON records, side by side.
+//! Prints networks, ranges and addresses as lines of text or as JSON records.
 
 use std::net::IpAddr;
 
@@ -10,24 +10,24 @@ use crate::bits::Bits;
 use crate::prefix::{Prefix, cover};
 use crate::set::{Interval, IntervalSet};
 
-/// How a command prints its networks.
+/// Prints the results of a command in the form that the options select.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Printer {
     /// The `type` of the JSON records.
     pub(crate) tag: &'static str,
-    /// JSON instead of lines.
+    /// Print JSON records instead of lines.
     pub(crate) json: bool,
-    /// Ranges instead of networks.
+    /// Print ranges instead of networks.
     pub(crate) ranges: bool,
 }
 
-/// A network or range. All records of a type have all keys.
+/// The record of a network or range.
 #[derive(Serialize)]
 struct NetworkRecord<'a> {
     r#type: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     change: Option<&'a str>,
-    /// Null for a range.
+    /// The network, null for a range.
     network: Option<String>,
     first: IpAddr,
     last: IpAddr,
@@ -41,12 +41,12 @@ struct AddressRecord<'a> {
     time: String,
 }
 
-/// The change of a network from one set to another.
+/// The difference that an interval makes between two sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Only the second set has it.
+    /// It is only in the second set.
     Added,
-    /// Only the first set has it.
+    /// It is only in the first set.
     Removed,
 }
 
@@ -67,13 +67,13 @@ impl Change {
 }
 
 impl Printer {
-    /// For a command whose results are sets.
-    pub(crate) fn set(io: &Io, ranges: bool) -> Self {
-        Self::of("set", io, ranges)
+    /// Creates a printer for a command that returns a set.
+    pub(crate) fn for_set(io: &Io, ranges: bool) -> Self {
+        Self::new("set", io, ranges)
     }
 
-    /// For a command whose records bear its own name.
-    pub(crate) fn of(tag: &'static str, io: &Io, ranges: bool) -> Self {
+    /// Creates a printer for a command. `tag` is the type of its records.
+    pub(crate) fn new(tag: &'static str, io: &Io, ranges: bool) -> Self {
         Self {
             tag,
             json: io.json,
@@ -81,13 +81,13 @@ impl Printer {
         }
     }
 
-    /// One network.
+    /// Prints a network as one line or record.
     pub(crate) fn network<N: Bits>(self, prefix: Prefix<N>, out: &mut Out) -> Result<()> {
         if self.ranges {
             return self.range(prefix.interval(), out);
         }
         if self.json {
-            return self.record(Some(shown(prefix)), prefix.interval(), None, out);
+            return self.record(Some(network_text(prefix)), prefix.interval(), None, out);
         }
         let buffer = out.buffer();
         push_network(buffer, prefix);
@@ -95,8 +95,8 @@ impl Printer {
         out.flush_if_full()
     }
 
-    /// An address that stays without a prefix length.
-    pub(crate) fn plain<N: Bits>(self, address: N, out: &mut Out) -> Result<()> {
+    /// Prints an address of a set without a prefix length.
+    pub(crate) fn plain_address<N: Bits>(self, address: N, out: &mut Out) -> Result<()> {
         if self.ranges {
             return self.range(
                 Interval {
@@ -119,7 +119,7 @@ impl Printer {
         out.flush_if_full()
     }
 
-    /// An interval: as the fewest networks, or as one range.
+    /// Prints an interval as the fewest networks or as one range.
     pub(crate) fn interval<N: Bits>(self, interval: Interval<N>, out: &mut Out) -> Result<()> {
         if self.ranges {
             return self.range(interval, out);
@@ -127,12 +127,13 @@ impl Printer {
         cover(interval).try_for_each(|prefix| self.network(prefix, out))
     }
 
-    /// All of a set.
-    pub(crate) fn all<N: Bits>(self, set: &IntervalSet<N>, out: &mut Out) -> Result<()> {
+    /// Prints all intervals of a set.
+    pub(crate) fn set<N: Bits>(self, set: &IntervalSet<N>, out: &mut Out) -> Result<()> {
         let mut intervals = set.intervals().iter();
         intervals.try_for_each(|interval| self.interval(*interval, out))
     }
 
+    /// Prints a range as one line or record.
     fn range<N: Bits>(self, interval: Interval<N>, out: &mut Out) -> Result<()> {
         if self.json {
             return self.record(None, interval, None, out);
@@ -143,8 +144,8 @@ impl Printer {
         out.flush_if_full()
     }
 
-    /// An interval that one of two sets has, as networks or as a range.
-    pub(crate) fn change<N: Bits>(
+    /// Prints an interval that only one of two sets has.
+    pub(crate) fn difference<N: Bits>(
         self,
         interval: Interval<N>,
         change: Change,
@@ -152,14 +153,14 @@ impl Printer {
     ) -> Result<()> {
         let one = |part: Interval<N>, out: &mut Out| {
             if self.json {
-                let network = (!self.ranges).then(|| shown(Prefix::around(part)));
+                let network = (!self.ranges).then(|| network_text(Prefix::enclosing(part)));
                 return self.record(network, part, Some(change.name()), out);
             }
             out.buffer().push(change.sign());
             if self.ranges {
                 self.range(part, out)
             } else {
-                self.network(Prefix::around(part), out)
+                self.network(Prefix::enclosing(part), out)
             }
         };
         if self.ranges {
@@ -168,6 +169,7 @@ impl Printer {
         cover(interval).try_for_each(|prefix| one(prefix.interval(), out))
     }
 
+    /// Prints the record of a network or range.
     fn record<N: Bits>(
         self,
         network: Option<String>,
@@ -185,7 +187,7 @@ impl Printer {
         })
     }
 
-    /// One address.
+    /// Prints an address as one line or record.
     pub(crate) fn address(self, address: IpAddr, out: &mut Out) -> Result<()> {
         if self.json {
             return out.json(&AddressRecord {
@@ -198,7 +200,7 @@ impl Printer {
     }
 }
 
-/// Adds `ADDR/LEN`.
+/// Appends a network as `ADDR/LEN`.
 pub(crate) fn push_network<N: Bits>(buffer: &mut Vec<u8>, prefix: Prefix<N>) {
     buffer.extend_from_slice(prefix.first.text().as_bytes());
     let length = prefix.length as u8;
@@ -215,23 +217,23 @@ pub(crate) fn push_network<N: Bits>(buffer: &mut Vec<u8>, prefix: Prefix<N>) {
     }
 }
 
-/// Adds `ADDR-ADDR`.
+/// Appends a range as `ADDR-ADDR`.
 pub(crate) fn push_range<N: Bits>(buffer: &mut Vec<u8>, interval: Interval<N>) {
     buffer.extend_from_slice(interval.first.text().as_bytes());
     buffer.push(b'-');
     buffer.extend_from_slice(interval.last.text().as_bytes());
 }
 
-/// `ADDR/LEN` as a string.
-pub(crate) fn shown<N: Bits>(prefix: Prefix<N>) -> String {
+/// Formats a network as `ADDR/LEN`.
+pub(crate) fn network_text<N: Bits>(prefix: Prefix<N>) -> String {
     format!("{}/{}", prefix.first.ip(), prefix.length)
 }
 
-/// Adds an interval as a network if it is one, else as a range.
+/// Appends an interval as a network if it is one, else as a range.
 pub(crate) fn push_member<N: Bits>(buffer: &mut Vec<u8>, member: Interval<N>) {
-    let around = Prefix::around(member);
-    if around.interval() == member {
-        push_network(buffer, around);
+    let network = Prefix::enclosing(member);
+    if network.interval() == member {
+        push_network(buffer, network);
     } else {
         push_range(buffer, member);
     }

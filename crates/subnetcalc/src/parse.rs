@@ -1,16 +1,16 @@
-//! Text to addresses, networks and ranges, strictly: one meaning or an error.
+//! Fast, strict parsers of addresses, networks and ranges.
 //!
-//! There are two ways in. [`v4`] and [`v6`] read an address at the start of
-//! bytes and say how far it goes; [`item`] is built on them, takes the usual
-//! forms of a line of input and says nothing about the others. The careful way
-//! is [`crate::network`], which takes all forms and explains its errors.
+//! [`v4`] and [`v6`] parse an address at the start of bytes and return its length.
+//! [`fast_member`] is built on them. It accepts the usual forms of a line in a list
+//! and nothing else. [`crate::operand`] has the slow parser, which accepts all forms
+//! and explains its errors.
 
 use crate::bits::Bits;
 use crate::prefix::Prefix;
 use crate::set::Interval;
 
-/// Reads a dotted quad at the start; the address and its length in bytes.
-/// No leading zeros. What follows is the caller's to judge.
+/// Parses a dotted quad without leading zeros at the start of `bytes`. Returns the
+/// address and its length in bytes. The caller checks the bytes that follow.
 #[inline]
 pub(crate) fn v4(bytes: &[u8]) -> Option<(u32, usize)> {
     let digit = |at: usize| match bytes.get(at) {
@@ -18,8 +18,8 @@ pub(crate) fn v4(bytes: &[u8]) -> Option<(u32, usize)> {
         _ => None,
     };
     let (mut address, mut at) = (0_u32, 0);
-    for place in 0..4 {
-        if place > 0 {
+    for index in 0..4 {
+        if index > 0 {
             if bytes.get(at) != Some(&b'.') {
                 return None;
             }
@@ -45,10 +45,11 @@ pub(crate) fn v4(bytes: &[u8]) -> Option<(u32, usize)> {
     Some((address, at))
 }
 
-/// Reads the longest IPv6 address at the start whose end `ends` admits
-/// (RFC 4291 section 2.2: `::` for one group or more, a dotted quad for the
-/// last two). The address and its length in bytes.
-pub(crate) fn v6(bytes: &[u8], ends: impl Fn(usize) -> bool) -> Option<(u128, usize)> {
+/// Parses the longest IPv6 address at the start of `bytes` that `may_end` accepts,
+/// given its length. Returns the address and its length in bytes. RFC 4291 section
+/// 2.2 defines the form: `::` stands for one or more groups, a dotted quad for the
+/// last two.
+pub(crate) fn v6(bytes: &[u8], may_end: impl Fn(usize) -> bool) -> Option<(u128, usize)> {
     let mut groups = [0_u16; 8];
     let mut count = 0;
     let mut gap = None;
@@ -57,12 +58,12 @@ pub(crate) fn v6(bytes: &[u8], ends: impl Fn(usize) -> bool) -> Option<(u128, us
     if bytes.starts_with(b"::") {
         gap = Some(0);
         at = 2;
-        if ends(at) {
+        if may_end(at) {
             best = Some((0, at));
         }
     }
     loop {
-        // A dotted quad takes the place of two groups at the end.
+        // A dotted quad replaces the last two groups.
         let quad_fits = count == 6 && gap.is_none() || count <= 5 && gap.is_some();
         let (group, digits) = hex_group(&bytes[at..]);
         if digits == 0 {
@@ -71,21 +72,21 @@ pub(crate) fn v6(bytes: &[u8], ends: impl Fn(usize) -> bool) -> Option<(u128, us
         if quad_fits
             && bytes.get(at + digits) == Some(&b'.')
             && let Some((quad, length)) = v4(&bytes[at..])
-            && ends(at + length)
+            && may_end(at + length)
         {
             groups[count] = (quad >> 16) as u16;
             groups[count + 1] = quad as u16;
-            // Nothing goes on behind a quad, and it is longer than its first octet.
+            // An address ends with its dotted quad.
             return Some((assemble(groups, count + 2, gap), at + length));
         }
         groups[count] = group;
         count += 1;
         at += digits;
-        let whole = match gap {
+        let is_complete = match gap {
             None => count == 8,
             Some(_) => count <= 7,
         };
-        if whole && ends(at) {
+        if is_complete && may_end(at) {
             best = Some((assemble(groups, count, gap), at));
         }
         if count + usize::from(gap.is_some()) == 8 || bytes.get(at) != Some(&b':') {
@@ -98,7 +99,7 @@ pub(crate) fn v6(bytes: &[u8], ends: impl Fn(usize) -> bool) -> Option<(u128, us
             }
             gap = Some(count);
             at += 1;
-            if ends(at) {
+            if may_end(at) {
                 best = Some((assemble(groups, count, gap), at));
             }
             if count == 7 {
@@ -108,11 +109,11 @@ pub(crate) fn v6(bytes: &[u8], ends: impl Fn(usize) -> bool) -> Option<(u128, us
     }
 }
 
-/// The value of each byte as a hexadecimal digit, 16 for none.
+/// The value of each byte as a hexadecimal digit, 16 if it is not one.
 static HEX_DIGITS: [u8; 256] = {
     let mut table = [16; 256];
     let mut value = 0;
-    // `for` is not yet for constants.
+    // Constants cannot use `for` yet.
     while value < 16 {
         let lower = b"0123456789abcdef"[value as usize];
         table[lower as usize] = value;
@@ -122,7 +123,8 @@ static HEX_DIGITS: [u8; 256] = {
     table
 };
 
-/// Up to four hexadecimal digits at the start; a fifth makes it none.
+/// Parses up to four hexadecimal digits at the start of `bytes`. Returns the value
+/// and the number of digits, which is 0 if there are five or more.
 #[inline]
 fn hex_group(bytes: &[u8]) -> (u16, usize) {
     let mut group = 0_u16;
@@ -141,7 +143,7 @@ fn hex_group(bytes: &[u8]) -> (u16, usize) {
     (group, digits)
 }
 
-/// Puts `count` groups together, zeros standing in the gap.
+/// Joins `count` groups to an address, with zeros in the gap.
 fn assemble(groups: [u16; 8], count: usize, gap: Option<usize>) -> u128 {
     let head = gap.unwrap_or(count);
     let join = |groups: &[u16]| {
@@ -156,28 +158,27 @@ fn assemble(groups: [u16; 8], count: usize, gap: Option<usize>) -> u128 {
     high | join(&groups[head..count])
 }
 
-/// One word of a set, as read.
+/// A member of a set, in the form in which it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Item<N> {
+pub(crate) enum Member<N> {
     /// An address without a prefix length.
     Address(N),
     /// An address with a prefix length; host bits may be set.
     Network(N, u32),
-    /// A range, not reversed.
+    /// A range, its end not below its start.
     Range(N, N),
 }
 
-/// An [`Item`] of either family.
+/// A [`Member`] of either family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AnyItem {
-    /// IPv4.
-    V4(Item<u32>),
-    /// IPv6.
-    V6(Item<u128>),
+pub(crate) enum AnyMember {
+    V4(Member<u32>),
+    V6(Member<u128>),
 }
 
-impl<N: Bits> Item<N> {
-    /// Its addresses, or `None` if host bits are set and `strict` forbids it.
+impl<N: Bits> Member<N> {
+    /// Returns the addresses, or `None` if host bits are set and `strict` refuses
+    /// them.
     pub(crate) fn interval(self, strict: bool) -> Option<Interval<N>> {
         match self {
             Self::Address(address) => Some(Interval {
@@ -185,7 +186,7 @@ impl<N: Bits> Item<N> {
                 last: address,
             }),
             Self::Network(address, length) => {
-                let prefix = Prefix::of(address, length);
+                let prefix = Prefix::containing(address, length);
                 (!strict || prefix.first == address).then(|| prefix.interval())
             }
             Self::Range(first, last) => Some(Interval { first, last }),
@@ -193,43 +194,43 @@ impl<N: Bits> Item<N> {
     }
 }
 
-/// The usual forms, quickly: `ADDR`, `ADDR/LEN`, `ADDR-ADDR`. `None` for all
-/// else, good or bad.
+/// Parses the usual forms `ADDR`, `ADDR/LEN` and `ADDR-ADDR`. Returns `None` for all
+/// other texts, valid or not.
 #[inline]
-pub(crate) fn item(bytes: &[u8]) -> Option<AnyItem> {
+pub(crate) fn fast_member(bytes: &[u8]) -> Option<AnyMember> {
     if let Some((first, at)) = v4(bytes) {
         let rest = &bytes[at..];
-        return Some(AnyItem::V4(match rest.first() {
-            None => Item::Address(first),
-            Some(b'/') => Item::Network(first, prefix_length(&rest[1..], 32)?),
+        return Some(AnyMember::V4(match rest.first() {
+            None => Member::Address(first),
+            Some(b'/') => Member::Network(first, prefix_length(&rest[1..], 32)?),
             Some(b'-') => {
                 let (last, length) = v4(&rest[1..])?;
                 if length + 1 != rest.len() || last < first {
                     return None;
                 }
-                Item::Range(first, last)
+                Member::Range(first, last)
             }
             _ => return None,
         }));
     }
-    let ends = |at: usize| matches!(bytes.get(at), None | Some(b'/' | b'-'));
-    let (first, at) = v6(bytes, ends)?;
+    let may_end = |at: usize| matches!(bytes.get(at), None | Some(b'/' | b'-'));
+    let (first, at) = v6(bytes, may_end)?;
     let rest = &bytes[at..];
-    Some(AnyItem::V6(match rest.first() {
-        None => Item::Address(first),
-        Some(b'/') => Item::Network(first, prefix_length(&rest[1..], 128)?),
+    Some(AnyMember::V6(match rest.first() {
+        None => Member::Address(first),
+        Some(b'/') => Member::Network(first, prefix_length(&rest[1..], 128)?),
         _ => {
             let rest = &rest[1..];
             let (last, _) = v6(rest, |at| at == rest.len())?;
             if last < first {
                 return None;
             }
-            Item::Range(first, last)
+            Member::Range(first, last)
         }
     }))
 }
 
-/// Digits without a leading zero, at most `max`.
+/// Parses digits without a leading zero, at most `max`.
 fn prefix_length(digits: &[u8], max: u32) -> Option<u32> {
     if digits.is_empty() || digits.len() > 3 || (digits[0] == b'0' && digits.len() > 1) {
         return None;
@@ -247,7 +248,7 @@ fn prefix_length(digits: &[u8], max: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Rules, member, network};
+    use crate::operand::{Rules, parse_member, parse_network};
     use common::address::Family;
     use proptest::prelude::*;
     use std::net::{Ipv4Addr, Ipv6Addr};
@@ -258,19 +259,19 @@ mod tests {
         family: Family::Any,
     };
 
-    fn whole4(text: &str) -> Option<Ipv4Addr> {
+    fn parse_v4(text: &str) -> Option<Ipv4Addr> {
         let (bits, length) = v4(text.as_bytes())?;
         (length == text.len()).then(|| Ipv4Addr::from_bits(bits))
     }
 
-    fn whole6(text: &str) -> Option<Ipv6Addr> {
+    fn parse_v6(text: &str) -> Option<Ipv6Addr> {
         let (bits, length) = v6(text.as_bytes(), |at| at == text.len())?;
         assert_eq!(length, text.len());
         Some(Ipv6Addr::from_bits(bits))
     }
 
     #[test]
-    fn the_longest_address_is_taken() {
+    fn the_longest_address_is_parsed() {
         let any =
             |text: &str| v6(text.as_bytes(), |_| true).map(|(bits, n)| (bits.ip().to_string(), n));
         assert_eq!(any("2001:db8::1: x"), Some(("2001:db8::1".to_owned(), 11)));
@@ -288,27 +289,27 @@ mod tests {
     }
 
     #[test]
-    fn strict_refuses_host_bits() {
+    fn host_bits_are_refused_if_strict() {
         let strict = Rules {
             strict: true,
             ..PLAIN
         };
         assert_eq!(
-            network("10.0.0.5/24", strict).unwrap_err(),
+            parse_network("10.0.0.5/24", strict).unwrap_err(),
             "host bits are set; the network is 10.0.0.0/24"
         );
-        assert!(network("10.0.0.5", strict).is_ok());
-        let Some(AnyItem::V4(read)) = item(b"10.0.0.5/24") else {
-            panic!()
+        assert!(parse_network("10.0.0.5", strict).is_ok());
+        let Some(AnyMember::V4(parsed)) = fast_member(b"10.0.0.5/24") else {
+            panic!("not an IPv4 member")
         };
-        assert_eq!(read.interval(true), None);
-        assert_eq!(read.interval(false).map(|i| i.first), Some(0x0a00_0000));
+        assert_eq!(parsed.interval(true), None);
+        assert_eq!(parsed.interval(false).map(|i| i.first), Some(0x0a00_0000));
     }
 
-    /// An IPv6 address written out, in one of the many ways there are.
+    /// An IPv6 address in one of its many forms.
     fn v6_text() -> impl Strategy<Value = String> {
-        // Groups before and after the gap, a quad for the last two, and
-        // leading zeros.
+        // The groups, the start and the length of the gap, whether a quad replaces
+        // the last two, and whether groups have leading zeros.
         (
             any::<[u16; 8]>(),
             0..8_usize,
@@ -340,7 +341,7 @@ mod tests {
             })
     }
 
-    /// A text with one change: a byte gone, doubled, or another.
+    /// A text with one byte removed, repeated, replaced or inserted.
     fn with_a_fault(text: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
         let fault = "[0-9a-fg:./ -]";
         (text, any::<prop::sample::Index>(), 0..4, fault).prop_map(|(text, at, kind, other)| {
@@ -355,7 +356,7 @@ mod tests {
         })
     }
 
-    /// Texts that are addresses or nearly so.
+    /// Texts that are addresses, or nearly.
     fn almost() -> impl Strategy<Value = String> {
         let v4_text = any::<u32>().prop_map(|bits| bits.ip().to_string());
         prop_oneof![
@@ -369,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quad_takes_two_groups() {
+    fn a_quad_replaces_two_groups() {
         for (text, valid) in [
             ("1:2:3:4:5:6:1.2.3.4", true),
             ("1:2:3:4:5:1.2.3.4", false),
@@ -383,20 +384,20 @@ mod tests {
             ("1.2.3.4::", false),
             ("1.2.3.4:1:2:3:4:5:6", false),
         ] {
-            assert_eq!(whole6(text).is_some(), valid, "{text}");
+            assert_eq!(parse_v6(text).is_some(), valid, "{text}");
             assert_eq!(text.parse::<Ipv6Addr>().is_ok(), valid, "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn addresses_as_std_takes_them(text in almost()) {
-            prop_assert_eq!(whole4(&text), text.parse().ok());
-            prop_assert_eq!(whole6(&text), text.parse().ok());
+        fn std_accepts_the_same_addresses(text in almost()) {
+            prop_assert_eq!(parse_v4(&text), text.parse().ok());
+            prop_assert_eq!(parse_v6(&text), text.parse().ok());
         }
 
         #[test]
-        fn both_ways_agree(
+        fn the_fast_and_the_slow_parser_agree(
             a in almost(),
             b in almost(),
             length in prop_oneof![0..200_u16, 31..34_u16, 127..130_u16],
@@ -409,21 +410,21 @@ mod tests {
                 3 => format!("{a}-{a}"),
                 _ => format!("{a}-{b}"),
             };
-            // The quick way knows no masks, no blanks, no counts, and no ranges of
-            // networks.
+            // The fast parser does not accept masks, white space, counts and ranges
+            // of networks.
             let mask = |(_, length): (&str, &str)| length.contains(['.', ':', '-']);
             let other = text.contains([' ', '+']) || text.split_once('/').is_some_and(mask);
-            if let Some(quick) = item(text.as_bytes()) {
-                prop_assert_eq!(member(&text, PLAIN), Ok(quick));
+            if let Some(fast) = fast_member(text.as_bytes()) {
+                prop_assert_eq!(parse_member(&text, PLAIN), Ok(fast));
             } else if !other {
-                prop_assert!(member(&text, PLAIN).is_err(), "{}", text);
+                prop_assert!(parse_member(&text, PLAIN).is_err(), "{}", text);
             }
         }
 
         #[test]
-        fn never_panics(text in ".*") {
-            let _ = item(text.as_bytes());
-            let _ = member(&text, PLAIN);
+        fn parsers_never_panic(text in ".*") {
+            let _ = fast_member(text.as_bytes());
+            let _ = parse_member(&text, PLAIN);
             let _ = v6(text.as_bytes(), |_| true);
         }
     }

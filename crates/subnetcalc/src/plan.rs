@@ -1,8 +1,9 @@
-//! Subnets by number of hosts or by length (VLSM).
+//! Variable-length subnetting (VLSM): divides a network into parts for given
+//! numbers of hosts or of given prefix lengths.
 //!
-//! Sizes are powers of two, so in descending order each network starts where
-//! the one before it ended and is aligned by itself; what is left is one
-//! range at the end. In a given order there may be gaps for the alignment.
+//! Sizes are powers of two. In descending order each part starts where the previous
+//! one ends and is aligned without a gap, so the unused rest is one range at the
+//! end. In a given order, alignment can leave gaps between the parts.
 
 use std::fmt;
 
@@ -11,21 +12,21 @@ use crate::count::Count;
 use crate::prefix::Prefix;
 use crate::set::Interval;
 
-/// A part that is asked for.
+/// A requested part of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// Its name, if it has one.
+    /// The name of the part, if it has one.
     pub(crate) name: Option<String>,
-    /// Its size.
+    /// The size of the part.
     pub(crate) size: Size,
 }
 
-/// The size of a part.
+/// The requested size of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Size {
-    /// At least this many hosts.
+    /// Room for at least this number of hosts.
     Hosts(u128),
-    /// A prefix length.
+    /// Exactly this prefix length.
     Length(u32),
 }
 
@@ -38,23 +39,23 @@ impl fmt::Display for Size {
     }
 }
 
-/// How parts are made.
+/// Options that change the division.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Options {
-    /// In the given order, not by size.
+pub(crate) struct PlanOptions {
+    /// Keep the given order instead of sorting by size.
     pub(crate) keep_order: bool,
-    /// IPv6 parts may be longer than /64 if that is enough for their hosts.
+    /// Allow IPv6 parts longer than /64 if they have room for their hosts.
     pub(crate) exact: bool,
 }
 
-/// Why there is no plan.
+/// The reason why the parts do not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoPlan {
-    /// The parts take this many addresses.
-    Takes(Count),
+pub(crate) enum PlanError {
+    /// The parts need this number of addresses, which is more than the network has.
+    TooFewAddresses(Count),
     /// A part is larger than the address space.
-    TooLarge,
-    /// In this order, with the gaps for alignment, the parts do not fit.
+    PartTooLarge,
+    /// The parts do not fit in the given order because of gaps for alignment.
     Order,
 }
 
@@ -62,20 +63,24 @@ impl Request {
     /// Parses `[NAME=]HOSTS` or `[NAME=]/LEN`. The error is a sentence.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (name, size) = match text.rsplit_once('=') {
-            Some(("", _)) => return Err("the name before the = is missing".to_owned()),
+            Some(("", _)) => {
+                return Err(
+                    "the name before '=' is missing; use [NAME=]HOSTS or [NAME=]/LEN".to_owned(),
+                );
+            }
             Some((name, size)) => (Some(name.to_owned()), size),
             None => (None, text),
         };
         let digits = size.strip_prefix('/').unwrap_or(size);
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(
-                "not a number of hosts or a prefix length; use [NAME=]HOSTS or [NAME=]/LEN"
+                "neither a number of hosts nor a prefix length; use [NAME=]HOSTS or [NAME=]/LEN"
                     .to_owned(),
             );
         }
         let size = if digits.len() < size.len() {
             if digits.len() > 1 && digits.starts_with('0') {
-                return Err("leading zero in the prefix length".to_owned());
+                return Err("prefix length has a leading zero".to_owned());
             }
             match digits.parse() {
                 Ok(length @ 0..=128) => Size::Length(length),
@@ -88,7 +93,10 @@ impl Request {
         } else {
             match digits.parse() {
                 Ok(0) | Err(_) => {
-                    return Err(format!("hosts out of range; use 1 to {}", u128::MAX));
+                    return Err(format!(
+                        "number of hosts out of range; use 1 to {}",
+                        u128::MAX
+                    ));
                 }
                 Ok(hosts) => Size::Hosts(hosts),
             }
@@ -96,67 +104,80 @@ impl Request {
         Ok(Self { name, size })
     }
 
-    /// The prefix length of the part: one that is asked for, or one that has room
-    /// for the hosts, in IPv4 also for the network and broadcast address and
-    /// /30 at the longest. `None` if no length of the family does.
-    fn length<N: Bits>(&self, exact: bool) -> Option<u32> {
+    /// Returns the prefix length of the part: the requested one, or the longest one with
+    /// room for the hosts. An IPv4 part is a /30 or larger and has room for the network
+    /// and broadcast addresses, too. `width` is the number of bits in an address.
+    /// Returns `None` if the family has no such prefix length.
+    fn length(&self, width: u32, exact: bool) -> Option<u32> {
         let hosts = match self.size {
-            Size::Length(length) => return (length <= N::WIDTH).then_some(length),
+            Size::Length(length) => return (length <= width).then_some(length),
             Size::Hosts(hosts) => hosts,
         };
-        let addresses = if N::FAMILY == 4 {
+        let addresses = if width == 32 {
             hosts.checked_add(2)?
         } else {
             hosts
         };
-        // Bits so that 2^bits addresses are enough.
-        let bits = 128 - (addresses - 1).leading_zeros();
-        let least = match (N::FAMILY, exact) {
-            (4, _) => 2,
+        // The part needs 2^host_bits addresses.
+        let host_bits = 128 - (addresses - 1).leading_zeros();
+        let host_bits_min = match (width, exact) {
+            (32, _) => 2,
             (_, true) => 0,
-            // A subnet of hosts is a /64 (RFC 4291 section 2.5.4).
+            // A subnet for hosts is a /64 (RFC 4291 section 2.5.4).
             (_, false) => 64,
         };
-        N::WIDTH.checked_sub(bits.max(least))
+        width.checked_sub(host_bits.max(host_bits_min))
     }
 }
 
-/// A plan that fits.
+/// A division of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan<'a, N> {
-    /// The networks, ascending, and the request for each.
+    /// The parts in ascending order, each with its request.
     pub(crate) parts: Vec<(Prefix<N>, &'a Request)>,
-    /// The unused rest, ascending.
-    pub(crate) rest: Vec<Interval<N>>,
+    /// The unused ranges in ascending order.
+    pub(crate) unused: Vec<Interval<N>>,
 }
 
-/// Hands out parts of a network.
+/// Returns the requests in the order of their parts, each with its prefix length.
+/// Addresses have `width` bits, and `total` of them are available.
+fn sort_by_size(
+    requests: &[Request],
+    width: u32,
+    total: Count,
+    options: PlanOptions,
+) -> Result<Vec<(u32, &Request)>, PlanError> {
+    let mut sorted = Vec::new();
+    for request in requests {
+        let length = request.length(width, options.exact);
+        sorted.push((length.ok_or(PlanError::PartTooLarge)?, request));
+    }
+    if !options.keep_order {
+        // The sort is stable: requests of one length keep their order.
+        sorted.sort_by_key(|&(length, _)| length);
+    }
+    let needed = sorted.iter().fold(Count::ZERO, |sum, &(length, _)| {
+        sum.saturating_add(Count::power_of_two(width - length))
+    });
+    if needed > total {
+        return Err(PlanError::TooFewAddresses(needed));
+    }
+    Ok(sorted)
+}
+
+/// Divides a network into the requested parts.
 pub(crate) fn plan<N: Bits>(
     net: Prefix<N>,
     requests: &[Request],
-    options: Options,
-) -> Result<Plan<'_, N>, NoPlan> {
-    let mut sized = Vec::new();
-    for request in requests {
-        let length = request.length::<N>(options.exact).ok_or(NoPlan::TooLarge)?;
-        sized.push((length, request));
-    }
-    if !options.keep_order {
-        // Stable: equals stay in the order they were asked for.
-        sized.sort_by_key(|&(length, _)| length);
-    }
-    let needed = sized.iter().fold(Count::ZERO, |sum, &(length, _)| {
-        sum.plus(Count::power(N::WIDTH - length))
-    });
-    if needed > net.total() {
-        return Err(NoPlan::Takes(needed));
-    }
+    options: PlanOptions,
+) -> Result<Plan<'_, N>, PlanError> {
+    let sorted = sort_by_size(requests, N::WIDTH, net.total(), options)?;
     let mut next = Some(net.first);
     let mut parts = Vec::new();
-    let mut rest = Vec::new();
-    for (length, request) in sized {
-        let start = next.ok_or(NoPlan::Order)?;
-        let aligned = Prefix::of(start, length);
+    let mut unused = Vec::new();
+    for (length, request) in sorted {
+        let start = next.ok_or(PlanError::Order)?;
+        let aligned = Prefix::containing(start, length);
         let part = if aligned.first == start {
             Some(aligned)
         } else {
@@ -164,24 +185,24 @@ pub(crate) fn plan<N: Bits>(
         };
         let part = part
             .filter(|part| part.last() <= net.last())
-            .ok_or(NoPlan::Order)?;
+            .ok_or(PlanError::Order)?;
         if part.first > start {
-            rest.push(Interval {
+            unused.push(Interval {
                 first: start,
                 last: part.first - N::ONE,
             });
         }
         parts.push((part, request));
-        // After the last address of the space nothing follows.
+        // No address follows the last one of the address space.
         next = part.last().checked_add(N::ONE);
     }
     if let Some(first) = next.filter(|first| *first <= net.last()) {
-        rest.push(Interval {
+        unused.push(Interval {
             first,
             last: net.last(),
         });
     }
-    Ok(Plan { parts, rest })
+    Ok(Plan { parts, unused })
 }
 
 #[cfg(test)]
@@ -197,18 +218,18 @@ mod tests {
         Request { name: None, size }
     }
 
-    const BY_SIZE: Options = Options {
+    const BY_SIZE: PlanOptions = PlanOptions {
         keep_order: false,
         exact: false,
     };
-    const IN_ORDER: Options = Options {
+    const IN_ORDER: PlanOptions = PlanOptions {
         keep_order: true,
         exact: false,
     };
 
     #[test]
-    fn sizes_leave_room_for_both_ends() {
-        let length = |hosts| of(Size::Hosts(hosts)).length::<u32>(false);
+    fn ipv4_parts_have_room_for_network_and_broadcast() {
+        let length = |hosts| of(Size::Hosts(hosts)).length(32, false);
         assert_eq!(length(50), Some(26));
         assert_eq!(length(62), Some(26));
         assert_eq!(length(63), Some(25));
@@ -218,22 +239,22 @@ mod tests {
         assert_eq!(length(u128::from(u32::MAX) - 1), Some(0));
         assert_eq!(length(u128::from(u32::MAX)), None);
         assert_eq!(length(u128::MAX), None);
-        let length = |hosts| of(Size::Hosts(hosts)).length::<u128>(true);
+        let length = |hosts| of(Size::Hosts(hosts)).length(128, true);
         assert_eq!(length(1), Some(128));
         assert_eq!(length(2), Some(127));
         assert_eq!(length(u128::MAX), Some(0));
-        let length = |hosts| of(Size::Hosts(hosts)).length::<u128>(false);
+        let length = |hosts| of(Size::Hosts(hosts)).length(128, false);
         assert_eq!(length(1), Some(64));
         assert_eq!(length(1 << 64), Some(64));
         assert_eq!(length((1 << 64) + 1), Some(63));
-        assert_eq!(of(Size::Length(31)).length::<u32>(false), Some(31));
-        assert_eq!(of(Size::Length(33)).length::<u32>(false), None);
-        assert_eq!(of(Size::Length(127)).length::<u128>(false), Some(127));
+        assert_eq!(of(Size::Length(31)).length(32, false), Some(31));
+        assert_eq!(of(Size::Length(33)).length(32, false), None);
+        assert_eq!(of(Size::Length(127)).length(128, false), Some(127));
     }
 
     #[test]
-    fn in_the_given_order_parts_are_aligned() {
-        let net = Prefix::of(0x0a00_0000_u32, 24);
+    fn parts_in_the_given_order_are_aligned() {
+        let net = Prefix::containing(0x0a00_0000_u32, 24);
         let asked = [
             Size::Length(32),
             Size::Length(26),
@@ -249,7 +270,7 @@ mod tests {
             .collect();
         assert_eq!(parts, [(0, 32), (64, 26), (128, 30), (132, 31)]);
         let rest: Vec<_> = plan
-            .rest
+            .unused
             .iter()
             .map(|r| (r.first & 0xff, r.last & 0xff))
             .collect();
@@ -257,23 +278,23 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_does_not_fit() {
-        let net = Prefix::of(0x0a00_0000_u32, 24);
+    fn parts_may_not_fit_in_the_given_order() {
+        let net = Prefix::containing(0x0a00_0000_u32, 24);
         let asked = [Size::Length(26), Size::Length(25), Size::Length(26)].map(of);
-        assert_eq!(plan(net, &asked, IN_ORDER), Err(NoPlan::Order));
+        assert_eq!(plan(net, &asked, IN_ORDER), Err(PlanError::Order));
         assert!(plan(net, &asked, BY_SIZE).is_ok());
         let larger = [of(Size::Length(23))];
         for options in [IN_ORDER, BY_SIZE] {
             assert_eq!(
                 plan(net, &larger, options),
-                Err(NoPlan::Takes(Count::new(512)))
+                Err(PlanError::TooFewAddresses(Count::new(512)))
             );
         }
     }
 
     #[test]
-    fn largest_first() {
-        let net = Prefix::of(0xc0a8_0100_u32, 24);
+    fn the_largest_part_comes_first() {
+        let net = Prefix::containing(0xc0a8_0100_u32, 24);
         let asked = requests(&[10, 50, 2, 50]);
         let plan = plan(net, &asked, BY_SIZE).unwrap();
         let lengths: Vec<_> = plan
@@ -286,30 +307,33 @@ mod tests {
             lengths,
             expected.map(|(length, text)| (length, text.to_owned()))
         );
-        assert_eq!(plan.rest[0].first, 0xc0a8_0100 + 64 + 64 + 16 + 4);
+        assert_eq!(plan.unused[0].first, 0xc0a8_0100 + 64 + 64 + 16 + 4);
     }
 
     #[test]
-    fn full_and_too_small() {
-        let net = Prefix::of(u32::MAX, 24);
-        assert_eq!(plan(net, &requests(&[126, 126]), BY_SIZE).unwrap().rest, []);
+    fn parts_fill_the_network_or_do_not_fit() {
+        let net = Prefix::containing(u32::MAX, 24);
+        assert_eq!(
+            plan(net, &requests(&[126, 126]), BY_SIZE).unwrap().unused,
+            []
+        );
         assert_eq!(
             plan(net, &requests(&[126, 126, 1]), BY_SIZE),
-            Err(NoPlan::Takes(Count::new(260)))
+            Err(PlanError::TooFewAddresses(Count::new(260)))
         );
         assert_eq!(
             plan(net, &requests(&[1 << 40]), BY_SIZE),
-            Err(NoPlan::TooLarge)
+            Err(PlanError::PartTooLarge)
         );
-        let all = Prefix::of(0_u128, 0);
+        let all = Prefix::containing(0_u128, 0);
         assert_eq!(
-            plan(all, &requests(&[u128::MAX]), BY_SIZE).unwrap().rest,
+            plan(all, &requests(&[u128::MAX]), BY_SIZE).unwrap().unused,
             []
         );
     }
 
     #[test]
-    fn requests_are_read() {
+    fn requests_are_parsed() {
         assert_eq!(Request::parse("a=b=7").unwrap().name.unwrap(), "a=b");
         assert_eq!(Request::parse("7").unwrap().size, Size::Hosts(7));
         assert_eq!(Request::parse("/0").unwrap().size, Size::Length(0));
@@ -335,20 +359,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_are_apart_and_large_enough(
+        fn parts_are_disjoint_and_large_enough(
             hosts in proptest::collection::vec((1..5000_u128, 16..=32_u32, any::<bool>()), 1..20),
             length in 8..=30_u32, keep_order: bool,
         ) {
-            let net = Prefix::of(0x0a00_0000_u32, length);
+            let net = Prefix::containing(0x0a00_0000_u32, length);
             let asked: Vec<Request> = hosts.iter().map(|&(hosts, length, by_hosts)| {
                 of(if by_hosts { Size::Hosts(hosts) } else { Size::Length(length) })
             }).collect();
-            let options = Options { keep_order, exact: false };
+            let options = PlanOptions { keep_order, exact: false };
             if let Ok(plan) = plan(net, &asked, options) {
                 let mut next = net.first;
                 for (part, request) in &plan.parts {
                     prop_assert!(part.first >= next);
-                    prop_assert_eq!(Prefix::of(part.first, part.length), *part);
+                    prop_assert_eq!(Prefix::containing(part.first, part.length), *part);
                     match request.size {
                         Size::Hosts(n) => prop_assert!(part.usable().count() >= Count::new(n)),
                         Size::Length(length) => prop_assert_eq!(part.length, length),
@@ -359,11 +383,11 @@ mod tests {
                 if keep_order {
                     prop_assert!(plan.parts.iter().map(|(_, r)| *r).eq(&asked));
                 } else {
-                    prop_assert!(plan.rest.len() <= 1);
+                    prop_assert!(plan.unused.len() <= 1);
                 }
-                // Parts and rest are the network, each address once.
+                // Parts and rest together have each address of the network once.
                 let parts = plan.parts.iter().map(|(part, _)| part.interval());
-                let mut all: Vec<_> = parts.chain(plan.rest.iter().copied()).collect();
+                let mut all: Vec<_> = parts.chain(plan.unused.iter().copied()).collect();
                 all.sort_unstable();
                 let mut next = Some(net.first);
                 for interval in all {

@@ -1,5 +1,5 @@
-//! [`Prefix`]: one network, an aligned block of 2^n addresses; and [`cover`],
-//! the fewest of them that make up a range.
+//! [`Prefix`]: a network, which is an aligned block of 2^n addresses. [`cover`]
+//! divides a range of addresses into the fewest networks.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,30 +11,30 @@ use crate::bits::Bits;
 use crate::count::Count;
 use crate::set::Interval;
 
-/// A network: its first address and its prefix length. No host bits are set.
+/// A network: its first address and its prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Prefix<N> {
-    /// The network address.
+    /// The network address, without host bits.
     pub(crate) first: N,
     /// The prefix length, at most the family's width.
     pub(crate) length: u32,
 }
 
 impl<N: Bits> Prefix<N> {
-    /// The network of this length that holds an address.
-    pub(crate) fn of(address: N, length: u32) -> Self {
+    /// Returns the network of this length that contains an address.
+    pub(crate) fn containing(address: N, length: u32) -> Self {
         Self {
             first: address & N::net_mask(length),
             length,
         }
     }
 
-    /// The last address.
+    /// Returns the last address, which is the broadcast address in IPv4.
     pub(crate) fn last(self) -> N {
         self.first | N::host_mask(self.length)
     }
 
-    /// All its addresses.
+    /// Returns the interval of all its addresses.
     pub(crate) fn interval(self) -> Interval<N> {
         Interval {
             first: self.first,
@@ -42,14 +42,14 @@ impl<N: Bits> Prefix<N> {
         }
     }
 
-    /// How many addresses it has.
+    /// Returns the number of its addresses.
     pub(crate) fn total(self) -> Count {
-        Count::power(N::WIDTH - self.length)
+        Count::power_of_two(N::WIDTH - self.length)
     }
 
-    /// The addresses hosts may have: without the first and the last in IPv4
-    /// up to /30; both of a /31 (RFC 3021), the one of a /32; all in IPv6
-    /// (RFC 6164 for /127).
+    /// Returns the addresses that hosts can use: in IPv4 all but the first and the
+    /// last up to /30, both of a /31 (RFC 3021) and the one of a /32; in IPv6 all
+    /// of them (RFC 6164 for /127).
     pub(crate) fn usable(self) -> Interval<N> {
         let all = self.interval();
         if N::FAMILY == 4 && self.length < 31 {
@@ -62,8 +62,8 @@ impl<N: Bits> Prefix<N> {
         }
     }
 
-    /// The network of the same length `steps` further on, or back; `None`
-    /// beyond the ends of the space.
+    /// Returns the network of the same length that is `steps` networks ahead, or
+    /// behind if not `forward`. Returns `None` outside the address space.
     pub(crate) fn step(self, steps: u128, forward: bool) -> Option<Self> {
         let host_bits = N::WIDTH - self.length;
         // The networks of this length are numbered from 0.
@@ -80,15 +80,15 @@ impl<N: Bits> Prefix<N> {
         })
     }
 
-    /// The smallest network around an interval.
-    pub(crate) fn around(interval: Interval<N>) -> Self {
+    /// Returns the smallest network that contains an interval.
+    pub(crate) fn enclosing(interval: Interval<N>) -> Self {
         let length = (interval.first ^ interval.last).leading_zeros();
-        Self::of(interval.first, length)
+        Self::containing(interval.first, length)
     }
 }
 
-/// Runs an expression with `$prefix` bound to the [`Prefix`] of an `IpNet`,
-/// for either family.
+/// Evaluates an expression with `$prefix` bound to the [`Prefix`] of an `IpNet` of
+/// either family.
 macro_rules! with_prefix {
     ($net:expr, |$prefix:ident| $body:expr) => {
         match $net {
@@ -107,13 +107,13 @@ pub(crate) use with_prefix;
 
 impl From<Ipv4Net> for Prefix<u32> {
     fn from(net: Ipv4Net) -> Self {
-        Self::of(net.addr().to_bits(), u32::from(net.prefix_len()))
+        Self::containing(net.addr().to_bits(), u32::from(net.prefix_len()))
     }
 }
 
 impl From<Ipv6Net> for Prefix<u128> {
     fn from(net: Ipv6Net) -> Self {
-        Self::of(net.addr().to_bits(), u32::from(net.prefix_len()))
+        Self::containing(net.addr().to_bits(), u32::from(net.prefix_len()))
     }
 }
 
@@ -130,12 +130,13 @@ impl<N: Bits> From<Prefix<N>> for IpNet {
     }
 }
 
-/// The fewest networks that hold exactly the addresses of a range, ascending.
+/// Divides a range into the fewest networks that have exactly its addresses, in
+/// ascending order.
 pub(crate) fn cover<N: Bits>(range: Interval<N>) -> Cover<N> {
     Cover { rest: Some(range) }
 }
 
-/// See [`cover`].
+/// The iterator that [`cover`] returns.
 #[derive(Clone, Debug)]
 pub(crate) struct Cover<N> {
     rest: Option<Interval<N>>,
@@ -146,7 +147,7 @@ impl<N: Bits> Iterator for Cover<N> {
 
     fn next(&mut self) -> Option<Prefix<N>> {
         let rest = self.rest?;
-        // The largest block that starts here by its alignment and still fits.
+        // The largest block that is aligned here and fits into the range.
         let aligned = rest.first.trailing_zeros();
         let fits = match (rest.last - rest.first).checked_add(N::ONE) {
             Some(size) => N::WIDTH - 1 - size.leading_zeros(),
@@ -165,18 +166,18 @@ impl<N: Bits> Iterator for Cover<N> {
     }
 }
 
-/// The networks of many ranges in order: by address, of equals the larger
-/// first. One network of each range is in memory at a time.
+/// The networks of many ranges in one order: by address, then larger ones first.
+/// Only one network of each range is in memory at a time.
 #[derive(Debug)]
-pub(crate) struct InOrder<N: Bits> {
-    /// Ranges that begin behind the networks handed out so far.
+pub(crate) struct MergedCovers<N: Bits> {
+    /// Ranges that start after the networks returned so far.
     later: std::iter::Peekable<std::vec::IntoIter<Interval<N>>>,
-    /// The next network of each of the others, and what follows it.
+    /// The next network of each of the other ranges, with the end of the range.
     open: BinaryHeap<Reverse<(Prefix<N>, N)>>,
 }
 
-impl<N: Bits> InOrder<N> {
-    /// The ranges must be in order.
+impl<N: Bits> MergedCovers<N> {
+    /// Merges the networks of ranges, which must be sorted.
     pub(crate) fn new(ranges: Vec<Interval<N>>) -> Self {
         Self {
             later: ranges.into_iter().peekable(),
@@ -184,7 +185,7 @@ impl<N: Bits> InOrder<N> {
         }
     }
 
-    /// The next network, which [`Iterator::next`] then hands out.
+    /// Returns the network that [`Iterator::next`] will return.
     pub(crate) fn peek(&mut self) -> Option<Prefix<N>> {
         while let Some(&range) = self.later.peek()
             && self
@@ -205,13 +206,13 @@ impl<N: Bits> InOrder<N> {
     }
 }
 
-impl<N: Bits> Iterator for InOrder<N> {
+impl<N: Bits> Iterator for MergedCovers<N> {
     type Item = Prefix<N>;
 
     fn next(&mut self) -> Option<Prefix<N>> {
         self.peek()?;
         let Reverse((next, last)) = self.open.pop()?;
-        // The rest of the range.
+        // The range continues with the networks after this one.
         if next.last() < last {
             self.push(Interval {
                 first: next.last() + N::ONE,
@@ -232,35 +233,38 @@ mod tests {
     }
 
     #[test]
-    fn whole_spaces_and_their_ends() {
-        assert_eq!(covered(0_u32, u32::MAX), [Prefix::of(0, 0)]);
-        assert_eq!(covered(0_u128, u128::MAX), [Prefix::of(0, 0)]);
-        assert_eq!(covered(u32::MAX, u32::MAX), [Prefix::of(u32::MAX, 32)]);
-        assert_eq!(covered(0_u128, 0), [Prefix::of(0, 128)]);
+    fn covers_reach_the_ends_of_the_address_space() {
+        assert_eq!(covered(0_u32, u32::MAX), [Prefix::containing(0, 0)]);
+        assert_eq!(covered(0_u128, u128::MAX), [Prefix::containing(0, 0)]);
+        assert_eq!(
+            covered(u32::MAX, u32::MAX),
+            [Prefix::containing(u32::MAX, 32)]
+        );
+        assert_eq!(covered(0_u128, 0), [Prefix::containing(0, 128)]);
         assert_eq!(covered(1_u32, u32::MAX).len(), 32);
         assert_eq!(covered(1_u128, u128::MAX - 1).len(), 254);
     }
 
     #[test]
-    fn steps_end_with_the_space() {
-        let last = Prefix::of(u32::MAX, 24);
+    fn steps_end_with_the_address_space() {
+        let last = Prefix::containing(u32::MAX, 24);
         assert_eq!(last.step(1, true), None);
         assert_eq!(last.step(0, true), Some(last));
-        assert_eq!(last.step(0xff_ffff, false), Some(Prefix::of(0, 24)));
+        assert_eq!(last.step(0xff_ffff, false), Some(Prefix::containing(0, 24)));
         assert_eq!(last.step(0x100_0000, false), None);
-        let whole = Prefix::of(0_u128, 0);
+        let whole = Prefix::containing(0_u128, 0);
         assert_eq!(whole.step(1, true), None);
         assert_eq!(whole.step(0, true), Some(whole));
-        let host = Prefix::of(5_u128, 128);
+        let host = Prefix::containing(5_u128, 128);
         assert_eq!(
             host.step(u128::MAX - 5, true),
-            Some(Prefix::of(u128::MAX, 128))
+            Some(Prefix::containing(u128::MAX, 128))
         );
         assert_eq!(host.step(u128::MAX, true), None);
     }
 
     #[test]
-    fn usable_hosts() {
+    fn small_networks_have_their_own_rules_for_hosts() {
         let size = |text: &str| {
             let net: IpNet = text.parse().unwrap();
             with_prefix!(net, |p| p.usable().count().to_string())
@@ -275,7 +279,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn covers_are_exact_and_minimal(a: u32, b: u32, near in 0..2000_u32) {
+        fn a_cover_is_exact_and_minimal(a: u32, b: u32, near in 0..2000_u32) {
             for (first, last) in [(a.min(b), a.max(b)), (a, a.saturating_add(near))] {
                 let parts = covered(first, last);
                 let mut next = u64::from(first);
@@ -285,26 +289,26 @@ mod tests {
                 }
                 prop_assert_eq!(next, u64::from(last) + 1);
                 for pair in parts.windows(2) {
-                    // No two neighbours are the halves of one network.
-                    let joined = Prefix::of(pair[0].first, pair[0].length.saturating_sub(1));
+                    // No two neighbours form one network.
+                    let joined = Prefix::containing(pair[0].first, pair[0].length.saturating_sub(1));
                     prop_assert!(pair[0].length != pair[1].length || joined.last() != pair[1].last());
                 }
             }
         }
 
         #[test]
-        fn around_is_the_smallest(a: u128, b: u128) {
+        fn the_enclosing_network_is_the_smallest(a: u128, b: u128) {
             let range = Interval { first: a.min(b), last: a.max(b) };
-            let net = Prefix::around(range);
+            let net = Prefix::enclosing(range);
             prop_assert!(net.first <= range.first && range.last <= net.last());
             if net.length < 128 {
-                let half = Prefix::of(a, net.length + 1);
+                let half = Prefix::containing(a, net.length + 1);
                 prop_assert!(range.first < half.first || half.last() < range.last);
             }
         }
 
         #[test]
-        fn ipnet_agrees(bits: u128, length in 0..=128_u8, bits4: u32, length4 in 0..=32_u8) {
+        fn ipnet_returns_the_same(bits: u128, length in 0..=128_u8, bits4: u32, length4 in 0..=32_u8) {
             let net = Ipv6Net::new(Ipv6Addr::from_bits(bits), length).unwrap();
             let prefix = Prefix::from(net);
             prop_assert_eq!(IpNet::from(prefix), IpNet::V6(net.trunc()));

@@ -1,18 +1,21 @@
-//! Numbers that look random: seeded, so that a result can be had again.
+//! Pseudo-random numbers and permutations. A seed makes results repeatable.
 
 use common::random::SplitMix64;
 
-/// The next 128 bits.
+/// Returns the next 128 bits.
 pub(crate) fn wide(random: &mut SplitMix64) -> u128 {
     u128::from(random.bits()) << 64 | u128::from(random.bits())
 }
 
-/// Rounds of [`Shuffle`]; each mixes low bits upwards and high ones down.
+/// Rounds of [`Shuffle`]. Each of them mixes low bits into high ones and high bits
+/// into low ones.
 const ROUNDS: usize = 4;
 
-/// A random order of the numbers below 2^bits, without a table: adding,
-/// multiplying by an odd number and folding the upper half onto the lower
-/// one are all reversible, so no two numbers land on the same place.
+/// A random permutation of the numbers below 2^bits that needs no table.
+///
+/// Adding a number, multiplying by an odd number and folding the upper half onto
+/// the lower half are all reversible modulo 2^bits, so no two numbers are mapped to
+/// the same one.
 #[derive(Clone, Debug)]
 pub(crate) struct Shuffle {
     mask: u128,
@@ -21,7 +24,7 @@ pub(crate) struct Shuffle {
 }
 
 impl Shuffle {
-    /// An order of the numbers of `bits` bits, at most 128.
+    /// Creates a permutation of the numbers of `bits` bits, which is at most 128.
     pub(crate) fn new(bits: u32, random: &mut SplitMix64) -> Self {
         let mask = match bits {
             0 => 0,
@@ -34,7 +37,7 @@ impl Shuffle {
         }
     }
 
-    /// The number in place `n`, which has as many bits.
+    /// Returns the number at position `n`, which is below 2^bits.
     pub(crate) fn at(&self, n: u128) -> u128 {
         let fold = |n: u128| n ^ n.checked_shr(self.half).unwrap_or(0);
         self.rounds.iter().fold(n, |n, &(add, odd)| {
@@ -49,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_once() {
+    fn every_number_occurs_once() {
         for bits in 0..=12 {
             for seed in 0..20 {
                 let shuffle = Shuffle::new(bits, &mut SplitMix64::new(seed));
@@ -64,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn wide_numbers_and_seeds_differ() {
+    fn seeds_give_different_permutations() {
         let a = Shuffle::new(128, &mut SplitMix64::new(1));
         let b = Shuffle::new(128, &mut SplitMix64::new(2));
         assert_ne!(a.at(0), a.at(1));

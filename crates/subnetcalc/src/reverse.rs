@@ -1,10 +1,9 @@
-//! Names of the reverse tree: what an address's PTR record is called and
-//! which zones a network's records live in.
+//! Reverse DNS: the zones that have the PTR records of a network, and the name of
+//! the PTR record of an address.
 //!
-//! Zones end at octets in in-addr.arpa and at nibbles in ip6.arpa (RFC 3596).
-//! A network that ends between them is all the zones at the next boundary,
-//! except that an IPv4 network longer than /24 has the zone of its own that
-//! RFC 2317 gives it.
+//! Zones are cut at octets in in-addr.arpa and at nibbles in ip6.arpa (RFC 3596). A
+//! network with another prefix length has several zones, those at the next
+//! boundary, but an IPv4 network longer than /24 has one zone by RFC 2317.
 
 use ipnet::IpNet;
 use std::fmt::Write;
@@ -12,8 +11,8 @@ use std::fmt::Write;
 use crate::bits::Bits;
 use crate::prefix::{Prefix, with_prefix};
 
-/// The zones of a network, ascending, without their final dots. One with the
-/// full length is an address and has the one name of its PTR record.
+/// Returns the zones of a network in ascending order, without trailing dots. For a
+/// single address it returns the name of the PTR record.
 pub(crate) fn zones(net: IpNet) -> Vec<String> {
     with_prefix!(net, |prefix| of(prefix))
 }
@@ -24,11 +23,11 @@ fn of<N: Bits>(prefix: Prefix<N>) -> Vec<String> {
         let octet = (first & N::narrow(0xff)).widen();
         return vec![format!("{octet}/{length}.{}", name(first, 24))];
     }
-    let unit = unit::<N>();
-    let boundary = length.div_ceil(unit) * unit;
+    let label_bits = label_bits::<N>();
+    let boundary = length.div_ceil(label_bits) * label_bits;
     let host_bits = N::WIDTH - boundary;
     let count = 1_u128 << (boundary - length);
-    // A boundary at the root is alone and needs no step.
+    // With the boundary at the root there is one zone and no offset.
     (0..count)
         .map(|n| {
             let offset = n.checked_shl(host_bits).unwrap_or(0);
@@ -37,18 +36,19 @@ fn of<N: Bits>(prefix: Prefix<N>) -> Vec<String> {
         .collect()
 }
 
-/// Bits of one label.
-fn unit<N: Bits>() -> u32 {
+/// Returns the number of address bits in one label.
+fn label_bits<N: Bits>() -> u32 {
     if N::FAMILY == 4 { 8 } else { 4 }
 }
 
-/// The labels of the first `length` bits, last first, and the tree's name.
+/// Returns the labels of the first `length` bits in reverse order, followed by the
+/// name of the reverse tree.
 fn name<N: Bits>(address: N, length: u32) -> String {
-    let unit = unit::<N>();
+    let label_bits = label_bits::<N>();
     let mut name = String::new();
-    for at in (1..=length / unit).rev() {
-        let label = (address >> (N::WIDTH - at * unit)).widen() & ((1 << unit) - 1);
-        // Writing to a String cannot fail.
+    for label in (1..=length / label_bits).rev() {
+        let label = (address >> (N::WIDTH - label * label_bits)).widen() & ((1 << label_bits) - 1);
+        // Writing to a String does not fail.
         let _ = if N::FAMILY == 4 {
             write!(name, "{label}.")
         } else {
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn on_the_boundary() {
+    fn a_network_at_a_label_boundary_has_one_zone() {
         assert_eq!(zones_of("10.0.0.0/8"), ["10.in-addr.arpa"]);
         assert_eq!(zones_of("192.0.2.0/24"), ["2.0.192.in-addr.arpa"]);
         assert_eq!(zones_of("192.0.2.7/32"), ["7.2.0.192.in-addr.arpa"]);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn between_boundaries() {
+    fn a_network_between_boundaries_has_several_zones() {
         assert_eq!(
             zones_of("10.1.4.0/22"),
             [
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc_2317() {
+    fn a_small_ipv4_network_has_a_zone_of_rfc_2317() {
         assert_eq!(zones_of("192.0.2.64/26"), ["64/26.2.0.192.in-addr.arpa"]);
         assert_eq!(zones_of("192.0.2.0/31"), ["0/31.2.0.192.in-addr.arpa"]);
         assert_eq!(zones_of("192.0.2.128/25"), ["128/25.2.0.192.in-addr.arpa"]);

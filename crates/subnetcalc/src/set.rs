@@ -1,51 +1,51 @@
 //! [`IntervalSet`]: a set of addresses of one family as sorted, disjoint
-//! intervals, no two of which touch. It is the one structure behind all set
-//! work: the same set always has the same intervals, so equality is
-//! comparison, a count is a sum, and the shortest list of networks is the
-//! cover of each interval.
+//! intervals, no two of which touch.
 //!
-//! Union, intersection, difference and so on are one sweep over the places
-//! where either set begins or ends ([`IntervalSet::combine`]).
+//! All set commands work on this structure. A set has exactly one representation,
+//! so two sets are equal if their intervals are, the size is the sum of the
+//! intervals' sizes, and the shortest list of networks is the cover of each
+//! interval. Intersection, difference and so on are one sweep over the edges of two
+//! sets ([`IntervalSet::combine`]).
 
 use crate::bits::Bits;
 use crate::count::Count;
 use crate::prefix::{Prefix, cover};
 
 /// The addresses from `first` to `last`, both included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Interval<N> {
-    /// The first address.
     pub(crate) first: N,
     /// The last address, not below the first.
     pub(crate) last: N,
 }
 
 impl<N: Bits> Interval<N> {
-    /// How many addresses it has.
+    /// Returns the number of its addresses.
     pub(crate) fn count(self) -> Count {
-        Count::up_to((self.last - self.first).widen())
+        Count::from_last((self.last - self.first).widen())
     }
 }
 
-/// Sorts by first address, of equals the larger first: networks by address,
-/// then by length, each after all those it lies in. The only sort there is:
-/// every further one would be another 20 kB of code.
-pub(crate) fn in_order<N: Bits>(intervals: &mut [Interval<N>]) {
+/// Sorts intervals by their first address, then larger ones first. Networks are
+/// then ordered by address and length, and each comes after those that contain it.
+/// This is the only sort of intervals, because each use of a sort compiles to about
+/// 20 kB of code.
+pub(crate) fn sort_intervals<N: Bits>(intervals: &mut [Interval<N>]) {
     intervals.sort_unstable_by_key(|interval| N::pair(interval.first, !interval.last));
 }
 
-/// Joins intervals in order that overlap or touch.
-pub(crate) fn join<N: Bits>(intervals: &mut Vec<Interval<N>>) {
+/// Merges those of sorted intervals that overlap or touch.
+pub(crate) fn merge_touching<N: Bits>(intervals: &mut Vec<Interval<N>>) {
     let mut kept = 0;
     for at in 0..intervals.len() {
         let next = intervals[at];
-        // The end of the space touches nothing.
-        let joins = kept > 0
+        // The end of the address space touches nothing.
+        let merges = kept > 0
             && intervals[kept - 1]
                 .last
                 .checked_add(N::ONE)
                 .is_none_or(|after| next.first <= after);
-        if joins {
+        if merges {
             let last = &mut intervals[kept - 1].last;
             *last = next.last.max(*last);
         } else {
@@ -56,43 +56,45 @@ pub(crate) fn join<N: Bits>(intervals: &mut Vec<Interval<N>>) {
     intervals.truncate(kept);
 }
 
-/// A set of addresses. See the module.
+/// A set of addresses of one family. See the module for its invariants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IntervalSet<N> {
     intervals: Vec<Interval<N>>,
 }
 
 impl<N: Bits> IntervalSet<N> {
-    /// The union of intervals in any order; the vector is used in place.
+    /// Returns the union of intervals in any order. It reuses the vector.
     pub(crate) fn new(mut intervals: Vec<Interval<N>>) -> Self {
-        in_order(&mut intervals);
-        join(&mut intervals);
+        sort_intervals(&mut intervals);
+        merge_touching(&mut intervals);
         Self { intervals }
     }
 
-    /// Its intervals, ascending and apart.
+    /// Returns the intervals in ascending order. No two touch.
     pub(crate) fn intervals(&self) -> &[Interval<N>] {
         &self.intervals
     }
 
-    /// Whether it has no address.
+    /// Returns whether the set is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.intervals.is_empty()
     }
 
-    /// How many addresses it has.
+    /// Returns the number of addresses.
     pub(crate) fn count(&self) -> Count {
-        self.intervals
-            .iter()
-            .fold(Count::ZERO, |sum, interval| sum.plus(interval.count()))
+        self.intervals.iter().fold(Count::ZERO, |sum, interval| {
+            sum.saturating_add(interval.count())
+        })
     }
 
-    /// The fewest networks that hold exactly these addresses, ascending.
+    /// Returns the fewest networks that have exactly these addresses, in ascending
+    /// order.
     pub(crate) fn prefixes(&self) -> impl Iterator<Item = Prefix<N>> + '_ {
         self.intervals.iter().copied().flat_map(cover)
     }
 
-    /// The smallest interval around all, if there is any address.
+    /// Returns the interval from the first to the last address, or `None` if the set
+    /// is empty.
     pub(crate) fn span(&self) -> Option<Interval<N>> {
         let (first, last) = (self.intervals.first()?, self.intervals.last()?);
         Some(Interval {
@@ -101,27 +103,33 @@ impl<N: Bits> IntervalSet<N> {
         })
     }
 
-    /// The addresses for which `keep`, given whether each of the two sets
-    /// holds them, says yes. `keep(false, false)` may be yes as well.
-    pub(crate) fn combine(&self, other: &Self, keep: impl Fn(bool, bool) -> bool) -> Self {
+    /// Returns the addresses for which `keep` is true, given whether each of the
+    /// two sets contains them.
+    pub(crate) fn combine(&self, other: &Self, keep: fn(bool, bool) -> bool) -> Self {
+        // With a table instead of a type parameter this is compiled only once.
+        let table = [
+            [keep(false, false), keep(false, true)],
+            [keep(true, false), keep(true, true)],
+        ];
+        let keep = |a: bool, b: bool| table[usize::from(a)][usize::from(b)];
         let mut intervals = Vec::new();
         let mut a = Edges::of(self);
         let mut b = Edges::of(other);
         let mut start = keep(false, false).then_some(N::ZERO);
         loop {
-            // The next place where membership of either changes.
-            let at = match (a.next, b.next) {
+            // The next edge of either set.
+            let edge = match (a.next, b.next) {
                 (None, None) => break,
-                (Some(place), None) | (None, Some(place)) => place,
+                (Some(edge), None) | (None, Some(edge)) => edge,
                 (Some(x), Some(y)) => x.min(y),
             };
-            a.pass(at);
-            b.pass(at);
+            a.pass(edge);
+            b.pass(edge);
             match (start, keep(a.inside, b.inside)) {
-                (None, true) => start = Some(at),
+                (None, true) => start = Some(edge),
                 (Some(first), false) => {
-                    // Before the first address of all there is nothing to keep.
-                    if let Some(last) = at.checked_sub(N::ONE) {
+                    // No address precedes the first one of the address space.
+                    if let Some(last) = edge.checked_sub(N::ONE) {
                         intervals.push(Interval { first, last });
                     }
                     start = None;
@@ -138,18 +146,18 @@ impl<N: Bits> IntervalSet<N> {
         Self { intervals }
     }
 
-    /// The addresses of this set that the other lacks.
+    /// Returns the addresses of this set that are not in the other.
     pub(crate) fn subtract(&self, other: &Self) -> Self {
         self.combine(other, |a, b| a && !b)
     }
 
-    /// All other addresses of the family.
+    /// Returns all addresses of the family that are not in this set.
     pub(crate) fn complement(&self) -> Self {
         self.combine(&Self::default(), |a, _| !a)
     }
 
-    /// The places where membership changes, ascending, starting outside: a
-    /// change at the very end of the space is not among them.
+    /// Returns the edges in ascending order: the first address of each interval and
+    /// the address after its last one, if the address space has one.
     pub(crate) fn edges(&self) -> impl Iterator<Item = N> + '_ {
         self.intervals.iter().flat_map(|interval| {
             std::iter::once(interval.first).chain(interval.last.checked_add(N::ONE))
@@ -157,12 +165,13 @@ impl<N: Bits> IntervalSet<N> {
     }
 }
 
-/// A walk along the edges of a set.
+/// A cursor that moves along the edges of a set.
 struct Edges<'a, N> {
     intervals: std::slice::Iter<'a, Interval<N>>,
-    /// Where the open interval ends, if it ends before the space does.
+    /// The edge at the end of the current interval, if the address space goes on.
     end: Option<N>,
     next: Option<N>,
+    /// Whether the cursor is inside an interval.
     inside: bool,
 }
 
@@ -174,27 +183,27 @@ impl<'a, N: Bits> Edges<'a, N> {
             next: None,
             inside: false,
         };
-        edges.open();
+        edges.advance();
         edges
     }
 
-    /// Looks at the next interval.
-    fn open(&mut self) {
+    /// Moves to the next interval.
+    fn advance(&mut self) {
         let interval = self.intervals.next();
         self.next = interval.map(|interval| interval.first);
         self.end = interval.and_then(|interval| interval.last.checked_add(N::ONE));
     }
 
-    /// Goes past `at` if that is the next edge.
-    fn pass(&mut self, at: N) {
-        if self.next != Some(at) {
+    /// Moves past an edge if it is the next one.
+    fn pass(&mut self, edge: N) {
+        if self.next != Some(edge) {
             return;
         }
         self.inside = !self.inside;
         if self.inside {
             self.next = self.end;
         } else {
-            self.open();
+            self.advance();
         }
     }
 }
@@ -206,9 +215,9 @@ mod tests {
 
     type Ranges = Vec<(u8, u8)>;
 
-    /// Maps a small space of 256 points onto an address space so that both
-    /// ends of it are reached.
-    fn place<N: Bits>(point: u8) -> N {
+    /// Maps one of 256 points to an address near the start or the end of the
+    /// address space.
+    fn address_of<N: Bits>(point: u8) -> N {
         if point < 128 {
             N::narrow(u128::from(point))
         } else {
@@ -221,8 +230,8 @@ mod tests {
             ranges
                 .iter()
                 .map(|&(a, b)| Interval {
-                    first: place(a.min(b)),
-                    last: place(a.max(b)),
+                    first: address_of(a.min(b)),
+                    last: address_of(a.max(b)),
                 })
                 .collect(),
         )
@@ -236,17 +245,18 @@ mod tests {
         members
     }
 
-    fn holds<N: Bits>(set: &IntervalSet<N>, address: N) -> bool {
+    fn contains<N: Bits>(set: &IntervalSet<N>, address: N) -> bool {
         set.intervals
             .iter()
             .any(|i| i.first <= address && address <= i.last)
     }
 
-    /// The set is exactly the model, sorted, apart and not touching.
-    fn agrees<N: Bits>(set: &IntervalSet<N>, members: &[bool; 256]) {
+    /// Asserts that a set has the addresses of the model in sorted intervals that do
+    /// not touch.
+    fn assert_equals_model<N: Bits>(set: &IntervalSet<N>, members: &[bool; 256]) {
         for point in 0..=255 {
             assert_eq!(
-                holds(set, place::<N>(point)),
+                contains(set, address_of::<N>(point)),
                 members[usize::from(point)],
                 "{point} in {set:?}"
             );
@@ -255,36 +265,28 @@ mod tests {
             assert!(pair[0].last + N::ONE < pair[1].first, "{set:?}");
         }
         assert!(set.intervals.iter().all(|i| i.first <= i.last));
-        // Normal form: taking it apart and together again changes nothing.
-        let again: Vec<Interval<N>> = set.prefixes().map(Prefix::interval).rev_vec();
-        assert_eq!(IntervalSet::new(again), *set);
-        let sum = set
-            .prefixes()
-            .fold(Count::ZERO, |sum, prefix| sum.plus(prefix.total()));
+        // Dividing it into networks and joining them again changes nothing.
+        let mut networks: Vec<Interval<N>> = set.prefixes().map(Prefix::interval).collect();
+        networks.reverse();
+        assert_eq!(IntervalSet::new(networks), *set);
+        let sum = set.prefixes().fold(Count::ZERO, |sum, prefix| {
+            sum.saturating_add(prefix.total())
+        });
         assert_eq!(sum, set.count());
-        // Edges say the same.
+        // The edges describe the same set.
         for point in 0..=255 {
             let edges = set
                 .edges()
-                .filter(|&edge| edge <= place::<N>(point))
+                .filter(|&edge| edge <= address_of::<N>(point))
                 .count();
             assert_eq!(edges % 2 == 1, members[usize::from(point)]);
         }
     }
 
-    trait RevVec: Iterator + Sized {
-        fn rev_vec(self) -> Vec<Self::Item> {
-            let mut all: Vec<_> = self.collect();
-            all.reverse();
-            all
-        }
-    }
-    impl<I: Iterator> RevVec for I {}
-
-    fn both<N: Bits>(x: &Ranges, y: &Ranges) {
+    fn check_operations<N: Bits>(x: &Ranges, y: &Ranges) {
         let (a, b) = (set::<N>(x), set::<N>(y));
         let (ma, mb) = (model(x), model(y));
-        agrees(&a, &ma);
+        assert_equals_model(&a, &ma);
         let with = |f: fn(bool, bool) -> bool| {
             let mut members = [false; 256];
             for (at, member) in members.iter_mut().enumerate() {
@@ -292,15 +294,15 @@ mod tests {
             }
             members
         };
-        agrees(&a.combine(&b, |p, q| p || q), &with(|p, q| p || q));
-        agrees(&a.combine(&b, |p, q| p && q), &with(|p, q| p && q));
-        agrees(&a.subtract(&b), &with(|p, q| p && !q));
-        agrees(&a.combine(&b, |p, q| p != q), &with(|p, q| p != q));
-        agrees(&a.complement(), &with(|p, _| !p));
+        assert_equals_model(&a.combine(&b, |p, q| p || q), &with(|p, q| p || q));
+        assert_equals_model(&a.combine(&b, |p, q| p && q), &with(|p, q| p && q));
+        assert_equals_model(&a.subtract(&b), &with(|p, q| p && !q));
+        assert_equals_model(&a.combine(&b, |p, q| p != q), &with(|p, q| p != q));
+        assert_equals_model(&a.complement(), &with(|p, _| !p));
         assert_eq!(a.complement().complement(), a);
         assert_eq!(
-            a.count().plus(a.complement().count()),
-            Count::power(N::WIDTH)
+            a.count().saturating_add(a.complement().count()),
+            Count::power_of_two(N::WIDTH)
         );
         let mut union: Vec<_> = a.intervals.clone();
         union.extend(&b.intervals);
@@ -312,9 +314,9 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_spaces() {
-        assert_eq!(whole::<u128>().count(), Count::WHOLE);
-        assert_eq!(whole::<u32>().count(), Count::power(32));
+    fn sets_reach_the_ends_of_the_address_space() {
+        assert_eq!(whole::<u128>().count(), Count::MAX);
+        assert_eq!(whole::<u32>().count(), Count::power_of_two(32));
         assert!(whole::<u128>().complement().is_empty());
         let halves = |n: u32| Interval {
             first: n << 31,
@@ -325,20 +327,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_the_model(x: Ranges, y: Ranges) {
-            both::<u32>(&x, &y);
-            both::<u128>(&x, &y);
+        fn operations_return_what_the_model_returns(x: Ranges, y: Ranges) {
+            check_operations::<u32>(&x, &y);
+            check_operations::<u128>(&x, &y);
         }
 
         #[test]
-        fn minimal(ranges: Vec<(u32, u16)>) {
+        fn the_list_of_networks_is_minimal(ranges: Vec<(u32, u16)>) {
             let set = IntervalSet::new(ranges.iter().map(|&(first, size)| Interval {
                 first, last: first.saturating_add(u32::from(size)),
             }).collect());
             let prefixes: Vec<_> = set.prefixes().collect();
             for pair in prefixes.windows(2) {
                 prop_assert!(pair[0].last() < pair[1].first);
-                let joined = Prefix::of(pair[0].first, pair[0].length.saturating_sub(1));
+                let joined = Prefix::containing(pair[0].first, pair[0].length.saturating_sub(1));
                 prop_assert!(pair[0].length != pair[1].length || joined.last() != pair[1].last());
             }
         }

@@ -1,5 +1,5 @@
-//! The special-purpose addresses of both families, and which row of the
-//! registries an address falls under.
+//! The IANA registries of special-purpose addresses, and the lookup of the row that
+//! applies to a network.
 //!
 //! The rows are those of the "IANA IPv4 Special-Purpose Address Registry" and
 //! the "IANA IPv6 Special-Purpose Address Registry" (RFC 6890, RFC 8190) at
@@ -13,17 +13,17 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// A row of a registry.
+/// A row of one of the two registries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
-    /// The address block.
+    /// The address block of the row.
     pub(crate) entry: IpNet,
-    /// What it is for, in the registry's words.
+    /// The name of the block, as the registry spells it.
     pub(crate) name: &'static str,
-    /// The documents that say so, as `RFC1918`, several joined by commas.
+    /// The defining documents, such as `RFC1918`, separated by commas.
     pub(crate) rfc: &'static str,
-    /// Whether its addresses are forwardable beyond an administrative domain;
-    /// `None` where the registry says N/A.
+    /// Whether the addresses can be forwarded beyond an administrative domain, or
+    /// `None` if the registry says N/A.
     pub(crate) globally_reachable: Option<bool>,
 }
 
@@ -56,7 +56,7 @@ const fn v6(
 ) -> Row {
     let mut bits = 0;
     let mut at = 0;
-    // `for` is not yet for constants.
+    // Constants cannot use `for` yet.
     while at < groups.len() {
         bits = bits << 16 | groups[at] as u128;
         at += 1;
@@ -69,7 +69,7 @@ const fn v6(
     }
 }
 
-/// The IPv4 registry, in its order.
+/// The rows of the IPv4 registry, in its order.
 #[rustfmt::skip]
 const IPV4: [Row; 26] = [
     v4([0, 0, 0, 0], 8, "\"This network\"", "RFC791", NO),
@@ -100,7 +100,7 @@ const IPV4: [Row; 26] = [
     v4([255, 255, 255, 255], 32, "Limited Broadcast", "RFC8190,RFC919", NO),
 ];
 
-/// The IPv6 registry, in its order.
+/// The rows of the IPv6 registry, in its order.
 #[rustfmt::skip]
 const IPV6: [Row; 25] = [
     v6([0, 0, 0, 0, 0, 0, 0, 1], 128, "Loopback Address", "RFC4291", NO),
@@ -130,7 +130,7 @@ const IPV6: [Row; 25] = [
     v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10, "Link-Local Unicast", "RFC4291", NO),
 ];
 
-/// The most specific row that holds all addresses of a network.
+/// Returns the most specific row that contains all addresses of a network.
 pub(crate) fn lookup(net: IpNet) -> Option<&'static Row> {
     let rows: &'static [Row] = if net.addr().is_ipv4() { &IPV4 } else { &IPV6 };
     rows.iter()
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_holds_the_network_completely() {
+    fn a_row_contains_the_complete_network() {
         let entry = |net: &str| {
             let row = lookup(net.parse().unwrap());
             row.map_or("-".to_owned(), |row| row.entry.to_string())
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_rows_are_there() {
+    fn the_newest_rows_are_present() {
         assert_eq!(name("3fff:fff::1").unwrap().1, "RFC9637");
         assert_eq!(name("5f00::1").unwrap().1, "RFC9602");
         assert_eq!(name("100:0:0:1::").unwrap().1, "RFC9780");
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_and_multicast_addresses_have_none() {
+    fn ordinary_and_multicast_addresses_have_no_row() {
         for address in [
             "8.8.8.8",
             "224.0.0.1",
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_networks_and_no_row_comes_twice() {
+    fn rows_are_networks_and_occur_once() {
         let rows: Vec<&Row> = IPV4.iter().chain(&IPV6).collect();
         for (at, row) in rows.iter().enumerate() {
             assert_eq!(row.entry.trunc(), row.entry, "{}", row.entry);

@@ -1,4 +1,4 @@
-//! [`Value`]: a fact, ready to be a JSON value or text.
+//! [`Value`]: a value of `info` that can be written as JSON or as text.
 
 use std::fmt;
 
@@ -7,27 +7,26 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 /// A value of a JSON record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// There is none.
+    /// The field does not apply.
     Null,
-    /// Yes or no.
     Bool(bool),
-    /// A small number.
+    /// A number that is always below 2^53.
     Number(u64),
-    /// Text, and numbers that can exceed 2^53.
+    /// A text, or a number that can exceed 2^53.
     Text(String),
-    /// Texts.
+    /// An array of texts.
     List(Vec<String>),
-    /// Named values.
+    /// An object with its keys in order.
     Object(Vec<(&'static str, Value)>),
 }
 
 impl Value {
-    /// Anything that can be printed, as text.
+    /// Converts a displayable value to a text.
     pub(crate) fn text(value: impl fmt::Display) -> Self {
         Self::Text(value.to_string())
     }
 
-    /// The value of a key of an object; null where there is no object.
+    /// Returns the value of a key of an object, or null for other values.
     pub(crate) fn part(&self, key: &str) -> &Value {
         let Self::Object(parts) = self else {
             return &Self::Null;
@@ -37,7 +36,7 @@ impl Value {
     }
 }
 
-/// The text form: `-` for null, a list joined by commas.
+/// Writes `-` for null, and arrays and objects separated by commas.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,5 +1,5 @@
-//! The command line; data only. What the options mean together is decided in
-//! [`crate::config`].
+//! The command line, as data. [`crate::config`] checks which options may be
+//! combined and derives the settings of a run.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -14,39 +14,40 @@ use crate::message::{self, Sizes};
 
 const EXAMPLES: &str = "\
 EXAMPLES
-  Send a message; the echo is printed and must be the same:
+  Send a message, print the reply, and verify that it is the echo:
       tcpecho-client localhost:8080 'Hello, Server!'
 
-  Expect another answer:
+  Expect a different reply:
       tcpecho-client localhost:8080 'Hello, Server!' --expect 'Hello, Client!'
 
-  Everything from a file there and back, as nc does:
+  Send a file and print the replies, as nc does:
       tcpecho-client localhost 8080 < file | cmp - file
 
-  Wait until a port is open, then go on:
+  Wait until a port is open, then start a program:
       tcpecho-client --connect-only --retry 60 localhost:8080 && ./start
 
-  Five echoes, half a second apart, and their times:
+  Time five echoes, half a second apart:
       tcpecho-client -c 5 -i 0.5 localhost:8080
 
-  How long does the handshake take?
+  Time five handshakes:
       tcpecho-client --connect-only -c 5 --json localhost:8080
 
-  Load of 50 connections for 10 seconds, then at 20,000 messages a second:
+  Load a server over 50 connections: as fast as possible, then at a fixed rate:
       tcpecho-client --bench --connections 50 localhost:8080
       tcpecho-client --bench --connections 50 --rate 20000 localhost:8080
 
-JSON RECORDS (--json), one a line, each with \"time\"; what is unknown is null
+JSON RECORDS (--json), one per line, each with \"time\"; unknown values are null
   exchange  target address bytes_sent bytes_received ok corrupt offset data
             data_base64 truncated connect_ms tls_ms duration_ms
   received  bytes data data_base64
-  reply     seq bytes rtt_ms reordered duplicate corrupt offset; late: the same
+  reply     seq bytes rtt_ms reordered duplicate corrupt offset
+  late      the keys of reply
   timeout   seq
   stray     bytes
   connect   target address seq connect_ms tls_ms
   interval  elapsed_ms duration_ms connections messages bytes corrupt errors
             messages_per_second bytes_per_second connections_per_second p50_ms
-            p90_ms p99_ms max_ms, all of that interval alone
+            p90_ms p99_ms max_ms (of this interval only)
   summary   target address sent received lost in_flight loss_percent corrupt
             duplicates reordered strays jitter_ms min_ms avg_ms p50_ms p90_ms
             p99_ms max_ms interval_ms duration_ms
@@ -58,19 +59,19 @@ JSON RECORDS (--json), one a line, each with \"time\"; what is unknown is null
   error     target kind message address seq
 
 EXIT STATUS
-  0  what was sent came back; the port is open; every echo came back right
-  1  the reply differs or was cut short; with --connect-only no
-     connection could be made; with -c and --bench an echo was lost or differed
-  2  a usage error, or a fault of this machine, such as a unix: path with no
-     socket (with --connect-only that is 1)
-  3  no answer could be had: no such name, refused, reset, timeout";
+  0  the reply is right; the port is open; every echo is right
+  1  the reply differs or is incomplete; with --connect-only, the connection
+     failed; with -c and --bench, an echo was lost or differs
+  2  usage error or local fault, such as a unix: path without a socket
+     (status 1 with --connect-only)
+  3  no reply: unknown name, refused, reset, timeout";
 
-/// Send bytes to an echo server and verify what comes back
+/// Send bytes to an echo server and verify the reply
 ///
-/// With MESSAGE, --file or --hex the message is sent and what comes back is
-/// printed as it is; it must equal what was sent. Without one, stdin goes to
-/// the peer and what the peer sends goes to stdout, both at once, until both
-/// have ended.
+/// With MESSAGE, --file or --hex, sends the message and prints the reply
+/// unchanged; the reply must equal the message. Without a message, copies
+/// standard input to the peer and the peer's bytes to standard output until
+/// both have ended.
 #[derive(Parser, Debug)]
 #[command(
     name = "tcpecho-client",
@@ -83,26 +84,27 @@ EXIT STATUS
                       tcpecho-client [OPTIONS] unix:PATH|unix:@NAME [MESSAGE]"
 )]
 pub(crate) struct Cli {
-    /// HOST:PORT, [V6]:PORT, [V6%IF]:PORT, :PORT for this machine, HOST PORT,
-    /// unix:PATH, or unix:@NAME for an abstract socket; then the message
+    /// Target and message; the target is HOST:PORT, HOST PORT, [V6]:PORT,
+    /// [V6%IF]:PORT, :PORT (this machine), unix:PATH or unix:@NAME (abstract)
     #[arg(value_name = "HOST:PORT [MESSAGE]", required = true, num_args = 1..=3)]
     pub(crate) operands: Vec<OsString>,
 
-    /// Send this file's bytes; `-` is stdin
+    /// Send the contents of FILE; `-` is stdin
     #[arg(short, long, value_name = "FILE", help_heading = "Message")]
     pub(crate) file: Option<PathBuf>,
 
-    /// Send these bytes, two hexadecimal digits each; blanks and colons may
-    /// separate them
+    /// Send bytes given as pairs of hexadecimal digits; spaces and colons may
+    /// separate the pairs
     #[arg(long, value_name = "HEX", value_parser = message::Hex::parse, help_heading = "Message")]
     pub(crate) hex: Option<message::Hex>,
 
-    /// Expect this reply instead of the same bytes; without a message stdin
+    /// Expect TEXT as the reply instead of the echo; without a message, stdin
     /// is sent
     #[arg(long, value_name = "TEXT", help_heading = "Message")]
     pub(crate) expect: Option<OsString>,
 
-    /// Print until the peer closes or the time is up; any reply will do
+    /// Do not verify the reply; print it until the peer closes or the timeout
+    /// expires
     #[arg(long, conflicts_with = "expect", help_heading = "Message")]
     pub(crate) no_verify: bool,
 
@@ -111,37 +113,39 @@ pub(crate) struct Cli {
     #[arg(short = 'N', long, help_heading = "Message")]
     pub(crate) half_close: bool,
 
-    /// Send N messages, one every interval, and time each echo
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Echo by echo")]
+    /// Send N messages, one per interval, and time each echo
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Repeated messages")]
     pub(crate) count: Option<u64>,
 
-    /// Time between two messages; without -c until interrupted; 0 sends the
-    /// next as soon as the last came back [default: 1s]
-    #[arg(short, long, value_name = "DURATION", value_parser = common::duration::parse, help_heading = "Echo by echo")]
+    /// Time between messages; without -c, run until interrupted; 0 sends the
+    /// next message when the previous echo has arrived [default: 1s]
+    #[arg(short, long, value_name = "DURATION", value_parser = common::duration::parse, help_heading = "Repeated messages")]
     pub(crate) interval: Option<Duration>,
 
-    /// Bytes of each message where none is given; N:M for sizes between the
-    /// two [default: 64]
-    #[arg(long, value_name = "N[:M]", value_parser = Sizes::parse, help_heading = "Echo by echo")]
+    /// Size of generated messages in bytes; N:M varies it from N to M
+    /// [default: 64]
+    #[arg(long, value_name = "N[:M]", value_parser = Sizes::parse, help_heading = "Repeated messages")]
     pub(crate) size: Option<Sizes>,
 
-    /// A new connection for every message
-    #[arg(long, help_heading = "Echo by echo")]
+    /// Open a new connection for every message
+    #[arg(long, help_heading = "Repeated messages")]
     pub(crate) reconnect: bool,
 
     #[command(flatten, next_help_heading = "Load")]
-    pub(crate) load: Load,
+    pub(crate) load: LoadArgs,
 
-    /// Only connect, and print how long it took; no connection is status 1
+    /// Only connect, and print how long it took; exit 1 if nothing listens
     #[arg(long, help_heading = "Connection")]
     pub(crate) connect_only: bool,
 
-    /// Bounds the connect and the exchange; with -c each echo; with stdin the
-    /// connect and, if given, every silence [default: 5s]
+    /// Time limit of the connect and the exchange together; with -c, of each
+    /// echo; with stdin, of the connect and, if given, of idle periods
+    /// [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = common::duration::parse_nonzero, help_heading = "Connection")]
     pub(crate) timeout: Option<Duration>,
 
-    /// Try up to N times more to connect; with a message, until its reply is right
+    /// Retry a failed connect up to N times; with a message, retry until its
+    /// reply is right
     #[arg(
         long,
         value_name = "N",
@@ -151,16 +155,16 @@ pub(crate) struct Cli {
     )]
     pub(crate) retry: u32,
 
-    /// Time between two tries
+    /// Time before each retry
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = common::duration::parse, help_heading = "Connection")]
     pub(crate) retry_delay: Duration,
 
-    /// Datagrams instead of a stream; with stdin, each read is sent as one
-    /// datagram of at most 65507 bytes
+    /// Use UDP instead of TCP; with stdin, each read is sent as one datagram
+    /// of at most 65507 bytes
     #[arg(short, long, help_heading = "Connection")]
     pub(crate) udp: bool,
 
-    /// Connect from this address of this machine; ADDR%IF for a link-local one
+    /// Connect from this local address; ADDR%IF if it is link-local
     #[arg(short, long, value_name = "ADDR", value_parser = parse_source, help_heading = "Connection")]
     pub(crate) source: Option<SocketAddr>,
 
@@ -168,23 +172,23 @@ pub(crate) struct Cli {
     #[arg(short = 'I', long, value_name = "IF", help_heading = "Connection")]
     pub(crate) interface: Option<String>,
 
-    /// TLS over the connection
+    /// Use TLS
     #[cfg(not(feature = "tls"))]
     #[arg(long, hide = true)]
     pub(crate) tls: bool,
 
     #[cfg(feature = "tls")]
     #[command(flatten, next_help_heading = "TLS")]
-    pub(crate) tls: Tls,
+    pub(crate) tls: TlsArgs,
 
     #[command(flatten, next_help_heading = "Connection")]
     pub(crate) family: FamilyArgs,
 
-    /// Print the summary only; in an exchange print nothing
+    /// Print only the summary; for a single message, print nothing
     #[arg(short, long, help_heading = "Output")]
     pub(crate) quiet: bool,
 
-    /// Print on stderr the address connected to and the bytes sent and received
+    /// Print the peer's address and the byte counts on stderr
     #[arg(short, long, help_heading = "Output")]
     pub(crate) verbose: bool,
 
@@ -192,10 +196,10 @@ pub(crate) struct Cli {
     pub(crate) common: Common,
 }
 
-/// The options of `--tls`.
+/// The TLS options, grouped under one help heading.
 #[cfg(feature = "tls")]
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Tls {
+pub(crate) struct TlsArgs {
     /// Use TLS, and verify the certificate
     #[arg(long = "tls", id = "tls")]
     pub(crate) on: bool,
@@ -218,19 +222,19 @@ pub(crate) struct Tls {
     pub(crate) server_name: Option<String>,
 }
 
-/// The options of `--bench`.
+/// The options of a load test.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Load {
+pub(crate) struct LoadArgs {
     /// Load test: send as fast as possible, verify every byte, report rates and
     /// latencies
     #[arg(long)]
     pub(crate) bench: bool,
 
-    /// Connections at the same time [default: 1]
+    /// Number of concurrent connections [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) connections: Option<u32>,
 
-    /// How long messages are sent [default: 10s]
+    /// How long to send messages [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = common::duration::parse_nonzero)]
     pub(crate) duration: Option<Duration>,
 
@@ -248,8 +252,8 @@ pub(crate) struct Load {
     pub(crate) seed: Option<u64>,
 }
 
-impl Load {
-    /// Which of the options that need `--bench` are there.
+impl LoadArgs {
+    /// The options that require `--bench`, each with whether it was given.
     pub(crate) fn given(&self) -> [(bool, &'static str); 5] {
         [
             (self.connections.is_some(), "--connections"),
@@ -275,13 +279,17 @@ fn parse_source(text: &str) -> Result<SocketAddr, String> {
 fn parse_rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (0.001..=1e8).contains(&rate) => Ok(rate),
-        _ => Err("not a rate; use a number a second, 0.001 to 100000000".to_owned()),
+        _ => Err("not a rate; use messages per second, from 0.001 to 100000000".to_owned()),
     }
 }
 
 impl common::app::Cli for Cli {
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    fn records() -> &'static str {
+        include_str!("records.txt")
     }
 
     fn error_keys() -> &'static [&'static str] {

@@ -1,5 +1,5 @@
-//! From the options to what is to be done, with every contradiction refused
-//! before anything is opened.
+//! The settings of a run, derived from the command line. Options that cannot
+//! be combined are refused before a file or a socket is opened.
 
 use std::fs::File;
 use std::io::Read;
@@ -18,168 +18,173 @@ use crate::exchange::Rule;
 use crate::message::Sizes;
 use crate::target::{self, Target};
 
-/// The most bytes of one datagram over IPv4, and over IPv6, whose header is not
-/// part of the length (RFC 8200, section 3).
+mod conflicts;
+
+use conflicts::{check_bench, check_connect_only, check_connection, refuse};
+
+/// The largest payload of a UDP datagram over IPv4, in bytes.
 const DATAGRAM_MAX: usize = 65_507;
+
+/// The same over IPv6, where the payload length does not include the header
+/// (RFC 8200, section 3).
 const DATAGRAM_MAX_V6: usize = 65_527;
 
-/// The time for a connect, an exchange or an echo where none is given.
+/// The default timeout of a connect, an exchange or an echo.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A run, resolved.
+/// The settings of a run.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// How to connect.
-    pub(crate) dial: dial::Plan,
-    /// What to do with the connection.
+    pub(crate) dial: dial::DialOptions,
     pub(crate) mode: Mode,
-    /// Say less.
+    pub(crate) verbosity: Verbosity,
+}
+
+/// The options `--quiet` and `--verbose`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Verbosity {
     pub(crate) quiet: bool,
-    /// Say more.
     pub(crate) verbose: bool,
 }
 
-/// What to do.
+/// The mode of a run, with its settings.
 #[derive(Debug)]
 pub(crate) enum Mode {
-    /// Send a message and hold the reply against it.
-    Message(Message),
-    /// Pass stdin and the peer through.
-    Relay {
-        /// End after this silence; over datagrams once the input has ended.
-        silence: Option<Duration>,
-        /// Whether that is as good an end as any.
-        any_end: bool,
+    /// Sends a message and verifies the reply.
+    Message(MessageOptions),
+    /// Copies stdin to the peer and the peer's bytes to stdout.
+    PassThrough {
+        /// The idle time after which the run ends; over UDP it counts from
+        /// the end of the input.
+        idle_timeout: Option<Duration>,
+        /// Whether a run that ends by this timeout is a success.
+        timeout_is_success: bool,
     },
-    /// Count and time echoes.
-    Probe(Probe),
-    /// Time handshakes.
-    Handshake(Pace),
-    /// Load.
-    Bench(Load),
+    /// Sends messages one by one and times each echo.
+    Probe(ProbeOptions),
+    /// Times handshakes and sends nothing.
+    ConnectOnly(Repeat),
+    /// Runs a load test.
+    Bench(LoadOptions),
 }
 
-/// A load run.
+/// The settings of a load test.
 #[derive(Debug)]
-pub(crate) struct Load {
-    /// How many connections at the same time, 1 or more.
+pub(crate) struct LoadOptions {
+    /// The number of concurrent connections, 1 or more.
     pub(crate) connections: usize,
-    /// How long messages are sent.
+    /// The time for which messages are sent.
     pub(crate) duration: Duration,
-    /// The sizes of the messages.
     pub(crate) sizes: Sizes,
-    /// Messages on their way on each connection, without a rate.
+    /// Messages in flight per connection; not used with a rate.
     pub(crate) pipeline: u64,
-    /// Messages a second over all connections, sent on time whatever comes
-    /// back; with `reconnect` connections a second.
+    /// Messages per second over all connections, sent on schedule without
+    /// waiting for echoes; with `reconnect`, connections per second.
     pub(crate) rate: Option<f64>,
-    /// A new connection for every message.
+    /// Whether every message has a connection of its own.
     pub(crate) reconnect: bool,
-    /// What the pattern follows from.
+    /// The seed of the messages' contents.
     pub(crate) seed: u64,
-    /// The time for the connects, and for the last echoes.
+    /// The time limit for the connects, and for the last echoes.
     pub(crate) timeout: Duration,
 }
 
-/// An exchange of one message.
+/// The settings of an exchange of one message.
 #[derive(Debug)]
-pub(crate) struct Message {
-    /// What is sent.
+pub(crate) struct MessageOptions {
     pub(crate) body: Body,
-    /// What may come back.
+    /// The reply that is expected.
     pub(crate) rule: Rule,
-    /// Whether the end of file is sent after it.
+    /// Whether the sending side is shut down after the message.
     pub(crate) half_close: bool,
-    /// Bounds connect and exchange.
+    /// The time limit for the connect and the exchange together.
     pub(crate) timeout: Duration,
 }
 
-/// Where a message comes from.
+/// The source of a message.
 #[derive(Debug)]
 pub(crate) enum Body {
-    /// The command line.
+    /// Bytes from the command line.
     Bytes(Vec<u8>),
     /// An open file and its name.
     File(File, String),
-    /// Standard input.
+    /// Standard input, read as the peer accepts it.
     Stdin,
 }
 
-/// Echoes one by one.
+/// The settings of a run of messages that are sent one by one.
 #[derive(Debug)]
-pub(crate) struct Probe {
-    /// How many, how often.
-    pub(crate) pace: Pace,
-    /// The message given, or made-up ones of these sizes.
+pub(crate) struct ProbeOptions {
+    pub(crate) repeat: Repeat,
     pub(crate) payload: Payload,
-    /// A new connection for each.
+    /// Whether every message has a connection of its own.
     pub(crate) reconnect: bool,
-    /// The time for each echo.
+    /// The time after which a message without an echo is lost.
     pub(crate) timeout: Duration,
-    /// Whether that was asked for.
-    pub(crate) timeout_given: bool,
+    /// Whether the timeout was given on the command line.
+    pub(crate) has_explicit_timeout: bool,
 }
 
-/// What probes carry.
+/// The contents of the messages that are sent one by one.
 #[derive(Debug)]
 pub(crate) enum Payload {
-    /// The same bytes each time.
+    /// The same bytes in every message.
     Fixed(Rc<[u8]>),
-    /// A pattern that differs each time.
-    Made(Sizes),
+    /// Generated messages of these sizes, which all differ.
+    Generated(Sizes),
 }
 
-/// How many times and how often.
+/// The number of messages or connects, and the time between them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    /// How many; `None` until a signal comes.
+pub(crate) struct Repeat {
+    /// The number of repetitions; `None` repeats until a signal arrives.
     pub(crate) count: Option<u64>,
-    /// From one to the next.
+    /// The time from one start to the next.
     pub(crate) interval: Duration,
-    /// Whether either was asked for, so that there is a summary.
-    pub(crate) several: bool,
+    /// Whether `-c` or `-i` was given; then the run ends with a summary.
+    pub(crate) is_repeated: bool,
 }
 
 impl Config {
-    /// Resolves the command line; opens the message's file.
+    /// Checks and resolves the command line. Opens the file of the message.
     pub(crate) fn new(cli: &Cli) -> Result<Self> {
         let (target, message) = target::operands(&cli.operands)?;
         let family = check_connection(cli, &target)?;
         let timeout = cli.timeout.unwrap_or(TIMEOUT);
-        let several = cli.count.is_some() || cli.interval.is_some();
-        let pace = Pace {
-            count: match (several, cli.count) {
+        let is_repeated = cli.count.is_some() || cli.interval.is_some();
+        let repeat = Repeat {
+            count: match (is_repeated, cli.count) {
                 (false, _) => Some(1),
                 (true, count) => count,
             },
             interval: cli.interval.unwrap_or(Duration::from_secs(1)),
-            several,
+            is_repeated,
         };
         let mode = if cli.load.bench {
             check_bench(cli, message.is_some())?;
             Mode::Bench(load(cli, timeout))
         } else if cli.connect_only {
             check_connect_only(cli, message.is_some())?;
-            Mode::Handshake(pace)
-        } else if several {
-            Mode::Probe(probe(cli, &target, message, pace, timeout)?)
+            Mode::ConnectOnly(repeat)
+        } else if is_repeated {
+            Mode::Probe(probe(cli, &target, message, repeat, timeout)?)
         } else {
             for (given, option) in [
                 (cli.size.is_some(), "--size"),
                 (cli.reconnect, "--reconnect"),
             ] {
-                refuse(given, option, "needs -c, -i or --bench")?;
+                refuse(given, option, "requires -c, -i or --bench")?;
             }
             exchange(cli, &target, message, timeout)?
         };
         if !cli.load.bench {
             for (given, option) in cli.load.given() {
-                refuse(given, option, "needs --bench")?;
+                refuse(given, option, "requires --bench")?;
             }
         }
         Ok(Self {
-            dial: dial::Plan {
-                tls: tls(cli, &target)?,
+            dial: dial::DialOptions {
+                tls: tls_options(cli, &target)?,
                 target,
                 family,
                 udp: cli.udp,
@@ -188,63 +193,38 @@ impl Config {
                 timeout,
                 retry: cli.retry,
                 retry_delay: cli.retry_delay,
-                asks_presence: cli.connect_only,
+                connect_only: cli.connect_only,
             },
             mode,
-            quiet: cli.quiet,
-            verbose: cli.verbose,
+            verbosity: Verbosity {
+                quiet: cli.quiet,
+                verbose: cli.verbose,
+            },
         })
     }
 }
 
-fn refuse(given: bool, option: &str, why: &str) -> Result<()> {
-    if given {
-        return Err(Error::usage(format!("{option} {why}")));
-    }
-    Ok(())
-}
-
-/// The address family, once the options about the connection agree.
-fn check_connection(cli: &Cli, target: &Target) -> Result<Family> {
-    let family = cli.family.family();
-    if let Target::Unix(_) | Target::Abstract(_) = target {
-        let no_ip = "does not go with a unix: target";
-        refuse(cli.udp, "--udp", no_ip)?;
-        refuse(cli.source.is_some(), "--source", no_ip)?;
-        refuse(cli.interface.is_some(), "--interface", no_ip)?;
-        refuse(family == Family::V4, "-4", no_ip)?;
-        refuse(family == Family::V6, "-6", no_ip)?;
-    }
-    if let Some(source) = cli.source.filter(|source| !family.admits(&source.ip())) {
-        return Err(Error::usage(format!(
-            "--source {} is not an {family} address",
-            source.ip()
-        )));
-    }
-    Ok(family)
-}
-
-/// A build without TLS says so.
+/// Refuses `--tls`, which this build does not support.
 #[cfg(not(feature = "tls"))]
-fn tls(cli: &Cli, _: &Target) -> Result<Option<crate::tls::Plan>> {
+fn tls_options(cli: &Cli, _: &Target) -> Result<Option<crate::tls::TlsOptions>> {
     refuse(
         cli.tls,
         "--tls",
-        "is not in this build, which was made with '--no-default-features'",
+        "is not supported by this build, which was made with '--no-default-features'",
     )?;
     Ok(None)
 }
 
-/// What TLS is to be, if at all.
+/// Returns the settings of TLS, or `None` without `--tls`.
 #[cfg(feature = "tls")]
-fn tls(cli: &Cli, target: &Target) -> Result<Option<crate::tls::Plan>> {
+fn tls_options(cli: &Cli, target: &Target) -> Result<Option<crate::tls::TlsOptions>> {
     if !cli.tls.on {
         return Ok(None);
     }
-    refuse(cli.udp, "--tls", "does not go with --udp")?;
+    refuse(cli.udp, "--tls", "cannot be used with --udp")?;
     let host = match target {
         Target::Unix(_) | Target::Abstract(_) => {
-            return Err(Error::usage("--tls does not go with a unix: target"));
+            return Err(Error::usage("--tls cannot be used with a unix: target"));
         }
         Target::Inet(endpoint, _) => match &endpoint.host {
             Host::Any => "localhost".to_owned(),
@@ -255,68 +235,16 @@ fn tls(cli: &Cli, target: &Target) -> Result<Option<crate::tls::Plan>> {
             }
         },
     };
-    Ok(Some(crate::tls::Plan {
+    Ok(Some(crate::tls::TlsOptions {
         cacert: cli.tls.cacert.clone(),
         insecure: cli.tls.insecure,
         server_name: cli.tls.server_name.clone().unwrap_or(host),
     }))
 }
 
-fn check_connect_only(cli: &Cli, message: bool) -> Result<()> {
-    let sends = "does not go with --connect-only, which sends nothing";
-    refuse(message, "MESSAGE", sends)?;
-    refuse(cli.file.is_some(), "--file", sends)?;
-    refuse(cli.hex.is_some(), "--hex", sends)?;
-    refuse(cli.expect.is_some(), "--expect", sends)?;
-    refuse(cli.no_verify, "--no-verify", sends)?;
-    refuse(cli.half_close, "--half-close", sends)?;
-    refuse(cli.size.is_some(), "--size", sends)?;
-    refuse(
-        cli.udp,
-        "--udp",
-        "does not go with --connect-only: a datagram socket has no handshake",
-    )
-}
-
-fn check_bench(cli: &Cli, message: bool) -> Result<()> {
-    let made = "does not go with --bench, which makes its own messages";
-    refuse(message, "MESSAGE", made)?;
-    refuse(cli.file.is_some(), "--file", made)?;
-    refuse(cli.hex.is_some(), "--hex", made)?;
-    refuse(cli.expect.is_some(), "--expect", made)?;
-    let verifies = "does not go with --bench, which verifies every byte";
-    refuse(cli.no_verify, "--no-verify", verifies)?;
-    let not = "does not go with --bench";
-    refuse(cli.half_close, "--half-close", not)?;
-    refuse(cli.connect_only, "--connect-only", not)?;
-    refuse(cli.count.is_some(), "-c", not)?;
-    refuse(
-        cli.interval.is_some(),
-        "-i",
-        "does not go with --bench; use --rate",
-    )?;
-    refuse(
-        cli.udp,
-        "--udp",
-        "does not go with --bench: a lost datagram would stall its connection; \
-         -c and -i count losses",
-    )?;
-    let in_step = "does not go with --rate, which sends on time whatever has come back";
-    refuse(
-        cli.load.rate.is_some() && cli.load.pipeline.is_some(),
-        "--pipeline",
-        in_step,
-    )?;
-    refuse(
-        cli.reconnect && cli.load.pipeline.is_some(),
-        "--pipeline",
-        "does not go with --reconnect: one message for each connection",
-    )
-}
-
-fn load(cli: &Cli, timeout: Duration) -> Load {
+fn load(cli: &Cli, timeout: Duration) -> LoadOptions {
     let load = &cli.load;
-    Load {
+    LoadOptions {
         connections: load.connections.unwrap_or(1) as usize,
         duration: load.duration.unwrap_or(Duration::from_secs(10)),
         sizes: cli.size.unwrap_or_default(),
@@ -328,8 +256,8 @@ fn load(cli: &Cli, timeout: Duration) -> Load {
     }
 }
 
-/// The one message given, in whichever form.
-fn one_message(cli: &Cli, target: &Target, message: Option<Vec<u8>>) -> Result<Option<Body>> {
+/// Returns the message that was given as MESSAGE, `--file` or `--hex`, if any.
+fn message_body(cli: &Cli, target: &Target, message: Option<Vec<u8>>) -> Result<Option<Body>> {
     let forms = [
         (message.is_some(), "MESSAGE"),
         (cli.file.is_some(), "--file"),
@@ -341,7 +269,9 @@ fn one_message(cli: &Cli, target: &Target, message: Option<Vec<u8>>) -> Result<O
         .map(|form| form.1)
         .collect();
     if let [first, second, ..] = given[..] {
-        return Err(Error::usage(format!("{first} does not go with {second}")));
+        return Err(Error::usage(format!(
+            "{first} cannot be used with {second}"
+        )));
     }
     let file = match &cli.file {
         Some(path) => Some(open(path)?),
@@ -349,7 +279,7 @@ fn one_message(cli: &Cli, target: &Target, message: Option<Vec<u8>>) -> Result<O
     };
     let hex = cli.hex.clone().map(|hex| Body::Bytes(hex.0));
     let body = message.map(Body::Bytes).or(file).or(hex);
-    // One datagram is one message, so it must be there as a whole.
+    // The message is sent as one datagram, so all of it is read first.
     let body = match body {
         Some(body) if cli.udp => {
             let bytes = datagram(body, datagram_max(cli, target))?;
@@ -360,6 +290,7 @@ fn one_message(cli: &Cli, target: &Target, message: Option<Vec<u8>>) -> Result<O
     Ok(body)
 }
 
+/// Opens the file of `--file`; `-` is standard input.
 fn open(path: &Path) -> Result<Body> {
     if path.as_os_str() == "-" {
         return Ok(Body::Stdin);
@@ -367,7 +298,7 @@ fn open(path: &Path) -> Result<Body> {
     let name = path.display().to_string();
     let opened = File::open(path).and_then(|file| {
         if file.metadata()?.is_dir() {
-            // Found now, and not by the first read when all is connected.
+            // Fail here, not at the first read after the connect.
             return Err(std::io::ErrorKind::IsADirectory.into());
         }
         Ok(file)
@@ -378,11 +309,17 @@ fn open(path: &Path) -> Result<Body> {
     }
 }
 
-/// All bytes of a message that must be in memory, up to `limit`.
-fn whole(body: Body, limit: usize, too_long: &str) -> Result<Vec<u8>> {
+/// Reads a message of at most `limit` bytes into memory. A longer one is the
+/// error `too_long`.
+fn read_whole(body: Body, limit: usize, too_long: &str) -> Result<Vec<u8>> {
     let bytes = match body {
         Body::Bytes(bytes) => bytes,
-        Body::Stdin => return Err(Error::usage("--file - does not go with this")),
+        Body::Stdin => {
+            return Err(Error::usage(
+                "'--file -' cannot be used with --udp, -c or -i, which need the whole message \
+                 first; use --file FILE",
+            ));
+        }
         Body::File(file, name) => {
             let mut bytes = Vec::new();
             file.take(limit as u64 + 1)
@@ -397,15 +334,16 @@ fn whole(body: Body, limit: usize, too_long: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The most bytes of a datagram to the target; of a name it is not known yet.
+/// Returns the largest datagram that can be sent to the target, in bytes. The
+/// family of a name is not known yet, so the larger limit applies to it.
 fn datagram_max(cli: &Cli, target: &Target) -> usize {
-    let v4 = match target {
+    let is_v4 = match target {
         Target::Inet(endpoint, _) => {
             matches!(endpoint.host, Host::Address(address) if address.is_ipv4())
         }
         Target::Unix(_) | Target::Abstract(_) => false,
     };
-    if v4 || cli.family.family() == Family::V4 {
+    if is_v4 || cli.family.family() == Family::V4 {
         DATAGRAM_MAX
     } else {
         DATAGRAM_MAX_V6
@@ -413,46 +351,55 @@ fn datagram_max(cli: &Cli, target: &Target) -> usize {
 }
 
 fn datagram(body: Body, max: usize) -> Result<Vec<u8>> {
-    let too_long = format!("the message is too long for a datagram; at most {max} bytes");
-    whole(body, max, &too_long)
+    let too_long = format!("the message is too long for a datagram: at most {max} bytes fit");
+    read_whole(body, max, &too_long)
 }
 
 fn probe(
     cli: &Cli,
     target: &Target,
     message: Option<Vec<u8>>,
-    pace: Pace,
+    repeat: Repeat,
     timeout: Duration,
-) -> Result<Probe> {
-    let counted = "does not go with -c and -i, which verify every echo";
+) -> Result<ProbeOptions> {
+    let counted = "cannot be used with -c and -i, which verify every echo";
     refuse(cli.expect.is_some(), "--expect", counted)?;
     refuse(cli.no_verify, "--no-verify", counted)?;
-    refuse(cli.half_close, "--half-close", counted)?;
-    let payload = match one_message(cli, target, message)? {
+    let open = "cannot be used with -c and -i, which keep the connection open";
+    refuse(cli.half_close, "--half-close", open)?;
+    let payload = match message_body(cli, target, message)? {
         Some(body) => {
             let limit = 1 << 30;
-            let bytes = whole(body, limit, "the message is longer than 1 GiB")?;
-            refuse(cli.size.is_some(), "--size", "does not go with a message")?;
+            let bytes = read_whole(body, limit, "the message is longer than 1 GiB")?;
+            refuse(
+                cli.size.is_some(),
+                "--size",
+                "cannot be used with a message",
+            )?;
             if bytes.is_empty() && !cli.udp {
-                return Err(Error::usage("an empty message has no echo to wait for"));
+                return Err(Error::usage(
+                    "an empty message cannot be used with -c and -i: it has no echo",
+                ));
             }
             Payload::Fixed(bytes.into())
         }
-        None => Payload::Made(cli.size.unwrap_or_default()),
+        None => Payload::Generated(cli.size.unwrap_or_default()),
     };
-    if let Payload::Made(sizes) = &payload
+    if let Payload::Generated(sizes) = &payload
         && cli.udp
         && sizes.max > datagram_max(cli, target)
     {
         let max = datagram_max(cli, target);
-        return Err(Error::usage(format!("--size is at most {max} over UDP")));
+        return Err(Error::usage(format!(
+            "--size must be at most {max} over UDP"
+        )));
     }
-    Ok(Probe {
-        pace,
+    Ok(ProbeOptions {
+        repeat,
         payload,
         reconnect: cli.reconnect,
         timeout,
-        timeout_given: cli.timeout.is_some(),
+        has_explicit_timeout: cli.timeout.is_some(),
     })
 }
 
@@ -462,35 +409,39 @@ fn exchange(
     message: Option<Vec<u8>>,
     timeout: Duration,
 ) -> Result<Mode> {
-    let body = one_message(cli, target, message)?;
+    let body = message_body(cli, target, message)?;
     let expect = cli.expect.clone().map(OsStringExt::into_vec);
     let body = match (body, &expect) {
         (Some(body), _) => body,
         (None, Some(_)) => {
-            refuse(cli.udp, "--expect", "needs a message over UDP")?;
-            // With none of it a greeting is expected without being asked for.
+            refuse(cli.udp, "--expect", "requires a message over UDP")?;
+            // If stdin is empty, the peer is expected to speak first.
             Body::Stdin
         }
         (None, None) => {
             refuse(
                 cli.half_close,
                 "--half-close",
-                "needs a message; stdin's end is always sent",
+                "requires a message; the end of stdin is always sent",
             )?;
-            return Ok(Mode::Relay {
-                silence: if cli.udp { Some(timeout) } else { cli.timeout },
-                any_end: cli.no_verify,
+            return Ok(Mode::PassThrough {
+                idle_timeout: if cli.udp { Some(timeout) } else { cli.timeout },
+                timeout_is_success: cli.no_verify,
             });
         }
     };
-    Ok(Mode::Message(Message {
+    Ok(Mode::Message(MessageOptions {
         body,
         rule: match expect {
             Some(text) => Rule::Text(text),
-            None if cli.no_verify => Rule::Anything,
+            None if cli.no_verify => Rule::Any,
             None => Rule::Echo,
         },
         half_close: cli.half_close,
         timeout,
     }))
 }
+
+#[cfg(test)]
+#[path = "config/tests.rs"]
+mod tests;

@@ -1,9 +1,9 @@
-//! From the operand to an open [`Link`]: the one way all modes take.
+//! Opens the [`Connection`] to the target for every mode.
 //!
-//! Name lookup in a thread of its own, the race of the addresses by
-//! [`common::net`], the source address and interface of `--source` and
-//! `--interface`, and the tries of `--retry`. A signal ends each of these
-//! waits; then there is no connection and no error, but `None`.
+//! A thread looks up the name, [`common::net`] races the addresses, sockets
+//! are bound to `--source` and `--interface`, and `--retry` repeats a failed
+//! connect. A signal ends each of these waits; the functions then return `None`
+//! instead of a connection.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -21,86 +21,82 @@ use common::{Error, Kind, Result, net, zone};
 use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::failure;
-use crate::link::Link;
+use crate::connection::{self, Connection};
 use crate::sys;
 use crate::target::Target;
 use crate::tls;
-use crate::wait::{Stop, Woken};
+use crate::wait::{ShutdownSignal, Wake};
 
-/// How often a local socket with a full backlog is tried again.
-const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
+/// The time before a Unix socket with a full backlog is tried again.
+const BACKLOG_RETRY_DELAY: Duration = Duration::from_millis(10);
 
-/// How to connect.
+/// The settings of a connect.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    /// To whom.
+pub(crate) struct DialOptions {
     pub(crate) target: Target,
-    /// The addresses to take.
+    /// The address family to which the lookup is restricted.
     pub(crate) family: Family,
-    /// Datagrams instead of a stream.
+    /// Whether to use UDP instead of TCP.
     pub(crate) udp: bool,
-    /// The address of this machine to connect from.
+    /// The local address to connect from.
     pub(crate) source: Option<SocketAddr>,
     /// The network interface to connect through.
     pub(crate) interface: Option<String>,
-    /// TLS over the stream.
-    pub(crate) tls: Option<tls::Plan>,
-    /// Bounds one try, the lookup included.
+    /// The settings of TLS; `None` connects without it.
+    pub(crate) tls: Option<tls::TlsOptions>,
+    /// The time limit of one attempt, including the lookup.
     pub(crate) timeout: Duration,
-    /// Further tries.
+    /// The number of retries after a failed connect.
     pub(crate) retry: u32,
-    /// The time between two of them.
+    /// The time before each retry.
     pub(crate) retry_delay: Duration,
-    /// Whether somebody being there is all that is asked.
-    pub(crate) asks_presence: bool,
+    /// Whether the run only asks if something listens at the target.
+    pub(crate) connect_only: bool,
 }
 
-/// An open connection and how it came about.
+/// An open connection, with the address and the times of its connect.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    /// The connection.
-    pub(crate) link: Link,
-    /// The address that answered, as text.
+pub(crate) struct Dialed {
+    pub(crate) connection: Connection,
+    /// The address of the peer as text.
     pub(crate) address: String,
-    /// The time the handshake took; that of the lookup does not count.
+    /// The duration of the TCP handshake, without the lookup.
     pub(crate) connect: Duration,
-    /// The time of TLS's handshake after that.
+    /// The duration of the TLS handshake.
     pub(crate) tls: Option<Duration>,
 }
 
-/// Connects as planned, as often as asked.
+/// Opens connections to the target.
 #[derive(Debug)]
 pub(crate) struct Dialer {
-    /// The plan.
-    pub(crate) plan: Plan,
-    /// What the lookup gave; kept until a connect fails.
+    pub(crate) options: DialOptions,
+    /// The result of the lookup, cached until a connect fails.
     addresses: RefCell<Vec<SocketAddr>>,
-    /// The address that answered last.
-    answered: Cell<Option<SocketAddr>>,
-    /// Whether a socket of the local domain has answered.
-    connected_once: Cell<bool>,
-    /// Whether the latest try found no socket at its path; it may come yet.
-    absent: Cell<bool>,
-    tls: Option<tls::Settings>,
+    /// The address of the last connection.
+    last_address: Cell<Option<SocketAddr>>,
+    /// Whether a connect to the Unix socket has succeeded before.
+    was_connected: Cell<bool>,
+    /// Whether the Unix socket did not exist in the last attempt.
+    socket_missing: Cell<bool>,
+    tls: Option<tls::TlsConnector>,
 }
 
 impl Dialer {
-    /// A dialer that has not looked anything up yet. Fails if the source
-    /// address or the interface cannot be used at all.
-    pub(crate) fn new(plan: Plan) -> Result<Self> {
-        if let Some(source) = plan.source {
+    /// Creates a dialer, without a lookup. Fails if the source address or the
+    /// interface cannot be used on this machine.
+    pub(crate) fn new(options: DialOptions) -> Result<Self> {
+        if let Some(source) = options.source {
             Socket::new(Domain::for_address(source), Type::DGRAM, None)
                 .and_then(|socket| {
-                    if let Some(interface) = &plan.interface {
+                    if let Some(interface) = &options.interface {
                         bind_device(&socket, interface)?;
                     }
                     socket.bind(&source.into())
                 })
                 .map_err(|e| Error::local(&e).with_subject(source.ip().to_string()))?;
         }
-        if let Some(interface) = &plan.interface {
-            let domain = match plan.family {
+        if let Some(interface) = &options.interface {
+            let domain = match options.family {
                 Family::V6 => Domain::IPV6,
                 Family::V4 | Family::Any => Domain::IPV4,
             };
@@ -108,41 +104,45 @@ impl Dialer {
                 .and_then(|socket| bind_device(&socket, interface))
                 .map_err(|e| Error::local(&e).with_subject(interface))?;
         }
+        let tls = options.tls.as_ref().map(tls::TlsConnector::new);
         Ok(Self {
-            tls: plan.tls.as_ref().map(tls::Settings::new).transpose()?,
-            plan,
+            tls: tls.transpose()?,
+            options,
             addresses: RefCell::default(),
-            answered: Cell::default(),
-            connected_once: Cell::default(),
-            absent: Cell::default(),
+            last_address: Cell::default(),
+            was_connected: Cell::default(),
+            socket_missing: Cell::default(),
         })
     }
 
-    /// The target as it is called in errors and records.
-    pub(crate) fn name(&self) -> String {
-        self.plan.target.to_string()
+    /// Returns the target as messages and records show it.
+    pub(crate) fn target_name(&self) -> String {
+        self.options.target.to_string()
     }
 
-    /// Connects; on failure tries again as often as the plan says.
-    pub(crate) fn dial_patiently(
+    /// Connects, with as many retries as `--retry` allows.
+    pub(crate) fn dial_with_retries(
         &self,
-        stop: &Stop,
+        shutdown: &ShutdownSignal,
         verbose: Option<&Reporter>,
-    ) -> Result<Option<Connection>> {
-        self.dial_within(&mut self.plan.retry.clone(), stop, verbose)
+    ) -> Result<Option<Dialed>> {
+        self.dial_retrying(&mut self.options.retry.clone(), shutdown, verbose)
     }
 
-    /// Connects; on failure tries again while tries are `left`.
-    pub(crate) fn dial_within(
+    /// Connects, with at most `retries_left` retries, which it counts down.
+    pub(crate) fn dial_retrying(
         &self,
-        left: &mut u32,
-        stop: &Stop,
+        retries_left: &mut u32,
+        shutdown: &ShutdownSignal,
         verbose: Option<&Reporter>,
-    ) -> Result<Option<Connection>> {
+    ) -> Result<Option<Dialed>> {
         loop {
-            match self.dial(stop) {
-                Err(error) if *left > 0 && (may_change(error.kind()) || self.absent.get()) => {
-                    if !self.try_again(left, &error, stop, verbose)? {
+            match self.dial(shutdown) {
+                Err(error)
+                    if *retries_left > 0
+                        && (is_transient(error.kind()) || self.socket_missing.get()) =>
+                {
+                    if !self.wait_for_retry(retries_left, &error, shutdown, verbose)? {
                         return Ok(None);
                     }
                 }
@@ -151,43 +151,47 @@ impl Dialer {
         }
     }
 
-    /// Takes one of the tries that are left, after the time between two; false
-    /// if a signal came.
-    pub(crate) fn try_again(
+    /// Uses up one retry and waits until it is due. Returns whether to retry:
+    /// false after a signal.
+    pub(crate) fn wait_for_retry(
         &self,
-        left: &mut u32,
+        retries_left: &mut u32,
         error: &Error,
-        stop: &Stop,
+        shutdown: &ShutdownSignal,
         verbose: Option<&Reporter>,
     ) -> Result<bool> {
         if let Some(report) = verbose {
-            let tries = if *left == 1 { "try" } else { "tries" };
-            report.line(format_args!("{error}; {left} {tries} left"));
+            let retries = match *retries_left {
+                1 => "1 retry".to_owned(),
+                count => format!("{count} retries"),
+            };
+            report.line(format_args!("{error}; {retries} left"));
         }
-        *left = left.saturating_sub(1);
-        Ok(stop.pause(self.plan.retry_delay)? != Woken::Stopped)
+        *retries_left = retries_left.saturating_sub(1);
+        Ok(shutdown.sleep(self.options.retry_delay)? != Wake::Shutdown)
     }
 
-    /// Connects once.
-    pub(crate) fn dial(&self, stop: &Stop) -> Result<Option<Connection>> {
-        self.absent.set(false);
-        let outcome = match &self.plan.target {
-            Target::Inet(endpoint, _) => self.inet(endpoint, stop),
-            Target::Unix(_) | Target::Abstract(_) => self.unix(stop),
+    /// Connects in a single attempt.
+    pub(crate) fn dial(&self, shutdown: &ShutdownSignal) -> Result<Option<Dialed>> {
+        self.socket_missing.set(false);
+        let outcome = match &self.options.target {
+            Target::Inet(endpoint, _) => self.connect_inet(endpoint, shutdown),
+            Target::Unix(_) | Target::Abstract(_) => self.connect_unix(shutdown),
         };
         outcome.map_err(|error| {
             self.addresses.borrow_mut().clear();
             match error.operand() {
                 Some(_) => error,
-                None => error.with_subject(self.name()),
+                None => error.with_subject(self.target_name()),
             }
         })
     }
 
-    /// Starts one more connection to where the last one went, and does not
-    /// wait for it: it is there when it becomes writable without an error.
-    pub(crate) fn begin(&self) -> io::Result<Link> {
-        let address: SockAddr = match (self.plan.target.unix(), self.answered.get()) {
+    /// Starts another connect to the address of the last connection, without
+    /// waiting for it. It is complete when the socket is writable and has no
+    /// error.
+    pub(crate) fn start_connect(&self) -> io::Result<Connection> {
+        let address: SockAddr = match (self.options.target.unix(), self.last_address.get()) {
             (Some(address), _) => address?,
             (None, Some(address)) => address.into(),
             (None, None) => return Err(io::ErrorKind::NotConnected.into()),
@@ -196,101 +200,112 @@ impl Dialer {
         socket.set_nonblocking(true)?;
         if let Some(to) = address.as_socket() {
             socket.set_tcp_nodelay(true)?;
-            self.prepare(&socket, &to)?;
+            self.bind(&socket, &to)?;
         }
         match socket.connect(&address) {
             Err(e) if e.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
                 Err(e)
             }
-            _ if address.is_unix() => Ok(Link::Unix(socket.into())),
-            _ => self.over(socket.into()),
+            _ if address.is_unix() => Ok(Connection::Unix(socket.into())),
+            _ => self.wrap_stream(socket.into()),
         }
     }
 
-    /// What is spoken over a TCP stream.
-    fn over(&self, stream: TcpStream) -> io::Result<Link> {
-        if let Some(settings) = &self.tls {
-            let session = tls::Session::new(settings, stream)?;
-            return Ok(Link::Tls(Box::new(session)));
+    /// Adds TLS to a TCP connection, if it is enabled.
+    fn wrap_stream(&self, stream: TcpStream) -> io::Result<Connection> {
+        if let Some(connector) = &self.tls {
+            let stream = tls::TlsStream::new(connector, stream)?;
+            return Ok(Connection::Tls(Box::new(stream)));
         }
-        Ok(Link::Tcp(stream))
+        Ok(Connection::Tcp(stream))
     }
 
-    /// Completes TLS's handshake; `false` at a signal.
-    fn complete(link: &mut Link, deadline: Option<Instant>, stop: &Stop) -> Result<bool> {
+    /// Completes the TLS handshake; returns `false` after a signal.
+    fn finish_handshake(
+        connection: &mut Connection,
+        deadline: Option<Instant>,
+        shutdown: &ShutdownSignal,
+    ) -> Result<bool> {
         loop {
-            match link.advance() {
+            match connection.finish_connect() {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
                     return Err(Error::new(
                         Kind::Tls,
-                        "the peer closed in the TLS handshake",
+                        "the peer closed the connection during the TLS handshake",
                     ));
                 }
-                Err(e) => return Err(failure::of(&e)),
+                Err(e) => return Err(connection::explain(&e)),
             }
-            let mut fds: Vec<PollFd<'_>> = link.poll_fd(true, false).into_iter().collect();
-            match stop.wait(&mut fds, deadline)? {
-                Woken::Stopped => return Ok(false),
-                // Also if the peer sends on without coming to an end.
+            let mut fds: Vec<PollFd<'_>> = connection.poll_fd(true, false).into_iter().collect();
+            match shutdown.wait(&mut fds, deadline)? {
+                Wake::Shutdown => return Ok(false),
+                // The peer may keep sending without completing the handshake.
                 _ if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
                     return Err(Error::new(Kind::Timeout, "TLS handshake timed out"));
                 }
-                Woken::Due | Woken::Ready => {}
+                Wake::TimedOut | Wake::Ready => {}
             }
         }
     }
 
-    fn inet(&self, endpoint: &Endpoint, stop: &Stop) -> Result<Option<Connection>> {
-        let deadline = Instant::now().checked_add(self.plan.timeout);
+    fn connect_inet(
+        &self,
+        endpoint: &Endpoint,
+        shutdown: &ShutdownSignal,
+    ) -> Result<Option<Dialed>> {
+        let deadline = Instant::now().checked_add(self.options.timeout);
         if self.addresses.borrow().is_empty() {
-            match self.look_up(endpoint, deadline, stop)? {
+            match self.lookup(endpoint, deadline, shutdown)? {
                 Some(found) => *self.addresses.borrow_mut() = found,
                 None => return Ok(None),
             }
         }
         let addresses = self.addresses.borrow().clone();
         let started = Instant::now();
-        let (mut link, address) = if self.plan.udp {
-            self.udp(&addresses)?
+        let (mut connection, address) = if self.options.udp {
+            self.open_udp(&addresses)?
         } else {
-            let left = deadline.map_or(self.plan.timeout, |d| d.saturating_duration_since(started));
-            let prepare = |socket: &Socket, address: &SocketAddr| self.prepare(socket, address);
-            let race = net::connect_interruptible(&addresses, left, Some(stop.fd()), prepare)?;
+            let left = deadline.map_or(self.options.timeout, |deadline| {
+                deadline.saturating_duration_since(started)
+            });
+            let bind = |socket: &Socket, address: &SocketAddr| self.bind(socket, address);
+            let race = net::connect_interruptible(&addresses, left, Some(shutdown.fd()), bind)?;
             let Some((stream, address)) = race else {
-                stop.requests();
+                shutdown.requests();
                 return Ok(None);
             };
             stream
                 .set_nodelay(true)
                 .and_then(|()| stream.set_nonblocking(true))
                 .map_err(|e| Error::network(&e))?;
-            (self.over(stream).map_err(|e| failure::of(&e))?, address)
+            let connection = self.wrap_stream(stream);
+            (connection.map_err(|e| connection::explain(&e))?, address)
         };
         let connect = started.elapsed();
         let mut tls = None;
         if self.tls.is_some() {
-            if !Self::complete(&mut link, deadline, stop)? {
+            if !Self::finish_handshake(&mut connection, deadline, shutdown)? {
                 return Ok(None);
             }
             tls = Some(started.elapsed().saturating_sub(connect));
         }
-        self.answered.set(Some(address));
-        Ok(Some(Connection {
-            link,
+        self.last_address.set(Some(address));
+        Ok(Some(Dialed {
+            connection,
             address: address.to_string(),
             connect,
             tls,
         }))
     }
 
-    /// Binds a fresh socket as the plan says.
-    fn prepare(&self, socket: &Socket, address: &SocketAddr) -> io::Result<()> {
-        if let Some(interface) = &self.plan.interface {
+    /// Binds a new socket to the source address and the interface.
+    fn bind(&self, socket: &Socket, address: &SocketAddr) -> io::Result<()> {
+        if let Some(interface) = &self.options.interface {
             bind_device(socket, interface)?;
         }
-        if let Some(source) = self.plan.source {
+        if let Some(source) = self.options.source {
             if address.is_ipv4() {
                 sys::bind_address_no_port(socket)?;
             }
@@ -299,44 +314,43 @@ impl Dialer {
         Ok(())
     }
 
-    fn udp(&self, addresses: &[SocketAddr]) -> Result<(Link, SocketAddr)> {
-        let mut failure = None;
-        // Nothing tells whether somebody is there: the first that can be sent
-        // to it is.
+    /// Opens a UDP socket to the first address that has a route. UDP has no
+    /// handshake that could show whether something listens there.
+    fn open_udp(&self, addresses: &[SocketAddr]) -> Result<(Connection, SocketAddr)> {
+        let mut first_error = None;
         for &address in addresses {
-            match self.datagrams(address) {
-                Ok(link) => return Ok((link, address)),
-                Err(e) => failure = failure.or(Some(Error::network(&e))),
+            match self.udp_socket(address) {
+                Ok(connection) => return Ok((connection, address)),
+                Err(e) => first_error = first_error.or(Some(Error::network(&e))),
             }
         }
-        Err(failure.unwrap_or_else(|| Error::new(Kind::Name, "no address to send to")))
+        Err(first_error.unwrap_or_else(|| Error::new(Kind::Name, "the name has no address")))
     }
 
-    /// A UDP socket for this address.
-    fn datagrams(&self, address: SocketAddr) -> io::Result<Link> {
+    fn udp_socket(&self, address: SocketAddr) -> io::Result<Connection> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
-        self.prepare(&socket, &address)?;
+        self.bind(&socket, &address)?;
         socket.set_nonblocking(true)?;
-        let group = address.ip().is_multicast()
+        let is_group = address.ip().is_multicast()
             || match socket.connect(&address.into()) {
-                // What connect(2) says of a broadcast address without the
-                // option; it knows those of all networks here.
+                // connect(2) returns EACCES for the broadcast address of any
+                // network of this machine, unless SO_BROADCAST is set.
                 Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
                     socket.set_broadcast(true)?;
                     true
                 }
                 outcome => outcome.map(|()| false)?,
             };
-        Ok(if group {
-            Link::Group(socket.into(), address)
+        Ok(if is_group {
+            Connection::Group(socket.into(), address)
         } else {
-            Link::Udp(socket.into())
+            Connection::Udp(socket.into())
         })
     }
 
-    fn unix(&self, stop: &Stop) -> Result<Option<Connection>> {
+    fn connect_unix(&self, shutdown: &ShutdownSignal) -> Result<Option<Dialed>> {
         let started = Instant::now();
-        let address = self.plan.target.unix();
+        let address = self.options.target.unix();
         let address = address.unwrap_or_else(|| Err(io::ErrorKind::InvalidInput.into()));
         let address = address.map_err(|e| Error::local(&e))?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|e| Error::local(&e))?;
@@ -344,51 +358,56 @@ impl Dialer {
         loop {
             match socket.connect(&address) {
                 Ok(()) => break,
-                // The backlog is full, and no event will say when it is not.
+                // The backlog is full, and no event reports when it is not.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    if started.elapsed() >= self.plan.timeout {
+                    if started.elapsed() >= self.options.timeout {
                         return Err(Error::new(Kind::Timeout, "connect timed out"));
                     }
-                    if stop.pause(BACKLOG_PAUSE)? == Woken::Stopped {
+                    if shutdown.sleep(BACKLOG_RETRY_DELAY)? == Wake::Shutdown {
                         return Ok(None);
                     }
                 }
-                // A file that is not there is a fault of this side, unless it
-                // was there before, or that is the very question.
+                // A missing file is a local fault, unless the socket existed
+                // before or the run asks whether it exists.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    self.absent.set(true);
-                    let gone = self.plan.asks_presence || self.connected_once.get();
-                    let kind = if gone { Kind::Refused } else { Kind::System };
+                    self.socket_missing.set(true);
+                    let is_answer = self.options.connect_only || self.was_connected.get();
+                    let kind = if is_answer {
+                        Kind::Refused
+                    } else {
+                        Kind::System
+                    };
                     return Err(Error::new(kind, "no such socket"));
                 }
                 Err(e) => return Err(Error::network(&e)),
             }
         }
-        self.connected_once.set(true);
-        Ok(Some(Connection {
-            link: Link::Unix(UnixStream::from(socket)),
-            address: self.name(),
+        self.was_connected.set(true);
+        Ok(Some(Dialed {
+            connection: Connection::Unix(UnixStream::from(socket)),
+            address: self.target_name(),
             connect: started.elapsed(),
             tls: None,
         }))
     }
 
-    /// The addresses of the target, or `None` when a signal came first. libc
-    /// cannot be interrupted, so it runs in a thread that may be left behind.
-    fn look_up(
+    /// Looks up the addresses of the target; returns `None` after a signal.
+    /// getaddrinfo(3) cannot be interrupted, so it runs in a thread that may
+    /// outlive this call.
+    fn lookup(
         &self,
         endpoint: &Endpoint,
         deadline: Option<Instant>,
-        stop: &Stop,
+        shutdown: &ShutdownSignal,
     ) -> Result<Option<Vec<SocketAddr>>> {
-        let family = match self.plan.source {
+        let family = match self.options.source {
             Some(SocketAddr::V4(_)) => Family::V4,
             Some(SocketAddr::V6(_)) => Family::V6,
-            None => self.plan.family,
+            None => self.options.family,
         };
         if let Host::Address(_) = endpoint.host {
             let mut found = net::lookup(&endpoint.host, endpoint.port, family, None)?;
-            if let Target::Inet(_, Some(zone)) = &self.plan.target {
+            if let Target::Inet(_, Some(zone)) = &self.options.target {
                 let index = zone::index(zone).map_err(|why| Error::new(Kind::System, why))?;
                 for address in &mut found {
                     *address = zone::within(*address, index);
@@ -396,9 +415,9 @@ impl Dialer {
             }
             return Ok(Some(found));
         }
-        let local = |e: io::Error| Error::local(&e).with_subject(self.name());
+        let local = |e: io::Error| Error::local(&e).with_subject(self.target_name());
         let (sender, receiver) = mpsc::channel();
-        let (done, wake) = UnixStream::pair().map_err(local)?;
+        let (wake_fd, waker) = UnixStream::pair().map_err(local)?;
         let Endpoint { mut host, port } = endpoint.clone();
         if let Host::Name(name) = &host {
             let ascii = zone::to_ascii(name).map_err(|why| Error::new(Kind::Input, why))?;
@@ -407,29 +426,31 @@ impl Dialer {
         thread::Builder::new()
             .name("lookup".to_owned())
             .spawn(move || {
-                // The receiver may have given up; then nobody wants this.
+                // Sending fails if the receiver has given up waiting.
                 let _ = sender.send(net::lookup(&host, port, family, None));
-                drop(wake);
+                // Closes the socket, which wakes the waiting thread.
+                drop(waker);
             })
             .map_err(local)?;
-        let mut fds = vec![PollFd::from_borrowed_fd(done.as_fd(), PollFlags::IN)];
-        match stop.wait(&mut fds, deadline)? {
-            Woken::Stopped => Ok(None),
-            Woken::Due => {
-                Err(Error::new(Kind::Name, "name lookup timed out").with_subject(self.name()))
+        let mut fds = vec![PollFd::from_borrowed_fd(wake_fd.as_fd(), PollFlags::IN)];
+        match shutdown.wait(&mut fds, deadline)? {
+            Wake::Shutdown => Ok(None),
+            Wake::TimedOut => {
+                Err(Error::new(Kind::Name, "name lookup timed out")
+                    .with_subject(self.target_name()))
             }
-            Woken::Ready => receiver
+            Wake::Ready => receiver
                 .recv()
                 .map_err(|_| {
-                    Error::new(Kind::Name, "name lookup failed").with_subject(self.name())
+                    Error::new(Kind::Name, "name lookup failed").with_subject(self.target_name())
                 })?
                 .map(Some),
         }
     }
 }
 
-/// Whether a later try may end otherwise.
-fn may_change(kind: Kind) -> bool {
+/// Returns whether a retry may succeed after an error of this kind.
+fn is_transient(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Refused | Kind::Unreachable | Kind::Timeout | Kind::Reset | Kind::Name

@@ -1,55 +1,54 @@
-//! One exchange as a state machine: what to send, how much to read, whether
-//! what came back is right, and when it is over. It knows no socket and no
-//! clock; [`crate::pump`] moves the bytes and tells it what happened.
+//! An exchange as a state machine without I/O and without a clock: it decides
+//! what to send, how much to read, whether the reply is right, and when the
+//! exchange is done. [`crate::relay`] moves the bytes and reports events.
 //!
-//! What has been sent and has not come back is kept in a window of at most
-//! [`WINDOW`] bytes, so memory does not grow with the message, also if the peer
-//! takes everything and returns nothing.
+//! Bytes that were sent and are not echoed yet are kept in a window of at most
+//! [`WINDOW`] bytes. So memory does not grow with the message, even if the peer
+//! reads everything and returns nothing.
 
 use std::collections::VecDeque;
 use std::fmt;
 
-/// Bytes that may be sent ahead of their echo. More than the buffers of both
-/// ends hold at their default limits, so only a peer that collects what it
-/// receives reaches it.
+/// The number of bytes that may be sent ahead of their echo. The buffers of
+/// both ends hold fewer at their default limits, so only a peer that collects
+/// the message before it replies reaches this limit.
 pub(crate) const WINDOW: usize = 32 << 20;
 
-/// What may come back.
+/// The reply that is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     /// The bytes that were sent.
     Echo,
-    /// This text; over at the first difference.
+    /// This text; the exchange ends at the first difference.
     Text(Vec<u8>),
-    /// Whatever the peer likes, until it closes.
-    Anything,
+    /// Any bytes, until the peer ends its side.
+    Any,
 }
 
-/// The first byte that is not as it should be.
+/// The first byte of a reply that differs from the expected one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// Its offset in the reply, from 0.
+    /// The offset in the reply, from 0.
     pub(crate) offset: u64,
-    /// What should be there; `None` past the end of what was expected.
+    /// The expected byte; `None` if the reply is longer than expected.
     pub(crate) expected: Option<u8>,
-    /// What is there.
-    pub(crate) got: u8,
+    pub(crate) actual: u8,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "differs at offset {}: expected ", self.offset)?;
         match self.expected {
-            Some(byte) => byte_name(f, byte)?,
+            Some(byte) => fmt_byte(f, byte)?,
             None => f.write_str("the end")?,
         }
         f.write_str(", got ")?;
-        byte_name(f, self.got)
+        fmt_byte(f, self.actual)
     }
 }
 
-/// `0x61 'a'`, or the number alone where the character says nothing.
-fn byte_name(f: &mut fmt::Formatter<'_>, byte: u8) -> fmt::Result {
+/// Writes `0x61 'a'`, or only the number if the byte is not printable.
+fn fmt_byte(f: &mut fmt::Formatter<'_>, byte: u8) -> fmt::Result {
     write!(f, "0x{byte:02x}")?;
     if byte.is_ascii_graphic() {
         write!(f, " '{}'", char::from(byte))?;
@@ -57,63 +56,63 @@ fn byte_name(f: &mut fmt::Formatter<'_>, byte: u8) -> fmt::Result {
     Ok(())
 }
 
-/// How a finished exchange stands.
+/// The result of comparing the reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// All that was asked for came.
-    Right,
-    /// Something else came.
+    /// The reply is complete and equals the expected one.
+    Correct,
+    /// The reply differs from the expected one.
     Differs(Difference),
-    /// Right so far, but not all.
-    Short,
+    /// The reply is right so far, but bytes are missing.
+    Incomplete,
 }
 
 /// The state of one exchange.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     rule: Rule,
-    /// Whether the end of the input is passed on to the peer.
+    /// Whether the sending side is shut down at the end of the input.
     half_close: bool,
-    /// Whether the input is still sent when the peer has ended its side.
-    outlive_peer: bool,
-    /// Whether the peer has no way to say that it ends.
-    endless: bool,
+    /// Whether input is sent after the peer's end of file, too.
+    send_after_peer_eof: bool,
+    /// Whether the transport has no end of file.
+    without_eof: bool,
     /// Whether message and reply are one datagram each, of any length.
     datagram: bool,
-    /// Whether that has been sent.
-    dispatched: bool,
-    /// Taken from the input and not yet sent, from `start` on.
+    /// Whether the datagram was sent; it may be empty.
+    datagram_sent: bool,
+    /// Input that is not sent yet, from `start` on.
     outgoing: Vec<u8>,
     start: usize,
-    /// What must come back next: the window, or the rest of the text.
+    /// The bytes expected next: the window, or the rest of the text.
     expected: VecDeque<u8>,
-    /// Bytes expected in all; `None` while the input goes on.
-    wanted: Option<u64>,
+    /// The number of bytes expected in all; `None` before the end of the input.
+    expected_total: Option<u64>,
     sent: u64,
     received: u64,
     input_ended: bool,
     half_closed: bool,
     peer_ended: bool,
-    /// Bytes sent when the peer ended its side.
-    sent_then: u64,
+    /// The number of bytes sent before the peer's end of file.
+    sent_before_peer_eof: u64,
     difference: Option<Difference>,
 }
 
 impl Exchange {
-    /// An exchange under a rule, its input yet to come.
+    /// Creates an exchange without input.
     pub(crate) fn new(rule: Rule) -> Self {
         let expected: VecDeque<u8> = match &rule {
             Rule::Text(text) => text.iter().copied().collect(),
-            Rule::Echo | Rule::Anything => VecDeque::new(),
+            Rule::Echo | Rule::Any => VecDeque::new(),
         };
         Self {
-            wanted: matches!(rule, Rule::Text(_)).then_some(expected.len() as u64),
+            expected_total: matches!(rule, Rule::Text(_)).then_some(expected.len() as u64),
             rule,
             half_close: false,
-            outlive_peer: false,
-            endless: false,
+            send_after_peer_eof: false,
+            without_eof: false,
             datagram: false,
-            dispatched: false,
+            datagram_sent: false,
             outgoing: Vec::new(),
             start: 0,
             expected,
@@ -122,60 +121,63 @@ impl Exchange {
             input_ended: false,
             half_closed: false,
             peer_ended: false,
-            sent_then: 0,
+            sent_before_peer_eof: 0,
             difference: None,
         }
     }
 
-    /// Passes the end of the input on to the peer, as a half-close.
+    /// Shuts down the sending side at the end of the input.
     pub(crate) fn half_close(mut self) -> Self {
         self.half_close = true;
         self
     }
 
-    /// Goes on sending when the peer has ended its side.
-    pub(crate) fn outlive_peer(mut self) -> Self {
-        self.outlive_peer = true;
+    /// Continues to send input after the peer's end of file.
+    pub(crate) fn send_after_peer_eof(mut self) -> Self {
+        self.send_after_peer_eof = true;
         self
     }
 
-    /// Over datagrams, which have no end of file: an exchange of anything is
-    /// over when as many bytes have come back as were sent.
-    pub(crate) fn endless(mut self) -> Self {
-        self.endless = true;
+    /// Ends an exchange with [`Rule::Any`] when as many bytes have been
+    /// received as were sent, since datagrams have no end of file.
+    pub(crate) fn without_eof(mut self) -> Self {
+        self.without_eof = true;
         self
     }
 
-    /// Sends the message as one datagram and takes one as the reply, also if
+    /// Sends the message as one datagram and expects one as the reply, even if
     /// they are empty.
     pub(crate) fn datagram(mut self) -> Self {
         self.datagram = true;
         self
     }
 
-    /// Whether message and reply are datagrams.
+    /// Returns whether message and reply are datagrams.
     pub(crate) fn is_datagram(&self) -> bool {
         self.datagram
     }
 
-    /// Whether an empty datagram is to be sent now; answer with
-    /// [`Self::wrote`].
-    pub(crate) fn owes_datagram(&self) -> bool {
-        self.datagram && !self.dispatched && self.input_ended && self.unsent().is_empty()
+    /// Returns whether to send an empty datagram now. Call [`Self::mark_sent`]
+    /// afterwards.
+    pub(crate) fn wants_empty_datagram(&self) -> bool {
+        self.datagram && !self.datagram_sent && self.input_ended && self.unsent().is_empty()
     }
 
-    /// Whether the peer has ended its side while there is still input to come.
-    pub(crate) fn waits_for_input_alone(&self) -> bool {
+    /// Returns whether the peer has ended its side and only further input can
+    /// continue the exchange.
+    pub(crate) fn waits_only_for_input(&self) -> bool {
         self.peer_ended && !self.input_ended && self.unsent().is_empty()
     }
 
-    /// Whether more input is welcome now: one chunk at a time.
+    /// Returns whether to read more input: one chunk at a time.
     pub(crate) fn wants_input(&self) -> bool {
-        !self.input_ended && self.unsent().is_empty() && (!self.peer_ended || self.outlive_peer)
+        !self.input_ended
+            && self.unsent().is_empty()
+            && (!self.peer_ended || self.send_after_peer_eof)
     }
 
-    /// Input has come. An empty chunk is nothing, not the end.
-    pub(crate) fn input(&mut self, bytes: Vec<u8>) {
+    /// Adds input. An empty chunk does not end it.
+    pub(crate) fn push_input(&mut self, bytes: Vec<u8>) {
         if self.unsent().is_empty() {
             self.outgoing = bytes;
             self.start = 0;
@@ -184,47 +186,45 @@ impl Exchange {
         }
     }
 
-    /// The input has ended.
-    pub(crate) fn input_end(&mut self) {
+    /// Records the end of the input.
+    pub(crate) fn end_input(&mut self) {
         self.input_ended = true;
         if self.rule == Rule::Echo {
-            self.wanted = Some(self.sent + self.unsent().len() as u64);
+            self.expected_total = Some(self.sent + self.unsent().len() as u64);
         }
     }
 
-    /// Whether the input has ended.
     pub(crate) fn input_has_ended(&self) -> bool {
         self.input_ended
     }
 
-    /// What is left of the input that has been taken.
+    /// Returns the input that is not sent yet.
     pub(crate) fn unsent(&self) -> &[u8] {
         &self.outgoing[self.start..]
     }
 
-    /// What of that may be sent now: nothing while [`WINDOW`] bytes are ahead
-    /// of their echo.
+    /// Returns the unsent input that fits into the window.
     pub(crate) fn sendable(&self) -> &[u8] {
         let room = match self.rule {
             Rule::Echo => WINDOW.saturating_sub(self.expected.len()),
-            Rule::Text(_) | Rule::Anything => usize::MAX,
+            Rule::Text(_) | Rule::Any => usize::MAX,
         };
         let unsent = self.unsent();
         &unsent[..unsent.len().min(room)]
     }
 
-    /// Whether sending waits for an echo.
+    /// Returns whether the window is full and sending waits for an echo.
     pub(crate) fn is_window_full(&self) -> bool {
         !self.unsent().is_empty() && self.sendable().is_empty()
     }
 
-    /// The first `n` bytes of [`Self::sendable`] are on their way.
-    pub(crate) fn wrote(&mut self, n: usize) {
+    /// Records that the first `n` bytes of [`Self::sendable`] were sent.
+    pub(crate) fn mark_sent(&mut self, n: usize) {
         let end = (self.start + n).min(self.outgoing.len());
         if self.rule == Rule::Echo {
             self.expected.extend(&self.outgoing[self.start..end]);
         }
-        self.dispatched = true;
+        self.datagram_sent = true;
         self.sent += (end - self.start) as u64;
         self.start = end;
         if self.unsent().is_empty() {
@@ -233,31 +233,31 @@ impl Exchange {
         }
     }
 
-    /// Whether the end of file is to be sent now; answer with
-    /// [`Self::half_closed`].
+    /// Returns whether to shut down the sending side now. Call
+    /// [`Self::mark_half_closed`] afterwards.
     pub(crate) fn wants_half_close(&self) -> bool {
         self.half_close && !self.half_closed && self.input_ended && self.unsent().is_empty()
     }
 
-    /// The end of file has been sent.
-    pub(crate) fn half_closed(&mut self) {
+    /// Records that the sending side was shut down.
+    pub(crate) fn mark_half_closed(&mut self) {
         self.half_closed = true;
     }
 
-    /// How many bytes may be read now. Under a rule that says how many are
-    /// due no more than those, so that what follows never matters.
+    /// Returns how many bytes to read at most. If the length of the reply is
+    /// known, further bytes of the peer are never read.
     pub(crate) fn read_limit(&self) -> usize {
         match self.rule {
             _ if self.peer_ended => 0,
             _ if self.datagram => usize::MAX,
-            Rule::Anything => usize::MAX,
+            Rule::Any => usize::MAX,
             Rule::Echo | Rule::Text(_) => self.expected.len(),
         }
     }
 
-    /// Bytes have come back.
-    pub(crate) fn received(&mut self, bytes: &[u8]) {
-        if self.rule != Rule::Anything {
+    /// Compares bytes of the reply.
+    pub(crate) fn receive(&mut self, bytes: &[u8]) {
+        if self.rule != Rule::Any {
             self.compare(bytes);
         }
         self.received += bytes.len() as u64;
@@ -268,43 +268,44 @@ impl Exchange {
         if self.difference.is_none() {
             let (front, back) = self.expected.as_slices();
             let split = n.min(front.len());
-            let same = bytes[..split] == front[..split] && bytes[split..n] == back[..n - split];
-            if !same || n < bytes.len() {
+            let is_equal = bytes[..split] == front[..split] && bytes[split..n] == back[..n - split];
+            if !is_equal || n < bytes.len() {
                 let at = (0..bytes.len())
                     .find(|&i| self.expected.get(i) != Some(&bytes[i]))
                     .unwrap_or(n);
                 self.difference = Some(Difference {
                     offset: self.received + at as u64,
                     expected: self.expected.get(at).copied(),
-                    got: bytes[at],
+                    actual: bytes[at],
                 });
             }
         }
         self.expected.drain(..n);
     }
 
-    /// The peer has ended its side.
-    pub(crate) fn peer_end(&mut self) {
+    /// Records the peer's end of file.
+    pub(crate) fn peer_eof(&mut self) {
         self.peer_ended = true;
-        self.sent_then = self.sent;
+        self.sent_before_peer_eof = self.sent;
     }
 
-    /// Whether bytes were sent after the peer had ended its side.
-    pub(crate) fn fed_after_the_end(&self) -> bool {
-        self.peer_ended && !self.datagram && self.sent > self.sent_then
+    /// Returns whether bytes were sent after the peer's end of file.
+    pub(crate) fn sent_after_peer_eof(&self) -> bool {
+        self.peer_ended && !self.datagram && self.sent > self.sent_before_peer_eof
     }
 
-    /// What came was a whole datagram: no more of the reply will come.
-    pub(crate) fn datagram_end(&mut self) {
-        if self.rule != Rule::Anything {
+    /// Records that the received bytes were a complete datagram, with which
+    /// the reply ends.
+    pub(crate) fn end_of_datagram(&mut self) {
+        if self.rule != Rule::Any {
             self.peer_ended = true;
         }
     }
 
-    /// Whether nothing is left to do.
-    pub(crate) fn is_over(&self) -> bool {
+    /// Returns whether there is nothing left to send and to receive.
+    pub(crate) fn is_done(&self) -> bool {
         let all_sent = self.input_ended && self.unsent().is_empty();
-        let told = !self.half_close || self.half_closed;
+        let half_close_done = !self.half_close || self.half_closed;
         match self.rule {
             Rule::Echo | Rule::Text(_) if self.datagram => {
                 self.peer_ended || self.difference.is_some()
@@ -313,35 +314,36 @@ impl Exchange {
             Rule::Text(_) => {
                 self.peer_ended || self.difference.is_some() || self.expected.is_empty()
             }
-            Rule::Anything if self.endless => all_sent && self.received >= self.sent,
-            Rule::Anything => self.peer_ended && (!self.outlive_peer || all_sent && told),
+            Rule::Any if self.without_eof => all_sent && self.received >= self.sent,
+            Rule::Any => {
+                self.peer_ended && (!self.send_after_peer_eof || all_sent && half_close_done)
+            }
         }
     }
 
-    /// How it stands.
+    /// Returns the result of comparing the bytes received so far.
     pub(crate) fn verdict(&self) -> Verdict {
         match self.difference {
             Some(difference) => Verdict::Differs(difference),
-            None if self.rule == Rule::Anything => Verdict::Right,
-            None if Some(self.received) == self.wanted => Verdict::Right,
-            None => Verdict::Short,
+            None if self.rule == Rule::Any => Verdict::Correct,
+            None if Some(self.received) == self.expected_total => Verdict::Correct,
+            None => Verdict::Incomplete,
         }
     }
 
-    /// Bytes sent.
     pub(crate) fn bytes_sent(&self) -> u64 {
         self.sent
     }
 
-    /// Bytes that came back.
     pub(crate) fn bytes_received(&self) -> u64 {
         self.received
     }
 
-    /// How much came of how much, for messages: `3 of 14 bytes`.
+    /// Returns the progress for error messages: `3 of 14 bytes`, or `3 bytes`
+    /// if the length of the reply is not known.
     pub(crate) fn progress(&self) -> String {
-        match self.wanted {
-            Some(wanted) => format!("{} of {wanted} bytes", self.received),
+        match self.expected_total {
+            Some(expected_total) => format!("{} of {expected_total} bytes", self.received),
             None => format!("{} bytes", self.received),
         }
     }

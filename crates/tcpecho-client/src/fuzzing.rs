@@ -1,19 +1,20 @@
-//! Ways in for the fuzz targets, built only for them: what decides about
-//! replies, against a peer that does as the bytes say; and what users write.
+//! Entry points for the fuzz targets, compiled only for them. They run the
+//! modules that verify replies with a simulated peer, and the parsers of the
+//! command line. The input decides what the peer does.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use crate::bench::talk::Talk;
+use crate::bench::stream::MessageStream;
 use crate::exchange::{Exchange, Rule, Verdict};
-use crate::ledger::{Event, Ledger, Matching};
 use crate::message::{Hex, Sizes};
-use crate::pattern::{Id, Pattern};
+use crate::pattern::{MessageId, Pattern};
 use crate::tag::{self, Tags};
 use crate::target;
+use crate::tracker::{EchoTracker, Event, Matching};
 
-/// Bytes as a source of decisions; zero when they are used up.
+/// The input as a source of decisions; zeros follow after its end.
 struct Source<'a>(&'a [u8]);
 
 impl<'a> Source<'a> {
@@ -28,14 +29,15 @@ impl<'a> Source<'a> {
     }
 }
 
-/// A message and its reply: a verdict of "right" is only given to what is.
+/// Runs an exchange and checks its verdict against the bytes. Then runs
+/// messages that are counted one by one.
 pub fn exchange(bytes: &[u8]) {
     let mut source = Source(bytes);
     let n = usize::from(source.byte());
     let rule = match source.byte() % 3 {
         0 => Rule::Echo,
         1 => Rule::Text(source.take(n).to_vec()),
-        _ => Rule::Anything,
+        _ => Rule::Any,
     };
     let mut exchange = Exchange::new(rule.clone());
     let options = source.byte();
@@ -43,103 +45,105 @@ pub fn exchange(bytes: &[u8]) {
         exchange = exchange.half_close();
     }
     if options & 2 == 2 {
-        exchange = exchange.outlive_peer();
+        exchange = exchange.send_after_peer_eof();
     }
-    let datagrams = options & 4 == 4;
-    if datagrams {
-        exchange = exchange.endless();
+    let without_eof = options & 4 == 4;
+    if without_eof {
+        exchange = exchange.without_eof();
     }
-    let (mut sent, mut came) = (Vec::new(), Vec::new());
-    let mut ended = false;
-    // What had been sent when the first difference came.
-    let mut sent_then = None;
-    while !source.0.is_empty() && !exchange.is_over() {
+    let (mut sent, mut received) = (Vec::new(), Vec::new());
+    let mut has_eof = false;
+    // The bytes that were sent before the first difference arrived.
+    let mut sent_before_difference = None;
+    while !source.0.is_empty() && !exchange.is_done() {
         match source.byte() % 5 {
             0 if exchange.wants_input() => {
                 let n = usize::from(source.byte());
-                exchange.input(source.take(n).to_vec());
+                exchange.push_input(source.take(n).to_vec());
             }
             1 => {
                 let n = exchange.unsent().len().min(usize::from(source.byte()));
                 sent.extend_from_slice(&exchange.unsent()[..n]);
-                exchange.wrote(n);
+                exchange.mark_sent(n);
                 if exchange.wants_half_close() {
-                    exchange.half_closed();
+                    exchange.mark_half_closed();
                 }
             }
-            2 | 3 if !ended => {
+            2 | 3 if !has_eof => {
                 let n = usize::from(source.byte());
-                let honest = source.byte() & 3 != 0;
-                let n = if datagrams {
+                let is_honest = source.byte() & 3 != 0;
+                let n = if without_eof {
                     n
                 } else {
                     n.min(exchange.read_limit())
                 };
                 let mut piece = match &rule {
-                    Rule::Text(text) => text[came.len().min(text.len())..].to_vec(),
-                    _ => sent[came.len().min(sent.len())..].to_vec(),
+                    Rule::Text(text) => text[received.len().min(text.len())..].to_vec(),
+                    _ => sent[received.len().min(sent.len())..].to_vec(),
                 };
                 piece.truncate(n);
-                if !honest {
+                if !is_honest {
                     piece = source.take(n).to_vec();
                 }
                 if !piece.is_empty() {
-                    came.extend_from_slice(&piece);
-                    exchange.received(&piece);
+                    received.extend_from_slice(&piece);
+                    exchange.receive(&piece);
                     if let Verdict::Differs(_) = exchange.verdict() {
-                        sent_then.get_or_insert_with(|| sent.clone());
+                        sent_before_difference.get_or_insert_with(|| sent.clone());
                     }
                 }
             }
-            4 if source.byte() & 1 == 0 => exchange.input_end(),
+            4 if source.byte() & 1 == 0 => exchange.end_input(),
             4 => {
-                ended = true;
-                exchange.peer_end();
+                has_eof = true;
+                exchange.peer_eof();
             }
             _ => {}
         }
     }
     assert_eq!(exchange.bytes_sent(), sent.len() as u64);
-    assert_eq!(exchange.bytes_received(), came.len() as u64);
-    let whole = match &rule {
-        Rule::Echo => sent_then.as_ref().unwrap_or(&sent),
+    assert_eq!(exchange.bytes_received(), received.len() as u64);
+    let expected = match &rule {
+        Rule::Echo => sent_before_difference.as_ref().unwrap_or(&sent),
         Rule::Text(text) => text,
-        Rule::Anything => &came,
+        Rule::Any => &received,
     };
     match exchange.verdict() {
-        Verdict::Right => assert!(came == *whole, "not what was asked for"),
+        Verdict::Correct => assert!(received == *expected, "a wrong reply is accepted"),
         Verdict::Differs(difference) => {
             let at = difference.offset as usize;
-            assert_eq!(came[at], difference.got);
-            assert_eq!(whole.get(at).copied(), difference.expected);
-            assert!(difference.expected != Some(difference.got));
-            assert_eq!(came[..at], whole[..at], "not the first difference");
+            assert_eq!(received[at], difference.actual);
+            assert_eq!(expected.get(at).copied(), difference.expected);
+            assert!(difference.expected != Some(difference.actual));
+            assert_eq!(received[..at], expected[..at], "not the first difference");
         }
-        Verdict::Short => assert!(whole.starts_with(&came) || whole.len() < came.len()),
+        Verdict::Incomplete => {
+            assert!(expected.starts_with(&received) || expected.len() < received.len());
+        }
     }
-    ledger(bytes);
+    tracker(bytes);
 }
 
-/// Echoes counted one by one: every message has one fate.
-fn ledger(bytes: &[u8]) {
+/// Runs messages that are counted one by one and checks the counts.
+fn tracker(bytes: &[u8]) {
     let mut source = Source(bytes);
     let tags = Tags::new(u64::from(source.byte()));
     let matching = match source.byte() % 3 {
         0 => Matching::Stream,
         1 => Matching::Tagged(tags),
-        _ => Matching::Alike,
+        _ => Matching::Untagged,
     };
-    let stream = matches!(matching, Matching::Stream);
-    let mut ledger = Ledger::new(matching);
-    let mut on_their_way: VecDeque<Vec<u8>> = VecDeque::new();
+    let is_stream = matches!(matching, Matching::Stream);
+    let mut tracker = EchoTracker::new(matching);
+    let mut in_flight: VecDeque<Vec<u8>> = VecDeque::new();
     let mut events = Vec::new();
     let mut now = Duration::ZERO;
     while !source.0.is_empty() {
-        let mut come = |ledger: &mut Ledger, bytes: &[u8], now| {
-            if stream {
-                ledger.stream(bytes, now, &mut events);
+        let mut receive = |tracker: &mut EchoTracker, bytes: &[u8], now| {
+            if is_stream {
+                tracker.receive_bytes(bytes, now, &mut events);
             } else {
-                ledger.datagram(bytes, now, &mut events);
+                tracker.receive_datagram(bytes, now, &mut events);
             }
         };
         match source.byte() % 7 {
@@ -147,122 +151,123 @@ fn ledger(bytes: &[u8]) {
                 let n = usize::from(source.byte() % 32) + 1;
                 let mut payload = source.take(n).to_vec();
                 payload.push(1);
-                let seq = ledger.sent + 1;
+                let seq = tracker.sent + 1;
                 if let Matching::Tagged(tags) = matching {
-                    payload.resize(payload.len().max(tag::LEAST), 0);
+                    payload.resize(payload.len().max(tag::MIN_SIZE), 0);
                     tags.write(seq, &mut payload);
                 }
-                on_their_way.push_back(payload.clone());
+                in_flight.push_back(payload.clone());
                 let expires = now + Duration::from_millis(20);
-                ledger.sent(seq, payload.into(), now, expires);
+                tracker.sent(seq, payload.into(), now, expires);
             }
             1 => {
-                let back = on_their_way.pop_front().unwrap_or_default();
-                come(&mut ledger, &back, now);
+                let echo = in_flight.pop_front().unwrap_or_default();
+                receive(&mut tracker, &echo, now);
             }
             2 => {
-                // One that comes twice, cut or spoilt.
-                let mut back = on_their_way.back().cloned().unwrap_or_default();
-                back.truncate(usize::from(source.byte() % 40));
-                if let Some(byte) = back.get_mut(usize::from(source.byte())) {
+                // A duplicate, which may be truncated and corrupt.
+                let mut echo = in_flight.back().cloned().unwrap_or_default();
+                echo.truncate(usize::from(source.byte() % 40));
+                if let Some(byte) = echo.get_mut(usize::from(source.byte())) {
                     *byte ^= source.byte();
                 }
-                come(&mut ledger, &back, now);
+                receive(&mut tracker, &echo, now);
             }
             3 => {
                 let n = usize::from(source.byte() % 32);
-                let made_up = source.take(n);
-                come(&mut ledger, made_up, now);
+                let stray = source.take(n);
+                receive(&mut tracker, stray, now);
             }
             4 => {
                 now += Duration::from_millis(u64::from(source.byte()));
-                ledger.expire(now, &mut events);
-                assert!(ledger.next_expiry().is_none_or(|expiry| expiry > now));
+                tracker.expire(now, &mut events);
+                assert!(tracker.next_expiry().is_none_or(|expiry| expiry > now));
             }
             5 => {
                 let n = usize::from(source.byte() % 32);
-                let about = on_their_way.front().cloned().unwrap_or_default();
-                ledger.refused(&about[..n.min(about.len())]);
+                let quoted = in_flight.front().cloned().unwrap_or_default();
+                tracker.icmp_error(&quoted[..n.min(quoted.len())]);
             }
             _ => {
-                on_their_way.clear();
-                ledger.cut();
-                assert!(ledger.is_idle());
+                in_flight.clear();
+                tracker.lose_connection();
+                assert!(tracker.is_idle());
             }
         }
     }
-    ledger.end(now, None);
+    tracker.finish(now, None);
     let count = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count() as u64;
     let reordered = |event: &Event| matches!(event, Event::Reply { reordered, .. } if *reordered);
     assert_eq!(
         count(|event| matches!(event, Event::Reply { .. })),
-        ledger.received
+        tracker.received
     );
     assert_eq!(
         count(|event| matches!(event, Event::Corrupt { .. })),
-        ledger.corrupt
+        tracker.corrupt
     );
-    assert_eq!(count(reordered), ledger.reordered);
-    if let (Some(duplicates), Some(strays)) = (ledger.duplicates(), ledger.strays()) {
+    assert_eq!(count(reordered), tracker.reordered);
+    if let (Some(duplicates), Some(strays)) = (tracker.duplicates(), tracker.strays()) {
         let duplicate = |event: &Event| matches!(event, Event::Duplicate { .. });
         assert_eq!(count(duplicate), duplicates);
         assert_eq!(count(|event| matches!(event, Event::Stray { .. })), strays);
     }
     assert_eq!(
-        ledger.received + ledger.lost + ledger.corrupt + ledger.in_flight,
-        ledger.sent,
-        "a message with no fate, or two"
+        tracker.received + tracker.lost + tracker.corrupt + tracker.in_flight,
+        tracker.sent,
+        "every message is counted once"
     );
-    assert!((0.0..=100.0).contains(&ledger.loss_percent()));
+    assert!((0.0..=100.0).contains(&tracker.loss_percent()));
 }
 
-/// The load generator's stream: only a true echo counts as right.
+/// Runs a connection of the load engine and checks that an echo is right if and
+/// only if it was not changed.
 pub fn bench(bytes: &[u8]) {
     let mut source = Source(bytes);
     let min = usize::from(source.byte()) + 1;
     let max = min + usize::from(source.byte());
     let pattern = Pattern::new(u64::from(source.byte()), Sizes { min, max });
     let number = u32::from(source.byte());
-    let mut talk = Talk::new(&pattern, number, 0, source.byte() & 1 == 1);
+    let mut stream = MessageStream::new(&pattern, number, 0, source.byte() & 1 == 1);
     let (mut wire, mut out) = (VecDeque::new(), vec![0; 4096]);
-    let (mut right, mut all, mut honest) = (0_u64, 0_u64, true);
+    let (mut right, mut all, mut is_honest) = (0_u64, 0_u64, true);
     while !source.0.is_empty() {
         match source.byte() % 5 {
-            0 => talk.allow(u64::from(source.byte() % 8)),
+            0 => stream.allow(u64::from(source.byte() % 8)),
             1 => {
-                let filled = talk.fill(&pattern, &mut out);
+                let filled = stream.fill(&pattern, &mut out);
                 let n = filled.len.min(usize::from(source.byte()) * 16);
-                talk.wrote(&pattern, filled, n, 7);
+                stream.mark_sent(&pattern, filled, n, 7);
                 wire.extend(&out[..n]);
             }
             2 => {
                 if let Some(byte) = wire.front_mut() {
-                    honest = false;
+                    is_honest = false;
                     *byte ^= source.byte() | 1;
                 }
             }
             3 => {
-                honest &= wire.is_empty();
+                is_honest &= wire.is_empty();
                 wire.pop_front();
             }
             _ => {
                 let n = wire.len().min(usize::from(source.byte()) * 16);
                 let piece: Vec<u8> = wire.drain(..n).collect();
-                let sane = talk.received(&pattern, &piece, |echo| {
+                let is_valid = stream.receive(&pattern, &piece, |echo| {
                     assert!((min..=max).contains(&echo.size));
                     all += 1;
-                    right += u64::from(echo.right);
+                    right += u64::from(echo.is_right);
                 });
-                assert!(sane, "nothing was made up");
+                assert!(is_valid, "no byte was made up");
             }
         }
     }
-    assert_eq!(talk.awaited(), all);
-    assert!(!honest || right == all, "a true echo was refused");
-    let rest = talk.outstanding();
-    talk.stop();
-    assert!(talk.outstanding() <= rest + 1);
-    let id = Id {
+    assert_eq!(stream.awaited(), all);
+    assert!(!is_honest || right == all, "a right echo is refused");
+    let outstanding = stream.outstanding();
+    stream.stop();
+    assert!(stream.outstanding() <= outstanding + 1);
+    let id = MessageId {
         connection: number,
         sequence: all,
     };
@@ -270,7 +275,7 @@ pub fn bench(bytes: &[u8]) {
     assert!(pattern.matches(id, 0, &message));
 }
 
-/// What users write, cut at line ends into words.
+/// Parses operands, one per line of `text`, and values of options.
 pub fn words(text: &str) {
     if let Ok(Hex(bytes)) = Hex::parse(text) {
         assert!(bytes.len() * 2 <= text.len());
@@ -281,7 +286,7 @@ pub fn words(text: &str) {
     let words: Vec<OsString> = text.lines().map(OsString::from).collect();
     if let Ok((target, _)) = target::operands(&words) {
         let shown = target.to_string();
-        // As two words "unix 7" is a host of that name; as one it is a path.
+        // As two words, "unix 7" is a host and a port; "unix:7" is a path.
         if words.len() > 1 && shown.starts_with("unix:") {
             return;
         }

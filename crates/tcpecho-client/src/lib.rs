@@ -1,34 +1,32 @@
-//! The `tcpecho-client` tool: sends bytes to a peer, prints what comes back,
-//! and holds the one against the other.
+//! The `tcpecho-client` tool: sends bytes to a peer, prints the reply, and
+//! compares it with the bytes that were sent.
 //!
-//! Every mode starts with the same connection ([`dial`]) and works on the
-//! same non-blocking [`link`]. What a mode decides is computed in modules
-//! that know no sockets: [`exchange`] for a message and for stdin,
-//! [`ledger`] for echoes that are counted one by one, [`bench`]'s `talk` and
-//! `schedule` for load.
+//! Every mode opens its connection with [`dial`] and works on the same
+//! non-blocking [`connection`]. The decisions of a mode are made in modules
+//! that do no I/O: [`exchange`] for one message and for standard input,
+//! [`tracker`] for echoes that are counted one by one, [`mod@bench`]'s `stream`
+//! and `schedule` for a load test.
 
 mod bench;
 mod cli;
 mod config;
+mod connect_only;
+mod connection;
 mod dial;
 mod exchange;
-mod failure;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 #[cfg(all(feature = "fuzzing", feature = "tls"))]
 #[path = "fuzzing/tls.rs"]
 pub mod fuzzing_tls;
-mod handshake;
-mod ledger;
-mod link;
 mod message;
 mod output;
 mod pattern;
 mod probe;
-mod pump;
+mod relay;
 mod run;
-mod sink;
 mod stats;
+mod stdout;
 mod sys;
 mod tag;
 mod target;
@@ -37,11 +35,12 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 mod tls;
+mod tracker;
 mod wait;
 
 use std::process::ExitCode;
 
-/// Runs the tool on the process's arguments.
+/// Runs the tool with the arguments of this process.
 pub fn main() -> ExitCode {
     common::app::run::<cli::Cli>("tcpecho-client", |cli, io| run::run(&cli, io))
 }

@@ -1,4 +1,4 @@
-//! `tcpecho-client`: see the library half for what it does.
+//! The `tcpecho-client` binary; the library crate contains the tool.
 
 use std::process::ExitCode;
 

@@ -1,12 +1,12 @@
-//! Messages on the command line: bytes in hexadecimal, and the sizes of those
-//! that are made up.
+//! Messages as the command line describes them: bytes in hexadecimal, and the
+//! sizes of generated messages.
 
-/// Bytes written in hexadecimal.
+/// A message that was given in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hex(pub(crate) Vec<u8>);
 
 impl Hex {
-    /// Parses pairs of digits; blanks and colons may stand between pairs.
+    /// Parses pairs of digits; white space and colons may separate the pairs.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut bytes = Vec::with_capacity(text.len() / 2);
         let mut half: Option<u32> = None;
@@ -19,7 +19,10 @@ impl Hex {
                 }
                 (None, None) if c.is_ascii_whitespace() || c == ':' => {}
                 (None, None) => {
-                    return Err(format!("'{}' is no hexadecimal digit", c.escape_default()));
+                    return Err(format!(
+                        "'{}' is not a hexadecimal digit",
+                        c.escape_default()
+                    ));
                 }
                 (None, Some(_)) => return Err("a byte needs two hexadecimal digits".to_owned()),
             }
@@ -31,15 +34,14 @@ impl Hex {
     }
 }
 
-/// The largest message made up here, 1 GiB.
-const LARGEST: u64 = 1 << 30;
+/// The largest size of a generated message, 1 GiB.
+const SIZE_MAX: u64 = 1 << 30;
 
-/// The sizes of messages that are made up: every one between two bounds.
+/// The range of sizes of generated messages, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
-    /// The smallest, in bytes.
     pub(crate) min: usize,
-    /// The largest, in bytes.
+    /// The largest size; not below `min`.
     pub(crate) max: usize,
 }
 
@@ -54,12 +56,12 @@ impl Sizes {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (min, max) = text.split_once(':').unwrap_or((text, text));
         let bound = |text| match common::size::parse(text)? {
-            n @ 1..=LARGEST => Ok(n as usize),
+            n @ 1..=SIZE_MAX => Ok(n as usize),
             _ => Err("size out of range; use 1 to 1G".to_owned()),
         };
         let (min, max) = (bound(min)?, bound(max)?);
         if min > max {
-            return Err("the smaller size comes first, as in 64:1k".to_owned());
+            return Err("the smaller size must come first, as in 64:1k".to_owned());
         }
         Ok(Self { min, max })
     }
@@ -71,21 +73,21 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn hex_forms() {
+    fn hexadecimal_bytes_may_be_separated() {
         assert_eq!(Hex::parse("00ff 0A:0b"), Ok(Hex(vec![0, 255, 10, 11])));
         assert_eq!(Hex::parse(""), Ok(Hex(Vec::new())));
         for (bad, why) in [
             ("0", "a byte needs two hexadecimal digits"),
             ("0 0", "a byte needs two hexadecimal digits"),
             ("0x00", "a byte needs two hexadecimal digits"),
-            ("gg", "'g' is no hexadecimal digit"),
+            ("gg", "'g' is not a hexadecimal digit"),
         ] {
             assert_eq!(Hex::parse(bad), Err(why.to_owned()), "{bad}");
         }
     }
 
     #[test]
-    fn size_forms() {
+    fn sizes_are_a_number_or_a_range() {
         assert_eq!(Sizes::parse("64"), Ok(Sizes { min: 64, max: 64 }));
         assert_eq!(Sizes::parse("1:4k"), Ok(Sizes { min: 1, max: 4096 }));
         for bad in ["0", "2G", "5:4", "1:", ":1", "1:2:3", "x"] {
@@ -95,13 +97,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn hex_comes_back(bytes: Vec<u8>) {
+        fn hexadecimal_bytes_round_trip(bytes: Vec<u8>) {
             let text = bytes.iter().fold(String::new(), |text, b| format!("{text}{b:02x}"));
             prop_assert_eq!(Hex::parse(&text), Ok(Hex(bytes)));
         }
 
         #[test]
-        fn never_panics(text in ".*") {
+        fn any_text_is_parsed_without_a_panic(text in ".*") {
             let _ = (Hex::parse(&text), Sizes::parse(&text));
         }
     }

@@ -1,5 +1,6 @@
-//! The shape of [`crate::tls`] in a build without it, so that nothing else
-//! has to ask. Nothing of it can ever exist, and the compiler knows.
+//! Stand-ins for the types of [`crate::tls`] in a build without the feature
+//! `tls`. They have no values, so the other modules need no conditional
+//! compilation, and the compiler removes the code for TLS.
 
 use std::convert::Infallible;
 use std::io;
@@ -7,34 +8,34 @@ use std::net::TcpStream;
 
 use common::{Error, Result};
 
-/// Never planned: the command line refuses.
+/// Has no value, since the command line refuses `--tls`.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan(Infallible);
+pub(crate) struct TlsOptions(Infallible);
 
-/// Never made, for want of a plan.
+/// Has no value, since it is created from options.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings(Infallible);
+pub(crate) struct TlsConnector(Infallible);
 
-impl Settings {
-    pub(crate) fn new(plan: &Plan) -> Result<Self> {
-        match plan.0 {}
+impl TlsConnector {
+    pub(crate) fn new(options: &TlsOptions) -> Result<Self> {
+        match options.0 {}
     }
 }
 
-/// Never opened, for want of settings.
+/// Has no value, since it is created by a connector.
 #[derive(Debug)]
-pub(crate) struct Session(Infallible);
+pub(crate) struct TlsStream(Infallible);
 
-impl Session {
-    pub(crate) fn new(settings: &Settings, _: TcpStream) -> io::Result<Self> {
-        match settings.0 {}
+impl TlsStream {
+    pub(crate) fn new(connector: &TlsConnector, _: TcpStream) -> io::Result<Self> {
+        match connector.0 {}
     }
 
-    pub(crate) fn stream(&self) -> &TcpStream {
+    pub(crate) fn tcp(&self) -> &TcpStream {
         match self.0 {}
     }
 
-    pub(crate) fn advance(&mut self) -> io::Result<bool> {
+    pub(crate) fn handshake(&mut self) -> io::Result<bool> {
         match self.0 {}
     }
 
@@ -42,7 +43,7 @@ impl Session {
         match self.0 {}
     }
 
-    pub(crate) fn has_buffered(&self) -> bool {
+    pub(crate) fn has_buffered_input(&self) -> bool {
         match self.0 {}
     }
 
@@ -63,7 +64,7 @@ impl Session {
     }
 }
 
-/// No error is one of TLS.
+/// Returns `None`: no error comes from TLS.
 pub(crate) fn error(_: &io::Error) -> Option<Error> {
     None
 }

@@ -1,39 +1,41 @@
-//! Messages that are made up: a sequence number and a seeded pattern.
+//! Generated messages: a header with a sequence number, then a seeded pattern.
 //!
-//! Every message is a pure function of the seed, its connection and its
-//! number, so none is kept while it is on its way: what comes back is compared
-//! with what would be sent. It begins with the connection and the number in
-//! eight bytes; the rest is cut from a table of random bytes at a place that
-//! follows from both. A byte lost or doubled, an answer to somebody else and
-//! one out of order all show.
+//! A message is a pure function of the seed, its connection and its sequence
+//! number. So it need not be stored while it is in flight: the echo is
+//! compared with the message as it is generated again. The first eight bytes
+//! hold the connection and the sequence number; the rest is a slice of a table
+//! of random bytes that starts at an index derived from both. This detects
+//! lost and repeated bytes, reordering, and echoes of another connection.
 
 use common::random::mix;
 
 use crate::message::Sizes;
 
-/// Bytes of the table; prime, so that no block of a power of two fits the
-/// place of another, and small, so that it stays in the processor's cache.
-const TABLE: usize = 8191;
+/// The size of the table in bytes. It is prime, so that blocks of a size that is
+/// a power of two differ from each other, and small enough for the processor's
+/// cache.
+const TABLE_SIZE: usize = 8191;
 
-/// Bytes of the header.
-const HEADER: usize = 8;
+/// The size of the header in bytes.
+const HEADER_SIZE: usize = 8;
 
-/// Which message.
+/// The connection and the sequence number of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Id {
-    /// Its connection, below 2^24.
+pub(crate) struct MessageId {
+    /// The index of the connection, below 2^24.
     pub(crate) connection: u32,
-    /// Its number on the connection, from 0, below 2^40.
+    /// The number of the message on its connection, from 0, below 2^40.
     pub(crate) sequence: u64,
 }
 
-impl Id {
+impl MessageId {
+    /// Packs both numbers into the header's value.
     fn number(self) -> u64 {
         u64::from(self.connection) << 40 | self.sequence & ((1 << 40) - 1)
     }
 }
 
-/// The maker of messages.
+/// A generator of messages.
 #[derive(Debug)]
 pub(crate) struct Pattern {
     seed: u64,
@@ -42,16 +44,16 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    /// A maker of messages of these sizes.
+    /// Creates a generator of messages of these sizes.
     pub(crate) fn new(seed: u64, sizes: Sizes) -> Self {
-        let table = (0..TABLE as u64)
+        let table = (0..TABLE_SIZE as u64)
             .map(|n| mix(seed.wrapping_add(n)) as u8)
             .collect();
         Self { seed, sizes, table }
     }
 
-    /// The size of a message in bytes.
-    pub(crate) fn size(&self, id: Id) -> usize {
+    /// Returns the size of a message in bytes.
+    pub(crate) fn size(&self, id: MessageId) -> usize {
         let Sizes { min, max } = self.sizes;
         if min == max {
             return min;
@@ -60,28 +62,33 @@ impl Pattern {
         min + (mix(self.seed ^ id.number()) % range) as usize
     }
 
-    /// Where in the table the byte at `offset` of a message lies.
-    fn place(&self, id: Id, offset: usize) -> usize {
+    /// Returns the index in the table of the byte at `offset` of a message.
+    fn table_index(&self, id: MessageId, offset: usize) -> usize {
         let mixed = (self.seed ^ id.number()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        // The upper half as a share of the table: no division.
-        let start = ((mixed >> 32) * TABLE as u64) >> 32;
-        let place = start as usize + offset;
-        // Rarely so: most messages are small, and to divide takes its time.
-        if place < TABLE { place } else { place % TABLE }
+        // Scales the upper half to the table's size without a division.
+        let start = ((mixed >> 32) * TABLE_SIZE as u64) >> 32;
+        let index = start as usize + offset;
+        // Most messages are small, so the slow division is rarely needed.
+        if index < TABLE_SIZE {
+            index
+        } else {
+            index % TABLE_SIZE
+        }
     }
 
-    /// The bytes behind the header, from `offset` on, as many as lie together.
+    /// Returns the table from the byte at `offset` of a message to its end.
     #[inline]
-    fn run(&self, id: Id, offset: usize) -> &[u8] {
-        &self.table[self.place(id, offset)..]
+    fn table_from(&self, id: MessageId, offset: usize) -> &[u8] {
+        &self.table[self.table_index(id, offset)..]
     }
 
-    /// Writes the bytes of a message from `offset` on; `out` ends at the
-    /// latest where the message does.
-    pub(crate) fn fill(&self, id: Id, offset: usize, out: &mut [u8]) {
-        let head = HEADER.saturating_sub(offset).min(out.len());
+    /// Writes the bytes of a message from `offset` on. `out` must not extend
+    /// past the end of the message.
+    pub(crate) fn fill(&self, id: MessageId, offset: usize, out: &mut [u8]) {
+        let head = HEADER_SIZE.saturating_sub(offset).min(out.len());
         let header = id.number().to_le_bytes();
-        // Of a length known here: most messages are whole, and small.
+        // Most messages are written as a whole. The length of this copy is
+        // known to the compiler.
         if let (0, Some((first, _))) = (offset, out.split_first_chunk_mut()) {
             *first = header;
         } else if head > 0 {
@@ -89,36 +96,36 @@ impl Pattern {
         }
         let mut done = head;
         while done < out.len() {
-            let run = self.run(id, offset + done);
-            let n = run.len().min(out.len() - done);
-            out[done..done + n].copy_from_slice(&run[..n]);
+            let source = self.table_from(id, offset + done);
+            let n = source.len().min(out.len() - done);
+            out[done..done + n].copy_from_slice(&source[..n]);
             done += n;
         }
     }
 
-    /// The whole message.
-    pub(crate) fn message(&self, id: Id) -> Vec<u8> {
+    /// Returns the message from its first to its last byte.
+    pub(crate) fn message(&self, id: MessageId) -> Vec<u8> {
         let mut message = vec![0; self.size(id)];
         self.fill(id, 0, &mut message);
         message
     }
 
-    /// Whether `got` is what the message holds from `offset` on.
-    pub(crate) fn matches(&self, id: Id, offset: usize, got: &[u8]) -> bool {
-        let head = HEADER.saturating_sub(offset).min(got.len());
+    /// Returns whether `bytes` equal the message from `offset` on.
+    pub(crate) fn matches(&self, id: MessageId, offset: usize, bytes: &[u8]) -> bool {
+        let head = HEADER_SIZE.saturating_sub(offset).min(bytes.len());
         let header = id.number().to_le_bytes();
-        let mut same = match (offset, got.first_chunk()) {
+        let mut is_equal = match (offset, bytes.first_chunk()) {
             (0, Some(first)) => *first == header,
-            _ => head == 0 || got[..head] == header[offset..offset + head],
+            _ => head == 0 || bytes[..head] == header[offset..offset + head],
         };
         let mut done = head;
-        while done < got.len() {
-            let run = self.run(id, offset + done);
-            let n = run.len().min(got.len() - done);
-            same &= run[..n] == got[done..done + n];
+        while done < bytes.len() {
+            let source = self.table_from(id, offset + done);
+            let n = source.len().min(bytes.len() - done);
+            is_equal &= source[..n] == bytes[done..done + n];
             done += n;
         }
-        same
+        is_equal
     }
 }
 
@@ -127,8 +134,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn id() -> impl Strategy<Value = Id> {
-        (0u32..1 << 24, 0u64..1 << 40).prop_map(|(connection, sequence)| Id {
+    fn id() -> impl Strategy<Value = MessageId> {
+        (0u32..1 << 24, 0u64..1 << 40).prop_map(|(connection, sequence)| MessageId {
             connection,
             sequence,
         })
@@ -136,7 +143,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_match_wherever_they_are_cut(
+        fn a_message_matches_in_two_pieces(
             seed: u64, id in id(), size in 1usize..200_000, cut: prop::sample::Index,
         ) {
             let pattern = Pattern::new(seed, Sizes { min: size, max: size });
@@ -147,7 +154,7 @@ mod tests {
         }
 
         #[test]
-        fn one_wrong_byte_is_seen(seed: u64, id in id(), size in 1usize..2000, at: prop::sample::Index) {
+        fn one_wrong_byte_is_detected(seed: u64, id in id(), size in 1usize..2000, at: prop::sample::Index) {
             let pattern = Pattern::new(seed, Sizes { min: size, max: size });
             let mut message = pattern.message(id);
             message[at.index(size)] ^= 1;
@@ -155,14 +162,14 @@ mod tests {
         }
 
         #[test]
-        fn no_message_passes_for_another(seed: u64, a in id(), b in id()) {
+        fn two_messages_never_match(seed: u64, a in id(), b in id()) {
             prop_assume!(a != b);
             let pattern = Pattern::new(seed, Sizes::default());
             prop_assert!(!pattern.matches(b, 0, &pattern.message(a)));
         }
 
         #[test]
-        fn sizes_stay_in_bounds(seed: u64, id in id(), min in 1usize..100, more in 0usize..100) {
+        fn sizes_stay_in_their_range(seed: u64, id in id(), min in 1usize..100, more in 0usize..100) {
             let pattern = Pattern::new(seed, Sizes { min, max: min + more });
             prop_assert!((min..=min + more).contains(&pattern.size(id)));
         }

@@ -1,8 +1,10 @@
-//! Echo by echo: a message every interval, a line for each echo, a summary.
+//! `-c` and `-i`: sends a message every interval, prints a line for each echo,
+//! and ends with a summary.
 //!
-//! Messages go out on time whether or not the one before has come back; what
-//! comes back is matched by the [`Ledger`]. With `--reconnect` each message
-//! has a connection of its own, and there is never more than one.
+//! Messages are sent on schedule whether or not the previous echo has arrived;
+//! the [`EchoTracker`] matches echoes with messages. With `--reconnect` each
+//! message has a connection of its own, and one message is in flight at a time.
+//! Over UDP, [`datagram`] sends and receives.
 
 use std::io;
 use std::rc::Rc;
@@ -11,259 +13,253 @@ use std::time::{Duration, Instant};
 use common::app::Io;
 use common::{Error, Exit, Kind, Result};
 
-use crate::config::{Payload, Probe};
-use crate::dial::{Connection, Dialer};
-use crate::failure;
-use crate::ledger::{Event, Ledger, Matching};
-use crate::link::Link;
+use crate::config::{Payload, ProbeOptions, Verbosity};
+use crate::connection::{self, Connection};
+use crate::dial::Dialer;
 use crate::output;
-use crate::output::echoes::{self, Summary, What};
-use crate::pattern::{Id, Pattern};
+use crate::output::echoes::{self, Subject, Summary};
+use crate::pattern::{MessageId, Pattern};
 use crate::stats::{Jitter, Latencies};
-use crate::sys;
 use crate::tag::{self, Tags};
-use crate::wait::{Stop, Woken};
+use crate::tracker::{EchoTracker, Event, Matching};
+use crate::wait::{ShutdownSignal, Wake};
 
-/// Bytes read at once; a whole datagram.
-const CHUNK: usize = 64 * 1024;
+mod datagram;
 
-/// Datagrams, or errors about them, taken before signals and the clock have
-/// their turn.
-const TURN: usize = 64;
+/// The size of a read in bytes; not smaller than a datagram.
+const CHUNK_SIZE: usize = 64 * 1024;
 
-/// One run of echoes.
+/// The state of a run.
 #[derive(Debug)]
-struct Run<'a> {
+struct ProbeRun<'a> {
     dialer: &'a Dialer,
-    plan: &'a Probe,
-    stop: &'a Stop,
+    options: &'a ProbeOptions,
+    shutdown: &'a ShutdownSignal,
     quiet: bool,
     target: String,
-    /// Who answered last.
+    /// The address of the last connection.
     address: Option<String>,
+    /// The generator of messages, unless a message was given.
     pattern: Option<Pattern>,
     connection: Option<Connection>,
-    /// What is left of the message that is being sent.
-    unsent: Unsent,
-    /// When the peer last took something of it.
-    moved: Instant,
-    ledger: Ledger,
+    /// The message that is being sent.
+    pending: PendingSend,
+    /// The time at which the peer last accepted bytes of it.
+    last_progress: Instant,
+    tracker: EchoTracker,
     tags: Option<Tags>,
     latencies: Latencies,
     jitter: Jitter,
     started: Instant,
-    /// When the next message is due.
+    /// The due time of the next message.
     next: Instant,
-    /// Why the last connection could not be made.
-    refusal: Option<Error>,
+    /// The error of the last connect, if it failed.
+    connect_error: Option<Error>,
 }
 
-/// Sends messages as planned and reports their echoes.
+/// Sends messages as `options` specify and reports their echoes.
 pub(crate) fn run(
     dialer: &Dialer,
-    plan: &Probe,
-    stop: &Stop,
-    (quiet, verbose): (bool, bool),
+    options: &ProbeOptions,
+    shutdown: &ShutdownSignal,
+    verbosity: Verbosity,
     io: &mut Io,
 ) -> Result<Exit> {
-    let target = dialer.name();
-    let reporter = verbose.then(|| io.report.clone());
-    let mut connection = None;
-    if !plan.reconnect {
-        connection = dialer.dial_patiently(stop, reporter.as_ref())?;
-        if let (Some(connection), true) = (&connection, verbose) {
-            output::connected(io, &target, connection);
+    let target = dialer.target_name();
+    let reporter = verbosity.verbose.then(|| io.report.clone());
+    let (mut connection, mut address) = (None, None);
+    // A signal during the connect ends the run before the first message.
+    let mut is_interrupted = false;
+    if !options.reconnect {
+        match dialer.dial_with_retries(shutdown, reporter.as_ref())? {
+            Some(dialed) => {
+                if verbosity.verbose {
+                    output::connected(io, &target, &dialed);
+                }
+                datagram::enable_error_queue(&dialed.connection);
+                connection = Some(dialed.connection);
+                address = Some(dialed.address);
+            }
+            None => is_interrupted = true,
         }
     }
-    let tags = match &plan.payload {
-        Payload::Made(sizes) if dialer.plan.udp && sizes.min >= tag::LEAST => {
-            Some(Tags::new(some_key()))
+    let tags = match &options.payload {
+        Payload::Generated(sizes) if dialer.options.udp && sizes.min >= tag::MIN_SIZE => {
+            Some(Tags::new(run_key()))
         }
-        Payload::Made(_) | Payload::Fixed(_) => None,
+        Payload::Generated(_) | Payload::Fixed(_) => None,
     };
-    if let Some(link) = connection.as_ref().map(|c| &c.link)
-        && link.is_datagram()
-    {
-        keep_errors(link);
-    }
-    // Without a connection, and without an error, a signal came first.
-    let interrupted = !plan.reconnect && connection.is_none();
     let now = Instant::now();
-    let mut run = Run {
+    let mut run = ProbeRun {
         dialer,
-        plan,
-        stop,
-        quiet,
+        options,
+        shutdown,
+        quiet: verbosity.quiet,
         target,
-        address: connection.as_ref().map(|c| c.address.clone()),
-        pattern: match &plan.payload {
-            Payload::Made(sizes) => Some(Pattern::new(0, *sizes)),
+        address,
+        pattern: match &options.payload {
+            Payload::Generated(sizes) => Some(Pattern::new(0, *sizes)),
             Payload::Fixed(_) => None,
         },
         connection,
-        unsent: Unsent::default(),
-        moved: now,
-        ledger: Ledger::new(match (dialer.plan.udp, tags) {
+        pending: PendingSend::default(),
+        last_progress: now,
+        tracker: EchoTracker::new(match (dialer.options.udp, tags) {
             (false, _) => Matching::Stream,
             (true, Some(tags)) => Matching::Tagged(tags),
-            (true, None) => Matching::Alike,
+            (true, None) => Matching::Untagged,
         }),
         tags,
         latencies: Latencies::new()?,
         jitter: Jitter::default(),
         started: now,
         next: now,
-        refusal: None,
+        connect_error: None,
     };
-    let exit = if interrupted {
+    let exit = if is_interrupted {
         Exit::No
     } else {
-        run.echoes(io)?
+        run.run_loop(io)?
     };
-    run.ledger.end(
+    run.tracker.finish(
         run.started.elapsed(),
-        plan.timeout_given.then_some(plan.timeout),
+        options.has_explicit_timeout.then_some(options.timeout),
     );
     let exit = match exit {
-        Exit::Yes if !run.ledger.all_right() => Exit::No,
+        Exit::Yes if !run.tracker.is_success() => Exit::No,
         other => other,
     };
-    run.summary(io)?;
+    run.show_summary(io)?;
     Ok(exit)
 }
 
-/// Something that differs from run to run.
-fn some_key() -> u64 {
+/// Returns a key that differs from run to run.
+fn run_key() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let now = now.unwrap_or_default().as_nanos() as u64;
     now ^ u64::from(std::process::id()) << 32
 }
 
-/// Asks for what ICMP errors are about. A system that cannot tell still reports
-/// the errors, and their probes time out.
-fn keep_errors(link: &Link) {
-    if let Ok(address) = rustix::net::getsockname(link) {
-        let ipv6 = address.address_family() == rustix::net::AddressFamily::INET6;
-        let _ = sys::keep_errors(link, ipv6);
-    }
-}
-
-impl Run<'_> {
-    fn echoes(&mut self, io: &mut Io) -> Result<Exit> {
-        let mut chunk = vec![0; CHUNK];
+impl ProbeRun<'_> {
+    /// Runs until all messages are sent and none is in flight. The status is
+    /// `Yes` unless the run had to be ended early; the counts decide then.
+    fn run_loop(&mut self, io: &mut Io) -> Result<Exit> {
+        let mut chunk = vec![0; CHUNK_SIZE];
         loop {
-            if self.may_send() && self.next <= Instant::now() && !self.send_next(io)? {
+            if self.can_send() && self.next <= Instant::now() && !self.send_next(io)? {
                 break;
             }
             if let Err(error) = self.transfer(&mut chunk, io)? {
-                let go_on = self.broken(io, &error)?;
-                if !go_on {
+                let goes_on = self.handle_loss(io, &error)?;
+                if !goes_on {
                     return Ok(Exit::No);
                 }
             }
             let mut events = Vec::new();
-            self.ledger.expire(self.started.elapsed(), &mut events);
-            self.show(io, &events)?;
-            if self.ledger.is_idle() {
-                if self.plan.reconnect {
-                    self.unsent = Unsent::default();
+            self.tracker.expire(self.started.elapsed(), &mut events);
+            self.report(io, &events)?;
+            if self.tracker.is_idle() {
+                if self.options.reconnect {
+                    self.pending = PendingSend::default();
                     self.connection = None;
-                    // What is late has no way to come back any more.
-                    self.ledger.cut();
+                    // Late echoes cannot arrive without the connection.
+                    self.tracker.lose_connection();
                 }
                 if !self.has_more() {
                     break;
                 }
             }
-            if self.stuck_at().is_some_and(|at| at <= Instant::now()) {
-                let error = Error::new(Kind::Timeout, self.unsent.stuck());
-                if !self.broken(io, &error)? {
+            if self.stall_deadline().is_some_and(|at| at <= Instant::now()) {
+                let error = Error::new(Kind::Timeout, self.pending.describe_stall());
+                if !self.handle_loss(io, &error)? {
                     return Ok(Exit::No);
                 }
             }
             io.out.flush()?;
-            if self.wait()? == Woken::Stopped {
+            if self.wait()? == Wake::Shutdown {
                 break;
             }
         }
-        if self.ledger.received == 0
-            && let Some(error) = self.refusal.take().filter(|_| self.address.is_none())
+        if self.tracker.received == 0
+            && let Some(error) = self.connect_error.take().filter(|_| self.address.is_none())
         {
             io.fail(&error)?;
             return Ok(error.exit());
         }
-        // What the counts say comes to it at the end.
         Ok(Exit::Yes)
     }
 
+    /// Returns whether there are more messages to send.
     fn has_more(&self) -> bool {
-        self.plan
-            .pace
+        self.options
+            .repeat
             .count
-            .is_none_or(|count| self.ledger.sent < count)
+            .is_none_or(|count| self.tracker.sent < count)
     }
 
-    /// Whether the next message may be sent once its time has come.
-    fn may_send(&self) -> bool {
-        // A ping-pong, and a connection for each, wait for the one before.
-        let alone = self.plan.reconnect || self.plan.pace.interval.is_zero();
+    /// Returns whether the next message may be sent once it is due.
+    fn can_send(&self) -> bool {
+        // With an interval of zero, or a connection for each message, the next
+        // one waits for the previous echo.
+        let one_in_flight = self.options.reconnect || self.options.repeat.interval.is_zero();
         self.has_more()
-            && self.unsent.is_sent()
-            && (!alone || self.ledger.is_idle())
-            && !self.ledger.is_full()
+            && self.pending.is_sent()
+            && (!one_in_flight || self.tracker.is_idle())
+            && !self.tracker.is_full()
     }
 
-    /// When to give up on a peer that takes nothing: the message that is being
-    /// sent is lost already, and none can follow it before it is out.
-    fn stuck_at(&self) -> Option<Instant> {
-        if self.unsent.is_sent() || !self.ledger.is_idle() {
+    /// Returns when to give up on a peer that does not read. `None` unless the
+    /// message that is being sent has timed out; no other can be sent before
+    /// the rest of it.
+    fn stall_deadline(&self) -> Option<Instant> {
+        if self.pending.is_sent() || !self.tracker.is_idle() {
             return None;
         }
-        self.moved.checked_add(self.plan.timeout)
+        self.last_progress.checked_add(self.options.timeout)
     }
 
-    /// Sends the next message, or counts it as lost; false at a signal.
+    /// Starts to send the next message, or counts it as lost if the connect
+    /// fails; returns false after a signal.
     fn send_next(&mut self, io: &mut Io) -> Result<bool> {
-        let seq = self.ledger.sent + 1;
-        // A message that was held up must not be made up for by a burst.
-        self.next = (self.next + self.plan.pace.interval).max(Instant::now());
-        if self.plan.reconnect {
-            match self.dialer.dial_patiently(self.stop, None) {
-                Ok(Some(connection)) => {
-                    if connection.link.is_datagram() {
-                        keep_errors(&connection.link);
-                    }
-                    self.address = Some(connection.address.clone());
-                    self.connection = Some(connection);
+        let seq = self.tracker.sent + 1;
+        // After a delay the schedule starts again from now, without a burst.
+        self.next = (self.next + self.options.repeat.interval).max(Instant::now());
+        if self.options.reconnect {
+            match self.dialer.dial_with_retries(self.shutdown, None) {
+                Ok(Some(dialed)) => {
+                    datagram::enable_error_queue(&dialed.connection);
+                    self.address = Some(dialed.address);
+                    self.connection = Some(dialed.connection);
                 }
                 Ok(None) => return Ok(false),
                 Err(error) if error.exit() == Exit::Fault => return Err(error),
                 Err(error) => {
-                    self.ledger.unsent(seq, self.started.elapsed());
-                    self.show_failure(io, seq, &error)?;
-                    self.refusal = Some(error);
+                    self.tracker.send_failed(seq, self.started.elapsed());
+                    self.report_failure(io, seq, &error)?;
+                    self.connect_error = Some(error);
                     return Ok(true);
                 }
             }
         }
         let payload = self.payload(seq);
         let now = self.started.elapsed();
-        let expires = now.saturating_add(self.plan.timeout);
-        self.unsent = Unsent {
+        let expires = now.saturating_add(self.options.timeout);
+        self.pending = PendingSend {
             message: Some(Rc::clone(&payload)),
             sent: 0,
         };
-        self.moved = Instant::now();
-        self.ledger.sent(seq, payload, now, expires);
+        self.last_progress = Instant::now();
+        self.tracker.sent(seq, payload, now, expires);
         Ok(true)
     }
 
+    /// Returns the contents of message `seq`.
     fn payload(&self, seq: u64) -> Rc<[u8]> {
-        match (&self.plan.payload, &self.pattern) {
+        match (&self.options.payload, &self.pattern) {
             (Payload::Fixed(bytes), _) => Rc::clone(bytes),
-            (Payload::Made(_), None) => Rc::default(),
-            (Payload::Made(_), Some(pattern)) => {
-                let id = Id {
+            (Payload::Generated(_), None) => Rc::default(),
+            (Payload::Generated(_), Some(pattern)) => {
+                let id = MessageId {
                     connection: 0,
                     sequence: seq,
                 };
@@ -276,131 +272,67 @@ impl Run<'_> {
         }
     }
 
-    /// Sends and receives what can be now. The inner error is the connection's.
+    /// Sends and receives without waiting. The inner error is that of the
+    /// connection, the outer one a local fault.
     fn transfer(&mut self, chunk: &mut [u8], io: &mut Io) -> Result<Result<()>> {
         let Some(connection) = &mut self.connection else {
             return Ok(Ok(()));
         };
-        if connection.link.is_datagram() {
-            return self.datagrams(chunk, io).map(Ok);
+        if connection.is_datagram() {
+            return self.transfer_datagrams(chunk, io).map(Ok);
         }
-        let link = &mut connection.link;
-        // When sending has failed, what has already come still counts.
-        let before = self.unsent.rest().len();
-        let failed = send(link, &mut self.unsent).err();
-        if self.unsent.rest().len() < before {
-            self.moved = Instant::now();
+        // Bytes that have arrived are read even after an error in sending.
+        let before = self.pending.rest().len();
+        let send_error = send(connection, &mut self.pending).err();
+        if self.pending.rest().len() < before {
+            self.last_progress = Instant::now();
         }
         let mut events = Vec::new();
         let outcome = loop {
-            match link.read(chunk) {
+            match connection.read(chunk) {
                 Ok(0) => {
-                    break Err(match &failed {
-                        Some(e) => failure::of(e),
+                    break Err(match &send_error {
+                        Some(e) => connection::explain(e),
                         None => Error::new(Kind::Reset, "the peer closed the connection"),
                     });
                 }
                 Ok(n) => {
                     let now = self.started.elapsed();
-                    self.ledger.stream(&chunk[..n], now, &mut events);
-                    if failed.is_none() {
+                    self.tracker.receive_bytes(&chunk[..n], now, &mut events);
+                    if send_error.is_none() {
                         break Ok(());
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    break match &failed {
-                        Some(e) => Err(failure::of(e)),
+                    break match &send_error {
+                        Some(e) => Err(connection::explain(e)),
                         None => Ok(()),
                     };
                 }
-                Err(e) => break Err(failure::of(&e)),
+                Err(e) => break Err(connection::explain(&e)),
             }
         };
-        self.show(io, &events)?;
+        self.report(io, &events)?;
         Ok(outcome)
     }
 
-    /// Sends and receives datagrams. An error is about one of them, and the
-    /// others go on.
-    fn datagrams(&mut self, chunk: &mut [u8], io: &mut Io) -> Result<()> {
-        self.take_errors(chunk, io)?;
-        self.send_datagram(chunk, io)?;
-        let mut events = Vec::new();
-        for _ in 0..TURN {
-            let Some(connection) = &mut self.connection else {
-                break;
-            };
-            match connection.link.read(chunk) {
-                Ok(n) => {
-                    let now = self.started.elapsed();
-                    self.ledger.datagram(&chunk[..n], now, &mut events);
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                // What it is about is told apart from it.
-                Err(_) => {
-                    self.take_errors(chunk, io)?;
-                }
-            }
-        }
-        self.show(io, &events)
-    }
-
-    /// Sends the next datagram, if there is one. The system reports an error
-    /// about an earlier one at this call instead of sending.
-    fn send_datagram(&mut self, chunk: &mut [u8], io: &mut Io) -> Result<()> {
-        let mut unexplained = 0;
-        while !self.unsent.is_sent() {
-            let Some(connection) = &mut self.connection else {
-                return Ok(());
-            };
-            match connection.link.write(self.unsent.rest()) {
-                Ok(_) => self.unsent = Unsent::default(),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(e) => {
-                    unexplained += usize::from(self.take_errors(chunk, io)? == 0);
-                    if unexplained < 2 {
-                        continue;
-                    }
-                    self.unsent = Unsent::default();
-                    if let Some(seq) = self.ledger.not_sent() {
-                        self.show_failure(io, seq, &failure::of(&e))?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes the errors about datagrams; how many there were.
-    fn take_errors(&mut self, chunk: &mut [u8], io: &mut Io) -> Result<usize> {
-        let mut taken = 0;
-        while taken < TURN
-            && let Some(connection) = &self.connection
-            && let Some((n, error)) = sys::kept_error(&connection.link, chunk)
-        {
-            taken += 1;
-            if let Some(seq) = self.ledger.refused(&chunk[..n]) {
-                self.show_failure(io, seq, &Error::network(&error))?;
-            }
-        }
-        Ok(taken)
-    }
-
-    /// The connection is gone; false ends the run.
-    fn broken(&mut self, io: &mut Io, error: &Error) -> Result<bool> {
-        self.unsent = Unsent::default();
+    /// Counts all messages in flight as lost after the connection has failed.
+    /// Returns whether the run continues.
+    fn handle_loss(&mut self, io: &mut Io, error: &Error) -> Result<bool> {
+        self.pending = PendingSend::default();
         self.connection = None;
-        for seq in self.ledger.cut() {
-            self.show_failure(io, seq, error)?;
+        for seq in self.tracker.lose_connection() {
+            self.report_failure(io, seq, error)?;
         }
-        if !self.plan.reconnect && self.has_more() {
-            output::answer(io, &error.clone().with_subject(&self.target), None)?;
+        if !self.options.reconnect && self.has_more() {
+            output::report_as_answer(io, &error.clone().with_subject(&self.target), None)?;
             return Ok(false);
         }
         Ok(true)
     }
 
-    fn show(&mut self, io: &mut Io, events: &[Event]) -> Result<()> {
+    /// Prints events and records the round-trip times in them.
+    fn report(&mut self, io: &mut Io, events: &[Event]) -> Result<()> {
         let address = self.address.as_deref().unwrap_or(&self.target);
         for &event in events {
             if let Event::Reply { rtt, .. } = event {
@@ -414,7 +346,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn show_failure(&self, io: &mut Io, seq: u64, error: &Error) -> Result<()> {
+    /// Prints the loss of message `seq` because of `error`.
+    fn report_failure(&self, io: &mut Io, seq: u64, error: &Error) -> Result<()> {
         if self.quiet {
             return Ok(());
         }
@@ -422,29 +355,33 @@ impl Run<'_> {
         echoes::failure(io, address, seq, &error.clone().with_subject(&self.target))
     }
 
-    fn wait(&self) -> Result<Woken> {
-        let due = self.may_send().then_some(self.next);
+    /// Waits for the connection, the next due time, or the next timeout.
+    fn wait(&self) -> Result<Wake> {
+        let due = self.can_send().then_some(self.next);
         let expiry = self
-            .ledger
+            .tracker
             .next_expiry()
             .and_then(|expiry| self.started.checked_add(expiry));
-        let deadline = [due, expiry, self.stuck_at()].into_iter().flatten().min();
-        let link = self.connection.as_ref().map(|c| &c.link);
-        if link.is_some_and(Link::holds_input) {
-            return Ok(Woken::Ready);
+        let deadline = [due, expiry, self.stall_deadline()]
+            .into_iter()
+            .flatten()
+            .min();
+        let connection = self.connection.as_ref();
+        if connection.is_some_and(Connection::has_buffered_input) {
+            return Ok(Wake::Ready);
         }
         let mut fds = Vec::with_capacity(2);
-        fds.extend(link.and_then(|link| link.poll_fd(true, !self.unsent.is_sent())));
-        self.stop.wait(&mut fds, deadline)
+        fds.extend(connection.and_then(|c| c.poll_fd(true, !self.pending.is_sent())));
+        self.shutdown.wait(&mut fds, deadline)
     }
 
-    fn summary(&self, io: &mut Io) -> Result<()> {
+    fn show_summary(&self, io: &mut Io) -> Result<()> {
         let duration: Duration = self.started.elapsed();
         let summary = Summary {
             target: &self.target,
             address: self.address.as_deref(),
-            what: What::Echo,
-            ledger: &self.ledger,
+            subject: Subject::Echo,
+            tracker: &self.tracker,
             latencies: &self.latencies,
             jitter: self.jitter,
             duration,
@@ -453,45 +390,46 @@ impl Run<'_> {
     }
 }
 
-/// A message on its way out.
+/// A message that is being sent, or none.
 #[derive(Debug, Default)]
-struct Unsent {
+struct PendingSend {
     message: Option<Rc<[u8]>>,
-    /// Bytes of it that have gone.
+    /// The number of bytes that are sent.
     sent: usize,
 }
 
-impl Unsent {
+impl PendingSend {
+    /// Returns the bytes that are not sent yet.
     fn rest(&self) -> &[u8] {
         self.message
             .as_ref()
             .map_or(&[], |message| &message[self.sent..])
     }
 
-    /// Whether nothing is left of it. An empty datagram is something.
+    /// Returns whether no message is left to send. An empty datagram is one.
     fn is_sent(&self) -> bool {
         self.message.is_none()
     }
 
-    /// What a peer that takes no more of it has done.
-    fn stuck(&self) -> String {
+    /// Returns the error text for a peer that does not read the message.
+    fn describe_stall(&self) -> String {
         let (sent, all) = (self.sent, self.sent + self.rest().len());
-        format!("the peer does not read: {sent} of the last message's {all} bytes could be sent")
+        format!("the peer does not read: only {sent} of {all} bytes of the last message were sent")
     }
 }
 
-/// Sends what can be sent now of `unsent`.
-fn send(link: &mut Link, unsent: &mut Unsent) -> io::Result<()> {
-    link.flush()?;
-    while !unsent.rest().is_empty() {
-        match link.write(unsent.rest()) {
-            Ok(n) => unsent.sent += n,
+/// Sends as many bytes of `pending` as the socket accepts.
+fn send(connection: &mut Connection, pending: &mut PendingSend) -> io::Result<()> {
+    connection.flush()?;
+    while !pending.rest().is_empty() {
+        match connection.write(pending.rest()) {
+            Ok(n) => pending.sent += n,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
             Err(e) => return Err(e),
         }
     }
-    if unsent.rest().is_empty() {
-        *unsent = Unsent::default();
+    if pending.rest().is_empty() {
+        *pending = PendingSend::default();
     }
     Ok(())
 }

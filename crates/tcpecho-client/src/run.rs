@@ -1,122 +1,136 @@
-//! The modes: which one runs, and how an exchange is judged.
+//! Runs the mode that [`Config`] describes. The modes that exchange one message
+//! or copy standard input are here; the others have modules of their own.
 
 use std::io::Seek;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::app::Io;
 use common::{Error, Exit, Kind, Result};
 
 use crate::cli::Cli;
-use crate::config::{Body, Config, Message, Mode};
-use crate::dial::Dialer;
+use crate::config::{Body, Config, MessageOptions, Mode, Verbosity};
+use crate::dial::{Dialed, Dialer};
 use crate::exchange::{Exchange, Rule, Verdict, WINDOW};
-use crate::output::{self, Exchanged, Received, Reply};
-use crate::pump::{Ending, Input, Limit, Pump, Receiver};
-use crate::sink::Sink;
-use crate::wait::Stop;
-use crate::{bench, failure, handshake, probe};
+use crate::output;
+use crate::output::exchange::{ExchangeReport, Received, ReplyCapture};
+use crate::relay::{EndReason, Input, Relay, ReplyHandler, TimeLimit};
+use crate::stdout::StdoutWriter;
+use crate::wait::ShutdownSignal;
+use crate::{bench, connect_only, connection, probe};
 
-/// Runs the tool.
+/// Runs the tool with the options of the command line.
 pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     let config = Config::new(cli)?;
     let dialer = Dialer::new(config.dial)?;
-    let stop = Stop::new()?;
-    let talk = (config.quiet, config.verbose);
+    let shutdown = ShutdownSignal::new()?;
+    let verbosity = config.verbosity;
     match config.mode {
-        Mode::Message(message) => send(&dialer, message, &stop, talk, io),
-        Mode::Relay { silence, any_end } => {
-            let limit = match silence {
-                None => Limit::Never,
-                Some(silence) if dialer.plan.udp => Limit::SilenceAfterInput(silence),
-                Some(silence) => Limit::Silence(silence),
+        Mode::Message(message) => send_message(&dialer, message, &shutdown, verbosity, io),
+        Mode::PassThrough {
+            idle_timeout,
+            timeout_is_success,
+        } => {
+            let limit = match idle_timeout {
+                None => TimeLimit::Never,
+                Some(timeout) if dialer.options.udp => TimeLimit::IdleAfterInput(timeout),
+                Some(timeout) => TimeLimit::Idle(timeout),
             };
-            relay(&dialer, limit, any_end, &stop, talk, io)
+            pass_through(&dialer, limit, timeout_is_success, &shutdown, verbosity, io)
         }
-        Mode::Probe(plan) => probe::run(&dialer, &plan, &stop, talk, io),
-        Mode::Bench(plan) => bench::run(&dialer, &plan, &stop, talk, io),
-        Mode::Handshake(pace) => handshake::run(&dialer, pace, &stop, talk, io),
+        Mode::Probe(options) => probe::run(&dialer, &options, &shutdown, verbosity, io),
+        Mode::Bench(options) => bench::run(&dialer, &options, &shutdown, verbosity, io),
+        Mode::ConnectOnly(repeat) => connect_only::run(&dialer, repeat, &shutdown, verbosity, io),
     }
 }
 
-/// Sends a message and judges the reply; with `--retry` again until it is right.
-fn send(
+/// Sends a message and verifies the reply; with `--retry`, repeats this until
+/// the reply is right.
+fn send_message(
     dialer: &Dialer,
-    mut message: Message,
-    stop: &Stop,
-    (quiet, verbose): (bool, bool),
+    mut message: MessageOptions,
+    shutdown: &ShutdownSignal,
+    verbosity: Verbosity,
     io: &mut Io,
 ) -> Result<Exit> {
-    let mut left = dialer.plan.retry;
+    let mut retries_left = dialer.options.retry;
     loop {
         let (stdin, stdout) = io.raw_streams().map_err(|e| Error::local(&e))?;
         let mut exchange = Exchange::new(message.rule.clone());
         if message.half_close {
             exchange = exchange.half_close();
         }
-        if dialer.plan.udp {
+        if dialer.options.udp {
             exchange = exchange.datagram();
         }
-        let mut repeatable = true;
+        let mut can_resend = true;
         let input = match &mut message.body {
             Body::Bytes(bytes) => {
-                exchange.input(bytes.clone());
-                exchange.input_end();
+                exchange.push_input(bytes.clone());
+                exchange.end_input();
                 None
             }
             Body::File(file, name) => {
-                // A pipe can be read once only.
-                repeatable = file.rewind().is_ok();
+                // A pipe can be read only once.
+                can_resend = file.rewind().is_ok();
                 let file = file.try_clone().map_err(|e| Error::local(&e))?;
                 let name = name.clone();
                 Some(Input { file, name })
             }
             Body::Stdin => {
-                repeatable = false;
+                can_resend = false;
                 Some(Input::stdin(stdin))
             }
         };
-        let mut reply = io.json.then(Reply::default);
-        let mut held = Held::new(repeatable && left > 0);
-        let mut take = |bytes: &[u8], sink: &mut Sink| {
-            match &mut reply {
-                Some(reply) => reply.push(bytes),
-                None if quiet => {}
-                None => held.push(bytes, sink),
+        let mut capture = io.json.then(ReplyCapture::default);
+        let mut held = HeldReply::new(can_resend && retries_left > 0);
+        let mut on_reply = |bytes: &[u8], stdout: &mut StdoutWriter| {
+            match &mut capture {
+                Some(capture) => capture.push(bytes),
+                None if verbosity.quiet => {}
+                None => held.push(bytes, stdout),
             }
             Ok(())
         };
-        let mut job = Job {
+        let mut attempt = Attempt {
             dialer,
-            stop,
+            shutdown,
             exchange,
             input,
-            limit: Limit::At(Instant::now()),
-            any_end: message.rule == Rule::Anything,
-            sink: Sink::new(stdout, io.terminal.stdout),
+            limit: TimeLimit::Never,
+            timeout_is_success: message.rule == Rule::Any,
+            stdout: StdoutWriter::new(stdout, io.terminal.stdout),
         };
-        // The bound holds from the try that succeeded on.
         let timeout = Some(message.timeout);
-        let Some(done) = job.run(&mut left, timeout, verbose, &mut take, io)? else {
+        let outcome = attempt.run(
+            &mut retries_left,
+            timeout,
+            verbosity.verbose,
+            &mut on_reply,
+            io,
+        )?;
+        let Some(outcome) = outcome else {
             return Ok(Exit::No);
         };
-        if let Some(flaw) = done.flaw(&job).filter(|flaw| may_pass(flaw.kind()))
-            && left > 0
-            && held.may_be_dropped(repeatable)
+        if let Some(failure) = outcome.failure(&attempt)
+            && is_transient(failure.kind())
+            && retries_left > 0
+            && can_resend
+            && held.can_discard()
         {
-            let flaw = flaw.with_subject(dialer.name());
-            let reporter = verbose.then(|| io.report.clone());
-            if dialer.try_again(&mut left, &flaw, stop, reporter.as_ref())? {
+            let failure = failure.with_subject(dialer.target_name());
+            let reporter = verbosity.verbose.then(|| io.report.clone());
+            if dialer.wait_for_retry(&mut retries_left, &failure, shutdown, reporter.as_ref())? {
                 continue;
             }
         }
-        held.release(&mut job.sink);
-        job.sink.finish(stop)?;
-        return done.report(&job, reply.as_ref(), verbose, io);
+        held.release(&mut attempt.stdout);
+        attempt.stdout.finish(shutdown)?;
+        return outcome.report(&attempt, capture.as_ref(), verbosity.verbose, io);
     }
 }
 
-/// Whether another try may end otherwise.
-fn may_pass(kind: Kind) -> bool {
+/// Returns whether a retry may succeed after an error of this kind.
+fn is_transient(kind: Kind) -> bool {
     use Kind::{Mismatch, Protocol, Refused, Reset, Timeout, Unreachable};
     matches!(
         kind,
@@ -124,231 +138,243 @@ fn may_pass(kind: Kind) -> bool {
     )
 }
 
-/// Bytes of a reply that are held back while it may not be the last one.
-const HELD_MAX: usize = 1 << 20;
+/// The number of bytes of a reply that are held back for a possible retry.
+const HELD_REPLY_MAX: usize = 1 << 20;
 
-/// The reply of a try that may be followed by another, or nothing once it is
-/// printed as it comes.
-struct Held {
+/// The reply of an attempt, held back while the attempt may be retried. A reply
+/// that is too long for this is printed as it arrives.
+struct HeldReply {
     bytes: Option<Vec<u8>>,
-    printed: bool,
+    is_printed: bool,
 }
 
-impl Held {
+impl HeldReply {
     fn new(hold: bool) -> Self {
         Self {
             bytes: hold.then(Vec::new),
-            printed: false,
+            is_printed: false,
         }
     }
 
-    fn push(&mut self, bytes: &[u8], sink: &mut Sink) {
+    fn push(&mut self, bytes: &[u8], stdout: &mut StdoutWriter) {
         if let Some(held) = &mut self.bytes {
             held.extend_from_slice(bytes);
-            if held.len() <= HELD_MAX {
+            if held.len() <= HELD_REPLY_MAX {
                 return;
             }
-            self.release(sink);
+            self.release(stdout);
         } else {
-            sink.push(bytes);
+            stdout.push(bytes);
         }
-        self.printed = true;
+        self.is_printed = true;
     }
 
-    /// Whether the reply can be given up: nothing of it has been printed.
-    fn may_be_dropped(&self, repeatable: bool) -> bool {
-        repeatable && !self.printed
+    /// Returns whether no byte of the reply was printed.
+    fn can_discard(&self) -> bool {
+        !self.is_printed
     }
 
-    fn release(&mut self, sink: &mut Sink) {
+    /// Prints the bytes that are held back.
+    fn release(&mut self, stdout: &mut StdoutWriter) {
         if let Some(held) = self.bytes.take() {
-            sink.push(&held);
+            stdout.push(&held);
         }
     }
 }
 
-/// Passes stdin to the peer and the peer to stdout.
-fn relay(
+/// Copies standard input to the peer, and the peer's bytes to standard output.
+fn pass_through(
     dialer: &Dialer,
-    limit: Limit,
-    any_end: bool,
-    stop: &Stop,
-    (quiet, verbose): (bool, bool),
+    limit: TimeLimit,
+    timeout_is_success: bool,
+    shutdown: &ShutdownSignal,
+    verbosity: Verbosity,
     io: &mut Io,
 ) -> Result<Exit> {
-    let mut exchange = Exchange::new(Rule::Anything).half_close();
-    if dialer.plan.udp {
-        exchange = exchange.endless();
+    let mut exchange = Exchange::new(Rule::Any).half_close();
+    if dialer.options.udp {
+        exchange = exchange.without_eof();
     }
-    // At a terminal nobody wants to type on when the peer has closed.
+    // A user at a terminal does not expect to type on after the peer has closed.
     if !io.terminal.stdin {
-        exchange = exchange.outlive_peer();
+        exchange = exchange.send_after_peer_eof();
     }
     let (stdin, stdout) = io.raw_streams().map_err(|e| Error::local(&e))?;
     let json = io.json;
-    let mut take = |bytes: &[u8], sink: &mut Sink| {
-        match (quiet, json) {
+    let mut on_reply = |bytes: &[u8], stdout: &mut StdoutWriter| {
+        match (verbosity.quiet, json) {
             (true, _) => {}
-            (_, true) => sink.record(&Received::new(bytes))?,
-            _ => sink.push(bytes),
+            (_, true) => stdout.record(&Received::new(bytes))?,
+            _ => stdout.push(bytes),
         }
         Ok(())
     };
-    let mut job = Job {
+    let mut attempt = Attempt {
         dialer,
-        stop,
+        shutdown,
         exchange,
         input: Some(Input::stdin(stdin)),
         limit,
-        any_end,
-        sink: Sink::new(stdout, io.terminal.stdout && !json),
+        timeout_is_success,
+        stdout: StdoutWriter::new(stdout, io.terminal.stdout && !json),
     };
-    let mut left = dialer.plan.retry;
-    let Some(done) = job.run(&mut left, None, verbose, &mut take, io)? else {
+    let mut retries_left = dialer.options.retry;
+    let outcome = attempt.run(
+        &mut retries_left,
+        None,
+        verbosity.verbose,
+        &mut on_reply,
+        io,
+    )?;
+    let Some(outcome) = outcome else {
         return Ok(Exit::No);
     };
-    done.report(&job, None, verbose, io)
+    outcome.report(&attempt, None, verbosity.verbose, io)
 }
 
-/// An exchange to be run.
-struct Job<'a> {
+/// A connect and the exchange over the connection.
+struct Attempt<'a> {
     dialer: &'a Dialer,
-    stop: &'a Stop,
+    shutdown: &'a ShutdownSignal,
     exchange: Exchange,
     input: Option<Input>,
-    limit: Limit,
-    /// Whether the end of the time is as good an end as any.
-    any_end: bool,
-    sink: Sink,
+    limit: TimeLimit,
+    /// Whether an exchange that ends by its time limit is a success.
+    timeout_is_success: bool,
+    stdout: StdoutWriter,
 }
 
-/// How it went.
-struct Done {
-    connection: crate::dial::Connection,
-    ending: Ending,
+/// The outcome of an [`Attempt`] that has connected.
+struct Outcome {
+    dialed: Dialed,
+    reason: EndReason,
     started: Instant,
 }
 
-impl Job<'_> {
-    /// Connects and pumps; `None` when a signal came before the connection.
+impl Attempt<'_> {
+    /// Connects and runs the exchange. `timeout` limits both together. Returns
+    /// `None` if a signal arrives before the connection.
     fn run(
         &mut self,
-        left: &mut u32,
-        timeout: Option<std::time::Duration>,
+        retries_left: &mut u32,
+        timeout: Option<Duration>,
         verbose: bool,
-        take: Receiver<'_>,
+        on_reply: ReplyHandler<'_>,
         io: &mut Io,
-    ) -> Result<Option<Done>> {
+    ) -> Result<Option<Outcome>> {
         let reporter = verbose.then(|| io.report.clone());
         let dialed = self
             .dialer
-            .dial_within(left, self.stop, reporter.as_ref())?;
-        let Some(mut connection) = dialed else {
+            .dial_retrying(retries_left, self.shutdown, reporter.as_ref())?;
+        let Some(mut dialed) = dialed else {
             return Ok(None);
         };
         if verbose {
-            output::connected(io, &self.dialer.name(), &connection);
+            output::connected(io, &self.dialer.target_name(), &dialed);
         }
         let started = Instant::now();
         if let Some(timeout) = timeout {
-            let left = timeout.saturating_sub(connection.connect);
-            self.limit = started.checked_add(left).map_or(Limit::Never, Limit::At);
+            // Failed connects before a retry do not count.
+            let left = timeout.saturating_sub(dialed.connect);
+            self.limit = started
+                .checked_add(left)
+                .map_or(TimeLimit::Never, TimeLimit::At);
         }
-        let mut pump = Pump {
-            link: &mut connection.link,
+        let mut relay = Relay {
+            connection: &mut dialed.connection,
             input: self.input.take(),
-            sink: &mut self.sink,
+            stdout: &mut self.stdout,
             limit: self.limit,
-            stop: self.stop,
+            shutdown: self.shutdown,
         };
-        let ending = pump.run(&mut self.exchange, take)?;
-        Ok(Some(Done {
-            connection,
-            ending,
+        let reason = relay.run(&mut self.exchange, on_reply)?;
+        Ok(Some(Outcome {
+            dialed,
+            reason,
             started,
         }))
     }
 }
 
-impl Done {
-    /// What is wrong, if anything.
-    fn flaw(&self, job: &Job<'_>) -> Option<Error> {
-        judge(&job.exchange, &self.ending, job.any_end, job.limit)
+impl Outcome {
+    /// Returns the error of an attempt that was not a success.
+    fn failure(&self, attempt: &Attempt<'_>) -> Option<Error> {
+        failure_of(&attempt.exchange, &self.reason, attempt.timeout_is_success)
     }
 
-    /// Judges, reports, and gives the status.
+    /// Prints the record and the error of the attempt; returns its status.
     fn report(
         self,
-        job: &Job<'_>,
-        reply: Option<&Reply>,
+        attempt: &Attempt<'_>,
+        capture: Option<&ReplyCapture>,
         verbose: bool,
         io: &mut Io,
     ) -> Result<Exit> {
-        let target = job.dialer.name();
-        let judged = self.flaw(job);
-        let exchanged = Exchanged {
+        let target = attempt.dialer.target_name();
+        let failure = self.failure(attempt);
+        let report = ExchangeReport {
             target: &target,
-            connection: &self.connection,
-            exchange: &job.exchange,
-            ok: judged.is_none(),
-            reply,
+            dialed: &self.dialed,
+            exchange: &attempt.exchange,
+            ok: failure.is_none(),
+            capture,
             duration: self.started.elapsed(),
         };
-        exchanged.show(io, verbose)?;
-        match judged {
+        report.show(io, verbose)?;
+        match failure {
             None => Ok(Exit::Yes),
-            Some(flaw) => {
-                let error = flaw.with_subject(target);
+            Some(failure) => {
+                let error = failure.with_subject(target);
                 io.report.error(&error);
-                output::error(io, &error, Some(&self.connection.address), None)?;
+                output::error(io, &error, Some(&self.dialed.address), None)?;
                 Ok(error.exit())
             }
         }
     }
 }
 
-/// What is wrong, if anything. A difference is certain, whatever came later.
-fn judge(exchange: &Exchange, ending: &Ending, any_end: bool, limit: Limit) -> Option<Error> {
+/// Returns the error of an exchange that was not a success. A difference is an
+/// error however the exchange ended.
+fn failure_of(exchange: &Exchange, reason: &EndReason, timeout_is_success: bool) -> Option<Error> {
     let progress = exchange.progress();
     let verdict = exchange.verdict();
     if let Verdict::Differs(difference) = verdict {
         let text = format!("reply {difference}");
         return Some(Error::new(Kind::Mismatch, text));
     }
-    match ending {
-        // Passing bytes through may be ended at any time.
-        Ending::Over | Ending::Stopped if verdict == Verdict::Right => None,
-        Ending::Over => {
-            let what = if exchange.is_datagram() {
-                "the reply ends"
+    match reason {
+        // Copying standard input may be interrupted at any time.
+        EndReason::Done | EndReason::Interrupted if verdict == Verdict::Correct => None,
+        EndReason::Done => {
+            let event = if exchange.is_datagram() {
+                "the reply ended"
             } else {
-                "the peer closed"
+                "the peer closed the connection"
             };
-            let text = format!("{what} after {progress}");
+            let text = format!("{event} after {progress}");
             Some(Error::new(Kind::Mismatch, text))
         }
-        Ending::TimedOut if any_end => None,
-        Ending::TimedOut => {
-            let error = match (exchange.bytes_received(), limit) {
-                (0, _) => "no reply in time".to_owned(),
-                (_, Limit::At(_)) => format!("timed out after {progress}"),
-                _ => format!("nothing more in time, after {progress}"),
+        EndReason::TimedOut if timeout_is_success => None,
+        EndReason::TimedOut => {
+            let text = match exchange.bytes_received() {
+                0 => "timed out without a reply".to_owned(),
+                _ => format!("timed out with {progress} received"),
             };
-            let error = Error::new(Kind::Timeout, error);
+            let error = Error::new(Kind::Timeout, text);
             let error = if exchange.is_window_full() {
                 let mib = WINDOW >> 20;
                 error.hint(format!(
-                    "no more than {mib} MiB are sent ahead of the echo; --no-verify sends on"
+                    "at most {mib} MiB are sent ahead of the echo; --no-verify removes this limit"
                 ))
             } else {
                 error
             };
             Some(error)
         }
-        Ending::Stopped => {
+        EndReason::Interrupted => {
             let text = format!("interrupted after {progress}");
             Some(Error::new(Kind::Missing, text))
         }
-        Ending::Failed(e) => Some(failure::of(e).and(format_args!("after {progress}"))),
+        EndReason::Failed(e) => Some(connection::explain(e).and(format_args!("after {progress}"))),
     }
 }

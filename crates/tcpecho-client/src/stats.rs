@@ -1,128 +1,125 @@
-//! Latencies: least, mean, greatest exactly; percentiles exactly while they
-//! are few, then from a histogram whose error is below a tenth of a percent
-//! however many there are.
+//! Statistics of latencies. Minimum, mean and maximum are exact. Percentiles
+//! are exact as long as there are few latencies; then they come from a
+//! histogram with an error below 0.1 %, in constant memory.
 
 use std::time::Duration;
 
 use common::{Error, Kind, Result};
 use hdrhistogram::Histogram;
 
-/// The longest latency kept apart, an hour; longer ones count as this.
-const LONGEST: u64 = 3_600_000_000_000;
+/// The upper bound of the histogram in nanoseconds, one hour. It counts longer
+/// latencies as this one.
+const LATENCY_MAX: u64 = 3_600_000_000_000;
 
-/// So many are kept as they are: a person who counts the lines of a short run
-/// finds each percentile among them.
-const EXACT: usize = 512;
+/// The number of latencies that are stored as they are, so that each
+/// percentile of a short run is one of the values that were printed.
+const EXACT_MAX: usize = 512;
 
-/// The variation of round trips in order of arrival, smoothed as in RFC 3550,
+/// The jitter of round-trip times in order of arrival, smoothed as in RFC 3550,
 /// section 6.4.1.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Jitter {
     last: Option<Duration>,
     nanos: f64,
-    several: bool,
+    has_pair: bool,
 }
 
 impl Jitter {
-    /// Takes the next round trip.
+    /// Adds the next round-trip time.
     pub(crate) fn record(&mut self, rtt: Duration) {
         if let Some(last) = self.last {
             let difference = rtt.abs_diff(last).as_nanos() as f64;
             self.nanos += (difference - self.nanos) / 16.0;
-            self.several = true;
+            self.has_pair = true;
         }
         self.last = Some(rtt);
     }
 
-    /// The jitter; `None` before the second round trip.
+    /// Returns the jitter, or `None` before the second round-trip time.
     pub(crate) fn get(&self) -> Option<Duration> {
-        self.several
+        self.has_pair
             .then(|| Duration::from_nanos(self.nanos.round() as u64))
     }
 }
 
-/// Recorded latencies.
+/// A set of latencies with its statistics.
 #[derive(Clone, Debug)]
 pub(crate) struct Latencies {
     histogram: Histogram<u64>,
-    /// All of them, as long as there are no more than [`EXACT`].
-    few: Vec<u64>,
+    /// The latencies in nanoseconds, up to [`EXACT_MAX`] of them.
+    exact: Vec<u64>,
     sum: u128,
     min: u64,
     max: u64,
 }
 
 impl Latencies {
-    /// None yet.
+    /// Creates an empty set of latencies.
     pub(crate) fn new() -> Result<Self> {
-        let histogram = Histogram::new_with_bounds(1, LONGEST, 3)
+        let histogram = Histogram::new_with_bounds(1, LATENCY_MAX, 3)
             .map_err(|e| Error::new(Kind::System, e.to_string()))?;
         Ok(Self {
             histogram,
-            few: Vec::new(),
+            exact: Vec::new(),
             sum: 0,
             min: u64::MAX,
             max: 0,
         })
     }
 
-    /// Adds one.
     pub(crate) fn record(&mut self, latency: Duration) {
         self.record_nanos(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// Adds one in nanoseconds.
+    /// Adds a latency in nanoseconds.
     pub(crate) fn record_nanos(&mut self, nanos: u64) {
-        self.record_equal(nanos, 1);
+        self.record_n(nanos, 1);
     }
 
-    /// Adds `count` that are equal, at least one.
-    pub(crate) fn record_equal(&mut self, nanos: u64, count: u64) {
+    /// Adds `count` equal latencies in nanoseconds; `count` must not be zero.
+    pub(crate) fn record_n(&mut self, nanos: u64, count: u64) {
         self.histogram.saturating_record_n(nanos, count);
-        if self.count() <= EXACT as u64 {
-            self.few.resize(self.count() as usize, nanos);
+        if self.count() <= EXACT_MAX as u64 {
+            self.exact.resize(self.count() as usize, nanos);
         }
         self.sum += u128::from(nanos) * u128::from(count);
         self.min = self.min.min(nanos);
         self.max = self.max.max(nanos);
     }
 
-    /// How many there are.
+    /// Returns the number of latencies.
     pub(crate) fn count(&self) -> u64 {
         self.histogram.len()
     }
 
-    fn some(&self, nanos: impl FnOnce() -> u64) -> Option<Duration> {
+    fn if_any(&self, nanos: impl FnOnce() -> u64) -> Option<Duration> {
         (self.count() > 0).then(|| Duration::from_nanos(nanos()))
     }
 
-    /// The least.
     pub(crate) fn min(&self) -> Option<Duration> {
-        self.some(|| self.min)
+        self.if_any(|| self.min)
     }
 
-    /// The greatest.
     pub(crate) fn max(&self) -> Option<Duration> {
-        self.some(|| self.max)
+        self.if_any(|| self.max)
     }
 
-    /// The arithmetic mean.
     pub(crate) fn mean(&self) -> Option<Duration> {
-        self.some(|| (self.sum / u128::from(self.count())) as u64)
+        self.if_any(|| (self.sum / u128::from(self.count())) as u64)
     }
 
-    /// The latency that `quantile` (0 to 1) of all do not exceed, by the
-    /// nearest rank.
+    /// Returns the latency that a share of `quantile` (0 to 1) of all latencies
+    /// does not exceed, by the nearest-rank method.
     pub(crate) fn quantile(&self, quantile: f64) -> Option<Duration> {
-        self.some(|| {
-            if self.count() <= EXACT as u64 {
-                let mut few = self.few.clone();
-                few.sort_unstable();
-                let rank = (quantile * few.len() as f64).ceil() as usize;
-                return few[rank.clamp(1, few.len()) - 1];
+        self.if_any(|| {
+            if self.count() <= EXACT_MAX as u64 {
+                let mut exact = self.exact.clone();
+                exact.sort_unstable();
+                let rank = (quantile * exact.len() as f64).ceil() as usize;
+                return exact[rank.clamp(1, exact.len()) - 1];
             }
             let value = self.histogram.value_at_quantile(quantile);
-            // The histogram answers with the upper end of a bucket.
+            // The histogram returns the upper bound of a bucket.
             value.clamp(self.min, self.max)
         })
     }
@@ -134,7 +131,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn jitter_is_that_of_the_rfc() {
+    fn jitter_follows_rfc_3550() {
         let mut jitter = Jitter::default();
         assert_eq!(jitter.get(), None);
         let micros = Duration::from_micros;
@@ -148,25 +145,28 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_no_latency() {
-        let none = Latencies::new().unwrap();
-        assert_eq!((none.min(), none.mean(), none.max()), (None, None, None));
-        assert_eq!(none.quantile(0.5), None);
+    fn an_empty_set_has_no_statistics() {
+        let empty = Latencies::new().unwrap();
+        assert_eq!((empty.min(), empty.mean(), empty.max()), (None, None, None));
+        assert_eq!(empty.quantile(0.5), None);
     }
 
     #[test]
-    fn longer_than_an_hour() {
+    fn a_latency_above_an_hour_is_reported_as_it_is() {
         let mut latencies = Latencies::new().unwrap();
         let day = Duration::from_secs(86_400);
         latencies.record(day);
         assert_eq!(latencies.max(), Some(day));
         assert_eq!(latencies.quantile(0.99), Some(day));
+        // The histogram counts them as one hour.
+        latencies.record_n(day.as_nanos() as u64, 2 * EXACT_MAX as u64);
+        assert_eq!(latencies.quantile(0.99), Some(day));
     }
 
     #[test]
-    fn of_a_few_the_middle_one() {
+    fn percentiles_of_few_latencies_are_exact() {
         let mut latencies = Latencies::new().unwrap();
-        // Of these the histogram has only the upper ends of their buckets.
+        // The histogram would return the upper bounds of their buckets.
         for nanos in [52_345_678, 12_345_678, 92_345_678] {
             latencies.record_nanos(nanos);
         }
@@ -177,8 +177,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn quantiles_are_close(
-            mut all in prop::collection::vec(1u64..10_000_000_000, 1..2 * EXACT), q in 0.01f64..1.0,
+        fn percentiles_are_close_to_the_exact_ones(
+            mut all in prop::collection::vec(1u64..10_000_000_000, 1..2 * EXACT_MAX), q in 0.01f64..1.0,
         ) {
             let mut latencies = Latencies::new().unwrap();
             for &nanos in &all {
@@ -188,7 +188,7 @@ mod tests {
             let rank = (q * all.len() as f64).ceil() as usize;
             let exact = all[rank.clamp(1, all.len()) - 1] as f64;
             let got = latencies.quantile(q).unwrap().as_nanos() as f64;
-            let tolerance = if all.len() <= EXACT { 0.0 } else { exact * 0.001 + 1.0 };
+            let tolerance = if all.len() <= EXACT_MAX { 0.0 } else { exact * 0.001 + 1.0 };
             prop_assert!((got - exact).abs() <= tolerance, "{got} {exact}");
             prop_assert_eq!(latencies.min(), Some(Duration::from_nanos(all[0])));
             prop_assert_eq!(latencies.max(), Some(Duration::from_nanos(all[all.len() - 1])));

@@ -1,4 +1,4 @@
-//! The one place for system calls that no safe crate offers.
+//! System calls for which no dependency has a safe function.
 #![allow(
     unsafe_code,
     reason = "socket options that neither socket2 nor rustix know"
@@ -14,23 +14,24 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Adds a descriptor to a poller.
 ///
-/// The poller must not outlive the descriptor's registration: whoever closes
-/// a watched descriptor calls [`Poller::delete`] before.
-pub(crate) fn watch(
+/// A registered descriptor must be removed with [`Poller::delete`] before it is
+/// closed.
+pub(crate) fn add_to_poller(
     poller: &Poller,
     source: &impl AsFd,
     event: Event,
     mode: PollMode,
 ) -> io::Result<()> {
     let raw = source.as_fd().as_raw_fd();
-    // SAFETY: the descriptor is open now. The engine owns what it watches,
-    // deletes it from the poller before it closes it, and the poller never
-    // uses a descriptor by itself.
+    // SAFETY: the descriptor is open now. The load engine owns the descriptors
+    // that it registers and deletes them from the poller before it closes them,
+    // and the poller does not use a descriptor by itself.
     unsafe { poller.add_with_mode(raw, event, mode) }
 }
 
-/// Lets this process open `wanted` descriptors, if the hard limit does.
-pub(crate) fn allow_descriptors(wanted: u64) -> Result<()> {
+/// Raises the soft limit of open descriptors to `wanted` if it is lower. Fails
+/// if the hard limit is lower, too.
+pub(crate) fn raise_descriptor_limit(wanted: u64) -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= wanted) {
         return Ok(());
@@ -38,10 +39,10 @@ pub(crate) fn allow_descriptors(wanted: u64) -> Result<()> {
     if let Some(maximum) = limit.maximum.filter(|&maximum| maximum < wanted) {
         return Err(Error::new(
             Kind::System,
-            format!("so many connections need {wanted} open files, and the limit is {maximum}"),
+            format!("the connections need {wanted} open files, but the limit is {maximum}"),
         )
         .hint(format!(
-            "root can raise the hard limit: 'ulimit -Hn {wanted}', limits.conf, LimitNOFILE="
+            "root can raise the hard limit with 'ulimit -Hn {wanted}', limits.conf or LimitNOFILE="
         )));
     }
     let new = Rlimit {
@@ -51,15 +52,15 @@ pub(crate) fn allow_descriptors(wanted: u64) -> Result<()> {
     setrlimit(Resource::Nofile, new).map_err(|e| Error::local(&e.into()))
 }
 
-/// The kernel's smoothed round-trip time of a TCP connection and how many
-/// segments it has sent again; `None` for sockets that have neither.
+/// Returns the kernel's smoothed round-trip time of a TCP connection and the
+/// number of retransmitted segments; `None` if it is not a TCP socket.
 #[cfg(target_os = "linux")]
 pub(crate) fn tcp_info(socket: &impl AsFd) -> Option<(Duration, u32)> {
     // SAFETY: all fields are integers, for which zero is a value.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
     // SAFETY: the descriptor is open for the length of the call; the kernel
-    // writes at most `length` bytes into `info`, which is so long.
+    // writes at most `length` bytes into `info`, which has this size.
     let outcome = unsafe {
         libc::getsockopt(
             socket.as_fd().as_raw_fd(),
@@ -73,14 +74,14 @@ pub(crate) fn tcp_info(socket: &impl AsFd) -> Option<(Duration, u32)> {
     (outcome == 0).then_some((rtt, info.tcpi_total_retrans))
 }
 
-/// Other systems have other structures.
+/// Returns `None`: `TCP_INFO` differs on other systems.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn tcp_info(_: &impl AsFd) -> Option<(Duration, u32)> {
     None
 }
 
-/// Leaves the choice of the port to `connect`, which knows the peer, so that
-/// a bound address does not use up a port of its own (`IP_BIND_ADDRESS_NO_PORT`).
+/// Makes `bind` leave the choice of the port to `connect`, so that connections
+/// to different peers can share a port (ip(7), `IP_BIND_ADDRESS_NO_PORT`).
 #[cfg(target_os = "linux")]
 pub(crate) fn bind_address_no_port(socket: &impl AsFd) -> io::Result<()> {
     let on: libc::c_int = 1;
@@ -102,16 +103,16 @@ pub(crate) fn bind_address_no_port(socket: &impl AsFd) -> io::Result<()> {
     }
 }
 
-/// Other systems bind as they do.
+/// Does nothing: other systems lack this option.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn bind_address_no_port(_: &impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks the kernel to keep the ICMP errors about what a UDP socket sends, each
-/// with the datagram it is about (ip(7), `IP_RECVERR`).
+/// Makes the kernel queue the ICMP errors of a UDP socket, each with the
+/// datagram that caused it (ip(7), `IP_RECVERR`).
 #[cfg(target_os = "linux")]
-pub(crate) fn keep_errors(socket: &impl AsFd, ipv6: bool) -> io::Result<()> {
+pub(crate) fn enable_error_queue(socket: &impl AsFd, ipv6: bool) -> io::Result<()> {
     let (level, option) = if ipv6 {
         (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
     } else {
@@ -135,17 +136,21 @@ pub(crate) fn keep_errors(socket: &impl AsFd, ipv6: bool) -> io::Result<()> {
     }
 }
 
-/// Elsewhere an error does not say what it is about.
+/// Does nothing: other systems do not report the datagram of an error.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn keep_errors(_: &impl AsFd, _: bool) -> io::Result<()> {
+pub(crate) fn enable_error_queue(_: &impl AsFd, _: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// The oldest error that was kept: how much of the datagram it is about is in
-/// `buffer` now, and the error. `None` if there is none.
+/// Takes the oldest error from the queue. Copies the start of the datagram that
+/// caused it into `buffer`, and returns the length of the copy with the error.
+/// Returns `None` if the queue is empty.
 #[cfg(target_os = "linux")]
-pub(crate) fn kept_error(socket: &impl AsFd, buffer: &mut [u8]) -> Option<(usize, io::Error)> {
-    /// Aligned as the kernel wants control messages.
+pub(crate) fn read_error_queue(
+    socket: &impl AsFd,
+    buffer: &mut [u8],
+) -> Option<(usize, io::Error)> {
+    /// A buffer with the alignment of control messages.
     #[repr(C, align(8))]
     struct Control([u8; 512]);
     let mut control = Control([0; 512]);
@@ -160,14 +165,14 @@ pub(crate) fn kept_error(socket: &impl AsFd, buffer: &mut [u8]) -> Option<(usize
     header.msg_control = control.0.as_mut_ptr().cast();
     header.msg_controllen = control.0.len() as _;
     let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
-    // SAFETY: the header points to a buffer and a control area as long as it
-    // says, both alive until the call returns; there is no address.
+    // SAFETY: the header points to a buffer and a control area of the lengths
+    // given in it, both alive until the call returns; its address is null.
     let n = unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut header, flags) };
     let n = usize::try_from(n).ok()?;
     let mut errno = 0;
-    // SAFETY: the kernel filled in the control area and its length, by which
-    // these macros find whole messages in it; `sock_extended_err` begins with
-    // the number of the error, an integer.
+    // SAFETY: the kernel filled in the control area and its length, within
+    // which these macros find complete messages; `sock_extended_err` begins
+    // with the error number, an integer.
     unsafe {
         let mut message = libc::CMSG_FIRSTHDR(&raw const header);
         while let Some(found) = message.as_ref() {
@@ -186,29 +191,30 @@ pub(crate) fn kept_error(socket: &impl AsFd, buffer: &mut [u8]) -> Option<(usize
     Some((n.min(buffer.len()), error))
 }
 
-/// Elsewhere there is only the socket's own error.
+/// Returns the pending error of the socket, without a datagram.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn kept_error(socket: &impl AsFd, _: &mut [u8]) -> Option<(usize, io::Error)> {
+pub(crate) fn read_error_queue(socket: &impl AsFd, _: &mut [u8]) -> Option<(usize, io::Error)> {
     let error = rustix::net::sockopt::socket_error(socket).ok()?.err()?;
     Some((0, error.into()))
 }
 
-/// Bytes sent that the other end has not acknowledged, an end of file counted
-/// as one; 0 where the system does not say.
+/// Returns the number of bytes that were sent and not acknowledged; an end of
+/// file counts as one byte. Returns 0 if the system does not report it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn unsent(socket: &impl AsFd) -> usize {
+pub(crate) fn unacknowledged(socket: &impl AsFd) -> usize {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the descriptor is open for the length of this call, and SIOCOUTQ
     // (which is TIOCOUTQ) writes one int.
-    let answer = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
-    if answer < 0 {
+    let outcome =
+        unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if outcome < 0 {
         return 0;
     }
     usize::try_from(bytes).unwrap_or(0)
 }
 
-/// The same where the system does not say.
+/// Returns 0: other systems do not report it.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn unsent(_: &impl AsFd) -> usize {
+pub(crate) fn unacknowledged(_: &impl AsFd) -> usize {
     0
 }

@@ -1,111 +1,112 @@
-//! What a datagram carries so that its echo can be told from every other: 16
-//! bytes in front of the pattern, a magic number, the probe's sequence number
-//! and a check of both that only this run can make.
+//! The tag at the start of a datagram, by which an echo is matched with its
+//! probe: a magic number, the probe's sequence number, and a checksum of the
+//! latter that is keyed, so that other senders and other runs cannot make it.
 //!
-//! | bytes of the datagram | what it carries |
+//! | size of the datagram | fields of the tag, with their sizes in bytes |
 //! |---|---|
-//! | 16 and more | magic (4), sequence (8), check (4) |
-//! | 8 to 15 | the lower half of the sequence (4), check (4) |
-//! | 4 to 7 | the lower half of the sequence |
+//! | 16 and more | magic (4), sequence (8), checksum (4) |
+//! | 8 to 15 | lower half of the sequence (4), checksum (4) |
+//! | 4 to 7 | lower half of the sequence (4) |
 //!
-//! Less says nothing. Numbers are in network byte order.
+//! A smaller datagram has no tag. Numbers are in network byte order.
 
 use common::random::mix;
 
-/// Read as the lower half of a sequence it is one that no run comes to.
+/// The magic number. As the lower half of a sequence it is larger than any run
+/// reaches.
 const MAGIC: [u8; 4] = *b"\xf7EC\x1c";
 
-/// Bytes of the whole form.
-const WHOLE: usize = 16;
+/// The size of a tag with all its fields, in bytes.
+const FULL_SIZE: usize = 16;
 
-/// The smallest datagram that names its probe.
-pub(crate) const LEAST: usize = 4;
+/// The size of the smallest datagram that has a tag, in bytes.
+pub(crate) const MIN_SIZE: usize = 4;
 
-/// Which probe a datagram is the echo of.
+/// The sequence number that was read from a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Name {
-    /// This one: the check is right, or there is no room for one.
-    Sure(u64),
-    /// It says this one, and the check is wrong or cut off.
-    Claimed(u64),
-    /// None.
-    Nothing,
+pub(crate) enum Tag {
+    /// The checksum is right, or the datagram is too small to have one.
+    Verified(u64),
+    /// The checksum is wrong or cut off.
+    Unverified(u64),
+    /// The datagram has no tag.
+    Absent,
 }
 
-/// The tags of one run.
+/// Writes and reads the tags of one run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tags {
     key: u64,
 }
 
 impl Tags {
-    /// Tags whose checks follow from `key`.
+    /// Creates tags with checksums that are keyed with `key`.
     pub(crate) fn new(key: u64) -> Self {
         Self { key }
     }
 
-    fn check(self, sequence: u64) -> [u8; 4] {
+    fn checksum(self, sequence: u64) -> [u8; 4] {
         let mixed = mix(self.key ^ mix(sequence));
         ((mixed >> 32) as u32).to_be_bytes()
     }
 
-    /// Writes the tag of a probe over the beginning of its datagram.
+    /// Writes the tag of a probe over the first bytes of its datagram.
     pub(crate) fn write(self, sequence: u64, datagram: &mut [u8]) {
-        let check = self.check(sequence);
-        let half = (sequence as u32).to_be_bytes();
+        let checksum = self.checksum(sequence);
+        let low_half = (sequence as u32).to_be_bytes();
         match datagram.len() {
-            WHOLE.. => {
+            FULL_SIZE.. => {
                 datagram[..4].copy_from_slice(&MAGIC);
                 datagram[4..12].copy_from_slice(&sequence.to_be_bytes());
-                datagram[12..WHOLE].copy_from_slice(&check);
+                datagram[12..FULL_SIZE].copy_from_slice(&checksum);
             }
             8.. => {
-                datagram[..4].copy_from_slice(&half);
-                datagram[4..8].copy_from_slice(&check);
+                datagram[..4].copy_from_slice(&low_half);
+                datagram[4..8].copy_from_slice(&checksum);
             }
-            LEAST.. => datagram[..4].copy_from_slice(&half),
+            MIN_SIZE.. => datagram[..4].copy_from_slice(&low_half),
             _ => {}
         }
     }
 
-    /// Reads the tag of a datagram, or of what has come of one. `last` is the
-    /// sequence of the latest probe, which the lower half is completed from.
-    pub(crate) fn read(self, datagram: &[u8], last: u64) -> Name {
+    /// Reads the tag of a datagram, which may be truncated. `last` is the
+    /// sequence of the latest probe; it completes a lower half.
+    pub(crate) fn read(self, datagram: &[u8], last: u64) -> Tag {
         let word = |at: usize| datagram.get(at..)?.first_chunk::<4>().copied();
         let Some(first) = word(0) else {
-            return Name::Nothing;
+            return Tag::Absent;
         };
-        if let (Some(high), Some(low), Some(check)) = (word(4), word(8), word(12)) {
+        if let (Some(high), Some(low), Some(checksum)) = (word(4), word(8), word(12)) {
             let sequence =
                 u64::from(u32::from_be_bytes(high)) << 32 | u64::from(u32::from_be_bytes(low));
-            if check == self.check(sequence) {
-                return Name::Sure(sequence);
+            if checksum == self.checksum(sequence) {
+                return Tag::Verified(sequence);
             }
         }
         if first == MAGIC {
-            // The sequence is there at least.
+            // The sequence may still be complete.
             return match datagram.get(4..).and_then(|rest| rest.first_chunk()) {
-                Some(bytes) => Name::Claimed(u64::from_be_bytes(*bytes)),
-                None => Name::Nothing,
+                Some(bytes) => Tag::Unverified(u64::from_be_bytes(*bytes)),
+                None => Tag::Absent,
             };
         }
         let sequence = complete(u32::from_be_bytes(first), last);
         match word(4) {
-            // Too short for a check.
-            None => Name::Sure(sequence),
-            Some(check) if datagram.len() < WHOLE && check == self.check(sequence) => {
-                Name::Sure(sequence)
+            // The datagram is too small for a checksum.
+            None => Tag::Verified(sequence),
+            Some(checksum) if datagram.len() < FULL_SIZE && checksum == self.checksum(sequence) => {
+                Tag::Verified(sequence)
             }
-            Some(_) if datagram.len() < WHOLE => Name::Claimed(sequence),
-            Some(_) => Name::Nothing,
+            Some(_) if datagram.len() < FULL_SIZE => Tag::Unverified(sequence),
+            Some(_) => Tag::Absent,
         }
     }
 }
 
-/// The latest sequence up to `last` with this lower half; beyond it if there is
-/// none.
-fn complete(half: u32, last: u64) -> u64 {
-    let sequence = last & !u64::from(u32::MAX) | u64::from(half);
+/// Returns the latest sequence up to `last` that has this lower half, or the
+/// first one after `last` if no earlier one has it.
+fn complete(low_half: u32, last: u64) -> u64 {
+    let sequence = last & !u64::from(u32::MAX) | u64::from(low_half);
     if sequence > last {
         sequence.checked_sub(1 << 32).unwrap_or(sequence)
     } else {
@@ -120,30 +121,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_tag_comes_back(
-            key: u64, sequence in 0u64..1 << 40, behind in 0u64..1 << 31, size in LEAST..100,
+        fn a_tag_round_trips(
+            key: u64, sequence in 0u64..1 << 40, behind in 0u64..1 << 31, size in MIN_SIZE..100,
         ) {
             let tags = Tags::new(key);
             let mut datagram = vec![7; size];
             tags.write(sequence, &mut datagram);
-            prop_assert_eq!(tags.read(&datagram, sequence + behind), Name::Sure(sequence));
-            // Another run's says nothing certain, where a check fits.
+            prop_assert_eq!(tags.read(&datagram, sequence + behind), Tag::Verified(sequence));
+            // A tag of another run is not verified, if it has a checksum.
             let other = Tags::new(!key).read(&datagram, sequence + behind);
-            prop_assert!(size < 8 || other != Name::Sure(sequence));
+            prop_assert!(size < 8 || other != Tag::Verified(sequence));
         }
 
         #[test]
-        fn one_wrong_byte_never_names_another_probe_for_sure(
+        fn one_wrong_byte_never_verifies_as_another_probe(
             key: u64, sequence in 0u64..1 << 40, size in 8usize..100, at in 0usize..16, bits in 1u8..=255,
         ) {
             let tags = Tags::new(key);
             let mut datagram = vec![7; size];
             tags.write(sequence, &mut datagram);
-            let at = at.min(if size < WHOLE { 7 } else { 15 });
+            let at = at.min(if size < FULL_SIZE { 7 } else { 15 });
             datagram[at] ^= bits;
             match tags.read(&datagram, sequence) {
-                Name::Sure(named) => prop_assert_eq!(named, sequence),
-                Name::Claimed(_) | Name::Nothing => {}
+                Tag::Verified(named) => prop_assert_eq!(named, sequence),
+                Tag::Unverified(_) | Tag::Absent => {}
             }
         }
 
@@ -154,35 +155,37 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off() {
+    fn a_truncated_or_spoilt_tag_is_read_as_far_as_possible() {
         let tags = Tags::new(5);
         let mut datagram = [7; 64];
         tags.write(3, &mut datagram);
-        for (length, name) in [
-            (0, Name::Nothing),
-            (3, Name::Nothing),
-            (4, Name::Nothing),
-            (11, Name::Nothing),
-            (12, Name::Claimed(3)),
-            (15, Name::Claimed(3)),
-            (16, Name::Sure(3)),
-            (63, Name::Sure(3)),
+        for (length, tag) in [
+            (0, Tag::Absent),
+            (3, Tag::Absent),
+            (4, Tag::Absent),
+            (11, Tag::Absent),
+            (12, Tag::Unverified(3)),
+            (15, Tag::Unverified(3)),
+            (16, Tag::Verified(3)),
+            (63, Tag::Verified(3)),
         ] {
-            assert_eq!(tags.read(&datagram[..length], 9), name, "{length}");
+            assert_eq!(tags.read(&datagram[..length], 9), tag, "{length}");
         }
-        // The magic number is wrong, the rest is not.
+        // Only the magic number is wrong.
         datagram[0] = 0;
-        assert_eq!(tags.read(&datagram, 9), Name::Sure(3));
+        assert_eq!(tags.read(&datagram, 9), Tag::Verified(3));
         datagram[15] ^= 1;
-        assert_eq!(tags.read(&datagram, 9), Name::Nothing);
+        assert_eq!(tags.read(&datagram, 9), Tag::Absent);
+        assert_eq!(tags.read(&datagram[..FULL_SIZE], 9), Tag::Absent);
     }
 
     #[test]
-    fn halves_of_sequences() {
+    fn a_lower_half_is_completed_to_the_latest_sequence() {
         assert_eq!(complete(7, 9), 7);
         assert_eq!(complete(9, 9), 9);
         assert_eq!(complete(10, 9), 10);
         assert_eq!(complete(u32::MAX, (1 << 32) + 5), u64::from(u32::MAX));
         assert_eq!(complete(2, (1 << 32) + 5), (1 << 32) + 2);
+        assert_eq!(complete(5, (1 << 32) + 5), (1 << 32) + 5);
     }
 }

@@ -1,7 +1,7 @@
-//! The operands: who to talk to, and what to say.
+//! The operands: the target, and the message.
 //!
-//! `HOST:PORT [MESSAGE]`, `HOST PORT [MESSAGE]` and `unix:PATH [MESSAGE]` are
-//! told apart by the first word: if it is an endpoint by itself, the second
+//! The first word decides between `HOST:PORT [MESSAGE]`, `HOST PORT [MESSAGE]`
+//! and `unix:PATH [MESSAGE]`: if it is an endpoint by itself, the second word
 //! is the message, even if it is a number.
 
 use std::ffi::{OsStr, OsString};
@@ -14,19 +14,19 @@ use common::endpoint::{self, Endpoint, Host};
 use common::{Error, Result, zone};
 use socket2::SockAddr;
 
-/// Who to talk to.
+/// The peer to connect to, as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// A host and a port, and the zone of an address that has one.
+    /// A host and a port, and the zone of a link-local address.
     Inet(Endpoint, Option<String>),
-    /// A socket of the local domain.
+    /// The path of a Unix socket.
     Unix(PathBuf),
-    /// A name in the abstract namespace of Linux.
+    /// The name of a Unix socket in the abstract namespace of Linux.
     Abstract(Vec<u8>),
 }
 
 impl Target {
-    /// The address of a Unix socket, or `None` for a host.
+    /// Returns the address of a Unix socket, or `None` for a host.
     pub(crate) fn unix(&self) -> Option<io::Result<SockAddr>> {
         match self {
             Self::Inet(..) => None,
@@ -54,13 +54,13 @@ impl fmt::Display for Target {
     }
 }
 
-/// Reads the operands: the target and, if one is given, the message's bytes.
+/// Parses the operands: the target and, if given, the bytes of the message.
 pub(crate) fn operands(words: &[OsString]) -> Result<(Target, Option<Vec<u8>>)> {
     let (target, rest) = match words {
         [] => return Err(Error::usage("HOST:PORT is missing")),
         [first, rest @ ..] => match (first.as_bytes().strip_prefix(b"unix:"), rest) {
             (Some([] | [b'@']), _) => {
-                return Err(input(first, "no path; use unix:PATH or unix:@NAME"));
+                return Err(input(first, "no path given; use unix:PATH or unix:@NAME"));
             }
             (Some([b'@', name @ ..]), _) => (Target::Abstract(name.to_vec()), rest),
             (Some(path), _) => (Target::Unix(OsStr::from_bytes(path).into()), rest),
@@ -70,22 +70,25 @@ pub(crate) fn operands(words: &[OsString]) -> Result<(Target, Option<Vec<u8>>)> 
     match rest {
         [] => Ok((target, None)),
         [message] => Ok((target, Some(message.clone().into_vec()))),
-        [_, extra, ..] => Err(Error::usage("one message only; quote it if it has blanks")
-            .with_subject(extra.to_string_lossy())),
+        [_, extra, ..] => {
+            let why = "unexpected word after the message; quote a message with spaces";
+            Err(Error::usage(why).with_subject(extra.to_string_lossy()))
+        }
     }
 }
 
+/// Parses `HOST:PORT` or `HOST PORT`; returns the words after it, too.
 fn inet<'a>(first: &OsStr, rest: &'a [OsString]) -> Result<(Target, &'a [OsString])> {
     let text = first
         .to_str()
-        .ok_or_else(|| input(first, "not a host name: no UTF-8"))?;
-    let bad = |why: &str| input(first, why);
+        .ok_or_else(|| input(first, "not a host name: not valid UTF-8"))?;
+    let invalid = |why: &str| input(first, why);
     if let Some((scheme, _)) = text.split_once("://") {
         let why = match scheme {
-            "udp" => "this is a URL; give --udp HOST:PORT",
-            _ => "this is a URL; give HOST:PORT",
+            "udp" => "this is a URL; use --udp HOST:PORT",
+            _ => "this is a URL; use HOST:PORT",
         };
-        return Err(bad(why));
+        return Err(invalid(why));
     }
     let (plain, zone) = zone::split(text);
     let (endpoint, rest) = match (endpoint::parse(&plain), rest) {
@@ -95,51 +98,52 @@ fn inet<'a>(first: &OsStr, rest: &'a [OsString]) -> Result<(Target, &'a [OsStrin
                 .strip_prefix('[')
                 .and_then(|t| t.strip_suffix(']'))
                 .unwrap_or(&plain);
-            let host = endpoint::parse_host(host).map_err(|why| bad(&why))?;
+            let host = endpoint::parse_host(host).map_err(|why| invalid(&why))?;
             let number = port.to_string_lossy();
-            let port = endpoint::parse_port(&number).map_err(|why| input(port, &ports(&why)))?;
+            let port =
+                endpoint::parse_port(&number).map_err(|why| input(port, &without_port_0(&why)))?;
             (Endpoint { host, port }, rest)
         }
         (Err(_), []) if is_number(first) => {
-            return Err(bad(&format!(
+            return Err(invalid(&format!(
                 "a port without a host; use :{text} for this machine"
             )));
         }
         (Err(why), _) => {
             let why = why.replace("use HOST:PORT", "use HOST:PORT or HOST PORT");
-            return Err(bad(&ports(&why)));
+            return Err(invalid(&without_port_0(&why)));
         }
     };
     if endpoint.port == 0 {
-        return Err(bad("port 0 cannot be connected to; use 1 to 65535"));
+        return Err(invalid("cannot connect to port 0; use 1 to 65535"));
     }
     let zone = match (zone, &endpoint.host) {
         (None, _) => None,
         (Some(zone), Host::Address(address)) if zone::is_needed(*address) => {
-            zone::index(zone).map_err(|why| bad(&why))?;
+            zone::index(zone).map_err(|why| invalid(&why))?;
             Some(zone.to_owned())
         }
         (Some(_), _) => {
-            return Err(bad(
+            return Err(invalid(
                 "only IPv6 link-local and multicast addresses have a zone; use --interface",
             ));
         }
     };
     match &endpoint.host {
         Host::Name(name) if name == "*" => {
-            return Err(bad(
-                "every address cannot be connected to; use :PORT for this machine",
+            return Err(invalid(
+                "cannot connect to every address; use :PORT for this machine",
             ));
         }
-        // Looked up in its ASCII form, and shown as typed.
-        Host::Name(name) => drop(zone::to_ascii(name).map_err(|why| bad(&why))?),
+        // The lookup uses the ASCII form; messages show the name as given.
+        Host::Name(name) => drop(zone::to_ascii(name).map_err(|why| invalid(&why))?),
         Host::Any | Host::Address(_) => {}
     }
     Ok((Target::Inet(endpoint, zone), rest))
 }
 
-/// Of a port to connect to 0 is none.
-fn ports(why: &str) -> String {
+/// Removes port 0, which cannot be connected to, from a hint.
+fn without_port_0(why: &str) -> String {
     why.replace("use 0 to 65535", "use 1 to 65535")
 }
 
@@ -161,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn forms() {
+    fn the_first_word_decides_the_form() {
         for (words, target, message) in [
             (&["localhost:80"][..], "localhost:80", None),
             (&["localhost:80", "90"], "localhost:80", Some("90")),
@@ -179,14 +183,14 @@ mod tests {
             (&["localhost:80", "-"], "localhost:80", Some("-")),
             (&["localhost:80", "@file"], "localhost:80", Some("@file")),
         ] {
-            let (got, said) = read(words).unwrap();
-            assert_eq!(got, target, "{words:?}");
-            assert_eq!(said.as_deref(), message.map(str::as_bytes), "{words:?}");
+            let (shown, body) = read(words).unwrap();
+            assert_eq!(shown, target, "{words:?}");
+            assert_eq!(body.as_deref(), message.map(str::as_bytes), "{words:?}");
         }
     }
 
     #[test]
-    fn refused() {
+    fn invalid_operands_are_refused() {
         for (words, why) in [
             (
                 &["localhost"][..],
@@ -206,17 +210,23 @@ mod tests {
             ),
             (
                 &["localhost:0"],
-                "localhost:0: port 0 cannot be connected to; use 1 to 65535",
+                "localhost:0: cannot connect to port 0; use 1 to 65535",
             ),
-            (&["unix:"], "unix:: no path; use unix:PATH or unix:@NAME"),
-            (&["unix:@"], "unix:@: no path; use unix:PATH or unix:@NAME"),
+            (
+                &["unix:"],
+                "unix:: no path given; use unix:PATH or unix:@NAME",
+            ),
+            (
+                &["unix:@"],
+                "unix:@: no path given; use unix:PATH or unix:@NAME",
+            ),
             (
                 &["tcp://127.0.0.1:7"],
-                "tcp://127.0.0.1:7: this is a URL; give HOST:PORT",
+                "tcp://127.0.0.1:7: this is a URL; use HOST:PORT",
             ),
             (
                 &["udp://127.0.0.1:7", "x"],
-                "udp://127.0.0.1:7: this is a URL; give --udp HOST:PORT",
+                "udp://127.0.0.1:7: this is a URL; use --udp HOST:PORT",
             ),
             (
                 &["8080"],
@@ -224,7 +234,7 @@ mod tests {
             ),
             (
                 &["*:8080"],
-                "*:8080: every address cannot be connected to; use :PORT for this machine",
+                "*:8080: cannot connect to every address; use :PORT for this machine",
             ),
             (
                 &["[fe80::1%no-such-if]:80"],
@@ -245,7 +255,7 @@ mod tests {
             ),
             (
                 &["localhost:80", "a", "b"],
-                "b: one message only; quote it if it has blanks",
+                "b: unexpected word after the message; quote a message with spaces",
             ),
         ] {
             assert_eq!(read(words).unwrap_err().to_string(), why);
@@ -253,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_need_no_utf8() {
+    fn a_message_may_be_invalid_utf8() {
         let words = [
             OsString::from("localhost:80"),
             OsString::from_vec(vec![0xff, 0xfe]),

@@ -1,9 +1,9 @@
-//! TLS over a non-blocking TCP stream, by rustls.
+//! TLS over a non-blocking TCP connection, by rustls.
 //!
-//! [`Session`] reads and writes like the stream beneath, with two additions an
-//! event loop must know: encrypted bytes may wait to be sent
-//! ([`Session::wants_write`]), and decrypted ones may wait to be read although
-//! the socket is silent ([`Session::has_buffered`]).
+//! [`TlsStream`] reads and writes like the TCP connection below it, with two
+//! additions for an event loop: encrypted bytes may wait to be sent
+//! ([`TlsStream::wants_write`]), and decrypted bytes may wait to be read although
+//! the socket has no event ([`TlsStream::has_buffered_input`]).
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -12,56 +12,57 @@ use std::sync::Arc;
 
 use common::tls::{Explanation, Remedy, cause, explain};
 use common::{Error, Kind, Result};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-/// Reads from the socket before the caller has its turn: not every record has
-/// bytes for it.
-const ROUNDS: usize = 16;
+use no_verification::NoVerification;
 
-/// Whom to believe, and who the peer is to be.
+mod no_verification;
+
+/// The number of reads from the socket after which the caller continues even
+/// if no record contained bytes for it.
+const READS_MAX: usize = 16;
+
+/// The options of `--tls`.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    /// The authorities in this PEM file instead of the system's.
+pub(crate) struct TlsOptions {
+    /// A PEM file with the CA certificates to trust instead of the system's.
     pub(crate) cacert: Option<PathBuf>,
-    /// Any certificate will do.
+    /// Whether to accept any certificate.
     pub(crate) insecure: bool,
-    /// The name the certificate must be for.
+    /// The name to verify the certificate against, also sent as SNI.
     pub(crate) server_name: String,
 }
 
-/// The settings for all connections of a run.
+/// The settings that all TLS connections of a run share.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct TlsConnector {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
 
-impl Settings {
-    /// Reads the authorities and checks the name.
-    pub(crate) fn new(plan: &Plan) -> Result<Self> {
-        let name = ServerName::try_from(plan.server_name.clone())
-            .map_err(|_| Error::input(&plan.server_name, "no name a certificate could be for"))?;
+impl TlsConnector {
+    /// Reads the CA certificates and checks the server name.
+    pub(crate) fn new(options: &TlsOptions) -> Result<Self> {
+        let name = ServerName::try_from(options.server_name.clone())
+            .map_err(|_| Error::input(&options.server_name, "not a valid name in a certificate"))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let algorithms = provider.signature_verification_algorithms;
-        let builder = ClientConfig::builder_with_provider(provider as Arc<CryptoProvider>)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|e| Error::new(Kind::System, e.to_string()))?;
-        let mut config = if plan.insecure {
+        let mut config = if options.insecure {
             builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Anybody(algorithms)))
+                .with_custom_certificate_verifier(Arc::new(NoVerification(algorithms)))
                 .with_no_client_auth()
         } else {
             builder
-                .with_root_certificates(roots(plan)?)
+                .with_root_certificates(trusted_roots(options)?)
                 .with_no_client_auth()
         };
-        // Echoes are small, and every connection is a fresh one.
+        // Every connection makes a full handshake, so that their times can be
+        // compared.
         config.resumption = rustls::client::Resumption::disabled();
         Ok(Self {
             config: Arc::new(config),
@@ -70,13 +71,14 @@ impl Settings {
     }
 }
 
-fn roots(plan: &Plan) -> Result<RootCertStore> {
+/// Reads the CA certificates of `--cacert`, or of the system.
+fn trusted_roots(options: &TlsOptions) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    let Some(path) = &plan.cacert else {
+    let Some(path) = &options.cacert else {
         let found = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
-            return Err(common::tls::no_authorities().hint("--cacert FILE names some"));
+            return Err(common::tls::no_authorities().hint("specify them with --cacert FILE"));
         }
         return Ok(roots);
     };
@@ -88,84 +90,46 @@ fn roots(plan: &Plan) -> Result<RootCertStore> {
     Ok(roots)
 }
 
-/// `--insecure`: believes every certificate, but not every signature.
+/// A TLS connection, in non-blocking mode.
 #[derive(Debug)]
-struct Anybody(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
-}
-
-/// One TLS connection.
-#[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct TlsStream {
     tls: ClientConnection,
     stream: TcpStream,
-    /// Decrypted bytes that have not been read.
+    /// The number of decrypted bytes that are not read yet.
     buffered: usize,
-    /// The peer's farewell has come and has not been told. It may come in the
-    /// same read as the last bytes, and no event follows it then.
-    farewell: bool,
+    /// Whether the peer's close_notify has arrived and the caller has not read
+    /// the end of file yet. It may arrive together with the last bytes, so that
+    /// no event follows.
+    has_close_notify: bool,
 }
 
-impl Session {
-    /// Wraps a non-blocking stream; the handshake comes with
-    /// [`Session::advance`], or with the first reads and writes.
-    pub(crate) fn new(settings: &Settings, stream: TcpStream) -> io::Result<Self> {
-        let tls = ClientConnection::new(Arc::clone(&settings.config), settings.name.clone())
+impl TlsStream {
+    /// Starts a session on a non-blocking TCP connection. The handshake is made
+    /// by [`TlsStream::handshake`], or by the first reads and writes.
+    pub(crate) fn new(connector: &TlsConnector, stream: TcpStream) -> io::Result<Self> {
+        let tls = ClientConnection::new(Arc::clone(&connector.config), connector.name.clone())
             .map_err(io::Error::other)?;
         Ok(Self {
             tls,
             stream,
             buffered: 0,
-            farewell: false,
+            has_close_notify: false,
         })
     }
 
-    /// The stream beneath.
-    pub(crate) fn stream(&self) -> &TcpStream {
+    /// Returns the TCP connection below this session.
+    pub(crate) fn tcp(&self) -> &TcpStream {
         &self.stream
     }
 
-    /// Does what can be done of the handshake now; whether it is complete.
-    pub(crate) fn advance(&mut self) -> io::Result<bool> {
+    /// Continues the handshake without waiting; returns whether it is complete.
+    pub(crate) fn handshake(&mut self) -> io::Result<bool> {
         self.flush()?;
-        for _ in 0..ROUNDS {
+        for _ in 0..READS_MAX {
             if !self.tls.is_handshaking() {
                 return Ok(true);
             }
-            match self.take_in() {
+            match self.read_records() {
                 Ok(true) => self.flush()?,
                 Ok(false) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
@@ -175,17 +139,17 @@ impl Session {
         Ok(!self.tls.is_handshaking())
     }
 
-    /// Whether encrypted bytes wait to be sent.
+    /// Returns whether encrypted bytes wait to be sent.
     pub(crate) fn wants_write(&self) -> bool {
         self.tls.wants_write()
     }
 
-    /// Whether decrypted bytes, or their end, wait to be read.
-    pub(crate) fn has_buffered(&self) -> bool {
-        self.buffered > 0 || self.farewell
+    /// Returns whether decrypted bytes, or their end of file, wait to be read.
+    pub(crate) fn has_buffered_input(&self) -> bool {
+        self.buffered > 0 || self.has_close_notify
     }
 
-    /// Sends encrypted bytes as far as the socket takes them.
+    /// Sends as many encrypted bytes as the socket accepts.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut self.stream) {
@@ -197,50 +161,50 @@ impl Session {
         Ok(())
     }
 
-    /// Reads from the socket once and decrypts; `false` at its end.
-    fn take_in(&mut self) -> io::Result<bool> {
+    /// Reads once from the socket and decrypts; returns `false` at its end.
+    fn read_records(&mut self) -> io::Result<bool> {
         let n = self.tls.read_tls(&mut self.stream)?;
         match self.tls.process_new_packets() {
             Ok(state) => {
                 self.buffered = state.plaintext_bytes_to_read();
-                self.farewell = state.peer_has_closed();
+                self.has_close_notify = state.peer_has_closed();
                 Ok(n > 0)
             }
             Err(e) => {
-                // The alert that says why.
+                // Sends the alert that explains the error to the peer.
                 let _ = self.flush();
                 Err(io::Error::new(io::ErrorKind::InvalidData, e))
             }
         }
     }
 
-    /// Decrypted bytes; an end without TLS's own end is an error, since
-    /// anybody on the way could have made it. `WouldBlock` also after some
-    /// records without a byte for the caller, who looks at signals and the
-    /// clock before the next.
+    /// Reads decrypted bytes. An end of file without close_notify is an error,
+    /// since an attacker could have caused it. Returns `WouldBlock` also after
+    /// [`READS_MAX`] reads without bytes for the caller, so that it can check
+    /// its deadline and the signals.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        for _ in 0..ROUNDS {
+        for _ in 0..READS_MAX {
             match self.tls.reader().read(buffer) {
                 Ok(n) => {
                     self.buffered = self.buffered.saturating_sub(n);
-                    self.farewell &= n > 0;
+                    self.has_close_notify &= n > 0;
                     return Ok(n);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-                    let why = "the peer cut the TLS connection without closing it";
+                    let why = "the peer closed the TLS connection without close_notify";
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
                 }
                 Err(e) => return Err(e),
             }
             self.buffered = 0;
-            self.take_in()?;
+            self.read_records()?;
             self.flush()?;
         }
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// Encrypts and sends as much as fits.
+    /// Encrypts and sends as many bytes as fit.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.flush()?;
         let n = self.tls.writer().write(bytes)?;
@@ -251,14 +215,14 @@ impl Session {
         Ok(n)
     }
 
-    /// Says that nothing more will be sent.
+    /// Sends close_notify, after which nothing more can be sent.
     pub(crate) fn close_write(&mut self) -> io::Result<()> {
         self.tls.send_close_notify();
         self.flush()
     }
 }
 
-/// The error of TLS inside an I/O error, if there is one.
+/// Returns the TLS error inside an I/O error, if there is one, with a hint.
 pub(crate) fn error(error: &io::Error) -> Option<Error> {
     let Explanation { sentence, remedy } = explain(cause(error)?);
     let error = Error::new(Kind::Tls, sentence);
@@ -266,11 +230,11 @@ pub(crate) fn error(error: &io::Error) -> Option<Error> {
         None => error,
         Some(remedy) => error.hint(match remedy {
             Remedy::TrustAuthority => {
-                "--cacert FILE trusts another authority, --insecure trusts all"
+                "trust its CA with --cacert FILE, or any certificate with --insecure"
             }
-            Remedy::ExpectName => "--server-name is the name to expect",
+            Remedy::ExpectName => "expect another name with --server-name",
             Remedy::CheckClock => "check this machine's clock",
-            Remedy::ClientCertificate => "this client has none to present",
+            Remedy::ClientCertificate => "client certificates are not supported",
             Remedy::NoTls => "connect without --tls",
         }),
     })

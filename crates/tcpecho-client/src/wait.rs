@@ -1,5 +1,5 @@
-//! Waiting: for descriptors, for a moment, and always for the signals that
-//! ask for an end.
+//! Waiting for descriptors with a deadline. Every wait also ends at a signal
+//! that requests the shutdown.
 
 use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,26 +9,26 @@ use common::signal::{SIGINT, SIGTERM, Signals};
 use common::{Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// What ended a wait.
+/// The reason why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Woken {
+pub(crate) enum Wake {
     /// A descriptor is ready.
     Ready,
-    /// The moment has come.
-    Due,
-    /// A signal asks for the end.
-    Stopped,
+    /// The deadline has passed.
+    TimedOut,
+    /// A signal requested the shutdown.
+    Shutdown,
 }
 
-/// SIGINT and SIGTERM, caught and waited for.
+/// Requests to shut down, by SIGINT or SIGTERM.
 #[derive(Debug)]
-pub(crate) struct Stop {
+pub(crate) struct ShutdownSignal {
     signals: Signals,
     requests: Cell<u32>,
 }
 
-impl Stop {
-    /// Catches the signals from now on.
+impl ShutdownSignal {
+    /// Installs the handlers of both signals.
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             signals: Signals::catch(&[SIGINT, SIGTERM]).map_err(|e| Error::local(&e))?,
@@ -36,7 +36,7 @@ impl Stop {
         })
     }
 
-    /// How many times the end has been asked for.
+    /// Checks for signals, and returns how often the shutdown was requested.
     pub(crate) fn requests(&self) -> u32 {
         if !self.signals.take().is_empty() {
             self.requests.set(self.requests.get() + 1);
@@ -44,46 +44,47 @@ impl Stop {
         self.requests.get()
     }
 
-    /// [`Self::requests`] as far as they have been looked for.
-    pub(crate) fn seen(&self) -> u32 {
+    /// Returns the result of the last [`Self::requests`] without a system call.
+    pub(crate) fn requests_seen(&self) -> u32 {
         self.requests.get()
     }
 
-    /// Readable when a signal has come that [`Self::requests`] has not seen.
+    /// Returns a descriptor that is readable if a signal has arrived since the
+    /// last [`Self::requests`].
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.signals.as_fd()
     }
 
-    /// Waits until one of `fds` is ready, a signal comes, or `deadline` has
-    /// passed. The answers are in the `revents` of `fds`.
+    /// Waits until one of `fds` is ready, a signal arrives, or `deadline` has
+    /// passed. The `revents` of `fds` hold the result.
     pub(crate) fn wait<'a>(
         &'a self,
         fds: &mut Vec<PollFd<'a>>,
         deadline: Option<Instant>,
-    ) -> Result<Woken> {
+    ) -> Result<Wake> {
         fds.push(PollFd::from_borrowed_fd(self.fd(), PollFlags::IN));
-        let woken = loop {
+        let wake = loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            // Too far away to be expressed is never.
+            // A time too long for a Timespec is waited for without a limit.
             let timeout = left.and_then(|left| Timespec::try_from(left).ok());
             match poll(fds, timeout.as_ref()) {
                 Ok(0) if left.is_some_and(|left| !left.is_zero()) => {}
-                Ok(0) => break Woken::Due,
-                Ok(_) => break Woken::Ready,
+                Ok(0) => break Wake::TimedOut,
+                Ok(_) => break Wake::Ready,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(e) => return Err(Error::local(&e.into())),
             }
         };
-        let signal = fds.pop().is_some_and(|fd| !fd.revents().is_empty());
-        if signal {
+        let has_signal = fds.pop().is_some_and(|fd| !fd.revents().is_empty());
+        if has_signal {
             self.requests();
-            return Ok(Woken::Stopped);
+            return Ok(Wake::Shutdown);
         }
-        Ok(woken)
+        Ok(wake)
     }
 
-    /// Waits for a duration, unless a signal comes.
-    pub(crate) fn pause(&self, duration: Duration) -> Result<Woken> {
+    /// Sleeps for `duration`, or until a signal arrives.
+    pub(crate) fn sleep(&self, duration: Duration) -> Result<Wake> {
         self.wait(&mut Vec::new(), Instant::now().checked_add(duration))
     }
 }

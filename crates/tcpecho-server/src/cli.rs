@@ -354,6 +354,10 @@ impl common::app::Cli for Cli {
     fn common(&self) -> &Common {
         &self.common
     }
+
+    fn records() -> &'static str {
+        include_str!("records.txt")
+    }
 }
 
 fn nonzero_size(text: &str) -> Result<u64, String> {

@@ -222,7 +222,9 @@ impl Tool {
         };
         let memory = self.measures_memory.then(|| PeakMemory::start(child.id()));
         let limit = self.stdout_limit;
-        Running::start(child, shown, home, bytes, limit, self.timeout, memory)
+        let mut running = Running::start(child, shown, home, bytes, limit, self.timeout, memory);
+        running.program = self.program;
+        running
     }
 
     /// Returns the command as it would be typed in a shell, for messages.

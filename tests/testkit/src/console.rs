@@ -32,13 +32,19 @@ struct Step {
 /// with a list of all differences.
 #[track_caller]
 pub fn check(file: &Path) -> usize {
+    check_with(file, &[])
+}
+
+/// Does the same with these variables in the environment of every block.
+#[track_caller]
+pub fn check_with(file: &Path, variables: &[(&str, String)]) -> usize {
     let text =
         std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let mut report = String::new();
     let mut commands = 0;
     for block in blocks(&text) {
         commands += block.len();
-        for (step, found) in block.iter().zip(run(&block)) {
+        for (step, found) in block.iter().zip(run(&block, variables)) {
             let found: Vec<&str> = found.lines().collect();
             if !lines_match(&step.expected, &found) {
                 let line = format!("{}:{}", file.display(), step.line);
@@ -58,7 +64,7 @@ pub fn check(file: &Path) -> usize {
 
 /// Runs one block and returns the output of each command. It is empty for the
 /// commands after the end of the shell.
-fn run(block: &[Step]) -> Vec<String> {
+fn run(block: &[Step], variables: &[(&str, String)]) -> Vec<String> {
     let mut script = "exec 2>&1\n".to_owned();
     for step in block {
         // Printing the separator must not change `$?` for the next command.
@@ -69,7 +75,11 @@ fn run(block: &[Step]) -> Vec<String> {
         )
         .expect("write to a string");
     }
-    let running = bins::bash_plain(&script).timeout(TIMEOUT).spawn();
+    let shell = bins::bash_plain(&script).timeout(TIMEOUT);
+    let shell = variables
+        .iter()
+        .fold(shell, |shell, (name, value)| shell.env(name, value));
+    let running = shell.spawn();
     let stdout = match running.finish() {
         Ok(output) => output.stdout,
         Err(report) => report.into_bytes(),

@@ -43,6 +43,7 @@ pub mod peer;
 pub mod privilege;
 pub mod pty;
 pub mod running;
+pub mod schema;
 pub mod skipped;
 mod sys;
 pub mod tls;

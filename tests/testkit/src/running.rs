@@ -5,6 +5,7 @@
 //! All methods wait for an event of one of these threads; none sleeps.
 
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -14,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::memory::PeakMemory;
 use crate::output::Output;
+use crate::schema;
 use crate::sys;
 
 /// The time for the streams to close after the end of the process group.
@@ -120,6 +122,8 @@ pub struct Running {
     timeout: Duration,
     deadline: Instant,
     reaped: bool,
+    /// The program, whose JSON records are validated.
+    pub(crate) program: PathBuf,
 }
 
 impl Running {
@@ -175,6 +179,7 @@ impl Running {
             timeout,
             deadline: Instant::now() + timeout,
             reaped: false,
+            program: PathBuf::new(),
         }
     }
 
@@ -304,9 +309,13 @@ impl Running {
         let peak_memory = self.memory.take().and_then(PeakMemory::finish);
         let status = self.child.wait().expect("reap the child");
         self.reaped = true;
+        let stdout = std::mem::take(&mut self.stdout.lock().data);
+        if let Err(why) = schema::check(&self.program, &stdout) {
+            return Err(format!("{}: {why}", self.shown));
+        }
         Ok(Output::new(
             self.shown.clone(),
-            std::mem::take(&mut self.stdout.lock().data),
+            stdout,
             std::mem::take(&mut self.stderr.lock().data),
             status,
             peak_memory,

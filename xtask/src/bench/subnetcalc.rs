@@ -1,5 +1,5 @@
-//! The rows of subnetcalc: listings, set work, lookups, logs and start-up
-//! beside its peers, and the most memory each takes.
+//! The benchmarks of subnetcalc: lists, sets, lookups, logs and start-up, compared with
+//! other programs, and the peak memory of each.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -12,7 +12,7 @@ use super::{Row, Shop, Target};
 use crate::Outcome;
 use crate::interop::Random;
 
-/// All of them.
+/// Runs all benchmarks of subnetcalc.
 pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
     let mut rows = lists(shop)?;
     rows.extend(sets(shop)?);
@@ -25,7 +25,7 @@ pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
-/// 16.7 million addresses, to the null device and into a pipe.
+/// Lists 16.7 million addresses, to the null device and into a pipe.
 fn lists(shop: &Shop) -> Outcome<Vec<Row>> {
     let tool = shop.bins.tool("subnetcalc");
     let ten = shop.dir.path().join("ten");
@@ -35,7 +35,7 @@ fn lists(shop: &Shop) -> Outcome<Vec<Row>> {
     let six = Line::new(&tool, ["hosts", "2001:db8::/104"]);
     let shell = |script: String| ["-c".to_owned(), script];
     let into = |name: &Path| format!("{} hosts --all 10.0.0.0/8", name.display());
-    // The same text from a file is as fast as a pipe can be.
+    // Copying the same text from a file shows the speed of the pipe.
     Line::new("sh", shell(format!("{} > {}", into(&tool), text.display()))).once()?;
     let piped = Line::new("sh", shell(format!("{} | wc -l", into(&tool))));
     let cat = Line::peer("sh", shell(format!("cat {} | wc -l", text.display())));
@@ -66,7 +66,7 @@ fn lists(shop: &Shop) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
-/// Aggregation of a million networks.
+/// Aggregates a million networks.
 fn sets(shop: &Shop) -> Outcome<Vec<Row>> {
     let tool = shop.bins.tool("subnetcalc");
     let (v4, v6) = (shop.dir.path().join("set4"), shop.dir.path().join("set6"));
@@ -90,14 +90,14 @@ fn sets(shop: &Shop) -> Outcome<Vec<Row>> {
     ])
 }
 
-/// Longest matches; the peer is a stopwatch that takes as long as 15 million
-/// a second would.
+/// Looks up addresses. The peer is a sleep for the time that 15 million lookups per
+/// second would take.
 fn lookups(shop: &Shop) -> Outcome<Vec<Row>> {
     let (nets, addresses) = (
         shop.dir.path().join("nets"),
         shop.dir.path().join("addresses"),
     );
-    // The first one holds all, so that the status is 0.
+    // 0.0.0.0/0 contains every address, so the exit status is 0.
     write(&nets, &(scattered(3, 100_000, 16) + "0.0.0.0/0\n"))?;
     let mut random = Random::new(5);
     let mut text = String::new();
@@ -126,7 +126,7 @@ fn lookups(shop: &Shop) -> Outcome<Vec<Row>> {
     ])
 }
 
-/// Five million lines of an access log by 100,000 networks.
+/// Searches five million lines of an access log for addresses of 100,000 networks.
 fn logs(shop: &Shop) -> Outcome<Vec<Row>> {
     let tool = shop.bins.tool("subnetcalc");
     let (nets, log) = (shop.dir.path().join("blocked"), shop.dir.path().join("log"));
@@ -157,7 +157,7 @@ fn logs(shop: &Shop) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
-/// Networks all over the IPv4 space, `shortest` to /32.
+/// Returns random IPv4 networks with prefix lengths from `shortest` to 32.
 fn scattered(seed: u64, count: usize, shortest: u32) -> String {
     let mut random = Random::new(seed);
     let mut text = String::new();
@@ -169,7 +169,7 @@ fn scattered(seed: u64, count: usize, shortest: u32) -> String {
     text
 }
 
-/// Networks all over 2001::/16, /40 to /128.
+/// Returns random networks of 2001::/16 with prefix lengths from 40 to 128.
 fn scattered6(seed: u64, count: usize) -> String {
     let mut random = Random::new(seed);
     let mut text = String::new();
@@ -187,11 +187,11 @@ fn scattered6(seed: u64, count: usize) -> String {
 }
 
 fn push_address(text: &mut String, address: u32) {
-    // Writing to a String cannot fail.
+    // Writing to a String does not fail.
     let _ = write!(text, "{}", std::net::Ipv4Addr::from(address));
 }
 
-/// An access log in the combined format.
+/// Writes an access log in the combined format.
 fn write_log(path: &Path, lines: usize) -> Outcome {
     const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
                          Chrome/124.0.0.0 Safari/537.36";

@@ -1,6 +1,7 @@
-//! The rows of tcpecho-client: one message beside socat; its load engine beside
-//! a generator that does nothing but send and receive (`floor/generator.rs`),
-//! both against tcpecho-server, each on a processor of its own.
+//! The rows of tcpecho-client. One message is compared with socat. The load
+//! engine is compared with a generator that only sends and receives
+//! (`floor/generator.rs`); both run against tcpecho-server, with a processor for
+//! each process.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,13 +16,13 @@ use super::{Row, Shop, Target};
 use crate::Outcome;
 use crate::exec::{Background, Exec};
 
-/// Runs of each; the median counts.
+/// The number of runs of each program, of which the median is reported.
 const RUNS: usize = 9;
 
-/// Milliseconds of one run.
+/// The duration of one run in milliseconds.
 const MS: &str = "400";
 
-/// All of them.
+/// Measures all rows of this tool.
 pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
     let what = "tcpecho-client: load";
     if !cfg!(target_os = "linux") {
@@ -51,26 +52,36 @@ pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
     let port = port.trim();
     let mut rows = vec![one_message(shop)?];
     for (connections, depth) in [("50", "1"), ("1000", "1"), ("50", "16")] {
-        rows.push(beside(shop, pin, &generator, port, [connections, depth])?);
+        rows.push(compare_rates(
+            shop,
+            pin,
+            &generator,
+            port,
+            [connections, depth],
+        )?);
     }
-    rows.push(open_beside_closed(shop, pin, &generator, port)?);
+    rows.push(compare_loops(shop, pin, &generator, port)?);
     server.terminate()?;
     Ok(rows)
 }
 
-/// One message there and back, beside socat.
+/// Compares the round trip of one message with socat.
 fn one_message(shop: &Shop) -> Outcome<Row> {
     let server = TcpPeer::echo();
-    let at = server.addr().to_string();
+    let address = server.addr().to_string();
     let input = shop.dir.path().join("message");
     write(&input, "hello")?;
-    let ours = Line::new(shop.bins.tool("tcpecho-client"), [at.as_str(), "hello"]);
-    let tcp = format!("TCP:{at}");
+    let ours = Line::new(
+        shop.bins.tool("tcpecho-client"),
+        [address.as_str(), "hello"],
+    );
+    let tcp = format!("TCP:{address}");
     let socat = Line::peer("socat", ["-t", "5", "-", &tcp]).stdin(&input);
     let what = "tcpecho-client: one message";
     compare(what, 101, &ours, &socat, Target::Faster(1.0))
 }
 
+/// Compiles the generator and returns its path.
 fn compile(shop: &Shop) -> Outcome<PathBuf> {
     let binary = shop.dir.path().join("generator");
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
@@ -90,11 +101,11 @@ fn compile(shop: &Shop) -> Outcome<PathBuf> {
     Ok(binary)
 }
 
-/// The summary of one load run.
+/// Runs a load test and returns its summary.
 fn load(shop: &Shop, pin: Pin, port: &str, args: &[&str]) -> Outcome<Value> {
-    let at = format!("127.0.0.1:{port}");
+    let address = format!("127.0.0.1:{port}");
     let ms = format!("{MS}ms");
-    let all: Vec<&str> = ["--bench", "--json", "--duration", &ms, &at]
+    let all: Vec<&str> = ["--bench", "--json", "--duration", &ms, &address]
         .into_iter()
         .chain(args.iter().copied())
         .collect();
@@ -110,14 +121,15 @@ fn load(shop: &Shop, pin: Pin, port: &str, args: &[&str]) -> Outcome<Value> {
     serde_json::from_str(last).map_err(|error| format!("{last:?}: {error}"))
 }
 
+/// Returns a number of a summary.
 fn figure(summary: &Value, key: &str) -> Outcome<f64> {
     summary[key]
         .as_f64()
         .ok_or_else(|| format!("no {key} in {summary}"))
 }
 
-/// Our rate beside the generator's, in turns.
-fn beside(
+/// Compares the rate of the closed loop with the generator, in alternating runs.
+fn compare_rates(
     shop: &Shop,
     pin: Pin,
     generator: &Path,
@@ -143,7 +155,7 @@ fn beside(
             .trim()
             .parse()
             .map_err(|_| format!("no rate in {text:?}"))?;
-        // Pair by pair: a machine that becomes busy on the way meets both.
+        // A ratio for each pair of runs, since the load of the machine varies.
         ratios.push(their_rate / our_rate);
         ours.push(our_rate);
         theirs.push(their_rate);
@@ -153,21 +165,21 @@ fn beside(
         what: format!("tcpecho-client: {connections} connections, {depth} deep"),
         ours: format!("{:.0} k/s", ours / 1e3),
         theirs: format!("generator {:.0} k/s", theirs / 1e3),
-        // The time for a message, so that less is better.
+        // The ratio of the times per message: less is better.
         ratio: Some(median(ratios)),
         target: Target::AtMost(1.1),
     })
 }
 
-/// The median latency of the open loop at 20,000 a second, beside that of a
-/// closed one that is held to the same rate.
+/// Compares the median latency of the open loop at 20,000 messages per second
+/// with that of a closed loop at the same rate.
 ///
-/// One that runs as fast as it can would not do: a server that is asked again
-/// at once does not go to sleep in between, and a processor that has slept for
-/// longer takes longer to wake up. Here each of the two leaves the server alone
-/// for as long as the other does; and the generator counts from the send, so
-/// that a message the open loop sends late shows as the difference.
-fn open_beside_closed(shop: &Shop, pin: Pin, generator: &Path, port: &str) -> Outcome<Row> {
+/// A closed loop at full speed would not be comparable: its server never sleeps
+/// between two messages, and a processor takes longer to wake up after a longer
+/// sleep. Here the server idles for the same time in both loops. The generator
+/// measures from the send, so the difference shows messages that the open loop
+/// sends late.
+fn compare_loops(shop: &Shop, pin: Pin, generator: &Path, port: &str) -> Outcome<Row> {
     let (mut open, mut closed, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
         let summary = load(shop, pin, port, &["--connections", "50", "--rate", "20000"])?;

@@ -1,7 +1,7 @@
-"""Set work and numbers as Python's integers have them, beside ours.
+"""Computes with sets of addresses, represented by Python's integers.
 
-Reads the sets A and B, one network a line, and prints for each question a
-line with its name, then the answer's lines.
+Reads the sets A and B, one network per line. Prints the name of each operation
+on a line, followed by the lines of its result.
 """
 import ipaddress
 import sys

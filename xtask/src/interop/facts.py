@@ -1,4 +1,4 @@
-"""The facts of networks as Python's ipaddress has them, one network a line."""
+"""Prints details of networks as ipaddress computes them, one network per line."""
 import ipaddress
 import random
 
@@ -9,7 +9,7 @@ ADDRESSES = [
     "fe80::1:0:0:1", "1:0:0:2::3", "8000::", "ff02::fb", "2001:db8:0:1:1:1:1:1",
 ]
 
-# Every kind of address that special rules are for.
+# Addresses for which special rules apply.
 ADDRESSES += ["1.2.3.4", "255.255.255.254", "::", "::ffff:10.1.2.3", "64:ff9b::1.2.3.4", "2002:a01:203::1"]
 
 random.seed(1)
@@ -19,7 +19,7 @@ ADDRESSES += [str(ipaddress.IPv6Address(random.getrandbits(128))) for _ in range
 
 
 def shown(address):
-    """RFC 5952 text; a v4-mapped address has a dotted end."""
+    """Format by RFC 5952, a v4-mapped address with a dotted end."""
     mapped = getattr(address, "ipv4_mapped", None)
     return f"::ffff:{mapped}" if mapped is not None else str(address)
 
@@ -40,7 +40,7 @@ for text in ADDRESSES:
         else:
             broadcast, low, high = "-", first, last
             usable = net.num_addresses
-        # A mask is no address: never dotted in IPv6.
+        # An IPv6 mask never has a dotted end, because it is not an address.
         masks = [str(net.netmask), str(net.hostmask)]
         print(
             f"{text}/{length}", shown_net(net), *masks, broadcast, shown(low), shown(high),

@@ -1,15 +1,15 @@
-//! subnetcalc beside Python's `ipaddress`, and its aggregation beside iprange
-//! and aggregate.
+//! Compares subnetcalc with Python's `ipaddress`, and its aggregation with iprange and
+//! aggregate.
 
 use super::{Bench, same_lines};
 use crate::Outcome;
 use crate::exec::Exec;
 
-/// Prints, for every prefix length of both families and several addresses,
-/// the facts as Python sees them, TAB-separated, after the operand.
+/// Prints operands with every prefix length of both families, each with the details of
+/// the network as Python computes them, separated by TABs.
 const FACTS: &str = include_str!("facts.py");
 
-/// Reads networks, prints the fewest that cover the same addresses.
+/// Reads networks and prints the fewest networks with the same addresses.
 const COLLAPSE: &str = "\
 import ipaddress, sys
 nets = [ipaddress.ip_network(line.strip(), strict=False) for line in sys.stdin]
@@ -18,14 +18,14 @@ for version in (4, 6):
         print(net)
 ";
 
-/// Reads two sets and prints the answers to several questions about them.
+/// Reads two sets and prints the results of several operations on them.
 const ALGEBRA: &str = include_str!("algebra.py");
 
-/// The fields that both can say, in the order of `facts.py`.
+/// The fields that both programs compute, in the order of `facts.py`.
 const FIELDS: &str = "network,netmask,wildcard,broadcast,first_host,last_host,first,last,total,\
                       usable,hex,decimal,expanded";
 
-/// `info` for every prefix length.
+/// Compares `info` for every prefix length.
 pub(super) fn facts(bench: &Bench) -> Outcome<String> {
     let theirs = Exec::new("python3", ["-c", FACTS]).text()?;
     let mut operands = String::new();
@@ -45,7 +45,7 @@ pub(super) fn facts(bench: &Bench) -> Outcome<String> {
     Ok(format!("{} networks", theirs.lines().count()))
 }
 
-/// `aggregate` on sets of both families.
+/// Compares `aggregate` for sets of both families.
 pub(super) fn collapse(bench: &Bench) -> Outcome<String> {
     let mut total = 0;
     for seed in 1..=5 {
@@ -61,12 +61,12 @@ pub(super) fn collapse(bench: &Bench) -> Outcome<String> {
     Ok(format!("{total} networks in 5 sets"))
 }
 
-/// Set algebra, counts and order, on sets of both families that reach the
-/// ends of both address spaces.
+/// Compares set operations, counts and sorting for sets of both families, some of which
+/// reach the ends of the address spaces.
 pub(super) fn algebra(bench: &Bench) -> Outcome<String> {
     const ENDS: &str = "0.0.0.0/31\n255.255.255.252/30\n::/127\n\
                         ffff:ffff:ffff:ffff:ffff:ffff:ffff:ff00/120\n";
-    let mut questions = 0;
+    let mut operations = 0;
     for seed in 1..=4 {
         let count = [0, 3, 50, 1500][seed as usize % 4];
         let set = |seed| {
@@ -94,38 +94,36 @@ pub(super) fn algebra(bench: &Bench) -> Outcome<String> {
             ours.push_str(words[0]);
             ours.push('\n');
             ours.push_str(&bench.tool("subnetcalc", words).text()?);
-            questions += 1;
+            operations += 1;
         }
         same_lines(&format!("seed {seed}"), &ours, &theirs)?;
     }
     Ok(format!(
-        "{questions} questions about sets of up to 3000 networks"
+        "{operations} operations on sets of up to 3000 networks"
     ))
 }
 
-/// `aggregate` beside `iprange` (IPv4 only).
+/// Compares `aggregate` with `iprange` (IPv4 only).
 pub(super) fn iprange(bench: &Bench) -> Outcome<String> {
     compare(bench, |input| {
         let theirs = Exec::new("iprange", ["--optimize"]).stdin(input).text()?;
-        // Single addresses come bare from there.
+        // iprange prints single addresses without a prefix length.
         let with_length = |line: &str| {
             let length = if line.contains('/') { "" } else { "/32" };
-            format!(
-                "{line}{length}
-"
-            )
+            format!("{line}{length}\n")
         };
         Ok(theirs.lines().map(with_length).collect())
     })
 }
 
-/// `aggregate` beside `aggregate` (IPv4 only).
+/// Compares `aggregate` with the program of that name (IPv4 only).
 pub(super) fn aggregate(bench: &Bench) -> Outcome<String> {
     compare(bench, |input| {
         Exec::new("aggregate", ["-q", "-t"]).stdin(input).text()
     })
 }
 
+/// Compares `aggregate` with another program for three sets.
 fn compare(bench: &Bench, peer: impl Fn(&str) -> Outcome<String>) -> Outcome<String> {
     let mut total = 0;
     for (seed, count) in [(1, 10), (2, 1000), (3, 20_000)] {
@@ -140,6 +138,7 @@ fn compare(bench: &Bench, peer: impl Fn(&str) -> Outcome<String>) -> Outcome<Str
     Ok(format!("{total} networks in 3 sets"))
 }
 
+/// Returns the output of `aggregate` for these networks.
 fn aggregated(bench: &Bench, input: &str) -> Outcome<String> {
     bench
         .tool("subnetcalc", ["aggregate", "-"])
@@ -147,7 +146,7 @@ fn aggregated(bench: &Bench, input: &str) -> Outcome<String> {
         .text()
 }
 
-/// `count` IPv4 networks without host bits, dense enough to meet each other.
+/// Returns `count` random IPv4 networks without host bits, many of which overlap.
 fn networks(seed: u64, count: usize, lengths: std::ops::RangeInclusive<u32>) -> String {
     let mut random = Random(seed);
     let spread = lengths.end() - lengths.start() + 1;
@@ -160,6 +159,7 @@ fn networks(seed: u64, count: usize, lengths: std::ops::RangeInclusive<u32>) -> 
         .collect()
 }
 
+/// Returns `count` random IPv6 networks without host bits, many of which overlap.
 fn networks6(seed: u64, count: usize) -> String {
     let mut random = Random(seed);
     (0..count)
@@ -172,21 +172,21 @@ fn networks6(seed: u64, count: usize) -> String {
         .collect()
 }
 
-/// Numbers that look random and are the same in every run (xorshift64*).
+/// Pseudo-random numbers that are the same in every run (xorshift64*).
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Numbers from a seed, which must not be 0.
+    /// Creates a generator from a seed, which must not be 0.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// A number from 0 to `end` exclusive; `end` is small beside 2^32.
+    /// Returns a number below `end`, which must be much smaller than 2^32.
     pub(crate) fn below(&mut self, end: u32) -> u32 {
         self.bits() % end
     }
 
-    /// 32 bits.
+    /// Returns the next 32 bits.
     pub(crate) fn bits(&mut self) -> u32 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;

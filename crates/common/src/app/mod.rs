@@ -20,7 +20,7 @@ use clap::error::ErrorKind;
 use crate::color::ColorEnv;
 use crate::error::{Error, Kind, Result};
 use crate::exit::Exit;
-use crate::generate;
+use crate::generate::{self, Generate};
 use crate::operands::Operands;
 use crate::options::Common;
 use crate::out::Out;
@@ -44,6 +44,11 @@ pub trait Cli: Parser {
     /// null in the records that are written here.
     fn error_keys() -> &'static [&'static str] {
         &[]
+    }
+
+    /// Returns the table of the tool's JSON records ([`crate::schema`]).
+    fn records() -> &'static str {
+        ""
     }
 
     /// Returns what to use instead of an option that similar programs have and
@@ -202,16 +207,21 @@ pub fn run<C: Cli>(
         version(tool, &mut io)
     } else {
         match parse::<C>(&io.args) {
-            Ok(cli) => {
+            Ok(Parsed::Run(cli)) => {
                 let common = cli.common();
                 io.json = common.json;
                 io.color = common.color.enabled(color_env(), io.terminal.stdout);
-                match common.generate {
-                    Some(what) => generate::write(what, C::command(), &mut io.out)
-                        .map(|()| Exit::Yes)
-                        .map_err(Error::from),
-                    None => tool_main(cli, &mut io),
-                }
+                tool_main(cli, &mut io)
+            }
+            Ok(Parsed::Generate(what, subcommand)) => {
+                let command = C::command();
+                let written = match subcommand {
+                    Some(name) if what == Generate::Man => {
+                        generate::page_of(&name, command, &mut io.out)
+                    }
+                    _ => generate::write(what, command, C::records(), &mut io.out),
+                };
+                written.map(|()| Exit::Yes).map_err(Error::from)
             }
             Err(error) => {
                 io.json = usage::wants_json(&io.args);
@@ -235,12 +245,35 @@ fn version(tool: &str, io: &mut Io) -> Result<Exit> {
     Ok(Exit::Yes)
 }
 
-fn parse<C: Cli>(args: &[OsString]) -> std::result::Result<C, clap::Error> {
+/// A command line that was parsed.
+enum Parsed<C> {
+    /// Arguments of the tool.
+    Run(C),
+    /// `--generate`, for the tool or for one of its subcommands.
+    Generate(Generate, Option<String>),
+}
+
+fn parse<C: Cli>(args: &[OsString]) -> std::result::Result<Parsed<C>, clap::Error> {
     let mut matches = match matches(C::command_for(args), args) {
+        // `--generate` excludes other arguments, also those of a required group,
+        // which clap still requires.
+        Err(error)
+            if error.kind() == ErrorKind::MissingRequiredArgument
+                && args.iter().any(|arg| arg == "--generate") =>
+        {
+            matches(C::command().ignore_errors(true), args)?
+        }
         Err(error) if error.kind() != ErrorKind::DisplayVersion => matches(C::command(), args)?,
         other => other?,
     };
-    C::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut C::command()))
+    // Before the operands are evaluated, which a subcommand may require.
+    if let Ok(Some(&what)) = matches.try_get_one::<Generate>("generate") {
+        let subcommand = matches.subcommand_name().map(str::to_owned);
+        return Ok(Parsed::Generate(what, subcommand));
+    }
+    C::from_arg_matches_mut(&mut matches)
+        .map(Parsed::Run)
+        .map_err(|error| error.format(&mut C::command()))
 }
 
 /// Matches the arguments. An option that is repeated replaces its earlier

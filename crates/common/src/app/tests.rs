@@ -172,7 +172,10 @@ fn the_version_needs_no_definition() {
 
 #[test]
 fn a_repeated_option_replaces_its_earlier_value() {
-    let cli: Sample = parse(&args("sample --color never --color always")).unwrap();
+    let parsed = parse(&args("sample --color never --color always")).unwrap();
+    let Parsed::<Sample>::Run(cli) = parsed else {
+        panic!("--generate was not given");
+    };
     assert_eq!(cli.common.color, crate::color::ColorChoice::Always);
 }
 

@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, ValueHint};
 
-use crate::facts::FIELD_NAMES;
+use crate::network_info::FIELD_NAMES;
 
-use super::numbers::{Lengths, length, lengths, number, positive};
+use super::numbers::{PrefixLengths, length, lengths, number, positive};
 
 #[derive(Args, Debug, Default)]
 #[command(after_long_help = "\
@@ -23,12 +23,12 @@ FIELDS
   binary expanded embedded.kind embedded.ipv4 embedded.server embedded.port
   mac solicited_node multicast_scope multicast_mac")]
 pub(crate) struct InfoArgs {
-    /// Networks; `-` reads them from stdin
+    /// Networks, @FILE or - (stdin)
     #[arg(value_name = "NETWORK")]
     pub(crate) networks: Vec<String>,
 
-    /// Print only these fields, separated by TABs; '-' where a field does not apply
-    /// (names: info --help)
+    /// Print only these fields, separated by TABs, with '-' for a field that does not
+    /// apply (names: info --help)
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     #[arg(value_parser = FieldName, hide_possible_values = true)]
     pub(crate) get: Vec<String>,
@@ -36,34 +36,37 @@ pub(crate) struct InfoArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
+Of a range, every address is listed. The list can be of any length and needs
+little memory.
+
 EXAMPLES
   subnetcalc hosts 192.168.1.0/24 | ping --alive -
   subnetcalc hosts --all --step 256 10.0.0.0/8
   subnetcalc hosts 10.0.0.250-10.0.1.5
   subnetcalc hosts ::/0 | head")]
 pub(crate) struct HostsArgs {
-    /// Networks, and ranges A-B whose every address counts; `-` reads stdin
+    /// Networks, ranges A-B, @FILE or - (stdin)
     #[arg(value_name = "NETWORK")]
     pub(crate) networks: Vec<String>,
 
-    /// Every address, also network and broadcast
+    /// List every address, including the network and broadcast addresses
     #[arg(short, long)]
     pub(crate) all: bool,
 
-    /// Every Nth address, from the first listed
+    /// List only every Nth address, starting with the first
     #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
     pub(crate) step: u128,
 
-    /// At most N of each network
+    /// List at most N addresses of each network
     #[arg(long, value_name = "N", value_parser = number)]
     pub(crate) limit: Option<u128>,
 
-    /// From the last to the first
+    /// List the addresses in descending order
     #[arg(long)]
     pub(crate) reverse: bool,
 }
 
-/// How networks are written.
+/// The form in which networks are printed.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct FormArgs {
     /// Print ranges A-B instead of networks
@@ -78,15 +81,15 @@ EXAMPLES
   subnetcalc split 10.0.0.0/16 --prefix 18
   subnetcalc split 2001:db8::/32 --parts 4")]
 pub(crate) struct SplitArgs {
-    /// Networks; `-` reads them from stdin
+    /// Networks, @FILE or - (stdin)
     #[arg(value_name = "NETWORK")]
     pub(crate) networks: Vec<String>,
 
-    /// The prefix length of the parts
+    /// Split into networks with this prefix length
     #[arg(short, long, value_name = "LEN", value_parser = length)]
     pub(crate) prefix: Option<u32>,
 
-    /// How many parts: a power of two
+    /// Split into N networks; N is a power of two
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) parts: Option<u128>,
 
@@ -96,34 +99,36 @@ pub(crate) struct SplitArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Prints NETWORK NAME ASKED USABLE, the largest first, then what is left as
-NETWORK free - USABLE, separated by TABs. Status 1 if it does not fit.
-A part for hosts is a /30 or larger in IPv4, and a /64 or larger in IPv6 unless
---exact is given; a part with a /LEN has that length.
+Prints NETWORK NAME ASKED USABLE for each part, the largest part first, then
+NETWORK free - USABLE for the unused rest, separated by TABs. If the parts do not
+fit, prints nothing and exits with status 1.
+
+A part for a number of hosts is a /30 or larger in IPv4, and a /64 or larger in
+IPv6 unless --exact is given. A part with a /LEN has exactly that length.
 
 EXAMPLES
   subnetcalc plan 10.0.0.0/24 web=50 db=10 link=/31
   subnetcalc plan 2001:db8::/48 lan=50 guests=/60")]
 pub(crate) struct PlanArgs {
-    /// The network to hand out
+    /// Network to divide
     pub(crate) network: String,
 
-    /// Hosts needed in each part, or its prefix length: [NAME=]/LEN
+    /// Number of hosts or prefix length of each part: [NAME=]HOSTS or [NAME=]/LEN
     #[arg(value_name = "[NAME=]HOSTS", required = true)]
     pub(crate) parts: Vec<String>,
 
-    /// Keep the given order instead of putting the largest first
+    /// Keep the given order instead of putting the largest part first
     #[arg(long)]
     pub(crate) keep_order: bool,
 
-    /// Give IPv6 parts only as many addresses as their hosts need, not a /64
+    /// Make IPv6 parts just large enough for their hosts, even if longer than /64
     #[arg(long)]
     pub(crate) exact: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct SetArgs {
-    /// Networks, addresses, ranges A-B or A+COUNT, @FILE, -
+    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (stdin)
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
@@ -133,30 +138,32 @@ pub(crate) struct SetArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Without options the result has exactly the addresses given. --max-prefix and
---max-count add addresses and say on stderr how many. --max-count adds as few as
-possible if the number of networks times N is at most 16,777,216; a larger set
-is first reduced to that by the best single steps.
+Without options the result has exactly the given addresses. --max-prefix and
+--max-count add addresses and report on stderr how many.
+
+--max-count adds as few addresses as possible if the number of networks times N
+is at most 16,777,216. A larger set is first reduced to that size step by step,
+each time by merging the two networks that add the fewest addresses.
 
 EXAMPLES
   subnetcalc aggregate @blocklist
   subnetcalc aggregate --max-count 1000 @blocklist
   subnetcalc aggregate 10.0.0.5-10.0.3.7")]
 pub(crate) struct AggregateArgs {
-    /// Networks, addresses, ranges A-B or A+COUNT, @FILE, -
+    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (stdin)
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
-    /// Widen networks longer than /LEN to /LEN, IPv6 ones to /LEN6 (adds addresses);
-    /// LEN alone leaves IPv6 as it is, unless there is only IPv6
+    /// Widen networks longer than /LEN to /LEN, and IPv6 networks to /LEN6 (adds
+    /// addresses); without IPv4, LEN alone applies to IPv6
     #[arg(long, value_name = "LEN[,LEN6]", value_parser = lengths)]
-    pub(crate) max_prefix: Option<Lengths>,
+    pub(crate) max_prefix: Option<PrefixLengths>,
 
-    /// At most N networks
+    /// Merge networks until there are at most N (adds addresses)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_count: Option<u64>,
 
-    /// Do not say how many addresses were added
+    /// Do not report the number of added addresses
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
@@ -167,13 +174,14 @@ pub(crate) struct AggregateArgs {
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 EXAMPLES
-  subnetcalc subtract 10.0.0.0/8 --minus 10.1.0.0/16 --minus @used")]
+  subnetcalc subtract 10.0.0.0/8 --minus 10.1.0.0/16,10.2.0.0/16
+  subnetcalc subtract 0.0.0.0/0 --minus @private --minus @reserved")]
 pub(crate) struct SubtractArgs {
-    /// Networks, addresses, ranges A-B or A+COUNT, @FILE, -
+    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (stdin)
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
-    /// What to take away; comma-separated, may be repeated
+    /// Set to subtract; a comma-separated list, may be repeated
     #[arg(long, value_name = "SET", required = true)]
     pub(crate) minus: Vec<String>,
 
@@ -183,11 +191,11 @@ pub(crate) struct SubtractArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct WithArgs {
-    /// Networks, addresses, ranges A-B or A+COUNT, @FILE, -
+    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (stdin)
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
-    /// The other set; comma-separated, may be repeated
+    /// Second set; a comma-separated list, may be repeated
     #[arg(long, value_name = "SET", required = true)]
     pub(crate) with: Vec<String>,
 
@@ -196,12 +204,14 @@ pub(crate) struct WithArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_long_help = "\
+Prints nothing. The exit status is 0 if the sets are equal and 1 if they differ.")]
 pub(crate) struct EqualArgs {
-    /// Networks, addresses, ranges A-B or A+COUNT, @FILE, -
+    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (stdin)
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
-    /// The other set; comma-separated, may be repeated
+    /// Second set; a comma-separated list, may be repeated
     #[arg(long, value_name = "SET", required = true)]
     pub(crate) with: Vec<String>,
 }
@@ -212,16 +222,22 @@ EXAMPLES
   subnetcalc free 10.0.0.0/16 --used @leases
   subnetcalc free 10.0.0.0/16 --used @leases --prefix 24 | head -n 1")]
 pub(crate) struct FreeArgs {
-    /// The network
+    /// Network to search
     pub(crate) network: String,
 
-    /// What is used; comma-separated, may be repeated
+    /// Set of used addresses; a comma-separated list, may be repeated
     #[arg(long, value_name = "SET", required = true)]
     pub(crate) used: Vec<String>,
 
-    /// Every free network of this length; none: status 1
+    /// List every free network with this prefix length; exit with status 1 if there is
+    /// none
     #[arg(short, long, value_name = "LEN", value_parser = length)]
     pub(crate) prefix: Option<u32>,
+
+    /// Further operands, most likely meant for `--used`. The command refuses them with
+    /// an explanation.
+    #[arg(hide = true)]
+    pub(crate) excess: Vec<String>,
 
     #[command(flatten)]
     pub(crate) form: FormArgs,
@@ -229,18 +245,18 @@ pub(crate) struct FreeArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Prints ADDRESS NETWORK, separated by a TAB, - where no network holds the
-address (status 1).
+Prints ADDRESS NETWORK for each address, separated by a TAB. NETWORK is '-' if
+no network contains the address; the exit status is 1 then.
 
 EXAMPLES
   subnetcalc match --in @routes 10.1.2.3
   cut -d' ' -f1 access.log | subnetcalc match --in @customers -")]
 pub(crate) struct MatchArgs {
-    /// Addresses; `-` reads them from stdin
+    /// Addresses, @FILE or - (stdin)
     #[arg(value_name = "ADDRESS")]
     pub(crate) addresses: Vec<String>,
 
-    /// The networks; comma-separated, may be repeated
+    /// Networks to search; a comma-separated list, may be repeated
     #[arg(id = "in", long, value_name = "SET", required = true)]
     pub(crate) set: Vec<String>,
 
@@ -255,10 +271,10 @@ pub(crate) struct MatchArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Prints every pair A B of members that have an address in common, separated by
-a TAB. None: status 1.")]
+Prints A B for each pair of members that have an address in common, separated by
+a TAB. Without such a pair, the exit status is 1.")]
 pub(crate) struct OverlapArgs {
-    /// Networks, addresses, ranges A-B or A+COUNT, @FILE, -
+    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (stdin)
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
@@ -272,46 +288,48 @@ pub(crate) struct OverlapArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-An address counts if no letter, digit or dot stands before it and none after
-it, except a dot that ends a sentence: `10.0.0.6.`, `10.0.0.1:80` and
-`[2001:db8::1]:443` contain one, `x10.0.0.7y` and `1.2.3.4.5` do not. A bare
-`::` is not an address.
-A line of more than 64 MiB is printed only if an address of the set is in its
-first 64 MiB (with --json, not at all); otherwise it is an error. -o, -c and -q
-take lines of any length.
-Status: 0 a line was selected, 1 none, 2 an error.
+A text is an address if no letter, digit or dot precedes it and none follows it.
+A dot may follow it at the end of a sentence. Thus `10.0.0.6.`, `10.0.0.1:80` and
+`[2001:db8::1]:443` contain an address, but `x10.0.0.7y` and `1.2.3.4.5` do not. A
+bare `::` is not an address.
+
+A line of more than 64 MiB is printed only if an address in its first 64 MiB is
+in the set, and never with --json; otherwise it is an error. This limit does not
+apply to -o, -c and -q.
+
+The exit status is 0 if a line was selected, 1 if none was, 2 after an error.
 
 EXAMPLES
   subnetcalc grep --in 10.0.0.0/8 --in @partners access.log
   tail -f access.log | subnetcalc grep -x --in @blocklist
   subnetcalc grep -o --in ::/0 notes.txt | sort | uniq -c")]
 pub(crate) struct GrepArgs {
-    /// Files; stdin if there is none
+    /// Files to search, by default stdin
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<String>,
 
-    /// The set; comma-separated, may be repeated
+    /// Addresses to search for; a comma-separated list, may be repeated
     #[arg(id = "in", long, value_name = "SET", required = true)]
     pub(crate) set: Vec<String>,
 
-    /// Lines that have addresses, none of them in the set
+    /// Select lines that contain addresses, none of them in the set
     #[arg(short = 'v', long, conflicts_with = "no_address")]
     pub(crate) invert_match: bool,
 
-    /// Lines without any address
+    /// Select lines without an address
     #[arg(long)]
     pub(crate) no_address: bool,
 
-    /// Print the number of lines instead of the lines
+    /// Print the number of selected lines instead of the lines
     #[arg(short, long)]
     pub(crate) count: bool,
 
-    /// Print only the addresses in the set, with their /LEN, one per line
+    /// Print only the addresses in the set, each on its own line with its /LEN
     #[arg(short, long, conflicts_with_all = ["invert_match", "no_address"])]
     pub(crate) only_matching: bool,
 
-    /// Look only at the first field of a line, which ends at white space, a comma,
-    /// semicolon or bar: ADDR, ADDR/LEN, ADDR:PORT, [ADDR], [ADDR]:PORT
+    /// Search only the first field of each line, which ends at white space, a comma, a
+    /// semicolon or a bar: ADDR, ADDR/LEN, ADDR:PORT, [ADDR] or [ADDR]:PORT
     #[arg(short = 'x', long)]
     pub(crate) first_field: bool,
 
@@ -331,11 +349,11 @@ pub(crate) struct GrepArgs {
     #[arg(long)]
     pub(crate) dot_port: bool,
 
-    /// Print the file's name before each line
+    /// Print the file name before each line
     #[arg(short = 'H', long, overrides_with = "no_filename")]
     pub(crate) with_filename: bool,
 
-    /// Print no file names
+    /// Never print file names
     #[arg(long, overrides_with = "with_filename")]
     pub(crate) no_filename: bool,
 
@@ -346,7 +364,7 @@ pub(crate) struct GrepArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct CountArgs {
-    /// Networks, addresses, ranges A-B or A+COUNT, @FILE, -
+    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (stdin)
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 }
@@ -357,34 +375,34 @@ EXAMPLES
   subnetcalc nth 10.0.0.0/24 1      the first host
   subnetcalc nth 10.0.0.0/24 -2     the last host")]
 pub(crate) struct NthArgs {
-    /// The network
+    /// Network of the address
     pub(crate) network: String,
 
-    /// The number of the address, from 0; negative from the end
+    /// Index of the address, from 0; -1 is the last address
     #[arg(value_name = "N", allow_hyphen_values = true)]
     pub(crate) n: String,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct SampleArgs {
-    /// The network
+    /// Network of the addresses
     pub(crate) network: String,
 
-    /// How many addresses
+    /// Number of addresses
     #[arg(value_name = "N", value_parser = number)]
     pub(crate) n: u128,
 
-    /// The same sample each time
+    /// Seed of the random numbers, for a repeatable sample
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct StepArgs {
-    /// The network
+    /// Network to start from
     pub(crate) network: String,
 
-    /// How many steps
+    /// Number of networks to move ahead or back
     #[arg(value_name = "N", default_value = "1", value_parser = number)]
     pub(crate) n: u128,
 
@@ -396,18 +414,18 @@ pub(crate) struct StepArgs {
 #[command(after_long_help = "\
 EXAMPLES
   subnetcalc reverse 10.1.4.0/22
-  subnetcalc reverse 192.0.2.64/26     RFC 2317
+  subnetcalc reverse 192.0.2.64/26     by RFC 2317
   subnetcalc reverse 2001:db8::1")]
 pub(crate) struct ReverseArgs {
-    /// Networks or addresses; `-` reads them from stdin
+    /// Networks, addresses, @FILE or - (stdin)
     #[arg(value_name = "NETWORK")]
     pub(crate) networks: Vec<String>,
 }
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Prints LEN NETMASK WILDCARD HEX, separated by TABs. A length up to 32 is
-IPv4's unless -6 is given. 0.0.0.0 and 255.255.255.255 are netmasks unless
+Prints LEN NETMASK WILDCARD HEX, separated by TABs. A prefix length up to 32 is
+one of IPv4 unless -6 is given. 0.0.0.0 and 255.255.255.255 are netmasks unless
 --wildcard is given.
 
 EXAMPLES
@@ -416,7 +434,7 @@ EXAMPLES
   subnetcalc mask 0.0.15.255
   subnetcalc mask 0xfffff000")]
 pub(crate) struct MaskArgs {
-    /// Prefix lengths or masks; `-` reads them from stdin
+    /// Prefix lengths, masks, @FILE or - (stdin)
     #[arg(value_name = "LEN|MASK")]
     pub(crate) masks: Vec<String>,
 }
@@ -426,23 +444,23 @@ pub(crate) struct MaskArgs {
 EXAMPLES
   subnetcalc eui64 00:1b:21:3c:9d:f8 2001:db8:1:2::/64")]
 pub(crate) struct Eui64Args {
-    /// The MAC address
+    /// MAC address in any common spelling
     pub(crate) mac: String,
 
-    /// The network, /64 or shorter
+    /// IPv6 network of the address, /64 or shorter
     #[arg(default_value = "fe80::/64")]
     pub(crate) network: String,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct UlaArgs {
-    /// The same network each time
+    /// Seed of the random numbers, for a repeatable network
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
 }
 
-/// A field of `--get`. Its names are known for completions; a wrong one is
-/// refused by the command, which says more about it.
+/// Parses a field of `--get`. Shell completions get the possible names from here. The
+/// command refuses other names, because its errors explain more.
 #[derive(Clone, Debug)]
 struct FieldName;
 

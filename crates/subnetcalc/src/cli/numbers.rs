@@ -1,6 +1,6 @@
-//! Numbers on the command line.
+//! Parsers of numbers on the command line. Their errors are sentences.
 
-/// A number from 0 in digits.
+/// Parses a number from 0 in decimal digits.
 pub(super) fn number(text: &str) -> Result<u128, String> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err("not a number; use digits".to_owned());
@@ -9,7 +9,7 @@ pub(super) fn number(text: &str) -> Result<u128, String> {
         .map_err(|_| format!("out of range; use 0 to {}", u128::MAX))
 }
 
-/// A number from 1 in digits.
+/// Parses a number from 1 in decimal digits.
 pub(super) fn positive(text: &str) -> Result<u128, String> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match number(text) {
@@ -19,22 +19,24 @@ pub(super) fn positive(text: &str) -> Result<u128, String> {
     }
 }
 
-/// One prefix length for IPv4 or for both families, or one for each.
+/// The prefix lengths of `--max-prefix`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lengths {
+pub(crate) struct PrefixLengths {
+    /// The length for IPv4. Without IPv4 and a second length, it is that for IPv6.
     pub(crate) first: u32,
+    /// The length for IPv6.
     pub(crate) second: Option<u32>,
 }
 
-/// `LEN` or `LEN,LEN6`.
-pub(super) fn lengths(text: &str) -> Result<Lengths, String> {
+/// Parses `LEN` or `LEN,LEN6`.
+pub(super) fn lengths(text: &str) -> Result<PrefixLengths, String> {
     let Some((first, second)) = text.split_once(',') else {
-        return length(text).map(|first| Lengths {
+        return length(text).map(|first| PrefixLengths {
             first,
             second: None,
         });
     };
-    let lengths = Lengths {
+    let lengths = PrefixLengths {
         first: length(first)?,
         second: Some(length(second)?),
     };
@@ -44,11 +46,11 @@ pub(super) fn lengths(text: &str) -> Result<Lengths, String> {
     Ok(lengths)
 }
 
-/// A prefix length of either family.
+/// Parses a prefix length of either family.
 pub(super) fn length(text: &str) -> Result<u32, String> {
-    let leading = text.len() > 1 && text.starts_with('0');
+    let has_leading_zero = text.len() > 1 && text.starts_with('0');
     match number(text)? {
-        _ if leading => Err("leading zero in the prefix length".to_owned()),
+        _ if has_leading_zero => Err("prefix length has a leading zero".to_owned()),
         n @ 0..=128 => Ok(n as u32),
         _ => Err("prefix length out of range; use 0 to 32 for IPv4, to 128 for IPv6".to_owned()),
     }

@@ -1,4 +1,4 @@
-//! `grep`: lines by the addresses in them.
+//! The command `grep`, which prints lines with certain addresses.
 
 use std::io;
 use std::sync::Arc;
@@ -8,90 +8,95 @@ use common::operands::Origin;
 use common::{Error, Exit, Kind, Result};
 
 use crate::cli::GrepArgs;
-use crate::grep::long::{HELD_MAX, LongLine, Outcome};
+use crate::grep::long::{KEPT_MAX, LongLine, PartOutcome};
 use crate::grep::pipeline::{self, Failure, Work};
-use crate::grep::select::{SelectRules, Selector, Shown, Wanted};
+use crate::grep::select::{OutputMode, SelectRules, Selection, Selector};
+use crate::input::{self, Content, LineBuffer, LineReader, Stdin};
 use crate::ipset::{IpSet, option_words};
 use crate::members::{Keep, Members};
-use crate::network::Rules;
-use crate::source::{self, Chunks, Filled, Piece, Stdin};
+use crate::operand::Rules;
 
 use super::grep_records as records;
 
-/// Pieces of files: large enough that threads seldom meet.
-const PIECE: usize = 1 << 20;
+/// The size of the buffers for text. It is so large that threads seldom wait for each
+/// other.
+const BUFFER_SIZE: usize = 1 << 20;
 
-/// Larger buffers are not used again: a long line is rare.
-const TEXT_KEPT: usize = 4 * PIECE;
+/// The largest buffer for output that is reused. Larger ones are needed only for long
+/// lines, which are rare.
+const OUTPUT_KEPT_MAX: usize = 4 * BUFFER_SIZE;
 
-/// The result of one piece.
+/// The result of the search of one buffer.
 #[derive(Default)]
-struct Part {
+struct BufferResult {
     /// The text to print.
-    text: Vec<u8>,
-    /// How many lines of it are selected.
+    output: Vec<u8>,
+    /// The number of selected lines.
     selected: u64,
-    /// How many lines end in it.
+    /// The number of lines that end in the buffer.
     ended: u64,
-    /// Whether a line ends or goes on here that is too long to be printed.
+    /// Whether a line was selected that is too long to be printed.
     too_long: bool,
 }
 
-/// Selects lines and writes their text, addresses or nothing.
-struct Selecting {
+/// Selects the lines of a buffer.
+struct SelectLines {
     selector: Arc<Selector>,
-    shown: Shown,
+    mode: OutputMode,
     prefix: Vec<u8>,
 }
 
-impl Work for Selecting {
-    type Result = Part;
+impl Work for SelectLines {
+    type Result = BufferResult;
     type Line = LongLine;
 
-    fn lines(&self, piece: &[u8], part: &mut Part) {
-        part.text.clear();
-        let (shown, prefix) = (self.shown, &self.prefix);
-        part.selected = self.selector.piece(piece, shown, prefix, &mut part.text);
-        part.ended = memchr::memchr_iter(b'\n', piece).count() as u64;
-        part.too_long = false;
+    fn lines(&self, text: &[u8], result: &mut BufferResult) {
+        let Self { mode, prefix, .. } = self;
+        let output = &mut result.output;
+        output.clear();
+        result.selected = self.selector.select_lines(text, *mode, prefix, output);
+        result.ended = memchr::memchr_iter(b'\n', text).count() as u64;
+        result.too_long = false;
     }
 
-    fn part(&self, line: &mut LongLine, bytes: &[u8], last: bool, part: &mut Part) {
-        part.text.clear();
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let (shown, prefix) = (self.shown, &self.prefix);
-        let outcome = line.part(&self.selector, bytes, last, shown, prefix, &mut part.text);
-        part.selected = u64::from(outcome != Outcome::Nothing);
-        part.ended = u64::from(last);
-        part.too_long = outcome == Outcome::TooLong;
+    fn part(&self, line: &mut LongLine, part: &[u8], last: bool, result: &mut BufferResult) {
+        let Self { mode, prefix, .. } = self;
+        let output = &mut result.output;
+        output.clear();
+        let part = part.strip_suffix(b"\n").unwrap_or(part);
+        let outcome = line.add_part(&self.selector, part, last, *mode, prefix, output);
+        result.selected = u64::from(outcome != PartOutcome::Nothing);
+        result.ended = u64::from(last);
+        result.too_long = outcome == PartOutcome::TooLong;
     }
 }
 
-/// The error about a selected line that is too long to be printed.
+/// Returns the error about a selected line that is too long to be printed.
 pub(super) fn too_long(file: &str, line: u64) -> Error {
-    let message = format!("line selected, but longer than {HELD_MAX} bytes and so not printed");
+    let message = format!("selected line not printed: it is longer than {KEPT_MAX} bytes");
     let origin = Origin {
         file: file.to_owned(),
         line,
     };
     Error::new(Kind::Input, message)
-        .hint("-o, -c and -q have no limit")
+        .hint("use -o, -c or -q, which have no limit")
         .with_origin(origin.to_string())
 }
 
-/// How files are searched.
+/// A search with the same options for each file.
 struct Search<'a> {
     selector: Arc<Selector>,
     args: &'a GrepArgs,
-    shown: Shown,
+    mode: OutputMode,
+    /// Whether output lines start with the name of the file.
     with_names: bool,
 }
 
-/// `grep --in SET [FILE...]`
+/// Runs `subnetcalc grep --in SET [FILE...]`.
 pub(super) fn grep(args: &GrepArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let implied = ["-".to_owned()];
     let files = if args.files.is_empty() {
-        // An error if stdin is a terminal.
+        // Returns an error if stdin is a terminal.
         let _ = io.operands_or_stdin(&[], "a file or -")?;
         &implied[..]
     } else {
@@ -99,18 +104,18 @@ pub(super) fn grep(args: &GrepArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     };
     let dashes = files.iter().filter(|file| *file == "-").count();
     let words = option_words(&args.set);
-    let stdin = dashes + words.iter().filter(|word| source::is_stdin(word)).count();
+    let stdin = dashes + words.iter().filter(|word| input::is_stdin(word)).count();
     if stdin > 1 {
-        return Err(Error::usage("stdin cannot be read twice"));
+        return Err(Error::usage("stdin can be read only once"));
     }
-    let set: IpSet = Members::of_option(io, &args.set, Keep::Union, rules)?.into();
+    let set: IpSet = Members::from_option(io, &args.set, Keep::Union, rules)?.into();
     let select = SelectRules {
-        wanted: if args.no_address {
-            Wanted::NoAddress
+        selection: if args.no_address {
+            Selection::NoAddress
         } else if args.invert_match {
-            Wanted::NoMember
+            Selection::NoMember
         } else {
-            Wanted::Member
+            Selection::Member
         },
         first_field: args.first_field,
         unmap: args.unmap,
@@ -120,27 +125,26 @@ pub(super) fn grep(args: &GrepArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let search = Search {
         selector: Arc::new(Selector::new(&set, select)),
         args,
-        shown: if args.count || args.quiet || args.files_with_matches {
-            Shown::Nothing
+        mode: if args.count || args.quiet || args.files_with_matches {
+            OutputMode::Nothing
         } else if args.only_matching {
-            Shown::Addresses
+            OutputMode::Addresses
         } else {
-            Shown::Line
+            OutputMode::Line
         },
         with_names: args.with_filename || files.len() > 1 && !args.no_filename,
     };
     let mut stdin = Some(io.stdin());
     let (mut any, mut fault) = (false, false);
     for file in files {
-        // What was printed is out before anything is waited for.
+        // Opening or reading a file may block.
         io.out.flush()?;
-        let (found, failed) = search.file(file, &mut stdin, io)?;
+        let (found, error) = search.file(file, &mut stdin, io)?;
         any |= found;
-        if let Some(error) = failed {
+        if let Some(error) = error {
             let error = Error::local(&error).with_subject(file);
             if args.quiet {
-                // Like grep: a line that is found is the answer, whatever
-                // else went wrong.
+                // As in grep, a selected line is status 0 even after an error.
                 io.report.line(&error);
                 fault = true;
             } else {
@@ -159,137 +163,140 @@ pub(super) fn grep(args: &GrepArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
 }
 
 impl Search<'_> {
-    /// Searches one file; whether a line was selected, and why it was not read
-    /// to its end.
+    /// Searches a file. Returns whether a line was selected, and the error if the file
+    /// could not be read to its end.
     fn file(
         &self,
         name: &str,
         stdin: &mut Stdin,
         io: &mut Io,
     ) -> Result<(bool, Option<io::Error>)> {
-        let reader = match source::open(name, stdin) {
+        let reader = match input::open(name, stdin) {
             Ok(reader) => reader,
             Err(error) => return Ok((false, Some(error))),
         };
-        let chunks = Chunks::of_text(reader, PIECE);
-        // What grep calls it.
-        let shown_name = if name == "-" {
+        let reader = LineReader::for_text(reader, BUFFER_SIZE);
+        // The name that grep prints.
+        let printed_name = if name == "-" {
             "(standard input)"
         } else {
             name
         };
         let prefix = if self.with_names {
-            format!("{shown_name}:").into_bytes()
+            format!("{printed_name}:").into_bytes()
         } else {
             Vec::new()
         };
         let mut count = 0;
-        let outcome = if self.shown == Shown::Nothing {
-            self.lines(name, prefix, chunks, &mut count, io)
+        let outcome = if self.mode == OutputMode::Nothing {
+            self.lines(name, prefix, reader, &mut count, io)
         } else if io.json {
-            records::of_lines(&self.selector, name, chunks, &mut count, io)
+            records::lines(&self.selector, name, reader, &mut count, io)
         } else if self.args.line_number {
-            self.numbered(name, &prefix, chunks, &mut count, io)
+            self.numbered_lines(name, &prefix, reader, &mut count, io)
         } else {
-            self.lines(name, prefix, chunks, &mut count, io)
+            self.lines(name, prefix, reader, &mut count, io)
         };
-        // What was found before a read failed counts.
-        let failed = match outcome {
-            Err(Failure::HandOn(error)) => return Err(error),
+        // Lines that were selected before a read error count.
+        let error = match outcome {
+            Err(Failure::Emit(error)) => return Err(error),
             Err(Failure::Read(error)) => Some(error),
             Ok(()) => None,
         };
         if self.args.quiet {
         } else if self.args.files_with_matches {
             if count > 0 && io.json {
-                records::of_file(name, None, io)?;
+                records::file(name, None, io)?;
             } else if count > 0 {
-                io.out.line(shown_name)?;
+                io.out.line(printed_name)?;
             }
         } else if self.args.count && io.json {
-            records::of_file(name, Some(count), io)?;
+            records::file(name, Some(count), io)?;
         } else if self.args.count {
-            let name = if self.with_names { shown_name } else { "" };
+            let name = if self.with_names { printed_name } else { "" };
             let colon = if self.with_names { ":" } else { "" };
             io.out.line(format_args!("{name}{colon}{count}"))?;
         }
-        Ok((count > 0, failed))
+        Ok((count > 0, error))
     }
 
-    /// Whether one selected line is all that is needed of a file.
-    fn one_is_enough(&self) -> bool {
+    /// Returns whether the search of a file ends with its first selected line.
+    fn needs_one_line(&self) -> bool {
         self.args.quiet || self.args.files_with_matches
     }
 
-    /// Selected lines as they are, by all cores.
+    /// Prints the selected lines of a file, which is searched by several threads.
     fn lines(
         &self,
         name: &str,
         prefix: Vec<u8>,
-        chunks: Chunks,
+        reader: LineReader,
         count: &mut u64,
         io: &mut Io,
     ) -> Result<(), Failure> {
-        let work = Selecting {
+        let work = SelectLines {
             selector: Arc::clone(&self.selector),
-            shown: self.shown,
+            mode: self.mode,
             prefix,
         };
         let mut number = 0;
-        pipeline::run(chunks, work, &mut |part: &mut Part| {
-            *count += part.selected;
-            if part.too_long {
+        pipeline::run(reader, work, &mut |result: &mut BufferResult| {
+            *count += result.selected;
+            if result.too_long {
                 io.fail(&too_long(name, number + 1))?;
             }
-            number += part.ended;
-            if !part.text.is_empty() {
-                io.out.bytes(&part.text)?;
-                // Before the next read, which may wait.
+            number += result.ended;
+            if !result.output.is_empty() {
+                io.out.bytes(&result.output)?;
+                // The next read may block.
                 io.out.flush()?;
             }
-            if part.text.capacity() > TEXT_KEPT {
-                part.text = Vec::new();
+            if result.output.capacity() > OUTPUT_KEPT_MAX {
+                result.output = Vec::new();
             }
-            Ok(!(self.one_is_enough() && *count > 0))
+            Ok(!(self.needs_one_line() && *count > 0))
         })
     }
 
-    /// Selected lines with their numbers, by one core.
-    fn numbered(
+    /// Prints the selected lines of a file with their numbers. One thread searches it.
+    fn numbered_lines(
         &self,
         name: &str,
         prefix: &[u8],
-        mut chunks: Chunks,
+        mut reader: LineReader,
         count: &mut u64,
         io: &mut Io,
     ) -> Result<(), Failure> {
-        let mut piece = Piece::default();
-        let mut text = Vec::new();
+        let mut buffer = LineBuffer::default();
+        let mut output = Vec::new();
         let mut number = 1_u64;
         let mut long = LongLine::default();
-        let numbered = |number: u64| [prefix, format!("{number}:").as_bytes()].concat();
+        let numbered_prefix = |number: u64| [prefix, format!("{number}:").as_bytes()].concat();
         loop {
-            match chunks.fill(&mut piece).map_err(Failure::Read)? {
-                Filled::End => return Ok(()),
-                Filled::Lines => {
-                    for line in source::lines(piece.bytes()) {
+            match reader.fill(&mut buffer).map_err(Failure::Read)? {
+                Content::End => return Ok(()),
+                Content::Lines => {
+                    for line in input::lines(buffer.bytes()) {
                         if self.selector.selects(line) {
-                            // A newline of its own makes an empty line one.
+                            // Without a newline, an empty line would not be a line.
                             let line = [line, b"\n"].concat();
-                            let prefix = numbered(number);
-                            *count += self.selector.piece(&line, self.shown, &prefix, &mut text);
+                            let prefix = numbered_prefix(number);
+                            *count +=
+                                self.selector
+                                    .select_lines(&line, self.mode, &prefix, &mut output);
                         }
                         number += 1;
                     }
                 }
-                Filled::Part { last } => {
-                    let bytes = piece.bytes();
-                    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-                    let (prefix, shown) = (numbered(number), self.shown);
-                    let outcome = long.part(&self.selector, bytes, last, shown, &prefix, &mut text);
-                    *count += u64::from(outcome != Outcome::Nothing);
-                    if outcome == Outcome::TooLong {
-                        io.fail(&too_long(name, number)).map_err(Failure::HandOn)?;
+                Content::LinePart { last } => {
+                    let part = buffer.bytes();
+                    let part = part.strip_suffix(b"\n").unwrap_or(part);
+                    let (prefix, mode) = (numbered_prefix(number), self.mode);
+                    let outcome =
+                        long.add_part(&self.selector, part, last, mode, &prefix, &mut output);
+                    *count += u64::from(outcome != PartOutcome::Nothing);
+                    if outcome == PartOutcome::TooLong {
+                        io.fail(&too_long(name, number)).map_err(Failure::Emit)?;
                     }
                     if last {
                         number += 1;
@@ -297,12 +304,12 @@ impl Search<'_> {
                     }
                 }
             }
-            io.out.bytes(&text).map_err(Failure::HandOn)?;
-            // Before the next read, which may wait.
-            io.out.flush().map_err(Failure::HandOn)?;
-            text.clear();
-            if text.capacity() > TEXT_KEPT {
-                text = Vec::new();
+            io.out.bytes(&output).map_err(Failure::Emit)?;
+            // The next read may block.
+            io.out.flush().map_err(Failure::Emit)?;
+            output.clear();
+            if output.capacity() > OUTPUT_KEPT_MAX {
+                output = Vec::new();
             }
         }
     }

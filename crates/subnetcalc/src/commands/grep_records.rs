@@ -6,31 +6,33 @@ use common::app::Io;
 use common::{Result, time};
 use serde::{Serialize, Serializer};
 
-use crate::grep::long::{HELD_MAX, LongLine, Outcome};
+use crate::grep::long::{KEPT_MAX, LongLine, PartOutcome};
 use crate::grep::pipeline::Failure;
-use crate::grep::scan::{Found, end_with_length};
-use crate::grep::select::{Selector, Shown};
-use crate::source::{self, Chunks, Filled, Piece};
+use crate::grep::scan::Found;
+use crate::grep::select::{OutputMode, Selector};
+use crate::grep::suffix::written_length;
+use crate::input::{self, Content, LineBuffer, LineReader};
 
 use super::grep::too_long;
 
-/// A selected line, or the count of a file.
+/// The record of a selected line or of a file.
 #[derive(Serialize)]
 struct Record<'a> {
     r#type: &'static str,
     file: &'a str,
     line: Option<u64>,
-    /// The line, if it is UTF-8.
+    /// The line if it is UTF-8.
     text: Option<&'a str>,
-    /// The line, if it is not.
+    /// The line if it is not UTF-8.
     text_base64: Option<String>,
     addresses: Option<Addresses<'a>>,
     count: Option<u64>,
     time: String,
 }
 
-/// The addresses a line was selected for, as they are written, with the prefix
-/// length that follows.
+/// The addresses for which a line was selected, each with the prefix length that
+/// follows it. They are found while they are serialized, because a line can have
+/// millions of them.
 struct Addresses<'a> {
     line: &'a [u8],
     selector: &'a Selector,
@@ -38,17 +40,17 @@ struct Addresses<'a> {
 
 impl Serialize for Addresses<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // They are not collected: a line can have millions.
         let text = |found: Found| {
-            let end = end_with_length(self.line, found);
-            String::from_utf8_lossy(&self.line[found.start..end])
+            let address = &self.line[found.start..found.end];
+            let length = written_length(self.line, found);
+            String::from_utf8_lossy(&[address, length].concat()).into_owned()
         };
         serializer.collect_seq(self.selector.addresses(self.line).map(text))
     }
 }
 
-/// A file: how many lines are selected, or that some are.
-pub(super) fn of_file(file: &str, count: Option<u64>, io: &mut Io) -> Result<()> {
+/// Prints the record of a file with selected lines, or with their count.
+pub(super) fn file(file: &str, count: Option<u64>, io: &mut Io) -> Result<()> {
     io.out.json(&Record {
         r#type: "grep",
         file,
@@ -61,32 +63,32 @@ pub(super) fn of_file(file: &str, count: Option<u64>, io: &mut Io) -> Result<()>
     })
 }
 
-/// Selected lines as records.
-pub(super) fn of_lines(
+/// Prints the records of the selected lines of a file.
+pub(super) fn lines(
     selector: &Selector,
     file: &str,
-    mut chunks: Chunks,
+    mut reader: LineReader,
     count: &mut u64,
     io: &mut Io,
 ) -> Result<(), Failure> {
-    let mut piece = Piece::default();
+    let mut buffer = LineBuffer::default();
     let mut number = 0;
-    let mut long = Held::default();
+    let mut long = PartialLine::default();
     loop {
-        match chunks.fill(&mut piece).map_err(Failure::Read)? {
-            Filled::End => return Ok(()),
-            Filled::Lines => {
-                for line in source::lines(piece.bytes()) {
+        match reader.fill(&mut buffer).map_err(Failure::Read)? {
+            Content::End => return Ok(()),
+            Content::Lines => {
+                for line in input::lines(buffer.bytes()) {
                     number += 1;
                     if selector.selects(line) {
                         *count += 1;
-                        of_line(selector, file, number, line, io).map_err(Failure::HandOn)?;
+                        selected_line(selector, file, number, line, io).map_err(Failure::Emit)?;
                     }
                 }
             }
-            Filled::Part { last } => {
-                let bytes = piece.bytes();
-                long.part(selector, bytes.strip_suffix(b"\n").unwrap_or(bytes), last);
+            Content::LinePart { last } => {
+                let part = buffer.bytes();
+                long.add_part(selector, part.strip_suffix(b"\n").unwrap_or(part), last);
                 if last {
                     number += 1;
                     let line = std::mem::take(&mut long);
@@ -94,17 +96,24 @@ pub(super) fn of_lines(
                     let outcome = match (line.selected, line.overflowed) {
                         (false, _) => Ok(()),
                         (true, true) => io.fail(&too_long(file, number)),
-                        (true, false) => of_line(selector, file, number, &line.text, io),
+                        (true, false) => selected_line(selector, file, number, &line.text, io),
                     };
-                    outcome.map_err(Failure::HandOn)?;
+                    outcome.map_err(Failure::Emit)?;
                 }
             }
         }
-        io.out.flush().map_err(Failure::HandOn)?;
+        io.out.flush().map_err(Failure::Emit)?;
     }
 }
 
-fn of_line(selector: &Selector, file: &str, number: u64, line: &[u8], io: &mut Io) -> Result<()> {
+/// Prints the record of a selected line.
+fn selected_line(
+    selector: &Selector,
+    file: &str,
+    number: u64,
+    line: &[u8],
+    io: &mut Io,
+) -> Result<()> {
     let text = std::str::from_utf8(line).ok();
     let record = Record {
         r#type: "grep",
@@ -116,28 +125,30 @@ fn of_line(selector: &Selector, file: &str, number: u64, line: &[u8], io: &mut I
         count: None,
         time: time::now(),
     };
-    // Not by way of the buffer, which would grow with the line.
+    // The buffer of the output would grow with the line.
     common::json::write_line(&mut io.out, &record)?;
     Ok(())
 }
 
-/// A line that comes in parts.
+/// A line that is read in parts.
 #[derive(Default)]
-struct Held {
-    line: LongLine,
+struct PartialLine {
+    search: LongLine,
     text: Vec<u8>,
+    /// Whether the line was too long to be kept.
     overflowed: bool,
     selected: bool,
 }
 
-impl Held {
-    fn part(&mut self, selector: &Selector, part: &[u8], last: bool) {
+impl PartialLine {
+    fn add_part(&mut self, selector: &Selector, part: &[u8], last: bool) {
         let mut nothing = Vec::new();
+        let mode = OutputMode::Nothing;
         let outcome = self
-            .line
-            .part(selector, part, last, Shown::Nothing, b"", &mut nothing);
-        self.selected |= outcome != Outcome::Nothing;
-        self.overflowed |= self.text.len() + part.len() > HELD_MAX;
+            .search
+            .add_part(selector, part, last, mode, b"", &mut nothing);
+        self.selected |= outcome != PartOutcome::Nothing;
+        self.overflowed |= self.text.len() + part.len() > KEPT_MAX;
         if self.overflowed {
             self.text = Vec::new();
         } else {

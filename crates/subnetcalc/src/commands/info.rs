@@ -1,4 +1,4 @@
-//! `info`: the facts of each network.
+//! The command `info`, which prints the details of networks.
 
 use common::app::Io;
 use common::{Error, Exit, Result, time};
@@ -6,46 +6,48 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::cli::InfoArgs;
-use crate::facts::{FIELDS, Facts, Field, LINES};
-use crate::network::{self, Rules};
+use crate::mask;
+use crate::network_info::{FIELDS, Field, LINES, NetworkInfo};
+use crate::operand::Rules;
 use crate::value::Value;
 
 use super::for_each_network;
 
-/// The columns labels are aligned in.
+/// The width of the column of labels, which are right-aligned.
 const LABEL_WIDTH: usize = 15;
 
 /// A field of `--get`: a key, or a key and a part of its object.
-struct Wanted {
+struct SelectedField {
     field: &'static Field,
     part: Option<&'static str>,
 }
 
-/// `info NETWORK...`
+/// Runs `subnetcalc info NETWORK...`.
 pub(super) fn info(args: &InfoArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
-    let wanted: Result<Vec<Wanted>> = args.get.iter().map(|name| wanted(name)).collect();
-    let wanted = wanted?;
+    let selected: Result<Vec<SelectedField>> =
+        args.get.iter().map(|name| select_field(name)).collect();
+    let selected = selected?;
     let mut first = true;
     let networks = match &args.networks[..] {
-        // As ipcalc takes them.
-        [address, mask] => match network::address_and_mask(address, mask, rules) {
+        // As in ipcalc, an address and a mask are one network.
+        [address, mask] => match mask::parse_address_and_mask(address, mask, rules) {
             Some(net) => vec![net.to_string()],
             None => args.networks.clone(),
         },
         networks => networks.to_vec(),
     };
-    for_each_network(&networks, rules, io, |net, io| {
-        let facts = Facts::new(net);
-        if !wanted.is_empty() {
-            row(&facts, &wanted, io)?;
+    for_each_network(&networks, rules, io, &mut |net, io| {
+        let info = NetworkInfo::new(net);
+        if !selected.is_empty() {
+            print_fields(&info, &selected, io)?;
         } else if io.json {
-            io.out.json(&Record(&facts))?;
+            io.out.json(&Record(&info))?;
         } else {
             if !std::mem::take(&mut first) {
                 io.out.line("")?;
             }
             for (label, text) in &LINES {
-                if let Some(text) = text(&facts) {
+                if let Some(text) = text(&info) {
                     io.out.line(format_args!("{label:>LABEL_WIDTH$}: {text}"))?;
                 }
             }
@@ -54,29 +56,29 @@ pub(super) fn info(args: &InfoArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     })
 }
 
-/// The values asked for, by TABs or as a JSON object with only those keys.
-fn row(facts: &Facts, wanted: &[Wanted], io: &mut Io) -> Result<()> {
+/// Prints the selected fields, separated by TABs or as a JSON object.
+fn print_fields(info: &NetworkInfo, selected: &[SelectedField], io: &mut Io) -> Result<()> {
     if io.json {
-        return io.out.json(&Chosen(facts, wanted));
+        return io.out.json(&SelectedRecord(info, selected));
     }
-    for (at, wanted) in wanted.iter().enumerate() {
-        let value = (wanted.field.value)(facts);
-        let value = wanted.part.map_or(&value, |part| value.part(part));
-        let separator = if at > 0 { "\t" } else { "" };
+    for (index, selected) in selected.iter().enumerate() {
+        let value = (selected.field.value)(info);
+        let value = selected.part.map_or(&value, |part| value.part(part));
+        let separator = if index > 0 { "\t" } else { "" };
         io.out.bytes(format!("{separator}{value}").as_bytes())?;
     }
     io.out.line("")
 }
 
-/// Finds what a name of `--get` stands for.
-fn wanted(name: &str) -> Result<Wanted> {
+/// Returns the field with a name of `--get`.
+fn select_field(name: &str) -> Result<SelectedField> {
     let (key, part) = match name.split_once('.') {
         Some((key, part)) => (key, Some(part)),
         None => (name, None),
     };
     let unknown = || {
-        Error::usage(format!("--get: unknown field {name:?}"))
-            .hint("'subnetcalc info --help' names them")
+        Error::usage(format!("unknown field {name:?} for '--get'"))
+            .hint("for the names see 'subnetcalc info --help'")
     };
     let field = FIELDS.iter().find(|field| field.key == key);
     let field = field.ok_or_else(unknown)?;
@@ -86,7 +88,10 @@ fn wanted(name: &str) -> Result<Wanted> {
             .iter()
             .map(|part| format!("{key}.{part}"))
             .collect();
-        let message = format!("--get: {key} has parts; use {}", parts.join(", "));
+        let message = format!(
+            "field {key:?} for '--get' has several parts; use {}",
+            parts.join(", ")
+        );
         return Err(Error::usage(message));
     }
     let part = match part {
@@ -99,11 +104,11 @@ fn wanted(name: &str) -> Result<Wanted> {
                 .ok_or_else(unknown)?,
         ),
     };
-    Ok(Wanted { field, part })
+    Ok(SelectedField { field, part })
 }
 
 /// The JSON record of a network.
-struct Record<'a>(&'a Facts);
+struct Record<'a>(&'a NetworkInfo);
 
 impl Serialize for Record<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -117,23 +122,23 @@ impl Serialize for Record<'_> {
     }
 }
 
-/// A record with only the fields asked for. A part of an object stands in an
-/// object with the parts asked for.
-struct Chosen<'a>(&'a Facts, &'a [Wanted]);
+/// The JSON record of a network with only the selected fields. The selected parts of an
+/// object stay in an object.
+struct SelectedRecord<'a>(&'a NetworkInfo, &'a [SelectedField]);
 
-impl Serialize for Chosen<'_> {
+impl Serialize for SelectedRecord<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(facts, wanted) = self;
+        let Self(info, selected) = self;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", "network")?;
-        // In the order of the record, each key once, however often it is given.
+        // Each key is written once and in the order of the complete record.
         for field in &FIELDS {
-            let of_field = |wanted: &&Wanted| wanted.field.key == field.key;
-            let mut asked = wanted.iter().filter(of_field).peekable();
-            if asked.peek().is_none() {
+            let of_field = |selected: &&SelectedField| selected.field.key == field.key;
+            let mut selected = selected.iter().filter(of_field).peekable();
+            if selected.peek().is_none() {
                 continue;
             }
-            let value = (field.value)(facts);
+            let value = (field.value)(info);
             if field.parts.is_empty() {
                 map.serialize_entry(field.key, &value)?;
                 continue;
@@ -142,7 +147,7 @@ impl Serialize for Chosen<'_> {
                 map.serialize_entry(field.key, &value)?;
                 continue;
             }
-            let named: Vec<&str> = asked.filter_map(|wanted| wanted.part).collect();
+            let named: Vec<&str> = selected.filter_map(|selected| selected.part).collect();
             let parts = field.parts.iter().filter(|part| named.contains(part));
             let parts = parts.map(|&part| (part, value.part(part).clone()));
             map.serialize_entry(field.key, &Value::Object(parts.collect()))?;
@@ -155,13 +160,14 @@ impl Serialize for Chosen<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operand::parse_network;
 
     #[test]
-    fn parts_are_those_of_the_values() {
+    fn fields_list_the_parts_of_their_values() {
         for text in ["10.0.0.1/8", "2001:0:1::", "8.8.8.8", "64:ff9b::1.2.3.4"] {
-            let facts = Facts::new(network::network(text, Rules::default()).unwrap());
+            let info = NetworkInfo::new(parse_network(text, Rules::default()).unwrap());
             for field in &FIELDS {
-                if let Value::Object(parts) = (field.value)(&facts) {
+                if let Value::Object(parts) = (field.value)(&info) {
                     let names: Vec<_> = parts.iter().map(|(name, _)| *name).collect();
                     assert_eq!(names, field.parts);
                 }
@@ -170,14 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn every_field_has_its_name() {
+    fn names_are_complete_and_in_order() {
         let names = FIELDS.iter().flat_map(|field| {
             let parts = field.parts.iter();
             let parts = parts.map(|part| format!("{}.{part}", field.key));
             let key = field.parts.is_empty().then(|| field.key.to_owned());
             key.into_iter().chain(parts)
         });
-        assert!(names.eq(crate::facts::FIELD_NAMES));
+        assert!(names.eq(crate::network_info::FIELD_NAMES));
     }
 
     #[test]
@@ -186,8 +192,8 @@ mod tests {
     }
 
     #[test]
-    fn names_of_fields() {
-        assert!(wanted("special.name").is_ok() && wanted("total").is_ok());
+    fn only_names_of_fields_are_accepted() {
+        assert!(select_field("special.name").is_ok() && select_field("total").is_ok());
         for bad in [
             "",
             "totl",
@@ -197,7 +203,7 @@ mod tests {
             "special.x",
             ".name",
         ] {
-            assert!(wanted(bad).is_err(), "{bad}");
+            assert!(select_field(bad).is_err(), "{bad}");
         }
     }
 }

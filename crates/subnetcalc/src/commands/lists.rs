@@ -1,4 +1,4 @@
-//! `hosts`, `split`, `sample`: many lines of one network.
+//! The commands that list parts of a network: `hosts`, `split` and `sample`.
 
 use common::address::Family;
 use common::app::Io;
@@ -8,35 +8,39 @@ use common::{Error, Exit, Result};
 use crate::bits::Bits;
 use crate::cli::{HostsArgs, SampleArgs, SplitArgs};
 use crate::count::Count;
-use crate::list::{Lister, Walk};
-use crate::network::{self, Rules};
+use crate::list::{Lister, Sequence};
+use crate::operand::{self, Rules};
 use crate::output::Printer;
-use crate::parse::{AnyItem, Item};
+use crate::parse::{AnyMember, Member};
 use crate::prefix::{Prefix, with_prefix};
 use crate::random::Shuffle;
 use crate::set::Interval;
 
-use super::{for_each, for_each_network, one_network, single, the_network};
+use super::{for_each, for_each_network, parse_network, single, single_network};
 
-/// `hosts NETWORK...`
+/// Runs `subnetcalc hosts NETWORK...`.
 pub(super) fn hosts(args: &HostsArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let mut lister = address_lister("hosts", io);
-    for_each(&args.networks, "a network", io, |text, io| {
-        // No network has one of these; of a range every address counts.
+    for_each(&args.networks, "a network", io, &mut |text, io| {
+        // Ranges have one of these characters, and so may zones.
         if text.contains(['-', '+']) {
-            let item = network::member(text, rules).map_err(|why| Error::input(text, why))?;
-            match item {
-                AnyItem::V4(Item::Range(first, last)) if rules.family != Family::V6 => {
-                    walk(Interval { first, last }, args, &mut lister, io)?;
+            match operand::parse_member(text, rules).map_err(|why| Error::input(text, why))? {
+                AnyMember::V4(Member::Range(first, last)) => {
+                    if rules.family != Family::V6 {
+                        list_interval(Interval { first, last }, args, &mut lister, io)?;
+                    }
+                    return Ok(Exit::Yes);
                 }
-                AnyItem::V6(Item::Range(first, last)) if rules.family != Family::V4 => {
-                    walk(Interval { first, last }, args, &mut lister, io)?;
+                AnyMember::V6(Member::Range(first, last)) => {
+                    if rules.family != Family::V4 {
+                        list_interval(Interval { first, last }, args, &mut lister, io)?;
+                    }
+                    return Ok(Exit::Yes);
                 }
                 _ => {}
             }
-            return Ok(Exit::Yes);
         }
-        let net = one_network(text, rules)?;
+        let net = parse_network(text, rules)?;
         if rules.family.admits(&net.addr()) {
             with_prefix!(net, |prefix| {
                 let listed = if args.all {
@@ -44,26 +48,27 @@ pub(super) fn hosts(args: &HostsArgs, rules: Rules, io: &mut Io) -> Result<Exit>
                 } else {
                     prefix.usable()
                 };
-                walk(listed, args, &mut lister, io)?;
+                list_interval(listed, args, &mut lister, io)?;
             });
         }
         Ok(Exit::Yes)
     })
 }
 
-fn walk<N: Bits>(
+/// Lists the addresses of an interval.
+fn list_interval<N: Bits>(
     listed: Interval<N>,
     args: &HostsArgs,
     lister: &mut Lister,
     io: &mut Io,
 ) -> Result<()> {
-    match Walk::new(listed, args.step, args.limit, args.reverse) {
-        Some(walk) => lister.walk(&walk, &mut io.out),
+    match Sequence::new(listed, args.step, args.limit, args.reverse) {
+        Some(sequence) => lister.sequence(&sequence, &mut io.out),
         None => Ok(()),
     }
 }
 
-/// Lines that are addresses, bare or as records.
+/// Returns a lister that writes addresses, or records of this type.
 fn address_lister(tag: &str, io: &Io) -> Lister {
     if io.json {
         Lister::records(tag)
@@ -72,29 +77,29 @@ fn address_lister(tag: &str, io: &Io) -> Lister {
     }
 }
 
-/// `split NETWORK...`
+/// Runs `subnetcalc split NETWORK...`.
 pub(super) fn split(args: &SplitArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
-    for_each_network(&args.networks, rules, io, |net, io| {
+    for_each_network(&args.networks, rules, io, &mut |net, io| {
         with_prefix!(net, |prefix| {
             let length = part_length(prefix, args)?;
-            let walk = parts(prefix, length);
+            let firsts = first_addresses(prefix, length);
             if args.form.ranges || io.json {
-                let printer = Printer::of("split", io, args.form.ranges);
-                let mut part = Some(Prefix::of(prefix.first, length));
-                while let Some(this) = part.filter(|part| part.last() <= prefix.last()) {
-                    printer.network(this, &mut io.out)?;
-                    part = this.step(1, true);
+                let printer = Printer::new("split", io, args.form.ranges);
+                let mut next = Some(Prefix::containing(prefix.first, length));
+                while let Some(part) = next.filter(|part| part.last() <= prefix.last()) {
+                    printer.network(part, &mut io.out)?;
+                    next = part.step(1, true);
                 }
-            } else if let Some(walk) = walk {
+            } else if let Some(firsts) = firsts {
                 let mut lister = Lister::new("", &format!("/{length}"));
-                lister.walk(&walk, &mut io.out)?;
+                lister.sequence(&firsts, &mut io.out)?;
             }
         });
         Ok(Exit::Yes)
     })
 }
 
-/// The prefix length of the parts of a network.
+/// Returns the prefix length of the parts of a network.
 fn part_length<N: Bits>(net: Prefix<N>, args: &SplitArgs) -> Result<u32> {
     let input = |message: String| Error::new(common::Kind::Input, message);
     if let Some(length) = args.prefix {
@@ -116,37 +121,40 @@ fn part_length<N: Bits>(net: Prefix<N>, args: &SplitArgs) -> Result<u32> {
         );
         let above = above.map_or(String::new(), |n| format!(" or {n}"));
         return Err(input(format!(
-            "{parts} equal parts cannot be made, only a power of two; use {below}{above}"
+            "cannot be split into {parts} equal parts, only into a power of two; use {below}{above}"
         )));
     }
     let length = net.length + parts.ilog2();
     if length > N::WIDTH {
         return Err(input(format!(
-            "has {} addresses, too few for {parts} parts",
+            "too small to be split into {parts} parts: it has {} addresses",
             net.total()
         )));
     }
     Ok(length)
 }
 
-/// The first addresses of the parts of that length.
-fn parts<N: Bits>(net: Prefix<N>, length: u32) -> Option<Walk<N>> {
+/// Returns the first addresses of the parts of a prefix length.
+fn first_addresses<N: Bits>(net: Prefix<N>, length: u32) -> Option<Sequence<N>> {
     let firsts = Interval {
         first: net.first,
         last: net.last() & N::net_mask(length),
     };
-    // Of the whole IPv6 space there is one part and no step.
-    let step = Count::power(N::WIDTH - length).get().unwrap_or(u128::MAX);
-    Walk::new(firsts, step, None, false)
+    // The IPv6 address space as one part has no step, and its size does not fit.
+    let step = Count::power_of_two(N::WIDTH - length)
+        .to_u128()
+        .unwrap_or(u128::MAX);
+    Sequence::new(firsts, step, None, false)
 }
 
-/// `sample NETWORK N`
+/// Runs `subnetcalc sample NETWORK N`.
 pub(super) fn sample(args: &SampleArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
-    let net = the_network(&args.network, rules)?;
+    let net = single_network(&args.network, rules)?;
     let mut random = SplitMix64::new(single::seed(args.seed)?);
     with_prefix!(net, |prefix| draw(prefix, args, &mut random, io))
 }
 
+/// Prints a random sample of the addresses of a network.
 fn draw<N: Bits>(
     net: Prefix<N>,
     args: &SampleArgs,
@@ -156,8 +164,10 @@ fn draw<N: Bits>(
     if Count::new(args.n) > net.total() {
         let text = common::text::escape(args.network.as_bytes()).into_owned();
         let total = net.total();
-        io.report
-            .line(format_args!("{text}: has only {total} addresses"));
+        io.report.line(format_args!(
+            "{text}: cannot draw {} addresses from {total}",
+            args.n
+        ));
         return Ok(Exit::No);
     }
     let shuffle = Shuffle::new(N::WIDTH - net.length, random);

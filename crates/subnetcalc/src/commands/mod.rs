@@ -1,11 +1,11 @@
-//! The commands: each takes its arguments, reads its operands, asks the pure
-//! modules, and prints.
+//! The commands. Each of them reads its operands, calls the modules that compute, and
+//! prints the results.
 
 mod grep;
 mod grep_records;
 mod info;
 mod lists;
-mod lookup;
+mod match_addresses;
 mod plan;
 mod sets;
 mod single;
@@ -16,25 +16,26 @@ use common::{Error, Exit, Kind, Result};
 use ipnet::IpNet;
 
 use crate::cli::{Cli, Command, similar_command};
-use crate::network::{self, Rules};
-use crate::source;
+use crate::input;
+use crate::ipset::with_file_hint;
+use crate::operand::{self, Rules};
 
-/// Runs the command of a command line.
+/// Runs the command of a parsed command line.
 pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
     let rules = Rules {
-        strict: cli.line.reading.strict,
-        wildcard: cli.line.reading.wildcard,
-        family: cli.line.reading.family(),
+        strict: cli.top_level.reading.strict,
+        wildcard: cli.top_level.reading.wildcard,
+        family: cli.top_level.reading.family(),
     };
     let Some(command) = cli.command else {
-        unknown_command(&cli.line.info.networks)?;
-        return info::info(&cli.line.info, rules, io);
+        unknown_command(&cli.top_level.info.networks)?;
+        return info::info(&cli.top_level.info, rules, io);
     };
-    if !cli.line.info.get.is_empty() {
-        return Err(Error::usage("--get is an option of info alone"));
+    if !cli.top_level.info.get.is_empty() {
+        return Err(Error::usage("'--get' is an option of info only"));
     }
-    if let Some(word) = cli.line.info.networks.first() {
-        let message = format!("{word:?} stands before the command; it belongs behind it");
+    if let Some(word) = cli.top_level.info.networks.first() {
+        let message = format!("operand {word:?} must come after the command");
         return Err(Error::usage(message));
     }
     match command {
@@ -55,27 +56,27 @@ pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
         Command::Sort(args) => sets::sort(&args, rules, io),
         Command::Count(args) => sets::count(&args, rules, io),
         Command::Overlap(args) => sets::overlap(&args, rules, io),
-        Command::Match(args) => lookup::longest(&args, rules, io),
+        Command::Match(args) => match_addresses::match_addresses(&args, rules, io),
         Command::Grep(args) => grep::grep(&args, rules, io),
         Command::Nth(args) => single::nth(&args, rules, io),
         Command::Next(args) => single::step(&args, true, rules, io),
         Command::Prev(args) => single::step(&args, false, rules, io),
         Command::Reverse(args) => single::reverse(&args, rules, io),
-        Command::Mask(args) => single::mask(&args, rules, io),
+        Command::Mask(args) => single::convert_masks(&args, rules, io),
         Command::Eui64(args) => single::eui64(&args, rules, io),
         Command::Ula(args) => single::ula(&args, io),
     }
 }
 
-/// Refuses a first word that was meant for a command, before anything is
+/// Refuses a first operand that looks like the name of a command, before anything is
 /// printed about the others.
 fn unknown_command(words: &[String]) -> Result<()> {
     let Some(word) = words.first() else {
         return Ok(());
     };
-    let named = word.starts_with(|c: char| c.is_ascii_alphabetic())
+    let is_name = word.starts_with(|c: char| c.is_ascii_alphabetic())
         && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if !named {
+    if !is_name {
         return Ok(());
     }
     let error = Error::usage(format!("{word}: neither a network nor a command"));
@@ -87,16 +88,16 @@ fn unknown_command(words: &[String]) -> Result<()> {
     })
 }
 
-/// Does `each` for every operand as it comes. An error about the operand is
-/// reported and the next one has its turn; any other ends the run. What was
-/// printed is out before input is waited for.
+/// Calls `each` for every operand. Reports an error about an operand and continues with
+/// the next one; other errors end the run. Flushes the output before it waits for
+/// input. `what` names the operand in the error about a missing one.
 fn for_each(
     words: &[String],
     what: &str,
     io: &mut Io,
-    mut each: impl FnMut(&str, &mut Io) -> Result<Exit>,
+    each: &mut dyn FnMut(&str, &mut Io) -> Result<Exit>,
 ) -> Result<Exit> {
-    let words = network::joined_ranges(words);
+    let words = operand::join_ranges(words);
     let mut operands = io.operands_or_stdin(&words, what)?.with_files();
     let (mut exit, mut any) = (Exit::Yes, false);
     loop {
@@ -109,7 +110,7 @@ fn for_each(
         let outcome = match operand {
             Ok(mut operand) => {
                 if operand.origin.is_some() {
-                    let value = source::value(operand.text.as_bytes());
+                    let value = input::line_operand(operand.text.as_bytes());
                     operand.text = String::from_utf8_lossy(value).into_owned();
                     if operand.text.is_empty() {
                         continue;
@@ -117,6 +118,9 @@ fn for_each(
                 }
                 any = true;
                 each(&operand.text, io).map_err(|error| match error.kind() {
+                    Kind::Input if operand.origin.is_none() => {
+                        with_file_hint(operand.error(error), &operand.text)
+                    }
                     Kind::Input => operand.error(error),
                     _ => error,
                 })
@@ -140,15 +144,16 @@ fn for_each(
     Ok(exit)
 }
 
-/// [`for_each`] of networks; those of a family not wanted are passed over.
+/// Calls `each` for every network as [`for_each`] does, except for networks of an
+/// ignored family.
 fn for_each_network(
     words: &[String],
     rules: Rules,
     io: &mut Io,
-    mut each: impl FnMut(IpNet, &mut Io) -> Result<Exit>,
+    each: &mut dyn FnMut(IpNet, &mut Io) -> Result<Exit>,
 ) -> Result<Exit> {
-    for_each(words, "a network", io, |text, io| {
-        let net = one_network(text, rules)?;
+    for_each(words, "a network", io, &mut |text, io| {
+        let net = parse_network(text, rules)?;
         if rules.family.admits(&net.addr()) {
             each(net, io)
         } else {
@@ -157,14 +162,14 @@ fn for_each_network(
     })
 }
 
-/// One network that is an operand by itself.
-fn one_network(text: &str, rules: Rules) -> Result<IpNet> {
-    network::network(text, rules).map_err(|why| Error::input(text, why))
+/// Parses an operand that is one network.
+fn parse_network(text: &str, rules: Rules) -> Result<IpNet> {
+    operand::parse_network(text, rules).map_err(|why| Error::input(text, why))
 }
 
-/// One network that a command is about: its family must be wanted.
-fn the_network(text: &str, rules: Rules) -> Result<IpNet> {
-    let net = one_network(text, rules)?;
+/// Parses the only network of a command, which must be of the selected family.
+fn single_network(text: &str, rules: Rules) -> Result<IpNet> {
+    let net = parse_network(text, rules)?;
     if rules.family.admits(&net.addr()) {
         return Ok(net);
     }

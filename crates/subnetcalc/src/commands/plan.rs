@@ -1,4 +1,4 @@
-//! `plan`: subnets by number of hosts or by length.
+//! The command `plan`, which divides a network into parts.
 
 use common::app::Io;
 use common::{Error, Exit, Result, text, time};
@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use crate::bits::Bits;
 use crate::cli::PlanArgs;
-use crate::network::Rules;
-use crate::output::shown;
-use crate::plan::{self, NoPlan, Options, Request};
+use crate::operand::Rules;
+use crate::output::network_text;
+use crate::plan::{self, PlanError, PlanOptions, Request};
 use crate::prefix::{Prefix, cover, with_prefix};
 
-use super::the_network;
+use super::single_network;
 
 #[derive(Serialize)]
 struct Record<'a> {
@@ -24,18 +24,18 @@ struct Record<'a> {
     time: String,
 }
 
-/// `plan NETWORK [NAME=]HOSTS...`
+/// Runs `subnetcalc plan NETWORK [NAME=]HOSTS...`.
 pub(super) fn plan(args: &PlanArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
-    let net = the_network(&args.network, rules)?;
+    let net = single_network(&args.network, rules)?;
     let mut requests = Vec::new();
     for text in &args.parts {
         requests.push(Request::parse(text).map_err(|why| Error::input(text, why))?);
     }
-    let options = Options {
+    let options = PlanOptions {
         keep_order: args.keep_order,
         exact: args.exact,
     };
-    with_prefix!(net, |prefix| show(
+    with_prefix!(net, |prefix| print_plan(
         prefix,
         &args.network,
         &requests,
@@ -44,11 +44,12 @@ pub(super) fn plan(args: &PlanArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     ))
 }
 
-fn show<N: Bits>(
+/// Prints the plan of a network, or reports why the parts do not fit.
+fn print_plan<N: Bits>(
     net: Prefix<N>,
     text: &str,
     requests: &[Request],
-    options: Options,
+    options: PlanOptions,
     io: &mut Io,
 ) -> Result<Exit> {
     let plan = match plan::plan(net, requests, options) {
@@ -56,19 +57,21 @@ fn show<N: Bits>(
         Err(why) => {
             let text = text::escape(text.as_bytes());
             let total = net.total();
-            // Parts for hosts are /64 at the longest, and this network is longer.
+            // The parts are /64 or shorter, but this network is longer.
             let hint = if N::FAMILY == 6 && net.length > 64 && !options.exact {
-                "; --exact makes parts longer than /64"
+                "; use --exact for parts longer than /64"
             } else {
                 ""
             };
             let why = match why {
-                NoPlan::Takes(needed) => {
-                    format!("takes {needed} addresses, there are {total}{hint}")
+                PlanError::TooFewAddresses(needed) => {
+                    format!("the parts need {needed} addresses, the network has {total}{hint}")
                 }
-                NoPlan::TooLarge => format!("no IPv{} network is that large", N::FAMILY),
-                NoPlan::Order => "in this order there are gaps for alignment; \
-                                  without --keep-order the largest comes first"
+                PlanError::PartTooLarge => {
+                    format!("a part is larger than any IPv{} network", N::FAMILY)
+                }
+                PlanError::Order => "alignment leaves gaps between the parts in this order; \
+                                     omit --keep-order to put the largest part first"
                     .to_owned(),
             };
             io.report.line(format_args!("{text}: does not fit: {why}"));
@@ -78,31 +81,32 @@ fn show<N: Bits>(
     for (part, request) in plan.parts {
         let record = Record {
             r#type: "plan",
-            network: shown(part),
+            network: network_text(part),
             name: request.name.as_deref(),
             asked: Some(request.size.to_string()),
             usable: part.usable().count().to_string(),
             free: false,
             time: time::now(),
         };
-        row(&record, io)?;
+        print_row(&record, io)?;
     }
-    for part in plan.rest.into_iter().flat_map(cover) {
+    for part in plan.unused.into_iter().flat_map(cover) {
         let record = Record {
             r#type: "plan",
-            network: shown(part),
+            network: network_text(part),
             name: None,
             asked: None,
             usable: part.usable().count().to_string(),
             free: true,
             time: time::now(),
         };
-        row(&record, io)?;
+        print_row(&record, io)?;
     }
     Ok(Exit::Yes)
 }
 
-fn row(record: &Record<'_>, io: &mut Io) -> Result<()> {
+/// Prints a row of the plan as text or JSON.
+fn print_row(record: &Record<'_>, io: &mut Io) -> Result<()> {
     if io.json {
         return io.out.json(record);
     }

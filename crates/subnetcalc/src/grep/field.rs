@@ -1,12 +1,13 @@
-//! The address that the first field of a line is.
+//! Finds the address in the first field of a line.
 
 use crate::parse;
 
-use super::scan::{Address, Found, LONGEST, is_bare, is_port, prefix_length};
+use super::scan::{Address, Found, LONGEST, is_bare};
+use super::suffix::{ZONE_MAX, is_port, prefix_length, zone_length};
 
-/// The address that a line's first field is: bare or in brackets, with `:PORT`
-/// where that is not part of the address, or with `/LEN`. White space, a comma,
-/// a semicolon or a bar ends the field.
+/// Returns the address if the first field of a line consists of one: bare or in
+/// brackets, with a zone, with `/LEN`, or with `:PORT` (for IPv6 only after
+/// brackets). The field ends at white space, a comma, a semicolon or a bar.
 #[inline]
 pub(crate) fn first_field(line: &[u8], dot_port: bool) -> Option<Found> {
     let start = line.iter().position(|byte| !byte.is_ascii_whitespace())?;
@@ -20,13 +21,13 @@ pub(crate) fn first_field(line: &[u8], dot_port: bool) -> Option<Found> {
         return field_ends(&field[length..], 32, true, dot_port).then_some(found);
     }
     if let Some(inside) = field.strip_prefix(b"[") {
-        let close = inside[..inside.len().min(LONGEST + 1)]
+        let close = inside[..inside.len().min(LONGEST + 1 + ZONE_MAX + 1)]
             .iter()
             .position(|byte| *byte == b']')?;
-        let (address, max) = whole(&inside[..close])?;
+        let (address, length, max) = bracketed_address(&inside[..close])?;
         let found = Found {
             start: start + 1,
-            end: start + 1 + close,
+            end: start + 1 + length,
             address,
         };
         return field_ends(&inside[close + 1..], max, true, false).then_some(found);
@@ -42,10 +43,10 @@ pub(crate) fn first_field(line: &[u8], dot_port: bool) -> Option<Found> {
     })
 }
 
-/// Whether a field ends behind its address, or behind a port or a prefix
-/// length.
+/// Returns whether a field ends after its address, with a port, a prefix length of
+/// at most `max` or a zone between them.
 #[inline]
-fn field_ends(rest: &[u8], max: u32, port: bool, dot_port: bool) -> bool {
+fn field_ends(rest: &[u8], max: u32, allows_port: bool, dot_port: bool) -> bool {
     let ends = |at: usize| match rest.get(at) {
         None => true,
         Some(byte) => byte.is_ascii_whitespace() || matches!(byte, b',' | b';' | b'|'),
@@ -56,20 +57,27 @@ fn field_ends(rest: &[u8], max: u32, port: bool, dot_port: bool) -> bool {
     let digits = rest[1..].iter().take_while(|byte| byte.is_ascii_digit());
     let digits = digits.count();
     match rest[0] {
-        b':' => port && (1..=5).contains(&digits) && ends(1 + digits),
+        b':' => allows_port && (1..=5).contains(&digits) && ends(1 + digits),
         b'.' => dot_port && is_port(&rest[1..]) && ends(1 + digits),
         b'/' => prefix_length(rest, max).is_some_and(ends),
+        b'%' if max == 128 && !allows_port => match zone_length(rest) {
+            0 => false,
+            zone => {
+                ends(zone) || prefix_length(&rest[zone..], max).is_some_and(|at| ends(zone + at))
+            }
+        },
         _ => false,
     }
 }
 
-/// Text that is an address and nothing else, and the length of its family's
-/// longest prefix.
-fn whole(text: &[u8]) -> Option<(Address, u32)> {
+/// Parses the text in brackets, an address with or without a zone. Returns the
+/// address, its length in bytes and the longest prefix length of its family.
+fn bracketed_address(text: &[u8]) -> Option<(Address, usize, u32)> {
     if let Some((bits, length)) = parse::v4(text) {
-        return (length == text.len()).then_some((Address::V4(bits), 32));
+        return (length == text.len()).then_some((Address::V4(bits), length, 32));
     }
-    parse::v6(text, |end| end == text.len()).map(|(bits, _)| (Address::V6(bits), 128))
+    let ends = |end: usize| end + zone_length(&text[end..]) == text.len();
+    parse::v6(text, ends).map(|(bits, length)| (Address::V6(bits), length, 128))
 }
 
 #[cfg(test)]
@@ -78,7 +86,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn fields() {
+    fn the_first_field_can_have_many_forms() {
         let field = |line: &str, dot_port| {
             first_field(line.as_bytes(), dot_port).map(|f| line[f.start..f.end].to_owned())
         };
@@ -103,6 +111,16 @@ mod tests {
             ("10.0.0.1:80,z", "10.0.0.1"),
             ("::/0 default", "::"),
             ("[::]:80", "::"),
+            ("2001:db8::1%lo", "2001:db8::1"),
+            ("fe80::1%eth0 x", "fe80::1"),
+            ("fe80::1%br-lan.7,x", "fe80::1"),
+            ("fe80::1%eth0/64 x", "fe80::1"),
+            ("[fe80::1%eth0]:80 x", "fe80::1"),
+            ("[fe80::1%eth0]/64", "fe80::1"),
+            (
+                "[1111:2222:3333:4444:5555:6666:123.123.123.123%interface-names]:80",
+                "1111:2222:3333:4444:5555:6666:123.123.123.123",
+            ),
         ] {
             assert_eq!(of(line).as_deref(), Some(expected), "{line}");
         }
@@ -127,14 +145,20 @@ mod tests {
             "[10.0.0.1]x",
             "10.0.0.1.",
             "10.0.0.1:80:90",
-            "2001:db8::1%lo",
+            "2001:db8::1%",
+            "2001:db8::1%lo:80",
+            "2001:db8::1%a_name_of_16_byt",
+            "[fe80::1%]",
+            "[fe80::1]%eth0",
+            "10.0.0.1%eth0",
+            "[10.0.0.1%eth0]",
         ] {
             assert_eq!(of(line), None, "{line}");
         }
     }
 
     #[test]
-    fn ports_behind_a_dot() {
+    fn a_port_may_follow_a_dot() {
         let field = |line: &str| first_field(line.as_bytes(), true).map(|found| found.end);
         assert_eq!(field("10.0.0.1.443 x"), Some(8));
         assert_eq!(field("2001:db8::1.443 x"), Some(11));
@@ -143,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_field_is_an_address(text: Vec<u8>, line in "[0-9a-f:.,/\\[\\] ]{0,40}", dot_port: bool) {
+        fn a_field_that_is_found_is_an_address(text: Vec<u8>, line in "[0-9a-f:.,/\\[\\] ]{0,40}", dot_port: bool) {
             for text in [&text, line.as_bytes()] {
                 if let Some(found) = first_field(text, dot_port) {
                     let text = std::str::from_utf8(&text[found.start..found.end]).unwrap();

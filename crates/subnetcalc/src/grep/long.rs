@@ -1,153 +1,155 @@
-//! Lines longer than a piece, which are searched part by part.
+//! Searches lines that do not fit in a buffer, part by part.
 //!
-//! [`LongLine`] decides about a line as [`Selector::piece`] does, with memory
-//! that does not depend on its length: it keeps a few bytes of the last part
-//! for addresses that the boundary of two parts cuts, and at most
-//! [`HELD_MAX`] bytes of a line that may have to be printed.
+//! [`LongLine`] selects a line as [`Selector::select_lines`] does, with memory that
+//! does not depend on its length. It keeps the last bytes of a part for addresses that
+//! continue in the next one, and at most [`KEPT_MAX`] bytes of a line that may have to
+//! be printed.
 
 use super::field::first_field;
-use super::scan::{AFTER, BEFORE, Found, Scan, end_with_length};
-use super::select::{Selector, Shown, Wanted};
+use super::scan::{AFTER, BEFORE, Found, Scan};
+use super::select::{OutputMode, Selection, Selector};
+use super::suffix::written_length;
 
-/// Bytes of a line that are kept until it is decided whether it is printed.
-pub(crate) const HELD_MAX: usize = 64 << 20;
+/// The most bytes of a line that are kept until it is selected.
+pub(crate) const KEPT_MAX: usize = 64 << 20;
 
-/// Bytes of a first field that decide whether it is an address.
-const FIELD: usize = 128;
+/// The number of bytes of a line that decide about its first field.
+const FIELD_SIZE: usize = 128;
 
-/// A line as far as it has been read.
+/// The state of a line that is read in parts.
 #[derive(Debug, Default)]
 pub(crate) struct LongLine {
-    /// The end of the last part, in which addresses may begin.
+    /// The end of the last part, in which an address may start.
     tail: Vec<u8>,
-    /// Where in `tail` the scan goes on, and what of it is part of an address.
+    /// The position of the scan in `tail`; see [`Scan::position`].
     at: usize,
-    taken: usize,
-    /// The first field, as far as it is needed.
+    consumed: usize,
+    /// The start of the line, if only its first field is considered.
     field: Vec<u8>,
-    /// The line so far, for a line that may be printed.
-    held: Vec<u8>,
-    /// Whether `held` lacks bytes because there were too many.
+    /// The line so far, if it may have to be printed.
+    kept: Vec<u8>,
+    /// Whether the line was too long to be kept.
     overflowed: bool,
-    /// Whether a member was found, and whether any address was.
+    /// Whether a member was found.
     member: bool,
+    /// Whether an address was found.
     any: bool,
 }
 
-/// The outcome of a part of a line.
+/// What the search of a part of a line has decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The line goes on or was not selected.
+pub(crate) enum PartOutcome {
+    /// Nothing: the line continues, was selected before, or is not selected.
     Nothing,
-    /// The line has been selected, which is said once.
+    /// The line is selected. This is returned once for each line.
     Selected,
-    /// It has been selected, but is too long to be printed.
+    /// The line is selected, but too long to be printed.
     TooLong,
 }
 
 impl LongLine {
-    /// Searches the next part of the line, which holds no newline, and writes
-    /// to `out` the part of the line that is printed.
-    pub(crate) fn part(
+    /// Searches the next part of the line, without its newline, and appends the output
+    /// to `out`.
+    pub(crate) fn add_part(
         &mut self,
         selector: &Selector,
         part: &[u8],
         last: bool,
-        shown: Shown,
+        mode: OutputMode,
         prefix: &[u8],
         out: &mut Vec<u8>,
-    ) -> Outcome {
-        self.part_within(HELD_MAX, selector, part, last, shown, prefix, out)
+    ) -> PartOutcome {
+        self.add_part_with_limit(KEPT_MAX, selector, part, last, mode, prefix, out)
     }
 
     #[allow(clippy::too_many_arguments, reason = "the limit is for tests")]
-    fn part_within(
+    fn add_part_with_limit(
         &mut self,
-        held_max: usize,
+        kept_max: usize,
         selector: &Selector,
         part: &[u8],
         last: bool,
-        shown: Shown,
+        mode: OutputMode,
         prefix: &[u8],
         out: &mut Vec<u8>,
-    ) -> Outcome {
-        let before = self.member;
-        let mut look = |found: Found, text: &[u8], line: &mut Self| {
-            if !selector.sees(found.address) {
+    ) -> PartOutcome {
+        let had_member = self.member;
+        let mut examine = |found: Found, text: &[u8], line: &mut Self| {
+            if !selector.considers(found.address) {
                 return;
             }
             line.any = true;
-            if selector.holds(found.address) {
+            if selector.contains(found.address) {
                 line.member = true;
-                if shown == Shown::Addresses {
-                    let end = end_with_length(text, found);
-                    super::select::put(out, prefix, &text[found.start..end]);
+                if mode == OutputMode::Addresses {
+                    let address = &text[found.start..found.end];
+                    super::select::push_line(out, prefix, address, written_length(text, found));
                 }
             }
         };
         let rules = selector.rules;
         if rules.first_field {
-            self.scan_field(part, last, rules.dot_port, &mut look);
+            self.scan_field(part, last, rules.dot_port, &mut examine);
         } else {
-            self.scan(part, last, rules.dot_port, &mut look);
+            self.scan(part, last, rules.dot_port, &mut examine);
         }
-        let selected = match rules.wanted {
-            Wanted::Member => self.member && !before,
-            // Only the end of the line decides.
-            Wanted::NoMember => last && self.any && !self.member,
-            Wanted::NoAddress => last && !self.any,
+        let selected = match rules.selection {
+            Selection::Member => self.member && !had_member,
+            // These are decided at the end of the line.
+            Selection::NoMember => last && self.any && !self.member,
+            Selection::NoAddress => last && !self.any,
         };
         let mut outcome = if selected {
-            Outcome::Selected
+            PartOutcome::Selected
         } else {
-            Outcome::Nothing
+            PartOutcome::Nothing
         };
-        if shown != Shown::Line {
+        if mode != OutputMode::Line {
             return outcome;
         }
-        if before && rules.wanted == Wanted::Member {
+        if had_member && rules.selection == Selection::Member {
             if !self.overflowed {
                 out.extend_from_slice(part);
             }
         } else {
-            self.hold(part, held_max, rules.wanted);
+            self.keep(part, kept_max, rules.selection);
             if selected && self.overflowed {
-                outcome = Outcome::TooLong;
+                outcome = PartOutcome::TooLong;
             } else if selected {
                 out.extend_from_slice(prefix);
-                out.append(&mut self.held);
-                self.held = Vec::new();
+                out.append(&mut self.kept);
+                self.kept = Vec::new();
             }
         }
-        let printed = selected || before && rules.wanted == Wanted::Member;
-        if last && printed && !self.overflowed {
+        let is_printed = selected || had_member && rules.selection == Selection::Member;
+        if last && is_printed && !self.overflowed {
             out.push(b'\n');
         }
         outcome
     }
 
-    /// Keeps a part if the line may still be selected.
-    fn hold(&mut self, part: &[u8], held_max: usize, wanted: Wanted) {
-        let dropped = match wanted {
-            Wanted::Member => false,
-            Wanted::NoMember => self.member,
-            Wanted::NoAddress => self.any,
+    /// Keeps a part if the line can still be selected.
+    fn keep(&mut self, part: &[u8], kept_max: usize, selection: Selection) {
+        let is_decided = match selection {
+            Selection::Member => false,
+            Selection::NoMember => self.member,
+            Selection::NoAddress => self.any,
         };
-        self.overflowed |= self.held.len() + part.len() > held_max;
-        if dropped || self.overflowed {
-            self.held = Vec::new();
+        self.overflowed |= self.kept.len() + part.len() > kept_max;
+        if is_decided || self.overflowed {
+            self.kept = Vec::new();
         } else {
-            self.held.extend_from_slice(part);
+            self.kept.extend_from_slice(part);
         }
     }
 
-    /// Finds the addresses that end in this part, or that are known to.
+    /// Examines the addresses that are complete with this part.
     fn scan(
         &mut self,
         part: &[u8],
         last: bool,
         dot_port: bool,
-        look: &mut impl FnMut(Found, &[u8], &mut Self),
+        examine: &mut impl FnMut(Found, &[u8], &mut Self),
     ) {
         let mut text = std::mem::take(&mut self.tail);
         text.extend_from_slice(part);
@@ -156,27 +158,27 @@ impl LongLine {
         } else {
             text.len().saturating_sub(AFTER)
         };
-        let mut scan = Scan::resumed(&text, (self.at, self.taken), dot_port);
+        let mut scan = Scan::resumed(&text, (self.at, self.consumed), dot_port);
         while let Some(found) = scan.next_before(limit) {
-            look(found, &text, self);
+            examine(found, &text, self);
         }
-        let (at, taken) = scan.position();
-        let gone = at.saturating_sub(BEFORE);
-        text.drain(..gone);
-        self.at = at - gone;
-        self.taken = taken.saturating_sub(gone);
+        let (at, consumed) = scan.position();
+        let done = at.saturating_sub(BEFORE);
+        text.drain(..done);
+        self.at = at - done;
+        self.consumed = consumed.saturating_sub(done);
         self.tail = text;
     }
 
-    /// Looks at the first field once enough of it is there.
+    /// Examines the first field as soon as enough of the line has been read.
     fn scan_field(
         &mut self,
         part: &[u8],
         last: bool,
         dot_port: bool,
-        look: &mut impl FnMut(Found, &[u8], &mut Self),
+        examine: &mut impl FnMut(Found, &[u8], &mut Self),
     ) {
-        if self.field.len() == FIELD {
+        if self.field.len() == FIELD_SIZE {
             return;
         }
         let part = if self.field.is_empty() {
@@ -184,16 +186,16 @@ impl LongLine {
         } else {
             part
         };
-        let room = FIELD - self.field.len();
+        let room = FIELD_SIZE - self.field.len();
         self.field.extend_from_slice(&part[..part.len().min(room)]);
-        if self.field.len() == FIELD || last {
+        if self.field.len() == FIELD_SIZE || last {
             let field = std::mem::take(&mut self.field);
             if let Some(found) = first_field(&field, dot_port) {
-                look(found, &field, self);
+                examine(found, &field, self);
             }
             self.field = field;
-            // Nothing more is looked at.
-            self.field.resize(FIELD, 0);
+            // This length marks the field as examined.
+            self.field.resize(FIELD_SIZE, 0);
         }
     }
 }
@@ -210,19 +212,19 @@ mod tests {
 
     fn set() -> IpSet {
         IpSet {
-            v4: IntervalSet::new(vec![Prefix::of(0x0a00_0000, 8).interval()]),
-            v6: IntervalSet::new(vec![Prefix::of(0x2001_0db8 << 96, 32).interval()]),
+            v4: IntervalSet::new(vec![Prefix::containing(0x0a00_0000, 8).interval()]),
+            v6: IntervalSet::new(vec![Prefix::containing(0x2001_0db8 << 96, 32).interval()]),
         }
     }
 
-    /// The line in parts of these sizes, in turn: the output, how often
-    /// it was selected, whether it was too long.
-    fn parts(
+    /// Searches a line in parts of these sizes, in turn. Returns the output, the number
+    /// of times it was selected, and whether it was too long.
+    fn search_in_parts(
         selector: &Selector,
         line: &[u8],
         sizes: &[usize],
-        shown: Shown,
-        held_max: usize,
+        mode: OutputMode,
+        kept_max: usize,
     ) -> (String, u64, bool) {
         let mut long = LongLine::default();
         let (mut out, mut count, mut too_long) = (Vec::new(), 0, false);
@@ -231,19 +233,19 @@ mod tests {
             let size = sizes[turn % sizes.len()].min(rest.len());
             turn += 1;
             let last = size == rest.len();
-            let outcome = long.part_within(
-                held_max,
+            let outcome = long.add_part_with_limit(
+                kept_max,
                 selector,
                 &rest[..size],
                 last,
-                shown,
+                mode,
                 b"f:",
                 &mut out,
             );
             match outcome {
-                Outcome::Nothing => {}
-                Outcome::Selected => count += 1,
-                Outcome::TooLong => {
+                PartOutcome::Nothing => {}
+                PartOutcome::Selected => count += 1,
+                PartOutcome::TooLong => {
                     count += 1;
                     too_long = true;
                 }
@@ -256,50 +258,67 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_printed_from_its_first_member_on() {
+    fn a_line_is_printed_if_a_member_is_within_the_limit() {
         let selector = Selector::new(&set(), SelectRules::default());
         let line = format!("{} 10.0.0.1 {}", "a".repeat(100), "b".repeat(1000));
-        let (out, count, too_long) = parts(&selector, line.as_bytes(), &[50], Shown::Line, 250);
+        let (out, count, too_long) =
+            search_in_parts(&selector, line.as_bytes(), &[50], OutputMode::Line, 250);
         assert_eq!((out, count, too_long), (format!("f:{line}\n"), 1, false));
-        // Before the limit there was none, so the line cannot be printed.
-        let (out, count, too_long) = parts(&selector, line.as_bytes(), &[50], Shown::Line, 150);
+        // The member is beyond the limit, so the line cannot be printed.
+        let (out, count, too_long) =
+            search_in_parts(&selector, line.as_bytes(), &[50], OutputMode::Line, 150);
         assert_eq!((out.as_str(), count, too_long), ("", 1, true));
-        let (out, count, too_long) = parts(&selector, line.as_bytes(), &[50], Shown::Nothing, 1);
+        let (out, count, too_long) =
+            search_in_parts(&selector, line.as_bytes(), &[50], OutputMode::Nothing, 1);
         assert_eq!((out.as_str(), count, too_long), ("", 1, false));
-        // A line that is not selected has no limit.
+        // A line that is not selected may have any length.
         let none = "a".repeat(1000);
-        let (out, count, too_long) = parts(&selector, none.as_bytes(), &[50], Shown::Line, 100);
+        let (out, count, too_long) =
+            search_in_parts(&selector, none.as_bytes(), &[50], OutputMode::Line, 100);
         assert_eq!((out.as_str(), count, too_long), ("", 0, false));
+    }
+
+    #[test]
+    fn blanks_before_the_first_field_may_fill_several_parts() {
+        let rules = SelectRules {
+            first_field: true,
+            ..SelectRules::default()
+        };
+        let selector = Selector::new(&set(), rules);
+        let line = format!("{}10.0.0.1 x", " ".repeat(3 * FIELD_SIZE));
+        let result = search_in_parts(&selector, line.as_bytes(), &[50], OutputMode::Nothing, 1);
+        assert_eq!(result, (String::new(), 1, false));
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(500))]
         #[test]
-        fn parts_are_as_the_complete_line(
+        fn a_line_in_parts_is_selected_like_the_complete_line(
             words in proptest::collection::vec(
                 "10\\.0\\.0\\.[0-9]{1,3}|2001:db8::[0-9a-f]{0,4}|::ffff:10\\.0\\.0\\.9|\
+                 2001:db8::1%[a-z0-9.-]{0,17}|\
                  [0-9]{1,3}(\\.[0-9]{1,3}){2,4}|[0-9a-f]{0,4}(:[0-9a-f]{0,4}){1,9}|\
                  (1:){0,7}[0-9]\\.2\\.3\\.4|x{0,60}|[.:]{1,60}", 0..12),
             gaps in "[ .:,;a1\\[\\]/@|-]{12}",
             sizes in proptest::collection::vec(1..40_usize, 1..5),
             first: bool, unmap: bool, dot_port: bool, mode in 0..3_usize, what in 0..3_usize,
         ) {
-            let wanted = [Wanted::Member, Wanted::NoMember, Wanted::NoAddress][mode];
-            let shown = [Shown::Line, Shown::Addresses, Shown::Nothing][what];
-            prop_assume!(wanted == Wanted::Member || shown != Shown::Addresses);
+            let selection = [Selection::Member, Selection::NoMember, Selection::NoAddress][mode];
+            let mode = [OutputMode::Line, OutputMode::Addresses, OutputMode::Nothing][what];
+            prop_assume!(selection == Selection::Member || mode != OutputMode::Addresses);
             let mut line = String::new();
             for (word, gap) in words.iter().zip(gaps.chars()) {
                 line.push_str(word);
                 line.push(gap);
             }
-            let rules = SelectRules { wanted, first_field: first, unmap, dot_port, family: Family::Any };
+            let rules = SelectRules { selection, first_field: first, unmap, dot_port, family: Family::Any };
             let selector = Selector::new(&set(), rules);
             let mut expected = Vec::new();
-            // The newline makes one line of an empty text.
+            // With a newline, an empty text is one line.
             let with_end = format!("{line}\n");
-            let lines = selector.piece(with_end.as_bytes(), shown, b"f:", &mut expected);
+            let lines = selector.select_lines(with_end.as_bytes(), mode, b"f:", &mut expected);
             let (out, count, too_long) =
-                parts(&selector, line.as_bytes(), &sizes, shown, usize::MAX);
+                search_in_parts(&selector, line.as_bytes(), &sizes, mode, usize::MAX);
             prop_assert!(!too_long);
             prop_assert_eq!(out, String::from_utf8(expected).unwrap());
             prop_assert_eq!(count, lines);

@@ -1,162 +1,290 @@
-//! Many cores, one order: workers take pieces of input in turn, and results are
-//! handed on in the order of the pieces.
+//! Searches a large input with several threads and keeps the order of its output.
 //!
-//! A free worker takes the next piece under a lock and notes that it did; the
-//! notes tell the caller's thread whose result is next. A worker keeps one
-//! result ahead at most. A line that comes in parts stays with one worker,
-//! which keeps the lock until the line ends. The threads are not joined at the
-//! end: one of them may wait for input that never comes. A small input never
-//! starts a thread.
+//! The caller's thread searches the start of the input alone, so a small input
+//! never starts a thread. After that, each free worker reads the next chunk under
+//! a lock and takes the next number with it. [`ResultQueue`] hands the results to
+//! the caller's thread by these numbers. A worker that is ahead waits, so there
+//! are never more results than workers. A line longer than a chunk stays with one
+//! worker, which keeps the lock until the line ends.
+//!
+//! The threads are not joined at the end, because one of them may wait for input
+//! that never comes.
 
+use std::collections::VecDeque;
 use std::io;
 use std::num::NonZero;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use common::Result;
 
-use crate::source::{Chunks, Filled, Piece};
+use crate::input::{Content, LineBuffer, LineReader};
 
-/// Bytes that are worked off before threads are worth starting.
+/// Bytes that are searched before threads are started.
 const SMALL: usize = 2 << 20;
-/// More workers than this only wait for the reader.
+/// The most workers: more would only wait for the reader.
 const WORKERS_MAX: usize = 8;
 
 /// Why a run ended early.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The input could not be read on.
+    /// The input could not be read.
     Read(io::Error),
-    /// A result could not be handed on.
-    HandOn(common::Error),
+    /// A result could not be printed.
+    Emit(common::Error),
 }
 
-/// The work on the input.
+/// The work on the chunks of the input.
 pub(crate) trait Work: Send + Sync + 'static {
-    /// The result of a piece. A used one may be given again.
+    /// The result of a chunk. A used one may be passed again.
     type Result: Default + Send + 'static;
-    /// The state of a line that comes in parts.
+    /// The state of a line that is read in parts.
     type Line: Default;
 
     /// Works on complete lines.
-    fn lines(&self, piece: &[u8], result: &mut Self::Result);
+    fn lines(&self, text: &[u8], result: &mut Self::Result);
 
     /// Works on a part of a line.
     fn part(&self, line: &mut Self::Line, part: &[u8], last: bool, result: &mut Self::Result);
 }
 
-/// Works on all pieces of the input; `hand_on` gets the results in the order of
-/// the input and says whether more are wanted.
+/// Works on all chunks of the input. Passes the results to `emit` in the order of the
+/// input, until it returns `false` because it needs no more.
 pub(crate) fn run<W: Work>(
-    mut chunks: Chunks,
+    mut reader: LineReader,
     work: W,
-    hand_on: &mut dyn FnMut(&mut W::Result) -> Result<bool>,
+    emit: &mut dyn FnMut(&mut W::Result) -> Result<bool>,
 ) -> Result<(), Failure> {
-    let mut piece = Piece::default();
+    let mut buffer = LineBuffer::default();
     let mut result = W::Result::default();
     let mut line = W::Line::default();
-    let (mut seen, mut inside) = (0, false);
-    while seen < SMALL || inside {
-        let filled = chunks.fill(&mut piece).map_err(Failure::Read)?;
-        match filled {
-            Filled::End => return Ok(()),
-            Filled::Lines => work.lines(piece.bytes(), &mut result),
-            Filled::Part { last } => {
-                work.part(&mut line, piece.bytes(), last, &mut result);
-                inside = !last;
+    let (mut searched, mut is_inside_line) = (0, false);
+    while searched < SMALL || is_inside_line {
+        match reader.fill(&mut buffer).map_err(Failure::Read)? {
+            Content::End => return Ok(()),
+            Content::Lines => work.lines(buffer.bytes(), &mut result),
+            Content::LinePart { last } => {
+                work.part(&mut line, buffer.bytes(), last, &mut result);
+                is_inside_line = !last;
                 if last {
                     line = W::Line::default();
                 }
             }
         }
-        seen += piece.bytes().len();
-        if !hand_on(&mut result).map_err(Failure::HandOn)? {
+        searched += buffer.bytes().len();
+        if !emit(&mut result).map_err(Failure::Emit)? {
             return Ok(());
         }
     }
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let input = Arc::new(Mutex::new(chunks));
+    let workers = workers.min(WORKERS_MAX);
+    let input = Arc::new(Mutex::new(Input { reader, next: 0 }));
     let work = Arc::new(work);
-    let (turns, order) = channel();
-    let mut results = Vec::new();
-    for number in 0..workers.min(WORKERS_MAX) {
-        // The results come by one way, the spent ones go back by another.
-        let (done, ready) = sync_channel(1);
-        let (spent, fresh) = channel();
-        results.push((ready, spent));
+    let queue = Arc::new(ResultQueue::new(workers));
+    for _ in 0..workers {
         let worker = Worker {
-            number,
             input: Arc::clone(&input),
-            turns: turns.clone(),
-            done,
-            fresh,
+            queue: Arc::clone(&queue),
         };
         let work = Arc::clone(&work);
         std::thread::spawn(move || worker.run(&*work));
     }
-    // The last worker to end closes the list of turns.
-    drop(turns);
-    for number in order {
-        let (ready, spent): &(Receiver<io::Result<W::Result>>, Sender<W::Result>) =
-            &results[number];
-        let Ok(outcome) = ready.recv() else {
-            break;
-        };
+    let outcome = emit_all(&queue, emit);
+    queue.close();
+    outcome
+}
+
+/// Passes the results to `emit` until the input ends or `emit` needs no more.
+fn emit_all<R>(
+    queue: &ResultQueue<R>,
+    emit: &mut dyn FnMut(&mut R) -> Result<bool>,
+) -> Result<(), Failure> {
+    while let Some(outcome) = queue.take() {
         let mut result = outcome.map_err(Failure::Read)?;
-        if !hand_on(&mut result).map_err(Failure::HandOn)? {
+        if !emit(&mut result).map_err(Failure::Emit)? {
             break;
         }
-        // A worker that has ended needs it no more.
-        let _ = spent.send(result);
+        queue.recycle(result);
     }
     Ok(())
 }
 
+/// The input and the number of its next result.
+struct Input {
+    reader: LineReader,
+    next: u64,
+}
+
+impl Input {
+    /// Takes the next number.
+    fn next_number(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+}
+
+/// A thread that reads chunks and works on them.
 struct Worker<R> {
-    number: usize,
-    input: Arc<Mutex<Chunks>>,
-    turns: Sender<usize>,
-    done: SyncSender<io::Result<R>>,
-    fresh: Receiver<R>,
+    input: Arc<Mutex<Input>>,
+    queue: Arc<ResultQueue<R>>,
+}
+
+impl<R> Drop for Worker<R> {
+    fn drop(&mut self) {
+        self.queue.worker_ended();
+    }
 }
 
 impl<R: Default> Worker<R> {
-    /// Works until the input ends or results are no longer wanted.
+    /// Works until the input ends or no more results are needed.
     fn run<W: Work<Result = R>>(self, work: &W) {
-        let mut piece = Piece::default();
-        while self.turn(work, &mut piece).is_some() {}
+        let mut buffer = LineBuffer::default();
+        while self.turn(work, &mut buffer).is_some() {}
     }
 
-    /// Works on one piece, or on a line that comes in parts; `None` at the end.
-    fn turn<W: Work<Result = R>>(&self, work: &W, piece: &mut Piece) -> Option<()> {
-        let mut chunks = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Works on one chunk, or on all parts of a long line. Returns `None` if it
+    /// was the last one.
+    fn turn<W: Work<Result = R>>(&self, work: &W, buffer: &mut LineBuffer) -> Option<()> {
+        let mut input = lock(&self.input);
         let mut line = W::Line::default();
         loop {
-            let filled = match chunks.fill(piece) {
-                Ok(Filled::End) => return None,
-                Ok(filled) => filled,
+            let content = match input.reader.fill(buffer) {
+                Ok(Content::End) => return None,
+                Ok(content) => content,
                 Err(error) => {
-                    self.turns.send(self.number).ok()?;
-                    return self.done.send(Err(error)).ok();
+                    let number = input.next_number();
+                    return self.queue.put(number, Err(error));
                 }
             };
-            self.turns.send(self.number).ok()?;
-            let mut result = self.fresh.try_recv().unwrap_or_default();
-            let Filled::Part { last } = filled else {
-                drop(chunks);
-                work.lines(piece.bytes(), &mut result);
-                return self.done.send(Ok(result)).ok();
+            let number = input.next_number();
+            let mut result = self.queue.recycled();
+            let Content::LinePart { last } = content else {
+                drop(input);
+                work.lines(buffer.bytes(), &mut result);
+                return self.queue.put(number, Ok(result));
             };
-            work.part(&mut line, piece.bytes(), last, &mut result);
-            self.done.send(Ok(result)).ok()?;
+            work.part(&mut line, buffer.bytes(), last, &mut result);
+            self.queue.put(number, Ok(result))?;
             if last {
-                // The part may have a large result. An empty one behind it can
-                // be sent once that has been taken, so there is one at a time.
-                self.turns.send(self.number).ok()?;
-                return self.done.send(Ok(R::default())).ok();
+                // The result of a long line may be large. The next line is not
+                // read before it has been taken, so there is only one of them.
+                return self.queue.wait_until_taken(number);
             }
         }
     }
+}
+
+/// Results on their way from the workers to the caller's thread, in order.
+struct ResultQueue<R> {
+    state: Mutex<QueueState<R>>,
+    changed: Condvar,
+    /// The most results that wait to be taken.
+    capacity: u64,
+}
+
+struct QueueState<R> {
+    /// The number of the result that is taken next.
+    next: u64,
+    /// The results from that number on, as far as they are there.
+    results: VecDeque<Option<io::Result<R>>>,
+    /// Results that have been used and can be filled again.
+    used: Vec<R>,
+    /// The workers that have not ended.
+    workers: usize,
+    /// Whether the caller's thread takes no more results.
+    closed: bool,
+}
+
+impl<R> ResultQueue<R> {
+    fn new(workers: usize) -> Self {
+        Self {
+            state: Mutex::new(QueueState {
+                next: 0,
+                results: VecDeque::new(),
+                used: Vec::new(),
+                workers,
+                closed: false,
+            }),
+            changed: Condvar::new(),
+            capacity: workers as u64,
+        }
+    }
+
+    /// Waits until there is room and adds the result with this number. Returns
+    /// `None` if the queue is closed.
+    fn put(&self, number: u64, result: io::Result<R>) -> Option<()> {
+        let mut state = self.wait_while(|state| number - state.next >= self.capacity)?;
+        let at = (number - state.next) as usize;
+        while state.results.len() <= at {
+            state.results.push_back(None);
+        }
+        state.results[at] = Some(result);
+        self.changed.notify_all();
+        Some(())
+    }
+
+    /// Waits until the result with this number has been taken. Returns `None` if
+    /// the queue is closed.
+    fn wait_until_taken(&self, number: u64) -> Option<()> {
+        self.wait_while(|state| state.next <= number).map(drop)
+    }
+
+    /// Waits for the next result and removes it. Returns `None` after the last.
+    fn take(&self) -> Option<io::Result<R>> {
+        let is_missing = |state: &QueueState<R>| {
+            state.workers > 0 && !matches!(state.results.front(), Some(Some(_)))
+        };
+        let mut state = self.wait_while(is_missing)?;
+        let result = state.results.pop_front().flatten()?;
+        state.next += 1;
+        self.changed.notify_all();
+        Some(result)
+    }
+
+    /// Waits while a condition holds. Returns `None` if the queue is closed.
+    fn wait_while(
+        &self,
+        condition: impl Fn(&QueueState<R>) -> bool,
+    ) -> Option<MutexGuard<'_, QueueState<R>>> {
+        let mut state = lock(&self.state);
+        while !state.closed && condition(&state) {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        (!state.closed).then_some(state)
+    }
+
+    /// Keeps a used result for [`ResultQueue::recycled`].
+    fn recycle(&self, result: R) {
+        lock(&self.state).used.push(result);
+    }
+
+    /// Returns a used result, or a new one.
+    fn recycled(&self) -> R
+    where
+        R: Default,
+    {
+        lock(&self.state).used.pop().unwrap_or_default()
+    }
+
+    /// Ends the workers that wait to add a result, and makes others end.
+    fn close(&self) {
+        lock(&self.state).closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Notes that a worker has ended.
+    fn worker_ended(&self) {
+        lock(&self.state).workers -= 1;
+        self.changed.notify_all();
+    }
+}
+
+/// Locks a mutex, even if a thread has panicked while it held the lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -164,22 +292,22 @@ mod tests {
     use super::*;
     use std::io::Read;
 
-    /// Lines with numbers, more than fit one piece.
+    /// Lines with consecutive numbers.
     fn numbers(count: usize) -> Vec<u8> {
         let lines: Vec<String> = (0..count).map(|n| format!("{n}\n")).collect();
         lines.concat().into_bytes()
     }
 
-    /// Copies the input; parts of a line must come in order and complete.
+    /// Returns the input as it is. The last part of a line returns the complete line.
     struct Copy;
 
     impl Work for Copy {
         type Result = Vec<u8>;
         type Line = Vec<u8>;
 
-        fn lines(&self, piece: &[u8], result: &mut Vec<u8>) {
+        fn lines(&self, text: &[u8], result: &mut Vec<u8>) {
             result.clear();
-            result.extend_from_slice(piece);
+            result.extend_from_slice(text);
         }
 
         fn part(&self, line: &mut Vec<u8>, part: &[u8], last: bool, result: &mut Vec<u8>) {
@@ -193,12 +321,12 @@ mod tests {
 
     fn copy(input: impl Read + Send + 'static, most: u64) -> (Vec<u8>, Result<(), Failure>) {
         let mut all = Vec::new();
-        let mut handed = 0;
-        let chunks = Chunks::of_text(Box::new(input), 4096);
-        let outcome = run(chunks, Copy, &mut |result: &mut Vec<u8>| {
+        let mut results = 0;
+        let reader = LineReader::for_text(Box::new(input), 4096);
+        let outcome = run(reader, Copy, &mut |result: &mut Vec<u8>| {
             all.extend_from_slice(result);
-            handed += 1;
-            Ok(handed < most)
+            results += 1;
+            Ok(results < most)
         });
         (all, outcome)
     }
@@ -214,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_keep_their_place() {
+    fn long_lines_keep_their_position() {
         let mut input = Vec::new();
         for n in 0..400_usize {
             input.extend(std::iter::repeat_n(b'x', n * 37));
@@ -228,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_in_the_middle() {
+    fn a_run_can_end_in_the_middle() {
         let (all, outcome) = copy(io::Cursor::new(numbers(1_000_000)), 700);
         assert!(outcome.is_ok());
         assert!(
@@ -238,9 +366,9 @@ mod tests {
         );
     }
 
-    struct Breaks(io::Cursor<Vec<u8>>);
+    struct FailsAtEnd(io::Cursor<Vec<u8>>);
 
-    impl Read for Breaks {
+    impl Read for FailsAtEnd {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             match self.0.read(buffer) {
                 Ok(0) => Err(io::ErrorKind::Other.into()),
@@ -250,19 +378,19 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_read_comes_after_what_was_read() {
+    fn a_read_error_follows_the_results_before_it() {
         for count in [10, 1_000_000] {
             let input = numbers(count);
-            let (all, outcome) = copy(Breaks(io::Cursor::new(input.clone())), u64::MAX);
+            let (all, outcome) = copy(FailsAtEnd(io::Cursor::new(input.clone())), u64::MAX);
             assert!(matches!(outcome, Err(Failure::Read(_))));
             assert_eq!(all.len(), input.len());
         }
     }
 
-    /// Gives its input and then blocks.
-    struct Stalls(io::Cursor<Vec<u8>>);
+    /// Returns its input and then blocks.
+    struct BlocksAtEnd(io::Cursor<Vec<u8>>);
 
-    impl Read for Stalls {
+    impl Read for BlocksAtEnd {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             match self.0.read(buffer) {
                 Ok(0) => loop {
@@ -274,18 +402,18 @@ mod tests {
     }
 
     #[test]
-    fn input_that_is_not_wanted_is_not_waited_for() {
-        let (all, outcome) = copy(Stalls(io::Cursor::new(numbers(1_000_000))), 700);
+    fn a_run_that_has_ended_does_not_wait_for_input() {
+        let (all, outcome) = copy(BlocksAtEnd(io::Cursor::new(numbers(1_000_000))), 700);
         assert!(outcome.is_ok());
         assert!(!all.is_empty());
     }
 
     #[test]
-    fn a_failing_writer_ends_the_run() {
-        let chunks = Chunks::of_text(Box::new(io::Cursor::new(numbers(1_000_000))), 4096);
-        let outcome = run(chunks, Copy, &mut |_| {
+    fn an_output_error_ends_the_run() {
+        let reader = LineReader::for_text(Box::new(io::Cursor::new(numbers(1_000_000))), 4096);
+        let outcome = run(reader, Copy, &mut |_| {
             Err(common::Error::new(common::Kind::System, "full"))
         });
-        assert!(matches!(outcome, Err(Failure::HandOn(_))));
+        assert!(matches!(outcome, Err(Failure::Emit(_))));
     }
 }

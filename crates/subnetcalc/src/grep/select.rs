@@ -1,4 +1,4 @@
-//! Which lines of a piece of text are wanted, and how they are written.
+//! Selects lines of text by their addresses and writes them.
 
 use common::address::Family;
 
@@ -6,33 +6,33 @@ use crate::ipset::IpSet;
 use crate::lookup::Membership;
 
 use super::field::first_field;
-use super::scan::{Address, Found, Scan, end_with_length};
+use super::scan::{Address, Found, Scan};
+use super::suffix::written_length;
 
 /// Which lines are selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// Those with an address in the set.
+pub(crate) enum Selection {
+    /// Lines with an address in the set.
     #[default]
     Member,
-    /// Those with addresses, none of them in the set.
+    /// Lines with addresses, none of which is in the set.
     NoMember,
-    /// Those without any address.
+    /// Lines without an address.
     NoAddress,
 }
 
-/// What is written for a selected line.
+/// The output for a selected line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Shown {
-    /// The line.
+pub(crate) enum OutputMode {
     #[default]
     Line,
-    /// The addresses in the set, one a line.
+    /// The addresses in the set, one per line.
     Addresses,
-    /// Nothing; only the count matters.
+    /// Nothing, because only the count is needed.
     Nothing,
 }
 
-/// The rules of one run.
+/// Decides which lines are selected.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selector {
     v4: Membership<u32>,
@@ -40,23 +40,23 @@ pub(crate) struct Selector {
     pub(super) rules: SelectRules,
 }
 
-/// Which addresses are looked at, and what of them decides.
+/// The rules by which lines are selected.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SelectRules {
     /// Which lines are selected.
-    pub(crate) wanted: Wanted,
-    /// Only the first field of a line is looked at.
+    pub(crate) selection: Selection,
+    /// Consider only the first field of a line.
     pub(crate) first_field: bool,
-    /// A v4-mapped address counts as the IPv4 one.
+    /// Treat a v4-mapped address as its IPv4 address.
     pub(crate) unmap: bool,
-    /// An address may be followed by a dot and a port.
+    /// Accept a dot and a port after an address.
     pub(crate) dot_port: bool,
-    /// Addresses of the other family are not seen.
+    /// The family to consider. Addresses of the other one are ignored.
     pub(crate) family: Family,
 }
 
 impl Selector {
-    /// Selects by this set.
+    /// Creates a selector for this set.
     pub(crate) fn new(set: &IpSet, rules: SelectRules) -> Self {
         Self {
             v4: Membership::new(&set.v4),
@@ -65,8 +65,8 @@ impl Selector {
         }
     }
 
-    /// Whether an address is of a family that is looked at.
-    pub(super) fn sees(&self, address: Address) -> bool {
+    /// Returns whether an address is of the family to consider.
+    pub(super) fn considers(&self, address: Address) -> bool {
         match (self.rules.family, address) {
             (Family::Any, _) | (Family::V4, Address::V4(_)) => true,
             (Family::V4, Address::V6(bits)) => self.rules.unmap && bits >> 32 == 0xffff,
@@ -75,9 +75,9 @@ impl Selector {
         }
     }
 
-    /// Whether an address is in the set.
+    /// Returns whether an address is in the set.
     #[inline]
-    pub(super) fn holds(&self, address: Address) -> bool {
+    pub(super) fn contains(&self, address: Address) -> bool {
         match address {
             Address::V4(bits) => self.v4.contains(bits),
             Address::V6(bits) if self.rules.unmap && bits >> 32 == 0xffff => {
@@ -87,7 +87,7 @@ impl Selector {
         }
     }
 
-    /// The addresses of a text that could be in the set.
+    /// Finds the addresses of a text that can be in the set.
     fn scan<'a>(&self, text: &'a [u8]) -> Scan<'a> {
         if self.v6.is_empty() && !self.rules.unmap {
             Scan::v4_only(text, self.rules.dot_port)
@@ -96,8 +96,8 @@ impl Selector {
         }
     }
 
-    /// The addresses of a line that are looked at.
-    fn seen<'a>(&'a self, line: &'a [u8]) -> impl Iterator<Item = Found> + 'a {
+    /// Returns the addresses of a line that are considered.
+    fn considered<'a>(&'a self, line: &'a [u8]) -> impl Iterator<Item = Found> + 'a {
         let SelectRules {
             first_field: only_first,
             dot_port,
@@ -106,124 +106,128 @@ impl Selector {
         let field = only_first.then(|| first_field(line, dot_port)).flatten();
         let scan = (!only_first).then(|| Scan::new(line, dot_port));
         let all = field.into_iter().chain(scan.into_iter().flatten());
-        all.filter(|found| self.sees(found.address))
+        all.filter(|found| self.considers(found.address))
     }
 
-    /// Whether a line is selected.
+    /// Returns whether a line is selected.
     pub(crate) fn selects(&self, line: &[u8]) -> bool {
-        let mut all = self.seen(line);
-        match self.rules.wanted {
-            Wanted::Member => all.any(|found| self.holds(found.address)),
-            Wanted::NoMember => {
-                let mut any = false;
+        let mut all = self.considered(line);
+        match self.rules.selection {
+            Selection::Member => all.any(|found| self.contains(found.address)),
+            Selection::NoMember => {
+                let mut has_address = false;
                 all.all(|found| {
-                    any = true;
-                    !self.holds(found.address)
-                }) && any
+                    has_address = true;
+                    !self.contains(found.address)
+                }) && has_address
             }
-            Wanted::NoAddress => all.next().is_none(),
+            Selection::NoAddress => all.next().is_none(),
         }
     }
 
-    /// The addresses that a selected line is selected for: those in the set
-    /// or, for a line without one, all that it has.
+    /// Returns the addresses for which a line is selected: those in the set, or all of
+    /// them if none must be in the set.
     pub(crate) fn addresses<'a>(&'a self, line: &'a [u8]) -> impl Iterator<Item = Found> + 'a {
-        let members = self.rules.wanted == Wanted::Member;
-        let all = self.seen(line);
-        all.filter(move |found| !members || self.holds(found.address))
+        let members = self.rules.selection == Selection::Member;
+        let all = self.considered(line);
+        all.filter(move |found| !members || self.contains(found.address))
     }
 
-    /// Selects among the lines of a piece, writes what is shown of them to
-    /// `out`, each after `prefix`, and returns how many there were.
-    pub(crate) fn piece(
+    /// Writes the output of the selected lines to `out`, with `prefix` before each line
+    /// of output. Returns the number of selected lines.
+    pub(crate) fn select_lines(
         &self,
-        piece: &[u8],
-        shown: Shown,
+        text: &[u8],
+        mode: OutputMode,
         prefix: &[u8],
         out: &mut Vec<u8>,
     ) -> u64 {
-        match self.rules.wanted {
-            Wanted::Member if self.rules.first_field => {
+        match self.rules.selection {
+            Selection::Member if self.rules.first_field => {
                 let mut next = 0;
                 let fields =
-                    std::iter::from_fn(|| next_field(piece, &mut next, self.rules.dot_port));
-                self.members(piece, fields, shown, prefix, out)
+                    std::iter::from_fn(|| next_field(text, &mut next, self.rules.dot_port));
+                self.select_members(text, fields, mode, prefix, out)
             }
-            Wanted::Member => self.members(piece, self.scan(piece), shown, prefix, out),
-            Wanted::NoMember | Wanted::NoAddress => self.others(piece, shown, prefix, out),
+            Selection::Member => self.select_members(text, self.scan(text), mode, prefix, out),
+            Selection::NoMember | Selection::NoAddress => {
+                self.select_others(text, mode, prefix, out)
+            }
         }
     }
 
-    /// Lines with a member among these addresses of the piece. The piece is
-    /// one text, and the ends of a line are looked for only where there is
-    /// something in it.
-    fn members(
+    /// Selects the lines with a member among these addresses of the text. The ends of
+    /// a line are searched only after such an address has been found.
+    fn select_members(
         &self,
-        piece: &[u8],
+        text: &[u8],
         addresses: impl Iterator<Item = Found>,
-        shown: Shown,
+        mode: OutputMode,
         prefix: &[u8],
         out: &mut Vec<u8>,
     ) -> u64 {
         let mut count = 0;
-        // Addresses before this are in a line that has been counted.
-        let mut counted = 0;
+        // The end of the last line that was counted.
+        let mut counted_end = 0;
         for found in addresses {
-            let seen = found.start < counted;
-            if seen && shown != Shown::Addresses || !self.holds(found.address) {
+            let is_counted = found.start < counted_end;
+            if is_counted && mode != OutputMode::Addresses || !self.contains(found.address) {
                 continue;
             }
-            if shown == Shown::Addresses {
-                put(
-                    out,
-                    prefix,
-                    &piece[found.start..end_with_length(piece, found)],
-                );
+            if mode == OutputMode::Addresses {
+                let address = &text[found.start..found.end];
+                push_line(out, prefix, address, written_length(text, found));
             }
-            if seen {
+            if is_counted {
                 continue;
             }
             count += 1;
             let end =
-                memchr::memchr(b'\n', &piece[found.end..]).map_or(piece.len(), |at| found.end + at);
-            counted = end;
-            if shown == Shown::Line {
-                let before = &piece[..found.start];
+                memchr::memchr(b'\n', &text[found.end..]).map_or(text.len(), |at| found.end + at);
+            counted_end = end;
+            if mode == OutputMode::Line {
+                let before = &text[..found.start];
                 let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
-                put(out, prefix, &piece[start..end]);
+                push_line(out, prefix, &text[start..end], b"");
             }
         }
         count
     }
 
-    /// Lines without a member.
-    fn others(&self, piece: &[u8], shown: Shown, prefix: &[u8], out: &mut Vec<u8>) -> u64 {
+    /// Selects the lines without a member, or without an address.
+    fn select_others(
+        &self,
+        text: &[u8],
+        mode: OutputMode,
+        prefix: &[u8],
+        out: &mut Vec<u8>,
+    ) -> u64 {
         let mut count = 0;
-        for line in crate::source::lines(piece) {
-            let (mut any, mut member) = (false, false);
-            let mut look = |found: Found| {
-                if !self.sees(found.address) {
+        for line in crate::input::lines(text) {
+            let (mut has_address, mut has_member) = (false, false);
+            // Returns whether the address decides about the line.
+            let mut examine = |found: Found| {
+                if !self.considers(found.address) {
                     return false;
                 }
-                any = true;
-                member = self.holds(found.address);
-                // One address or one member decides.
-                member || self.rules.wanted == Wanted::NoAddress
+                has_address = true;
+                has_member = self.contains(found.address);
+                has_member || self.rules.selection == Selection::NoAddress
             };
             let dot_port = self.rules.dot_port;
             if self.rules.first_field {
-                first_field(line, dot_port).map(&mut look);
+                first_field(line, dot_port).map(&mut examine);
             } else {
-                let _ = Scan::new(line, dot_port).any(look);
+                let _ = Scan::new(line, dot_port).any(examine);
             }
-            let selected = match self.rules.wanted {
-                Wanted::NoAddress => !any,
-                _ => any && !member,
+            let selected = match self.rules.selection {
+                Selection::NoAddress => !has_address,
+                _ => has_address && !has_member,
             };
             if selected {
                 count += 1;
-                if shown == Shown::Line {
-                    put(out, prefix, line);
+                if mode == OutputMode::Line {
+                    push_line(out, prefix, line, b"");
                 }
             }
         }
@@ -231,13 +235,13 @@ impl Selector {
     }
 }
 
-/// The address that is the first field of the next line that has one; `next`
-/// is where that line begins and moves on.
+/// Returns the next address that is the first field of a line. `next` is the start
+/// of the next line to examine.
 #[inline]
-fn next_field(piece: &[u8], next: &mut usize, dot_port: bool) -> Option<Found> {
-    while *next < piece.len() {
+fn next_field(text: &[u8], next: &mut usize, dot_port: bool) -> Option<Found> {
+    while *next < text.len() {
         let start = *next;
-        let line = &piece[start..];
+        let line = &text[start..];
         let end = memchr::memchr(b'\n', line).unwrap_or(line.len());
         *next = start + end + 1;
         if let Some(found) = first_field(&line[..end], dot_port) {
@@ -251,10 +255,11 @@ fn next_field(piece: &[u8], next: &mut usize, dot_port: bool) -> Option<Found> {
     None
 }
 
-/// One line of output.
-pub(super) fn put(out: &mut Vec<u8>, prefix: &[u8], text: &[u8]) {
+/// Appends a line of output: a prefix and two parts of text.
+pub(super) fn push_line(out: &mut Vec<u8>, prefix: &[u8], text: &[u8], more: &[u8]) {
     out.extend_from_slice(prefix);
     out.extend_from_slice(text);
+    out.extend_from_slice(more);
     out.push(b'\n');
 }
 
@@ -267,8 +272,8 @@ mod tests {
 
     fn set() -> IpSet {
         IpSet {
-            v4: IntervalSet::new(vec![Prefix::of(0x0a00_0000, 8).interval()]),
-            v6: IntervalSet::new(vec![Prefix::of(0x2001_0db8 << 96, 32).interval()]),
+            v4: IntervalSet::new(vec![Prefix::containing(0x0a00_0000, 8).interval()]),
+            v6: IntervalSet::new(vec![Prefix::containing(0x2001_0db8 << 96, 32).interval()]),
         }
     }
 
@@ -279,9 +284,9 @@ mod tests {
         }
     }
 
-    fn rules(wanted: Wanted, first_field: bool, unmap: bool) -> SelectRules {
+    fn rules(selection: Selection, first_field: bool, unmap: bool) -> SelectRules {
         SelectRules {
-            wanted,
+            selection,
             first_field,
             unmap,
             ..SelectRules::default()
@@ -293,61 +298,67 @@ mod tests {
 
     fn selected(
         set: &IpSet,
-        wanted: Wanted,
+        selection: Selection,
         first: bool,
         unmap: bool,
-        shown: Shown,
+        mode: OutputMode,
     ) -> (u64, String) {
         let mut out = Vec::new();
-        let selector = Selector::new(set, rules(wanted, first, unmap));
-        let count = selector.piece(LOG.as_bytes(), shown, b"f:", &mut out);
+        let selector = Selector::new(set, rules(selection, first, unmap));
+        let count = selector.select_lines(LOG.as_bytes(), mode, b"f:", &mut out);
         (count, String::from_utf8(out).unwrap())
     }
 
     #[test]
-    fn lines() {
-        let member = |first, unmap, shown| selected(&set(), Wanted::Member, first, unmap, shown);
+    fn lines_are_selected_by_their_addresses() {
+        let member = |first, unmap, mode| selected(&set(), Selection::Member, first, unmap, mode);
         assert_eq!(
-            member(false, false, Shown::Line).1,
+            member(false, false, OutputMode::Line).1,
             "f:10.0.0.1 a 10.0.0.2\nf:192.0.2.1 b 10.0.0.3\nf:[2001:db8::5]:80 c\n"
         );
-        assert_eq!(member(false, true, Shown::Nothing), (4, String::new()));
+        assert_eq!(member(false, true, OutputMode::Nothing), (4, String::new()));
         assert_eq!(
-            member(true, false, Shown::Line).1,
+            member(true, false, OutputMode::Line).1,
             "f:10.0.0.1 a 10.0.0.2\nf:[2001:db8::5]:80 c\n"
         );
         assert_eq!(
-            member(false, false, Shown::Addresses),
+            member(false, false, OutputMode::Addresses),
             (
                 3,
                 "f:10.0.0.1\nf:10.0.0.2\nf:10.0.0.3\nf:2001:db8::5\n".to_owned()
             )
         );
-        let none = selected(&set(), Wanted::NoMember, false, false, Shown::Line);
+        let none = selected(&set(), Selection::NoMember, false, false, OutputMode::Line);
         assert_eq!(none.1, "f:8.8.8.8 ::ffff:10.0.0.4\nf:9.9.9.9 d\n");
-        let none = selected(&set(), Wanted::NoAddress, false, false, Shown::Line);
+        let none = selected(&set(), Selection::NoAddress, false, false, OutputMode::Line);
         assert_eq!(none, (1, "f:nothing here\n".to_owned()));
-        let none = selected(&set(), Wanted::NoMember, true, false, Shown::Line);
+        let none = selected(&set(), Selection::NoMember, true, false, OutputMode::Line);
         assert_eq!(none.0, 3);
-        let v4 = selected(&only_v4(), Wanted::Member, false, false, Shown::Line);
+        let v4 = selected(
+            &only_v4(),
+            Selection::Member,
+            false,
+            false,
+            OutputMode::Line,
+        );
         assert_eq!(v4.0, 2);
     }
 
     proptest! {
         #[test]
-        fn the_whole_piece_is_as_its_lines(
+        fn a_text_is_selected_like_its_lines(
             lines in proptest::collection::vec(
                 "([a-z0-9.:] ?){0,3}(10\\.0\\.0\\.[0-9]{1,3}|2001:db8::[0-9a-f]{1,4}|9\\.9\\.9\\.9|x)?[ .:a1]{0,3}", 0..8),
             first: bool, unmap: bool, mode in 0..3_usize, v4: bool,
         ) {
-            let wanted = [Wanted::Member, Wanted::NoMember, Wanted::NoAddress][mode];
+            let selection = [Selection::Member, Selection::NoMember, Selection::NoAddress][mode];
             let set = if v4 { only_v4() } else { set() };
-            let selector = Selector::new(&set, rules(wanted, first, unmap));
-            let piece = lines.join("\n");
+            let selector = Selector::new(&set, rules(selection, first, unmap));
+            let text = lines.join("\n");
             let mut out = Vec::new();
-            let count = selector.piece(piece.as_bytes(), Shown::Line, b"", &mut out);
+            let count = selector.select_lines(text.as_bytes(), OutputMode::Line, b"", &mut out);
             let mut expected = String::new();
-            for line in crate::source::lines(piece.as_bytes()) {
+            for line in crate::input::lines(text.as_bytes()) {
                 if selector.selects(line) {
                     expected += std::str::from_utf8(line).unwrap();
                     expected.push('\n');

@@ -1,105 +1,115 @@
-//! The load engine: when connections are made and messages begun, on one
-//! thread and one level-triggered readiness queue. What happens at a
-//! connection is in [`crowd`](super::crowd).
+//! The load engine: decides when to connect and to send, on one thread with one
+//! level-triggered poller. [`connections`](super::connections) handles the
+//! events of the connections.
 //!
-//! Connections are made without waiting for each other, at most [`WINDOW`] at
-//! a time, so that a short backlog at the peer costs no second.
+//! At most [`CONNECTING_MAX`] connects are in progress at a time. More could
+//! overflow the backlog of the peer, and a dropped SYN is retransmitted only
+//! after a second.
 
 use std::time::{Duration, Instant};
 
 use common::Result;
 
-use super::crowd::{Crowd, Phase, REST};
-use super::pause::{LOOK, Pauses};
+use super::connections::{Connections, Phase, RECONNECT_BACKOFF};
+use super::load_stats::LoadStats;
 use super::schedule::Schedule;
-use super::slot::{Slot, Stage};
-use super::tally::Tally;
-use crate::config::Load;
+use super::slot::{Slot, SlotState};
+use super::spin::{SPIN_TIME, SpinPolicy};
+use crate::config::LoadOptions;
+use crate::connection::Connection;
 use crate::dial::Dialer;
-use crate::link::Link;
 use crate::sys;
-use crate::wait::Stop;
+use crate::wait::ShutdownSignal;
 
-/// Connections being made at the same time, before the run.
-const WINDOW: usize = 100;
+/// The number of connects in progress at the same time, before the run.
+const CONNECTING_MAX: usize = 100;
 
-/// Messages begun at once by the schedule; then what has come is looked at.
-const BATCH: usize = 64 * 1024;
+/// The number of due messages that are started before events are handled.
+const BATCH_MAX: usize = 64 * 1024;
 
-/// The key of the signals among the events.
+/// The poller's key of the signals.
 const SIGNALS: usize = usize::MAX - 1;
 
-/// How often the clock of a run strikes.
+/// The length of an interval of the report.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
 
-/// A load run.
+/// A load test and its state.
 #[derive(Debug)]
 pub(crate) struct Engine<'a> {
-    plan: &'a Load,
-    stop: &'a Stop,
-    crowd: Crowd<'a>,
-    /// The slots still to be opened, from here on.
-    unopened: usize,
-    /// Messages (with `--reconnect`, connections) begun by the schedule.
-    begun: u64,
-    /// Slots that have messages to send and are not watched for writing, kept
-    /// for its memory.
-    touched: Vec<usize>,
-    pauses: Pauses,
+    options: &'a LoadOptions,
+    shutdown: &'a ShutdownSignal,
+    connections: Connections<'a>,
+    /// The index of the next slot to connect before the run.
+    next_slot: usize,
+    /// The number of messages that the schedule has started; with `--reconnect`,
+    /// of connections.
+    messages_started: u64,
+    /// Slots that have new messages and are not watched for writing. Empty
+    /// between calls; kept for its memory.
+    with_new_messages: Vec<usize>,
+    spin_policy: SpinPolicy,
 }
 
 impl<'a> Engine<'a> {
-    /// An engine with nothing connected yet. Raises the limit of open files
-    /// where it must.
-    pub(crate) fn new(dialer: &'a Dialer, plan: &'a Load, stop: &'a Stop) -> Result<Self> {
-        sys::allow_descriptors(plan.connections as u64 + 64)?;
-        let crowd = Crowd::new(dialer, plan)?;
-        crowd.ready.add(&stop.fd(), SIGNALS, true, false)?;
+    /// Creates an engine without connections. Raises the limit of open files if
+    /// necessary.
+    pub(crate) fn new(
+        dialer: &'a Dialer,
+        options: &'a LoadOptions,
+        shutdown: &'a ShutdownSignal,
+    ) -> Result<Self> {
+        sys::raise_descriptor_limit(options.connections as u64 + 64)?;
+        let connections = Connections::new(dialer, options)?;
+        connections
+            .poller
+            .add(&shutdown.fd(), SIGNALS, true, false)?;
         Ok(Self {
-            plan,
-            stop,
-            crowd,
-            unopened: 0,
-            begun: 0,
-            touched: Vec::new(),
-            pauses: Pauses::new(match plan.rate {
+            options,
+            shutdown,
+            connections,
+            next_slot: 0,
+            messages_started: 0,
+            with_new_messages: Vec::new(),
+            spin_policy: SpinPolicy::new(match options.rate {
                 Some(_) => None,
-                None => Some(plan.connections as u64 * plan.pipeline),
+                None => Some(options.connections as u64 * options.pipeline),
             }),
         })
     }
 
-    /// The counts.
-    pub(crate) fn tally(&mut self) -> &mut Tally {
-        &mut self.crowd.tally
+    /// Returns the statistics of the run.
+    pub(crate) fn stats(&mut self) -> &mut LoadStats {
+        &mut self.connections.stats
     }
 
-    /// Makes all connections; the first is open already. `false` at a signal.
-    pub(crate) fn connect(&mut self, first: Link, deadline: Instant) -> Result<bool> {
-        self.crowd.adopt(0, first)?;
-        if self.plan.reconnect {
+    /// Opens all connections, of which `first` is open already. Returns `false`
+    /// after a signal.
+    pub(crate) fn connect(&mut self, first: Connection, deadline: Instant) -> Result<bool> {
+        self.connections.register(0, first)?;
+        if self.options.reconnect {
             return Ok(true);
         }
-        self.crowd.established(0)?;
-        self.unopened = 1;
-        while self.unopened < self.crowd.slots.len() || self.crowd.opening > 0 {
-            while self.crowd.opening < WINDOW && self.unopened < self.crowd.slots.len() {
-                let index = self.unopened;
-                self.unopened += 1;
-                self.crowd.open(index)?;
+        self.connections.finish_connect(0)?;
+        self.next_slot = 1;
+        let count = self.connections.slots.len();
+        while self.next_slot < count || self.connections.connecting > 0 {
+            while self.connections.connecting < CONNECTING_MAX && self.next_slot < count {
+                let index = self.next_slot;
+                self.next_slot += 1;
+                self.connections.start_connect(index)?;
             }
-            if self.crowd.opening == 0 {
+            if self.connections.connecting == 0 {
                 continue;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            self.step(left, Ending::Roughly)?;
-            if self.stop.seen() > 0 {
+            self.poll_once(left, Precision::Coarse)?;
+            if self.shutdown.requests_seen() > 0 {
                 return Ok(false);
             }
             if left.is_zero() {
-                for index in 0..self.crowd.slots.len() {
-                    if self.crowd.slots[index].stage == Stage::Opening {
-                        self.crowd.fail(index, "connect timed out")?;
+                for index in 0..count {
+                    if self.connections.slots[index].state == SlotState::Connecting {
+                        self.connections.fail(index, "connect timed out")?;
                     }
                 }
             }
@@ -107,230 +117,245 @@ impl<'a> Engine<'a> {
         Ok(true)
     }
 
-    /// Sends and receives until the time is over, a signal comes or no
-    /// connection is left; `tick` is called every [`TICK`].
+    /// Sends and receives until the duration is over, a signal arrives, or no
+    /// connection is left. Calls `on_tick` every [`TICK`]. Returns the time that
+    /// this took.
     pub(crate) fn run(
         &mut self,
-        mut tick: impl FnMut(&mut Tally, Duration) -> Result<()>,
+        mut on_tick: impl FnMut(&mut LoadStats, Duration) -> Result<()>,
     ) -> Result<Duration> {
-        self.crowd.phase = Phase::Running;
-        self.crowd.started = Instant::now();
-        self.begin_first()?;
+        self.connections.phase = Phase::Running;
+        self.connections.started = Instant::now();
+        self.send_first()?;
         let mut next_tick = TICK;
         loop {
-            let elapsed = self.crowd.started.elapsed();
+            let elapsed = self.connections.started.elapsed();
             if elapsed >= next_tick {
-                tick(&mut self.crowd.tally, elapsed)?;
+                on_tick(&mut self.connections.stats, elapsed)?;
                 while next_tick <= elapsed {
                     next_tick += TICK;
                 }
             }
-            if elapsed >= self.plan.duration || self.stop.seen() > 0 || self.crowd.alive == 0 {
-                if let Some(schedule) = self.crowd.schedule {
-                    self.begin_last(schedule, elapsed)?;
+            if elapsed >= self.options.duration
+                || self.shutdown.requests_seen() > 0
+                || self.connections.live == 0
+            {
+                if let Some(schedule) = self.connections.schedule {
+                    self.send_overdue(schedule, elapsed)?;
                 }
                 return Ok(elapsed);
             }
-            let until = next_tick.min(self.plan.duration);
+            let until = next_tick.min(self.options.duration);
             let mut wait = until.saturating_sub(elapsed);
-            self.crowd.rouse(elapsed);
-            let mut ending = Ending::Roughly;
-            if let Some(schedule) = self.crowd.schedule {
-                self.begin_due(schedule, elapsed.as_nanos() as u64)?;
+            self.connections.requeue(elapsed);
+            let mut precision = Precision::Coarse;
+            if let Some(schedule) = self.connections.schedule {
+                self.send_due(schedule, elapsed.as_nanos() as u64)?;
                 let due = self.until_due(schedule);
                 if due < wait {
-                    (wait, ending) = (due, Ending::Exactly);
+                    (wait, precision) = (due, Precision::Exact);
                 }
             } else {
-                self.reopen_idle()?;
+                self.reconnect_idle()?;
             }
-            // Asked now, since what was begun may have failed at once.
-            if self.crowd.some_rest() {
-                wait = wait.min(REST);
+            // Checked after the connects above, which may have failed.
+            if self.connections.has_backoff() {
+                wait = wait.min(RECONNECT_BACKOFF);
             }
-            self.step(wait, ending)?;
+            self.poll_once(wait, precision)?;
         }
     }
 
-    /// Begins nothing more and waits for what is on its way, at the latest
-    /// until `deadline`; then closes everything. A second signal ends it.
+    /// Receives the echoes in flight until `deadline` or a further signal, then
+    /// closes all connections. Starts no message.
     pub(crate) fn drain(&mut self, deadline: Instant) -> Result<()> {
-        let crowd = &mut self.crowd;
-        crowd.phase = Phase::Draining;
-        for index in 0..crowd.slots.len() {
-            if crowd.schedule.is_some() && crowd.slots[index].is_open() {
-                crowd.tally.unsent += crowd.slots[index].talk.unsent();
+        let connections = &mut self.connections;
+        connections.phase = Phase::Draining;
+        for index in 0..connections.slots.len() {
+            if connections.schedule.is_some() && connections.slots[index].is_open() {
+                connections.stats.unsent += connections.slots[index].stream.unsent();
             }
-            crowd.slots[index].talk.stop();
-            let slot = &crowd.slots[index];
-            // One whose echo is here counts when its peer has closed, too.
-            let over = slot.is_open() && slot.stage != Stage::Closing;
-            if over && slot.talk.outstanding() == 0 {
-                crowd.close(index)?;
+            connections.slots[index].stream.stop();
+            let slot = &connections.slots[index];
+            // A closing connection counts when the peer has closed it, too.
+            let can_close = slot.is_open() && slot.state != SlotState::Closing;
+            if can_close && slot.stream.outstanding() == 0 {
+                connections.close(index)?;
             }
         }
-        let requests = self.stop.seen();
-        while self.crowd.slots.iter().any(Slot::is_open) {
+        let requests = self.shutdown.requests_seen();
+        while self.connections.slots.iter().any(Slot::is_open) {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.stop.seen() > requests {
+            if left.is_zero() || self.shutdown.requests_seen() > requests {
                 break;
             }
-            self.step(left, Ending::Roughly)?;
+            self.poll_once(left, Precision::Coarse)?;
         }
-        let crowd = &mut self.crowd;
-        for index in 0..crowd.slots.len() {
-            match crowd.slots[index].stage {
-                Stage::Closed => {}
-                Stage::Closing => {
-                    crowd.fail(index, "the peer had not closed the connection at the end")?;
+        let connections = &mut self.connections;
+        for index in 0..connections.slots.len() {
+            match connections.slots[index].state {
+                SlotState::Closed => {}
+                SlotState::Closing => {
+                    connections.fail(index, "the peer did not close the connection in time")?;
                 }
-                Stage::Open | Stage::Opening => {
-                    crowd.tally.missing += crowd.slots[index].talk.outstanding();
-                    crowd.close(index)?;
+                SlotState::Open | SlotState::Connecting => {
+                    connections.stats.missing += connections.slots[index].stream.outstanding();
+                    connections.close(index)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Begins what needs no schedule: every connection its first messages.
-    fn begin_first(&mut self) -> Result<()> {
-        let crowd = &mut self.crowd;
-        if self.plan.reconnect {
-            // This one is open already.
-            self.begun = 1;
-            crowd.slots[0].restart(&crowd.pattern, 0);
-            return crowd.send(0);
+    /// Sends the first messages of every connection in a closed loop, or of the
+    /// connection that is open already with `--reconnect`.
+    fn send_first(&mut self) -> Result<()> {
+        let connections = &mut self.connections;
+        if self.options.reconnect {
+            self.messages_started = 1;
+            connections.slots[0].restart(&connections.pattern, 0);
+            return connections.send(0);
         }
-        if crowd.schedule.is_some() {
+        if connections.schedule.is_some() {
             return Ok(());
         }
-        for index in 0..crowd.slots.len() {
-            crowd.slots[index].talk.allow(self.plan.pipeline);
-            crowd.send(index)?;
+        for index in 0..connections.slots.len() {
+            connections.slots[index].stream.allow(self.options.pipeline);
+            connections.send(index)?;
         }
         Ok(())
     }
 
-    /// `--reconnect` without a schedule: the next connection at once.
-    fn reopen_idle(&mut self) -> Result<()> {
-        // Not those that become idle meanwhile: the clock must be looked at.
-        for _ in 0..self.crowd.idle.len() {
-            if let Some(index) = self.crowd.idle.pop() {
-                self.crowd.reopen(index, self.crowd.now())?;
+    /// With `--reconnect` and no schedule: connects all idle slots.
+    fn reconnect_idle(&mut self) -> Result<()> {
+        // Slots that become idle during this loop have to wait for the next
+        // call, since the caller has to check the time.
+        for _ in 0..self.connections.idle.len() {
+            if let Some(index) = self.connections.idle.pop() {
+                self.connections.reconnect(index, self.connections.now())?;
             }
         }
         Ok(())
     }
 
-    /// Begins what is due by now, at most a [`BATCH`] of it. `false` if there
-    /// is more.
-    fn begin_due(&mut self, schedule: Schedule, now: u64) -> Result<bool> {
-        let crowd = &mut self.crowd;
-        if self.plan.reconnect {
-            while schedule.due(self.begun) <= now {
-                // With no slot free it stays due, and its latency grows.
-                let Some(index) = crowd.idle.pop() else { break };
-                let due = schedule.due(self.begun);
-                self.begun += 1;
-                crowd.reopen(index, due)?;
+    /// Starts the messages that are due by `now`, at most [`BATCH_MAX`] of them.
+    /// Returns `false` if there are more.
+    fn send_due(&mut self, schedule: Schedule, now: u64) -> Result<bool> {
+        let connections = &mut self.connections;
+        if self.options.reconnect {
+            while schedule.due(self.messages_started) <= now {
+                // Without an idle slot the message stays due, and its latency
+                // grows.
+                let Some(index) = connections.idle.pop() else {
+                    break;
+                };
+                let due = schedule.due(self.messages_started);
+                self.messages_started += 1;
+                connections.reconnect(index, due)?;
             }
             return Ok(true);
         }
-        let last = self.begun + BATCH as u64;
-        while self.begun < last && schedule.due(self.begun) <= now {
-            let index = schedule.connection(self.begun);
-            self.begun += 1;
-            let slot = &mut crowd.slots[index];
+        let last = self.messages_started + BATCH_MAX as u64;
+        while self.messages_started < last && schedule.due(self.messages_started) <= now {
+            let index = schedule.connection(self.messages_started);
+            self.messages_started += 1;
+            let slot = &mut connections.slots[index];
             if slot.is_open() {
-                // Where a peer does not read, an event tells when it does.
-                if !slot.talk.has_unsent() && !slot.watched.1 {
-                    self.touched.push(index);
+                // If the peer does not read, wait for the write event.
+                if !slot.stream.has_unsent() && !slot.interest.1 {
+                    self.with_new_messages.push(index);
                 }
-                slot.talk.allow(1);
+                slot.stream.allow(1);
             }
         }
-        for index in self.touched.drain(..) {
-            crowd.send(index)?;
+        for index in self.with_new_messages.drain(..) {
+            connections.send(index)?;
         }
-        Ok(schedule.due(self.begun) > now)
+        Ok(schedule.due(self.messages_started) > now)
     }
 
-    /// Begins all that was due when the run ended, also if this process was
-    /// held up, and counts what could not be begun.
-    fn begin_last(&mut self, schedule: Schedule, elapsed: Duration) -> Result<()> {
-        let end = self.plan.duration.saturating_sub(Duration::from_nanos(1));
+    /// Starts all messages that were due before the end of the run, even if this
+    /// process was delayed, and counts those that could not be started.
+    fn send_overdue(&mut self, schedule: Schedule, elapsed: Duration) -> Result<()> {
+        let end = self
+            .options
+            .duration
+            .saturating_sub(Duration::from_nanos(1));
         let end = end.min(elapsed).as_nanos() as u64;
-        let requests = self.stop.seen();
-        while !self.begin_due(schedule, end)? && self.stop.requests() == requests {}
-        self.crowd.tally.unsent += schedule.due_by(end).saturating_sub(self.begun);
+        let requests = self.shutdown.requests_seen();
+        while !self.send_due(schedule, end)? && self.shutdown.requests() == requests {}
+        self.connections.stats.unsent += schedule.due_by(end).saturating_sub(self.messages_started);
         Ok(())
     }
 
+    /// Returns the time until the next message is due.
     fn until_due(&self, schedule: Schedule) -> Duration {
-        if self.plan.reconnect && self.crowd.idle.is_empty() {
+        if self.options.reconnect && self.connections.idle.is_empty() {
             return TICK;
         }
-        Duration::from_nanos(schedule.due(self.begun).saturating_sub(self.crowd.now()))
+        let due = schedule.due(self.messages_started);
+        Duration::from_nanos(due.saturating_sub(self.connections.now()))
     }
 
-    /// Waits for events, at most so long, and acts on them.
-    fn step(&mut self, timeout: Duration, ending: Ending) -> Result<()> {
+    /// Waits for events, at most for `timeout`, and handles them.
+    fn poll_once(&mut self, timeout: Duration, precision: Precision) -> Result<()> {
         let start = Instant::now();
-        let ready = self.await_events(start, timeout, ending)?;
-        if ready > 0 {
-            self.pauses.ended(start.elapsed());
+        let count = self.wait(start, timeout, precision)?;
+        if count > 0 {
+            self.spin_policy.record(start.elapsed());
         }
-        for at in 0..ready {
-            let event = self.crowd.ready.event(at);
+        for n in 0..count {
+            let event = self.connections.poller.event(n);
             if event.key == SIGNALS {
-                self.stop.requests();
+                self.shutdown.requests();
             } else {
-                self.crowd.act(event)?;
+                self.connections.handle_event(event)?;
             }
         }
         Ok(())
     }
 
-    /// Looks, or sleeps, or both; how much is ready then.
-    fn await_events(&mut self, start: Instant, timeout: Duration, end: Ending) -> Result<usize> {
+    /// Waits for events by spinning, by sleeping, or by both in turn. Returns
+    /// their number.
+    fn wait(&mut self, start: Instant, timeout: Duration, precision: Precision) -> Result<usize> {
         let left = || timeout.saturating_sub(start.elapsed());
-        if self.pauses.are_short() {
-            let ready = self.look(start, timeout.min(LOOK))?;
-            if ready > 0 {
-                return Ok(ready);
+        if self.spin_policy.should_spin() {
+            let count = self.spin(start, timeout.min(SPIN_TIME))?;
+            if count > 0 {
+                return Ok(count);
             }
         }
-        if end == Ending::Roughly {
-            return self.crowd.ready.wait(left());
+        if precision == Precision::Coarse {
+            return self.connections.poller.wait(left());
         }
-        if let Some(early) = left().checked_sub(LOOK) {
-            let ready = self.crowd.ready.wait_exactly(early)?;
-            if ready > 0 {
-                return Ok(ready);
+        if let Some(early) = left().checked_sub(SPIN_TIME) {
+            let count = self.connections.poller.wait_exactly(early)?;
+            if count > 0 {
+                return Ok(count);
             }
         }
-        self.look(start, timeout)
+        self.spin(start, timeout)
     }
 
-    /// Looks until so long after `start`, without sleeping.
-    fn look(&mut self, start: Instant, time: Duration) -> Result<usize> {
+    /// Polls without sleeping until `time` after `start`. Returns the number of
+    /// events.
+    fn spin(&mut self, start: Instant, time: Duration) -> Result<usize> {
         loop {
-            let ready = self.crowd.ready.wait(Duration::ZERO)?;
-            if ready > 0 || start.elapsed() >= time {
-                return Ok(ready);
+            let count = self.connections.poller.wait(Duration::ZERO)?;
+            if count > 0 || start.elapsed() >= time {
+                return Ok(count);
             }
-            // The peer may be on this very processor.
+            // The peer may need this processor.
             std::thread::yield_now();
         }
     }
 }
 
-/// How a wait without an event ends.
+/// The precision of a timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// A little late is no harm.
-    Roughly,
-    /// A message is due then.
-    Exactly,
+enum Precision {
+    /// The wait may take a few milliseconds longer.
+    Coarse,
+    /// A message is due at the timeout.
+    Exact,
 }

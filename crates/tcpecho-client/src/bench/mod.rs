@@ -1,75 +1,75 @@
-//! `--bench`: load, with every byte verified.
+//! `--bench`: a load test in which every byte of the echoes is verified.
 //!
-//! Closed loop: each connection keeps `--pipeline` messages on their way, and
-//! the rate is what comes of it. Open loop (`--rate`): messages are sent when
-//! they are due. The [`engine`] says when, the [`crowd`] moves bytes; what is
-//! said and how it is counted is in [`talk`], [`schedule`] and [`tally`], which
-//! know no sockets.
+//! In the closed loop each connection keeps `--pipeline` messages in flight, and
+//! the rate is the result. In the open loop (`--rate`) messages are sent on
+//! schedule. The [`engine`] decides when to connect and to send, and
+//! [`connections`] moves the bytes. [`stream`], [`schedule`] and [`load_stats`]
+//! do no I/O: they generate and verify messages, compute due times, and count.
 
-mod crowd;
+mod connections;
 mod engine;
-mod pause;
-mod ready;
+mod load_stats;
+mod poller;
 mod report;
 mod schedule;
 mod slot;
-pub(crate) mod talk;
-mod tally;
+mod spin;
+pub(crate) mod stream;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::app::Io;
 use common::{Exit, Result};
 
-use crate::config::Load;
+use crate::config::{LoadOptions, Verbosity};
 use crate::dial::Dialer;
 use crate::output;
-use crate::wait::Stop;
+use crate::wait::ShutdownSignal;
 use engine::Engine;
-use report::{Live, Summary};
+use report::{IntervalReporter, Summary};
 
-/// Runs the load and reports it.
+/// Runs the load test and reports its results.
 pub(crate) fn run(
     dialer: &Dialer,
-    plan: &Load,
-    stop: &Stop,
-    (quiet, verbose): (bool, bool),
+    options: &LoadOptions,
+    shutdown: &ShutdownSignal,
+    verbosity: Verbosity,
     io: &mut Io,
 ) -> Result<Exit> {
-    let mut engine = Engine::new(dialer, plan, stop)?;
-    let reporter = verbose.then(|| io.report.clone());
-    let first = dialer.dial_patiently(stop, reporter.as_ref())?;
-    if let (Some(first), true) = (&first, verbose) {
-        output::connected(io, &dialer.name(), first);
-    }
+    let mut engine = Engine::new(dialer, options, shutdown)?;
+    let reporter = verbosity.verbose.then(|| io.report.clone());
+    let first = dialer.dial_with_retries(shutdown, reporter.as_ref())?;
     let mut address = None;
-    // Without a connection, and without an error, a signal came first.
-    let go_on = match first {
-        Some(first) => {
-            address = Some(first.address);
-            engine.connect(first.link, Instant::now() + plan.timeout)?
+    // A signal during the first connect ends the run.
+    let mut is_connected = false;
+    if let Some(first) = first {
+        if verbosity.verbose {
+            output::connected(io, &dialer.target_name(), &first);
         }
-        None => false,
-    };
-    let mut live = Live::new(plan, !quiet && io.terminal.stderr);
-    let elapsed = if go_on {
-        engine.run(|tally, elapsed| live.tick(io, tally, elapsed))?
+        address = Some(first.address);
+        let deadline = Instant::now() + options.timeout;
+        is_connected = engine.connect(first.connection, deadline)?;
+    }
+    let shows_line = !verbosity.quiet && io.terminal.stderr;
+    let mut intervals = IntervalReporter::new(options, shows_line);
+    let elapsed = if is_connected {
+        engine.run(|stats, elapsed| intervals.tick(io, stats, elapsed))?
     } else {
-        std::time::Duration::ZERO
+        Duration::ZERO
     };
-    engine.drain(Instant::now() + plan.timeout)?;
-    let tally = engine.tally();
-    let duration = tally.duration(elapsed);
-    live.end(io, tally, duration)?;
+    engine.drain(Instant::now() + options.timeout)?;
+    let stats = engine.stats();
+    let duration = stats.duration(elapsed);
+    intervals.finish(io, stats, duration)?;
     let summary = Summary {
-        target: &dialer.name(),
+        target: &dialer.target_name(),
         address: address.as_deref(),
-        plan,
+        options,
         duration,
-        tally,
+        stats,
     };
     summary.show(io)?;
-    Ok(if engine.tally().all_right() {
+    Ok(if engine.stats().is_success() {
         Exit::Yes
     } else {
         Exit::No

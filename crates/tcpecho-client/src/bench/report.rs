@@ -1,5 +1,5 @@
-//! How a load run is shown: a live line on a terminal, a record a second with
-//! `--json`, and the summary.
+//! The output of a load test: a live line on a terminal, a record per second
+//! with `--json`, and the summary.
 
 use std::time::Duration;
 
@@ -7,24 +7,25 @@ use common::app::Io;
 use common::{Result, json, text, time};
 use serde::Serialize;
 
-use super::tally::{Counts, Interval, Tally};
-use crate::config::Load;
+use super::load_stats::{Counts, Interval, LoadStats};
+use crate::config::LoadOptions;
 use crate::output::counted;
 use crate::stats::Latencies;
 
-/// Back to the begin of the line, and empty it.
-const FRESH_LINE: &str = "\r\x1b[K";
+/// Moves the cursor to the start of the line and clears the line.
+const CLEAR_LINE: &str = "\r\x1b[K";
 
-/// Columns of a terminal that does not say how many it has.
+/// The assumed width of a terminal that does not report one, in columns.
 const COLUMNS: usize = 80;
 
-/// What is shown while the run goes on.
+/// Prints the figures of each interval while the run goes on.
 #[derive(Debug)]
-pub(crate) struct Live {
-    terminal: bool,
+pub(crate) struct IntervalReporter {
+    /// Whether to keep a line on stderr up to date.
+    shows_line: bool,
     reconnect: bool,
-    /// The time at the last tick.
-    last: Duration,
+    /// The end of the last interval.
+    last_end: Duration,
 }
 
 #[derive(Serialize)]
@@ -48,81 +49,105 @@ struct JsonInterval {
     time: String,
 }
 
-impl Live {
-    /// `terminal`: whether to keep a line on stderr up to date.
-    pub(crate) fn new(plan: &Load, terminal: bool) -> Self {
+impl JsonInterval {
+    /// Creates the record of an interval of `length` that ends at `elapsed`.
+    /// `reconnect` adds the rate of connections.
+    fn new(interval: &Interval, elapsed: Duration, length: Duration, reconnect: bool) -> Self {
+        let seconds = length.as_secs_f64();
+        let (counts, times) = (interval.counts, &interval.latencies);
+        let latency = |quantile| times.quantile(quantile).map(json::ms);
         Self {
-            terminal,
-            reconnect: plan.reconnect,
-            last: Duration::ZERO,
+            tag: "interval",
+            elapsed_ms: json::ms(elapsed),
+            duration_ms: json::ms(length),
+            connections: counts.connections,
+            messages: counts.messages,
+            bytes: counts.bytes,
+            corrupt: counts.corrupt,
+            errors: counts.errors,
+            messages_per_second: rate(counts.messages, seconds),
+            bytes_per_second: rate(counts.bytes, seconds),
+            connections_per_second: reconnect.then(|| rate(counts.connections, seconds)),
+            p50_ms: latency(0.5),
+            p90_ms: latency(0.9),
+            p99_ms: latency(0.99),
+            max_ms: times.max().map(json::ms),
+            time: time::now(),
         }
     }
 
-    /// Shows the figures of the interval that ends now, all of them its own.
-    pub(crate) fn tick(&mut self, io: &mut Io, tally: &mut Tally, elapsed: Duration) -> Result<()> {
-        let interval = tally.next_interval()?;
+    /// Returns the live line with the same figures.
+    fn line(&self) -> String {
+        let opened = self
+            .connections_per_second
+            .map_or(String::new(), |rate| format!(", {rate:.0} connections/s"));
+        format!(
+            "{:.0} s: {:.0} messages/s{opened}, p50 {:.3} ms, p99 {:.3} ms, {} corrupt, {}",
+            self.elapsed_ms / 1000.0,
+            self.messages_per_second,
+            self.p50_ms.unwrap_or(0.0),
+            self.p99_ms.unwrap_or(0.0),
+            self.corrupt,
+            counted(self.errors, "error"),
+        )
+    }
+}
+
+impl IntervalReporter {
+    /// Creates a reporter. `shows_line` keeps a line on stderr up to date.
+    pub(crate) fn new(options: &LoadOptions, shows_line: bool) -> Self {
+        Self {
+            shows_line,
+            reconnect: options.reconnect,
+            last_end: Duration::ZERO,
+        }
+    }
+
+    /// Prints the figures of the interval that ends at `elapsed`.
+    pub(crate) fn tick(
+        &mut self,
+        io: &mut Io,
+        stats: &mut LoadStats,
+        elapsed: Duration,
+    ) -> Result<()> {
+        let interval = stats.next_interval()?;
         self.show(io, &interval, elapsed)
     }
 
     fn show(&mut self, io: &mut Io, interval: &Interval, elapsed: Duration) -> Result<()> {
-        let length = elapsed.saturating_sub(self.last);
-        self.last = elapsed;
-        let seconds = length.as_secs_f64();
-        let (counts, times) = (interval.counts, &interval.latencies);
-        let latency = |q| times.quantile(q).map(json::ms);
-        let opened = self.reconnect.then(|| rate(counts.connections, seconds));
+        let length = elapsed.saturating_sub(self.last_end);
+        self.last_end = elapsed;
+        let record = JsonInterval::new(interval, elapsed, length, self.reconnect);
         if io.json {
-            io.out.json(&JsonInterval {
-                tag: "interval",
-                elapsed_ms: json::ms(elapsed),
-                duration_ms: json::ms(length),
-                connections: counts.connections,
-                messages: counts.messages,
-                bytes: counts.bytes,
-                corrupt: counts.corrupt,
-                errors: counts.errors,
-                messages_per_second: rate(counts.messages, seconds),
-                bytes_per_second: rate(counts.bytes, seconds),
-                connections_per_second: opened,
-                p50_ms: latency(0.5),
-                p90_ms: latency(0.9),
-                p99_ms: latency(0.99),
-                max_ms: times.max().map(json::ms),
-                time: time::now(),
-            })?;
+            io.out.json(&record)?;
             io.out.flush()?;
         }
-        if self.terminal {
-            let opened = opened.map_or(String::new(), |rate| format!(", {rate:.0} connections/s"));
-            let line = format!(
-                "{:.0} s: {:.0} messages/s{opened}, p50 {:.3} ms, p99 {:.3} ms, \
-                 {} corrupt, {}",
-                elapsed.as_secs_f64(),
-                rate(counts.messages, seconds),
-                latency(0.5).unwrap_or(0.0),
-                latency(0.99).unwrap_or(0.0),
-                counts.corrupt,
-                counted(counts.errors, "error"),
-            );
-            // In the last column some terminals begin the next line.
+        if self.shows_line {
+            let line = record.line();
+            // Some terminals wrap after a character in the last column.
             let columns = match rustix::termios::tcgetwinsize(rustix::stdio::stderr()) {
                 Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
                 _ => COLUMNS,
             };
             let shown: String = line.chars().take(columns - 1).collect();
-            io.report.raw(format!("{FRESH_LINE}{shown}").as_bytes());
+            io.report.raw(format!("{CLEAR_LINE}{shown}").as_bytes());
         }
         Ok(())
     }
 
-    /// Takes the live line away. What came after the last tick is an interval
-    /// of its own.
-    pub(crate) fn end(&mut self, io: &mut Io, tally: &mut Tally, elapsed: Duration) -> Result<()> {
-        if self.terminal {
-            io.report.raw(FRESH_LINE.as_bytes());
-            self.terminal = false;
+    /// Clears the live line. Prints a last interval if there are counts after
+    /// the last tick.
+    pub(crate) fn finish(
+        &mut self,
+        io: &mut Io,
+        stats: &mut LoadStats,
+        elapsed: Duration,
+    ) -> Result<()> {
+        if self.shows_line {
+            io.report.raw(CLEAR_LINE.as_bytes());
+            self.shows_line = false;
         }
-        let interval = tally.next_interval()?;
+        let interval = stats.next_interval()?;
         if interval.counts != Counts::default() {
             self.show(io, &interval, elapsed)?;
         }
@@ -130,18 +155,17 @@ impl Live {
     }
 }
 
-/// The end of a run.
+/// The results of a load test.
 #[derive(Debug)]
 pub(crate) struct Summary<'a> {
-    /// As typed.
+    /// The target as given.
     pub(crate) target: &'a str,
-    /// Who answered.
+    /// The address of the first connection.
     pub(crate) address: Option<&'a str>,
-    /// What was planned.
-    pub(crate) plan: &'a Load,
-    /// The counts, the last echoes included.
-    pub(crate) tally: &'a Tally,
-    /// The time the counts are of.
+    pub(crate) options: &'a LoadOptions,
+    /// The statistics, including the last echoes.
+    pub(crate) stats: &'a LoadStats,
+    /// The duration that the counts are of.
     pub(crate) duration: Duration,
 }
 
@@ -175,41 +199,42 @@ struct JsonSummary<'a> {
     time: String,
 }
 
-/// The quantiles of a summary.
+/// The percentiles of a summary, as shares.
 const QUANTILES: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 0.9999];
 
 impl Summary<'_> {
-    /// Writes it, and a line on stderr for each way in which connections
-    /// failed.
+    /// Prints the summary, and a line on stderr for each kind of error.
     pub(crate) fn show(&self, io: &mut Io) -> Result<()> {
         let target = text::escape(self.target.as_bytes());
-        for (why, count) in &self.tally.errors {
+        for (reason, count) in &self.stats.errors {
             io.report.line(format_args!(
-                "{target}: {} failed: {why}",
+                "{target}: {} failed: {reason}",
                 counted(*count, "connection")
             ));
         }
-        if self.tally.missing > 0 {
+        if self.stats.missing > 0 {
             io.report.line(format_args!(
-                "{target}: {} had not come back at the end",
-                counted(self.tally.missing, "echo")
+                "{target}: {} had not arrived when the run ended",
+                counted(self.stats.missing, "echo")
             ));
         }
-        if self.tally.unsent > 0 {
-            let were = if self.tally.unsent == 1 {
+        if self.stats.unsent > 0 {
+            let were = if self.stats.unsent == 1 {
                 "was"
             } else {
                 "were"
             };
             io.report.line(format_args!(
                 "{target}: {} {were} due but still unsent when the run ended",
-                counted(self.tally.unsent, "message")
+                counted(self.stats.unsent, "message")
             ));
         }
         if io.json {
-            self.record(io)?;
+            io.out.json(&self.record())?;
         } else {
-            self.lines(io, &target)?;
+            for line in self.lines(&target) {
+                io.out.line(line)?;
+            }
         }
         io.out.flush()
     }
@@ -218,11 +243,11 @@ impl Summary<'_> {
         rate(count, self.duration.as_secs_f64())
     }
 
-    fn record(&self, io: &mut Io) -> Result<()> {
-        let (tally, times) = (self.tally, &self.tally.latencies);
-        let counts = tally.counts();
+    fn record(&self) -> JsonSummary<'_> {
+        let (stats, times) = (self.stats, &self.stats.latencies);
+        let counts = stats.counts();
         let [p50, p90, p99, p999, p9999] = QUANTILES.map(|q| times.quantile(q).map(json::ms));
-        io.out.json(&JsonSummary {
+        JsonSummary {
             tag: "summary",
             target: self.target,
             address: self.address,
@@ -235,7 +260,7 @@ impl Summary<'_> {
             messages_per_second: self.per_second(counts.messages),
             bytes_per_second: self.per_second(counts.bytes),
             connections_per_second: self
-                .plan
+                .options
                 .reconnect
                 .then(|| self.per_second(counts.connections)),
             min_ms: times.min().map(json::ms),
@@ -246,58 +271,57 @@ impl Summary<'_> {
             p999_ms: p999,
             p9999_ms: p9999,
             max_ms: times.max().map(json::ms),
-            send_late_p99_ms: tally.lateness.quantile(0.99).map(json::ms),
-            send_late_max_ms: tally.lateness.max().map(json::ms),
-            tcp_rtt_ms: tally.tcp_rtt().map(json::ms),
-            tcp_retransmits: tally.tcp_retransmits(),
+            send_late_p99_ms: stats.lateness.quantile(0.99).map(json::ms),
+            send_late_max_ms: stats.lateness.max().map(json::ms),
+            tcp_rtt_ms: stats.tcp_rtt().map(json::ms),
+            tcp_retransmits: stats.tcp_retransmits(),
             time: time::now(),
-        })
+        }
     }
 
-    fn lines(&self, io: &mut Io, target: &str) -> Result<()> {
-        let (tally, counts) = (self.tally, self.tally.counts());
-        io.out
-            .line(format_args!("--- {target} bench statistics ---"))?;
-        io.out.line(format_args!(
-            "{}, {}, {} verified in {:.3} s",
-            counted(counts.connections, "connection"),
-            counted(counts.messages, "message"),
-            counted(counts.bytes, "byte"),
-            self.duration.as_secs_f64()
-        ))?;
-        let opened = if self.plan.reconnect {
+    fn lines(&self, target: &str) -> Vec<String> {
+        let (stats, counts) = (self.stats, self.stats.counts());
+        let opened = if self.options.reconnect {
             format!(", {:.0} connections/s", self.per_second(counts.connections))
         } else {
             String::new()
         };
-        io.out.line(format_args!(
-            "{:.0} messages/s, {:.3} MB/s each way{opened}",
-            self.per_second(counts.messages),
-            self.per_second(counts.bytes) / 1e6
-        ))?;
-        io.out.line(format_args!(
-            "{} corrupt, {}",
-            counts.corrupt,
-            counted(counts.errors, "error")
-        ))?;
-        if let Some(line) = latency_line(&tally.latencies) {
-            io.out.line(line)?;
-        }
-        if let (Some(p99), Some(max)) = (tally.lateness.quantile(0.99), tally.lateness.max()) {
-            io.out.line(format_args!(
+        let mut lines = vec![
+            format!("--- {target} bench statistics ---"),
+            format!(
+                "{}, {}, {} verified in {:.3} s",
+                counted(counts.connections, "connection"),
+                counted(counts.messages, "message"),
+                counted(counts.bytes, "byte"),
+                self.duration.as_secs_f64()
+            ),
+            format!(
+                "{:.0} messages/s, {:.3} MB/s each way{opened}",
+                self.per_second(counts.messages),
+                self.per_second(counts.bytes) / 1e6
+            ),
+            format!(
+                "{} corrupt, {}",
+                counts.corrupt,
+                counted(counts.errors, "error")
+            ),
+        ];
+        lines.extend(latency_line(&stats.latencies));
+        if let (Some(p99), Some(max)) = (stats.lateness.quantile(0.99), stats.lateness.max()) {
+            lines.push(format!(
                 "sent late p99/max = {:.3}/{:.3} ms",
                 json::ms(p99),
                 json::ms(max)
-            ))?;
+            ));
         }
-        if let (Some(rtt), Some(retransmits)) = (tally.tcp_rtt(), tally.tcp_retransmits()) {
-            io.out.line(format_args!(
+        if let (Some(rtt), Some(retransmits)) = (stats.tcp_rtt(), stats.tcp_retransmits()) {
+            lines.push(format!(
                 "tcp rtt = {:.3} ms, {}",
                 json::ms(rtt),
                 counted(retransmits, "retransmit")
-            ))?;
+            ));
         }
-        Ok(())
+        lines
     }
 }
 
@@ -317,7 +341,7 @@ fn latency_line(times: &Latencies) -> Option<String> {
     ))
 }
 
-/// So many in so many seconds.
+/// Returns `count` per second.
 fn rate(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 {
         count as f64 / seconds
@@ -325,3 +349,7 @@ fn rate(count: u64, seconds: f64) -> f64 {
         0.0
     }
 }
+
+#[cfg(test)]
+#[path = "report/tests.rs"]
+mod tests;

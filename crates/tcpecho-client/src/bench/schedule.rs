@@ -1,9 +1,9 @@
-//! The open loop: message `k` is due `k` intervals after the start, whatever
-//! the peer does, and its latency counts from then. So a peer that stalls
-//! makes every message late that was due meanwhile, as it would for users who
-//! do not wait for each other (no "coordinated omission").
+//! The schedule of the open loop: message `k` is due `k` intervals after the
+//! start, regardless of the peer, and its latency is measured from its due time.
+//! So a stall of the peer delays every message that is due during the stall, as
+//! it would for independent users. This avoids "coordinated omission".
 
-/// When messages are due, in nanoseconds since the start.
+/// The due times of messages, in nanoseconds since the start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
     interval: f64,
@@ -11,7 +11,8 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// `rate` messages a second, dealt to the connections in turn.
+    /// Creates a schedule of `rate` messages per second, assigned to the
+    /// connections in turn.
     pub(crate) fn new(rate: f64, connections: usize) -> Self {
         Self {
             interval: 1e9 / rate,
@@ -19,15 +20,15 @@ impl Schedule {
         }
     }
 
-    /// When message `k` of the whole run is due.
+    /// Returns the due time of message `k` of the run.
     pub(crate) fn due(&self, k: u64) -> u64 {
         (k as f64 * self.interval) as u64
     }
 
-    /// How many messages are due by `now`.
+    /// Returns the number of messages that are due by `now`.
     pub(crate) fn due_by(&self, now: u64) -> u64 {
         let mut count = (now as f64 / self.interval) as u64;
-        // Rounding: what `due` says is what counts.
+        // Corrects rounding, so that the result agrees with `due`.
         while self.due(count) <= now {
             count += 1;
         }
@@ -37,12 +38,12 @@ impl Schedule {
         count
     }
 
-    /// The connection that message `k` belongs to.
+    /// Returns the index of the connection that sends message `k`.
     pub(crate) fn connection(&self, k: u64) -> usize {
         (k % self.connections) as usize
     }
 
-    /// When message `sequence` of a connection is due.
+    /// Returns the due time of message `sequence` of a connection.
     pub(crate) fn due_of(&self, connection: u32, sequence: u64) -> u64 {
         self.due(sequence * self.connections + u64::from(connection))
     }
@@ -55,7 +56,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_ways_to_count_agree(rate in 0.1f64..1e7, connections in 1usize..10_000, k in 0u64..1 << 40) {
+        fn due_times_agree_with_counts_and_connections(rate in 0.1f64..1e7, connections in 1usize..10_000, k in 0u64..1 << 40) {
             let schedule = Schedule::new(rate, connections);
             let connection = schedule.connection(k);
             let sequence = k / connections as u64;
@@ -68,11 +69,11 @@ mod tests {
     }
 
     #[test]
-    fn rates() {
+    fn due_times_do_not_drift() {
         let schedule = Schedule::new(20_000.0, 50);
         assert_eq!(schedule.due(0), 0);
         assert_eq!(schedule.due(20_000), 1_000_000_000);
-        // A year later the error is still below a microsecond.
+        // After a year the error is still below a microsecond.
         let year = 365 * 86_400 * 20_000u64;
         assert!(schedule.due(year).abs_diff(365 * 86_400 * 1_000_000_000) < 1000);
     }

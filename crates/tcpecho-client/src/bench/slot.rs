@@ -1,65 +1,64 @@
-//! One connection of the load engine.
+//! A slot of the load engine. It holds one connection, or with `--reconnect`
+//! one connection after another.
 
-use super::talk::Talk;
-use crate::link::Link;
+use super::stream::MessageStream;
+use crate::connection::Connection;
 use crate::pattern::Pattern;
 
-/// Where a connection stands.
+/// The state of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// No connection, or no more.
+pub(crate) enum SlotState {
+    /// The slot has no connection.
     Closed,
-    /// The connect is under way.
-    Opening,
-    /// Messages go both ways.
+    /// The connect is in progress.
+    Connecting,
+    /// The connection is open, and messages are sent and received.
     Open,
-    /// All has come back, and the peer's end of file is waited for.
+    /// All echoes have arrived, and the peer's end of file is expected.
     Closing,
 }
 
-/// A place for a connection.
+/// A slot with its connection and the messages of it.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    /// The connection.
-    pub(crate) link: Option<Link>,
-    /// Where it stands.
-    pub(crate) stage: Stage,
-    /// Whether it is watched for reading and for writing.
-    pub(crate) watched: (bool, bool),
-    /// Its stream.
-    pub(crate) talk: Talk,
-    /// From when the latency of its one message counts, with `--reconnect`.
-    pub(crate) since: Option<u64>,
+    pub(crate) connection: Option<Connection>,
+    pub(crate) state: SlotState,
+    /// Whether the poller watches for reading and for writing.
+    pub(crate) interest: (bool, bool),
+    pub(crate) stream: MessageStream,
+    /// With `--reconnect`: the time from which the latency of the connection's
+    /// only message is measured, in nanoseconds since the start.
+    pub(crate) measured_from: Option<u64>,
     number: u32,
-    /// Messages of the connections before this one.
+    /// With `--reconnect`: the sequence number of the next connection's message.
     sequence: u64,
 }
 
 impl Slot {
-    /// Slot `number`, closed. `timed` remembers when each message was sent.
-    pub(crate) fn new(pattern: &Pattern, number: u32, timed: bool) -> Self {
+    /// Creates a closed slot. `is_timed` records the send time of each message.
+    pub(crate) fn new(pattern: &Pattern, number: u32, is_timed: bool) -> Self {
         Self {
-            link: None,
-            stage: Stage::Closed,
-            watched: (false, false),
-            talk: Talk::new(pattern, number, 0, timed),
-            since: None,
+            connection: None,
+            state: SlotState::Closed,
+            interest: (false, false),
+            stream: MessageStream::new(pattern, number, 0, is_timed),
+            measured_from: None,
             number,
             sequence: 0,
         }
     }
 
-    /// A new stream of one message for a new connection; the numbers go on,
-    /// so that an echo meant for the connection before does not pass.
-    pub(crate) fn restart(&mut self, pattern: &Pattern, since: u64) {
-        self.talk = Talk::new(pattern, self.number, self.sequence, false);
-        self.talk.allow(1);
+    /// Prepares a single message for a new connection. Sequence numbers
+    /// continue, so that an echo of an earlier connection is detected.
+    pub(crate) fn restart(&mut self, pattern: &Pattern, measured_from: u64) {
+        self.stream = MessageStream::new(pattern, self.number, self.sequence, false);
+        self.stream.allow(1);
         self.sequence += 1;
-        self.since = Some(since);
+        self.measured_from = Some(measured_from);
     }
 
-    /// Whether there is a connection.
+    /// Returns whether the slot has a connection, which may be incomplete.
     pub(crate) fn is_open(&self) -> bool {
-        self.stage != Stage::Closed
+        self.state != SlotState::Closed
     }
 }

@@ -1,4 +1,5 @@
-//! Echoes one by one, what became of them, and the summary of a run.
+//! The lines and records of messages that are sent one by one, and the summary
+//! of such a run.
 
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use common::{Error, Result, json, text, time};
 use serde::Serialize;
 
 use super::{error, ms};
-use crate::ledger::{Event, Ledger};
 use crate::stats::{Jitter, Latencies};
+use crate::tracker::{EchoTracker, Event};
 
 #[derive(Serialize)]
 struct JsonReply {
@@ -40,103 +41,117 @@ struct JsonStray {
     time: String,
 }
 
-/// One echo, or what became of it.
+/// The record of an event.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum JsonEvent {
+    Reply(JsonReply),
+    Timeout(JsonTimeout),
+    Stray(JsonStray),
+}
+
+/// Prints an event of a run.
 pub(crate) fn event(io: &mut Io, address: &str, event: Event) -> Result<()> {
     if io.json {
-        return json_event(io, event);
+        io.out.json(&JsonEvent::new(event))
+    } else {
+        io.out.line(event_line(address, event))
     }
+}
+
+fn event_line(address: &str, event: Event) -> String {
     let address = text::escape(address.as_bytes());
-    let turned = |reordered| if reordered { " reordered" } else { "" };
+    let mark = |reordered| if reordered { " reordered" } else { "" };
     match event {
         Event::Reply {
             seq,
             bytes,
             rtt,
             reordered,
-        } => io.out.line(format_args!(
+        } => format!(
             "{bytes} bytes from {address}: seq={seq} time={}{}",
             ms(rtt),
-            turned(reordered)
-        )),
+            mark(reordered)
+        ),
         Event::Corrupt {
             seq,
             bytes,
             offset,
             rtt,
             reordered,
-        } => io.out.line(format_args!(
+        } => format!(
             "{bytes} bytes from {address}: seq={seq} time={} differs at offset {offset}{}",
             ms(rtt),
-            turned(reordered)
-        )),
-        Event::Timeout { seq } => io
-            .out
-            .line(format_args!("no echo from {address}: seq={seq} timed out")),
+            mark(reordered)
+        ),
+        Event::Timeout { seq } => format!("no echo from {address}: seq={seq} timed out"),
         Event::Late {
             seq, rtt, offset, ..
         } => {
             let differs = offset.map_or(String::new(), |at| format!(" differs at offset {at}"));
-            io.out.line(format_args!(
+            format!(
                 "late echo from {address}: seq={seq} time={}{differs}",
                 ms(rtt)
-            ))
+            )
         }
-        Event::Duplicate { seq, bytes, rtt } => io.out.line(format_args!(
+        Event::Duplicate { seq, bytes, rtt } => format!(
             "{bytes} bytes from {address}: seq={seq} time={} duplicate",
             ms(rtt)
-        )),
-        Event::Stray { bytes } => io.out.line(format_args!(
-            "{bytes} bytes from {address} that belong to no message"
-        )),
+        ),
+        Event::Stray { bytes } => {
+            format!("{bytes} bytes from {address} that belong to no message")
+        }
     }
 }
 
-fn json_event(io: &mut Io, event: Event) -> Result<()> {
-    let time = time::now();
-    let (tag, seq, bytes, rtt, offset) = match event {
-        Event::Reply {
-            seq, bytes, rtt, ..
-        }
-        | Event::Duplicate { seq, bytes, rtt } => ("reply", seq, bytes, rtt, None),
-        Event::Corrupt {
+impl JsonEvent {
+    fn new(event: Event) -> Self {
+        let time = time::now();
+        let (tag, seq, bytes, rtt, offset) = match event {
+            Event::Reply {
+                seq, bytes, rtt, ..
+            }
+            | Event::Duplicate { seq, bytes, rtt } => ("reply", seq, bytes, rtt, None),
+            Event::Corrupt {
+                seq,
+                bytes,
+                rtt,
+                offset,
+                ..
+            } => ("reply", seq, bytes, rtt, Some(offset)),
+            Event::Late {
+                seq,
+                bytes,
+                rtt,
+                offset,
+            } => ("late", seq, bytes, rtt, offset),
+            Event::Timeout { seq } => {
+                let tag = "timeout";
+                return Self::Timeout(JsonTimeout { tag, seq, time });
+            }
+            Event::Stray { bytes } => {
+                let tag = "stray";
+                return Self::Stray(JsonStray { tag, bytes, time });
+            }
+        };
+        Self::Reply(JsonReply {
+            tag,
             seq,
             bytes,
-            rtt,
+            rtt_ms: json::ms(rtt),
+            reordered: matches!(
+                event,
+                Event::Reply { reordered, .. } | Event::Corrupt { reordered, .. } if reordered
+            ),
+            duplicate: matches!(event, Event::Duplicate { .. }),
+            corrupt: offset.is_some(),
             offset,
-            ..
-        } => ("reply", seq, bytes, rtt, Some(offset)),
-        Event::Late {
-            seq,
-            bytes,
-            rtt,
-            offset,
-        } => ("late", seq, bytes, rtt, offset),
-        Event::Timeout { seq } => {
-            let tag = "timeout";
-            return io.out.json(&JsonTimeout { tag, seq, time });
-        }
-        Event::Stray { bytes } => {
-            let tag = "stray";
-            return io.out.json(&JsonStray { tag, bytes, time });
-        }
-    };
-    io.out.json(&JsonReply {
-        tag,
-        seq,
-        bytes,
-        rtt_ms: json::ms(rtt),
-        reordered: matches!(
-            event,
-            Event::Reply { reordered, .. } | Event::Corrupt { reordered, .. } if reordered
-        ),
-        duplicate: matches!(event, Event::Duplicate { .. }),
-        corrupt: offset.is_some(),
-        offset,
-        time,
-    })
+            time,
+        })
+    }
 }
 
-/// A message that was lost because its connection failed.
+/// Prints the loss of a message because of a failed connection.
 pub(crate) fn failure(io: &mut Io, address: &str, seq: u64, failure: &Error) -> Result<()> {
     if io.json {
         return error(io, failure, Some(address), Some(seq));
@@ -175,63 +190,62 @@ struct JsonSummary<'a> {
     time: String,
 }
 
-/// What a summary is about.
+/// The subject of a summary, which decides its wording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum Subject {
     /// Messages and their echoes.
     Echo,
-    /// Connections that were made and closed.
+    /// Connects without a message.
     Connect,
 }
 
-/// The end of a run of echoes or handshakes.
+/// The summary of a run of messages or connects.
 #[derive(Debug)]
 pub(crate) struct Summary<'a> {
-    /// As typed.
+    /// The target as given.
     pub(crate) target: &'a str,
-    /// The address that answered last, if any did.
+    /// The address of the last connection, if there was one.
     pub(crate) address: Option<&'a str>,
-    /// What was counted.
-    pub(crate) what: What,
-    /// The counts.
-    pub(crate) ledger: &'a Ledger,
-    /// The times of those that came back.
+    pub(crate) subject: Subject,
+    pub(crate) tracker: &'a EchoTracker,
+    /// The round-trip times, or the durations of the connects.
     pub(crate) latencies: &'a Latencies,
-    /// Their variation.
     pub(crate) jitter: Jitter,
-    /// The length of the run.
+    /// The duration of the run.
     pub(crate) duration: Duration,
 }
 
 impl Summary<'_> {
-    /// Writes it.
+    /// Prints the summary as lines or as a record.
     pub(crate) fn show(&self, io: &mut Io) -> Result<()> {
         if io.json {
-            self.record(io)?;
+            io.out.json(&self.record())?;
         } else {
-            self.lines(io)?;
+            for line in self.lines() {
+                io.out.line(line)?;
+            }
         }
         io.out.flush()
     }
 
-    fn record(&self, io: &mut Io) -> Result<()> {
-        let (ledger, times) = (self.ledger, self.latencies);
+    fn record(&self) -> JsonSummary<'_> {
+        let (tracker, times) = (self.tracker, self.latencies);
         let time = |t: Option<Duration>| t.map(json::ms);
-        // A handshake has no content.
-        let echo = self.what == What::Echo;
-        io.out.json(&JsonSummary {
+        // A connect has no echo that could be corrupt or reordered.
+        let echo = self.subject == Subject::Echo;
+        JsonSummary {
             tag: "summary",
             target: self.target,
             address: self.address,
-            sent: ledger.sent,
-            received: ledger.received,
-            lost: ledger.lost,
-            in_flight: ledger.in_flight,
-            loss_percent: rounded(ledger.loss_percent()),
-            corrupt: echo.then_some(ledger.corrupt),
-            duplicates: ledger.duplicates().filter(|_| echo),
-            reordered: echo.then_some(ledger.reordered),
-            strays: ledger.strays().filter(|_| echo),
+            sent: tracker.sent,
+            received: tracker.received,
+            lost: tracker.lost,
+            in_flight: tracker.in_flight,
+            loss_percent: rounded(tracker.loss_percent()),
+            corrupt: echo.then_some(tracker.corrupt),
+            duplicates: tracker.duplicates().filter(|_| echo),
+            reordered: echo.then_some(tracker.reordered),
+            strays: tracker.strays().filter(|_| echo),
             jitter_ms: time(self.jitter.get()),
             min_ms: time(times.min()),
             avg_ms: time(times.mean()),
@@ -239,40 +253,43 @@ impl Summary<'_> {
             p90_ms: time(times.quantile(0.9)),
             p99_ms: time(times.quantile(0.99)),
             max_ms: time(times.max()),
-            interval_ms: time(ledger.interval()),
+            interval_ms: time(tracker.interval()),
             duration_ms: json::ms(self.duration),
             time: time::now(),
-        })
+        }
     }
 
-    fn lines(&self, io: &mut Io) -> Result<()> {
-        let (ledger, times) = (self.ledger, self.latencies);
+    fn lines(&self) -> Vec<String> {
+        let (tracker, times) = (self.tracker, self.latencies);
         let target = text::escape(self.target.as_bytes());
-        let (heading, sent, received, lost, rtt) = match self.what {
-            What::Echo => ("echo", "sent", "received", "loss", "rtt"),
-            What::Connect => ("connect", "tried", "connected", "failed", "connect"),
+        let (heading, sent, received, lost, rtt) = match self.subject {
+            Subject::Echo => ("echo", "sent", "received", "loss", "rtt"),
+            Subject::Connect => ("connect", "tried", "connected", "failed", "connect"),
         };
-        io.out
-            .line(format_args!("\n--- {target} {heading} statistics ---"))?;
         let others = [
-            (ledger.corrupt, "corrupt"),
-            (ledger.duplicates().unwrap_or(0), "duplicate"),
-            (ledger.reordered, "reordered"),
-            (ledger.strays().unwrap_or(0), "stray"),
-            (ledger.in_flight, "in flight"),
+            (tracker.corrupt, "corrupt"),
+            (tracker.duplicates().unwrap_or(0), "duplicate"),
+            (tracker.reordered, "reordered"),
+            (tracker.strays().unwrap_or(0), "stray"),
+            (tracker.in_flight, "in flight"),
         ];
-        let others: String = others
+        let others: Vec<String> = others
             .iter()
             .filter(|(count, _)| *count > 0)
-            .flat_map(|(count, what)| [", ".to_owned(), count.to_string(), format!(" {what}")])
+            .map(|(count, what)| format!(", {count} {what}"))
             .collect();
-        io.out.line(format_args!(
-            "{} {sent}, {} {received}, {}% {lost}{others}, time {:.0} ms",
-            ledger.sent,
-            ledger.received,
-            rounded(ledger.loss_percent()),
-            json::ms(self.duration)
-        ))?;
+        let others = others.concat();
+        let mut lines = vec![
+            String::new(),
+            format!("--- {target} {heading} statistics ---"),
+            format!(
+                "{} {sent}, {} {received}, {}% {lost}{others}, time {:.0} ms",
+                tracker.sent,
+                tracker.received,
+                rounded(tracker.loss_percent()),
+                json::ms(self.duration)
+            ),
+        ];
         let all = [
             times.min(),
             times.mean(),
@@ -287,37 +304,30 @@ impl Summary<'_> {
                 .flatten()
                 .map(|t| format!("{:.3}", json::ms(t)))
                 .collect();
-            io.out.line(format_args!(
+            lines.push(format!(
                 "{rtt} min/avg/p50/p90/p99/max = {} ms",
                 all.join("/")
-            ))?;
+            ));
         }
         let mut last = Vec::new();
         if let Some(jitter) = self.jitter.get() {
             last.push(format!("jitter = {}", ms(jitter)));
         }
-        if let Some(interval) = ledger.interval() {
+        if let Some(interval) = tracker.interval() {
             last.push(format!("interval = {}", ms(interval)));
         }
         if !last.is_empty() {
-            io.out.line(last.join(", "))?;
+            lines.push(last.join(", "));
         }
-        Ok(())
+        lines
     }
 }
 
-/// At most four decimals.
+/// Rounds to four decimals.
 fn rounded(percent: f64) -> f64 {
     (percent * 1e4).round() / 1e4
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentages() {
-        assert_eq!(rounded(100.0 / 3.0).to_string(), "33.3333");
-        assert_eq!(rounded(20.0).to_string(), "20");
-    }
-}
+#[path = "echoes/tests.rs"]
+mod tests;

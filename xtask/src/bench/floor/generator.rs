@@ -1,12 +1,12 @@
-//! A minimal load generator with one thread and epoll, without statistics and
-//! verification. `generator PORT CONNECTIONS DEPTH MS` prints the number of messages
-//! of 64 bytes that 127.0.0.1:PORT echoes per second.
+//! A minimal load generator: one thread with epoll, without statistics and
+//! verification. `generator PORT CONNECTIONS DEPTH MS` prints the number of
+//! 64-byte messages per second that 127.0.0.1:PORT echoes.
 //!
-//! `generator PORT RATE MS` is a closed loop with one connection, which sends at
-//! most RATE messages per second at equal intervals, and prints the median
-//! round-trip time in milliseconds.
+//! `generator PORT RATE MS` is a closed loop over one connection that sends at
+//! most RATE evenly spaced messages per second. It prints the median time from a
+//! send to its echo in milliseconds.
 //!
-//! `cargo xtask bench` compiles it; it does not belong to a crate.
+//! `cargo xtask bench` compiles this file; it belongs to no crate.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ const SIZE: usize = 64;
 const EPOLL_CTL_ADD: i32 = 1;
 const EPOLLIN: u32 = 1;
 
-/// The layout of the kernel, which is packed on x86-64 only.
+/// The kernel's `struct epoll_event`, which is packed on x86-64 only.
 #[cfg_attr(target_arch = "x86_64", repr(C, packed))]
 #[cfg_attr(not(target_arch = "x86_64"), repr(C))]
 #[derive(Clone, Copy)]
@@ -35,19 +35,19 @@ unsafe extern "C" {
 fn main() {
     let numbers: Vec<u64> = std::env::args()
         .skip(1)
-        .map(|arg| arg.parse().expect("pass numbers"))
+        .map(|arg| arg.parse().expect("a number"))
         .collect();
     match numbers[..] {
         [port, connections, depth, ms] => load(port, connections, depth, ms),
         [port, rate, ms] => paced(port, rate, ms),
-        _ => panic!("usage: generator PORT CONNECTIONS DEPTH MS, or generator PORT RATE MS"),
+        _ => panic!("generator PORT CONNECTIONS DEPTH MS, or PORT RATE MS"),
     }
 }
 
 fn connect(port: u64) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", port as u16)).expect("connect");
-    stream.set_nodelay(true).expect("set TCP_NODELAY");
-    stream.set_nonblocking(true).expect("make the socket non-blocking");
+    stream.set_nodelay(true).expect("TCP_NODELAY");
+    stream.set_nonblocking(true).expect("non-blocking");
     stream
 }
 
@@ -62,16 +62,16 @@ fn paced(port: u64, rate: u64, ms: u64) {
         while Instant::now() < due {}
         let sent = Instant::now();
         stream.write_all(&buffer).expect("send");
-        let mut back = 0;
-        while back < SIZE {
-            match stream.read(&mut buffer[back..]) {
+        let mut received = 0;
+        while received < SIZE {
+            match stream.read(&mut buffer[received..]) {
                 Ok(0) => panic!("the server closed"),
-                Ok(n) => back += n,
+                Ok(n) => received += n,
                 Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::WouldBlock),
             }
         }
         times.push(sent.elapsed());
-        // A late echo delays the next message: this is a closed loop.
+        // A late echo delays the next send, as in any closed loop.
         due = (due + Duration::from_secs(1) / rate as u32).max(Instant::now());
     }
     times.sort_unstable();

@@ -1,0 +1,518 @@
+//! The man page of a tool or of one of its commands, in roff.
+//!
+//! The page is written from the same clap definition that parses the command
+//! line. The text after the options in `--help` supplies the other sections: a
+//! line that begins at the margin and is in capitals, or that ends with a colon
+//! and is followed by an indented line, is a heading, as in `EXIT STATUS` or
+//! `Examples:`. Indented text keeps its line breaks; other text is filled.
+//!
+//! `clap_mangen` writes no EXIT STATUS or EXAMPLES, fills tables, and leaves out
+//! options that are hidden from the short help.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use clap::{Arg, ArgAction, Command};
+
+/// The date in the footer, since the pages must not depend on the build.
+const DATE: &str = "2026-11-30";
+
+/// The tools of the suite, for SEE ALSO.
+const TOOLS: [&str; 6] = [
+    "httpget",
+    "ping",
+    "resolve",
+    "subnetcalc",
+    "tcpecho-client",
+    "tcpecho-server",
+];
+
+/// Sections in this order follow OPTIONS and the tool's other sections.
+const LAST_SECTIONS: [&str; 5] = ["EXIT STATUS", "ENVIRONMENT", "FILES", "SIGNALS", "EXAMPLES"];
+
+/// Variables that every tool reads.
+const ENVIRONMENT: [(&str, &str); 3] = [
+    ("NO_COLOR", "Turns colour off, if not empty."),
+    (
+        "CLICOLOR_FORCE",
+        "Turns colour on even if the output is not a terminal, if neither empty nor 0.",
+    ),
+    ("TERM", "Turns colour off, if it is \"dumb\"."),
+];
+
+/// Words with more bytes may be broken.
+const LONG_WORD: usize = 40;
+
+/// A heading and the lines below it.
+struct Section {
+    heading: String,
+    lines: Vec<String>,
+}
+
+/// Writes the page of `command`. `path` has the names of the commands above
+/// it, from the tool down.
+pub(crate) fn write(command: &Command, path: &[&str], writer: &mut impl Write) -> io::Result<()> {
+    let name = [path, &[command.get_name()]].concat().join("-");
+    let tool = path.first().copied().unwrap_or(command.get_name());
+    let version = command.get_version().unwrap_or(env!("CARGO_PKG_VERSION"));
+    writeln!(
+        writer,
+        ".TH {} 1 {DATE} \"{tool} {version}\" \"User Commands\"",
+        escape(&name.to_uppercase())
+    )?;
+    // Ragged lines: adjusting spreads the words of narrow columns apart.
+    writeln!(writer, ".ad l\n.nh")?;
+    writeln!(writer, ".SH NAME")?;
+    let about = command.get_about().map(ToString::to_string);
+    let about = about.unwrap_or_default();
+    let line = format!("{} \\- {}", escape(&name), escape(&about));
+    writeln!(writer, "{}", wrapped(&line))?;
+    synopsis(command, &[path, &[command.get_name()]].concat(), writer)?;
+
+    writeln!(writer, ".SH DESCRIPTION")?;
+    let description = command.get_long_about().map(ToString::to_string);
+    paragraphs(&description.unwrap_or_else(|| about.clone() + "."), writer)?;
+    let after = command.get_after_long_help().or(command.get_after_help());
+    let (introduction, sections) = sections(&after.map(ToString::to_string).unwrap_or_default());
+    if introduction.iter().any(|line| !line.is_empty()) {
+        writeln!(writer, ".PP")?;
+        body(&introduction, writer)?;
+    }
+    commands(command, &name, writer)?;
+    options(command, path, writer)?;
+
+    let is_last = |section: &&Section| LAST_SECTIONS.contains(&section.heading.as_str());
+    for section in sections.iter().filter(|section| !is_last(section)) {
+        writeln!(writer, ".SH \"{}\"", escape(&section.heading))?;
+        body(&section.lines, writer)?;
+    }
+    for heading in LAST_SECTIONS {
+        let own = sections.iter().find(|section| section.heading == heading);
+        if own.is_some() || heading == "ENVIRONMENT" {
+            writeln!(writer, ".SH \"{heading}\"")?;
+        }
+        match own {
+            Some(section) if heading == "EXIT STATUS" => statuses(&section.lines, writer)?,
+            Some(section) => body(&section.lines, writer)?,
+            None => {}
+        }
+        if heading == "ENVIRONMENT" {
+            for (variable, effect) in ENVIRONMENT {
+                writeln!(writer, ".TP\n\\fB{variable}\\fR\n{}", escape(effect))?;
+            }
+        }
+    }
+    see_also(command, &name, path, writer)
+}
+
+/// Writes the usage lines, the program name in bold.
+fn synopsis(command: &Command, path: &[&str], writer: &mut impl Write) -> io::Result<()> {
+    writeln!(writer, ".SH SYNOPSIS")?;
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage:");
+    let name = path.join(" ");
+    let lines = usage.lines().map(str::trim).filter(|line| !line.is_empty());
+    for (at, line) in lines.enumerate() {
+        if at > 0 {
+            writeln!(writer, ".br")?;
+        }
+        match line.strip_prefix(&name) {
+            Some(rest) => {
+                let rest = escape(rest).replace('<', "\\fI").replace('>', "\\fR");
+                writeln!(writer, "\\fB{}\\fR{rest}", escape(&name))?;
+            }
+            None => writeln!(writer, "{}", escape(line))?,
+        }
+    }
+    Ok(())
+}
+
+/// Writes the list of commands, each with the name of its own page.
+fn commands(command: &Command, name: &str, writer: &mut impl Write) -> io::Result<()> {
+    let mut commands = command
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set() && command.get_name() != "help")
+        .peekable();
+    if commands.peek().is_some() {
+        writeln!(writer, ".SH COMMANDS")?;
+    }
+    for command in commands {
+        let about = command.get_about().map(ToString::to_string);
+        let page = escape(&format!("{name}-{}", command.get_name()));
+        writeln!(
+            writer,
+            ".TP\n\\fB{page}\\fR(1)\n{}",
+            wrapped(&sentence(&about.unwrap_or_default()))
+        )?;
+    }
+    Ok(())
+}
+
+/// Writes operands and options, the options by their help headings. The page of
+/// a subcommand refers to the options that it shares with the tool.
+fn options(command: &Command, path: &[&str], writer: &mut impl Write) -> io::Result<()> {
+    let shown = |arg: &&Arg| !arg.is_hide_set() && (path.is_empty() || !arg.is_global_set());
+    let operands: Vec<&Arg> = command.get_positionals().filter(shown).collect();
+    if !operands.is_empty() {
+        writeln!(writer, ".SH OPERANDS")?;
+        for operand in operands {
+            let names: Vec<String> = operand
+                .get_value_names()
+                .unwrap_or_default()
+                .iter()
+                .map(|name| format!("\\fI{}\\fR", escape(name)))
+                .collect();
+            writeln!(writer, ".TP\n{}", names.join(" "))?;
+            help(operand, writer)?;
+        }
+    }
+    writeln!(writer, ".SH OPTIONS")?;
+    if let Some(tool) = path.first() {
+        writeln!(
+            writer,
+            "The general and input options of\n.BR {} (1)\napply, too.",
+            escape(tool)
+        )?;
+    }
+    let options: Vec<&Arg> = command.get_opts().chain(flags(command)).collect();
+    let mut headings: Vec<Option<&str>> = Vec::new();
+    for option in command.get_arguments().filter(|arg| !arg.is_positional()) {
+        if shown(&option) && !headings.contains(&option.get_help_heading()) {
+            headings.push(option.get_help_heading());
+        }
+    }
+    for heading in headings {
+        if let Some(heading) = heading {
+            writeln!(writer, ".SS \"{}\"", escape(heading))?;
+        }
+        for option in command
+            .get_arguments()
+            .filter(|arg| options.iter().any(|other| other.get_id() == arg.get_id()))
+            .filter(|arg| arg.get_help_heading() == heading && shown(arg))
+        {
+            writeln!(writer, ".TP\n{}", signature(option))?;
+            help(option, writer)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the options without a value.
+fn flags(command: &Command) -> impl Iterator<Item = &Arg> {
+    let takes_value = |arg: &&Arg| arg.get_action().takes_values();
+    command
+        .get_arguments()
+        .filter(move |arg| !arg.is_positional() && !takes_value(arg))
+}
+
+/// Returns the names of an option with its value: `-c, --count N`.
+fn signature(option: &Arg) -> String {
+    let bold = |name: String| format!("\\fB{}\\fR", escape(&name));
+    let short = option.get_short().map(|short| bold(format!("-{short}")));
+    let long = option.get_long().map(|long| bold(format!("--{long}")));
+    let aliases = option.get_visible_aliases().unwrap_or_default();
+    let aliases = aliases.into_iter().map(|alias| bold(format!("--{alias}")));
+    let names: Vec<String> = short.into_iter().chain(long).chain(aliases).collect();
+    // Writing to a String cannot fail.
+    let mut text = names.join(", ");
+    if option.get_action().takes_values() {
+        let names = option.get_value_names().unwrap_or_default();
+        let values: Vec<String> = names
+            .iter()
+            .map(|name| format!("\\fI{}\\fR", escape(name)))
+            .collect();
+        let optional = option
+            .get_num_args()
+            .is_some_and(|range| range.min_values() == 0);
+        if optional {
+            let _ = write!(text, "[={}]", values.join(" "));
+        } else {
+            let _ = write!(text, " {}", values.join(" "));
+        }
+    }
+    text
+}
+
+/// Writes the help of an argument, its values and its default.
+fn help(arg: &Arg, writer: &mut impl Write) -> io::Result<()> {
+    let text = arg.get_long_help().or(arg.get_help());
+    let text = text.map(ToString::to_string).unwrap_or_default();
+    let mut text = sentence(&text);
+    let values: Vec<String> = arg
+        .get_possible_values()
+        .iter()
+        .filter(|value| !value.is_hide_set())
+        .map(|value| {
+            let name = format!("\\fB{}\\fR", escape(value.get_name()));
+            match value.get_help().map(ToString::to_string) {
+                Some(help) if !help.eq_ignore_ascii_case(value.get_name()) => {
+                    format!("{name} ({})", escape(&lower_first(&help)))
+                }
+                _ => name,
+            }
+        })
+        .collect();
+    let takes_values = matches!(arg.get_action(), ArgAction::Set | ArgAction::Append);
+    if takes_values && !values.is_empty() {
+        let _ = write!(text, " One of {}.", values.join(", "));
+    }
+    let defaults: Vec<String> = arg
+        .get_default_values()
+        .iter()
+        .map(|value| escape(&value.to_string_lossy()))
+        .collect();
+    if takes_values && !defaults.is_empty() && !arg.is_hide_default_value_set() {
+        let _ = write!(text, " The default is {}.", defaults.join(" "));
+    }
+    writeln!(writer, "{}", wrapped(&text))
+}
+
+/// Returns help text that ends with a full stop, escaped.
+fn sentence(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let ends = text.is_empty() || text.ends_with(['.', '!', '?', ')', ']', ':']);
+    escape(&text) + if ends { "" } else { "." }
+}
+
+/// Returns text with its first letter in lower case, unless the second is a
+/// capital, too.
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some(first), second) if second.is_none_or(|second| !second.is_uppercase()) => {
+            first.to_lowercase().chain(text.chars().skip(1)).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// Splits the text after the options into its introduction and its sections.
+fn sections(text: &str) -> (Vec<String>, Vec<Section>) {
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    let mut introduction = Vec::new();
+    let mut sections: Vec<Section> = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let next = lines.get(at + 1).copied().unwrap_or_default();
+        if let Some(heading) = heading(line, next) {
+            sections.push(Section {
+                heading,
+                lines: Vec::new(),
+            });
+        } else {
+            let lines = sections.last_mut().map(|section| &mut section.lines);
+            lines.unwrap_or(&mut introduction).push((*line).to_owned());
+        }
+    }
+    (introduction, sections)
+}
+
+/// Returns the heading that a line is, in capitals.
+fn heading(line: &str, next: &str) -> Option<String> {
+    let begins = line.chars().next()?.is_ascii_alphabetic();
+    let capitals = line.len() > 3 && !line.contains(|c: char| c.is_ascii_lowercase());
+    let colon = line.ends_with(':') && next.starts_with(' ');
+    (begins && (capitals || colon)).then(|| line.trim_end_matches(':').to_uppercase())
+}
+
+/// Writes lines: indented ones as they are, others filled into paragraphs.
+fn body(lines: &[String], writer: &mut impl Write) -> io::Result<()> {
+    let mut verbatim = false;
+    let mut blank = false;
+    let mut started = false;
+    for line in lines {
+        if line.is_empty() {
+            blank = started;
+            continue;
+        }
+        let indented = line.starts_with(' ');
+        if verbatim && !indented {
+            writeln!(writer, ".EE")?;
+        } else if verbatim && blank {
+            writeln!(writer)?;
+        }
+        if indented && !verbatim {
+            writeln!(writer, "{}.EX", if started { ".PP\n" } else { "" })?;
+        } else if !indented && (blank || verbatim) {
+            writeln!(writer, ".PP")?;
+        }
+        verbatim = indented;
+        (blank, started) = (false, true);
+        if indented {
+            writeln!(writer, "{}", guarded(&escape(line)))?;
+        } else {
+            writeln!(writer, "{}", wrapped(&escape(line)))?;
+        }
+    }
+    if verbatim {
+        writeln!(writer, ".EE")?;
+    }
+    Ok(())
+}
+
+/// Writes the lines `N  meaning` with their continuation lines as a list.
+fn statuses(lines: &[String], writer: &mut impl Write) -> io::Result<()> {
+    let mut items: Vec<(String, String)> = Vec::new();
+    for line in lines {
+        let text = line.trim();
+        match (text.split_once("  "), items.last_mut()) {
+            (Some((status, meaning)), _) if status.parse::<u8>().is_ok() => {
+                items.push((status.to_owned(), meaning.trim().to_owned()));
+            }
+            (_, Some((_, meaning))) => {
+                meaning.push(' ');
+                meaning.push_str(text);
+            }
+            (_, None) => writeln!(writer, "{}", wrapped(&escape(text)))?,
+        }
+    }
+    for (status, meaning) in items {
+        writeln!(writer, ".TP\n{status}\n{}", wrapped(&escape(&meaning)))?;
+    }
+    Ok(())
+}
+
+/// Writes filled text, a paragraph for each block of lines.
+fn paragraphs(text: &str, writer: &mut impl Write) -> io::Result<()> {
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    body(&lines, writer)
+}
+
+fn see_also(
+    command: &Command,
+    name: &str,
+    path: &[&str],
+    writer: &mut impl Write,
+) -> io::Result<()> {
+    let own = path.first().copied().unwrap_or(command.get_name());
+    let mut pages: Vec<&str> = TOOLS.into_iter().filter(|tool| *tool != own).collect();
+    if name != own {
+        pages.insert(0, own);
+    }
+    writeln!(writer, ".SH \"SEE ALSO\"")?;
+    for (at, page) in pages.iter().enumerate() {
+        let comma = if at + 1 < pages.len() { " ," } else { "" };
+        writeln!(writer, ".BR {} (1){comma}", escape(page))?;
+    }
+    Ok(())
+}
+
+/// Escapes backslashes and hyphens, which copy as minus signs.
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-")
+}
+
+/// Breaks filled text into lines of at most 78 bytes, as roff style wants.
+fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut length = 0;
+    for word in text.split_whitespace() {
+        if length > 0 && length + 1 + word.len() > 78 {
+            lines.push('\n');
+            length = 0;
+        } else if length > 0 {
+            lines.push(' ');
+            length += 1;
+        }
+        // A word in front could be taken for a request.
+        let word = if length == 0 {
+            guarded(word)
+        } else {
+            word.to_owned()
+        };
+        length += word.len();
+        if word.len() > LONG_WORD {
+            // Permits a break after each alternative of a long syntax.
+            lines.push_str(&word.replace('|', "|\\:").replace(']', "]\\:"));
+        } else {
+            lines.push_str(&word);
+        }
+    }
+    lines
+}
+
+/// Protects a line that begins with a control character of roff.
+fn guarded(line: &str) -> String {
+    if line.starts_with(['.', '\'']) {
+        format!("\\&{line}")
+    } else {
+        line.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(command: &Command, path: &[&str]) -> String {
+        let mut text = Vec::new();
+        write(command, path, &mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    fn sample() -> Command {
+        let mut command = Command::new("sample")
+            .about("Do a thing")
+            .version("1.0")
+            .arg(
+                Arg::new("count")
+                    .short('c')
+                    .long("count")
+                    .value_name("N")
+                    .default_value("3")
+                    .help("Send N probes"),
+            )
+            .arg(Arg::new("TARGET").help("Hosts"))
+            .after_long_help(
+                "Text about it.\n\nExamples:\n  sample -c 3   # .dots\n\nEXIT STATUS\n  0  done\n",
+            );
+        command.build();
+        command
+    }
+
+    #[test]
+    fn sections_come_from_the_help() {
+        let text = page(&sample(), &[]);
+        let headings: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(".SH "))
+            .collect();
+        let expected = [
+            "NAME",
+            "SYNOPSIS",
+            "DESCRIPTION",
+            "OPERANDS",
+            "OPTIONS",
+            "\"EXIT STATUS\"",
+            "\"ENVIRONMENT\"",
+            "\"EXAMPLES\"",
+            "\"SEE ALSO\"",
+        ];
+        assert_eq!(headings, expected);
+        assert!(
+            text.contains(".EX\n  sample \\-c 3   # .dots\n.EE\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains(
+                "\\fB\\-c\\fR, \\fB\\-\\-count\\fR \\fIN\\fR\nSend N probes. The default is 3.\n"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_command_has_a_page_of_its_own() {
+        let text = page(&sample(), &["tool"]);
+        assert!(text.starts_with(".TH TOOL\\-SAMPLE 1 "), "{text}");
+        assert!(text.contains("\n.BR tool (1) ,\n"), "{text}");
+    }
+
+    #[test]
+    fn control_characters_of_roff_are_escaped() {
+        assert_eq!(guarded(".so x"), "\\&.so x");
+        assert_eq!(escape("a\\b-c"), "a\\eb\\-c");
+    }
+}

@@ -1,0 +1,449 @@
+//! Matches echoes with the messages of a run, and counts received, corrupt and
+//! lost messages. It does no I/O; times are durations since the start.
+//!
+//! On a stream, echoes arrive in the order of the messages. So bytes belong to
+//! the oldest incomplete message, even if it has timed out: it is lost, and its
+//! echo is late. A datagram contains the sequence number of its message
+//! ([`crate::tag`]). If it cannot, because the message was given or is too
+//! short, it belongs to the latest message that it can be the echo of.
+//!
+//! Every message is counted once: as received, corrupt, lost, or in flight at
+//! the end. If the peer never replies, memory is bounded by [`HISTORY_MAX`] and
+//! [`WINDOW_MESSAGES`].
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::tag::{Tag, Tags};
+
+mod outstanding;
+
+use outstanding::{Outstanding, OutstandingQueue};
+
+/// The number of timed-out messages that are kept for a late echo, and of
+/// answered messages that are kept for a duplicate.
+const HISTORY_MAX: usize = 65_536;
+
+/// The number of bytes of the timed-out messages that are kept. A single larger
+/// message is kept, too.
+const HISTORY_BYTES_MAX: usize = 4 << 20;
+
+/// The number of messages that may be in flight.
+const WINDOW_MESSAGES: usize = 65_536;
+
+/// The number of bytes that may be in flight. A single larger message may be,
+/// too.
+const WINDOW_BYTES: usize = 64 << 20;
+
+/// The age from which on a message is lost at the end of the run, if neither a
+/// timeout nor a round-trip time is known.
+const DEFAULT_MAX_AGE: Duration = Duration::from_secs(1);
+
+/// An event of a message or its echo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The echo is complete and right.
+    Reply {
+        seq: u64,
+        bytes: usize,
+        rtt: Duration,
+        /// Whether the echo of a later message arrived before.
+        reordered: bool,
+    },
+    /// The echo differs, first at `offset`.
+    Corrupt {
+        seq: u64,
+        bytes: usize,
+        offset: usize,
+        rtt: Duration,
+        reordered: bool,
+    },
+    /// The message has timed out.
+    Timeout { seq: u64 },
+    /// The echo arrived after the timeout; `offset` is the first difference.
+    Late {
+        seq: u64,
+        bytes: usize,
+        rtt: Duration,
+        offset: Option<usize>,
+    },
+    /// A further echo of an answered message arrived.
+    Duplicate {
+        seq: u64,
+        bytes: usize,
+        rtt: Duration,
+    },
+    /// Bytes arrived that belong to no message.
+    Stray { bytes: usize },
+}
+
+/// The method by which echoes are matched with messages.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Matching {
+    /// By the order of the bytes in a stream.
+    #[default]
+    Stream,
+    /// By the tags of datagrams.
+    Tagged(Tags),
+    /// By the contents of datagrams, which may be equal or too short for a tag.
+    Untagged,
+}
+
+/// The messages of one run or of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct EchoTracker {
+    matching: Matching,
+    /// Messages that have timed out. All are older than those in `waiting`.
+    timed_out: OutstandingQueue,
+    /// The number of bytes of a stream that belong to timed-out messages that
+    /// are no longer kept.
+    bytes_to_skip: u64,
+    /// Messages in flight. They expire in the order in which they were sent.
+    waiting: OutstandingQueue,
+    /// The send times of the latest answered messages, by sequence number.
+    answered: HashMap<u64, Duration>,
+    /// The keys of `answered` in the order in which they were added.
+    answered_order: VecDeque<u64>,
+    /// The highest sequence number of an answered message.
+    highest_answered: u64,
+    /// The sequence number of the latest message.
+    last: u64,
+    /// The send time of the first message.
+    first_sent: Option<Duration>,
+    /// The send time of the latest message.
+    last_sent: Duration,
+    /// The longest round-trip time of a message that did not time out.
+    longest_rtt: Option<Duration>,
+    /// The number of messages sent.
+    pub(crate) sent: u64,
+    /// The number of messages with a right echo before the timeout.
+    pub(crate) received: u64,
+    /// The number of messages without an echo before the timeout.
+    pub(crate) lost: u64,
+    /// The number of messages with a wrong echo before the timeout.
+    pub(crate) corrupt: u64,
+    /// The number of messages that were in flight at the end of the run.
+    pub(crate) in_flight: u64,
+    /// The number of received messages with an echo that arrived after the echo
+    /// of a later message.
+    pub(crate) reordered: u64,
+    duplicates: u64,
+    strays: u64,
+}
+
+impl EchoTracker {
+    /// Creates a tracker without messages.
+    pub(crate) fn new(matching: Matching) -> Self {
+        Self {
+            matching,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a message that is about to be sent. It is lost at `expires`, which
+    /// must not be earlier than for the message before it.
+    pub(crate) fn sent(&mut self, seq: u64, payload: Rc<[u8]>, now: Duration, expires: Duration) {
+        self.count_sent(seq, now);
+        self.waiting.push(Outstanding {
+            seq,
+            payload,
+            received: 0,
+            difference: None,
+            sent: now,
+            expires,
+        });
+    }
+
+    /// Counts a message that could not be sent as lost.
+    pub(crate) fn send_failed(&mut self, seq: u64, now: Duration) {
+        self.count_sent(seq, now);
+        self.lost += 1;
+    }
+
+    fn count_sent(&mut self, seq: u64, now: Duration) {
+        self.sent += 1;
+        self.last = seq;
+        self.first_sent.get_or_insert(now);
+        self.last_sent = now;
+    }
+
+    /// Counts an attempt without a message, such as a connect, as received.
+    pub(crate) fn record_success(&mut self, now: Duration) {
+        self.count_sent(self.last + 1, now);
+        self.received += 1;
+    }
+
+    /// Matches bytes of a stream and appends their events to `events`.
+    pub(crate) fn receive_bytes(
+        &mut self,
+        mut bytes: &[u8],
+        now: Duration,
+        events: &mut Vec<Event>,
+    ) {
+        let skipped =
+            usize::try_from(self.bytes_to_skip).map_or(bytes.len(), |n| n.min(bytes.len()));
+        self.bytes_to_skip -= skipped as u64;
+        bytes = &bytes[skipped..];
+        while !bytes.is_empty() {
+            let is_late = !self.timed_out.messages.is_empty();
+            let queue = if is_late {
+                &mut self.timed_out
+            } else {
+                &mut self.waiting
+            };
+            let Some(message) = queue.messages.front_mut() else {
+                self.record_stray(bytes.len(), events);
+                return;
+            };
+            bytes = message.receive(bytes);
+            if message.received == message.payload.len()
+                && let Some(message) = queue.take_first()
+            {
+                self.complete(&message, is_late, now, events);
+            }
+        }
+    }
+
+    /// Matches a datagram and appends its event to `events`.
+    pub(crate) fn receive_datagram(
+        &mut self,
+        bytes: &[u8],
+        now: Duration,
+        events: &mut Vec<Event>,
+    ) {
+        let (message, is_late) = match self.matching {
+            Matching::Tagged(tags) => {
+                let (Tag::Verified(seq) | Tag::Unverified(seq)) = tags.read(bytes, self.last)
+                else {
+                    return self.record_stray(bytes.len(), events);
+                };
+                if let Some(&sent) = self.answered.get(&seq) {
+                    self.duplicates += 1;
+                    events.push(Event::Duplicate {
+                        seq,
+                        bytes: bytes.len(),
+                        rtt: now.saturating_sub(sent),
+                    });
+                    return;
+                }
+                match self.waiting.take(seq) {
+                    Some(message) => (Some(message), false),
+                    None => (self.timed_out.take(seq), true),
+                }
+            }
+            Matching::Untagged | Matching::Stream => {
+                if let Some(message) = self.waiting.take_equal(bytes) {
+                    (Some(message), false)
+                } else if let Some(message) = self.timed_out.take_equal(bytes) {
+                    (Some(message), true)
+                } else {
+                    // No message equals it, so the echo of the latest is corrupt.
+                    (self.waiting.take_last(), false)
+                }
+            }
+        };
+        let Some(mut message) = message else {
+            return self.record_stray(bytes.len(), events);
+        };
+        message.receive_datagram(bytes);
+        if let Matching::Tagged(_) = self.matching {
+            self.record_answered(message.seq, message.sent);
+        }
+        self.complete(&message, is_late, now, events);
+    }
+
+    /// Keeps an answered message, so that duplicates of its echo are detected.
+    fn record_answered(&mut self, seq: u64, sent: Duration) {
+        if self.answered_order.len() >= HISTORY_MAX
+            && let Some(oldest) = self.answered_order.pop_front()
+        {
+            self.answered.remove(&oldest);
+        }
+        self.answered_order.push_back(seq);
+        self.answered.insert(seq, sent);
+    }
+
+    /// Counts the message that caused an ICMP error as lost and returns its
+    /// sequence number. `datagram` is the message as the error quotes it, which
+    /// may be truncated.
+    pub(crate) fn icmp_error(&mut self, datagram: &[u8]) -> Option<u64> {
+        let message = match self.matching {
+            Matching::Tagged(tags) => match tags.read(datagram, self.last) {
+                Tag::Verified(seq) | Tag::Unverified(seq) => self.waiting.take(seq),
+                Tag::Absent => None,
+            },
+            // Equal messages: assume the oldest one.
+            Matching::Untagged | Matching::Stream => self.waiting.take_first(),
+        }?;
+        self.lost += 1;
+        Some(message.seq)
+    }
+
+    /// Counts the latest message as lost, since the send failed on this host.
+    /// Returns its sequence number.
+    pub(crate) fn unsend_last(&mut self) -> Option<u64> {
+        let message = self.waiting.take_last()?;
+        self.lost += 1;
+        Some(message.seq)
+    }
+
+    fn record_stray(&mut self, bytes: usize, events: &mut Vec<Event>) {
+        self.strays += 1;
+        events.push(Event::Stray { bytes });
+    }
+
+    /// Counts a message after its echo is complete.
+    fn complete(
+        &mut self,
+        message: &Outstanding,
+        is_late: bool,
+        now: Duration,
+        events: &mut Vec<Event>,
+    ) {
+        let rtt = now.saturating_sub(message.sent);
+        let (seq, bytes) = (message.seq, message.received);
+        let reordered = seq < self.highest_answered;
+        self.highest_answered = self.highest_answered.max(seq);
+        if is_late {
+            let offset = message.difference;
+            events.push(Event::Late {
+                seq,
+                bytes,
+                rtt,
+                offset,
+            });
+            return;
+        }
+        if let Some(offset) = message.difference {
+            self.corrupt += 1;
+            events.push(Event::Corrupt {
+                seq,
+                bytes,
+                offset,
+                rtt,
+                reordered,
+            });
+            return;
+        }
+        self.received += 1;
+        self.reordered += u64::from(reordered);
+        self.longest_rtt = self.longest_rtt.max(Some(rtt));
+        events.push(Event::Reply {
+            seq,
+            bytes,
+            rtt,
+            reordered,
+        });
+    }
+
+    /// Counts the messages that have timed out by `now` as lost.
+    pub(crate) fn expire(&mut self, now: Duration, events: &mut Vec<Event>) {
+        while self.next_expiry().is_some_and(|expiry| expiry <= now)
+            && let Some(message) = self.waiting.take_first()
+        {
+            self.lost += 1;
+            events.push(Event::Timeout { seq: message.seq });
+            self.timed_out.push(message);
+        }
+        self.trim_history();
+    }
+
+    /// Removes the oldest timed-out messages if there are too many. Late
+    /// datagrams of theirs are strays from then on; late bytes of a stream are
+    /// skipped.
+    fn trim_history(&mut self) {
+        while self.timed_out.messages.len() > HISTORY_MAX
+            || self.timed_out.messages.len() > 1 && self.timed_out.bytes > HISTORY_BYTES_MAX
+        {
+            let Some(message) = self.timed_out.take_first() else {
+                break;
+            };
+            let size = message.payload.len();
+            self.bytes_to_skip += (size - message.received.min(size)) as u64;
+        }
+    }
+
+    /// Counts all messages in flight as lost, since the connection has failed.
+    /// Returns their sequence numbers.
+    pub(crate) fn lose_connection(&mut self) -> Vec<u64> {
+        self.timed_out = OutstandingQueue::default();
+        self.bytes_to_skip = 0;
+        let OutstandingQueue { messages, .. } = std::mem::take(&mut self.waiting);
+        self.lost += messages.len() as u64;
+        messages.iter().map(|message| message.seq).collect()
+    }
+
+    /// Ends the run. A message without an echo is lost if it is older than
+    /// `timeout`, or, without one, older than twice the longest round-trip time.
+    /// If nothing was received, all of them are lost. The others are in flight.
+    pub(crate) fn finish(&mut self, now: Duration, timeout: Option<Duration>) {
+        let max_age = timeout.unwrap_or(match self.longest_rtt {
+            Some(longest) => longest.saturating_mul(2),
+            None => DEFAULT_MAX_AGE,
+        });
+        let OutstandingQueue { messages, .. } = std::mem::take(&mut self.waiting);
+        for message in messages {
+            if self.received == 0 || now.saturating_sub(message.sent) >= max_age {
+                self.lost += 1;
+            } else {
+                self.in_flight += 1;
+            }
+        }
+    }
+
+    /// Returns when the next message times out.
+    pub(crate) fn next_expiry(&self) -> Option<Duration> {
+        self.waiting.messages.front().map(|message| message.expires)
+    }
+
+    /// Returns whether no message is in flight.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.messages.is_empty()
+    }
+
+    /// Returns whether the limits of messages in flight are reached.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.messages.len() >= WINDOW_MESSAGES || self.waiting.bytes >= WINDOW_BYTES
+    }
+
+    /// Returns the share of lost messages among those that are not in flight,
+    /// in percent.
+    pub(crate) fn loss_percent(&self) -> f64 {
+        let completed = self.received + self.lost + self.corrupt;
+        if completed == 0 {
+            return 0.0;
+        }
+        self.lost as f64 * 100.0 / completed as f64
+    }
+
+    /// Returns the number of duplicates; `None` if they cannot be detected.
+    pub(crate) fn duplicates(&self) -> Option<u64> {
+        (!matches!(self.matching, Matching::Untagged)).then_some(self.duplicates)
+    }
+
+    /// Returns the number of datagrams, or pieces of a stream, that belong to no
+    /// message; `None` if they cannot be detected.
+    pub(crate) fn strays(&self) -> Option<u64> {
+        (!matches!(self.matching, Matching::Untagged)).then_some(self.strays)
+    }
+
+    /// Returns the mean time from one message to the next.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        let gaps = u32::try_from(self.sent.checked_sub(1)?).ok()?;
+        let time = self.last_sent.saturating_sub(self.first_sent?);
+        time.checked_div(gaps)
+    }
+
+    /// Returns whether an echo was received and none is lost or corrupt. Stray
+    /// datagrams come from other hosts, but extra bytes of a stream come from
+    /// the peer and make the run a failure.
+    pub(crate) fn is_success(&self) -> bool {
+        let has_extra_bytes = matches!(self.matching, Matching::Stream) && self.strays > 0;
+        self.received > 0 && self.lost == 0 && self.corrupt == 0 && !has_extra_bytes
+    }
+}
+
+#[cfg(test)]
+#[path = "tracker/tests.rs"]
+mod tests;
