@@ -1,5 +1,4 @@
-//! Black-box tests of `resolve`: the plain cases here, the rest in
-//! `resolve/`.
+//! Black box tests of `resolve`: the basic cases here, the others in `resolve/`.
 
 #[path = "resolve/answers.rs"]
 mod answers;
@@ -9,12 +8,16 @@ mod attacks;
 mod bulk;
 #[path = "resolve/cookies.rs"]
 mod cookies;
-#[path = "resolve/lies.rs"]
-mod lies;
+#[path = "resolve/misbehaviour.rs"]
+mod misbehaviour;
+#[path = "resolve/modes.rs"]
+mod modes;
 #[path = "resolve/operands.rs"]
 mod operands;
 #[path = "resolve/pace.rs"]
 mod pace;
+#[path = "resolve/reconnects.rs"]
+mod reconnects;
 #[path = "resolve/resolvconf.rs"]
 mod resolvconf;
 #[path = "resolve/secure.rs"]
@@ -26,10 +29,10 @@ mod streams;
 mod trace;
 #[path = "resolve/transfers.rs"]
 mod transfers;
-#[path = "resolve/ways.rs"]
-mod ways;
 #[path = "resolve/wildcards.rs"]
 mod wildcards;
+
+use std::time::{Duration, Instant};
 
 use testkit::Tool;
 use testkit::dns::{Behaviour, DnsServer, Transport, Zone};
@@ -53,16 +56,31 @@ fn zone() -> Zone {
         .raw("host.test", 65534, [10, 0])
 }
 
+/// Returns the operand that selects a server.
 fn at(server: &DnsServer) -> String {
     format!("@{}", server.addr())
 }
 
-fn bad(behaviour: Behaviour) -> DnsServer {
+/// Waits until `condition` holds, for example until a server has logged a query.
+/// Panics after a minute.
+#[track_caller]
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "timed out: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn misbehaving(behaviour: Behaviour) -> DnsServer {
     DnsServer::with_behaviour(zone(), move |_, _| behaviour.clone())
 }
 
 #[test]
-fn through_the_system() {
+fn names_are_resolved_by_the_system() {
     let out = resolve().args(["-4", "localhost"]).run();
     out.code(0).stdout("127.0.0.1\n").stderr("");
     let out = resolve().args(["-4", "--json", "localhost"]).run();
@@ -76,7 +94,7 @@ fn through_the_system() {
 }
 
 #[test]
-fn found() {
+fn values_are_printed() {
     let server = DnsServer::start(zone());
     let run = |args: &[&str]| resolve().arg(at(&server)).args(args).run();
     run(&["host.test"])
@@ -107,7 +125,7 @@ fn found() {
 }
 
 #[test]
-fn the_answer_is_no() {
+fn a_negative_answer_has_status_1() {
     let server = DnsServer::start(zone());
     let run = |args: &[&str]| resolve().arg(at(&server)).args(args).run();
     run(&["-t", "A", "no.test"])
@@ -121,7 +139,7 @@ fn the_answer_is_no() {
         .code(1)
         .stdout("")
         .stderr("");
-    // Each of several gives its record, whatever -q says.
+    // With several operands each has a line, even with -q.
     for args in [&["-t", "A"][..], &["-q", "-t", "A"]] {
         run(&[args, &["host.test", "no.test"]].concat())
             .code(1)
@@ -134,7 +152,7 @@ fn the_answer_is_no() {
 }
 
 #[test]
-fn json_keys() {
+fn a_json_record_has_the_documented_keys() {
     let server = DnsServer::start(zone());
     let out = resolve()
         .arg(at(&server))
@@ -165,10 +183,10 @@ fn json_keys() {
         "error",
         "time",
     ];
-    // All of them, in this order, and no others.
+    // The record has these keys in this order, and no others.
     assert_eq!(first.as_object().expect("an object").len(), keys.len());
     let at = keys.map(|key| line.find(&format!("\"{key}\":")).expect(key));
-    // `type` and `name` are keys of resource records, too.
+    // `find` returns the first occurrence; resource records repeat some of the keys.
     assert!(at.is_sorted(), "{line}");
     assert_eq!(first["type"], "lookup");
     assert_eq!(first["name"], "alias.test");
@@ -194,7 +212,7 @@ fn json_keys() {
 }
 
 #[test]
-fn stdin_gives_one_record_each() {
+fn every_line_of_stdin_is_looked_up() {
     let server = DnsServer::start(zone());
     resolve()
         .arg(at(&server))
@@ -207,7 +225,7 @@ fn stdin_gives_one_record_each() {
 }
 
 #[test]
-fn bad_operands_are_never_asked() {
+fn invalid_operands_are_not_looked_up() {
     let server = DnsServer::start(zone());
     let long = "a".repeat(64);
     for name in ["127.1", "0x7f.1", "010.0.0.1", "a..b", "", &long, "a b"] {
@@ -222,14 +240,14 @@ fn bad_operands_are_never_asked() {
 }
 
 #[test]
-fn failures_go_on_to_the_next_server() {
+fn the_next_server_is_asked_after_a_failure() {
     let good = DnsServer::start(zone());
     for behaviour in [
         Behaviour::Rcode(2),
         Behaviour::Rcode(5),
         Behaviour::PointerLoop,
     ] {
-        let failing = bad(behaviour);
+        let failing = misbehaving(behaviour);
         resolve()
             .args([at(&failing), at(&good)])
             .args(["-t", "A", "host.test"])
@@ -241,11 +259,11 @@ fn failures_go_on_to_the_next_server() {
     }
 }
 
-/// However little time there is, each server has its share of it; and the blame
-/// is for one that was asked.
+/// Each server has a share of the time, however short it is. The record names a
+/// server that was asked.
 #[test]
 fn a_silent_server_leaves_time_for_the_next() {
-    let (silent, good) = (bad(Behaviour::Drop), DnsServer::start(zone()));
+    let (silent, good) = (misbehaving(Behaviour::Drop), DnsServer::start(zone()));
     let ask = |servers: &[String]| {
         resolve()
             .args(servers)
@@ -256,16 +274,19 @@ fn a_silent_server_leaves_time_for_the_next() {
     let record = &out.code(0).json()[0];
     assert_eq!(record["server"], good.addr().to_string());
     assert_eq!(record["tries"], 2);
-    let servers: Vec<DnsServer> = (0..3).map(|_| bad(Behaviour::Drop)).collect();
+    let servers: Vec<DnsServer> = (0..3).map(|_| misbehaving(Behaviour::Drop)).collect();
     let out = ask(&servers.iter().map(at).collect::<Vec<_>>());
     let record = &out.code(3).json()[0];
-    assert!(servers.iter().all(|server| server.queries().len() == 1));
+    // The server may log the last query after the tool has ended.
+    wait_until("a query to each server", || {
+        servers.iter().all(|server| server.queries().len() == 1)
+    });
     assert_eq!(record["server"], servers[2].addr().to_string());
 }
 
 #[test]
-fn no_answer_is_three() {
-    let failing = bad(Behaviour::Rcode(2));
+fn a_failure_has_status_3() {
+    let failing = misbehaving(Behaviour::Rcode(2));
     resolve()
         .arg(at(&failing))
         .args(["-t", "A", "host.test", "host.test"])
@@ -277,9 +298,9 @@ fn no_answer_is_three() {
         Behaviour::WrongId,
         Behaviour::WrongQuestion,
     ] {
-        let silent = bad(behaviour);
+        let ignored = misbehaving(behaviour);
         let out = resolve()
-            .arg(at(&silent))
+            .arg(at(&ignored))
             .args(["--json", "--timeout", "300ms", "-t", "A", "host.test"])
             .run();
         let records = out.code(3).json();
@@ -287,7 +308,7 @@ fn no_answer_is_three() {
         assert_eq!(records[0]["status"], "TIMEOUT");
         assert_eq!(records[0]["error"]["kind"], "timeout");
     }
-    let looping = bad(Behaviour::Answer);
+    let looping = misbehaving(Behaviour::Answer);
     let out = resolve()
         .arg(at(&looping))
         .args(["--json", "-t", "A", "loop.test"])
@@ -302,8 +323,8 @@ fn no_answer_is_three() {
 }
 
 #[test]
-fn lies_are_ignored() {
-    let server = bad(Behaviour::UnrelatedFirst);
+fn unrelated_packets_are_ignored() {
+    let server = misbehaving(Behaviour::UnrelatedFirst);
     resolve()
         .arg(at(&server))
         .args(["-v", "-t", "A", "host.test"])
@@ -314,7 +335,7 @@ fn lies_are_ignored() {
 }
 
 #[test]
-fn truncation_goes_to_tcp() {
+fn a_truncated_answer_is_requested_over_tcp() {
     let server = DnsServer::with_behaviour(zone(), |_, transport| match transport {
         Transport::Udp => Behaviour::Truncate,
         _ => Behaviour::Answer,
@@ -329,7 +350,7 @@ fn truncation_goes_to_tcp() {
 }
 
 #[test]
-fn servers_without_edns() {
+fn servers_without_edns_are_supported() {
     let server = DnsServer::with_behaviour(zone(), |query, _| {
         if query.edns.is_some() {
             Behaviour::BareFormErr
@@ -346,7 +367,7 @@ fn servers_without_edns() {
 }
 
 #[test]
-fn zone_transfers() {
+fn a_zone_transfer_is_printed_as_a_zone_file() {
     let server = DnsServer::start(Zone::new().soa("test").a("host.test", "192.0.2.1"));
     let out = resolve()
         .arg(at(&server))
@@ -363,7 +384,7 @@ fn zone_transfers() {
 }
 
 #[test]
-fn whole_answers() {
+fn the_full_format_shows_whole_answers() {
     let server = DnsServer::start(zone());
     resolve()
         .arg(at(&server))
@@ -375,7 +396,7 @@ fn whole_answers() {
 }
 
 #[test]
-fn a_number_in_disguise_is_no_name() {
+fn an_encoded_number_is_not_a_name() {
     let server = DnsServer::start(zone());
     for name in [
         "１２７.1",
@@ -398,7 +419,7 @@ fn a_number_in_disguise_is_no_name() {
 }
 
 #[test]
-fn one_type_does_not_hide_that_another_failed() {
+fn a_failure_for_one_type_is_reported_beside_the_value_of_another() {
     let server = DnsServer::with_behaviour(zone(), |query, _| match query.qtype {
         28 => Behaviour::Rcode(2),
         _ => Behaviour::Answer,

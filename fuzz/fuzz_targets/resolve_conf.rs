@@ -1,4 +1,4 @@
-//! `/etc/resolv.conf`.
+//! Parses `/etc/resolv.conf`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

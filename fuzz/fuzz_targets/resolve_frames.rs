@@ -1,4 +1,4 @@
-//! Messages out of a stream, in pieces.
+//! Splits a byte stream that arrives in pieces into messages.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! A DNS message from a server, through everything that is done with one.
+//! Processes a DNS message from a server and shows it in every format.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Record data of every type, and EDNS options, as text.
+//! Shows record data of every type, and EDNS options.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Servers as users write them, URLs among them.
+//! Parses servers as typed by users, including URLs.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Names as users write them.
+//! Parses names as typed by users.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

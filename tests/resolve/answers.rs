@@ -1,5 +1,4 @@
-//! What is made of answers that are odd, wrong or incomplete, and how they are
-//! explained.
+//! Unusual, wrong and incomplete answers, and how they are explained.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,10 +18,10 @@ fn address(query: &Query) -> Record {
     Record::new(&query.name, rtype::A, 60, [192, 0, 2, 200])
 }
 
-/// Records beside a failure or a no are neither printed nor an answer; after a
-/// failure the next server is asked.
+/// Records in an error or negative answer are not printed. After an error the next
+/// server is asked.
 #[test]
-fn records_beside_a_failure() {
+fn records_in_an_error_do_not_count() {
     for (rcode, status, code) in [
         (1, "FORMERR", 3),
         (2, "SERVFAIL", 3),
@@ -46,9 +45,9 @@ fn records_beside_a_failure() {
     }
 }
 
-/// Dnsmasq and others give the alias alone if there is no data behind it.
+/// Dnsmasq and others return only the alias if its target has no data.
 #[test]
-fn no_data_behind_an_alias() {
+fn an_alias_without_data_is_nodata() {
     let alias = |query: &Query| {
         let link = Record::new(&query.name, rtype::CNAME, 60, labels("nas.test"));
         query.response().answer(link)
@@ -61,7 +60,7 @@ fn no_data_behind_an_alias() {
     ask(&server, &[]).code(1).stdout("").stderr(
         "resolve: cloud.test: an alias of nas.test., which has no data of type AAAA (NODATA)\n",
     );
-    // Asked not to follow aliases, or not able to, it says nothing about them.
+    // A server that does not follow aliases says nothing about their targets.
     let authority = serve(move |query| {
         let mut response = alias(query).authoritative();
         response.flags &= !0x0080;
@@ -76,7 +75,7 @@ fn no_data_behind_an_alias() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn the_missing_name_is_reported() {
     let soa = |query: &Query| {
         let soa = Zone::new().soa("test").answer(&Query {
             qtype: rtype::SOA,
@@ -94,29 +93,29 @@ fn what_is_missing_is_named() {
             _ => query.response(),
         }
     });
-    for (name, says) in [
+    for (name, message) in [
         (
             "dangling.test",
             "an alias of gone.test., which does not exist (NXDOMAIN)",
         ),
         (
             "blocked.test",
-            "no such name (NXDOMAIN); the server says: Blocked: blocklist",
+            "no such name (NXDOMAIN); extended error: Blocked: blocklist",
         ),
         (
             "filtered.test",
-            "no data of type A (NODATA); the server says: Filtered",
+            "no data of type A (NODATA); extended error: Filtered",
         ),
     ] {
         let out = resolve().arg(at(&server)).args(["-t", "A", name]).run();
         out.code(1)
             .stdout("")
-            .stderr(&format!("resolve: {name}: {says}\n"));
+            .stderr(&format!("resolve: {name}: {message}\n"));
     }
 }
 
 #[test]
-fn referrals_and_lame_servers() {
+fn referrals_and_lame_servers_are_explained() {
     let server = serve(|query| {
         let ns = |zone: &str, host: &str| Record::new(zone, rtype::NS, 60, labels(host));
         match query.name.as_str() {
@@ -128,7 +127,7 @@ fn referrals_and_lame_servers() {
         }
     });
     let shown = server.addr();
-    for (name, says) in [
+    for (name, message) in [
         (
             "up.test",
             format!("{shown} is not authoritative for up.test. and refers upwards (lame)"),
@@ -141,13 +140,12 @@ fn referrals_and_lame_servers() {
         let out = resolve().arg(at(&server)).args(["-t", "A", name]).run();
         out.code(3)
             .stdout("")
-            .stderr(&format!("resolve: {name}: {says}\n"));
+            .stderr(&format!("resolve: {name}: {message}\n"));
     }
 }
 
-/// Extended errors, the server's identifier and the authority section.
 #[test]
-fn what_else_an_answer_says() {
+fn extended_errors_identifier_and_authority_are_shown() {
     let server = serve(|query| {
         let soa = Record::new("test", rtype::NS, 7, labels("ns.test"));
         query
@@ -194,7 +192,7 @@ fn what_else_an_answer_says() {
 }
 
 #[test]
-fn aliases_beside_other_data() {
+fn inconsistent_aliases_are_reported() {
     let server = serve(|query| {
         let alias = |to: &str| Record::new(&query.name, rtype::CNAME, 60, labels(to));
         let response = query.response().answer(alias("one.test"));
@@ -204,7 +202,7 @@ fn aliases_beside_other_data() {
             _ => response.answer(alias("two.test")).answer(target),
         }
     });
-    for (name, value, says) in [
+    for (name, value, message) in [
         (
             "both.test",
             "192.0.2.200",
@@ -222,15 +220,14 @@ fn aliases_beside_other_data() {
             out.code(0).stdout(&format!("{value}\n"));
             out.stderr_str().to_owned()
         };
-        assert_eq!(ask(&[]), format!("resolve: {name}: A: {says}\n"));
+        assert_eq!(ask(&[]), format!("resolve: {name}: A: {message}\n"));
         assert_eq!(ask(&["-q"]), "");
     }
 }
 
-/// A failure counts without the question, which some servers leave out; a yes or
-/// a no does not.
+/// Some servers leave the question out of errors. Other replies need it.
 #[test]
-fn failures_without_the_question() {
+fn an_error_counts_without_the_question() {
     for edns in [false, true] {
         for (rcode, status) in [(2, "SERVFAIL"), (5, "REFUSED"), (1, "FORMERR")] {
             let server = serve(move |query| {
@@ -247,7 +244,7 @@ fn failures_without_the_question() {
                 .run();
             let record = &out.code(3).json()[0];
             assert_eq!(record["status"], status);
-            // Once with EDNS, which it may not speak, and once without.
+            // The server may not support EDNS, so the last query is without it.
             let queries = server.queries();
             let with: Vec<bool> = queries.iter().map(|q| q.query.edns.is_some()).collect();
             assert_eq!((with.first(), with.last()), (Some(&true), Some(&false)));
@@ -265,9 +262,9 @@ fn failures_without_the_question() {
     }
 }
 
-/// Queries with EDNS disappear: the last one goes without, and from then on all.
+/// If queries with EDNS are not answered, the last query is sent without it.
 #[test]
-fn edns_that_is_dropped() {
+fn a_server_that_drops_edns_is_asked_without_it() {
     let server = DnsServer::with_behaviour(zone(), |query, _| match query.edns {
         Some(_) => Behaviour::Drop,
         None => Behaviour::Answer,
@@ -280,7 +277,7 @@ fn edns_that_is_dropped() {
         .run()
         .code(0)
         .stdout("host.test\tA\t192.0.2.1\n");
-    // What is asked for by EDNS is not to be had without.
+    // These options do not work without EDNS.
     for option in [&["--dnssec"][..], &["--nsid"], &["--subnet", "10.0.0.0/8"]] {
         let before = server.queries().len();
         resolve()
@@ -293,7 +290,7 @@ fn edns_that_is_dropped() {
         assert!(queries.len() > 1);
         assert!(queries.iter().all(|q| q.query.edns.is_some()));
     }
-    // One that has answered EDNS before lost the query for another reason.
+    // A server that supports EDNS has dropped the query for another reason.
     let server = DnsServer::with_behaviour(zone(), |query, _| match query.name.as_str() {
         "host.test." => Behaviour::Answer,
         _ => Behaviour::Drop,
@@ -306,10 +303,9 @@ fn edns_that_is_dropped() {
     assert!(server.queries().iter().all(|q| q.query.edns.is_some()));
 }
 
-/// Some names cannot be asked for with EDNS, others can: each is asked as it has
-/// to be, in one run.
+/// The server accepts EDNS for some names and refuses it for others.
 #[test]
-fn edns_that_is_refused_for_some_names() {
+fn a_name_is_retried_without_edns() {
     const NAMES: usize = 300;
     let hosts = (0..NAMES).fold(Zone::new(), |zone, n| {
         zone.a(&format!("h{n}.test"), "192.0.2.1")
@@ -334,10 +330,10 @@ fn edns_that_is_refused_for_some_names() {
     assert_eq!(out.code(0).stderr("").lines().len(), NAMES);
 }
 
-/// A query that was sent twice is refused twice: the second refusal is not the
-/// answer to the query without EDNS.
+/// If the query was sent several times, it is refused several times. The later
+/// refusals do not answer the query without EDNS.
 #[test]
-fn edns_that_is_refused_twice() {
+fn repeated_refusals_of_edns_are_ignored() {
     for bare in [false, true] {
         let server = DnsServer::with_behaviour(zone(), move |query, _| {
             let mut refusal = query.response().rcode(1);
@@ -361,9 +357,8 @@ fn edns_that_is_refused_twice() {
     }
 }
 
-/// Why a server of UDP is asked over TCP is part of the failure.
 #[test]
-fn truncated_and_no_tcp() {
+fn a_failure_over_tcp_mentions_the_truncation() {
     let server = DnsServer::with_behaviour(zone(), |_, transport| match transport {
         Transport::Udp => Behaviour::Truncate,
         _ => Behaviour::Close,
@@ -375,15 +370,14 @@ fn truncated_and_no_tcp() {
         .code(3)
         .stdout("")
         .stderr(&format!(
-            "resolve: host.test: {} closed the connection before its answer was whole (over TCP, \
-             since the answer over UDP was truncated)\n",
+            "resolve: host.test: {} closed the connection before its answer was complete (over \
+             TCP, because the answer over UDP was truncated)\n",
             server.addr()
         ));
 }
 
-/// With several servers, `-v` has what each of them said.
 #[test]
-fn the_failures_of_all_servers() {
+fn verbose_output_has_the_failures_of_all_servers() {
     let (one, two) = (
         DnsServer::with_behaviour(zone(), |_, _| Behaviour::Rcode(5)),
         DnsServer::with_behaviour(zone(), |_, _| Behaviour::PointerLoop),
@@ -406,13 +400,13 @@ fn the_failures_of_all_servers() {
     out.code(3)
         .stderr_contains(&malformed)
         .stderr_contains(&format!("resolve: host.test: {a} answered REFUSED\n"));
-    assert!(!out.stderr_str().contains(&refused), "told once");
+    assert!(!out.stderr_str().contains(&refused), "reported twice");
 }
 
-/// The address is there before the server has anything to say about the other
-/// family, in every form, for one name and for many.
+/// The first address is printed before the server answers about the other family,
+/// in every format, for one name and for a list.
 #[test]
-fn one_type_does_not_wait_for_the_other() {
+fn one_type_is_printed_without_waiting_for_another() {
     for (form, line) in [
         (&["host.test"][..], "192.0.2.1"),
         (&["--long", "host.test"], "host.test\tA\t192.0.2.1"),
@@ -424,11 +418,11 @@ fn one_type_does_not_wait_for_the_other() {
         ),
         (&["-t", "AAAA,A", "host.test"], "192.0.2.1"),
     ] {
-        let seen = Arc::new(AtomicBool::new(false));
-        let now = Arc::clone(&seen);
-        // No answer to the one type before the other has been printed.
+        let is_printed = Arc::new(AtomicBool::new(false));
+        let may_answer = Arc::clone(&is_printed);
+        // AAAA is answered only after A has been printed.
         let server = DnsServer::with_behaviour(zone(), move |query, _| match query.qtype {
-            28 if !now.load(Ordering::SeqCst) => Behaviour::Drop,
+            28 if !may_answer.load(Ordering::SeqCst) => Behaviour::Drop,
             _ => Behaviour::Answer,
         });
         let mut running = resolve()
@@ -440,7 +434,7 @@ fn one_type_does_not_wait_for_the_other() {
         running.write_stdin(b"host.test\n");
         let first = running.read_line(PATIENCE);
         assert!(first.starts_with(line), "{form:?}: {first}");
-        seen.store(true, Ordering::SeqCst);
+        is_printed.store(true, Ordering::SeqCst);
         let second = running.read_line(PATIENCE);
         assert!(second.contains("2001:db8::1"), "{form:?}: {second}");
         running.close_stdin();

@@ -1,5 +1,5 @@
-//! Answers made to exhaust memory or time: whatever a server sends, both stay
-//! within bounds.
+//! Answers designed to exhaust memory or time, which must stay bounded whatever a
+//! server sends.
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use testkit::peer::TcpPeer;
 
 use super::{at, resolve};
 
-/// Far more than any of these runs may take, also on a busy machine.
+/// Much more than any of these runs takes, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
 const MINFO: u16 = 14;
@@ -24,8 +24,8 @@ fn measured() -> Tool {
     resolve().timeout(LIMIT).measure_memory()
 }
 
-/// The answer section's start: header and question, with a count of answers.
-fn begin(query: &Query, count: usize) -> Vec<u8> {
+/// The header, with a count of answers, and the question.
+fn message_start(query: &Query, count: usize) -> Vec<u8> {
     let mut bytes = query.bytes[..2].to_vec();
     bytes.extend([0x85, 0x80, 0, 1]);
     bytes.extend((count as u16).to_be_bytes());
@@ -45,10 +45,10 @@ fn record(owner: &[u8], rtype: u16, data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// As many MINFO records as fit into `most` bytes, each with two pointers to one
-/// name of 255 bytes, none of them printable: text of two hundred times the
-/// message's length.
-fn swollen(query: &Query, most: usize) -> Vec<u8> {
+/// A message of at most `most` bytes with as many MINFO records as fit, each with
+/// two pointers to one name of 255 unprintable bytes. Its text is two hundred times
+/// as long.
+fn expanding_answer(query: &Query, most: usize) -> Vec<u8> {
     let mut name = Vec::new();
     for length in [63, 63, 63, 61] {
         name.push(length);
@@ -56,12 +56,12 @@ fn swollen(query: &Query, most: usize) -> Vec<u8> {
     }
     name.push(0);
     let first = [&name[..], &name].concat();
-    let start = begin(query, 0).len() + 2 + 10;
+    let start = message_start(query, 0).len() + 2 + 10;
     let pointer = (0xc000 | start as u16).to_be_bytes();
     let first = record(&[0xc0, 12], MINFO, &first);
     let others = record(&[0xc0, 12], MINFO, &[pointer, pointer].concat());
-    let count = (most - begin(query, 0).len() - first.len()) / others.len();
-    let mut bytes = begin(query, count + 1);
+    let count = (most - message_start(query, 0).len() - first.len()) / others.len();
+    let mut bytes = message_start(query, count + 1);
     bytes.extend(first);
     bytes.extend(others.repeat(count));
     bytes
@@ -73,10 +73,9 @@ fn raw(answer: impl Fn(&Query) -> Vec<u8> + Send + Sync + 'static) -> DnsServer 
     })
 }
 
-/// One answer of the largest size, whose text is two hundred times as long.
 #[test]
-fn an_answer_that_swells() {
-    let server = raw(|query| swollen(query, 65_535));
+fn an_expanding_answer_takes_bounded_memory() {
+    let server = raw(|query| expanding_answer(query, 65_535));
     let ask = |form: &str| {
         measured()
             .arg(at(&server))
@@ -104,9 +103,9 @@ fn an_answer_that_swells() {
     out.code(0).peak_memory_below(64 * MIB);
 }
 
-/// Such answers to all names but the first, for which they have to wait: it is
-/// answered once all others have been.
-fn behind_the_first(form: &[&str]) {
+/// Sends expanding answers to all names but the first, for which they have to wait:
+/// it is answered after all others.
+fn ask_with_a_slow_first_name(form: &[&str]) {
     const NAMES: usize = 100;
     let asked = Mutex::new(HashSet::new());
     let server = DnsServer::with_behaviour(Zone::new(), move |query, _| {
@@ -118,7 +117,7 @@ fn behind_the_first(form: &[&str]) {
             };
         }
         asked.insert(query.name.clone());
-        Behaviour::Raw(vec![swollen(query, 4096)])
+        Behaviour::Raw(vec![expanding_answer(query, 4096)])
     });
     let names: Vec<String> = (0..NAMES).map(|n| format!("n{n}.test")).collect();
     let out = measured()
@@ -127,23 +126,23 @@ fn behind_the_first(form: &[&str]) {
         .args(form)
         .stdin(format!("first.test\n{}", names.join("\n")))
         .run();
-    // Unpacked they would be more than seventy.
+    // The text of all waiting answers would take more than 70 MiB.
     out.code(1).peak_memory_below(40 * MIB);
     assert!(out.stdout_str().len() as u64 > 40 * MIB);
 }
 
 #[test]
-fn answers_that_swell_and_wait() {
-    behind_the_first(&["--long"]);
-    behind_the_first(&["--json"]);
+fn waiting_answers_take_bounded_memory() {
+    ask_with_a_slow_first_name(&["--long"]);
+    ask_with_a_slow_first_name(&["--json"]);
 }
 
-/// Every byte of text becomes four, of JSON five.
+/// Every byte becomes four characters of text and five of JSON.
 #[test]
-fn a_text_of_the_largest_size() {
+fn the_longest_text_record_takes_bounded_memory() {
     let server = raw(|query| {
         let data = [&[255][..], &[7; 255]].concat().repeat(255);
-        let mut bytes = begin(query, 1);
+        let mut bytes = message_start(query, 1);
         bytes.extend(record(&[0xc0, 12], rtype::TXT, &data));
         bytes
     });
@@ -158,13 +157,13 @@ fn a_text_of_the_largest_size() {
     }
 }
 
-/// Thousands of records whose owners are 127 labels, one pointer each, and all
-/// belong to the chain that has to be followed.
+/// Thousands of records belong to the alias chain, and their owners have 127 labels
+/// with a pointer each.
 #[test]
-fn owners_of_many_pointers() {
+fn owners_of_many_pointers_take_bounded_time() {
     let server = raw(|query| {
-        let mut bytes = begin(query, 0);
-        // A name of 127 labels in the data of a record, each label of which is
+        let mut bytes = message_start(query, 0);
+        // The data of the first record is a name of 127 labels. Each of them is
         // followed by a pointer to the next.
         let mut labels = vec![0];
         let start = bytes.len() + 12;
@@ -194,10 +193,10 @@ fn owners_of_many_pointers() {
     out.peak_memory_below(32 * MIB);
 }
 
-/// Names that are not names of hosts, from the DNS of an address: one line each,
-/// and nothing in it that a terminal would obey.
+/// The names of addresses may contain any bytes, but their output is one line
+/// without control characters.
 #[test]
-fn reverse_names() {
+fn names_of_addresses_are_escaped() {
     let server = DnsServer::start(
         Zone::new()
             .ptr("1.2.0.192.in-addr.arpa", "a\\010b\\027[31m.\\009\\.x.test")
@@ -219,9 +218,8 @@ fn reverse_names() {
     }
 }
 
-/// What comes over a connection that never brings an answer, until the time is
-/// over.
-fn over_tcp(serve: impl Fn(TcpStream) -> std::io::Result<()> + Send + Sync + 'static) {
+/// Asks a TCP server that never sends an answer.
+fn ask_over_tcp(serve: impl Fn(TcpStream) -> std::io::Result<()> + Send + Sync + 'static) {
     let peer = TcpPeer::start(serve);
     let out = measured()
         .arg(format!("@tcp://{}", peer.addr()))
@@ -233,31 +231,30 @@ fn over_tcp(serve: impl Fn(TcpStream) -> std::io::Result<()> + Send + Sync + 'st
 }
 
 #[test]
-fn lengths_of_tcp() {
-    // Messages without a byte, one after the other.
-    over_tcp(|mut stream| {
+fn endless_messages_over_tcp_take_bounded_memory() {
+    // Empty messages without end.
+    ask_over_tcp(|mut stream| {
         loop {
             stream.write_all(&[0; 8192])?;
         }
     });
-    // Messages of the largest size that answer nothing.
-    over_tcp(|mut stream| {
+    // Unrelated messages of the largest size without end.
+    ask_over_tcp(|mut stream| {
         let message = [vec![0xff; 2], vec![0x85; 65_535]].concat();
         loop {
             stream.write_all(&message)?;
         }
     });
-    // The largest length, and less than that.
-    over_tcp(|mut stream| {
+    // The largest length, followed by fewer bytes.
+    ask_over_tcp(|mut stream| {
         stream.write_all(&vec![0xff; 65_536])?;
         stream.read_to_end(&mut Vec::new()).map(drop)
     });
 }
 
-/// Datagrams that answer nothing, without end, are ignored and do not delay the
-/// end of the wait.
+/// Unrelated datagrams are ignored and do not delay the timeout.
 #[test]
-fn a_flood_of_datagrams() {
+fn a_flood_of_datagrams_does_not_delay_the_timeout() {
     let server = DnsServer::with_behaviour(Zone::new(), |query, _| {
         let mut other = query.response();
         other.id ^= 1;
@@ -271,9 +268,9 @@ fn a_flood_of_datagrams() {
     out.peak_memory_below(24 * MIB);
 }
 
-/// A zone without end is written as it comes.
+/// The records of an endless zone are written while they arrive.
 #[test]
-fn a_zone_without_end() {
+fn an_endless_zone_takes_bounded_memory() {
     const LENGTH: usize = 20 << 20;
     let peer = TcpPeer::start(|mut stream| -> std::io::Result<()> {
         let mut length = [0; 2];
@@ -284,7 +281,7 @@ fn a_zone_without_end() {
         let mut soa = [0; 22];
         soa[21] = 1;
         let send = |stream: &mut TcpStream, records: &[u8], count| {
-            let message = [begin(&query, count), records.to_vec()].concat();
+            let message = [message_start(&query, count), records.to_vec()].concat();
             stream.write_all(&(message.len() as u16).to_be_bytes())?;
             stream.write_all(&message)
         };

@@ -1,4 +1,4 @@
-//! Long lists.
+//! Long lists of names.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -12,7 +12,7 @@ use super::{at, resolve, zone};
 
 const COUNT: usize = 2000;
 
-/// Every third name exists, some are aliases.
+/// Of three names, one has an address, one is an alias and one does not exist.
 fn hosts() -> Zone {
     (0..COUNT).fold(Zone::new().soa("test"), |zone, n| match n % 3 {
         0 => zone.a(
@@ -44,7 +44,7 @@ fn expected() -> String {
 }
 
 #[test]
-fn every_name_once_and_in_order() {
+fn every_name_is_printed_once_and_in_order() {
     let server = DnsServer::start(hosts());
     resolve()
         .arg(at(&server))
@@ -57,7 +57,7 @@ fn every_name_once_and_in_order() {
 }
 
 #[test]
-fn every_name_once_in_any_order_through_loss_truncation_and_lies() {
+fn every_name_is_printed_once_despite_loss_truncation_and_forgery() {
     let count = Arc::new(AtomicUsize::new(0));
     let server = DnsServer::with_behaviour(hosts(), move |_, transport| {
         let n = count.fetch_add(1, Ordering::SeqCst);
@@ -85,7 +85,7 @@ fn every_name_once_in_any_order_through_loss_truncation_and_lies() {
 }
 
 #[test]
-fn over_one_connection() {
+fn a_list_over_tcp_uses_one_connection() {
     let server = DnsServer::start(hosts());
     resolve()
         .arg(format!("@tcp://{}", server.addr()))
@@ -100,7 +100,7 @@ fn over_one_connection() {
 }
 
 #[test]
-fn one_json_record_for_each_name_and_type() {
+fn every_name_and_type_has_one_json_record() {
     let server = DnsServer::start(zone());
     let out = resolve()
         .arg(at(&server))
@@ -140,7 +140,7 @@ fn one_json_record_for_each_name_and_type() {
 }
 
 #[test]
-fn the_system_in_bulk() {
+fn a_list_is_resolved_by_the_system() {
     let names = "localhost\n127.0.0.1\n".repeat(50);
     let out = resolve().args(["-4", "--long", "-"]).stdin(names).run();
     let lines = out.stderr("").lines();
@@ -150,7 +150,7 @@ fn the_system_in_bulk() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_it() {
+fn a_closed_stdout_ends_the_run() {
     let server = DnsServer::start(hosts());
     resolve()
         .arg(at(&server))
@@ -162,10 +162,10 @@ fn a_reader_that_leaves_ends_it() {
 }
 
 #[test]
-fn a_dead_server_is_told_at_once_for_all() {
-    let gone = testkit::peer::refused_addr();
+fn an_unreachable_server_fails_without_waiting() {
+    let refused = testkit::peer::refused_addr();
     let out = resolve()
-        .arg(format!("@{}", gone.addr()))
+        .arg(format!("@{}", refused.addr()))
         .args(["--timeout", "60s", "-t", "A", "-"])
         .stdin("a.test\nb.test\nc.test\n")
         .run();
@@ -174,10 +174,9 @@ fn a_dead_server_is_told_at_once_for_all() {
     assert!(lines.iter().all(|l| l.ends_with("\tA\t-\tUNREACHABLE")));
 }
 
-/// No source port serves a long list: its number is half of what an attacker
-/// has to guess.
+/// The source port is half of what an off-path attacker has to guess.
 #[test]
-fn source_ports_change() {
+fn the_source_port_changes() {
     const NAMES: usize = 5000;
     let server = DnsServer::start(zone());
     let out = resolve()
@@ -196,10 +195,9 @@ fn source_ports_change() {
     assert!(ports.len() >= NAMES / 512, "{} ports", ports.len());
 }
 
-/// Many names of a server that slows down who asks it over UDP, as nsd does:
-/// half of the queries are dropped, the others truncated, so that they come over
-/// TCP.
-fn slowed_down(over_tcp: Behaviour) -> (DnsServer, testkit::Output) {
+/// Asks a server that rate-limits UDP, as nsd does: it drops half of the queries and
+/// truncates the answers to the others. Over TCP it behaves as given.
+fn ask_rate_limited(over_tcp: Behaviour) -> (DnsServer, testkit::Output) {
     let count = AtomicUsize::new(0);
     let server = DnsServer::with_behaviour(hosts(), move |_, transport| match transport {
         Transport::Udp => match count.fetch_add(1, Ordering::SeqCst) {
@@ -220,7 +218,7 @@ fn slowed_down(over_tcp: Behaviour) -> (DnsServer, testkit::Output) {
 
 #[test]
 fn a_server_that_truncates_is_asked_over_tcp() {
-    let (server, out) = slowed_down(Behaviour::Answer);
+    let (server, out) = ask_rate_limited(Behaviour::Answer);
     out.code(1).stdout(&expected()).stderr("");
     let queries = server.queries();
     let udp = queries.iter().filter(|q| q.transport == Transport::Udp);
@@ -228,21 +226,20 @@ fn a_server_that_truncates_is_asked_over_tcp() {
     assert!(udp < COUNT * 3 / 4, "{udp} over UDP");
 }
 
-/// Where TCP does not answer, UDP is all there is.
 #[test]
-fn a_server_that_truncates_and_has_no_tcp() {
-    let (server, out) = slowed_down(Behaviour::Close);
+fn a_server_without_tcp_is_asked_over_udp() {
+    let (server, out) = ask_rate_limited(Behaviour::Close);
     assert_eq!(out.code(3).lines().len(), COUNT);
     let queries = server.queries();
     let udp = queries.iter().filter(|q| q.transport == Transport::Udp);
     assert!(udp.count() >= COUNT);
 }
 
-/// A server may send the next answer when it has the next query, or, with
-/// Nagle's algorithm, when the query acknowledges the answer before: there has
-/// to be one as soon as there is room for it.
+/// A server may send the next answer only after the next query, for example because
+/// the query acknowledges the previous answer (Nagle's algorithm). So every answer
+/// must be followed by a query immediately.
 #[test]
-fn each_answer_makes_room_for_a_query() {
+fn every_answer_is_followed_by_a_query() {
     use std::collections::VecDeque;
     use std::io::{Read, Write};
     const COUNT: usize = 1000;
@@ -254,7 +251,7 @@ fn each_answer_makes_room_for_a_query() {
             let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
             conn.read_exact(&mut query)?;
             waiting.push_back(query);
-            // What it has without a further query is not enough to go on.
+            // Without a further query there are too few to send an answer.
             while waiting.len() > if number == COUNT { 0 } else { 120 } {
                 let query = waiting.pop_front().unwrap_or_default();
                 conn.write_all(&super::streams::answer(&query))?;
@@ -270,16 +267,16 @@ fn each_answer_makes_room_for_a_query() {
         .timeout(Duration::from_secs(120))
         .run();
     out.code(0).stdout(&expected);
-    // None of them had to be asked again.
+    // No query had to be repeated.
     out.stderr(
         "resolve: 1000 operands, 1000 queries, 0 of them repeated, ignored 0 unrelated packets\n",
     );
     assert_eq!(peer.accepted(), 1);
 }
 
-/// Results that nobody reads hold up the tool, which is not the server's fault.
+/// A full pipe blocks the tool, which does not count towards any timeout.
 #[test]
-fn a_slow_reader_makes_no_name_time_out() {
+fn a_slow_reader_causes_no_timeout() {
     const NAMES: usize = 3_000;
     let server = DnsServer::start(zone());
     let (mut reader, writer) = std::io::pipe().expect("make a pipe");
@@ -290,7 +287,7 @@ fn a_slow_reader_makes_no_name_time_out() {
         .stdout_to(std::fs::File::from(std::os::fd::OwnedFd::from(writer)))
         .timeout(Duration::from_secs(60))
         .spawn();
-    // Longer than a lookup may take.
+    // This exceeds the timeout.
     std::thread::sleep(Duration::from_secs(3));
     let mut text = Vec::new();
     let mut chunk = [0; 4096];

@@ -1,5 +1,5 @@
-//! DNS cookies (RFC 7873): once a server has sent one, answers over UDP prove
-//! themselves by it, and what cannot be proved is asked again over TCP.
+//! DNS cookies (RFC 7873): once a server has sent one, its answers over UDP must
+//! carry it, and TCP is used if they do not.
 
 use std::time::Duration;
 
@@ -19,15 +19,15 @@ fn zone() -> Zone {
     })
 }
 
-/// The client cookie of a query.
-fn client(query: &Query) -> Option<Vec<u8>> {
+/// Returns the client cookie of a query.
+fn client_cookie(query: &Query) -> Option<Vec<u8>> {
     let options = &query.edns.as_ref()?.options;
     let (_, data) = options.iter().find(|(code, _)| *code == COOKIE)?;
     Some(data[..8].to_vec())
 }
 
-/// A false address, with this COOKIE option.
-fn false_answer(query: &Query, cookie: Option<Vec<u8>>) -> Response {
+/// An answer with a wrong address and this COOKIE option.
+fn forged_answer(query: &Query, cookie: Option<Vec<u8>>) -> Response {
     let answer = query
         .response()
         .answer(Record::new(&query.name, rtype::A, 60, [1, 2, 3, 4]));
@@ -37,12 +37,12 @@ fn false_answer(query: &Query, cookie: Option<Vec<u8>>) -> Response {
     }
 }
 
-/// Over UDP only the first name is answered with a right cookie; the answers to
-/// the others could be forged. Over TCP all of them are honest.
-fn served(query: &Query, transport: Transport) -> Behaviour {
-    let Some(client) = client(query) else {
-        // Without EDNS there is no cookie to prove anything by.
-        return Behaviour::Respond(false_answer(query, None));
+/// Over UDP only the answer to the first name has the right cookie; those to the
+/// others could be forged. Over TCP all answers are correct.
+fn behaviour(query: &Query, transport: Transport) -> Behaviour {
+    let Some(client) = client_cookie(query) else {
+        // A query without EDNS has no cookie.
+        return Behaviour::Respond(forged_answer(query, None));
     };
     if transport != Transport::Udp {
         return Behaviour::Answer;
@@ -52,10 +52,10 @@ fn served(query: &Query, transport: Transport) -> Behaviour {
         "first" => zone()
             .answer(query)
             .option(COOKIE, with(b"a server cookie.")),
-        "none" => false_answer(query, None),
-        "short" => false_answer(query, Some(client[..4].to_vec())),
-        "long" => false_answer(query, Some(with(&[7; 42]))),
-        "other" => false_answer(query, Some(b"notours.a server cookie.".to_vec())),
+        "none" => forged_answer(query, None),
+        "short" => forged_answer(query, Some(client[..4].to_vec())),
+        "long" => forged_answer(query, Some(with(&[7; 42]))),
+        "other" => forged_answer(query, Some(b"notours.a server cookie.".to_vec())),
         "refused" => query.response().rcode(5),
         "cut" => query.response().truncated(),
         "bare" => return Behaviour::BareFormErr,
@@ -65,8 +65,8 @@ fn served(query: &Query, transport: Transport) -> Behaviour {
 }
 
 #[test]
-fn answers_without_the_cookie_are_asked_for_over_tcp() {
-    let server = DnsServer::with_behaviour(zone(), served);
+fn an_answer_without_the_cookie_is_requested_over_tcp() {
+    let server = DnsServer::with_behaviour(zone(), behaviour);
     let mut running = resolve()
         .arg(at(&server))
         .args(["--json", "--timeout", "60s", "-t", "A", "-"])
@@ -96,16 +96,21 @@ fn answers_without_the_cookie_are_asked_for_over_tcp() {
         let protocol = if first { "udp" } else { "tcp" };
         assert_eq!(record["protocol"], protocol, "{record}");
     }
-    // Every query carried a cookie, so that its answer could prove itself.
-    assert!(server.queries().iter().all(|q| client(&q.query).is_some()));
+    // Every query carried a cookie.
+    assert!(
+        server
+            .queries()
+            .iter()
+            .all(|q| client_cookie(&q.query).is_some())
+    );
 }
 
-/// Before any cookie is known, answers without one are those of a server that
-/// has none; one of an illegal length, or not to our cookie, is ignored.
+/// Until a server has sent a cookie, its answers need none. A cookie of an invalid
+/// length or with another client part is ignored.
 #[test]
-fn servers_without_cookies() {
+fn servers_without_cookies_are_supported() {
     let server = DnsServer::with_behaviour(zone(), |query, transport| match transport {
-        Transport::Udp => served(query, transport),
+        Transport::Udp => behaviour(query, transport),
         _ => Behaviour::Close,
     });
     for (name, status) in [("none", "NOERROR"), ("refused", "REFUSED")] {
@@ -133,18 +138,17 @@ fn servers_without_cookies() {
     }
 }
 
-/// An unproven answer must not keep the true one from being taken.
 #[test]
-fn the_true_answer_comes_after_a_forged_one() {
+fn the_correct_answer_is_accepted_after_a_forged_one() {
     let server = DnsServer::with_behaviour(zone(), |query, transport| {
-        let Some(client) = client(query).filter(|_| transport == Transport::Udp) else {
+        let Some(client) = client_cookie(query).filter(|_| transport == Transport::Udp) else {
             return Behaviour::Close;
         };
         let cookie = [&client[..], b"a server cookie."].concat();
-        let honest = zone().answer(query).option(COOKIE, cookie).to_bytes();
+        let correct = zone().answer(query).option(COOKIE, cookie).to_bytes();
         match query.name.as_str() {
-            "first.test." => Behaviour::Raw(vec![honest]),
-            _ => Behaviour::Raw(vec![false_answer(query, None).to_bytes(), honest]),
+            "first.test." => Behaviour::Raw(vec![correct]),
+            _ => Behaviour::Raw(vec![forged_answer(query, None).to_bytes(), correct]),
         }
     });
     let mut running = resolve()

@@ -1,4 +1,4 @@
-//! Operands: names, types, servers, and lists of them.
+//! Operands: names, record types, servers, and lists of names.
 
 use testkit::Output;
 use testkit::dns::{DnsServer, Zone};
@@ -9,9 +9,9 @@ fn ask(server: &DnsServer, args: &[&str]) -> Output {
     resolve().arg(at(server)).args(args).run()
 }
 
-/// As dig, kdig, drill and host have them: behind the names, in upper case.
+/// Record types follow the names in upper case, as in dig, kdig, drill and host.
 #[test]
-fn types_behind_the_names() {
+fn types_may_follow_the_names() {
     let server = DnsServer::start(zone());
     ask(&server, &["host.test", "MX"])
         .code(0)
@@ -35,17 +35,16 @@ fn types_behind_the_names() {
     );
     ask(&server, &["host.test", "CH", "TXT"])
         .code(2)
-        .stderr("resolve: CH: only class IN can be asked for; see 'resolve --help'\n");
+        .stderr("resolve: CH: unsupported class; only IN can be queried; see 'resolve --help'\n");
     ask(&server, &["host.test", "IXFR"])
         .code(2)
-        .stderr("resolve: IXFR: cannot be asked for; see 'resolve --help'\n");
+        .stderr("resolve: IXFR: this type cannot be queried; see 'resolve --help'\n");
 }
 
-/// Not where it may be a name: alone, in lower case, before a name, after `--`,
-/// beside `-t`, or in a list. If there is no such name, the message says how
-/// types are given.
+/// A word is a name if it is alone, in lower case, before a name, after `--`, in a list,
+/// or with `-t`. If the name does not exist, the message has a hint about types.
 #[test]
-fn what_looks_like_a_type_and_is_a_name() {
+fn a_name_may_look_like_a_type() {
     let server = DnsServer::start(Zone::new().a("mx", "192.0.2.7").a("x.test", "192.0.2.8"));
     ask(&server, &["-4", "mx"]).code(0).stdout("192.0.2.7\n");
     ask(&server, &["-4", "MX"]).code(0).stdout("192.0.2.7\n");
@@ -68,13 +67,13 @@ fn what_looks_like_a_type_and_is_a_name() {
     tool.stdin("x.test\nMX\n").run().code(0);
     ask(&server, &["-4", "--short", "x.test", "txt"])
         .code(1)
-        .stderr("resolve: txt: no such name (NXDOMAIN); types are given with -t TXT\n");
+        .stderr("resolve: txt: no such name (NXDOMAIN); use -t TXT for the record type\n");
 }
 
 #[test]
-fn what_is_plainly_not_a_name() {
+fn urls_ports_and_brackets_are_explained() {
     let server = DnsServer::start(zone());
-    for (text, says) in [
+    for (text, message) in [
         (
             "https://www.corp.test/",
             "this is a URL; give its host, www.corp.test",
@@ -103,11 +102,11 @@ fn what_is_plainly_not_a_name() {
             "[2001:db8::1]",
             "brackets do not belong here; give 2001:db8::1",
         ),
-        ("fe80::1%none", "interface none does not exist"),
+        ("fe80::1%none", "no network interface none here"),
     ] {
-        for way in [&[at(&server)][..], &[]] {
-            let out = resolve().args(way).arg(text).run();
-            out.code(2).stderr(&format!("resolve: {text}: {says}\n"));
+        for servers in [&[at(&server)][..], &[]] {
+            let out = resolve().args(servers).arg(text).run();
+            out.code(2).stderr(&format!("resolve: {text}: {message}\n"));
         }
     }
     assert!(server.queries().is_empty());
@@ -117,7 +116,7 @@ fn what_is_plainly_not_a_name() {
 }
 
 #[test]
-fn lists_in_files() {
+fn names_are_read_from_files() {
     let server = DnsServer::start(zone());
     let dir = testkit::tls::Authority::new();
     let file = dir.dir().join("names");
@@ -135,14 +134,14 @@ fn lists_in_files() {
     ask(&server, &["--ordered", "-f", &path, "A"])
         .code(0)
         .stdout(expected);
-    // Behind the operands; several of them one after the other.
+    // Files follow the operands, in their order.
     let out = ask(
         &server,
         &["--ordered", "-4", "-f", &path, "no.test", "-f", &path],
     );
     out.code(1)
         .stdout(&format!("no.test\tA\t-\tNXDOMAIN\n{expected}{expected}"));
-    // What means something on the command line is an operand like others there.
+    // Servers, options and types are plain names in a list.
     std::fs::write(&file, "@server\n-t\nMX\n-\n").unwrap();
     let out = ask(&server, &["--ordered", "-4", "-f", &path]);
     assert_eq!(out.code(1).lines().len(), 4);
@@ -164,15 +163,15 @@ fn lists_in_files() {
         .stderr("resolve: /nonexistent/list: no such file or directory\n");
 }
 
-/// `@` is for servers here.
+/// `@` selects a server, not a file as in other tools.
 #[test]
-fn files_where_names_or_servers_belong() {
+fn a_file_as_operand_has_a_hint() {
     let dir = testkit::tls::Authority::new();
     std::fs::write(dir.dir().join("names"), "host.test\n").unwrap();
     let server = DnsServer::start(zone());
     let out = resolve().cwd(dir.dir()).arg("@names").run();
     out.code(2).stdout("").stderr(
-        "resolve: names: a file, not a server; -f reads names from it; see 'resolve --help'\n",
+        "resolve: names: this is a file, not a server; use -f to read names from it; see 'resolve --help'\n",
     );
     let out = resolve()
         .cwd(dir.dir())
@@ -183,8 +182,8 @@ fn files_where_names_or_servers_belong() {
 }
 
 #[test]
-fn ports_of_servers() {
-    for (server, says) in [
+fn a_port_after_a_hash_has_a_hint() {
+    for (server, message) in [
         (
             "192.0.2.1#5353",
             "a port follows a colon; use 192.0.2.1:5353",
@@ -196,14 +195,14 @@ fn ports_of_servers() {
     ] {
         let out = resolve().args([&format!("@{server}"), "x.test"]).run();
         out.code(2).stdout("").stderr(&format!(
-            "resolve: {server}: {says}; see 'resolve --help'\n"
+            "resolve: {server}: {message}; see 'resolve --help'\n"
         ));
     }
 }
 
-/// Nothing is read from standard input unasked.
+/// Standard input is read only if `-` is given.
 #[test]
-fn no_operand() {
+fn an_operand_is_required() {
     let server = DnsServer::start(zone());
     let tool = resolve().arg(at(&server)).stdin("host.test\n");
     tool.run()
@@ -213,9 +212,8 @@ fn no_operand() {
     assert!(server.queries().is_empty());
 }
 
-/// Names are converted by UTS 46, in lists too, and shown as they were asked.
 #[test]
-fn names_that_are_not_ascii() {
+fn names_that_are_not_ascii_are_converted() {
     let server = DnsServer::start(Zone::new().a("xn--bcher-kva.test", "192.0.2.1"));
     for name in [
         "b\u{fc}cher.test",

@@ -1,4 +1,4 @@
-//! DNS over TLS and over HTTPS.
+//! DNS over TLS and DNS over HTTPS.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ fn over_tls(leaf: Leaf) -> DnsServer {
 }
 
 #[test]
-fn over_tls_found() {
+fn values_are_found_over_tls() {
     let server = over_tls(Leaf::Good);
     let ca = server.ca_file().display().to_string();
     let out = resolve()
@@ -29,7 +29,7 @@ fn over_tls_found() {
     assert_eq!(records[0]["server"], server.tls_addr().to_string());
     assert_eq!(records[0]["records"][0]["data"], "192.0.2.1");
     let queries = server.queries();
-    // One connection for both, nothing by any other way, and padded.
+    // Both queries are padded and use the same connection.
     assert!(queries.iter().all(|q| q.transport == Transport::Tls));
     assert_eq!(queries[0].peer, queries[1].peer);
     assert!(queries.iter().all(|q| q.query.bytes.len() == 128));
@@ -41,7 +41,7 @@ fn certificates_are_verified_and_nothing_falls_back() {
                           @tls://IP#NAME expects another name";
     const AUTHORITY: &str = "the certificate is that of a certificate authority, not of a \
                              server (basicConstraints CA:TRUE)";
-    for (leaf, says) in [
+    for (leaf, message) in [
         (Leaf::WrongName, EXPECT),
         (Leaf::Expired, "the certificate has expired"),
         (
@@ -63,7 +63,7 @@ fn certificates_are_verified_and_nothing_falls_back() {
             .run();
         let records = out.code(3).json();
         out.stderr(&format!(
-            "resolve: host.test: {}: {says}\n",
+            "resolve: host.test: {}: {message}\n",
             server.tls_addr()
         ));
         assert_eq!(records[0]["status"], "TLS", "{leaf:?}");
@@ -73,7 +73,7 @@ fn certificates_are_verified_and_nothing_falls_back() {
 }
 
 #[test]
-fn the_name_to_expect_can_be_given() {
+fn the_name_of_the_certificate_can_be_given() {
     let server = over_tls(Leaf::WrongName);
     let ca = server.ca_file().display().to_string();
     resolve()
@@ -85,7 +85,7 @@ fn the_name_to_expect_can_be_given() {
 }
 
 #[test]
-fn a_plain_server_is_no_tls_server() {
+fn a_server_without_tls_is_not_asked_in_plain() {
     let server = DnsServer::start(zone());
     let tls = over_tls(Leaf::Good);
     let ca = tls.ca_file().display().to_string();
@@ -103,11 +103,10 @@ fn a_plain_server_is_no_tls_server() {
     );
 }
 
-/// The certificates of `--cacert`: what is wrong with the file is said of it.
 #[test]
-fn files_of_authorities() {
+fn an_invalid_file_of_authorities_is_reported() {
     let authority = Authority::new();
-    for (content, says) in [
+    for (content, message) in [
         (Some("nothing\n"), "the file holds no PEM certificate"),
         (
             Some("-----BEGIN CERTIFICATE-----\n?\n"),
@@ -126,13 +125,13 @@ fn files_of_authorities() {
             .run()
             .code(2)
             .stdout("")
-            .stderr(&format!("resolve: {path}: {says}\n"));
+            .stderr(&format!("resolve: {path}: {message}\n"));
     }
 }
 
 #[test]
-fn connections_that_end_are_begun_anew() {
-    // Every second query ends its connection.
+fn a_closed_tls_connection_is_opened_again() {
+    // Every second query closes its connection.
     let count = Arc::new(AtomicUsize::new(0));
     let tls = Authority::new().server();
     let server = DnsServer::with_tls(zone(), tls, move |_, _| {
@@ -151,7 +150,7 @@ fn connections_that_end_are_begun_anew() {
     assert_eq!(out.lines().len(), 20, "{}", out.story());
 }
 
-fn answer(zone: &Zone, message: &[u8]) -> Reply {
+fn doh_reply(zone: &Zone, message: &[u8]) -> Reply {
     let Some(query) = Query::parse(message) else {
         return Reply::new(400);
     };
@@ -162,15 +161,15 @@ fn answer(zone: &Zone, message: &[u8]) -> Reply {
 
 fn over_https() -> HttpServer {
     HttpServer::start_tls(|request: &Request| match request.target.as_str() {
-        "/dns-query" => answer(&zone(), &request.body),
-        path if path.starts_with("/get?dns=") => answer(&zone(), &unbase64(&path[9..])),
+        "/dns-query" => doh_reply(&zone(), &request.body),
+        path if path.starts_with("/get?dns=") => doh_reply(&zone(), &decode_base64url(&path[9..])),
         "/text" => Reply::text("not a message"),
         "/moved" => Reply::redirect(302, "/dns-query"),
         _ => Reply::new(404),
     })
 }
 
-fn unbase64(text: &str) -> Vec<u8> {
+fn decode_base64url(text: &str) -> Vec<u8> {
     let digit = |c: u8| match c {
         b'A'..=b'Z' => c - b'A',
         b'a'..=b'z' => c - b'a' + 26,
@@ -191,7 +190,7 @@ fn unbase64(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn over_https_by_post_and_get() {
+fn values_are_found_over_https_by_post_and_get() {
     let server = over_https();
     let ca = server.ca_file().display().to_string();
     for path in ["/dns-query", "/get{?dns}"] {
@@ -211,10 +210,10 @@ fn over_https_by_post_and_get() {
 }
 
 #[test]
-fn what_is_no_answer_over_https() {
+fn unusable_responses_over_https_are_reported() {
     let server = over_https();
     let ca = server.ca_file().display().to_string();
-    for (path, status, says) in [
+    for (path, status, message) in [
         ("/none", "UNREACHABLE", "HTTP status 404"),
         ("/moved", "UNREACHABLE", "HTTP status 302"),
         ("/text", "MALFORMED", "not a DNS message"),
@@ -224,7 +223,7 @@ fn what_is_no_answer_over_https() {
             .args(["--cacert", &ca, "--json", "-t", "A", "host.test"])
             .run();
         assert_eq!(out.code(3).json()[0]["status"], status, "{path}");
-        out.stderr_contains(says);
+        out.stderr_contains(message);
     }
     let expired = HttpServer::start_tls_expired(|_| Reply::new(200));
     let ca = expired.ca_file().display().to_string();
@@ -236,9 +235,8 @@ fn what_is_no_answer_over_https() {
     assert!(expired.requests().is_empty());
 }
 
-/// What is at the other end is said in plain words.
 #[test]
-fn what_is_no_https_server() {
+fn a_server_without_https_is_explained() {
     let plain = TcpPeer::fixed_reply("HTTP/1.1 400 Bad Request\r\n\r\n");
     let other = HttpServer::start_tls(|request: &Request| match request.target.as_str() {
         "/ends" => Reply::raw("").close(),
@@ -249,7 +247,7 @@ fn what_is_no_https_server() {
     let ca = other.ca_file().display().to_string();
     let ends = "connection closed without an answer; resolve speaks HTTP/1.1 only, the server \
                 may require HTTP/2";
-    for (url, status, says) in [
+    for (url, status, message) in [
         (
             format!("https://{}/dns-query", plain.addr()),
             "TLS",
@@ -269,12 +267,12 @@ fn what_is_no_https_server() {
             .run();
         let record = &out.code(3).json()[0];
         assert_eq!(record["status"], status, "{}", out.story());
-        out.stderr_contains(&format!("resolve: host.test: {url}: {says}"));
+        out.stderr_contains(&format!("resolve: host.test: {url}: {message}"));
     }
 }
 
 #[test]
-fn many_over_https() {
+fn a_list_is_resolved_over_https() {
     let server = over_https();
     let ca = server.ca_file().display().to_string();
     let out = resolve()
@@ -295,10 +293,9 @@ fn many_over_https() {
     out.code(1).stdout(&expected).stderr("");
 }
 
-/// Whatever is sent over HTTPS, no more is held than a DNS message and a head of
-/// usual size.
+/// The tool holds at most a DNS message and a response header of usual size.
 #[test]
-fn more_than_a_message_over_https() {
+fn endless_responses_over_https_take_bounded_memory() {
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/dns-message\r\n";
     let many = |reply: Reply, piece: Vec<u8>| (0..40).fold(reply, |r, _| r.then(piece.clone()));
     let server = HttpServer::start_tls(move |request: &Request| match request.target.as_str() {
@@ -321,20 +318,20 @@ fn more_than_a_message_over_https() {
         _ => Reply::new(404),
     });
     let ca = server.ca_file().display().to_string();
-    for (path, says) in [
+    for (path, message) in [
         ("/length", "the answer is longer than a DNS message"),
         ("/chunked", "the answer is longer than a DNS message"),
         ("/close", "the answer is longer than a DNS message"),
         ("/over", "the answer is longer than a DNS message"),
         (
             "/head",
-            "the head of the HTTP response is longer than 64 KiB",
+            "the header of the HTTP response is longer than 64 KiB",
         ),
         ("/lines", "not a valid HTTP/1.1 response"),
         ("/interim", "no answer"),
     ] {
         let url = server.url(path);
-        // Interim responses without end are read until the time is over.
+        // Endless interim responses are read until the timeout.
         let timeout = if path == "/interim" { "2s" } else { "30s" };
         let out = resolve()
             .arg(format!("@{url}"))
@@ -356,7 +353,7 @@ fn more_than_a_message_over_https() {
             assert_eq!(record["status"], "TIMEOUT", "{}", out.story());
         } else {
             assert_eq!(record["status"], "MALFORMED", "{}", out.story());
-            out.stderr_contains(&format!("resolve: host.test: {url}: {says}"));
+            out.stderr_contains(&format!("resolve: host.test: {url}: {message}"));
         }
         out.peak_memory_below(32 << 20);
     }

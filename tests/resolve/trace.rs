@@ -1,5 +1,4 @@
-//! `--trace`: the way from the root servers down, in a tree of servers on
-//! addresses of their own.
+//! `--trace`, in a tree of zones. Each server has a loopback address of its own.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -19,18 +18,18 @@ fn a(host: &str, address: Ipv4Addr) -> Record {
 
 fn alias(query: &Query, to: &str) -> Response {
     let link = Record::new(&query.name, rtype::CNAME, 60, labels(to));
-    answered(query).answer(link)
+    authoritative(query).answer(link)
 }
 
-/// An answer of an authoritative server, which does not recurse.
-fn answered(query: &Query) -> Response {
+/// An authoritative answer of a server that does not recurse.
+fn authoritative(query: &Query) -> Response {
     let mut response = query.response().authoritative();
     response.flags &= !0x0080;
     response
 }
 
 fn referral(query: &Query, zone: &str, hosts: &[(&str, Option<Ipv4Addr>)]) -> Response {
-    let mut response = answered(query);
+    let mut response = authoritative(query);
     response.flags &= !0x0400;
     for (host, address) in hosts {
         response = response.authority(ns(zone, host));
@@ -41,18 +40,19 @@ fn referral(query: &Query, zone: &str, hosts: &[(&str, Option<Ipv4Addr>)]) -> Re
     response
 }
 
-/// The root (1), `test` (2), and servers of `half.test`: one that refuses (3),
-/// one that refers upwards (4), and one that answers (5). All on one port.
+/// The servers of the root (1) and of `test` (2), and three of `half.test`: the first
+/// refuses (3), the second refers upwards (4), and the third answers (5). All of them
+/// use the same port.
 struct Tree {
     servers: Vec<DnsServer>,
 }
 
-/// The port of all trees. The system does not give it to clients, and the
-/// addresses of each tree are its own.
+/// The port of all trees, which is outside the range of ephemeral ports. Each tree has
+/// addresses of its own.
 const PORT: u16 = 5391;
 
-/// What the tree's addresses begin with: loopback addresses by the process and
-/// the number of the tree.
+/// Returns the bytes of a tree's addresses after 127, from the process ID and the
+/// number of the tree.
 fn network() -> [u8; 3] {
     static TREES: AtomicU8 = AtomicU8::new(0);
     let [.., high, low] = std::process::id().to_be_bytes();
@@ -60,9 +60,9 @@ fn network() -> [u8; 3] {
     [64 | high & 63, low, tree]
 }
 
-/// Where a server of a tree is; the last of the four bytes tells the servers of
-/// up to 25 trees apart.
-fn place([high, low, tree]: [u8; 3], last: u8) -> Ipv4Addr {
+/// Returns the address of a server. The last byte distinguishes the servers of up to
+/// 25 trees.
+fn server_address([high, low, tree]: [u8; 3], last: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, high, low, tree * 10 + last)
 }
 
@@ -74,7 +74,7 @@ impl Tree {
     fn new() -> Self {
         let network = NETWORK.with(|network| *network);
         let at = |last: u8, answer: fn(&Query, [u8; 3]) -> Response| {
-            let addr = SocketAddr::from((place(network, last), PORT));
+            let addr = SocketAddr::from((server_address(network, last), PORT));
             DnsServer::at(addr, Zone::new(), move |query, _| {
                 Behaviour::Respond(answer(query, network))
             })
@@ -100,41 +100,48 @@ impl Tree {
         self.servers.iter().map(|s| s.queries().len()).sum()
     }
 
-    /// A server as it is shown.
+    /// Returns the label of a server in the output.
     fn server(&self, last: usize) -> String {
         self.servers[last - 1].addr().to_string()
     }
 }
 
 fn root(query: &Query, tree: [u8; 3]) -> Response {
-    referral(query, "test", &[("ns.test", Some(place(tree, 2)))])
+    referral(query, "test", &[("ns.test", Some(server_address(tree, 2)))])
 }
 
 fn test(query: &Query, tree: [u8; 3]) -> Response {
     let name = query.name.as_str();
     let half = [
-        ("ns1.half.test", Some(place(tree, 3))),
-        ("ns2.half.test", Some(place(tree, 4))),
-        ("ns3.half.test", Some(place(tree, 5))),
+        ("ns1.half.test", Some(server_address(tree, 3))),
+        ("ns2.half.test", Some(server_address(tree, 4))),
+        ("ns3.half.test", Some(server_address(tree, 5))),
     ];
     match name {
         "www.half.test." => referral(query, "half.test", &half),
         "www.lame.test." => referral(
             query,
             "lame.test",
-            &[("ns.lame.test", Some(place(tree, 4)))],
+            &[("ns.lame.test", Some(server_address(tree, 4)))],
         ),
         "www.noglue.test." => referral(query, "noglue.test", &[("ns.noglue.test", None)]),
         "www.a.test." | "ns.a.test." => referral(query, "a.test", &[("ns.b.test", None)]),
         "www.b.test." | "ns.b.test." => referral(query, "b.test", &[("ns.a.test", None)]),
         "www.apart.test." => referral(query, "apart.test", &[("ns3.elsewhere.test", None)]),
         "ns3.elsewhere.test." if query.qtype == rtype::A => {
-            answered(query).answer(a("ns3.elsewhere.test", place(tree, 5)))
+            authoritative(query).answer(a("ns3.elsewhere.test", server_address(tree, 5)))
         }
+        "www.refused.test." => referral(
+            query,
+            "refused.test",
+            &[("ns.refused.test", Some(server_address(tree, 3)))],
+        ),
+        "www.far.test." => referral(query, "far.test", &[("ns.near.test", None)]),
+        "ns.near.test." => referral(query, "near.test", &[("ns3.elsewhere.test", None)]),
         "alias.test." => alias(query, "www.half.test"),
         "one.test." | "three.test." => alias(query, "two.test"),
         "two.test." => alias(query, "three.test"),
-        _ => answered(query).rcode(3),
+        _ => authoritative(query).rcode(3),
     }
 }
 
@@ -148,11 +155,17 @@ fn upwards(query: &Query, _: [u8; 3]) -> Response {
     referral(query, "", &[("a.root-servers.test", None)])
 }
 
-fn half(query: &Query, _: [u8; 3]) -> Response {
-    answered(query).answer(Record::new(&query.name, rtype::A, 60, [192, 0, 2, 1]))
+/// Answers with its own address for the names of servers.
+fn half(query: &Query, tree: [u8; 3]) -> Response {
+    let address = if query.name.starts_with("ns") {
+        server_address(tree, 5)
+    } else {
+        Ipv4Addr::new(192, 0, 2, 1)
+    };
+    authoritative(query).answer(a(&query.name, address))
 }
 
-/// Lines without their times.
+/// Returns the lines of the steps without their times.
 fn steps(out: &Output) -> Vec<String> {
     let lines = out.lines();
     let steps = lines.iter().filter(|line| line.contains('\t'));
@@ -160,9 +173,8 @@ fn steps(out: &Output) -> Vec<String> {
     cut.collect()
 }
 
-/// Servers that fail on the way are shown, too.
 #[test]
-fn lame_servers_are_shown() {
+fn failed_and_lame_servers_are_shown() {
     let tree = Tree::new();
     let out = tree.run(&["www.half.test"]);
     out.code(0).stderr("");
@@ -199,6 +211,15 @@ fn lame_servers_are_shown() {
     ));
     let last = steps(&out).pop().unwrap_or_default();
     assert!(last.contains("\tLAME\t"), "{last}");
+    // A failure is shown once, even if it ends the trace.
+    let out = tree.run(&["www.refused.test"]);
+    out.code(3).stderr(&format!(
+        "resolve: www.refused.test: {} answered REFUSED\n",
+        server(3)
+    ));
+    let steps = steps(&out);
+    assert_eq!(steps.len(), 3, "{steps:?}");
+    assert!(steps[2].contains("\tREFUSED\t"), "{steps:?}");
 }
 
 #[test]
@@ -225,50 +246,50 @@ fn aliases_are_followed_from_the_root() {
     assert_eq!(last["records"][1]["data"], "192.0.2.1");
 }
 
-/// It ends at the first name that is seen twice.
+/// The trace ends at the first name that occurs twice.
 #[test]
-fn an_alias_loop() {
+fn an_alias_loop_ends_the_trace() {
     let tree = Tree::new();
     let out = tree.run(&["one.test"]);
     out.code(3)
         .stderr("resolve: one.test: alias loop: two.test. -> three.test. -> two.test.\n");
     assert_eq!(steps(&out).len(), 6);
-    // A query may be repeated where the machine stands still.
+    // A busy machine may repeat queries.
     assert!(tree.queries() < 20, "{}", tree.queries());
 }
 
-/// Servers without an address are named, and not looked up where that cannot
+/// Servers without an address are named. They are not resolved if that cannot
 /// succeed.
 #[test]
-fn servers_without_addresses() {
+fn servers_without_addresses_are_resolved_or_named() {
     let tree = Tree::new();
     let out = tree.run(&["--json", "www.noglue.test"]);
     let records = out.code(3).json();
-    let says = "no address for the name servers of noglue.test.: ns.noglue.test.; the referral \
+    let message = "no address for the name servers of noglue.test.: ns.noglue.test.; the referral \
                 lacks glue";
-    out.stderr(&format!("resolve: www.noglue.test: {says}\n"));
+    out.stderr(&format!("resolve: www.noglue.test: {message}\n"));
     let last = &records[records.len() - 1];
     assert_eq!(last["status"], "INCOMPLETE");
     assert_eq!(last["source"], "dns");
     assert!(tree.queries() < 10, "{}", tree.queries());
-    // Each zone's server is in the other one.
+    // The server of each of these zones is in the other one.
     let before = tree.queries();
     tree.run(&["www.a.test"])
         .code(3)
         .stderr("resolve: www.a.test: no address for the name servers of a.test.: ns.b.test.\n");
     let count = tree.queries() - before;
     assert!(count < 20, "{count}");
-    // A server elsewhere is looked for, and found.
-    let out = tree.run(&["www.apart.test"]);
-    assert_eq!(
-        out.code(0).lines().last().map(String::as_str),
-        Some("192.0.2.1")
-    );
+    // A server in another zone is resolved, even if that needs another one.
+    for name in ["www.apart.test", "www.far.test"] {
+        let out = tree.run(&[name]);
+        let last = out.code(0).lines().pop();
+        assert_eq!(last.as_deref(), Some("192.0.2.1"), "{name}");
+    }
 }
 
-/// One server plays all roles.
+/// One server refers to itself for the zone `test`, which it does not serve.
 #[test]
-fn a_trace_that_never_gets_lower_ends() {
+fn a_referral_to_the_same_zone_ends_the_trace() {
     let server = DnsServer::with_behaviour(Zone::new(), |query, _| {
         Behaviour::Respond(referral(
             query,
@@ -290,7 +311,7 @@ fn a_trace_that_never_gets_lower_ends() {
 }
 
 #[test]
-fn records_of_steps() {
+fn every_step_has_a_json_record() {
     let tree = Tree::new();
     let records = tree.run(&["--json", "www.half.test"]).code(0).json();
     let first = &records[0];

@@ -1,4 +1,4 @@
-//! Zone transfers: long ones, large ones, and those that end badly.
+//! Zone transfers that are long, large, or end with an error.
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -14,7 +14,8 @@ fn address(query: &Query) -> Record {
     Record::new(&query.name, rtype::A, 60, [192, 0, 2, 200])
 }
 
-/// A server of zones: the start of a transfer, then what `rest` sends.
+/// Starts a server that reads the query of a transfer and then calls `rest`, which
+/// sends messages with the records it passes on.
 fn zone_server(
     rest: impl Fn(&Query, &mut dyn FnMut(&[Record]) -> std::io::Result<()>) -> std::io::Result<()>
     + Send
@@ -54,9 +55,9 @@ fn transfer(peer: &TcpPeer, args: &[&str]) -> testkit::Output {
         .run()
 }
 
-/// A zone takes as long as it takes, as long as it comes.
+/// The timeout applies to the silence between messages.
 #[test]
-fn a_long_transfer() {
+fn a_transfer_may_exceed_the_timeout() {
     const TIMES: usize = 30;
     let peer = zone_server(|query, send| {
         send(&[soa(1)])?;
@@ -70,9 +71,9 @@ fn a_long_transfer() {
     assert_eq!(out.code(0).stderr("").lines().len(), TIMES + 2);
 }
 
-/// Silence ends it, and so do messages that hold nothing.
+/// Silence ends a transfer, and so do messages without records.
 #[test]
-fn a_transfer_that_stops() {
+fn a_stalled_transfer_ends_after_the_timeout() {
     let silent = zone_server(|_, send| {
         send(&[soa(1)])?;
         std::thread::sleep(PATIENCE);
@@ -96,22 +97,21 @@ fn a_transfer_that_stops() {
     }
 }
 
-/// The zone changed while it was transferred.
 #[test]
-fn a_transfer_with_two_serials() {
+fn a_transfer_with_two_serials_is_incomplete() {
     let peer = zone_server(|query, send| send(&[soa(1), address(query), soa(2)]));
     let out = transfer(&peer, &[]);
     assert_eq!(out.code(3).lines().len(), 3);
     out.stderr(&format!(
-        "resolve: x.test: incomplete answer from {}: the SOA at the end is not that of the start; \
+        "resolve: x.test: incomplete answer from {}: the SOA records at the start and at the end differ; \
          the zone changed during the transfer\n",
         peer.addr()
     ));
 }
 
-/// JSON of a large zone is written as it comes.
+/// The JSON record of a large zone is written while the zone arrives.
 #[test]
-fn a_large_zone_as_json() {
+fn a_large_zone_as_json_takes_bounded_memory() {
     const MESSAGES: usize = 200;
     let peer = zone_server(|query, send| {
         send(&[soa(1)])?;
@@ -130,4 +130,24 @@ fn a_large_zone_as_json() {
     assert_eq!(record["query_name"], "x.test.");
     assert_eq!(record["protocol"], "tcp");
     assert!(record["error"].is_null() && record["duration_ms"].is_number());
+}
+
+/// Another server cannot continue a transfer that has printed records, but it can
+/// replace one that has not.
+#[test]
+fn a_transfer_is_not_continued_from_another_server() {
+    let complete = zone_server(|query, send| send(&[soa(1), address(query), soa(1)]));
+    let ask = |first: &TcpPeer| {
+        resolve()
+            .args([first, &complete].map(|peer| format!("@tcp://{}", peer.addr())))
+            .args(["-t", "AXFR", "x.test"])
+            .run()
+    };
+    let cut = zone_server(|query, send| send(&[soa(1), address(query)]));
+    let out = ask(&cut);
+    assert_eq!(out.code(3).lines().len(), 2);
+    assert_eq!(complete.accepted(), 0);
+    let empty = zone_server(|_, _| Ok(()));
+    let out = ask(&empty);
+    assert_eq!(out.code(0).stderr("").lines().len(), 3);
 }

@@ -1,4 +1,4 @@
-//! `--no-wildcards`.
+//! `--no-wildcards`: names that exist only through a wildcard.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,13 +13,13 @@ fn address(query: &Query, last: u8) -> Response {
     query.response().answer(record)
 }
 
-/// Whether it is a name that the tool has made up.
-fn is_made_up(query: &Query) -> bool {
+/// Returns whether the query is for a random name of the tool.
+fn is_probe(query: &Query) -> bool {
     query.name.find('.') == Some(16)
 }
 
 #[test]
-fn what_only_a_wildcard_has() {
+fn names_of_a_wildcard_are_absent() {
     let server = DnsServer::with_behaviour(zone(), move |query, _| {
         match query.name.to_ascii_lowercase().as_str() {
             "real.wild.test." => Behaviour::Respond(address(query, 1)),
@@ -27,7 +27,7 @@ fn what_only_a_wildcard_has() {
             _ => Behaviour::Answer,
         }
     });
-    let stdin = "made-up.wild.test\nreal.wild.test\nhost.test\nno.test\nother.wild.test\n";
+    let stdin = "invented.wild.test\nreal.wild.test\nhost.test\nno.test\nother.wild.test\n";
     resolve()
         .arg(at(&server))
         .args(["--no-wildcards", "--ordered", "-t", "A", "-"])
@@ -35,19 +35,16 @@ fn what_only_a_wildcard_has() {
         .run()
         .code(1)
         .stdout(
-            "made-up.wild.test\tA\t-\tWILDCARD\n\
+            "invented.wild.test\tA\t-\tWILDCARD\n\
              real.wild.test\tA\t192.0.2.1\n\
              host.test\tA\t192.0.2.1\n\
              no.test\tA\t-\tNXDOMAIN\n\
              other.wild.test\tA\t-\tWILDCARD\n",
         )
         .stderr("");
-    // Further names of the parent cost no further made-up ones.
-    let made_up = server
-        .queries()
-        .into_iter()
-        .filter(|q| is_made_up(&q.query));
-    assert!(made_up.count() < 60);
+    // Further names below the same parent need no further probes.
+    let probes = server.queries().into_iter().filter(|q| is_probe(&q.query));
+    assert!(probes.count() < 60);
     let args = ["--no-wildcards", "-t", "A", "x.wild.test"];
     resolve()
         .arg(at(&server))
@@ -58,13 +55,13 @@ fn what_only_a_wildcard_has() {
         .stderr("resolve: x.wild.test: matches only a wildcard record (WILDCARD)\n");
 }
 
-/// The wildcard has many addresses and gives one at a time.
+/// The wildcard has several addresses and returns one at a time.
 #[test]
-fn a_wildcard_that_rotates() {
+fn a_rotating_wildcard_is_found() {
     const NAMES: usize = 200;
     for pool in [2, 16] {
         let count = AtomicUsize::new(0);
-        // Far from even: some come seldom.
+        // The distribution is uneven: some addresses are rare.
         let server = DnsServer::with_behaviour(zone(), move |query, _| {
             let n = count.fetch_add(1, Ordering::SeqCst);
             let last = (n * n / 3 + n / 5) % pool;
@@ -91,9 +88,9 @@ fn a_wildcard_that_rotates() {
     }
 }
 
-/// A wildcard whose target contains the name.
+/// The target of the wildcard contains the queried name.
 #[test]
-fn an_alias_that_contains_the_name() {
+fn a_wildcard_alias_with_the_name_is_found() {
     let server = DnsServer::with_behaviour(zone(), |query, _| {
         let (label, _) = query.name.split_once('.').expect("a label");
         let target = match label {
@@ -111,20 +108,20 @@ fn an_alias_that_contains_the_name() {
         .stdout("one.w.test\tCNAME\t-\tWILDCARD\nreal.w.test\tCNAME\tthere.test.\n");
 }
 
-/// Made-up names that are not answered prove nothing, and that is said.
+/// Failed probes prove nothing, which is reported.
 #[test]
-fn made_up_names_without_an_answer() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
+fn failed_probes_are_reported() {
+    let probes = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&probes);
     let server = DnsServer::with_behaviour(zone(), move |query, _| {
-        if is_made_up(query) {
+        if is_probe(query) {
             count.fetch_add(1, Ordering::SeqCst);
             return Behaviour::Rcode(2);
         }
         Behaviour::Answer
     });
     let args = ["--no-wildcards", "-t", "A", "host.test"];
-    let says = format!(
+    let message = format!(
         "not checked for a wildcard below test.: {} answered SERVFAIL",
         server.addr()
     );
@@ -134,12 +131,12 @@ fn made_up_names_without_an_answer() {
         .run()
         .code(3)
         .stdout("192.0.2.1\n")
-        .stderr(&format!("resolve: host.test: A: {says}\n"));
-    let count = asked.load(Ordering::SeqCst);
+        .stderr(&format!("resolve: host.test: A: {message}\n"));
+    let count = probes.load(Ordering::SeqCst);
     assert!((3..20).contains(&count), "{count}");
     let out = resolve().arg(at(&server)).args(args).arg("--json").run();
     let record = &out.code(3).json()[0];
     assert_eq!(record["status"], "NOERROR");
-    assert_eq!(record["error"]["message"], says);
+    assert_eq!(record["error"]["message"], message);
     assert_eq!(record["error"]["kind"], "server");
 }

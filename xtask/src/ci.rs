@@ -5,17 +5,18 @@ use std::time::Instant;
 
 use crate::exec::{run_visible, which};
 use crate::workspace::cargo;
-use crate::{Outcome, demo, interop, test, tidy};
+use crate::{Outcome, demo, docs, interop, test, tidy};
 
 type Step = fn(&Options) -> Outcome;
 
 /// The steps with their names, in order.
-const STEPS: [(&str, Step); 9] = [
+const STEPS: [(&str, Step); 10] = [
     ("fmt", fmt),
     ("tidy", |_| tidy::run(&[])),
     ("clippy", clippy),
     ("test", |_| test::run(&[])),
     ("doc", doc),
+    ("docs", |_| docs::run(&["--check".to_owned()])),
     ("package", package),
     ("deny", deny),
     ("demo", |_| demo::run(&[])),

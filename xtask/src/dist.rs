@@ -2,11 +2,16 @@
 //!
 //! ```text
 //! inetkit-VERSION-TARGET/
-//!   bin/        the six tools, stripped
-//!   man/        TOOL.1
-//!   completions/bash|zsh|fish/...
-//!   README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE
+//!   bin/TOOL
+//!   share/man/man1/TOOL.1
+//!   share/bash-completion/completions/TOOL
+//!   share/zsh/site-functions/_TOOL
+//!   share/fish/vendor_completions.d/TOOL.fish
+//!   share/doc/inetkit/    README.md, docs/, licences, third-party notices
 //! ```
+//!
+//! The tree is a prefix, so `tar -C /usr/local --strip-components=1 -xzf FILE`
+//! installs it. [`crate::install`] writes the same files below its `--root`.
 //!
 //! `SHA256SUMS` next to it contains the digest of the tarball. Owners, order and
 //! times are fixed, so the same sources and compiler produce the same file.
@@ -17,16 +22,18 @@ use std::process::{Command, Stdio};
 
 use crate::exec::{Exec, run_visible};
 use crate::workspace::{self, Bins, Profile, TOOLS, root};
-use crate::{Outcome, no_arguments};
+use crate::{Outcome, docs, no_arguments};
 
-/// Returns the name of the completion file of a tool.
+/// Returns the path of the completion file of a tool.
 type FileName = fn(&str) -> String;
 
-/// The shells with the names of their completion files.
+/// The shells with the paths of their completion files.
 const SHELLS: [(&str, FileName); 3] = [
-    ("bash", |tool| tool.to_owned()),
-    ("zsh", |tool| format!("_{tool}")),
-    ("fish", |tool| format!("{tool}.fish")),
+    ("bash", |tool| format!("bash-completion/completions/{tool}")),
+    ("zsh", |tool| format!("zsh/site-functions/_{tool}")),
+    ("fish", |tool| {
+        format!("fish/vendor_completions.d/{tool}.fish")
+    }),
 ];
 
 /// Builds the tools, collects the files and packs them.
@@ -44,16 +51,25 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         make_parent(&to)?;
         let from = bins.tool(tool);
         fs::copy(&from, &to).map_err(|error| format!("{}: {error}", from.display()))?;
-        generate(&bins, tool, "man", &tree.join(format!("man/{tool}.1")))?;
-        for (shell, file) in SHELLS {
-            let to = tree.join("completions").join(shell).join(file(tool));
-            generate(&bins, tool, shell, &to)?;
-        }
     }
-    for file in ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"] {
-        let from = root().join(file);
-        fs::copy(&from, tree.join(file)).map_err(|error| format!("{}: {error}", from.display()))?;
+    shared_files(&bins, &tree.join("share"))?;
+    let doc = tree.join("share/doc/inetkit");
+    let docs = [
+        "cookbook.md",
+        "environment.md",
+        "faq.md",
+        "json.md",
+        "migration.md",
+        "platforms.md",
+    ];
+    let docs = docs.map(|file| format!("docs/{file}"));
+    let files = ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"];
+    for file in files.into_iter().chain(docs.iter().map(String::as_str)) {
+        let (from, to) = (root().join(file), doc.join(file));
+        make_parent(&to)?;
+        fs::copy(&from, &to).map_err(|error| format!("{}: {error}", from.display()))?;
     }
+    write(&doc.join("THIRD-PARTY-NOTICES"), &notices()?)?;
     let tarball = format!("{name}.tar.gz");
     let mut tar = Command::new("tar");
     tar.current_dir(&dist)
@@ -71,14 +87,57 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     Ok(())
 }
 
-/// Writes the output of `--generate` of a tool to a file.
-fn generate(bins: &Bins, tool: &str, kind: &str, to: &Path) -> Outcome {
-    make_parent(to)?;
-    let text = Exec::new(bins.tool(tool), ["--generate", kind]).text()?;
-    if text.is_empty() {
-        return Err(format!("`{tool} --generate {kind}` prints nothing"));
+/// Writes man pages and completions below `share`.
+pub(crate) fn shared_files(bins: &Bins, share: &Path) -> Outcome {
+    for tool in TOOLS {
+        for (name, page) in docs::man_pages(bins, tool)? {
+            write(&share.join("man/man1").join(name), &page)?;
+        }
+        for (shell, path) in SHELLS {
+            let script = docs::generated(bins, tool, &[], shell)?;
+            write(&share.join(path(tool)), &script)?;
+        }
     }
-    fs::write(to, text).map_err(|error| format!("{}: {error}", to.display()))
+    Ok(())
+}
+
+/// Returns the licences of the crates that the binaries contain, as their
+/// packages carry them.
+fn notices() -> Outcome<String> {
+    let mut text = String::new();
+    for package in workspace::dependencies()? {
+        let name = package["name"].as_str().unwrap_or_default();
+        let version = package["version"].as_str().unwrap_or_default();
+        let license = package["license"].as_str().unwrap_or("see below");
+        let manifest = Path::new(package["manifest_path"].as_str().unwrap_or_default());
+        text += &format!("== {name} {version} ({license})\n");
+        let dir = manifest.parent().unwrap_or(manifest);
+        let entries = fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        files.sort();
+        for file in files {
+            let name = file
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .to_uppercase();
+            let is_license = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE"]
+                .iter()
+                .any(|start| name.starts_with(start));
+            if is_license && file.is_file() {
+                let bytes =
+                    fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+                text += &format!("\n{}\n", String::from_utf8_lossy(&bytes).trim_end());
+            }
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn write(path: &Path, text: &str) -> Outcome {
+    make_parent(path)?;
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn make_parent(path: &Path) -> Outcome {

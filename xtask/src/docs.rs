@@ -4,8 +4,9 @@
 //! - `docs/schema/TOOL/RECORD.json`: the JSON Schema of each record
 //! - `docs/json.md`: all records and keys with their meaning
 //!
-//! With `--check` nothing is written; a file that is missing, superfluous or out
-//! of date fails the check.
+//! With `--check` nothing is written. A file that is missing, superfluous or out
+//! of date fails the check, and so does a page about which `mandoc -T lint` or
+//! `man --warnings` complains.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use crate::exec::Exec;
+use crate::exec::{Exec, which};
 use crate::workspace::{Bins, Profile, TOOLS, root};
 use crate::{Outcome, USAGE};
 
@@ -35,7 +36,9 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     let mut files = Files::new();
     let mut reference = INTRODUCTION.to_owned();
     for tool in TOOLS {
-        man_pages(&bins, tool, &mut files)?;
+        for (name, page) in man_pages(&bins, tool)? {
+            files.insert(format!("docs/man/{name}").into(), page);
+        }
         let schema = generated(&bins, tool, &[], "schema")?;
         let schema: Value =
             serde_json::from_str(&schema).map_err(|error| format!("schema of {tool}: {error}"))?;
@@ -46,7 +49,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     let stale = stale(&files)?;
     if check {
         return match stale.as_slice() {
-            [] => Ok(()),
+            [] => lint(&files),
             stale => Err(format!(
                 "out of date, run `cargo xtask docs`:\n  {}",
                 stale.join("\n  ")
@@ -94,30 +97,31 @@ The `kind` of an error decides the exit status of the tool:
 | `name` `unreachable` `refused` `reset` `timeout` `tls` `protocol` `server` | 3 |
 ";
 
-/// Returns the output of `TOOL [COMMAND] --generate WHAT`.
-fn generated(bins: &Bins, tool: &str, command: &[&str], what: &str) -> Outcome<String> {
-    let args = [command, &["--generate", what]].concat();
+/// Returns the output of `TOOL [COMMAND] --generate KIND`.
+pub(crate) fn generated(bins: &Bins, tool: &str, command: &[&str], kind: &str) -> Outcome<String> {
+    let args = [command, &["--generate", kind]].concat();
     let text = Exec::new(bins.tool(tool), args).text()?;
     if text.is_empty() {
-        return Err(format!("`{tool} --generate {what}` prints nothing"));
+        return Err(format!("`{tool} --generate {kind}` prints nothing"));
     }
     Ok(text)
 }
 
-/// Adds the page of a tool and those of its commands, which the page names.
-fn man_pages(bins: &Bins, tool: &str, files: &mut Files) -> Outcome {
+/// Returns the man page of a tool and those of its commands, which it lists, with
+/// their file names.
+pub(crate) fn man_pages(bins: &Bins, tool: &str) -> Outcome<Vec<(String, String)>> {
     let page = generated(bins, tool, &[], "man")?;
     let prefix = format!("\\fB{}\\-", tool.replace('-', "\\-"));
-    let commands: Vec<&str> = page
-        .lines()
-        .filter_map(|line| line.strip_prefix(&prefix)?.strip_suffix("\\fR(1)"))
-        .collect();
-    for command in commands {
-        let text = generated(bins, tool, &[command], "man")?;
-        files.insert(format!("docs/man/{tool}-{command}.1").into(), text);
+    let mut pages = Vec::new();
+    for line in page.lines() {
+        let command = line.strip_prefix(&prefix);
+        if let Some(command) = command.and_then(|rest| rest.strip_suffix("\\fR(1)")) {
+            let text = generated(bins, tool, &[command], "man")?;
+            pages.push((format!("{tool}-{command}.1"), text));
+        }
     }
-    files.insert(format!("docs/man/{tool}.1").into(), page);
-    Ok(())
+    pages.push((format!("{tool}.1"), page));
+    Ok(pages)
 }
 
 /// Adds a file for each record of a tool.
@@ -209,6 +213,42 @@ fn kind(property: &Value) -> String {
         }
         _ => "any value, *null*".to_owned(),
     }
+}
+
+/// Has the two formatters check the man pages that are in the tree. A missing
+/// formatter is an error with CI=true.
+fn lint(files: &Files) -> Outcome {
+    let pages = files.keys().filter(|path| path.starts_with("docs/man"));
+    let pages: Vec<String> = pages.map(|path| path.display().to_string()).collect();
+    for (program, options) in [
+        ("mandoc", &["-T", "lint"][..]),
+        ("man", &["--warnings", "--local-file"]),
+    ] {
+        if which(program).is_none() {
+            let message = format!("{program} is not installed, so the man pages are not checked");
+            if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
+                return Err(message);
+            }
+            eprintln!("SKIPPED {message}");
+            continue;
+        }
+        for page in &pages {
+            let args = options.iter().copied().chain([page.as_str()]);
+            let output = Exec::new(program, args).cwd(&root()).run()?;
+            let lint = if program == "mandoc" {
+                &output.stdout
+            } else {
+                &output.stderr
+            };
+            if !lint.is_empty() {
+                return Err(format!(
+                    "{program}: {page}: {}",
+                    String::from_utf8_lossy(lint)
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns the files that differ, are missing, or should not be there.

@@ -1,9 +1,10 @@
 //! `cargo xtask install`: installs all six tools with `cargo install` and the
-//! versions of `Cargo.lock`.
+//! versions of `Cargo.lock`. With `--root`, man pages and completions are
+//! installed below the same directory.
 
 use crate::exec::run_visible;
-use crate::workspace::{TOOLS, cargo};
-use crate::{Outcome, USAGE};
+use crate::workspace::{Bins, TOOLS, cargo};
+use crate::{Outcome, USAGE, dist};
 
 /// Installs the tools, below `--root DIR` if that is given.
 pub(crate) fn run(args: &[String]) -> Outcome {
@@ -28,6 +29,10 @@ pub(crate) fn run(args: &[String]) -> Outcome {
             command.arg("--root").arg(root);
         }
         run_visible(&mut command)?;
+    }
+    if let Some(root) = &root {
+        let bins = Bins::in_dir(root.join("bin"));
+        dist::shared_files(&bins, &root.join("share"))?;
     }
     eprintln!("installed: {}", TOOLS.join(" "));
     eprintln!("note: this `ping` hides the system's if its directory comes first in PATH");

@@ -49,6 +49,47 @@ pub(crate) fn metadata() -> Outcome<Value> {
         .map_err(|error| format!("cargo metadata is not JSON: {error}"))
 }
 
+/// Returns the packages from the registry that the six tools link, as `cargo
+/// metadata` describes them, in the order of their names.
+pub(crate) fn dependencies() -> Outcome<Vec<Value>> {
+    let mut tree = cargo();
+    tree.args([
+        "tree",
+        "--locked",
+        "--edges=normal",
+        "--prefix=none",
+        "--format={p}",
+    ]);
+    for tool in TOOLS {
+        tree.args(["--package", tool]);
+    }
+    let output = tree.stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("cannot start cargo tree: {error}"))?;
+    let linked = String::from_utf8_lossy(&output.stdout).into_owned();
+    let output = cargo()
+        .args(["metadata", "--locked", "--format-version=1"])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("cannot start cargo metadata: {error}"))?;
+    let metadata: Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("cargo metadata is not JSON: {error}"))?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let is_linked = |package: &&Value| {
+        let text = |key: &str| package[key].as_str().unwrap_or_default().to_owned();
+        let line = format!("{} v{}", text("name"), text("version"));
+        package["source"].is_string()
+            && linked.lines().any(|other| {
+                other
+                    .trim_end_matches(" (*)")
+                    .trim_end_matches(" (proc-macro)")
+                    == line
+            })
+    };
+    let mut packages: Vec<Value> = packages.filter(is_linked).cloned().collect();
+    packages.sort_by_key(|package| package["id"].as_str().unwrap_or_default().to_owned());
+    Ok(packages)
+}
+
 /// Returns the target directory of cargo.
 pub(crate) fn target() -> Outcome<PathBuf> {
     let metadata = metadata()?;
@@ -74,6 +115,11 @@ pub(crate) struct Bins {
 }
 
 impl Bins {
+    /// Returns the tools of a directory that has all six.
+    pub(crate) fn in_dir(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
     /// Builds the tools and finds them through cargo's messages.
     pub(crate) fn build(profile: Profile) -> Outcome<Self> {
         let mut command = cargo();

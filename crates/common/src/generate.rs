@@ -63,9 +63,12 @@ fn for_completion(command: &Command) -> Command {
     let args = command
         .get_arguments()
         .filter(|arg| !(has_subcommands && arg.is_positional()))
-        .map(|arg| match arg.get_action().takes_values() {
-            true => arg.clone().value_hint(hint(arg)),
-            false => arg.clone(),
+        .map(|arg| {
+            if arg.get_action().takes_values() {
+                arg.clone().value_hint(hint(arg))
+            } else {
+                arg.clone()
+            }
         });
     // A definition takes a static name; the process ends when it is printed.
     let name: &'static str = command.get_name().to_owned().leak();

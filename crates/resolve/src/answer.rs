@@ -1,5 +1,5 @@
-//! What a reply says about the name asked: the records that belong to it and
-//! a status, after following CNAME and DNAME.
+//! The answer in a reply: the status, and the records that belong to the requested
+//! name after its CNAME and DNAME records have been followed.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,14 +7,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use domain::base::iana::{Class, OptRcode, Rtype};
 use domain::base::name::{Name, ToLabelIter, ToName};
 
-use crate::present;
+use crate::presentation;
 use crate::wire::reply::{Record, Reply};
 use crate::wire::{OwnedName, Question};
 
-/// More links than any honest chain has.
-const LINKS_MAX: usize = 20;
+/// The most aliases of a chain; no legitimate chain has more.
+const MAX_ALIASES: usize = 20;
 
-/// The status of a lookup, as JSON and `NAME TYPE - STATUS` give it.
+/// The status of a lookup, as in JSON and in `NAME TYPE - STATUS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Found,
@@ -24,18 +24,18 @@ pub(crate) enum Status {
     Unreachable,
     Malformed,
     Tls,
-    /// A loop, a chain the server does not finish, a referral.
+    /// An alias loop, an alias chain that the server does not finish, or a referral.
     Incomplete,
-    /// There only because a wildcard is (`--no-wildcards`).
+    /// The name exists only through a wildcard (`--no-wildcards`).
     Wildcard,
-    /// Another RCODE.
+    /// Any other RCODE than NOERROR and NXDOMAIN.
     Rcode(OptRcode),
-    /// A fault of this machine.
+    /// An error of this machine.
     System,
 }
 
 impl Status {
-    /// The name of it.
+    /// Returns the name of the status in the output.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Found => "NOERROR".to_owned(),
@@ -48,18 +48,18 @@ impl Status {
             Self::Incomplete => "INCOMPLETE".to_owned(),
             Self::Wildcard => "WILDCARD".to_owned(),
             Self::System => "SYSTEM".to_owned(),
-            Self::Rcode(code) => rcode(*code),
+            Self::Rcode(code) => rcode_name(*code),
         }
     }
 
-    /// Whether it is a final "no".
-    pub(crate) fn is_no(&self) -> bool {
+    /// Returns whether it is a final negative answer.
+    pub(crate) fn is_negative(&self) -> bool {
         matches!(self, Self::NoSuchName | Self::NoData | Self::Wildcard)
     }
 }
 
-/// An RCODE's name, `RCODEn` for one without.
-pub(crate) fn rcode(code: OptRcode) -> String {
+/// Returns the name of an RCODE, or `RCODEn` if it has none.
+pub(crate) fn rcode_name(code: OptRcode) -> String {
     match code.to_int() {
         0 => "NOERROR".to_owned(),
         3 => "NXDOMAIN".to_owned(),
@@ -69,104 +69,109 @@ pub(crate) fn rcode(code: OptRcode) -> String {
     }
 }
 
-/// What a reply says about the name asked.
+/// The result of following the aliases of a reply.
 #[derive(Debug)]
 pub(crate) struct Outcome<'a, 'm> {
     pub(crate) status: Status,
-    /// The chain from the name asked, then the records of the type at its end
-    /// with their signatures. Records of other names and types do not count,
-    /// nor does anything but the chain in an answer that is a failure or a no.
+    /// The alias chain, then the records of the requested type at its end with
+    /// their signatures. An error or a negative answer has only the chain.
     pub(crate) records: Vec<&'a Record<'m>>,
-    /// The name at the end of the chain, if there is a chain.
-    pub(crate) end: Option<OwnedName>,
-    /// Why it is incomplete.
-    pub(crate) gap: Option<Gap>,
-    /// What the records should not be, as sentences.
-    pub(crate) odd: Vec<String>,
+    /// The name at the end of the alias chain, if there is one.
+    pub(crate) alias_target: Option<OwnedName>,
+    /// The reason why the answer is incomplete.
+    pub(crate) incomplete: Option<IncompleteReason>,
+    /// Warnings about inconsistent records.
+    pub(crate) warnings: Vec<String>,
 }
 
-/// Why a reply is not an answer.
+/// The reason why a reply does not answer the question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Gap {
-    /// Aliases in a circle: the names of it, the first one last again.
+pub(crate) enum IncompleteReason {
+    /// The aliases form a loop of these names; the first one is also the last.
     Loop(Vec<OwnedName>),
-    /// A chain of more links than any honest one has.
+    /// The chain has more than [`MAX_ALIASES`] aliases.
     TooLong,
     /// The chain stops at this alias.
-    Stops(OwnedName),
-    /// The servers of a zone are to be asked instead.
+    StopsAt(OwnedName),
+    /// The reply names the servers of a zone to be asked instead.
     Referral {
         zone: OwnedName,
         servers: Vec<OwnedName>,
     },
 }
 
-/// Names of servers or of a circle that a sentence lists, and the characters
-/// of each.
-const NAMES_MAX: usize = 6;
-const NAME_MAX: usize = 100;
+/// The most names that a message lists.
+const MAX_NAMES: usize = 6;
 
-impl Gap {
-    /// What is wrong with the answer of `server` about `name`.
-    pub(crate) fn sentence(&self, server: &str, name: &str) -> String {
+/// The most characters of a name in a message.
+const MAX_NAME_LENGTH: usize = 100;
+
+impl IncompleteReason {
+    /// Describes an incomplete answer of `server` about `name`.
+    pub(crate) fn message(&self, server: &str, name: &str) -> String {
         match self {
-            Self::Loop(names) => format!("alias loop: {}", listed(names, " -> ")),
-            Self::TooLong => format!("more than {LINKS_MAX} aliases, one after the other"),
-            Self::Stops(at) => format!(
+            Self::Loop(names) => format!("alias loop: {}", join_names(names, " -> ")),
+            Self::TooLong => format!("alias chain of more than {MAX_ALIASES} names"),
+            Self::StopsAt(alias) => format!(
                 "incomplete answer from {server}: it stops at the alias {}",
-                listed(std::slice::from_ref(at), "")
+                show_name(alias)
             ),
             Self::Referral { zone, .. } if zone.is_root() => format!(
                 "{server} is not authoritative for {} and refers upwards (lame)",
-                cut(name)
+                shorten(name)
             ),
             Self::Referral { zone, servers } => format!(
                 "{server} refers to the servers of {} ({})",
-                listed(std::slice::from_ref(zone), ""),
-                listed(servers, ", ")
+                show_name(zone),
+                join_names(servers, ", ")
             ),
         }
     }
 }
 
-/// Some names in a row, none of them at any length.
-pub(crate) fn listed(names: &[OwnedName], between: &str) -> String {
-    let shown = |name: &OwnedName| cut(&present::name(name)).into_owned();
-    if names.len() <= NAMES_MAX {
-        return names.iter().map(shown).collect::<Vec<_>>().join(between);
-    }
-    let mut parts: Vec<String> = names[..NAMES_MAX - 1].iter().map(shown).collect();
-    parts.push("...".to_owned());
-    parts.extend(names.last().map(shown));
-    parts.join(between)
+/// Shows a name in a message, shortened if it is very long.
+pub(crate) fn show_name(name: &OwnedName) -> String {
+    shorten(&presentation::name(name)).into_owned()
 }
 
-fn cut(name: &str) -> Cow<'_, str> {
-    match name.char_indices().nth(NAME_MAX) {
+/// Lists names in a message; leaves out some if there are many.
+pub(crate) fn join_names(names: &[OwnedName], separator: &str) -> String {
+    if names.len() <= MAX_NAMES {
+        let shown: Vec<String> = names.iter().map(show_name).collect();
+        return shown.join(separator);
+    }
+    let mut shown: Vec<String> = names[..MAX_NAMES - 1].iter().map(show_name).collect();
+    shown.push("...".to_owned());
+    shown.extend(names.last().map(show_name));
+    shown.join(separator)
+}
+
+fn shorten(name: &str) -> Cow<'_, str> {
+    match name.char_indices().nth(MAX_NAME_LENGTH) {
         Some((at, _)) => format!("{}...", &name[..at]).into(),
         None => name.into(),
     }
 }
 
-/// Judges a reply by its RCODE, and follows CNAME and DNAME from the name
-/// asked.
+/// Follows CNAME and DNAME records from the requested name, and evaluates the
+/// RCODE and the records at the end of the chain.
 pub(crate) fn follow<'a, 'm>(reply: &'a Reply<'m>, question: &Question) -> Outcome<'a, 'm> {
     let rtype = question.rtype();
-    let owners = Owners::new(reply);
+    let owners = OwnerIndex::new(reply);
     let mut outcome = Outcome {
         status: Status::NoData,
         records: Vec::with_capacity(reply.answer.len().min(64)),
-        end: None,
-        gap: None,
-        odd: Vec::new(),
+        alias_target: None,
+        incomplete: None,
+        warnings: Vec::new(),
     };
-    let wanted = |record: &Record<'_>| rtype == Rtype::ANY || record.rtype == rtype;
-    let mut at: OwnedName = question.name().to_vec();
-    let mut names = vec![at.clone()];
+    let is_requested = |record: &Record<'_>| rtype == Rtype::ANY || record.rtype == rtype;
+    let mut current: OwnedName = question.name().to_vec();
+    let mut names = vec![current.clone()];
     loop {
-        let here = owners.records(&at);
-        odd(&here, &at, rtype, &mut outcome.odd);
-        let found = here.iter().copied().filter(|record| wanted(record));
+        let here = owners.records(&current);
+        check_aliases(&here, &current, rtype, &mut outcome.warnings);
+        let found = here.iter().copied().filter(|record| is_requested(record));
         let before = outcome.records.len();
         if reply.rcode == OptRcode::NOERROR {
             outcome.records.extend(found);
@@ -179,36 +184,36 @@ pub(crate) fn follow<'a, 'm>(reply: &'a Reply<'m>, question: &Question) -> Outco
             outcome.status = Status::Found;
             return outcome;
         }
-        let alias = here.iter().find(|record| record.rtype == Rtype::CNAME);
-        let step = match alias {
-            Some(link) => link.target().map(|to| (*link, to.to_vec())),
-            None => redirect(reply, &at),
+        let cname = here.iter().find(|record| record.rtype == Rtype::CNAME);
+        let alias = match cname {
+            Some(record) => record.target().map(|target| (*record, target.to_vec())),
+            None => follow_dname(reply, &current),
         };
-        let Some((link, next)) = step else {
+        let Some((record, target)) = alias else {
             break;
         };
-        outcome.records.push(link);
-        let again = names.iter().position(|name| name.name_eq(&next));
-        if again.is_some() || names.len() > LINKS_MAX {
-            outcome.gap = Some(match again {
+        outcome.records.push(record);
+        let repeated = names.iter().position(|name| name.name_eq(&target));
+        if repeated.is_some() || names.len() > MAX_ALIASES {
+            outcome.incomplete = Some(match repeated {
                 Some(first) => {
-                    let mut circle = names.split_off(first);
-                    circle.push(next.clone());
-                    Gap::Loop(circle)
+                    let mut names = names.split_off(first);
+                    names.push(target.clone());
+                    IncompleteReason::Loop(names)
                 }
-                None => Gap::TooLong,
+                None => IncompleteReason::TooLong,
             });
             break;
         }
-        names.push(next.clone());
-        outcome.end = Some(next.clone());
-        at = next;
+        names.push(target.clone());
+        outcome.alias_target = Some(target.clone());
+        current = target;
     }
     outcome.status = match reply.rcode {
-        OptRcode::NOERROR if outcome.gap.is_some() => Status::Incomplete,
+        OptRcode::NOERROR if outcome.incomplete.is_some() => Status::Incomplete,
         OptRcode::NOERROR => {
-            outcome.gap = gap(reply, outcome.end.as_ref());
-            match outcome.gap {
+            outcome.incomplete = unproved_nodata(reply, outcome.alias_target.as_ref());
+            match outcome.incomplete {
                 Some(_) => Status::Incomplete,
                 None => Status::NoData,
             }
@@ -219,76 +224,81 @@ pub(crate) fn follow<'a, 'm>(reply: &'a Reply<'m>, question: &Question) -> Outco
     outcome
 }
 
-/// What an answer without the data asked for lacks before it is a "no data":
-/// the SOA of the zone, or the word of a server that was asked to follow aliases
-/// and does.
-fn gap(reply: &Reply<'_>, end: Option<&OwnedName>) -> Option<Gap> {
-    let of = |rtype| reply.authority.iter().filter(move |r| r.rtype == rtype);
-    if of(Rtype::SOA).next().is_some() {
+/// Returns why a reply without requested records does not prove that there are
+/// none. It does if it has the zone's SOA, or if the server was asked to follow
+/// aliases and is able to.
+fn unproved_nodata(
+    reply: &Reply<'_>,
+    alias_target: Option<&OwnedName>,
+) -> Option<IncompleteReason> {
+    let of_type = |rtype| reply.authority.iter().filter(move |r| r.rtype == rtype);
+    if of_type(Rtype::SOA).next().is_some() {
         return None;
     }
-    let first = of(Rtype::NS).next();
+    let first = of_type(Rtype::NS).next();
     if let Some(first) = first.filter(|_| !reply.authoritative) {
         let zone = first.owner.to_vec();
-        let servers = of(Rtype::NS).filter(|r| r.owner.name_eq(&zone));
-        let servers = servers.take(NAMES_MAX + 1);
+        let servers = of_type(Rtype::NS).filter(|r| r.owner.name_eq(&zone));
         let servers = servers.filter_map(|r| Some(r.target()?.to_vec()));
-        return Some(Gap::Referral {
-            servers: servers.collect(),
+        return Some(IncompleteReason::Referral {
+            // One more than a message lists, so that it shows that it left some out.
+            servers: servers.take(MAX_NAMES + 1).collect(),
             zone,
         });
     }
-    let recursive = reply.recursion_available && reply.recursion_desired && first.is_none();
-    match end {
-        Some(end) if !recursive => Some(Gap::Stops(end.clone())),
+    let is_recursive = reply.recursion_available && reply.recursion_desired && first.is_none();
+    match alias_target {
+        Some(target) if !is_recursive => Some(IncompleteReason::StopsAt(target.clone())),
         _ => None,
     }
 }
 
-/// Names with more aliases than one, or an alias beside other data, against
-/// RFC 1034 section 3.6.2 and RFC 2181 section 10.1.
-fn odd(here: &[&Record<'_>], at: &OwnedName, rtype: Rtype, sentences: &mut Vec<String>) {
+/// Warns about several aliases of a name, and about an alias beside other data
+/// (RFC 1034, section 3.6.2; RFC 2181, section 10.1).
+fn check_aliases(here: &[&Record<'_>], name: &OwnedName, rtype: Rtype, warnings: &mut Vec<String>) {
     let mut aliases = here.iter().filter(|record| record.rtype == Rtype::CNAME);
     let Some(first) = aliases.next().filter(|_| rtype != Rtype::ANY) else {
         return;
     };
-    let name = || listed(std::slice::from_ref(at), "");
     if aliases.any(|other| other.data() != first.data()) {
-        sentences.push(format!("{} has several CNAME records", name()));
+        warnings.push(format!("{} has several CNAME records", show_name(name)));
     }
-    let data = |record: &&&Record<'_>| {
+    let is_other_data = |record: &&&Record<'_>| {
         !matches!(
             record.rtype,
             Rtype::CNAME | Rtype::RRSIG | Rtype::NSEC | Rtype::KEY
         )
     };
-    if here.iter().any(|record| data(&record)) {
-        sentences.push(format!("{} has a CNAME record and other data", name()));
+    if here.iter().any(|record| is_other_data(&record)) {
+        warnings.push(format!(
+            "{} has a CNAME record and other data",
+            show_name(name)
+        ));
     }
 }
 
-/// The records of the answer section by owner. Owners are hashed if there
-/// are many: to compare each with each name of a chain takes long if all of
-/// them are long and almost equal.
-struct Owners<'a, 'm> {
+/// Finds the records of the answer section by owner. Owners are hashed if there
+/// are many: comparing long and almost equal names with each name of a chain would
+/// take very long.
+struct OwnerIndex<'a, 'm> {
     reply: &'a Reply<'m>,
     hashes: Vec<u64>,
 }
 
-/// Answers of more records have their owners hashed.
-const FEW: usize = 16;
+/// The most records in an answer for which the owners are not hashed.
+const MAX_UNHASHED: usize = 16;
 
-impl<'a, 'm> Owners<'a, 'm> {
+impl<'a, 'm> OwnerIndex<'a, 'm> {
     fn new(reply: &'a Reply<'m>) -> Self {
-        let many = reply.answer.len() > FEW;
-        let hashed = reply.answer.iter().filter(|_| many);
+        let is_large = reply.answer.len() > MAX_UNHASHED;
+        let hashed = reply.answer.iter().filter(|_| is_large);
         Self {
             reply,
             hashes: hashed.map(|record| hash(&record.owner)).collect(),
         }
     }
 
-    /// Those of class IN and of this owner.
+    /// Returns the records of class IN with this owner.
     fn records(&self, owner: &OwnedName) -> Vec<&'a Record<'m>> {
         let wanted = (!self.hashes.is_empty()).then(|| hash(owner));
         let all = self.reply.answer.iter().enumerate();
@@ -308,31 +318,29 @@ fn hash(name: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// The DNAME above `at`, and the name it makes of it (RFC 6672).
-fn redirect<'a, 'm, N>(reply: &'a Reply<'m>, at: &N) -> Option<(&'a Record<'m>, OwnedName)>
+/// Returns the DNAME record above `name` and the name it redirects to (RFC 6672).
+fn follow_dname<'a, 'm, N>(reply: &'a Reply<'m>, name: &N) -> Option<(&'a Record<'m>, OwnedName)>
 where
     N: ToName + ToLabelIter,
 {
-    let above = |r: &&Record<'_>| {
+    let is_above = |r: &&Record<'_>| {
         r.rtype == Rtype::DNAME
             && r.class == Class::IN
-            && !r.owner.name_eq(at)
-            && at.ends_with(&r.owner)
+            && !r.owner.name_eq(name)
+            && name.ends_with(&r.owner)
     };
-    reply.answer.iter().filter(above).find_map(|record| {
-        let to = record.target()?.to_vec();
-        Some((
-            record,
-            substitute(&at.to_vec(), &record.owner.to_vec(), &to)?,
-        ))
+    reply.answer.iter().filter(is_above).find_map(|record| {
+        let target = record.target()?.to_vec();
+        let redirected = replace_suffix(&name.to_vec(), &record.owner.to_vec(), &target)?;
+        Some((record, redirected))
     })
 }
 
-/// `at` with its suffix `from` replaced by `to`; `None` when that is longer
-/// than a name can be.
-fn substitute(at: &OwnedName, from: &OwnedName, to: &OwnedName) -> Option<OwnedName> {
-    let keep = at.as_slice().len().checked_sub(from.as_slice().len())?;
-    let mut wire = at.as_slice()[..keep].to_vec();
+/// Replaces the suffix `from` of a name by `to`. Returns `None` if the result is
+/// too long for a name.
+fn replace_suffix(name: &OwnedName, from: &OwnedName, to: &OwnedName) -> Option<OwnedName> {
+    let keep = name.as_slice().len().checked_sub(from.as_slice().len())?;
+    let mut wire = name.as_slice()[..keep].to_vec();
     wire.extend_from_slice(to.as_slice());
     Name::from_octets(wire).ok()
 }

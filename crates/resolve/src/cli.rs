@@ -1,4 +1,4 @@
-//! The command line; data only.
+//! The definition of the command line.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,56 +6,56 @@ use std::time::Duration;
 use clap::Parser;
 use common::options::{Common, FamilyArgs};
 
-const AFTER: &str = "\
+const AFTER_HELP: &str = "\
 SERVERS
-  IP[:PORT], udp://IP   UDP, and TCP when an answer is truncated
+  IP[:PORT], udp://IP   UDP, and TCP if an answer is truncated
   tcp://IP[:PORT]       TCP only
   tls://IP[:PORT][#NAME], tls://NAME
-                        DNS over TLS, port 853; the certificate must be for NAME,
-                        or for the IP
-  https://HOST/PATH     DNS over HTTPS by POST; with {?dns} at its end by GET
+                        DNS over TLS, port 853; the certificate must be valid for
+                        NAME, or for the IP
+  https://HOST/PATH     DNS over HTTPS by POST; by GET if it ends with {?dns}
   system                the system's resolver, with --diff
 
-Without -t, -s, @SERVER and TYPE the system is asked (hosts file, nsswitch,
-search list); with any of them DNS servers are, those of /etc/resolv.conf if
-none is named. One operand gives values only, several give NAME, TYPE and VALUE
-separated by tabs, and `NAME TYPE - STATUS` for one without any value. After --
-and in lists everything is a name.
+Without -t, -s, @SERVER and TYPE, resolve uses the system's resolver (hosts file,
+nsswitch, search list). With any of them it asks DNS servers itself, by default
+those of /etc/resolv.conf. For a single operand it prints values only; for several
+it prints NAME, TYPE and VALUE separated by tabs, and `NAME TYPE - STATUS` for an
+operand without a value. After -- and in lists every word is a name.
 
---trace prints a line per query, separated by tabs: the zone that was asked,
-the server's address and name, the status (REFERRAL, ALIAS, or that of the
-answer), the zone or name that it leads to, and the time.
+--trace prints one line per query, separated by tabs: the zone of the server, the
+server's address and name, the status (REFERRAL, ALIAS, LAME or the status of the
+answer), the zone or name that comes next, and the time.
 
 EXAMPLES
-  resolve localhost                          through the system, as other programs do
+  resolve localhost                          as other programs resolve it
   resolve 127.0.0.1                          reverse lookup of an address
   resolve @192.0.2.53 example.com MX         one type from one server
   resolve @192.0.2.53 -t MX,TXT example.com  two types from one server
-  resolve -t AAAA --json -f names            one record for each line of a file
-  resolve @192.0.2.53 -t AXFR example.com    a whole zone
+  resolve -t AAAA --json -f names            one JSON record per line of a file
+  resolve @192.0.2.53 -t AXFR example.com    zone transfer
   resolve @tls://192.0.2.53#dns.example.com -t A example.com
   resolve --diff @192.0.2.53 @system example.com
   resolve --trace -t A example.com           from the root servers down
-  resolve --watch 10s -t A example.com       say when it changes
+  resolve --watch 10s -t A example.com       print changes
 
 EXIT STATUS
   0  found
-  1  no such name, or no data of the type asked
-  2  a mistake or fault on this side: usage, an operand that is not a name
+  1  the name does not exist or has no data of the requested type
+  2  usage error, invalid operand, or error of this machine
   3  no answer: timeout, unreachable, malformed, SERVFAIL and the like";
 
-/// Names and addresses, through the system or straight from DNS servers
+/// Look up names and addresses, by the system's resolver or by DNS servers
 #[derive(Parser, Debug)]
 #[command(
     name = "resolve",
     version,
     disable_help_flag = true,
     disable_version_flag = true,
-    after_long_help = AFTER
+    after_long_help = AFTER_HELP
 )]
 pub(crate) struct Cli {
-    /// Names or addresses, @SERVER, and record types in upper case at the end;
-    /// `-` reads names from stdin
+    /// Names or addresses, @SERVER, and record types in upper case at the end; `-`
+    /// reads names from stdin
     #[arg(value_name = "NAME|ADDRESS|@SERVER|TYPE")]
     pub(crate) operands: Vec<String>,
 
@@ -67,8 +67,8 @@ pub(crate) struct Cli {
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub(crate) files: Vec<String>,
 
-    /// Record types, such as MX,TXT, TYPE65534, 65534, ANY, AXFR; asks DNS
-    /// servers
+    /// Ask DNS servers for these record types, such as MX,TXT, TYPE65534, 65534,
+    /// ANY, AXFR
     #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',')]
     pub(crate) types: Vec<String>,
 
@@ -77,7 +77,7 @@ pub(crate) struct Cli {
     #[arg(short = 'x', long)]
     pub(crate) reverse: bool,
 
-    /// Ask this server; several are asked in order
+    /// Ask this server; may be repeated to add servers, which are asked in order
     #[arg(short, long, value_name = "SERVER")]
     pub(crate) server: Vec<String>,
 
@@ -90,39 +90,39 @@ pub(crate) struct Cli {
     pub(crate) family: FamilyArgs,
 
     #[command(flatten)]
-    pub(crate) query: Query,
+    pub(crate) query: QueryArgs,
 
     #[command(flatten)]
-    pub(crate) more: More,
+    pub(crate) modes: ModeArgs,
 
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) output: OutputArgs,
 
     #[command(flatten)]
     pub(crate) common: Common,
 }
 
-/// How DNS servers are asked.
+/// Options for queries to DNS servers.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "DNS query options")]
-pub(crate) struct Query {
-    /// Ask over TCP
+pub(crate) struct QueryArgs {
+    /// Use TCP instead of UDP
     #[arg(long)]
     pub(crate) tcp: bool,
 
-    /// Ask for DNSSEC records, and print the signatures
+    /// Request DNSSEC records and print the signatures
     #[arg(long)]
     pub(crate) dnssec: bool,
 
-    /// Ask for the server's identifier, shown with --full and --json
+    /// Request the server's identifier (NSID), shown with --full and --json
     #[arg(long)]
     pub(crate) nsid: bool,
 
     /// Send this EDNS Client Subnet (RFC 7871)
-    #[arg(long, value_name = "ADDR/LEN", value_parser = subnet)]
+    #[arg(long, value_name = "ADDR/LEN", value_parser = parse_subnet)]
     pub(crate) subnet: Option<(std::net::IpAddr, u8)>,
 
-    /// UDP size to advertise [default: 1232]
+    /// Advertise this UDP size [default: 1232]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(512..))]
     pub(crate) bufsize: Option<u16>,
 
@@ -134,12 +134,12 @@ pub(crate) struct Query {
     #[arg(long)]
     pub(crate) search: bool,
 
-    /// Certificate authorities for tls:// and https://, instead of the
-    /// system's
+    /// Trust the certificate authorities in this PEM file for tls:// and https://,
+    /// instead of the system's
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Option<PathBuf>,
 
-    /// Queries per second to each server, retries included
+    /// Send at most N queries per second to each server, including retries
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) rate: Option<u32>,
 
@@ -149,10 +149,10 @@ pub(crate) struct Query {
     pub(crate) no_wildcards: bool,
 }
 
-/// Modes other than a lookup.
+/// Options that select a mode.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Modes")]
-pub(crate) struct More {
+pub(crate) struct ModeArgs {
     /// Follow the delegations from the root servers down
     #[arg(long, conflicts_with_all = ["diff", "watch"])]
     pub(crate) trace: bool,
@@ -162,7 +162,7 @@ pub(crate) struct More {
     #[arg(long, value_name = "IP[:PORT]", requires = "trace")]
     pub(crate) root: Vec<String>,
 
-    /// Compare the answers of all servers; one alone with the system's
+    /// Compare the answers of all servers; compare a single server with the system
     #[arg(long, conflicts_with = "watch")]
     pub(crate) diff: bool,
 
@@ -171,23 +171,23 @@ pub(crate) struct More {
     pub(crate) watch: Option<Duration>,
 }
 
-/// What is printed.
+/// Options for the output.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Output")]
-pub(crate) struct Output {
-    /// Values only
+pub(crate) struct OutputArgs {
+    /// Print values only
     #[arg(long, conflicts_with_all = ["long", "full"])]
     pub(crate) short: bool,
 
-    /// NAME TYPE VALUE
+    /// Print NAME TYPE VALUE
     #[arg(long, conflicts_with = "full")]
     pub(crate) long: bool,
 
-    /// Whole answers, like dig
+    /// Print whole answers, like dig
     #[arg(long)]
     pub(crate) full: bool,
 
-    /// Results in the order of the operands, also from stdin
+    /// Print results in the order of the operands, even from lists
     #[arg(long)]
     pub(crate) ordered: bool,
 
@@ -195,12 +195,12 @@ pub(crate) struct Output {
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// More detail, including how many queries were sent
+    /// Print more detail, including how many queries were sent
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }
 
-fn subnet(text: &str) -> Result<(std::net::IpAddr, u8), String> {
+fn parse_subnet(text: &str) -> Result<(std::net::IpAddr, u8), String> {
     if text.contains('/') {
         return common::address::parse_cidr(text);
     }
@@ -219,9 +219,9 @@ impl common::app::Cli for Cli {
 
     fn foreign_option_hint(option: &str) -> Option<&'static str> {
         match option {
-            "-p" => Some("the port follows the server, @192.0.2.53:5353"),
+            "-p" => Some("add the port to the server, as in @192.0.2.53:5353"),
             "-b" => Some("the system chooses the source address"),
-            "-r" => Some("--no-recurse asks without recursion"),
+            "-r" => Some("use --no-recurse to ask without recursion"),
             _ => None,
         }
     }

@@ -1,5 +1,5 @@
-//! The command line made whole: servers and types parsed, defaults filled in,
-//! options that do not go together refused.
+//! The configuration of a run, resolved from the command line: servers and types
+//! are parsed, defaults are filled in, and incompatible options are rejected.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -13,22 +13,25 @@ use domain::base::iana::Rtype;
 use domain::base::name::ToLabelIter;
 
 use crate::cli::Cli;
-use crate::engine::{SERVERS_MAX, Settings};
-use crate::output::Form;
+use crate::engine::{LookupRequest, SERVERS_MAX, Settings};
+use crate::output::Format;
 use crate::resolvconf::{self, ResolvConf};
-use crate::server::{self, Server, Spec, Way};
-use crate::system::Question;
+use crate::server::{self, Server, ServerArg, Transport};
+use crate::system::SystemQuestion;
 use crate::wire::OwnedName;
-use crate::wire::edns::Wish;
-use crate::{name, operand, present, tls};
+use crate::wire::edns::EdnsOptions;
+use crate::{name, operand, presentation, tls};
 
-/// No longer than this, so that times can be added.
-const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 86_400);
+/// The longest timeout, so that adding it to a time never overflows.
+const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
 
-/// How long a server may be silent before its round trips are known.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The retransmission timeout until round-trip times are known.
+const INITIAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What to do.
+/// The UDP size to advertise, in bytes: the recommendation of DNS Flag Day 2020.
+const EDNS_SIZE: u16 = 1232;
+
+/// The mode of a run.
 #[derive(Debug)]
 pub(crate) enum Mode {
     Lookup,
@@ -37,132 +40,115 @@ pub(crate) enum Mode {
     Watch { interval: Duration },
 }
 
-/// Everything that was asked for.
+/// The resolved options and operands.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// Operands without the servers and types among them, and files of them.
+    /// The operands without servers and types.
     pub(crate) names: Vec<String>,
+    /// Files with further operands.
     pub(crate) files: Vec<String>,
-    /// Whether files or standard input are among them.
-    pub(crate) reads: bool,
+    /// Whether operands are read from files or standard input.
+    pub(crate) reads_lists: bool,
     pub(crate) mode: Mode,
-    /// How DNS servers are asked; `None` for the system path.
+    /// The settings for DNS servers; `None` for the system path.
     pub(crate) direct: Option<Settings>,
     pub(crate) types: Vec<Rtype>,
     pub(crate) reverse: bool,
     pub(crate) family: Family,
     pub(crate) timeout: Duration,
-    /// The search list, and how many dots make a name go without it first.
+    /// The search list; empty unless it is used.
     pub(crate) search: Vec<String>,
+    /// The number of dots from which a name is first tried without the search list.
     pub(crate) ndots: usize,
-    pub(crate) wildcards: bool,
-    pub(crate) ordered: bool,
-    pub(crate) form: Form,
-    /// Whether the form was asked for.
-    pub(crate) explicit: bool,
+    pub(crate) filters_wildcards: bool,
+    pub(crate) is_ordered: bool,
+    pub(crate) format: Format,
+    /// Whether an option selects the format.
+    pub(crate) is_format_explicit: bool,
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
 }
 
-/// An operand understood.
+/// An operand that can be looked up.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) address: Option<IpAddr>,
-    /// The name to ask for, the reverse one of an address.
+    /// The name to query, which is the reverse name of an address.
     pub(crate) name: OwnedName,
 }
 
 impl Config {
-    /// Reads the options; `io` tells what standard input is.
+    /// Resolves the command line, and reads `/etc/resolv.conf` if it is needed.
     pub(crate) fn new(cli: &Cli, io: &Io) -> Result<Self> {
-        let (servers, names): (Vec<&String>, Vec<&String>) =
-            cli.operands.iter().partition(|o| o.starts_with('@'));
-        let mut names: Vec<String> = names.into_iter().cloned().collect();
-        if let Some(plus) = names.iter().find(|name| name.starts_with('+')) {
-            return Err(Error::usage(format!(
-                "{plus} is not an option here: options begin with --, as --short does"
-            )));
-        }
-        let servers: Vec<&str> = servers.into_iter().map(|s| &s[1..]).collect();
-        if let Some(file) = servers.iter().find(|s| operand::is_file(s)) {
-            let why = "a file, not a server; -f reads names from it";
-            return Err(usage(file, why));
-        }
-        let mut types = operand::types(&cli.types)?;
+        let (server_args, mut names) = split_operands(cli)?;
+        let mut types = operand::parse_types(&cli.types)?;
         if cli.types.is_empty() && cli.plain.is_empty() {
-            types = operand::trailing_types(&mut names, cli.files.len())?;
+            types = operand::take_trailing_types(&mut names, cli.files.len())?;
         }
         names.extend(cli.plain.iter().cloned());
-        // As an operand, `-` is standard input already.
+        // The operand `-` is standard input already.
         let (stdin, files): (Vec<_>, Vec<_>) = cli.files.iter().cloned().partition(|f| f == "-");
         names.extend(stdin);
-        let servers = servers.into_iter();
-        let servers = servers.chain(cli.server.iter().map(String::as_str));
-        let (servers, system) = find_servers(servers, cli)?;
-        let named = !servers.is_empty() || system || !types.is_empty();
+        let server_args = server_args.into_iter();
+        let server_args = server_args.chain(cli.server.iter().map(String::as_str));
+        let (servers, system) = find_servers(server_args, cli)?;
         let mode = mode(cli, system, &servers)?;
-        let direct = named || matches!(mode, Mode::Trace { .. } | Mode::Diff { .. });
-        if let (false, Some(option)) = (direct, only_direct(cli)) {
+        let is_direct = !servers.is_empty()
+            || system
+            || !types.is_empty()
+            || matches!(mode, Mode::Trace { .. } | Mode::Diff { .. });
+        if let (false, Some(option)) = (is_direct, direct_only_option(cli)) {
             return Err(Error::usage(format!(
                 "{option} is for DNS servers; add @SERVER or -t TYPE"
             )));
         }
-        let conf = if direct && (servers.is_empty() || cli.query.search) {
-            let conf = resolvconf::load()?;
-            // With servers on the command line only the search list is used.
-            if servers.is_empty() {
-                resolvconf::require_server(&conf)?;
-                for skipped in &conf.skipped {
-                    let text = escape(skipped.as_bytes());
-                    io.report.line(format_args!("{}: {text}", resolvconf::PATH));
-                }
-            }
-            Some(conf)
+        let conf = if is_direct {
+            load_resolv_conf(cli, io, &servers)?
         } else {
             None
         };
-        let lists = !files.is_empty();
-        let many = lists || names.len() != 1 || names[0] == "-";
-        let reads = lists || names.iter().any(|name| name == "-");
-        let form = match (cli.output.short, cli.output.long, cli.output.full) {
-            (true, _, _) => Form::Short,
-            (_, true, _) => Form::Long,
-            (_, _, true) => Form::Full,
-            _ if many => Form::Long,
-            _ => Form::Short,
+        let has_files = !files.is_empty();
+        let is_single = !has_files && names.len() == 1 && names[0] != "-";
+        let reads_lists = has_files || names.iter().any(|name| name == "-");
+        let format = match (cli.output.short, cli.output.long, cli.output.full) {
+            (true, _, _) => Format::Short,
+            (_, true, _) => Format::Long,
+            (_, _, true) => Format::Full,
+            _ if is_single => Format::Short,
+            _ => Format::Long,
         };
         let (search, ndots) = match &conf {
             Some(conf) if cli.query.search => (conf.search.clone(), conf.ndots),
             _ => (Vec::new(), 1),
         };
-        let direct = if direct {
-            Some(settings(cli, io, servers, conf, reads, form)?)
+        let direct = if is_direct {
+            Some(settings(cli, io, servers, conf, reads_lists, format)?)
         } else {
             None
         };
         Ok(Self {
             names,
             files,
-            reads,
+            reads_lists,
             mode,
             direct,
             types,
             reverse: cli.reverse,
             family: cli.family.family(),
-            timeout: cli.timeout.min(TIMEOUT_MAX),
+            timeout: cli.timeout.min(MAX_TIMEOUT),
             search,
             ndots,
-            wildcards: !cli.query.no_wildcards,
-            // What is typed comes back in order; a list need not.
-            ordered: cli.output.ordered || !reads,
-            form,
-            explicit: cli.output.short || cli.output.long || cli.output.full,
+            filters_wildcards: cli.query.no_wildcards,
+            // Operands of the command line are always shown in order.
+            is_ordered: cli.output.ordered || !reads_lists,
+            format,
+            is_format_explicit: cli.output.short || cli.output.long || cli.output.full,
             quiet: cli.output.quiet,
             verbose: cli.output.verbose,
         })
     }
 
-    /// Understands an operand; an error means it is never asked.
+    /// Parses an operand. Fails if it must not be looked up.
     pub(crate) fn target(&self, text: &str) -> Result<Target> {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Target {
@@ -173,7 +159,8 @@ impl Config {
         if let Some((ip, zone)) = text.split_once('%')
             && let Ok(IpAddr::V6(_)) = ip.parse::<IpAddr>()
         {
-            let (address, _) = server::zoned(ip, zone).map_err(|why| Error::input(text, why))?;
+            let parsed = server::parse_zoned(ip, zone);
+            let (address, _) = parsed.map_err(|why| Error::input(text, why))?;
             return Ok(Target {
                 address: Some(address.into()),
                 name: name::reverse(address.into()),
@@ -190,14 +177,14 @@ impl Config {
             return Err(Error::input(text, "not an address; -x needs one"));
         }
         let name = name::parse(text).map_err(|e| Error::input(text, e))?;
-        // Escapes and full-width digits must not smuggle a number past the
-        // check above: to libc `\049\050\055.1` would be 127.0.0.1.
+        // Escapes and full-width digits must not bypass the check above: libc would
+        // read `\049\050\055.1` as 127.0.0.1.
         if (!text.is_ascii() || text.contains('\\'))
-            && address::looks_numeric(&present::name(&name))
+            && address::looks_numeric(&presentation::name(&name))
         {
             return Err(Error::input(
                 text,
-                "reads as a number, but is not an address",
+                "looks like a number, but is not an address",
             ));
         }
         Ok(Target {
@@ -206,7 +193,7 @@ impl Config {
         })
     }
 
-    /// The types to ask DNS servers for.
+    /// Returns the types to query for a target.
     pub(crate) fn types(&self, target: &Target) -> &[Rtype] {
         match (target.address, &self.types[..], self.family) {
             (Some(_), types, _) if !types.is_empty() && self.reverse => types,
@@ -218,41 +205,65 @@ impl Config {
         }
     }
 
-    /// The names to try for an operand, in reverse order: as typed, and with
-    /// the search list. Empty where the target's own name is the only one.
-    pub(crate) fn candidates(&self, text: &str, target: &Target) -> Vec<OwnedName> {
+    /// Returns the names to try for an operand, in reverse order: as typed, and
+    /// with the suffixes of the search list. Empty if only the target's own name
+    /// is to be tried.
+    fn candidates(&self, text: &str, target: &Target) -> Vec<OwnedName> {
         if self.search.is_empty() || target.address.is_some() || text.ends_with('.') {
             return Vec::new();
         }
-        let suffixed = self
+        let with_suffix = self
             .search
             .iter()
             .filter_map(|suffix| name::parse(&format!("{text}.{suffix}")).ok());
-        let mut all: Vec<OwnedName> = suffixed.collect();
-        // The root counts as a label, a name of two labels has one dot.
+        let mut names: Vec<OwnedName> = with_suffix.collect();
+        // The root is a label, too, so that a name of two labels has one dot.
         if target.name.iter_labels().count() > self.ndots + 1 {
-            all.insert(0, target.name.clone());
+            names.insert(0, target.name.clone());
         } else {
-            all.push(target.name.clone());
+            names.push(target.name.clone());
         }
-        all.reverse();
-        all
+        names.reverse();
+        names
+    }
+
+    /// Returns the lookups that an operand requests, one per type.
+    pub(crate) fn lookup_requests(&self, text: &str) -> Result<Vec<LookupRequest>> {
+        let target = self.target(text)?;
+        let types = self.types(&target);
+        let mut candidates = self.candidates(text, &target);
+        let name = candidates.pop().unwrap_or(target.name);
+        let request = |name, rtype, candidates| LookupRequest {
+            token: 0,
+            name,
+            rtype,
+            candidates,
+            only_server: None,
+        };
+        let Some((last, others)) = types.split_last() else {
+            return Ok(Vec::new());
+        };
+        let mut requests = Vec::with_capacity(types.len());
+        let others = others.iter();
+        requests.extend(others.map(|t| request(name.clone(), *t, candidates.clone())));
+        requests.push(request(name, *last, candidates));
+        Ok(requests)
     }
 }
 
 impl Target {
-    /// The question for the system; `text` is the operand.
-    pub(crate) fn for_system(&self, text: &str, family: Family) -> Question {
+    /// Returns the question for the system's resolver; `text` is the operand.
+    pub(crate) fn system_question(&self, text: &str, family: Family) -> SystemQuestion {
         if let Some(address) = self.address {
-            return Question::Reverse(address);
+            return SystemQuestion::Reverse(address);
         }
-        // libc takes names as typed, but for what only DNS can write.
+        // libc gets names as typed, unless it cannot read them.
         if text.is_ascii() && !text.contains('\\') {
-            return Question::Forward(text.to_owned(), family);
+            return SystemQuestion::Forward(text.to_owned(), family);
         }
-        let shown = present::name(&self.name);
+        let shown = presentation::name(&self.name);
         let host = shown.strip_suffix('.').unwrap_or(&shown);
-        Question::Forward(host.to_owned(), family)
+        SystemQuestion::Forward(host.to_owned(), family)
     }
 }
 
@@ -260,30 +271,48 @@ fn usage(text: &str, message: &str) -> Error {
     Error::usage(message).with_subject(text)
 }
 
-/// The servers named, and whether the system is among them.
+/// Splits the operands into servers, without their `@`, and names.
+fn split_operands(cli: &Cli) -> Result<(Vec<&str>, Vec<String>)> {
+    let (servers, names): (Vec<&String>, Vec<&String>) =
+        cli.operands.iter().partition(|o| o.starts_with('@'));
+    if let Some(plus) = names.iter().find(|name| name.starts_with('+')) {
+        return Err(Error::usage(format!(
+            "unknown option '{plus}'; options start with --, such as --short"
+        )));
+    }
+    let servers: Vec<&str> = servers.into_iter().map(|server| &server[1..]).collect();
+    if let Some(file) = servers.iter().find(|server| operand::is_file(server)) {
+        let why = "this is a file, not a server; use -f to read names from it";
+        return Err(usage(file, why));
+    }
+    Ok((servers, names.into_iter().cloned().collect()))
+}
+
+/// Parses the servers and looks up their names. Returns them and whether the
+/// system is among them.
 fn find_servers<'a>(
     texts: impl Iterator<Item = &'a str>,
     cli: &Cli,
 ) -> Result<(Vec<Server>, bool)> {
     let (mut servers, mut system) = (Vec::new(), false);
     for text in texts {
-        let spec = server::parse(text).map_err(|e| usage(text, &e))?;
-        // Before the name of such a server is looked up.
-        if let (true, Some(why)) = (spec.wants_tls(), tls::MISSING) {
+        let arg = server::parse(text).map_err(|e| usage(text, &e))?;
+        // Checked before the name of the server is looked up.
+        if let (true, Some(why)) = (arg.uses_tls(), tls::MISSING) {
             return Err(usage(text, why));
         }
-        match spec {
-            Spec::Server(server) => {
-                if let Way::Tls { name, .. } = &server.way
+        match arg {
+            ServerArg::Server(server) => {
+                if let Transport::Tls { name, .. } = &server.transport
                     && !tls::is_server_name(name)
                 {
-                    return Err(usage(text, "not a name that a certificate can have"));
+                    return Err(usage(text, "the name is not valid in a certificate"));
                 }
                 servers.push(server);
             }
-            Spec::System => system = true,
-            Spec::Named { host, port, text } => {
-                // Found by the system, as any program finds a server.
+            ServerArg::System => system = true,
+            ServerArg::Named { host, port, text } => {
+                // The system finds the server, as for any other program.
                 let found = common::net::lookup(
                     &Host::Name(host.clone()),
                     port,
@@ -292,35 +321,35 @@ fn find_servers<'a>(
                 )
                 .map_err(|e| e.with_subject(&text))?;
                 servers.extend(found.into_iter().map(|address| {
-                    Server::at(Way::Tls {
-                        address,
-                        name: host.clone(),
-                    })
+                    let name = host.clone();
+                    Server::new(Transport::Tls { address, name })
                 }));
             }
         }
     }
     if servers.len() > SERVERS_MAX {
-        return Err(Error::usage(format!("more than {SERVERS_MAX} servers")));
+        return Err(Error::usage(format!(
+            "too many servers; at most {SERVERS_MAX} are possible"
+        )));
     }
     Ok((servers, system))
 }
 
 fn mode(cli: &Cli, system: bool, servers: &[Server]) -> Result<Mode> {
-    if system && !cli.more.diff {
-        return Err(usage("system", "only --diff compares with the system"));
+    if system && !cli.modes.diff {
+        return Err(usage("system", "this server is only for --diff"));
     }
-    if cli.more.trace {
+    if cli.modes.trace {
         if !servers.is_empty() {
             return Err(Error::usage(
-                "--trace begins at the root servers; use --root to name others",
+                "--trace starts at the root servers; use --root for other ones",
             ));
         }
         let mut roots = Vec::new();
-        for text in &cli.more.root {
+        for text in &cli.modes.root {
             match server::parse(text) {
-                Ok(Spec::Server(Server {
-                    way: Way::Udp(address),
+                Ok(ServerArg::Server(Server {
+                    transport: Transport::Udp(address),
                     ..
                 })) => roots.push(address),
                 _ => return Err(usage(text, "not a root server; use IP[:PORT]")),
@@ -328,22 +357,22 @@ fn mode(cli: &Cli, system: bool, servers: &[Server]) -> Result<Mode> {
         }
         return Ok(Mode::Trace { roots });
     }
-    if cli.more.diff {
+    if cli.modes.diff {
         if servers.is_empty() {
-            return Err(Error::usage("--diff wants servers to compare; add @SERVER"));
+            return Err(Error::usage("--diff compares servers; add @SERVER"));
         }
         return Ok(Mode::Diff {
             system: system || servers.len() == 1,
         });
     }
-    Ok(match cli.more.watch {
+    Ok(match cli.modes.watch {
         Some(interval) => Mode::Watch { interval },
         None => Mode::Lookup,
     })
 }
 
-/// The first option given that means nothing to the system's resolver.
-fn only_direct(cli: &Cli) -> Option<&'static str> {
+/// Returns the first option that does not apply to the system's resolver.
+fn direct_only_option(cli: &Cli) -> Option<&'static str> {
     let query = &cli.query;
     [
         (query.tcp, "--tcp"),
@@ -359,7 +388,25 @@ fn only_direct(cli: &Cli) -> Option<&'static str> {
         (cli.output.full, "--full"),
     ]
     .into_iter()
-    .find_map(|(given, option)| given.then_some(option))
+    .find_map(|(is_given, option)| is_given.then_some(option))
+}
+
+/// Reads `/etc/resolv.conf` if its servers or its search list are needed, and
+/// reports the servers that cannot be used.
+fn load_resolv_conf(cli: &Cli, io: &Io, servers: &[Server]) -> Result<Option<ResolvConf>> {
+    if !servers.is_empty() && !cli.query.search {
+        return Ok(None);
+    }
+    let conf = resolvconf::load()?;
+    // With servers on the command line only the search list is used.
+    if servers.is_empty() {
+        resolvconf::require_server(&conf)?;
+        for skipped in &conf.skipped {
+            let text = escape(skipped.as_bytes());
+            io.report.line(format_args!("{}: {text}", resolvconf::PATH));
+        }
+    }
+    Ok(Some(conf))
 }
 
 fn settings(
@@ -367,35 +414,35 @@ fn settings(
     io: &Io,
     servers: Vec<Server>,
     conf: Option<ResolvConf>,
-    reads: bool,
-    form: Form,
+    reads_lists: bool,
+    format: Format,
 ) -> Result<Settings> {
     let conf = conf.filter(|_| servers.is_empty());
     let query = &cli.query;
-    let trust = if servers.iter().any(Server::wants_tls) {
+    let trust = if servers.iter().any(Server::uses_tls) {
         Some(tls::trust(query.cacert.as_deref())?)
     } else {
         None
     };
     let tls = trust.as_ref().map(tls::for_tls).transpose()?;
-    let (servers, tcp, rotate, patience, attempts) = match conf {
+    let (servers, tcp, rotate, initial_timeout, attempts) = match conf {
         Some(conf) => (
             conf.servers,
             conf.tcp,
             conf.rotate,
-            conf.timeout.unwrap_or(PATIENCE),
+            conf.timeout.unwrap_or(INITIAL_TIMEOUT),
             conf.attempts,
         ),
-        None => (servers, false, false, PATIENCE, None),
+        None => (servers, false, false, INITIAL_TIMEOUT, None),
     };
     Ok(Settings {
         servers,
-        timeout: cli.timeout.min(TIMEOUT_MAX),
-        patience,
+        timeout: cli.timeout.min(MAX_TIMEOUT),
+        initial_timeout,
         attempts,
         rotate,
-        edns: Wish {
-            size: query.bufsize.unwrap_or(1232),
+        edns: EdnsOptions {
+            size: query.bufsize.unwrap_or(EDNS_SIZE),
             dnssec: query.dnssec,
             nsid: query.nsid,
             subnet: query.subnet,
@@ -403,11 +450,11 @@ fn settings(
         recurse: !query.no_recurse,
         tcp: tcp || query.tcp,
         rate: query.rate,
-        bulk: reads,
-        owners: io.json,
-        messages: form == Form::Full || io.json,
-        faults: cli.output.verbose,
-        referrals: false,
+        is_bulk: reads_lists,
+        keep_owners: io.json,
+        keep_messages: format == Format::Full || io.json,
+        keep_failures: cli.output.verbose,
+        accept_referrals: false,
         tls,
         trust,
     })

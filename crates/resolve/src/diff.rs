@@ -1,6 +1,6 @@
-//! `--diff`: what several servers, and perhaps the system, say about the same
-//! names. Equal sets of values and equal statuses are equal; otherwise each
-//! value that not all have is printed with who has it.
+//! `--diff`: compares the answers of several servers, and of the system if it is
+//! one of them. Answers are equal if their sets of values and their statuses are;
+//! otherwise each value that is not common to all is printed with its server.
 
 use std::collections::BTreeSet;
 
@@ -12,17 +12,17 @@ use domain::base::iana::Rtype;
 use serde::Serialize;
 
 use crate::answer::Status;
+use crate::backend::Backend;
 use crate::config::Config;
-use crate::drive::Backend;
-use crate::engine::{Ask, Engine, Settings};
+use crate::engine::{Engine, LookupRequest, Settings};
 use crate::lookup::Lookup;
-use crate::source::Inputs;
-use crate::system::Pool;
-use crate::{present, run};
+use crate::operand_reader::Inputs;
+use crate::presentation;
+use crate::system::SystemResolver;
 
-/// What one of them says: a set of values and a status.
-struct Said {
-    who: String,
+/// The answer of one server.
+struct ServerAnswer {
+    server: String,
     values: BTreeSet<String>,
     status: Status,
     failure: Option<String>,
@@ -41,111 +41,128 @@ struct JsonDiff<'a> {
     time: String,
 }
 
-/// Compares for every operand.
+/// Compares the answers about every operand.
 pub(crate) fn run(
     config: &Config,
     settings: &Settings,
-    system: bool,
+    with_system: bool,
     operands: Inputs,
     io: &mut Io,
 ) -> Result<()> {
     let mut engine = Engine::new(settings.clone())?;
-    let mut pool = if system {
-        Some(Pool::new(config.timeout)?)
+    let mut system = if with_system {
+        Some(SystemResolver::new(config.timeout)?)
     } else {
         None
     };
     for operand in operands {
-        let planned = operand.and_then(|operand| {
-            let asks = run::asks(config, &operand.text).and_then(|asks| match &pool {
-                Some(_) => answerable(asks),
-                None => Ok(asks),
+        let requests = operand.and_then(|operand| {
+            let requests = config.lookup_requests(&operand.text);
+            let requests = requests.and_then(|requests| {
+                if with_system {
+                    check_types(&requests)?;
+                }
+                Ok(requests)
             });
-            match asks {
-                Ok(asks) => Ok((operand.text, asks)),
+            match requests {
+                Ok(requests) => Ok((operand.text, requests)),
                 Err(error) => Err(operand.error(error)),
             }
         });
-        let (text, asks) = match planned {
-            Ok(planned) => planned,
+        let (text, requests) = match requests {
+            Ok(requests) => requests,
             Err(error) => {
                 io.fail(&error)?;
                 continue;
             }
         };
-        for ask in asks {
-            let rtype = ask.rtype;
-            let mut said = by_servers(&mut engine, settings, &ask)?;
-            if let Some(pool) = &mut pool {
-                said.push(by_system(config, pool, &text, rtype)?);
+        for request in requests {
+            let rtype = request.rtype;
+            let mut answers = ask_servers(&mut engine, settings, &request)?;
+            if let Some(system) = &mut system {
+                answers.push(ask_system(config, system, &text, rtype)?);
             }
-            show(io, &text, rtype, &said)?;
+            show(io, &text, rtype, &answers)?;
         }
         io.out.flush()?;
     }
     Ok(())
 }
 
-/// The system knows addresses and names of addresses only.
-fn answerable(asks: Vec<Ask>) -> Result<Vec<Ask>> {
-    let foreign = |ask: &&Ask| !matches!(ask.rtype, Rtype::A | Rtype::AAAA | Rtype::PTR);
-    match asks.iter().find(foreign) {
-        Some(ask) => Err(Error::usage(format!(
-            "the system cannot be asked for {}; name a second server",
-            present::mnemonic(ask.rtype)
+/// Fails if a type is requested that the system's resolver does not know.
+fn check_types(requests: &[LookupRequest]) -> Result<()> {
+    let is_unknown =
+        |request: &&LookupRequest| !matches!(request.rtype, Rtype::A | Rtype::AAAA | Rtype::PTR);
+    match requests.iter().find(is_unknown) {
+        Some(request) => Err(Error::usage(format!(
+            "the system's resolver does not support type {}; add a second server",
+            presentation::mnemonic(request.rtype)
         ))),
-        None => Ok(asks),
+        None => Ok(()),
     }
 }
 
-fn by_servers(engine: &mut Engine, settings: &Settings, ask: &Ask) -> Result<Vec<Said>> {
-    let asks = (0..settings.servers.len()).map(|number| Ask {
-        ticket: number as u64,
-        name: ask.name.clone(),
-        rtype: ask.rtype,
-        more: ask.more.clone(),
-        only: Some(number),
+fn ask_servers(
+    engine: &mut Engine,
+    settings: &Settings,
+    request: &LookupRequest,
+) -> Result<Vec<ServerAnswer>> {
+    let requests = (0..settings.servers.len()).map(|number| LookupRequest {
+        token: number as u64,
+        name: request.name.clone(),
+        rtype: request.rtype,
+        candidates: request.candidates.clone(),
+        only_server: Some(number),
     });
-    let mut done = engine.ask(asks.collect())?;
-    done.sort_by_key(|(number, _)| *number);
-    Ok(done
+    let mut results = engine.run(requests.collect())?;
+    results.sort_by_key(|(number, _)| *number);
+    Ok(results
         .into_iter()
         .map(|(number, lookup)| {
-            let who = settings.servers[number as usize].label.to_string();
-            said(who, &lookup, str::to_owned)
+            let server = settings.servers[number as usize].label.to_string();
+            server_answer(server, &lookup, str::to_owned)
         })
         .collect())
 }
 
-fn by_system(config: &Config, pool: &mut Pool, text: &str, rtype: Rtype) -> Result<Said> {
+fn ask_system(
+    config: &Config,
+    system: &mut SystemResolver,
+    text: &str,
+    rtype: Rtype,
+) -> Result<ServerAnswer> {
     let target = config.target(text)?;
     let family = match rtype {
         Rtype::A => Family::V4,
         Rtype::AAAA => Family::V6,
         _ => Family::Any,
     };
-    pool.submit(0, target.for_system(text, family));
+    system.submit(0, target.system_question(text, family));
     loop {
-        pool.turn(None, None, &mut || Ok(()))?;
-        if let Some((_, lookup)) = pool.done().pop() {
-            // libc leaves the final dot off that names of DNS have.
-            let absolute = |data: &str| match rtype {
+        system.turn(None, None, &mut || Ok(()))?;
+        if let Some((_, lookup)) = system.take_finished().pop() {
+            // Unlike DNS servers, libc returns names without the final dot.
+            let with_dot = |data: &str| match rtype {
                 Rtype::PTR if !data.ends_with('.') => format!("{data}."),
                 _ => data.to_owned(),
             };
-            return Ok(said("system".to_owned(), &lookup, absolute));
+            return Ok(server_answer("system".to_owned(), &lookup, with_dot));
         }
     }
 }
 
-fn said(who: String, lookup: &Lookup, form: impl Fn(&str) -> String) -> Said {
-    Said {
-        who,
+fn server_answer(
+    server: String,
+    lookup: &Lookup,
+    normalize: impl Fn(&str) -> String,
+) -> ServerAnswer {
+    ServerAnswer {
+        server,
         values: lookup
             .records()
             .iter()
-            .filter(|shown| shown.wanted)
-            .map(|shown| form(&shown.data))
+            .filter(|record| record.is_value)
+            .map(|record| normalize(&record.data))
             .collect(),
         status: lookup.status.clone(),
         failure: lookup.failure.as_ref().map(|f| f.message.clone()),
@@ -153,62 +170,75 @@ fn said(who: String, lookup: &Lookup, form: impl Fn(&str) -> String) -> Said {
     }
 }
 
-fn show(io: &mut Io, text: &str, rtype: Rtype, all: &[Said]) -> Result<()> {
-    for said in all {
-        // Without an answer there is nothing to compare.
-        if said.exit > Exit::No {
-            io.report.raise(said.exit);
-            let message = said.failure.as_deref().unwrap_or_default();
+/// Prints the values and statuses that differ, and raises the exit status.
+fn show(io: &mut Io, text: &str, rtype: Rtype, answers: &[ServerAnswer]) -> Result<()> {
+    for answer in answers {
+        // A server without an answer cannot be compared.
+        if answer.exit > Exit::No {
+            io.report.raise(answer.exit);
+            let message = answer.failure.as_deref().unwrap_or_default();
             let name = escape(text.as_bytes());
             let message = escape(message.as_bytes());
             io.report.line(format_args!("{name}: {message}"));
         }
     }
-    let alike = |a: &Said, b: &Said| a.values == b.values && a.status == b.status;
-    if all.windows(2).all(|pair| alike(&pair[0], &pair[1])) {
+    let are_equal =
+        |a: &ServerAnswer, b: &ServerAnswer| a.values == b.values && a.status == b.status;
+    if answers.windows(2).all(|pair| are_equal(&pair[0], &pair[1])) {
         return Ok(());
     }
     io.report.raise(Exit::No);
-    let query_type = present::mnemonic(rtype);
-    let common: BTreeSet<&String> = match all {
+    let query_type = presentation::mnemonic(rtype);
+    let common: BTreeSet<&String> = match answers {
         [first, rest @ ..] => first
             .values
             .iter()
-            .filter(|value| rest.iter().all(|said| said.values.contains(*value)))
+            .filter(|value| rest.iter().all(|answer| answer.values.contains(*value)))
             .collect(),
         [] => BTreeSet::new(),
     };
-    for said in all {
-        let own: Vec<&String> = said.values.iter().filter(|v| !common.contains(v)).collect();
-        let values: Vec<Option<&str>> = if said.values.is_empty() {
+    for answer in answers {
+        let values: Vec<Option<&str>> = if answer.values.is_empty() {
             vec![None]
         } else {
-            own.into_iter().map(|value| Some(value.as_str())).collect()
+            let own = answer.values.iter().filter(|v| !common.contains(v));
+            own.map(|value| Some(value.as_str())).collect()
         };
         for data in values {
-            if io.json {
-                io.out.json(&JsonDiff {
-                    tag: "diff",
-                    name: text,
-                    query_type: &query_type,
-                    server: &said.who,
-                    data,
-                    status: said.status.name(),
-                    time: time::now(),
-                })?;
-                continue;
-            }
-            let (who, name) = (escape(said.who.as_bytes()), escape(text.as_bytes()));
-            match data {
-                Some(data) => io
-                    .out
-                    .line(format_args!("{who}\t{name}\t{query_type}\t{data}"))?,
-                None => io.out.line(format_args!(
-                    "{who}\t{name}\t{query_type}\t-\t{}",
-                    said.status.name()
-                ))?,
-            }
+            show_value(io, text, &query_type, answer, data)?;
         }
     }
     Ok(())
+}
+
+/// Prints one value of a server, or its status if it has none.
+fn show_value(
+    io: &mut Io,
+    text: &str,
+    query_type: &str,
+    answer: &ServerAnswer,
+    data: Option<&str>,
+) -> Result<()> {
+    if io.json {
+        return io.out.json(&JsonDiff {
+            tag: "diff",
+            name: text,
+            query_type,
+            server: &answer.server,
+            data,
+            status: answer.status.name(),
+            time: time::now(),
+        });
+    }
+    let server = escape(answer.server.as_bytes());
+    let name = escape(text.as_bytes());
+    match data {
+        Some(data) => io
+            .out
+            .line(format_args!("{server}\t{name}\t{query_type}\t{data}")),
+        None => io.out.line(format_args!(
+            "{server}\t{name}\t{query_type}\t-\t{}",
+            answer.status.name()
+        )),
+    }
 }

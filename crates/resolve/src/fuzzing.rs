@@ -1,5 +1,5 @@
-//! Ways in for the fuzz targets, built only for them: the path of an answer
-//! from its bytes to what is printed, and the parsers of what users write.
+//! Entry points for the fuzz targets, built only for them: the path of a message
+//! from its bytes to the output, and the parsers of user input.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -8,23 +8,23 @@ use domain::base::iana::{OptRcode, Rtype};
 use domain::dep::octseq::Parser;
 
 use crate::answer::{self, Status};
-use crate::engine::frames::Frames;
-use crate::lookup::{self, Asked, Lookup};
+use crate::engine::frames::FrameBuffer;
+use crate::lookup::{self, Lookup, QueryType};
 use crate::resolvconf::ResolvConf;
-use crate::server::{Spec, Way};
-use crate::wire::reply::{Judged, judge, judge_next, read};
+use crate::server::{ServerArg, Transport};
+use crate::wire::reply::{Classified, classify, classify_next, read};
 use crate::wire::{Question, edns};
-use crate::{full, name, present, resolvconf, server};
+use crate::{dig_format, name, presentation, resolvconf, server};
 
-/// What is printed is printable and on one line.
-fn check(text: &str) {
+/// Asserts that a text is printable and has a single line.
+fn assert_printable(text: &str) {
     assert!(
         text.bytes().all(|b| (0x20..0x7f).contains(&b)),
         "{text:?} is not safe"
     );
 }
 
-/// Takes a message for the answer to its own question, and shows all of it.
+/// Treats a message as the answer to its own question, and shows all of it.
 pub fn message(bytes: &[u8]) {
     let mut bytes = bytes.to_vec();
     let Some(head) = bytes.first_chunk_mut::<12>() else {
@@ -36,8 +36,9 @@ pub fn message(bytes: &[u8]) {
         let _ = read(&bytes);
         return;
     };
-    let _ = judge_next(&bytes, id, &question);
-    let Judged::Reply(reply) = judge(&bytes, id, &question, edns::CookieRule::Ignore) else {
+    let _ = classify_next(&bytes, id, &question);
+    let classified = classify(&bytes, id, &question, edns::CookieRule::Ignore);
+    let Classified::Reply(reply) = classified else {
         return;
     };
     let outcome = answer::follow(&reply, &question);
@@ -47,60 +48,61 @@ pub fn message(bytes: &[u8]) {
     );
     assert_eq!(
         status == Status::Incomplete,
-        outcome.gap.is_some() && reply.rcode == OptRcode::NOERROR
+        outcome.incomplete.is_some() && reply.rcode == OptRcode::NOERROR
     );
-    for sentence in outcome.odd.iter().chain(&reply.extended_errors()) {
-        check(sentence);
+    for sentence in outcome.warnings.iter().chain(&reply.extended_errors()) {
+        assert_printable(sentence);
         assert!(sentence.len() < 2000);
     }
-    if let Some(gap) = &outcome.gap {
-        let sentence = gap.sentence("server", &present::name(&question.name()));
-        check(&sentence);
+    if let Some(reason) = &outcome.incomplete {
+        let sentence = reason.message("server", &presentation::name(&question.name()));
+        assert_printable(&sentence);
         assert!(sentence.len() < 2000);
     }
-    // What is held as a message comes back as the same records.
-    if let Ok(shown) = lookup::shown(&outcome.records, &question, true) {
-        assert_eq!(lookup::unpack(&bytes), shown);
+    // A packed message has the same records.
+    if let Ok(records) = lookup::display_records(&outcome.records, &question, true) {
+        assert_eq!(lookup::unpack(&bytes), records);
     }
     for record in outcome.records {
-        check(&present::name(&record.owner));
-        check(&record.any_text());
+        assert_printable(&presentation::name(&record.owner));
+        assert_printable(&record.any_text());
     }
-    check(&status.name());
-    reply.extended_errors().iter().for_each(|text| check(text));
-    let mut lookup = Lookup::failed(Asked::Type(question.rtype()), status, None);
+    assert_printable(&status.name());
+    let errors = reply.extended_errors();
+    errors.iter().for_each(|text| assert_printable(text));
+    let mut lookup = Lookup::failed(QueryType::Type(question.rtype()), status, None);
     lookup.message = Some(bytes.clone().into());
-    let text = full::text(&lookup).unwrap_or_default();
+    let text = dig_format::lookup(&lookup).unwrap_or_default();
     text.lines()
-        .for_each(|line| check(&line.replace('\t', " ")));
+        .for_each(|line| assert_printable(&line.replace('\t', " ")));
 }
 
-/// Shows record data: a type, then its bytes.
+/// Shows record data: two bytes for the type, then the data.
 pub fn record(bytes: &[u8]) {
     let Some((rtype, data)) = bytes.split_first_chunk::<2>() else {
         return;
     };
     let rtype = Rtype::from_int(u16::from_be_bytes(*rtype));
     let mut parser = Parser::from_ref(data);
-    if let Ok(text) = present::rdata(rtype, &mut parser) {
-        check(&text);
+    if let Ok(text) = presentation::rdata(rtype, &mut parser) {
+        assert_printable(&text);
         assert_eq!(parser.remaining(), 0);
     }
     for line in edns::describe(data) {
-        check(&line);
+        assert_printable(&line);
     }
 }
 
-/// Reads names as users write them.
+/// Parses a name as typed by a user.
 pub fn text(text: &str) {
     if let Ok(name) = name::parse(text) {
-        let shown = present::name(&name);
-        check(&shown);
+        let shown = presentation::name(&name);
+        assert_printable(&shown);
         assert_eq!(name::parse(&shown).as_ref(), Ok(&name), "{text:?}");
     }
 }
 
-/// Reads `resolv.conf`, within libc's limits, and its meaning, written out, reads back the same.
+/// Parses a `resolv.conf` within libc's limits, and parses its meaning once more.
 pub fn resolv_conf(text: &str) {
     let conf = resolvconf::parse(text);
     assert!(conf.servers.len() <= 3);
@@ -113,56 +115,56 @@ pub fn resolv_conf(text: &str) {
     if conf.servers.is_empty() {
         return;
     }
-    let mut again = format!("options ndots:{}", conf.ndots);
+    let mut written = format!("options ndots:{}", conf.ndots);
     if let Some(timeout) = conf.timeout {
-        let _ = write!(again, " timeout:{}", timeout.as_secs());
+        let _ = write!(written, " timeout:{}", timeout.as_secs());
     }
     if let Some(attempts) = conf.attempts {
-        let _ = write!(again, " attempts:{attempts}");
+        let _ = write!(written, " attempts:{attempts}");
     }
-    for (given, word) in [(conf.rotate, " rotate"), (conf.tcp, " use-vc")] {
-        again.push_str(if given { word } else { "" });
+    for (is_set, word) in [(conf.rotate, " rotate"), (conf.tcp, " use-vc")] {
+        written.push_str(if is_set { word } else { "" });
     }
-    let _ = write!(again, "\nsearch {}", conf.search.join(" "));
+    let _ = write!(written, "\nsearch {}", conf.search.join(" "));
     for server in &conf.servers {
         let address = server.label.strip_suffix(":53").unwrap_or_default();
         let address = address.trim_matches(['[', ']']);
-        let _ = write!(again, "\nnameserver {address}");
+        let _ = write!(written, "\nnameserver {address}");
     }
-    assert_eq!(resolvconf::parse(&again), conf, "{text:?}");
+    assert_eq!(resolvconf::parse(&written), conf, "{text:?}");
 }
 
-/// Reads a server; written in full it is the same one.
+/// Parses a server; written in full it is the same server.
 pub fn server(text: &str) {
-    let Ok(Spec::Server(server)) = server::parse(text) else {
+    let Ok(ServerArg::Server(server)) = server::parse(text) else {
         return;
     };
     // In a URL a zone follows `%25` (RFC 6874).
-    let place = |at: &SocketAddr| at.to_string().replace('%', "%25");
-    let again = match &server.way {
-        Way::Udp(at) => format!("udp://{}", place(at)),
-        Way::Tcp(at) => format!("tcp://{}", place(at)),
-        Way::Tls { address, name } => format!("tls://{}#{name}", place(address)),
-        Way::Https { url, get } => format!("{url}{}", if *get { "{?dns}" } else { "" }),
+    let address = |at: &SocketAddr| at.to_string().replace('%', "%25");
+    let written = match &server.transport {
+        Transport::Udp(at) => format!("udp://{}", address(at)),
+        Transport::Tcp(at) => format!("tcp://{}", address(at)),
+        Transport::Tls { address: at, name } => format!("tls://{}#{name}", address(at)),
+        Transport::Https { url, get } => format!("{url}{}", if *get { "{?dns}" } else { "" }),
     };
-    let Ok(Spec::Server(same)) = server::parse(&again) else {
-        panic!("{again:?} of {text:?}");
+    let Ok(ServerArg::Server(same)) = server::parse(&written) else {
+        panic!("{written:?} of {text:?}");
     };
-    // Zones are shown as they were named.
-    assert_eq!(same.way, server.way, "{text:?}");
+    // The labels may differ: they contain zones as typed.
+    assert_eq!(same.transport, server.transport, "{text:?}");
 }
 
-/// Takes messages out of a stream; in which pieces it comes, of up to as many
-/// bytes as the first one says, makes no difference.
+/// Takes messages out of a stream. The first byte gives the size of the pieces in
+/// which it arrives, which must not matter.
 pub fn frames(bytes: &[u8]) {
     let Some((size, bytes)) = bytes.split_first() else {
         return;
     };
-    let mut frames = Frames::default();
+    let mut frames = FrameBuffer::default();
     let mut rest = bytes;
     for piece in bytes.chunks(usize::from(*size) + 1) {
         frames.extend(piece);
-        assert!(frames.held() <= 2 + 65_535 + piece.len());
+        assert!(frames.size() <= 2 + 65_535 + piece.len());
         while let Some(message) = frames.next() {
             let (length, after) = rest.split_at(2);
             let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
@@ -171,7 +173,7 @@ pub fn frames(bytes: &[u8]) {
         }
         assert!(!frames.is_ready());
     }
-    let missing =
+    let is_partial =
         |(length, after): (&[u8; 2], &[u8])| usize::from(u16::from_be_bytes(*length)) > after.len();
-    assert!(rest.split_first_chunk::<2>().is_none_or(missing));
+    assert!(rest.split_first_chunk::<2>().is_none_or(is_partial));
 }

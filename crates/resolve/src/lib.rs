@@ -1,25 +1,27 @@
-//! The `resolve` tool: names and addresses through the system's resolver, or
-//! straight from DNS servers.
+//! The `resolve` tool: looks up names and addresses through the system's resolver
+//! or by asking DNS servers directly.
 
 mod answer;
+mod backend;
 mod cli;
 mod config;
 mod diff;
-mod drive;
+mod dig_format;
+mod driver;
 mod engine;
-mod full;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod lookup;
 mod name;
 mod operand;
+mod operand_reader;
 mod output;
-mod present;
+mod presentation;
 mod records;
 mod resolvconf;
 mod run;
 mod server;
-mod source;
+mod slab;
 mod sys;
 mod system;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
@@ -32,7 +34,7 @@ mod wire;
 
 use std::process::ExitCode;
 
-/// Runs the tool on the process's arguments.
+/// Runs the tool with the arguments of the process.
 pub fn main() -> ExitCode {
     common::app::run::<cli::Cli>("resolve", |cli, io| run::run(&cli, io))
 }

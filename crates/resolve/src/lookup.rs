@@ -1,4 +1,4 @@
-//! The outcome of one lookup, whichever way it was made.
+//! The result of one lookup, by the system or by DNS servers.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,113 +9,114 @@ use domain::base::iana::Rtype;
 use domain::base::wire::ParseError;
 
 use crate::answer::{self, Status};
-use crate::present;
+use crate::presentation;
 use crate::server::Protocol;
 use crate::wire::reply::{Record, read};
 use crate::wire::{OwnedName, Question};
 
-/// A record as it is shown.
+/// A record in presentation format.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shown {
-    /// The owner; empty where nobody is going to look at it.
+pub(crate) struct DisplayRecord {
+    /// The owner; empty if it is not needed for the output.
     pub(crate) name: String,
     pub(crate) rtype: Rtype,
-    /// Unknown on the system path.
+    /// The TTL in seconds, which the system path does not know.
     pub(crate) ttl: Option<u32>,
     pub(crate) data: String,
-    /// Whether it is of the type asked, not a link of the chain to it.
-    pub(crate) wanted: bool,
+    /// Whether it is of the requested type and not a link of an alias chain.
+    pub(crate) is_value: bool,
 }
 
-/// Why there is no answer.
+/// The reason why a lookup has failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
     pub(crate) message: String,
 }
 
-/// What was asked for.
+/// The record type that a lookup requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// A and AAAA at once, on the system path.
+pub(crate) enum QueryType {
+    /// A and AAAA in one lookup, on the system path.
     Addresses,
     Type(Rtype),
 }
 
-impl std::fmt::Display for Asked {
+impl std::fmt::Display for QueryType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Addresses => f.write_str("A,AAAA"),
-            Self::Type(rtype) => f.write_str(&present::mnemonic(*rtype)),
+            Self::Type(rtype) => f.write_str(&presentation::mnemonic(*rtype)),
         }
     }
 }
 
-/// Who was asked, as `source` in JSON says it.
+/// The origin of a result, `source` in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// libc.
+    /// The system's resolver (libc).
     System,
-    /// DNS servers, directly.
+    /// DNS servers, asked directly.
     Dns,
 }
 
-/// One operand and type looked up.
+/// The result for one operand and type.
 #[derive(Clone, Debug)]
 pub(crate) struct Lookup {
-    pub(crate) asked: Asked,
+    pub(crate) query_type: QueryType,
     pub(crate) origin: Origin,
-    /// The name asked in the end, if it is to be shown.
+    /// The name that was asked last, if it is needed for the output.
     pub(crate) query_name: Option<String>,
-    /// The server that answered, or failed last; none on the system path.
+    /// The server that answered or failed last; `None` on the system path.
     pub(crate) server: Option<Arc<str>>,
     pub(crate) protocol: Option<Protocol>,
     pub(crate) status: Status,
-    records: Vec<Shown>,
-    /// Whether the message stands for its records; see [`Lookup::pack`].
-    packed: bool,
-    /// The name at the end of the chain of aliases, if there is a chain.
-    pub(crate) alias: Option<OwnedName>,
-    /// Extended errors (RFC 8914) as text.
-    pub(crate) notes: Vec<String>,
-    /// What is odd about the records, as sentences.
-    pub(crate) odd: Vec<String>,
-    /// What the servers asked before said or did, as sentences.
-    pub(crate) others: Vec<(Arc<str>, Failure, Status)>,
+    records: Vec<DisplayRecord>,
+    /// Whether `message` replaces `records`; see [`Lookup::pack`].
+    is_packed: bool,
+    /// The name at the end of the alias chain, if there is one.
+    pub(crate) alias_target: Option<OwnedName>,
+    /// The extended errors (RFC 8914) as text.
+    pub(crate) extended_errors: Vec<String>,
+    /// Warnings about inconsistent records.
+    pub(crate) warnings: Vec<String>,
+    /// The failures of the servers, if they are to be reported.
+    pub(crate) server_failures: Vec<(Arc<str>, Failure, Status)>,
     pub(crate) authenticated: bool,
     pub(crate) elapsed: Duration,
-    /// Queries sent.
+    /// Queries sent in all.
     pub(crate) tries: u32,
     pub(crate) failure: Option<Failure>,
-    /// The answer itself, where it was to be kept.
+    /// The DNS message, if it is needed for the output.
     pub(crate) message: Option<Box<[u8]>>,
-    /// Whether the records were written while they came (AXFR).
-    pub(crate) streamed: bool,
+    /// Whether the records were written while they arrived (AXFR).
+    pub(crate) is_streamed: bool,
 }
 
-/// Text up to this length is kept, however short its message.
-const PACKED_FROM: usize = 2048;
+/// Text up to this many bytes is never packed.
+const MIN_PACKED: usize = 2048;
 
-/// Records as they are shown; an error if a name in one does not parse.
-pub(crate) fn shown(
+/// Converts records to presentation format. Fails if the data of one contains a
+/// name that does not parse.
+pub(crate) fn display_records(
     records: &[&Record<'_>],
     question: &Question,
-    owners: bool,
-) -> Result<Vec<Shown>, ParseError> {
+    with_owners: bool,
+) -> Result<Vec<DisplayRecord>, ParseError> {
     let rtype = question.rtype();
     records
         .iter()
         .map(|record| {
-            Ok(Shown {
-                name: if owners {
-                    present::name(&record.owner)
+            Ok(DisplayRecord {
+                name: if with_owners {
+                    presentation::name(&record.owner)
                 } else {
                     String::new()
                 },
                 rtype: record.rtype,
                 ttl: Some(record.ttl),
                 data: record.text()?,
-                wanted: rtype == Rtype::ANY
+                is_value: rtype == Rtype::ANY
                     || record.rtype == rtype
                     || record.rtype == Rtype::RRSIG,
             })
@@ -123,51 +124,50 @@ pub(crate) fn shown(
         .collect()
 }
 
-/// The records of a message that were found good before.
-pub(crate) fn unpack(message: &[u8]) -> Vec<Shown> {
-    let found = read(message).ok().zip(Question::of(message));
-    let records = found.and_then(|(reply, question)| {
+/// Returns the records of a message that [`display_records`] has accepted before.
+pub(crate) fn unpack(message: &[u8]) -> Vec<DisplayRecord> {
+    let parsed = read(message).ok().zip(Question::of(message));
+    let records = parsed.and_then(|(reply, question)| {
         let outcome = answer::follow(&reply, &question);
-        shown(&outcome.records, &question, true).ok()
+        display_records(&outcome.records, &question, true).ok()
     });
     records.unwrap_or_default()
 }
 
 impl Lookup {
-    /// An answer with these records, as all of these are from DNS servers
-    /// unless changed.
-    pub(crate) fn found(asked: Asked, records: Vec<Shown>) -> Self {
+    /// Creates the result of a DNS server that found these records.
+    pub(crate) fn found(query_type: QueryType, records: Vec<DisplayRecord>) -> Self {
         Self {
             records,
-            ..Self::failed(asked, Status::Found, None)
+            ..Self::failed(query_type, Status::Found, None)
         }
     }
 
-    /// A lookup without an answer.
-    pub(crate) fn failed(asked: Asked, status: Status, failure: Option<Failure>) -> Self {
+    /// Creates a result without records.
+    pub(crate) fn failed(query_type: QueryType, status: Status, failure: Option<Failure>) -> Self {
         Self {
-            asked,
+            query_type,
             origin: Origin::Dns,
             query_name: None,
             server: None,
             protocol: None,
             status,
             records: Vec::new(),
-            packed: false,
-            alias: None,
-            notes: Vec::new(),
-            odd: Vec::new(),
-            others: Vec::new(),
+            is_packed: false,
+            alias_target: None,
+            extended_errors: Vec::new(),
+            warnings: Vec::new(),
+            server_failures: Vec::new(),
             authenticated: false,
             elapsed: Duration::ZERO,
             tries: 0,
             failure,
             message: None,
-            streamed: false,
+            is_streamed: false,
         }
     }
 
-    /// `system` or `dns`.
+    /// Returns `system` or `dns`.
     pub(crate) fn source(&self) -> &'static str {
         match self.origin {
             Origin::Dns => "dns",
@@ -175,51 +175,51 @@ impl Lookup {
         }
     }
 
-    /// All records, the links of the chain to the answer among them.
-    pub(crate) fn records(&self) -> Cow<'_, [Shown]> {
+    /// Returns all records, including the alias chain.
+    pub(crate) fn records(&self) -> Cow<'_, [DisplayRecord]> {
         match &self.message {
-            Some(message) if self.packed => Cow::Owned(unpack(message)),
+            Some(message) if self.is_packed => Cow::Owned(unpack(message)),
             _ => Cow::Borrowed(&self.records),
         }
     }
 
-    /// Takes the records out, in exchange for these.
-    pub(crate) fn replace_records(&mut self, records: Vec<Shown>) -> Vec<Shown> {
+    /// Replaces the records and returns the old ones.
+    pub(crate) fn replace_records(&mut self, records: Vec<DisplayRecord>) -> Vec<DisplayRecord> {
         let old = self.records().into_owned();
-        self.packed = false;
+        self.is_packed = false;
         self.records = records;
         old
     }
 
-    /// Drops the records and the message once they have been shown.
-    pub(crate) fn forget(&mut self) {
+    /// Drops the records and the message after they have been shown.
+    pub(crate) fn clear_records(&mut self) {
         self.records = Vec::new();
-        self.packed = false;
+        self.is_packed = false;
         self.message = None;
     }
 
-    /// Keeps `message` in place of the records that were read from it if their
-    /// text is much longer, as compression and escapes can make it two hundred
-    /// times as long: answers that wait to be printed need memory in proportion
-    /// to what was received.
+    /// Replaces the records by their `message` if their text is much longer.
+    ///
+    /// Compression and escapes can make it two hundred times as long, but results
+    /// that wait to be shown must take memory in proportion to the bytes received.
     pub(crate) fn pack(&mut self, message: &[u8]) {
-        if self.size() > PACKED_FROM + 2 * message.len() {
+        if self.memory_size() > MIN_PACKED + 2 * message.len() {
             self.records = Vec::new();
-            self.packed = true;
+            self.is_packed = true;
             self.message.get_or_insert_with(|| message.into());
         }
     }
 
-    /// About how many bytes of memory it takes.
-    pub(crate) fn size(&self) -> usize {
-        let text = |r: &Shown| size_of::<Shown>() + r.name.len() + r.data.len();
+    /// Returns the approximate memory use in bytes.
+    pub(crate) fn memory_size(&self) -> usize {
+        let text = |r: &DisplayRecord| size_of::<DisplayRecord>() + r.name.len() + r.data.len();
         self.records.iter().map(text).sum::<usize>()
             + self.message.as_ref().map_or(0, |message| message.len())
-            + self.notes.iter().map(String::len).sum::<usize>()
+            + self.extended_errors.iter().map(String::len).sum::<usize>()
             + self.failure.as_ref().map_or(0, |f| f.message.len())
     }
 
-    /// Its share of the exit status.
+    /// Returns the exit status of this lookup alone.
     pub(crate) fn exit(&self) -> Exit {
         match self.status {
             Status::Found if self.failure.is_some() => Exit::Network,
@@ -231,11 +231,12 @@ impl Lookup {
     }
 }
 
-/// The status of an operand: found with any of its types, else the highest.
+/// Returns the exit status of an operand: found if any of its types was found,
+/// else the highest status.
 pub(crate) fn exit(lookups: &[Lookup]) -> Exit {
-    let found = |lookup: &&Lookup| lookup.status == Status::Found;
-    let any = lookups.iter().any(|lookup| found(&lookup));
-    let count = |lookup: &&Lookup| !any || found(lookup);
-    let exits = lookups.iter().filter(count).map(Lookup::exit);
+    let is_found = |lookup: &&Lookup| lookup.status == Status::Found;
+    let any = lookups.iter().any(|lookup| is_found(&lookup));
+    let counts = |lookup: &&Lookup| !any || is_found(lookup);
+    let exits = lookups.iter().filter(counts).map(Lookup::exit);
     exits.fold(Exit::Yes, Exit::and)
 }

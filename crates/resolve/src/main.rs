@@ -1,4 +1,4 @@
-//! `resolve`: see the library half for what it does.
+//! The binary of `resolve`; the library contains the implementation.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,6 @@
-//! Operands as domain names: RFC 1035 escapes, IDNA and the limits of DNS,
-//! checked before libc or a server sees anything.
+//! Domain names of operands: RFC 1035 escapes, IDNA and the limits of DNS, checked
+//! before libc or a server sees a name.
 
-use std::borrow::Cow;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -9,29 +8,18 @@ use domain::base::name::Name;
 
 use crate::wire::OwnedName;
 
-/// A host name in ASCII, by UTS 46 without transitional mappings. The error is a
-/// sentence.
-pub(crate) fn to_ascii(host: &str) -> Result<Cow<'_, str>, String> {
-    if host.is_ascii() {
-        return Ok(host.into());
-    }
-    idna::domain_to_ascii(host)
-        .map(Cow::Owned)
-        .map_err(|_| "not a valid internationalized name (UTS 46)".to_owned())
-}
-
-/// Reads a name as typed. Non-ASCII text is converted by UTS 46 without
-/// transitional mappings; `\X` and `\DDD` stand for a byte. The error is a
-/// sentence.
+/// Parses a name as typed. Non-ASCII text is converted by UTS 46 without
+/// transitional mappings; `\X` and `\DDD` stand for a byte. The error is the reason
+/// for the message.
 pub(crate) fn parse(text: &str) -> Result<OwnedName, String> {
     let ascii;
     let text = if text.is_ascii() {
         text
     } else {
         if text.contains('\\') {
-            return Err("escapes and non-ASCII characters do not go together".to_owned());
+            return Err("escapes cannot be combined with non-ASCII characters".to_owned());
         }
-        ascii = to_ascii(text)?;
+        ascii = common::zone::to_ascii(text)?;
         &ascii
     };
     let mut wire: Vec<u8> = Vec::with_capacity(text.len() + 6);
@@ -51,9 +39,9 @@ pub(crate) fn parse(text: &str) -> Result<OwnedName, String> {
                     start = wire.len();
                     wire.push(0);
                 }
-                b'\\' => wire.push(escape(&mut bytes)?),
+                b'\\' => wire.push(parse_escape(&mut bytes)?),
                 0x21..=0x7e => wire.push(byte),
-                _ => return Err("blank or control character; write it as \\DDD".to_owned()),
+                _ => return Err("space or control character; write it as \\DDD".to_owned()),
             }
         }
         if start != usize::MAX {
@@ -67,6 +55,7 @@ pub(crate) fn parse(text: &str) -> Result<OwnedName, String> {
     Name::from_octets(wire).map_err(|_| "not a domain name".to_owned())
 }
 
+/// Writes the length of the label that begins at `start`.
 fn end_label(wire: &mut [u8], start: usize) -> Result<(), String> {
     match wire.len() - start - 1 {
         0 => Err("empty label".to_owned()),
@@ -78,21 +67,22 @@ fn end_label(wire: &mut [u8], start: usize) -> Result<(), String> {
     }
 }
 
-fn escape(bytes: &mut std::str::Bytes<'_>) -> Result<u8, String> {
-    let wrong = || "bad escape; use \\X or \\DDD".to_owned();
-    let first = bytes.next().ok_or_else(wrong)?;
+/// Parses an escape after its backslash.
+fn parse_escape(bytes: &mut std::str::Bytes<'_>) -> Result<u8, String> {
+    let invalid = || "invalid escape; use \\X or \\DDD".to_owned();
+    let first = bytes.next().ok_or_else(invalid)?;
     if !first.is_ascii_digit() {
         return Ok(first);
     }
     let digit = |b: Option<u8>| match b {
         Some(b @ b'0'..=b'9') => Ok(u32::from(b - b'0')),
-        _ => Err(wrong()),
+        _ => Err(invalid()),
     };
     let value = digit(Some(first))? * 100 + digit(bytes.next())? * 10 + digit(bytes.next())?;
-    u8::try_from(value).map_err(|_| wrong())
+    u8::try_from(value).map_err(|_| invalid())
 }
 
-/// The name of an address's PTR record, below in-addr.arpa or ip6.arpa.
+/// Returns the name of an address's PTR record, below in-addr.arpa or ip6.arpa.
 pub(crate) fn reverse(address: IpAddr) -> OwnedName {
     let text = match address {
         IpAddr::V4(v4) => {
@@ -108,18 +98,18 @@ pub(crate) fn reverse(address: IpAddr) -> OwnedName {
             text + "ip6.arpa"
         }
     };
-    // Nothing but hexadecimal digits and two fixed labels.
+    // The text always parses: it consists of digits and fixed labels.
     parse(&text).unwrap_or_else(|_| OwnedName::root_vec())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::present;
+    use crate::presentation;
     use proptest::prelude::*;
 
     #[test]
-    fn forms() {
+    fn names_are_parsed_and_shown() {
         for (text, shown) in [
             (".", "."),
             ("a.b", "a.b."),
@@ -129,7 +119,7 @@ mod tests {
             ("faß.test", "xn--fa-hia.test."),
             ("bücher.test", "xn--bcher-kva.test."),
         ] {
-            assert_eq!(present::name(&parse(text).unwrap()), shown, "{text}");
+            assert_eq!(presentation::name(&parse(text).unwrap()), shown, "{text}");
         }
         let long = "a".repeat(64);
         for text in [
@@ -138,20 +128,20 @@ mod tests {
             assert!(parse(text).is_err(), "{text}");
         }
         assert_eq!(
-            present::name(&reverse("192.0.2.1".parse().unwrap())),
+            presentation::name(&reverse("192.0.2.1".parse().unwrap())),
             "1.2.0.192.in-addr.arpa."
         );
         assert!(
-            present::name(&reverse("2001:db8::1".parse().unwrap()))
+            presentation::name(&reverse("2001:db8::1".parse().unwrap()))
                 .ends_with(".8.b.d.0.1.0.0.2.ip6.arpa.")
         );
     }
 
     proptest! {
         #[test]
-        fn what_is_shown_reads_back(text in "\\PC{1,40}") {
+        fn a_shown_name_parses_back(text in "\\PC{1,40}") {
             if let Ok(name) = parse(&text) {
-                prop_assert_eq!(parse(&present::name(&name)).unwrap(), name);
+                prop_assert_eq!(parse(&presentation::name(&name)).unwrap(), name);
             }
         }
     }

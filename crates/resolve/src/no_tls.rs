@@ -1,5 +1,5 @@
-//! What stands for TLS in a build without it (no feature `tls`): types that
-//! have no value, and the error that says why.
+//! A substitute for `tls.rs` in builds without the feature `tls`: types that have
+//! no value, so that their methods can never be called, and the error message.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -7,24 +7,24 @@ use std::sync::Arc;
 
 use common::{Error, Result};
 
-/// Why servers that want TLS are refused.
+/// The reason why this build cannot use TLS.
 pub(crate) const MISSING: Option<&str> = Some(WHY);
 
 const WHY: &str = "this build has no TLS; install resolve with its default features";
 
-/// There are none to believe.
+/// Certificate authorities, which cannot exist.
 #[derive(Clone, Debug)]
 pub(crate) enum Trust {}
 
-/// What connections would share.
+/// A TLS configuration, which cannot exist.
 #[derive(Debug)]
 pub(crate) enum Config {}
 
-/// A connection's side of TLS.
+/// The TLS state of a connection, which cannot exist.
 #[derive(Debug)]
 pub(crate) enum Session {}
 
-/// Refuses: whoever needs authorities needs TLS.
+/// Always fails: only TLS needs certificate authorities.
 pub(crate) fn trust(_file: Option<&Path>) -> Result<Trust> {
     Err(Error::usage(WHY))
 }
@@ -39,18 +39,18 @@ pub(crate) fn session(config: &Arc<Config>, _name: &str) -> io::Result<Session> 
 
 #[allow(
     clippy::needless_pass_by_value,
-    reason = "a session with its socket is one thing, and TLS takes both"
+    reason = "with TLS, the function takes both by value"
 )]
 pub(crate) fn blocking<S: Read + Write>(session: Session, _socket: S) -> io::Empty {
     match session {}
 }
 
-/// Not looked at: what needs a name is refused before, see [`MISSING`].
+/// Always true: servers that need a name are refused before, see [`MISSING`].
 pub(crate) fn is_server_name(_name: &str) -> bool {
     true
 }
 
-/// What is known of a session.
+/// The I/O state of a session.
 #[derive(Debug)]
 pub(crate) enum State {}
 
@@ -60,12 +60,12 @@ impl State {
     }
 }
 
-/// No error is one of TLS.
+/// Always `None`: no error comes from TLS.
 pub(crate) fn cause(_error: &io::Error) -> Option<String> {
     None
 }
 
-/// What is asked of a session elsewhere, as rustls names it.
+/// The methods of rustls that the connections use.
 impl Session {
     pub(crate) fn is_handshaking(&self) -> bool {
         match *self {}

@@ -1,18 +1,21 @@
-//! What the words of the command line are: names and record types.
+//! Record types among the words of the command line, and files that were meant as
+//! lists.
 
 use std::net::IpAddr;
 
 use common::{Error, Result};
 use domain::base::iana::Rtype;
 
-use crate::present;
+use crate::presentation;
 
-/// Record types by their names, each once.
-pub(crate) fn types(texts: &[String]) -> Result<Vec<Rtype>> {
+/// Parses the names of record types and removes duplicates.
+pub(crate) fn parse_types(texts: &[String]) -> Result<Vec<Rtype>> {
     let mut types = Vec::new();
     for text in texts {
-        let rtype = match present::rtype(&text.to_ascii_uppercase()) {
-            Some(Rtype::OPT | Rtype::IXFR) => return Err(usage(text, "cannot be asked for")),
+        let rtype = match presentation::rtype(&text.to_ascii_uppercase()) {
+            Some(Rtype::OPT | Rtype::IXFR) => {
+                return Err(usage(text, "this type cannot be queried"));
+            }
             Some(rtype) => rtype,
             None => {
                 let why = "unknown record type; use TYPEnnn for one without a name";
@@ -26,20 +29,20 @@ pub(crate) fn types(texts: &[String]) -> Result<Vec<Rtype>> {
     Ok(types)
 }
 
-/// Whether this is the name of a file rather than an address.
+/// Returns whether a text is the name of a file and not an address.
 pub(crate) fn is_file(text: &str) -> bool {
     text.parse::<IpAddr>().is_err() && std::path::Path::new(text).is_file()
 }
 
-/// Takes the record types off the end of the operands, in upper case as dig has
-/// them: never the only operand, unless there are `files` of operands.
-pub(crate) fn trailing_types(names: &mut Vec<String>, files: usize) -> Result<Vec<Rtype>> {
+/// Removes the record types from the end of the operands, which are in upper case
+/// as in dig. The only operand is not a type unless there are `files` of operands.
+pub(crate) fn take_trailing_types(names: &mut Vec<String>, files: usize) -> Result<Vec<Rtype>> {
     let mut words = Vec::new();
     while let Some(last) = names.last()
         && (names.len() > 1 || files > 0)
         && last.starts_with(|c: char| c.is_ascii_uppercase())
         && !last.contains(|c: char| c.is_ascii_lowercase())
-        && (present::is_mnemonic(last) || matches!(last.as_str(), "IN" | "CH" | "HS"))
+        && (presentation::is_mnemonic(last) || matches!(last.as_str(), "IN" | "CH" | "HS"))
     {
         words.extend(names.pop());
     }
@@ -47,11 +50,11 @@ pub(crate) fn trailing_types(names: &mut Vec<String>, files: usize) -> Result<Ve
         .iter()
         .find(|word| matches!(word.as_str(), "CH" | "HS"))
     {
-        return Err(usage(class, "only class IN can be asked for"));
+        return Err(usage(class, "unsupported class; only IN can be queried"));
     }
     words.retain(|word| word != "IN");
     words.reverse();
-    types(&words)
+    parse_types(&words)
 }
 
 fn usage(text: &str, message: &str) -> Error {
@@ -64,12 +67,15 @@ mod tests {
 
     fn split(words: &[&str], files: usize) -> (Vec<String>, Vec<String>) {
         let mut names: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-        let types = trailing_types(&mut names, files).unwrap();
-        (names, types.into_iter().map(present::mnemonic).collect())
+        let types = take_trailing_types(&mut names, files).unwrap();
+        (
+            names,
+            types.into_iter().map(presentation::mnemonic).collect(),
+        )
     }
 
     #[test]
-    fn types_are_at_the_end_and_in_upper_case() {
+    fn types_are_taken_from_the_end_in_upper_case() {
         for (words, files, names, types) in [
             (&["x", "MX"][..], 0, &["x"][..], &["MX"][..]),
             (
@@ -99,7 +105,7 @@ mod tests {
         }
         for class in ["CH", "HS"] {
             let mut names = vec!["x".to_owned(), class.to_owned()];
-            assert!(trailing_types(&mut names, 0).is_err());
+            assert!(take_trailing_types(&mut names, 0).is_err());
         }
     }
 }

@@ -1,59 +1,62 @@
-//! Lookups as text, and messages about them.
+//! Lookups in text formats, and messages about them.
 
 use common::app::Io;
 use common::text::escape;
 use common::{Error, Result};
 
 use crate::answer::{self, Status};
-use crate::drive::Sink;
-use crate::full;
-use crate::lookup::{self, Lookup, Shown};
-use crate::present::{self, Mnemonic};
+use crate::dig_format;
+use crate::driver::Sink;
+use crate::lookup::{self, DisplayRecord, Lookup};
+use crate::presentation::{self, Mnemonic};
 use crate::{name, records};
 
-/// Which text form.
+/// A text format of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum Format {
     Short,
     Long,
     Full,
 }
 
-/// Writes lookups to standard output and what is to be said about them to
-/// standard error.
+/// Writes lookups to standard output and messages to standard error.
 pub(crate) struct Printer<'a> {
     pub(crate) io: &'a mut Io,
-    pub(crate) form: Form,
+    pub(crate) format: Format,
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
-    /// The operands of the command line, for hints.
-    pub(crate) given: &'a [String],
+    /// The operands of the command line, to which hints apply.
+    pub(crate) arguments: &'a [String],
 }
 
 impl Sink for Printer<'_> {
     fn lookup(&mut self, operand: &str, lookup: &Lookup) -> Result<()> {
         self.values(operand, lookup)?;
-        let asked = lookup.asked;
+        let query_type = lookup.query_type;
         if !self.quiet {
-            for odd in &lookup.odd {
-                self.say(operand, format_args!("{asked}: {odd}"));
+            for warning in &lookup.warnings {
+                self.message(operand, format_args!("{query_type}: {warning}"));
             }
         }
         if !self.verbose {
             return Ok(());
         }
-        if let Some(asked) = other_name(operand, lookup) {
-            self.say(operand, format_args!("asked as {asked}"));
+        if let Some(query_name) = other_query_name(operand, lookup) {
+            self.message(operand, format_args!("asked as {query_name}"));
         }
-        for (_, failure, _) in &lookup.others {
+        for (_, failure, _) in &lookup.server_failures {
             if lookup.failure.as_ref() != Some(failure) {
                 let message = escape(failure.message.as_bytes());
-                self.say(operand, format_args!("{asked}: {message}"));
+                self.message(operand, format_args!("{query_type}: {message}"));
             }
         }
+        // The message about an RCODE contains the extended errors already.
         if !matches!(lookup.status, Status::Rcode(_)) {
-            for note in &lookup.notes {
-                self.say(operand, format_args!("{asked}: extended error: {note}"));
+            for error in &lookup.extended_errors {
+                self.message(
+                    operand,
+                    format_args!("{query_type}: extended error: {error}"),
+                );
             }
         }
         Ok(())
@@ -62,23 +65,23 @@ impl Sink for Printer<'_> {
     fn end(&mut self, operand: &str, lookups: &[Lookup]) -> Result<()> {
         let exit = lookup::exit(lookups);
         self.io.report.raise(exit);
-        let found = lookups.iter().any(|l| l.status == Status::Found);
-        if found {
-            // One type's answer does not hide that another has none.
+        let is_found = lookups.iter().any(|l| l.status == Status::Found);
+        if is_found {
+            // A failure for one type is reported even if another was found.
             for lookup in lookups {
                 if let Some(failure) = &lookup.failure {
                     let message = escape(failure.message.as_bytes());
-                    self.say(operand, format_args!("{}: {message}", lookup.asked));
+                    self.message(operand, format_args!("{}: {message}", lookup.query_type));
                 }
             }
             return Ok(());
         }
-        let types: Vec<String> = lookups.iter().map(|l| l.asked.to_string()).collect();
+        let types: Vec<String> = lookups.iter().map(|l| l.query_type.to_string()).collect();
         let types = types.join(",");
         let Some(worst) = lookups.iter().max_by_key(|l| l.exit().code()) else {
             return Ok(());
         };
-        if !self.io.json && self.form == Form::Long && !worst.streamed {
+        if !self.io.json && self.format == Format::Long && !worst.is_streamed {
             let status = worst.status.name();
             let name = escape(operand.as_bytes());
             self.io
@@ -87,18 +90,18 @@ impl Sink for Printer<'_> {
         }
         let mut text = match &worst.failure {
             Some(failure) => escape(failure.message.as_bytes()).into_owned(),
-            None if self.quiet || self.form != Form::Short || self.io.json => return Ok(()),
-            None => no(worst, &types),
+            None if self.quiet || self.format != Format::Short || self.io.json => return Ok(()),
+            None => negative_answer(worst, &types),
         };
         if let Some(hint) = self.hint(operand) {
             text.push_str("; ");
             text.push_str(&hint);
         }
-        self.say(operand, text);
+        self.message(operand, text);
         Ok(())
     }
 
-    fn refused(&mut self, error: &Error) -> Result<()> {
+    fn rejected(&mut self, error: &Error) -> Result<()> {
         if error.is_stdout_closed() {
             return Err(error.clone());
         }
@@ -110,43 +113,45 @@ impl Sink for Printer<'_> {
     }
 }
 
-/// A "no" as a sentence: the missing name or data, and extended errors.
-fn no(lookup: &Lookup, types: &str) -> String {
-    let alias = lookup.alias.as_ref();
-    let alias = alias.map(|end| answer::listed(std::slice::from_ref(end), ""));
-    let mut text = match (&lookup.status, alias) {
+/// Describes a negative answer: the name or the data that does not exist, and the
+/// extended errors.
+fn negative_answer(lookup: &Lookup, types: &str) -> String {
+    let target = lookup.alias_target.as_ref().map(answer::show_name);
+    let mut text = match (&lookup.status, target) {
         (Status::NoSuchName, None) => "no such name (NXDOMAIN)".to_owned(),
-        (Status::NoSuchName, Some(end)) => {
-            format!("an alias of {end}, which does not exist (NXDOMAIN)")
+        (Status::NoSuchName, Some(target)) => {
+            format!("an alias of {target}, which does not exist (NXDOMAIN)")
         }
         (Status::Wildcard, _) => "matches only a wildcard record (WILDCARD)".to_owned(),
         (_, None) => format!("no data of type {types} (NODATA)"),
-        (_, Some(end)) => format!("an alias of {end}, which has no data of type {types} (NODATA)"),
+        (_, Some(target)) => {
+            format!("an alias of {target}, which has no data of type {types} (NODATA)")
+        }
     };
-    for note in &lookup.notes {
-        text.push_str("; the server says: ");
-        text.push_str(note);
+    for error in &lookup.extended_errors {
+        text.push_str("; extended error: ");
+        text.push_str(error);
     }
     text
 }
 
-/// The name asked, if it is not that of the operand.
-fn other_name<'l>(operand: &str, lookup: &'l Lookup) -> Option<&'l str> {
-    let asked = lookup.query_name.as_deref()?;
+/// Returns the name that was queried, if it differs from the operand.
+fn other_query_name<'l>(operand: &str, lookup: &'l Lookup) -> Option<&'l str> {
+    let query_name = lookup.query_name.as_deref()?;
     let own = name::parse(operand).ok()?;
     (lookup.origin == lookup::Origin::Dns
         && operand.parse::<std::net::IpAddr>().is_err()
-        && !present::name(&own).eq_ignore_ascii_case(asked))
-    .then_some(asked)
+        && !presentation::name(&own).eq_ignore_ascii_case(query_name))
+    .then_some(query_name)
 }
 
 impl Printer<'_> {
-    fn say(&self, operand: &str, text: impl std::fmt::Display) {
+    fn message(&self, operand: &str, text: impl std::fmt::Display) {
         let name = escape(operand.as_bytes());
         self.io.report.line(format_args!("{name}: {text}"));
     }
 
-    /// All lookups of an operand at once.
+    /// Writes all lookups of an operand.
     pub(crate) fn lookups(&mut self, operand: &str, lookups: &[Lookup]) -> Result<()> {
         for lookup in lookups {
             self.lookup(operand, lookup)?;
@@ -154,14 +159,15 @@ impl Printer<'_> {
         self.end(operand, lookups)
     }
 
-    /// What else an operand of the command line may have been meant for.
+    /// Returns a hint if an operand of the command line may have been meant as a
+    /// record type or as a file.
     fn hint(&self, operand: &str) -> Option<String> {
-        if !self.given.iter().any(|given| given == operand) {
+        if !self.arguments.iter().any(|argument| argument == operand) {
             return None;
         }
         let upper = operand.to_ascii_uppercase();
-        if present::is_mnemonic(&upper) {
-            return Some(format!("types are given with -t {upper}"));
+        if presentation::is_mnemonic(&upper) {
+            return Some(format!("use -t {upper} for the record type"));
         }
         let is_file = std::path::Path::new(operand).is_file();
         is_file.then(|| {
@@ -172,33 +178,36 @@ impl Printer<'_> {
         })
     }
 
-    /// Writes the records found.
+    /// Writes the records of a lookup.
     fn values(&mut self, operand: &str, lookup: &Lookup) -> Result<()> {
-        if lookup.streamed {
+        if lookup.is_streamed {
             return Ok(());
         }
-        let shown = lookup.records();
+        let records = lookup.records();
         if self.io.json {
-            return self.io.out.json(&records::record(operand, lookup, &shown));
+            return self
+                .io
+                .out
+                .json(&records::record(operand, lookup, &records));
         }
-        if let (Form::Full, Some(text)) = (self.form, full::text(lookup)) {
+        if let (Format::Full, Some(text)) = (self.format, dig_format::lookup(lookup)) {
             return self.io.out.bytes(text.as_bytes());
         }
-        for shown in shown.iter().filter(|shown| shown.wanted) {
-            self.value(operand, shown)?;
+        for record in records.iter().filter(|record| record.is_value) {
+            self.value(operand, record)?;
         }
         Ok(())
     }
 
-    /// Writes one value.
-    pub(crate) fn value(&mut self, name: &str, shown: &Shown) -> Result<()> {
-        match self.form {
-            Form::Short => self.io.out.line(&shown.data),
-            Form::Long | Form::Full => self.io.out.line(format_args!(
+    /// Writes one value, with name and type in the long format.
+    pub(crate) fn value(&mut self, name: &str, record: &DisplayRecord) -> Result<()> {
+        match self.format {
+            Format::Short => self.io.out.line(&record.data),
+            Format::Long | Format::Full => self.io.out.line(format_args!(
                 "{}\t{}\t{}",
                 escape(name.as_bytes()),
-                Mnemonic(shown.rtype),
-                shown.data
+                Mnemonic(record.rtype),
+                record.data
             )),
         }
     }

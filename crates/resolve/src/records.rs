@@ -1,15 +1,18 @@
 //! The JSON records of lookups.
+//!
+//! The record of a zone transfer is written in parts, while its resource records
+//! arrive: [`begin`], [`next`] and [`end`]. All others are written by [`record`].
 
 use common::{Result, json, time};
 use serde::Serialize;
 
-use crate::lookup::{Lookup, Shown};
-use crate::present;
+use crate::lookup::{DisplayRecord, Lookup};
+use crate::presentation;
 use crate::server::Protocol;
 use crate::wire::edns;
 use crate::wire::reply::{Record, Reply, read};
 
-/// A resource record.
+/// A resource record of the answer.
 #[derive(Serialize)]
 struct JsonRecord<'a> {
     name: &'a str,
@@ -21,7 +24,7 @@ struct JsonRecord<'a> {
 
 /// A resource record of the authority section.
 #[derive(Serialize)]
-struct OwnedRecord {
+struct AuthorityRecord {
     name: String,
     #[serde(rename = "type")]
     rtype: String,
@@ -43,7 +46,7 @@ struct JsonExtendedError {
     text: Option<String>,
 }
 
-/// What was asked.
+/// The keys before `records` that are known before the answer.
 #[derive(Serialize)]
 struct Head<'a> {
     #[serde(rename = "type")]
@@ -54,18 +57,18 @@ struct Head<'a> {
     source: &'static str,
 }
 
-/// Who answered, and with what status.
+/// The keys about the server, with the status.
 #[derive(Serialize)]
-struct Place<'a> {
+struct ServerKeys<'a> {
     server: Option<&'a str>,
     protocol: Option<&'static str>,
     status: String,
 }
 
-/// What else is known.
+/// The keys after `records`.
 #[derive(Serialize)]
-struct Rest<'a> {
-    authority: Vec<OwnedRecord>,
+struct Details<'a> {
+    authority: Vec<AuthorityRecord>,
     flags: Vec<&'static str>,
     ede: Vec<JsonExtendedError>,
     nsid: Option<String>,
@@ -79,41 +82,40 @@ struct Rest<'a> {
 }
 
 #[derive(Serialize)]
-struct Whole<'a> {
+struct LookupRecord<'a> {
     #[serde(flatten)]
     head: Head<'a>,
     #[serde(flatten)]
-    place: Place<'a>,
+    server: ServerKeys<'a>,
     records: Vec<JsonRecord<'a>>,
     #[serde(flatten)]
-    rest: Rest<'a>,
+    details: Details<'a>,
 }
 
-/// What follows the records if they were written as they came.
+/// The keys after `records` in the record of a zone transfer.
 #[derive(Serialize)]
 struct Tail<'a> {
     #[serde(flatten)]
-    place: Place<'a>,
+    server: ServerKeys<'a>,
     #[serde(flatten)]
-    rest: Rest<'a>,
+    details: Details<'a>,
 }
 
-/// The record of one lookup; `records` are its own.
+/// Creates the record of one lookup with these resource records.
 pub(crate) fn record<'a>(
     operand: &'a str,
     lookup: &'a Lookup,
-    records: &'a [Shown],
+    records: &'a [DisplayRecord],
 ) -> impl Serialize + 'a {
-    Whole {
+    LookupRecord {
         head: head(operand, lookup),
-        place: place(lookup),
+        server: server_keys(lookup),
         records: records.iter().map(resource).collect(),
-        rest: rest(lookup),
+        details: details(lookup),
     }
 }
 
-/// The start of a record whose resource records are not there yet, up to the
-/// bracket before the first of them.
+/// Starts a record, up to the bracket before the first resource record.
 pub(crate) fn begin(operand: &str, lookup: &Lookup) -> Result<Vec<u8>> {
     let mut line = object(&head(operand, lookup))?;
     line.pop();
@@ -121,27 +123,27 @@ pub(crate) fn begin(operand: &str, lookup: &Lookup) -> Result<Vec<u8>> {
     Ok(line)
 }
 
-/// A resource record after [`begin`], the first or a further one.
-pub(crate) fn next(shown: &Shown, first: bool) -> Result<Vec<u8>> {
-    let mut line = object(&resource(shown))?;
-    if !first {
+/// Continues with a resource record; `is_first` if none precedes it.
+pub(crate) fn next(record: &DisplayRecord, is_first: bool) -> Result<Vec<u8>> {
+    let mut line = object(&resource(record))?;
+    if !is_first {
         line.insert(0, b',');
     }
     Ok(line)
 }
 
-/// The end after [`begin`], with the newline.
+/// Ends a record, with the newline.
 pub(crate) fn end(lookup: &Lookup) -> Result<Vec<u8>> {
     let mut line = object(&Tail {
-        place: place(lookup),
-        rest: rest(lookup),
+        server: server_keys(lookup),
+        details: details(lookup),
     })?;
     line.splice(..1, *b"],");
     line.push(b'\n');
     Ok(line)
 }
 
-/// The object's text, without a newline.
+/// Serializes an object without a newline.
 fn object(value: &impl Serialize) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     json::write_line(&mut text, value)?;
@@ -149,12 +151,12 @@ fn object(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-fn resource(shown: &Shown) -> JsonRecord<'_> {
+fn resource(record: &DisplayRecord) -> JsonRecord<'_> {
     JsonRecord {
-        name: &shown.name,
-        rtype: present::mnemonic(shown.rtype),
-        ttl: shown.ttl,
-        data: &shown.data,
+        name: &record.name,
+        rtype: presentation::mnemonic(record.rtype),
+        ttl: record.ttl,
+        data: &record.data,
     }
 }
 
@@ -163,37 +165,37 @@ fn head<'a>(operand: &'a str, lookup: &'a Lookup) -> Head<'a> {
         tag: "lookup",
         name: operand,
         query_name: lookup.query_name.as_deref(),
-        query_type: lookup.asked.to_string(),
+        query_type: lookup.query_type.to_string(),
         source: lookup.source(),
     }
 }
 
-fn place(lookup: &Lookup) -> Place<'_> {
-    Place {
+fn server_keys(lookup: &Lookup) -> ServerKeys<'_> {
+    ServerKeys {
         server: lookup.server.as_deref(),
         protocol: lookup.protocol.map(Protocol::name),
         status: lookup.status.name(),
     }
 }
 
-fn rest(lookup: &Lookup) -> Rest<'_> {
+fn details(lookup: &Lookup) -> Details<'_> {
     let reply = lookup.message.as_deref().and_then(|m| read(m).ok());
     let reply = reply.as_ref();
     let options = reply
         .and_then(|reply| Some(reply.opt?.2))
         .unwrap_or_default();
     let authority = reply.map_or(&[][..], |reply| &reply.authority);
-    Rest {
-        authority: authority.iter().map(owned).collect(),
+    Details {
+        authority: authority.iter().map(authority_record).collect(),
         flags: reply.map(Reply::flags).unwrap_or_default(),
         ede: edns::extended_errors(options)
             .map(|error| JsonExtendedError {
                 code: error.code,
                 name: error.name(),
-                text: (!error.text.is_empty()).then(|| present::string(error.text)),
+                text: (!error.text.is_empty()).then(|| presentation::string(error.text)),
             })
             .collect(),
-        nsid: edns::nsid(options).map(present::string),
+        nsid: edns::nsid(options).map(presentation::string),
         authenticated: lookup.authenticated,
         validation: None,
         duration_ms: json::ms(lookup.elapsed),
@@ -206,10 +208,10 @@ fn rest(lookup: &Lookup) -> Rest<'_> {
     }
 }
 
-fn owned(record: &Record<'_>) -> OwnedRecord {
-    OwnedRecord {
-        name: present::name(&record.owner),
-        rtype: present::mnemonic(record.rtype),
+fn authority_record(record: &Record<'_>) -> AuthorityRecord {
+    AuthorityRecord {
+        name: presentation::name(&record.owner),
+        rtype: presentation::mnemonic(record.rtype),
         ttl: record.ttl,
         data: record.any_text(),
     }

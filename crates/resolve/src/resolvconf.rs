@@ -1,4 +1,5 @@
-//! `/etc/resolv.conf` (resolv.conf(5)), as far as asking DNS servers needs it.
+//! The parts of `/etc/resolv.conf` (resolv.conf(5)) that matter for asking DNS
+//! servers directly.
 
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
@@ -6,48 +7,51 @@ use std::time::Duration;
 
 use common::{Error, Kind, Result};
 
-use crate::server::{self, Server, Spec, Way};
+use crate::server::{self, Server, ServerArg, Transport};
 
-/// Where the file is.
+/// The path of the file.
 pub(crate) const PATH: &str = "/etc/resolv.conf";
 
-/// What the file says.
+/// The most `nameserver` lines that libc uses.
+const MAX_SERVERS: usize = 3;
+
+/// The contents of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ResolvConf {
     pub(crate) servers: Vec<Server>,
     pub(crate) search: Vec<String>,
     /// Names with fewer dots are tried with the search list first.
     pub(crate) ndots: usize,
-    /// How long one server may be silent, where the file says so.
+    /// The time for one attempt, if the file sets it.
     pub(crate) timeout: Option<Duration>,
-    /// How often each server is asked, where the file says so.
+    /// The number of attempts per server, if the file sets it.
     pub(crate) attempts: Option<u32>,
-    /// Begin with another server for each name.
+    /// Whether each lookup starts with the next server.
     pub(crate) rotate: bool,
-    /// Ask over TCP.
+    /// Whether to use TCP only.
     pub(crate) tcp: bool,
-    /// Servers that cannot be asked, each with the reason.
+    /// The servers that cannot be used, each with the reason.
     pub(crate) skipped: Vec<String>,
 }
 
-/// Larger files are not read.
-const SIZE_MAX: u64 = 1 << 20;
+/// The number of bytes after which the file is cut off.
+const MAX_SIZE: u64 = 1 << 20;
 
-/// Reads the file; a machine without one has its resolver on itself.
+/// Reads the file. If it does not exist, this machine is the only server.
 pub(crate) fn load() -> Result<ResolvConf> {
     let mut bytes = Vec::new();
     match std::fs::File::open(PATH) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         file => {
-            let read = file.and_then(|file| file.take(SIZE_MAX).read_to_end(&mut bytes));
+            let read = file.and_then(|file| file.take(MAX_SIZE).read_to_end(&mut bytes));
             read.map_err(|error| Error::local(&error).with_subject(PATH))?;
         }
     }
     Ok(parse(&String::from_utf8_lossy(&bytes)))
 }
 
-/// An error if no server of the file can be asked: that is not a reason to ask
-/// another one.
+/// Fails if none of the servers in the file can be used: that is not a reason to
+/// ask a server that the file does not name.
 pub(crate) fn require_server(conf: &ResolvConf) -> Result<()> {
     match conf.skipped.last() {
         Some(why) if conf.servers.is_empty() => {
@@ -57,8 +61,8 @@ pub(crate) fn require_server(conf: &ResolvConf) -> Result<()> {
     }
 }
 
-/// Reads the text of a `resolv.conf`; unknown lines are passed over, as libc
-/// does. If it names no server it is this machine's.
+/// Parses the text of a `resolv.conf`. Ignores unknown lines, as libc does. If it
+/// names no server, this machine is the server.
 pub(crate) fn parse(text: &str) -> ResolvConf {
     let mut conf = ResolvConf {
         servers: Vec::new(),
@@ -75,42 +79,38 @@ pub(crate) fn parse(text: &str) -> ResolvConf {
         match words.next() {
             Some("nameserver") => {
                 let Some(word) = words.next() else { continue };
-                // libc's limit.
-                if conf.servers.len() < 3 {
-                    match nameserver(word) {
+                if conf.servers.len() < MAX_SERVERS {
+                    match parse_nameserver(word) {
                         Ok(server) => conf.servers.push(server),
                         Err(why) => conf.skipped.push(format!("nameserver {word}: {why}")),
                     }
                 }
             }
             Some("search" | "domain") => conf.search = words.map(str::to_owned).collect(),
-            Some("options") => words.for_each(|word| option(&mut conf, word)),
+            Some("options") => words.for_each(|word| apply_option(&mut conf, word)),
             _ => {}
         }
     }
     if conf.servers.is_empty() && conf.skipped.is_empty() {
         let address = SocketAddr::from(([127, 0, 0, 1], 53));
-        conf.servers.push(Server::at(Way::Udp(address)));
+        conf.servers.push(Server::new(Transport::Udp(address)));
     }
     conf
 }
 
-/// An address, with a zone or not.
-fn nameserver(word: &str) -> Result<Server, String> {
-    let zoned = |word: &str| {
-        let ip = word.split_once('%').map(|(ip, _)| ip);
-        ip.is_some_and(|ip| ip.parse::<IpAddr>().is_ok())
-    };
-    let plain = word.parse::<IpAddr>().is_ok() || zoned(word);
+/// Parses an address with or without a zone.
+fn parse_nameserver(word: &str) -> Result<Server, String> {
+    let (ip, _zone) = word.split_once('%').unwrap_or((word, ""));
+    let is_address = ip.parse::<IpAddr>().is_ok();
     match server::parse(word) {
-        Ok(Spec::Server(server)) if plain => Ok(server),
-        Err(why) if plain => Err(why),
+        Ok(ServerArg::Server(server)) if is_address => Ok(server),
+        Err(why) if is_address => Err(why),
         _ => Err("not an address".to_owned()),
     }
 }
 
-/// One word of an `options` line; limits are libc's.
-fn option(conf: &mut ResolvConf, word: &str) {
+/// Applies one word of an `options` line, within libc's limits.
+fn apply_option(conf: &mut ResolvConf, word: &str) {
     let (name, value) = word.split_once(':').unwrap_or((word, ""));
     let number = value.parse::<u32>().ok();
     match (name, number) {
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines() {
+    fn every_kind_of_line_is_parsed() {
         let conf = parse(
             "# x\nnameserver 192.0.2.1\nnameserver junk\nsearch a.test b.test\n\
              options ndots:2 rotate timeout:99 attempts:0 edns0\n; y\noptions use-vc\n",
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(shown, ["[fe80::1%lo]:53", "[fe80::2%99]:53"]);
         assert_eq!(
             zones.skipped,
-            ["nameserver fe80::3%no0: interface no0 does not exist"]
+            ["nameserver fe80::3%no0: no network interface no0 here"]
         );
         for word in ["::1:53x", "tls://fe80::1%lo", "[fe80::1%lo]:5353", "x%lo"] {
             assert!(parse(&format!("nameserver {word}")).servers.is_empty());

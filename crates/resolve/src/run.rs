@@ -1,4 +1,5 @@
-//! What a run does: by the system, by the engine, or one of the other ways.
+//! Runs the tool: lookups by the system or by the engine, zone transfers, or one of
+//! the other modes.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -11,26 +12,26 @@ use domain::base::iana::Rtype;
 use crate::answer::Status;
 use crate::cli::Cli;
 use crate::config::{Config, Mode};
-use crate::drive::drive;
-use crate::engine::{Ask, Engine, Settings};
-use crate::lookup::{Asked, Lookup, Shown};
-use crate::output::{Form, Printer};
-use crate::source::{Inputs, Source};
-use crate::system::Pool;
-use crate::wildcard::Wildcards;
+use crate::driver::drive;
+use crate::engine::{Engine, Settings};
+use crate::lookup::{DisplayRecord, Lookup, QueryType};
+use crate::operand_reader::{Inputs, OperandReader};
+use crate::output::{Format, Printer};
+use crate::system::SystemResolver;
+use crate::wildcard::WildcardFilter;
 use crate::wire::OwnedName;
 use crate::wire::reply::Record;
-use crate::{diff, full, present, records, trace, transfer, watch};
+use crate::{diff, dig_format, presentation, records, trace, transfer, watch};
 
-/// Runs the tool.
+/// Runs the tool and returns its exit status.
 pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     let config = Config::new(cli, io)?;
-    let given = if config.names.is_empty() && !config.files.is_empty() {
+    let arguments = if config.names.is_empty() && !config.files.is_empty() {
         Operands::new(Vec::new(), Box::new(std::io::empty()))
     } else {
         io.operands(&config.names, "a name or address")?
     };
-    let operands = Inputs::new(given, &config.files);
+    let operands = Inputs::new(arguments, &config.files);
     let any = operands.any();
     match (&config.mode, &config.direct) {
         (Mode::Trace { roots }, Some(settings)) => {
@@ -41,10 +42,10 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         }
         (Mode::Watch { interval }, _) => watch::run(&config, *interval, operands, io)?,
         (_, Some(settings)) if config.types.contains(&Rtype::AXFR) => {
-            zones(&config, settings, operands, io)?;
+            transfer_zones(&config, settings, operands, io)?;
         }
-        (_, Some(settings)) => by_dns(&config, settings, operands, io)?,
-        (_, None) => by_system(&config, operands, io)?,
+        (_, Some(settings)) => ask_servers(&config, settings, operands, io)?,
+        (_, None) => ask_system(&config, operands, io)?,
     }
     if !any.load(Ordering::Relaxed) {
         io.report.line("the list is empty");
@@ -56,115 +57,102 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
 fn printer<'a>(config: &'a Config, io: &'a mut Io) -> Printer<'a> {
     Printer {
         io,
-        form: config.form,
+        format: config.format,
         quiet: config.quiet,
         verbose: config.verbose,
-        given: &config.names,
+        arguments: &config.names,
     }
 }
 
-fn by_system(config: &Config, operands: Inputs, io: &mut Io) -> Result<()> {
-    let mut source = Source::new(operands, config.reads)?;
-    let mut pool = Pool::new(config.timeout)?;
-    let plan = |text: &str| {
+/// Looks up all operands by the system's resolver.
+fn ask_system(config: &Config, operands: Inputs, io: &mut Io) -> Result<()> {
+    let mut reader = OperandReader::new(operands, config.reads_lists)?;
+    let mut resolver = SystemResolver::new(config.timeout)?;
+    let questions = |text: &str| {
         let target = config.target(text)?;
-        Ok(vec![target.for_system(text, config.family)])
+        Ok(vec![target.system_question(text, config.family)])
     };
     let mut sink = printer(config, io);
-    let count = drive(&mut pool, &mut source, config.ordered, plan, &mut sink)?;
+    let is_ordered = config.is_ordered;
+    let count = drive(&mut resolver, &mut reader, is_ordered, questions, &mut sink)?;
     if config.verbose {
-        // After the answers that it sums up.
+        // The summary follows the answers, even if both streams are one terminal.
         io.out.flush()?;
-        let operands = Counted(count, "operand", "operands");
+        let operands = Count(count, "operand", "operands");
         let report = &io.report;
         report.line(format_args!("{operands} looked up by the system"));
     }
     Ok(())
 }
 
-/// A number of things: in the singular, and in the plural.
-struct Counted(u64, &'static str, &'static str);
+/// A number and its noun in the singular and in the plural.
+struct Count(u64, &'static str, &'static str);
 
-impl fmt::Display for Counted {
+impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(number, one, many) = self;
         write!(f, "{number} {}", if *number == 1 { one } else { many })
     }
 }
 
-/// The questions that an operand asks.
-pub(crate) fn asks(config: &Config, text: &str) -> Result<Vec<Ask>> {
-    let target = config.target(text)?;
-    let types = config.types(&target);
-    let mut more = config.candidates(text, &target);
-    let name = more.pop().unwrap_or(target.name);
-    let ask = |name, rtype, more| Ask {
-        ticket: 0,
-        name,
-        rtype,
-        more,
-        only: None,
-    };
-    let Some((last, others)) = types.split_last() else {
-        return Ok(Vec::new());
-    };
-    let mut asks = Vec::with_capacity(types.len());
-    asks.extend(others.iter().map(|t| ask(name.clone(), *t, more.clone())));
-    asks.push(ask(name, *last, more));
-    Ok(asks)
-}
-
-fn by_dns(config: &Config, settings: &Settings, operands: Inputs, io: &mut Io) -> Result<()> {
-    let mut source = Source::new(operands, config.reads)?;
+/// Looks up all operands by DNS servers.
+fn ask_servers(config: &Config, settings: &Settings, operands: Inputs, io: &mut Io) -> Result<()> {
+    let mut reader = OperandReader::new(operands, config.reads_lists)?;
     let mut engine = Engine::new(settings.clone())?;
-    let plan = |text: &str| asks(config, text);
+    let requests = |text: &str| config.lookup_requests(text);
     let mut sink = printer(config, io);
-    let ordered = config.ordered;
-    let count = if config.wildcards {
-        drive(&mut engine, &mut source, ordered, plan, &mut sink)?
-    } else {
-        let mut filtered = Wildcards::new(engine);
-        let count = drive(&mut filtered, &mut source, ordered, plan, &mut sink)?;
-        engine = filtered.into_inner();
+    let is_ordered = config.is_ordered;
+    let count = if config.filters_wildcards {
+        let mut filter = WildcardFilter::new(engine);
+        let count = drive(&mut filter, &mut reader, is_ordered, requests, &mut sink)?;
+        engine = filter.into_inner();
         count
+    } else {
+        drive(&mut engine, &mut reader, is_ordered, requests, &mut sink)?
     };
     if config.verbose {
-        let figures = engine.figures();
-        // After the answers that it sums up.
+        let stats = engine.stats();
+        // The summary follows the answers, even if both streams are one terminal.
         io.out.flush()?;
         io.report.line(format_args!(
             "{}, {}, {} of them repeated, ignored {}",
-            Counted(count, "operand", "operands"),
-            Counted(figures.queries, "query", "queries"),
-            figures.repeated,
-            Counted(figures.ignored, "unrelated packet", "unrelated packets"),
+            Count(count, "operand", "operands"),
+            Count(stats.queries, "query", "queries"),
+            stats.repeated,
+            Count(stats.ignored, "unrelated packet", "unrelated packets"),
         ));
     }
     Ok(())
 }
 
-/// Zone transfers, one after the other, and what else is asked with them.
-fn zones(config: &Config, settings: &Settings, operands: Inputs, io: &mut Io) -> Result<()> {
+/// Transfers zones, one after the other, and makes the lookups for other types
+/// that were requested with AXFR.
+fn transfer_zones(
+    config: &Config,
+    settings: &Settings,
+    operands: Inputs,
+    io: &mut Io,
+) -> Result<()> {
     let mut engine = Engine::new(settings.clone())?;
     for operand in operands {
-        let planned = operand.and_then(|operand| match asks(config, &operand.text) {
-            Ok(asks) => Ok((operand.text, asks)),
+        let requests = operand.and_then(|operand| match config.lookup_requests(&operand.text) {
+            Ok(requests) => Ok((operand.text, requests)),
             Err(error) => Err(operand.error(error)),
         });
-        let (text, asks) = match planned {
-            Ok(planned) => planned,
+        let (text, requests) = match requests {
+            Ok(requests) => requests,
             Err(error) => {
                 io.fail(&error)?;
                 continue;
             }
         };
         let mut lookups = Vec::new();
-        for ask in asks {
-            if ask.rtype == Rtype::AXFR {
-                lookups.push(zone(config, settings, &text, &ask.name, io)?);
+        for request in requests {
+            if request.rtype == Rtype::AXFR {
+                lookups.push(transfer_zone(config, settings, &text, &request.name, io)?);
             } else {
-                let done = engine.ask(vec![ask])?;
-                lookups.extend(done.into_iter().map(|(_, lookup)| lookup));
+                let results = engine.run(vec![request])?;
+                lookups.extend(results.into_iter().map(|(_, lookup)| lookup));
             }
         }
         printer(config, io).lookups(&text, &lookups)?;
@@ -173,7 +161,8 @@ fn zones(config: &Config, settings: &Settings, operands: Inputs, io: &mut Io) ->
     Ok(())
 }
 
-fn zone(
+/// Transfers one zone and writes its records while they arrive.
+fn transfer_zone(
     config: &Config,
     settings: &Settings,
     text: &str,
@@ -181,40 +170,42 @@ fn zone(
     io: &mut Io,
 ) -> Result<Lookup> {
     let json = io.json;
-    let asked = Asked::Type(Rtype::AXFR);
-    let mut head = Lookup::failed(asked, Status::Timeout, None);
-    head.query_name = Some(present::name(name));
-    let mut sink = printer(config, io);
-    let mut begun = false;
-    let mut hand = |record: &Record<'_>| {
-        let shown = || Shown {
-            name: present::name(&record.owner),
+    let query_type = QueryType::Type(Rtype::AXFR);
+    let mut head = Lookup::failed(query_type, Status::Timeout, None);
+    head.query_name = Some(presentation::name(name));
+    let mut printer = printer(config, io);
+    let mut has_records = false;
+    let mut on_record = |record: &Record<'_>| {
+        let to_display = || DisplayRecord {
+            name: presentation::name(&record.owner),
             rtype: record.rtype,
             ttl: Some(record.ttl),
             data: record.any_text(),
-            wanted: true,
+            is_value: true,
         };
-        let first = !std::mem::replace(&mut begun, true);
+        let is_first = !std::mem::replace(&mut has_records, true);
         if json {
-            if first {
-                sink.io.out.bytes(&records::begin(text, &head)?)?;
+            let out = &mut printer.io.out;
+            if is_first {
+                out.bytes(&records::begin(text, &head)?)?;
             }
-            return sink.io.out.bytes(&records::next(&shown(), first)?);
+            return out.bytes(&records::next(&to_display(), is_first)?);
         }
-        if config.explicit && config.form != Form::Full {
-            let shown = shown();
-            return sink.value(&shown.name, &shown);
+        if config.is_format_explicit && config.format != Format::Full {
+            let record = to_display();
+            return printer.value(&record.name, &record);
         }
-        // Whole, as in a zone file: the data alone would say nothing.
+        // The default is the format of a zone file: the values alone would be
+        // useless without their owners.
         let mut line = String::new();
         // Writing to a String cannot fail.
-        let _ = full::record(&mut line, record);
-        sink.io.out.bytes(line.as_bytes())
+        let _ = dig_format::record(&mut line, record);
+        printer.io.out.bytes(line.as_bytes())
     };
-    let mut lookup = transfer::transfer(settings, name, &mut hand)?;
+    let mut lookup = transfer::transfer(settings, name, &mut on_record)?;
     lookup.query_name = head.query_name;
-    lookup.streamed = begun;
-    if json && begun {
+    lookup.is_streamed = has_records;
+    if json && has_records {
         io.out.bytes(&records::end(&lookup)?)?;
     }
     Ok(lookup)

@@ -1,15 +1,13 @@
-//! Servers as given on the command line.
+//! DNS servers as given on the command line.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
 use common::address;
 use common::endpoint::{self, Host};
+use common::zone;
 
-use crate::name;
-use crate::sys;
-
-/// How a server is spoken to, as `protocol` in JSON says it.
+/// The protocol of an answer, `protocol` in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Udp,
@@ -19,7 +17,7 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    /// The name in JSON.
+    /// Returns the name in JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Udp => "udp",
@@ -30,34 +28,33 @@ impl Protocol {
     }
 }
 
-/// Where a server is and what is spoken there.
+/// The transport to a server, with its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// UDP, TCP on truncation.
+pub(crate) enum Transport {
+    /// UDP, and TCP after truncation.
     Udp(SocketAddr),
-    /// TCP only.
+    /// TCP from the first query on.
     Tcp(SocketAddr),
-    /// DNS over TLS (RFC 7858), the certificate checked for `name`.
+    /// DNS over TLS (RFC 7858); the certificate must be valid for `name`.
     Tls { address: SocketAddr, name: String },
-    /// DNS over HTTPS (RFC 8484); `get` for GET instead of POST.
+    /// DNS over HTTPS (RFC 8484), with GET instead of POST if `get`.
     Https { url: String, get: bool },
 }
 
-/// A DNS server.
+/// A DNS server with a label for records and messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Server {
-    pub(crate) way: Way,
-    /// What it is called in records and messages.
+    pub(crate) transport: Transport,
     pub(crate) label: Arc<str>,
 }
 
-/// A server as written; `tls://NAME` still wants a lookup.
+/// The server of an option or operand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Spec {
+pub(crate) enum ServerArg {
     Server(Server),
-    /// The system's resolver, for comparison.
+    /// The system's resolver, for `--diff`.
     System,
-    /// DNS over TLS to a name.
+    /// A server for DNS over TLS, given by a name that has to be looked up.
     Named {
         host: String,
         port: u16,
@@ -65,11 +62,11 @@ pub(crate) enum Spec {
     },
 }
 
-impl Spec {
-    /// Whether TLS is spoken there.
-    pub(crate) fn wants_tls(&self) -> bool {
+impl ServerArg {
+    /// Returns whether the server requires TLS.
+    pub(crate) fn uses_tls(&self) -> bool {
         match self {
-            Self::Server(server) => server.wants_tls(),
+            Self::Server(server) => server.uses_tls(),
             Self::System => false,
             Self::Named { .. } => true,
         }
@@ -79,93 +76,103 @@ impl Spec {
 const FORMS: &str = "use IP[:PORT], udp://, tcp://, tls:// or https://";
 
 impl Server {
-    /// A server that is shown as it was named, with its port.
-    fn named(way: Way, label: String) -> Self {
+    /// Creates a server with a label from the command line.
+    fn with_label(transport: Transport, label: String) -> Self {
         let label = label.into();
-        Self { way, label }
+        Self { transport, label }
     }
 
-    /// A server at an address.
-    pub(crate) fn at(way: Way) -> Self {
-        let label = match &way {
-            Way::Udp(address) | Way::Tcp(address) | Way::Tls { address, .. } => address.to_string(),
-            Way::Https { url, .. } => url.clone(),
+    /// Creates a server with its address or URL as the label.
+    pub(crate) fn new(transport: Transport) -> Self {
+        let label = match &transport {
+            Transport::Udp(address) | Transport::Tcp(address) | Transport::Tls { address, .. } => {
+                address.to_string()
+            }
+            Transport::Https { url, .. } => url.clone(),
         };
-        Self {
-            way,
-            label: label.into(),
-        }
+        Self::with_label(transport, label)
     }
 
-    /// Whether TLS is spoken there.
-    pub(crate) fn wants_tls(&self) -> bool {
-        matches!(self.way, Way::Tls { .. } | Way::Https { .. })
+    /// Returns whether the server requires TLS.
+    pub(crate) fn uses_tls(&self) -> bool {
+        matches!(
+            self.transport,
+            Transport::Tls { .. } | Transport::Https { .. }
+        )
     }
 
-    /// The protocol first spoken with it.
+    /// Returns the protocol that is tried first.
     pub(crate) fn protocol(&self) -> Protocol {
-        match self.way {
-            Way::Udp(_) => Protocol::Udp,
-            Way::Tcp(_) => Protocol::Tcp,
-            Way::Tls { .. } => Protocol::Tls,
-            Way::Https { .. } => Protocol::Https,
+        match self.transport {
+            Transport::Udp(_) => Protocol::Udp,
+            Transport::Tcp(_) => Protocol::Tcp,
+            Transport::Tls { .. } => Protocol::Tls,
+            Transport::Https { .. } => Protocol::Https,
         }
     }
 }
 
-/// Reads `IP[:PORT]`, `[v6]:PORT` with or without `udp://`, `tcp://` or
-/// `tls://` before it, `tls://NAME`, `tls://IP#NAME`, an `https://` URL, or
-/// `system`. The error is a sentence.
-pub(crate) fn parse(text: &str) -> Result<Spec, String> {
-    // unbound and dnsmasq write ports so; here a name of a certificate follows.
-    if let Some((at, port)) = text.rsplit_once('#')
+/// Parses `IP[:PORT]` or `[v6]:PORT`, optionally after `udp://`, `tcp://` or
+/// `tls://`; `tls://NAME`, `tls://IP#NAME`, an `https://` URL, or `system`.
+/// The error is the reason for the message.
+pub(crate) fn parse(text: &str) -> Result<ServerArg, String> {
+    // unbound and dnsmasq write a port after `#`; here it is a certificate's name.
+    if let Some((server, port)) = text.rsplit_once('#')
         && !text.starts_with("https://")
         && !port.is_empty()
         && port.bytes().all(|b| b.is_ascii_digit())
     {
-        return Err(format!("a port follows a colon; use {at}:{port}"));
+        return Err(format!("a port follows a colon; use {server}:{port}"));
     }
-    let at = |rest, way: fn(SocketAddr) -> Way| match place(rest, 53, text)? {
-        Some(place) => Ok(Spec::Server(Server::named(way(place.address), place.shown))),
-        None => Err(format!("not a server; {FORMS}")),
+    let at_address = |rest, transport: fn(SocketAddr) -> Transport| {
+        let parsed = parse_address(rest, 53, text)?;
+        let parsed = parsed.ok_or_else(|| format!("not a server; {FORMS}"))?;
+        let server = Server::with_label(transport(parsed.address), parsed.label);
+        Ok(ServerArg::Server(server))
     };
     match text.split_once("://") {
-        None if text == "system" => Ok(Spec::System),
-        None => at(text, Way::Udp),
-        Some(("udp", rest)) => at(rest, Way::Udp),
-        Some(("tcp", rest)) => at(rest, Way::Tcp),
-        Some(("tls", rest)) => tls(rest, text),
-        Some(("https", rest)) => {
-            let host = rest.split(['/', '?']).next().unwrap_or_default();
-            if host.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-                return Err("not a URL".to_owned());
-            }
-            let (bare, port) = match host.split_once(':') {
-                Some((bare, _)) if !bare.is_ascii() => (bare, &host[bare.len()..]),
-                _ => (host, ""),
-            };
-            let ascii = name::to_ascii(bare)?;
-            if !is_authority(&format!("{ascii}{port}")) {
-                return Err("not a URL: the host is not a name or address".to_owned());
-            }
-            let text = format!("https://{ascii}{port}{}", &rest[host.len()..]);
-            let (url, get) = match text.strip_suffix("{?dns}") {
-                Some(url) => (url, true),
-                None => (&*text, false),
-            };
-            // The usual place, where only the host is given.
-            let url = if rest.contains('/') {
-                url.to_owned()
-            } else {
-                format!("{url}/dns-query")
-            };
-            Ok(Spec::Server(Server::at(Way::Https { url, get })))
-        }
+        None if text == "system" => Ok(ServerArg::System),
+        None => at_address(text, Transport::Udp),
+        Some(("udp", rest)) => at_address(rest, Transport::Udp),
+        Some(("tcp", rest)) => at_address(rest, Transport::Tcp),
+        Some(("tls", rest)) => parse_tls(rest, text),
+        Some(("https", rest)) => parse_https(rest, text),
         Some(_) => Err(format!("not a server; {FORMS}")),
     }
 }
 
-/// Whether a text is `HOST`, `HOST:PORT`, `[v6]` or `[v6]:PORT`.
+/// Parses the URL `text`, of which `rest` follows the scheme.
+fn parse_https(rest: &str, text: &str) -> Result<ServerArg, String> {
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    if authority.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("not a URL".to_owned());
+    }
+    let (host, port) = match authority.split_once(':') {
+        Some((host, _)) if !host.is_ascii() => (host, &authority[host.len()..]),
+        _ => (authority, ""),
+    };
+    let ascii = zone::to_ascii(host)?;
+    if !is_authority(&format!("{ascii}{port}")) {
+        return Err("not a URL: the host is not a name or address".to_owned());
+    }
+    let url = format!("https://{ascii}{port}{}", &rest[authority.len()..]);
+    let (url, get) = match url.strip_suffix("{?dns}") {
+        Some(url) => (url, true),
+        None => (&*url, false),
+    };
+    // RFC 8484 has no default path, but this one is common.
+    let url = if rest.contains('/') {
+        url.to_owned()
+    } else {
+        format!("{url}/dns-query")
+    };
+    Ok(ServerArg::Server(Server::new(Transport::Https {
+        url,
+        get,
+    })))
+}
+
+/// Returns whether a text is `HOST`, `HOST:PORT`, `[v6]` or `[v6]:PORT`.
 fn is_authority(text: &str) -> bool {
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let (is_host, port) = if let Some((host, rest)) = bracketed {
@@ -175,29 +182,34 @@ fn is_authority(text: &str) -> bool {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
         (!host.is_empty() && host.bytes().all(is_name), port)
     };
-    let is_port = |port: &str| port.strip_prefix(':').is_some_and(|p| some_port(p).is_ok());
+    let is_port = |port: &str| {
+        port.strip_prefix(':')
+            .is_some_and(|p| parse_port(p).is_ok())
+    };
     is_host && (port.is_empty() || is_port(port))
 }
 
-fn tls(rest: &str, text: &str) -> Result<Spec, String> {
-    let (at, expected) = match rest.split_once('#') {
-        Some((_, "")) => return Err("no name after #".to_owned()),
-        Some((at, expected)) => (at, Some(expected)),
+/// Parses the server `text`, of which `rest` follows `tls://`.
+fn parse_tls(rest: &str, text: &str) -> Result<ServerArg, String> {
+    let (server, certificate_name) = match rest.split_once('#') {
+        Some((_, "")) => return Err("the name after # is empty".to_owned()),
+        Some((server, name)) => (server, Some(name)),
         None => (rest, None),
     };
-    if let Some(place) = place(at, 853, text)? {
-        let address = place.address;
-        let name = expected.map_or_else(|| address.ip().to_string(), str::to_owned);
-        let way = Way::Tls { address, name };
-        return Ok(Spec::Server(Server::named(way, place.shown)));
+    if let Some(parsed) = parse_address(server, 853, text)? {
+        let address = parsed.address;
+        let name = certificate_name.map_or_else(|| address.ip().to_string(), str::to_owned);
+        let transport = Transport::Tls { address, name };
+        let server = Server::with_label(transport, parsed.label);
+        return Ok(ServerArg::Server(server));
     }
-    let (host, port) = match endpoint::parse(at) {
+    let (host, port) = match endpoint::parse(server) {
         Ok(endpoint) => (endpoint.host, endpoint.port),
-        Err(_) => (endpoint::parse_host(at)?, 853),
+        Err(_) => (endpoint::parse_host(server)?, 853),
     };
     match host {
-        Host::Name(host) if port > 0 && expected.is_none() => Ok(Spec::Named {
-            host: name::to_ascii(&host)?.into_owned(),
+        Host::Name(host) if port > 0 && certificate_name.is_none() => Ok(ServerArg::Named {
+            host: zone::to_ascii(&host)?,
             port,
             text: text.to_owned(),
         }),
@@ -205,34 +217,38 @@ fn tls(rest: &str, text: &str) -> Result<Spec, String> {
     }
 }
 
-/// An address with a port, and how it is shown: a zone by the name typed.
-struct Place {
+/// A socket address with its label, in which a zone is as typed.
+struct LabeledAddress {
     address: SocketAddr,
-    shown: String,
+    label: String,
 }
 
-/// Reads `IP`, `IP:PORT`, `[IP]` and `[IP]:PORT`, all of them with a zone;
-/// `None` for what may be a name. In an operand with a scheme the zone may be
-/// written with `%25`, as in URLs (RFC 6874).
-fn place(text: &str, port: u16, operand: &str) -> Result<Option<Place>, String> {
+/// Parses `IP`, `IP:PORT`, `[IP]` and `[IP]:PORT`, all of them with or without a
+/// zone. Returns `None` for a text that may be a name. If the whole operand has a
+/// scheme, the zone may follow `%25`, as in URLs (RFC 6874).
+fn parse_address(
+    text: &str,
+    default_port: u16,
+    operand: &str,
+) -> Result<Option<LabeledAddress>, String> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let Some((host, rest)) = rest.split_once(']') else {
-                return Err("no ']' after the IPv6 address; use [ADDR]:PORT".to_owned());
+                return Err("the IPv6 address has no ']'; use [ADDR]:PORT".to_owned());
             };
             match rest.strip_prefix(':') {
-                Some(port) => (host, some_port(port)?),
-                None if rest.is_empty() => (host, port),
+                Some(port) => (host, parse_port(port)?),
+                None if rest.is_empty() => (host, default_port),
                 None => return Err(format!("not a server; {FORMS}")),
             }
         }
-        // One colon is before a port, several are an IPv6 address.
+        // A single colon precedes a port, several are an IPv6 address.
         None => match text.split_once(':') {
             Some((host, rest)) if !rest.contains(':') => match host.parse::<IpAddr>() {
-                Ok(_) => (host, some_port(rest)?),
+                Ok(_) => (host, parse_port(rest)?),
                 Err(_) => return Ok(None),
             },
-            _ => (text, port),
+            _ => (text, default_port),
         },
     };
     let Some((ip, zone)) = host.split_once('%') else {
@@ -242,8 +258,8 @@ fn place(text: &str, port: u16, operand: &str) -> Result<Option<Place>, String> 
             }
             Ok(ip) => {
                 let address = SocketAddr::new(ip, port);
-                let shown = address.to_string();
-                Ok(Some(Place { address, shown }))
+                let label = address.to_string();
+                Ok(Some(LabeledAddress { address, label }))
             }
             Err(_) if text.starts_with('[') || address::looks_numeric(text) => {
                 Err(address::parse(host).err().unwrap_or_default())
@@ -255,34 +271,26 @@ fn place(text: &str, port: u16, operand: &str) -> Result<Option<Place>, String> 
         Some(name) if operand.contains("://") && !name.is_empty() => name,
         _ => zone,
     };
-    let (ip, scope) = zoned(ip, zone)?;
+    let (ip, scope) = parse_zoned(ip, zone)?;
     let address = SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope));
-    let shown = format!("[{ip}%{zone}]:{port}");
-    Ok(Some(Place { address, shown }))
+    let label = format!("[{ip}%{zone}]:{port}");
+    Ok(Some(LabeledAddress { address, label }))
 }
 
-fn some_port(text: &str) -> Result<u16, String> {
+fn parse_port(text: &str) -> Result<u16, String> {
     match endpoint::parse_port(text)? {
         0 => Err("port out of range; use 1 to 65535".to_owned()),
         port => Ok(port),
     }
 }
 
-/// The address and scope of `IP%ZONE`, where the zone is the name or number of
-/// an interface.
-pub(crate) fn zoned(ip: &str, zone: &str) -> Result<(Ipv6Addr, u32), String> {
+/// Returns the address and the scope ID of `IP%ZONE`. The zone is the name or the
+/// index of an interface.
+pub(crate) fn parse_zoned(ip: &str, zone: &str) -> Result<(Ipv6Addr, u32), String> {
     let IpAddr::V6(ip) = address::parse(ip)? else {
         return Err("only IPv6 addresses have a zone".to_owned());
     };
-    if zone.is_empty() {
-        return Err("no interface after %".to_owned());
-    }
-    let number = zone.bytes().all(|b| b.is_ascii_digit());
-    let scope = if number { zone.parse().ok() } else { None };
-    let scope = scope.filter(|&scope| scope != 0);
-    let scope = scope.or_else(|| sys::interface(zone));
-    let scope = scope.ok_or_else(|| format!("interface {zone} does not exist"))?;
-    Ok((ip, scope))
+    Ok((ip, zone::index(zone)?))
 }
 
 #[cfg(test)]
@@ -290,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_of_urls() {
+    fn the_host_of_a_url_is_checked() {
         for text in [
             "dns.test",
             "192.0.2.1:8443",
@@ -309,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn zones_by_number() {
+    fn a_zone_may_be_a_number() {
         for (text, scope) in [
             ("fe80::1%1", 1),
             ("fe80::1%25", 25),
@@ -319,15 +327,15 @@ mod tests {
             ("tcp://[fe80::1%2525]", 25),
             ("tls://[fe80::1%25]:54", 25),
         ] {
-            let Ok(Spec::Server(server)) = parse(text) else {
+            let Ok(ServerArg::Server(server)) = parse(text) else {
                 panic!("{text}");
             };
-            let (Way::Udp(SocketAddr::V6(address))
-            | Way::Tcp(SocketAddr::V6(address))
-            | Way::Tls {
+            let (Transport::Udp(SocketAddr::V6(address))
+            | Transport::Tcp(SocketAddr::V6(address))
+            | Transport::Tls {
                 address: SocketAddr::V6(address),
                 ..
-            }) = server.way
+            }) = server.transport
             else {
                 panic!("{text}");
             };
@@ -336,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn forms() {
+    fn servers_have_many_forms() {
         for (text, shown, protocol) in [
             ("192.0.2.1", "192.0.2.1:53", Protocol::Udp),
             ("192.0.2.1:5353", "192.0.2.1:5353", Protocol::Udp),
@@ -366,15 +374,15 @@ mod tests {
                 Protocol::Https,
             ),
         ] {
-            let Ok(Spec::Server(server)) = parse(text) else {
+            let Ok(ServerArg::Server(server)) = parse(text) else {
                 panic!("{text}");
             };
             assert_eq!((&*server.label, server.protocol()), (shown, protocol));
         }
-        assert_eq!(parse("system"), Ok(Spec::System));
+        assert_eq!(parse("system"), Ok(ServerArg::System));
         assert!(matches!(
             parse("tls://dns.test"),
-            Ok(Spec::Named { port: 853, .. })
+            Ok(ServerArg::Named { port: 853, .. })
         ));
         for text in [
             "",

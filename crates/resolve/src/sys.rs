@@ -1,33 +1,20 @@
-//! Many datagrams in one system call, where the system has such a call, the
-//! numbers of interfaces, and names of addresses as bytes; the only unsafe code
-//! of the tool.
+//! The only unsafe code of the tool: several datagrams per system call, on systems
+//! that have one, and names of addresses as bytes.
 #![allow(
     unsafe_code,
     reason = "these calls have no safe binding; every block says why it is sound"
 )]
 
-use std::ffi::CString;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use socket2::SockAddr;
 
-/// The number of an interface; `None` if there is none of this name.
-pub(crate) fn interface(name: &str) -> Option<u32> {
-    let name = CString::new(name).ok()?;
-    // SAFETY: the pointer is to a string that ends in NUL and outlives the
-    // call, which only reads it.
-    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
-        0 => None,
-        number => Some(number),
-    }
-}
-
-/// What libc's getnameinfo says when it fails: its code, and for `EAI_SYSTEM`
-/// the error.
+/// An error of libc's getnameinfo: its code, and the system's error for
+/// `EAI_SYSTEM`.
 pub(crate) type NameError = (i32, Option<io::Error>);
 
-/// The name of an address as libc knows it. The bytes come from the network.
+/// Returns the name of an address from libc. Its bytes come from the network.
 pub(crate) fn host_name(address: IpAddr) -> Result<Vec<u8>, NameError> {
     let address = SockAddr::from(SocketAddr::new(address, 0));
     let mut host = [0_u8; 1025];
@@ -55,45 +42,47 @@ pub(crate) fn host_name(address: IpAddr) -> Result<Vec<u8>, NameError> {
     }
 }
 
-/// Datagrams in one call.
+/// The most datagrams per system call.
 pub(crate) const BATCH: usize = 32;
 
-/// Buffers for the datagrams of one call.
+/// Buffers for the datagrams that one call receives.
 #[derive(Debug)]
-pub(crate) struct Inbox {
+pub(crate) struct RecvBatch {
     data: Vec<u8>,
-    /// The room for each, in bytes.
-    each: usize,
-    /// Length of each that came, and whether it was longer than its room.
-    got: Vec<(usize, bool)>,
+    /// The size of each buffer in bytes.
+    size: usize,
+    /// The length of each received datagram, and whether it was longer than its
+    /// buffer.
+    received: Vec<(usize, bool)>,
 }
 
-impl Inbox {
-    /// Room for [`BATCH`] datagrams of `each` bytes.
-    pub(crate) fn new(each: usize) -> Self {
+impl RecvBatch {
+    /// Allocates [`BATCH`] buffers of `size` bytes.
+    pub(crate) fn new(size: usize) -> Self {
         Self {
-            data: vec![0; each * BATCH],
-            each,
-            got: Vec::with_capacity(BATCH),
+            data: vec![0; size * BATCH],
+            size,
+            received: Vec::with_capacity(BATCH),
         }
     }
 
-    /// The datagrams of the last call; `true` for one that was cut short.
+    /// Iterates over the datagrams of the last call, with `true` for one that was
+    /// cut off.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], bool)> {
-        self.got
+        self.received
             .iter()
-            .zip(self.data.chunks(self.each))
-            .map(|((length, cut), chunk)| (&chunk[..*length], *cut))
+            .zip(self.data.chunks(self.size))
+            .map(|((length, is_cut), chunk)| (&chunk[..*length], *is_cut))
     }
 
-    /// Receives what is there, up to a batch. An error of kind `WouldBlock`
-    /// says that nothing is.
+    /// Receives the available datagrams, up to a batch. Fails with `WouldBlock` if the
+    /// receive buffer is empty.
     #[cfg(target_os = "linux")]
     pub(crate) fn receive(&mut self, socket: &UdpSocket) -> io::Result<()> {
         use std::os::fd::AsRawFd;
-        self.got.clear();
+        self.received.clear();
         let mut parts: [libc::iovec; BATCH] = std::array::from_fn(|_| EMPTY);
-        for (part, chunk) in parts.iter_mut().zip(self.data.chunks_mut(self.each)) {
+        for (part, chunk) in parts.iter_mut().zip(self.data.chunks_mut(self.size)) {
             part.iov_base = chunk.as_mut_ptr().cast();
             part.iov_len = chunk.len();
         }
@@ -111,29 +100,29 @@ impl Inbox {
             )
         };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-        self.got.extend(messages.iter().take(count).map(|message| {
-            let cut = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
-            ((message.msg_len as usize).min(self.each), cut)
-        }));
+        self.received
+            .extend(messages.iter().take(count).map(|message| {
+                let is_cut = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
+                ((message.msg_len as usize).min(self.size), is_cut)
+            }));
         Ok(())
     }
 
-    /// Receives one datagram. An error of kind `WouldBlock` says that none is
-    /// there.
+    /// Receives one datagram. Fails with `WouldBlock` if the receive buffer is empty.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn receive(&mut self, socket: &UdpSocket) -> io::Result<()> {
-        self.got.clear();
-        let length = socket.recv(&mut self.data[..self.each])?;
-        // A datagram that fills the room may have been longer.
-        self.got.push((length, length == self.each));
+        self.received.clear();
+        let length = socket.recv(&mut self.data[..self.size])?;
+        // A datagram that fills the buffer may have been longer.
+        self.received.push((length, length == self.size));
         Ok(())
     }
 }
 
-/// Sends the datagrams of which `data` is made, `ends` telling where each
-/// ends: how many went out, and the error that stopped it.
+/// Sends the datagrams in `data`, each of which ends at an offset in `ends`.
+/// Returns how many were sent, and the error that stopped it.
 #[cfg(target_os = "linux")]
-pub(crate) fn send(
+pub(crate) fn send_batch(
     socket: &UdpSocket,
     data: &mut [u8],
     ends: &[usize],
@@ -167,10 +156,10 @@ pub(crate) fn send(
     }
 }
 
-/// Sends the datagrams of which `data` is made, `ends` telling where each
-/// ends: how many went out, and the error that stopped it.
+/// Sends the datagrams in `data`, each of which ends at an offset in `ends`.
+/// Returns how many were sent, and the error that stopped it.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn send(
+pub(crate) fn send_batch(
     socket: &UdpSocket,
     data: &mut [u8],
     ends: &[usize],
@@ -191,12 +180,12 @@ const EMPTY: libc::iovec = libc::iovec {
     iov_len: 0,
 };
 
-/// A message header for each part.
+/// Creates a message header for each part.
 #[cfg(target_os = "linux")]
 fn headers(parts: &mut [libc::iovec; BATCH]) -> [libc::mmsghdr; BATCH] {
     let mut parts = parts.iter_mut();
     std::array::from_fn(|_| {
-        // SAFETY: the structure is made of integers and pointers, for which
+        // SAFETY: the structure consists of integers and pointers, for which
         // zero is a value: no address, no control data, no flags.
         let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
         if let Some(part) = parts.next() {
@@ -212,14 +201,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches_arrive_whole() {
+    fn a_batch_arrives_complete() {
         let a = UdpSocket::bind("127.0.0.1:0").unwrap();
         let b = UdpSocket::bind("127.0.0.1:0").unwrap();
         a.connect(b.local_addr().unwrap()).unwrap();
         b.connect(a.local_addr().unwrap()).unwrap();
         b.set_nonblocking(true).unwrap();
-        let mut inbox = Inbox::new(4);
-        let error = inbox.receive(&b).unwrap_err();
+        let mut batch = RecvBatch::new(4);
+        let error = batch.receive(&b).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         let mut data = *b"abcdeffivesXY";
         let mut sent = 0;
@@ -227,14 +216,14 @@ mod tests {
         while sent < ends.len() {
             let from = if sent == 0 { 0 } else { ends[sent - 1] };
             let rest: Vec<usize> = ends[sent..].iter().map(|end| end - from).collect();
-            let (count, error) = send(&a, &mut data[from..], &rest);
+            let (count, error) = send_batch(&a, &mut data[from..], &rest);
             assert!(error.is_none());
             sent += count;
         }
-        let mut got = Vec::new();
-        while got.len() < ends.len() {
-            if inbox.receive(&b).is_ok() {
-                got.extend(inbox.iter().map(|(bytes, cut)| (bytes.to_vec(), cut)));
+        let mut received = Vec::new();
+        while received.len() < ends.len() {
+            if batch.receive(&b).is_ok() {
+                received.extend(batch.iter().map(|(bytes, is_cut)| (bytes.to_vec(), is_cut)));
             }
         }
         let expected: [(&[u8], bool); 5] = [
@@ -244,6 +233,6 @@ mod tests {
             (b"", false),
             (b"XY", false),
         ];
-        assert_eq!(got, expected.map(|(b, cut)| (b.to_vec(), cut)));
+        assert_eq!(received, expected.map(|(b, is_cut)| (b.to_vec(), is_cut)));
     }
 }

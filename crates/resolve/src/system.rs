@@ -1,8 +1,8 @@
-//! The system path: libc's getaddrinfo and getnameinfo, as other programs
-//! resolve names, in a pool of threads and with a deadline libc does not have.
+//! The system path: libc's getaddrinfo and getnameinfo, as other programs resolve
+//! names, in a pool of threads and with a deadline, which libc does not have.
 //!
-//! Canonical names are never asked for: libc hands them over as bytes and the
-//! binding panics on those that are no UTF-8.
+//! Canonical names are never requested: libc returns them as bytes, and the
+//! binding panics if they are not UTF-8.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -22,45 +22,48 @@ use domain::base::iana::{OptRcode, Rtype};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::answer::Status;
-use crate::drive::Backend;
-use crate::lookup::{Asked, Failure, Lookup, Origin, Shown};
+use crate::backend::Backend;
+use crate::lookup::{DisplayRecord, Failure, Lookup, Origin, QueryType};
 use crate::sys;
 
-/// Lookups under way at once; libc blocks, so each has a thread.
-const THREADS: usize = 32;
+/// The most threads. libc blocks, so each lookup needs one.
+const MAX_THREADS: usize = 32;
 
-/// Threads stuck in libc beyond their deadline that are left behind; with
-/// more of them, no further ones are started.
-const STUCK_MAX: usize = 256;
+/// The most threads that are blocked in libc beyond their deadline. They are
+/// abandoned and replaced, up to this number.
+const MAX_ABANDONED: usize = 256;
 
-/// Lookups that wait for a thread.
-const WAITING: usize = 256;
+/// The most lookups that wait for a thread.
+const MAX_QUEUED: usize = 256;
 
-/// What libc is asked.
+/// EAI_ADDRFAMILY, which the libc crate lacks on Linux.
+const EAI_ADDRFAMILY: i32 = -9;
+
+/// A question for libc.
 #[derive(Clone, Debug)]
-pub(crate) enum Question {
-    /// Addresses of a name.
+pub(crate) enum SystemQuestion {
+    /// The addresses of a name.
     Forward(String, Family),
     /// The name of an address.
     Reverse(IpAddr),
 }
 
-impl Question {
-    /// What it asks for.
-    pub(crate) fn asked(&self) -> Asked {
+impl SystemQuestion {
+    /// Returns the type that is requested.
+    pub(crate) fn query_type(&self) -> QueryType {
         match self {
-            Self::Forward(_, Family::Any) => Asked::Addresses,
-            Self::Forward(_, Family::V4) => Asked::Type(Rtype::A),
-            Self::Forward(_, Family::V6) => Asked::Type(Rtype::AAAA),
-            Self::Reverse(_) => Asked::Type(Rtype::PTR),
+            Self::Forward(_, Family::Any) => QueryType::Addresses,
+            Self::Forward(_, Family::V4) => QueryType::Type(Rtype::A),
+            Self::Forward(_, Family::V6) => QueryType::Type(Rtype::AAAA),
+            Self::Reverse(_) => QueryType::Type(Rtype::PTR),
         }
     }
 
-    /// The lookup with this outcome.
-    fn lookup(&self, answer: Answer) -> Lookup {
+    /// Creates the result of this lookup.
+    fn lookup(&self, answer: SystemAnswer) -> Lookup {
         let mut lookup = match answer {
-            Ok(records) => Lookup::found(self.asked(), records),
-            Err((status, failure)) => Lookup::failed(self.asked(), status, failure),
+            Ok(records) => Lookup::found(self.query_type(), records),
+            Err((status, failure)) => Lookup::failed(self.query_type(), status, failure),
         };
         lookup.origin = Origin::System;
         lookup.query_name = match self {
@@ -71,80 +74,83 @@ impl Question {
     }
 }
 
-/// Values in libc's order, or why there are none.
-type Answer = Result<Vec<Shown>, (Status, Option<Failure>)>;
+/// The values in libc's order, or a status with the reason.
+type SystemAnswer = Result<Vec<DisplayRecord>, (Status, Option<Failure>)>;
 
-/// The threads, and the lookups they have and will have.
+/// The system's resolver with a pool of threads.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(crate) struct SystemResolver {
     shared: Arc<Shared>,
-    wake: UnixStream,
+    wake_reader: UnixStream,
     timeout: Duration,
     threads: usize,
-    stuck: usize,
-    /// Submitted and not yet handed out.
+    /// Threads that are blocked in libc beyond their deadline.
+    abandoned: usize,
+    /// Lookups that were submitted, until their results are taken.
     pending: usize,
-    done: Vec<(u64, Lookup)>,
+    finished: Vec<(u64, Lookup)>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    work: Mutex<Work>,
-    more: Condvar,
-    done: Mutex<Vec<(u64, Lookup)>>,
-    /// Set by who is about to wait for `waker`'s byte.
-    waiting: AtomicBool,
+    queue: Mutex<WorkQueue>,
+    has_work: Condvar,
+    finished: Mutex<Vec<(u64, Lookup)>>,
+    /// Set before waiting for a byte from `waker`.
+    is_waiting: AtomicBool,
     waker: UnixStream,
 }
 
 #[derive(Debug, Default)]
-struct Work {
-    queue: VecDeque<(u64, Question)>,
-    /// Lookups that a thread has, and since when. Whoever takes an entry out
-    /// reports the lookup: the thread, or the deadline.
-    running: Vec<Running>,
-    /// Tells lookups apart, also those whose ticket is used again.
+struct WorkQueue {
+    queued: VecDeque<(u64, SystemQuestion)>,
+    /// The lookups that threads are making. The thread or the deadline removes an
+    /// entry, and whichever does reports the result.
+    running: Vec<RunningLookup>,
+    /// The last serial number of a running lookup.
     serial: u64,
-    idle: usize,
-    over: bool,
+    idle_threads: usize,
+    /// Whether the threads should end.
+    is_closed: bool,
 }
 
 #[derive(Clone, Debug)]
-struct Running {
+struct RunningLookup {
+    /// Distinguishes lookups with equal tokens.
     serial: u64,
-    ticket: u64,
-    question: Question,
-    since: Instant,
+    token: u64,
+    question: SystemQuestion,
+    started: Instant,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Pool {
-    /// A pool without threads; they start with the lookups.
+impl SystemResolver {
+    /// Creates a resolver without threads; they start with the lookups.
     pub(crate) fn new(timeout: Duration) -> Result<Self> {
         let pair = || -> io::Result<(UnixStream, UnixStream)> {
-            let (wake, waker) = UnixStream::pair()?;
-            wake.set_nonblocking(true)?;
+            let (wake_reader, waker) = UnixStream::pair()?;
+            wake_reader.set_nonblocking(true)?;
             waker.set_nonblocking(true)?;
-            Ok((wake, waker))
+            Ok((wake_reader, waker))
         };
-        let (wake, waker) = pair().map_err(|e| Error::local(&e))?;
+        let (wake_reader, waker) = pair().map_err(|e| Error::local(&e))?;
         Ok(Self {
             shared: Arc::new(Shared {
-                work: Mutex::default(),
-                more: Condvar::new(),
-                done: Mutex::default(),
-                waiting: AtomicBool::new(false),
+                queue: Mutex::default(),
+                has_work: Condvar::new(),
+                finished: Mutex::default(),
+                is_waiting: AtomicBool::new(false),
                 waker,
             }),
-            wake,
+            wake_reader,
             timeout,
             threads: 0,
-            stuck: 0,
+            abandoned: 0,
             pending: 0,
-            done: Vec::new(),
+            finished: Vec::new(),
         })
     }
 
@@ -152,48 +158,49 @@ impl Pool {
         let shared = Arc::clone(&self.shared);
         thread::Builder::new()
             .name("lookup".to_owned())
-            .spawn(move || serve(&shared))?;
+            .spawn(move || run_worker(&shared))?;
         self.threads += 1;
         Ok(())
     }
 
-    /// Gives up the lookups that are too late, and says when the next one is.
+    /// Ends the lookups that have reached their deadline, and returns the next
+    /// deadline.
     fn expire(&mut self, now: Instant) -> Option<Instant> {
-        let mut work = lock(&self.shared.work);
+        let mut queue = lock(&self.shared.queue);
         let mut next: Option<Instant> = None;
-        let mut late = Vec::new();
+        let mut expired = Vec::new();
         let timeout = self.timeout;
-        work.running.retain(|running| {
-            let deadline = running.since + timeout;
+        queue.running.retain(|running| {
+            let deadline = running.started + timeout;
             if deadline <= now {
-                late.push((running.ticket, running.question.clone()));
+                expired.push((running.token, running.question.clone()));
             } else {
                 next = Some(next.map_or(deadline, |n| n.min(deadline)));
             }
             deadline > now
         });
-        drop(work);
-        for (ticket, question) in late {
-            // Its thread ends when libc lets it go.
+        drop(queue);
+        for (token, question) in expired {
+            // Its thread ends when libc returns.
             self.threads -= 1;
-            self.stuck += 1;
+            self.abandoned += 1;
             let (status, failure) = timed_out("the system's resolver did not answer in time");
             let mut lookup = question.lookup(Err((status, failure)));
             lookup.elapsed = timeout;
             lookup.tries = 1;
-            self.done.push((ticket, lookup));
+            self.finished.push((token, lookup));
         }
-        self.staff();
+        self.start_threads();
         next
     }
 
-    /// Starts a thread for what waits, if there may be one more.
-    fn staff(&mut self) {
+    /// Starts a thread if lookups wait and another thread is allowed.
+    fn start_threads(&mut self) {
         loop {
-            let work = lock(&self.shared.work);
-            let short = work.queue.len() > work.idle;
-            drop(work);
-            if !short || self.threads >= THREADS || self.stuck >= STUCK_MAX {
+            let queue = lock(&self.shared.queue);
+            let lacks_threads = queue.queued.len() > queue.idle_threads;
+            drop(queue);
+            if !lacks_threads || self.threads >= MAX_THREADS || self.abandoned >= MAX_ABANDONED {
                 return;
             }
             if let Err(error) = self.spawn() {
@@ -202,44 +209,44 @@ impl Pool {
                 }
                 return;
             }
-            // One at a time: it takes its work from the queue.
+            // One at a time: the new thread has not taken its work yet.
             if self.threads > 1 {
                 return;
             }
         }
     }
 
-    /// Not a single thread could be had.
+    /// Ends all waiting lookups because no thread could be started.
     fn fail_all(&mut self, error: &io::Error) {
-        let queue = std::mem::take(&mut lock(&self.shared.work).queue);
-        for (ticket, question) in queue {
+        let queued = std::mem::take(&mut lock(&self.shared.queue).queued);
+        for (token, question) in queued {
             let failure = Failure {
                 kind: Kind::System,
                 message: common::error::io_message(error),
             };
             let lookup = question.lookup(Err((Status::System, Some(failure))));
-            self.done.push((ticket, lookup));
+            self.finished.push((token, lookup));
         }
     }
 }
 
-impl Backend for Pool {
-    type Question = Question;
+impl Backend for SystemResolver {
+    type Question = SystemQuestion;
 
-    fn wants(&self) -> bool {
-        lock(&self.shared.work).queue.len() < WAITING
+    fn has_room(&self) -> bool {
+        lock(&self.shared.queue).queued.len() < MAX_QUEUED
     }
 
-    fn submit(&mut self, ticket: u64, question: Question) {
-        let mut work = lock(&self.shared.work);
-        work.queue.push_back((ticket, question));
-        let idle = work.idle > 0;
-        drop(work);
+    fn submit(&mut self, token: u64, question: SystemQuestion) {
+        let mut queue = lock(&self.shared.queue);
+        queue.queued.push_back((token, question));
+        let has_idle = queue.idle_threads > 0;
+        drop(queue);
         self.pending += 1;
-        if idle {
-            self.shared.more.notify_one();
+        if has_idle {
+            self.shared.has_work.notify_one();
         }
-        self.staff();
+        self.start_threads();
     }
 
     fn is_idle(&self) -> bool {
@@ -248,27 +255,27 @@ impl Backend for Pool {
 
     fn turn(
         &mut self,
-        extra: Option<BorrowedFd<'_>>,
+        extra_fd: Option<BorrowedFd<'_>>,
         until: Option<Instant>,
-        idle: &mut dyn FnMut() -> Result<()>,
+        before_wait: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
         loop {
-            self.done.append(&mut lock(&self.shared.done));
-            let next = self.expire(Instant::now());
-            if !self.done.is_empty() {
+            self.finished.append(&mut lock(&self.shared.finished));
+            let deadline = self.expire(Instant::now());
+            if !self.finished.is_empty() {
                 return Ok(());
             }
-            if !self.shared.waiting.swap(true, Ordering::SeqCst) {
-                // Look once more, now that the threads know.
+            if !self.shared.is_waiting.swap(true, Ordering::SeqCst) {
+                // Checks once more, now that the threads will wake it.
                 continue;
             }
-            idle()?;
-            let next = next.into_iter().chain(until).min();
-            let left = next.map(|at| at.saturating_duration_since(Instant::now()));
-            let left = left.and_then(|left| Timespec::try_from(left).ok());
-            let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
-            fds.extend(extra.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-            match poll(&mut fds, left.as_ref()) {
+            before_wait()?;
+            let wake_at = deadline.into_iter().chain(until).min();
+            let timeout = wake_at.map(|at| at.saturating_duration_since(Instant::now()));
+            let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+            let mut fds = vec![PollFd::new(&self.wake_reader, PollFlags::IN)];
+            fds.extend(extra_fd.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
+            match poll(&mut fds, timeout.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(e) => return Err(Error::local(&e.into())),
             }
@@ -276,7 +283,7 @@ impl Backend for Pool {
             drop(fds);
             if ready[0] {
                 let mut bytes = [0; 64];
-                while matches!(self.wake.read(&mut bytes), Ok(n) if n > 0) {}
+                while matches!(self.wake_reader.read(&mut bytes), Ok(n) if n > 0) {}
             }
             if ready.get(1) == Some(&true) || until.is_some_and(|at| at <= Instant::now()) {
                 return Ok(());
@@ -284,61 +291,61 @@ impl Backend for Pool {
         }
     }
 
-    fn done(&mut self) -> Vec<(u64, Lookup)> {
-        self.pending -= self.done.len();
-        std::mem::take(&mut self.done)
+    fn take_finished(&mut self) -> Vec<(u64, Lookup)> {
+        self.pending -= self.finished.len();
+        std::mem::take(&mut self.finished)
     }
 }
 
-impl Drop for Pool {
+impl Drop for SystemResolver {
     fn drop(&mut self) {
-        lock(&self.shared.work).over = true;
-        self.shared.more.notify_all();
+        lock(&self.shared.queue).is_closed = true;
+        self.shared.has_work.notify_all();
     }
 }
 
-/// A thread's life: lookups until nobody wants any.
-fn serve(shared: &Shared) {
+/// Makes lookups until the queue is closed or this thread has been abandoned.
+fn run_worker(shared: &Shared) {
     loop {
-        let mut work = lock(&shared.work);
-        let (ticket, question) = loop {
-            if work.over {
+        let mut queue = lock(&shared.queue);
+        let (token, question) = loop {
+            if queue.is_closed {
                 return;
             }
-            if let Some(next) = work.queue.pop_front() {
+            if let Some(next) = queue.queued.pop_front() {
                 break next;
             }
-            work.idle += 1;
-            work = shared
-                .more
-                .wait(work)
+            queue.idle_threads += 1;
+            queue = shared
+                .has_work
+                .wait(queue)
                 .unwrap_or_else(PoisonError::into_inner);
-            work.idle -= 1;
+            queue.idle_threads -= 1;
         };
-        let since = Instant::now();
-        work.serial += 1;
-        let serial = work.serial;
-        work.running.push(Running {
+        let started = Instant::now();
+        queue.serial += 1;
+        let serial = queue.serial;
+        queue.running.push(RunningLookup {
             serial,
-            ticket,
+            token,
             question: question.clone(),
-            since,
+            started,
         });
-        drop(work);
+        drop(queue);
         let answer = ask(&question);
-        let mut work = lock(&shared.work);
-        let Some(at) = work.running.iter().position(|r| r.serial == serial) else {
-            // Given up meanwhile; another thread has taken this one's place.
+        let mut queue = lock(&shared.queue);
+        let Some(at) = queue.running.iter().position(|r| r.serial == serial) else {
+            // The deadline has passed, and another thread replaces this one.
             return;
         };
-        work.running.swap_remove(at);
-        drop(work);
+        queue.running.swap_remove(at);
+        drop(queue);
         let mut lookup = question.lookup(answer);
-        lookup.elapsed = since.elapsed();
+        lookup.elapsed = started.elapsed();
         lookup.tries = 1;
-        lock(&shared.done).push((ticket, lookup));
-        if shared.waiting.swap(false, Ordering::SeqCst) {
-            // A full pair wakes as well as one byte more.
+        lock(&shared.finished).push((token, lookup));
+        if shared.is_waiting.swap(false, Ordering::SeqCst) {
+            // If the pair is full, the reader will wake up anyway.
             let _ = (&shared.waker).write(&[0]);
         }
     }
@@ -352,9 +359,10 @@ fn timed_out(message: &str) -> (Status, Option<Failure>) {
     (Status::Timeout, Some(failure))
 }
 
-fn ask(question: &Question) -> Answer {
+/// Calls libc and waits for its answer.
+fn ask(question: &SystemQuestion) -> SystemAnswer {
     match question {
-        Question::Forward(name, family) => {
+        SystemQuestion::Forward(name, family) => {
             let hints = AddrInfoHints {
                 flags: 0,
                 address: match family {
@@ -362,20 +370,20 @@ fn ask(question: &Question) -> Answer {
                     Family::V4 => libc::AF_INET,
                     Family::V6 => libc::AF_INET6,
                 },
-                // One entry an address instead of one a socket type.
+                // One entry per address instead of one per socket type.
                 socktype: libc::SOCK_STREAM,
                 protocol: 0,
             };
             let found = getaddrinfo(Some(name), None, Some(hints)).map_err(|e| {
                 let code = e.error_num();
                 let error = (code == libc::EAI_SYSTEM).then(|| io::Error::from(e));
-                status(code, error.as_ref())
+                status_of_code(code, error.as_ref())
             })?;
-            let addresses: Vec<Shown> = found
+            let addresses: Vec<DisplayRecord> = found
                 .filter_map(Result::ok)
                 .map(|info| match info.sockaddr.ip() {
-                    IpAddr::V4(a) => value(name, Rtype::A, a.to_string()),
-                    IpAddr::V6(a) => value(name, Rtype::AAAA, a.to_string()),
+                    IpAddr::V4(a) => record(name, Rtype::A, a.to_string()),
+                    IpAddr::V6(a) => record(name, Rtype::AAAA, a.to_string()),
                 })
                 .collect();
             if addresses.is_empty() {
@@ -383,31 +391,28 @@ fn ask(question: &Question) -> Answer {
             }
             Ok(addresses)
         }
-        Question::Reverse(address) => {
-            let name =
-                sys::host_name(*address).map_err(|(code, error)| status(code, error.as_ref()))?;
-            Ok(vec![value(
-                &address.to_string(),
-                Rtype::PTR,
-                printable(&name),
-            )])
+        SystemQuestion::Reverse(address) => {
+            let name = sys::host_name(*address)
+                .map_err(|(code, error)| status_of_code(code, error.as_ref()))?;
+            let owner = address.to_string();
+            Ok(vec![record(&owner, Rtype::PTR, escape_name(&name))])
         }
     }
 }
 
-fn value(name: &str, rtype: Rtype, data: String) -> Shown {
-    Shown {
+fn record(name: &str, rtype: Rtype, data: String) -> DisplayRecord {
+    DisplayRecord {
         name: name.to_owned(),
         rtype,
         ttl: None,
         data,
-        wanted: true,
+        is_value: true,
     }
 }
 
-/// A name from libc, which is not always one of a host: bytes that are not
-/// printable as `\DDD`.
-fn printable(name: &[u8]) -> String {
+/// Escapes bytes that are not printable as `\DDD`: a name from libc is not always
+/// a valid host name.
+fn escape_name(name: &[u8]) -> String {
     let mut text = String::with_capacity(name.len());
     for &byte in name {
         if (0x21..0x7f).contains(&byte) {
@@ -420,8 +425,9 @@ fn printable(name: &[u8]) -> String {
     text
 }
 
-/// The status that an EAI code stands for; the error is that of `EAI_SYSTEM`.
-fn status(code: i32, error: Option<&io::Error>) -> (Status, Option<Failure>) {
+/// Converts an `EAI_*` code of libc to a status. `error` is the system's error for
+/// `EAI_SYSTEM`.
+fn status_of_code(code: i32, error: Option<&io::Error>) -> (Status, Option<Failure>) {
     let failure = |kind, message: &str| {
         Some(Failure {
             kind,
@@ -430,8 +436,7 @@ fn status(code: i32, error: Option<&io::Error>) -> (Status, Option<Failure>) {
     };
     match code {
         libc::EAI_NONAME => (Status::NoSuchName, None),
-        // -9 is EAI_ADDRFAMILY, which the libc crate lacks on Linux.
-        libc::EAI_NODATA | -9 => (Status::NoData, None),
+        libc::EAI_NODATA | EAI_ADDRFAMILY => (Status::NoData, None),
         libc::EAI_AGAIN => timed_out("temporary failure in name resolution"),
         libc::EAI_FAIL => (
             Status::Rcode(OptRcode::SERVFAIL),
@@ -443,10 +448,10 @@ fn status(code: i32, error: Option<&io::Error>) -> (Status, Option<Failure>) {
             let text = text.unwrap_or_else(|| "system error".to_owned());
             (Status::System, failure(Kind::System, &text))
         }
-        n => (
-            Status::System,
-            failure(Kind::System, &format!("the system's resolver: code {n}")),
-        ),
+        n => {
+            let message = format!("the system's resolver failed with code {n}");
+            (Status::System, failure(Kind::System, &message))
+        }
     }
 }
 
@@ -455,40 +460,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_its_status() {
-        let of = |code| status(code, None).0;
-        assert_eq!(of(libc::EAI_NONAME), Status::NoSuchName);
-        assert_eq!(of(libc::EAI_NODATA), Status::NoData);
-        assert_eq!(of(-9), Status::NoData);
-        assert_eq!(of(libc::EAI_AGAIN), Status::Timeout);
-        assert_eq!(of(libc::EAI_FAIL).name(), "SERVFAIL");
-        assert_eq!(of(libc::EAI_MEMORY), Status::System);
-        assert_eq!(of(libc::EAI_SYSTEM), Status::System);
-        assert_eq!(of(libc::EAI_SERVICE), Status::System);
+    fn every_code_has_a_status() {
+        let status = |code| status_of_code(code, None).0;
+        assert_eq!(status(libc::EAI_NONAME), Status::NoSuchName);
+        assert_eq!(status(libc::EAI_NODATA), Status::NoData);
+        assert_eq!(status(EAI_ADDRFAMILY), Status::NoData);
+        assert_eq!(status(libc::EAI_AGAIN), Status::Timeout);
+        assert_eq!(status(libc::EAI_FAIL).name(), "SERVFAIL");
+        assert_eq!(status(libc::EAI_MEMORY), Status::System);
+        assert_eq!(status(libc::EAI_SYSTEM), Status::System);
+        assert_eq!(status(libc::EAI_SERVICE), Status::System);
     }
 
     #[test]
-    fn names_from_libc_are_printable() {
-        assert_eq!(printable(b"a\xff\x1b[m b\\.c"), "a\\255\\027[m\\032b\\.c");
+    fn names_from_libc_are_escaped() {
+        assert_eq!(escape_name(b"a\xff\x1b[m b\\.c"), "a\\255\\027[m\\032b\\.c");
     }
 
     #[test]
-    fn many_lookups_all_come_back() {
-        let mut pool = Pool::new(Duration::from_secs(60)).unwrap();
+    fn every_lookup_has_a_result() {
+        let mut resolver = SystemResolver::new(Duration::from_secs(60)).unwrap();
         let address: IpAddr = "127.0.0.1".parse().unwrap();
-        for ticket in 0..200 {
+        for token in 0..200 {
             let host = address.to_string();
-            pool.submit(ticket, Question::Forward(host, Family::Any));
+            resolver.submit(token, SystemQuestion::Forward(host, Family::Any));
         }
-        let mut tickets = Vec::new();
-        while !pool.is_idle() {
-            pool.turn(None, None, &mut || Ok(())).unwrap();
-            for (ticket, lookup) in pool.done() {
+        let mut tokens = Vec::new();
+        while !resolver.is_idle() {
+            resolver.turn(None, None, &mut || Ok(())).unwrap();
+            for (token, lookup) in resolver.take_finished() {
                 assert_eq!(lookup.records()[0].data, "127.0.0.1");
-                tickets.push(ticket);
+                tokens.push(token);
             }
         }
-        tickets.sort_unstable();
-        assert!(tickets.into_iter().eq(0..200));
+        tokens.sort_unstable();
+        assert!(tokens.into_iter().eq(0..200));
     }
 }

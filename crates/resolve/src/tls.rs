@@ -1,5 +1,5 @@
-//! TLS for DNS over TLS and HTTPS: rustls with ring, certificates verified
-//! against the system's authorities or those of `--cacert`.
+//! TLS for DNS over TLS and HTTPS: rustls with ring. Certificates are verified
+//! against the system's certificate authorities or those of `--cacert`.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -11,35 +11,35 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
-/// Why servers that want TLS are refused: they are not, in this build.
+/// The reason why this build cannot use TLS: it can.
 pub(crate) const MISSING: Option<&str> = None;
 
-/// The authorities believed, as DER.
+/// The trusted certificate authorities, in DER.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trust(Vec<CertificateDer<'static>>);
 
-/// What connections share.
+/// The configuration that connections share.
 pub(crate) type Config = ClientConfig;
 
-/// One connection's side of TLS, without the socket.
+/// The TLS state of one connection, without its socket.
 pub(crate) type Session = ClientConnection;
 
-/// Reads the authorities of a PEM file, or else the system's.
+/// Reads the certificate authorities of a PEM file, or the system's.
 pub(crate) fn trust(file: Option<&Path>) -> Result<Trust> {
     let Some(path) = file else {
         let found = rustls_native_certs::load_native_certs();
         if found.certs.is_empty() {
-            return Err(common::tls::no_authorities().hint("--cacert FILE names some"));
+            return Err(common::tls::no_authorities().hint("use --cacert FILE"));
         }
         return Ok(Trust(found.certs));
     };
     common::tls::certificates(path).map(Trust)
 }
 
-/// What connections to DNS-over-TLS servers share.
+/// Creates the configuration for DNS over TLS.
 pub(crate) fn for_tls(trust: &Trust) -> Result<Arc<Config>> {
     let mut roots = RootCertStore::empty();
-    // Authorities in forms it does not know are passed over.
+    // Ignores certificates in unsupported formats.
     roots.add_parsable_certificates(trust.0.iter().cloned());
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -51,23 +51,23 @@ pub(crate) fn for_tls(trust: &Trust) -> Result<Arc<Config>> {
     Ok(Arc::new(config))
 }
 
-/// A connection to the server called `name`.
+/// Creates the state of a connection to the server `name`.
 pub(crate) fn session(config: &Arc<Config>, name: &str) -> io::Result<Session> {
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)
 }
 
-/// A session with its socket, for one who waits.
+/// Combines a session and its socket for blocking I/O.
 pub(crate) fn blocking<S: Read + Write>(session: Session, socket: S) -> StreamOwned<Session, S> {
     StreamOwned::new(session, socket)
 }
 
-/// Whether a certificate can be checked for `name`.
+/// Returns whether a certificate can be verified for `name`.
 pub(crate) fn is_server_name(name: &str) -> bool {
     ServerName::try_from(name).is_ok()
 }
 
-/// The same for the HTTP client.
+/// Creates the configuration of the HTTP client.
 pub(crate) fn for_https(trust: &Trust) -> TlsConfig {
     let roots = trust
         .0
@@ -84,12 +84,12 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// The TLS error inside an I/O error, as a sentence.
+/// Describes the TLS error inside an I/O error, if there is one.
 pub(crate) fn cause(error: &io::Error) -> Option<String> {
     common::tls::cause(error).map(sentence)
 }
 
-/// A TLS error for users, in lower case, with what may help.
+/// Describes a TLS error for users, with a hint.
 pub(crate) fn sentence(error: &rustls::Error) -> String {
     let explained = common::tls::explain(error);
     let hint = match explained.remedy {

@@ -1,5 +1,5 @@
-//! `--trace`: from the root servers down, asking each zone's servers without
-//! recursion, and saying who referred to whom.
+//! `--trace`: resolves a name from the root servers down. Asks the servers of each
+//! zone without recursion, and shows each query with the referral it led to.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -13,25 +13,25 @@ use serde::Serialize;
 
 use crate::answer::{self, Status};
 use crate::config::Config;
-use crate::engine::{Ask, Engine, Settings};
-use crate::lookup::{Asked, Failure, Lookup};
+use crate::engine::{Engine, LookupRequest, Settings, random_id};
+use crate::lookup::{Failure, Lookup, QueryType};
+use crate::operand_reader::Inputs;
 use crate::output::Printer;
-use crate::present;
-use crate::server::{Server, Way};
-use crate::source::Inputs;
-use crate::wire::OwnedName;
-use crate::wire::reply::{Reply, read};
+use crate::presentation;
+use crate::server::{Server, Transport};
+use crate::wire::reply::{Record, Reply, read};
+use crate::wire::{OwnedName, Question};
 
-/// Steps of one trace, aliases included.
-const STEPS_MAX: usize = 64;
+/// The most steps of one trace, including those after aliases.
+const MAX_STEPS: usize = 64;
 
-/// Name servers without addresses whose names are traced for another's sake.
-const DEPTH_MAX: usize = 4;
+/// How deeply traces for the addresses of name servers may be nested.
+const MAX_DEPTH: usize = 4;
 
-/// Servers of one zone that are asked at most.
-const SERVERS: usize = 16;
+/// The most servers of a zone that are asked.
+const MAX_SERVERS: usize = 16;
 
-/// The root servers, as of 2024: v4 and v6 of each.
+/// The letters of the root servers, with their IPv4 and IPv6 addresses as of 2024.
 const ROOTS: [(&str, &str, &str); 13] = [
     ("a", "198.41.0.4", "2001:503:ba3e::2:30"),
     ("b", "170.247.170.2", "2801:1b8:10::b"),
@@ -48,12 +48,14 @@ const ROOTS: [(&str, &str, &str); 13] = [
     ("m", "202.12.27.33", "2001:dc3::35"),
 ];
 
+/// The name and address of a server.
+type NamedServer = (String, SocketAddr);
+
 /// A zone and its servers.
 #[derive(Clone, Debug)]
 struct Zone {
     name: OwnedName,
-    /// What a server is called, and where it is.
-    servers: Vec<(String, SocketAddr)>,
+    servers: Vec<NamedServer>,
 }
 
 #[derive(Serialize)]
@@ -66,26 +68,27 @@ struct JsonStep<'a> {
     server: Option<&'a str>,
     server_name: Option<&'a str>,
     status: &'a str,
-    /// The zone that it refers to, or the end of an alias.
+    /// The zone that the reply refers to.
     referral: Option<&'a str>,
+    /// The target of the alias in the reply.
     alias: Option<&'a str>,
     duration_ms: Option<f64>,
     time: String,
 }
 
-/// Where a step leads.
-enum Next {
-    /// To a zone below, and its servers.
+/// The step that follows a reply.
+enum NextStep {
+    /// Asks these servers of a zone below.
     Referral(OwnedName, Vec<OwnedName>),
-    /// To another name, from the root.
+    /// Starts again at the root with the target of an alias.
     Alias(OwnedName),
-    /// Back to this zone, or upwards: the server does not have it.
+    /// Asks another server: this one refers to its own zone or upwards.
     Lame,
-    /// Nowhere: an answer, or a failure.
+    /// Ends with an answer or a failure.
     End,
 }
 
-/// One trace under way.
+/// The state of one trace.
 struct Trace<'a> {
     settings: &'a Settings,
     roots: Zone,
@@ -94,8 +97,8 @@ struct Trace<'a> {
     deadline: Instant,
     tries: u32,
     steps: usize,
-    /// Zones whose servers' addresses are being looked for.
-    seeking: Vec<OwnedName>,
+    /// Zones with servers that are being resolved.
+    resolving: Vec<OwnedName>,
 }
 
 /// Traces every operand and type.
@@ -128,19 +131,19 @@ pub(crate) fn run(
                 deadline: started + config.timeout,
                 tries: 0,
                 steps: 0,
-                seeking: Vec::new(),
+                resolving: Vec::new(),
             };
-            let mut lookup = trace.follow(&target.name, rtype, 0, &mut Some(&mut *io))?;
+            let mut lookup = trace.resolve(&target.name, rtype, 0, &mut Some(&mut *io))?;
             lookup.elapsed = started.elapsed();
             lookup.tries = trace.tries;
             lookups.push(lookup);
         }
         let mut printer = Printer {
             io,
-            form: config.form,
+            format: config.format,
             quiet: config.quiet,
             verbose: config.verbose,
-            given: &config.names,
+            arguments: &config.names,
         };
         printer.lookups(&text, &lookups)?;
         io.out.flush()?;
@@ -148,14 +151,15 @@ pub(crate) fn run(
     Ok(())
 }
 
-fn root_zone(given: &[SocketAddr]) -> Zone {
+/// Returns the root zone with the given servers, by default the real ones.
+fn root_zone(roots: &[SocketAddr]) -> Zone {
     let name = OwnedName::root_vec();
-    if !given.is_empty() {
-        let servers = given.iter().map(|at| (".".to_owned(), *at)).collect();
+    if !roots.is_empty() {
+        let servers = roots.iter().map(|at| (".".to_owned(), *at)).collect();
         return Zone { name, servers };
     }
-    // The first of them by chance, so that not all start with the same.
-    let start = usize::from(crate::engine::random_id().unwrap_or(0)) % ROOTS.len();
+    // Starts with a random one, to spread the load.
+    let start = usize::from(random_id().unwrap_or(0)) % ROOTS.len();
     let order = ROOTS.iter().cycle().skip(start).take(ROOTS.len());
     let mut servers = Vec::new();
     for (letter, v4, v6) in order {
@@ -172,9 +176,9 @@ fn root_zone(given: &[SocketAddr]) -> Zone {
 }
 
 impl Trace<'_> {
-    /// Goes down from the root to an answer. `io` is where steps are shown,
-    /// for the name asked but not for those of servers.
-    fn follow(
+    /// Resolves a name from the root down. `io` shows the steps; it is `None` for
+    /// the names of servers.
+    fn resolve(
         &mut self,
         name: &OwnedName,
         rtype: Rtype,
@@ -187,47 +191,47 @@ impl Trace<'_> {
         let mut chain = Vec::new();
         loop {
             self.steps += 1;
-            if self.steps > STEPS_MAX {
-                let why = format!("gave up after {STEPS_MAX} steps");
+            if self.steps > MAX_STEPS {
+                let why = format!("gave up after {MAX_STEPS} steps");
                 return Ok(incomplete(rtype, why));
             }
-            let mut lookup = self.step(&zone, &name, rtype)?;
+            let mut lookup = self.ask_zone(&zone, &name, rtype)?;
             let message = lookup.message.clone();
             let reply = message.as_deref().and_then(|bytes| read(bytes).ok());
-            let next = reply
-                .as_ref()
-                .map_or(Next::End, |reply| next(reply, &lookup, &zone, &name, rtype));
+            let next = reply.as_ref().map_or(NextStep::End, |reply| {
+                next_step(reply, &lookup, &zone, &name, rtype)
+            });
             if let Some(io) = io {
                 show(io, &name, &zone, &lookup, &next)?;
             }
             match (next, &reply) {
-                (Next::Referral(child, servers), Some(reply)) => {
+                (NextStep::Referral(child, servers), Some(reply)) => {
                     let found = self.addresses(reply, &child, &servers, depth)?;
                     if found.is_empty() {
-                        return Ok(incomplete(rtype, homeless(&child, &servers)));
+                        return Ok(incomplete(rtype, no_addresses(&child, &servers)));
                     }
                     (zone.name, zone.servers) = (child, found);
                 }
-                // An alias leads elsewhere; its end is another zone's business.
-                (Next::Alias(end), _) => {
+                // The target of an alias may be in any zone.
+                (NextStep::Alias(target), _) => {
                     chain.append(&mut lookup.replace_records(Vec::new()));
-                    if let Some(first) = names.iter().position(|name| name.name_eq(&end)) {
+                    if let Some(first) = names.iter().position(|name| name.name_eq(&target)) {
                         let mut circle = names.split_off(first);
-                        circle.push(end);
-                        let why = format!("alias loop: {}", answer::listed(&circle, " -> "));
+                        circle.push(target);
+                        let why = format!("alias loop: {}", answer::join_names(&circle, " -> "));
                         let mut lookup = incomplete(rtype, why);
                         lookup.replace_records(chain);
                         return Ok(lookup);
                     }
-                    names.push(end.clone());
-                    name = end;
+                    names.push(target.clone());
+                    name = target;
                     zone = self.roots.clone();
                 }
-                (Next::Lame, _) if zone.servers.len() > 1 => {
+                (NextStep::Lame, _) if zone.servers.len() > 1 => {
                     let server = lookup.server.as_deref().unwrap_or_default();
                     zone.servers.retain(|(_, at)| at.to_string() != server);
                 }
-                (Next::Lame | Next::End | Next::Referral(..), _) => {
+                (NextStep::Lame | NextStep::End | NextStep::Referral(..), _) => {
                     chain.append(&mut lookup.replace_records(Vec::new()));
                     lookup.replace_records(chain);
                     return Ok(lookup);
@@ -236,67 +240,65 @@ impl Trace<'_> {
         }
     }
 
-    /// Asks a zone's servers.
-    fn step(&mut self, zone: &Zone, name: &OwnedName, rtype: Rtype) -> Result<Lookup> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+    /// Asks the servers of a zone.
+    fn ask_zone(&mut self, zone: &Zone, name: &OwnedName, rtype: Rtype) -> Result<Lookup> {
+        let time = self.deadline.saturating_duration_since(Instant::now());
+        if time.is_zero() {
             let failure = Failure {
                 kind: common::Kind::Timeout,
                 message: "the trace did not end in time".to_owned(),
             };
-            let asked = Asked::Type(rtype);
-            return Ok(Lookup::failed(asked, Status::Timeout, Some(failure)));
+            let query_type = QueryType::Type(rtype);
+            return Ok(Lookup::failed(query_type, Status::Timeout, Some(failure)));
         }
+        let servers = zone.servers.iter().take(MAX_SERVERS);
         let mut engine = Engine::new(Settings {
-            servers: zone
-                .servers
-                .iter()
-                .take(SERVERS)
-                .map(|(_, at)| Server::at(Way::Udp(*at)))
+            servers: servers
+                .map(|(_, at)| Server::new(Transport::Udp(*at)))
                 .collect(),
-            timeout: left,
+            timeout: time,
             recurse: false,
-            bulk: false,
-            owners: true,
-            messages: true,
-            referrals: true,
+            is_bulk: false,
+            keep_owners: true,
+            keep_messages: true,
+            accept_referrals: true,
             rotate: false,
-            faults: true,
+            keep_failures: true,
             attempts: None,
             ..self.settings.clone()
         })?;
-        let ask = Ask {
-            ticket: 0,
+        let request = LookupRequest {
+            token: 0,
             name: name.clone(),
             rtype,
-            more: Vec::new(),
-            only: None,
+            candidates: Vec::new(),
+            only_server: None,
         };
-        let done = engine.ask(vec![ask])?.pop();
-        let lookup = done.map_or_else(
-            || incomplete(rtype, "no outcome".to_owned()),
+        let result = engine.run(vec![request])?.pop();
+        let lookup = result.map_or_else(
+            || incomplete(rtype, "the lookup has no result".to_owned()),
             |(_, lookup)| lookup,
         );
         self.tries += lookup.tries;
         Ok(lookup)
     }
 
-    /// Where the servers of `zone` are: by the referral itself, or by tracing
-    /// their names, unless these lie in a zone whose servers are being looked
-    /// for.
+    /// Returns the addresses of a zone's servers: those in the referral, or else by
+    /// tracing their names. A server in a zone that is being resolved is skipped.
     fn addresses(
         &mut self,
         reply: &Reply<'_>,
         zone: &OwnedName,
         servers: &[OwnedName],
         depth: usize,
-    ) -> Result<Vec<(String, SocketAddr)>> {
+    ) -> Result<Vec<NamedServer>> {
         let mut found = Vec::new();
         for server in servers {
             let glue = reply.additional.iter().filter(|r| r.owner.name_eq(server));
             for record in glue.filter(|r| matches!(r.rtype, Rtype::A | Rtype::AAAA)) {
                 if let Ok(address) = record.any_text().parse() {
-                    found.push((present::name(server), SocketAddr::new(address, self.port)));
+                    let address = SocketAddr::new(address, self.port);
+                    found.push((presentation::name(server), address));
                 }
             }
         }
@@ -304,39 +306,41 @@ impl Trace<'_> {
             found.sort_by_key(|(_, at)| at.is_ipv6());
             return Ok(found);
         }
-        if depth >= DEPTH_MAX {
+        if depth >= MAX_DEPTH {
             return Ok(found);
         }
-        self.seeking.push(zone.clone());
+        self.resolving.push(zone.clone());
         for server in servers {
-            if self.seeking.iter().any(|zone| server.ends_with(zone)) {
+            if self.resolving.iter().any(|zone| server.ends_with(zone)) {
                 continue;
             }
             for rtype in [Rtype::A, Rtype::AAAA] {
-                let lookup = self.follow(server, rtype, depth + 1, &mut None)?;
+                let lookup = self.resolve(server, rtype, depth + 1, &mut None)?;
                 let records = lookup.records();
-                let values = records.iter().filter(|shown| shown.wanted);
-                let values = values.filter_map(|shown| shown.data.parse().ok());
+                let values = records.iter().filter(|record| record.is_value);
+                let addresses = values.filter_map(|record| record.data.parse().ok());
                 let port = self.port;
-                found.extend(values.map(|a| (present::name(server), SocketAddr::new(a, port))));
+                found.extend(
+                    addresses.map(|a| (presentation::name(server), SocketAddr::new(a, port))),
+                );
             }
             if !found.is_empty() {
                 break;
             }
         }
-        self.seeking.pop();
+        self.resolving.pop();
         Ok(found)
     }
 }
 
-/// Why a zone has no server to ask.
-fn homeless(zone: &OwnedName, servers: &[OwnedName]) -> String {
-    let glue = servers.iter().any(|server| server.ends_with(zone));
+/// Describes a referral to servers without a known address.
+fn no_addresses(zone: &OwnedName, servers: &[OwnedName]) -> String {
+    let needs_glue = servers.iter().any(|server| server.ends_with(zone));
     format!(
         "no address for the name servers of {}: {}{}",
-        answer::listed(std::slice::from_ref(zone), ""),
-        answer::listed(servers, ", "),
-        if glue {
+        answer::show_name(zone),
+        answer::join_names(servers, ", "),
+        if needs_glue {
             "; the referral lacks glue"
         } else {
             ""
@@ -344,34 +348,40 @@ fn homeless(zone: &OwnedName, servers: &[OwnedName]) -> String {
     )
 }
 
-/// Where a reply leads.
-fn next(reply: &Reply<'_>, lookup: &Lookup, zone: &Zone, name: &OwnedName, rtype: Rtype) -> Next {
+/// Returns the step that follows a reply.
+fn next_step(
+    reply: &Reply<'_>,
+    lookup: &Lookup,
+    zone: &Zone,
+    name: &OwnedName,
+    rtype: Rtype,
+) -> NextStep {
     if lookup.status != Status::Incomplete {
-        return Next::End;
+        return NextStep::End;
     }
     if lookup.records().is_empty() {
         return match delegation(reply, zone, name) {
-            Some((child, servers)) => Next::Referral(child, servers),
-            None => Next::Lame,
+            Some((child, servers)) => NextStep::Referral(child, servers),
+            None => NextStep::Lame,
         };
     }
-    alias(reply, name, rtype).map_or(Next::End, Next::Alias)
+    alias_target(reply, name, rtype).map_or(NextStep::End, NextStep::Alias)
 }
 
-/// The zone a reply refers to and its servers: one below the zone asked, with
-/// the name asked in it.
+/// Returns the zone that a reply refers to, and its servers. The zone must be below
+/// the one that was asked, and must contain the name.
 fn delegation(
     reply: &Reply<'_>,
     zone: &Zone,
     name: &OwnedName,
 ) -> Option<(OwnedName, Vec<OwnedName>)> {
-    let inside = |record: &&crate::wire::reply::Record<'_>| {
+    let is_below = |record: &&Record<'_>| {
         record.rtype == Rtype::NS
             && name.ends_with(&record.owner)
             && record.owner.ends_with(&zone.name)
             && !record.owner.name_eq(&zone.name)
     };
-    let first = reply.authority.iter().find(inside)?;
+    let first = reply.authority.iter().find(is_below)?;
     let servers = reply
         .authority
         .iter()
@@ -380,9 +390,9 @@ fn delegation(
     Some((first.owner.to_vec(), servers.collect()))
 }
 
-/// Where the aliases of a reply lead to, as far as it goes.
-fn alias(reply: &Reply<'_>, name: &OwnedName, rtype: Rtype) -> Option<OwnedName> {
-    let question = crate::wire::Question::new(name.clone(), rtype);
+/// Returns the end of the alias chain in a reply.
+fn alias_target(reply: &Reply<'_>, name: &OwnedName, rtype: Rtype) -> Option<OwnedName> {
+    let question = Question::new(name.clone(), rtype);
     let outcome = answer::follow(reply, &question);
     let last = outcome.records.last()?;
     match last.rtype {
@@ -396,11 +406,11 @@ fn incomplete(rtype: Rtype, why: String) -> Lookup {
         kind: common::Kind::Protocol,
         message: why,
     };
-    Lookup::failed(Asked::Type(rtype), Status::Incomplete, Some(failure))
+    Lookup::failed(QueryType::Type(rtype), Status::Incomplete, Some(failure))
 }
 
 /// One query of a step.
-struct Line<'a> {
+struct TraceLine<'a> {
     server: Option<&'a str>,
     status: &'a str,
     referral: Option<&'a str>,
@@ -408,13 +418,20 @@ struct Line<'a> {
     elapsed: Option<Duration>,
 }
 
-/// One step: the servers that failed, then the one that answered, what it said,
-/// and how long all of it took.
-fn show(io: &mut Io, name: &OwnedName, zone: &Zone, lookup: &Lookup, next: &Next) -> Result<()> {
-    let name = present::name(name);
-    for (server, failure, status) in &lookup.others {
+/// Shows one step: the servers that failed, then the one that answered, with the
+/// time for all of them.
+fn show(
+    io: &mut Io,
+    name: &OwnedName,
+    zone: &Zone,
+    lookup: &Lookup,
+    next: &NextStep,
+) -> Result<()> {
+    let name = presentation::name(name);
+    for (server, failure, status) in &lookup.server_failures {
+        // The failure of the lookup itself has the last line.
         if lookup.failure.as_ref() != Some(failure) {
-            let line = Line {
+            let line = TraceLine {
                 server: Some(server),
                 status: &status.name(),
                 referral: None,
@@ -425,17 +442,17 @@ fn show(io: &mut Io, name: &OwnedName, zone: &Zone, lookup: &Lookup, next: &Next
         }
     }
     let (referral, alias) = match next {
-        Next::Referral(child, _) => (Some(present::name(child)), None),
-        Next::Alias(end) => (None, Some(present::name(end))),
-        Next::Lame | Next::End => (None, None),
+        NextStep::Referral(child, _) => (Some(presentation::name(child)), None),
+        NextStep::Alias(target) => (None, Some(presentation::name(target))),
+        NextStep::Lame | NextStep::End => (None, None),
     };
-    let line = Line {
+    let line = TraceLine {
         server: lookup.server.as_deref(),
         status: &match next {
-            Next::Referral(..) => "REFERRAL".to_owned(),
-            Next::Alias(_) => "ALIAS".to_owned(),
-            Next::Lame => "LAME".to_owned(),
-            Next::End => lookup.status.name(),
+            NextStep::Referral(..) => "REFERRAL".to_owned(),
+            NextStep::Alias(_) => "ALIAS".to_owned(),
+            NextStep::Lame => "LAME".to_owned(),
+            NextStep::End => lookup.status.name(),
         },
         referral: referral.as_deref(),
         alias: alias.as_deref(),
@@ -445,22 +462,22 @@ fn show(io: &mut Io, name: &OwnedName, zone: &Zone, lookup: &Lookup, next: &Next
     io.out.flush()
 }
 
-impl Line<'_> {
+impl TraceLine<'_> {
     fn write(&self, io: &mut Io, name: &str, zone: &Zone, lookup: &Lookup) -> Result<()> {
-        let called = zone
+        let server_name = zone
             .servers
             .iter()
             .find(|(_, at)| self.server.is_some_and(|server| at.to_string() == server))
             .map(|(name, _)| name.as_str());
-        let zone = present::name(&zone.name);
+        let zone = presentation::name(&zone.name);
         if io.json {
             return io.out.json(&JsonStep {
                 tag: "step",
                 name,
-                query_type: lookup.asked.to_string(),
+                query_type: lookup.query_type.to_string(),
                 zone: &zone,
                 server: self.server,
-                server_name: called,
+                server_name,
                 status: self.status,
                 referral: self.referral,
                 alias: self.alias,
@@ -474,7 +491,7 @@ impl Line<'_> {
         io.out.line(format_args!(
             "{zone}\t{}\t{}\t{}\t{}\t{}",
             self.server.unwrap_or("-"),
-            escape(called.unwrap_or("-").as_bytes()),
+            escape(server_name.unwrap_or("-").as_bytes()),
             self.status,
             self.referral.or(self.alias).unwrap_or(name),
             elapsed.as_deref().unwrap_or("-"),

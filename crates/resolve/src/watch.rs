@@ -1,5 +1,5 @@
-//! `--watch`: the same lookups again and again; what is new and what is gone
-//! is printed with its time.
+//! `--watch`: repeats the same lookups, and prints new and vanished values with the
+//! time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -9,84 +9,84 @@ use common::operands::Operand;
 use common::text::escape;
 use common::{Result, time};
 
+use crate::backend::Backend;
 use crate::config::Config;
-use crate::drive::Backend;
-use crate::engine::{Ask, Engine};
+use crate::engine::{Engine, LookupRequest};
 use crate::lookup::Lookup;
+use crate::operand_reader::Inputs;
+use crate::presentation;
 use crate::records;
-use crate::run;
-use crate::source::Inputs;
-use crate::system::Pool;
+use crate::system::SystemResolver;
 
-/// What was last known of an operand and type: lines as they are printed.
-type Seen = BTreeMap<(usize, usize), BTreeSet<String>>;
+/// The lines of the last result, by the numbers of operand and type.
+type LastResults = BTreeMap<(usize, usize), BTreeSet<String>>;
 
-/// Either way to ask.
-enum Ways {
+/// The resolver that makes the lookups.
+enum Resolver {
     Dns(Box<Engine>),
-    System(Pool),
+    System(SystemResolver),
 }
 
-/// Asks until the tool is ended.
+/// Repeats the lookups until the tool is killed.
 pub(crate) fn run(
     config: &Config,
     interval: Duration,
     operands: Inputs,
     io: &mut Io,
 ) -> Result<()> {
-    let mut known: Vec<Operand> = Vec::new();
+    let mut valid: Vec<Operand> = Vec::new();
     for operand in operands {
         let checked = operand.and_then(|operand| match config.target(&operand.text) {
             Ok(_) => Ok(operand),
             Err(error) => Err(operand.error(error)),
         });
         match checked {
-            Ok(operand) => known.push(operand),
+            Ok(operand) => valid.push(operand),
             Err(error) => io.fail(&error)?,
         }
     }
-    if known.is_empty() {
+    if valid.is_empty() {
         return Ok(());
     }
-    let mut ways = match &config.direct {
-        Some(settings) => Ways::Dns(Box::new(Engine::new(settings.clone())?)),
-        None => Ways::System(Pool::new(config.timeout)?),
+    let mut resolver = match &config.direct {
+        Some(settings) => Resolver::Dns(Box::new(Engine::new(settings.clone())?)),
+        None => Resolver::System(SystemResolver::new(config.timeout)?),
     };
-    let mut seen = Seen::new();
+    let mut last = LastResults::new();
     let mut next = Instant::now();
     loop {
-        for (number, operand) in known.iter().enumerate() {
-            let lookups = ways.look_up(config, &operand.text)?;
-            for (which, lookup) in lookups.iter().enumerate() {
-                let key = (number, which);
-                report(io, &operand.text, lookup, seen.entry(key).or_default())?;
+        for (number, operand) in valid.iter().enumerate() {
+            let lookups = resolver.look_up(config, &operand.text)?;
+            for (type_number, lookup) in lookups.iter().enumerate() {
+                let key = (number, type_number);
+                report(io, &operand.text, lookup, last.entry(key).or_default())?;
             }
         }
         io.out.flush()?;
-        // Evenly; a round that took too long delays the following ones.
+        // A round that took longer than the interval delays the following ones.
         next = (next + interval).max(Instant::now());
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
     }
 }
 
-impl Ways {
+impl Resolver {
     fn look_up(&mut self, config: &Config, text: &str) -> Result<Vec<Lookup>> {
         match self {
             Self::Dns(engine) => {
-                let numbered = (0u64..).zip(run::asks(config, text)?);
-                let asks = numbered.map(|(ticket, ask)| Ask { ticket, ..ask });
-                let mut done = engine.ask(asks.collect())?;
-                done.sort_by_key(|(ticket, _)| *ticket);
-                Ok(done.into_iter().map(|(_, lookup)| lookup).collect())
+                let numbered = (0u64..).zip(config.lookup_requests(text)?);
+                let requests = numbered.map(|(token, request)| LookupRequest { token, ..request });
+                let mut results = engine.run(requests.collect())?;
+                results.sort_by_key(|(token, _)| *token);
+                Ok(results.into_iter().map(|(_, lookup)| lookup).collect())
             }
-            Self::System(pool) => {
+            Self::System(system) => {
                 let target = config.target(text)?;
-                pool.submit(0, target.for_system(text, config.family));
-                while !pool.is_idle() {
-                    pool.turn(None, None, &mut || Ok(()))?;
-                    let done = pool.done();
-                    if !done.is_empty() {
-                        return Ok(done.into_iter().map(|(_, lookup)| lookup).collect());
+                system.submit(0, target.system_question(text, config.family));
+                while !system.is_idle() {
+                    system.turn(None, None, &mut || Ok(()))?;
+                    let results = system.take_finished();
+                    if !results.is_empty() {
+                        return Ok(results.into_iter().map(|(_, lookup)| lookup).collect());
                     }
                 }
                 Ok(Vec::new())
@@ -95,34 +95,34 @@ impl Ways {
     }
 }
 
-/// Prints how a lookup differs from the last one.
-fn report(io: &mut Io, text: &str, lookup: &Lookup, seen: &mut BTreeSet<String>) -> Result<()> {
+/// Prints how a lookup differs from `last`, and updates it.
+fn report(io: &mut Io, text: &str, lookup: &Lookup, last: &mut BTreeSet<String>) -> Result<()> {
     let name = escape(text.as_bytes());
-    let asked = lookup.asked;
-    let mut now: BTreeSet<String> = lookup
+    let query_type = lookup.query_type;
+    let mut current: BTreeSet<String> = lookup
         .records()
         .iter()
-        .filter(|shown| shown.wanted)
-        .map(|shown| format!("{}\t{}", crate::present::mnemonic(shown.rtype), shown.data))
+        .filter(|record| record.is_value)
+        .map(|record| format!("{}\t{}", presentation::mnemonic(record.rtype), record.data))
         .collect();
-    if now.is_empty() {
-        now.insert(format!("{asked}\t-\t{}", lookup.status.name()));
+    if current.is_empty() {
+        current.insert(format!("{query_type}\t-\t{}", lookup.status.name()));
     }
-    if now == *seen {
+    if current == *last {
         return Ok(());
     }
     if io.json {
         io.out
             .json(&records::record(text, lookup, &lookup.records()))?;
     } else {
-        let moment = time::now();
-        for gone in seen.difference(&now) {
-            io.out.line(format_args!("{moment}\t-\t{name}\t{gone}"))?;
+        let now = time::now();
+        for vanished in last.difference(&current) {
+            io.out.line(format_args!("{now}\t-\t{name}\t{vanished}"))?;
         }
-        for new in now.difference(seen) {
-            io.out.line(format_args!("{moment}\t+\t{name}\t{new}"))?;
+        for new in current.difference(last) {
+            io.out.line(format_args!("{now}\t+\t{name}\t{new}"))?;
         }
     }
-    *seen = now;
+    *last = current;
     Ok(())
 }

@@ -1,145 +1,152 @@
-//! `--no-wildcards`: a name that was found is compared with names that nobody
-//! can have, made up below the same parent. One whose values are all among
-//! theirs is there only because a wildcard is (RFC 4592).
+//! `--no-wildcards`: finds names that exist only through a wildcard (RFC 4592).
 //!
-//! Servers rotate what a wildcard has, and may give one value of many at a time.
-//! A name with a value that no made-up name has had yet is therefore no proof:
-//! more names are made up, until enough of them in a row have brought nothing
-//! new that another value is improbable. What is known of a parent is kept.
+//! A name that was found is compared with random names below the same parent, which
+//! do not exist. If all of its values are among theirs, it exists only through a
+//! wildcard.
+//!
+//! Servers may rotate the values of a wildcard and return only some of them at a
+//! time, so that a new value proves nothing at first. Further random names are queried
+//! until a long row of them has returned no new value, and another one is improbable. The results are kept for other names of the
+//! parent.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-use common::Result;
+use common::{Kind, Result};
 use domain::base::iana::Rtype;
 use domain::base::name::Name;
 
-use crate::answer::Status;
-use crate::drive::Backend;
-use crate::engine::{Ask, Engine, random_id};
-use crate::lookup::{Failure, Lookup, Shown};
-use crate::present;
+use crate::answer::{self, Status};
+use crate::backend::Backend;
+use crate::engine::{Engine, LookupRequest, random_id};
+use crate::lookup::{DisplayRecord, Failure, Lookup};
+use crate::presentation;
 use crate::wire::OwnedName;
 
-/// Names made up for each parent at first, and for each further question.
-const PROBES: usize = 3;
-const MORE: usize = 8;
+/// Probes that are sent first for a parent. A probe is a query for a random name.
+const FIRST_PROBES: usize = 3;
 
-/// Names made up for one parent at most, and bytes of the values they have.
-const PROBES_MAX: usize = 1024;
-const VALUES_MAX: usize = 256 << 10;
+/// Probes that are sent each time the earlier ones have not decided.
+const FURTHER_PROBES: usize = 8;
 
-/// Bytes of the values of all parents, beyond which they are forgotten.
-const KNOWN_MAX: usize = 64 << 20;
+/// The most probes for one parent.
+const MAX_PROBES: usize = 1024;
 
-/// Failures of made-up names of one parent before it cannot be judged.
-const FAILURES_MAX: usize = 3;
+/// The most bytes of values that are kept for one parent.
+const MAX_VALUES: usize = 256 << 10;
 
-/// Parents remembered.
-const PARENTS_MAX: usize = 65_536;
+/// Bytes of values of all parents, above which they are dropped.
+const MAX_TOTAL_VALUES: usize = 64 << 20;
 
-/// Bytes of lookups that wait for made-up names, beyond which no further ones
-/// are taken.
-const HELD_MAX: usize = 32 << 20;
+/// Failed probes after which a parent cannot be decided.
+const MAX_FAILURES: usize = 3;
 
-/// Tickets of made-up names, out of the way of all others.
+/// The most parents that are kept.
+const MAX_PARENTS: usize = 65_536;
+
+/// Bytes of lookups that wait for probes, above which no further one is accepted.
+const MAX_WAITING: usize = 32 << 20;
+
+/// The bit that distinguishes the tokens of probes from all others.
 const PROBE: u64 = 1 << 63;
 
 type Parent = (OwnedName, Rtype);
 
-/// What is known of a parent.
+/// The results of the probes for one parent.
 #[derive(Default)]
-struct Known {
-    /// What made-up names had: values, and the same with the name's own label
-    /// replaced, since a wildcard's target may contain it.
+struct WildcardState {
+    /// The values of random names. The random label in a value is replaced by `*`,
+    /// since the target of a wildcard may contain the queried name.
     values: HashSet<String>,
+    /// The size of `values` in bytes.
     bytes: usize,
-    /// Made-up names that have been answered, those in a row that brought
-    /// nothing new, those that were not answered, and those under way.
+    /// Probes that were answered.
     probes: usize,
-    barren: usize,
+    /// Answers in a row without a new value.
+    without_news: usize,
     failures: usize,
-    flying: usize,
-    /// Why the last one was not answered.
-    failure: Option<Failure>,
-    /// Lookups that wait to be judged, with the label of each.
+    /// Probes without an answer yet.
+    pending: usize,
+    last_failure: Option<Failure>,
+    /// Lookups that wait for a verdict, each with its token and label.
     waiting: Vec<(u64, Lookup, String)>,
 }
 
-/// What can be said of a lookup.
+/// The verdict about a lookup.
 enum Verdict {
+    /// The name exists only through a wildcard.
     Wildcard,
+    /// The name exists itself.
     Real,
-    /// More names have to be made up first.
-    Open,
-    /// The made-up names were not answered, or keep returning new values.
+    /// More probes are needed.
+    Undecided,
+    /// The probes failed, or keep returning new values.
     Unknown,
 }
 
-impl Known {
-    /// A value is hidden from many made-up names in a row only by chance. With
-    /// `n` values that are equally likely, eight times as many probes miss one
-    /// of them once in three thousand times.
+impl WildcardState {
+    /// Returns whether another value is improbable. If N values are equally likely,
+    /// 8 N probes miss one of them with a probability of 1 in 3000.
     fn is_settled(&self) -> bool {
         match self.values.len() {
-            0 => self.probes >= PROBES,
-            n => self.barren >= 8 * n + MORE,
+            0 => self.probes >= FIRST_PROBES,
+            n => self.without_news >= 8 * n + FURTHER_PROBES,
         }
     }
 
-    fn judge(&self, lookup: &Lookup, label: &str) -> Verdict {
-        let of_wildcard = |shown: &Shown| {
-            !shown.wanted
-                || self.values.contains(&shown.data)
-                || self.values.contains(&without(&shown.data, label))
+    fn verdict(&self, lookup: &Lookup, label: &str) -> Verdict {
+        let is_of_wildcard = |record: &DisplayRecord| {
+            !record.is_value
+                || self.values.contains(&record.data)
+                || self.values.contains(&replace_label(&record.data, label))
         };
-        if self.probes > 0 && lookup.records().iter().all(of_wildcard) {
+        if self.probes > 0 && lookup.records().iter().all(is_of_wildcard) {
             Verdict::Wildcard
         } else if self.is_settled() {
             Verdict::Real
-        } else if self.failures >= FAILURES_MAX
-            || self.probes >= PROBES_MAX
-            || self.bytes >= VALUES_MAX
+        } else if self.failures >= MAX_FAILURES
+            || self.probes >= MAX_PROBES
+            || self.bytes >= MAX_VALUES
         {
             Verdict::Unknown
         } else {
-            Verdict::Open
+            Verdict::Undecided
         }
     }
 
-    /// Takes in what a made-up name has; returns the bytes of what is new.
-    fn learn(&mut self, lookup: &Lookup, label: &str) -> usize {
-        self.flying -= 1;
+    /// Adds the result of a probe; returns the size of its new values in bytes.
+    fn add_probe(&mut self, lookup: &Lookup, label: &str) -> usize {
+        self.pending -= 1;
         if let Some(failure) = &lookup.failure {
             self.failures += 1;
-            self.failure = Some(failure.clone());
+            self.last_failure = Some(failure.clone());
             return 0;
         }
         let before = self.bytes;
         self.probes += 1;
-        self.barren += 1;
+        self.without_news += 1;
         let records = lookup.records();
-        let found = records.iter().filter(|shown| shown.wanted);
-        for shown in found.filter(|_| lookup.status == Status::Found) {
-            if self.bytes >= VALUES_MAX {
+        let found = records.iter().filter(|record| record.is_value);
+        for record in found.filter(|_| lookup.status == Status::Found) {
+            if self.bytes >= MAX_VALUES {
                 break;
             }
-            let general = without(&shown.data, label);
-            let length = general.len();
-            if self.values.insert(general) {
+            let value = replace_label(&record.data, label);
+            let length = value.len();
+            if self.values.insert(value) {
                 self.bytes += length;
-                self.barren = 0;
+                self.without_news = 0;
             }
         }
         self.bytes - before
     }
 
-    /// The lookup after its verdict.
-    fn settle(&self, mut lookup: Lookup, verdict: &Verdict, parent: &OwnedName) -> Lookup {
+    /// Applies a verdict to a lookup.
+    fn apply(&self, mut lookup: Lookup, verdict: &Verdict, parent: &OwnedName) -> Lookup {
         match verdict {
-            Verdict::Real | Verdict::Open => {}
+            Verdict::Real | Verdict::Undecided => {}
             Verdict::Wildcard => {
                 lookup.status = Status::Wildcard;
                 lookup.replace_records(Vec::new());
@@ -149,37 +156,32 @@ impl Known {
         lookup
     }
 
-    /// What is said of a lookup that cannot be judged.
+    /// Describes why a lookup cannot be decided.
     fn unknown(&self, parent: &OwnedName) -> Failure {
-        let parent = crate::answer::listed(std::slice::from_ref(parent), "");
-        match &self.failure {
-            Some(failure) if self.failures >= FAILURES_MAX => Failure {
-                kind: failure.kind,
-                message: format!(
-                    "not checked for a wildcard below {parent}: {}",
-                    failure.message
-                ),
-            },
-            _ => Failure {
-                kind: common::Kind::Protocol,
-                message: format!(
-                    "not checked for a wildcard below {parent}: random names keep returning new values"
-                ),
-            },
+        let (kind, why) = match &self.last_failure {
+            Some(failure) if self.failures >= MAX_FAILURES => {
+                (failure.kind, failure.message.as_str())
+            }
+            _ => (Kind::Protocol, "random names keep returning new values"),
+        };
+        let parent = answer::show_name(parent);
+        Failure {
+            kind,
+            message: format!("not checked for a wildcard below {parent}: {why}"),
         }
     }
 }
 
-/// A value with `*` for each of its labels that is `label`.
-fn without(data: &str, label: &str) -> String {
+/// Replaces each label of a value that equals `label` by `*`.
+fn replace_label(data: &str, label: &str) -> String {
     if label.is_empty() {
         return data.to_owned();
     }
     let labels = data.split_inclusive(['.', ' ']);
     let replaced = labels.map(|part| {
-        let end = part.trim_end_matches(['.', ' ']);
-        if end.eq_ignore_ascii_case(label) {
-            format!("*{}", &part[end.len()..])
+        let text = part.trim_end_matches(['.', ' ']);
+        if text.eq_ignore_ascii_case(label) {
+            format!("*{}", &part[text.len()..])
         } else {
             part.to_owned()
         }
@@ -187,29 +189,30 @@ fn without(data: &str, label: &str) -> String {
     replaced.collect()
 }
 
-/// An engine that tells wildcards.
-pub(crate) struct Wildcards {
+/// An engine that finds names which exist only through a wildcard.
+pub(crate) struct WildcardFilter {
     engine: Engine,
-    parents: HashMap<Parent, Known>,
-    /// What is being asked under a ticket, and the label below the parent.
-    asked: HashMap<u64, (Parent, String)>,
-    next: u64,
-    /// Bytes of the lookups that wait, and of the values of all parents.
-    held: usize,
-    known: usize,
-    done: Vec<(u64, Lookup)>,
+    parents: HashMap<Parent, WildcardState>,
+    /// The parent and the label of each pending lookup or probe, by token.
+    pending: HashMap<u64, (Parent, String)>,
+    last_probe: u64,
+    /// Bytes of the lookups that wait for a verdict.
+    waiting_bytes: usize,
+    /// Bytes of the values of all parents.
+    value_bytes: usize,
+    finished: Vec<(u64, Lookup)>,
 }
 
-impl Wildcards {
+impl WildcardFilter {
     pub(crate) fn new(engine: Engine) -> Self {
         Self {
             engine,
             parents: HashMap::new(),
-            asked: HashMap::new(),
-            next: PROBE,
-            held: 0,
-            known: 0,
-            done: Vec::new(),
+            pending: HashMap::new(),
+            last_probe: PROBE,
+            waiting_bytes: 0,
+            value_bytes: 0,
+            finished: Vec::new(),
         }
     }
 
@@ -217,95 +220,102 @@ impl Wildcards {
         self.engine
     }
 
-    fn arrived(&mut self, ticket: u64, lookup: Lookup) {
-        let Some((parent, label)) = self.asked.remove(&ticket) else {
-            return self.done.push((ticket, lookup));
+    /// Handles the result of a lookup or probe.
+    fn add_result(&mut self, token: u64, lookup: Lookup) {
+        let Some((parent, label)) = self.pending.remove(&token) else {
+            return self.finished.push((token, lookup));
         };
-        if ticket & PROBE != 0 {
-            if let Some(known) = self.parents.get_mut(&parent) {
-                self.known += known.learn(&lookup, &label);
-                if known.flying == 0 {
-                    self.review(&parent);
+        if token & PROBE != 0 {
+            if let Some(state) = self.parents.get_mut(&parent) {
+                self.value_bytes += state.add_probe(&lookup, &label);
+                if state.pending == 0 {
+                    self.decide_waiting(&parent);
                 }
             }
             return;
         }
         if lookup.status != Status::Found {
-            return self.done.push((ticket, lookup));
+            return self.finished.push((token, lookup));
         }
-        let new = !self.parents.contains_key(&parent);
-        if new && (self.parents.len() >= PARENTS_MAX || self.known >= KNOWN_MAX) {
-            self.parents.retain(|_, known| known.flying > 0);
-            self.known = self.parents.values().map(|known| known.bytes).sum();
+        let is_new = !self.parents.contains_key(&parent);
+        if is_new && (self.parents.len() >= MAX_PARENTS || self.value_bytes >= MAX_TOTAL_VALUES) {
+            self.parents.retain(|_, state| state.pending > 0);
+            self.value_bytes = self.parents.values().map(|state| state.bytes).sum();
         }
-        let known = self.parents.entry(parent.clone()).or_default();
-        match known.judge(&lookup, &label) {
-            Verdict::Open => {
-                self.held += lookup.size();
-                known.waiting.push((ticket, lookup, label));
-                if known.flying == 0 {
-                    self.probe(&parent);
+        let state = self.parents.entry(parent.clone()).or_default();
+        match state.verdict(&lookup, &label) {
+            Verdict::Undecided => {
+                self.waiting_bytes += lookup.memory_size();
+                state.waiting.push((token, lookup, label));
+                if state.pending == 0 {
+                    self.send_probes(&parent);
                 }
             }
             verdict => {
-                let lookup = known.settle(lookup, &verdict, &parent.0);
-                self.done.push((ticket, lookup));
+                let lookup = state.apply(lookup, &verdict, &parent.0);
+                self.finished.push((token, lookup));
             }
         }
     }
 
-    /// Judges what waits for a parent, as far as that is possible now, and makes
-    /// up more names if it is not.
-    fn review(&mut self, parent: &Parent) {
-        let Some(known) = self.parents.get_mut(parent) else {
+    /// Decides the waiting lookups of a parent as far as possible, and sends more
+    /// probes for the others.
+    fn decide_waiting(&mut self, parent: &Parent) {
+        let Some(state) = self.parents.get_mut(parent) else {
             return;
         };
-        for (ticket, lookup, label) in std::mem::take(&mut known.waiting) {
-            match known.judge(&lookup, &label) {
-                Verdict::Open => known.waiting.push((ticket, lookup, label)),
+        for (token, lookup, label) in std::mem::take(&mut state.waiting) {
+            match state.verdict(&lookup, &label) {
+                Verdict::Undecided => state.waiting.push((token, lookup, label)),
                 verdict => {
-                    self.held = self.held.saturating_sub(lookup.size());
-                    let lookup = known.settle(lookup, &verdict, &parent.0);
-                    self.done.push((ticket, lookup));
+                    self.waiting_bytes = self.waiting_bytes.saturating_sub(lookup.memory_size());
+                    let lookup = state.apply(lookup, &verdict, &parent.0);
+                    self.finished.push((token, lookup));
                 }
             }
         }
-        if !known.waiting.is_empty() {
-            self.probe(parent);
+        if !state.waiting.is_empty() {
+            self.send_probes(parent);
         }
     }
 
-    /// Asks for names that nobody has below a parent.
-    fn probe(&mut self, parent: &Parent) {
-        let Some(known) = self.parents.get_mut(parent) else {
+    /// Queries random names below a parent.
+    fn send_probes(&mut self, parent: &Parent) {
+        let Some(state) = self.parents.get_mut(parent) else {
             return;
         };
-        let count = if known.probes == 0 { PROBES } else { MORE };
-        for (name, label) in (0..count).filter_map(|_| made_up(&parent.0)) {
-            known.flying += 1;
-            self.next += 1;
-            self.asked.insert(self.next, (parent.clone(), label));
-            self.engine.submit(Ask {
-                ticket: self.next,
+        let count = if state.probes == 0 {
+            FIRST_PROBES
+        } else {
+            FURTHER_PROBES
+        };
+        for (name, label) in (0..count).filter_map(|_| random_name(&parent.0)) {
+            state.pending += 1;
+            self.last_probe += 1;
+            self.pending
+                .insert(self.last_probe, (parent.clone(), label));
+            self.engine.submit(LookupRequest {
+                token: self.last_probe,
                 name,
                 rtype: parent.1,
-                more: Vec::new(),
-                only: None,
+                candidates: Vec::new(),
+                only_server: None,
             });
         }
-        if known.flying == 0 {
-            // The parent is too long for any name below it: nothing can be made
-            // up, and nothing that is not there can have been asked for.
-            for (ticket, lookup, _) in std::mem::take(&mut known.waiting) {
-                self.held = self.held.saturating_sub(lookup.size());
-                self.done.push((ticket, lookup));
+        if state.pending == 0 {
+            // The parent is too long for random names below it, so the lookups stay
+            // unchecked.
+            for (token, lookup, _) in std::mem::take(&mut state.waiting) {
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(lookup.memory_size());
+                self.finished.push((token, lookup));
             }
         }
     }
 }
 
-/// A name below `parent` with a label of sixteen random digits, and the label.
-fn made_up(parent: &OwnedName) -> Option<(OwnedName, String)> {
+/// Returns a name below `parent` with a label of sixteen random digits, and the
+/// label. Returns `None` if it would be too long.
+fn random_name(parent: &OwnedName) -> Option<(OwnedName, String)> {
     let mut label = String::new();
     for _ in 0..4 {
         // Writing to a String cannot fail.
@@ -315,7 +325,7 @@ fn made_up(parent: &OwnedName) -> Option<(OwnedName, String)> {
     Some((Name::from_octets(wire).ok()?, label))
 }
 
-/// The name above, and the label below it; `None` for the root.
+/// Splits a name into its parent and its first label; `None` for the root.
 fn parent_of(name: &OwnedName) -> Option<(OwnedName, String)> {
     let wire = name.as_slice();
     let length = usize::from(wire[0]);
@@ -323,43 +333,43 @@ fn parent_of(name: &OwnedName) -> Option<(OwnedName, String)> {
         return None;
     }
     let parent = Name::from_octets(wire[length + 1..].to_ascii_lowercase()).ok()?;
-    let label = present::string(&wire[1..=length]);
+    let label = presentation::string(&wire[1..=length]);
     Some((parent, label))
 }
 
-impl Backend for Wildcards {
-    type Question = Ask;
+impl Backend for WildcardFilter {
+    type Question = LookupRequest;
 
-    fn wants(&self) -> bool {
-        self.engine.wants() && self.held < HELD_MAX
+    fn has_room(&self) -> bool {
+        self.engine.has_room() && self.waiting_bytes < MAX_WAITING
     }
 
-    fn submit(&mut self, ticket: u64, ask: Ask) {
-        if let Some((parent, label)) = parent_of(&ask.name) {
-            self.asked.insert(ticket, ((parent, ask.rtype), label));
+    fn submit(&mut self, token: u64, request: LookupRequest) {
+        if let Some((parent, label)) = parent_of(&request.name) {
+            self.pending.insert(token, ((parent, request.rtype), label));
         }
-        self.engine.submit(Ask { ticket, ..ask });
+        self.engine.submit(LookupRequest { token, ..request });
     }
 
     fn is_idle(&self) -> bool {
-        self.engine.is_idle() && self.done.is_empty()
+        self.engine.is_idle() && self.finished.is_empty()
     }
 
     fn turn(
         &mut self,
-        extra: Option<BorrowedFd<'_>>,
+        extra_fd: Option<BorrowedFd<'_>>,
         until: Option<Instant>,
-        idle: &mut dyn FnMut() -> Result<()>,
+        before_wait: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
-        self.engine.turn(extra, until, idle)?;
-        for (ticket, lookup) in self.engine.done() {
-            self.arrived(ticket, lookup);
+        self.engine.turn(extra_fd, until, before_wait)?;
+        for (token, lookup) in self.engine.take_finished() {
+            self.add_result(token, lookup);
         }
         Ok(())
     }
 
-    fn done(&mut self) -> Vec<(u64, Lookup)> {
-        std::mem::take(&mut self.done)
+    fn take_finished(&mut self) -> Vec<(u64, Lookup)> {
+        std::mem::take(&mut self.finished)
     }
 }
 
@@ -368,19 +378,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_nobody_has() {
+    fn random_names_are_below_their_parent() {
         let parent = OwnedName::vec_from_str("test").unwrap();
-        let (a, b) = (made_up(&parent).unwrap(), made_up(&parent).unwrap());
+        let (a, b) = (random_name(&parent).unwrap(), random_name(&parent).unwrap());
         assert_ne!(a, b);
         assert_eq!(parent_of(&a.0).unwrap(), (parent, a.1));
         assert_eq!(parent_of(&OwnedName::root_vec()), None);
     }
 
     #[test]
-    fn values_without_the_name() {
-        assert_eq!(without("up.w5.api.test.", "w5"), "up.*.api.test.");
-        assert_eq!(without("10 W5.test.", "w5"), "10 *.test.");
-        assert_eq!(without("w55.test.", "w5"), "w55.test.");
-        assert_eq!(without("w5", "w5"), "*");
+    fn a_label_of_the_name_is_replaced_in_values() {
+        assert_eq!(replace_label("up.w5.api.test.", "w5"), "up.*.api.test.");
+        assert_eq!(replace_label("10 W5.test.", "w5"), "10 *.test.");
+        assert_eq!(replace_label("w55.test.", "w5"), "w55.test.");
+        assert_eq!(replace_label("w5", "w5"), "*");
     }
 }

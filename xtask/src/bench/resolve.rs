@@ -1,6 +1,6 @@
-//! The rows of resolve: one lookup beside getent, kdig and dig; long lists
-//! beside dnsperf and dig against nsd with a zone of 100,000 names; and the
-//! system path beside a bare pool of threads.
+//! Benchmarks of resolve: single lookups compared with getent, kdig and dig; long
+//! lists from nsd with a zone of 100,000 names, compared with dnsperf and dig; and
+//! the system path compared with a minimal thread pool.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -18,14 +18,14 @@ use crate::interop::{free_port, nameservers};
 
 const NAMES: usize = 100_000;
 
-/// dnsperf's settings that are tried; the best counts as the server's ceiling.
+/// The settings of dnsperf; the best result counts as the limit of the server.
 const SETTINGS: [&[&str]; 3] = [
     &["-q", "100"],
     &["-q", "100", "-c", "4"],
     &["-q", "500", "-c", "8", "-T", "2"],
 ];
 
-/// All of them.
+/// Runs all benchmarks of resolve.
 pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
     let mut rows = one_lookup(shop)?;
     if which("nsd").is_none() {
@@ -68,7 +68,7 @@ fn one_lookup(shop: &Shop) -> Outcome<Vec<Row>> {
     ])
 }
 
-/// The zone and the lists.
+/// The zone and the lists of names.
 struct Files {
     dir: PathBuf,
     names: PathBuf,
@@ -120,7 +120,7 @@ fn long_lists(shop: &Shop, files: &Files, port: u16) -> Outcome<Vec<Row>> {
     let server = format!("@127.0.0.1:{port}");
     let port = port.to_string();
     let line = |list: &Path| Line::new(&tool, [server.as_str(), "-t", "A", "-"]).stdin(list);
-    // Every name has its own address, or the figures below mean nothing.
+    // The measurements are only valid if every name is answered.
     let names = std::fs::read(&files.names).map_err(|error| error.to_string())?;
     let done = Exec::new(&tool, [server.as_str(), "-t", "A", "-"])
         .stdin(names)
@@ -163,7 +163,7 @@ fn long_lists(shop: &Shop, files: &Files, port: u16) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
-/// Our rate beside the best that dnsperf reaches.
+/// Compares the rate of queries with the best one of dnsperf.
 fn ceiling(files: &Files, port: &str, ours: &Line) -> Outcome<Row> {
     let what = "resolve: 100,000 A names, queries a second";
     let mut times: Vec<Duration> = Vec::new();
@@ -180,7 +180,7 @@ fn ceiling(files: &Files, port: &str, ours: &Line) -> Outcome<Row> {
             .lines()
             .find_map(|line| line.trim().strip_prefix("Queries per second:"))
             .and_then(|rate| rate.trim().parse::<f64>().ok());
-        best = best.max(rate.ok_or("dnsperf tells no rate")?);
+        best = best.max(rate.ok_or("dnsperf printed no rate")?);
     }
     times.sort();
     let rate = NAMES as f64 / times[times.len() / 2].as_secs_f64();
@@ -197,7 +197,7 @@ fn ceiling(files: &Files, port: &str, ours: &Line) -> Outcome<Row> {
     })
 }
 
-/// A million names beside ten times a hundred thousand.
+/// Compares a million names with ten times a hundred thousand.
 fn linear(short: &Line, long: &Line) -> Outcome<Row> {
     let short = short.once()?.time.as_secs_f64() * 10.0;
     let long = long.once()?.time.as_secs_f64();
@@ -210,7 +210,7 @@ fn linear(short: &Line, long: &Line) -> Outcome<Row> {
     })
 }
 
-/// Two of a hundred packets dropped each way, in a namespace of its own.
+/// Drops 2 % of the packets in each direction, in a namespace of its own.
 fn lossy(shop: &Shop, files: &Files) -> Outcome<Row> {
     let what = "resolve: 100,000 A names, 2 % lost each way";
     if let Err(why) = netns::available() {
@@ -248,7 +248,7 @@ fn lossy(shop: &Shop, files: &Files) -> Outcome<Row> {
     let out = Lab::new().timeout(Duration::from_secs(120)).script(&script);
     let mut times = Vec::new();
     for line in out.code(0).lines() {
-        let (time, found) = line.split_once(' ').ok_or("no two numbers")?;
+        let (time, found) = line.split_once(' ').ok_or("expected a time and a count")?;
         if found != NAMES.to_string() {
             return Err(format!("{found} of {NAMES} names were answered under loss"));
         }
@@ -265,7 +265,7 @@ fn lossy(shop: &Shop, files: &Files) -> Outcome<Row> {
     })
 }
 
-/// 20,000 names through getaddrinfo, beside the plainest pool of threads.
+/// Resolves 20,000 names by getaddrinfo, compared with a minimal thread pool.
 fn by_the_system(shop: &Shop) -> Outcome<Row> {
     let what = "resolve: 20,000 names by the system";
     if let Err(why) = netns::available() {
@@ -275,7 +275,7 @@ fn by_the_system(shop: &Shop) -> Outcome<Row> {
     let pool = thread_pool(dir)?;
     let tool = shop.bins.tool("resolve").display().to_string();
     let (at, pool) = (dir.display(), pool.display());
-    // The system's own port, and its files replaced for this namespace.
+    // nsd uses port 53, and the namespace has system files of its own.
     let script = format!(
         "sed 's/^  ip-address.*/  ip-address: 127.0.0.1@53/; s/^  port.*/  port: 53/' \
              {at}/nsd.conf > nsd53.conf
@@ -317,8 +317,8 @@ fn by_the_system(shop: &Shop) -> Outcome<Row> {
     })
 }
 
-/// Eight threads over getaddrinfo for IPv4, as plain as can be: the same
-/// question that `resolve -4` asks.
+/// Builds a program in which eight threads call getaddrinfo for IPv4, which is the
+/// question of `resolve -4`.
 fn thread_pool(dir: &Path) -> Outcome<PathBuf> {
     const SOURCE: &str = r#"
         use std::ffi::{CString, c_char, c_int};

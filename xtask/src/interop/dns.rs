@@ -1,8 +1,8 @@
-//! resolve beside dig, both asking nsd about a zone that holds every record
-//! type nsd can load, and beside getent through the system.
+//! Compares resolve with dig: both ask nsd for a zone with every record type that nsd
+//! can load. Compares the system path with getent.
 //!
-//! Values are compared without the blanks outside quotes: dig breaks long
-//! base64 and hex into groups, resolve does not.
+//! Spaces outside of quotes are ignored, since dig breaks long base64 and hexadecimal
+//! fields into groups.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use super::{Bench, free_port, nameservers, same_lines};
 use crate::Outcome;
 use crate::exec::{Background, Exec};
 
-/// The records below the apex: one name for each type.
+/// The records below the apex, with one name per type.
 const RECORDS: &str = include_str!("zone.txt");
 
 const APEX: &str = "interop.test.";
 
-/// Every type of the zone.
+/// Compares the values of every type in the zone.
 pub(super) fn presentation(bench: &Bench) -> Outcome<String> {
     let port = free_port()?;
     let _server = nsd(bench.dir(), port)?;
@@ -23,7 +23,7 @@ pub(super) fn presentation(bench: &Bench) -> Outcome<String> {
     let port = port.to_string();
     let dig = |name: &str, rtype: &str, more: &[&str]| {
         let args = ["@127.0.0.1", "-p", &port, "+short", "+nosplit", "-t", rtype];
-        // Not what somebody's ~/.digrc makes of it.
+        // -r ignores ~/.digrc.
         let args = ["-r"].into_iter().chain(args).chain(more.iter().copied());
         Exec::new("dig", args.chain([name])).text()
     };
@@ -47,7 +47,7 @@ pub(super) fn presentation(bench: &Bench) -> Outcome<String> {
             wrong.push(error);
         }
     }
-    // What is not there, and the truth in a truncated answer's TCP sequel.
+    // Names and types that do not exist.
     for (name, status) in [("nowhere.interop.test", 1), ("a.interop.test", 1)] {
         let rtype = if status == 1 && name.starts_with('a') {
             "MX"
@@ -80,7 +80,7 @@ pub(super) fn presentation(bench: &Bench) -> Outcome<String> {
     }
 }
 
-/// `localhost` and the loopback address backwards.
+/// Compares a forward and a reverse lookup by the system's resolver.
 pub(super) fn system(bench: &Bench) -> Outcome<String> {
     let theirs = Exec::new("getent", ["ahostsv4", "localhost"]).text()?;
     let mut addresses: Vec<&str> = theirs
@@ -95,10 +95,10 @@ pub(super) fn system(bench: &Bench) -> Outcome<String> {
     let theirs = theirs.split_whitespace().nth(1).unwrap_or("").to_owned();
     let ours = bench.tool("resolve", ["127.0.0.1"]).text()?;
     same_lines("127.0.0.1", &ours, &format!("{theirs}\n"))?;
-    Ok("localhost both ways".to_owned())
+    Ok("localhost, forward and reverse".to_owned())
 }
 
-/// The name and type of every record in the zone, each once.
+/// Returns the name and type of every record set in the zone.
 fn questions() -> Vec<(String, String)> {
     let mut questions = vec![
         (APEX.to_owned(), "SOA".to_owned()),
@@ -107,7 +107,7 @@ fn questions() -> Vec<(String, String)> {
     for line in RECORDS.lines() {
         let mut words = line.split_whitespace();
         if let (Some(name), Some(rtype)) = (words.next(), words.next())
-            // NS below the apex delegates: it is there for its DS.
+            // The NS record below the apex is a delegation, which its DS needs.
             && rtype != "NS"
         {
             let question = (format!("{name}.{APEX}"), rtype.to_owned());
@@ -119,14 +119,15 @@ fn questions() -> Vec<(String, String)> {
     questions
 }
 
-/// Lines without blanks outside quotes, sorted: servers may rotate.
+/// Sorts the lines, since servers may rotate them, and removes spaces outside of
+/// quotes.
 fn canonical(text: &str) -> String {
-    let mut lines: Vec<String> = text.lines().map(squeezed).collect();
+    let mut lines: Vec<String> = text.lines().map(without_spaces).collect();
     lines.sort();
     lines.concat()
 }
 
-fn squeezed(line: &str) -> String {
+fn without_spaces(line: &str) -> String {
     let mut quoted = false;
     let mut escaped = false;
     let mut out = String::new();
@@ -143,7 +144,7 @@ fn squeezed(line: &str) -> String {
     out
 }
 
-/// nsd with the zone.
+/// Starts nsd with the zone.
 fn nsd(dir: &Path, port: u16) -> Outcome<Background> {
     let mut zone = format!(
         "$ORIGIN {APEX}\n$TTL 300\n\
@@ -163,7 +164,7 @@ mod tests {
     use super::{canonical, questions};
 
     #[test]
-    fn blanks_count_only_in_quotes() {
+    fn spaces_are_kept_only_in_quotes() {
         assert_eq!(
             canonical("b \"x y\\\" z\" c\na b\n"),
             "ab\nb\"x y\\\" z\"c\n"

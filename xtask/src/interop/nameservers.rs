@@ -1,4 +1,4 @@
-//! Real name servers on loopback, everything they write below one directory.
+//! Starts real name servers on loopback that write all their files to one directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,15 @@ use super::accepts;
 use crate::Outcome;
 use crate::exec::{Background, which};
 
-/// Writes a file below `dir`.
+/// Writes a file in `dir` and returns its path.
 pub(crate) fn write(dir: &Path, name: &str, text: &str) -> Outcome<PathBuf> {
     let path = dir.join(name);
     fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path)
 }
 
-/// nsd on 127.0.0.1 with zones, each a name and the file of it below `dir`.
-/// Transfers are given to loopback.
+/// Starts nsd on 127.0.0.1 with zones, each given by its name and its file in `dir`.
+/// Loopback may transfer them.
 pub(crate) fn nsd(dir: &Path, port: u16, zones: &[(&str, &str)]) -> Outcome<Background> {
     let at = dir.display();
     let mut config = format!(
@@ -33,8 +33,8 @@ pub(crate) fn nsd(dir: &Path, port: u16, zones: &[(&str, &str)]) -> Outcome<Back
     start("nsd", ["-d", "-c"], &config, dir, port)
 }
 
-/// unbound on 127.0.0.1, forwarding everything to a server there; `more` goes
-/// into its `server:` clause.
+/// Starts unbound on 127.0.0.1, which forwards all queries to a server there. `more`
+/// is added to its `server:` clause.
 pub(crate) fn unbound(dir: &Path, port: u16, forward: u16, more: &str) -> Outcome<Background> {
     let at = dir.display();
     let config = format!(
@@ -51,8 +51,8 @@ pub(crate) fn unbound(dir: &Path, port: u16, forward: u16, more: &str) -> Outcom
     start("unbound", ["-d", "-c"], &config, dir, port)
 }
 
-/// dnsdist before a server on loopback, with the DoH and DoT ports that
-/// `config` opens; `port` is its own plain one.
+/// Starts dnsdist in front of a server on loopback. `config` opens its DoH and DoT
+/// ports; `port` is for plain DNS.
 pub(crate) fn dnsdist(dir: &Path, port: u16, config: &str) -> Outcome<Background> {
     let config = format!("setLocal('127.0.0.1:{port}')\nsetACL({{'127.0.0.0/8'}})\n{config}");
     let config = write(dir, "dnsdist.conf", &config)?;

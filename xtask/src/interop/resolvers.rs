@@ -1,5 +1,5 @@
-//! resolve beside kdig and dig's zone transfer, and against servers that
-//! validate or encrypt: unbound with a signed zone of our own, dnsdist for
+//! Compares resolve with kdig and with dig's zone transfer, and runs it against
+//! servers that validate or encrypt: unbound with a signed zone, and dnsdist for
 //! HTTPS.
 
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use super::{Bench, free_port, same_lines};
 use crate::Outcome;
 use crate::exec::{Done, Exec};
 
-/// A zone of ordinary records.
+/// A zone with records of common types.
 const ZONE: &str = "$TTL 300\n\
     @ SOA ns.plain.test. admin.plain.test. 1 7200 900 86400 60\n\
     @ NS ns.plain.test.\nns A 127.0.0.1\nhost A 192.0.2.1\nhost AAAA 2001:db8::1\n\
@@ -22,7 +22,7 @@ const ZONE: &str = "$TTL 300\n\
     host CAA 0 issue \"ca.test\"\nsub DS 60485 8 2 \
     D4B7D520E7BB5F0F67674A0CCEB1E3E0614B93C4F9E99B8383F6A1E4469DA50A\nsub NS ns.sub\n";
 
-/// kdig's short form, where it does not go its own way.
+/// Compares the values with kdig's short form, for types that it shows like dig.
 pub(super) fn kdig(bench: &Bench) -> Outcome<String> {
     let dir = bench.dir();
     let port = free_port()?;
@@ -48,7 +48,7 @@ pub(super) fn kdig(bench: &Bench) -> Outcome<String> {
     Ok(format!("{} types", questions.len()))
 }
 
-/// A whole zone, as dig gets it.
+/// Compares a zone transfer with dig.
 pub(super) fn transfer(bench: &Bench) -> Outcome<String> {
     let dir = bench.dir();
     let port = free_port()?;
@@ -75,7 +75,7 @@ pub(super) fn transfer(bench: &Bench) -> Outcome<String> {
         .text()?;
     let first = ours.lines().next();
     if first.is_none() || first != ours.lines().last() {
-        return Err("the SOA does not stand at both ends".to_owned());
+        return Err("the zone does not start and end with the SOA record".to_owned());
     }
     let set = |text: &str| -> BTreeSet<String> {
         let lines = text.lines().filter(|line| !line.is_empty());
@@ -88,10 +88,10 @@ pub(super) fn transfer(bench: &Bench) -> Outcome<String> {
         return Ok(format!("{} records", ours.len()));
     }
     let odd: Vec<&String> = ours.symmetric_difference(&theirs).take(4).collect();
-    Err(format!("records that only one has: {odd:?}"))
+    Err(format!("records that only one of them has: {odd:?}"))
 }
 
-/// Signs a zone below `dir`, and gives the trust anchor's file name.
+/// Signs a zone in `dir` and returns the name of the file with its trust anchor.
 fn sign(dir: &Path, name: &str, records: &str) -> Outcome<String> {
     let run = |program: &str, args: &[&str]| Exec::new(program, args).cwd(dir).text();
     let file = format!("{name}.zone");
@@ -115,13 +115,13 @@ fn record(done: &Done) -> Outcome<Value> {
     serde_json::from_str(line).map_err(|error| format!("{error}: {text}{}", done.err()))
 }
 
-/// unbound validating: a good answer is authenticated, a forged one fails and
-/// says why.
+/// Asks a validating unbound: a valid answer is authenticated, and a forged one is
+/// an error with a reason.
 pub(super) fn validating(bench: &Bench) -> Outcome<String> {
     let dir = bench.dir();
     let good = sign(dir, "good.test", "host A 192.0.2.1\n")?;
     let bad = sign(dir, "bad.test", "host A 192.0.2.1\n")?;
-    // Forged after it was signed.
+    // The zone is forged after it was signed.
     let signed = dir.join("bad.test.zone.signed");
     let text = fs::read_to_string(&signed).map_err(|error| error.to_string())?;
     write(
@@ -174,7 +174,8 @@ pub(super) fn validating(bench: &Bench) -> Outcome<String> {
     Ok("AD, RRSIG, signed NXDOMAIN, SERVFAIL with its extended error".to_owned())
 }
 
-/// unbound and dnsdist over TLS, dnsdist over HTTPS, one name and many.
+/// Asks unbound and dnsdist over TLS and dnsdist over HTTPS, for one name and for a
+/// list.
 pub(super) fn encrypted(bench: &Bench) -> Outcome<String> {
     let dir = bench.dir();
     let authority = Authority::new();
@@ -232,5 +233,5 @@ pub(super) fn encrypted(bench: &Bench) -> Outcome<String> {
             ));
         }
     }
-    Ok(format!("{} ways, one name and 2000", servers.len()))
+    Ok(format!("{} transports, one name and 2000", servers.len()))
 }

@@ -1,17 +1,17 @@
-//! Messages out of a stream of bytes (RFC 1035 section 4.2.2): a length of two
-//! bytes before each, whatever pieces they come in.
+//! Splits a byte stream into DNS messages (RFC 1035, section 4.2.2): each is
+//! preceded by its length in two bytes, and may arrive in any number of pieces.
 
-/// Bytes as far as they came.
+/// A buffer for received bytes from which whole messages are taken.
 #[derive(Debug, Default)]
-pub(crate) struct Frames {
+pub(crate) struct FrameBuffer {
     bytes: Vec<u8>,
-    /// Where the next length begins; what is before it has been taken.
+    /// The offset of the next length; everything before it has been taken.
     start: usize,
 }
 
-impl Frames {
-    /// Adds bytes. If all whole messages are taken before more is added, no
-    /// more is held than one message and this piece.
+impl FrameBuffer {
+    /// Appends received bytes. The buffer never exceeds one message and one piece
+    /// if all whole messages are taken before the next call.
     pub(crate) fn extend(&mut self, piece: &[u8]) {
         if self.start > 0 {
             self.bytes.drain(..self.start);
@@ -20,7 +20,7 @@ impl Frames {
         self.bytes.extend_from_slice(piece);
     }
 
-    /// Whether a whole message is there.
+    /// Returns whether a whole message is available.
     pub(crate) fn is_ready(&self) -> bool {
         self.peek().is_some()
     }
@@ -32,9 +32,10 @@ impl Frames {
         Some(message)
     }
 
-    /// Bytes held, those taken already included.
+    /// Returns the size of the buffer in bytes, including messages taken since
+    /// the last [`FrameBuffer::extend`].
     #[cfg(any(test, feature = "fuzzing"))]
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.bytes.len()
     }
 
@@ -52,7 +53,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_make_no_difference(
+        fn messages_do_not_depend_on_the_pieces(
             messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 0..20),
             sizes in proptest::collection::vec(1usize..700, 1..40),
             cut in 0usize..400,
@@ -64,22 +65,22 @@ mod tests {
             }
             // The end may be missing.
             bytes.truncate(bytes.len() - cut.min(bytes.len()));
-            let (mut frames, mut got) = (Frames::default(), Vec::new());
+            let (mut frames, mut taken) = (FrameBuffer::default(), Vec::new());
             let (mut rest, mut sizes) = (&bytes[..], sizes.iter().cycle());
             while !rest.is_empty() {
                 let size = sizes.next().copied().unwrap_or(1).min(rest.len());
                 let (piece, after) = rest.split_at(size);
                 rest = after;
                 frames.extend(piece);
-                prop_assert!(frames.held() <= 2 + 300 + size);
+                prop_assert!(frames.size() <= 2 + 300 + size);
                 while frames.is_ready() {
-                    got.extend(frames.next());
+                    taken.extend(frames.next());
                 }
             }
-            let mut whole = 0;
-            let end = |m: &Vec<u8>| { whole += 2 + m.len(); whole <= bytes.len() };
-            let expected: Vec<_> = messages.iter().cloned().take_while(end).collect();
-            prop_assert_eq!(got, expected);
+            let mut end = 0;
+            let is_whole = |m: &Vec<u8>| { end += 2 + m.len(); end <= bytes.len() };
+            let expected: Vec<_> = messages.iter().cloned().take_while(is_whole).collect();
+            prop_assert_eq!(taken, expected);
         }
     }
 }

@@ -1,6 +1,7 @@
-//! DNS over HTTPS (RFC 8484): a few threads with one client between them,
-//! since that client blocks. Answers come back over a channel, and a byte on
-//! a socket pair wakes the engine.
+//! DNS over HTTPS (RFC 8484).
+//!
+//! The HTTP client blocks, so a few threads share one client. They return answers
+//! over a channel and wake the engine with a byte on a socket pair.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,17 +15,20 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::Kind;
 use ureq::Agent;
 
+use super::failure::{self, ServerFailure};
 use crate::answer::Status;
 use crate::lookup::Failure;
 use crate::tls;
 
-/// Requests under way at once.
+/// The most threads, and so the most requests at a time.
 pub(crate) const THREADS: usize = 8;
 
-/// The largest answer: what a DNS message can be.
-const LARGEST: u64 = 65_535;
+/// The largest answer, in bytes: the largest DNS message.
+const MAX_ANSWER: u64 = 65_535;
 
-/// A query on its way to the server.
+const MEDIA_TYPE: &str = "application/dns-message";
+
+/// A query for one of the threads.
 #[derive(Debug)]
 struct Request {
     token: u64,
@@ -32,17 +36,19 @@ struct Request {
     deadline: Instant,
 }
 
-/// An answer, or why there is none.
-pub(crate) type Answer = (u64, Result<Vec<u8>, (Status, Failure)>);
+/// The token of a query, and its answer or failure.
+pub(crate) type HttpsResult = (u64, Result<Vec<u8>, ServerFailure>);
 
-/// A server's threads.
+/// The client of one server with its threads.
 #[derive(Debug)]
-pub(crate) struct Https {
-    queue: mpsc::Sender<Request>,
-    requests: Arc<Mutex<mpsc::Receiver<Request>>>,
-    answers: mpsc::Receiver<Answer>,
-    sender: mpsc::Sender<Answer>,
-    wake: UnixStream,
+pub(crate) struct HttpsClient {
+    requests: mpsc::Sender<Request>,
+    /// The other end of `requests`, which the threads share.
+    queue: Arc<Mutex<mpsc::Receiver<Request>>>,
+    results: mpsc::Receiver<HttpsResult>,
+    /// The other end of `results`, for new threads.
+    result_sender: mpsc::Sender<HttpsResult>,
+    wake_reader: UnixStream,
     waker: Arc<UnixStream>,
     agent: Agent,
     url: Arc<str>,
@@ -50,13 +56,13 @@ pub(crate) struct Https {
     threads: usize,
 }
 
-impl Https {
-    /// No thread yet; they start with the requests.
+impl HttpsClient {
+    /// Creates a client without threads; they start with the requests.
     pub(crate) fn new(url: &str, get: bool, trust: &tls::Trust) -> io::Result<Self> {
-        let (queue, requests) = mpsc::channel();
-        let (sender, answers) = mpsc::channel();
-        let (wake, waker) = UnixStream::pair()?;
-        wake.set_nonblocking(true)?;
+        let (requests, queue) = mpsc::channel();
+        let (result_sender, results) = mpsc::channel();
+        let (wake_reader, waker) = UnixStream::pair()?;
+        wake_reader.set_nonblocking(true)?;
         waker.set_nonblocking(true)?;
         let agent = Agent::config_builder()
             .http_status_as_error(false)
@@ -69,11 +75,11 @@ impl Https {
             .build()
             .new_agent();
         Ok(Self {
-            queue,
-            requests: Arc::new(Mutex::new(requests)),
-            answers,
-            sender,
-            wake,
+            requests,
+            queue: Arc::new(Mutex::new(queue)),
+            results,
+            result_sender,
+            wake_reader,
             waker: Arc::new(waker),
             agent,
             url: url.into(),
@@ -82,15 +88,15 @@ impl Https {
         })
     }
 
-    /// Sends a query; `busy` requests are under way already.
+    /// Queues a query. Starts a thread if `pending` requests keep all others busy.
     pub(crate) fn send(
         &mut self,
         token: u64,
         message: Vec<u8>,
         deadline: Instant,
-        busy: usize,
+        pending: usize,
     ) -> io::Result<()> {
-        if self.threads < THREADS && busy >= self.threads {
+        if self.threads < THREADS && pending >= self.threads {
             self.spawn()?;
         }
         let request = Request {
@@ -98,41 +104,38 @@ impl Https {
             message,
             deadline,
         };
-        self.queue
+        self.requests
             .send(request)
-            .map_err(|_| io::Error::other("the threads for HTTPS are gone"))
+            .map_err(|_| io::Error::other("the HTTPS threads have ended"))
     }
 
-    /// The next answer that is there.
-    pub(crate) fn receive(&mut self) -> Option<Answer> {
-        let answer = self.answers.try_recv().ok();
-        if answer.is_none() {
+    /// Returns the next result, if one is available.
+    pub(crate) fn receive(&mut self) -> Option<HttpsResult> {
+        let result = self.results.try_recv().ok();
+        if result.is_none() {
             let mut bytes = [0; 64];
-            while matches!(self.wake.read(&mut bytes), Ok(n) if n > 0) {}
-            // One may have come between the look and the reading.
-            return self.answers.try_recv().ok();
+            while matches!(self.wake_reader.read(&mut bytes), Ok(n) if n > 0) {}
+            // A result may have arrived before its wake-up was read.
+            return self.results.try_recv().ok();
         }
-        answer
+        result
     }
 
     fn spawn(&mut self) -> io::Result<()> {
-        let requests = Arc::clone(&self.requests);
-        let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
+        let queue = Arc::clone(&self.queue);
+        let (sender, waker) = (self.result_sender.clone(), Arc::clone(&self.waker));
         let (agent, url, get) = (self.agent.clone(), Arc::clone(&self.url), self.get);
         thread::Builder::new()
             .name("https".to_owned())
             .spawn(move || {
                 loop {
-                    let next = requests
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .recv();
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(request) = next else { return };
                     let answer = exchange(&agent, &url, get, &request);
                     if sender.send((request.token, answer)).is_err() {
                         return;
                     }
-                    // A full pair wakes the reader as well as one byte more.
+                    // If the pair is full, the reader will wake up anyway.
                     let _ = (&*waker).write(&[0]);
                 }
             })?;
@@ -141,37 +144,36 @@ impl Https {
     }
 }
 
-impl AsFd for Https {
+impl AsFd for HttpsClient {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+        self.wake_reader.as_fd()
     }
 }
 
-const MEDIA: &str = "application/dns-message";
-
+/// Sends a query by GET or POST and returns the DNS message of the response.
 fn exchange(
     agent: &Agent,
     url: &str,
     get: bool,
     request: &Request,
-) -> Result<Vec<u8>, (Status, Failure)> {
-    let left = request.deadline.saturating_duration_since(Instant::now());
-    let left = Some(left.max(Duration::from_millis(1)));
+) -> Result<Vec<u8>, ServerFailure> {
+    let timeout = request.deadline.saturating_duration_since(Instant::now());
+    let timeout = Some(timeout.max(Duration::from_millis(1)));
     let response = if get {
         let join = if url.contains('?') { '&' } else { '?' };
         let full = format!(
             "{url}{join}dns={}",
             URL_SAFE_NO_PAD.encode(&request.message)
         );
-        let request = agent.get(full).config().timeout_global(left).build();
-        request.header("accept", MEDIA).call()
+        let request = agent.get(full).config().timeout_global(timeout).build();
+        request.header("accept", MEDIA_TYPE).call()
     } else {
-        let post = agent.post(url).config().timeout_global(left).build();
-        post.header("accept", MEDIA)
-            .content_type(MEDIA)
+        let post = agent.post(url).config().timeout_global(timeout).build();
+        post.header("accept", MEDIA_TYPE)
+            .content_type(MEDIA_TYPE)
             .send(&request.message)
     };
-    let mut response = response.map_err(|e| of_ureq(&e, url))?;
+    let mut response = response.map_err(|e| from_ureq(&e, url))?;
     let status = response.status();
     if !status.is_success() {
         return Err(failed(
@@ -180,30 +182,27 @@ fn exchange(
             format!("{url} answered with HTTP status {}", status.as_u16()),
         ));
     }
-    let media = response.body().mime_type().unwrap_or_default();
-    if !media.eq_ignore_ascii_case(MEDIA) {
-        let message = format!("{url} answered with {media}, not a DNS message");
+    let media_type = response.body().mime_type().unwrap_or_default();
+    if !media_type.eq_ignore_ascii_case(MEDIA_TYPE) {
+        let message = format!("{url} answered with {media_type}, not a DNS message");
         return Err(failed(Status::Malformed, Kind::Protocol, message));
     }
-    let body = response.body_mut().with_config().limit(LARGEST);
-    body.read_to_vec().map_err(|e| of_ureq(&e, url))
+    let body = response.body_mut().with_config().limit(MAX_ANSWER);
+    body.read_to_vec().map_err(|e| from_ureq(&e, url))
 }
 
-fn failed(status: Status, kind: Kind, message: String) -> (Status, Failure) {
+fn failed(status: Status, kind: Kind, message: String) -> ServerFailure {
     (status, Failure { kind, message })
 }
 
-fn of_ureq(error: &ureq::Error, url: &str) -> (Status, Failure) {
-    let plain = |status, kind, text: &str| failed(status, kind, format!("{url}: {text}"));
+/// Describes an error of the HTTP client.
+fn from_ureq(error: &ureq::Error, url: &str) -> ServerFailure {
+    let at_url = |status, kind, text: &str| failed(status, kind, format!("{url}: {text}"));
     match error {
-        ureq::Error::Timeout(_) => failed(
-            Status::Timeout,
-            Kind::Timeout,
-            format!("no answer from {url} in time"),
-        ),
+        ureq::Error::Timeout(_) => failure::timeout(url),
         ureq::Error::Io(e) => {
             if let Some(cause) = tls::cause(e) {
-                plain(Status::Tls, Kind::Tls, &cause)
+                at_url(Status::Tls, Kind::Tls, &cause)
             } else if matches!(
                 e.kind(),
                 io::ErrorKind::UnexpectedEof
@@ -211,44 +210,38 @@ fn of_ureq(error: &ureq::Error, url: &str) -> (Status, Failure) {
                     | io::ErrorKind::ConnectionReset
                     | io::ErrorKind::ConnectionAborted
             ) {
-                // A server of HTTP/2 alone ends the connection, and whether
-                // that shows as an end or as a reset is chance.
+                // A server that requires HTTP/2 closes the connection, and it is a
+                // matter of timing whether that appears as an end or as a reset.
                 let text = "connection closed without an answer; resolve speaks HTTP/1.1 only, \
                             the server may require HTTP/2";
-                plain(Status::Malformed, Kind::Protocol, text)
+                at_url(Status::Malformed, Kind::Protocol, text)
             } else {
-                let kind = Kind::of_io(e);
-                let status = match kind {
-                    Kind::Timeout => Status::Timeout,
-                    Kind::Protocol => Status::Malformed,
-                    Kind::Permission | Kind::System => Status::System,
-                    _ => Status::Unreachable,
-                };
-                plain(status, kind, &common::error::io_message(e))
+                let (status, kind) = failure::classify_io(e);
+                at_url(status, kind, &common::error::io_message(e))
             }
         }
-        ureq::Error::Rustls(e) => plain(Status::Tls, Kind::Tls, &tls::sentence(e)),
-        ureq::Error::Tls(text) => plain(Status::Tls, Kind::Tls, text),
-        ureq::Error::HostNotFound => plain(
+        ureq::Error::Rustls(e) => at_url(Status::Tls, Kind::Tls, &tls::sentence(e)),
+        ureq::Error::Tls(text) => at_url(Status::Tls, Kind::Tls, text),
+        ureq::Error::HostNotFound => at_url(
             Status::Unreachable,
             Kind::Name,
             "cannot resolve the server's host name",
         ),
         ureq::Error::ConnectionFailed => {
-            plain(Status::Unreachable, Kind::Unreachable, "connection failed")
+            at_url(Status::Unreachable, Kind::Unreachable, "connection failed")
         }
         ureq::Error::BodyExceedsLimit(_) => {
             let text = "the answer is longer than a DNS message";
-            plain(Status::Malformed, Kind::Protocol, text)
+            at_url(Status::Malformed, Kind::Protocol, text)
         }
         ureq::Error::LargeResponseHeader(..) => {
-            let text = "the head of the HTTP response is longer than 64 KiB";
-            plain(Status::Malformed, Kind::Protocol, text)
+            let text = "the header of the HTTP response is longer than 64 KiB";
+            at_url(Status::Malformed, Kind::Protocol, text)
         }
         ureq::Error::Protocol(e) => {
             let text = format!("not a valid HTTP/1.1 response: {e}");
-            plain(Status::Malformed, Kind::Protocol, &text)
+            at_url(Status::Malformed, Kind::Protocol, &text)
         }
-        e => plain(Status::Malformed, Kind::Protocol, &e.to_string()),
+        e => at_url(Status::Malformed, Kind::Protocol, &e.to_string()),
     }
 }

@@ -1,30 +1,33 @@
-//! The direct path: any number of lookups at once, one loop, one thread.
+//! The direct path: asks DNS servers, with any number of lookups at a time, in one
+//! loop on one thread.
 //!
-//! A lookup is a [`job::Job`]. It asks its servers in order, the next one
-//! when the current one has failed or been silent for longer than its round
-//! trips explain, and begins again when all were silent, all under one
-//! deadline. Every query keeps its id until the lookup ends, so a late answer
-//! counts. How many queries a server gets at once is [`flow`]'s business, how
-//! they get there that of [`udp`], [`stream`] and [`https`].
+//! A lookup is a [`PendingLookup`]. It asks its servers in order: the next one
+//! when a server has failed or its retransmission timeout has expired, and the
+//! first one again after the last, until the lookup's deadline. Every query keeps
+//! its ID until the lookup ends, so that late answers count. [`window`], [`rtt`]
+//! and [`limiter`] decide how many queries a server gets and when they are repeated;
+//! [`udp`], [`stream`] and [`https`] transport them.
 //!
-//! The caller submits lookups while [`Engine::wants`] more, and calls
-//! [`Engine::turn`] until all are done. One lookup from the command line takes
-//! the same way as a million from a file.
+//! The caller submits lookups while [`Engine::has_room`] and calls
+//! [`Engine::turn`] until all have finished. A single lookup of the command line
+//! takes the same path as a list of a million names.
 
-mod absence;
-mod answering;
-mod connections;
 pub(crate) mod failure;
-mod flow;
 pub(crate) mod frames;
 #[cfg_attr(not(feature = "tls"), path = "no_https.rs")]
 mod https;
-mod job;
-mod ports;
-mod sending;
+mod limiter;
+mod pause;
+mod pending;
+mod receive;
+mod reconnect;
+mod rtt;
+mod send;
+mod socket_pool;
 mod stream;
 mod udp;
 mod upstream;
+mod window;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -37,295 +40,301 @@ use common::{Error, Result};
 use domain::base::iana::Rtype;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-pub(crate) use self::job::Slab;
-use self::job::{Flight, Job, Via};
-use self::udp::Ids;
+use self::pending::{InFlightQuery, PendingLookup, SentVia};
+use self::udp::QueryIds;
 use self::upstream::Upstream;
-use crate::answer::Status;
-use crate::drive::Backend;
-use crate::lookup::{Asked, Lookup};
-use crate::server::{Protocol, Server, Way};
-use crate::sys::Inbox;
+use crate::backend::Backend;
+use crate::lookup::Lookup;
+use crate::server::Server;
+use crate::slab::Slab;
+use crate::sys::RecvBatch;
 use crate::tls::{self, Trust};
-use crate::wire::edns::Wish;
+use crate::wire::edns::EdnsOptions;
 use crate::wire::{OwnedName, Question};
 
-/// Lookups that may wait to be sent, and lookups under way in all.
-const WAITING: usize = 256;
-const UNDER_WAY: usize = 10_000;
+/// Lookups that may wait for their first query.
+const MAX_WAITING: usize = 256;
 
-/// Servers fit into a mask.
+/// Lookups that may be pending in all.
+const MAX_PENDING: usize = 10_000;
+
+/// The most servers: each is a bit of a mask.
 pub(crate) const SERVERS_MAX: usize = 64;
 
-/// How to ask.
+/// The options of all lookups of an engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) servers: Vec<Server>,
-    /// For one lookup over all tries and servers.
+    /// The time for one lookup, across retries and servers.
     pub(crate) timeout: Duration,
-    /// How long a server may be silent before its round trips are known.
-    pub(crate) patience: Duration,
-    /// How often each server is asked, if not until the timeout.
+    /// The retransmission timeout until round-trip times are known.
+    pub(crate) initial_timeout: Duration,
+    /// The number of queries to each server; `None` to ask until `timeout`.
     pub(crate) attempts: Option<u32>,
-    /// Begin with another server each time.
+    /// Whether each lookup starts with the next server.
     pub(crate) rotate: bool,
-    pub(crate) edns: Wish,
+    pub(crate) edns: EdnsOptions,
     pub(crate) recurse: bool,
     pub(crate) tcp: bool,
-    /// Queries a second to each server.
+    /// Queries per second to each server.
     pub(crate) rate: Option<u32>,
-    /// Many lookups are to come.
-    pub(crate) bulk: bool,
-    /// Keep the owners of records, whole messages, and what each server said
-    /// that failed, to be shown.
-    pub(crate) owners: bool,
-    pub(crate) messages: bool,
-    pub(crate) faults: bool,
-    /// A referral is an answer, not a reason to ask the next server.
-    pub(crate) referrals: bool,
-    /// For servers that want TLS.
+    /// Whether many lookups are expected.
+    pub(crate) is_bulk: bool,
+    /// Whether to keep the owners of records.
+    pub(crate) keep_owners: bool,
+    /// Whether to keep whole messages.
+    pub(crate) keep_messages: bool,
+    /// Whether to keep the failures of all servers.
+    pub(crate) keep_failures: bool,
+    /// Whether a referral is an answer and not a reason to ask the next server.
+    pub(crate) accept_referrals: bool,
+    /// The TLS configuration, if a server needs one.
     pub(crate) tls: Option<Arc<tls::Config>>,
+    /// The trusted certificate authorities, if a server needs them.
     pub(crate) trust: Option<Trust>,
 }
 
-/// A lookup to be made.
+/// A lookup to be submitted.
 #[derive(Debug)]
-pub(crate) struct Ask {
-    /// Comes back with the outcome.
-    pub(crate) ticket: u64,
+pub(crate) struct LookupRequest {
+    /// Identifies the result of the lookup.
+    pub(crate) token: u64,
     pub(crate) name: OwnedName,
     pub(crate) rtype: Rtype,
-    /// Further names if this one has no answer, last first.
-    pub(crate) more: Vec<OwnedName>,
-    /// The number of the one server to ask.
-    pub(crate) only: Option<usize>,
+    /// The names to try if this one has no answer, in reverse order.
+    pub(crate) candidates: Vec<OwnedName>,
+    /// The index of the only server to ask, or `None` to ask all.
+    pub(crate) only_server: Option<usize>,
 }
 
-/// Figures for `-v`.
+/// Counters for the summary of `-v`.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Figures {
+pub(crate) struct Stats {
     pub(crate) queries: u64,
+    /// Queries that followed another one for the same name and type.
     pub(crate) repeated: u64,
-    /// Packets that were no answer to anything asked.
+    /// Packets that answered no query.
     pub(crate) ignored: u64,
 }
 
-/// A job's place and its serial number there.
-type Key = (u32, u32);
+/// The slab key and the serial number of a lookup.
+type LookupId = (u32, u32);
 
-/// All lookups under way.
+/// The engine with its servers and all pending lookups.
 #[derive(Debug)]
 pub(crate) struct Engine {
     settings: Settings,
     upstreams: Vec<Upstream>,
-    jobs: Slab<Job>,
-    flights: Slab<Flight>,
+    lookups: Slab<PendingLookup>,
+    queries: Slab<InFlightQuery>,
+    /// The last serial number of a lookup or query.
     serial: u32,
-    /// When, whose, and the number of the job's timer.
-    timers: BinaryHeap<Reverse<(Instant, Key, u32)>>,
-    /// Lookups that want to ask again, and those that have not asked yet.
-    again: VecDeque<Key>,
-    fresh: VecDeque<Key>,
-    done: Vec<(u64, Lookup)>,
-    ids: Ids,
-    inbox: Option<Inbox>,
-    figures: Figures,
+    /// The time, the lookup, and the serial number of each timer.
+    timers: BinaryHeap<Reverse<(Instant, LookupId, u32)>>,
+    /// Lookups that wait to send a further query.
+    retry_queue: VecDeque<LookupId>,
+    /// Lookups that wait to send their first query.
+    new_queue: VecDeque<LookupId>,
+    finished: Vec<(u64, Lookup)>,
+    ids: QueryIds,
+    recv_batch: Option<RecvBatch>,
+    stats: Stats,
     /// Whether the last turn received anything over UDP.
-    busy: bool,
-    /// Whether anything happened since [`Engine::admit`] that may let another
-    /// query go, so that waiting would be wrong.
-    stirred: bool,
-    /// Lookups submitted, counted from anywhere: which server begins.
-    turns: usize,
-    /// When [`Engine::turn`] returned.
-    left: Option<Instant>,
+    received_udp: bool,
+    /// Whether something has happened since [`Engine::admit`] that may allow
+    /// another query, so that the engine must not wait.
+    needs_admit: bool,
+    /// A counter of lookups, with a random start, which selects the first server.
+    rotation: usize,
+    /// When [`Engine::turn`] last returned.
+    paused_at: Option<Instant>,
 }
 
 impl Engine {
-    /// An engine without lookups; sockets are opened when they are needed.
+    /// Creates an engine without lookups; sockets are opened when needed.
     pub(crate) fn new(settings: Settings) -> Result<Self> {
-        let mut ids = Ids::new();
+        let mut ids = QueryIds::new();
         let upstreams: io::Result<Vec<Upstream>> = settings
             .servers
             .iter()
             .map(|server| Upstream::new(server.clone(), &settings, &mut ids))
             .collect();
-        // One name a process, and still not always the same server.
-        let turns = ids.draw().map_err(|e| Error::local(&e))?.into();
+        // Processes that look up a single name must not all start with the same
+        // server.
+        let rotation = ids.draw().map_err(|e| Error::local(&e))?.into();
         Ok(Self {
             upstreams: upstreams.map_err(|e| Error::local(&e))?,
             settings,
-            jobs: Slab::new(),
-            flights: Slab::new(),
+            lookups: Slab::new(),
+            queries: Slab::new(),
             serial: 0,
             timers: BinaryHeap::new(),
-            again: VecDeque::new(),
-            fresh: VecDeque::new(),
-            done: Vec::new(),
+            retry_queue: VecDeque::new(),
+            new_queue: VecDeque::new(),
+            finished: Vec::new(),
             ids,
-            inbox: None,
-            figures: Figures::default(),
-            busy: false,
-            stirred: false,
-            turns,
-            left: None,
+            recv_batch: None,
+            stats: Stats::default(),
+            received_udp: false,
+            needs_admit: false,
+            rotation,
+            paused_at: None,
         })
     }
 
-    /// The figures so far.
-    pub(crate) fn figures(&self) -> Figures {
-        self.figures
+    pub(crate) fn stats(&self) -> Stats {
+        self.stats
     }
 
-    /// Whether more lookups should be submitted before the next turn.
-    pub(crate) fn wants(&self) -> bool {
-        self.fresh.len() < WAITING && self.jobs.len() < UNDER_WAY
+    /// Returns whether more lookups should be submitted before the next turn.
+    pub(crate) fn has_room(&self) -> bool {
+        self.new_queue.len() < MAX_WAITING && self.lookups.len() < MAX_PENDING
     }
 
-    /// Whether nothing is under way.
+    /// Returns whether no lookup is pending and no result waits.
     pub(crate) fn is_idle(&self) -> bool {
-        self.jobs.len() == 0 && self.done.is_empty()
+        self.lookups.len() == 0 && self.finished.is_empty()
     }
 
-    /// What has come to its end.
-    pub(crate) fn done(&mut self) -> Vec<(u64, Lookup)> {
-        std::mem::take(&mut self.done)
+    /// Takes the results of finished lookups.
+    pub(crate) fn take_finished(&mut self) -> Vec<(u64, Lookup)> {
+        std::mem::take(&mut self.finished)
     }
 
-    /// Makes one lookup under way; its time begins when it is first sent.
-    pub(crate) fn submit(&mut self, ask: Ask) {
+    /// Submits a lookup. Its time starts when its first query is sent.
+    pub(crate) fn submit(&mut self, request: LookupRequest) {
         self.serial = self.serial.wrapping_add(1);
-        self.turns = self.turns.wrapping_add(1);
+        self.rotation = self.rotation.wrapping_add(1);
         let servers = self.upstreams.len();
-        let first = match ask.only {
+        let first_server = match request.only_server {
             Some(only) => only,
-            None if self.settings.rotate => self.turns % servers,
+            None if self.settings.rotate => self.rotation % servers,
             None => 0,
         };
-        let slot = self.jobs.insert(Job {
+        let slot = self.lookups.insert(PendingLookup {
             serial: self.serial,
-            ticket: ask.ticket,
-            question: Question::new(ask.name, ask.rtype),
-            more: ask.more,
-            only: ask.only,
-            first,
-            turn: 0,
+            token: request.token,
+            question: Question::new(request.name, request.rtype),
+            candidates: request.candidates,
+            only_server: request.only_server,
+            first_server,
+            next_server: 0,
             started: None,
             deadline: Instant::now(),
-            timer: 0,
+            timer_serial: 0,
             tries: 0,
-            round: 0,
+            attempts: 0,
             failed: 0,
-            plain: 0,
-            stream: 0,
+            no_edns: 0,
+            force_tcp: 0,
             truncated: 0,
-            cookie: 0,
-            unproven: 0,
+            cookie_refused: 0,
+            cookie_missing: 0,
             reconnects: 0,
-            barren: 0,
-            fault: None,
-            fallback: None,
-            message: None,
-            told: Vec::new(),
+            empty_closes: 0,
+            worst_failure: None,
+            worst_reply: None,
+            incomplete: None,
+            failures: Vec::new(),
             nodata: None,
-            flights: Vec::new(),
+            queries: Vec::new(),
         });
-        self.fresh.push_back((slot, self.serial));
+        self.new_queue.push_back((slot, self.serial));
     }
 
-    /// Makes all lookups and waits for them.
-    pub(crate) fn ask(&mut self, asks: Vec<Ask>) -> Result<Vec<(u64, Lookup)>> {
-        let mut done = Vec::with_capacity(asks.len());
-        for ask in asks {
-            self.submit(ask);
+    /// Submits all lookups and waits for their results.
+    pub(crate) fn run(&mut self, requests: Vec<LookupRequest>) -> Result<Vec<(u64, Lookup)>> {
+        let mut results = Vec::with_capacity(requests.len());
+        for request in requests {
+            self.submit(request);
         }
         while !self.is_idle() {
             self.turn(None, None, &mut || Ok(()))?;
-            done.append(&mut self.done);
+            results.append(&mut self.finished);
         }
-        Ok(done)
+        Ok(results)
     }
 
-    /// Sends what may be sent, then waits for answers, a timer, `extra` or
-    /// `until`, calling `idle` before it waits. Says whether `extra` was ready.
+    /// Sends the queries that may be sent. If nothing else can be done, calls
+    /// `before_wait` and waits for answers, a timer, `extra_fd` or `until`.
     pub(crate) fn turn(
         &mut self,
-        extra: Option<BorrowedFd<'_>>,
+        extra_fd: Option<BorrowedFd<'_>>,
         until: Option<Instant>,
-        idle: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<bool> {
+        before_wait: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
         let now = Instant::now();
-        self.make_up(self.left, now);
-        let extra = self.advance(now, extra, until, idle);
-        self.left = Some(Instant::now());
-        extra
+        self.shift_times(self.paused_at, now);
+        let result = self.turn_at(now, extra_fd, until, before_wait);
+        self.paused_at = Some(Instant::now());
+        result
     }
 
-    /// [`Engine::turn`] from `now` on.
-    fn advance(
+    /// Implements [`Engine::turn`], starting at `now`.
+    fn turn_at(
         &mut self,
         now: Instant,
-        extra: Option<BorrowedFd<'_>>,
+        extra_fd: Option<BorrowedFd<'_>>,
         until: Option<Instant>,
-        idle: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<bool> {
-        self.fire(now);
-        let paced = self.admit(now);
+        before_wait: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        self.run_timers(now);
+        let next_send = self.admit(now);
         self.flush(now);
-        if !self.done.is_empty() || self.stirred {
-            return Ok(false);
+        if !self.finished.is_empty() || self.needs_admit {
+            return Ok(());
         }
-        if self.busy {
-            // More has probably come meanwhile; asking first would cost a
-            // call.
-            self.busy = self.receive_all(Instant::now());
-            if self.busy || !self.done.is_empty() || self.stirred {
-                return Ok(false);
+        if self.received_udp {
+            // More has probably arrived; polling first would cost a system call.
+            self.received_udp = self.receive_all_udp(Instant::now());
+            if self.received_udp || !self.finished.is_empty() || self.needs_admit {
+                return Ok(());
             }
         }
         let before = Instant::now();
-        idle()?;
+        before_wait()?;
         let after = Instant::now();
-        self.make_up(Some(before), after);
-        self.wait(after, earliest(paced, until), extra)
+        self.shift_times(Some(before), after);
+        self.wait(after, earliest(next_send, until), extra_fd)
     }
 
-    /// Waits for sockets, timers and `extra`, and reads what came.
+    /// Waits for sockets, timers, `until` and `extra_fd`, and reads the answers
+    /// that arrived.
     fn wait(
         &mut self,
         now: Instant,
-        paced: Option<Instant>,
-        extra: Option<BorrowedFd<'_>>,
-    ) -> Result<bool> {
+        until: Option<Instant>,
+        extra_fd: Option<BorrowedFd<'_>>,
+    ) -> Result<()> {
         let timer = self.timers.peek().map(|Reverse((at, _, _))| *at);
-        let until = earliest(timer, paced);
+        let until = earliest(timer, until);
         let timeout = until.map(|at| at.saturating_duration_since(now));
         let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
-        let mut which = Vec::new();
+        let mut sources = Vec::new();
         let mut fds = Vec::new();
         for (index, upstream) in self.upstreams.iter().enumerate() {
-            for (number, port) in upstream.ports.iter() {
-                if port.in_use > 0 {
-                    which.push((index, Via::Port(number)));
-                    fds.push(PollFd::new(&port.socket, interest(port.pending())));
+            for (number, socket) in upstream.sockets.iter() {
+                if socket.outstanding > 0 {
+                    sources.push((index, SentVia::Udp(number)));
+                    fds.push(PollFd::new(&socket.socket, interest(socket.has_unsent())));
                 }
             }
             for (number, stream) in upstream.streams.iter().enumerate() {
                 if let Some(stream) = stream {
-                    which.push((index, Via::Stream(number)));
+                    sources.push((index, SentVia::Stream(number)));
                     fds.push(PollFd::new(stream, interest(stream.wants_write())));
                 }
             }
-            if let Some(https) = upstream.https.as_ref().filter(|_| upstream.counted > 0) {
-                which.push((index, Via::Https));
+            if let Some(https) = upstream.https.as_ref().filter(|_| upstream.in_window > 0) {
+                sources.push((index, SentVia::Https));
                 fds.push(PollFd::new(https, PollFlags::IN));
             }
         }
-        if let Some(extra) = &extra {
-            fds.push(PollFd::new(extra, PollFlags::IN));
+        if let Some(extra_fd) = &extra_fd {
+            fds.push(PollFd::new(extra_fd, PollFlags::IN));
         }
         if fds.is_empty() && timeout.is_none() {
-            return Ok(false);
+            return Ok(());
         }
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -333,28 +342,29 @@ impl Engine {
         }
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
-        let extra = extra.is_some() && ready.last() == Some(&true);
         let now = Instant::now();
-        for ((index, via), _) in which.into_iter().zip(ready).filter(|(_, ready)| *ready) {
+        for ((index, via), _) in sources.into_iter().zip(ready).filter(|(_, ready)| *ready) {
             match via {
-                Via::Port(number) => self.busy |= self.receive(index, number, now),
-                Via::Stream(number) => self.drive(index, number, now),
-                Via::Https => self.collect(index, now),
+                SentVia::Udp(number) => {
+                    self.received_udp |= self.receive_udp(index, number, now);
+                }
+                SentVia::Stream(number) => self.drive_stream(index, number, now),
+                SentVia::Https => self.receive_https(index, now),
             }
         }
-        Ok(extra)
+        Ok(())
     }
 }
 
 impl Backend for Engine {
-    type Question = Ask;
+    type Question = LookupRequest;
 
-    fn wants(&self) -> bool {
-        self.wants()
+    fn has_room(&self) -> bool {
+        self.has_room()
     }
 
-    fn submit(&mut self, ticket: u64, ask: Ask) {
-        self.submit(Ask { ticket, ..ask });
+    fn submit(&mut self, token: u64, request: LookupRequest) {
+        self.submit(LookupRequest { token, ..request });
     }
 
     fn is_idle(&self) -> bool {
@@ -363,15 +373,15 @@ impl Backend for Engine {
 
     fn turn(
         &mut self,
-        extra: Option<BorrowedFd<'_>>,
+        extra_fd: Option<BorrowedFd<'_>>,
         until: Option<Instant>,
-        idle: &mut dyn FnMut() -> Result<()>,
+        before_wait: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
-        self.turn(extra, until, idle).map(drop)
+        self.turn(extra_fd, until, before_wait)
     }
 
-    fn done(&mut self) -> Vec<(u64, Lookup)> {
-        self.done()
+    fn take_finished(&mut self) -> Vec<(u64, Lookup)> {
+        self.take_finished()
     }
 }
 
@@ -382,15 +392,15 @@ fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     }
 }
 
-fn interest(write: bool) -> PollFlags {
-    if write {
+fn interest(wants_write: bool) -> PollFlags {
+    if wants_write {
         PollFlags::IN | PollFlags::OUT
     } else {
         PollFlags::IN
     }
 }
 
-/// One unpredictable number.
+/// Returns an unpredictable number. Fails if the system has no random numbers.
 pub(crate) fn random_id() -> io::Result<u16> {
-    Ids::new().draw()
+    QueryIds::new().draw()
 }

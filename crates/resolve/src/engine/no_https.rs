@@ -1,25 +1,24 @@
-//! What stands for DNS over HTTPS in a build without TLS: a type that has no
-//! value.
+//! A substitute for `https.rs` in builds without TLS: a client type that has no
+//! value, so that its methods can never be called.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use crate::answer::Status;
-use crate::lookup::Failure;
+use super::failure::ServerFailure;
 use crate::tls::Trust;
 
-/// As many as with TLS, though none will run.
+/// The window of an HTTPS server, as in builds with TLS.
 pub(crate) const THREADS: usize = 8;
 
-/// An answer, or why there is none.
-pub(crate) type Answer = (u64, Result<Vec<u8>, (Status, Failure)>);
+/// The token of a query, and its answer or failure.
+pub(crate) type HttpsResult = (u64, Result<Vec<u8>, ServerFailure>);
 
-/// A server's threads.
+/// A client that cannot exist.
 #[derive(Debug)]
-pub(crate) enum Https {}
+pub(crate) enum HttpsClient {}
 
-impl Https {
+impl HttpsClient {
     pub(crate) fn new(_url: &str, _get: bool, trust: &Trust) -> io::Result<Self> {
         match *trust {}
     }
@@ -29,17 +28,17 @@ impl Https {
         _token: u64,
         _message: Vec<u8>,
         _deadline: Instant,
-        _busy: usize,
+        _pending: usize,
     ) -> io::Result<()> {
         match *self {}
     }
 
-    pub(crate) fn receive(&mut self) -> Option<Answer> {
+    pub(crate) fn receive(&mut self) -> Option<HttpsResult> {
         match *self {}
     }
 }
 
-impl AsFd for Https {
+impl AsFd for HttpsClient {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match *self {}
     }

@@ -1,6 +1,8 @@
-//! A connection to a server with many queries on it at once (RFC 7766), over
-//! TCP or TLS, never blocking: a length before each message, whatever pieces
-//! they come in.
+//! A non-blocking connection to a server, over TCP or TLS, with many queries
+//! outstanding at a time (RFC 7766).
+//!
+//! Queries wait in a queue until the connection may send them. A message is
+//! preceded by its length and may arrive in any number of pieces.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -10,47 +12,48 @@ use std::time::Instant;
 
 use socket2::{Domain, Socket, Type};
 
-use super::frames::Frames;
-use super::udp::Ids;
+use super::frames::FrameBuffer;
+use super::udp::QueryIds;
 use crate::tls::Session;
 
-/// A connection, perhaps not established yet.
+/// A connection that may not be established yet.
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: TcpStream,
-    connected: bool,
+    is_connected: bool,
     tls: Option<Box<Session>>,
-    /// Bytes to be written to the socket or, with TLS, into it.
-    out: VecDeque<u8>,
-    /// Messages that wait for their turn, with their ids.
-    unsent: VecDeque<(u16, Vec<u8>)>,
-    /// How many have gone out and are not answered, and how many may be.
-    flying: usize,
+    /// Bytes to be written to the socket or, with TLS, to the session.
+    write_buffer: VecDeque<u8>,
+    /// Messages that wait to be sent, with their IDs.
+    queue: VecDeque<(u16, Vec<u8>)>,
+    /// Queries that were sent and are not answered.
+    unanswered: usize,
+    /// The most queries that may be unanswered.
     limit: usize,
-    /// How many it could be relied on to take when it was opened.
-    start: usize,
-    inbox: Frames,
-    /// What an id belongs to.
-    flights: HashMap<u16, Held>,
-    /// Messages that came.
+    /// The limit with which the connection was opened.
+    initial_limit: usize,
+    frames: FrameBuffer,
+    queries: HashMap<u16, QueuedQuery>,
+    /// The number of messages received.
     pub(crate) answered: usize,
-    /// When anything last came.
-    pub(crate) heard: Option<Instant>,
-    ended: bool,
+    /// The time at which bytes last arrived.
+    pub(crate) last_read: Option<Instant>,
+    has_ended: bool,
 }
 
-/// A query on a connection.
+/// A query on a connection, in the queue or sent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Held {
-    pub(crate) flight: u32,
-    /// When it went out, if it has.
+pub(crate) struct QueuedQuery {
+    /// The slab key of the query.
+    pub(crate) key: u32,
+    /// The time at which it left the queue.
     pub(crate) sent: Option<Instant>,
 }
 
 impl Stream {
-    /// Begins to connect. No more than `limit` queries are out at once: a
-    /// server that ends connections after some queries takes as many, and
-    /// those behind them would go out for nothing.
+    /// Starts to connect. At most `limit` queries are unanswered at a time: a
+    /// server that closes connections after some queries takes that many, and
+    /// further ones would be sent in vain.
     pub(crate) fn open(
         address: SocketAddr,
         tls: Option<Box<Session>>,
@@ -65,36 +68,37 @@ impl Stream {
         }
         Ok(Self {
             socket: socket.into(),
-            connected: false,
+            is_connected: false,
             tls,
-            out: VecDeque::new(),
-            unsent: VecDeque::new(),
-            flying: 0,
+            write_buffer: VecDeque::new(),
+            queue: VecDeque::new(),
+            unanswered: 0,
             limit,
-            start: limit,
-            inbox: Frames::default(),
-            flights: HashMap::new(),
+            initial_limit: limit,
+            frames: FrameBuffer::default(),
+            queries: HashMap::new(),
             answered: 0,
-            heard: None,
-            ended: false,
+            last_read: None,
+            has_ended: false,
         })
     }
 
-    /// Whether it came to be: connected and, with TLS, shaken hands on.
+    /// Returns whether it is connected and the TLS handshake, if any, complete.
     pub(crate) fn is_established(&self) -> bool {
-        self.connected && !self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+        self.is_connected && !self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
-    /// Queues a message, composed with an id of its own.
+    /// Queues the message that `compose` writes, with a new ID, and returns the
+    /// ID. Fails if the message is longer than 65,535 bytes.
     pub(crate) fn send(
         &mut self,
-        ids: &mut Ids,
-        flight: u32,
+        ids: &mut QueryIds,
+        key: u32,
         compose: impl FnOnce(u16, &mut Vec<u8>),
     ) -> io::Result<u16> {
         let id = loop {
             let id = ids.draw()?;
-            if !self.flights.contains_key(&id) {
+            if !self.queries.contains_key(&id) {
                 break id;
             }
         };
@@ -103,114 +107,121 @@ impl Stream {
         let length = u16::try_from(message.len() - 2)
             .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         message[..2].copy_from_slice(&length.to_be_bytes());
-        self.unsent.push_back((id, message));
+        self.queue.push_back((id, message));
         let sent = None;
-        self.flights.insert(id, Held { flight, sent });
+        self.queries.insert(id, QueuedQuery { key, sent });
         Ok(id)
     }
 
-    /// Gives an id back.
+    /// Makes an ID available again and removes its query from the queue.
     pub(crate) fn release(&mut self, id: u16) {
-        match self.flights.remove(&id) {
-            Some(held) if held.sent.is_some() => self.flying -= 1,
-            Some(_) => self.unsent.retain(|(other, _)| *other != id),
+        match self.queries.remove(&id) {
+            Some(query) if query.sent.is_some() => self.unanswered -= 1,
+            Some(_) => self.queue.retain(|(other, _)| *other != id),
             None => {}
         }
     }
 
-    /// The flight an id belongs to and when it went out, if it has.
-    pub(crate) fn flight(&self, id: u16) -> Option<(u32, Instant)> {
-        let held = self.flights.get(&id)?;
-        Some((held.flight, held.sent?))
+    /// Returns the slab key of the query with this ID and when it was sent;
+    /// `None` if it is still in the queue.
+    pub(crate) fn sent_query(&self, id: u16) -> Option<(u32, Instant)> {
+        let query = self.queries.get(&id)?;
+        Some((query.key, query.sent?))
     }
 
-    /// How many more it would let out now.
-    pub(crate) fn spare(&self) -> usize {
-        self.limit.saturating_sub(self.flights.len())
+    /// Returns how many more queries it would send now.
+    pub(crate) fn spare_capacity(&self) -> usize {
+        self.limit.saturating_sub(self.queries.len())
     }
 
-    /// How many wait for their turn, and how many there are with them.
-    pub(crate) fn load(&self) -> (usize, usize) {
-        (self.unsent.len(), self.flights.len())
+    /// Returns the length of the queue.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
     }
 
-    /// Everything on it.
-    pub(crate) fn all(&self) -> Vec<Held> {
-        self.flights.values().copied().collect()
+    /// Returns how many queries are in the queue or unanswered.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.queries.len()
     }
 
-    /// How many queries the next connection may have out at once, after this
-    /// one has ended: as many as it answered, if it left others unanswered.
-    pub(crate) fn next_limit(&self) -> usize {
-        if self.flying == 0 {
+    /// Returns all queries in the queue or unanswered.
+    pub(crate) fn queries(&self) -> Vec<QueuedQuery> {
+        self.queries.values().copied().collect()
+    }
+
+    /// Returns the limit for the connection that follows this one: the number of
+    /// queries that were answered, if others were not.
+    pub(crate) fn limit_for_next(&self) -> usize {
+        if self.unanswered == 0 {
             return self.limit;
         }
         self.answered.max(1)
     }
 
-    /// Whether to wait for the socket to take bytes. During a handshake
-    /// messages wait for the server's word, not for the socket.
+    /// Returns whether to wait until the socket is writable. During a handshake
+    /// queries wait for the server, not for the socket.
     pub(crate) fn wants_write(&self) -> bool {
-        let more = !self.out.is_empty() || self.flying < self.limit && !self.unsent.is_empty();
-        !self.connected
+        let has_more =
+            !self.write_buffer.is_empty() || self.unanswered < self.limit && !self.queue.is_empty();
+        !self.is_connected
             || match &self.tls {
-                None => more,
-                Some(tls) => tls.wants_write() || more && !tls.is_handshaking(),
+                None => has_more,
+                Some(tls) => tls.wants_write() || has_more && !tls.is_handshaking(),
             }
     }
 
-    /// Moves bytes as far as they go. Messages that came are to be taken by
-    /// [`Stream::next`]; an error, the end among them, ends the connection
-    /// once they are.
+    /// Reads and writes as much as the socket allows. Received messages are then
+    /// available from [`Stream::next_message`], even after an error. The end of
+    /// the stream is an error of kind `UnexpectedEof`.
     pub(crate) fn drive(&mut self, now: Instant) -> io::Result<()> {
-        if !self.connected {
+        if !self.is_connected {
             if let Some(error) = self.socket.take_error()? {
                 return Err(error);
             }
             match self.socket.peer_addr() {
-                Ok(_) => self.connected = true,
+                Ok(_) => self.is_connected = true,
                 Err(e) if e.kind() == io::ErrorKind::NotConnected => return Ok(()),
                 Err(e) => return Err(e),
             }
         }
-        // What has come counts, also where nothing can be sent any more.
+        // Answers that have arrived count even if nothing can be sent any more.
         let written = self.write(now);
         self.read(now)?;
         written?;
-        // A handshake answers what it read.
+        // A TLS handshake has to answer the messages just read.
         self.write(now)?;
-        if self.ended {
+        if self.has_ended {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(())
     }
 
-    /// Takes the message whose turn it is; whether there was one.
-    fn fill(&mut self, now: Instant) -> bool {
-        while self.flying < self.limit
-            && let Some((id, message)) = self.unsent.pop_front()
+    /// Moves the next message from the queue to the write buffer; returns whether
+    /// there was one.
+    fn dequeue(&mut self, now: Instant) -> bool {
+        while self.unanswered < self.limit
+            && let Some((id, message)) = self.queue.pop_front()
         {
-            if let Some(held) = self.flights.get_mut(&id) {
-                held.sent = Some(now);
-                self.flying += 1;
-                self.out.extend(message);
+            if let Some(query) = self.queries.get_mut(&id) {
+                query.sent = Some(now);
+                self.unanswered += 1;
+                self.write_buffer.extend(message);
                 return true;
             }
         }
         false
     }
 
-    /// Gives messages to TLS, each in a record of its own: of one that holds
-    /// several, servers have been seen to forget what follows the first until
-    /// something else comes.
+    /// Passes messages to TLS, each in a record of its own: some servers read one
+    /// message per record and ignore the others until more data arrives.
     fn encrypt(&mut self, now: Instant) -> io::Result<()> {
-        while !self.out.is_empty() || self.fill(now) {
+        while !self.write_buffer.is_empty() || self.dequeue(now) {
             let Some(tls) = &mut self.tls else { break };
-            let taken = tls.writer().write(self.out.make_contiguous())?;
+            let taken = tls.writer().write(self.write_buffer.make_contiguous())?;
             if taken == 0 {
                 break;
             }
-            self.out.drain(..taken);
+            self.write_buffer.drain(..taken);
         }
         Ok(())
     }
@@ -231,12 +242,12 @@ impl Stream {
             }
             return Ok(());
         }
-        while self.fill(now) {}
-        while !self.out.is_empty() {
-            let (part, _) = self.out.as_slices();
+        while self.dequeue(now) {}
+        while !self.write_buffer.is_empty() {
+            let (part, _) = self.write_buffer.as_slices();
             match self.socket.write(part) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(taken) => drop(self.out.drain(..taken)),
+                Ok(taken) => drop(self.write_buffer.drain(..taken)),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
@@ -254,59 +265,60 @@ impl Stream {
                     let read = tls.read_tls(&mut self.socket);
                     if matches!(read, Ok(n) if n > 0) {
                         match tls.process_new_packets() {
-                            // Its own end, whenever that of TCP follows.
-                            Ok(state) => self.ended |= state.peer_has_closed(),
+                            // TLS can end before the TCP connection does.
+                            Ok(state) => self.has_ended |= state.peer_has_closed(),
                             Err(error) => {
-                                // The alert that says why is worth sending.
+                                // Tries to send the alert that explains the error.
                                 let _ = tls.write_tls(&mut self.socket);
                                 return Err(io::Error::other(error));
                             }
                         }
-                        self.heard = Some(now);
+                        self.last_read = Some(now);
                     }
                     read
                 }
             };
             match read {
                 Ok(0) => {
-                    self.ended = true;
+                    self.has_ended = true;
                     return Ok(());
                 }
                 Ok(n) => {
-                    self.heard = Some(now);
+                    self.last_read = Some(now);
                     acknowledge(&self.socket);
                     match &mut self.tls {
-                        None => self.inbox.extend(&buffer[..n]),
-                        Some(tls) => drain(tls, &mut self.inbox)?,
+                        None => self.frames.extend(&buffer[..n]),
+                        Some(tls) => drain(tls, &mut self.frames)?,
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
-            // What is here is worth more than what may come.
-            if self.ended || self.inbox.is_ready() {
+            // Messages are processed before more bytes are read.
+            if self.has_ended || self.frames.is_ready() {
                 return Ok(());
             }
         }
     }
 
-    /// The next whole message.
-    pub(crate) fn next(&mut self) -> Option<Vec<u8>> {
-        let message = self.inbox.next()?;
+    /// Takes the next whole message.
+    pub(crate) fn next_message(&mut self) -> Option<Vec<u8>> {
+        let message = self.frames.next()?;
         self.answered += 1;
-        if self.answered > self.start {
-            // It has not ended where the one before it did.
+        if self.answered > self.initial_limit {
+            // The connection has outlived its predecessor.
             self.limit = self.limit.saturating_mul(4);
         }
         Some(message)
     }
 }
 
-/// Acknowledges what came at once, where the system can: a server may hold back
-/// the end of its answers until then (RFC 896), and delayed acknowledgements
-/// would cost 40 ms each time. The system forgets the wish soon, so it is said
-/// after each read; that it may be refused costs time only.
+/// Acknowledges received data immediately, on systems that allow it.
+///
+/// A server may hold back the end of its answers until then (RFC 896), and a
+/// delayed acknowledgement would cost 40 ms each time. The option is not
+/// permanent, so it is set after each read; a failure only costs time.
 fn acknowledge(socket: &TcpStream) {
     #[cfg(target_os = "linux")]
     let _ = socket2::SockRef::from(socket).set_tcp_quickack(true);
@@ -314,13 +326,13 @@ fn acknowledge(socket: &TcpStream) {
     let _ = socket;
 }
 
-/// Moves decrypted bytes over.
-fn drain(tls: &mut Session, inbox: &mut Frames) -> io::Result<()> {
+/// Moves decrypted bytes to the frame buffer.
+fn drain(tls: &mut Session, frames: &mut FrameBuffer) -> io::Result<()> {
     let mut buffer = [0; 16 * 1024];
     loop {
         match tls.reader().read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(n) => inbox.extend(&buffer[..n]),
+            Ok(n) => frames.extend(&buffer[..n]),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(e) => return Err(e),
         }

@@ -1,7 +1,8 @@
-//! A UDP socket connected to one server, with the ids in use on it.
+//! A UDP socket connected to one server, and the query IDs in use on it.
 //!
-//! Being connected, it gets packets from that address and port alone. Its own
-//! port is the system's choice, ids are drawn from the system's generator.
+//! A connected socket receives only packets from the server's address and port.
+//! The system chooses the local port; IDs come from the system's random number
+//! generator.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,20 +13,20 @@ use std::time::Instant;
 
 use crate::sys;
 
-/// Asked of the system for each socket; what it grants is read back.
-const BUFFER: usize = 4 << 20;
+/// The receive buffer to request, in bytes; the granted size is read back.
+const RECV_BUFFER: usize = 4 << 20;
 
-/// What one small datagram costs of a receive buffer, overhead included.
-const COST: usize = 2304;
+/// Bytes of the receive buffer that a small datagram takes, with overhead.
+const DATAGRAM_COST: usize = 2304;
 
-/// Unpredictable ids.
+/// A source of unpredictable 16-bit numbers.
 #[derive(Debug)]
-pub(crate) struct Ids {
+pub(crate) struct QueryIds {
     bytes: [u8; 512],
     used: usize,
 }
 
-impl Ids {
+impl QueryIds {
     pub(crate) fn new() -> Self {
         Self {
             bytes: [0; 512],
@@ -33,7 +34,7 @@ impl Ids {
         }
     }
 
-    /// One more.
+    /// Returns the next number. Fails if the system has no random numbers.
     pub(crate) fn draw(&mut self) -> io::Result<u16> {
         if self.used == self.bytes.len() {
             getrandom::fill(&mut self.bytes).map_err(io::Error::other)?;
@@ -45,7 +46,7 @@ impl Ids {
     }
 }
 
-/// Hashes ids, which are random already.
+/// A cheap hasher for IDs, which are random already.
 #[derive(Clone, Copy, Debug, Default)]
 struct IdHasher(u64);
 
@@ -61,150 +62,154 @@ impl Hasher for IdHasher {
     }
 
     fn write_u16(&mut self, id: u16) {
-        // Spreads the bits to where a table looks: the upper and the lower end.
+        // Spreads the bits to both ends of the word, which a hash table uses.
         let mixed = self.0.rotate_left(16) ^ u64::from(id);
         self.0 = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
 
-/// A socket.
+/// A socket with an ephemeral port that serves a limited number of queries.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub(crate) struct EphemeralSocket {
     pub(crate) socket: UdpSocket,
-    /// The flights by id.
-    flights: HashMap<u16, u32, BuildHasherDefault<IdHasher>>,
-    pub(crate) in_use: usize,
-    /// New queries before it is worn, and when it is so in any case.
-    left: u32,
-    until: Instant,
-    /// Datagrams to be sent: their bytes, where each ends, their flights.
-    data: Vec<u8>,
+    /// Distinguishes this socket from earlier ones with the same number.
+    pub(crate) serial: u32,
+    /// The slab keys of the queries by ID.
+    queries: HashMap<u16, u32, BuildHasherDefault<IdHasher>>,
+    /// Queries sent from it that an answer still counts for.
+    pub(crate) outstanding: usize,
+    /// New queries before the socket expires.
+    remaining: u32,
+    /// The time at which the socket expires in any case.
+    expires_at: Instant,
+    /// The batch of datagrams to be sent: their bytes, one after the other.
+    buffer: Vec<u8>,
+    /// The end of each datagram in `buffer`.
     ends: Vec<usize>,
-    batch: Vec<u32>,
-    /// Datagrams its receive buffer holds.
-    pub(crate) room: usize,
-    /// Whether anything was ever sent.
-    proven: bool,
+    /// Datagrams that fit into the receive buffer.
+    pub(crate) recv_capacity: usize,
+    /// Whether the system has ever accepted a datagram.
+    has_sent: bool,
 }
 
-impl Port {
-    /// A socket for `server`; a large buffer only where many answers are to
-    /// come at once. It is worn after `queries`, or at `until`.
+impl EphemeralSocket {
+    /// Opens a socket that is connected to `server` and expires after
+    /// `max_queries` queries or at `expires_at`. A large receive buffer is only
+    /// worth its memory if many answers may arrive together.
     pub(crate) fn open(
         server: SocketAddr,
-        large: bool,
-        queries: u32,
-        until: Instant,
+        has_large_buffer: bool,
+        max_queries: u32,
+        expires_at: Instant,
     ) -> io::Result<Self> {
         let any = match server {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
         };
         let socket = UdpSocket::bind(any)?;
-        let mut granted = COST * 64;
-        if large {
+        let mut granted = DATAGRAM_COST * 64;
+        if has_large_buffer {
             let view = socket2::SockRef::from(&socket);
-            // Refused, the system's default has to do: it is read back.
-            let _ = view.set_recv_buffer_size(BUFFER);
+            // If the system refuses, its default size applies.
+            let _ = view.set_recv_buffer_size(RECV_BUFFER);
             granted = view.recv_buffer_size()?;
         }
         socket.connect(server)?;
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket,
-            flights: HashMap::default(),
-            in_use: 0,
-            left: queries,
-            until,
-            data: Vec::new(),
+            serial: 0,
+            queries: HashMap::default(),
+            outstanding: 0,
+            remaining: max_queries,
+            expires_at,
+            buffer: Vec::new(),
             ends: Vec::new(),
-            batch: Vec::new(),
-            room: (granted / COST).max(1),
-            proven: false,
+            recv_capacity: (granted / DATAGRAM_COST).max(1),
+            has_sent: false,
         })
     }
 
-    /// Whether another port is to take its place for new queries.
-    pub(crate) fn is_worn(&self, now: Instant) -> bool {
-        self.left == 0 || now >= self.until
+    /// Returns whether another socket should take its place for new queries.
+    pub(crate) fn is_expired(&self, now: Instant) -> bool {
+        self.remaining == 0 || now >= self.expires_at
     }
 
-    /// Whether anything was ever sent from it, or from the one before it.
-    pub(crate) fn is_proven(&self) -> bool {
-        self.proven
+    /// Returns whether it or a socket that it replaces has sent a datagram.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.has_sent
     }
 
-    /// Takes over what the port before it has proved.
-    pub(crate) fn proven_by(&mut self, proven: bool) {
-        self.proven |= proven;
+    /// Takes over the state of the socket that it replaces.
+    pub(crate) fn inherit_has_sent(&mut self, has_sent: bool) {
+        self.has_sent |= has_sent;
     }
 
-    /// Whether the batch is full.
-    pub(crate) fn full(&self) -> bool {
+    /// Returns whether the batch is full.
+    pub(crate) fn is_batch_full(&self) -> bool {
         self.ends.len() >= sys::BATCH
     }
 
-    /// Takes an id for `flight` that is not in use.
-    pub(crate) fn assign(&mut self, ids: &mut Ids, flight: u32) -> io::Result<u16> {
+    /// Assigns an unused ID to the query with slab key `key`.
+    pub(crate) fn allocate_id(&mut self, ids: &mut QueryIds, key: u32) -> io::Result<u16> {
         loop {
             let id = ids.draw()?;
-            if let Entry::Vacant(entry) = self.flights.entry(id) {
-                entry.insert(flight);
-                self.in_use = self.flights.len();
-                self.left = self.left.saturating_sub(1);
+            if let Entry::Vacant(entry) = self.queries.entry(id) {
+                entry.insert(key);
+                self.outstanding = self.queries.len();
+                self.remaining = self.remaining.saturating_sub(1);
                 return Ok(id);
             }
         }
     }
 
-    /// Gives an id back.
-    pub(crate) fn release(&mut self, id: u16) {
-        self.flights.remove(&id);
-        self.in_use = self.flights.len();
+    /// Makes an ID available again.
+    pub(crate) fn release_id(&mut self, id: u16) {
+        self.queries.remove(&id);
+        self.outstanding = self.queries.len();
     }
 
-    /// The flight an id belongs to.
-    pub(crate) fn flight(&self, id: u16) -> Option<u32> {
-        self.flights.get(&id).copied()
+    /// Returns the slab key of the query with this ID.
+    pub(crate) fn query(&self, id: u16) -> Option<u32> {
+        self.queries.get(&id).copied()
     }
 
-    /// All flights.
-    pub(crate) fn all(&self) -> Vec<u32> {
-        self.flights.values().copied().collect()
+    /// Returns the slab keys of all outstanding queries.
+    pub(crate) fn queries(&self) -> Vec<u32> {
+        self.queries.values().copied().collect()
     }
 
-    /// Adds a datagram to the batch, written by `compose`.
-    pub(crate) fn add(&mut self, flight: u32, compose: impl FnOnce(&mut Vec<u8>)) {
-        compose(&mut self.data);
-        self.ends.push(self.data.len());
-        self.batch.push(flight);
+    /// Adds the datagram that `compose` writes to the batch.
+    pub(crate) fn push(&mut self, compose: impl FnOnce(&mut Vec<u8>)) {
+        compose(&mut self.buffer);
+        self.ends.push(self.buffer.len());
     }
 
-    /// Whether something waits to be sent.
-    pub(crate) fn pending(&self) -> bool {
+    /// Returns whether the batch holds datagrams.
+    pub(crate) fn has_unsent(&self) -> bool {
         !self.ends.is_empty()
     }
 
-    /// Sends the batch. What the system has no room for now stays in it; a
-    /// datagram it refuses is dropped and told, with its flight.
-    pub(crate) fn flush(&mut self) -> Option<(u32, io::Error)> {
+    /// Sends the batch. Datagrams that do not fit into the send buffer stay in
+    /// it. Stops at a datagram that the system refuses, drops it, and returns the
+    /// error.
+    pub(crate) fn flush(&mut self) -> Option<io::Error> {
         while !self.ends.is_empty() {
-            let (sent, error) = sys::send(&self.socket, &mut self.data, &self.ends);
-            self.proven |= sent > 0;
+            let (sent, error) = sys::send_batch(&self.socket, &mut self.buffer, &self.ends);
+            self.has_sent |= sent > 0;
             self.drop_first(sent);
             let Some(error) = error else { continue };
             match error.kind() {
                 io::ErrorKind::Interrupted => {}
                 io::ErrorKind::WouldBlock => return None,
-                // A packet filter that drops some of what goes out is a lossy
-                // network; one that lets nothing out is a fault to tell.
-                io::ErrorKind::PermissionDenied if self.proven => self.drop_first(1),
-                // ENOBUFS: a full queue of the interface.
+                // A packet filter that drops some datagrams is like a lossy
+                // network; one that lets nothing out is an error to report.
+                io::ErrorKind::PermissionDenied if self.has_sent => self.drop_first(1),
+                // ENOBUFS: the queue of the interface is full.
                 _ if error.raw_os_error() == Some(libc::ENOBUFS) => self.drop_first(1),
                 _ => {
-                    let flight = self.batch[0];
                     self.drop_first(1);
-                    return Some((flight, error));
+                    return Some(error);
                 }
             }
         }
@@ -216,15 +221,13 @@ impl Port {
             return;
         }
         if count == self.ends.len() {
-            self.data.clear();
+            self.buffer.clear();
             self.ends.clear();
-            self.batch.clear();
             return;
         }
         let bytes = self.ends[count - 1];
-        self.data.drain(..bytes);
+        self.buffer.drain(..bytes);
         self.ends.drain(..count);
-        self.batch.drain(..count);
         self.ends.iter_mut().for_each(|end| *end -= bytes);
     }
 }

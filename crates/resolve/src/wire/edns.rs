@@ -1,12 +1,11 @@
-//! EDNS (RFC 6891): the OPT record of a query, and what the options of an
-//! answer say.
+//! EDNS (RFC 6891): the OPT record of a query and the options of an answer.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use common::address;
 
-use crate::present;
+use crate::presentation;
 
 const NSID: u16 = 3;
 const SUBNET: u16 = 8;
@@ -14,38 +13,39 @@ const COOKIE: u16 = 10;
 const PADDING: u16 = 12;
 const EXTENDED_ERROR: u16 = 15;
 
-/// Queries on encrypted transports are padded to a multiple of this many
-/// bytes (RFC 8467 section 4.1).
+/// Queries on encrypted transports are padded to a multiple of this many bytes
+/// (RFC 8467, section 4.1).
 const BLOCK: usize = 128;
 
-/// What a query's OPT record is to say.
+/// The contents of the OPT record of a query.
 #[derive(Clone, Debug)]
-pub(crate) struct Wish {
+pub(crate) struct EdnsOptions {
     /// The UDP size to advertise, in bytes.
     pub(crate) size: u16,
-    /// The DO flag.
+    /// Whether to set the DO flag.
     pub(crate) dnssec: bool,
-    /// Ask for the server's identifier (RFC 5001).
+    /// Whether to request the server's identifier (RFC 5001).
     pub(crate) nsid: bool,
-    /// The client subnet to claim (RFC 7871).
+    /// The client subnet to send (RFC 7871).
     pub(crate) subnet: Option<(IpAddr, u8)>,
 }
 
-/// A DNS cookie (RFC 7873): ours, and the server's once it is known.
+/// A DNS cookie (RFC 7873): the client's part, and the server's part once it is
+/// known.
 #[derive(Clone, Debug)]
 pub(crate) struct Cookie {
     pub(crate) client: [u8; 8],
     pub(crate) server: Vec<u8>,
 }
 
-impl Wish {
-    /// Whether a query without it would not be what was asked for.
+impl EdnsOptions {
+    /// Returns whether the user requested something that requires EDNS.
     pub(crate) fn is_required(&self) -> bool {
         self.dnssec || self.nsid || self.subnet.is_some()
     }
 
-    /// The OPT record. With `padded`, the length of the message before it,
-    /// the message is filled up to a whole block.
+    /// Composes the OPT record. `padded` is the length of the message before it, if
+    /// the message is to be padded to a multiple of [`BLOCK`].
     pub(crate) fn record(&self, cookie: Option<&Cookie>, padded: Option<usize>) -> Vec<u8> {
         let mut options = Vec::new();
         if self.nsid {
@@ -81,7 +81,8 @@ fn option(options: &mut Vec<u8>, code: u16, data: &[u8]) {
     options.extend_from_slice(data);
 }
 
-/// Family, lengths, and as many address bytes as the prefix covers.
+/// Composes the client subnet option: the family, the lengths, and the address
+/// bytes that the prefix covers.
 fn subnet(ip: IpAddr, length: u8) -> Vec<u8> {
     let (bits, width) = address::to_bits(ip);
     let kept = if length == 0 {
@@ -95,9 +96,9 @@ fn subnet(ip: IpAddr, length: u8) -> Vec<u8> {
     data
 }
 
-/// The options of an answer, in their order.
+/// Iterates over the options of an answer.
 pub(crate) fn options(mut data: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    // One that does not fit ends the list.
+    // An option with a wrong length ends the list.
     std::iter::from_fn(move || {
         let (head, rest) = data.split_first_chunk::<4>()?;
         let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
@@ -111,13 +112,13 @@ pub(crate) fn options(mut data: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CookieOption<'a> {
     Absent,
-    /// Of a length that RFC 7873 section 4 does not allow.
-    Illegal,
-    /// The client's part, and the server's, which may be empty.
+    /// Its length is not allowed by RFC 7873, section 4.
+    Invalid,
+    /// The client's part, and the server's part, which may be empty.
     Parts(&'a [u8; 8], &'a [u8]),
 }
 
-/// The first COOKIE option; further ones do not count.
+/// Returns the first COOKIE option; further ones are ignored.
 pub(crate) fn cookie(data: &[u8]) -> CookieOption<'_> {
     let Some((_, value)) = options(data).find(|(code, _)| *code == COOKIE) else {
         return CookieOption::Absent;
@@ -126,24 +127,24 @@ pub(crate) fn cookie(data: &[u8]) -> CookieOption<'_> {
         Some((client, server)) if server.is_empty() || (8..=32).contains(&server.len()) => {
             CookieOption::Parts(client, server)
         }
-        _ => CookieOption::Illegal,
+        _ => CookieOption::Invalid,
     }
 }
 
-/// Which COOKIE option an answer must carry (RFC 7873 section 5.3).
+/// The COOKIE option that an answer must carry (RFC 7873, section 5.3).
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CookieRule<'a> {
-    /// Any or none: an attacker off the path cannot forge answers over a stream.
+    /// Any or none: an off-path attacker cannot forge answers over a connection.
     Ignore,
-    /// If there is one, it must hold this client cookie.
+    /// If the option is present, it must contain this client cookie.
     IfPresent(&'a [u8; 8]),
-    /// There must be one with this client cookie: the server has sent a server
-    /// cookie before.
+    /// The option must be present with this client cookie: the server has sent a
+    /// server cookie before.
     Required(&'a [u8; 8]),
 }
 
 impl Cookie {
-    /// The rule for answers over UDP.
+    /// Returns the rule for answers over UDP.
     pub(crate) fn rule(&self) -> CookieRule<'_> {
         if self.server.is_empty() {
             CookieRule::IfPresent(&self.client)
@@ -154,19 +155,19 @@ impl Cookie {
 }
 
 impl CookieRule<'_> {
-    /// Whether an answer with this option may be believed.
+    /// Returns whether an answer with this option is acceptable.
     pub(crate) fn admits(self, option: CookieOption<'_>) -> bool {
         match (self, option) {
             (Self::Ignore, _) | (Self::IfPresent(_), CookieOption::Absent) => true,
             (Self::IfPresent(ours) | Self::Required(ours), CookieOption::Parts(theirs, _)) => {
                 theirs == ours
             }
-            (Self::IfPresent(_) | Self::Required(_), CookieOption::Illegal)
+            (Self::IfPresent(_) | Self::Required(_), CookieOption::Invalid)
             | (Self::Required(_), CookieOption::Absent) => false,
         }
     }
 
-    /// Whether an answer in which no option can be found may be believed.
+    /// Returns whether an answer without the option is unacceptable.
     pub(crate) fn is_required(self) -> bool {
         matches!(self, Self::Required(_))
     }
@@ -176,38 +177,41 @@ impl CookieRule<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExtendedError<'a> {
     pub(crate) code: u16,
-    /// The text that the server adds.
+    /// Additional text from the server.
     pub(crate) text: &'a [u8],
 }
 
-/// Extended errors of one answer that are shown, and bytes of the text of each.
-const ERRORS_MAX: usize = 8;
-const ERROR_TEXT_MAX: usize = 256;
+/// The most extended errors of an answer that are shown.
+const MAX_ERRORS: usize = 8;
 
-/// The extended errors of an answer; what one says beyond all measure is cut.
+/// The most bytes of an extended error's text that are shown.
+const MAX_ERROR_TEXT: usize = 256;
+
+/// Iterates over the extended errors of an answer, within [`MAX_ERRORS`] and
+/// [`MAX_ERROR_TEXT`].
 pub(crate) fn extended_errors(data: &[u8]) -> impl Iterator<Item = ExtendedError<'_>> {
     options(data)
         .filter(|(code, _)| *code == EXTENDED_ERROR)
         .filter_map(|(_, value)| extended_error(value))
-        .take(ERRORS_MAX)
+        .take(MAX_ERRORS)
 }
 
 fn extended_error(value: &[u8]) -> Option<ExtendedError<'_>> {
     let (code, text) = value.split_first_chunk::<2>()?;
     Some(ExtendedError {
         code: u16::from_be_bytes(*code),
-        text: &text[..text.len().min(ERROR_TEXT_MAX)],
+        text: &text[..text.len().min(MAX_ERROR_TEXT)],
     })
 }
 
 impl ExtendedError<'_> {
-    /// The name of the registry.
+    /// Returns the name in IANA's registry, if the code has one.
     pub(crate) fn name(&self) -> Option<&'static str> {
         ERRORS.get(usize::from(self.code)).copied()
     }
 }
 
-/// As in `DNSSEC Bogus: no key`.
+/// Shows an error as in `DNSSEC Bogus: no key`.
 impl fmt::Display for ExtendedError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {
@@ -215,26 +219,26 @@ impl fmt::Display for ExtendedError<'_> {
             None => write!(f, "extended error {}", self.code)?,
         }
         if !self.text.is_empty() {
-            write!(f, ": {}", present::string(self.text))?;
+            write!(f, ": {}", presentation::string(self.text))?;
         }
         Ok(())
     }
 }
 
-/// The server's identifier (RFC 5001).
+/// Returns the server's identifier (RFC 5001).
 pub(crate) fn nsid(data: &[u8]) -> Option<&[u8]> {
     let (_, value) = options(data).find(|(code, value)| *code == NSID && !value.is_empty())?;
     Some(value)
 }
 
-/// The options as lines for people, such as `NSID: "ns1"`.
+/// Describes the options, one per line, as dig does.
 pub(crate) fn describe(data: &[u8]) -> Vec<String> {
     options(data)
         .map(|(code, value)| match (code, value) {
             (NSID, _) => format!(
                 "NSID: {} (\"{}\")",
-                present::hex(value),
-                present::string(value)
+                presentation::hex(value),
+                presentation::string(value)
             ),
             (SUBNET, [_, 1, source, scope, bytes @ ..]) if bytes.len() <= 4 => {
                 let mut full = [0; 4];
@@ -246,18 +250,18 @@ pub(crate) fn describe(data: &[u8]) -> Vec<String> {
                 full[..bytes.len()].copy_from_slice(bytes);
                 format!("CLIENT-SUBNET: {}/{source}/{scope}", IpAddr::from(full))
             }
-            (COOKIE, _) => format!("COOKIE: {}", present::hex(value).to_ascii_lowercase()),
+            (COOKIE, _) => format!("COOKIE: {}", presentation::hex(value).to_ascii_lowercase()),
             (PADDING, _) => format!("PADDING: {} bytes", value.len()),
             (EXTENDED_ERROR, _) => {
                 let error = extended_error(value).map(|error| error.to_string());
                 format!("EDE: {}", error.unwrap_or_default())
             }
-            _ => format!("OPT={code}: {}", present::hex(value)),
+            _ => format!("OPT={code}: {}", presentation::hex(value)),
         })
         .collect()
 }
 
-/// The registry of extended errors, from 0.
+/// The names in the registry of extended errors, from code 0.
 const ERRORS: [&str; 31] = [
     "Other",
     "Unsupported DNSKEY Algorithm",
@@ -296,8 +300,8 @@ const ERRORS: [&str; 31] = [
 mod tests {
     use super::*;
 
-    fn wish() -> Wish {
-        Wish {
+    fn edns_options() -> EdnsOptions {
+        EdnsOptions {
             size: 1232,
             dnssec: true,
             nsid: true,
@@ -306,12 +310,12 @@ mod tests {
     }
 
     #[test]
-    fn the_record_byte_by_byte() {
+    fn the_opt_record_has_the_expected_bytes() {
         let cookie = Cookie {
             client: *b"clientco",
             server: b"servercookie".to_vec(),
         };
-        let record = wish().record(Some(&cookie), None);
+        let record = edns_options().record(Some(&cookie), None);
         let mut expected = b"\0\0\x29\x04\xd0\0\0\x80\0".to_vec();
         expected.extend(b"\0\x28\0\x03\0\0\0\x08\0\x08\0\x01\x19\0\xc0\0\x02\x80");
         expected.extend(b"\0\x0a\0\x14clientcoservercookie");
@@ -319,15 +323,15 @@ mod tests {
     }
 
     #[test]
-    fn padding_fills_a_block() {
+    fn a_padded_message_fills_a_block() {
         for before in [29, 100, 116, 117, 250] {
-            let record = wish().record(None, Some(before));
+            let record = edns_options().record(None, Some(before));
             assert_eq!((before + record.len()) % BLOCK, 0, "{before}");
         }
     }
 
     #[test]
-    fn cookies_by_length_and_content() {
+    fn cookies_are_checked_by_length_and_content() {
         let data = |length: usize| {
             let mut data = vec![0, 10, 0, length as u8];
             data.extend((0..length).map(|at| b"clientco".get(at).copied().unwrap_or(7)));
@@ -347,23 +351,23 @@ mod tests {
         };
         for length in 0..60 {
             let data = data(length);
-            let legal = length == 8 || (16..=40).contains(&length);
+            let is_valid = length == 8 || (16..=40).contains(&length);
             let option = cookie(&data);
-            assert_eq!(option != CookieOption::Illegal, legal, "{length}");
-            assert_eq!(ours.rule().admits(option), legal, "{length}");
-            assert_eq!(known.rule().admits(option), legal, "{length}");
+            assert_eq!(option != CookieOption::Invalid, is_valid, "{length}");
+            assert_eq!(ours.rule().admits(option), is_valid, "{length}");
+            assert_eq!(known.rule().admits(option), is_valid, "{length}");
             assert!(!other.rule().admits(option), "{length}");
             assert!(CookieRule::Ignore.admits(option));
         }
         assert!(ours.rule().admits(CookieOption::Absent));
         assert!(!known.rule().admits(CookieOption::Absent));
-        // Of two, the first counts.
+        // Only the first of two counts.
         let two = [data(16), data(3)].concat();
         assert!(matches!(cookie(&two), CookieOption::Parts(_, server) if server == [7; 8]));
     }
 
     #[test]
-    fn options_as_lines() {
+    fn options_are_described() {
         let line = |code: u8, data: &[u8]| {
             let head = [0, code, 0, data.len() as u8];
             describe(&[&head[..], data].concat()).join("|")
@@ -390,7 +394,7 @@ mod tests {
                 &[0, 2, 33, 48, 0x20, 1, 0x0d, 0xb8, 0x80],
                 "CLIENT-SUBNET: 2001:db8:8000::/33/48",
             ),
-            // More bytes than an address has, another family, too short.
+            // Too many bytes for an address, an unknown family, too few bytes.
             (
                 SUBNET,
                 &[0, 1, 32, 0, 1, 2, 3, 4, 5],
@@ -411,27 +415,26 @@ mod tests {
         }
     }
 
-    /// What a server says in extended errors is shown within bounds.
     #[test]
-    fn extended_errors_are_bounded() {
+    fn the_text_of_extended_errors_is_bounded() {
         let one = [&[0, 15, 1, 46, 0, 3][..], &[b'x'; 300]].concat();
         let many = one.repeat(20);
         let errors: Vec<ExtendedError<'_>> = extended_errors(&many).collect();
-        assert_eq!(errors.len(), ERRORS_MAX);
+        assert_eq!(errors.len(), MAX_ERRORS);
         assert!(
             errors
                 .iter()
-                .all(|error| error.text.len() == ERROR_TEXT_MAX)
+                .all(|error| error.text.len() == MAX_ERROR_TEXT)
         );
         assert_eq!(nsid(&[0, 3, 0, 0]), None);
         assert_eq!(nsid(&[0, 15, 0, 0, 0, 3, 0, 1, 65]), Some(&b"A"[..]));
     }
 
     #[test]
-    fn lying_lengths_end_the_list() {
+    fn a_wrong_length_ends_the_list() {
         assert_eq!(options(&[0, 3, 0, 9, 1]).count(), 0);
         assert_eq!(options(&[0, 3, 0, 1, 65, 0]).count(), 1);
-        assert_eq!(cookie(&[0, 10, 0, 3, 1, 2, 3]), CookieOption::Illegal);
+        assert_eq!(cookie(&[0, 10, 0, 3, 1, 2, 3]), CookieOption::Invalid);
         assert_eq!(
             extended_errors(&[0, 15, 0, 5, 0, 6, b'b', 7, b'd'])
                 .map(|error| error.to_string())

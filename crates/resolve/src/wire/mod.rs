@@ -1,8 +1,7 @@
-//! DNS messages as this tool sends and reads them; the only place that knows
-//! the codec crate's message types.
+//! DNS messages; the only module that uses the message types of the codec crate.
 //!
-//! A [`Question`] with an [`edns::Wish`] becomes a query ([`query`]); bytes
-//! from a server are judged against the question ([`reply`]).
+//! A [`Question`] with [`edns::EdnsOptions`] becomes a query ([`query`]); the bytes
+//! from a server are matched with the question ([`reply`]).
 
 pub(crate) mod edns;
 pub(crate) mod query;
@@ -12,5 +11,5 @@ use domain::base::name::Name;
 
 pub(crate) use self::query::Question;
 
-/// A domain name of its own.
+/// A domain name that owns its bytes.
 pub(crate) type OwnedName = Name<Vec<u8>>;

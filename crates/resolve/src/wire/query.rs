@@ -1,4 +1,4 @@
-//! Queries: a header, one question, and an OPT record if EDNS is spoken.
+//! Queries: a header, one question, and an OPT record if EDNS is used.
 
 use domain::base::iana::Rtype;
 use domain::base::name::{Name, ToName as _};
@@ -6,15 +6,15 @@ use domain::dep::octseq::Parser;
 
 use super::OwnedName;
 
-/// The bytes of a header.
+/// The length of a header in bytes.
 pub(crate) const HEADER: usize = 12;
 
-/// A name and a type of class IN, as they stand in a message.
+/// A name and a type of class IN, in wire format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Question(Vec<u8>);
 
 impl Question {
-    /// The question for `name` and `rtype`.
+    /// Creates the question for `name` and `rtype`.
     pub(crate) fn new(name: OwnedName, rtype: Rtype) -> Self {
         let mut bytes = name.into_octets();
         bytes.extend_from_slice(&rtype.to_int().to_be_bytes());
@@ -22,7 +22,8 @@ impl Question {
         Self(bytes)
     }
 
-    /// The question of a message of class IN, whose name is not compressed.
+    /// Parses the question of a message, as one of class IN. Its name must not be
+    /// compressed.
     pub(crate) fn of(message: &[u8]) -> Option<Self> {
         let mut parser = Parser::from_ref(message);
         parser.advance(HEADER).ok()?;
@@ -31,49 +32,49 @@ impl Question {
         Some(Self::new(name.to_vec(), Rtype::from_int(rtype)))
     }
 
-    /// Name, type and class in wire form.
+    /// Returns name, type and class in wire format.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The name asked for.
+    /// Returns the requested name.
     pub(crate) fn name(&self) -> Name<&[u8]> {
-        // The bytes came from a name; the fallback is never taken.
+        // The bytes come from a name, so the fallback is never used.
         Name::from_octets(&self.0[..self.0.len() - 4])
             .unwrap_or_else(|_| Name::root_slice().for_ref())
     }
 
-    /// The type asked for.
+    /// Returns the requested type.
     pub(crate) fn rtype(&self) -> Rtype {
         let at = self.0.len() - 4;
         Rtype::from_int(u16::from_be_bytes([self.0[at], self.0[at + 1]]))
     }
 
-    /// Whether a message's question section begins with this question, in
-    /// any case of its letters.
+    /// Returns whether a question section begins with this question, ignoring
+    /// case.
     pub(crate) fn is_in(&self, section: &[u8]) -> bool {
         let at = self.0.len() - 4;
         section.len() >= self.0.len()
             && section[at..self.0.len()] == self.0[at..]
-            // Length bytes are below 64, so they are never taken for letters.
+            // Length bytes are below 64, so they are never mistaken for letters.
             && section[..at].eq_ignore_ascii_case(&self.0[..at])
     }
 }
 
-/// Appends a query. `opt` is the whole OPT record.
+/// Appends a query to `message`. `opt` is the complete OPT record.
 pub(crate) fn compose(
-    out: &mut Vec<u8>,
+    message: &mut Vec<u8>,
     id: u16,
     recurse: bool,
     question: &Question,
     opt: Option<&[u8]>,
 ) {
-    out.extend_from_slice(&id.to_be_bytes());
-    // AD in a query asks for AD in the answer (RFC 6840 section 5.7).
-    out.extend_from_slice(&[u8::from(recurse), 0x20]);
-    out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, u8::from(opt.is_some())]);
-    out.extend_from_slice(question.bytes());
-    out.extend_from_slice(opt.unwrap_or_default());
+    message.extend_from_slice(&id.to_be_bytes());
+    // AD in a query requests AD in the answer (RFC 6840, section 5.7).
+    message.extend_from_slice(&[u8::from(recurse), 0x20]);
+    message.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, u8::from(opt.is_some())]);
+    message.extend_from_slice(question.bytes());
+    message.extend_from_slice(opt.unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -81,13 +82,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_byte_by_byte() {
+    fn a_query_has_the_expected_bytes() {
         let name = OwnedName::vec_from_str("Ab.test").unwrap();
         let question = Question::new(name.clone(), Rtype::AAAA);
-        let mut out = Vec::new();
-        compose(&mut out, 0x1234, true, &question, None);
+        let mut message = Vec::new();
+        compose(&mut message, 0x1234, true, &question, None);
         assert_eq!(
-            out,
+            message,
             b"\x12\x34\x01\x20\0\x01\0\0\0\0\0\0\x02Ab\x04test\0\0\x1c\0\x01"
         );
         assert_eq!(question.name(), name);
@@ -95,9 +96,9 @@ mod tests {
     }
 
     #[test]
-    fn case_counts_in_names_no_more_than_in_dns() {
+    fn names_are_compared_without_case() {
         let name = OwnedName::vec_from_str("ab.test").unwrap();
-        // 65 and 97 differ by the bit that letters differ by.
+        // 65 and 97 differ by the bit that distinguishes upper from lower case.
         let question = Question::new(name, Rtype::from_int(65));
         assert!(question.is_in(b"\x02AB\x04TEST\0\0A\0\x01more"));
         assert!(!question.is_in(b"\x02AB\x04TEST\0\0a\0\x01"));

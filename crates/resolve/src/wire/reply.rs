@@ -1,8 +1,8 @@
-//! Answers: whether some bytes are one to a question, and their records.
+//! Replies: whether a message answers a question, and the records in it.
 //!
-//! Every record of every section is walked, so a message with a lying count
-//! or a bad owner name is malformed as a whole. Data stays bytes until it is
-//! shown; names inside it are checked then.
+//! Every record of every section is parsed, so a message with a wrong count or an
+//! invalid owner is malformed as a whole. Record data stays bytes until it is
+//! shown; names in it are checked then.
 
 use domain::base::iana::{Class, Opcode, OptRcode, Rtype};
 use domain::base::message::Message;
@@ -13,27 +13,27 @@ use domain::dep::octseq::{Octets, Parser};
 
 use super::edns::{self, CookieOption, CookieRule};
 use super::query::{HEADER, Question};
-use crate::present;
+use crate::presentation;
 
-/// A name inside a message.
+/// A name that refers to the bytes of a message.
 pub(crate) type MessageName<'a> = ParsedName<&'a [u8]>;
 
-/// What some bytes are to a question.
+/// The relation of a message to a question.
 #[derive(Debug)]
-pub(crate) enum Judged<'a> {
-    /// Its answer.
+pub(crate) enum Classified<'a> {
+    /// It answers the question.
     Reply(Reply<'a>),
-    /// Its answer, broken.
+    /// It answers the question but is invalid.
     Malformed,
-    /// A failure without the question, as servers without EDNS send.
-    Bare(Reply<'a>),
-    /// Nothing to do with it.
+    /// It is an error without a question section, as from servers without EDNS.
+    WithoutQuestion(Reply<'a>),
+    /// It does not answer the question.
     Unrelated,
     /// It lacks the required cookie, so it may be forged.
-    Unproven,
+    MissingCookie,
 }
 
-/// A record in a message.
+/// A record that refers to the bytes of a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<'a> {
     pub(crate) owner: MessageName<'a>,
@@ -45,7 +45,7 @@ pub(crate) struct Record<'a> {
     length: usize,
 }
 
-/// A message taken apart.
+/// A parsed message from a server.
 #[derive(Debug)]
 pub(crate) struct Reply<'a> {
     pub(crate) bytes: &'a [u8],
@@ -57,53 +57,52 @@ pub(crate) struct Reply<'a> {
     pub(crate) authenticated: bool,
     pub(crate) answer: Vec<Record<'a>>,
     pub(crate) authority: Vec<Record<'a>>,
-    /// Without the OPT record.
+    /// The additional section without the OPT record.
     pub(crate) additional: Vec<Record<'a>>,
-    /// The OPT record: its UDP size, its flags word and its options.
+    /// The UDP size, the flags and the options of the OPT record.
     pub(crate) opt: Option<(u16, u16, &'a [u8])>,
 }
 
-/// Judges a message that came from the server asked, by the rules of RFC 5452
-/// section 9.1: id, QR, opcode and the question must be the query's, and its
-/// cookie what `rule` asks for.
-pub(crate) fn judge<'a>(
+/// Classifies a message from the server by the rules of RFC 5452, section 9.1: ID,
+/// QR, opcode and question must match the query, and the cookie must satisfy `rule`.
+pub(crate) fn classify<'a>(
     bytes: &'a [u8],
     id: u16,
     question: &Question,
     rule: CookieRule<'_>,
-) -> Judged<'a> {
+) -> Classified<'a> {
     if !is_reply(bytes, id) {
-        return Judged::Unrelated;
+        return Classified::Unrelated;
     }
-    // Without the question no answer is believed, neither a yes nor a no.
-    let bare = bytes[4..6] == [0, 0] && !matches!(bytes[3] & 15, 0 | 3);
-    if !bare && (bytes[4..6] != [0, 1] || !question.is_in(&bytes[HEADER..])) {
-        return Judged::Unrelated;
+    // Without the question only an error is accepted, neither data nor NXDOMAIN.
+    let lacks_question = bytes[4..6] == [0, 0] && !matches!(bytes[3] & 15, 0 | 3);
+    if !lacks_question && (bytes[4..6] != [0, 1] || !question.is_in(&bytes[HEADER..])) {
+        return Classified::Unrelated;
     }
     let Ok(reply) = read(bytes) else {
         return if rule.is_required() {
-            Judged::Unproven
+            Classified::MissingCookie
         } else {
-            Judged::Malformed
+            Classified::Malformed
         };
     };
     if !rule.admits(reply.cookie()) {
-        return Judged::Unproven;
+        return Classified::MissingCookie;
     }
-    if bare {
-        Judged::Bare(reply)
+    if lacks_question {
+        Classified::WithoutQuestion(reply)
     } else {
-        Judged::Reply(reply)
+        Classified::Reply(reply)
     }
 }
 
-/// Judges a further message of a zone transfer, which may lack the question
-/// (RFC 5936 section 2.2.1).
-pub(crate) fn judge_next<'a>(bytes: &'a [u8], id: u16, question: &Question) -> Judged<'a> {
+/// Classifies a further message of a zone transfer, which may lack the question
+/// (RFC 5936, section 2.2.1).
+pub(crate) fn classify_next<'a>(bytes: &'a [u8], id: u16, question: &Question) -> Classified<'a> {
     if is_reply(bytes, id) && bytes[4..6] == [0, 0] {
-        return read(bytes).map_or(Judged::Malformed, Judged::Reply);
+        return read(bytes).map_or(Classified::Malformed, Classified::Reply);
     }
-    judge(bytes, id, question, CookieRule::Ignore)
+    classify(bytes, id, question, CookieRule::Ignore)
 }
 
 fn is_reply(bytes: &[u8], id: u16) -> bool {
@@ -113,12 +112,12 @@ fn is_reply(bytes: &[u8], id: u16) -> bool {
         && Opcode::from_int(bytes[2] >> 3 & 15) == Opcode::QUERY
 }
 
-/// Whether a message, broken or not, says that it was truncated.
-pub(crate) fn says_truncated(bytes: &[u8]) -> bool {
+/// Returns whether a message, valid or not, has the TC flag.
+pub(crate) fn is_truncated(bytes: &[u8]) -> bool {
     bytes.len() >= HEADER && bytes[2] & 2 != 0
 }
 
-/// Takes a message apart.
+/// Parses a message. Fails if any section of it is invalid.
 pub(crate) fn read(bytes: &[u8]) -> Result<Reply<'_>, ParseError> {
     let message = Message::from_slice(bytes).map_err(|_| ParseError::ShortInput)?;
     let header = message.header();
@@ -136,7 +135,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Reply<'_>, ParseError> {
         opt: None,
     };
     let mut section = message.answer()?;
-    for number in 0.. {
+    for section_number in 0.. {
         for record in section.by_ref() {
             let Some(record) = record?.into_record::<Data>()? else {
                 continue;
@@ -159,7 +158,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Reply<'_>, ParseError> {
                 start,
                 length,
             };
-            match number {
+            match section_number {
                 0 => reply.answer.push(record),
                 1 => reply.authority.push(record),
                 _ => reply.additional.push(record),
@@ -174,10 +173,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Reply<'_>, ParseError> {
 }
 
 impl<'a> Record<'a> {
-    /// The data as text. A name in it that does not parse is an error: the
-    /// message is then broken.
+    /// Returns the data in presentation format. Fails if a name in it does not
+    /// parse, or if an address has a wrong length.
     pub(crate) fn text(&self) -> Result<String, ParseError> {
-        // An address of another length is none, and no unknown type either.
+        // An address with another length makes the message malformed.
         let length = match (self.class, self.rtype) {
             (Class::IN, Rtype::A) => 4,
             (Class::IN, Rtype::AAAA) => 16,
@@ -186,30 +185,30 @@ impl<'a> Record<'a> {
         if length != self.length {
             return Err(ParseError::form_error("address of a wrong length"));
         }
-        present::rdata(self.rtype, &mut self.parser()?)
+        presentation::rdata(self.rtype, &mut self.parser()?)
     }
 
-    /// The data as text, by RFC 3597 if it is broken.
+    /// Returns the data in presentation format, by RFC 3597 if it is invalid.
     pub(crate) fn any_text(&self) -> String {
         self.text()
-            .unwrap_or_else(|_| present::unknown(self.data()))
+            .unwrap_or_else(|_| presentation::unknown(self.data()))
     }
 
-    /// The data's bytes.
+    /// Returns the bytes of the data.
     pub(crate) fn data(&self) -> &'a [u8] {
         self.message
             .get(self.start..self.start + self.length)
             .unwrap_or_default()
     }
 
-    /// The name the data begins with, such as a CNAME's target.
+    /// Returns the name at the start of the data, such as the target of a CNAME.
     pub(crate) fn target(&self) -> Option<MessageName<'a>> {
         ParsedName::parse_ref(&mut self.parser().ok()?).ok()
     }
 
-    /// A parser limited to the data, that sees the message for compression.
+    /// Creates a parser for the data, which sees the message for compression.
     fn parser(&self) -> Result<Parser<'a, [u8]>, ParseError> {
-        // Nothing behind the data may be reached.
+        // The parser must not read beyond the data.
         let mut parser = Parser::from_ref(&self.message[..self.start + self.length]);
         parser.seek(self.start)?;
         Ok(parser)
@@ -217,7 +216,7 @@ impl<'a> Record<'a> {
 }
 
 impl Reply<'_> {
-    /// The flags that are set, as dig names them.
+    /// Returns the names of the flags that are set, as in dig.
     pub(crate) fn flags(&self) -> Vec<&'static str> {
         const FLAGS: [(usize, u8, &str); 7] = [
             (2, 0x80, "qr"),
@@ -232,14 +231,14 @@ impl Reply<'_> {
         FLAGS.iter().filter(set).map(|(_, _, name)| *name).collect()
     }
 
-    /// The COOKIE option.
+    /// Returns the COOKIE option.
     pub(crate) fn cookie(&self) -> CookieOption<'_> {
         self.opt.map_or(CookieOption::Absent, |(_, _, options)| {
             edns::cookie(options)
         })
     }
 
-    /// Extended errors (RFC 8914) as text.
+    /// Returns the extended errors (RFC 8914) as text.
     pub(crate) fn extended_errors(&self) -> Vec<String> {
         let options = self.opt.map(|(_, _, options)| options);
         let errors = edns::extended_errors(options.unwrap_or_default());
@@ -247,7 +246,7 @@ impl Reply<'_> {
     }
 }
 
-/// Where a record's data lies in the message: type, start, length.
+/// The type of a record, and the offset and length of its data.
 struct Data(Rtype, usize, usize);
 
 impl RecordData for Data {
@@ -270,7 +269,7 @@ impl<'a, Octs: Octets + ?Sized> ParseRecordData<'a, Octs> for Data {
 #[cfg(test)]
 mod tests {
     use super::super::OwnedName;
-    use super::super::edns::{Cookie, Wish};
+    use super::super::edns::{Cookie, EdnsOptions};
     use super::super::query::compose;
     use super::*;
     use proptest::prelude::*;
@@ -280,7 +279,7 @@ mod tests {
     }
 
     fn query() -> Vec<u8> {
-        let wish = Wish {
+        let options = EdnsOptions {
             size: 1232,
             dnssec: false,
             nsid: true,
@@ -290,80 +289,79 @@ mod tests {
             client: *b"ourcooki",
             server: Vec::new(),
         };
-        let mut out = Vec::new();
-        let opt = wish.record(Some(&cookie), None);
-        compose(&mut out, 7, true, &question(), Some(&opt));
-        out
+        let mut message = Vec::new();
+        let opt = options.record(Some(&cookie), None);
+        compose(&mut message, 7, true, &question(), Some(&opt));
+        message
     }
 
     #[test]
-    fn only_the_answer_to_the_question_counts() {
+    fn only_an_answer_to_the_question_counts() {
         let mut bytes = query();
-        let judge = |bytes: &[u8]| {
+        let is_accepted = |bytes: &[u8]| {
             matches!(
-                judge(bytes, 7, &question(), CookieRule::IfPresent(b"ourcooki")),
-                Judged::Reply(_)
+                classify(bytes, 7, &question(), CookieRule::IfPresent(b"ourcooki")),
+                Classified::Reply(_)
             )
         };
-        assert!(!judge(&bytes), "a query is no answer");
+        assert!(!is_accepted(&bytes), "a query is not an answer");
         bytes[2] |= 0x80;
-        assert!(judge(&bytes));
+        assert!(is_accepted(&bytes));
         for (at, bit) in [(1, 1), (2, 0x28), (5, 2), (13, 1), (26, 1), (28, 2)] {
             let mut other = bytes.clone();
             other[at] ^= bit;
-            assert!(!judge(&other), "byte {at}");
+            assert!(!is_accepted(&other), "byte {at}");
         }
         bytes[14] ^= 0x20;
-        assert!(judge(&bytes), "case does not count");
+        assert!(is_accepted(&bytes), "case is ignored");
         let length = bytes.len();
         bytes[length - 1] ^= 1;
-        assert!(!judge(&bytes), "somebody else's cookie");
+        assert!(!is_accepted(&bytes), "another client cookie");
     }
 
     #[test]
-    fn lying_counts_are_malformed() {
+    fn a_wrong_count_is_malformed() {
         let mut bytes = query();
         bytes[2] |= 0x80;
         bytes[7] = 3;
         assert!(matches!(
-            judge(&bytes, 7, &question(), CookieRule::Ignore),
-            Judged::Malformed
+            classify(&bytes, 7, &question(), CookieRule::Ignore),
+            Classified::Malformed
         ));
         assert!(matches!(
-            judge(
+            classify(
                 b"\0\x07\x80\x01\0\0\0\0\0\0\0\0",
                 7,
                 &question(),
                 CookieRule::Ignore
             ),
-            Judged::Bare(_)
+            Classified::WithoutQuestion(_)
         ));
     }
 
-    /// Further messages of a transfer may lack the question, and nothing else.
     #[test]
-    fn messages_of_a_transfer() {
-        let next = |bytes: &[u8]| match judge_next(bytes, 7, &question()) {
-            Judged::Reply(_) => "reply",
-            Judged::Malformed => "malformed",
-            Judged::Bare(_) => "bare",
-            Judged::Unrelated | Judged::Unproven => "unrelated",
+    fn further_messages_of_a_transfer_may_lack_only_the_question() {
+        let next = |bytes: &[u8]| match classify_next(bytes, 7, &question()) {
+            Classified::Reply(_) => "reply",
+            Classified::Malformed => "malformed",
+            Classified::WithoutQuestion(_) => "without question",
+            Classified::Unrelated | Classified::MissingCookie => "unrelated",
         };
         let header = b"\0\x07\x84\0\0\0\0\0\0\0\0\0";
         assert_eq!(next(header), "reply");
         let rule = CookieRule::Ignore;
         assert!(matches!(
-            judge(header, 7, &question(), rule),
-            Judged::Unrelated
+            classify(header, 7, &question(), rule),
+            Classified::Unrelated
         ));
-        // With the question, and with another one.
-        let mut whole = query();
-        whole[2] |= 0x80;
-        assert_eq!(next(&whole), "reply");
-        whole[14] ^= 1;
-        assert_eq!(next(&whole), "unrelated");
-        // Another id, a query, another opcode, a count that lies, no header.
-        for (at, byte, is) in [
+        // The right question is accepted, another one is not.
+        let mut complete = query();
+        complete[2] |= 0x80;
+        assert_eq!(next(&complete), "reply");
+        complete[14] ^= 1;
+        assert_eq!(next(&complete), "unrelated");
+        // Another ID, a query, another opcode, a wrong count, an error.
+        for (at, byte, expected) in [
             (1, 8, "unrelated"),
             (2, 0x04, "unrelated"),
             (2, 0x94, "unrelated"),
@@ -372,43 +370,101 @@ mod tests {
         ] {
             let mut other = *header;
             other[at] = byte;
-            assert_eq!(next(&other), is, "byte {at}");
+            assert_eq!(next(&other), expected, "byte {at}");
         }
-        assert_eq!(next(&header[..11]), "unrelated");
+        assert_eq!(next(&header[..11]), "unrelated", "no whole header");
     }
 
-    /// A failure counts without the question; a yes and a no do not.
     #[test]
-    fn failures_without_the_question() {
+    fn only_errors_count_without_the_question() {
         for rcode in 0..16 {
             let mut bytes = *b"\0\x07\x84\0\0\0\0\0\0\0\0\0";
             bytes[3] = rcode;
-            let bare = |rule| matches!(judge(&bytes, 7, &question(), rule), Judged::Bare(_));
+            let is_accepted = |rule| {
+                let classified = classify(&bytes, 7, &question(), rule);
+                matches!(classified, Classified::WithoutQuestion(_))
+            };
             let expected = !matches!(rcode, 0 | 3);
-            assert_eq!(bare(CookieRule::Ignore), expected, "{rcode}");
+            assert_eq!(is_accepted(CookieRule::Ignore), expected, "{rcode}");
             assert_eq!(
-                bare(CookieRule::IfPresent(b"ourcooki")),
+                is_accepted(CookieRule::IfPresent(b"ourcooki")),
                 expected,
                 "{rcode}"
             );
-            assert!(!bare(CookieRule::Required(b"ourcooki")), "{rcode}");
+            assert!(!is_accepted(CookieRule::Required(b"ourcooki")), "{rcode}");
         }
+    }
+
+    /// Composes a reply with records of these types and data in its answer section.
+    fn reply_with(records: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        compose(&mut bytes, 7, true, &question(), None);
+        bytes[2] |= 0x80;
+        bytes[7] = records.len() as u8;
+        for (rtype, data) in records {
+            bytes.extend([0xc0, 12]);
+            bytes.extend(rtype.to_be_bytes());
+            bytes.extend([0, 1, 0, 0, 0, 60, 0, data.len() as u8]);
+            bytes.extend(*data);
+        }
+        bytes
+    }
+
+    #[test]
+    fn an_address_of_a_wrong_length_is_malformed() {
+        for (rtype, length) in [(1, 4), (28, 16)] {
+            for wrong in [length - 1, length + 1] {
+                let bytes = reply_with(&[(rtype, &vec![1; wrong])]);
+                assert!(read(&bytes).unwrap().answer[0].text().is_err());
+            }
+            let bytes = reply_with(&[(rtype, &vec![1; length])]);
+            assert!(read(&bytes).unwrap().answer[0].text().is_ok());
+        }
+    }
+
+    #[test]
+    fn data_ends_where_the_next_record_starts() {
+        let bytes = reply_with(&[(16, b"\x03one"), (16, b"\x03two"), (65_280, &[1, 2])]);
+        let reply = read(&bytes).unwrap();
+        let texts: Vec<String> = reply.answer.iter().map(Record::any_text).collect();
+        assert_eq!(texts, ["\"one\"", "\"two\"", "\\# 2 0102"]);
+    }
+
+    #[test]
+    fn an_extended_rcode_has_twelve_bits() {
+        // BADVERS is 16: a low part of 0, and 1 in the OPT record.
+        let mut bytes = query();
+        bytes[2] |= 0x80;
+        let opt = bytes.len() - (11 + 4 + 12);
+        assert_eq!(bytes[opt..opt + 3], [0, 0, 41]);
+        bytes[opt + 5] = 1;
+        assert_eq!(read(&bytes).unwrap().rcode, OptRcode::BADVERS);
+        bytes[3] |= 7;
+        assert_eq!(read(&bytes).unwrap().rcode, OptRcode::BADCOOKIE);
+    }
+
+    #[test]
+    fn a_header_can_be_truncated() {
+        let header = b"\0\x07\x82\0\0\0\0\0\0\0\0\0";
+        assert!(is_truncated(header));
+        assert!(!is_truncated(&header[..11]));
+        assert!(!is_truncated(b"\0\x07\x80\0\0\0\0\0\0\0\0\0"));
     }
 
     proptest! {
         #[test]
-        fn no_bytes_panic(tail in proptest::collection::vec(any::<u8>(), 0..300), counts in any::<[u8; 6]>()) {
+        fn no_message_panics(tail in proptest::collection::vec(any::<u8>(), 0..300), counts in any::<[u8; 6]>()) {
             let mut bytes = query();
             bytes[2] |= 0x80;
             bytes[6..12].copy_from_slice(&counts);
             bytes.extend(&tail);
             for bytes in [&bytes, &tail] {
-                if let Judged::Reply(reply) = judge(bytes, 7, &question(), CookieRule::Ignore) {
+                if let Classified::Reply(reply) = classify(bytes, 7, &question(), CookieRule::Ignore) {
                     for record in reply.answer {
                         let _ = (record.any_text(), record.target());
                     }
                 }
-                let _ = judge_next(bytes, 7, &question());
+                let _ = classify_next(bytes, 7, &question());
             }
         }
     }

@@ -1,15 +1,15 @@
-//! Bytes as text: names and strings with RFC 1035 escapes, hexadecimal,
-//! base64, base32hex and DNSSEC's timestamps, in the shapes dig prints.
+//! Encodings of bytes as text, as dig prints them: names and strings with RFC 1035
+//! escapes, hexadecimal, base64, base32hex, and DNSSEC timestamps.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::base::name::ToLabelIter;
 
-/// dig breaks long hexadecimal and base64 fields into words of this length.
+/// The length of the words into which dig breaks hexadecimal and base64 fields.
 const WORD: usize = 56;
 
-/// A name in presentation form with its final dot. Bytes outside 0x21-0x7e
-/// become `\DDD`, the characters that mean something in zone files `\X`.
+/// Shows a name with its final dot. Bytes outside 0x21-0x7e become `\DDD`, and
+/// characters with a meaning in zone files `\X`.
 pub(crate) fn name(name: &impl ToLabelIter) -> String {
     let mut text = String::new();
     for label in name.iter_labels() {
@@ -34,7 +34,7 @@ pub(crate) fn name(name: &impl ToLabelIter) -> String {
     text
 }
 
-/// A character string without quotes; bytes outside 0x20-0x7e as `\DDD`.
+/// Shows a character string without quotes; bytes outside 0x20-0x7e become `\DDD`.
 pub(crate) fn string(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
@@ -50,7 +50,7 @@ pub(crate) fn string(bytes: &[u8]) -> String {
     text
 }
 
-/// A character string in double quotes.
+/// Shows a character string in double quotes.
 pub(crate) fn quoted(bytes: &[u8]) -> String {
     format!("\"{}\"", string(bytes))
 }
@@ -62,7 +62,7 @@ fn decimal(text: &mut String, byte: u8) {
     text.push(char::from(b'0' + byte % 10));
 }
 
-/// Upper-case hexadecimal in one word.
+/// Encodes bytes in upper-case hexadecimal, in one word.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let digit = |n: u8| char::from(b"0123456789ABCDEF"[usize::from(n)]);
     bytes
@@ -71,32 +71,32 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Base64 (RFC 4648 section 4), padded, in one word.
+/// Encodes bytes in padded base64 (RFC 4648, section 4), in one word.
 pub(crate) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// Base32 with the extended hex alphabet, unpadded (RFC 5155).
+/// Encodes bytes in unpadded base32 with the extended hex alphabet (RFC 5155).
 pub(crate) fn base32hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHIJKLMNOPQRSTUV";
-    let (mut text, mut bits, mut held) = (String::new(), 0u32, 0);
+    let (mut text, mut bits, mut count) = (String::new(), 0u32, 0);
     for &byte in bytes {
         bits = bits << 8 | u32::from(byte);
-        held += 8;
-        while held >= 5 {
-            held -= 5;
-            text.push(char::from(DIGITS[(bits >> held & 31) as usize]));
+        count += 8;
+        while count >= 5 {
+            count -= 5;
+            text.push(char::from(DIGITS[(bits >> count & 31) as usize]));
         }
-        bits &= (1 << held) - 1;
+        bits &= (1 << count) - 1;
     }
-    if held > 0 {
-        text.push(char::from(DIGITS[(bits << (5 - held) & 31) as usize]));
+    if count > 0 {
+        text.push(char::from(DIGITS[(bits << (5 - count) & 31) as usize]));
     }
     text
 }
 
 /// Breaks a long field into words, as dig does.
-pub(crate) fn words(text: &str) -> String {
+pub(crate) fn split_words(text: &str) -> String {
     let mut broken = String::with_capacity(text.len() + text.len() / WORD);
     for (i, c) in text.chars().enumerate() {
         if i > 0 && i % WORD == 0 {
@@ -107,10 +107,10 @@ pub(crate) fn words(text: &str) -> String {
     broken
 }
 
-/// Seconds since 1970 as `YYYYMMDDHHmmSS` (RFC 4034 section 3.2).
+/// Shows seconds since 1970 as `YYYYMMDDHHmmSS` (RFC 4034, section 3.2).
 pub(crate) fn timestamp(seconds: u32) -> String {
     let (days, rest) = (i64::from(seconds / 86400), seconds % 86400);
-    // Days to a civil date, with years that begin in March.
+    // Converts days to a date of the Gregorian calendar, with years from March on.
     let shifted = days + 719_468;
     let era = shifted / 146_097;
     let day_of_era = shifted % 146_097;
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_values() {
+    fn known_values_are_encoded() {
         assert_eq!(base64(b"foobar"), "Zm9vYmFy");
         assert_eq!(base64(b"fo"), "Zm8=");
         assert_eq!(base64(b"f"), "Zg==");
@@ -146,6 +146,6 @@ mod tests {
         assert_eq!(timestamp(0), "19700101000000");
         assert_eq!(timestamp(1_709_164_800), "20240229000000");
         assert_eq!(string(b"a\"b\\c\x07\xc3"), "a\\\"b\\\\c\\007\\195");
-        assert_eq!(words(&"a".repeat(57)).len(), 58);
+        assert_eq!(split_words(&"a".repeat(57)).len(), 58);
     }
 }

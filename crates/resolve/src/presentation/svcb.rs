@@ -4,13 +4,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::encode;
 
-/// The parameters in wire order, each with a blank before it; `None` when a
-/// length or a value does not fit.
+/// Shows the parameters in wire order, each after a space. Returns `None` if a
+/// length or a value is invalid.
 pub(crate) fn params(mut data: &[u8]) -> Option<String> {
     let mut text = String::new();
     while !data.is_empty() {
-        let (key, rest) = u16_of(data)?;
-        let (length, rest) = u16_of(rest)?;
+        let (key, rest) = read_u16(data)?;
+        let (length, rest) = read_u16(rest)?;
         let value = rest.get(..usize::from(length))?;
         data = &rest[usize::from(length)..];
         text.push(' ');
@@ -19,7 +19,7 @@ pub(crate) fn params(mut data: &[u8]) -> Option<String> {
     Some(text)
 }
 
-fn u16_of(data: &[u8]) -> Option<(u16, &[u8])> {
+fn read_u16(data: &[u8]) -> Option<(u16, &[u8])> {
     let (head, rest) = data.split_first_chunk::<2>()?;
     Some((u16::from_be_bytes(*head), rest))
 }
@@ -70,8 +70,8 @@ fn param_name(key: u16) -> String {
     }
 }
 
-/// Length-prefixed protocol names, joined by commas; a comma or backslash in
-/// a name is escaped twice, once for the list and once for the string.
+/// Joins length-prefixed protocol names by commas. A comma or backslash in a name
+/// is escaped twice, once for the list and once for the string.
 fn alpn(mut value: &[u8]) -> Option<String> {
     let mut names = Vec::new();
     while let Some((&length, rest)) = value.split_first() {

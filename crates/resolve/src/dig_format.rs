@@ -1,17 +1,19 @@
-//! A whole answer as dig shows it: header, sections, TTLs.
+//! The full format: whole answers as dig shows them, with header, sections and
+//! TTLs.
 
 use std::fmt::Write;
 
 use domain::base::iana::OptRcode;
+use domain::base::message::Message;
 
 use crate::answer;
 use crate::lookup::Lookup;
-use crate::present;
+use crate::presentation;
 use crate::wire::edns;
 use crate::wire::reply::{Record, Reply, read};
 
-/// The text of a lookup's message; `None` if it has none.
-pub(crate) fn text(lookup: &Lookup) -> Option<String> {
+/// Returns the text of a lookup's message, or `None` if it has none.
+pub(crate) fn lookup(lookup: &Lookup) -> Option<String> {
     let bytes = lookup.message.as_deref()?;
     let reply = read(bytes).ok()?;
     let mut text = String::new();
@@ -47,7 +49,7 @@ fn header(text: &mut String, reply: &Reply<'_>) -> std::fmt::Result {
     write!(
         text,
         ";; ->>HEADER<<- opcode: QUERY, status: {}, id: {}\n;; flags:",
-        answer::rcode(reply.rcode),
+        answer::rcode_name(reply.rcode),
         u16::from_be_bytes([bytes[0], bytes[1]])
     )?;
     for name in reply.flags() {
@@ -77,7 +79,6 @@ fn header(text: &mut String, reply: &Reply<'_>) -> std::fmt::Result {
 }
 
 fn question(text: &mut String, bytes: &[u8]) -> std::fmt::Result {
-    use domain::base::message::Message;
     let Ok(message) = Message::from_slice(bytes) else {
         return Ok(());
     };
@@ -86,23 +87,23 @@ fn question(text: &mut String, bytes: &[u8]) -> std::fmt::Result {
         writeln!(
             text,
             ";{}\t{}\t{}",
-            present::name(question.qname()),
+            presentation::name(question.qname()),
             question.qclass(),
-            present::mnemonic(question.qtype())
+            presentation::mnemonic(question.qtype())
         )?;
     }
     Ok(())
 }
 
-/// One record as in a zone file.
+/// Appends one record as in a zone file.
 pub(crate) fn record(text: &mut String, record: &Record<'_>) -> std::fmt::Result {
     writeln!(
         text,
         "{}\t{}\t{}\t{}\t{}",
-        present::name(&record.owner),
+        presentation::name(&record.owner),
         record.ttl,
         record.class,
-        present::mnemonic(record.rtype),
+        presentation::mnemonic(record.rtype),
         record.any_text()
     )
 }

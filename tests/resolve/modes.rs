@@ -1,4 +1,4 @@
-//! The other ways: comparing, watching, whole answers.
+//! The modes `--diff`, `--watch` and `--full`, zone transfers, and options.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use testkit::dns::{Behaviour, DnsServer, Lie, Query, Record, Zone, rtype};
 use super::{at, resolve, zone};
 
 #[test]
-fn servers_that_agree() {
+fn equal_answers_print_nothing() {
     let (one, two) = (DnsServer::start(zone()), DnsServer::start(zone()));
     for operand in ["host.test", "no.test", "only4.test"] {
         resolve()
@@ -23,7 +23,7 @@ fn servers_that_agree() {
 }
 
 #[test]
-fn servers_that_differ() {
+fn different_values_are_printed() {
     let one = DnsServer::start(zone());
     let two = DnsServer::start(
         zone()
@@ -55,7 +55,7 @@ fn servers_that_differ() {
 }
 
 #[test]
-fn a_server_without_an_answer_cannot_be_compared() {
+fn a_server_without_an_answer_has_status_3() {
     let one = DnsServer::start(zone());
     let two = DnsServer::with_behaviour(zone(), |_, _| Behaviour::Rcode(2));
     resolve()
@@ -72,7 +72,7 @@ fn a_server_without_an_answer_cannot_be_compared() {
 }
 
 #[test]
-fn the_system_beside_a_server() {
+fn a_server_is_compared_with_the_system() {
     let server = DnsServer::start(Zone::new().a("localhost", "127.0.0.1"));
     resolve()
         .arg(at(&server))
@@ -99,11 +99,11 @@ fn the_system_beside_a_server() {
 }
 
 #[test]
-fn changes_are_watched() {
-    let moved = Arc::new(AtomicBool::new(false));
-    let now = Arc::clone(&moved);
+fn changes_are_printed() {
+    let has_changed = Arc::new(AtomicBool::new(false));
+    let is_new = Arc::clone(&has_changed);
     let server = DnsServer::with_behaviour(zone(), move |query, _| {
-        if now.load(Ordering::SeqCst) {
+        if is_new.load(Ordering::SeqCst) {
             let record = Record::new(&query.name, rtype::A, 60, [192, 0, 2, 9]);
             Behaviour::Respond(query.response().answer(record))
         } else {
@@ -114,13 +114,13 @@ fn changes_are_watched() {
         .arg(at(&server))
         .args(["--watch", "20ms", "-t", "A", "host.test"])
         .spawn();
-    let soon = Duration::from_secs(30);
+    let limit = Duration::from_secs(30);
     let line = || {
-        let line = running.read_line(soon);
+        let line = running.read_line(limit);
         line.split_once('\t').expect("a time").1.to_owned()
     };
     assert_eq!(line(), "+\thost.test\tA\t192.0.2.1");
-    moved.store(true, Ordering::SeqCst);
+    has_changed.store(true, Ordering::SeqCst);
     assert_eq!(line(), "-\thost.test\tA\t192.0.2.1");
     assert_eq!(line(), "+\thost.test\tA\t192.0.2.9");
     running.signal(15);
@@ -128,7 +128,7 @@ fn changes_are_watched() {
 }
 
 #[test]
-fn whole_answers_also_of_failures() {
+fn the_full_format_shows_error_replies() {
     let server = DnsServer::with_behaviour(zone(), |query, _| {
         let mut error = vec![0, 6];
         error.extend(b"no \x1b[31m signature");
@@ -174,14 +174,14 @@ fn options_reach_the_server() {
 }
 
 #[test]
-fn a_servers_cookie_comes_back_to_it() {
+fn the_cookie_of_a_server_is_returned() {
     let server = DnsServer::with_behaviour(zone(), |query, _| {
         let options = query.edns.as_ref().map(|edns| &edns.options);
         let cookie = options.and_then(|o| o.iter().find(|(code, _)| *code == 10));
         let (_, cookie) = cookie.expect("a cookie");
-        let whole = [&cookie[..8], b"theirown"].concat();
-        let response = query.response().option(10, whole.clone());
-        Behaviour::Respond(if *cookie == whole {
+        let complete = [&cookie[..8], b"theirown"].concat();
+        let response = query.response().option(10, complete.clone());
+        Behaviour::Respond(if *cookie == complete {
             let record = Record::new(&query.name, rtype::A, 60, [192, 0, 2, 1]);
             response.answer(record)
         } else {
@@ -198,7 +198,7 @@ fn a_servers_cookie_comes_back_to_it() {
 }
 
 #[test]
-fn what_only_servers_understand_is_refused_for_the_system() {
+fn options_for_servers_are_rejected_for_the_system() {
     for option in [&["--tcp"][..], &["--dnssec"], &["--rate", "5"], &["--full"]] {
         resolve()
             .args(option)
@@ -211,7 +211,7 @@ fn what_only_servers_understand_is_refused_for_the_system() {
 }
 
 #[test]
-fn zones_cut_short_and_refused() {
+fn zone_transfers_may_be_cut_short_or_refused() {
     let server = DnsServer::start(Zone::new().soa("test").a("host.test", "192.0.2.1"));
     let run = |args: &[&str]| {
         resolve()
@@ -240,20 +240,20 @@ fn zones_cut_short_and_refused() {
     });
     let out = resolve().arg(at(&cut)).args(["-t", "AXFR", "test"]).run();
     assert_eq!(out.code(3).lines().len(), 1);
-    let lie = DnsServer::with_behaviour(zone(), |_, _| Behaviour::Lie(Lie::Referral));
+    let lame = DnsServer::with_behaviour(zone(), |_, _| Behaviour::Lie(Lie::Referral));
     resolve()
-        .arg(at(&lie))
+        .arg(at(&lame))
         .args(["-t", "AXFR", "test"])
         .run()
         .code(3)
         .stdout("");
 }
 
-/// A build without TLS says so before it asks anybody: also not for the
-/// address of the server, for which there would be no time here.
+/// A build without TLS fails before it looks up the server's name, for which the
+/// timeout would be too short.
 #[cfg(not(feature = "tls"))]
 #[test]
-fn without_tls_encrypted_servers_are_refused() {
+fn encrypted_servers_are_rejected_without_tls() {
     for server in [
         "tls://127.0.0.1",
         "tls://localhost",
@@ -261,14 +261,14 @@ fn without_tls_encrypted_servers_are_refused() {
     ] {
         let arg = format!("@{server}");
         let args = [arg.as_str(), "--timeout", "1us", "-t", "A", "host.test"];
-        let says = "this build has no TLS; install resolve with its default features";
+        let message = "this build has no TLS; install resolve with its default features";
         resolve()
             .args(args)
             .run()
             .code(2)
             .stdout("")
             .stderr(&format!(
-                "resolve: {server}: {says}; see 'resolve --help'\n"
+                "resolve: {server}: {message}; see 'resolve --help'\n"
             ));
         let records = resolve().args(args).arg("--json").run().code(2).json();
         assert_eq!(records.len(), 1);
@@ -277,12 +277,11 @@ fn without_tls_encrypted_servers_are_refused() {
     }
 }
 
-/// What dig has and who comes from there types.
 #[test]
-fn options_of_dig_that_are_not_here() {
+fn options_of_dig_have_hints() {
     for (option, line) in [
-        ("-p", "the port follows the server, @192.0.2.53:5353"),
-        ("-r", "--no-recurse asks without recursion"),
+        ("-p", "add the port to the server, as in @192.0.2.53:5353"),
+        ("-r", "use --no-recurse to ask without recursion"),
     ] {
         let args = ["@127.0.0.1:1", option, "53", "host.test"];
         resolve()
@@ -295,7 +294,7 @@ fn options_of_dig_that_are_not_here() {
             ));
     }
     for args in [["@127.0.0.1:1", "+short"], ["localhost", "+short"]] {
-        let line = "+short is not an option here: options begin with --, as --short does";
+        let line = "unknown option '+short'; options start with --, such as --short";
         resolve()
             .args(args)
             .run()

@@ -1,6 +1,6 @@
-//! Types whose data is no plain sequence of fields: WKS, NSAP, CERT, APL,
-//! IPSECKEY, HIP and AMTRELAY. Each takes the bytes and gives the text, or
-//! `None` where they do not fit the type's definition.
+//! Types with data that is not a plain sequence of fields: WKS, NSAP, CERT, APL,
+//! IPSECKEY, HIP and AMTRELAY. Each function returns the text of some data, or
+//! `None` if it is invalid.
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -9,10 +9,10 @@ use domain::base::name::Name;
 
 use super::encode;
 
-/// WKS: the ports set in a bitmap (RFC 1035 section 3.4.2).
+/// Shows the bitmap of ports in a WKS record (RFC 1035, section 3.4.2).
 #[allow(
     clippy::unnecessary_wraps,
-    reason = "the table wants one signature for all forms"
+    reason = "all functions in the table have the same signature"
 )]
 pub(crate) fn ports(bits: &[u8]) -> Option<String> {
     let mut text = String::new();
@@ -25,12 +25,12 @@ pub(crate) fn ports(bits: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// NSAP: one hexadecimal number (RFC 1706).
+/// Shows an NSAP record as a hexadecimal number (RFC 1706).
 pub(crate) fn nsap(data: &[u8]) -> Option<String> {
     (!data.is_empty()).then(|| format!("0x{}", encode::hex(data).to_ascii_lowercase()))
 }
 
-/// CERT: mnemonics where RFC 4398 and RFC 8624 have them.
+/// Shows a CERT record, with mnemonics if RFC 4398 and RFC 8624 define them.
 pub(crate) fn cert(data: &[u8]) -> Option<String> {
     let (head, rest) = data.split_first_chunk::<5>()?;
     let kind = u16::from_be_bytes([head[0], head[1]]);
@@ -65,11 +65,11 @@ pub(crate) fn cert(data: &[u8]) -> Option<String> {
     Some(format!(
         "{kind} {} {algorithm} {}",
         u16::from_be_bytes([head[2], head[3]]),
-        encode::words(&encode::base64(rest))
+        encode::split_words(&encode::base64(rest))
     ))
 }
 
-/// APL: address prefixes, `!` before a negated one (RFC 3123).
+/// Shows the prefixes of an APL record, with `!` before a negated one (RFC 3123).
 pub(crate) fn apl(mut data: &[u8]) -> Option<String> {
     let mut items = Vec::new();
     while !data.is_empty() {
@@ -97,7 +97,8 @@ pub(crate) fn apl(mut data: &[u8]) -> Option<String> {
     Some(items.join(" "))
 }
 
-/// A gateway or relay by its type: nothing, an address or a plain name.
+/// Reads a gateway or relay, which is empty, an address or a name by its type.
+/// Returns its text and the rest of the data.
 fn gateway(kind: u8, data: &[u8]) -> Option<(String, &[u8])> {
     match kind {
         0 => Some((".".to_owned(), data)),
@@ -114,6 +115,7 @@ fn gateway(kind: u8, data: &[u8]) -> Option<(String, &[u8])> {
     }
 }
 
+/// Reads a name that is not compressed. Returns its text and the rest of the data.
 fn plain_name(data: &[u8]) -> Option<(String, &[u8])> {
     let mut at = 0;
     while let length @ 1..=63 = *data.get(at)? {
@@ -123,19 +125,19 @@ fn plain_name(data: &[u8]) -> Option<(String, &[u8])> {
     Some((encode::name(&name), &data[at + 1..]))
 }
 
-/// IPSECKEY (RFC 4025).
+/// Shows an IPSECKEY record (RFC 4025).
 pub(crate) fn ipseckey(data: &[u8]) -> Option<String> {
     let (head, rest) = data.split_first_chunk::<3>()?;
     let (gateway, key) = gateway(head[1], rest)?;
     let mut text = format!("{} {} {} {gateway}", head[0], head[1], head[2]);
     if !key.is_empty() {
         text.push(' ');
-        text.push_str(&encode::words(&encode::base64(key)));
+        text.push_str(&encode::split_words(&encode::base64(key)));
     }
     Some(text)
 }
 
-/// AMTRELAY (RFC 8777).
+/// Shows an AMTRELAY record (RFC 8777).
 pub(crate) fn amtrelay(data: &[u8]) -> Option<String> {
     let (head, rest) = data.split_first_chunk::<2>()?;
     let kind = head[1] & 0x7f;
@@ -144,7 +146,7 @@ pub(crate) fn amtrelay(data: &[u8]) -> Option<String> {
         .then(|| format!("{} {} {kind} {relay}", head[0], head[1] >> 7))
 }
 
-/// HIP: tag, key, rendezvous servers (RFC 8005).
+/// Shows the tag, the key and the rendezvous servers of a HIP record (RFC 8005).
 pub(crate) fn hip(data: &[u8]) -> Option<String> {
     let (head, rest) = data.split_first_chunk::<4>()?;
     let tag_length = usize::from(head[0]);

@@ -1,9 +1,10 @@
-//! The text form of record data: one line of fields per type in [`fields`].
+//! The presentation format of names, types and record data.
 //!
-//! A type whose data is a sequence of ordinary fields is added by one line in
-//! that table; [`Field`] lists what there is. Types with a form of their own
-//! have a file beside this one. What is not in the table, and what does not
-//! parse where no name is involved, is printed by RFC 3597 (`\# len hex`).
+//! The table in [`fields`] has one line per record type. A type with a sequence of
+//! ordinary [`Field`]s needs nothing else; the others have a function in one of the
+//! submodules. Types that are not in the table and data that does not
+//! parse are shown in the generic form of RFC 3597 (`\# length hex`), except that a
+//! name that does not parse is an error.
 
 mod encode;
 mod loc;
@@ -35,13 +36,13 @@ enum Field {
     Texts,
     /// A character string without quotes (a CAA tag).
     Word,
-    /// The rest, as one string in quotes.
+    /// The rest of the data as one string in quotes.
     Rest,
     V4,
     V6,
-    /// The rest in hexadecimal.
+    /// The rest of the data in hexadecimal.
     Hex,
-    /// The rest in base64.
+    /// The rest of the data in base64.
     Base64,
     /// A length byte and a salt; `-` when empty.
     Salt,
@@ -49,20 +50,20 @@ enum Field {
     Hash,
     /// A record type's mnemonic.
     Type,
-    /// The type bitmap of NSEC (RFC 4034 section 4.1.2), with a blank before
-    /// each type.
+    /// The type bitmap of NSEC (RFC 4034, section 4.1.2), with a space before each
+    /// type.
     Bitmap,
-    /// A DNSSEC timestamp.
+    /// A DNSSEC timestamp (RFC 4034, section 3.2).
     Time,
     /// Eight bytes as four groups (RFC 6742).
     Locator,
-    /// This many bytes as pairs joined by `-` (RFC 7043).
+    /// This many bytes in hexadecimal, joined by `-` (RFC 7043).
     Dashed(usize),
-    /// Whatever a form of its own makes of the rest.
-    Own(fn(&[u8]) -> Option<String>),
+    /// The rest of the data, shown by a function of its own.
+    Custom(fn(&[u8]) -> Option<String>),
 }
 
-/// The fields of a type, or `None` for one printed by RFC 3597.
+/// Returns the fields of a type, or `None` for the generic form of RFC 3597.
 fn fields(rtype: Rtype) -> Option<&'static [Field]> {
     use Field as F;
     Some(match rtype.to_int() {
@@ -70,7 +71,7 @@ fn fields(rtype: Rtype) -> Option<&'static [Field]> {
         // NS MD MF CNAME MB MG MR PTR NSAP-PTR DNAME
         2..=5 | 7..=9 | 12 | 23 | 39 => &[F::Name],
         6 => &[F::Name, F::Name, F::U32, F::U32, F::U32, F::U32, F::U32],
-        11 => &[F::V4, F::U8, F::Own(special::ports)],
+        11 => &[F::V4, F::U8, F::Custom(special::ports)],
         13 => &[F::Text, F::Text],
         // MINFO RP TALINK
         14 | 17 | 58 => &[F::Name, F::Name],
@@ -79,7 +80,7 @@ fn fields(rtype: Rtype) -> Option<&'static [Field]> {
         // TXT ISDN NINFO SPF AVC RESINFO WALLET CLA
         16 | 20 | 56 | 99 | 258 | 261 | 262 | 263 => &[F::Texts],
         19 => &[F::Text],
-        22 => &[F::Own(special::nsap)],
+        22 => &[F::Custom(special::nsap)],
         // SIG RRSIG
         24 | 46 => &[
             F::Type,
@@ -97,15 +98,15 @@ fn fields(rtype: Rtype) -> Option<&'static [Field]> {
         26 => &[F::U16, F::Name, F::Name],
         27 => &[F::Text, F::Text, F::Text],
         28 => &[F::V6],
-        29 => &[F::Own(loc::loc)],
+        29 => &[F::Custom(loc::loc)],
         33 => &[F::U16, F::U16, F::U16, F::Name],
         35 => &[F::U16, F::U16, F::Text, F::Text, F::Text, F::Name],
-        37 => &[F::Own(special::cert)],
-        42 => &[F::Own(special::apl)],
+        37 => &[F::Custom(special::cert)],
+        42 => &[F::Custom(special::apl)],
         // DS CDS TA DLV
         43 | 59 | 32768 | 32769 => &[F::U16, F::U8, F::U8, F::Hex],
         44 => &[F::U8, F::U8, F::Hex],
-        45 => &[F::Own(special::ipseckey)],
+        45 => &[F::Custom(special::ipseckey)],
         47 => &[F::Name, F::Bitmap],
         // DHCID OPENPGPKEY
         49 | 61 => &[F::Base64],
@@ -113,11 +114,11 @@ fn fields(rtype: Rtype) -> Option<&'static [Field]> {
         51 => &[F::U8, F::U8, F::U16, F::Salt],
         // TLSA SMIMEA
         52 | 53 => &[F::U8, F::U8, F::U8, F::Hex],
-        55 => &[F::Own(special::hip)],
+        55 => &[F::Custom(special::hip)],
         62 => &[F::U32, F::U16, F::Bitmap],
         63 => &[F::U32, F::U8, F::U8, F::Hex],
         // SVCB HTTPS
-        64 | 65 => &[F::U16, F::Name, F::Own(svcb::params)],
+        64 | 65 => &[F::U16, F::Name, F::Custom(svcb::params)],
         // NID L64
         104 | 106 => &[F::U16, F::Locator],
         105 => &[F::U16, F::V4],
@@ -125,13 +126,13 @@ fn fields(rtype: Rtype) -> Option<&'static [Field]> {
         109 => &[F::Dashed(8)],
         256 => &[F::U16, F::U16, F::Rest],
         257 => &[F::U8, F::Word, F::Rest],
-        260 => &[F::Own(special::amtrelay)],
+        260 => &[F::Custom(special::amtrelay)],
         _ => return None,
     })
 }
 
-/// The text of record data that `parser` is limited to; all of it is read.
-/// A name that does not parse is an error, for the message is then broken.
+/// Shows the record data that `parser` is limited to, and reads all of it. Fails if
+/// a name does not parse, since the message is then malformed.
 pub(crate) fn rdata<Octs: Octets + ?Sized>(
     rtype: Rtype,
     parser: &mut Parser<'_, Octs>,
@@ -139,29 +140,29 @@ pub(crate) fn rdata<Octs: Octets + ?Sized>(
     let start = parser.pos();
     if let Some(fields) = fields(rtype) {
         let mut text = String::new();
-        let mut whole = true;
+        let mut is_valid = true;
         for field in fields {
             let before = text.len();
             if before > 0 {
                 text.push(' ');
             }
-            let blank = text.len();
+            let start_of_field = text.len();
             match read(*field, parser, &mut text) {
                 Ok(true) => {}
                 Err(error) if matches!(field, Field::Name) => return Err(error),
                 Ok(false) | Err(_) => {
-                    whole = false;
+                    is_valid = false;
                     break;
                 }
             }
-            // Some bring their own blank, others nothing at all.
-            if text.len() == blank {
+            // Some fields start with a space of their own, others are empty.
+            if text.len() == start_of_field {
                 text.truncate(before);
-            } else if text[blank..].starts_with(' ') {
-                text.remove(blank);
+            } else if text[start_of_field..].starts_with(' ') {
+                text.remove(start_of_field);
             }
         }
-        if whole && parser.remaining() == 0 {
+        if is_valid && parser.remaining() == 0 {
             return Ok(text);
         }
         parser.seek(start)?;
@@ -169,12 +170,12 @@ pub(crate) fn rdata<Octs: Octets + ?Sized>(
     Ok(unknown(rest(parser)?))
 }
 
-/// RFC 3597's form of any data.
+/// Shows data in the generic form of RFC 3597.
 pub(crate) fn unknown(data: &[u8]) -> String {
     if data.is_empty() {
         return "\\# 0".to_owned();
     }
-    format!("\\# {} {}", data.len(), encode::words(&hex(data)))
+    format!("\\# {} {}", data.len(), encode::split_words(&hex(data)))
 }
 
 fn rest<'a, Octs: Octets + ?Sized>(parser: &mut Parser<'a, Octs>) -> Result<&'a [u8], ParseError> {
@@ -191,15 +192,14 @@ fn take<'a, Octs: Octets + ?Sized>(
     all.get(from..from + length).ok_or(ParseError::ShortInput)
 }
 
-fn counted<'a, Octs: Octets + ?Sized>(
+fn length_prefixed<'a, Octs: Octets + ?Sized>(
     parser: &mut Parser<'a, Octs>,
 ) -> Result<&'a [u8], ParseError> {
     let length = parser.parse_u8()?;
     take(parser, usize::from(length))
 }
 
-/// Reads one field and appends it; `Ok(false)` where its value has no such
-/// form.
+/// Reads one field and appends it. Returns `Ok(false)` if the value is invalid.
 fn read<Octs: Octets + ?Sized>(
     field: Field,
     parser: &mut Parser<'_, Octs>,
@@ -234,31 +234,31 @@ fn read<Octs: Octets + ?Sized>(
     Ok(true)
 }
 
-/// Reads a field that is a name or made of bytes.
+/// Reads a field that is a name or consists of bytes.
 fn bytes<Octs: Octets + ?Sized>(
     field: Field,
     parser: &mut Parser<'_, Octs>,
 ) -> Result<Option<String>, ParseError> {
     Ok(Some(match field {
         Field::Name => name(&ParsedName::parse_ref(parser)?),
-        Field::Text => encode::quoted(counted(parser)?),
+        Field::Text => encode::quoted(length_prefixed(parser)?),
         Field::Texts => {
-            let mut texts = encode::quoted(counted(parser)?);
+            let mut texts = encode::quoted(length_prefixed(parser)?);
             while parser.remaining() > 0 {
                 texts.push(' ');
-                texts.push_str(&encode::quoted(counted(parser)?));
+                texts.push_str(&encode::quoted(length_prefixed(parser)?));
             }
             texts
         }
-        Field::Word => string(counted(parser)?),
+        Field::Word => string(length_prefixed(parser)?),
         Field::Rest => encode::quoted(rest(parser)?),
-        Field::Hex => encode::words(&hex(rest(parser)?)),
-        Field::Base64 => encode::words(&base64(rest(parser)?)),
-        Field::Salt => match counted(parser)? {
+        Field::Hex => encode::split_words(&hex(rest(parser)?)),
+        Field::Base64 => encode::split_words(&base64(rest(parser)?)),
+        Field::Salt => match length_prefixed(parser)? {
             [] => "-".to_owned(),
             salt => hex(salt),
         },
-        Field::Hash => encode::base32hex(counted(parser)?),
+        Field::Hash => encode::base32hex(length_prefixed(parser)?),
         Field::Bitmap => return Ok(bitmap(rest(parser)?)),
         Field::Time => encode::timestamp(parser.parse_u32_be()?),
         Field::Dashed(length) => {
@@ -266,13 +266,13 @@ fn bytes<Octs: Octets + ?Sized>(
             let pairs: Vec<String> = data.iter().map(|b| format!("{b:02x}")).collect();
             pairs.join("-")
         }
-        Field::Own(show) => return Ok(show(rest(parser)?)),
-        // Numbers and addresses are written by `read`.
+        Field::Custom(show) => return Ok(show(rest(parser)?)),
+        // `read` writes numbers and addresses.
         _ => return Ok(None),
     }))
 }
 
-/// Shows the mnemonic of a type, `TYPEnnn` for one without.
+/// Displays the mnemonic of a type, or `TYPEnnn` if it has none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mnemonic(pub(crate) Rtype);
 
@@ -286,17 +286,17 @@ impl fmt::Display for Mnemonic {
     }
 }
 
-/// The mnemonic of a type.
+/// Returns the mnemonic of a type.
 pub(crate) fn mnemonic(rtype: Rtype) -> String {
     Mnemonic(rtype).to_string()
 }
 
-/// Whether a text in upper case names a record type.
+/// Returns whether a text in upper case names a record type.
 pub(crate) fn is_mnemonic(text: &str) -> bool {
     rtype(text).is_some()
 }
 
-/// The type of a mnemonic in upper case, of `TYPEnnn`, or of a number.
+/// Returns the type of a mnemonic in upper case, of `TYPEnnn`, or of a number.
 pub(crate) fn rtype(text: &str) -> Option<Rtype> {
     match text {
         "NSAP-PTR" => Some(Rtype::NSAPPTR),
@@ -310,7 +310,7 @@ fn bitmap(mut data: &[u8]) -> Option<String> {
     while !data.is_empty() {
         let (&window, rest) = data.split_first()?;
         let (&length, rest) = rest.split_first()?;
-        // RFC 4034, section 4.1.2.
+        // RFC 4034, section 4.1.2 allows no other length.
         if !(1..=32).contains(&length) {
             return None;
         }
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn forms() {
+    fn data_is_shown_as_in_zone_files() {
         assert_eq!(show(1, &[192, 0, 2, 1]), "192.0.2.1");
         assert_eq!(show(1, &[192, 0, 2]), "\\# 3 C00002");
         assert_eq!(show(15, b"\x00\x0a\x02mx\x04test\x00"), "10 mx.test.");
@@ -354,7 +354,17 @@ mod tests {
         assert_eq!(show(256, b"\x00\x0a\x00\x01ftp://x/"), "10 1 \"ftp://x/\"");
     }
 
-    /// Every form, against texts that are not this module's own.
+    #[test]
+    fn an_invalid_bitmap_is_shown_in_the_generic_form() {
+        for (length, is_valid) in [(0, false), (1, true), (32, true), (33, false)] {
+            let mut data = vec![0, 0, length];
+            data.extend(vec![0x40; length.into()]);
+            let is_generic = show(47, &data).starts_with("\\#");
+            assert_eq!(!is_generic, is_valid, "{length} bytes");
+        }
+    }
+
+    /// Compares every form with texts that other programs have printed.
     #[test]
     fn golden() {
         let mut types = std::collections::HashSet::new();
@@ -377,7 +387,7 @@ mod tests {
             }
         }
         assert!(differ.is_empty(), "{}", differ.join("\n"));
-        // All forms are covered.
+        // The file has a line for every type of the table.
         for number in 1..=u16::MAX {
             let rtype = Rtype::from_int(number);
             assert!(
@@ -390,7 +400,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(rtype in prop_oneof![0u16..300, any::<u16>()], data in proptest::collection::vec(any::<u8>(), 0..80)) {
+        fn no_data_panics(rtype in prop_oneof![0u16..300, any::<u16>()], data in proptest::collection::vec(any::<u8>(), 0..80)) {
             let mut parser = Parser::from_ref(data.as_slice());
             let text = rdata(Rtype::from_int(rtype), &mut parser);
             if let Ok(text) = text {
