@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::damping::Damping;
-use crate::fault::Fate;
+use crate::fault::FaultDecision;
 use crate::machine::Rules;
 
 /// The first port that is not one of a system's own services (RFC 6335,
@@ -50,8 +50,8 @@ impl Guard {
 
 /// Turns a datagram into its answer, in place: the length of the answer, never
 /// more than the datagram's, or nothing.
-pub(crate) fn answer(rules: &Rules, data: &mut [u8], fate: &Fate) -> Option<usize> {
-    if fate.dropped || fate.reset {
+pub(crate) fn answer(rules: &Rules, data: &mut [u8], decision: &FaultDecision) -> Option<usize> {
+    if decision.dropped || decision.reset {
         return None;
     }
     let len = match &rules.reply {
@@ -62,14 +62,14 @@ pub(crate) fn answer(rules: &Rules, data: &mut [u8], fate: &Fate) -> Option<usiz
             len
         }
     };
-    fate.spoil(&mut data[..len]);
-    Some(fate.keep(len))
+    decision.corrupt(&mut data[..len]);
+    Some(decision.keep(len))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::{Dice, Faults};
+    use crate::fault::{FaultRng, Faults};
     use proptest::prelude::*;
 
     #[test]
@@ -103,12 +103,18 @@ mod tests {
             ..Rules::default()
         };
         let mut data = *b"abc";
-        assert_eq!(answer(&rules, &mut data, &Fate::default()), Some(3));
+        assert_eq!(
+            answer(&rules, &mut data, &FaultDecision::default()),
+            Some(3)
+        );
         assert_eq!(&data, b"Hel");
         let mut data = *b"abcdefgh";
-        assert_eq!(answer(&rules, &mut data, &Fate::default()), Some(5));
+        assert_eq!(
+            answer(&rules, &mut data, &FaultDecision::default()),
+            Some(5)
+        );
         assert_eq!(&data[..5], b"Hello");
-        assert_eq!(answer(&rules, &mut [], &Fate::default()), Some(0));
+        assert_eq!(answer(&rules, &mut [], &FaultDecision::default()), Some(0));
     }
 
     proptest! {
@@ -120,13 +126,13 @@ mod tests {
         ) {
             let faults = Faults { drop: 0.2, corrupt: 0.5, truncate: 0.5, reset: 0.1, seed, delay: None };
             let rules = Rules { reply, faults: Some(faults.clone()), ..Rules::default() };
-            let fate = Dice::new(seed, 0).throw(&faults);
+            let decision = FaultRng::new(seed, 0).decide(&faults);
             let mut changed = data.clone();
-            match answer(&rules, &mut changed, &fate) {
-                None => prop_assert!(fate.dropped || fate.reset),
+            match answer(&rules, &mut changed, &decision) {
+                None => prop_assert!(decision.dropped || decision.reset),
                 Some(n) => {
                     prop_assert!(n <= data.len());
-                    if fate.corrupted.is_none() {
+                    if decision.corrupted.is_none() {
                         let whole = rules.reply.as_ref().unwrap_or(&data);
                         prop_assert_eq!(&changed[..n], &whole[..n]);
                     }

@@ -9,7 +9,7 @@ use crate::activation;
 use crate::arrival::{Arrival, SENT};
 use crate::datagram::{self, Guard};
 use crate::event::Reason;
-use crate::fault::{Delay, Dice, Faults};
+use crate::fault::{Delay, FaultRng, Faults};
 use crate::machine::bench::Bench;
 use crate::machine::{Rules, Step, TAIL_MAX};
 
@@ -153,12 +153,12 @@ pub fn machine(bytes: &[u8]) {
 
 /// Datagrams under the same rules: never more out than in.
 fn datagrams(rules: &Rules, bytes: &[u8]) {
-    let mut dice = Dice::new(1, 1);
+    let mut rng = FaultRng::new(1, 1);
     let faults = rules.faults.clone().unwrap_or_default();
     for piece in bytes.chunks(100) {
         let mut data = piece.to_vec();
-        let fate = dice.throw(&faults);
-        let len = datagram::answer(rules, &mut data, &fate);
+        let decision = rng.decide(&faults);
+        let len = datagram::answer(rules, &mut data, &decision);
         assert!(len.unwrap_or(0) <= piece.len(), "an amplifier");
     }
 }

@@ -21,7 +21,7 @@
 use std::time::Duration;
 
 use crate::event::Reason;
-use crate::fault::{Dice, Faults};
+use crate::fault::{FaultRng, Faults};
 use crate::rate::Bucket;
 use crate::readiness::Interest;
 use crate::tail::Tail;
@@ -95,7 +95,7 @@ pub(crate) struct Machine {
     /// When patience ends whatever happens.
     limit: Option<Duration>,
     bucket: Option<Box<Bucket>>,
-    dice: Option<Box<Dice>>,
+    rng: Option<Box<FaultRng>>,
 }
 
 impl Machine {
@@ -114,10 +114,10 @@ impl Machine {
             active: now,
             limit: None,
             bucket: rules.rate.map(|rate| Box::new(Bucket::new(rate, now))),
-            dice: rules
+            rng: rules
                 .faults
                 .as_ref()
-                .map(|faults| Box::new(Dice::new(faults.seed, number))),
+                .map(|faults| Box::new(FaultRng::new(faults.seed, number))),
         }
     }
 
@@ -171,18 +171,18 @@ impl Machine {
             bucket.take(chunk.len(), now);
         }
         let len = chunk.len();
-        let answer = match (&mut self.dice, &rules.faults) {
-            (Some(dice), Some(faults)) => {
-                let fate = dice.throw(faults);
-                if fate.reset {
+        let answer = match (&mut self.rng, &rules.faults) {
+            (Some(rng), Some(faults)) => {
+                let decision = rng.decide(faults);
+                if decision.reset {
                     self.phase = Phase::Reset;
                     return &[];
                 }
                 let mut answer = rules.reply.clone().unwrap_or_else(|| chunk.to_vec());
-                fate.spoil(&mut answer);
-                answer.truncate(fate.keep(answer.len()));
+                decision.corrupt(&mut answer);
+                answer.truncate(decision.keep(answer.len()));
                 if faults.delay.is_some() {
-                    self.tail.hold(&answer, now + fate.delay);
+                    self.tail.hold(&answer, now + decision.delay);
                 } else {
                     self.tail.push(&answer);
                 }

@@ -18,7 +18,7 @@ use crate::arrival::Arrival;
 use crate::conn::Shared;
 use crate::datagram::{self, Guard};
 use crate::event::Protocol;
-use crate::fault::{Dice, Fate};
+use crate::fault::{FaultDecision, FaultRng};
 use crate::peer::Peer;
 use crate::rate::Bucket;
 use crate::readiness::{Interest, Poller, Watched};
@@ -79,7 +79,7 @@ pub(crate) struct Udp {
     ports: Vec<Watched<Port>>,
     shared: Arc<Shared>,
     buffers: Buffers,
-    dice: Option<Dice>,
+    rng: Option<FaultRng>,
     bucket: Option<Bucket>,
     guard: Guard,
     /// In the order of their moments, and of their arrival at the same one.
@@ -118,11 +118,11 @@ impl Udp {
             ports,
             shared: Arc::clone(shared),
             buffers: Buffers::new(),
-            dice: rules
+            rng: rules
                 .faults
                 .as_ref()
                 // Apart from every connection's.
-                .map(|faults| Dice::new(faults.seed, u64::MAX)),
+                .map(|faults| FaultRng::new(faults.seed, u64::MAX)),
             bucket: rules.rate.map(|rate| Bucket::new(rate, Duration::ZERO)),
             guard,
             held: BTreeMap::new(),
@@ -183,14 +183,14 @@ impl Udp {
                 }
                 bucket.take(len, now);
             }
-            let fate = match (&mut self.dice, &shared.rules.faults) {
-                (Some(dice), Some(faults)) => dice.throw(faults),
-                _ => Fate::default(),
+            let decision = match (&mut self.rng, &shared.rules.faults) {
+                (Some(rng), Some(faults)) => rng.decide(faults),
+                _ => FaultDecision::default(),
             };
-            let Some(len) = datagram::answer(&shared.rules, datagram.data, &fate) else {
+            let Some(len) = datagram::answer(&shared.rules, datagram.data, &decision) else {
                 continue;
             };
-            if fate.delay.is_zero() {
+            if decision.delay.is_zero() {
                 now_due.push((at, len));
             } else if self.held_bytes + len <= HELD_MAX && self.held.len() < HELD_COUNT {
                 self.held_bytes += len;
@@ -200,7 +200,7 @@ impl Udp {
                     arrival: datagram.arrival,
                     data: datagram.data[..len].to_vec(),
                 };
-                let moment = (now + fate.delay, self.held_so_far);
+                let moment = (now + decision.delay, self.held_so_far);
                 self.held.insert(moment, held);
                 self.held_so_far += 1;
             }
