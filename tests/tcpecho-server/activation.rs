@@ -135,6 +135,10 @@ fn a_connection_from_inetd() {
         .stdin_from(File::from(OwnedFd::from(stream)))
         .spawn();
     client.ask(b"hello");
+    // Urgent data is data here, too.
+    let socket = socket2::SockRef::from(&client.0);
+    socket.send_out_of_band(b"!").unwrap();
+    client.expect(b"!");
     client.half_close();
     assert_eq!(client.rest(), b"");
     running.wait().code(0).stdout("").stderr("");
@@ -162,13 +166,22 @@ fn standard_output_and_error_may_be_the_connection() {
 fn a_listener_from_inetd() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
+    // Always at least one client is connected or queued, so the server does
+    // not leave however slow this test is.
+    let mut client = Client::to(addr);
     let running = tool()
         .args(["--inetd", "--idle-timeout", "300ms"])
         .stdin_from(File::from(OwnedFd::from(listener)))
         .spawn();
     for _ in 0..3 {
-        Client::to(addr).ask(b"hello");
+        let next = Client::to(addr);
+        client.half_close();
+        assert_eq!(client.rest(), b"");
+        client = next;
     }
+    client.send(b"hello");
+    client.half_close();
+    assert_eq!(client.rest(), b"hello");
     // It leaves by itself when nobody comes any more.
     running.wait().code(0).stdout("").stderr("");
 }

@@ -79,23 +79,28 @@ fn broadcasts_and_multicasts() {
          serve six --broadcast -6 [::]:7003
          serve none :7004
          serve far --broadcast :7005
+         # Until the server has logged a datagram, after answering it, its sender
+         # keeps waiting for an answer.
          ask() {{
-             printf $1 | ip netns exec a socat -t 1 - $2 >$1.back &
+             {{ printf $1; until grep -q \"$1\" $2.log; do sleep 0.02; done }} |
+                 ip netns exec a socat -t 1 - $3 >$1.back &
              waiting=\"$waiting $!\"
          }}
          waiting=
-         for port in 7001 7002 7004; do
-             ask subnet-$port UDP4-DATAGRAM:10.9.0.255:$port,broadcast
-             ask limited-$port UDP4-DATAGRAM:255.255.255.255:$port,broadcast
-             ask group-$port UDP4-DATAGRAM:224.0.0.1:$port
+         for server in all:7001 four:7002 none:7004; do
+             name=${{server%:*}} port=${{server#*:}}
+             ask subnet-$port $name UDP4-DATAGRAM:10.9.0.255:$port,broadcast
+             ask limited-$port $name UDP4-DATAGRAM:255.255.255.255:$port,broadcast
+             ask group-$port $name UDP4-DATAGRAM:224.0.0.1:$port
          done
-         for port in 7001 7003 7004; do
-             ask link-$port UDP6-DATAGRAM:[ff02::1%to-b]:$port
-             ask global-$port UDP6-DATAGRAM:[ff02::1%to-b]:$port,bind=[fd00:9::1]
+         for server in all:7001 six:7003 none:7004; do
+             name=${{server%:*}} port=${{server#*:}}
+             ask link-$port $name UDP6-DATAGRAM:[ff02::1%to-b]:$port
+             ask global-$port $name UDP6-DATAGRAM:[ff02::1%to-b]:$port,bind=[fd00:9::1]
          done
-         ask unicast-7004 UDP4-DATAGRAM:10.9.0.2:7004
-         ask routed-7005 UDP4-DATAGRAM:10.9.0.255:7005,broadcast,bind=10.77.0.1
-         ask routed-unicast-7005 UDP4-DATAGRAM:10.9.0.2:7005,bind=10.77.0.1
+         ask unicast-7004 none UDP4-DATAGRAM:10.9.0.2:7004
+         ask routed-7005 far UDP4-DATAGRAM:10.9.0.255:7005,broadcast,bind=10.77.0.1
+         ask routed-unicast-7005 far UDP4-DATAGRAM:10.9.0.2:7005,bind=10.77.0.1
          wait $waiting
          for back in *.back; do echo $back $(cat $back); done
          # Those without an answer arrived, too.

@@ -1,6 +1,6 @@
 //! The command line: mistakes are one line and status 2.
 
-use crate::kit::tool;
+use crate::kit::{Server, tool};
 
 #[test]
 fn mistakes() {
@@ -91,6 +91,11 @@ fn a_long_answer_is_refused() {
         "tcpecho-server: --reply is too long: 65537 bytes; at most 65536; \
          see 'tcpecho-server --help'\n",
     );
+    let longest = "x".repeat(65_536);
+    let server = Server::start(&["--reply", &longest]);
+    let mut client = server.connect();
+    client.send(b"?");
+    client.expect(longest.as_bytes());
 }
 
 #[test]

@@ -226,6 +226,16 @@ fn the_drain_bounds_a_peer_that_does_not_read() {
     out.code(1).stderr_contains("1 cut");
 }
 
+/// The bytes that the server has taken so far, as its summary says.
+fn bytes_in(server: &Server) -> u64 {
+    server.running.signal(SIGUSR1);
+    let line = server.running.read_stderr_line(SOON);
+    let count = line
+        .split_once(" refused, ")
+        .and_then(|(_, rest)| rest.split(' ').next());
+    count.and_then(|count| count.parse().ok()).expect(&line)
+}
+
 /// Closed with the client's bytes unread it would send a reset, and nothing of
 /// what the system still holds for the client would arrive.
 #[test]
@@ -238,16 +248,19 @@ fn what_is_on_its_way_outlives_the_server() {
         // Until nothing moves any more: both ways are full, and the server
         // has stopped reading.
         let chunk = pattern(64 * 1024);
-        let (mut sent, mut stuck) = (0, std::time::Instant::now());
-        while stuck.elapsed() < std::time::Duration::from_millis(200) {
-            let at = sent % chunk.len();
-            match client.0.write(&chunk[at..]) {
-                Ok(n) => {
-                    sent += n;
-                    stuck = std::time::Instant::now();
-                }
-                Err(_) => std::thread::yield_now(),
+        let (mut sent, mut taken, mut rounds) = (0, 0, 0);
+        while rounds < 10 {
+            rounds += 1;
+            while let Ok(n) = client.0.write(&chunk[sent % chunk.len()..]) {
+                sent += n;
+                rounds = 0;
             }
+            let before = taken;
+            taken = bytes_in(&server);
+            if taken != before {
+                rounds = 0;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
         }
         server.running.signal(SIGTERM);
         let out = server.running.wait();

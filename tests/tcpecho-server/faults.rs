@@ -31,6 +31,18 @@ fn the_seed_decides() {
     assert_ne!(run("8"), first);
 }
 
+/// The same chunks are dropped, whatever else happens to them.
+#[test]
+fn another_fault_changes_nothing_about_the_first() {
+    let seed = ["--drop", "0.5", "--seed", "7"];
+    let alone = one_by_one(&seed, 60);
+    let args = [&seed[..], &["--corrupt", "0.5", "--delay", "1ms:1ms"]].concat();
+    let together = one_by_one(&args, 60);
+    assert_eq!(together.len(), alone.len());
+    let equal = together.iter().zip(&alone).filter(|(a, b)| a == b).count();
+    assert!((1..alone.len()).contains(&equal), "{together:?}");
+}
+
 #[test]
 fn a_made_up_seed_is_told() {
     let server = Server::start(&["--drop", "0.5"]);
@@ -41,6 +53,8 @@ fn a_made_up_seed_is_told() {
         .and_then(|rest| rest.lines().next())
         .unwrap_or_default();
     assert!(seed.parse::<u64>().is_ok(), "{}", out.story());
+    let out = Server::start(&["--drop", "0.5", "--seed", "7"]).end();
+    assert!(!out.stderr_str().contains("--seed"), "{}", out.story());
 }
 
 #[test]

@@ -108,8 +108,13 @@ fn the_last_byte_is_followed_by_an_end_of_file() {
 #[test]
 fn silence_is_closed() {
     let server = Server::start(&["--idle-timeout", "100ms"]);
+    // Stopped, the server finds the connection and its bytes together, so no
+    // slow client can be too late.
+    server.running.signal(19);
     let mut client = server.connect();
-    client.ask(b"hello");
+    client.send(b"hello");
+    server.running.signal(18);
+    client.expect(b"hello");
     assert_eq!(client.rest(), b"");
     assert_eq!(server.event()[0], "connected");
     let closed = server.event();
@@ -121,6 +126,17 @@ fn silence_is_closed() {
     while (&client.0).write(&pattern(65_536)).is_ok() {}
     assert_eq!(server.event()[0], "connected");
     assert_eq!(server.event()[5], "idle");
+}
+
+#[test]
+fn an_idle_timeout_of_zero_disables_it() {
+    let server = Server::start(&["--idle-timeout", "0", "--once"]);
+    let mut client = server.connect();
+    assert_eq!(server.event()[0], "connected");
+    client.ask(b"hello");
+    client.half_close();
+    assert_eq!(client.rest(), b"");
+    assert_eq!(server.event()[5], "eof");
 }
 
 #[test]
@@ -188,6 +204,41 @@ fn out_of_descriptors() {
     let pauses = out.stderr_str().matches("accepting pauses").count();
     assert_eq!(pauses, 1, "{}", out.story());
     out.stderr_contains("101 connections");
+}
+
+#[test]
+fn each_episode_without_descriptors_is_reported() {
+    let bin = env!("CARGO_BIN_EXE_tcpecho-server");
+    let script = format!("ulimit -n 64; exec {bin} --max-connections 1000 127.0.0.1:0");
+    let server = Server::of(Tool::new("bash").args(["-c", &script]));
+    for _ in 0..2 {
+        let mut clients: Vec<Client> = (0..100).map(|_| server.connect()).collect();
+        let line = server.running.read_stderr_line(SOON);
+        assert!(line.contains("accepting pauses"), "{line}");
+        for client in &mut clients {
+            client.send(b"hello");
+        }
+        // The last of them is accepted once the first ones have left, and the
+        // backlog is empty then.
+        for mut client in clients {
+            client.expect(b"hello");
+        }
+        server.connect().ask(b"recovered");
+    }
+}
+
+/// The hard limit allows what the soft limit does not.
+#[test]
+fn the_soft_limit_of_descriptors_is_raised() {
+    let bin = env!("CARGO_BIN_EXE_tcpecho-server");
+    let script = format!("ulimit -Sn 64; ulimit -Hn 512; exec {bin} 127.0.0.1:0");
+    let server = Server::of(Tool::new("bash").args(["-c", &script]));
+    let mut clients: Vec<Client> = (0..100).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.ask(b"hello");
+    }
+    drop(clients);
+    server.end().code(0).stderr_contains("100 connections");
 }
 
 #[test]

@@ -53,19 +53,27 @@ fn zones_and_interfaces() {
          ip -n b address add fe80::b/64 dev to-a nodad
          serve() {{
              name=$1; shift
-             ip netns exec b {BIN} --udp $* >$name.log 2>$name.err &
+             ip netns exec b {BIN} --udp -v $* >$name.log 2>$name.err &
              until grep -q listening $name.log; do :; done
          }}
-         ask() {{ printf x | ip netns exec $1 socat -t 2 - $2 2>/dev/null; echo \" $?\"; }}
+         # The server ends a TCP connection; a datagram's answer is there once
+         # the server has logged the datagram.
+         ask() {{
+             case $2 in
+             UDP*) printf udp; until grep -q '\"udp\"' $name.log; do sleep 0.02; done ;;
+             *) printf tcp ;;
+             esac | ip netns exec $1 socat -t ${{3:-30}} - $2 2>/dev/null
+             echo \" $?\"
+         }}
          serve zone [fe80::b%to-a]:7001
          ask a TCP6:[fe80::b%to-b]:7001
-         ask a UDP6:[fe80::b%to-b]:7001
+         ask a UDP6:[fe80::b%to-b]:7001 1
          serve device *%to-a:7002
          ask a TCP4:10.9.0.2:7002
          ask b TCP4:127.0.0.1:7002
          serve option -I to-a 7003
          ask a TCP4:10.9.0.2:7003
-         ask a UDP4:10.9.0.2:7003
+         ask a UDP4:10.9.0.2:7003 1
          ask b TCP4:127.0.0.1:7003
          serve port 7004
          ask b TCP4:127.0.0.1:7004
@@ -75,7 +83,7 @@ fn zones_and_interfaces() {
          at b {BIN} -I nowhere :7006 2>&1; echo \" $?\""
     );
     Lab::new().script(&script).stdout(
-        "x 0\nx 0\nx 0\n 1\nx 0\nx 0\n 1\nx 0\nx 0\n\
+        "tcp 0\nudp 0\ntcp 0\n 1\ntcp 0\nudp 0\n 1\ntcp 0\ntcp 0\n\
          tcpecho-server: [fe80::b%nowhere]:7006: no network interface nowhere here\n 2\n\
          tcpecho-server: :7006: no such device\n 2\n",
     );

@@ -88,19 +88,69 @@ fn no_loop_with_another_of_its_kind() {
 
 #[test]
 fn a_burst_is_answered_whole() {
-    let server = Server::start(&["--udp"]);
-    let socket = client(&server);
-    // Far below any socket buffer.
-    for round in 0..20_u8 {
-        for n in 0..40_u8 {
-            socket.send(&[round, n]).unwrap();
-        }
-        for n in 0..40_u8 {
-            let mut buffer = [0; 8];
-            assert_eq!(socket.recv(&mut buffer).unwrap(), 2);
-            assert_eq!(buffer[..2], [round, n]);
+    // Held back, answers keep their order, too.
+    for delay in ["0", "2ms"] {
+        let server = Server::start(&["--udp", "--delay", delay]);
+        let socket = client(&server);
+        // Far below any socket buffer.
+        for round in 0..20_u8 {
+            for n in 0..40_u8 {
+                socket.send(&[round, n]).unwrap();
+            }
+            for n in 0..40_u8 {
+                let mut buffer = [0; 8];
+                assert_eq!(socket.recv(&mut buffer).unwrap(), 2);
+                assert_eq!(buffer[..2], [round, n]);
+            }
         }
     }
+}
+
+/// More bytes in all than may be held back at one time.
+#[test]
+fn delayed_answers_make_room_for_others() {
+    let server = Server::start(&["--udp", "--delay", "1ms"]);
+    let socket = client(&server);
+    for n in 0..100 {
+        let datagram = vec![n; 60_000];
+        assert!(ask(&socket, &datagram) == datagram);
+    }
+}
+
+#[test]
+fn delayed_answers_are_sent_at_the_end() {
+    let server = Server::start(&["--udp", "--delay", "1h", "-v"]);
+    let socket = client(&server);
+    socket.send(b"hello").unwrap();
+    assert_eq!(server.event()[0], "received");
+    server
+        .end()
+        .code(0)
+        .stderr_contains("5 bytes in, 5 bytes out, 1 datagram in, 1 out");
+    assert_eq!(socket.recv(&mut [0; 16]).unwrap(), 5);
+}
+
+/// While the server is stopped all datagrams queue up, so it takes them at one
+/// moment, at which one byte a second allows one byte.
+#[test]
+fn the_rate_holds_for_datagrams() {
+    let server = Server::start(&["--udp", "--rate", "1", "-v"]);
+    let socket = client(&server);
+    server.running.signal(19);
+    for datagram in [&b"ab"[..], b"a", b"b", b"c"] {
+        socket.send(datagram).unwrap();
+    }
+    server.running.signal(18);
+    let mut buffer = [0; 8];
+    assert_eq!(socket.recv(&mut buffer).unwrap(), 1);
+    assert_eq!(buffer[0], b'a');
+    for _ in 0..4 {
+        assert_eq!(server.event()[0], "received");
+    }
+    server
+        .end()
+        .code(0)
+        .stderr_contains("5 bytes in, 1 byte out, 4 datagrams in, 1 out");
 }
 
 #[test]

@@ -150,5 +150,7 @@ mod tests {
         let totals = census.totals();
         assert_eq!((totals.connections, totals.refused, totals.cut), (5, 1, 1));
         assert_eq!(census.open(), 2);
+        // An address without connections takes no memory.
+        assert_eq!(census.by_ip.lock().unwrap().len(), 1);
     }
 }

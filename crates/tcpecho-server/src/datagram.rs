@@ -131,11 +131,13 @@ mod tests {
             match answer(&rules, &mut changed, &decision) {
                 None => prop_assert!(decision.dropped || decision.reset),
                 Some(n) => {
-                    prop_assert!(n <= data.len());
-                    if decision.corrupted.is_none() {
-                        let whole = rules.reply.as_ref().unwrap_or(&data);
-                        prop_assert_eq!(&changed[..n], &whole[..n]);
-                    }
+                    prop_assert!(!decision.dropped && !decision.reset);
+                    let whole = rules.reply.as_ref().unwrap_or(&data);
+                    let whole = &whole[..whole.len().min(data.len())];
+                    prop_assert_eq!(n, decision.keep(whole.len()));
+                    let differing = whole.iter().zip(&changed).filter(|(a, b)| a != b);
+                    let corrupted = decision.corrupted.is_some() && !whole.is_empty();
+                    prop_assert_eq!(differing.count(), usize::from(corrupted));
                 }
             }
         }

@@ -59,7 +59,7 @@ impl Log {
         verbose: bool,
     ) -> std::io::Result<Self> {
         Ok(Self {
-            queue: Some(Queue::start("log", stream)?),
+            queue: Some(Queue::start("log", stream, PATIENCE)?),
             format,
             verbose,
         })
@@ -142,7 +142,7 @@ impl Lines {
 
     /// Lines on `stream`, written by a thread of its own.
     pub(crate) fn start(stream: impl Write + Send + 'static) -> std::io::Result<Self> {
-        Ok(Self(Some(Queue::start("lines", stream)?)))
+        Ok(Self(Some(Queue::start("lines", stream, PATIENCE)?)))
     }
 
     /// Waits until all is written, or until nothing has been taken for a while.
@@ -169,8 +169,9 @@ impl Write for Lines {
 }
 
 /// Records between the loops and the writing thread.
-#[derive(Default)]
 pub(crate) struct Queue {
+    /// How long [`Queue::settle`] waits for a stream that takes nothing.
+    patience: Duration,
     state: Mutex<State>,
     changed: Condvar,
     /// Something was pushed since the last flush.
@@ -196,8 +197,17 @@ impl fmt::Debug for Queue {
 }
 
 impl Queue {
-    fn start(name: &str, stream: impl Write + Send + 'static) -> std::io::Result<Arc<Self>> {
-        let queue = Arc::new(Self::default());
+    fn start(
+        name: &str,
+        stream: impl Write + Send + 'static,
+        patience: Duration,
+    ) -> std::io::Result<Arc<Self>> {
+        let queue = Arc::new(Self {
+            patience,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            fresh: AtomicBool::new(false),
+        });
         let writer = Arc::clone(&queue);
         thread::Builder::new()
             .name(name.to_owned())
@@ -224,14 +234,9 @@ impl Queue {
 
     fn settle(&self) {
         let mut state = self.lock();
-        let mut seen = state.progress;
-        let mut deadline = Instant::now() + PATIENCE;
+        let mut stall = StallTimer::new(self.patience, state.progress, Instant::now());
         while state.writing > 0 || !state.waiting.is_empty() {
-            if state.progress != seen {
-                seen = state.progress;
-                deadline = Instant::now() + PATIENCE;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = stall.remaining(state.progress, Instant::now());
             if left.is_zero() {
                 let lost = state.writing + lines(&state.waiting);
                 state.dropped += lost;
@@ -299,6 +304,32 @@ impl Queue {
     }
 }
 
+/// Expires when a counter has not changed for a while.
+struct StallTimer {
+    patience: Duration,
+    progress: u64,
+    deadline: Instant,
+}
+
+impl StallTimer {
+    fn new(patience: Duration, progress: u64, now: Instant) -> Self {
+        Self {
+            patience,
+            progress,
+            deadline: now + patience,
+        }
+    }
+
+    /// The time that is left at `now`, zero once the timer has expired. A
+    /// change of `progress` starts it again.
+    fn remaining(&mut self, progress: u64, now: Instant) -> Duration {
+        if progress != self.progress {
+            *self = Self::new(self.patience, progress, now);
+        }
+        self.deadline.saturating_duration_since(now)
+    }
+}
+
 /// Records in a text: each ends with a newline.
 fn lines(text: &[u8]) -> u64 {
     text.split(|byte| *byte == b'\n').count() as u64 - 1
@@ -345,14 +376,22 @@ mod tests {
 
     type Tokens = mpsc::Sender<std::io::Result<usize>>;
 
-    fn gated() -> (Log, Tokens, Arc<Mutex<Vec<u8>>>) {
+    /// Longer than any machine is busy; no test waits for it to pass.
+    const LONG: Duration = Duration::from_secs(600);
+
+    fn gated(patience: Duration) -> (Log, Tokens, Arc<Mutex<Vec<u8>>>) {
         let (sender, tokens) = mpsc::channel();
         let got = Arc::new(Mutex::new(Vec::new()));
         let gate = Gate {
             tokens,
             got: Arc::clone(&got),
         };
-        (Log::start(gate, Format::Text, true).unwrap(), sender, got)
+        let log = Log {
+            queue: Some(Queue::start("log", gate, patience).unwrap()),
+            format: Format::Text,
+            verbose: true,
+        };
+        (log, sender, got)
     }
 
     fn listening(log: &Log, n: u64) {
@@ -365,7 +404,7 @@ mod tests {
 
     #[test]
     fn everything_arrives_in_order() {
-        let (log, gate, got) = gated();
+        let (log, gate, got) = gated(LONG);
         drop(gate);
         for n in 0..1000 {
             listening(&log, n);
@@ -383,7 +422,7 @@ mod tests {
 
     #[test]
     fn a_stuck_log_costs_events_and_nothing_else() {
-        let (log, _gate, _) = gated();
+        let (log, _gate, _) = gated(Duration::from_millis(50));
         let count = 2 * (QUEUE_MAX / "listening\tunix:#1000000\n".len()) as u64;
         for n in 0..count {
             listening(&log, 1_000_000 + n);
@@ -392,11 +431,106 @@ mod tests {
         log.settle();
         // Nothing was ever written, so all are lost.
         assert_eq!(log.dropped(), count);
+        // The log is given up, so nobody waits for it once more.
+        listening(&log, 1);
+        log.settle();
+        assert_eq!(log.dropped(), count + 1);
+    }
+
+    #[test]
+    fn the_queue_is_bounded() {
+        let (log, _gate, _) = gated(Duration::ZERO);
+        // The thread takes the first record and cannot write it; all others
+        // stay in the queue.
+        listening(&log, 1);
+        let queue = log.queue.as_ref().unwrap();
+        let mut state = queue.lock();
+        while state.writing == 0 {
+            drop(state);
+            thread::yield_now();
+            state = queue.lock();
+        }
+        drop(state);
+        let record = vec![b'x'; QUEUE_MAX / 2 - 1];
+        for _ in 0..3 {
+            log.event(&Event::Received {
+                peer: &Peer::Unnamed(1),
+                protocol: Protocol::Unix,
+                data: &record,
+            });
+            assert!(queue.lock().waiting.len() <= QUEUE_MAX);
+        }
+        assert_eq!(log.dropped(), 2);
+    }
+
+    #[test]
+    fn a_stall_timer_expires_when_nothing_changes() {
+        let ms = Duration::from_millis;
+        let start = Instant::now();
+        let mut stall = StallTimer::new(ms(500), 7, start);
+        assert_eq!(stall.remaining(7, start + ms(100)), ms(400));
+        // Each change starts it again, and only a change does.
+        assert_eq!(stall.remaining(8, start + ms(400)), ms(500));
+        assert_eq!(stall.remaining(8, start + ms(800)), ms(100));
+        assert_eq!(stall.remaining(9, start + ms(1200)), ms(500));
+        assert_eq!(stall.remaining(9, start + ms(1700)), ms(0));
+        assert_eq!(stall.remaining(9, start + ms(9000)), ms(0));
+    }
+
+    #[test]
+    fn progress_counts_every_piece() {
+        let (log, gate, _) = gated(LONG);
+        for _ in 0..3 {
+            gate.send(Ok(8)).unwrap();
+        }
+        drop(gate);
+        listening(&log, 1);
+        log.settle();
+        // 20 bytes by 8.
+        assert_eq!(log.queue.as_ref().unwrap().lock().progress, 3);
+    }
+
+    /// A pipe is writable once it has room for 4096 bytes; a longer write
+    /// would wait for a reader in the middle.
+    #[test]
+    fn no_write_is_longer_than_a_pipe_has_room() {
+        let (log, gate, got) = gated(LONG);
+        for n in 0..1000 {
+            log.event(&Event::Listening {
+                address: &Peer::Unnamed(n),
+                protocol: Protocol::Unix,
+            });
+        }
+        for _ in 0..2 {
+            gate.send(Ok(usize::MAX)).unwrap();
+        }
+        gate.send(Err(std::io::ErrorKind::StorageFull.into()))
+            .unwrap();
+        drop(gate);
+        log.settle();
+        assert_eq!(got.lock().unwrap().len(), 2 * PIECE);
+        // The record that was cut and all others are lost.
+        let whole = lines(&got.lock().unwrap());
+        assert_eq!(log.dropped(), 1000 - whole);
+    }
+
+    #[test]
+    fn a_pipe_made_non_blocking_loses_nothing() {
+        let (log, gate, got) = gated(LONG);
+        gate.send(Err(std::io::ErrorKind::WouldBlock.into()))
+            .unwrap();
+        gate.send(Err(std::io::ErrorKind::Interrupted.into()))
+            .unwrap();
+        drop(gate);
+        listening(&log, 1);
+        log.settle();
+        assert_eq!(*got.lock().unwrap(), b"listening\tunix:#1\n");
+        assert_eq!(log.dropped(), 0);
     }
 
     #[test]
     fn after_a_failure_the_next_record_has_its_own_line() {
-        let (log, gate, got) = gated();
+        let (log, gate, got) = gated(LONG);
         gate.send(Ok(4)).unwrap();
         gate.send(Err(std::io::ErrorKind::StorageFull.into()))
             .unwrap();
