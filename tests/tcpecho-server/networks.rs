@@ -1,12 +1,11 @@
-//! Networks with one family only, in namespaces of their own.
+//! Tests in network namespaces: systems with one address family, and zones.
 
 use testkit::netns::{self, Lab};
 
-const BIN: &str = env!("CARGO_BIN_EXE_tcpecho-server");
+use crate::harness::BIN;
 
-/// Starts the server without an operand, so on port 8080 of all addresses, and
-/// talks to it at `host`.
-fn default_served_at(host: &str, prepare: &str) {
+/// Starts the server without an operand, and expects it at port 8080 of `host`.
+fn check_default_address(host: &str, prepare: &str) {
     if let Err(reason) = netns::available() {
         return netns::skip(&reason);
     }
@@ -15,9 +14,9 @@ fn default_served_at(host: &str, prepare: &str) {
          mkfifo events
          bash -c '
              {BIN} --once >events & exec 3<events
-             read -r what where <&3; echo $what $where
+             read -r event address <&3; echo $event $address
              exec 4<>/dev/tcp/{host}/8080 || exit 8
-             echo hello >&4; read -r back <&4; echo $back
+             echo hello >&4; read -r reply <&4; echo $reply
              exec 4>&-; wait $!; echo $?'"
     );
     let out = Lab::new().script(&script);
@@ -28,8 +27,8 @@ fn default_served_at(host: &str, prepare: &str) {
 }
 
 #[test]
-fn ipv4_only() {
-    default_served_at(
+fn the_default_works_without_ipv6() {
+    check_default_address(
         "127.0.0.1",
         "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 && \
          echo 1 >/proc/sys/net/ipv6/conf/lo/disable_ipv6",
@@ -37,13 +36,13 @@ fn ipv4_only() {
 }
 
 #[test]
-fn ipv6_only() {
-    default_served_at("::1", "ip address del 127.0.0.1/8 dev lo");
+fn the_default_works_without_ipv4() {
+    check_default_address("::1", "ip address del 127.0.0.1/8 dev lo");
 }
 
-/// Addresses that mean something on a link only, and one interface of several.
+/// Link-local addresses, and servers limited to one of several interfaces.
 #[test]
-fn zones_and_interfaces() {
+fn zones_and_interfaces_are_respected() {
     if let Err(reason) = netns::available() {
         return netns::skip(&reason);
     }
@@ -56,8 +55,8 @@ fn zones_and_interfaces() {
              ip netns exec b {BIN} --udp -v $* >$name.log 2>$name.err &
              until grep -q listening $name.log; do :; done
          }}
-         # The server ends a TCP connection; a datagram's answer is there once
-         # the server has logged the datagram.
+         # The server ends a TCP connection. A sender of datagrams waits until
+         # the server has logged the datagram, then one more second.
          ask() {{
              case $2 in
              UDP*) printf udp; until grep -q '\"udp\"' $name.log; do sleep 0.02; done ;;
