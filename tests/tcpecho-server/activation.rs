@@ -131,11 +131,14 @@ fn a_connection_of_inetd_is_served() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = Client::connect(listener.local_addr().unwrap());
     let (stream, _) = listener.accept().unwrap();
+    let duplicate = stream.try_clone().unwrap();
     let running = tool()
         .arg("--inetd")
         .stdin_from(File::from(OwnedFd::from(stream)))
         .spawn();
     client.echo(b"hello");
+    assert!(duplicate.nodelay().unwrap(), "small replies are delayed");
+    drop(duplicate);
     // Urgent data is data like any other here, too.
     let socket = socket2::SockRef::from(&client.0);
     socket.send_out_of_band(b"!").unwrap();

@@ -105,6 +105,25 @@ fn a_reset_affects_only_its_connection() {
     let _ = server.terminate().code(0);
 }
 
+/// The buffer is full of delayed replies, so the server waits for neither input
+/// nor output.
+#[test]
+fn a_reset_is_noticed_while_nothing_is_read_or_sent() {
+    let server = Server::start(&["-v", "--delay", "1h"]);
+    let mut client = server.connect();
+    assert_eq!(server.next_event()[0], "connected");
+    client.send(&pattern(64 * 1024));
+    let mut received = 0;
+    while received < 64 * 1024 {
+        let event = server.next_event();
+        assert_eq!(event[0], "received");
+        received += event[2].parse::<usize>().unwrap();
+    }
+    client.reset();
+    let closed = server.next_event();
+    assert_eq!((&closed[0][..], &closed[5][..]), ("closed", "reset"));
+}
+
 #[test]
 fn replies_and_greetings_are_sent_as_given() {
     let server = Server::start(&["--reply", "Hello, Client!"]);

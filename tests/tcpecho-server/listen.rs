@@ -276,7 +276,7 @@ fn the_mode_of_a_unix_socket_can_be_set() {
         running.signal(SIGTERM);
         let _ = running.wait().code(0);
     }
-    let script = format!("umask 027; exec {} {operand}", BIN);
+    let script = format!("umask 027; exec {BIN} {operand}");
     let running = Tool::new("sh").args(["-c", &script]).spawn();
     running.read_line(TIMEOUT);
     let found = std::fs::metadata(&path).unwrap().permissions().mode();
