@@ -1,7 +1,7 @@
 //! Black-box tests of `tcpecho-server`, by subject.
 #![allow(
     clippy::unwrap_used,
-    reason = "a failed helper is a failed test; the panic is its report"
+    reason = "a panic in a helper fails the test and reports why"
 )]
 
 #[path = "tcpecho-server/activation.rs"]

@@ -25,13 +25,16 @@ fn invalid_arguments_are_errors() {
         ),
         (&["a:65536"], "a:65536: port out of range; use 0 to 65535"),
         (&["unix:"], "unix:: missing path; use unix:PATH"),
-        (&["--count", "0", ":0"], "0 is not in 1.."),
+        (&["--count", "0", ":0"], "invalid value '0' for '--count"),
         (&["--idle-timeout", "5x", ":0"], "not a duration"),
         (&["--max-bytes", "0", ":0"], "must be at least 1"),
         (&["--drop", "1.5", ":0"], "not a probability; use 0 to 1"),
         (&["--delay", "1:", ":0"], "not a duration"),
         (&["--once", "--count", "2", ":0"], "cannot be used with"),
-        (&["--ready-fd", "1", ":0"], "1 is not in 3.."),
+        (
+            &["--ready-fd", "1", ":0"],
+            "invalid value '1' for '--ready-fd",
+        ),
         (
             &["--ready-fd", "250", ":0"],
             "--ready-fd 250: bad file descriptor",

@@ -70,15 +70,17 @@ EXAMPLES
     after_long_help = AFTER
 )]
 pub(crate) struct Cli {
-    /// Listen on ADDR:PORT, [ADDR]:PORT, NAME:PORT, :PORT or PORT, on unix:PATH,
-    /// or on unix:@NAME, an abstract socket. ADDR%IF uses only that network
-    /// interface; port 0 selects a free port. @FILE and - (standard input) are
-    /// lists of addresses
+    /// Listen on ADDR:PORT, [ADDR]:PORT, NAME:PORT, :PORT, unix:PATH or unix:@NAME
+    ///
+    /// PORT, :PORT and *:PORT listen on all addresses, ADDR%IF:PORT on one network
+    /// interface only. Port 0 selects a free port. unix:@NAME is an abstract
+    /// socket. @FILE and - (standard input) are lists of such addresses.
     #[arg(value_name = "ADDR:PORT")]
     pub(crate) addrs: Vec<String>,
 
-    /// Reply to every received chunk with TEXT instead of the chunk. Escapes are
-    /// not interpreted and no newline is added
+    /// Reply to every received chunk with TEXT instead of the chunk
+    ///
+    /// Escapes are not interpreted, and no newline is added.
     #[arg(
         long,
         value_name = "TEXT",
@@ -87,8 +89,9 @@ pub(crate) struct Cli {
     )]
     pub(crate) reply: Option<OsString>,
 
-    /// Send TEXT to every client that connects. Escapes are not interpreted and
-    /// no newline is added
+    /// Send TEXT to every client that connects
+    ///
+    /// Escapes are not interpreted, and no newline is added.
     #[arg(
         long,
         value_name = "TEXT",
@@ -97,14 +100,16 @@ pub(crate) struct Cli {
     )]
     pub(crate) greeting: Option<OsString>,
 
-    /// Serve UDP on the same ports, too. A reply is never longer than the
-    /// datagram; datagrams from source ports below 1024, or from any port of this
-    /// server, get no reply
+    /// Serve UDP on the same ports, too
+    ///
+    /// A reply is never longer than the datagram. Datagrams from source ports below
+    /// 1024, or from any port of this server, get no reply.
     #[arg(long, help_heading = "Replies")]
     pub(crate) udp: bool,
 
-    /// Reply to at most N datagrams per second and source address, loopback
-    /// excepted; 0 disables the limit
+    /// Reply to at most N datagrams per second and source address; 0 for no limit
+    ///
+    /// Loopback addresses have no limit.
     #[arg(
         long,
         value_name = "N",
@@ -113,8 +118,9 @@ pub(crate) struct Cli {
     )]
     pub(crate) udp_rate: u32,
 
-    /// Reply to datagrams sent to broadcast and multicast addresses, if their
-    /// source is on a directly attached network
+    /// Reply to datagrams sent to broadcast and multicast addresses, too
+    ///
+    /// The source must be on a directly attached network.
     #[arg(long, help_heading = "Replies")]
     pub(crate) broadcast: bool,
 
@@ -129,13 +135,15 @@ pub(crate) struct Cli {
     #[arg(short, long, help_heading = "Log and readiness")]
     pub(crate) verbose: bool,
 
-    /// Write the port to FILE when the server is ready. The file appears with
-    /// its complete contents
+    /// Write the port to FILE when the server is ready
+    ///
+    /// The file appears with its complete contents.
     #[arg(long, value_name = "FILE", help_heading = "Log and readiness")]
     pub(crate) port_file: Option<PathBuf>,
 
-    /// Write a newline to file descriptor N when the server is ready, then close
-    /// it
+    /// Write a newline to file descriptor N when the server is ready
+    ///
+    /// The descriptor is closed afterwards.
     #[arg(
         long,
         value_name = "N",
@@ -144,8 +152,10 @@ pub(crate) struct Cli {
     )]
     pub(crate) ready_fd: Option<i32>,
 
-    /// Serve at most N connections at the same time; further clients wait in the
-    /// backlog [default: as many as the limit of file descriptors allows]
+    /// Serve at most N connections at the same time [default: as many as the
+    /// limit of file descriptors allows]
+    ///
+    /// Further clients wait in the backlog.
     #[arg(
         long,
         value_name = "N",
@@ -154,8 +164,9 @@ pub(crate) struct Cli {
     )]
     pub(crate) max_connections: Option<u32>,
 
-    /// Serve at most N connections from one IP address at the same time; further
-    /// ones are closed immediately
+    /// Serve at most N connections of one IP address at the same time
+    ///
+    /// Further connections are closed immediately.
     #[arg(
         long,
         value_name = "N",
@@ -174,7 +185,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) idle_timeout: Duration,
 
-    /// Echo the first SIZE bytes of each connection, then end it without a reset
+    /// End each connection after SIZE bytes, without a reset
     #[arg(
         long,
         value_name = "SIZE",
@@ -212,11 +223,11 @@ pub(crate) struct Cli {
     )]
     pub(crate) workers: Option<u16>,
 
-    /// End after one connection; datagrams (--udp) do not count
+    /// End after one connection; datagrams do not count
     #[arg(long, conflicts_with = "count", help_heading = "Shutdown")]
     pub(crate) once: bool,
 
-    /// End after N connections; datagrams (--udp) do not count
+    /// End after N connections; datagrams do not count
     #[arg(
         short,
         long,
@@ -235,8 +246,10 @@ pub(crate) struct Cli {
     )]
     pub(crate) lifetime: Option<Duration>,
 
-    /// Wait at most DURATION for open connections at shutdown. During the last
-    /// fifth, stop reading from clients that do not read their replies
+    /// Wait at most DURATION for open connections at shutdown
+    ///
+    /// During the last fifth, the server stops reading from clients that do not read
+    /// their replies, so that they receive everything that was echoed.
     #[arg(
         long,
         value_name = "DURATION",
@@ -299,8 +312,8 @@ pub(crate) struct Cli {
     )]
     pub(crate) reset: f64,
 
-    /// Seed the random faults; equal seeds give equal faults [default: a random
-    /// seed, which is printed on standard error]
+    /// Seed the random faults, to repeat them [default: a random seed, printed on
+    /// standard error]
     #[arg(
         long,
         value_name = "N",
@@ -321,8 +334,9 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "MODE", value_parser = mode, help_heading = "Sockets")]
     pub(crate) mode: Option<u32>,
 
-    /// Serve the socket that is standard input: a connection or a listening
-    /// socket, passed by inetd, xinetd or systemd. Nothing is logged
+    /// Serve the socket that is standard input, for inetd, xinetd and systemd
+    ///
+    /// The socket is either a connection or a listening socket. Nothing is logged.
     #[arg(
         long,
         conflicts_with_all = ["addrs", "port_file", "ready_fd", "reuse_port", "udp"],

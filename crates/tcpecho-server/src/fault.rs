@@ -2,8 +2,8 @@
 //!
 //! Every connection has its own [`FaultRng`], seeded with the server's seed and
 //! the connection's id, and in it one random stream per fault. Each chunk takes
-//! the same number of values from each stream, whatever happens to it. So what
-//! a fault does to the Nth chunk of the Mth connection depends only on the
+//! the same number of values from each stream, whatever happens to it. So the
+//! effect of a fault on the Nth chunk of the Mth connection depends only on the
 //! seed: a run can be repeated, and enabling another fault changes nothing.
 
 use std::time::Duration;

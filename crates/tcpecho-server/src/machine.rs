@@ -1,6 +1,6 @@
-//! One connection as a state machine: what to read, what to send, when to
-//! close. It does no I/O and reads no clock; its owner reports events and does
-//! what [`Machine::next_step`] returns.
+//! The state machine of one connection, which decides when and how much to
+//! read, send and close. It does no I/O and reads no clock; its owner reports
+//! events and takes the steps that [`Machine::next_step`] returns.
 //!
 //! The path of a chunk: the owner reads at most [`Machine::read_limit`] bytes
 //! into its scratch buffer and calls [`Machine::on_received`], which returns

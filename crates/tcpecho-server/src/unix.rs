@@ -44,7 +44,7 @@ pub(crate) fn bind(path: &Path, mode: Option<u32>) -> Result<(Socket, SocketFile
         }
         outcome => outcome.map_err(fail)?,
     }
-    let file = SocketFile::of(path).map_err(fail)?;
+    let file = SocketFile::new(path).map_err(fail)?;
     Ok((socket, file))
 }
 
@@ -126,7 +126,7 @@ impl Lock {
         name.push(socket.file_name().unwrap_or_default());
         name.push(".tcpecho-lock");
         let path = socket.with_file_name(name);
-        let about = |e: Error| e.with_subject(path.display().to_string());
+        let fail = |e: Error| e.with_subject(path.display().to_string());
         let deadline = Instant::now() + LOCK_TIMEOUT;
         loop {
             let file = File::options()
@@ -138,17 +138,17 @@ impl Lock {
                 // A link is not followed, and a pipe does not block.
                 .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
                 .open(&path)
-                .map_err(|e| about(Error::local(&e)))?;
+                .map_err(|e| fail(Error::local(&e)))?;
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 // The previous owner of the lock may have removed this file.
                 Ok(()) if is_same_file(&file, &path) => return Ok(Self { path, file }),
                 Ok(()) | Err(Errno::INTR) => {}
                 Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_INTERVAL),
-                Err(e) => return Err(about(Error::local(&e.into()))),
+                Err(e) => return Err(fail(Error::local(&e.into()))),
             }
             if Instant::now() >= deadline {
                 let error = Error::new(Kind::System, "another process holds the lock");
-                return Err(about(error));
+                return Err(fail(error));
             }
         }
     }
@@ -184,7 +184,7 @@ pub(crate) struct SocketFile {
 }
 
 impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
+    fn new(path: &Path) -> io::Result<Self> {
         let meta = fs::symlink_metadata(path)?;
         Ok(Self {
             path: path.to_owned(),
