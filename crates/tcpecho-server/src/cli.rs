@@ -10,7 +10,7 @@ use common::{duration, size};
 
 use crate::fault::Delay;
 
-const AFTER: &str = "\
+const AFTER_HELP: &str = "\
 EVENTS
   One line per event on standard output, with fields separated by TABs:
     listening ADDR:PORT
@@ -67,7 +67,7 @@ EXAMPLES
     version,
     disable_help_flag = true,
     disable_version_flag = true,
-    after_long_help = AFTER
+    after_long_help = AFTER_HELP
 )]
 pub(crate) struct Cli {
     /// Listen on ADDR:PORT, [ADDR]:PORT, NAME:PORT, :PORT, unix:PATH or unix:@NAME

@@ -314,3 +314,68 @@ fn reason_of(error: Errno) -> Reason {
         _ => Reason::Error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::log::Log;
+    use crate::poller::Poller;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+
+    const IDLE: Duration = Duration::from_secs(10);
+
+    /// A connection that ends after one byte, and its client.
+    fn connection() -> (Shared, Conn<TcpStream>, TcpStream) {
+        let shared = Shared {
+            rules: Rules {
+                max_bytes: Some(1),
+                idle_timeout: Some(IDLE),
+                ..Rules::default()
+            },
+            log: Log::silent(),
+            counters: Counters::new(None),
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, peer) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let poller = Arc::new(Poller::new().unwrap());
+        let socket = Registered::new(socket, &poller, 0, Interest::Read).unwrap();
+        let peer = Address::inet(peer);
+        let conn = Conn::new(
+            socket,
+            Channel::Plain,
+            peer,
+            0,
+            &shared.rules,
+            Duration::ZERO,
+        );
+        (shared, conn, client)
+    }
+
+    /// A reset would destroy bytes that the peer has not received yet.
+    #[test]
+    fn closing_with_unread_input_sends_no_reset() {
+        let (shared, mut conn, mut client) = connection();
+        let mut scratch = vec![0; 1024];
+        client.write_all(b"x").unwrap();
+        assert_eq!(conn.on_ready(&shared, &mut scratch, Duration::ZERO), None);
+        let mut received = Vec::new();
+        client.read_to_end(&mut received).unwrap();
+        assert_eq!(received, b"x");
+        // The connection lingers, and its timeout finds unread input.
+        client.write_all(&vec![b'y'; 10_000]).unwrap();
+        let reason = conn.on_timeout(&shared, &mut scratch, IDLE);
+        assert_eq!(reason, Some(Reason::MaxBytes));
+        drop(conn);
+        assert!(
+            client.take_error().unwrap().is_none(),
+            "the client got a reset"
+        );
+    }
+}

@@ -282,3 +282,79 @@ fn send_all(shared: &Shared, socket: &UdpSocket, replies: &[Reply<'_>]) {
         rest = &rest[n..];
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::fault::{Delay, Faults};
+    use crate::log::Log;
+    use crate::machine::Rules;
+    use socket2::{Domain, Type};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// A service that delays all replies by an hour, and a connected client.
+    fn delaying_service() -> (UdpService, std::net::UdpSocket) {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        socket.bind(&any.into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let delay = Some(Delay {
+            base: HOUR,
+            jitter: Duration::ZERO,
+        });
+        let faults = Faults {
+            delay,
+            ..Faults::default()
+        };
+        let shared = Arc::new(Shared {
+            rules: Rules {
+                faults: Some(faults),
+                ..Rules::default()
+            },
+            log: Log::silent(),
+            counters: Counters::new(None),
+            #[cfg(feature = "tls")]
+            tls: None,
+        });
+        let poller = Arc::new(Poller::new().unwrap());
+        let sockets = vec![UdpSocket::new(socket).unwrap()];
+        let policy = ReplyPolicy::new([address.port()].into(), false, 0);
+        let service = UdpService::new(sockets, &poller, 0, &shared, policy).unwrap();
+        let client = std::net::UdpSocket::bind(any).unwrap();
+        client.connect(address).unwrap();
+        (service, client)
+    }
+
+    /// Sends `count` datagrams and lets the service receive them.
+    fn send(service: &mut UdpService, client: &std::net::UdpSocket, data: &[u8], count: usize) {
+        for _ in 0..count {
+            client.send(data).unwrap();
+            assert!(service.on_ready(0, Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn the_number_of_delayed_replies_is_bounded() {
+        let (mut service, client) = delaying_service();
+        send(&mut service, &client, b"", MAX_DELAYED + 100);
+        assert_eq!(service.delayed.len(), MAX_DELAYED);
+        // Once they are sent, there is room for others.
+        service.on_timeouts(HOUR);
+        assert_eq!(service.delayed.len(), 0);
+        send(&mut service, &client, b"", 1);
+        assert_eq!(service.delayed.len(), 1);
+    }
+
+    #[test]
+    fn the_bytes_of_delayed_replies_are_bounded() {
+        let (mut service, client) = delaying_service();
+        let fitting = MAX_DELAYED_BYTES / 60_000;
+        send(&mut service, &client, &vec![7; 60_000], fitting + 10);
+        assert_eq!(service.delayed.len(), fitting);
+        assert_eq!(service.delayed_bytes, fitting * 60_000);
+        service.on_timeouts(HOUR);
+        assert_eq!(service.delayed_bytes, 0);
+    }
+}
