@@ -194,6 +194,22 @@ fn a_listener_of_inetd_is_served_until_no_client_comes() {
     running.wait().code(0).stdout("").stderr("");
 }
 
+/// The rate makes the echo take two seconds, twice the timeout.
+#[test]
+fn a_listener_of_inetd_is_served_while_a_connection_is_open() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let mut client = Client::connect(addr);
+    let running = tool()
+        .args(["--inetd", "--idle-timeout", "1s", "--rate", "64"])
+        .stdin_from(File::from(OwnedFd::from(listener)))
+        .spawn();
+    client.echo(&[b'x'; 128]);
+    Client::connect(addr).echo(b"x");
+    drop(client);
+    running.wait().code(0).stdout("").stderr("");
+}
+
 #[test]
 fn inetd_without_a_socket_is_an_error() {
     tool().arg("--inetd").run().code(2).stdout("").stderr(
