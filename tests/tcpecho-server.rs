@@ -1,7 +1,7 @@
 //! Black-box tests of `tcpecho-server`, by subject.
 #![allow(
     clippy::unwrap_used,
-    reason = "a failed helper is a failed test; the panic is its report"
+    reason = "a panic in a helper fails the test and reports why"
 )]
 
 #[path = "tcpecho-server/activation.rs"]
@@ -10,24 +10,24 @@ mod activation;
 mod attacks;
 #[path = "tcpecho-server/cli.rs"]
 mod cli;
-#[path = "tcpecho-server/crowd.rs"]
-mod crowd;
 #[path = "tcpecho-server/echo.rs"]
 mod echo;
-#[path = "tcpecho-server/end.rs"]
-mod end;
 #[path = "tcpecho-server/faults.rs"]
 mod faults;
-#[path = "tcpecho-server/kit.rs"]
-mod kit;
+#[path = "tcpecho-server/harness.rs"]
+mod harness;
 #[path = "tcpecho-server/limits.rs"]
 mod limits;
+#[path = "tcpecho-server/listen.rs"]
+mod listen;
 #[path = "tcpecho-server/log.rs"]
 mod log;
+#[path = "tcpecho-server/many_clients.rs"]
+mod many_clients;
 #[path = "tcpecho-server/networks.rs"]
 mod networks;
-#[path = "tcpecho-server/places.rs"]
-mod places;
+#[path = "tcpecho-server/shutdown.rs"]
+mod shutdown;
 #[cfg(feature = "tls")]
 #[path = "tcpecho-server/tls.rs"]
 mod tls;

@@ -1,4 +1,4 @@
-//! The environment of socket activation.
+//! Fuzzes the environment variables of socket activation.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Headers of datagrams, and who is answered how often, as the bytes say.
+//! Fuzzes the control messages of datagrams and the rules for replies.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! A connection of the echo server, its rules and what happens to it as the
-//! bytes say.
+//! Fuzzes the state machine of a connection: its rules, and the events in any
+//! order.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! A TLS session against a client that does as the bytes say.
+//! Fuzzes a TLS session with a client, over a network that may change bytes.
 #![no_main]
 
 use std::sync::LazyLock;

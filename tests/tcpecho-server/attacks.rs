@@ -1,5 +1,5 @@
-//! Clients of ill will: what they can make the server hold, send or do stays
-//! bounded.
+//! Tests with hostile clients: the memory they can occupy and the datagrams they
+//! can provoke are bounded.
 
 use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
@@ -7,21 +7,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use testkit::netns::{self, Lab};
 
-use crate::kit::{Client, Server, tool};
+use crate::harness::{BIN, Client, SIGTERM, Server, tool};
 
-const BIN: &str = env!("CARGO_BIN_EXE_tcpecho-server");
+/// The largest acceptable memory of a server with a few clients and a full log.
+const MAX_MEMORY: u64 = 40 << 20;
 
-/// Of a server with a few clients and a full log.
-const FLAT: u64 = 40 << 20;
-
-fn measured(args: &[&str]) -> Server {
-    Server::of(tool().args(args).arg("127.0.0.1:0").measure_memory())
+/// Starts a server and measures its memory.
+fn measured_server(args: &[&str]) -> Server {
+    Server::spawn(tool().args(args).arg("127.0.0.1:0").measure_memory())
 }
 
-/// One datagram with a forged source makes two servers answer each other, until
-/// one of them has given its answers of that second.
+/// A datagram with a forged source makes two servers answer each other, until
+/// one of them reaches its rate.
 #[test]
-fn two_servers_that_answer_each_other() {
+fn the_traffic_between_two_servers_is_bounded() {
     if let Err(reason) = netns::available() {
         return netns::skip(&reason);
     }
@@ -40,7 +39,7 @@ fn two_servers_that_answer_each_other() {
              echo ping | at c socat -u - \\
                  UDP4-SENDTO:10.9.0.1:7991,bind=10.9.0.2:7992,reuseport || exit 9
          done
-         # One that is refused ends the loop.
+         # The first datagram above the rate ends the loop.
          until [ $(grep -c received a.log) -ge 101 ]; do :; done
          kill -TERM $one $two; wait $one $two
          cat a.err b.err"
@@ -49,17 +48,17 @@ fn two_servers_that_answer_each_other() {
     let lines = out.code(0).lines();
     assert_eq!(lines.len(), 2, "{}", out.story());
     for line in lines {
-        // 5 bytes each. The second may have turned while it went on.
+        // Each datagram has 5 bytes. The loop may span more than one second.
         let (_, rest) = line.split_once(" bytes in, ").unwrap();
         let sent: u64 = rest.split(' ').next().unwrap().parse().unwrap();
         assert!((5 * 50..=5 * 100 * 4).contains(&sent), "{}", out.story());
     }
 }
 
-/// Answers to groups: only on request, from an address of this host, and to
-/// directly attached sources.
+/// Datagrams to groups get a reply only on request, from an address of the host,
+/// and only if their source is directly attached.
 #[test]
-fn broadcasts_and_multicasts() {
+fn broadcasts_and_multicasts_get_replies_on_request() {
     if let Err(reason) = netns::available() {
         return netns::skip(&reason);
     }
@@ -79,26 +78,31 @@ fn broadcasts_and_multicasts() {
          serve six --broadcast -6 [::]:7003
          serve none :7004
          serve far --broadcast :7005
+         # A sender waits until the server has logged the datagram, which it does
+         # after it has sent the reply, and then one more second.
          ask() {{
-             printf $1 | ip netns exec a socat -t 1 - $2 >$1.back &
+             {{ printf $1; until grep -q \"$1\" $2.log; do sleep 0.02; done }} |
+                 ip netns exec a socat -t 1 - $3 >$1.back &
              waiting=\"$waiting $!\"
          }}
          waiting=
-         for port in 7001 7002 7004; do
-             ask subnet-$port UDP4-DATAGRAM:10.9.0.255:$port,broadcast
-             ask limited-$port UDP4-DATAGRAM:255.255.255.255:$port,broadcast
-             ask group-$port UDP4-DATAGRAM:224.0.0.1:$port
+         for server in all:7001 four:7002 none:7004; do
+             name=${{server%:*}} port=${{server#*:}}
+             ask subnet-$port $name UDP4-DATAGRAM:10.9.0.255:$port,broadcast
+             ask limited-$port $name UDP4-DATAGRAM:255.255.255.255:$port,broadcast
+             ask group-$port $name UDP4-DATAGRAM:224.0.0.1:$port
          done
-         for port in 7001 7003 7004; do
-             ask link-$port UDP6-DATAGRAM:[ff02::1%to-b]:$port
-             ask global-$port UDP6-DATAGRAM:[ff02::1%to-b]:$port,bind=[fd00:9::1]
+         for server in all:7001 six:7003 none:7004; do
+             name=${{server%:*}} port=${{server#*:}}
+             ask link-$port $name UDP6-DATAGRAM:[ff02::1%to-b]:$port
+             ask global-$port $name UDP6-DATAGRAM:[ff02::1%to-b]:$port,bind=[fd00:9::1]
          done
-         ask unicast-7004 UDP4-DATAGRAM:10.9.0.2:7004
-         ask routed-7005 UDP4-DATAGRAM:10.9.0.255:7005,broadcast,bind=10.77.0.1
-         ask routed-unicast-7005 UDP4-DATAGRAM:10.9.0.2:7005,bind=10.77.0.1
+         ask unicast-7004 none UDP4-DATAGRAM:10.9.0.2:7004
+         ask routed-7005 far UDP4-DATAGRAM:10.9.0.255:7005,broadcast,bind=10.77.0.1
+         ask routed-unicast-7005 far UDP4-DATAGRAM:10.9.0.2:7005,bind=10.77.0.1
          wait $waiting
          for back in *.back; do echo $back $(cat $back); done
-         # Those without an answer arrived, too.
+         # Datagrams without a reply have been received, too.
          for log in *.log; do echo $log $(grep -c received $log); done"
     );
     let out = Lab::new().script(&script);
@@ -130,7 +134,7 @@ fn broadcasts_and_multicasts() {
 }
 
 #[test]
-fn ports_of_other_services_and_of_this_server() {
+fn system_ports_and_own_ports_get_no_reply() {
     if let Err(reason) = netns::available() {
         return netns::skip(&reason);
     }
@@ -149,56 +153,56 @@ fn ports_of_other_services_and_of_this_server() {
     out.code(0).stdout_contains(" 9 bytes in, 3 bytes out");
 }
 
-/// Keeps sending for as long as `work` runs.
-fn under_fire<T>(addr: SocketAddr, datagram: &[u8], work: impl FnOnce() -> T) -> T {
+/// Floods `addr` with datagrams while `work` runs.
+fn during_flood<T>(addr: SocketAddr, datagram: &[u8], work: impl FnOnce() -> T) -> T {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
                 while !stop.load(Ordering::Relaxed) {
-                    // Refused once the server has gone.
+                    // Sending fails once the server has ended.
                     let _ = socket.send_to(datagram, addr);
                 }
             });
         }
-        let done = work();
+        let result = work();
         stop.store(true, Ordering::Relaxed);
-        done
+        result
     })
 }
 
 #[test]
-fn a_flood_of_datagrams_does_not_keep_it_from_ending() {
+fn a_flood_of_datagrams_does_not_prevent_shutdown() {
     let server = Server::start(&["--udp"]);
     let pid = server.running.pid();
-    under_fire(server.addr, b"x", || {
+    during_flood(server.addr, b"x", || {
         let mut client = server.connect();
-        client.ask(b"served beside it");
+        client.echo(b"served during the flood");
         drop(client);
-        server.running.signal(15);
-        assert!(server.running.ends(), "{pid} goes on");
+        server.running.signal(SIGTERM);
+        assert!(server.running.ends(), "process {pid} does not end");
     });
     let _ = server.running.wait().code(0);
 }
 
-/// Empty ones, of which the number alone counts.
+/// The datagrams are empty, so only their number matters.
 #[test]
-fn held_datagrams_are_bounded() {
-    let server = measured(&["--udp", "--delay", "1h:1h", "--drain", "0"]);
-    under_fire(server.addr, b"", || {
-        // More than are held, answered or not.
+fn delayed_datagrams_are_bounded() {
+    let server = measured_server(&["--udp", "--delay", "1h:1h", "--drain", "0"]);
+    during_flood(server.addr, b"", || {
+        // Long enough for more datagrams than the server keeps.
         for _ in 0..600 {
             let mut client = server.connect();
             client.send(b"x");
         }
     });
-    server.end().peak_memory_below(FLAT);
+    server.terminate().peak_memory_below(MAX_MEMORY);
 }
 
-/// A log that is not read, of bytes that take four characters each.
+/// The log is not read, and each received byte takes four characters in it.
 #[test]
-fn a_flood_into_a_full_log() {
+fn a_full_log_is_bounded() {
     for format in [&["-v"][..], &["-v", "--json"]] {
         let (unread, log) = std::io::pipe().unwrap();
         let log = std::fs::File::from(std::os::fd::OwnedFd::from(log));
@@ -215,29 +219,30 @@ fn a_flood_into_a_full_log() {
             }
             assert!(running.is_running());
         };
-        let mut client = Client::to(([127, 0, 0, 1], port).into());
+        let mut client = Client::connect(([127, 0, 0, 1], port).into());
         let chunk = vec![1; 64 * 1024];
         for _ in 0..300 {
-            client.ask(&chunk);
+            client.echo(&chunk);
         }
         drop(client);
-        running.signal(15);
+        running.signal(SIGTERM);
         let out = running.wait();
-        out.code(0).peak_memory_below(FLAT);
+        out.code(0).peak_memory_below(MAX_MEMORY);
         drop(unread);
     }
 }
 
-/// Answers held back, one byte each: what is kept about them counts as well.
+/// Delayed replies of one byte each: the bookkeeping needs more memory than the
+/// bytes.
 #[test]
-fn many_small_pieces_held_back() {
-    let server = measured(&["--delay", "1h", "--drain", "0"]);
+fn delayed_replies_are_bounded() {
+    let server = measured_server(&["--delay", "1h", "--drain", "0"]);
     let mut clients: Vec<Client> = (0..100).map(|_| server.connect()).collect();
-    let quiet = std::time::Duration::from_millis(200);
+    let timeout = std::time::Duration::from_millis(200);
     for client in &mut clients {
-        client.0.set_write_timeout(Some(quiet)).unwrap();
+        client.0.set_write_timeout(Some(timeout)).unwrap();
     }
-    // Until nothing more is taken, at the latest when what was sent is held.
+    // Until the server accepts nothing more, or certainly keeps enough bytes.
     for client in &mut clients {
         for _ in 0..10_000 {
             if client.0.write_all(b"x").is_err() {
@@ -245,18 +250,18 @@ fn many_small_pieces_held_back() {
             }
         }
     }
-    server.running.signal(15);
+    server.running.signal(SIGTERM);
     let out = server.running.wait();
-    out.peak_memory_below(FLAT);
+    out.peak_memory_below(MAX_MEMORY);
 }
 
-/// Each connection begins a handshake and says no more.
+/// Each client begins a handshake and does not continue it.
 #[cfg(feature = "tls")]
 #[test]
-fn handshakes_that_do_not_end() {
+fn unfinished_handshakes_are_bounded() {
     let authority = testkit::tls::Authority::new();
     let (cert, key) = authority.files(testkit::tls::Leaf::Good);
-    let server = Server::of(
+    let server = Server::spawn(
         tool()
             .arg("--cert")
             .arg(cert)
@@ -265,7 +270,7 @@ fn handshakes_that_do_not_end() {
             .args(["--drain", "0", "127.0.0.1:0"])
             .measure_memory(),
     );
-    // The beginning of a ClientHello of 60,000 bytes, in records of 16 KiB.
+    // The first part of a ClientHello of 60,000 bytes, in records of 16 KiB.
     let mut hello = vec![1, 0, 0xea, 0x60];
     hello.resize(50_000, 0);
     let mut records = Vec::new();
@@ -282,11 +287,11 @@ fn handshakes_that_do_not_end() {
         })
         .collect();
     for _ in &clients {
-        assert_eq!(server.event()[0], "connected");
+        assert_eq!(server.next_event()[0], "connected");
     }
-    server.running.signal(15);
+    server.running.signal(SIGTERM);
     assert!(server.running.ends());
     drop(clients);
-    // 64 KiB each at most.
-    server.running.wait().peak_memory_below(FLAT);
+    // At most 64 KiB per connection.
+    server.running.wait().peak_memory_below(MAX_MEMORY);
 }

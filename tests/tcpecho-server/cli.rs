@@ -1,16 +1,16 @@
-//! The command line: mistakes are one line and status 2.
+//! Tests of the command line: an error is one line, with status 2.
 
-use crate::kit::tool;
+use crate::harness::{Server, tool};
 
 #[test]
-fn mistakes() {
+fn invalid_arguments_are_errors() {
     let cases: [(&[&str], &str); 17] = [
         (&["65536"], "65536: port out of range; use 0 to 65535"),
         (
             &["tcp://127.0.0.1:7"],
-            "tcp://127.0.0.1:7: this is a URL; give ADDR:PORT",
+            "tcp://127.0.0.1:7: this is a URL; use ADDR:PORT",
         ),
-        (&["%:80"], "%:80: an interface is missing after %"),
+        (&["%:80"], "%:80: missing interface name after '%'"),
         (
             &["--mode", "8", "unix:s"],
             "not a mode; use octal digits, 0 to 777",
@@ -24,14 +24,17 @@ fn mistakes() {
             "127.1:80: not an address: IPv4 needs four numbers, this has 2",
         ),
         (&["a:65536"], "a:65536: port out of range; use 0 to 65535"),
-        (&["unix:"], "unix:: no path; use unix:PATH"),
-        (&["--count", "0", ":0"], "0 is not in 1.."),
+        (&["unix:"], "unix:: missing path; use unix:PATH"),
+        (&["--count", "0", ":0"], "invalid value '0' for '--count"),
         (&["--idle-timeout", "5x", ":0"], "not a duration"),
         (&["--max-bytes", "0", ":0"], "must be at least 1"),
         (&["--drop", "1.5", ":0"], "not a probability; use 0 to 1"),
         (&["--delay", "1:", ":0"], "not a duration"),
         (&["--once", "--count", "2", ":0"], "cannot be used with"),
-        (&["--ready-fd", "1", ":0"], "1 is not in 3.."),
+        (
+            &["--ready-fd", "1", ":0"],
+            "invalid value '1' for '--ready-fd",
+        ),
         (
             &["--ready-fd", "250", ":0"],
             "--ready-fd 250: bad file descriptor",
@@ -51,7 +54,7 @@ fn mistakes() {
 }
 
 #[test]
-fn all_bad_operands_are_told() {
+fn all_invalid_operands_are_reported() {
     let out = tool().args(["x", "127.0.0.1:0", "y"]).run();
     out.code(2).stdout("").stderr(
         "tcpecho-server: x: no port; use HOST:PORT\n\
@@ -71,10 +74,10 @@ fn all_bad_operands_are_told() {
 }
 
 #[test]
-fn operands_from_standard_input() {
+fn operands_can_come_from_standard_input() {
     let out = tool()
         .args(["--for", "1ms", "-"])
-        .stdin("# where\n\n  127.0.0.1:0 \n")
+        .stdin("# an address\n\n  127.0.0.1:0 \n")
         .run();
     out.code(0);
     assert!(out.stdout_str().starts_with("listening\t127.0.0.1:"));
@@ -85,16 +88,21 @@ fn operands_from_standard_input() {
 }
 
 #[test]
-fn a_long_answer_is_refused() {
+fn a_reply_that_is_too_long_is_an_error() {
     let out = tool().args(["--reply", &"x".repeat(65_537)]).run();
     out.code(2).stderr(
-        "tcpecho-server: --reply is too long: 65537 bytes; at most 65536; \
-         see 'tcpecho-server --help'\n",
+        "tcpecho-server: the text of --reply is too long: 65537 bytes, \
+         at most 65536 are allowed; see 'tcpecho-server --help'\n",
     );
+    let longest = "x".repeat(65_536);
+    let server = Server::start(&["--reply", &longest]);
+    let mut client = server.connect();
+    client.send(b"?");
+    client.expect(longest.as_bytes());
 }
 
 #[test]
-fn help_names_the_statuses_and_events() {
+fn help_describes_exit_statuses_and_events() {
     let out = tool().arg("--help").run();
     out.code(0).stderr("");
     for part in [
@@ -109,7 +117,7 @@ fn help_names_the_statuses_and_events() {
 
 #[cfg(not(feature = "tls"))]
 #[test]
-fn a_build_without_tls_says_so() {
+fn a_build_without_tls_reports_that() {
     let out = tool().args(["--cert", "a", "--key", "b"]).run();
     out.code(2).stdout("").stderr(
         "tcpecho-server: TLS is not in this build, which was made with \

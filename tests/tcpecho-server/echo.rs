@@ -1,56 +1,57 @@
-//! What goes in comes out: sizes, half-close, peers that do not read, and
-//! fixed answers.
+//! Tests of the echo: all sizes, half-close, peers that do not read, and fixed
+//! replies.
 
 use std::io::{Read, Write};
 
-use crate::kit::{Client, SOON, Server, pattern, round_trip};
+use crate::harness::{Client, Server, TIMEOUT, pattern, round_trip};
 
 #[test]
-fn bytes_come_back() {
+fn bytes_are_echoed() {
     let server = Server::start(&[]);
     let mut client = server.connect();
-    client.ask(b"x");
-    client.ask(b"Hello, Server!\r\n\0\xff");
+    client.echo(b"x");
+    client.echo(b"Hello, Server!\r\n\0\xff");
     client.0.write_all(b"").unwrap();
-    client.ask(&pattern(100_000)[..60_000]);
+    client.echo(&pattern(100_000)[..60_000]);
     client.half_close();
-    assert_eq!(client.rest(), b"");
-    let _ = server.end().code(0);
+    assert_eq!(client.read_to_eof(), b"");
+    let _ = server.terminate().code(0);
 }
 
 #[test]
-fn half_close_gives_everything_back() {
+fn after_a_half_close_every_byte_is_echoed() {
     for workers in ["1", "3"] {
         let server = Server::start(&["--workers", workers]);
         let sent = pattern(4 << 20);
         let mut client = server.connect();
         assert!(round_trip(&mut client, &sent) == sent);
-        // All sent and half-closed before the first byte is read.
+        // The client sends everything and half-closes before it reads.
         let sent = pattern(100_000);
         let mut client = server.connect();
         client.send(&sent);
         client.half_close();
-        assert!(client.rest() == sent);
-        let _ = server.end().code(0);
+        assert!(client.read_to_eof() == sent);
+        let _ = server.terminate().code(0);
     }
 }
 
 #[test]
-fn an_end_of_file_at_once() {
+fn an_immediate_end_of_file_is_answered() {
     let server = Server::start(&["--once"]);
     let mut client = server.connect();
     client.half_close();
-    assert_eq!(client.rest(), b"");
+    assert_eq!(client.read_to_eof(), b"");
     let out = server.running.wait();
     out.code(0);
     let lines = out.lines();
     let fields: Vec<&str> = lines[2].split('\t').collect();
-    assert_eq!(fields[..2], ["closed", &client.name()]);
+    assert_eq!(fields[..2], ["closed", &client.address()]);
     assert_eq!((fields[2], fields[3], fields[5]), ("0", "0", "eof"));
 }
 
-/// A client that sends until nothing more is taken, and reads nothing.
-fn never_reader(server: &Server) -> Client {
+/// Returns a client that has sent until the server accepts nothing more, and has
+/// read nothing.
+fn connect_without_reading(server: &Server) -> Client {
     let client = server.connect();
     client.0.set_nonblocking(true).unwrap();
     let chunk = pattern(64 * 1024);
@@ -59,7 +60,7 @@ fn never_reader(server: &Server) -> Client {
         if let Ok(1..) = (&client.0).write(&chunk) {
             refusals = 0;
         } else {
-            // Until the server's side has taken what it takes.
+            // The server may be about to read more.
             refusals += 1;
             std::thread::yield_now();
         }
@@ -68,17 +69,17 @@ fn never_reader(server: &Server) -> Client {
 }
 
 #[test]
-fn those_who_do_not_read_hold_up_nobody() {
+fn clients_that_do_not_read_do_not_delay_others() {
     let server = Server::start(&["--workers", "1"]);
-    let stuck: Vec<Client> = (0..8).map(|_| never_reader(&server)).collect();
+    let stuck: Vec<Client> = (0..8).map(|_| connect_without_reading(&server)).collect();
     let mut client = server.connect();
     for _ in 0..100 {
-        client.ask(b"still there?");
+        client.echo(b"not delayed");
     }
-    // They get what they are owed once they read.
+    // They get their bytes once they read.
     for mut client in stuck {
         client.0.set_nonblocking(false).unwrap();
-        client.0.set_read_timeout(Some(SOON)).unwrap();
+        client.0.set_read_timeout(Some(TIMEOUT)).unwrap();
         let mut first = vec![0; 1 << 16];
         client.0.read_exact(&mut first).unwrap();
         assert!(first == pattern(64 * 1024));
@@ -87,25 +88,44 @@ fn those_who_do_not_read_hold_up_nobody() {
 }
 
 #[test]
-fn a_reset_in_the_middle_is_that_clients_affair() {
+fn a_reset_affects_only_its_connection() {
     let server = Server::start(&[]);
     let mut other = server.connect();
-    other.ask(b"before");
-    let _ = server.event();
+    other.echo(b"before");
+    let _ = server.next_event();
     let mut client = server.connect();
-    client.ask(b"hello");
-    let name = client.name();
-    assert_eq!(server.event(), ["connected", &name]);
+    client.echo(b"hello");
+    let name = client.address();
+    assert_eq!(server.next_event(), ["connected", &name]);
     client.reset();
-    let closed = server.event();
+    let closed = server.next_event();
     assert_eq!((&closed[1], &closed[5]), (&name, &"reset".to_owned()));
-    other.ask(b"after");
+    other.echo(b"after");
     drop(other);
-    let _ = server.end().code(0);
+    let _ = server.terminate().code(0);
+}
+
+/// The buffer is full of delayed replies, so the server waits for neither input
+/// nor output.
+#[test]
+fn a_reset_is_noticed_while_nothing_is_read_or_sent() {
+    let server = Server::start(&["-v", "--delay", "1h"]);
+    let mut client = server.connect();
+    assert_eq!(server.next_event()[0], "connected");
+    client.send(&pattern(64 * 1024));
+    let mut received = 0;
+    while received < 64 * 1024 {
+        let event = server.next_event();
+        assert_eq!(event[0], "received");
+        received += event[2].parse::<usize>().unwrap();
+    }
+    client.reset();
+    let closed = server.next_event();
+    assert_eq!((&closed[0][..], &closed[5][..]), ("closed", "reset"));
 }
 
 #[test]
-fn fixed_answers() {
+fn replies_and_greetings_are_sent_as_given() {
     let server = Server::start(&["--reply", "Hello, Client!"]);
     let mut client = server.connect();
     for _ in 0..2 {
@@ -113,7 +133,7 @@ fn fixed_answers() {
         client.expect(b"Hello, Client!");
     }
     client.half_close();
-    assert_eq!(client.rest(), b"");
+    assert_eq!(client.read_to_eof(), b"");
 
     let server = Server::start(&["--greeting", "220 ready\n", "--reply=-\n"]);
     let mut client = server.connect();
@@ -125,16 +145,16 @@ fn fixed_answers() {
     let mut client = server.connect();
     client.send(b"there");
     client.half_close();
-    assert_eq!(client.rest(), b"hi there");
+    assert_eq!(client.read_to_eof(), b"hi there");
 
-    // An empty answer discards (RFC 863).
+    // With an empty reply, this is a discard server (RFC 863).
     let server = Server::start(&["--reply", ""]);
     let mut client = server.connect();
     assert_eq!(round_trip(&mut client, &pattern(1 << 20)), b"");
 }
 
 #[test]
-fn many_at_once() {
+fn many_connections_are_served_in_parallel() {
     for workers in ["1", "2"] {
         let server = Server::start(&["--workers", workers]);
         let mut clients: Vec<Client> = (0..200).map(|_| server.connect()).collect();
@@ -147,6 +167,6 @@ fn many_at_once() {
             }
         }
         drop(clients);
-        let _ = server.end().code(0);
+        let _ = server.terminate().code(0);
     }
 }

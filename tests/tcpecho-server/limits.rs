@@ -1,4 +1,4 @@
-//! Every limit at its edge.
+//! Tests of all limits, just below and above them.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,59 +6,64 @@ use std::time::Duration;
 
 use testkit::Tool;
 
-use crate::kit::{Client, SOON, Server, pattern, round_trip};
+use crate::harness::{
+    BIN, Client, SIGCONT, SIGSTOP, SIGUSR1, Server, TIMEOUT, pattern, round_trip,
+};
 
 #[test]
-fn so_many_connections_and_the_others_wait() {
+fn clients_above_max_connections_wait() {
     for workers in ["1", "2"] {
         let server = Server::start(&["--max-connections", "2", "--workers", workers]);
         let mut first = server.connect();
-        first.ask(b"one");
+        first.echo(b"one");
         let mut second = server.connect();
-        second.ask(b"two");
+        second.echo(b"two");
         let mut third = server.connect();
         third.send(b"three");
-        server.running.signal(10);
-        let line = server.running.read_stderr_line(SOON);
+        server.running.signal(SIGUSR1);
+        let line = server.running.read_stderr_line(TIMEOUT);
         assert!(
             line.starts_with("tcpecho-server: 2 connections, "),
             "{line}"
         );
-        second.ask(b"still two");
+        second.echo(b"still two");
         drop(first);
         third.expect(b"three");
         drop((second, third));
-        server.end().code(0).stderr_contains("3 connections, 0 ref");
+        server
+            .terminate()
+            .code(0)
+            .stderr_contains("3 connections, 0 ref");
     }
 }
 
 #[test]
-fn so_many_from_one_address() {
+fn clients_above_max_per_ip_are_refused() {
     let server = Server::start(&["--max-per-ip", "2"]);
     let mut first = server.connect();
-    first.ask(b"one");
+    first.echo(b"one");
     let mut second = server.connect();
-    second.ask(b"two");
+    second.echo(b"two");
     let mut refused = server.connect();
-    // Closed at once; what was not read in time makes it a reset.
+    // The connection is closed immediately, by an end of file or a reset.
     assert!(matches!(refused.0.read(&mut [0; 1]), Ok(0) | Err(_)));
     for _ in 0..2 {
-        assert_eq!(server.event()[0], "connected");
+        assert_eq!(server.next_event()[0], "connected");
     }
     drop(first);
-    assert_eq!(server.event()[0], "closed");
+    assert_eq!(server.next_event()[0], "closed");
     let mut third = server.connect();
-    third.ask(b"three");
+    third.echo(b"three");
     drop((second, third));
     server
-        .end()
+        .terminate()
         .code(0)
         .stderr_contains("3 connections, 1 refused");
 }
 
 #[test]
-fn exactly_so_many_bytes() {
-    // All at once, one by one, and far more than is taken.
+fn exactly_max_bytes_are_echoed() {
+    // The client sends less than the limit, exactly the limit, and far more.
     for (limit, sent) in [
         ("1", 1),
         ("10", 10),
@@ -69,18 +74,18 @@ fn exactly_so_many_bytes() {
         let server = Server::start(&["--once", "--max-bytes", limit]);
         let sent = pattern(sent);
         let mut client = server.connect();
-        let taken = match limit {
+        let echoed = match limit {
             "64k" => 64 << 10,
             "1M" => 1 << 20,
             n => n.parse().unwrap(),
         };
-        assert!(round_trip(&mut client, &sent) == sent[..taken]);
+        assert!(round_trip(&mut client, &sent) == sent[..echoed]);
         drop(client);
         let out = server.running.wait();
         let lines = out.code(0).lines();
         let fields: Vec<&str> = lines[2].split('\t').collect();
-        let taken = taken.to_string();
-        assert_eq!((fields[2], fields[3]), (&taken[..], &taken[..]));
+        let echoed = echoed.to_string();
+        assert_eq!((fields[2], fields[3]), (&echoed[..], &echoed[..]));
         assert_eq!(fields[5], "max-bytes");
     }
 }
@@ -89,59 +94,75 @@ fn exactly_so_many_bytes() {
 fn the_last_byte_is_followed_by_an_end_of_file() {
     let server = Server::start(&["--max-bytes", "3"]);
     let mut client = server.connect();
-    client.ask(b"ab");
+    client.echo(b"ab");
     client.send(b"cdef");
-    // The client has not ended its side, and need not.
-    assert_eq!(client.rest(), b"c");
-    // It may even go on: nothing is answered, nothing is reset.
+    // The client does not need to end its side.
+    assert_eq!(client.read_to_eof(), b"c");
+    // It may even continue to send: the bytes are discarded, without a reset.
     for _ in 0..100 {
         client.send(&pattern(10_000));
     }
     client.half_close();
-    assert_eq!(client.rest(), b"");
+    assert_eq!(client.read_to_eof(), b"");
     let mut other = server.connect();
-    other.ask(b"x");
+    other.echo(b"x");
     drop((client, other));
-    let _ = server.end().code(0);
+    let _ = server.terminate().code(0);
 }
 
 #[test]
-fn silence_is_closed() {
+fn idle_connections_are_closed() {
     let server = Server::start(&["--idle-timeout", "100ms"]);
+    // The server is stopped until the connection and its bytes have arrived, so
+    // a slow client cannot be too late.
+    server.running.signal(SIGSTOP);
     let mut client = server.connect();
-    client.ask(b"hello");
-    assert_eq!(client.rest(), b"");
-    assert_eq!(server.event()[0], "connected");
-    let closed = server.event();
+    client.send(b"hello");
+    server.running.signal(SIGCONT);
+    client.expect(b"hello");
+    assert_eq!(client.read_to_eof(), b"");
+    assert_eq!(server.next_event()[0], "connected");
+    let closed = server.next_event();
     assert_eq!((&closed[2][..], &closed[5][..]), ("5", "idle"));
 
-    // One who takes nothing is silent, too.
+    // A client that does not read is idle, too.
     let client = server.connect();
     client.0.set_nonblocking(true).unwrap();
     while (&client.0).write(&pattern(65_536)).is_ok() {}
-    assert_eq!(server.event()[0], "connected");
-    assert_eq!(server.event()[5], "idle");
+    assert_eq!(server.next_event()[0], "connected");
+    assert_eq!(server.next_event()[5], "idle");
 }
 
 #[test]
-fn a_rate_holds_back_and_loses_nothing() {
+fn an_idle_timeout_of_zero_is_no_timeout() {
+    let server = Server::start(&["--idle-timeout", "0", "--once"]);
+    let mut client = server.connect();
+    assert_eq!(server.next_event()[0], "connected");
+    client.echo(b"hello");
+    client.half_close();
+    assert_eq!(client.read_to_eof(), b"");
+    assert_eq!(server.next_event()[5], "eof");
+}
+
+#[test]
+fn a_rate_slows_down_and_loses_no_byte() {
     let server = Server::start(&["--rate", "1M"]);
     let sent = pattern(300_000);
     let mut client = server.connect();
     assert!(round_trip(&mut client, &sent) == sent);
-    // A tenth of a second's worth may come at once, the rest may not.
+    // The bytes of a tenth of a second may be read immediately, the others not.
     let ms: f64 = {
-        let _ = server.event();
-        server.event()[4].parse().unwrap()
+        let _ = server.next_event();
+        server.next_event()[4].parse().unwrap()
     };
     assert!(ms >= 180.0, "{ms} ms for 300 kB at 1 MiB/s");
 
     let server = Server::start(&["--rate", "1"]);
     let mut client = server.connect();
-    client.ask(b"x");
+    client.echo(b"x");
 }
 
-/// What all threads of a process have had of the processors.
+/// Returns the processor time of all threads of a process.
 fn cpu_time(pid: u32) -> Duration {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let nanoseconds = tasks.map(|task| {
@@ -152,28 +173,27 @@ fn cpu_time(pid: u32) -> Duration {
 }
 
 #[test]
-fn out_of_descriptors() {
-    let bin = env!("CARGO_BIN_EXE_tcpecho-server");
-    let script = format!("ulimit -n 64; exec {bin} --max-connections 1000 127.0.0.1:0");
-    let server = Server::of(Tool::new("bash").args(["-c", &script]));
+fn a_shortage_of_descriptors_pauses_accepting() {
+    let script = format!("ulimit -n 64; exec {BIN} --max-connections 1000 127.0.0.1:0");
+    let server = Server::spawn(Tool::new("bash").args(["-c", &script]));
     let mut clients: Vec<Client> = (0..100).map(|_| server.connect()).collect();
-    let line = server.running.read_stderr_line(SOON);
+    let line = server.running.read_stderr_line(TIMEOUT);
     assert_eq!(
         line,
-        "tcpecho-server: accepting pauses: too many open files; \
-         connections go on, further clients wait"
+        "tcpecho-server: cannot accept connections for now: too many open files; \
+         new clients wait, open connections are still served"
     );
-    // Those who are in are served.
+    // Open connections are served.
     for _ in 0..20 {
-        clients[0].ask(b"go on");
+        clients[0].echo(b"served");
     }
-    // Waiting costs nothing: it does not spin at a listener that stays ready.
+    // The server does not spin because of the listener, which stays ready.
     let before = cpu_time(server.running.pid());
     let window = Duration::from_millis(300);
     std::thread::sleep(window);
     let spent = cpu_time(server.running.pid()).saturating_sub(before);
     assert!(spent < window / 2, "{spent:?} of {window:?}");
-    // The others come in as places become free, and nobody is lost.
+    // The others are accepted when connections close, and none is lost.
     for client in &mut clients {
         client.send(b"hello");
     }
@@ -181,20 +201,55 @@ fn out_of_descriptors() {
         client.expect(b"hello");
     }
     let mut late = server.connect();
-    late.ask(b"recovered");
+    late.echo(b"recovered");
     drop(late);
-    let out = server.end();
+    let out = server.terminate();
     out.code(0);
-    let pauses = out.stderr_str().matches("accepting pauses").count();
-    assert_eq!(pauses, 1, "{}", out.story());
+    let reports = out.stderr_str().matches("cannot accept").count();
+    assert_eq!(reports, 1, "{}", out.story());
     out.stderr_contains("101 connections");
 }
 
 #[test]
-fn the_default_limit_leaves_room() {
-    let bin = env!("CARGO_BIN_EXE_tcpecho-server");
-    let script = format!("ulimit -n 64; exec {bin} 127.0.0.1:0");
-    let server = Server::of(Tool::new("bash").args(["-c", &script]));
+fn each_shortage_of_descriptors_is_reported() {
+    let script = format!("ulimit -n 64; exec {BIN} --max-connections 1000 127.0.0.1:0");
+    let server = Server::spawn(Tool::new("bash").args(["-c", &script]));
+    for _ in 0..2 {
+        let mut clients: Vec<Client> = (0..100).map(|_| server.connect()).collect();
+        let line = server.running.read_stderr_line(TIMEOUT);
+        assert!(line.contains("cannot accept"), "{line}");
+        for client in &mut clients {
+            client.send(b"hello");
+        }
+        // The last clients are accepted when the first ones leave. Then the
+        // backlog is empty and the shortage has ended.
+        for mut client in clients {
+            client.expect(b"hello");
+        }
+        server.connect().echo(b"recovered");
+    }
+}
+
+/// The soft limit is too low for the connections, the hard limit is not.
+#[test]
+fn the_soft_limit_of_descriptors_is_raised() {
+    let script = format!("ulimit -Sn 64; ulimit -Hn 512; exec {BIN} 127.0.0.1:0");
+    let server = Server::spawn(Tool::new("bash").args(["-c", &script]));
+    let mut clients: Vec<Client> = (0..100).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.echo(b"hello");
+    }
+    drop(clients);
+    server
+        .terminate()
+        .code(0)
+        .stderr_contains("100 connections");
+}
+
+#[test]
+fn the_default_limit_prevents_a_shortage() {
+    let script = format!("ulimit -n 64; exec {BIN} 127.0.0.1:0");
+    let server = Server::spawn(Tool::new("bash").args(["-c", &script]));
     let mut clients: Vec<Client> = (0..100).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.send(b"hello");
@@ -202,34 +257,38 @@ fn the_default_limit_leaves_room() {
     for mut client in clients {
         client.expect(b"hello");
     }
-    let out = server.end();
+    let out = server.terminate();
     out.code(0).stderr_contains("100 connections");
-    assert!(!out.stderr_str().contains("pauses"), "{}", out.story());
+    assert!(
+        !out.stderr_str().contains("cannot accept"),
+        "{}",
+        out.story()
+    );
 }
 
-/// While it is stopped the system accepts for it: as many as the backlog holds,
-/// and no more.
+/// While the server is stopped, the kernel completes as many handshakes as fit
+/// into the backlog.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_backlog_of_one() {
+fn the_backlog_bounds_waiting_clients() {
     let waiting = |backlog: &str| {
         let server = Server::start(&["--backlog", backlog]);
-        server.running.signal(19);
-        let patience = Duration::from_millis(300);
+        server.running.signal(SIGSTOP);
+        let timeout = Duration::from_millis(300);
         let clients: Vec<TcpStream> = (0..10)
-            .map_while(|_| TcpStream::connect_timeout(&server.addr, patience).ok())
+            .map_while(|_| TcpStream::connect_timeout(&server.addr, timeout).ok())
             .collect();
         let count = clients.len();
-        server.running.signal(18);
+        server.running.signal(SIGCONT);
         for stream in clients {
             let mut client = Client(stream);
-            client.0.set_read_timeout(Some(SOON)).unwrap();
-            client.ask(b"hello");
+            client.0.set_read_timeout(Some(TIMEOUT)).unwrap();
+            client.echo(b"hello");
         }
-        let _ = server.end().code(0);
+        let _ = server.terminate().code(0);
         count
     };
-    // Linux lets one more wait than the number says.
+    // Linux lets one more connection wait than the backlog says.
     assert_eq!(waiting("1"), 2);
     assert_eq!(waiting("5"), 6);
     assert_eq!(waiting("4096"), 10);

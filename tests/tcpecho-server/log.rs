@@ -1,22 +1,23 @@
-//! The event log: its forms, and that serving does not depend on it.
+//! Tests of the event log: its formats, and that the service does not depend on
+//! it.
 
 use std::fs::File;
 
 use testkit::Output;
 
-use crate::kit::{Client, SOON, Server, tool};
+use crate::harness::{BIN, Client, SIGTERM, SIGUSR1, Server, TIMEOUT, tool};
 
 #[test]
-fn text() {
+fn the_text_log_has_one_line_per_event() {
     let server = Server::start(&["--once", "-v"]);
     let addr = server.addr;
     let mut client = server.connect();
-    client.ask(b"Hello\t\"\\\x1b\xff\n");
+    client.echo(b"Hello\t\"\\\x1b\xff\n");
     client.half_close();
-    assert_eq!(client.rest(), b"");
+    assert_eq!(client.read_to_eof(), b"");
     let out = server.running.wait();
     let lines = out.code(0).lines();
-    let name = client.name();
+    let name = client.address();
     let (closed, ms) = {
         let fields: Vec<&str> = lines[3].split('\t').collect();
         let ms: f64 = fields[4].parse().unwrap();
@@ -36,11 +37,11 @@ fn text() {
 }
 
 #[test]
-fn what_is_discarded_is_not_received() {
+fn discarded_bytes_are_not_logged() {
     let server = Server::start(&["--once", "-v", "--max-bytes", "20"]);
     let mut client = server.connect();
     client.send(&[b'x'; 100]);
-    assert_eq!(client.rest(), [b'x'; 20]);
+    assert_eq!(client.read_to_eof(), [b'x'; 20]);
     client.half_close();
     let out = server.running.wait();
     let lines = out.code(0).lines();
@@ -53,19 +54,19 @@ fn what_is_discarded_is_not_received() {
 }
 
 #[test]
-fn json() {
+fn the_json_log_has_one_object_per_event() {
     let running = tool()
         .args(["--once", "-v", "--json", "127.0.0.1:0"])
         .spawn();
-    let first: serde_json::Value = serde_json::from_str(&running.read_line(SOON)).unwrap();
+    let first: serde_json::Value = serde_json::from_str(&running.read_line(TIMEOUT)).unwrap();
     let addr = first["address"].as_str().unwrap().to_owned();
-    let mut client = Client::to(addr.parse().unwrap());
-    client.ask(b"a\x7fb\n");
+    let mut client = Client::connect(addr.parse().unwrap());
+    client.echo(b"a\x7fb\n");
     client.half_close();
-    assert_eq!(client.rest(), b"");
+    assert_eq!(client.read_to_eof(), b"");
     let out = running.wait();
     let records = out.code(0).stderr("").json();
-    let name = client.name();
+    let name = client.address();
     let kinds: Vec<_> = records
         .iter()
         .map(|r| r["type"].as_str().unwrap())
@@ -104,54 +105,54 @@ fn json() {
 }
 
 #[test]
-fn quiet_says_nothing() {
+fn quiet_servers_print_nothing() {
     let running = tool()
         .args(["-q", "--once", "--port-file", "port", "127.0.0.1:0"])
         .spawn();
-    let mut client = Client::to(port_of(&running).parse().unwrap());
-    client.ask(b"hello");
+    let mut client = Client::connect(wait_for_port_file(&running).parse().unwrap());
+    client.echo(b"hello");
     drop(client);
     running.wait().code(0).stdout("").stderr("");
 }
 
-/// The address of a server that has been told to write `port`.
-fn port_of(running: &testkit::Running) -> String {
+/// Returns the address of a server started with `--port-file port`.
+fn wait_for_port_file(running: &testkit::Running) -> String {
     let file = running.home().join("port");
     loop {
-        // Renamed into place: if it is there, it is whole.
+        // The file appears with its complete contents.
         if let Ok(text) = std::fs::read_to_string(&file) {
             return format!("127.0.0.1:{}", text.trim_end());
         }
-        assert!(running.is_running(), "it has ended");
+        assert!(running.is_running(), "the server has ended");
         std::thread::yield_now();
     }
 }
 
-/// Two clients, one after the other, and the end by SIGTERM.
+/// Serves two clients, one after the other, then ends the server with SIGTERM.
 fn serve_two(tool: testkit::Tool) -> Output {
     let running = tool.args(["--port-file", "port", "127.0.0.1:0"]).spawn();
-    let addr = port_of(&running).parse().unwrap();
+    let addr = wait_for_port_file(&running).parse().unwrap();
     for _ in 0..2 {
-        let mut client = Client::to(addr);
-        client.ask(b"hello");
+        let mut client = Client::connect(addr);
+        client.echo(b"hello");
         client.half_close();
-        assert_eq!(client.rest(), b"");
+        assert_eq!(client.read_to_eof(), b"");
     }
-    running.signal(15);
+    running.signal(SIGTERM);
     running.wait()
 }
 
 #[test]
-fn a_full_disk_is_no_reason_to_stop() {
+fn a_full_disk_does_not_stop_the_service() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let out = serve_two(tool().stdout_to(full));
-    // listening, and connected and closed twice.
+    // The events are listening, and connected and closed twice.
     out.code(0)
         .stderr_contains("2 connections, 0 refused, 10 bytes in, 10 bytes out, 0 cut, 5 events");
 }
 
 #[test]
-fn nor_is_a_closed_pipe() {
+fn a_closed_pipe_does_not_stop_the_service() {
     let out = serve_two(tool().close_stdout_after(0));
     out.code(0).stderr_contains("5 events dropped");
     let out = serve_two(tool().close_stdout_after(1));
@@ -159,22 +160,22 @@ fn nor_is_a_closed_pipe() {
 }
 
 #[test]
-fn nor_is_a_pipe_that_nobody_reads() {
+fn a_pipe_that_is_not_read_does_not_stop_the_service() {
     let (reader, writer) = std::io::pipe().unwrap();
     let out = {
         let running = tool()
             .stdout_to(File::from(std::os::fd::OwnedFd::from(writer)))
             .args(["-v", "--port-file", "port", "127.0.0.1:0"])
             .spawn();
-        let addr = port_of(&running).parse().unwrap();
-        let mut client = Client::to(addr);
-        // More log than pipe and queue together take.
+        let addr = wait_for_port_file(&running).parse().unwrap();
+        let mut client = Client::connect(addr);
+        // More events than the pipe and the queue can hold.
         let chunk = vec![1; 60_000];
         for _ in 0..40 {
-            client.ask(&chunk);
+            client.echo(&chunk);
         }
         drop(client);
-        running.signal(15);
+        running.signal(SIGTERM);
         running.wait()
     };
     out.code(0)
@@ -188,13 +189,12 @@ fn nor_is_a_pipe_that_nobody_reads() {
 }
 
 #[test]
-fn a_script_can_wait_for_the_line() {
-    // README's way, without a port file.
-    let bin = env!("CARGO_BIN_EXE_tcpecho-server");
+fn a_script_can_wait_for_the_listening_line() {
+    // The method of the README, without a port file.
     let script = format!(
-        "mkfifo events; {bin} --once 127.0.0.1:0 >events 2>summary & exec 3<events
-         IFS=$'\\t' read -r what addr <&3; echo $what
-         exec 4<>/dev/tcp/${{addr/://}}; echo hello >&4; read -r back <&4; echo $back
+        "mkfifo events; {BIN} --once 127.0.0.1:0 >events 2>summary & exec 3<events
+         IFS=$'\\t' read -r event addr <&3; echo $event
+         exec 4<>/dev/tcp/${{addr/://}}; echo hello >&4; read -r reply <&4; echo $reply
          exec 4>&-; wait; cut -f 1 <&3"
     );
     testkit::Tool::new("bash")
@@ -204,9 +204,10 @@ fn a_script_can_wait_for_the_line() {
         .stdout("listening\nhello\nconnected\nclosed\n");
 }
 
-/// One pipe for both streams, full from the start, or standard error alone.
+/// Standard error is a full pipe from the start, and standard output is the same
+/// pipe or not.
 #[test]
-fn nor_are_streams_that_take_nothing() {
+fn full_output_streams_do_not_stop_the_service() {
     use std::io::Write;
     for both in [true, false] {
         let (reader, mut writer) = std::io::pipe().unwrap();
@@ -223,26 +224,26 @@ fn nor_are_streams_that_take_nothing() {
         }
         let args = ["--drop", "0.5", "--drain", "1s", "--port-file", "port"];
         let running = tool.args(args).arg("127.0.0.1:0").spawn();
-        let addr = port_of(&running).parse().unwrap();
+        let addr = wait_for_port_file(&running).parse().unwrap();
         for _ in 0..3 {
-            let mut client = Client::to(addr);
+            let mut client = Client::connect(addr);
             client.half_close();
-            assert_eq!(client.rest(), b"");
+            assert_eq!(client.read_to_eof(), b"");
         }
-        // The summary has nowhere to go, now and at the end.
-        running.signal(10);
-        let mut client = Client::to(addr);
+        // The summary cannot be printed, neither now nor at the end.
+        running.signal(SIGUSR1);
+        let mut client = Client::connect(addr);
         client.half_close();
-        assert_eq!(client.rest(), b"");
-        running.signal(15);
+        assert_eq!(client.read_to_eof(), b"");
+        running.signal(SIGTERM);
         let _ = running.wait().code(0);
         drop(reader);
     }
 }
 
-/// What the clients count is what the log and the summary say.
+/// The client's own counts are compared with the log and the summary.
 #[test]
-fn figures_of_streams_and_datagrams() {
+fn counts_of_streams_and_datagrams_are_exact() {
     let running = tool()
         .args([
             "-v",
@@ -255,7 +256,8 @@ fn figures_of_streams_and_datagrams() {
             "127.0.0.1:0",
         ])
         .spawn();
-    let next = || -> serde_json::Value { serde_json::from_str(&running.read_line(SOON)).unwrap() };
+    let next =
+        || -> serde_json::Value { serde_json::from_str(&running.read_line(TIMEOUT)).unwrap() };
     let (tcp, udp) = (next(), next());
     assert_eq!(
         (&tcp["protocol"], &udp["protocol"]),
@@ -265,45 +267,45 @@ fn figures_of_streams_and_datagrams() {
     let addr: std::net::SocketAddr = tcp["address"].as_str().unwrap().parse().unwrap();
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(addr).unwrap();
-    socket.set_read_timeout(Some(SOON)).unwrap();
-    let (mut sent, mut back) = ((0, 0), (0, 0));
-    let mut client = Client::to(addr);
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let (mut sent, mut received) = ((0, 0), (0, 0));
+    let mut client = Client::connect(addr);
     for n in 1..=40 {
         socket.send(&vec![0xff; n]).unwrap();
         sent = (sent.0 + 1, sent.1 + n);
-        // The log tells when it came; an answer would be sent before the next
-        // thing that is answered, if it is.
+        // The log shows when the server has received it; its reply, if any, is
+        // sent before any later reply.
         while next()["protocol"] != "udp" {}
     }
     let data = [7; 1000];
     client.send(&data);
     client.half_close();
-    let stream_back = client.rest().len();
-    running.signal(15);
+    let stream_received = client.read_to_eof().len();
+    running.signal(SIGTERM);
     let out = running.wait();
     socket.set_nonblocking(true).unwrap();
     let mut buffer = [0; 100];
     while let Ok(n) = socket.recv(&mut buffer) {
-        back = (back.0 + 1, back.1 + n);
+        received = (received.0 + 1, received.1 + n);
     }
     let records = out.code(0).json();
     let summary = records.last().unwrap();
     for (key, value) in [
         ("datagrams_received", sent.0),
-        ("datagrams_sent", back.0),
+        ("datagrams_sent", received.0),
         ("bytes_received", sent.1 + 1000),
-        ("bytes_sent", back.1 + stream_back),
+        ("bytes_sent", received.1 + stream_received),
         ("connections", 1),
     ] {
         assert_eq!(summary[key], value, "{key} in {summary}");
     }
-    assert!(back.0 > 0 && back.0 < sent.0);
-    let received = records.iter().filter(|r| r["type"] == "received");
-    let bytes: u64 = received.map(|r| r["bytes"].as_u64().unwrap()).sum();
+    assert!(received.0 > 0 && received.0 < sent.0);
+    let events = records.iter().filter(|r| r["type"] == "received");
+    let bytes: u64 = events.map(|r| r["bytes"].as_u64().unwrap()).sum();
     assert_eq!(summary["bytes_received"], bytes);
     let closed = records.iter().find(|r| r["type"] == "closed").unwrap();
     assert_eq!(closed["bytes_received"], 1000);
-    assert_eq!(closed["bytes_sent"], stream_back);
+    assert_eq!(closed["bytes_sent"], stream_received);
     for record in &records {
         let keys = ["time", "type"];
         assert!(keys.iter().all(|key| record[key].is_string()), "{record}");

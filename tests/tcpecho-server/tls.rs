@@ -1,4 +1,4 @@
-//! The same service over TLS.
+//! Tests of the service over TLS.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -9,13 +9,13 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use testkit::tls::{Authority, Leaf};
 
-use crate::kit::{Client, Server, pattern, tool};
+use crate::harness::{Client, SIGTERM, Server, pattern, tool};
 
-type Tls = StreamOwned<ClientConnection, TcpStream>;
+type TlsClient = StreamOwned<ClientConnection, TcpStream>;
 
-fn server(authority: &Authority, args: &[&str]) -> Server {
+fn start_server(authority: &Authority, args: &[&str]) -> Server {
     let (cert, key) = authority.files(Leaf::Good);
-    Server::of(
+    Server::spawn(
         tool()
             .arg("--cert")
             .arg(cert)
@@ -26,7 +26,7 @@ fn server(authority: &Authority, args: &[&str]) -> Server {
     )
 }
 
-fn connect(server: &Server, authority: &Authority) -> Tls {
+fn connect(server: &Server, authority: &Authority) -> TlsClient {
     let mut roots = RootCertStore::empty();
     for cert in CertificateDer::pem_file_iter(authority.ca_file()).unwrap() {
         roots.add(cert.unwrap()).unwrap();
@@ -42,36 +42,36 @@ fn connect(server: &Server, authority: &Authority) -> Tls {
     StreamOwned::new(session, server.connect().0)
 }
 
-fn ask(client: &mut Tls, bytes: &[u8]) {
+fn echo(client: &mut TlsClient, bytes: &[u8]) {
     client.write_all(bytes).unwrap();
     client.flush().unwrap();
-    let mut got = vec![0; bytes.len()];
-    client.read_exact(&mut got).unwrap();
-    assert!(got == bytes, "other bytes came back");
+    let mut received = vec![0; bytes.len()];
+    client.read_exact(&mut received).unwrap();
+    assert!(received == bytes, "other bytes were echoed");
 }
 
-/// Ends this side with a farewell and reads to the other one's.
-fn end(mut client: Tls) -> Vec<u8> {
+/// Sends close_notify and reads up to the server's close_notify.
+fn close(mut client: TlsClient) -> Vec<u8> {
     client.conn.send_close_notify();
     client.flush().unwrap();
     let mut rest = Vec::new();
-    // Without the server's farewell this would be an error.
+    // Without the server's close_notify this would be an error.
     client.read_to_end(&mut rest).unwrap();
     rest
 }
 
 #[test]
-fn bytes_come_back() {
+fn bytes_are_echoed() {
     let authority = Authority::new();
     for workers in ["1", "2"] {
-        let server = server(&authority, &["--workers", workers]);
+        let server = start_server(&authority, &["--workers", workers]);
         let mut client = connect(&server, &authority);
-        ask(&mut client, b"x");
+        echo(&mut client, b"x");
         for _ in 0..20 {
-            ask(&mut client, &pattern(50_000));
+            echo(&mut client, &pattern(50_000));
         }
-        assert_eq!(end(client), b"");
-        let out = server.end();
+        assert_eq!(close(client), b"");
+        let out = server.terminate();
         out.code(0);
         let lines = out.lines();
         let fields: Vec<&str> = lines[2].split('\t').collect();
@@ -83,88 +83,88 @@ fn bytes_come_back() {
 }
 
 #[test]
-fn more_than_the_buffers_hold() {
+fn more_bytes_than_the_buffers_hold_are_echoed() {
     let authority = Authority::new();
-    let server = server(&authority, &[]);
+    let server = start_server(&authority, &[]);
     let mut client = connect(&server, &authority);
     let sent = pattern(300_000);
-    // All of it before the first byte is read, so tails form on both sides.
+    // The client sends everything before it reads, so the buffers fill.
     for piece in sent.chunks(10_000) {
         client.write_all(piece).unwrap();
     }
     client.flush().unwrap();
-    let mut got = vec![0; sent.len()];
-    client.read_exact(&mut got).unwrap();
-    assert!(got == sent);
-    assert_eq!(end(client), b"");
+    let mut received = vec![0; sent.len()];
+    client.read_exact(&mut received).unwrap();
+    assert!(received == sent);
+    assert_eq!(close(client), b"");
 }
 
 #[test]
-fn answers_and_limits() {
+fn replies_and_limits_work_over_tls() {
     let authority = Authority::new();
-    let greeted = server(&authority, &["--greeting", "hi ", "--reply", "there"]);
+    let greeted = start_server(&authority, &["--greeting", "hi ", "--reply", "there"]);
     let mut client = connect(&greeted, &authority);
     client.write_all(b"x").unwrap();
-    let mut got = [0; 8];
-    client.read_exact(&mut got).unwrap();
-    assert_eq!(&got, b"hi there");
+    let mut received = [0; 8];
+    client.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"hi there");
 
-    let limited = server(&authority, &["--max-bytes", "10"]);
+    let limited = start_server(&authority, &["--max-bytes", "10"]);
     let mut client = connect(&limited, &authority);
     client.write_all(&pattern(5000)).unwrap();
-    let mut got = Vec::new();
-    client.read_to_end(&mut got).unwrap();
-    assert_eq!(got, pattern(10));
+    let mut received = Vec::new();
+    client.read_to_end(&mut received).unwrap();
+    assert_eq!(received, pattern(10));
 
-    // Read in small pieces: what was decrypted waits without an event.
-    let slow = server(&authority, &["--rate", "100k"]);
+    // The server reads small pieces, so decrypted bytes wait without an event.
+    let slow = start_server(&authority, &["--rate", "100k"]);
     let mut client = connect(&slow, &authority);
-    ask(&mut client, &pattern(30_000));
-    assert_eq!(end(client), b"");
+    echo(&mut client, &pattern(30_000));
+    assert_eq!(close(client), b"");
 
-    let late = server(&authority, &["--delay", "5ms:5ms"]);
-    let mut client = connect(&late, &authority);
-    ask(&mut client, &pattern(100_000));
-    assert_eq!(end(client), b"");
+    let delayed = start_server(&authority, &["--delay", "5ms:5ms"]);
+    let mut client = connect(&delayed, &authority);
+    echo(&mut client, &pattern(100_000));
+    assert_eq!(close(client), b"");
 }
 
 #[test]
-fn those_who_speak_no_tls_are_turned_away_alone() {
+fn clients_without_tls_are_disconnected() {
     let authority = Authority::new();
-    let server = server(&authority, &[]);
+    let server = start_server(&authority, &[]);
     let mut good = connect(&server, &authority);
-    ask(&mut good, b"before");
-    let _ = server.event();
+    echo(&mut good, b"before");
+    let _ = server.next_event();
     let mut plain = server.connect();
     plain.send(b"GET / HTTP/1.0\r\n\r\n");
-    // An alert, then the end.
+    // The server sends an alert, then closes the connection.
     let mut rest = Vec::new();
     match plain.0.read_to_end(&mut rest) {
         Ok(_) => {}
         Err(e) => assert_eq!(e.kind(), ErrorKind::ConnectionReset),
     }
-    assert_eq!(server.event()[0], "connected");
-    assert_eq!(server.event()[5], "error");
-    // One who says nothing at all holds up nobody.
+    assert_eq!(server.next_event()[0], "connected");
+    assert_eq!(server.next_event()[5], "error");
+    // A client that sends nothing does not delay others.
     let _silent: Client = server.connect();
-    ask(&mut good, b"after");
+    echo(&mut good, b"after");
 }
 
 #[test]
-fn a_farewell_that_comes_with_the_last_bytes() {
+fn a_close_notify_may_arrive_with_the_last_bytes() {
     let authority = Authority::new();
-    // Also with input that is taken in pieces, the last of them full.
+    // Also if the server reads in pieces, and the last piece is full.
     for (args, size) in [
         (&[][..], 5),
         (&[], 16_384),
         (&["--rate", "16k"], 32 << 10),
         (&["--delay", "5ms:5ms"], 5),
     ] {
-        let server = server(&authority, args);
+        let server = start_server(&authority, args);
         let mut client = connect(&server, &authority);
-        ask(&mut client, b"x");
+        echo(&mut client, b"x");
         let sent = pattern(size);
-        // Both in one send, so that nothing follows that would be an event.
+        // Both are sent together, so no further readiness event follows.
         client.conn.writer().write_all(&sent).unwrap();
         client.conn.send_close_notify();
         let mut records = Vec::new();
@@ -175,62 +175,61 @@ fn a_farewell_that_comes_with_the_last_bytes() {
         let mut rest = Vec::new();
         client.read_to_end(&mut rest).unwrap();
         assert!(rest == sent, "{args:?} {size}");
-        let _ = server.event();
-        assert_eq!(server.event()[5], "eof");
+        let _ = server.next_event();
+        assert_eq!(server.next_event()[5], "eof");
     }
 }
 
 #[test]
-fn an_end_without_a_farewell_is_an_end() {
+fn an_end_of_file_without_close_notify_is_accepted() {
     let authority = Authority::new();
-    let server = server(&authority, &[]);
+    let server = start_server(&authority, &[]);
     let mut client = connect(&server, &authority);
-    ask(&mut client, b"hello");
+    echo(&mut client, b"hello");
     client.sock.shutdown(Shutdown::Write).unwrap();
     let mut rest = Vec::new();
     client.read_to_end(&mut rest).unwrap();
-    let _ = server.event();
-    assert_eq!(server.event()[5], "eof");
+    let _ = server.next_event();
+    assert_eq!(server.next_event()[5], "eof");
 }
 
 #[test]
-fn one_that_does_not_read_holds_up_nobody() {
+fn clients_that_do_not_read_do_not_delay_others() {
     let authority = Authority::new();
     let args = ["--workers", "1", "--rate", "4M", "--drain", "50ms"];
-    let server = server(&authority, &args);
-    // Several, since each stops at another place of a record.
-    let mut deaf: Vec<_> = (0..4).map(|_| connect(&server, &authority)).collect();
+    let server = start_server(&authority, &args);
+    // Several clients, because each stops at another position in a record.
+    let mut stuck: Vec<_> = (0..4).map(|_| connect(&server, &authority)).collect();
     let chunk = pattern(64 * 1024);
     std::thread::scope(|scope| {
-        for client in &mut deaf {
+        for client in &mut stuck {
             scope.spawn(|| {
                 let options = socket2::SockRef::from(&client.sock);
                 options.set_recv_buffer_size(4096).unwrap();
                 options.set_send_buffer_size(64 * 1024).unwrap();
-                let patience = std::time::Duration::from_secs(1);
-                client.sock.set_write_timeout(Some(patience)).unwrap();
-                // Until the server cannot get rid of its answers and takes no
-                // more.
+                let timeout = std::time::Duration::from_secs(1);
+                client.sock.set_write_timeout(Some(timeout)).unwrap();
+                // Until the server cannot send its replies and stops reading.
                 while client.write_all(&chunk).is_ok() {}
             });
         }
     });
     let mut other = connect(&server, &authority);
-    ask(&mut other, b"hello");
-    assert_eq!(end(other), b"");
-    let out = server.end();
+    echo(&mut other, b"hello");
+    assert_eq!(close(other), b"");
+    let out = server.terminate();
     out.code(1).stderr_contains("5 connections, ");
     out.stderr_contains(" 4 cut, ");
-    drop(deaf);
+    drop(stuck);
 }
 
 #[test]
-fn the_drain_says_farewell() {
+fn cut_off_connections_get_a_close_notify() {
     let authority = Authority::new();
-    let server = server(&authority, &["--drain", "50ms"]);
+    let server = start_server(&authority, &["--drain", "50ms"]);
     let mut client = connect(&server, &authority);
-    ask(&mut client, b"hello");
-    server.running.signal(15);
+    echo(&mut client, b"hello");
+    server.running.signal(SIGTERM);
     let mut rest = Vec::new();
     client.read_to_end(&mut rest).unwrap();
     assert_eq!(rest, b"");
@@ -239,7 +238,7 @@ fn the_drain_says_farewell() {
 }
 
 #[test]
-fn files_that_do_not_serve() {
+fn invalid_certificates_and_keys_are_errors() {
     let authority = Authority::new();
     let (cert, key) = authority.files(Leaf::Good);
     let (_, other) = authority.files(Leaf::WrongName);

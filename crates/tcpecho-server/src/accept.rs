@@ -1,12 +1,13 @@
-//! Accepting: how many at once, when not, and what to do when descriptors run
-//! out.
+//! Accepts connections, within the limits and as far as the system has
+//! descriptors.
 //!
-//! A listener is asked until it has nothing more, but at most [`BATCH`] times
-//! a turn, so that connections get theirs. At the limit of connections it is
-//! not asked at all, and further clients wait in the backlog. When the system
-//! is out of descriptors or memory accepting pauses for [`PAUSE`], since the
-//! listener stays ready and would be reported without end; that is said once,
-//! until the backlog has been emptied again.
+//! A ready listener is accepted from until its queue is empty, but at most
+//! [`BATCH`] times per event, so that connections are served as well. At the
+//! limit of open connections no listener is asked, and further clients wait in
+//! the backlog. When the system is out of descriptors or memory, accepting
+//! pauses for [`PAUSE`], because the listener stays ready and would be reported
+//! without end. The shortage is reported once, until the backlog has been
+//! emptied.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,176 +19,196 @@ use common::error::io_message;
 use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 
-use crate::conn::Shared;
+use crate::address::Address;
 use crate::event::Event;
 use crate::listen::Listener;
-use crate::peer::Peer;
-use crate::readiness::{Interest, Poller, Watched};
-use crate::worker::Newcomer;
+use crate::poller::{Interest, Poller, Registered};
+use crate::shared::Shared;
+use crate::worker::AcceptedConnection;
 
-/// Connections accepted from one listener before others get a turn.
+/// The most connections accepted from one listener per event.
 const BATCH: usize = 64;
 
-/// Connections accepted from one listener at the end, at most: as many as may
-/// wait there. More would come without end under a flood.
-const LAST: usize = 65_536;
+/// The most connections accepted from one listener when the server ends: the
+/// largest possible backlog. Without this limit a flood of connections would
+/// keep the server from ending.
+const FINAL_BATCH: usize = 65_536;
 
-/// How long accepting pauses when the system is short of something.
+/// How long accepting pauses when the system lacks a resource.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The listeners and what keeps them from being asked.
+/// The listeners and the reasons for not accepting from them.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
-    listeners: Vec<Watched<Listener>>,
+    listeners: Vec<Registered<Listener>>,
     shared: Arc<Shared>,
     report: Reporter,
-    max_open: usize,
-    /// How many are still to be accepted, with `--count`.
-    left: Option<u64>,
+    max_connections: usize,
+    /// How many connections may still be accepted, with `--count`.
+    remaining: Option<u64>,
     paused_until: Option<Duration>,
-    /// Short of descriptors, and it has been said.
-    in_episode: bool,
-    /// Interest has been withdrawn because of the limit.
-    full: bool,
-    /// There were listeners once.
-    has_listened: bool,
-    /// When somebody last came.
-    active: Duration,
+    /// Whether a shortage has been reported and not ended yet.
+    shortage_reported: bool,
+    /// Whether the limit of open connections has been reached.
+    at_limit: bool,
+    /// Whether there were listeners at the start.
+    had_listeners: bool,
+    /// When the last connection was accepted.
+    last_activity: Duration,
 }
 
-/// What an acceptor keeps to.
+/// The limits on accepted connections.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Connections open at once, at most.
-    pub(crate) max_open: usize,
-    /// Connections accepted in all.
+pub(crate) struct AcceptLimits {
+    /// The most connections that are open at the same time.
+    pub(crate) max_connections: usize,
+    /// The number of connections after which the server ends.
     pub(crate) count: Option<u64>,
 }
 
 impl Acceptor {
-    /// Watches `listeners` under keys from `first_key` on.
+    /// Registers `listeners` with the poller, under tokens from `first_token`
+    /// on.
     pub(crate) fn new(
         listeners: Vec<Listener>,
         poller: &Arc<Poller>,
-        first_key: usize,
+        first_token: usize,
         shared: &Arc<Shared>,
         report: Reporter,
-        bounds: Bounds,
+        limits: AcceptLimits,
     ) -> std::io::Result<Self> {
-        let has_listened = !listeners.is_empty();
+        let had_listeners = !listeners.is_empty();
         let listeners = listeners
             .into_iter()
-            .zip(first_key..)
-            .map(|(listener, key)| Watched::new(listener, poller, key, Interest::Read))
+            .zip(first_token..)
+            .map(|(listener, token)| Registered::new(listener, poller, token, Interest::Read))
             .collect::<std::io::Result<Vec<_>>>()?;
         Ok(Self {
             listeners,
             shared: Arc::clone(shared),
             report,
-            max_open: bounds.max_open,
-            left: bounds.count,
+            max_connections: limits.max_connections,
+            remaining: limits.count,
             paused_until: None,
-            in_episode: false,
-            full: false,
-            has_listened,
-            active: Duration::ZERO,
+            shortage_reported: false,
+            at_limit: false,
+            had_listeners,
+            last_activity: Duration::ZERO,
         })
     }
 
-    /// Whether nothing will be accepted any more.
+    /// Returns whether all listeners have been closed.
     pub(crate) fn is_closed(&self) -> bool {
         self.listeners.is_empty()
     }
 
-    /// Whether there was anything to accept from.
-    pub(crate) fn has_listened(&self) -> bool {
-        self.has_listened
+    /// Returns whether there were listeners at the start.
+    pub(crate) fn had_listeners(&self) -> bool {
+        self.had_listeners
     }
 
-    /// When somebody last came.
-    pub(crate) fn active(&self) -> Duration {
-        self.active
+    /// Returns when the last connection was accepted.
+    pub(crate) fn last_activity(&self) -> Duration {
+        self.last_activity
     }
 
-    /// Takes a connection that somebody else accepted.
-    pub(crate) fn welcome_inherited(&self, socket: OwnedFd, hand: &mut impl FnMut(Newcomer)) {
+    /// Admits a connection that another process accepted.
+    pub(crate) fn admit_inherited(
+        &self,
+        socket: OwnedFd,
+        dispatch: &mut impl FnMut(AcceptedConnection),
+    ) {
         let address = rustix::net::getpeername(&socket).ok().flatten();
-        // What a listener of ours gives along; a Unix socket has neither.
+        // The options that other connections inherit from their listener. A
+        // Unix socket has neither.
         let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
         let _ = rustix::net::sockopt::set_socket_oobinline(&socket, true);
-        if let Some(newcomer) = self.welcome(None, socket, address) {
-            hand(newcomer);
+        if let Some(connection) = self.admit(None, socket, address) {
+            dispatch(connection);
         }
     }
 
-    /// Stops listening.
+    /// Closes all listeners, so that clients are refused.
     pub(crate) fn close(&mut self) {
         self.listeners.clear();
         self.paused_until = None;
     }
 
-    /// The listener of this index is ready.
-    pub(crate) fn ready(&mut self, index: usize, now: Duration, hand: &mut impl FnMut(Newcomer)) {
+    /// Accepts connections from the listener with this index, which is ready.
+    pub(crate) fn on_ready(
+        &mut self,
+        index: usize,
+        now: Duration,
+        dispatch: &mut impl FnMut(AcceptedConnection),
+    ) {
         if self.paused_until.is_none() && index < self.listeners.len() {
-            self.sweep(index, BATCH, now, hand);
+            self.accept_batch(index, BATCH, now, dispatch);
         }
     }
 
-    /// Accepts all that is queued, for the end.
-    pub(crate) fn drain(&mut self, now: Duration, hand: &mut impl FnMut(Newcomer)) {
+    /// Accepts all queued connections, then closes the listeners.
+    pub(crate) fn drain(&mut self, now: Duration, dispatch: &mut impl FnMut(AcceptedConnection)) {
         for index in 0..self.listeners.len() {
+            // The last connection of `--count` closes the listeners.
             if index < self.listeners.len() {
-                self.sweep(index, LAST, now, hand);
+                self.accept_batch(index, FINAL_BATCH, now, dispatch);
             }
         }
         self.close();
     }
 
-    /// Takes up accepting again where the reason for not doing so has gone.
-    pub(crate) fn refresh(&mut self, now: Duration) {
+    /// Resumes accepting if nothing prevents it any more.
+    pub(crate) fn resume(&mut self, now: Duration) {
         if self.paused_until.is_some_and(|until| until <= now) {
             self.paused_until = None;
-            self.set_all(if self.full {
-                Interest::Nothing
+            self.set_interest(if self.at_limit {
+                Interest::ErrorsOnly
             } else {
                 Interest::Read
             });
         }
-        if self.full && self.shared.census.open() < self.max_open {
-            self.full = false;
+        if self.at_limit && self.shared.counters.open_connections() < self.max_connections {
+            self.at_limit = false;
             if self.paused_until.is_none() {
-                self.set_all(Interest::Read);
+                self.set_interest(Interest::Read);
             }
         }
     }
 
-    /// When [`Acceptor::refresh`] has something to do.
+    /// Returns when to call [`Acceptor::resume`]. It must also be called when a
+    /// connection closes.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         self.paused_until
     }
 
-    fn sweep(&mut self, index: usize, most: usize, now: Duration, hand: &mut impl FnMut(Newcomer)) {
-        for _ in 0..most {
-            if self.is_full() {
-                self.full = true;
-                return self.set_all(Interest::Nothing);
+    fn accept_batch(
+        &mut self,
+        index: usize,
+        max: usize,
+        now: Duration,
+        dispatch: &mut impl FnMut(AcceptedConnection),
+    ) {
+        for _ in 0..max {
+            if self.is_at_limit() {
+                self.at_limit = true;
+                return self.set_interest(Interest::ErrorsOnly);
             }
             match accept(self.listeners[index].get()) {
                 Ok((socket, address)) => {
-                    self.active = now;
-                    if let Some(newcomer) = self.welcome(Some(index), socket, address) {
-                        hand(newcomer);
-                        if self.one_less() {
+                    self.last_activity = now;
+                    if let Some(connection) = self.admit(Some(index), socket, address) {
+                        dispatch(connection);
+                        if self.was_last() {
                             return self.close();
                         }
                     }
                 }
                 Err(Errno::AGAIN) => {
-                    self.in_episode = false;
+                    self.shortage_reported = false;
                     return;
                 }
-                // This client has gone again, or its network failed before it
-                // was accepted (accept(2), "Error handling"); others wait.
+                // The client is gone, or its network failed before it was
+                // accepted (accept(2), "Error handling"); others may wait.
                 Err(
                     Errno::INTR
                     | Errno::CONNABORTED
@@ -205,97 +226,99 @@ impl Acceptor {
         }
     }
 
-    /// Whether the limit is reached. If so, the next departure is announced.
-    fn is_full(&self) -> bool {
-        let census = &self.shared.census;
-        if census.open() < self.max_open {
+    /// Returns whether the limit of open connections has been reached. If so,
+    /// the next connection that closes wakes the accepting loop.
+    fn is_at_limit(&self) -> bool {
+        let counters = &self.shared.counters;
+        if counters.open_connections() < self.max_connections {
             return false;
         }
-        census.watch();
-        census.open() >= self.max_open
+        counters.notify_on_close();
+        counters.open_connections() >= self.max_connections
     }
 
-    /// Counts it in and tells the log, or turns it away.
-    fn welcome(
+    /// Counts and logs a connection. Returns `None` if its address has too many
+    /// connections, and the socket is closed.
+    fn admit(
         &self,
-        index: Option<usize>,
+        listener: Option<usize>,
         socket: OwnedFd,
         address: Option<SocketAddrAny>,
-    ) -> Option<Newcomer> {
-        let mut peer = peer_of(address);
-        let number = self.shared.census.enter(&peer)?;
-        if let Peer::Unnamed(nobody) = &mut peer {
-            *nobody = number;
+    ) -> Option<AcceptedConnection> {
+        let mut peer = peer_address(address);
+        let id = self.shared.counters.connection_opened(&peer)?;
+        if let Address::Unnamed(number) = &mut peer {
+            *number = id;
         }
         let log = &self.shared.log;
         if log.is_on() {
-            let local = log.tells_local().then(|| self.local_of(index, &socket));
+            let local = log
+                .shows_local_addresses()
+                .then(|| self.local_address(listener, &socket));
             log.event(&Event::Connected {
                 peer: &peer,
                 local: local.as_ref(),
             });
         }
-        Some(Newcomer {
-            socket,
-            peer,
-            number,
-        })
+        Some(AcceptedConnection { socket, peer, id })
     }
 
-    /// The server's end of a connection.
-    fn local_of(&self, index: Option<usize>, socket: &OwnedFd) -> Peer {
-        let of_listener = index.map(|index| self.listeners[index].get().address().clone());
+    /// Returns the server's address of a connection. `listener` is the index of
+    /// the listener that accepted it.
+    fn local_address(&self, listener: Option<usize>, socket: &OwnedFd) -> Address {
+        let listener = listener.map(|index| self.listeners[index].get().address().clone());
         rustix::net::getsockname(socket)
             .ok()
             .and_then(|address| SocketAddr::try_from(address).ok())
-            .map(Peer::inet)
-            .or(of_listener)
-            .unwrap_or(Peer::Unnamed(0))
+            .map(Address::inet)
+            .or(listener)
+            .unwrap_or(Address::Unnamed(0))
     }
 
-    /// Counts towards `--count`; true when that was the last.
-    fn one_less(&mut self) -> bool {
-        match &mut self.left {
+    /// Counts a connection for `--count`. Returns whether it was the last.
+    fn was_last(&mut self) -> bool {
+        match &mut self.remaining {
             None => false,
-            Some(left) => {
-                *left = left.saturating_sub(1);
-                *left == 0
+            Some(remaining) => {
+                *remaining = remaining.saturating_sub(1);
+                *remaining == 0
             }
         }
     }
 
     fn pause(&mut self, error: Errno, now: Duration) {
-        if !self.in_episode {
+        if !self.shortage_reported {
             self.report.line(format_args!(
-                "accepting pauses: {}; connections go on, further clients wait",
+                "cannot accept connections for now: {}; new clients wait, open connections \
+                 are still served",
                 io_message(&error.into())
             ));
         }
-        self.in_episode = true;
+        self.shortage_reported = true;
         self.paused_until = Some(now + PAUSE);
-        self.set_all(Interest::Nothing);
+        self.set_interest(Interest::ErrorsOnly);
     }
 
-    fn set_all(&mut self, interest: Interest) {
+    fn set_interest(&mut self, interest: Interest) {
         for listener in &mut self.listeners {
-            // It is registered, so there is nothing that could fail.
-            let _ = listener.set(interest);
+            // This cannot fail, because the listener is registered.
+            let _ = listener.set_interest(interest);
         }
     }
 }
 
-fn peer_of(address: Option<SocketAddrAny>) -> Peer {
+fn peer_address(address: Option<SocketAddrAny>) -> Address {
     match address {
         Some(address) => match SocketAddr::try_from(address) {
-            Ok(address) => Peer::inet(address),
-            // A Unix client hardly ever has a name.
-            Err(_) => Peer::Unnamed(0),
+            Ok(address) => Address::inet(address),
+            // Unix clients hardly ever bind their socket to a name.
+            Err(_) => Address::Unnamed(0),
         },
-        None => Peer::Unnamed(0),
+        None => Address::Unnamed(0),
     }
 }
 
-/// Accepts one connection, non-blocking and not inherited by children.
+/// Accepts one connection as a non-blocking socket that is closed on exec.
 #[cfg(not(target_vendor = "apple"))]
 fn accept(listener: &impl AsFd) -> Result<(OwnedFd, Option<SocketAddrAny>), Errno> {
     use rustix::net::SocketFlags;
@@ -303,7 +326,8 @@ fn accept(listener: &impl AsFd) -> Result<(OwnedFd, Option<SocketAddrAny>), Errn
     rustix::net::acceptfrom_with(listener, flags)
 }
 
-/// The same where the flags cannot be given along.
+/// Accepts one connection and sets the flags afterwards, since this system has
+/// no accept4.
 #[cfg(target_vendor = "apple")]
 fn accept(listener: &impl AsFd) -> Result<(OwnedFd, Option<SocketAddrAny>), Errno> {
     let (socket, address) = rustix::net::acceptfrom(listener)?;

@@ -1,5 +1,5 @@
-//! Being started by others: sockets handed down by systemd (sd_listen_fds(3))
-//! and inetd, and telling systemd how far one is (sd_notify(3)).
+//! Sockets passed by systemd (sd_listen_fds(3)) or inetd, and notifications for
+//! systemd (sd_notify(3)).
 
 use std::io;
 use std::ops::Range;
@@ -12,33 +12,35 @@ use rustix::net::{AddressFamily, SocketType, sockopt};
 use socket2::Socket;
 
 use crate::listen::Listener;
-use crate::sys::{Handed, NotHanded};
-use crate::udp::Port;
+use crate::sys::{InheritError, InheritedFds};
+use crate::udp::UdpSocket;
 
-/// The first descriptor that systemd hands down.
+/// The number of the first descriptor that systemd passes.
 const FIRST: i32 = 3;
 
-/// How long the receiver of a notification may leave its queue full.
+/// How long to wait while the queue of the notification socket is full.
 const NOTIFY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What an inherited descriptor turned out to be.
+/// An inherited socket, by its kind.
 #[derive(Debug)]
-pub(crate) enum Inherited {
-    /// A socket to accept connections from.
+pub(crate) enum InheritedSocket {
+    /// A stream socket to accept connections from.
     Listener(Listener),
-    /// A socket to take datagrams from.
-    Port(Port),
-    /// A connection.
+    /// A socket to receive datagrams from.
+    Udp(UdpSocket),
+    /// A connection that another process accepted.
     Connection(OwnedFd),
 }
 
-impl Inherited {
-    /// Looks at a socket.
-    fn of(fd: OwnedFd) -> io::Result<Self> {
+impl InheritedSocket {
+    /// Finds out the kind of a socket and prepares the socket.
+    fn classify(fd: OwnedFd) -> io::Result<Self> {
         match sockopt::socket_type(&fd)? {
             SocketType::STREAM => {}
-            SocketType::DGRAM if is_ip(&fd)? => return Port::new(Socket::from(fd)).map(Self::Port),
-            _ => return Err(io::Error::other("a socket of a kind not served here")),
+            SocketType::DGRAM if is_ip(&fd)? => {
+                return UdpSocket::new(Socket::from(fd)).map(Self::Udp);
+            }
+            _ => return Err(io::Error::other("unsupported type of socket")),
         }
         let listens = sockopt::socket_acceptconn(&fd)?;
         if !listens && rustix::net::getpeername(&fd).is_ok() {
@@ -54,48 +56,50 @@ fn is_ip(fd: &OwnedFd) -> io::Result<bool> {
     Ok(family == AddressFamily::INET || family == AddressFamily::INET6)
 }
 
-/// Takes what was handed down: the descriptor of `--ready-fd`, the sockets of
-/// `LISTEN_FDS` if they are meant for this process, the one that inetd made
-/// standard input. To be called before anything is opened.
-pub(crate) fn take(ready: Option<i32>, inetd: bool, io: &Io) -> Result<Handed> {
+/// Takes ownership of the inherited descriptors: the one of `--ready-fd`, and
+/// the sockets of `LISTEN_FDS`, if they are for this process, or standard input
+/// for `--inetd`. Must be called before this process opens any descriptor.
+pub(crate) fn take_inherited(ready: Option<i32>, inetd: bool, io: &Io) -> Result<InheritedFds> {
     let numbers = if inetd {
         0..1
     } else {
         let (pid, count) = (io.env("LISTEN_PID"), io.env("LISTEN_FDS"));
-        descriptors(pid.as_deref(), count.as_deref(), std::process::id())
+        listen_fds(pid.as_deref(), count.as_deref(), std::process::id())
     };
-    Handed::take(ready, numbers).map_err(|NotHanded { number, error }| {
+    InheritedFds::take(ready, numbers).map_err(|InheritError { number, error }| {
         if ready == Some(number) {
             Error::local(&error)
                 .with_subject(format!("--ready-fd {number}"))
-                .hint(format!("open it for the server, as {number}>FILE does"))
+                .hint(format!(
+                    "open it when starting the server, for example with {number}>FILE"
+                ))
         } else {
-            not_served(number, &error)
+            socket_error(number, &error)
         }
     })
 }
 
-/// The descriptors that `LISTEN_PID` and `LISTEN_FDS` hand down to process
-/// `own`; none if they do not parse or are meant for another process.
-pub(crate) fn descriptors(pid: Option<&str>, count: Option<&str>, own: u32) -> Range<i32> {
+/// Returns the descriptors that `LISTEN_PID` and `LISTEN_FDS` announce for the
+/// process `own_pid`: none if the values are invalid or for another process.
+pub(crate) fn listen_fds(pid: Option<&str>, count: Option<&str>, own_pid: u32) -> Range<i32> {
     let number = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok());
-    if number(pid) != Some(own) {
+    if number(pid) != Some(own_pid) {
         return FIRST..FIRST;
     }
     let count = number(count).and_then(|count| i32::try_from(count).ok());
     FIRST..FIRST.saturating_add(count.unwrap_or(0))
 }
 
-/// What the sockets that were handed down are.
-pub(crate) fn sort(sockets: Vec<(i32, OwnedFd)>) -> Result<Vec<Inherited>> {
+/// Finds out the kinds of inherited sockets.
+pub(crate) fn classify(sockets: Vec<(i32, OwnedFd)>) -> Result<Vec<InheritedSocket>> {
     sockets
         .into_iter()
-        .map(|(number, fd)| Inherited::of(fd).map_err(|e| not_served(number, &e)))
+        .map(|(number, fd)| InheritedSocket::classify(fd).map_err(|e| socket_error(number, &e)))
         .collect()
 }
 
-/// The error about a descriptor; number 0 comes from inetd.
-fn not_served(number: i32, error: &io::Error) -> Error {
+/// Returns the error about a descriptor, where number 0 means `--inetd`.
+fn socket_error(number: i32, error: &io::Error) -> Error {
     if number != 0 {
         return Error::local(error).with_subject(format!("descriptor {number}"));
     }
@@ -106,21 +110,21 @@ fn not_served(number: i32, error: &io::Error) -> Error {
     };
     error
         .with_subject("standard input")
-        .hint("--inetd is for inetd, xinetd and systemd, which pass one")
+        .hint("with --inetd, inetd, xinetd or systemd must pass a socket")
 }
 
-/// How to tell systemd, where it wants to be told.
+/// Sends notifications to systemd, if `NOTIFY_SOCKET` asks for them.
 #[derive(Clone, Debug)]
 pub(crate) struct Notify(Option<String>);
 
 impl Notify {
-    /// From the environment.
+    /// Reads the socket's path from the environment.
     pub(crate) fn new(io: &Io) -> Self {
         Self(io.env("NOTIFY_SOCKET").filter(|path| !path.is_empty()))
     }
 
     /// Sends a state such as `READY=1`.
-    pub(crate) fn tell(&self, state: &str) -> Result<()> {
+    pub(crate) fn send(&self, state: &str) -> Result<()> {
         let Some(path) = &self.0 else { return Ok(()) };
         send(path, state)
             .map_err(|e| Error::local(&e).with_subject(format!("NOTIFY_SOCKET {path}")))
@@ -129,7 +133,7 @@ impl Notify {
 
 fn send(path: &str, state: &str) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
-    // A receiver that does not read must not hold up the service.
+    // A receiver that does not read must not block the service.
     socket.set_write_timeout(Some(NOTIFY_TIMEOUT))?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let Some(name) = path.strip_prefix('@') {

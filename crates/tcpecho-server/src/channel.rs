@@ -1,21 +1,22 @@
-//! What lies between the socket and the machine: nothing, or TLS.
+//! The layer between the socket and the state machine of a connection: none, or
+//! TLS.
 
 use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
-use crate::conn::Shared;
 use crate::event::Reason;
+use crate::shared::Shared;
 #[cfg(feature = "tls")]
 use crate::tls::Session;
 
-/// A way for bytes through a non-blocking socket.
+/// A byte stream over a non-blocking socket.
 #[derive(Debug)]
 pub(crate) enum Channel {
-    /// The socket's own bytes.
+    /// The bytes of the socket.
     Plain,
-    /// Encrypted ones.
+    /// A TLS session over the socket.
     #[cfg(feature = "tls")]
     Tls(Box<Session>),
 }
@@ -25,21 +26,21 @@ pub(crate) enum Channel {
     allow(
         unused_variables,
         clippy::unnecessary_wraps,
-        reason = "a plain socket has nothing to add"
+        reason = "a plain socket needs neither the arguments nor the results"
     )
 )]
 impl Channel {
-    /// The channel of a new connection.
+    /// Creates the channel of a new connection.
     pub(crate) fn new(shared: &Shared) -> Result<Self, Reason> {
         #[cfg(feature = "tls")]
-        if let Some(settings) = &shared.tls {
-            let session = Session::new(settings).map_err(|_| Reason::Error)?;
+        if let Some(config) = &shared.tls {
+            let session = Session::new(config).map_err(|_| Reason::Error)?;
             return Ok(Self::Tls(Box::new(session)));
         }
         Ok(Self::Plain)
     }
 
-    /// Receives what is there. 0 is the end of file.
+    /// Receives available bytes. Returns 0 at end of file.
     pub(crate) fn recv(&mut self, socket: &impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
         match self {
             Self::Plain => recv(socket, buffer),
@@ -48,7 +49,7 @@ impl Channel {
         }
     }
 
-    /// Sends what the socket takes.
+    /// Sends bytes and returns how many of them were accepted.
     pub(crate) fn send(&mut self, socket: &impl AsFd, bytes: &[u8]) -> Result<usize, Errno> {
         match self {
             Self::Plain => send(socket, bytes),
@@ -57,7 +58,7 @@ impl Channel {
         }
     }
 
-    /// Says that nothing more will be sent.
+    /// Shuts the sending side down.
     pub(crate) fn shutdown(&mut self, socket: &impl AsFd) -> Result<(), Errno> {
         match self {
             Self::Plain => rustix::net::shutdown(socket, Shutdown::Write),
@@ -66,8 +67,8 @@ impl Channel {
         }
     }
 
-    /// Says goodbye before the socket is closed, where that is a custom.
-    pub(crate) fn farewell(&mut self, socket: &impl AsFd) -> Result<(), Errno> {
+    /// Sends a close_notify alert before the socket is closed, if this is TLS.
+    pub(crate) fn send_close_notify(&mut self, socket: &impl AsFd) -> Result<(), Errno> {
         match self {
             Self::Plain => Ok(()),
             #[cfg(feature = "tls")]
@@ -75,46 +76,48 @@ impl Channel {
         }
     }
 
-    /// Goes on with what the channel itself has to say: a handshake, bytes
-    /// that the socket did not take.
-    pub(crate) fn proceed(&mut self, socket: &impl AsFd) -> Result<(), Errno> {
+    /// Continues the handshake and sends buffered records, as far as the socket
+    /// allows.
+    pub(crate) fn drive(&mut self, socket: &impl AsFd) -> Result<(), Errno> {
         match self {
             Self::Plain => Ok(()),
             #[cfg(feature = "tls")]
-            Self::Tls(session) => session.proceed(socket),
+            Self::Tls(session) => session.drive(socket),
         }
     }
 
-    /// Whether it can carry bytes yet.
-    pub(crate) fn is_open(&self) -> bool {
+    /// Returns whether the handshake is complete, so that bytes can be sent and
+    /// received.
+    pub(crate) fn is_established(&self) -> bool {
         match self {
             Self::Plain => true,
             #[cfg(feature = "tls")]
-            Self::Tls(session) => session.is_open(),
+            Self::Tls(session) => session.is_established(),
         }
     }
 
-    /// Whether it has bytes that the socket did not take.
-    pub(crate) fn wants_room(&self) -> bool {
+    /// Returns whether the channel has buffered records that the socket did not
+    /// accept.
+    pub(crate) fn wants_write(&self) -> bool {
         match self {
             Self::Plain => false,
             #[cfg(feature = "tls")]
-            Self::Tls(session) => session.wants_room(),
+            Self::Tls(session) => session.wants_write(),
         }
     }
 
-    /// Whether it holds received bytes, or an end, that nobody has asked for
-    /// yet: the socket will not be reported for those.
-    pub(crate) fn has_input(&self) -> bool {
+    /// Returns whether the channel has buffered input or an end of file that
+    /// [`Channel::recv`] has not returned yet. The poller does not report those.
+    pub(crate) fn has_buffered_input(&self) -> bool {
         match self {
             Self::Plain => false,
             #[cfg(feature = "tls")]
-            Self::Tls(session) => session.has_input(),
+            Self::Tls(session) => session.has_buffered_input(),
         }
     }
 }
 
-/// Receives from the socket itself.
+/// Receives from a socket, repeating interrupted calls.
 pub(crate) fn recv(socket: &impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     loop {
         match rustix::net::recv(socket, &mut *buffer, RecvFlags::empty()) {
@@ -125,7 +128,7 @@ pub(crate) fn recv(socket: &impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno
     }
 }
 
-/// Sends through the socket itself.
+/// Sends to a socket, repeating interrupted calls.
 pub(crate) fn send(socket: &impl AsFd, bytes: &[u8]) -> Result<usize, Errno> {
     loop {
         match rustix::net::send(socket, bytes, SendFlags::NOSIGNAL) {

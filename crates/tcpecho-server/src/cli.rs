@@ -1,4 +1,4 @@
-//! The command line; data only.
+//! The command line, as data.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,19 +10,19 @@ use common::{duration, size};
 
 use crate::fault::Delay;
 
-const AFTER: &str = "\
+const AFTER_HELP: &str = "\
 EVENTS
-  One line an event on stdout, fields separated by a TAB:
+  One line per event on standard output, with fields separated by TABs:
     listening ADDR:PORT
     connected PEER
     received PEER BYTES \"TEXT\"             (with -v)
     closed PEER BYTES_IN BYTES_OUT MS REASON
   REASON is one of eof reset idle max-bytes drain fault error. A log that is
-  closed, full or not read never holds up the service: events it cannot take
-  are dropped and counted in the summary, which goes to stderr (with --json it
-  is a record like the others).
+  closed, full or not read never delays the service: events that cannot be
+  written are dropped and counted in the summary. The summary is written to
+  standard error; with --json it is the last record of the log.
 
-JSON RECORDS (--json), one a line, each with \"time\"; protocol is tcp, udp, unix
+JSON RECORDS (--json), one per line, each with \"time\"; protocol: tcp, udp, unix
   listening  address protocol
   connected  peer local protocol
   received   peer bytes data data_base64 protocol       (with -v)
@@ -30,105 +30,120 @@ JSON RECORDS (--json), one a line, each with \"time\"; protocol is tcp, udp, uni
   summary    connections refused bytes_received bytes_sent datagrams_received
              datagrams_sent cut events_dropped duration_ms
 
-STARTED BY SYSTEMD
-  Sockets of LISTEN_FDS are served in addition to the operands, and instead of
-  the default; NOTIFY_SOCKET is told READY=1 and STOPPING=1.
+SYSTEMD
+  The sockets of LISTEN_FDS are served in addition to the operands, and instead
+  of the default address. If NOTIFY_SOCKET is set, the server sends READY=1 and
+  STOPPING=1.
 
 SIGNALS
-  SIGTERM, SIGINT  end in order: accept what is queued, stop listening, serve
-                   until the peers end or --drain has passed, print the summary.
-                   A second one ends at once, with status 1
+  SIGTERM, SIGINT  shut down: accept queued connections, stop listening, serve
+                   until all peers end or --drain expires, print the summary.
+                   A second signal ends the server immediately, with status 1
   SIGUSR1          print the summary now
 
 EXIT STATUS
-  0  ended as asked, every connection served to its end
-  1  connections had to be cut off
-  2  could not start: usage, an address in use, no permission
+  0  shut down; every connection was served to its end
+  1  connections were cut off
+  2  failed to start: usage error, address in use, no permission
+  3  failed to start: a host name could not be resolved
 
 EXAMPLES
-  tcpecho-server                                 on port 8080, IPv4 and IPv6
-  tcpecho-server 127.0.0.1:7777 unix:/tmp/echo   on these two
-  tcpecho-server --reply 'Hello, Client!' :0     a fixed answer on a free port
-  tcpecho-server --once --port-file port :0 &    serve one client and end
+  tcpecho-server                                 port 8080, IPv4 and IPv6
+  tcpecho-server 127.0.0.1:7777 unix:/tmp/echo   a port and a Unix socket
+  tcpecho-server --reply 'Hello, Client!' :0     a fixed reply on a free port
+  tcpecho-server --once --port-file port :0 &    serve one client, then end
   tcpecho-server --json | jq 'select(.type == \"closed\")'
   tcpecho-server --delay 50ms:20ms --drop 0.01 --seed 7   a bad network";
 
-/// Echo server: gives back every byte it gets (RFC 862)
+/// Echo server: sends back every byte it receives (RFC 862)
 ///
-/// Thousands of connections at once, a line on standard output for each event,
-/// limits, faults on request, and an orderly end. Without ADDR:PORT it listens
-/// on port 8080 of all addresses, IPv4 and IPv6.
+/// Serves thousands of connections at the same time, logs events to standard
+/// output, enforces limits, injects faults on request, and shuts down without
+/// losing bytes. Without ADDR:PORT it listens on port 8080 of all addresses, IPv4
+/// and IPv6.
 #[derive(Parser, Debug)]
 #[command(
     name = "tcpecho-server",
     version,
     disable_help_flag = true,
     disable_version_flag = true,
-    after_long_help = AFTER
+    after_long_help = AFTER_HELP
 )]
 pub(crate) struct Cli {
-    /// Where to listen: ADDR:PORT, [ADDR]:PORT, NAME:PORT, :PORT or PORT,
-    /// unix:PATH, unix:@NAME for an abstract socket; ADDR%IF listens on that
-    /// network interface only; port 0 takes a free one; @FILE and - (standard
-    /// input) are lists of these
+    /// Listen on ADDR:PORT, [ADDR]:PORT, NAME:PORT, :PORT, unix:PATH or unix:@NAME
+    ///
+    /// PORT, :PORT and *:PORT listen on all addresses, ADDR%IF:PORT on one network
+    /// interface only. Port 0 selects a free port. unix:@NAME is an abstract
+    /// socket. @FILE and - (standard input) are lists of such addresses.
     #[arg(value_name = "ADDR:PORT")]
-    pub(crate) places: Vec<String>,
+    pub(crate) addrs: Vec<String>,
 
-    /// Answer every received chunk with TEXT instead of itself, exactly as
-    /// given
+    /// Reply to every received chunk with TEXT instead of the chunk
+    ///
+    /// Escapes are not interpreted, and no newline is added.
     #[arg(
         long,
         value_name = "TEXT",
         allow_hyphen_values = true,
-        help_heading = "Answers"
+        help_heading = "Replies"
     )]
     pub(crate) reply: Option<OsString>,
 
-    /// Send TEXT on connect, exactly as given
+    /// Send TEXT to every client that connects
+    ///
+    /// Escapes are not interpreted, and no newline is added.
     #[arg(
         long,
         value_name = "TEXT",
         allow_hyphen_values = true,
-        help_heading = "Answers"
+        help_heading = "Replies"
     )]
     pub(crate) greeting: Option<OsString>,
 
-    /// Serve UDP at the same ports, too: never more bytes out than in, and no
-    /// answer to source ports below 1024 or to any port of this server
-    #[arg(long, help_heading = "Answers")]
+    /// Serve UDP on the same ports, too
+    ///
+    /// A reply is never longer than the datagram. Datagrams from source ports below
+    /// 1024, or from any port of this server, get no reply.
+    #[arg(long, help_heading = "Replies")]
     pub(crate) udp: bool,
 
-    /// Answer at most N datagrams per second and source address outside
-    /// loopback; 0 is no limit
+    /// Reply to at most N datagrams per second and source address; 0 for no limit
+    ///
+    /// Loopback addresses have no limit.
     #[arg(
         long,
         value_name = "N",
         default_value_t = 10_000,
-        help_heading = "Answers"
+        help_heading = "Replies"
     )]
     pub(crate) udp_rate: u32,
 
-    /// Answer datagrams to broadcast and multicast addresses too, if their
-    /// source is on a directly attached network
-    #[arg(long, help_heading = "Answers")]
+    /// Reply to datagrams sent to broadcast and multicast addresses, too
+    ///
+    /// The source must be on a directly attached network.
+    #[arg(long, help_heading = "Replies")]
     pub(crate) broadcast: bool,
 
     #[command(flatten)]
     pub(crate) family: FamilyArgs,
 
-    /// No event log and no summary
+    /// Print neither the event log nor the summary
     #[arg(short, long, help_heading = "Log and readiness")]
     pub(crate) quiet: bool,
 
-    /// Log what is received, too
+    /// Log received data, too
     #[arg(short, long, help_heading = "Log and readiness")]
     pub(crate) verbose: bool,
 
-    /// Write the port to FILE once listening (renamed into place)
+    /// Write the port to FILE when the server is ready
+    ///
+    /// The file appears with its complete contents.
     #[arg(long, value_name = "FILE", help_heading = "Log and readiness")]
     pub(crate) port_file: Option<PathBuf>,
 
-    /// Write a newline to descriptor N once listening, then close it
+    /// Write a newline to file descriptor N when the server is ready
+    ///
+    /// The descriptor is closed afterwards.
     #[arg(
         long,
         value_name = "N",
@@ -137,8 +152,10 @@ pub(crate) struct Cli {
     )]
     pub(crate) ready_fd: Option<i32>,
 
-    /// Connections open at once; further ones wait in the backlog [default:
-    /// what the descriptor limit allows]
+    /// Serve at most N connections at the same time [default: as many as the
+    /// limit of file descriptors allows]
+    ///
+    /// Further clients wait in the backlog.
     #[arg(
         long,
         value_name = "N",
@@ -147,7 +164,9 @@ pub(crate) struct Cli {
     )]
     pub(crate) max_connections: Option<u32>,
 
-    /// Connections open at once from one address; further ones are closed
+    /// Serve at most N connections of one IP address at the same time
+    ///
+    /// Further connections are closed immediately.
     #[arg(
         long,
         value_name = "N",
@@ -166,7 +185,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) idle_timeout: Duration,
 
-    /// Echo the first SIZE bytes of a connection, then end it in order
+    /// End each connection after SIZE bytes, without a reset
     #[arg(
         long,
         value_name = "SIZE",
@@ -175,7 +194,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) max_bytes: Option<u64>,
 
-    /// Take at most SIZE bytes a second from a connection
+    /// Read at most SIZE bytes per second from each connection
     #[arg(
         long,
         value_name = "SIZE",
@@ -184,7 +203,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) rate: Option<u64>,
 
-    /// Connections that may wait to be accepted
+    /// Let at most N connections wait to be accepted
     #[arg(
         long,
         value_name = "N",
@@ -194,8 +213,8 @@ pub(crate) struct Cli {
     )]
     pub(crate) backlog: u32,
 
-    /// Threads that serve connections [default: 1 with up to two processors,
-    /// else one for each, at most 4]
+    /// Serve connections with N threads [default: 1 on up to two processors,
+    /// else one per processor, at most 4]
     #[arg(
         long,
         value_name = "N",
@@ -204,37 +223,39 @@ pub(crate) struct Cli {
     )]
     pub(crate) workers: Option<u16>,
 
-    /// Serve one connection and end; datagrams of --udp do not count
-    #[arg(long, conflicts_with = "count", help_heading = "End")]
+    /// End after one connection; datagrams do not count
+    #[arg(long, conflicts_with = "count", help_heading = "Shutdown")]
     pub(crate) once: bool,
 
-    /// Serve N connections and end; datagrams of --udp do not count
+    /// End after N connections; datagrams do not count
     #[arg(
         short,
         long,
         value_name = "N",
         value_parser = clap::value_parser!(u64).range(1..),
-        help_heading = "End"
+        help_heading = "Shutdown"
     )]
     pub(crate) count: Option<u64>,
 
-    /// End after so long, as SIGTERM would
+    /// Shut down after DURATION, as on SIGTERM
     #[arg(
         long = "for",
         value_name = "DURATION",
         value_parser = duration::parse_nonzero,
-        help_heading = "End"
+        help_heading = "Shutdown"
     )]
     pub(crate) lifetime: Option<Duration>,
 
-    /// How long to wait for open connections at shutdown; during the last fifth,
-    /// stop reading from clients that are not reading their replies
+    /// Wait at most DURATION for open connections at shutdown
+    ///
+    /// During the last fifth, the server stops reading from clients that do not read
+    /// their replies, so that they receive everything that was echoed.
     #[arg(
         long,
         value_name = "DURATION",
         default_value = "5s",
         value_parser = duration::parse,
-        help_heading = "End"
+        help_heading = "Shutdown"
     )]
     pub(crate) drain: Duration,
 
@@ -243,60 +264,60 @@ pub(crate) struct Cli {
         long,
         value_name = "DURATION[:JITTER]",
         value_parser = delay,
-        help_heading = "Faults, for each received chunk, P from 0 to 1"
+        help_heading = "Faults (for each received chunk; P is from 0 to 1)"
     )]
     pub(crate) delay: Option<Delay>,
 
-    /// Do not answer, with probability P
+    /// Send no reply, with probability P
     #[arg(
         long,
         value_name = "P",
         default_value_t = 0.0,
         hide_default_value = true,
         value_parser = probability,
-        help_heading = "Faults, for each received chunk, P from 0 to 1"
+        help_heading = "Faults (for each received chunk; P is from 0 to 1)"
     )]
     pub(crate) drop: f64,
 
-    /// Change one byte of the answer
+    /// Change one byte of the reply, with probability P
     #[arg(
         long,
         value_name = "P",
         default_value_t = 0.0,
         hide_default_value = true,
         value_parser = probability,
-        help_heading = "Faults, for each received chunk, P from 0 to 1"
+        help_heading = "Faults (for each received chunk; P is from 0 to 1)"
     )]
     pub(crate) corrupt: f64,
 
-    /// Answer with the beginning only
+    /// Send only the beginning of the reply, with probability P
     #[arg(
         long,
         value_name = "P",
         default_value_t = 0.0,
         hide_default_value = true,
         value_parser = probability,
-        help_heading = "Faults, for each received chunk, P from 0 to 1"
+        help_heading = "Faults (for each received chunk; P is from 0 to 1)"
     )]
     pub(crate) truncate: f64,
 
-    /// Reset the connection
+    /// Reset the connection, with probability P
     #[arg(
         long,
         value_name = "P",
         default_value_t = 0.0,
         hide_default_value = true,
         value_parser = probability,
-        help_heading = "Faults, for each received chunk, P from 0 to 1"
+        help_heading = "Faults (for each received chunk; P is from 0 to 1)"
     )]
     pub(crate) reset: f64,
 
-    /// Seed of the faults; the same seed gives the same faults [default: one
-    /// made up and told on stderr]
+    /// Seed the random faults, to repeat them [default: a random seed, printed on
+    /// standard error]
     #[arg(
         long,
         value_name = "N",
-        help_heading = "Faults, for each received chunk, P from 0 to 1"
+        help_heading = "Faults (for each received chunk; P is from 0 to 1)"
     )]
     pub(crate) seed: Option<u64>,
 
@@ -304,20 +325,21 @@ pub(crate) struct Cli {
     #[arg(long, help_heading = "Sockets")]
     pub(crate) reuse_port: bool,
 
-    /// Listen on this network interface only, where an operand names none
+    /// Listen on this network interface only, for operands that name none
     #[arg(short = 'I', long, value_name = "IF", help_heading = "Sockets")]
     pub(crate) interface: Option<String>,
 
-    /// Permission bits of unix:PATH, in octal, such as 660 [default: by the
-    /// umask]
+    /// Create unix:PATH with these permission bits, in octal, such as 660
+    /// [default: according to the umask]
     #[arg(long, value_name = "MODE", value_parser = mode, help_heading = "Sockets")]
     pub(crate) mode: Option<u32>,
 
-    /// Serve the socket that is standard input, for inetd, xinetd and systemd:
-    /// a connection, or a socket to listen at; no events, no summary
+    /// Serve the socket that is standard input, for inetd, xinetd and systemd
+    ///
+    /// The socket is either a connection or a listening socket. Nothing is logged.
     #[arg(
         long,
-        conflicts_with_all = ["places", "port_file", "ready_fd", "reuse_port", "udp"],
+        conflicts_with_all = ["addrs", "port_file", "ready_fd", "reuse_port", "udp"],
         help_heading = "Sockets"
     )]
     pub(crate) inetd: bool,
@@ -330,7 +352,7 @@ pub(crate) struct Cli {
     #[arg(long, hide = true)]
     pub(crate) key: Option<PathBuf>,
 
-    /// Speak TLS, with the certificate chain of this PEM file
+    /// Use TLS with the certificate chain in this PEM file
     #[cfg(feature = "tls")]
     #[arg(
         long,
@@ -341,7 +363,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) cert: Option<PathBuf>,
 
-    /// The certificate's private key, PEM
+    /// Read the private key of the certificate from this PEM file
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE", requires = "cert", help_heading = "Sockets")]
     pub(crate) key: Option<PathBuf>,
@@ -371,16 +393,16 @@ fn mode(text: &str) -> Result<u32, String> {
     let octal = !text.is_empty() && text.bytes().all(|b| matches!(b, b'0'..=b'7'));
     match u32::from_str_radix(text, 8) {
         Ok(mode) if octal && mode <= 0o777 => Ok(mode),
-        _ => Err("not a mode; use octal digits, 0 to 777, as in 660".to_owned()),
+        _ => Err("not a mode; use octal digits, 0 to 777, such as 660".to_owned()),
     }
 }
 
 fn probability(text: &str) -> Result<f64, String> {
-    // Digits and a dot: `f64` alone would take `nan` and `1e0`.
-    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    // Only digits and dots, because `f64` also parses `nan` and `1e0`.
+    let is_decimal = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     match text.parse() {
-        Ok(p) if plain && (0.0..=1.0).contains(&p) => Ok(p),
-        _ => Err("not a probability; use 0 to 1, as in 0.05".to_owned()),
+        Ok(p) if is_decimal && (0.0..=1.0).contains(&p) => Ok(p),
+        _ => Err("not a probability; use 0 to 1, such as 0.05".to_owned()),
     }
 }
 
@@ -397,14 +419,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values() {
+    fn values_are_checked() {
         assert_eq!(probability("0.25"), Ok(0.25));
         for bad in ["", ".", "1.01", "-0.1", "nan", "1e-1", "x"] {
             assert!(probability(bad).is_err(), "{bad}");
         }
         let ms = Duration::from_millis;
-        let both = delay("50ms:10ms").unwrap();
-        assert_eq!((both.base, both.jitter), (ms(50), ms(10)));
+        let with_jitter = delay("50ms:10ms").unwrap();
+        assert_eq!((with_jitter.base, with_jitter.jitter), (ms(50), ms(10)));
         assert_eq!(delay("1").unwrap().jitter, ms(0));
         assert!(delay("1:").is_err() && delay(":1").is_err());
         assert!(nonzero_size("0").is_err());

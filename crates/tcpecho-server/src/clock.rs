@@ -1,19 +1,19 @@
-//! The server's clock: time since its start, so that everything that computes
-//! with moments can be tested with plain numbers.
+//! The server's clock: time since the server started. Code that computes with
+//! such durations instead of [`Instant`] can be tested with plain numbers.
 
 use std::time::{Duration, Instant};
 
-/// A clock that started when it was made.
+/// A monotonic clock that reads zero when it is created.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock(Instant);
 
 impl Clock {
-    /// Starts now.
+    /// Creates a clock that starts now.
     pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// Time since the start.
+    /// Returns the time since the clock started.
     pub(crate) fn now(self) -> Duration {
         self.0.elapsed()
     }

@@ -1,5 +1,5 @@
-//! What a run does, resolved from the command line: where options interact
-//! and defaults depend on the machine, it is decided here.
+//! The configuration of a run, resolved from the command line. Interactions
+//! between options, and defaults that depend on the machine, are decided here.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -11,59 +11,61 @@ use common::{Error, Io, Kind, Result, zone};
 
 use crate::cli::Cli;
 use crate::fault::Faults;
-use crate::listen::{self, Place};
-use crate::machine::{Rules, TAIL_MAX};
+use crate::listen::{self, ListenAddr};
+use crate::machine::{Rules, SEND_BUFFER_MAX};
 use crate::output::Format;
 
-/// The port without an operand.
+/// The port if no operand is given.
 const DEFAULT_PORT: u16 = 8080;
 
-/// The most workers nobody asked for.
+/// The largest default for `--workers`.
 const MAX_DEFAULT_WORKERS: usize = 4;
 
-/// A run.
+/// The configuration of a run.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// Where to listen, with the operands as typed; none for the default.
-    pub(crate) places: Vec<(String, Place)>,
-    /// Serve the socket that is standard input.
+    /// The operands as given, with the addresses they mean. Empty for the
+    /// default address or inherited sockets.
+    pub(crate) addrs: Vec<(String, ListenAddr)>,
+    /// Whether to serve the socket that is standard input.
     pub(crate) inetd: bool,
-    /// How to listen.
+    /// The options of listening sockets.
     pub(crate) listen: listen::Options,
-    /// How connections behave.
+    /// The rules that connections follow.
     pub(crate) rules: Rules,
-    /// Connections open at once, if asked for.
+    /// The most connections that are open at the same time, if given.
     pub(crate) max_connections: Option<usize>,
-    /// The same for each address.
+    /// The most open connections per IP address, if given.
     pub(crate) max_per_ip: Option<u32>,
-    /// Whether datagrams to broadcast and multicast addresses are answered.
+    /// Whether datagrams to broadcast and multicast addresses get replies.
     pub(crate) broadcast: bool,
-    /// Datagrams answered per second and source outside loopback; 0 is no limit.
+    /// The replies to datagrams per second and source outside loopback; 0
+    /// disables the limit.
     pub(crate) udp_rate: u32,
-    /// Connections accepted in all.
+    /// The number of connections after which the server ends.
     pub(crate) count: Option<u64>,
-    /// How long to serve.
+    /// How long the server runs.
     pub(crate) lifetime: Option<Duration>,
-    /// How long peers may take at the end.
+    /// How long open connections may take to finish when the server ends.
     pub(crate) drain: Duration,
-    /// Threads that serve, 1 or more.
+    /// The number of workers, at least 1.
     pub(crate) workers: usize,
-    /// The form of the log; `None` for silence.
+    /// The format of the log, or `None` for no log.
     pub(crate) log: Option<Format>,
-    /// Whether to log what is received.
+    /// Whether received bytes are logged.
     pub(crate) verbose: bool,
-    /// Where to write the port.
+    /// The file to write the port to.
     pub(crate) port_file: Option<PathBuf>,
-    /// Certificate and key, with TLS.
+    /// The certificate and key, with TLS.
     #[cfg(feature = "tls")]
-    pub(crate) tls: Option<crate::tls::Settings>,
-    /// A seed nobody asked for, to be told.
-    pub(crate) made_up_seed: Option<u64>,
+    pub(crate) tls: Option<crate::tls::TlsConfig>,
+    /// The seed of the faults, if it was not given and must be reported.
+    pub(crate) generated_seed: Option<u64>,
 }
 
 impl Config {
-    /// Resolves a command line; bad operands are reported to `io`, all of
-    /// them, and make the error.
+    /// Resolves a command line. If several operands are invalid, all but the
+    /// last error are reported to `io`, and the last one is returned.
     pub(crate) fn resolve(cli: Cli, io: &mut Io) -> Result<Self> {
         #[cfg(not(feature = "tls"))]
         if cli.cert.is_some() || cli.key.is_some() {
@@ -71,33 +73,39 @@ impl Config {
                 "TLS is not in this build, which was made with '--no-default-features'",
             ));
         }
-        let places = places(&cli.places, io)?;
-        let reply = cli.reply.map(|text| answer("--reply", text)).transpose()?;
-        let greeting = cli.greeting.map(|text| answer("--greeting", text));
+        let addrs = parse_operands(&cli.addrs, io)?;
+        let reply = cli.reply.map(|text| reply_bytes("--reply", text));
+        let greeting = cli.greeting.map(|text| reply_bytes("--greeting", text));
         let faults = Faults {
             delay: cli.delay,
             drop: cli.drop,
             corrupt: cli.corrupt,
             truncate: cli.truncate,
             reset: cli.reset,
-            seed: cli.seed.unwrap_or_else(some_seed),
+            seed: cli.seed.unwrap_or_else(generate_seed),
         };
-        let faults = faults.any().then_some(faults);
-        let made_up_seed = match (&faults, cli.seed) {
+        let faults = faults.any_enabled().then_some(faults);
+        let generated_seed = match (&faults, cli.seed) {
             (Some(faults), None) => Some(faults.seed),
             _ => None,
         };
         if cli.port_file.is_some()
-            && !places.is_empty()
-            && !places.iter().any(|(_, p)| matches!(p, Place::Inet(..)))
+            && !addrs.is_empty()
+            && !addrs
+                .iter()
+                .any(|(_, addr)| matches!(addr, ListenAddr::Inet(..)))
         {
             return Err(Error::usage("--port-file needs an address with a port"));
         }
-        if cli.mode.is_some() && !places.iter().any(|(_, p)| matches!(p, Place::Unix(_))) {
-            return Err(Error::usage("--mode needs a unix:PATH to listen at"));
+        if cli.mode.is_some()
+            && !addrs
+                .iter()
+                .any(|(_, addr)| matches!(addr, ListenAddr::Unix(_)))
+        {
+            return Err(Error::usage("--mode needs a unix:PATH operand"));
         }
         Ok(Self {
-            places,
+            addrs,
             inetd: cli.inetd,
             listen: listen::Options {
                 family: cli.family.family(),
@@ -109,9 +117,9 @@ impl Config {
             },
             rules: Rules {
                 greeting: greeting.transpose()?.unwrap_or_default(),
-                reply,
+                reply: reply.transpose()?,
                 max_bytes: cli.max_bytes,
-                idle: (!cli.idle_timeout.is_zero()).then_some(cli.idle_timeout),
+                idle_timeout: (!cli.idle_timeout.is_zero()).then_some(cli.idle_timeout),
                 rate: cli.rate,
                 faults,
             },
@@ -132,104 +140,109 @@ impl Config {
             port_file: cli.port_file,
             #[cfg(feature = "tls")]
             tls: match (&cli.cert, &cli.key) {
-                (Some(cert), Some(key)) => Some(crate::tls::settings(cert, key)?),
+                (Some(cert), Some(key)) => Some(crate::tls::load_config(cert, key)?),
                 _ => None,
             },
-            made_up_seed,
+            generated_seed,
         })
     }
 }
 
-/// Where to listen when nothing else is asked for: all addresses at the
-/// default port.
-pub(crate) fn default_place() -> (String, Place) {
-    let all = Endpoint {
-        host: Host::Any,
-        port: DEFAULT_PORT,
-    };
-    (format!("[::]:{DEFAULT_PORT}"), Place::Inet(all, None))
+/// Returns the address to listen on if neither operands nor inherited sockets
+/// are given.
+pub(crate) fn default_addr() -> (String, ListenAddr) {
+    (
+        format!("[::]:{DEFAULT_PORT}"),
+        ListenAddr::Inet(any_host(DEFAULT_PORT), None),
+    )
 }
 
-/// The operands, if there are any.
-fn places(args: &[String], io: &mut Io) -> Result<Vec<(String, Place)>> {
+fn any_host(port: u16) -> Endpoint {
+    Endpoint {
+        host: Host::Any,
+        port,
+    }
+}
+
+/// Parses the operands and the lists that they name.
+fn parse_operands(args: &[String], io: &mut Io) -> Result<Vec<(String, ListenAddr)>> {
     if args.is_empty() {
         return Ok(Vec::new());
     }
-    let mut places = Vec::new();
-    let mut last = None;
+    let mut addrs = Vec::new();
+    let mut last_error = None;
     for operand in io.operands(args, "ADDR:PORT")?.with_files() {
         let parsed = operand.and_then(|operand| {
-            let place = place(&operand.text)
+            let addr = parse_addr(&operand.text)
                 .map_err(|message| operand.error(Error::input(&operand.text, message)))?;
-            Ok((operand.text, place))
+            Ok((operand.text, addr))
         });
         match parsed {
-            Ok(place) => places.push(place),
-            // A server that serves only some of what was asked would be a
-            // surprise; but all mistakes are told at once.
+            Ok(addr) => addrs.push(addr),
+            // A server on only some of the addresses would be a surprise, so
+            // any error ends the run, after all errors have been reported.
             Err(error) => {
-                if let Some(earlier) = last.replace(error) {
+                if let Some(earlier) = last_error.replace(error) {
                     io.fail(&earlier)?;
                 }
             }
         }
     }
-    match last {
+    match last_error {
         Some(error) => Err(error),
-        None if places.is_empty() => Err(Error::new(Kind::Missing, "the list is empty")),
-        None => Ok(places),
+        None if addrs.is_empty() => Err(Error::new(Kind::Missing, "the list is empty")),
+        None => Ok(addrs),
     }
 }
 
-fn place(text: &str) -> Result<Place, String> {
+/// Parses an operand; see the help for its forms.
+fn parse_addr(text: &str) -> Result<ListenAddr, String> {
     match text.strip_prefix("unix:") {
-        Some("" | "@") => Err("no path; use unix:PATH or unix:@NAME".to_owned()),
-        Some(name) if name.starts_with('@') => Ok(Place::Abstract(name[1..].to_owned())),
-        Some(path) => Ok(Place::Unix(PathBuf::from(path))),
-        None => inet(text),
+        Some("" | "@") => Err("missing path; use unix:PATH or unix:@NAME".to_owned()),
+        Some(name) if name.starts_with('@') => Ok(ListenAddr::Abstract(name[1..].to_owned())),
+        Some(path) => Ok(ListenAddr::Unix(PathBuf::from(path))),
+        None => parse_inet(text),
     }
 }
 
-/// `ADDR:PORT` in all its forms, perhaps with `%IFACE` after the address.
-fn inet(text: &str) -> Result<Place, String> {
+/// Parses `ADDR:PORT` in all its forms, optionally with `%IF` after the address.
+fn parse_inet(text: &str) -> Result<ListenAddr, String> {
     if text.contains("://") {
-        return Err("this is a URL; give ADDR:PORT".to_owned());
+        return Err("this is a URL; use ADDR:PORT".to_owned());
     }
-    let all = |port| Endpoint {
-        host: Host::Any,
-        port,
-    };
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return endpoint::parse_port(text).map(|port| Place::Inet(all(port), None));
+        return endpoint::parse_port(text).map(|port| ListenAddr::Inet(any_host(port), None));
     }
-    let (plain, interface) = zone::split(text);
+    let (without_zone, interface) = zone::split(text);
     if interface == Some("") {
-        return Err("an interface is missing after %".to_owned());
+        return Err("missing interface name after '%'".to_owned());
     }
-    let endpoint = match plain.strip_prefix("*:") {
-        Some(port) => all(endpoint::parse_port(port)?),
-        None => endpoint::parse(&plain)?,
+    let endpoint = match without_zone.strip_prefix("*:") {
+        Some(port) => any_host(endpoint::parse_port(port)?),
+        None => endpoint::parse(&without_zone)?,
     };
     if let Host::Name(name) = &endpoint.host {
         zone::to_ascii(name)?;
     }
-    Ok(Place::Inet(endpoint, interface.map(str::to_owned)))
+    Ok(ListenAddr::Inet(endpoint, interface.map(str::to_owned)))
 }
 
-/// The bytes of an answer, which must fit into one chunk.
-fn answer(option: &str, text: OsString) -> Result<Vec<u8>> {
+/// Returns the bytes of `--reply` or `--greeting`, which must fit into the send
+/// buffer.
+fn reply_bytes(option: &str, text: OsString) -> Result<Vec<u8>> {
     let bytes = text.into_vec();
-    if bytes.len() > TAIL_MAX {
+    if bytes.len() > SEND_BUFFER_MAX {
         return Err(Error::usage(format!(
-            "{option} is too long: {} bytes; at most {TAIL_MAX}",
+            "the text of {option} is too long: {} bytes, at most {SEND_BUFFER_MAX} are allowed",
             bytes.len()
         )));
     }
     Ok(bytes)
 }
 
-/// One worker leaves the second processor to the kernel and the client; more
-/// than a few find nothing to do, since the kernel is what takes the time.
+/// Returns the default for `--workers`. One worker leaves the second processor
+/// to the kernel and the clients. More than a few find nothing to do, because
+/// most of the time is spent in the kernel.
 fn default_workers() -> usize {
     match std::thread::available_parallelism().map_or(1, usize::from) {
         0..=2 => 1,
@@ -237,7 +250,7 @@ fn default_workers() -> usize {
     }
 }
 
-fn some_seed() -> u64 {
+fn generate_seed() -> u64 {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
@@ -249,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_in_all_forms() {
+    fn operands_are_parsed_in_all_forms() {
         for (text, host, port, interface) in [
             ("8080", "", 8080, None),
             (":8080", "", 8080, None),
@@ -261,7 +274,7 @@ mod tests {
             ("[::]%eth0:7", "[::]", 7, Some("eth0")),
             ("localhost:0", "localhost", 0, None),
         ] {
-            let Ok(Place::Inet(endpoint, found)) = place(text) else {
+            let Ok(ListenAddr::Inet(endpoint, found)) = parse_addr(text) else {
                 panic!("{text}");
             };
             assert_eq!(endpoint.to_string(), format!("{host}:{port}"), "{text}");
@@ -277,7 +290,7 @@ mod tests {
             "[fe80::1%]:7",
             "x",
         ] {
-            assert!(place(bad).is_err(), "{bad}");
+            assert!(parse_addr(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,8 +1,9 @@
-//! A connection's socket around its state machine.
+//! A connection: a socket, its channel and its state machine.
 //!
-//! [`Conn::turn`] is all that happens when the socket is ready or a deadline
-//! has come: send what waits, read once, send the answer, then ask the machine
-//! what next. One read a turn is what keeps a fast peer from starving others.
+//! [`Conn::on_ready`] does everything when the socket is ready: it sends
+//! buffered bytes, reads once, sends the reply, and then takes the steps that
+//! the machine requires. One read per event keeps a fast peer from starving
+//! the others.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -10,154 +11,148 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use crate::census::Census;
+use crate::address::Address;
 use crate::channel::{self, Channel};
 use crate::event::{Event, Reason};
-use crate::log::Log;
 use crate::machine::{Machine, Rules, Step};
-use crate::peer::Peer;
-use crate::readiness::{Interest, Watched};
+use crate::poller::{Interest, Registered};
+use crate::shared::Shared;
 use crate::sys;
 
-/// How long bytes on their way may get nowhere before their peer counts as
-/// one that is behind: more than an acknowledgement is put off.
+/// How long bytes in flight may stay unacknowledged before their peer counts as
+/// backlogged: longer than a delayed acknowledgement takes.
 const STALL: Duration = Duration::from_millis(250);
 
-/// Input discarded before a close, at most: more than a socket holds.
-const DISCARDED: usize = 32 << 20;
+/// The most input discarded before a close: more than a socket holds.
+const MAX_DISCARDED: usize = 32 << 20;
 
-/// What every connection of a server shares.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    /// How connections behave.
-    pub(crate) rules: Rules,
-    /// Where events go.
-    pub(crate) log: Log,
-    /// Who is here.
-    pub(crate) census: Census,
-    /// How connections are encrypted, if they are.
-    #[cfg(feature = "tls")]
-    pub(crate) tls: Option<crate::tls::Settings>,
-}
-
-/// How connections are ended from this side.
+/// How the server ends connections from its side.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cut {
-    /// When they are over in any case.
-    pub(crate) limit: Duration,
-    /// Only those whose peers are behind with reading.
-    pub(crate) owed_only: bool,
+pub(crate) struct Shutdown {
+    /// When connections are closed in any case.
+    pub(crate) deadline: Duration,
+    /// Whether to end only connections with peers that are slow to read.
+    pub(crate) backlogged_only: bool,
 }
 
-/// One connection.
+/// A connection with its socket, channel and state.
 #[derive(Debug)]
 pub(crate) struct Conn<S: AsFd> {
-    socket: Watched<S>,
+    socket: Registered<S>,
     channel: Channel,
     machine: Machine,
-    peer: Peer,
-    /// In the last part of a drain: bytes that had arrived at the latest look,
-    /// and since when there have been no more.
-    arrived: Option<(i64, Duration)>,
-    /// The deadline the worker's timer list has for it.
-    pub(crate) armed: Option<Duration>,
+    peer: Address,
+    /// In the last part of a drain: the number of bytes that the peer had
+    /// acknowledged at the last check, and since when it has not changed.
+    acknowledged: Option<(i64, Duration)>,
+    /// The time of its entry in the worker's timers.
+    pub(crate) timer: Option<Duration>,
 }
 
 impl<S: AsFd> Conn<S> {
-    /// Connection `number` with its registered socket.
+    /// Creates a connection from its registered socket.
     pub(crate) fn new(
-        socket: Watched<S>,
+        socket: Registered<S>,
         channel: Channel,
-        peer: Peer,
-        number: u64,
-        shared: &Shared,
+        peer: Address,
+        id: u64,
+        rules: &Rules,
         now: Duration,
     ) -> Self {
         Self {
             socket,
             channel,
-            machine: Machine::new(&shared.rules, number, now),
+            machine: Machine::new(rules, id, now),
             peer,
-            arrived: None,
-            armed: None,
+            acknowledged: None,
+            timer: None,
         }
     }
 
-    /// Does what can be done now. The reason, if that ended the connection.
-    pub(crate) fn turn(
+    /// Handles a readiness event. Returns the reason if the connection ended.
+    pub(crate) fn on_ready(
         &mut self,
         shared: &Shared,
         scratch: &mut [u8],
         now: Duration,
     ) -> Option<Reason> {
         let before = self.machine.bytes();
-        self.exchange(shared, scratch, now);
+        self.transfer(shared, scratch, now);
         let after = self.machine.bytes();
         shared
-            .census
-            .moved((after.0 - before.0) as usize, (after.1 - before.1) as usize);
-        self.settle(shared, now)
+            .counters
+            .add_bytes((after.0 - before.0) as usize, (after.1 - before.1) as usize);
+        self.apply_steps(shared, now)
     }
 
-    /// A deadline has come.
-    pub(crate) fn timeout(
+    /// Handles an expired deadline. Returns the reason if the connection ended.
+    pub(crate) fn on_timeout(
         &mut self,
         shared: &Shared,
         scratch: &mut [u8],
         now: Duration,
     ) -> Option<Reason> {
-        self.machine.timeout(&shared.rules, now);
-        if self.channel.has_input() {
-            return self.turn(shared, scratch, now);
+        self.machine.on_timeout(&shared.rules, now);
+        if self.channel.has_buffered_input() {
+            return self.on_ready(shared, scratch, now);
         }
         let before = self.machine.bytes();
-        self.send_unsent(now);
+        self.flush(now);
         let after = self.machine.bytes();
-        shared.census.moved(0, (after.1 - before.1) as usize);
-        self.settle(shared, now)
+        shared.counters.add_bytes(0, (after.1 - before.1) as usize);
+        self.apply_steps(shared, now)
     }
 
-    /// Ends it from this side, if the cut is meant for it.
-    pub(crate) fn cut(&mut self, shared: &Shared, cut: Cut, now: Duration) -> Option<Reason> {
-        if !cut.owed_only || self.is_behind(now) {
-            self.machine.cut(cut.limit);
+    /// Ends the connection from this side, if the shutdown applies to it.
+    pub(crate) fn shut_down(
+        &mut self,
+        shared: &Shared,
+        shutdown: Shutdown,
+        now: Duration,
+    ) -> Option<Reason> {
+        if !shutdown.backlogged_only || self.is_backlogged(now) {
+            self.machine.shut_down(shutdown.deadline);
         }
-        self.settle(shared, now)
+        self.apply_steps(shared, now)
     }
 
-    /// Why it ends if it is ended now, at the end of the run.
-    pub(crate) fn abandoned(&self) -> Reason {
-        self.machine.abandoned()
+    /// Returns the reason to report if the connection is closed now, at the end
+    /// of the run.
+    pub(crate) fn reason_if_closed_now(&self) -> Reason {
+        self.machine.reason_if_closed_now()
     }
 
-    /// Whether the peer does not take what is for it: the socket has no room,
-    /// or nothing has arrived for a while of what is on its way. Bytes in
-    /// flight alone say nothing, every healthy peer has some.
-    fn is_behind(&mut self, now: Duration) -> bool {
+    /// Returns whether the peer does not read its replies: the socket accepts
+    /// no more bytes, or none of the bytes in flight has been acknowledged for
+    /// a while. Bytes in flight alone mean nothing; every active peer has some.
+    fn is_backlogged(&mut self, now: Duration) -> bool {
         if !self.machine.is_open() {
             return false;
         }
-        if self.machine.owes() || self.channel.wants_room() {
+        if self.machine.is_backlogged() || self.channel.wants_write() {
             return true;
         }
-        let in_flight = sys::unsent(self.socket.get()).cast_signed() as i64;
-        let arrived = self.machine.bytes().1.cast_signed() - in_flight;
-        match self.arrived {
-            // Records are longer than what they carry, so it may get less.
-            Some((before, since)) if in_flight > 0 && arrived <= before => now >= since + STALL,
+        let in_flight = sys::unacknowledged(self.socket.get()).cast_signed() as i64;
+        let acknowledged = self.machine.bytes().1.cast_signed() - in_flight;
+        match self.acknowledged {
+            // The number can decrease, because TLS records are longer than
+            // their contents.
+            Some((before, since)) if in_flight > 0 && acknowledged <= before => {
+                now >= since + STALL
+            }
             _ => {
-                self.arrived = Some((arrived, now));
+                self.acknowledged = Some((acknowledged, now));
                 false
             }
         }
     }
 
-    /// When it wants to be looked at without an event.
+    /// Returns when to call [`Conn::on_timeout`].
     pub(crate) fn deadline(&self, shared: &Shared, now: Duration) -> Option<Duration> {
-        // What the channel has to say comes first, and writability tells when
-        // it can.
-        if self.channel.has_input()
-            && !self.channel.wants_room()
+        // Records of the channel are sent before input is handled, and the
+        // poller reports when the socket accepts them.
+        if self.channel.has_buffered_input()
+            && !self.channel.wants_write()
             && self.machine.read_limit(&shared.rules, now) > 0
         {
             return Some(now);
@@ -165,108 +160,112 @@ impl<S: AsFd> Conn<S> {
         self.machine.deadline(&shared.rules, now)
     }
 
-    /// Tells the log and the census that it is gone. True if the accepting
-    /// loop wants to hear of it.
-    pub(crate) fn farewell(&self, shared: &Shared, reason: Reason, now: Duration) -> bool {
-        let (bytes_in, bytes_out) = self.machine.bytes();
+    /// Logs and counts the end of the connection. Returns true if the accepting
+    /// loop must be woken.
+    pub(crate) fn report_closed(&self, shared: &Shared, reason: Reason, now: Duration) -> bool {
+        let (bytes_received, bytes_sent) = self.machine.bytes();
         shared.log.event(&Event::Closed {
             peer: &self.peer,
-            bytes_in,
-            bytes_out,
+            bytes_received,
+            bytes_sent,
             duration: self.machine.age(now),
             reason,
         });
-        shared.census.leave(&self.peer, reason)
+        shared.counters.connection_closed(&self.peer, reason)
     }
 
-    /// Sends what waits, reads once, answers.
-    fn exchange(&mut self, shared: &Shared, scratch: &mut [u8], now: Duration) {
-        if let Err(e) = self.channel.proceed(self.socket.get()) {
-            return self.machine.failed(reason_of(e));
+    /// Sends buffered bytes, reads once, and sends the reply.
+    fn transfer(&mut self, shared: &Shared, scratch: &mut [u8], now: Duration) {
+        if let Err(e) = self.channel.drive(self.socket.get()) {
+            return self.machine.on_error(reason_of(e));
         }
-        if self.channel.wants_room() || !self.channel.is_open() {
+        if self.channel.wants_write() || !self.channel.is_established() {
             return;
         }
-        self.send_unsent(now);
+        self.flush(now);
         let limit = self.machine.read_limit(&shared.rules, now);
         if limit > 0 {
             let limit = limit.min(scratch.len());
             self.receive(shared, &mut scratch[..limit], now);
-        } else if self.socket.interest() == Interest::Nothing {
-            self.look_for_failure();
+        } else if self.socket.interest() == Interest::ErrorsOnly {
+            self.check_socket_error();
         }
     }
 
-    fn send_unsent(&mut self, now: Duration) {
-        while self.channel.is_open() && !self.machine.unsent().is_empty() {
-            match self.channel.send(self.socket.get(), self.machine.unsent()) {
-                Ok(n) => self.machine.sent_unsent(n, now),
+    /// Sends the buffered bytes, as far as the socket accepts them.
+    fn flush(&mut self, now: Duration) {
+        while self.channel.is_established() && !self.machine.sendable().is_empty() {
+            match self
+                .channel
+                .send(self.socket.get(), self.machine.sendable())
+            {
+                Ok(n) => self.machine.on_buffer_sent(n, now),
                 Err(Errno::AGAIN) => return,
-                Err(e) => return self.machine.failed(reason_of(e)),
+                Err(e) => return self.machine.on_error(reason_of(e)),
             }
         }
     }
 
-    /// One read and its answer.
+    /// Reads once and sends the reply.
     fn receive(&mut self, shared: &Shared, scratch: &mut [u8], now: Duration) {
         let n = match self.channel.recv(self.socket.get(), scratch) {
-            Ok(0) => return self.machine.eof(),
+            Ok(0) => return self.machine.on_eof(),
             Ok(n) => n,
             Err(Errno::AGAIN) => return,
-            Err(e) => return self.machine.failed(reason_of(e)),
+            Err(e) => return self.machine.on_error(reason_of(e)),
         };
         let chunk = &mut scratch[..n];
-        // What is only discarded at the end was not taken in.
+        // Input discarded at the end of a connection is not logged.
         if self.machine.is_open() {
             let protocol = self.peer.protocol();
             shared.log.received(&self.peer, protocol, chunk);
         }
-        let answer = self.machine.received(&shared.rules, chunk, now);
-        if answer.is_empty() {
-            return self.send_unsent(now);
+        let reply = self.machine.on_received(&shared.rules, chunk, now);
+        if reply.is_empty() {
+            return self.flush(now);
         }
-        match self.channel.send(self.socket.get(), answer) {
-            Ok(n) => self.machine.sent(answer, n, now),
-            Err(Errno::AGAIN) => self.machine.sent(answer, 0, now),
-            Err(e) => self.machine.failed(reason_of(e)),
+        match self.channel.send(self.socket.get(), reply) {
+            Ok(n) => self.machine.on_reply_sent(reply, n, now),
+            Err(Errno::AGAIN) => self.machine.on_reply_sent(reply, 0, now),
+            Err(e) => self.machine.on_error(reason_of(e)),
         }
     }
 
-    /// An event although nothing was waited for can only be the end: a reset,
-    /// or an error that sits on the socket.
-    fn look_for_failure(&mut self) {
+    /// Looks for a reset or a pending error, the only events that occur while
+    /// the connection waits for neither input nor output.
+    fn check_socket_error(&mut self) {
         match rustix::net::sockopt::socket_error(self.socket.get()) {
             Ok(Ok(())) => {
                 let mut byte = [0];
-                // A look, not a read: what is there stays there.
+                // Peeking leaves the input in the socket.
                 match rustix::net::recv(
                     self.socket.get(),
                     &mut byte[..],
                     RecvFlags::PEEK | RecvFlags::DONTWAIT,
                 ) {
                     Ok(_) | Err(Errno::AGAIN) => {}
-                    Err(e) => self.machine.failed(reason_of(e)),
+                    Err(e) => self.machine.on_error(reason_of(e)),
                 }
             }
-            Ok(Err(e)) | Err(e) => self.machine.failed(reason_of(e)),
+            Ok(Err(e)) | Err(e) => self.machine.on_error(reason_of(e)),
         }
     }
 
-    /// Follows the machine until it waits or ends.
-    fn settle(&mut self, shared: &Shared, now: Duration) -> Option<Reason> {
+    /// Takes the steps of the machine until it waits or ends.
+    fn apply_steps(&mut self, shared: &Shared, now: Duration) -> Option<Reason> {
         loop {
-            let interest = match self.machine.step(&shared.rules, now) {
-                // What the channel has to say comes first.
-                Step::Wait(_) if self.channel.wants_room() => Interest::Write,
-                Step::Wait(_) if !self.channel.is_open() => Interest::Read,
+            let interest = match self.machine.next_step(&shared.rules, now) {
+                // Records of the channel are sent first.
+                Step::Wait(_) if self.channel.wants_write() => Interest::Write,
+                Step::Wait(_) if !self.channel.is_established() => Interest::Read,
                 Step::Wait(interest) => interest,
-                Step::Shutdown => {
+                Step::ShutdownWrite => {
                     if let Err(e) = self.channel.shutdown(self.socket.get()) {
-                        self.machine.failed(reason_of(e));
+                        self.machine.on_error(reason_of(e));
                     }
                     continue;
                 }
-                Step::Close(reason) if self.is_said(reason) => {
+                Step::Close(reason) if self.is_close_notify_sent(reason) => {
                     if matches!(reason, Reason::Drain | Reason::MaxBytes) {
                         self.discard_input();
                     }
@@ -280,29 +279,32 @@ impl<S: AsFd> Conn<S> {
                     return Some(reason);
                 }
             };
-            if self.socket.set(interest).is_ok() {
+            if self.socket.set_interest(interest).is_ok() {
                 return None;
             }
-            self.machine.failed(Reason::Error);
+            self.machine.on_error(Reason::Error);
         }
     }
 
-    /// Takes what has come and nobody wants: closed with it, the socket would
-    /// send a reset, and what is still on its way to the peer would be lost.
+    /// Discards unread input. Closing the socket with unread input would send a
+    /// reset, and bytes in flight to the peer would be lost.
     fn discard_input(&self) {
         let mut scratch = [0; 16 * 1024];
         let mut discarded = 0;
-        while discarded < DISCARDED
+        while discarded < MAX_DISCARDED
             && let Ok(n @ 1..) = channel::recv(self.socket.get(), &mut scratch)
         {
             discarded += n;
         }
     }
 
-    /// Whether an orderly end has gone out, as far as this channel has one.
-    fn is_said(&mut self, reason: Reason) -> bool {
+    /// Sends close_notify if the end is orderly. Returns whether nothing is left
+    /// to send.
+    fn is_close_notify_sent(&mut self, reason: Reason) -> bool {
         let orderly = matches!(reason, Reason::Eof | Reason::MaxBytes);
-        !orderly || self.channel.farewell(self.socket.get()).is_err() || !self.channel.wants_room()
+        !orderly
+            || self.channel.send_close_notify(self.socket.get()).is_err()
+            || !self.channel.wants_write()
     }
 }
 
@@ -310,5 +312,70 @@ fn reason_of(error: Errno) -> Reason {
     match error {
         Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED | Errno::NOTCONN => Reason::Reset,
         _ => Reason::Error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::log::Log;
+    use crate::poller::Poller;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+
+    const IDLE: Duration = Duration::from_secs(10);
+
+    /// A connection that ends after one byte, and its client.
+    fn connection() -> (Shared, Conn<TcpStream>, TcpStream) {
+        let shared = Shared {
+            rules: Rules {
+                max_bytes: Some(1),
+                idle_timeout: Some(IDLE),
+                ..Rules::default()
+            },
+            log: Log::silent(),
+            counters: Counters::new(None),
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, peer) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let poller = Arc::new(Poller::new().unwrap());
+        let socket = Registered::new(socket, &poller, 0, Interest::Read).unwrap();
+        let peer = Address::inet(peer);
+        let conn = Conn::new(
+            socket,
+            Channel::Plain,
+            peer,
+            0,
+            &shared.rules,
+            Duration::ZERO,
+        );
+        (shared, conn, client)
+    }
+
+    /// A reset would destroy bytes that the peer has not received yet.
+    #[test]
+    fn closing_with_unread_input_sends_no_reset() {
+        let (shared, mut conn, mut client) = connection();
+        let mut scratch = vec![0; 1024];
+        client.write_all(b"x").unwrap();
+        assert_eq!(conn.on_ready(&shared, &mut scratch, Duration::ZERO), None);
+        let mut received = Vec::new();
+        client.read_to_end(&mut received).unwrap();
+        assert_eq!(received, b"x");
+        // The connection lingers, and its timeout finds unread input.
+        client.write_all(&vec![b'y'; 10_000]).unwrap();
+        let reason = conn.on_timeout(&shared, &mut scratch, IDLE);
+        assert_eq!(reason, Some(Reason::MaxBytes));
+        drop(conn);
+        assert!(
+            client.take_error().unwrap().is_none(),
+            "the client got a reset"
+        );
     }
 }

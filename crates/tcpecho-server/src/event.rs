@@ -1,29 +1,29 @@
-//! What the log tells: the events of a server's life.
+//! The events of the log and the summary of a run, independent of their form.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::peer::Peer;
+use crate::address::Address;
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Reason {
-    /// The peer ended its side and has everything back.
+    /// The peer ended its side and has received every reply.
     Eof,
     /// The peer reset the connection.
     Reset,
-    /// Nothing moved for `--idle-timeout`.
+    /// No byte was transferred for `--idle-timeout`.
     Idle,
-    /// `--max-bytes` were echoed.
+    /// The limit of `--max-bytes` was reached.
     MaxBytes,
     /// The server ended before the peer did.
     Drain,
-    /// A fault asked for.
+    /// The reset was requested by `--reset`.
     Fault,
-    /// Something else failed.
+    /// The connection failed for another reason.
     Error,
 }
 
@@ -41,78 +41,66 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What carries the bytes.
+/// The protocol that carries the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Protocol {
-    /// TCP, also under TLS.
+    /// TCP, with or without TLS.
     Tcp,
-    /// UDP.
+    /// UDP datagrams, each a chunk of its own.
     Udp,
     /// A Unix stream socket.
     Unix,
 }
 
-/// One event.
+/// One event of the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event<'a> {
-    /// The server listens here.
+    /// The server listens on an address.
     Listening {
-        /// Its address.
-        address: &'a Peer,
-        /// For what.
+        address: &'a Address,
         protocol: Protocol,
     },
-    /// A connection was accepted.
+    /// The server accepted a connection.
     Connected {
-        /// Who.
-        peer: &'a Peer,
-        /// At which of the server's addresses; only where the log asks.
-        local: Option<&'a Peer>,
+        peer: &'a Address,
+        /// The server's end of the connection, if the log shows it.
+        local: Option<&'a Address>,
     },
-    /// Bytes came, as one read gave them.
+    /// The server received bytes, as returned by one read.
     Received {
-        /// From whom.
-        peer: &'a Peer,
-        /// Over what.
+        peer: &'a Address,
         protocol: Protocol,
-        /// What.
         data: &'a [u8],
     },
-    /// A connection has ended.
+    /// A connection was closed or reset.
     Closed {
-        /// Whose.
-        peer: &'a Peer,
-        /// Bytes taken in.
-        bytes_in: u64,
-        /// Bytes sent.
-        bytes_out: u64,
-        /// How long it lasted.
+        peer: &'a Address,
+        bytes_received: u64,
+        bytes_sent: u64,
+        /// The time since the connection was accepted.
         duration: Duration,
-        /// Why it ended.
         reason: Reason,
     },
 }
 
-/// What a run came to.
+/// The totals of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
-    /// Connections served.
+    /// The number of connections served.
     pub(crate) connections: u64,
-    /// Connections turned away.
+    /// Connections refused because of `--max-per-ip`.
     pub(crate) refused: u64,
-    /// Datagrams that came.
-    pub(crate) datagrams_in: u64,
-    /// Datagrams that were sent.
-    pub(crate) datagrams_out: u64,
-    /// Bytes taken in, datagrams included.
-    pub(crate) bytes_in: u64,
-    /// Bytes sent.
-    pub(crate) bytes_out: u64,
-    /// Connections cut off at the end.
+    pub(crate) datagrams_received: u64,
+    pub(crate) datagrams_sent: u64,
+    /// Bytes received, including those of datagrams.
+    pub(crate) bytes_received: u64,
+    /// Bytes sent, including those of datagrams.
+    pub(crate) bytes_sent: u64,
+    /// Connections cut off at the end of the drain.
     pub(crate) cut: u64,
-    /// Events the log could not take.
+    /// Events that the log could not take.
     pub(crate) events_dropped: u64,
-    /// How long the server has run.
+    /// The time since the server started.
     pub(crate) duration: Duration,
 }

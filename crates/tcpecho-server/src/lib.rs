@@ -1,24 +1,23 @@
 //! The `tcpecho-server` tool: an echo service (RFC 862) that never loses a
-//! byte, with events on standard output.
+//! byte, with an event log on standard output.
 //!
-//! The way of the data: [`accept`] takes connections from the listeners of
-//! [`listen`] and hands them to a [`worker`], whose [`conn`]ections read into
-//! the worker's scratch buffer, ask the [`machine`] what to answer, and write
-//! it. Nothing in [`machine`], [`tail`], [`rate`], [`fault`] and [`timers`]
-//! touches a socket or a clock. [`server`] is the life of the whole.
+//! The path of the data: [`accept`] accepts connections from the listeners of
+//! [`listen`] and passes them to a [`worker`]. A connection ([`conn`]) reads
+//! into the worker's scratch buffer, asks its state [`machine`] for the reply,
+//! and sends it. [`server`] is the event loop that ties everything together.
+//! The modules [`machine`], [`send_buffer`], [`rate`], [`fault`] and [`timers`]
+//! touch neither sockets nor the clock.
 
 mod accept;
 mod activation;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod arrival;
-mod census;
+mod address;
+mod announce;
 mod channel;
 mod cli;
 mod clock;
 mod config;
 mod conn;
-mod crew;
-mod damping;
+mod counters;
 mod datagram;
 mod event;
 mod fault;
@@ -30,20 +29,23 @@ pub mod fuzzing_tls;
 mod limits;
 mod listen;
 mod log;
-mod lull;
 mod machine;
 mod output;
-mod peer;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod pktinfo;
+mod poller;
+mod pool;
 mod rate;
-mod readiness;
-mod ready;
+mod send_buffer;
 mod server;
+mod shared;
+mod source_limiter;
 mod start;
 mod sys;
-mod tail;
 mod timers;
 #[cfg(feature = "tls")]
 mod tls;
+mod trim;
 mod udp;
 mod unix;
 mod worker;
@@ -57,21 +59,21 @@ use common::{Error, Exit, Io, Result};
 use crate::cli::Cli;
 use crate::config::Config;
 
-/// Runs the tool on the process's arguments.
+/// Runs the tool with the arguments of the process.
 pub fn main() -> ExitCode {
     common::app::run("tcpecho-server", run)
 }
 
 fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
-    // First of all: a number means what the parent meant only as long as
-    // nothing has been opened here.
-    let handed = activation::take(cli.ready_fd, cli.inetd, io)?;
+    // Before anything else: once this process opens descriptors, a number may
+    // mean another one than the parent process meant.
+    let inherited = activation::take_inherited(cli.ready_fd, cli.inetd, io)?;
     let config = Config::resolve(cli, io)?;
-    // The log's thread needs the stream for itself: `io.out` ends the tool
-    // when its reader goes, and here the service goes on.
+    // The log's thread writes to the stream directly: `io.out` would end the
+    // tool when its reader closes the pipe, but the service must continue.
     let stdout = io::stdout()
         .as_fd()
         .try_clone_to_owned()
         .map_err(|e| Error::local(&e).with_subject("standard output"))?;
-    start::run(&config, handed, stdout, io)
+    start::run(&config, inherited, stdout, io)
 }

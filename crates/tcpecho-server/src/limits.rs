@@ -1,35 +1,40 @@
-//! How many connections this process can have.
+//! The limit on open connections that the descriptor limit implies.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors for everything but connections: standard streams, signals,
-/// listeners, and what libraries open for a moment.
-const RESERVE: u64 = 24;
+/// Descriptors reserved for everything but connections: standard streams,
+/// signals, listeners, and descriptors that libraries open temporarily.
+const RESERVED: u64 = 24;
 
-/// Descriptors of a worker: poller, event and timer.
+/// Descriptors of a worker: the poller and its waker, and one to spare.
 const PER_WORKER: u64 = 3;
 
-/// Raises the soft limit of descriptors as far as it goes, and says how many
-/// connections may be open at once: as many as asked, or as many as fit.
-pub(crate) fn connections(asked: Option<usize>, workers: usize) -> usize {
+/// The number of connections if descriptors are not limited.
+const UNLIMITED: usize = usize::MAX / 4;
+
+/// Raises the soft limit of descriptors to the hard limit and returns the
+/// number of connections that may be open at the same time: `requested`, or as
+/// many as the descriptor limit allows.
+pub(crate) fn max_connections(requested: Option<usize>, workers: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    // Only ever upwards, so a refusal changes nothing.
+    // A failure leaves the limit as it was.
     let current = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
     };
-    asked.unwrap_or_else(|| fitting(current, workers))
+    requested.unwrap_or_else(|| connections_within(current, workers))
 }
 
-fn fitting(limit: Option<u64>, workers: usize) -> usize {
-    let kept = RESERVE + PER_WORKER * workers as u64;
+/// Returns how many connections fit within a limit of descriptors, at least 1.
+fn connections_within(limit: Option<u64>, workers: usize) -> usize {
+    let reserved = RESERVED + PER_WORKER * workers as u64;
     match limit {
-        None => usize::MAX / 4,
-        Some(limit) => usize::try_from(limit.saturating_sub(kept).max(1)).unwrap_or(usize::MAX / 4),
+        None => UNLIMITED,
+        Some(limit) => usize::try_from(limit.saturating_sub(reserved).max(1)).unwrap_or(UNLIMITED),
     }
 }
 
@@ -38,10 +43,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_stays_below_the_limit() {
-        assert_eq!(fitting(Some(1024), 1), 997);
-        assert_eq!(fitting(Some(64), 4), 28);
-        assert_eq!(fitting(Some(8), 1), 1);
-        assert!(fitting(None, 1) > 1_000_000);
+    fn the_default_leaves_descriptors_for_other_uses() {
+        assert_eq!(connections_within(Some(1024), 1), 997);
+        assert_eq!(connections_within(Some(64), 4), 28);
+        assert_eq!(connections_within(Some(8), 1), 1);
+        assert!(connections_within(None, 1) > 1_000_000);
     }
 }

@@ -1,9 +1,10 @@
-//! Listening sockets: from operands to descriptors.
+//! Listening sockets: from operands to bound sockets.
 //!
-//! Everything is bound before anything listens, so no client meets half a
-//! server. Several operands with port 0 get the same port; should it be taken
-//! at one of them, all begin again with another. A wildcard serves both
-//! families through one IPv6 socket, or IPv4 alone where there is no IPv6.
+//! All sockets are bound before any of them listens, so no client can reach a
+//! server that fails to start. Operands with port 0 share one port; if it is in
+//! use at one of them, all are bound again with another. A wildcard address
+//! serves both families with one IPv6 socket, or IPv4 only if the system has no
+//! IPv6.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,77 +17,77 @@ use common::endpoint::{Endpoint, Host};
 use common::{Error, Kind, Result, net, zone};
 use socket2::{Domain, Socket, Type};
 
-use crate::peer::Peer;
-use crate::udp::Port;
+use crate::address::Address;
+use crate::udp::UdpSocket;
 use crate::unix::{self, SocketFile};
 
-/// How often a shared free port is looked for.
-const TRIES: usize = 32;
+/// The most attempts to find a free port that all operands can share.
+const MAX_ATTEMPTS: usize = 32;
 
-/// Connections that may wait at a socket somebody else bound but did not
-/// listen on.
+/// The backlog of inherited sockets that do not listen yet.
 const INHERITED_BACKLOG: i32 = 4096;
 
-/// How long a name of an operand may take to resolve.
-const LOOKUP: Duration = Duration::from_secs(5);
+/// The timeout for the lookup of a host name.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where to listen, as asked for.
+/// An address to listen on, as given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// An address, or all, and a port, perhaps on one network interface only.
+pub(crate) enum ListenAddr {
+    /// A host and port, and the network interface to which it is limited.
     Inet(Endpoint, Option<String>),
-    /// A path in the file system.
+    /// The path of a Unix socket.
     Unix(PathBuf),
-    /// A name in the abstract namespace of Linux.
+    /// A name in Linux's abstract namespace of Unix sockets.
     Abstract(String),
 }
 
-/// How to listen.
+/// The options of listening sockets.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// Which families.
+    /// The address families to use.
     pub(crate) family: Family,
-    /// How many connections may wait to be accepted.
+    /// The most connections that wait to be accepted.
     pub(crate) backlog: i32,
-    /// Whether others may share the port.
+    /// Whether other processes may share the port.
     pub(crate) reuse_port: bool,
-    /// Whether to take datagrams at the same ports.
+    /// Whether to receive datagrams at the same ports.
     pub(crate) udp: bool,
-    /// The network interface of places that name none.
+    /// The network interface of addresses that name none.
     pub(crate) interface: Option<String>,
-    /// The permission bits of Unix sockets; by the umask if not given.
+    /// The permission bits of Unix sockets, if not left to the umask.
     pub(crate) mode: Option<u32>,
 }
 
-/// What was opened, in the order of the operands.
+/// The opened sockets, in the order of the operands.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
-    /// Where connections come in.
+    /// The sockets that accept connections.
     pub(crate) listeners: Vec<Listener>,
-    /// Where datagrams come in.
-    pub(crate) ports: Vec<Port>,
+    /// The sockets that receive datagrams.
+    pub(crate) udp: Vec<UdpSocket>,
 }
 
-/// A socket that listens.
+/// A socket that accepts connections.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    /// Removed from the file system when this goes, and before the socket is
-    /// closed: until then its path cannot be taken for a stale one.
+    /// Removes the path when it is dropped, which is before the socket is
+    /// closed: until then no other server takes the path for a stale one.
     _file: Option<SocketFile>,
     socket: Socket,
-    address: Peer,
+    address: Address,
 }
 
 impl Listener {
-    /// A socket that was bound by somebody else, and may listen already.
+    /// Prepares a socket that another process has bound. `listens` says whether
+    /// it listens already.
     pub(crate) fn inherited(socket: Socket, listens: bool) -> io::Result<Self> {
         let address = socket.local_addr()?;
         let address = match address.as_socket() {
             Some(inet) => {
-                prepare(&socket)?;
-                Peer::Inet(inet)
+                set_listener_options(&socket)?;
+                Address::Inet(inet)
             }
-            None => Peer::unix(&address),
+            None => Address::unix(&address),
         };
         socket.set_nonblocking(true)?;
         if !listens {
@@ -95,21 +96,21 @@ impl Listener {
         Ok(Self {
             socket,
             address,
-            // Whoever made it removes it.
+            // The process that created the path removes it.
             _file: None,
         })
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self) -> &Peer {
+    /// Returns the address to which the socket is bound.
+    pub(crate) fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Its port, if it has one.
+    /// Returns the port, or `None` for a Unix socket.
     pub(crate) fn port(&self) -> Option<u16> {
         match &self.address {
-            Peer::Inet(address) => Some(address.port()),
-            Peer::Unix(_) | Peer::Abstract(_) | Peer::Unnamed(_) => None,
+            Address::Inet(address) => Some(address.port()),
+            Address::Unix(_) | Address::Abstract(_) | Address::Unnamed(_) => None,
         }
     }
 }
@@ -120,71 +121,91 @@ impl AsFd for Listener {
     }
 }
 
-/// Opens all places, or none.
-pub(crate) fn open(places: &[(String, Place)], options: &Options) -> Result<Sockets, Vec<Error>> {
-    let mut tries = 0;
+/// Opens sockets for all addresses, or returns the errors of all addresses.
+pub(crate) fn open(
+    addrs: &[(String, ListenAddr)],
+    options: &Options,
+) -> Result<Sockets, Vec<Error>> {
+    let mut attempts = 0;
     loop {
-        tries += 1;
-        match Binding::new(options).all(places) {
-            Err(Failure::PortTaken(_)) if tries < TRIES => {}
-            Err(Failure::PortTaken(error)) => return Err(vec![error]),
+        attempts += 1;
+        match Binding::new(options).bind_all(addrs) {
+            Err(Failure::PortInUse(_)) if attempts < MAX_ATTEMPTS => {}
+            Err(Failure::PortInUse(error)) => return Err(vec![error]),
             Err(Failure::Errors(errors)) => return Err(errors),
             Ok(sockets) => return Ok(sockets),
         }
     }
 }
 
-/// Why binding did not come off.
+/// Why an attempt to bind all addresses failed.
 enum Failure {
-    /// The port the system chose for one operand is taken at another.
-    PortTaken(Error),
-    /// Something that another try would not mend.
+    /// The port that the system chose for one address is in use at another;
+    /// the next attempt gets another port.
+    PortInUse(Error),
+    /// The errors would be the same at the next attempt.
     Errors(Vec<Error>),
 }
 
-/// One attempt to bind everything.
-struct Binding<'a> {
-    options: &'a Options,
-    /// The port that operands with port 0 share, once there is one.
-    chosen: Option<u16>,
-    sockets: Sockets,
+/// Why one address could not be bound.
+struct BindError {
+    error: Error,
+    /// Whether another port that the system chooses may be free.
+    retry: bool,
 }
 
-/// An error, and whether another shared port might do.
-type Refusal = (Error, bool);
+impl From<Error> for BindError {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            retry: false,
+        }
+    }
+}
+
+/// One attempt to bind all addresses.
+struct Binding<'a> {
+    options: &'a Options,
+    /// The port that addresses with port 0 share, once the system chose it.
+    shared_port: Option<u16>,
+    sockets: Sockets,
+}
 
 impl<'a> Binding<'a> {
     fn new(options: &'a Options) -> Self {
         Self {
             options,
-            chosen: None,
+            shared_port: None,
             sockets: Sockets::default(),
         }
     }
 
-    fn all(mut self, places: &[(String, Place)]) -> Result<Sockets, Failure> {
+    /// Binds all addresses, then makes the sockets listen.
+    fn bind_all(mut self, addrs: &[(String, ListenAddr)]) -> Result<Sockets, Failure> {
         let mut errors = Vec::new();
-        for (index, (text, place)) in places.iter().enumerate() {
-            let shared = self.options.reuse_port && matches!(place, Place::Inet(..));
-            if !shared && places[..index].iter().any(|(_, earlier)| earlier == place) {
-                errors.push(Error::input(text, "given twice"));
+        for (index, (text, addr)) in addrs.iter().enumerate() {
+            let shared = self.options.reuse_port && matches!(addr, ListenAddr::Inet(..));
+            if !shared && addrs[..index].iter().any(|(_, earlier)| earlier == addr) {
+                errors.push(Error::input(text, "the address is given twice"));
                 continue;
             }
-            match self.one(place, places) {
-                Ok(()) => {}
-                Err((error, true)) => return Err(Failure::PortTaken(error.with_subject(text))),
-                Err((error, false)) => errors.push(error.with_subject(text)),
+            if let Err(failed) = self.bind_one(addr, addrs) {
+                let error = failed.error.with_subject(text);
+                if failed.retry {
+                    return Err(Failure::PortInUse(error));
+                }
+                errors.push(error);
             }
         }
         let listeners = &self.sockets.listeners;
         for (index, listener) in listeners.iter().enumerate() {
             if let Err(e) = listener.socket.listen(self.options.backlog) {
-                let own = e.kind() == io::ErrorKind::AddrInUse
+                let used_by_operand = e.kind() == io::ErrorKind::AddrInUse
                     && listeners[..index]
                         .iter()
                         .any(|earlier| earlier.port() == listener.port());
-                let error = if own {
-                    Error::local(&e).hint("another operand has it already")
+                let error = if used_by_operand {
+                    Error::local(&e).hint("another operand uses this port already")
                 } else {
                     bind_error(&e, listener.port())
                 };
@@ -198,107 +219,110 @@ impl<'a> Binding<'a> {
         }
     }
 
-    /// Binds one operand; a name may stand for several addresses.
-    fn one(&mut self, place: &Place, places: &[(String, Place)]) -> Result<(), Refusal> {
-        let endpoint = match place {
-            Place::Unix(path) => {
-                let (socket, file) = unix::bind(path, self.options.mode).map_err(|e| (e, false))?;
+    /// Binds one operand. A host name may have several addresses.
+    fn bind_one(
+        &mut self,
+        addr: &ListenAddr,
+        addrs: &[(String, ListenAddr)],
+    ) -> Result<(), BindError> {
+        let (endpoint, interface) = match addr {
+            ListenAddr::Unix(path) => {
+                let (socket, file) = unix::bind(path, self.options.mode)?;
                 self.sockets.listeners.push(Listener {
                     _file: Some(file),
                     socket,
-                    address: Peer::Unix(path.as_path().into()),
+                    address: Address::Unix(path.as_path().into()),
                 });
                 return Ok(());
             }
-            Place::Abstract(name) => {
-                let socket = unix::bind_abstract(name).map_err(|e| (e, false))?;
+            ListenAddr::Abstract(name) => {
+                let socket = unix::bind_abstract(name)?;
                 self.sockets.listeners.push(Listener {
                     _file: None,
                     socket,
-                    address: Peer::Abstract(name.as_bytes().into()),
+                    address: Address::Abstract(name.as_bytes().into()),
                 });
                 return Ok(());
             }
-            Place::Inet(endpoint, interface) => (endpoint, interface),
+            ListenAddr::Inet(endpoint, interface) => (endpoint, interface),
         };
-        let (endpoint, interface) = endpoint;
         let interface = interface.as_ref().or(self.options.interface.as_ref());
         let interface = interface.map(String::as_str);
-        let free = endpoint.port == 0;
-        let port = match self.chosen {
-            Some(chosen) if free => chosen,
+        let any_port = endpoint.port == 0;
+        let port = match self.shared_port {
+            Some(shared) if any_port => shared,
             _ => endpoint.port,
         };
         let addresses = match (&endpoint.host, self.options.family) {
             (Host::Any, Family::V4) => vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))],
             (Host::Any, Family::V6) => vec![SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))],
             (Host::Any, Family::Any) => {
-                let socket = self.wildcard(port, interface);
-                let socket = socket.map_err(|e| refusal(&e, port, free))?;
-                return self.complete(socket, false, free, interface);
+                let socket = self.bind_wildcard(port, interface);
+                let socket = socket.map_err(|e| retryable_error(&e, port, any_port))?;
+                return self.add_listener(socket, false, any_port, interface);
             }
             (host, family) => {
                 let mut host = host.clone();
                 if let Host::Name(name) = &host {
                     let ascii = zone::to_ascii(name);
-                    let bad = |why| (Error::new(Kind::Input, why), false);
-                    host = Host::Name(ascii.map_err(bad)?);
+                    host = Host::Name(ascii.map_err(|why| Error::new(Kind::Input, why))?);
                 }
-                net::lookup(&host, port, family, Some(LOOKUP)).map_err(|e| (e, false))?
+                net::lookup(&host, port, family, Some(LOOKUP_TIMEOUT))?
             }
         };
-        // `[::]` takes IPv4 too, unless that is asked for apart.
-        let only_v6 = self.options.family == Family::V6 || places.iter().any(|(_, p)| is_any_v4(p));
+        // `[::]` accepts IPv4 connections, too, unless another operand does.
+        let only_v6 =
+            self.options.family == Family::V6 || addrs.iter().any(|(_, addr)| is_any_v4(addr));
         for mut address in addresses {
-            if let Some(chosen) = self.chosen
-                && free
+            if let Some(shared) = self.shared_port
+                && any_port
             {
-                address.set_port(chosen);
+                address.set_port(shared);
             }
             if let Some(interface) = interface
                 && zone::is_needed(address.ip())
             {
-                let bad = |why| (Error::new(Kind::System, why), false);
-                address = zone::within(address, zone::index(interface).map_err(bad)?);
+                let index = zone::index(interface).map_err(|why| Error::new(Kind::System, why))?;
+                address = zone::within(address, index);
             }
             let socket = self.bind(address, only_v6, Type::STREAM, interface);
-            let socket = socket.map_err(|e| refusal(&e, address.port(), free))?;
-            self.complete(socket, only_v6, free, interface)?;
+            let socket = socket.map_err(|e| retryable_error(&e, address.port(), any_port))?;
+            self.add_listener(socket, only_v6, any_port, interface)?;
         }
         Ok(())
     }
 
-    /// Takes a bound socket in, and binds its twin for datagrams.
-    fn complete(
+    /// Adds a bound socket, and binds a UDP socket at the same address.
+    fn add_listener(
         &mut self,
         socket: Socket,
         only_v6: bool,
-        free: bool,
+        any_port: bool,
         interface: Option<&str>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BindError> {
         let address = socket.local_addr().map(|address| address.as_socket());
-        let address = address.map_err(|e| (Error::local(&e), false))?;
+        let address = address.map_err(|e| Error::local(&e))?;
         let address = address.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-        if free {
-            self.chosen.get_or_insert(address.port());
+        if any_port {
+            self.shared_port.get_or_insert(address.port());
         }
         self.sockets.listeners.push(Listener {
             socket,
-            address: Peer::Inet(address),
+            address: Address::Inet(address),
             _file: None,
         });
         if self.options.udp {
-            let port = self.bind(address, only_v6, Type::DGRAM, interface);
-            let port = port.and_then(Port::new);
-            let port = port.map_err(|e| refusal(&e, address.port(), free))?;
-            self.sockets.ports.push(port);
+            let socket = self.bind(address, only_v6, Type::DGRAM, interface);
+            let socket = socket.and_then(UdpSocket::new);
+            let socket = socket.map_err(|e| retryable_error(&e, address.port(), any_port))?;
+            self.sockets.udp.push(socket);
         }
         Ok(())
     }
 
-    /// All addresses of both families, or IPv4 alone if IPv6 cannot be had; a
-    /// port in use is in use.
-    fn wildcard(&self, port: u16, interface: Option<&str>) -> io::Result<Socket> {
+    /// Binds a socket to all addresses of both families, or of IPv4 only if
+    /// that fails for another reason than a port in use.
+    fn bind_wildcard(&self, port: u16, interface: Option<&str>) -> io::Result<Socket> {
         let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
         match self.bind(all, false, Type::STREAM, interface) {
             Err(e) if e.kind() != io::ErrorKind::AddrInUse => {
@@ -327,25 +351,28 @@ impl<'a> Binding<'a> {
             socket.set_reuse_port(true)?;
         }
         if kind == Type::STREAM {
-            // A restart must not wait for the last run's TIME_WAIT.
+            // A restarted server must not wait for connections of the last run
+            // in TIME_WAIT.
             socket.set_reuse_address(true)?;
-            prepare(&socket)?;
+            set_listener_options(&socket)?;
         }
         socket.bind(&address.into())?;
         Ok(socket)
     }
 }
 
-/// An error of binding; with a port that the system chose, it may be another
-/// next time.
-fn refusal(error: &io::Error, port: u16, free: bool) -> Refusal {
-    let again = free && error.kind() == io::ErrorKind::AddrInUse;
-    (bind_error(error, Some(port)), again)
+/// Returns the error of a bind. If the system chose the port, another attempt
+/// may succeed.
+fn retryable_error(error: &io::Error, port: u16, any_port: bool) -> BindError {
+    BindError {
+        error: bind_error(error, Some(port)),
+        retry: any_port && error.kind() == io::ErrorKind::AddrInUse,
+    }
 }
 
-/// What a listening socket of ours has, and its connections inherit: no
-/// delaying of small answers, and urgent data as data like any other.
-fn prepare(socket: &Socket) -> io::Result<()> {
+/// Sets the options of a listener. Its connections inherit them: small replies
+/// are sent immediately, and urgent data is data like any other.
+fn set_listener_options(socket: &Socket) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_out_of_band_inline(true)
@@ -364,20 +391,22 @@ fn bind_device(_: &Socket, _: &str) -> io::Result<()> {
     ))
 }
 
-fn is_any_v4(place: &Place) -> bool {
-    matches!(place, Place::Inet(Endpoint { host: Host::Address(IpAddr::V4(a)), .. }, _) if a.is_unspecified())
+fn is_any_v4(addr: &ListenAddr) -> bool {
+    matches!(addr, ListenAddr::Inet(Endpoint { host: Host::Address(IpAddr::V4(a)), .. }, _) if a.is_unspecified())
 }
 
 fn bind_error(error: &io::Error, port: Option<u16>) -> Error {
     let local = Error::local(error);
     match (error.kind(), port) {
         (io::ErrorKind::AddrInUse, Some(port)) => local.hint(format!(
-            "port {port} is taken; choose another, or 0 for a free one"
+            "port {port} is in use; choose another one, or 0 for a free port"
         )),
         (io::ErrorKind::PermissionDenied, Some(port)) => local.hint(format!(
             "port {port} needs root or the capability CAP_NET_BIND_SERVICE"
         )),
-        (io::ErrorKind::AddrNotAvailable, _) => local.hint("no interface here has this address"),
+        (io::ErrorKind::AddrNotAvailable, _) => {
+            local.hint("no network interface of this host has this address")
+        }
         _ => local,
     }
 }

@@ -1,14 +1,14 @@
-//! The event log: a bounded queue and a thread that writes it out.
+//! The event log: a bounded queue and a thread that writes it.
 //!
-//! Serving never waits for the log. A record goes into a buffer under a lock;
-//! when the buffer is full the record is dropped and counted. One thread takes
-//! the buffer and writes it, in pieces small enough that a pipe with any room
-//! takes one whole, and it alone waits for a slow reader, meets the closed
-//! pipe or the full disk. What it could not write is counted as dropped too.
+//! Serving never waits for the log. A record is appended to a buffer under a
+//! lock; if the buffer is full, the record is dropped and counted. One thread
+//! takes the buffer and writes it, in pieces that fit into any pipe that is
+//! writable. Only this thread waits for a slow reader or meets a closed pipe or
+//! a full disk. Records that it cannot write are counted as dropped, too.
 //!
-//! Records are pushed during a turn of a loop and handed to the thread by
-//! [`Log::flush`] at its end, before the loop waits, so a burst costs one
-//! wake-up.
+//! An event loop adds records while it handles events, and wakes the thread
+//! with [`Log::wake_writer`] before it waits again, so that a burst of records
+//! costs one wake-up.
 
 use std::fmt;
 use std::io::Write;
@@ -17,33 +17,37 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::address::Address;
 use crate::event::{Event, Protocol, Summary};
 use crate::output::{self, Format};
-use crate::peer::Peer;
 
-/// Bytes of records that may wait.
+/// The most bytes of records in the queue.
 const QUEUE_MAX: usize = 4 << 20;
 
-/// Memory the thread keeps between bursts.
-const KEPT: usize = 64 * 1024;
+/// The size to which the thread shrinks its buffer between bursts.
+const KEPT_CAPACITY: usize = 64 * 1024;
 
-/// Bytes written at once: the room a pipe must have to be called writable.
-const PIECE: usize = 4096;
+/// The most bytes per write. A pipe is writable only if it has this much room
+/// (pipe(7), `PIPE_BUF`), so the write does not block.
+const MAX_WRITE: usize = 4096;
 
-/// How long the end waits for a log that takes nothing.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long [`Log::flush`] waits for a stream that accepts nothing.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Where events go.
+/// The pause after a write to a non-blocking stream that accepts nothing.
+const RETRY_INTERVAL: Duration = Duration::from_millis(5);
+
+/// The event log of a server, shared by all threads.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
-    /// None with `--quiet` and `--inetd`.
+    /// The queue; `None` with `--quiet` and `--inetd`.
     queue: Option<Arc<Queue>>,
     format: Format,
     verbose: bool,
 }
 
 impl Log {
-    /// A log that says nothing.
+    /// Creates a log that discards everything.
     pub(crate) fn silent() -> Self {
         Self {
             queue: None,
@@ -52,30 +56,30 @@ impl Log {
         }
     }
 
-    /// A log on `stream`, written by a thread of its own.
+    /// Creates a log that is written to `stream`, by a thread of its own.
     pub(crate) fn start(
         stream: impl Write + Send + 'static,
         format: Format,
         verbose: bool,
     ) -> std::io::Result<Self> {
         Ok(Self {
-            queue: Some(Queue::start("log", stream)?),
+            queue: Some(Queue::start("log", stream, FLUSH_TIMEOUT)?),
             format,
             verbose,
         })
     }
 
-    /// Whether there is one at all.
+    /// Returns whether events are logged at all.
     pub(crate) fn is_on(&self) -> bool {
         self.queue.is_some()
     }
 
-    /// Whether it tells at which of its addresses the server was reached.
-    pub(crate) fn tells_local(&self) -> bool {
+    /// Returns whether events include the server's address of a connection.
+    pub(crate) fn shows_local_addresses(&self) -> bool {
         self.is_on() && self.format == Format::Json
     }
 
-    /// Its form.
+    /// Returns the format of the log.
     pub(crate) fn format(&self) -> Format {
         self.format
     }
@@ -87,8 +91,8 @@ impl Log {
         }
     }
 
-    /// Tells what was received, where the log tells that.
-    pub(crate) fn received(&self, peer: &Peer, protocol: Protocol, data: &[u8]) {
+    /// Adds the event for received bytes, if the log is verbose.
+    pub(crate) fn received(&self, peer: &Address, protocol: Protocol, data: &[u8]) {
         if self.verbose && self.is_on() {
             self.event(&Event::Received {
                 peer,
@@ -98,63 +102,65 @@ impl Log {
         }
     }
 
-    /// Adds the summary, in the JSON log where it is a record like others.
+    /// Adds the summary as a record. In the text format, the summary is not
+    /// part of the log.
     pub(crate) fn summary(&self, summary: &Summary) {
         if let Some(queue) = &self.queue {
             queue.push(|buffer| output::summary(buffer, self.format, summary));
         }
     }
 
-    /// Lets the thread write what was added.
-    pub(crate) fn flush(&self) {
+    /// Wakes the writing thread if there are new records.
+    pub(crate) fn wake_writer(&self) {
         if let Some(queue) = &self.queue
-            && queue.fresh.swap(false, Ordering::AcqRel)
+            && queue.has_new_records.swap(false, Ordering::AcqRel)
         {
             queue.changed.notify_all();
         }
     }
 
-    /// Events dropped so far.
+    /// Returns the number of dropped events.
     pub(crate) fn dropped(&self) -> u64 {
         self.queue.as_ref().map_or(0, |queue| queue.lock().dropped)
     }
 
-    /// Waits until everything is written, or until the log has taken nothing
-    /// for a while; the rest counts as dropped then.
-    pub(crate) fn settle(&self) {
-        self.flush();
+    /// Waits until everything is written. If the stream accepts nothing for
+    /// [`FLUSH_TIMEOUT`], the log is given up and the rest counts as dropped.
+    pub(crate) fn flush(&self) {
+        self.wake_writer();
         if let Some(queue) = &self.queue {
-            queue.settle();
+            queue.flush();
         }
     }
 }
 
-/// Standard error as lines that wait in a queue of their own: a terminal or a
-/// pipe that takes nothing holds up nothing.
+/// A queue of lines for standard error, so that a terminal or pipe that accepts
+/// nothing does not block the service.
 #[derive(Clone, Debug)]
-pub(crate) struct Lines(Option<Arc<Queue>>);
+pub(crate) struct StderrQueue(Option<Arc<Queue>>);
 
-impl Lines {
-    /// Lines that go nowhere.
-    pub(crate) fn none() -> Self {
+impl StderrQueue {
+    /// Creates a queue that discards everything.
+    pub(crate) fn disabled() -> Self {
         Self(None)
     }
 
-    /// Lines on `stream`, written by a thread of its own.
+    /// Creates a queue that is written to `stream`, by a thread of its own.
     pub(crate) fn start(stream: impl Write + Send + 'static) -> std::io::Result<Self> {
-        Ok(Self(Some(Queue::start("lines", stream)?)))
+        Ok(Self(Some(Queue::start("stderr", stream, FLUSH_TIMEOUT)?)))
     }
 
-    /// Waits until all is written, or until nothing has been taken for a while.
-    pub(crate) fn settle(&self) {
+    /// Waits until everything is written, or until the stream accepts nothing
+    /// for [`FLUSH_TIMEOUT`].
+    pub(crate) fn wait_until_written(&self) {
         if let Some(queue) = &self.0 {
-            queue.settle();
+            queue.flush();
         }
     }
 }
 
-/// Takes a line at once; one that finds no room is lost.
-impl Write for Lines {
+/// Adds lines without waiting. Lines are dropped if the queue is full.
+impl Write for StderrQueue {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         if let Some(queue) = &self.0 {
             queue.push(|buffer| buffer.write_all(line));
@@ -168,24 +174,27 @@ impl Write for Lines {
     }
 }
 
-/// Records between the loops and the writing thread.
-#[derive(Default)]
+/// The records between the event loops and the writing thread.
 pub(crate) struct Queue {
+    /// How long [`Queue::flush`] waits for a stream that accepts nothing.
+    flush_timeout: Duration,
     state: Mutex<State>,
     changed: Condvar,
-    /// Something was pushed since the last flush.
-    fresh: AtomicBool,
+    /// Whether records have been added since the writer was last woken.
+    has_new_records: AtomicBool,
 }
 
 #[derive(Default)]
 struct State {
+    /// The records that the thread has not taken yet.
     waiting: Vec<u8>,
-    /// Records the thread has taken and not written yet.
+    /// The number of records that the thread has taken and not written yet.
     writing: u64,
-    /// Grows with every piece written, so that one can see it alive.
-    progress: u64,
+    /// The number of successful writes, which shows whether the stream accepts
+    /// anything.
+    writes: u64,
     dropped: u64,
-    /// What is left is given up.
+    /// Whether the stream has been given up; all further records are dropped.
     abandoned: bool,
 }
 
@@ -196,12 +205,21 @@ impl fmt::Debug for Queue {
 }
 
 impl Queue {
-    fn start(name: &str, stream: impl Write + Send + 'static) -> std::io::Result<Arc<Self>> {
-        let queue = Arc::new(Self::default());
+    fn start(
+        name: &str,
+        stream: impl Write + Send + 'static,
+        flush_timeout: Duration,
+    ) -> std::io::Result<Arc<Self>> {
+        let queue = Arc::new(Self {
+            flush_timeout,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            has_new_records: AtomicBool::new(false),
+        });
         let writer = Arc::clone(&queue);
         thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || writer.write_out(stream))?;
+            .spawn(move || writer.run_writer(stream))?;
         Ok(queue)
     }
 
@@ -209,31 +227,28 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds the records that `render` appends, or counts one as dropped.
     fn push(&self, render: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) {
         let mut state = self.lock();
         let before = state.waiting.len();
-        let open = !state.abandoned && before < QUEUE_MAX;
-        let rendered = open && render(&mut state.waiting).is_ok();
+        let has_room = !state.abandoned && before < QUEUE_MAX;
+        let rendered = has_room && render(&mut state.waiting).is_ok();
         if !rendered || state.waiting.len() > QUEUE_MAX {
             state.waiting.truncate(before);
             state.dropped += 1;
         }
         drop(state);
-        self.fresh.store(true, Ordering::Release);
+        self.has_new_records.store(true, Ordering::Release);
     }
 
-    fn settle(&self) {
+    /// Waits until all records are written or the stream stalls.
+    fn flush(&self) {
         let mut state = self.lock();
-        let mut seen = state.progress;
-        let mut deadline = Instant::now() + PATIENCE;
+        let mut stall = StallTimer::new(self.flush_timeout, state.writes, Instant::now());
         while state.writing > 0 || !state.waiting.is_empty() {
-            if state.progress != seen {
-                seen = state.progress;
-                deadline = Instant::now() + PATIENCE;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let lost = state.writing + lines(&state.waiting);
+            let remaining = stall.remaining(state.writes, Instant::now());
+            if remaining.is_zero() {
+                let lost = state.writing + count_lines(&state.waiting);
                 state.dropped += lost;
                 state.waiting.clear();
                 state.writing = 0;
@@ -242,17 +257,18 @@ impl Queue {
             }
             state = self
                 .changed
-                .wait_timeout(state, left)
+                .wait_timeout(state, remaining)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
     }
 
-    /// The thread: takes what waits, writes it, for ever.
-    fn write_out(&self, mut stream: impl Write) {
+    /// The thread: takes the waiting records and writes them, until the stream
+    /// is given up or the process ends.
+    fn run_writer(&self, mut stream: impl Write) {
         let mut taken = Vec::new();
         // Whether the last byte written ended a record.
-        let mut at_start = true;
+        let mut at_line_start = true;
         loop {
             let mut state = self.lock();
             while state.waiting.is_empty() {
@@ -262,58 +278,87 @@ impl Queue {
                     .unwrap_or_else(PoisonError::into_inner);
             }
             std::mem::swap(&mut taken, &mut state.waiting);
-            state.writing = lines(&taken);
+            state.writing = count_lines(&taken);
             drop(state);
-            if !at_start {
-                // The rest of that record was lost; the next gets its own line.
-                at_start = stream.write_all(b"\n").is_ok();
+            if !at_line_start {
+                // The rest of the last record was lost; the next record gets a
+                // line of its own.
+                at_line_start = stream.write_all(b"\n").is_ok();
             }
             let mut rest = &taken[..];
             while !rest.is_empty() {
-                let piece = &rest[..rest.len().min(PIECE)];
+                let piece = &rest[..rest.len().min(MAX_WRITE)];
                 let Some(n) = write_some(&mut stream, piece) else {
                     break;
                 };
-                at_start = rest[n - 1] == b'\n';
+                at_line_start = rest[n - 1] == b'\n';
                 rest = &rest[n..];
                 let mut state = self.lock();
-                state.progress += 1;
+                state.writes += 1;
                 if state.abandoned {
                     return;
                 }
-                state.writing -= lines(&piece[..n]);
+                state.writing -= count_lines(&piece[..n]);
                 drop(state);
                 self.changed.notify_all();
             }
             let mut state = self.lock();
             if !state.abandoned {
-                state.dropped += lines(rest);
+                state.dropped += count_lines(rest);
                 state.writing = 0;
             }
             drop(state);
             self.changed.notify_all();
-            // Before the next wait, which may be long.
+            // Before the next wait, which may take long.
             taken.clear();
-            taken.shrink_to(KEPT);
+            taken.shrink_to(KEPT_CAPACITY);
         }
     }
 }
 
-/// Records in a text: each ends with a newline.
-fn lines(text: &[u8]) -> u64 {
+/// Expires when a counter has not changed for a while.
+struct StallTimer {
+    timeout: Duration,
+    counter: u64,
+    deadline: Instant,
+}
+
+impl StallTimer {
+    fn new(timeout: Duration, counter: u64, now: Instant) -> Self {
+        Self {
+            timeout,
+            counter,
+            deadline: now + timeout,
+        }
+    }
+
+    /// Returns the remaining time at `now`, which is zero once the timer has
+    /// expired. A change of `counter` restarts the timer.
+    fn remaining(&mut self, counter: u64, now: Instant) -> Duration {
+        if counter != self.counter {
+            *self = Self::new(self.timeout, counter, now);
+        }
+        self.deadline.saturating_duration_since(now)
+    }
+}
+
+/// Returns the number of records, each of which ends with a newline.
+fn count_lines(text: &[u8]) -> u64 {
     text.split(|byte| *byte == b'\n').count() as u64 - 1
 }
 
-/// One write; `None` when the stream takes nothing any more, for now.
+/// Writes once and returns the number of bytes written, or `None` if the stream
+/// fails.
 fn write_some(stream: &mut impl Write, piece: &[u8]) -> Option<usize> {
     loop {
         match stream.write(piece) {
             Ok(0) => return None,
             Ok(n) => return Some(n),
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            // Somebody else made the pipe non-blocking; this thread has time.
+            // Another process made the pipe non-blocking. Polling is good
+            // enough for this thread.
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
-                thread::sleep(Duration::from_millis(5));
+                thread::sleep(RETRY_INTERVAL);
             }
             Err(_) => return None,
         }
@@ -321,92 +366,4 @@ fn write_some(stream: &mut impl Write, piece: &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::mpsc;
-
-    /// A stream that takes a write for each token it is given.
-    struct Gate {
-        tokens: mpsc::Receiver<std::io::Result<usize>>,
-        got: Arc<Mutex<Vec<u8>>>,
-    }
-
-    impl Write for Gate {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            let most = self.tokens.recv().unwrap_or(Ok(usize::MAX))?;
-            let n = bytes.len().min(most);
-            self.got.lock().unwrap().extend_from_slice(&bytes[..n]);
-            Ok(n)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    type Tokens = mpsc::Sender<std::io::Result<usize>>;
-
-    fn gated() -> (Log, Tokens, Arc<Mutex<Vec<u8>>>) {
-        let (sender, tokens) = mpsc::channel();
-        let got = Arc::new(Mutex::new(Vec::new()));
-        let gate = Gate {
-            tokens,
-            got: Arc::clone(&got),
-        };
-        (Log::start(gate, Format::Text, true).unwrap(), sender, got)
-    }
-
-    fn listening(log: &Log, n: u64) {
-        log.event(&Event::Listening {
-            address: &Peer::Unnamed(n),
-            protocol: Protocol::Unix,
-        });
-        log.flush();
-    }
-
-    #[test]
-    fn everything_arrives_in_order() {
-        let (log, gate, got) = gated();
-        drop(gate);
-        for n in 0..1000 {
-            listening(&log, n);
-        }
-        log.settle();
-        let mut expected = String::new();
-        for n in 0..1000 {
-            expected += "listening\tunix:#";
-            expected += &n.to_string();
-            expected.push('\n');
-        }
-        assert_eq!(*got.lock().unwrap(), expected.as_bytes());
-        assert_eq!(log.dropped(), 0);
-    }
-
-    #[test]
-    fn a_stuck_log_costs_events_and_nothing_else() {
-        let (log, _gate, _) = gated();
-        let count = 2 * (QUEUE_MAX / "listening\tunix:#1000000\n".len()) as u64;
-        for n in 0..count {
-            listening(&log, 1_000_000 + n);
-        }
-        assert!(log.dropped() > count / 3);
-        log.settle();
-        // Nothing was ever written, so all are lost.
-        assert_eq!(log.dropped(), count);
-    }
-
-    #[test]
-    fn after_a_failure_the_next_record_has_its_own_line() {
-        let (log, gate, got) = gated();
-        gate.send(Ok(4)).unwrap();
-        gate.send(Err(std::io::ErrorKind::StorageFull.into()))
-            .unwrap();
-        listening(&log, 1);
-        log.settle();
-        assert_eq!(log.dropped(), 1);
-        drop(gate);
-        listening(&log, 2);
-        log.settle();
-        assert_eq!(*got.lock().unwrap(), b"list\nlistening\tunix:#2\n");
-        assert_eq!(log.dropped(), 1);
-    }
-}
+mod tests;

@@ -1,139 +1,147 @@
-//! One connection as a state machine: what to read, what to send, when to
-//! close. It does no I/O and reads no clock; the worker tells it what
-//! happened and does what [`Machine::step`] says.
+//! The state machine of one connection, which decides when and how much to
+//! read, send and close. It does no I/O and reads no clock; its owner reports
+//! events and takes the steps that [`Machine::next_step`] returns.
 //!
-//! The way of a chunk: the worker reads at most [`Machine::read_limit`] bytes
-//! into its scratch buffer and calls [`Machine::received`], which returns what
-//! is to be sent at once, usually the chunk itself. What the socket did not
-//! take is handed back by [`Machine::sent`] and becomes the tail. While there
-//! is a tail nothing is read, so the peer's own window holds it back and at
-//! most one chunk is kept. Only an artificial delay reads on behind a tail, up
-//! to [`TAIL_MAX`].
+//! The path of a chunk: the owner reads at most [`Machine::read_limit`] bytes
+//! into its scratch buffer and calls [`Machine::on_received`], which returns
+//! the bytes to send immediately, usually the chunk itself. The owner passes
+//! the result of the send to [`Machine::on_reply_sent`], which keeps the bytes
+//! that the socket did not accept in the send buffer. While the send buffer is
+//! not empty nothing is read: the peer's own window stops it, and at most one
+//! chunk is buffered. Only with an artificial delay are further chunks read
+//! while others are buffered, up to [`SEND_BUFFER_MAX`].
 //!
-//! The way to the end: [`Phase::Open`] until the peer's end of file, a limit,
-//! or a drain; then [`Phase::Finishing`] until the tail is gone; then the
-//! connection is closed. Where the peer has not ended its side, closing would
-//! turn its unread bytes into a reset that could destroy what was echoed: the
-//! write side is shut down and [`Phase::Lingering`] discards input until the
-//! peer ends too. Input is discarded from the moment on when no more is taken:
-//! a peer that first writes all it has would never come to reading otherwise.
+//! The end of a connection: it is [`Phase::Open`] until the peer's end of file,
+//! a limit, or the end of the drain; then [`Phase::Finishing`] until the send
+//! buffer is empty; then it is closed. If the peer has not ended its side,
+//! closing would turn its unread bytes into a reset, which could destroy echoed
+//! bytes. So the sending side is shut down, and [`Phase::Lingering`] discards
+//! input until the peer ends its side, too. Input is discarded from the moment
+//! when no more is accepted: a peer that writes everything before it reads
+//! would otherwise never begin to read.
 
 use std::time::Duration;
 
 use crate::event::Reason;
-use crate::fault::{Dice, Faults};
-use crate::rate::Bucket;
-use crate::readiness::Interest;
-use crate::tail::Tail;
+use crate::fault::{FaultRng, Faults};
+use crate::poller::Interest;
+use crate::rate::TokenBucket;
+use crate::send_buffer::SendBuffer;
 
-/// The most bytes of one chunk, and of one connection's tail.
-pub(crate) const TAIL_MAX: usize = 64 * 1024;
+/// The most bytes of one chunk, and of one connection's send buffer.
+pub(crate) const SEND_BUFFER_MAX: usize = 64 * 1024;
 
-/// Pieces of one connection that are held back at the same time, at most: what
-/// is kept about a piece can be more than its bytes.
-const HELD_MAX: usize = 1024;
+/// The most delayed pieces of one connection; the bookkeeping of a piece can
+/// need more memory than its bytes.
+const MAX_DELAYED_PIECES: usize = 1024;
 
-/// What holds for every connection. Moments are counted from the server's
-/// start.
+/// The rules that every connection follows. Times are relative to the start of
+/// the server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rules {
-    /// Sent on connect, at most [`TAIL_MAX`] bytes.
+    /// The bytes sent on connect, at most [`SEND_BUFFER_MAX`].
     pub(crate) greeting: Vec<u8>,
-    /// Sent for each chunk instead of the chunk, at most [`TAIL_MAX`] bytes.
+    /// The bytes sent for each chunk instead of the chunk, at most
+    /// [`SEND_BUFFER_MAX`].
     pub(crate) reply: Option<Vec<u8>>,
-    /// Bytes taken from one connection before it is ended.
+    /// The number of bytes after which a connection is ended.
     pub(crate) max_bytes: Option<u64>,
-    /// Silence in both directions before a connection is closed.
-    pub(crate) idle: Option<Duration>,
-    /// Bytes a second read from one connection, at least 1.
+    /// How long no byte may be transferred before a connection is closed.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// The bytes per second read from one connection, at least 1.
     pub(crate) rate: Option<u64>,
-    /// Faults, if any can happen.
+    /// The deliberate faults, if any is enabled.
     pub(crate) faults: Option<Faults>,
 }
 
-/// What the socket's owner is to do next.
+/// The next action of the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Wait for this, or for [`Machine::deadline`].
+    /// Wait for this readiness, or until [`Machine::deadline`].
     Wait(Interest),
-    /// Shut the write side down and ask again.
-    Shutdown,
-    /// Close and forget it.
+    /// Shut the sending side down, then ask for the next step.
+    ShutdownWrite,
+    /// Close the connection without a reset.
     Close(Reason),
-    /// Close it with a reset.
+    /// Close the connection with a reset.
     Reset(Reason),
 }
 
-/// Where a connection is on its way.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Both ways open.
+    /// Both directions are open.
     Open,
-    /// No more input is taken; the tail still goes out. `linger` if the peer
-    /// may be sending, and what it sends is discarded.
+    /// No more input is accepted, and the send buffer is still being sent. With
+    /// `linger` the peer may be sending, and its bytes are discarded.
     Finishing { reason: Reason, linger: bool },
-    /// All is said; input is discarded until the peer ends.
+    /// Everything has been sent; input is discarded until the peer ends.
     Lingering(Reason),
-    /// Nothing more can be said.
-    Over(Reason),
-    /// To be reset on purpose.
+    /// Nothing can be sent or received any more.
+    Closed(Reason),
+    /// The connection is to be reset, by a deliberate fault.
     Reset,
 }
 
-/// One connection.
+/// The state machine of one connection.
 #[derive(Debug)]
 pub(crate) struct Machine {
     phase: Phase,
-    tail: Tail,
-    /// Bytes taken in, not counting those discarded at the end.
-    bytes_in: u64,
-    /// Bytes the socket took.
-    bytes_out: u64,
-    began: Duration,
-    /// When a byte last moved.
-    active: Duration,
-    /// When patience ends whatever happens.
-    limit: Option<Duration>,
-    bucket: Option<Box<Bucket>>,
-    dice: Option<Box<Dice>>,
+    buffer: SendBuffer,
+    /// Bytes received, without those that were discarded.
+    bytes_received: u64,
+    /// Bytes that the socket accepted.
+    bytes_sent: u64,
+    opened_at: Duration,
+    /// When a byte was last transferred.
+    last_activity: Duration,
+    /// When the connection is closed in any case, once the server shuts it
+    /// down.
+    shutdown_deadline: Option<Duration>,
+    bucket: Option<Box<TokenBucket>>,
+    faults: Option<Box<FaultRng>>,
 }
 
 impl Machine {
-    /// A new connection, the `number`th. The greeting waits in the tail.
-    pub(crate) fn new(rules: &Rules, number: u64, now: Duration) -> Self {
-        let mut tail = Tail::default();
+    /// Creates the state of a new connection. The greeting waits in the send
+    /// buffer.
+    pub(crate) fn new(rules: &Rules, id: u64, now: Duration) -> Self {
+        let mut buffer = SendBuffer::default();
         if !rules.greeting.is_empty() {
-            tail.push(&rules.greeting);
+            buffer.push(&rules.greeting);
         }
         Self {
             phase: Phase::Open,
-            tail,
-            bytes_in: 0,
-            bytes_out: 0,
-            began: now,
-            active: now,
-            limit: None,
-            bucket: rules.rate.map(|rate| Box::new(Bucket::new(rate, now))),
-            dice: rules
+            buffer,
+            bytes_received: 0,
+            bytes_sent: 0,
+            opened_at: now,
+            last_activity: now,
+            shutdown_deadline: None,
+            bucket: rules.rate.map(|rate| Box::new(TokenBucket::new(rate, now))),
+            faults: rules
                 .faults
                 .as_ref()
-                .map(|faults| Box::new(Dice::new(faults.seed, number))),
+                .map(|faults| Box::new(FaultRng::new(faults.seed, id))),
         }
     }
 
-    /// How many bytes may be read now; 0 if none.
+    /// Returns how many bytes may be read now.
     pub(crate) fn read_limit(&self, rules: &Rules, now: Duration) -> usize {
         match self.phase {
             Phase::Open => {}
-            Phase::Finishing { linger: true, .. } | Phase::Lingering(_) => return TAIL_MAX,
+            Phase::Finishing { linger: true, .. } | Phase::Lingering(_) => return SEND_BUFFER_MAX,
             _ => return 0,
         }
-        let room = if self.tail.is_empty() {
-            TAIL_MAX
-        } else if delays(rules) && self.tail.free().is_empty() && self.tail.held() < HELD_MAX {
-            let answer = rules.reply.as_ref().map_or(1, Vec::len);
-            let room = TAIL_MAX.saturating_sub(self.tail.len());
-            if room < answer {
+        let room = if self.buffer.is_empty() {
+            SEND_BUFFER_MAX
+        } else if delays(rules)
+            && self.buffer.sendable().is_empty()
+            && self.buffer.delayed_pieces() < MAX_DELAYED_PIECES
+        {
+            let reply_len = rules.reply.as_ref().map_or(1, Vec::len);
+            let room = SEND_BUFFER_MAX.saturating_sub(self.buffer.len());
+            if room < reply_len {
                 return 0;
             }
             room
@@ -142,216 +150,224 @@ impl Machine {
         };
         let left = rules
             .max_bytes
-            .map_or(u64::MAX, |max| max - self.bytes_in.min(max));
+            .map_or(u64::MAX, |max| max - self.bytes_received.min(max));
         let rate = self
             .bucket
             .as_ref()
-            .map_or(usize::MAX, |bucket| bucket.allowance(now));
+            .map_or(usize::MAX, |bucket| bucket.available(now));
         room.min(rate).min(usize::try_from(left).unwrap_or(room))
     }
 
-    /// Takes a chunk that was read and returns what is to be sent at once.
-    /// Hand what the socket took of it to [`Machine::sent`].
-    pub(crate) fn received<'a>(
+    /// Accepts a chunk that was read and returns the bytes to send immediately.
+    /// The caller must pass the result of that send to
+    /// [`Machine::on_reply_sent`].
+    pub(crate) fn on_received<'a>(
         &mut self,
         rules: &'a Rules,
         chunk: &'a mut [u8],
         now: Duration,
     ) -> &'a [u8] {
         if !matches!(self.phase, Phase::Finishing { .. }) {
-            // What is sent without an end does not keep a peer that reads
-            // nothing of what is for it.
-            self.active = now;
+            // In that phase, a peer that only sends and never reads would
+            // postpone the idle timeout without end.
+            self.last_activity = now;
         }
         if self.phase != Phase::Open {
             return &[];
         }
-        self.bytes_in += chunk.len() as u64;
+        debug_assert!(!chunk.is_empty(), "an end of file is not a chunk");
+        self.bytes_received += chunk.len() as u64;
         if let Some(bucket) = &mut self.bucket {
             bucket.take(chunk.len(), now);
         }
-        let len = chunk.len();
-        let answer = match (&mut self.dice, &rules.faults) {
-            (Some(dice), Some(faults)) => {
-                let fate = dice.throw(faults);
-                if fate.reset {
+        let reply = match (&mut self.faults, &rules.faults) {
+            (Some(rng), Some(faults)) => {
+                let decision = rng.decide(faults);
+                if decision.reset {
                     self.phase = Phase::Reset;
                     return &[];
                 }
-                let mut answer = rules.reply.clone().unwrap_or_else(|| chunk.to_vec());
-                fate.spoil(&mut answer);
-                answer.truncate(fate.keep(answer.len()));
+                let mut reply = rules.reply.clone().unwrap_or_else(|| chunk.to_vec());
+                decision.corrupt(&mut reply);
+                reply.truncate(decision.reply_len(reply.len()));
                 if faults.delay.is_some() {
-                    self.tail.hold(&answer, now + fate.delay);
+                    self.buffer.push_delayed(&reply, now + decision.delay);
                 } else {
-                    self.tail.push(&answer);
+                    self.buffer.push(&reply);
                 }
                 &[]
             }
             _ => rules.reply.as_deref().unwrap_or(chunk),
         };
-        debug_assert!(len > 0, "an end of file is no chunk");
-        if rules.max_bytes.is_some_and(|max| self.bytes_in >= max) {
+        if rules
+            .max_bytes
+            .is_some_and(|max| self.bytes_received >= max)
+        {
             self.finish(Reason::MaxBytes, true);
         }
-        answer
+        reply
     }
 
-    /// The peer has ended its side.
-    pub(crate) fn eof(&mut self) {
+    /// The peer ended its side.
+    pub(crate) fn on_eof(&mut self) {
         match self.phase {
             Phase::Open => self.finish(Reason::Eof, false),
-            Phase::Lingering(reason) => self.phase = Phase::Over(reason),
+            Phase::Lingering(reason) => self.phase = Phase::Closed(reason),
             Phase::Finishing { reason, .. } => self.finish(reason, false),
-            Phase::Over(_) | Phase::Reset => {}
+            Phase::Closed(_) | Phase::Reset => {}
         }
     }
 
-    /// The socket failed.
-    pub(crate) fn failed(&mut self, reason: Reason) {
+    /// The socket reported an error.
+    pub(crate) fn on_error(&mut self, reason: Reason) {
         self.phase = match self.phase {
-            // Everything had been sent: this is how the peer ended.
-            Phase::Lingering(reason) => Phase::Over(reason),
-            Phase::Over(_) | Phase::Reset => return,
-            _ => Phase::Over(reason),
+            // Everything had been sent, so the error is only how the peer ended.
+            Phase::Lingering(reason) => Phase::Closed(reason),
+            Phase::Closed(_) | Phase::Reset => return,
+            _ => Phase::Closed(reason),
         };
     }
 
-    /// Ends the connection from this side: the tail still goes out, then an
-    /// end of file. At `limit` it is over in any case; one that lingers may do
-    /// so until then, for what it has sent may still be on its way.
-    pub(crate) fn cut(&mut self, limit: Duration) {
+    /// Ends the connection from this side: the send buffer is still sent, then
+    /// an end of file. At `deadline` the connection is closed in any case. A
+    /// lingering connection may do so until then, because bytes that were sent
+    /// may not have arrived yet.
+    pub(crate) fn shut_down(&mut self, deadline: Duration) {
         if self.phase == Phase::Open {
             self.finish(Reason::Drain, true);
         }
-        self.limit = Some(limit);
+        self.shutdown_deadline = Some(deadline);
     }
 
-    /// Why it ends if the run ends now, whatever is left to do.
-    pub(crate) fn abandoned(&self) -> Reason {
+    /// Returns the reason to report if the connection is closed now, at the end
+    /// of the run.
+    pub(crate) fn reason_if_closed_now(&self) -> Reason {
         match self.phase {
-            Phase::Lingering(reason) | Phase::Over(reason) => reason,
+            Phase::Lingering(reason) | Phase::Closed(reason) => reason,
             Phase::Reset => Reason::Fault,
             Phase::Open | Phase::Finishing { .. } => Reason::Drain,
         }
     }
 
-    /// Whether it is open and has bytes that could go and have not; not those
-    /// that are held back by a delay.
-    pub(crate) fn owes(&self) -> bool {
-        self.phase == Phase::Open && !self.tail.free().is_empty()
+    /// Returns whether the connection is open and has bytes that the socket did
+    /// not accept. Bytes held back by a delay do not count.
+    pub(crate) fn is_backlogged(&self) -> bool {
+        self.phase == Phase::Open && !self.buffer.sendable().is_empty()
     }
 
-    /// Whether it has not begun to end.
+    /// Returns whether the end of the connection has not begun.
     pub(crate) fn is_open(&self) -> bool {
         self.phase == Phase::Open
     }
 
-    /// Waiting bytes that may go now.
-    pub(crate) fn unsent(&self) -> &[u8] {
+    /// Returns the buffered bytes that may be sent now.
+    pub(crate) fn sendable(&self) -> &[u8] {
         match self.phase {
-            Phase::Open | Phase::Finishing { .. } => self.tail.free(),
+            Phase::Open | Phase::Finishing { .. } => self.buffer.sendable(),
             _ => &[],
         }
     }
 
-    /// The socket took `n` bytes of [`Machine::unsent`].
-    pub(crate) fn sent_unsent(&mut self, n: usize, now: Duration) {
-        self.tail.sent(n);
-        self.count_out(n, now);
+    /// The socket accepted the first `n` bytes of [`Machine::sendable`].
+    pub(crate) fn on_buffer_sent(&mut self, n: usize, now: Duration) {
+        self.buffer.consume(n);
+        self.add_sent(n, now);
     }
 
-    /// The socket took the first `n` bytes of an answer; the rest is kept.
-    pub(crate) fn sent(&mut self, answer: &[u8], n: usize, now: Duration) {
-        self.count_out(n, now);
-        if n < answer.len() {
-            self.tail.push(&answer[n..]);
+    /// The socket accepted the first `n` bytes of a reply; the rest is buffered.
+    pub(crate) fn on_reply_sent(&mut self, reply: &[u8], n: usize, now: Duration) {
+        self.add_sent(n, now);
+        if n < reply.len() {
+            self.buffer.push(&reply[n..]);
         }
     }
 
-    /// A deadline has come.
-    pub(crate) fn timeout(&mut self, rules: &Rules, now: Duration) {
-        self.tail.release(now);
-        if self.limit.is_some_and(|limit| limit <= now) {
-            self.phase = Phase::Over(self.abandoned());
-        } else if self.idle_at(rules).is_some_and(|at| at <= now) {
+    /// Checks all deadlines and releases delayed bytes that are due.
+    pub(crate) fn on_timeout(&mut self, rules: &Rules, now: Duration) {
+        self.buffer.release_due(now);
+        if self
+            .shutdown_deadline
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.phase = Phase::Closed(self.reason_if_closed_now());
+        } else if self.idle_deadline(rules).is_some_and(|idle| idle <= now) {
             let reason = match self.phase {
                 Phase::Lingering(reason) => reason,
                 _ => Reason::Idle,
             };
-            self.phase = Phase::Over(reason);
+            self.phase = Phase::Closed(reason);
         }
     }
 
-    /// What to do next.
-    pub(crate) fn step(&mut self, rules: &Rules, now: Duration) -> Step {
+    /// Returns the next action of the owner.
+    pub(crate) fn next_step(&mut self, rules: &Rules, now: Duration) -> Step {
         match self.phase {
-            Phase::Over(reason) => Step::Close(reason),
+            Phase::Closed(reason) => Step::Close(reason),
             Phase::Reset => Step::Reset(Reason::Fault),
-            Phase::Finishing { reason, linger } if self.tail.is_empty() => {
+            Phase::Finishing { reason, linger } if self.buffer.is_empty() => {
                 if linger {
                     self.phase = Phase::Lingering(reason);
-                    Step::Shutdown
+                    Step::ShutdownWrite
                 } else {
-                    self.phase = Phase::Over(reason);
+                    self.phase = Phase::Closed(reason);
                     Step::Close(reason)
                 }
             }
-            Phase::Finishing { linger: true, .. } if !self.unsent().is_empty() => {
-                Step::Wait(Interest::Both)
+            Phase::Finishing { linger: true, .. } if !self.sendable().is_empty() => {
+                Step::Wait(Interest::ReadWrite)
             }
-            _ if !self.unsent().is_empty() => Step::Wait(Interest::Write),
+            _ if !self.sendable().is_empty() => Step::Wait(Interest::Write),
             _ if self.read_limit(rules, now) > 0 => Step::Wait(Interest::Read),
-            _ => Step::Wait(Interest::Nothing),
+            _ => Step::Wait(Interest::ErrorsOnly),
         }
     }
 
-    /// When to call [`Machine::timeout`] at the latest.
+    /// Returns when to call [`Machine::on_timeout`] at the latest.
     pub(crate) fn deadline(&self, rules: &Rules, now: Duration) -> Option<Duration> {
-        // The rate only matters where a read would otherwise be due.
-        let refill = match &self.bucket {
+        // The rate matters only if nothing else prevents a read.
+        let refilled = match &self.bucket {
             Some(bucket)
                 if self.phase == Phase::Open
-                    && self.tail.free().is_empty()
-                    && bucket.allowance(now) == 0 =>
+                    && self.buffer.sendable().is_empty()
+                    && bucket.available(now) == 0 =>
             {
-                Some(bucket.ready_at())
+                Some(bucket.refilled_at())
             }
             _ => None,
         };
         [
-            self.idle_at(rules),
-            self.limit,
-            self.tail.release_at(),
-            refill,
+            self.idle_deadline(rules),
+            self.shutdown_deadline,
+            self.buffer.next_release(),
+            refilled,
         ]
         .into_iter()
         .flatten()
         .min()
     }
 
-    /// Bytes taken in and bytes sent.
+    /// Returns the numbers of bytes received and sent.
     pub(crate) fn bytes(&self) -> (u64, u64) {
-        (self.bytes_in, self.bytes_out)
+        (self.bytes_received, self.bytes_sent)
     }
 
-    /// How long it has lasted.
+    /// Returns the time since the connection was accepted.
     pub(crate) fn age(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.began)
+        now.saturating_sub(self.opened_at)
     }
 
     fn finish(&mut self, reason: Reason, linger: bool) {
         self.phase = Phase::Finishing { reason, linger };
     }
 
-    fn idle_at(&self, rules: &Rules) -> Option<Duration> {
-        rules.idle.map(|idle| self.active + idle)
+    fn idle_deadline(&self, rules: &Rules) -> Option<Duration> {
+        rules.idle_timeout.map(|idle| self.last_activity + idle)
     }
 
-    fn count_out(&mut self, n: usize, now: Duration) {
+    fn add_sent(&mut self, n: usize, now: Duration) {
         if n > 0 {
-            self.bytes_out += n as u64;
-            self.active = now;
+            self.bytes_sent += n as u64;
+            self.last_activity = now;
         }
     }
 }
@@ -361,6 +377,6 @@ fn delays(rules: &Rules) -> bool {
 }
 
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) mod bench;
+pub(crate) mod harness;
 #[cfg(test)]
 mod tests;

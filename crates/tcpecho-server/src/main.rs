@@ -1,4 +1,4 @@
-//! `tcpecho-server`: see the library half for what it does.
+//! The `tcpecho-server` program; see the library for how it works.
 
 use std::process::ExitCode;
 

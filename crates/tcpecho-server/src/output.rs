@@ -1,4 +1,4 @@
-//! Events as lines, text and JSON side by side.
+//! Renders events and the summary as lines of text or JSON.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -10,24 +10,25 @@ use serde::Serialize;
 
 use crate::event::{Event, Protocol, Reason, Summary};
 
-/// The form of the log.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// Fields separated by one TAB.
     Text,
-    /// JSON Lines.
+    /// JSON Lines, one object per event.
     Json,
 }
 
-/// Writes one event as one line.
+/// Writes an event as one line.
 pub(crate) fn event(out: &mut impl Write, format: Format, event: &Event<'_>) -> io::Result<()> {
     match format {
         Format::Text => text_event(out, event),
-        Format::Json => json::write_line(out, &Record::of(event)),
+        Format::Json => json::write_line(out, &Record::from_event(event)),
     }
 }
 
-/// Writes the summary as one line; in text without the tool's name.
+/// Writes the summary as one line. The text format has neither the tool's name
+/// nor a newline, which the reporter adds.
 pub(crate) fn summary(out: &mut impl Write, format: Format, summary: &Summary) -> io::Result<()> {
     let s = summary;
     match format {
@@ -37,15 +38,15 @@ pub(crate) fn summary(out: &mut impl Write, format: Format, summary: &Summary) -
                 "{}, {} refused, {} in, {} out",
                 counted(s.connections, "connection"),
                 s.refused,
-                counted(s.bytes_in, "byte"),
-                counted(s.bytes_out, "byte"),
+                counted(s.bytes_received, "byte"),
+                counted(s.bytes_sent, "byte"),
             )?;
-            if s.datagrams_in > 0 {
+            if s.datagrams_received > 0 {
                 write!(
                     out,
                     ", {} in, {} out",
-                    counted(s.datagrams_in, "datagram"),
-                    s.datagrams_out
+                    counted(s.datagrams_received, "datagram"),
+                    s.datagrams_sent
                 )?;
             }
             write!(
@@ -61,10 +62,10 @@ pub(crate) fn summary(out: &mut impl Write, format: Format, summary: &Summary) -
             &Record::Summary {
                 connections: s.connections,
                 refused: s.refused,
-                bytes_received: s.bytes_in,
-                bytes_sent: s.bytes_out,
-                datagrams_received: s.datagrams_in,
-                datagrams_sent: s.datagrams_out,
+                bytes_received: s.bytes_received,
+                bytes_sent: s.bytes_sent,
+                datagrams_received: s.datagrams_received,
+                datagrams_sent: s.datagrams_sent,
                 cut: s.cut,
                 events_dropped: s.events_dropped,
                 duration_ms: ms(s.duration),
@@ -88,27 +89,27 @@ fn text_event(out: &mut impl Write, event: &Event<'_>) -> io::Result<()> {
         }
         Event::Closed {
             peer,
-            bytes_in,
-            bytes_out,
+            bytes_received,
+            bytes_sent,
             duration,
             reason,
         } => writeln!(
             out,
-            "closed\t{peer}\t{bytes_in}\t{bytes_out}\t{:.3}\t{reason}",
+            "closed\t{peer}\t{bytes_received}\t{bytes_sent}\t{:.3}\t{reason}",
             ms(*duration)
         ),
     }
 }
 
-/// Microseconds are as fine as the clock is worth.
+/// Converts to milliseconds, truncated to whole microseconds.
 fn ms(duration: Duration) -> f64 {
     json::ms(Duration::from_micros(duration.as_micros() as u64))
 }
 
-/// A number and what it counts: `1 byte`, `2 bytes`.
-fn counted(count: u64, what: &str) -> String {
+/// Returns a count with its noun, such as `1 byte` or `2 bytes`.
+fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
+    format!("{count} {noun}{plural}")
 }
 
 #[derive(Serialize)]
@@ -156,7 +157,7 @@ enum Record<'a> {
     },
 }
 
-/// Encoded while it is written.
+/// Bytes that are encoded while they are serialized.
 struct Base64<'a>(&'a [u8]);
 
 impl Serialize for Base64<'_> {
@@ -166,7 +167,7 @@ impl Serialize for Base64<'_> {
 }
 
 impl<'a> Record<'a> {
-    fn of(event: &Event<'a>) -> Self {
+    fn from_event(event: &Event<'a>) -> Self {
         let time = time::now();
         match event {
             Event::Listening { address, protocol } => Self::Listening {
@@ -197,14 +198,14 @@ impl<'a> Record<'a> {
             }
             Event::Closed {
                 peer,
-                bytes_in,
-                bytes_out,
+                bytes_received,
+                bytes_sent,
                 duration,
                 reason,
             } => Self::Closed {
                 peer: peer.to_string(),
-                bytes_received: *bytes_in,
-                bytes_sent: *bytes_out,
+                bytes_received: *bytes_received,
+                bytes_sent: *bytes_sent,
                 duration_ms: ms(*duration),
                 reason: *reason,
                 protocol: peer.protocol(),
@@ -217,7 +218,7 @@ impl<'a> Record<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::Peer;
+    use crate::address::Address;
 
     fn line(format: Format, e: &Event<'_>) -> String {
         let mut out = Vec::new();
@@ -226,9 +227,9 @@ mod tests {
     }
 
     #[test]
-    fn text_and_json_say_the_same() {
-        let peer = Peer::inet("[::ffff:127.0.0.1]:9".parse().unwrap());
-        let local = Peer::inet("127.0.0.1:7".parse().unwrap());
+    fn text_and_json_have_the_same_contents() {
+        let peer = Address::inet("[::ffff:127.0.0.1]:9".parse().unwrap());
+        let local = Address::inet("127.0.0.1:7".parse().unwrap());
         let events = [
             Event::Listening {
                 address: &local,
@@ -250,8 +251,8 @@ mod tests {
             },
             Event::Closed {
                 peer: &peer,
-                bytes_in: 5,
-                bytes_out: 4,
+                bytes_received: 5,
+                bytes_sent: 4,
                 duration: Duration::from_nanos(1_234_567),
                 reason: Reason::MaxBytes,
             },
@@ -267,9 +268,9 @@ mod tests {
         let mut json = String::new();
         for e in &events {
             let line = line(Format::Json, e);
-            let at = line.find(",\"time\":\"2").unwrap();
-            assert_eq!(line.len() - at, ",\"time\":\"\"}\n".len() + 27);
-            json += &line[..at];
+            let end = line.find(",\"time\":\"2").unwrap();
+            assert_eq!(line.len() - end, ",\"time\":\"\"}\n".len() + 27);
+            json += &line[..end];
             json += "}\n";
         }
         assert_eq!(
@@ -287,10 +288,10 @@ mod tests {
     }
 
     #[test]
-    fn summaries() {
+    fn the_summary_counts_connections_bytes_and_datagrams() {
         let mut s = Summary {
             connections: 1,
-            bytes_in: 10,
+            bytes_received: 10,
             duration: Duration::from_millis(1500),
             ..Summary::default()
         };
@@ -300,7 +301,7 @@ mod tests {
             out,
             b"1 connection, 0 refused, 10 bytes in, 0 bytes out, 0 cut, 0 events dropped, 1.500 s"
         );
-        (s.datagrams_in, s.datagrams_out, s.bytes_out) = (1, 0, 1);
+        (s.datagrams_received, s.datagrams_sent, s.bytes_sent) = (1, 0, 1);
         out.clear();
         summary(&mut out, Format::Text, &s).unwrap();
         assert_eq!(

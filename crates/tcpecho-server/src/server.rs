@@ -1,8 +1,8 @@
-//! The server's life: accept, serve, drain, end.
+//! The life of a server: accept, serve, drain, end.
 //!
-//! One loop on the main thread watches the listeners, the UDP sockets and the
-//! signals, and owns the deadlines of the server as a whole. With one worker
-//! it serves the connections as well.
+//! One event loop on the main thread watches the listeners, the UDP sockets and
+//! the signals, and owns the deadlines that concern the whole server. With a
+//! single worker it also serves the connections.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -12,100 +12,100 @@ use common::app::Reporter;
 use common::signal::{SIGUSR1, Signals};
 use common::{Error, Exit, Result};
 
-use crate::accept::{Acceptor, Bounds};
+use crate::accept::{AcceptLimits, Acceptor};
 use crate::activation::Notify;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::conn::{Cut, Shared};
-use crate::crew::Crew;
-use crate::datagram::Guard;
+use crate::conn::Shutdown;
+use crate::datagram::ReplyPolicy;
 use crate::event::Summary;
 use crate::limits;
 use crate::listen::{Listener, Sockets};
-use crate::log::Lines;
+use crate::log::StderrQueue;
 use crate::output::{self, Format};
-use crate::readiness::{Interest, Poller, Ready, Watched};
-use crate::udp::{Port, Udp};
+use crate::poller::{Events, Interest, Poller, Registered};
+use crate::pool::WorkerPool;
+use crate::shared::Shared;
+use crate::udp::{UdpService, UdpSocket};
 
-/// Keys of connections are below, those of everything else from here on.
-const FIRST_KEY: usize = usize::MAX / 2;
-const SIGNALS: usize = FIRST_KEY;
-const LISTENERS: usize = FIRST_KEY + 1;
-const PORTS: usize = LISTENERS + (1 << 20);
+/// The first token that is not a connection's.
+const FIRST_TOKEN: usize = usize::MAX / 2;
+const SIGNALS: usize = FIRST_TOKEN;
+const LISTENERS: usize = FIRST_TOKEN + 1;
+const UDP_SOCKETS: usize = LISTENERS + (1 << 20);
 
-/// The last part of a drain belongs to peers that are behind with reading:
-/// nothing more is taken from them. A fifth of it, at most this.
-const LAST_PART: Duration = Duration::from_secs(1);
+/// The last part of a drain is for peers that are slow to read: nothing more is
+/// read from them. It is a fifth of the drain, but at most this long.
+const MAX_LAST_PART: Duration = Duration::from_secs(1);
 
-/// How often in that part such peers are looked for.
-const LOOKS: u32 = 8;
+/// How often slow peers are looked for in the last part of a drain.
+const BACKLOG_CHECKS: u32 = 8;
 
-/// How long the end of file of the last ones may take to get out.
-const GRACE: Duration = Duration::from_millis(20);
+/// How long connections that are cut off may take to send their end of file.
+const CLOSE_GRACE: Duration = Duration::from_millis(20);
 
-/// What a server starts with.
+/// The parts of a server that are opened before it runs.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    /// Where to serve.
+    /// The listeners and UDP sockets.
     pub(crate) sockets: Sockets,
-    /// Connections that are there already.
+    /// Connections that another process accepted.
     pub(crate) connections: Vec<OwnedFd>,
-    /// SIGINT, SIGTERM and SIGUSR1, caught.
+    /// The handlers of SIGINT, SIGTERM and SIGUSR1.
     pub(crate) signals: Signals,
-    /// Rules, log and counts.
     pub(crate) shared: Arc<Shared>,
-    /// The clock of all moments.
     pub(crate) clock: Clock,
-    /// Where to complain.
+    /// Reports errors to standard error, through `stderr`.
     pub(crate) report: Reporter,
-    /// Where those complaints wait to be written.
-    pub(crate) complaints: Lines,
-    /// Whom to tell of the end.
+    /// The queue behind `report`.
+    pub(crate) stderr: StderrQueue,
     pub(crate) notify: Notify,
 }
 
-/// How far along the server is.
+/// The state of a server. Times are relative to its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Accepting and serving.
+enum Lifecycle {
+    /// The server accepts and serves connections.
     Serving,
-    /// Not accepting; peers may finish until `end`.
+    /// The listeners are closed, and peers may finish until `end`.
     Draining {
-        /// When something is to be done about those that have not.
-        look: Duration,
+        /// When to look for peers that are slow to read, or to cut the
+        /// connections off.
+        next_check: Duration,
         end: Duration,
         last_part: Duration,
     },
-    /// The rest has been cut, and is gone by then.
+    /// The remaining connections have been cut off; the server stops at this
+    /// time.
     Cutting(Duration),
-    /// A second signal came.
+    /// The server ends, after a second signal or the last deadline.
     Stopped,
 }
 
-/// A server that is ready.
+/// A server with its event loop.
 #[derive(Debug)]
 pub(crate) struct Server {
     poller: Arc<Poller>,
-    signals: Watched<Signals>,
+    signals: Registered<Signals>,
     acceptor: Acceptor,
-    udp: Option<Udp>,
-    crew: Crew,
+    udp: Option<UdpService>,
+    pool: WorkerPool,
     shared: Arc<Shared>,
     clock: Clock,
-    stage: Stage,
-    /// When to end without being told.
-    lifetime: Option<Duration>,
-    /// End when nothing has come for so long, as inetd's servers do.
-    leave_after: Option<Duration>,
+    lifecycle: Lifecycle,
+    /// When the drain begins without a signal, with `--for`.
+    end_of_life: Option<Duration>,
+    /// How long an `--inetd` server waits for clients before it ends.
+    idle_exit: Option<Duration>,
     drain: Duration,
     report: Reporter,
-    /// Where those reports wait.
-    complaints: Lines,
+    /// The queue behind `report`.
+    stderr: StderrQueue,
     notify: Notify,
 }
 
 impl Server {
-    /// Puts everything on one poller.
+    /// Registers all sockets with one poller and starts the workers.
     pub(crate) fn new(config: &Config, setup: Setup) -> Result<Self> {
         let local = |e: std::io::Error| Error::local(&e);
         let Setup {
@@ -115,18 +115,18 @@ impl Server {
             shared,
             clock,
             report,
-            complaints,
+            stderr,
             notify,
         } = setup;
         let poller = Arc::new(Poller::new().map_err(local)?);
-        let signals = Watched::new(signals, &poller, SIGNALS, Interest::Read).map_err(local)?;
-        let bounds = Bounds {
-            max_open: limits::connections(config.max_connections, config.workers),
+        let signals = Registered::new(signals, &poller, SIGNALS, Interest::Read).map_err(local)?;
+        let limits = AcceptLimits {
+            max_connections: limits::max_connections(config.max_connections, config.workers),
             count: config.count,
         };
         let listening = sockets.listeners.iter().filter_map(Listener::port);
         let own_ports = listening
-            .chain(sockets.ports.iter().map(Port::number))
+            .chain(sockets.udp.iter().map(UdpSocket::port))
             .collect();
         let acceptor = Acceptor::new(
             sockets.listeners,
@@ -134,224 +134,250 @@ impl Server {
             LISTENERS,
             &shared,
             report.clone(),
-            bounds,
+            limits,
         )
         .map_err(local)?;
-        let udp = match sockets.ports {
-            ports if ports.is_empty() => None,
-            ports => {
-                let guard = Guard::new(own_ports, config.broadcast, config.udp_rate);
-                Some(Udp::new(ports, &poller, PORTS, &shared, guard).map_err(local)?)
+        let udp = match sockets.udp {
+            sockets if sockets.is_empty() => None,
+            sockets => {
+                let policy = ReplyPolicy::new(own_ports, config.broadcast, config.udp_rate);
+                let udp = UdpService::new(sockets, &poller, UDP_SOCKETS, &shared, policy);
+                Some(udp.map_err(local)?)
             }
         };
-        let mut crew = Crew::start(config.workers, &poller, &shared, clock).map_err(local)?;
+        let mut pool = WorkerPool::start(config.workers, &poller, &shared, clock).map_err(local)?;
         let now = clock.now();
         for socket in connections {
-            acceptor.welcome_inherited(socket, &mut |newcomer| crew.hand(newcomer, now));
+            acceptor.admit_inherited(socket, &mut |connection| pool.dispatch(connection, now));
         }
         Ok(Self {
             poller,
             signals,
             acceptor,
             udp,
-            crew,
+            pool,
             shared,
             clock,
-            stage: Stage::Serving,
-            lifetime: config.lifetime.map(|lifetime| now + lifetime),
-            leave_after: config.rules.idle.filter(|_| config.inetd),
+            lifecycle: Lifecycle::Serving,
+            end_of_life: config.lifetime.map(|lifetime| now + lifetime),
+            idle_exit: config.rules.idle_timeout.filter(|_| config.inetd),
             drain: config.drain,
             report,
-            complaints,
+            stderr,
             notify,
         })
     }
 
-    /// Serves until the end; the status of the run.
+    /// Serves until the end and returns the status of the run.
     pub(crate) fn serve(mut self) -> Result<Exit> {
-        let outcome = self.turns();
+        let outcome = self.run_loop();
         let exit = self.finish();
         outcome.map(|()| exit)
     }
 
-    /// Turns of the loop until the end, or until nothing can be served.
-    fn turns(&mut self) -> Result<()> {
-        let mut ready = Ready::new();
-        while !self.is_over() {
-            self.shared.log.flush();
+    /// Runs the event loop until the end. Returns an error if waiting fails,
+    /// here or in a worker.
+    fn run_loop(&mut self) -> Result<()> {
+        let mut events = Events::new();
+        while !self.is_finished() {
+            self.shared.log.wake_writer();
             let now = self.clock.now();
             let timeout = self.deadline().map(|due| due.saturating_sub(now));
             self.poller
-                .wait(&mut ready, timeout)
+                .wait(&mut events, timeout)
                 .map_err(|e| Error::local(&e))?;
             let now = self.clock.now();
             let mut signalled = false;
-            for key in ready.keys() {
-                match key {
+            for token in events.tokens() {
+                match token {
                     SIGNALS => signalled = true,
-                    PORTS.. => {
+                    UDP_SOCKETS.. => {
                         if let Some(udp) = &mut self.udp {
-                            udp.ready(key - PORTS, now);
+                            udp.on_ready(token - UDP_SOCKETS, now);
                         }
                     }
                     LISTENERS.. => {
-                        let (crew, index) = (&mut self.crew, key - LISTENERS);
-                        let mut hand = |newcomer| crew.hand(newcomer, now);
-                        self.acceptor.ready(index, now, &mut hand);
+                        let (pool, index) = (&mut self.pool, token - LISTENERS);
+                        let mut dispatch = |connection| pool.dispatch(connection, now);
+                        self.acceptor.on_ready(index, now, &mut dispatch);
                     }
-                    key => self.crew.event(key, now),
+                    token => self.pool.on_ready(token, now),
                 }
             }
             if signalled {
-                self.obey_signals(now);
+                self.handle_signals(now);
             }
-            self.crew.timeouts(now);
+            self.pool.on_timeouts(now);
             if let Some(udp) = &mut self.udp {
-                udp.timeouts(now);
+                udp.on_timeouts(now);
             }
-            self.proceed(now);
-            if let Some(e) = self.crew.failure() {
+            self.acceptor.resume(now);
+            self.advance_lifecycle(now);
+            if let Some(e) = self.pool.failure() {
                 return Err(Error::local(&e));
             }
         }
         Ok(())
     }
 
+    /// Closes everything, prints the summary and returns the status.
     fn finish(mut self) -> Exit {
-        self.crew.stop(self.clock.now());
-        let exit = match self.stage {
-            Stage::Stopped => Exit::No,
-            _ if self.shared.census.totals().cut > 0 => Exit::No,
+        self.pool.stop(self.clock.now());
+        let exit = match self.lifecycle {
+            Lifecycle::Stopped => Exit::No,
+            _ if self.shared.counters.totals().cut > 0 => Exit::No,
             _ => Exit::Yes,
         };
         self.acceptor.close();
-        self.shared.log.settle();
-        self.tell_summary();
-        self.shared.log.settle();
-        self.complaints.settle();
+        // Before the summary, which counts the events that were dropped.
+        self.shared.log.flush();
+        self.print_summary();
+        self.shared.log.flush();
+        self.stderr.wait_until_written();
         exit
     }
 
-    fn is_over(&self) -> bool {
-        match self.stage {
-            Stage::Stopped => true,
-            Stage::Serving if self.serves() => false,
+    fn is_finished(&self) -> bool {
+        match self.lifecycle {
+            Lifecycle::Stopped => true,
+            Lifecycle::Serving if self.expects_clients() => false,
             _ => {
-                // Asked first, so that the last departure wakes this loop.
-                self.shared.census.watch();
-                self.shared.census.open() == 0
+                // Requested before the count is read, so that the close of the
+                // last connection wakes this loop.
+                self.shared.counters.notify_on_close();
+                self.shared.counters.open_connections() == 0
             }
         }
     }
 
-    /// Whether more may come. Datagrams alone keep a server up only if there
-    /// never was anything else to wait for.
-    fn serves(&self) -> bool {
-        if self.acceptor.has_listened() {
+    /// Returns whether further clients may connect. UDP sockets keep a server
+    /// running only if it never had a listener.
+    fn expects_clients(&self) -> bool {
+        if self.acceptor.had_listeners() {
             !self.acceptor.is_closed()
         } else {
             self.udp.is_some()
         }
     }
 
+    /// Returns when the event loop must wake up without an event.
     fn deadline(&self) -> Option<Duration> {
-        let stage = match self.stage {
-            Stage::Serving => [self.lifetime, self.leave_at()].into_iter().flatten().min(),
-            Stage::Draining { look: until, .. } | Stage::Cutting(until) => Some(until),
-            Stage::Stopped => None,
+        let lifecycle = match self.lifecycle {
+            Lifecycle::Serving => [self.end_of_life, self.idle_exit_at()]
+                .into_iter()
+                .flatten()
+                .min(),
+            Lifecycle::Draining { next_check, .. } => Some(next_check),
+            Lifecycle::Cutting(end) => Some(end),
+            Lifecycle::Stopped => None,
         };
-        let udp = self.udp.as_ref().and_then(Udp::deadline);
-        [stage, self.crew.deadline(), self.acceptor.deadline(), udp]
-            .into_iter()
-            .flatten()
-            .min()
+        let udp = self.udp.as_ref().and_then(UdpService::deadline);
+        [
+            lifecycle,
+            self.pool.deadline(),
+            self.acceptor.deadline(),
+            udp,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
-    /// When nobody has come for long enough. A connection puts it off, and its
-    /// end is an event.
-    fn leave_at(&self) -> Option<Duration> {
-        let idle = self.leave_after?;
-        if !self.serves() || self.shared.census.open() > 0 {
+    /// Returns when an `--inetd` server ends because no client came, or `None`
+    /// while a connection is open. The end of a connection wakes the loop.
+    fn idle_exit_at(&self) -> Option<Duration> {
+        let idle = self.idle_exit?;
+        if !self.expects_clients() || self.shared.counters.open_connections() > 0 {
             return None;
         }
-        let udp = self.udp.as_ref().map_or(Duration::ZERO, Udp::active);
-        Some(self.acceptor.active().max(udp) + idle)
+        let udp = self
+            .udp
+            .as_ref()
+            .map_or(Duration::ZERO, UdpService::last_activity);
+        Some(self.acceptor.last_activity().max(udp) + idle)
     }
 
-    fn obey_signals(&mut self, now: Duration) {
+    fn handle_signals(&mut self, now: Duration) {
         for signal in self.signals.get().take() {
-            match (signal, self.stage) {
-                (SIGUSR1, _) => self.tell_summary(),
-                (_, Stage::Serving) => self.begin_drain(now),
-                _ => self.stage = Stage::Stopped,
+            match (signal, self.lifecycle) {
+                (SIGUSR1, _) => self.print_summary(),
+                (_, Lifecycle::Serving) => self.start_drain(now),
+                _ => self.lifecycle = Lifecycle::Stopped,
             }
         }
     }
 
-    /// Goes on to the next stage when its time has come.
-    fn proceed(&mut self, now: Duration) {
-        self.acceptor.refresh(now);
-        let due = |moment: Option<Duration>| moment.is_some_and(|moment| moment <= now);
-        match self.stage {
-            Stage::Serving if due(self.lifetime) || due(self.leave_at()) => {
-                self.begin_drain(now);
+    /// Changes the state of the server if a deadline has passed.
+    fn advance_lifecycle(&mut self, now: Duration) {
+        let is_due = |time: Option<Duration>| time.is_some_and(|time| time <= now);
+        match self.lifecycle {
+            Lifecycle::Serving if is_due(self.end_of_life) || is_due(self.idle_exit_at()) => {
+                self.start_drain(now);
             }
-            Stage::Draining {
-                look,
+            Lifecycle::Draining {
+                next_check,
                 end,
                 last_part,
-            } if look <= now => {
-                let owed_only = now < end;
-                let limit = now.max(end) + GRACE;
-                self.crew.cut(Cut { limit, owed_only }, now);
-                self.stage = if owed_only {
-                    Stage::Draining {
-                        look: (now + last_part / LOOKS).min(end),
+            } if next_check <= now => {
+                let backlogged_only = now < end;
+                let deadline = now.max(end) + CLOSE_GRACE;
+                let shutdown = Shutdown {
+                    deadline,
+                    backlogged_only,
+                };
+                self.pool.shut_down(shutdown, now);
+                self.lifecycle = if backlogged_only {
+                    Lifecycle::Draining {
+                        next_check: (now + last_part / BACKLOG_CHECKS).min(end),
                         end,
                         last_part,
                     }
                 } else {
-                    // A little more than a cut connection takes to give up.
-                    Stage::Cutting(limit + GRACE / 2)
+                    // A little longer than connections take to close.
+                    Lifecycle::Cutting(deadline + CLOSE_GRACE / 2)
                 };
             }
-            Stage::Cutting(until) if until <= now => self.stage = Stage::Stopped,
+            Lifecycle::Cutting(end) if end <= now => self.lifecycle = Lifecycle::Stopped,
             _ => {}
         }
     }
 
-    fn begin_drain(&mut self, now: Duration) {
-        if let Err(error) = self.notify.tell("STOPPING=1") {
+    /// Accepts the queued connections, closes the listeners and UDP sockets, and
+    /// lets the open connections finish.
+    fn start_drain(&mut self, now: Duration) {
+        if let Err(error) = self.notify.send("STOPPING=1") {
             self.report.line(error);
         }
-        let crew = &mut self.crew;
+        let pool = &mut self.pool;
         self.acceptor
-            .drain(now, &mut |newcomer| crew.hand(newcomer, now));
+            .drain(now, &mut |connection| pool.dispatch(connection, now));
         if let Some(mut udp) = self.udp.take() {
             udp.drain(now);
         }
         let end = now + self.drain;
-        let last_part = (self.drain / 5).min(LAST_PART);
-        self.stage = Stage::Draining {
-            look: end.saturating_sub(last_part),
+        let last_part = (self.drain / 5).min(MAX_LAST_PART);
+        self.lifecycle = Lifecycle::Draining {
+            next_check: end.saturating_sub(last_part),
             end,
             last_part,
         };
     }
 
-    fn tell_summary(&self) {
+    /// Prints the summary: as a record of the JSON log, or as text to standard
+    /// error.
+    fn print_summary(&self) {
         let log = &self.shared.log;
         if !log.is_on() {
             return;
         }
-        let totals = self.shared.census.totals();
+        let totals = self.shared.counters.totals();
         let summary = Summary {
             connections: totals.connections,
             refused: totals.refused,
-            bytes_in: totals.bytes_in,
-            bytes_out: totals.bytes_out,
-            datagrams_in: totals.datagrams_in,
-            datagrams_out: totals.datagrams_out,
+            bytes_received: totals.bytes_received,
+            bytes_sent: totals.bytes_sent,
+            datagrams_received: totals.datagrams_received,
+            datagrams_sent: totals.datagrams_sent,
             cut: totals.cut,
             events_dropped: log.dropped(),
             duration: self.clock.now(),

@@ -1,9 +1,9 @@
-//! From a configuration to a running server: open everything, announce it,
-//! serve.
+//! Starts a server from its configuration: opens the sockets, announces them,
+//! and serves.
 //!
-//! The order is what others rely on: signals are caught before anything is
-//! announced, everything is bound before anything listens, and the log, the
-//! files and descriptors that say "ready" come before the first accept.
+//! Other programs rely on the order: signals are caught before anything is
+//! announced, all sockets are bound before any of them listens, and the log,
+//! files and descriptors that announce the server come before the first accept.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,26 +13,31 @@ use common::app::Reporter;
 use common::signal::{SIGINT, SIGTERM, SIGUSR1, Signals};
 use common::{Error, Exit, Io, Result};
 
-use crate::activation::{self, Inherited, Notify};
-use crate::census::Census;
+use crate::activation::{self, InheritedSocket, Notify};
+use crate::announce::{self, PortFile};
 use crate::clock::Clock;
-use crate::config::{Config, default_place};
-use crate::conn::Shared;
+use crate::config::{Config, default_addr};
+use crate::counters::Counters;
 use crate::event::{Event, Protocol};
 use crate::listen::{self, Listener, Sockets};
-use crate::log::{Lines, Log};
+use crate::log::{Log, StderrQueue};
 use crate::output::Format;
-use crate::ready::{self, PortFile};
 use crate::server::{Server, Setup};
-use crate::sys::Handed;
-use crate::udp::Port;
+use crate::shared::Shared;
+use crate::sys::InheritedFds;
+use crate::udp::UdpSocket;
 
-/// Runs the server to its end. `stdout` is where the log goes.
-pub(crate) fn run(config: &Config, handed: Handed, stdout: OwnedFd, io: &mut Io) -> Result<Exit> {
+/// Runs the server to its end. The log is written to `stdout`.
+pub(crate) fn run(
+    config: &Config,
+    inherited: InheritedFds,
+    stdout: OwnedFd,
+    io: &mut Io,
+) -> Result<Exit> {
     let clock = Clock::start();
     let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1]).map_err(|e| Error::local(&e))?;
-    let inherited = activation::sort(handed.sockets)?;
-    let Some((sockets, connections)) = sockets(config, inherited, io)? else {
+    let inherited_sockets = activation::classify(inherited.sockets)?;
+    let Some((sockets, connections)) = open_sockets(config, inherited_sockets, io)? else {
         return Ok(Exit::Fault);
     };
     let port_file = config.port_file.as_deref().map(PortFile::prepare);
@@ -43,32 +48,34 @@ pub(crate) fn run(config: &Config, handed: Handed, stdout: OwnedFd, io: &mut Io)
             Log::start(File::from(stdout), format, config.verbose).map_err(|e| Error::local(&e))?
         }
     };
-    let complaints = if config.inetd {
+    let stderr = if config.inetd {
         // Standard error may be the connection itself.
-        Lines::none()
+        StderrQueue::disabled()
     } else {
         let stderr = std::io::stderr().as_fd().try_clone_to_owned();
         let stderr = stderr.map_err(|e| Error::local(&e))?;
-        Lines::start(File::from(stderr)).map_err(|e| Error::local(&e))?
+        StderrQueue::start(File::from(stderr)).map_err(|e| Error::local(&e))?
     };
-    let report = Reporter::new("tcpecho-server", Box::new(complaints.clone()));
-    if let Some(seed) = config.made_up_seed
+    let report = Reporter::new("tcpecho-server", Box::new(stderr.clone()));
+    if let Some(seed) = config.generated_seed
         && log.is_on()
     {
-        report.line(format_args!("faults by --seed {seed}"));
+        report.line(format_args!(
+            "faults use a random seed; repeat them with --seed {seed}"
+        ));
     }
     announce(&sockets, &log, port_file)?;
-    if let Some(fd) = handed.ready {
-        ready::write_newline(fd)?;
+    if let Some(fd) = inherited.ready_fd {
+        announce::write_newline(fd)?;
     }
     let notify = Notify::new(io);
-    if let Err(error) = notify.tell("READY=1") {
+    if let Err(error) = notify.send("READY=1") {
         report.line(error);
     }
     let shared = Arc::new(Shared {
         rules: config.rules.clone(),
         log,
-        census: Census::new(config.max_per_ip),
+        counters: Counters::new(config.max_per_ip),
         #[cfg(feature = "tls")]
         tls: config.tls.clone(),
     });
@@ -79,25 +86,25 @@ pub(crate) fn run(config: &Config, handed: Handed, stdout: OwnedFd, io: &mut Io)
         shared,
         clock,
         report,
-        complaints,
+        stderr,
         notify,
     };
     Server::new(config, setup)?.serve()
 }
 
-/// Everything to be served: what was handed down, what was asked for, or the
-/// default. `None` after errors that have been reported.
-fn sockets(
+/// Opens the sockets of the operands or the default, and adds the inherited
+/// ones. Returns `None` after errors that have been reported.
+fn open_sockets(
     config: &Config,
-    inherited: Vec<Inherited>,
+    inherited: Vec<InheritedSocket>,
     io: &mut Io,
 ) -> Result<Option<(Sockets, Vec<OwnedFd>)>> {
-    let default = [default_place()];
-    let places = match &config.places[..] {
+    let default = [default_addr()];
+    let addrs = match &config.addrs[..] {
         [] if inherited.is_empty() => &default[..],
-        places => places,
+        addrs => addrs,
     };
-    let mut sockets = match listen::open(places, &config.listen) {
+    let mut sockets = match listen::open(addrs, &config.listen) {
         Ok(sockets) => sockets,
         Err(errors) => {
             for error in &errors {
@@ -109,32 +116,33 @@ fn sockets(
     let mut connections = Vec::new();
     for socket in inherited {
         match socket {
-            Inherited::Listener(listener) => sockets.listeners.push(listener),
-            Inherited::Port(port) => sockets.ports.push(port),
-            Inherited::Connection(fd) => connections.push(fd),
+            InheritedSocket::Listener(listener) => sockets.listeners.push(listener),
+            InheritedSocket::Udp(socket) => sockets.udp.push(socket),
+            InheritedSocket::Connection(fd) => connections.push(fd),
         }
     }
     Ok(Some((sockets, connections)))
 }
 
-/// Says where it listens: in the log, which a script may wait for, and in the
-/// port file.
+/// Writes the addresses to the log and the port to the port file. The log is
+/// flushed, because scripts wait for its first lines.
 fn announce(sockets: &Sockets, log: &Log, port_file: Option<PortFile<'_>>) -> Result<()> {
     for listener in &sockets.listeners {
         let address = listener.address();
         let protocol = address.protocol();
         log.event(&Event::Listening { address, protocol });
     }
-    // In the text form they share the lines above, unless there are none.
+    // The text form has no protocol, so a UDP socket would repeat the line of
+    // the listener at the same address.
     if sockets.listeners.is_empty() || log.format() == Format::Json {
-        for address in sockets.ports.iter().filter_map(Port::address) {
+        for address in sockets.udp.iter().filter_map(UdpSocket::address) {
             log.event(&Event::Listening {
                 address: &address,
                 protocol: Protocol::Udp,
             });
         }
     }
-    log.settle();
+    log.flush();
     let port = sockets.listeners.iter().find_map(Listener::port);
     match (port_file, port) {
         (Some(file), Some(port)) => file.write(port),

@@ -1,55 +1,61 @@
-//! Deadlines in order, one for each key at most.
+//! Deadlines in order of time, at most one entry per token.
 //!
-//! A connection's deadline mostly moves away from now (each byte puts off the
-//! idle timeout). Only the owner knows that; an entry is moved when it gets
-//! nearer, or when it came up and turned out to be too early. So the busy path
-//! never touches the list.
+//! The deadline of a connection mostly moves away: each byte postpones the idle
+//! timeout. The owner keeps the current deadline; the entry here is changed
+//! only when the deadline becomes earlier, or when the entry expired too early.
+//! So the common case does not touch the set.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Keys by the moment they want to be looked at.
+/// Tokens ordered by the time at which their owners must be called.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     entries: BTreeSet<(Duration, usize)>,
 }
 
 impl Timers {
-    /// Makes sure that `key` comes up at `due` at the latest. `armed` is the
-    /// owner's note of its entry.
-    pub(crate) fn want(&mut self, key: usize, armed: &mut Option<Duration>, due: Option<Duration>) {
+    /// Makes sure that `token` expires at `due` or earlier. `armed` is the time
+    /// of its entry, which the owner stores.
+    pub(crate) fn schedule(
+        &mut self,
+        token: usize,
+        armed: &mut Option<Duration>,
+        due: Option<Duration>,
+    ) {
         let Some(due) = due else { return };
         match *armed {
             Some(earlier) if earlier <= due => {}
             later => {
                 if let Some(later) = later {
-                    self.entries.remove(&(later, key));
+                    self.entries.remove(&(later, token));
                 }
-                self.entries.insert((due, key));
+                self.entries.insert((due, token));
                 *armed = Some(due);
             }
         }
     }
 
-    /// Forgets the entry of a key.
-    pub(crate) fn cancel(&mut self, key: usize, armed: &mut Option<Duration>) {
+    /// Removes the entry of a token.
+    pub(crate) fn cancel(&mut self, token: usize, armed: &mut Option<Duration>) {
         if let Some(due) = armed.take() {
-            self.entries.remove(&(due, key));
+            self.entries.remove(&(due, token));
         }
     }
 
-    /// The next key that has come up; its owner's note is to be cleared.
-    pub(crate) fn pop(&mut self, now: Duration) -> Option<usize> {
-        let (due, key) = *self.entries.first()?;
+    /// Removes and returns the next expired token. The caller must clear the
+    /// owner's `armed`.
+    pub(crate) fn pop_expired(&mut self, now: Duration) -> Option<usize> {
+        let (due, token) = *self.entries.first()?;
         if due > now {
             return None;
         }
         self.entries.pop_first();
-        Some(key)
+        Some(token)
     }
 
-    /// When the next one comes up.
-    pub(crate) fn next(&self) -> Option<Duration> {
+    /// Returns the time of the first entry.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
         self.entries.first().map(|(due, _)| *due)
     }
 }
@@ -63,20 +69,22 @@ mod tests {
     }
 
     #[test]
-    fn one_entry_a_key_and_in_order() {
+    fn tokens_expire_once_and_in_order() {
         let mut timers = Timers::default();
         let (mut a, mut b) = (None, None);
-        timers.want(1, &mut a, Some(ms(30)));
-        timers.want(2, &mut b, Some(ms(20)));
-        // Later: stays. Earlier: moves.
-        timers.want(1, &mut a, Some(ms(40)));
+        timers.schedule(1, &mut a, Some(ms(30)));
+        timers.schedule(2, &mut b, Some(ms(20)));
+        // A later deadline keeps the entry, an earlier one moves it.
+        timers.schedule(1, &mut a, Some(ms(40)));
         assert_eq!(a, Some(ms(30)));
-        timers.want(1, &mut a, Some(ms(10)));
+        timers.schedule(1, &mut a, Some(ms(10)));
         assert_eq!((a, timers.entries.len()), (Some(ms(10)), 2));
-        assert_eq!(timers.next(), Some(ms(10)));
-        assert_eq!(timers.pop(ms(9)), None);
-        assert_eq!(timers.pop(ms(25)), Some(1));
+        assert_eq!(timers.next_deadline(), Some(ms(10)));
+        assert_eq!(timers.pop_expired(ms(9)), None);
+        assert_eq!(timers.pop_expired(ms(10)), Some(1));
+        assert_eq!(timers.pop_expired(ms(10)), None);
         timers.cancel(2, &mut b);
-        assert_eq!((b, timers.pop(ms(99)), timers.next()), (None, None, None));
+        assert_eq!((b, timers.pop_expired(ms(99))), (None, None));
+        assert_eq!(timers.next_deadline(), None);
     }
 }

@@ -1,8 +1,8 @@
-//! TLS on the same loop: rustls between the socket and the machine.
+//! TLS on the event loop: rustls between the socket and the state machine.
 //!
-//! The rules of the plain socket hold: what the socket does not take is waited
-//! for before anything else is read or sent, so a connection holds one piece
-//! at most, and nothing is taken from a peer that does not read.
+//! The rules of plain sockets apply: records that the socket does not accept
+//! are sent before anything else is read or sent. So a connection buffers at
+//! most one chunk, and nothing is read from a peer that does not read.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -20,78 +20,83 @@ use rustls::{ServerConfig, ServerConnection};
 
 use crate::channel;
 
-/// Records taken in one turn before others have theirs, since not every
-/// record has bytes for the machine.
-const ROUNDS: usize = 16;
+/// How often one call reads from the socket before other connections are
+/// served. A single read may return records without application data.
+const MAX_READS: usize = 16;
 
-/// The settings that all sessions share.
-pub(crate) type Settings = Arc<ServerConfig>;
+/// The configuration that all sessions share.
+pub(crate) type TlsConfig = Arc<ServerConfig>;
 
-/// Reads a certificate chain and its key, both PEM.
-pub(crate) fn settings(cert: &Path, key: &Path) -> Result<Settings> {
-    let bad = |what: &str| Error::input(key.display().to_string(), what);
+/// Loads a certificate chain and its private key from PEM files.
+pub(crate) fn load_config(cert: &Path, key: &Path) -> Result<TlsConfig> {
+    let invalid = |why: &str| Error::input(key.display().to_string(), why);
     let chain = common::tls::certificates(cert)?;
     let pem =
         fs::read(key).map_err(|e| Error::local(&e).with_subject(key.display().to_string()))?;
-    let secret = PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|_| bad("the file holds no PEM private key"))?;
+    let private_key = PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|_| invalid("the file holds no PEM private key"))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let settings = ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::new(Kind::System, e.to_string()))?
         .with_no_client_auth()
-        .with_single_cert(chain, secret)
-        .map_err(|e| bad(&explain(&e).sentence))?;
-    Ok(Arc::new(settings))
+        .with_single_cert(chain, private_key)
+        .map_err(|e| invalid(&explain(&e).sentence))?;
+    Ok(Arc::new(config))
 }
 
-/// One TLS connection.
+/// The TLS session of one connection.
 #[derive(Debug)]
 pub(crate) struct Session {
     tls: ServerConnection,
-    /// Decrypted bytes that nobody has asked for yet.
-    input: usize,
-    /// The peer's farewell has come and nobody has been told yet. It may come
-    /// in the same read as the last bytes, and no event follows it then.
-    farewell: bool,
-    /// To be shut down once everything has gone.
-    ending: bool,
-    /// It has been.
-    ended: bool,
+    /// The number of decrypted bytes that have not been returned yet.
+    buffered: usize,
+    /// Whether the peer's close_notify has been received and not returned yet.
+    /// It can arrive in the same read as the last bytes, and no readiness event
+    /// follows then.
+    close_notify_pending: bool,
+    /// Whether the sending side is to be shut down once everything is sent.
+    shutdown_requested: bool,
+    /// Whether the sending side has been shut down.
+    shutdown_done: bool,
 }
 
 impl Session {
-    /// A session before its handshake.
-    pub(crate) fn new(settings: &Settings) -> Result<Self, rustls::Error> {
+    /// Creates a session before its handshake.
+    pub(crate) fn new(config: &TlsConfig) -> Result<Self, rustls::Error> {
         Ok(Self {
-            tls: ServerConnection::new(Arc::clone(settings))?,
-            input: 0,
-            farewell: false,
-            ending: false,
-            ended: false,
+            tls: ServerConnection::new(Arc::clone(config))?,
+            buffered: 0,
+            close_notify_pending: false,
+            shutdown_requested: false,
+            shutdown_done: false,
         })
     }
 
-    pub(crate) fn is_open(&self) -> bool {
+    /// Returns whether the handshake is complete.
+    pub(crate) fn is_established(&self) -> bool {
         !self.tls.is_handshaking()
     }
 
-    pub(crate) fn wants_room(&self) -> bool {
+    /// Returns whether records wait for the socket to become writable.
+    pub(crate) fn wants_write(&self) -> bool {
         self.tls.wants_write()
     }
 
-    pub(crate) fn has_input(&self) -> bool {
-        self.input > 0 || self.farewell
+    /// Returns whether [`Session::recv`] has something to return without
+    /// reading from the socket.
+    pub(crate) fn has_buffered_input(&self) -> bool {
+        self.buffered > 0 || self.close_notify_pending
     }
 
-    /// Handshakes as far as it goes, and sends what waits.
-    pub(crate) fn proceed(&mut self, socket: &impl AsFd) -> Result<(), Errno> {
+    /// Sends buffered records and continues the handshake.
+    pub(crate) fn drive(&mut self, socket: &impl AsFd) -> Result<(), Errno> {
         self.flush(socket)?;
-        for _ in 0..ROUNDS {
-            if self.is_open() || self.wants_room() {
+        for _ in 0..MAX_READS {
+            if self.is_established() || self.wants_write() {
                 break;
             }
-            match self.take_records(socket) {
+            match self.read_records(socket) {
                 Ok(true) => {}
                 Ok(false) => return Err(Errno::CONNRESET),
                 Err(Errno::AGAIN) => break,
@@ -101,29 +106,33 @@ impl Session {
         Ok(())
     }
 
+    /// Returns decrypted bytes, or 0 at the end of file, with or without a
+    /// close_notify alert.
     pub(crate) fn recv(&mut self, socket: &impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_READS {
             match self.tls.reader().read(buffer) {
                 Ok(n) => {
-                    self.input -= n.min(self.input);
-                    self.farewell &= n > 0;
+                    self.buffered -= n.min(self.buffered);
+                    self.close_notify_pending &= n > 0;
                     return Ok(n);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                // An end without a farewell. What came before it is whole.
+                // An end of file without close_notify. The bytes before it
+                // were complete records.
                 Err(_) => return Ok(0),
             }
-            self.take_records(socket)?;
-            if self.wants_room() {
+            self.read_records(socket)?;
+            if self.wants_write() {
                 break;
             }
         }
         Err(Errno::AGAIN)
     }
 
+    /// Encrypts and sends bytes. Accepts none while earlier records wait.
     pub(crate) fn send(&mut self, socket: &impl AsFd, bytes: &[u8]) -> Result<usize, Errno> {
         self.flush(socket)?;
-        if self.wants_room() {
+        if self.wants_write() {
             return Err(Errno::AGAIN);
         }
         let n = self.tls.writer().write(bytes).map_err(|e| errno(&e))?;
@@ -131,57 +140,61 @@ impl Session {
         Ok(n)
     }
 
+    /// Sends close_notify and shuts the sending side of the socket down, at
+    /// once or as soon as all records have been sent.
     pub(crate) fn shutdown(&mut self, socket: &impl AsFd) -> Result<(), Errno> {
-        if !self.ending {
-            self.ending = true;
+        if !self.shutdown_requested {
+            self.shutdown_requested = true;
             self.tls.send_close_notify();
         }
         self.flush(socket)
     }
 
-    /// Reads once and decrypts; false at the end of file.
-    fn take_records(&mut self, socket: &impl AsFd) -> Result<bool, Errno> {
+    /// Reads from the socket once and decrypts complete records. Returns false
+    /// at the end of file.
+    fn read_records(&mut self, socket: &impl AsFd) -> Result<bool, Errno> {
         let n = self
             .tls
-            .read_tls(&mut Plain(socket))
+            .read_tls(&mut SocketStream(socket))
             .map_err(|e| errno(&e))?;
         let Ok(state) = self.tls.process_new_packets() else {
-            // The alert says why; whether it arrives is the peer's affair.
+            // Sends the alert that explains the error; whether it arrives does
+            // not matter here.
             let _ = self.flush(socket);
             return Err(Errno::PROTO);
         };
-        self.input = state.plaintext_bytes_to_read();
-        self.farewell = state.peer_has_closed();
+        self.buffered = state.plaintext_bytes_to_read();
+        self.close_notify_pending = state.peer_has_closed();
         self.flush(socket)?;
         Ok(n > 0)
     }
 
     fn flush(&mut self, socket: &impl AsFd) -> Result<(), Errno> {
         while self.tls.wants_write() {
-            match self.tls.write_tls(&mut Plain(socket)) {
+            match self.tls.write_tls(&mut SocketStream(socket)) {
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(e) => return Err(errno(&e)),
             }
         }
-        if self.ending && !self.ended {
-            self.ended = true;
+        if self.shutdown_requested && !self.shutdown_done {
+            self.shutdown_done = true;
             rustix::net::shutdown(socket, Shutdown::Write)?;
         }
         Ok(())
     }
 }
 
-/// The socket as rustls wants it.
-struct Plain<'a, S>(&'a S);
+/// Adapts a socket to the traits that rustls requires.
+struct SocketStream<'a, S>(&'a S);
 
-impl<S: AsFd> Read for Plain<'_, S> {
+impl<S: AsFd> Read for SocketStream<'_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(channel::recv(self.0, buffer)?)
     }
 }
 
-impl<S: AsFd> Write for Plain<'_, S> {
+impl<S: AsFd> Write for SocketStream<'_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(channel::send(self.0, bytes)?)
     }

@@ -1,11 +1,11 @@
-//! Unix sockets: their paths, permissions, and what is done about a path that a
-//! server left behind.
+//! Unix sockets: their paths, permissions, and stale paths that a server left
+//! behind.
 //!
-//! A path is taken over only if no socket is bound to it any more, which a probe
-//! tells exactly: connecting a datagram socket fails in another way at a stream
-//! socket that exists than at a mere file. Of several servers that find the same
-//! stale path one at a time replaces it, under a lock; the others see its socket
-//! then.
+//! A path is replaced only if no socket is bound to it any more. A probe finds
+//! out reliably: connecting a datagram socket fails with one error if a stream
+//! socket exists, and with another if there is only a file. If several servers
+//! find the same stale path, one at a time replaces it, under a lock; the others
+//! then find its socket.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,14 +18,14 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// How long another server may take to replace a stale path.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait while another server replaces a stale path.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often the lock is tried meanwhile.
-const PAUSE: Duration = Duration::from_millis(5);
+/// The interval between attempts to take the lock.
+const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Binds a socket to a path, with these permission bits from the first moment
-/// on.
+/// Binds a socket to a path, replacing a stale one. The path has the permission
+/// bits `mode` from the moment it exists.
 pub(crate) fn bind(path: &Path, mode: Option<u32>) -> Result<(Socket, SocketFile)> {
     let fail = |e: io::Error| Error::local(&e);
     let address = SockAddr::unix(path).map_err(fail)?;
@@ -33,9 +33,9 @@ pub(crate) fn bind(path: &Path, mode: Option<u32>) -> Result<(Socket, SocketFile
     match bind_with_mode(&socket, &address, mode) {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
             let lock = Lock::take(path)?;
-            refuse_live(path, &address, &e)?;
+            check_stale(path, &address, &e)?;
             match fs::remove_file(path) {
-                // Its server removed it at its own end.
+                // Its server has ended and removed it.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 outcome => outcome.map_err(fail)?,
             }
@@ -44,12 +44,12 @@ pub(crate) fn bind(path: &Path, mode: Option<u32>) -> Result<(Socket, SocketFile
         }
         outcome => outcome.map_err(fail)?,
     }
-    let file = SocketFile::of(path).map_err(fail)?;
+    let file = SocketFile::new(path).map_err(fail)?;
     Ok((socket, file))
 }
 
-/// Binds a socket to a name of the abstract namespace, where there are neither
-/// files nor permissions.
+/// Binds a socket to a name in the abstract namespace, which has neither files
+/// nor permissions.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn bind_abstract(name: &str) -> Result<Socket> {
     let fail = |e: io::Error| Error::local(&e);
@@ -57,13 +57,13 @@ pub(crate) fn bind_abstract(name: &str) -> Result<Socket> {
     let socket = stream().map_err(fail)?;
     match socket.bind(&address) {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-            Err(fail(e).hint("another program listens there"))
+            Err(fail(e).hint("another process uses this socket"))
         }
         outcome => outcome.map_err(fail).map(|()| socket),
     }
 }
 
-/// The same elsewhere.
+/// Returns an error, since only Linux has an abstract namespace.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn bind_abstract(_: &str) -> Result<Socket> {
     Err(Error::new(
@@ -78,7 +78,8 @@ fn stream() -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A change of the mode after the bind would leave a moment with another one.
+/// Binds with a umask that results in `mode`. Changing the mode after the bind
+/// would leave a moment with other permissions.
 fn bind_with_mode(socket: &Socket, address: &SockAddr, mode: Option<u32>) -> io::Result<()> {
     let Some(mode) = mode else {
         return socket.bind(address);
@@ -89,28 +90,31 @@ fn bind_with_mode(socket: &Socket, address: &SockAddr, mode: Option<u32>) -> io:
     outcome
 }
 
-/// An error unless the path is a socket's that no process has any more.
-fn refuse_live(path: &Path, address: &SockAddr, in_use: &io::Error) -> Result<()> {
+/// Returns an error unless the path is a stale socket or does not exist.
+fn check_stale(path: &Path, address: &SockAddr, in_use: &io::Error) -> Result<()> {
     let meta = match fs::symlink_metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         outcome => outcome.map_err(|e| Error::local(&e))?,
     };
     if !meta.file_type().is_socket() {
-        return Err(Error::new(Kind::System, "exists and is not a socket"));
+        return Err(Error::new(
+            Kind::System,
+            "the path exists and is not a socket",
+        ));
     }
     let probe = Socket::new(Domain::UNIX, Type::DGRAM, None).map_err(|e| Error::local(&e))?;
     match probe.connect(address) {
         Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-            Err(Error::local(&e).hint("it is another user's socket"))
+            Err(Error::local(&e).hint("the socket belongs to another user"))
         }
-        // EPROTOTYPE: a stream socket, whether it listens yet or not.
-        _ => Err(Error::local(in_use).hint("another program listens there")),
+        // EPROTOTYPE: a stream socket is bound, whether it listens or not.
+        _ => Err(Error::local(in_use).hint("another process uses this socket")),
     }
 }
 
-/// The right to replace a stale path: a lock on a file beside it, which is
-/// removed with this value.
+/// The right to replace a stale path: a lock on a file beside it. The file is
+/// removed when this value is dropped.
 struct Lock {
     path: PathBuf,
     file: File,
@@ -122,8 +126,8 @@ impl Lock {
         name.push(socket.file_name().unwrap_or_default());
         name.push(".tcpecho-lock");
         let path = socket.with_file_name(name);
-        let about = |e: Error| e.with_subject(path.display().to_string());
-        let deadline = Instant::now() + PATIENCE;
+        let fail = |e: Error| e.with_subject(path.display().to_string());
+        let deadline = Instant::now() + LOCK_TIMEOUT;
         loop {
             let file = File::options()
                 .read(true)
@@ -131,20 +135,20 @@ impl Lock {
                 .create(true)
                 .truncate(false)
                 .mode(0o600)
-                // Neither a link nor a pipe that somebody put there.
+                // A link is not followed, and a pipe does not block.
                 .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
                 .open(&path)
-                .map_err(|e| about(Error::local(&e)))?;
+                .map_err(|e| fail(Error::local(&e)))?;
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                // The one before may have removed the file that was opened.
-                Ok(()) if is_at(&file, &path) => return Ok(Self { path, file }),
+                // The previous owner of the lock may have removed this file.
+                Ok(()) if is_same_file(&file, &path) => return Ok(Self { path, file }),
                 Ok(()) | Err(Errno::INTR) => {}
-                Err(Errno::WOULDBLOCK) => std::thread::sleep(PAUSE),
-                Err(e) => return Err(about(Error::local(&e.into()))),
+                Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_INTERVAL),
+                Err(e) => return Err(fail(Error::local(&e.into()))),
             }
             if Instant::now() >= deadline {
-                let error = Error::new(Kind::System, "another program holds the lock");
-                return Err(about(error));
+                let error = Error::new(Kind::System, "another process holds the lock");
+                return Err(fail(error));
             }
         }
     }
@@ -152,7 +156,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Only what a server made: an empty file.
+        // Servers create empty files; anything else belongs to another program.
         if self
             .file
             .metadata()
@@ -163,7 +167,7 @@ impl Drop for Lock {
     }
 }
 
-fn is_at(file: &File, path: &Path) -> bool {
+fn is_same_file(file: &File, path: &Path) -> bool {
     let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
     match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(a), Ok(b)) => identity(a) == identity(b),
@@ -171,7 +175,8 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// A socket's file, removed with this value if it is still the same file.
+/// The path of a socket. When this value is dropped, the path is removed if it
+/// is still the same file.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -179,7 +184,7 @@ pub(crate) struct SocketFile {
 }
 
 impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
+    fn new(path: &Path) -> io::Result<Self> {
         let meta = fs::symlink_metadata(path)?;
         Ok(Self {
             path: path.to_owned(),
@@ -193,7 +198,7 @@ impl Drop for SocketFile {
         let same = fs::symlink_metadata(&self.path)
             .is_ok_and(|meta| (meta.dev(), meta.ino()) == self.identity);
         if same {
-            // The directory may have been closed to us; then it stays.
+            // Without permission for the directory, the path stays.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -205,18 +210,18 @@ mod tests {
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// A path that a server left behind.
-    fn stale(path: &Path) {
+    /// Creates a path that a server left behind.
+    fn create_stale(path: &Path) {
         let socket = stream().unwrap();
         socket.bind(&SockAddr::unix(path).unwrap()).unwrap();
     }
 
     #[test]
-    fn of_many_that_replace_a_stale_path_one_has_it() {
+    fn only_one_of_many_servers_gets_a_stale_path() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("echo");
         for _ in 0..50 {
-            stale(&path);
+            create_stale(&path);
             let bound = AtomicUsize::new(0);
             let (start, end) = (Barrier::new(8), Barrier::new(8));
             std::thread::scope(|scope| {
@@ -224,7 +229,8 @@ mod tests {
                     scope.spawn(|| {
                         start.wait();
                         let outcome = bind(&path, None);
-                        // Nobody listens yet: bound alone is not stale.
+                        // A bound socket is not stale, even if it does not
+                        // listen yet.
                         end.wait();
                         match outcome {
                             Ok((socket, file)) => {
@@ -245,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_is_no_connection() {
+    fn the_probe_makes_no_connection() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("echo");
         let (socket, _file) = bind(&path, None).unwrap();
@@ -254,25 +260,25 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .ends_with("; another program listens there")
+                .ends_with("; another process uses this socket")
         );
         let error = socket.accept().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]
-    fn files_of_others_are_not_touched() {
+    fn other_files_are_not_touched() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("echo");
         let lock = dir.path().join(".echo.tcpecho-lock");
         let precious = dir.path().join("precious");
         fs::write(&precious, "precious").unwrap();
-        stale(&path);
-        // A link where the lock would be is not followed.
+        create_stale(&path);
+        // A link in place of the lock file is not followed.
         std::os::unix::fs::symlink(&precious, &lock).unwrap();
         assert!(bind(&path, None).is_err());
         fs::remove_file(&lock).unwrap();
-        // A file that is not a lock is not removed.
+        // A file that is not empty is not removed.
         fs::write(&lock, "x").unwrap();
         let (_socket, _file) = bind(&path, None).unwrap();
         assert_eq!(fs::read(&lock).unwrap(), b"x");

@@ -1,10 +1,10 @@
-//! A worker: a loop over the connections it owns.
+//! A worker: an event loop over the connections that it owns.
 //!
-//! Each worker has its own poller, scratch buffer, connections and deadlines,
-//! and shares nothing with the others but counters and the log. With one
-//! worker there is no thread: the accepting loop owns the [`Worker`] and
-//! shares its poller. With more, each has a thread ([`spawn`]) and is spoken
-//! to through its [`Mailbox`].
+//! Each worker has its own poller, scratch buffer, connections and deadlines.
+//! Workers share nothing but the counters and the log. A single worker has no
+//! thread: the accepting loop owns the [`Worker`] and shares its poller. Several
+//! workers have a thread each ([`spawn`]), to which the accepting loop sends
+//! messages through a [`Mailbox`].
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,47 +12,49 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::channel::Channel;
 use crate::clock::Clock;
-use crate::conn::{Conn, Cut, Shared};
+use crate::conn::{Conn, Shutdown};
 use crate::event::Reason;
-use crate::lull::Lull;
-use crate::machine::TAIL_MAX;
-use crate::peer::Peer;
-use crate::readiness::{Interest, Poller, Ready, Watched};
+use crate::machine::SEND_BUFFER_MAX;
+use crate::poller::{Events, Interest, Poller, Registered};
+use crate::shared::Shared;
 use crate::sys;
 use crate::timers::Timers;
+use crate::trim::MemoryTrimmer;
 
-/// An accepted connection on its way to a worker.
+/// A connection that has been accepted and counted, but has no worker yet.
 #[derive(Debug)]
-pub(crate) struct Newcomer {
-    /// The socket, non-blocking.
+pub(crate) struct AcceptedConnection {
+    /// The socket, in non-blocking mode.
     pub(crate) socket: OwnedFd,
-    /// Who it is.
-    pub(crate) peer: Peer,
-    /// Its number, in order of acceptance.
-    pub(crate) number: u64,
+    pub(crate) peer: Address,
+    /// The number of the connection in the order of acceptance.
+    pub(crate) id: u64,
 }
 
-/// Connections and what it takes to serve them.
+/// The connections of one worker and their deadlines.
 #[derive(Debug)]
 pub(crate) struct Worker {
     poller: Arc<Poller>,
-    /// The accepting loop's, to be woken when it waits for a departure.
+    /// The poller of the accepting loop, to wake it when a connection closes.
     acceptor: Arc<Poller>,
     shared: Arc<Shared>,
+    /// The connections by token.
     conns: Vec<Option<Conn<OwnedFd>>>,
+    /// The unused tokens below the length of `conns`.
     free: Vec<usize>,
     timers: Timers,
-    /// The keys that have come up, kept for its memory.
-    due: Vec<usize>,
-    lull: Lull,
+    /// The list of expired tokens, kept to reuse its memory.
+    expired: Vec<usize>,
+    trimmer: MemoryTrimmer,
     scratch: Box<[u8]>,
 }
 
 impl Worker {
-    /// A worker whose connections are registered with `poller`, under small
-    /// keys.
+    /// Creates a worker that registers its connections with `poller`, under
+    /// tokens from 0 on.
     pub(crate) fn new(poller: Arc<Poller>, acceptor: Arc<Poller>, shared: Arc<Shared>) -> Self {
         Self {
             poller,
@@ -61,203 +63,198 @@ impl Worker {
             conns: Vec::new(),
             free: Vec::new(),
             timers: Timers::default(),
-            due: Vec::new(),
-            lull: Lull::default(),
-            scratch: vec![0; TAIL_MAX].into_boxed_slice(),
+            expired: Vec::new(),
+            trimmer: MemoryTrimmer::default(),
+            scratch: vec![0; SEND_BUFFER_MAX].into_boxed_slice(),
         }
     }
 
-    /// Takes a connection over.
-    pub(crate) fn adopt(&mut self, newcomer: Newcomer, now: Duration) {
-        let Newcomer {
-            socket,
-            peer,
-            number,
-        } = newcomer;
-        let key = self.free.pop().unwrap_or(self.conns.len());
-        let watched = Watched::new(socket, &self.poller, key, Interest::Read);
-        let (Ok(socket), Ok(channel)) = (watched, Channel::new(&self.shared)) else {
-            // The system is short of something; the peer sees a close.
-            self.free.push(key);
-            if key == self.conns.len() {
+    /// Adds a connection and sends its greeting.
+    pub(crate) fn add(&mut self, connection: AcceptedConnection, now: Duration) {
+        let AcceptedConnection { socket, peer, id } = connection;
+        let token = self.free.pop().unwrap_or(self.conns.len());
+        let registered = Registered::new(socket, &self.poller, token, Interest::Read);
+        let (Ok(socket), Ok(channel)) = (registered, Channel::new(&self.shared)) else {
+            // The system lacks a resource. The peer sees that the connection
+            // is closed.
+            self.free.push(token);
+            if token == self.conns.len() {
                 self.conns.push(None);
             }
-            return self.leave(&peer);
-        };
-        let conn = Conn::new(socket, channel, peer, number, &self.shared, now);
-        if key == self.conns.len() {
-            self.conns.push(Some(conn));
-        } else {
-            self.conns[key] = Some(conn);
-        }
-        self.lull.came(self.open());
-        if self.shared.rules.greeting.is_empty() {
-            self.arm(key, now);
-        } else {
-            self.event(key, now);
-        }
-    }
-
-    /// A socket is ready.
-    pub(crate) fn event(&mut self, key: usize, now: Duration) {
-        let Some(Some(conn)) = self.conns.get_mut(key) else {
+            if self.shared.counters.connection_closed(&peer, Reason::Error) {
+                self.wake_acceptor();
+            }
             return;
         };
-        match conn.turn(&self.shared, &mut self.scratch, now) {
-            None => self.arm(key, now),
-            Some(reason) => self.close(key, reason, now),
+        let conn = Conn::new(socket, channel, peer, id, &self.shared.rules, now);
+        if token == self.conns.len() {
+            self.conns.push(Some(conn));
+        } else {
+            self.conns[token] = Some(conn);
+        }
+        self.trimmer.connection_opened(self.open_connections());
+        if self.shared.rules.greeting.is_empty() {
+            self.schedule_timer(token, now);
+        } else {
+            self.on_ready(token, now);
         }
     }
 
-    /// Looks once at every connection whose deadline has come: one that is due
-    /// again at once waits until the others have had their turn.
-    pub(crate) fn timeouts(&mut self, now: Duration) {
-        let mut due = std::mem::take(&mut self.due);
-        while let Some(key) = self.timers.pop(now) {
-            due.push(key);
+    /// Handles a readiness event.
+    pub(crate) fn on_ready(&mut self, token: usize, now: Duration) {
+        let Some(Some(conn)) = self.conns.get_mut(token) else {
+            return;
+        };
+        match conn.on_ready(&self.shared, &mut self.scratch, now) {
+            None => self.schedule_timer(token, now),
+            Some(reason) => self.close(token, reason, now),
         }
-        for key in due.drain(..) {
-            let Some(Some(conn)) = self.conns.get_mut(key) else {
+    }
+
+    /// Handles each expired deadline once. A connection that is due again
+    /// immediately waits until the others have been served.
+    pub(crate) fn on_timeouts(&mut self, now: Duration) {
+        let mut expired = std::mem::take(&mut self.expired);
+        while let Some(token) = self.timers.pop_expired(now) {
+            expired.push(token);
+        }
+        for token in expired.drain(..) {
+            let Some(Some(conn)) = self.conns.get_mut(token) else {
                 continue;
             };
-            conn.armed = None;
-            match conn.timeout(&self.shared, &mut self.scratch, now) {
-                None => self.arm(key, now),
-                Some(reason) => self.close(key, reason, now),
+            conn.timer = None;
+            match conn.on_timeout(&self.shared, &mut self.scratch, now) {
+                None => self.schedule_timer(token, now),
+                Some(reason) => self.close(token, reason, now),
             }
         }
-        self.due = due;
-        let open = self.open();
-        if self.lull.is_here(open, now) {
+        self.expired = expired;
+        let open = self.open_connections();
+        if self.trimmer.take_due(open, now) {
             if open == 0 {
                 (self.conns, self.free) = (Vec::new(), Vec::new());
             }
-            sys::release_memory();
+            sys::trim_heap();
         }
     }
 
-    /// When [`Worker::timeouts`] has something to do.
+    /// Returns when to call [`Worker::on_timeouts`].
     pub(crate) fn deadline(&self) -> Option<Duration> {
         self.timers
-            .next()
+            .next_deadline()
             .into_iter()
-            .chain(self.lull.deadline())
+            .chain(self.trimmer.deadline())
             .min()
     }
 
-    /// How many connections it has.
-    fn open(&self) -> usize {
+    fn open_connections(&self) -> usize {
         self.conns.len() - self.free.len()
     }
 
     /// Ends connections from this side.
-    pub(crate) fn cut(&mut self, cut: Cut, now: Duration) {
-        for key in 0..self.conns.len() {
-            let Some(conn) = &mut self.conns[key] else {
+    pub(crate) fn shut_down(&mut self, shutdown: Shutdown, now: Duration) {
+        for token in 0..self.conns.len() {
+            let Some(conn) = &mut self.conns[token] else {
                 continue;
             };
-            match conn.cut(&self.shared, cut, now) {
-                None => self.arm(key, now),
-                Some(reason) => self.close(key, reason, now),
+            match conn.shut_down(&self.shared, shutdown, now) {
+                None => self.schedule_timer(token, now),
+                Some(reason) => self.close(token, reason, now),
             }
         }
     }
 
-    /// Ends all that are left, at once: the run is over.
-    pub(crate) fn abandon(&mut self, now: Duration) {
-        for key in 0..self.conns.len() {
-            if let Some(conn) = &self.conns[key] {
-                let reason = conn.abandoned();
-                self.close(key, reason, now);
+    /// Closes all connections immediately, at the end of the run.
+    pub(crate) fn close_all(&mut self, now: Duration) {
+        for token in 0..self.conns.len() {
+            if let Some(conn) = &self.conns[token] {
+                let reason = conn.reason_if_closed_now();
+                self.close(token, reason, now);
             }
         }
     }
 
-    fn arm(&mut self, key: usize, now: Duration) {
-        if let Some(conn) = &mut self.conns[key] {
+    fn schedule_timer(&mut self, token: usize, now: Duration) {
+        if let Some(conn) = &mut self.conns[token] {
             let due = conn.deadline(&self.shared, now);
-            self.timers.want(key, &mut conn.armed, due);
+            self.timers.schedule(token, &mut conn.timer, due);
         }
     }
 
-    fn close(&mut self, key: usize, reason: Reason, now: Duration) {
-        let Some(mut conn) = self.conns[key].take() else {
+    fn close(&mut self, token: usize, reason: Reason, now: Duration) {
+        let Some(mut conn) = self.conns[token].take() else {
             return;
         };
-        self.timers.cancel(key, &mut conn.armed);
-        self.free.push(key);
-        self.lull.went(self.open(), now);
-        let wake = conn.farewell(&self.shared, reason, now);
-        // Closed before the accepting loop hears of it: it may want the
-        // descriptor.
+        self.timers.cancel(token, &mut conn.timer);
+        self.free.push(token);
+        self.trimmer.connection_closed(self.open_connections(), now);
+        let wake = conn.report_closed(&self.shared, reason, now);
+        // Closes the descriptor before the accepting loop wakes up, which may
+        // wait for one.
         drop(conn);
         if wake {
             self.wake_acceptor();
         }
     }
 
-    fn leave(&self, peer: &Peer) {
-        if self.shared.census.leave(peer, Reason::Error) {
-            self.wake_acceptor();
-        }
-    }
-
     fn wake_acceptor(&self) {
-        // It fails only without an eventfd, and then nothing works.
-        let _ = self.acceptor.notify();
+        // Waking fails only if the eventfd is invalid, which cannot happen.
+        let _ = self.acceptor.wake();
     }
 }
 
-/// What a worker's thread finds when it wakes up.
+/// The messages that a worker's thread has not handled yet.
 #[derive(Debug, Default)]
-struct Inbox {
-    newcomers: Vec<Newcomer>,
-    cut: Option<Cut>,
+struct Messages {
+    connections: Vec<AcceptedConnection>,
+    shutdown: Option<Shutdown>,
     stop: bool,
 }
 
-/// How the accepting loop speaks to a worker's thread.
+/// Sends messages to a worker's thread.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     poller: Arc<Poller>,
-    inbox: Arc<Mutex<Inbox>>,
+    messages: Arc<Mutex<Messages>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Mailbox {
-    /// Hands a connection over.
-    pub(crate) fn hand(&self, newcomer: Newcomer) {
+    /// Passes a connection to the worker.
+    pub(crate) fn dispatch(&self, connection: AcceptedConnection) {
         let was_empty = {
-            let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-            inbox.newcomers.push(newcomer);
-            inbox.newcomers.len() == 1
+            let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+            messages.connections.push(connection);
+            messages.connections.len() == 1
         };
         if was_empty {
-            let _ = self.poller.notify();
+            let _ = self.poller.wake();
         }
     }
 
-    /// Ends its connections.
-    pub(crate) fn cut(&self, cut: Cut) {
-        self.tell(|inbox| inbox.cut = Some(cut));
+    /// Makes the worker end its connections.
+    pub(crate) fn shut_down(&self, shutdown: Shutdown) {
+        self.send(|messages| messages.shutdown = Some(shutdown));
     }
 
-    /// Ends the thread.
+    /// Makes the worker close its connections, and waits until its thread has
+    /// ended.
     pub(crate) fn stop(&mut self) {
-        self.tell(|inbox| inbox.stop = true);
+        self.send(|messages| messages.stop = true);
         if let Some(thread) = self.thread.take() {
-            // Its error has been sent; a panic ends the process.
+            // The thread has sent its error, if any, and a panic ends the
+            // process.
             let _ = thread.join();
         }
     }
 
-    fn tell(&self, word: impl FnOnce(&mut Inbox)) {
-        word(&mut self.inbox.lock().unwrap_or_else(PoisonError::into_inner));
-        let _ = self.poller.notify();
+    fn send(&self, message: impl FnOnce(&mut Messages)) {
+        message(&mut self.messages.lock().unwrap_or_else(PoisonError::into_inner));
+        let _ = self.poller.wake();
     }
 }
 
-/// Starts a worker on a thread of its own.
+/// Starts a worker on its own thread.
 pub(crate) fn spawn(
     index: usize,
     acceptor: &Arc<Poller>,
@@ -265,10 +262,10 @@ pub(crate) fn spawn(
     clock: Clock,
     failures: &mpsc::Sender<io::Error>,
 ) -> io::Result<Mailbox> {
-    spawn_on(Poller::new()?, index, acceptor, shared, clock, failures)
+    spawn_with_poller(Poller::new()?, index, acceptor, shared, clock, failures)
 }
 
-fn spawn_on(
+fn spawn_with_poller(
     poller: Poller,
     index: usize,
     acceptor: &Arc<Poller>,
@@ -277,59 +274,59 @@ fn spawn_on(
     failures: &mpsc::Sender<io::Error>,
 ) -> io::Result<Mailbox> {
     let poller = Arc::new(poller);
-    let inbox = Arc::new(Mutex::new(Inbox::default()));
+    let messages = Arc::new(Mutex::new(Messages::default()));
     let mut worker = Worker::new(
         Arc::clone(&poller),
         Arc::clone(acceptor),
         Arc::clone(shared),
     );
-    let (letters, wakes) = (Arc::clone(&inbox), Arc::clone(&poller));
+    let (inbox, wait_on) = (Arc::clone(&messages), Arc::clone(&poller));
     let failures = failures.clone();
     let thread = thread::Builder::new()
         .name(format!("worker-{index}"))
         .spawn(move || {
-            if let Err(e) = serve(&mut worker, &wakes, &letters, clock) {
-                // Nobody listens only when the server has ended.
+            if let Err(e) = run(&mut worker, &wait_on, &inbox, clock) {
+                // The receiver is gone only if the server has ended.
                 let _ = failures.send(e);
                 worker.wake_acceptor();
             }
         })?;
     Ok(Mailbox {
         poller,
-        inbox,
+        messages,
         thread: Some(thread),
     })
 }
 
-/// Serves until told to stop; an error if waiting fails, for then nothing can
-/// be served any more.
-fn serve(
+/// Runs the event loop until the stop message. Returns an error if waiting
+/// fails, because then no connection can be served.
+fn run(
     worker: &mut Worker,
     poller: &Poller,
-    inbox: &Mutex<Inbox>,
+    inbox: &Mutex<Messages>,
     clock: Clock,
 ) -> io::Result<()> {
-    let mut ready = Ready::new();
+    let mut events = Events::new();
     loop {
-        worker.shared.log.flush();
+        worker.shared.log.wake_writer();
         let now = clock.now();
         let timeout = worker.deadline().map(|due| due.saturating_sub(now));
-        poller.wait(&mut ready, timeout)?;
+        poller.wait(&mut events, timeout)?;
         let now = clock.now();
-        for key in ready.keys() {
-            worker.event(key, now);
+        for token in events.tokens() {
+            worker.on_ready(token, now);
         }
-        let letters = std::mem::take(&mut *inbox.lock().unwrap_or_else(PoisonError::into_inner));
-        for newcomer in letters.newcomers {
-            worker.adopt(newcomer, now);
+        let messages = std::mem::take(&mut *inbox.lock().unwrap_or_else(PoisonError::into_inner));
+        for connection in messages.connections {
+            worker.add(connection, now);
         }
-        if let Some(cut) = letters.cut {
-            worker.cut(cut, now);
+        if let Some(shutdown) = messages.shutdown {
+            worker.shut_down(shutdown, now);
         }
-        worker.timeouts(now);
-        if letters.stop {
-            worker.abandon(now);
-            worker.shared.log.flush();
+        worker.on_timeouts(now);
+        if messages.stop {
+            worker.close_all(now);
+            worker.shared.log.wake_writer();
             return Ok(());
         }
     }
@@ -338,27 +335,52 @@ fn serve(
 #[cfg(all(test, any(target_os = "linux", target_os = "android")))]
 mod tests {
     use super::*;
-    use crate::census::Census;
+    use crate::counters::Counters;
     use crate::log::Log;
     use crate::machine::Rules;
 
-    #[test]
-    fn a_worker_that_cannot_wait_says_so() {
-        let acceptor = Arc::new(Poller::new().unwrap());
-        let shared = Arc::new(Shared {
+    fn shared() -> Arc<Shared> {
+        Arc::new(Shared {
             rules: Rules::default(),
             log: Log::silent(),
-            census: Census::new(None),
+            counters: Counters::new(None),
             #[cfg(feature = "tls")]
             tls: None,
-        });
-        let (failures, failed) = mpsc::channel();
+        })
+    }
+
+    #[test]
+    fn a_worker_that_cannot_wait_reports_its_error() {
+        let acceptor = Arc::new(Poller::new().unwrap());
+        let (sender, failures) = mpsc::channel();
         let (broken, clock) = (Poller::broken().unwrap(), Clock::start());
-        let mut mailbox = spawn_on(broken, 0, &acceptor, &shared, clock, &failures).unwrap();
-        // No timeout: without its notice this would hang.
-        acceptor.wait(&mut Ready::new(), None).unwrap();
-        let error = failed.try_recv().unwrap();
+        let mut mailbox =
+            spawn_with_poller(broken, 0, &acceptor, &shared(), clock, &sender).unwrap();
+        // Without a timeout, a missing wake-up would hang here.
+        acceptor.wait(&mut Events::new(), None).unwrap();
+        let error = failures.try_recv().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         mailbox.stop();
+    }
+
+    #[test]
+    fn the_tokens_of_closed_connections_are_reused() {
+        let poller = Arc::new(Poller::new().unwrap());
+        let mut worker = Worker::new(Arc::clone(&poller), Arc::clone(&poller), shared());
+        for id in 0..20 {
+            let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+            near.set_nonblocking(true).unwrap();
+            let peer = Address::Unnamed(id);
+            let socket = near.into();
+            worker.shared.counters.connection_opened(&peer);
+            worker.add(AcceptedConnection { socket, peer, id }, Duration::ZERO);
+            drop(far);
+            let token = (id % 2) as usize;
+            // One connection is always open.
+            if id > 0 {
+                worker.close(token ^ 1, Reason::Eof, Duration::ZERO);
+            }
+        }
+        assert_eq!((worker.conns.len(), worker.open_connections()), (2, 1));
     }
 }

@@ -1,51 +1,66 @@
-//! The rows of tcpecho-server: beside a floor that does nothing but echo, and
-//! beside socat, ncat and xinetd.
+//! The rows of tcpecho-server: compared with the floor, a server that does
+//! nothing but echo, and with socat, ncat and xinetd.
 
-mod arena;
+mod runner;
 
-use self::arena::{Arena, Figure, Server};
+use self::runner::{Figure, Runner, Server};
 use super::rows::absent;
 use super::{Row, Shop, Target};
 use crate::Outcome;
 
-/// Bytes of user memory that an idle connection may cost.
+/// The acceptable memory of an idle connection, in bytes.
 const IDLE_LIMIT: f64 = 0.3 * 1024.0;
 
-/// All of them.
+/// Measures all rows of the tool.
 pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
     let mut rows = Vec::new();
-    let arena = Arena::build(shop)?;
-    if !arena.is_pinned() {
+    let runner = Runner::new(shop)?;
+    if !runner.is_pinned() {
         rows.push(absent(
             "tcpecho-server: pinned",
-            "one processor, or no taskset",
+            "only one processor, or no taskset",
         ));
     }
-    rows.extend(messages(&arena)?);
-    rows.extend(connections(&arena)?);
-    rows.extend(bulk(&arena)?);
-    rows.extend(idle(&arena)?);
+    rows.extend(messages(&runner)?);
+    rows.extend(connections(&runner)?);
+    rows.extend(bulk(&runner)?);
+    rows.extend(idle(&runner)?);
     Ok(rows)
 }
 
-/// 64 bytes there and back.
-fn messages(arena: &Arena<'_>) -> Outcome<Vec<Row>> {
+/// Measures exchanges of 64 bytes.
+fn messages(runner: &Runner<'_>) -> Outcome<Vec<Row>> {
     let mut rows = Vec::new();
-    for (what, count, depth, cpu, p99) in [
+    for (load, count, depth, cpu, p99) in [
         ("50 connections", "50", "1", 1.10, None),
         ("1,000 connections", "1000", "1", 1.10, Some(1.3)),
-        ("50 connections, 16 deep", "50", "16", 1.15, None),
+        ("50 connections, 16 in flight", "50", "16", 1.15, None),
     ] {
-        let duel = arena.compete(&["rr", count, "300", "64", depth], Server::Floor)?;
-        let row = |figure: &str, values, unit, target| {
-            let what = format!("tcpecho-server: {what}, {figure}");
-            beside(what, values, unit, Server::Floor, target)
+        let compared = runner.compare(&["rr", count, "300", "64", depth], Server::Floor)?;
+        let floor_row = |figure: &str, values, unit, target| {
+            let what = format!("tcpecho-server: {load}, {figure}");
+            row(what, values, unit, Server::Floor, target)
         };
-        rows.push(row("CPU a message", duel.cpu_us, "us", Target::AtMost(cpu)));
+        rows.push(floor_row(
+            "CPU per message",
+            compared.cpu_us,
+            "us",
+            Target::AtMost(cpu),
+        ));
         if let Some(limit) = p99 {
-            rows.push(row("p99", duel.p99_us, "us", Target::AtMost(limit)));
+            rows.push(floor_row(
+                "p99",
+                compared.p99_us,
+                "us",
+                Target::AtMost(limit),
+            ));
         }
-        rows.push(row("messages a second", duel.rate, "/s", Target::Open));
+        rows.push(floor_row(
+            "messages per second",
+            compared.rate,
+            "/s",
+            Target::Open,
+        ));
     }
     for (peer, target) in [
         (Server::Socat, Target::AtLeast(2.5)),
@@ -53,45 +68,46 @@ fn messages(arena: &Arena<'_>) -> Outcome<Vec<Row>> {
         (Server::Xinetd, Target::Open),
     ] {
         let load = ["rr", "50", "300", "64", "1"];
-        let what = "tcpecho-server: 50 connections, messages a second";
-        rows.push(against(arena, what, &load, peer, target)?);
+        let what = "tcpecho-server: 50 connections, messages per second";
+        rows.push(against(runner, what, &load, peer, target)?);
     }
     Ok(rows)
 }
 
-/// Connect, one echo, close; 32 in parallel.
-fn connections(arena: &Arena<'_>) -> Outcome<Vec<Row>> {
+/// Measures connections with one exchange each, 32 in parallel.
+fn connections(runner: &Runner<'_>) -> Outcome<Vec<Row>> {
     let load = ["crr", "32", "300", "64"];
-    let what = "tcpecho-server: connections a second";
+    let what = "tcpecho-server: connections per second";
     let mut rows = Vec::new();
     for (peer, target) in [
         (Server::Floor, Target::AtLeast(0.85)),
         (Server::OursLogging, Target::Open),
         (Server::Socat, Target::AtLeast(8.0)),
     ] {
-        rows.push(against(arena, what, &load, peer, target)?);
+        rows.push(against(runner, what, &load, peer, target)?);
     }
     Ok(rows)
 }
 
-/// One GiB, every byte compared by the generator.
-fn bulk(arena: &Arena<'_>) -> Outcome<Vec<Row>> {
+/// Measures the transfer of one GiB. The generator compares every byte.
+fn bulk(runner: &Runner<'_>) -> Outcome<Vec<Row>> {
     [("1", "1 connection"), ("4", "4 connections")]
         .into_iter()
-        .map(|(count, what)| {
-            let duel = arena.compete(&["bulk", count, "1024"], Server::Floor)?;
-            let mut rate = duel.rate;
+        .map(|(count, connections)| {
+            let compared = runner.compare(&["bulk", count, "1024"], Server::Floor)?;
+            let mut rate = compared.rate;
             rate.ours /= 1e6;
             rate.theirs /= 1e6;
-            let what = format!("tcpecho-server: bulk 1 GiB, {what}");
+            let what = format!("tcpecho-server: bulk 1 GiB, {connections}");
             let target = Target::AtLeast(0.85);
-            Ok(beside(what, rate, "MB/s", Server::Floor, target))
+            Ok(row(what, rate, "MB/s", Server::Floor, target))
         })
         .collect()
 }
 
-fn idle(arena: &Arena<'_>) -> Outcome<Vec<Row>> {
-    let (bytes, cpu) = arena.idle(10_000)?;
+/// Measures the memory and processor time of idle connections.
+fn idle(runner: &Runner<'_>) -> Outcome<Vec<Row>> {
+    let (bytes, cpu) = runner.idle(10_000)?;
     let limit = |what: &str, ours: String, theirs: &str, ratio: f64| Row {
         what: format!("tcpecho-server: 10,000 idle, {what}"),
         ours,
@@ -101,13 +117,13 @@ fn idle(arena: &Arena<'_>) -> Outcome<Vec<Row>> {
     };
     Ok(vec![
         limit(
-            "memory each",
+            "memory per connection",
             format!("{:.2} KiB", bytes / 1024.0),
             "limit 0.3 KiB",
             bytes / IDLE_LIMIT,
         ),
         limit(
-            "CPU in a second",
+            "CPU per second",
             format!("{:.1} ms", cpu * 1e3),
             "limit 1 ms",
             cpu * 1e3,
@@ -115,24 +131,24 @@ fn idle(arena: &Arena<'_>) -> Outcome<Vec<Row>> {
     ])
 }
 
-/// A row of rates beside a peer, if that is installed.
+/// Compares rates with another server, if it is installed.
 fn against(
-    arena: &Arena<'_>,
+    runner: &Runner<'_>,
     what: &str,
     load: &[&str],
     peer: Server,
     target: Target,
 ) -> Outcome<Row> {
-    if !peer.is_here() {
+    if !peer.is_installed() {
         let why = format!("{} not installed", peer.name());
         return Ok(absent(what, &why));
     }
-    let duel = arena.compete(load, peer)?;
-    Ok(beside(what.to_owned(), duel.rate, "/s", peer, target))
+    let compared = runner.compare(load, peer)?;
+    Ok(row(what.to_owned(), compared.rate, "/s", peer, target))
 }
 
-/// Ours over theirs.
-fn beside(what: String, values: Figure, unit: &str, peer: Server, target: Target) -> Row {
+/// Makes a row of a compared figure.
+fn row(what: String, values: Figure, unit: &str, peer: Server, target: Target) -> Row {
     let show = |value: f64| {
         if value < 1000.0 {
             format!("{value:.2} {unit}")

@@ -1,5 +1,5 @@
-//! tcpecho-server with socat and ncat as clients, and tcpecho-client with the
-//! same two as servers.
+//! tcpecho-server with socat and ncat as clients, and started by xinetd and
+//! systemd; tcpecho-client with socat and ncat as servers.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use super::{Bench, accepts, free_port};
 use crate::Outcome;
 use crate::exec::{Background, Exec};
 
-/// Enough to fill every buffer between the two several times.
+/// A number of bytes that fills every buffer in between several times.
 const LARGE: usize = 4 << 20;
 
-/// Bytes of every value, without a short period.
+/// Returns bytes of all values, without a short period.
 fn payload(size: usize) -> Vec<u8> {
     (0..size).map(|n| ((n * n / 7) ^ (n >> 8)) as u8).collect()
 }
 
-/// socat sends, half-closes, and must get every byte back.
+/// socat sends, half-closes, and must receive every byte.
 pub(super) fn server_socat(bench: &Bench) -> Outcome<String> {
     with_server(bench, socat)
 }
 
-/// The same by ncat.
+/// ncat sends, half-closes, and must receive every byte.
 pub(super) fn server_ncat(bench: &Bench) -> Outcome<String> {
     with_server(bench, |addr| {
         let (host, port) = addr.rsplit_once(':').unwrap_or((addr, ""));
@@ -41,15 +41,15 @@ fn with_server(bench: &Bench, client: impl Fn(&str) -> Exec) -> Outcome<String> 
         .split(['\t', ' '])
         .nth(1)
         .ok_or_else(|| format!("no address in {line:?}"))?;
-    let done = exchange(addr, client)?;
+    let summary = exchange(addr, client)?;
     let code = server.terminate()?;
     if code != 0 {
         return Err(format!("tcpecho-server ended with status {code}"));
     }
-    Ok(done)
+    Ok(summary)
 }
 
-/// Messages of several sizes there and back.
+/// Sends payloads of several sizes and compares their echoes.
 fn exchange(addr: &str, client: impl Fn(&str) -> Exec) -> Outcome<String> {
     for size in [1, 1000, LARGE] {
         let sent = payload(size);
@@ -60,15 +60,15 @@ fn exchange(addr: &str, client: impl Fn(&str) -> Exec) -> Outcome<String> {
         done.expect_code(0)?;
         if done.stdout != sent {
             return Err(format!(
-                "{} of {size} bytes came back, or others",
+                "the echo of {size} bytes has {} bytes, or other contents",
                 done.stdout.len()
             ));
         }
     }
-    Ok(format!("{} bytes there and back", 1001 + LARGE))
+    Ok(format!("{} bytes echoed", 1001 + LARGE))
 }
 
-/// xinetd accepts and starts `--inetd` for each connection.
+/// xinetd accepts connections and starts `--inetd` for each of them.
 pub(super) fn server_xinetd(bench: &Bench) -> Outcome<String> {
     let port = free_port()?;
     let program = bench.bins.tool("tcpecho-server");
@@ -91,7 +91,8 @@ pub(super) fn server_xinetd(bench: &Bench) -> Outcome<String> {
     exchange(&format!("127.0.0.1:{port}"), socat)
 }
 
-/// systemd's own tool listens, and starts the server at the first connection.
+/// systemd-socket-activate listens and starts the server when the first client
+/// connects.
 pub(super) fn server_systemd(bench: &Bench) -> Outcome<String> {
     let port = free_port()?;
     let addr = format!("127.0.0.1:{port}");
@@ -100,14 +101,14 @@ pub(super) fn server_systemd(bench: &Bench) -> Outcome<String> {
     let args = ["-l", &addr, &program, "-q"].map(str::to_owned);
     let mut server = Background::start("systemd-socket-activate", args, &log)?;
     server.until(|| accepts(port))?;
-    let done = exchange(&addr, socat)?;
+    let summary = exchange(&addr, socat)?;
     match server.terminate()? {
-        0 => Ok(done),
+        0 => Ok(summary),
         code => Err(format!("tcpecho-server ended with status {code}")),
     }
 }
 
-/// socat answers with what it gets.
+/// tcpecho-client exchanges messages with socat as an echo server.
 pub(super) fn client_socat(bench: &Bench) -> Outcome<String> {
     with_peer(bench, LARGE, &[], |port| {
         let listen = format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork");
@@ -115,10 +116,10 @@ pub(super) fn client_socat(bench: &Bench) -> Outcome<String> {
     })
 }
 
-/// ncat answers with what it gets. It writes to `cat` without reading from it,
-/// so more than a pipe holds makes the two wait for each other; and it drops
-/// what is on its way when the client half-closes, so the bytes go as a
-/// message, which is verified.
+/// tcpecho-client exchanges messages with ncat as an echo server. ncat writes to
+/// `cat` without reading from it, so more bytes than a pipe holds would block
+/// both. When the client half-closes, ncat drops the bytes in flight, so they are
+/// sent as a message.
 pub(super) fn client_ncat(bench: &Bench) -> Outcome<String> {
     with_peer(bench, 48 * 1024, &["--file", "-"], |port| {
         let args = ["-l", "-k", "127.0.0.1", &port.to_string(), "-e", "/bin/cat"];
@@ -137,8 +138,8 @@ fn with_peer(
     let mut server = Background::start(program, args, &bench.dir().join("peer.log"))?;
     server.until(|| accepts(port))?;
     let addr = format!("127.0.0.1:{port}");
-    // The message mode: verified by the client itself.
-    let message = "a message, and nothing but the message";
+    // With a message, the client compares the echo.
+    let message = "a message with several words";
     let printed = bench.tool("tcpecho-client", [&addr, message]).text()?;
     if printed != message {
         return Err(format!("printed {printed:?} instead of the message"));
@@ -147,7 +148,7 @@ fn with_peer(
         .tool("tcpecho-client", [&addr, "one", "--expect", "two"])
         .run()?
         .expect_code(1)?;
-    // Stdin: everything through, and with the filter mode a half-close.
+    // Without a message, it sends standard input and half-closes.
     let sent = payload(size);
     let done = bench
         .tool("tcpecho-client", [addr.as_str()].iter().chain(options))
@@ -157,9 +158,9 @@ fn with_peer(
     done.expect_code(0)?;
     if done.stdout != sent {
         return Err(format!(
-            "{} of {size} bytes came back, or others",
+            "the echo of {size} bytes has {} bytes, or other contents",
             done.stdout.len()
         ));
     }
-    Ok(format!("{size} bytes there and back, and a message"))
+    Ok(format!("{size} bytes and a message echoed"))
 }

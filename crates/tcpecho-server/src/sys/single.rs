@@ -1,5 +1,5 @@
-//! Datagrams one by one, for systems without `recvmmsg`: the same face as
-//! `batch.rs`. Here the answer leaves from the address that routing chooses.
+//! Datagrams one by one, for systems without `recvmmsg`; the same interface as
+//! `batch.rs`. Replies are sent from the address that routing selects.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,78 +7,74 @@ use std::os::fd::AsFd;
 
 use rustix::net::{RecvFlags, SendFlags};
 
-/// Datagrams moved at once.
+/// The largest number of datagrams per system call.
 pub(crate) const BATCH: usize = 1;
 
-/// The largest datagram there is.
-const SIZE: usize = 65_535;
+/// The largest possible size of a datagram.
+const MAX_DATAGRAM: usize = 65_535;
 
-/// Where a datagram came to: not known here, so an answer to a group cannot be
-/// told from others.
+/// The local address at which a datagram arrived, which is not known on these
+/// systems.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Arrival {
-    /// Never set.
-    pub(crate) group: bool,
+pub(crate) struct PacketInfo {
+    /// Whether the datagram was sent to a broadcast or multicast address;
+    /// always false.
+    pub(crate) is_group: bool,
 }
 
-/// One received datagram.
+/// A received datagram in the receive buffer.
 #[derive(Debug)]
 pub(crate) struct Datagram<'a> {
-    /// Its bytes.
     pub(crate) data: &'a mut [u8],
-    /// Who sent it.
-    pub(crate) from: SocketAddr,
-    /// Where it came to.
-    pub(crate) arrival: Arrival,
+    pub(crate) source: SocketAddr,
+    pub(crate) pktinfo: PacketInfo,
 }
 
-/// A datagram to be sent.
+/// A reply to a datagram.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer<'a> {
-    /// Its bytes.
+pub(crate) struct Reply<'a> {
     pub(crate) data: &'a [u8],
-    /// To whom.
-    pub(crate) to: SocketAddr,
-    /// Where the question came to.
-    pub(crate) arrival: Arrival,
+    pub(crate) destination: SocketAddr,
+    /// The arrival of the datagram that this replies to.
+    pub(crate) pktinfo: PacketInfo,
 }
 
-/// A buffer for one datagram.
+/// The receive buffer for one datagram.
 #[derive(Debug)]
-pub(crate) struct Buffers(Vec<u8>);
+pub(crate) struct ReceiveBuffers(Vec<u8>);
 
-impl Buffers {
-    /// Room for the largest datagram.
+impl ReceiveBuffers {
+    /// Allocates room for the largest datagram.
     pub(crate) fn new() -> Self {
-        Self(vec![0; SIZE])
+        Self(vec![0; MAX_DATAGRAM])
     }
 
-    /// Receives one datagram; `WouldBlock` if there is none.
+    /// Receives one datagram. Returns `WouldBlock` if none is queued.
     pub(crate) fn receive(&mut self, socket: &impl AsFd) -> io::Result<Vec<Datagram<'_>>> {
-        let (n, _, from) = rustix::net::recvfrom(socket, &mut self.0[..], RecvFlags::DONTWAIT)?;
-        let from = from.and_then(|from| SocketAddr::try_from(from).ok());
-        Ok(from
-            .map(|from| Datagram {
+        let (n, _, source) = rustix::net::recvfrom(socket, &mut self.0[..], RecvFlags::DONTWAIT)?;
+        let source = source.and_then(|source| SocketAddr::try_from(source).ok());
+        Ok(source
+            .map(|source| Datagram {
                 data: &mut self.0[..n],
-                from,
-                arrival: Arrival::default(),
+                source,
+                pktinfo: PacketInfo::default(),
             })
             .into_iter()
             .collect())
     }
 }
 
-/// Sends the first of them; how many the kernel took.
-pub(crate) fn send(socket: &impl AsFd, answers: &[Answer<'_>]) -> io::Result<usize> {
-    let Some(answer) = answers.first() else {
+/// Sends the first reply. Returns the number of replies sent.
+pub(crate) fn send(socket: &impl AsFd, replies: &[Reply<'_>]) -> io::Result<usize> {
+    let Some(reply) = replies.first() else {
         return Ok(0);
     };
-    let _ = answer.arrival;
-    rustix::net::sendto(socket, answer.data, SendFlags::DONTWAIT, &answer.to)?;
+    let _ = reply.pktinfo;
+    rustix::net::sendto(socket, reply.data, SendFlags::DONTWAIT, &reply.destination)?;
     Ok(1)
 }
 
-/// Does nothing: the kernel is not asked where datagrams came to.
-pub(crate) fn want_arrivals(_: &impl AsFd, _: bool) -> io::Result<()> {
+/// Does nothing, since replies do not depend on where datagrams arrived.
+pub(crate) fn enable_packet_info(_: &impl AsFd, _: bool) -> io::Result<()> {
     Ok(())
 }

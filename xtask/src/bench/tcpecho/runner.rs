@@ -1,7 +1,9 @@
-//! Echo servers one after the other on a processor of their own, loaded from
-//! the other one: rates, latencies and the processor time each message cost.
+//! Runs echo servers, one after the other, on a processor of their own, with a
+//! load generator on another one. Measures rates, latencies and the processor
+//! time per message.
 //!
-//! The floor and the generator are `bench/floor/*.rs`, compiled on the spot.
+//! The floor, a minimal server, and the load generator are `bench/floor/*.rs`,
+//! which this module compiles.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -14,17 +16,17 @@ use crate::workspace::root;
 use super::super::Shop;
 use super::super::pin::Pin;
 
-/// Pairs of runs of which the median counts.
+/// The number of pairs of runs, of which the median is taken.
 const ROUNDS: usize = 9;
 
-/// A server that can take part.
+/// A server that can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Server {
-    /// `tcpecho-server -q`.
+    /// Our server without its log (`tcpecho-server -q`).
     Ours,
-    /// The same with its log on, into a pipe that is read.
+    /// Our server with its log, which goes to a pipe that is read.
     OursLogging,
-    /// What the kernel alone costs.
+    /// A server that does nothing but echo, as the lower bound of the costs.
     Floor,
     Socat,
     Ncat,
@@ -50,24 +52,24 @@ impl Server {
         }
     }
 
-    /// Whether it can be started here.
-    pub(super) fn is_here(self) -> bool {
+    /// Returns whether the server can be started on this system.
+    pub(super) fn is_installed(self) -> bool {
         self.program().is_none_or(|name| which(name).is_some())
     }
 }
 
-/// What one run came to.
+/// The measurements of one run.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Score {
-    /// Messages, connections or bytes.
+pub(super) struct Measurement {
+    /// The number of messages, connections or bytes.
     pub(super) items: f64,
     pub(super) seconds: f64,
     pub(super) p99_us: f64,
-    /// Processor time of the server.
+    /// The processor time of the server.
     pub(super) cpu_seconds: f64,
 }
 
-impl Score {
+impl Measurement {
     pub(super) fn rate(self) -> f64 {
         self.items / self.seconds
     }
@@ -77,8 +79,8 @@ impl Score {
     }
 }
 
-/// One figure of both, each a median, and the median of their ratios pair by
-/// pair, which a machine that becomes busy on the way does not move.
+/// A figure of both servers, each a median, and the median of the ratios of all
+/// pairs. The ratio is valid even if the machine becomes busy in between.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Figure {
     pub(super) ours: f64,
@@ -86,24 +88,28 @@ pub(super) struct Figure {
     pub(super) ratio: f64,
 }
 
-/// What a competition came to.
+/// The figures of two servers under the same load.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Duel {
+pub(super) struct Compared {
     pub(super) rate: Figure,
     pub(super) cpu_us: Figure,
     pub(super) p99_us: Figure,
 }
 
-impl Duel {
-    fn of(pairs: &[(Score, Score)]) -> Self {
-        let figure = |of: fn(Score) -> f64| Figure {
-            ours: median(pairs.iter().map(|(ours, _)| of(*ours))),
-            theirs: median(pairs.iter().map(|(_, theirs)| of(*theirs))),
-            ratio: median(pairs.iter().map(|(ours, theirs)| of(*ours) / of(*theirs))),
+impl Compared {
+    fn from_pairs(pairs: &[(Measurement, Measurement)]) -> Self {
+        let figure = |value: fn(Measurement) -> f64| Figure {
+            ours: median(pairs.iter().map(|(ours, _)| value(*ours))),
+            theirs: median(pairs.iter().map(|(_, theirs)| value(*theirs))),
+            ratio: median(
+                pairs
+                    .iter()
+                    .map(|(ours, theirs)| value(*ours) / value(*theirs)),
+            ),
         };
         Self {
-            rate: figure(Score::rate),
-            cpu_us: figure(Score::cpu_us),
+            rate: figure(Measurement::rate),
+            cpu_us: figure(Measurement::cpu_us),
             p99_us: figure(|score| score.p99_us),
         }
     }
@@ -115,17 +121,17 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// The programs, and which processor is whose.
-pub(super) struct Arena<'a> {
+/// The programs and the assignment of processors.
+pub(super) struct Runner<'a> {
     shop: &'a Shop,
     floor: PathBuf,
     load: PathBuf,
     pin: Pin,
 }
 
-impl<'a> Arena<'a> {
-    /// Compiles the floor and the generator.
-    pub(super) fn build(shop: &'a Shop) -> Outcome<Self> {
+impl<'a> Runner<'a> {
+    /// Compiles the floor and the load generator.
+    pub(super) fn new(shop: &'a Shop) -> Outcome<Self> {
         Ok(Self {
             floor: compile(shop, "server")?,
             load: compile(shop, "load")?,
@@ -134,30 +140,34 @@ impl<'a> Arena<'a> {
         })
     }
 
-    /// Runs ours and another in turns, so that a busy moment meets both.
-    pub(super) fn compete(&self, load: &[&str], theirs: Server) -> Outcome<Duel> {
+    /// Runs our server and another one alternately, so that other load on the
+    /// machine affects both.
+    pub(super) fn compare(&self, load: &[&str], theirs: Server) -> Outcome<Compared> {
         let mut pairs = Vec::new();
         for _ in 0..ROUNDS {
-            pairs.push((self.once(load, Server::Ours)?, self.once(load, theirs)?));
+            pairs.push((
+                self.measure(load, Server::Ours)?,
+                self.measure(load, theirs)?,
+            ));
         }
-        Ok(Duel::of(&pairs))
+        Ok(Compared::from_pairs(&pairs))
     }
 
-    /// One server, one load.
-    pub(super) fn once(&self, load: &[&str], server: Server) -> Outcome<Score> {
+    /// Runs one server under a load.
+    pub(super) fn measure(&self, load: &[&str], server: Server) -> Outcome<Measurement> {
         let (running, addr) = self.start(server)?;
         let before = cpu_seconds(running.pid())?;
-        let text = self.generator(load, &addr).text()?;
+        let output = self.generator(load, &addr).text()?;
         let cpu = cpu_seconds(running.pid())? - before;
-        let numbers: Vec<f64> = text
+        let numbers: Vec<f64> = output
             .split_whitespace()
             .filter_map(|n| n.parse().ok())
             .collect();
         let number = |i: usize| numbers.get(i).copied().unwrap_or_default();
         if number(0) <= 0.0 {
-            return Err(format!("{}: nothing was echoed: {text:?}", server.name()));
+            return Err(format!("{}: no byte was echoed: {output:?}", server.name()));
         }
-        Ok(Score {
+        Ok(Measurement {
             items: number(0),
             seconds: number(1),
             p99_us: number(3),
@@ -165,8 +175,9 @@ impl<'a> Arena<'a> {
         })
     }
 
-    /// Bytes of its own that the server holds for each of `count` idle
-    /// connections, and the processor time it takes in a second of silence.
+    /// Measures the memory that our server needs for each of `count` idle
+    /// connections, in bytes, and the processor time that it needs per second, in
+    /// seconds.
     pub(super) fn idle(&self, count: usize) -> Outcome<(f64, f64)> {
         let (running, addr) = self.start(Server::Ours)?;
         let before = anonymous_bytes(running.pid())?;
@@ -175,7 +186,7 @@ impl<'a> Arena<'a> {
         let log = self.shop.dir.path().join("idle.log");
         let generator = Background::start(&self.load, args, &log)?;
         if generator.line()? != "ready" {
-            return Err("the generator is not ready".to_owned());
+            return Err("the load generator is not ready".to_owned());
         }
         let after = anonymous_bytes(running.pid())?;
         let cpu = cpu_seconds(running.pid())?;
@@ -184,7 +195,8 @@ impl<'a> Arena<'a> {
         Ok((after.saturating_sub(before) as f64 / count as f64, cpu))
     }
 
-    /// A started server and its address, until dropped.
+    /// Starts a server, which runs until the returned value is dropped, and
+    /// returns its address.
     pub(super) fn start(&self, server: Server) -> Outcome<(Background, String)> {
         let dir = self.shop.dir.path();
         let port = free_port()?;
@@ -227,7 +239,7 @@ impl<'a> Arena<'a> {
         let log = dir.join(format!("{}.log", server.name()));
         let mut running = Background::start(program, args, &log)?;
         if server == Server::Floor {
-            // It chooses a port itself.
+            // The floor chooses a port and prints it.
             let addr = running.line()?.replace("listening\t", "");
             return Ok((running, addr));
         }
@@ -242,13 +254,13 @@ impl<'a> Arena<'a> {
         Exec::new(program, args)
     }
 
-    /// Whether each side has a processor to itself.
+    /// Returns whether each side has a processor of its own.
     pub(super) fn is_pinned(&self) -> bool {
         self.pin.is_pinned()
     }
 }
 
-/// One of `bench/floor/*.rs`, by rustc alone.
+/// Compiles one of `bench/floor/*.rs` with rustc.
 fn compile(shop: &Shop, name: &str) -> Outcome<PathBuf> {
     let source = root().join(format!("xtask/src/bench/floor/{name}.rs"));
     let binary = shop.dir.path().join(format!("floor-{name}"));
@@ -274,7 +286,7 @@ fn free_port() -> Outcome<u16> {
         .map_err(|error| format!("no free port: {error}"))
 }
 
-/// What the scheduler has given to all threads of a process so far.
+/// Returns the processor time of all threads of a process, in seconds.
 fn cpu_seconds(pid: u32) -> Outcome<f64> {
     let dir = format!("/proc/{pid}/task");
     let tasks = fs::read_dir(&dir).map_err(|error| format!("{dir}: {error}"))?;
@@ -289,7 +301,7 @@ fn cpu_seconds(pid: u32) -> Outcome<f64> {
     Ok(nanoseconds / 1e9)
 }
 
-/// Resident memory that belongs to no file.
+/// Returns the anonymous resident memory of a process.
 fn anonymous_bytes(pid: u32) -> Outcome<u64> {
     let file = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
@@ -299,30 +311,30 @@ fn anonymous_bytes(pid: u32) -> Outcome<u64> {
         .and_then(|rest| rest.split_whitespace().next())
         .and_then(|kib| kib.parse::<u64>().ok())
         .map(|kib| kib * 1024)
-        .ok_or_else(|| format!("{file}: no RssAnon"))
+        .ok_or_else(|| format!("{file}: RssAnon is missing"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Duel, Score};
+    use super::{Compared, Measurement};
 
     #[test]
-    fn ratios_are_those_of_the_middle_pair() {
-        let score = |items: f64, cpu: f64| Score {
+    fn the_ratio_is_the_median_of_all_pairs() {
+        let score = |items: f64, cpu: f64| Measurement {
             items,
             seconds: 1.0,
             p99_us: 1e6 / items,
             cpu_seconds: cpu * items / 1e6,
         };
-        // The machine became half as fast on the way: both did.
-        let duel = Duel::of(&[
+        // The machine becomes half as fast, and so do both servers.
+        let compared = Compared::from_pairs(&[
             (score(100.0, 5.0), score(200.0, 5.0)),
             (score(50.0, 10.0), score(100.0, 10.0)),
             (score(60.0, 12.0), score(100.0, 10.0)),
         ]);
-        assert!((duel.rate.ratio - 0.5).abs() < 1e-9);
-        assert!((duel.cpu_us.ratio - 1.0).abs() < 1e-9);
-        assert!((duel.rate.ours - 60.0).abs() < 1e-9);
-        assert!((duel.p99_us.theirs - 1e4).abs() < 1e-6);
+        assert!((compared.rate.ratio - 0.5).abs() < 1e-9);
+        assert!((compared.cpu_us.ratio - 1.0).abs() < 1e-9);
+        assert!((compared.rate.ours - 60.0).abs() < 1e-9);
+        assert!((compared.p99_us.theirs - 1e4).abs() < 1e-6);
     }
 }

@@ -1,4 +1,4 @@
-//! Addresses as the log shows them, the server's own and its peers'.
+//! Addresses of the server and its peers, as the event log shows them.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,26 +10,28 @@ use socket2::SockAddr;
 
 use crate::event::Protocol;
 
-/// One end of a connection.
+/// The address of one end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Peer {
-    /// An IP address and a port; a mapped IPv4 address is an IPv4 one.
+pub(crate) enum Address {
+    /// An IP address and a port. [`Address::inet`] turns mapped IPv4 addresses
+    /// into plain ones.
     Inet(SocketAddr),
-    /// A Unix socket with a name.
+    /// The path of a Unix socket.
     Unix(Box<Path>),
-    /// A Unix socket with a name in Linux's abstract namespace.
+    /// A name in Linux's abstract namespace of Unix sockets.
     Abstract(Box<[u8]>),
-    /// A Unix socket without one, told apart by the connection's number.
+    /// A Unix socket without a name, identified by its connection's id.
     Unnamed(u64),
 }
 
-impl Peer {
-    /// An IP address, unmapped.
+impl Address {
+    /// Converts an IP address and port. A mapped IPv4 address becomes an IPv4
+    /// address; scope and flow label are dropped.
     pub(crate) fn inet(address: SocketAddr) -> Self {
         Self::Inet(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 
-    /// The name of a Unix socket.
+    /// Converts the address of a Unix socket.
     pub(crate) fn unix(address: &SockAddr) -> Self {
         if let Some(path) = address.as_pathname() {
             return Self::Unix(path.into());
@@ -40,7 +42,7 @@ impl Peer {
         }
     }
 
-    /// What a stream from or to it is carried by.
+    /// Returns the protocol of stream connections at this address.
     pub(crate) fn protocol(&self) -> Protocol {
         match self {
             Self::Inet(_) => Protocol::Tcp,
@@ -48,7 +50,7 @@ impl Peer {
         }
     }
 
-    /// The IP address, if it has one.
+    /// Returns the IP address, or `None` for a Unix socket.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Inet(address) => Some(address.ip()),
@@ -57,11 +59,11 @@ impl Peer {
     }
 }
 
-impl fmt::Display for Peer {
+impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // Of the server's own addresses, so that a client can use it; the
-            // flow says nothing to a reader of the log.
+            // Only listening addresses have a scope. It is shown so that a
+            // client can connect to the address; the flow label is of no use.
             Self::Inet(SocketAddr::V6(a)) if a.scope_id() != 0 => {
                 write!(f, "[{}%{}]:{}", a.ip(), a.scope_id(), a.port())
             }
@@ -71,7 +73,7 @@ impl fmt::Display for Peer {
                 write!(f, "unix:{}", text::escape(path.as_os_str().as_bytes()))
             }
             Self::Abstract(name) => write!(f, "unix:@{}", text::escape(name)),
-            Self::Unnamed(number) => write!(f, "unix:#{number}"),
+            Self::Unnamed(id) => write!(f, "unix:#{id}"),
         }
     }
 }
@@ -81,18 +83,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forms() {
-        let show = |a: &str| Peer::inet(a.parse().unwrap()).to_string();
+    fn every_kind_of_address_has_a_text_form() {
+        let show = |a: &str| Address::inet(a.parse().unwrap()).to_string();
         assert_eq!(show("127.0.0.1:7"), "127.0.0.1:7");
         assert_eq!(show("[::ffff:192.0.2.1]:7"), "192.0.2.1:7");
         assert_eq!(show("[2001:db8::1]:7"), "[2001:db8::1]:7");
         assert_eq!(show("[fe80::1%3]:7"), "[fe80::1]:7");
-        let own = Peer::Inet("[fe80::1%3]:7".parse().unwrap());
-        assert_eq!(own.to_string(), "[fe80::1%3]:7");
-        let path = Peer::Unix(Path::new("/tmp/a\tb").into());
+        let listening = Address::Inet("[fe80::1%3]:7".parse().unwrap());
+        assert_eq!(listening.to_string(), "[fe80::1%3]:7");
+        let path = Address::Unix(Path::new("/tmp/a\tb").into());
         assert_eq!(path.to_string(), "unix:/tmp/a\\x09b");
-        let name = Peer::Abstract(b"a\0b"[..].into());
+        let name = Address::Abstract(b"a\0b"[..].into());
         assert_eq!(name.to_string(), "unix:@a\\x00b");
-        assert_eq!(Peer::Unnamed(3).to_string(), "unix:#3");
+        assert_eq!(Address::Unnamed(3).to_string(), "unix:#3");
     }
 }

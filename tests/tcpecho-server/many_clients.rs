@@ -1,9 +1,9 @@
-//! Many clients, and clients of ill will.
+//! Tests with many clients, and with clients that behave badly.
 
-use crate::kit::{Client, Server, pattern};
+use crate::harness::{Client, SIGCONT, SIGSTOP, Server, pattern};
 
-/// As many as asked for, or as many as this process may have.
-fn crowd(server: &Server, wanted: u64) -> Vec<Client> {
+/// Opens `wanted` connections, or as many as the descriptor limit allows.
+fn connect_many(server: &Server, wanted: u64) -> Vec<Client> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -15,14 +15,14 @@ fn crowd(server: &Server, wanted: u64) -> Vec<Client> {
         Err(_) => limit.current,
     };
     let count = wanted.min(allowed.unwrap_or(wanted).saturating_sub(200));
-    assert!(count > 100, "too few descriptors for a crowd");
+    assert!(count > 100, "the descriptor limit is too low for this test");
     (0..count).map(|_| server.connect()).collect()
 }
 
 #[test]
-fn a_flood() {
+fn thousands_of_clients_are_served() {
     let server = Server::start(&[]);
-    let mut clients = crowd(&server, 5000);
+    let mut clients = connect_many(&server, 5000);
     for (n, client) in clients.iter_mut().enumerate() {
         client.send(&n.to_be_bytes());
     }
@@ -32,22 +32,22 @@ fn a_flood() {
     let count = clients.len();
     drop(clients);
     server
-        .end()
+        .terminate()
         .code(0)
         .stderr_contains(&format!("{count} connections, 0 refused"))
         .stderr_contains(" 0 cut, 0 events dropped");
 }
 
 #[test]
-fn slowloris() {
+fn slow_clients_do_not_delay_others() {
     let server = Server::start(&[]);
-    let mut slow = crowd(&server, 500);
+    let mut slow = connect_many(&server, 500);
     let mut client = server.connect();
     for byte in 0..5_u8 {
         for client in &mut slow {
             client.send(&[byte]);
         }
-        client.ask(b"served at once");
+        client.echo(b"not delayed");
         for client in &mut slow {
             client.expect(&[byte]);
         }
@@ -55,36 +55,36 @@ fn slowloris() {
 }
 
 #[test]
-fn a_burst_while_it_is_stopped() {
+fn connections_made_while_the_server_is_stopped_are_served() {
     let server = Server::start(&[]);
-    server.running.signal(19);
-    let mut clients = crowd(&server, 500);
+    server.running.signal(SIGSTOP);
+    let mut clients = connect_many(&server, 500);
     for client in &mut clients {
         client.send(b"hello");
         client.half_close();
     }
-    server.running.signal(18);
+    server.running.signal(SIGCONT);
     for client in &mut clients {
-        assert_eq!(client.rest(), b"hello");
+        assert_eq!(client.read_to_eof(), b"hello");
     }
 }
 
 #[test]
-fn clients_that_are_gone_before_they_are_accepted() {
+fn clients_that_leave_before_they_are_accepted_do_no_harm() {
     let server = Server::start(&[]);
-    server.running.signal(19);
-    for client in crowd(&server, 200) {
+    server.running.signal(SIGSTOP);
+    for client in connect_many(&server, 200) {
         client.reset();
     }
-    server.running.signal(18);
+    server.running.signal(SIGCONT);
     let mut client = server.connect();
-    client.ask(b"hello");
+    client.echo(b"hello");
     drop(client);
-    let _ = server.end().code(0);
+    let _ = server.terminate().code(0);
 }
 
 #[test]
-fn urgent_data_is_data() {
+fn urgent_data_is_echoed_like_any_other() {
     for workers in ["1", "2"] {
         let server = Server::start(&["--workers", workers]);
         let mut client = server.connect();
@@ -96,17 +96,17 @@ fn urgent_data_is_data() {
             socket.send(b"def").unwrap();
             client.expect(b"abc!def");
         }
-        // The mark is the last byte.
+        // The urgent byte is the last one.
         socket.send_out_of_band(b"?").unwrap();
         client.expect(b"?");
-        client.ask(b"and on");
+        client.echo(b"more");
         client.half_close();
-        assert_eq!(client.rest(), b"");
-        let _ = server.end().code(0);
+        assert_eq!(client.read_to_eof(), b"");
+        let _ = server.terminate().code(0);
     }
 }
 
-/// What the system counts as this process's own.
+/// Returns the anonymous memory of the server, in KiB.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn anonymous_kib(server: &Server) -> u64 {
     let status = format!("/proc/{}/status", server.running.pid());
@@ -115,14 +115,14 @@ fn anonymous_kib(server: &Server) -> u64 {
     line.unwrap().trim_end_matches("kB").trim().parse().unwrap()
 }
 
-/// Waits until it holds as much, or as little, as `enough` says.
+/// Waits until the memory of the server, in KiB, satisfies `condition`.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[track_caller]
-fn until(server: &Server, enough: impl Fn(u64) -> bool) {
-    let deadline = std::time::Instant::now() + crate::kit::SOON;
+fn wait_for_memory(server: &Server, condition: impl Fn(u64) -> bool) {
+    let deadline = std::time::Instant::now() + crate::harness::TIMEOUT;
     loop {
         let kib = anonymous_kib(server);
-        if enough(kib) {
+        if condition(kib) {
             return;
         }
         assert!(std::time::Instant::now() < deadline, "{kib} KiB");
@@ -130,21 +130,22 @@ fn until(server: &Server, enough: impl Fn(u64) -> bool) {
     }
 }
 
-/// Also the memory that lies beneath what the one holds who stays.
+/// This includes memory at lower addresses than the memory of a connection that
+/// stays open.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[test]
-fn the_memory_of_a_crowd_that_has_gone_is_given_back() {
+fn the_memory_of_closed_connections_is_returned_to_the_system() {
     for workers in ["1", "2"] {
-        // Answers are held back, so all that was sent is kept.
+        // Replies are delayed, so the server keeps everything it received.
         let server = Server::start(&["--delay", "1h", "--workers", workers]);
-        let mut clients = crowd(&server, 300);
+        let mut clients = connect_many(&server, 300);
         for client in &mut clients {
             client.send(&pattern(60_000));
         }
-        until(&server, |kib| kib > 16_000);
+        wait_for_memory(&server, |kib| kib > 16_000);
         let last = clients.pop();
         clients.into_iter().for_each(Client::reset);
-        until(&server, |kib| kib < 3_000);
+        wait_for_memory(&server, |kib| kib < 3_000);
         drop(last);
     }
 }

@@ -1,13 +1,9 @@
-//! How a run ends: by count, by time, by signal, and what it says then.
+//! Tests of the end of a run: by count, time and signal, and its summary.
 
-use crate::kit::{SOON, Server, pattern, tool};
-
-const SIGINT: i32 = 2;
-const SIGUSR1: i32 = 10;
-const SIGTERM: i32 = 15;
+use crate::harness::{SIGCONT, SIGINT, SIGSTOP, SIGTERM, SIGUSR1, Server, TIMEOUT, pattern, tool};
 
 #[test]
-fn idle_it_ends_at_once() {
+fn a_server_without_connections_ends_immediately() {
     for signal in [SIGTERM, SIGINT] {
         let server = Server::start(&["--drain", "1h"]);
         server.running.signal(signal);
@@ -25,38 +21,38 @@ fn idle_it_ends_at_once() {
 }
 
 #[test]
-fn open_connections_are_served_to_their_end() {
+fn open_connections_are_served_until_their_peers_end() {
     for workers in ["1", "2"] {
         let server = Server::start(&["--drain", "1h", "--workers", workers]);
         let mut client = server.connect();
-        client.ask(b"before");
+        client.echo(b"before");
         server.running.signal(SIGTERM);
-        // The listener is closed when a further client is refused.
+        // The listener is closed once another client is refused.
         while std::net::TcpStream::connect(server.addr).is_ok() {
             std::thread::yield_now();
         }
-        client.ask(&pattern(50_000));
+        client.echo(&pattern(50_000));
         client.half_close();
-        assert_eq!(client.rest(), b"");
+        assert_eq!(client.read_to_eof(), b"");
         let out = server.running.wait();
         out.code(0).stderr_contains(" 0 cut, ");
     }
 }
 
 #[test]
-fn what_is_queued_is_still_accepted() {
+fn queued_connections_are_still_accepted() {
     let server = Server::start(&["--drain", "1h"]);
-    // Stopped, it cannot accept; the kernel completes the handshakes.
-    server.running.signal(19);
+    // The stopped server cannot accept; the kernel completes the handshakes.
+    server.running.signal(SIGSTOP);
     let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.send(b"queued");
         client.half_close();
     }
     server.running.signal(SIGTERM);
-    server.running.signal(18);
+    server.running.signal(SIGCONT);
     for client in &mut clients {
-        assert_eq!(client.rest(), b"queued");
+        assert_eq!(client.read_to_eof(), b"queued");
     }
     server
         .running
@@ -66,13 +62,13 @@ fn what_is_queued_is_still_accepted() {
 }
 
 #[test]
-fn those_that_stay_are_cut_off_with_an_end_of_file() {
+fn remaining_connections_are_cut_off_with_an_end_of_file() {
     for workers in ["1", "2"] {
         let server = Server::start(&["--drain", "100ms", "--workers", workers]);
         let mut client = server.connect();
-        client.ask(b"hello");
+        client.echo(b"hello");
         server.running.signal(SIGTERM);
-        assert_eq!(client.rest(), b"");
+        assert_eq!(client.read_to_eof(), b"");
         drop(client);
         let out = server.running.wait();
         out.code(1).stderr_contains("1 cut");
@@ -81,19 +77,19 @@ fn those_that_stay_are_cut_off_with_an_end_of_file() {
 }
 
 #[test]
-fn those_that_keep_up_are_served_to_the_end_of_the_drain() {
+fn clients_that_read_are_served_until_the_drain_expires() {
     use std::io::{Read, Write};
     let drain = std::time::Duration::from_secs(1);
     for args in [&[][..], &["--delay", "30ms"]] {
         let server = Server::start(&[&["--drain", "1s"], args].concat());
         let mut client = server.connect();
-        client.ask(b"hello");
+        client.echo(b"hello");
         let before = std::time::Instant::now();
         server.running.signal(SIGTERM);
-        // Always with something on its way, until the server ends it.
+        // Some bytes are always in flight, until the server ends the connection.
         let mut byte = [0];
         while client.0.write_all(b"x").is_ok() && matches!(client.0.read(&mut byte), Ok(1)) {
-            // Meanwhile the acknowledgement is put off.
+            // The kernel delays the acknowledgement for some of this time.
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         let served = before.elapsed();
@@ -104,11 +100,11 @@ fn those_that_keep_up_are_served_to_the_end_of_the_drain() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_server_immediately() {
     for workers in ["1", "2"] {
         let server = Server::start(&["--drain", "1h", "--workers", workers]);
         let mut client = server.connect();
-        client.ask(b"hello");
+        client.echo(b"hello");
         server.running.signal(SIGTERM);
         while std::net::TcpStream::connect(server.addr).is_ok() {
             std::thread::yield_now();
@@ -123,24 +119,27 @@ fn a_second_signal_ends_it_at_once() {
                 cut.push(fields[1..4].join(" "));
             }
         }
-        // The last of those above that were let in may not have been served.
-        assert!(cut.contains(&format!("{} 5 5", client.name())), "{cut:?}");
+        // The loop above may have made connections, too.
+        assert!(
+            cut.contains(&format!("{} 5 5", client.address())),
+            "{cut:?}"
+        );
         out.stderr_contains(&format!(" {} cut, ", cut.len()));
     }
 }
 
 #[test]
-fn after_so_many_connections() {
+fn a_count_ends_the_server_after_that_many_connections() {
     let server = Server::start(&["--count", "2"]);
     let mut first = server.connect();
-    first.ask(b"one");
+    first.echo(b"one");
     let mut second = server.connect();
-    second.ask(b"two");
-    // The listener is closed; the two go on.
+    second.echo(b"two");
+    // The listener is closed; both connections are still served.
     assert!(std::net::TcpStream::connect(server.addr).is_err());
-    first.ask(b"one more");
+    first.echo(b"one more");
     drop(first);
-    second.ask(b"two more");
+    second.echo(b"two more");
     drop(second);
     server
         .running
@@ -150,35 +149,35 @@ fn after_so_many_connections() {
 }
 
 #[test]
-fn after_so_long() {
+fn a_lifetime_ends_the_server() {
     let out = tool().args(["--for", "50ms", "127.0.0.1:0"]).run();
     out.code(0).stderr_contains("0 connections");
 }
 
 #[test]
-fn a_summary_on_request() {
+fn a_signal_prints_the_summary() {
     let server = Server::start(&[]);
     let mut client = server.connect();
-    client.ask(b"12345");
+    client.echo(b"12345");
     server.running.signal(SIGUSR1);
-    let line = server.running.read_stderr_line(SOON);
+    let line = server.running.read_stderr_line(TIMEOUT);
     assert!(
         line.starts_with("tcpecho-server: 1 connection, 0 refused, 5 bytes in, 5 bytes out"),
         "{line}"
     );
-    client.ask(b"and on it goes");
+    client.echo(b"still served");
     drop(client);
-    let _ = server.end().code(0);
+    let _ = server.terminate().code(0);
 }
 
 #[test]
-fn under_load_every_byte_taken_is_given_back() {
+fn every_received_byte_is_echoed_before_a_cut_off() {
     use std::io::{Read, Write};
     for workers in ["1", "2"] {
-        // The last fifth is for what is on its way: enough for a busy machine.
+        // The last fifth of the drain is long enough even on a busy machine.
         let server = Server::start(&["--drain", "4s", "--workers", workers]);
         let mut client = server.connect();
-        let name = client.name();
+        let name = client.address();
         let stream = client.0.try_clone().unwrap();
         let sender = std::thread::spawn(move || {
             let chunk = pattern(64 * 1024);
@@ -197,8 +196,11 @@ fn under_load_every_byte_taken_is_given_back() {
             if n == 0 {
                 break;
             }
-            let at = received % chunk.len();
-            assert!(buffer[..n] == stream[at..at + n], "other bytes came back");
+            let offset = received % chunk.len();
+            assert!(
+                buffer[..n] == stream[offset..offset + n],
+                "other bytes were echoed"
+            );
             received += n;
         }
         drop(client);
@@ -214,7 +216,7 @@ fn under_load_every_byte_taken_is_given_back() {
 }
 
 #[test]
-fn the_drain_bounds_a_peer_that_does_not_read() {
+fn a_client_that_does_not_read_cannot_delay_the_end() {
     use std::io::Write;
     let server = Server::start(&["--drain", "50ms"]);
     let client = server.connect();
@@ -226,34 +228,47 @@ fn the_drain_bounds_a_peer_that_does_not_read() {
     out.code(1).stderr_contains("1 cut");
 }
 
-/// Closed with the client's bytes unread it would send a reset, and nothing of
-/// what the system still holds for the client would arrive.
+/// Returns the number of bytes that the server has read, from its summary.
+fn bytes_received(server: &Server) -> u64 {
+    server.running.signal(SIGUSR1);
+    let line = server.running.read_stderr_line(TIMEOUT);
+    let count = line
+        .split_once(" refused, ")
+        .and_then(|(_, rest)| rest.split(' ').next());
+    count.and_then(|count| count.parse().ok()).expect(&line)
+}
+
+/// Closing a socket with unread bytes would send a reset, and the client would
+/// lose the bytes that its kernel and the server's still hold.
 #[test]
-fn what_is_on_its_way_outlives_the_server() {
+fn bytes_in_flight_arrive_after_the_server_has_ended() {
     use std::io::{Read, Write};
     for workers in ["1", "2"] {
         let server = Server::start(&["--drain", "500ms", "--workers", workers]);
         let mut client = server.connect();
         client.0.set_nonblocking(true).unwrap();
-        // Until nothing moves any more: both ways are full, and the server
-        // has stopped reading.
+        // The client writes until both directions are full and the server has
+        // stopped reading.
         let chunk = pattern(64 * 1024);
-        let (mut sent, mut stuck) = (0, std::time::Instant::now());
-        while stuck.elapsed() < std::time::Duration::from_millis(200) {
-            let at = sent % chunk.len();
-            match client.0.write(&chunk[at..]) {
-                Ok(n) => {
-                    sent += n;
-                    stuck = std::time::Instant::now();
-                }
-                Err(_) => std::thread::yield_now(),
+        let (mut sent, mut read, mut rounds) = (0, 0, 0);
+        while rounds < 10 {
+            rounds += 1;
+            while let Ok(n) = client.0.write(&chunk[sent % chunk.len()..]) {
+                sent += n;
+                rounds = 0;
             }
+            let before = read;
+            read = bytes_received(&server);
+            if read != before {
+                rounds = 0;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
         }
         server.running.signal(SIGTERM);
         let out = server.running.wait();
         out.code(1).stderr_contains("1 cut");
         let closed: Vec<String> = out.lines()[2].split('\t').map(str::to_owned).collect();
-        // Only now it reads.
+        // Only now does the client read.
         client.0.set_nonblocking(false).unwrap();
         let (mut received, mut buffer) = (0, vec![0; 64 * 1024]);
         let stream = [&chunk[..], &chunk[..]].concat();
@@ -265,8 +280,11 @@ fn what_is_on_its_way_outlives_the_server() {
             if n == 0 {
                 break;
             }
-            let at = received % chunk.len();
-            assert!(buffer[..n] == stream[at..at + n], "other bytes came back");
+            let offset = received % chunk.len();
+            assert!(
+                buffer[..n] == stream[offset..offset + n],
+                "other bytes were echoed"
+            );
             received += n;
         }
         assert_eq!(closed[3], received.to_string());
