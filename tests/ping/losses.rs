@@ -2,7 +2,9 @@
 //! signal, in every format.
 
 use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
+use serde_json::Value;
 use testkit::Running;
 use testkit::icmp::{Answer, IcmpLab, Probe};
 
@@ -42,10 +44,6 @@ fn without_an_answer_everything_sent_is_lost() {
         return;
     };
     for way in WAYS {
-        let out = way.run(&lab, "-w 0.3 -i 0.2");
-        out.code(1);
-        way.says(&out, " packets transmitted, 0 received, 100% packet loss");
-
         // Even if `-W` would leave them time.
         let running = begin(&lab, &seen, way, "-W 60 -i 0.05");
         until(&seen, 3);
@@ -70,23 +68,33 @@ fn without_an_answer_everything_sent_is_lost() {
         );
         assert_eq!(summary["lost"], summary["sent"]);
 
-        let out = way.run(&lab, "--metrics -w 0.3 -i 0.2");
-        out.code(1)
-            .stdout_contains("\nping_lost_total{")
-            .stdout_contains("\nping_loss_ratio{");
+        let running = begin(&lab, &seen, way, "--metrics -i 0.05");
+        until(&seen, 2);
+        running.signal(libc::SIGINT);
+        let out = running.wait();
+        out.code(1).stdout_contains("\nping_lost_total{");
         let ratio = out
             .lines()
             .into_iter()
             .find(|line| line.starts_with("ping_loss_ratio{"));
         assert!(ratio.unwrap().ends_with("} 1"), "{}", out.story());
 
-        let out = way.run(&lab, "-c 9 --period 0.2 -w 0.3 127.0.0.5");
+        let running = begin(&lab, &seen, way, "-c 9 --period 0.2 127.0.0.5");
+        until(&seen, 2);
+        until(&seen, 3);
+        running.signal(libc::SIGINT);
+        let out = running.wait();
         let line = way.text(&out);
         let line = line
             .lines()
             .find(|line| line.starts_with("HOST : "))
             .unwrap();
         assert!(line.ends_with("/0/100%"), "{}", out.story());
+    }
+    for way in [WAYS[0], WAYS[3]] {
+        let out = way.run(&lab, "-w 1 -i 0.2");
+        out.code(1);
+        way.says(&out, " packets transmitted, 0 received, 100% packet loss");
     }
 }
 
@@ -115,17 +123,26 @@ fn a_probe_within_its_timeout_is_in_flight() {
 
 #[test]
 fn a_probe_older_than_two_round_trips_is_lost() {
-    // The third probe gets no answer; when the sixth has been answered, more
-    // than a second later, it is older than twice any round trip.
-    let Some((lab, _)) = answering(&[1, 2, 4, 5, 6]) else {
+    // All four are sent at the start, and the third gets no reply. Once the
+    // round trips of the others are known, it takes twice the longest.
+    let Some((lab, seen)) = answering(&[1, 2, 4]) else {
         return;
     };
-    for way in [WAYS[0], WAYS[3]] {
-        let out = way.run(&lab, "--json -c 5 -w 15 -i 0.4 --max-loss 10");
+    for way in WAYS {
+        let running = begin(&lab, &seen, way, "--json -i 60 -l 4 --max-loss 10");
+        let mut longest = 0.0;
+        for kind in ["start", "reply", "reply", "reply"] {
+            let record: Value = serde_json::from_str(&running.read_line(SOON)).unwrap();
+            assert_eq!(record["type"], kind);
+            longest = record["rtt_ms"].as_f64().unwrap_or(0.0).max(longest);
+        }
+        std::thread::sleep(Duration::from_secs_f64(2.0 * longest / 1e3));
+        running.signal(libc::SIGINT);
+        let out = running.wait();
         let summary = summary(out.code(1));
         assert_eq!(
             (&summary["sent"], &summary["received"]),
-            (&6.into(), &5.into())
+            (&4.into(), &3.into())
         );
         assert_eq!(
             (&summary["lost"], &summary["in_flight"]),
