@@ -44,6 +44,8 @@ impl Line {
 
     fn write(&self, io: &mut Io, name: Option<&str>) -> Result<()> {
         if self.is_error {
+            // Both streams may be one terminal, so the order matters.
+            io.out.flush()?;
             let text = String::from_utf8_lossy(&self.head);
             io.report.line(text.trim_end());
             return Ok(());
@@ -84,6 +86,18 @@ impl Held {
     pub(crate) fn line(&mut self, io: &mut Io, line: Line, now: Nanos) -> Result<()> {
         if let Some((address, _)) = &line.address {
             self.names.ask(*address);
+        }
+        if self.lines.is_empty() {
+            // The usual case costs neither a system call nor a place in the
+            // queue: no line waits, and the name is known or not wanted.
+            let name = match &line.address {
+                Some((address, _)) => self.names.get(*address),
+                None => Name::Known(None),
+            };
+            if let Name::Known(name) = name {
+                line.write(io, name)?;
+                return io.out.flush_if_full();
+            }
         }
         self.bytes += line.size();
         self.lines.push_back((now, line));
@@ -210,6 +224,39 @@ mod tests {
             desk.text(),
             "From host.test (10.0.0.1) at 5\nFrom  at 6\nFrom host.test (10.0.0.1) at 7\n\
              From host.test (10.0.0.1) at 8\n"
+        );
+    }
+
+    /// Errors of this host wait for the lines before them, although they go to
+    /// the other stream.
+    #[test]
+    fn an_error_line_keeps_its_place() {
+        static GATE: Mutex<()> = Mutex::new(());
+        let gate = GATE.lock().unwrap();
+        let mut desk = Desk::new(|_| {
+            drop(GATE.lock().unwrap());
+            Outcome::Known(Some("host.test".to_owned()))
+        });
+        let error = |desk: &mut Desk, now| {
+            let line = Line {
+                head: b"sendmsg: Operation not permitted".to_vec(),
+                is_error: true,
+                ..Line::default()
+            };
+            desk.held.line(&mut desk.io, line, now).unwrap();
+        };
+        desk.line(1, 5);
+        error(&mut desk, 6);
+        desk.line(1, 7);
+        assert_eq!(desk.text(), "");
+        drop(gate);
+        desk.drain(7);
+        // Without a line that waits it is printed at once.
+        error(&mut desk, 8);
+        assert_eq!(
+            desk.text(),
+            "From host.test (10.0.0.1) at 5\nping: sendmsg: Operation not permitted\n\
+             From host.test (10.0.0.1) at 7\nping: sendmsg: Operation not permitted\n"
         );
     }
 
