@@ -1,5 +1,5 @@
-//! What counts as lost when a run is ended or looked at early: by `-w`, by a
-//! signal, in every format.
+//! Which probes count as lost if a run is cut short by `-w` or a signal, or a
+//! snapshot is taken, in every format.
 
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
@@ -9,15 +9,15 @@ use testkit::Running;
 use testkit::icmp::{Answer, IcmpLab, Probe};
 
 use super::SOON;
-use super::answers::{WAYS, Way, of, start, summary};
+use super::replies::{SOCKETS, SocketCase, of_type, start, summary};
 
-/// A host that tells of each probe, and answers those whose sequence number
-/// is one of these.
-fn answering(seqs: &'static [u16]) -> Option<(IcmpLab, mpsc::Receiver<u16>)> {
+/// Starts a lab with a host that answers only the probes with these sequence
+/// numbers. The receiver gets the sequence number of every probe.
+fn answer_only(seqs: &'static [u16]) -> Option<(IcmpLab, mpsc::Receiver<u16>)> {
     let (sender, receiver) = mpsc::channel();
     let sender = Mutex::new(sender);
     let lab = start(move |probe: &Probe| -> Vec<Answer> {
-        // A run that is over does not listen.
+        // The receiver is gone if the test has ended.
         let _ = sender.lock().expect("the lock").send(probe.seq);
         if seqs.contains(&probe.seq) {
             vec![probe.reply()]
@@ -28,25 +28,26 @@ fn answering(seqs: &'static [u16]) -> Option<(IcmpLab, mpsc::Receiver<u16>)> {
     Some((lab, receiver))
 }
 
-/// Waits until a host has seen a probe.
-fn until(seen: &mpsc::Receiver<u16>, seq: u16) {
+/// Waits until the host has received a probe.
+fn wait_for(seen: &mpsc::Receiver<u16>, seq: u16) {
     while seen.recv_timeout(SOON).expect("a probe") != seq {}
 }
 
-fn begin(lab: &IcmpLab, seen: &mpsc::Receiver<u16>, way: Way, args: &str) -> Running {
+/// Starts `ping` after the probes of earlier runs.
+fn spawn(lab: &IcmpLab, seen: &mpsc::Receiver<u16>, case: SocketCase, args: &str) -> Running {
     while seen.try_recv().is_ok() {}
-    lab.spawn(way.tool(args).timeout(SOON))
+    lab.spawn(case.tool(args).timeout(SOON))
 }
 
 #[test]
-fn without_an_answer_everything_sent_is_lost() {
-    let Some((lab, seen)) = answering(&[]) else {
+fn without_a_reply_every_probe_is_lost() {
+    let Some((lab, seen)) = answer_only(&[]) else {
         return;
     };
-    for way in WAYS {
-        // Even if `-W` would leave them time.
-        let running = begin(&lab, &seen, way, "-W 60 -i 0.05");
-        until(&seen, 3);
+    for case in SOCKETS {
+        // This holds even if their timeout has not passed.
+        let running = spawn(&lab, &seen, case, "-W 60 -i 0.05");
+        wait_for(&seen, 3);
         running.signal(libc::SIGQUIT);
         let line = running.read_stderr_line(SOON);
         assert!(
@@ -57,8 +58,8 @@ fn without_an_answer_everything_sent_is_lost() {
         let out = running.wait();
         out.code(1).stdout_contains(" 0 received, 100% packet loss");
 
-        let running = begin(&lab, &seen, way, "--json -i 0.05");
-        until(&seen, 3);
+        let running = spawn(&lab, &seen, case, "--json -i 0.05");
+        wait_for(&seen, 3);
         running.signal(libc::SIGTERM);
         let out = running.wait();
         let summary = summary(out.code(1));
@@ -68,8 +69,8 @@ fn without_an_answer_everything_sent_is_lost() {
         );
         assert_eq!(summary["lost"], summary["sent"]);
 
-        let running = begin(&lab, &seen, way, "--metrics -i 0.05");
-        until(&seen, 2);
+        let running = spawn(&lab, &seen, case, "--metrics -i 0.05");
+        wait_for(&seen, 2);
         running.signal(libc::SIGINT);
         let out = running.wait();
         out.code(1).stdout_contains("\nping_lost_total{");
@@ -79,34 +80,34 @@ fn without_an_answer_everything_sent_is_lost() {
             .find(|line| line.starts_with("ping_loss_ratio{"));
         assert!(ratio.unwrap().ends_with("} 1"), "{}", out.story());
 
-        let running = begin(&lab, &seen, way, "-c 9 --period 0.2 127.0.0.5");
-        until(&seen, 2);
-        until(&seen, 3);
+        let running = spawn(&lab, &seen, case, "-c 9 --period 0.2 127.0.0.5");
+        wait_for(&seen, 2);
+        wait_for(&seen, 3);
         running.signal(libc::SIGINT);
         let out = running.wait();
-        let line = way.text(&out);
+        let line = case.text(&out);
         let line = line
             .lines()
             .find(|line| line.starts_with("HOST : "))
             .unwrap();
         assert!(line.ends_with("/0/100%"), "{}", out.story());
     }
-    for way in [WAYS[0], WAYS[3]] {
-        let out = way.run(&lab, "-w 1 -i 0.2");
+    for case in [SOCKETS[0], SOCKETS[3]] {
+        let out = case.run(&lab, "-w 1 -i 0.2");
         out.code(1);
-        way.says(&out, " packets transmitted, 0 received, 100% packet loss");
+        case.expect_text(&out, " packets transmitted, 0 received, 100% packet loss");
     }
 }
 
 #[test]
 fn a_probe_within_its_timeout_is_in_flight() {
-    let Some((lab, seen)) = answering(&[1, 2]) else {
+    let Some((lab, seen)) = answer_only(&[1, 2]) else {
         return;
     };
-    for way in WAYS {
+    for case in SOCKETS {
         for (args, code) in [("", 0), (" --max-loss 0", 0)] {
-            let running = begin(&lab, &seen, way, &format!("--json -W 60 -i 0.05{args}"));
-            until(&seen, 4);
+            let running = spawn(&lab, &seen, case, &format!("--json -W 60 -i 0.05{args}"));
+            wait_for(&seen, 4);
             running.signal(libc::SIGINT);
             let out = running.wait();
             let summary = summary(out.code(code));
@@ -123,13 +124,13 @@ fn a_probe_within_its_timeout_is_in_flight() {
 
 #[test]
 fn a_probe_older_than_two_round_trips_is_lost() {
-    // All four are sent at the start, and the third gets no reply. Once the
-    // round trips of the others are known, it takes twice the longest.
-    let Some((lab, seen)) = answering(&[1, 2, 4]) else {
+    // All four probes are sent at the start, and the third has no reply. It is
+    // lost after twice the longest round trip of the others.
+    let Some((lab, seen)) = answer_only(&[1, 2, 4]) else {
         return;
     };
-    for way in WAYS {
-        let running = begin(&lab, &seen, way, "--json -i 60 -l 4 --max-loss 10");
+    for case in SOCKETS {
+        let running = spawn(&lab, &seen, case, "--json -i 60 -l 4 --max-loss 10");
         let mut longest = 0.0;
         for kind in ["start", "reply", "reply", "reply"] {
             let record: Value = serde_json::from_str(&running.read_line(SOON)).unwrap();
@@ -148,18 +149,22 @@ fn a_probe_older_than_two_round_trips_is_lost() {
             (&summary["lost"], &summary["in_flight"]),
             (&1.into(), &0.into())
         );
-        assert!(of(&out.json(), "timeout").is_empty(), "{}", out.story());
+        assert!(
+            of_type(&out.json(), "timeout").is_empty(),
+            "{}",
+            out.story()
+        );
     }
 }
 
 #[test]
 fn a_snapshot_changes_nothing() {
-    let Some((lab, seen)) = answering(&[1, 2, 3, 4]) else {
+    let Some((lab, seen)) = answer_only(&[1, 2, 3, 4]) else {
         return;
     };
-    for way in WAYS {
-        let running = begin(&lab, &seen, way, "--json -c 4 -i 0.05");
-        until(&seen, 2);
+    for case in SOCKETS {
+        let running = spawn(&lab, &seen, case, "--json -c 4 -i 0.05");
+        wait_for(&seen, 2);
         running.signal(libc::SIGQUIT);
         let summary = summary(running.wait().code(0));
         assert_eq!(
