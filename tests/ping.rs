@@ -9,6 +9,8 @@ mod errors;
 mod every_error;
 #[path = "ping/graph.rs"]
 mod graph;
+#[path = "ping/host.rs"]
+mod host;
 #[path = "ping/list.rs"]
 mod list;
 #[path = "ping/losses.rs"]

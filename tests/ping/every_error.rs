@@ -1,7 +1,7 @@
 //! Every ICMP and ICMPv6 error, from a host that the test controls: its text, type,
 //! code, MTU and name, and the exit status, with raw and with datagram sockets.
 
-use super::replies::{SOCKETS, SocketCase, of_type, start, summary};
+use super::host::{SOCKET_CASES, SocketCase, of_type, start, summary};
 
 /// Type, code, second word of the message, MTU, text, name.
 type Row = (u8, u8, u32, Option<u32>, &'static str, &'static str);
@@ -263,7 +263,7 @@ fn every_error_has_its_text_code_name_and_status() {
         vec![probe.error(kind, code, rest)]
     });
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let rows = rows(case);
         let count = rows.len();
         let out = case.run(&lab, &format!("-c {count} -i 0.005"));
@@ -316,7 +316,7 @@ fn a_reply_after_an_error_counts() {
         previous.into_iter().chain([error]).collect()
     });
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let out = case.run(&lab, "-c 3 -i 0.05");
         out.code(0);
         let sum = "3 packets transmitted, 2 received, +3 errors, 33.3333%";
@@ -335,7 +335,7 @@ fn a_forged_error_is_ignored() {
         vec![probe.error(kind, 1, 0).corrupt(quoted + at), probe.reply()]
     });
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let out = case.run(&lab, "-c 3 -i 0.02");
         let text = case.text(out.code(0).stderr(""));
         assert!(!text.contains("From "), "{}", out.story());
@@ -354,7 +354,7 @@ fn an_error_may_quote_only_eight_bytes() {
         vec![probe.error(kind, 1, 0).cut(8 + header + 8)]
     });
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let out = case.run(&lab, "-c 2 -i 0.02");
         case.expect_text(&out, "From HOST icmp_seq=2 ");
         case.expect_text(&out, "2 packets transmitted, 0 received, +2 errors, 100%");
@@ -377,7 +377,7 @@ fn a_redirect_or_source_quench_is_a_notice() {
         ]
     });
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let out = case.run(&lab, "-c 2 -i 0.05");
         let text = case.text(out.code(0));
         assert!(

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use testkit::pty::{Pty, screen};
 
-use super::replies::{SOCKETS, start};
+use super::host::{SOCKET_CASES, start};
 use super::{SOON, lab, mask, masked_stdout, may_ping, ping};
 
 #[test]
@@ -58,7 +58,7 @@ fn a_silent_host_is_drawn_as_silent() {
         _ => vec![],
     });
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let pty = Pty::new();
         let start = Instant::now();
         let running = lab.spawn(

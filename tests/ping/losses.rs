@@ -9,7 +9,7 @@ use testkit::Running;
 use testkit::icmp::{Answer, IcmpLab, Probe};
 
 use super::SOON;
-use super::replies::{SOCKETS, SocketCase, of_type, start, summary};
+use super::host::{SOCKET_CASES, SocketCase, of_type, start, summary};
 
 /// Starts a lab with a host that answers only the probes with these sequence
 /// numbers. The receiver gets the sequence number of every probe.
@@ -44,7 +44,7 @@ fn without_a_reply_every_probe_is_lost() {
     let Some((lab, seen)) = answer_only(&[]) else {
         return;
     };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         // This holds even if their timeout has not passed.
         let running = spawn(&lab, &seen, case, "-W 60 -i 0.05");
         wait_for(&seen, 3);
@@ -92,7 +92,7 @@ fn without_a_reply_every_probe_is_lost() {
             .unwrap();
         assert!(line.ends_with("/0/100%"), "{}", out.story());
     }
-    for case in [SOCKETS[0], SOCKETS[3]] {
+    for case in [SOCKET_CASES[0], SOCKET_CASES[3]] {
         let out = case.run(&lab, "-w 1 -i 0.2");
         out.code(1);
         case.expect_text(&out, " packets transmitted, 0 received, 100% packet loss");
@@ -104,7 +104,7 @@ fn a_probe_within_its_timeout_is_in_flight() {
     let Some((lab, seen)) = answer_only(&[1, 2]) else {
         return;
     };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         for (args, code) in [("", 0), (" --max-loss 0", 0)] {
             let running = spawn(&lab, &seen, case, &format!("--json -W 60 -i 0.05{args}"));
             wait_for(&seen, 4);
@@ -129,7 +129,7 @@ fn a_probe_older_than_two_round_trips_is_lost() {
     let Some((lab, seen)) = answer_only(&[1, 2, 4]) else {
         return;
     };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let running = spawn(&lab, &seen, case, "--json -i 60 -l 4 --max-loss 10");
         let mut longest = 0.0;
         for kind in ["start", "reply", "reply", "reply"] {
@@ -162,7 +162,7 @@ fn a_snapshot_changes_nothing() {
     let Some((lab, seen)) = answer_only(&[1, 2, 3, 4]) else {
         return;
     };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let running = spawn(&lab, &seen, case, "--json -c 4 -i 0.05");
         wait_for(&seen, 2);
         running.signal(libc::SIGQUIT);

@@ -10,7 +10,7 @@ use testkit::icmp::{IcmpLab, Probe};
 use testkit::{Tool, netns};
 
 use super::SOON;
-use super::replies::start;
+use super::host::start;
 
 /// Returns `ping` in a mount namespace in which `target.test` is 127.0.0.1, and
 /// every other lookup lasts until the resolver gives up.

@@ -1,81 +1,15 @@
-//! Replies of every kind from a host that the test controls: late, duplicate,
-//! reordered, corrupt, from another address. Each test runs with raw and with
-//! datagram sockets, over IPv4 and IPv6.
+//! Replies of every kind: late, duplicate, reordered, corrupt, from another
+//! address.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use testkit::icmp::{Answer, IcmpLab, Probe};
-use testkit::{Output, Tool, netns, privilege};
+use testkit::icmp::{Answer, IcmpLab};
 
-use super::{LONG, SOON, mask};
-
-/// Starts a lab with a host that answers each probe as `replies` decides. Returns
-/// `None` if this user cannot create it.
-pub(super) fn start<F>(replies: F) -> Option<IcmpLab>
-where
-    F: Fn(&Probe) -> Vec<Answer> + Send + Sync + 'static,
-{
-    if !privilege::is_root() {
-        netns::skip("only root can create this host");
-        return None;
-    }
-    match IcmpLab::start(replies) {
-        Ok(lab) => Some(lab),
-        Err(reason) => {
-            netns::skip(&reason);
-            None
-        }
-    }
-}
-
-/// The socket type and the target of a run.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SocketCase {
-    pub(super) is_raw: bool,
-    pub(super) host: &'static str,
-}
-
-pub(super) const SOCKETS: [SocketCase; 4] = [
-    socket_case(true, "127.0.0.1"),
-    socket_case(false, "127.0.0.1"),
-    socket_case(true, "::1"),
-    socket_case(false, "::1"),
-];
-
-const fn socket_case(is_raw: bool, host: &'static str) -> SocketCase {
-    SocketCase { is_raw, host }
-}
-
-impl SocketCase {
-    /// Returns `ping` with these arguments. The lab permits datagram sockets, so
-    /// for a raw socket they must be forbidden, which holds for both families.
-    pub(super) fn tool(self, args: &str) -> Tool {
-        let (ping, host) = (env!("CARGO_BIN_EXE_ping"), self.host);
-        let groups = if self.is_raw { "1 0" } else { "0 1000000" };
-        let range = "/proc/sys/net/ipv4/ping_group_range";
-        let script = format!("echo {groups} >{range}; exec {ping} {args} {host}");
-        Tool::new("sh").args(["-c", &script])
-    }
-
-    pub(super) fn run(self, lab: &IcmpLab, args: &str) -> Output {
-        lab.run(self.tool(args))
-    }
-
-    /// Returns standard output with every time replaced by `T`, and the target by
-    /// `HOST`.
-    pub(super) fn text(self, out: &Output) -> String {
-        mask(out.stdout_str()).replace(self.host, "HOST")
-    }
-
-    /// Checks that [`SocketCase::text`] contains a text.
-    #[track_caller]
-    pub(super) fn expect_text(self, out: &Output, text: &str) {
-        assert!(self.text(out).contains(text), "{}", out.story());
-    }
-}
+use super::host::{SOCKET_CASES, of_type, start, summary};
+use super::{LONG, SOON};
 
 /// Starts a lab with a host that keeps the reply to the probe `kept`, and sends it
 /// after the reply to the probe `release`.
@@ -93,24 +27,11 @@ fn delay_reply(kept: u16, release: u16) -> Option<IcmpLab> {
     })
 }
 
-/// Returns the records of a type.
-pub(super) fn of_type<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    records.iter().filter(|r| r["type"] == kind).collect()
-}
-
-/// Returns the only summary of a run.
-pub(super) fn summary(out: &Output) -> Value {
-    let records = out.json();
-    let summaries = of_type(&records, "summary");
-    assert_eq!(summaries.len(), 1, "{}", out.story());
-    summaries[0].clone()
-}
-
 #[test]
 fn duplicates_are_marked_and_counted() {
     let lab = start(|probe| vec![probe.reply(), probe.reply()]);
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         // The last duplicate may arrive after the end of the run.
         let out = case.run(&lab, "-c 3 -i 0.05");
         out.code(0).stderr("");
@@ -148,7 +69,7 @@ fn a_duplicate_erases_no_dot_of_a_flood() {
         _ => vec![probe.reply()],
     });
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let out = case.run(&lab, "-f -c 4 -W 1");
         let dots = &out.code(0).lines()[1];
         let (sent, erased) = (dots.matches('.').count(), dots.matches("\x08 \x08").count());
@@ -173,7 +94,7 @@ fn a_late_reply_is_recorded() {
         late.into_iter().chain([probe.reply()]).collect()
     });
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         release.store(false, Ordering::SeqCst);
         let running = lab.spawn(case.tool("--json -i 0.1 -W 2").timeout(LONG));
         let wait_for = |kind: &str| loop {
@@ -204,7 +125,7 @@ fn a_late_reply_is_marked_and_counted() {
     let Some(lab) = delay_reply(1, 6) else {
         return;
     };
-    for case in [SOCKETS[0], SOCKETS[3]] {
+    for case in [SOCKET_CASES[0], SOCKET_CASES[3]] {
         let out = case.run(&lab, "-c 7 -i 0.5 -W 2");
         out.code(0).stderr("ping: 1 late\n");
         case.expect_text(&out, "icmp_seq=1 ttl=64 time=T (late)\n");
@@ -233,7 +154,7 @@ fn a_late_reply_shows_that_the_host_is_up() {
         }
     });
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let up = case.run(&lab, "--until-up -q -i 0.1 -W 0.1 --timeout 20");
         up.code(0);
         let down = case.run(&lab, "--until-down --json -i 0.2 -W 0.3 --timeout 2");
@@ -277,7 +198,7 @@ fn any_reply_to_an_undecided_target_makes_it_alive() {
         }
     });
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let out = case.run(&lab, "--retries 2 -W 0.4");
         out.code(0);
         assert_eq!(case.text(&out), "HOST is alive (T)\n");
@@ -301,7 +222,7 @@ fn reordered_replies_are_counted() {
     let Some(lab) = delay_reply(2, 3) else {
         return;
     };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let out = case.run(&lab, "-c 4 -i 0.05");
         out.code(0).stderr("ping: 1 reordered\n");
         out.stdout_contains("4 packets transmitted, 4 received, 0% packet loss");
@@ -319,7 +240,7 @@ fn reordered_replies_are_counted() {
 fn corrupt_data_is_dumped_and_counted() {
     let lab = start(|probe| vec![probe.reply().corrupt(8 + 22)]);
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let out = case.run(&lab, "-c 1");
         out.code(1);
         let masked = case.text(&out);
@@ -349,7 +270,7 @@ fn corrupt_data_is_dumped_and_counted() {
 fn a_reply_with_a_zeroed_cookie_has_no_round_trip_time() {
     let lab = start(|probe| vec![probe.reply().zeroed(8)]);
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let out = case.run(&lab, "--json -c 1");
         let records = out.code(1).json();
         let reply = of_type(&records, "reply")[0];
@@ -365,7 +286,7 @@ fn a_reply_with_a_zeroed_cookie_has_no_round_trip_time() {
 fn truncated_replies_are_corrupt() {
     let lab = start(|probe| vec![probe.reply().cut(8 + 30)]);
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let out = case.run(&lab, "-c 1");
         out.code(1);
         case.expect_text(&out, "38 bytes from HOST: icmp_seq=1 ttl=64 (truncated)\n");
@@ -380,7 +301,7 @@ fn replies_with_a_bad_checksum_are_corrupt() {
         _ => vec![probe.reply()],
     });
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let out = case.run(&lab, "-c 2 -i 0.05 -W 0.2");
         out.code(0);
         if case.is_raw && case.host == "127.0.0.1" {
@@ -406,7 +327,7 @@ fn unrelated_replies_are_ignored() {
         _ => vec![probe.reply()],
     });
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let out = case.run(&lab, "-c 3 -i 0.02 -W 0.2");
         out.code(0)
             .stderr("")
@@ -422,7 +343,7 @@ fn a_reply_from_another_address_counts_and_is_marked() {
         _ => vec![probe.reply()],
     });
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let elsewhere = if case.host == "::1" {
             "::7"
         } else {
@@ -477,7 +398,7 @@ fn a_reply_from_another_address_counts_and_is_marked() {
 fn replies_may_have_ip_options() {
     let lab = start(|probe| vec![probe.reply().options(usize::from(probe.seq) * 4)]);
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let out = case.run(&lab, "-c 10 -i 0.01");
         out.code(0);
         case.expect_text(&out, "64 bytes from HOST: icmp_seq=10 ttl=64 time=");
@@ -489,7 +410,7 @@ fn replies_may_have_ip_options() {
 fn the_round_trip_is_no_shorter_than_the_delay() {
     let lab = start(|probe| vec![probe.reply().after(Duration::from_millis(20))]);
     let Some(lab) = lab else { return };
-    for case in SOCKETS {
+    for case in SOCKET_CASES {
         let out = case.run(&lab, "--json -q -c 5 -i 0.05");
         // How much longer it is depends on the machine.
         let min = summary(&out)["min_ms"].as_f64().unwrap();
@@ -506,7 +427,7 @@ fn sequence_numbers_may_wrap() {
     });
     let Some(lab) = lab else { return };
     // One case for each socket type and family, since each takes seconds.
-    for case in [SOCKETS[0], SOCKETS[3]] {
+    for case in [SOCKET_CASES[0], SOCKET_CASES[3]] {
         let tool = case.tool("--json -q -f -W 2 -c 65600");
         let out = lab.run(tool.timeout(LONG * 3));
         let summary = summary(out.code(0));

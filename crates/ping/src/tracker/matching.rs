@@ -225,3 +225,7 @@ fn is_unicast(address: IpAddr) -> bool {
     let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
     !address.is_multicast() && !address.is_unspecified() && !broadcast
 }
+
+#[cfg(test)]
+#[path = "matching_tests.rs"]
+mod tests;
