@@ -66,9 +66,9 @@ fn a_silent_host_is_drawn_as_silent() {
                 .stdout_to(pty.end())
                 .timeout(SOON),
         );
-        // Two probes in a row that wait for replies. The round trip of the
-        // first was no longer than this took, so after twice as long the
-        // second is lost.
+        // Two probes in a row are in flight. The round trip of the first took no
+        // longer than the time since the start, so after twice that time the
+        // second counts as lost.
         pty.wait_for(".. ");
         std::thread::sleep(start.elapsed() * 2);
         running.signal(libc::SIGINT);

@@ -122,7 +122,7 @@ fn probes_are_sent_while_a_name_is_looked_up() {
     assert_eq!(seen.load(Ordering::SeqCst), 50);
 }
 
-/// No probe has been sent, so there is no summary.
+/// A summary is printed only if a probe has been sent.
 #[test]
 fn a_signal_ends_the_lookup_of_the_target() {
     let Some(lab) = lab(|_| vec![]) else { return };

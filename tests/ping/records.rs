@@ -113,7 +113,7 @@ fn a_list_has_records_of_every_target() {
     );
 }
 
-/// An error has one masked_stdout, whatever it is about: what does not apply is null.
+/// Keys that do not apply are null.
 #[test]
 fn every_error_has_the_same_keys() {
     let Some(lab) = super::lab() else { return };

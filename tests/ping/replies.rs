@@ -311,8 +311,8 @@ fn replies_with_a_bad_checksum_are_corrupt() {
                 "2 packets transmitted, 1 received, +1 corrupted, 50% packet loss",
             );
         } else {
-            // The kernel drops such a reply. Its drop counter includes it, but it
-            // is not reported as a reply for which there was no room.
+            // The kernel drops such a reply. Its drop counter includes it, but
+            // ping does not report it as dropped for lack of buffer space.
             case.expect_text(&out, "2 packets transmitted, 1 received, 50% packet loss");
             assert!(!out.stderr_str().contains("dropped"), "{}", out.story());
         }

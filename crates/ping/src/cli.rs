@@ -235,24 +235,34 @@ pub(crate) struct Cli {
     pub(crate) period: Option<Duration>,
 
     /// Exit 0 if no target loses more than this
-    #[arg(long, value_name = "PERCENT", value_parser = percent, help_heading = "Conditions")]
+    #[arg(long, value_name = "PERCENT", value_parser = percent, group = "condition", help_heading = "Conditions")]
     pub(crate) max_loss: Option<f64>,
 
     /// Exit 0 as soon as N targets have answered
     #[arg(
         long,
         value_name = "N",
-        conflicts_with = "max_loss",
+        group = "condition",
         help_heading = "Conditions"
     )]
     pub(crate) reachable: Option<u64>,
 
     /// Wait until the target answers
-    #[arg(long, conflicts_with_all = ["until_down", "count", "reachable", "max_loss"], help_heading = "Conditions")]
+    #[arg(
+        long,
+        group = "condition",
+        conflicts_with = "count",
+        help_heading = "Conditions"
+    )]
     pub(crate) until_up: bool,
 
     /// Wait until three probes in a row are lost
-    #[arg(long, conflicts_with_all = ["count", "reachable", "max_loss"], help_heading = "Conditions")]
+    #[arg(
+        long,
+        group = "condition",
+        conflicts_with = "count",
+        help_heading = "Conditions"
+    )]
     pub(crate) until_down: bool,
 
     /// Find the path MTU of each target
@@ -260,15 +270,15 @@ pub(crate) struct Cli {
     pub(crate) mtu: bool,
 
     /// Write the records as comma-separated values
-    #[arg(long, conflicts_with_all = ["json", "mtu"], help_heading = "Output")]
+    #[arg(long, group = "format", conflicts_with_all = ["json", "mtu"], help_heading = "Output")]
     pub(crate) csv: bool,
 
     /// Write the summaries as OpenMetrics text
-    #[arg(long, conflicts_with_all = ["json", "csv", "mtu"], help_heading = "Output")]
+    #[arg(long, group = "format", conflicts_with_all = ["json", "mtu"], help_heading = "Output")]
     pub(crate) metrics: bool,
 
     /// On a terminal, draw the round trips of each target in a line
-    #[arg(long, conflicts_with_all = ["json", "csv", "metrics", "mtu"], help_heading = "Output")]
+    #[arg(long, group = "format", conflicts_with_all = ["json", "mtu"], help_heading = "Output")]
     pub(crate) graph: bool,
 
     #[command(flatten)]
@@ -431,6 +441,33 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn formats_and_conditions_exclude_each_other() {
+        for group in [
+            &["--json", "--csv", "--metrics"][..],
+            &["--json", "--graph", "--csv"],
+            &["--graph", "--metrics", "--mtu"],
+            &[
+                "--max-loss=5",
+                "--reachable=1",
+                "--until-up",
+                "--until-down",
+            ],
+            &["--until-up", "-c3", "--until-down"],
+        ] {
+            for pair in group.windows(2) {
+                let words = ["ping", "a"].iter().chain(pair);
+                let error = Cli::try_parse_from(words).unwrap_err();
+                assert_eq!(
+                    error.kind(),
+                    clap::error::ErrorKind::ArgumentConflict,
+                    "{pair:?}"
+                );
+            }
+        }
+        assert!(Cli::try_parse_from(["ping", "--mtu", "--json", "--reachable=1", "a"]).is_ok());
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(crate) struct IcmpSocket {
 
 /// The system's counter of ICMPv6 messages with a wrong checksum. The drop
 /// counter of an IPv6 raw socket includes them, although they were corrupted in
-/// the network and not dropped for want of a buffer.
+/// the network and not dropped for lack of buffer space.
 #[derive(Debug)]
 struct ChecksumErrors {
     file: File,
