@@ -331,8 +331,11 @@ fn a_forged_error_is_ignored() {
     let lab = start(|probe| {
         let (kind, header) = if probe.is_v6() { (1, 40) } else { (3, 20) };
         let quoted = 8 + header + 8;
-        let at = usize::from(probe.seq) * 5 % 16;
-        vec![probe.error(kind, 1, 0).corrupt(quoted + at), probe.reply()]
+        let offset = usize::from(probe.seq) * 5 % 16;
+        vec![
+            probe.error(kind, 1, 0).corrupt(quoted + offset),
+            probe.reply(),
+        ]
     });
     let Some(lab) = lab else { return };
     for case in SOCKET_CASES {

@@ -101,9 +101,14 @@ fn a_list_has_records_of_every_target() {
     out.code(2)
         .stderr("ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n");
     let records = out.json();
-    let of = |kind: &str| records.iter().filter(|r| r["type"] == kind).count();
+    let count_of = |kind: &str| records.iter().filter(|r| r["type"] == kind).count();
     assert_eq!(
-        (of("start"), of("reply"), of("summary"), of("error")),
+        (
+            count_of("start"),
+            count_of("reply"),
+            count_of("summary"),
+            count_of("error")
+        ),
         (2, 2, 2, 1)
     );
     let error = records.iter().find(|r| r["type"] == "error").unwrap();

@@ -40,8 +40,8 @@ fn csv_rows_have_the_values_of_the_records() {
     // A column has the value of the JSON key with the same name.
     let names: Vec<&str> = lines[0].split(',').collect();
     let cell = |line: &str, name: &str| {
-        let at = names.iter().position(|column| *column == name).expect(name);
-        line.split(',').nth(at).unwrap().to_owned()
+        let index = names.iter().position(|column| *column == name).expect(name);
+        line.split(',').nth(index).unwrap().to_owned()
     };
     for (name, value) in [
         ("type", "reply"),

@@ -115,11 +115,11 @@ fn a_name_that_does_not_resolve_has_its_records() {
             return;
         };
         let records = out.code(3).stderr(why).json();
-        let of = |kind: &str| -> Vec<&Value> {
+        let records_of = |kind: &str| -> Vec<&Value> {
             let is_of_target = |r: &&Value| r["type"] == kind && r["target"] == "none.test";
             records.iter().filter(is_of_target).collect()
         };
-        let (error, summary) = (of("error")[0], of("summary")[0]);
+        let (error, summary) = (records_of("error")[0], records_of("summary")[0]);
         assert_eq!(
             (&error["kind"], &error["address"]),
             (&"name".into(), &Value::Null)
@@ -349,12 +349,12 @@ fn a_watch_reports_every_interval() {
     // Until each target has had three intervals.
     while seen.iter().any(|count| *count < 3) {
         let line = running.read_line(super::SOON);
-        let at = usize::from(line.starts_with("127.0.0.2 : "));
+        let index = usize::from(line.starts_with("127.0.0.2 : "));
         assert!(
-            line.starts_with(&format!("127.0.0.{} : xmt/rcv/%loss = ", at + 1)),
+            line.starts_with(&format!("127.0.0.{} : xmt/rcv/%loss = ", index + 1)),
             "{line}"
         );
-        seen[at] += 1;
+        seen[index] += 1;
     }
     running.signal(libc::SIGINT);
     let out = running.wait();

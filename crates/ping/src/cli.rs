@@ -64,7 +64,7 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) interval: Option<Duration>,
 
-    /// How long to wait for each reply
+    /// Time to wait for each reply
     #[arg(short = 'W', value_name = "DURATION", value_parser = duration::parse_nonzero)]
     pub(crate) wait: Option<Duration>,
 

@@ -1,4 +1,4 @@
-//! The configuration of a run: what the command line means, with all defaults
+//! The configuration of a run: the meaning of the command line, with all defaults
 //! filled in and all contradictions reported. No I/O.
 
 use std::net::IpAddr;

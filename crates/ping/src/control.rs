@@ -162,7 +162,7 @@ mod tests {
         let mut time = 1_700_000_000isize.to_ne_bytes().to_vec();
         time.extend(5isize.to_ne_bytes());
         bytes.extend(message(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &time));
-        bytes.extend(message(9999, 1, b"what?"));
+        bytes.extend(message(9999, 1, b"unknown"));
         let ovfl = 7u32.to_ne_bytes();
         bytes.extend(message(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &ovfl));
         let control = parse(&bytes);

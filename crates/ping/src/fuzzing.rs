@@ -1,6 +1,6 @@
 //! The entry point of the fuzz target `ping_replies`, compiled only for it and the
 //! tests. It sends probes and receives messages of every kind about them, in an
-//! order that the input decides, and checks what the tracker makes of each.
+//! order that the input decides, and checks the tracker after each step.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -136,14 +136,14 @@ impl Run<'_> {
         let number = self.number()?;
         let mut data = self.sent[&number].data.clone();
         if is_corrupt {
-            let at = usize::from(self.source.byte());
+            let offset = usize::from(self.source.byte());
             match self.source.byte() % 4 {
-                0 => data.truncate(at),
-                1 => data.extend_from_slice(self.source.take(at % 32)),
-                2 => data = self.source.take(at).to_vec(),
+                0 => data.truncate(offset),
+                1 => data.extend_from_slice(self.source.take(offset % 32)),
+                2 => data = self.source.take(offset).to_vec(),
                 _ => {
                     let flip = self.source.byte();
-                    if let Some(byte) = data.get_mut(at) {
+                    if let Some(byte) = data.get_mut(offset) {
                         *byte ^= flip;
                     }
                 }

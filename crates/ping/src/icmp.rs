@@ -131,7 +131,7 @@ impl IcmpError {
             (IpVersion::V4, 3, code) => return format!("Dest Unreachable, Bad Code: {code}"),
             (IpVersion::V4, 4, _) => "Source Quench",
             (IpVersion::V4, 5, code) => {
-                let what = match code {
+                let text = match code {
                     0 => "Redirect Network".to_owned(),
                     1 => "Redirect Host".to_owned(),
                     2 => "Redirect Type of Service and Network".to_owned(),
@@ -139,7 +139,7 @@ impl IcmpError {
                     code => format!("Redirect, Bad Code: {code}"),
                 };
                 let hop = Ipv4Addr::from_bits(self.info);
-                return format!("{what}(New nexthop: {hop})");
+                return format!("{text}(New nexthop: {hop})");
             }
             (IpVersion::V4, 11, 0) => "Time to live exceeded",
             (IpVersion::V4, 11, 1) => "Frag reassembly time exceeded",
@@ -166,13 +166,13 @@ impl IcmpError {
             (IpVersion::V6, 3, 1) => "Time exceeded: Defragmentation failure",
             (IpVersion::V6, 3, code) => return format!("Time exceeded: code {code}"),
             (IpVersion::V6, 4, code) => {
-                let what = match code {
+                let text = match code {
                     0 => "Wrong header field".to_owned(),
                     1 => "Unknown header".to_owned(),
                     2 => "Unknown option".to_owned(),
                     code => format!("code {code}"),
                 };
-                return format!("Parameter problem: {what} at {}", self.info);
+                return format!("Parameter problem: {text} at {}", self.info);
             }
             (IpVersion::V6, kind, _) => return format!("unknown icmp type: {kind}"),
         };

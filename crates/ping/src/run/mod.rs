@@ -1,7 +1,7 @@
 //! A run of the tool, from the command line to the exit status: opens the
 //! sockets, drops privileges, chooses the schedule and the output format, and
-//! runs the engine. This file has what runs of one target ([`single`]) and of a
-//! list ([`list`]) share.
+//! runs the engine. This file has the parts that are common to a run of one
+//! target ([`single`]) and of a list ([`list`]).
 
 mod list;
 mod single;

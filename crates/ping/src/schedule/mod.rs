@@ -1,8 +1,8 @@
-//! Schedules: which target is probed when, and when a target is decided. This is
-//! what differs between watching one host and sweeping a million.
+//! Schedules: which target is probed when, and when a target is decided. The
+//! schedule is the difference between watching one host and sweeping a million.
 //!
-//! The engine asks a [`Schedule`] for its next [`Action`] and reports to it what
-//! was sent and how each probe ended.
+//! The engine asks a [`Schedule`] for its next [`Action`], and reports each probe
+//! that was sent and its outcome.
 
 pub(crate) mod min_interval;
 pub(crate) mod mtu;
