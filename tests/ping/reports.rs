@@ -86,7 +86,8 @@ fn csv_rows_have_the_values_of_the_records() {
         let found = time(&lines[4], name);
         assert!((found - value).abs() < 2e-6, "{name}: {found} {value}");
     }
-    assert!(time(&lines[4], "duration_ms") >= 10.0);
+    // The run lasts from the first send to the last reply.
+    assert!(time(&lines[4], "duration_ms") >= rtts[0].max(rtts[1]));
 }
 
 #[test]

@@ -380,6 +380,25 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn alive_and_unreachable_select_summaries() {
+        let mut target = Target::new(None, [192, 0, 2, 1].into(), 0);
+        target.has_replied = true;
+        for (has_replied, alive, unprobed) in [
+            (None, true, true),
+            (Some(true), true, false),
+            (Some(false), false, true),
+        ] {
+            let selection = Selection {
+                is_quiet: false,
+                has_replied,
+            };
+            assert_eq!(selection.includes_summary(&target), alive);
+            assert_eq!(selection.includes_unprobed(), unprobed);
+            assert_eq!(selection.includes_start(), has_replied.is_none());
+        }
+    }
+
+    #[test]
     fn every_figure_of_a_summary_has_its_key() {
         let mut target = Target::new(Some("host.test".into()), [192, 0, 2, 1].into(), 0);
         *target.stats = distinct_stats();
