@@ -1,8 +1,6 @@
-//! `ping`, black box: on loopback, and in network namespaces with a router, a
-//! firewall and a host that answers as it is told.
+//! Black box tests of `ping`: on loopback, and in network namespaces with a
+//! router, a packet filter, and a host that a test controls.
 
-#[path = "ping/answers.rs"]
-mod answers;
 #[path = "ping/classic.rs"]
 mod classic;
 #[path = "ping/errors.rs"]
@@ -11,6 +9,8 @@ mod errors;
 mod every_error;
 #[path = "ping/graph.rs"]
 mod graph;
+#[path = "ping/host.rs"]
+mod host;
 #[path = "ping/list.rs"]
 mod list;
 #[path = "ping/losses.rs"]
@@ -19,6 +19,8 @@ mod losses;
 mod names;
 #[path = "ping/records.rs"]
 mod records;
+#[path = "ping/replies.rs"]
+mod replies;
 #[path = "ping/reports.rs"]
 mod reports;
 #[path = "ping/targets.rs"]
@@ -31,13 +33,14 @@ use std::time::Duration;
 use testkit::netns::{self, Lab};
 use testkit::{Output, Tool, privilege};
 
+/// The time after which a missing event is a failure.
 const SOON: Duration = Duration::from_secs(30);
 
-/// The time for a script of many runs.
+/// The timeout of a script with many runs.
 const LONG: Duration = Duration::from_secs(60);
 
-/// `ping` with these arguments. Where this user may not ping, it runs as the
-/// root of a namespace that has nothing but a loopback device.
+/// Returns `ping` with these arguments. If this user may not ping, it runs as
+/// root of a namespace that has only a loopback device.
 fn ping(args: &str) -> Tool {
     if privilege::can_ping() || netns::available().is_err() {
         return Tool::new(env!("CARGO_BIN_EXE_ping")).args(args.split_whitespace());
@@ -46,25 +49,25 @@ fn ping(args: &str) -> Tool {
     lab.tool(&format!("exec ping {args}"))
 }
 
-/// Whether to go on with a test that pings loopback.
+/// Whether a test can ping loopback; if not, the test is skipped.
 fn may_ping() -> bool {
     let may = privilege::can_ping() || netns::available().is_ok();
     if !may {
-        netns::skip("no ICMP socket allowed here, and no namespaces");
+        netns::skip("no permission for an ICMP socket, and no namespaces");
     }
     may
 }
 
-/// Whether to go on with a test that pings `::1`.
+/// Whether a test can ping `::1`; if not, the test is skipped.
 fn may_ping6() -> bool {
     let may = privilege::can_ping6() || (!privilege::can_ping() && netns::available().is_ok());
     if !may {
-        netns::skip("no ICMPv6 here");
+        netns::skip("no permission for an ICMPv6 socket");
     }
     may
 }
 
-/// A laboratory with `ping` on its `PATH`, if there can be one.
+/// Creates a lab with `ping` in its `PATH`, if namespaces are available.
 fn lab() -> Option<Lab> {
     match netns::available() {
         Ok(()) => Some(Lab::new().with(env!("CARGO_BIN_EXE_ping")).timeout(LONG)),
@@ -75,13 +78,14 @@ fn lab() -> Option<Lab> {
     }
 }
 
-/// Standard output with every time replaced by `T`.
-fn shape(out: &Output) -> String {
+/// Returns standard output with every time replaced by `T`.
+fn masked_stdout(out: &Output) -> String {
     mask(out.stdout_str())
 }
 
+/// Replaces every time in the output by `T`.
 fn mask(text: &str) -> String {
-    let mut shaped = String::new();
+    let mut masked = String::new();
     for line in text.lines() {
         let line = match line.split_once(" = ") {
             Some((head, tail)) if line.starts_with("rtt ") || line.starts_with("p50/") => {
@@ -109,8 +113,8 @@ fn mask(text: &str) -> String {
             Some((head, _)) => format!("{head}, T"),
             None => line,
         };
-        shaped.push_str(&line);
-        shaped.push('\n');
+        masked.push_str(&line);
+        masked.push('\n');
     }
-    shaped
+    masked
 }

@@ -1,18 +1,18 @@
-//! ping's readers of what ICMP sockets deliver: no panic, and nothing outside
-//! the bytes given.
+//! ping's parsers of packets from ICMP sockets: they neither panic nor return
+//! bytes outside the packet.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ping::packet::{self, Version};
+use ping::packet::{self, IpVersion};
 
 fuzz_target!(|input: (bool, bool, Vec<u8>)| {
     let (six, raw, bytes) = input;
-    if let Some(advice) = packet::advice(&bytes) {
-        // Both headers lie before what is quoted.
-        assert!(bytes.len() >= advice.request.data.len() + 56);
-        assert!(matches!(advice.kind, 4 | 5));
+    if let Some(notice) = packet::notice(&bytes) {
+        // Both IP headers and the ICMP headers precede the quoted data.
+        assert!(bytes.len() >= notice.request.data.len() + 56);
+        assert!(matches!(notice.icmp_type, 4 | 5));
     }
-    let version = if six { Version::V6 } else { Version::V4 };
+    let version = if six { IpVersion::V6 } else { IpVersion::V4 };
     for echo in [
         packet::reply(version, raw, &bytes),
         packet::quoted(version, &bytes),
@@ -20,7 +20,7 @@ fuzz_target!(|input: (bool, bool, Vec<u8>)| {
     .into_iter()
     .flatten()
     {
-        // Header and data make up the end of what came.
+        // The ICMP header and the data are the end of the packet.
         let start = bytes.len() - echo.data.len() - packet::HEADER;
         assert_eq!(&bytes[start + packet::HEADER..], echo.data);
         assert_eq!(bytes[start + 6..start + 8], echo.seq.to_be_bytes());

@@ -1,18 +1,18 @@
-//! The classic face on loopback, byte for byte but for the times.
+//! The classic format on loopback, byte for byte except for the times.
 
 use testkit::privilege;
 
-use super::{SOON, lab, mask, may_ping, may_ping6, ping, shape};
+use super::{SOON, lab, mask, masked_stdout, may_ping, may_ping6, ping};
 
 #[test]
-fn three_probes() {
+fn three_probes_look_as_in_iputils() {
     if !may_ping() {
         return;
     }
     let out = ping("-c 3 -i 0.01 127.0.0.1").run();
     out.code(0).stderr("");
     assert_eq!(
-        shape(&out),
+        masked_stdout(&out),
         "PING 127.0.0.1 (127.0.0.1) 56(84) bytes of data.\n\
          64 bytes from 127.0.0.1: icmp_seq=1 ttl=64 time=T\n\
          64 bytes from 127.0.0.1: icmp_seq=2 ttl=64 time=T\n\
@@ -25,14 +25,14 @@ fn three_probes() {
 }
 
 #[test]
-fn ipv6() {
+fn ipv6_looks_as_in_iputils() {
     if !may_ping6() {
         return;
     }
     let out = ping("-c 1 ::1").run();
     out.code(0).stderr("");
     assert_eq!(
-        shape(&out),
+        masked_stdout(&out),
         "PING ::1 (::1) 56 data bytes\n\
          64 bytes from ::1: icmp_seq=1 ttl=64 time=T\n\
          \n\
@@ -59,15 +59,17 @@ fn verbose_lines_have_the_identifier() {
 }
 
 #[test]
-fn options_of_iputils() {
+fn options_of_iputils_have_their_effect() {
     if !may_ping() {
         return;
     }
     let out = ping("-c 1 -q -p ff00 127.0.0.1").run();
-    assert!(shape(&out).starts_with("PING 127.0.0.1 (127.0.0.1) 56(84) bytes of data.\n\n---"));
+    assert!(
+        masked_stdout(&out).starts_with("PING 127.0.0.1 (127.0.0.1) 56(84) bytes of data.\n\n---")
+    );
     let out = ping("-c 1 -p ff00 -s 1000 127.0.0.1").run();
     assert!(
-        shape(&out).starts_with(
+        masked_stdout(&out).starts_with(
             "PATTERN: 0xff00\n\
              PING 127.0.0.1 (127.0.0.1) 1000(1028) bytes of data.\n\
              1008 bytes from 127.0.0.1: icmp_seq=1 ttl=64 time=T\n"
@@ -75,10 +77,10 @@ fn options_of_iputils() {
         "{}",
         out.story()
     );
-    // Too short for iputils' own time: no time, and no line `rtt`.
+    // Too short for the time that iputils keeps in the data: no times at all.
     let out = ping("-c 1 -s 8 127.0.0.1").run();
     assert_eq!(
-        shape(&out),
+        masked_stdout(&out),
         "PING 127.0.0.1 (127.0.0.1) 8(36) bytes of data.\n\
          16 bytes from 127.0.0.1: icmp_seq=1 ttl=64\n\
          \n\
@@ -106,8 +108,8 @@ fn options_of_iputils() {
         .stdout_contains("PING 127.0.0.1 (127.0.0.1) from 127.0.0.1 lo: 56(84) bytes of data.\n");
 }
 
-/// From the line of the statistics on there is nothing that iputils does not
-/// print, since scripts take the last line and read by position.
+/// From the line of the statistics on, only lines of iputils are printed, because
+/// scripts take the last line and read by position.
 #[test]
 fn percentiles_come_before_the_summary() {
     if !may_ping() {
@@ -123,13 +125,13 @@ fn percentiles_come_before_the_summary() {
         ("-q -s 8 -v", false),
     ] {
         let out = ping(&format!("{args} -c 2 -i 0.01 127.0.0.1")).run();
-        let shaped = shape(out.code(0).stderr(""));
+        let masked = masked_stdout(out.code(0).stderr(""));
         let middle = if percentiles {
             "p50/p90/p99/jitter = T\n"
         } else {
             ""
         };
-        let (_, rest) = shaped.split_once("bytes of data.\n").unwrap();
+        let (_, rest) = masked.split_once("bytes of data.\n").unwrap();
         let summary = if args.contains("-s 8") {
             summary.replace("rtt min/avg/max/mdev = T", "")
         } else {
@@ -140,7 +142,7 @@ fn percentiles_come_before_the_summary() {
 }
 
 #[test]
-fn what_iputils_takes_as_well() {
+fn preload_large_sizes_and_flood_work() {
     if !may_ping() {
         return;
     }
@@ -154,7 +156,7 @@ fn what_iputils_takes_as_well() {
     out.code(0).stdout_contains("1024(1052) bytes of data");
     let out = ping("-c 1 -s 65527 ::1").run();
     out.code(0).stdout_contains("65535 bytes from ::1");
-    // The letters of `-f` and the bell; an ordinary user may not.
+    // The characters of `-f` and of the bell, if the user may flood.
     let out = ping("-f -A -a -c 2 127.0.0.1").run();
     if privilege::is_root() {
         out.code(0).stdout_contains(".\x08 \x08\x07.\x08 \x08\x07");
@@ -162,14 +164,14 @@ fn what_iputils_takes_as_well() {
 }
 
 #[test]
-fn sizes_in_turn() {
+fn a_sweep_sends_each_size_once() {
     if !may_ping() {
         return;
     }
     let out = ping("--sweep 16:48:16 -i 0.01 127.0.0.1").run();
     out.code(0);
-    let shaped = shape(&out);
-    let bytes: Vec<_> = shaped
+    let masked = masked_stdout(&out);
+    let bytes: Vec<_> = masked
         .lines()
         .filter_map(|line| line.split_once(" bytes from "))
         .map(|(bytes, _)| bytes.to_owned())
@@ -178,22 +180,21 @@ fn sizes_in_turn() {
 }
 
 #[test]
-fn as_fast_as_answers_come() {
-    // As another user than root it would not be permitted, but a laboratory's
-    // root is root enough.
+fn probes_may_be_as_fast_as_replies() {
+    // Only root may flood; the root of a namespace may, too.
     if !may_ping() || (privilege::can_ping() && !privilege::is_root()) {
         return;
     }
     for options in ["-f -q", "-A -q", "-i 0 -q"] {
         let out = ping(&format!("{options} -c 100 127.0.0.1")).run();
         out.code(0);
-        let shaped = shape(&out);
+        let masked = masked_stdout(&out);
         assert!(
-            shaped.contains("100 packets transmitted, 100 received, 0% packet loss, time T\n"),
+            masked.contains("100 packets transmitted, 100 received, 0% packet loss, time T\n"),
             "{}",
             out.story()
         );
-        assert!(shaped.contains("= T, ipg/ewma "), "{}", out.story());
+        assert!(masked.contains("= T, ipg/ewma "), "{}", out.story());
     }
     let out = ping("-f -c 3 127.0.0.1").run();
     out.code(0)
@@ -201,7 +202,7 @@ fn as_fast_as_answers_come() {
 }
 
 #[test]
-fn interrupts_end_in_order() {
+fn a_signal_ends_the_run_with_a_summary() {
     if !may_ping() {
         return;
     }
@@ -219,7 +220,7 @@ fn interrupts_end_in_order() {
         let out = running.wait();
         out.code(0);
         assert!(
-            shape(&out).contains("1 packets transmitted, 1 received, 0% packet loss"),
+            masked_stdout(&out).contains("1 packets transmitted, 1 received, 0% packet loss"),
             "{}",
             out.story()
         );
@@ -227,7 +228,7 @@ fn interrupts_end_in_order() {
 }
 
 #[test]
-fn outstanding_probes_and_loss() {
+fn outstanding_probes_are_reported() {
     let Some(lab) = lab() else { return };
     let script = "
         nft add table t && nft add chain t in '{ type filter hook input priority 0; }'
@@ -249,7 +250,7 @@ fn outstanding_probes_and_loss() {
 }
 
 #[test]
-fn exact_loss_of_a_thousand() {
+fn the_loss_of_a_thousand_probes_is_exact() {
     let Some(lab) = lab() else { return };
     let script = "
         nft add table inet t && nft add chain inet t in '{ type filter hook input priority 0; }'
@@ -265,7 +266,7 @@ fn exact_loss_of_a_thousand() {
 }
 
 #[test]
-fn a_count_of_answers_before_the_deadline() {
+fn with_a_deadline_the_count_is_one_of_replies() {
     let Some(lab) = lab() else { return };
     let script = "
         nft add table t && nft add chain t in '{ type filter hook input priority 0; }'

@@ -1,11 +1,11 @@
-//! ICMP errors of every kind, in a laboratory of three: client, router,
-//! server; IPv4 and IPv6, through raw and through datagram sockets.
+//! ICMP errors in a lab of client, router and server, over IPv4 and IPv6, with raw
+//! and with datagram sockets.
 
 use super::{lab, mask};
 
-/// client - router - server, with both families, and a route to nowhere.
+/// Creates client, router and server in a row, with both families.
 const NET: &str = "
-    # Addresses are usable at once, without a search for duplicates.
+    # Addresses are usable immediately, without duplicate address detection.
     net client router server
     for ns in client router server; do
         at $ns sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0
@@ -18,7 +18,7 @@ const NET: &str = "
     ip -n server route add default via 2001:db8:2::1
     at router sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
     at router sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
-    # Raw sockets are root's own; datagram ones are for group 0 here.
+    # Permits datagram sockets, which are used if they are permitted.
     datagram() { at client sysctl -qw net.ipv4.ping_group_range='0 0'; }
     rule() {
         at $1 nft flush ruleset
@@ -30,9 +30,9 @@ const NET: &str = "
     reject6() { rule router forward \"meta l4proto ipv6-icmp reject with icmpv6 $1\"; }
 ";
 
-/// Runs a script over raw sockets and over datagram ones: the same text.
+/// Runs a script with raw and with datagram sockets, and compares the output.
 #[track_caller]
-fn both(script: &str, expected: &str) {
+fn expect_output(script: &str, expected: &str) {
     let Some(lab) = lab() else { return };
     for before in ["", "datagram\n"] {
         let out = lab.script(&format!("{NET}{before}{script}"));
@@ -41,14 +41,14 @@ fn both(script: &str, expected: &str) {
 }
 
 #[test]
-fn unreachable_of_every_code() {
+fn every_unreachable_code_has_its_text() {
     let script = "
         for how in net-unreachable host-unreachable prot-unreachable port-unreachable \\
                    net-prohibited host-prohibited admin-prohibited; do
             reject $how
             at client ping -c 1 10.2.0.2 | sed -n 2p
         done";
-    both(
+    expect_output(
         script,
         "From 10.1.0.2 icmp_seq=1 Destination Net Unreachable\n\
          From 10.1.0.2 icmp_seq=1 Destination Host Unreachable\n\
@@ -61,14 +61,14 @@ fn unreachable_of_every_code() {
 }
 
 #[test]
-fn unreachable_of_every_code_v6() {
+fn every_unreachable_code_has_its_text_v6() {
     let script = "
         for how in no-route admin-prohibited addr-unreachable port-unreachable \\
                    policy-fail reject-route; do
             reject6 $how
             at client ping -c 1 2001:db8:2::2 | sed -n 2p
         done";
-    both(
+    expect_output(
         script,
         "From 2001:db8:1::2 icmp_seq=1 Destination unreachable: No route\n\
          From 2001:db8:1::2 icmp_seq=1 Destination unreachable: Administratively prohibited\n\
@@ -80,8 +80,8 @@ fn unreachable_of_every_code_v6() {
 }
 
 #[test]
-fn a_whole_run_of_errors() {
-    both(
+fn a_run_with_only_errors_looks_as_in_iputils() {
+    expect_output(
         "reject host-unreachable
          at client ping -c 2 -i 0.05 10.2.0.2; echo $?",
         "PING 10.2.0.2 (10.2.0.2) 56(84) bytes of data.\n\
@@ -95,8 +95,8 @@ fn a_whole_run_of_errors() {
 }
 
 #[test]
-fn time_exceeded() {
-    both(
+fn an_exceeded_hop_limit_is_reported() {
+    expect_output(
         "at client ping -c 1 -t 1 10.2.0.2 | sed -n 2p
          at client ping -c 1 -t 1 2001:db8:2::2 | sed -n 2p
          at client ping -c 1 -t 2 10.2.0.2 | sed -n 2p",
@@ -107,9 +107,9 @@ fn time_exceeded() {
 }
 
 #[test]
-fn a_narrow_path() {
-    both(
-        // The kernel keeps the MTU that the first run was told.
+fn a_packet_too_big_error_names_the_mtu() {
+    expect_output(
+        // The kernel caches the MTU from the first run.
         "ip -n router link set to-server mtu 1280
          for host in 10.2.0.2 2001:db8:2::2; do
              for run in 1 2; do
@@ -124,9 +124,9 @@ fn a_narrow_path() {
 }
 
 #[test]
-fn nobody_home() {
-    // The client's own neighbour table says so, after three tries at it.
-    both(
+fn an_absent_neighbour_is_unreachable() {
+    // The client's neighbour table reports it, after three attempts.
+    expect_output(
         "at client sysctl -qw net.ipv4.neigh.to-router.retrans_time_ms=50
          at client ping -c 1 10.1.0.9 | sed -n 2p
          at client sysctl -qw net.ipv6.neigh.to-router.retrans_time_ms=50
@@ -137,8 +137,8 @@ fn nobody_home() {
 }
 
 #[test]
-fn no_route_at_all() {
-    both(
+fn a_missing_route_is_status_3() {
+    expect_output(
         "ip -n client route del default
          ip -n client -6 route del default
          at client ping -c 1 10.9.0.1 2>&1; echo $?
@@ -153,8 +153,8 @@ fn no_route_at_all() {
 }
 
 #[test]
-fn forbidden_by_a_firewall_here() {
-    both(
+fn a_packet_filter_of_this_host_may_drop_probes() {
+    expect_output(
         "rule client output 'ip daddr 10.2.0.2 drop'
          at client ping -c 1 10.2.0.2 2>&1; echo $?",
         "PING 10.2.0.2 (10.2.0.2) 56(84) bytes of data.\n\
@@ -166,10 +166,10 @@ fn forbidden_by_a_firewall_here() {
     );
 }
 
-/// A packet filter that rejects answers before the call that sends returns.
+/// The packet filter rejects a probe before the call that sends it returns.
 #[test]
-fn rejected_by_a_firewall_here() {
-    both(
+fn a_packet_filter_of_this_host_may_reject_probes() {
+    expect_output(
         "packets() { at client nft list ruleset | grep -o 'packets [0-9]*'; }
          rule client output 'ip daddr 10.2.0.2 counter reject'
          at client ping -c 2 -i 0.05 10.2.0.2 2>&1; echo $?; packets
@@ -204,7 +204,7 @@ fn rejected_by_a_firewall_here() {
 }
 
 #[test]
-fn errors_as_records() {
+fn errors_have_records() {
     let Some(lab) = lab() else { return };
     for before in ["", "datagram\n"] {
         let out = lab.script(&format!(

@@ -1,13 +1,12 @@
-//! Every ICMP and ICMPv6 error there is, sent by a host that is told to: its
-//! words, type, code, MTU and name, and the status, through raw and datagram
-//! sockets alike.
+//! Every ICMP and ICMPv6 error, from a host that the test controls: its text, type,
+//! code, MTU and name, and the exit status, with raw and with datagram sockets.
 
-use super::answers::{WAYS, Way, of, start, summary};
+use super::host::{SOCKET_CASES, SocketCase, of_type, start, summary};
 
-/// Type, code, the second word of the message, MTU, words, name.
+/// Type, code, second word of the message, MTU, text, name.
 type Row = (u8, u8, u32, Option<u32>, &'static str, &'static str);
 
-/// All but 11/1, which Linux keeps to itself.
+/// All errors except 11/1, which Linux does not report.
 const V4: [Row; 20] = [
     (
         3,
@@ -252,24 +251,24 @@ const V6: [Row; 15] = [
     ),
 ];
 
-fn rows(way: Way) -> &'static [Row] {
-    if way.host == "::1" { &V6 } else { &V4 }
+fn rows(case: SocketCase) -> &'static [Row] {
+    if case.host == "::1" { &V6 } else { &V4 }
 }
 
 #[test]
-fn words_codes_names_and_status() {
+fn every_error_has_its_text_code_name_and_status() {
     let lab = start(|probe| {
         let rows: &[Row] = if probe.is_v6() { &V6 } else { &V4 };
         let (kind, code, rest, ..) = rows[usize::from(probe.seq) - 1];
         vec![probe.error(kind, code, rest)]
     });
     let Some(lab) = lab else { return };
-    for way in WAYS {
-        let rows = rows(way);
+    for case in SOCKET_CASES {
+        let rows = rows(case);
         let count = rows.len();
-        let out = way.run(&lab, &format!("-c {count} -i 0.005"));
+        let out = case.run(&lab, &format!("-c {count} -i 0.005"));
         out.code(1).stderr("");
-        let text = way.text(&out);
+        let text = case.text(&out);
         let lines: Vec<&str> = text.lines().skip(1).take(count).collect();
         let expected: Vec<String> = (1..)
             .zip(rows)
@@ -279,24 +278,24 @@ fn words_codes_names_and_status() {
         let sum = format!("{count} packets transmitted, 0 received, +{count} errors, 100%");
         assert!(text.contains(&sum), "{}", out.story());
 
-        let out = way.run(&lab, &format!("--json -c {count} -i 0.005"));
+        let out = case.run(&lab, &format!("--json -c {count} -i 0.005"));
         let records = out.code(1).stderr("").json();
-        let errors = of(&records, "error");
+        let errors = of_type(&records, "error");
         assert_eq!(errors.len(), count, "{}", out.story());
         for (seq, (error, row)) in (1..).zip(errors.into_iter().zip(rows)) {
             let (kind, code, _, mtu, _, name) = *row;
             let icmp = serde_json::json!({
-                "type": kind, "code": code, "name": name, "from": way.host, "mtu": mtu,
+                "type": kind, "code": code, "name": name, "from": case.host, "mtu": mtu,
             });
             assert_eq!((&error["seq"], &error["icmp"]), (&seq.into(), &icmp));
             assert_eq!(
                 (&error["target"], &error["address"]),
-                (&way.host.into(), &way.host.into())
+                (&case.host.into(), &case.host.into())
             );
             assert!(error["rtt_ms"].as_f64().unwrap() > 0.0, "{}", out.story());
             assert_eq!(error.as_object().unwrap().len(), 9, "{error}");
         }
-        assert!(of(&records, "timeout").is_empty(), "{}", out.story());
+        assert!(of_type(&records, "timeout").is_empty(), "{}", out.story());
         let summary = summary(&out);
         assert_eq!(
             (&summary["errors"], &summary["lost"]),
@@ -306,39 +305,42 @@ fn words_codes_names_and_status() {
 }
 
 #[test]
-fn an_answer_after_an_error_counts() {
-    // The answer to a probe comes with the next one, its error at once.
+fn a_reply_after_an_error_counts() {
+    // The error about a probe is sent immediately, its reply with the next probe.
     let waiting = std::sync::Mutex::new(None);
     let lab = start(move |probe| {
         let kind = if probe.is_v6() { 1 } else { 3 };
         let mut waiting = waiting.lock().expect("the lock");
-        let before = waiting.replace(probe.reply()).filter(|_| probe.seq > 1);
+        let previous = waiting.replace(probe.reply()).filter(|_| probe.seq > 1);
         let error = probe.error(kind, 1, 0);
-        before.into_iter().chain([error]).collect()
+        previous.into_iter().chain([error]).collect()
     });
     let Some(lab) = lab else { return };
-    for way in WAYS {
-        let out = way.run(&lab, "-c 3 -i 0.05");
+    for case in SOCKET_CASES {
+        let out = case.run(&lab, "-c 3 -i 0.05");
         out.code(0);
         let sum = "3 packets transmitted, 2 received, +3 errors, 33.3333%";
-        way.says(&out, sum);
+        case.expect_text(&out, sum);
     }
 }
 
 #[test]
-fn an_error_about_data_that_is_not_ours_is_passed_over() {
-    // A byte of the quoted cookie is wrong; who forges an error has never seen
-    // that.
+fn a_forged_error_is_ignored() {
+    // A byte of the quoted cookie is wrong. The sender of a forged error does not
+    // know the cookie.
     let lab = start(|probe| {
         let (kind, header) = if probe.is_v6() { (1, 40) } else { (3, 20) };
         let quoted = 8 + header + 8;
-        let at = usize::from(probe.seq) * 5 % 16;
-        vec![probe.error(kind, 1, 0).corrupt(quoted + at), probe.reply()]
+        let offset = usize::from(probe.seq) * 5 % 16;
+        vec![
+            probe.error(kind, 1, 0).corrupt(quoted + offset),
+            probe.reply(),
+        ]
     });
     let Some(lab) = lab else { return };
-    for way in WAYS {
-        let out = way.run(&lab, "-c 3 -i 0.02");
-        let text = way.text(out.code(0).stderr(""));
+    for case in SOCKET_CASES {
+        let out = case.run(&lab, "-c 3 -i 0.02");
+        let text = case.text(out.code(0).stderr(""));
         assert!(!text.contains("From "), "{}", out.story());
         assert!(
             text.contains("3 packets transmitted, 3 received, 0%"),
@@ -349,22 +351,22 @@ fn an_error_about_data_that_is_not_ours_is_passed_over() {
 }
 
 #[test]
-fn an_error_that_quotes_eight_bytes_is_believed() {
+fn an_error_may_quote_only_eight_bytes() {
     let lab = start(|probe| {
         let (kind, header) = if probe.is_v6() { (1, 40) } else { (3, 20) };
         vec![probe.error(kind, 1, 0).cut(8 + header + 8)]
     });
     let Some(lab) = lab else { return };
-    for way in WAYS {
-        let out = way.run(&lab, "-c 2 -i 0.02");
-        way.says(&out, "From HOST icmp_seq=2 ");
-        way.says(&out, "2 packets transmitted, 0 received, +2 errors, 100%");
+    for case in SOCKET_CASES {
+        let out = case.run(&lab, "-c 2 -i 0.02");
+        case.expect_text(&out, "From HOST icmp_seq=2 ");
+        case.expect_text(&out, "2 packets transmitted, 0 received, +2 errors, 100%");
     }
 }
 
 #[test]
-fn what_is_no_error_is_passed_over() {
-    // A redirect or a quench says nothing about whether the answer will come.
+fn a_redirect_or_source_quench_is_a_notice() {
+    // The reply may still come after either.
     let lab = start(|probe| {
         let first = if probe.is_v6() {
             probe.error(137, 0, 0)
@@ -378,25 +380,29 @@ fn what_is_no_error_is_passed_over() {
         ]
     });
     let Some(lab) = lab else { return };
-    for way in WAYS {
-        let out = way.run(&lab, "-c 2 -i 0.05");
-        let text = way.text(out.code(0));
+    for case in SOCKET_CASES {
+        let out = case.run(&lab, "-c 2 -i 0.05");
+        let text = case.text(out.code(0));
         assert!(
             text.contains("2 packets transmitted, 2 received, 0%"),
             "{}",
             out.story()
         );
-        let told = way.host == "127.0.0.1";
-        for advice in [
+        let has_notices = case.host == "127.0.0.1";
+        for notice in [
             "From HOST icmp_seq=1 Redirect Network(New nexthop: 127.0.0.7)\n",
             "From HOST icmp_seq=2 Source Quench\n",
         ] {
-            assert_eq!(text.contains(advice), told, "{}", out.story());
+            assert_eq!(text.contains(notice), has_notices, "{}", out.story());
         }
-        let records = way.run(&lab, "--json -c 2 -i 0.05").code(0).json();
-        assert!(of(&records, "error").is_empty(), "{records:?}");
-        let notices = of(&records, "notice");
-        assert_eq!(notices.len(), if told { 2 } else { 0 }, "{records:?}");
+        let records = case.run(&lab, "--json -c 2 -i 0.05").code(0).json();
+        assert!(of_type(&records, "error").is_empty(), "{records:?}");
+        let notices = of_type(&records, "notice");
+        assert_eq!(
+            notices.len(),
+            if has_notices { 2 } else { 0 },
+            "{records:?}"
+        );
         for (seq, notice) in (1..).zip(notices) {
             let keys: Vec<_> = notice.as_object().unwrap().keys().collect();
             let expected = [
@@ -410,12 +416,17 @@ fn what_is_no_error_is_passed_over() {
             );
             assert_eq!(notice["icmp"]["name"], name);
         }
-        let out = way.run(&lab, "--csv -c 2 -i 0.05");
+        let out = case.run(&lab, "--csv -c 2 -i 0.05");
         let rows = out
             .code(0)
             .lines()
             .into_iter()
             .filter(|line| line.starts_with("notice,"));
-        assert_eq!(rows.count(), if told { 2 } else { 0 }, "{}", out.story());
+        assert_eq!(
+            rows.count(),
+            if has_notices { 2 } else { 0 },
+            "{}",
+            out.story()
+        );
     }
 }

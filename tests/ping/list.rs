@@ -1,8 +1,8 @@
-//! The list face.
+//! The list format: alive and unreachable targets, counts, conditions.
 
-use super::{SOON, lab, mask, may_ping, may_ping6, ping, shape};
+use super::{SOON, lab, mask, masked_stdout, may_ping, may_ping6, ping};
 
-/// 10.0.0.1 to 10.0.0.3 answer, the rest of 10.0.0.0/29 does not.
+/// Creates a network 10.0.0.0/29 in which only .1 to .3 answer.
 const SIX: &str = "
     ip link add dummy0 type dummy 2>/dev/null || ip link add dummy0 type bridge
     ip link set dummy0 up
@@ -12,14 +12,14 @@ const SIX: &str = "
 ";
 
 #[test]
-fn who_is_alive() {
+fn alive_targets_are_listed() {
     if !may_ping() {
         return;
     }
     let out = ping("127.0.0.1 127.0.0.2").run();
     out.code(0).stderr("");
     assert_eq!(
-        shape(&out),
+        masked_stdout(&out),
         "127.0.0.1 is alive (T)\n127.0.0.2 is alive (T)\n"
     );
     ping("--alive 127.0.0.0/30 127.0.0.9-127.0.0.11")
@@ -31,15 +31,15 @@ fn who_is_alive() {
 }
 
 #[test]
-fn names_show_their_address() {
+fn names_are_printed_with_their_address() {
     if !may_ping() {
         return;
     }
     let out = ping("-4 localhost 127.0.0.2").run();
     out.code(0);
-    let shaped = shape(&out);
+    let masked = masked_stdout(&out);
     assert!(
-        shaped.contains("localhost (127.0.0.1) is alive (T)\n"),
+        masked.contains("localhost (127.0.0.1) is alive (T)\n"),
         "{}",
         out.story()
     );
@@ -50,7 +50,7 @@ fn names_show_their_address() {
 }
 
 #[test]
-fn both_families_at_once() {
+fn a_list_may_have_both_families() {
     if !may_ping() || !may_ping6() {
         return;
     }
@@ -61,7 +61,7 @@ fn both_families_at_once() {
 }
 
 #[test]
-fn some_do_not_answer() {
+fn unreachable_targets_are_listed() {
     let Some(lab) = lab() else { return };
     let script = format!(
         "{SIX}
@@ -82,7 +82,7 @@ fn some_do_not_answer() {
 }
 
 #[test]
-fn counts() {
+fn counts_are_printed_per_target() {
     let Some(lab) = lab() else { return };
     let script = format!(
         "{SIX}
@@ -111,7 +111,7 @@ fn bad_operands_do_not_stop_the_others() {
     out.code(2).stdout("127.0.0.1\n127.0.0.2\n").stderr(
         "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n\
          ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n\
-         ping: ::1-127.0.0.1: a range must stay within one address family\n",
+         ping: ::1-127.0.0.1: both addresses of a range must be of one family\n",
     );
     let out = ping("--alive -")
         .stdin("# x\n\n 127.0.0.1\n127.0.0.256\n")
@@ -122,7 +122,7 @@ fn bad_operands_do_not_stop_the_others() {
 }
 
 #[test]
-fn results_come_while_input_is_still_written() {
+fn results_are_printed_while_input_is_written() {
     if !may_ping() {
         return;
     }
@@ -137,7 +137,7 @@ fn results_come_while_input_is_still_written() {
 }
 
 #[test]
-fn an_interrupt_gives_the_status_so_far() {
+fn an_interrupted_run_has_the_status_so_far() {
     if !may_ping() {
         return;
     }
@@ -149,7 +149,7 @@ fn an_interrupt_gives_the_status_so_far() {
 }
 
 #[test]
-fn whoever_is_undecided_at_the_end_has_not_answered() {
+fn undecided_targets_have_not_answered() {
     let Some(lab) = lab() else { return };
     let script = "
         net host
@@ -172,41 +172,41 @@ fn whoever_is_undecided_at_the_end_has_not_answered() {
         "{}",
         out.story()
     );
-    out.stderr_contains("ping: 127.0.0.9: no answer\n");
+    out.stderr_contains("ping: 127.0.0.9: no reply\n");
 }
 
 #[test]
-fn whoever_was_not_asked_has_not_answered() {
+fn targets_that_were_not_probed_have_not_answered() {
     if !may_ping() {
         return;
     }
     let out = ping("-w 0.3 --rate 1 127.0.0.1 127.0.0.2 127.0.0.3").run();
     out.code(1)
-        .stderr("ping: -w ended the run before every target was asked\n");
+        .stderr("ping: -w ended the run before every target was probed\n");
     assert!(mask(out.stdout_str()).starts_with("127.0.0.1 is alive (T)\n"));
     let out = ping("-w 0.3 --rate 1 --reachable 1 -q 127.0.0.1 127.0.0.2").run();
     out.code(0);
     let out = ping("-w 0.3 --rate 1 127.0.0.1 127.0.0.1").run();
     out.code(1);
-    // Everybody was asked, though the next turn would have come later.
+    // Both targets were probed, and the pacer delays only a further probe.
     let out = ping("-w 5 --rate 3 -q 127.0.0.1 127.0.0.2").run();
     out.code(0).stderr("");
 }
 
 #[test]
-fn a_list_knows_what_fits_an_ipv4_packet() {
+fn the_size_must_fit_an_ipv4_packet() {
     if !may_ping() {
         return;
     }
     let out = ping("-s 65520 127.0.0.1 127.0.0.0/31").run();
     out.code(2).stdout("").stderr(
-        "ping: 127.0.0.1: an IPv4 probe takes 65507 bytes of data at most\n\
-         ping: 127.0.0.0/31: an IPv4 probe takes 65507 bytes of data at most\n",
+        "ping: 127.0.0.1: an IPv4 probe carries at most 65507 bytes of data\n\
+         ping: 127.0.0.0/31: an IPv4 probe carries at most 65507 bytes of data\n",
     );
 }
 
 #[test]
-fn enough_that_answer_are_enough() {
+fn reachable_needs_only_the_given_number() {
     let Some(lab) = lab() else { return };
     let script = "
         net host
@@ -214,6 +214,7 @@ fn enough_that_answer_are_enough() {
         at host ping --reachable 2 -q 127.0.0.1 192.0.2.1; echo $?
         at host ping -q 127.0.0.1 192.0.2.1; echo $?
         at host ping --json --retries 0 -q 192.0.2.1 | grep -c '\"type\":\"error\"'
+        at host ping --json -c 2 --period 0.01 -q 192.0.2.1 127.0.0.1 >/dev/null
         at host ip link set lo mtu 1500
         at host ping --json -s 2000 -M do -c 1 -q 127.0.0.1 | grep -o '\"kind\":\"[a-z]*\"'
         at host ping -s 2000 -M do -c 1 -q 127.0.0.1 >/dev/null; echo $?";
@@ -224,14 +225,14 @@ fn enough_that_answer_are_enough() {
         "{}",
         out.story()
     );
-    // In JSON, too, an error of this machine's own has its line.
+    // A failure to send has one line per target, with JSON, too.
     let line = "ping: 192.0.2.1: network is unreachable\n";
-    let expected = line.repeat(4) + "ping: 127.0.0.1: message too long, mtu 1500\n";
+    let expected = line.repeat(5) + "ping: 127.0.0.1: message too long, mtu 1500\n";
     assert!(out.stderr_str().starts_with(&expected), "{}", out.story());
 }
 
 #[test]
-fn every_host_of_a_network_in_any_order() {
+fn a_network_may_be_shuffled() {
     if !may_ping() {
         return;
     }
@@ -246,7 +247,7 @@ fn every_host_of_a_network_in_any_order() {
 }
 
 #[test]
-fn more_hosts_than_sequence_numbers() {
+fn a_list_may_have_more_hosts_than_sequence_numbers() {
     if !may_ping() {
         return;
     }
@@ -257,7 +258,7 @@ fn more_hosts_than_sequence_numbers() {
 }
 
 #[test]
-fn waiting_for_a_change() {
+fn a_run_may_wait_until_a_host_is_up_or_down() {
     let Some(lab) = lab() else { return };
     let script = "
         net host
@@ -286,7 +287,7 @@ fn waiting_for_a_change() {
 }
 
 #[test]
-fn two_at_once_do_not_take_each_others_answers() {
+fn processes_do_not_take_replies_of_each_other() {
     if !may_ping() {
         return;
     }
@@ -297,9 +298,9 @@ fn two_at_once_do_not_take_each_others_answers() {
     };
     for running in start() {
         let out = running.wait();
-        let shaped = shape(out.code(0));
+        let masked = masked_stdout(out.code(0));
         assert!(
-            shaped.contains("100 packets transmitted, 100 received, 0% packet loss"),
+            masked.contains("100 packets transmitted, 100 received, 0% packet loss"),
             "{}",
             out.story()
         );
@@ -307,7 +308,7 @@ fn two_at_once_do_not_take_each_others_answers() {
 }
 
 #[test]
-fn nor_do_datagram_sockets() {
+fn datagram_sockets_do_not_take_replies_of_each_other() {
     let Some(lab) = lab() else { return };
     let script = "
         sysctl -qw net.ipv4.ping_group_range='0 0'
@@ -318,7 +319,7 @@ fn nor_do_datagram_sockets() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_it_quietly() {
+fn a_closed_pipe_ends_the_run_quietly() {
     if !may_ping() {
         return;
     }

@@ -1,21 +1,23 @@
-//! What counts as lost when a run is ended or looked at early: by `-w`, by a
-//! signal, in every format.
+//! Which probes count as lost if a run is cut short by `-w` or a signal, or a
+//! snapshot is taken, in every format.
 
 use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
+use serde_json::Value;
 use testkit::Running;
 use testkit::icmp::{Answer, IcmpLab, Probe};
 
 use super::SOON;
-use super::answers::{WAYS, Way, of, start, summary};
+use super::host::{SOCKET_CASES, SocketCase, of_type, start, summary};
 
-/// A host that tells of each probe, and answers those whose sequence number
-/// is one of these.
-fn answering(seqs: &'static [u16]) -> Option<(IcmpLab, mpsc::Receiver<u16>)> {
+/// Starts a lab with a host that answers only the probes with these sequence
+/// numbers. The receiver gets the sequence number of every probe.
+fn answer_only(seqs: &'static [u16]) -> Option<(IcmpLab, mpsc::Receiver<u16>)> {
     let (sender, receiver) = mpsc::channel();
     let sender = Mutex::new(sender);
     let lab = start(move |probe: &Probe| -> Vec<Answer> {
-        // A run that is over does not listen.
+        // The receiver is gone if the test has ended.
         let _ = sender.lock().expect("the lock").send(probe.seq);
         if seqs.contains(&probe.seq) {
             vec![probe.reply()]
@@ -26,29 +28,26 @@ fn answering(seqs: &'static [u16]) -> Option<(IcmpLab, mpsc::Receiver<u16>)> {
     Some((lab, receiver))
 }
 
-/// Waits until a host has seen a probe.
-fn until(seen: &mpsc::Receiver<u16>, seq: u16) {
+/// Waits until the host has received a probe.
+fn wait_for(seen: &mpsc::Receiver<u16>, seq: u16) {
     while seen.recv_timeout(SOON).expect("a probe") != seq {}
 }
 
-fn begin(lab: &IcmpLab, seen: &mpsc::Receiver<u16>, way: Way, args: &str) -> Running {
+/// Starts `ping` after the probes of earlier runs.
+fn spawn(lab: &IcmpLab, seen: &mpsc::Receiver<u16>, case: SocketCase, args: &str) -> Running {
     while seen.try_recv().is_ok() {}
-    lab.spawn(way.tool(args).timeout(SOON))
+    lab.spawn(case.tool(args).timeout(SOON))
 }
 
 #[test]
-fn without_an_answer_everything_sent_is_lost() {
-    let Some((lab, seen)) = answering(&[]) else {
+fn without_a_reply_every_probe_is_lost() {
+    let Some((lab, seen)) = answer_only(&[]) else {
         return;
     };
-    for way in WAYS {
-        let out = way.run(&lab, "-w 0.3 -i 0.2");
-        out.code(1);
-        way.says(&out, " packets transmitted, 0 received, 100% packet loss");
-
-        // Even if `-W` would leave them time.
-        let running = begin(&lab, &seen, way, "-W 60 -i 0.05");
-        until(&seen, 3);
+    for case in SOCKET_CASES {
+        // This holds even if their timeout has not passed.
+        let running = spawn(&lab, &seen, case, "-W 60 -i 0.05");
+        wait_for(&seen, 3);
         running.signal(libc::SIGQUIT);
         let line = running.read_stderr_line(SOON);
         assert!(
@@ -59,8 +58,8 @@ fn without_an_answer_everything_sent_is_lost() {
         let out = running.wait();
         out.code(1).stdout_contains(" 0 received, 100% packet loss");
 
-        let running = begin(&lab, &seen, way, "--json -i 0.05");
-        until(&seen, 3);
+        let running = spawn(&lab, &seen, case, "--json -i 0.05");
+        wait_for(&seen, 3);
         running.signal(libc::SIGTERM);
         let out = running.wait();
         let summary = summary(out.code(1));
@@ -70,35 +69,45 @@ fn without_an_answer_everything_sent_is_lost() {
         );
         assert_eq!(summary["lost"], summary["sent"]);
 
-        let out = way.run(&lab, "--metrics -w 0.3 -i 0.2");
-        out.code(1)
-            .stdout_contains("\nping_lost_total{")
-            .stdout_contains("\nping_loss_ratio{");
+        let running = spawn(&lab, &seen, case, "--metrics -i 0.05");
+        wait_for(&seen, 2);
+        running.signal(libc::SIGINT);
+        let out = running.wait();
+        out.code(1).stdout_contains("\nping_lost_total{");
         let ratio = out
             .lines()
             .into_iter()
             .find(|line| line.starts_with("ping_loss_ratio{"));
         assert!(ratio.unwrap().ends_with("} 1"), "{}", out.story());
 
-        let out = way.run(&lab, "-c 9 --period 0.2 -w 0.3 127.0.0.5");
-        let line = way.text(&out);
+        let running = spawn(&lab, &seen, case, "-c 9 --period 0.2 127.0.0.5");
+        wait_for(&seen, 2);
+        wait_for(&seen, 3);
+        running.signal(libc::SIGINT);
+        let out = running.wait();
+        let line = case.text(&out);
         let line = line
             .lines()
             .find(|line| line.starts_with("HOST : "))
             .unwrap();
         assert!(line.ends_with("/0/100%"), "{}", out.story());
     }
+    for case in [SOCKET_CASES[0], SOCKET_CASES[3]] {
+        let out = case.run(&lab, "-w 1 -i 0.2");
+        out.code(1);
+        case.expect_text(&out, " packets transmitted, 0 received, 100% packet loss");
+    }
 }
 
 #[test]
 fn a_probe_within_its_timeout_is_in_flight() {
-    let Some((lab, seen)) = answering(&[1, 2]) else {
+    let Some((lab, seen)) = answer_only(&[1, 2]) else {
         return;
     };
-    for way in WAYS {
+    for case in SOCKET_CASES {
         for (args, code) in [("", 0), (" --max-loss 0", 0)] {
-            let running = begin(&lab, &seen, way, &format!("--json -W 60 -i 0.05{args}"));
-            until(&seen, 4);
+            let running = spawn(&lab, &seen, case, &format!("--json -W 60 -i 0.05{args}"));
+            wait_for(&seen, 4);
             running.signal(libc::SIGINT);
             let out = running.wait();
             let summary = summary(out.code(code));
@@ -115,34 +124,47 @@ fn a_probe_within_its_timeout_is_in_flight() {
 
 #[test]
 fn a_probe_older_than_two_round_trips_is_lost() {
-    // The third probe gets no answer; when the sixth has been answered, more
-    // than a second later, it is older than twice any round trip.
-    let Some((lab, _)) = answering(&[1, 2, 4, 5, 6]) else {
+    // All four probes are sent at the start, and the third has no reply. It is
+    // lost after twice the longest round trip of the others.
+    let Some((lab, seen)) = answer_only(&[1, 2, 4]) else {
         return;
     };
-    for way in [WAYS[0], WAYS[3]] {
-        let out = way.run(&lab, "--json -c 5 -w 15 -i 0.4 --max-loss 10");
+    for case in SOCKET_CASES {
+        let running = spawn(&lab, &seen, case, "--json -i 60 -l 4 --max-loss 10");
+        let mut longest = 0.0;
+        for kind in ["start", "reply", "reply", "reply"] {
+            let record: Value = serde_json::from_str(&running.read_line(SOON)).unwrap();
+            assert_eq!(record["type"], kind);
+            longest = record["rtt_ms"].as_f64().unwrap_or(0.0).max(longest);
+        }
+        std::thread::sleep(Duration::from_secs_f64(2.0 * longest / 1e3));
+        running.signal(libc::SIGINT);
+        let out = running.wait();
         let summary = summary(out.code(1));
         assert_eq!(
             (&summary["sent"], &summary["received"]),
-            (&6.into(), &5.into())
+            (&4.into(), &3.into())
         );
         assert_eq!(
             (&summary["lost"], &summary["in_flight"]),
             (&1.into(), &0.into())
         );
-        assert!(of(&out.json(), "timeout").is_empty(), "{}", out.story());
+        assert!(
+            of_type(&out.json(), "timeout").is_empty(),
+            "{}",
+            out.story()
+        );
     }
 }
 
 #[test]
 fn a_snapshot_changes_nothing() {
-    let Some((lab, seen)) = answering(&[1, 2, 3, 4]) else {
+    let Some((lab, seen)) = answer_only(&[1, 2, 3, 4]) else {
         return;
     };
-    for way in WAYS {
-        let running = begin(&lab, &seen, way, "--json -c 4 -i 0.05");
-        until(&seen, 2);
+    for case in SOCKET_CASES {
+        let running = spawn(&lab, &seen, case, "--json -c 4 -i 0.05");
+        wait_for(&seen, 2);
         running.signal(libc::SIGQUIT);
         let summary = summary(running.wait().code(0));
         assert_eq!(

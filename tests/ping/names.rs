@@ -1,5 +1,5 @@
-//! Names of addresses, with a name server that is never heard: they delay
-//! lines, and neither probes nor the end of a run.
+//! Names of addresses, with a name server that does not answer: lookups delay
+//! lines, but neither probes nor the end of the run.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -10,10 +10,10 @@ use testkit::icmp::{IcmpLab, Probe};
 use testkit::{Tool, netns};
 
 use super::SOON;
-use super::answers::start;
+use super::host::start;
 
-/// `ping` where `target.test` is 127.0.0.1, and every other lookup ends only
-/// when the resolver gives up.
+/// Returns `ping` in a mount namespace in which `target.test` is 127.0.0.1, and
+/// every other lookup lasts until the resolver gives up.
 fn silent_resolver(args: &str) -> Tool {
     let ping = env!("CARGO_BIN_EXE_ping");
     let script = format!(
@@ -30,8 +30,8 @@ fn silent_resolver(args: &str) -> Tool {
     Tool::new("unshare").args(["--mount", "sh", "-c", &script])
 }
 
-/// Twenty-nine errors for each probe, each from an address of its own.
-fn errors_from_everywhere(probe: &Probe) -> Vec<testkit::icmp::Answer> {
+/// Returns 29 errors about a probe, each from another address.
+fn errors_from_many_addresses(probe: &Probe) -> Vec<testkit::icmp::Answer> {
     (1..30)
         .map(|n| {
             let from = [127, 1, probe.seq as u8, n];
@@ -40,7 +40,7 @@ fn errors_from_everywhere(probe: &Probe) -> Vec<testkit::icmp::Answer> {
         .collect()
 }
 
-fn lab<F>(answers: F) -> Option<IcmpLab>
+fn lab<F>(replies: F) -> Option<IcmpLab>
 where
     F: Fn(&Probe) -> Vec<testkit::icmp::Answer> + Send + Sync + 'static,
 {
@@ -48,39 +48,41 @@ where
         netns::skip(&reason);
         return None;
     }
-    start(answers)
+    start(replies)
 }
 
 #[test]
-fn a_run_ends_although_no_name_comes() {
-    let Some(lab) = lab(errors_from_everywhere) else {
+fn a_run_ends_without_the_names() {
+    let Some(lab) = lab(errors_from_many_addresses) else {
         return;
     };
-    // One wait of two seconds; one for each address would be three minutes.
+    // Only one line waits for two seconds. If every line did, it would take three
+    // minutes.
     for args in ["-c 3 -i 0.1 -W 1 target.test", "-w 1 -i 0.3 target.test"] {
         let out = lab.run(silent_resolver(args).timeout(SOON));
         let lines = out.code(1).lines();
-        let told = |line: &&String| line.starts_with("From 127.1.") && line.ends_with("exceeded");
-        let told = lines.iter().filter(told).count();
-        // `-w` may come to its end before the last errors do.
+        let is_error =
+            |line: &&String| line.starts_with("From 127.1.") && line.ends_with("exceeded");
+        let errors = lines.iter().filter(is_error).count();
+        // The deadline of `-w` may pass before the last errors arrive.
         assert!(
-            told == 87 || (told > 0 && args.starts_with("-w")),
+            errors == 87 || (errors > 0 && args.starts_with("-w")),
             "{}",
             out.story()
         );
-        out.stdout_contains(&format!("+{told} errors, 100% packet loss"));
+        out.stdout_contains(&format!("+{errors} errors, 100% packet loss"));
     }
 }
 
 #[test]
-fn a_signal_ends_a_wait_for_names_and_lookups_are_bounded() {
+fn a_signal_ends_the_wait_for_names() {
     let (sender, third) = mpsc::channel();
     let sender = Mutex::new(sender);
     let Some(lab) = lab(move |probe| {
         if probe.seq == 3 {
             sender.lock().unwrap().send(()).unwrap();
         }
-        errors_from_everywhere(probe)
+        errors_from_many_addresses(probe)
     }) else {
         return;
     };
@@ -88,24 +90,24 @@ fn a_signal_ends_a_wait_for_names_and_lookups_are_bounded() {
     third.recv_timeout(SOON).unwrap();
     let tasks = std::fs::read_dir(format!("/proc/{}/task", running.pid()));
     let tasks = tasks.unwrap().count();
-    // The engine's thread and eight lookups, for more than fifty addresses.
+    // The engine's thread and eight lookup threads, for more than 50 addresses.
     assert!((2..=9).contains(&tasks), "{tasks}");
     running.signal(libc::SIGINT);
     let out = running.wait();
     out.code(1)
         .stdout_contains("packets transmitted, 0 received, +");
-    // Lines that were held back are not lost.
+    // The lines that waited are printed.
     out.stdout_contains("From 127.1.2.29 icmp_seq=2 Time to live exceeded\n");
 }
 
 #[test]
-fn probes_go_out_while_a_name_is_looked_up() {
+fn probes_are_sent_while_a_name_is_looked_up() {
     let seen = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&seen);
     let Some(lab) = lab(move |probe| {
         count.fetch_add(1, Ordering::SeqCst);
-        // The first answer comes from an address without a name, the others
-        // never: lines wait, and the run's own end comes first.
+        // Only the first probe gets an error. Its line waits for a name, and the
+        // run ends before the lookup.
         match probe.seq {
             1 => vec![probe.error(3, 1, 0).from([127, 1, 0, 1].into())],
             _ => vec![],
@@ -120,17 +122,17 @@ fn probes_go_out_while_a_name_is_looked_up() {
     assert_eq!(seen.load(Ordering::SeqCst), 50);
 }
 
-/// Nothing has been sent then, so there is nothing to sum up.
+/// A summary is printed only if a probe has been sent.
 #[test]
 fn a_signal_ends_the_lookup_of_the_target() {
     let Some(lab) = lab(|_| vec![]) else { return };
     let running = lab.spawn(silent_resolver("slow.test").timeout(SOON));
-    // The lookup is a thread of its own.
+    // The lookup runs in a second thread.
     let tasks = format!("/proc/{}/task", running.pid());
     while std::fs::read_dir(&tasks).unwrap().count() < 2 {
         assert!(running.is_running());
     }
-    // Not SIGINT, which a shell ignores for what runs in the background.
+    // A shell ignores SIGINT in processes that it runs in the background.
     running.signal(libc::SIGTERM);
     let out = running.wait();
     out.stdout("").stderr("").killed_by(libc::SIGTERM);

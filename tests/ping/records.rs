@@ -1,4 +1,4 @@
-//! JSON records.
+//! JSON records: their types, keys and order.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ fn keys(record: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn one_target() {
+fn a_run_has_start_replies_and_summary() {
     if !may_ping() {
         return;
     }
@@ -36,9 +36,8 @@ fn one_target() {
         "corrupt",
         "from",
     ];
-    let mut places = order.map(|key| line.find(&format!("\"{key}\":")).expect(key));
-    assert!(places.is_sorted(), "{line}");
-    places.sort_unstable();
+    let positions = order.map(|key| line.find(&format!("\"{key}\":")).expect(key));
+    assert!(positions.is_sorted(), "{line}");
     assert_eq!(records[1]["seq"], 1);
     assert_eq!(records[1]["bytes"], 64);
     assert_eq!(records[1]["ttl"], 64);
@@ -80,7 +79,7 @@ fn one_target() {
 }
 
 #[test]
-fn quiet_leaves_start_and_summary() {
+fn quiet_omits_replies() {
     if !may_ping() {
         return;
     }
@@ -94,7 +93,7 @@ fn quiet_leaves_start_and_summary() {
 }
 
 #[test]
-fn many_targets() {
+fn a_list_has_records_of_every_target() {
     if !may_ping() {
         return;
     }
@@ -102,9 +101,14 @@ fn many_targets() {
     out.code(2)
         .stderr("ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n");
     let records = out.json();
-    let of = |kind: &str| records.iter().filter(|r| r["type"] == kind).count();
+    let count_of = |kind: &str| records.iter().filter(|r| r["type"] == kind).count();
     assert_eq!(
-        (of("start"), of("reply"), of("summary"), of("error")),
+        (
+            count_of("start"),
+            count_of("reply"),
+            count_of("summary"),
+            count_of("error")
+        ),
         (2, 2, 2, 1)
     );
     let error = records.iter().find(|r| r["type"] == "error").unwrap();
@@ -114,7 +118,7 @@ fn many_targets() {
     );
 }
 
-/// An error has one shape, whatever it is about: what does not apply is null.
+/// Keys that do not apply are null.
 #[test]
 fn every_error_has_the_same_keys() {
     let Some(lab) = super::lab() else { return };
@@ -142,6 +146,6 @@ fn every_error_has_the_same_keys() {
     let order = [
         "type", "target", "kind", "message", "address", "seq", "icmp", "rtt_ms", "time",
     ];
-    let places = order.map(|key| first.find(&format!("\"{key}\":")).expect(key));
-    assert!(places.is_sorted(), "{first}");
+    let positions = order.map(|key| first.find(&format!("\"{key}\":")).expect(key));
+    assert!(positions.is_sorted(), "{first}");
 }

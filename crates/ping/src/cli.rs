@@ -1,4 +1,4 @@
-//! The command line; data only.
+//! The definition of the command line. Data only.
 
 use std::time::Duration;
 
@@ -6,17 +6,15 @@ use clap::{Parser, ValueEnum, ValueHint};
 use common::duration;
 use common::options::{Common, FamilyArgs};
 
-use crate::plan::DataSizes;
+use crate::packet::IpVersion;
+use crate::schedule::DataSizes;
 
-/// Bytes of data that fit an IPv6 packet; an IPv4 one takes 20 less.
-const MOST_DATA: u16 = u16::MAX - 8;
-
-/// What `--help` adds.
-pub(crate) const MORE: &str = "\
+/// The text after the options in `--help`.
+pub(crate) const LONG_HELP: &str = "\
 Examples:
   ping 192.0.2.1                          until Ctrl-C
   ping -c 3 -i 0.2 example.com            three probes
-  ping 192.0.2.0/24                       who is alive?
+  ping 192.0.2.0/24                       which hosts are alive
   ping --alive 2001:db8::/120             only those, for the next tool
   ping -c 10 192.0.2.1 192.0.2.2          ten probes each, a line for each
   ping --max-loss 5 -c 100 -q 192.0.2.1   fails when more is lost
@@ -29,12 +27,13 @@ for the targets in a file, or - for those on standard input. A single target is
 reported reply by reply, like classic ping; with several targets each gets one
 line.
 
-A probe is lost when its timeout has passed: -W, else 10 s, and 2 s or twice the
-longest round trip for the last ones. With several targets it is 500 ms, with -c
-the period between 500 ms and 2 s. A later reply is late; while a target of a
-list is undecided any reply makes it alive. When a run ends early, probes younger
-than -W, else than twice the longest round trip, count as neither received nor
-lost, unless nothing was received.
+A probe is lost when its timeout passes without a reply. The timeout is -W, else
+10 s; the last probes have twice the longest round trip, but at least 2 s. With
+several targets it is 500 ms or, with -c, the period within 500 ms and 2 s. A
+reply after the timeout is late. Any reply, even a late one, makes an undecided
+target of a list alive. If a run is cut short, probes without a reply count as
+neither received nor lost if they are younger than -W, else than twice the longest
+round trip; if nothing was received at all, they are lost.
 
 Exit status:
   0  every target answered (a single one: at least once), or the condition of
@@ -50,7 +49,7 @@ Exit status:
     version,
     disable_help_flag = true,
     disable_version_flag = true,
-    after_long_help = MORE
+    after_long_help = LONG_HELP
 )]
 pub(crate) struct Cli {
     /// Names, addresses, networks, ranges A-B, @FILE, or - for standard input
@@ -65,11 +64,11 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) interval: Option<Duration>,
 
-    /// How long to wait for each reply
+    /// Time to wait for each reply
     #[arg(short = 'W', value_name = "DURATION", value_parser = duration::parse_nonzero)]
     pub(crate) wait: Option<Duration>,
 
-    /// The same as -W; with --until-up and --until-down, how long to wait in all
+    /// Same as -W; with --until-up or --until-down, limit the whole wait
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_nonzero)]
     pub(crate) timeout: Option<Duration>,
 
@@ -84,7 +83,7 @@ pub(crate) struct Cli {
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// Print more: identifiers, percentiles, errors of targets in a list
+    /// Also print identifiers, percentiles, and ICMP errors of targets in a list
     #[arg(short, long)]
     pub(crate) verbose: bool,
 
@@ -112,7 +111,7 @@ pub(crate) struct Cli {
     #[arg(short = 'Q', long, value_name = "TOS", value_parser = tos, help_heading = "Probes")]
     pub(crate) tos: Option<u8>,
 
-    /// Path MTU discovery
+    /// Path MTU discovery mode
     #[arg(
         short = 'M',
         long,
@@ -134,12 +133,12 @@ pub(crate) struct Cli {
     #[arg(short = 'L', long, help_heading = "Probes")]
     pub(crate) no_loop: bool,
 
-    /// Send to hosts on attached networks only, without gateways
+    /// Bypass gateways and reach only hosts on attached networks
     #[arg(short = 'r', long, help_heading = "Probes")]
     pub(crate) no_gateway: bool,
 
-    // Options of iputils that change nothing here: round trips are measured
-    // from user space, the source address stays, sockets are not debugged.
+    // Options of iputils that have no effect: round trips are measured in user
+    // space, the source address never changes, sockets are not debugged.
     #[arg(short = 'U', hide = true)]
     pub(crate) user_latency: bool,
 
@@ -149,7 +148,7 @@ pub(crate) struct Cli {
     #[arg(short = 'd', hide = true)]
     pub(crate) debug: bool,
 
-    /// Count replies from another address than the one asked as lost
+    /// Ignore replies from addresses other than the target's
     #[arg(long, help_heading = "Probes")]
     pub(crate) strict_source: bool,
 
@@ -157,7 +156,7 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "MARK", value_parser = mark, help_heading = "Probes")]
     pub(crate) mark: Option<u32>,
 
-    /// Send the next probe as soon as the last is answered; dots instead of lines
+    /// Send each probe as soon as the last one is answered; print dots, not lines
     #[arg(short, long, help_heading = "One target")]
     pub(crate) flood: bool,
 
@@ -169,7 +168,7 @@ pub(crate) struct Cli {
     #[arg(short = 'l', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65536), help_heading = "One target")]
     pub(crate) preload: u32,
 
-    /// Begin each line with the time
+    /// Prefix each line with the time
     #[arg(short = 'D', long, help_heading = "One target")]
     pub(crate) timestamps: bool,
 
@@ -196,7 +195,7 @@ pub(crate) struct Cli {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "",
-        value_parser = interval,
+        value_parser = watch_interval,
         conflicts_with_all = ["count", "retries", "alive", "unreachable", "until_up", "until_down", "reachable", "mtu", "graph"],
         help_heading = "Several targets"
     )]
@@ -214,7 +213,7 @@ pub(crate) struct Cli {
     #[arg(long, conflicts_with = "count", help_heading = "Several targets")]
     pub(crate) unreachable: bool,
 
-    /// Further probes of a target that has not answered [default: 3]
+    /// Further probes to a target that has not answered [default: 3]
     #[arg(
         long,
         value_name = "N",
@@ -236,24 +235,34 @@ pub(crate) struct Cli {
     pub(crate) period: Option<Duration>,
 
     /// Exit 0 if no target loses more than this
-    #[arg(long, value_name = "PERCENT", value_parser = percent, help_heading = "Conditions")]
+    #[arg(long, value_name = "PERCENT", value_parser = percent, group = "condition", help_heading = "Conditions")]
     pub(crate) max_loss: Option<f64>,
 
     /// Exit 0 as soon as N targets have answered
     #[arg(
         long,
         value_name = "N",
-        conflicts_with = "max_loss",
+        group = "condition",
         help_heading = "Conditions"
     )]
     pub(crate) reachable: Option<u64>,
 
     /// Wait until the target answers
-    #[arg(long, conflicts_with_all = ["until_down", "count", "reachable", "max_loss"], help_heading = "Conditions")]
+    #[arg(
+        long,
+        group = "condition",
+        conflicts_with = "count",
+        help_heading = "Conditions"
+    )]
     pub(crate) until_up: bool,
 
     /// Wait until three probes in a row are lost
-    #[arg(long, conflicts_with_all = ["count", "reachable", "max_loss"], help_heading = "Conditions")]
+    #[arg(
+        long,
+        group = "condition",
+        conflicts_with = "count",
+        help_heading = "Conditions"
+    )]
     pub(crate) until_down: bool,
 
     /// Find the path MTU of each target
@@ -261,61 +270,61 @@ pub(crate) struct Cli {
     pub(crate) mtu: bool,
 
     /// Write the records as comma-separated values
-    #[arg(long, conflicts_with_all = ["json", "mtu"], help_heading = "Output")]
+    #[arg(long, group = "format", conflicts_with_all = ["json", "mtu"], help_heading = "Output")]
     pub(crate) csv: bool,
 
     /// Write the summaries as OpenMetrics text
-    #[arg(long, conflicts_with_all = ["json", "csv", "mtu"], help_heading = "Output")]
+    #[arg(long, group = "format", conflicts_with_all = ["json", "mtu"], help_heading = "Output")]
     pub(crate) metrics: bool,
 
     /// On a terminal, draw the round trips of each target in a line
-    #[arg(long, conflicts_with_all = ["json", "csv", "metrics", "mtu"], help_heading = "Output")]
+    #[arg(long, group = "format", conflicts_with_all = ["json", "mtu"], help_heading = "Output")]
     pub(crate) graph: bool,
 
     #[command(flatten)]
     pub(crate) common: Common,
 }
 
-/// Values of `-M`.
+/// The values of `-M`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Pmtu {
     /// Never fragment
     Do,
-    /// Fragment here if the path needs it
+    /// Fragment locally if the path MTU requires it
     Want,
     /// Let routers fragment
     Dont,
-    /// Never fragment, and ignore what is known of the path
+    /// Never fragment, and ignore the cached path MTU
     Probe,
 }
 
-/// The bytes of `-p`.
+/// The bytes that `-p` repeats in the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern(pub(crate) Vec<u8>);
 
-/// The interval of `--watch` where none is given.
-const WATCH: Duration = Duration::from_secs(10);
+/// The default interval of `--watch`.
+const WATCH_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Cli {
-    /// Takes the word after `--watch` for its interval if it is one, as in
-    /// `--watch 5s HOST`; no target looks like that. clap would take any word,
-    /// or none.
-    pub(crate) fn settle(&mut self) {
-        if let Some(interval) = self.watch.as_mut().filter(|given| given.is_zero()) {
+    /// Takes the first operand as the interval of `--watch` if it is a duration,
+    /// as in `--watch 5s HOST`. No target looks like a duration. clap could only
+    /// take every next word as the value, or none.
+    pub(crate) fn take_watch_interval(&mut self) {
+        if let Some(interval) = self.watch.as_mut().filter(|interval| interval.is_zero()) {
             let first = self.targets.first();
             let starts_with_digit = |text: &&String| text.starts_with(|c: char| c.is_ascii_digit());
-            let given = first.filter(starts_with_digit);
-            let given = given.and_then(|text| duration::parse_nonzero(text).ok());
+            let word = first.filter(starts_with_digit);
+            let given = word.and_then(|text| duration::parse_nonzero(text).ok());
             if given.is_some() {
                 self.targets.remove(0);
             }
-            *interval = given.unwrap_or(WATCH);
+            *interval = given.unwrap_or(WATCH_INTERVAL);
         }
     }
 }
 
-/// The interval of `--watch`; zero if none is given.
-fn interval(text: &str) -> Result<Duration, String> {
+/// Parses the value of `--watch`. Zero stands for a missing value.
+fn watch_interval(text: &str) -> Result<Duration, String> {
     if text.is_empty() {
         return Ok(Duration::ZERO);
     }
@@ -332,16 +341,14 @@ impl common::app::Cli for Cli {
     }
 
     fn error_keys() -> &'static [&'static str] {
-        crate::face::json::ERROR_KEYS
+        crate::output::records::ERROR_KEYS
     }
 
-    /// Letters of iputils' ping, fping and BSD's ping that are not options here.
+    /// Returns a hint for letters of iputils' ping, fping and BSD's ping.
     fn foreign_option_hint(option: &str) -> Option<&'static str> {
         Some(match option {
-            "-C" => {
-                "it sends a number of probes in fping, which is -c; iputils' -C needs no counterpart"
-            }
-            "-e" => "identifiers are random, and the times that fping's -e adds are always printed",
+            "-C" => "use -c for fping's -C; iputils' -C is not needed",
+            "-e" => "identifiers are always random, and times (fping's -e) always printed",
             "-F" => "the system chooses the flow label",
             "-g" => "give the network or range itself, as in 192.0.2.0/24 or 192.0.2.1-192.0.2.9",
             "-H" => "names are looked up unless -n is given",
@@ -362,7 +369,7 @@ fn pattern(text: &str) -> Result<Pattern, String> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err("patterns must be specified as hex digits".to_owned());
     }
-    // As sscanf's %2x reads them: the last one may have a single digit.
+    // As with sscanf's %2x, the last byte may have a single digit.
     let bytes: Vec<u8> = text
         .as_bytes()
         .chunks(2)
@@ -374,48 +381,51 @@ fn pattern(text: &str) -> Result<Pattern, String> {
     Ok(Pattern(bytes))
 }
 
-/// A size; the most depends on the family, which is not known here.
+/// Parses a data size. The limit of IPv4 is checked once the family is known.
 fn data_size(text: &str) -> Result<u16, String> {
     let size = common::size::parse(text)?;
     u16::try_from(size)
         .ok()
-        .filter(|size| *size <= MOST_DATA)
-        .ok_or_else(|| "not in 0 to 65507 (IPv6: 65527)".to_owned())
+        .filter(|size| *size <= IpVersion::V6.max_data())
+        .ok_or_else(|| "must be 0 to 65507 (IPv6: 65527)".to_owned())
 }
 
 fn sweep(text: &str) -> Result<DataSizes, String> {
-    let form = || "not sizes; use MIN:MAX or MIN:MAX:STEP, 0 to 65507 (IPv6: 65527)".to_owned();
+    let invalid =
+        || "must be MIN:MAX or MIN:MAX:STEP, with sizes from 0 to 65507 (IPv6: 65527)".to_owned();
     let numbers: Option<Vec<u16>> = text.split(':').map(|part| data_size(part).ok()).collect();
     let (min, max, step) = match numbers.as_deref() {
         Some(&[min, max]) => (min, max, 1),
         Some(&[min, max, step]) => (min, max, step),
-        _ => return Err(form()),
+        _ => return Err(invalid()),
     };
     if min > max || step == 0 {
-        return Err(form());
+        return Err(invalid());
     }
     Ok(DataSizes { min, max, step })
 }
 
-/// Decimal, or hexadecimal after `0x`.
+/// Parses a decimal number, or a hexadecimal one after `0x`.
 fn number(text: &str) -> Option<u32> {
     let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) => (hex, 16),
         None => (text, 10),
     };
-    // The standard parser would take a sign as well.
-    let plain = digits.chars().all(|c| c.is_digit(radix));
-    u32::from_str_radix(digits, radix).ok().filter(|_| plain)
+    // The standard parser also accepts a sign.
+    let has_only_digits = digits.chars().all(|c| c.is_digit(radix));
+    u32::from_str_radix(digits, radix)
+        .ok()
+        .filter(|_| has_only_digits)
 }
 
 fn tos(text: &str) -> Result<u8, String> {
     number(text)
         .and_then(|n| u8::try_from(n).ok())
-        .ok_or_else(|| "not a type of service; use 0 to 255 or 0x0 to 0xff".to_owned())
+        .ok_or_else(|| "must be 0 to 255 or 0x0 to 0xff".to_owned())
 }
 
 fn mark(text: &str) -> Result<u32, String> {
-    number(text).ok_or_else(|| "not a mark; use 0 to 4294967295 or 0x hexadecimal".to_owned())
+    number(text).ok_or_else(|| "must be 0 to 4294967295 or 0x0 to 0xffffffff".to_owned())
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -424,7 +434,7 @@ fn percent(text: &str) -> Result<f64, String> {
         .parse()
         .ok()
         .filter(|p| (0.0..=100.0).contains(p))
-        .ok_or_else(|| "not a percentage; use 0 to 100".to_owned())
+        .ok_or_else(|| "must be a percentage from 0 to 100".to_owned())
 }
 
 #[cfg(test)]
@@ -433,12 +443,39 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_definition_holds_together() {
+    fn the_definition_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn the_interval_of_a_watch() {
+    fn formats_and_conditions_exclude_each_other() {
+        for group in [
+            &["--json", "--csv", "--metrics"][..],
+            &["--json", "--graph", "--csv"],
+            &["--graph", "--metrics", "--mtu"],
+            &[
+                "--max-loss=5",
+                "--reachable=1",
+                "--until-up",
+                "--until-down",
+            ],
+            &["--until-up", "-c3", "--until-down"],
+        ] {
+            for pair in group.windows(2) {
+                let words = ["ping", "a"].iter().chain(pair);
+                let error = Cli::try_parse_from(words).unwrap_err();
+                assert_eq!(
+                    error.kind(),
+                    clap::error::ErrorKind::ArgumentConflict,
+                    "{pair:?}"
+                );
+            }
+        }
+        assert!(Cli::try_parse_from(["ping", "--mtu", "--json", "--reachable=1", "a"]).is_ok());
+    }
+
+    #[test]
+    fn the_interval_of_a_watch_is_optional() {
         for (line, interval, targets) in [
             ("--watch a b", 10.0, 2),
             ("--watch 5 a b", 5.0, 2),
@@ -449,14 +486,14 @@ mod tests {
         ] {
             let words = std::iter::once("ping").chain(line.split_whitespace());
             let mut cli = Cli::try_parse_from(words).unwrap();
-            cli.settle();
+            cli.take_watch_interval();
             let watched = cli.watch.unwrap().as_secs_f64();
             assert_eq!((watched, cli.targets.len()), (interval, targets), "{line}");
         }
     }
 
     #[test]
-    fn values() {
+    fn values_are_parsed_strictly() {
         assert_eq!(pattern("ff00f"), Ok(Pattern(vec![0xff, 0, 0xf])));
         assert!(pattern("fg").is_err() && pattern("").is_err());
         assert!(pattern(&"0".repeat(33)).is_err());

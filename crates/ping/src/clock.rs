@@ -1,10 +1,10 @@
-//! The two clocks and the way between them.
+//! The monotonic and the wall clock, and the conversion between them.
 //!
-//! Everything is counted on the monotonic clock, in nanoseconds since the run
-//! began. The kernel stamps received packets with the wall clock, which
-//! somebody may set in between; [`Stamps`] carries a stamp over to the
-//! monotonic clock by an offset measured when the packet is read, and does not
-//! believe it when the wall clock has jumped or the result cannot be.
+//! All times in this crate are nanoseconds on the monotonic clock since the run
+//! began. The kernel stamps received packets with the wall clock, which may be
+//! set at any time. [`TimestampMapper`] converts a timestamp to the monotonic
+//! clock by an offset that is measured when the packet is read. It ignores the
+//! timestamp if the wall clock has jumped or the result is impossible.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,21 +13,22 @@ use rustix::time::{ClockId, clock_gettime};
 /// Nanoseconds on the monotonic clock since the run began.
 pub(crate) type Nanos = u64;
 
-/// A change of the offset beyond this is a step of the wall clock.
-const STEP: i64 = 1_000_000;
+/// The wall clock was set if the offset between the clocks changes by more than
+/// this, in nanoseconds.
+const MAX_DRIFT: u64 = 1_000_000;
 
-/// Reads the clocks.
+/// Reads the monotonic and the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: u64,
-    /// How far a test has set the wall clock forward.
+    /// How far a test has set the wall clock forward, in nanoseconds.
     #[cfg(test)]
     pub(crate) step: &'static std::sync::atomic::AtomicI64,
 }
 
-/// Nobody sets this.
+/// The step for tests that do not set the wall clock.
 #[cfg(test)]
-static STILL: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
+static NO_STEP: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
 
 fn read(id: ClockId) -> u64 {
     let time = clock_gettime(id);
@@ -35,18 +36,21 @@ fn read(id: ClockId) -> u64 {
 }
 
 impl Clock {
-    /// A clock that starts now.
+    /// Creates a clock that starts now.
     pub(crate) fn start() -> Self {
-        // One less, so that 0 is before everything.
+        // One less, so that 0 is before every reading.
         Self {
             start: read(ClockId::Monotonic) - 1,
             #[cfg(test)]
-            step: &STILL,
+            step: &NO_STEP,
         }
     }
 
-    /// The wall clock.
-    #[cfg_attr(not(test), allow(clippy::unused_self, reason = "a test may set it"))]
+    /// Reads the wall clock.
+    #[cfg_attr(
+        not(test),
+        allow(clippy::unused_self, reason = "a test may set the wall clock")
+    )]
     fn real(self) -> u64 {
         let real = read(ClockId::Realtime);
         #[cfg(test)]
@@ -54,15 +58,16 @@ impl Clock {
         real
     }
 
-    /// The time since the start.
+    /// Returns the time since the start.
     pub(crate) fn now(self) -> Nanos {
         read(ClockId::Monotonic) - self.start
     }
 
-    /// Realtime minus our monotonic time, and the time of the last reading.
+    /// Returns the wall clock's time minus the monotonic time, and the time of
+    /// the last reading.
     fn offset(self) -> (i64, Nanos) {
-        // The reading of the realtime clock lies between the other two; when
-        // the process was interrupted there, try again.
+        // The wall clock is read between two readings of the monotonic clock.
+        // If the process was interrupted there, read again.
         let (mut best, mut last) = ((u64::MAX, 0), 0);
         for _ in 0..3 {
             let before = self.now();
@@ -82,52 +87,52 @@ impl Clock {
     }
 }
 
-/// A time on the monotonic clock as one of the wall clock.
-pub(crate) fn wall(clock: Clock, at: Nanos) -> SystemTime {
+/// Converts a time on the monotonic clock to the wall clock.
+pub(crate) fn wall_time(clock: Clock, at: Nanos) -> SystemTime {
     let real = at.cast_signed().saturating_add(clock.offset().0);
     SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::try_from(real).unwrap_or_default())
 }
 
-/// The kernel's stamps, carried over.
+/// Converts the kernel's receive timestamps to the monotonic clock.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stamps {
+pub(crate) struct TimestampMapper {
     now: Nanos,
     offset: i64,
-    /// Stamps older than this are no answer to the question when a packet
-    /// came that we have just read.
-    trusted: bool,
+    /// Whether the wall clock has not been set since the refresh before the
+    /// last one, so that the timestamps of packets just read are right.
+    is_trusted: bool,
 }
 
-impl Stamps {
-    /// Compares the clocks for the first time.
+impl TimestampMapper {
+    /// Measures the offset between the clocks for the first time.
     pub(crate) fn new(clock: Clock) -> Self {
         let (offset, now) = clock.offset();
         Self {
             now,
             offset,
-            trusted: true,
+            is_trusted: true,
         }
     }
 
-    /// Compares the clocks; call it when packets have just been read. Returns
-    /// the time.
+    /// Measures the offset between the clocks again, and returns the time. Call
+    /// it whenever packets have just been read.
     pub(crate) fn refresh(&mut self, clock: Clock) -> Nanos {
         let (offset, now) = clock.offset();
-        self.trusted = offset.abs_diff(self.offset) < STEP as u64;
+        self.is_trusted = offset.abs_diff(self.offset) < MAX_DRIFT;
         self.offset = offset;
         self.now = now;
         now
     }
 
-    /// When a packet arrived that was not sent before `sent`: its stamp, if
-    /// that is to be believed, else the time it was read.
-    pub(crate) fn arrival(&self, stamp: Option<u64>, sent: Nanos) -> Nanos {
-        let Some(stamp) = stamp.filter(|_| self.trusted) else {
+    /// Returns when the reply to a probe sent at `sent_at` arrived: its
+    /// timestamp if that is plausible, else the time at which it was read.
+    pub(crate) fn arrival(&self, timestamp: Option<u64>, sent_at: Nanos) -> Nanos {
+        let Some(timestamp) = timestamp.filter(|_| self.is_trusted) else {
             return self.now;
         };
-        let at = stamp.cast_signed().wrapping_sub(self.offset);
+        let at = timestamp.cast_signed().wrapping_sub(self.offset);
         match u64::try_from(at) {
-            Ok(at) if at >= sent && at <= self.now => at,
+            Ok(at) if at >= sent_at && at <= self.now => at,
             _ => self.now,
         }
     }
@@ -138,34 +143,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stamps_are_believed_when_they_can_be() {
-        let stamps = Stamps {
+    fn a_plausible_timestamp_is_used() {
+        let timestamps = TimestampMapper {
             now: 5_000_000,
             offset: 1_000_000_000,
-            trusted: true,
+            is_trusted: true,
         };
-        assert_eq!(stamps.arrival(Some(1_004_000_000), 3_000_000), 4_000_000);
-        // Before it was sent, after now, or none at all.
-        for stamp in [Some(1_002_000_000), Some(1_006_000_000), Some(0), None] {
-            assert_eq!(stamps.arrival(stamp, 3_000_000), 5_000_000);
+        assert_eq!(
+            timestamps.arrival(Some(1_004_000_000), 3_000_000),
+            4_000_000
+        );
+        // Before the send, in the future, or missing.
+        for timestamp in [Some(1_002_000_000), Some(1_006_000_000), Some(0), None] {
+            assert_eq!(timestamps.arrival(timestamp, 3_000_000), 5_000_000);
         }
-        let stepped = Stamps {
-            trusted: false,
-            ..stamps
+        let stepped = TimestampMapper {
+            is_trusted: false,
+            ..timestamps
         };
         assert_eq!(stepped.arrival(Some(1_004_000_000), 3_000_000), 5_000_000);
     }
 
     #[test]
-    fn a_step_is_noticed_once() {
+    fn setting_the_wall_clock_is_noticed_once() {
         let clock = Clock::start();
-        let mut stamps = Stamps::new(clock);
-        stamps.refresh(clock);
-        assert!(stamps.trusted);
-        stamps.offset += 3_600_000_000_000;
-        stamps.refresh(clock);
-        assert!(!stamps.trusted);
-        stamps.refresh(clock);
-        assert!(stamps.trusted);
+        let mut timestamps = TimestampMapper::new(clock);
+        timestamps.refresh(clock);
+        assert!(timestamps.is_trusted);
+        timestamps.offset += 3_600_000_000_000;
+        timestamps.refresh(clock);
+        assert!(!timestamps.is_trusted);
+        timestamps.refresh(clock);
+        assert!(timestamps.is_trusted);
     }
 }

@@ -1,5 +1,5 @@
-//! What a command line comes to: which face, which plan, with all defaults
-//! filled in and all contradictions found. No I/O.
+//! The configuration of a run: the meaning of the command line, with all defaults
+//! filled in and all contradictions reported. No I/O.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,206 +7,224 @@ use std::time::Duration;
 use common::address::Family;
 use common::{Error, Kind, Result};
 
-use crate::books::Rules;
 use crate::cli::{Cli, Pmtu};
 use crate::clock::Nanos;
-use crate::feed;
 use crate::operand::{self, Operand};
-use crate::plan::list::Goal;
-use crate::plan::steady::{Mode, Steady};
-use crate::plan::{DataSizes, Until};
-use crate::socket::Options;
+use crate::packet::IpVersion;
+use crate::schedule::periodic::{Mode, PeriodicOptions};
+use crate::schedule::sweep::StopCondition;
+use crate::schedule::{DataSizes, WaitFor};
+use crate::socket::SocketOptions;
+use crate::source;
+use crate::tracker::ReplyRules;
 
-/// The shortest interval for other users than root, as in iputils.
-const USER_INTERVAL: Nanos = 2_000_000;
+/// The shortest interval for users other than root, as in iputils.
+const MIN_USER_INTERVAL: Nanos = 2_000_000;
 
-/// The shortest interval to broadcast and multicast addresses for other users
+/// The shortest interval to broadcast and multicast addresses for users other
 /// than root, as in iputils.
-pub(crate) const GROUP_INTERVAL: Nanos = 1_000_000_000;
+pub(crate) const MIN_GROUP_INTERVAL: Nanos = 1_000_000_000;
 
-/// The most preload for other users than root, as in iputils.
-const USER_PRELOAD: u32 = 3;
+/// The largest preload for users other than root, as in iputils.
+const MAX_USER_PRELOAD: u32 = 3;
 
-/// How long a probe has in a list.
+/// The timeout of a probe in a list without a count.
 const LIST_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Limits of how long a probe has in a list with a count.
-const LEAST_TIMEOUT: Nanos = 500_000_000;
-const MOST_TIMEOUT: Nanos = 2_000_000_000;
+/// The least timeout of a probe in a list with a count.
+const MIN_COUNT_TIMEOUT: Nanos = 500_000_000;
 
-/// From one probe to the next of a host in a list.
+/// The largest default timeout of a probe in a list with a count.
+const MAX_COUNT_TIMEOUT: Nanos = 2_000_000_000;
+
+/// The time from one probe to the next of the same target, and the interval of a
+/// single target.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Retries in a list.
+/// The number of retries in a list.
 const RETRIES: u32 = 3;
 
-/// Bytes of data in the largest packet there is: an IPv6 one.
-const LARGEST: u16 = u16::MAX - 8;
-
-/// Probes sent at once when a list is swept as fast as it goes.
+/// The number of probes that are sent in one call if a list is swept without a
+/// pause.
 const BATCH: usize = 16;
 
-/// Bytes of probes that are preloaded in one go.
+/// The most bytes of preloaded probes that are sent in one call.
 const PRELOAD_BYTES: usize = 4 << 20;
 
-/// One target or several.
+/// What kind of run it is.
 #[derive(Clone, Debug)]
-pub(crate) enum Job {
-    /// A name or an address.
-    One {
-        /// It.
+pub(crate) enum RunMode {
+    /// A name or an address is probed at an interval.
+    Single {
+        /// The name or address of the target.
         operand: Operand,
-        /// The plan.
-        plan: Steady,
+        /// The options of its schedule.
+        options: PeriodicOptions,
     },
-    /// The path MTU of whatever the operands hold.
+    /// The path MTU of each target is searched.
     Mtu {
-        /// How long a probe has.
+        /// The timeout of a probe.
         timeout: Nanos,
-        /// When all ends.
+        /// When the run ends.
         deadline: Option<Nanos>,
     },
-    /// Whatever the operands hold.
-    Many {
-        /// What for.
-        goal: Goal,
-        /// Pause between any two probes.
+    /// The targets of a list are probed.
+    List {
+        /// When a target is decided.
+        stop: StopCondition,
+        /// The least time between any two probes.
         gap: Nanos,
-        /// How long a probe has.
+        /// The timeout of a probe.
         timeout: Nanos,
-        /// When all ends.
+        /// When the run ends.
         deadline: Option<Nanos>,
     },
 }
 
-/// Everything decided.
+/// The configuration of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// What to do.
-    pub(crate) job: Job,
-    /// Address families taken.
+    /// What kind of run it is.
+    pub(crate) mode: RunMode,
+    /// The address families that are accepted.
     pub(crate) family: Family,
-    /// Options of the sockets.
-    pub(crate) socket: Options,
-    /// Bytes of data.
+    /// The options of the sockets.
+    pub(crate) socket: SocketOptions,
+    /// The data sizes of the probes.
     pub(crate) sizes: DataSizes,
-    /// The data, as long as the longest probe's.
+    /// The data of the longest probe.
     pub(crate) data: Vec<u8>,
-    /// Probes sent at once.
+    /// The most probes that one call sends.
     pub(crate) batch: usize,
-    /// What is waited for.
-    pub(crate) until: Option<Until>,
-    /// The rules for answers that count.
-    pub(crate) rules: Rules,
-    /// The shortest time between two probes to one address of a list.
-    pub(crate) floor: Nanos,
+    /// The state of the targets to wait for.
+    pub(crate) wait_for: Option<WaitFor>,
+    /// The rules for replies that count.
+    pub(crate) rules: ReplyRules,
+    /// The least time between two probes to one address of a list.
+    pub(crate) min_interval: Nanos,
 }
 
-/// Nanoseconds; a thousand years and more are the same as for ever.
-pub(crate) fn nanos(time: Duration) -> Nanos {
+/// Converts a duration to nanoseconds. A very long one is capped so that sums do
+/// not overflow.
+pub(crate) fn to_nanos(time: Duration) -> Nanos {
     u64::try_from(time.as_nanos())
         .unwrap_or(u64::MAX / 4)
         .min(u64::MAX / 4)
 }
 
 impl Config {
-    /// Decides; `root` says whether the user may do what only root may.
-    pub(crate) fn new(cli: &Cli, root: bool) -> Result<Self> {
-        let mut socket = options(cli)?;
+    /// Resolves the command line. `is_root` lifts the limits for ordinary users.
+    pub(crate) fn new(cli: &Cli, is_root: bool) -> Result<Self> {
+        let mut socket = socket_options(cli)?;
         if cli.broadcast {
-            socket.pmtu = Some(not_fragmented(socket.pmtu)?);
+            socket.pmtu = Some(broadcast_pmtu(socket.pmtu)?);
         }
         let family = family(cli, socket.source)?;
         let sizes = cli.sweep.unwrap_or(DataSizes::fixed(cli.size));
-        let until = match (cli.until_up, cli.until_down) {
-            (true, _) => Some(Until::Up),
-            (_, true) => Some(Until::Down),
+        let wait_for = match (cli.until_up, cli.until_down) {
+            (true, _) => Some(WaitFor::Up),
+            (_, true) => Some(WaitFor::Down),
             _ => None,
         };
-        if cli.numeric
-            && let [count, _, ..] = &cli.targets[..]
-            && count.bytes().all(|byte| byte.is_ascii_digit())
-        {
-            // As on Windows.
-            let text = format!("-n takes no value; -c {count} sends {count} probes");
-            return Err(Error::usage(text));
-        }
-        let one = match &cli.targets[..] {
-            [one] if one != "-" && !one.starts_with('@') => match feed::parse(one, family)? {
-                Operand::Range(_) => None,
-                operand => Some(operand),
-            },
-            _ => None,
-        };
-        // A single address with an option of the list face belongs there.
-        let of_list = cli.alive
-            || cli.unreachable
-            || cli.retries.is_some()
-            || cli.watch.is_some()
-            || cli.all_addresses;
-        let one = one.filter(|_| !of_list);
-        let job = match one {
-            _ if cli.mtu => Job::Mtu {
-                timeout: nanos(timeout(cli, until)?.unwrap_or(PERIOD)),
-                deadline: deadline(cli, until),
-            },
-            Some(operand) => Job::One {
-                operand,
-                plan: steady(cli, until, sizes, root)?,
-            },
-            None => many(cli, until)?,
-        };
-        reachable(cli, family)?;
+        check_numeric(cli)?;
+        let mode = run_mode(cli, family, wait_for, sizes, is_root)?;
+        check_reachable(cli, family)?;
         if family == Family::V4 && !cli.mtu {
-            feed::fits_v4(sizes.max)?;
+            source::check_ipv4_size(sizes.max)?;
         }
         if cli.mtu {
-            // Fragmentation forbidden, whatever is known of the path.
+            // Forbids fragmentation, whatever path MTU the system has cached.
             socket.pmtu = Some(libc::IP_PMTUDISC_PROBE);
         }
-        let batch = match &job {
-            Job::Many {
-                goal: Goal::Answer { .. },
-                gap: 0,
+        let is_sweep = matches!(
+            mode,
+            RunMode::List {
+                stop: StopCondition::FirstReply { .. },
                 ..
-            } => BATCH,
-            // As iputils has it: what is preloaded goes out before anybody
-            // listens.
-            Job::One { plan, .. } => {
-                let most = PRELOAD_BYTES / (64 + usize::from(sizes.max));
-                most.min(plan.preload as usize)
+            }
+        );
+        let batch = match &mode {
+            RunMode::List { gap: 0, .. } if is_sweep => BATCH,
+            // As in iputils, preloaded probes are sent before any reply is read.
+            RunMode::Single { options, .. } => {
+                let max = PRELOAD_BYTES / (64 + usize::from(sizes.max));
+                max.min(options.preload as usize)
             }
             _ => 1,
         };
-        let rules = Rules {
-            wait: timeout(cli, until)?.map(nanos),
-            any_answer: matches!(
-                job,
-                Job::Many {
-                    goal: Goal::Answer { .. },
-                    ..
-                }
-            ),
+        let rules = ReplyRules {
+            timeout: timeout(cli, wait_for)?.map(to_nanos),
+            accept_any_reply: is_sweep,
             strict_source: cli.strict_source,
         };
+        let data_size = if cli.mtu {
+            IpVersion::V6.max_data()
+        } else {
+            sizes.max
+        };
         Ok(Self {
-            job,
+            mode,
             family,
             socket,
             sizes,
-            data: data(cli, if cli.mtu { LARGEST } else { sizes.max }),
+            data: data(cli, data_size),
             batch,
-            until,
+            wait_for,
             rules,
-            floor: if root { 0 } else { USER_INTERVAL },
+            min_interval: if is_root { 0 } else { MIN_USER_INTERVAL },
         })
     }
 }
 
-/// Users other than root send a group a probe each second at most, as in
-/// iputils.
-pub(crate) fn check_group(plan: &Steady, root: bool) -> Result<()> {
-    if root || plan.interval >= GROUP_INTERVAL {
+fn run_mode(
+    cli: &Cli,
+    family: Family,
+    wait_for: Option<WaitFor>,
+    sizes: DataSizes,
+    is_root: bool,
+) -> Result<RunMode> {
+    let single = match &cli.targets[..] {
+        [text] if text != "-" && !text.starts_with('@') => match source::parse(text, family)? {
+            Operand::Range(_) => None,
+            operand => Some(operand),
+        },
+        _ => None,
+    };
+    // Options of lists make a list of a single address.
+    let is_list = cli.alive
+        || cli.unreachable
+        || cli.retries.is_some()
+        || cli.watch.is_some()
+        || cli.all_addresses;
+    match single.filter(|_| !is_list) {
+        _ if cli.mtu => Ok(RunMode::Mtu {
+            timeout: to_nanos(timeout(cli, wait_for)?.unwrap_or(PERIOD)),
+            deadline: deadline(cli, wait_for),
+        }),
+        Some(operand) => Ok(RunMode::Single {
+            operand,
+            options: periodic_options(cli, wait_for, sizes, is_root)?,
+        }),
+        None => list_mode(cli, wait_for),
+    }
+}
+
+/// Checks that `-n` is not used with a count, as it is on Windows.
+fn check_numeric(cli: &Cli) -> Result<()> {
+    if cli.numeric
+        && let [count, _, ..] = &cli.targets[..]
+        && count.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        let text = format!("-n takes no value; -c {count} sends {count} probes");
+        return Err(Error::usage(text));
+    }
+    Ok(())
+}
+
+/// Checks the interval to a broadcast or multicast address. Users other than
+/// root may send one probe per second, as in iputils.
+pub(crate) fn check_group_interval(options: &PeriodicOptions, is_root: bool) -> Result<()> {
+    if is_root || options.interval >= MIN_GROUP_INTERVAL {
         return Ok(());
     }
     Err(Error::new(
@@ -215,32 +233,33 @@ pub(crate) fn check_group(plan: &Steady, root: bool) -> Result<()> {
     ))
 }
 
-/// A broadcast is never fragmented, as in iputils.
-fn not_fragmented(pmtu: Option<i32>) -> Result<i32> {
+/// Returns the path MTU discovery mode of broadcast probes, which are never
+/// fragmented, as in iputils.
+fn broadcast_pmtu(pmtu: Option<i32>) -> Result<i32> {
     match pmtu {
         None | Some(libc::IP_PMTUDISC_DO) => Ok(libc::IP_PMTUDISC_DO),
         Some(_) => Err(Error::usage(
-            "a broadcast is not fragmented; with -b only -M do",
+            "broadcast probes cannot be fragmented; -b allows only '-M do'",
         )),
     }
 }
 
-/// The families taken: that of `-4` or `-6`, and that of a source address.
+/// Returns the address families of `-4`, `-6` and the source address.
 fn family(cli: &Cli, source: Option<IpAddr>) -> Result<Family> {
-    let asked = cli.family.family();
+    let requested = cli.family.family();
     match source {
-        Some(source) if !asked.admits(&source) => Err(Error::usage(format!(
-            "-I {source} is not an {asked} address"
+        Some(source) if !requested.admits(&source) => Err(Error::usage(format!(
+            "-I {source} is not an {requested} address"
         ))),
         Some(IpAddr::V4(_)) => Ok(Family::V4),
         Some(IpAddr::V6(_)) => Ok(Family::V6),
-        None => Ok(asked),
+        None => Ok(requested),
     }
 }
 
-/// `--reachable` must not ask for more targets than there are, where that is
-/// known before anything is read.
-fn reachable(cli: &Cli, family: Family) -> Result<()> {
+/// Checks that `--reachable` does not require more targets than there are, if
+/// their number is known before anything is read.
+fn check_reachable(cli: &Cli, family: Family) -> Result<()> {
     let Some(least) = cli.reachable.filter(|_| !cli.targets.is_empty()) else {
         return Ok(());
     };
@@ -248,11 +267,11 @@ fn reachable(cli: &Cli, family: Family) -> Result<()> {
     for text in &cli.targets {
         count = count.saturating_add(match operand::parse(text, family) {
             _ if text == "-" || text.starts_with('@') => return Ok(()),
-            // It may have several addresses.
+            // The name may have several addresses.
             Ok(Operand::Name(_)) if cli.all_addresses => return Ok(()),
             Ok(Operand::Range(range)) => range.count(),
             Ok(_) => 1,
-            // It will be reported as what it is.
+            // The operand itself will be reported.
             Err(_) => return Ok(()),
         });
     }
@@ -264,42 +283,55 @@ fn reachable(cli: &Cli, family: Family) -> Result<()> {
     Err(Error::usage(text))
 }
 
-/// `-W`, or `--timeout` where that means the same.
-fn timeout(cli: &Cli, until: Option<Until>) -> Result<Option<Duration>> {
+/// Returns the timeout of a probe: `-W`, or `--timeout` unless that limits a wait
+/// for a state.
+fn timeout(cli: &Cli, wait_for: Option<WaitFor>) -> Result<Option<Duration>> {
     match (cli.wait, cli.timeout) {
-        (wait, _) if until.is_some() => Ok(wait),
-        (Some(_), Some(_)) => Err(Error::usage("--timeout is -W here; give one of them")),
+        (wait, _) if wait_for.is_some() => Ok(wait),
+        (Some(_), Some(_)) => Err(Error::usage(
+            "--timeout means the same as -W; use only one of them",
+        )),
         (wait, timeout) => Ok(wait.or(timeout)),
     }
 }
 
-/// `-c`; a sweep of sizes ends by itself.
-fn count(cli: &Cli, until: Option<Until>) -> Option<u64> {
-    let sweep = cli.sweep.filter(|_| until.is_none());
+/// Returns the number of probes: `-c`, or one for each size of a sweep.
+fn count(cli: &Cli, wait_for: Option<WaitFor>) -> Option<u64> {
+    let sweep = cli.sweep.filter(|_| wait_for.is_none());
     cli.count.or(sweep.map(DataSizes::count))
 }
 
-/// `-w`, or `--timeout` where that bounds the whole.
-fn deadline(cli: &Cli, until: Option<Until>) -> Option<Nanos> {
-    let whole = cli.timeout.filter(|_| until.is_some());
-    [cli.deadline, whole].into_iter().flatten().min().map(nanos)
+/// Returns the deadline of the run: `-w`, or `--timeout` if that limits a wait for
+/// a state.
+fn deadline(cli: &Cli, wait_for: Option<WaitFor>) -> Option<Nanos> {
+    let limit = cli.timeout.filter(|_| wait_for.is_some());
+    [cli.deadline, limit]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(to_nanos)
 }
 
-fn steady(cli: &Cli, until: Option<Until>, sizes: DataSizes, root: bool) -> Result<Steady> {
-    for (given, option) in [
+fn periodic_options(
+    cli: &Cli,
+    wait_for: Option<WaitFor>,
+    sizes: DataSizes,
+    is_root: bool,
+) -> Result<PeriodicOptions> {
+    for (is_given, option) in [
         (cli.rate.is_some(), "--rate"),
         (cli.period.is_some(), "--period"),
     ] {
-        if given {
-            let text = format!("{option} is for several targets; -i is the pause for one");
+        if is_given {
+            let text = format!("{option} requires several targets; -i sets the interval of one");
             return Err(Error::usage(text));
         }
     }
-    if !root && cli.preload > USER_PRELOAD {
+    if !is_root && cli.preload > MAX_USER_PRELOAD {
         return Err(Error::new(
             Kind::Permission,
             format!(
-                "cannot set preload to value greater than {USER_PRELOAD}: {}",
+                "cannot set preload to value greater than {MAX_USER_PRELOAD}: {}",
                 cli.preload
             ),
         ));
@@ -310,34 +342,34 @@ fn steady(cli: &Cli, until: Option<Until>, sizes: DataSizes, root: bool) -> Resu
         _ => Mode::Interval,
     };
     let mut interval = match (cli.interval, mode) {
-        (Some(interval), Mode::Interval) => nanos(interval),
-        (None, Mode::Interval) => nanos(PERIOD),
+        (Some(interval), Mode::Interval) => to_nanos(interval),
+        (None, Mode::Interval) => to_nanos(PERIOD),
         _ => 0,
     };
-    if !root && interval < USER_INTERVAL {
+    if !is_root && interval < MIN_USER_INTERVAL {
         if mode != Mode::Adaptive {
             return Err(Error::new(
                 Kind::Permission,
                 "cannot flood, minimal interval for user must be >= 2 ms, use -i 0.002 (or higher)",
             ));
         }
-        interval = USER_INTERVAL;
+        interval = MIN_USER_INTERVAL;
     }
-    Ok(Steady {
+    Ok(PeriodicOptions {
         mode,
         interval,
-        count: count(cli, until),
+        count: count(cli, wait_for),
         preload: u64::from(cli.preload),
-        timeout: timeout(cli, until)?.map(nanos),
-        deadline: deadline(cli, until),
+        timeout: timeout(cli, wait_for)?.map(to_nanos),
+        deadline: deadline(cli, wait_for),
         sizes,
         outstanding: cli.outstanding,
-        until,
+        wait_for,
     })
 }
 
-fn many(cli: &Cli, until: Option<Until>) -> Result<Job> {
-    for (given, option) in [
+fn list_mode(cli: &Cli, wait_for: Option<WaitFor>) -> Result<RunMode> {
+    for (is_given, option) in [
         (cli.flood, "-f"),
         (cli.adaptive, "-A"),
         (cli.preload > 1, "-l"),
@@ -346,61 +378,60 @@ fn many(cli: &Cli, until: Option<Until>) -> Result<Job> {
         (cli.audible, "-a"),
         (cli.percentiles, "--percentiles"),
     ] {
-        if given {
-            return Err(Error::usage(format!("{option} is for a single target")));
+        if is_given {
+            return Err(Error::usage(format!("{option} requires a single target")));
         }
     }
-    let period = nanos(cli.period.unwrap_or(PERIOD));
-    let given = timeout(cli, until)?;
-    let goal = match (until, count(cli, until)) {
-        _ if cli.watch.is_some() => Goal::Watch { period },
-        (Some(until), _) => Goal::Until { until, period },
-        (None, Some(count)) => Goal::Count { count, period },
+    let period = to_nanos(cli.period.unwrap_or(PERIOD));
+    let timeout = timeout(cli, wait_for)?;
+    let stop = match (wait_for, count(cli, wait_for)) {
+        _ if cli.watch.is_some() => StopCondition::Never { period },
+        (Some(wait_for), _) => StopCondition::StateChange { wait_for, period },
+        (None, Some(count)) => StopCondition::Count { count, period },
         (None, None) => {
             if cli.period.is_some() {
                 return Err(Error::usage(
-                    "--period goes with -c, --watch, --until-up or --until-down",
+                    "--period requires -c, --watch, --until-up or --until-down",
                 ));
             }
-            Goal::Answer {
+            StopCondition::FirstReply {
                 retries: cli.retries.unwrap_or(RETRIES),
             }
         }
     };
-    // With a count an answer has the time to the next probe, within limits.
-    let usual = match goal {
-        Goal::Count { period, .. } | Goal::Watch { period } => {
-            period.clamp(LEAST_TIMEOUT, MOST_TIMEOUT)
+    // With a count a reply has the time until the next probe, within limits.
+    let default_timeout = match stop {
+        StopCondition::Count { period, .. } | StopCondition::Never { period } => {
+            period.clamp(MIN_COUNT_TIMEOUT, MAX_COUNT_TIMEOUT)
         }
-        _ => nanos(LIST_TIMEOUT),
+        _ => to_nanos(LIST_TIMEOUT),
     };
-    let by_rate = cli.rate.map_or(0, |rate| 1_000_000_000 / rate);
-    let gap = nanos(cli.interval.unwrap_or_default()).max(by_rate);
-    Ok(Job::Many {
-        goal,
+    let rate_gap = cli.rate.map_or(0, |rate| 1_000_000_000 / rate);
+    let gap = to_nanos(cli.interval.unwrap_or_default()).max(rate_gap);
+    Ok(RunMode::List {
+        stop,
         gap,
-        timeout: given.map_or(usual, nanos),
-        deadline: deadline(cli, until),
+        timeout: timeout.map_or(default_timeout, to_nanos),
+        deadline: deadline(cli, wait_for),
     })
 }
 
-fn options(cli: &Cli) -> Result<Options> {
-    let mut options = Options {
+fn socket_options(cli: &Cli) -> Result<SocketOptions> {
+    let mut options = SocketOptions {
         ttl: cli.ttl,
         tos: cli.tos,
         mark: cli.mark,
         broadcast: cli.broadcast,
         no_loop: cli.no_loop,
         no_gateway: cli.no_gateway,
-        pmtu: cli.pmtudisc.map(|when| match when {
+        pmtu: cli.pmtudisc.map(|mode| match mode {
             Pmtu::Do => libc::IP_PMTUDISC_DO,
             Pmtu::Want => libc::IP_PMTUDISC_WANT,
             Pmtu::Dont => libc::IP_PMTUDISC_DONT,
             Pmtu::Probe => libc::IP_PMTUDISC_PROBE,
         }),
-        ..Options::default()
+        ..SocketOptions::default()
     };
-    let given = || Error::usage("-I takes one address and one interface at most");
     for text in &cli.interface {
         // An address with its zone is both.
         let (address, interface) = match text.parse() {
@@ -410,12 +441,14 @@ fn options(cli: &Cli) -> Result<Options> {
                 None => (None, Some(text.as_str())),
             },
         };
-        // A name may have a percent sign in it.
+        // The name of an interface may contain a percent sign.
         let interface = interface.map(|zone| if address.is_some() { zone } else { text });
         if address.is_some() && options.source.is_some()
             || interface.is_some() && options.interface.is_some()
         {
-            return Err(given());
+            return Err(Error::usage(
+                "-I accepts at most one address and one interface",
+            ));
         }
         options.source = options.source.or(address);
         options.interface = options.interface.or(interface.map(str::to_owned));
@@ -423,7 +456,7 @@ fn options(cli: &Cli) -> Result<Options> {
     Ok(options)
 }
 
-/// The data of a probe: the pattern, or the offset of each byte.
+/// Returns the data of a probe: the pattern, or the offset of each byte.
 fn data(cli: &Cli, size: u16) -> Vec<u8> {
     match &cli.pattern {
         Some(pattern) => {

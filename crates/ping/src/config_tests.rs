@@ -1,4 +1,4 @@
-//! Command lines and what they come to.
+//! The configurations that command lines result in.
 
 use super::*;
 use clap::Parser;
@@ -7,16 +7,16 @@ fn config(line: &str) -> Result<Config> {
     config_for(line, true)
 }
 
-fn config_for(line: &str, root: bool) -> Result<Config> {
+fn config_for(line: &str, is_root: bool) -> Result<Config> {
     let words = std::iter::once("ping").chain(line.split_whitespace());
-    Config::new(&Cli::try_parse_from(words).unwrap(), root)
+    Config::new(&Cli::try_parse_from(words).unwrap(), is_root)
 }
 
 #[test]
-fn which_face() {
+fn the_operands_decide_between_one_target_and_a_list() {
     for line in ["127.0.0.1", "localhost", "::1 -c 3"] {
         assert!(
-            matches!(config(line).unwrap().job, Job::One { .. }),
+            matches!(config(line).unwrap().mode, RunMode::Single { .. }),
             "{line}"
         );
     }
@@ -29,15 +29,15 @@ fn which_face() {
         "::1 --alive",
     ] {
         assert!(
-            matches!(config(line).unwrap().job, Job::Many { .. }),
+            matches!(config(line).unwrap().mode, RunMode::List { .. }),
             "{line}"
         );
     }
 }
 
 #[test]
-fn the_examples_of_the_help_hold() {
-    let examples: Vec<&str> = crate::cli::MORE
+fn the_examples_of_the_help_are_valid() {
+    let examples: Vec<&str> = crate::cli::LONG_HELP
         .lines()
         .filter_map(|line| line.strip_prefix("  ping "))
         .map(|line| line.split("  ").next().unwrap_or(line))
@@ -52,7 +52,7 @@ fn the_examples_of_the_help_hold() {
 }
 
 #[test]
-fn more_reachable_than_there_are() {
+fn reachable_must_not_exceed_the_targets() {
     for line in [
         "--reachable 2 ::1",
         "--reachable 3 ::1 ::2",
@@ -72,27 +72,32 @@ fn more_reachable_than_there_are() {
 }
 
 #[test]
-fn what_only_root_may() {
+fn some_options_are_for_root_only() {
     for line in ["-f ::1", "-i 0.001 ::1", "-l 4 ::1", "-i 0 ::1"] {
         let error = config_for(line, false).unwrap_err();
         assert_eq!(error.kind(), Kind::Permission, "{line}");
         assert!(config(line).is_ok(), "{line}");
     }
-    let Job::One { plan, .. } = config_for("-A ::1", false).unwrap().job else {
+    let RunMode::Single { options, .. } = config_for("-A ::1", false).unwrap().mode else {
         panic!("one target");
     };
-    assert_eq!((plan.mode, plan.interval), (Mode::Adaptive, USER_INTERVAL));
+    assert_eq!(
+        (options.mode, options.interval),
+        (Mode::Adaptive, MIN_USER_INTERVAL)
+    );
     assert!(config_for("-f -i 0.002 -l 3 ::1", false).is_ok());
 }
 
 #[test]
-fn timeouts_mean_what_they_should() {
-    let Job::One { plan, .. } = config("--until-up --timeout 5m -W 2 ::1").unwrap().job else {
+fn timeout_limits_a_probe_or_a_wait() {
+    let RunMode::Single { options, .. } = config("--until-up --timeout 5m -W 2 ::1").unwrap().mode
+    else {
         panic!("one target");
     };
-    assert_eq!(plan.timeout, Some(2_000_000_000));
-    assert_eq!(plan.deadline, Some(300_000_000_000));
-    let Job::Many { timeout, gap, .. } = config("--timeout 2 --rate 1000 - ").unwrap().job else {
+    assert_eq!(options.timeout, Some(2_000_000_000));
+    assert_eq!(options.deadline, Some(300_000_000_000));
+    let RunMode::List { timeout, gap, .. } = config("--timeout 2 --rate 1000 - ").unwrap().mode
+    else {
         panic!("a list");
     };
     assert_eq!((timeout, gap), (2_000_000_000, 1_000_000));
@@ -100,7 +105,7 @@ fn timeouts_mean_what_they_should() {
 }
 
 #[test]
-fn contradictions() {
+fn contradictions_are_errors() {
     for line in [
         "-f ::1 ::2",
         "--rate 5 ::1",
@@ -122,23 +127,24 @@ fn the_data_repeats_the_pattern() {
 }
 
 #[test]
-fn a_group_gets_a_probe_each_second() {
-    let Job::One { plan, .. } = config_for("-i 0.5 224.0.0.1", false).unwrap().job else {
+fn a_group_may_be_probed_once_per_second() {
+    let RunMode::Single { options, .. } = config_for("-i 0.5 224.0.0.1", false).unwrap().mode
+    else {
         panic!("one target");
     };
     assert_eq!(
-        check_group(&plan, false).unwrap_err().kind(),
+        check_group_interval(&options, false).unwrap_err().kind(),
         Kind::Permission
     );
-    assert!(check_group(&plan, true).is_ok());
-    let Job::One { plan, .. } = config_for("-i 1 224.0.0.1", false).unwrap().job else {
+    assert!(check_group_interval(&options, true).is_ok());
+    let RunMode::Single { options, .. } = config_for("-i 1 224.0.0.1", false).unwrap().mode else {
         panic!("one target");
     };
-    assert!(check_group(&plan, false).is_ok());
+    assert!(check_group_interval(&options, false).is_ok());
 }
 
 #[test]
-fn a_counted_list_waits_for_its_period() {
+fn the_timeout_of_a_counted_list_is_its_period() {
     for (line, wait) in [
         ("-c 3 --period 0.1 ::1 ::2", 500_000_000),
         ("-c 3 ::1 ::2", 1_000_000_000),
@@ -148,7 +154,7 @@ fn a_counted_list_waits_for_its_period() {
         ("::1 ::2", 500_000_000),
         ("--until-up ::1 ::2", 500_000_000),
     ] {
-        let Job::Many { timeout, .. } = config(line).unwrap().job else {
+        let RunMode::List { timeout, .. } = config(line).unwrap().mode else {
             panic!("a list: {line}");
         };
         assert_eq!(timeout, wait, "{line}");
@@ -156,7 +162,7 @@ fn a_counted_list_waits_for_its_period() {
 }
 
 #[test]
-fn any_answer_counts_only_where_one_is_enough() {
+fn any_reply_counts_only_if_one_is_enough() {
     for (line, any) in [
         ("::1 ::2", true),
         ("--alive ::1", true),
@@ -165,11 +171,14 @@ fn any_answer_counts_only_where_one_is_enough() {
         ("::1", false),
         ("--mtu ::1 ::2", false),
     ] {
-        assert_eq!(config(line).unwrap().rules.any_answer, any, "{line}");
+        assert_eq!(config(line).unwrap().rules.accept_any_reply, any, "{line}");
     }
     assert!(config("--strict-source ::1").unwrap().rules.strict_source);
-    assert_eq!(config("-W 2 ::1").unwrap().rules.wait, Some(2_000_000_000));
-    assert_eq!(config("::1").unwrap().rules.wait, None);
+    assert_eq!(
+        config("-W 2 ::1").unwrap().rules.timeout,
+        Some(2_000_000_000)
+    );
+    assert_eq!(config("::1").unwrap().rules.timeout, None);
 }
 
 #[test]

@@ -1,36 +1,36 @@
-//! What the kernel says beside a packet: control messages (`cmsg(3)`) and
-//! socket addresses, read from the bytes it wrote. Pure, bounded, the same for
+//! Parses control messages (`cmsg(3)`) and socket addresses from the bytes that
+//! the kernel has written beside a packet. Pure and bounded; one code path for
 //! both families.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-/// Bytes of a `struct cmsghdr`: length, level and type.
+/// The size of a `struct cmsghdr` in bytes: length, level and type.
 const HEADER: usize = size_of::<usize>() + 8;
 
-/// Bytes of a `struct sock_extended_err`.
+/// The size of a `struct sock_extended_err` in bytes.
 const EXTENDED_ERROR: usize = 16;
 
-/// Who reported an error.
+/// The source of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// This machine: `SO_EE_ORIGIN_LOCAL`.
+    /// The error is from this host (`SO_EE_ORIGIN_LOCAL`).
     Local,
-    /// An ICMP or ICMPv6 message.
+    /// An ICMP or ICMPv6 message (`SO_EE_ORIGIN_ICMP`, `SO_EE_ORIGIN_ICMP6`).
     Icmp,
-    /// Something else.
+    /// Any other origin, such as a transmit timestamp.
     Other,
 }
 
 /// A `struct sock_extended_err` and the address that follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtendedError {
-    /// The error number.
+    /// The error number (`errno`).
     pub errno: i32,
-    /// Where it comes from.
+    /// The source of the error.
     pub origin: Origin,
-    /// ICMP type.
-    pub kind: u8,
-    /// ICMP code.
+    /// The type of the ICMP message.
+    pub icmp_type: u8,
+    /// The code of the ICMP message.
     pub code: u8,
     /// The MTU, or the pointer of a parameter problem.
     pub info: u32,
@@ -38,21 +38,21 @@ pub struct ExtendedError {
     pub offender: Option<IpAddr>,
 }
 
-/// Everything said beside one packet.
+/// The control messages of one packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Control {
-    /// TTL or hop limit the packet arrived with.
+    /// The TTL or hop limit with which the packet arrived.
     pub ttl: Option<u8>,
-    /// When the kernel took it in: nanoseconds of the realtime clock.
-    pub stamp: Option<u64>,
-    /// Packets dropped so far because the socket's buffer was full.
+    /// When the kernel received it, in nanoseconds of the wall clock.
+    pub timestamp: Option<u64>,
+    /// The packets dropped so far because the socket's buffer was full.
     pub drops: Option<u32>,
-    /// The error, for a message of the error queue.
+    /// The error, if the packet is from the error queue.
     pub error: Option<ExtendedError>,
 }
 
-/// Reads the control messages of one packet. Unknown and short ones are
-/// passed over; a length that does not fit ends the reading.
+/// Parses the control messages of one packet. Skips unknown and short messages;
+/// stops at a message with a wrong length.
 pub fn parse(mut bytes: &[u8]) -> Control {
     let mut control = Control::default();
     while let Some((header, _)) = bytes.split_at_checked(HEADER) {
@@ -62,25 +62,25 @@ pub fn parse(mut bytes: &[u8]) -> Control {
         let Some(data) = bytes.get(HEADER..length) else {
             break;
         };
-        take(&mut control, level, kind, data);
+        read_message(&mut control, level, kind, data);
         let aligned = length.next_multiple_of(size_of::<usize>());
         bytes = bytes.get(aligned..).unwrap_or_default();
     }
     control
 }
 
-fn take(control: &mut Control, level: i32, kind: i32, data: &[u8]) {
+fn read_message(control: &mut Control, level: i32, kind: i32, data: &[u8]) {
     match (level, kind) {
         (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT)
             if data.len() >= 4 =>
         {
             control.ttl = u8::try_from(i32::from_ne_bytes(array(data, 0))).ok();
         }
-        // A `struct timespec`: two words.
+        // The data is a `struct timespec`: two words.
         (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) if data.len() >= 2 * size_of::<isize>() => {
             let seconds = isize::from_ne_bytes(array(data, 0));
             let nanos = isize::from_ne_bytes(array(data, size_of::<isize>()));
-            control.stamp = nanoseconds(seconds, nanos);
+            control.timestamp = nanoseconds(seconds, nanos);
         }
         (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) if data.len() >= 4 => {
             control.drops = Some(u32::from_ne_bytes(array(data, 0)));
@@ -107,14 +107,14 @@ fn extended_error(data: &[u8]) -> Option<ExtendedError> {
             2 | 3 => Origin::Icmp,
             _ => Origin::Other,
         },
-        kind: error[5],
+        icmp_type: error[5],
         code: error[6],
         info: u32::from_ne_bytes(array(error, 8)),
         offender: address(offender).map(|address| address.ip()),
     })
 }
 
-/// Reads a `struct sockaddr_in` or `sockaddr_in6`.
+/// Parses a `struct sockaddr_in` or `sockaddr_in6`.
 pub fn address(bytes: &[u8]) -> Option<SocketAddr> {
     let family = u16::from_ne_bytes(array(bytes.get(..2)?, 0));
     match i32::from(family) {
@@ -135,10 +135,10 @@ pub fn address(bytes: &[u8]) -> Option<SocketAddr> {
     }
 }
 
-/// `N` bytes at `at`; the caller has checked that they are there.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+/// Copies `N` bytes from `offset` on. The caller has checked the length.
+fn array<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
     let mut array = [0; N];
-    array.copy_from_slice(&bytes[at..at + N]);
+    array.copy_from_slice(&bytes[offset..offset + N]);
     array
 }
 
@@ -157,23 +157,23 @@ mod tests {
     }
 
     #[test]
-    fn several_messages() {
+    fn all_known_messages_are_parsed() {
         let mut bytes = message(libc::IPPROTO_IP, libc::IP_TTL, &63i32.to_ne_bytes());
         let mut time = 1_700_000_000isize.to_ne_bytes().to_vec();
         time.extend(5isize.to_ne_bytes());
         bytes.extend(message(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &time));
-        bytes.extend(message(9999, 1, b"what?"));
+        bytes.extend(message(9999, 1, b"unknown"));
         let ovfl = 7u32.to_ne_bytes();
         bytes.extend(message(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &ovfl));
         let control = parse(&bytes);
         assert_eq!(control.ttl, Some(63));
-        assert_eq!(control.stamp, Some(1_700_000_000_000_000_005));
+        assert_eq!(control.timestamp, Some(1_700_000_000_000_000_005));
         assert_eq!(control.drops, Some(7));
         assert_eq!(control.error, None);
     }
 
     #[test]
-    fn a_frag_needed_from_a_router() {
+    fn an_error_names_the_router_and_the_mtu() {
         let mut data = libc::EMSGSIZE.to_ne_bytes().to_vec();
         data.extend([2, 3, 4, 0]);
         data.extend(1280u32.to_ne_bytes());
@@ -182,13 +182,13 @@ mod tests {
         data.extend([0, 0, 192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
         let control = parse(&message(libc::IPPROTO_IP, libc::IP_RECVERR, &data));
         let error = control.error.unwrap();
-        assert_eq!((error.kind, error.code, error.info), (3, 4, 1280));
+        assert_eq!((error.icmp_type, error.code, error.info), (3, 4, 1280));
         assert_eq!(error.origin, Origin::Icmp);
         assert_eq!(error.offender, Some("192.0.2.1".parse().unwrap()));
     }
 
     #[test]
-    fn times_that_cannot_be() {
+    fn impossible_times_are_rejected() {
         for (seconds, nanos) in [(-1, 0), (0, -1), (0, 1_000_000_000), (isize::MAX, 0)] {
             assert_eq!(nanoseconds(seconds, nanos), None);
         }
@@ -202,7 +202,7 @@ mod tests {
         }
 
         #[test]
-        fn cut_messages_are_passed_over(cut in 0usize..24) {
+        fn truncated_messages_are_skipped(cut in 0usize..24) {
             let bytes = message(libc::IPPROTO_IP, libc::IP_TTL, &63i32.to_ne_bytes());
             let control = parse(&bytes[..cut]);
             // Complete from 20 bytes on: the last four are padding.

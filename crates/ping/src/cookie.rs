@@ -1,36 +1,37 @@
-//! The cookie at the start of a probe's data: its number, and a keyed hash
-//! of it that only this process can make.
+//! The cookie at the start of a probe's data: the probe's number and a keyed
+//! hash of it that only this process can compute.
 //!
-//! Nothing in a reply is believed but this: a cookie that is right names the
-//! probe, and everything else about the probe is kept here. Where the data is
-//! too short for both halves the hash alone goes out, and the sequence number
-//! names the candidates.
+//! The cookie is the only part of a reply that is trusted. It identifies the
+//! probe, and everything else about the probe is kept in this process. If the
+//! data is too short for both halves only the hash is sent, and the sequence
+//! number identifies the candidates.
 
 use std::hash::{BuildHasher, RandomState};
 
 use crate::packet::COOKIE;
 
-/// Makes and checks cookies. The key is new in each process.
+/// Makes and checks cookies with a key that is random per process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cookies(RandomState);
 
 impl Cookies {
-    /// The keyed hash of a number (SipHash, as std keys its maps).
+    /// Returns the keyed hash of a number: SipHash, with which std keys its
+    /// maps.
     fn tag(&self, number: u64) -> u64 {
         self.0.hash_one(number)
     }
 
-    /// A number between 0 and 65535 that other processes do not guess.
+    /// Returns an ICMP identifier that other processes cannot guess.
     pub(crate) fn identifier(&self) -> u16 {
         self.0.hash_one("identifier") as u16
     }
 
-    /// A seed that other runs do not have.
+    /// Returns a random seed that is constant during the run.
     pub(crate) fn seed(&self) -> u64 {
         self.0.hash_one("seed")
     }
 
-    /// The cookie of a probe with `size` bytes of data.
+    /// Returns the cookie of a probe with `size` bytes of data.
     pub(crate) fn make(&self, number: u64, size: usize) -> [u8; COOKIE] {
         let mut cookie = [0; COOKIE];
         let tag = self.tag(number).to_be_bytes();
@@ -43,8 +44,8 @@ impl Cookies {
         cookie
     }
 
-    /// The number in the cookie at the start of some data, if the cookie is
-    /// whole and ours.
+    /// Returns the number in the cookie at the start of `data`, if the cookie is
+    /// complete and its hash is right.
     pub(crate) fn number(&self, data: &[u8]) -> Option<u64> {
         let cookie = data.get(..COOKIE)?;
         let (number, _) = cookie.split_first_chunk::<8>()?;
@@ -60,7 +61,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_our_own_are_taken(number: u64, byte in 0usize..COOKIE, flip in 1u8..=255) {
+        fn only_cookies_of_this_process_are_accepted(number: u64, byte in 0usize..COOKIE, flip in 1u8..=255) {
             let cookies = Cookies::default();
             let mut cookie = cookies.make(number, 56);
             prop_assert_eq!(cookies.number(&cookie), Some(number));

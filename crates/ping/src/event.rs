@@ -1,4 +1,5 @@
-//! What the engine has to tell, and the faces that listen.
+//! The events of a run, and the [`Observer`] trait of the output formats that
+//! render them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,108 +13,93 @@ use crate::icmp::IcmpError;
 use crate::stats::Stats;
 use crate::target::{Target, TargetId, Targets};
 
-/// An echo reply to one of our probes.
+/// An echo reply to one of the probes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reply<'a> {
-    /// Which probe of its target, from 1.
+    /// The sequence number of the probe within its target, from 1.
     pub(crate) seq: u64,
-    /// Where it came from.
+    /// The source address of the reply.
     pub(crate) from: IpAddr,
-    /// Whether that is not the address that was asked, although it should be.
-    pub(crate) foreign: bool,
-    /// The identifier in it; with a datagram socket the kernel chose it.
-    pub(crate) ident: u16,
-    /// Bytes of ICMP received.
+    /// Whether the source should be the target's address and is not.
+    pub(crate) is_foreign: bool,
+    /// The ICMP identifier. The kernel chooses it for a datagram socket.
+    pub(crate) identifier: u16,
+    /// The length of the ICMP message in bytes.
     pub(crate) bytes: usize,
-    /// TTL or hop limit it arrived with.
+    /// The TTL or hop limit with which it arrived.
     pub(crate) ttl: Option<u8>,
-    /// From just before sending to the kernel's receipt. `None` when the
-    /// probe's own time is not known.
+    /// The time from just before the send to the kernel's receive timestamp.
+    /// `None` if it is not certain which probe was answered.
     pub(crate) rtt: Option<Nanos>,
-    /// Answered before.
-    pub(crate) duplicate: bool,
-    /// A later probe was answered before.
-    pub(crate) reordered: bool,
-    /// What is wrong with it.
-    pub(crate) damage: Option<Damage<'a>>,
+    /// Whether the probe had been answered before.
+    pub(crate) is_duplicate: bool,
+    /// Whether a later probe had been answered before.
+    pub(crate) is_reordered: bool,
+    /// How its content differs from the right reply.
+    pub(crate) corruption: Option<Corruption<'a>>,
 }
 
 /// Why a reply is corrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Damage<'a> {
+pub(crate) enum Corruption<'a> {
     /// The checksum is wrong.
     Checksum,
-    /// Less came back than was sent.
+    /// The data is shorter than the probe's.
     Truncated,
-    /// Other bytes came back.
+    /// The data differs from the probe's.
     Data {
         /// The offset of the first difference.
-        at: usize,
-        /// The byte sent.
+        offset: usize,
+        /// The byte that was sent.
         expected: u8,
-        /// All of the data received.
+        /// All data bytes of the reply.
         data: &'a [u8],
     },
 }
 
-/// Something happened to a probe.
+/// An event of a probe. `seq` is its sequence number within its target.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event<'a> {
-    /// It was sent.
+    /// The probe was sent.
     Sent,
-    /// It was answered in time; or again; or by something corrupt.
+    /// A reply came within the timeout, or is a duplicate or corrupt.
     Reply(Reply<'a>),
-    /// It was answered after its time had passed.
-    Late(Reply<'a>),
-    /// Its time has passed.
-    Timeout {
-        /// Which probe.
-        seq: u64,
-    },
-    /// The next one is due and this one is not yet answered.
-    Outstanding {
-        /// Which probe.
-        seq: u64,
-    },
-    /// An ICMP error came.
+    /// The first reply came after the timeout.
+    LateReply(Reply<'a>),
+    /// The timeout has passed.
+    Timeout { seq: u64 },
+    /// The probe has no reply, and the next one is due.
+    Outstanding { seq: u64 },
+    /// An ICMP error about the probe came.
     Icmp {
-        /// Which probe.
         seq: u64,
-        /// From sending the probe to the receipt of the error.
+        /// The time from the send to the arrival of the error.
         rtt: Option<Nanos>,
-        /// The error.
         error: IcmpError,
     },
-    /// A router's advice about it came (RFC 792: redirect, source quench); the
-    /// answer may still come.
-    Advice {
-        /// Which probe.
-        seq: u64,
-        /// What was said.
-        error: IcmpError,
-    },
-    /// This machine refused to send it.
+    /// A router sent a redirect or a source quench (RFC 792) about the probe.
+    /// The reply may still come.
+    Notice { seq: u64, error: IcmpError },
+    /// The system refused to send the probe.
     Unsent {
-        /// Which probe.
         seq: u64,
-        /// The error number.
+        /// The error number (`errno`).
         errno: i32,
-        /// The MTU that it exceeds, where the system says so.
+        /// The MTU that the probe exceeds, if the system reports one.
         mtu: Option<u32>,
     },
 }
 
 /// An operand that cannot be probed.
 #[derive(Debug)]
-pub(crate) struct Refusal {
-    /// Why.
+pub(crate) struct RejectedOperand {
     pub(crate) error: Error,
-    /// The address, if that much is known.
+    /// The address, if it is known.
     pub(crate) address: Option<IpAddr>,
 }
 
-impl Refusal {
-    /// An operand of which no address is known.
+impl RejectedOperand {
+    /// Creates one without a known address.
     pub(crate) fn new(error: Error) -> Self {
         Self {
             error,
@@ -121,74 +107,119 @@ impl Refusal {
         }
     }
 
-    /// The target that gets no probe, if the operand stands for one: a mistake
-    /// in an operand does not.
+    /// Returns the target that is not probed. An operand with a mistake in it
+    /// is not a target.
     pub(crate) fn target(&self) -> Option<&str> {
         let is_target = matches!(self.error.kind(), Kind::Name | Kind::Unreachable);
         self.error.operand().filter(|_| is_target)
     }
 }
 
-/// How many probes of a target count as lost now and have not been given up.
-pub(crate) type Overdue = HashMap<TargetId, u64>;
+/// The number of probes in flight that count as lost now, per target.
+pub(crate) type OverdueCounts = HashMap<TargetId, u64>;
 
-/// A face: it turns events into output.
+/// Returns the kind of a failure to send with this `errno`, which decides the
+/// exit status.
+pub(crate) fn send_error_kind(errno: i32) -> Kind {
+    match errno {
+        libc::EPERM | libc::EACCES => Kind::Permission,
+        libc::ENOBUFS | libc::ENOMEM | libc::EINVAL => Kind::System,
+        // The route does not take packets of this size or family.
+        _ => Kind::Unreachable,
+    }
+}
+
+/// Renders the events of a run.
 pub(crate) trait Observer {
     /// The first probe of a target is about to be sent.
-    fn started(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()>;
-
-    /// An operand cannot be probed. If it stands for a target, such as a name
-    /// that does not resolve, `address` is what is known of it.
-    fn refused(&mut self, io: &mut Io, _: Clock, refusal: &Refusal) -> Result<()> {
-        io.fail(&refusal.error)
+    fn target_started(&mut self, _: &mut Io, _: Clock, _: &Target) -> Result<()> {
+        Ok(())
     }
 
-    /// Something happened to a probe of a target.
-    fn event(
+    /// An operand cannot be probed.
+    fn operand_rejected(
         &mut self,
         io: &mut Io,
-        clock: Clock,
-        target: &Target,
-        event: &Event<'_>,
-    ) -> Result<()>;
+        _: Clock,
+        rejected: &RejectedOperand,
+    ) -> Result<()> {
+        io.fail(&rejected.error)
+    }
 
-    /// A target is decided.
-    fn ended(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()>;
+    /// An event of one of the target's probes happened.
+    fn event(&mut self, _: &mut Io, _: Clock, _: &Target, _: &Event<'_>) -> Result<()> {
+        Ok(())
+    }
 
-    /// Whether what was asked for is decided before every target is.
-    fn is_enough(&self) -> bool {
+    /// The result of a target is final.
+    fn target_decided(&mut self, _: &mut Io, _: Clock, _: &Target) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether the result of the run is final before all targets are decided.
+    fn is_satisfied(&self) -> bool {
         false
     }
 
-    /// SIGQUIT: where things stand.
-    fn snapshot(&mut self, io: &mut Io, targets: &Targets, overdue: &Overdue) -> Result<()>;
+    /// SIGQUIT asks for the state of the run. By default the number of
+    /// undecided targets is reported.
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets, _: &OverdueCounts) -> Result<()> {
+        let undecided = targets.iter().filter(|(_, target)| !target.is_decided);
+        let count = undecided.count();
+        let noun = if count == 1 { "host" } else { "hosts" };
+        io.report.line(format_args!("{count} {noun} undecided"));
+        Ok(())
+    }
 
-    /// When [`Observer::release`] is to be called, at the latest.
-    fn held(&self) -> Option<Nanos> {
+    /// Returns the time by which [`Observer::release`] must be called.
+    fn release_deadline(&self) -> Option<Nanos> {
         None
     }
 
-    /// Whether output waits for the name of an address, and with it the end of
-    /// the run.
+    /// Whether held output must be written before the run may end.
     fn is_holding(&self) -> bool {
         false
     }
 
-    /// A descriptor that becomes readable when held output may go out.
-    fn wake(&self) -> Option<BorrowedFd<'_>> {
+    /// Returns a descriptor that becomes readable when held output can be
+    /// written.
+    fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
-    /// Writes held output that need not wait any more.
+    /// Writes the held output that has become due.
     fn release(&mut self, _: &mut Io, _: Clock, _: &Targets) -> Result<()> {
         Ok(())
     }
 
-    /// The figures of a target in one interval.
-    fn interval(&mut self, _: &mut Io, _: Clock, _: &Target, _: &Stats) -> Result<()> {
+    /// An interval of a watched target ended; `stats` holds its figures.
+    fn interval_ended(&mut self, _: &mut Io, _: Clock, _: &Target, _: &Stats) -> Result<()> {
         Ok(())
     }
 
-    /// The run is over; `targets` holds those that are not decided.
-    fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()>;
+    /// The run ended. `targets` holds the targets that are not decided, and
+    /// `drops` is the number of replies that found the receive buffer full.
+    fn finish(&mut self, _: &mut Io, _: Clock, _: &Targets, _: u64) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_number_of_a_send_decides_the_status() {
+        for (errno, kind) in [
+            (libc::EPERM, Kind::Permission),
+            (libc::EACCES, Kind::Permission),
+            (libc::EINVAL, Kind::System),
+            (libc::ENOBUFS, Kind::System),
+            (libc::ENOMEM, Kind::System),
+            (libc::ENETUNREACH, Kind::Unreachable),
+            (libc::EMSGSIZE, Kind::Unreachable),
+        ] {
+            assert_eq!(send_error_kind(errno), kind, "{errno}");
+        }
+    }
 }

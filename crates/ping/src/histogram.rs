@@ -1,66 +1,67 @@
-//! Round-trip times in constant memory: exact while they are few, then counted
-//! in buckets of logarithmic width.
+//! Percentiles of round-trip times in constant memory. The first 512 times are
+//! kept as they are; after that, times are counted in logarithmic buckets. So a
+//! target of a long list, which has few times, needs little memory.
 //!
-//! A bucket holds the times that share their highest eight bits, so it is at
-//! most 1/128 wide for its height, and a percentile is at most 0.4 % off. What
-//! is longer than half an hour falls into the last bucket.
+//! A bucket holds the times that share their highest eight bits. Its width is at
+//! most 1/128 of its times, so a percentile is at most 0.4 % off. Times longer
+//! than half an hour fall into the last bucket.
 
-/// Samples kept as they are.
+/// The number of times that are kept as they are.
 const EXACT: usize = 512;
 
-/// Buckets for each power of two.
+/// The number of buckets for each power of two.
 const PER_OCTAVE: u64 = 128;
 
-/// Bits of the longest time told apart: 2^41 ns are 36 minutes.
+/// The number of bits of the longest time: 2^41 ns are 36 minutes.
 const BITS: u32 = 41;
 
-/// Buckets in all; the first 256 hold one nanosecond each.
+/// The number of buckets; the first 256 hold one nanosecond each.
 const BUCKETS: usize = 256 + (BITS as usize - 8) * PER_OCTAVE as usize;
 
-/// The distribution of times in nanoseconds.
+/// The distribution of a target's round-trip times, in nanoseconds.
 #[derive(Clone, Debug)]
-pub(crate) struct Histogram(Shape);
+pub(crate) struct Histogram(Storage);
 
 #[derive(Clone, Debug)]
-enum Shape {
+enum Storage {
     Exact(Vec<u64>),
     Buckets(Box<[u64]>),
 }
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self(Shape::Exact(Vec::new()))
+        Self(Storage::Exact(Vec::new()))
     }
 }
 
 impl Histogram {
-    /// Counts a time.
+    /// Adds a time in nanoseconds.
     pub(crate) fn add(&mut self, time: u64) {
         match &mut self.0 {
-            Shape::Exact(times) if times.len() < EXACT => times.push(time),
-            Shape::Exact(times) => {
+            Storage::Exact(times) if times.len() < EXACT => times.push(time),
+            Storage::Exact(times) => {
                 let mut counts = vec![0; BUCKETS].into_boxed_slice();
                 for time in times.iter().chain([&time]) {
                     counts[bucket(*time)] += 1;
                 }
-                self.0 = Shape::Buckets(counts);
+                self.0 = Storage::Buckets(counts);
             }
-            Shape::Buckets(counts) => counts[bucket(time)] += 1,
+            Storage::Buckets(counts) => counts[bucket(time)] += 1,
         }
     }
 
-    /// The times below which the given percentages of all lie, by the nearest
-    /// rank; `None` without any. Percentages must ascend.
+    /// Returns percentiles by the nearest-rank method, or `None` without any
+    /// times.
     pub(crate) fn percentiles<const N: usize>(&self, percents: [u8; N]) -> Option<[u64; N]> {
         match &self.0 {
-            Shape::Exact(times) => {
+            Storage::Exact(times) => {
                 let mut times = times.clone();
                 times.sort_unstable();
                 let last = times.len().checked_sub(1)?;
                 let total = times.len() as u64;
                 Some(percents.map(|p| times[(rank(total, p) as usize - 1).min(last)]))
             }
-            Shape::Buckets(counts) => {
+            Storage::Buckets(counts) => {
                 let total = counts.iter().sum();
                 let mut found = [0; N];
                 for (percent, found) in percents.into_iter().zip(&mut found) {
@@ -80,7 +81,7 @@ impl Histogram {
     }
 }
 
-/// The nearest rank, from 1.
+/// Returns the nearest rank of a percentage, from 1.
 fn rank(total: u64, percent: u8) -> u64 {
     (total.saturating_mul(u64::from(percent)).div_ceil(100)).max(1)
 }
@@ -108,7 +109,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn few_are_exact() {
+    fn few_times_are_exact() {
         let mut histogram = Histogram::default();
         assert_eq!(histogram.percentiles([50]), None);
         for time in [30, 10, 20] {
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_cover_everything_once() {
+    fn every_time_has_one_bucket() {
         assert_eq!(bucket(0), 0);
         assert_eq!(bucket(255), 255);
         assert_eq!(bucket(256), 256);
@@ -130,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn many_are_close(mut times in proptest::collection::vec(1u64..1 << 40, 513..2000)) {
+        fn percentiles_of_many_times_are_close(mut times in proptest::collection::vec(1u64..1 << 40, 513..2000)) {
             let mut histogram = Histogram::default();
             for time in &times {
                 histogram.add(*time);

@@ -1,11 +1,9 @@
 //! The `ping` tool: ICMP echo requests to one host or many.
 //!
-//! [`packet`] and [`control`] are public for the fuzz targets: they read what
-//! comes from outside. The feature `fuzzing` adds a way to the judgement of
-//! replies.
+//! [`packet`] and [`control`] are public for the fuzz targets, because they parse
+//! data from the network and the kernel. The feature `fuzzing` adds an entry
+//! point for the matching of replies.
 
-mod bell;
-mod books;
 mod cli;
 mod clock;
 mod config;
@@ -13,33 +11,35 @@ pub mod control;
 mod cookie;
 mod engine;
 mod event;
-mod face;
-mod feed;
+mod exit_status;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod histogram;
 mod icmp;
 mod lookup;
-mod names;
 mod operand;
+mod output;
 pub mod packet;
-mod plan;
 mod privilege;
 mod probes;
+mod reverse_dns;
 mod run;
+mod schedule;
 mod shuffle;
 mod socket;
+mod source;
 mod stats;
 mod sys;
-mod tally;
 mod target;
+mod tracker;
+mod waker;
 
 use std::process::ExitCode;
 
-/// Runs the tool on the process's arguments.
+/// Runs the tool with the arguments of the process.
 pub fn main() -> ExitCode {
     common::app::run::<cli::Cli>("ping", |mut cli, io| {
-        cli.settle();
+        cli.take_watch_interval();
         run::run(&cli, io)
     })
 }

@@ -1,8 +1,8 @@
-//! Names of targets: looked up by the system, several at once, each within a
-//! time of its own.
+//! Looks up the names of targets through the system, several at a time, each
+//! with a timeout of its own.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,107 +14,125 @@ use common::endpoint::Host;
 use common::operands::Operand;
 use common::{Error, Kind, Result, net};
 
-use crate::feed::{Hand, Item, Reading, fitting};
+use crate::source::{BatchSender, Item, SourceOptions, check_item_size};
 
-/// How long a name lookup may take.
-const LOOKUP: Duration = Duration::from_secs(30);
+/// The timeout of a lookup.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Names looked up at once, each in a thread. A name that is looked up until it
-/// resolves keeps its thread, so there may be more of these.
-const LOOKUPS: usize = 32;
-const PATIENT_LOOKUPS: usize = 256;
+/// The most lookup threads.
+const MAX_WORKERS: usize = 32;
 
-/// Names that wait for a lookup, at most; then reading operands waits.
-const QUEUE: usize = 256;
+/// The most lookup threads if names are looked up until they resolve, because
+/// such a name occupies its thread for long.
+const MAX_RETRYING_WORKERS: usize = 256;
 
-/// From one lookup of a name that does not resolve to the next, where a host
-/// is waited for.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The most names in the queue. When it is full, no further operands are read.
+const QUEUE_LENGTH: usize = 256;
 
-/// Names whose lookup has not ended, with the operands that they came from.
-pub(crate) type Names = Arc<Mutex<HashMap<u64, Operand>>>;
+/// The time between two lookups of a name that does not resolve.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The names that wait for a lookup.
-type Queue = Arc<Mutex<Receiver<Job>>>;
+/// The operands that are being looked up, by the number of the lookup.
+pub(crate) type PendingNames = Arc<Mutex<HashMap<u64, Operand>>>;
 
-/// A name to be looked up.
-struct Job {
+/// The lookups that no thread has taken yet.
+type Queue = Arc<Mutex<Receiver<LookupJob>>>;
+
+/// A name to look up.
+struct LookupJob {
     number: u64,
     operand: Operand,
     name: String,
 }
 
-/// The lookups of a list.
-pub(crate) struct Lookups {
-    reading: Reading,
-    names: Names,
-    jobs: Option<(SyncSender<Job>, Queue)>,
-    helpers: usize,
-    number: u64,
+/// The threads that look up the names of a list. They are started one by one
+/// with the first names.
+pub(crate) struct LookupPool {
+    options: SourceOptions,
+    sender: BatchSender,
+    pending_names: PendingNames,
+    queue: Option<(SyncSender<LookupJob>, Queue)>,
+    workers: usize,
+    last_number: u64,
 }
 
-impl Lookups {
-    /// No lookups yet; `names` shows those that have not ended.
-    pub(crate) fn new(reading: Reading, names: Names) -> Self {
+impl LookupPool {
+    /// Creates a pool without threads. The results are sent to `sender`, and
+    /// `pending_names` holds the names that are being looked up.
+    pub(crate) fn new(
+        options: SourceOptions,
+        sender: BatchSender,
+        pending_names: PendingNames,
+    ) -> Self {
         Self {
-            reading,
-            names,
-            jobs: None,
-            helpers: 0,
-            number: 0,
+            options,
+            sender,
+            pending_names,
+            queue: None,
+            workers: 0,
+            last_number: 0,
         }
     }
 
-    /// Looks up a name; what comes of it goes through `hand`.
-    pub(crate) fn start(&mut self, hand: &Hand, operand: Operand, name: String) -> Result<()> {
-        let (sender, queue) = self.jobs.get_or_insert_with(|| {
-            let (sender, receiver) = mpsc::sync_channel(QUEUE);
+    /// Queues the lookup of a name.
+    pub(crate) fn start(&mut self, operand: Operand, name: String) -> Result<()> {
+        let (jobs, queue) = self.queue.get_or_insert_with(|| {
+            let (sender, receiver) = mpsc::sync_channel(QUEUE_LENGTH);
             (sender, Arc::new(Mutex::new(receiver)))
         });
-        let most = if self.reading.patient {
-            PATIENT_LOOKUPS
+        let max_workers = if self.options.retries_lookups {
+            MAX_RETRYING_WORKERS
         } else {
-            LOOKUPS
+            MAX_WORKERS
         };
-        if self.helpers < most {
-            let helper = Helper {
-                reading: self.reading,
-                hand: hand.clone(),
-                names: Arc::clone(&self.names),
+        if self.workers < max_workers {
+            let worker = LookupWorker {
+                options: self.options,
+                sender: self.sender.clone(),
+                pending_names: Arc::clone(&self.pending_names),
                 queue: Arc::clone(queue),
             };
             let thread = thread::Builder::new().name("names".to_owned());
-            match thread.spawn(move || helper.run()) {
-                Ok(_) => self.helpers += 1,
-                Err(e) if self.helpers == 0 => return Err(Error::local(&e)),
-                // Fewer do the same work.
+            match thread.spawn(move || worker.run()) {
+                Ok(_) => self.workers += 1,
+                Err(e) if self.workers == 0 => return Err(Error::local(&e)),
+                // The threads that exist do the work.
                 Err(_) => {}
             }
         }
-        self.number += 1;
-        let number = self.number;
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        self.last_number += 1;
+        let number = self.last_number;
+        let mut names = self
+            .pending_names
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         names.insert(number, operand.clone());
         drop(names);
-        // It fails only if the run is over.
-        let _ = sender.send(Job {
+        // A send fails only if the run has ended.
+        let _ = jobs.send(LookupJob {
             number,
             operand,
             name,
         });
         Ok(())
     }
+
+    /// Ends the threads once the queue is empty.
+    pub(crate) fn close(self) {
+        drop(self.queue);
+        self.sender.close();
+    }
 }
 
-/// A thread that looks names up.
-struct Helper {
-    reading: Reading,
-    hand: Hand,
-    names: Names,
+/// The state of a lookup thread.
+struct LookupWorker {
+    options: SourceOptions,
+    sender: BatchSender,
+    pending_names: PendingNames,
     queue: Queue,
 }
 
-impl Helper {
+impl LookupWorker {
     fn run(self) {
         loop {
             let job = self
@@ -123,68 +141,75 @@ impl Helper {
                 .unwrap_or_else(PoisonError::into_inner)
                 .recv();
             let Ok(job) = job else { break };
-            let mut items = self.items(&job);
-            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-            // The run has ended, and told of it.
+            let mut items = self.look_up(&job);
+            let mut names = self
+                .pending_names
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // If it was removed, the run has ended and reported the name.
             if names.remove(&job.number).is_none() {
                 break;
             }
             drop(names);
-            if !self.hand.over(&mut items) {
+            if !self.sender.send(&mut items) {
                 break;
             }
         }
-        self.hand.end();
+        self.sender.close();
     }
 
-    fn items(&self, job: &Job) -> Vec<Item> {
-        let about = |error: Error| {
-            let text = &job.operand.text;
-            Item::Refused(job.operand.error(error.with_subject(text)))
-        };
-        let found = loop {
-            match addresses(&job.operand.text, &job.name, self.reading.family, LOOKUP) {
-                Err(error) if self.reading.patient && error.kind() == Kind::Name => {
-                    thread::sleep(AGAIN);
+    fn look_up(&self, job: &LookupJob) -> Vec<Item> {
+        let text = &job.operand.text;
+        let rejected =
+            |error: Error| Item::Rejected(job.operand.error(error.with_subject(text.as_str())));
+        let result = loop {
+            match resolve(text, &job.name, self.options.family, LOOKUP_TIMEOUT) {
+                Err(error) if self.options.retries_lookups && error.kind() == Kind::Name => {
+                    thread::sleep(RETRY_INTERVAL);
                 }
                 other => break other,
             }
         };
-        let mut found = match found {
-            Ok(found) => found,
-            Err(error) => return vec![about(error)],
+        let mut addresses = match result {
+            Ok(addresses) => addresses,
+            Err(error) => return vec![rejected(error)],
         };
-        if !self.reading.all_addresses {
-            found.truncate(1);
+        if !self.options.all_addresses {
+            addresses.truncate(1);
         }
-        found
-            .into_iter()
-            .map(|address| {
-                let item = Item::One(Some(job.operand.text.clone()), address, None);
-                fitting(item, self.reading.size).unwrap_or_else(about)
-            })
-            .collect()
+        let item = |address| {
+            let item = Item::Single {
+                typed: Some(text.clone()),
+                address,
+                zone: None,
+            };
+            match check_item_size(&item, self.options.size) {
+                Ok(()) => item,
+                Err(error) => rejected(error),
+            }
+        };
+        addresses.into_iter().map(item).collect()
     }
 }
 
-/// A hint if an operand is the name of a file.
+/// Returns a hint if a file of this name exists.
 pub(crate) fn file_hint(text: &str) -> Option<String> {
     let is_file = Path::new(text).is_file();
     is_file.then(|| format!("@{text} reads the file of that name"))
 }
 
-/// The addresses of a name, the one that the system prefers first, after
-/// `limit` at the latest. `text` is the name as typed.
-pub(crate) fn addresses(
+/// Returns the addresses of a name, the one that the system prefers first. The
+/// lookup takes `limit` or [`LOOKUP_TIMEOUT`] at most. `text` is the name as
+/// typed, for the error.
+pub(crate) fn resolve(
     text: &str,
     name: &str,
     family: Family,
     limit: Duration,
 ) -> Result<Vec<IpAddr>> {
     let host = Host::Name(name.to_owned());
-    let found = net::lookup(&host, 0, family, Some(limit.min(LOOKUP)));
-    match found {
-        Ok(found) => Ok(found.iter().map(std::net::SocketAddr::ip).collect()),
+    match net::lookup(&host, 0, family, Some(limit.min(LOOKUP_TIMEOUT))) {
+        Ok(addresses) => Ok(addresses.iter().map(SocketAddr::ip).collect()),
         Err(error) => {
             let error = error.with_subject(text);
             Err(match file_hint(text) {
@@ -195,8 +220,9 @@ pub(crate) fn addresses(
     }
 }
 
-/// The same until the name resolves, but for names that cannot.
-pub(crate) fn addresses_patiently(
+/// Does the same as [`resolve`] again and again until the name resolves or
+/// `limit` has passed.
+pub(crate) fn resolve_with_retries(
     text: &str,
     name: &str,
     family: Family,
@@ -205,9 +231,9 @@ pub(crate) fn addresses_patiently(
     let start = Instant::now();
     loop {
         let left = limit.saturating_sub(start.elapsed());
-        match addresses(text, name, family, left) {
-            Err(error) if error.kind() == Kind::Name && left > AGAIN => {
-                thread::sleep(AGAIN);
+        match resolve(text, name, family, left) {
+            Err(error) if error.kind() == Kind::Name && left > RETRY_INTERVAL => {
+                thread::sleep(RETRY_INTERVAL);
             }
             other => return other,
         }

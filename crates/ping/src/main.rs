@@ -1,4 +1,4 @@
-//! `ping`: see the library half for what it does.
+//! The `ping` binary; the library of this crate does the work.
 
 use std::process::ExitCode;
 

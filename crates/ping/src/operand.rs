@@ -1,6 +1,6 @@
-//! What a TARGET operand stands for: a name, an address, or a range of
-//! addresses (a network's usable hosts, or `A-B`), as numbers to count through
-//! and never as a list. Pure.
+//! Parses TARGET operands: a name, an address, or a range of addresses (the
+//! usable hosts of a network, or `A-B`). A range is two numbers and is never
+//! expanded into a list. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,32 +9,33 @@ use common::{Error, Result};
 
 use crate::shuffle::Shuffle;
 
-/// What was meant.
+/// A parsed TARGET operand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Operand {
-    /// To be looked up, in ASCII.
+    /// A name to look up, in ASCII.
     Name(String),
-    /// One address.
+    /// An address without a zone.
     Address(IpAddr),
-    /// An address of a link, with the interface that leads there:
+    /// A link-local or multicast address with its interface, such as
     /// `fe80::1%eth0`.
     Zoned(Ipv6Addr, String),
-    /// Every address from the first to the last.
+    /// All addresses from the first to the last.
     Range(Range),
 }
 
-/// Consecutive addresses.
+/// A range of consecutive addresses of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Range {
     first: u128,
     last: u128,
+    /// The number of bits in an address, 32 or 128.
     width: u8,
 }
 
-/// Reads an operand. A text that looks like an address but is none is an
-/// error, never a name.
+/// Parses an operand. A text that looks like an address but is not one is an
+/// error and never a name.
 pub(crate) fn parse(text: &str, family: Family) -> Result<Operand> {
-    let operand = read(text).map_err(|why| Error::input(text, why))?;
+    let operand = parse_text(text).map_err(|why| Error::input(text, why))?;
     let address = match &operand {
         Operand::Name(_) => return Ok(operand),
         Operand::Address(address) => *address,
@@ -44,18 +45,18 @@ pub(crate) fn parse(text: &str, family: Family) -> Result<Operand> {
     if family.admits(&address) {
         Ok(operand)
     } else {
-        let text_of = format!("not an {family} address, which -4, -6 or -I asks for");
-        Err(Error::input(text, text_of))
+        let why = format!("not an {family} address, which -4, -6 or -I requires");
+        Err(Error::input(text, why))
     }
 }
 
-/// The reason why a form that other programs accept is refused, with the form
-/// to use here.
-fn other(text: &str) -> Option<String> {
+/// Returns why a form that other programs accept is refused, and the form to
+/// use instead.
+fn explain_other_form(text: &str) -> Option<String> {
     if let Some(sentence) = address::explain_other_form(text) {
         return Some(sentence);
     }
-    // As nmap has it.
+    // nmap takes 192.0.2.1-9.
     if let Some((first, last)) = text.split_once('-')
         && let Ok(IpAddr::V4(first)) = address::parse(first)
         && let Ok(last) = last.parse::<u8>()
@@ -68,23 +69,23 @@ fn other(text: &str) -> Option<String> {
     None
 }
 
-fn read(text: &str) -> Result<Operand, String> {
+fn parse_text(text: &str) -> Result<Operand, String> {
     if text.is_empty() {
-        return Err("an address or a name is missing".to_owned());
+        return Err("missing address or name".to_owned());
     }
     if text == "-" {
-        return Err("no target; as an operand it stands for standard input".to_owned());
+        return Err("not a target; only as an operand it means standard input".to_owned());
     }
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err("not a host name: blank or control character inside".to_owned());
+        return Err("not a host name: it has a blank or a control character".to_owned());
     }
-    if let Some(why) = other(text) {
+    if let Some(why) = explain_other_form(text) {
         return Err(why);
     }
     if let Some((address, zone)) = text.split_once('%')
         && let Ok(address) = address::parse(address)
     {
-        return zoned(address, zone);
+        return parse_zoned(address, zone);
     }
     if text.contains('/') {
         let (address, length) = address::parse_cidr(text)?;
@@ -98,7 +99,7 @@ fn read(text: &str) -> Result<Operand, String> {
     }
     match address::parse(text) {
         Ok(address) => Ok(Operand::Address(match address {
-            // As connect(2) has it: this host.
+            // connect(2) takes the unspecified address for this host, too.
             IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             other => other,
@@ -106,63 +107,63 @@ fn read(text: &str) -> Result<Operand, String> {
         Err(why) if address::looks_numeric(text) => Err(why),
         Err(_) => {
             let name = common::zone::to_ascii(text)?;
-            // Other digits than ASCII's, and full stops, become these.
+            // Unicode digits and full stops are mapped to ASCII.
             if name != text && address::looks_numeric(&name) {
-                return Err("not a host name: it turns into an address".to_owned());
+                return Err("not a host name: its ASCII form is an address".to_owned());
             }
             Ok(Operand::Name(name))
         }
     }
 }
 
-fn zoned(address: IpAddr, zone: &str) -> Result<Operand, String> {
+fn parse_zoned(address: IpAddr, zone: &str) -> Result<Operand, String> {
     match address {
-        _ if zone.is_empty() => Err("an interface is missing after %".to_owned()),
-        _ if zone.contains('/') => Err("a network with a zone is not taken".to_owned()),
-        _ if is_range(zone) => Err("a range with a zone is not taken".to_owned()),
-        IpAddr::V6(v6) if has_scope(v6) => Ok(Operand::Zoned(v6, zone.to_owned())),
+        _ if zone.is_empty() => Err("missing interface after '%'".to_owned()),
+        _ if zone.contains('/') => Err("a network cannot have a zone".to_owned()),
+        _ if contains_range(zone) => Err("a range cannot have a zone".to_owned()),
+        IpAddr::V6(v6) if is_scoped(v6) => Ok(Operand::Zoned(v6, zone.to_owned())),
         _ => Err("only IPv6 link-local and multicast addresses have a zone".to_owned()),
     }
 }
 
-/// Whether the zone goes on with the last address of a range: `lo-fe80::2`,
-/// `lo-fe80::2%lo`. A dash alone is in many an interface's name.
-fn is_range(zone: &str) -> bool {
-    zone.match_indices('-').any(|(at, _)| {
-        let last = zone[at + 1..].split('%').next().unwrap_or_default();
+/// Whether a zone contains the last address of a range, as `lo-fe80::2` and
+/// `lo-fe80::2%lo` do. A dash alone may be part of an interface name.
+fn contains_range(zone: &str) -> bool {
+    zone.match_indices('-').any(|(dash, _)| {
+        let last = zone[dash + 1..].split('%').next().unwrap_or_default();
         last.contains(':') && address::parse(last).is_ok()
     })
 }
 
-/// Whether an address says nothing without its interface.
-pub(crate) fn has_scope(address: Ipv6Addr) -> bool {
+/// Whether an address is ambiguous without its interface.
+pub(crate) fn is_scoped(address: Ipv6Addr) -> bool {
     address.is_unicast_link_local() || address.is_multicast()
 }
 
 impl Range {
-    /// Whether these are IPv4 addresses.
+    /// Whether the addresses are IPv4.
     pub(crate) fn is_v4(self) -> bool {
         self.width == 32
     }
 
-    /// How many addresses, up to the most a `u64` holds.
+    /// Returns the number of addresses, capped at `u64::MAX`.
     pub(crate) fn count(self) -> u64 {
         u64::try_from(self.last - self.first)
             .unwrap_or(u64::MAX)
             .saturating_add(1)
     }
 
-    /// The usable hosts of a network: all but the first and the last address
-    /// of an IPv4 network up to /30, every address of any other.
+    /// Returns the usable hosts of a network: all but the first and the last
+    /// address of an IPv4 network up to /30, every address of any other.
     fn hosts(address: IpAddr, length: u8) -> Self {
         let (bits, width) = address::to_bits(address);
         let host_bits = u32::from(width - length);
         let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
         let (first, last) = (bits & mask, bits & mask | (!mask & width_mask(width)));
-        let inner = width == 32 && host_bits > 1;
+        let excludes_ends = width == 32 && host_bits > 1;
         Self {
-            first: first + u128::from(inner),
-            last: last - u128::from(inner),
+            first: first + u128::from(excludes_ends),
+            last: last - u128::from(excludes_ends),
             width,
         }
     }
@@ -170,18 +171,19 @@ impl Range {
     fn between(first: IpAddr, last: IpAddr) -> Result<Self, String> {
         let ((first, width), (last, other)) = (address::to_bits(first), address::to_bits(last));
         if width != other {
-            return Err("a range must stay within one address family".to_owned());
+            return Err("both addresses of a range must be of one family".to_owned());
         }
         if first > last {
-            return Err("a range must not end before it begins".to_owned());
+            return Err("the last address of a range must not be below the first".to_owned());
         }
         Ok(Self { first, last, width })
     }
 
-    /// The addresses in order, or in an order that the seed decides.
-    pub(crate) fn addresses(self, seed: Option<u64>) -> Addresses {
+    /// Iterates over the addresses in order, or in an order that depends on the
+    /// seed.
+    pub(crate) fn addresses(self, seed: Option<u64>) -> RangeAddresses {
         let count = self.last - self.first;
-        Addresses {
+        RangeAddresses {
             range: self,
             next: Some(0),
             shuffle: seed.map(|seed| Shuffle::new(count, seed)),
@@ -193,15 +195,15 @@ fn width_mask(width: u8) -> u128 {
     u128::MAX >> (128 - u32::from(width))
 }
 
-/// Counts through a [`Range`].
+/// Iterates over a [`Range`].
 #[derive(Clone, Debug)]
-pub(crate) struct Addresses {
+pub(crate) struct RangeAddresses {
     range: Range,
     next: Option<u128>,
     shuffle: Option<Shuffle>,
 }
 
-impl Iterator for Addresses {
+impl Iterator for RangeAddresses {
     type Item = IpAddr;
 
     fn next(&mut self) -> Option<IpAddr> {
@@ -209,7 +211,7 @@ impl Iterator for Addresses {
         let last = self.range.last - self.range.first;
         self.next = (index < last).then(|| index + 1);
         let index = match &self.shuffle {
-            Some(shuffle) => shuffle.at(index),
+            Some(shuffle) => shuffle.nth(index),
             None => index,
         };
         Some(address::from_bits(
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_and_ranges() {
+    fn networks_and_ranges_are_expanded() {
         assert_eq!(list("10.0.0.7/30"), ["10.0.0.5", "10.0.0.6"]);
         assert_eq!(list("10.0.0.0/31"), ["10.0.0.0", "10.0.0.1"]);
         assert_eq!(list("10.0.0.9/32"), ["10.0.0.9"]);
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn names_may_look_odd() {
+    fn unusual_names_are_names() {
         for name in [
             "localhost",
             "my-host",
@@ -265,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_an_address_is_one_or_an_error() {
+    fn a_wrong_address_is_not_a_name() {
         for bad in [
             "127.1",
             "0x7f.1",
@@ -296,13 +298,13 @@ mod tests {
         let error = parse("::1", Family::V4).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "::1: not an IPv4 address, which -4, -6 or -I asks for"
+            "::1: not an IPv4 address, which -4, -6 or -I requires"
         );
         assert!(parse("10.0.0.0/8", Family::V6).is_err());
     }
 
     #[test]
-    fn what_other_programs_take_is_told_apart() {
+    fn forms_of_other_programs_get_a_hint() {
         for (text, why) in [
             (
                 "http://10.0.0.1/x",
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_not_ascii() {
+    fn names_are_converted_to_ascii() {
         for (text, name) in [
             ("münchen.lab", "xn--mnchen-3ya.lab"),
             ("BÜCHER.example", "xn--bcher-kva.example"),
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_is_an_interface() {
+    fn an_address_may_have_a_zone() {
         for (text, address, zone) in [
             ("fe80::1%lo", "fe80::1", "lo"),
             ("ff02::1%2", "ff02::1", "2"),
@@ -353,13 +355,13 @@ mod tests {
         }
         assert!(parse("fe80::1%lo", Family::V4).is_err());
         let error = parse("fe80::1%lo-fe80::2%lo", Family::Any).unwrap_err();
-        let text = "fe80::1%lo-fe80::2%lo: a range with a zone is not taken";
+        let text = "fe80::1%lo-fe80::2%lo: a range cannot have a zone";
         assert_eq!(error.to_string(), text);
         assert!(parse("fe80::1%br-lan", Family::Any).is_ok());
     }
 
     #[test]
-    fn ranges_are_counted() {
+    fn addresses_are_counted() {
         for (text, count) in [("10.0.0.0/24", 254), ("::/0", u64::MAX), ("::1-::4", 4)] {
             let Ok(Operand::Range(range)) = parse(text, Family::Any) else {
                 panic!("{text}");

@@ -1,19 +1,18 @@
-//! Giving up rights that are no longer needed once the sockets are open.
+//! Drops the privileges that are not needed once the sockets are open.
 
 use common::{Error, Result};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
 
 use crate::sys;
 
-/// Becomes the real user, gives up all capabilities, makes sure that nothing
-/// started from here gets any back, and where the kernel has Landlock gives up
-/// writing, creating and executing files.
+/// Becomes the real user, drops all capabilities for good, and, if the kernel
+/// has Landlock, the right to write, create and execute files.
 ///
-/// Capabilities and Landlock's rules belong to threads: this is for the only thread there is, after
-/// the sockets are open and before the first thread and the first name lookup.
-/// Threads started later inherit the state, so all of the process has it.
+/// Capabilities and Landlock rulesets belong to threads. Call this from the only
+/// thread, after the sockets are open and before the first name lookup. Threads
+/// that are started later inherit the state, so it is that of the process.
 pub(crate) fn drop_all() -> Result<()> {
-    let failed = |e: std::io::Error| Error::local(&e).with_subject("giving up privileges");
+    let failed = |e: std::io::Error| Error::local(&e).with_subject("dropping privileges");
     sys::become_real_user().map_err(failed)?;
     let none = CapabilitySets {
         effective: CapabilitySet::empty(),
@@ -22,7 +21,8 @@ pub(crate) fn drop_all() -> Result<()> {
     };
     set_capabilities(None, none).map_err(|e| failed(e.into()))?;
     set_no_new_privs(true).map_err(|e| failed(e.into()))?;
-    // Nothing below writes or starts a file. Kernels may lack this.
+    // The rest of the run writes and executes no file. The kernel may lack
+    // Landlock.
     let _ = sys::forbid_files();
     Ok(())
 }
@@ -34,8 +34,8 @@ mod tests {
     use std::process::Command;
 
     #[test]
-    fn files_are_read_and_nothing_else() {
-        // It is for this thread alone.
+    fn files_can_only_be_read() {
+        // The restriction must not affect the other tests.
         let restricted = std::thread::spawn(|| {
             set_no_new_privs(true).unwrap();
             if let Err(error) = sys::forbid_files() {

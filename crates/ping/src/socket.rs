@@ -1,6 +1,6 @@
-//! One ICMP socket: opened with the least right that will do, with everything
-//! the kernel can tell switched on. The same path for both families; the
-//! numbers that differ are in [`Version`]'s table here.
+//! The ICMP socket: opened with the least privilege that suffices, and with all
+//! information that the kernel can give about packets enabled. One code path for
+//! both families; [`SockOpts`] has the numbers that differ.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -12,81 +12,82 @@ use std::os::unix::fs::FileExt;
 use common::{Error, Kind, Result};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
-use crate::packet::Version;
+use crate::packet::IpVersion;
 use crate::sys;
 
-/// The receive buffer asked for, in bytes: some thousands of replies.
+/// The requested receive buffer in bytes, for some thousands of replies.
 const RECEIVE_BUFFER: i32 = 4 << 20;
 
-/// `ICMP_FILTER` of `linux/icmp.h`, at level `SOL_RAW`.
+/// The option `ICMP_FILTER` of `linux/icmp.h`, at level `SOL_RAW`.
 const ICMP_FILTER: i32 = 1;
 
-/// `ICMPV6_FILTER` of `linux/icmpv6.h`.
+/// The option `ICMPV6_FILTER` of `linux/icmpv6.h`.
 const ICMPV6_FILTER: i32 = 1;
 
-/// What a user may set on the socket.
+/// The socket options that the user can set.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Options {
-    /// TTL or hop limit of what is sent.
+pub(crate) struct SocketOptions {
+    /// The TTL or hop limit of probes.
     pub(crate) ttl: Option<u8>,
-    /// Type of service or traffic class.
+    /// The type of service or traffic class of probes.
     pub(crate) tos: Option<u8>,
-    /// Path MTU discovery: a value of `IP_MTU_DISCOVER`.
+    /// The path MTU discovery mode: a value of `IP_MTU_DISCOVER`.
     pub(crate) pmtu: Option<i32>,
-    /// Firewall mark.
+    /// The firewall mark (`SO_MARK`).
     pub(crate) mark: Option<u32>,
-    /// Source address.
+    /// The source address to bind to.
     pub(crate) source: Option<IpAddr>,
-    /// Interface.
+    /// The interface to bind to.
     pub(crate) interface: Option<String>,
-    /// Whether a broadcast address is permitted.
+    /// Whether probes may be sent to a broadcast address.
     pub(crate) broadcast: bool,
-    /// Whether multicast probes stay away from this host.
+    /// Whether multicast probes are not looped back to this host.
     pub(crate) no_loop: bool,
-    /// Whether only hosts on attached networks are reached.
+    /// Whether probes bypass gateways, to hosts on attached networks only.
     pub(crate) no_gateway: bool,
 }
 
 /// An open ICMP socket.
 #[derive(Debug)]
 pub(crate) struct IcmpSocket {
-    version: Version,
+    version: IpVersion,
     socket: Socket,
     raw: bool,
-    checksums: Option<Checksums>,
+    checksums: Option<ChecksumErrors>,
 }
 
-/// The system's count of ICMPv6 messages with a wrong checksum. An IPv6 raw
-/// socket's drop counter takes these in; they were spoiled on the way and are
-/// no drops of this host's.
+/// The system's counter of ICMPv6 messages with a wrong checksum. The drop
+/// counter of an IPv6 raw socket includes them, although they were corrupted in
+/// the network and not dropped for lack of buffer space.
 #[derive(Debug)]
-struct Checksums {
+struct ChecksumErrors {
     file: File,
-    /// The count when the socket was opened.
+    /// The value when the socket was opened.
     before: u64,
 }
 
-impl Checksums {
-    /// `None` where the system does not tell.
+impl ChecksumErrors {
+    /// Opens the counter. Returns `None` if the system does not have it.
     fn open() -> Option<Self> {
         let file = File::open("/proc/self/net/snmp6").ok()?;
-        let before = wrong_checksums(&file)?;
+        let before = read_checksum_errors(&file)?;
         Some(Self { file, before })
     }
 
     fn since(&self) -> u64 {
-        wrong_checksums(&self.file).map_or(0, |now| now.saturating_sub(self.before))
+        read_checksum_errors(&self.file).map_or(0, |now| now.saturating_sub(self.before))
     }
 }
 
-fn wrong_checksums(file: &File) -> Option<u64> {
+/// Reads the counter from `/proc/net/snmp6`.
+fn read_checksum_errors(file: &File) -> Option<u64> {
     let mut buffer = [0; 16 * 1024];
     let mut length = 0;
-    // Such a file may come in pieces.
+    // A read may return only a part of such a file.
     loop {
         match file.read_at(&mut buffer[length..], length as u64).ok()? {
             0 => break,
-            more => length += more,
+            read => length += read,
         }
     }
     let text = std::str::from_utf8(&buffer[..length]).ok()?;
@@ -96,8 +97,8 @@ fn wrong_checksums(file: &File) -> Option<u64> {
     count.trim().parse().ok()
 }
 
-/// Levels and names of socket options of one family.
-struct Names {
+/// The level and the names of the socket options of one family.
+struct SockOpts {
     level: i32,
     ttl: i32,
     multicast_ttl: i32,
@@ -108,9 +109,9 @@ struct Names {
     receive_errors: i32,
 }
 
-fn names(version: Version) -> Names {
+fn sock_opts(version: IpVersion) -> SockOpts {
     match version {
-        Version::V4 => Names {
+        IpVersion::V4 => SockOpts {
             level: libc::IPPROTO_IP,
             ttl: libc::IP_TTL,
             multicast_ttl: libc::IP_MULTICAST_TTL,
@@ -120,7 +121,7 @@ fn names(version: Version) -> Names {
             receive_ttl: libc::IP_RECVTTL,
             receive_errors: libc::IP_RECVERR,
         },
-        Version::V6 => Names {
+        IpVersion::V6 => SockOpts {
             level: libc::IPPROTO_IPV6,
             ttl: libc::IPV6_UNICAST_HOPS,
             multicast_ttl: libc::IPV6_MULTICAST_HOPS,
@@ -134,60 +135,59 @@ fn names(version: Version) -> Names {
 }
 
 impl IcmpSocket {
-    /// Opens a socket: a datagram one if the system lets this user's group
-    /// have it, else a raw one.
-    pub(crate) fn open(version: Version, options: &Options) -> Result<Self> {
+    /// Opens a datagram socket if `net.ipv4.ping_group_range` permits it, else a
+    /// raw socket.
+    pub(crate) fn open(version: IpVersion, options: &SocketOptions) -> Result<Self> {
         let (domain, protocol) = match version {
-            Version::V4 => (Domain::IPV4, Protocol::ICMPV4),
-            Version::V6 => (Domain::IPV6, Protocol::ICMPV6),
+            IpVersion::V4 => (Domain::IPV4, Protocol::ICMPV4),
+            IpVersion::V6 => (Domain::IPV6, Protocol::ICMPV6),
         };
         let opened = match Socket::new(domain, Type::DGRAM, Some(protocol)) {
             Ok(socket) => Ok((socket, false)),
             Err(e) if e.raw_os_error() == Some(libc::EAFNOSUPPORT) => Err(e),
             Err(_) => Socket::new(domain, Type::RAW, Some(protocol)).map(|socket| (socket, true)),
         };
-        let (socket, raw) = opened.map_err(|e| not_opened(version, &e))?;
+        let (socket, raw) = opened.map_err(|e| open_error(version, &e))?;
         let socket = Self {
             version,
             socket,
             raw,
-            checksums: if raw && version == Version::V6 {
-                Checksums::open()
+            checksums: if raw && version == IpVersion::V6 {
+                ChecksumErrors::open()
             } else {
                 None
             },
         };
-        socket.tell_all()?;
+        socket.enable_ancillary_data()?;
         socket.apply(options)?;
         Ok(socket)
     }
 
-    /// Whether it is a raw socket.
+    /// Whether this is a raw socket.
     pub(crate) fn is_raw(&self) -> bool {
         self.raw
     }
 
-    /// How many of the drops its counter shows may have been replies with a
-    /// wrong checksum.
-    pub(crate) fn spoiled(&self) -> u64 {
-        self.checksums.as_ref().map_or(0, Checksums::since)
+    /// Returns how many of the drops in the socket's counter may have been
+    /// messages with a wrong checksum.
+    pub(crate) fn bad_checksums(&self) -> u64 {
+        self.checksums.as_ref().map_or(0, ChecksumErrors::since)
     }
 
     fn set(&self, level: i32, name: i32, value: i32) -> io::Result<()> {
         sys::set_option(self.socket.as_fd(), level, name, value)
     }
 
-    /// Timestamps, TTLs, errors, drop counts, a large buffer, and nothing but
-    /// echo replies.
-    fn tell_all(&self) -> Result<()> {
-        let names = names(self.version);
+    /// Enables timestamps, TTLs, the error queue, drop counts and a large receive
+    /// buffer, and lets a raw socket receive only echo replies.
+    fn enable_ancillary_data(&self) -> Result<()> {
+        let opts = sock_opts(self.version);
         let failed = |e: io::Error| Error::local(&e).with_subject("ICMP socket");
-        // An IPv4 raw socket's packets have their header with them.
-        if !self.raw || self.version == Version::V6 {
-            self.set(names.level, names.receive_ttl, 1)
-                .map_err(failed)?;
+        // An IPv4 raw socket receives the IP header with its TTL.
+        if !self.raw || self.version == IpVersion::V6 {
+            self.set(opts.level, opts.receive_ttl, 1).map_err(failed)?;
         }
-        self.set(names.level, names.receive_errors, 1)
+        self.set(opts.level, opts.receive_errors, 1)
             .map_err(failed)?;
         self.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
             .map_err(failed)?;
@@ -197,31 +197,30 @@ impl IcmpSocket {
             .set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, RECEIVE_BUFFER)
             .is_err()
         {
-            // Without the right to exceed the system's limit: up to that.
+            // Without the privilege, the system caps the size at its limit.
             self.socket
                 .set_recv_buffer_size(RECEIVE_BUFFER as usize)
                 .map_err(failed)?;
         }
         if self.raw {
-            self.only_replies().map_err(failed)?;
+            self.filter_replies().map_err(failed)?;
         }
         Ok(())
     }
 
-    /// Keeps a raw socket from being woken by what is no echo reply, such as
-    /// our own requests to this host. Errors do not pass here: they come by
-    /// the error queue, but for IPv4's source quench and redirect, which raw
-    /// sockets get as packets only.
-    fn only_replies(&self) -> io::Result<()> {
+    /// Keeps messages other than echo replies, such as the requests to this host,
+    /// from a raw socket. Errors arrive through the error queue, except for
+    /// IPv4's source quench and redirect, which a raw socket receives as packets.
+    fn filter_replies(&self) -> io::Result<()> {
         let fd = self.socket.as_fd();
         let kind = self.version.echo_reply();
         match self.version {
-            Version::V4 => {
-                // A set bit blocks the type.
+            IpVersion::V4 => {
+                // A set bit blocks the ICMP type.
                 let blocked = !(1u32 << kind | 1 << 4 | 1 << 5);
                 sys::set_option(fd, libc::SOL_RAW, ICMP_FILTER, blocked.cast_signed())
             }
-            Version::V6 => {
+            IpVersion::V6 => {
                 let mut blocked = [0xff_u8; 32];
                 let word = usize::from(kind) / 32;
                 let bits = !(1u32 << (kind % 32));
@@ -231,25 +230,25 @@ impl IcmpSocket {
         }
     }
 
-    /// Keeps the replies to others away from a raw socket. It costs something
-    /// for each reply of our own, so it is for hosts where others ping too.
-    pub(crate) fn only_replies_to(&self, id: u16) -> io::Result<()> {
-        self.socket.attach_filter(&program(self.version, id))
+    /// Keeps the replies to other processes from a raw socket. The filter costs
+    /// some time for each reply, so it is used only if there are such replies.
+    pub(crate) fn filter_replies_to(&self, id: u16) -> io::Result<()> {
+        self.socket.attach_filter(&reply_filter(self.version, id))
     }
 
-    fn apply(&self, options: &Options) -> Result<()> {
-        let names = names(self.version);
-        let failed = |what: &str, e: io::Error| Error::local(&e).with_subject(what);
+    fn apply(&self, options: &SocketOptions) -> Result<()> {
+        let opts = sock_opts(self.version);
+        let failed = |subject: &str, e: io::Error| Error::local(&e).with_subject(subject);
         let values = [
-            (names.ttl, options.ttl.map(i32::from), "-t"),
-            (names.multicast_ttl, options.ttl.map(i32::from), "-t"),
-            (names.tos, options.tos.map(i32::from), "-Q"),
-            (names.pmtu, options.pmtu, "-M"),
-            (names.multicast_loop, options.no_loop.then_some(0), "-L"),
+            (opts.ttl, options.ttl.map(i32::from), "-t"),
+            (opts.multicast_ttl, options.ttl.map(i32::from), "-t"),
+            (opts.tos, options.tos.map(i32::from), "-Q"),
+            (opts.pmtu, options.pmtu, "-M"),
+            (opts.multicast_loop, options.no_loop.then_some(0), "-L"),
         ];
         for (name, value, letter) in values {
             if let Some(value) = value {
-                self.set(names.level, name, value)
+                self.set(opts.level, name, value)
                     .map_err(|e| failed(letter, e))?;
             }
         }
@@ -289,29 +288,30 @@ impl AsFd for IcmpSocket {
     }
 }
 
-/// The socket filter "an echo reply with this identifier". Linux shows an IPv4
-/// raw socket's filter the IP header, whose length has to be looked up.
-fn program(version: Version, id: u16) -> [SockFilter; 7] {
+/// Returns a socket filter (BPF) that accepts echo replies with this identifier,
+/// and other ICMP types. On an IPv4 raw socket it runs on the IP packet, so it
+/// starts with the length of the IP header.
+fn reply_filter(version: IpVersion, id: u16) -> [SockFilter; 7] {
     let instruction = |code: u32, k: u32| SockFilter::new(code as u16, 0, 0, k);
     let header = match version {
-        Version::V4 => instruction(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0),
-        Version::V6 => instruction(libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM, 0),
+        IpVersion::V4 => instruction(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0),
+        IpVersion::V6 => instruction(libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM, 0),
     };
-    let is_ours = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    let jump_if_equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     let reply = u32::from(version.echo_reply());
-    // Other types that the ICMP filter lets through are judged later.
+    // The types that the ICMP filter lets through are handled by the engine.
     [
         header,
         instruction(libc::BPF_LD | libc::BPF_B | libc::BPF_IND, 0),
-        SockFilter::new(is_ours as u16, 0, 2, reply),
+        SockFilter::new(jump_if_equal as u16, 0, 2, reply),
         instruction(libc::BPF_LD | libc::BPF_H | libc::BPF_IND, 4),
-        SockFilter::new(is_ours as u16, 0, 1, u32::from(id)),
+        SockFilter::new(jump_if_equal as u16, 0, 1, u32::from(id)),
         instruction(libc::BPF_RET | libc::BPF_K, u32::MAX),
         instruction(libc::BPF_RET | libc::BPF_K, 0),
     ]
 }
 
-fn not_opened(version: Version, error: &io::Error) -> Error {
+fn open_error(version: IpVersion, error: &io::Error) -> Error {
     match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => Error::new(
             Kind::Permission,
@@ -323,8 +323,8 @@ fn not_opened(version: Version, error: &io::Error) -> Error {
         ),
         Some(libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT) => {
             let family = match version {
-                Version::V4 => "IPv4",
-                Version::V6 => "IPv6",
+                IpVersion::V4 => "IPv4",
+                IpVersion::V6 => "IPv6",
             };
             Error::new(
                 Kind::Unreachable,
@@ -335,15 +335,18 @@ fn not_opened(version: Version, error: &io::Error) -> Error {
     }
 }
 
-/// An error if an interface of this name does not exist.
+/// Checks that an interface of this name exists.
 pub(crate) fn check_interface(name: &str) -> Result<()> {
     index_of(name)
         .map(drop)
-        .map_err(|_| no_interface(name).with_subject("-I"))
+        .map_err(|_| missing_interface(name).with_subject("-I"))
 }
 
-fn no_interface(name: &str) -> Error {
-    Error::new(Kind::System, format!("no network interface {name} here"))
+fn missing_interface(name: &str) -> Error {
+    Error::new(
+        Kind::System,
+        format!("no network interface is called {name}"),
+    )
 }
 
 fn index_of(name: &str) -> io::Result<u32> {
@@ -351,7 +354,8 @@ fn index_of(name: &str) -> io::Result<u32> {
     sys::interface_index(&name)
 }
 
-/// The number of an interface, given by name or, as zones may be, by number.
+/// Returns the index of an interface that is given by name or, as a zone may be,
+/// by number.
 pub(crate) fn interface_index(name: &str) -> Result<u32> {
     let index = index_of(name);
     let digits = name.bytes().all(|byte| byte.is_ascii_digit()) && !name.starts_with('0');
@@ -359,21 +363,22 @@ pub(crate) fn interface_index(name: &str) -> Result<u32> {
         Ok(number) if index.is_err() && digits && sys::interface_name(number).is_some() => {
             Ok(number)
         }
-        _ => index.map_err(|_| no_interface(name)),
+        _ => index.map_err(|_| missing_interface(name)),
     }
 }
 
-/// A way to ask routing for a source address. No packet is sent. It is opened
-/// early, since Linux before 5.7 lets only some bind to an interface.
+/// Asks routing for source addresses, by connecting a UDP socket. No packet is
+/// sent. It is opened before privileges are dropped, because Linux before 5.7
+/// requires one to bind to an interface.
 #[derive(Debug)]
 pub(crate) struct Route(Socket);
 
 impl Route {
-    /// Ready to ask about addresses of one version.
-    pub(crate) fn open(version: Version, interface: Option<&str>) -> io::Result<Self> {
+    /// Opens a socket for addresses of one version.
+    pub(crate) fn open(version: IpVersion, interface: Option<&str>) -> io::Result<Self> {
         let domain = match version {
-            Version::V4 => Domain::IPV4,
-            Version::V6 => Domain::IPV6,
+            IpVersion::V4 => Domain::IPV4,
+            IpVersion::V6 => Domain::IPV6,
         };
         let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         if let Some(interface) = interface {
@@ -382,32 +387,31 @@ impl Route {
         Ok(Self(socket))
     }
 
-    /// The address that packets to `to` would come from, as routing has it now.
+    /// Returns the source address of packets to `to`.
     pub(crate) fn source(&self, to: SocketAddr) -> io::Result<IpAddr> {
-        source_of(&self.0, to)
+        connected_source(&self.0, to)
     }
-}
 
-impl Route {
-    /// The same for a broadcast address.
+    /// Returns the source address of packets to a broadcast address.
     pub(crate) fn broadcast_source(&self, to: SocketAddr) -> io::Result<IpAddr> {
         self.0.set_broadcast(true)?;
-        source_of(&self.0, to)
+        connected_source(&self.0, to)
     }
 }
 
-fn source_of(socket: &Socket, to: SocketAddr) -> io::Result<IpAddr> {
+/// Connects a socket and returns its local address.
+fn connected_source(socket: &Socket, to: SocketAddr) -> io::Result<IpAddr> {
     let to = match to {
         SocketAddr::V4(v4) => SocketAddr::new((*v4.ip()).into(), 1025),
         SocketAddr::V6(v6) => SocketAddrV6::new(*v6.ip(), 1025, 0, v6.scope_id()).into(),
     };
     socket.connect(&to.into())?;
-    let own = socket.local_addr()?.as_socket();
-    Ok(own.map_or_else(
+    let local = socket.local_addr()?.as_socket();
+    Ok(local.map_or_else(
         || match to {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         },
-        |own| own.ip(),
+        |local| local.ip(),
     ))
 }

@@ -1,15 +1,16 @@
-//! The system calls that neither std nor socket2 nor rustix has a safe face
-//! for: `sendmmsg`, `recvmmsg`, and socket options of ICMP sockets.
+//! The system calls for which std, socket2 and rustix have no safe interface:
+//! `sendmmsg`, `recvmmsg`, socket options of ICMP sockets, Landlock, and the
+//! names of interfaces.
 //!
-//! [`Inbox`] and [`Outbox`] own the memory the kernel reads and writes, and
-//! hand out slices; everything about what the bytes mean is elsewhere.
+//! [`RecvBatch`] and [`SendBatch`] own the memory that the kernel reads and
+//! writes, and return slices of it. Other modules interpret the bytes.
 #![allow(
     unsafe_code,
     reason = "batched message calls and ICMP options have no safe wrapper"
 )]
 #![allow(
     clippy::unnecessary_cast,
-    reason = "other C libraries than glibc have lengths of other types"
+    reason = "the types of lengths differ between C libraries"
 )]
 
 use std::io;
@@ -19,11 +20,11 @@ use std::{ptr, slice};
 
 use socket2::SockAddr;
 
-/// Bytes of an address the kernel writes: room for a `sockaddr_in6`.
+/// The size of an address that the kernel writes: a `sockaddr_in6`.
 const NAME: usize = 28;
 
-/// Words of control messages the kernel writes for one packet: a timestamp, a
-/// TTL, a drop count and an extended error with its address need 22.
+/// The room for the control messages of one packet, in words. A timestamp, a TTL,
+/// a drop count and an extended error with its address need 22.
 const CONTROL_WORDS: usize = 32;
 
 /// Sets a socket option that is an integer.
@@ -51,7 +52,8 @@ pub(crate) fn set_bytes(fd: BorrowedFd<'_>, level: i32, name: i32, value: &[u8])
     }
 }
 
-/// Becomes the real user for good, if the program file is set-user-id.
+/// Becomes the real user and group permanently, if the program file is
+/// set-user-id or set-group-id.
 pub(crate) fn become_real_user() -> io::Result<()> {
     // SAFETY: these take and return integers and touch no memory of ours.
     let outcome = unsafe {
@@ -59,7 +61,7 @@ pub(crate) fn become_real_user() -> io::Result<()> {
         if uid == libc::geteuid() && gid == libc::getegid() {
             return Ok(());
         }
-        // The group first: afterwards it would not be permitted.
+        // The group first: without the user's privilege it cannot change.
         match libc::setresgid(gid, gid, gid) {
             0 => libc::setresuid(uid, uid, uid),
             failed => failed,
@@ -72,13 +74,13 @@ pub(crate) fn become_real_user() -> io::Result<()> {
     }
 }
 
-/// Forbids this thread, and threads it starts, to execute, write, create or
-/// remove files (Landlock, `linux/landlock.h`). What is open stays open, and
-/// files may be read. Needs `no_new_privs`. `ENOSYS` or `EOPNOTSUPP` where the
-/// kernel has no Landlock.
+/// Forbids this thread, and the threads that it starts, to execute, write, create
+/// or remove files (Landlock, `linux/landlock.h`). Open files stay open, and
+/// files may be read. Requires `no_new_privs`. The error is `ENOSYS` or
+/// `EOPNOTSUPP` if the kernel has no Landlock.
 pub(crate) fn forbid_files() -> io::Result<()> {
-    // Every right of the first version of its interface but reading files (2)
-    // and directories (3).
+    // Every right of Landlock's first ABI except reading files (bit 2) and
+    // directories (bit 3).
     const HANDLED: u64 = 0x1fff & !(1 << 2 | 1 << 3);
     let attributes: [u64; 1] = [HANDLED];
     let flags: libc::c_uint = 0;
@@ -97,8 +99,8 @@ pub(crate) fn forbid_files() -> io::Result<()> {
     }
     // SAFETY: the descriptor is open and has no other owner.
     let ruleset = unsafe { OwnedFd::from_raw_fd(ruleset as i32) };
-    // SAFETY: the arguments are integers. Without a rule nothing that the
-    // ruleset handles is allowed.
+    // SAFETY: the arguments are integers. A ruleset without rules allows none
+    // of the rights that it handles.
     let outcome =
         unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), flags) };
     if outcome == 0 {
@@ -108,7 +110,7 @@ pub(crate) fn forbid_files() -> io::Result<()> {
     }
 }
 
-/// The index of a network interface (`if_nametoindex`).
+/// Returns the index of a network interface (`if_nametoindex`).
 pub(crate) fn interface_index(name: &std::ffi::CStr) -> io::Result<u32> {
     // SAFETY: the pointer is that of a NUL-terminated string, only read.
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {
@@ -117,7 +119,7 @@ pub(crate) fn interface_index(name: &std::ffi::CStr) -> io::Result<u32> {
     }
 }
 
-/// The name of a network interface (`if_indextoname`), if there is such a one.
+/// Returns the name of a network interface (`if_indextoname`), if it exists.
 pub(crate) fn interface_name(index: u32) -> Option<String> {
     let mut name = [0_u8; libc::IFNAMSIZ];
     // SAFETY: the kernel's names with their NUL fit IFNAMSIZ bytes.
@@ -126,42 +128,43 @@ pub(crate) fn interface_name(index: u32) -> Option<String> {
     (!found.is_null()).then(|| name.to_string_lossy().into_owned())
 }
 
-/// A packet in an [`Inbox`].
+/// A packet in a [`RecvBatch`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Packet<'a> {
-    /// Its bytes.
+pub(crate) struct ReceivedPacket<'a> {
+    /// The bytes of the packet.
     pub(crate) data: &'a [u8],
-    /// Its control messages.
+    /// The control messages of the packet.
     pub(crate) control: &'a [u8],
-    /// The address beside it.
+    /// The source address or, in the error queue, the original destination.
     pub(crate) name: &'a [u8],
 }
 
-/// Room for a batch of packets to be received.
+/// The buffers for a batch of received packets.
 ///
-/// Each area is owned through one raw pointer, made once: the headers hold
-/// pointers derived from it, the kernel writes through those, and slices are
-/// taken only while no call is under way. A `&mut` to an area in between would
-/// make the pointers in the headers invalid.
-pub(crate) struct Inbox {
-    headers: Area<libc::mmsghdr>,
-    vectors: Area<libc::iovec>,
-    data: Area<u8>,
-    control: Area<u64>,
-    names: Area<[u8; NAME]>,
-    /// Bytes of data for each packet.
+/// Each buffer is owned through one raw pointer, which is created once. The
+/// headers hold pointers derived from it, the kernel writes through those, and
+/// slices are taken only while no call is in progress. A `&mut` to a buffer in
+/// between would invalidate the pointers in the headers.
+pub(crate) struct RecvBatch {
+    headers: RawBuffer<libc::mmsghdr>,
+    vectors: RawBuffer<libc::iovec>,
+    data: RawBuffer<u8>,
+    control: RawBuffer<u64>,
+    names: RawBuffer<[u8; NAME]>,
+    /// The room for the data of one packet, in bytes.
     size: usize,
-    /// How many headers the kernel may have changed since they were set.
-    used: usize,
+    /// The number of headers that the kernel may have changed since they were
+    /// reset.
+    dirty: usize,
 }
 
-/// Memory that the kernel writes.
-struct Area<T> {
+/// Memory that the kernel writes through pointers in the headers.
+struct RawBuffer<T> {
     start: *mut T,
     length: usize,
 }
 
-impl<T: Copy> Area<T> {
+impl<T: Copy> RawBuffer<T> {
     fn new(value: T, length: usize) -> Self {
         let slice = Box::into_raw(vec![value; length].into_boxed_slice());
         Self {
@@ -170,129 +173,126 @@ impl<T: Copy> Area<T> {
         }
     }
 
-    /// A pointer to `count` elements from `index` on.
-    fn at(&self, index: usize, count: usize) -> *mut T {
+    /// Returns a pointer to `count` elements from `index` on.
+    fn slice_ptr(&self, index: usize, count: usize) -> *mut T {
         assert!(index <= self.length && count <= self.length - index);
         // SAFETY: within the allocation, as just checked.
         unsafe { self.start.add(index) }
     }
 }
 
-impl<T> Drop for Area<T> {
+impl<T> Drop for RawBuffer<T> {
     fn drop(&mut self) {
-        // SAFETY: this is what `new` made of a box.
+        // SAFETY: `new` made this pointer from a box of this length.
         drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(self.start, self.length)) });
     }
 }
 
-impl std::fmt::Debug for Inbox {
+impl std::fmt::Debug for RecvBatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inbox")
+        f.debug_struct("RecvBatch")
             .field("slots", &self.headers.length)
             .field("size", &self.size)
             .finish_non_exhaustive()
     }
 }
 
-impl Inbox {
-    /// Room for `slots` packets of `size` bytes; longer ones are cut.
+impl RecvBatch {
+    /// Creates buffers for `slots` packets of `size` bytes. Longer packets are
+    /// truncated.
     pub(crate) fn new(slots: usize, size: usize) -> Self {
         // SAFETY: all fields are integers or pointers, for which zero is a
         // valid value.
         let (header, vector) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
-        let inbox = Self {
-            headers: Area::new(header, slots),
-            vectors: Area::new(vector, slots),
-            data: Area::new(0, slots * size),
-            control: Area::new(0, slots * CONTROL_WORDS),
-            names: Area::new([0; NAME], slots),
+        let batch = Self {
+            headers: RawBuffer::new(header, slots),
+            vectors: RawBuffer::new(vector, slots),
+            data: RawBuffer::new(0, slots * size),
+            control: RawBuffer::new(0, slots * CONTROL_WORDS),
+            names: RawBuffer::new([0; NAME], slots),
             size,
-            used: slots,
+            dirty: slots,
         };
         for slot in 0..slots {
-            // SAFETY: `at` gives places within areas that this value owns and
-            // nobody else has seen yet.
+            // SAFETY: `slice_ptr` returns pointers into buffers that this value
+            // owns and that have not been shared yet.
             unsafe {
-                let vector = inbox.vectors.at(slot, 1);
-                (*vector).iov_base = inbox.data.at(slot * size, size).cast();
+                let vector = batch.vectors.slice_ptr(slot, 1);
+                (*vector).iov_base = batch.data.slice_ptr(slot * size, size).cast();
                 (*vector).iov_len = size;
-                let message = &raw mut (*inbox.headers.at(slot, 1)).msg_hdr;
-                (*message).msg_name = inbox.names.at(slot, 1).cast();
+                let message = &raw mut (*batch.headers.slice_ptr(slot, 1)).msg_hdr;
+                (*message).msg_name = batch.names.slice_ptr(slot, 1).cast();
                 (*message).msg_iov = vector;
                 (*message).msg_iovlen = 1;
-                let control = inbox.control.at(slot * CONTROL_WORDS, CONTROL_WORDS);
+                let control = batch.control.slice_ptr(slot * CONTROL_WORDS, CONTROL_WORDS);
                 (*message).msg_control = control.cast();
             }
         }
-        inbox
+        batch
     }
 
-    /// Receives what is there, up to `most` packets, without waiting: from the
-    /// socket's error queue or from its ordinary one. Returns how many came.
-    pub(crate) fn receive(
-        &mut self,
-        fd: impl AsFd,
-        errors: bool,
-        most: usize,
-    ) -> io::Result<usize> {
-        // The others still are as they were set the last time.
-        for slot in 0..self.used {
-            // SAFETY: a header of this inbox; no call is under way.
+    /// Receives at most `max` packets without blocking, from the error queue of
+    /// the socket if `errors`. Returns the number of packets.
+    pub(crate) fn receive(&mut self, fd: impl AsFd, errors: bool, max: usize) -> io::Result<usize> {
+        // The other headers have not changed since the last call.
+        for slot in 0..self.dirty {
+            // SAFETY: a header of this batch; no call is in progress.
             unsafe {
-                let message = &raw mut (*self.headers.at(slot, 1)).msg_hdr;
+                let message = &raw mut (*self.headers.slice_ptr(slot, 1)).msg_hdr;
                 (*message).msg_namelen = NAME as libc::socklen_t;
                 (*message).msg_controllen = (CONTROL_WORDS * size_of::<u64>()) as _;
                 (*message).msg_flags = 0;
             }
         }
         let flags = libc::MSG_DONTWAIT | if errors { libc::MSG_ERRQUEUE } else { 0 };
-        let (fd, most) = (fd.as_fd().as_raw_fd(), most.min(self.headers.length));
-        let headers = self.headers.at(0, most);
-        // SAFETY: `most` headers, each of which points to memory of this inbox
+        let (fd, max) = (fd.as_fd().as_raw_fd(), max.min(self.headers.length));
+        let headers = self.headers.slice_ptr(0, max);
+        // SAFETY: `max` headers, each of which points to memory of this batch
         // with the lengths of that memory; slots do not overlap, and all of it
-        // lives and stays in place over the call. The time limit may be null.
+        // lives and stays in place during the call. The timeout may be null.
         let count = unsafe {
-            if most == 1 {
-                // The plain call is a little cheaper.
+            if max == 1 {
+                // recvmsg is slightly cheaper.
                 let length = libc::recvmsg(fd, &raw mut (*headers).msg_hdr, flags);
                 (*headers).msg_len = length.max(0) as libc::c_uint;
                 if length < 0 { -1 } else { 1 }
             } else {
-                let count = most as libc::c_uint;
+                let count = max as libc::c_uint;
                 libc::recvmmsg(fd, headers, count, flags as _, ptr::null_mut())
             }
         };
         let received = usize::try_from(count).map_err(|_| io::Error::last_os_error());
-        // One more may have been touched when the kernel found no more.
-        self.used = (received.as_ref().map_or(0, |count| *count) + 1).min(self.headers.length);
+        // The kernel may have changed one more header before it found the queue
+        // empty.
+        self.dirty = (received.as_ref().map_or(0, |count| *count) + 1).min(self.headers.length);
         received
     }
 
-    /// How many packets a batch may have.
+    /// Returns the most packets in a batch.
     pub(crate) fn slots(&self) -> usize {
         self.headers.length
     }
 
-    /// A packet of the last batch.
-    pub(crate) fn packet(&self, slot: usize) -> Packet<'_> {
-        // SAFETY: a header of this inbox, set by `new` and the kernel.
+    /// Returns a packet of the last batch.
+    pub(crate) fn packet(&self, slot: usize) -> ReceivedPacket<'_> {
+        // SAFETY: a header of this batch, set by `new` and the kernel.
         let (length, message) = unsafe {
-            let header = self.headers.at(slot, 1);
+            let header = self.headers.slice_ptr(slot, 1);
             ((*header).msg_len as usize, &(*header).msg_hdr)
         };
         let name = (message.msg_namelen as usize).min(NAME);
         let control = CONTROL_WORDS * size_of::<u64>();
         let control = control.min(message.msg_controllen as usize);
         let (data, length) = (
-            self.data.at(slot * self.size, self.size),
+            self.data.slice_ptr(slot * self.size, self.size),
             length.min(self.size),
         );
-        let controls = self.control.at(slot * CONTROL_WORDS, CONTROL_WORDS);
-        let names = self.names.at(slot, 1);
-        // SAFETY: initialised bytes of this inbox, no more than the slot has,
-        // which nobody writes while it is borrowed: `receive` takes `&mut`.
+        let controls = self.control.slice_ptr(slot * CONTROL_WORDS, CONTROL_WORDS);
+        let names = self.names.slice_ptr(slot, 1);
+        // SAFETY: initialised bytes of this batch, no more than the slot has,
+        // which are not written while it is borrowed: `receive` takes `&mut`.
         unsafe {
-            Packet {
+            ReceivedPacket {
                 data: slice::from_raw_parts(data, length),
                 control: slice::from_raw_parts(controls.cast(), control),
                 name: slice::from_raw_parts(names.cast(), name),
@@ -301,16 +301,16 @@ impl Inbox {
     }
 }
 
-/// A batch of messages to be sent.
+/// A batch of messages to send.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox {
-    /// The messages, one after the other.
+pub(crate) struct SendBatch {
+    /// The bytes of all messages.
     data: Vec<u8>,
-    /// Where each one starts and ends in `data`, and its destination.
+    /// The start and end of each message in `data`, and its destination.
     messages: Vec<(usize, usize, SockAddr)>,
 }
 
-impl Outbox {
+impl SendBatch {
     /// Adds a message that `write` appends to a buffer.
     pub(crate) fn push(&mut self, to: SocketAddr, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.data.len();
@@ -318,26 +318,26 @@ impl Outbox {
         self.messages.push((start, self.data.len(), to.into()));
     }
 
-    /// Forgets all messages.
+    /// Removes all messages from the batch.
     pub(crate) fn clear(&mut self) {
         self.data.clear();
         self.messages.clear();
     }
 
-    /// Sends the messages from number `from` on, without waiting. Returns how
-    /// many went out; an error is that of the first.
+    /// Sends the messages from index `from` on without blocking. Returns the
+    /// number of messages that were sent; an error is about the first of them.
     pub(crate) fn send(&self, fd: impl AsFd, from: usize) -> io::Result<usize> {
-        const MOST: usize = 64;
-        let messages = &self.messages[from..self.messages.len().min(from + MOST)];
+        const MAX_MESSAGES: usize = 64;
+        let messages = &self.messages[from..self.messages.len().min(from + MAX_MESSAGES)];
         if let [(start, end, to)] = messages {
             return send_one(fd.as_fd(), &self.data[*start..*end], to);
         }
         let mut vectors = [libc::iovec {
             iov_base: ptr::null_mut(),
             iov_len: 0,
-        }; MOST];
+        }; MAX_MESSAGES];
         // SAFETY: all fields are integers or pointers, for which zero is valid.
-        let mut headers: [libc::mmsghdr; MOST] = unsafe { std::mem::zeroed() };
+        let mut headers: [libc::mmsghdr; MAX_MESSAGES] = unsafe { std::mem::zeroed() };
         for (slot, (start, end, to)) in messages.iter().enumerate() {
             vectors[slot] = libc::iovec {
                 iov_base: self.data[*start..].as_ptr().cast_mut().cast(),
@@ -349,9 +349,9 @@ impl Outbox {
             message.msg_iov = &raw mut vectors[slot];
             message.msg_iovlen = 1;
         }
-        // SAFETY: the headers point to addresses and data of this outbox with
-        // their lengths, and to vectors on this stack; all live over the call,
-        // and the kernel only reads them, but for each header's `msg_len`.
+        // SAFETY: the headers point to addresses and data of this batch with
+        // their lengths, and to vectors on this stack; all live during the call,
+        // and the kernel only reads them, except for each header's `msg_len`.
         let count = unsafe {
             libc::sendmmsg(
                 fd.as_fd().as_raw_fd(),
@@ -364,7 +364,7 @@ impl Outbox {
     }
 }
 
-/// Sends one message: cheaper than a batch of one.
+/// Sends one message, which is cheaper than a batch of one.
 fn send_one(fd: BorrowedFd<'_>, data: &[u8], to: &SockAddr) -> io::Result<usize> {
     // SAFETY: data and address are given with their lengths and only read.
     let sent = unsafe {
@@ -390,22 +390,22 @@ mod tests {
     use std::net::UdpSocket;
 
     #[test]
-    fn a_batch_arrives() {
+    fn a_batch_is_received() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         let to = receiver.local_addr().unwrap();
-        let mut outbox = Outbox::default();
-        outbox.push(to, |buffer| buffer.extend_from_slice(b"first"));
-        outbox.push(to, |buffer| buffer.extend_from_slice(b"a longer one"));
-        assert_eq!(outbox.send(&sender, 0).unwrap(), 2);
-        let mut inbox = Inbox::new(4, 8);
-        assert_eq!(inbox.receive(&receiver, false, 4).unwrap(), 2);
-        assert_eq!(inbox.packet(0).data, b"first");
-        assert_eq!(inbox.packet(1).data, b"a longer");
-        let from = crate::control::address(inbox.packet(1).name);
+        let mut outgoing = SendBatch::default();
+        outgoing.push(to, |buffer| buffer.extend_from_slice(b"first"));
+        outgoing.push(to, |buffer| buffer.extend_from_slice(b"a longer one"));
+        assert_eq!(outgoing.send(&sender, 0).unwrap(), 2);
+        let mut batch = RecvBatch::new(4, 8);
+        assert_eq!(batch.receive(&receiver, false, 4).unwrap(), 2);
+        assert_eq!(batch.packet(0).data, b"first");
+        assert_eq!(batch.packet(1).data, b"a longer");
+        let from = crate::control::address(batch.packet(1).name);
         assert_eq!(from, Some(sender.local_addr().unwrap()));
-        let nothing = inbox.receive(&receiver, false, 4).unwrap_err();
-        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        let error = batch.receive(&receiver, false, 4).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

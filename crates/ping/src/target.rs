@@ -1,160 +1,159 @@
-//! The targets being probed: a table whose places are used again, so that its
-//! size is that of what is going on and not that of the list.
+//! The table of the targets that are being probed. Its slots are reused, so its
+//! size follows the number of active targets and not the length of the list.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use crate::icmp::IcmpError;
-use crate::packet::Version;
+use crate::packet::IpVersion;
 use crate::stats::Stats;
 
-/// Where a target stands in the table.
+/// The slot of a target in the table.
 pub(crate) type TargetId = u32;
 
-/// One target.
+/// A host to probe, and the state of its probes.
 #[derive(Debug)]
 pub(crate) struct Target {
-    /// Its place in the table.
+    /// Its slot in the table.
     pub(crate) id: TargetId,
     /// The operand as typed, if it is not the address itself.
-    pub(crate) label: Option<Rc<str>>,
-    /// Whom to ask.
+    pub(crate) typed: Option<Rc<str>>,
+    /// The address to which probes are sent.
     pub(crate) address: IpAddr,
-    /// The interface of a link-local address, 0 for none.
+    /// The interface index of a link-local address, or 0.
     pub(crate) scope: u32,
-    /// Probes sent so far; the next one's sequence number is one more.
-    pub(crate) sent: u64,
-    /// Probes without an answer whose time has not passed.
-    pub(crate) pending: u32,
-    /// The number of its last probe.
-    pub(crate) last_probe: u64,
-    /// Whether it has answered at all.
-    pub(crate) answered: bool,
-    /// Whether it is decided and no more probes go to it.
-    pub(crate) ended: bool,
-    /// The path MTU found, if that was searched.
-    pub(crate) mtu: Option<u32>,
-    /// The last ICMP error about one of its probes that was not about size.
+    /// Probes allocated so far, which is the sequence number of the last one.
+    pub(crate) allocated: u64,
+    /// The number of its probes in flight.
+    pub(crate) in_flight: u32,
+    /// The number of its last probe in the run.
+    pub(crate) last_number: u64,
+    /// Whether it has answered a probe.
+    pub(crate) has_replied: bool,
+    /// Whether its result is final, so that no more probes are sent.
+    pub(crate) is_decided: bool,
+    /// The path MTU, if the search for it has found one.
+    pub(crate) path_mtu: Option<u32>,
+    /// The last ICMP error about one of its probes, packet-too-big errors
+    /// excepted.
     pub(crate) last_error: Option<IcmpError>,
-    /// Whether it is a broadcast address of this host's.
+    /// Whether it is a broadcast address of this host's networks.
     pub(crate) is_broadcast: bool,
-    /// Its statistics, until they have been reported.
+    /// Its counters and round-trip times.
     pub(crate) stats: Box<Stats>,
 }
 
 impl Target {
-    /// A target that has not been probed.
-    pub(crate) fn new(label: Option<Rc<str>>, address: IpAddr, scope: u32) -> Self {
+    /// Creates a target that has not been probed.
+    pub(crate) fn new(typed: Option<Rc<str>>, address: IpAddr, scope: u32) -> Self {
         Self {
             id: 0,
-            label,
+            typed,
             address,
             scope,
-            sent: 0,
-            pending: 0,
-            last_probe: 0,
-            answered: false,
-            ended: false,
-            mtu: None,
+            allocated: 0,
+            in_flight: 0,
+            last_number: 0,
+            has_replied: false,
+            is_decided: false,
+            path_mtu: None,
             last_error: None,
             is_broadcast: address == IpAddr::V4(Ipv4Addr::BROADCAST),
             stats: Box::default(),
         }
     }
 
-    /// The operand as typed.
+    /// Returns the operand as typed.
     pub(crate) fn operand(&self) -> String {
-        match &self.label {
-            Some(label) => label.to_string(),
+        match &self.typed {
+            Some(typed) => typed.to_string(),
             None => self.address.to_string(),
         }
     }
 
-    /// Whether nothing is open: no probe waits for an answer, and none has been
-    /// planned and is still to go out.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.pending == 0 && self.stats.sent == self.sent
+    /// Whether no probe is in flight and none is allocated but not yet sent.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.stats.sent == self.allocated
     }
 
-    /// The address family.
-    pub(crate) fn version(&self) -> Version {
+    /// Returns the IP version of the address.
+    pub(crate) fn version(&self) -> IpVersion {
         match self.address {
-            IpAddr::V4(_) => Version::V4,
-            IpAddr::V6(_) => Version::V6,
+            IpAddr::V4(_) => IpVersion::V4,
+            IpAddr::V6(_) => IpVersion::V6,
         }
     }
 
-    /// Whether it stands for several hosts: multicast, broadcast.
+    /// Whether it is a multicast or broadcast address.
     pub(crate) fn is_group(&self) -> bool {
         self.address.is_multicast() || self.is_broadcast
     }
 
-    /// Whether answers come from other addresses: those of a group, and of the
-    /// routers that a subnet-router anycast address (RFC 4291, section 2.6.1)
-    /// stands for.
-    pub(crate) fn is_shared(&self) -> bool {
-        let anycast = match self.address {
+    /// Whether its replies come from other addresses, because it is a group or
+    /// a subnet-router anycast address (RFC 4291, section 2.6.1).
+    pub(crate) fn accepts_any_source(&self) -> bool {
+        let is_anycast = match self.address {
             IpAddr::V4(_) => false,
             IpAddr::V6(v6) => v6.to_bits() as u64 == 0,
         };
-        anycast || self.is_group()
+        is_anycast || self.is_group()
     }
 }
 
-/// All of them.
+/// The table of targets.
 #[derive(Debug, Default)]
 pub(crate) struct Targets {
-    places: Vec<Option<Target>>,
+    slots: Vec<Option<Target>>,
     free: Vec<TargetId>,
 }
 
 impl Targets {
-    /// Adds a target.
+    /// Adds a target and returns its id.
     pub(crate) fn add(&mut self, mut target: Target) -> TargetId {
         if let Some(id) = self.free.pop() {
             target.id = id;
-            self.places[id as usize] = Some(target);
+            self.slots[id as usize] = Some(target);
             return id;
         }
-        let id = self.places.len() as TargetId;
+        let id = self.slots.len() as TargetId;
         target.id = id;
-        self.places.push(Some(target));
+        self.slots.push(Some(target));
         id
     }
 
-    /// A target, unless it has been removed.
+    /// Returns a target, unless it has been removed.
     pub(crate) fn get(&self, id: TargetId) -> Option<&Target> {
-        self.places.get(id as usize)?.as_ref()
+        self.slots.get(id as usize)?.as_ref()
     }
 
-    /// A target to be changed.
+    /// Returns a target to change, unless it has been removed.
     pub(crate) fn get_mut(&mut self, id: TargetId) -> Option<&mut Target> {
-        self.places.get_mut(id as usize)?.as_mut()
+        self.slots.get_mut(id as usize)?.as_mut()
     }
 
-    /// Forgets a target; its place is used again.
+    /// Removes a target and frees its slot.
     pub(crate) fn remove(&mut self, id: TargetId) {
-        if let Some(place @ Some(_)) = self.places.get_mut(id as usize) {
-            *place = None;
+        if let Some(slot @ Some(_)) = self.slots.get_mut(id as usize) {
+            *slot = None;
             self.free.push(id);
         }
     }
 
-    /// All targets, in no particular order.
+    /// Iterates over all targets, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (TargetId, &Target)> {
-        let numbered = self.places.iter().enumerate();
-        numbered.filter_map(|(id, place)| Some((id as TargetId, place.as_ref()?)))
+        let numbered = self.slots.iter().enumerate();
+        numbered.filter_map(|(id, slot)| Some((id as TargetId, slot.as_ref()?)))
     }
 
-    /// Those that were asked and are not decided.
+    /// Iterates over the undecided targets that have been probed.
     pub(crate) fn undecided(&self) -> impl Iterator<Item = (TargetId, &Target)> {
         self.iter()
-            .filter(|(_, target)| !target.ended && target.sent > 0)
+            .filter(|(_, target)| !target.is_decided && target.allocated > 0)
     }
 
-    /// How many there are.
+    /// Returns the number of targets.
     pub(crate) fn len(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.slots.len() - self.free.len()
     }
 }
 
@@ -163,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_used_again() {
+    fn slots_are_reused() {
         let mut targets = Targets::default();
         let new = |text: &str| Target::new(None, text.parse().unwrap(), 0);
         let a = targets.add(new("10.0.0.1"));

@@ -1,5 +1,5 @@
-//! The rows of ping, beside iputils' ping and fping: many hosts, one host, and
-//! how true the times are.
+//! Measures ping beside iputils' ping and fping: a sweep of many hosts, one host,
+//! and the error of the round-trip times.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,11 @@ use super::{Row, Shop, Target};
 use crate::Outcome;
 use crate::exec::{Exec, which};
 
-/// Every usable host of this network is one probe of a sweep.
+/// The network that is swept, with one probe per usable host.
 const SWEEP: &str = "127.0.0.0/16";
 const HOSTS: f64 = 65_534.0;
 
-/// All of them.
+/// Returns the rows of ping.
 pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
     if !privilege::can_ping() {
         return Ok(vec![absent("ping", "ICMP not permitted")]);
@@ -79,7 +79,7 @@ fn sweeps(shop: &Shop) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
-/// The same with a reader behind it, as in a pipeline.
+/// Returns the same command with its output read through a pipe.
 fn piped(line: &Line) -> Option<Line> {
     let cat = which("cat")?.into_os_string();
     let script = "set -o pipefail; cat=$1; shift; \"$@\" | \"$cat\" >/dev/null";
@@ -88,7 +88,7 @@ fn piped(line: &Line) -> Option<Line> {
     Some(Line::new(which("bash")?, all))
 }
 
-/// The most memory a run holds, against a limit in MB.
+/// Compares the peak memory of a run with a limit in MB.
 fn memory(what: &str, ours: &Line, theirs: Option<u64>, limit: u64) -> Outcome<Row> {
     let Some(kb) = ours.memory()? else {
         return Ok(absent(what, "time not installed"));
@@ -103,7 +103,7 @@ fn memory(what: &str, ours: &Line, theirs: Option<u64>, limit: u64) -> Outcome<R
     })
 }
 
-/// System calls per probe of a sweep, counted by strace.
+/// Counts the system calls per probe of a sweep with strace.
 fn calls(shop: &Shop) -> Outcome<Row> {
     let what = "ping: system calls per probe, sweep";
     let Some(strace) = which("strace") else {
@@ -129,7 +129,7 @@ fn calls(shop: &Shop) -> Outcome<Row> {
     })
 }
 
-/// The median round trip to 127.0.0.1, both programs in the same minute.
+/// Compares the median round trip to 127.0.0.1 of both programs.
 fn median(shop: &Shop) -> Outcome<Row> {
     let what = "ping: median round trip at 10 ms";
     let Some(peer) = which("ping") else {
@@ -158,7 +158,7 @@ fn median(shop: &Shop) -> Outcome<Row> {
     })
 }
 
-/// How exactly the interval is kept over a hundred probes.
+/// Measures how exactly the interval is kept over a hundred probes.
 fn cadence(shop: &Shop) -> Outcome<Row> {
     let args = ["-q", "-c", "100", "-i", "0.01", "127.0.0.1"];
     let text = Exec::new(shop.bins.tool("ping"), args).text()?;
@@ -177,12 +177,12 @@ fn cadence(shop: &Shop) -> Outcome<Row> {
     })
 }
 
-/// The mean that ping reports, beside the delay that a host knows it made.
+/// Compares the mean that ping reports with the delay that the host measured.
 fn truth(shop: &Shop, delay: u64) -> Outcome<Row> {
     let what = format!("ping: error of the mean, delay {delay} ms");
     let lab = IcmpLab::awake(move |probe| {
         let start = Instant::now();
-        // Awake, so that the delay is no longer than asked for.
+        // A busy loop, because a sleep would be longer than requested.
         while start.elapsed() < Duration::from_millis(delay) {
             std::hint::spin_loop();
         }

@@ -80,7 +80,7 @@ const CHECKS: &[Check] = &[
     Check {
         name: "ping-iputils",
         peers: &["ping"],
-        run: pings::faces,
+        run: pings::classic_format,
     },
     Check {
         name: "ping-jc",

@@ -1,5 +1,5 @@
-//! ping's classic format beside iputils: the same lines but for the times, and
-//! the same status. Also programs that parse ping's output, run on ours.
+//! Compares ping's classic format with iputils: the same lines except for the
+//! times, and the same status. Also runs programs that parse ping's output.
 
 use serde_json::Value;
 use testkit::privilege;
@@ -8,7 +8,7 @@ use super::{Bench, same_lines};
 use crate::Outcome;
 use crate::exec::{Exec, which};
 
-/// Options under which both must look alike.
+/// The options with which both must print the same.
 const OPTIONS: [&[&str]; 8] = [
     &["-c", "2", "-i", "0.2"],
     &["-c", "3", "-i", "0.2", "-q"],
@@ -20,8 +20,8 @@ const OPTIONS: [&[&str]; 8] = [
     &["-c", "1", "-t", "9"],
 ];
 
-/// Every set of options, both families.
-pub(super) fn faces(bench: &Bench) -> Outcome<String> {
+/// Compares the output for every set of options and both families.
+pub(super) fn classic_format(bench: &Bench) -> Outcome<String> {
     let peer = which("ping").ok_or("no ping")?;
     let mut addresses = vec!["127.0.0.1"];
     if privilege::has_ipv6() {
@@ -57,8 +57,7 @@ pub(super) fn faces(bench: &Bench) -> Outcome<String> {
     Ok(format!("{compared} runs alike, {refused} refused alike"))
 }
 
-/// Compares the figures that jc reads from our output with the lines they come
-/// from.
+/// Compares the figures that jc reads from the output with the lines themselves.
 pub(super) fn jc(bench: &Bench) -> Outcome<String> {
     if !privilege::can_ping() {
         return Ok("SKIPPED, ping may not send ICMP here".to_owned());
@@ -109,11 +108,11 @@ pub(super) fn jc(bench: &Bench) -> Outcome<String> {
     Ok(format!("{parsed} outputs read"))
 }
 
-/// Where Debian's monitoring-plugins-basic has its check.
+/// The path of the check in Debian's monitoring-plugins-basic.
 pub(super) const CHECK_PING: &str = "/usr/lib/nagios/plugins/check_ping";
 
-/// The verdicts of check_ping, with the system's ping and with ours in its
-/// place: all is well, half is lost, nothing answers; both families.
+/// Compares the verdicts of check_ping with the system's ping and with this one in
+/// its place: no loss, half of the probes lost, no reply; both families.
 pub(super) fn check_ping(bench: &Bench) -> Outcome<String> {
     let script = r#"
         ip link set lo up
@@ -155,7 +154,7 @@ pub(super) fn check_ping(bench: &Bench) -> Outcome<String> {
     Ok(format!("{count} verdicts alike"))
 }
 
-/// The verdicts without their times.
+/// Returns the verdicts without their times.
 fn verdicts(text: &str) -> String {
     text.lines()
         .map(|line| match line.split_once(", RTA = ") {
@@ -165,8 +164,8 @@ fn verdicts(text: &str) -> String {
         .collect()
 }
 
-/// The text with every time replaced by `T`, and the blank that newer
-/// versions put into the IPv6 header.
+/// Replaces every time by `T`, and adds the blank that newer versions have in the
+/// IPv6 header.
 fn shape(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {

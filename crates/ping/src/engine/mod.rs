@@ -1,372 +1,405 @@
-//! The engine: one thread, non-blocking sockets, absolute deadlines.
+//! The engine: an event loop on one thread, with non-blocking sockets and
+//! absolute deadlines.
 //!
-//! Each turn asks the plan for the probes that are due, sends them in one
-//! call, and takes in what has arrived in another; when nothing is due it
-//! waits for the sockets until the plan's next moment or the next timeout.
-//! What an answer means is decided by the [`Books`]; the engine tells the plan
-//! and the observer.
+//! Each turn asks the [`Schedule`] for the probes that are due, sends them in one
+//! call, and receives the messages that have arrived in another ([`send`],
+//! [`recv`]). If no probe is due, it waits for the sockets until the schedule's
+//! next action or the next timeout. The [`ProbeTracker`] matches messages with
+//! probes; the engine reports the outcomes to the schedule and the observer.
 
-mod receiving;
-mod sending;
+mod recv;
+mod send;
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsFd;
 
-use common::Result;
 use common::app::Io;
 use common::signal::{self, Signals};
+use common::{Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::books::Books;
-use crate::clock::{Clock, Nanos, Stamps};
-use crate::event::{Event, Observer, Refusal};
-use crate::packet::{Template, Version};
-use crate::plan::{Next, Plan, Settled};
+use crate::clock::{Clock, Nanos, TimestampMapper};
+use crate::event::{Event, Observer, RejectedOperand};
+use crate::packet::{IpVersion, Template};
+use crate::schedule::{Action, ProbeOutcome, Schedule};
 use crate::socket::IcmpSocket;
-use crate::sys::{Inbox, Outbox};
+use crate::sys::{RecvBatch, SendBatch};
 use crate::target::TargetId;
+use crate::tracker::ProbeTracker;
 
-/// Waits shorter than this are spent turning round: the system would oversleep.
+/// Waits shorter than this are spent polling the sockets, because the system
+/// would oversleep.
 const SPIN: Nanos = 15_000;
 
-/// While replies come faster than they are read, a probe is given up this
-/// long after its time.
-const OVERLOAD: Nanos = 1_000_000_000;
+/// While replies arrive faster than they are read, a probe is given up this long
+/// after its timeout.
+const OVERLOAD_GRACE: Nanos = 1_000_000_000;
 
-/// A socket and what goes out through it.
+/// A socket of one IP version with the probes that it is about to send.
 #[derive(Debug)]
-pub(crate) struct Line {
-    version: Version,
+pub(crate) struct Channel {
+    version: IpVersion,
     socket: IcmpSocket,
-    id: u16,
+    /// The ICMP identifier of probes from a raw socket.
+    identifier: u16,
     template: Template,
-    outbox: Outbox,
-    /// The numbers of the probes in the outbox.
+    send_batch: SendBatch,
+    /// The numbers of the probes in the send batch.
     outgoing: Vec<u64>,
-    /// Whether anything has gone out.
-    used: bool,
-    /// The socket's drop counter, as last seen.
+    /// Whether a probe has been sent.
+    is_used: bool,
+    /// The last value of the socket's drop counter.
     drops: u32,
-    /// Whether the replies to others are kept away.
-    alone: bool,
+    /// Whether a socket filter drops the replies to other processes.
+    is_filtered: bool,
 }
 
-impl Line {
-    /// A line through this socket. `id` is the identifier of what a raw one
-    /// sends.
-    pub(crate) fn new(version: Version, socket: IcmpSocket, id: u16, template: Template) -> Self {
+impl Channel {
+    /// Creates a channel over an open socket.
+    pub(crate) fn new(
+        version: IpVersion,
+        socket: IcmpSocket,
+        identifier: u16,
+        template: Template,
+    ) -> Self {
         Self {
             version,
             socket,
-            id,
+            identifier,
             template,
-            outbox: Outbox::default(),
+            send_batch: SendBatch::default(),
             outgoing: Vec::new(),
-            used: false,
+            is_used: false,
             drops: 0,
-            alone: false,
+            is_filtered: false,
         }
     }
 
-    /// What it carries.
-    pub(crate) fn version(&self) -> Version {
+    /// Returns the IP version of the socket.
+    pub(crate) fn version(&self) -> IpVersion {
         self.version
     }
 }
 
-/// How a run ended.
+/// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// The plan is done.
+pub(crate) enum StopReason {
+    /// The schedule is done or the observer is satisfied.
     Done,
-    /// Its deadline passed.
+    /// The deadline of the run has passed.
     Deadline,
-    /// SIGINT or SIGTERM.
+    /// SIGINT or SIGTERM came.
     Interrupted,
 }
 
-/// Sizes that suit the job.
+/// The sizes of the engine's buffers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sizes {
-    /// Probes sent at once, at most.
+pub(crate) struct BufferSizes {
+    /// The most probes that one call sends.
     pub(crate) batch: usize,
-    /// Bytes of the longest message received.
-    pub(crate) largest: usize,
+    /// The length of the longest message to receive, in bytes.
+    pub(crate) max_message: usize,
 }
 
-/// One run.
+/// Sends probes and receives replies.
 #[derive(Debug)]
 pub(crate) struct Engine {
     clock: Clock,
-    stamps: Stamps,
-    lines: Vec<Line>,
+    timestamps: TimestampMapper,
+    channels: Vec<Channel>,
     signals: Signals,
-    /// Targets and probes.
-    pub(crate) books: Books,
-    inbox: Inbox,
+    /// The targets and probes of the run.
+    pub(crate) tracker: ProbeTracker,
+    recv_batch: RecvBatch,
     batch: usize,
-    /// Packets and errors taken in before signals, the deadline and the probes
-    /// that are due get their turn.
-    pass: usize,
-    /// The clock's last reading that need not be more exact than a turn.
+    /// The most messages to receive before signals, the deadline and due probes
+    /// are handled.
+    pass_limit: usize,
+    /// The time of this turn, for purposes that need no better precision.
     now: Nanos,
 }
 
-/// The parties of a run, handed through together.
-struct Parties<'a> {
-    plan: &'a mut dyn Plan,
+/// The objects of a run that most methods need.
+struct RunContext<'a> {
+    schedule: &'a mut dyn Schedule,
     observer: &'a mut dyn Observer,
     io: &'a mut Io,
 }
 
 impl Engine {
-    /// An engine over open sockets.
+    /// Creates an engine over open sockets.
     pub(crate) fn new(
         clock: Clock,
-        lines: Vec<Line>,
+        channels: Vec<Channel>,
         signals: Signals,
-        books: Books,
-        sizes: Sizes,
+        tracker: ProbeTracker,
+        sizes: BufferSizes,
     ) -> Self {
-        // Bounded memory for large messages; more slots than probes go out, so
-        // that one call shows that there is no more.
-        let slots = (256 * 1024 / sizes.largest.max(1)).clamp(1, 2 * sizes.batch.max(2));
+        // At most 256 KiB for large messages, and more slots than probes in a
+        // batch, so that a call that does not fill them all has read everything.
+        let max_slots = 2 * sizes.batch.max(2);
+        let slots = (256 * 1024 / sizes.max_message.max(1)).clamp(1, max_slots);
         Self {
             clock,
-            stamps: Stamps::new(clock),
-            lines,
+            timestamps: TimestampMapper::new(clock),
+            channels,
             signals,
-            books,
-            inbox: Inbox::new(slots, sizes.largest),
+            tracker,
+            recv_batch: RecvBatch::new(slots, sizes.max_message),
             batch: sizes.batch,
-            pass: receiving::PASS,
+            pass_limit: recv::PASS_LIMIT,
             now: 0,
         }
     }
 
-    /// Replies that reached this machine and found the socket's buffer full.
-    pub(crate) fn dropped(&self) -> u64 {
-        let lines = self.lines.iter().filter(|line| line.drops > 0);
-        lines
-            .map(|line| u64::from(line.drops).saturating_sub(line.socket.spoiled()))
+    /// Returns the number of replies that reached this host and found the
+    /// receive buffer of a socket full.
+    pub(crate) fn dropped_replies(&self) -> u64 {
+        let channels = self.channels.iter().filter(|channel| channel.drops > 0);
+        channels
+            .map(|channel| u64::from(channel.drops).saturating_sub(channel.socket.bad_checksums()))
             .sum()
     }
 
-    /// Runs a plan to its end.
+    /// Runs the event loop until the schedule is done, the deadline passes, or a
+    /// signal comes.
     pub(crate) fn run(
         &mut self,
-        plan: &mut dyn Plan,
+        schedule: &mut dyn Schedule,
         observer: &mut dyn Observer,
         io: &mut Io,
-    ) -> Result<End> {
-        let parties = &mut Parties { plan, observer, io };
+    ) -> Result<StopReason> {
+        let context = &mut RunContext {
+            schedule,
+            observer,
+            io,
+        };
         loop {
-            if self.signals.pending() {
-                for signal in self.signals.take() {
-                    if signal != signal::SIGQUIT {
-                        self.receive_all(parties)?;
-                        return Ok(End::Interrupted);
-                    }
-                    let overdue = self.books.count_overdue(self.clock.now());
-                    let targets = &self.books.targets;
-                    parties.observer.snapshot(parties.io, targets, &overdue)?;
+            if self.handle_signals(context)? {
+                self.receive_all(context)?;
+                return Ok(StopReason::Interrupted);
+            }
+            let deadline = context.schedule.deadline();
+            if deadline.is_some_and(|deadline| self.clock.now() >= deadline) {
+                self.receive_all(context)?;
+                return Ok(StopReason::Deadline);
+            }
+            if context.observer.is_satisfied() {
+                return Ok(StopReason::Done);
+            }
+            let next = self.queue_due_probes(context)?;
+            if context.observer.release_deadline().is_some() {
+                let targets = &self.tracker.targets;
+                context.observer.release(context.io, self.clock, targets)?;
+            }
+            if self.queued_probes() > 0 {
+                for channel in 0..self.channels.len() {
+                    self.send(channel, context)?;
                 }
-            }
-            let deadline = parties.plan.deadline();
-            if deadline.is_some_and(|end| self.clock.now() >= end) {
-                self.receive_all(parties)?;
-                return Ok(End::Deadline);
-            }
-            if parties.observer.is_enough() {
-                return Ok(End::Done);
-            }
-            let next = self.collect(parties)?;
-            if parties.observer.held().is_some() {
-                let targets = &self.books.targets;
-                parties.observer.release(parties.io, self.clock, targets)?;
-            }
-            if self.queued() > 0 {
-                for line in 0..self.lines.len() {
-                    self.send(line, parties)?;
-                }
-                self.receive_all(parties)?;
+                self.receive_all(context)?;
             } else {
                 match next {
-                    Next::Done if !parties.observer.is_holding() => return Ok(End::Done),
-                    Next::At(at) => self.wait(Some(at), parties)?,
-                    _ => self.wait(None, parties)?,
+                    Action::Done if !context.observer.is_holding() => return Ok(StopReason::Done),
+                    Action::WaitUntil(at) => self.wait(Some(at), context)?,
+                    _ => self.wait(None, context)?,
                 }
             }
-            self.expire(parties)?;
+            self.expire(context)?;
         }
     }
 
-    fn queued(&self) -> usize {
-        self.lines.iter().map(|line| line.outgoing.len()).sum()
+    /// Handles pending signals. Returns whether one of them ends the run.
+    fn handle_signals(&mut self, context: &mut RunContext<'_>) -> Result<bool> {
+        if !self.signals.pending() {
+            return Ok(false);
+        }
+        for signal in self.signals.take() {
+            if signal != signal::SIGQUIT {
+                return Ok(true);
+            }
+            let overdue = self.tracker.count_overdue(self.clock.now());
+            let targets = &self.tracker.targets;
+            context.observer.snapshot(context.io, targets, &overdue)?;
+        }
+        Ok(false)
     }
 
-    /// Puts what is due into the outboxes; returns why there is no more.
-    fn collect(&mut self, parties: &mut Parties<'_>) -> Result<Next> {
+    fn queued_probes(&self) -> usize {
+        let channels = self.channels.iter();
+        channels.map(|channel| channel.outgoing.len()).sum()
+    }
+
+    /// Puts the probes that are due into the send batches. Returns the action
+    /// that is not due yet.
+    fn queue_due_probes(&mut self, context: &mut RunContext<'_>) -> Result<Action> {
         let now = self.clock.now();
         self.now = now;
-        while self.queued() < self.batch {
-            match parties.plan.next(now, &mut self.books.targets) {
-                Next::Probe { target, size } => self.queue(target, size, parties)?,
-                Next::Outstanding { target } => {
-                    if let Some(seq) = self.books.unanswered(target) {
-                        self.tell(target, &Event::Outstanding { seq }, parties)?;
+        while self.queued_probes() < self.batch {
+            match context.schedule.next_action(now, &mut self.tracker.targets) {
+                Action::SendProbe { target, size } => self.queue_probe(target, size, context)?,
+                Action::ReportOutstanding { target } => {
+                    if let Some(seq) = self.tracker.last_unanswered(target) {
+                        self.notify(target, &Event::Outstanding { seq }, context)?;
                     }
                 }
-                Next::Refused(error) => {
-                    let refusal = Refusal::new(error);
-                    parties.observer.refused(parties.io, self.clock, &refusal)?;
+                Action::Reject(error) => {
+                    let rejected = RejectedOperand::new(error);
+                    let observer = &mut context.observer;
+                    observer.operand_rejected(context.io, self.clock, &rejected)?;
                 }
                 other => return Ok(other),
             }
         }
-        Ok(Next::Idle)
+        Ok(Action::WaitForEvent)
     }
 
-    fn queue(&mut self, id: TargetId, size: u16, parties: &mut Parties<'_>) -> Result<()> {
-        let Some(target) = self.books.targets.get(id) else {
+    fn queue_probe(&mut self, id: TargetId, size: u16, context: &mut RunContext<'_>) -> Result<()> {
+        let Some(target) = self.tracker.targets.get(id) else {
             return Ok(());
         };
-        if target.sent == 0 {
-            parties.observer.started(parties.io, self.clock, target)?;
+        if target.allocated == 0 {
+            let observer = &mut context.observer;
+            observer.target_started(context.io, self.clock, target)?;
         }
-        let (version, to) = (target.version(), destination(target.address, target.scope));
-        let number = self.books.open(id, size);
-        let Some(line) = self.lines.iter_mut().find(|line| line.version == version) else {
-            self.mark_sent(number, self.clock.now(), parties);
-            return self.unsent(number, libc::EAFNOSUPPORT, None, parties);
+        let (version, to) = (target.version(), socket_addr(target.address, target.scope));
+        let number = self.tracker.allocate(id, size);
+        let mut channels = self.channels.iter_mut();
+        let Some(channel) = channels.find(|channel| channel.version == version) else {
+            self.mark_sent(number, self.clock.now(), context);
+            return self.record_unsent(number, libc::EAFNOSUPPORT, None, context);
         };
         let size = usize::from(size);
-        let cookie = self.books.cookies.make(number, size);
-        line.outgoing.push(number);
-        line.used = true;
-        let template = &line.template;
-        line.outbox.push(to, |buffer| {
+        let cookie = self.tracker.cookies.make(number, size);
+        channel.outgoing.push(number);
+        channel.is_used = true;
+        let template = &channel.template;
+        channel.send_batch.push(to, |buffer| {
             template.write(buffer, size, number as u16, cookie);
         });
         Ok(())
     }
 
-    /// Gives up what has had its time, once everything that came until now is
-    /// read: an answer may have come since the socket was last looked at.
-    fn expire(&mut self, parties: &mut Parties<'_>) -> Result<()> {
-        let timeout = parties.plan.timeout(&self.books.targets);
+    /// Gives up the probes that have timed out. It receives all messages first,
+    /// because a reply may have come since the sockets were last read.
+    fn expire(&mut self, context: &mut RunContext<'_>) -> Result<()> {
+        let timeout = context.schedule.timeout(&self.tracker.targets);
         let mut now = self.now;
-        if self.books.is_due(now, timeout) && !self.receive_all(parties)? {
-            now = now.saturating_sub(OVERLOAD);
+        if self.tracker.has_expired(now, timeout) && !self.receive_all(context)? {
+            now = now.saturating_sub(OVERLOAD_GRACE);
         }
-        while let Some((id, seq, settled)) = self.books.expire(now, timeout) {
-            if settled == Settled::Lost {
-                self.tell(id, &Event::Timeout { seq }, parties)?;
+        while let Some((id, seq, outcome)) = self.tracker.expire(now, timeout) {
+            if outcome == ProbeOutcome::Lost {
+                self.notify(id, &Event::Timeout { seq }, context)?;
             }
-            self.settle(id, Some(settled), parties)?;
+            self.settle(id, Some(outcome), context)?;
         }
-        self.books.forget();
+        self.tracker.prune();
         Ok(())
     }
 
-    fn tell(&self, id: TargetId, event: &Event<'_>, parties: &mut Parties<'_>) -> Result<()> {
-        match self.books.targets.get(id) {
-            Some(target) => parties
+    /// Reports an event of a target to the observer.
+    fn notify(&self, id: TargetId, event: &Event<'_>, context: &mut RunContext<'_>) -> Result<()> {
+        match self.tracker.targets.get(id) {
+            Some(target) => context
                 .observer
-                .event(parties.io, self.clock, target, event),
+                .event(context.io, self.clock, target, event),
             None => Ok(()),
         }
     }
 
-    /// Tells the plan, and the observer if that decides the target.
+    /// Reports the outcome of a probe to the schedule, and to the observer if it
+    /// decides the target.
     fn settle(
         &mut self,
         id: TargetId,
-        settled: Option<Settled>,
-        parties: &mut Parties<'_>,
+        outcome: Option<ProbeOutcome>,
+        context: &mut RunContext<'_>,
     ) -> Result<()> {
-        let Some(settled) = settled else {
+        let Some(outcome) = outcome else {
             return Ok(());
         };
-        let targets = &mut self.books.targets;
-        if targets.get(id).is_none_or(|target| target.ended) {
+        let targets = &mut self.tracker.targets;
+        if targets.get(id).is_none_or(|target| target.is_decided) {
             return Ok(());
         }
         let now = self.now;
-        if !parties.plan.settled(id, settled, now, targets) {
+        if !context.schedule.probe_ended(id, outcome, now, targets) {
             return Ok(());
         }
-        self.books.close_target(id, now);
-        if let Some(target) = self.books.targets.get_mut(id) {
-            target.stats.end_run(now);
-            target.ended = true;
-            parties.observer.ended(parties.io, self.clock, target)?;
+        self.tracker.lose_overdue_of(id, now);
+        if let Some(target) = self.tracker.targets.get_mut(id) {
+            target.stats.end_outage(now);
+            target.is_decided = true;
+            let observer = &mut context.observer;
+            observer.target_decided(context.io, self.clock, target)?;
         }
         Ok(())
     }
 
-    /// Waits until something arrives, or a moment of the plan's, or a timeout.
-    fn wait(&mut self, until: Option<Nanos>, parties: &mut Parties<'_>) -> Result<()> {
-        let timeout = parties.plan.timeout(&self.books.targets);
-        let moments = [
-            until,
-            self.books.probes.next_expiry(timeout),
-            parties.plan.deadline(),
-            parties.observer.held(),
+    /// Waits until a message arrives, another thread or a signal wakes the
+    /// engine, the schedule's next action is due at `due`, or a timeout passes.
+    /// Then receives the messages that have arrived.
+    fn wait(&mut self, due: Option<Nanos>, context: &mut RunContext<'_>) -> Result<()> {
+        let timeout = context.schedule.timeout(&self.tracker.targets);
+        let deadlines = [
+            due,
+            self.tracker.probes.next_expiry(timeout),
+            context.schedule.deadline(),
+            context.observer.release_deadline(),
         ];
-        let until = moments.into_iter().flatten().min();
+        let deadline = deadlines.into_iter().flatten().min();
         let now = self.clock.now();
-        if until.is_some_and(|until| until < now + SPIN) {
-            self.receive_all(parties)?;
+        if deadline.is_some_and(|deadline| deadline < now + SPIN) {
+            self.receive_all(context)?;
             return Ok(());
         }
-        parties.io.out.flush()?;
-        let wake = [parties.plan.wake(), parties.observer.wake()];
-        let sockets = self.lines.iter().map(|line| line.socket.as_fd());
+        context.io.out.flush()?;
+        let wakers = [context.schedule.wake_fd(), context.observer.wake_fd()];
+        let sockets = self.channels.iter().map(|channel| channel.socket.as_fd());
         let mut fds: Vec<PollFd<'_>> = sockets
             .chain([self.signals.as_fd()])
-            .chain(wake.into_iter().flatten())
+            .chain(wakers.into_iter().flatten())
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
-        let timeout = until.map(|until| timespec(until.saturating_sub(self.clock.now())));
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(e) => return Err(common::Error::local(&e.into())),
-        }
+        let limit = deadline.map(|deadline| deadline.saturating_sub(self.clock.now()));
+        poll_fds(&mut fds, limit)?;
         self.now = self.clock.now();
         let ready: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
-        for (index, ready) in (0..self.lines.len()).zip(ready) {
+        for (index, ready) in (0..self.channels.len()).zip(ready) {
             if ready.intersects(PollFlags::ERR) {
-                self.receive_errors(index, self.pass, parties)?;
+                self.receive_errors(index, self.pass_limit, context)?;
             }
             if ready.intersects(PollFlags::IN | PollFlags::ERR) {
-                self.receive(index, parties)?;
+                self.receive(index, context)?;
             }
         }
         Ok(())
     }
 
-    /// Lets the system catch up.
-    fn pause(&self, time: Nanos) -> Result<()> {
-        let sockets = self.lines.iter().map(|line| line.socket.as_fd());
+    /// Waits until a message arrives or `limit` has passed.
+    fn wait_for_messages(&self, limit: Nanos) -> Result<()> {
+        let sockets = self.channels.iter().map(|channel| channel.socket.as_fd());
         let mut fds: Vec<PollFd<'_>> = sockets
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
-        match poll(&mut fds, Some(&timespec(time))) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(e) => Err(common::Error::local(&e.into())),
-        }
+        poll_fds(&mut fds, Some(limit))
     }
 }
 
-fn timespec(time: Nanos) -> Timespec {
-    Timespec {
-        tv_sec: (time / 1_000_000_000).cast_signed(),
-        tv_nsec: (time % 1_000_000_000).cast_signed(),
+/// Polls descriptors for `limit` nanoseconds, or without a limit. A signal ends
+/// the call early.
+fn poll_fds(fds: &mut [PollFd<'_>], limit: Option<Nanos>) -> Result<()> {
+    let limit = limit.map(|limit| Timespec {
+        tv_sec: (limit / 1_000_000_000).cast_signed(),
+        tv_nsec: (limit % 1_000_000_000).cast_signed(),
+    });
+    match poll(fds, limit.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(e) => Err(Error::local(&e.into())),
     }
 }
 
-fn destination(address: IpAddr, scope: u32) -> SocketAddr {
+fn socket_addr(address: IpAddr, scope: u32) -> SocketAddr {
     match address {
         IpAddr::V4(_) => SocketAddr::new(address, 0),
         IpAddr::V6(v6) => SocketAddrV6::new(v6, 0, 0, scope).into(),

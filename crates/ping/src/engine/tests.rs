@@ -1,3 +1,5 @@
+//! The engine with a real socket on loopback.
+
 use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -7,176 +9,176 @@ use testkit::{netns, privilege};
 
 use super::*;
 use crate::cookie::Cookies;
-use crate::event::Overdue;
-use crate::plan::DataSizes;
-use crate::plan::steady::{Mode, Steady, SteadyPlan};
-use crate::socket::Options;
-use crate::target::{Target, Targets};
+use crate::schedule::DataSizes;
+use crate::schedule::periodic::{Mode, PeriodicOptions, PeriodicSchedule};
+use crate::socket::SocketOptions;
+use crate::target::Target;
 
 const HOUR: i64 = 3_600_000_000_000;
 
-/// Sets the wall clock whenever an answer was told.
+/// How far the wall clock is set forward.
+static STEP: AtomicI64 = AtomicI64::new(0);
+
+/// An observer that sets the wall clock after each reply.
 #[derive(Default)]
-struct Stepping {
-    times: Vec<Nanos>,
-    given_up: u64,
+struct ClockSetter {
+    rtts: Vec<Nanos>,
+    timeouts: u64,
 }
 
-impl Observer for Stepping {
-    fn started(&mut self, _: &mut Io, _: Clock, _: &Target) -> Result<()> {
-        Ok(())
-    }
-
+impl Observer for ClockSetter {
     fn event(&mut self, _: &mut Io, _: Clock, _: &Target, event: &Event<'_>) -> Result<()> {
         match event {
             Event::Sent => {}
             Event::Reply(reply) => {
-                self.times.push(reply.rtt.expect("a time"));
-                // An hour on, back, a quarter of a second back, on again.
+                self.rtts.push(reply.rtt.expect("a round-trip time"));
+                // An hour forward, back, then a quarter of a second each way.
                 let steps = [HOUR, -HOUR, -HOUR / 14_400, HOUR / 14_400];
-                let step = steps[self.times.len() % steps.len()];
+                let step = steps[self.rtts.len() % steps.len()];
                 STEP.fetch_add(step, Ordering::Relaxed);
             }
-            Event::Timeout { .. } => self.given_up += 1,
+            Event::Timeout { .. } => self.timeouts += 1,
             other => panic!("{other:?}"),
         }
         Ok(())
     }
+}
 
-    fn ended(&mut self, _: &mut Io, _: Clock, _: &Target) -> Result<()> {
-        Ok(())
+/// An engine with a socket, and a schedule of probes to 127.0.0.1.
+struct Fixture {
+    engine: Engine,
+    schedule: PeriodicSchedule,
+    target: TargetId,
+    observer: ClockSetter,
+    io: Io,
+}
+
+impl Fixture {
+    /// Creates a schedule of `count` probes, all in one batch or one after the
+    /// other. Returns `None` if this user may not ping.
+    fn new(clock: Clock, count: u64, is_one_batch: bool) -> Option<Self> {
+        if !privilege::can_ping() {
+            netns::skip("no permission for an ICMP socket");
+            return None;
+        }
+        let cookies = Cookies::default();
+        let id = cookies.identifier();
+        let socket = IcmpSocket::open(IpVersion::V4, &SocketOptions::default()).unwrap();
+        let template = Template::new(IpVersion::V4, id, vec![0; 56]).unwrap();
+        let channel = Channel::new(IpVersion::V4, socket, id, template);
+        let mut tracker = ProbeTracker::new(cookies, 100);
+        let target = tracker
+            .targets
+            .add(Target::new(None, "127.0.0.1".parse().unwrap(), 0));
+        let signals = Signals::catch(&[signal::SIGQUIT]).unwrap();
+        let preload = if is_one_batch { count } else { 1 };
+        let sizes = BufferSizes {
+            batch: preload as usize,
+            max_message: 200,
+        };
+        let options = PeriodicOptions {
+            mode: Mode::Interval,
+            interval: 2_000_000,
+            count: Some(count),
+            preload,
+            timeout: None,
+            deadline: None,
+            sizes: DataSizes::fixed(56),
+            outstanding: false,
+            wait_for: None,
+        };
+        let report = Reporter::new("ping", Box::new(io::sink()));
+        Some(Self {
+            engine: Engine::new(clock, vec![channel], signals, tracker, sizes),
+            schedule: PeriodicSchedule::new(options, target),
+            target,
+            observer: ClockSetter::default(),
+            io: Io::over(Out::new(Box::new(io::sink())), report),
+        })
     }
 
-    fn snapshot(&mut self, _: &mut Io, _: &Targets, _: &Overdue) -> Result<()> {
-        Ok(())
+    /// Calls a function with the engine and the context of a run.
+    fn with<T>(&mut self, call: impl FnOnce(&mut Engine, &mut RunContext<'_>) -> T) -> T {
+        let context = &mut RunContext {
+            schedule: &mut self.schedule,
+            observer: &mut self.observer,
+            io: &mut self.io,
+        };
+        call(&mut self.engine, context)
     }
 
-    fn finish(&mut self, _: &mut Io, _: Clock, _: &Targets, _: u64) -> Result<()> {
-        Ok(())
+    fn send_batch(&mut self) {
+        self.with(|engine, context| {
+            engine.queue_due_probes(context).unwrap();
+            engine.send(0, context).unwrap();
+        });
+    }
+
+    fn stats(&self) -> &crate::stats::Stats {
+        &self.engine.tracker.targets.get(self.target).unwrap().stats
     }
 }
 
-static STEP: AtomicI64 = AtomicI64::new(0);
-
-/// An engine over a real socket, and a plan of so many probes to 127.0.0.1,
-/// all of them at once or one after the other.
-fn run(clock: Clock, count: u64, at_once: bool) -> Option<(Engine, SteadyPlan, TargetId)> {
-    if !privilege::can_ping() {
-        netns::skip("no ICMP socket allowed here");
-        return None;
-    }
-    let cookies = Cookies::default();
-    let id = cookies.identifier();
-    let socket = IcmpSocket::open(Version::V4, &Options::default()).unwrap();
-    let template = Template::new(Version::V4, id, vec![0; 56]).unwrap();
-    let line = Line::new(Version::V4, socket, id, template);
-    let mut books = Books::new(cookies, 100);
-    let target = books
-        .targets
-        .add(Target::new(None, "127.0.0.1".parse().unwrap(), 0));
-    let signals = Signals::catch(&[signal::SIGQUIT]).unwrap();
-    let preload = if at_once { count } else { 1 };
-    let sizes = Sizes {
-        batch: preload as usize,
-        largest: 200,
-    };
-    let steady = Steady {
-        mode: Mode::Interval,
-        interval: 2_000_000,
-        count: Some(count),
-        preload,
-        timeout: None,
-        deadline: None,
-        sizes: DataSizes::fixed(56),
-        outstanding: false,
-        until: None,
-    };
-    let engine = Engine::new(clock, vec![line], signals, books, sizes);
-    Some((engine, SteadyPlan::new(steady, target), target))
-}
-
-fn sink() -> Io {
-    let report = Reporter::new("ping", Box::new(io::sink()));
-    Io::over(Out::new(Box::new(io::sink())), report)
-}
-
-/// A whole run over a real socket and the kernel's real stamps, in which the
-/// wall clock as this side reads it is set between the probes: once the kernel
-/// has stamped an answer, a clock that was set and a reading that is off are
-/// the same thing.
+/// The wall clock as this process reads it is set between the probes. After the
+/// kernel has stamped a reply, that has the same effect as setting the clock.
 #[test]
-fn a_wall_clock_that_is_set_changes_no_time() {
+fn setting_the_wall_clock_changes_no_round_trip() {
     let mut clock = Clock::start();
     clock.step = &STEP;
     let count = 16;
-    let Some((mut engine, mut plan, target)) = run(clock, count, false) else {
+    let Some(mut fixture) = Fixture::new(clock, count, false) else {
         return;
     };
-    let mut face = Stepping::default();
-    let mut io = sink();
-    let end = engine.run(&mut plan, &mut face, &mut io).unwrap();
-    let took = clock.now();
-    assert_eq!(end, End::Done);
-    assert_eq!(face.times.len() as u64, count);
-    let times = &face.times;
+    let reason = fixture
+        .engine
+        .run(
+            &mut fixture.schedule,
+            &mut fixture.observer,
+            &mut fixture.io,
+        )
+        .unwrap();
+    let duration = clock.now();
+    assert_eq!(reason, StopReason::Done);
+    let rtts = &fixture.observer.rtts;
+    assert_eq!(rtts.len() as u64, count);
     assert!(
-        times.iter().all(|time| (1..took).contains(time)),
-        "{times:?} in {took}"
+        rtts.iter().all(|rtt| (1..duration).contains(rtt)),
+        "{rtts:?} in {duration}"
     );
-    let stats = &engine.books.targets.get(target).unwrap().stats;
+    let stats = fixture.stats();
     assert_eq!((stats.received, stats.lost, stats.late), (count, 0, 0));
 }
 
-/// An answer that came after the last look at the socket is read before its
-/// probe is given up.
 #[test]
-fn what_has_come_is_read_before_a_probe_is_given_up() {
+fn replies_are_received_before_a_probe_is_given_up() {
     let clock = Clock::start();
-    let Some((mut engine, mut plan, target)) = run(clock, 1, false) else {
+    let Some(mut fixture) = Fixture::new(clock, 1, false) else {
         return;
     };
-    let mut face = Stepping::default();
-    let mut io = sink();
-    let parties = &mut Parties {
-        plan: &mut plan,
-        observer: &mut face,
-        io: &mut io,
-    };
-    engine.collect(parties).unwrap();
-    engine.send(0, parties).unwrap();
-    // Over loopback it has been answered; nobody has looked since.
-    engine.now = clock.now() + 3_600_000_000_000;
-    engine.expire(parties).unwrap();
-    let stats = &engine.books.targets.get(target).unwrap().stats;
+    fixture.send_batch();
+    // Over loopback the reply is in the socket by now, but has not been read.
+    fixture.engine.now = clock.now() + 3_600_000_000_000;
+    fixture.with(|engine, context| engine.expire(context).unwrap());
+    let stats = fixture.stats();
     assert_eq!((stats.received, stats.lost), (1, 0));
-    assert_eq!(face.given_up, 0);
+    assert_eq!(fixture.observer.timeouts, 0);
 }
 
-/// However much there is to read, signals and deadlines get their turn.
+/// Signals and deadlines are handled however much there is to read.
 #[test]
-fn one_pass_takes_in_a_bounded_number_of_packets() {
-    let clock = Clock::start();
-    let Some((mut engine, mut plan, target)) = run(clock, 64, true) else {
+fn one_pass_receives_a_bounded_number_of_messages() {
+    let Some(mut fixture) = Fixture::new(Clock::start(), 64, true) else {
         return;
     };
-    engine.pass = 8;
-    let mut face = Stepping::default();
-    let mut io = sink();
-    let parties = &mut Parties {
-        plan: &mut plan,
-        observer: &mut face,
-        io: &mut io,
-    };
-    engine.collect(parties).unwrap();
-    engine.send(0, parties).unwrap();
-    let received = |engine: &Engine| engine.books.targets.get(target).unwrap().stats.received;
-    engine.inbox = Inbox::new(4, 200);
-    // Other runs' replies count as well, so a pass may take in fewer of ours.
+    fixture.engine.pass_limit = 8;
+    fixture.send_batch();
+    fixture.engine.recv_batch = RecvBatch::new(4, 200);
+    // Replies to other processes count as well, so a pass may receive fewer.
     let mut passes = 1;
-    while !engine.receive_all(parties).unwrap() {
-        assert!(received(&engine) <= passes * 8);
+    while !fixture.with(|engine, context| engine.receive_all(context).unwrap()) {
+        assert!(fixture.stats().received <= passes * 8);
         passes += 1;
     }
-    assert_eq!(received(&engine), 64);
+    assert_eq!(fixture.stats().received, 64);
     assert!(passes >= 8, "{passes}");
 }

@@ -1,6 +1,6 @@
-//! The graph: a line for each target that draws its last round trips, updated
-//! in place on a terminal and never larger than that. Everything but replies is
-//! told by the face behind, whose lines go above the graph.
+//! The graph: a row for each target that draws its last round trips. It is
+//! updated in place on a terminal and never larger than that. Errors and results
+//! are printed above the graph by the inner output format.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -8,34 +8,36 @@ use std::fmt::Write;
 use common::Result;
 use common::app::Io;
 
-use super::list::{milli, named};
+use super::list::{display_name, format_millis};
 use crate::clock::{Clock, Nanos};
-use crate::event::{Event, Observer, Overdue, Refusal};
+use crate::event::{Event, Observer, OverdueCounts, RejectedOperand};
 use crate::target::{Target, TargetId, Targets};
 
-/// Round trips drawn, at most.
-const COLUMNS: usize = 40;
+/// The most round trips in a row.
+const MAX_BARS: usize = 40;
 
-/// Characters of a name shown, at most.
-const NAME: usize = 28;
+/// The most characters of a name.
+const NAME_WIDTH: usize = 28;
 
-/// Characters for the last time.
-const LAST: usize = 12;
+/// The width of the last time, in characters.
+const TIME_WIDTH: usize = 12;
 
-/// Between two drawings at least.
+/// The least time between two drawings, in nanoseconds.
 const FRAME: Nanos = 50_000_000;
 
-/// The size of a terminal that does not tell: columns and lines.
-const USUAL: (usize, usize) = (80, 24);
+/// The size that is assumed if the terminal reports none: columns and lines.
+const DEFAULT_SIZE: (usize, usize) = (80, 24);
 
-/// Eighths of a line's height.
+/// Bars from one eighth to the full height of a line.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Marks of a lost probe and of one that has not been answered yet.
+/// The mark of a lost probe.
 const LOST: char = '!';
+
+/// The mark of a probe that is in flight.
 const PENDING: char = '.';
 
-/// The state of a probe.
+/// The state of a probe that is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
     Pending,
@@ -43,7 +45,7 @@ enum Mark {
     Lost,
 }
 
-/// The last probes of a target, by their numbers.
+/// The last probes of a target, with their sequence numbers.
 #[derive(Debug)]
 struct Row {
     id: TargetId,
@@ -53,27 +55,27 @@ struct Row {
 
 impl Row {
     fn push(&mut self, seq: u64, mark: Mark) {
-        if self.marks.len() == COLUMNS {
+        if self.marks.len() == MAX_BARS {
             self.marks.pop_front();
         }
         self.marks.push_back((seq, mark));
     }
 
     fn set(&mut self, seq: u64, mark: Mark) {
-        let known = self.marks.iter_mut().rev().find(|(of, _)| *of == seq);
-        if let Some((_, known)) = known {
-            *known = mark;
+        let drawn = self.marks.iter_mut().rev().find(|(drawn, _)| *drawn == seq);
+        if let Some((_, drawn)) = drawn {
+            *drawn = mark;
         }
     }
 
-    /// Name, bars and the last time in this number of columns, without the end
-    /// of the line.
+    /// Draws the name, the bars and the last time in `columns` columns, without a
+    /// line feed.
     fn draw(&self, columns: usize, color: bool) -> String {
-        let name = NAME.min(columns / 3);
-        let bars = COLUMNS.min(columns.saturating_sub(name + 1 + LAST));
-        let shown = self.marks.len().saturating_sub(bars);
-        let shown = || self.marks.iter().skip(shown).map(|(_, mark)| *mark);
-        let times = shown().filter_map(|mark| match mark {
+        let name = NAME_WIDTH.min(columns / 3);
+        let bars = MAX_BARS.min(columns.saturating_sub(name + 1 + TIME_WIDTH));
+        let hidden = self.marks.len().saturating_sub(bars);
+        let visible = || self.marks.iter().skip(hidden).map(|(_, mark)| *mark);
+        let times = visible().filter_map(|mark| match mark {
             Mark::Time(time) => Some(time),
             _ => None,
         });
@@ -81,7 +83,7 @@ impl Row {
             (time.min(low), time.max(high))
         });
         let mut line = format!("{:<name$.name$} ", self.name);
-        for mark in shown() {
+        for mark in visible() {
             match mark {
                 Mark::Time(time) => line.push(bar(time, low, high)),
                 Mark::Pending => line.push(PENDING),
@@ -93,41 +95,46 @@ impl Row {
                 Mark::Lost => line.push(LOST),
             }
         }
-        if let Some(last) = { times }.next_back().filter(|_| columns > name + LAST) {
+        if let Some(last) = { times }
+            .next_back()
+            .filter(|_| columns > name + TIME_WIDTH)
+        {
             // Writing to a String cannot fail.
-            let _ = write!(line, " {} ms", milli(last));
+            let _ = write!(line, " {} ms", format_millis(last));
         }
         line
     }
 }
 
-/// The bar of a time between the shortest and the longest shown.
+/// Returns the bar of a time between the shortest and the longest in the row.
 fn bar(time: Nanos, low: Nanos, high: Nanos) -> char {
     let span = (high - low).max(1) as f64;
     let eighth = (time - low) as f64 / span * 7.0;
     BARS[(eighth.round() as usize).min(7)]
 }
 
-/// Columns and lines of the terminal.
-fn size() -> (usize, usize) {
+/// Returns the columns and lines of the terminal.
+fn terminal_size() -> (usize, usize) {
     match rustix::termios::tcgetwinsize(rustix::stdio::stdout()) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
             (usize::from(size.ws_col), usize::from(size.ws_row))
         }
-        _ => USUAL,
+        _ => DEFAULT_SIZE,
     }
 }
 
-/// The face.
+/// An observer that draws round trips and passes other events on to the output
+/// format.
 pub(crate) struct Graph<'a> {
-    behind: &'a mut dyn Observer,
-    /// Whether there is one target, whose row stays above its summary.
-    single: bool,
+    inner: &'a mut dyn Observer,
+    /// Whether there is one target. Its row stays above its summary.
+    is_single: bool,
     rows: Vec<Row>,
-    /// Lines on the screen.
+    /// The number of lines that are drawn.
     drawn: usize,
-    /// When the next drawing may be, if one is due.
+    /// When the next drawing is due, if something has changed.
     due: Option<Nanos>,
+    /// When the last drawing was made.
     last: Nanos,
 }
 
@@ -140,11 +147,11 @@ impl std::fmt::Debug for Graph<'_> {
 }
 
 impl<'a> Graph<'a> {
-    /// A graph before another face.
-    pub(crate) fn new(behind: &'a mut dyn Observer, single: bool) -> Self {
+    /// Creates a graph in front of an output format.
+    pub(crate) fn new(inner: &'a mut dyn Observer, is_single: bool) -> Self {
         Self {
-            behind,
-            single,
+            inner,
+            is_single,
             rows: Vec::new(),
             drawn: 0,
             due: None,
@@ -153,39 +160,39 @@ impl<'a> Graph<'a> {
     }
 
     fn row(&mut self, target: &Target) -> &mut Row {
-        let known = self.rows.iter().position(|row| row.id == target.id);
-        let place = known.unwrap_or(self.rows.len());
-        if known.is_none() {
+        let found = self.rows.iter().position(|row| row.id == target.id);
+        let index = found.unwrap_or(self.rows.len());
+        if found.is_none() {
             self.rows.push(Row {
                 id: target.id,
-                name: named(target),
+                name: display_name(target),
                 marks: VecDeque::new(),
             });
         }
-        &mut self.rows[place]
+        &mut self.rows[index]
     }
 
     fn draw(&mut self, io: &mut Io, clock: Clock) -> Result<()> {
         self.due = None;
         self.last = clock.now();
-        let (columns, lines) = size();
-        // The last column stays free, since the cursor would wrap there, and
-        // so does the last line, which the cursor stands on.
+        let (columns, lines) = terminal_size();
+        // The cursor would wrap in the last column, and it is in the line after
+        // the graph.
         let columns = columns.saturating_sub(1);
-        let most = lines.saturating_sub(1).max(1);
-        let shown = if self.rows.len() > most {
-            most.saturating_sub(1)
+        let max_lines = lines.saturating_sub(1).max(1);
+        let visible = if self.rows.len() > max_lines {
+            max_lines.saturating_sub(1)
         } else {
             self.rows.len()
         };
-        let mut text = self.back();
-        for row in &self.rows[..shown] {
+        let mut text = self.move_to_start();
+        for row in &self.rows[..visible] {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{}\x1b[K", row.draw(columns, io.color));
         }
-        self.drawn = shown;
-        if shown < self.rows.len() {
-            let more = format!("and {} more", self.rows.len() - shown);
+        self.drawn = visible;
+        if visible < self.rows.len() {
+            let more = format!("and {} more", self.rows.len() - visible);
             let _ = writeln!(text, "{more:.columns$}\x1b[K");
             self.drawn += 1;
         }
@@ -194,17 +201,17 @@ impl<'a> Graph<'a> {
         io.out.flush()
     }
 
-    /// Moves to the first line of the graph.
-    fn back(&self) -> String {
+    /// Returns the control sequence that moves to the first line of the graph.
+    fn move_to_start(&self) -> String {
         match self.drawn {
             0 => String::new(),
             drawn => format!("\r\x1b[{drawn}A"),
         }
     }
 
-    /// Takes the graph off the screen, to make room for lines above it.
+    /// Erases the graph, to make room for lines above it.
     fn erase(&mut self, io: &mut Io) -> Result<()> {
-        let text = self.back();
+        let text = self.move_to_start();
         self.drawn = 0;
         if !text.is_empty() {
             io.out.bytes(text.as_bytes())?;
@@ -216,16 +223,21 @@ impl<'a> Graph<'a> {
 }
 
 impl Observer for Graph<'_> {
-    fn started(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
+    fn target_started(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
         self.erase(io)?;
-        self.behind.started(io, clock, target)?;
+        self.inner.target_started(io, clock, target)?;
         self.row(target);
         Ok(())
     }
 
-    fn refused(&mut self, io: &mut Io, clock: Clock, refusal: &Refusal) -> Result<()> {
+    fn operand_rejected(
+        &mut self,
+        io: &mut Io,
+        clock: Clock,
+        rejected: &RejectedOperand,
+    ) -> Result<()> {
         self.erase(io)?;
-        self.behind.refused(io, clock, refusal)?;
+        self.inner.operand_rejected(io, clock, rejected)?;
         self.draw(io, clock)
     }
 
@@ -237,47 +249,47 @@ impl Observer for Graph<'_> {
         event: &Event<'_>,
     ) -> Result<()> {
         if matches!(event, Event::Icmp { .. } | Event::Unsent { .. }) {
-            // There may be a line about it.
+            // The output format may print a line about it.
             self.erase(io)?;
-            self.behind.event(io, clock, target, event)?;
+            self.inner.event(io, clock, target, event)?;
         }
         let sent = target.stats.sent;
         let row = self.row(target);
         match event {
             Event::Sent => row.push(sent, Mark::Pending),
-            Event::Reply(reply) if reply.duplicate => return Ok(()),
-            Event::Reply(reply) if reply.damage.is_some() => row.set(reply.seq, Mark::Lost),
+            Event::Reply(reply) if reply.is_duplicate => return Ok(()),
+            Event::Reply(reply) if reply.corruption.is_some() => row.set(reply.seq, Mark::Lost),
             Event::Reply(reply) => {
                 let mark = reply.rtt.map_or(Mark::Lost, Mark::Time);
                 row.set(reply.seq, mark);
             }
             Event::Timeout { seq } | Event::Icmp { seq, .. } => row.set(*seq, Mark::Lost),
             Event::Unsent { seq, .. } => row.push(*seq, Mark::Lost),
-            Event::Late(_) | Event::Outstanding { .. } | Event::Advice { .. } => return Ok(()),
+            Event::LateReply(_) | Event::Outstanding { .. } | Event::Notice { .. } => return Ok(()),
         }
         let next = self.last + FRAME;
         self.due.get_or_insert(next.max(clock.now()));
         Ok(())
     }
 
-    fn ended(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
-        if self.single {
-            return self.behind.ended(io, clock, target);
+    fn target_decided(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
+        if self.is_single {
+            return self.inner.target_decided(io, clock, target);
         }
-        // Its line takes the place of its row.
+        // The line of the result replaces the row.
         self.erase(io)?;
-        self.behind.ended(io, clock, target)?;
+        self.inner.target_decided(io, clock, target)?;
         self.rows.retain(|row| row.id != target.id);
         self.draw(io, clock)
     }
 
-    fn snapshot(&mut self, io: &mut Io, targets: &Targets, overdue: &Overdue) -> Result<()> {
+    fn snapshot(&mut self, io: &mut Io, targets: &Targets, overdue: &OverdueCounts) -> Result<()> {
         self.erase(io)?;
         self.due = Some(self.last);
-        self.behind.snapshot(io, targets, overdue)
+        self.inner.snapshot(io, targets, overdue)
     }
 
-    fn held(&self) -> Option<Nanos> {
+    fn release_deadline(&self) -> Option<Nanos> {
         self.due
     }
 
@@ -289,12 +301,12 @@ impl Observer for Graph<'_> {
     }
 
     fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()> {
-        if !self.single {
+        if !self.is_single {
             self.erase(io)?;
         } else if self.due.is_some() {
             self.draw(io, clock)?;
         }
-        self.behind.finish(io, clock, targets, drops)
+        self.inner.finish(io, clock, targets, drops)
     }
 }
 
@@ -311,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_losses_and_what_is_awaited() {
+    fn a_row_has_bars_losses_and_probes_in_flight() {
         let mut row = row();
         for seq in 1..=5 {
             row.push(seq, Mark::Pending);
@@ -320,7 +332,7 @@ mod tests {
             row.set(seq, Mark::Time(time));
         }
         row.set(2, Mark::Lost);
-        // Of a probe that is not shown any more.
+        // The probe is no longer in the row.
         row.set(99, Mark::Lost);
         assert_eq!(row.draw(80, false), format!("{:<26} ▁!█▅. 1.50 ms", "host"));
         assert!(row.draw(80, true).contains("\x1b[31m!\x1b[0m"));
@@ -334,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn never_wider_than_the_terminal() {
+    fn a_row_is_never_wider_than_the_terminal() {
         let mut row = row();
         row.name = "a.rather.long.name.of.a.host.example (2001:db8::1)".to_owned();
         for seq in 0..100 {

@@ -1,28 +1,29 @@
-//! Numbers and bytes as iputils prints them. Pure.
+//! Formats numbers and bytes as iputils prints them. Pure.
 
 use crate::clock::Nanos;
 
-/// Data of at least this size held a time in iputils; with less it tells none.
-pub(super) const TIMED: u16 = 16;
+/// The least data size for which iputils measures times, because the data holds
+/// the time of the send.
+pub(super) const MIN_TIMED_SIZE: u16 = 16;
 
-/// Appends formatted text.
-pub(super) fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+/// Appends formatted text to a buffer.
+pub(super) fn append(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     // Writing to a Vec cannot fail.
     let _ = std::io::Write::write_fmt(out, text);
 }
 
-/// Milliseconds with three decimals, cut to microseconds.
-pub(super) fn milli(time: Nanos) -> String {
+/// Formats milliseconds with three decimals, truncated to microseconds.
+pub(super) fn format_millis(time: Nanos) -> String {
     let micros = time / 1000;
     format!("{}.{:03}", micros / 1000, micros % 1000)
 }
 
-/// The time on a reply line: three significant digits, rounded from
-/// microseconds at iputils' borders.
-pub(super) fn time(rtt: Nanos, precise: bool) -> String {
+/// Formats the round-trip time of a reply line: three significant digits, rounded
+/// from microseconds at the same limits as in iputils.
+pub(super) fn format_rtt(rtt: Nanos, precise: bool) -> String {
     let micros = rtt / 1000;
     match micros {
-        _ if precise => milli(rtt),
+        _ if precise => format_millis(rtt),
         99_950.. => format!("{}", (micros + 500) / 1000),
         9_995.. => {
             let rounded = micros + 50;
@@ -32,12 +33,13 @@ pub(super) fn time(rtt: Nanos, precise: bool) -> String {
             let rounded = micros + 5;
             format!("{}.{:02}", rounded / 1000, rounded % 1000 / 10)
         }
-        _ => milli(rtt),
+        _ => format_millis(rtt),
     }
 }
 
-/// `%g` of a C `float`: six significant digits, no trailing zeros.
-pub(super) fn general(percent: f64) -> String {
+/// Formats a percentage like `%g` of a C `float`: six significant digits, no
+/// trailing zeros.
+pub(super) fn format_percent(percent: f64) -> String {
     let value = percent as f32;
     if value == 0.0 {
         return "0".to_owned();
@@ -45,16 +47,16 @@ pub(super) fn general(percent: f64) -> String {
     if value < 1e-4 {
         let text = format!("{value:.5e}");
         let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let digits = trim(digits);
+        let digits = trim_zeros(digits);
         let exponent = exponent.trim_start_matches('-');
         return format!("{digits}e-{exponent:0>2}");
     }
     let before = value.log10().floor() as i32 + 1;
     let decimals = (6 - before).clamp(0, 9) as usize;
-    trim(&format!("{value:.decimals$}")).to_owned()
+    trim_zeros(&format!("{value:.decimals$}")).to_owned()
 }
 
-fn trim(digits: &str) -> &str {
+fn trim_zeros(digits: &str) -> &str {
     if digits.contains('.') {
         digits.trim_end_matches('0').trim_end_matches('.')
     } else {
@@ -62,19 +64,20 @@ fn trim(digits: &str) -> &str {
     }
 }
 
-/// The first wrong byte, and all data beyond where iputils keeps its time.
-pub(super) fn dump(out: &mut Vec<u8>, at: usize, expected: u8, data: &[u8]) {
-    let found = data.get(at).copied().unwrap_or_default();
-    put(
+/// Writes the first wrong byte, and all data after the time that iputils keeps at
+/// the start.
+pub(super) fn write_data_dump(out: &mut Vec<u8>, offset: usize, expected: u8, data: &[u8]) {
+    let found = data.get(offset).copied().unwrap_or_default();
+    append(
         out,
-        format_args!("\nwrong data byte #{at} should be 0x{expected:x} but was 0x{found:x}"),
+        format_args!("\nwrong data byte #{offset} should be 0x{expected:x} but was 0x{found:x}"),
     );
-    let start = usize::from(TIMED);
+    let start = usize::from(MIN_TIMED_SIZE);
     for (index, byte) in data.iter().enumerate().skip(start) {
         if index % 32 == start {
-            put(out, format_args!("\n#{index}\t"));
+            append(out, format_args!("\n#{index}\t"));
         }
-        put(out, format_args!("{byte:x} "));
+        append(out, format_args!("{byte:x} "));
     }
 }
 
@@ -83,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_round_as_in_iputils() {
+    fn times_are_rounded_as_in_iputils() {
         for (micros, text) in [
             (0, "0.000"),
             (94, "0.094"),
@@ -99,13 +102,13 @@ mod tests {
             (100_117, "100"),
             (100_500, "101"),
         ] {
-            assert_eq!(time(micros * 1000 + 999, false), text, "{micros}");
+            assert_eq!(format_rtt(micros * 1000 + 999, false), text, "{micros}");
         }
-        assert_eq!(time(100_117_999, true), "100.117");
+        assert_eq!(format_rtt(100_117_999, true), "100.117");
     }
 
     #[test]
-    fn percentages_are_c_floats() {
+    fn percentages_are_formatted_like_c_floats() {
         for (percent, text) in [
             (0.0, "0"),
             (20.0, "20"),
@@ -117,15 +120,15 @@ mod tests {
             (100.0 / 3e7, "3.33333e-06"),
             (99.9999, "99.9999"),
         ] {
-            assert_eq!(general(percent), text);
+            assert_eq!(format_percent(percent), text);
         }
     }
 
     #[test]
-    fn the_dump_has_thirty_two_bytes_a_line() {
+    fn the_dump_has_thirty_two_bytes_per_line() {
         let data: Vec<u8> = (0..56).collect();
         let mut out = Vec::new();
-        dump(&mut out, 20, 0xff, &data);
+        write_data_dump(&mut out, 20, 0xff, &data);
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1], "wrong data byte #20 should be 0xff but was 0x14");

@@ -1,0 +1,444 @@
+//! The source of targets: a thread reads operands and others look names up, so
+//! that neither a slow writer of standard input nor a slow name server delays
+//! the probes of other targets. The threads are at most a few hundred operands
+//! ahead.
+//!
+//! Networks and ranges are passed on as they are. Their addresses are counted
+//! off here, one for each target that is asked for.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
+use std::sync::{Arc, PoisonError};
+use std::thread;
+
+use common::address::Family;
+use common::operands::Operands;
+use common::{Error, Kind, Result};
+
+use crate::lookup::{LookupPool, PendingNames, file_hint};
+use crate::operand::{self, Operand, Range, RangeAddresses};
+use crate::packet::IpVersion;
+use crate::socket;
+use crate::target::Target;
+use crate::waker::Waker;
+
+/// The most operands in a batch.
+const BATCH: usize = 256;
+
+/// The most batches in the queue to the engine's thread.
+const BATCHES: usize = 4;
+
+/// What an operand stands for, with names looked up.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// A single address, which may be that of a name.
+    Single {
+        /// The operand as typed, if it is not the address itself.
+        typed: Option<String>,
+        address: IpAddr,
+        /// The interface index of its zone.
+        zone: Option<u32>,
+    },
+    /// The addresses of a network or range.
+    Range(Range),
+    /// An operand that cannot be probed.
+    Rejected(Error),
+}
+
+/// The result of asking for the next target.
+#[derive(Debug)]
+pub(crate) enum NextTarget {
+    /// A target to probe next.
+    Ready(Target),
+    /// An operand that cannot be probed.
+    Rejected(Error),
+    /// Nothing yet; [`TargetSource::wake_fd`] becomes readable when there may be
+    /// a target.
+    Pending,
+    /// The operands and all lookups are finished.
+    Exhausted,
+}
+
+/// How operands become targets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SourceOptions {
+    /// The address families that are accepted.
+    pub(crate) family: Family,
+    /// The interface index of link-local addresses, or 0.
+    pub(crate) scope: u32,
+    /// The number of data bytes in the largest probe.
+    pub(crate) size: u16,
+    /// The seed of the order of addresses in a range; `None` for numeric order.
+    pub(crate) shuffle: Option<u64>,
+    /// Whether every address of a name is a target, and not only the first.
+    pub(crate) all_addresses: bool,
+    /// Whether a name that does not resolve is looked up until it does.
+    pub(crate) retries_lookups: bool,
+}
+
+/// The targets of a run, in the order of the operands except for names.
+#[derive(Debug)]
+pub(crate) struct TargetSource {
+    options: SourceOptions,
+    receiver: Receiver<Vec<Item>>,
+    waker: Waker,
+    items: VecDeque<Item>,
+    /// The rest of the range that is being counted off.
+    addresses: Option<RangeAddresses>,
+    pending_names: PendingNames,
+}
+
+impl TargetSource {
+    /// Starts the thread that reads the operands.
+    pub(crate) fn start(operands: Operands, options: SourceOptions) -> Result<Self> {
+        let waker = Waker::new()?;
+        let pending_names = PendingNames::default();
+        let (sender, receiver) = mpsc::sync_channel(BATCHES);
+        let sender = BatchSender {
+            sender,
+            waker: waker.clone(),
+        };
+        let mut reader = OperandReader {
+            options,
+            lookups: LookupPool::new(options, sender.clone(), Arc::clone(&pending_names)),
+            sender,
+        };
+        thread::Builder::new()
+            .name("operands".to_owned())
+            .spawn(move || {
+                reader.read(operands);
+                let OperandReader {
+                    sender, lookups, ..
+                } = reader;
+                // Ends the lookup threads after the last name.
+                lookups.close();
+                sender.close();
+            })
+            .map_err(|e| Error::local(&e))?;
+        Ok(Self {
+            options,
+            receiver,
+            waker,
+            items: VecDeque::new(),
+            addresses: None,
+            pending_names,
+        })
+    }
+
+    /// Returns an error for each name that is still being looked up, and drops
+    /// these lookups.
+    pub(crate) fn unresolved_names(&self) -> Vec<Error> {
+        let mut names = self
+            .pending_names
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut pending: Vec<_> = names.drain().collect();
+        pending.sort_unstable_by_key(|(number, _)| *number);
+        pending
+            .into_iter()
+            .map(|(_, operand)| operand.error(Error::new(Kind::Name, "name lookup timed out")))
+            .collect()
+    }
+
+    /// Returns the next target, without blocking.
+    pub(crate) fn next(&mut self) -> NextTarget {
+        loop {
+            if let Some(address) = self.addresses.as_mut().and_then(Iterator::next) {
+                return NextTarget::Ready(self.target(None, address, None));
+            }
+            self.addresses = None;
+            match self.items.pop_front() {
+                Some(Item::Single {
+                    typed,
+                    address,
+                    zone,
+                }) => return NextTarget::Ready(self.target(typed, address, zone)),
+                Some(Item::Range(range)) => {
+                    self.addresses = Some(range.addresses(self.options.shuffle));
+                    continue;
+                }
+                Some(Item::Rejected(error)) => return NextTarget::Rejected(error),
+                None => {}
+            }
+            match self.receive_batch() {
+                Ok(items) => self.items = items.into(),
+                Err(TryRecvError::Empty) => return NextTarget::Pending,
+                Err(TryRecvError::Disconnected) => return NextTarget::Exhausted,
+            }
+        }
+    }
+
+    fn receive_batch(&self) -> std::result::Result<Vec<Item>, TryRecvError> {
+        match self.receiver.try_recv() {
+            Err(TryRecvError::Empty) => {
+                // A batch that comes after the second look wakes once more.
+                self.waker.reset();
+                self.receiver.try_recv()
+            }
+            other => other,
+        }
+    }
+
+    fn target(&self, typed: Option<String>, address: IpAddr, zone: Option<u32>) -> Target {
+        let scope = match address {
+            IpAddr::V6(v6) if operand::is_scoped(v6) => zone.unwrap_or(self.options.scope),
+            _ => 0,
+        };
+        Target::new(typed.map(Rc::from), address, scope)
+    }
+
+    /// Returns a descriptor that becomes readable when there may be a target.
+    pub(crate) fn wake_fd(&self) -> BorrowedFd<'_> {
+        self.waker.as_fd()
+    }
+}
+
+/// Sends batches of items to the engine's thread.
+#[derive(Clone)]
+pub(crate) struct BatchSender {
+    sender: SyncSender<Vec<Item>>,
+    waker: Waker,
+}
+
+impl BatchSender {
+    /// Sends the items and leaves the vector empty. Returns whether the engine's
+    /// thread still receives.
+    pub(crate) fn send(&self, items: &mut Vec<Item>) -> bool {
+        if items.is_empty() {
+            return true;
+        }
+        let is_sent = self.sender.send(std::mem::take(items)).is_ok();
+        self.waker.wake();
+        is_sent
+    }
+
+    /// Closes this sender. The source is exhausted when all are closed.
+    pub(crate) fn close(self) {
+        let Self { sender, waker } = self;
+        drop(sender);
+        waker.wake();
+    }
+}
+
+/// The state of the thread that reads operands.
+struct OperandReader {
+    options: SourceOptions,
+    sender: BatchSender,
+    lookups: LookupPool,
+}
+
+impl OperandReader {
+    fn read(&mut self, mut operands: Operands) {
+        let mut items = Vec::new();
+        loop {
+            let must_send = items.len() >= BATCH || !operands.is_ready();
+            if must_send && !self.sender.send(&mut items) {
+                return;
+            }
+            let operand = match operands.next() {
+                Some(Ok(operand)) => operand,
+                Some(Err(error)) => {
+                    items.push(Item::Rejected(error));
+                    continue;
+                }
+                None => break,
+            };
+            match parse_item(&operand.text, &self.options) {
+                Ok(Parsed::Item(item)) => items.push(item),
+                Ok(Parsed::Name(name)) => {
+                    if !self.sender.send(&mut items) {
+                        return;
+                    }
+                    if let Err(error) = self.lookups.start(operand.clone(), name) {
+                        items.push(Item::Rejected(operand.error(error)));
+                    }
+                }
+                Err(error) => items.push(Item::Rejected(operand.error(error))),
+            }
+        }
+        self.sender.send(&mut items);
+    }
+}
+
+/// A parsed operand. A name has not been looked up.
+enum Parsed {
+    Item(Item),
+    Name(String),
+}
+
+/// Parses an operand like [`operand::parse`], and adds a hint to the error if a
+/// file of that name exists.
+pub(crate) fn parse(text: &str, family: Family) -> Result<Operand> {
+    operand::parse(text, family).map_err(|error| match file_hint(text) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    })
+}
+
+fn parse_item(text: &str, options: &SourceOptions) -> Result<Parsed> {
+    let item = match parse(text, options.family)? {
+        Operand::Address(address) => {
+            // The text is stored only if it differs from the address.
+            let typed = (text != address.to_string()).then(|| text.to_owned());
+            Item::Single {
+                typed,
+                address,
+                zone: None,
+            }
+        }
+        Operand::Zoned(address, zone) => {
+            let index =
+                zone_index(&zone, options.scope).map_err(|error| error.with_subject(text))?;
+            Item::Single {
+                typed: Some(text.to_owned()),
+                address: address.into(),
+                zone: Some(index),
+            }
+        }
+        Operand::Range(range) => Item::Range(range),
+        Operand::Name(name) => return Ok(Parsed::Name(name)),
+    };
+    check_item_size(&item, options.size)?;
+    Ok(Parsed::Item(item))
+}
+
+/// Returns the error of a command-line operand if it can be found without
+/// looking a name up or opening a file.
+pub(crate) fn find_mistake(text: &str, options: &SourceOptions) -> Option<Error> {
+    if text == "-" || text.starts_with('@') {
+        return None;
+    }
+    let error = parse_item(text, options).err()?;
+    Some(match error.operand() {
+        Some(_) => error,
+        None => error.with_subject(text),
+    })
+}
+
+/// Checks that probes to the addresses of an item can carry `size` data bytes.
+/// `-s` accepts sizes that only fit an IPv6 packet.
+pub(crate) fn check_item_size(item: &Item, size: u16) -> Result<()> {
+    let is_v4 = match item {
+        Item::Single { address, .. } => address.is_ipv4(),
+        Item::Range(range) => range.is_v4(),
+        Item::Rejected(_) => false,
+    };
+    if is_v4 { check_ipv4_size(size) } else { Ok(()) }
+}
+
+/// Checks that an IPv4 probe can carry `size` data bytes.
+pub(crate) fn check_ipv4_size(size: u16) -> Result<()> {
+    let max = IpVersion::V4.max_data();
+    if size <= max {
+        return Ok(());
+    }
+    let text = format!("an IPv4 probe carries at most {max} bytes of data");
+    Err(Error::new(Kind::Usage, text))
+}
+
+/// Returns the interface index of a zone. It must not contradict the interface
+/// index of `-I`, which is 0 without that option.
+pub(crate) fn zone_index(zone: &str, given: u32) -> Result<u32> {
+    let index = socket::interface_index(zone)?;
+    if given != 0 && given != index {
+        return Err(Error::usage("-I and the zone name different interfaces"));
+    }
+    Ok(index)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use rustix::event::{PollFd, PollFlags, poll};
+    use std::io;
+
+    const OPTIONS: SourceOptions = SourceOptions {
+        family: Family::Any,
+        scope: 0,
+        size: 56,
+        shuffle: None,
+        all_addresses: false,
+        retries_lookups: false,
+    };
+
+    /// Starts a source of these operands and this standard input.
+    pub(crate) fn source_of(operands: &[&str], input: &'static [u8]) -> TargetSource {
+        let operands = operands.iter().map(ToString::to_string).collect();
+        let operands = Operands::new(operands, Box::new(input));
+        TargetSource::start(operands, OPTIONS).unwrap()
+    }
+
+    /// Waits for the next target.
+    fn wait_next(source: &mut TargetSource) -> NextTarget {
+        loop {
+            match source.next() {
+                NextTarget::Pending => {
+                    let fd = source.wake_fd();
+                    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+                    poll(&mut fds, None).unwrap();
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Returns the operands of all targets and the errors.
+    fn read_all(operands: &[&str], input: &'static [u8]) -> Vec<String> {
+        let mut source = source_of(operands, input);
+        let mut found = Vec::new();
+        loop {
+            match wait_next(&mut source) {
+                NextTarget::Ready(target) => found.push(target.operand()),
+                NextTarget::Rejected(error) => found.push(error.to_string()),
+                NextTarget::Pending => {}
+                NextTarget::Exhausted => return found,
+            }
+        }
+    }
+
+    #[test]
+    fn targets_come_in_the_order_of_the_operands() {
+        assert_eq!(
+            read_all(
+                &["10.0.0.0/30", "-", "::FFFF"],
+                b"# x\n10.0.0.300\n127.0.0.1\n"
+            ),
+            [
+                "10.0.0.1",
+                "10.0.0.2",
+                "-:2: 10.0.0.300: not an address: a number is above 255",
+                "127.0.0.1",
+                "::FFFF"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_list_may_be_longer_than_the_queue() {
+        let lines: Vec<String> = (0..5000)
+            .map(|n| format!("10.0.{}.{}", n / 250, n % 250))
+            .collect();
+        let text = lines.join("\n");
+        assert_eq!(read_all(&["-"], text.leak().as_bytes()).len(), 5000);
+    }
+
+    #[test]
+    fn a_target_is_ready_before_the_next_line_is_written() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let operands = Operands::new(vec!["-".to_owned()], Box::new(reader));
+        let mut source = TargetSource::start(operands, OPTIONS).unwrap();
+        assert!(matches!(source.next(), NextTarget::Pending));
+        for line in ["127.0.0.1", "127.0.0.2"] {
+            io::Write::write_all(&mut writer, format!("{line}\n").as_bytes()).unwrap();
+            match wait_next(&mut source) {
+                NextTarget::Ready(target) => assert_eq!(target.operand(), line),
+                other => panic!("{other:?}"),
+            }
+        }
+        drop(writer);
+        assert!(matches!(wait_next(&mut source), NextTarget::Exhausted));
+    }
+}
