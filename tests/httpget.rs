@@ -10,6 +10,10 @@ mod attacks;
 mod auth;
 #[path = "httpget/basics.rs"]
 mod basics;
+#[path = "httpget/charsets.rs"]
+mod charsets;
+#[path = "httpget/edge_cases.rs"]
+mod edge_cases;
 #[path = "httpget/faults.rs"]
 mod faults;
 #[path = "httpget/kit.rs"]

@@ -501,5 +501,53 @@ fn options_of_curl_that_are_not_here() {
     for option in ["-X", "-d", "-T", "-F", "--request", "--data"] {
         told(option, "httpget sends GET and, with -I, HEAD only");
     }
-    told("-N", "what comes is written at once anyway");
+    for (option, hint) in [
+        ("--url", "write the URL without an option"),
+        ("-G", "use --url-query NAME=VALUE"),
+        ("-K", "there is no configuration file"),
+        ("--anyauth", "use --digest if the server asks for it"),
+        ("--oauth2-bearer", "use --bearer-file FILE"),
+        ("--http2", "HTTP/1.1 is spoken, which every server has"),
+        (
+            "--proto",
+            "only http and https are spoken, and never http after https",
+        ),
+        (
+            "--proxytunnel",
+            "https goes through a tunnel anyway, http never does",
+        ),
+    ] {
+        told(option, hint);
+    }
+}
+
+#[test]
+fn options_of_curl_that_change_nothing_are_accepted() {
+    let server = always(Reply::new(404).body("no such page\n"));
+    let url = server.url("/");
+    for option in [
+        "-L",
+        "-N",
+        "-g",
+        "-#",
+        "--fail-with-body",
+        "--http1.1",
+        "--basic",
+        "--tlsv1.2",
+    ] {
+        httpget()
+            .args([option, &url])
+            .run()
+            .code(1)
+            .stdout("no such page\n")
+            .stderr(&format!("httpget: {url}: 404 Not Found\n"));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let named = always(Reply::text("x"));
+    httpget()
+        .cwd(dir.path())
+        .args(["--remote-name-all", &named.url("/a"), &named.url("/b")])
+        .run()
+        .code(0);
+    assert_eq!(crate::kit::files(dir.path()), ["a", "b"]);
 }

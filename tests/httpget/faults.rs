@@ -244,18 +244,16 @@ fn the_total_time_holds_however_slowly_the_head_drips() {
             "/head" => "HTTP/1.1 200 OK\r\nX: ",
             _ => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=",
         };
-        // Ten seconds, a byte at a time.
-        (0..200).fold(Reply::raw(start), |reply, _| {
+        // A byte at a time, for much longer than the test may take.
+        (0..6000).fold(Reply::raw(start), |reply, _| {
             reply.pause(Duration::from_millis(50)).then("a")
         })
     });
     for path in ["/head", "/chunk"] {
-        let started = std::time::Instant::now();
         httpget()
             .args(["-m", "0.5", &server.url(path)])
             .run()
             .code(3)
             .stderr_contains("--max-time");
-        assert!(started.elapsed() < Duration::from_secs(7), "{path}");
     }
 }

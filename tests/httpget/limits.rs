@@ -60,12 +60,12 @@ fn what_unpacks_beyond_the_limit() {
 #[test]
 fn too_slow_for_too_long() {
     let server = HttpServer::start(|_| {
-        let start = Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
-        (0..200).fold(start, |reply, _| {
+        let start = Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n");
+        // It would go on for much longer than the test may take.
+        (0..6000).fold(start, |reply, _| {
             reply.then("x").pause(Duration::from_millis(50))
         })
     });
-    let started = std::time::Instant::now();
     httpget()
         .args([
             "-Y",
@@ -79,7 +79,6 @@ fn too_slow_for_too_long() {
         .run()
         .code(3)
         .stderr_contains("slower than 1000 bytes a second");
-    assert!(started.elapsed() < Duration::from_secs(7));
 }
 
 #[test]

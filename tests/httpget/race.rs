@@ -2,7 +2,7 @@
 //! at once, one that says nothing after a quarter of a second.
 
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 use testkit::http::{HttpServer, Reply};
@@ -79,12 +79,12 @@ fn silence_is_waited_for_a_quarter_of_a_second() {
     assert_eq!((code, &record["body"]), (0, &"here\n".into()));
     assert_eq!(record["address"], server.addr().to_string());
     let connect = record["connect_ms"].as_f64().unwrap();
-    assert!((240.0..5000.0).contains(&connect), "{connect} ms");
+    assert!(connect >= 240.0, "{connect} ms");
     // By itself it is waited for as long as a connection may take.
-    let started = Instant::now();
     let (record, code) = get(port, "127.0.0.2", &["--connect-timeout", "0.5"]);
     assert_eq!((code, &record["kind"]), (3, &"timeout".into()));
-    assert!(started.elapsed() >= Duration::from_millis(500));
+    assert_eq!(record["message"], "no connection within 500 ms");
+    assert!(record["duration_ms"].as_f64().unwrap() >= 500.0);
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! Redirects: where they lead, what goes along, and what is refused.
 
-use std::time::{Duration, Instant};
-
 use testkit::http::{HttpServer, Reply};
 use testkit::tls::Authority;
 
@@ -67,6 +65,14 @@ fn limits() {
         .args(["--max-redirs", "0", &server.url("/1")])
         .run()
         .code(3);
+    // Any number of them is counted, and some are recorded.
+    let out = httpget()
+        .args(["--max-redirs", "-1", "-w", "%{stderr}%{num_redirects}"])
+        .args(["--json", &server.url("/1100")])
+        .run();
+    out.code(0).stderr("1100");
+    let redirects = out.json()[0]["redirects"].as_array().unwrap().len();
+    assert_eq!(redirects, 1000);
     let circle = HttpServer::start(|_| Reply::redirect(302, "/"));
     let out = httpget().args(["--json", "-s", &circle.url("/")]).run();
     out.code(3);
@@ -194,14 +200,13 @@ fn a_redirect_whose_body_never_ends_is_followed_at_once() {
         }
         _ => Reply::text("there\n"),
     });
-    let started = Instant::now();
+    // Longer than the test may take.
     httpget()
-        .args(["--stall-timeout", "15", &server.url("/endless")])
+        .args(["--stall-timeout", "10m", &server.url("/endless")])
         .run()
         .code(0)
         .stdout("there\n")
         .stderr("");
-    assert!(started.elapsed() < Duration::from_secs(8));
     // The connection with the rest of that body on it serves nothing more.
     assert_eq!(server.accepted(), 2);
 }

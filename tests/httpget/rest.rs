@@ -276,3 +276,18 @@ fn a_line_without_end_does_not_hold_the_others() {
         out.stderr_str()
     );
 }
+
+#[test]
+fn an_empty_file_is_not_continued() {
+    let body = body_of(1000);
+    let server = serving(&body, |_, _| None);
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("f"), "").unwrap();
+    saving(dir.path())
+        .args(["-C", "-", &server.url("/")])
+        .run()
+        .code(0)
+        .stderr("");
+    assert!(read(dir.path(), "f") == body);
+    assert_eq!(server.requests()[0].header("range"), None);
+}

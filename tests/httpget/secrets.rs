@@ -31,6 +31,13 @@ fn arguments_are_covered_in_the_process_list() {
         ])
         .args(["-H", "X-Api-Key: apikey1", "-HAuthorization: Bearer token1"])
         .args(["-H", "X-Plain: plain", "-b", "sid=cookie1", "-x", &proxy])
+        .args(["-e", "http://refuser:refpw@from.test/page"])
+        .args([
+            "--url-query",
+            "api_key=querykey1",
+            "--url-query",
+            "q=plain2",
+        ])
         .args(["--noproxy", "*", &with_user])
         .spawn();
     while server.requests().is_empty() {
@@ -50,6 +57,8 @@ fn arguments_are_covered_in_the_process_list() {
         "cookie1",
         "urluser",
         "proxyuser",
+        "refuser",
+        "querykey1",
     ] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
@@ -59,6 +68,8 @@ fn arguments_are_covered_in_the_process_list() {
         "X-Api-Key: ",
         "X-Plain: plain",
         "/path",
+        "@from.test/page",
+        "q=plain2",
         "--noproxy *",
     ] {
         assert!(shown.contains(rest), "no {rest} in {shown}");
@@ -67,6 +78,7 @@ fn arguments_are_covered_in_the_process_list() {
     let sent = server.requests().remove(0);
     assert_eq!(sent.header("x-api-key"), Some("apikey1"));
     assert_eq!(sent.header("cookie"), Some("sid=cookie1"));
+    assert_eq!(sent.target, "/path?api_key=querykey1&q=plain2");
 }
 
 #[test]

@@ -120,50 +120,63 @@ fn what_others_may_have_planted_is_refused() {
     }
 }
 
+/// Locks a file as another program.
+fn locked(tool: Tool, file: &Path) -> testkit::Running {
+    let running = tool
+        .arg(file)
+        .args(["sh", "-c", "echo locked; cat"])
+        .piped_stdin()
+        .spawn();
+    assert_eq!(running.read_line(Duration::from_secs(20)), "locked");
+    running
+}
+
 #[test]
-fn a_lock_of_another_user_is_no_reason() {
-    if !privilege::is_root() {
-        return netns::skip("only root can be two users");
-    }
+fn two_runs_do_not_write_one_part_file() {
     let body = body_of(300_000);
-    let server = {
-        let body = body.clone();
-        HttpServer::start(move |request| Reply::ranged(request, &body, "\"1\""))
-    };
     let dir = tempfile::tempdir().unwrap();
     set_mode(dir.path(), 0o755);
     let part = dir.path().join("f.part");
-    std::fs::write(&part, &body[..1000]).unwrap();
-    let state = record(&server.url("/"), "etag: \"1\"\n");
-    std::fs::write(dir.path().join("f.part.state"), state).unwrap();
-    let lock = |tool: Tool| {
-        let running = tool
-            .arg(&part)
-            .args(["sh", "-c", "echo locked; cat"])
-            .piped_stdin()
-            .spawn();
-        assert_eq!(running.read_line(Duration::from_secs(20)), "locked");
-        running
-    };
-    // One of this user holds it: another download, as far as can be known.
-    let own = lock(Tool::new("flock"));
-    saving(dir.path())
-        .arg(server.url("/"))
-        .run()
-        .code(2)
-        .stderr_contains("is being written by another process");
-    drop(own);
-    let other = lock(Tool::new("flock").unprivileged());
-    saving(dir.path())
-        .args(["-C", "-", &server.url("/")])
-        .run()
-        .code(0);
-    drop(other);
-    assert!(std::fs::read(dir.path().join("f")).unwrap() == body);
-    assert_eq!(
-        server.requests().pop().unwrap().header("range"),
-        Some("bytes=1000-")
-    );
+    // Whoever else locks the part file: the runs exclude each other, and nothing
+    // else stops them.
+    let mut lockers = vec![None, Some(Tool::new("flock"))];
+    if privilege::is_root() {
+        lockers.push(Some(Tool::new("flock").unprivileged()));
+    }
+    for locker in lockers {
+        let gate = Gate::new();
+        let server = {
+            let (gate, body) = (gate.clone(), body.clone());
+            HttpServer::start(move |request| {
+                gate.wait();
+                Reply::ranged(request, &body, "\"1\"")
+            })
+        };
+        let url = server.url("/");
+        std::fs::write(&part, &body[..1000]).unwrap();
+        let state = record(&url, "etag: \"1\"\n");
+        std::fs::write(dir.path().join("f.part.state"), state).unwrap();
+        let other = locker.map(|tool| locked(tool, &part));
+        let running = saving(dir.path()).args(["-C", "-", &url]).spawn();
+        while server.requests().is_empty() {
+            assert!(running.is_running());
+            std::thread::yield_now();
+        }
+        saving(dir.path())
+            .args(["-C", "-", &url])
+            .run()
+            .code(2)
+            .stderr_contains("f.part: is being written by another process");
+        assert_eq!(std::fs::read(&part).unwrap(), &body[..1000]);
+        gate.open();
+        running.wait().code(0);
+        drop(other);
+        assert!(std::fs::read(dir.path().join("f")).unwrap() == body);
+        let range = server.requests()[0].header("range").map(str::to_owned);
+        assert_eq!(range.as_deref(), Some("bytes=1000-"));
+        assert_eq!(files(dir.path()), ["f"]);
+        std::fs::remove_file(dir.path().join("f")).unwrap();
+    }
 }
 
 #[test]

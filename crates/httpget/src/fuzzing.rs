@@ -4,6 +4,7 @@
 use common::text::is_dangerous;
 
 use crate::fetch::Report;
+use crate::http::charset::Encoding;
 use crate::http::media::Class;
 use crate::output::template::Template;
 use crate::output::view::View;
@@ -11,10 +12,18 @@ use crate::output::view::View;
 pub use crate::net::fuzzing::{certificate, tunnel, wire};
 
 /// Shows a body on a terminal in pieces of this size: nothing dangerous comes
-/// out, and no more than 70 times as much as came in.
+/// out, and no more than 70 times as much as came in; a byte of another charset
+/// than UTF-8 becomes up to three.
 pub fn view(bytes: &[u8], step: usize) {
-    for class in [Class::Json, Class::Text, Class::Other] {
-        let mut view = View::new(class, false, false);
+    const CHARSETS: [Option<&str>; 4] = [None, Some("latin1"), Some("gbk"), Some("utf-16")];
+    let classes = [Class::Json, Class::Text, Class::Other];
+    let ways = classes
+        .iter()
+        .flat_map(|&class| CHARSETS.map(|label| (class, label)));
+    for (class, label) in ways {
+        let charset = label.and_then(|label| Encoding::for_label(label.as_bytes()));
+        let factor = if charset.is_some() { 3 } else { 1 };
+        let mut view = View::new(class, charset, false, false);
         let mut all = String::new();
         let mut show = |shown: &[u8]| {
             all.push_str(std::str::from_utf8(shown).expect("what is shown is UTF-8"));
@@ -34,7 +43,7 @@ pub fn view(bytes: &[u8], step: usize) {
         }
         let dangerous = |c: char| is_dangerous(c) && !matches!(c, '\n' | '\t');
         assert!(!all.contains(dangerous), "{all:?}");
-        assert!(all.len() <= 70 * bytes.len() + 2);
+        assert!(all.len() <= 70 * factor * (bytes.len() + 1) + 2);
     }
 }
 

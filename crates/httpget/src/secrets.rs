@@ -44,7 +44,11 @@ fn may_be_secret(argument: &[u8]) -> bool {
         [b'-', letters @ ..] => letters.iter().any(|letter| b"uUHbx".contains(letter)),
         _ => false,
     };
-    is_option || argument.contains(&b'@')
+    let in_query = || {
+        let text = std::str::from_utf8(argument).unwrap_or_default();
+        !in_query(text).is_empty()
+    };
+    is_option || argument.contains(&b'@') || in_query()
 }
 
 /// True if there was a secret.
@@ -84,7 +88,7 @@ fn find(bytes: &[u8], command: &clap::Command) -> Vec<Range<usize>> {
         let Ok(value) = std::str::from_utf8(value) else {
             return;
         };
-        if let Some(part) = secret_of(option, value) {
+        for part in secrets_of(option, value) {
             secrets.push(start + part.start..start + part.end);
         }
     };
@@ -141,25 +145,52 @@ fn takes_value(command: &clap::Command, long: &str, short: Option<char>) -> Opti
     takes.then(|| argument.get_long().unwrap_or_default().to_owned())
 }
 
-/// The secret part of an option's value; of an operand's for an empty name.
-fn secret_of(option: &str, value: &str) -> Option<Range<usize>> {
-    match option {
-        "user" | "proxy-user" => Some(0..value.len()),
-        "cookie" => value.contains('=').then_some(0..value.len()),
+/// The secret parts of an option's value; of an operand's for an empty name.
+fn secrets_of(option: &str, value: &str) -> Vec<Range<usize>> {
+    let whole = 0..value.len();
+    let mut secrets = match option {
+        "user" | "proxy-user" => vec![whole],
+        "cookie" if value.contains('=') => vec![whole],
         "header" => {
-            let (name, rest) = value.split_once(':')?;
-            let start = value.len() - rest.trim_start().len();
-            request::is_secret(name).then_some(start..value.len())
+            let secret = value
+                .split_once(':')
+                .filter(|(name, _)| request::is_secret(name));
+            let value_of = |(_, rest): (&str, &str)| value.len() - rest.trim_start().len();
+            secret
+                .map(|both| value_of(both)..value.len())
+                .into_iter()
+                .collect()
         }
-        "" | "proxy" => {
+        "url-query" => in_query(value),
+        "" | "proxy" | "referer" => {
             let start = value.find("://").map_or(0, |at| at + 3);
             let rest = &value[start..];
             let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-            rest[..end].rfind('@').map(|at| start..start + at)
+            let login = rest[..end].rfind('@').map(|at| start..start + at);
+            login.into_iter().chain(in_query(value)).collect()
         }
-        _ => None,
+        _ => Vec::new(),
+    };
+    secrets.retain(|part| !part.is_empty());
+    secrets
+}
+
+/// The values of `NAME=VALUE` pairs in a query, or in a URL with one, whose names
+/// are those of secrets.
+fn in_query(text: &str) -> Vec<Range<usize>> {
+    let mut secrets = Vec::new();
+    let mut start = 0;
+    for pair in text.split(['?', '&', '#']) {
+        if let Some((name, value)) = pair.split_once('=')
+            && !name.contains('/')
+            && request::is_secret(name)
+        {
+            let end = start + pair.len();
+            secrets.push(end - value.len()..end);
+        }
+        start += pair.len() + 1;
     }
-    .filter(|part| !part.is_empty())
+    secrets
 }
 
 #[cfg(test)]
@@ -202,6 +233,18 @@ mod tests {
             (
                 "httpget --proxy http://u@p/ -xu:p@q",
                 "httpget --proxy http://*@p/ -x***@q",
+            ),
+            (
+                "httpget -e http://u:p@h/ -ehttp://u:p@h/ --referer=http://u@h/",
+                "httpget -e http://***@h/ -ehttp://***@h/ --referer=http://*@h/",
+            ),
+            (
+                "httpget --url-query api_key=abc --url-query=q=a --url-query +a=b&token=cd",
+                "httpget --url-query api_key=*** --url-query=q=a --url-query +a=b&token=**",
+            ),
+            (
+                "httpget http://h/a=b?access_token=abc&q=d#x",
+                "httpget http://h/a=b?access_token=***&q=d#x",
             ),
         ] {
             let mut bytes = line.replace(' ', "\0").into_bytes();

@@ -86,21 +86,15 @@ impl common::app::Cli for Cli {
         match option {
             "-X" | "-d" | "-T" | "-F" | "--request" | "--data" | "--data-raw" | "--data-binary"
             | "--form" | "--upload-file" => Some("httpget sends GET and, with -I, HEAD only"),
-            "-N" | "--no-buffer" => Some("what comes is written at once anyway"),
-            "-g" | "--globoff" => Some("URLs are taken as they are written"),
-            "--fail-with-body" => Some("the body of an error is printed anyway; -f leaves it out"),
-            "--http1.1" | "--http1.0" | "-0" => Some("HTTP/1.1 is what is spoken anyway"),
+            "--http1.0" | "-0" => Some("HTTP/1.1 is spoken, which every server understands"),
             "--http2" | "--http2-prior-knowledge" | "--http3" => {
                 Some("HTTP/1.1 is spoken, which every server has")
             }
             "--url" => Some("write the URL without an option"),
             "-G" | "--get" | "--data-urlencode" => Some("use --url-query NAME=VALUE"),
-            "-#" | "--progress-bar" => Some("a progress bar is shown anyway"),
             "-K" | "--config" => Some("there is no configuration file"),
-            "--basic" => Some("-u sends the password by Basic anyway"),
             "--anyauth" => Some("use --digest if the server asks for it"),
             "--oauth2-bearer" => Some("use --bearer-file FILE"),
-            "--remote-name-all" => Some("-O holds for every URL anyway"),
             "--proto" | "--proto-redir" | "--proto-default" => {
                 Some("only http and https are spoken, and never http after https")
             }

@@ -24,6 +24,18 @@ pub(crate) struct OutputArgs {
     #[arg(long, conflicts_with = "fail")]
     pub(crate) no_fail: bool,
 
+    /// Print the body of a status of 400 or more, and fail; this is so anyway
+    #[arg(long, hide = true, conflicts_with = "fail")]
+    pub(crate) fail_with_body: bool,
+
+    /// Write a body as it comes; this is so anyway
+    #[arg(short = 'N', long, hide = true)]
+    pub(crate) no_buffer: bool,
+
+    /// Show a progress bar; this is so anyway
+    #[arg(short = '#', long, hide = true)]
+    pub(crate) progress_bar: bool,
+
     /// Print this value of a JSON body, such as /items/0/name (RFC 6901)
     #[arg(long, value_name = "POINTER", conflicts_with_all = ["include", "head"])]
     pub(crate) pointer: Option<String>,

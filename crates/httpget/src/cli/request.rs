@@ -93,6 +93,18 @@ pub(crate) struct RequestArgs {
     #[arg(short = 'L', long, hide = true)]
     pub(crate) location: bool,
 
+    /// Send the password by Basic authentication; this is so anyway
+    #[arg(long, hide = true, conflicts_with = "digest")]
+    pub(crate) basic: bool,
+
+    /// Speak HTTP/1.1; this is so anyway
+    #[arg(long = "http1.1", hide = true)]
+    pub(crate) http1_1: bool,
+
+    /// Take brackets and braces in a URL as they are; this is so anyway
+    #[arg(short = 'g', long, hide = true)]
+    pub(crate) globoff: bool,
+
     /// Do not follow redirects
     #[arg(long)]
     pub(crate) no_location: bool,

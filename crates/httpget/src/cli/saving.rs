@@ -15,7 +15,7 @@ pub(crate) struct SavingArgs {
     pub(crate) output: Vec<PathBuf>,
 
     /// Save under the name in the URL
-    #[arg(short = 'O', long)]
+    #[arg(short = 'O', long, alias = "remote-name-all")]
     pub(crate) remote_name: bool,
 
     /// With -O: save under the name the server gives, if it gives one

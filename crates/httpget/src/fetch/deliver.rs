@@ -15,7 +15,7 @@ use super::small::{self, Small};
 use super::source::{self, Source};
 use super::{Place, Transfer, Tried};
 use crate::http::head::Head;
-use crate::http::{coding, content_range, date, media};
+use crate::http::{charset, coding, content_range, date, media};
 use crate::net::{self, Answer};
 use crate::output::view::View;
 use crate::policy::resume::{self, Had, Validator};
@@ -144,6 +144,8 @@ impl Transfer<'_, '_> {
         self.report.bytes = 0;
         self.overlap.clear();
         let validator = Validator::of(head).filter(|_| plain);
+        let is_coded = !config.request.compressed && !resume::coding(head).is_empty();
+        self.report.charset = charset::declared(head.get("content-type")).filter(|_| !is_coded);
         let saves_heads = config.request.head && self.job.place != Place::Stdout && !fails;
         // A 304 says that what is there is good.
         if (config.request.head && !saves_heads) || head.status == 304 {
@@ -219,6 +221,7 @@ impl Transfer<'_, '_> {
             Sink::View {
                 view: View::new(
                     class,
+                    self.report.charset,
                     config.color,
                     plain && !resume::coding(head).is_empty(),
                 ),

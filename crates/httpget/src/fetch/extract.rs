@@ -10,6 +10,7 @@ use super::save::Saver;
 use super::sink::Sink;
 use super::{Place, Transfer};
 use crate::config::Config;
+use crate::http::charset;
 use crate::http::head::Head;
 use crate::json::{pointer::Pointer, text};
 use crate::policy::resume::{self, Had};
@@ -25,6 +26,11 @@ impl Transfer<'_, '_> {
             return Ok(());
         };
         let mut body = std::mem::take(bytes);
+        if let Some(charset) = self.report.charset.take()
+            && let Some(text) = charset::decode(charset, &body)
+        {
+            body = text.into_owned().into_bytes();
+        }
         let value = point(pointer, &body).map_err(|trouble| coded(trouble, head, config))?;
         if self.job.place != Place::Stdout {
             let (path, taken) = self.claimed(Some(head))?;

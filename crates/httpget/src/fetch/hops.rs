@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use common::Error;
 use url::Url;
 
-use super::report::{Hop, Stop};
+use super::report::{Hop, Stop, Trouble};
 use super::{Place, Transfer};
 use crate::http::coding;
 use crate::http::head::Head;
@@ -22,6 +22,9 @@ use crate::policy::target;
 /// A redirect's body is read this far and this long, to keep its connection.
 const DRAIN: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_millis(250);
+
+/// The most bytes of heads that are held for a file: redirects may go on and on.
+const HEADS_MAX: usize = 16 << 20;
 
 /// What is asked of the network, but for the time it may take.
 #[derive(Clone, Debug)]
@@ -41,6 +44,7 @@ impl Transfer<'_, '_> {
         let (config, deadline) = (self.context.config, self.deadline);
         let mut url = self.job.target.url.clone();
         self.report.redirects.clear();
+        self.report.redirect_count = 0;
         self.led_user = None;
         self.heads.clear();
         loop {
@@ -59,7 +63,7 @@ impl Transfer<'_, '_> {
             }
             let rules = Rules {
                 max: u32::try_from(config.request.max_redirs).ok(),
-                followed: self.report.redirects.len() as u32,
+                followed: self.report.redirect_count,
             };
             let next = if config.request.no_location {
                 None
@@ -70,7 +74,7 @@ impl Transfer<'_, '_> {
                 self.final_url = url;
                 return Ok(answer);
             };
-            self.report.redirects.push(Hop {
+            self.report.add_hop(Hop {
                 url: url.to_string(),
                 status: answer.head.status,
                 location: next.url.to_string(),
@@ -247,6 +251,10 @@ impl Transfer<'_, '_> {
         let dumped = config.output.dump_header.as_deref() == Some(std::path::Path::new("-"));
         let shown = config.output.include || config.request.head;
         if shown && self.job.place != Place::Stdout {
+            if self.heads.len() + head.raw.len() > HEADS_MAX {
+                let message = format!("the heads are larger than {HEADS_MAX} bytes");
+                return Err(Trouble::no("size", message).into());
+            }
             self.heads.extend_from_slice(&head.raw);
         }
         let shown = shown && self.job.place == Place::Stdout;

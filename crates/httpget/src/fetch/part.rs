@@ -4,9 +4,12 @@
 //! A part file without a record belongs to another program and is left alone.
 //! A part file or record of another user, or with further names, is refused:
 //! in a folder that others may write to, either could be planted there.
+//!
+//! Two runs do not write one part file: each locks the state file, which no
+//! other user can open. A lock on the part file itself says nothing.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +18,7 @@ use common::{Error, Kind, Result};
 use rustix::fs::FlockOperation;
 
 use super::deliver::hex;
-use super::names::{beside, local, part_name, rename_new};
+use super::names::{beside, is_taken, local, part_name, rename_new};
 use crate::policy::resume;
 
 /// Never a symlink, and not a pipe, which would block until it is read.
@@ -42,14 +45,22 @@ pub(super) fn permissions(meta: &Metadata) -> Permissions {
     Permissions::from_mode(meta.mode() & PERMISSIONS)
 }
 
-/// A part file that this process has locked.
+/// A part file whose state file this process has locked.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) name: PathBuf,
     pub(super) file: File,
-    /// The record that this process has read or written: nothing else under its
-    /// name is replaced or removed.
-    record: Mutex<Option<Id>>,
+    state: Mutex<Option<StateFile>>,
+}
+
+/// The state file that this process has read or written: nothing else under its
+/// name is replaced or removed.
+#[derive(Debug)]
+struct StateFile {
+    id: Id,
+    /// Holds the lock. Only this user can open a state file, so only a run of
+    /// this user can lock it; a part file may be readable by others.
+    lock: File,
 }
 
 /// What tells a file from others: device and inode, which a later file may get
@@ -64,43 +75,54 @@ impl Id {
     }
 }
 
-/// What stands under the name of a part file.
-enum Found {
-    /// Nothing did: it has been created.
-    Created(File),
-    Earlier(File),
-    /// Another process writes it.
+/// Whether this process may use a name for its part file.
+enum Claim {
+    /// The state file was there and is locked now.
+    Locked(StateFile),
+    /// Neither the part file nor its state file was there: the state file has
+    /// been created and locked.
+    Created(StateFile),
+    /// Another process writes the part file.
     Busy,
+    /// A file of another program has one of the two names.
+    Foreign,
 }
 
 impl Part {
     /// Opens the part file of `path`: the first of FILE.part, FILE.part.1 and so
     /// on that is free, or that an earlier run left. `None` if another process
-    /// writes it. It gets `mode` before its first byte.
-    pub(super) fn open(path: &Path, mode: Option<&Permissions>) -> Result<Option<Self>> {
+    /// writes it. It gets `mode` before its first byte; a new one gets a state
+    /// file with this `text` first.
+    pub(super) fn open(
+        path: &Path,
+        mode: Option<&Permissions>,
+        text: &str,
+    ) -> Result<Option<Self>> {
         let mode = mode.map(|mode| Permissions::from_mode(mode.mode() | OWN));
         for number in 0..NAMES_MAX {
             let name = part_name(path, number);
-            let (file, is_new) = match open(&name, mode.as_ref())? {
-                Found::Busy => return Ok(None),
-                Found::Created(file) => (file, true),
-                Found::Earlier(file) => (file, false),
+            let (state, file) = match claim(&name, text)? {
+                Claim::Busy => return Ok(None),
+                Claim::Foreign => continue,
+                Claim::Locked(state) => (state, Some(open(&name, mode.as_ref())?)),
+                Claim::Created(state) => match create(&name, mode.as_ref()) {
+                    Ok(file) => (state, file),
+                    Err(e) => {
+                        state.remove(&beside(&name, ".state"));
+                        return Err(local(&e, &name));
+                    }
+                },
             };
-            let state = read_state(&beside(&name, ".state"));
-            let is_ours = match &state {
-                Ok(Some(state)) => resume::is_state(&state.text),
-                // A part without a record is another program's.
-                Ok(None) => is_new,
-                Err(_) => false,
+            let Some(file) = file else {
+                // Another program has just taken the name.
+                state.remove(&beside(&name, ".state"));
+                continue;
             };
-            if is_new && !is_ours {
-                std::fs::remove_file(&name).map_err(|e| local(&e, &name))?;
-            }
-            let state = state?;
-            if is_ours {
-                let record = Mutex::new(state.map(|state| state.id));
-                return Ok(Some(Self { name, file, record }));
-            }
+            return Ok(Some(Self {
+                name,
+                file,
+                state: Mutex::new(Some(state)),
+            }));
         }
         Err(Error::new(Kind::System, "too many part files beside it")
             .with_subject(path.display().to_string()))
@@ -108,47 +130,40 @@ impl Part {
 
     /// The text of its record.
     pub(super) fn state(&self) -> Result<Option<String>> {
-        let state = read_state(&beside(&self.name, ".state"))?;
-        Ok(state.map(|state| state.text))
+        let path = beside(&self.name, ".state");
+        let Some(file) = open_existing(&path, OpenOptions::new().read(true))? else {
+            return Ok(None);
+        };
+        read_state(&file, &path).map(|state| Some(state.text))
     }
 
     /// Writes its record, at once or not at all.
     pub(super) fn write_state(&self, text: &str) -> Result<()> {
         let path = beside(&self.name, ".state");
-        let mut record = self.record();
-        if id_of(&path).is_some_and(|id| *record != Some(id)) {
+        let mut state = self.locked_state();
+        let own = state.as_ref().map(|state| state.id);
+        if id_of(&path).is_some_and(|id| own != Some(id)) {
             let message = "is not the record of this download";
             return Err(refused(&path, message));
         }
-        let (name, mut file) = temporary(&path)?;
-        let outcome = file.write_all(text.as_bytes()).and_then(|()| {
-            let meta = file.metadata()?;
-            match *record {
-                Some(_) => std::fs::rename(&name, &path)?,
-                None => rename_new(&name, &path)?,
-            }
-            *record = Some(Id::of(&meta));
-            Ok(())
-        });
-        outcome.map_err(|e| {
-            // The error is what there is to tell.
-            let _ = std::fs::remove_file(&name);
-            local(&e, &path)
-        })
+        let replace = |name: &Path| match own {
+            Some(_) => std::fs::rename(name, &path),
+            None => rename_new(name, &path),
+        };
+        let written = write_locked(&path, text, replace).map_err(|e| local(&e, &path))?;
+        *state = Some(written);
+        Ok(())
     }
 
     /// Removes its record.
     pub(super) fn forget_state(&self) {
-        let path = beside(&self.name, ".state");
-        if let Some(id) = self.record().take()
-            && id_of(&path) == Some(id)
-        {
-            let _ = std::fs::remove_file(path);
+        if let Some(state) = self.locked_state().take() {
+            state.remove(&beside(&self.name, ".state"));
         }
     }
 
-    fn record(&self) -> MutexGuard<'_, Option<Id>> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    fn locked_state(&self) -> MutexGuard<'_, Option<StateFile>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes it.
@@ -190,7 +205,7 @@ fn open_existing(name: &Path, options: &mut OpenOptions) -> Result<Option<File>>
 }
 
 /// Creates a file, unless its name is taken.
-fn create(name: &Path, mode: Option<&Permissions>) -> Result<Option<File>> {
+fn create(name: &Path, mode: Option<&Permissions>) -> io::Result<Option<File>> {
     let bits = mode.map_or(0o666, PermissionsExt::mode);
     let created = OpenOptions::new()
         .read(true)
@@ -201,89 +216,110 @@ fn create(name: &Path, mode: Option<&Permissions>) -> Result<Option<File>> {
     let file = match created {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(None),
-        Err(e) => return Err(local(&e, name)),
+        Err(e) => return Err(e),
     };
     // Bits that the umask has taken away.
     if let Some(mode) = mode {
-        let set = file.set_permissions(mode.clone());
-        set.map_err(|e| local(&e, name))?;
+        file.set_permissions(mode.clone())?;
     }
     Ok(Some(file))
 }
 
-/// Opens a part file for this process alone.
-fn open(name: &Path, mode: Option<&Permissions>) -> Result<Found> {
-    loop {
-        let created = create(name, mode)?;
-        let is_new = created.is_some();
-        let file = match created {
-            Some(file) => file,
-            None => match open_existing(name, OpenOptions::new().read(true).write(true))? {
-                Some(file) => file,
-                None => continue,
-            },
-        };
-        let meta = file.metadata().map_err(|e| local(&e, name))?;
-        // Not every file system has locks; only a held one is a reason.
-        let lock = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-        if meta.nlink() == 0 {
-            continue;
+impl StateFile {
+    /// Removes the file of this name, if it is this one.
+    fn remove(self, path: &Path) {
+        if id_of(path) == Some(self.id) {
+            let _ = std::fs::remove_file(path);
         }
-        check(&meta, name)?;
-        if lock == Err(rustix::io::Errno::WOULDBLOCK) && !is_locked_by_another_user(&meta) {
-            return Ok(Found::Busy);
-        }
-        // Between opening and locking, another process may have completed it
-        // and given it its name: then this is not the part file any more.
-        match std::fs::symlink_metadata(name) {
-            Ok(now) if (now.dev(), now.ino()) == (meta.dev(), meta.ino()) => {}
-            Ok(_) => continue,
-            Err(e) if e.kind() == ErrorKind::NotFound => continue,
-            Err(e) => return Err(local(&e, name)),
-        }
-        if is_new {
-            return Ok(Found::Created(file));
-        }
-        let mode = mode
-            .cloned()
-            .unwrap_or_else(|| Permissions::from_mode(meta.mode() & PERMISSIONS | OWN));
-        if meta.permissions() != mode {
-            let set = file.set_permissions(mode);
-            set.map_err(|e| local(&e, name))?;
-        }
-        return Ok(Found::Earlier(file));
+        // Not before: another run would lock what is about to be removed.
+        drop(self.lock);
     }
 }
 
-/// Whether the lock of a file of ours is held by another user: one who may read
-/// the file can lock it, but never writes a download to it.
-fn is_locked_by_another_user(meta: &Metadata) -> bool {
-    let Ok(locks) = std::fs::read_to_string("/proc/locks") else {
-        return false;
-    };
-    let own = rustix::process::geteuid().as_raw();
-    // "1: FLOCK  ADVISORY  WRITE 1234 08:01:12345 0 EOF"; the device's numbers
-    // are not those of stat everywhere.
-    let end = format!(":{}", meta.ino());
-    let mut holders = locks.lines().filter_map(|line| {
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [_, "FLOCK", _, _, holder, file, ..] = words[..] else {
-            return None;
+/// Locks the state file of a part file, or creates it if neither is there.
+fn claim(name: &Path, text: &str) -> Result<Claim> {
+    let path = beside(name, ".state");
+    loop {
+        let Some(file) = open_existing(&path, OpenOptions::new().read(true).write(true))? else {
+            // A part file without a record is another program's.
+            if is_taken(name) {
+                return Ok(Claim::Foreign);
+            }
+            match write_locked(&path, text, |temporary| rename_new(temporary, &path)) {
+                Ok(state) => return Ok(Claim::Created(state)),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
+                // What the user knows of is the part file.
+                Err(e) => return Err(local(&e, name)),
+            }
         };
-        file.ends_with(&end).then_some(holder)
-    });
-    let is_foreign = |holder: &str| {
-        // Processes of other users may be hidden; those of our own are not. A
-        // holder of another PID namespace has no number.
-        holder.parse::<u32>().is_ok_and(|pid| pid > 0)
-            && std::fs::metadata(format!("/proc/{holder}")).map_or(true, |meta| meta.uid() != own)
+        let state = read_state(&file, &path)?;
+        if !resume::is_state(&state.text) {
+            return Ok(Claim::Foreign);
+        }
+        if !lock(&file) {
+            return Ok(Claim::Busy);
+        }
+        // Before the lock, another run may have replaced or removed it.
+        if id_of(&path) == Some(state.id) {
+            let id = state.id;
+            return Ok(Claim::Locked(StateFile { id, lock: file }));
+        }
+    }
+}
+
+/// Locks a file; false if another process holds the lock. Not every file system
+/// has locks, and only a lock that is held is a reason to stop.
+fn lock(file: &File) -> bool {
+    let outcome = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive);
+    outcome != Err(rustix::io::Errno::WOULDBLOCK)
+}
+
+/// Writes a state file under another name, locks it, and gives it its name by
+/// `rename`, so that it is never there unlocked or in part.
+fn write_locked(
+    path: &Path,
+    text: &str,
+    rename: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<StateFile> {
+    let (name, mut lock_file) = temporary(path)?;
+    lock(&lock_file);
+    let outcome = lock_file
+        .write_all(text.as_bytes())
+        .and_then(|()| rename(&name))
+        .and_then(|()| lock_file.metadata());
+    match outcome {
+        Ok(meta) => Ok(StateFile {
+            id: Id::of(&meta),
+            lock: lock_file,
+        }),
+        Err(e) => {
+            // The error is what there is to tell.
+            let _ = std::fs::remove_file(&name);
+            Err(e)
+        }
+    }
+}
+
+/// Opens a part file whose state file is locked, or creates it.
+fn open(name: &Path, mode: Option<&Permissions>) -> Result<File> {
+    let (file, meta) = loop {
+        if let Some(file) = create(name, mode).map_err(|e| local(&e, name))? {
+            return Ok(file);
+        }
+        if let Some(file) = open_existing(name, OpenOptions::new().read(true).write(true))? {
+            let meta = file.metadata().map_err(|e| local(&e, name))?;
+            check(&meta, name)?;
+            break (file, meta);
+        }
     };
-    let mut found = false;
-    let all = holders.all(|holder| {
-        found = true;
-        is_foreign(holder)
-    });
-    found && all
+    let mode = mode
+        .cloned()
+        .unwrap_or_else(|| Permissions::from_mode(meta.mode() & PERMISSIONS | OWN));
+    if meta.permissions() != mode {
+        let set = file.set_permissions(mode);
+        set.map_err(|e| local(&e, name))?;
+    }
+    Ok(file)
 }
 
 /// A file under the name of a record.
@@ -293,11 +329,8 @@ struct State {
     id: Id,
 }
 
-/// What stands under the name of a record; `None` if nothing does.
-fn read_state(path: &Path) -> Result<Option<State>> {
-    let Some(file) = open_existing(path, OpenOptions::new().read(true))? else {
-        return Ok(None);
-    };
+/// Reads the file under the name of a record.
+fn read_state(file: &File, path: &Path) -> Result<State> {
     let meta = file.metadata().map_err(|e| local(&e, path))?;
     check(&meta, path)?;
     let mut text = Vec::new();
@@ -308,10 +341,10 @@ fn read_state(path: &Path) -> Result<Option<State>> {
     } else {
         text.len()
     });
-    Ok(Some(State {
+    Ok(State {
         text: String::from_utf8(text).unwrap_or_default(),
         id: Id::of(&meta),
-    }))
+    })
 }
 
 /// What has this name, be it a symlink.
@@ -322,12 +355,11 @@ fn id_of(path: &Path) -> Option<Id> {
 }
 
 /// Creates a file beside `path`, for this user alone.
-fn temporary(path: &Path) -> Result<(PathBuf, File)> {
+fn temporary(path: &Path) -> io::Result<(PathBuf, File)> {
     let mode = Permissions::from_mode(OWN);
     loop {
         let mut random = [0; 6];
-        getrandom::fill(&mut random)
-            .map_err(|e| Error::new(Kind::System, format!("no random name: {e}")))?;
+        getrandom::fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
         let name = beside(path, &format!(".{}", hex(&random)));
         if let Some(file) = create(&name, Some(&mode))? {
             return Ok((name, file));

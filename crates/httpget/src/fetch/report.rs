@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use common::{Error, Exit, Kind};
 
+use crate::http::charset::Encoding;
 use crate::http::head::Head;
 use crate::net::{Exchange, Failure};
 
@@ -109,11 +110,17 @@ pub(crate) struct Report {
     pub(crate) method: &'static str,
     /// The head of the last response.
     pub(crate) head: Option<Arc<Head>>,
+    /// The redirects that were followed, up to [`HOPS_MAX`] of them.
     pub(crate) redirects: Vec<Hop>,
+    /// How many redirects were followed.
+    pub(crate) redirect_count: u32,
     /// The last exchange.
     pub(crate) exchange: Exchange,
     /// The body, where it was kept in memory.
     pub(crate) body: Option<Vec<u8>>,
+    /// The declared charset of the body; `None` for UTF-8 and for bytes that are
+    /// still compressed.
+    pub(crate) charset: Option<&'static Encoding>,
     /// Whether that is the value a pointer named, which is JSON.
     pub(crate) pointed: bool,
     /// Where it was saved.
@@ -138,7 +145,22 @@ pub(crate) struct Report {
     pub(crate) status_fails: bool,
 }
 
+/// The most redirects that are recorded, and the most bytes of their URLs: with
+/// `--max-redirs -1` a server may send any number.
+const HOPS_MAX: usize = 1000;
+const HOPS_BYTES_MAX: usize = 4 << 20;
+
 impl Report {
+    /// Counts a redirect, and records it if there is room.
+    pub(crate) fn add_hop(&mut self, hop: Hop) {
+        self.redirect_count = self.redirect_count.saturating_add(1);
+        let size = |hop: &Hop| hop.url.len() + hop.location.len();
+        let bytes: usize = self.redirects.iter().map(size).sum();
+        if self.redirects.len() < HOPS_MAX && bytes + size(&hop) <= HOPS_BYTES_MAX {
+            self.redirects.push(hop);
+        }
+    }
+
     /// Its share of the exit status.
     pub(crate) fn exit(&self) -> Exit {
         let status = if self.status_fails {

@@ -99,7 +99,8 @@ impl Saver {
             let file = OpenOptions::new().write(true).open(&path);
             Output::Direct(file.map_err(|e| local(&e, &path))?)
         } else {
-            match Part::open(&path, mode.as_ref())? {
+            let nothing = resume::to_state(&Had::default(), url, None);
+            match Part::open(&path, mode.as_ref(), &nothing)? {
                 Some(part) => Output::Part(part),
                 None => return Ok(None),
             }
@@ -379,8 +380,10 @@ impl Saver {
             return Ok(());
         };
         if remove || self.had.bytes == 0 {
+            // The state file goes last, for it has the lock.
+            part.remove()?;
             part.forget_state();
-            return part.remove();
+            return Ok(());
         }
         // What is behind a gap must not look like content.
         let cut = part.file.set_len(self.had.bytes);
@@ -393,8 +396,8 @@ impl Saver {
         if self.length()? == 0
             && let Some(part) = self.part()
         {
-            part.forget_state();
             part.remove()?;
+            part.forget_state();
         }
         Ok(())
     }

@@ -176,9 +176,15 @@ mod tests {
             "Sunday, 06-Nov-94 08:49:37 GMT",
             "Sun Nov  6 08:49:37 1994",
             "Sun, 06-Nov-1994 8:49:37 UTC",
+            // The first of several counts.
+            "06 Nov 94 08:49:37 12 95",
+            "06 Nov 1994 08:49:37 1995",
         ] {
             assert_eq!(parse(text), Some(784_111_777), "{text}");
         }
+        // The last second of a day, and a leap second.
+        assert_eq!(parse("06 Nov 1994 23:59:59"), Some(784_166_399));
+        assert_eq!(parse("06 Nov 1994 23:59:60"), Some(784_166_400));
         assert_eq!(http(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(http(0), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(rfc3339(784_111_777), "1994-11-06T08:49:37Z");
@@ -191,6 +197,12 @@ mod tests {
             "0",
             "Sun, 31 Feb 1994 08:49:37 GMT",
             "Sun, 06 Nov 1994 25:00:00 GMT",
+            "Sun, 06 Nov 1994 24:00:00 GMT",
+            "Sun, 06 Nov 1994 23:60:00 GMT",
+            "Sun, 06 Nov 1994 23:59:61 GMT",
+            "Sun, 06 Nov 1994 23:59:59:00 GMT",
+            "Sun, 06 Nov 1994 23:59 GMT",
+            "Sun, 06 Nov 1994 023:59:59 GMT",
             "Sun, 06 Nov 1994",
             "06 1994 08:49:37",
         ] {

@@ -2,6 +2,7 @@
 //! functions: bytes in, values out, no I/O. Everything here reads what a
 //! stranger wrote, so everything here has a fuzz target or property tests.
 
+pub mod charset;
 pub mod chunked;
 pub mod coding;
 pub mod content_range;

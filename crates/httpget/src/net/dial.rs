@@ -82,12 +82,8 @@ impl Clock {
             let message = format!("{what} within {}", shown(self.allowed));
             return Error::new(Kind::Timeout, message);
         }
-        // What is left of it is an odd number.
-        let ms = self.allowed.as_secs_f64() * 1e3;
-        let step = if ms < 100.0 { 1.0 } else { 10.0 };
-        let time = Duration::from_secs_f64((ms / step).round() * step / 1e3);
-        let error = Error::new(Kind::Timeout, format!("{what} within {}", shown(time)));
-        error.hint("--max-time allows more")
+        // The time that is left of it by now would mean nothing to the user.
+        Error::new(Kind::Timeout, format!("{what} within --max-time"))
     }
 
     /// Errors of a timeout say whose it was.

@@ -139,7 +139,7 @@ fn receive(bytes: &[u8], step: usize, to_head: bool) -> (Option<Vec<u8>>, Option
         line: None,
     };
     exchange::begin(&ask, b"GET / HTTP/1.1\r\n\r\n");
-    let mut wire = Wire::new(Box::new(Says::new(bytes, step)), Made::default());
+    let mut wire = Wire::new(Box::new(Says::new(bytes, step)), Made::default(), None);
     let timeout = || NextTimeout {
         after: Timeout::NotHappening,
         reason: ureq::Timeout::Global,

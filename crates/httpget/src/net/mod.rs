@@ -290,7 +290,7 @@ impl Connector for Chain {
             .0
             .dial(secure, host, port, proxy.as_deref(), limit)
             .map_err(wire::fail)?;
-        Ok(Some(Wire::new(stream, made)))
+        Ok(Some(Wire::new(stream, made, zone)))
     }
 }
 

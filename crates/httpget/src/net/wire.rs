@@ -73,6 +73,8 @@ pub(crate) struct Wire {
     /// been handed over.
     broken: Option<Error>,
     made: Made,
+    /// The zone of the peer's IPv6 address, which ureq's pool knows nothing of.
+    zone: Option<String>,
     used: bool,
     /// Where others may end what it is busy with.
     line: Option<Arc<Line>>,
@@ -82,7 +84,7 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: Box<dyn Stream>, made: Made) -> Self {
+    pub(crate) fn new(stream: Box<dyn Stream>, made: Made, zone: Option<String>) -> Self {
         Self {
             stream,
             buffers: LazyBuffers::new(INPUT, OUTPUT),
@@ -91,6 +93,7 @@ impl Wire {
             searched: 0,
             broken: None,
             made,
+            zone,
             used: false,
             line: None,
             parked: false,
@@ -365,7 +368,12 @@ impl Transport for Wire {
             line.free();
         }
         // Bytes behind the body were not asked for; who knows what they are.
-        self.raw.is_empty() && (!parked || self.stream.is_idle())
+        if !self.raw.is_empty() {
+            return false;
+        }
+        // The same address in another zone is another host.
+        let is_of_zone = exchange::with(|exchange| exchange.zone == self.zone);
+        !parked || (is_of_zone && self.stream.is_idle())
     }
 
     /// ureq asks only to refuse plain connections to https; the dialer has
@@ -414,4 +422,39 @@ fn lost(error: &io::Error, timeout: NextTimeout) -> ureq::Error {
         return cut("cut short: the TLS connection ended without close_notify");
     }
     fail(Failure::cut(Error::network(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Ask;
+    use crate::net::stream::Plain;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_connection_serves_its_own_zone_only() {
+        let (socket, _peer) = UnixStream::pair().unwrap();
+        let zone = |zone: &'static str| {
+            let ask = Ask {
+                head: false,
+                url: "http://[fe80::1]/",
+                zone: Some(zone),
+                headers: &[],
+                proxy: None,
+                absolute: None,
+                had: 0,
+                deadline: None,
+                line: None,
+            };
+            exchange::begin(&ask, b"");
+        };
+        zone("eth0");
+        let stream = Box::new(Plain::new(socket));
+        let mut wire = Wire::new(stream, Made::default(), Some("eth0".to_owned()));
+        // Put by, and taken out again.
+        assert!(wire.is_open());
+        assert!(wire.is_open());
+        zone("eth1");
+        assert!(!wire.is_open());
+    }
 }

@@ -1,5 +1,6 @@
 //! The JSON record of a URL.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use base64::engine::general_purpose::STANDARD;
@@ -7,9 +8,9 @@ use common::json::ms;
 use serde::Serialize;
 
 use crate::fetch::{Report, Trouble};
-use crate::http::date;
 use crate::http::head::Head;
 use crate::http::media::{self, Class};
+use crate::http::{charset, date};
 use crate::json::text;
 
 /// The keys in front of the body.
@@ -57,8 +58,8 @@ struct After<'a> {
 enum Body<'a> {
     Absent,
     /// The value itself.
-    Json(&'a str),
-    Text(&'a str),
+    Json(Cow<'a, str>),
+    Text(Cow<'a, str>),
     Base64(&'a [u8]),
 }
 
@@ -100,7 +101,7 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     };
     out.write_all(b",\"body\":")?;
     match text {
-        Some(Body::Json(document)) => text::write_compact(document, out)?,
+        Some(Body::Json(document)) => text::write_compact(&document, out)?,
         Some(Body::Text(text)) => common::json::write_line(NoLineEnd(&mut *out), &text)?,
         _ => out.write_all(b"null")?,
     }
@@ -216,13 +217,27 @@ fn body(report: &Report) -> Body<'_> {
     } else {
         media::class(media_type)
     };
-    let Ok(string) = std::str::from_utf8(bytes) else {
+    let decoded = match report.charset {
+        Some(charset) => charset::decode(charset, bytes),
+        None => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+    };
+    let Some(string) = decoded else {
         return Body::Base64(bytes);
     };
-    let document = string.trim_start_matches('\u{feff}');
-    match class {
-        Class::Json if text::is_valid(document) => Body::Json(document),
-        Class::Other if media::looks_binary(bytes) => Body::Base64(bytes),
-        _ => Body::Text(string),
+    let is_json = class == Class::Json;
+    if is_json && text::is_valid(without_mark(&string)) {
+        Body::Json(match string {
+            Cow::Borrowed(string) => Cow::Borrowed(without_mark(string)),
+            Cow::Owned(string) => Cow::Owned(without_mark(&string).to_owned()),
+        })
+    } else if class == Class::Other && media::looks_binary(string.as_bytes()) {
+        Body::Base64(bytes)
+    } else {
+        Body::Text(string)
     }
+}
+
+/// JSON text without a byte order mark, which some programs write.
+fn without_mark(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}')
 }

@@ -224,7 +224,7 @@ fn value(name: &str, report: &Report) -> Value {
         "num_certs" => json!(made.facts.as_ref().map_or(0, |facts| facts.chain.len())),
         "num_connects" => json!(report.connects),
         "num_headers" => json!(head.map_or(0, |head| head.headers.len())),
-        "num_redirects" => json!(report.redirects.len()),
+        "num_redirects" => json!(report.redirect_count),
         "num_retries" => json!(report.retries),
         "redirect_url" => {
             let location = head

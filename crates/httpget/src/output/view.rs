@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use common::{Error, Kind, Result};
 
+use crate::http::charset::{self, Decoder, Encoding};
 use crate::http::media::{self, Class};
 use crate::json::pretty::Pretty;
 
@@ -23,9 +24,10 @@ const STEP: usize = 4 * 1024;
 pub(crate) type Show<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
 
 /// A body on its way to a terminal.
-#[derive(Debug)]
 pub(crate) struct View {
     class: Class,
+    /// Decodes the declared charset; `None` for UTF-8.
+    decoder: Option<Decoder>,
     printer: Pretty,
     /// The start of a character whose rest has not come.
     partial: Vec<u8>,
@@ -46,11 +48,27 @@ pub(crate) struct View {
     begun: bool,
 }
 
+/// Without the decoder, which has no form of its own.
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View")
+            .field("class", &self.class)
+            .finish_non_exhaustive()
+    }
+}
+
 impl View {
-    /// A view of a body of this class; `coded` says that it is compressed.
-    pub(crate) fn new(class: Class, color: bool, coded: bool) -> Self {
+    /// A view of a body of this class in a declared `charset`; `coded` says that
+    /// it is compressed.
+    pub(crate) fn new(
+        class: Class,
+        charset: Option<&'static Encoding>,
+        color: bool,
+        coded: bool,
+    ) -> Self {
         Self {
             class,
+            decoder: charset.map(Encoding::new_decoder),
             printer: Pretty::new(color),
             partial: Vec::new(),
             held: String::new(),
@@ -70,7 +88,24 @@ impl View {
 
     /// Takes a piece and shows as much as can be shown already.
     pub(crate) fn take(&mut self, piece: &[u8], show: Show<'_>) -> Result<()> {
-        if !self.sniffed {
+        let Some(mut decoder) = self.decoder.take() else {
+            return self.take_utf8(piece, show);
+        };
+        let mut outcome = Ok(());
+        for step in piece.chunks(STEP) {
+            let text = charset::decode_piece(&mut decoder, step, false);
+            outcome = self.take_utf8(text.as_bytes(), show);
+            if outcome.is_err() {
+                break;
+            }
+        }
+        self.decoder = Some(decoder);
+        outcome
+    }
+
+    /// Takes a piece that is UTF-8, as far as it is text.
+    fn take_utf8(&mut self, piece: &[u8], show: Show<'_>) -> Result<()> {
+        if !self.sniffed && !piece.is_empty() {
             self.sniffed = true;
             if media::looks_binary(&piece[..piece.len().min(1024)]) {
                 return Err(Error::new(
@@ -95,6 +130,10 @@ impl View {
 
     /// Shows what is left at the end.
     pub(crate) fn finish(&mut self, show: Show<'_>) -> Result<()> {
+        if let Some(mut decoder) = self.decoder.take() {
+            let text = charset::decode_piece(&mut decoder, b"", true);
+            self.take_utf8(text.as_bytes(), show)?;
+        }
         let partial = std::mem::take(&mut self.partial);
         self.render(&partial, show)?;
         if self.class != Class::Json {
@@ -189,7 +228,7 @@ mod tests {
     use super::*;
 
     fn view(class: Class, pieces: &[&[u8]]) -> Result<String> {
-        let mut view = View::new(class, false, false);
+        let mut view = View::new(class, None, false, false);
         let mut all = Vec::new();
         let mut show = |bytes: &[u8]| {
             all.extend_from_slice(bytes);
@@ -224,7 +263,7 @@ mod tests {
 
     #[test]
     fn values_of_a_stream_appear_as_they_come() {
-        let mut view = View::new(Class::Json, false, false);
+        let mut view = View::new(Class::Json, None, false, false);
         let mut take = |piece: &[u8]| {
             let mut shown = Vec::new();
             view.take(piece, &mut |bytes: &[u8]| {
@@ -241,6 +280,36 @@ mod tests {
         assert_eq!(take(b"2\n"), "12\n");
         assert_eq!(take(b"junk\n"), "junk\n");
         assert_eq!(take(b"{\"a\":1}\n"), "{\"a\":1}\n");
+    }
+
+    #[test]
+    fn declared_charsets_are_decoded() {
+        let shown = |label: &str, class, pieces: &[&[u8]]| -> Result<String> {
+            let charset = Encoding::for_label(label.as_bytes());
+            let mut view = View::new(class, charset, false, false);
+            let mut all = Vec::new();
+            let mut show = |bytes: &[u8]| {
+                all.extend_from_slice(bytes);
+                Ok(())
+            };
+            for piece in pieces {
+                view.take(piece, &mut show)?;
+            }
+            view.finish(&mut show)?;
+            Ok(String::from_utf8(all).unwrap())
+        };
+        let text = |label: &str, pieces: &[&[u8]]| shown(label, Class::Text, pieces).unwrap();
+        assert_eq!(
+            text("iso-8859-1", &[b"caf\xe9\x1b[2J\r\n"]),
+            "café\\x1b[2J\n"
+        );
+        assert_eq!(text("shift_jis", &[b"\x93", b"\xfa\x96\x7b"]), "日本");
+        assert_eq!(text("shift_jis", &[b"a\x93"]), "a\u{fffd}");
+        assert_eq!(text("utf-16", &[b"\xff", b"\xfea\0.\x20"]), "a\\u{202e}");
+        let json = shown("iso-8859-1", Class::Json, &[b"[\"\xe9\"]"]).unwrap();
+        assert_eq!(json, "[\n  \"é\"\n]\n");
+        let error = shown("iso-8859-1", Class::Text, &[b"\x89PNG\0"]).unwrap_err();
+        assert_eq!(error.exit(), common::Exit::Fault);
     }
 
     #[test]

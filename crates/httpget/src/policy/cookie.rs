@@ -524,6 +524,68 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_the_file() {
+        let list = |domain: &str| Some(is_public(LIST, domain));
+        for (url, set, known, line) in [
+            (
+                "http://x.com/d/p",
+                "n=v",
+                true,
+                "x.com\tFALSE\t/d\tFALSE\t0\tn\tv",
+            ),
+            (
+                "https://x.com/",
+                "n=v; HttpOnly; Secure",
+                true,
+                "#HttpOnly_x.com\tFALSE\t/\tTRUE\t0\tn\tv",
+            ),
+            (
+                "http://x.com/",
+                "n=v; httponly",
+                true,
+                "#HttpOnly_x.com\tFALSE\t/\tFALSE\t0\tn\tv",
+            ),
+            // A domain that is the host's own, and is or may be public.
+            (
+                "http://x.com/",
+                "n=v; Domain=x.com",
+                true,
+                ".x.com\tTRUE\t/\tFALSE\t0\tn\tv",
+            ),
+            (
+                "http://com/",
+                "n=v; Domain=com",
+                true,
+                "com\tFALSE\t/\tFALSE\t0\tn\tv",
+            ),
+            (
+                "http://x.com/",
+                "n=v; Domain=x.com",
+                false,
+                "x.com\tFALSE\t/\tFALSE\t0\tn\tv",
+            ),
+            (
+                "http://10.0.0.1/",
+                "n=v; Domain=10.0.0.1",
+                true,
+                "10.0.0.1\tFALSE\t/\tFALSE\t0\tn\tv",
+            ),
+            (
+                "http://x.com/",
+                "n=v; Max-Age=9",
+                true,
+                "x.com\tFALSE\t/\tFALSE\t1009\tn\tv",
+            ),
+        ] {
+            let mut jar = Jar::default();
+            let is_public = |domain: &str| list(domain).filter(|_| known);
+            jar.set(set, &Url::parse(url).unwrap(), 1000, &is_public);
+            let text = format!("# Netscape HTTP Cookie File\n\n{line}\n");
+            assert_eq!(jar.write(1000), text, "{url} {set}");
+        }
+    }
+
+    #[test]
     fn without_a_list_domains_are_narrowed() {
         let mut jar = Jar::default();
         let url = |text: &str| Url::parse(text).unwrap();
@@ -539,6 +601,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(line("x.com\tTRUE\t/\n"), 1);
+        assert_eq!(line("# c\n\nh\tFALSE\t/\tFALSE\tsoon\tn\tv\n"), 3);
         assert_eq!(line(&format!("\n{}", "x".repeat(70_000))), 2);
         // A time beyond what can be counted is that of one cookie only.
         let far = "h\tFALSE\t/\tFALSE\t99999999999999999999\tfar\tv\n\

@@ -346,6 +346,20 @@ mod tests {
         ] {
             assert_eq!(tag.judge(&head(text)), verdict, "{text}");
         }
+        // A strong date need not be repeated, but must not differ.
+        let dated = Had {
+            validator: Some(Validator::Date("x".into())),
+            ..had(None, Some(10))
+        };
+        for (repeated, verdict) in [
+            ("", Continue),
+            ("\r\nLast-Modified: x", Continue),
+            ("\r\nLast-Modified: y", Again),
+            ("\r\nETag: \"1\"", Continue),
+        ] {
+            let text = format!("206 P\r\nContent-Range: bytes 5-9/10{repeated}");
+            assert_eq!(dated.judge(&head(&text)), verdict, "{repeated}");
+        }
         let exact = Had {
             exact: true,
             ..had(None, None)
@@ -380,6 +394,11 @@ mod tests {
                 Continue,
             ),
             (Some(Validator::WeakDate("x".into())), "", Again),
+            (
+                Some(Validator::WeakDate("x".into())),
+                "\r\nLast-Modified: y",
+                Again,
+            ),
         ] {
             let weak = Had {
                 bytes: 100_000,

@@ -1,0 +1,98 @@
+//! The charset that a Content-Type declares, by the labels and decoders of the
+//! WHATWG Encoding Standard, as browsers read them.
+//!
+//! Only text that is shown or becomes a JSON string is decoded; a body that is
+//! piped or saved keeps its bytes. UTF-8 needs no decoder here: what renders
+//! text takes it as it is, and shows each invalid byte.
+
+use std::borrow::Cow;
+
+pub use encoding_rs::{Decoder, Encoding};
+
+use super::disposition::parameters;
+
+/// Returns the encoding that a Content-Type value declares; `None` for UTF-8,
+/// for an unknown label, and if there is no charset.
+pub fn declared(content_type: Option<&str>) -> Option<&'static Encoding> {
+    let (_, label) = parameters(content_type?)
+        .into_iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("charset"))?;
+    // `for_label` alone would map unsafe charsets to a decoder that fails.
+    let encoding = Encoding::for_label_no_replacement(label.as_bytes())?;
+    (encoding != encoding_rs::UTF_8).then_some(encoding)
+}
+
+/// Decodes a whole body; a byte order mark outranks the declaration. `None` if
+/// the body is not valid in its encoding.
+pub fn decode<'a>(encoding: &'static Encoding, bytes: &'a [u8]) -> Option<Cow<'a, str>> {
+    let (text, _, has_errors) = encoding.decode(bytes);
+    (!has_errors).then_some(text)
+}
+
+/// Decodes the next piece of a body into UTF-8; U+FFFD stands for each invalid
+/// sequence. `last` says that no other piece follows.
+pub fn decode_piece(decoder: &mut Decoder, bytes: &[u8], last: bool) -> String {
+    let length = decoder.max_utf8_buffer_length(bytes.len());
+    let mut text = String::with_capacity(length.unwrap_or(bytes.len()));
+    // The capacity is the decoder's own bound, so all bytes are used.
+    let _ = decoder.decode_to_string(bytes, &mut text, last);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn labels_are_those_of_the_web() {
+        for (value, name) in [
+            ("text/html; charset=ISO-8859-1", Some("windows-1252")),
+            ("text/html;charset=\"Shift_JIS\"", Some("Shift_JIS")),
+            ("text/plain; format=flowed; CHARSET=koi8-r", Some("KOI8-R")),
+            ("application/json; charset=utf-16", Some("UTF-16LE")),
+            ("text/plain; charset=utf-8", None),
+            ("text/plain; charset=UTF8", None),
+            ("text/plain; charset=no-such", None),
+            ("text/plain; charset=iso-2022-kr", None),
+            ("text/plain; charset=", None),
+            ("text/plain", None),
+        ] {
+            assert_eq!(declared(Some(value)).map(Encoding::name), name, "{value}");
+        }
+        assert_eq!(declared(None), None);
+    }
+
+    #[test]
+    fn a_body_is_valid_in_its_charset_or_is_not_text() {
+        let of = |label: &str, bytes: &[u8]| {
+            let encoding = Encoding::for_label(label.as_bytes()).unwrap();
+            decode(encoding, bytes).map(Cow::into_owned)
+        };
+        assert_eq!(of("iso-8859-1", b"caf\xe9").as_deref(), Some("café"));
+        assert_eq!(
+            of("shift_jis", b"\x93\xfa\x96\x7b").as_deref(),
+            Some("日本")
+        );
+        assert_eq!(of("shift_jis", b"\x93"), None);
+        assert_eq!(of("utf-16", b"\xfe\xff\0a").as_deref(), Some("a"));
+        // A byte order mark outranks the declaration.
+        let marked = "\u{feff}é".as_bytes();
+        assert_eq!(of("iso-8859-1", marked).as_deref(), Some("é"));
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_decode_to_the_same_text(bytes: Vec<u8>, step in 1..9_usize, pick in 0..4_usize) {
+            let label = ["shift_jis", "utf-16", "gb18030", "iso-2022-jp"][pick];
+            let encoding = Encoding::for_label(label.as_bytes()).unwrap();
+            let mut decoder = encoding.new_decoder();
+            let mut text: String = bytes
+                .chunks(step)
+                .map(|piece| decode_piece(&mut decoder, piece, false))
+                .collect();
+            text += &decode_piece(&mut decoder, b"", true);
+            prop_assert_eq!(text, encoding.decode(&bytes).0);
+        }
+    }
+}
