@@ -249,17 +249,18 @@ fn a_line_without_end_does_not_hold_the_others() {
             let head = "HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n";
             let reply = Reply::raw(head).then(vec![b'x'; (1 << 20) + 1]);
             let drip = |reply: Reply, _| reply.then("x").pause(Duration::from_millis(200));
-            (0..300).fold(reply, drip).wait(&gate).close()
+            (0..3000).fold(reply, drip).wait(&gate).close()
         })
     };
     let running = httpget()
         .args([
             "-Z",
             "--stall-timeout",
-            "2",
+            "5",
             &server.url("/drip"),
             &server.url("/good"),
         ])
+        .timeout(Duration::from_secs(60))
         .spawn();
     while running.stdout_so_far().len() < (1 << 20) {
         assert!(running.is_running());
@@ -275,6 +276,18 @@ fn a_line_without_end_does_not_hold_the_others() {
         "{}",
         out.stderr_str()
     );
+}
+
+#[test]
+fn a_body_of_which_nothing_came_leaves_no_file() {
+    let head = "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 400000\r\n\r\n";
+    let server = crate::kit::always(Reply::raw(head).close());
+    let dir = tempfile::tempdir().unwrap();
+    let url = server.url("/");
+    saving(dir.path()).arg(&url).run().code(3).stderr(&format!(
+        "httpget: {url}: the body was cut short: 0 of 400000 bytes came\n"
+    ));
+    assert_eq!(files(dir.path()), [""; 0]);
 }
 
 #[test]
