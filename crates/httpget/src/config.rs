@@ -9,55 +9,55 @@ use std::time::Duration;
 use common::{Error, Io, Kind, Result};
 
 use crate::cli::{Cli, OutputArgs, RequestArgs, SavingArgs};
-use crate::fetch::Limits;
 use crate::files;
 use crate::http::date::{self, Seconds};
 use crate::json::pointer::{self, Pointer};
-use crate::net::{DialOptions, Dialer, Silence, Tls, TlsOptions};
-use crate::output::template::Template;
+use crate::net::{DialOptions, Dialer, StallPolicy, TlsConnector, TlsOptions};
+use crate::output::write_out::WriteOut;
 use crate::policy::cookie::{CookieFile, ReadError};
+use crate::policy::limits::Limits;
 use crate::policy::netrc::Netrc;
 use crate::policy::proxy::{self, NoProxy, Proxies, Proxy};
-use crate::policy::request::{self, Edit};
+use crate::policy::request::{self, HeaderEdit};
+use crate::policy::request_url;
 use crate::policy::retry;
 use crate::policy::route::Routes;
-use crate::policy::target;
 
 /// Where a download is to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
     /// At the start.
-    Zero,
+    Beginning,
     /// Where an earlier one stopped.
-    Earlier,
+    Resume,
     /// At this byte.
-    At(u64),
+    Offset(u64),
 }
 
 /// The age a body is wanted of (`-z`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Condition {
+pub(crate) enum TimeCondition {
     /// Later than this.
-    After(Seconds),
+    ModifiedAfter(Seconds),
     /// At the latest this.
-    Until(Seconds),
+    NotModifiedAfter(Seconds),
 }
 
-impl Condition {
+impl TimeCondition {
     /// Whether a body of that age is wanted; equal is not newer, and old
     /// enough.
-    pub(crate) fn admits(self, modified: Seconds) -> bool {
+    pub(crate) fn accepts(self, modified: Seconds) -> bool {
         match self {
-            Self::After(at) => modified > at,
-            Self::Until(at) => modified <= at,
+            Self::ModifiedAfter(at) => modified > at,
+            Self::NotModifiedAfter(at) => modified <= at,
         }
     }
 
     /// The header that says so.
     fn header(self) -> (&'static str, String) {
         match self {
-            Self::After(at) => ("If-Modified-Since", date::http(at)),
-            Self::Until(at) => ("If-Unmodified-Since", date::http(at)),
+            Self::ModifiedAfter(at) => ("If-Modified-Since", date::format_http(at)),
+            Self::NotModifiedAfter(at) => ("If-Unmodified-Since", date::format_http(at)),
         }
     }
 }
@@ -68,19 +68,19 @@ pub(crate) struct Config {
     pub(crate) request: RequestArgs,
     pub(crate) saving: SavingArgs,
     pub(crate) output: OutputArgs,
-    pub(crate) edits: Vec<Edit>,
+    pub(crate) edits: Vec<HeaderEdit>,
     pub(crate) user_agent: String,
     /// Of `-u`; without a password, it is asked for.
-    pub(crate) user: Option<target::User>,
+    pub(crate) user: Option<request_url::User>,
     pub(crate) bearer: Option<String>,
     pub(crate) netrc: Netrc,
     /// `-b NAME=VALUE`.
     pub(crate) cookies: Option<String>,
     /// If-Modified-Since and the like.
-    pub(crate) conditions: Vec<(&'static str, String)>,
+    pub(crate) conditional_headers: Vec<(&'static str, String)>,
     /// What `-z` says.
-    pub(crate) condition: Option<Condition>,
-    pub(crate) write_out: Option<Template>,
+    pub(crate) time_condition: Option<TimeCondition>,
+    pub(crate) write_out: Option<WriteOut>,
     /// Further pages to follow.
     pub(crate) next: u32,
     pub(crate) proxies: Proxies,
@@ -90,9 +90,9 @@ pub(crate) struct Config {
     /// By the number of the URL, in lower case.
     pub(crate) sha256: Vec<String>,
     pub(crate) pointer: Option<Pointer>,
-    pub(crate) retry: retry::Rules,
+    pub(crate) retry: retry::RetryPolicy,
     pub(crate) limits: Limits,
-    pub(crate) stall: Silence,
+    pub(crate) stall: StallPolicy,
     pub(crate) max_time: Option<Duration>,
     /// Whether several transfers run side by side (`-Z`).
     pub(crate) parallel: bool,
@@ -111,28 +111,28 @@ impl Config {
         let mut edits = Vec::new();
         for text in &cli.request.headers {
             match text.strip_prefix('@') {
-                Some(file) => edits.extend(headers_of(Path::new(file))?),
+                Some(file) => edits.extend(read_headers(Path::new(file))?),
                 None => edits.push(request::parse(text).map_err(|e| usage("--header", &e))?),
             }
         }
         let start = match cli.saving.continue_at.as_deref() {
-            None => Start::Zero,
-            Some("-") => Start::Earlier,
-            Some(text) => Start::At(
+            None => Start::Beginning,
+            Some("-") => Start::Resume,
+            Some(text) => Start::Offset(
                 text.parse()
                     .map_err(|_| usage("--continue-at", "use '-' or a number of bytes"))?,
             ),
         };
-        go_together(cli, io, start)?;
-        one_line("--user-agent", cli.request.user_agent.as_deref())?;
-        one_line("--referer", cli.request.referer.as_deref())?;
+        check_conflicts(cli, io, start)?;
+        check_header_value("--user-agent", cli.request.user_agent.as_deref())?;
+        check_header_value("--referer", cli.request.referer.as_deref())?;
         for cookie in &cli.request.cookie {
-            one_line("--cookie", Some(cookie))?;
+            check_header_value("--cookie", Some(cookie))?;
         }
         let pointer = cli.output.pointer.as_deref().map(pointer::parse);
-        let slow = slow(cli.network.speed_limit, cli.network.speed_time);
+        let slow = speed_limit(cli.network.speed_limit, cli.network.speed_time);
         let timeouts = &cli.network;
-        let condition = condition(&cli.request)?;
+        let time_condition = time_condition(&cli.request)?;
         Ok(Self {
             request: cli.request.clone(),
             saving: cli.saving.clone(),
@@ -148,12 +148,22 @@ impl Config {
                     .map_or((text, None), |(user, password)| (user, Some(password)));
                 (user.to_owned(), password.map(str::to_owned))
             }),
-            bearer: cli.request.bearer_file.as_deref().map(bearer).transpose()?,
-            netrc: netrc(&cli.request, io)?,
-            cookies: cookies(&cli.request.cookie),
-            conditions: conditions(&cli.request, condition)?,
-            condition,
-            write_out: cli.output.write_out.as_deref().map(template).transpose()?,
+            bearer: cli
+                .request
+                .bearer_file
+                .as_deref()
+                .map(read_bearer_token)
+                .transpose()?,
+            netrc: load_netrc(&cli.request, io)?,
+            cookies: cookie_header(&cli.request.cookie),
+            conditional_headers: conditional_headers(&cli.request, time_condition)?,
+            time_condition,
+            write_out: cli
+                .output
+                .write_out
+                .as_deref()
+                .map(load_write_out)
+                .transpose()?,
             next: cli.many.next,
             proxies: proxies(cli, io)?,
             start,
@@ -162,22 +172,22 @@ impl Config {
                 .saving
                 .sha256
                 .iter()
-                .map(|text| digest(text))
+                .map(|text| parse_digest(text))
                 .collect::<Result<_>>()?,
             pointer: pointer.transpose().map_err(|e| usage("--pointer", &e))?,
-            retry: retry::Rules {
-                count: cli.saving.retry,
+            retry: retry::RetryPolicy {
+                max_retries: cli.saving.retry,
                 delay: cli.saving.retry_delay,
                 max_time: cli.saving.retry_max_time,
-                refused: cli.saving.retry_connrefused,
-                all: cli.saving.retry_all_errors,
+                retry_refused: cli.saving.retry_connrefused,
+                retry_all: cli.saving.retry_all_errors,
             },
             limits: Limits {
-                max: cli.saving.max_filesize,
-                rate: cli.saving.limit_rate.filter(|&rate| rate > 0),
-                slow,
+                max_bytes: cli.saving.max_filesize,
+                max_rate: cli.saving.limit_rate.filter(|&rate| rate > 0),
+                min_speed: slow,
             },
-            stall: silence(timeouts.stall_timeout, slow),
+            stall: stall_policy(timeouts.stall_timeout, slow),
             max_time: timeouts.max_time.filter(|time| !time.is_zero()),
             parallel: cli.many.parallel,
             json: io.json,
@@ -197,7 +207,7 @@ impl Config {
 }
 
 /// Refuses the value of a header that would be several.
-fn one_line(option: &str, value: Option<&str>) -> Result<()> {
+fn check_header_value(option: &str, value: Option<&str>) -> Result<()> {
     if value.is_some_and(|value| value.contains(['\r', '\n', '\0'])) {
         return Err(usage(option, "a value with a line break cannot be sent"));
     }
@@ -205,7 +215,7 @@ fn one_line(option: &str, value: Option<&str>) -> Result<()> {
 }
 
 /// Refuses options that contradict each other.
-fn go_together(cli: &Cli, io: &Io, start: Start) -> Result<()> {
+fn check_conflicts(cli: &Cli, io: &Io, start: Start) -> Result<()> {
     if let Some(range) = &cli.request.range
         && !request::is_range(range)
     {
@@ -224,7 +234,7 @@ fn go_together(cli: &Cli, io: &Io, start: Start) -> Result<()> {
             return Err(usage(option, "does not go with --json"));
         }
     }
-    if start != Start::Zero {
+    if start != Start::Beginning {
         let with = [
             ("--range", cli.request.range.is_some()),
             ("--head", cli.request.head),
@@ -263,7 +273,7 @@ pub(crate) fn dialer(cli: &Cli, config: &Config) -> Result<Dialer> {
     if tls13_only && tls12_only {
         return Err(usage("--tls-max", "1.2 does not go with --tlsv1.3"));
     }
-    let tls = Tls::new(TlsOptions {
+    let tls = TlsConnector::new(TlsOptions {
         ca_files: cli.tls.cacert.clone(),
         ca_dir: cli.tls.capath.clone(),
         insecure: cli.tls.insecure,
@@ -302,7 +312,7 @@ fn split_user(text: &str) -> (String, String) {
     (user.to_owned(), password.to_owned())
 }
 
-fn digest(text: &str) -> Result<String> {
+fn parse_digest(text: &str) -> Result<String> {
     let text = text.trim().to_ascii_lowercase();
     if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(usage("--sha256", "a digest has 64 hexadecimal digits"));
@@ -311,7 +321,7 @@ fn digest(text: &str) -> Result<String> {
 }
 
 /// `-Y` without `-y` is for 30 s, `-y` without `-Y` for one byte a second.
-fn slow(limit: Option<u64>, time: Option<Duration>) -> Option<(u64, Duration)> {
+fn speed_limit(limit: Option<u64>, time: Option<Duration>) -> Option<(u64, Duration)> {
     match (limit, time) {
         (None, None) | (Some(0), _) => None,
         (limit, time) => Some((limit.unwrap_or(1), time.unwrap_or(Duration::from_secs(30)))),
@@ -319,20 +329,20 @@ fn slow(limit: Option<u64>, time: Option<Duration>) -> Option<(u64, Duration)> {
 }
 
 /// A server that says nothing is slower than anything.
-fn silence(stall: Duration, slow: Option<(u64, Duration)>) -> Silence {
+fn stall_policy(stall: Duration, slow: Option<(u64, Duration)>) -> StallPolicy {
     match slow {
-        Some((least, time)) if time < stall => Silence {
-            time,
-            least: Some(least),
+        Some((least, time)) if time < stall => StallPolicy {
+            timeout: time,
+            min_speed: Some(least),
         },
-        _ => Silence {
-            time: stall,
-            least: None,
+        _ => StallPolicy {
+            timeout: stall,
+            min_speed: None,
         },
     }
 }
 
-fn bearer(file: &Path) -> Result<String> {
+fn read_bearer_token(file: &Path) -> Result<String> {
     let token = files::read_text(file)?.trim().to_owned();
     if token.is_empty() || token.contains(char::is_control) {
         return Err(
@@ -342,7 +352,7 @@ fn bearer(file: &Path) -> Result<String> {
     Ok(token)
 }
 
-fn netrc(request: &RequestArgs, io: &Io) -> Result<Netrc> {
+fn load_netrc(request: &RequestArgs, io: &Io) -> Result<Netrc> {
     let path = match (&request.netrc_file, request.netrc) {
         (Some(path), _) => path.clone(),
         (None, true) => match io.env("HOME") {
@@ -355,7 +365,7 @@ fn netrc(request: &RequestArgs, io: &Io) -> Result<Netrc> {
 }
 
 /// The cookies among the values of `-b`; the others are files.
-fn cookies(values: &[String]) -> Option<String> {
+fn cookie_header(values: &[String]) -> Option<String> {
     let given: Vec<&str> = values
         .iter()
         .map(String::as_str)
@@ -366,7 +376,7 @@ fn cookies(values: &[String]) -> Option<String> {
 
 /// The cookies to begin with, if cookies are to be kept at all. `warn` is told
 /// of a file that does not exist.
-pub(crate) fn cookie_file(
+pub(crate) fn load_cookies(
     request: &RequestArgs,
     warn: impl Fn(&str),
 ) -> Result<Option<CookieFile>> {
@@ -402,7 +412,7 @@ pub(crate) fn cookie_file(
     Ok(Some(found))
 }
 
-fn condition(request: &RequestArgs) -> Result<Option<Condition>> {
+fn time_condition(request: &RequestArgs) -> Result<Option<TimeCondition>> {
     let Some(text) = &request.time_cond else {
         return Ok(None);
     };
@@ -416,7 +426,7 @@ fn condition(request: &RequestArgs) -> Result<Option<Condition>> {
     let since = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     let at = match since {
         Some(since) => since.as_secs().cast_signed(),
-        None => date::typed(text).ok_or_else(|| {
+        None => date::parse_typed(text).ok_or_else(|| {
             usage(
                 "--time-cond",
                 "neither a file nor a date such as 2021-01-31, 20210131, \
@@ -425,17 +435,20 @@ fn condition(request: &RequestArgs) -> Result<Option<Condition>> {
         })?,
     };
     Ok(Some(if until {
-        Condition::Until(at)
+        TimeCondition::NotModifiedAfter(at)
     } else {
-        Condition::After(at)
+        TimeCondition::ModifiedAfter(at)
     }))
 }
 
-fn conditions(
+fn conditional_headers(
     request: &RequestArgs,
-    condition: Option<Condition>,
+    time_condition: Option<TimeCondition>,
 ) -> Result<Vec<(&'static str, String)>> {
-    let mut headers: Vec<_> = condition.map(Condition::header).into_iter().collect();
+    let mut headers: Vec<_> = time_condition
+        .map(TimeCondition::header)
+        .into_iter()
+        .collect();
     if let Some(file) = &request.etag_compare {
         // The first time there is no file yet.
         let tag = if file.exists() {
@@ -454,15 +467,15 @@ fn conditions(
     Ok(headers)
 }
 
-fn template(text: &str) -> Result<Template> {
+fn load_write_out(text: &str) -> Result<WriteOut> {
     let text = match text.strip_prefix('@') {
         Some(file) => files::read_text(Path::new(file))?,
         None => text.to_owned(),
     };
-    Template::parse(&text).map_err(|e| usage("--write-out", &e))
+    WriteOut::parse(&text).map_err(|e| usage("--write-out", &e))
 }
 
-fn headers_of(file: &Path) -> Result<Vec<Edit>> {
+fn read_headers(file: &Path) -> Result<Vec<HeaderEdit>> {
     let text = files::read_text(file)?;
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     lines
@@ -495,7 +508,7 @@ fn proxies(cli: &Cli, io: &Io) -> Result<Proxies> {
     if let (Some(Some(proxy)), Some(user)) = (&mut option, &user) {
         proxy.user = Some(user.clone());
     }
-    let except = match &cli.network.noproxy {
+    let no_proxy = match &cli.network.noproxy {
         Some(list) => Some(list.clone()),
         None => io.env("no_proxy").or_else(|| io.env("NO_PROXY")),
     };
@@ -503,8 +516,8 @@ fn proxies(cli: &Cli, io: &Io) -> Result<Proxies> {
         option,
         ..Proxies::default()
     };
-    if let Some(list) = except {
-        proxies.except = NoProxy::parse(&list);
+    if let Some(list) = no_proxy {
+        proxies.no_proxy = NoProxy::parse(&list);
     }
     if proxies.option.is_none() {
         proxies.http = from_env(&["http_proxy"])?;

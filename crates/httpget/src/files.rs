@@ -28,7 +28,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// Refuses a file that [`read`] would refuse by its length, for one that another
 /// reader takes.
-pub(crate) fn check(path: &Path) -> Result<()> {
+pub(crate) fn check_size(path: &Path) -> Result<()> {
     let meta = std::fs::metadata(path)
         .map_err(|e| Error::local(&e).with_subject(path.display().to_string()))?;
     if meta.len() > LENGTH_MAX || meta.file_type().is_char_device() {

@@ -3,11 +3,11 @@
 
 use common::text::is_dangerous;
 
-use crate::fetch::Report;
 use crate::http::charset::Encoding;
 use crate::http::media::Class;
-use crate::output::template::Template;
 use crate::output::view::View;
+use crate::output::write_out::WriteOut;
+use crate::report::Report;
 
 pub use crate::net::fuzzing::{certificate, tunnel, wire};
 
@@ -25,21 +25,21 @@ pub fn view(bytes: &[u8], step: usize) {
         let factor = if charset.is_some() { 3 } else { 1 };
         let mut view = View::new(class, charset, false, false);
         let mut all = String::new();
-        let mut show = |shown: &[u8]| {
+        let mut emit = |shown: &[u8]| {
             all.push_str(std::str::from_utf8(shown).expect("what is shown is UTF-8"));
             Ok(())
         };
         let pieces = bytes.chunks(step.max(1));
         let mut outcome = Ok(());
         for piece in pieces {
-            outcome = view.take(piece, &mut show);
+            outcome = view.push(piece, &mut emit);
             if outcome.is_err() {
                 break;
             }
         }
         if outcome.is_ok() {
             // What is shown never fails here.
-            let _ = view.finish(&mut show);
+            let _ = view.finish(&mut emit);
         }
         let dangerous = |c: char| is_dangerous(c) && !matches!(c, '\n' | '\t');
         assert!(!all.contains(dangerous), "{all:?}");
@@ -49,7 +49,7 @@ pub fn view(bytes: &[u8], step: usize) {
 
 /// Parses a format of `-w` and renders it for an empty transfer.
 pub fn template(format: &str) {
-    if let Ok(template) = Template::parse(format) {
+    if let Ok(template) = WriteOut::parse(format) {
         let _ = template.render(&Report::default(), 0);
     }
 }

@@ -13,32 +13,32 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 /// The reading half.
 #[derive(Debug)]
-pub(crate) struct Input {
+pub(crate) struct CancellableStdin {
     stdin: File,
-    end: PipeReader,
+    cancelled: PipeReader,
 }
 
 /// The half that ends the other.
 #[derive(Debug)]
-pub(crate) struct End(Mutex<Option<PipeWriter>>);
+pub(crate) struct Canceller(Mutex<Option<PipeWriter>>);
 
-impl Input {
+impl CancellableStdin {
     /// Reads this descriptor until its end, or until told to.
-    pub(crate) fn new(stdin: OwnedFd) -> io::Result<(Self, End)> {
-        let (end, writer) = io::pipe()?;
+    pub(crate) fn new(stdin: OwnedFd) -> io::Result<(Self, Canceller)> {
+        let (cancelled, writer) = io::pipe()?;
         let input = Self {
             stdin: stdin.into(),
-            end,
+            cancelled,
         };
-        Ok((input, End(Mutex::new(Some(writer)))))
+        Ok((input, Canceller(Mutex::new(Some(writer)))))
     }
 }
 
-impl Read for Input {
+impl Read for CancellableStdin {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut fds = [
             PollFd::new(&self.stdin, PollFlags::IN),
-            PollFd::new(&self.end, PollFlags::IN),
+            PollFd::new(&self.cancelled, PollFlags::IN),
         ];
         poll(&mut fds, None)?;
         if !fds[1].revents().is_empty() {
@@ -48,9 +48,9 @@ impl Read for Input {
     }
 }
 
-impl End {
+impl Canceller {
     /// Whoever reads, now or later, finds the end.
-    pub(crate) fn now(&self) {
+    pub(crate) fn cancel(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
@@ -63,13 +63,13 @@ mod tests {
     #[test]
     fn reads_until_told_not_to() {
         let (reader, mut writer) = io::pipe().unwrap();
-        let (mut input, end) = Input::new(reader.into()).unwrap();
+        let (mut input, canceller) = CancellableStdin::new(reader.into()).unwrap();
         writer.write_all(b"abc").unwrap();
         let mut buffer = [0; 8];
         assert_eq!(input.read(&mut buffer).unwrap(), 3);
         std::thread::scope(|scope| {
             let waiting = scope.spawn(move || input.read(&mut [0; 8]).unwrap());
-            end.now();
+            canceller.cancel();
             assert_eq!(waiting.join().unwrap(), 0);
         });
         drop(writer);

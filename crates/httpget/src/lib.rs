@@ -6,12 +6,14 @@
 //! `fetch` carries a URL from its request to its last byte, `output` shows,
 //! `run` tours the operands, in `pool` several at once.
 
+mod alloc;
 mod cli;
 mod config;
 mod fetch;
 mod files;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+pub mod hex;
 pub mod http;
 mod input;
 pub mod json;
@@ -20,9 +22,9 @@ mod output;
 pub mod policy;
 mod pool;
 mod prompt;
+mod report;
 mod run;
 mod secrets;
-mod sys;
 
 use std::process::ExitCode;
 

@@ -17,40 +17,40 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// those that were handed out and not begun are `skip`ped.
 pub(crate) fn run<T>(
     items: impl Iterator<Item = T> + Send,
-    most: usize,
+    max: usize,
     work: impl Fn(usize, T) -> Result<()> + Sync + Send,
     skip: impl Fn(usize) + Sync + Send,
 ) -> Result<()> {
-    let crew = Crew {
+    let pool = WorkerPool {
         queue: Mutex::new((items.fuse(), 0)),
         threads: AtomicUsize::new(1),
-        most,
-        ended: AtomicBool::new(false),
+        max,
+        is_stopped: AtomicBool::new(false),
         failure: Mutex::new(None),
         work,
         skip,
     };
-    thread::scope(|scope| crew.go(scope));
-    match lock(&crew.failure).take() {
+    thread::scope(|scope| pool.work_loop(scope));
+    match lock(&pool.failure).take() {
         Some(error) => Err(error),
         None => Ok(()),
     }
 }
 
 /// The threads of a run and what they share.
-struct Crew<I, W, S> {
-    /// What is left, and the number of the next item. It is locked while an
+struct WorkerPool<I, W, S> {
+    /// What is released, and the number of the next item. It is locked while an
     /// item is waited for: input is read no faster than it is used.
     queue: Mutex<(I, usize)>,
     threads: AtomicUsize,
-    most: usize,
-    ended: AtomicBool,
+    max: usize,
+    is_stopped: AtomicBool,
     failure: Mutex<Option<Error>>,
     work: W,
     skip: S,
 }
 
-impl<T, I, W, S> Crew<I, W, S>
+impl<T, I, W, S> WorkerPool<I, W, S>
 where
     I: Iterator<Item = T> + Send,
     W: Fn(usize, T) -> Result<()> + Sync + Send,
@@ -58,15 +58,15 @@ where
 {
     /// One thread's share; with every item it takes, one more thread is
     /// started to wait for the next, as long as that is allowed.
-    fn go<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>) {
+    fn work_loop<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>) {
         while let Some((index, item)) = self.next() {
-            if self.ended.load(Ordering::SeqCst) {
+            if self.is_stopped.load(Ordering::SeqCst) {
                 (self.skip)(index);
                 continue;
             }
             self.grow(scope);
             if let Err(error) = (self.work)(index, item) {
-                self.ended.store(true, Ordering::SeqCst);
+                self.is_stopped.store(true, Ordering::SeqCst);
                 lock(&self.failure).get_or_insert(error);
             }
         }
@@ -74,7 +74,7 @@ where
 
     fn next(&self) -> Option<(usize, T)> {
         let mut queue = lock(&self.queue);
-        if self.ended.load(Ordering::SeqCst) {
+        if self.is_stopped.load(Ordering::SeqCst) {
             return None;
         }
         let item = queue.0.next()?;
@@ -84,7 +84,7 @@ where
     }
 
     fn grow<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>) {
-        let more = |n: usize| (n < self.most).then_some(n + 1);
+        let more = |n: usize| (n < self.max).then_some(n + 1);
         let grown = self
             .threads
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
@@ -92,10 +92,10 @@ where
             let name = format!("transfer {number}");
             let spawned = thread::Builder::new()
                 .name(name)
-                .spawn_scoped(scope, || self.go(scope));
+                .spawn_scoped(scope, || self.work_loop(scope));
             // Fewer at once, then, and no further attempt.
             if spawned.is_err() {
-                self.threads.store(self.most, Ordering::SeqCst);
+                self.threads.store(self.max, Ordering::SeqCst);
             }
         }
     }
@@ -103,54 +103,54 @@ where
 
 /// At most so many at once of each key.
 #[derive(Debug)]
-pub(crate) struct Gate {
-    most: usize,
-    inside: Mutex<HashMap<String, usize>>,
-    left: Condvar,
+pub(crate) struct HostLimiter {
+    max: usize,
+    active: Mutex<HashMap<String, usize>>,
+    released: Condvar,
 }
 
-/// One's place inside; leaves when dropped.
+/// One's place active; leaves when dropped.
 #[derive(Debug)]
-pub(crate) struct Pass<'a> {
-    gate: &'a Gate,
+pub(crate) struct Permit<'a> {
+    limiter: &'a HostLimiter,
     key: String,
 }
 
-impl Gate {
-    pub(crate) fn new(most: usize) -> Self {
+impl HostLimiter {
+    pub(crate) fn new(max: usize) -> Self {
         Self {
-            most,
-            inside: Mutex::default(),
-            left: Condvar::new(),
+            max,
+            active: Mutex::default(),
+            released: Condvar::new(),
         }
     }
 
     /// Waits for a place.
-    pub(crate) fn enter(&self, key: &str) -> Pass<'_> {
-        let mut inside = self
-            .left
-            .wait_while(lock(&self.inside), |inside| {
-                inside.get(key).is_some_and(|&count| count >= self.most)
+    pub(crate) fn acquire(&self, key: &str) -> Permit<'_> {
+        let mut active = self
+            .released
+            .wait_while(lock(&self.active), |active| {
+                active.get(key).is_some_and(|&count| count >= self.max)
             })
             .unwrap_or_else(PoisonError::into_inner);
-        *inside.entry(key.to_owned()).or_default() += 1;
-        Pass {
-            gate: self,
+        *active.entry(key.to_owned()).or_default() += 1;
+        Permit {
+            limiter: self,
             key: key.to_owned(),
         }
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let mut inside = lock(&self.gate.inside);
-        if let Some(count) = inside.get_mut(&self.key) {
+        let mut active = lock(&self.limiter.active);
+        if let Some(count) = active.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {
-                inside.remove(&self.key);
+                active.remove(&self.key);
             }
         }
-        self.gate.left.notify_all();
+        self.limiter.released.notify_all();
     }
 }
 
@@ -213,18 +213,18 @@ mod tests {
 
     #[test]
     fn a_gate_counts_by_key() {
-        let gate = Gate::new(1);
-        let a = gate.enter("a");
-        let _b = gate.enter("b");
-        let inside = AtomicBool::new(false);
+        let limiter = HostLimiter::new(1);
+        let a = limiter.acquire("a");
+        let _b = limiter.acquire("b");
+        let active = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
-                let _a = gate.enter("a");
-                inside.store(true, Ordering::SeqCst);
+                let _a = limiter.acquire("a");
+                active.store(true, Ordering::SeqCst);
             });
-            assert!(!inside.load(Ordering::SeqCst));
+            assert!(!active.load(Ordering::SeqCst));
             drop(a);
         });
-        assert!(inside.into_inner());
+        assert!(active.into_inner());
     }
 }

@@ -11,7 +11,7 @@ const LENGTH_MAX: usize = 4096;
 
 /// Asks for the password of a user.
 pub(crate) fn password(user: &str) -> Result<String> {
-    let none = || {
+    let no_terminal = || {
         Error::usage("no password, and no terminal to ask for it")
             .with_subject("--user")
             .hint("use USER:PASSWORD, or --netrc-file")
@@ -20,8 +20,8 @@ pub(crate) fn password(user: &str) -> Result<String> {
         .read(true)
         .write(true)
         .open("/dev/tty")
-        .map_err(|_| none())?;
-    let before = tcgetattr(&terminal).map_err(|_| none())?;
+        .map_err(|_| no_terminal())?;
+    let before = tcgetattr(&terminal).map_err(|_| no_terminal())?;
     let mut hidden = before.clone();
     hidden.local_modes.remove(LocalModes::ECHO);
     let failed = |e: std::io::Error| Error::local(&e).with_subject("/dev/tty");
@@ -29,7 +29,7 @@ pub(crate) fn password(user: &str) -> Result<String> {
     let user = common::text::escape(user.as_bytes()).into_owned();
     let line = terminal
         .write_all(format!("Password for user {user}: ").as_bytes())
-        .and_then(|()| line(&mut terminal));
+        .and_then(|()| read_line(&mut terminal));
     // Also after a failure: the terminal must show what is typed again.
     let restored = tcsetattr(&terminal, OptionalActions::Flush, &before);
     let line = line.map_err(failed)?;
@@ -40,7 +40,7 @@ pub(crate) fn password(user: &str) -> Result<String> {
 }
 
 /// Reads up to the end of the line, which is not part of it.
-fn line(terminal: &mut impl Read) -> std::io::Result<Vec<u8>> {
+fn read_line(terminal: &mut impl Read) -> std::io::Result<Vec<u8>> {
     let mut line = Vec::new();
     let mut byte = [0];
     while line.len() < LENGTH_MAX && terminal.read(&mut byte)? == 1 && byte != [b'\n'] {

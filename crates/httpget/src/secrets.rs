@@ -12,15 +12,15 @@ use rustix::process::DumpableBehavior;
 use crate::cli::Cli;
 use crate::policy::request;
 
-/// Stands in the place of each byte of a secret.
-const COVER: u8 = b'*';
+/// Stands in the area of each byte of a secret.
+const MASK: u8 = b'*';
 
 /// The longest command line that is looked through; Linux allows 2 MiB.
 const LENGTH_MAX: u64 = 8 << 20;
 
 /// Covers the secrets of this process's command line. Where the system does not
 /// allow that, they stay readable, as those of most programs are.
-pub(crate) fn cover() {
+pub(crate) fn mask_arguments() {
     // Most command lines have none, and need not be read by their definition.
     let may_be_secret = std::env::args_os()
         .skip(1)
@@ -53,25 +53,25 @@ fn may_be_secret(argument: &[u8]) -> bool {
 
 /// True if there was a secret.
 fn overwrite(command: &clap::Command) -> io::Result<bool> {
-    let Some(place) = place(&std::fs::read_to_string("/proc/self/stat")?) else {
+    let Some(area) = argument_area(&std::fs::read_to_string("/proc/self/stat")?) else {
         return Ok(false);
     };
-    let mut bytes = vec![0; (place.end - place.start) as usize];
-    File::open("/proc/self/mem")?.read_exact_at(&mut bytes, place.start)?;
-    let secrets = find(&bytes, command);
+    let mut bytes = vec![0; (area.end - area.start) as usize];
+    File::open("/proc/self/mem")?.read_exact_at(&mut bytes, area.start)?;
+    let secrets = find_secrets(&bytes, command);
     if secrets.is_empty() {
         return Ok(false);
     }
     let memory = OpenOptions::new().write(true).open("/proc/self/mem")?;
     for secret in secrets {
-        let cover = vec![COVER; secret.len()];
-        memory.write_all_at(&cover, place.start + secret.start as u64)?;
+        let mask = vec![MASK; secret.len()];
+        memory.write_all_at(&mask, area.start + secret.start as u64)?;
     }
     Ok(true)
 }
 
 /// Where the arguments lie in memory: fields 48 and 49 of `/proc/self/stat`.
-fn place(stat: &str) -> Option<Range<u64>> {
+fn argument_area(stat: &str) -> Option<Range<u64>> {
     // The second field is the program's name, with any characters in it.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(48 - 3);
@@ -82,7 +82,7 @@ fn place(stat: &str) -> Option<Range<u64>> {
 }
 
 /// The secrets among arguments, each of which ends with NUL.
-fn find(bytes: &[u8], command: &clap::Command) -> Vec<Range<usize>> {
+fn find_secrets(bytes: &[u8], command: &clap::Command) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
     let mut add = |start: usize, option: &str, value: &[u8]| {
         let Ok(value) = std::str::from_utf8(value) else {
@@ -97,22 +97,22 @@ fn find(bytes: &[u8], command: &clap::Command) -> Vec<Range<usize>> {
     let mut expected: Option<String> = None;
     let mut only_operands = false;
     for (number, argument) in bytes.split(|&b| b == 0).enumerate() {
-        let at = start;
+        let offset = start;
         start += argument.len() + 1;
         if number == 0 {
             continue;
         }
         if let Some(option) = expected.take() {
-            add(at, &option, argument);
+            add(offset, &option, argument);
         } else if only_operands || argument == b"-" || !argument.starts_with(b"-") {
-            add(at, "", argument);
+            add(offset, "", argument);
         } else if argument == b"--" {
             only_operands = true;
         } else if let Some(long) = argument.strip_prefix(b"--") {
             match long.iter().position(|&b| b == b'=') {
                 Some(end) => {
                     let name = String::from_utf8_lossy(&long[..end]);
-                    add(at + 2 + end + 1, &name, &long[end + 1..]);
+                    add(offset + 2 + end + 1, &name, &long[end + 1..]);
                 }
                 None => expected = takes_value(command, &String::from_utf8_lossy(long), None),
             }
@@ -125,7 +125,7 @@ fn find(bytes: &[u8], command: &clap::Command) -> Vec<Range<usize>> {
                         expected = Some(name);
                     } else {
                         let skip = n + 1 + usize::from(argument[n + 1] == b'=');
-                        add(at + skip, &name, &argument[skip..]);
+                        add(offset + skip, &name, &argument[skip..]);
                     }
                     break;
                 }
@@ -201,9 +201,9 @@ mod tests {
     fn places() {
         let fields: Vec<String> = (3..53).map(|n| (n * 10).to_string()).collect();
         let stat = format!("7 (a) b (c) {}", fields.join(" "));
-        assert_eq!(place(&stat), Some(480..490));
-        assert_eq!(place("7 (x) S 1 2"), None);
-        assert!(place(&std::fs::read_to_string("/proc/self/stat").unwrap()).is_some());
+        assert_eq!(argument_area(&stat), Some(480..490));
+        assert_eq!(argument_area("7 (x) S 1 2"), None);
+        assert!(argument_area(&std::fs::read_to_string("/proc/self/stat").unwrap()).is_some());
     }
 
     #[test]
@@ -248,8 +248,8 @@ mod tests {
             ),
         ] {
             let mut bytes = line.replace(' ', "\0").into_bytes();
-            for secret in find(&bytes, &command) {
-                bytes[secret].fill(COVER);
+            for secret in find_secrets(&bytes, &command) {
+                bytes[secret].fill(MASK);
             }
             let arguments: Vec<&[u8]> = line.as_bytes().split(|&b| b == b' ').collect();
             assert!(
@@ -262,7 +262,7 @@ mod tests {
             assert_eq!(shown, covered);
         }
         let spaced = b"httpget\0-H\0Authorization: Bearer x\0";
-        let found = find(spaced, &command);
+        let found = find_secrets(spaced, &command);
         assert_eq!(&spaced[found[0].clone()], b"Bearer x");
     }
 }

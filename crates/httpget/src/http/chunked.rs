@@ -48,8 +48,8 @@ impl Default for Decoder {
     }
 }
 
-fn broken(what: &str) -> Error {
-    Error::new(Kind::Protocol, format!("broken chunked body: {what}"))
+fn decode_error(what: &str) -> Error {
+    Error::new(Kind::Protocol, format!("decode_error chunked body: {what}"))
 }
 
 impl Decoder {
@@ -91,15 +91,15 @@ impl Decoder {
     /// One byte outside of data.
     fn byte(&mut self, b: u8) -> Result<()> {
         if self.cr && b != b'\n' {
-            return Err(broken("CR without LF"));
+            return Err(decode_error("CR without LF"));
         }
         if b == 0 {
-            return Err(broken("a NUL byte outside of data"));
+            return Err(decode_error("a NUL byte outside of data"));
         }
         self.cr = b == b'\r';
         self.line += 1;
         if self.line > LINE_MAX {
-            return Err(broken("a line of it is too long"));
+            return Err(decode_error("a line of it is too long"));
         }
         if b == b'\r' {
             return Ok(());
@@ -116,18 +116,18 @@ impl Decoder {
                 let digit = char::from(b).to_digit(16).unwrap_or_default();
                 let size = size
                     .checked_mul(16)
-                    .ok_or_else(|| broken("size too large"))?;
+                    .ok_or_else(|| decode_error("size too large"))?;
                 State::Size(size + u64::from(digit), true)
             }
             (State::Size(size, true), b';' | b' ' | b'\t') | (State::Extension(size), _) => {
                 State::Extension(size)
             }
-            (State::Size(..), _) => return Err(broken("a chunk's size is no number")),
+            (State::Size(..), _) => return Err(decode_error("a chunk's size is no number")),
             (State::DataEnd, b'\n') => {
                 self.line = 0;
                 State::Size(0, false)
             }
-            (State::DataEnd, _) => return Err(broken("a chunk is longer than it said")),
+            (State::DataEnd, _) => return Err(decode_error("a chunk is longer than it said")),
             (State::Trailer(true), b'\n') => State::Done,
             (State::Trailer(false), b'\n') => State::Trailer(true),
             (State::Trailer(_), _) => State::Trailer(false),

@@ -17,7 +17,7 @@ pub const ACCEPT: &str = "gzip, deflate, br, zstd";
 const WINDOW_LOG_MAX: u32 = 23;
 
 /// Most codings on one body; more are an attack.
-const MOST: usize = 2;
+const CODINGS_MAX: usize = 2;
 
 const BUFFER: usize = 64 * 1024;
 
@@ -29,7 +29,7 @@ pub fn codings<'a>(values: impl Iterator<Item = &'a str>) -> Result<Vec<String>,
         // curl takes "none" for identity as well.
         .filter(|coding| !matches!(coding.as_str(), "" | "identity" | "none"))
         .collect();
-    if codings.len() > MOST {
+    if codings.len() > CODINGS_MAX {
         return Err(format!("{} content codings on one body", codings.len()));
     }
     match codings.iter().find(|coding| {
@@ -56,17 +56,17 @@ pub fn decoder<'a>(source: impl Read + 'a, codings: &[String]) -> io::Result<Box
         }
         reader = match coding.as_str() {
             // zlib by the RFC; some servers send the bare stream.
-            "deflate" if is_zlib(start) => Box::new(Whole {
+            "deflate" if is_zlib(start) => Box::new(SingleStream {
                 decoder: ZlibDecoder::new(buffered),
-                ends: |decoder| is_at_end(decoder.get_mut()),
+                is_at_end: |decoder| is_at_end(decoder.get_mut()),
             }),
-            "deflate" => Box::new(Whole {
+            "deflate" => Box::new(SingleStream {
                 decoder: DeflateDecoder::new(buffered),
-                ends: |decoder| is_at_end(decoder.get_mut()),
+                is_at_end: |decoder| is_at_end(decoder.get_mut()),
             }),
             "br" => {
                 let most = brotli_length_max(start[0])?;
-                let source = Ending {
+                let source = EndTracking {
                     source: buffered,
                     ended: false,
                 };
@@ -125,12 +125,12 @@ fn brotli_length_max(first: u8) -> io::Result<u64> {
 }
 
 /// A reader that knows whether its end has been read.
-struct Ending<R> {
+struct EndTracking<R> {
     source: R,
     ended: bool,
 }
 
-impl<R: Read> Read for Ending<R> {
+impl<R: Read> Read for EndTracking<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.source.read(buffer)?;
         self.ended = n == 0 && !buffer.is_empty();
@@ -141,7 +141,7 @@ impl<R: Read> Read for Ending<R> {
 /// A brotli decoder that fails beyond a length, with errors in our words: the
 /// library has one for all that may be wrong.
 struct Brotli<R: Read> {
-    decoder: Decompressor<Ending<R>>,
+    decoder: Decompressor<EndTracking<R>>,
     left: u64,
 }
 
@@ -161,7 +161,7 @@ impl<R: BufRead> Read for Brotli<R> {
             match self.decoder.read(&mut [0]) {
                 Ok(0) if is_at_end(&mut self.decoder.get_mut().source)? => {}
                 Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(error),
-                _ => return Err(bytes_follow()),
+                _ => return Err(trailing_bytes()),
             }
         }
         self.left = self
@@ -172,7 +172,7 @@ impl<R: BufRead> Read for Brotli<R> {
     }
 }
 
-fn bytes_follow() -> io::Error {
+fn trailing_bytes() -> io::Error {
     invalid("bytes follow the end of the compressed data")
 }
 
@@ -191,7 +191,7 @@ impl<R: BufRead> Read for Gzip<R> {
                 Ok(0) if !buffer.is_empty() => {}
                 Err(error) if self.is_later && member.header().is_none() => {
                     return Err(match error.kind() {
-                        io::ErrorKind::InvalidInput => bytes_follow(),
+                        io::ErrorKind::InvalidInput => trailing_bytes(),
                         _ => error,
                     });
                 }
@@ -205,7 +205,7 @@ impl<R: BufRead> Read for Gzip<R> {
                 break;
             }
             if next[0] != 0x1f {
-                return Err(bytes_follow());
+                return Err(trailing_bytes());
             }
             self.is_later = true;
             self.member = Some(GzDecoder::new(source));
@@ -215,17 +215,17 @@ impl<R: BufRead> Read for Gzip<R> {
 }
 
 /// A decoder that fails if bytes follow the end of its stream.
-struct Whole<D> {
+struct SingleStream<D> {
     decoder: D,
     /// Whether the source is at its end, too.
-    ends: fn(&mut D) -> io::Result<bool>,
+    is_at_end: fn(&mut D) -> io::Result<bool>,
 }
 
-impl<D: Read> Read for Whole<D> {
+impl<D: Read> Read for SingleStream<D> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.decoder.read(buffer)?;
-        if n == 0 && !buffer.is_empty() && !(self.ends)(&mut self.decoder)? {
-            return Err(bytes_follow());
+        if n == 0 && !buffer.is_empty() && !(self.is_at_end)(&mut self.decoder)? {
+            return Err(trailing_bytes());
         }
         Ok(n)
     }

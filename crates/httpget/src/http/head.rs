@@ -53,13 +53,13 @@ pub enum Framing {
 
 /// The length of the head at the start of `bytes`, blank line included, or
 /// `None` while it is not complete. Lines end in CRLF or LF.
-pub fn end(bytes: &[u8]) -> Option<usize> {
-    end_from(bytes, &mut 0)
+pub fn find_end(bytes: &[u8]) -> Option<usize> {
+    find_end_from(bytes, &mut 0)
 }
 
-/// [`end`] for a head that comes in pieces: `from` is how far it was searched,
+/// [`find_end`] for a head that comes in pieces: `from` is how far it was searched,
 /// 0 at first, so that nothing is searched twice.
-pub fn end_from(bytes: &[u8], from: &mut usize) -> Option<usize> {
+pub fn find_end_from(bytes: &[u8], from: &mut usize) -> Option<usize> {
     while let Some(at) = bytes[*from..].iter().position(|&b| b == b'\n') {
         let next = *from + at + 1;
         match &bytes[next..] {
@@ -82,7 +82,7 @@ const SKIPPED_MAX: usize = 10;
 
 /// Whether a name that cannot be read looks, but for blanks, like that of a
 /// header which decides what the response is.
-fn decides(name: &[u8]) -> bool {
+fn affects_framing(name: &[u8]) -> bool {
     let bare: Vec<u8> = name
         .iter()
         .copied()
@@ -101,24 +101,24 @@ fn decides(name: &[u8]) -> bool {
 }
 
 /// The start of a line, for a person.
-fn quoted(line: &[u8]) -> String {
+fn excerpt(line: &[u8]) -> String {
     const MOST: usize = 100;
-    let mut shown: String = text(line).chars().take(MOST).collect();
+    let mut shown: String = decode_text(line).chars().take(MOST).collect();
     if line.len() > MOST {
         shown.push_str("...");
     }
     shown
 }
 
-fn broken(what: impl Into<String>) -> Error {
+fn protocol_error(what: impl Into<String>) -> Error {
     Error::new(Kind::Protocol, what)
 }
 
 impl Head {
-    /// Reads a complete head, as delimited by [`end`].
+    /// Reads a complete head, as delimited by [`find_end`].
     pub fn parse(raw: &[u8]) -> Result<Self> {
         if raw.contains(&0) {
-            return Err(broken("the response's head has a NUL byte in it"));
+            return Err(protocol_error("the response's head has a NUL byte in it"));
         }
         let mut lines = raw
             .split(|&b| b == b'\n')
@@ -134,27 +134,29 @@ impl Head {
             latin1: Vec::new(),
         };
         // Whether the line before was skipped, and its continuation with it.
-        let mut skips = false;
+        let mut is_skipping = false;
         for line in lines {
             if line.is_empty() {
                 break;
             }
             if line.contains(&b'\r') {
-                return Err(broken("the response's head has a lone CR in it"));
+                return Err(protocol_error("the response's head has a lone CR in it"));
             }
             if line[0] == b' ' || line[0] == b'\t' {
-                if skips {
+                if is_skipping {
                     continue;
                 }
                 // A folded line goes on with one blank (RFC 9112, section 5.2).
                 let last = head.headers.len().checked_sub(1);
                 let Some((_, value)) = head.headers.last_mut() else {
-                    return Err(broken("the response's first header line is a folded one"));
+                    return Err(protocol_error(
+                        "the response's first header line is a folded one",
+                    ));
                 };
                 if std::str::from_utf8(line).is_err() {
                     head.latin1.extend(last);
                 }
-                let more = text(line.trim_ascii());
+                let more = decode_text(line.trim_ascii());
                 if !value.is_empty() && !more.is_empty() {
                     value.push(' ');
                 }
@@ -162,27 +164,27 @@ impl Head {
                 continue;
             }
             let Some(colon) = line.iter().position(|&b| b == b':') else {
-                return Err(broken(format!(
+                return Err(protocol_error(format!(
                     "a header line of the response has no colon: {}",
-                    quoted(line)
+                    excerpt(line)
                 )));
             };
             let name = &line[..colon];
-            skips = name.is_empty() || !name.iter().all(|&b| is_token(b));
-            if skips {
-                if decides(name) {
-                    return Err(broken(format!(
+            is_skipping = name.is_empty() || !name.iter().all(|&b| is_token(b));
+            if is_skipping {
+                if affects_framing(name) {
+                    return Err(protocol_error(format!(
                         "a header line of the response has no valid name: {}",
-                        quoted(line)
+                        excerpt(line)
                     )));
                 }
                 if head.skipped.len() < SKIPPED_MAX {
-                    head.skipped.push(quoted(line));
+                    head.skipped.push(excerpt(line));
                 }
                 continue;
             }
             if head.headers.len() == LINES_MAX {
-                return Err(broken(format!(
+                return Err(protocol_error(format!(
                     "the response's head has more than {LINES_MAX} lines"
                 )));
             }
@@ -190,7 +192,7 @@ impl Head {
             if std::str::from_utf8(value).is_err() {
                 head.latin1.push(head.headers.len());
             }
-            head.headers.push((text(name), text(value)));
+            head.headers.push((decode_text(name), decode_text(value)));
         }
         Ok(head)
     }
@@ -233,8 +235,8 @@ impl Head {
             })
     }
 
-    /// Where the body ends. `to_head` says that HEAD was asked.
-    pub fn framing(&self, to_head: bool) -> Result<Framing> {
+    /// Where the body ends. `is_head` says that HEAD was asked.
+    pub fn framing(&self, is_head: bool) -> Result<Framing> {
         let length = self.content_length()?;
         let mut codings = self
             .all("transfer-encoding")
@@ -243,7 +245,7 @@ impl Head {
             .filter(|coding| !coding.is_empty());
         let coding = codings.next();
         if let Some(other) = codings.next() {
-            return Err(broken(format!(
+            return Err(protocol_error(format!(
                 "several transfer codings ({}, {other}, ...), which nobody asked for",
                 coding.unwrap_or_default()
             )));
@@ -253,10 +255,12 @@ impl Head {
             Some(coding) if coding.eq_ignore_ascii_case("identity") => {
                 length.map_or(Framing::Close, Framing::Length)
             }
-            Some(coding) => return Err(broken(format!("unknown transfer coding {coding}"))),
+            Some(coding) => {
+                return Err(protocol_error(format!("unknown transfer coding {coding}")));
+            }
             None => length.map_or(Framing::Close, Framing::Length),
         };
-        if to_head || self.status / 100 == 1 || matches!(self.status, 204 | 304) {
+        if is_head || self.status / 100 == 1 || matches!(self.status, 204 | 304) {
             return Ok(Framing::Empty);
         }
         Ok(match framing {
@@ -271,13 +275,15 @@ impl Head {
         for value in self.all("content-length").flat_map(|v| v.split(',')) {
             let value = value.trim();
             if value.is_empty() || !value.bytes().all(|b| b.is_ascii_digit()) {
-                return Err(broken(format!("Content-Length is no number: {value}")));
+                return Err(protocol_error(format!(
+                    "Content-Length is no number: {value}"
+                )));
             }
             let value: u64 = value
                 .parse()
-                .map_err(|_| broken(format!("Content-Length is out of range: {value}")))?;
+                .map_err(|_| protocol_error(format!("Content-Length is out of range: {value}")))?;
             if length.is_some_and(|length| length != value) {
-                return Err(broken("two Content-Lengths that differ"));
+                return Err(protocol_error("two Content-Lengths that differ"));
             }
             length = Some(value);
         }
@@ -315,29 +321,29 @@ impl Head {
 }
 
 fn status_line(line: &[u8]) -> Result<(u8, u16, String)> {
-    let strange = || {
+    let invalid = || {
         let start: Vec<u8> = line.iter().copied().take(40).collect();
-        broken(format!("not an HTTP/1 response: {}", text(&start)))
+        protocol_error(format!("not an HTTP/1 response: {}", decode_text(&start)))
     };
-    let rest = line.strip_prefix(b"HTTP/1.").ok_or_else(strange)?;
+    let rest = line.strip_prefix(b"HTTP/1.").ok_or_else(invalid)?;
     let [minor @ (b'0' | b'1'), b' ', rest @ ..] = rest else {
-        return Err(strange());
+        return Err(invalid());
     };
-    let digits = rest.get(..3).ok_or_else(strange)?;
+    let digits = rest.get(..3).ok_or_else(invalid)?;
     if !digits.iter().all(u8::is_ascii_digit) || !matches!(rest.get(3), None | Some(b' ')) {
-        return Err(strange());
+        return Err(invalid());
     }
     let status = digits
         .iter()
         .fold(0, |n, digit| n * 10 + u16::from(digit - b'0'));
     if status < 100 {
-        return Err(strange());
+        return Err(invalid());
     }
     let reason = rest.get(4..).unwrap_or_default();
     if reason.contains(&b'\r') {
-        return Err(strange());
+        return Err(invalid());
     }
-    Ok((minor - b'0', status, text(reason.trim_ascii())))
+    Ok((minor - b'0', status, decode_text(reason.trim_ascii())))
 }
 
 /// Whether a byte may stand in a header's name (RFC 9110, section 5.6.2).
@@ -346,7 +352,7 @@ pub fn is_token(b: u8) -> bool {
 }
 
 /// UTF-8, or else Latin-1.
-fn text(bytes: &[u8]) -> String {
+fn decode_text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => bytes.iter().map(|&b| char::from(b)).collect(),
@@ -359,7 +365,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse(text: &str) -> Result<Head> {
-        let end = end(text.as_bytes()).expect("a whole head");
+        let end = find_end(text.as_bytes()).expect("a whole head");
         Head::parse(&text.as_bytes()[..end])
     }
 
@@ -368,8 +374,8 @@ mod tests {
         fn an_end_is_found_byte_by_byte(picks in proptest::collection::vec(0..4usize, 0..20)) {
             let bytes: Vec<u8> = picks.iter().map(|&pick| b"a\r\n\0"[pick]).collect();
             let mut from = 0;
-            let found = (0..=bytes.len()).find_map(|n| end_from(&bytes[..n], &mut from));
-            prop_assert_eq!(found, end(&bytes));
+            let found = (0..=bytes.len()).find_map(|n| find_end_from(&bytes[..n], &mut from));
+            prop_assert_eq!(found, find_end(&bytes));
         }
     }
 
@@ -440,9 +446,9 @@ mod tests {
 
     #[test]
     fn a_head_and_its_end() {
-        assert_eq!(end(b"HTTP/1.1 200 OK\r\nA: b\r\n"), None);
-        assert_eq!(end(b"a\r\n\r\nbody"), Some(5));
-        assert_eq!(end(b"a\n\nbody"), Some(3));
+        assert_eq!(find_end(b"HTTP/1.1 200 OK\r\nA: b\r\n"), None);
+        assert_eq!(find_end(b"a\r\n\r\nbody"), Some(5));
+        assert_eq!(find_end(b"a\n\nbody"), Some(3));
         let head = parse("HTTP/1.1 404 Not Found\r\nX-A:  b \r\nx-a: c\r\n\r\n").unwrap();
         assert_eq!((head.status, head.reason.as_str()), (404, "Not Found"));
         assert_eq!(head.all("X-a").collect::<Vec<_>>(), ["b", "c"]);

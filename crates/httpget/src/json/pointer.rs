@@ -70,8 +70,8 @@ impl<'de> Visitor<'de> for Member<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
-        while let Some(is_wanted) = map.next_key_seed(Is(self.0))? {
-            if is_wanted {
+        while let Some(is_match) = map.next_key_seed(KeyEquals(self.0))? {
+            if is_match {
                 found = Some(map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -82,9 +82,9 @@ impl<'de> Visitor<'de> for Member<'_> {
 }
 
 /// Whether a key is this one.
-struct Is<'t>(&'t str);
+struct KeyEquals<'t>(&'t str);
 
-impl<'de> DeserializeSeed<'de> for Is<'_> {
+impl<'de> DeserializeSeed<'de> for KeyEquals<'_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, read: D) -> Result<bool, D::Error> {
@@ -92,7 +92,7 @@ impl<'de> DeserializeSeed<'de> for Is<'_> {
     }
 }
 
-impl Visitor<'_> for Is<'_> {
+impl Visitor<'_> for KeyEquals<'_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,7 +18,7 @@ const PLAIN: &str = "\x1b[0m";
 
 /// The end of a value that is not part of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct ValueEnd {
     /// Offset in the text.
     pub text: usize,
     /// Offset in the output.
@@ -33,9 +33,9 @@ pub struct Pretty {
     color: bool,
     /// Whether the last character opened an array or object, which stays on
     /// one line if it is empty.
-    opened: bool,
+    is_just_opened: bool,
     /// Where the last value ended that was completed by the last piece.
-    end: Option<End>,
+    end: Option<ValueEnd>,
     /// Set while a number or literal is written: whether it is a value of its
     /// own, and not a member of another.
     word: Option<bool>,
@@ -56,7 +56,7 @@ impl Pretty {
     }
 
     /// Where the last value ended that the last [`Self::push`] completed.
-    pub fn end(&self) -> Option<End> {
+    pub fn end(&self) -> Option<ValueEnd> {
         self.end
     }
 
@@ -67,27 +67,27 @@ impl Pretty {
         for (at, c) in text.char_indices() {
             let part = self.scanner.step(c).ok_or(at)?;
             if part != (Part::Word { first: false }) && self.end_word(out) {
-                self.end = Some(End {
+                self.end = Some(ValueEnd {
                     text: at,
                     out: out.len(),
                 });
             }
             match part {
                 Part::Blank => {}
-                Part::Mark(c) => self.mark(c, out),
+                Part::Mark(c) => self.push_mark(c, out),
                 Part::String { key, first, last } => {
                     if first {
-                        self.begin(if key { KEY } else { STRING }, out);
+                        self.begin_token(if key { KEY } else { STRING }, out);
                     }
-                    push_safe(out, c);
+                    push_escaped(out, c);
                     if last {
-                        self.paint(PLAIN, out);
+                        self.push_color(PLAIN, out);
                     }
                 }
                 Part::Word { first } => {
                     if first {
                         let is_number = c == '-' || c.is_ascii_digit();
-                        self.begin(if is_number { NUMBER } else { WORD }, out);
+                        self.begin_token(if is_number { NUMBER } else { WORD }, out);
                         self.word = Some(self.scanner.depth() == 0);
                     }
                     out.push(c);
@@ -99,7 +99,7 @@ impl Pretty {
             );
             if closes && self.scanner.depth() == 0 {
                 out.push('\n');
-                self.end = Some(End {
+                self.end = Some(ValueEnd {
                     text: at + c.len_utf8(),
                     out: out.len(),
                 });
@@ -116,23 +116,23 @@ impl Pretty {
         complete
     }
 
-    fn mark(&mut self, c: char, out: &mut String) {
+    fn push_mark(&mut self, c: char, out: &mut String) {
         match c {
             '{' | '[' => {
                 // The level within `c` is open already.
-                self.unfold(self.scanner.depth() - 1, out);
+                self.start_first_member(self.scanner.depth() - 1, out);
                 out.push(c);
-                self.opened = true;
+                self.is_just_opened = true;
             }
             '}' | ']' => {
-                if !std::mem::take(&mut self.opened) {
-                    line(self.scanner.depth(), out);
+                if !std::mem::take(&mut self.is_just_opened) {
+                    push_line(self.scanner.depth(), out);
                 }
                 out.push(c);
             }
             ',' => {
                 out.push(c);
-                line(self.scanner.depth(), out);
+                push_line(self.scanner.depth(), out);
             }
             c => {
                 out.push(c);
@@ -141,9 +141,9 @@ impl Pretty {
         }
     }
 
-    fn begin(&mut self, color: &str, out: &mut String) {
-        self.unfold(self.scanner.depth(), out);
-        self.paint(color, out);
+    fn begin_token(&mut self, color: &str, out: &mut String) {
+        self.start_first_member(self.scanner.depth(), out);
+        self.push_color(color, out);
     }
 
     /// Ends a number or literal, if one is being written. True if it is a value
@@ -152,7 +152,7 @@ impl Pretty {
         let Some(alone) = self.word.take() else {
             return false;
         };
-        self.paint(PLAIN, out);
+        self.push_color(PLAIN, out);
         if alone {
             out.push('\n');
         }
@@ -160,26 +160,26 @@ impl Pretty {
     }
 
     /// Starts a line for the first member of the level that was opened.
-    fn unfold(&mut self, depth: usize, out: &mut String) {
-        if std::mem::take(&mut self.opened) {
-            line(depth, out);
+    fn start_first_member(&mut self, depth: usize, out: &mut String) {
+        if std::mem::take(&mut self.is_just_opened) {
+            push_line(depth, out);
         }
     }
 
-    fn paint(&self, color: &str, out: &mut String) {
+    fn push_color(&self, color: &str, out: &mut String) {
         if self.color {
             out.push_str(color);
         }
     }
 }
 
-fn line(depth: usize, out: &mut String) {
+fn push_line(depth: usize, out: &mut String) {
     out.push('\n');
     out.extend(std::iter::repeat_n("  ", depth.min(INDENT_MAX)));
 }
 
 /// DEL, C1 and bidi controls are escaped; C0 cannot stand in a string.
-fn push_safe(out: &mut String, c: char) {
+fn push_escaped(out: &mut String, c: char) {
     if is_dangerous(c) {
         // Writing to a String cannot fail.
         let _ = write!(out, "\\u{:04x}", c as u32);

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use common::text::is_dangerous;
 
-/// Pieces of JSON text that has been found valid.
+/// SegmentMap of JSON text that has been found valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token<'a> {
     /// `{ } [ ] , :`

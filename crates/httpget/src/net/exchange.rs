@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use common::Error;
 
-use super::Ask;
-use super::line::Line;
-use super::tls::TlsFacts;
+use super::Request;
+use super::abort::AbortHandle;
+use super::tls::TlsInfo;
 use crate::http::head::Head;
 use crate::policy::proxy::Proxy;
 
@@ -41,7 +41,7 @@ impl fmt::Display for Peer {
 
 /// What making a connection took and found.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Made {
+pub(crate) struct ConnectionInfo {
     /// The name lookup; `None` where there was none to do.
     pub(crate) dns: Option<Duration>,
     /// TCP, and what a proxy needed on top.
@@ -49,7 +49,7 @@ pub(crate) struct Made {
     /// The TLS handshake.
     pub(crate) tls: Option<Duration>,
     pub(crate) peer: Option<Peer>,
-    pub(crate) facts: Option<Arc<TlsFacts>>,
+    pub(crate) tls_info: Option<Arc<TlsInfo>>,
 }
 
 /// One request and what is known of its response.
@@ -60,15 +60,15 @@ pub(crate) struct Exchange {
     /// Given: the zone of the host's IPv6 address.
     pub(crate) zone: Option<String>,
     /// Given: the head of the request, until it is sent.
-    pub(crate) request: Vec<u8>,
+    pub(crate) request_head: Vec<u8>,
     /// Given: bytes of the body that are there already.
-    pub(crate) had: u64,
+    pub(crate) resume_offset: u64,
     /// Given: where others may end it.
-    pub(crate) line: Option<Arc<Line>>,
+    pub(crate) abort_handle: Option<Arc<AbortHandle>>,
     /// What the connection took; of a connection used again only what it is.
-    pub(crate) made: Made,
+    pub(crate) connection: ConnectionInfo,
     /// The certificates that the last peer presented, accepted or not.
-    pub(crate) presented: Option<Arc<TlsFacts>>,
+    pub(crate) presented_chain: Option<Arc<TlsInfo>>,
     /// Whether the connection had served before.
     pub(crate) reused: bool,
     /// The request's head as it was sent.
@@ -102,20 +102,20 @@ pub(crate) fn deadline() -> Option<Instant> {
 }
 
 /// Starts an exchange on this thread.
-pub(crate) fn begin(ask: &Ask<'_>, request: &[u8]) {
-    set_deadline(ask.deadline);
+pub(crate) fn begin(request: &Request<'_>, head: &[u8]) {
+    set_deadline(request.deadline);
     CURRENT.set(Exchange {
-        proxy: ask.proxy.clone(),
-        request: request.to_vec(),
-        zone: ask.zone.map(str::to_owned),
-        had: ask.had,
-        line: ask.line.clone(),
+        proxy: request.proxy.clone(),
+        request_head: head.to_vec(),
+        zone: request.zone.map(str::to_owned),
+        resume_offset: request.resume_offset,
+        abort_handle: request.abort_handle.clone(),
         ..Exchange::default()
     });
 }
 
 /// Looks at, or adds to, the exchange of this thread.
-pub(crate) fn with<R>(f: impl FnOnce(&mut Exchange) -> R) -> R {
+pub(crate) fn with_current<R>(f: impl FnOnce(&mut Exchange) -> R) -> R {
     CURRENT.with_borrow_mut(f)
 }
 
@@ -126,31 +126,37 @@ pub(crate) fn take() -> Exchange {
 
 /// A failure of the network below the response's meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct NetworkError {
     /// What the user is told.
     pub(crate) error: Error,
     /// Whether the connection ended before the body did, so that the rest
     /// may be asked for.
-    pub(crate) cut: bool,
+    pub(crate) is_cut: bool,
 }
 
-impl Failure {
+impl NetworkError {
     /// The body or the head ended too early.
-    pub(crate) fn cut(error: Error) -> Self {
-        Self { error, cut: true }
+    pub(crate) fn cut_short(error: Error) -> Self {
+        Self {
+            error,
+            is_cut: true,
+        }
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for NetworkError {
     fn from(error: Error) -> Self {
-        Self { error, cut: false }
+        Self {
+            error,
+            is_cut: false,
+        }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for NetworkError {}

@@ -6,23 +6,23 @@ use std::time::{Duration, Instant};
 use ureq::unversioned::transport::time::Duration as Timeout;
 use ureq::unversioned::transport::{NextTimeout, Transport};
 
-use super::exchange::{self, Made};
-use super::stream::{Hangup, Pending, Stream};
-use super::tunnel::{self, Target};
-use super::wire::Wire;
-use super::{Ask, x509};
+use super::exchange::{self, ConnectionInfo};
+use super::stream::{Pending, ShutdownHandle, Stream};
+use super::transport::UreqTransport;
+use super::tunnel::{self, TunnelTarget};
+use super::{Request, x509};
 use crate::http::head;
 use crate::policy::proxy;
 
 /// A peer that says these bytes in pieces and then closes.
 #[derive(Debug)]
-struct Says {
+struct ScriptedPeer {
     bytes: Vec<u8>,
     at: usize,
     step: usize,
 }
 
-impl Says {
+impl ScriptedPeer {
     fn new(bytes: &[u8], step: usize) -> Self {
         Self {
             bytes: bytes.to_vec(),
@@ -32,7 +32,7 @@ impl Says {
     }
 }
 
-impl Read for Says {
+impl Read for ScriptedPeer {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let rest = &self.bytes[self.at..];
         let n = rest.len().min(self.step).min(buffer.len());
@@ -42,7 +42,7 @@ impl Read for Says {
     }
 }
 
-impl Write for Says {
+impl Write for ScriptedPeer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(bytes.len())
     }
@@ -52,7 +52,7 @@ impl Write for Says {
     }
 }
 
-impl Stream for Says {
+impl Stream for ScriptedPeer {
     fn set_timeouts(&self, _: Option<Duration>, _: Option<Duration>) -> io::Result<()> {
         Ok(())
     }
@@ -61,8 +61,8 @@ impl Stream for Says {
         Ok(())
     }
 
-    fn hangup(&self) -> Hangup {
-        Hangup::default()
+    fn shutdown_handle(&self) -> ShutdownHandle {
+        ShutdownHandle::default()
     }
 
     fn pending(&self) -> Pending {
@@ -90,13 +90,13 @@ pub fn certificate(der: &[u8]) {
 /// Makes a tunnel through a proxy that answers with these bytes. However they
 /// are cut, the outcome is one, and nothing behind the answer is taken.
 pub fn tunnel(bytes: &[u8], step: usize) {
-    let target = Target::Name("h.test".to_owned(), 443);
+    let target = TunnelTarget::Name("h.test".to_owned(), 443);
     for scheme in ["http", "socks4a", "socks5h"] {
         let Ok(proxy) = proxy::parse(&format!("{scheme}://u:p@127.0.0.1:1")) else {
             continue;
         };
         let outcomes = [1, step].map(|step| {
-            let mut peer = Says::new(bytes, step);
+            let mut peer = ScriptedPeer::new(bytes, step);
             let outcome = if scheme == "http" {
                 tunnel::connect(&mut peer, &proxy, &target, None)
             } else {
@@ -105,7 +105,7 @@ pub fn tunnel(bytes: &[u8], step: usize) {
             if outcome.is_ok() && scheme == "http" {
                 assert!(bytes[..peer.at].ends_with(b"\n"));
                 let mut heads = &bytes[..peer.at];
-                while let Some(end) = head::end(heads) {
+                while let Some(end) = head::find_end(heads) {
                     heads = &heads[end..];
                 }
                 assert!(heads.is_empty());
@@ -127,19 +127,23 @@ pub fn wire(bytes: &[u8], step: usize, to_head: bool) {
 }
 
 fn receive(bytes: &[u8], step: usize, to_head: bool) -> (Option<Vec<u8>>, Option<String>) {
-    let ask = Ask {
+    let request = Request {
         head: to_head,
         url: "http://h.test/",
         zone: None,
         headers: &[],
         proxy: None,
-        absolute: None,
-        had: 0,
+        target: None,
+        resume_offset: 0,
         deadline: None,
-        line: None,
+        abort_handle: None,
     };
-    exchange::begin(&ask, b"GET / HTTP/1.1\r\n\r\n");
-    let mut wire = Wire::new(Box::new(Says::new(bytes, step)), Made::default(), None);
+    exchange::begin(&request, b"GET / HTTP/1.1\r\n\r\n");
+    let mut transport = UreqTransport::new(
+        Box::new(ScriptedPeer::new(bytes, step)),
+        ConnectionInfo::default(),
+        None,
+    );
     let timeout = || NextTimeout {
         after: Timeout::NotHappening,
         reason: ureq::Timeout::Global,
@@ -147,15 +151,15 @@ fn receive(bytes: &[u8], step: usize, to_head: bool) -> (Option<Vec<u8>>, Option
         per_write: None,
     };
     let method: &[u8] = if to_head { b"HEAD " } else { b"GET  " };
-    wire.buffers().output()[..method.len()].copy_from_slice(method);
+    transport.buffers().output()[..method.len()].copy_from_slice(method);
     let mut handed_on = 0;
-    let mut error = wire.transmit_output(method.len(), timeout()).err();
+    let mut error = transport.transmit_output(method.len(), timeout()).err();
     while error.is_none() {
-        match wire.await_input(timeout()) {
+        match transport.await_input(timeout()) {
             Ok(true) => {
-                let input = wire.buffers().input().len();
+                let input = transport.buffers().input().len();
                 handed_on += input;
-                wire.buffers().input_consume(input);
+                transport.buffers().input_consume(input);
             }
             Ok(false) => break,
             Err(e) => error = Some(e),

@@ -24,11 +24,11 @@ pub(crate) enum Pending {
 
 /// Ends a stream from another thread; holds nothing open.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Hangup(Weak<Socket>);
+pub(crate) struct ShutdownHandle(Weak<Socket>);
 
-impl Hangup {
+impl ShutdownHandle {
     /// Whoever reads or writes there finds the end.
-    pub(crate) fn now(&self) {
+    pub(crate) fn shut_down(&self) {
         if let Some(socket) = self.0.upgrade() {
             // One that is closed already needs no more.
             let _ = socket.shutdown(Shutdown::Both);
@@ -46,7 +46,7 @@ pub(crate) trait Stream: Read + Write + Send + Sync + fmt::Debug {
     fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()>;
 
     /// What ends it while others wait for it.
-    fn hangup(&self) -> Hangup;
+    fn shutdown_handle(&self) -> ShutdownHandle;
 
     /// What could be read without waiting.
     fn pending(&self) -> Pending;
@@ -60,12 +60,12 @@ pub(crate) trait Stream: Read + Write + Send + Sync + fmt::Debug {
 
 /// A socket, TCP or Unix.
 #[derive(Debug)]
-pub(crate) struct Plain {
+pub(crate) struct SocketStream {
     socket: Arc<Socket>,
     deadline: Option<Instant>,
 }
 
-impl Plain {
+impl SocketStream {
     pub(crate) fn new(socket: impl Into<Socket>) -> Self {
         Self {
             socket: Arc::new(socket.into()),
@@ -74,7 +74,7 @@ impl Plain {
     }
 
     /// The socket's timeouts are per call: what is left is set for each.
-    fn bound(&self) -> io::Result<()> {
+    fn apply_deadline(&self) -> io::Result<()> {
         let Some(deadline) = self.deadline else {
             return Ok(());
         };
@@ -86,16 +86,16 @@ impl Plain {
     }
 }
 
-impl Read for Plain {
+impl Read for SocketStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.bound()?;
+        self.apply_deadline()?;
         (&*self.socket).read(buffer)
     }
 }
 
-impl Write for Plain {
+impl Write for SocketStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bound()?;
+        self.apply_deadline()?;
         (&*self.socket).write(bytes)
     }
 
@@ -104,7 +104,7 @@ impl Write for Plain {
     }
 }
 
-impl Stream for Plain {
+impl Stream for SocketStream {
     fn set_timeouts(&self, read: Option<Duration>, write: Option<Duration>) -> io::Result<()> {
         self.socket.set_read_timeout(read)?;
         self.socket.set_write_timeout(write)
@@ -118,8 +118,8 @@ impl Stream for Plain {
         }
     }
 
-    fn hangup(&self) -> Hangup {
-        Hangup(Arc::downgrade(&self.socket))
+    fn shutdown_handle(&self) -> ShutdownHandle {
+        ShutdownHandle(Arc::downgrade(&self.socket))
     }
 
     fn pending(&self) -> Pending {
@@ -170,7 +170,7 @@ impl TlsStream {
     }
 
     /// Takes one read of the inner stream through the session.
-    fn advance(&mut self) -> io::Result<usize> {
+    fn read_records(&mut self) -> io::Result<usize> {
         let n = self.session.read_tls(&mut self.inner)?;
         if let Err(error) = self.session.process_new_packets() {
             // An alert for the peer; if it cannot be sent, the error stands.
@@ -192,7 +192,7 @@ impl Read for TlsStream {
                 // 0 only after close_notify; an end without it is an error.
                 outcome => return outcome,
             }
-            self.advance()?;
+            self.read_records()?;
         }
     }
 }
@@ -224,8 +224,8 @@ impl Stream for TlsStream {
         self.inner.set_deadline(deadline)
     }
 
-    fn hangup(&self) -> Hangup {
-        self.inner.hangup()
+    fn shutdown_handle(&self) -> ShutdownHandle {
+        self.inner.shutdown_handle()
     }
 
     fn pending(&self) -> Pending {
@@ -235,7 +235,7 @@ impl Stream for TlsStream {
     fn is_idle(&mut self) -> bool {
         // Session tickets may come after a response: they say nothing.
         while self.inner.pending() == Pending::Bytes {
-            if self.advance().is_err() {
+            if self.read_records().is_err() {
                 return false;
             }
             match self.session.process_new_packets() {

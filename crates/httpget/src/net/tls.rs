@@ -44,7 +44,7 @@ pub(crate) struct TlsOptions {
 
 /// What the peer of a TLS connection showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TlsFacts {
+pub(crate) struct TlsInfo {
     /// `TLSv1.3`; `None` if the handshake failed.
     pub(crate) version: Option<&'static str>,
     /// IANA's name, as in `TLS_AES_256_GCM_SHA384`; `None` if the handshake
@@ -59,12 +59,12 @@ pub(crate) struct TlsFacts {
 
 /// Makes TLS connections.
 #[derive(Debug)]
-pub(crate) struct Tls {
+pub(crate) struct TlsConnector {
     options: TlsOptions,
     config: OnceLock<Result<Arc<ClientConfig>>>,
 }
 
-impl Tls {
+impl TlsConnector {
     pub(crate) fn new(options: TlsOptions) -> Self {
         Self {
             options,
@@ -84,14 +84,14 @@ impl Tls {
         &self,
         host: &str,
         inner: Box<dyn Stream>,
-    ) -> Result<(TlsStream, TlsFacts)> {
+    ) -> Result<(TlsStream, TlsInfo)> {
         let config = self.prepare()?;
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| Error::new(Kind::Tls, "the host is no name a certificate could have"))?;
-        let session = ClientConnection::new(config, name).map_err(|e| error(&e))?;
+        let session = ClientConnection::new(config, name).map_err(|e| tls_error(&e))?;
         let stream = TlsStream::handshake(session, inner).map_err(|e| {
             match e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
-                Some(tls) => error(tls),
+                Some(tls) => tls_error(tls),
                 None => match Error::network(&e) {
                     error if error.kind() == Kind::Timeout => error,
                     error => Error::new(Kind::Tls, format!("TLS handshake: {}", error.message()))
@@ -99,30 +99,30 @@ impl Tls {
                 },
             }
         })?;
-        let facts = facts(stream.session(), !self.options.insecure);
-        let shown = stream.session().peer_certificates().unwrap_or_default();
-        if !self.options.pins.is_empty() && !has_pin(shown, &self.options.pins) {
+        let info = tls_info(stream.session(), !self.options.insecure);
+        let presented = stream.session().peer_certificates().unwrap_or_default();
+        if !self.options.pins.is_empty() && !is_pinned(presented, &self.options.pins) {
             return Err(Error::new(
                 Kind::Tls,
                 "the server's public key is none of --pinnedpubkey",
             ));
         }
-        Ok((stream, facts))
+        Ok((stream, info))
     }
 }
 
 /// Whether the server's own certificate, the first one, has a pinned key. One
 /// that cannot be read has none, whatever else the server shows.
-fn has_pin(shown: &[CertificateDer<'_>], pins: &[Pin]) -> bool {
-    shown
+fn is_pinned(presented: &[CertificateDer<'_>], pins: &[Pin]) -> bool {
+    presented
         .first()
         .and_then(|leaf| x509::parse(leaf))
         .is_some_and(|leaf| pins.iter().any(|pin| pin.matches(&leaf.public_key)))
 }
 
-fn facts(session: &ClientConnection, verified: bool) -> TlsFacts {
+fn tls_info(session: &ClientConnection, verified: bool) -> TlsInfo {
     let chain = session.peer_certificates().unwrap_or_default();
-    TlsFacts {
+    TlsInfo {
         version: Some(match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -138,7 +138,7 @@ fn facts(session: &ClientConnection, verified: bool) -> TlsFacts {
 }
 
 /// A failure of TLS, with a hint if the user can do something.
-pub(crate) fn error(error: &rustls::Error) -> Error {
+pub(crate) fn tls_error(error: &rustls::Error) -> Error {
     let explained = tls::explain(error);
     let failed = Error::new(Kind::Tls, explained.sentence);
     let hint = match explained.remedy {
@@ -174,8 +174,8 @@ fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     let verifier = if options.insecure {
         Verifier::insecure(&provider)
     } else {
-        let (authorities, own) = roots(options)?;
-        Verifier::new(&provider, authorities, own).map_err(|e| Error::new(Kind::System, e))?
+        let (authorities, explicit) = trusted_roots(options)?;
+        Verifier::new(&provider, authorities, explicit).map_err(|e| Error::new(Kind::System, e))?
     };
     let builder = builder
         .dangerous()
@@ -183,7 +183,7 @@ fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     let mut config = match &options.certificate {
         None => builder.with_no_client_auth(),
         Some(path) => {
-            let (chain, key) = identity(path, options.key.as_deref())?;
+            let (chain, key) = read_identity(path, options.key.as_deref())?;
             builder.with_client_auth_cert(chain, key).map_err(|e| {
                 Error::new(Kind::System, format!("certificate and key do not fit: {e}"))
                     .with_subject(path.display().to_string())
@@ -196,35 +196,35 @@ fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
 }
 
 /// The authorities to trust, and the certificates that were named.
-fn roots(options: &TlsOptions) -> Result<(RootCertStore, Vec<CertificateDer<'static>>)> {
+fn trusted_roots(options: &TlsOptions) -> Result<(RootCertStore, Vec<CertificateDer<'static>>)> {
     let mut store = RootCertStore::empty();
-    let mut own = Vec::new();
+    let mut explicit = Vec::new();
     let mut files = options.ca_files.clone();
     if let Some(dir) = &options.ca_dir {
-        let entries = std::fs::read_dir(dir).map_err(|e| local(&e, dir))?;
+        let entries = std::fs::read_dir(dir).map_err(|e| file_error(&e, dir))?;
         for entry in entries {
-            let path = entry.map_err(|e| local(&e, dir))?.path();
+            let path = entry.map_err(|e| file_error(&e, dir))?.path();
             if path.is_file() {
                 files.push(path);
             }
         }
     }
     for file in &files {
-        let given = options.ca_files.contains(file);
-        let certificates = match certificates(file) {
+        let is_explicit = options.ca_files.contains(file);
+        let certificates = match read_certificates(file) {
             Ok(certificates) => certificates,
             // A directory may hold other files as well.
-            Err(error) if error.kind() == Kind::Input && !given => continue,
+            Err(error) if error.kind() == Kind::Input && !is_explicit => continue,
             Err(error) => return Err(error),
         };
-        if given {
-            own.extend(certificates.iter().cloned());
+        if is_explicit {
+            explicit.extend(certificates.iter().cloned());
         }
         for certificate in certificates {
             // A file that was named must be usable; of a directory, and of
             // the system's bundle, whatever is.
             if let Err(e) = store.add(certificate)
-                && given
+                && is_explicit
             {
                 return Err(Error::new(Kind::System, format!("not usable: {e}"))
                     .with_subject(file.display().to_string()));
@@ -246,22 +246,22 @@ fn roots(options: &TlsOptions) -> Result<(RootCertStore, Vec<CertificateDer<'sta
             .hint("install ca-certificates, or use --cacert FILE"));
         }
     }
-    Ok((store, own))
+    Ok((store, explicit))
 }
 
-fn local(error: &std::io::Error, path: &Path) -> Error {
+fn file_error(error: &std::io::Error, path: &Path) -> Error {
     Error::local(error).with_subject(path.display().to_string())
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    files::check(file)?;
+fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    files::check_size(file)?;
     tls::certificates(file)
 }
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-fn identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
-    let chain = certificates(certificate)?;
+fn read_identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
+    let chain = read_certificates(certificate)?;
     let file = key.unwrap_or(certificate);
     let pem = files::read(file)?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
@@ -275,7 +275,7 @@ fn identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
     Ok((chain, key))
 }
 
-impl fmt::Display for TlsFacts {
+impl fmt::Display for TlsInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let version = self.version.unwrap_or("TLS");
         write!(
@@ -303,8 +303,8 @@ mod tests {
         let digest = ::ring::digest::digest(&::ring::digest::SHA256, &key);
         let pins = pin::parse(&format!("sha256//{}", STANDARD.encode(digest))).unwrap();
         let unreadable = CertificateDer::from(vec![0x30, 0]);
-        assert!(has_pin(&[genuine.clone(), unreadable.clone()], &pins));
-        assert!(!has_pin(&[unreadable, genuine], &pins));
-        assert!(!has_pin(&[], &pins));
+        assert!(is_pinned(&[genuine.clone(), unreadable.clone()], &pins));
+        assert!(!is_pinned(&[unreadable, genuine], &pins));
+        assert!(!is_pinned(&[], &pins));
     }
 }

@@ -16,7 +16,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::exchange;
-use super::tls::TlsFacts;
+use super::tls::TlsInfo;
 use super::x509;
 use crate::http::date::Seconds;
 
@@ -25,23 +25,23 @@ use crate::http::date::Seconds;
 pub(super) struct Verifier {
     provider: Arc<CryptoProvider>,
     /// `None` with `-k`.
-    trust: Option<Trust>,
+    trust: Option<TrustStore>,
 }
 
 /// What is trusted.
 #[derive(Debug)]
-struct Trust {
+struct TrustStore {
     authorities: Arc<WebPkiServerVerifier>,
     /// The certificates of `--cacert`.
-    own: Vec<CertificateDer<'static>>,
+    explicit: Vec<CertificateDer<'static>>,
 }
 
 impl Verifier {
-    /// A verifier that trusts these authorities, and the certificates in `own`.
+    /// A verifier that trusts these authorities, and the certificates in `explicit`.
     pub(super) fn new(
         provider: &Arc<CryptoProvider>,
         authorities: RootCertStore,
-        own: Vec<CertificateDer<'static>>,
+        explicit: Vec<CertificateDer<'static>>,
     ) -> Result<Self, String> {
         let authorities = WebPkiServerVerifier::builder_with_provider(
             Arc::new(authorities),
@@ -49,9 +49,9 @@ impl Verifier {
         );
         Ok(Self {
             provider: Arc::clone(provider),
-            trust: Some(Trust {
+            trust: Some(TrustStore {
                 authorities: authorities.build().map_err(|e| e.to_string())?,
-                own,
+                explicit,
             }),
         })
     }
@@ -71,13 +71,13 @@ impl Verifier {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
-        most: usize,
+        max_algorithms: usize,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let key = x509::public_key(certificate).ok_or_else(|| unusable("it cannot be read"))?;
+        let key = x509::public_key(certificate).ok_or_else(|| unusable_key("it cannot be read"))?;
         if let Some(bits) = key.rsa_bits()
             && bits < RSA_BITS_MIN
         {
-            return Err(unusable(&format!(
+            return Err(unusable_key(&format!(
                 "RSA with {bits} bits, and at least {RSA_BITS_MIN} are supported"
             )));
         }
@@ -86,21 +86,25 @@ impl Verifier {
             .iter()
             .find(|(scheme, _)| *scheme == signature.scheme)
             .map_or(&[][..], |(_, algorithms)| *algorithms);
-        let is_for_key = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
+        let matches_key = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
             algorithm.public_key_alg_id().as_ref() == key.algorithm
         };
-        let mut fitting = algorithms.iter().take(most).filter(is_for_key).peekable();
-        if fitting.peek().is_none() {
-            return Err(unusable(
+        let mut matching = algorithms
+            .iter()
+            .take(max_algorithms)
+            .filter(matches_key)
+            .peekable();
+        if matching.peek().is_none() {
+            return Err(unusable_key(
                 "of a kind that is not supported, such as the curve P-521",
             ));
         }
-        let proved = fitting.any(|algorithm| {
+        let has_strong_validator = matching.any(|algorithm| {
             algorithm
                 .verify_signature(key.bits, message, signature.signature())
                 .is_ok()
         });
-        if proved {
+        if has_strong_validator {
             Ok(HandshakeSignatureValid::assertion())
         } else {
             Err(rustls::Error::General(
@@ -113,23 +117,23 @@ impl Verifier {
 /// Shorter RSA keys are not verified by ring.
 const RSA_BITS_MIN: usize = 2048;
 
-fn unusable(why: &str) -> rustls::Error {
+fn unusable_key(why: &str) -> rustls::Error {
     rustls::Error::General(format!(
         "the server cannot prove that it holds its key: the key is {why}"
     ))
 }
 
-impl Trust {
+impl TrustStore {
     /// Trusts a certificate that was given as it is.
-    fn check_own(
+    fn check_explicit(
         &self,
         certificate: &CertificateDer<'_>,
         name: &ServerName<'_>,
         now: UnixTime,
     ) -> Option<Result<(), rustls::Error>> {
-        self.own
+        self.explicit
             .iter()
-            .any(|own| own == certificate)
+            .any(|explicit| explicit == certificate)
             .then(|| check_dates(certificate, now).and_then(|()| check_name(certificate, name)))
     }
 }
@@ -138,8 +142,8 @@ fn check_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), ru
     let now = Seconds::try_from(now.as_secs()).unwrap_or(Seconds::MAX);
     match x509::parse(certificate) {
         None => Err(CertificateError::BadEncoding.into()),
-        Some(facts) if now < facts.not_before => Err(CertificateError::NotValidYet.into()),
-        Some(facts) if now > facts.not_after => Err(CertificateError::Expired.into()),
+        Some(info) if now < info.not_before => Err(CertificateError::NotValidYet.into()),
+        Some(info) if now > info.not_after => Err(CertificateError::Expired.into()),
         Some(_) => Ok(()),
     }
 }
@@ -162,11 +166,11 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         // A certificate that is refused is to be shown as well.
         let chain = std::iter::once(certificate).chain(intermediates);
-        let facts = TlsFacts {
+        let info = TlsInfo {
             chain: chain.map_while(|der| x509::parse(der)).collect(),
-            ..TlsFacts::default()
+            ..TlsInfo::default()
         };
-        exchange::with(|exchange| exchange.presented = Some(Arc::new(facts)));
+        exchange::with_current(|exchange| exchange.presented_chain = Some(Arc::new(info)));
         let Some(trust) = &self.trust else {
             return Ok(ServerCertVerified::assertion());
         };
@@ -176,7 +180,7 @@ impl ServerCertVerifier for Verifier {
                 .verify_server_cert(certificate, intermediates, name, ocsp, now);
         match outcome {
             Ok(verified) => Ok(verified),
-            Err(error) => match trust.check_own(certificate, name, now) {
+            Err(error) => match trust.check_explicit(certificate, name, now) {
                 Some(outcome) => outcome.map(|()| ServerCertVerified::assertion()),
                 None => Err(error),
             },
@@ -227,10 +231,10 @@ mod tests {
         let authority = Authority::new();
         let provider = Arc::new(ring::default_provider());
         let read = |leaf| CertificateDer::from_pem_file(authority.files(leaf).0).unwrap();
-        let check = |own: &CertificateDer<'static>, shown: &CertificateDer<'_>, name: &str| {
+        let check = |explicit: &CertificateDer<'static>, shown: &CertificateDer<'_>, name: &str| {
             let mut roots = RootCertStore::empty();
-            roots.add(own.clone()).unwrap();
-            let verifier = Verifier::new(&provider, roots, vec![own.clone()]).unwrap();
+            roots.add(explicit.clone()).unwrap();
+            let verifier = Verifier::new(&provider, roots, vec![explicit.clone()]).unwrap();
             let name = ServerName::try_from(name.to_owned()).unwrap();
             let now = UnixTime::since_unix_epoch(Duration::from_secs(2_000_000_000));
             verifier
@@ -238,16 +242,16 @@ mod tests {
                 .is_ok()
         };
         for leaf in [Leaf::SelfSigned, Leaf::Authority, Leaf::Good] {
-            let own = read(leaf);
-            assert!(check(&own, &own, "localhost"), "{leaf:?}");
-            assert!(check(&own, &own, "127.0.0.1"), "{leaf:?}");
-            assert!(!check(&own, &own, "other.test"), "{leaf:?}");
+            let explicit = read(leaf);
+            assert!(check(&explicit, &explicit, "localhost"), "{leaf:?}");
+            assert!(check(&explicit, &explicit, "127.0.0.1"), "{leaf:?}");
+            assert!(!check(&explicit, &explicit, "other.test"), "{leaf:?}");
             // Another one of the same names is not this one.
-            assert!(!check(&own, &read(leaf), "localhost"), "{leaf:?}");
+            assert!(!check(&explicit, &read(leaf), "localhost"), "{leaf:?}");
         }
         for leaf in [Leaf::Expired, Leaf::NotYetValid, Leaf::WrongName] {
-            let own = read(leaf);
-            assert!(!check(&own, &own, "localhost"), "{leaf:?}");
+            let explicit = read(leaf);
+            assert!(!check(&explicit, &explicit, "localhost"), "{leaf:?}");
         }
     }
 }

@@ -32,12 +32,12 @@ impl PublicKey<'_> {
     /// The length of the modulus, if it is an RSA key.
     pub(crate) fn rsa_bits(&self) -> Option<usize> {
         const RSA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
-        let (oid, _) = expect(self.algorithm, OID)?;
+        let (oid, _) = expect_tag(self.algorithm, OID)?;
         if oid.content != RSA {
             return None;
         }
-        let (key, _) = expect(self.bits, SEQUENCE)?;
-        let (modulus, _) = expect(key.content, INTEGER)?;
+        let (key, _) = expect_tag(self.bits, SEQUENCE)?;
+        let (modulus, _) = expect_tag(key.content, INTEGER)?;
         let start = modulus.content.iter().position(|&b| b != 0)?;
         let digits = &modulus.content[start..];
         Some(digits.len() * 8 - digits[0].leading_zeros() as usize)
@@ -94,14 +94,14 @@ fn element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
     ))
 }
 
-fn expect(bytes: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
+fn expect_tag(bytes: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
     element(bytes).filter(|(element, _)| element.tag == tag)
 }
 
 /// Reads a certificate in DER.
 pub(crate) fn parse(der: &[u8]) -> Option<Certificate> {
-    let (certificate, _) = expect(der, SEQUENCE)?;
-    let (tbs, _) = expect(certificate.content, SEQUENCE)?;
+    let (certificate, _) = expect_tag(der, SEQUENCE)?;
+    let (tbs, _) = expect_tag(certificate.content, SEQUENCE)?;
     let mut rest = tbs.content;
     // The version is optional, the serial number and algorithm are not.
     if let Some((version, after)) = element(rest)
@@ -110,20 +110,20 @@ pub(crate) fn parse(der: &[u8]) -> Option<Certificate> {
         rest = after;
     }
     let (_serial, rest) = element(rest)?;
-    let (_algorithm, rest) = expect(rest, SEQUENCE)?;
-    let (issuer, rest) = expect(rest, SEQUENCE)?;
-    let (validity, rest) = expect(rest, SEQUENCE)?;
-    let (subject, rest) = expect(rest, SEQUENCE)?;
-    let (public_key, rest) = expect(rest, SEQUENCE)?;
+    let (_algorithm, rest) = expect_tag(rest, SEQUENCE)?;
+    let (issuer, rest) = expect_tag(rest, SEQUENCE)?;
+    let (validity, rest) = expect_tag(rest, SEQUENCE)?;
+    let (subject, rest) = expect_tag(rest, SEQUENCE)?;
+    let (public_key, rest) = expect_tag(rest, SEQUENCE)?;
     let (before, after) = element(validity.content)?;
     let (after, _) = element(after)?;
     Some(Certificate {
-        subject: name(subject.content)?,
-        issuer: name(issuer.content)?,
-        not_before: time(&before)?,
-        not_after: time(&after)?,
+        subject: distinguished_name(subject.content)?,
+        issuer: distinguished_name(issuer.content)?,
+        not_before: parse_time(&before)?,
+        not_after: parse_time(&after)?,
         public_key: public_key.whole.to_vec(),
-        names: names(rest).unwrap_or_default(),
+        names: alternative_names(rest).unwrap_or_default(),
     })
 }
 
@@ -132,9 +132,9 @@ pub(crate) fn public_key<'a>(der: &'a [u8]) -> Option<PublicKey<'a>> {
     let whole = parse(der)?.public_key;
     // Its place in the certificate, for the sake of the lifetime.
     let at = der.windows(whole.len()).position(|part| part == whole)?;
-    let (key, _): (Element<'a>, _) = expect(&der[at..], SEQUENCE)?;
-    let (algorithm, rest) = expect(key.content, SEQUENCE)?;
-    let (bits, _) = expect(rest, BIT_STRING)?;
+    let (key, _): (Element<'a>, _) = expect_tag(&der[at..], SEQUENCE)?;
+    let (algorithm, rest) = expect_tag(key.content, SEQUENCE)?;
+    let (bits, _) = expect_tag(rest, BIT_STRING)?;
     // The first byte is the number of unused bits.
     let bits = bits.content.strip_prefix(&[0])?;
     Some(PublicKey {
@@ -144,31 +144,31 @@ pub(crate) fn public_key<'a>(der: &'a [u8]) -> Option<PublicKey<'a>> {
 }
 
 /// The names among the extensions, which follow the public key.
-fn names(mut rest: &[u8]) -> Option<Vec<String>> {
+fn alternative_names(mut rest: &[u8]) -> Option<Vec<String>> {
     const ALT_NAME: [u8; 3] = [0x55, 0x1d, 0x11];
     const DNS: u8 = 0x82;
     const ADDRESS: u8 = 0x87;
     let extensions = loop {
         let (field, after) = element(rest)?;
         if field.tag == EXTENSIONS {
-            break expect(field.content, SEQUENCE)?.0;
+            break expect_tag(field.content, SEQUENCE)?.0;
         }
         rest = after;
     };
     let mut rest = extensions.content;
     let mut found = Vec::new();
     while !rest.is_empty() {
-        let (extension, after) = expect(rest, SEQUENCE)?;
+        let (extension, after) = expect_tag(rest, SEQUENCE)?;
         rest = after;
-        let (oid, mut value) = expect(extension.content, OID)?;
+        let (oid, mut value) = expect_tag(extension.content, OID)?;
         if oid.content != ALT_NAME {
             continue;
         }
-        if let Some((_critical, after)) = expect(value, BOOLEAN) {
+        if let Some((_critical, after)) = expect_tag(value, BOOLEAN) {
             value = after;
         }
-        let (value, _) = expect(value, OCTET_STRING)?;
-        let (list, _) = expect(value.content, SEQUENCE)?;
+        let (value, _) = expect_tag(value, OCTET_STRING)?;
+        let (list, _) = expect_tag(value.content, SEQUENCE)?;
         let mut entries = list.content;
         while !entries.is_empty() {
             let (entry, after) = element(entries)?;
@@ -191,17 +191,17 @@ fn names(mut rest: &[u8]) -> Option<Vec<String>> {
 
 /// A distinguished name as `CN=..., O=...`, the most specific part first and
 /// values escaped as RFC 4514 has it, so that none looks like several parts.
-fn name(mut sets: &[u8]) -> Option<String> {
+fn distinguished_name(mut sets: &[u8]) -> Option<String> {
     let mut parts = Vec::new();
     while !sets.is_empty() {
-        let (set, rest) = expect(sets, SET)?;
+        let (set, rest) = expect_tag(sets, SET)?;
         sets = rest;
         let mut attributes = set.content;
         let mut part = String::new();
         while !attributes.is_empty() {
-            let (attribute, rest) = expect(attributes, SEQUENCE)?;
+            let (attribute, rest) = expect_tag(attributes, SEQUENCE)?;
             attributes = rest;
-            let (oid, value) = expect(attribute.content, OID)?;
+            let (oid, value) = expect_tag(attribute.content, OID)?;
             let (value, _) = element(value)?;
             let value = match value.tag {
                 // BMPString
@@ -218,7 +218,7 @@ fn name(mut sets: &[u8]) -> Option<String> {
             if !part.is_empty() {
                 part.push('+');
             }
-            part.extend([&attribute_name(oid.content), "=", &escaped(&value)]);
+            part.extend([&attribute_name(oid.content), "=", &escape_value(&value)]);
         }
         parts.push(part);
     }
@@ -227,7 +227,7 @@ fn name(mut sets: &[u8]) -> Option<String> {
 }
 
 /// The value of an attribute (RFC 4514, section 2.4).
-fn escaped(value: &str) -> String {
+fn escape_value(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for (at, c) in value.char_indices() {
         let is_first = at == 0;
@@ -282,7 +282,7 @@ fn dotted(oid: &[u8]) -> String {
 }
 
 /// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.
-fn time(element: &Element<'_>) -> Option<Seconds> {
+fn parse_time(element: &Element<'_>) -> Option<Seconds> {
     let text = std::str::from_utf8(element.content).ok()?;
     let digits = text.strip_suffix('Z')?;
     if !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -297,7 +297,7 @@ fn time(element: &Element<'_>) -> Option<Seconds> {
         _ => return None,
     };
     let part = |at: usize| rest[at..at + 2].parse::<u32>().ok();
-    let day = date::days(year, part(0)?, part(2)?);
+    let day = date::days_from_civil(year, part(0)?, part(2)?);
     let seconds = part(4)? * 3600 + part(6)? * 60 + part(8)?;
     Some(day * 86_400 + Seconds::from(seconds))
 }
@@ -339,7 +339,7 @@ mod tests {
             (" ", "\\ "),
             ("*.example.com", "*.example.com"),
         ] {
-            assert_eq!(escaped(value), shown);
+            assert_eq!(escape_value(value), shown);
         }
         let attribute = |oid: u8, value: &str| {
             let mut bytes = vec![SEQUENCE, 7 + value.len() as u8, OID, 3, 0x55, 4, oid, 12];
@@ -353,7 +353,10 @@ mod tests {
             set(&[attribute(3, "evil, O=Good"), attribute(11, "u")].concat()),
         ]
         .concat();
-        assert_eq!(name(&sets).unwrap(), "CN=evil\\, O\\=Good+OU=u, O=x");
+        assert_eq!(
+            distinguished_name(&sets).unwrap(),
+            "CN=evil\\, O\\=Good+OU=u, O=x"
+        );
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 
 pub(crate) mod progress;
 pub(crate) mod record;
-pub(crate) mod talk;
-pub(crate) mod template;
 pub(crate) mod timing;
+pub(crate) mod verbose;
 pub(crate) mod view;
+pub(crate) mod write_out;

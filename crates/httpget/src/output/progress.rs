@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A transfer that is done by then shows no bar.
-const PATIENCE: Duration = Duration::from_secs(1);
+const SHOW_AFTER: Duration = Duration::from_secs(1);
 /// How often a bar is updated.
-const STEP: Duration = Duration::from_millis(100);
+const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
 /// The time over which the speed is measured.
 const WINDOW: Duration = Duration::from_secs(5);
 
@@ -34,18 +34,18 @@ pub(crate) struct Bar {
     /// When it is updated next; the bar is shown from `shown_at` on.
     due: Instant,
     shown_at: Instant,
-    pace: Pace,
+    meter: SpeedMeter,
     shown: Option<ProgressBar>,
 }
 
 /// The speed of a transfer over the last seconds.
 #[derive(Debug)]
-struct Pace {
+struct SpeedMeter {
     /// Times and the bytes there were, the oldest first.
     samples: VecDeque<(Instant, u64)>,
 }
 
-impl Pace {
+impl SpeedMeter {
     fn new(now: Instant, bytes: u64) -> Self {
         Self {
             samples: VecDeque::from([(now, bytes)]),
@@ -61,10 +61,10 @@ impl Pace {
         {
             self.samples.pop_front();
         }
-        let (since, had) = self.samples[0];
+        let (since, earlier) = self.samples[0];
         let passed = (now - since).as_secs_f64();
         if passed > 0.0 {
-            bytes.saturating_sub(had) as f64 / passed
+            bytes.saturating_sub(earlier) as f64 / passed
         } else {
             0.0
         }
@@ -72,7 +72,7 @@ impl Pace {
 }
 
 /// The speed, and the time that is left at it.
-fn shown(speed: f64, left: Option<u64>) -> String {
+fn format_speed(speed: f64, left: Option<u64>) -> String {
     let rate = HumanBytes(speed as u64);
     if let Some(left) = left {
         let seconds = if speed > 0.0 {
@@ -111,15 +111,15 @@ impl Progress {
             name: name.into_owned(),
             start,
             whole,
-            due: now + STEP,
-            shown_at: now + PATIENCE,
-            pace: Pace::new(now, start),
+            due: now + UPDATE_INTERVAL,
+            shown_at: now + SHOW_AFTER,
+            meter: SpeedMeter::new(now, start),
             shown: None,
         }
     }
 
     /// Says something with the bars out of the way.
-    pub(crate) fn aside<T>(&self, say: impl FnOnce() -> T) -> T {
+    pub(crate) fn suspend<T>(&self, say: impl FnOnce() -> T) -> T {
         match &self.0 {
             Some(all) => all.suspend(say),
             None => say(),
@@ -135,8 +135,8 @@ impl Bar {
         if now < self.due {
             return;
         }
-        self.due = now + STEP;
-        let speed = self.pace.add(now, bytes);
+        self.due = now + UPDATE_INTERVAL;
+        let speed = self.meter.add(now, bytes);
         if now < self.shown_at {
             return;
         }
@@ -156,7 +156,7 @@ impl Bar {
                     .with_message(self.name.clone()),
             )
         });
-        bar.set_prefix(shown(
+        bar.set_prefix(format_speed(
             speed,
             self.whole.map(|whole| whole.saturating_sub(bytes)),
         ));
@@ -181,20 +181,20 @@ mod tests {
     fn the_speed_is_that_of_the_last_seconds() {
         let start = Instant::now();
         // A part that was there is not speed.
-        let mut pace = Pace::new(start, 5_000_000);
-        let at = |tenths: u32| start + STEP * tenths;
+        let mut meter = SpeedMeter::new(start, 5_000_000);
+        let at = |tenths: u32| start + UPDATE_INTERVAL * tenths;
         for tenths in 1..=100 {
             let bytes = 5_000_000 + u64::from(tenths) * 100_000;
-            let speed = pace.add(at(tenths), bytes);
+            let speed = meter.add(at(tenths), bytes);
             assert!((speed - 1e6).abs() < 1.0, "{tenths}: {speed}");
         }
         // It slows down to a tenth.
         let mut speed = 0.0;
         for tenths in 101..=151 {
-            speed = pace.add(at(tenths), 15_000_000 + u64::from(tenths - 100) * 10_000);
+            speed = meter.add(at(tenths), 15_000_000 + u64::from(tenths - 100) * 10_000);
         }
         assert!((speed - 1e5).abs() < 1.0, "{speed}");
-        assert!(pace.samples.len() <= 52);
+        assert!(meter.samples.len() <= 52);
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
             (0.0, Some(7300), "0 B/s -"),
             (2_097_152.0, None, "2.00 MiB/s"),
         ] {
-            assert_eq!(shown(speed, left), text);
+            assert_eq!(format_speed(speed, left), text);
         }
     }
 }

@@ -7,15 +7,15 @@ use base64::engine::general_purpose::STANDARD;
 use common::json::ms;
 use serde::Serialize;
 
-use crate::fetch::{Report, Trouble};
 use crate::http::head::Head;
 use crate::http::media::{self, Class};
 use crate::http::{charset, date};
 use crate::json::text;
+use crate::report::{FetchError, Report};
 
 /// The keys in front of the body.
 #[derive(Serialize)]
-struct Before<'a> {
+struct KeysBeforeBody<'a> {
     #[serde(rename = "type")]
     tag: &'static str,
     /// In error records, as in every tool.
@@ -36,7 +36,7 @@ struct Before<'a> {
 
 /// The keys behind the body.
 #[derive(Serialize)]
-struct After<'a> {
+struct KeysAfterBody<'a> {
     file: Option<String>,
     bytes: Option<u64>,
     wire_bytes: Option<u64>,
@@ -139,10 +139,10 @@ impl<W: Write> Write for NoLineEnd<W> {
     }
 }
 
-fn before(report: &Report) -> Before<'_> {
+fn before(report: &Report) -> KeysBeforeBody<'_> {
     let head = report.head.as_deref();
-    let failed = report.trouble.as_ref().filter(|_| head.is_none());
-    Before {
+    let failed = report.error.as_ref().filter(|_| head.is_none());
+    KeysBeforeBody {
         // Nothing had to be fetched if there is neither.
         tag: if failed.is_some() {
             "error"
@@ -150,8 +150,8 @@ fn before(report: &Report) -> Before<'_> {
             "response"
         },
         target: failed.map(|_| report.url.as_str()),
-        kind: failed.map(Trouble::kind),
-        message: failed.map(Trouble::message),
+        kind: failed.map(FetchError::kind),
+        message: failed.map(FetchError::message),
         url: &report.url,
         final_url: report.final_url.as_deref(),
         method: report.method,
@@ -162,10 +162,10 @@ fn before(report: &Report) -> Before<'_> {
     }
 }
 
-fn after(report: &Report) -> After<'_> {
+fn after(report: &Report) -> KeysAfterBody<'_> {
     let head = report.head.as_deref();
-    let made = &report.exchange.made;
-    After {
+    let connection = &report.exchange.connection;
+    KeysAfterBody {
         file: report.file.as_ref().map(|path| path.display().to_string()),
         bytes: head.map(|_| report.bytes),
         wire_bytes: head.map(|_| report.wire_bytes),
@@ -179,28 +179,28 @@ fn after(report: &Report) -> After<'_> {
                 location: &hop.location,
             })
             .collect(),
-        address: made.peer.as_ref().map(ToString::to_string),
-        tls: made.facts.as_deref().map(|facts| {
-            let leaf = facts.chain.first();
+        address: connection.peer.as_ref().map(ToString::to_string),
+        tls: connection.tls_info.as_deref().map(|info| {
+            let leaf = info.chain.first();
             Tls {
-                version: facts.version,
-                cipher: facts.cipher.as_deref(),
+                version: info.version,
+                cipher: info.cipher.as_deref(),
                 subject: leaf.map(|leaf| leaf.subject.as_str()),
                 issuer: leaf.map(|leaf| leaf.issuer.as_str()),
                 not_after: leaf.map(|leaf| date::rfc3339(leaf.not_after)),
                 days_left: leaf.map(|leaf| (leaf.not_after - date::now()).div_euclid(86_400)),
                 names: leaf.map(|leaf| leaf.names.as_slice()),
-                verified: facts.verified,
+                verified: info.verified,
             }
         }),
-        dns_ms: made.dns.map(ms),
-        connect_ms: made.connect.map(ms),
-        tls_ms: made.tls.map(ms),
+        dns_ms: connection.dns.map(ms),
+        connect_ms: connection.connect.map(ms),
+        tls_ms: connection.tls.map(ms),
         first_byte_ms: report.first_byte().map(ms),
         duration_ms: ms(report.total),
-        error: report.trouble.as_ref().map(|trouble| JsonError {
-            kind: trouble.kind(),
-            message: trouble.message(),
+        error: report.error.as_ref().map(|error| JsonError {
+            kind: error.kind(),
+            message: error.message(),
         }),
         time: common::time::now(),
     }
@@ -212,7 +212,7 @@ fn body(report: &Report) -> Body<'_> {
         return Body::Absent;
     };
     let media_type = report.head.as_ref().and_then(|h| h.get("content-type"));
-    let class = if report.pointed {
+    let class = if report.is_pointer_value {
         Class::Json
     } else {
         media::class(media_type)

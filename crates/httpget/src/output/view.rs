@@ -15,13 +15,13 @@ const HELD_MAX: usize = 1 << 20;
 
 /// How long an incomplete value is held: one that comes in slowly is shown as it
 /// comes.
-const HELD_TIME: Duration = Duration::from_secs(2);
+const HELD_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes rendered at a time, which bounds the size of their indented form.
-const STEP: usize = 4 * 1024;
+const RENDER_MAX: usize = 4 * 1024;
 
 /// Takes rendered text on its way to the terminal.
-pub(crate) type Show<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
+pub(crate) type Emit<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
 
 /// A body on its way to a terminal.
 pub(crate) struct View {
@@ -35,17 +35,17 @@ pub(crate) struct View {
     held: String,
     indented: String,
     /// Whether the value that is not complete has been shown in part.
-    committed: bool,
+    is_shown: bool,
     /// Whether a value was complete.
     has_values: bool,
     /// Since when it is held.
-    since: Option<Instant>,
+    held_since: Option<Instant>,
     /// Whether the start was looked at.
-    sniffed: bool,
+    is_sniffed: bool,
     /// What to say of a binary body.
     hint: &'static str,
     /// Whether the first character has been rendered.
-    begun: bool,
+    has_started: bool,
 }
 
 /// Without the decoder, which has no form of its own.
@@ -64,7 +64,7 @@ impl View {
         class: Class,
         charset: Option<&'static Encoding>,
         color: bool,
-        coded: bool,
+        is_compressed: bool,
     ) -> Self {
         Self {
             class,
@@ -73,28 +73,28 @@ impl View {
             partial: Vec::new(),
             held: String::new(),
             indented: String::new(),
-            committed: false,
+            is_shown: false,
             has_values: false,
-            since: None,
-            sniffed: false,
-            hint: if coded {
+            held_since: None,
+            is_sniffed: false,
+            hint: if is_compressed {
                 "the server sent it compressed; --compressed decodes it"
             } else {
                 "use -o FILE, or pipe it"
             },
-            begun: false,
+            has_started: false,
         }
     }
 
     /// Takes a piece and shows as much as can be shown already.
-    pub(crate) fn take(&mut self, piece: &[u8], show: Show<'_>) -> Result<()> {
+    pub(crate) fn push(&mut self, piece: &[u8], emit: Emit<'_>) -> Result<()> {
         let Some(mut decoder) = self.decoder.take() else {
-            return self.take_utf8(piece, show);
+            return self.push_utf8(piece, emit);
         };
         let mut outcome = Ok(());
-        for step in piece.chunks(STEP) {
+        for step in piece.chunks(RENDER_MAX) {
             let text = charset::decode_piece(&mut decoder, step, false);
-            outcome = self.take_utf8(text.as_bytes(), show);
+            outcome = self.push_utf8(text.as_bytes(), emit);
             if outcome.is_err() {
                 break;
             }
@@ -104,9 +104,9 @@ impl View {
     }
 
     /// Takes a piece that is UTF-8, as far as it is text.
-    fn take_utf8(&mut self, piece: &[u8], show: Show<'_>) -> Result<()> {
-        if !self.sniffed && !piece.is_empty() {
-            self.sniffed = true;
+    fn push_utf8(&mut self, piece: &[u8], emit: Emit<'_>) -> Result<()> {
+        if !self.is_sniffed && !piece.is_empty() {
+            self.is_sniffed = true;
             if media::looks_binary(&piece[..piece.len().min(1024)]) {
                 return Err(Error::new(
                     Kind::System,
@@ -115,7 +115,7 @@ impl View {
                 .hint(self.hint));
             }
         }
-        for step in piece.chunks(STEP) {
+        for step in piece.chunks(RENDER_MAX) {
             let mut bytes = std::mem::take(&mut self.partial);
             bytes.extend_from_slice(step);
             let whole = match std::str::from_utf8(&bytes) {
@@ -123,73 +123,73 @@ impl View {
                 _ => bytes.len(),
             };
             self.partial = bytes.split_off(whole);
-            self.render(&bytes, show)?;
+            self.render(&bytes, emit)?;
         }
         Ok(())
     }
 
     /// Shows what is left at the end.
-    pub(crate) fn finish(&mut self, show: Show<'_>) -> Result<()> {
+    pub(crate) fn finish(&mut self, emit: Emit<'_>) -> Result<()> {
         if let Some(mut decoder) = self.decoder.take() {
             let text = charset::decode_piece(&mut decoder, b"", true);
-            self.take_utf8(text.as_bytes(), show)?;
+            self.push_utf8(text.as_bytes(), emit)?;
         }
         let partial = std::mem::take(&mut self.partial);
-        self.render(&partial, show)?;
+        self.render(&partial, emit)?;
         if self.class != Class::Json {
             return Ok(());
         }
-        if self.printer.finish(&mut self.indented) || self.committed {
-            return show(std::mem::take(&mut self.indented).as_bytes());
+        if self.printer.finish(&mut self.indented) || self.is_shown {
+            return emit(std::mem::take(&mut self.indented).as_bytes());
         }
         let held = std::mem::take(&mut self.held);
-        show(escaped(held.as_bytes()).as_bytes())
+        emit(escape_text(held.as_bytes()).as_bytes())
     }
 
     /// Shows bytes that end with a character.
-    fn render(&mut self, bytes: &[u8], show: Show<'_>) -> Result<()> {
+    fn render(&mut self, bytes: &[u8], emit: Emit<'_>) -> Result<()> {
         if self.class != Class::Json {
-            return show(escaped(bytes).as_bytes());
+            return emit(escape_text(bytes).as_bytes());
         }
         // Some programs write a byte order mark, which is not JSON.
         let bytes = match bytes.strip_prefix(b"\xef\xbb\xbf") {
-            Some(rest) if !self.begun => rest,
+            Some(rest) if !self.has_started => rest,
             _ => bytes,
         };
-        self.begun |= !bytes.is_empty();
+        self.has_started |= !bytes.is_empty();
         let Ok(text) = std::str::from_utf8(bytes) else {
-            return self.give_up(bytes, show);
+            return self.fall_back_to_text(bytes, emit);
         };
         let outcome = self.printer.push(text, &mut self.indented);
         let valid = outcome.err().unwrap_or(text.len());
         let mut rest = &text[..valid];
         if let Some(end) = self.printer.end() {
-            show(&self.indented.as_bytes()[..end.out])?;
+            emit(&self.indented.as_bytes()[..end.out])?;
             self.indented.drain(..end.out);
             self.held.clear();
-            self.committed = false;
-            self.since = None;
+            self.is_shown = false;
+            self.held_since = None;
             self.has_values = true;
             rest = &rest[end.text..];
         }
         self.hold(rest);
         if outcome.is_err() {
-            return self.give_up(&bytes[valid..], show);
+            return self.fall_back_to_text(&bytes[valid..], emit);
         }
-        if !self.committed {
+        if !self.is_shown {
             let since = if self.held.is_empty() {
                 None
             } else {
-                Some(*self.since.get_or_insert_with(Instant::now))
+                Some(*self.held_since.get_or_insert_with(Instant::now))
             };
-            self.since = since;
-            self.committed = self.held.len() > HELD_MAX
+            self.held_since = since;
+            self.is_shown = self.held.len() > HELD_MAX
                 || self.indented.len() > HELD_MAX
-                || since.is_some_and(|since| since.elapsed() >= HELD_TIME);
+                || since.is_some_and(|since| since.elapsed() >= HELD_TIME_MAX);
         }
-        if self.committed {
+        if self.is_shown {
             self.held.clear();
-            return show(std::mem::take(&mut self.indented).as_bytes());
+            return emit(std::mem::take(&mut self.indented).as_bytes());
         }
         Ok(())
     }
@@ -197,29 +197,29 @@ impl View {
     /// Keeps what has not been shown, but for the line ends between values.
     fn hold(&mut self, text: &str) {
         let is_between_values = self.has_values && self.indented.is_empty();
-        if !(self.committed || is_between_values) {
+        if !(self.is_shown || is_between_values) {
             self.held.push_str(text);
         }
     }
 
     /// It is not JSON: shown as text from here on, or from the start of the
     /// value if nothing of it has been shown.
-    fn give_up(&mut self, rest: &[u8], show: Show<'_>) -> Result<()> {
+    fn fall_back_to_text(&mut self, rest: &[u8], emit: Emit<'_>) -> Result<()> {
         self.class = Class::Text;
         let held = std::mem::take(&mut self.held);
         let indented = std::mem::take(&mut self.indented);
-        if self.committed {
-            show(indented.as_bytes())?;
-            show(b"\n")?;
+        if self.is_shown {
+            emit(indented.as_bytes())?;
+            emit(b"\n")?;
         } else {
-            show(escaped(held.as_bytes()).as_bytes())?;
+            emit(escape_text(held.as_bytes()).as_bytes())?;
         }
-        show(escaped(rest).as_bytes())
+        emit(escape_text(rest).as_bytes())
     }
 }
 
 /// Text with its line ends as a terminal wants them, all else escaped.
-fn escaped(bytes: &[u8]) -> String {
+fn escape_text(bytes: &[u8]) -> String {
     common::text::escape_body(bytes).replace("\\x0d\n", "\n")
 }
 
@@ -230,14 +230,14 @@ mod tests {
     fn view(class: Class, pieces: &[&[u8]]) -> Result<String> {
         let mut view = View::new(class, None, false, false);
         let mut all = Vec::new();
-        let mut show = |bytes: &[u8]| {
+        let mut emit = |bytes: &[u8]| {
             all.extend_from_slice(bytes);
             Ok(())
         };
         for piece in pieces {
-            view.take(piece, &mut show)?;
+            view.push(piece, &mut emit)?;
         }
-        view.finish(&mut show)?;
+        view.finish(&mut emit)?;
         Ok(String::from_utf8(all).unwrap())
     }
 
@@ -266,7 +266,7 @@ mod tests {
         let mut view = View::new(Class::Json, None, false, false);
         let mut take = |piece: &[u8]| {
             let mut shown = Vec::new();
-            view.take(piece, &mut |bytes: &[u8]| {
+            view.push(piece, &mut |bytes: &[u8]| {
                 shown.extend_from_slice(bytes);
                 Ok(())
             })
@@ -288,14 +288,14 @@ mod tests {
             let charset = Encoding::for_label(label.as_bytes());
             let mut view = View::new(class, charset, false, false);
             let mut all = Vec::new();
-            let mut show = |bytes: &[u8]| {
+            let mut emit = |bytes: &[u8]| {
                 all.extend_from_slice(bytes);
                 Ok(())
             };
             for piece in pieces {
-                view.take(piece, &mut show)?;
+                view.push(piece, &mut emit)?;
             }
-            view.finish(&mut show)?;
+            view.finish(&mut emit)?;
             Ok(String::from_utf8(all).unwrap())
         };
         let text = |label: &str, pieces: &[&[u8]]| shown(label, Class::Text, pieces).unwrap();

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use url::Url;
 
 use crate::http::date::{self, Seconds};
-use crate::policy::target;
+use crate::policy::request_url;
 
 /// The most bytes of a name and value together.
 const COOKIE_MAX: usize = 4096;
@@ -27,7 +27,7 @@ const LINE_MAX: u64 = 64 * 1024;
 const SENT_MAX: usize = 150;
 const HEADER_MAX: usize = 8190;
 /// The most cookies taken of one response; curl's limit.
-pub const TAKEN_MAX: usize = 50;
+pub const RESPONSE_MAX: usize = 50;
 
 /// One cookie.
 #[derive(Clone, PartialEq, Eq)]
@@ -95,15 +95,15 @@ fn default_path(path: &str) -> &str {
 }
 
 fn parse(text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) -> Option<Cookie> {
-    let host = target::host(url).to_ascii_lowercase();
+    let host = request_url::host(url).to_ascii_lowercase();
     let mut parts = text.split(';');
     let (name, value) = parts.next()?.split_once('=')?;
     let (name, value) = (name.trim(), value.trim());
     // A TAB within a name or value would be the end of a field in the file.
-    let is_odd = |c: char| c.is_control() && c != '\t';
+    let is_forbidden = |c: char| c.is_control() && c != '\t';
     if name.is_empty()
         || name.len() + value.len() > COOKIE_MAX
-        || text.contains(is_odd)
+        || text.contains(is_forbidden)
         || name.contains('\t')
         || value.contains('\t')
     {
@@ -143,7 +143,7 @@ fn parse(text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) -> Option
             "secure" => cookie.secure = true,
             "httponly" => cookie.http_only = true,
             "expires" => cookie.expires = date::parse(value).or(cookie.expires),
-            "max-age" => max_age = age(value).or(max_age),
+            "max-age" => max_age = parse_max_age(value).or(max_age),
             _ => {}
         }
     }
@@ -173,8 +173,8 @@ fn parse(text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) -> Option
     if lower.starts_with("__secure-") && !cookie.secure {
         return None;
     }
-    let bound = cookie.secure && cookie.host_only && has_path && cookie.path == "/";
-    if lower.starts_with("__host-") && !bound {
+    let is_host_bound = cookie.secure && cookie.host_only && has_path && cookie.path == "/";
+    if lower.starts_with("__host-") && !is_host_bound {
         return None;
     }
     Some(cookie)
@@ -183,11 +183,11 @@ fn parse(text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) -> Option
 /// Whether secure cookies may be taken from here and sent there: by HTTPS, and
 /// on this machine, as browsers have it.
 fn is_trustworthy(url: &Url) -> bool {
-    url.scheme() == "https" || target::is_local(target::host(url))
+    url.scheme() == "https" || request_url::is_local(request_url::host(url))
 }
 
 /// Max-Age: seconds, or zero and less for "at once".
-fn age(value: &str) -> Option<Seconds> {
+fn parse_max_age(value: &str) -> Option<Seconds> {
     let digits = value.strip_prefix('-').unwrap_or(value);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -199,17 +199,17 @@ fn age(value: &str) -> Option<Seconds> {
 }
 
 impl Jar {
-    /// [`Self::set`], unless there is such a cookie already.
-    pub fn set_new(&mut self, text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) {
+    /// [`Self::insert`], unless there is such a cookie already.
+    pub fn insert_new(&mut self, text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) {
         if let Some(cookie) = parse(text, url, now, is_public)
             && !self.0.iter().any(|other| other.is_same(&cookie))
         {
-            self.set(text, url, now, is_public);
+            self.insert(text, url, now, is_public);
         }
     }
 
     /// Takes a Set-Cookie of a response from `url`, or leaves it.
-    pub fn set(&mut self, text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) {
+    pub fn insert(&mut self, text: &str, url: &Url, now: Seconds, is_public: IsPublic<'_>) {
         let Some(cookie) = parse(text, url, now, is_public) else {
             return;
         };
@@ -243,26 +243,26 @@ impl Jar {
 
     /// The value of Cookie for a request, or `None` without any.
     pub fn header(&self, url: &Url, now: Seconds) -> Option<String> {
-        let host = target::host(url).to_ascii_lowercase();
-        let mut fit: Vec<&Cookie> = self
+        let host = request_url::host(url).to_ascii_lowercase();
+        let mut matching: Vec<&Cookie> = self
             .0
             .iter()
             .filter(|c| {
-                let there = if c.host_only {
+                let domain_matches = if c.host_only {
                     host == c.domain
                 } else {
                     is_within(&host, &c.domain)
                 };
-                there
+                domain_matches
                     && path_matches(url.path(), &c.path)
                     && (!c.secure || is_trustworthy(url))
                     && c.expires.is_none_or(|expires| expires > now)
             })
             .collect();
         // Longer paths first, older ones before younger (section 5.4).
-        fit.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
+        matching.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
         let mut value = String::new();
-        for cookie in fit.iter().take(SENT_MAX) {
+        for cookie in matching.iter().take(SENT_MAX) {
             let gap = if value.is_empty() { "" } else { "; " };
             let pair = [gap, &cookie.name, "=", &cookie.value].concat();
             if value.len() + pair.len() > HEADER_MAX {
@@ -310,7 +310,7 @@ impl CookieFile {
                 && name.eq_ignore_ascii_case("set-cookie")
             {
                 found.headers.push(value.trim().to_owned());
-                if found.headers.len() > TAKEN_MAX {
+                if found.headers.len() > RESPONSE_MAX {
                     found.headers.remove(0);
                 }
                 continue;
@@ -328,9 +328,9 @@ impl CookieFile {
 
 impl Jar {
     /// The file's text. Cookies of the session are kept too, as curl does.
-    pub fn write(&self, now: Seconds) -> String {
+    pub fn to_netscape(&self, now: Seconds) -> String {
         let mut text = "# Netscape HTTP Cookie File\n\n".to_owned();
-        let word = |is: bool| if is { "TRUE" } else { "FALSE" };
+        let flag = |set: bool| if set { "TRUE" } else { "FALSE" };
         for c in &self.0 {
             if c.expires.is_some_and(|expires| expires <= now) {
                 continue;
@@ -342,9 +342,9 @@ impl Jar {
                 if c.http_only { "#HttpOnly_" } else { "" },
                 if c.host_only { "" } else { "." },
                 c.domain,
-                word(!c.host_only),
+                flag(!c.host_only),
                 c.path,
-                word(c.secure),
+                flag(c.secure),
                 c.expires.unwrap_or(0),
                 c.name,
                 c.value
@@ -415,7 +415,7 @@ fn from_fields(line: &str, http_only: bool) -> Option<Cookie> {
 /// Whether `domain` is a public suffix by the list in its published form.
 pub fn is_public(list: &str, domain: &str) -> bool {
     let parent = domain.split_once('.').map(|(_, parent)| parent);
-    let mut listed = false;
+    let mut is_listed = false;
     for line in list.lines() {
         let rule = line.split_ascii_whitespace().next().unwrap_or_default();
         if rule.is_empty() || rule.starts_with("//") {
@@ -426,13 +426,13 @@ pub fn is_public(list: &str, domain: &str) -> bool {
                 return false;
             }
         } else if let Some(rest) = rule.strip_prefix("*.") {
-            listed |= parent == Some(rest);
+            is_listed |= parent == Some(rest);
         } else {
-            listed |= rule == domain;
+            is_listed |= rule == domain;
         }
     }
     // A name of one label is always one (the rule `*`).
-    listed || parent.is_none()
+    is_listed || parent.is_none()
 }
 
 #[cfg(test)]
@@ -446,9 +446,9 @@ mod tests {
         let mut jar = Jar::default();
         for (url, set) in sets {
             let public = |domain: &str| Some(is_public(LIST, domain));
-            jar.set(set, &Url::parse(url).unwrap(), 1000, &public);
+            jar.insert(set, &Url::parse(url).unwrap(), 1000, &public);
         }
-        let again = Jar::read(jar.write(1000).as_bytes()).unwrap();
+        let again = Jar::read(jar.to_netscape(1000).as_bytes()).unwrap();
         let url = Url::parse(ask).unwrap();
         assert_eq!(again.header(&url, 1000), jar.header(&url, 1000));
         jar.header(&url, 1000)
@@ -579,9 +579,9 @@ mod tests {
         ] {
             let mut jar = Jar::default();
             let is_public = |domain: &str| list(domain).filter(|_| known);
-            jar.set(set, &Url::parse(url).unwrap(), 1000, &is_public);
+            jar.insert(set, &Url::parse(url).unwrap(), 1000, &is_public);
             let text = format!("# Netscape HTTP Cookie File\n\n{line}\n");
-            assert_eq!(jar.write(1000), text, "{url} {set}");
+            assert_eq!(jar.to_netscape(1000), text, "{url} {set}");
         }
     }
 
@@ -589,7 +589,7 @@ mod tests {
     fn without_a_list_domains_are_narrowed() {
         let mut jar = Jar::default();
         let url = |text: &str| Url::parse(text).unwrap();
-        jar.set("a=b; Domain=x.com", &url("http://a.x.com/"), 0, &|_| None);
+        jar.insert("a=b; Domain=x.com", &url("http://a.x.com/"), 0, &|_| None);
         assert!(jar.header(&url("http://a.x.com/"), 0).is_some());
         assert!(jar.header(&url("http://b.x.com/"), 0).is_none());
     }
@@ -613,7 +613,7 @@ mod tests {
         assert!(Jar::read(&b"h\tFALSE\t/\tFALSE\t+9x\tn\tv\n"[..]).is_err());
         let jar = Jar::read(&b"#HttpOnly_.x.com\tTRUE\t/\tFALSE\t0\tn\tv\n"[..]).unwrap();
         assert!(
-            jar.write(0)
+            jar.to_netscape(0)
                 .contains("#HttpOnly_.x.com\tTRUE\t/\tFALSE\t0\tn\tv\n")
         );
     }
@@ -623,7 +623,7 @@ mod tests {
         fn never_panics(text in ".*", file in ".*") {
             let mut jar = Jar::default();
             let url = Url::parse("http://a.b.c/d/e").unwrap();
-            jar.set(&text, &url, 0, &|domain| Some(is_public(&file, domain)));
+            jar.insert(&text, &url, 0, &|domain| Some(is_public(&file, domain)));
             let _ = jar.header(&url, 0);
             let _ = Jar::read(file.as_bytes());
         }

@@ -18,13 +18,13 @@ pub struct Challenge {
     opaque: Option<String>,
     hash: Hash,
     /// Whether the algorithm is a `-sess` one.
-    session: bool,
+    is_session: bool,
     /// As the server wrote it.
     algorithm: Option<String>,
     /// Whether `qop=auth` is offered; without any it is the old form.
-    qop: bool,
+    offers_auth: bool,
     /// Whether only the nonce of the answer before was wrong.
-    stale: bool,
+    is_stale: bool,
 }
 
 impl Hash {
@@ -53,7 +53,7 @@ pub fn challenge(head: &Head) -> Option<Challenge> {
 
 /// Whether a response wants the same answer with its new nonce.
 pub fn is_stale(head: &Head) -> bool {
-    head.status == 401 && challenge(head).is_some_and(|challenge| challenge.stale)
+    head.status == 401 && challenge(head).is_some_and(|challenge| challenge.is_stale)
 }
 
 /// The most challenges that are looked at.
@@ -68,39 +68,39 @@ fn challenges(value: &str) -> Vec<Challenge> {
         if !value[..at].trim_end().is_empty() && !value[..at].trim_end().ends_with(',') {
             continue;
         }
-        found.extend(one(&value[at + "digest ".len()..]));
+        found.extend(parse_challenge(&value[at + "digest ".len()..]));
     }
     found
 }
 
-fn one(parameters: &str) -> Option<Challenge> {
+fn parse_challenge(parameters: &str) -> Option<Challenge> {
     let mut challenge = Challenge {
         realm: String::new(),
         nonce: String::new(),
         opaque: None,
         hash: Hash::Md5,
-        session: false,
+        is_session: false,
         algorithm: None,
-        qop: false,
-        stale: false,
+        offers_auth: false,
+        is_stale: false,
     };
-    for (name, value) in pairs(parameters) {
+    for (name, value) in parse_parameters(parameters) {
         match name.to_ascii_lowercase().as_str() {
             "realm" => challenge.realm = value,
             "nonce" => challenge.nonce = value,
             "opaque" => challenge.opaque = Some(value),
-            "stale" => challenge.stale = value.eq_ignore_ascii_case("true"),
+            "stale" => challenge.is_stale = value.eq_ignore_ascii_case("true"),
             "qop" => {
-                challenge.qop = value
+                challenge.offers_auth = value
                     .split(',')
                     .any(|q| q.trim().eq_ignore_ascii_case("auth"));
-                if !challenge.qop {
+                if !challenge.offers_auth {
                     return None;
                 }
             }
             "algorithm" => {
                 let upper = value.to_ascii_uppercase();
-                challenge.session = upper.ends_with("-SESS");
+                challenge.is_session = upper.ends_with("-SESS");
                 challenge.hash = match upper.trim_end_matches("-SESS") {
                     "MD5" => Hash::Md5,
                     "SHA-256" => Hash::Sha256,
@@ -115,7 +115,7 @@ fn one(parameters: &str) -> Option<Challenge> {
 }
 
 /// `name=value` and `name="value"` up to the next scheme.
-fn pairs(text: &str) -> Vec<(String, String)> {
+fn parse_parameters(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut rest = text;
     loop {
@@ -165,11 +165,11 @@ impl Challenge {
     ) -> String {
         let hash = |text: String| self.hash.hex(&text);
         let mut secret = hash(format!("{user}:{}:{password}", self.realm));
-        if self.session {
+        if self.is_session {
             secret = hash(format!("{secret}:{}:{cnonce}", self.nonce));
         }
         let request = hash(format!("{method}:{target}"));
-        let response = if self.qop {
+        let response = if self.offers_auth {
             hash(format!(
                 "{secret}:{}:00000001:{cnonce}:auth:{request}",
                 self.nonce
@@ -190,9 +190,9 @@ impl Challenge {
         if let Some(opaque) = &self.opaque {
             value.extend([", opaque=\"", &quoted(opaque), "\""]);
         }
-        if self.qop {
+        if self.offers_auth {
             value.extend([", qop=auth, nc=00000001, cnonce=\"", cnonce, "\""]);
-        } else if self.session {
+        } else if self.is_session {
             value.extend([", cnonce=\"", cnonce, "\""]);
         }
         value
@@ -304,7 +304,7 @@ mod tests {
             "Basic realm=\"x\", Digest realm=\"y\", nonce=\"n\"",
         ]))
         .unwrap();
-        assert_eq!((one.realm.as_str(), one.qop), ("y", false));
+        assert_eq!((one.realm.as_str(), one.offers_auth), ("y", false));
         assert_eq!(challenge(&head(&["Basic realm=\"x\""])), None);
         assert_eq!(challenge(&head(&["Digest realm=\"y\""])), None);
         assert_eq!(

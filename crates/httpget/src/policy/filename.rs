@@ -3,12 +3,12 @@
 use url::Url;
 
 /// The longest name most file systems take, with room for `.part.state`
-/// and for what [`safe`] appends.
+/// and for what [`sanitize`] appends.
 const NAME_MAX: usize = 255 - 17;
 
 /// The name in the URL's path: its last segment as it is written there, as curl
 /// has it. `None` if the path ends in `/`.
-pub fn of_url(url: &Url) -> Option<String> {
+pub fn from_url(url: &Url) -> Option<String> {
     let last = url.path_segments()?.next_back()?;
     // Dots alone name directories; the parser of URLs has resolved them.
     let is_name = !last.is_empty() && last.chars().any(|c| c != '.');
@@ -19,7 +19,7 @@ pub fn of_url(url: &Url) -> Option<String> {
 /// path by either kind of slash, no control characters, no dot or dash in
 /// front, not too long, and not that of a part file or a record, which a later
 /// run would continue. `None` where nothing is left.
-pub fn safe(name: &str) -> Option<String> {
+pub fn sanitize(name: &str) -> Option<String> {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let clean: String = last
         .chars()
@@ -40,7 +40,7 @@ pub fn safe(name: &str) -> Option<String> {
     if clean.is_empty() {
         return None;
     }
-    Some(if is_of_part(clean) {
+    Some(if is_partial_file_name(clean) {
         format!("{clean}_")
     } else {
         clean.to_owned()
@@ -50,7 +50,7 @@ pub fn safe(name: &str) -> Option<String> {
 /// Whether this is the name of a part file or of a record, in any case: some
 /// file systems do not tell one case from the other, and drop dots and spaces at
 /// the end.
-fn is_of_part(name: &str) -> bool {
+fn is_partial_file_name(name: &str) -> bool {
     let name = name.to_lowercase();
     let name = name.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
     let name = name.strip_suffix(".state").unwrap_or(name);
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn from_urls() {
-        let name = |url: &str| of_url(&Url::parse(url).unwrap());
+        let name = |url: &str| from_url(&Url::parse(url).unwrap());
         assert_eq!(name("http://h/a/b.txt?x=/y").as_deref(), Some("b.txt"));
         assert_eq!(name("http://h/a%20b").as_deref(), Some("a%20b"));
         assert_eq!(name("http://h/%2e%2e%2fx").as_deref(), Some("%2e%2e%2fx"));
@@ -107,20 +107,20 @@ mod tests {
             ("f.state", Some("f.state")),
             ("f.1", Some("f.1")),
         ] {
-            assert_eq!(safe(name).as_deref(), expected, "{name:?}");
+            assert_eq!(sanitize(name).as_deref(), expected, "{name:?}");
         }
-        assert!(safe(&"é".repeat(300)).unwrap().len() <= NAME_MAX + 1);
+        assert!(sanitize(&"é".repeat(300)).unwrap().len() <= NAME_MAX + 1);
     }
 
     proptest! {
         #[test]
         fn harmless(name in ".*") {
-            if let Some(name) = safe(&name) {
+            if let Some(name) = sanitize(&name) {
                 prop_assert!(!name.contains(['/', '\\', '\0']));
                 prop_assert!(!name.starts_with(['.', '-']));
                 prop_assert!(!name.is_empty() && name.len() <= NAME_MAX + 1);
                 prop_assert!(!name.contains(common::text::is_dangerous));
-                prop_assert!(!is_of_part(&name));
+                prop_assert!(!is_partial_file_name(&name));
             }
         }
     }

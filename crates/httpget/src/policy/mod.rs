@@ -4,14 +4,15 @@
 pub mod cookie;
 pub mod digest;
 pub mod filename;
+pub mod limits;
 pub mod md5;
 pub mod netrc;
-pub mod pieces;
 pub mod pin;
 pub mod proxy;
 pub mod redirect;
 pub mod request;
+pub mod request_url;
 pub mod resume;
 pub mod retry;
 pub mod route;
-pub mod target;
+pub mod segment_map;

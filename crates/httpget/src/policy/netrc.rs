@@ -84,32 +84,34 @@ impl Word {
 
 impl Netrc {
     /// Reads a file; what is not understood is passed over, as every reader
-    /// of this format does. A value that is missing at the end of its line is
+    /// of this format does. A value that is missing index the end of its line is
     /// not taken from another entry.
     pub fn parse(text: &str) -> Self {
         let mut entries: Vec<Entry> = Vec::new();
         let words = words(text);
-        let mut at = 0;
-        while let Some(word) = words.get(at) {
-            at += 1;
+        let mut index = 0;
+        while let Some(word) = words.get(index) {
+            index += 1;
             if word.quoted {
                 continue;
             }
-            let value = words.get(at).filter(|value| {
+            let value = words.get(index).filter(|value| {
                 word.takes_value() && (value.line == word.line || !value.begins_entry())
             });
-            at += usize::from(value.is_some());
+            index += usize::from(value.is_some());
             let value = value.map(|value| value.text.clone());
-            let fresh = |host| Entry {
+            let new_entry = |host| Entry {
                 host,
                 user: None,
                 password: None,
             };
             match word.text.as_str() {
                 "machine" => {
-                    entries.push(fresh(Some(value.unwrap_or_default().to_ascii_lowercase())));
+                    entries.push(new_entry(Some(
+                        value.unwrap_or_default().to_ascii_lowercase(),
+                    )));
                 }
-                "default" => entries.push(fresh(None)),
+                "default" => entries.push(new_entry(None)),
                 "login" => {
                     if let Some(entry) = entries.last_mut() {
                         entry.user = value;
@@ -136,20 +138,20 @@ impl Netrc {
         or_default: bool,
     ) -> Option<(String, String)> {
         let host = host.to_ascii_lowercase();
-        let is_of_user = |entry: &&Entry| {
+        let matches_user = |entry: &&Entry| {
             user.is_none_or(|user| entry.user.as_deref().is_none_or(|own| own == user))
         };
         let own = self
             .0
             .iter()
             .filter(|entry| entry.host.as_ref() == Some(&host))
-            .find(is_of_user);
+            .find(matches_user);
         let entry = own.or_else(|| {
             let mut all = self
                 .0
                 .iter()
                 .filter(|entry| or_default && entry.host.is_none());
-            all.find(is_of_user)
+            all.find(matches_user)
         })?;
         let name = user.map(str::to_owned).or_else(|| entry.user.clone());
         Some((

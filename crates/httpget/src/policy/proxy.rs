@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::policy::target;
+use crate::policy::request_url;
 
 /// How to speak to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub fn parse(text: &str) -> Result<Proxy, String> {
     let url = url::Url::parse(&format!("http://{rest}")).map_err(|e| bad(&e.to_string()))?;
     let host = url.host_str().filter(|host| !host.is_empty());
     let host = host.ok_or_else(|| bad("no host"))?;
-    let explicit = rest
+    let names_port_80 = rest
         .rsplit_once('@')
         .map_or(rest, |(_, host)| host)
         .trim_end_matches('/')
@@ -87,14 +87,14 @@ pub fn parse(text: &str) -> Result<Proxy, String> {
         protocol,
         host: host.trim_matches(['[', ']']).to_owned(),
         // `url` drops the port that is http's default.
-        port: url.port().unwrap_or(if explicit { 80 } else { port }),
+        port: url.port().unwrap_or(if names_port_80 { 80 } else { port }),
         user,
     })
 }
 
 /// One entry of NO_PROXY.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Except {
+enum NoProxyEntry {
     Everything,
     Network(IpNet),
     /// A domain with everything below it, and a port if one was given.
@@ -103,48 +103,48 @@ enum Except {
 
 /// Hosts that are asked directly.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NoProxy(Vec<Except>);
+pub struct NoProxy(Vec<NoProxyEntry>);
 
 impl NoProxy {
     /// Parses a list of names, addresses, networks and `*`, separated by
     /// commas or blanks. What makes no sense matches nothing.
     pub fn parse(text: &str) -> Self {
         let words = text.split([',', ' ', '\t']).filter(|word| !word.is_empty());
-        Self(words.map(entry).collect())
+        Self(words.map(parse_entry).collect())
     }
 
     /// Whether `host` (without brackets) at `port` is asked directly.
     pub fn covers(&self, host: &str, port: u16) -> bool {
         let address: Option<IpAddr> = host.parse().ok();
         let host = host.trim_end_matches('.').to_ascii_lowercase();
-        self.0.iter().any(|except| match except {
-            Except::Everything => true,
-            Except::Network(network) => address.is_some_and(|address| {
+        self.0.iter().any(|entry| match entry {
+            NoProxyEntry::Everything => true,
+            NoProxyEntry::Network(network) => address.is_some_and(|address| {
                 network.contains(&address)
                     || matches!(address, IpAddr::V6(v6) if v6
                         .to_ipv4_mapped()
                         .is_some_and(|v4| network.contains(&IpAddr::V4(v4))))
             }),
-            Except::Domain(domain, only) => {
-                let below = host
+            NoProxyEntry::Domain(domain, only) => {
+                let is_within = host
                     .strip_suffix(domain.as_str())
                     .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-                below && only.is_none_or(|only| only == port)
+                is_within && only.is_none_or(|only| only == port)
             }
         })
     }
 }
 
-fn entry(word: &str) -> Except {
+fn parse_entry(word: &str) -> NoProxyEntry {
     if word == "*" {
-        return Except::Everything;
+        return NoProxyEntry::Everything;
     }
     let bare = word.trim_start_matches('[').trim_end_matches(']');
     if let Ok(network) = bare.parse::<IpNet>() {
-        return Except::Network(network);
+        return NoProxyEntry::Network(network);
     }
     if let Ok(address) = bare.parse::<IpAddr>() {
-        return Except::Network(address.into());
+        return NoProxyEntry::Network(address.into());
     }
     let (name, port) = match word.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') || name.ends_with(']') => {
@@ -153,7 +153,7 @@ fn entry(word: &str) -> Except {
         _ => (word, None),
     };
     let name = name.trim_start_matches("*.").trim_matches(['.', '[', ']']);
-    Except::Domain(name.to_ascii_lowercase(), port)
+    NoProxyEntry::Domain(name.to_ascii_lowercase(), port)
 }
 
 /// Where proxies are named.
@@ -168,20 +168,20 @@ pub struct Proxies {
     /// `all_proxy` or `ALL_PROXY`.
     pub all: Option<Proxy>,
     /// `--noproxy`, `no_proxy` or `NO_PROXY`.
-    pub except: NoProxy,
+    pub no_proxy: NoProxy,
 }
 
 impl Proxies {
     /// The proxy for a request to `host` (without brackets) at `port`.
     pub fn choose(&self, scheme: &str, host: &str, port: u16) -> Option<&Proxy> {
-        if self.except.covers(host, port) {
+        if self.no_proxy.covers(host, port) {
             return None;
         }
         if let Some(option) = &self.option {
             return option.as_ref();
         }
         // Those are names of this machine.
-        if target::is_localhost(host) {
+        if request_url::is_localhost(host) {
             return None;
         }
         let own = match scheme {
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn exceptions() {
-        let except = NoProxy::parse("example.com, .corp.test 10.0.0.0/8,::1,a.test:8080");
+        let no_proxy = NoProxy::parse("example.com, .corp.test 10.0.0.0/8,::1,a.test:8080");
         for (host, port, covered) in [
             ("example.com", 80, true),
             ("www.Example.com.", 80, true),
@@ -233,7 +233,7 @@ mod tests {
             ("a.test", 8080, true),
             ("a.test", 80, false),
         ] {
-            assert_eq!(except.covers(host, port), covered, "{host}:{port}");
+            assert_eq!(no_proxy.covers(host, port), covered, "{host}:{port}");
         }
         assert!(NoProxy::parse("*").covers("x", 1));
         assert!(!NoProxy::parse("").covers("x", 1));

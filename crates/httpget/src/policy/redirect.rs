@@ -4,23 +4,23 @@ use common::{Error, Kind, Result};
 use url::Url;
 
 use crate::http::head::Head;
-use crate::policy::target;
+use crate::policy::request_url;
 
 /// The longest URL that is gone to.
 const URL_MAX: usize = 64 * 1024;
 
 /// Where a redirect leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Next {
+pub struct RedirectTarget {
     /// Without credentials and fragment.
     pub url: Url,
     /// User and password in the Location.
-    pub user: Option<target::User>,
+    pub user: Option<request_url::User>,
 }
 
 /// What is known when a response comes.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
+pub struct RedirectLimit {
     /// Redirects allowed, `None` for any number.
     pub max: Option<u32>,
     /// Redirects followed so far.
@@ -30,7 +30,7 @@ pub struct Rules {
 /// The URL to ask next, or `None` for a response that is to be taken as it
 /// is. Refused are a foreign scheme, a way from https to http, one redirect
 /// too many, and two different Locations.
-pub fn next(head: &Head, base: &Url, rules: Rules) -> Result<Option<Next>> {
+pub fn target(head: &Head, base: &Url, limit: RedirectLimit) -> Result<Option<RedirectTarget>> {
     if !matches!(head.status, 300..=303 | 307 | 308) {
         return Ok(None);
     }
@@ -42,10 +42,10 @@ pub fn next(head: &Head, base: &Url, rules: Rules) -> Result<Option<Next>> {
     if locations.any(|other| other != location) {
         return refused("two Locations that differ".to_owned());
     }
-    if rules.max.is_some_and(|max| rules.followed >= max) {
+    if limit.max.is_some_and(|max| limit.followed >= max) {
         return Err(Error::new(
             Kind::Protocol,
-            format!("more than {} redirects", rules.followed),
+            format!("more than {} redirects", limit.followed),
         )
         .hint("--max-redirs allows more"));
     }
@@ -62,28 +62,28 @@ pub fn next(head: &Head, base: &Url, rules: Rules) -> Result<Option<Next>> {
             url.scheme()
         ));
     }
-    let user = target::credentials(&url);
-    target::strip(&mut url);
+    let user = request_url::credentials(&url);
+    request_url::strip(&mut url);
     if url.as_str().len() > URL_MAX {
         return refused(format!("redirected to a URL of more than {URL_MAX} bytes"));
     }
     if base.scheme() == "https" && url.scheme() == "http" {
         return refused(format!("refused to go from https to http: {url}"));
     }
-    Ok(Some(Next { url, user }))
+    Ok(Some(RedirectTarget { url, user }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn go(base: &str, head: &str) -> Result<Option<String>> {
+    fn follow(base: &str, head: &str) -> Result<Option<String>> {
         let head = Head::parse(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes()).unwrap();
-        let rules = Rules {
+        let limit = RedirectLimit {
             max: Some(10),
             followed: 0,
         };
-        let url = next(&head, &Url::parse(base).unwrap(), rules)?;
+        let url = target(&head, &Url::parse(base).unwrap(), limit)?;
         Ok(url.map(|next| next.url.into()))
     }
 
@@ -99,7 +99,11 @@ mod tests {
             ("x", "http://h/d/e/x"),
         ] {
             let head = format!("302 Found\r\nLocation: {location}");
-            assert_eq!(go(base, &head).unwrap().as_deref(), Some(url), "{location}");
+            assert_eq!(
+                follow(base, &head).unwrap().as_deref(),
+                Some(url),
+                "{location}"
+            );
         }
     }
 
@@ -111,7 +115,7 @@ mod tests {
             "302 Found",
             "302 Found\r\nLocation:",
         ] {
-            assert_eq!(go("http://h/", head).unwrap(), None, "{head}");
+            assert_eq!(follow("http://h/", head).unwrap(), None, "{head}");
         }
     }
 
@@ -125,17 +129,20 @@ mod tests {
             "302 F\r\nLocation: /a\r\nLocation: /b",
             "302 F\r\nLocation: http://[x/",
         ] {
-            assert_eq!(go("https://h/", head).unwrap_err().kind(), Kind::Protocol);
+            assert_eq!(
+                follow("https://h/", head).unwrap_err().kind(),
+                Kind::Protocol
+            );
         }
         for (length, gone_to) in [(60_000, true), (250_000, false)] {
             let long = format!("302 F\r\nLocation: /{}", "x".repeat(length));
-            assert_eq!(go("http://h/", &long).is_ok(), gone_to);
+            assert_eq!(follow("http://h/", &long).is_ok(), gone_to);
         }
         let head = Head::parse(b"HTTP/1.1 302 F\r\nLocation: /\r\n\r\n").unwrap();
-        let rules = Rules {
+        let limit = RedirectLimit {
             max: Some(3),
             followed: 3,
         };
-        assert!(next(&head, &Url::parse("http://h/").unwrap(), rules).is_err());
+        assert!(target(&head, &Url::parse("http://h/").unwrap(), limit).is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// One `-H`.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Edit {
+pub enum HeaderEdit {
     /// `Name: value`.
     Set(String, String),
     /// `Name;`: the header without a value.
@@ -14,17 +14,17 @@ pub enum Edit {
 }
 
 /// Without values, which may be secret.
-impl std::fmt::Debug for Edit {
+impl std::fmt::Debug for HeaderEdit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = match self {
             Self::Set(name, _) | Self::Empty(name) | Self::Remove(name) => name,
         };
-        f.debug_tuple("Edit").field(name).finish()
+        f.debug_tuple("HeaderEdit").field(name).finish()
     }
 }
 
 /// Parses the value of `-H`.
-pub fn parse(text: &str) -> Result<Edit, String> {
+pub fn parse(text: &str) -> Result<HeaderEdit, String> {
     let text = text.trim_end_matches(['\r', '\n']);
     if text.contains(['\r', '\n', '\0']) {
         return Err("not a header: line break inside".to_owned());
@@ -39,13 +39,13 @@ pub fn parse(text: &str) -> Result<Edit, String> {
     if let Some((name, value)) = text.split_once(':') {
         let (name, value) = (named(name)?, value.trim());
         return Ok(if value.is_empty() {
-            Edit::Remove(name)
+            HeaderEdit::Remove(name)
         } else {
-            Edit::Set(name, value.to_owned())
+            HeaderEdit::Set(name, value.to_owned())
         });
     }
     match text.trim_end().strip_suffix(';') {
-        Some(name) => named(name).map(Edit::Empty),
+        Some(name) => named(name).map(HeaderEdit::Empty),
         None => Err("not a header; use 'NAME: VALUE'".to_owned()),
     }
 }
@@ -80,57 +80,60 @@ pub fn is_secret(name: &str) -> bool {
 
 /// What a request is made of, in the order it is sent.
 #[derive(Clone, Debug, Default)]
-pub struct Parts<'a> {
+pub struct HeaderParts<'a> {
     /// The value of Host.
     pub host: &'a str,
     /// Whether this is the origin that was asked for, so that what is bound
     /// to it may go there.
-    pub home: bool,
+    pub trusted: bool,
     /// Generated headers with their values, in order. An `-H` of the same
     /// name replaces each.
-    pub own: Vec<(&'static str, String)>,
+    pub generated: Vec<(&'static str, String)>,
     /// The user's.
-    pub edits: &'a [Edit],
+    pub edits: &'a [HeaderEdit],
 }
 
 /// The headers to send.
-pub fn headers(parts: &Parts<'_>) -> Vec<(String, String)> {
-    let named = |edit: &&Edit, name: &str| match edit {
-        Edit::Set(n, _) | Edit::Empty(n) | Edit::Remove(n) => n.eq_ignore_ascii_case(name),
+pub fn headers(parts: &HeaderParts<'_>) -> Vec<(String, String)> {
+    let named = |edit: &&HeaderEdit, name: &str| match edit {
+        HeaderEdit::Set(n, _) | HeaderEdit::Empty(n) | HeaderEdit::Remove(n) => {
+            n.eq_ignore_ascii_case(name)
+        }
     };
-    let allowed: Vec<&Edit> = parts
+    let allowed: Vec<&HeaderEdit> = parts
         .edits
         .iter()
         .filter(|edit| match edit {
-            Edit::Set(name, _) | Edit::Empty(name) => {
-                parts.home || !(is_secret(name) || name.eq_ignore_ascii_case("host"))
+            HeaderEdit::Set(name, _) | HeaderEdit::Empty(name) => {
+                parts.trusted || !(is_secret(name) || name.eq_ignore_ascii_case("host"))
             }
-            Edit::Remove(_) => true,
+            HeaderEdit::Remove(_) => true,
         })
         .collect();
     let mut headers = Vec::new();
     // Host is first, whoever says it.
-    let own = std::iter::once(("Host", parts.host.to_owned())).chain(parts.own.iter().cloned());
-    for (name, value) in own {
+    let generated =
+        std::iter::once(("Host", parts.host.to_owned())).chain(parts.generated.iter().cloned());
+    for (name, value) in generated {
         match allowed.iter().rev().find(|edit| named(edit, name)) {
             None => headers.push((name.to_owned(), value)),
-            Some(Edit::Set(n, v)) if name == "Host" => headers.push((n.clone(), v.clone())),
+            Some(HeaderEdit::Set(n, v)) if name == "Host" => headers.push((n.clone(), v.clone())),
             Some(_) => {}
         }
     }
     for edit in allowed {
         match edit {
-            Edit::Set(name, _) if name.eq_ignore_ascii_case("host") => {}
-            Edit::Set(name, value) => headers.push((name.clone(), value.clone())),
-            Edit::Empty(name) => headers.push((name.clone(), String::new())),
-            Edit::Remove(_) => {}
+            HeaderEdit::Set(name, _) if name.eq_ignore_ascii_case("host") => {}
+            HeaderEdit::Set(name, value) => headers.push((name.clone(), value.clone())),
+            HeaderEdit::Empty(name) => headers.push((name.clone(), String::new())),
+            HeaderEdit::Remove(_) => {}
         }
     }
     headers
 }
 
 /// A request's head with the values of secret headers blotted out.
-pub fn redacted(head: &str) -> String {
+pub fn redact(head: &str) -> String {
     let mut shown = String::with_capacity(head.len());
     for line in head.split_inclusive('\n') {
         match line.split_once(':') {
@@ -170,11 +173,11 @@ pub fn is_range(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn edits(texts: &[&str]) -> Vec<Edit> {
+    fn edits(texts: &[&str]) -> Vec<HeaderEdit> {
         texts.iter().map(|text| parse(text).unwrap()).collect()
     }
 
-    fn lines(parts: &Parts<'_>) -> Vec<String> {
+    fn lines(parts: &HeaderParts<'_>) -> Vec<String> {
         let headers = headers(parts);
         headers.iter().map(|(n, v)| format!("{n}: {v}")).collect()
     }
@@ -182,10 +185,10 @@ mod tests {
     #[test]
     fn defaults_are_replaced_and_removed() {
         let edits = edits(&["user-agent: x", "Accept:", "X-Empty;", "X-A: 1", "X-A: 2"]);
-        let parts = Parts {
+        let parts = HeaderParts {
             host: "h:81",
-            home: true,
-            own: vec![("User-Agent", "u".into()), ("Accept", "*/*".into())],
+            trusted: true,
+            generated: vec![("User-Agent", "u".into()), ("Accept", "*/*".into())],
             edits: &edits,
         };
         assert_eq!(
@@ -210,15 +213,15 @@ mod tests {
             "Host: virtual",
             "X-Plain: p",
         ]);
-        let mut parts = Parts {
+        let mut parts = HeaderParts {
             host: "h",
-            home: true,
-            own: Vec::new(),
+            trusted: true,
+            generated: Vec::new(),
             edits: &edits,
         };
         assert_eq!(lines(&parts).len(), 6);
         assert_eq!(lines(&parts)[0], "Host: virtual");
-        parts.home = false;
+        parts.trusted = false;
         assert_eq!(lines(&parts), ["Host: h", "X-Plain: p"]);
     }
 
@@ -266,7 +269,7 @@ mod tests {
     fn redaction() {
         let head = "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic Zm9v\r\nCookie: a=b\r\n\r\n";
         assert_eq!(
-            redacted(head),
+            redact(head),
             "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic ***\r\nCookie: ***\r\n\r\n"
         );
     }

@@ -89,7 +89,7 @@ fn is_strong(tag: &str) -> bool {
 
 /// What is there of a download, and how it is to be continued.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Had {
+pub struct PartialDownload {
     /// Bytes that are there.
     pub bytes: u64,
     /// The state they are of.
@@ -100,9 +100,9 @@ pub struct Had {
     /// server may give them the same tag.
     pub coding: Option<String>,
     /// Whether these bytes are in the final file and not in its part file.
-    pub of_file: bool,
+    pub in_final_file: bool,
     /// Whether the user said where to go on, so that nothing is fetched again.
-    pub exact: bool,
+    pub is_exact: bool,
 }
 
 /// The value of Content-Encoding; empty where there is none.
@@ -125,12 +125,12 @@ pub enum Verdict {
     /// What is there is the whole already.
     Complete,
     /// It cannot be used: ask again, for the whole.
-    Again,
+    Refetch,
     /// It is about something else: an error status, a redirect.
     Other,
 }
 
-impl Had {
+impl PartialDownload {
     /// Whether a response is coded as what is there.
     pub fn is_coded_as(&self, head: &Head) -> bool {
         let coding = coding(head);
@@ -138,13 +138,13 @@ impl Had {
     }
 
     /// Whether a strong validator proves that a rest belongs to it.
-    pub fn is_proved(&self) -> bool {
+    pub fn has_strong_validator(&self) -> bool {
         self.validator.as_ref().is_some_and(Validator::is_strong)
     }
 
     /// How many of its last bytes are fetched again.
     pub fn overlap(&self) -> u64 {
-        if self.exact || self.is_proved() {
+        if self.is_exact || self.has_strong_validator() {
             0
         } else {
             OVERLAP.min(self.bytes)
@@ -152,13 +152,13 @@ impl Had {
     }
 
     /// Where the rest is asked for from.
-    pub fn from(&self) -> u64 {
+    pub fn resume_offset(&self) -> u64 {
         self.bytes - self.overlap()
     }
 
     /// The headers that ask for the rest.
-    pub fn ask(&self) -> Vec<(&'static str, String)> {
-        let mut headers = vec![("Range", format!("bytes={}-", self.from()))];
+    pub fn range_headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = vec![("Range", format!("bytes={}-", self.resume_offset()))];
         if let Some(validator) = self.validator.as_ref().filter(|v| v.is_strong()) {
             headers.push(("If-Range", validator.value().to_owned()));
         }
@@ -166,35 +166,43 @@ impl Had {
     }
 
     /// Judges the response.
-    pub fn judge(&self, head: &Head) -> Verdict {
+    pub fn classify(&self, head: &Head) -> Verdict {
         let range = head.get("content-range").and_then(content_range::parse);
         match head.status {
             206 => {
                 let Some(range) = range else {
-                    return Verdict::Again;
+                    return Verdict::Refetch;
                 };
-                let starts = range.span.is_some_and(|(first, _)| first == self.from());
-                let fits = match (self.total, range.total) {
+                let starts_there = range
+                    .span
+                    .is_some_and(|(first, _)| first == self.resume_offset());
+                let is_consistent = match (self.total, range.total) {
                     (Some(a), Some(b)) => a == b,
                     _ => true,
                 };
                 // What is there may be no longer than the whole.
-                let fits = fits && range.total.is_none_or(|total| total >= self.bytes);
+                let is_consistent =
+                    is_consistent && range.total.is_none_or(|total| total >= self.bytes);
                 // Not a part of the rest, but all of it. If no total is known,
                 // a span that adds nothing proves nothing.
-                let reaches = match (range.span, range.total.or(self.total)) {
+                let reaches_end = match (range.span, range.total.or(self.total)) {
                     (Some((_, last)), Some(total)) => last.checked_add(1) == Some(total),
                     (Some((_, last)), None) => last >= self.bytes,
                     (None, _) => false,
                 };
-                let same = match &self.validator {
+                let is_same_version = match &self.validator {
                     Some(validator) => validator.agrees(head),
                     None => true,
                 };
-                if starts && fits && reaches && same && self.is_coded_as(head) {
+                if starts_there
+                    && is_consistent
+                    && reaches_end
+                    && is_same_version
+                    && self.is_coded_as(head)
+                {
                     Verdict::Continue
                 } else {
-                    Verdict::Again
+                    Verdict::Refetch
                 }
             }
             200 => Verdict::Whole,
@@ -202,11 +210,11 @@ impl Had {
                 Some(range) if range.span.is_none() && range.total == Some(self.bytes) => {
                     // A 416 does not look at If-Range; a tag tells.
                     match &self.validator {
-                        Some(validator) if !validator.agrees(head) => Verdict::Again,
+                        Some(validator) if !validator.agrees(head) => Verdict::Refetch,
                         _ => Verdict::Complete,
                     }
                 }
-                _ => Verdict::Again,
+                _ => Verdict::Refetch,
             },
             _ => Verdict::Other,
         }
@@ -233,12 +241,12 @@ const END: &str = "end";
 /// The text of the record beside a part file of the URL with this id. `bytes`
 /// is the number of bytes that are there of a part file with gaps; without it,
 /// all of the file is.
-pub fn to_state(had: &Had, url: &str, bytes: Option<u64>) -> String {
+pub fn format_state(partial: &PartialDownload, url: &str, bytes: Option<u64>) -> String {
     let line = |name: &str, value: Option<String>| {
         value.map_or_else(String::new, |value| format!("{name}: {value}\n"))
     };
-    let coding = had.coding.clone().filter(|coding| !coding.is_empty());
-    let validator = had.validator.as_ref().map(|validator| {
+    let coding = partial.coding.clone().filter(|coding| !coding.is_empty());
+    let validator = partial.validator.as_ref().map(|validator| {
         let name = match validator {
             Validator::Tag(_) => "etag",
             Validator::Date(_) => "last-modified",
@@ -252,32 +260,32 @@ pub fn to_state(had: &Had, url: &str, bytes: Option<u64>) -> String {
         line("bytes", bytes.map(|bytes| bytes.to_string())),
         line("content-encoding", coding),
         validator.unwrap_or_default(),
-        line("length", had.total.map(|total| total.to_string())),
+        line("length", partial.total.map(|total| total.to_string())),
         line(END, Some("record".to_owned())),
     ]
     .concat()
 }
 
 /// Whether this is a record, of whatever URL.
-pub fn is_state(text: &str) -> bool {
+pub fn is_state_file(text: &str) -> bool {
     text.strip_prefix(URL)
         .is_some_and(|rest| rest.starts_with(": "))
 }
 
 /// Reads a record of this URL for a part file of `length` bytes; what cannot be
 /// read or does not fit proves nothing.
-pub fn from_state(text: &str, url: &str, length: u64) -> Option<Had> {
+pub fn parse_state(text: &str, url: &str, length: u64) -> Option<PartialDownload> {
     let mut validator = None;
     let mut total = None;
     let mut bytes = length;
     let mut coding = String::new();
-    let (mut is_of_url, mut is_whole) = (false, false);
+    let (mut is_same_url, mut is_complete) = (false, false);
     // A line without its end may have been longer.
     for line in text.strip_suffix('\n')?.split('\n') {
         let (name, value) = line.split_once(": ")?;
         match name {
-            URL => is_of_url = value == url,
-            END => is_whole = true,
+            URL => is_same_url = value == url,
+            END => is_complete = true,
             "etag" if is_strong(value) => validator = Some(Validator::Tag(value.to_owned())),
             "last-modified" => validator = Some(Validator::Date(value.to_owned())),
             "weak-etag" => validator = Some(Validator::WeakTag(value.to_owned())),
@@ -288,13 +296,13 @@ pub fn from_state(text: &str, url: &str, length: u64) -> Option<Had> {
             _ => return None,
         }
     }
-    let fits = bytes > 0 && bytes <= length && total.is_none_or(|total| bytes <= total);
-    (fits && is_of_url && is_whole).then(|| Had {
+    let is_consistent = bytes > 0 && bytes <= length && total.is_none_or(|total| bytes <= total);
+    (is_consistent && is_same_url && is_complete).then(|| PartialDownload {
         bytes,
         validator,
         total,
         coding: Some(coding),
-        ..Had::default()
+        ..PartialDownload::default()
     })
 }
 
@@ -307,66 +315,69 @@ mod tests {
         Head::parse(format!("HTTP/1.1 {text}\r\n\r\n").as_bytes()).unwrap()
     }
 
-    fn had(validator: Option<&str>, total: Option<u64>) -> Had {
-        Had {
+    fn partial(validator: Option<&str>, total: Option<u64>) -> PartialDownload {
+        PartialDownload {
             bytes: 5,
             validator: validator.map(|tag| Validator::Tag(tag.to_owned())),
             total,
             coding: Some(String::new()),
-            ..Had::default()
+            ..PartialDownload::default()
         }
     }
 
     #[test]
     fn verdicts() {
         use Verdict::*;
-        let tag = had(Some("\"1\""), Some(10));
+        let tag = partial(Some("\"1\""), Some(10));
         for (text, verdict) in [
             ("206 P\r\nContent-Range: bytes 5-9/10", Continue),
             (
                 "206 P\r\nContent-Range: bytes 5-9/10\r\nETag: \"1\"",
                 Continue,
             ),
-            ("206 P\r\nContent-Range: bytes 5-9/10\r\nETag: \"2\"", Again),
+            (
+                "206 P\r\nContent-Range: bytes 5-9/10\r\nETag: \"2\"",
+                Refetch,
+            ),
             (
                 "206 P\r\nContent-Range: bytes 5-9/10\r\nContent-Encoding: gzip",
-                Again,
+                Refetch,
             ),
-            ("206 P\r\nContent-Range: bytes 4-9/10", Again),
-            ("206 P\r\nContent-Range: bytes 5-8/10", Again),
-            ("206 P\r\nContent-Range: bytes 5-10/11", Again),
-            ("206 P", Again),
+            ("206 P\r\nContent-Range: bytes 4-9/10", Refetch),
+            ("206 P\r\nContent-Range: bytes 5-8/10", Refetch),
+            ("206 P\r\nContent-Range: bytes 5-10/11", Refetch),
+            ("206 P", Refetch),
             ("200 OK", Whole),
             ("416 R\r\nContent-Range: bytes */5", Complete),
-            ("416 R\r\nContent-Range: bytes */5\r\nETag: \"2\"", Again),
-            ("416 R\r\nContent-Range: bytes */4", Again),
-            ("416 R", Again),
+            ("416 R\r\nContent-Range: bytes */5\r\nETag: \"2\"", Refetch),
+            ("416 R\r\nContent-Range: bytes */4", Refetch),
+            ("416 R", Refetch),
             ("404 N", Other),
             ("503 S", Other),
         ] {
-            assert_eq!(tag.judge(&head(text)), verdict, "{text}");
+            assert_eq!(tag.classify(&head(text)), verdict, "{text}");
         }
         // A strong date need not be repeated, but must not differ.
-        let dated = Had {
+        let dated = PartialDownload {
             validator: Some(Validator::Date("x".into())),
-            ..had(None, Some(10))
+            ..partial(None, Some(10))
         };
         for (repeated, verdict) in [
             ("", Continue),
             ("\r\nLast-Modified: x", Continue),
-            ("\r\nLast-Modified: y", Again),
+            ("\r\nLast-Modified: y", Refetch),
             ("\r\nETag: \"1\"", Continue),
         ] {
             let text = format!("206 P\r\nContent-Range: bytes 5-9/10{repeated}");
-            assert_eq!(dated.judge(&head(&text)), verdict, "{repeated}");
+            assert_eq!(dated.classify(&head(&text)), verdict, "{repeated}");
         }
-        let exact = Had {
-            exact: true,
-            ..had(None, None)
+        let exact = PartialDownload {
+            is_exact: true,
+            ..partial(None, None)
         };
-        assert_eq!(exact.ask(), [("Range", "bytes=5-".to_owned())]);
+        assert_eq!(exact.range_headers(), [("Range", "bytes=5-".to_owned())]);
         assert_eq!(
-            exact.judge(&head("206 P\r\nContent-Range: bytes 5-9/10")),
+            exact.classify(&head("206 P\r\nContent-Range: bytes 5-9/10")),
             Continue
         );
         // Without a proof the last bytes are asked for again, and a weak tag
@@ -385,31 +396,34 @@ mod tests {
             (
                 Some(Validator::WeakTag("W/\"1\"".into())),
                 "\r\nETag: W/\"2\"",
-                Again,
+                Refetch,
             ),
-            (Some(Validator::WeakTag("W/\"1\"".into())), "", Again),
+            (Some(Validator::WeakTag("W/\"1\"".into())), "", Refetch),
             (
                 Some(Validator::WeakDate("x".into())),
                 "\r\nLast-Modified: x",
                 Continue,
             ),
-            (Some(Validator::WeakDate("x".into())), "", Again),
+            (Some(Validator::WeakDate("x".into())), "", Refetch),
             (
                 Some(Validator::WeakDate("x".into())),
                 "\r\nLast-Modified: y",
-                Again,
+                Refetch,
             ),
         ] {
-            let weak = Had {
+            let weak = PartialDownload {
                 bytes: 100_000,
                 validator,
-                ..Had::default()
+                ..PartialDownload::default()
             };
-            assert_eq!(weak.ask(), [("Range", "bytes=34464-".to_owned())]);
+            assert_eq!(weak.range_headers(), [("Range", "bytes=34464-".to_owned())]);
             let answer = head(&format!("{range}{repeated}"));
-            assert_eq!(weak.judge(&answer), verdict, "{repeated}");
+            assert_eq!(weak.classify(&answer), verdict, "{repeated}");
             let shorter = "206 P\r\nContent-Range: bytes 34464-99998/99999";
-            assert_eq!(weak.judge(&head(&format!("{shorter}{repeated}"))), Again);
+            assert_eq!(
+                weak.classify(&head(&format!("{shorter}{repeated}"))),
+                Refetch
+            );
         }
     }
 
@@ -443,35 +457,35 @@ mod tests {
         let id = url_id(&url::Url::parse("http://h/?token=secret").unwrap());
         assert_eq!(id.len(), 64);
         let tag = Validator::Tag("\"x\"".into());
-        let had = |bytes| Had {
+        let partial = |bytes| PartialDownload {
             bytes,
             validator: Some(tag.clone()),
             total: Some(7),
             coding: Some(String::new()),
-            ..Had::default()
+            ..PartialDownload::default()
         };
-        let text = to_state(&had(5), "id", None);
+        let text = format_state(&partial(5), "id", None);
         assert_eq!(
             text,
             "url-sha256: id\netag: \"x\"\nlength: 7\nend: record\n"
         );
-        assert!(is_state(&text));
-        assert_eq!(from_state(&text, "id", 5), Some(had(5)));
-        assert_eq!(from_state(&text, "other", 5), None);
-        assert_eq!(from_state(&text, "id", 8), None);
-        assert_eq!(from_state(&text, "id", 0), None);
-        let coded = Had {
+        assert!(is_state_file(&text));
+        assert_eq!(parse_state(&text, "id", 5), Some(partial(5)));
+        assert_eq!(parse_state(&text, "other", 5), None);
+        assert_eq!(parse_state(&text, "id", 8), None);
+        assert_eq!(parse_state(&text, "id", 0), None);
+        let coded = PartialDownload {
             coding: Some("gzip".into()),
-            ..had(5)
+            ..partial(5)
         };
-        let text = to_state(&coded, "id", None);
-        assert_eq!(from_state(&text, "id", 5), Some(coded));
-        let text = to_state(&had(5), "id", Some(3));
-        assert_eq!(from_state(&text, "id", 5), Some(had(3)));
-        assert_eq!(from_state(&text, "id", 2), None);
+        let text = format_state(&coded, "id", None);
+        assert_eq!(parse_state(&text, "id", 5), Some(coded));
+        let text = format_state(&partial(5), "id", Some(3));
+        assert_eq!(parse_state(&text, "id", 5), Some(partial(3)));
+        assert_eq!(parse_state(&text, "id", 2), None);
         // Cut anywhere, it says nothing.
         for end in 0..text.len() {
-            let cut = from_state(&text[..end], "id", 5);
+            let cut = parse_state(&text[..end], "id", 5);
             assert_eq!(cut, None, "{}", &text[..end]);
         }
         for bad in [
@@ -481,35 +495,35 @@ mod tests {
             "junk",
         ] {
             assert_eq!(
-                from_state(&format!("url-sha256: id\n{bad}end: record\n"), "id", 9),
+                parse_state(&format!("url-sha256: id\n{bad}end: record\n"), "id", 9),
                 None,
                 "{bad}"
             );
-            assert!(!is_state(bad));
+            assert!(!is_state_file(bad));
         }
         // Without the URL nothing is proved.
-        assert_eq!(from_state("etag: \"x\"\nend: record\n", "id", 9), None);
+        assert_eq!(parse_state("etag: \"x\"\nend: record\n", "id", 9), None);
         for validator in [
             None,
             Some(Validator::WeakTag("W/\"x\"".into())),
             Some(Validator::WeakDate("y".into())),
         ] {
-            let unproved = Had {
+            let unproved = PartialDownload {
                 validator,
-                ..had(5)
+                ..partial(5)
             };
-            let text = to_state(&unproved, "id", None);
-            assert!(is_state(&text));
-            assert_eq!(from_state(&text, "id", 5), Some(unproved));
+            let text = format_state(&unproved, "id", None);
+            assert!(is_state_file(&text));
+            assert_eq!(parse_state(&text, "id", 5), Some(unproved));
         }
     }
 
     proptest! {
         #[test]
         fn never_continued_from_another_byte(bytes in 0..100u64, first in 0..100u64, total in 1..200u64) {
-            let had = Had { bytes, exact: true, ..Had::default() };
+            let partial = PartialDownload { bytes, is_exact: true, ..PartialDownload::default() };
             let text = format!("206 P\r\nContent-Range: bytes {first}-{}/{total}", total - 1);
-            if had.judge(&head(&text)) == Verdict::Continue {
+            if partial.classify(&head(&text)) == Verdict::Continue {
                 prop_assert!(first == bytes && bytes < total);
             }
         }

@@ -30,7 +30,7 @@ pub struct Routes {
 }
 
 /// Takes a host, which may be in brackets, and the colon behind it.
-fn take_host(text: &str) -> Option<(&str, &str)> {
+fn split_host(text: &str) -> Option<(&str, &str)> {
     match text.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']')?;
@@ -40,7 +40,7 @@ fn take_host(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-fn port(text: &str) -> Result<Option<u16>, String> {
+fn parse_optional_port(text: &str) -> Result<Option<u16>, String> {
     match text {
         "" => Ok(None),
         text => parse_port(text).map(Some),
@@ -50,10 +50,10 @@ fn port(text: &str) -> Result<Option<u16>, String> {
 /// Parses the value of `--resolve`; a leading `+` (curl's timeout mark) is
 /// taken and means nothing here.
 pub fn parse_resolve(text: &str) -> Result<Resolve, String> {
-    let form = || "use HOST:PORT:ADDRESS[,ADDRESS...]".to_owned();
+    let usage = || "use HOST:PORT:ADDRESS[,ADDRESS...]".to_owned();
     let text = text.strip_prefix('+').unwrap_or(text);
-    let (host, rest) = take_host(text).ok_or_else(form)?;
-    let (port, addresses) = rest.split_once(':').ok_or_else(form)?;
+    let (host, rest) = split_host(text).ok_or_else(usage)?;
+    let (port, addresses) = rest.split_once(':').ok_or_else(usage)?;
     let addresses = addresses
         .split(',')
         .map(|a| common::address::parse(a.trim_matches(['[', ']'])))
@@ -67,13 +67,13 @@ pub fn parse_resolve(text: &str) -> Result<Resolve, String> {
 
 /// Parses the value of `--connect-to`.
 pub fn parse_connect_to(text: &str) -> Result<ConnectTo, String> {
-    let form = || "use HOST1:PORT1:HOST2:PORT2".to_owned();
-    let (from, rest) = take_host(text).ok_or_else(form)?;
-    let (from_port, rest) = rest.split_once(':').ok_or_else(form)?;
-    let (to, to_port) = take_host(rest).ok_or_else(form)?;
+    let usage = || "use HOST1:PORT1:HOST2:PORT2".to_owned();
+    let (from, rest) = split_host(text).ok_or_else(usage)?;
+    let (from_port, rest) = rest.split_once(':').ok_or_else(usage)?;
+    let (to, to_port) = split_host(rest).ok_or_else(usage)?;
     Ok(ConnectTo {
-        from: (from.to_ascii_lowercase(), port(from_port)?),
-        to: (to.to_owned(), port(to_port)?),
+        from: (from.to_ascii_lowercase(), parse_optional_port(from_port)?),
+        to: (to.to_owned(), parse_optional_port(to_port)?),
     })
 }
 

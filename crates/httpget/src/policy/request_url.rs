@@ -9,7 +9,7 @@ pub type User = (String, Option<String>);
 
 /// What is to be asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct RequestUrl {
     /// http or https, without credentials and fragment.
     pub url: Url,
     /// User and password of the URL, decoded.
@@ -40,7 +40,7 @@ const OTHER_SCHEMES: [&str; 8] = [
 ];
 
 /// Parses an operand. The error is a sentence without the operand.
-pub fn parse(text: &str) -> Result<Target, String> {
+pub fn parse(text: &str) -> Result<RequestUrl, String> {
     if text.chars().any(char::is_control) {
         return Err("not a URL: control character inside".to_owned());
     }
@@ -81,11 +81,11 @@ pub fn parse(text: &str) -> Result<Target, String> {
     } else {
         format!("/{path}")
     };
-    Ok(Target {
+    Ok(RequestUrl {
         url,
         user,
         zone,
-        raw_path: utf8_percent_encode(&path, ODD).to_string(),
+        raw_path: utf8_percent_encode(&path, REQUEST_LINE_UNSAFE).to_string(),
     })
 }
 
@@ -164,7 +164,7 @@ pub fn credentials(url: &Url) -> Option<User> {
 }
 
 /// What cannot stand in a request line.
-const ODD: &AsciiSet = &percent_encoding::CONTROLS
+const REQUEST_LINE_UNSAFE: &AsciiSet = &percent_encoding::CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'<')
@@ -283,9 +283,9 @@ mod tests {
             assert_eq!(url(text), whole, "{text}");
         }
         for text in ["http://[fe80::1%25eth0]/", "http://[fe80::1%eth0]/"] {
-            let target = parse(text).unwrap();
-            assert_eq!(target.url.as_str(), "http://[fe80::1]/");
-            assert_eq!(target.zone.as_deref(), Some("eth0"));
+            let request = parse(text).unwrap();
+            assert_eq!(request.url.as_str(), "http://[fe80::1]/");
+            assert_eq!(request.zone.as_deref(), Some("eth0"));
         }
         assert_eq!(
             url("HTTP://Example.com:80/a/../b c"),
@@ -297,10 +297,10 @@ mod tests {
         );
         assert_eq!(url("http://[::1]:81/"), "http://[::1]:81/");
         assert_eq!(url("http://127.0.0.1?x"), "http://127.0.0.1/?x");
-        let target = parse("http://us%40er:p%3A@h/a/../b?q").unwrap();
-        assert_eq!(target.user, Some(("us@er".into(), Some("p:".into()))));
-        assert_eq!(target.url.as_str(), "http://h/b?q");
-        assert_eq!(target.raw_path, "/a/../b?q");
+        let request = parse("http://us%40er:p%3A@h/a/../b?q").unwrap();
+        assert_eq!(request.user, Some(("us@er".into(), Some("p:".into()))));
+        assert_eq!(request.url.as_str(), "http://h/b?q");
+        assert_eq!(request.raw_path, "/a/../b?q");
     }
 
     #[test]
@@ -343,10 +343,10 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics_and_never_keeps_credentials(text in ".*") {
-            if let Ok(target) = parse(&text) {
-                prop_assert!(target.url.username().is_empty());
-                prop_assert!(matches!(target.url.scheme(), "http" | "https"));
-                prop_assert!(target.url.host_str().is_some_and(|host| !host.is_empty()));
+            if let Ok(request) = parse(&text) {
+                prop_assert!(request.url.username().is_empty());
+                prop_assert!(matches!(request.url.scheme(), "http" | "https"));
+                prop_assert!(request.url.host_str().is_some_and(|host| !host.is_empty()));
             }
         }
     }

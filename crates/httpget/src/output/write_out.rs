@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::fetch::Report;
+use crate::report::Report;
 
 /// A parsed format.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Template {
+pub(crate) struct WriteOut {
     parts: Vec<Part>,
     /// Names that are not those of a variable; nothing stands for them.
     unknown: Vec<String>,
@@ -62,7 +62,7 @@ const VARIABLES: [&str; 30] = [
     "url_effective",
 ];
 
-impl Template {
+impl WriteOut {
     /// Parses a format; the error is that of its syntax.
     pub(crate) fn parse(format: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
@@ -96,7 +96,7 @@ impl Template {
                         .split_once('}')
                         .ok_or_else(|| "a '%{' without its '}'".to_owned())?;
                     rest = after;
-                    let Some(part) = variable(name) else {
+                    let Some(part) = parse_variable(name) else {
                         unknown.push(name.to_owned());
                         continue;
                     };
@@ -138,15 +138,15 @@ impl Template {
         for part in &self.parts {
             let text = match part {
                 Part::Text(text) => text.clone(),
-                Part::Variable(name) => plain(name, &value(name, report)),
+                Part::Variable(name) => format_value(name, &value(name, report)),
                 Part::Header(name) => {
                     let head = report.head.as_ref();
                     let value = head.and_then(|head| head.get(name)).unwrap_or_default();
                     common::text::escape(value.as_bytes()).into_owned()
                 }
-                Part::Json => all(report, index),
+                Part::Json => all_variables(report, index),
                 Part::UrlNumber => index.to_string(),
-                Part::HeaderJson => headers(report),
+                Part::HeaderJson => all_headers(report),
                 Part::Stderr => {
                     to_err = true;
                     continue;
@@ -168,7 +168,7 @@ impl Template {
     }
 }
 
-fn variable(name: &str) -> Option<Part> {
+fn parse_variable(name: &str) -> Option<Part> {
     match name {
         "json" => Some(Part::Json),
         "urlnum" => Some(Part::UrlNumber),
@@ -184,7 +184,7 @@ fn variable(name: &str) -> Option<Part> {
 }
 
 /// A value as curl prints it.
-fn plain(name: &str, value: &Value) -> String {
+fn format_value(name: &str, value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => common::text::escape(text.as_bytes()).into_owned(),
@@ -202,16 +202,21 @@ fn plain(name: &str, value: &Value) -> String {
 fn value(name: &str, report: &Report) -> Value {
     let head = report.head.as_ref();
     let exchange = &report.exchange;
-    let made = &exchange.made;
-    let of = |phases: &[Option<Duration>]| {
+    let connection = &exchange.connection;
+    let time_after = |phases: &[Option<Duration>]| {
         let sum: Duration = phases.iter().flatten().sum();
         (report.redirect_time + sum).as_secs_f64()
     };
     let or_zero = |phase: Option<Duration>, sum: f64| if phase.is_some() { sum } else { 0.0 };
-    let until_tls = of(&[made.dns, made.connect, made.tls]);
+    let until_tls = time_after(&[connection.dns, connection.connect, connection.tls]);
     match name {
         "content_type" => json!(head.and_then(|head| head.get("content-type"))),
-        "errormsg" => json!(report.trouble.as_ref().map(crate::fetch::Trouble::message)),
+        "errormsg" => json!(
+            report
+                .error
+                .as_ref()
+                .map(crate::report::FetchError::message)
+        ),
         "exitcode" => json!(report.exit().code()),
         "filename_effective" => {
             json!(report.file.as_ref().map(|file| file.display().to_string()))
@@ -221,7 +226,12 @@ fn value(name: &str, report: &Report) -> Value {
             json!(head.map_or("0", |head| if head.minor == 0 { "1.0" } else { "1.1" }))
         }
         "method" => json!(report.method),
-        "num_certs" => json!(made.facts.as_ref().map_or(0, |facts| facts.chain.len())),
+        "num_certs" => json!(
+            connection
+                .tls_info
+                .as_ref()
+                .map_or(0, |info| info.chain.len())
+        ),
         "num_connects" => json!(report.connects),
         "num_headers" => json!(head.map_or(0, |head| head.headers.len())),
         "num_redirects" => json!(report.redirect_count),
@@ -237,7 +247,7 @@ fn value(name: &str, report: &Report) -> Value {
             let joined = base.zip(location).and_then(|(base, to)| base.join(to).ok());
             json!(joined.map(String::from))
         }
-        "remote_ip" | "remote_port" => match made.peer {
+        "remote_ip" | "remote_port" => match connection.peer {
             Some(crate::net::Peer::Address(address)) if name == "remote_ip" => {
                 json!(address.ip().to_string())
             }
@@ -261,16 +271,19 @@ fn value(name: &str, report: &Report) -> Value {
             };
             json!(speed as u64)
         }
-        "time_namelookup" => json!(of(&[made.dns])),
-        "time_connect" => json!(or_zero(made.connect, of(&[made.dns, made.connect]))),
-        "time_appconnect" => json!(or_zero(made.tls, until_tls)),
+        "time_namelookup" => json!(time_after(&[connection.dns])),
+        "time_connect" => json!(or_zero(
+            connection.connect,
+            time_after(&[connection.dns, connection.connect])
+        )),
+        "time_appconnect" => json!(or_zero(connection.tls, until_tls)),
         "time_pretransfer" => json!(until_tls),
         "time_redirect" => json!(report.redirect_time.as_secs_f64()),
         "time_starttransfer" => {
             let first = report.first_byte();
             json!(or_zero(
                 first,
-                of(&[made.dns, made.connect, made.tls, first])
+                time_after(&[connection.dns, connection.connect, connection.tls, first])
             ))
         }
         "time_total" => json!(report.total.as_secs_f64()),
@@ -279,7 +292,7 @@ fn value(name: &str, report: &Report) -> Value {
     }
 }
 
-fn one_line(value: &Value) -> String {
+fn json_line(value: &Value) -> String {
     let mut line = Vec::new();
     // Into memory it cannot fail; the newline is the format's affair.
     let _ = common::json::write_line(&mut line, value);
@@ -287,16 +300,16 @@ fn one_line(value: &Value) -> String {
     String::from_utf8_lossy(&line).into_owned()
 }
 
-fn all(report: &Report, index: usize) -> String {
+fn all_variables(report: &Report, index: usize) -> String {
     let mut map: Map<String, Value> = VARIABLES
         .iter()
         .map(|name| ((*name).to_owned(), value(name, report)))
         .collect();
     map.insert("urlnum".to_owned(), json!(index));
-    one_line(&Value::Object(map))
+    json_line(&Value::Object(map))
 }
 
-fn headers(report: &Report) -> String {
+fn all_headers(report: &Report) -> String {
     let mut map: Map<String, Value> = Map::new();
     for (name, value) in report.head.iter().flat_map(|head| &head.headers) {
         let values = map
@@ -306,7 +319,7 @@ fn headers(report: &Report) -> String {
             values.push(json!(value));
         }
     }
-    one_line(&Value::Object(map))
+    json_line(&Value::Object(map))
 }
 
 #[cfg(test)]
@@ -321,7 +334,7 @@ mod tests {
                 final_url: Some("http://h/x".to_owned()),
                 ..Report::default()
             };
-            Template::parse(format).unwrap().render(&report, 0)
+            WriteOut::parse(format).unwrap().render(&report, 0)
         };
         assert_eq!(
             render("%{http_code}\\n%%\\t%{url_effective}").0,
@@ -337,11 +350,11 @@ mod tests {
         let json: Value = serde_json::from_str(&render("%{json}").0).unwrap();
         assert_eq!(json["url"], "http://h/");
         assert_eq!(
-            Template::parse("a%{nonsense}").unwrap().unknown(),
+            WriteOut::parse("a%{nonsense}").unwrap().unknown(),
             ["nonsense"]
         );
         assert_eq!(render("a%{nonsense}b").0, "ab");
-        assert!(Template::parse("%{url").is_err());
+        assert!(WriteOut::parse("%{url").is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! nothing else, then the body, chunks re-coded. The real head goes into the
 //! [`exchange`]. So the leniencies of ureq's parser cannot matter: a body is
 //! complete only if [`Framing`] says so, and everything else is a
-//! [`Failure`]. What ureq keeps is the pool, the timeouts and the order of
+//! [`NetworkError`]. What ureq keeps is the pool, the timeouts and the order of
 //! events.
 
 use std::cell::RefCell;
@@ -17,19 +17,19 @@ use std::time::{Duration, Instant};
 use common::{Error, Kind};
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 
-use super::exchange::{self, Failure, Made};
-use super::line::Line;
+use super::abort::AbortHandle;
+use super::exchange::{self, ConnectionInfo, NetworkError};
 use super::stream::Stream;
 use crate::http::chunked::Decoder;
 use crate::http::head::{self, Framing, HEAD_MAX, Head};
 
 /// Bytes per read of a body. With its copy it must stay in the cache: twice
 /// as much costs the kernel twice the time to copy.
-const INPUT: usize = 32 * 1024;
+const INPUT_BUFFER: usize = 32 * 1024;
 /// The head that ureq writes; what is sent instead has any length.
-const OUTPUT: usize = 8 * 1024;
+const OUTPUT_BUFFER: usize = 8 * 1024;
 /// Bytes per read of a head or of chunks.
-const PIECE: usize = 16 * 1024;
+const READ_BUFFER: usize = 16 * 1024;
 /// What re-coding a chunk adds: eight digits and two line ends.
 const CHUNK_EXTRA: usize = 12;
 /// The most interim responses, and the most bytes of their heads together.
@@ -38,7 +38,7 @@ const MAX_INFORMATIONAL_BYTES: usize = HEAD_MAX;
 
 thread_local! {
     /// Where a piece of a head or of chunks is read into.
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; PIECE]);
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER]);
 }
 
 /// What is expected next.
@@ -50,7 +50,7 @@ enum State {
     Head(bool),
     /// So many bytes of a body so long, the rest of one of which `had` bytes
     /// are there.
-    Length { left: u64, all: u64, had: u64 },
+    Length { left: u64, total: u64, offset: u64 },
     /// A chunked body.
     Chunked(Decoder),
     /// A body up to the end of the connection.
@@ -61,7 +61,7 @@ enum State {
 
 /// A connection as ureq sees it.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(crate) struct UreqTransport {
     stream: Box<dyn Stream>,
     buffers: LazyBuffers,
     state: State,
@@ -71,38 +71,42 @@ pub(crate) struct Wire {
     searched: usize,
     /// Why the chunks cannot be read on, to be said when what was before has
     /// been handed over.
-    broken: Option<Error>,
-    made: Made,
+    decode_error: Option<Error>,
+    connection: ConnectionInfo,
     /// The zone of the peer's IPv6 address, which ureq's pool knows nothing of.
     zone: Option<String>,
-    used: bool,
+    is_used: bool,
     /// Where others may end what it is busy with.
-    line: Option<Arc<Line>>,
+    abort_handle: Option<Arc<AbortHandle>>,
     /// Whether it lies in the pool.
-    parked: bool,
+    is_pooled: bool,
     timeouts: (Option<Duration>, Option<Duration>),
 }
 
-impl Wire {
-    pub(crate) fn new(stream: Box<dyn Stream>, made: Made, zone: Option<String>) -> Self {
+impl UreqTransport {
+    pub(crate) fn new(
+        stream: Box<dyn Stream>,
+        connection: ConnectionInfo,
+        zone: Option<String>,
+    ) -> Self {
         Self {
             stream,
-            buffers: LazyBuffers::new(INPUT, OUTPUT),
+            buffers: LazyBuffers::new(INPUT_BUFFER, OUTPUT_BUFFER),
             state: State::Idle,
             raw: Vec::new(),
             searched: 0,
-            broken: None,
-            made,
+            decode_error: None,
+            connection,
             zone,
-            used: false,
-            line: None,
-            parked: false,
+            is_used: false,
+            abort_handle: None,
+            is_pooled: false,
             timeouts: (None, None),
         }
     }
 
     /// Sets the socket's timeouts where they differ from what it has.
-    fn bound(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
+    fn set_timeouts(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let mut read = timeout.for_read().not_zero().map(|d| *d);
         let mut write = timeout.for_write().not_zero().map(|d| *d);
         if let Some(deadline) = exchange::deadline() {
@@ -116,47 +120,47 @@ impl Wire {
         if self.timeouts != (read, write) {
             self.stream
                 .set_timeouts(read, write)
-                .map_err(|e| fail(Error::local(&e)))?;
+                .map_err(|e| wrap_error(Error::local(&e)))?;
             self.timeouts = (read, write);
         }
         Ok(())
     }
 
-    /// Reads up to `PIECE` bytes behind `raw`; 0 at the end.
+    /// Reads up to `READ_BUFFER` bytes behind `raw`; 0 at the end.
     fn read_raw(&mut self, timeout: NextTimeout) -> Result<usize, ureq::Error> {
-        self.bound(timeout)?;
+        self.set_timeouts(timeout)?;
         let outcome = SCRATCH.with_borrow_mut(|scratch| {
-            let n = retrying(|| self.stream.read(scratch))?;
+            let n = retry_interrupted(|| self.stream.read(scratch))?;
             self.raw.extend_from_slice(&scratch[..n]);
             Ok(n)
         });
-        outcome.map_err(|e| lost(&e, timeout.for_read()))
+        outcome.map_err(|e| io_error(&e, timeout.for_read()))
     }
 
     /// Receives a head, hands ureq its canonical form, and the part of the
     /// body that came with it.
-    fn receive_head(&mut self, to_head: bool, timeout: NextTimeout) -> Result<(), ureq::Error> {
+    fn receive_head(&mut self, is_head: bool, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let head = loop {
-            match head::end_from(&self.raw, &mut self.searched) {
+            match head::find_end_from(&self.raw, &mut self.searched) {
                 Some(end) if end <= HEAD_MAX => {
-                    let head = Head::parse(&self.raw[..end]).map_err(fail)?;
+                    let head = Head::parse(&self.raw[..end]).map_err(wrap_error)?;
                     self.raw.drain(..end);
                     self.searched = 0;
                     match head.status {
                         101 => {
-                            return Err(fail(Error::new(
+                            return Err(wrap_error(Error::new(
                                 Kind::Protocol,
                                 "the server switches protocols, which nobody asked for",
                             )));
                         }
                         100..200 => {
-                            let (count, bytes) = exchange::with(|exchange| {
+                            let (count, bytes) = exchange::with_current(|exchange| {
                                 let heads = &mut exchange.informational;
                                 heads.push(head.raw);
                                 (heads.len(), heads.iter().map(Vec::len).sum::<usize>())
                             });
                             if count > MAX_INFORMATIONAL || bytes > MAX_INFORMATIONAL_BYTES {
-                                return Err(fail(Error::new(
+                                return Err(wrap_error(Error::new(
                                     Kind::Protocol,
                                     "interim responses without end",
                                 )));
@@ -168,7 +172,7 @@ impl Wire {
                 }
                 None if self.raw.len() <= HEAD_MAX => {}
                 _ => {
-                    return Err(fail(Error::new(
+                    return Err(wrap_error(Error::new(
                         Kind::Protocol,
                         format!("the response's head is longer than {HEAD_MAX} bytes"),
                     )));
@@ -176,33 +180,37 @@ impl Wire {
             }
             if self.read_raw(timeout)? == 0 {
                 return Err(if self.raw.is_empty() {
-                    fail(Error::new(
+                    wrap_error(Error::new(
                         Kind::Reset,
                         "the server closed the connection without an answer",
                     ))
                 } else {
-                    cut("the response's head was cut short")
+                    cut_short("the response's head was cut short")
                 });
             }
-            exchange::with(|exchange| {
+            exchange::with_current(|exchange| {
                 exchange.first_byte.get_or_insert_with(Instant::now);
             });
         };
-        let framing = head.framing(to_head);
-        let keeps = head.keeps_alive();
-        let part = head.status == 206;
-        let had = exchange::with(|exchange| {
+        let framing = head.framing(is_head);
+        let keeps_alive = head.keeps_alive();
+        let is_partial = head.status == 206;
+        let offset = exchange::with_current(|exchange| {
             exchange.head = Some(Arc::new(head));
-            if part { exchange.had } else { 0 }
+            if is_partial {
+                exchange.resume_offset
+            } else {
+                0
+            }
         });
-        let framing = framing.map_err(fail)?;
+        let framing = framing.map_err(wrap_error)?;
         let (state, canonical) = match framing {
             Framing::Empty => (State::Done, "204 -\r\n".to_owned()),
             Framing::Length(n) => (
                 State::Length {
                     left: n,
-                    all: n,
-                    had,
+                    total: n,
+                    offset,
                 },
                 format!("200 -\r\nContent-Length: {n}\r\n"),
             ),
@@ -213,22 +221,26 @@ impl Wire {
             Framing::Close => (State::Close, "200 -\r\n".to_owned()),
         };
         self.state = state;
-        let connection = if keeps { "" } else { "Connection: close\r\n" };
-        self.push(format!("HTTP/1.1 {canonical}{connection}\r\n").as_bytes());
+        let connection = if keeps_alive {
+            ""
+        } else {
+            "Connection: close\r\n"
+        };
+        self.push_input(format!("HTTP/1.1 {canonical}{connection}\r\n").as_bytes());
         match &mut self.state {
             State::Length { left, .. } => {
                 let some = usize::try_from(*left).unwrap_or(usize::MAX);
                 let some = some.min(self.raw.len());
                 *left -= some as u64;
                 let body: Vec<u8> = self.raw.drain(..some).collect();
-                self.push(&body);
+                self.push_input(&body);
             }
             State::Close => {
                 let body = std::mem::take(&mut self.raw);
-                self.push(&body);
+                self.push_input(&body);
             }
             State::Chunked(_) if !self.raw.is_empty() => {
-                self.recode();
+                self.forward_chunks();
             }
             _ => {}
         }
@@ -236,7 +248,7 @@ impl Wire {
     }
 
     /// Appends to ureq's input, which is longer than any head with its piece.
-    fn push(&mut self, bytes: &[u8]) {
+    fn push_input(&mut self, bytes: &[u8]) {
         let free = self.buffers.input_append_buf();
         free[..bytes.len()].copy_from_slice(bytes);
         self.buffers.input_appended(bytes.len());
@@ -244,7 +256,7 @@ impl Wire {
 
     /// Decodes what is in `raw` and hands it on as one chunk; the last chunk
     /// follows when the body is complete. False if nothing came of it.
-    fn recode(&mut self) -> bool {
+    fn forward_chunks(&mut self) -> bool {
         let State::Chunked(decoder) = &mut self.state else {
             return false;
         };
@@ -253,7 +265,7 @@ impl Wire {
         let mut data = Vec::with_capacity(room.min(self.raw.len()));
         match decoder.decode(&self.raw, &mut data, room) {
             Ok(used) => drop(self.raw.drain(..used)),
-            Err(error) => self.broken = Some(error),
+            Err(error) => self.decode_error = Some(error),
         }
         let done = decoder.is_done();
         let mut coded = Vec::with_capacity(data.len() + CHUNK_EXTRA + 5);
@@ -266,12 +278,12 @@ impl Wire {
             coded.extend_from_slice(b"0\r\n\r\n");
             self.state = State::Done;
         }
-        self.push(&coded);
+        self.push_input(&coded);
         !coded.is_empty()
     }
 }
 
-impl Transport for Wire {
+impl Transport for UreqTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
@@ -279,37 +291,37 @@ impl Transport for Wire {
     fn transmit_output(&mut self, _: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let first = !matches!(self.state, State::Head(_));
         if first {
-            let to_head = self.buffers.output().starts_with(b"HEAD ");
-            self.state = State::Head(to_head);
-            let made = if self.used {
-                Made {
+            let is_head = self.buffers.output().starts_with(b"HEAD ");
+            self.state = State::Head(is_head);
+            let connection = if self.is_used {
+                ConnectionInfo {
                     dns: None,
                     connect: None,
                     tls: None,
-                    ..self.made.clone()
+                    ..self.connection.clone()
                 }
             } else {
-                self.made.clone()
+                self.connection.clone()
             };
-            self.line = exchange::with(|exchange| {
-                exchange.made = made;
-                exchange.reused = self.used;
-                exchange.line.clone()
+            self.abort_handle = exchange::with_current(|exchange| {
+                exchange.connection = connection;
+                exchange.reused = self.is_used;
+                exchange.abort_handle.clone()
             });
-            if let Some(line) = &self.line {
-                line.take(self.stream.hangup());
+            if let Some(handle) = &self.abort_handle {
+                handle.attach(self.stream.shutdown_handle());
             }
-            self.used = true;
-            self.parked = false;
+            self.is_used = true;
+            self.is_pooled = false;
         }
         // Not what ureq has made of it: the head as it was asked for.
-        let bytes = exchange::with(|exchange| std::mem::take(&mut exchange.request));
-        self.bound(timeout)?;
+        let bytes = exchange::with_current(|exchange| std::mem::take(&mut exchange.request_head));
+        self.set_timeouts(timeout)?;
         self.stream
             .write_all(&bytes)
             .and_then(|()| self.stream.flush())
-            .map_err(|e| lost(&e, timeout.for_write()))?;
-        exchange::with(|exchange| {
+            .map_err(|e| io_error(&e, timeout.for_write()))?;
+        exchange::with_current(|exchange| {
             exchange.sent.extend_from_slice(&bytes);
             exchange.sent_at = Some(Instant::now());
         });
@@ -319,36 +331,40 @@ impl Transport for Wire {
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         match &mut self.state {
             State::Idle | State::Done | State::Length { left: 0, .. } => Ok(false),
-            &mut State::Head(to_head) => self.receive_head(to_head, timeout).map(|()| true),
+            &mut State::Head(is_head) => self.receive_head(is_head, timeout).map(|()| true),
             State::Chunked(_) => loop {
-                if let Some(error) = self.broken.take() {
-                    return Err(fail(error));
+                if let Some(error) = self.decode_error.take() {
+                    return Err(wrap_error(error));
                 }
-                if !self.raw.is_empty() && self.recode() {
+                if !self.raw.is_empty() && self.forward_chunks() {
                     return Ok(true);
                 }
-                if self.broken.is_none() && self.read_raw(timeout)? == 0 {
-                    return Err(cut(
+                if self.decode_error.is_none() && self.read_raw(timeout)? == 0 {
+                    return Err(cut_short(
                         "the body was cut short: the connection closed before the last chunk",
                     ));
                 }
             },
             State::Length { .. } | State::Close => {
-                self.bound(timeout)?;
+                self.set_timeouts(timeout)?;
                 let free = self.buffers.input_append_buf();
                 let most = match &self.state {
                     State::Length { left, .. } => usize::try_from(*left).unwrap_or(usize::MAX),
                     _ => usize::MAX,
                 };
                 let most = most.min(free.len());
-                let n = retrying(|| self.stream.read(&mut free[..most]))
-                    .map_err(|e| lost(&e, timeout.for_read()))?;
+                let n = retry_interrupted(|| self.stream.read(&mut free[..most]))
+                    .map_err(|e| io_error(&e, timeout.for_read()))?;
                 self.buffers.input_appended(n);
                 match &mut self.state {
-                    State::Length { left, all, had } if n == 0 => Err(cut(format!(
+                    State::Length {
+                        left,
+                        total,
+                        offset,
+                    } if n == 0 => Err(cut_short(format!(
                         "the body was cut short: {} of {} bytes came",
-                        had.saturating_add(*all - *left),
-                        had.saturating_add(*all)
+                        offset.saturating_add(*total - *left),
+                        offset.saturating_add(*total)
                     ))),
                     State::Length { left, .. } => {
                         *left -= n as u64;
@@ -363,28 +379,28 @@ impl Transport for Wire {
     fn is_open(&mut self) -> bool {
         // ureq asks when it puts a connection by and when it takes it out
         // again. What the socket has to say now, it says then as well.
-        let parked = std::mem::replace(&mut self.parked, true);
-        if let Some(line) = self.line.take() {
-            line.free();
+        let was_pooled = std::mem::replace(&mut self.is_pooled, true);
+        if let Some(handle) = self.abort_handle.take() {
+            handle.detach();
         }
         // Bytes behind the body were not asked for; who knows what they are.
         if !self.raw.is_empty() {
             return false;
         }
         // The same address in another zone is another host.
-        let is_of_zone = exchange::with(|exchange| exchange.zone == self.zone);
-        !parked || (is_of_zone && self.stream.is_idle())
+        let is_same_zone = exchange::with_current(|exchange| exchange.zone == self.zone);
+        !was_pooled || (is_same_zone && self.stream.is_idle())
     }
 
     /// ureq asks only to refuse plain connections to https; the dialer has
     /// made each connection as its scheme demands.
     fn is_tls(&self) -> bool {
-        self.made.facts.is_some()
+        self.connection.tls_info.is_some()
     }
 }
 
 /// Once more after a signal.
-fn retrying(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+fn retry_interrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match read() {
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -394,16 +410,16 @@ fn retrying(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
 }
 
 /// In the one form that passes through ureq unchanged.
-pub(crate) fn fail(error: impl Into<Failure>) -> ureq::Error {
+pub(crate) fn wrap_error(error: impl Into<NetworkError>) -> ureq::Error {
     ureq::Error::Other(Box::new(error.into()))
 }
 
-fn cut(message: impl Into<String>) -> ureq::Error {
-    fail(Failure::cut(Error::new(Kind::Protocol, message)))
+fn cut_short(message: impl Into<String>) -> ureq::Error {
+    wrap_error(NetworkError::cut_short(Error::new(Kind::Protocol, message)))
 }
 
 /// A failed read or write of a connection that stood.
-fn lost(error: &io::Error, timeout: NextTimeout) -> ureq::Error {
+fn io_error(error: &io::Error, timeout: NextTimeout) -> ureq::Error {
     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
         let over = exchange::deadline().is_some_and(|deadline| deadline <= Instant::now());
         return ureq::Error::Timeout(if over {
@@ -416,41 +432,42 @@ fn lost(error: &io::Error, timeout: NextTimeout) -> ureq::Error {
         .get_ref()
         .and_then(|e| e.downcast_ref::<rustls::Error>())
     {
-        return fail(super::tls::error(tls));
+        return wrap_error(super::tls::tls_error(tls));
     }
     if error.kind() == ErrorKind::UnexpectedEof {
-        return cut("cut short: the TLS connection ended without close_notify");
+        return cut_short("cut short: the TLS connection ended without close_notify");
     }
-    fail(Failure::cut(Error::network(error)))
+    wrap_error(NetworkError::cut_short(Error::network(error)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Ask;
-    use crate::net::stream::Plain;
+    use crate::net::Request;
+    use crate::net::stream::SocketStream;
     use std::os::unix::net::UnixStream;
 
     #[test]
     fn a_connection_serves_its_own_zone_only() {
         let (socket, _peer) = UnixStream::pair().unwrap();
         let zone = |zone: &'static str| {
-            let ask = Ask {
+            let request = Request {
                 head: false,
                 url: "http://[fe80::1]/",
                 zone: Some(zone),
                 headers: &[],
                 proxy: None,
-                absolute: None,
-                had: 0,
+                target: None,
+                resume_offset: 0,
                 deadline: None,
-                line: None,
+                abort_handle: None,
             };
-            exchange::begin(&ask, b"");
+            exchange::begin(&request, b"");
         };
         zone("eth0");
-        let stream = Box::new(Plain::new(socket));
-        let mut wire = Wire::new(stream, Made::default(), Some("eth0".to_owned()));
+        let stream = Box::new(SocketStream::new(socket));
+        let mut wire =
+            UreqTransport::new(stream, ConnectionInfo::default(), Some("eth0".to_owned()));
         // Put by, and taken out again.
         assert!(wire.is_open());
         assert!(wire.is_open());

@@ -15,43 +15,43 @@ use std::path::{Path, PathBuf};
 use common::Result;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
-use super::names::{free_name, is_taken, part_name};
-use super::naming::Taken;
-use super::save::{Saver, set_modified};
+use super::output_file::{OutputFile, set_modified};
+use super::output_path::OnExists;
+use super::paths::{exists, free_path, partial_path};
 use crate::http::date::Seconds;
-use crate::policy::resume::Had;
+use crate::policy::resume::PartialDownload;
 
 /// The longest body that is held.
-pub(super) const MOST: u64 = 64 * 1024;
+pub(super) const LENGTH_MAX: u64 = 64 * 1024;
 
 /// A body on its way to a file of which nothing is there yet.
 #[derive(Debug)]
-pub(super) struct Small {
+pub(super) struct MemoryFile {
     path: PathBuf,
-    taken: Taken,
+    on_exists: OnExists,
     create_dirs: bool,
-    had: Had,
+    partial: PartialDownload,
     url: String,
     bytes: Vec<u8>,
 }
 
-impl Small {
-    /// To be saved as `path`; the rest as for [`Saver`].
+impl MemoryFile {
+    /// To be saved as `path`; the rest as for [`OutputFile`].
     pub(super) fn new(
         path: PathBuf,
-        taken: Taken,
+        on_exists: OnExists,
         create_dirs: bool,
-        had: Had,
+        partial: PartialDownload,
         url: String,
     ) -> Self {
-        let length = had.total.unwrap_or(0);
+        let length = partial.total.unwrap_or(0);
         Self {
             path,
-            taken,
+            on_exists,
             create_dirs,
-            had,
+            partial,
             url,
-            bytes: Vec::with_capacity(length.min(MOST) as usize),
+            bytes: Vec::with_capacity(length.min(LENGTH_MAX) as usize),
         }
     }
 
@@ -62,33 +62,37 @@ impl Small {
 
     /// The body is complete and right: it takes its name.
     pub(super) fn finish(self, modified: Option<Seconds>) -> Result<PathBuf> {
-        if self.taken != Taken::Next {
+        if self.on_exists != OnExists::NextFree {
             return match self.link(&self.path, modified) {
                 Ok(()) => Ok(self.path),
-                Err(_) => self.into_saver()?.finish(modified),
+                Err(_) => self.into_output_file()?.finish(modified),
             };
         }
         loop {
-            let path = free_name(&self.path);
+            let path = free_path(&self.path);
             match self.link(&path, modified) {
                 Ok(()) => return Ok(path),
-                // Others have taken it in between.
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && is_taken(&path) => {}
-                Err(_) => return self.into_saver()?.finish(modified),
+                // Others have on_exists it in between.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && exists(&path) => {}
+                Err(_) => return self.into_output_file()?.finish(modified),
             }
         }
     }
 
     /// Goes the usual way from here on.
-    pub(super) fn into_saver(self) -> Result<Saver> {
-        let mut saver = Saver::open(&self.path, self.taken, self.create_dirs, &self.url)?;
-        let had = self.had;
-        saver.start(had.validator, had.total, had.coding.unwrap_or_default())?;
-        match saver.write(&self.bytes) {
-            Ok(()) => Ok(saver),
+    pub(super) fn into_output_file(self) -> Result<OutputFile> {
+        let mut file = OutputFile::open(&self.path, self.on_exists, self.create_dirs, &self.url)?;
+        let partial = self.partial;
+        file.begin(
+            partial.validator,
+            partial.total,
+            partial.coding.unwrap_or_default(),
+        )?;
+        match file.write(&self.bytes) {
+            Ok(()) => Ok(file),
             // A full disk, say, which is what to tell.
             Err(error) => {
-                let _ = saver.abandon(false);
+                let _ = file.abandon(false);
                 Err(error)
             }
         }
@@ -97,15 +101,15 @@ impl Small {
     /// All at once, or nothing.
     fn link(&self, path: &Path, modified: Option<Seconds>) -> io::Result<()> {
         // A file is replaced the usual way, and no part file is left behind.
-        if is_taken(path) || is_taken(&part_name(path, 0)) {
+        if exists(path) || exists(&partial_path(path, 0)) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let folder = match path.parent() {
+        let directory = match path.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::open(folder, flags, Mode::from(0o666))?);
+        let mut file = File::from(rustix::fs::open(directory, flags, Mode::from(0o666))?);
         file.write_all(&self.bytes)?;
         if let Some(at) = modified {
             set_modified(&file, at)?;
@@ -121,23 +125,29 @@ impl Small {
 
 #[cfg(test)]
 mod tests {
-    use super::super::names::beside;
-    use super::super::save::Earlier;
+    use super::super::output_file::EarlierDownload;
+    use super::super::paths::with_suffix;
     use super::*;
     use crate::policy::resume::Validator;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-    fn small(path: &Path, bytes: &[u8]) -> Small {
-        let had = Had {
+    fn memory_file(path: &Path, bytes: &[u8]) -> MemoryFile {
+        let partial = PartialDownload {
             bytes: 0,
             validator: Some(Validator::Tag("\"1\"".into())),
             total: Some(3),
             coding: Some(String::new()),
-            ..Had::default()
+            ..PartialDownload::default()
         };
-        let mut small = Small::new(path.to_owned(), Taken::Replace, false, had, "id".to_owned());
-        small.write(bytes);
-        small
+        let mut file = MemoryFile::new(
+            path.to_owned(),
+            OnExists::Replace,
+            false,
+            partial,
+            "id".to_owned(),
+        );
+        file.write(bytes);
+        file
     }
 
     fn names(dir: &Path) -> Vec<String> {
@@ -153,7 +163,7 @@ mod tests {
     fn a_name_of_its_own_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        let body = small(&path, b"abc");
+        let body = memory_file(&path, b"abc");
         assert_eq!(names(dir.path()), [""; 0]);
         body.link(&path, Some(784_111_777)).unwrap();
         assert_eq!(names(dir.path()), ["f"]);
@@ -173,24 +183,24 @@ mod tests {
         std::fs::write(&path, "old").unwrap();
         let mode = std::fs::Permissions::from_mode(0o604);
         std::fs::set_permissions(&path, mode).unwrap();
-        assert!(small(&path, b"abc").link(&path, None).is_err());
+        assert!(memory_file(&path, b"abc").link(&path, None).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
-        small(&path, b"abc").finish(None).unwrap();
+        memory_file(&path, b"abc").finish(None).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o604);
         // A part file of an earlier run is not left behind.
         let path = dir.path().join("g");
-        std::fs::write(beside(&path, ".part"), "longer than that").unwrap();
+        std::fs::write(with_suffix(&path, ".part"), "longer than that").unwrap();
         std::fs::write(
-            beside(&path, ".part.state"),
+            with_suffix(&path, ".part.state"),
             "url-sha256: id\netag: \"0\"\nend: record\n",
         )
         .unwrap();
-        assert!(small(&path, b"abc").link(&path, None).is_err());
-        small(&path, b"abc").finish(None).unwrap();
+        assert!(memory_file(&path, b"abc").link(&path, None).is_err());
+        memory_file(&path, b"abc").finish(None).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
         assert_eq!(names(dir.path()), ["f", "g"]);
-        let error = small(&dir.path().join("no/f"), b"abc").finish(None);
+        let error = memory_file(&dir.path().join("no/f"), b"abc").finish(None);
         assert!(error.unwrap_err().to_string().contains("--create-dirs"));
     }
 
@@ -198,16 +208,16 @@ mod tests {
     fn what_came_of_a_failure_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        small(&path, b"ab")
-            .into_saver()
+        memory_file(&path, b"ab")
+            .into_output_file()
             .unwrap()
             .abandon(false)
             .unwrap();
         assert_eq!(names(dir.path()), ["f.part", "f.part.state"]);
-        let saver = Saver::open(&path, Taken::Replace, false, "id").unwrap();
-        let Earlier::There(had) = saver.earlier(false).unwrap() else {
+        let file = OutputFile::open(&path, OnExists::Replace, false, "id").unwrap();
+        let EarlierDownload::Found(partial) = file.find_earlier(false).unwrap() else {
             panic!("nothing is there");
         };
-        assert_eq!((had.bytes, had.total), (2, Some(3)));
+        assert_eq!((partial.bytes, partial.total), (2, Some(3)));
     }
 }

@@ -9,20 +9,20 @@ use common::{Error, Exit, Kind};
 
 use crate::http::charset::Encoding;
 use crate::http::head::Head;
-use crate::net::{Exchange, Failure};
+use crate::net::{Exchange, NetworkError};
 
 /// Why a URL did not end well.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum FetchError {
     /// A fault here or in the network.
     Error(Error),
     /// A certain no: status 1. The kind is one word for JSON.
-    No { kind: &'static str, message: String },
+    Negative { kind: &'static str, message: String },
 }
 
-impl Trouble {
-    pub(crate) fn no(kind: &'static str, message: impl Into<String>) -> Self {
-        Self::No {
+impl FetchError {
+    pub(crate) fn negative(kind: &'static str, message: impl Into<String>) -> Self {
+        Self::Negative {
             kind,
             message: message.into(),
         }
@@ -31,14 +31,14 @@ impl Trouble {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Error(error) => error.exit(),
-            Self::No { .. } => Exit::No,
+            Self::Negative { .. } => Exit::No,
         }
     }
 
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Error(error) => error.kind().name(),
-            Self::No { kind, .. } => kind,
+            Self::Negative { kind, .. } => kind,
         }
     }
 
@@ -46,7 +46,7 @@ impl Trouble {
     pub(crate) fn message(&self) -> String {
         match self {
             Self::Error(error) => error.explanation(),
-            Self::No { message, .. } => message.clone(),
+            Self::Negative { message, .. } => message.clone(),
         }
     }
 
@@ -61,40 +61,40 @@ impl Trouble {
     }
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for FetchError {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
 }
 
-/// A trouble, and whether the connection ended within the body.
+/// A error, and whether the connection ended within the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stop {
-    pub(crate) trouble: Trouble,
-    pub(crate) cut: bool,
+pub(crate) struct AttemptError {
+    pub(crate) error: FetchError,
+    pub(crate) is_cut: bool,
 }
 
-impl<T: Into<Trouble>> From<T> for Stop {
-    fn from(trouble: T) -> Self {
+impl<T: Into<FetchError>> From<T> for AttemptError {
+    fn from(error: T) -> Self {
         Self {
-            trouble: trouble.into(),
-            cut: false,
+            error: error.into(),
+            is_cut: false,
         }
     }
 }
 
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Self {
+impl From<NetworkError> for AttemptError {
+    fn from(failure: NetworkError) -> Self {
         Self {
-            trouble: Trouble::Error(failure.error),
-            cut: failure.cut,
+            error: FetchError::Error(failure.error),
+            is_cut: failure.is_cut,
         }
     }
 }
 
 /// One redirect that was followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hop {
+pub(crate) struct Redirect {
     pub(crate) url: String,
     pub(crate) status: u16,
     pub(crate) location: String,
@@ -110,8 +110,8 @@ pub(crate) struct Report {
     pub(crate) method: &'static str,
     /// The head of the last response.
     pub(crate) head: Option<Arc<Head>>,
-    /// The redirects that were followed, up to [`HOPS_MAX`] of them.
-    pub(crate) redirects: Vec<Hop>,
+    /// The redirects that were followed, up to [`REDIRECTS_MAX`] of them.
+    pub(crate) redirects: Vec<Redirect>,
     /// How many redirects were followed.
     pub(crate) redirect_count: u32,
     /// The last exchange.
@@ -122,7 +122,7 @@ pub(crate) struct Report {
     /// still compressed.
     pub(crate) charset: Option<&'static Encoding>,
     /// Whether that is the value a pointer named, which is JSON.
-    pub(crate) pointed: bool,
+    pub(crate) is_pointer_value: bool,
     /// Where it was saved.
     pub(crate) file: Option<PathBuf>,
     /// Bytes of the body as delivered, and as they came.
@@ -136,41 +136,41 @@ pub(crate) struct Report {
     pub(crate) total: Duration,
     /// From the start to the start of the last exchange.
     pub(crate) redirect_time: Duration,
-    /// Connections made.
+    /// Connections connection.
     pub(crate) connects: u32,
     /// Tries after the first.
     pub(crate) retries: u32,
-    pub(crate) trouble: Option<Trouble>,
+    pub(crate) error: Option<FetchError>,
     /// Whether the status is a failure; with `--no-fail` none is.
-    pub(crate) status_fails: bool,
+    pub(crate) is_failure_status: bool,
 }
 
 /// The most redirects that are recorded, and the most bytes of their URLs: with
 /// `--max-redirs -1` a server may send any number.
-const HOPS_MAX: usize = 1000;
-const HOPS_BYTES_MAX: usize = 4 << 20;
+const REDIRECTS_MAX: usize = 1000;
+const REDIRECT_BYTES_MAX: usize = 4 << 20;
 
 impl Report {
     /// Counts a redirect, and records it if there is room.
-    pub(crate) fn add_hop(&mut self, hop: Hop) {
+    pub(crate) fn add_redirect(&mut self, redirect: Redirect) {
         self.redirect_count = self.redirect_count.saturating_add(1);
-        let size = |hop: &Hop| hop.url.len() + hop.location.len();
+        let size = |redirect: &Redirect| redirect.url.len() + redirect.location.len();
         let bytes: usize = self.redirects.iter().map(size).sum();
-        if self.redirects.len() < HOPS_MAX && bytes + size(&hop) <= HOPS_BYTES_MAX {
-            self.redirects.push(hop);
+        if self.redirects.len() < REDIRECTS_MAX && bytes + size(&redirect) <= REDIRECT_BYTES_MAX {
+            self.redirects.push(redirect);
         }
     }
 
     /// Its share of the exit status.
     pub(crate) fn exit(&self) -> Exit {
-        let status = if self.status_fails {
+        let status = if self.is_failure_status {
             Exit::No
         } else {
             Exit::Yes
         };
-        self.trouble
+        self.error
             .as_ref()
-            .map_or(Exit::Yes, Trouble::exit)
+            .map_or(Exit::Yes, FetchError::exit)
             .and(status)
     }
 

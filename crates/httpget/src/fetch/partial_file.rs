@@ -1,5 +1,5 @@
-//! Part files: bytes of a download that is not complete, each with a record
-//! beside it (`FILE.part` and `FILE.part.state`).
+//! PartialFile files: bytes of a download that is not complete, each with a record
+//! with_suffix it (`FILE.part` and `FILE.part.state`).
 //!
 //! A part file without a record belongs to another program and is left alone.
 //! A part file or record of another user, or with further names, is refused:
@@ -17,12 +17,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use common::{Error, Kind, Result};
 use rustix::fs::FlockOperation;
 
-use super::deliver::hex;
-use super::names::{beside, is_taken, local, part_name, rename_new};
+use super::paths::{exists, file_error, partial_path, rename_exclusive, with_suffix};
+use crate::hex;
 use crate::policy::resume;
 
 /// Never a symlink, and not a pipe, which would block until it is read.
-const NOTHING_ODD: i32 = rustix::fs::OFlags::NOFOLLOW
+const SAFE_OPEN: i32 = rustix::fs::OFlags::NOFOLLOW
     .union(rustix::fs::OFlags::NONBLOCK)
     .bits()
     .cast_signed();
@@ -38,7 +38,7 @@ const PERMISSIONS: u32 = 0o777;
 
 /// What the owner may do with a part file, to continue it whatever the mode of
 /// the file that it will replace.
-const OWN: u32 = 0o600;
+const OWNER_ACCESS: u32 = 0o600;
 
 /// The permissions of a file without setuid, setgid and the sticky bit.
 pub(super) fn permissions(meta: &Metadata) -> Permissions {
@@ -47,7 +47,7 @@ pub(super) fn permissions(meta: &Metadata) -> Permissions {
 
 /// A part file whose state file this process has locked.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct PartialFile {
     pub(super) name: PathBuf,
     pub(super) file: File,
     state: Mutex<Option<StateFile>>,
@@ -57,7 +57,7 @@ pub(super) struct Part {
 /// name is replaced or removed.
 #[derive(Debug)]
 struct StateFile {
-    id: Id,
+    id: FileId,
     /// Holds the lock. Only this user can open a state file, so only a run of
     /// this user can lock it; a part file may be readable by others.
     lock: File,
@@ -66,9 +66,9 @@ struct StateFile {
 /// What tells a file from others: device and inode, which a later file may get
 /// again, with the time of the last write and the length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Id(u64, u64, i64, i64, u64);
+struct FileId(u64, u64, i64, i64, u64);
 
-impl Id {
+impl FileId {
     fn of(meta: &Metadata) -> Self {
         let (seconds, nanoseconds) = (meta.mtime(), meta.mtime_nsec());
         Self(meta.dev(), meta.ino(), seconds, nanoseconds, meta.len())
@@ -88,7 +88,7 @@ enum Claim {
     Foreign,
 }
 
-impl Part {
+impl PartialFile {
     /// Opens the part file of `path`: the first of FILE.part, FILE.part.1 and so
     /// on that is free, or that an earlier run left. `None` if another process
     /// writes it. It gets `mode` before its first byte; a new one gets a state
@@ -98,24 +98,24 @@ impl Part {
         mode: Option<&Permissions>,
         text: &str,
     ) -> Result<Option<Self>> {
-        let mode = mode.map(|mode| Permissions::from_mode(mode.mode() | OWN));
+        let mode = mode.map(|mode| Permissions::from_mode(mode.mode() | OWNER_ACCESS));
         for number in 0..NAMES_MAX {
-            let name = part_name(path, number);
+            let name = partial_path(path, number);
             let (state, file) = match claim(&name, text)? {
                 Claim::Busy => return Ok(None),
                 Claim::Foreign => continue,
-                Claim::Locked(state) => (state, Some(open(&name, mode.as_ref())?)),
+                Claim::Locked(state) => (state, Some(open_partial(&name, mode.as_ref())?)),
                 Claim::Created(state) => match create(&name, mode.as_ref()) {
                     Ok(file) => (state, file),
                     Err(e) => {
-                        state.remove(&beside(&name, ".state"));
-                        return Err(local(&e, &name));
+                        state.remove(&with_suffix(&name, ".state"));
+                        return Err(file_error(&e, &name));
                     }
                 },
             };
             let Some(file) = file else {
                 // Another program has just taken the name.
-                state.remove(&beside(&name, ".state"));
+                state.remove(&with_suffix(&name, ".state"));
                 continue;
             };
             return Ok(Some(Self {
@@ -124,13 +124,15 @@ impl Part {
                 state: Mutex::new(Some(state)),
             }));
         }
-        Err(Error::new(Kind::System, "too many part files beside it")
-            .with_subject(path.display().to_string()))
+        Err(
+            Error::new(Kind::System, "too many part files with_suffix it")
+                .with_subject(path.display().to_string()),
+        )
     }
 
     /// The text of its record.
     pub(super) fn state(&self) -> Result<Option<String>> {
-        let path = beside(&self.name, ".state");
+        let path = with_suffix(&self.name, ".state");
         let Some(file) = open_existing(&path, OpenOptions::new().read(true))? else {
             return Ok(None);
         };
@@ -139,26 +141,26 @@ impl Part {
 
     /// Writes its record, at once or not at all.
     pub(super) fn write_state(&self, text: &str) -> Result<()> {
-        let path = beside(&self.name, ".state");
+        let path = with_suffix(&self.name, ".state");
         let mut state = self.locked_state();
         let own = state.as_ref().map(|state| state.id);
-        if id_of(&path).is_some_and(|id| own != Some(id)) {
+        if file_id(&path).is_some_and(|id| own != Some(id)) {
             let message = "is not the record of this download";
-            return Err(refused(&path, message));
+            return Err(refusal(&path, message));
         }
         let replace = |name: &Path| match own {
             Some(_) => std::fs::rename(name, &path),
-            None => rename_new(name, &path),
+            None => rename_exclusive(name, &path),
         };
-        let written = write_locked(&path, text, replace).map_err(|e| local(&e, &path))?;
+        let written = write_locked(&path, text, replace).map_err(|e| file_error(&e, &path))?;
         *state = Some(written);
         Ok(())
     }
 
     /// Removes its record.
-    pub(super) fn forget_state(&self) {
+    pub(super) fn remove_state(&self) {
         if let Some(state) = self.locked_state().take() {
-            state.remove(&beside(&self.name, ".state"));
+            state.remove(&with_suffix(&self.name, ".state"));
         }
     }
 
@@ -168,39 +170,39 @@ impl Part {
 
     /// Removes it.
     pub(super) fn remove(&self) -> Result<()> {
-        std::fs::remove_file(&self.name).map_err(|e| local(&e, &self.name))
+        std::fs::remove_file(&self.name).map_err(|e| file_error(&e, &self.name))
     }
 }
 
-fn refused(name: &Path, message: &str) -> Error {
+fn refusal(name: &Path, message: &str) -> Error {
     Error::new(Kind::System, message)
         .with_subject(name.display().to_string())
         .hint("remove it")
 }
 
 /// Refuses what another user may have put there.
-fn check(meta: &Metadata, name: &Path) -> Result<()> {
+fn check_ownership(meta: &Metadata, name: &Path) -> Result<()> {
     if !meta.is_file() {
-        return Err(refused(name, "is not a regular file"));
+        return Err(refusal(name, "is not a regular file"));
     }
     if meta.uid() != rustix::process::geteuid().as_raw() {
-        return Err(refused(name, "belongs to another user"));
+        return Err(refusal(name, "belongs to another user"));
     }
     if meta.nlink() > 1 {
-        return Err(refused(name, "has several hard links"));
+        return Err(refusal(name, "has several hard links"));
     }
     Ok(())
 }
 
 /// Opens a file that exists, unless it is a symlink.
 fn open_existing(name: &Path, options: &mut OpenOptions) -> Result<Option<File>> {
-    match options.custom_flags(NOTHING_ODD).open(name) {
+    match options.custom_flags(SAFE_OPEN).open(name) {
         Ok(file) => Ok(Some(file)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            Err(refused(name, "is a symlink"))
+            Err(refusal(name, "is a symlink"))
         }
-        Err(e) => Err(local(&e, name)),
+        Err(e) => Err(file_error(&e, name)),
     }
 }
 
@@ -228,7 +230,7 @@ fn create(name: &Path, mode: Option<&Permissions>) -> io::Result<Option<File>> {
 impl StateFile {
     /// Removes the file of this name, if it is this one.
     fn remove(self, path: &Path) {
-        if id_of(path) == Some(self.id) {
+        if file_id(path) == Some(self.id) {
             let _ = std::fs::remove_file(path);
         }
         // Not before: another run would lock what is about to be removed.
@@ -238,29 +240,29 @@ impl StateFile {
 
 /// Locks the state file of a part file, or creates it if neither is there.
 fn claim(name: &Path, text: &str) -> Result<Claim> {
-    let path = beside(name, ".state");
+    let path = with_suffix(name, ".state");
     loop {
         let Some(file) = open_existing(&path, OpenOptions::new().read(true).write(true))? else {
             // A part file without a record is another program's.
-            if is_taken(name) {
+            if exists(name) {
                 return Ok(Claim::Foreign);
             }
-            match write_locked(&path, text, |temporary| rename_new(temporary, &path)) {
+            match write_locked(&path, text, |temporary| rename_exclusive(temporary, &path)) {
                 Ok(state) => return Ok(Claim::Created(state)),
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
                 // What the user knows of is the part file.
-                Err(e) => return Err(local(&e, name)),
+                Err(e) => return Err(file_error(&e, name)),
             }
         };
         let state = read_state(&file, &path)?;
-        if !resume::is_state(&state.text) {
+        if !resume::is_state_file(&state.text) {
             return Ok(Claim::Foreign);
         }
         if !lock(&file) {
             return Ok(Claim::Busy);
         }
         // Before the lock, another run may have replaced or removed it.
-        if id_of(&path) == Some(state.id) {
+        if file_id(&path) == Some(state.id) {
             let id = state.id;
             return Ok(Claim::Locked(StateFile { id, lock: file }));
         }
@@ -289,7 +291,7 @@ fn write_locked(
         .and_then(|()| lock_file.metadata());
     match outcome {
         Ok(meta) => Ok(StateFile {
-            id: Id::of(&meta),
+            id: FileId::of(&meta),
             lock: lock_file,
         }),
         Err(e) => {
@@ -301,23 +303,23 @@ fn write_locked(
 }
 
 /// Opens a part file whose state file is locked, or creates it.
-fn open(name: &Path, mode: Option<&Permissions>) -> Result<File> {
+fn open_partial(name: &Path, mode: Option<&Permissions>) -> Result<File> {
     let (file, meta) = loop {
-        if let Some(file) = create(name, mode).map_err(|e| local(&e, name))? {
+        if let Some(file) = create(name, mode).map_err(|e| file_error(&e, name))? {
             return Ok(file);
         }
         if let Some(file) = open_existing(name, OpenOptions::new().read(true).write(true))? {
-            let meta = file.metadata().map_err(|e| local(&e, name))?;
-            check(&meta, name)?;
+            let meta = file.metadata().map_err(|e| file_error(&e, name))?;
+            check_ownership(&meta, name)?;
             break (file, meta);
         }
     };
     let mode = mode
         .cloned()
-        .unwrap_or_else(|| Permissions::from_mode(meta.mode() & PERMISSIONS | OWN));
+        .unwrap_or_else(|| Permissions::from_mode(meta.mode() & PERMISSIONS | OWNER_ACCESS));
     if meta.permissions() != mode {
         let set = file.set_permissions(mode);
-        set.map_err(|e| local(&e, name))?;
+        set.map_err(|e| file_error(&e, name))?;
     }
     Ok(file)
 }
@@ -326,16 +328,16 @@ fn open(name: &Path, mode: Option<&Permissions>) -> Result<File> {
 struct State {
     /// Empty if it is too long for a record, or not text.
     text: String,
-    id: Id,
+    id: FileId,
 }
 
 /// Reads the file under the name of a record.
 fn read_state(file: &File, path: &Path) -> Result<State> {
-    let meta = file.metadata().map_err(|e| local(&e, path))?;
-    check(&meta, path)?;
+    let meta = file.metadata().map_err(|e| file_error(&e, path))?;
+    check_ownership(&meta, path)?;
     let mut text = Vec::new();
     let read = file.take(STATE_MAX + 1).read_to_end(&mut text);
-    read.map_err(|e| local(&e, path))?;
+    read.map_err(|e| file_error(&e, path))?;
     text.truncate(if text.len() as u64 > STATE_MAX {
         0
     } else {
@@ -343,24 +345,24 @@ fn read_state(file: &File, path: &Path) -> Result<State> {
     });
     Ok(State {
         text: String::from_utf8(text).unwrap_or_default(),
-        id: Id::of(&meta),
+        id: FileId::of(&meta),
     })
 }
 
 /// What has this name, be it a symlink.
-fn id_of(path: &Path) -> Option<Id> {
+fn file_id(path: &Path) -> Option<FileId> {
     std::fs::symlink_metadata(path)
         .ok()
-        .map(|meta| Id::of(&meta))
+        .map(|meta| FileId::of(&meta))
 }
 
-/// Creates a file beside `path`, for this user alone.
+/// Creates a file with_suffix `path`, for this user alone.
 fn temporary(path: &Path) -> io::Result<(PathBuf, File)> {
-    let mode = Permissions::from_mode(OWN);
+    let mode = Permissions::from_mode(OWNER_ACCESS);
     loop {
         let mut random = [0; 6];
         getrandom::fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
-        let name = beside(path, &format!(".{}", hex(&random)));
+        let name = with_suffix(path, &format!(".{}", hex::encode(&random)));
         if let Some(file) = create(&name, Some(&mode))? {
             return Ok((name, file));
         }

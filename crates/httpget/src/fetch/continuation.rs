@@ -1,72 +1,80 @@
 //! Whether a response continues what is there.
 
 use super::Transfer;
-use super::report::{Stop, Trouble};
 use super::sink::Sink;
 use crate::http::content_range;
 use crate::http::head::Head;
 use crate::policy::request;
-use crate::policy::resume::{Had, Verdict};
+use crate::policy::resume::{PartialDownload, Verdict};
+use crate::report::{AttemptError, FetchError};
 
 /// What a response is to what is there.
-pub(super) enum Rest {
+pub(super) enum Continuation {
     /// Its body continues this.
-    Continues(Had),
+    Continues(PartialDownload),
     /// This is the whole already.
-    Complete(Had),
+    Complete(PartialDownload),
     /// Its body is to be taken from the start.
     Fresh,
     /// It is of no use: the whole must be asked for.
-    Again,
+    Refetch,
 }
 
 impl Transfer<'_, '_> {
     /// Judges a response; `fails` says that its status is a failure.
-    pub(super) fn judge_rest(&mut self, head: &Head, fails: bool) -> Result<Rest, Stop> {
+    pub(super) fn classify_response(
+        &mut self,
+        head: &Head,
+        fails: bool,
+    ) -> Result<Continuation, AttemptError> {
         let config = self.context.config;
-        let Some(had) = self.resume.clone() else {
-            let asked = config.request.range.is_some() || self.edits_range();
+        let Some(partial) = self.resume.clone() else {
+            let asked = config.request.range.is_some() || self.has_range_header();
             if head.status == 206 && !asked {
                 let message = "a part of the body came, which was not asked for";
-                return Err(Trouble::protocol(message).into());
+                return Err(FetchError::protocol(message).into());
             }
-            return Ok(Rest::Fresh);
+            return Ok(Continuation::Fresh);
         };
-        match had.judge(head) {
-            Verdict::Continue => Ok(Rest::Continues(had)),
-            Verdict::Complete => Ok(Rest::Complete(had)),
-            Verdict::Whole | Verdict::Again
-                if self.fixed || matches!(self.sink, Sink::Stdout { .. }) =>
+        match partial.classify(head) {
+            Verdict::Continue => Ok(Continuation::Continues(partial)),
+            Verdict::Complete => Ok(Continuation::Complete(partial)),
+            Verdict::Whole | Verdict::Refetch
+                if self.explicit_offset || matches!(self.sink, Sink::Stdout { .. }) =>
             {
                 let message = "the server does not continue where the first part ended";
-                Err(Trouble::protocol(message).into())
+                Err(FetchError::protocol(message).into())
             }
             Verdict::Whole => {
-                let changed = had.validator.as_ref().is_some_and(|v| !v.agrees(head));
+                let changed = partial.validator.as_ref().is_some_and(|v| !v.agrees(head));
                 self.start_over(if changed {
                     "the file has changed"
                 } else {
                     "the server sent all of it"
                 });
-                Ok(Rest::Fresh)
+                Ok(Continuation::Fresh)
             }
-            Verdict::Again => {
+            Verdict::Refetch => {
                 self.start_over("the server offers no rest that fits");
-                Ok(Rest::Again)
+                Ok(Continuation::Refetch)
             }
             // What is out is not the start of this.
-            Verdict::Other if self.sink.is_out() && !fails => {
+            Verdict::Other if self.sink.has_printed() && !fails => {
                 let status = head.status_text();
                 let message = format!("instead of the rest of the body the server sent {status}");
-                Err(Trouble::protocol(message).into())
+                Err(FetchError::protocol(message).into())
             }
-            Verdict::Other => Ok(Rest::Fresh),
+            Verdict::Other => Ok(Continuation::Fresh),
         }
     }
 
     /// How many bytes a 206 must bring, by its Content-Range. Fails if that is
     /// not the range that was asked for.
-    pub(super) fn promised(&self, head: &Head, resumed: Option<&Had>) -> Result<Option<u64>, Stop> {
+    pub(super) fn expected_range_length(
+        &self,
+        head: &Head,
+        resumed: Option<&PartialDownload>,
+    ) -> Result<Option<u64>, AttemptError> {
         let config = self.context.config;
         if head.status != 206 || config.request.head {
             return Ok(None);
@@ -80,10 +88,10 @@ impl Transfer<'_, '_> {
                 return Ok(None);
             }
             let message = "a part of the body came without a Content-Range";
-            return Err(Trouble::protocol(message).into());
+            return Err(FetchError::protocol(message).into());
         };
-        let own = self.own_range();
-        let asked = match &own {
+        let header = self.user_range_header();
+        let asked = match &header {
             Some(value) => value.trim().strip_prefix("bytes="),
             None => config.request.range.as_deref(),
         };
@@ -93,38 +101,38 @@ impl Transfer<'_, '_> {
         let Some(range) = range else {
             let value = common::text::escape(value.as_bytes());
             let message = format!("Content-Range {value:?} is not the range that was asked for");
-            return Err(Trouble::protocol(message).into());
+            return Err(FetchError::protocol(message).into());
         };
         let span = range.span.map(|(first, last)| last - first);
         Ok(span.and_then(|span| span.checked_add(1)))
     }
 
     /// Whether the user's own headers ask for a range.
-    pub(super) fn edits_range(&self) -> bool {
-        self.own_range().is_some()
+    pub(super) fn has_range_header(&self) -> bool {
+        self.user_range_header().is_some()
     }
 
     /// The Range among the user's own headers.
-    fn own_range(&self) -> Option<String> {
+    fn user_range_header(&self) -> Option<String> {
         let edits = &self.context.config.edits;
         edits.iter().rev().find_map(|edit| match edit {
-            request::Edit::Set(name, value) if name.eq_ignore_ascii_case("range") => {
+            request::HeaderEdit::Set(name, value) if name.eq_ignore_ascii_case("range") => {
                 Some(value.clone())
             }
             _ => None,
         })
     }
 
-    /// What of a piece is behind the bytes that are fetched again; fails if one
+    /// What of a piece is behind the bytes that are fetched length; fails if one
     /// of those differs.
-    pub(super) fn behind_overlap<'p>(&mut self, piece: &'p [u8]) -> Result<&'p [u8], Stop> {
-        let again = self.overlap.len().min(piece.len());
-        if self.overlap[..again] != piece[..again] {
-            self.differs = true;
-            return Err(Trouble::protocol("the file has changed").into());
+    pub(super) fn skip_overlap<'p>(&mut self, piece: &'p [u8]) -> Result<&'p [u8], AttemptError> {
+        let length = self.overlap.len().min(piece.len());
+        if self.overlap[..length] != piece[..length] {
+            self.overlap_differs = true;
+            return Err(FetchError::protocol("the file has changed").into());
         }
-        self.overlap.drain(..again);
-        Ok(&piece[again..])
+        self.overlap.drain(..length);
+        Ok(&piece[length..])
     }
 
     /// What is there is not continued, which the user is told.
@@ -132,9 +140,9 @@ impl Transfer<'_, '_> {
         self.resume = None;
         self.overlap.clear();
         if self.context.config.show_errors {
-            let url = common::text::escape(self.job.url.as_bytes());
+            let url = common::text::escape(self.job.display_url.as_bytes());
             self.context
-                .talk
+                .reporter
                 .line(format_args!("{url}: starting over: {why}"));
         }
     }

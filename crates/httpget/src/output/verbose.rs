@@ -7,13 +7,13 @@ use std::fmt::Write;
 use common::text::escape;
 
 use crate::net::Exchange;
-use crate::policy::request::redacted;
+use crate::policy::request::redact;
 
 /// All there is to say of one exchange.
 pub(crate) fn exchange(exchange: &Exchange) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    if let Some(peer) = &exchange.made.peer {
+    if let Some(peer) = &exchange.connection.peer {
         let peer = peer.to_string();
         let peer = escape(peer.as_bytes());
         let how = if exchange.reused {
@@ -26,7 +26,7 @@ pub(crate) fn exchange(exchange: &Exchange) -> String {
             None => writeln!(text, "* {how} {peer}"),
         };
     }
-    if let Some(tls) = &exchange.made.facts
+    if let Some(tls) = &exchange.connection.tls_info
         && !exchange.reused
     {
         let _ = writeln!(text, "* {tls}");
@@ -38,18 +38,18 @@ pub(crate) fn exchange(exchange: &Exchange) -> String {
         }
     }
     let sent = String::from_utf8_lossy(&exchange.sent);
-    marked(&mut text, '>', redacted(&sent).as_bytes());
+    push_marked(&mut text, '>', redact(&sent).as_bytes());
     for head in &exchange.informational {
-        marked(&mut text, '<', head);
+        push_marked(&mut text, '<', head);
     }
     if let Some(head) = &exchange.head {
         let raw = String::from_utf8_lossy(&head.raw);
-        marked(&mut text, '<', redacted(&raw).as_bytes());
+        push_marked(&mut text, '<', redact(&raw).as_bytes());
     }
     text
 }
 
-fn marked(text: &mut String, mark: char, head: &[u8]) {
+fn push_marked(text: &mut String, mark: char, head: &[u8]) {
     for line in head.split_inclusive(|&b| b == b'\n') {
         let line = line.trim_ascii_end();
         let _ = writeln!(text, "{mark} {}", escape(line));
@@ -57,7 +57,7 @@ fn marked(text: &mut String, mark: char, head: &[u8]) {
 }
 
 /// A head for a terminal.
-pub(crate) fn shown_head(raw: &[u8]) -> String {
+pub(crate) fn format_head(raw: &[u8]) -> String {
     let mut text = String::new();
     for line in raw.split_inclusive(|&b| b == b'\n') {
         let _ = writeln!(text, "{}", escape(line.trim_ascii_end()));

@@ -2,48 +2,48 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::stream::Hangup;
+use super::stream::ShutdownHandle;
 
 /// A place for one connection at a time, to be ended from another thread.
 #[derive(Debug, Default)]
-pub(crate) struct Line(Mutex<State>);
+pub(crate) struct AbortHandle(Mutex<State>);
 
 #[derive(Debug, Default)]
 enum State {
     #[default]
-    Free,
-    Busy(Hangup),
-    Ended,
+    Detached,
+    Attached(ShutdownHandle),
+    Aborted,
 }
 
-impl Line {
+impl AbortHandle {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A request is on this connection from now on.
-    pub(super) fn take(&self, hangup: Hangup) {
+    pub(super) fn attach(&self, shutdown: ShutdownHandle) {
         let mut state = self.state();
         match *state {
-            State::Ended => hangup.now(),
-            State::Free | State::Busy(_) => *state = State::Busy(hangup),
+            State::Aborted => shutdown.shut_down(),
+            State::Detached | State::Attached(_) => *state = State::Attached(shutdown),
         }
     }
 
     /// The connection may serve others, and is no longer to be ended here.
-    pub(super) fn free(&self) {
+    pub(super) fn detach(&self) {
         let mut state = self.state();
-        if let State::Busy(_) = *state {
-            *state = State::Free;
+        if let State::Attached(_) = *state {
+            *state = State::Detached;
         }
     }
 
     /// Ends whatever is on it, now or later.
-    pub(crate) fn end(&self) {
+    pub(crate) fn abort(&self) {
         let mut state = self.state();
-        if let State::Busy(hangup) = &*state {
-            hangup.now();
+        if let State::Attached(shutdown) = &*state {
+            shutdown.shut_down();
         }
-        *state = State::Ended;
+        *state = State::Aborted;
     }
 }

@@ -11,21 +11,21 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 
 /// From here on a copy is made by `rep movsb`.
-const SHORTEST: usize = 4 * 1024;
+const ALIGNED_MIN: usize = 4 * 1024;
 /// What is longer is rarely copied as a whole, and the system grows it in
 /// place.
-const LONGEST: usize = 64 * 1024;
+const ALIGNED_MAX: usize = 64 * 1024;
 const PAGE: usize = 4 * 1024;
 
 #[global_allocator]
-static ALLOCATOR: Pages = Pages;
+static ALLOCATOR: AlignedAllocator = AlignedAllocator;
 
 /// The system's allocator, but for where such buffers begin.
-struct Pages;
+struct AlignedAllocator;
 
 /// What is asked of the system for a layout: always the same for the same.
-fn placed(layout: Layout) -> Layout {
-    if (SHORTEST..=LONGEST).contains(&layout.size()) {
+fn aligned(layout: Layout) -> Layout {
+    if (ALIGNED_MIN..=ALIGNED_MAX).contains(&layout.size()) {
         layout.align_to(PAGE).unwrap_or(layout)
     } else {
         layout
@@ -34,29 +34,29 @@ fn placed(layout: Layout) -> Layout {
 
 // SAFETY: every call is the system allocator's with a layout of the same size
 // and at least the same alignment, and memory is given back by the layout it
-// was had by, since `placed` looks at nothing but the layout.
-unsafe impl GlobalAlloc for Pages {
+// was had by, since `aligned` looks at nothing but the layout.
+unsafe impl GlobalAlloc for AlignedAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the size is the caller's, who promises that it is not 0.
-        unsafe { System.alloc(placed(layout)) }
+        unsafe { System.alloc(aligned(layout)) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        unsafe { System.alloc_zeroed(placed(layout)) }
+        unsafe { System.alloc_zeroed(aligned(layout)) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         // SAFETY: the caller had this memory by this layout, and so have we.
-        unsafe { System.dealloc(memory, placed(layout)) }
+        unsafe { System.dealloc(memory, aligned(layout)) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let new = Layout::from_size_align(size, layout.align()).map(placed);
+        let new = Layout::from_size_align(size, layout.align()).map(aligned);
         let Ok(new) = new else {
             return std::ptr::null_mut();
         };
-        let old = placed(layout);
+        let old = aligned(layout);
         if old.align() == new.align() {
             // SAFETY: the caller had this memory by this layout, and so have
             // we; the new size is one that a layout can have.
@@ -87,7 +87,7 @@ mod tests {
             buffer.resize(length, 7);
             buffer.shrink_to_fit();
             assert!(buffer[..100].iter().copied().eq(0..100), "{length}");
-            if (SHORTEST..=LONGEST).contains(&buffer.capacity()) {
+            if (ALIGNED_MIN..=ALIGNED_MAX).contains(&buffer.capacity()) {
                 assert_eq!(buffer.as_ptr().addr() % PAGE, 0, "{length}");
             }
         }

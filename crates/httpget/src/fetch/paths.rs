@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use common::{Error, Kind, Result};
 use rustix::fs::RenameFlags;
 
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
@@ -24,17 +24,17 @@ const SUFFIX_MAX: usize = 28;
 /// The part file of a file with this number: `FILE.part`, `FILE.part.1` and so
 /// on. If that would be too long a name, the start of it and a digest stand for
 /// FILE.
-pub(super) fn part_name(path: &Path, number: u32) -> PathBuf {
+pub(super) fn partial_path(path: &Path, number: u32) -> PathBuf {
     let suffix = match number {
         0 => ".part".to_owned(),
         number => format!(".part.{number}"),
     };
     let name = path.file_name().map_or(&[][..], OsStrExt::as_bytes);
     if name.len() + SUFFIX_MAX <= NAME_MAX {
-        return beside(path, &suffix);
+        return with_suffix(path, &suffix);
     }
     let digest = ring::digest::digest(&ring::digest::SHA256, name);
-    let hex = super::deliver::hex(&digest.as_ref()[..8]);
+    let hex = crate::hex::encode(&digest.as_ref()[..8]);
     let mut end = NAME_MAX - SUFFIX_MAX - hex.len() - 1;
     // Not within a character.
     while end > 0 && name[end] & 0xc0 == 0x80 {
@@ -42,13 +42,15 @@ pub(super) fn part_name(path: &Path, number: u32) -> PathBuf {
     }
     let mut short = OsString::from(OsStr::from_bytes(&name[..end]));
     short.push(format!("-{hex}"));
-    beside(&path.with_file_name(short), &suffix)
+    with_suffix(&path.with_file_name(short), &suffix)
 }
 
-pub(super) fn local(error: &io::Error, path: &Path) -> Error {
+pub(super) fn file_error(error: &io::Error, path: &Path) -> Error {
     let error = Error::local(error).with_subject(path.display().to_string());
     match error.kind() {
-        Kind::System if error.message().starts_with("no such file") && lacks_folder(path) => {
+        Kind::System
+            if error.message().starts_with("no such file") && is_directory_missing(path) =>
+        {
             error.hint("--create-dirs makes missing folders")
         }
         _ => error,
@@ -56,22 +58,22 @@ pub(super) fn local(error: &io::Error, path: &Path) -> Error {
 }
 
 /// Whether the folder of this name is what is missing.
-fn lacks_folder(path: &Path) -> bool {
+fn is_directory_missing(path: &Path) -> bool {
     path.parent()
         .is_some_and(|parent| parent != Path::new("") && !parent.exists())
 }
 
 /// The file behind a symlink, and what is known of it.
-pub(super) fn target(path: &Path) -> Result<(PathBuf, Option<Metadata>)> {
+pub(super) fn resolve_target(path: &Path) -> Result<(PathBuf, Option<Metadata>)> {
     match std::fs::symlink_metadata(path) {
         Ok(meta) if meta.is_file() => return Ok((path.to_owned(), Some(meta))),
         Ok(_) => {}
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok((path.to_owned(), None)),
-        Err(e) => return Err(local(&e, path)),
+        Err(e) => return Err(file_error(&e, path)),
     }
     match std::fs::metadata(path) {
         Ok(meta) if meta.is_file() => {
-            let real = std::fs::canonicalize(path).map_err(|e| local(&e, path))?;
+            let real = std::fs::canonicalize(path).map_err(|e| file_error(&e, path))?;
             Ok((real, Some(meta)))
         }
         Ok(meta) if meta.is_dir() => Err(Error::new(Kind::System, "is a folder")
@@ -88,12 +90,12 @@ pub(super) fn target(path: &Path) -> Result<(PathBuf, Option<Metadata>)> {
             }
             Ok((path, None))
         }
-        Err(e) => Err(local(&e, path)),
+        Err(e) => Err(file_error(&e, path)),
     }
 }
 
 /// Renames unless the new name is taken.
-pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn rename_exclusive(from: &Path, to: &Path) -> io::Result<()> {
     let cwd = rustix::fs::CWD;
     match rustix::fs::renameat_with(cwd, from, cwd, to, RenameFlags::NOREPLACE) {
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
@@ -106,10 +108,10 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Renames to the first name that is free, which it returns.
-pub(super) fn rename_free(from: &Path, to: &Path) -> io::Result<PathBuf> {
+pub(super) fn rename_to_free(from: &Path, to: &Path) -> io::Result<PathBuf> {
     loop {
-        let name = free_name(to);
-        match rename_new(from, &name) {
+        let name = free_path(to);
+        match rename_exclusive(from, &name) {
             Ok(()) => return Ok(name),
             // Others have taken it in between.
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
@@ -119,22 +121,22 @@ pub(super) fn rename_free(from: &Path, to: &Path) -> io::Result<PathBuf> {
 }
 
 /// A name that is free: `FILE`, `FILE.1`, `FILE.2` and so on.
-pub(super) fn free_name(path: &Path) -> PathBuf {
-    free_names(path).next().unwrap_or_else(|| path.to_owned())
+pub(super) fn free_path(path: &Path) -> PathBuf {
+    free_paths(path).next().unwrap_or_else(|| path.to_owned())
 }
 
 /// All of them.
-pub(super) fn free_names(path: &Path) -> impl Iterator<Item = PathBuf> {
+pub(super) fn free_paths(path: &Path) -> impl Iterator<Item = PathBuf> {
     let numbered = |n: u64| match n {
         0 => path.to_owned(),
-        n => beside(path, &format!(".{n}")),
+        n => with_suffix(path, &format!(".{n}")),
     };
     (0..=u64::from(u32::MAX))
         .map(numbered)
-        .filter(|path| !is_taken(path))
+        .filter(|path| !exists(path))
 }
 
 /// Whether there is anything of this name, be it a link to nowhere.
-pub(super) fn is_taken(path: &Path) -> bool {
+pub(super) fn exists(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
 }

@@ -1,0 +1,126 @@
+//! Which file a body goes to, and what of a name that is on_exists.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use common::{Error, Kind, Result};
+
+use super::{Destination, Transfer, paths};
+use crate::config;
+use crate::http::disposition;
+use crate::http::head::Head;
+use crate::policy::filename;
+
+/// What becomes of a file that has the name already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnExists {
+    /// It is replaced.
+    Replace,
+    /// It stays, and there is an error: a server chose the name.
+    Refuse,
+    /// It stays, and the next free name is on_exists (`--no-clobber`).
+    NextFree,
+}
+
+/// The names that the transfers of one run are saved under: of two that have
+/// the same, one would be lost. Hashes of them, since a list may be long.
+#[derive(Debug, Default)]
+pub(crate) struct ReservedNames(Mutex<HashMap<u64, TransferId>>);
+
+/// A transfer: the number of its URL and that of its page.
+pub(crate) type TransferId = (usize, u32);
+
+impl ReservedNames {
+    /// This name, and that of its part file, is for this transfer alone.
+    fn reserve(&self, path: &Path, transfer: TransferId) -> Result<()> {
+        let name = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let partial = paths::partial_path(&name, 0);
+        let mut reserved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_free = [&name, &partial].iter().all(|name| {
+            let holder = reserved.entry(hash(name)).or_insert(transfer);
+            *holder == transfer
+        });
+        drop(reserved);
+        // A device or a pipe is written to, and nothing is lost.
+        if is_free
+            || paths::resolve_target(path)?
+                .1
+                .is_some_and(|meta| !meta.is_file())
+        {
+            return Ok(());
+        }
+        let message = "another URL of this run is saved under this name";
+        Err(Error::new(Kind::System, message)
+            .with_subject(path.display().to_string())
+            .hint("-o names it, --no-clobber takes a free name"))
+    }
+}
+
+fn hash(path: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Transfer<'_, '_> {
+    /// Whether a bar may be drawn: not beside a body on the same terminal.
+    pub(super) fn shows_progress(&self) -> bool {
+        self.job.destination != Destination::Stdout || !self.context.config.stdout_is_terminal
+    }
+
+    /// What the bar is called: the file, or the URL if there is none.
+    pub(super) fn progress_label(&self) -> String {
+        let name = match &self.job.destination {
+            Destination::Stdout => None,
+            Destination::File(path) => path.file_name().map(|name| name.display().to_string()),
+            Destination::Remote => filename::from_url(&self.job.request.url),
+        };
+        name.unwrap_or_else(|| self.job.display_url.clone())
+    }
+
+    /// The file's path, on_exists for this transfer, and what of one that is there.
+    pub(super) fn reserve_path(&self, head: Option<&Head>) -> Result<(PathBuf, OnExists)> {
+        let (path, on_exists) = self.output_path(head)?;
+        if on_exists == OnExists::Replace {
+            let transfer = (self.job.index, self.job.page);
+            self.context.reserved_names.reserve(&path, transfer)?;
+        }
+        Ok((path, on_exists))
+    }
+
+    /// The file's path, and what of one that is there.
+    pub(super) fn output_path(&self, head: Option<&Head>) -> Result<(PathBuf, OnExists)> {
+        let config = self.context.config;
+        let name = if let Destination::File(path) = &self.job.destination {
+            Some((path.clone(), OnExists::Replace))
+        } else {
+            let head = head.filter(|_| config.saving.remote_header_name);
+            let chosen = head
+                .and_then(|head| head.get("content-disposition"))
+                .and_then(disposition::filename)
+                .and_then(|name| filename::sanitize(&name));
+            // The URL that a redirect led to is chosen by the server as well.
+            let redirected = || {
+                let is_redirected = head.is_some() && self.final_url != self.job.request.url;
+                is_redirected.then(|| filename::from_url(&self.final_url))?
+            };
+            match chosen.or_else(|| redirected().and_then(|name| filename::sanitize(&name))) {
+                Some(name) => Some((PathBuf::from(name), OnExists::Refuse)),
+                None => filename::from_url(&self.job.request.url)
+                    .map(|name| (PathBuf::from(name), OnExists::Replace)),
+            }
+        };
+        let Some((name, on_exists)) = name else {
+            return Err(
+                Error::new(Kind::Input, "no file name in the URL").hint("-o names the file")
+            );
+        };
+        let path = config::in_dir(&config.saving, &name);
+        if config.saving.no_clobber {
+            return Ok((path, OnExists::NextFree));
+        }
+        Ok((path, on_exists))
+    }
+}
