@@ -39,7 +39,8 @@ use crate::net::{self, AbortHandle, Network};
 use crate::output::progress::Progress;
 use crate::policy::cookie::Jar;
 use crate::policy::request_url::{RequestUrl, User};
-use crate::policy::resume::{self, PartialDownload};
+use crate::policy::resume::PartialDownload;
+use crate::policy::state_file;
 use crate::pool::HostLimiter;
 use crate::report::{AttemptError, FetchError, Report};
 use output_file::EarlierDownload;
@@ -170,7 +171,7 @@ pub(crate) fn fetch(
         deadline: None,
         final_url: job.request.url.clone(),
         redirect_user: None,
-        url_id: resume::url_id(&job.request.url),
+        url_id: state_file::url_id(&job.request.url),
         is_segmented: false,
         abort_handle: None,
         file_heads: Vec::new(),

@@ -19,7 +19,8 @@ use super::paths::{
     exists, file_error, free_paths, partial_path, rename_exclusive, rename_to_free, resolve_target,
 };
 use crate::http::date::Seconds;
-use crate::policy::resume::{self, PartialDownload, Validator};
+use crate::policy::resume::{PartialDownload, Validator};
+use crate::policy::state_file;
 
 /// Where a body is being saved.
 #[derive(Debug)]
@@ -111,7 +112,7 @@ impl OutputFile {
             let file = OpenOptions::new().write(true).open(&path);
             Target::Direct(file.map_err(|e| file_error(&e, &path))?)
         } else {
-            let nothing = resume::format_state(&PartialDownload::default(), url_id, None);
+            let nothing = state_file::format(&PartialDownload::default(), url_id, None);
             match PartialFile::open(&path, mode.as_ref(), &nothing)? {
                 Some(partial_file) => Target::PartialFile(partial_file),
                 None => return Ok(None),
@@ -159,7 +160,7 @@ impl OutputFile {
         let state = partial_file.state()?;
         let partial = state
             .as_deref()
-            .and_then(|state| resume::parse_state(state, &self.url_id, length));
+            .and_then(|state| state_file::parse(state, &self.url_id, length));
         let mut is_unproved = false;
         match partial {
             Some(partial) if partial.validator.is_some() || digest => {
@@ -275,7 +276,7 @@ impl OutputFile {
             }
             if let Some(partial_file) = self.partial_file() {
                 let nothing = PartialDownload::default();
-                partial_file.write_state(&resume::format_state(&nothing, &self.url_id, None))?;
+                partial_file.write_state(&state_file::format(&nothing, &self.url_id, None))?;
             }
             self.truncate()?;
             let copied = io::copy(&mut (&mut whole).take(partial.bytes), &mut self.file())
@@ -364,7 +365,7 @@ impl OutputFile {
     fn write_state(&self, bytes: Option<u64>) -> Result<()> {
         match self.partial_file() {
             Some(partial_file) => {
-                partial_file.write_state(&resume::format_state(&self.partial, &self.url_id, bytes))
+                partial_file.write_state(&state_file::format(&self.partial, &self.url_id, bytes))
             }
             None => Ok(()),
         }

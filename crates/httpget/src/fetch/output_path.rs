@@ -8,7 +8,6 @@ use std::sync::{Mutex, PoisonError};
 use common::{Error, Kind, Result};
 
 use super::{Destination, Transfer, paths};
-use crate::config;
 use crate::http::disposition;
 use crate::http::head::Head;
 use crate::policy::filename;
@@ -117,7 +116,10 @@ impl Transfer<'_, '_> {
                 Error::new(Kind::Input, "no file name in the URL").hint("-o names the file")
             );
         };
-        let path = config::in_dir(&config.saving, &name);
+        let path = match &config.saving.output_dir {
+            Some(directory) => directory.join(&name),
+            None => name,
+        };
         if config.saving.no_clobber {
             return Ok((path, OnExists::NextFree));
         }

@@ -19,7 +19,7 @@ use rustix::fs::FlockOperation;
 
 use super::paths::{exists, file_error, partial_path, rename_exclusive, with_suffix};
 use crate::hex;
-use crate::policy::resume;
+use crate::policy::state_file;
 
 /// Never a symlink, and not a pipe, which would block until it is read.
 const SAFE_OPEN: i32 = rustix::fs::OFlags::NOFOLLOW
@@ -255,7 +255,7 @@ fn claim(name: &Path, text: &str) -> Result<Claim> {
             }
         };
         let state = read_state(&file, &path)?;
-        if !resume::is_state_file(&state.text) {
+        if !state_file::is_state_file(&state.text) {
             return Ok(Claim::Foreign);
         }
         if !lock(&file) {

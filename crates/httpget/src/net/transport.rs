@@ -21,7 +21,8 @@ use super::abort::AbortHandle;
 use super::exchange::{self, ConnectionInfo, NetworkError};
 use super::stream::Stream;
 use crate::http::chunked::Decoder;
-use crate::http::head::{self, Framing, HEAD_MAX, Head};
+use crate::http::framing::Framing;
+use crate::http::head::{self, HEAD_MAX, Head};
 
 /// Bytes per read of a body. With its copy it must stay in the cache: twice
 /// as much costs the kernel twice the time to copy.

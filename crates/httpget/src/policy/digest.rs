@@ -2,6 +2,7 @@
 //! Authorization.
 
 use super::md5;
+use crate::hex;
 use crate::http::head::Head;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +29,13 @@ pub struct Challenge {
 }
 
 impl Hash {
-    fn hex(self, text: &str) -> String {
+    /// Returns the digest of a text in hexadecimal digits.
+    fn digest(self, text: &str) -> String {
         match self {
-            Self::Md5 => md5::hex(text.as_bytes()),
+            Self::Md5 => md5::digest(text.as_bytes()),
             Self::Sha256 => {
                 let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-                let bytes = digest.as_ref().iter();
-                bytes.fold(String::new(), |all, byte| all + &format!("{byte:02x}"))
+                hex::encode(digest.as_ref())
             }
         }
     }
@@ -163,7 +164,7 @@ impl Challenge {
         (user, password): (&str, &str),
         cnonce: &str,
     ) -> String {
-        let hash = |text: String| self.hash.hex(&text);
+        let hash = |text: String| self.hash.digest(&text);
         let mut secret = hash(format!("{user}:{}:{password}", self.realm));
         if self.is_session {
             secret = hash(format!("{secret}:{}:{cnonce}", self.nonce));

@@ -1,5 +1,6 @@
-//! What to ask, of whom, with which credentials, and under which name to
-//! keep it: pure decisions, without sockets and files.
+//! Decisions of a download, as pure functions without sockets and files: what a
+//! request contains, which origin receives credentials, which proxy and which
+//! file name are used, and when a download is retried or continued.
 
 pub mod cookie;
 pub mod digest;
@@ -16,3 +17,5 @@ pub mod resume;
 pub mod retry;
 pub mod route;
 pub mod segment_map;
+pub mod state_file;
+pub(crate) mod time_condition;

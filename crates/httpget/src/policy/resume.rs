@@ -6,8 +6,6 @@
 //! validator must be repeated by the server; with it, and without any, the last
 //! [`OVERLAP`] bytes are asked for again and must be equal.
 
-use std::fmt::Write;
-
 use crate::http::content_range;
 use crate::http::head::Head;
 
@@ -33,7 +31,7 @@ impl Validator {
     pub fn of(head: &Head) -> Option<Self> {
         if let Some(tag) = head.get("etag").filter(|tag| !tag.is_empty()) {
             let tag = tag.to_owned();
-            return Some(if is_strong(&tag) {
+            return Some(if is_strong_tag(&tag) {
                 Self::Tag(tag)
             } else {
                 Self::WeakTag(tag)
@@ -83,7 +81,7 @@ impl Validator {
     }
 }
 
-fn is_strong(tag: &str) -> bool {
+pub(super) fn is_strong_tag(tag: &str) -> bool {
     tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"')
 }
 
@@ -219,91 +217,6 @@ impl PartialDownload {
             _ => Verdict::Other,
         }
     }
-}
-
-/// What a record says of the URL: its SHA-256, so that a query with a secret in
-/// it cannot be read there.
-pub fn url_id(url: &url::Url) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, url.as_str().as_bytes());
-    digest.as_ref().iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
-/// The key of a record's first line, by which it is known as one.
-const URL: &str = "url-sha256";
-
-/// The key of its last line: a record cut short proves nothing.
-const END: &str = "end";
-
-/// The text of the record beside a part file of the URL with this id. `bytes`
-/// is the number of bytes that are there of a part file with gaps; without it,
-/// all of the file is.
-pub fn format_state(partial: &PartialDownload, url: &str, bytes: Option<u64>) -> String {
-    let line = |name: &str, value: Option<String>| {
-        value.map_or_else(String::new, |value| format!("{name}: {value}\n"))
-    };
-    let coding = partial.coding.clone().filter(|coding| !coding.is_empty());
-    let validator = partial.validator.as_ref().map(|validator| {
-        let name = match validator {
-            Validator::Tag(_) => "etag",
-            Validator::Date(_) => "last-modified",
-            Validator::WeakTag(_) => "weak-etag",
-            Validator::WeakDate(_) => "weak-last-modified",
-        };
-        line(name, Some(validator.value().to_owned()))
-    });
-    [
-        line(URL, Some(url.to_owned())),
-        line("bytes", bytes.map(|bytes| bytes.to_string())),
-        line("content-encoding", coding),
-        validator.unwrap_or_default(),
-        line("length", partial.total.map(|total| total.to_string())),
-        line(END, Some("record".to_owned())),
-    ]
-    .concat()
-}
-
-/// Whether this is a record, of whatever URL.
-pub fn is_state_file(text: &str) -> bool {
-    text.strip_prefix(URL)
-        .is_some_and(|rest| rest.starts_with(": "))
-}
-
-/// Reads a record of this URL for a part file of `length` bytes; what cannot be
-/// read or does not fit proves nothing.
-pub fn parse_state(text: &str, url: &str, length: u64) -> Option<PartialDownload> {
-    let mut validator = None;
-    let mut total = None;
-    let mut bytes = length;
-    let mut coding = String::new();
-    let (mut is_same_url, mut is_complete) = (false, false);
-    // A line without its end may have been longer.
-    for line in text.strip_suffix('\n')?.split('\n') {
-        let (name, value) = line.split_once(": ")?;
-        match name {
-            URL => is_same_url = value == url,
-            END => is_complete = true,
-            "etag" if is_strong(value) => validator = Some(Validator::Tag(value.to_owned())),
-            "last-modified" => validator = Some(Validator::Date(value.to_owned())),
-            "weak-etag" => validator = Some(Validator::WeakTag(value.to_owned())),
-            "weak-last-modified" => validator = Some(Validator::WeakDate(value.to_owned())),
-            "content-encoding" => value.clone_into(&mut coding),
-            "length" => total = Some(value.parse().ok()?),
-            "bytes" => bytes = value.parse().ok()?,
-            _ => return None,
-        }
-    }
-    let is_consistent = bytes > 0 && bytes <= length && total.is_none_or(|total| bytes <= total);
-    (is_consistent && is_same_url && is_complete).then(|| PartialDownload {
-        bytes,
-        validator,
-        total,
-        coding: Some(coding),
-        ..PartialDownload::default()
-    })
 }
 
 #[cfg(test)]
@@ -450,72 +363,6 @@ mod tests {
             assert!(of(&weak).is_some_and(|date| !date.is_strong()), "{weak}");
         }
         assert_eq!(of("X: y"), None);
-    }
-
-    #[test]
-    fn states_come_back() {
-        let id = url_id(&url::Url::parse("http://h/?token=secret").unwrap());
-        assert_eq!(id.len(), 64);
-        let tag = Validator::Tag("\"x\"".into());
-        let partial = |bytes| PartialDownload {
-            bytes,
-            validator: Some(tag.clone()),
-            total: Some(7),
-            coding: Some(String::new()),
-            ..PartialDownload::default()
-        };
-        let text = format_state(&partial(5), "id", None);
-        assert_eq!(
-            text,
-            "url-sha256: id\netag: \"x\"\nlength: 7\nend: record\n"
-        );
-        assert!(is_state_file(&text));
-        assert_eq!(parse_state(&text, "id", 5), Some(partial(5)));
-        assert_eq!(parse_state(&text, "other", 5), None);
-        assert_eq!(parse_state(&text, "id", 8), None);
-        assert_eq!(parse_state(&text, "id", 0), None);
-        let coded = PartialDownload {
-            coding: Some("gzip".into()),
-            ..partial(5)
-        };
-        let text = format_state(&coded, "id", None);
-        assert_eq!(parse_state(&text, "id", 5), Some(coded));
-        let text = format_state(&partial(5), "id", Some(3));
-        assert_eq!(parse_state(&text, "id", 5), Some(partial(3)));
-        assert_eq!(parse_state(&text, "id", 2), None);
-        // Cut anywhere, it says nothing.
-        for end in 0..text.len() {
-            let cut = parse_state(&text[..end], "id", 5);
-            assert_eq!(cut, None, "{}", &text[..end]);
-        }
-        for bad in [
-            "bytes: x\netag: \"x\"\n",
-            "etag: x\n",
-            "etag: \"x\"\nlength: y\n",
-            "junk",
-        ] {
-            assert_eq!(
-                parse_state(&format!("url-sha256: id\n{bad}end: record\n"), "id", 9),
-                None,
-                "{bad}"
-            );
-            assert!(!is_state_file(bad));
-        }
-        // Without the URL nothing is proved.
-        assert_eq!(parse_state("etag: \"x\"\nend: record\n", "id", 9), None);
-        for validator in [
-            None,
-            Some(Validator::WeakTag("W/\"x\"".into())),
-            Some(Validator::WeakDate("y".into())),
-        ] {
-            let unproved = PartialDownload {
-                validator,
-                ..partial(5)
-            };
-            let text = format_state(&unproved, "id", None);
-            assert!(is_state_file(&text));
-            assert_eq!(parse_state(&text, "id", 5), Some(unproved));
-        }
     }
 
     proptest! {
