@@ -1,29 +1,29 @@
-//! Where buffers lie in memory.
+//! The global allocator: it aligns buffers of 4 to 64 KiB to pages.
 //!
-//! Some processors copy thirty times slower when the destination lies up to 63
-//! bytes behind the source, counted within their pages (measured: 10 us in place
-//! of 0.3 for 16 KiB by `rep movsb`, which glibc's memmove uses from 4 KiB on).
-//! Where malloc puts buffers of nearly the same length that is no rare case:
-//! each record of TLS is copied once from such a one to another. So buffers of
-//! that size begin where a page does.
-#![allow(unsafe_code, reason = "an allocator cannot be written without")]
+//! Some processors copy thirty times slower if the destination starts up to 63
+//! bytes after the source, modulo the page size (measured: 10 us instead of
+//! 0.3 us for 16 KiB with `rep movsb`, which glibc's memmove uses from 4 KiB on).
+//! malloc often places buffers of similar lengths that way, and each TLS record
+//! is copied from one such buffer to another.
+#![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// From here on a copy is made by `rep movsb`.
+/// The smallest aligned buffer: glibc copies from this length on by `rep movsb`.
 const ALIGNED_MIN: usize = 4 * 1024;
-/// What is longer is rarely copied as a whole, and the system grows it in
-/// place.
+/// The largest aligned buffer: a larger one is rarely copied whole, and the system
+/// grows it in place.
 const ALIGNED_MAX: usize = 64 * 1024;
 const PAGE: usize = 4 * 1024;
 
 #[global_allocator]
 static ALLOCATOR: AlignedAllocator = AlignedAllocator;
 
-/// The system's allocator, but for where such buffers begin.
+/// The system allocator with page alignment for some sizes.
 struct AlignedAllocator;
 
-/// What is asked of the system for a layout: always the same for the same.
+/// Returns the layout that is requested from the system; it depends only on
+/// `layout`.
 fn aligned(layout: Layout) -> Layout {
     if (ALIGNED_MIN..=ALIGNED_MAX).contains(&layout.size()) {
         layout.align_to(PAGE).unwrap_or(layout)
@@ -32,22 +32,23 @@ fn aligned(layout: Layout) -> Layout {
     }
 }
 
-// SAFETY: every call is the system allocator's with a layout of the same size
-// and at least the same alignment, and memory is given back by the layout it
-// was had by, since `aligned` looks at nothing but the layout.
+// SAFETY: every call is passed on to the system allocator with a layout of the
+// same size and at least the same alignment. Memory is released with the layout
+// that it was allocated with, since `aligned` depends on the layout alone.
 unsafe impl GlobalAlloc for AlignedAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the size is the caller's, who promises that it is not 0.
+        // SAFETY: the caller guarantees that the size is not 0.
         unsafe { System.alloc(aligned(layout)) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as above.
+        // SAFETY: the caller guarantees that the size is not 0.
         unsafe { System.alloc_zeroed(aligned(layout)) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller had this memory by this layout, and so have we.
+        // SAFETY: the caller allocated `memory` with `layout`, so it came from
+        // the system with `aligned(layout)`.
         unsafe { System.dealloc(memory, aligned(layout)) }
     }
 
@@ -58,12 +59,12 @@ unsafe impl GlobalAlloc for AlignedAllocator {
         };
         let old = aligned(layout);
         if old.align() == new.align() {
-            // SAFETY: the caller had this memory by this layout, and so have
-            // we; the new size is one that a layout can have.
+            // SAFETY: the caller allocated `memory` with `layout`, so it came from
+            // the system with `old`; `size` is valid for its alignment.
             return unsafe { System.realloc(memory, old, size) };
         }
-        // SAFETY: both are of the length said, so the shorter one can be
-        // copied; they do not overlap, and the old one is not used again.
+        // SAFETY: both blocks hold at least the smaller of the two sizes, they do
+        // not overlap, and the old block is not used again.
         unsafe {
             let moved = System.alloc(new);
             if !moved.is_null() {
@@ -80,9 +81,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buffers_begin_with_a_page_and_keep_what_is_in_them() {
+    fn buffers_are_aligned_and_keep_their_contents() {
         let mut buffer: Vec<u8> = (0..100).collect();
-        // Over both bounds and back again.
+        // Across both bounds and back again.
         for length in [5_000, 60_000, 200_000, 30_000, 4_000] {
             buffer.resize(length, 7);
             buffer.shrink_to_fit();

@@ -1,5 +1,5 @@
-//! Ways in for the fuzz targets, built only for them: what reads the bytes of
-//! servers, proxies and files and is not public otherwise.
+//! Entry points for the fuzz targets: readers of untrusted bytes that are not
+//! public otherwise.
 
 use common::text::is_dangerous;
 
@@ -11,9 +11,9 @@ use crate::report::Report;
 
 pub use crate::net::fuzzing::{certificate, tunnel, wire};
 
-/// Shows a body on a terminal in pieces of this size: nothing dangerous comes
-/// out, and no more than 70 times as much as came in; a byte of another charset
-/// than UTF-8 becomes up to three.
+/// Renders a body for a terminal in pieces of this size. Nothing dangerous is
+/// printed, and no more than 70 times the input; a byte of another charset than
+/// UTF-8 becomes up to three.
 pub fn view(bytes: &[u8], step: usize) {
     const CHARSETS: [Option<&str>; 4] = [None, Some("latin1"), Some("gbk"), Some("utf-16")];
     let classes = [Class::Json, Class::Text, Class::Other];
@@ -26,7 +26,7 @@ pub fn view(bytes: &[u8], step: usize) {
         let mut view = View::new(class, charset, false, false);
         let mut all = String::new();
         let mut emit = |shown: &[u8]| {
-            all.push_str(std::str::from_utf8(shown).expect("what is shown is UTF-8"));
+            all.push_str(std::str::from_utf8(shown).expect("the output is UTF-8"));
             Ok(())
         };
         let pieces = bytes.chunks(step.max(1));
@@ -38,7 +38,7 @@ pub fn view(bytes: &[u8], step: usize) {
             }
         }
         if outcome.is_ok() {
-            // What is shown never fails here.
+            // The emitter above never fails.
             let _ = view.finish(&mut emit);
         }
         let dangerous = |c: char| is_dangerous(c) && !matches!(c, '\n' | '\t');

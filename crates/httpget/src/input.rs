@@ -1,8 +1,8 @@
-//! Standard input that can be told to end.
+//! Standard input that another thread can cancel.
 //!
-//! With `-Z` one thread waits for the next URL while others transfer. When they
-//! find that nobody reads what they write, the one that waits must not hold up
-//! the end of the run.
+//! With `-Z` one thread waits for the next URL while others transfer. When
+//! standard output is closed, the waiting thread must not delay the end of the
+//! run.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read};
@@ -11,19 +11,19 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// The reading half.
+/// A reader of standard input that ends when it is cancelled.
 #[derive(Debug)]
 pub(crate) struct CancellableStdin {
     stdin: File,
     cancelled: PipeReader,
 }
 
-/// The half that ends the other.
+/// The handle that cancels a [`CancellableStdin`].
 #[derive(Debug)]
 pub(crate) struct Canceller(Mutex<Option<PipeWriter>>);
 
 impl CancellableStdin {
-    /// Reads this descriptor until its end, or until told to.
+    /// Wraps a descriptor, and returns the reader with its handle.
     pub(crate) fn new(stdin: OwnedFd) -> io::Result<(Self, Canceller)> {
         let (cancelled, writer) = io::pipe()?;
         let input = Self {
@@ -49,7 +49,7 @@ impl Read for CancellableStdin {
 }
 
 impl Canceller {
-    /// Whoever reads, now or later, finds the end.
+    /// Makes current and later reads return the end of the input.
     pub(crate) fn cancel(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -61,7 +61,7 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn reads_until_told_not_to() {
+    fn a_waiting_read_can_be_cancelled() {
         let (reader, mut writer) = io::pipe().unwrap();
         let (mut input, canceller) = CancellableStdin::new(reader.into()).unwrap();
         writer.write_all(b"abc").unwrap();

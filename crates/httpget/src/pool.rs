@@ -1,5 +1,5 @@
-//! Several transfers at once: plain threads, as many as are needed and no
-//! more than allowed, fed from the operands as they come.
+//! Parallel transfers: a pool of threads that grows with the operands up to a
+//! limit, and a limit per host.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,9 +12,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `work` on each item with its number, at most `most` at once. The
-/// first error ends the run; items that were begun come to their end, and
-/// those that were handed out and not begun are `skip`ped.
+/// Runs `work` on each item with its index, in up to `max` threads. The first
+/// error ends the run: items in progress are finished, and items that were taken
+/// but not started are passed to `skip`.
 pub(crate) fn run<T>(
     items: impl Iterator<Item = T> + Send,
     max: usize,
@@ -37,10 +37,10 @@ pub(crate) fn run<T>(
     }
 }
 
-/// The threads of a run and what they share.
+/// The shared state of the threads of a run.
 struct WorkerPool<I, W, S> {
-    /// What is released, and the number of the next item. It is locked while an
-    /// item is waited for: input is read no faster than it is used.
+    /// The remaining items and the index of the next one. The lock is held while
+    /// waiting for an item, so input is read no faster than it is processed.
     queue: Mutex<(I, usize)>,
     threads: AtomicUsize,
     max: usize,
@@ -56,8 +56,8 @@ where
     W: Fn(usize, T) -> Result<()> + Sync + Send,
     S: Fn(usize) + Sync + Send,
 {
-    /// One thread's share; with every item it takes, one more thread is
-    /// started to wait for the next, as long as that is allowed.
+    /// Processes items until none are left. With each item it takes, it starts
+    /// another thread that waits for the next one, up to the limit.
     fn work_loop<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>) {
         while let Some((index, item)) = self.next() {
             if self.is_stopped.load(Ordering::SeqCst) {
@@ -93,7 +93,7 @@ where
             let spawned = thread::Builder::new()
                 .name(name)
                 .spawn_scoped(scope, || self.work_loop(scope));
-            // Fewer at once, then, and no further attempt.
+            // Run with fewer threads, and do not try again.
             if spawned.is_err() {
                 self.threads.store(self.max, Ordering::SeqCst);
             }
@@ -101,7 +101,7 @@ where
     }
 }
 
-/// At most so many at once of each key.
+/// A limit on the number of simultaneous transfers per host.
 #[derive(Debug)]
 pub(crate) struct HostLimiter {
     max: usize,
@@ -109,7 +109,7 @@ pub(crate) struct HostLimiter {
     released: Condvar,
 }
 
-/// One's place active; leaves when dropped.
+/// A permit for one transfer; dropping it releases it.
 #[derive(Debug)]
 pub(crate) struct Permit<'a> {
     limiter: &'a HostLimiter,
@@ -125,7 +125,7 @@ impl HostLimiter {
         }
     }
 
-    /// Waits for a place.
+    /// Waits until the host is below the limit.
     pub(crate) fn acquire(&self, key: &str) -> Permit<'_> {
         let mut active = self
             .released
@@ -160,7 +160,7 @@ mod tests {
     use common::Kind;
 
     #[test]
-    fn everything_once_and_no_more_at_once_than_allowed() {
+    fn every_item_is_processed_within_the_limit() {
         let (now, most, sum) = (
             AtomicUsize::new(0),
             AtomicUsize::new(0),
@@ -185,9 +185,9 @@ mod tests {
     }
 
     #[test]
-    fn an_error_ends_it() {
-        // Each waits for the one before it, as with --ordered: whether begun
-        // or skipped, everyone has a turn.
+    fn an_error_ends_the_run() {
+        // Each item waits for the one before it, as with --ordered, so every
+        // item must be either processed or skipped.
         let (turn, turned, skipped) = (Mutex::new(0), Condvar::new(), AtomicUsize::new(0));
         let pass = |index: usize| {
             let mine = turned.wait_while(lock(&turn), |turn| *turn != index);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_counts_by_key() {
+    fn the_limit_counts_per_host() {
         let limiter = HostLimiter::new(1);
         let a = limiter.acquire("a");
         let _b = limiter.acquire("b");

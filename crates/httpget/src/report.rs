@@ -1,5 +1,5 @@
-//! What became of one URL: the source of the JSON record, of `-w`, of
-//! `--time`, and of the exit status.
+//! The result of a transfer: the source of the JSON record, of `-w`, of `--time`,
+//! and of the exit status.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use crate::http::charset::Encoding;
 use crate::http::head::Head;
 use crate::net::{Exchange, NetworkError};
 
-/// Why a URL did not end well.
+/// The reason why a transfer failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FetchError {
-    /// A fault here or in the network.
+    /// A local fault, or a fault of the network or the peer.
     Error(Error),
-    /// A certain no: status 1. The kind is one word for JSON.
+    /// A definite no, with exit status 1; `kind` is that of the JSON record.
     Negative { kind: &'static str, message: String },
 }
 
@@ -42,7 +42,7 @@ impl FetchError {
         }
     }
 
-    /// The sentence and the hint.
+    /// Returns the sentence with its hint.
     pub(crate) fn message(&self) -> String {
         match self {
             Self::Error(error) => error.explanation(),
@@ -50,12 +50,12 @@ impl FetchError {
         }
     }
 
-    /// Only that the reader of stdout has gone.
+    /// Whether standard output was closed, which ends the run quietly.
     pub(crate) fn is_stdout_closed(&self) -> bool {
         matches!(self, Self::Error(error) if error.is_stdout_closed())
     }
 
-    /// A protocol fault.
+    /// Returns an error of kind `protocol`.
     pub(crate) fn protocol(message: impl Into<String>) -> Self {
         Self::Error(Error::new(Kind::Protocol, message))
     }
@@ -67,7 +67,7 @@ impl From<Error> for FetchError {
     }
 }
 
-/// A error, and whether the connection ended within the body.
+/// The error of an attempt, and whether the connection ended within the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AttemptError {
     pub(crate) error: FetchError,
@@ -92,7 +92,7 @@ impl From<NetworkError> for AttemptError {
     }
 }
 
-/// One redirect that was followed.
+/// A redirect that was followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Redirect {
     pub(crate) url: String,
@@ -100,58 +100,58 @@ pub(crate) struct Redirect {
     pub(crate) location: String,
 }
 
-/// What became of one URL.
+/// The result of the transfer of one URL.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
-    /// As typed, without credentials.
+    /// The URL as typed, without credentials.
     pub(crate) url: String,
     pub(crate) final_url: Option<String>,
-    /// `GET` or `HEAD`.
+    /// The request method, `GET` or `HEAD`.
     pub(crate) method: &'static str,
     /// The head of the last response.
     pub(crate) head: Option<Arc<Head>>,
-    /// The redirects that were followed, up to [`REDIRECTS_MAX`] of them.
+    /// The first redirects that were followed, up to [`REDIRECTS_MAX`].
     pub(crate) redirects: Vec<Redirect>,
-    /// How many redirects were followed.
+    /// The number of redirects that were followed.
     pub(crate) redirect_count: u32,
     /// The last exchange.
     pub(crate) exchange: Exchange,
-    /// The body, where it was kept in memory.
+    /// The body, if it was held in memory.
     pub(crate) body: Option<Vec<u8>>,
-    /// The declared charset of the body; `None` for UTF-8 and for bytes that are
+    /// The declared charset of the body; `None` for UTF-8 and for a body that is
     /// still compressed.
     pub(crate) charset: Option<&'static Encoding>,
-    /// Whether that is the value a pointer named, which is JSON.
+    /// Whether the body is the value of `--pointer`, which is JSON.
     pub(crate) is_pointer_value: bool,
-    /// Where it was saved.
+    /// The file that the body was saved to.
     pub(crate) file: Option<PathBuf>,
-    /// Bytes of the body as delivered, and as they came.
+    /// The length of the body as delivered, and as received.
     pub(crate) bytes: u64,
     pub(crate) wire_bytes: u64,
-    /// Bytes of heads received.
+    /// The bytes of all heads received.
     pub(crate) head_bytes: u64,
-    /// Lower-case hexadecimal digits.
+    /// The digest of the body in lower-case hexadecimal.
     pub(crate) sha256: Option<String>,
-    /// From the first lookup to the end.
+    /// The time from the first lookup to the end.
     pub(crate) total: Duration,
-    /// From the start to the start of the last exchange.
+    /// The time from the start to the last exchange.
     pub(crate) redirect_time: Duration,
-    /// Connections connection.
+    /// The number of connections made.
     pub(crate) connects: u32,
-    /// Tries after the first.
+    /// The number of attempts after the first.
     pub(crate) retries: u32,
     pub(crate) error: Option<FetchError>,
-    /// Whether the status is a failure; with `--no-fail` none is.
+    /// Whether the status counts as a failure; with `--no-fail` none does.
     pub(crate) is_failure_status: bool,
 }
 
-/// The most redirects that are recorded, and the most bytes of their URLs: with
-/// `--max-redirs -1` a server may send any number.
+/// The largest number of recorded redirects, and the limit on the bytes of their
+/// URLs: with `--max-redirs -1` a server may send any number.
 const REDIRECTS_MAX: usize = 1000;
 const REDIRECT_BYTES_MAX: usize = 4 << 20;
 
 impl Report {
-    /// Counts a redirect, and records it if there is room.
+    /// Counts a redirect, and records it within the limits.
     pub(crate) fn add_redirect(&mut self, redirect: Redirect) {
         self.redirect_count = self.redirect_count.saturating_add(1);
         let size = |redirect: &Redirect| redirect.url.len() + redirect.location.len();
@@ -161,7 +161,7 @@ impl Report {
         }
     }
 
-    /// Its share of the exit status.
+    /// Returns the contribution of this transfer to the exit status.
     pub(crate) fn exit(&self) -> Exit {
         let status = if self.is_failure_status {
             Exit::No
@@ -174,7 +174,8 @@ impl Report {
             .and(status)
     }
 
-    /// From the request sent to the first byte of the answer.
+    /// Returns the time from the end of the request to the first byte of the
+    /// response.
     pub(crate) fn first_byte(&self) -> Option<Duration> {
         let (sent, first) = (self.exchange.sent_at?, self.exchange.first_byte?);
         Some(first.saturating_duration_since(sent))

@@ -1,4 +1,4 @@
-//! The tour over the operands.
+//! The main loop over the operands.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -29,7 +29,7 @@ use crate::pool;
 use crate::report::{FetchError, Report};
 use crate::secrets;
 
-/// Runs the tool.
+/// Runs the tool and returns its exit status.
 pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     secrets::mask_arguments();
     let config = Config::new(cli, io)?;
@@ -47,7 +47,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         if config.show_errors {
             let file = common::text::escape(file.as_bytes());
             io.report.line(format_args!(
-                "warning: {file}: no such file; cookies are kept in this run only"
+                "warning: {file}: no such file; cookies are kept for this run only"
             ));
         }
     })?;
@@ -71,7 +71,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
             .map(|max| pool::HostLimiter::new(max.into())),
     };
     if cli.saving.remote_header_name && !cli.saving.remote_name {
-        warn(&context, "--remote-header-name does nothing without -O");
+        warn(&context, "--remote-header-name has no effect without -O");
     }
     for name in config.write_out.iter().flat_map(WriteOut::unknown) {
         let name = common::text::escape(name.as_bytes());
@@ -85,7 +85,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     let operands = operands.inspect(|_| {
         count.fetch_add(1, Ordering::Relaxed);
     });
-    // The transfers write; it comes back when they are done.
+    // The transfers own the output until all of them are done.
     let out = std::mem::replace(&mut io.out, Out::new(Box::new(std::io::sink())));
     let shared = SharedStdout::new(out, config.stall.timeout);
     let outcome = if cli.many.parallel {
@@ -96,10 +96,10 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         let work = |index, operand| {
             let mut output = output(index);
             let outcome = fetch_operand(&context, operand, index, &mut output);
-            // Also after a failure: others wait for their turn.
+            // Also after a failure: the next transfer waits for its turn.
             let outcome = output.finish().and(outcome);
             if let (Err(_), Some(canceller)) = (&outcome, &canceller) {
-                // Others may wait for a further URL, which nobody wants.
+                // The thread that waits for another URL must stop, too.
                 canceller.cancel();
             }
             outcome
@@ -135,7 +135,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     Ok(Exit::Yes)
 }
 
-/// The operands; with `-Z` their input can be told to end.
+/// Returns the operands; with `-Z`, reading them can be cancelled.
 fn operands(cli: &Cli, io: &Io) -> Result<(Operands, Option<Canceller>)> {
     if !cli.many.parallel {
         return Ok((io.operands(&cli.urls, "a URL")?.with_files(), None));
@@ -161,14 +161,14 @@ fn hint_at_file(operand: &Operand, report: &mut Report) {
     }
 }
 
-/// What was asked for and has no effect, as curl warns of it.
+/// Warns that an option has no effect.
 fn warn(context: &Context<'_>, text: impl std::fmt::Display) {
     if context.config.show_errors {
         context.reporter.line(format_args!("warning: {text}"));
     }
 }
 
-/// Writes the file of `-c`, readable by its owner only; `-` is standard output.
+/// Writes the file of `-c`, which only its owner can read; `-` is standard output.
 fn write_cookie_jar(context: &Context<'_>, out: &mut Out) -> Result<()> {
     let (Some(path), Some(jar)) = (&context.config.request.cookie_jar, &context.jar) else {
         return Ok(());
@@ -187,8 +187,8 @@ fn write_cookie_jar(context: &Context<'_>, out: &mut Out) -> Result<()> {
     files::replace_private(path, text.as_bytes())
 }
 
-/// The file of `-D`. A new one can be read by its owner only, for there are
-/// cookies in heads.
+/// Opens the file of `-D`. Only the owner can read a new file, since heads contain
+/// cookies.
 fn open_header_dump(config: &Config) -> Result<Option<Mutex<std::fs::File>>> {
     match &config.output.dump_header {
         None => Ok(None),
@@ -206,8 +206,8 @@ fn open_header_dump(config: &Config) -> Result<Option<Mutex<std::fs::File>>> {
     }
 }
 
-/// One operand. An error here ends the run; what is wrong with the operand
-/// or its transfer is reported.
+/// Fetches one operand, including the pages of `--next`. An error ends the run;
+/// failures of the operand or its transfer are only reported.
 fn fetch_operand(
     context: &Context<'_>,
     operand: Result<Operand>,
@@ -223,8 +223,8 @@ fn fetch_operand(
     let (job, operand) = match job {
         Ok(both) => both,
         Err(error) => {
-            // Errors of usage and input are shown even with -s, as curl does
-            // not: a script that silences the network still wants these.
+            // Unlike in curl, -s does not hide errors of usage and input: a
+            // script that wants no network errors still wants to see these.
             context.reporter.error(&error);
             if config.json {
                 let report = Report {
@@ -268,7 +268,7 @@ fn fetch_operand(
     Ok(())
 }
 
-/// What an operand asks for.
+/// Returns the transfer that an operand describes.
 fn url_job(config: &Config, operand: &Operand, index: usize) -> Result<UrlJob> {
     let bare = strip_credentials(&operand.text);
     let mut request = request_url::parse(&operand.text)
@@ -291,8 +291,8 @@ fn url_job(config: &Config, operand: &Operand, index: usize) -> Result<UrlJob> {
     })
 }
 
-/// The page behind a response's Link rel="next". Credentials stay with the
-/// origin of the first one.
+/// Returns the page of a response's Link rel="next". Credentials stay bound to the
+/// origin of the first page.
 fn next_page(job: &UrlJob, report: &Report) -> Result<Option<UrlJob>> {
     let refused = |message: String| Err(Error::new(Kind::Protocol, message));
     let link = report
@@ -304,12 +304,16 @@ fn next_page(job: &UrlJob, report: &Report) -> Result<Option<UrlJob>> {
         return Ok(None);
     };
     let Ok(mut url) = base.join(link) else {
-        return refused(format!("the next page has no URL: {link}"));
+        return refused(format!(
+            "the link to the next page is not a valid URL: {link}"
+        ));
     };
     if !matches!(url.scheme(), "http" | "https")
         || base.scheme() == "https" && url.scheme() == "http"
     {
-        return refused(format!("refused to go to the next page: {url}"));
+        return refused(format!(
+            "refused to follow the link to the next page: {url}"
+        ));
     }
     request_url::strip(&mut url);
     Ok(Some(UrlJob {
@@ -328,12 +332,12 @@ fn next_page(job: &UrlJob, report: &Report) -> Result<Option<UrlJob>> {
         trusted_origin: job.trusted_origin.clone(),
         index: job.index,
         page: job.page + 1,
-        // It was that of the first page.
+        // The digest is that of the first page.
         sha256: None,
     }))
 }
 
-/// A URL as typed, but for what stands before an `@`.
+/// Returns a URL as typed, without its credentials.
 fn strip_credentials(text: &str) -> String {
     let start = text.find("://").map_or(0, |at| at + 3);
     let end = text[start..]
@@ -345,7 +349,7 @@ fn strip_credentials(text: &str) -> String {
     }
 }
 
-/// Reports a transfer: the record, the line on stderr, the status.
+/// Writes the record and the output of `-w`, and prints the messages on stderr.
 fn finish_report(
     context: &Context<'_>,
     operand: &Operand,
@@ -377,7 +381,7 @@ fn finish_report(
     Ok(())
 }
 
-/// The lines on stderr.
+/// Prints the messages about a transfer on stderr.
 fn print_messages(context: &Context<'_>, operand: &Operand, report: &Report) {
     let config = context.config;
     if config.output.show_cert {
@@ -401,7 +405,7 @@ fn print_messages(context: &Context<'_>, operand: &Operand, report: &Report) {
     }
     match &report.error {
         Some(FetchError::Error(error)) => {
-            // The URL leads, whatever file or name the error is about.
+            // The message starts with the URL, whatever the subject of the error.
             let error = match error.operand() {
                 Some(about) if about != report.url => {
                     context.reporter.line(common::text::escape(
@@ -424,7 +428,7 @@ fn print_messages(context: &Context<'_>, operand: &Operand, report: &Report) {
                     .as_deref()
                     .is_some_and(|head| head.status == 401 && digest::challenge(head).is_none());
             let why = if unanswered {
-                ": the server offers no Digest that can be answered (MD5 or SHA-256, qop auth)"
+                ": the server offers no Digest challenge that is supported (MD5 or SHA-256, qop auth)"
             } else {
                 ""
             };

@@ -1,5 +1,5 @@
-//! Credentials on the command line are overwritten at the start, as curl does
-//! it, so that other users do not read them in the process list.
+//! Secrets in arguments are overwritten at the start, as in curl, so that other
+//! users cannot read them in the process list.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -12,16 +12,16 @@ use rustix::process::DumpableBehavior;
 use crate::cli::Cli;
 use crate::policy::request;
 
-/// Stands in the area of each byte of a secret.
+/// The byte that replaces each byte of a secret.
 const MASK: u8 = b'*';
 
-/// The longest command line that is looked through; Linux allows 2 MiB.
+/// The longest command line in bytes that is searched; Linux allows 2 MiB.
 const LENGTH_MAX: u64 = 8 << 20;
 
-/// Covers the secrets of this process's command line. Where the system does not
-/// allow that, they stay readable, as those of most programs are.
+/// Masks the secrets in the arguments of this process. If the system does not
+/// allow that, they stay readable.
 pub(crate) fn mask_arguments() {
-    // Most command lines have none, and need not be read by their definition.
+    // Most command lines have no secrets, and building the command is slow.
     let may_be_secret = std::env::args_os()
         .skip(1)
         .any(|argument| may_be_secret(argument.as_encoded_bytes()));
@@ -31,11 +31,11 @@ pub(crate) fn mask_arguments() {
     let Ok(true) = overwrite(&Cli::command()) else {
         return;
     };
-    // They are in memory now, and should be in no core dump either.
+    // The secrets are now in memory only, and must not end up in a core dump.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
-/// Whether this could be a secret or the option in front of one.
+/// Whether an argument may be a secret, or an option with a secret value.
 fn may_be_secret(argument: &[u8]) -> bool {
     let is_option = match argument {
         [b'-', b'-', ..] => [&b"--user"[..], b"--proxy", b"--header", b"--cookie"]
@@ -51,7 +51,7 @@ fn may_be_secret(argument: &[u8]) -> bool {
     is_option || argument.contains(&b'@') || in_query()
 }
 
-/// True if there was a secret.
+/// Overwrites the secrets; returns whether there were any.
 fn overwrite(command: &clap::Command) -> io::Result<bool> {
     let Some(area) = argument_area(&std::fs::read_to_string("/proc/self/stat")?) else {
         return Ok(false);
@@ -70,9 +70,9 @@ fn overwrite(command: &clap::Command) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Where the arguments lie in memory: fields 48 and 49 of `/proc/self/stat`.
+/// Returns the addresses of the arguments: fields 48 and 49 of `/proc/self/stat`.
 fn argument_area(stat: &str) -> Option<Range<u64>> {
-    // The second field is the program's name, with any characters in it.
+    // The second field is the name of the program, which may contain anything.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(48 - 3);
     let start: u64 = fields.next()?.parse().ok()?;
@@ -81,7 +81,7 @@ fn argument_area(stat: &str) -> Option<Range<u64>> {
     (start > 0 && length <= LENGTH_MAX).then_some(start..end)
 }
 
-/// The secrets among arguments, each of which ends with NUL.
+/// Returns the secrets among arguments that each end with NUL.
 fn find_secrets(bytes: &[u8], command: &clap::Command) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
     let mut add = |start: usize, option: &str, value: &[u8]| {
@@ -93,7 +93,7 @@ fn find_secrets(bytes: &[u8], command: &clap::Command) -> Vec<Range<usize>> {
         }
     };
     let mut start = 0;
-    // The option whose value is the next argument.
+    // The name of the option whose value is the next argument.
     let mut expected: Option<String> = None;
     let mut only_operands = false;
     for (number, argument) in bytes.split(|&b| b == 0).enumerate() {
@@ -117,8 +117,8 @@ fn find_secrets(bytes: &[u8], command: &clap::Command) -> Vec<Range<usize>> {
                 None => expected = takes_value(command, &String::from_utf8_lossy(long), None),
             }
         } else {
-            // Several letters may stand together; the first that takes a value
-            // takes what is left.
+            // Short options may be combined; the first one that takes a value
+            // takes the rest of the argument.
             for (n, &letter) in argument.iter().enumerate().skip(1) {
                 if let Some(name) = takes_value(command, "", Some(char::from(letter))) {
                     if n + 1 == argument.len() {
@@ -135,7 +135,7 @@ fn find_secrets(bytes: &[u8], command: &clap::Command) -> Vec<Range<usize>> {
     secrets
 }
 
-/// The long name of this option if it takes a value.
+/// Returns the long name of an option if it takes a value.
 fn takes_value(command: &clap::Command, long: &str, short: Option<char>) -> Option<String> {
     let argument = command.get_arguments().find(|argument| match short {
         Some(short) => argument.get_short() == Some(short),
@@ -145,7 +145,8 @@ fn takes_value(command: &clap::Command, long: &str, short: Option<char>) -> Opti
     takes.then(|| argument.get_long().unwrap_or_default().to_owned())
 }
 
-/// The secret parts of an option's value; of an operand's for an empty name.
+/// Returns the secret parts of an option's value, or of an operand if `option` is
+/// empty.
 fn secrets_of(option: &str, value: &str) -> Vec<Range<usize>> {
     let whole = 0..value.len();
     let mut secrets = match option {
@@ -175,8 +176,8 @@ fn secrets_of(option: &str, value: &str) -> Vec<Range<usize>> {
     secrets
 }
 
-/// The values of `NAME=VALUE` pairs in a query, or in a URL with one, whose names
-/// are those of secrets.
+/// Returns the values of the `NAME=VALUE` pairs in a query, or in a URL with a
+/// query, whose names are those of secrets.
 fn in_query(text: &str) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
     let mut start = 0;
@@ -198,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places() {
+    fn the_area_of_the_arguments_is_found() {
         let fields: Vec<String> = (3..53).map(|n| (n * 10).to_string()).collect();
         let stat = format!("7 (a) b (c) {}", fields.join(" "));
         assert_eq!(argument_area(&stat), Some(480..490));
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling() {
+    fn secrets_are_found_in_every_spelling() {
         let command = Cli::command();
         for (line, covered) in [
             ("httpget -u a:b http://h/", "httpget -u *** http://h/"),

@@ -1,5 +1,5 @@
-//! Who we are to a server: passwords, tokens, challenges and cookies, each to
-//! its origin only.
+//! Credentials and cookies: logins, tokens and the answers to challenges, each for
+//! its own origin only.
 
 use std::path::Path;
 use std::sync::{OnceLock, PoisonError};
@@ -15,13 +15,13 @@ use crate::http::head::Head;
 use crate::policy::{cookie, digest, request_url};
 use crate::prompt;
 
-/// Where Debian and others keep the list of public suffixes.
+/// The public suffix list on Debian and on other systems.
 const LIST_PATHS: [&str; 2] = [
     "/usr/share/publicsuffix/public_suffix_list.dat",
     "/usr/share/publicsuffix/effective_tld_names.dat",
 ];
 
-/// The system's list of public suffixes, read when a cookie asks for it.
+/// The public suffix list of the system, read when a cookie needs it.
 #[derive(Debug, Default)]
 pub(crate) struct PublicSuffixes(OnceLock<Option<String>>);
 
@@ -36,8 +36,8 @@ impl PublicSuffixes {
 }
 
 impl Transfer<'_, '_> {
-    /// User and password for a URL: the command line's and the operand's at
-    /// home, those of a netrc file for the hosts it names.
+    /// Returns user and password for a URL: those of the command line and of the
+    /// operand for a trusted origin, those of a netrc file for its hosts.
     fn credentials(&self, url: &Url, trusted: bool) -> Result<Option<(String, String)>> {
         let config = self.context.config;
         let host = request_url::host(url);
@@ -61,7 +61,7 @@ impl Transfer<'_, '_> {
         })
     }
 
-    /// The value of Authorization, as far as it needs no challenge.
+    /// Returns the value of Authorization, if it needs no challenge.
     pub(super) fn authorization(&self, url: &Url, trusted: bool) -> Result<Option<String>> {
         let config = self.context.config;
         if let Some(token) = config.bearer.as_ref().filter(|_| trusted) {
@@ -76,7 +76,7 @@ impl Transfer<'_, '_> {
         }))
     }
 
-    /// The value of Authorization in answer to a challenge.
+    /// Returns the value of Authorization that answers a challenge.
     pub(super) fn answer_challenge(
         &self,
         head: &Head,
@@ -95,7 +95,7 @@ impl Transfer<'_, '_> {
         };
         let mut random = [0; 16];
         getrandom::fill(&mut random)
-            .map_err(|_| Error::new(Kind::System, "the system gave no random bytes"))?;
+            .map_err(|_| Error::new(Kind::System, "the system has no random numbers"))?;
         let method = if config.request.head { "HEAD" } else { "GET" };
         let uri = match url.query() {
             Some(query) => format!("{}?{query}", url.path()),
@@ -110,7 +110,7 @@ impl Transfer<'_, '_> {
         )))
     }
 
-    /// The value of Cookie.
+    /// Returns the value of the Cookie header for a URL.
     pub(super) fn cookie_header(&self, url: &Url, trusted: bool) -> Option<String> {
         let given = self.context.config.cookies.clone().filter(|_| trusted);
         let stored = self.context.jar.as_ref().and_then(|jar| {
@@ -123,8 +123,8 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// Takes the cookies of a file of heads, which belong to this URL, unless
-    /// there are such already.
+    /// Stores the Set-Cookie headers of a cookie file for the requested URL, unless
+    /// the jar has such cookies already.
     pub(super) fn store_given_cookies(&self) {
         let Some(jar) = &self.context.jar else { return };
         let mut jar = jar.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,7 +134,7 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// Takes the cookies of a response.
+    /// Stores the cookies of a response.
     pub(super) fn store_cookies(&self, head: &Head, url: &Url) {
         let Some(jar) = &self.context.jar else { return };
         let mut jar = jar.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,5 @@
-//! Bodies that nobody asked for, since they are no newer than what is there:
-//! what a server should have said by a 304, and did not. And the tag by which
-//! it says so another time.
+//! Conditional requests (RFC 9110, section 13): responses that a server should have
+//! answered with 304, and the entity tag of `--etag-save`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +12,8 @@ use crate::http::head::Head;
 use crate::report::AttemptError;
 
 impl Transfer<'_, '_> {
-    /// Whether a whole body is none that `-z` asks for, by what the server
-    /// says of its age: not all servers look at If-Modified-Since.
+    /// Whether Last-Modified shows that `-z` does not want this body: some servers
+    /// ignore If-Modified-Since.
     pub(super) fn fails_time_condition(&self, head: &Head) -> bool {
         let config = self.context.config;
         let is_full_request = self.resume.is_none() && config.request.range.is_none();
@@ -27,7 +26,7 @@ impl Transfer<'_, '_> {
             })
     }
 
-    /// Ends as if the server had said so; the body is not read.
+    /// Finishes the transfer as if the status were 304, without reading the body.
     pub(super) fn finish_not_modified(
         &mut self,
         head: &Head,
@@ -44,8 +43,8 @@ impl Transfer<'_, '_> {
         Ok(AttemptOutcome::Done)
     }
 
-    /// Writes the entity tag where `--etag-save` wants it: into a file when the
-    /// body is `whole`, on standard output in front of the body.
+    /// Writes the entity tag of `--etag-save`: to a file once the body is complete,
+    /// to standard output before the body.
     pub(super) fn save_etag(&mut self, head: &Head, is_complete: bool) -> Result<(), AttemptError> {
         let config = self.context.config;
         let (Some(file), Some(tag)) = (&config.request.etag_save, head.get("etag")) else {

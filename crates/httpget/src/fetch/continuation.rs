@@ -1,4 +1,4 @@
-//! Whether a response continues what is there.
+//! Whether a response continues the bytes that are already there.
 
 use super::Transfer;
 use super::sink::Sink;
@@ -8,20 +8,20 @@ use crate::policy::request;
 use crate::policy::resume::{PartialDownload, Verdict};
 use crate::report::{AttemptError, FetchError};
 
-/// What a response is to what is there.
+/// How a response relates to the partial download.
 pub(super) enum Continuation {
-    /// Its body continues this.
+    /// Its body continues the partial download.
     Continues(PartialDownload),
-    /// This is the whole already.
+    /// The partial download is complete already.
     Complete(PartialDownload),
-    /// Its body is to be taken from the start.
+    /// Its body replaces the partial download.
     Fresh,
-    /// It is of no use: the whole must be asked for.
+    /// It cannot be used: the whole body must be requested.
     Refetch,
 }
 
 impl Transfer<'_, '_> {
-    /// Judges a response; `fails` says that its status is a failure.
+    /// Classifies a response; `fails` is true if its status is a failure.
     pub(super) fn classify_response(
         &mut self,
         head: &Head,
@@ -31,7 +31,7 @@ impl Transfer<'_, '_> {
         let Some(partial) = self.resume.clone() else {
             let asked = config.request.range.is_some() || self.has_range_header();
             if head.status == 206 && !asked {
-                let message = "a part of the body came, which was not asked for";
+                let message = "unexpected 206 Partial Content";
                 return Err(FetchError::protocol(message).into());
             }
             return Ok(Continuation::Fresh);
@@ -42,34 +42,34 @@ impl Transfer<'_, '_> {
             Verdict::Whole | Verdict::Refetch
                 if self.explicit_offset || matches!(self.sink, Sink::Stdout { .. }) =>
             {
-                let message = "the server does not continue where the first part ended";
+                let message = "the server does not continue the body where its first part ended";
                 Err(FetchError::protocol(message).into())
             }
             Verdict::Whole => {
                 let changed = partial.validator.as_ref().is_some_and(|v| !v.agrees(head));
                 self.start_over(if changed {
-                    "the file has changed"
+                    "the file on the server has changed"
                 } else {
-                    "the server sent all of it"
+                    "the server sent the whole body"
                 });
                 Ok(Continuation::Fresh)
             }
             Verdict::Refetch => {
-                self.start_over("the server offers no rest that fits");
+                self.start_over("the server does not offer the rest of the body");
                 Ok(Continuation::Refetch)
             }
-            // What is out is not the start of this.
+            // The bytes already printed are not a prefix of this body.
             Verdict::Other if self.sink.has_printed() && !fails => {
                 let status = head.status_text();
-                let message = format!("instead of the rest of the body the server sent {status}");
+                let message = format!("the server sent {status} instead of the rest of the body");
                 Err(FetchError::protocol(message).into())
             }
             Verdict::Other => Ok(Continuation::Fresh),
         }
     }
 
-    /// How many bytes a 206 must bring, by its Content-Range. Fails if that is
-    /// not the range that was asked for.
+    /// Returns the length of a 206 response by its Content-Range. Fails if that is
+    /// not the requested range.
     pub(super) fn expected_range_length(
         &self,
         head: &Head,
@@ -87,7 +87,7 @@ impl Transfer<'_, '_> {
             if is_multipart {
                 return Ok(None);
             }
-            let message = "a part of the body came without a Content-Range";
+            let message = "206 Partial Content without a Content-Range";
             return Err(FetchError::protocol(message).into());
         };
         let header = self.user_range_header();
@@ -100,19 +100,19 @@ impl Transfer<'_, '_> {
         });
         let Some(range) = range else {
             let value = common::text::escape(value.as_bytes());
-            let message = format!("Content-Range {value:?} is not the range that was asked for");
+            let message = format!("Content-Range {value:?} is not the requested range");
             return Err(FetchError::protocol(message).into());
         };
         let span = range.span.map(|(first, last)| last - first);
         Ok(span.and_then(|span| span.checked_add(1)))
     }
 
-    /// Whether the user's own headers ask for a range.
+    /// Whether a header of the user requests a range.
     pub(super) fn has_range_header(&self) -> bool {
         self.user_range_header().is_some()
     }
 
-    /// The Range among the user's own headers.
+    /// Returns the Range among the headers of the user.
     fn user_range_header(&self) -> Option<String> {
         let edits = &self.context.config.edits;
         edits.iter().rev().find_map(|edit| match edit {
@@ -123,19 +123,19 @@ impl Transfer<'_, '_> {
         })
     }
 
-    /// What of a piece is behind the bytes that are fetched length; fails if one
-    /// of those differs.
+    /// Returns the part of a piece after the overlap, which is fetched again. Fails
+    /// if the overlap differs from the bytes that are there.
     pub(super) fn skip_overlap<'p>(&mut self, piece: &'p [u8]) -> Result<&'p [u8], AttemptError> {
         let length = self.overlap.len().min(piece.len());
         if self.overlap[..length] != piece[..length] {
             self.overlap_differs = true;
-            return Err(FetchError::protocol("the file has changed").into());
+            return Err(FetchError::protocol("the file on the server has changed").into());
         }
         self.overlap.drain(..length);
         Ok(&piece[length..])
     }
 
-    /// What is there is not continued, which the user is told.
+    /// Gives up the partial download, and prints the reason.
     pub(super) fn start_over(&mut self, why: &str) {
         self.resume = None;
         self.overlap.clear();

@@ -1,4 +1,4 @@
-//! `--pointer`: one value of a JSON body in the place of the body.
+//! `--pointer`: replaces a JSON body by one of its values.
 
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
@@ -15,11 +15,11 @@ use crate::json::{pointer::Pointer, text};
 use crate::policy::resume::{self, PartialDownload};
 use crate::report::{AttemptError, FetchError};
 
-/// Bytes of a value that are written at a time.
+/// The buffer for the output of a value, in bytes.
 const BUFFER: usize = 64 * 1024;
 
 impl Transfer<'_, '_> {
-    /// Puts the value that a pointer names in the place of the body.
+    /// Replaces the body by the value of a pointer.
     pub(super) fn extract(&mut self, pointer: &Pointer, head: &Head) -> Result<(), AttemptError> {
         let config = self.context.config;
         let Sink::Memory { bytes, .. } = &mut self.sink else {
@@ -55,7 +55,7 @@ impl Transfer<'_, '_> {
                 keeps_offsets: false,
             };
         }
-        // Through the sink, so that a file that fails is cleared away.
+        // Through the sink, so that a failed write removes the file.
         let mut writer = SinkWriter {
             transfer: self,
             stopped: None,
@@ -73,7 +73,7 @@ impl Transfer<'_, '_> {
     }
 }
 
-/// Adds what helps if the body is hint_if_compressed and was not asked to be.
+/// Adds a hint if the body is compressed although that was not requested.
 fn hint_if_compressed(error: FetchError, head: &Head, config: &Config) -> FetchError {
     match error {
         FetchError::Error(error)
@@ -85,10 +85,10 @@ fn hint_if_compressed(error: FetchError, head: &Head, config: &Config) -> FetchE
     }
 }
 
-/// The hint for a body that is hint_if_compressed though that was not asked for.
+/// The hint for a body that is compressed although that was not requested.
 pub(super) const COMPRESSED_HINT: &str = "the server sent it compressed; --compressed decodes it";
 
-/// The text of the value that a pointer names, by its place in the body.
+/// Returns the offsets of the value that a pointer names.
 fn find_value(pointer: &Pointer, body: &[u8]) -> Result<Range<usize>, FetchError> {
     let text = std::str::from_utf8(body)
         .map_err(|_| FetchError::protocol("the body is not JSON: it is not UTF-8"))?;
@@ -102,7 +102,7 @@ fn find_value(pointer: &Pointer, body: &[u8]) -> Result<Range<usize>, FetchError
     }
 }
 
-/// The value of `--pointer` on its way to the sink.
+/// Writes the value of `--pointer` to the sink.
 struct SinkWriter<'a, 'b, 'c> {
     transfer: &'a mut Transfer<'b, 'c>,
     stopped: Option<AttemptError>,

@@ -1,11 +1,11 @@
-//! Short bodies, held until they are whole.
+//! Short bodies, held in memory until they are complete.
 //!
-//! A body of known length that fits into one read is kept in memory, written
-//! into a file without a name, and that file is linked to the final name: as
-//! whole or not there as a renamed part file, with half the work on the folder
-//! and without a lock. Whatever stands in the way of that (a file of that name,
-//! a part file of an earlier run, a file system that cannot do it) is left to
-//! the usual way, which also finds the words for what is wrong.
+//! A body of known length that fits into one read is written to an unnamed
+//! temporary file, which is then linked to the final name. Like a renamed partial
+//! file, it appears completely or not at all, but with half the work on the
+//! directory and without a lock. If that fails (a file or an earlier partial file
+//! exists, or the file system does not support it), [`OutputFile`] takes over and
+//! reports the errors.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -21,10 +21,10 @@ use super::paths::{exists, free_path, partial_path};
 use crate::http::date::Seconds;
 use crate::policy::resume::PartialDownload;
 
-/// The longest body that is held.
+/// The longest body that is held in memory, in bytes.
 pub(super) const LENGTH_MAX: u64 = 64 * 1024;
 
-/// A body on its way to a file of which nothing is there yet.
+/// A body in memory that will become a new file.
 #[derive(Debug)]
 pub(super) struct MemoryFile {
     path: PathBuf,
@@ -36,7 +36,8 @@ pub(super) struct MemoryFile {
 }
 
 impl MemoryFile {
-    /// To be saved as `path`; the rest as for [`OutputFile`].
+    /// Returns an empty body for `path`; the other parameters are those of
+    /// [`OutputFile`].
     pub(super) fn new(
         path: PathBuf,
         on_exists: OnExists,
@@ -55,12 +56,12 @@ impl MemoryFile {
         }
     }
 
-    /// Appends.
+    /// Appends bytes to the body.
     pub(super) fn write(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The body is complete and right: it takes its name.
+    /// Writes the complete and verified body to its file.
     pub(super) fn finish(self, modified: Option<Seconds>) -> Result<PathBuf> {
         if self.on_exists != OnExists::NextFree {
             return match self.link(&self.path, modified) {
@@ -72,14 +73,14 @@ impl MemoryFile {
             let path = free_path(&self.path);
             match self.link(&path, modified) {
                 Ok(()) => return Ok(path),
-                // Others have on_exists it in between.
+                // Another process has just created the file.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && exists(&path) => {}
                 Err(_) => return self.into_output_file()?.finish(modified),
             }
         }
     }
 
-    /// Goes the usual way from here on.
+    /// Moves the body into a partial file.
     pub(super) fn into_output_file(self) -> Result<OutputFile> {
         let mut file = OutputFile::open(&self.path, self.on_exists, self.create_dirs, &self.url)?;
         let partial = self.partial;
@@ -90,7 +91,7 @@ impl MemoryFile {
         )?;
         match file.write(&self.bytes) {
             Ok(()) => Ok(file),
-            // A full disk, say, which is what to tell.
+            // The error, such as a full disk, is what counts.
             Err(error) => {
                 let _ = file.abandon(false);
                 Err(error)
@@ -98,9 +99,9 @@ impl MemoryFile {
         }
     }
 
-    /// All at once, or nothing.
+    /// Creates the file with its whole content, or not at all.
     fn link(&self, path: &Path, modified: Option<Seconds>) -> io::Result<()> {
-        // A file is replaced the usual way, and no part file is left behind.
+        // An existing file must be replaced, and a partial file removed.
         if exists(path) || exists(&partial_path(path, 0)) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -114,7 +115,7 @@ impl MemoryFile {
         if let Some(at) = modified {
             set_modified(&file, at)?;
         }
-        // Without a right, only newer kernels link a descriptor as such.
+        // Linking a descriptor needs a privilege on older kernels.
         if rustix::fs::linkat(&file, "", CWD, path, AtFlags::EMPTY_PATH).is_err() {
             let name = format!("/proc/self/fd/{}", file.as_raw_fd());
             rustix::fs::linkat(CWD, name, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_its_own_at_once() {
+    fn a_new_file_appears_with_its_content() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         let body = memory_file(&path, b"abc");
@@ -169,7 +170,7 @@ mod tests {
         assert_eq!(names(dir.path()), ["f"]);
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
         assert_eq!(path.metadata().unwrap().mtime(), 784_111_777);
-        // As the umask has it, like any new file.
+        // With the permissions of any new file.
         let other = dir.path().join("other");
         std::fs::write(&other, "").unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_left_to_the_usual_way() {
+    fn existing_files_are_replaced_through_a_partial_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         std::fs::write(&path, "old").unwrap();
@@ -188,7 +189,7 @@ mod tests {
         memory_file(&path, b"abc").finish(None).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o604);
-        // A part file of an earlier run is not left behind.
+        // A partial file of an earlier run is removed.
         let path = dir.path().join("g");
         std::fs::write(with_suffix(&path, ".part"), "longer than that").unwrap();
         std::fs::write(
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_of_a_failure_is_kept() {
+    fn a_failed_transfer_leaves_a_partial_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         memory_file(&path, b"ab")
@@ -216,7 +217,7 @@ mod tests {
         assert_eq!(names(dir.path()), ["f.part", "f.part.state"]);
         let file = OutputFile::open(&path, OnExists::Replace, false, "id").unwrap();
         let EarlierDownload::Found(partial) = file.find_earlier(false).unwrap() else {
-            panic!("nothing is there");
+            panic!("no partial file");
         };
         assert_eq!((partial.bytes, partial.total), (2, Some(3)));
     }

@@ -1,8 +1,8 @@
-//! One URL from its first request to its last byte: tries, hops, delivery.
+//! The transfer of one URL: attempts, redirects, and the delivery of the body.
 //!
-//! [`fetch`] runs the tries. Each try follows redirects ([`hops`]) to a
-//! response, and its body goes through [`source`] and [`crate::http::coding`] into a
-//! [`sink`]. All of it leaves a [`Report`].
+//! [`fetch`] runs the attempts. Each attempt follows redirects ([`redirects`]) to a
+//! response ([`response`]), whose body goes through [`source`] and
+//! [`crate::http::coding`] into a [`sink`]. The result is a [`Report`].
 
 mod auth;
 mod conditional;
@@ -46,110 +46,111 @@ use crate::report::{AttemptError, FetchError, Report};
 use output_file::EarlierDownload;
 use sink::{RetrySupport, Sink};
 
-/// Where a URL's body goes.
+/// The destination of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
-    /// To standard output, or into the JSON record.
+    /// Standard output, or the JSON record.
     Stdout,
-    /// Into this file.
+    /// A file with this name.
     File(PathBuf),
-    /// Into a file named by the URL or the server.
+    /// A file that the URL or the server names.
     Remote,
 }
 
-/// One URL to fetch.
+/// A URL to fetch.
 #[derive(Clone, Debug)]
 pub(crate) struct UrlJob {
-    /// As typed, without credentials.
+    /// The URL as typed, without credentials.
     pub(crate) display_url: String,
     pub(crate) request: RequestUrl,
     pub(crate) destination: Destination,
-    /// The origin that credentials are for.
+    /// The origin to which credentials belong.
     pub(crate) trusted_origin: url::Origin,
-    /// The number of the URL, from 0.
+    /// The index of the URL, from 0.
     pub(crate) index: usize,
-    /// The number of the page behind it, with `--next`.
+    /// The number of the page, with `--next`; 0 is the URL itself.
     pub(crate) page: u32,
-    /// The SHA-256 that the body must have, in lower case.
+    /// The expected SHA-256 of the body in lower-case hexadecimal.
     pub(crate) sha256: Option<String>,
 }
 
-/// What all transfers share.
+/// The state that all transfers share.
 pub(crate) struct Context<'a> {
     pub(crate) config: &'a Config,
     pub(crate) network: &'a Network,
     pub(crate) reporter: Reporter,
     /// The file of `-D`.
     pub(crate) header_dump: Option<Mutex<std::fs::File>>,
-    /// Cookies, where they are kept.
+    /// The cookie jar, if cookies are stored.
     pub(crate) jar: Option<Mutex<Jar>>,
-    /// Set-Cookie headers of a file, for the URLs that are asked for.
+    /// The Set-Cookie headers of a cookie file, for the requested URLs.
     pub(crate) given_cookies: Vec<String>,
-    /// The password that was asked for on the terminal.
+    /// The password that was typed on the terminal.
     pub(crate) password: OnceLock<Result<String, Error>>,
     pub(crate) public_suffixes: PublicSuffixes,
     pub(crate) progress: Progress,
-    /// The names that are taken.
+    /// The file names that transfers of this run use.
     pub(crate) reserved_names: ReservedNames,
     /// The limit of `--max-per-host`.
     pub(crate) host_limiter: Option<HostLimiter>,
 }
 
-/// Why there is no further try although one was asked for.
+/// The hint of a failure that cannot be retried although `--retry` asks for it.
 const NOT_RETRIED: &str =
-    "not retries again, since what is out already can neither be taken back nor be continued";
+    "not retried: output already written cannot be undone or continued";
 
-/// The same where the time for tries is over.
-const RETRY_TOO_LATE: &str = "the next try would be too late; --retry-max-time allows more";
+/// The hint of a failure whose next attempt would exceed `--retry-max-time`.
+const RETRY_TOO_LATE: &str = "not retried: --retry-max-time would be exceeded";
 
-/// A transfer under way.
+/// The state of a transfer.
 struct Transfer<'a, 'b> {
     context: &'a Context<'a>,
     job: &'a UrlJob,
     output: &'a mut TransferOutput<'b>,
     report: Report,
     sink: Sink,
-    /// Whether this body goes nowhere, though there may be a file that others
-    /// went to.
+    /// Whether the current body is discarded; the sink may belong to the body of an
+    /// earlier attempt.
     discards_body: bool,
     started: Instant,
-    /// When this try must be done.
+    /// The deadline of this attempt.
     deadline: Option<Instant>,
-    /// Where the response came from.
+    /// The URL of the final response.
     final_url: Url,
-    /// User and password in a Location of the origin that was asked for.
+    /// The login in a Location of the trusted origin.
     redirect_user: Option<User>,
-    /// The id of the URL, for the record beside a part file.
+    /// The identifier of the URL in the state file.
     url_id: String,
-    /// Whether a first piece is asked for, to have the rest in pieces, too.
+    /// Whether the first segment of the file is requested instead of all of it.
     is_segmented: bool,
-    /// The connection of that first piece.
+    /// The abort handle of the first segment.
     abort_handle: Option<Arc<AbortHandle>>,
-    /// The heads of this try, where they belong into the file.
+    /// The heads of this attempt, if they belong into the file.
     file_heads: Vec<u8>,
-    /// The digest of what is on stdout, for a try that goes on behind it.
+    /// The digest of the bytes on standard output, for an attempt that continues
+    /// them.
     stdout_digest: Option<ring::digest::Context>,
     /// Whether the entity tag has been printed.
     etag_printed: bool,
-    /// The last bytes that are there and that the body repeats first.
+    /// The last bytes of the partial download that the body must repeat.
     overlap: Vec<u8>,
-    /// Whether it repeated others.
+    /// Whether the body repeated other bytes.
     overlap_differs: bool,
-    /// What is there already and shall be continued.
+    /// The partial download to continue.
     resume: Option<PartialDownload>,
-    /// Whether `resume` was asked for by number, so that the start cannot be
-    /// had from anywhere else.
+    /// Whether `resume` is an offset of the user, so that the start of the body
+    /// cannot be fetched.
     explicit_offset: bool,
 }
 
-/// How one try ended when it did not fail.
+/// The outcome of an attempt that did not fail.
 enum AttemptOutcome {
     Done,
-    /// The status may pass within this time.
+    /// The status may be temporary: retry after this delay.
     RetryAfter(Duration),
 }
 
-/// Fetches one URL.
+/// Fetches a URL.
 pub(crate) fn fetch(
     context: &Context<'_>,
     job: &UrlJob,
@@ -208,7 +209,7 @@ impl Transfer<'_, '_> {
             Sink::File {
                 file, is_started, ..
             } => {
-                // One that is complete has its name, and is here no more.
+                // A complete file has been renamed and is no longer a sink.
                 let outcome = if is_started {
                     file.abandon(remove)
                 } else {
@@ -218,7 +219,7 @@ impl Transfer<'_, '_> {
                     self.report.error = Some(error.into());
                 }
             }
-            // One that is too large is not printed either.
+            // A body that is too large is not reported.
             Sink::Memory { bytes, .. }
                 if self
                     .report
@@ -234,8 +235,8 @@ impl Transfer<'_, '_> {
         self.report
     }
 
-    /// Looks at what is there before anything is asked. False if nothing is
-    /// to be asked.
+    /// Examines existing files before the first request. Returns false if there is
+    /// nothing to fetch.
     fn prepare(&mut self) -> Result<bool, Error> {
         let config = self.context.config;
         let path = match &self.job.destination {
@@ -293,8 +294,8 @@ impl Transfer<'_, '_> {
                 };
                 self.sink = Sink::new_file(file);
                 if is_unproved {
-                    self.start_over(
-                        "no validator proves that a rest belongs to what is there; \
+                    "no validator proves that the rest belongs to the partial file; \
+                     --sha256 would",
                          --sha256 would",
                     );
                 }
@@ -303,7 +304,7 @@ impl Transfer<'_, '_> {
         Ok(true)
     }
 
-    /// Tries until it is done, or until no further try is allowed.
+    /// Runs attempts until one succeeds or no retry is left.
     fn run_attempts(&mut self) -> Result<(), FetchError> {
         let policy = &self.context.config.retry;
         let mut retries = 0;
@@ -335,11 +336,11 @@ impl Transfer<'_, '_> {
             self.report.retries = retries;
             if !self.context.config.output.silent {
                 self.context.reporter.line(format_args!(
-                    "{}: {}; trying again {}",
+                    "{}: {}; retrying {}",
                     common::text::escape(self.job.display_url.as_bytes()),
                     common::text::escape(why.as_bytes()),
                     if delay.is_zero() {
-                        "at once".to_owned()
+                        "now".to_owned()
                     } else {
                         format!("in {}", net::format_duration(delay))
                     },
@@ -349,7 +350,7 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// One try. `last` says that there will be no other.
+    /// Runs one attempt; `is_last` is true if no retry is left.
     fn attempt(&mut self, is_last: bool) -> Result<AttemptOutcome, AttemptError> {
         self.deadline = self
             .context
@@ -364,18 +365,18 @@ impl Transfer<'_, '_> {
             if let Some(retries) = self.handle_response(response, is_last)? {
                 return Ok(retries);
             }
-            // What was there cannot be continued: the whole, then.
+            // The partial download cannot be continued: request the whole body.
         }
     }
 
-    /// The delay after which a response may be another; `None` where it is what
-    /// there is to be had.
+    /// Returns the delay before a retry if the status may be temporary; `None` if
+    /// the response must be used.
     fn status_retry_delay(&self, head: &Head, is_last: bool) -> Option<Duration> {
         let is_retryable = !is_last && self.context.config.retry.is_retryable_status(head.status);
         is_retryable.then(|| self.retry_delay(Some(head))).flatten()
     }
 
-    /// The delay before a further try; `None` where that would be too late.
+    /// Returns the delay before the next attempt; `None` if it would be too late.
     fn retry_delay(&self, head: Option<&Head>) -> Option<Duration> {
         let policy = &self.context.config.retry;
         let delay = policy.delay(self.report.retries + 1, head, random_byte());
@@ -385,12 +386,13 @@ impl Transfer<'_, '_> {
         left.is_none_or(|left| delay <= left).then_some(delay)
     }
 
-    /// Whether a further try can continue or repeat what was delivered.
+    /// Prepares a retry that continues or repeats the output; returns false if that
+    /// is impossible.
     fn prepare_retry(&mut self) -> Result<bool, Error> {
         match self.sink.retry_support()? {
             RetrySupport::Continue(partial) => self.resume = Some(partial),
-            // From the start, or behind what an earlier run left or the user
-            // named.
+            // From the beginning, unless an earlier run or the user gave an
+            // offset.
             RetrySupport::Restart if self.sink.has_destination() && !self.explicit_offset => {
                 self.resume = None
             }
@@ -401,10 +403,10 @@ impl Transfer<'_, '_> {
     }
 }
 
-/// A random byte, for pauses that differ between clients.
+/// Returns a random byte, which spreads the delays of clients.
 fn random_byte() -> u8 {
     let mut byte = [0];
-    // Without randomness the delay is merely not spread.
+    // Without random numbers the delays are not spread.
     let _ = getrandom::fill(&mut byte);
     byte[0]
 }

@@ -1,8 +1,8 @@
-//! Files that are either whole or not there.
+//! Files that appear completely or not at all.
 //!
-//! A body is written to a partial_file file ([`super::partial_file`]) and renamed when it is
-//! complete and verified. The record with_suffix it keeps the validator by which a
-//! later run may go on. A target that is not a regular file (a device, a pipe)
+//! A body is written to a partial file ([`super::partial_file`]) and renamed when it
+//! is complete and verified. The state file beside it keeps the validator with which
+//! a later run can continue. A target that is not a regular file (a device, a pipe)
 //! is written directly.
 
 use std::fs::{File, OpenOptions, Permissions};
@@ -22,30 +22,30 @@ use crate::http::date::Seconds;
 use crate::policy::resume::{PartialDownload, Validator};
 use crate::policy::state_file;
 
-/// Where a body is being saved.
+/// The file that a body is saved to.
 #[derive(Debug)]
 pub(crate) struct OutputFile {
     /// The final name, if it stays free.
     path: PathBuf,
-    /// The first name that would do.
+    /// The first name to try for `--no-clobber`.
     first: PathBuf,
     target: Target,
-    /// What of a file that is there.
+    /// What to do if the file exists.
     on_exists: OnExists,
-    /// The id of the URL, for the record.
+    /// The identifier of the URL in the state file.
     url_id: String,
-    /// What is there, by which validator it can be continued.
+    /// The bytes that have been written, and how they can be continued.
     partial: PartialDownload,
     /// The permissions of the file that will be replaced.
     mode: Option<Permissions>,
 }
 
-/// What an earlier run left.
+/// The result of looking for an earlier download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EarlierDownload {
-    /// Something that can be continued.
+    /// A partial download that can be continued.
     Found(PartialDownload),
-    /// A partial_file file, and no proof that a rest belongs to it.
+    /// A partial file without proof that the rest belongs to it.
     Unproved,
     None,
 }
@@ -59,8 +59,8 @@ enum Target {
 }
 
 impl OutputFile {
-    /// Opens the partial_file file of `path`, with what is in it; `on_exists` says what to
-    /// do with a name that is on_exists, `url` is the id of the URL.
+    /// Opens the partial file of `path` without changing its content. `url_id`
+    /// identifies the URL in the state file.
     pub(super) fn open(
         path: &Path,
         on_exists: OnExists,
@@ -68,7 +68,7 @@ impl OutputFile {
         url_id: &str,
     ) -> Result<Self> {
         if on_exists == OnExists::NextFree {
-            // A process that writes with_suffix a name will take it.
+            // A partial file that another process writes makes its name taken.
             for name in free_paths(path) {
                 if let Some(mut file) = Self::open_path(&name, on_exists, create_dirs, url_id)? {
                     path.clone_into(&mut file.first);
@@ -82,7 +82,7 @@ impl OutputFile {
         Err(error.with_subject(partial_path(path, 0).display().to_string()))
     }
 
-    /// The same under this name; `None` if another process writes it.
+    /// Opens the partial file of this path; `None` if another process writes it.
     fn open_path(
         path: &Path,
         on_exists: OnExists,
@@ -97,10 +97,10 @@ impl OutputFile {
         if on_exists == OnExists::Refuse && exists(&path) {
             return Err(Error::new(
                 Kind::System,
-                "exists already, and a name the server chose overwrites nothing",
+                "already exists; refusing to overwrite it with a name chosen by the server",
             )
             .with_subject(path.display().to_string())
-            .hint("-o names the file"));
+            .hint("use -o FILE"));
         }
         if let Some(parent) = path.parent()
             && create_dirs
@@ -127,7 +127,7 @@ impl OutputFile {
             partial: PartialDownload::default(),
             mode,
         };
-        // A partial_file file without a record would be left alone by later runs.
+        // Later runs would not touch a partial file without a state file.
         if file.length()? == 0 {
             file.save_state()?;
         }
@@ -141,7 +141,7 @@ impl OutputFile {
         }
     }
 
-    /// The partial_file file; `None` if the target is written directly.
+    /// Returns the partial file; `None` if the target is written directly.
     fn partial_file(&self) -> Option<&PartialFile> {
         match &self.target {
             Target::Direct(_) => None,
@@ -149,9 +149,8 @@ impl OutputFile {
         }
     }
 
-    /// What an earlier run left: the partial_file file, or, if there is none, the final
-    /// file. A partial_file file without a validator counts only if the body has a
-    /// `digest`.
+    /// Looks for a partial file of an earlier run, and then for the final file. A
+    /// partial file without a validator counts only if the body has a `digest`.
     pub(crate) fn find_earlier(&self, digest: bool) -> Result<EarlierDownload> {
         let Some(partial_file) = self.partial_file() else {
             return Ok(EarlierDownload::None);
@@ -182,7 +181,7 @@ impl OutputFile {
         }
     }
 
-    /// The last `length` bytes of what is there.
+    /// Returns the last `length` bytes of the partial download.
     pub(crate) fn read_tail(&self, length: u64) -> Result<Vec<u8>> {
         let mut tail = vec![0; length as usize];
         let read = self
@@ -192,24 +191,24 @@ impl OutputFile {
         Ok(tail)
     }
 
-    /// What this run has written so far.
+    /// Returns the bytes that have been written so far.
     pub(crate) fn partial(&self) -> &PartialDownload {
         &self.partial
     }
 
-    /// Whether what is written can be gone on with at all.
+    /// Whether writing can be continued at an offset.
     pub(crate) fn is_seekable(&self) -> bool {
         self.partial_file().is_some()
     }
 
-    /// The length of the file that is written.
+    /// Returns the length of the file that is written.
     fn length(&self) -> Result<u64> {
         let meta = self.file().metadata().map_err(|e| self.file_error(&e))?;
         Ok(meta.len())
     }
 
-    /// Starts from nothing. There must be room for `expected` bytes; `coding` is
-    /// the Content-Encoding of what will be written.
+    /// Starts an empty file. Fails if there is no space for `expected` bytes;
+    /// `coding` is the Content-Encoding of the body.
     pub(crate) fn begin(
         &mut self,
         validator: Option<Validator>,
@@ -233,7 +232,7 @@ impl OutputFile {
         self.check_free_space(expected.unwrap_or(0))
     }
 
-    /// Empties the file that is written.
+    /// Removes the content of the file that is written.
     fn truncate(&self) -> Result<()> {
         let mut file = self.file();
         file.set_len(0)
@@ -241,31 +240,31 @@ impl OutputFile {
             .map_err(|e| self.file_error(&e))
     }
 
-    /// Fails if the file system has no room for so many more bytes, so that a
-    /// full one is known at the start. None is reserved: a server announces
-    /// whatever length it wants.
+    /// Fails if the file system has no space for `length` more bytes, so that a full
+    /// disk is reported at the start. No space is reserved, since a server may
+    /// announce any length.
     fn check_free_space(&self, length: u64) -> Result<()> {
         let Ok(room) = rustix::fs::fstatvfs(self.file()) else {
             return Ok(());
         };
-        // Blocks that only root may use count for all; a file system that says
-        // nothing of its size has none.
+        // Includes the blocks reserved for root. A file system that does not report
+        // its size has no blocks.
         if room.f_blocks > 0 && length > room.f_bfree.saturating_mul(room.f_frsize) {
             return Err(self.file_error(&rustix::io::Errno::NOSPC.into()));
         }
         Ok(())
     }
 
-    /// Goes on behind what an earlier run, or an earlier try, left. Each
-    /// piece of what is there is shown to `observe`, for the digest.
+    /// Continues a partial download of an earlier run or attempt. Passes the existing
+    /// bytes to `observe`, for the digest.
     pub(crate) fn resume(
         &mut self,
         partial: &PartialDownload,
         mut observe: impl FnMut(&[u8]),
     ) -> Result<()> {
         if partial.in_final_file {
-            // The final file is what is there: the partial_file begins as its copy,
-            // of which a record that is left says nothing.
+            // The partial file starts as a copy of the final file. An old state file
+            // must not describe the copy.
             let mut whole = File::open(&self.path).map_err(|e| file_error(&e, &self.path))?;
             let meta = whole.metadata().map_err(|e| file_error(&e, &self.path))?;
             if meta.len() < partial.bytes {
@@ -282,11 +281,11 @@ impl OutputFile {
             let copied = io::copy(&mut (&mut whole).take(partial.bytes), &mut self.file())
                 .map_err(|e| self.file_error(&e))?;
             if copied != partial.bytes {
-                return Err(Error::new(Kind::System, "became shorter meanwhile")
+                return Err(Error::new(Kind::System, "was truncated during the download")
                     .with_subject(self.path.display().to_string()));
             }
         } else if self.length()? < partial.bytes {
-            return Err(Error::new(Kind::System, "became shorter meanwhile")
+            return Err(Error::new(Kind::System, "was truncated during the download")
                 .with_subject(partial_path(&self.path, 0).display().to_string()));
         }
         self.file()
@@ -303,7 +302,7 @@ impl OutputFile {
         self.check_free_space(total.saturating_sub(partial.bytes))
     }
 
-    /// Shows what is there, for the digest, and goes to its end.
+    /// Passes the existing bytes to `observe`, and seeks to their end.
     pub(crate) fn read_existing(&mut self, observe: &mut dyn FnMut(&[u8])) -> Result<()> {
         let mut file = self.file();
         file.seek(SeekFrom::Start(0))
@@ -319,25 +318,25 @@ impl OutputFile {
         }
     }
 
-    /// Begins to write with gaps, of which the state file knows: whatever
-    /// happens, a later run goes on where the first gap is.
+    /// Starts writing segments. The state file is updated first, so that a later run
+    /// continues at the first gap whatever happens.
     pub(crate) fn begin_segments(&mut self) -> Result<()> {
         self.save_progress(self.partial.bytes)
     }
 
-    /// Writes somewhere.
+    /// Writes bytes at an offset.
     pub(crate) fn write_at(&self, bytes: &[u8], at: u64) -> Result<()> {
         self.file()
             .write_all_at(bytes, at)
             .map_err(|e| self.file_error(&e))
     }
 
-    /// Up to here there is no gap: notes it for a later run.
+    /// Records in the state file that there is no gap up to this offset.
     pub(crate) fn save_progress(&self, contiguous: u64) -> Result<()> {
         self.write_state(Some(contiguous))
     }
 
-    /// Done with gaps: this much is there, the rest is of no use.
+    /// Ends the writing of segments: keeps the contiguous start only.
     pub(crate) fn end_segments(&mut self, contiguous: u64) -> Result<()> {
         let cut = self.file().set_len(contiguous);
         cut.map_err(|e| self.file_error(&e))?;
@@ -348,7 +347,7 @@ impl OutputFile {
         Ok(())
     }
 
-    /// Appends.
+    /// Appends bytes to the file.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file()
             .write_all(bytes)
@@ -357,7 +356,7 @@ impl OutputFile {
         Ok(())
     }
 
-    /// Writes the record, with as many bytes as the partial_file file has.
+    /// Writes the state file for the whole length of the partial file.
     fn save_state(&self) -> Result<()> {
         self.write_state(None)
     }
@@ -371,7 +370,7 @@ impl OutputFile {
         }
     }
 
-    /// The body is complete and right: it takes its name.
+    /// Renames the complete and verified file; returns its final name.
     pub(crate) fn finish(mut self, modified: Option<Seconds>) -> Result<PathBuf> {
         let partial_file = match &self.target {
             Target::Direct(file) => {
@@ -405,24 +404,24 @@ impl OutputFile {
         Ok(path)
     }
 
-    /// What is there is left for a later run, or removed.
+    /// Keeps the partial file for a later run, or removes it.
     pub(crate) fn abandon(self, remove: bool) -> Result<()> {
         let Some(partial_file) = self.partial_file() else {
             return Ok(());
         };
         if remove || self.partial.bytes == 0 {
-            // The state file goes last, for it has the lock.
+            // The state file is removed last, since it holds the lock.
             partial_file.remove()?;
             partial_file.remove_state();
             return Ok(());
         }
-        // What is behind a gap must not look like content.
+        // Bytes after a gap must not look like content.
         let cut = partial_file.file.set_len(self.partial.bytes);
         cut.map_err(|e| self.file_error(&e))?;
         self.save_state()
     }
 
-    /// The partial_file file is of no use, but an earlier run's is left as it was.
+    /// Removes an unused partial file, unless an earlier run has written it.
     pub(crate) fn discard_unused(self) -> Result<()> {
         if self.length()? == 0
             && let Some(partial_file) = self.partial_file()
@@ -438,7 +437,7 @@ impl OutputFile {
     }
 }
 
-/// Dates a file as a server says.
+/// Sets the time of the last modification of a file.
 pub(super) fn set_modified(file: &File, at: Seconds) -> io::Result<()> {
     let since = Duration::from_secs(at.max(0).unsigned_abs());
     file.set_modified(SystemTime::UNIX_EPOCH + since)

@@ -1,4 +1,4 @@
-//! What the files of a download may not become.
+//! Tests of the files of a download.
 
 use super::super::paths::{free_path, with_suffix};
 use super::*;
@@ -11,7 +11,7 @@ fn found(file: &OutputFile) -> PartialDownload {
 }
 
 #[test]
-fn whole_or_not_there() {
+fn a_file_appears_only_when_complete() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
     let mut file = OutputFile::open(&path, OnExists::Replace, false, "id").unwrap();
@@ -21,7 +21,7 @@ fn whole_or_not_there() {
     assert!(!path.exists());
     file.abandon(false).unwrap();
     assert_eq!(
-        std::fs::read(with_suffix(&path, ".partial_file")).unwrap(),
+        std::fs::read(with_suffix(&path, ".part")).unwrap(),
         b"abc"
     );
 
@@ -43,7 +43,7 @@ fn whole_or_not_there() {
 }
 
 #[test]
-fn the_final_file_is_gone_on_with_as_a_copy() {
+fn a_final_file_is_continued_as_a_copy() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
     std::fs::write(&path, "abc").unwrap();
@@ -62,12 +62,12 @@ fn open(path: &Path) -> Result<OutputFile> {
 }
 
 #[test]
-fn a_record_is_a_file_and_of_its_part() {
+fn a_state_file_must_belong_to_its_partial_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
     let (partial_file, state) = (
-        with_suffix(&path, ".partial_file"),
-        with_suffix(&path, ".partial_file.state"),
+        with_suffix(&path, ".part"),
+        with_suffix(&path, ".part.state"),
     );
     std::fs::write(&path, "abc").unwrap();
     std::fs::write(&partial_file, "abcdef").unwrap();
@@ -75,25 +75,26 @@ fn a_record_is_a_file_and_of_its_part() {
         let error = open(&path).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
     };
-    // A pipe is not waited for.
+    // Opening a pipe must not block.
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
     rustix::fs::mkfifoat(rustix::fs::CWD, &state, mode).unwrap();
-    refused("f.partial_file.state: is not a regular file");
+    refused("f.part.state: is not a regular file");
     std::fs::remove_file(&state).unwrap();
     let elsewhere = dir.path().join("elsewhere");
     std::fs::write(&elsewhere, "url-sha256: id\netag: \"1\"\nend: record\n").unwrap();
     std::os::unix::fs::symlink(&elsewhere, &state).unwrap();
-    refused("f.partial_file.state: is a symlink");
+    refused("f.part.state: is a symlink");
     std::fs::remove_file(&state).unwrap();
     std::fs::hard_link(&elsewhere, &state).unwrap();
-    refused("f.partial_file.state: has several hard links");
+    refused("f.part.state: has several hard links");
     std::fs::remove_file(&elsewhere).unwrap();
     let partial = || found(&open(&path).unwrap()).bytes;
     assert_eq!(partial(), 6);
-    // Of another URL it says nothing.
+    // The state file of another URL proves nothing.
     std::fs::write(&state, "url-sha256: other\netag: \"1\"\nend: record\n").unwrap();
     assert_eq!(partial(), 3);
-    // One that does not fit is not left with_suffix the copy, which it might.
+    // A state file that does not match is not left beside the copy, which it might
+    // match.
     std::fs::write(
         &state,
         "url-sha256: id\netag: \"1\"\nbytes: 9\nend: record\n",
@@ -111,10 +112,10 @@ fn a_record_is_a_file_and_of_its_part() {
 }
 
 #[test]
-fn a_part_without_a_record_is_left_alone() {
+fn a_partial_file_without_a_state_file_is_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
-    let names = [".partial_file", ".partial_file.1", ".partial_file.2"]
+    let names = [".part", ".part.1", ".part.2"]
         .map(|name| with_suffix(&path, name));
     std::fs::write(&names[0], "precious").unwrap();
     std::fs::write(&names[1], "").unwrap();
@@ -138,7 +139,7 @@ fn a_part_without_a_record_is_left_alone() {
 }
 
 #[test]
-fn permissions_from_the_first_byte_on() {
+fn permissions_hold_from_the_first_byte() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
@@ -150,20 +151,20 @@ fn permissions_from_the_first_byte_on() {
         std::fs::write(&path, "old").unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
         let mut file = open(&path).unwrap();
-        assert_eq!(mode_of(".partial_file"), kept);
+        assert_eq!(mode_of(".part"), kept);
         file.begin(None, None, String::new()).unwrap();
-        assert_eq!(mode_of(".partial_file.state"), 0o600);
+        assert_eq!(mode_of(".part.state"), 0o600);
         file.write(b"new").unwrap();
         file.abandon(false).unwrap();
         assert_eq!(
-            (mode_of(".partial_file"), mode_of(".partial_file.state")),
+            (mode_of(".part"), mode_of(".part.state")),
             (kept, 0o600)
         );
-        // Those of an earlier partial_file file are mended.
-        let partial_file = with_suffix(&path, ".partial_file");
+        // The permissions of an earlier partial file are corrected.
+        let partial_file = with_suffix(&path, ".part");
         std::fs::set_permissions(&partial_file, PermissionsExt::from_mode(0o4777)).unwrap();
         let mut file = open(&path).unwrap();
-        assert_eq!(mode_of(".partial_file"), kept);
+        assert_eq!(mode_of(".part"), kept);
         file.begin(None, None, String::new()).unwrap();
         file.finish(None).unwrap();
         assert_eq!(mode_of(""), kept);
@@ -171,7 +172,7 @@ fn permissions_from_the_first_byte_on() {
 }
 
 #[test]
-fn one_writer_at_a_time_and_no_overwriting() {
+fn a_partial_file_has_one_writer() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
     let mut first = open(&path).unwrap();
@@ -179,8 +180,8 @@ fn one_writer_at_a_time_and_no_overwriting() {
     let error = open(&path).unwrap_err();
     assert!(error.to_string().contains("another process"), "{error}");
     drop(first);
-    // Another partial_file file than the one that was opened is not this one's.
-    let partial_file = with_suffix(&path, ".partial_file");
+    // A partial file that was replaced by another file is refused.
+    let partial_file = with_suffix(&path, ".part");
     std::fs::remove_file(&partial_file).unwrap();
     for dangling in ["/etc/passwd", "/nowhere/at/all"] {
         std::os::unix::fs::symlink(dangling, &partial_file).unwrap();
@@ -205,16 +206,16 @@ fn one_writer_at_a_time_and_no_overwriting() {
 }
 
 #[test]
-fn names_of_a_server_follow_no_symlink() {
+fn names_of_the_server_follow_no_symlink() {
     let dir = tempfile::tempdir().unwrap();
     let (path, elsewhere) = (dir.path().join("f"), dir.path().join("elsewhere"));
     std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
     let error = OutputFile::open(&path, OnExists::Refuse, false, "id").unwrap_err();
-    assert!(error.to_string().contains("exists already"), "{error}");
+    assert!(error.to_string().contains("already exists"), "{error}");
     let mut file = OutputFile::open(&path, OnExists::NextFree, false, "id").unwrap();
     file.begin(None, None, String::new()).unwrap();
     assert_eq!(file.finish(None).unwrap(), with_suffix(&path, ".1"));
-    // One that the user named is followed.
+    // A symlink that the user named is followed.
     let mut file = open(&path).unwrap();
     file.begin(None, None, String::new()).unwrap();
     file.finish(None).unwrap();
@@ -222,7 +223,7 @@ fn names_of_a_server_follow_no_symlink() {
 }
 
 #[test]
-fn a_free_name_exists_when_it_is_needed() {
+fn a_free_name_is_chosen_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
     let begin = |bytes: &[u8]| {

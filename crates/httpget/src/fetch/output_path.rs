@@ -1,4 +1,4 @@
-//! Which file a body goes to, and what of a name that is on_exists.
+//! The path that a body is saved to, and the names that transfers reserve.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,27 +12,27 @@ use crate::http::disposition;
 use crate::http::head::Head;
 use crate::policy::filename;
 
-/// What becomes of a file that has the name already.
+/// What to do if the file exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OnExists {
-    /// It is replaced.
+    /// Replace the file.
     Replace,
-    /// It stays, and there is an error: a server chose the name.
+    /// Fail, since the server chose the name.
     Refuse,
-    /// It stays, and the next free name is on_exists (`--no-clobber`).
+    /// Use the next free name (`--no-clobber`).
     NextFree,
 }
 
-/// The names that the transfers of one run are saved under: of two that have
-/// the same, one would be lost. Hashes of them, since a list may be long.
+/// The file names of all transfers of a run, of which no two may be equal. Stores
+/// hashes, since a list may be long.
 #[derive(Debug, Default)]
 pub(crate) struct ReservedNames(Mutex<HashMap<u64, TransferId>>);
 
-/// A transfer: the number of its URL and that of its page.
+/// The index of a transfer's URL, and the number of its page.
 pub(crate) type TransferId = (usize, u32);
 
 impl ReservedNames {
-    /// This name, and that of its part file, is for this transfer alone.
+    /// Reserves a name and the name of its partial file for one transfer.
     fn reserve(&self, path: &Path, transfer: TransferId) -> Result<()> {
         let name = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let partial = paths::partial_path(&name, 0);
@@ -42,7 +42,7 @@ impl ReservedNames {
             *holder == transfer
         });
         drop(reserved);
-        // A device or a pipe is written to, and nothing is lost.
+        // Several transfers may write to a device or a pipe.
         if is_free
             || paths::resolve_target(path)?
                 .1
@@ -53,7 +53,7 @@ impl ReservedNames {
         let message = "another URL of this run is saved under this name";
         Err(Error::new(Kind::System, message)
             .with_subject(path.display().to_string())
-            .hint("-o names it, --no-clobber takes a free name"))
+            .hint("use -o FILE, or --no-clobber for a free name"))
     }
 }
 
@@ -64,12 +64,12 @@ fn hash(path: &Path) -> u64 {
 }
 
 impl Transfer<'_, '_> {
-    /// Whether a bar may be drawn: not beside a body on the same terminal.
+    /// Whether a progress bar may be shown: not if the body is on the terminal, too.
     pub(super) fn shows_progress(&self) -> bool {
         self.job.destination != Destination::Stdout || !self.context.config.stdout_is_terminal
     }
 
-    /// What the bar is called: the file, or the URL if there is none.
+    /// Returns the label of the progress bar: the file name, or the URL.
     pub(super) fn progress_label(&self) -> String {
         let name = match &self.job.destination {
             Destination::Stdout => None,
@@ -79,7 +79,7 @@ impl Transfer<'_, '_> {
         name.unwrap_or_else(|| self.job.display_url.clone())
     }
 
-    /// The file's path, on_exists for this transfer, and what of one that is there.
+    /// Returns the path of the file and reserves it for this transfer.
     pub(super) fn reserve_path(&self, head: Option<&Head>) -> Result<(PathBuf, OnExists)> {
         let (path, on_exists) = self.output_path(head)?;
         if on_exists == OnExists::Replace {
@@ -89,7 +89,7 @@ impl Transfer<'_, '_> {
         Ok((path, on_exists))
     }
 
-    /// The file's path, and what of one that is there.
+    /// Returns the path of the file, and what to do if it exists.
     pub(super) fn output_path(&self, head: Option<&Head>) -> Result<(PathBuf, OnExists)> {
         let config = self.context.config;
         let name = if let Destination::File(path) = &self.job.destination {
@@ -100,7 +100,7 @@ impl Transfer<'_, '_> {
                 .and_then(|head| head.get("content-disposition"))
                 .and_then(disposition::filename)
                 .and_then(|name| filename::sanitize(&name));
-            // The URL that a redirect led to is chosen by the server as well.
+            // The server also chooses the URL of a redirect.
             let redirected = || {
                 let is_redirected = head.is_some() && self.final_url != self.job.request.url;
                 is_redirected.then(|| filename::from_url(&self.final_url))?
@@ -113,7 +113,7 @@ impl Transfer<'_, '_> {
         };
         let Some((name, on_exists)) = name else {
             return Err(
-                Error::new(Kind::Input, "no file name in the URL").hint("-o names the file")
+                Error::new(Kind::Input, "the URL contains no file name").hint("use -o FILE")
             );
         };
         let path = match &config.saving.output_dir {

@@ -1,12 +1,13 @@
-//! PartialFile files: bytes of a download that is not complete, each with a record
-//! with_suffix it (`FILE.part` and `FILE.part.state`).
+//! Partial files: the bytes of an incomplete download in `FILE.part`, with a state
+//! file `FILE.part.state` beside it.
 //!
-//! A part file without a record belongs to another program and is left alone.
-//! A part file or record of another user, or with further names, is refused:
-//! in a folder that others may write to, either could be planted there.
+//! A partial file without a state file belongs to another program and is not
+//! touched. A partial file or a state file that another user owns, or that has
+//! several hard links, is refused: in a directory that others may write to, it
+//! could have been planted.
 //!
-//! Two runs do not write one part file: each locks the state file, which no
-//! other user can open. A lock on the part file itself says nothing.
+//! Two runs never write the same partial file: each locks the state file, which
+//! other users cannot open. A lock on the partial file itself is ignored.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -21,31 +22,31 @@ use super::paths::{exists, file_error, partial_path, rename_exclusive, with_suff
 use crate::hex;
 use crate::policy::state_file;
 
-/// Never a symlink, and not a pipe, which would block until it is read.
+/// Open flags that refuse symlinks and do not block on a pipe.
 const SAFE_OPEN: i32 = rustix::fs::OFlags::NOFOLLOW
     .union(rustix::fs::OFlags::NONBLOCK)
     .bits()
     .cast_signed();
 
-/// A record has a few short lines.
+/// The longest state file in bytes; it has a few short lines.
 const STATE_MAX: u64 = 64 * 1024;
 
-/// Names that are tried for one file.
+/// The largest number of names that are tried for one file.
 const NAMES_MAX: u32 = 1000;
 
-/// Bits of a mode that are kept: permissions, without setuid and setgid.
+/// The mode bits that are kept: the permissions without setuid and setgid.
 const PERMISSIONS: u32 = 0o777;
 
-/// What the owner may do with a part file, to continue it whatever the mode of
-/// the file that it will replace.
+/// The owner's permissions on a partial file, which allow to continue it whatever the
+/// mode of the file that it replaces.
 const OWNER_ACCESS: u32 = 0o600;
 
-/// The permissions of a file without setuid, setgid and the sticky bit.
+/// Returns the permissions of a file without setuid, setgid and the sticky bit.
 pub(super) fn permissions(meta: &Metadata) -> Permissions {
     Permissions::from_mode(meta.mode() & PERMISSIONS)
 }
 
-/// A part file whose state file this process has locked.
+/// A partial file whose state file is locked by this process.
 #[derive(Debug)]
 pub(super) struct PartialFile {
     pub(super) name: PathBuf,
@@ -53,18 +54,18 @@ pub(super) struct PartialFile {
     state: Mutex<Option<StateFile>>,
 }
 
-/// The state file that this process has read or written: nothing else under its
-/// name is replaced or removed.
+/// A state file that this process has read or written. No other file with its name is
+/// replaced or removed.
 #[derive(Debug)]
 struct StateFile {
     id: FileId,
-    /// Holds the lock. Only this user can open a state file, so only a run of
-    /// this user can lock it; a part file may be readable by others.
+    /// The locked file. Only a run of this user can lock a state file, since other
+    /// users cannot open it.
     lock: File,
 }
 
-/// What tells a file from others: device and inode, which a later file may get
-/// again, with the time of the last write and the length.
+/// The identity of a file: device and inode, which may be used again, with the time
+/// of the last write and the length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileId(u64, u64, i64, i64, u64);
 
@@ -75,24 +76,23 @@ impl FileId {
     }
 }
 
-/// Whether this process may use a name for its part file.
+/// Whether this process may use a name for its partial file.
 enum Claim {
-    /// The state file was there and is locked now.
+    /// An existing state file has been locked.
     Locked(StateFile),
-    /// Neither the part file nor its state file was there: the state file has
-    /// been created and locked.
+    /// Neither file existed, and the state file has been created and locked.
     Created(StateFile),
-    /// Another process writes the part file.
+    /// Another process writes the partial file.
     Busy,
-    /// A file of another program has one of the two names.
+    /// One of the names belongs to another program.
     Foreign,
 }
 
 impl PartialFile {
-    /// Opens the part file of `path`: the first of FILE.part, FILE.part.1 and so
-    /// on that is free, or that an earlier run left. `None` if another process
-    /// writes it. It gets `mode` before its first byte; a new one gets a state
-    /// file with this `text` first.
+    /// Opens the partial file of `path`: the first of FILE.part, FILE.part.1 and so on
+    /// that is free or that an earlier run has left. `None` if another process writes
+    /// it. A new partial file gets `mode` before its first byte, and a state file with
+    /// this `text`.
     pub(super) fn open(
         path: &Path,
         mode: Option<&Permissions>,
@@ -114,7 +114,7 @@ impl PartialFile {
                 },
             };
             let Some(file) = file else {
-                // Another program has just taken the name.
+                // Another program has just created a file with this name.
                 state.remove(&with_suffix(&name, ".state"));
                 continue;
             };
@@ -125,12 +125,12 @@ impl PartialFile {
             }));
         }
         Err(
-            Error::new(Kind::System, "too many part files with_suffix it")
+            Error::new(Kind::System, "has too many partial files")
                 .with_subject(path.display().to_string()),
         )
     }
 
-    /// The text of its record.
+    /// Returns the text of the state file.
     pub(super) fn state(&self) -> Result<Option<String>> {
         let path = with_suffix(&self.name, ".state");
         let Some(file) = open_existing(&path, OpenOptions::new().read(true))? else {
@@ -139,13 +139,13 @@ impl PartialFile {
         read_state(&file, &path).map(|state| Some(state.text))
     }
 
-    /// Writes its record, at once or not at all.
+    /// Replaces the state file atomically.
     pub(super) fn write_state(&self, text: &str) -> Result<()> {
         let path = with_suffix(&self.name, ".state");
         let mut state = self.locked_state();
         let own = state.as_ref().map(|state| state.id);
         if file_id(&path).is_some_and(|id| own != Some(id)) {
-            let message = "is not the record of this download";
+            let message = "is not the state file of this download";
             return Err(refusal(&path, message));
         }
         let replace = |name: &Path| match own {
@@ -157,7 +157,7 @@ impl PartialFile {
         Ok(())
     }
 
-    /// Removes its record.
+    /// Removes the state file.
     pub(super) fn remove_state(&self) {
         if let Some(state) = self.locked_state().take() {
             state.remove(&with_suffix(&self.name, ".state"));
@@ -168,7 +168,7 @@ impl PartialFile {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes it.
+    /// Removes the partial file.
     pub(super) fn remove(&self) -> Result<()> {
         std::fs::remove_file(&self.name).map_err(|e| file_error(&e, &self.name))
     }
@@ -180,7 +180,7 @@ fn refusal(name: &Path, message: &str) -> Error {
         .hint("remove it")
 }
 
-/// Refuses what another user may have put there.
+/// Refuses a file that another user may have planted.
 fn check_ownership(meta: &Metadata, name: &Path) -> Result<()> {
     if !meta.is_file() {
         return Err(refusal(name, "is not a regular file"));
@@ -194,7 +194,7 @@ fn check_ownership(meta: &Metadata, name: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Opens a file that exists, unless it is a symlink.
+/// Opens an existing file; fails if it is a symlink.
 fn open_existing(name: &Path, options: &mut OpenOptions) -> Result<Option<File>> {
     match options.custom_flags(SAFE_OPEN).open(name) {
         Ok(file) => Ok(Some(file)),
@@ -206,7 +206,7 @@ fn open_existing(name: &Path, options: &mut OpenOptions) -> Result<Option<File>>
     }
 }
 
-/// Creates a file, unless its name is taken.
+/// Creates a file; `None` if it exists.
 fn create(name: &Path, mode: Option<&Permissions>) -> io::Result<Option<File>> {
     let bits = mode.map_or(0o666, PermissionsExt::mode);
     let created = OpenOptions::new()
@@ -220,7 +220,7 @@ fn create(name: &Path, mode: Option<&Permissions>) -> io::Result<Option<File>> {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(None),
         Err(e) => return Err(e),
     };
-    // Bits that the umask has taken away.
+    // Restores the bits that the umask removed.
     if let Some(mode) = mode {
         file.set_permissions(mode.clone())?;
     }
@@ -228,29 +228,29 @@ fn create(name: &Path, mode: Option<&Permissions>) -> io::Result<Option<File>> {
 }
 
 impl StateFile {
-    /// Removes the file of this name, if it is this one.
+    /// Removes the state file with this path, if it is this one.
     fn remove(self, path: &Path) {
         if file_id(path) == Some(self.id) {
             let _ = std::fs::remove_file(path);
         }
-        // Not before: another run would lock what is about to be removed.
+        // Unlocked last, so that no other run locks a file that is being removed.
         drop(self.lock);
     }
 }
 
-/// Locks the state file of a part file, or creates it if neither is there.
+/// Locks the state file of a partial file, or creates it if neither file exists.
 fn claim(name: &Path, text: &str) -> Result<Claim> {
     let path = with_suffix(name, ".state");
     loop {
         let Some(file) = open_existing(&path, OpenOptions::new().read(true).write(true))? else {
-            // A part file without a record is another program's.
+            // A partial file without a state file belongs to another program.
             if exists(name) {
                 return Ok(Claim::Foreign);
             }
             match write_locked(&path, text, |temporary| rename_exclusive(temporary, &path)) {
                 Ok(state) => return Ok(Claim::Created(state)),
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
-                // What the user knows of is the part file.
+                // The error names the partial file, which the user knows.
                 Err(e) => return Err(file_error(&e, name)),
             }
         };
@@ -261,7 +261,7 @@ fn claim(name: &Path, text: &str) -> Result<Claim> {
         if !lock(&file) {
             return Ok(Claim::Busy);
         }
-        // Before the lock, another run may have replaced or removed it.
+        // Another run may have replaced or removed it before it was locked.
         if file_id(&path) == Some(state.id) {
             let id = state.id;
             return Ok(Claim::Locked(StateFile { id, lock: file }));
@@ -269,15 +269,15 @@ fn claim(name: &Path, text: &str) -> Result<Claim> {
     }
 }
 
-/// Locks a file; false if another process holds the lock. Not every file system
-/// has locks, and only a lock that is held is a reason to stop.
+/// Locks a file; returns false if another process holds the lock. Errors are ignored,
+/// since not every file system supports locks.
 fn lock(file: &File) -> bool {
     let outcome = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive);
     outcome != Err(rustix::io::Errno::WOULDBLOCK)
 }
 
-/// Writes a state file under another name, locks it, and gives it its name by
-/// `rename`, so that it is never there unlocked or in part.
+/// Writes a state file under a temporary name, locks it, and renames it, so that it is
+/// always complete and locked.
 fn write_locked(
     path: &Path,
     text: &str,
@@ -295,14 +295,14 @@ fn write_locked(
             lock: lock_file,
         }),
         Err(e) => {
-            // The error is what there is to tell.
+            // The first error is the one to report.
             let _ = std::fs::remove_file(&name);
             Err(e)
         }
     }
 }
 
-/// Opens a part file whose state file is locked, or creates it.
+/// Opens or creates a partial file whose state file is locked.
 fn open_partial(name: &Path, mode: Option<&Permissions>) -> Result<File> {
     let (file, meta) = loop {
         if let Some(file) = create(name, mode).map_err(|e| file_error(&e, name))? {
@@ -324,14 +324,14 @@ fn open_partial(name: &Path, mode: Option<&Permissions>) -> Result<File> {
     Ok(file)
 }
 
-/// A file under the name of a record.
+/// The content of a file with the name of a state file.
 struct State {
-    /// Empty if it is too long for a record, or not text.
+    /// The text; empty if it is too long for a state file, or not UTF-8.
     text: String,
     id: FileId,
 }
 
-/// Reads the file under the name of a record.
+/// Reads a file with the name of a state file.
 fn read_state(file: &File, path: &Path) -> Result<State> {
     let meta = file.metadata().map_err(|e| file_error(&e, path))?;
     check_ownership(&meta, path)?;
@@ -349,14 +349,14 @@ fn read_state(file: &File, path: &Path) -> Result<State> {
     })
 }
 
-/// What has this name, be it a symlink.
+/// Returns the identity of a file, without following a symlink.
 fn file_id(path: &Path) -> Option<FileId> {
     std::fs::symlink_metadata(path)
         .ok()
         .map(|meta| FileId::of(&meta))
 }
 
-/// Creates a file with_suffix `path`, for this user alone.
+/// Creates a file beside `path` that only this user can open.
 fn temporary(path: &Path) -> io::Result<(PathBuf, File)> {
     let mode = Permissions::from_mode(OWNER_ACCESS);
     loop {

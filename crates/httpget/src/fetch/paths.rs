@@ -1,5 +1,5 @@
-//! The files of a download by their names: the file behind a name, and a name
-//! that is free.
+//! Paths of downloaded files: the target of a symlink, the names of partial files, and
+//! free names.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
@@ -16,14 +16,14 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// The longest name that most file systems take.
+/// The longest file name in bytes on most file systems.
 const NAME_MAX: usize = 255;
-/// What is appended to a file's name at most: `.part.999.state.0123456789ab`.
+/// The longest suffix of a file name in bytes: `.part.999.state.0123456789ab`.
 const SUFFIX_MAX: usize = 28;
 
-/// The part file of a file with this number: `FILE.part`, `FILE.part.1` and so
-/// on. If that would be too long a name, the start of it and a digest stand for
-/// FILE.
+/// Returns the path of the partial file with this number: `FILE.part`, `FILE.part.1`
+/// and so on. If the name would be too long, the start of FILE and a digest of it are
+/// used.
 pub(super) fn partial_path(path: &Path, number: u32) -> PathBuf {
     let suffix = match number {
         0 => ".part".to_owned(),
@@ -36,7 +36,7 @@ pub(super) fn partial_path(path: &Path, number: u32) -> PathBuf {
     let digest = ring::digest::digest(&ring::digest::SHA256, name);
     let hex = crate::hex::encode(&digest.as_ref()[..8]);
     let mut end = NAME_MAX - SUFFIX_MAX - hex.len() - 1;
-    // Not within a character.
+    // Do not split a character.
     while end > 0 && name[end] & 0xc0 == 0x80 {
         end -= 1;
     }
@@ -51,19 +51,19 @@ pub(super) fn file_error(error: &io::Error, path: &Path) -> Error {
         Kind::System
             if error.message().starts_with("no such file") && is_directory_missing(path) =>
         {
-            error.hint("--create-dirs makes missing folders")
+            error.hint("use --create-dirs to create missing directories")
         }
         _ => error,
     }
 }
 
-/// Whether the folder of this name is what is missing.
+/// Whether the directory of this path is missing.
 fn is_directory_missing(path: &Path) -> bool {
     path.parent()
         .is_some_and(|parent| parent != Path::new("") && !parent.exists())
 }
 
-/// The file behind a symlink, and what is known of it.
+/// Returns the target of a symlink, and its metadata if it exists.
 pub(super) fn resolve_target(path: &Path) -> Result<(PathBuf, Option<Metadata>)> {
     match std::fs::symlink_metadata(path) {
         Ok(meta) if meta.is_file() => return Ok((path.to_owned(), Some(meta))),
@@ -76,14 +76,14 @@ pub(super) fn resolve_target(path: &Path) -> Result<(PathBuf, Option<Metadata>)>
             let real = std::fs::canonicalize(path).map_err(|e| file_error(&e, path))?;
             Ok((real, Some(meta)))
         }
-        Ok(meta) if meta.is_dir() => Err(Error::new(Kind::System, "is a folder")
+        Ok(meta) if meta.is_dir() => Err(Error::new(Kind::System, "is a directory")
             .with_subject(path.display().to_string())
             .hint("use --output-dir DIR with -O")),
         Ok(meta) => Ok((path.to_owned(), Some(meta))),
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            // A symlink to a file that does not exist yet, perhaps through
-            // other symlinks: the last one's target is created. A loop of them
-            // is another error than this one.
+            // The symlink may point to a file that does not exist yet, perhaps
+            // through other symlinks: that file will be created. A loop of symlinks
+            // fails above with another error.
             let mut path = path.to_owned();
             while let Ok(end) = std::fs::read_link(&path) {
                 path = path.parent().unwrap_or(Path::new("")).join(end);
@@ -94,12 +94,12 @@ pub(super) fn resolve_target(path: &Path) -> Result<(PathBuf, Option<Metadata>)>
     }
 }
 
-/// Renames unless the new name is taken.
+/// Renames a file; fails if the new name exists.
 pub(super) fn rename_exclusive(from: &Path, to: &Path) -> io::Result<()> {
     let cwd = rustix::fs::CWD;
     match rustix::fs::renameat_with(cwd, from, cwd, to, RenameFlags::NOREPLACE) {
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            // A file system without it: a hard link is as exclusive.
+            // On a file system without this flag, a hard link is exclusive as well.
             std::fs::hard_link(from, to)?;
             std::fs::remove_file(from)
         }
@@ -107,25 +107,25 @@ pub(super) fn rename_exclusive(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Renames to the first name that is free, which it returns.
+/// Renames a file to the first free name, and returns that name.
 pub(super) fn rename_to_free(from: &Path, to: &Path) -> io::Result<PathBuf> {
     loop {
         let name = free_path(to);
         match rename_exclusive(from, &name) {
             Ok(()) => return Ok(name),
-            // Others have taken it in between.
+            // Another process has just created the file.
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => return Err(e),
         }
     }
 }
 
-/// A name that is free: `FILE`, `FILE.1`, `FILE.2` and so on.
+/// Returns the first free name: `FILE`, `FILE.1`, `FILE.2` and so on.
 pub(super) fn free_path(path: &Path) -> PathBuf {
     free_paths(path).next().unwrap_or_else(|| path.to_owned())
 }
 
-/// All of them.
+/// Returns all free names.
 pub(super) fn free_paths(path: &Path) -> impl Iterator<Item = PathBuf> {
     let numbered = |n: u64| match n {
         0 => path.to_owned(),
@@ -136,7 +136,7 @@ pub(super) fn free_paths(path: &Path) -> impl Iterator<Item = PathBuf> {
         .filter(|path| !exists(path))
 }
 
-/// Whether there is anything of this name, be it a link to nowhere.
+/// Whether a path exists, even as a dangling symlink.
 pub(super) fn exists(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
 }

@@ -1,5 +1,5 @@
-//! From the URL to a response that is no redirect: which headers, which
-//! proxy, and whether to go where a redirect leads.
+//! From the URL to the final response: the headers of each request, its proxy, and
+//! the redirects that are followed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,27 +19,27 @@ use crate::policy::request::{self, HeaderParts};
 use crate::policy::request_url;
 use crate::report::{AttemptError, FetchError, Redirect};
 
-/// A redirect's body is read this far and this long, to keep its connection.
+/// The limits on reading the body of a redirect to keep its connection.
 const DRAIN_BYTES_MAX: usize = 64 * 1024;
 const DRAIN_TIME_MAX: Duration = Duration::from_millis(250);
 
-/// The most bytes of heads that are held for a file: redirects may go on and on.
+/// The largest size of all heads that are held for a file, in bytes.
 const HEADS_MAX: usize = 16 << 20;
 
-/// What is asked of the network, but for the time it may take.
+/// A request that only lacks its time limit.
 #[derive(Clone, Debug)]
 pub(super) struct PreparedRequest {
     pub(super) url: String,
-    /// The zone of its IPv6 address.
+    /// The zone of the URL's IPv6 address.
     pub(super) zone: Option<String>,
     pub(super) headers: Vec<(String, String)>,
     pub(super) proxy: Option<Arc<Proxy>>,
-    /// The target for the request line, where it is not the path.
+    /// The target of the request line, if it is not the path of the URL.
     pub(super) target: Option<String>,
 }
 
 impl Transfer<'_, '_> {
-    /// Asks, and follows redirects, until there is a response to deliver.
+    /// Sends requests and follows redirects until there is a final response.
     pub(super) fn follow_redirects(&mut self) -> Result<Response, AttemptError> {
         let (config, deadline) = (self.context.config, self.deadline);
         let mut url = self.job.request.url.clone();
@@ -53,7 +53,7 @@ impl Transfer<'_, '_> {
             if let Some(value) = self.answer_challenge(&response.head, &url, trusted)? {
                 response.body.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX);
                 response = self.send_request(&url, trusted, deadline, Some(value))?;
-                // A nonce that is too old is replaced once.
+                // A nonce that has expired is replaced once.
                 if digest::is_stale(&response.head)
                     && let Some(value) = self.answer_challenge(&response.head, &url, trusted)?
                 {
@@ -88,12 +88,12 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// Whether credentials go to this URL.
+    /// Whether credentials are sent to this URL.
     pub(super) fn is_trusted(&self, url: &Url) -> bool {
         url.origin() == self.job.trusted_origin || self.context.config.request.location_trusted
     }
 
-    /// One request.
+    /// Sends one request and records its exchange.
     fn send_request(
         &mut self,
         url: &Url,
@@ -155,7 +155,7 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// What to ask for, of whom.
+    /// Returns the request for a URL.
     pub(super) fn prepare_request(
         &self,
         url: &Url,
@@ -174,7 +174,7 @@ impl Transfer<'_, '_> {
         } else {
             None
         };
-        // Plain http is asked of an HTTP proxy by the whole URL.
+        // An HTTP proxy expects the whole URL of a plain http request.
         let forward_proxy = proxy.filter(|proxy| {
             url.scheme() == "http" && matches!(proxy.protocol, Protocol::Http | Protocol::Https)
         });
@@ -200,7 +200,7 @@ impl Transfer<'_, '_> {
         })
     }
 
-    /// Headers that are not the user's own.
+    /// Returns all headers except those of the user.
     fn generated_headers(
         &self,
         url: &Url,
@@ -239,7 +239,7 @@ impl Transfer<'_, '_> {
         Ok(headers)
     }
 
-    /// Takes note of a head, and shows it where it is prepared.
+    /// Records the head of a response, and prints it if requested.
     fn record_head(&mut self, head: &Arc<Head>) -> Result<(), AttemptError> {
         let config = self.context.config;
         self.report.head_bytes += head.raw.len() as u64;
@@ -264,7 +264,7 @@ impl Transfer<'_, '_> {
             self.file_heads.extend_from_slice(&head.raw);
         }
         let is_shown = is_shown && self.job.destination == Destination::Stdout;
-        // Not amid a body that a further try goes on with.
+        // Not within a body that a retry continues.
         if (is_shown || is_dumped) && !config.json && !self.sink.has_printed() {
             if config.view {
                 self.output

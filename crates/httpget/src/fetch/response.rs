@@ -1,5 +1,10 @@
-//! From a response to the end of its body: where it belongs, whether it
-//! continues what is there, and whether it is what was wanted.
+//! From a response to the end of its body: its destination, whether it continues a
+//! partial download, and whether it passes all checks.
+//!
+//! The order of the checks is: the time condition of `-z`, segments, the partial
+//! download, content codings, lengths, the size limit. Then the destination is
+//! opened and the body copied, and finally its digest is compared, its value
+//! extracted, and the file renamed.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -20,18 +25,18 @@ use crate::output::view::View;
 use crate::policy::resume::{self, PartialDownload, Validator};
 use crate::report::{AttemptError, FetchError};
 
-/// Bytes read at a time; one write each.
+/// Bytes per read of a body, and per write.
 const BUFFER: usize = 64 * 1024;
 
-/// The most bytes of a body that are held in memory without `--max-filesize`;
-/// less with `-Z`, where many are held.
+/// The largest body that is held in memory without `--max-filesize`; less with
+/// `-Z`, where many bodies are held.
 const MEMORY_MAX: u64 = 64 << 20;
 const MEMORY_MAX_PARALLEL: u64 = 8 << 20;
 
 impl Transfer<'_, '_> {
-    /// Delivers a body. `None` if what is there turns out not to be
-    /// continued by it, so that the whole must be asked for. `last` says that
-    /// there will be no other try.
+    /// Handles a response. Returns `None` if the whole body must be requested because
+    /// the response does not continue the partial download. `is_last` is true if no
+    /// retry is left.
     pub(super) fn handle_response(
         &mut self,
         response: Response,
@@ -47,12 +52,12 @@ impl Transfer<'_, '_> {
         if self.is_segmented {
             match head.status {
                 206 => return self.download_segments(response, last),
-                // An empty file has no first piece.
+                // An empty file has no first segment.
                 416 if self.resume.is_none() => {
                     self.is_segmented = false;
                     return Ok(None);
                 }
-                // Who sends the whole does not do ranges.
+                // A server that sends the whole body does not support ranges.
                 _ => self.is_segmented = head.status >= 300,
             }
         }
@@ -78,7 +83,7 @@ impl Transfer<'_, '_> {
             && range_length != length
         {
             return Err(
-                FetchError::protocol("Content-Length is not the length of Content-Range").into(),
+                FetchError::protocol("Content-Length differs from the length of Content-Range").into(),
             );
         }
         if let (Some(max), Some(length)) = (config.limits.max_bytes, length)
@@ -94,8 +99,8 @@ impl Transfer<'_, '_> {
             (config.json || self.job.sha256.is_some())
                 .then(|| digest::Context::new(&digest::SHA256))
         };
-        // Of a range that the user asked for, offsets are not those of the
-        // whole, so that neither another try nor a later run continues it.
+        // Offsets in a range that the user requested are not those of the whole
+        // body, so neither a retry nor a later run can continue it.
         let keeps_offsets = codings.is_empty() && (head.status != 206 || resumed.is_some());
         self.open_destination(
             head,
@@ -111,11 +116,11 @@ impl Transfer<'_, '_> {
         }
         if let Err(stop) = self.copy_body(response, range_length, &codings, &mut hash) {
             if std::mem::take(&mut self.overlap_differs) {
-                self.start_over("the last bytes that are there differ from the server's");
+                self.start_over("the last bytes of the partial file differ from the server's");
                 return Ok(None);
             }
             self.flush_view()?;
-            // That of an error's body is not that of what is out.
+            // The digest of an error page is not that of the printed bytes.
             if !self.discards_body {
                 self.stdout_digest = hash;
             }
@@ -125,7 +130,7 @@ impl Transfer<'_, '_> {
         Ok(Some(AttemptOutcome::Done))
     }
 
-    /// Decides where this body goes and makes ready for it.
+    /// Opens the destination of this body.
     pub(super) fn open_destination(
         &mut self,
         head: &Head,
@@ -163,7 +168,7 @@ impl Transfer<'_, '_> {
         self.report.charset = charset::declared(head.get("content-type")).filter(|_| !is_coded);
         let saves_heads =
             config.request.head && self.job.destination != Destination::Stdout && !fails;
-        // A 304 says that what is there is good.
+        // After a 304 the existing file stays.
         if (config.request.head && !saves_heads) || head.status == 304 {
             self.discard_body();
             return Ok(());
@@ -239,7 +244,8 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// Where a body that is not saved goes; `partial` bytes of it came before.
+    /// Returns the sink of a body that is not saved; `written` bytes of it have been
+    /// printed.
     fn stdout_sink(&self, head: &Head, keeps_offsets: bool, partial: u64) -> Sink {
         let config = self.context.config;
         if config.json || config.pointer.is_some() {
@@ -260,7 +266,7 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// The most bytes of a body that are held in memory.
+    /// Returns the size limit of a body that is held in memory.
     fn memory_limit(&self) -> u64 {
         self.context
             .config
@@ -284,8 +290,8 @@ impl Transfer<'_, '_> {
         )
     }
 
-    /// This body goes nowhere; a file that was begun is left as it is, and what
-    /// is out is not forgotten: a further try goes on behind it or not at all.
+    /// Discards this body. A file or output of an earlier attempt stays, so that a
+    /// retry can continue it.
     pub(super) fn discard_body(&mut self) {
         self.discards_body = true;
         if !matches!(self.sink, Sink::File { .. }) && !self.sink.has_printed() {
@@ -293,7 +299,7 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// Moves the body.
+    /// Copies the body to the sink and checks its length.
     fn copy_body(
         &mut self,
         response: Response,
@@ -310,7 +316,7 @@ impl Transfer<'_, '_> {
         match (outcome, source.stop.take()) {
             (_, Some(stop)) => Err(stop),
             (Ok(()), None) if !self.overlap.is_empty() => {
-                let message = "the body ends before what is there already";
+                let message = "the body ends within the bytes that are already there";
                 Err(FetchError::protocol(message).into())
             }
             (outcome, None) => outcome,
@@ -382,7 +388,7 @@ impl Transfer<'_, '_> {
                 }
             }
         }
-        // A coding may end before the body does; the body must end well.
+        // The coding may end before the body, whose end must be checked, too.
         loop {
             match source.read(&mut buffer) {
                 Ok(0) => return Ok(()),
@@ -392,7 +398,7 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// Judges a complete body and gives it its place.
+    /// Checks a complete body and finishes its destination.
     pub(super) fn finish_body(
         &mut self,
         head: &Head,
@@ -450,7 +456,7 @@ impl Transfer<'_, '_> {
         Ok(())
     }
 
-    /// Shows what a view holds of a body that has ended, or was cut short.
+    /// Prints the rest of a view when the body has ended or was cut short.
     fn flush_view(&mut self) -> Result<(), AttemptError> {
         if let Sink::View { view, .. } = &mut self.sink
             && !self.discards_body
@@ -461,7 +467,7 @@ impl Transfer<'_, '_> {
         Ok(())
     }
 
-    /// What was there is the whole: it is checked, and takes its name.
+    /// Finishes a partial download that is complete already.
     fn finish_complete(
         &mut self,
         partial: &PartialDownload,
@@ -483,7 +489,7 @@ impl Transfer<'_, '_> {
     }
 }
 
-/// The size of the buffer for a body of this length.
+/// Returns the buffer size for a body of this length.
 fn buffer_size(length: Option<u64>) -> usize {
     let length = length.and_then(|length| usize::try_from(length).ok());
     length.map_or(BUFFER, |length| length.clamp(1, BUFFER))

@@ -1,14 +1,13 @@
-//! One large file over several connections (`--segments`).
+//! Downloads one large file over several connections (`--segments`).
 //!
-//! The first request asks for a first piece. If the response is exactly that,
-//! with a validator and the length of the whole, the rest is asked for in
-//! segments of the same state (If-Range) and each is written where it belongs.
-//! An response that is no such piece means that the file has changed or that
-//! the server does not do ranges after all: the whole is partial over one
-//! connection then. A connection that fails gives its piece back to the
-//! others; the transfer fails when none is left. Where the last one was refused
-//! its piece by a status, that is tried again as any such status, or the whole
-//! is asked for.
+//! The first request asks for the first segment. If the response is exactly that,
+//! with a strong validator and the total length, the other segments are requested
+//! under If-Range, and each is written at its offset. Any other response means that
+//! the file has changed or that the server does not support ranges: then the whole
+//! file is requested over one connection. A connection that fails returns its
+//! segment to the others, and the transfer fails with the last connection. If the
+//! last one was refused by a status, that status is retried like any other, or the
+//! whole file is requested.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -30,51 +29,51 @@ use crate::policy::resume::{self, PartialDownload, Validator};
 use crate::policy::segment_map::{ByteRange, FIRST_LENGTH, SegmentMap};
 use crate::report::{AttemptError, FetchError};
 
-/// Bytes read at a time; one write each.
+/// Bytes per read, and per write.
 const BUFFER: usize = 64 * 1024;
 
-/// How often the state file follows: a file system may write it out each time.
+/// The interval of writing the state file, which a file system may sync each time.
 const SAVE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Why one piece did not come.
+/// The reason why a segment is incomplete.
 enum SegmentError {
-    /// Others have ended it all.
+    /// Another connection has ended the download.
     Aborted,
-    /// It is not what was asked for: the file has changed.
+    /// The response is not the requested segment: the file has changed.
     Changed,
-    /// Nothing can be done: a full disk.
+    /// The download cannot go on, for instance because the disk is full.
     Fatal(AttemptError),
-    /// This connection is of no use; another may be.
+    /// The connection failed; others may work.
     Lost(AttemptError),
-    /// The same by a status: too many connections, perhaps.
+    /// The server refused with a status, for instance too many connections.
     Refused(Arc<Head>),
 }
 
-/// Why all of it ended early.
+/// The reason why the download ended early.
 enum EndReason {
     Changed,
     Failed(AttemptError),
-    /// The last connection was refused its piece.
+    /// The server refused the segment of the last connection.
     Refused(Arc<Head>),
 }
 
-/// What the connections tell each other.
+/// The state that the connections share.
 struct Progress {
     segments: SegmentMap,
-    /// Connections in use.
+    /// The number of active connections.
     active: usize,
     end: Option<EndReason>,
     wire_bytes: u64,
     window: SpeedWindow,
     bar: Bar,
-    /// How far the state file says that contiguous is no gap, and since when.
+    /// The contiguous length in the state file, and when it was written.
     saved: u64,
     saved_at: Option<Instant>,
 }
 
 impl Progress {
-    /// One connection less, of which the piece goes to another; the end where
-    /// contiguous is none.
+    /// Removes a connection and returns its segment; sets the reason if it was the
+    /// last one.
     fn drop_connection(&mut self, range: ByteRange, end: EndReason) {
         self.segments.release(range.start);
         self.active -= 1;
@@ -84,7 +83,7 @@ impl Progress {
     }
 }
 
-/// The connections that fetch one file together.
+/// The connections that download a file together.
 struct Workers<'a> {
     context: &'a Context<'a>,
     prepared: PreparedRequest,
@@ -95,14 +94,14 @@ struct Workers<'a> {
     limits: Limits,
     deadline: Option<Instant>,
     file: &'a OutputFile,
-    /// The connections, to be ended when all is.
+    /// The abort handles of the connections.
     abort_handles: Vec<Arc<AbortHandle>>,
     progress: Mutex<Progress>,
     changed: Condvar,
 }
 
 impl Transfer<'_, '_> {
-    /// Whether this transfer is one for several connections.
+    /// Whether this transfer may use several connections.
     pub(super) fn is_segmentable(&self) -> bool {
         let config = self.context.config;
         let is_continuable = |partial: &PartialDownload| partial.has_strong_validator();
@@ -113,7 +112,7 @@ impl Transfer<'_, '_> {
             && self.resume.as_ref().is_none_or(is_continuable)
     }
 
-    /// The first piece to ask for.
+    /// Returns the first segment to request.
     pub(super) fn first_segment(&self) -> ByteRange {
         let start = self.resume.as_ref().map_or(0, |partial| partial.bytes);
         ByteRange {
@@ -122,8 +121,8 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// Delivers a file of which the first piece has come. `None` if the whole
-    /// must be asked for. `last` says that contiguous will be no other try.
+    /// Downloads a file whose first segment is `response`. Returns `None` if the whole
+    /// file must be requested. `is_last` is true if no retry is left.
     pub(super) fn download_segments(
         &mut self,
         response: Response,
@@ -158,7 +157,7 @@ impl Transfer<'_, '_> {
         let prepared = self.prepare_request(&self.final_url, trusted, None, Vec::new())?;
         let (shows_bar, label) = (self.shows_progress(), self.progress_label());
         let Sink::File { file, .. } = &mut self.sink else {
-            return Err(FetchError::protocol("a piece of a file that is not saved").into());
+            return Err(FetchError::protocol("a segment of a file that is not saved").into());
         };
         if !file.is_seekable() {
             self.is_segmented = false;
@@ -209,7 +208,7 @@ impl Transfer<'_, '_> {
         file.end_segments(contiguous)?;
         self.report.bytes = contiguous;
         self.report.wire_bytes += progress.wire_bytes;
-        // Where it is said when to come back, or it may pass by itself.
+        // The status may be temporary, or the server says when to retry.
         if let Some(EndReason::Refused(head)) = &progress.end
             && let Some(delay) = self.status_retry_delay(head, is_last)
         {
@@ -219,7 +218,7 @@ impl Transfer<'_, '_> {
         }
         match progress.end {
             Some(EndReason::Failed(stop)) => Err(stop),
-            // One request as any other tells what such a status means.
+            // A single request shows what the status means.
             Some(EndReason::Changed | EndReason::Refused(_)) => {
                 self.is_segmented = false;
                 self.resume = None;
@@ -233,7 +232,7 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// The digest of what is in the file, where it is wanted.
+    /// Returns the digest of the file, if it is needed.
     fn file_digest(&mut self) -> Result<Option<digest::Context>, AttemptError> {
         let config = self.context.config;
         let mut hash = (config.json || self.job.sha256.is_some())
@@ -247,14 +246,14 @@ impl Transfer<'_, '_> {
     }
 }
 
-/// What is allowed to all, for each.
+/// Divides the limits of the transfer among its connections.
 fn shared_limits(limits: Limits, active: usize) -> Limits {
     let active = active as u64;
     Limits {
-        // The length is known and was looked at.
+        // The total length is known and has been checked.
         max_bytes: None,
         max_rate: limits.max_rate.map(|rate| (rate / active).max(1)),
-        // Judged by the sum.
+        // The speed of all connections together is checked.
         min_speed: None,
     }
 }
@@ -264,7 +263,7 @@ impl Workers<'_> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fetches everything, or sets the reason why not.
+    /// Downloads all segments, or sets the reason why not.
     fn run(&self, first: ByteRange, body: BodyReader) {
         thread::scope(|scope| {
             for (n, handle) in self.abort_handles.iter().enumerate().skip(1) {
@@ -273,7 +272,7 @@ impl Workers<'_> {
                     .name(name)
                     .spawn_scoped(scope, || self.work(handle, None));
                 if spawned.is_err() {
-                    // Fewer at once, then.
+                    // Continue with fewer connections.
                     self.progress().active -= 1;
                 }
             }
@@ -281,7 +280,7 @@ impl Workers<'_> {
         });
     }
 
-    /// One connection's share: piece after piece.
+    /// Downloads segment after segment over one connection.
     fn work(&self, handle: &Arc<AbortHandle>, first: Option<(ByteRange, BodyReader)>) {
         let mut buffer = vec![0; BUFFER];
         if let Some((range, body)) = first {
@@ -300,8 +299,8 @@ impl Workers<'_> {
         }
     }
 
-    /// The next piece; waits while others have all contiguous are, since they may
-    /// give one back.
+    /// Returns the next segment. Waits while all are active, since a connection may
+    /// return one.
     fn next(&self) -> Option<ByteRange> {
         let mut progress = self.progress();
         loop {
@@ -318,13 +317,13 @@ impl Workers<'_> {
         }
     }
 
-    /// Takes note of how a piece ended. False if this connection is done.
+    /// Records the end of a segment. Returns whether the connection goes on.
     fn finish_segment(&self, range: ByteRange, outcome: Result<(), SegmentError>) -> bool {
         let mut progress = self.progress();
         match outcome {
             Ok(()) => return true,
             Err(SegmentError::Aborted) => {}
-            // The first reason counts.
+            // The first reason is kept.
             Err(SegmentError::Changed) => {
                 progress.end.get_or_insert(EndReason::Changed);
             }
@@ -339,14 +338,14 @@ impl Workers<'_> {
             }
         }
         if progress.end.is_some() {
-            // Nobody waits for what is of no use any more.
+            // Other connections must not wait for their peers any longer.
             self.abort_handles.iter().for_each(|handle| handle.abort());
         }
         self.changed.notify_all();
         false
     }
 
-    /// Asks for a piece.
+    /// Requests a segment and returns its body.
     fn request_segment(
         &self,
         range: ByteRange,
@@ -397,7 +396,7 @@ impl Workers<'_> {
             && resume::coding(head) == self.coding
     }
 
-    /// Writes a piece where it belongs.
+    /// Receives a segment and writes it at its offset.
     fn receive(
         &self,
         range: ByteRange,
@@ -410,7 +409,7 @@ impl Workers<'_> {
             let n = match source.read_some(buffer) {
                 Ok(n) => n as u64,
                 Err(stop) => {
-                    // A piece is contiguous only when its body came to its end.
+                    // A segment is complete only after the end of its body.
                     if at < range.end {
                         self.record_progress(range, written)?;
                     }
@@ -421,7 +420,7 @@ impl Workers<'_> {
             if n == 0 && at == range.end {
                 return Ok(());
             }
-            // Its length is not that of its Content-Range.
+            // The length differs from that of the Content-Range.
             if n == 0 || n > range.end - at {
                 return Err(SegmentError::Changed);
             }
@@ -433,7 +432,7 @@ impl Workers<'_> {
         }
     }
 
-    /// So many more bytes of a piece are in the file.
+    /// Records that `bytes` more bytes of a segment are in the file.
     fn record_progress(&self, range: ByteRange, bytes: u64) -> Result<(), SegmentError> {
         let mut progress = self.progress();
         if progress.end.is_some() {

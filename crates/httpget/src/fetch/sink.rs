@@ -1,4 +1,4 @@
-//! Where a body ends up, and what of it is there when a try fails.
+//! The destination of a body during a transfer, and what a retry can do with it.
 
 use common::Result;
 
@@ -8,43 +8,43 @@ use super::stdout::TransferOutput;
 use crate::output::view::View;
 use crate::policy::resume::{PartialDownload, Validator};
 
-/// The end of a body's way.
+/// The destination of the bytes of a body.
 #[derive(Debug)]
 pub(super) enum Sink {
-    /// No response came yet.
+    /// There is no response yet.
     Undecided,
-    /// Nowhere: HEAD, or an error's body that has no place.
+    /// The body is discarded: of HEAD, or of an error without a destination.
     Discard,
-    /// Standard output, byte for byte.
+    /// Standard output, unchanged.
     Stdout {
-        /// Bytes written, and how they can be continued.
+        /// The bytes written, and how they can be continued.
         written: PartialDownload,
-        /// Whether offsets on the wire are offsets here.
+        /// Whether offsets in the body are offsets in the output.
         keeps_offsets: bool,
     },
-    /// Standard output, for a person.
+    /// Standard output, rendered for a terminal.
     View { view: View, started: bool },
-    /// Memory: for the JSON record, or for a pointer.
+    /// Memory, for the JSON record or for `--pointer`.
     Memory { bytes: Vec<u8>, max: u64 },
-    /// A file.
+    /// A file, through a partial file.
     File {
         file: OutputFile,
-        /// Whether this run has begun to write it.
+        /// Whether this run has started to write it.
         is_started: bool,
         keeps_offsets: bool,
     },
-    /// A file that is written when its body is whole.
+    /// A file that is written when its body is complete.
     MemoryFile(MemoryFile),
 }
 
-/// How a further try may go on.
+/// How a retry can treat the output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RetrySupport {
-    /// Behind this.
+    /// Continue after these bytes.
     Continue(PartialDownload),
-    /// From nothing.
+    /// Start from the beginning.
     Restart,
-    /// Not at held: bytes are out that cannot be taken back.
+    /// No retry: printed bytes can neither be undone nor continued.
     Impossible,
 }
 
@@ -57,7 +57,7 @@ impl Sink {
         }
     }
 
-    /// Whether anything was delivered.
+    /// Whether the body has a destination that was used.
     pub(super) fn has_destination(&self) -> bool {
         !matches!(
             self,
@@ -69,8 +69,8 @@ impl Sink {
         )
     }
 
-    /// What is held for a file goes into its part file, to be continued or
-    /// cleared away as any other.
+    /// Moves a body in memory to a partial file, where it is continued or removed
+    /// like any other.
     pub(super) fn spill_to_file(&mut self) -> Result<()> {
         if matches!(self, Self::MemoryFile(_))
             && let Self::MemoryFile(memory_file) = std::mem::replace(self, Self::Discard)
@@ -84,7 +84,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Whether bytes are out that cannot be taken back.
+    /// Whether bytes have been printed, which cannot be undone.
     pub(super) fn has_printed(&self) -> bool {
         match self {
             Self::Stdout { written, .. } => written.bytes > 0,
@@ -93,7 +93,7 @@ impl Sink {
         }
     }
 
-    /// Takes a piece of the body. False if it takes no more.
+    /// Writes a piece of the body; returns false if it exceeds the memory limit.
     pub(super) fn write(&mut self, bytes: &[u8], output: &mut TransferOutput<'_>) -> Result<bool> {
         match self {
             Self::Undecided | Self::Discard => {}
@@ -122,7 +122,7 @@ impl Sink {
         Ok(true)
     }
 
-    /// How a further try may go on.
+    /// Returns how a retry can treat the output.
     pub(super) fn retry_support(&mut self) -> Result<RetrySupport> {
         let restart_if = |possible: bool| {
             if possible {
@@ -161,12 +161,12 @@ impl Sink {
                 ..
             } => {
                 let written = file.partial();
-                // Within a run the bytes are known to be of this file.
+                // Within a run, the bytes are known to belong to this file.
                 let is_resumable = written.has_strong_validator() || written.resume_offset() > 0;
                 if written.bytes > 0 && is_resumable && *keeps_offsets && file.is_seekable() {
                     return Ok(RetrySupport::Continue(written.clone()));
                 }
-                // A pipe has been written to; a part file begins again.
+                // A pipe cannot be truncated; a partial file can.
                 restart_if(file.is_seekable() || written.bytes == 0)
             }
         })

@@ -1,5 +1,5 @@
-//! The body on its way in: counted, kept under its limits, slowed down or
-//! given up as too slow, and decoded on request.
+//! The received body: counted, checked against its length, limited in size and
+//! speed.
 
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
@@ -8,15 +8,15 @@ use crate::net::{self, BodyReader};
 use crate::policy::limits::Limits;
 use crate::report::{AttemptError, FetchError};
 
-/// The error with a body over `max` bytes.
+/// Returns the error of a body that is larger than `max` bytes.
 pub(crate) fn too_large(max: u64) -> FetchError {
     FetchError::negative("size", format!("the body is larger than {max} bytes"))
 }
 
-/// The window in which the speed is judged.
+/// The period over which the speed is measured.
 pub(super) struct SpeedWindow {
     since: Instant,
-    /// Bytes that offset come before.
+    /// The bytes received before the period.
     bytes: u64,
 }
 
@@ -28,7 +28,7 @@ impl SpeedWindow {
         }
     }
 
-    /// Judges it when its time is over, now that `bytes` have come in all.
+    /// Checks the speed at the end of the period; `bytes` is the total received.
     pub(super) fn check(
         &mut self,
         bytes: u64,
@@ -56,17 +56,17 @@ impl SpeedWindow {
     }
 }
 
-/// A body as it comes.
+/// A reader of a body that enforces its limits.
 pub(crate) struct BodySource {
     body: BodyReader,
     limits: Limits,
     started: Instant,
     window: SpeedWindow,
-    /// Bytes that Content-Range promises, and what was there before them.
+    /// The length by Content-Range, and the offset of its first byte.
     expected: Option<(u64, u64)>,
-    /// Bytes so far.
+    /// The number of bytes received.
     pub(crate) bytes: u64,
-    /// Why reading ended early; an I/O error from [`Read`] stands for this.
+    /// The error that ended the body; an I/O error of [`Read`] stands for it.
     pub(crate) stop: Option<AttemptError>,
 }
 
@@ -83,14 +83,14 @@ impl BodySource {
         }
     }
 
-    /// The body must have `length` bytes, however it is framed; `offset` bytes
-    /// were there before it.
+    /// Sets the exact length of the body, whatever its framing, and its offset in the
+    /// representation.
     pub(super) fn expect_length(mut self, length: Option<u64>, offset: u64) -> Self {
         self.expected = length.map(|length| (length, offset));
         self
     }
 
-    /// Judges the bytes so far by the length that was promised.
+    /// Checks the bytes received against the exact length.
     fn check_length(&self, ended: bool) -> Result<(), AttemptError> {
         let Some((length, offset)) = self.expected else {
             return Ok(());
@@ -113,10 +113,10 @@ impl BodySource {
         Ok(())
     }
 
-    /// Reads some bytes; 0 at the end.
+    /// Reads some bytes; returns 0 at the end.
     pub(super) fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, AttemptError> {
         let buffer = match self.limits.max_rate {
-            // MemoryFile pieces, so that the pace is even.
+            // Small reads keep the speed even.
             Some(rate) => {
                 let most = usize::try_from(rate / 10).unwrap_or(usize::MAX).max(1);
                 let most = most.min(buffer.len());

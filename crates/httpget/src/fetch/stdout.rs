@@ -1,12 +1,11 @@
-//! Standard output, shared by transfers that may run side by side.
+//! Standard output, shared by parallel transfers.
 //!
-//! Alone, a transfer writes through and flushes at once, since it waits for
-//! the network next. Side by side, whole lines are written, so that two bodies
-//! never meet within a line; a line too long to hold is written in pieces while
-//! the other transfers wait. If such a line does not end for a time, because its
-//! server sends little or nothing, another transfer breaks_line it, and the one whose
-//! line it was fails. With `--ordered` each transfer waits for its turn
-//! before it writes.
+//! A transfer that runs alone writes and flushes each piece, since it waits for the
+//! network next. Parallel transfers write whole lines, so that two bodies never mix
+//! within a line. A line that is too long to buffer is written in pieces while the
+//! other transfers wait. If it makes too little progress for a while, another
+//! transfer breaks the line, and the transfer that it belongs to fails. With
+//! `--ordered`, each transfer waits for its turn before it writes.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,38 +16,37 @@ use common::{Error, Kind, Out, Result};
 use crate::output::record;
 use crate::report::Report;
 
-/// Bytes that a transfer may hold back: of a line, or while it waits for its
-/// turn.
+/// The most bytes that a transfer buffers: of a line, or while it waits for its turn.
 const BUFFER_MAX: usize = 1 << 20;
 
-/// A line that is being written in pieces must bring this much within the time
-/// that a server may be silent, if others wait.
+/// The progress in bytes that a line written in pieces must make within the stall
+/// timeout while others wait.
 const LINE_PROGRESS: usize = 64 * 1024;
 
 /// A line that is being written in pieces.
 #[derive(Debug)]
 struct OpenLine {
-    /// Which one.
+    /// The number of the line.
     number: u64,
-    /// When the last [`LINE_PROGRESS`] of it was complete, and how much followed.
+    /// The time of the last [`LINE_PROGRESS`] bytes, and the bytes written since.
     since: Instant,
     bytes: usize,
 }
 
-/// The line that is being written, and the number of the next one.
+/// The line that is being written, and the number of the next line.
 #[derive(Debug, Default)]
 struct LineState {
     current: Option<OpenLine>,
     next: u64,
 }
 
-/// Standard output and whose turn it is.
+/// Standard output with the state that orders the transfers.
 #[derive(Debug)]
 pub(crate) struct SharedStdout {
     out: Mutex<Out>,
     turn: Mutex<u64>,
     turned: Condvar,
-    /// The line that a transfer is in the middle of.
+    /// The line that a transfer has written in part.
     lines: Mutex<LineState>,
     line_ended: Condvar,
     line_timeout: Duration,
@@ -59,7 +57,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl SharedStdout {
-    /// `line_timeout` is how long a transfer waits for the line of another.
+    /// Shares `out`; `line_timeout` limits the wait for the line of another transfer.
     pub(crate) fn new(out: Out, line_timeout: Duration) -> Self {
         Self {
             out: Mutex::new(out),
@@ -71,7 +69,7 @@ impl SharedStdout {
         }
     }
 
-    /// Gives the output back.
+    /// Returns the output when all transfers are done.
     pub(crate) fn into_out(self) -> Out {
         self.out
             .into_inner()
@@ -79,27 +77,26 @@ impl SharedStdout {
     }
 }
 
-/// One transfer's way to standard output.
+/// The access of one transfer to standard output.
 #[derive(Debug)]
 pub(crate) struct TransferOutput<'a> {
     shared: &'a SharedStdout,
-    /// Write whole lines only.
+    /// Whether only whole lines are written.
     lines: bool,
-    /// The place in the order, where there is one.
+    /// The position in the order, with `--ordered`.
     position: Option<u64>,
     buffer: Vec<u8>,
-    /// The number of the line of which a part is out, so that the others wait
-    /// for its end.
+    /// The number of the line that this transfer has written in part.
     open_line: Option<u64>,
 }
 
 impl<'a> TransferOutput<'a> {
-    /// For a transfer that runs alone.
+    /// Returns the access of a transfer that runs alone.
     pub(crate) fn exclusive(shared: &'a SharedStdout) -> Self {
         Self::new(shared, false, None)
     }
 
-    /// For one of several; `position` counts from 0 where order is kept.
+    /// Returns the access of one of several transfers; `position` counts from 0.
     pub(crate) fn concurrent(shared: &'a SharedStdout, position: Option<u64>) -> Self {
         Self::new(shared, true, position)
     }
@@ -114,7 +111,7 @@ impl<'a> TransferOutput<'a> {
         }
     }
 
-    /// Writes bytes, at once where that is allowed.
+    /// Writes bytes now, or buffers them until a line or the turn is complete.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         if !self.lines && self.position.is_none() {
             let mut out = lock(&self.shared.out);
@@ -144,7 +141,7 @@ impl<'a> TransferOutput<'a> {
         };
         let mut buffer = BufWriter::with_capacity(RECORD_BUFFER, &mut writer);
         let outcome = record::write(report, &mut buffer).and_then(|()| buffer.flush());
-        // What could not be written must not be tried again.
+        // Dropping a BufWriter would write what has just failed again.
         drop(buffer.into_parts());
         match (writer.error, outcome) {
             (Some(error), _) => Err(error),
@@ -152,7 +149,7 @@ impl<'a> TransferOutput<'a> {
         }
     }
 
-    /// Writes what is left and passes the turn on.
+    /// Writes the buffer and ends the turn.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.wait_for_turn();
         let outcome = self.flush_buffer(self.buffer.len(), true);
@@ -160,13 +157,13 @@ impl<'a> TransferOutput<'a> {
         outcome
     }
 
-    /// Says nothing, and passes the turn on.
+    /// Ends the turn without writing.
     pub(crate) fn skip(self) {
         self.wait_for_turn();
         self.advance_turn();
     }
 
-    /// Writes `count` bytes of those buffer; `ends` says that the line is over.
+    /// Writes `count` bytes of the buffer; `ends` is true at the end of a line.
     fn flush_buffer(&mut self, count: usize, ends: bool) -> Result<()> {
         if self.open_line.is_none() && count == 0 {
             return Ok(());
@@ -177,13 +174,13 @@ impl<'a> TransferOutput<'a> {
             current.is_some() && current == self.open_line
         };
         if self.open_line.is_some() && !is_own(&lines) {
-            // Told once; there is nothing to write at the end.
+            // The error is returned once, and the rest of the line is dropped.
             self.open_line = None;
             self.buffer.clear();
             let time = crate::net::format_duration(self.shared.line_timeout);
-            let message = format!("a line without end came too slowly for {time}");
+            let message = format!("a line without an end was too slow for {time}");
             let error = Error::new(Kind::Timeout, message);
-            return Err(error.hint("other transfers waited to print theirs; -O saves each"));
+            return Err(error.hint("other transfers were waiting to print; use -O to save each body"));
         }
         let mut breaks_line = false;
         while self.open_line.is_none()
@@ -210,8 +207,8 @@ impl<'a> TransferOutput<'a> {
                 bytes: 0,
             });
         }
-        // Written while the lock is buffer, so that the line is not broken within a
-        // piece.
+        // The lock is held during the write, so that no other transfer breaks the
+        // line within a piece.
         let mut out = lock(&self.shared.out);
         let line_break = if breaks_line {
             out.bytes(b"\n")
@@ -276,17 +273,17 @@ impl<'a> TransferOutput<'a> {
     }
 }
 
-/// Otherwise the other transfers would wait for a line that does not go on.
+/// Ends the line, so that the other transfers do not wait for it.
 impl Drop for TransferOutput<'_> {
     fn drop(&mut self) {
         self.end_line();
     }
 }
 
-/// Bytes of a record that are written at a time.
+/// The buffer for writing a record, in bytes.
 const RECORD_BUFFER: usize = 64 * 1024;
 
-/// A record on its way to standard output.
+/// Writes a record to standard output.
 struct RecordWriter<'a, 'b> {
     output: &'a mut TransferOutput<'b>,
     error: Option<Error>,
@@ -328,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn alone_everything_goes_at_once() {
+    fn a_single_transfer_writes_immediately() {
         let sink = Sink::default();
         let shared = SharedStdout::new(Out::new(Box::new(sink.clone())), Duration::MAX);
         TransferOutput::exclusive(&shared)
@@ -338,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn side_by_side_lines_stay_whole() {
+    fn parallel_transfers_write_whole_lines() {
         let sink = Sink::default();
         let shared = SharedStdout::new(Out::new(Box::new(sink.clone())), Duration::MAX);
         let mut a = TransferOutput::concurrent(&shared, None);
@@ -353,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_too_long_to_hold_stays_whole() {
+    fn a_line_too_long_to_buffer_stays_whole() {
         let sink = Sink::default();
         let shared = SharedStdout::new(Out::new(Box::new(sink.clone())), Duration::MAX);
         let mut a = TransferOutput::concurrent(&shared, None);
@@ -375,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_does_not_go_on_is_broken() {
+    fn a_line_without_progress_is_broken() {
         let sink = Sink::default();
         let shared = SharedStdout::new(Out::new(Box::new(sink.clone())), Duration::ZERO);
         let mut a = TransferOutput::concurrent(&shared, None);
@@ -392,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn in_order() {
+    fn transfers_write_in_order() {
         let sink = Sink::default();
         let shared = SharedStdout::new(Out::new(Box::new(sink.clone())), Duration::MAX);
         std::thread::scope(|scope| {

@@ -1,10 +1,10 @@
-//! The connection a request is on, known to others than who waits for it.
+//! A handle that aborts the connection of a request from another thread.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::stream::ShutdownHandle;
 
-/// A place for one connection at a time, to be ended from another thread.
+/// Aborts the connection that a request uses, now or as soon as it has one.
 #[derive(Debug, Default)]
 pub(crate) struct AbortHandle(Mutex<State>);
 
@@ -21,7 +21,7 @@ impl AbortHandle {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request is on this connection from now on.
+    /// Attaches the connection of a request; closes it if the handle was aborted.
     pub(super) fn attach(&self, shutdown: ShutdownHandle) {
         let mut state = self.state();
         match *state {
@@ -30,7 +30,7 @@ impl AbortHandle {
         }
     }
 
-    /// The connection may serve others, and is no longer to be ended here.
+    /// Detaches the connection, which may then serve other requests.
     pub(super) fn detach(&self) {
         let mut state = self.state();
         if let State::Attached(_) = *state {
@@ -38,7 +38,7 @@ impl AbortHandle {
         }
     }
 
-    /// Ends whatever is on it, now or later.
+    /// Closes the attached connection, and any that is attached later.
     pub(crate) fn abort(&self) {
         let mut state = self.state();
         if let State::Attached(shutdown) = &*state {

@@ -1,5 +1,5 @@
-//! From a URI to a connection: the lookup, the race of the addresses, the
-//! proxy's tunnel, TLS. All of it runs within `--connect-timeout`.
+//! Makes connections: the lookup, the race of the addresses, the tunnel through a
+//! proxy, and TLS. All of it happens within `--connect-timeout`.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -19,47 +19,47 @@ use crate::policy::proxy::{Protocol, Proxy};
 use crate::policy::request_url;
 use crate::policy::route::Routes;
 
-/// The pause before a Unix socket with a full queue is asked again.
+/// The delay before connecting again to a Unix socket with a full queue.
 const FULL_QUEUE_DELAY: Duration = Duration::from_millis(10);
 
-/// What the command line says about connections.
+/// The options of connections.
 #[derive(Clone, Debug)]
 pub(crate) struct DialOptions {
     pub(crate) family: Family,
-    /// For everything until the request can be sent.
+    /// The time limit for everything before the request.
     pub(crate) timeout: Duration,
-    /// Interface or local address to leave through.
+    /// The local interface or address to send from.
     pub(crate) interface: Option<String>,
-    /// A Unix socket instead of TCP.
+    /// The Unix socket to connect to instead of the host.
     pub(crate) unix_socket: Option<PathBuf>,
-    /// `--resolve` and `--connect-to`.
+    /// The rules of `--resolve` and `--connect-to`.
     pub(crate) routes: Routes,
-    /// For CONNECT.
+    /// The User-Agent of CONNECT requests.
     pub(crate) user_agent: Option<String>,
 }
 
 /// The host of a URL.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Host<'a> {
-    /// Without brackets.
+    /// The name or address, without brackets.
     pub(super) name: &'a str,
-    /// The zone of its IPv6 address.
+    /// The zone of an IPv6 address.
     pub(super) zone: Option<&'a str>,
 }
 
-/// Makes connections.
+/// Makes connections, with TLS for https.
 #[derive(Debug)]
 pub(crate) struct Dialer {
     options: DialOptions,
     tls: TlsConnector,
 }
 
-/// The time that is left for a connection.
+/// The deadline of a connection, and where it comes from.
 #[derive(Clone, Copy)]
 struct ConnectDeadline {
     at: Instant,
     allowed: Duration,
-    /// Whether it is what is left of `--max-time`.
+    /// Whether `--max-time` ends before the connect timeout.
     is_max_time: bool,
 }
 
@@ -76,17 +76,17 @@ impl ConnectDeadline {
         self.timeout("no connection")
     }
 
-    /// The error of what did not come in time.
+    /// Returns the error of a step that did not finish in time.
     fn timeout(self, what: &str) -> Error {
         if !self.is_max_time {
             let message = format!("{what} within {}", format_duration(self.allowed));
             return Error::new(Kind::Timeout, message);
         }
-        // The time that is left of it by now would mean nothing to the user.
+        // The part of it that was left for the connection is of no interest.
         Error::new(Kind::Timeout, format!("{what} within --max-time"))
     }
 
-    /// Errors of a timeout say whose it was.
+    /// Replaces a timeout error by one that names the limit.
     fn rename(self, error: Error) -> Error {
         match error.kind() {
             Kind::Timeout => self.expired(),
@@ -95,7 +95,7 @@ impl ConnectDeadline {
     }
 }
 
-/// A time for people: three digits at most.
+/// Formats a duration with at most three digits.
 pub(crate) fn format_duration(time: Duration) -> String {
     let ms = time.as_secs_f64() * 1e3;
     if ms < 1000.0 {
@@ -143,7 +143,7 @@ impl Dialer {
                         if deadline.is_max_time {
                             error
                         } else {
-                            error.hint("http:// is for plain HTTP")
+                            error.hint("use http:// for plain HTTP")
                         }
                     }
                     _ => e,
@@ -157,7 +157,7 @@ impl Dialer {
         Ok((stream, connection))
     }
 
-    /// Everything below the origin's TLS.
+    /// Makes the connection below the TLS of the origin.
     fn open(
         &self,
         secure: bool,
@@ -196,7 +196,7 @@ impl Dialer {
                 let agent = self.options.user_agent.as_deref();
                 tunnel::connect(&mut *stream, proxy, &name, agent)?;
             }
-            // SocketStream http is asked for in absolute-form, without a tunnel.
+            // Plain http is requested in absolute-form, without a tunnel.
             Protocol::Http | Protocol::Https => {}
             Protocol::Socks4a | Protocol::Socks5h => {
                 let target = match host.parse() {
@@ -284,7 +284,7 @@ impl Dialer {
     }
 }
 
-/// The number of a zone, which is that of an interface or its name.
+/// Returns the index of a zone, which is the number or the name of an interface.
 fn zone_index(zone: &str) -> Result<u32> {
     if let Ok(number) = zone.parse() {
         return Ok(number);
@@ -292,10 +292,10 @@ fn zone_index(zone: &str) -> Result<u32> {
     let socket = Socket::new(Domain::IPV6, Type::DGRAM, None)
         .map_err(|e| Error::local(&e).with_subject(zone))?;
     rustix::net::netdevice::name_to_index(&socket, zone)
-        .map_err(|_| Error::new(Kind::Input, "no interface of this name").with_subject(zone))
+        .map_err(|_| Error::new(Kind::Input, "no such interface").with_subject(zone))
 }
 
-/// A stream that is not to be waited for longer than a connection may take.
+/// Returns a stream over a socket, with the deadline of the connection.
 fn plain_stream(socket: impl Into<Socket>, deadline: ConnectDeadline) -> Result<Box<dyn Stream>> {
     let mut stream = SocketStream::new(socket);
     stream
@@ -304,9 +304,9 @@ fn plain_stream(socket: impl Into<Socket>, deadline: ConnectDeadline) -> Result<
     Ok(Box::new(stream))
 }
 
-/// Connects to a Unix socket. While its queue is full the kernel would block
-/// without bound, or say EAGAIN and offer nothing to wait for: so this asks
-/// again now and then.
+/// Connects to a Unix socket. While its queue is full, a blocking connect would
+/// wait without a limit, and a non-blocking one returns EAGAIN with nothing to
+/// poll for, so this retries at intervals.
 fn connect_unix(path: &Path, deadline: ConnectDeadline) -> Result<Socket> {
     let describe = |e: std::io::Error| {
         let error = match e.kind() {
@@ -334,7 +334,7 @@ fn connect_unix(path: &Path, deadline: ConnectDeadline) -> Result<Socket> {
     Ok(socket)
 }
 
-/// Binds to a local address, or to an interface by name.
+/// Binds a socket to a local address, or to an interface by name.
 fn bind_local(socket: &Socket, to: &SocketAddr, local: Option<&str>) -> std::io::Result<()> {
     let Some(local) = local else { return Ok(()) };
     match local.parse::<std::net::IpAddr>() {

@@ -1,4 +1,4 @@
-//! Ways in for the fuzz targets, built only for them.
+//! Entry points for the fuzz targets.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use super::{Request, x509};
 use crate::http::head;
 use crate::policy::proxy;
 
-/// A peer that says these bytes in pieces and then closes.
+/// A peer that sends these bytes in pieces of `step`, and closes.
 #[derive(Debug)]
 struct ScriptedPeer {
     bytes: Vec<u8>,
@@ -70,8 +70,8 @@ impl Stream for ScriptedPeer {
     }
 }
 
-/// Reads a certificate: the public key lies within it, and names are on one
-/// line with separators that the values cannot hold unescaped.
+/// Parses a certificate. The public key must be part of it, and the separators of
+/// a distinguished name must not appear unescaped in its values.
 pub fn certificate(der: &[u8]) {
     let Some(certificate) = x509::parse(der) else {
         return;
@@ -87,8 +87,8 @@ pub fn certificate(der: &[u8]) {
     }
 }
 
-/// Makes a tunnel through a proxy that answers with these bytes. However they
-/// are cut, the outcome is one, and nothing behind the answer is taken.
+/// Opens a tunnel through a proxy that answers with these bytes. The result must
+/// not depend on the size of the pieces, and nothing after the answer is read.
 pub fn tunnel(bytes: &[u8], step: usize) {
     let target = TunnelTarget::Name("h.test".to_owned(), 443);
     for scheme in ["http", "socks4a", "socks5h"] {
@@ -119,8 +119,8 @@ pub fn tunnel(bytes: &[u8], step: usize) {
     }
 }
 
-/// Receives a response. However its bytes are cut, the head and the outcome are
-/// the same, and what is handed on is bounded by what came.
+/// Receives a response. The head and the result must not depend on the size of
+/// the pieces, and the forwarded bytes are bounded by the input.
 pub fn wire(bytes: &[u8], step: usize, to_head: bool) {
     let outcomes = [1, step].map(|step| receive(bytes, step, to_head));
     assert_eq!(outcomes[0], outcomes[1]);

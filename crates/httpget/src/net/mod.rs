@@ -1,9 +1,9 @@
-//! The network: ureq's agent over a connector and transport of our own.
+//! Network access: ureq's agent with a connector and a transport of this crate.
 //!
-//! [`Network::send`] makes one request and returns the head of its response
-//! with a reader of the body. [`dial`] makes connections, [`wire`] frames
-//! what runs over them, [`exchange`] carries what ureq has no place for.
-//! ureq's `unversioned` traits appear here and in [`wire`] only.
+//! [`Network::send`] sends one request and returns the head of its response with
+//! a reader of the body. [`dial`] makes connections, [`transport`] reads and
+//! writes messages, and [`exchange`] holds the values that ureq cannot pass on.
+//! The `unversioned` traits of ureq are used only here and in [`transport`].
 
 mod abort;
 mod dial;
@@ -37,44 +37,44 @@ use crate::http::head::Head;
 use crate::policy::proxy::Proxy;
 use transport::UreqTransport;
 
-/// One request.
+/// A request to send.
 #[derive(Clone, Debug)]
 pub(crate) struct Request<'a> {
-    /// HEAD instead of GET.
+    /// Whether the method is HEAD instead of GET.
     pub(crate) head: bool,
     pub(crate) url: &'a str,
-    /// The zone of its IPv6 address.
+    /// The zone of the URL's IPv6 address.
     pub(crate) zone: Option<&'a str>,
-    /// All headers to send, in order.
+    /// All headers in order.
     pub(crate) headers: &'a [(String, String)],
     pub(crate) proxy: Option<Arc<Proxy>>,
-    /// The target for the request line, where it is not the path.
+    /// The target of the request line, if it is not the path of the URL.
     pub(crate) target: Option<String>,
-    /// Bytes of the body that are there already, when the rest is asked for.
+    /// The offset of the body if the rest of it is requested, for messages.
     pub(crate) resume_offset: u64,
-    /// When the whole must be done.
+    /// The time at which the transfer must be finished.
     pub(crate) deadline: Option<Instant>,
-    /// Where others may end it.
+    /// The handle that aborts the request.
     pub(crate) abort_handle: Option<Arc<AbortHandle>>,
 }
 
-/// A response whose body waits to be read.
+/// A response with a body that has not been read.
 pub(crate) struct Response {
     pub(crate) head: Arc<Head>,
     pub(crate) exchange: Exchange,
     pub(crate) body: BodyReader,
 }
 
-/// How long a peer may be silent.
+/// How long a peer may be silent, and why.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StallPolicy {
     pub(crate) timeout: Duration,
-    /// Where that is because nothing is slower than so many bytes a second.
+    /// The speed in bytes per second whose limit `timeout` is, if it is one.
     pub(crate) min_speed: Option<u64>,
 }
 
 impl StallPolicy {
-    /// The error of one that was silent for longer.
+    /// Returns the error of a peer that was silent for too long.
     fn error(self) -> Error {
         if let Some(min_speed) = self.min_speed {
             return speed_error(min_speed, self.timeout);
@@ -87,21 +87,24 @@ impl StallPolicy {
     }
 }
 
-/// The error of a speed under `least` bytes a second.
+/// Returns the error of a transfer slower than `min_speed` bytes per second.
 pub(crate) fn speed_error(min_speed: u64, time: Duration) -> Error {
     let message = format!(
-        "slower than {min_speed} bytes a second for {}",
+        "slower than {min_speed} bytes per second for {}",
         format_duration(time)
     );
     Error::new(Kind::Timeout, message)
 }
 
-/// The error of a transfer that takes longer than `-m` allows.
+/// Returns the error of a transfer that exceeds `--max-time`.
 pub(crate) fn max_time_error() -> Error {
-    Error::new(Kind::Timeout, "not done within the time of --max-time")
+    Error::new(
+        Kind::Timeout,
+        "the transfer did not finish within --max-time",
+    )
 }
 
-/// Makes requests over pooled connections.
+/// Sends requests over pooled connections.
 #[derive(Debug)]
 pub(crate) struct Network {
     agent: ureq::Agent,
@@ -109,8 +112,8 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// A network that keeps `idle` connections for further requests, and
-    /// waits for no peer longer than `stall` says.
+    /// Returns a network that pools up to `idle` connections, and limits the
+    /// silence of a peer by `stall`.
     pub(crate) fn new(dialer: Dialer, idle: usize, stall: StallPolicy) -> Self {
         let config = ureq::Agent::config_builder()
             .proxy(None)
@@ -128,8 +131,8 @@ impl Network {
         Self { agent, stall }
     }
 
-    /// Sends a request and receives the head of its response. A connection
-    /// that was kept and turns out to have been closed is replaced.
+    /// Sends a request and receives the head of its response. Retries on a new
+    /// connection if a pooled one turns out to be closed.
     pub(crate) fn send(
         &self,
         request: &Request<'_>,
@@ -168,14 +171,14 @@ impl Network {
     }
 
     fn send_once(&self, request: &Request<'_>) -> Result<BodyReader, ureq::Error> {
-        // ureq need know no more than where to: `request_head` is what is sent.
+        // ureq only needs the origin: the transport sends `request_head`.
         let (origin, _) = split_url(request.url);
         let mut builder = if request.head {
             self.agent.head(origin)
         } else {
             self.agent.get(origin)
         };
-        // Settings of its own cost a request a copy of the agent's.
+        // A configuration per request costs a copy of the agent's.
         if let Some(deadline) = request.deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             builder = builder.config().timeout_global(Some(left)).build();
@@ -187,7 +190,7 @@ impl Network {
     }
 }
 
-/// A URL's origin, and its target: path and query.
+/// Splits a URL into its origin and its path with the query.
 fn split_url(url: &str) -> (&str, &str) {
     let url = url.split('#').next().unwrap_or_default();
     let host = url.find("://").map_or(0, |at| at + 3);
@@ -197,7 +200,7 @@ fn split_url(url: &str) -> (&str, &str) {
     url.split_at(path)
 }
 
-/// The head of a request, of whatever length.
+/// Returns the head of a request; its length is not limited.
 fn request_head(request: &Request<'_>) -> Result<Vec<u8>, Error> {
     let (_, path) = split_url(request.url);
     let target = request.target.as_deref().unwrap_or(path);
@@ -207,7 +210,7 @@ fn request_head(request: &Request<'_>) -> Result<Vec<u8>, Error> {
         if value.contains(['\r', '\n', '\0']) {
             return Err(Error::new(
                 Kind::Input,
-                format!("the value of {name} would have a line break or NUL in it"),
+                format!("the value of {name} contains a line break or NUL"),
             ));
         }
         head.extend([name, ": ", value, "\r\n"]);
@@ -216,7 +219,7 @@ fn request_head(request: &Request<'_>) -> Result<Vec<u8>, Error> {
     Ok(head.into_bytes())
 }
 
-/// The body of a response, as it came but for the chunks.
+/// A reader of the body of a response, without the chunked coding.
 pub(crate) struct BodyReader {
     inner: Box<dyn Read + Send>,
     stall: StallPolicy,
@@ -230,9 +233,9 @@ impl BodyReader {
             .map_err(|e| convert_error(ureq::Error::from(e), self.stall))
     }
 
-    /// Reads a short body to its end, so that its connection can be used
-    /// again. What is longer than `most`, or not here within `patience`, is
-    /// not worth it: the connection is closed then.
+    /// Reads the rest of a short body, so that its connection can be used again.
+    /// Closes the connection if the rest exceeds `max_bytes` or takes longer than
+    /// `max_time`.
     pub(crate) fn drain(mut self, max_bytes: usize, max_time: Duration) {
         let before = exchange::deadline();
         let until = Instant::now() + max_time;
@@ -249,8 +252,8 @@ impl BodyReader {
     }
 }
 
-/// What an error of ureq means. Ours pass through as they are; of its own
-/// only timeouts, and what a URL or header cannot be, are left.
+/// Converts an error of ureq. Errors of this crate pass through unchanged; ureq's
+/// own are timeouts, and URLs and headers that it rejects.
 fn convert_error(error: ureq::Error, stall: StallPolicy) -> NetworkError {
     use ureq::Timeout;
     let own = match error {
@@ -264,14 +267,14 @@ fn convert_error(error: ureq::Error, stall: StallPolicy) -> NetworkError {
         ureq::Error::Timeout(_) => max_time_error(),
         ureq::Error::Io(e) => return NetworkError::cut_short(Error::network(&e)),
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-            Error::new(Kind::Input, "this host cannot stand in a URL")
+            Error::new(Kind::Input, "this host is not valid in a URL")
         }
         other => Error::new(Kind::Protocol, other.to_string()),
     };
     own.into()
 }
 
-/// ureq's connector: the dialer with a [`UreqTransport`] around what it makes.
+/// The connector of ureq: wraps each connection in a [`UreqTransport`].
 #[derive(Debug)]
 struct DialConnector(Dialer);
 
@@ -303,8 +306,8 @@ impl Connector for DialConnector {
     }
 }
 
-/// ureq asks for addresses even where a kept connection will serve; the
-/// dialer looks names up when it needs them.
+/// A resolver that does nothing: ureq resolves the host even for a pooled
+/// connection, and the dialer looks names up when it needs to.
 #[derive(Debug)]
 struct NullResolver;
 

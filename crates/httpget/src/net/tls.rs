@@ -1,6 +1,6 @@
-//! TLS by rustls with ring: whom to trust, who we are, and what the peer
-//! showed. The settings are read and the roots loaded with the first https
-//! connection, so that nothing else pays for them.
+//! TLS with rustls and ring: trusted authorities, the client certificate, and the
+//! properties of a session. The files are read and the authorities loaded at the
+//! first https connection, so that other transfers do not pay for them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,42 +22,41 @@ use super::x509::{self, Certificate};
 use crate::files;
 use crate::policy::pin::Pin;
 
-/// What the command line says about TLS.
+/// The options of TLS.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TlsOptions {
-    /// PEM files of authorities, instead of the system's.
+    /// PEM files of authorities to trust instead of the system's.
     pub(crate) ca_files: Vec<PathBuf>,
     /// A directory of such files.
     pub(crate) ca_dir: Option<PathBuf>,
-    /// Trust anybody.
+    /// Whether any certificate is accepted.
     pub(crate) insecure: bool,
-    /// The client's certificate, and the key if it is not in the same file.
+    /// The client certificate, and its key if that is in another file.
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
-    /// Only TLS 1.3.
+    /// Whether TLS 1.2 is disabled.
     pub(crate) no_tls12: bool,
-    /// Only TLS 1.2.
+    /// Whether TLS 1.3 is disabled.
     pub(crate) no_tls13: bool,
-    /// Keys one of which the server must have.
+    /// Public keys of which the server must have one; empty for any key.
     pub(crate) pins: Vec<Pin>,
 }
 
-/// What the peer of a TLS connection showed.
+/// The properties of a TLS session, or of a failed handshake.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TlsInfo {
-    /// `TLSv1.3`; `None` if the handshake failed.
+    /// The version, such as `TLSv1.3`; `None` if the handshake failed.
     pub(crate) version: Option<&'static str>,
-    /// IANA's name, as in `TLS_AES_256_GCM_SHA384`; `None` if the handshake
-    /// failed.
+    /// The cipher suite by its IANA name, such as `TLS_AES_256_GCM_SHA384`; `None`
+    /// if the handshake failed.
     pub(crate) cipher: Option<String>,
-    /// The chain, the server's own certificate first, as far as it could be
-    /// read.
+    /// The certificates that could be parsed, starting with the server's own.
     pub(crate) chain: Vec<Certificate>,
-    /// Whether the certificate was checked and found right.
+    /// Whether the certificate was verified.
     pub(crate) verified: bool,
 }
 
-/// Makes TLS connections.
+/// Performs TLS handshakes.
 #[derive(Debug)]
 pub(crate) struct TlsConnector {
     options: TlsOptions,
@@ -72,8 +71,8 @@ impl TlsConnector {
         }
     }
 
-    /// Reads the files of certificates and keys, once. The error is about a
-    /// file, so it comes before anything that the network has to say.
+    /// Reads the files of certificates and keys, once. Their errors are reported
+    /// before any error of the network.
     pub(crate) fn prepare(&self) -> Result<Arc<ClientConfig>> {
         let config = self.config.get_or_init(|| configure(&self.options));
         config.clone()
@@ -87,7 +86,7 @@ impl TlsConnector {
     ) -> Result<(TlsStream, TlsInfo)> {
         let config = self.prepare()?;
         let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| Error::new(Kind::Tls, "the host is no name a certificate could have"))?;
+            .map_err(|_| Error::new(Kind::Tls, "the host name is not valid in a certificate"))?;
         let session = ClientConnection::new(config, name).map_err(|e| tls_error(&e))?;
         let stream = TlsStream::handshake(session, inner).map_err(|e| {
             match e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
@@ -104,15 +103,15 @@ impl TlsConnector {
         if !self.options.pins.is_empty() && !is_pinned(presented, &self.options.pins) {
             return Err(Error::new(
                 Kind::Tls,
-                "the server's public key is none of --pinnedpubkey",
+                "the server's public key does not match --pinnedpubkey",
             ));
         }
         Ok((stream, info))
     }
 }
 
-/// Whether the server's own certificate, the first one, has a pinned key. One
-/// that cannot be read has none, whatever else the server shows.
+/// Whether the server's own certificate, the first one, has a pinned key. A
+/// certificate that cannot be parsed has none, whatever follows it.
 fn is_pinned(presented: &[CertificateDer<'_>], pins: &[Pin]) -> bool {
     presented
         .first()
@@ -130,14 +129,14 @@ fn tls_info(session: &ClientConnection, verified: bool) -> TlsInfo {
         }),
         cipher: session
             .negotiated_cipher_suite()
-            // rustls marks those of TLS 1.3 by another prefix than IANA does.
+            // rustls uses another prefix than IANA for the suites of TLS 1.3.
             .map(|suite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")),
         chain: chain.iter().map_while(|der| x509::parse(der)).collect(),
         verified,
     }
 }
 
-/// A failure of TLS, with a hint if the user can do something.
+/// Converts an error of rustls, and adds a hint if there is a remedy.
 pub(crate) fn tls_error(error: &rustls::Error) -> Error {
     let explained = tls::explain(error);
     let failed = Error::new(Kind::Tls, explained.sentence);
@@ -148,10 +147,10 @@ pub(crate) fn tls_error(error: &rustls::Error) -> Error {
         Some(Remedy::NoTls) => "does this port speak http?",
         Some(Remedy::ExpectName) | None => match error {
             rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
-                "it may want an older cipher, or a curve such as P-521, that is not supported"
+                "the server may require an older cipher, or a curve such as P-521, that is not supported"
             }
             rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-                "it may speak only versions older than TLS 1.2"
+                "the server may support only versions older than TLS 1.2"
             }
             _ => return failed,
         },
@@ -170,7 +169,7 @@ fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     }
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions)
-        .map_err(|e| Error::usage(format!("no TLS version is left to use: {e}")))?;
+        .map_err(|e| Error::usage(format!("no TLS version is enabled: {e}")))?;
     let verifier = if options.insecure {
         Verifier::insecure(&provider)
     } else {
@@ -185,17 +184,20 @@ fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
         Some(path) => {
             let (chain, key) = read_identity(path, options.key.as_deref())?;
             builder.with_client_auth_cert(chain, key).map_err(|e| {
-                Error::new(Kind::System, format!("certificate and key do not fit: {e}"))
-                    .with_subject(path.display().to_string())
+                Error::new(
+                    Kind::System,
+                    format!("the certificate and the key do not match: {e}"),
+                )
+                .with_subject(path.display().to_string())
             })?
         }
     };
-    // HTTP/1.1 is all we speak; some servers would take silence for h2.
+    // Without ALPN, some servers would choose HTTP/2.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
-/// The authorities to trust, and the certificates that were named.
+/// Returns the trusted authorities, and the certificates of `--cacert`.
 fn trusted_roots(options: &TlsOptions) -> Result<(RootCertStore, Vec<CertificateDer<'static>>)> {
     let mut store = RootCertStore::empty();
     let mut explicit = Vec::new();
@@ -213,7 +215,7 @@ fn trusted_roots(options: &TlsOptions) -> Result<(RootCertStore, Vec<Certificate
         let is_explicit = options.ca_files.contains(file);
         let certificates = match read_certificates(file) {
             Ok(certificates) => certificates,
-            // A directory may hold other files as well.
+            // A directory may also contain other files.
             Err(error) if error.kind() == Kind::Input && !is_explicit => continue,
             Err(error) => return Err(error),
         };
@@ -221,13 +223,15 @@ fn trusted_roots(options: &TlsOptions) -> Result<(RootCertStore, Vec<Certificate
             explicit.extend(certificates.iter().cloned());
         }
         for certificate in certificates {
-            // A file that was named must be usable; of a directory, and of
-            // the system's bundle, whatever is.
+            // A named file must be usable; other files may contain certificates
+            // that are not.
             if let Err(e) = store.add(certificate)
                 && is_explicit
             {
-                return Err(Error::new(Kind::System, format!("not usable: {e}"))
-                    .with_subject(file.display().to_string()));
+                return Err(
+                    Error::new(Kind::System, format!("unusable certificate: {e}"))
+                        .with_subject(file.display().to_string()),
+                );
             }
         }
     }
@@ -239,7 +243,7 @@ fn trusted_roots(options: &TlsOptions) -> Result<(RootCertStore, Vec<Certificate
             return Err(Error::new(
                 Kind::System,
                 format!(
-                    "no authorities to trust were found{}",
+                    "the system has no trusted certificate authorities{}",
                     why.map(|why| format!(" ({why})")).unwrap_or_default()
                 ),
             )
@@ -267,10 +271,10 @@ fn read_identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
         Error::new(
             Kind::System,
-            "no private key in it; PEM without a password is wanted",
+            "the file contains no unencrypted private key in PEM format",
         )
         .with_subject(file.display().to_string())
-        .hint("--key FILE names the key's file")
+        .hint("use --key FILE if the key is in another file")
     })?;
     Ok((chain, key))
 }

@@ -1,13 +1,12 @@
-//! The transport ureq reads and writes through, and the one place where the
-//! framing of a response is judged.
+//! The transport of ureq, and the only place where the framing of a response is
+//! decided.
 //!
-//! ureq never sees what the server sent, only a canonical form of it: a head
-//! that says `200` (or `204` where there is no body) with the framing and
-//! nothing else, then the body, chunks re-coded. The real head goes into the
-//! [`exchange`]. So the leniencies of ureq's parser cannot matter: a body is
-//! complete only if [`Framing`] says so, and everything else is a
-//! [`NetworkError`]. What ureq keeps is the pool, the timeouts and the order of
-//! events.
+//! ureq never sees the bytes of the server, only a canonical form of them: a head
+//! with the status `200` (or `204` without a body) and only the headers of the
+//! framing, then the body, with its chunks coded again. The real head is stored in
+//! the [`exchange`]. So the leniency of ureq's parser does not matter: a body is
+//! complete only if its [`Framing`] says so, and everything else is a
+//! [`NetworkError`]. ureq manages the pool, the timeouts and the order of events.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
@@ -24,62 +23,61 @@ use crate::http::chunked::Decoder;
 use crate::http::framing::Framing;
 use crate::http::head::{self, HEAD_MAX, Head};
 
-/// Bytes per read of a body. With its copy it must stay in the cache: twice
-/// as much costs the kernel twice the time to copy.
+/// Bytes per read of a body. The buffer and its copy must fit into the cache: with
+/// twice the size, copying takes the kernel twice as long.
 const INPUT_BUFFER: usize = 32 * 1024;
-/// The head that ureq writes; what is sent instead has any length.
+/// The buffer for the head that ureq writes; the head that is sent replaces it.
 const OUTPUT_BUFFER: usize = 8 * 1024;
 /// Bytes per read of a head or of chunks.
 const READ_BUFFER: usize = 16 * 1024;
-/// What re-coding a chunk adds: eight digits and two line ends.
+/// The overhead of coding a chunk again: eight digits and two line ends.
 const CHUNK_EXTRA: usize = 12;
-/// The most interim responses, and the most bytes of their heads together.
+/// The largest number of interim responses, and the limit on their total length.
 const MAX_INFORMATIONAL: usize = 100;
 const MAX_INFORMATIONAL_BYTES: usize = HEAD_MAX;
 
 thread_local! {
-    /// Where a piece of a head or of chunks is read into.
+    /// The buffer for reads of heads and chunks.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER]);
 }
 
-/// What is expected next.
+/// The part of a message that the transport expects next.
 #[derive(Debug)]
 enum State {
-    /// A request.
+    /// The next request.
     Idle,
-    /// The head of a response; `true` if HEAD was asked.
+    /// The head of a response; `true` for the response to a HEAD request.
     Head(bool),
-    /// So many bytes of a body so long, the rest of one of which `had` bytes
-    /// are there.
+    /// A body of `total` bytes of which `left` are missing. It starts at `offset` of
+    /// the representation.
     Length { left: u64, total: u64, offset: u64 },
     /// A chunked body.
     Chunked(Decoder),
-    /// A body up to the end of the connection.
+    /// A body that ends with the connection.
     Close,
-    /// Nothing more of this response.
+    /// The response is complete.
     Done,
 }
 
-/// A connection as ureq sees it.
+/// A connection in the form that ureq uses.
 #[derive(Debug)]
 pub(crate) struct UreqTransport {
     stream: Box<dyn Stream>,
     buffers: LazyBuffers,
     state: State,
-    /// Received and not yet understood: a part of a head, or of chunks.
+    /// Received bytes that are not decoded yet: a part of a head, or of chunks.
     raw: Vec<u8>,
-    /// How far `raw` was searched for the end of a head.
+    /// The offset up to which `raw` was searched for the end of a head.
     searched: usize,
-    /// Why the chunks cannot be read on, to be said when what was before has
-    /// been handed over.
+    /// The error of the chunked coding, to be returned after the data before it.
     decode_error: Option<Error>,
     connection: ConnectionInfo,
-    /// The zone of the peer's IPv6 address, which ureq's pool knows nothing of.
+    /// The zone of the peer's IPv6 address, which is not a key of ureq's pool.
     zone: Option<String>,
     is_used: bool,
-    /// Where others may end what it is busy with.
+    /// The handle that aborts the current request.
     abort_handle: Option<Arc<AbortHandle>>,
-    /// Whether it lies in the pool.
+    /// Whether the connection is in the pool.
     is_pooled: bool,
     timeouts: (Option<Duration>, Option<Duration>),
 }
@@ -106,7 +104,7 @@ impl UreqTransport {
         }
     }
 
-    /// Sets the socket's timeouts where they differ from what it has.
+    /// Sets the timeouts of the socket if they have changed.
     fn set_timeouts(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let mut read = timeout.for_read().not_zero().map(|d| *d);
         let mut write = timeout.for_write().not_zero().map(|d| *d);
@@ -127,7 +125,7 @@ impl UreqTransport {
         Ok(())
     }
 
-    /// Reads up to `READ_BUFFER` bytes behind `raw`; 0 at the end.
+    /// Appends up to `READ_BUFFER` bytes to `raw`; returns 0 at the end.
     fn read_raw(&mut self, timeout: NextTimeout) -> Result<usize, ureq::Error> {
         self.set_timeouts(timeout)?;
         let outcome = SCRATCH.with_borrow_mut(|scratch| {
@@ -138,8 +136,8 @@ impl UreqTransport {
         outcome.map_err(|e| io_error(&e, timeout.for_read()))
     }
 
-    /// Receives a head, hands ureq its canonical form, and the part of the
-    /// body that came with it.
+    /// Receives a head, and passes ureq its canonical form with the part of the body
+    /// that was received with it.
     fn receive_head(&mut self, is_head: bool, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let head = loop {
             match head::find_end_from(&self.raw, &mut self.searched) {
@@ -151,7 +149,7 @@ impl UreqTransport {
                         101 => {
                             return Err(wrap_error(Error::new(
                                 Kind::Protocol,
-                                "the server switches protocols, which nobody asked for",
+                                "unexpected 101 Switching Protocols",
                             )));
                         }
                         100..200 => {
@@ -163,7 +161,7 @@ impl UreqTransport {
                             if count > MAX_INFORMATIONAL || bytes > MAX_INFORMATIONAL_BYTES {
                                 return Err(wrap_error(Error::new(
                                     Kind::Protocol,
-                                    "interim responses without end",
+                                    "too many interim responses",
                                 )));
                             }
                         }
@@ -175,7 +173,7 @@ impl UreqTransport {
                 _ => {
                     return Err(wrap_error(Error::new(
                         Kind::Protocol,
-                        format!("the response's head is longer than {HEAD_MAX} bytes"),
+                        format!("the response head is longer than {HEAD_MAX} bytes"),
                     )));
                 }
             }
@@ -183,10 +181,10 @@ impl UreqTransport {
                 return Err(if self.raw.is_empty() {
                     wrap_error(Error::new(
                         Kind::Reset,
-                        "the server closed the connection without an answer",
+                        "the server closed the connection without a response",
                     ))
                 } else {
-                    cut_short("the response's head was cut short")
+                    cut_short("the response head was cut short")
                 });
             }
             exchange::with_current(|exchange| {
@@ -248,15 +246,15 @@ impl UreqTransport {
         Ok(())
     }
 
-    /// Appends to ureq's input, which is longer than any head with its piece.
+    /// Appends to the input of ureq, which has room for a head and a read.
     fn push_input(&mut self, bytes: &[u8]) {
         let free = self.buffers.input_append_buf();
         free[..bytes.len()].copy_from_slice(bytes);
         self.buffers.input_appended(bytes.len());
     }
 
-    /// Decodes what is in `raw` and hands it on as one chunk; the last chunk
-    /// follows when the body is complete. False if nothing came of it.
+    /// Decodes `raw` and passes it on as one chunk, followed by the last chunk if the
+    /// body is complete. Returns whether anything was passed on.
     fn forward_chunks(&mut self) -> bool {
         let State::Chunked(decoder) = &mut self.state else {
             return false;
@@ -315,7 +313,7 @@ impl Transport for UreqTransport {
             self.is_used = true;
             self.is_pooled = false;
         }
-        // Not what ureq has made of it: the head as it was asked for.
+        // Sends the head of the request instead of the one that ureq wrote.
         let bytes = exchange::with_current(|exchange| std::mem::take(&mut exchange.request_head));
         self.set_timeouts(timeout)?;
         self.stream
@@ -378,13 +376,13 @@ impl Transport for UreqTransport {
     }
 
     fn is_open(&mut self) -> bool {
-        // ureq asks when it puts a connection by and when it takes it out
-        // again. What the socket has to say now, it says then as well.
+        // ureq calls this when it returns a connection to the pool and when it
+        // takes it out again. The second call is enough to check the socket.
         let was_pooled = std::mem::replace(&mut self.is_pooled, true);
         if let Some(handle) = self.abort_handle.take() {
             handle.detach();
         }
-        // Bytes behind the body were not asked for; who knows what they are.
+        // The server sent bytes after the body, which no request asked for.
         if !self.raw.is_empty() {
             return false;
         }
@@ -393,14 +391,14 @@ impl Transport for UreqTransport {
         !was_pooled || (is_same_zone && self.stream.is_idle())
     }
 
-    /// ureq asks only to refuse plain connections to https; the dialer has
-    /// made each connection as its scheme demands.
+    /// ureq uses this only to refuse plain connections for https; the dialer has
+    /// made the connection that the scheme requires.
     fn is_tls(&self) -> bool {
         self.connection.tls_info.is_some()
     }
 }
 
-/// Once more after a signal.
+/// Repeats a read that was interrupted by a signal.
 fn retry_interrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match read() {
@@ -410,7 +408,7 @@ fn retry_interrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<
     }
 }
 
-/// In the one form that passes through ureq unchanged.
+/// Wraps an error so that it passes through ureq unchanged.
 pub(crate) fn wrap_error(error: impl Into<NetworkError>) -> ureq::Error {
     ureq::Error::Other(Box::new(error.into()))
 }
@@ -419,7 +417,7 @@ fn cut_short(message: impl Into<String>) -> ureq::Error {
     wrap_error(NetworkError::cut_short(Error::new(Kind::Protocol, message)))
 }
 
-/// A failed read or write of a connection that stood.
+/// Converts the error of a read or write on an established connection.
 fn io_error(error: &io::Error, timeout: NextTimeout) -> ureq::Error {
     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
         let over = exchange::deadline().is_some_and(|deadline| deadline <= Instant::now());
@@ -469,7 +467,7 @@ mod tests {
         let stream = Box::new(SocketStream::new(socket));
         let mut wire =
             UreqTransport::new(stream, ConnectionInfo::default(), Some("eth0".to_owned()));
-        // Put by, and taken out again.
+        // Returned to the pool, and taken out again.
         assert!(wire.is_open());
         assert!(wire.is_open());
         zone("eth1");

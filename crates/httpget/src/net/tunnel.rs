@@ -1,6 +1,6 @@
-//! Through a proxy to the origin: CONNECT (RFC 9110, section 9.3.6), SOCKS 4,
-//! 4a and 5 (RFC 1928, RFC 1929). Every read here is of an exact length or
-//! byte by byte, so nothing of what follows is swallowed.
+//! Tunnels through a proxy: CONNECT (RFC 9110, section 9.3.6), SOCKS 4, 4a and 5
+//! (RFC 1928, RFC 1929). Every read has an exact length or reads one byte, so that
+//! no byte after the answer of the proxy is taken.
 
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
@@ -13,15 +13,15 @@ use super::stream::Stream;
 use crate::http::head::{self, Head};
 use crate::policy::proxy::{Protocol, Proxy};
 
-/// A proxy's answer to CONNECT is a few lines.
+/// The longest response to CONNECT in bytes, including interim responses.
 const RESPONSE_MAX: usize = 64 * 1024;
 
-/// Where the tunnel is to end.
+/// The endpoint of a tunnel.
 #[derive(Clone, Debug)]
 pub(super) enum TunnelTarget {
-    /// A name the proxy resolves.
+    /// A host name that the proxy resolves, and a port.
     Name(String, u16),
-    /// An address.
+    /// An address with its port.
     Address(SocketAddr),
 }
 
@@ -34,7 +34,7 @@ fn io_error(error: &io::Error) -> Error {
     Error::new(error.kind(), format!("proxy: {}", error.message()))
 }
 
-/// `host:port`, with brackets where they are needed.
+/// Returns `host:port`, with brackets around an IPv6 address.
 fn authority(target: &TunnelTarget) -> String {
     match target {
         TunnelTarget::Name(name, port) if name.contains(':') => format!("[{name}]:{port}"),
@@ -43,7 +43,7 @@ fn authority(target: &TunnelTarget) -> String {
     }
 }
 
-/// The value of Proxy-Authorization, if the proxy has a user.
+/// Returns the value of Proxy-Authorization if the proxy has a login.
 pub(crate) fn proxy_authorization(proxy: &Proxy) -> Option<String> {
     let (user, password) = proxy.user.as_ref()?;
     Some(format!(
@@ -52,7 +52,7 @@ pub(crate) fn proxy_authorization(proxy: &Proxy) -> Option<String> {
     ))
 }
 
-/// Asks an HTTP proxy for a tunnel.
+/// Requests a tunnel from an HTTP proxy.
 pub(super) fn connect(
     stream: &mut dyn Stream,
     proxy: &Proxy,
@@ -83,16 +83,16 @@ pub(super) fn connect(
             raw.clear();
             searched = 0;
         }
-        // Interim responses count as well.
+        // The limit includes interim responses.
         count += 1;
         if count > RESPONSE_MAX {
-            return Err(protocol_error("the proxy's answer does not end"));
+            return Err(protocol_error("the response head of the proxy is too long"));
         }
         let mut byte = [0];
         match stream.read(&mut byte) {
             Ok(0) => {
                 return Err(protocol_error(
-                    "the proxy closed the connection without an answer",
+                    "the proxy closed the connection without a response",
                 ));
             }
             Ok(_) => raw.push(byte[0]),
@@ -113,7 +113,7 @@ pub(super) fn connect(
     }
 }
 
-/// Asks a SOCKS proxy for a connection.
+/// Requests a connection from a SOCKS proxy.
 pub(super) fn socks(stream: &mut dyn Stream, proxy: &Proxy, target: &TunnelTarget) -> Result<()> {
     match proxy.protocol {
         Protocol::Socks4 | Protocol::Socks4a => socks4(stream, proxy, target),
@@ -146,10 +146,10 @@ fn socks4(stream: &mut dyn Stream, proxy: &Proxy, target: &TunnelTarget) -> Resu
         TunnelTarget::Address(_) => {
             return Err(Error::new(
                 Kind::Unreachable,
-                "SOCKS 4 knows no IPv6 addresses",
+                "SOCKS 4 does not support IPv6 addresses",
             ));
         }
-        // An address that cannot be stands for a name.
+        // An invalid address announces a name (SOCKS 4a).
         TunnelTarget::Name(name, port) => (*port, [0, 0, 0, 1], Some(name)),
     };
     request.extend(port.to_be_bytes());
@@ -167,7 +167,7 @@ fn socks4(stream: &mut dyn Stream, proxy: &Proxy, target: &TunnelTarget) -> Resu
         [0, 90, ..] => Ok(()),
         [0, 91, ..] => Err(Error::new(
             Kind::Refused,
-            "the SOCKS proxy could not connect, or does not want to",
+            "the SOCKS proxy rejected the request or could not connect",
         )),
         [0, code, ..] => Err(protocol_error(format!("the SOCKS proxy answered {code}"))),
         _ => Err(protocol_error("the proxy does not speak SOCKS 4")),
@@ -193,11 +193,13 @@ fn socks5(stream: &mut dyn Stream, proxy: &Proxy, target: &TunnelTarget) -> Resu
             }
             send(stream, &login)?;
             if receive::<2>(stream)?[1] != 0 {
-                return Err(protocol_error("the SOCKS proxy refused user and password"));
+                return Err(protocol_error(
+                    "the SOCKS proxy rejected the user or the password",
+                ));
             }
         }
         ([5, 0xff], _) => {
-            return Err(protocol_error("the SOCKS proxy wants another login")
+            return Err(protocol_error("the SOCKS proxy requires another login")
                 .hint("give user and password as in socks5h://USER:PASSWORD@HOST:PORT"));
         }
         _ => return Err(protocol_error("the proxy does not speak SOCKS 5")),
@@ -231,7 +233,7 @@ fn socks5(stream: &mut dyn Stream, proxy: &Proxy, target: &TunnelTarget) -> Resu
     if version != 5 {
         return Err(protocol_error("the proxy does not speak SOCKS 5"));
     }
-    let says = |what: &str| format!("the SOCKS proxy says: {what}");
+    let says = |what: &str| format!("the SOCKS proxy reports: {what}");
     match code {
         0 => {}
         2 => return Err(protocol_error(says("not allowed"))),
@@ -241,7 +243,7 @@ fn socks5(stream: &mut dyn Stream, proxy: &Proxy, target: &TunnelTarget) -> Resu
         6 => return Err(Error::new(Kind::Timeout, says("timed out"))),
         code => return Err(protocol_error(format!("the SOCKS proxy answered {code}"))),
     }
-    // The address it is bound to, of no use here.
+    // Skips the address that the proxy is bound to.
     match kind {
         1 => drop(receive::<6>(stream)?),
         4 => drop(receive::<18>(stream)?),
@@ -251,7 +253,7 @@ fn socks5(stream: &mut dyn Stream, proxy: &Proxy, target: &TunnelTarget) -> Resu
                 receive::<1>(stream)?;
             }
         }
-        _ => return Err(protocol_error("the SOCKS proxy's answer makes no sense")),
+        _ => return Err(protocol_error("invalid reply from the SOCKS proxy")),
     }
     Ok(())
 }

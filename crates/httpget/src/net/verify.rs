@@ -1,10 +1,9 @@
-//! Whether a server's certificate is trusted, and what it says either way.
+//! Verification of server certificates.
 //!
-//! Beside what rustls checks, a certificate that equals one of `--cacert` byte
-//! for byte is trusted, if it is valid now and for the name: a self-signed one,
-//! say, or that of a server whose authority is not known. With `-k` nothing of
-//! a certificate is checked, but the peer must still prove that it holds the
-//! key.
+//! In addition to what rustls accepts, a certificate that equals one of `--cacert`
+//! byte for byte is trusted if its dates and its name are valid: a self-signed one,
+//! or one of an unknown authority. With `-k` the certificate is not checked, but
+//! the peer must still prove that it holds the key.
 
 use std::sync::Arc;
 
@@ -20,24 +19,24 @@ use super::tls::TlsInfo;
 use super::x509;
 use crate::http::date::Seconds;
 
-/// The verifier of server certificates.
+/// A verifier of server certificates.
 #[derive(Debug)]
 pub(super) struct Verifier {
     provider: Arc<CryptoProvider>,
-    /// `None` with `-k`.
+    /// The trusted certificates; `None` with `-k`.
     trust: Option<TrustStore>,
 }
 
-/// What is trusted.
+/// Trusted authorities and single certificates.
 #[derive(Debug)]
 struct TrustStore {
     authorities: Arc<WebPkiServerVerifier>,
-    /// The certificates of `--cacert`.
+    /// The certificates of `--cacert`, trusted as they are.
     explicit: Vec<CertificateDer<'static>>,
 }
 
 impl Verifier {
-    /// A verifier that trusts these authorities, and the certificates in `explicit`.
+    /// Returns a verifier that trusts these authorities and certificates.
     pub(super) fn new(
         provider: &Arc<CryptoProvider>,
         authorities: RootCertStore,
@@ -56,7 +55,7 @@ impl Verifier {
         })
     }
 
-    /// A verifier for `-k`.
+    /// Returns a verifier for `-k`.
     pub(super) fn insecure(provider: &Arc<CryptoProvider>) -> Self {
         Self {
             provider: Arc::clone(provider),
@@ -64,8 +63,8 @@ impl Verifier {
         }
     }
 
-    /// Checks that `signature` was made with the key of `certificate`, by one of
-    /// the first `most` algorithms of its scheme.
+    /// Checks that `signature` was made with the key of `certificate`, by one of the
+    /// first `max_algorithms` algorithms of its scheme.
     fn check_signature(
         &self,
         message: &[u8],
@@ -73,12 +72,12 @@ impl Verifier {
         signature: &DigitallySignedStruct,
         max_algorithms: usize,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let key = x509::public_key(certificate).ok_or_else(|| unusable_key("it cannot be read"))?;
+        let key = x509::public_key(certificate).ok_or_else(|| unusable_key("cannot be parsed"))?;
         if let Some(bits) = key.rsa_bits()
             && bits < RSA_BITS_MIN
         {
             return Err(unusable_key(&format!(
-                "RSA with {bits} bits, and at least {RSA_BITS_MIN} are supported"
+                "is RSA with {bits} bits; at least {RSA_BITS_MIN} are required"
             )));
         }
         let mapping = self.provider.signature_verification_algorithms.mapping;
@@ -96,7 +95,7 @@ impl Verifier {
             .peekable();
         if matching.peek().is_none() {
             return Err(unusable_key(
-                "of a kind that is not supported, such as the curve P-521",
+                "is of an unsupported kind, such as the curve P-521",
             ));
         }
         let has_strong_validator = matching.any(|algorithm| {
@@ -108,23 +107,21 @@ impl Verifier {
             Ok(HandshakeSignatureValid::assertion())
         } else {
             Err(rustls::Error::General(
-                "the server's proof that it holds its key is wrong".to_owned(),
+                "the server cannot prove that it holds the key of its certificate".to_owned(),
             ))
         }
     }
 }
 
-/// Shorter RSA keys are not verified by ring.
+/// The shortest RSA key in bits that ring verifies.
 const RSA_BITS_MIN: usize = 2048;
 
 fn unusable_key(why: &str) -> rustls::Error {
-    rustls::Error::General(format!(
-        "the server cannot prove that it holds its key: the key is {why}"
-    ))
+    rustls::Error::General(format!("the server's key cannot be verified: it {why}"))
 }
 
 impl TrustStore {
-    /// Trusts a certificate that was given as it is.
+    /// Checks a certificate of `--cacert`; `None` if it is not one of them.
     fn check_explicit(
         &self,
         certificate: &CertificateDer<'_>,
@@ -164,7 +161,7 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // A certificate that is refused is to be shown as well.
+        // A certificate that is refused is reported as well.
         let chain = std::iter::once(certificate).chain(intermediates);
         let info = TlsInfo {
             chain: chain.map_while(|der| x509::parse(der)).collect(),
@@ -202,7 +199,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        // In TLS 1.3 a scheme stands for one curve.
+        // In TLS 1.3 a scheme includes the curve.
         self.check_signature(message, certificate, signature, 1)
     }
 
@@ -210,8 +207,8 @@ impl ServerCertVerifier for Verifier {
         let algorithms = &self.provider.signature_verification_algorithms;
         let mut schemes = algorithms.supported_schemes();
         if self.trust.is_none() {
-            // Offered for the sake of the error: a server with such a key would
-            // otherwise end the handshake without a reason.
+            // Offered to get a useful error: a server with such a key would
+            // otherwise abort the handshake.
             schemes.push(SignatureScheme::ECDSA_NISTP521_SHA512);
         }
         schemes
@@ -227,7 +224,7 @@ mod tests {
     use testkit::tls::{Authority, Leaf};
 
     #[test]
-    fn a_certificate_that_was_given_is_trusted() {
+    fn a_certificate_of_cacert_is_trusted_as_it_is() {
         let authority = Authority::new();
         let provider = Arc::new(ring::default_provider());
         let read = |leaf| CertificateDer::from_pem_file(authority.files(leaf).0).unwrap();
@@ -246,7 +243,7 @@ mod tests {
             assert!(check(&explicit, &explicit, "localhost"), "{leaf:?}");
             assert!(check(&explicit, &explicit, "127.0.0.1"), "{leaf:?}");
             assert!(!check(&explicit, &explicit, "other.test"), "{leaf:?}");
-            // Another one of the same names is not this one.
+            // Another certificate with the same names is not trusted.
             assert!(!check(&explicit, &read(leaf), "localhost"), "{leaf:?}");
         }
         for leaf in [Leaf::Expired, Leaf::NotYetValid, Leaf::WrongName] {

@@ -1,35 +1,35 @@
-//! The few facts of a certificate that are shown: subject, issuer, validity,
-//! and the public key for pinning (RFC 5280). The certificate has been parsed
-//! and judged by rustls already; this reader only picks fields, and gives
-//! `None` rather than guess.
+//! The fields of a certificate that are reported: subject, issuer, validity,
+//! names, and the public key for pinning (RFC 5280). rustls has parsed and judged
+//! the certificate already; this reader only extracts fields, and returns `None`
+//! if it does not understand one.
 
 use crate::http::date::{self, Seconds};
 
-/// Facts of one certificate.
+/// The fields of one certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Certificate {
-    /// Distinguished names, the most specific part first, as in `CN=a, O=b`.
+    /// The distinguished name, its most specific part first, as in `CN=a, O=b`.
     pub(crate) subject: String,
     pub(crate) issuer: String,
     pub(crate) not_before: Seconds,
     pub(crate) not_after: Seconds,
-    /// The whole SubjectPublicKeyInfo in DER.
+    /// The SubjectPublicKeyInfo in DER.
     pub(crate) public_key: Vec<u8>,
-    /// The DNS names and addresses it is for (subjectAltName).
+    /// The DNS names and addresses of subjectAltName.
     pub(crate) names: Vec<String>,
 }
 
-/// A public key as signatures are verified with it.
+/// A public key, in the form that signatures are verified with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PublicKey<'a> {
-    /// The content of its AlgorithmIdentifier in DER.
+    /// The content of the AlgorithmIdentifier in DER.
     pub(crate) algorithm: &'a [u8],
-    /// The bits of the key.
+    /// The content of the key's bit string.
     pub(crate) bits: &'a [u8],
 }
 
 impl PublicKey<'_> {
-    /// The length of the modulus, if it is an RSA key.
+    /// Returns the length of the modulus in bits if this is an RSA key.
     pub(crate) fn rsa_bits(&self) -> Option<usize> {
         const RSA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
         let (oid, _) = expect_tag(self.algorithm, OID)?;
@@ -49,22 +49,22 @@ const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const BOOLEAN: u8 = 0x01;
 const SEQUENCE: u8 = 0x30;
-/// The extensions of a certificate, explicitly tagged.
+/// The explicit tag of the extensions of a certificate.
 const EXTENSIONS: u8 = 0xa3;
 const SET: u8 = 0x31;
 const OID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// One DER element.
+/// A DER element.
 struct Element<'a> {
     tag: u8,
     content: &'a [u8],
-    /// Tag, length and content.
+    /// The tag, the length and the content.
     whole: &'a [u8],
 }
 
-/// The element at the start of `bytes`, and what follows it.
+/// Splits the first element off `bytes`.
 fn element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;
@@ -98,12 +98,12 @@ fn expect_tag(bytes: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
     element(bytes).filter(|(element, _)| element.tag == tag)
 }
 
-/// Reads a certificate in DER.
+/// Parses a certificate in DER.
 pub(crate) fn parse(der: &[u8]) -> Option<Certificate> {
     let (certificate, _) = expect_tag(der, SEQUENCE)?;
     let (tbs, _) = expect_tag(certificate.content, SEQUENCE)?;
     let mut rest = tbs.content;
-    // The version is optional, the serial number and algorithm are not.
+    // The version is optional; the serial number and the algorithm are not.
     if let Some((version, after)) = element(rest)
         && version.tag == 0xa0
     {
@@ -127,10 +127,10 @@ pub(crate) fn parse(der: &[u8]) -> Option<Certificate> {
     })
 }
 
-/// The public key of a certificate in DER.
+/// Returns the public key of a certificate in DER.
 pub(crate) fn public_key<'a>(der: &'a [u8]) -> Option<PublicKey<'a>> {
     let whole = parse(der)?.public_key;
-    // Its place in the certificate, for the sake of the lifetime.
+    // Search for it in `der`, so that the result borrows from there.
     let at = der.windows(whole.len()).position(|part| part == whole)?;
     let (key, _): (Element<'a>, _) = expect_tag(&der[at..], SEQUENCE)?;
     let (algorithm, rest) = expect_tag(key.content, SEQUENCE)?;
@@ -143,7 +143,7 @@ pub(crate) fn public_key<'a>(der: &'a [u8]) -> Option<PublicKey<'a>> {
     })
 }
 
-/// The names among the extensions, which follow the public key.
+/// Returns the names of subjectAltName; the extensions follow the public key.
 fn alternative_names(mut rest: &[u8]) -> Option<Vec<String>> {
     const ALT_NAME: [u8; 3] = [0x55, 0x1d, 0x11];
     const DNS: u8 = 0x82;
@@ -189,8 +189,8 @@ fn alternative_names(mut rest: &[u8]) -> Option<Vec<String>> {
     Some(found)
 }
 
-/// A distinguished name as `CN=..., O=...`, the most specific part first and
-/// values escaped as RFC 4514 has it, so that none looks like several parts.
+/// Formats a distinguished name as `CN=..., O=...`, the most specific part first.
+/// Values are escaped, so that no value looks like several parts.
 fn distinguished_name(mut sets: &[u8]) -> Option<String> {
     let mut parts = Vec::new();
     while !sets.is_empty() {
@@ -226,7 +226,7 @@ fn distinguished_name(mut sets: &[u8]) -> Option<String> {
     Some(parts.join(", "))
 }
 
-/// The value of an attribute (RFC 4514, section 2.4).
+/// Escapes the value of an attribute (RFC 4514, section 2.4).
 fn escape_value(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for (at, c) in value.char_indices() {
@@ -281,7 +281,7 @@ fn dotted(oid: &[u8]) -> String {
     text
 }
 
-/// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.
+/// Parses `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.
 fn parse_time(element: &Element<'_>) -> Option<Seconds> {
     let text = std::str::from_utf8(element.content).ok()?;
     let digits = text.strip_suffix('Z')?;
@@ -309,7 +309,7 @@ mod tests {
     use testkit::tls::{Authority, Leaf};
 
     #[test]
-    fn a_real_one() {
+    fn a_certificate_is_parsed() {
         let authority = Authority::new();
         let (file, _) = authority.files(Leaf::Good);
         let der = {
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn names_cannot_pretend_to_be_several() {
+    fn no_value_looks_like_several_parts() {
         for (value, shown) in [
             ("evil, O=Good Bank, Inc", "evil\\, O\\=Good Bank\\, Inc"),
             ("a+b", "a\\+b"),
