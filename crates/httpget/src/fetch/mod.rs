@@ -96,8 +96,7 @@ pub(crate) struct Context<'a> {
 }
 
 /// The hint of a failure that cannot be retried although `--retry` asks for it.
-const NOT_RETRIED: &str =
-    "not retried: output already written cannot be undone or continued";
+const NOT_RETRIED: &str = "not retried: output already written cannot be undone or continued";
 
 /// The hint of a failure whose next attempt would exceed `--retry-max-time`.
 const RETRY_TOO_LATE: &str = "not retried: --retry-max-time would be exceeded";
@@ -294,8 +293,8 @@ impl Transfer<'_, '_> {
                 };
                 self.sink = Sink::new_file(file);
                 if is_unproved {
-                    "no validator proves that the rest belongs to the partial file; \
-                     --sha256 would",
+                    self.start_over(
+                        "no validator proves that the rest belongs to the partial file; \
                          --sha256 would",
                     );
                 }

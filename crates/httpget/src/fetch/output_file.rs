@@ -281,12 +281,16 @@ impl OutputFile {
             let copied = io::copy(&mut (&mut whole).take(partial.bytes), &mut self.file())
                 .map_err(|e| self.file_error(&e))?;
             if copied != partial.bytes {
-                return Err(Error::new(Kind::System, "was truncated during the download")
-                    .with_subject(self.path.display().to_string()));
+                return Err(
+                    Error::new(Kind::System, "was truncated during the download")
+                        .with_subject(self.path.display().to_string()),
+                );
             }
         } else if self.length()? < partial.bytes {
-            return Err(Error::new(Kind::System, "was truncated during the download")
-                .with_subject(partial_path(&self.path, 0).display().to_string()));
+            return Err(
+                Error::new(Kind::System, "was truncated during the download")
+                    .with_subject(partial_path(&self.path, 0).display().to_string()),
+            );
         }
         self.file()
             .set_len(partial.bytes)

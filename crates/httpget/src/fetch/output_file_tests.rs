@@ -20,10 +20,7 @@ fn a_file_appears_only_when_complete() {
     file.write(b"abc").unwrap();
     assert!(!path.exists());
     file.abandon(false).unwrap();
-    assert_eq!(
-        std::fs::read(with_suffix(&path, ".part")).unwrap(),
-        b"abc"
-    );
+    assert_eq!(std::fs::read(with_suffix(&path, ".part")).unwrap(), b"abc");
 
     let mut file = OutputFile::open(&path, OnExists::Replace, false, "id").unwrap();
     let partial = found(&file);
@@ -115,8 +112,7 @@ fn a_state_file_must_belong_to_its_partial_file() {
 fn a_partial_file_without_a_state_file_is_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
-    let names = [".part", ".part.1", ".part.2"]
-        .map(|name| with_suffix(&path, name));
+    let names = [".part", ".part.1", ".part.2"].map(|name| with_suffix(&path, name));
     std::fs::write(&names[0], "precious").unwrap();
     std::fs::write(&names[1], "").unwrap();
     std::fs::write(with_suffix(&names[1], ".state"), "x".repeat(1 << 17)).unwrap();
@@ -156,10 +152,7 @@ fn permissions_hold_from_the_first_byte() {
         assert_eq!(mode_of(".part.state"), 0o600);
         file.write(b"new").unwrap();
         file.abandon(false).unwrap();
-        assert_eq!(
-            (mode_of(".part"), mode_of(".part.state")),
-            (kept, 0o600)
-        );
+        assert_eq!((mode_of(".part"), mode_of(".part.state")), (kept, 0o600));
         // The permissions of an earlier partial file are corrected.
         let partial_file = with_suffix(&path, ".part");
         std::fs::set_permissions(&partial_file, PermissionsExt::from_mode(0o4777)).unwrap();

@@ -124,10 +124,8 @@ impl PartialFile {
                 state: Mutex::new(Some(state)),
             }));
         }
-        Err(
-            Error::new(Kind::System, "has too many partial files")
-                .with_subject(path.display().to_string()),
-        )
+        Err(Error::new(Kind::System, "has too many partial files")
+            .with_subject(path.display().to_string()))
     }
 
     /// Returns the text of the state file.

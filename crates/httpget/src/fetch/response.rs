@@ -82,9 +82,10 @@ impl Transfer<'_, '_> {
         if let (Some(length), Some(range_length)) = (length, range_length)
             && range_length != length
         {
-            return Err(
-                FetchError::protocol("Content-Length differs from the length of Content-Range").into(),
-            );
+            return Err(FetchError::protocol(
+                "Content-Length differs from the length of Content-Range",
+            )
+            .into());
         }
         if let (Some(max), Some(length)) = (config.limits.max_bytes, length)
             && length > max

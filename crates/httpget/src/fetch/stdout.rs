@@ -180,7 +180,9 @@ impl<'a> TransferOutput<'a> {
             let time = crate::net::format_duration(self.shared.line_timeout);
             let message = format!("a line without an end was too slow for {time}");
             let error = Error::new(Kind::Timeout, message);
-            return Err(error.hint("other transfers were waiting to print; use -O to save each body"));
+            return Err(
+                error.hint("other transfers were waiting to print; use -O to save each body")
+            );
         }
         let mut breaks_line = false;
         while self.open_line.is_none()

@@ -1,9 +1,9 @@
-//! The charset that a Content-Type declares, by the labels and decoders of the
-//! WHATWG Encoding Standard, as browsers read them.
+//! The charset that a Content-Type declares, with the labels and the decoders of
+//! the WHATWG Encoding Standard, as in browsers.
 //!
-//! Only text that is shown or becomes a JSON string is decoded; a body that is
-//! piped or saved keeps its bytes. UTF-8 needs no decoder here: what renders
-//! text takes it as it is, and shows each invalid byte.
+//! Only text that is rendered for a terminal or becomes a JSON string is decoded; a
+//! body that is piped or saved keeps its bytes. UTF-8 needs no decoder: the
+//! renderers accept it, and show each invalid byte.
 
 use std::borrow::Cow;
 
@@ -17,24 +17,24 @@ pub fn declared(content_type: Option<&str>) -> Option<&'static Encoding> {
     let (_, label) = parameters(content_type?)
         .into_iter()
         .find(|(name, _)| name.eq_ignore_ascii_case("charset"))?;
-    // `for_label` alone would map unsafe charsets to a decoder that fails.
+    // `for_label` would map unsafe charsets to a decoder that always fails.
     let encoding = Encoding::for_label_no_replacement(label.as_bytes())?;
     (encoding != encoding_rs::UTF_8).then_some(encoding)
 }
 
-/// Decodes a whole body; a byte order mark outranks the declaration. `None` if
-/// the body is not valid in its encoding.
+/// Decodes a whole body; `None` if it is invalid in its encoding. A byte order mark
+/// overrides the declaration.
 pub fn decode<'a>(encoding: &'static Encoding, bytes: &'a [u8]) -> Option<Cow<'a, str>> {
     let (text, _, has_errors) = encoding.decode(bytes);
     (!has_errors).then_some(text)
 }
 
-/// Decodes the next piece of a body into UTF-8; U+FFFD stands for each invalid
-/// sequence. `last` says that no other piece follows.
+/// Decodes the next piece of a body to UTF-8, with U+FFFD for each invalid sequence.
+/// `last` is true for the last piece.
 pub fn decode_piece(decoder: &mut Decoder, bytes: &[u8], last: bool) -> String {
     let length = decoder.max_utf8_buffer_length(bytes.len());
     let mut text = String::with_capacity(length.unwrap_or(bytes.len()));
-    // The capacity is the decoder's own bound, so all bytes are used.
+    // With the capacity that the decoder asked for, all bytes are used.
     let _ = decoder.decode_to_string(bytes, &mut text, last);
     text
 }
@@ -45,7 +45,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn labels_are_those_of_the_web() {
+    fn labels_are_those_of_the_encoding_standard() {
         for (value, name) in [
             ("text/html; charset=ISO-8859-1", Some("windows-1252")),
             ("text/html;charset=\"Shift_JIS\"", Some("Shift_JIS")),
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_valid_in_its_charset_or_is_not_text() {
+    fn invalid_text_is_not_decoded() {
         let of = |label: &str, bytes: &[u8]| {
             let encoding = Encoding::for_label(label.as_bytes()).unwrap();
             decode(encoding, bytes).map(Cow::into_owned)
@@ -76,7 +76,7 @@ mod tests {
         );
         assert_eq!(of("shift_jis", b"\x93"), None);
         assert_eq!(of("utf-16", b"\xfe\xff\0a").as_deref(), Some("a"));
-        // A byte order mark outranks the declaration.
+        // A byte order mark overrides the declaration.
         let marked = "\u{feff}é".as_bytes();
         assert_eq!(of("iso-8859-1", marked).as_deref(), Some("é"));
     }

@@ -1,8 +1,7 @@
-//! Dates of HTTP (RFC 9110, section 5.6.7) and of cookies (RFC 6265, section
-//! 5.1.1), as seconds since 1970.
+//! Dates of HTTP (RFC 9110, section 5.6.7) and of cookies (RFC 6265, section 5.1.1).
 //!
-//! One lenient reader takes them all, as every browser does: it looks for a
-//! time, a day, a month and a year among the words, in any order.
+//! Like browsers, one lenient parser reads all formats: it looks for a time, a day, a
+//! month and a year in any order.
 
 /// Seconds since 1970-01-01T00:00:00Z, negative before.
 pub type Seconds = i64;
@@ -12,9 +11,9 @@ const MONTHS: [&str; 12] = [
 ];
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 
-/// Days from 1970-01-01 to a date of the Gregorian calendar.
+/// Returns the number of days from 1970-01-01 to a date of the Gregorian calendar.
 pub fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
-    // Years that begin in March put the leap day last.
+    // Years that start in March have the leap day at their end.
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let of_era = year.rem_euclid(400);
@@ -23,7 +22,7 @@ pub fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// Year, month and day of a number of days since 1970-01-01.
+/// Returns year, month and day of a number of days since 1970-01-01.
 pub fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
@@ -74,10 +73,9 @@ pub fn parse(text: &str) -> Option<Seconds> {
     from_civil(year?, month?, day?, time?)
 }
 
-/// Parses a date as people write it: as [`parse`] does, where the time may be
-/// missing, or as ISO 8601 has it, `2021-01-31` or `20210131`, with
-/// `T12:00[:00][Z]` behind it or not. Without a time it is the day's start, and
-/// all of it is in UTC.
+/// Parses a date as people write it: any format of [`parse`], also without a time, or
+/// ISO 8601 (`2021-01-31` or `20210131`, also followed by `T12:00[:00][Z]`). Without a
+/// time, it is the start of the day. All dates are in UTC.
 pub fn parse_typed(text: &str) -> Option<Seconds> {
     let text = text.trim();
     parse_iso(text)
@@ -113,7 +111,7 @@ fn parse_iso(text: &str) -> Option<Seconds> {
     from_civil(year, month, day, time)
 }
 
-/// This day and second of it, if there is such a day.
+/// Combines a date and a second of the day; `None` if the date does not exist.
 fn from_civil(year: i64, month: u32, day: u32, time: i64) -> Option<Seconds> {
     let valid = (1601..=9999).contains(&year)
         && (1..=12).contains(&month)
@@ -121,7 +119,7 @@ fn from_civil(year: i64, month: u32, day: u32, time: i64) -> Option<Seconds> {
     valid.then(|| days_from_civil(year, month, day) * 86_400 + time)
 }
 
-/// `HH:MM:SS` as seconds of the day.
+/// Parses `HH:MM:SS` as the second of the day.
 fn time_of_day(word: &str) -> Option<i64> {
     let mut parts = word.split(':').map(|part| {
         let short = matches!(part.len(), 1 | 2) && part.bytes().all(|b| b.is_ascii_digit());
@@ -132,7 +130,7 @@ fn time_of_day(word: &str) -> Option<i64> {
     valid.then_some(h * 3600 + m * 60 + s)
 }
 
-/// The form to send: `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Formats a date for a header: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub fn format_http(at: Seconds) -> String {
     let (day, second) = (at.div_euclid(86_400), at.rem_euclid(86_400));
     let (year, month, date) = civil_from_days(day);
@@ -146,7 +144,7 @@ pub fn format_http(at: Seconds) -> String {
     )
 }
 
-/// RFC 3339 in UTC, to the second: for certificates.
+/// Formats a date by RFC 3339 in UTC, to the second.
 pub fn rfc3339(at: Seconds) -> String {
     let (day, second) = (at.div_euclid(86_400), at.rem_euclid(86_400));
     let (year, month, date) = civil_from_days(day);
@@ -158,7 +156,7 @@ pub fn rfc3339(at: Seconds) -> String {
     )
 }
 
-/// This moment.
+/// Returns the current time.
 pub fn now() -> Seconds {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs().cast_signed())
@@ -170,13 +168,13 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_three_forms_of_http_and_a_cookie() {
+    fn dates_of_http_and_of_cookies() {
         for text in [
             "Sun, 06 Nov 1994 08:49:37 GMT",
             "Sunday, 06-Nov-94 08:49:37 GMT",
             "Sun Nov  6 08:49:37 1994",
             "Sun, 06-Nov-1994 8:49:37 UTC",
-            // The first of several counts.
+            // The first of several values is used.
             "06 Nov 94 08:49:37 12 95",
             "06 Nov 1994 08:49:37 1995",
         ] {
@@ -191,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn invalid_dates_are_refused() {
         for text in [
             "",
             "0",
@@ -211,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn as_people_write_it() {
+    fn dates_as_people_write_them() {
         let day = 1_612_051_200;
         for text in [
             "2021-01-31",

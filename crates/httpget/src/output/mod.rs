@@ -1,5 +1,5 @@
-//! What is shown of a transfer: the JSON record, the talk of `-v`, the view
-//! on a terminal.
+//! Renderers: the JSON record, `-v`, `-w`, `--time`, progress bars, and bodies on a
+//! terminal.
 
 pub(crate) mod progress;
 pub(crate) mod record;

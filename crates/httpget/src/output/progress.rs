@@ -1,47 +1,46 @@
-//! Progress bars on a terminal's stderr, one per transfer that has taken more
-//! than a second.
+//! Progress bars on stderr, for transfers that take more than a second.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A transfer that is done by then shows no bar.
+/// A bar is shown after this time.
 const SHOW_AFTER: Duration = Duration::from_secs(1);
-/// How often a bar is updated.
+/// The interval between updates of a bar.
 const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
-/// The time over which the speed is measured.
+/// The period over which the speed is measured.
 const WINDOW: Duration = Duration::from_secs(5);
 
-// The name has what is left of the line: one that wraps is hard to read.
+// The name takes the rest of the line, so that the bar never wraps.
 const KNOWN: &str = "{wide_msg} {bar:16} {percent}% {bytes}/{total_bytes} {prefix}";
 const UNKNOWN: &str = "{wide_msg} {spinner} {bytes} {prefix}";
-/// The same for a narrow terminal.
+/// The template for a narrow terminal.
 const KNOWN_NARROW: &str = "{wide_msg} {percent}% {prefix}";
 const NARROW: u16 = 80;
 
-/// The bars of a run.
+/// The progress bars of a run.
 #[derive(Debug)]
 pub(crate) struct Progress(Option<MultiProgress>);
 
-/// The bar of one transfer; goes away when dropped.
+/// The progress bar of one transfer, which is removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Bar {
     all: Option<MultiProgress>,
     name: String,
     start: u64,
     whole: Option<u64>,
-    /// When it is updated next; the bar is shown from `shown_at` on.
+    /// The time of the next update; the bar is shown from `shown_at` on.
     due: Instant,
     shown_at: Instant,
     meter: SpeedMeter,
     shown: Option<ProgressBar>,
 }
 
-/// The speed of a transfer over the last seconds.
+/// A meter of the current speed.
 #[derive(Debug)]
 struct SpeedMeter {
-    /// Times and the bytes there were, the oldest first.
+    /// The bytes at some times, the oldest first.
     samples: VecDeque<(Instant, u64)>,
 }
 
@@ -52,10 +51,10 @@ impl SpeedMeter {
         }
     }
 
-    /// Adds a sample and gives the speed in bytes a second.
+    /// Adds a sample and returns the speed in bytes per second.
     fn add(&mut self, now: Instant, bytes: u64) -> f64 {
         self.samples.push_back((now, bytes));
-        // The first sample that is kept is at least a window old.
+        // Keeps one sample that is at least a period old.
         while let Some(&(second, _)) = self.samples.get(1)
             && now - second >= WINDOW
         {
@@ -71,7 +70,7 @@ impl SpeedMeter {
     }
 }
 
-/// The speed, and the time that is left at it.
+/// Formats the speed, and the time until the end.
 fn format_speed(speed: f64, left: Option<u64>) -> String {
     let rate = HumanBytes(speed as u64);
     if let Some(left) = left {
@@ -92,13 +91,13 @@ fn format_speed(speed: f64, left: Option<u64>) -> String {
 }
 
 impl Progress {
-    /// With `shown` false nothing is ever drawn.
+    /// Returns the bars of a run; none are shown if `shown` is false.
     pub(crate) fn new(shown: bool) -> Self {
         Self(shown.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10))))
     }
 
-    /// The bar of a transfer that starts now, of which `start` bytes are
-    /// there; with `wanted` false none is drawn.
+    /// Returns the bar of a transfer that starts at offset `start`; it is not shown if
+    /// `wanted` is false.
     pub(crate) fn bar(&self, wanted: bool, name: &str, start: u64, whole: Option<u64>) -> Bar {
         let all = self.0.clone().filter(|_| wanted);
         let name = match &all {
@@ -118,7 +117,7 @@ impl Progress {
         }
     }
 
-    /// Says something with the bars out of the way.
+    /// Calls `say` while the bars are hidden.
     pub(crate) fn suspend<T>(&self, say: impl FnOnce() -> T) -> T {
         match &self.0 {
             Some(all) => all.suspend(say),
@@ -128,7 +127,7 @@ impl Progress {
 }
 
 impl Bar {
-    /// So many bytes are there.
+    /// Sets the number of bytes received.
     pub(crate) fn advance(&mut self, bytes: u64) {
         let Some(all) = &self.all else { return };
         let now = Instant::now();
@@ -180,7 +179,7 @@ mod tests {
     #[test]
     fn the_speed_is_that_of_the_last_seconds() {
         let start = Instant::now();
-        // A part that was there is not speed.
+        // Bytes that were there before do not count.
         let mut meter = SpeedMeter::new(start, 5_000_000);
         let at = |tenths: u32| start + UPDATE_INTERVAL * tenths;
         for tenths in 1..=100 {
@@ -188,7 +187,7 @@ mod tests {
             let speed = meter.add(at(tenths), bytes);
             assert!((speed - 1e6).abs() < 1.0, "{tenths}: {speed}");
         }
-        // It slows down to a tenth.
+        // The transfer slows down to a tenth.
         let mut speed = 0.0;
         for tenths in 101..=151 {
             speed = meter.add(at(tenths), 15_000_000 + u64::from(tenths - 100) * 10_000);
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_are_left() {
+    fn the_remaining_time_is_formatted() {
         for (speed, left, text) in [
             (1024.0, Some(1024 * 90), "1.00 KiB/s 1m30s"),
             (1024.0, Some(100), "1.00 KiB/s 1s"),

@@ -13,12 +13,12 @@ use crate::http::{charset, date};
 use crate::json::text;
 use crate::report::{FetchError, Report};
 
-/// The keys in front of the body.
+/// The keys before the body.
 #[derive(Serialize)]
 struct KeysBeforeBody<'a> {
     #[serde(rename = "type")]
     tag: &'static str,
-    /// In error records, as in every tool.
+    /// Keys of error records, as in every tool.
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,7 +34,7 @@ struct KeysBeforeBody<'a> {
     headers: Option<&'a [(String, String)]>,
 }
 
-/// The keys behind the body.
+/// The keys after the body.
 #[derive(Serialize)]
 struct KeysAfterBody<'a> {
     file: Option<String>,
@@ -50,14 +50,14 @@ struct KeysAfterBody<'a> {
     first_byte_ms: Option<f64>,
     duration_ms: f64,
     error: Option<JsonError<'a>>,
-    /// When the record was written.
+    /// The time when the record was written.
     time: String,
 }
 
-/// How a body stands in a record.
+/// The form of a body in the record.
 enum Body<'a> {
     Absent,
-    /// The value itself.
+    /// The JSON value itself.
     Json(Cow<'a, str>),
     Text(Cow<'a, str>),
     Base64(&'a [u8]),
@@ -88,8 +88,8 @@ struct JsonError<'a> {
     message: String,
 }
 
-/// Writes the record of a report as one line. The body goes out piece by piece,
-/// so it is not copied as a whole.
+/// Writes the record of a report as one line. The body is written in pieces, so it is
+/// not copied.
 pub(crate) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let mut keys = Vec::new();
     common::json::write_line(&mut keys, &before(report))?;
@@ -123,7 +123,7 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     out.write_all(keys.strip_prefix(b"{").unwrap_or(&keys))
 }
 
-/// Drops the line end behind a value; within one there is none.
+/// Drops the line end after a value, which contains none itself.
 struct NoLineEnd<W>(W);
 
 impl<W: Write> Write for NoLineEnd<W> {
@@ -143,7 +143,7 @@ fn before(report: &Report) -> KeysBeforeBody<'_> {
     let head = report.head.as_deref();
     let failed = report.error.as_ref().filter(|_| head.is_none());
     KeysBeforeBody {
-        // Nothing had to be fetched if there is neither.
+        // Without an error and a head, nothing had to be fetched.
         tag: if failed.is_some() {
             "error"
         } else {
@@ -206,7 +206,7 @@ fn after(report: &Report) -> KeysAfterBody<'_> {
     }
 }
 
-/// The body as the value it is, as text, or in base64.
+/// Returns the body as a JSON value, as text, or for base64.
 fn body(report: &Report) -> Body<'_> {
     let Some(bytes) = &report.body else {
         return Body::Absent;
@@ -237,7 +237,7 @@ fn body(report: &Report) -> Body<'_> {
     }
 }
 
-/// JSON text without a byte order mark, which some programs write.
+/// Removes a byte order mark, which is not JSON.
 fn without_mark(text: &str) -> &str {
     text.trim_start_matches('\u{feff}')
 }

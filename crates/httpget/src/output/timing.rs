@@ -1,5 +1,5 @@
-//! `--time` and `--show-cert`: where the time went, and how long the server's
-//! certificates are still good, for people.
+//! `--time` and `--show-cert`: the durations of a transfer, and the certificates of the
+//! server.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use common::text::escape;
 use crate::http::date;
 use crate::report::Report;
 
-/// A line per phase, then the whole.
+/// Returns a line per phase, and the total.
 pub(crate) fn times(report: &Report) -> String {
     let connection = &report.exchange.connection;
     let body = report.exchange.first_byte.map(|first| first.elapsed());
@@ -44,7 +44,7 @@ fn format_time(time: Duration) -> String {
     }
 }
 
-/// A paragraph per certificate, the server's own first.
+/// Returns a paragraph per certificate, starting with the server's own.
 pub(crate) fn certificates(report: &Report) -> String {
     let mut text = String::new();
     let Some(info) = &report.exchange.connection.tls_info else {

@@ -1,6 +1,5 @@
-//! `-v`: what went over the wire, in curl's marks: `*` for what happened, `>`
-//! for what was sent, `<` for what came. Secrets are left out, and what came
-//! is escaped.
+//! `-v`: events (`*`), sent bytes (`>`) and received bytes (`<`), marked as in curl.
+//! Secrets are left out, and received text is escaped.
 
 use std::fmt::Write;
 
@@ -9,7 +8,7 @@ use common::text::escape;
 use crate::net::Exchange;
 use crate::policy::request::redact;
 
-/// All there is to say of one exchange.
+/// Formats one exchange.
 pub(crate) fn exchange(exchange: &Exchange) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -17,7 +16,7 @@ pub(crate) fn exchange(exchange: &Exchange) -> String {
         let peer = peer.to_string();
         let peer = escape(peer.as_bytes());
         let how = if exchange.reused {
-            "connection used again:"
+            "reused connection to"
         } else {
             "connected to"
         };
@@ -56,7 +55,7 @@ fn push_marked(text: &mut String, mark: char, head: &[u8]) {
     }
 }
 
-/// A head for a terminal.
+/// Formats a head for a terminal.
 pub(crate) fn format_head(raw: &[u8]) -> String {
     let mut text = String::new();
     for line in raw.split_inclusive(|&b| b == b'\n') {

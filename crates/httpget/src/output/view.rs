@@ -1,5 +1,5 @@
-//! Bodies on a terminal: JSON indented and coloured, text escaped, binary
-//! refused. What is shown is written while the body comes in.
+//! Bodies on a terminal: JSON is indented and coloured, text is escaped, and a binary
+//! body is refused. Output is written while the body is received.
 
 use std::time::{Duration, Instant};
 
@@ -9,46 +9,46 @@ use crate::http::charset::{self, Decoder, Encoding};
 use crate::http::media::{self, Class};
 use crate::json::pretty::Pretty;
 
-/// Bytes of a JSON value, and of its indented form, that are held to find out
-/// whether it is valid; a longer value is shown before its end is known.
+/// The limit on a JSON value, and on its indented form, that is held until it is known to
+/// be valid; a longer value is shown before its end.
 const HELD_MAX: usize = 1 << 20;
 
-/// How long an incomplete value is held: one that comes in slowly is shown as it
-/// comes.
+/// The limit on the time for which an incomplete value is held; a slow value is shown as
+/// it is received.
 const HELD_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Bytes rendered at a time, which bounds the size of their indented form.
+/// Bytes rendered at a time, which limits the size of their indented form.
 const RENDER_MAX: usize = 4 * 1024;
 
-/// Takes rendered text on its way to the terminal.
+/// A function that receives rendered text.
 pub(crate) type Emit<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
 
-/// A body on its way to a terminal.
+/// A renderer of one body.
 pub(crate) struct View {
     class: Class,
     /// Decodes the declared charset; `None` for UTF-8.
     decoder: Option<Decoder>,
     printer: Pretty,
-    /// The start of a character whose rest has not come.
+    /// The first bytes of an incomplete character.
     partial: Vec<u8>,
-    /// The JSON value that is not complete yet, as received and as indented.
+    /// The incomplete JSON value, as received and as indented.
     held: String,
     indented: String,
-    /// Whether the value that is not complete has been shown in part.
+    /// Whether a part of the incomplete value has been shown.
     is_shown: bool,
-    /// Whether a value was complete.
+    /// Whether a value has been completed.
     has_values: bool,
-    /// Since when it is held.
+    /// The time since which the incomplete value is held.
     held_since: Option<Instant>,
-    /// Whether the start was looked at.
+    /// Whether the start of the body has been examined.
     is_sniffed: bool,
-    /// What to say of a binary body.
+    /// The hint for a binary body.
     hint: &'static str,
     /// Whether the first character has been rendered.
     has_started: bool,
 }
 
-/// Without the decoder, which has no form of its own.
+/// Leaves out the decoder, which does not implement Debug.
 impl std::fmt::Debug for View {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("View")
@@ -58,8 +58,8 @@ impl std::fmt::Debug for View {
 }
 
 impl View {
-    /// A view of a body of this class in a declared `charset`; `coded` says that
-    /// it is compressed.
+    /// Returns a view of a body of this class in a declared `charset`. `is_compressed`
+    /// is true for a body that cannot be shown because it is compressed.
     pub(crate) fn new(
         class: Class,
         charset: Option<&'static Encoding>,
@@ -80,13 +80,13 @@ impl View {
             hint: if is_compressed {
                 "the server sent it compressed; --compressed decodes it"
             } else {
-                "use -o FILE, or pipe it"
+                "use -o FILE, or a pipe"
             },
             has_started: false,
         }
     }
 
-    /// Takes a piece and shows as much as can be shown already.
+    /// Renders a piece, as far as possible.
     pub(crate) fn push(&mut self, piece: &[u8], emit: Emit<'_>) -> Result<()> {
         let Some(mut decoder) = self.decoder.take() else {
             return self.push_utf8(piece, emit);
@@ -103,14 +103,14 @@ impl View {
         outcome
     }
 
-    /// Takes a piece that is UTF-8, as far as it is text.
+    /// Renders a piece that is UTF-8 except for invalid bytes.
     fn push_utf8(&mut self, piece: &[u8], emit: Emit<'_>) -> Result<()> {
         if !self.is_sniffed && !piece.is_empty() {
             self.is_sniffed = true;
             if media::looks_binary(&piece[..piece.len().min(1024)]) {
                 return Err(Error::new(
                     Kind::System,
-                    "the body is binary, not text for a terminal",
+                    "the body is binary and is not printed to a terminal",
                 )
                 .hint(self.hint));
             }
@@ -128,7 +128,7 @@ impl View {
         Ok(())
     }
 
-    /// Shows what is left at the end.
+    /// Renders the rest at the end of the body.
     pub(crate) fn finish(&mut self, emit: Emit<'_>) -> Result<()> {
         if let Some(mut decoder) = self.decoder.take() {
             let text = charset::decode_piece(&mut decoder, b"", true);
@@ -146,7 +146,7 @@ impl View {
         emit(escape_text(held.as_bytes()).as_bytes())
     }
 
-    /// Shows bytes that end with a character.
+    /// Renders bytes that end with a complete character.
     fn render(&mut self, bytes: &[u8], emit: Emit<'_>) -> Result<()> {
         if self.class != Class::Json {
             return emit(escape_text(bytes).as_bytes());
@@ -194,7 +194,7 @@ impl View {
         Ok(())
     }
 
-    /// Keeps what has not been shown, but for the line ends between values.
+    /// Holds text that has not been shown, except for line ends between values.
     fn hold(&mut self, text: &str) {
         let is_between_values = self.has_values && self.indented.is_empty();
         if !(self.is_shown || is_between_values) {
@@ -202,8 +202,8 @@ impl View {
         }
     }
 
-    /// It is not JSON: shown as text from here on, or from the start of the
-    /// value if nothing of it has been shown.
+    /// Renders the body as text from here on, since it is not JSON: from the start of the
+    /// current value if no part of it has been shown.
     fn fall_back_to_text(&mut self, rest: &[u8], emit: Emit<'_>) -> Result<()> {
         self.class = Class::Text;
         let held = std::mem::take(&mut self.held);
@@ -218,7 +218,7 @@ impl View {
     }
 }
 
-/// Text with its line ends as a terminal wants them, all else escaped.
+/// Escapes text, and converts CRLF to LF.
 fn escape_text(bytes: &[u8]) -> String {
     common::text::escape_body(bytes).replace("\\x0d\n", "\n")
 }
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies() {
+    fn bodies_are_rendered_by_their_class() {
         let json = view(Class::Json, &[b"{\"a\":", b"1}"]).unwrap();
         assert_eq!(json, "{\n  \"a\": 1\n}\n");
         for broken in [&b"{\"a\":\x1b"[..], b"{\"a\":", b"{\"a\":\"\xff\"}", b"<p>"] {
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_a_stream_appear_as_they_come() {
+    fn values_of_a_stream_are_shown_when_complete() {
         let mut view = View::new(Class::Json, None, false, false);
         let mut take = |piece: &[u8]| {
             let mut shown = Vec::new();
@@ -317,7 +317,7 @@ mod tests {
         let text = format!("[{}]", vec!["\"xxxxxxxxxxxxxxx\""; 200_000].join(","));
         let shown = view(Class::Json, &[text.as_bytes()]).unwrap();
         assert!(shown.starts_with("[\n  \"xx") && shown.ends_with("\"\n]\n"));
-        // What turns out to be broken goes on as text.
+        // If it turns out to be invalid, the rest is shown as text.
         let broken = text.replace(']', "?");
         let shown = view(Class::Json, &[broken.as_bytes()]).unwrap();
         assert!(shown.starts_with("[\n  \"xx") && shown.ends_with("\"\n?"));

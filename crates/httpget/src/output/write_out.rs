@@ -1,4 +1,4 @@
-//! `-w`: a format with curl's variable names.
+//! `-w`: a format with the variables of curl.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 
 use crate::report::Report;
 
-/// A parsed format.
+/// A parsed format of `-w`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WriteOut {
     parts: Vec<Part>,
-    /// Names that are not those of a variable; nothing stands for them.
+    /// Unknown variables, which print nothing.
     unknown: Vec<String>,
 }
 
@@ -21,14 +21,14 @@ enum Part {
     Header(String),
     Json,
     HeaderJson,
-    /// The number of the URL.
+    /// The index of the URL.
     UrlNumber,
     Stderr,
     Stdout,
     OnError,
 }
 
-/// Names in alphabetic order; `value` knows them all.
+/// The variables in alphabetical order; [`value`] knows them all.
 const VARIABLES: [&str; 30] = [
     "content_type",
     "errormsg",
@@ -63,7 +63,7 @@ const VARIABLES: [&str; 30] = [
 ];
 
 impl WriteOut {
-    /// Parses a format; the error is that of its syntax.
+    /// Parses a format; the error is a sentence about its syntax.
     pub(crate) fn parse(format: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut unknown = Vec::new();
@@ -125,13 +125,13 @@ impl WriteOut {
         Ok(Self { parts, unknown })
     }
 
-    /// Names in the format that are not those of a variable.
+    /// Returns the unknown variables of the format.
     pub(crate) fn unknown(&self) -> &[String] {
         &self.unknown
     }
 
-    /// What goes to standard output and to standard error. `index` counts
-    /// URLs from 0.
+    /// Returns the text for standard output and for standard error. `index` is that of
+    /// the URL, from 0.
     pub(crate) fn render(&self, report: &Report, index: usize) -> (String, String) {
         let (mut out, mut err) = (String::new(), String::new());
         let mut to_err = false;
@@ -183,7 +183,7 @@ fn parse_variable(name: &str) -> Option<Part> {
     }
 }
 
-/// A value as curl prints it.
+/// Formats a value as curl prints it.
 fn format_value(name: &str, value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -198,7 +198,7 @@ fn format_value(name: &str, value: &Value) -> String {
     }
 }
 
-/// The value of a variable. Times are seconds from the start, as curl's are.
+/// Returns the value of a variable. Times are in seconds since the start.
 fn value(name: &str, report: &Report) -> Value {
     let head = report.head.as_ref();
     let exchange = &report.exchange;
@@ -294,7 +294,7 @@ fn value(name: &str, report: &Report) -> Value {
 
 fn json_line(value: &Value) -> String {
     let mut line = Vec::new();
-    // Into memory it cannot fail; the newline is the format's affair.
+    // Writing to memory cannot fail. The format decides about line ends.
     let _ = common::json::write_line(&mut line, value);
     line.pop();
     String::from_utf8_lossy(&line).into_owned()
@@ -327,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats() {
+    fn formats_are_rendered() {
         let render = |format: &str| {
             let report = Report {
                 url: "http://h/".to_owned(),
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_are_sorted_and_known() {
+    fn the_variables_are_sorted() {
         assert!(VARIABLES.is_sorted());
     }
 }
