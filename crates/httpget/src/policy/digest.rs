@@ -1,5 +1,5 @@
-//! Digest authentication (RFC 7616): from a server's challenge to the value of
-//! Authorization.
+//! Digest authentication (RFC 7616): challenges, and the values of Authorization that
+//! answer them.
 
 use super::md5;
 use crate::hex;
@@ -11,20 +11,20 @@ enum Hash {
     Sha256,
 }
 
-/// A challenge that can be answered.
+/// A Digest challenge that is supported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     realm: String,
     nonce: String,
     opaque: Option<String>,
     hash: Hash,
-    /// Whether the algorithm is a `-sess` one.
+    /// Whether the algorithm ends in `-sess`.
     is_session: bool,
-    /// As the server wrote it.
+    /// The algorithm as the server wrote it.
     algorithm: Option<String>,
-    /// Whether `qop=auth` is offered; without any it is the old form.
+    /// Whether `qop=auth` is offered; without any qop, the answer has the old form.
     offers_auth: bool,
-    /// Whether only the nonce of the answer before was wrong.
+    /// Whether the last answer was right except for an expired nonce.
     is_stale: bool,
 }
 
@@ -41,7 +41,7 @@ impl Hash {
     }
 }
 
-/// The strongest challenge of a response, if there is one we can answer.
+/// Returns the strongest supported challenge of a response.
 pub fn challenge(head: &Head) -> Option<Challenge> {
     let mut challenges: Vec<Challenge> = head
         .all("www-authenticate")
@@ -52,20 +52,20 @@ pub fn challenge(head: &Head) -> Option<Challenge> {
     challenges.into_iter().next()
 }
 
-/// Whether a response wants the same answer with its new nonce.
+/// Whether a response only asks for the same answer with a new nonce.
 pub fn is_stale(head: &Head) -> bool {
     head.status == 401 && challenge(head).is_some_and(|challenge| challenge.is_stale)
 }
 
-/// The most challenges that are looked at.
+/// The largest number of challenges that are parsed.
 const CHALLENGES_MAX: usize = 10;
 
-/// The Digest challenges in one value, which may hold several.
+/// Returns the Digest challenges in a header value, which may contain several.
 fn challenges(value: &str) -> Vec<Challenge> {
     let lower = value.to_ascii_lowercase();
     let mut found = Vec::new();
     for (at, _) in lower.match_indices("digest ").take(CHALLENGES_MAX) {
-        // A scheme stands at the start or behind a comma.
+        // A scheme follows the start of the value or a comma.
         if !value[..at].trim_end().is_empty() && !value[..at].trim_end().ends_with(',') {
             continue;
         }
@@ -115,7 +115,7 @@ fn parse_challenge(parameters: &str) -> Option<Challenge> {
     (!challenge.nonce.is_empty()).then_some(challenge)
 }
 
-/// `name=value` and `name="value"` up to the next scheme.
+/// Parses `name=value` and `name="value"` pairs up to the next scheme.
 fn parse_parameters(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut rest = text;
@@ -125,7 +125,7 @@ fn parse_parameters(text: &str) -> Vec<(String, String)> {
             return found;
         };
         let name = name.trim();
-        // A blank within a name: another scheme begins here.
+        // A space in a name: this is the next scheme.
         if name.contains([' ', ',']) {
             return found;
         }
@@ -155,8 +155,8 @@ fn parse_parameters(text: &str) -> Vec<(String, String)> {
 }
 
 impl Challenge {
-    /// The value of Authorization for one request. `cnonce` is random text
-    /// without quotes.
+    /// Returns the value of Authorization for a request. `cnonce` is random text without
+    /// quotes.
     pub fn answer(
         &self,
         method: &str,
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_rfc() {
+    fn examples_of_the_rfc() {
         let offer = |algorithm: &str| {
             format!(
                 "Digest realm=\"http-auth@example.org\", qop=\"auth, auth-int\", \
@@ -241,8 +241,8 @@ mod tests {
     }
 
     #[test]
-    fn whole_headers() {
-        // The responses are by hashlib of Python.
+    fn headers_are_complete() {
+        // The responses were computed with Python's hashlib.
         let start = format!(
             "Digest username=\"Mufasa\", realm=\"http-auth@example.org\", nonce=\"{NONCE}\", \
              uri=\"/dir/index.html\", response="
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn stale_nonces() {
+    fn expired_nonces_are_recognized() {
         for (value, stale) in [
             ("Digest realm=r, nonce=n, stale=TRUE", true),
             ("Digest realm=r, nonce=n, stale=false", false),
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn several_schemes_in_one_value() {
+    fn a_value_may_contain_several_schemes() {
         let one = challenge(&head(&[
             "Basic realm=\"x\", Digest realm=\"y\", nonce=\"n\"",
         ]))

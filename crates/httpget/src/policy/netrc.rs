@@ -1,6 +1,6 @@
-//! `.netrc`: user and password by host.
+//! `.netrc` files: users and passwords by host.
 
-/// One entry; the host is `None` for `default`.
+/// An entry; the host is `None` for `default`.
 #[derive(Clone, PartialEq, Eq)]
 struct Entry {
     host: Option<String>,
@@ -8,28 +8,27 @@ struct Entry {
     password: Option<String>,
 }
 
-/// The entries of a file, in order.
+/// The entries of a netrc file in order.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Netrc(Vec<Entry>);
 
-/// Without the entries, which are secret.
+/// Leaves out the entries, which are secret.
 impl std::fmt::Debug for Netrc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Netrc({} entries)", self.0.len())
     }
 }
 
-/// A word of the file.
+/// A word of a netrc file.
 struct Word {
     text: String,
-    /// The number of its line.
+    /// The number of the line, from 0.
     line: usize,
     quoted: bool,
 }
 
-/// The words of a file; quoted ones may have blanks in them. `#` starts a
-/// comment in front of the first word of a line, and behind others where no
-/// value is expected.
+/// Splits a file into words; a quoted word may contain spaces. `#` starts a comment
+/// before the first word of a line, and after a word that takes no value.
 fn words(text: &str) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
     for (line, content) in text.lines().enumerate() {
@@ -67,7 +66,7 @@ fn words(text: &str) -> Vec<Word> {
 }
 
 impl Word {
-    /// Whether a value follows it.
+    /// Whether a value follows this word.
     fn takes_value(&self) -> bool {
         !self.quoted
             && matches!(
@@ -76,16 +75,15 @@ impl Word {
             )
     }
 
-    /// Whether it begins an entry.
+    /// Whether this word starts an entry.
     fn begins_entry(&self) -> bool {
         !self.quoted && matches!(self.text.as_str(), "machine" | "default")
     }
 }
 
 impl Netrc {
-    /// Reads a file; what is not understood is passed over, as every reader
-    /// of this format does. A value that is missing index the end of its line is
-    /// not taken from another entry.
+    /// Parses a file. Unknown words are skipped, as in other readers of this format. A
+    /// value that is missing at the end of its line is not taken from the next entry.
     pub fn parse(text: &str) -> Self {
         let mut entries: Vec<Entry> = Vec::new();
         let words = words(text);
@@ -128,9 +126,8 @@ impl Netrc {
         Self(entries)
     }
 
-    /// User and password for a host; those of `default` only if `or_default`.
-    /// Of several entries that of `user` counts, if one is given, else the
-    /// first.
+    /// Returns user and password for a host, also from `default` if `or_default`. Prefers
+    /// the entry of `user` if one is given, and else the first entry.
     pub fn find(
         &self,
         host: &str,
@@ -167,7 +164,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn entries() {
+    fn logins_are_found_by_host() {
         let netrc = Netrc::parse(
             "# c\nmachine A.test login u password p\nmachine b.test\n  login \"x y\"\n  \
              account z password \"a\\\"b\"\ndefault login d password e\n",

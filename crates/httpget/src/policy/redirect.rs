@@ -1,4 +1,4 @@
-//! Where a redirect leads, and whether to go there.
+//! Redirects: their target, and whether to follow them.
 
 use common::{Error, Kind, Result};
 use url::Url;
@@ -6,30 +6,30 @@ use url::Url;
 use crate::http::head::Head;
 use crate::policy::request_url;
 
-/// The longest URL that is gone to.
+/// The longest URL in bytes that is followed.
 const URL_MAX: usize = 64 * 1024;
 
-/// Where a redirect leads.
+/// The target of a redirect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedirectTarget {
-    /// Without credentials and fragment.
+    /// The URL without credentials and fragment.
     pub url: Url,
-    /// User and password in the Location.
+    /// The user and the password in the Location.
     pub user: Option<request_url::User>,
 }
 
-/// What is known when a response comes.
+/// The limit on redirects, and how many have been followed.
 #[derive(Clone, Copy, Debug)]
 pub struct RedirectLimit {
-    /// Redirects allowed, `None` for any number.
+    /// The largest number of redirects; `None` for any number.
     pub max: Option<u32>,
-    /// Redirects followed so far.
+    /// The number of redirects followed so far.
     pub followed: u32,
 }
 
-/// The URL to ask next, or `None` for a response that is to be taken as it
-/// is. Refused are a foreign scheme, a way from https to http, one redirect
-/// too many, and two different Locations.
+/// Returns the target of a redirect; `None` if the response is final. Refuses an
+/// unsupported scheme, a downgrade from https to http, too many redirects, and Locations
+/// that differ.
 pub fn target(head: &Head, base: &Url, limit: RedirectLimit) -> Result<Option<RedirectTarget>> {
     if !matches!(head.status, 300..=303 | 307 | 308) {
         return Ok(None);
@@ -40,20 +40,20 @@ pub fn target(head: &Head, base: &Url, limit: RedirectLimit) -> Result<Option<Re
     };
     let refused = |message: String| Err(Error::new(Kind::Protocol, message));
     if locations.any(|other| other != location) {
-        return refused("two Locations that differ".to_owned());
+        return refused("the response has two different Location headers".to_owned());
     }
     if limit.max.is_some_and(|max| limit.followed >= max) {
         return Err(Error::new(
             Kind::Protocol,
             format!("more than {} redirects", limit.followed),
         )
-        .hint("--max-redirs allows more"));
+        .hint("use --max-redirs N to allow more"));
     }
     let mut url = match base.join(&location) {
         Ok(url) => url,
         Err(e) => {
             let start: String = location.chars().take(1000).collect();
-            return refused(format!("redirected to no URL ({start}): {e}"));
+            return refused(format!("redirected to an invalid URL ({start}): {e}"));
         }
     };
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
@@ -65,10 +65,10 @@ pub fn target(head: &Head, base: &Url, limit: RedirectLimit) -> Result<Option<Re
     let user = request_url::credentials(&url);
     request_url::strip(&mut url);
     if url.as_str().len() > URL_MAX {
-        return refused(format!("redirected to a URL of more than {URL_MAX} bytes"));
+        return refused(format!("redirected to a URL longer than {URL_MAX} bytes"));
     }
     if base.scheme() == "https" && url.scheme() == "http" {
-        return refused(format!("refused to go from https to http: {url}"));
+        return refused(format!("refused a redirect from https to http: {url}"));
     }
     Ok(Some(RedirectTarget { url, user }))
 }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn locations() {
+    fn targets_are_relative_to_the_url() {
         let base = "http://h/d/e/q?x=1";
         for (location, url) in [
             ("?page=2", "http://h/d/e/q?page=2"),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn taken_as_they_are() {
+    fn other_responses_are_final() {
         for head in [
             "200 OK\r\nLocation: /x",
             "304 Not Modified\r\nLocation: /x",
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn unsafe_redirects_are_refused() {
         for head in [
             "302 F\r\nLocation: http://h/",
             "302 F\r\nLocation: ftp://h/",

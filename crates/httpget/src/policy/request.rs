@@ -1,19 +1,19 @@
-//! The headers of a request, and which of them may go to another origin.
+//! The headers of a request, and which of them may be sent to another origin.
 
 use std::fmt::Write;
 
-/// One `-H`.
+/// A change to the headers (`-H`).
 #[derive(Clone, PartialEq, Eq)]
 pub enum HeaderEdit {
-    /// `Name: value`.
+    /// Adds or replaces a header: `NAME: VALUE`.
     Set(String, String),
-    /// `Name;`: the header without a value.
+    /// Adds or replaces a header without a value: `NAME;`.
     Empty(String),
-    /// `Name:`: not even the default.
+    /// Removes a generated header: `NAME:`.
     Remove(String),
 }
 
-/// Without values, which may be secret.
+/// Leaves out the value, which may be a secret.
 impl std::fmt::Debug for HeaderEdit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = match self {
@@ -27,12 +27,12 @@ impl std::fmt::Debug for HeaderEdit {
 pub fn parse(text: &str) -> Result<HeaderEdit, String> {
     let text = text.trim_end_matches(['\r', '\n']);
     if text.contains(['\r', '\n', '\0']) {
-        return Err("not a header: line break inside".to_owned());
+        return Err("must not contain a line break".to_owned());
     }
     let named = |name: &str| -> Result<String, String> {
         let name = name.trim();
         if name.is_empty() || !name.bytes().all(crate::http::head::is_token) {
-            return Err("not a header name; use 'NAME: VALUE'".to_owned());
+            return Err("invalid header name; use 'NAME: VALUE'".to_owned());
         }
         Ok(name.to_owned())
     };
@@ -46,11 +46,11 @@ pub fn parse(text: &str) -> Result<HeaderEdit, String> {
     }
     match text.trim_end().strip_suffix(';') {
         Some(name) => named(name).map(HeaderEdit::Empty),
-        None => Err("not a header; use 'NAME: VALUE'".to_owned()),
+        None => Err("must be 'NAME: VALUE', 'NAME;' or 'NAME:'".to_owned()),
     }
 }
 
-/// Whether a header's value is a secret by its name.
+/// Whether the name of a header suggests that its value is a secret.
 pub fn is_secret(name: &str) -> bool {
     const PARTS: [&str; 14] = [
         "auth",
@@ -78,22 +78,21 @@ pub fn is_secret(name: &str) -> bool {
             .any(|word| WORDS.contains(&word))
 }
 
-/// What a request is made of, in the order it is sent.
+/// The parts of a request's headers.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderParts<'a> {
-    /// The value of Host.
+    /// The value of the Host header.
     pub host: &'a str,
-    /// Whether this is the origin that was asked for, so that what is bound
-    /// to it may go there.
+    /// Whether the request goes to the trusted origin, which receives credentials.
     pub trusted: bool,
-    /// Generated headers with their values, in order. An `-H` of the same
-    /// name replaces each.
+    /// The generated headers in order. A header of the user with the same name replaces
+    /// them.
     pub generated: Vec<(&'static str, String)>,
-    /// The user's.
+    /// The changes of the user.
     pub edits: &'a [HeaderEdit],
 }
 
-/// The headers to send.
+/// Returns the headers of a request in order.
 pub fn headers(parts: &HeaderParts<'_>) -> Vec<(String, String)> {
     let named = |edit: &&HeaderEdit, name: &str| match edit {
         HeaderEdit::Set(n, _) | HeaderEdit::Empty(n) | HeaderEdit::Remove(n) => {
@@ -111,7 +110,7 @@ pub fn headers(parts: &HeaderParts<'_>) -> Vec<(String, String)> {
         })
         .collect();
     let mut headers = Vec::new();
-    // Host is first, whoever says it.
+    // Host is always the first header.
     let generated =
         std::iter::once(("Host", parts.host.to_owned())).chain(parts.generated.iter().cloned());
     for (name, value) in generated {
@@ -132,13 +131,13 @@ pub fn headers(parts: &HeaderParts<'_>) -> Vec<(String, String)> {
     headers
 }
 
-/// A request's head with the values of secret headers blotted out.
+/// Replaces the values of secret headers in a head.
 pub fn redact(head: &str) -> String {
     let mut shown = String::with_capacity(head.len());
     for line in head.split_inclusive('\n') {
         match line.split_once(':') {
             Some((name, value)) if is_secret(name) => {
-                // The scheme of an Authorization says much and tells nothing.
+                // The scheme of Authorization is useful and not secret.
                 let scheme = value
                     .trim()
                     .split_once(' ')
@@ -159,7 +158,7 @@ pub fn redact(head: &str) -> String {
     shown
 }
 
-/// Whether this is a range of bytes to ask for, or a list of them.
+/// Whether a text is a byte range, or a list of byte ranges.
 pub fn is_range(text: &str) -> bool {
     text.split(',').all(|range| {
         let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_replaced_and_removed() {
+    fn generated_headers_are_replaced_and_removed() {
         let edits = edits(&["user-agent: x", "Accept:", "X-Empty;", "X-A: 1", "X-A: 2"]);
         let parts = HeaderParts {
             host: "h:81",
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_stay_at_home() {
+    fn secrets_are_sent_to_the_trusted_origin_only() {
         let edits = edits(&[
             "Authorization: b",
             "cookie: c",
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_secrets() {
+    fn secrets_are_recognized_by_name() {
         for name in [
             "Authorization",
             "Proxy-Authorization",
@@ -259,14 +258,14 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn invalid_headers_are_refused() {
         for text in ["", "x", ": x", "a b: c", "a: b\r\nc: d", "a: \0"] {
             assert!(parse(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn redaction() {
+    fn secret_headers_are_redacted() {
         let head = "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic Zm9v\r\nCookie: a=b\r\n\r\n";
         assert_eq!(
             redact(head),
@@ -275,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges() {
+    fn ranges_are_recognized() {
         for text in ["0-99", "500-", "-100", "0-0,-1", "0-1, 4-5"] {
             assert!(is_range(text), "{text}");
         }

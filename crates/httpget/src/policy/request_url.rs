@@ -1,33 +1,34 @@
-//! The URL of an operand: `https` where no scheme is said, one reading only,
-//! credentials taken out of it.
+//! The URL of an operand: parsed strictly, with https as the default scheme, and with
+//! the credentials taken out.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
-/// User and password; no password if none is given.
+/// A user, and the password if one is given.
 pub type User = (String, Option<String>);
 
-/// What is to be asked for.
+/// A URL to request, and the parts that no request line contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestUrl {
-    /// http or https, without credentials and fragment.
+    /// The URL, http or https, without credentials and fragment.
     pub url: Url,
-    /// User and password of the URL, decoded.
+    /// The decoded user and password of the URL.
     pub user: Option<User>,
-    /// The zone of an IPv6 address, which no request carries.
+    /// The zone of an IPv6 address.
     pub zone: Option<String>,
     /// The path as typed, for `--path-as-is`.
     pub raw_path: String,
 }
 
-/// What a form leaves alone, as curl's `--data-urlencode` does.
+/// The characters of a query value that are not encoded, as in curl's
+/// `--data-urlencode`.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// Schemes that are written without `//`, or with another meaning than a host.
+/// Schemes that are used without `//`, or without a host.
 const OTHER_SCHEMES: [&str; 8] = [
     "mailto",
     "data",
@@ -39,10 +40,10 @@ const OTHER_SCHEMES: [&str; 8] = [
     "urn",
 ];
 
-/// Parses an operand. The error is a sentence without the operand.
+/// Parses an operand. The error is a sentence that does not repeat the operand.
 pub fn parse(text: &str) -> Result<RequestUrl, String> {
     if text.chars().any(char::is_control) {
-        return Err("not a URL: control character inside".to_owned());
+        return Err("not a URL: it contains a control character".to_owned());
     }
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme, rest)) if is_scheme(scheme) => (Some(scheme.to_ascii_lowercase()), rest),
@@ -56,13 +57,13 @@ pub fn parse(text: &str) -> Result<RequestUrl, String> {
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
     if authority.matches('@').count() > 1 {
-        return Err("not a URL: more than one '@' before the path".to_owned());
+        return Err("not a URL: it has more than one '@' before the path".to_owned());
     }
     let (login, host) = match authority.rsplit_once('@') {
         Some((login, host)) => (Some(login), host),
         None => (None, authority),
     };
-    // A bare port is one of this machine.
+    // `:PORT` means this host.
     let host = match host.strip_prefix(':') {
         Some(port) if scheme.is_none() && !port.is_empty() => format!("localhost:{port}"),
         _ => host.to_owned(),
@@ -89,8 +90,7 @@ pub fn parse(text: &str) -> Result<RequestUrl, String> {
     })
 }
 
-/// Refuses text that has a scheme without `://`, which would be taken for a
-/// host or a user.
+/// Refuses a scheme without `://`, which would be read as a host or a user.
 fn check_scheme(text: &str) -> Result<(), String> {
     let Some((scheme, rest)) = text.split_once(':') else {
         return Ok(());
@@ -108,7 +108,7 @@ fn check_scheme(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Takes the zone out of `[fe80::1%25eth0]:80`, or `[fe80::1%eth0]:80`.
+/// Splits the zone off `[fe80::1%25eth0]:80` or `[fe80::1%eth0]:80`.
 fn split_zone(host: &str) -> Result<(String, Option<String>), String> {
     let Some((address, port)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
         return Ok((host.to_owned(), None));
@@ -116,20 +116,20 @@ fn split_zone(host: &str) -> Result<(String, Option<String>), String> {
     let Some((address, zone)) = address.split_once('%') else {
         return Ok((host.to_owned(), None));
     };
-    // RFC 6874; what is typed is often without the encoding.
+    // RFC 6874 requires `%25`; people often type `%`.
     let zone = zone
         .strip_prefix("25")
         .filter(|zone| !zone.is_empty())
         .unwrap_or(zone);
     let zone = percent_decode_str(zone).decode_utf8_lossy();
     if zone.is_empty() {
-        return Err("not a URL: an empty zone".to_owned());
+        return Err("not a URL: the zone is empty".to_owned());
     }
     Ok((format!("[{address}]{port}"), Some(zone.into_owned())))
 }
 
-/// The scheme of a URL that names none: this machine speaks plain HTTP, but for
-/// the ports of HTTPS.
+/// Returns the scheme of a URL that has none: http for this host except on the ports of
+/// HTTPS, and else https.
 fn default_scheme(host: &str) -> &'static str {
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => (name, port),
@@ -142,7 +142,7 @@ fn default_scheme(host: &str) -> &'static str {
     }
 }
 
-/// Whether this is `localhost`, a name below it, or a loopback address.
+/// Whether a host is `localhost`, a name below it, or a loopback address.
 pub fn is_local(host: &str) -> bool {
     is_localhost(host)
         || host
@@ -150,29 +150,29 @@ pub fn is_local(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether this is `localhost` or a name below it (RFC 6761, section 6.3).
+/// Whether a host is `localhost` or a name below it (RFC 6761, section 6.3).
 pub fn is_localhost(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
 }
 
-/// User and password of a URL, decoded.
+/// Returns the decoded user and password of a URL.
 pub fn credentials(url: &Url) -> Option<User> {
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     (!url.username().is_empty() || url.password().is_some())
         .then(|| (decode(url.username()), url.password().map(decode)))
 }
 
-/// What cannot stand in a request line.
+/// The characters that a request line cannot contain.
 const REQUEST_LINE_UNSAFE: &AsciiSet = &percent_encoding::CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'<')
     .add(b'>');
 
-/// Takes credentials and fragment away.
+/// Removes the credentials and the fragment of a URL.
 pub fn strip(url: &mut Url) {
-    // Both fail only for URLs without a host, which http has not.
+    // Both fail only for a URL without a host, which http URLs have.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_fragment(None);
@@ -185,7 +185,7 @@ fn is_scheme(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
-/// What looks like an address must be one: the URL parser alone would take
+/// Refuses a host that looks like an address but is not one: the URL parser accepts
 /// `127.1` and `0x7f000001`.
 fn check_host(host: &str) -> Result<(), String> {
     if host.starts_with('[') {
@@ -193,20 +193,20 @@ fn check_host(host: &str) -> Result<(), String> {
     }
     let host = host.split(':').next().unwrap_or_default();
     if host.is_empty() {
-        return Err("not a URL: no host".to_owned());
+        return Err("not a URL: the host is missing".to_owned());
     }
     let bare = host.strip_suffix('.').unwrap_or(host);
     if common::address::looks_numeric(bare) {
         common::address::parse(bare).map(drop)?;
     }
     if host.contains('%') {
-        return Err("not a URL: '%' in the host".to_owned());
+        return Err("not a URL: the host contains '%'".to_owned());
     }
     Ok(())
 }
 
-/// Adds to the query: `NAME=VALUE` with the value encoded, `=VALUE` and
-/// `VALUE` likewise without a name, `+TEXT` as it is (curl's `--url-query`).
+/// Adds to the query as curl's `--url-query` does: `NAME=VALUE`, `=VALUE` and `VALUE`
+/// with the value encoded, `+TEXT` unchanged.
 pub fn add_query(url: &mut Url, parts: &[String]) {
     let mut query = url.query().unwrap_or_default().to_owned();
     for part in parts {
@@ -233,18 +233,18 @@ pub fn add_query(url: &mut Url, parts: &[String]) {
     }
 }
 
-/// The host without brackets, as names and addresses are compared.
+/// Returns the host without brackets.
 pub fn host(url: &Url) -> &str {
     let host = url.host_str().unwrap_or_default();
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// The port, the scheme's where none is said.
+/// Returns the port, or the default port of the scheme.
 pub fn port(url: &Url) -> u16 {
     url.port_or_known_default().unwrap_or(443)
 }
 
-/// The value of Host, and the key of the origin within its scheme.
+/// Returns the value of the Host header, which is unique within a scheme.
 pub fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn forms() {
+    fn urls_are_completed_and_normalized() {
         assert_eq!(url("example.com"), "https://example.com/");
         assert_eq!(url("localhost:8080/a?b#c"), "http://localhost:8080/a?b");
         for (text, whole) in [
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn invalid_urls_are_refused() {
         for text in [
             "",
             "http://",
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn queries() {
+    fn queries_are_extended() {
         let mut url = parse("http://h/?a=1").unwrap().url;
         add_query(&mut url, &["b=x y&z".into(), "=ä".into(), "+r=a+b".into()]);
         assert_eq!(url.query(), Some("a=1&b=x%20y%26z&%C3%A4&r=a+b"));

@@ -1,33 +1,33 @@
-//! When a download may go on where it stopped: pure decisions, for `-C`, for
-//! `--retry`, and for the ranges of `--segments`.
+//! When a download may be continued: for `-C`, for `--retry`, and for the ranges of
+//! `--segments`.
 //!
-//! What is there is continued only under a proof that the rest belongs to it: a
-//! strong validator that the server confirms (If-Range answered by 206). A weak
-//! validator must be repeated by the server; with it, and without any, the last
-//! [`OVERLAP`] bytes are asked for again and must be equal.
+//! A partial download is continued only with proof that the rest belongs to it. The
+//! proof is a strong validator that the server confirms (If-Range answered by 206). A
+//! weak validator must be repeated by the server. With a weak validator, or without any,
+//! the last [`OVERLAP`] bytes are fetched again and must be equal.
 
 use crate::http::content_range;
 use crate::http::head::Head;
 
-/// The bytes that are fetched again if no strong validator proves the rest.
+/// The number of bytes that are fetched again without a strong validator.
 pub const OVERLAP: u64 = 64 * 1024;
 
-/// What tells one state of a resource from another (RFC 9110, section 8.8).
+/// A validator, which identifies a version of a resource (RFC 9110, section 8.8).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Validator {
-    /// A strong entity tag, with its quotes.
+    /// A strong entity tag with its quotes.
     Tag(String),
-    /// The value of Last-Modified, if it is old enough to be strong.
+    /// The value of Last-Modified, if it is strong.
     Date(String),
-    /// Any other entity tag.
+    /// An entity tag that is not strong.
     WeakTag(String),
-    /// Any other Last-Modified.
+    /// A Last-Modified that is not strong.
     WeakDate(String),
 }
 
 impl Validator {
-    /// The validator of a response: an entity tag, else a date. A date is strong
-    /// if it is a second older than Date (RFC 9110, section 8.8.2.2).
+    /// Returns the validator of a response: the entity tag, or else the date. A date is
+    /// strong if it is at least a second older than Date (RFC 9110, section 8.8.2.2).
     pub fn of(head: &Head) -> Option<Self> {
         if let Some(tag) = head.get("etag").filter(|tag| !tag.is_empty()) {
             let tag = tag.to_owned();
@@ -48,17 +48,17 @@ impl Validator {
         })
     }
 
-    /// The validator of a response that may be used in If-Range.
+    /// Returns the validator of a response if it may be used in If-Range.
     pub fn strong(head: &Head) -> Option<Self> {
         Self::of(head).filter(Self::is_strong)
     }
 
-    /// Whether it may be used in If-Range.
+    /// Whether the validator may be used in If-Range.
     pub fn is_strong(&self) -> bool {
         matches!(self, Self::Tag(_) | Self::Date(_))
     }
 
-    /// The value, as the server wrote it.
+    /// Returns the value as the server wrote it.
     pub fn value(&self) -> &str {
         match self {
             Self::Tag(value) | Self::Date(value) | Self::WeakTag(value) | Self::WeakDate(value) => {
@@ -67,8 +67,8 @@ impl Validator {
         }
     }
 
-    /// Whether a later response is of the same state. If it does not say, the
-    /// 206 itself is the proof for a strong one, since If-Range asked for it.
+    /// Whether a later response is of the same version. If it has no validator, a 206
+    /// proves that for a strong one, since the request contained If-Range.
     pub fn agrees(&self, head: &Head) -> bool {
         let name = match self {
             Self::Tag(_) | Self::WeakTag(_) => "etag",
@@ -85,25 +85,25 @@ pub(super) fn is_strong_tag(tag: &str) -> bool {
     tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"')
 }
 
-/// What is there of a download, and how it is to be continued.
+/// A partial download, and how it can be continued.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartialDownload {
-    /// Bytes that are there.
+    /// The number of bytes that have been received.
     pub bytes: u64,
-    /// The state they are of.
+    /// The validator of their version.
     pub validator: Option<Validator>,
-    /// The length of the whole, if it is known.
+    /// The total length, if it is known.
     pub total: Option<u64>,
-    /// Its [`coding`], if it is known: bytes of one are none of another, and a
-    /// server may give them the same tag.
+    /// The [`coding`] of the bytes, if it is known: a server may use the same tag for
+    /// several codings.
     pub coding: Option<String>,
-    /// Whether these bytes are in the final file and not in its part file.
+    /// Whether the bytes are in the final file instead of the partial file.
     pub in_final_file: bool,
-    /// Whether the user said where to go on, so that nothing is fetched again.
+    /// Whether the user gave the offset, so that no bytes are fetched again.
     pub is_exact: bool,
 }
 
-/// The value of Content-Encoding; empty where there is none.
+/// Returns the normalized value of Content-Encoding; empty for no coding.
 pub fn coding(head: &Head) -> String {
     let values = head.all("content-encoding").flat_map(|v| v.split(','));
     let codings: Vec<String> = values
@@ -113,34 +113,34 @@ pub fn coding(head: &Head) -> String {
     codings.join(",")
 }
 
-/// What to do with a response to the request for the rest.
+/// The use of a response to a request for the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Its body continues what is there.
+    /// The body continues the partial download.
     Continue,
-    /// Its body is the whole, from the start.
+    /// The body is complete and starts at the beginning.
     Whole,
-    /// What is there is the whole already.
+    /// The partial download is complete already.
     Complete,
-    /// It cannot be used: ask again, for the whole.
+    /// The response cannot be used: request the whole body.
     Refetch,
-    /// It is about something else: an error status, a redirect.
+    /// The response is about something else, such as an error status.
     Other,
 }
 
 impl PartialDownload {
-    /// Whether a response is coded as what is there.
+    /// Whether a response has the same coding as the partial download.
     pub fn is_coded_as(&self, head: &Head) -> bool {
         let coding = coding(head);
         self.coding.as_ref().is_none_or(|known| *known == coding)
     }
 
-    /// Whether a strong validator proves that a rest belongs to it.
+    /// Whether the partial download has a strong validator.
     pub fn has_strong_validator(&self) -> bool {
         self.validator.as_ref().is_some_and(Validator::is_strong)
     }
 
-    /// How many of its last bytes are fetched again.
+    /// Returns the number of bytes that are fetched again.
     pub fn overlap(&self) -> u64 {
         if self.is_exact || self.has_strong_validator() {
             0
@@ -149,12 +149,12 @@ impl PartialDownload {
         }
     }
 
-    /// Where the rest is asked for from.
+    /// Returns the offset at which the request starts.
     pub fn resume_offset(&self) -> u64 {
         self.bytes - self.overlap()
     }
 
-    /// The headers that ask for the rest.
+    /// Returns the headers that request the rest.
     pub fn range_headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![("Range", format!("bytes={}-", self.resume_offset()))];
         if let Some(validator) = self.validator.as_ref().filter(|v| v.is_strong()) {
@@ -163,7 +163,7 @@ impl PartialDownload {
         headers
     }
 
-    /// Judges the response.
+    /// Decides how to use a response to the request for the rest.
     pub fn classify(&self, head: &Head) -> Verdict {
         let range = head.get("content-range").and_then(content_range::parse);
         match head.status {
@@ -178,11 +178,11 @@ impl PartialDownload {
                     (Some(a), Some(b)) => a == b,
                     _ => true,
                 };
-                // What is there may be no longer than the whole.
+                // The total must not be less than what has been received.
                 let is_consistent =
                     is_consistent && range.total.is_none_or(|total| total >= self.bytes);
-                // Not a part of the rest, but all of it. If no total is known,
-                // a span that adds nothing proves nothing.
+                // The range must extend to the end. If the total is unknown, it must
+                // extend beyond what has been received.
                 let reaches_end = match (range.span, range.total.or(self.total)) {
                     (Some((_, last)), Some(total)) => last.checked_add(1) == Some(total),
                     (Some((_, last)), None) => last >= self.bytes,
@@ -206,7 +206,7 @@ impl PartialDownload {
             200 => Verdict::Whole,
             416 => match range {
                 Some(range) if range.span.is_none() && range.total == Some(self.bytes) => {
-                    // A 416 does not look at If-Range; a tag tells.
+                    // If-Range does not apply to a 416, but an entity tag does.
                     match &self.validator {
                         Some(validator) if !validator.agrees(head) => Verdict::Refetch,
                         _ => Verdict::Complete,
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn verdicts() {
+    fn responses_are_classified() {
         use Verdict::*;
         let tag = partial(Some("\"1\""), Some(10));
         for (text, verdict) in [
@@ -293,8 +293,8 @@ mod tests {
             exact.classify(&head("206 P\r\nContent-Range: bytes 5-9/10")),
             Continue
         );
-        // Without a proof the last bytes are asked for again, and a weak tag
-        // must be repeated.
+        // Without a strong validator, the last bytes are requested again, and a weak
+        // tag must be repeated.
         let range = format!(
             "206 P\r\nContent-Range: bytes {}-199999/200000",
             100_000 - OVERLAP
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn validators() {
+    fn validators_are_strong_or_weak() {
         let of = |text: &str| Validator::of(&head(&format!("200 OK\r\n{text}")));
         assert_eq!(of("ETag: \"a\""), Some(Validator::Tag("\"a\"".into())));
         assert_eq!(

@@ -1,9 +1,8 @@
-//! How one body is had in pieces over several connections (`--segments`):
-//! which piece is next, and how far the body is there without a gap.
+//! The segments of a file that is downloaded over several connections (`--segments`).
 //!
-//! SegmentMap are handed out from the front, so that what is there without a gap
-//! trails what has been asked for by a few pieces only: that much is lost when
-//! a download is interrupted, since only what has no gap can be continued.
+//! Segments are handed out from the start of the file, so that the contiguous part ends
+//! only a few segments before the last one requested. The bytes after the first gap are
+//! lost when a download is interrupted, since only the contiguous part can be continued.
 
 use std::collections::BTreeMap;
 
@@ -11,32 +10,32 @@ use crate::http::content_range;
 use crate::http::head::Head;
 use crate::policy::resume::Validator;
 
-/// The length of the piece that is asked for first, when nothing is known.
+/// The length of the first segment, which is requested before the total is known.
 pub const FIRST_LENGTH: u64 = 1 << 20;
-/// The longest piece.
+/// The length of the longest segment.
 const LENGTH_MAX: u64 = 16 << 20;
 
-/// Bytes from `at` up to, not including, `end`.
+/// The bytes from `start` up to, but not including, `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteRange {
-    /// The first byte.
+    /// The offset of the first byte.
     pub start: u64,
-    /// Behind the last one.
+    /// The offset after the last byte.
     pub end: u64,
 }
 
 impl ByteRange {
-    /// How many bytes.
+    /// Returns the number of bytes.
     pub fn len(&self) -> u64 {
         self.end - self.start
     }
 
-    /// Whether there are none.
+    /// Whether the range contains no byte.
     pub fn is_empty(&self) -> bool {
         self.end <= self.start
     }
 
-    /// The headers that ask for it, of the state that `validator` names.
+    /// Returns the headers that request the range of the version of `validator`.
     pub fn range_headers(&self, validator: Option<&Validator>) -> Vec<(&'static str, String)> {
         let mut headers = vec![("Range", format!("bytes={}-{}", self.start, self.end - 1))];
         if let Some(validator) = validator {
@@ -45,9 +44,8 @@ impl ByteRange {
         headers
     }
 
-    /// What a response to that brings: the range it is (shorter only where the
-    /// body ends), and the length of the whole. `None` where it is not
-    /// exactly what was asked for.
+    /// Returns the range of a response to that request, which is shorter only at the end of
+    /// the file, and the total length. `None` if it is not the requested range.
     pub fn matched_by(&self, head: &Head) -> Option<(Self, u64)> {
         let range = head.get("content-range").and_then(content_range::parse)?;
         let ((first, last), total) = (range.span?, range.total?);
@@ -63,23 +61,23 @@ impl ByteRange {
     }
 }
 
-/// The pieces of a body.
+/// The segments of a file and their progress.
 #[derive(Clone, Debug)]
 pub struct SegmentMap {
-    /// From here on nothing has been handed out.
+    /// The offset after the last segment that was handed out.
     next: u64,
     end: u64,
     size: u64,
-    /// Handed out: by their start, what of them is missing.
+    /// The missing bytes of active segments, by the start of the segment.
     active: BTreeMap<u64, ByteRange>,
-    /// Given back, by where they start now.
+    /// The ends of released segments, by the start of their missing bytes.
     released: BTreeMap<u64, u64>,
 }
 
 impl SegmentMap {
-    /// The pieces of `range` for so many at once.
+    /// Returns the segments of `range` for a number of connections.
     pub fn new(range: ByteRange, connections: u64) -> Self {
-        // Several each, so that a slow connection does not hold up the end.
+        // Several segments per connection, so that a slow one does not delay the end.
         let size = (range.len() / (connections.max(1) * 4)).clamp(FIRST_LENGTH, LENGTH_MAX);
         Self {
             next: range.start,
@@ -90,7 +88,7 @@ impl SegmentMap {
         }
     }
 
-    /// Hands out the foremost piece of at most `most` bytes.
+    /// Hands out the first segment that is free, with at most `most` bytes.
     fn hand_out(&mut self, most: u64) -> Option<ByteRange> {
         let range = match self.released.pop_first() {
             Some((start, end)) => ByteRange { start, end },
@@ -107,17 +105,17 @@ impl SegmentMap {
         Some(range)
     }
 
-    /// Hands out the foremost piece; `None` while there is none.
+    /// Hands out the next segment; `None` if all are active or complete.
     pub fn next_segment(&mut self) -> Option<ByteRange> {
         self.hand_out(self.size)
     }
 
-    /// Hands out a first piece of a given length.
+    /// Hands out a segment of this length.
     pub fn first_segment(&mut self, length: u64) -> Option<ByteRange> {
         self.hand_out(length)
     }
 
-    /// So many more bytes are there of the piece that started at `start`.
+    /// Records that `bytes` more bytes of a segment have been received.
     pub fn advance(&mut self, start: u64, bytes: u64) {
         if let Some(range) = self.active.get_mut(&start) {
             range.start += bytes;
@@ -127,14 +125,14 @@ impl SegmentMap {
         }
     }
 
-    /// What is missing of that piece may be handed out again.
+    /// Releases a segment: its missing bytes may be handed out again.
     pub fn release(&mut self, start: u64) {
         if let Some(range) = self.active.remove(&start) {
             self.released.insert(range.start, range.end);
         }
     }
 
-    /// Up to here everything is there.
+    /// Returns the length of the contiguous part.
     pub fn contiguous(&self) -> u64 {
         let active = self.active.first_key_value().map(|(_, range)| range.start);
         let released = self.released.first_key_value().map(|(&start, _)| start);
@@ -144,15 +142,14 @@ impl SegmentMap {
             .fold(self.next, u64::min)
     }
 
-    /// How many bytes of the whole are there, those before the first piece
-    /// included.
+    /// Returns the number of bytes received, including those before the range.
     pub fn received(&self) -> u64 {
         let active: u64 = self.active.values().map(ByteRange::len).sum();
         let released: u64 = self.released.iter().map(|(start, end)| end - start).sum();
         self.next - active - released
     }
 
-    /// Whether everything is there.
+    /// Whether all segments are complete.
     pub fn is_complete(&self) -> bool {
         self.contiguous() == self.end
     }
@@ -168,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn answers() {
+    fn responses_must_match_the_request() {
         let head = |text: &str| Head::parse(format!("HTTP/1.1 {text}\r\n\r\n").as_bytes()).unwrap();
         let asked = range(5, 10);
         for (text, matched_by) in [
@@ -196,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_comes_first() {
+    fn released_segments_are_handed_out_first() {
         let mut segments = SegmentMap::new(range(0, 3 * FIRST_LENGTH), 1);
         let (a, b) = (
             segments.next_segment().unwrap(),
@@ -219,8 +216,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens to the pieces: what is said to be there is there,
-        /// and in the end each byte was had once.
+        /// Whatever happens to the segments, the contiguous part has no gap, and each byte
+        /// is received once.
         #[test]
         fn no_gap_is_overlooked(start in 0..FIRST_LENGTH, length in 1..9 * FIRST_LENGTH, steps in prop::collection::vec((0..3u8, 1..FIRST_LENGTH), 0..60)) {
             let end = start + length;
