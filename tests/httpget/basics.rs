@@ -499,22 +499,22 @@ fn options_of_curl_that_are_not_here() {
             ));
     };
     for option in ["-X", "-d", "-T", "-F", "--request", "--data"] {
-        told(option, "httpget sends GET and, with -I, HEAD only");
+        told(option, "httpget sends only GET and, with -I, HEAD");
     }
     for (option, hint) in [
-        ("--url", "write the URL without an option"),
+        ("--url", "give the URL without an option"),
         ("-G", "use --url-query NAME=VALUE"),
         ("-K", "there is no configuration file"),
         ("--anyauth", "use --digest if the server asks for it"),
         ("--oauth2-bearer", "use --bearer-file FILE"),
-        ("--http2", "HTTP/1.1 is spoken, which every server has"),
+        ("--http2", "requests are HTTP/1.1, which every server understands"),
         (
             "--proto",
-            "only http and https are spoken, and never http after https",
+            "only http and https are supported, and no redirect from https to http",
         ),
         (
             "--proxytunnel",
-            "https goes through a tunnel anyway, http never does",
+            "https always uses a tunnel, and http never does",
         ),
     ] {
         told(option, hint);

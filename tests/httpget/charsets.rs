@@ -138,7 +138,7 @@ fn a_body_that_is_compressed_unasked() {
         ));
     let (shown, out) = on_terminal(&url);
     out.code(2).stderr(&format!(
-        "httpget: {url}: the body is binary, not text for a terminal; {hint}\n"
+        "httpget: {url}: the body is binary and is not printed to a terminal; {hint}\n"
     ));
     assert_eq!(shown, "");
     let out = httpget().args(["--json", &url]).run();

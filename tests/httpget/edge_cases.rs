@@ -59,7 +59,7 @@ fn zones_of_addresses() {
         .run()
         .code(2)
         .stderr(&format!(
-            "httpget: {}: no-such-if: no interface of this name\n",
+            "httpget: {}: no-such-if: no such interface\n",
             url("25no-such-if")
         ));
 }
@@ -98,7 +98,7 @@ fn a_nul_byte_among_the_trailers() {
         .code(3)
         .stdout("a")
         .stderr(&format!(
-            "httpget: {url}: broken chunked body: a NUL byte outside of data\n"
+            "httpget: {url}: invalid chunked body: a NUL byte outside of data\n"
         ));
 }
 

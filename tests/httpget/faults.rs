@@ -57,7 +57,7 @@ fn kill_and_go_on(whole: &[u8], sent: usize, later: &[u8], tag: &'static str) ->
         out.code(0).stderr("");
     } else {
         out.code(0)
-            .stderr_contains("starting over: the file has changed");
+            .stderr_contains("starting over: the file on the server has changed");
     }
     assert!(std::fs::read(dir.join("f")).unwrap() == later);
     assert_eq!(files(dir), ["f"]);

@@ -78,7 +78,7 @@ fn too_slow_for_too_long() {
         ])
         .run()
         .code(3)
-        .stderr_contains("slower than 1000 bytes a second");
+        .stderr_contains("slower than 1000 bytes per second");
 }
 
 #[test]
@@ -91,9 +91,9 @@ fn nothing_at_all_is_too_slow() {
         for (how, said) in [
             (
                 &["-y", "0.3"][..],
-                "slower than 1 bytes a second for 300 ms",
+                "slower than 1 bytes per second for 300 ms",
             ),
-            (&["-Y", "5", "-y", "300ms"], "slower than 5 bytes a second"),
+            (&["-Y", "5", "-y", "300ms"], "slower than 5 bytes per second"),
         ] {
             let out = httpget().args(how).args(["--json", &url]).run();
             out.code(3).stderr_contains(said);
@@ -123,7 +123,7 @@ fn a_refused_connection_may_pass() {
         let retry = ["--retry", "2", "--retry-delay", "0"];
         let out = httpget().args(retry).args(args).arg(&url).run();
         out.code(3);
-        out.stderr_str().matches("trying again").count()
+        out.stderr_str().matches("retrying").count()
     };
     assert_eq!(tries(&[]), 0);
     assert_eq!(tries(&["--retry-connrefused"]), 2);

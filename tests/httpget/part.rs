@@ -181,7 +181,7 @@ fn another_coding_is_another_body() {
             .args(["-C", "-", &url])
             .run()
             .code(0)
-            .stderr_contains("starting over: the server offers no rest that fits");
+            .stderr_contains("starting over: the server does not offer the rest of the body");
         assert!(read(dir.path(), "f") == body);
         assert_eq!(files(dir.path()), ["f"]);
     }

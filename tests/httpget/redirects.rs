@@ -99,7 +99,7 @@ fn refused() {
         .arg(two.url("/"))
         .run()
         .code(3)
-        .stderr_contains("two Locations");
+        .stderr_contains("two different Location headers");
     let plain = always(Reply::text("plain\n"));
     let to = plain.url("/");
     let secure = HttpServer::start_tls(move |_| Reply::redirect(302, &to));
@@ -112,7 +112,7 @@ fn refused() {
         .run()
         .code(3)
         .stdout("")
-        .stderr_contains("refused to go from https to http");
+        .stderr_contains("refused a redirect from https to http");
     assert_eq!(plain.requests().len(), 0);
     let none = always(Reply::new(302).body("no location\n"));
     httpget()

@@ -31,7 +31,7 @@ fn a_rest_that_is_not_as_long_as_its_range() {
     for (sent, message) in [
         (
             &rest[..1000],
-            "was cut short: 2001000 of 2100000 bytes came",
+            "was cut short: 2001000 of 2100000 bytes received",
         ),
         (&rest[..rest.len() - 1], "was cut short: 2099999 of 2100000"),
         (&long[..], "longer than its Content-Range"),
@@ -133,7 +133,7 @@ fn an_overlap_without_a_rest() {
         .args(["-C", "-", &url])
         .run()
         .code(0)
-        .stderr_contains("starting over: the server offers no rest that fits");
+        .stderr_contains("starting over: the server does not offer the rest of the body");
     assert!(read(dir.path(), "f") == body);
 }
 
@@ -270,7 +270,7 @@ fn a_line_without_end_does_not_hold_the_others() {
     let out = running.wait();
     gate.open();
     out.code(3)
-        .stderr_contains("a line without end came too slowly");
+        .stderr_contains("a line without an end was too slow");
     assert!(
         out.stdout_str().ends_with("x\ngood\n"),
         "{}",
@@ -285,7 +285,7 @@ fn a_body_of_which_nothing_came_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let url = server.url("/");
     saving(dir.path()).arg(&url).run().code(3).stderr(&format!(
-        "httpget: {url}: the body was cut short: 0 of 400000 bytes came\n"
+        "httpget: {url}: the body was cut short: 0 of 400000 bytes received\n"
     ));
     assert_eq!(files(dir.path()), [""; 0]);
 }

@@ -42,7 +42,7 @@ fn they_go_on_where_they_were() {
         .args(["-o", "f", &server.url("/")])
         .run()
         .code(0)
-        .stderr_contains("trying again");
+        .stderr_contains("retrying");
     assert!(read("f") == body);
     assert_eq!(server.requests()[1].header("if-range"), Some("\"1\""));
     // To standard output, nothing is sent twice.
@@ -79,7 +79,7 @@ fn without_a_validator_what_is_out_stays_alone() {
         let url = server.url("/");
         let out = httpget().args(RETRY).arg(&url).run();
         out.code(3).stderr(&format!(
-            "httpget: {url}: the body was cut short: 300000 of 600000 bytes came; not tried \
+            "httpget: {url}: the body was cut short: 300000 of 600000 bytes received; not tried \
              again, since what is out already can neither be taken back nor be continued\n"
         ));
         assert!(out.stdout == body[..CUT]);
@@ -158,7 +158,7 @@ fn an_error_that_is_cut_does_not_forget_what_is_out() {
         .args(["--sha256", record["sha256"].as_str().unwrap()])
         .arg(server.url("/"))
         .run();
-    out.code(0).stderr_contains("trying again at once");
+    out.code(0).stderr_contains("retrying at once");
     assert!(out.stdout == body);
     assert_eq!(start(&server.requests()[2]), Some(CUT));
 }
@@ -219,7 +219,7 @@ fn how_much_came_is_said_of_the_whole() {
     let said: Vec<&str> = out.stderr_str().lines().collect();
     assert_eq!(said.len(), 3);
     for (line, came) in said.iter().zip(["100000", "200000", "300000"]) {
-        let part = format!("cut short: {came} of 600000 bytes came; trying again");
+        let part = format!("cut short: {came} of 600000 bytes received; retrying");
         assert!(line.contains(&part), "{line}");
     }
     assert!(std::fs::read(dir.path().join("f")).unwrap() == body);
@@ -277,7 +277,7 @@ fn by_status() {
         .args(["--retry-max-time", "5", "-o", "f", &always(part).url("/")])
         .run()
         .code(3)
-        .stderr_contains("cut short: 3 of 9 bytes came; the next try would be too late");
+        .stderr_contains("cut short: 3 of 9 bytes received; the next try would be too late");
     let server = always(Reply::new(404));
     httpget()
         .args(["-s", "--retry", "2", &server.url("/")])

@@ -68,7 +68,7 @@ fn to_files() {
         .args(["-o", "sub", &server.url("/a")])
         .run()
         .code(2)
-        .stderr_contains("is a folder");
+        .stderr_contains("is a directory");
     let record = in_dir(dir)
         .args(["--json", "-o", "j", &server.url("/a")])
         .run()

@@ -325,7 +325,7 @@ fn a_status_that_may_pass_is_retried() {
             .args(["--retry", "1", "--retry-delay", "500", &server.url("/")])
             .run()
             .code(0)
-            .stderr_contains("trying again at once");
+            .stderr_contains("retrying at once");
         assert!(read(dir.path()) == body, "{status}");
         assert_eq!(files(dir.path()), ["f"]);
         let requests = server.requests();
@@ -422,7 +422,7 @@ fn retries_continue_too() {
         .args(["--retry", "3", "--retry-delay", "0", &server.url("/")])
         .run()
         .code(0)
-        .stderr_contains("trying again");
+        .stderr_contains("retrying");
     assert!(read(dir.path()) == body);
     let whole = server
         .requests()
@@ -498,7 +498,7 @@ fn the_speed_is_that_of_all() {
         .args(["-Y", "1000", "-y", "0.5", &server.url("/")])
         .run()
         .code(3)
-        .stderr_contains("slower than 1000 bytes a second");
+        .stderr_contains("slower than 1000 bytes per second");
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn names_of_a_server_do_not_follow_symlinks() {
             .arg(server.url("/x"))
             .run()
             .code(2)
-            .stderr_contains("exists already");
+            .stderr_contains("already exists");
         get()
             .args(["--no-clobber", &server.url("/x")])
             .run()

@@ -377,7 +377,7 @@ fn a_handshake_without_an_answer() {
         .arg(format!("https://{}/", silent.addr()))
         .run()
         .code(3)
-        .stderr_contains("no answer to the TLS handshake within 300 ms; http:// is for plain HTTP");
+        .stderr_contains("no answer to the TLS handshake within 300 ms; use http:// for plain HTTP");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::output::view::View;
 use crate::output::write_out::WriteOut;
 use crate::report::Report;
 
-pub use crate::net::fuzzing::{certificate, tunnel, wire};
+pub use crate::net::fuzzing::{certificate, transport, tunnel};
 
 /// Renders a body for a terminal in pieces of this size. Nothing dangerous is
 /// printed, and no more than 70 times the input; a byte of another charset than
@@ -48,8 +48,8 @@ pub fn view(bytes: &[u8], step: usize) {
 }
 
 /// Parses a format of `-w` and renders it for an empty transfer.
-pub fn template(format: &str) {
-    if let Ok(template) = WriteOut::parse(format) {
-        let _ = template.render(&Report::default(), 0);
+pub fn write_out(format: &str) {
+    if let Ok(write_out) = WriteOut::parse(format) {
+        let _ = write_out.render(&Report::default(), 0);
     }
 }

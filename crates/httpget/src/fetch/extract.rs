@@ -58,7 +58,7 @@ impl Transfer<'_, '_> {
         // Through the sink, so that a failed write removes the file.
         let mut writer = SinkWriter {
             transfer: self,
-            stopped: None,
+            error: None,
         };
         let mut out = BufWriter::with_capacity(BUFFER, &mut writer);
         let value = std::str::from_utf8(&body[value]).unwrap_or_default();
@@ -66,8 +66,8 @@ impl Transfer<'_, '_> {
             .and_then(|()| out.write_all(b"\n"))
             .and_then(|()| out.flush());
         drop(out.into_parts());
-        match (writer.stopped, outcome) {
-            (Some(stopped), _) => Err(stopped),
+        match (writer.error, outcome) {
+            (Some(error), _) => Err(error),
             (None, outcome) => Ok(outcome.map_err(Error::from)?),
         }
     }
@@ -105,7 +105,7 @@ fn find_value(pointer: &Pointer, body: &[u8]) -> Result<Range<usize>, FetchError
 /// Writes the value of `--pointer` to the sink.
 struct SinkWriter<'a, 'b, 'c> {
     transfer: &'a mut Transfer<'b, 'c>,
-    stopped: Option<AttemptError>,
+    error: Option<AttemptError>,
 }
 
 impl Write for SinkWriter<'_, '_, '_> {
@@ -114,7 +114,7 @@ impl Write for SinkWriter<'_, '_, '_> {
         match transfer.sink.write(bytes, transfer.output) {
             Ok(_) => Ok(bytes.len()),
             Err(error) => {
-                self.stopped = Some(error.into());
+                self.error = Some(error.into());
                 Err(io::ErrorKind::Other.into())
             }
         }

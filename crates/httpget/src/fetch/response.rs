@@ -40,7 +40,7 @@ impl Transfer<'_, '_> {
     pub(super) fn handle_response(
         &mut self,
         response: Response,
-        last: bool,
+        is_last: bool,
     ) -> Result<Option<AttemptOutcome>, AttemptError> {
         self.discards_body = false;
         let config = self.context.config;
@@ -51,7 +51,7 @@ impl Transfer<'_, '_> {
         }
         if self.is_segmented {
             match head.status {
-                206 => return self.download_segments(response, last),
+                206 => return self.download_segments(response, is_last),
                 // An empty file has no first segment.
                 416 if self.resume.is_none() => {
                     self.is_segmented = false;
@@ -115,7 +115,7 @@ impl Transfer<'_, '_> {
         if !fails {
             self.save_etag(&head, false)?;
         }
-        if let Err(stop) = self.copy_body(response, range_length, &codings, &mut hash) {
+        if let Err(error) = self.copy_body(response, range_length, &codings, &mut hash) {
             if std::mem::take(&mut self.overlap_differs) {
                 self.start_over("the last bytes of the partial file differ from the server's");
                 return Ok(None);
@@ -125,7 +125,7 @@ impl Transfer<'_, '_> {
             if !self.discards_body {
                 self.stdout_digest = hash;
             }
-            return Err(stop);
+            return Err(error);
         }
         self.finish_body(&head, fails, hash)?;
         Ok(Some(AttemptOutcome::Done))
@@ -247,7 +247,7 @@ impl Transfer<'_, '_> {
 
     /// Returns the sink of a body that is not saved; `written` bytes of it have been
     /// printed.
-    fn stdout_sink(&self, head: &Head, keeps_offsets: bool, partial: u64) -> Sink {
+    fn stdout_sink(&self, head: &Head, keeps_offsets: bool, written: u64) -> Sink {
         let config = self.context.config;
         if config.json || config.pointer.is_some() {
             self.memory_sink()
@@ -260,10 +260,10 @@ impl Transfer<'_, '_> {
                     config.color,
                     keeps_offsets && !resume::coding(head).is_empty(),
                 ),
-                started: false,
+                is_started: false,
             }
         } else {
-            raw_stdout(head, keeps_offsets, partial)
+            raw_stdout(head, keeps_offsets, written)
         }
     }
 
@@ -314,8 +314,8 @@ impl Transfer<'_, '_> {
         let before = self.report.wire_bytes;
         let outcome = self.copy_decoded(&mut source, codings, hash);
         self.report.wire_bytes = before + source.bytes;
-        match (outcome, source.stop.take()) {
-            (_, Some(stop)) => Err(stop),
+        match (outcome, source.error.take()) {
+            (_, Some(error)) => Err(error),
             (Ok(()), None) if !self.overlap.is_empty() => {
                 let message = "the body ends within the bytes that are already there";
                 Err(FetchError::protocol(message).into())
@@ -343,14 +343,14 @@ impl Transfer<'_, '_> {
             .as_ref()
             .and_then(|h| h.content_length().ok()?);
         let mut buffer = vec![0; buffer_size(length.filter(|_| codings.is_empty()))];
-        let whole = length
+        let total = length
             .filter(|_| codings.is_empty())
             .map(|l| l.saturating_add(self.report.bytes));
         let mut bar = self.context.progress.bar(
             self.shows_progress(),
             &self.progress_label(),
             self.report.bytes,
-            whole,
+            total,
         );
         {
             let mut reader: Box<dyn Read + '_> = if codings.is_empty() {

@@ -217,7 +217,7 @@ impl Transfer<'_, '_> {
             return Ok(Some(AttemptOutcome::RetryAfter(delay)));
         }
         match progress.end {
-            Some(EndReason::Failed(stop)) => Err(stop),
+            Some(EndReason::Failed(error)) => Err(error),
             // A single request shows what the status means.
             Some(EndReason::Changed | EndReason::Refused(_)) => {
                 self.is_segmented = false;
@@ -327,11 +327,11 @@ impl Workers<'_> {
             Err(SegmentError::Changed) => {
                 progress.end.get_or_insert(EndReason::Changed);
             }
-            Err(SegmentError::Fatal(stop)) => {
-                progress.end.get_or_insert(EndReason::Failed(stop));
+            Err(SegmentError::Fatal(error)) => {
+                progress.end.get_or_insert(EndReason::Failed(error));
             }
-            Err(SegmentError::Lost(stop)) => {
-                progress.drop_connection(range, EndReason::Failed(stop))
+            Err(SegmentError::Lost(error)) => {
+                progress.drop_connection(range, EndReason::Failed(error))
             }
             Err(SegmentError::Refused(head)) => {
                 progress.drop_connection(range, EndReason::Refused(head))
@@ -408,12 +408,12 @@ impl Workers<'_> {
         loop {
             let n = match source.read_some(buffer) {
                 Ok(n) => n as u64,
-                Err(stop) => {
+                Err(error) => {
                     // A segment is complete only after the end of its body.
                     if at < range.end {
                         self.record_progress(range, written)?;
                     }
-                    return Err(SegmentError::Lost(stop));
+                    return Err(SegmentError::Lost(error));
                 }
             };
             self.record_progress(range, written)?;

@@ -23,7 +23,7 @@ pub(super) enum Sink {
         keeps_offsets: bool,
     },
     /// Standard output, rendered for a terminal.
-    View { view: View, started: bool },
+    View { view: View, is_started: bool },
     /// Memory, for the JSON record or for `--pointer`.
     Memory { bytes: Vec<u8>, max: u64 },
     /// A file, through a partial file.
@@ -88,7 +88,7 @@ impl Sink {
     pub(super) fn has_printed(&self) -> bool {
         match self {
             Self::Stdout { written, .. } => written.bytes > 0,
-            Self::View { started, .. } => *started,
+            Self::View { is_started, .. } => *is_started,
             _ => false,
         }
     }
@@ -101,8 +101,8 @@ impl Sink {
                 written.bytes += bytes.len() as u64;
                 output.write(bytes)?;
             }
-            Self::View { view, started } => {
-                *started = true;
+            Self::View { view, is_started } => {
+                *is_started = true;
                 view.push(bytes, &mut |shown| output.write(shown))?;
             }
             Self::Memory { bytes: held, max } => {
@@ -143,7 +143,7 @@ impl Sink {
                 bytes.clear();
                 RetrySupport::Restart
             }
-            Self::View { started, .. } => restart_if(!*started),
+            Self::View { is_started, .. } => restart_if(!*is_started),
             Self::Stdout {
                 written,
                 keeps_offsets,

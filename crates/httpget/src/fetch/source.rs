@@ -67,7 +67,7 @@ pub(crate) struct BodySource {
     /// The number of bytes received.
     pub(crate) bytes: u64,
     /// The error that ended the body; an I/O error of [`Read`] stands for it.
-    pub(crate) stop: Option<AttemptError>,
+    pub(crate) error: Option<AttemptError>,
 }
 
 impl BodySource {
@@ -79,7 +79,7 @@ impl BodySource {
             window: SpeedWindow::new(),
             expected: None,
             bytes: 0,
-            stop: None,
+            error: None,
         }
     }
 
@@ -101,7 +101,7 @@ impl BodySource {
         }
         if ended && self.bytes < length {
             let message = format!(
-                "the body was cut short: {} of {} bytes came",
+                "the body was cut short: {} of {} bytes received",
                 offset.saturating_add(self.bytes),
                 offset.saturating_add(length)
             );
@@ -147,9 +147,9 @@ impl BodySource {
 
 impl Read for BodySource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.read_some(buffer).map_err(|stop| {
-            let text = stop.error.message();
-            self.stop = Some(stop);
+        self.read_some(buffer).map_err(|error| {
+            let text = error.error.message();
+            self.error = Some(error);
             io::Error::other(text)
         })
     }

@@ -382,7 +382,7 @@ mod tests {
         let mut b = TransferOutput::concurrent(&shared, None);
         b.write(b"b\n").unwrap();
         let error = a.write(b"a").unwrap_err();
-        assert!(error.to_string().contains("too slowly"), "{error}");
+        assert!(error.to_string().contains("too slow"), "{error}");
         a.finish().unwrap();
         b.write(b"b2\n").unwrap();
         b.finish().unwrap();

@@ -56,9 +56,9 @@ pub fn satisfies(range: &ContentRange, asked: &str) -> bool {
     let Some((from, to)) = asked.trim().split_once('-') else {
         return true;
     };
-    let ends_at = |wanted: u64| match range.total {
-        Some(total) => last == wanted.min(total.saturating_sub(1)),
-        None => last <= wanted,
+    let ends_at = |end: u64| match range.total {
+        Some(total) => last == end.min(total.saturating_sub(1)),
+        None => last <= end,
     };
     match (number(from.trim()), number(to.trim())) {
         (Some(from), Some(to)) => first == from && ends_at(to),

@@ -121,14 +121,14 @@ pub fn tunnel(bytes: &[u8], step: usize) {
 
 /// Receives a response. The head and the result must not depend on the size of
 /// the pieces, and the forwarded bytes are bounded by the input.
-pub fn wire(bytes: &[u8], step: usize, to_head: bool) {
-    let outcomes = [1, step].map(|step| receive(bytes, step, to_head));
+pub fn transport(bytes: &[u8], step: usize, is_head: bool) {
+    let outcomes = [1, step].map(|step| receive(bytes, step, is_head));
     assert_eq!(outcomes[0], outcomes[1]);
 }
 
-fn receive(bytes: &[u8], step: usize, to_head: bool) -> (Option<Vec<u8>>, Option<String>) {
+fn receive(bytes: &[u8], step: usize, is_head: bool) -> (Option<Vec<u8>>, Option<String>) {
     let request = Request {
-        head: to_head,
+        head: is_head,
         url: "http://h.test/",
         zone: None,
         headers: &[],
@@ -150,7 +150,7 @@ fn receive(bytes: &[u8], step: usize, to_head: bool) -> (Option<Vec<u8>>, Option
         per_read: None,
         per_write: None,
     };
-    let method: &[u8] = if to_head { b"HEAD " } else { b"GET  " };
+    let method: &[u8] = if is_head { b"HEAD " } else { b"GET  " };
     transport.buffers().output()[..method.len()].copy_from_slice(method);
     let mut handed_on = 0;
     let mut error = transport.transmit_output(method.len(), timeout()).err();

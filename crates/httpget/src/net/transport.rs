@@ -361,7 +361,7 @@ impl Transport for UreqTransport {
                         total,
                         offset,
                     } if n == 0 => Err(cut_short(format!(
-                        "the body was cut short: {} of {} bytes came",
+                        "the body was cut short: {} of {} bytes received",
                         offset.saturating_add(*total - *left),
                         offset.saturating_add(*total)
                     ))),

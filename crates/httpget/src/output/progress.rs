@@ -26,10 +26,10 @@ pub(crate) struct Progress(Option<MultiProgress>);
 /// The progress bar of one transfer, which is removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Bar {
-    all: Option<MultiProgress>,
+    bars: Option<MultiProgress>,
     name: String,
     start: u64,
-    whole: Option<u64>,
+    total: Option<u64>,
     /// The time of the next update; the bar is shown from `shown_at` on.
     due: Instant,
     shown_at: Instant,
@@ -97,19 +97,19 @@ impl Progress {
     }
 
     /// Returns the bar of a transfer that starts at offset `start`; it is not shown if
-    /// `wanted` is false.
-    pub(crate) fn bar(&self, wanted: bool, name: &str, start: u64, whole: Option<u64>) -> Bar {
-        let all = self.0.clone().filter(|_| wanted);
-        let name = match &all {
+    /// `is_visible` is false.
+    pub(crate) fn bar(&self, is_visible: bool, name: &str, start: u64, total: Option<u64>) -> Bar {
+        let bars = self.0.clone().filter(|_| is_visible);
+        let name = match &bars {
             Some(_) => common::text::escape(name.as_bytes()),
             None => "".into(),
         };
         let now = Instant::now();
         Bar {
-            all,
+            bars,
             name: name.into_owned(),
             start,
-            whole,
+            total,
             due: now + UPDATE_INTERVAL,
             shown_at: now + SHOW_AFTER,
             meter: SpeedMeter::new(now, start),
@@ -120,7 +120,7 @@ impl Progress {
     /// Calls `say` while the bars are hidden.
     pub(crate) fn suspend<T>(&self, say: impl FnOnce() -> T) -> T {
         match &self.0 {
-            Some(all) => all.suspend(say),
+            Some(bars) => bars.suspend(say),
             None => say(),
         }
     }
@@ -129,7 +129,7 @@ impl Progress {
 impl Bar {
     /// Sets the number of bytes received.
     pub(crate) fn advance(&mut self, bytes: u64) {
-        let Some(all) = &self.all else { return };
+        let Some(bars) = &self.bars else { return };
         let now = Instant::now();
         if now < self.due {
             return;
@@ -142,22 +142,22 @@ impl Bar {
         let bar = self.shown.get_or_insert_with(|| {
             let is_narrow = rustix::termios::tcgetwinsize(rustix::stdio::stderr())
                 .is_ok_and(|size| size.ws_col > 0 && size.ws_col < NARROW);
-            let (bar, style) = match self.whole {
-                Some(whole) if is_narrow => (ProgressBar::new(whole), KNOWN_NARROW),
-                Some(whole) => (ProgressBar::new(whole), KNOWN),
+            let (bar, style) = match self.total {
+                Some(total) if is_narrow => (ProgressBar::new(total), KNOWN_NARROW),
+                Some(total) => (ProgressBar::new(total), KNOWN),
                 None => (ProgressBar::no_length(), UNKNOWN),
             };
             if let Ok(style) = ProgressStyle::with_template(style) {
                 bar.set_style(style);
             }
-            all.add(
+            bars.add(
                 bar.with_position(self.start)
                     .with_message(self.name.clone()),
             )
         });
         bar.set_prefix(format_speed(
             speed,
-            self.whole.map(|whole| whole.saturating_sub(bytes)),
+            self.total.map(|total| total.saturating_sub(bytes)),
         ));
         bar.set_position(bytes);
     }
@@ -165,9 +165,9 @@ impl Bar {
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        if let (Some(bar), Some(all)) = (self.shown.take(), &self.all) {
+        if let (Some(bar), Some(bars)) = (self.shown.take(), &self.bars) {
             bar.finish_and_clear();
-            all.remove(&bar);
+            bars.remove(&bar);
         }
     }
 }

@@ -173,10 +173,10 @@ fn after(report: &Report) -> KeysAfterBody<'_> {
         redirects: report
             .redirects
             .iter()
-            .map(|hop| Redirect {
-                url: &hop.url,
-                status: hop.status,
-                location: &hop.location,
+            .map(|redirect| Redirect {
+                url: &redirect.url,
+                status: redirect.status,
+                location: &redirect.location,
             })
             .collect(),
         address: connection.peer.as_ref().map(ToString::to_string),

@@ -53,11 +53,11 @@ impl ByteRange {
             start: first,
             end: last.checked_add(1)?,
         };
-        let wanted = Self {
+        let requested = Self {
             start: self.start,
             end: self.end.min(total),
         };
-        (head.status == 206 && range == wanted).then_some((range, total))
+        (head.status == 206 && range == requested).then_some((range, total))
     }
 }
 
