@@ -1,14 +1,14 @@
-//! Text in a declared charset, and bodies that are compressed although that was
-//! not asked for.
+//! Text in a declared charset, and bodies that are compressed although that was not
+//! requested.
 
 use std::io::Write;
 
 use testkit::http::{HttpServer, Reply};
 use testkit::pty::Pty;
 
-use crate::kit::{always, httpget};
+use crate::support::{always, httpget};
 
-/// What a terminal shows of a URL, and what is said on stderr.
+/// Returns the output of a URL on a terminal, and the result of the run.
 fn on_terminal(url: &str) -> (String, testkit::Output) {
     let pty = Pty::new();
     let out = httpget()
@@ -39,7 +39,7 @@ fn text_is_decoded_from_its_declared_charset() {
             "\u{434}\u{430}\n",
         ),
         ("text/plain; charset=windows-1252", b"\x80\n", "\u{20ac}\n"),
-        // A byte order mark outranks the declaration.
+        // A byte order mark overrides the declaration.
         (
             "text/plain; charset=iso-8859-1",
             b"\xef\xbb\xbf\xc3\xa9\n",
@@ -56,14 +56,14 @@ fn text_is_decoded_from_its_declared_charset() {
         out.code(0);
         assert_eq!(out.json()[0]["body"], text, "{content_type}");
         assert!(out.json()[0]["body_base64"].is_null(), "{content_type}");
-        // A pipe gets the bytes.
+        // A pipe gets the bytes unchanged.
         assert_eq!(httpget().arg(&url).run().stdout, body, "{content_type}");
     }
 }
 
 #[test]
 fn decoded_text_stays_harmless() {
-    // A control character of C1, and U+202E in UTF-16.
+    // A C1 control character, and U+202E in UTF-16.
     for (content_type, body, shown) in [
         (
             "text/html; charset=iso-8859-5",
@@ -86,7 +86,7 @@ fn decoded_text_stays_harmless() {
 }
 
 #[test]
-fn what_is_not_valid_in_its_charset_is_base64() {
+fn invalid_text_is_base64_in_the_record() {
     let bytes = b"a\xff\n";
     let server =
         always(Reply::ok(&bytes[..]).header("Content-Type", "text/plain; charset=shift_jis"));
@@ -98,7 +98,7 @@ fn what_is_not_valid_in_its_charset_is_base64() {
 }
 
 #[test]
-fn json_in_another_charset() {
+fn json_in_another_charset_is_decoded() {
     let server = always(
         Reply::ok(&b"{\"a\":\"\xe9\"}"[..])
             .header("Content-Type", "application/json; charset=iso-8859-1"),
@@ -115,7 +115,7 @@ fn json_in_another_charset() {
 }
 
 #[test]
-fn a_body_that_is_compressed_unasked() {
+fn a_compressed_body_gets_a_hint() {
     let gzip = {
         let mut coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         coder.write_all(b"{\"a\":1}").unwrap();
@@ -148,7 +148,7 @@ fn a_body_that_is_compressed_unasked() {
         .run()
         .code(0)
         .stdout("1\n");
-    // Some servers call no coding "none", as curl knows.
+    // Some servers send the coding "none", which curl accepts, too.
     let server = always(Reply::text("x\n").header("Content-Encoding", "none"));
     httpget()
         .args(["--compressed", &server.url("/")])

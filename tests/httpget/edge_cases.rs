@@ -1,5 +1,5 @@
-//! Small things that other clients get right: files that are there, limits that
-//! are none, zones, and odd answers of proxies and servers.
+//! Edge cases that other clients handle: existing files, a time limit of zero, zones of
+//! addresses, and unusual answers of proxies and servers.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,10 +8,10 @@ use std::thread;
 use testkit::http::{HttpServer, Reply};
 use testkit::peer::TcpPeer;
 
-use crate::kit::{always, files, httpget};
+use crate::support::{always, files, httpget};
 
 #[test]
-fn the_record_of_a_file_that_is_there() {
+fn the_record_of_a_skipped_url_is_complete() {
     let server = always(Reply::text("new"));
     let url = server.url("/");
     let dir = tempfile::tempdir().unwrap();
@@ -35,7 +35,7 @@ fn the_record_of_a_file_that_is_there() {
 }
 
 #[test]
-fn zones_of_addresses() {
+fn zones_of_addresses_are_used() {
     if let Err(error) = TcpListener::bind("[::1]:0") {
         return testkit::netns::skip(&format!("no IPv6 here: {error}"));
     }
@@ -51,7 +51,7 @@ fn zones_of_addresses() {
     let requests = server.requests();
     let host = format!("[::1]:{port}");
     assert!(requests.iter().all(|r| r.header("host") == Some(&host)));
-    // A connection is used again in its own zone only.
+    // A connection is reused only in its own zone.
     let connections: Vec<usize> = requests.iter().map(|r| r.connection).collect();
     assert_eq!(connections, [0, 0, 1]);
     httpget()
@@ -65,7 +65,7 @@ fn zones_of_addresses() {
 }
 
 #[test]
-fn a_time_of_zero_is_no_limit() {
+fn a_time_limit_of_zero_is_no_limit() {
     let server = always(Reply::text("x\n"));
     httpget()
         .args(["-m", "0", &server.url("/")])
@@ -76,7 +76,7 @@ fn a_time_of_zero_is_no_limit() {
 }
 
 #[test]
-fn the_time_of_a_proxy_that_is_silent() {
+fn a_silent_proxy_is_limited_by_max_time() {
     let proxy = TcpPeer::silent();
     httpget()
         .args(["-m", "1", "-x", &format!("https://{}", proxy.addr())])
@@ -87,7 +87,7 @@ fn the_time_of_a_proxy_that_is_silent() {
 }
 
 #[test]
-fn a_nul_byte_among_the_trailers() {
+fn a_nul_byte_in_a_trailer_is_refused() {
     let server = always(Reply::raw(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: \0\r\n\r\n",
     ));
@@ -103,7 +103,7 @@ fn a_nul_byte_among_the_trailers() {
 }
 
 #[test]
-fn a_disposition_without_a_type() {
+fn a_disposition_without_a_type_is_read() {
     let server =
         always(Reply::text("x").header("Content-Disposition", "filename=name.txt; charset=x"));
     let dir = tempfile::tempdir().unwrap();
@@ -118,7 +118,7 @@ fn a_disposition_without_a_type() {
     assert_eq!(files(dir.path()), ["name.txt"]);
 }
 
-/// A proxy that answers each CONNECT with `status` and joins the client to `to`.
+/// A proxy that answers CONNECT with `status` and connects the client to `to`.
 fn tunnelling(status: &'static str, to: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -138,7 +138,7 @@ fn tunnelling(status: &'static str, to: SocketAddr) -> SocketAddr {
 }
 
 #[test]
-fn answers_to_connect() {
+fn responses_to_connect_are_checked() {
     let refusing = always(Reply::new(405).reason("Method Not Allowed"));
     httpget()
         .args(["-x", &refusing.url("")])

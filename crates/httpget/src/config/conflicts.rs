@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use common::{Io, Result};
 
-use super::{Start, usage};
+use super::{Start, invalid_value, usage};
 use crate::cli::Cli;
 use crate::policy::request;
 
@@ -13,10 +13,8 @@ pub(super) fn check(cli: &Cli, io: &Io, start: Start) -> Result<()> {
     if let Some(range) = &cli.request.range
         && !request::is_range(range)
     {
-        return Err(usage(
-            "--range",
-            "must be a range such as 0-99, 500- or -100, or a list of ranges",
-        ));
+        let message = "must be a range such as 0-99, 500- or -100, or a list of ranges";
+        return Err(invalid_value("--range <RANGE>", range, message));
     }
     if io.json {
         let options = [

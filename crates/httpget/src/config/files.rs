@@ -6,7 +6,7 @@ use std::path::Path;
 
 use common::{Error, Io, Kind, Result};
 
-use super::usage;
+use super::{invalid_value, usage};
 use crate::cli::RequestArgs;
 use crate::files;
 use crate::http::date;
@@ -107,8 +107,9 @@ pub(super) fn time_condition(request: &RequestArgs) -> Result<Option<TimeConditi
     let at = match since {
         Some(since) => since.as_secs().cast_signed(),
         None => date::parse_typed(text).ok_or_else(|| {
-            usage(
-                "--time-cond",
+            invalid_value(
+                "--time-cond <DATE|FILE>",
+                text,
                 "must be a file or a date such as 2021-01-31, 20210131, \
                  2021-01-31T12:00:00Z, '31 Jan 2021' or an HTTP date",
             )
@@ -154,7 +155,7 @@ pub(super) fn load_write_out(text: &str) -> Result<WriteOut> {
         Some(file) => files::read_text(Path::new(file))?,
         None => text.to_owned(),
     };
-    WriteOut::parse(&text).map_err(|e| usage("--write-out", &e))
+    WriteOut::parse(&text).map_err(|e| invalid_value("--write-out <FORMAT>", &text, &e))
 }
 
 /// Reads the headers of `-H @FILE`, one per line.

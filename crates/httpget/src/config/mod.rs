@@ -91,10 +91,10 @@ impl Config {
         let start = match cli.saving.continue_at.as_deref() {
             None => Start::Beginning,
             Some("-") => Start::Resume,
-            Some(text) => Start::Offset(
-                text.parse()
-                    .map_err(|_| usage("--continue-at", "must be '-' or a number of bytes"))?,
-            ),
+            Some(text) => Start::Offset(text.parse().map_err(|_| {
+                let message = "must be '-' or a number of bytes";
+                invalid_value("--continue-at <OFFSET>", text, message)
+            })?),
         };
         conflicts::check(cli, io, start)?;
         check_header_value("--user-agent", cli.request.user_agent.as_deref())?;
@@ -102,7 +102,10 @@ impl Config {
         for cookie in &cli.request.cookie {
             check_header_value("--cookie", Some(cookie))?;
         }
-        let pointer = cli.output.pointer.as_deref().map(pointer::parse);
+        let pointer = cli.output.pointer.as_deref().map(|text| {
+            let parsed = pointer::parse(text);
+            parsed.map_err(|e| invalid_value("--pointer <POINTER>", text, &e))
+        });
         let min_speed = speed_limit(cli.network.speed_limit, cli.network.speed_time);
         let timeouts = &cli.network;
         let time_condition = files::time_condition(&cli.request)?;
@@ -147,7 +150,7 @@ impl Config {
                 .iter()
                 .map(|text| parse_digest(text))
                 .collect::<Result<_>>()?,
-            pointer: pointer.transpose().map_err(|e| usage("--pointer", &e))?,
+            pointer: pointer.transpose()?,
             retry: retry::RetryPolicy {
                 max_retries: cli.saving.retry,
                 delay: cli.saving.retry_delay,
@@ -221,17 +224,25 @@ pub(crate) fn dialer(cli: &Cli, config: &Config) -> Result<Dialer> {
     Ok(Dialer::new(options, tls))
 }
 
+/// Returns the error of an option's value, in the form that clap uses. `option`
+/// includes the name of the value.
+fn invalid_value(option: &str, value: &str, message: &str) -> Error {
+    let value = common::text::escape(value.as_bytes());
+    Error::usage(format!("invalid value '{value}' for '{option}': {message}"))
+}
+
 /// Returns a usage error about an option.
 fn usage(option: &str, message: &str) -> Error {
     Error::usage(message).with_subject(option)
 }
 
 fn parse_digest(text: &str) -> Result<String> {
-    let text = text.trim().to_ascii_lowercase();
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(usage("--sha256", "must have 64 hexadecimal digits"));
+    let digest = text.trim().to_ascii_lowercase();
+    if digest.len() != 64 || !digest.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let message = "must have 64 hexadecimal digits";
+        return Err(invalid_value("--sha256 <HEX>", text, message));
     }
-    Ok(text)
+    Ok(digest)
 }
 
 /// Combines `-Y` and `-y`: without `-y` the time is 30 s, without `-Y` the speed

@@ -94,7 +94,7 @@ impl WriteOut {
                 '%' if rest.starts_with('{') => {
                     let (name, after) = rest[1..]
                         .split_once('}')
-                        .ok_or_else(|| "a '%{' without its '}'".to_owned())?;
+                        .ok_or_else(|| "a '%{' has no closing '}'".to_owned())?;
                     rest = after;
                     let Some(part) = parse_variable(name) else {
                         unknown.push(name.to_owned());
@@ -105,7 +105,7 @@ impl WriteOut {
                 '%' if rest.starts_with("header{") => {
                     let (name, after) = rest["header{".len()..]
                         .split_once('}')
-                        .ok_or_else(|| "a '%header{' without its '}'".to_owned())?;
+                        .ok_or_else(|| "a '%header{' has no closing '}'".to_owned())?;
                     rest = after;
                     Part::Header(name.to_owned())
                 }

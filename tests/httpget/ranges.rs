@@ -1,15 +1,15 @@
-//! The rest of a body, and ranges that were asked for: what came is as long as
-//! its Content-Range says, however it is framed.
+//! Partial responses (206): the body must be as long as its Content-Range says,
+//! whatever its framing.
 
 use std::time::Duration;
 
 use testkit::http::Reply;
 
-use crate::kit::{body_of, files, httpget, record, serving, start};
-use crate::part::{THERE, leave_part, read, saving};
+use crate::resume::{PARTIAL_LENGTH, leave_partial_file, read, saving};
+use crate::support::{body_of, files, httpget, range_start, ranged_server, state_file};
 
-/// A 206 of `body` from `at` under the tag `"1"`, of which Content-Range
-/// promises all, and `sent` comes, without a length of its own.
+/// Returns a 206 of `body` from `at` to its end under the tag `"1"`, with `sent` as its
+/// body and without a Content-Length.
 fn unmeasured(body: &[u8], at: usize, sent: &[u8], chunked: bool, total: &str) -> Reply {
     let last = body.len() - 1;
     let head =
@@ -24,9 +24,9 @@ fn unmeasured(body: &[u8], at: usize, sent: &[u8], chunked: bool, total: &str) -
 }
 
 #[test]
-fn a_rest_that_is_not_as_long_as_its_range() {
-    let body = body_of(THERE + 100_000);
-    let rest = &body[THERE..];
+fn a_rest_must_be_as_long_as_its_range() {
+    let body = body_of(PARTIAL_LENGTH + 100_000);
+    let rest = &body[PARTIAL_LENGTH..];
     let long = [rest, b"more"].concat();
     for (sent, message) in [
         (
@@ -38,19 +38,20 @@ fn a_rest_that_is_not_as_long_as_its_range() {
     ] {
         for chunked in [false, true] {
             for total in ["2100000", "*"] {
-                let reply = unmeasured(&body, THERE, sent, chunked, total);
-                let server = serving(&body, move |number, _| (number == 0).then(|| reply.clone()));
+                let reply = unmeasured(&body, PARTIAL_LENGTH, sent, chunked, total);
+                let server =
+                    ranged_server(&body, move |number, _| (number == 0).then(|| reply.clone()));
                 let url = server.url("/");
                 let dir = tempfile::tempdir().unwrap();
                 let dir = dir.path();
-                leave_part(dir, &url, &body);
+                leave_partial_file(dir, &url, &body);
                 saving(dir)
                     .args(["-C", "-", &url])
                     .run()
                     .code(3)
                     .stderr_contains(message);
                 let part = read(dir, "f.part");
-                assert!(part.len() >= THERE && body.starts_with(&part));
+                assert!(part.len() >= PARTIAL_LENGTH && body.starts_with(&part));
                 saving(dir).args(["-C", "-", &url]).run().code(0);
                 assert!(read(dir, "f") == body);
             }
@@ -59,13 +60,13 @@ fn a_rest_that_is_not_as_long_as_its_range() {
 }
 
 #[test]
-fn a_rest_by_number_that_is_not_as_long_as_its_range() {
+fn a_rest_from_an_offset_must_be_as_long_as_its_range() {
     let body = body_of(1000);
     let long = [&body[400..], b"more"].concat();
     for sent in [&body[400..500], &long, &[]] {
         for chunked in [false, true] {
             let reply = unmeasured(&body, 400, sent, chunked, "1000");
-            let server = crate::kit::always(reply);
+            let server = crate::support::always(reply);
             let url = server.url("/");
             for args in [
                 &["-C", "400"][..],
@@ -89,20 +90,24 @@ fn a_rest_by_number_that_is_not_as_long_as_its_range() {
 }
 
 #[test]
-fn an_overlap_without_a_rest() {
-    // Under a weak tag the last bytes come again; here nothing else does.
-    let body = body_of(THERE + 100_000);
-    let from = THERE - 65_536;
-    for sent in [&body[from..THERE], &body[from..THERE - 1], &[]] {
+fn an_overlap_without_a_rest_is_cut_short() {
+    // Under a weak tag the last bytes are sent again; nothing follows them.
+    let body = body_of(PARTIAL_LENGTH + 100_000);
+    let from = PARTIAL_LENGTH - 65_536;
+    for sent in [
+        &body[from..PARTIAL_LENGTH],
+        &body[from..PARTIAL_LENGTH - 1],
+        &[],
+    ] {
         let (head, last) = ("HTTP/1.1 206 P\r\nETag: W/\"1\"\r\n", body.len() - 1);
         for total in ["2100000", "*"] {
             let head = format!("{head}Content-Range: bytes {from}-{last}/{total}\r\n\r\n");
             let reply = Reply::raw([head.as_bytes(), sent].concat()).close();
-            let server = crate::kit::always(reply);
+            let server = crate::support::always(reply);
             let url = server.url("/");
             let dir = tempfile::tempdir().unwrap();
-            std::fs::write(dir.path().join("f.part"), &body[..THERE]).unwrap();
-            let state = record(&url, "weak-etag: W/\"1\"\n");
+            std::fs::write(dir.path().join("f.part"), &body[..PARTIAL_LENGTH]).unwrap();
+            let state = state_file(&url, "weak-etag: W/\"1\"\n");
             std::fs::write(dir.path().join("f.part.state"), state).unwrap();
             saving(dir.path())
                 .args(["-C", "-", &url])
@@ -110,14 +115,14 @@ fn an_overlap_without_a_rest() {
                 .code(3)
                 .stderr_contains("was cut short");
             assert_eq!(files(dir.path()), ["f.part", "f.part.state"]);
-            assert!(read(dir.path(), "f.part") == body[..THERE]);
+            assert!(read(dir.path(), "f.part") == body[..PARTIAL_LENGTH]);
         }
     }
-    // A span that ends where the part does, of a body of unknown length.
-    let short = format!("bytes {from}-{}/*", THERE - 1);
-    let other = body[from..THERE].to_vec();
+    // A range that ends where the partial file ends, of a body of unknown length.
+    let short = format!("bytes {from}-{}/*", PARTIAL_LENGTH - 1);
+    let other = body[from..PARTIAL_LENGTH].to_vec();
     let whole = body.clone();
-    let server = testkit::http::HttpServer::start(move |request| match start(request) {
+    let server = testkit::http::HttpServer::start(move |request| match range_start(request) {
         None => Reply::ok(whole.clone()).header("ETag", "W/\"1\""),
         Some(_) => Reply::new(206)
             .header("ETag", "W/\"1\"")
@@ -126,8 +131,8 @@ fn an_overlap_without_a_rest() {
     });
     let url = server.url("/");
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("f.part"), &body[..THERE]).unwrap();
-    let state = record(&url, "weak-etag: W/\"1\"\n");
+    std::fs::write(dir.path().join("f.part"), &body[..PARTIAL_LENGTH]).unwrap();
+    let state = state_file(&url, "weak-etag: W/\"1\"\n");
     std::fs::write(dir.path().join("f.part.state"), state).unwrap();
     saving(dir.path())
         .args(["-C", "-", &url])
@@ -138,7 +143,7 @@ fn an_overlap_without_a_rest() {
 }
 
 #[test]
-fn a_range_that_was_not_asked_for() {
+fn a_range_that_was_not_requested_is_refused() {
     for (asked, range) in [
         ("0-9", Some("bytes 500-509/1000")),
         ("0-9", Some("bytes 0-8/1000")),
@@ -151,7 +156,7 @@ fn a_range_that_was_not_asked_for() {
         if let Some(range) = range {
             reply = reply.header("Content-Range", range);
         }
-        let server = crate::kit::always(reply);
+        let server = crate::support::always(reply);
         let url = server.url("/");
         let header = format!("Range: bytes={asked}");
         for args in [["-r", asked], ["-H", &header]] {
@@ -171,9 +176,9 @@ fn a_range_that_was_not_asked_for() {
 }
 
 #[test]
-fn a_range_that_is_cut_is_not_continued_as_the_whole() {
+fn a_cut_range_is_not_continued_as_the_whole_file() {
     let body = body_of(200_000);
-    let server = serving(&body, |_, _| {
+    let server = ranged_server(&body, |_, _| {
         let head = "HTTP/1.1 206 P\r\nETag: \"1\"\r\nContent-Range: bytes 100-199/200000\r\n\r\n";
         Some(Reply::raw([head.as_bytes(), &[b'x'; 50]].concat()).close())
     });
@@ -194,8 +199,8 @@ fn a_range_that_is_cut_is_not_continued_as_the_whole() {
             .all(|r| r.header("range") == Some("bytes=100-199"))
     );
     assert_eq!(ranges.len(), 3);
-    // What came is not the start of the file.
-    let whole = serving(&body, |_, _| None);
+    // The received bytes are not the start of the file.
+    let whole = ranged_server(&body, |_, _| None);
     assert_eq!(files(dir.path()), ["f.part", "f.part.state"]);
     saving(dir.path())
         .args(["-C", "-", &whole.url("/")])
@@ -205,10 +210,10 @@ fn a_range_that_is_cut_is_not_continued_as_the_whole() {
 }
 
 #[test]
-fn a_rest_by_number_goes_into_the_record() {
+fn a_rest_from_an_offset_is_in_the_record() {
     let body = body_of(1000);
     let whole = body.clone();
-    let server = serving(&body, move |number, _| {
+    let server = ranged_server(&body, move |number, _| {
         (number == 1).then(|| unmeasured(&whole, 990, b"!", false, "1000"))
     });
     let url = server.url("/");
@@ -234,14 +239,14 @@ fn a_rest_by_number_goes_into_the_record() {
 }
 
 #[test]
-fn a_line_without_end_does_not_hold_the_others() {
+fn an_endless_line_does_not_block_other_transfers() {
     use testkit::http::Gate;
     let (gate, seen) = (Gate::new(), Gate::new());
     let server = {
         let (gate, seen) = (gate.clone(), seen.clone());
         testkit::http::HttpServer::start(move |request| {
             if request.path() == "/good" {
-                // Not before the other line is out.
+                // Sent only after the other line has started.
                 return Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
                     .wait(&seen)
                     .then("good\n");
@@ -279,9 +284,9 @@ fn a_line_without_end_does_not_hold_the_others() {
 }
 
 #[test]
-fn a_body_of_which_nothing_came_leaves_no_file() {
+fn a_body_without_a_byte_leaves_no_file() {
     let head = "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 400000\r\n\r\n";
-    let server = crate::kit::always(Reply::raw(head).close());
+    let server = crate::support::always(Reply::raw(head).close());
     let dir = tempfile::tempdir().unwrap();
     let url = server.url("/");
     saving(dir.path()).arg(&url).run().code(3).stderr(&format!(
@@ -293,7 +298,7 @@ fn a_body_of_which_nothing_came_leaves_no_file() {
 #[test]
 fn an_empty_file_is_not_continued() {
     let body = body_of(1000);
-    let server = serving(&body, |_, _| None);
+    let server = ranged_server(&body, |_, _| None);
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("f"), "").unwrap();
     saving(dir.path())

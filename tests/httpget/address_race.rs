@@ -1,5 +1,5 @@
-//! The race of a host's addresses (RFC 8305): one that says no is passed over
-//! at once, one that says nothing after a quarter of a second.
+//! The race of a host's addresses (RFC 8305): a refusing address is skipped immediately,
+//! a silent one after a quarter of a second.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use testkit::http::{HttpServer, Reply};
 
-use crate::kit::{always, httpget};
+use crate::support::{always, httpget};
 
-/// Takes no connection: its queue is full, and what is sent to it is dropped,
-/// as by a black hole.
+/// A listener that accepts no connection: its queue is full, and further packets are
+/// dropped.
 struct Silent {
     _socket: Socket,
     _queued: Vec<TcpStream>,
@@ -31,7 +31,7 @@ impl Silent {
     }
 }
 
-/// The record of a URL whose host has these addresses.
+/// Returns the record of a URL whose host has these addresses, and the exit status.
 fn get(port: u16, addresses: &str, more: &[&str]) -> (serde_json::Value, i32) {
     let rule = format!("several.test:{port}:{addresses}");
     let url = format!("http://several.test:{port}/");
@@ -59,20 +59,20 @@ fn the_first_address_is_preferred() {
 }
 
 #[test]
-fn a_refusal_is_passed_over_at_once() {
+fn a_refusing_address_is_skipped_immediately() {
     let (server, port) = served();
     for first in ["[::1]", "127.0.0.3", "[::1],127.0.0.3"] {
         let (record, code) = get(port, &format!("{first},127.0.0.1"), &[]);
         assert_eq!((code, &record["body"]), (0, &"here\n".into()), "{first}");
         assert_eq!(record["address"], server.addr().to_string());
     }
-    // When all refuse, that is the answer.
+    // If all addresses refuse, that is the result.
     let (record, code) = get(port, "127.0.0.3,127.0.0.4", &[]);
     assert_eq!((code, &record["kind"]), (3, &"refused".into()));
 }
 
 #[test]
-fn silence_is_waited_for_a_quarter_of_a_second() {
+fn a_silent_address_is_skipped_after_a_quarter_of_a_second() {
     let (server, port) = served();
     let _silent = Silent::on(SocketAddr::new([127, 0, 0, 2].into(), port));
     let (record, code) = get(port, "127.0.0.2,127.0.0.1", &[]);
@@ -80,7 +80,7 @@ fn silence_is_waited_for_a_quarter_of_a_second() {
     assert_eq!(record["address"], server.addr().to_string());
     let connect = record["connect_ms"].as_f64().unwrap();
     assert!(connect >= 240.0, "{connect} ms");
-    // By itself it is waited for as long as a connection may take.
+    // A single silent address is waited for until the connect timeout.
     let (record, code) = get(port, "127.0.0.2", &["--connect-timeout", "0.5"]);
     assert_eq!((code, &record["kind"]), (3, &"timeout".into()));
     assert_eq!(record["message"], "no connection within 500 ms");
@@ -88,7 +88,7 @@ fn silence_is_waited_for_a_quarter_of_a_second() {
 }
 
 #[test]
-fn silence_of_the_other_family() {
+fn a_silent_address_of_the_other_family_is_skipped() {
     if let Err(error) = std::net::TcpListener::bind("[::1]:0") {
         return testkit::netns::skip(&format!("no IPv6 here: {error}"));
     }

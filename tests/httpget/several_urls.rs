@@ -1,14 +1,14 @@
-//! Many URLs at once.
+//! Several URLs: in parallel with `-Z`, and the pages of `--next`.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use testkit::http::{Gate, HttpServer, Reply};
 
-use crate::kit::{files, httpget};
+use crate::support::{files, httpget};
 
 #[test]
-fn to_files_over_few_connections() {
+fn files_are_saved_over_few_connections() {
     let server = HttpServer::start(|request| Reply::text(request.path().to_owned()));
     let dir = tempfile::tempdir().unwrap();
     let urls: Vec<String> = (0..200).map(|n| server.url(&format!("/f{n:03}"))).collect();
@@ -31,8 +31,8 @@ fn to_files_over_few_connections() {
 }
 
 #[test]
-fn they_run_side_by_side_and_lines_stay_whole() {
-    // Each waits until all four have begun.
+fn parallel_transfers_write_whole_lines() {
+    // Each response waits until all four requests have arrived.
     let (gate, begun) = (Gate::new(), AtomicUsize::new(0));
     let server = HttpServer::start(move |request| {
         if begun.fetch_add(1, Ordering::SeqCst) == 3 {
@@ -55,8 +55,8 @@ fn they_run_side_by_side_and_lines_stay_whole() {
     assert_eq!(lines, ["a", "b", "c", "d"].map(|name| name.repeat(1000)));
 }
 
-/// A server of which all three bodies, of so many bytes beyond their path, wait
-/// until all three heads are out.
+/// A server with three bodies, `more` bytes longer than their path, that are sent when
+/// all three heads have been sent.
 fn three(more: usize) -> HttpServer {
     let (gate, begun) = (Gate::new(), AtomicUsize::new(0));
     HttpServer::start(move |request| {
@@ -70,8 +70,8 @@ fn three(more: usize) -> HttpServer {
 }
 
 #[test]
-fn no_clobber_keeps_all_of_one_name() {
-    // Held in memory, and written as they come.
+fn no_clobber_keeps_all_files_of_one_name() {
+    // In memory, and through partial files.
     for more in [0, 100_000] {
         let server = three(more);
         let dir = tempfile::tempdir().unwrap();
@@ -106,7 +106,7 @@ fn a_name_is_for_one_url() {
         assert_eq!(out.stderr_str().matches(message).count(), 2);
         assert_eq!(files(dir.path()), ["x"]);
     }
-    // Also one after the other, and by another spelling.
+    // Also sequentially, and in another spelling.
     let server = HttpServer::start(|request| Reply::text(request.path().to_owned()));
     let urls = ["/a/x", "/b/x"].map(|path| server.url(path));
     let dir = tempfile::tempdir().unwrap();
@@ -119,7 +119,7 @@ fn a_name_is_for_one_url() {
         .stderr(&format!("httpget: {}: ./{message}\n", urls[1]));
     let read = || std::fs::read_to_string(dir.path().join("x")).unwrap();
     assert_eq!(read(), "/a/x");
-    // Without -Z as well, and so is the part file of another.
+    // Also without -Z, and for the partial file of another URL.
     in_dir().arg("-O").args(&urls).run().code(2);
     assert_eq!(read(), "/a/x");
     in_dir()
@@ -137,7 +137,7 @@ fn a_name_is_for_one_url() {
         let saved = std::fs::read_to_string(dir.path().join(name)).unwrap();
         assert_eq!(saved, body, "{name}");
     }
-    // A device has room for all.
+    // A device can be used several times.
     in_dir()
         .args(["-Z", "-o", "/dev/null", "-o", "/dev/null"])
         .args(&urls)
@@ -147,7 +147,7 @@ fn a_name_is_for_one_url() {
 }
 
 #[test]
-fn in_order_on_request() {
+fn results_are_in_order_on_request() {
     let gate = Gate::new();
     let server = HttpServer::start(move |request| match request.path() {
         "/0" => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
@@ -169,7 +169,7 @@ fn in_order_on_request() {
 }
 
 #[test]
-fn no_more_of_a_host_than_allowed() {
+fn transfers_per_host_are_limited() {
     let now = Mutex::new((0, 0));
     let server = HttpServer::start(move |_| {
         {
@@ -192,7 +192,7 @@ fn no_more_of_a_host_than_allowed() {
 }
 
 #[test]
-fn bad_ones_among_them() {
+fn failures_do_not_stop_other_urls() {
     let server = HttpServer::start(|request| match request.path() {
         "/no" => Reply::new(404),
         _ => Reply::text("x\n"),
@@ -215,7 +215,7 @@ fn bad_ones_among_them() {
 }
 
 #[test]
-fn further_pages() {
+fn further_pages_are_followed() {
     let other = HttpServer::start(|_| Reply::text("elsewhere\n"));
     let away = other.url("/");
     let server = HttpServer::start(move |request| {
@@ -258,7 +258,7 @@ fn further_pages() {
 }
 
 #[test]
-fn in_order_although_nobody_reads() {
+fn a_closed_output_ends_an_ordered_run() {
     let server = HttpServer::start(|_| Reply::text("x\n".repeat(1000)));
     let urls: Vec<String> = (0..40).map(|n| server.url(&format!("/{n}"))).collect();
     httpget()
@@ -270,7 +270,7 @@ fn in_order_although_nobody_reads() {
 }
 
 #[test]
-fn nobody_reads_and_the_list_has_no_end() {
+fn a_closed_output_ends_an_endless_list() {
     let server = HttpServer::start(|_| Reply::text("x\n"));
     let running = httpget()
         .args(["-Z", "-"])
@@ -278,7 +278,7 @@ fn nobody_reads_and_the_list_has_no_end() {
         .close_stdout_after(0)
         .spawn();
     running.write_stdin(format!("{}\n", server.url("/")).as_bytes());
-    // Standard input stays open all the while.
+    // Standard input stays open.
     let _ = running.wait().code(0).stderr("");
 }
 
@@ -319,7 +319,7 @@ fn pages_of_one_name_do_not_replace_each_other() {
 }
 
 #[test]
-fn a_digest_for_each_url() {
+fn each_url_has_its_digest() {
     let server = HttpServer::start(|request| Reply::text(request.path().to_owned()));
     let digest = |text: &str| {
         let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());

@@ -1,4 +1,4 @@
-//! Names and files that are not those of a download, or look like them.
+//! Files that look like those of a download but are not, and unusual names.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::path::Path;
 use testkit::http::{Gate, HttpServer, Reply};
 use testkit::{Tool, privilege};
 
-use crate::kit::{always, body_of, files, httpget, record, serving};
+use crate::support::{always, body_of, files, httpget, ranged_server, state_file};
 
 #[test]
-fn a_server_does_not_name_a_part_file_or_a_record() {
+fn a_server_cannot_name_a_partial_file_or_a_state_file() {
     for name in [
         "f.part",
         "f.PART",
@@ -24,7 +24,7 @@ fn a_server_does_not_name_a_part_file_or_a_record() {
         let tool = || httpget().cwd(dir.path());
         tool().args(["-OJ", &server.url("/a")]).run().code(0);
         assert_eq!(files(dir.path()), [format!("{name}_")]);
-        // A redirect names the file as well.
+        // The URL of a redirect names the file as well.
         let to = format!("/{name}");
         let server = HttpServer::start(move |request| match request.path() {
             "/a" => Reply::new(302).header("Location", &to),
@@ -42,7 +42,7 @@ fn saving(dir: &Path, url: &str) -> Tool {
     httpget().cwd(dir).args(["-o", "f", url])
 }
 
-/// A server whose body ends too early.
+/// A server that cuts its body.
 fn cutting() -> HttpServer {
     always(
         Reply::raw("HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 400000\r\n\r\nstart").close(),
@@ -50,9 +50,9 @@ fn cutting() -> HttpServer {
 }
 
 #[test]
-fn a_file_that_is_not_a_record_is_left_alone() {
+fn a_file_that_is_not_a_state_file_is_not_touched() {
     let body = body_of(300_000);
-    let (good, cut) = (serving(&body, |_, _| None), cutting());
+    let (good, cut) = (ranged_server(&body, |_, _| None), cutting());
     for text in ["precious", "", &"x".repeat(100_000)] {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
@@ -72,7 +72,7 @@ fn a_file_that_is_not_a_record_is_left_alone() {
             std::fs::remove_file(dir.join("f")).unwrap();
         }
     }
-    // What is refused is not removed either.
+    // A refused file is not removed, either.
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     symlink("elsewhere", dir.join("f.part.state")).unwrap();
@@ -84,7 +84,7 @@ fn a_file_that_is_not_a_record_is_left_alone() {
 }
 
 #[test]
-fn a_record_that_is_put_there_during_a_download() {
+fn a_state_file_that_is_replaced_during_a_download_is_kept() {
     let gate = Gate::new();
     let head = "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 400000\r\n\r\nstart";
     let server = always(Reply::raw(head).wait(&gate).close());
@@ -103,7 +103,7 @@ fn a_record_that_is_put_there_during_a_download() {
 }
 
 #[test]
-fn an_announced_length_takes_no_room() {
+fn an_announced_length_reserves_no_space() {
     let gate = Gate::new();
     let head = "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 50000000\r\n\r\nstart";
     let server = always(Reply::raw(head).wait(&gate).close());
@@ -137,7 +137,7 @@ fn a_read_only_file_is_replaced_by_every_run() {
     let whole = body.clone();
     for mode in [0o400, 0o444, 0o040, 0] {
         let whole = whole.clone();
-        let server = serving(&body, move |number, _| {
+        let server = ranged_server(&body, move |number, _| {
             let cut = || {
                 Reply::ok(&whole[..200_000])
                     .header("ETag", "\"1\"")
@@ -162,7 +162,7 @@ fn a_read_only_file_is_replaced_by_every_run() {
                 "0",
             ])
         };
-        // A run that cannot be completed, and one that continues it.
+        // A run that is cut, and a run that continues it.
         tool().args(["--retry", "0"]).run().code(3);
         let meta = dir.path().join("f.part").metadata().unwrap();
         assert_eq!(meta.mode() & 0o777, mode | 0o600);
@@ -171,7 +171,7 @@ fn a_read_only_file_is_replaced_by_every_run() {
         tool().run().code(0);
         assert_eq!(files(dir.path()), ["f"]);
         assert_eq!(file.metadata().unwrap().mode() & 0o777, mode);
-        // What is read back is read as the owner, who may set the mode.
+        // Only the owner may read it after setting its mode.
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
         assert!(std::fs::read(&file).unwrap() == body);
         assert_eq!(server.requests().len(), 3);
@@ -179,7 +179,7 @@ fn a_read_only_file_is_replaced_by_every_run() {
 }
 
 #[test]
-fn a_part_of_a_run_that_was_killed_before_a_response() {
+fn a_run_that_was_killed_before_a_response_can_be_continued() {
     let gate = Gate::new();
     let server = {
         let gate = gate.clone();
@@ -197,19 +197,19 @@ fn a_part_of_a_run_that_was_killed_before_a_response() {
     running.wait().killed_by(9);
     gate.open();
     let body = body_of(300_000);
-    let good = serving(&body, |_, _| None);
+    let good = ranged_server(&body, |_, _| None);
     let out = saving(dir.path(), &good.url("/")).args(["-C", "-"]).run();
     out.code(0);
     assert_eq!(files(dir.path()), ["f"]);
 }
 
 #[test]
-fn a_number_to_continue_from_without_its_file() {
+fn an_offset_without_its_file_is_refused() {
     let body = body_of(300_000);
-    let server = serving(&body, |_, _| None);
+    let server = ranged_server(&body, |_, _| None);
     let url = server.url("/");
     let dir = tempfile::tempdir().unwrap();
-    let state = record(&url, "etag: \"1\"\n");
+    let state = state_file(&url, "etag: \"1\"\n");
     std::fs::write(dir.path().join("f.part"), &body[..1000]).unwrap();
     std::fs::write(dir.path().join("f.part.state"), &state).unwrap();
     let fails = || {
@@ -231,10 +231,10 @@ fn a_number_to_continue_from_without_its_file() {
 }
 
 #[test]
-fn names_as_long_as_a_file_system_takes() {
+fn names_may_be_as_long_as_the_file_system_allows() {
     let body = body_of(300_000);
     let cut = cutting();
-    let good = serving(&body, |_, _| None);
+    let good = ranged_server(&body, |_, _| None);
     for length in [226, 227, 228, 243, 244, 250, 255] {
         for name in [
             "n".repeat(length),
@@ -251,7 +251,7 @@ fn names_as_long_as_a_file_system_takes() {
 }
 
 #[test]
-fn a_symlink_to_a_symlink_to_nothing() {
+fn symlinks_are_followed_to_a_missing_file() {
     for length in [3, 300_000] {
         let server = always(Reply::ok(body_of(length)));
         let dir = tempfile::tempdir().unwrap();

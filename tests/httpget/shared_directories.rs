@@ -1,4 +1,4 @@
-//! Folders that other users may write to, and files that they may read.
+//! Directories that other users may write to, and files that they may read.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use testkit::http::{Gate, HttpServer, Reply};
 use testkit::{Tool, netns, privilege};
 
-use crate::kit::{always, body_of, files, httpget, record};
+use crate::support::{always, body_of, files, httpget, state_file};
 
 const NOBODY: u32 = 65534;
 
@@ -24,8 +24,8 @@ fn saving(dir: &Path) -> Tool {
 }
 
 #[test]
-fn a_replaced_file_keeps_its_permissions_only() {
-    // Held in memory, and through a part file.
+fn a_replaced_file_keeps_only_its_permissions() {
+    // In memory, and through a partial file.
     for length in [3, 300_000] {
         let server = always(Reply::ok(body_of(length)));
         let dir = tempfile::tempdir().unwrap();
@@ -41,7 +41,7 @@ fn a_replaced_file_keeps_its_permissions_only() {
 }
 
 #[test]
-fn a_secret_is_one_while_it_comes_in() {
+fn a_private_file_is_private_during_the_download() {
     let gate = Gate::new();
     let server = {
         let gate = gate.clone();
@@ -68,14 +68,14 @@ fn a_secret_is_one_while_it_comes_in() {
 }
 
 #[test]
-fn what_others_may_have_planted_is_refused() {
+fn planted_files_are_refused() {
     let body = body_of(300_000);
     let server = {
         let body = body.clone();
         HttpServer::start(move |request| Reply::ranged(request, &body, "\"1\""))
     };
     let url = server.url("/");
-    let proof = record(&url, "etag: \"1\"\n");
+    let proof = state_file(&url, "etag: \"1\"\n");
     let refused = |dir: &Path, reason: &str| {
         for how in [&[][..], &["-C", "-"], &["--segments", "2"]] {
             let out = saving(dir).args(how).arg(&url).run();
@@ -91,7 +91,7 @@ fn what_others_may_have_planted_is_refused() {
         std::fs::write(dir.path().join("f.part.state"), &proof).unwrap();
         dir
     };
-    // Hard links: what else they are would be overwritten.
+    // With a hard link, another file would be overwritten.
     for name in ["f.part", "f.part.state"] {
         let dir = planted(b"EVIL");
         let other = dir.path().join("other");
@@ -100,7 +100,7 @@ fn what_others_may_have_planted_is_refused() {
         refused(dir.path(), "has several hard links");
         assert_eq!(std::fs::read(&other).unwrap(), before);
     }
-    // Symlinks, dangling ones too.
+    // Symlinks, also dangling ones.
     for name in ["f.part", "f.part.state"] {
         let dir = planted(b"EVIL");
         std::fs::remove_file(dir.path().join(name)).unwrap();
@@ -120,7 +120,7 @@ fn what_others_may_have_planted_is_refused() {
     }
 }
 
-/// Locks a file as another program.
+/// Locks a file as another program does.
 fn locked(tool: Tool, file: &Path) -> testkit::Running {
     let running = tool
         .arg(file)
@@ -132,13 +132,13 @@ fn locked(tool: Tool, file: &Path) -> testkit::Running {
 }
 
 #[test]
-fn two_runs_do_not_write_one_part_file() {
+fn two_runs_do_not_write_one_partial_file() {
     let body = body_of(300_000);
     let dir = tempfile::tempdir().unwrap();
     set_mode(dir.path(), 0o755);
     let part = dir.path().join("f.part");
-    // Whoever else locks the part file: the runs exclude each other, and nothing
-    // else stops them.
+    // Whatever other process locks the partial file, the runs exclude each other, and
+    // nothing else stops them.
     let mut lockers = vec![None, Some(Tool::new("flock"))];
     if privilege::is_root() {
         lockers.push(Some(Tool::new("flock").unprivileged()));
@@ -154,7 +154,7 @@ fn two_runs_do_not_write_one_part_file() {
         };
         let url = server.url("/");
         std::fs::write(&part, &body[..1000]).unwrap();
-        let state = record(&url, "etag: \"1\"\n");
+        let state = state_file(&url, "etag: \"1\"\n");
         std::fs::write(dir.path().join("f.part.state"), state).unwrap();
         let other = locker.map(|tool| locked(tool, &part));
         let running = saving(dir.path()).args(["-C", "-", &url]).spawn();
@@ -201,7 +201,7 @@ fn names_of_a_server_do_not_follow_symlinks() {
             .code(0);
         assert_eq!(files(dir.path()), ["report.txt", "report.txt.1"]);
         assert!(dir.path().join("report.txt").is_symlink());
-        // A link that the user names is followed.
+        // A symlink that the user names is followed.
         httpget()
             .cwd(dir.path())
             .args(["-o", "report.txt", &server.url("/x")])

@@ -1,21 +1,21 @@
-//! What the tests share.
+//! Helpers of all tests.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use testkit::Tool;
 use testkit::http::{HttpServer, Reply, Request};
 
-/// The tool.
+/// Returns the tool under test.
 pub(crate) fn httpget() -> Tool {
     Tool::new(env!("CARGO_BIN_EXE_httpget"))
 }
 
-/// A server that gives every request this answer.
+/// A server that answers every request with this reply.
 pub(crate) fn always(reply: Reply) -> HttpServer {
     HttpServer::start(move |_| reply.clone())
 }
 
-/// The files in a folder, by name.
+/// Returns the sorted file names of a directory.
 pub(crate) fn files(dir: &std::path::Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(dir)
         .unwrap()
@@ -25,9 +25,9 @@ pub(crate) fn files(dir: &std::path::Path) -> Vec<String> {
     names
 }
 
-/// A server of `body` with ranges, under the tag `"1"`, but for the requests to
-/// which `other` has an answer; it is told their number, from 0.
-pub(crate) fn serving(
+/// A server of `body` with ranges and the tag `"1"`. `other` may answer a request, whose
+/// number it gets, from 0.
+pub(crate) fn ranged_server(
     body: &[u8],
     other: impl Fn(usize, &Request) -> Option<Reply> + Send + Sync + 'static,
 ) -> HttpServer {
@@ -38,22 +38,22 @@ pub(crate) fn serving(
     })
 }
 
-/// Where a request's range begins.
-pub(crate) fn start(request: &Request) -> Option<usize> {
+/// Returns the first offset of a request's range.
+pub(crate) fn range_start(request: &Request) -> Option<usize> {
     let range = request.header("range")?.strip_prefix("bytes=")?;
     range.split('-').next()?.parse().ok()
 }
 
-/// A body of so many bytes. No two bytes' neighbourhoods look alike, so that a
-/// piece in a wrong place is seen.
+/// Returns a body in which every place looks different, so that a misplaced segment is
+/// detected.
 pub(crate) fn body_of(length: usize) -> Vec<u8> {
     (0..length as u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
         .collect()
 }
 
-/// The record beside a part file of `url`, with these lines.
-pub(crate) fn record(url: &str, lines: &str) -> String {
+/// Returns the state file of a partial file of `url`, with these lines.
+pub(crate) fn state_file(url: &str, lines: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, url.as_bytes());
     let hex = digest
         .as_ref()
