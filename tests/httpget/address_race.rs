@@ -31,7 +31,7 @@ impl Silent {
     }
 }
 
-/// Returns the record of a URL whose host has these addresses, and the exit status.
+/// Returns the record of a URL with a host of these addresses, and the exit status.
 fn get(port: u16, addresses: &str, more: &[&str]) -> (serde_json::Value, i32) {
     let rule = format!("several.test:{port}:{addresses}");
     let url = format!("http://several.test:{port}/");

@@ -103,7 +103,7 @@ fn a_silent_server_is_too_slow() {
             assert_eq!(out.json()[0]["error"]["kind"], "timeout");
         }
     }
-    // A speed of 0 is no limit.
+    // A speed of 0 means no limit.
     let server = always(
         Reply::raw(head)
             .pause(Duration::from_millis(600))

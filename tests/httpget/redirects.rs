@@ -1,4 +1,4 @@
-//! Redirects: their targets, what is sent to them, and which of them are refused.
+//! Redirects: their targets, the requests sent to them, and refused ones.
 
 use testkit::http::{HttpServer, Reply};
 use testkit::tls::Authority;

@@ -78,8 +78,8 @@ fn without_a_validator_printed_bytes_are_not_continued() {
         let url = server.url("/");
         let out = httpget().args(RETRY).arg(&url).run();
         out.code(3).stderr(&format!(
-            "httpget: {url}: the body was cut short: 300000 of 600000 bytes received; not tried \
-             again, since what is out already can neither be taken back nor be continued\n"
+            "httpget: {url}: the body was cut short: 300000 of 600000 bytes received; not retried: \
+             output already written cannot be undone or continued\n"
         ));
         assert!(out.stdout == body[..CUT]);
         assert_eq!(server.requests().len(), 1);

@@ -36,7 +36,7 @@ fn a_temporary_status_is_retried() {
             .iter()
             .filter(|r| range_start(r) == Some(0))
             .count();
-        assert_eq!(again, 1, "what had come was kept");
+        assert_eq!(again, 1, "the received bytes are kept");
     }
 }
 

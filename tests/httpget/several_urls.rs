@@ -92,8 +92,8 @@ fn no_clobber_keeps_all_files_of_one_name() {
 
 #[test]
 fn a_name_is_for_one_url() {
-    let message = "x: another URL of this run is saved under this name; -o names it, \
-                   --no-clobber takes a free name";
+    let message = "x: another URL of this run is saved under this name; use -o FILE, or \
+                   --no-clobber for a free name";
     for more in [0, 100_000] {
         let server = three(more);
         let dir = tempfile::tempdir().unwrap();

@@ -25,8 +25,8 @@ pub(crate) fn files(dir: &std::path::Path) -> Vec<String> {
     names
 }
 
-/// A server of `body` with ranges and the tag `"1"`. `other` may answer a request, whose
-/// number it gets, from 0.
+/// A server of `body` with ranges and the tag `"1"`. `other` may answer a request; it
+/// gets the number of the request, from 0.
 pub(crate) fn ranged_server(
     body: &[u8],
     other: impl Fn(usize, &Request) -> Option<Reply> + Send + Sync + 'static,

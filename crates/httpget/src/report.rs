@@ -114,7 +114,7 @@ pub(crate) struct Report {
     pub(crate) redirects: Vec<Redirect>,
     /// The number of redirects that were followed.
     pub(crate) redirect_count: u32,
-    /// The last exchange.
+    /// The last exchange, that of the final response.
     pub(crate) exchange: Exchange,
     /// The body, if it was held in memory.
     pub(crate) body: Option<Vec<u8>>,

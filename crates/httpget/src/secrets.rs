@@ -93,7 +93,7 @@ fn find_secrets(bytes: &[u8], command: &clap::Command) -> Vec<Range<usize>> {
         }
     };
     let mut start = 0;
-    // The name of the option whose value is the next argument.
+    // The name of the option that takes the next argument as its value.
     let mut expected: Option<String> = None;
     let mut only_operands = false;
     for (number, argument) in bytes.split(|&b| b == 0).enumerate() {
@@ -176,8 +176,8 @@ fn secrets_of(option: &str, value: &str) -> Vec<Range<usize>> {
     secrets
 }
 
-/// Returns the values of the `NAME=VALUE` pairs in a query, or in a URL with a
-/// query, whose names are those of secrets.
+/// Returns the values of secrets in the `NAME=VALUE` pairs of a query, or of a URL
+/// with a query.
 fn in_query(text: &str) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
     let mut start = 0;

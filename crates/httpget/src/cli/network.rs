@@ -21,7 +21,7 @@ pub(crate) struct NetworkArgs {
     #[arg(long, value_name = "DURATION", default_value = "30", value_parser = duration::parse_nonzero)]
     pub(crate) stall_timeout: Duration,
 
-    /// Time limit for each attempt at a transfer; 0 is no limit
+    /// Time limit for each attempt at a transfer; 0 means no limit
     #[arg(short, long, value_name = "DURATION", visible_alias = "timeout", value_parser = duration::parse)]
     pub(crate) max_time: Option<Duration>,
 

@@ -65,7 +65,7 @@ pub(crate) struct OutputArgs {
     #[arg(short = 'S', long)]
     pub(crate) show_error: bool,
 
-    /// Print what is sent and received on stderr, without secrets
+    /// Print requests and responses on stderr, without secrets
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }

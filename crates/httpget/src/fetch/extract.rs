@@ -29,7 +29,7 @@ impl Transfer<'_, '_> {
         if let Some(charset) = self.report.charset.take()
             && let Some(text) = charset::decode(charset, &body)
         {
-            body = text.into_owned().into_bytes();
+            body = text.into_bytes();
         }
         let value =
             find_value(pointer, &body).map_err(|error| hint_if_compressed(error, head, config))?;

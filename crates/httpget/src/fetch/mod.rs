@@ -1,7 +1,7 @@
 //! The transfer of one URL: attempts, redirects, and the delivery of the body.
 //!
 //! [`fetch`] runs the attempts. Each attempt follows redirects ([`redirects`]) to a
-//! response ([`response`]), whose body goes through [`source`] and
+//! response ([`response`]). The body goes through [`source`] and
 //! [`crate::http::coding`] into a [`sink`]. The result is a [`Report`].
 
 mod auth;
@@ -98,7 +98,7 @@ pub(crate) struct Context<'a> {
 /// The hint of a failure that cannot be retried although `--retry` asks for it.
 const NOT_RETRIED: &str = "not retried: output already written cannot be undone or continued";
 
-/// The hint of a failure whose next attempt would exceed `--retry-max-time`.
+/// The hint if the next attempt would exceed `--retry-max-time`.
 const RETRY_TOO_LATE: &str = "not retried: --retry-max-time would be exceeded";
 
 /// The state of a transfer.
@@ -149,7 +149,7 @@ enum AttemptOutcome {
     RetryAfter(Duration),
 }
 
-/// Fetches a URL.
+/// Fetches the URL of a job, with retries.
 pub(crate) fn fetch(
     context: &Context<'_>,
     job: &UrlJob,
@@ -393,7 +393,7 @@ impl Transfer<'_, '_> {
             // From the beginning, unless an earlier run or the user gave an
             // offset.
             RetrySupport::Restart if self.sink.has_destination() && !self.explicit_offset => {
-                self.resume = None
+                self.resume = None;
             }
             RetrySupport::Restart => {}
             RetrySupport::Impossible => return Ok(false),

@@ -15,7 +15,6 @@ use crate::policy::filename;
 /// What to do if the file exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OnExists {
-    /// Replace the file.
     Replace,
     /// Fail, since the server chose the name.
     Refuse,

@@ -46,7 +46,7 @@ pub(super) fn permissions(meta: &Metadata) -> Permissions {
     Permissions::from_mode(meta.mode() & PERMISSIONS)
 }
 
-/// A partial file whose state file is locked by this process.
+/// A partial file with a state file that this process has locked.
 #[derive(Debug)]
 pub(super) struct PartialFile {
     pub(super) name: PathBuf,
@@ -300,7 +300,7 @@ fn write_locked(
     }
 }
 
-/// Opens or creates a partial file whose state file is locked.
+/// Opens or creates a partial file; the state file must be locked.
 fn open_partial(name: &Path, mode: Option<&Permissions>) -> Result<File> {
     let (file, meta) = loop {
         if let Some(file) = create(name, mode).map_err(|e| file_error(&e, name))? {

@@ -389,7 +389,7 @@ impl Transfer<'_, '_> {
                 }
             }
         }
-        // The coding may end before the body, whose end must be checked, too.
+        // The coding may end before the body; the end of the body is checked, too.
         loop {
             match source.read(&mut buffer) {
                 Ok(0) => return Ok(()),

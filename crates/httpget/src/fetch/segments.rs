@@ -121,7 +121,7 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// Downloads a file whose first segment is `response`. Returns `None` if the whole
+    /// Downloads a file, starting with its first segment `response`. Returns `None` if the whole
     /// file must be requested. `is_last` is true if no retry is left.
     pub(super) fn download_segments(
         &mut self,
@@ -331,10 +331,10 @@ impl Workers<'_> {
                 progress.end.get_or_insert(EndReason::Failed(error));
             }
             Err(SegmentError::Lost(error)) => {
-                progress.drop_connection(range, EndReason::Failed(error))
+                progress.drop_connection(range, EndReason::Failed(error));
             }
             Err(SegmentError::Refused(head)) => {
-                progress.drop_connection(range, EndReason::Refused(head))
+                progress.drop_connection(range, EndReason::Refused(head));
             }
         }
         if progress.end.is_some() {

@@ -11,11 +11,11 @@ use crate::policy::resume::{PartialDownload, Validator};
 /// The destination of the bytes of a body.
 #[derive(Debug)]
 pub(super) enum Sink {
-    /// There is no response yet.
+    /// No response has been received yet.
     Undecided,
     /// The body is discarded: of HEAD, or of an error without a destination.
     Discard,
-    /// Standard output, unchanged.
+    /// Standard output, which receives the body unchanged.
     Stdout {
         /// The bytes written, and how they can be continued.
         written: PartialDownload,
@@ -69,7 +69,7 @@ impl Sink {
         )
     }
 
-    /// Moves a body in memory to a partial file, where it is continued or removed
+    /// Moves a body in memory to a partial file, which is continued or removed
     /// like any other.
     pub(super) fn spill_to_file(&mut self) -> Result<()> {
         if matches!(self, Self::MemoryFile(_))

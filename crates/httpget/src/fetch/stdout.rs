@@ -141,7 +141,7 @@ impl<'a> TransferOutput<'a> {
         };
         let mut buffer = BufWriter::with_capacity(RECORD_BUFFER, &mut writer);
         let outcome = record::write(report, &mut buffer).and_then(|()| buffer.flush());
-        // Dropping a BufWriter would write what has just failed again.
+        // Dropping a BufWriter would repeat the failed write.
         drop(buffer.into_parts());
         match (writer.error, outcome) {
             (Some(error), _) => Err(error),

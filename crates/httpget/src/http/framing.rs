@@ -8,7 +8,7 @@ use super::head::Head;
 /// The end of a response's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// There is no body.
+    /// The response has no body.
     Empty,
     /// The body has this many bytes.
     Length(u64),

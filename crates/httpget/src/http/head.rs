@@ -29,7 +29,7 @@ pub struct Head {
     pub raw: Vec<u8>,
     /// The first lines that were skipped because their names are invalid.
     pub skipped: Vec<String>,
-    /// Indexes of the headers whose values are not UTF-8, so that each of their
+    /// Indexes of the headers with values that are not UTF-8: each of their
     /// characters stands for one byte.
     latin1: Vec<usize>,
 }

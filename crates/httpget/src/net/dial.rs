@@ -54,7 +54,7 @@ pub(crate) struct Dialer {
     tls: TlsConnector,
 }
 
-/// The deadline of a connection, and where it comes from.
+/// The deadline of a connection and the option that set it.
 #[derive(Clone, Copy)]
 struct ConnectDeadline {
     at: Instant,

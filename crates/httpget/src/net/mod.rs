@@ -69,7 +69,7 @@ pub(crate) struct Response {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StallPolicy {
     pub(crate) timeout: Duration,
-    /// The speed in bytes per second whose limit `timeout` is, if it is one.
+    /// The speed in bytes per second that `timeout` belongs to, if any.
     pub(crate) min_speed: Option<u64>,
 }
 

@@ -37,7 +37,7 @@ impl ShutdownHandle {
 
 /// A connected stream of bytes.
 pub(crate) trait Stream: Read + Write + Send + Sync + fmt::Debug {
-    /// Sets the timeout of each read and each write; `None` is no timeout.
+    /// Sets the timeout of each read and each write; `None` means no timeout.
     fn set_timeouts(&self, read: Option<Duration>, write: Option<Duration>) -> io::Result<()>;
 
     /// Sets a deadline for all further reads and writes; `None` removes it and the
@@ -47,7 +47,7 @@ pub(crate) trait Stream: Read + Write + Send + Sync + fmt::Debug {
     /// Returns the handle that shuts the stream down.
     fn shutdown_handle(&self) -> ShutdownHandle;
 
-    /// Returns what could be read without waiting.
+    /// Returns the state of the receive buffer, without waiting.
     fn pending(&self) -> Pending;
 
     /// Whether the stream is open and the peer has sent nothing unexpected, so that
@@ -148,7 +148,7 @@ impl fmt::Debug for TlsStream {
 }
 
 impl TlsStream {
-    /// Performs the handshake.
+    /// Performs a TLS handshake on `inner`.
     pub(crate) fn handshake(
         mut session: ClientConnection,
         mut inner: Box<dyn Stream>,

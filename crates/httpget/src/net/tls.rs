@@ -56,7 +56,7 @@ pub(crate) struct TlsInfo {
     pub(crate) verified: bool,
 }
 
-/// Performs TLS handshakes.
+/// Performs TLS handshakes with the options of the user.
 #[derive(Debug)]
 pub(crate) struct TlsConnector {
     options: TlsOptions,

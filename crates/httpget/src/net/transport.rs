@@ -44,14 +44,14 @@ thread_local! {
 /// The part of a message that the transport expects next.
 #[derive(Debug)]
 enum State {
-    /// The next request.
+    /// No request has been sent yet, or the last exchange is over.
     Idle,
     /// The head of a response; `true` for the response to a HEAD request.
     Head(bool),
     /// A body of `total` bytes of which `left` are missing. It starts at `offset` of
     /// the representation.
     Length { left: u64, total: u64, offset: u64 },
-    /// A chunked body.
+    /// A body in the chunked transfer coding.
     Chunked(Decoder),
     /// A body that ends with the connection.
     Close,
@@ -136,10 +136,9 @@ impl UreqTransport {
         outcome.map_err(|e| io_error(&e, timeout.for_read()))
     }
 
-    /// Receives a head, and passes ureq its canonical form with the part of the body
-    /// that was received with it.
-    fn receive_head(&mut self, is_head: bool, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        let head = loop {
+    /// Receives the head of the final response, and records those of interim ones.
+    fn receive_final_head(&mut self, timeout: NextTimeout) -> Result<Head, ureq::Error> {
+        loop {
             match head::find_end_from(&self.raw, &mut self.searched) {
                 Some(end) if end <= HEAD_MAX => {
                     let head = Head::parse(&self.raw[..end]).map_err(wrap_error)?;
@@ -165,7 +164,7 @@ impl UreqTransport {
                                 )));
                             }
                         }
-                        _ => break head,
+                        _ => return Ok(head),
                     }
                     continue;
                 }
@@ -190,7 +189,13 @@ impl UreqTransport {
             exchange::with_current(|exchange| {
                 exchange.first_byte.get_or_insert_with(Instant::now);
             });
-        };
+        }
+    }
+
+    /// Receives a head, and passes ureq its canonical form with the part of the body
+    /// that was received with it.
+    fn receive_head(&mut self, is_head: bool, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let head = self.receive_final_head(timeout)?;
         let framing = head.framing(is_head);
         let keeps_alive = head.keeps_alive();
         let is_partial = head.status == 206;

@@ -56,7 +56,7 @@ const OID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// A DER element.
+/// An element in DER (X.690).
 struct Element<'a> {
     tag: u8,
     content: &'a [u8],

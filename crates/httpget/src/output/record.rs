@@ -218,7 +218,7 @@ fn body(report: &Report) -> Body<'_> {
         media::class(media_type)
     };
     let decoded = match report.charset {
-        Some(charset) => charset::decode(charset, bytes),
+        Some(charset) => charset::decode(charset, bytes).map(Cow::Owned),
         None => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
     };
     let Some(string) = decoded else {

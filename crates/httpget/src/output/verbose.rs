@@ -8,7 +8,7 @@ use common::text::escape;
 use crate::net::Exchange;
 use crate::policy::request::redact;
 
-/// Formats one exchange.
+/// Formats the heads of one exchange for `--verbose`.
 pub(crate) fn exchange(exchange: &Exchange) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.

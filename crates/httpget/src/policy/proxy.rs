@@ -15,7 +15,7 @@ use crate::policy::request_url;
 pub enum Protocol {
     /// HTTP, with absolute-form for http and CONNECT for https.
     Http,
-    /// HTTP over TLS.
+    /// HTTP over TLS, otherwise like `Http`.
     Https,
     /// SOCKS 4, with names resolved by the client; IPv4 only.
     Socks4,

@@ -178,11 +178,11 @@ impl PartialDownload {
                     (Some(a), Some(b)) => a == b,
                     _ => true,
                 };
-                // The total must not be less than what has been received.
+                // The total must not be less than the bytes received.
                 let is_consistent =
                     is_consistent && range.total.is_none_or(|total| total >= self.bytes);
                 // The range must extend to the end. If the total is unknown, it must
-                // extend beyond what has been received.
+                // extend beyond the bytes received.
                 let reaches_end = match (range.span, range.total.or(self.total)) {
                     (Some((_, last)), Some(total)) => last.checked_add(1) == Some(total),
                     (Some((_, last)), None) => last >= self.bytes,

@@ -1,5 +1,5 @@
-//! Public suffixes: domains under which anybody can register a name, such as
-//! `com` or `co.uk`, so that no cookie may be set for the whole domain.
+//! Public suffixes: domains open to registrations by the public, such as `com` or
+//! `co.uk`. No cookie may be set for the whole of such a domain.
 
 /// Returns whether a list in the format of publicsuffix.org makes `domain` a
 /// public suffix.
