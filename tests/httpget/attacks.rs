@@ -1,4 +1,4 @@
-//! Servers that try to use up memory or time, neither of which may grow with what
+//! Servers that try to exhaust memory or time. Neither may grow with the bytes that
 //! they send.
 
 use std::io::Write;

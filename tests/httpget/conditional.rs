@@ -114,7 +114,7 @@ fn an_old_body_is_not_saved_even_if_the_server_sends_it() {
         httpget().args(args).run()
     };
     // A body of the same second is not newer.
-    for (date, got) in [
+    for (date, is_saved) in [
         ("Sun, 06 Nov 1994 08:49:36 GMT", true),
         ("Sun, 06 Nov 1994 08:49:37 GMT", false),
         ("Sun, 06 Nov 1994 08:49:38 GMT", false),
@@ -122,7 +122,7 @@ fn an_old_body_is_not_saved_even_if_the_server_sends_it() {
         ("-Sun, 06 Nov 1994 08:49:37 GMT", true),
         ("-Sun, 06 Nov 1994 08:49:38 GMT", true),
     ] {
-        let stdout = if got { "body\n200" } else { "304" };
+        let stdout = if is_saved { "body\n200" } else { "304" };
         run(date, "/").code(0).stdout(stdout).stderr("");
         run(date, "/undated").code(0).stdout("body\n200");
     }
@@ -152,9 +152,9 @@ fn entity_tags_may_be_missing_or_empty() {
             .arg(server.url(path))
             .run()
             .code(0);
-        let asked = server.requests().pop().unwrap();
+        let request = server.requests().pop().unwrap();
         let saved = std::fs::read_to_string(dir.path().join("tag")).unwrap();
-        (asked.header("if-none-match").unwrap().to_owned(), saved)
+        (request.header("if-none-match").unwrap().to_owned(), saved)
     };
     assert_eq!(get("/empty"), ("\"\"".to_owned(), String::new()));
     assert_eq!(get("/"), ("\"\"".to_owned(), "\"1\"\n".to_owned()));

@@ -7,7 +7,7 @@ use crate::support::{always, httpget};
 /// Options of curl that a tool for GET does not have.
 #[test]
 fn options_of_curl_get_hints() {
-    let told = |option: &str, line: &str| {
+    let refused = |option: &str, line: &str| {
         let args = [option, "x", "http://127.0.0.1:1/"];
         httpget()
             .args(args)
@@ -19,7 +19,7 @@ fn options_of_curl_get_hints() {
             ));
     };
     for option in ["-X", "-d", "-T", "-F", "--request", "--data"] {
-        told(option, "httpget sends only GET and, with -I, HEAD");
+        refused(option, "httpget sends only GET and, with -I, HEAD");
     }
     for (option, hint) in [
         ("--url", "give the URL without an option"),
@@ -40,7 +40,7 @@ fn options_of_curl_get_hints() {
             "https always uses a tunnel, and http never does",
         ),
     ] {
-        told(option, hint);
+        refused(option, hint);
     }
 }
 

@@ -215,8 +215,8 @@ fn a_server_that_restarts_during_a_resume() {
     saving(dir).arg(&url).run().code(3);
     saving(dir).args(["-C", "-", &url]).run().code(3);
     assert!(!dir.join("f").exists());
-    let had = dir.join("f.part").metadata().unwrap().len();
-    assert!(had >= 300_000, "{had}");
+    let received = dir.join("f.part").metadata().unwrap().len();
+    assert!(received >= 300_000, "{received}");
     drop(first);
     // While it is stopped, the partial file is kept.
     saving(dir)
@@ -224,7 +224,7 @@ fn a_server_that_restarts_during_a_resume() {
         .run()
         .code(3)
         .stderr_contains("refused");
-    assert_eq!(dir.join("f.part").metadata().unwrap().len(), had);
+    assert_eq!(dir.join("f.part").metadata().unwrap().len(), received);
     // It starts again at its address, with the same file.
     let again = whole.clone();
     let second = HttpServer::start_on(address, None, move |request| {
@@ -233,7 +233,7 @@ fn a_server_that_restarts_during_a_resume() {
     saving(dir).args(["-C", "-", &url]).run().code(0).stderr("");
     assert!(std::fs::read(dir.join("f")).unwrap() == whole);
     assert_eq!(files(dir), ["f"]);
-    let range = format!("bytes={had}-");
+    let range = format!("bytes={received}-");
     assert_eq!(second.requests()[0].header("range"), Some(range.as_str()));
 }
 

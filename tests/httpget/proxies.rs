@@ -131,7 +131,7 @@ fn socks(origin: SocketAddr) -> (SocketAddr, thread::JoinHandle<Vec<u8>>) {
             bytes
         };
         let version = take(&mut near, 1)[0];
-        let asked = if version == 5 {
+        let endpoint = if version == 5 {
             let count = take(&mut near, 1)[0];
             let methods = take(&mut near, count.into());
             if methods.contains(&2) {
@@ -145,7 +145,7 @@ fn socks(origin: SocketAddr) -> (SocketAddr, thread::JoinHandle<Vec<u8>>) {
                 near.write_all(&[5, 0]).unwrap();
             }
             let head = take(&mut near, 4);
-            let asked = match head[3] {
+            let endpoint = match head[3] {
                 1 => take(&mut near, 4),
                 3 => {
                     let length = take(&mut near, 1)[0];
@@ -155,7 +155,7 @@ fn socks(origin: SocketAddr) -> (SocketAddr, thread::JoinHandle<Vec<u8>>) {
             };
             take(&mut near, 2);
             near.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
-            asked
+            endpoint
         } else {
             let head = take(&mut near, 7);
             let mut text = Vec::new();
@@ -182,7 +182,7 @@ fn socks(origin: SocketAddr) -> (SocketAddr, thread::JoinHandle<Vec<u8>>) {
         let thread = thread::spawn(move || pump(back.0, back.1));
         pump(near, far);
         thread.join().unwrap();
-        asked
+        endpoint
     });
     (at, handle)
 }
@@ -191,7 +191,7 @@ fn socks(origin: SocketAddr) -> (SocketAddr, thread::JoinHandle<Vec<u8>>) {
 fn socks_proxies_of_every_kind() {
     let origin = always(Reply::text("by socks\n"));
     let port = origin.addr().port();
-    for (scheme, host, asked) in [
+    for (scheme, host, endpoint) in [
         ("socks5h://us:pw", "origin.invalid", &b"origin.invalid"[..]),
         ("socks5h://", "origin.invalid", b"origin.invalid"),
         ("socks5://", "127.0.0.1", &[127, 0, 0, 1]),
@@ -208,7 +208,7 @@ fn socks_proxies_of_every_kind() {
             .code(0)
             .stdout("by socks\n")
             .stderr("");
-        assert_eq!(handle.join().unwrap(), asked, "{scheme} {host}");
+        assert_eq!(handle.join().unwrap(), endpoint, "{scheme} {host}");
     }
     let nonsense = always(Reply::text("no socks"));
     httpget()

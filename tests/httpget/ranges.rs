@@ -144,7 +144,7 @@ fn an_overlap_without_a_rest_is_cut_short() {
 
 #[test]
 fn a_range_that_was_not_requested_is_refused() {
-    for (asked, range) in [
+    for (requested, range) in [
         ("0-9", Some("bytes 500-509/1000")),
         ("0-9", Some("bytes 0-8/1000")),
         ("0-9", Some("lines 0-9/1000")),
@@ -158,15 +158,15 @@ fn a_range_that_was_not_requested_is_refused() {
         }
         let server = crate::support::always(reply);
         let url = server.url("/");
-        let header = format!("Range: bytes={asked}");
-        for args in [["-r", asked], ["-H", &header]] {
+        let header = format!("Range: bytes={requested}");
+        for args in [["-r", requested], ["-H", &header]] {
             httpget().args(args).arg(&url).run().code(3).stdout("");
             let out = httpget().arg("-j").args(args).arg(&url).run();
             out.code(3);
             assert_eq!(
                 out.json()[0]["error"]["kind"],
                 "protocol",
-                "{asked} {range:?}"
+                "{requested} {range:?}"
             );
             let dir = tempfile::tempdir().unwrap();
             saving(dir.path()).args(args).arg(&url).run().code(3);

@@ -108,10 +108,10 @@ fn another_body_is_not_printed_after_the_first_part() {
         (404, &["--no-fail"], 3, "instead of the rest"),
         (304, &[], 3, "instead of the rest"),
     ];
-    for (status, how, code, said) in answers {
+    for (status, how, code, lines) in answers {
         let server = cut_and(&body, Some(Reply::new(status).body("sorry")));
         let out = httpget().args(RETRY).args(how).arg(server.url("/")).run();
-        out.code(code).stderr_contains(said);
+        out.code(code).stderr_contains(lines);
         assert!(out.stdout == body[..CUT], "{status}");
     }
     // The head of the rest is not printed, either, with -i or -D -.
@@ -164,12 +164,12 @@ fn a_cut_error_page_does_not_affect_the_printed_bytes() {
 
 /// Counts the occurrences of a byte string.
 trait Matches {
-    fn matches_of(&self, wanted: &[u8]) -> usize;
+    fn matches_of(&self, needle: &[u8]) -> usize;
 }
 
 impl Matches for [u8] {
-    fn matches_of(&self, wanted: &[u8]) -> usize {
-        self.windows(wanted.len()).filter(|w| *w == wanted).count()
+    fn matches_of(&self, needle: &[u8]) -> usize {
+        self.windows(needle.len()).filter(|w| *w == needle).count()
     }
 }
 
@@ -179,10 +179,10 @@ fn the_digest_covers_all_attempts() {
     let server = cut_and(&body, None);
     let whole = always(Reply::ok(body.clone()));
     let record = &httpget().args(["--json", &whole.url("/")]).run().json()[0];
-    let wanted = record["sha256"].as_str().unwrap();
+    let digest = record["sha256"].as_str().unwrap();
     let out = httpget()
         .args(RETRY)
-        .args(["-s", "--sha256", wanted, &server.url("/")])
+        .args(["-s", "--sha256", digest, &server.url("/")])
         .run();
     out.code(0);
     assert!(out.stdout == body);
@@ -215,10 +215,10 @@ fn lengths_in_messages_are_those_of_the_whole_body() {
         .args(["-o", "f", &server.url("/")])
         .run();
     out.code(0);
-    let said: Vec<&str> = out.stderr_str().lines().collect();
-    assert_eq!(said.len(), 3);
-    for (line, came) in said.iter().zip(["100000", "200000", "300000"]) {
-        let part = format!("cut short: {came} of 600000 bytes received; retrying");
+    let lines: Vec<&str> = out.stderr_str().lines().collect();
+    assert_eq!(lines.len(), 3);
+    for (line, received) in lines.iter().zip(["100000", "200000", "300000"]) {
+        let part = format!("cut short: {received} of 600000 bytes received; retrying");
         assert!(line.contains(&part), "{line}");
     }
     assert!(std::fs::read(dir.path().join("f")).unwrap() == body);

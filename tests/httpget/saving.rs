@@ -441,7 +441,7 @@ fn an_existing_file_without_a_validator_is_compared() {
         "starting over: the last bytes of the partial file differ from the server's",
     );
     assert!(read(dir.join("f")) == body);
-    let asked = server.requests().len();
+    let earlier = server.requests().len();
     // A partial file of another program is not used.
     std::fs::remove_file(dir.join("f")).unwrap();
     std::fs::write(dir.join("f.part"), "precious").unwrap();
@@ -450,7 +450,7 @@ fn an_existing_file_without_a_validator_is_compared() {
         .run()
         .code(0);
     assert!(read(dir.join("f")) == body);
-    assert_eq!(server.requests()[asked].header("range"), None);
+    assert_eq!(server.requests()[earlier].header("range"), None);
     assert_eq!(read(dir.join("f.part")), b"precious");
     assert_eq!(files(dir), ["f", "f.part"]);
 }

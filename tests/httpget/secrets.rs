@@ -174,11 +174,11 @@ fn headers_with_secret_names_stay_at_their_origin() {
     }
     tool.arg(home.url("/")).run().code(0).stdout("away");
     let sent = away.requests().remove(0);
-    let came: Vec<&str> = names
+    let received: Vec<&str> = names
         .into_iter()
         .filter(|name| sent.header(name).is_some())
         .collect();
-    assert_eq!(came, ["X-Plain"]);
+    assert_eq!(received, ["X-Plain"]);
     let sent = home.requests().remove(0);
     assert!(names.iter().all(|name| sent.header(name).is_some()));
 }

@@ -27,13 +27,13 @@ pub(crate) fn read(dir: &Path) -> Vec<u8> {
 fn segments_are_requested_in_parallel() {
     let body = large();
     // The segments wait until three of them have been requested.
-    let (gate, asked) = (Gate::new(), AtomicUsize::new(0));
+    let (gate, count) = (Gate::new(), AtomicUsize::new(0));
     let whole = body.clone();
     let server = ranged_server(&body, move |number, request| {
         if number == 0 {
             return None;
         }
-        if asked.fetch_add(1, Ordering::SeqCst) == 2 {
+        if count.fetch_add(1, Ordering::SeqCst) == 2 {
             gate.open();
         }
         let at = range_start(request).unwrap();
@@ -175,7 +175,7 @@ fn wrong_segments_cause_one_request_for_the_whole_file() {
             part("bytes 2097152-3145727/9999999", "\"1\"", MIB),
         ),
         (
-            "shorter than asked",
+            "shorter than requested",
             part(
                 &format!("bytes 2097152-2097161/{}", body.len()),
                 "\"1\"",
@@ -289,7 +289,7 @@ fn a_lost_connection_leaves_its_segment_to_the_others() {
         ]
         .concat(),
     );
-    for (what, reply) in [("cut", cut.close()), ("busy", busy)] {
+    for (case, reply) in [("cut", cut.close()), ("busy", busy)] {
         let once = AtomicUsize::new(0);
         let server = ranged_server(&body, move |_, request| {
             let here =
@@ -302,8 +302,8 @@ fn a_lost_connection_leaves_its_segment_to_the_others() {
             .run()
             .code(0)
             .stderr("");
-        assert!(read(dir.path()) == body, "{what}");
-        let again = 2 * MIB + if what == "cut" { 1000 } else { 0 };
+        assert!(read(dir.path()) == body, "{case}");
+        let again = 2 * MIB + if case == "cut" { 1000 } else { 0 };
         assert!(
             server
                 .requests()

@@ -71,13 +71,13 @@ fn refused_segments_are_downloaded_over_one_connection() {
     assert!(read(dir.path()) == body);
 }
 
-/// A server that resets `down` requests for bytes after 4 MiB.
-fn failing(body: &[u8], down: &'static AtomicUsize) -> HttpServer {
+/// A server that resets `count` requests for bytes after 4 MiB.
+fn failing(body: &[u8], count: &'static AtomicUsize) -> HttpServer {
     ranged_server(body, move |_, request| {
         let less = |n: usize| n.checked_sub(1);
         let late = range_start(request) >= Some(4 * MIB);
         let order = Ordering::SeqCst;
-        (late && down.fetch_update(order, order, less).is_ok()).then(|| Reply::raw("").reset())
+        (late && count.fetch_update(order, order, less).is_ok()).then(|| Reply::raw("").reset())
     })
 }
 

@@ -68,7 +68,7 @@ fn a_private_file_is_private_during_the_download() {
 }
 
 #[test]
-fn planted_files_are_refused() {
+fn unusual_files_are_refused() {
     let body = body_of(300_000);
     let server = {
         let body = body.clone();

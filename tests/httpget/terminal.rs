@@ -113,7 +113,7 @@ fn progress_bars_appear_late_and_are_removed() {
     let said = format!("httpget: {}: 404 Not Found", urls[2]);
     assert_eq!(screen(&seen), [said]);
     // A hidden cursor is shown again, and no bar has two lines.
-    let count = |what: &str| String::from_utf8_lossy(&seen).matches(what).count();
+    let count = |text: &str| String::from_utf8_lossy(&seen).matches(text).count();
     assert_eq!(count("\x1b[3A"), 0);
     assert_eq!(count("\x1b[?25l"), count("\x1b[?25h"));
     assert_eq!(files(dir.path()), ["one", "two"]);

@@ -74,7 +74,7 @@ fn untrusted_certificates_are_refused() {
     let authority = Authority::new();
     let ca = authority.ca_file();
     let ca = ca.to_str().unwrap();
-    for (leaf, says) in [
+    for (leaf, message) in [
         (
             Leaf::WrongName,
             "is not valid for 127.0.0.1, only for wrong.test",
@@ -87,7 +87,7 @@ fn untrusted_certificates_are_refused() {
         let out = httpget()
             .args(["--json", "--cacert", ca, &server.url("/")])
             .run();
-        out.code(3).stderr_contains(says);
+        out.code(3).stderr_contains(message);
         assert_eq!(out.json()[0]["error"]["kind"], "tls");
         assert_eq!(server.requests().len(), 0);
     }

@@ -100,7 +100,7 @@ fn bodies() -> Vec<Case> {
         case("negative length", length("-1", "abc"), Open, Err((P, ""))),
         case("signed length", length("+3", "abc"), Open, Err((P, ""))),
         case(
-            "length of words",
+            "length in words",
             length("three", "abc"),
             Open,
             Err((P, "")),
@@ -169,7 +169,7 @@ fn bodies() -> Vec<Case> {
             Err((P, "abc")),
         ),
         case(
-            "chunked, no last line",
+            "chunked, without an end",
             chunked("3\r\nabc\r\n0\r\n"),
             Close,
             Err((P, "abc")),
@@ -273,13 +273,13 @@ fn heads() -> Vec<Case> {
         case("HTTP/1.0", ok("HTTP/1.0 200 OK"), Open, Ok("abc")),
         case("no reason", ok("HTTP/1.1 200"), Open, Ok("abc")),
         case(
-            "status of two digits",
+            "status with two digits",
             ok("HTTP/1.1 20 OK"),
             Open,
             Err((P, "")),
         ),
         case(
-            "status of four digits",
+            "status with four digits",
             ok("HTTP/1.1 2000 OK"),
             Open,
             Err((P, "")),
@@ -328,15 +328,15 @@ fn heads() -> Vec<Case> {
             Open,
             Ok("abc"),
         ),
-        case("no name", ok("HTTP/1.1 200 OK\r\n: a"), Open, Ok("abc")),
+        case("empty name", ok("HTTP/1.1 200 OK\r\n: a"), Open, Ok("abc")),
         case(
-            "blank before the colon of a header that decides",
+            "blank before the colon of a framing header",
             ok("HTTP/1.1 200 OK\r\ntransfer-Encoding : chunked"),
             Open,
             Err((P, "")),
         ),
         case(
-            "a message of PHP",
+            "a warning of PHP as a header line",
             ok("HTTP/1.1 200 OK\r\nPHP Warning: PHP Startup: x"),
             Open,
             Ok("abc"),

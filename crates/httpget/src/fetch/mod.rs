@@ -2,12 +2,14 @@
 //!
 //! [`fetch`] runs the attempts. Each attempt follows redirects ([`redirects`]) to a
 //! response ([`response`]). The body goes through [`source`] and
-//! [`crate::http::coding`] into a [`sink`]. The result is a [`Report`].
+//! [`crate::http::coding`] into a [`sink`], and [`finish`]
+//! checks the complete body. The result is a [`Report`].
 
 mod auth;
 mod conditional;
 mod continuation;
 mod extract;
+mod finish;
 mod memory_file;
 mod output_file;
 mod output_path;
