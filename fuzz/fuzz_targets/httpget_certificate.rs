@@ -1,5 +1,5 @@
-//! Certificates in DER: facts are picked without a panic, and no name can look
-//! like several.
+//! Certificates in DER: parsing never panics, and no value of a name looks like
+//! several parts.
 #![no_main]
 
 use httpget::fuzzing;

@@ -1,5 +1,5 @@
-//! Chunked bodies: the same in whatever pieces they come, and nothing beyond
-//! the end is used.
+//! Chunked bodies: the result does not depend on the size of the pieces, and no
+//! byte after the end is used.
 #![no_main]
 
 use httpget::http::chunked::Decoder;

@@ -1,6 +1,6 @@
-//! Content codings: what was coded comes back, in pieces and several times, a
-//! body that was changed never does as something else, and arbitrary bytes
-//! decode as zstd's own decoder has it.
+//! Content codings: a coded body decodes to itself, also after itself, a changed
+//! body never decodes to anything else, and arbitrary bytes decode as in zstd's
+//! own decoder.
 #![no_main]
 
 use std::io::{Read, Write};
@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use httpget::http::coding;
 use libfuzzer_sys::fuzz_target;
 
-/// More is not decoded, of however small an input.
+/// The largest decoded length, however small the input is.
 const LIMIT: u64 = 1 << 20;
 
 fn decode(bytes: &[u8], codings: &[&str]) -> Option<Vec<u8>> {
@@ -22,15 +22,17 @@ fn decode(bytes: &[u8], codings: &[&str]) -> Option<Vec<u8>> {
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    coder.write_all(bytes).expect("memory");
-    coder.finish().expect("memory")
+    coder.write_all(bytes).expect("writing to memory succeeds");
+    coder.finish().expect("writing to memory succeeds")
 }
 
 fn zstd(bytes: &[u8]) -> Vec<u8> {
-    let mut coder = zstd::stream::Encoder::new(Vec::new(), 1).expect("memory");
-    coder.include_checksum(true).expect("memory");
-    coder.write_all(bytes).expect("memory");
-    coder.finish().expect("memory")
+    let mut coder = zstd::stream::Encoder::new(Vec::new(), 1).expect("writing to memory succeeds");
+    coder
+        .include_checksum(true)
+        .expect("writing to memory succeeds");
+    coder.write_all(bytes).expect("writing to memory succeeds");
+    coder.finish().expect("writing to memory succeeds")
 }
 
 fuzz_target!(|input: (&[u8], u16, u8)| {
@@ -52,8 +54,8 @@ fuzz_target!(|input: (&[u8], u16, u8)| {
         if end > 0 {
             assert_eq!(decode(&coded[..end], &[coding]), None);
         }
-        // Checksums: what passes is right, or nothing at all (a frame that has
-        // become one to be skipped).
+        // The checksums allow only the right content, or none if the frame has
+        // become a skippable one.
         let mut changed = coded;
         changed[end] ^= mask;
         if let Some(decoded) = decode(&changed, &[coding]) {

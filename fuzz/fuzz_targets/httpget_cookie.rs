@@ -1,5 +1,5 @@
-//! Cookies and their file, netrc files: what is kept comes back, and no
-//! control character ever reaches a request.
+//! Cookies, cookie files and netrc files: a written jar is read back unchanged, and
+//! no control character ever reaches a request.
 #![no_main]
 
 use httpget::policy::{cookie::Jar, netrc::Netrc};
@@ -11,13 +11,13 @@ fuzz_target!(|text: &str| {
     };
     let mut jar = Jar::default();
     for line in text.lines() {
-        jar.set(line, &url, 1000, &|domain| Some(domain == "test"));
+        jar.insert(line, &url, 1000, &|domain| Some(domain == "test"));
     }
     let header = jar.header(&url, 1000);
     if let Some(header) = &header {
         assert!(!header.contains(char::is_control));
     }
-    let again = Jar::read(jar.write(1000).as_bytes()).expect("what was written is read");
+    let again = Jar::read(jar.to_netscape(1000).as_bytes()).expect("a written jar can be read");
     assert_eq!(again.header(&url, 1000), header);
     if let Ok(jar) = Jar::read(text.as_bytes()) {
         let header = jar.header(&url, 1000);

@@ -1,11 +1,14 @@
-//! Heads of responses: read in one way only, and never past what is there.
+//! Heads of responses: parsed unambiguously, and never beyond the input.
 #![no_main]
 
-use httpget::http::head::{self, Framing, Head};
+use httpget::http::framing::Framing;
+use httpget::http::head::{self, Head};
 use libfuzzer_sys::fuzz_target;
 
 fn check(bytes: &[u8]) {
-    let Some(end) = head::end(bytes) else { return };
+    let Some(end) = head::find_end(bytes) else {
+        return;
+    };
     assert!(end <= bytes.len());
     let Ok(head) = Head::parse(&bytes[..end]) else {
         return;
@@ -25,7 +28,7 @@ fn check(bytes: &[u8]) {
 
 fuzz_target!(|bytes: &[u8]| {
     check(bytes);
-    // Left alone, the fuzzer does not come upon a whole status line.
+    // The fuzzer alone does not find a complete status line.
     check(&[b"HTTP/1.1 200 ", bytes, b"\r\n\r\n"].concat());
     check(&[b"HTTP/1.1 200 OK\r\nContent-Length: ", bytes, b"\r\n\r\n"].concat());
 });

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     if let Some(name) = disposition::filename(text)
-        && let Some(safe) = filename::safe(&name)
+        && let Some(safe) = filename::sanitize(&name)
     {
         assert!(!safe.contains(['/', '\\', '\0']) && !safe.starts_with(['.', '-']));
         assert!(safe.len() < 255 && !safe.contains(common::text::is_dangerous));
@@ -21,10 +21,10 @@ fuzz_target!(|text: &str| {
         assert!(first <= last && range.total.is_none_or(|total| last < total));
     }
     if let Some(at) = date::parse(text) {
-        assert_eq!(date::parse(&date::http(at)), Some(at));
+        assert_eq!(date::parse(&date::format_http(at)), Some(at));
     }
     let _ = request::parse(text);
-    let _ = request::redacted(text);
+    let _ = request::redact(text);
     let head = format!("HTTP/1.1 401 U\r\nWWW-Authenticate: {text}\r\nRetry-After: {text}\r\n\r\n");
     if let Ok(head) = Head::parse(head.as_bytes()) {
         let _ = retry::retry_after(&head);

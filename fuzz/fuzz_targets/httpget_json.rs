@@ -1,5 +1,5 @@
-//! JSON text: validated as serde_json does it, and no value changes on its way
-//! through the compact and the indented form and through a pointer.
+//! JSON text: validated as by serde_json, and no value is changed by compacting,
+//! by indenting, or by a pointer.
 #![no_main]
 
 use httpget::json::pretty::Pretty;
@@ -35,7 +35,7 @@ fuzz_target!(|input: (&str, &str, u16)| {
         return;
     };
     let found = path.find(json).expect("valid JSON").map(text::compact);
-    // serde_json has a limit of depth, and changes numbers.
+    // serde_json limits the depth, and converts numbers.
     if let Ok(value) = serde_json::from_str::<serde_json::Value>(json)
         && let Some(expected) = value.pointer(pointer)
     {

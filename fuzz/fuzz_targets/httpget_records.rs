@@ -1,21 +1,21 @@
-//! netrc files, and the records beside part files: what is written comes back,
-//! and no record says that more is there than is.
+//! netrc files, and the state files beside partial files: a written state is read
+//! back unchanged, and no state claims more bytes than the file has.
 #![no_main]
 
 use httpget::policy::netrc::Netrc;
-use httpget::policy::resume;
+use httpget::policy::state_file;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&str, u64)| {
     let (text, length) = input;
     let _ = Netrc::parse(text).find("a.b.test", None, true);
     for text in [text.to_owned(), format!("url-sha256: id\n{text}\n")] {
-        let Some(had) = resume::from_state(&text, "id", length) else {
+        let Some(partial) = state_file::parse(&text, "id", length) else {
             continue;
         };
-        assert!(had.bytes > 0 && had.bytes <= length);
-        assert!(had.total.is_none_or(|total| had.bytes <= total));
-        let again = resume::to_state(&had, "id", Some(had.bytes));
-        assert_eq!(resume::from_state(&again, "id", length), Some(had));
+        assert!(partial.bytes > 0 && partial.bytes <= length);
+        assert!(partial.total.is_none_or(|total| partial.bytes <= total));
+        let again = state_file::format(&partial, "id", Some(partial.bytes));
+        assert_eq!(state_file::parse(&again, "id", length), Some(partial));
     }
 });

@@ -1,4 +1,4 @@
-//! Answers of proxies, by HTTP and SOCKS.
+//! Answers of HTTP and SOCKS proxies.
 #![no_main]
 
 use httpget::fuzzing;

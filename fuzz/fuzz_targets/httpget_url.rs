@@ -1,30 +1,30 @@
-//! URLs of operands, proxies and routes; redirects from them.
+//! URLs of operands, proxies and routes, and redirects from them.
 #![no_main]
 
 use httpget::http::head::Head;
-use httpget::policy::{filename, proxy, redirect, route, target};
+use httpget::policy::{filename, proxy, redirect, request_url, route};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    if let Ok(target) = target::parse(text) {
-        assert!(matches!(target.url.scheme(), "http" | "https"));
-        assert!(target.url.username().is_empty() && target.url.password().is_none());
-        assert!(!target::host(&target.url).is_empty());
-        assert!(!target.raw_path.contains([' ', '\r', '\n']));
-        if let Some(name) = filename::of_url(&target.url) {
-            // Dots at the start stay as typed.
+    if let Ok(request) = request_url::parse(text) {
+        assert!(matches!(request.url.scheme(), "http" | "https"));
+        assert!(request.url.username().is_empty() && request.url.password().is_none());
+        assert!(!request_url::host(&request.url).is_empty());
+        assert!(!request.raw_path.contains([' ', '\r', '\n']));
+        if let Some(name) = filename::from_url(&request.url) {
+            // Dots at the start are kept.
             assert!(!name.contains('/') && !matches!(&*name, "" | "." | ".."));
         }
         let head = format!("HTTP/1.1 302 F\r\nLocation: {text}\r\n\r\n");
-        let rules = redirect::Rules {
+        let limit = redirect::RedirectLimit {
             max: Some(10),
             followed: 0,
         };
         if let Ok(head) = Head::parse(head.as_bytes())
-            && let Ok(Some(next)) = redirect::next(&head, &target.url, rules)
+            && let Ok(Some(target)) = redirect::target(&head, &request.url, limit)
         {
-            assert!(!(target.url.scheme() == "https" && next.url.scheme() == "http"));
-            assert!(next.url.username().is_empty());
+            assert!(!(request.url.scheme() == "https" && target.url.scheme() == "http"));
+            assert!(target.url.username().is_empty());
         }
     }
     if let Ok(proxy) = proxy::parse(text) {

@@ -1,5 +1,5 @@
-//! Bodies on a terminal: nothing dangerous comes out, and not much more than
-//! came in.
+//! Bodies on a terminal: the output contains nothing dangerous, and its length is
+//! bounded by that of the input.
 #![no_main]
 
 use httpget::fuzzing;

@@ -1,4 +1,5 @@
-//! Servers that want memory or time: neither may grow with what they send.
+//! Servers that try to exhaust memory or time. Neither may grow with the bytes that
+//! they send.
 
 use std::io::Write;
 use std::time::Duration;
@@ -7,11 +8,11 @@ use testkit::Tool;
 use testkit::http::{HttpServer, Reply};
 use testkit::pty::Pty;
 
-use crate::kit::{always, httpget};
+use crate::support::{always, httpget};
 
 const MIB: u64 = 1 << 20;
 
-/// The tool with its memory measured. What takes longer than this hangs.
+/// The tool with its memory measured, and a timeout that only a hang exceeds.
 fn measured() -> Tool {
     httpget().measure_memory().timeout(Duration::from_secs(60))
 }
@@ -22,8 +23,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     coder.finish().unwrap()
 }
 
-/// A zstd frame with this window descriptor and so many blocks that repeat a
-/// NUL 131,072 times.
+/// Returns a zstd frame with this window descriptor and a number of blocks that each
+/// repeat a NUL 131,072 times.
 fn zstd_rle(window: u8, blocks: usize) -> Vec<u8> {
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, window];
     for number in 1..=blocks {
@@ -37,8 +38,8 @@ fn coded(coding: &'static str, body: Vec<u8>) -> HttpServer {
 }
 
 #[test]
-fn windows_of_content_codings() {
-    // 8 MiB is allowed, and 256 MiB come out.
+fn windows_of_content_codings_are_limited() {
+    // 8 MiB is allowed, and the body decodes to 256 MiB.
     let server = coded("zstd", zstd_rle(13 << 3, 2_000));
     measured()
         .args(["--compressed", "-o", "/dev/null", &server.url("/")])
@@ -80,7 +81,7 @@ fn windows_of_content_codings() {
 }
 
 #[test]
-fn broken_content_codings_are_no_success() {
+fn invalid_content_codings_are_failures() {
     let good = zstd::stream::encode_all(&b"hello"[..], 1).unwrap();
     let with_sum = |flip: usize| {
         let mut coder = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
@@ -118,7 +119,7 @@ fn broken_content_codings_are_no_success() {
             .args(["--compressed", "-o", "f", &server.url("/")])
             .run();
         out.code(3);
-        // Plain words, and no types of a library.
+        // Plain words, without the types of a library.
         assert!(
             !out.stderr_str().contains(['{', '(']),
             "{}",
@@ -135,7 +136,7 @@ fn broken_content_codings_are_no_success() {
 }
 
 #[test]
-fn decoding_ends_with_the_time() {
+fn decoding_ends_with_the_time_limit() {
     // 128 GB from 4 MB.
     let server = coded("zstd", zstd_rle(13 << 3, 1_000_000));
     measured()
@@ -148,7 +149,7 @@ fn decoding_ends_with_the_time() {
 }
 
 #[test]
-fn deep_json_on_a_terminal() {
+fn deep_json_on_a_terminal_needs_little_memory() {
     for (open, close, depth) in [
         ("[", "]", 20_000),
         ("{\"a\":", "}", 200_000),
@@ -174,7 +175,7 @@ fn deep_json_on_a_terminal() {
 }
 
 #[test]
-fn long_json_on_a_terminal() {
+fn long_json_on_a_terminal_needs_little_memory() {
     let item = format!("\"{}\",", "x".repeat(1000));
     let bodies = [
         format!("[{}1]", item.repeat(15_000)),
@@ -196,8 +197,8 @@ fn long_json_on_a_terminal() {
 }
 
 #[test]
-fn held_bodies() {
-    // Zeros are the worst: six bytes each in JSON.
+fn bodies_in_memory_are_limited() {
+    // Zeros are the worst case: six bytes each in JSON.
     let server = coded("zstd", zstd_rle(80, 800));
     for how in [
         &["--json"][..],
@@ -219,7 +220,7 @@ fn held_bodies() {
             assert!(record["body"].is_null() && record["body_base64"].is_null());
         }
     }
-    // Where the user allows more, the record is not held once again.
+    // If the user allows more, the body is not copied for the record.
     let server = coded("zstd", zstd_rle(80, 560));
     let dir = tempfile::tempdir().unwrap();
     let file = std::fs::File::create(dir.path().join("out")).unwrap();
@@ -234,7 +235,7 @@ fn held_bodies() {
 }
 
 #[test]
-fn pointers_skip_what_they_do_not_name() {
+fn pointers_skip_other_values_without_memory() {
     let server = always(Reply::json(format!("[{}9]", "0,".repeat(5_000_000))));
     for (pointer, shown) in [("/5", "0\n"), ("/5000000", "9\n")] {
         measured()
@@ -244,7 +245,7 @@ fn pointers_skip_what_they_do_not_name() {
             .stdout(shown)
             .peak_memory_below(35 * MIB);
     }
-    // The value itself is not copied either.
+    // The value itself is not copied, either.
     let dir = tempfile::tempdir().unwrap();
     let file = std::fs::File::create(dir.path().join("out")).unwrap();
     measured()
@@ -256,7 +257,7 @@ fn pointers_skip_what_they_do_not_name() {
 }
 
 #[test]
-fn lines_without_end_side_by_side() {
+fn endless_lines_of_parallel_transfers_need_little_memory() {
     let server = HttpServer::start(|request| match request.path() {
         "/long" => Reply::ok(vec![b'x'; 60 << 20]),
         _ => Reply::ok("short\n"),
@@ -278,7 +279,7 @@ fn lines_without_end_side_by_side() {
 }
 
 #[test]
-fn headers_of_any_length_are_sent() {
+fn request_headers_may_have_any_length() {
     let server = always(Reply::text("ok"));
     let url = server.url("/");
     let dir = tempfile::tempdir().unwrap();
@@ -304,14 +305,14 @@ fn headers_of_any_length_are_sent() {
         server.requests().pop().unwrap().header("x-long"),
         Some(long.as_str())
     );
-    // Of a long URL, too.
+    // Also with a long URL.
     let path = format!("/{}?{}", "p".repeat(50_000), "q".repeat(50_000));
     httpget().arg(server.url(&path)).run().code(0);
     assert_eq!(server.requests().pop().unwrap().target, path);
 }
 
 #[test]
-fn cookies_of_a_server_stay_within_a_request() {
+fn cookies_of_a_server_are_limited() {
     let server = HttpServer::start(|request| {
         let reply = Reply::text("ok");
         if request.path() != "/set" {
@@ -350,7 +351,7 @@ fn a_long_nonce_is_answered() {
 }
 
 #[test]
-fn heads_that_grow() {
+fn endless_heads_are_refused() {
     let filler = "X: y\r\n".repeat(4000);
     let interim = format!("HTTP/1.1 103 Early\r\n{filler}\r\n").repeat(20);
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a:\r\n".repeat(50_000));
@@ -368,7 +369,7 @@ fn heads_that_grow() {
             .peak_memory_below(30 * MIB);
         assert_eq!(out.json()[0]["kind"], "protocol");
     }
-    // A proxy's answer, which is read byte by byte.
+    // The response of a proxy is read byte by byte.
     for answer in [
         format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(70_000)),
         "HTTP/1.1 100 C\r\n\r\n".repeat(5000),
@@ -378,24 +379,24 @@ fn heads_that_grow() {
             .args(["-x", &proxy.url(""), "https://localhost:1/"])
             .run()
             .code(3)
-            .stderr_contains("the proxy's answer does not end");
+            .stderr_contains("the response head of the proxy is too long");
     }
 }
 
 #[test]
-fn a_location_that_is_too_long() {
+fn a_location_that_is_too_long_is_refused() {
     let server = always(Reply::redirect(302, &format!("/{}", "x".repeat(250_000))));
     let out = httpget().args(["--json", &server.url("/")]).run();
     out.code(3)
-        .stderr_contains("redirected to a URL of more than 65536 bytes");
+        .stderr_contains("redirected to a URL longer than 65536 bytes");
     assert_eq!(out.json()[0]["error"]["kind"], "protocol");
-    // What the user gives is the user's mistake, in plain words.
+    // A line break in a value of the user is a usage error.
     for option in ["-A", "-e", "-b"] {
         httpget()
             .args([option, "a=1\r\nX-Evil: 1", &server.url("/")])
             .run()
             .code(2)
-            .stderr_contains("a value with a line break cannot be sent");
+            .stderr_contains("must not contain a line break");
     }
     httpget()
         .args([

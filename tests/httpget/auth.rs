@@ -1,16 +1,14 @@
-//! Passwords, tokens, challenges, cookies and conditions.
-
-use std::os::unix::fs::MetadataExt;
+//! Logins, bearer tokens and challenges.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use testkit::Tool;
 use testkit::http::{HttpServer, Reply};
 
-use crate::kit::{always, files, httpget};
+use crate::support::{always, httpget};
 
 #[test]
-fn netrc_is_for_the_hosts_it_names() {
+fn netrc_logins_are_sent_to_their_hosts_only() {
     let other = always(Reply::text("x"));
     let to = format!("http://localhost:{}/", other.addr().port());
     let server = HttpServer::start(move |_| Reply::redirect(302, &to));
@@ -30,7 +28,7 @@ fn netrc_is_for_the_hosts_it_names() {
         server.requests()[0].header("authorization"),
         Some("Basic dTpw")
     );
-    // The default is for the URL's own origin.
+    // The default entry is for the origin of the URL.
     assert_eq!(other.requests()[0].header("authorization"), None);
     std::fs::write(
         dir.path().join(".netrc"),
@@ -54,7 +52,7 @@ fn netrc_is_for_the_hosts_it_names() {
 }
 
 #[test]
-fn bearer_tokens() {
+fn bearer_tokens_are_read_from_a_file() {
     let server = always(Reply::text("x"));
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("token"), "abc\n").unwrap();
@@ -74,14 +72,14 @@ fn bearer_tokens() {
 }
 
 #[test]
-fn digest() {
+fn digest_challenges_are_answered() {
     let sha256 = |text: &str| {
         let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
         let hex = digest.as_ref().iter().map(|b| format!("{b:02x}"));
         hex.collect::<Vec<_>>().concat()
     };
     let server = HttpServer::start(move |request| match request.header("authorization") {
-        // Checked as a server does it (RFC 7616, section 3.4.1).
+        // Checked as by a server (RFC 7616, section 3.4.1).
         Some(value)
             if {
                 let cnonce = value.split("cnonce=\"").nth(1).unwrap_or_default();
@@ -129,194 +127,7 @@ fn digest() {
 }
 
 #[test]
-fn cookies() {
-    let other = always(Reply::text("x"));
-    let to = other.url("/");
-    let server = HttpServer::start(move |request| match request.path() {
-        "/set" => Reply::redirect(302, "/d/use")
-            .header("Set-Cookie", "a=1; Path=/")
-            .header("Set-Cookie", "b=2; Path=/d")
-            .header("Set-Cookie", "c=3; Path=/e")
-            .header("Set-Cookie", "gone=4; Max-Age=0")
-            .header("Set-Cookie", "evil=5; Domain=com"),
-        "/away" => Reply::redirect(302, &to),
-        _ => Reply::text("x"),
-    });
-    let dir = tempfile::tempdir().unwrap();
-    let jar = dir.path().join("jar");
-    let path = jar.to_str().unwrap();
-    // Without a jar nothing is kept.
-    httpget()
-        .args(["-b", "x=y", &server.url("/set")])
-        .run()
-        .code(0);
-    assert_eq!(server.requests()[1].header("cookie"), Some("x=y"));
-    httpget()
-        .args(["-c", path, &server.url("/set")])
-        .run()
-        .code(0);
-    assert_eq!(server.requests()[3].header("cookie"), Some("b=2; a=1"));
-    assert_eq!(jar.metadata().unwrap().mode() & 0o777, 0o600);
-    let text = std::fs::read_to_string(&jar).unwrap();
-    assert!(
-        text.contains("127.0.0.1\tFALSE\t/d\tFALSE\t0\tb\t2\n"),
-        "{text}"
-    );
-    httpget()
-        .args(["-b", path, "-b", "z=w", &server.url("/e/f")])
-        .run()
-        .code(0);
-    assert_eq!(server.requests()[4].header("cookie"), Some("c=3; a=1; z=w"));
-    // A cookie knows no ports, what was given by hand does.
-    httpget()
-        .args(["-b", path, "-b", "z=w", &server.url("/away")])
-        .run()
-        .code(0);
-    assert_eq!(other.requests()[0].header("cookie"), Some("a=1"));
-    std::fs::write(&jar, "nonsense\n").unwrap();
-    httpget()
-        .args(["-b", path, &server.url("/")])
-        .run()
-        .code(2)
-        .stderr_contains("jar:1");
-}
-
-#[test]
-fn conditions() {
-    let server = HttpServer::start(|request| {
-        let same = request.header("if-none-match") == Some("\"1\"");
-        let reply = if same || request.header("if-modified-since").is_some() {
-            Reply::new(304)
-        } else {
-            Reply::text("new\n")
-        };
-        reply.header("ETag", "\"1\"")
-    });
-    let dir = tempfile::tempdir().unwrap();
-    let run = |args: &[&str]| {
-        httpget()
-            .args(args)
-            .arg(server.url("/"))
-            .cwd(dir.path())
-            .run()
-    };
-    let tags = ["--etag-compare", "tag", "--etag-save", "tag", "-o", "f"];
-    run(&tags).code(0);
-    assert_eq!(
-        std::fs::read_to_string(dir.path().join("tag")).unwrap(),
-        "\"1\"\n"
-    );
-    std::fs::write(dir.path().join("f"), "mine").unwrap();
-    run(&tags).code(0);
-    assert_eq!(
-        std::fs::read_to_string(dir.path().join("f")).unwrap(),
-        "mine"
-    );
-    assert!(!dir.path().join("f.part").exists());
-    run(&["-z", "Sun, 06 Nov 1994 08:49:37 GMT"])
-        .code(0)
-        .stdout("");
-    run(&["-z", "f"]).code(0).stdout("");
-    run(&["-z", "-06 Nov 1994 08:49:37"])
-        .code(0)
-        .stdout("new\n");
-    let sent: Vec<_> = server.requests();
-    assert_eq!(
-        sent[2].header("if-modified-since"),
-        Some("Sun, 06 Nov 1994 08:49:37 GMT")
-    );
-    assert!(sent[3].header("if-modified-since").is_some());
-    assert_eq!(
-        sent[4].header("if-unmodified-since"),
-        Some("Sun, 06 Nov 1994 08:49:37 GMT")
-    );
-    for (typed, sent) in [
-        ("2021-01-31", "Sun, 31 Jan 2021 00:00:00 GMT"),
-        ("20210131", "Sun, 31 Jan 2021 00:00:00 GMT"),
-        ("31 Jan 2021", "Sun, 31 Jan 2021 00:00:00 GMT"),
-        ("2021-01-31T12:00:00Z", "Sun, 31 Jan 2021 12:00:00 GMT"),
-    ] {
-        run(&["-z", typed]).code(0);
-        let requests = server.requests();
-        let last = requests.last().unwrap();
-        assert_eq!(last.header("if-modified-since"), Some(sent), "{typed}");
-    }
-    run(&["-z", "nonsense"])
-        .code(2)
-        .stderr_contains("neither a file nor a date such as 2021-01-31");
-}
-
-#[test]
-fn a_dash_is_standard_output() {
-    let server = HttpServer::start(|_| {
-        Reply::ok("body")
-            .header("ETag", "\"1\"")
-            .header("Set-Cookie", "a=b; Path=/")
-    });
-    let dir = tempfile::tempdir().unwrap();
-    let run = |args: &[&str]| {
-        httpget()
-            .args(args)
-            .arg(server.url("/"))
-            .cwd(dir.path())
-            .run()
-    };
-    run(&["--etag-save", "-"]).code(0).stdout("\"1\"\nbody");
-    run(&["--etag-save", "-", "-o", "/dev/null"])
-        .code(0)
-        .stdout("\"1\"\n");
-    let out = run(&["-c", "-", "-o", "/dev/null"]);
-    out.code(0).stdout_contains("\ta\tb\n");
-    assert!(out.stdout.starts_with(b"# Netscape"));
-    for option in ["--etag-save", "--cookie-jar"] {
-        run(&[option, "-", "--json"])
-            .code(2)
-            .stderr_contains("does not go with --json");
-    }
-    assert_eq!(files(dir.path()).len(), 0);
-}
-
-#[test]
-fn a_server_that_does_not_look_at_its_age() {
-    let server = HttpServer::start(|request| {
-        let reply = Reply::text("body\n");
-        match request.path() {
-            "/undated" => reply,
-            _ => reply.header("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
-        }
-    });
-    let dir = tempfile::tempdir().unwrap();
-    let run = |date: &str, path: &str| {
-        let args = ["-z", date, "-w", "%{http_code}", &server.url(path)];
-        httpget().args(args).run()
-    };
-    // Equal is not newer, and old enough.
-    for (date, got) in [
-        ("Sun, 06 Nov 1994 08:49:36 GMT", true),
-        ("Sun, 06 Nov 1994 08:49:37 GMT", false),
-        ("Sun, 06 Nov 1994 08:49:38 GMT", false),
-        ("-Sun, 06 Nov 1994 08:49:36 GMT", false),
-        ("-Sun, 06 Nov 1994 08:49:37 GMT", true),
-        ("-Sun, 06 Nov 1994 08:49:38 GMT", true),
-    ] {
-        let stdout = if got { "body\n200" } else { "304" };
-        run(date, "/").code(0).stdout(stdout).stderr("");
-        run(date, "/undated").code(0).stdout("body\n200");
-    }
-    // What is there stays, and is no part file.
-    std::fs::write(dir.path().join("f"), "mine").unwrap();
-    httpget()
-        .cwd(dir.path())
-        .args(["-z", "f", "-o", "f", &server.url("/")])
-        .run()
-        .code(0)
-        .stderr("");
-    assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"mine");
-    assert_eq!(files(dir.path()), ["f"]);
-}
-
-#[test]
-fn netrc_entries_stay_apart() {
+fn netrc_entries_are_independent() {
     let server = always(Reply::text("x"));
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("netrc");
@@ -350,17 +161,18 @@ fn netrc_entries_stay_apart() {
 }
 
 #[test]
-fn a_password_is_asked_for_on_the_terminal_only() {
+fn a_password_is_read_from_the_terminal_only() {
     let server = always(Reply::text("x"));
-    // A session of its own has no terminal.
+    // A new session has no terminal.
     let out = Tool::new("setsid")
         .arg("-w")
         .arg(env!("CARGO_BIN_EXE_httpget"))
         .args(["-u", "alice", &server.url("/")])
         .stdin("from stdin\n")
         .run();
-    out.code(2)
-        .stderr_contains("--user: no password, and no terminal to ask for it");
+    out.code(2).stderr_contains(
+        "--user: no password was given, and there is no terminal to prompt for it",
+    );
     assert!(server.requests().is_empty());
     if Tool::new("sh").args(["-c", "command -v script"]).run().code != Some(0) {
         return testkit::netns::skip("not installed: script");
@@ -385,7 +197,7 @@ fn a_password_is_asked_for_on_the_terminal_only() {
     }
     running.close_stdin();
     let out = running.wait();
-    // It is not shown.
+    // The password is not echoed.
     assert!(
         !out.stdout_str().contains("pass word"),
         "{}",
@@ -400,54 +212,7 @@ fn a_password_is_asked_for_on_the_terminal_only() {
 }
 
 #[test]
-fn cookie_files_of_every_kind() {
-    let server = HttpServer::start(|request| match request.path() {
-        "/set" => Reply::text("x")
-            .header("Set-Cookie", "sid=42;\tPath=/")
-            .header("Set-Cookie", "safe=1; Secure; Path=/")
-            .header("Set-Cookie", "root=1; Path=/x; Path="),
-        _ => Reply::text("x"),
-    });
-    let dir = tempfile::tempdir().unwrap();
-    let cookie = |args: &[&str]| {
-        httpget()
-            .cwd(dir.path())
-            .args(args)
-            .arg(server.url("/next"))
-            .run()
-            .code(0);
-        let request = server.requests().pop().unwrap();
-        request.header("cookie").unwrap_or_default().to_owned()
-    };
-    // The first run of curl's idiom makes the file.
-    httpget()
-        .cwd(dir.path())
-        .args(["-b", "jar", "-c", "jar", "-D", "heads", &server.url("/set")])
-        .run()
-        .code(0)
-        .stderr("");
-    for file in ["jar", "heads"] {
-        assert_eq!(cookie(&["-b", file]), "sid=42; safe=1; root=1", "{file}");
-    }
-    // Heads belong to the host that is asked for, and fields may be missing.
-    let lines = "127.0.0.1\tFALSE\t/\tFALSE\t1999999999.5\tempty\n";
-    std::fs::write(dir.path().join("short"), lines).unwrap();
-    assert_eq!(cookie(&["-b", "short"]), "empty=");
-    let out = httpget()
-        .cwd(dir.path())
-        .args(["-b", "missing", &server.url("/")])
-        .run();
-    out.code(0).stderr_contains("missing: no such file");
-    std::fs::write(dir.path().join("junk"), "not cookies\n").unwrap();
-    httpget()
-        .cwd(dir.path())
-        .args(["-b", "junk", &server.url("/")])
-        .run()
-        .code(2);
-}
-
-#[test]
-fn a_nonce_that_is_too_old() {
+fn an_expired_nonce_is_replaced_once() {
     let server = HttpServer::start(|request| match request.header("authorization") {
         Some(value) if value.contains("nonce=\"new\"") => Reply::text("in\n"),
         Some(_) => Reply::new(401).header(
@@ -465,7 +230,7 @@ fn a_nonce_that_is_too_old() {
         .code(0)
         .stdout("in\n");
     assert_eq!(server.requests().len(), 3);
-    // One that is never new enough ends it.
+    // A server that always sends a stale nonce does not cause a loop.
     let always_old = always(Reply::new(401).header(
         "WWW-Authenticate",
         "Digest realm=\"r\", nonce=\"old\", stale=true",
@@ -475,34 +240,11 @@ fn a_nonce_that_is_too_old() {
         .run()
         .code(1);
     assert_eq!(always_old.requests().len(), 3);
-    // What cannot be answered is said to be so.
+    // An unsupported challenge is reported as such.
     let other = always(Reply::new(401).header("WWW-Authenticate", "Basic realm=\"r\""));
     httpget()
         .args(["--digest", "-u", "me:pw", &other.url("/")])
         .run()
         .code(1)
-        .stderr_contains("offers no Digest that can be answered");
-}
-
-#[test]
-fn entity_tags_that_are_not_there_yet() {
-    let server = HttpServer::start(|request| match request.path() {
-        "/empty" => Reply::text("x").header("ETag", ""),
-        _ => Reply::text("x").header("ETag", "\"1\""),
-    });
-    let dir = tempfile::tempdir().unwrap();
-    let get = |path: &str| {
-        httpget()
-            .cwd(dir.path())
-            .args(["--etag-compare", "tag", "--etag-save", "tag"])
-            .arg(server.url(path))
-            .run()
-            .code(0);
-        let asked = server.requests().pop().unwrap();
-        let saved = std::fs::read_to_string(dir.path().join("tag")).unwrap();
-        (asked.header("if-none-match").unwrap().to_owned(), saved)
-    };
-    assert_eq!(get("/empty"), ("\"\"".to_owned(), String::new()));
-    assert_eq!(get("/"), ("\"\"".to_owned(), "\"1\"\n".to_owned()));
-    assert_eq!(get("/").0, "\"1\"");
+        .stderr_contains("the server offers no Digest challenge that is supported");
 }

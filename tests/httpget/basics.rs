@@ -1,16 +1,16 @@
-//! The main job: bodies, heads, JSON, statuses, operands.
+//! The basics: bodies, heads, JSON, statuses, operands.
 
 use std::fs::File;
 use std::time::Duration;
 
 use testkit::http::{Gate, HttpServer, Reply};
 
-use crate::kit::{always, httpget};
+use crate::support::{always, httpget};
 
 const SOON: Duration = Duration::from_secs(15);
 
 #[test]
-fn a_body_byte_for_byte() {
+fn a_body_is_passed_on_byte_for_byte() {
     let body: Vec<u8> = (0..300_000u32).map(|n| ((n * 7) >> 3) as u8).collect();
     let server = always(Reply::ok(body.clone()));
     let out = httpget().arg(server.url("/x?y#z")).run();
@@ -32,7 +32,7 @@ fn a_body_byte_for_byte() {
 }
 
 #[test]
-fn statuses() {
+fn statuses_decide_the_exit_status() {
     let server = HttpServer::start(|request| match request.path() {
         "/404" => Reply::new(404).body("no such page\n"),
         "/503" => Reply::new(503).reason("Not \x1b[31mnow"),
@@ -68,7 +68,7 @@ fn statuses() {
         .run()
         .code(1)
         .stderr_contains("503 Not \\x1b[31mnow");
-    // The highest wins, and the others go on.
+    // The highest status is used, and the other URLs are fetched.
     httpget()
         .args([&ok, &no, "http://127.0.0.1:1/", &ok])
         .run()
@@ -78,7 +78,7 @@ fn statuses() {
 }
 
 #[test]
-fn heads() {
+fn heads_are_printed_as_received() {
     let server = always(
         Reply::text("body\n")
             .header("X-Case", "kept")
@@ -137,7 +137,7 @@ fn verbose_shows_both_heads_without_secrets() {
 }
 
 #[test]
-fn headers_of_the_request() {
+fn headers_of_the_request_can_be_changed() {
     let server = always(Reply::new(200));
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("more"), "X-File: f\n\n").unwrap();
@@ -177,7 +177,7 @@ fn headers_of_the_request() {
 }
 
 #[test]
-fn credentials_of_the_url() {
+fn credentials_of_the_url_are_sent() {
     let server = always(Reply::new(404));
     let url = format!("http://us%40er:p%3Aw@{}/", server.addr());
     let out = httpget().args(["--json", &url]).run();
@@ -190,128 +190,7 @@ fn credentials_of_the_url() {
 }
 
 #[test]
-fn the_json_record() {
-    let server = HttpServer::start(|request| match request.path() {
-        "/json" => Reply::json("{\"n\": 12345678901234567890,\n \"x\":1.50}"),
-        "/bad" => Reply::json("{"),
-        "/text" => Reply::text("a\u{9b}b\n"),
-        "/bin" => Reply::ok(vec![0, 255]),
-        "/cut" => Reply::ok("abc").header("Content-Length", "9").close(),
-        "/r" => Reply::redirect(302, "/json"),
-        _ => Reply::new(404),
-    });
-    let get = |path: &str| {
-        let out = httpget().args(["--json", "-s", &server.url(path)]).run();
-        let mut records = out.json();
-        assert_eq!(records.len(), 1);
-        (out, records.remove(0))
-    };
-    let (out, record) = get("/json");
-    out.code(0);
-    assert!(
-        out.stdout_str()
-            .contains("\"body\":{\"n\":12345678901234567890,\"x\":1.50}"),
-        "{}",
-        out.story()
-    );
-    assert!(
-        out.stdout_str()
-            .starts_with("{\"type\":\"response\",\"url\":")
-    );
-    assert_eq!(record["status"], 200);
-    assert_eq!(record["reason"], "OK");
-    assert_eq!(record["http_version"], "HTTP/1.1");
-    assert_eq!(record["headers"][0][0], "Content-Type");
-    assert_eq!(record["address"], server.addr().to_string());
-    assert_eq!(record["bytes"], record["wire_bytes"]);
-    assert_eq!(record["sha256"].as_str().unwrap().len(), 64);
-    for key in [
-        "type",
-        "url",
-        "final_url",
-        "method",
-        "status",
-        "reason",
-        "http_version",
-        "headers",
-        "body",
-        "body_base64",
-        "file",
-        "bytes",
-        "wire_bytes",
-        "sha256",
-        "redirects",
-        "address",
-        "tls",
-        "dns_ms",
-        "connect_ms",
-        "tls_ms",
-        "first_byte_ms",
-        "duration_ms",
-        "error",
-    ] {
-        assert!(record.get(key).is_some(), "no {key}");
-        let error = httpget()
-            .args(["--json", "-s", "http://127.0.0.1:1/"])
-            .run()
-            .json();
-        assert!(error[0].get(key).is_some(), "no {key} in an error record");
-    }
-    assert_eq!(get("/bad").1["body"], "{");
-    let (out, record) = get("/text");
-    assert_eq!(record["body"], "a\u{9b}b\n");
-    assert!(out.stdout_str().contains("a\\u009bb\\n"));
-    let (_, record) = get("/bin");
-    assert!(record["body"].is_null());
-    assert_eq!(record["body_base64"], "AP8=");
-    let (out, record) = get("/cut");
-    out.code(3);
-    assert_eq!(record["type"], "response");
-    assert_eq!(record["error"]["kind"], "protocol");
-    let (_, record) = get("/r");
-    assert_eq!(record["redirects"][0]["status"], 302);
-    assert_eq!(record["final_url"], server.url("/json"));
-    let (out, record) = get("/none");
-    out.code(1);
-    assert_eq!(record["status"], 404);
-    assert!(record["error"].is_null());
-    let out = httpget().args(["--json", "http://127.0.0.1:1/"]).run();
-    out.code(3);
-    let record = &out.json()[0];
-    assert_eq!(record["type"], "error");
-    assert_eq!(
-        (&record["kind"], &record["error"]["kind"]),
-        (&"refused".into(), &"refused".into())
-    );
-    assert_eq!(record["target"], "http://127.0.0.1:1/");
-}
-
-#[test]
-fn pointers() {
-    let server = always(Reply::json("{\"a\":[{\"b\":\"x y\"},1.0]}"));
-    let get = |pointer: &str| {
-        httpget()
-            .args(["--pointer", pointer, &server.url("/")])
-            .run()
-    };
-    get("/a/0/b").code(0).stdout("\"x y\"\n").stderr("");
-    get("/a/1").code(0).stdout("1.0\n");
-    get("/a/0").code(0).stdout("{\"b\":\"x y\"}\n");
-    get("/a/2")
-        .code(1)
-        .stdout("")
-        .stderr_contains("no such value");
-    get("a").code(2).stdout("");
-    let server = always(Reply::text("no json"));
-    httpget()
-        .args(["--pointer", "/a", &server.url("/")])
-        .run()
-        .code(3)
-        .stdout("");
-}
-
-#[test]
-fn operands_from_stdin() {
+fn operands_are_read_from_stdin() {
     let server = HttpServer::start(|request| Reply::text(format!("{}\n", request.path())));
     let input = format!(
         "# urls\n\n  {}  \nftp://no/\n{}\n",
@@ -325,12 +204,12 @@ fn operands_from_stdin() {
         .code(2)
         .stdout("/1\n/2\n")
         .stderr("httpget: -:4: ftp://no/: ftp is not supported; use http or https\n");
-    // One connection served both.
+    // Both requests used one connection.
     assert_eq!(server.accepted(), 1);
 }
 
 #[test]
-fn bad_operands() {
+fn bad_operands_and_values_are_refused() {
     for url in [
         "http://",
         "http://127.1/",
@@ -368,7 +247,7 @@ fn bad_operands() {
 }
 
 #[test]
-fn timeouts() {
+fn silent_servers_time_out() {
     let silent = always(Reply::raw("").hang());
     httpget()
         .args(["--stall-timeout", "200ms", &silent.url("/")])
@@ -389,7 +268,7 @@ fn timeouts() {
 }
 
 #[test]
-fn what_comes_is_passed_on_at_once() {
+fn the_body_is_passed_on_as_it_arrives() {
     let gate = Gate::new();
     let server = always(
         Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n")
@@ -421,9 +300,9 @@ fn closed_pipes_and_full_disks() {
 }
 
 #[test]
-fn kept_connections_that_have_died_are_replaced() {
-    // The server closes each connection behind a response that promised to
-    // keep it.
+fn closed_connections_of_the_pool_are_replaced() {
+    // The server closes each connection after a response that promised to keep it
+    // open.
     let server = always(Reply::text("x\n").close());
     let url = server.url("/");
     httpget()
@@ -434,7 +313,7 @@ fn kept_connections_that_have_died_are_replaced() {
 }
 
 #[test]
-fn other_ways_to_the_server() {
+fn addresses_and_ports_can_be_overridden() {
     let server = always(Reply::text("x\n"));
     let port = server.addr().port();
     let url = format!("http://no.such.host.invalid:{port}/");
@@ -467,13 +346,13 @@ fn other_ways_to_the_server() {
         .run()
         .code(2)
         .stdout("");
-    // Too long a label for DNS: libc says no without asking anybody.
+    // The label is too long for DNS: libc refuses it without a query.
     let url = format!("http://{}.test/", "x".repeat(64));
     httpget().args(["-s", &url]).run().code(3).stdout("");
 }
 
 #[test]
-fn paths_as_they_are() {
+fn paths_can_be_sent_as_typed() {
     let server = always(Reply::new(200));
     httpget().arg(server.url("/a/../b")).run().code(0);
     httpget()
@@ -482,24 +361,4 @@ fn paths_as_they_are() {
         .code(0);
     let targets: Vec<String> = server.requests().into_iter().map(|r| r.target).collect();
     assert_eq!(targets, ["/b", "/a/../b?c"]);
-}
-
-/// What curl has and a tool that only gets has not.
-#[test]
-fn options_of_curl_that_are_not_here() {
-    let told = |option: &str, line: &str| {
-        let args = [option, "x", "http://127.0.0.1:1/"];
-        httpget()
-            .args(args)
-            .run()
-            .code(2)
-            .stdout("")
-            .stderr(&format!(
-                "httpget: {option} is not an option here: {line}; see 'httpget --help'\n"
-            ));
-    };
-    for option in ["-X", "-d", "-T", "-F", "--request", "--data"] {
-        told(option, "httpget sends GET and, with -I, HEAD only");
-    }
-    told("-N", "what comes is written at once anyway");
 }

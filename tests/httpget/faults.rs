@@ -1,5 +1,5 @@
-//! Faults in the middle of a download: kill, a full disk, a server that is
-//! restarted or dribbles. None leaves a wrong file under the final name.
+//! Faults during a download: kill, a full disk, a server that restarts or sends
+//! slowly. None of them may leave a wrong file under the final name.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use testkit::http::{Gate, HttpServer, Reply};
 use testkit::netns;
 use testkit::{Tool, privilege};
 
-use crate::kit::{files, httpget, record};
+use crate::support::{files, httpget, state_file};
 
 fn body(length: usize) -> Vec<u8> {
     (0..length as u32).map(|n| (n ^ (n >> 8)) as u8).collect()
@@ -23,10 +23,10 @@ fn saving(dir: &Path) -> Tool {
     httpget().cwd(dir).args(["-o", "f"])
 }
 
-/// Kills a download of `whole` when `sent` bytes of it are in the part file,
-/// and returns the `Range` with which a later run goes on; that one must end
-/// with `later` in the file.
-fn kill_and_go_on(whole: &[u8], sent: usize, later: &[u8], tag: &'static str) -> Option<String> {
+/// Kills a download of `whole` when `sent` bytes are in the partial file, and returns
+/// the `Range` of the run that continues it. That run must end with `later` in the
+/// file.
+fn kill_and_resume(whole: &[u8], sent: usize, later: &[u8], tag: &'static str) -> Option<String> {
     let gate = Gate::new();
     let server = {
         let (start, gate) = (
@@ -57,7 +57,7 @@ fn kill_and_go_on(whole: &[u8], sent: usize, later: &[u8], tag: &'static str) ->
         out.code(0).stderr("");
     } else {
         out.code(0)
-            .stderr_contains("starting over: the file has changed");
+            .stderr_contains("starting over: the file on the server has changed");
     }
     assert!(std::fs::read(dir.join("f")).unwrap() == later);
     assert_eq!(files(dir), ["f"]);
@@ -66,26 +66,26 @@ fn kill_and_go_on(whole: &[u8], sent: usize, later: &[u8], tag: &'static str) ->
 }
 
 #[test]
-fn killed_at_any_size() {
+fn a_killed_download_is_continued_at_any_size() {
     let whole = body(600_000);
-    let on = |sent| kill_and_go_on(&whole, sent, &whole, "\"1\"");
+    let on = |sent| kill_and_resume(&whole, sent, &whole, "\"1\"");
     assert_eq!(on(1).as_deref(), Some("bytes=1-"));
     assert_eq!(on(100_000).as_deref(), Some("bytes=100000-"));
     assert_eq!(on(400_000).as_deref(), Some("bytes=400000-"));
 }
 
 #[test]
-fn killed_and_changed_meanwhile() {
+fn a_killed_download_of_a_changed_file_starts_over() {
     let whole = body(600_000);
     let changed: Vec<u8> = whole.iter().map(|b| !b).collect();
     for sent in [1000, 400_000] {
-        kill_and_go_on(&whole, sent, &changed, "\"2\"");
+        kill_and_resume(&whole, sent, &changed, "\"2\"");
     }
 }
 
 #[test]
-fn a_stale_proof_does_not_stand_for_a_new_part() {
-    // A short part of a later state, beside what an earlier one left.
+fn a_validator_is_not_kept_for_another_version() {
+    // A short partial file of a later version, after an earlier run.
     let whole = body(200_000);
     let gate = Gate::new();
     let server = {
@@ -99,7 +99,7 @@ fn a_stale_proof_does_not_stand_for_a_new_part() {
     };
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    let state = record(&server.url("/"), "etag: \"1\"\nlength: 200000\n");
+    let state = state_file(&server.url("/"), "etag: \"1\"\nlength: 200000\n");
     std::fs::write(dir.join("f.part.state"), state).unwrap();
     let running = saving(dir).arg(server.url("/")).spawn();
     let part = dir.join("f.part");
@@ -120,7 +120,7 @@ fn a_stale_proof_does_not_stand_for_a_new_part() {
 }
 
 #[test]
-fn a_disk_that_is_full() {
+fn a_full_disk_is_reported() {
     let probe = "mount -t tmpfs -o size=1m tmpfs /mnt && df /mnt >/dev/null";
     let lab = || {
         let tool = Tool::new("unshare");
@@ -137,7 +137,7 @@ fn a_disk_that_is_full() {
     let whole = body(3 << 20);
     let known = whole.clone();
     let server = HttpServer::start(move |request| match request.path() {
-        // Its length is known: the room is asked for at the start.
+        // With a known length, the space is checked at the start.
         "/known" => Reply::ranged(request, &known, "\"1\""),
         "/small" => Reply::ok("small\n"),
         _ => Reply::new(200)
@@ -162,14 +162,14 @@ fn a_disk_that_is_full() {
         assert_eq!(lines[..2], ["2", "old"], "{}", out.story());
         assert_eq!(lines[lines.len() - 2..], ["0", "small"], "{}", out.story());
         if path == "/unknown" {
-            // What came is left for a later run.
+            // The received bytes are kept for a later run.
             assert!(lines.contains(&"f.part".to_owned()), "{}", out.story());
         }
     }
 }
 
 #[test]
-fn a_server_that_is_restarted_during_a_resume() {
+fn a_server_that_restarts_during_a_resume() {
     let whole = body(900_000);
     let cut = |request: &testkit::http::Request, whole: &[u8], upto: usize| {
         let from: usize = request
@@ -193,7 +193,7 @@ fn a_server_that_is_restarted_during_a_resume() {
             ),
         };
         let reply = Reply::raw([head.as_bytes(), &whole[from..upto]].concat());
-        // A reset may take with it what is on its way.
+        // A reset may discard bytes on their way.
         if from == 0 {
             reply.close()
         } else {
@@ -211,21 +211,21 @@ fn a_server_that_is_restarted_during_a_resume() {
     let dir = dir.path();
     let address = first.addr();
     let url = first.url("/");
-    // It goes away in the first download, and again when that is continued.
+    // It stops during the first download, and again during the second one.
     saving(dir).arg(&url).run().code(3);
     saving(dir).args(["-C", "-", &url]).run().code(3);
     assert!(!dir.join("f").exists());
-    let had = dir.join("f.part").metadata().unwrap().len();
-    assert!(had >= 300_000, "{had}");
+    let received = dir.join("f.part").metadata().unwrap().len();
+    assert!(received >= 300_000, "{received}");
     drop(first);
-    // While it is down, nothing is lost.
+    // While it is stopped, the partial file is kept.
     saving(dir)
         .args(["-C", "-", &url])
         .run()
         .code(3)
         .stderr_contains("refused");
-    assert_eq!(dir.join("f.part").metadata().unwrap().len(), had);
-    // It comes back at its address, with the same file.
+    assert_eq!(dir.join("f.part").metadata().unwrap().len(), received);
+    // It starts again at its address, with the same file.
     let again = whole.clone();
     let second = HttpServer::start_on(address, None, move |request| {
         Reply::ranged(request, &again, "\"1\"")
@@ -233,29 +233,27 @@ fn a_server_that_is_restarted_during_a_resume() {
     saving(dir).args(["-C", "-", &url]).run().code(0).stderr("");
     assert!(std::fs::read(dir.join("f")).unwrap() == whole);
     assert_eq!(files(dir), ["f"]);
-    let range = format!("bytes={had}-");
+    let range = format!("bytes={received}-");
     assert_eq!(second.requests()[0].header("range"), Some(range.as_str()));
 }
 
 #[test]
-fn the_total_time_holds_however_slowly_the_head_drips() {
+fn the_total_time_limits_a_slow_head() {
     let server = HttpServer::start(|request| {
         let start = match request.path() {
             "/head" => "HTTP/1.1 200 OK\r\nX: ",
             _ => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=",
         };
-        // Ten seconds, a byte at a time.
-        (0..200).fold(Reply::raw(start), |reply, _| {
+        // One byte at a time, for much longer than the test may take.
+        (0..6000).fold(Reply::raw(start), |reply, _| {
             reply.pause(Duration::from_millis(50)).then("a")
         })
     });
     for path in ["/head", "/chunk"] {
-        let started = std::time::Instant::now();
         httpget()
             .args(["-m", "0.5", &server.url(path)])
             .run()
             .code(3)
             .stderr_contains("--max-time");
-        assert!(started.elapsed() < Duration::from_secs(7), "{path}");
     }
 }

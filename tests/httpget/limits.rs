@@ -1,4 +1,4 @@
-//! Bounds that the user sets, and what a server does against them.
+//! Limits that the user sets, and temporary failures.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use testkit::http::{HttpServer, Reply};
 
-use crate::kit::{always, files, httpget};
+use crate::support::{always, files, httpget};
 
-/// So many zeros, by gzip.
+/// Returns `count` zeros, compressed by gzip.
 fn zeros(count: usize) -> Vec<u8> {
     let mut coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let piece = vec![0; 1 << 20];
@@ -19,7 +19,7 @@ fn zeros(count: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_unpacks_beyond_the_limit() {
+fn decoded_bodies_are_limited() {
     let bomb = zeros(8 << 20);
     assert!(bomb.len() < 100_000);
     let twice = {
@@ -58,14 +58,14 @@ fn what_unpacks_beyond_the_limit() {
 }
 
 #[test]
-fn too_slow_for_too_long() {
+fn slow_transfers_are_aborted() {
     let server = HttpServer::start(|_| {
-        let start = Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
-        (0..200).fold(start, |reply, _| {
+        let start = Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n");
+        // It would continue for much longer than the test may take.
+        (0..6000).fold(start, |reply, _| {
             reply.then("x").pause(Duration::from_millis(50))
         })
     });
-    let started = std::time::Instant::now();
     httpget()
         .args([
             "-Y",
@@ -78,12 +78,11 @@ fn too_slow_for_too_long() {
         ])
         .run()
         .code(3)
-        .stderr_contains("slower than 1000 bytes a second");
-    assert!(started.elapsed() < Duration::from_secs(7));
+        .stderr_contains("slower than 1000 bytes per second");
 }
 
 #[test]
-fn nothing_at_all_is_too_slow() {
+fn a_silent_server_is_too_slow() {
     // Before a head, and within a body.
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
     for begun in ["", head, "HTTP/1.1 200 OK\r\n\r\nabc"] {
@@ -92,16 +91,19 @@ fn nothing_at_all_is_too_slow() {
         for (how, said) in [
             (
                 &["-y", "0.3"][..],
-                "slower than 1 bytes a second for 300 ms",
+                "slower than 1 bytes per second for 300 ms",
             ),
-            (&["-Y", "5", "-y", "300ms"], "slower than 5 bytes a second"),
+            (
+                &["-Y", "5", "-y", "300ms"],
+                "slower than 5 bytes per second",
+            ),
         ] {
             let out = httpget().args(how).args(["--json", &url]).run();
             out.code(3).stderr_contains(said);
             assert_eq!(out.json()[0]["error"]["kind"], "timeout");
         }
     }
-    // No speed is no limit.
+    // A speed of 0 means no limit.
     let server = always(
         Reply::raw(head)
             .pause(Duration::from_millis(600))
@@ -115,8 +117,8 @@ fn nothing_at_all_is_too_slow() {
 }
 
 #[test]
-fn a_refused_connection_may_pass() {
-    // A port that was just free: nobody listens there.
+fn refused_connections_are_retried_on_request() {
+    // No process listens on a port that was just free.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
@@ -124,7 +126,7 @@ fn a_refused_connection_may_pass() {
         let retry = ["--retry", "2", "--retry-delay", "0"];
         let out = httpget().args(retry).args(args).arg(&url).run();
         out.code(3);
-        out.stderr_str().matches("trying again").count()
+        out.stderr_str().matches("retrying").count()
     };
     assert_eq!(tries(&[]), 0);
     assert_eq!(tries(&["--retry-connrefused"]), 2);

@@ -1,8 +1,8 @@
-//! Compressed bodies, `-w`, `--time`, `--show-cert`, the terminal.
+//! Compressed bodies, `-w`, `--time`, `--show-cert`, `--pointer` and heads.
 
 use testkit::http::{HttpServer, Reply};
 
-use crate::kit::{always, files, httpget};
+use crate::support::{always, files, httpget};
 
 const GZIP: &[u8] =
     b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb\xc8\xe4\x02\x00\x7a\x7a\x6f\xed\x03\x00\x00\x00";
@@ -11,7 +11,7 @@ const BROTLI: &[u8] = b"\x0f\x01\x80hi\n\x03";
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd\x20\x03\x19\x00\x00hi\n";
 
 #[test]
-fn compressed() {
+fn compressed_bodies_are_decoded() {
     let server = HttpServer::start(|request| {
         let (coding, body) = match request.path() {
             "/gzip" => ("gzip", GZIP.to_vec()),
@@ -46,7 +46,7 @@ fn compressed() {
         out.code(3);
         assert_eq!(out.json()[0]["error"]["kind"], "protocol", "{path}");
     }
-    // Without the option the bytes are passed on as they came.
+    // Without the option the body is passed on unchanged.
     let out = httpget().arg(server.url("/gzip")).run();
     assert_eq!(out.stdout, GZIP);
     let record = httpget()
@@ -64,7 +64,7 @@ fn compressed() {
 }
 
 #[test]
-fn write_out() {
+fn formats_of_write_out() {
     let server = HttpServer::start(|request| match request.path() {
         "/r" => Reply::redirect(302, "/x"),
         _ => Reply::text("four").header("X-A", "b\x1bc"),
@@ -88,7 +88,7 @@ fn write_out() {
 }
 
 #[test]
-fn for_people() {
+fn durations_and_certificates_are_printed() {
     let server = HttpServer::start_tls(|_| Reply::text("x"));
     let ca = server.ca_file();
     let out = httpget()
@@ -114,7 +114,7 @@ fn for_people() {
 }
 
 #[test]
-fn events_are_passed_on_as_they_come() {
+fn events_are_passed_on_immediately() {
     use std::time::Duration;
     let gate = testkit::http::Gate::new();
     let server = always(
@@ -130,7 +130,7 @@ fn events_are_passed_on_as_they_come() {
 }
 
 #[test]
-fn slow_servers_and_slow_reading() {
+fn slow_reading_and_a_rate_limit() {
     let server = always(Reply::ok(vec![b'x'; 40_000]));
     let out = httpget()
         .args(["--limit-rate", "400k", &server.url("/")])
@@ -140,7 +140,7 @@ fn slow_servers_and_slow_reading() {
 }
 
 #[test]
-fn a_pointer_beside_json_and_into_a_file() {
+fn a_pointer_with_json_and_into_a_file() {
     let server = always(Reply::text("{\"a\": {\"n\": 1.50}}\n"));
     let url = server.url("/doc");
     let out = httpget().args(["--json", "--pointer", "/a", &url]).run();
@@ -170,11 +170,11 @@ fn a_pointer_beside_json_and_into_a_file() {
     );
     saving(&["--pointer", "/a", "-o", "f", "-C", "-"])
         .code(2)
-        .stderr_contains("does not go with --pointer");
+        .stderr_contains("cannot be used with --pointer");
 }
 
 #[test]
-fn heads_go_where_the_body_goes() {
+fn heads_are_written_where_the_body_is() {
     let server = HttpServer::start(|request| match request.path() {
         "/r" => Reply::redirect(302, "/there"),
         "/404" => Reply::new(404).body("no"),
@@ -195,7 +195,7 @@ fn heads_go_where_the_body_goes() {
         .code(0)
         .stdout("");
     assert_eq!(read("f"), second);
-    // What is verified is the body.
+    // Only the body is verified.
     saving(&["-i", "-o", "f", "--sha256", digest, &server.url("/")]).code(1);
     assert_eq!(read("f"), second);
     saving(&["-i", "-o", "g", &server.url("/404")])
@@ -209,7 +209,7 @@ fn heads_go_where_the_body_goes() {
 }
 
 #[test]
-fn what_has_no_effect_is_said() {
+fn options_without_effect_cause_warnings() {
     let server = always(Reply::text("x"));
     let dir = tempfile::tempdir().unwrap();
     let saving = |args: &[&str]| {
@@ -226,7 +226,7 @@ fn what_has_no_effect_is_said() {
     saving(&["-J"])
         .code(0)
         .stdout("x")
-        .stderr("httpget: warning: --remote-header-name does nothing without -O\n");
+        .stderr("httpget: warning: --remote-header-name has no effect without -O\n");
     saving(&["-s", "-J", "-o", "a", "-o", "b"])
         .code(0)
         .stderr("");

@@ -1,5 +1,5 @@
-//! Through proxies: absolute-form for http, CONNECT for https, SOCKS, and who
-//! is asked directly.
+//! Proxies: absolute-form for http, CONNECT for https, SOCKS, and hosts that need no
+//! proxy; Unix sockets.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,10 +7,10 @@ use std::thread;
 
 use testkit::http::{HttpServer, Reply};
 
-use crate::kit::{always, httpget};
+use crate::support::{always, httpget};
 
 #[test]
-fn http_goes_by_the_whole_url() {
+fn http_is_requested_by_its_whole_url() {
     let proxy = always(Reply::text("by proxy\n"));
     let at = proxy.addr().to_string();
     let by_user = format!("http://us:pw@{at}");
@@ -37,7 +37,7 @@ fn http_goes_by_the_whole_url() {
 }
 
 #[test]
-fn https_goes_through_a_tunnel() {
+fn https_uses_a_tunnel() {
     let origin = HttpServer::start_tls(|_| Reply::text("safe\n"));
     let end = origin.addr();
     let proxy = HttpServer::start(move |request| match request.header("proxy-authorization") {
@@ -80,7 +80,7 @@ fn https_goes_through_a_tunnel() {
 }
 
 #[test]
-fn the_environment() {
+fn proxies_of_the_environment() {
     let proxy = always(Reply::text("by proxy\n"));
     let direct = always(Reply::text("direct\n"));
     let at = format!("http://{}", proxy.addr());
@@ -118,8 +118,8 @@ fn the_environment() {
     assert_eq!(run(&[("no_proxy", "*")], &["-x", &at]), "direct\n");
 }
 
-/// A SOCKS 5 server with a user, and a SOCKS 4 one, for one connection; what
-/// it was asked for comes back.
+/// A SOCKS 5 server with a login, and a SOCKS 4 server, for one connection each.
+/// Returns the requested endpoint.
 fn socks(origin: SocketAddr) -> (SocketAddr, thread::JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
@@ -131,7 +131,7 @@ fn socks(origin: SocketAddr) -> (SocketAddr, thread::JoinHandle<Vec<u8>>) {
             bytes
         };
         let version = take(&mut near, 1)[0];
-        let asked = if version == 5 {
+        let endpoint = if version == 5 {
             let count = take(&mut near, 1)[0];
             let methods = take(&mut near, count.into());
             if methods.contains(&2) {
@@ -145,7 +145,7 @@ fn socks(origin: SocketAddr) -> (SocketAddr, thread::JoinHandle<Vec<u8>>) {
                 near.write_all(&[5, 0]).unwrap();
             }
             let head = take(&mut near, 4);
-            let asked = match head[3] {
+            let endpoint = match head[3] {
                 1 => take(&mut near, 4),
                 3 => {
                     let length = take(&mut near, 1)[0];
@@ -155,7 +155,7 @@ fn socks(origin: SocketAddr) -> (SocketAddr, thread::JoinHandle<Vec<u8>>) {
             };
             take(&mut near, 2);
             near.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
-            asked
+            endpoint
         } else {
             let head = take(&mut near, 7);
             let mut text = Vec::new();
@@ -182,16 +182,16 @@ fn socks(origin: SocketAddr) -> (SocketAddr, thread::JoinHandle<Vec<u8>>) {
         let thread = thread::spawn(move || pump(back.0, back.1));
         pump(near, far);
         thread.join().unwrap();
-        asked
+        endpoint
     });
     (at, handle)
 }
 
 #[test]
-fn socks_of_all_kinds() {
+fn socks_proxies_of_every_kind() {
     let origin = always(Reply::text("by socks\n"));
     let port = origin.addr().port();
-    for (scheme, host, asked) in [
+    for (scheme, host, endpoint) in [
         ("socks5h://us:pw", "origin.invalid", &b"origin.invalid"[..]),
         ("socks5h://", "origin.invalid", b"origin.invalid"),
         ("socks5://", "127.0.0.1", &[127, 0, 0, 1]),
@@ -208,7 +208,7 @@ fn socks_of_all_kinds() {
             .code(0)
             .stdout("by socks\n")
             .stderr("");
-        assert_eq!(handle.join().unwrap(), asked, "{scheme} {host}");
+        assert_eq!(handle.join().unwrap(), endpoint, "{scheme} {host}");
     }
     let nonsense = always(Reply::text("no socks"));
     httpget()
@@ -224,7 +224,7 @@ fn socks_of_all_kinds() {
 }
 
 #[test]
-fn unix_sockets() {
+fn unix_sockets_are_connected_to() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
@@ -270,7 +270,7 @@ fn unix_sockets() {
 }
 
 #[test]
-fn a_unix_socket_with_a_full_queue_is_not_waited_for_long() {
+fn a_unix_socket_with_a_full_queue_times_out() {
     use socket2::{Domain, SockAddr, Socket, Type};
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
@@ -293,11 +293,11 @@ fn a_unix_socket_with_a_full_queue_is_not_waited_for_long() {
             .arg("http://x/")
             .run()
             .code(3)
-            .stderr_contains("no connection within");
+            .stderr_contains("no connection within ");
     }
 }
 
-/// A server that says `start`, then `drop` again and again, and hears nothing.
+/// A server that sends `start`, and then `drop` at intervals, and never reads.
 fn dripping(start: &'static [u8], drop: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -317,13 +317,16 @@ fn dripping(start: &'static [u8], drop: &'static [u8]) -> SocketAddr {
 }
 
 #[test]
-fn connections_that_drip_come_to_an_end() {
-    // A TLS record as long as can be, an answer to CONNECT without end, and
-    // a SOCKS answer with the longest name.
+fn slow_handshakes_time_out() {
+    // A TLS record of the largest size, an endless response to CONNECT, and a SOCKS
+    // reply with the longest name.
     let tls = dripping(b"\x16\x03\x03\x3f\xff", b"\x02");
     let connect = dripping(b"HTTP/1.1 200 OK\r\n", b"x");
     let socks = dripping(b"\x05\x00\x05\x00\x00\x03\xff", b"x");
-    for limit in ["--connect-timeout", "--max-time"] {
+    for (limit, shown) in [
+        ("--connect-timeout", " within 300 ms"),
+        ("--max-time", " within --max-time"),
+    ] {
         let run = |args: &[&str], url: &str| {
             httpget()
                 .args(["-k", limit, "0.3"])
@@ -331,7 +334,7 @@ fn connections_that_drip_come_to_an_end() {
                 .arg(url)
                 .run()
                 .code(3)
-                .stderr_contains(" within 300 ms");
+                .stderr_contains(shown);
         };
         run(&[], &format!("https://{tls}/"));
         run(&["-x", &format!("https://{tls}")], "http://origin.invalid/");

@@ -1,16 +1,16 @@
-//! `--retry`: what is there is gone on with, and nothing is sent twice.
+//! `--retry`: the received bytes are continued, and no byte is printed twice.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use testkit::http::{HttpServer, Reply};
 
-use crate::kit::{always, body_of, httpget, serving, start};
+use crate::support::{always, body_of, httpget, range_start, ranged_server};
 
 const RETRY: [&str; 4] = ["--retry", "3", "--retry-delay", "0"];
 const LENGTH: usize = 600_000;
 const CUT: usize = 300_000;
 
-/// The whole, of which only so much comes, under no tag or this one.
+/// Returns the whole body, cut in the middle, with or without a tag.
 fn cut(body: &[u8], tag: Option<&str>) -> Reply {
     let reply = Reply::ok(&body[..CUT]).header("Content-Length", &body.len().to_string());
     match tag {
@@ -19,11 +19,10 @@ fn cut(body: &[u8], tag: Option<&str>) -> Reply {
     }
 }
 
-/// A server of which the first answer is cut and the second is `then`, if it
-/// is any.
+/// A server that cuts its first response, and answers the second request with `then`.
 fn cut_and(body: &[u8], then: Option<Reply>) -> HttpServer {
     let first = cut(body, Some("\"1\""));
-    serving(body, move |number, _| match number {
+    ranged_server(body, move |number, _| match number {
         0 => Some(first.clone()),
         1 => then.clone(),
         _ => None,
@@ -31,7 +30,7 @@ fn cut_and(body: &[u8], then: Option<Reply>) -> HttpServer {
 }
 
 #[test]
-fn they_go_on_where_they_were() {
+fn retries_continue_the_body() {
     let body = body_of(LENGTH);
     let dir = tempfile::tempdir().unwrap();
     let in_dir = || httpget().cwd(dir.path());
@@ -42,20 +41,20 @@ fn they_go_on_where_they_were() {
         .args(["-o", "f", &server.url("/")])
         .run()
         .code(0)
-        .stderr_contains("trying again");
+        .stderr_contains("retrying");
     assert!(read("f") == body);
     assert_eq!(server.requests()[1].header("if-range"), Some("\"1\""));
-    // To standard output, nothing is sent twice.
+    // No byte is printed twice on standard output.
     let server = cut_and(&body, None);
     let out = httpget().args(RETRY).args(["-s", &server.url("/")]).run();
     out.code(0);
     assert!(out.stdout == body);
-    // A short body is gone on with as well.
+    // A short body is continued as well.
     let few = body_of(1000);
     let short = Reply::ok(&few[..10])
         .header("ETag", "\"1\"")
         .header("Content-Length", "1000");
-    let server = serving(&few, move |number, _| {
+    let server = ranged_server(&few, move |number, _| {
         (number == 0).then(|| short.clone().close())
     });
     in_dir()
@@ -64,11 +63,11 @@ fn they_go_on_where_they_were() {
         .run()
         .code(0);
     assert!(read("few") == few);
-    assert_eq!(start(&server.requests()[1]), Some(10));
+    assert_eq!(range_start(&server.requests()[1]), Some(10));
 }
 
 #[test]
-fn without_a_validator_what_is_out_stays_alone() {
+fn without_a_validator_printed_bytes_are_not_continued() {
     let body = body_of(LENGTH);
     let serving = |tag: Option<&'static str>| {
         let body = body.clone();
@@ -79,13 +78,13 @@ fn without_a_validator_what_is_out_stays_alone() {
         let url = server.url("/");
         let out = httpget().args(RETRY).arg(&url).run();
         out.code(3).stderr(&format!(
-            "httpget: {url}: the body was cut short: 300000 of 600000 bytes came; not tried \
-             again, since what is out already can neither be taken back nor be continued\n"
+            "httpget: {url}: the body was cut short: 300000 of 600000 bytes received; not retried: \
+             output already written cannot be undone or continued\n"
         ));
         assert!(out.stdout == body[..CUT]);
         assert_eq!(server.requests().len(), 1);
     }
-    // In a file it begins anew.
+    // A file is started over.
     let (count, whole) = (AtomicUsize::new(0), body.clone());
     let server = HttpServer::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
         0 => cut(&whole, None),
@@ -102,20 +101,20 @@ fn without_a_validator_what_is_out_stays_alone() {
 }
 
 #[test]
-fn what_is_no_rest_is_not_printed_behind_the_start() {
+fn another_body_is_not_printed_after_the_first_part() {
     let body = body_of(LENGTH);
     let answers = [
         (404, &[][..], 1, "404 Not Found"),
         (404, &["--no-fail"], 3, "instead of the rest"),
         (304, &[], 3, "instead of the rest"),
     ];
-    for (status, how, code, said) in answers {
+    for (status, how, code, lines) in answers {
         let server = cut_and(&body, Some(Reply::new(status).body("sorry")));
         let out = httpget().args(RETRY).args(how).arg(server.url("/")).run();
-        out.code(code).stderr_contains(said);
+        out.code(code).stderr_contains(lines);
         assert!(out.stdout == body[..CUT], "{status}");
     }
-    // Nor is the head of the rest, with -i or -D -.
+    // The head of the rest is not printed, either, with -i or -D -.
     for how in [&["-i"][..], &["-D", "-"]] {
         let server = cut_and(&body, None);
         let out = httpget().args(RETRY).args(how).arg(server.url("/")).run();
@@ -129,16 +128,16 @@ fn what_is_no_rest_is_not_printed_behind_the_start() {
 }
 
 #[test]
-fn an_error_that_is_cut_does_not_forget_what_is_out() {
+fn a_cut_error_page_does_not_affect_the_printed_bytes() {
     let body = body_of(LENGTH);
     let sorry = Reply::new(404)
         .header("Content-Length", "100")
         .body("sorry")
         .close();
-    // The whole is no rest.
+    // The whole body is not the rest.
     let (first, whole) = (cut(&body, Some("\"1\"")), Reply::ok(body.clone()));
     let error = sorry.clone();
-    let server = serving(&body, move |number, _| match number {
+    let server = ranged_server(&body, move |number, _| match number {
         0 => Some(first.clone()),
         1 => Some(error.clone()),
         _ => Some(whole.clone()),
@@ -147,7 +146,7 @@ fn an_error_that_is_cut_does_not_forget_what_is_out() {
     out.code(3).stderr_contains("does not continue");
     assert!(out.stdout == body[..CUT]);
     assert_eq!(server.requests().len(), 3);
-    // The rest is, and the digest is that of what is out.
+    // The rest is printed, and the digest is that of all bytes.
     let record = &httpget()
         .args(["--json", &always(Reply::ok(body.clone())).url("/")])
         .run()
@@ -158,44 +157,44 @@ fn an_error_that_is_cut_does_not_forget_what_is_out() {
         .args(["--sha256", record["sha256"].as_str().unwrap()])
         .arg(server.url("/"))
         .run();
-    out.code(0).stderr_contains("trying again at once");
+    out.code(0).stderr_contains("retrying now");
     assert!(out.stdout == body);
-    assert_eq!(start(&server.requests()[2]), Some(CUT));
+    assert_eq!(range_start(&server.requests()[2]), Some(CUT));
 }
 
-/// How often bytes occur in others.
+/// Counts the occurrences of a byte string.
 trait Matches {
-    fn matches_of(&self, wanted: &[u8]) -> usize;
+    fn matches_of(&self, needle: &[u8]) -> usize;
 }
 
 impl Matches for [u8] {
-    fn matches_of(&self, wanted: &[u8]) -> usize {
-        self.windows(wanted.len()).filter(|w| *w == wanted).count()
+    fn matches_of(&self, needle: &[u8]) -> usize {
+        self.windows(needle.len()).filter(|w| *w == needle).count()
     }
 }
 
 #[test]
-fn a_digest_is_that_of_all_tries() {
+fn the_digest_covers_all_attempts() {
     let body = body_of(LENGTH);
     let server = cut_and(&body, None);
     let whole = always(Reply::ok(body.clone()));
     let record = &httpget().args(["--json", &whole.url("/")]).run().json()[0];
-    let wanted = record["sha256"].as_str().unwrap();
+    let digest = record["sha256"].as_str().unwrap();
     let out = httpget()
         .args(RETRY)
-        .args(["-s", "--sha256", wanted, &server.url("/")])
+        .args(["-s", "--sha256", digest, &server.url("/")])
         .run();
     out.code(0);
     assert!(out.stdout == body);
 }
 
 #[test]
-fn how_much_came_is_said_of_the_whole() {
+fn lengths_in_messages_are_those_of_the_whole_body() {
     let body = body_of(LENGTH);
     let dir = tempfile::tempdir().unwrap();
     let whole = body.clone();
-    let server = serving(&body, move |number, request| {
-        let at = start(request).unwrap_or(0);
+    let server = ranged_server(&body, move |number, request| {
+        let at = range_start(request).unwrap_or(0);
         let end = at + 100_000;
         let head = match at {
             0 => "HTTP/1.1 200 OK\r\n".to_owned(),
@@ -216,17 +215,17 @@ fn how_much_came_is_said_of_the_whole() {
         .args(["-o", "f", &server.url("/")])
         .run();
     out.code(0);
-    let said: Vec<&str> = out.stderr_str().lines().collect();
-    assert_eq!(said.len(), 3);
-    for (line, came) in said.iter().zip(["100000", "200000", "300000"]) {
-        let part = format!("cut short: {came} of 600000 bytes came; trying again");
+    let lines: Vec<&str> = out.stderr_str().lines().collect();
+    assert_eq!(lines.len(), 3);
+    for (line, received) in lines.iter().zip(["100000", "200000", "300000"]) {
+        let part = format!("cut short: {received} of 600000 bytes received; retrying");
         assert!(line.contains(&part), "{line}");
     }
     assert!(std::fs::read(dir.path().join("f")).unwrap() == body);
 }
 
 #[test]
-fn by_status() {
+fn temporary_statuses_are_retried() {
     let count = AtomicUsize::new(0);
     let server = HttpServer::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
         0 => Reply::new(503).header("Retry-After", "0").body("later"),
@@ -246,7 +245,7 @@ fn by_status() {
         .code(1)
         .stdout("never\n");
     assert_eq!(server.requests().len(), 3);
-    // Too late for another try, this response is what there is.
+    // The time limit makes this the last response.
     let server = always(Reply::new(503).header("Retry-After", "3600").body("busy\n"));
     let late = ["--retry", "2", "--retry-max-time", "5"];
     for (how, code) in [(&[][..], 1), (&["--no-fail"], 0)] {
@@ -268,7 +267,7 @@ fn by_status() {
     assert_eq!(record["status"], 503);
     assert!(record["error"].is_null());
     assert_eq!(server.requests().len(), 3);
-    // An error stays what it is.
+    // An error stays an error.
     let part = Reply::ok("abc").header("Content-Length", "9").close();
     let dir = tempfile::tempdir().unwrap();
     httpget()
@@ -277,7 +276,7 @@ fn by_status() {
         .args(["--retry-max-time", "5", "-o", "f", &always(part).url("/")])
         .run()
         .code(3)
-        .stderr_contains("cut short: 3 of 9 bytes came; the next try would be too late");
+        .stderr_contains("cut short: 3 of 9 bytes received; not retried: --retry-max-time");
     let server = always(Reply::new(404));
     httpget()
         .args(["-s", "--retry", "2", &server.url("/")])

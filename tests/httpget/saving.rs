@@ -1,5 +1,5 @@
-//! Files: whole or not there, continued only under proof, never overwritten
-//! by a name from the server.
+//! Saved files: complete or absent, continued only with proof, and never overwritten by
+//! a name from the server.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::Tool;
 use testkit::http::{Gate, HttpServer, Reply};
 
-use crate::kit::{always, files, httpget};
+use crate::support::{always, files, httpget};
 
-/// Long enough to be worth continuing.
+/// A body that is long enough to be continued.
 fn large() -> Vec<u8> {
     (0..600_000u32).map(|n| (n ^ (n >> 8)) as u8).collect()
 }
@@ -24,7 +24,7 @@ fn read(path: impl AsRef<Path>) -> Vec<u8> {
 }
 
 #[test]
-fn to_files() {
+fn bodies_are_saved_to_files() {
     let server = HttpServer::start(|request| Reply::text(request.path().to_owned()));
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
@@ -58,7 +58,7 @@ fn to_files() {
         .args(["-O", &server.url("/")])
         .run()
         .code(2)
-        .stderr_contains("no file name in the URL");
+        .stderr_contains("the URL contains no file name");
     in_dir(dir)
         .args(["-o", "no/dir/f", &server.url("/a")])
         .run()
@@ -68,7 +68,7 @@ fn to_files() {
         .args(["-o", "sub", &server.url("/a")])
         .run()
         .code(2)
-        .stderr_contains("is a folder");
+        .stderr_contains("is a directory");
     let record = in_dir(dir)
         .args(["--json", "-o", "j", &server.url("/a")])
         .run()
@@ -79,7 +79,7 @@ fn to_files() {
 }
 
 #[test]
-fn errors_take_no_name() {
+fn error_pages_are_not_saved() {
     let server = HttpServer::start(|request| match request.path() {
         "/404" => Reply::new(404).body("no\n"),
         "/cut" => Reply::ok("abc").header("Content-Length", "9").close(),
@@ -118,7 +118,7 @@ fn errors_take_no_name() {
 }
 
 #[test]
-fn what_a_file_was_it_stays() {
+fn permissions_and_symlinks_are_kept() {
     let server = always(Reply::text("new"));
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
@@ -145,7 +145,7 @@ fn what_a_file_was_it_stays() {
 }
 
 #[test]
-fn names_from_the_server() {
+fn names_from_the_server_are_safe() {
     let server = HttpServer::start(|request| {
         let value = match request.path() {
             "/plain" => "attachment; filename=\"a b.txt\"",
@@ -171,7 +171,9 @@ fn names_from_the_server() {
     }
     let expected = ["a b.txt", "bashrc", "evil", "fallback", "naïve.txt"];
     assert_eq!(files(dir), expected);
-    get("/plain").code(2).stderr_contains("overwrites nothing");
+    get("/plain")
+        .code(2)
+        .stderr_contains("refusing to overwrite it");
     in_dir(dir)
         .args(["-OJ", "--no-clobber", &server.url("/plain")])
         .run()
@@ -181,7 +183,7 @@ fn names_from_the_server() {
 }
 
 #[test]
-fn a_missing_file_is_no_missing_folder() {
+fn a_missing_file_is_not_a_missing_directory() {
     let server = always(
         Reply::new(206)
             .header("Content-Range", "bytes 5-8/9")
@@ -203,7 +205,7 @@ fn a_missing_file_is_no_missing_folder() {
 }
 
 #[test]
-fn clobbering() {
+fn existing_files_are_skipped_or_kept() {
     let server = always(Reply::text("new"));
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
@@ -224,7 +226,7 @@ fn clobbering() {
 }
 
 #[test]
-fn times_and_digests() {
+fn times_and_digests_are_honoured() {
     let server =
         always(Reply::text("hello\n").header("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"));
     let dir = tempfile::tempdir().unwrap();
@@ -258,7 +260,7 @@ fn times_and_digests() {
 }
 
 #[test]
-fn sizes() {
+fn sizes_are_limited() {
     let server = HttpServer::start(|request| match request.path() {
         "/known" => Reply::ok("0123456789"),
         _ => Reply::new(200).chunked(["01234", "56789"]),
@@ -279,7 +281,7 @@ fn sizes() {
     }
 }
 
-/// A server that cuts the first `cuts` responses in the middle.
+/// A server that cuts its first `cuts` responses in the middle.
 fn cutting(body: Vec<u8>, tag: Option<&'static str>, cuts: usize) -> HttpServer {
     let count = AtomicUsize::new(0);
     HttpServer::start(move |request| {
@@ -304,7 +306,7 @@ fn cutting(body: Vec<u8>, tag: Option<&'static str>, cuts: usize) -> HttpServer 
 }
 
 #[test]
-fn a_later_run_goes_on() {
+fn a_later_run_continues_a_download() {
     let body = large();
     let server = cutting(body.clone(), Some("\"1\""), 1);
     let dir = tempfile::tempdir().unwrap();
@@ -324,7 +326,7 @@ fn a_later_run_goes_on() {
     let last = server.requests().pop().unwrap();
     assert_eq!(last.header("range"), Some("bytes=300000-"));
     assert_eq!(last.header("if-range"), Some("\"1\""));
-    // Once more: it is complete, says the 416.
+    // A 416 shows that the file is complete.
     let out = in_dir(dir)
         .args(["--json", "-C", "-", "-o", "f", &url])
         .run();
@@ -337,7 +339,7 @@ fn a_later_run_goes_on() {
 }
 
 #[test]
-fn a_changed_file_is_had_from_the_start() {
+fn a_changed_file_is_downloaded_from_the_beginning() {
     let old = large();
     let new: Vec<u8> = old.iter().map(|b| !b).collect();
     let (first, second) = (old.clone(), new.clone());
@@ -369,7 +371,7 @@ fn a_changed_file_is_had_from_the_start() {
 }
 
 #[test]
-fn ranges_that_lie_are_not_believed() {
+fn wrong_ranges_are_refused() {
     let body = large();
     for lie in [
         "bytes 0-599999/600000",
@@ -412,7 +414,7 @@ fn ranges_that_lie_are_not_believed() {
 }
 
 #[test]
-fn without_a_validator_an_existing_file_goes_on_by_its_size() {
+fn an_existing_file_without_a_validator_is_compared() {
     let body = large();
     let server = {
         let body = body.clone();
@@ -431,16 +433,16 @@ fn without_a_validator_an_existing_file_goes_on_by_its_size() {
     // The last 64 KiB are compared.
     assert_eq!(server.requests()[0].header("range"), Some("bytes=34464-"));
     assert_eq!(server.requests()[0].header("if-range"), None);
-    // A whole file is one, and another file is not continued.
+    // A complete file stays, and another file is not continued.
     go_on().code(0).stderr("");
     assert!(read(dir.join("f")) == body);
     std::fs::write(dir.join("f"), vec![b'!'; 100_000]).unwrap();
-    go_on()
-        .code(0)
-        .stderr_contains("starting over: the last bytes that are there differ from the server's");
+    go_on().code(0).stderr_contains(
+        "starting over: the last bytes of the partial file differ from the server's",
+    );
     assert!(read(dir.join("f")) == body);
-    let asked = server.requests().len();
-    // A part file of another program is no part of it.
+    let earlier = server.requests().len();
+    // A partial file of another program is not used.
     std::fs::remove_file(dir.join("f")).unwrap();
     std::fs::write(dir.join("f.part"), "precious").unwrap();
     in_dir(dir)
@@ -448,13 +450,13 @@ fn without_a_validator_an_existing_file_goes_on_by_its_size() {
         .run()
         .code(0);
     assert!(read(dir.join("f")) == body);
-    assert_eq!(server.requests()[asked].header("range"), None);
+    assert_eq!(server.requests()[earlier].header("range"), None);
     assert_eq!(read(dir.join("f.part")), b"precious");
     assert_eq!(files(dir), ["f", "f.part"]);
 }
 
 #[test]
-fn killed_in_the_middle() {
+fn a_killed_run_leaves_a_partial_file() {
     let body = large();
     let gate = Gate::new();
     let server = {
@@ -474,7 +476,7 @@ fn killed_in_the_middle() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let running = in_dir(dir).args(["-o", "f", &server.url("/")]).spawn();
-    // The event: the part file has grown to what was sent.
+    // Wait until the partial file has the bytes that were sent.
     let part = dir.join("f.part");
     while part.metadata().map_or(0, |meta| meta.len()) < 400_000 {
         assert!(running.is_running());

@@ -1,15 +1,15 @@
-//! Credentials: not in the process list, not in files that others can read,
-//! not for other origins.
+//! Credentials: not in the process list, not in files that other users can read, and not
+//! sent to other origins.
 
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::Duration;
 
 use testkit::http::{Gate, HttpServer, Reply};
 
-use crate::kit::{always, files, httpget};
+use crate::support::{always, files, httpget};
 
 #[test]
-fn arguments_are_covered_in_the_process_list() {
+fn arguments_are_masked_in_the_process_list() {
     let gate = Gate::new();
     let server = {
         let gate = gate.clone();
@@ -31,6 +31,13 @@ fn arguments_are_covered_in_the_process_list() {
         ])
         .args(["-H", "X-Api-Key: apikey1", "-HAuthorization: Bearer token1"])
         .args(["-H", "X-Plain: plain", "-b", "sid=cookie1", "-x", &proxy])
+        .args(["-e", "http://refuser:refpw@from.test/page"])
+        .args([
+            "--url-query",
+            "api_key=querykey1",
+            "--url-query",
+            "q=plain2",
+        ])
         .args(["--noproxy", "*", &with_user])
         .spawn();
     while server.requests().is_empty() {
@@ -50,6 +57,8 @@ fn arguments_are_covered_in_the_process_list() {
         "cookie1",
         "urluser",
         "proxyuser",
+        "refuser",
+        "querykey1",
     ] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
@@ -59,14 +68,17 @@ fn arguments_are_covered_in_the_process_list() {
         "X-Api-Key: ",
         "X-Plain: plain",
         "/path",
+        "@from.test/page",
+        "q=plain2",
         "--noproxy *",
     ] {
         assert!(shown.contains(rest), "no {rest} in {shown}");
     }
-    // They are sent as given.
+    // They are sent unchanged.
     let sent = server.requests().remove(0);
     assert_eq!(sent.header("x-api-key"), Some("apikey1"));
     assert_eq!(sent.header("cookie"), Some("sid=cookie1"));
+    assert_eq!(sent.target, "/path?api_key=querykey1&q=plain2");
 }
 
 #[test]
@@ -90,7 +102,7 @@ fn files_with_cookies_are_private() {
     assert_eq!(mode("heads"), 0o600);
     assert_eq!(std::fs::read(dir.path().join("other")).unwrap(), b"other");
     assert_eq!(files(dir.path()), ["heads", "link", "new", "old", "other"]);
-    // A jar that cannot be written leaves the old one.
+    // If the jar cannot be written, the old one stays.
     let out = httpget()
         .cwd(dir.path())
         .args(["-c", "no/jar", &server.url("/")])
@@ -120,7 +132,7 @@ fn a_large_cookie_file_needs_little_memory() {
 }
 
 #[test]
-fn files_without_end_are_refused() {
+fn endless_files_are_refused() {
     let server = always(Reply::text("ok"));
     for (option, reason) in [
         ("--netrc-file", "longer than 16 MiB"),
@@ -151,7 +163,7 @@ fn files_without_end_are_refused() {
 }
 
 #[test]
-fn names_of_secrets_stay_at_home() {
+fn headers_with_secret_names_stay_at_their_origin() {
     let away = always(Reply::text("away"));
     let target = away.url("/");
     let home = HttpServer::start(move |_| Reply::redirect(302, &target));
@@ -162,11 +174,11 @@ fn names_of_secrets_stay_at_home() {
     }
     tool.arg(home.url("/")).run().code(0).stdout("away");
     let sent = away.requests().remove(0);
-    let came: Vec<&str> = names
+    let received: Vec<&str> = names
         .into_iter()
         .filter(|name| sent.header(name).is_some())
         .collect();
-    assert_eq!(came, ["X-Plain"]);
+    assert_eq!(received, ["X-Plain"]);
     let sent = home.requests().remove(0);
     assert!(names.iter().all(|name| sent.header(name).is_some()));
 }

@@ -1,4 +1,4 @@
-//! What a person sees on a real terminal.
+//! The output on a real terminal.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use testkit::Tool;
 use testkit::http::{Gate, HttpServer, Reply};
 use testkit::pty::{Pty, screen};
 
-use crate::kit::{always, files, httpget};
+use crate::support::{always, files, httpget};
 
 fn on_terminal(pty: &Pty) -> Tool {
     httpget().env("TERM", "xterm").stdout_to(pty.end())
@@ -41,7 +41,7 @@ fn json_is_indented_and_coloured() {
 }
 
 #[test]
-fn nothing_from_the_network_moves_the_cursor() {
+fn no_text_from_the_network_moves_the_cursor() {
     let evil = "\x1b[2J\x1b]0;title\x07caf\u{e9}\u{202e}\u{9b}1A\r\n\ttab\n";
     let server = HttpServer::start(move |request| match request.path() {
         "/binary" => Reply::ok(b"\x7fELF\0\0".to_vec()),
@@ -69,8 +69,8 @@ fn nothing_from_the_network_moves_the_cursor() {
     assert_eq!(pty.finish(), b"");
 }
 
-/// A body of 1,000 bytes of which half comes, and the rest when told; drop by
-/// drop in between, since a bar moves with what comes.
+/// A body of 1,000 bytes: the first half is sent slowly, since a bar moves with the
+/// body, and the rest when the gate opens.
 fn slow(gate: &Gate) -> Reply {
     let start = Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n").then([b'x'; 484]);
     (0..16)
@@ -82,7 +82,7 @@ fn slow(gate: &Gate) -> Reply {
 }
 
 #[test]
-fn bars_come_late_and_leave_nothing() {
+fn progress_bars_appear_late_and_are_removed() {
     let gate = Gate::new();
     let server = HttpServer::start({
         let gate = gate.clone();
@@ -101,7 +101,7 @@ fn bars_come_late_and_leave_nothing() {
         .args(["-Z", "-O"])
         .args(&urls)
         .spawn();
-    // Each has a line to itself, with the name of its file.
+    // Each bar has its own line, with the name of its file.
     for name in ["one ", "two "] {
         pty.wait_for(name);
     }
@@ -109,18 +109,18 @@ fn bars_come_late_and_leave_nothing() {
     gate.open();
     let _ = running.wait().code(1).stdout("");
     let seen = pty.finish();
-    // Only what was to be said is left.
+    // Only the message is left.
     let said = format!("httpget: {}: 404 Not Found", urls[2]);
     assert_eq!(screen(&seen), [said]);
-    // A cursor that was hidden is shown again, and no bar had two lines.
-    let count = |what: &str| String::from_utf8_lossy(&seen).matches(what).count();
+    // A hidden cursor is shown again, and no bar has two lines.
+    let count = |text: &str| String::from_utf8_lossy(&seen).matches(text).count();
     assert_eq!(count("\x1b[3A"), 0);
     assert_eq!(count("\x1b[?25l"), count("\x1b[?25h"));
     assert_eq!(files(dir.path()), ["one", "two"]);
 }
 
 #[test]
-fn a_bar_while_saving_with_everything_on_the_terminal() {
+fn a_progress_bar_is_shown_while_saving() {
     let gate = Gate::new();
     let server = HttpServer::start({
         let gate = gate.clone();
@@ -138,7 +138,7 @@ fn a_bar_while_saving_with_everything_on_the_terminal() {
     gate.open();
     running.wait().code(0);
     assert_eq!(screen(&pty.finish()), [""; 0]);
-    // Not beside a body on the same terminal.
+    // Not together with a body on the same terminal.
     let gate = Gate::new();
     gate.open();
     let server = HttpServer::start(move |_| slow(&gate));
@@ -152,7 +152,7 @@ fn a_bar_while_saving_with_everything_on_the_terminal() {
 }
 
 #[test]
-fn values_of_a_json_stream_appear_as_they_come() {
+fn values_of_a_json_stream_are_shown_when_complete() {
     let gate = Gate::new();
     let server = {
         let gate = gate.clone();
@@ -176,7 +176,7 @@ fn values_of_a_json_stream_appear_as_they_come() {
 }
 
 #[test]
-fn no_bar_where_none_is_wanted() {
+fn progress_bars_can_be_disabled() {
     let server = HttpServer::start(|_| {
         let gate = Gate::new();
         gate.open();
@@ -196,7 +196,7 @@ fn no_bar_where_none_is_wanted() {
 }
 
 #[test]
-fn json_that_ends_too_early_is_shown() {
+fn truncated_json_is_shown() {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n";
     let server = always(Reply::raw(format!("{head}{{\"a\": [1,\n2")).close());
     let pty = Pty::new();
@@ -206,7 +206,7 @@ fn json_that_ends_too_early_is_shown() {
         .code(3)
         .stderr_contains("was cut short");
     assert_eq!(pty.finish(), b"{\"a\": [1,\r\n2");
-    // One that is silent.
+    // The body of a silent server.
     let server = always(Reply::raw(format!("{head}{{\"a\": [1,\n2")).hang());
     let pty = Pty::new();
     on_terminal(&pty)
@@ -217,7 +217,7 @@ fn json_that_ends_too_early_is_shown() {
 }
 
 #[test]
-fn slow_json_is_shown_as_it_comes() {
+fn slow_json_is_shown_as_it_is_received() {
     let gate = Gate::new();
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1003\r\n\r\n";
     let reply = Reply::raw(head).then("[1");
@@ -235,7 +235,7 @@ fn slow_json_is_shown_as_it_comes() {
 }
 
 #[test]
-fn json_behind_a_byte_order_mark() {
+fn a_byte_order_mark_before_json_is_skipped() {
     let server = always(Reply::json(&b"\xef\xbb\xbf{\"a\":1}"[..]));
     let pty = Pty::new();
     on_terminal(&pty).arg(server.url("/")).run().code(0);

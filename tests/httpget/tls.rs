@@ -1,4 +1,4 @@
-//! TLS: whom to believe, and cuts that only TLS can tell.
+//! TLS: trusted and refused certificates, and truncation that only TLS detects.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use testkit::Tool;
 use testkit::http::{HttpServer, Reply, Request};
 use testkit::tls::{Authority, Leaf};
 
-use crate::kit::httpget;
+use crate::support::httpget;
 
 fn hello(_: &Request) -> Reply {
     Reply::text("hello\n")
 }
 
 #[test]
-fn a_private_authority() {
+fn a_private_authority_is_trusted() {
     let server = HttpServer::start_tls(hello);
     let ca = server.ca_file();
     let ca = ca.to_str().unwrap();
@@ -70,11 +70,11 @@ fn a_private_authority() {
 }
 
 #[test]
-fn not_believed() {
+fn untrusted_certificates_are_refused() {
     let authority = Authority::new();
     let ca = authority.ca_file();
     let ca = ca.to_str().unwrap();
-    for (leaf, says) in [
+    for (leaf, message) in [
         (
             Leaf::WrongName,
             "is not valid for 127.0.0.1, only for wrong.test",
@@ -87,7 +87,7 @@ fn not_believed() {
         let out = httpget()
             .args(["--json", "--cacert", ca, &server.url("/")])
             .run();
-        out.code(3).stderr_contains(says);
+        out.code(3).stderr_contains(message);
         assert_eq!(out.json()[0]["error"]["kind"], "tls");
         assert_eq!(server.requests().len(), 0);
     }
@@ -107,7 +107,7 @@ fn not_believed() {
 }
 
 #[test]
-fn files_that_are_not_there() {
+fn missing_files_are_reported() {
     for option in ["--cacert", "--capath", "--cert"] {
         httpget()
             .args([option, "/no/such", "https://127.0.0.1:1/"])
@@ -121,7 +121,7 @@ fn files_that_are_not_there() {
 }
 
 #[test]
-fn versions() {
+fn versions_can_be_limited() {
     let authority = Authority::new();
     let ca = authority.ca_file();
     let ca = ca.to_str().unwrap();
@@ -149,7 +149,7 @@ fn versions() {
 }
 
 #[test]
-fn client_certificates() {
+fn client_certificates_are_presented() {
     let authority = Authority::new();
     let ca = authority.ca_file();
     let (cert, key) = authority.files(Leaf::Client);
@@ -176,7 +176,7 @@ fn client_certificates() {
         .run()
         .code(3)
         .stderr_contains("--cert");
-    // A key of another certificate is a mistake here, and no crash.
+    // The key of another certificate is an error.
     let (_, other) = authority.files(Leaf::Good);
     httpget()
         .args(base)
@@ -189,11 +189,11 @@ fn client_certificates() {
         ])
         .run()
         .code(2)
-        .stderr_contains("do not fit");
+        .stderr_contains("the certificate and the key do not match");
 }
 
 #[test]
-fn pins() {
+fn public_keys_are_pinned() {
     let server = HttpServer::start_tls(hello);
     let wrong = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
     let ca = server.ca_file();
@@ -212,7 +212,7 @@ fn pins() {
 }
 
 #[test]
-fn a_cut_is_not_an_end() {
+fn a_cut_connection_is_not_the_end_of_a_body() {
     let server = HttpServer::start_tls(|request| match request.path() {
         "/good" => Reply::raw("HTTP/1.1 200 OK\r\n\r\nabc").close(),
         "/cut" => Reply::raw("HTTP/1.1 200 OK\r\n\r\nabc").cut(),
@@ -235,7 +235,7 @@ fn a_cut_is_not_an_end() {
 }
 
 #[test]
-fn connections_are_kept() {
+fn connections_are_reused() {
     let server = HttpServer::start_tls(hello);
     let ca = server.ca_file();
     let url = server.url("/");
@@ -247,7 +247,7 @@ fn connections_are_kept() {
 }
 
 #[test]
-fn a_refused_certificate_is_shown() {
+fn a_refused_certificate_is_described() {
     let authority = Authority::new();
     let ca = authority.ca_file();
     for (leaf, name) in [
@@ -273,13 +273,13 @@ fn a_refused_certificate_is_shown() {
             .args(["-v", "--cacert", ca.to_str().unwrap(), &server.url("/")])
             .run();
         out.code(3).stderr_contains("* certificate: CN=");
-        // Without the check it is shown, and not called verified.
+        // Without the check it is described, but not verified.
         let out = httpget().args(["-k", "--json", &server.url("/")]).run();
         assert_eq!(out.code(0).json()[0]["tls"]["verified"], false);
     }
 }
 
-/// A server of OpenSSL with a key and certificate made by these arguments.
+/// An OpenSSL server with a key and a certificate made by these arguments.
 fn openssl(
     dir: &std::path::Path,
     key: &[&str],
@@ -313,7 +313,7 @@ fn openssl(
         .arg("-cert")
         .arg(&certificate)
         .spawn();
-    // It says a few other things first.
+    // It prints a few other lines first.
     let at = (0..5).find_map(|_| {
         let line = running.read_line(Duration::from_secs(20));
         line.strip_prefix("ACCEPT ").map(str::to_owned)
@@ -322,7 +322,7 @@ fn openssl(
 }
 
 #[test]
-fn odd_certificates() {
+fn unusual_certificates() {
     if Tool::new("sh")
         .args(["-c", "command -v openssl"])
         .run()
@@ -335,7 +335,7 @@ fn odd_certificates() {
     let names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
     let rsa = ["-newkey", "rsa:2048"];
     let critical = ["-addext", "1.2.3.4=critical,ASN1:UTF8String:x"];
-    // Made as openssl does by default: CA:TRUE. It is trusted as it is.
+    // OpenSSL sets CA:TRUE by default. The certificate is trusted as it is.
     let (_server, url) = openssl(dir.path(), &rsa, &names).unwrap();
     let certificate = dir.path().join("cert.pem");
     let trusted = |url: &str| {
@@ -346,12 +346,12 @@ fn odd_certificates() {
     trusted(&url).code(0);
     trusted(&url.replace("127.0.0.1", "127.0.0.2")).code(3);
     httpget().arg(&url).run().code(3).stdout("");
-    // What -k does not look at.
+    // Properties that -k ignores.
     for more in [&critical[..], &["-addext", "basicConstraints=CA:FALSE"]] {
         let (_server, url) = openssl(dir.path(), &rsa, more).unwrap();
         httpget().args(["-k", &url]).run().code(0);
     }
-    // Keys whose proof cannot be checked.
+    // Keys that cannot be verified.
     for (key, reason) in [
         (&["-newkey", "rsa:1024"][..], "RSA with 1024 bits"),
         (
@@ -370,23 +370,29 @@ fn odd_certificates() {
 }
 
 #[test]
-fn a_handshake_without_an_answer() {
+fn a_handshake_without_an_answer_times_out() {
     let silent = testkit::peer::TcpPeer::silent();
     httpget()
         .args(["--connect-timeout", "0.3"])
         .arg(format!("https://{}/", silent.addr()))
         .run()
         .code(3)
-        .stderr_contains("no answer to the TLS handshake within 300 ms; http:// is for plain HTTP");
+        .stderr_contains(
+            "no answer to the TLS handshake within 300 ms; use http:// for plain HTTP",
+        );
 }
 
 #[test]
-fn a_handshake_takes_no_longer_than_max_time() {
+fn a_handshake_is_limited_by_max_time() {
     let server = testkit::peer::TcpPeer::silent();
     let url = format!("https://{}/", server.addr());
-    let out = httpget().args(["-m", "0.3", &url]).run();
-    out.code(3)
-        .stderr_contains("no answer to the TLS handshake within 300 ms; --max-time allows more");
+    httpget()
+        .args(["-m", "1", &url])
+        .run()
+        .code(3)
+        .stderr(&format!(
+            "httpget: {url}: no answer to the TLS handshake within --max-time\n"
+        ));
     let out = httpget().args(["--connect-timeout", "0.3", &url]).run();
     out.code(3)
         .stderr_contains("no answer to the TLS handshake within 300 ms");

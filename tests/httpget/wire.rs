@@ -1,17 +1,16 @@
-//! Servers that break the protocol, or stretch it: each case with what must
-//! come of it. Where curl's manual promises an outcome, this is it or a
-//! stricter one.
+//! Servers that violate or stretch the protocol, each case with its outcome. Where
+//! curl's manual defines an outcome, ours is the same or stricter.
 
 use testkit::http::Reply;
 
-use crate::kit::{always, httpget};
+use crate::support::{always, httpget};
 
-/// How the server ends the connection.
+/// The way in which the server ends the connection.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Close,
     Reset,
-    /// It stays open.
+    /// The connection stays open.
     Open,
 }
 
@@ -45,7 +44,7 @@ fn case(
     }
 }
 
-/// A response with these header lines and what follows them.
+/// Returns a response with these header lines and this body.
 fn response(headers: &str, body: &str) -> String {
     let mut text = "HTTP/1.1 200 OK\r\n".to_owned();
     for line in headers.lines() {
@@ -101,7 +100,7 @@ fn bodies() -> Vec<Case> {
         case("negative length", length("-1", "abc"), Open, Err((P, ""))),
         case("signed length", length("+3", "abc"), Open, Err((P, ""))),
         case(
-            "length of words",
+            "length in words",
             length("three", "abc"),
             Open,
             Err((P, "")),
@@ -170,7 +169,7 @@ fn bodies() -> Vec<Case> {
             Err((P, "abc")),
         ),
         case(
-            "chunked, no last line",
+            "chunked, without an end",
             chunked("3\r\nabc\r\n0\r\n"),
             Close,
             Err((P, "abc")),
@@ -274,13 +273,13 @@ fn heads() -> Vec<Case> {
         case("HTTP/1.0", ok("HTTP/1.0 200 OK"), Open, Ok("abc")),
         case("no reason", ok("HTTP/1.1 200"), Open, Ok("abc")),
         case(
-            "status of two digits",
+            "status with two digits",
             ok("HTTP/1.1 20 OK"),
             Open,
             Err((P, "")),
         ),
         case(
-            "status of four digits",
+            "status with four digits",
             ok("HTTP/1.1 2000 OK"),
             Open,
             Err((P, "")),
@@ -329,15 +328,15 @@ fn heads() -> Vec<Case> {
             Open,
             Ok("abc"),
         ),
-        case("no name", ok("HTTP/1.1 200 OK\r\n: a"), Open, Ok("abc")),
+        case("empty name", ok("HTTP/1.1 200 OK\r\n: a"), Open, Ok("abc")),
         case(
-            "blank before the colon of a header that decides",
+            "blank before the colon of a framing header",
             ok("HTTP/1.1 200 OK\r\ntransfer-Encoding : chunked"),
             Open,
             Err((P, "")),
         ),
         case(
-            "a message of PHP",
+            "a warning of PHP as a header line",
             ok("HTTP/1.1 200 OK\r\nPHP Warning: PHP Startup: x"),
             Open,
             Ok("abc"),
@@ -436,7 +435,7 @@ fn check(cases: Vec<Case>) {
             && text.stderr.is_empty()
             && json.code == Some(case.code)
             && records.len() == 1
-            // A reset may overtake what was sent before it.
+            // A reset may discard the bytes sent before it.
             || matches!(case.end, End::Reset) && text.code == Some(case.code);
         if !(right && kind == case.kind) {
             wrong.push(format!(
@@ -460,16 +459,16 @@ fn check(cases: Vec<Case>) {
 }
 
 #[test]
-fn bodies_and_their_ends() {
+fn the_end_of_each_body() {
     check(bodies());
 }
 
 #[test]
-fn heads_good_and_bad() {
+fn valid_and_invalid_heads() {
     check(heads());
 }
 
 #[test]
-fn there_are_enough_of_them() {
+fn the_tables_are_complete() {
     assert!(bodies().len() + heads().len() >= 60);
 }

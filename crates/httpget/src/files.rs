@@ -1,5 +1,5 @@
-//! The small files that options name: read up to a limit, and written so that
-//! they are whole or as before.
+//! The small files that options name: read up to a limit, and replaced
+//! atomically.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -8,10 +8,10 @@ use std::path::Path;
 
 use common::{Error, Kind, Result};
 
-/// Longer files are not what an option asks for, such as /dev/zero.
+/// The largest file that is read, in bytes; endless ones such as /dev/zero fail.
 const LENGTH_MAX: u64 = 16 << 20;
 
-/// Reads a file.
+/// Reads a whole file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let failed = |e: io::Error| Error::local(&e).with_subject(path.display().to_string());
     let mut bytes = Vec::new();
@@ -26,9 +26,9 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Refuses a file that [`read`] would refuse by its length, for one that another
-/// reader takes.
-pub(crate) fn check(path: &Path) -> Result<()> {
+/// Refuses a file that [`read`] would find too long, before another reader opens
+/// it.
+pub(crate) fn check_size(path: &Path) -> Result<()> {
     let meta = std::fs::metadata(path)
         .map_err(|e| Error::local(&e).with_subject(path.display().to_string()))?;
     if meta.len() > LENGTH_MAX || meta.file_type().is_char_device() {
@@ -41,15 +41,15 @@ fn too_long(path: &Path) -> Error {
     Error::new(Kind::Input, "is longer than 16 MiB").with_subject(path.display().to_string())
 }
 
-/// Reads a file of text.
+/// Reads a whole file as UTF-8.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|_| {
         Error::new(Kind::Input, "is not UTF-8").with_subject(path.display().to_string())
     })
 }
 
-/// Writes a file that only its owner can read, in the place of an earlier one or
-/// of a symlink. What is not a regular file is written to.
+/// Replaces a file, or a symlink, by one that only its owner can read. Writes
+/// directly to a device or a pipe.
 pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes).map_err(|e| Error::local(&e).with_subject(path.display().to_string()))
 }
@@ -71,7 +71,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .and_then(|mut file| file.write_all(bytes))
         .and_then(|()| std::fs::rename(temporary, path));
     if written.is_err() {
-        // Of no use, and not there if it could not be created.
+        // The file may not exist; the error of the write is what counts.
         let _ = std::fs::remove_file(temporary);
     }
     written
@@ -83,14 +83,14 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     #[test]
-    fn files_that_do_not_end() {
+    fn endless_files_are_refused() {
         let error = read(Path::new("/dev/zero")).unwrap_err();
         assert_eq!(error.to_string(), "/dev/zero: is longer than 16 MiB");
         assert_eq!(read(Path::new("/dev/null")).unwrap(), b"");
     }
 
     #[test]
-    fn private_from_the_start() {
+    fn a_replaced_file_is_private_from_the_start() {
         let dir = tempfile::tempdir().unwrap();
         let (file, other) = (dir.path().join("f"), dir.path().join("other"));
         std::fs::write(&file, "old").unwrap();
@@ -98,7 +98,7 @@ mod tests {
         replace_private(&file, b"new").unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), b"new");
         assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
-        // The file behind a symlink stays as it is.
+        // The target of a symlink is not changed.
         std::fs::write(&other, "other").unwrap();
         std::fs::remove_file(&file).unwrap();
         symlink(&other, &file).unwrap();

@@ -1,8 +1,8 @@
-//! Standard input that can be told to end.
+//! Standard input that another thread can cancel.
 //!
-//! With `-Z` one thread waits for the next URL while others transfer. When they
-//! find that nobody reads what they write, the one that waits must not hold up
-//! the end of the run.
+//! With `-Z` one thread waits for the next URL while others transfer. When
+//! standard output is closed, the waiting thread must not delay the end of the
+//! run.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read};
@@ -11,34 +11,34 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// The reading half.
+/// A reader of standard input that ends when it is cancelled.
 #[derive(Debug)]
-pub(crate) struct Input {
+pub(crate) struct CancellableStdin {
     stdin: File,
-    end: PipeReader,
+    cancelled: PipeReader,
 }
 
-/// The half that ends the other.
+/// The handle that cancels a [`CancellableStdin`].
 #[derive(Debug)]
-pub(crate) struct End(Mutex<Option<PipeWriter>>);
+pub(crate) struct Canceller(Mutex<Option<PipeWriter>>);
 
-impl Input {
-    /// Reads this descriptor until its end, or until told to.
-    pub(crate) fn new(stdin: OwnedFd) -> io::Result<(Self, End)> {
-        let (end, writer) = io::pipe()?;
+impl CancellableStdin {
+    /// Wraps a descriptor, and returns the reader with its handle.
+    pub(crate) fn new(stdin: OwnedFd) -> io::Result<(Self, Canceller)> {
+        let (cancelled, writer) = io::pipe()?;
         let input = Self {
             stdin: stdin.into(),
-            end,
+            cancelled,
         };
-        Ok((input, End(Mutex::new(Some(writer)))))
+        Ok((input, Canceller(Mutex::new(Some(writer)))))
     }
 }
 
-impl Read for Input {
+impl Read for CancellableStdin {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut fds = [
             PollFd::new(&self.stdin, PollFlags::IN),
-            PollFd::new(&self.end, PollFlags::IN),
+            PollFd::new(&self.cancelled, PollFlags::IN),
         ];
         poll(&mut fds, None)?;
         if !fds[1].revents().is_empty() {
@@ -48,9 +48,9 @@ impl Read for Input {
     }
 }
 
-impl End {
-    /// Whoever reads, now or later, finds the end.
-    pub(crate) fn now(&self) {
+impl Canceller {
+    /// Makes current and later reads return the end of the input.
+    pub(crate) fn cancel(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
@@ -61,15 +61,15 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn reads_until_told_not_to() {
+    fn a_waiting_read_can_be_cancelled() {
         let (reader, mut writer) = io::pipe().unwrap();
-        let (mut input, end) = Input::new(reader.into()).unwrap();
+        let (mut input, canceller) = CancellableStdin::new(reader.into()).unwrap();
         writer.write_all(b"abc").unwrap();
         let mut buffer = [0; 8];
         assert_eq!(input.read(&mut buffer).unwrap(), 3);
         std::thread::scope(|scope| {
             let waiting = scope.spawn(move || input.read(&mut [0; 8]).unwrap());
-            end.now();
+            canceller.cancel();
             assert_eq!(waiting.join().unwrap(), 0);
         });
         drop(writer);

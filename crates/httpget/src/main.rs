@@ -1,4 +1,4 @@
-//! `httpget`: see the library half for what it does.
+//! The `httpget` program; see the library.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! Several transfers at once: plain threads, as many as are needed and no
-//! more than allowed, fed from the operands as they come.
+//! Parallel transfers: a pool of threads that grows with the operands up to a
+//! limit, and a limit per host.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,61 +12,61 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `work` on each item with its number, at most `most` at once. The
-/// first error ends the run; items that were begun come to their end, and
-/// those that were handed out and not begun are `skip`ped.
+/// Runs `work` on each item with its index, in up to `max` threads. The first
+/// error ends the run: items in progress are finished, and items that were taken
+/// but not started are passed to `skip`.
 pub(crate) fn run<T>(
     items: impl Iterator<Item = T> + Send,
-    most: usize,
+    max: usize,
     work: impl Fn(usize, T) -> Result<()> + Sync + Send,
     skip: impl Fn(usize) + Sync + Send,
 ) -> Result<()> {
-    let crew = Crew {
+    let pool = WorkerPool {
         queue: Mutex::new((items.fuse(), 0)),
         threads: AtomicUsize::new(1),
-        most,
-        ended: AtomicBool::new(false),
+        max,
+        is_stopped: AtomicBool::new(false),
         failure: Mutex::new(None),
         work,
         skip,
     };
-    thread::scope(|scope| crew.go(scope));
-    match lock(&crew.failure).take() {
+    thread::scope(|scope| pool.work_loop(scope));
+    match lock(&pool.failure).take() {
         Some(error) => Err(error),
         None => Ok(()),
     }
 }
 
-/// The threads of a run and what they share.
-struct Crew<I, W, S> {
-    /// What is left, and the number of the next item. It is locked while an
-    /// item is waited for: input is read no faster than it is used.
+/// The shared state of the threads of a run.
+struct WorkerPool<I, W, S> {
+    /// The remaining items and the index of the next one. The lock is held while
+    /// waiting for an item, so input is read no faster than it is processed.
     queue: Mutex<(I, usize)>,
     threads: AtomicUsize,
-    most: usize,
-    ended: AtomicBool,
+    max: usize,
+    is_stopped: AtomicBool,
     failure: Mutex<Option<Error>>,
     work: W,
     skip: S,
 }
 
-impl<T, I, W, S> Crew<I, W, S>
+impl<T, I, W, S> WorkerPool<I, W, S>
 where
     I: Iterator<Item = T> + Send,
     W: Fn(usize, T) -> Result<()> + Sync + Send,
     S: Fn(usize) + Sync + Send,
 {
-    /// One thread's share; with every item it takes, one more thread is
-    /// started to wait for the next, as long as that is allowed.
-    fn go<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>) {
+    /// Processes items until none are left. With each item it takes, it starts
+    /// another thread that waits for the next one, up to the limit.
+    fn work_loop<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>) {
         while let Some((index, item)) = self.next() {
-            if self.ended.load(Ordering::SeqCst) {
+            if self.is_stopped.load(Ordering::SeqCst) {
                 (self.skip)(index);
                 continue;
             }
             self.grow(scope);
             if let Err(error) = (self.work)(index, item) {
-                self.ended.store(true, Ordering::SeqCst);
+                self.is_stopped.store(true, Ordering::SeqCst);
                 lock(&self.failure).get_or_insert(error);
             }
         }
@@ -74,7 +74,7 @@ where
 
     fn next(&self) -> Option<(usize, T)> {
         let mut queue = lock(&self.queue);
-        if self.ended.load(Ordering::SeqCst) {
+        if self.is_stopped.load(Ordering::SeqCst) {
             return None;
         }
         let item = queue.0.next()?;
@@ -84,7 +84,7 @@ where
     }
 
     fn grow<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>) {
-        let more = |n: usize| (n < self.most).then_some(n + 1);
+        let more = |n: usize| (n < self.max).then_some(n + 1);
         let grown = self
             .threads
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
@@ -92,65 +92,65 @@ where
             let name = format!("transfer {number}");
             let spawned = thread::Builder::new()
                 .name(name)
-                .spawn_scoped(scope, || self.go(scope));
-            // Fewer at once, then, and no further attempt.
+                .spawn_scoped(scope, || self.work_loop(scope));
+            // Run with fewer threads, and do not try again.
             if spawned.is_err() {
-                self.threads.store(self.most, Ordering::SeqCst);
+                self.threads.store(self.max, Ordering::SeqCst);
             }
         }
     }
 }
 
-/// At most so many at once of each key.
+/// A limit on the number of simultaneous transfers per host.
 #[derive(Debug)]
-pub(crate) struct Gate {
-    most: usize,
-    inside: Mutex<HashMap<String, usize>>,
-    left: Condvar,
+pub(crate) struct HostLimiter {
+    max: usize,
+    active: Mutex<HashMap<String, usize>>,
+    released: Condvar,
 }
 
-/// One's place inside; leaves when dropped.
+/// A permit for one transfer; dropping it releases it.
 #[derive(Debug)]
-pub(crate) struct Pass<'a> {
-    gate: &'a Gate,
+pub(crate) struct Permit<'a> {
+    limiter: &'a HostLimiter,
     key: String,
 }
 
-impl Gate {
-    pub(crate) fn new(most: usize) -> Self {
+impl HostLimiter {
+    pub(crate) fn new(max: usize) -> Self {
         Self {
-            most,
-            inside: Mutex::default(),
-            left: Condvar::new(),
+            max,
+            active: Mutex::default(),
+            released: Condvar::new(),
         }
     }
 
-    /// Waits for a place.
-    pub(crate) fn enter(&self, key: &str) -> Pass<'_> {
-        let mut inside = self
-            .left
-            .wait_while(lock(&self.inside), |inside| {
-                inside.get(key).is_some_and(|&count| count >= self.most)
+    /// Waits until the host is below the limit.
+    pub(crate) fn acquire(&self, key: &str) -> Permit<'_> {
+        let mut active = self
+            .released
+            .wait_while(lock(&self.active), |active| {
+                active.get(key).is_some_and(|&count| count >= self.max)
             })
             .unwrap_or_else(PoisonError::into_inner);
-        *inside.entry(key.to_owned()).or_default() += 1;
-        Pass {
-            gate: self,
+        *active.entry(key.to_owned()).or_default() += 1;
+        Permit {
+            limiter: self,
             key: key.to_owned(),
         }
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let mut inside = lock(&self.gate.inside);
-        if let Some(count) = inside.get_mut(&self.key) {
+        let mut active = lock(&self.limiter.active);
+        if let Some(count) = active.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {
-                inside.remove(&self.key);
+                active.remove(&self.key);
             }
         }
-        self.gate.left.notify_all();
+        self.limiter.released.notify_all();
     }
 }
 
@@ -160,7 +160,7 @@ mod tests {
     use common::Kind;
 
     #[test]
-    fn everything_once_and_no_more_at_once_than_allowed() {
+    fn every_item_is_processed_within_the_limit() {
         let (now, most, sum) = (
             AtomicUsize::new(0),
             AtomicUsize::new(0),
@@ -185,9 +185,9 @@ mod tests {
     }
 
     #[test]
-    fn an_error_ends_it() {
-        // Each waits for the one before it, as with --ordered: whether begun
-        // or skipped, everyone has a turn.
+    fn an_error_ends_the_run() {
+        // Each item waits for the one before it, as with --ordered, so every
+        // item must be either processed or skipped.
         let (turn, turned, skipped) = (Mutex::new(0), Condvar::new(), AtomicUsize::new(0));
         let pass = |index: usize| {
             let mine = turned.wait_while(lock(&turn), |turn| *turn != index);
@@ -212,19 +212,19 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_counts_by_key() {
-        let gate = Gate::new(1);
-        let a = gate.enter("a");
-        let _b = gate.enter("b");
-        let inside = AtomicBool::new(false);
+    fn the_limit_counts_per_host() {
+        let limiter = HostLimiter::new(1);
+        let a = limiter.acquire("a");
+        let _b = limiter.acquire("b");
+        let active = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
-                let _a = gate.enter("a");
-                inside.store(true, Ordering::SeqCst);
+                let _a = limiter.acquire("a");
+                active.store(true, Ordering::SeqCst);
             });
-            assert!(!inside.load(Ordering::SeqCst));
+            assert!(!active.load(Ordering::SeqCst));
             drop(a);
         });
-        assert!(inside.into_inner());
+        assert!(active.into_inner());
     }
 }

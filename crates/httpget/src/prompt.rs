@@ -1,4 +1,4 @@
-//! A password that is asked for on the terminal, never on standard input.
+//! Password prompts on the terminal, never on standard input.
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
@@ -6,13 +6,13 @@ use std::io::{Read, Write};
 use common::{Error, Result};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
-/// The longest password.
+/// The longest password in bytes.
 const LENGTH_MAX: usize = 4096;
 
-/// Asks for the password of a user.
+/// Prompts for the password of a user.
 pub(crate) fn password(user: &str) -> Result<String> {
-    let none = || {
-        Error::usage("no password, and no terminal to ask for it")
+    let no_terminal = || {
+        Error::usage("no password was given, and there is no terminal to prompt for it")
             .with_subject("--user")
             .hint("use USER:PASSWORD, or --netrc-file")
     };
@@ -20,8 +20,8 @@ pub(crate) fn password(user: &str) -> Result<String> {
         .read(true)
         .write(true)
         .open("/dev/tty")
-        .map_err(|_| none())?;
-    let before = tcgetattr(&terminal).map_err(|_| none())?;
+        .map_err(|_| no_terminal())?;
+    let before = tcgetattr(&terminal).map_err(|_| no_terminal())?;
     let mut hidden = before.clone();
     hidden.local_modes.remove(LocalModes::ECHO);
     let failed = |e: std::io::Error| Error::local(&e).with_subject("/dev/tty");
@@ -29,8 +29,8 @@ pub(crate) fn password(user: &str) -> Result<String> {
     let user = common::text::escape(user.as_bytes()).into_owned();
     let line = terminal
         .write_all(format!("Password for user {user}: ").as_bytes())
-        .and_then(|()| line(&mut terminal));
-    // Also after a failure: the terminal must show what is typed again.
+        .and_then(|()| read_line(&mut terminal));
+    // Also after a failure, so that the terminal echoes again.
     let restored = tcsetattr(&terminal, OptionalActions::Flush, &before);
     let line = line.map_err(failed)?;
     restored.map_err(|e| failed(e.into()))?;
@@ -39,8 +39,8 @@ pub(crate) fn password(user: &str) -> Result<String> {
         .map_err(|_| Error::usage("the password is not UTF-8").with_subject("--user"))
 }
 
-/// Reads up to the end of the line, which is not part of it.
-fn line(terminal: &mut impl Read) -> std::io::Result<Vec<u8>> {
+/// Reads a line without its line end.
+fn read_line(terminal: &mut impl Read) -> std::io::Result<Vec<u8>> {
     let mut line = Vec::new();
     let mut byte = [0];
     while line.len() < LENGTH_MAX && terminal.read(&mut byte)? == 1 && byte != [b'\n'] {

@@ -1,4 +1,4 @@
-//! The tour over the operands.
+//! The main loop over the operands.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,38 +12,42 @@ use url::{Position, Url};
 
 use crate::cli::Cli;
 use crate::config::{self, Config};
-use crate::fetch::{self, Claims, Context, Job, Place, Report, Shared, Stage, Suffixes, Trouble};
+use crate::fetch::{
+    self, Context, Destination, PublicSuffixes, ReservedNames, SharedStdout, TransferOutput, UrlJob,
+};
 use crate::files;
 use crate::http::head::Head;
 use crate::http::{date, link};
-use crate::input::{End, Input};
+use crate::input::{CancellableStdin, Canceller};
 use crate::net::Network;
 use crate::output::progress::Progress;
-use crate::output::template::Template;
 use crate::output::timing;
-use crate::policy::{digest, target};
+use crate::output::write_out::WriteOut;
+use crate::policy::request_url::RequestUrl;
+use crate::policy::{digest, request_url};
 use crate::pool;
+use crate::report::{FetchError, Report};
 use crate::secrets;
 
-/// Runs the tool.
+/// Runs the tool and returns its exit status.
 pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
-    secrets::cover();
+    secrets::mask_arguments();
     let config = Config::new(cli, io)?;
-    let at_once = if cli.many.parallel {
+    let max_transfers = if cli.many.parallel {
         usize::from(cli.many.parallel_max)
     } else {
         1
     };
     let network = Network::new(
         config::dialer(cli, &config)?,
-        at_once * usize::from(config.segments),
+        max_transfers * usize::from(config.segments),
         config.stall,
     );
-    let cookies = config::cookie_file(&config.request, |file| {
+    let cookies = config::load_cookies(&config.request, |file| {
         if config.show_errors {
             let file = common::text::escape(file.as_bytes());
             io.report.line(format_args!(
-                "warning: {file}: no such file; cookies are kept in this run only"
+                "warning: {file}: no such file; cookies are kept for this run only"
             ));
         }
     })?;
@@ -53,61 +57,66 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     let context = Context {
         config: &config,
         network: &network,
-        talk: io.report.clone(),
-        heads: heads(&config)?,
+        reporter: io.report.clone(),
+        header_dump: open_header_dump(&config)?,
         jar,
         given_cookies: given_cookies.unwrap_or_default(),
         password: OnceLock::new(),
-        suffixes: Suffixes::default(),
+        public_suffixes: PublicSuffixes::default(),
         progress: Progress::new(io.terminal.stderr && config.shows_progress()),
-        claims: Claims::default(),
-        hosts: cli
+        reserved_names: ReservedNames::default(),
+        host_limiter: cli
             .many
             .max_per_host
-            .map(|most| pool::Gate::new(most.into())),
+            .map(|max| pool::HostLimiter::new(max.into())),
     };
     if cli.saving.remote_header_name && !cli.saving.remote_name {
-        warn(&context, "--remote-header-name does nothing without -O");
+        warn(&context, "--remote-header-name has no effect without -O");
     }
-    for name in config.write_out.iter().flat_map(Template::unknown) {
+    for name in config.write_out.iter().flat_map(WriteOut::unknown) {
         let name = common::text::escape(name.as_bytes());
         warn(
             &context,
             format_args!("--write-out: unknown variable {name}"),
         );
     }
-    let (operands, end) = operands(cli, io)?;
+    let (operands, canceller) = operands(cli, io)?;
     let count = AtomicUsize::new(0);
     let operands = operands.inspect(|_| {
         count.fetch_add(1, Ordering::Relaxed);
     });
-    // The transfers write; it comes back when they are done.
+    // The transfers own the output until all of them are done.
     let out = std::mem::replace(&mut io.out, Out::new(Box::new(std::io::sink())));
-    let shared = Shared::new(out, config.stall.time);
+    let shared = SharedStdout::new(out, config.stall.timeout);
     let outcome = if cli.many.parallel {
-        let stage = |index| {
-            let ticket = cli.many.ordered.then_some(index as u64);
-            Stage::beside(&shared, ticket)
+        let output = |index| {
+            let position = cli.many.ordered.then_some(index as u64);
+            TransferOutput::concurrent(&shared, position)
         };
         let work = |index, operand| {
-            let mut stage = stage(index);
-            let outcome = one(&context, operand, index, &mut stage);
-            // Also after a failure: others wait for their turn.
-            let outcome = stage.finish().and(outcome);
-            if let (Err(_), Some(end)) = (&outcome, &end) {
-                // Others may wait for a further URL, which nobody wants.
-                end.now();
+            let mut output = output(index);
+            let outcome = fetch_operand(&context, operand, index, &mut output);
+            // Also after a failure: the next transfer waits for its turn.
+            let outcome = output.finish().and(outcome);
+            if let (Err(_), Some(canceller)) = (&outcome, &canceller) {
+                // The thread that waits for another URL must stop, too.
+                canceller.cancel();
             }
             outcome
         };
-        pool::run(operands, at_once, work, |index| stage(index).skip())
+        pool::run(operands, max_transfers, work, |index| output(index).skip())
     } else {
         operands.enumerate().try_for_each(|(index, operand)| {
-            one(&context, operand, index, &mut Stage::alone(&shared))
+            fetch_operand(
+                &context,
+                operand,
+                index,
+                &mut TransferOutput::exclusive(&shared),
+            )
         })
     };
     io.out = shared.into_out();
-    keep_jar(&context, &mut io.out)?;
+    write_cookie_jar(&context, &mut io.out)?;
     let count = count.into_inner();
     for (option, given) in [
         ("-o", config.saving.output.len()),
@@ -126,23 +135,23 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     Ok(Exit::Yes)
 }
 
-/// The operands; with `-Z` their input can be told to end.
-fn operands(cli: &Cli, io: &Io) -> Result<(Operands, Option<End>)> {
+/// Returns the operands; with `-Z`, reading them can be cancelled.
+fn operands(cli: &Cli, io: &Io) -> Result<(Operands, Option<Canceller>)> {
     if !cli.many.parallel {
         return Ok((io.operands(&cli.urls, "a URL")?.with_files(), None));
     }
-    let (input, end) = io
+    let (input, canceller) = io
         .raw_streams()
-        .and_then(|(stdin, _)| Input::new(stdin))
+        .and_then(|(stdin, _)| CancellableStdin::new(stdin))
         .map_err(|e| Error::local(&e))?;
     let operands = io.operands_from(&cli.urls, "a URL", Box::new(input))?;
-    Ok((operands.with_files(), Some(end)))
+    Ok((operands.with_files(), Some(canceller)))
 }
 
 /// Adds a hint to a failed lookup if the operand is the name of a file.
-fn mention_file(operand: &Operand, report: &mut Report) {
+fn hint_at_file(operand: &Operand, report: &mut Report) {
     let text = &operand.text;
-    if let Some(Trouble::Error(error)) = &mut report.trouble
+    if let Some(FetchError::Error(error)) = &mut report.error
         && error.kind() == Kind::Name
         && Path::new(text).is_file()
     {
@@ -152,22 +161,22 @@ fn mention_file(operand: &Operand, report: &mut Report) {
     }
 }
 
-/// What was asked for and has no effect, as curl warns of it.
+/// Warns that an option has no effect.
 fn warn(context: &Context<'_>, text: impl std::fmt::Display) {
     if context.config.show_errors {
-        context.talk.line(format_args!("warning: {text}"));
+        context.reporter.line(format_args!("warning: {text}"));
     }
 }
 
-/// Writes the file of `-c`, readable by its owner only; `-` is standard output.
-fn keep_jar(context: &Context<'_>, out: &mut Out) -> Result<()> {
+/// Writes the file of `-c`, which only its owner can read; `-` is standard output.
+fn write_cookie_jar(context: &Context<'_>, out: &mut Out) -> Result<()> {
     let (Some(path), Some(jar)) = (&context.config.request.cookie_jar, &context.jar) else {
         return Ok(());
     };
     let text = jar
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .write(date::now());
+        .to_netscape(date::now());
     if path == Path::new("-") {
         return if context.config.view {
             out.bytes(common::text::escape_body(text.as_bytes()).as_bytes())
@@ -178,9 +187,9 @@ fn keep_jar(context: &Context<'_>, out: &mut Out) -> Result<()> {
     files::replace_private(path, text.as_bytes())
 }
 
-/// The file of `-D`. A new one can be read by its owner only, for there are
-/// cookies in heads.
-fn heads(config: &Config) -> Result<Option<Mutex<std::fs::File>>> {
+/// Opens the file of `-D`. Only the owner can read a new file, since heads contain
+/// cookies.
+fn open_header_dump(config: &Config) -> Result<Option<Mutex<std::fs::File>>> {
     match &config.output.dump_header {
         None => Ok(None),
         Some(path) if path == Path::new("-") => Ok(None),
@@ -197,47 +206,47 @@ fn heads(config: &Config) -> Result<Option<Mutex<std::fs::File>>> {
     }
 }
 
-/// One operand. An error here ends the run; what is wrong with the operand
-/// or its transfer is reported.
-fn one(
+/// Fetches one operand, including the pages of `--next`. An error ends the run;
+/// failures of the operand or its transfer are only reported.
+fn fetch_operand(
     context: &Context<'_>,
     operand: Result<Operand>,
     index: usize,
-    stage: &mut Stage<'_>,
+    output: &mut TransferOutput<'_>,
 ) -> Result<()> {
     let config = context.config;
     let job = operand.and_then(|operand| {
-        job(config, &operand, index)
+        url_job(config, &operand, index)
             .map(|job| (job, operand.clone()))
             .map_err(|e| operand.error(e))
     });
     let (job, operand) = match job {
         Ok(both) => both,
         Err(error) => {
-            // Errors of usage and input are shown even with -s, as curl does
-            // not: a script that silences the network still wants these.
-            context.talk.error(&error);
+            // Unlike in curl, -s does not hide errors of usage and input: a
+            // script that wants no network errors still wants to see these.
+            context.reporter.error(&error);
             if config.json {
                 let report = Report {
                     url: error.operand().unwrap_or_default().to_owned(),
                     method: if config.request.head { "HEAD" } else { "GET" },
-                    trouble: Some(error.into()),
+                    error: Some(error.into()),
                     ..Report::default()
                 };
-                stage.record(&report)?;
+                output.record(&report)?;
             }
             return Ok(());
         }
     };
-    let _pass = context
-        .hosts
+    let _permit = context
+        .host_limiter
         .as_ref()
-        .map(|gate| gate.enter(&target::authority(&job.target.url)));
+        .map(|limiter| limiter.acquire(&request_url::authority(&job.request.url)));
     let mut job = job;
     for page in 0..=config.next {
-        let mut report = fetch::fetch(context, &job, stage);
-        mention_file(&operand, &mut report);
-        tell(context, &operand, &report, index, stage)?;
+        let mut report = fetch::fetch(context, &job, output);
+        hint_at_file(&operand, &mut report);
+        finish_report(context, &operand, &report, index, output)?;
         if page == config.next || report.exit() != Exit::Yes {
             break;
         }
@@ -246,9 +255,11 @@ fn one(
             Ok(None) => break,
             Err(error) => {
                 if config.show_errors {
-                    context.talk.error(&error.with_subject(&job.url));
+                    context
+                        .reporter
+                        .error(&error.with_subject(&job.display_url));
                 } else {
-                    context.talk.raise(error.exit());
+                    context.reporter.raise(error.exit());
                 }
                 break;
             }
@@ -257,32 +268,32 @@ fn one(
     Ok(())
 }
 
-/// What an operand asks for.
-fn job(config: &Config, operand: &Operand, index: usize) -> Result<Job> {
-    let bare = without_credentials(&operand.text);
-    let mut target =
-        target::parse(&operand.text).map_err(|e| Error::new(Kind::Input, e).with_subject(&bare))?;
-    target::add_query(&mut target.url, &config.request.url_query);
-    let place = match config.saving.output.get(index) {
-        Some(path) if path == Path::new("-") => Place::Stdout,
-        Some(path) => Place::File(path.clone()),
-        None if config.saving.remote_name => Place::Remote,
-        None => Place::Stdout,
+/// Returns the transfer that an operand describes.
+fn url_job(config: &Config, operand: &Operand, index: usize) -> Result<UrlJob> {
+    let bare = strip_credentials(&operand.text);
+    let mut request = request_url::parse(&operand.text)
+        .map_err(|e| Error::new(Kind::Input, e).with_subject(&bare))?;
+    request_url::add_query(&mut request.url, &config.request.url_query);
+    let destination = match config.saving.output.get(index) {
+        Some(path) if path == Path::new("-") => Destination::Stdout,
+        Some(path) => Destination::File(path.clone()),
+        None if config.saving.remote_name => Destination::Remote,
+        None => Destination::Stdout,
     };
-    Ok(Job {
-        url: bare,
-        home: target.url.origin(),
-        target,
-        place,
+    Ok(UrlJob {
+        display_url: bare,
+        trusted_origin: request.url.origin(),
+        request,
+        destination,
         index,
         page: 0,
         sha256: config.sha256.get(index).cloned(),
     })
 }
 
-/// The page behind a response's Link rel="next". Credentials stay with the
-/// origin of the first one.
-fn next_page(job: &Job, report: &Report) -> Result<Option<Job>> {
+/// Returns the page of a response's Link rel="next". Credentials stay bound to the
+/// origin of the first page.
+fn next_page(job: &UrlJob, report: &Report) -> Result<Option<UrlJob>> {
     let refused = |message: String| Err(Error::new(Kind::Protocol, message));
     let link = report
         .head
@@ -293,37 +304,41 @@ fn next_page(job: &Job, report: &Report) -> Result<Option<Job>> {
         return Ok(None);
     };
     let Ok(mut url) = base.join(link) else {
-        return refused(format!("the next page has no URL: {link}"));
+        return refused(format!(
+            "the link to the next page is not a valid URL: {link}"
+        ));
     };
     if !matches!(url.scheme(), "http" | "https")
         || base.scheme() == "https" && url.scheme() == "http"
     {
-        return refused(format!("refused to go to the next page: {url}"));
+        return refused(format!(
+            "refused to follow the link to the next page: {url}"
+        ));
     }
-    target::strip(&mut url);
-    Ok(Some(Job {
-        url: url.to_string(),
-        target: target::Target {
+    request_url::strip(&mut url);
+    Ok(Some(UrlJob {
+        display_url: url.to_string(),
+        request: RequestUrl {
             raw_path: url[Position::BeforePath..].to_owned(),
-            user: job.target.user.clone(),
+            user: job.request.user.clone(),
             zone: job
-                .target
+                .request
                 .zone
                 .clone()
-                .filter(|_| url.host() == job.target.url.host()),
+                .filter(|_| url.host() == job.request.url.host()),
             url,
         },
-        place: job.place.clone(),
-        home: job.home.clone(),
+        destination: job.destination.clone(),
+        trusted_origin: job.trusted_origin.clone(),
         index: job.index,
         page: job.page + 1,
-        // It was that of the first page.
+        // The digest is that of the first page.
         sha256: None,
     }))
 }
 
-/// A URL as typed, but for what stands before an `@`.
-fn without_credentials(text: &str) -> String {
+/// Returns a URL as typed, without its credentials.
+fn strip_credentials(text: &str) -> String {
     let start = text.find("://").map_or(0, |at| at + 3);
     let end = text[start..]
         .find(['/', '?', '#'])
@@ -334,74 +349,78 @@ fn without_credentials(text: &str) -> String {
     }
 }
 
-/// Reports a transfer: the record, the line on stderr, the status.
-fn tell(
+/// Writes the record and the output of `-w`, and prints the messages on stderr.
+fn finish_report(
     context: &Context<'_>,
     operand: &Operand,
     report: &Report,
     index: usize,
-    stage: &mut Stage<'_>,
+    output: &mut TransferOutput<'_>,
 ) -> Result<()> {
     let config = context.config;
-    if let Some(trouble) = &report.trouble
-        && trouble.is_stdout_closed()
-        && let Trouble::Error(error) = trouble
+    if let Some(error) = &report.error
+        && error.is_stdout_closed()
+        && let FetchError::Error(error) = error
     {
         return Err(error.clone());
     }
     if config.json {
-        stage.record(report)?;
+        output.record(report)?;
     }
-    if let Some(template) = &config.write_out {
-        let (out, err) = template.render(report, index);
-        context.progress.aside(|| {
-            context.talk.raw(err.as_bytes());
-            stage.write(out.as_bytes())
+    if let Some(write_out) = &config.write_out {
+        let (out, err) = write_out.render(report, index);
+        context.progress.suspend(|| {
+            context.reporter.raw(err.as_bytes());
+            output.write(out.as_bytes())
         })?;
     }
-    context.talk.raise(report.exit());
-    context.progress.aside(|| say(context, operand, report));
+    context.reporter.raise(report.exit());
+    context
+        .progress
+        .suspend(|| print_messages(context, operand, report));
     Ok(())
 }
 
-/// The lines on stderr.
-fn say(context: &Context<'_>, operand: &Operand, report: &Report) {
+/// Prints the messages about a transfer on stderr.
+fn print_messages(context: &Context<'_>, operand: &Operand, report: &Report) {
     let config = context.config;
     if config.output.show_cert {
-        context.talk.raw(timing::certificates(report).as_bytes());
+        context
+            .reporter
+            .raw(timing::certificates(report).as_bytes());
     }
     if config.output.time {
-        context.talk.raw(timing::times(report).as_bytes());
+        context.reporter.raw(timing::times(report).as_bytes());
     }
     if !config.show_errors {
         return;
     }
     if let (true, Some(file)) = (config.saving.remote_header_name, &report.file) {
         let name = file.display().to_string();
-        context.talk.line(format_args!(
+        context.reporter.line(format_args!(
             "{}: saved as {}",
             common::text::escape(report.url.as_bytes()),
             common::text::escape(name.as_bytes())
         ));
     }
-    match &report.trouble {
-        Some(Trouble::Error(error)) => {
-            // The URL leads, whatever file or name the error is about.
+    match &report.error {
+        Some(FetchError::Error(error)) => {
+            // The message starts with the URL, whatever the subject of the error.
             let error = match error.operand() {
                 Some(about) if about != report.url => {
-                    context.talk.line(common::text::escape(
+                    context.reporter.line(common::text::escape(
                         format!("{}: {error}", report.url).as_bytes(),
                     ));
                     return;
                 }
                 _ => error.clone().with_subject(&report.url),
             };
-            context.talk.line(operand.error(error));
+            context.reporter.line(operand.error(error));
         }
-        Some(trouble) => context.talk.line(common::text::escape(
-            format!("{}: {}", report.url, trouble.message()).as_bytes(),
+        Some(error) => context.reporter.line(common::text::escape(
+            format!("{}: {}", report.url, error.message()).as_bytes(),
         )),
-        None if report.status_fails => {
+        None if report.is_failure_status => {
             let status = report.head.as_deref().map(Head::status_text);
             let unanswered = config.request.digest
                 && report
@@ -409,11 +428,11 @@ fn say(context: &Context<'_>, operand: &Operand, report: &Report) {
                     .as_deref()
                     .is_some_and(|head| head.status == 401 && digest::challenge(head).is_none());
             let why = if unanswered {
-                ": the server offers no Digest that can be answered (MD5 or SHA-256, qop auth)"
+                ": the server offers no Digest challenge that is supported (MD5 or SHA-256, qop auth)"
             } else {
                 ""
             };
-            context.talk.line(common::text::escape(
+            context.reporter.line(common::text::escape(
                 format!("{}: {}{why}", report.url, status.unwrap_or_default()).as_bytes(),
             ));
         }

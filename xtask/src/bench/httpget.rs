@@ -1,4 +1,4 @@
-//! The rows of httpget, beside curl, both asking nginx on loopback.
+//! The benchmarks of httpget: compared with curl, against nginx on loopback.
 
 use std::fs;
 use std::io::Write;
@@ -13,20 +13,20 @@ use crate::Outcome;
 use crate::exec::{Exec, which};
 use crate::interop::nginx;
 
-/// How many small files there are.
+/// The number of small files.
 const FILES: usize = 2000;
 
-/// How many of them at once.
-const AT_ONCE: &str = "8";
+/// The number of parallel transfers of small files.
+const PARALLEL: &str = "8";
 
-/// All of them.
+/// Runs the benchmarks of httpget.
 pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
     if which("nginx").is_none() {
         return Ok(vec![absent("httpget", "nginx not installed")]);
     }
     let dir = shop.dir.path();
     let authority = Authority::new();
-    fill(dir)?;
+    create_documents(dir)?;
     let (server, plain, secure) = nginx(dir, &authority)?;
     let ca = authority.ca_file().display().to_string();
     let bases = [
@@ -39,30 +39,30 @@ pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
     ];
     let tool = shop.bins.tool("httpget");
     let pair = |args: &[String]| -> (Line, Peer) {
-        let theirs = ["-q", "-sS"].map(str::to_owned).into_iter();
+        let curl_args = ["-q", "-sS"].map(str::to_owned).into_iter();
         (
             Line::new(&tool, ["-s".to_owned()].iter().chain(args)),
-            Line::peer("curl", theirs.chain(args.iter().cloned())),
+            Line::peer("curl", curl_args.chain(args.iter().cloned())),
         )
     };
     let mut rows = Vec::new();
     for (scheme, base, trust) in &bases {
-        let with = |more: &[&str]| -> Vec<String> {
-            let more = more.iter().map(ToString::to_string);
-            trust.iter().cloned().chain(more).collect()
+        let with = |args: &[&str]| -> Vec<String> {
+            let args = args.iter().map(ToString::to_string);
+            trust.iter().cloned().chain(args).collect()
         };
         let (ours, curl) = pair(&with(&[&format!("{base}/small.txt")]));
         let target = if *scheme == "http" { 1.5 } else { 2.0 };
-        let what = format!("httpget: small GET over {scheme}");
-        rows.push(compare(what, 101, &ours, &curl, Target::Faster(target))?);
+        let name = format!("httpget: small GET over {scheme}");
+        rows.push(compare(name, 101, &ours, &curl, Target::Faster(target))?);
         let file = dir.join("saved").display().to_string();
-        for (place, to) in [("/dev/null", "/dev/null"), ("a file", file.as_str())] {
-            let (ours, curl) = pair(&with(&["-o", to, &format!("{base}/1g")]));
-            let what = format!("httpget: 1 GiB over {scheme} to {place}");
-            rows.push(compare(&what, 3, &ours, &curl, Target::AtMost(1.0))?);
-            let cpu = format!("{what}, processor time");
+        for (destination, path) in [("/dev/null", "/dev/null"), ("a file", file.as_str())] {
+            let (ours, curl) = pair(&with(&["-o", path, &format!("{base}/1g")]));
+            let name = format!("httpget: 1 GiB over {scheme} to {destination}");
+            rows.push(compare(&name, 3, &ours, &curl, Target::AtMost(1.0))?);
+            let cpu = format!("{name}, CPU time");
             rows.push(compare_cpu(cpu, 3, &ours, &curl, Target::AtMost(1.0))?);
-            rows.push(memory(what, &ours, 6_000_000)?);
+            rows.push(memory(name, &ours, 6_000_000)?);
         }
     }
     let base = &bases[0].1;
@@ -72,16 +72,16 @@ pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
         "/dev/null".to_owned(),
         format!("{base}/json.gz"),
     ]);
-    let what = "httpget: 115 MB of JSON behind gzip";
-    rows.push(compare(what, 5, &ours, &curl, Target::Faster(1.3))?);
-    rows.push(many(dir, base, &tool)?);
+    let name = "httpget: 115 MB of gzip-compressed JSON";
+    rows.push(compare(name, 5, &ours, &curl, Target::Faster(1.3))?);
+    rows.push(small_files(dir, base, &tool)?);
     drop(server);
     Ok(rows)
 }
 
-/// 2,000 small URLs to files; every run into an empty folder, and as many at
-/// once in both.
-fn many(dir: &Path, base: &str, tool: &Path) -> Outcome<Row> {
+/// Measures 2,000 small URLs saved to files. Each run starts with an empty
+/// directory, and both programs use the same number of parallel transfers.
+fn small_files(dir: &Path, base: &str, tool: &Path) -> Outcome<Row> {
     let out = dir.join("out");
     fs::create_dir_all(&out).map_err(|e| e.to_string())?;
     let (list, config) = (dir.join("urls"), dir.join("curl.config"));
@@ -94,18 +94,20 @@ fn many(dir: &Path, base: &str, tool: &Path) -> Outcome<Row> {
     }
     fs::write(&list, urls).map_err(|e| e.to_string())?;
     fs::write(&config, lines).map_err(|e| e.to_string())?;
-    let most = ["--parallel-max", AT_ONCE];
-    let ours = ["-s", "-Z", "-O", "-"].into_iter().chain(most);
+    let parallel = ["--parallel-max", PARALLEL];
+    let ours = ["-s", "-Z", "-O", "-"].into_iter().chain(parallel);
     let ours = Line::new(tool, ours).stdin(&list).in_fresh(&out);
     let config = config.display().to_string();
-    let curl = ["-q", "-sS", "-Z", "-K", &config].into_iter().chain(most);
+    let curl = ["-q", "-sS", "-Z", "-K", &config]
+        .into_iter()
+        .chain(parallel);
     let curl = Line::peer("curl", curl).in_fresh(&out);
-    let what = "httpget: 2,000 small URLs to files, -Z";
-    compare(what, 5, &ours, &curl, Target::Faster(1.5))
+    let name = "httpget: 2,000 small URLs to files, -Z";
+    compare(name, 5, &ours, &curl, Target::Faster(1.5))
 }
 
-/// The documents: one of 1 GiB, one of JSON, many small ones.
-fn fill(dir: &Path) -> Outcome {
+/// Creates the documents: one of 1 GiB, one of JSON, and many small ones.
+fn create_documents(dir: &Path) -> Outcome {
     let www = dir.join("www");
     let fail = |e: std::io::Error| format!("{}: {e}", www.display());
     fs::create_dir_all(www.join("many")).map_err(fail)?;
@@ -128,8 +130,8 @@ fn fill(dir: &Path) -> Outcome {
         .and_then(|()| json.flush())
         .map_err(fail)?;
     drop(json);
-    let done = Exec::new("gzip", ["-k", &www.join("json").display().to_string()]).run()?;
-    done.expect_code(0)?;
+    let gzip = Exec::new("gzip", ["-k", &www.join("json").display().to_string()]).run()?;
+    gzip.expect_code(0)?;
     for n in 0..FILES {
         fs::write(www.join(format!("many/{n}")), [b'x'; 550]).map_err(fail)?;
     }

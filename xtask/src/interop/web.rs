@@ -1,5 +1,5 @@
-//! httpget with the rest of the web: a proxy (tinyproxy), a SOCKS server
-//! (microsocks), and httpbin, which says what it was asked.
+//! Interoperability of httpget with a proxy (tinyproxy), a SOCKS server
+//! (microsocks), and httpbin, which describes the request in its response.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,8 @@ use super::{Bench, accepts, free_port};
 use crate::Outcome;
 use crate::exec::{Background, which};
 
-/// A program in the foreground that listens at `port`.
-fn listening(
+/// Starts a server program and waits until it accepts connections on `port`.
+fn start_server(
     dir: &Path,
     name: &str,
     program: PathBuf,
@@ -27,16 +27,18 @@ fn listening(
     Ok(server)
 }
 
+/// Runs httpget and checks the body that it prints.
 fn fetch(bench: &Bench, args: &[&str], body: &str) -> Outcome {
-    let done = bench.tool("httpget", args).run()?;
-    done.expect_code(0)?;
-    if done.out() != body {
-        return Err(format!("httpget {}: {:?}", args.join(" "), done.out()));
+    let run = bench.tool("httpget", args).run()?;
+    run.expect_code(0)?;
+    if run.out() != body {
+        return Err(format!("httpget {}: {:?}", args.join(" "), run.out()));
     }
     Ok(())
 }
 
-/// http in absolute-form and https through CONNECT, with a user.
+/// Fetches http URLs in absolute-form and https URLs through CONNECT, with the
+/// credentials of the proxy and without.
 pub(super) fn proxy(bench: &Bench) -> Outcome<String> {
     let dir = bench.dir();
     let port = free_port()?;
@@ -53,32 +55,43 @@ pub(super) fn proxy(bench: &Bench) -> Outcome<String> {
         "-c".to_owned(),
         config.display().to_string(),
     ];
-    let program = which("tinyproxy").ok_or("no tinyproxy")?;
-    let _proxy = listening(dir, "tinyproxy", program, &args, port)?;
-    let by = format!("http://us:pw@127.0.0.1:{port}");
+    let program = which("tinyproxy").ok_or("tinyproxy is not installed")?;
+    let _proxy = start_server(dir, "tinyproxy", program, &args, port)?;
+    let proxy = format!("http://us:pw@127.0.0.1:{port}");
     let ca = secure.ca_file().display().to_string();
-    fetch(bench, &["-x", &by, &plain.url("/")], "plain\n")?;
+    fetch(bench, &["-x", &proxy, &plain.url("/")], "plain\n")?;
     fetch(
         bench,
-        &["-x", &by, "--cacert", &ca, &secure.url_by_name("/")],
+        &["-x", &proxy, "--cacert", &ca, &secure.url_by_name("/")],
         "secure\n",
     )?;
-    let stranger = format!("http://127.0.0.1:{port}");
+    let without_credentials = format!("http://127.0.0.1:{port}");
     bench
-        .tool("httpget", ["-s", "-x", &stranger, &plain.url("/")])
+        .tool(
+            "httpget",
+            ["-s", "-x", &without_credentials, &plain.url("/")],
+        )
         .run()?
         .expect_code(1)?;
     bench
         .tool(
             "httpget",
-            ["-s", "-x", &stranger, "--cacert", &ca, &secure.url("/")],
+            [
+                "-s",
+                "-x",
+                &without_credentials,
+                "--cacert",
+                &ca,
+                &secure.url("/"),
+            ],
         )
         .run()?
         .expect_code(3)?;
-    Ok("http, https, a stranger".to_owned())
+    Ok("http and https, credentials required".to_owned())
 }
 
-/// SOCKS 5 with a user, names resolved there and here.
+/// Fetches through SOCKS 5 with credentials, with names resolved by the proxy and
+/// by httpget.
 pub(super) fn socks(bench: &Bench) -> Outcome<String> {
     let port = free_port()?;
     let plain = HttpServer::start(|_| Reply::text("plain\n"));
@@ -94,57 +107,67 @@ pub(super) fn socks(bench: &Bench) -> Outcome<String> {
         "pw",
     ]
     .map(str::to_owned);
-    let program = which("microsocks").ok_or("no microsocks")?;
-    let _server = listening(bench.dir(), "microsocks", program, &args, port)?;
+    let program = which("microsocks").ok_or("microsocks is not installed")?;
+    let _server = start_server(bench.dir(), "microsocks", program, &args, port)?;
     let ca = secure.ca_file().display().to_string();
     for scheme in ["socks5", "socks5h"] {
-        let by = format!("{scheme}://us:pw@127.0.0.1:{port}");
+        let proxy = format!("{scheme}://us:pw@127.0.0.1:{port}");
         fetch(
             bench,
-            &["-4", "-x", &by, &plain.url_by_name("/")],
+            &["-4", "-x", &proxy, &plain.url_by_name("/")],
             "plain\n",
         )?;
         fetch(
             bench,
-            &["-4", "-x", &by, "--cacert", &ca, &secure.url_by_name("/")],
+            &[
+                "-4",
+                "-x",
+                &proxy,
+                "--cacert",
+                &ca,
+                &secure.url_by_name("/"),
+            ],
             "secure\n",
         )?;
     }
-    let stranger = format!("socks5h://127.0.0.1:{port}");
+    let without_credentials = format!("socks5h://127.0.0.1:{port}");
     bench
-        .tool("httpget", ["-s", "-x", &stranger, &plain.url("/")])
+        .tool(
+            "httpget",
+            ["-s", "-x", &without_credentials, &plain.url("/")],
+        )
         .run()?
         .expect_code(3)?;
-    Ok("both ways of names, http and https, a stranger".to_owned())
+    Ok("names resolved here and by the proxy, http and https, credentials required".to_owned())
 }
 
-/// What httpbin says of our requests, and what we make of its responses.
+/// Checks requests as httpbin reports them, and its special responses.
 pub(super) fn httpbin(bench: &Bench) -> Outcome<String> {
     let port = free_port()?;
     let program = super::python()?;
     let script = format!("from httpbin import app; app.run('127.0.0.1', {port})");
     let args = ["-c".to_owned(), script];
-    let _server = listening(bench.dir(), "httpbin", program, &args, port)?;
+    let _server = start_server(bench.dir(), "httpbin", program, &args, port)?;
     let base = format!("http://127.0.0.1:{port}");
-    let code = |args: &[&str], path: &str, code: i32| -> Outcome<String> {
+    let body = |args: &[&str], path: &str, code: i32| -> Outcome<String> {
         let url = format!("{base}{path}");
-        let done = bench
+        let run = bench
             .tool("httpget", args.iter().copied().chain(["-s", url.as_str()]))
             .run()?;
-        done.expect_code(code).map_err(|e| format!("{path}: {e}"))?;
-        Ok(done.out())
+        run.expect_code(code).map_err(|e| format!("{path}: {e}"))?;
+        Ok(run.out())
     };
     let json = |args: &[&str], path: &str| -> Outcome<Value> {
-        let text = code(args, path, 0)?;
+        let text = body(args, path, 0)?;
         serde_json::from_str(&text).map_err(|e| format!("{path}: {e}: {text}"))
     };
     let mut checks = 0;
-    let mut expect = |what: &str, found: &Value, wanted: Value| {
+    let mut expect = |name: &str, actual: &Value, expected: Value| {
         checks += 1;
-        if *found == wanted {
+        if *actual == expected {
             Ok(())
         } else {
-            Err(format!("{what}: {found} and not {wanted}"))
+            Err(format!("{name}: {actual}, expected {expected}"))
         }
     };
     let headers = json(&["-H", "X-Test: a", "-A", "me"], "/headers")?;
@@ -163,8 +186,8 @@ pub(super) fn httpbin(bench: &Bench) -> Outcome<String> {
         "/digest-auth/auth/us/pw/MD5",
         "/digest-auth/auth/us/pw/SHA-256",
     ] {
-        let answer = json(&["--digest", "-u", "us:pw"], path)?;
-        expect(path, &answer["authenticated"], true.into())?;
+        let response = json(&["--digest", "-u", "us:pw"], path)?;
+        expect(path, &response["authenticated"], true.into())?;
     }
     for (path, key) in [
         ("/gzip", "gzipped"),
@@ -177,29 +200,29 @@ pub(super) fn httpbin(bench: &Bench) -> Outcome<String> {
     let cookies = json(&["-c", &jar], "/cookies/set?a=1&b=2")?;
     expect("cookies", &cookies["cookies"]["b"], "2".into())?;
     let cookies = json(&["-b", &jar], "/cookies")?;
-    expect("kept cookies", &cookies["cookies"]["a"], "1".into())?;
+    expect("saved cookies", &cookies["cookies"]["a"], "1".into())?;
     for path in [
         "/redirect/5",
         "/relative-redirect/3",
         "/absolute-redirect/3",
     ] {
-        let answer = json(&[], path)?;
-        expect(path, &answer["url"], format!("{base}/get").into())?;
+        let response = json(&[], path)?;
+        expect(path, &response["url"], format!("{base}/get").into())?;
     }
-    code(&[], "/redirect/11", 3)?;
+    body(&[], "/redirect/11", 3)?;
     for (status, exit) in [(200, 0), (404, 1), (418, 1), (503, 1)] {
-        code(&[], &format!("/status/{status}"), exit)?;
+        body(&[], &format!("/status/{status}"), exit)?;
     }
-    code(&["--etag-compare", "none"], "/etag/x", 0)?;
-    if code(&["-r", "2-5"], "/range/26", 0)? != "cdef" {
-        return Err("/range/26: not the bytes asked for".to_owned());
+    body(&["--etag-compare", "none"], "/etag/x", 0)?;
+    if body(&["-r", "2-5"], "/range/26", 0)? != "cdef" {
+        return Err("/range/26: wrong bytes".to_owned());
     }
-    code(&["-m", "0.5"], "/delay/3", 3)?;
-    let lines = code(&[], "/stream/3", 0)?;
+    body(&["-m", "0.5"], "/delay/3", 3)?;
+    let lines = body(&[], "/stream/3", 0)?;
     if lines.lines().count() != 3 {
         return Err(format!("/stream/3: {lines:?}"));
     }
     Ok(format!(
-        "{checks} answers, redirects, statuses, ranges, a delay"
+        "{checks} values, redirects, statuses, ranges, a delay"
     ))
 }

@@ -1,5 +1,5 @@
-//! The command line; data only. Letters and long names are curl's where curl
-//! has them. Each group of options has its file.
+//! The command line, as data only. Short options and long names are those of
+//! curl where curl has them. Each group of options has a file of its own.
 
 mod network;
 mod output;
@@ -25,19 +25,19 @@ Examples:
   httpget -Z -O --output-dir pages - < urls
   httpget -u user:password -H 'Accept: text/csv' https://example.com/report
 
-Unlike curl it follows redirects (with credentials for the first origin only)
-and calls a status of 400 or more a failure, with the body printed all the
-same. It speaks HTTP/1.1 and uploads nothing.
+Unlike curl, httpget follows redirects (and sends credentials only to the first
+origin), and treats a status of 400 or more as a failure, but still prints the
+body. It supports HTTP/1.1 only and uploads nothing.
 
 Exit status:
-  0  the body is here, complete and checked
-  1  the answer is no: status 400 or more, another digest, no such value
-  2  a mistake or fault on this side: usage, a bad URL, a file, a full disk
-  3  no answer: name, connection, TLS, timeout, a reply cut short or malformed
+  0  the body was received, complete and verified
+  1  a definite no: status 400 or more, another digest, no such value
+  2  a mistake or fault on this side: usage, invalid URL, file error, full disk
+  3  no answer: name, connection, TLS, timeout, truncated or malformed response
 
-With several URLs the highest counts.";
+With several URLs, the highest status is used.";
 
-/// GET over HTTP and HTTPS, into a pipe or safely into a file
+/// Fetch URLs over HTTP and HTTPS, to standard output or safely to files
 #[derive(Parser, Debug)]
 #[command(
     name = "httpget",
@@ -47,8 +47,8 @@ With several URLs the highest counts.";
     after_long_help = AFTER_HELP
 )]
 pub(crate) struct Cli {
-    /// URLs, https:// if without a scheme; `-` reads them from standard input,
-    /// @FILE from a file
+    /// URLs, with https:// if there is no scheme; `-` reads URLs from standard
+    /// input, @FILE reads them from a file
     #[arg(value_name = "URL")]
     pub(crate) urls: Vec<String>,
 
@@ -116,26 +116,20 @@ impl common::app::Cli for Cli {
     fn foreign_option_hint(option: &str) -> Option<&'static str> {
         match option {
             "-X" | "-d" | "-T" | "-F" | "--request" | "--data" | "--data-raw" | "--data-binary"
-            | "--form" | "--upload-file" => Some("httpget sends GET and, with -I, HEAD only"),
-            "-N" | "--no-buffer" => Some("what comes is written at once anyway"),
-            "-g" | "--globoff" => Some("URLs are taken as they are written"),
-            "--fail-with-body" => Some("the body of an error is printed anyway; -f leaves it out"),
-            "--http1.1" | "--http1.0" | "-0" => Some("HTTP/1.1 is what is spoken anyway"),
+            | "--form" | "--upload-file" => Some("httpget sends only GET and, with -I, HEAD"),
+            "--http1.0" | "-0" => Some("requests are HTTP/1.1, which every server understands"),
             "--http2" | "--http2-prior-knowledge" | "--http3" => {
-                Some("HTTP/1.1 is spoken, which every server has")
+                Some("requests are HTTP/1.1, which every server understands")
             }
-            "--url" => Some("write the URL without an option"),
+            "--url" => Some("give the URL without an option"),
             "-G" | "--get" | "--data-urlencode" => Some("use --url-query NAME=VALUE"),
-            "-#" | "--progress-bar" => Some("a progress bar is shown anyway"),
             "-K" | "--config" => Some("there is no configuration file"),
-            "--basic" => Some("-u sends the password by Basic anyway"),
             "--anyauth" => Some("use --digest if the server asks for it"),
             "--oauth2-bearer" => Some("use --bearer-file FILE"),
-            "--remote-name-all" => Some("-O holds for every URL anyway"),
             "--proto" | "--proto-redir" | "--proto-default" => {
-                Some("only http and https are spoken, and never http after https")
+                Some("only http and https are supported, and no redirect from https to http")
             }
-            "-p" | "--proxytunnel" => Some("https goes through a tunnel anyway, http never does"),
+            "-p" | "--proxytunnel" => Some("https always uses a tunnel, and http never does"),
             _ => None,
         }
     }

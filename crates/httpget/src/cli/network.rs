@@ -1,4 +1,4 @@
-//! Connections, timeouts and TLS.
+//! Options of connections, timeouts and TLS.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,31 +9,31 @@ use common::duration;
 use crate::policy::pin::{self, Pin};
 use crate::policy::route::{self, ConnectTo, Resolve};
 
-/// Options of connections.
+/// Options of the connection.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct NetworkArgs {
-    /// Time for a connection: lookup, TCP, proxy and TLS
+    /// Time limit for a connection: lookup, TCP, proxy and TLS
     #[arg(long, value_name = "DURATION", default_value = "10", value_parser = duration::parse_nonzero)]
     pub(crate) connect_timeout: Duration,
 
-    /// How long the server may be silent
+    /// Abort if the server sends nothing for this long
     #[arg(long, value_name = "DURATION", default_value = "30", value_parser = duration::parse_nonzero)]
     pub(crate) stall_timeout: Duration,
 
-    /// Time limit for the whole transfer, anew with each retry; 0 is no limit
+    /// Time limit for each attempt at a transfer; 0 means no limit
     #[arg(short, long, value_name = "DURATION", visible_alias = "timeout", value_parser = duration::parse)]
     pub(crate) max_time: Option<Duration>,
 
-    /// Give up where it is slower than this many bytes a second
+    /// Abort if the transfer is slower than SIZE bytes per second
     #[arg(short = 'Y', long, value_name = "SIZE", value_parser = super::saving::any_case)]
     pub(crate) speed_limit: Option<u64>,
 
-    /// over this time (30)
+    /// Period over which the speed is measured (default 30 s)
     #[arg(short = 'y', long, value_name = "DURATION", value_parser = duration::parse_nonzero)]
     pub(crate) speed_time: Option<Duration>,
 
-    /// Go through this proxy: [http|https|socks4|socks4a|socks5|socks5h]://[USER:PASSWORD@]HOST:PORT; '' for none
+    /// Use this proxy: [http|https|socks4|socks4a|socks5|socks5h]://[USER:PASSWORD@]HOST:PORT; '' for none
     #[arg(short = 'x', long, value_name = "PROXY")]
     pub(crate) proxy: Option<String>,
 
@@ -41,23 +41,23 @@ pub(crate) struct NetworkArgs {
     #[arg(short = 'U', long, value_name = "USER:PASSWORD")]
     pub(crate) proxy_user: Option<String>,
 
-    /// Hosts asked directly: names with all below them, networks, `*`
+    /// Hosts to connect to without a proxy: domains with their subdomains, networks, `*`
     #[arg(long, value_name = "LIST")]
     pub(crate) noproxy: Option<String>,
 
-    /// Leave through this interface or local address
+    /// Send from this interface or local address
     #[arg(long, value_name = "NAME|ADDRESS")]
     pub(crate) interface: Option<String>,
 
-    /// Connect to this Unix socket
+    /// Connect to this Unix socket instead of the host
     #[arg(long, value_name = "PATH")]
     pub(crate) unix_socket: Option<PathBuf>,
 
-    /// Use these addresses: HOST:PORT:ADDRESS[,ADDRESS]
+    /// Connect to these addresses of a host: HOST:PORT:ADDRESS[,ADDRESS]
     #[arg(long, value_name = "RULE", value_parser = route::parse_resolve)]
     pub(crate) resolve: Vec<Resolve>,
 
-    /// Connect elsewhere: HOST1:PORT1:HOST2:PORT2
+    /// Connect to another host and port: HOST1:PORT1:HOST2:PORT2
     #[arg(long, value_name = "RULE", value_parser = route::parse_connect_to)]
     pub(crate) connect_to: Vec<ConnectTo>,
 }
@@ -66,44 +66,44 @@ pub(crate) struct NetworkArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "TLS")]
 pub(crate) struct TlsArgs {
-    /// Trust any certificate
+    /// Accept any server certificate
     #[arg(short = 'k', long)]
     pub(crate) insecure: bool,
 
-    /// Trust the authorities in this PEM file, not the system's
+    /// Trust the authorities in this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Vec<PathBuf>,
 
-    /// Trust the authorities in this folder of PEM files, not the system's
+    /// Trust the authorities in this directory of PEM files instead of the system's
     #[arg(long, value_name = "DIR")]
     pub(crate) capath: Option<PathBuf>,
 
-    /// Show this certificate (PEM)
+    /// Client certificate to present (PEM)
     #[arg(short = 'E', long, value_name = "FILE")]
     pub(crate) cert: Option<PathBuf>,
 
-    /// The certificate's key, if it is not in the same file
+    /// Private key of the client certificate, if it is in another file (PEM)
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
 
-    /// TLS 1.2 or later; this is so anyway
+    /// Require TLS 1.2 or later (always the case)
     #[arg(long = "tlsv1.2")]
     pub(crate) tls12: bool,
 
-    /// TLS 1.3 or later
+    /// Require TLS 1.3 or later
     #[arg(long = "tlsv1.3")]
     pub(crate) tls13: bool,
 
-    /// The latest TLS version
+    /// Use no later TLS version than this
     #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3", "default"])]
     pub(crate) tls_max: Option<String>,
 
-    /// The server must have one of these keys: sha256//BASE64[;sha256//BASE64]
+    /// Require one of these public keys of the server: sha256//BASE64[;sha256//BASE64]
     #[arg(long, value_name = "PINS", value_parser = parse_pins)]
     pub(crate) pinnedpubkey: Option<Pins>,
 }
 
-/// The value of `--pinnedpubkey`.
+/// The public keys of `--pinnedpubkey`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pins(pub(crate) Vec<Pin>);
 

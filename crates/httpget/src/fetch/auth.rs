@@ -1,5 +1,5 @@
-//! Who we are to a server: passwords, tokens, challenges and cookies, each to
-//! its origin only.
+//! Credentials and cookies: logins, tokens and the answers to challenges, each for
+//! its own origin only.
 
 use std::path::Path;
 use std::sync::{OnceLock, PoisonError};
@@ -12,23 +12,23 @@ use url::Url;
 use super::Transfer;
 use crate::http::date;
 use crate::http::head::Head;
-use crate::policy::{cookie, digest, target};
+use crate::policy::{cookie, digest, request_url};
 use crate::prompt;
 
-/// Where Debian and others keep the list of public suffixes.
-const LISTS: [&str; 2] = [
+/// The public suffix list on Debian and on other systems.
+const LIST_PATHS: [&str; 2] = [
     "/usr/share/publicsuffix/public_suffix_list.dat",
     "/usr/share/publicsuffix/effective_tld_names.dat",
 ];
 
-/// The system's list of public suffixes, read when a cookie asks for it.
+/// The public suffix list of the system, read when a cookie needs it.
 #[derive(Debug, Default)]
-pub(crate) struct Suffixes(OnceLock<Option<String>>);
+pub(crate) struct PublicSuffixes(OnceLock<Option<String>>);
 
-impl Suffixes {
+impl PublicSuffixes {
     fn is_public(&self, domain: &str) -> Option<bool> {
         let list = self.0.get_or_init(|| {
-            let mut lists = LISTS.iter().map(Path::new);
+            let mut lists = LIST_PATHS.iter().map(Path::new);
             lists.find_map(|path| std::fs::read_to_string(path).ok())
         });
         list.as_ref().map(|list| cookie::is_public(list, domain))
@@ -36,52 +36,52 @@ impl Suffixes {
 }
 
 impl Transfer<'_, '_> {
-    /// User and password for a URL: the command line's and the operand's at
-    /// home, those of a netrc file for the hosts it names.
-    fn login(&self, url: &Url, home: bool) -> Result<Option<(String, String)>> {
+    /// Returns user and password for a URL: those of the command line and of the
+    /// operand for a trusted origin, those of a netrc file for its hosts.
+    fn credentials(&self, url: &Url, trusted: bool) -> Result<Option<(String, String)>> {
         let config = self.context.config;
-        let host = target::host(url);
-        let typed = config.user.is_some() && self.led_user.is_none();
-        let own = self
-            .led_user
-            .as_ref()
-            .or(config.user.as_ref())
-            .or(self.job.target.user.as_ref());
-        Ok(match own.filter(|_| home) {
+        let host = request_url::host(url);
+        let is_from_option = config.user.is_some() && self.redirect_user.is_none();
+        let login = self.redirect_user.as_ref().or(config.user.as_ref()).or(self
+            .job
+            .request
+            .user
+            .as_ref());
+        Ok(match login.filter(|_| trusted) {
             Some((user, Some(password))) => Some((user.clone(), password.clone())),
-            Some((user, None)) => match config.netrc.find(host, Some(user), home) {
+            Some((user, None)) => match config.netrc.find(host, Some(user), trusted) {
                 Some(found) => Some(found),
-                None if typed => {
+                None if is_from_option => {
                     let asked = self.context.password.get_or_init(|| prompt::password(user));
                     Some((user.clone(), asked.clone()?))
                 }
                 None => Some((user.clone(), String::new())),
             },
-            None => config.netrc.find(host, None, home),
+            None => config.netrc.find(host, None, trusted),
         })
     }
 
-    /// The value of Authorization, as far as it needs no challenge.
-    pub(super) fn authorization(&self, url: &Url, home: bool) -> Result<Option<String>> {
+    /// Returns the value of Authorization, if it needs no challenge.
+    pub(super) fn authorization(&self, url: &Url, trusted: bool) -> Result<Option<String>> {
         let config = self.context.config;
-        if let Some(token) = config.bearer.as_ref().filter(|_| home) {
+        if let Some(token) = config.bearer.as_ref().filter(|_| trusted) {
             return Ok(Some(format!("Bearer {token}")));
         }
         if config.request.digest {
             return Ok(None);
         }
-        Ok(self.login(url, home)?.map(|(user, password)| {
+        Ok(self.credentials(url, trusted)?.map(|(user, password)| {
             let pair = STANDARD.encode(format!("{user}:{password}"));
             format!("Basic {pair}")
         }))
     }
 
-    /// The value of Authorization in answer to a challenge.
+    /// Returns the value of Authorization that answers a challenge.
     pub(super) fn answer_challenge(
         &self,
         head: &Head,
         url: &Url,
-        home: bool,
+        trusted: bool,
     ) -> Result<Option<String>> {
         let config = self.context.config;
         if !config.request.digest || head.status != 401 {
@@ -90,18 +90,18 @@ impl Transfer<'_, '_> {
         let Some(challenge) = digest::challenge(head) else {
             return Ok(None);
         };
-        let Some((user, password)) = self.login(url, home)? else {
+        let Some((user, password)) = self.credentials(url, trusted)? else {
             return Ok(None);
         };
         let mut random = [0; 16];
         getrandom::fill(&mut random)
-            .map_err(|_| Error::new(Kind::System, "the system gave no random bytes"))?;
+            .map_err(|_| Error::new(Kind::System, "the system has no random numbers"))?;
         let method = if config.request.head { "HEAD" } else { "GET" };
         let uri = match url.query() {
             Some(query) => format!("{}?{query}", url.path()),
             None => url.path().to_owned(),
         };
-        let cnonce = super::deliver::hex(&random);
+        let cnonce = crate::hex::encode(&random);
         Ok(Some(challenge.answer(
             method,
             &uri,
@@ -110,37 +110,37 @@ impl Transfer<'_, '_> {
         )))
     }
 
-    /// The value of Cookie.
-    pub(super) fn cookies(&self, url: &Url, home: bool) -> Option<String> {
-        let given = self.context.config.cookies.clone().filter(|_| home);
-        let kept = self.context.jar.as_ref().and_then(|jar| {
+    /// Returns the value of the Cookie header for a URL.
+    pub(super) fn cookie_header(&self, url: &Url, trusted: bool) -> Option<String> {
+        let given = self.context.config.cookies.clone().filter(|_| trusted);
+        let stored = self.context.jar.as_ref().and_then(|jar| {
             let jar = jar.lock().unwrap_or_else(PoisonError::into_inner);
             jar.header(url, date::now())
         });
-        match (kept, given) {
-            (Some(kept), Some(given)) => Some(format!("{kept}; {given}")),
-            (kept, given) => kept.or(given),
+        match (stored, given) {
+            (Some(stored), Some(given)) => Some(format!("{stored}; {given}")),
+            (stored, given) => stored.or(given),
         }
     }
 
-    /// Takes the cookies of a file of heads, which belong to this URL, unless
-    /// there are such already.
-    pub(super) fn take_given_cookies(&self) {
+    /// Stores the Set-Cookie headers of a cookie file for the requested URL, unless
+    /// the jar has such cookies already.
+    pub(super) fn store_given_cookies(&self) {
         let Some(jar) = &self.context.jar else { return };
         let mut jar = jar.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_public = |domain: &str| self.context.suffixes.is_public(domain);
+        let is_public = |domain: &str| self.context.public_suffixes.is_public(domain);
         for value in &self.context.given_cookies {
-            jar.set_new(value, &self.job.target.url, date::now(), &is_public);
+            jar.insert_new(value, &self.job.request.url, date::now(), &is_public);
         }
     }
 
-    /// Takes the cookies of a response.
-    pub(super) fn keep_cookies(&self, head: &Head, url: &Url) {
+    /// Stores the cookies of a response.
+    pub(super) fn store_cookies(&self, head: &Head, url: &Url) {
         let Some(jar) = &self.context.jar else { return };
         let mut jar = jar.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_public = |domain: &str| self.context.suffixes.is_public(domain);
-        for value in head.all("set-cookie").take(cookie::TAKEN_MAX) {
-            jar.set(value, url, date::now(), &is_public);
+        let is_public = |domain: &str| self.context.public_suffixes.is_public(domain);
+        for value in head.all("set-cookie").take(cookie::RESPONSE_MAX) {
+            jar.insert(value, url, date::now(), &is_public);
         }
     }
 }

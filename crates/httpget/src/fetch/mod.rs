@@ -1,25 +1,26 @@
-//! One URL from its first request to its last byte: tries, hops, delivery.
+//! The transfer of one URL: attempts, redirects, and the delivery of the body.
 //!
-//! [`fetch`] runs the tries. Each try follows redirects ([`hops`]) to a
-//! response, and its body goes through [`source`] and [`crate::http::coding`] into a
-//! [`sink`]. All of it leaves a [`Report`].
+//! [`fetch`] runs the attempts. Each attempt follows redirects ([`redirects`]) to a
+//! response ([`response`]). The body goes through [`source`] and
+//! [`crate::http::coding`] into a [`sink`], and [`finish`]
+//! checks the complete body. The result is a [`Report`].
 
 mod auth;
-mod deliver;
+mod conditional;
+mod continuation;
 mod extract;
-mod hops;
-mod names;
-mod naming;
-mod part;
-mod report;
-mod resuming;
-mod save;
+mod finish;
+mod memory_file;
+mod output_file;
+mod output_path;
+mod partial_file;
+mod paths;
+mod redirects;
+mod response;
 mod segments;
 mod sink;
-mod small;
 mod source;
-mod stage;
-mod unchanged;
+mod stdout;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -28,199 +29,204 @@ use std::time::{Duration, Instant};
 use common::Error;
 use common::app::Reporter;
 
-pub(crate) use auth::Suffixes;
-pub(crate) use naming::Claims;
-pub(crate) use report::{Report, Trouble};
-pub(crate) use source::Limits;
-pub(crate) use stage::{Shared, Stage};
+pub(crate) use auth::PublicSuffixes;
+pub(crate) use output_path::ReservedNames;
+pub(crate) use stdout::{SharedStdout, TransferOutput};
 
 use url::Url;
 
 use crate::config::{Config, Start};
 use crate::http::head::Head;
-use crate::net::{self, Line, Network};
+use crate::net::{self, AbortHandle, Network};
 use crate::output::progress::Progress;
 use crate::policy::cookie::Jar;
-use crate::policy::resume::{self, Had};
-use crate::policy::target::{Target, User};
-use crate::pool::Gate;
-use report::Stop;
-use save::Earlier;
-use sink::{Again, Sink};
+use crate::policy::request_url::{RequestUrl, User};
+use crate::policy::resume::PartialDownload;
+use crate::policy::state_file;
+use crate::pool::HostLimiter;
+use crate::report::{AttemptError, FetchError, Report};
+use output_file::EarlierDownload;
+use sink::{RetrySupport, Sink};
 
-/// Where a URL's body goes.
+/// The destination of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// To standard output, or into the JSON record.
+pub(crate) enum Destination {
+    /// Standard output, or the JSON record.
     Stdout,
-    /// Into this file.
+    /// A file with this name.
     File(PathBuf),
-    /// Into a file named by the URL or the server.
+    /// A file that the URL or the server names.
     Remote,
 }
 
-/// One URL to fetch.
+/// A URL to fetch.
 #[derive(Clone, Debug)]
-pub(crate) struct Job {
-    /// As typed, without credentials.
-    pub(crate) url: String,
-    pub(crate) target: Target,
-    pub(crate) place: Place,
-    /// The origin that credentials are for.
-    pub(crate) home: url::Origin,
-    /// The number of the URL, from 0.
+pub(crate) struct UrlJob {
+    /// The URL as typed, without credentials.
+    pub(crate) display_url: String,
+    pub(crate) request: RequestUrl,
+    pub(crate) destination: Destination,
+    /// The origin to which credentials belong.
+    pub(crate) trusted_origin: url::Origin,
+    /// The index of the URL, from 0.
     pub(crate) index: usize,
-    /// The number of the page behind it, with `--next`.
+    /// The number of the page, with `--next`; 0 is the URL itself.
     pub(crate) page: u32,
-    /// The SHA-256 that the body must have, in lower case.
+    /// The expected SHA-256 of the body in lower-case hexadecimal.
     pub(crate) sha256: Option<String>,
 }
 
-/// What all transfers share.
+/// The state that all transfers share.
 pub(crate) struct Context<'a> {
     pub(crate) config: &'a Config,
     pub(crate) network: &'a Network,
-    pub(crate) talk: Reporter,
+    pub(crate) reporter: Reporter,
     /// The file of `-D`.
-    pub(crate) heads: Option<Mutex<std::fs::File>>,
-    /// Cookies, where they are kept.
+    pub(crate) header_dump: Option<Mutex<std::fs::File>>,
+    /// The cookie jar, if cookies are stored.
     pub(crate) jar: Option<Mutex<Jar>>,
-    /// Set-Cookie headers of a file, for the URLs that are asked for.
+    /// The Set-Cookie headers of a cookie file, for the requested URLs.
     pub(crate) given_cookies: Vec<String>,
-    /// The password that was asked for on the terminal.
+    /// The password that was typed on the terminal.
     pub(crate) password: OnceLock<Result<String, Error>>,
-    pub(crate) suffixes: Suffixes,
+    pub(crate) public_suffixes: PublicSuffixes,
     pub(crate) progress: Progress,
-    /// The names that are taken.
-    pub(crate) claims: Claims,
+    /// The file names that transfers of this run use.
+    pub(crate) reserved_names: ReservedNames,
     /// The limit of `--max-per-host`.
-    pub(crate) hosts: Option<Gate>,
+    pub(crate) host_limiter: Option<HostLimiter>,
 }
 
-/// Why there is no further try although one was asked for.
-const NO_RETRY: &str =
-    "not tried again, since what is out already can neither be taken back nor be continued";
+/// The hint of a failure that cannot be retried although `--retry` asks for it.
+const NOT_RETRIED: &str = "not retried: output already written cannot be undone or continued";
 
-/// The same where the time for tries is over.
-const TOO_LATE: &str = "the next try would be too late; --retry-max-time allows more";
+/// The hint if the next attempt would exceed `--retry-max-time`.
+const RETRY_TOO_LATE: &str = "not retried: --retry-max-time would be exceeded";
 
-/// A transfer under way.
+/// The state of a transfer.
 struct Transfer<'a, 'b> {
     context: &'a Context<'a>,
-    job: &'a Job,
-    stage: &'a mut Stage<'b>,
+    job: &'a UrlJob,
+    output: &'a mut TransferOutput<'b>,
     report: Report,
     sink: Sink,
-    /// Whether this body goes nowhere, though there may be a file that others
-    /// went to.
-    drops: bool,
+    /// Whether the current body is discarded; the sink may belong to the body of an
+    /// earlier attempt.
+    discards_body: bool,
     started: Instant,
-    /// When this try must be done.
+    /// The deadline of this attempt.
     deadline: Option<Instant>,
-    /// Where the response came from.
+    /// The URL of the final response.
     final_url: Url,
-    /// User and password in a Location of the origin that was asked for.
-    led_user: Option<User>,
-    /// The id of the URL, for the record beside a part file.
-    id: String,
-    /// Whether a first piece is asked for, to have the rest in pieces, too.
-    split: bool,
-    /// The connection of that first piece.
-    line: Option<Arc<Line>>,
-    /// The heads of this try, where they belong into the file.
-    heads: Vec<u8>,
-    /// The digest of what is on stdout, for a try that goes on behind it.
-    hashed: Option<ring::digest::Context>,
+    /// The login in a Location of the trusted origin.
+    redirect_user: Option<User>,
+    /// The identifier of the URL in the state file.
+    url_id: String,
+    /// Whether the first segment of the file is requested instead of all of it.
+    is_segmented: bool,
+    /// The abort handle of the first segment.
+    abort_handle: Option<Arc<AbortHandle>>,
+    /// The heads of this attempt, if they belong into the file.
+    file_heads: Vec<u8>,
+    /// The digest of the bytes on standard output, for an attempt that continues
+    /// them.
+    stdout_digest: Option<ring::digest::Context>,
     /// Whether the entity tag has been printed.
-    tagged: bool,
-    /// The last bytes that are there and that the body repeats first.
+    etag_printed: bool,
+    /// The last bytes of the partial download that the body must repeat.
     overlap: Vec<u8>,
-    /// Whether it repeated others.
-    differs: bool,
-    /// What is there already and shall be continued.
-    resume: Option<Had>,
-    /// Whether `resume` was asked for by number, so that the start cannot be
-    /// had from anywhere else.
-    fixed: bool,
+    /// Whether the body repeated other bytes.
+    overlap_differs: bool,
+    /// The partial download to continue.
+    resume: Option<PartialDownload>,
+    /// Whether `resume` is an offset of the user, so that the start of the body
+    /// cannot be fetched.
+    explicit_offset: bool,
 }
 
-/// How one try ended when it did not fail.
-enum Tried {
+/// The outcome of an attempt that did not fail.
+enum AttemptOutcome {
     Done,
-    /// The status may pass within this time.
-    Later(Duration),
+    /// The status may be temporary: retry after this delay.
+    RetryAfter(Duration),
 }
 
-/// Fetches one URL.
-pub(crate) fn fetch(context: &Context<'_>, job: &Job, stage: &mut Stage<'_>) -> Report {
+/// Fetches the URL of a job, with retries.
+pub(crate) fn fetch(
+    context: &Context<'_>,
+    job: &UrlJob,
+    output: &mut TransferOutput<'_>,
+) -> Report {
     let head = context.config.request.head;
     let transfer = Transfer {
         context,
         job,
-        stage,
+        output,
         report: Report {
-            url: job.url.clone(),
+            url: job.display_url.clone(),
             method: if head { "HEAD" } else { "GET" },
             ..Report::default()
         },
         sink: Sink::Undecided,
-        drops: false,
+        discards_body: false,
         started: Instant::now(),
         deadline: None,
-        final_url: job.target.url.clone(),
-        led_user: None,
-        id: resume::url_id(&job.target.url),
-        split: false,
-        line: None,
-        heads: Vec::new(),
-        hashed: None,
-        tagged: false,
+        final_url: job.request.url.clone(),
+        redirect_user: None,
+        url_id: state_file::url_id(&job.request.url),
+        is_segmented: false,
+        abort_handle: None,
+        file_heads: Vec::new(),
+        stdout_digest: None,
+        etag_printed: false,
         overlap: Vec::new(),
-        differs: false,
+        overlap_differs: false,
         resume: None,
-        fixed: false,
+        explicit_offset: false,
     };
     transfer.run()
 }
 
 impl Transfer<'_, '_> {
     fn run(mut self) -> Report {
-        self.take_given_cookies();
+        self.store_given_cookies();
         let outcome = match self.prepare() {
             Ok(true) => {
-                self.split = self.splits();
-                self.tries()
+                self.is_segmented = self.is_segmentable();
+                self.run_attempts()
             }
             Ok(false) => Ok(()),
             Err(error) => Err(error.into()),
         };
         self.report.total = self.started.elapsed();
         let failed = outcome.is_err();
-        self.report.trouble = outcome.err();
+        self.report.error = outcome.err();
         let remove = self.context.config.saving.remove_on_error
-            || matches!(self.report.trouble, Some(Trouble::No { .. }));
-        if let Err(error) = self.sink.settle() {
-            self.report.trouble.get_or_insert(error.into());
+            || matches!(self.report.error, Some(FetchError::Negative { .. }));
+        if let Err(error) = self.sink.spill_to_file() {
+            self.report.error.get_or_insert(error.into());
         }
         match self.sink {
-            Sink::File { saver, used, .. } => {
-                // One that is complete has its name, and is here no more.
-                let outcome = if used {
-                    saver.abandon(remove)
+            Sink::File {
+                file, is_started, ..
+            } => {
+                // A complete file has been renamed and is no longer a sink.
+                let outcome = if is_started {
+                    file.abandon(remove)
                 } else {
-                    saver.leave()
+                    file.discard_unused()
                 };
-                if let (Err(error), None) = (outcome, &self.report.trouble) {
-                    self.report.trouble = Some(error.into());
+                if let (Err(error), None) = (outcome, &self.report.error) {
+                    self.report.error = Some(error.into());
                 }
             }
-            // One that is too large is not printed either.
+            // A body that is too large is not reported.
             Sink::Memory { bytes, .. }
                 if self
                     .report
-                    .trouble
+                    .error
                     .as_ref()
-                    .is_none_or(|trouble| trouble.kind() != "size")
+                    .is_none_or(|error| error.kind() != "size")
                     && (!failed || !bytes.is_empty()) =>
             {
                 self.report.body = Some(bytes);
@@ -230,14 +236,14 @@ impl Transfer<'_, '_> {
         self.report
     }
 
-    /// Looks at what is there before anything is asked. False if nothing is
-    /// to be asked.
+    /// Examines existing files before the first request. Returns false if there is
+    /// nothing to fetch.
     fn prepare(&mut self) -> Result<bool, Error> {
         let config = self.context.config;
-        let path = match &self.job.place {
-            Place::Stdout => None,
-            Place::Remote if config.saving.remote_header_name => None,
-            _ => Some(self.path(None)?.0),
+        let path = match &self.job.destination {
+            Destination::Stdout => None,
+            Destination::Remote if config.saving.remote_header_name => None,
+            _ => Some(self.output_path(None)?.0),
         };
         if let Some(path) = &path
             && config.saving.skip_existing
@@ -247,45 +253,50 @@ impl Transfer<'_, '_> {
             return Ok(false);
         }
         match (config.start, path) {
-            (Start::Zero, _) | (Start::At(0), None) => {}
-            (Start::At(bytes), None) => {
-                self.fixed = true;
-                self.resume = Some(Had {
+            (Start::Beginning, _) | (Start::Offset(0), None) => {}
+            (Start::Offset(bytes), None) => {
+                self.explicit_offset = true;
+                self.resume = Some(PartialDownload {
                     bytes,
-                    exact: true,
-                    ..Had::default()
+                    is_exact: true,
+                    ..PartialDownload::default()
                 });
             }
-            (Start::Earlier, None) => {
+            (Start::Resume, None) => {
                 return Err(Error::usage("-C - needs a file to continue (-o or -O)"));
             }
             (start, Some(path)) => {
-                let (_, taken) = self.claimed(None)?;
-                let mut unproved = false;
-                let saver = save::Saver::open(&path, taken, config.saving.create_dirs, &self.id)?;
+                let (_, on_exists) = self.reserve_path(None)?;
+                let mut is_unproved = false;
+                let file = output_file::OutputFile::open(
+                    &path,
+                    on_exists,
+                    config.saving.create_dirs,
+                    &self.url_id,
+                )?;
                 self.resume = match start {
-                    Start::At(bytes) => {
-                        self.fixed = true;
-                        Some(Had {
+                    Start::Offset(bytes) => {
+                        self.explicit_offset = true;
+                        Some(PartialDownload {
                             bytes,
-                            of_file: true,
-                            exact: true,
-                            ..Had::default()
+                            in_final_file: true,
+                            is_exact: true,
+                            ..PartialDownload::default()
                         })
                     }
-                    _ => match saver.earlier(self.job.sha256.is_some())? {
-                        Earlier::There(had) => Some(had),
-                        Earlier::Unproved => {
-                            unproved = true;
+                    _ => match file.find_earlier(self.job.sha256.is_some())? {
+                        EarlierDownload::Found(partial) => Some(partial),
+                        EarlierDownload::Unproved => {
+                            is_unproved = true;
                             None
                         }
-                        Earlier::Nothing => None,
+                        EarlierDownload::None => None,
                     },
                 };
-                self.sink = Sink::file(saver);
-                if unproved {
+                self.sink = Sink::new_file(file);
+                if is_unproved {
                     self.start_over(
-                        "no validator proves that a rest belongs to what is there; \
+                        "no validator proves that the rest belongs to the partial file; \
                          --sha256 would",
                     );
                 }
@@ -294,106 +305,109 @@ impl Transfer<'_, '_> {
         Ok(true)
     }
 
-    /// Tries until it is done, or until no further try is allowed.
-    fn tries(&mut self) -> Result<(), Trouble> {
-        let rules = &self.context.config.retry;
-        let mut tried = 0;
+    /// Runs attempts until one succeeds or no retry is left.
+    fn run_attempts(&mut self) -> Result<(), FetchError> {
+        let policy = &self.context.config.retry;
+        let mut retries = 0;
         loop {
-            let more = tried < rules.count
-                && rules
+            let may_retry = retries < policy.max_retries
+                && policy
                     .max_time
                     .is_none_or(|max| self.started.elapsed() < max);
-            let (why, pause) = match self.attempt(!more) {
-                Ok(Tried::Done) => return Ok(()),
-                Ok(Tried::Later(pause)) => {
+            let (why, delay) = match self.attempt(!may_retry) {
+                Ok(AttemptOutcome::Done) => return Ok(()),
+                Ok(AttemptOutcome::RetryAfter(delay)) => {
                     let head = self.report.head.as_deref();
-                    (head.map_or_else(String::new, Head::status_text), pause)
+                    (head.map_or_else(String::new, Head::status_text), delay)
                 }
-                Err(Stop { trouble, cut }) => match &trouble {
-                    Trouble::Error(error) if more && rules.passes(error, cut) => {
-                        if !self.can_go_on()? {
-                            return Err(error.clone().hint(NO_RETRY).into());
+                Err(AttemptError { error, is_cut }) => match &error {
+                    FetchError::Error(cause) if may_retry && policy.is_retryable(cause, is_cut) => {
+                        if !self.prepare_retry()? {
+                            return Err(cause.clone().hint(NOT_RETRIED).into());
                         }
-                        match self.pause(self.report.head.as_deref()) {
-                            Some(pause) => (trouble.message(), pause),
-                            None => return Err(error.clone().hint(TOO_LATE).into()),
+                        match self.retry_delay(self.report.head.as_deref()) {
+                            Some(delay) => (error.message(), delay),
+                            None => return Err(cause.clone().hint(RETRY_TOO_LATE).into()),
                         }
                     }
-                    _ => return Err(trouble),
+                    _ => return Err(error),
                 },
             };
-            tried += 1;
-            self.report.retries = tried;
+            retries += 1;
+            self.report.retries = retries;
             if !self.context.config.output.silent {
-                self.context.talk.line(format_args!(
-                    "{}: {}; trying again {}",
-                    common::text::escape(self.job.url.as_bytes()),
+                self.context.reporter.line(format_args!(
+                    "{}: {}; retrying {}",
+                    common::text::escape(self.job.display_url.as_bytes()),
                     common::text::escape(why.as_bytes()),
-                    if pause.is_zero() {
-                        "at once".to_owned()
+                    if delay.is_zero() {
+                        "now".to_owned()
                     } else {
-                        format!("in {}", net::shown(pause))
+                        format!("in {}", net::format_duration(delay))
                     },
                 ));
             }
-            std::thread::sleep(pause);
+            std::thread::sleep(delay);
         }
     }
 
-    /// One try. `last` says that there will be no other.
-    fn attempt(&mut self, last: bool) -> Result<Tried, Stop> {
+    /// Runs one attempt; `is_last` is true if no retry is left.
+    fn attempt(&mut self, is_last: bool) -> Result<AttemptOutcome, AttemptError> {
         self.deadline = self
             .context
             .config
             .max_time
             .map(|time| Instant::now() + time);
         loop {
-            let answer = self.hops()?;
-            if let Some(pause) = self.later(&answer.head, last) {
-                return Ok(Tried::Later(pause));
+            let response = self.follow_redirects()?;
+            if let Some(delay) = self.status_retry_delay(&response.head, is_last) {
+                return Ok(AttemptOutcome::RetryAfter(delay));
             }
-            if let Some(tried) = self.deliver(answer, last)? {
-                return Ok(tried);
+            if let Some(retries) = self.handle_response(response, is_last)? {
+                return Ok(retries);
             }
-            // What was there cannot be continued: the whole, then.
+            // The partial download cannot be continued: request the whole body.
         }
     }
 
-    /// The pause after which a response may be another; `None` where it is what
-    /// there is to be had.
-    fn later(&self, head: &Head, last: bool) -> Option<Duration> {
-        let passes = !last && self.context.config.retry.passes_status(head.status);
-        passes.then(|| self.pause(Some(head))).flatten()
+    /// Returns the delay before a retry if the status may be temporary; `None` if
+    /// the response must be used.
+    fn status_retry_delay(&self, head: &Head, is_last: bool) -> Option<Duration> {
+        let is_retryable = !is_last && self.context.config.retry.is_retryable_status(head.status);
+        is_retryable.then(|| self.retry_delay(Some(head))).flatten()
     }
 
-    /// The pause before a further try; `None` where that would be too late.
-    fn pause(&self, head: Option<&Head>) -> Option<Duration> {
-        let rules = &self.context.config.retry;
-        let pause = rules.pause(self.report.retries + 1, head, random());
-        let left = rules
+    /// Returns the delay before the next attempt; `None` if it would be too late.
+    fn retry_delay(&self, head: Option<&Head>) -> Option<Duration> {
+        let policy = &self.context.config.retry;
+        let delay = policy.delay(self.report.retries + 1, head, random_byte());
+        let left = policy
             .max_time
             .map(|max| max.saturating_sub(self.started.elapsed()));
-        left.is_none_or(|left| pause <= left).then_some(pause)
+        left.is_none_or(|left| delay <= left).then_some(delay)
     }
 
-    /// Whether a further try can continue or repeat what was delivered.
-    fn can_go_on(&mut self) -> Result<bool, Error> {
-        match self.sink.again()? {
-            Again::From(had) => self.resume = Some(had),
-            // From the start, or behind what an earlier run left or the user
-            // named.
-            Again::Fresh if self.sink.is_used() && !self.fixed => self.resume = None,
-            Again::Fresh => {}
-            Again::Never => return Ok(false),
+    /// Prepares a retry that continues or repeats the output; returns false if that
+    /// is impossible.
+    fn prepare_retry(&mut self) -> Result<bool, Error> {
+        match self.sink.retry_support()? {
+            RetrySupport::Continue(partial) => self.resume = Some(partial),
+            // From the beginning, unless an earlier run or the user gave an
+            // offset.
+            RetrySupport::Restart if self.sink.has_destination() && !self.explicit_offset => {
+                self.resume = None;
+            }
+            RetrySupport::Restart => {}
+            RetrySupport::Impossible => return Ok(false),
         }
         Ok(true)
     }
 }
 
-/// A random byte, for pauses that differ between clients.
-fn random() -> u8 {
+/// Returns a random byte, which spreads the delays of clients.
+fn random_byte() -> u8 {
     let mut byte = [0];
-    // Without randomness the pause is merely not spread.
+    // Without random numbers the delays are not spread.
     let _ = getrandom::fill(&mut byte);
     byte[0]
 }

@@ -1,14 +1,13 @@
-//! One large file over several connections (`--segments`).
+//! Downloads one large file over several connections (`--segments`).
 //!
-//! The first request asks for a first piece. If the answer is exactly that,
-//! with a validator and the length of the whole, the rest is asked for in
-//! pieces of the same state (If-Range) and each is written where it belongs.
-//! An answer that is no such piece means that the file has changed or that
-//! the server does not do ranges after all: the whole is had over one
-//! connection then. A connection that fails gives its piece back to the
-//! others; the transfer fails when none is left. Where the last one was refused
-//! its piece by a status, that is tried again as any such status, or the whole
-//! is asked for.
+//! The first request asks for the first segment. If the response is exactly that,
+//! with a strong validator and the total length, the other segments are requested
+//! under If-Range, and each is written at its offset. Any other response means that
+//! the file has changed or that the server does not support ranges: then the whole
+//! file is requested over one connection. A connection that fails returns its
+//! segment to the others, and the transfer fails with the last connection. If the
+//! last one was refused by a status, that status is retried like any other, or the
+//! whole file is requested.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -16,428 +15,454 @@ use std::time::{Duration, Instant};
 
 use ring::digest;
 
-use super::hops::Wanted;
-use super::report::{Stop, Trouble};
-use super::save::Saver;
+use super::output_file::OutputFile;
+use super::redirects::PreparedRequest;
 use super::sink::Sink;
-use super::source::{self, Limits, Source, Window};
-use super::{Context, Place, Transfer, Tried};
+use super::source::{self, BodySource, SpeedWindow};
+use super::{AttemptOutcome, Context, Destination, Transfer};
 use crate::http::head::Head;
-use crate::net::{Answer, Ask, BodyReader, Line};
+use crate::net::{AbortHandle, BodyReader, Request, Response};
 use crate::output::progress::Bar;
-use crate::output::talk;
-use crate::policy::pieces::{FIRST, Pieces, Span};
-use crate::policy::resume::{self, Had, Validator};
+use crate::output::verbose;
+use crate::policy::limits::Limits;
+use crate::policy::resume::{self, PartialDownload, Validator};
+use crate::policy::segment_map::{ByteRange, FIRST_LENGTH, SegmentMap};
+use crate::report::{AttemptError, FetchError};
 
-/// Bytes read at a time; one write each.
+/// Bytes per read, and per write.
 const BUFFER: usize = 64 * 1024;
 
-/// How often the state file follows: a file system may write it out each time.
-const KEEP_EVERY: Duration = Duration::from_millis(500);
+/// The interval of writing the state file, which a file system may sync each time.
+const SAVE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Why one piece did not come.
-enum Fault {
-    /// Others have ended it all.
-    Ended,
-    /// It is not what was asked for: the file has changed.
+/// The reason why a segment is incomplete.
+enum SegmentError {
+    /// Another connection has ended the download.
+    Aborted,
+    /// The response is not the requested segment: the file has changed.
     Changed,
-    /// Nothing can be done: a full disk.
-    Fatal(Stop),
-    /// This connection is of no use; another may be.
-    Lost(Stop),
-    /// The same by a status: too many connections, perhaps.
+    /// The download cannot go on, for instance because the disk is full.
+    Fatal(AttemptError),
+    /// The connection failed; others may work.
+    Lost(AttemptError),
+    /// The server refused with a status, for instance too many connections.
     Refused(Arc<Head>),
 }
 
-/// Why all of it ended early.
-enum End {
+/// The reason why the download ended early.
+enum EndReason {
     Changed,
-    Failed(Stop),
-    /// The last connection was refused its piece.
+    Failed(AttemptError),
+    /// The server refused the segment of the last connection.
     Refused(Arc<Head>),
 }
 
-/// What the connections tell each other.
-struct Board {
-    pieces: Pieces,
-    /// Connections in use.
-    hands: usize,
-    end: Option<End>,
+/// The state that the connections share.
+struct Progress {
+    segments: SegmentMap,
+    /// The number of active connections.
+    active: usize,
+    end: Option<EndReason>,
     wire_bytes: u64,
-    window: Window,
+    window: SpeedWindow,
     bar: Bar,
-    /// How far the state file says that there is no gap, and since when.
-    kept: u64,
-    kept_at: Option<Instant>,
+    /// The contiguous length in the state file, and when it was written.
+    saved: u64,
+    saved_at: Option<Instant>,
 }
 
-impl Board {
-    /// One connection less, of which the piece goes to another; the end where
-    /// there is none.
-    fn lose(&mut self, span: Span, end: End) {
-        self.pieces.give_back(span.at);
-        self.hands -= 1;
-        if self.hands == 0 {
+impl Progress {
+    /// Removes a connection and returns its segment; sets the reason if it was the
+    /// last one.
+    fn drop_connection(&mut self, range: ByteRange, end: EndReason) {
+        self.segments.release(range.start);
+        self.active -= 1;
+        if self.active == 0 {
             self.end.get_or_insert(end);
         }
     }
 }
 
-/// The connections that fetch one file together.
-struct Crew<'a> {
+/// The connections that download a file together.
+struct Workers<'a> {
     context: &'a Context<'a>,
-    wanted: Wanted,
+    prepared: PreparedRequest,
     validator: Validator,
-    /// The Content-Encoding of all pieces.
+    /// The Content-Encoding of all segments.
     coding: String,
     total: u64,
     limits: Limits,
     deadline: Option<Instant>,
-    saver: &'a Saver,
-    /// The connections, to be ended when all is.
-    lines: Vec<Arc<Line>>,
-    board: Mutex<Board>,
-    news: Condvar,
+    file: &'a OutputFile,
+    /// The abort handles of the connections.
+    abort_handles: Vec<Arc<AbortHandle>>,
+    progress: Mutex<Progress>,
+    changed: Condvar,
 }
 
 impl Transfer<'_, '_> {
-    /// Whether this transfer is one for several connections.
-    pub(super) fn splits(&self) -> bool {
+    /// Whether this transfer may use several connections.
+    pub(super) fn is_segmentable(&self) -> bool {
         let config = self.context.config;
-        let provable = |had: &Had| had.is_proved();
+        let is_continuable = |partial: &PartialDownload| partial.has_strong_validator();
         config.segments > 1
-            && self.job.place != Place::Stdout
-            && !self.fixed
-            && !self.edits_range()
-            && self.resume.as_ref().is_none_or(provable)
+            && self.job.destination != Destination::Stdout
+            && !self.explicit_offset
+            && !self.has_range_header()
+            && self.resume.as_ref().is_none_or(is_continuable)
     }
 
-    /// The first piece to ask for.
-    pub(super) fn first_piece(&self) -> Span {
-        let at = self.resume.as_ref().map_or(0, |had| had.bytes);
-        Span {
-            at,
-            end: at + FIRST,
+    /// Returns the first segment to request.
+    pub(super) fn first_segment(&self) -> ByteRange {
+        let start = self.resume.as_ref().map_or(0, |partial| partial.bytes);
+        ByteRange {
+            start,
+            end: start + FIRST_LENGTH,
         }
     }
 
-    /// Delivers a file of which the first piece has come. `None` if the whole
-    /// must be asked for. `last` says that there will be no other try.
-    pub(super) fn gather(&mut self, answer: Answer, last: bool) -> Result<Option<Tried>, Stop> {
+    /// Downloads a file, starting with its first segment `response`. Returns `None` if the whole
+    /// file must be requested. `is_last` is true if no retry is left.
+    pub(super) fn download_segments(
+        &mut self,
+        response: Response,
+        is_last: bool,
+    ) -> Result<Option<AttemptOutcome>, AttemptError> {
         let config = self.context.config;
-        let head = Arc::clone(&answer.head);
+        let head = Arc::clone(&response.head);
         let resumed = self.resume.clone();
         let validator = match &resumed {
-            Some(had) => had.validator.clone().filter(|v| v.agrees(&head)),
+            Some(partial) => partial.validator.clone().filter(|v| v.agrees(&head)),
             None => Validator::strong(&head),
         };
-        let (Some(validator), Some((span, total))) =
-            (validator, self.first_piece().answered(&head))
+        let (Some(validator), Some((range, total))) =
+            (validator, self.first_segment().matched_by(&head))
         else {
-            self.split = false;
+            self.is_segmented = false;
             return Ok(None);
         };
-        let other =
-            |had: &Had| had.total.is_some_and(|known| known != total) || !had.is_coded_as(&head);
-        if resumed.as_ref().is_some_and(other) {
-            self.split = false;
+        let differs = |partial: &PartialDownload| {
+            partial.total.is_some_and(|known| known != total) || !partial.is_coded_as(&head)
+        };
+        if resumed.as_ref().is_some_and(differs) {
+            self.is_segmented = false;
             return Ok(None);
         }
-        if let Some(max) = config.limits.max.filter(|&max| total > max) {
+        if let Some(max) = config.limits.max_bytes.filter(|&max| total > max) {
             return Err(source::too_large(max).into());
         }
-        self.report.status_fails = false;
-        self.place(&head, false, resumed.as_ref(), Some(total), true, &mut None)?;
-        let home = self.is_home(&self.final_url);
-        let wanted = self.wanted(&self.final_url, home, None, Vec::new())?;
-        let (shows_bar, bar_name) = (self.shows_bar(), self.bar_name());
-        let Sink::File { saver, .. } = &mut self.sink else {
-            return Err(Trouble::protocol("a piece of a file that is not saved").into());
+        self.report.is_failure_status = false;
+        self.open_destination(&head, false, resumed.as_ref(), Some(total), true, &mut None)?;
+        let trusted = self.is_trusted(&self.final_url);
+        let prepared = self.prepare_request(&self.final_url, trusted, None, Vec::new())?;
+        let (shows_bar, label) = (self.shows_progress(), self.progress_label());
+        let Sink::File { file, .. } = &mut self.sink else {
+            return Err(FetchError::protocol("a segment of a file that is not saved").into());
         };
-        if !saver.is_seekable() {
-            self.split = false;
+        if !file.is_seekable() {
+            self.is_segmented = false;
             return Ok(None);
         }
-        saver.begin_gaps()?;
-        let whole = Span {
-            at: span.at,
+        file.begin_segments()?;
+        let whole = ByteRange {
+            start: range.start,
             end: total,
         };
-        let mut pieces = Pieces::new(whole, config.segments.into());
-        pieces.take_first(span.len());
-        let rest = (total - span.end).div_ceil(FIRST);
-        let hands = 1 + rest.min(u64::from(config.segments) - 1) as usize;
-        let crew = Crew {
+        let mut segments = SegmentMap::new(whole, config.segments.into());
+        segments.first_segment(range.len());
+        let rest = (total - range.end).div_ceil(FIRST_LENGTH);
+        let active = 1 + rest.min(u64::from(config.segments) - 1) as usize;
+        let workers = Workers {
             context: self.context,
-            wanted,
+            prepared,
             validator,
             coding: resume::coding(&head),
             total,
-            limits: shared_limits(config.limits, hands),
+            limits: shared_limits(config.limits, active),
             deadline: self.deadline,
-            saver,
-            lines: std::iter::once(self.line.take().unwrap_or_default())
-                .chain((1..hands).map(|_| Arc::default()))
+            file,
+            abort_handles: std::iter::once(self.abort_handle.take().unwrap_or_default())
+                .chain((1..active).map(|_| Arc::default()))
                 .collect(),
-            board: Mutex::new(Board {
-                pieces,
-                hands,
+            progress: Mutex::new(Progress {
+                segments,
+                active,
                 end: None,
                 wire_bytes: 0,
-                window: Window::new(),
+                window: SpeedWindow::new(),
                 bar: self
                     .context
                     .progress
-                    .bar(shows_bar, &bar_name, span.at, Some(total)),
-                kept: span.at,
-                kept_at: None,
+                    .bar(shows_bar, &label, range.start, Some(total)),
+                saved: range.start,
+                saved_at: None,
             }),
-            news: Condvar::new(),
+            changed: Condvar::new(),
         };
-        crew.run(span, answer.body);
-        let board = crew
-            .board
+        workers.run(range, response.body);
+        let progress = workers
+            .progress
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        let there = board.pieces.without_gap();
-        saver.end_gaps(there)?;
-        self.report.bytes = there;
-        self.report.wire_bytes += board.wire_bytes;
-        // Where it is said when to come back, or it may pass by itself.
-        if let Some(End::Refused(head)) = &board.end
-            && let Some(pause) = self.later(head, last)
+        let contiguous = progress.segments.contiguous();
+        file.end_segments(contiguous)?;
+        self.report.bytes = contiguous;
+        self.report.wire_bytes += progress.wire_bytes;
+        // The status may be temporary, or the server says when to retry.
+        if let Some(EndReason::Refused(head)) = &progress.end
+            && let Some(delay) = self.status_retry_delay(head, is_last)
         {
             self.report.head = Some(Arc::clone(head));
-            self.can_go_on()?;
-            return Ok(Some(Tried::Later(pause)));
+            self.prepare_retry()?;
+            return Ok(Some(AttemptOutcome::RetryAfter(delay)));
         }
-        match board.end {
-            Some(End::Failed(stop)) => Err(stop),
-            // One request as any other tells what such a status means.
-            Some(End::Changed | End::Refused(_)) => {
-                self.split = false;
+        match progress.end {
+            Some(EndReason::Failed(error)) => Err(error),
+            // A single request shows what the status means.
+            Some(EndReason::Changed | EndReason::Refused(_)) => {
+                self.is_segmented = false;
                 self.resume = None;
                 Ok(None)
             }
             None => {
-                let hash = self.digest_of_file()?;
-                self.finish(&head, false, hash)?;
-                Ok(Some(Tried::Done))
+                let hash = self.file_digest()?;
+                self.finish_body(&head, false, hash)?;
+                Ok(Some(AttemptOutcome::Done))
             }
         }
     }
 
-    /// The digest of what is in the file, where it is wanted.
-    fn digest_of_file(&mut self) -> Result<Option<digest::Context>, Stop> {
+    /// Returns the digest of the file, if it is needed.
+    fn file_digest(&mut self) -> Result<Option<digest::Context>, AttemptError> {
         let config = self.context.config;
         let mut hash = (config.json || self.job.sha256.is_some())
             .then(|| digest::Context::new(&digest::SHA256));
         if let Some(hash) = &mut hash
-            && let Sink::File { saver, .. } = &mut self.sink
+            && let Sink::File { file, .. } = &mut self.sink
         {
-            saver.read_back(&mut |piece| hash.update(piece))?;
+            file.read_existing(&mut |piece| hash.update(piece))?;
         }
         Ok(hash)
     }
 }
 
-/// What is allowed to all, for each.
-fn shared_limits(limits: Limits, hands: usize) -> Limits {
-    let hands = hands as u64;
+/// Divides the limits of the transfer among its connections.
+fn shared_limits(limits: Limits, active: usize) -> Limits {
+    let active = active as u64;
     Limits {
-        // The length is known and was looked at.
-        max: None,
-        rate: limits.rate.map(|rate| (rate / hands).max(1)),
-        // Judged by the sum.
-        slow: None,
+        // The total length is known and has been checked.
+        max_bytes: None,
+        max_rate: limits.max_rate.map(|rate| (rate / active).max(1)),
+        // The speed of all connections together is checked.
+        min_speed: None,
     }
 }
 
-impl Crew<'_> {
-    fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+impl Workers<'_> {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fetches everything, or sets the reason why not.
-    fn run(&self, first: Span, body: BodyReader) {
+    /// Downloads all segments, or sets the reason why not.
+    fn run(&self, first: ByteRange, body: BodyReader) {
         thread::scope(|scope| {
-            for (n, line) in self.lines.iter().enumerate().skip(1) {
+            for (n, handle) in self.abort_handles.iter().enumerate().skip(1) {
                 let name = format!("segment {n}");
                 let spawned = thread::Builder::new()
                     .name(name)
-                    .spawn_scoped(scope, || self.work(line, None));
+                    .spawn_scoped(scope, || self.work(handle, None));
                 if spawned.is_err() {
-                    // Fewer at once, then.
-                    self.board().hands -= 1;
+                    // Continue with fewer connections.
+                    self.progress().active -= 1;
                 }
             }
-            self.work(&self.lines[0], Some((first, body)));
+            self.work(&self.abort_handles[0], Some((first, body)));
         });
     }
 
-    /// One connection's share: piece after piece.
-    fn work(&self, line: &Arc<Line>, first: Option<(Span, BodyReader)>) {
+    /// Downloads segment after segment over one connection.
+    fn work(&self, handle: &Arc<AbortHandle>, first: Option<(ByteRange, BodyReader)>) {
         let mut buffer = vec![0; BUFFER];
-        if let Some((span, body)) = first {
-            let outcome = self.receive(span, body, &mut buffer);
-            if !self.settle(span, outcome) {
+        if let Some((range, body)) = first {
+            let outcome = self.receive(range, body, &mut buffer);
+            if !self.finish_segment(range, outcome) {
                 return;
             }
         }
-        while let Some(span) = self.next() {
+        while let Some(range) = self.next() {
             let outcome = self
-                .ask(span, line)
-                .and_then(|body| self.receive(span, body, &mut buffer));
-            if !self.settle(span, outcome) {
+                .request_segment(range, handle)
+                .and_then(|body| self.receive(range, body, &mut buffer));
+            if !self.finish_segment(range, outcome) {
                 return;
             }
         }
     }
 
-    /// The next piece; waits while others have all there are, since they may
-    /// give one back.
-    fn next(&self) -> Option<Span> {
-        let mut board = self.board();
+    /// Returns the next segment. Waits while all are active, since a connection may
+    /// return one.
+    fn next(&self) -> Option<ByteRange> {
+        let mut progress = self.progress();
         loop {
-            if board.end.is_some() || board.pieces.is_complete() {
+            if progress.end.is_some() || progress.segments.is_complete() {
                 return None;
             }
-            if let Some(span) = board.pieces.take() {
-                return Some(span);
+            if let Some(range) = progress.segments.next_segment() {
+                return Some(range);
             }
-            board = self
-                .news
-                .wait(board)
+            progress = self
+                .changed
+                .wait(progress)
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Takes note of how a piece ended. False if this connection is done.
-    fn settle(&self, span: Span, outcome: Result<(), Fault>) -> bool {
-        let mut board = self.board();
+    /// Records the end of a segment. Returns whether the connection goes on.
+    fn finish_segment(&self, range: ByteRange, outcome: Result<(), SegmentError>) -> bool {
+        let mut progress = self.progress();
         match outcome {
             Ok(()) => return true,
-            Err(Fault::Ended) => {}
-            // The first reason counts.
-            Err(Fault::Changed) => {
-                board.end.get_or_insert(End::Changed);
+            Err(SegmentError::Aborted) => {}
+            // The first reason is kept.
+            Err(SegmentError::Changed) => {
+                progress.end.get_or_insert(EndReason::Changed);
             }
-            Err(Fault::Fatal(stop)) => {
-                board.end.get_or_insert(End::Failed(stop));
+            Err(SegmentError::Fatal(error)) => {
+                progress.end.get_or_insert(EndReason::Failed(error));
             }
-            Err(Fault::Lost(stop)) => board.lose(span, End::Failed(stop)),
-            Err(Fault::Refused(head)) => board.lose(span, End::Refused(head)),
+            Err(SegmentError::Lost(error)) => {
+                progress.drop_connection(range, EndReason::Failed(error));
+            }
+            Err(SegmentError::Refused(head)) => {
+                progress.drop_connection(range, EndReason::Refused(head));
+            }
         }
-        if board.end.is_some() {
-            // Nobody waits for what is of no use any more.
-            self.lines.iter().for_each(|line| line.end());
+        if progress.end.is_some() {
+            // Other connections must not wait for their peers any longer.
+            self.abort_handles.iter().for_each(|handle| handle.abort());
         }
-        self.news.notify_all();
+        self.changed.notify_all();
         false
     }
 
-    /// Asks for a piece.
-    fn ask(&self, span: Span, line: &Arc<Line>) -> Result<BodyReader, Fault> {
-        let mut headers = self.wanted.headers.clone();
-        let range = span.ask(Some(&self.validator));
+    /// Requests a segment and returns its body.
+    fn request_segment(
+        &self,
+        range: ByteRange,
+        handle: &Arc<AbortHandle>,
+    ) -> Result<BodyReader, SegmentError> {
+        let mut headers = self.prepared.headers.clone();
+        let range_headers = range.range_headers(Some(&self.validator));
         headers.extend(
-            range
+            range_headers
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value)),
         );
         let config = self.context.config;
-        let ask = Ask {
+        let request = Request {
             head: false,
-            url: &self.wanted.url,
-            zone: self.wanted.zone.as_deref(),
+            url: &self.prepared.url,
+            zone: self.prepared.zone.as_deref(),
             headers: &headers,
-            proxy: self.wanted.proxy.clone(),
-            absolute: self.wanted.absolute.clone(),
-            had: 0,
+            proxy: self.prepared.proxy.clone(),
+            target: self.prepared.target.clone(),
+            resume_offset: 0,
             deadline: self.deadline,
-            line: Some(Arc::clone(line)),
+            abort_handle: Some(Arc::clone(handle)),
         };
-        let outcome = self.context.network.ask(&ask);
+        let outcome = self.context.network.send(&request);
         if config.output.verbose {
             let exchange = match &outcome {
-                Ok(answer) => &answer.exchange,
+                Ok(response) => &response.exchange,
                 Err((_, exchange)) => exchange,
             };
-            self.context.talk.raw(talk::exchange(exchange).as_bytes());
+            self.context
+                .reporter
+                .raw(verbose::exchange(exchange).as_bytes());
         }
-        let answer = outcome.map_err(|(failure, _)| Fault::Lost(failure.into()))?;
-        if self.is_piece(span, &answer.head) {
-            return Ok(answer.body);
+        let response = outcome.map_err(|(failure, _)| SegmentError::Lost(failure.into()))?;
+        if self.matches_segment(range, &response.head) {
+            return Ok(response.body);
         }
-        match answer.head.status {
-            200..300 | 416 => Err(Fault::Changed),
-            _ => Err(Fault::Refused(answer.head)),
+        match response.head.status {
+            200..300 | 416 => Err(SegmentError::Changed),
+            _ => Err(SegmentError::Refused(response.head)),
         }
     }
 
-    fn is_piece(&self, span: Span, head: &Head) -> bool {
-        span.answered(head) == Some((span, self.total))
+    fn matches_segment(&self, range: ByteRange, head: &Head) -> bool {
+        range.matched_by(head) == Some((range, self.total))
             && self.validator.agrees(head)
             && resume::coding(head) == self.coding
     }
 
-    /// Writes a piece where it belongs.
-    fn receive(&self, span: Span, body: BodyReader, buffer: &mut [u8]) -> Result<(), Fault> {
-        let mut source = Source::new(body, self.limits);
-        let (mut at, mut written) = (span.at, 0);
+    /// Receives a segment and writes it at its offset.
+    fn receive(
+        &self,
+        range: ByteRange,
+        body: BodyReader,
+        buffer: &mut [u8],
+    ) -> Result<(), SegmentError> {
+        let mut source = BodySource::new(body, self.limits);
+        let (mut at, mut written) = (range.start, 0);
         loop {
-            let n = match source.pull(buffer) {
+            let n = match source.read_some(buffer) {
                 Ok(n) => n as u64,
-                Err(stop) => {
-                    // A piece is there only when its body came to its end.
-                    if at < span.end {
-                        self.note(span, written)?;
+                Err(error) => {
+                    // A segment is complete only after the end of its body.
+                    if at < range.end {
+                        self.record_progress(range, written)?;
                     }
-                    return Err(Fault::Lost(stop));
+                    return Err(SegmentError::Lost(error));
                 }
             };
-            self.note(span, written)?;
-            if n == 0 && at == span.end {
+            self.record_progress(range, written)?;
+            if n == 0 && at == range.end {
                 return Ok(());
             }
-            // Its length is not that of its Content-Range.
-            if n == 0 || n > span.end - at {
-                return Err(Fault::Changed);
+            // The length differs from that of the Content-Range.
+            if n == 0 || n > range.end - at {
+                return Err(SegmentError::Changed);
             }
-            self.saver
+            self.file
                 .write_at(&buffer[..n as usize], at)
-                .map_err(|e| Fault::Fatal(e.into()))?;
+                .map_err(|e| SegmentError::Fatal(e.into()))?;
             at += n;
             written = n;
         }
     }
 
-    /// So many more bytes of a piece are in the file.
-    fn note(&self, span: Span, bytes: u64) -> Result<(), Fault> {
-        let mut board = self.board();
-        if board.end.is_some() {
-            return Err(Fault::Ended);
+    /// Records that `bytes` more bytes of a segment are in the file.
+    fn record_progress(&self, range: ByteRange, bytes: u64) -> Result<(), SegmentError> {
+        let mut progress = self.progress();
+        if progress.end.is_some() {
+            return Err(SegmentError::Aborted);
         }
-        board.pieces.advance(span.at, bytes);
-        board.wire_bytes += bytes;
-        let all = board.wire_bytes;
-        if bytes > 0 && !board.pieces.is_complete() {
-            let slow = self.context.config.limits.slow;
-            board.window.judge(all, slow).map_err(Fault::Fatal)?;
+        progress.segments.advance(range.start, bytes);
+        progress.wire_bytes += bytes;
+        let all = progress.wire_bytes;
+        if bytes > 0 && !progress.segments.is_complete() {
+            let min_speed = self.context.config.limits.min_speed;
+            progress
+                .window
+                .check(all, min_speed)
+                .map_err(SegmentError::Fatal)?;
         }
-        let there = board.pieces.without_gap();
-        let due = board.kept_at.is_none_or(|at| at.elapsed() >= KEEP_EVERY);
-        if due && there >= board.kept + FIRST && there < self.total {
-            self.saver
-                .keep_gaps(there)
-                .map_err(|e| Fault::Fatal(e.into()))?;
-            board.kept = there;
-            board.kept_at = Some(Instant::now());
+        let contiguous = progress.segments.contiguous();
+        let due = progress
+            .saved_at
+            .is_none_or(|at| at.elapsed() >= SAVE_INTERVAL);
+        if due && contiguous >= progress.saved + FIRST_LENGTH && contiguous < self.total {
+            self.file
+                .save_progress(contiguous)
+                .map_err(|e| SegmentError::Fatal(e.into()))?;
+            progress.saved = contiguous;
+            progress.saved_at = Some(Instant::now());
         }
-        let all = board.pieces.received();
-        board.bar.advance(all);
-        if board.pieces.is_complete() {
-            self.news.notify_all();
+        let all = progress.segments.received();
+        progress.bar.advance(all);
+        if progress.segments.is_complete() {
+            self.changed.notify_all();
         }
         Ok(())
     }

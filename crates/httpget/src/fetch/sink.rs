@@ -1,148 +1,173 @@
-//! Where a body ends up, and what of it is there when a try fails.
+//! The destination of a body during a transfer, and what a retry can do with it.
 
 use common::Result;
 
-use super::save::Saver;
-use super::small::Small;
-use super::stage::Stage;
+use super::memory_file::MemoryFile;
+use super::output_file::OutputFile;
+use super::stdout::TransferOutput;
 use crate::output::view::View;
-use crate::policy::resume::{Had, Validator};
+use crate::policy::resume::{PartialDownload, Validator};
 
-/// The end of a body's way.
+/// The destination of the bytes of a body.
 #[derive(Debug)]
 pub(super) enum Sink {
-    /// No response came yet.
+    /// No response has been received yet.
     Undecided,
-    /// Nowhere: HEAD, or an error's body that has no place.
-    Nowhere,
-    /// Standard output, byte for byte.
+    /// The body is discarded: of HEAD, or of an error without a destination.
+    Discard,
+    /// Standard output, which receives the body unchanged.
     Stdout {
-        /// Bytes written, and how they can be continued.
-        had: Had,
-        /// Whether offsets on the wire are offsets here.
-        plain: bool,
+        /// The bytes written, and how they can be continued.
+        written: PartialDownload,
+        /// Whether offsets in the body are offsets in the output.
+        keeps_offsets: bool,
     },
-    /// Standard output, for a person.
-    View { view: View, started: bool },
-    /// Memory: for the JSON record, or for a pointer.
+    /// Standard output, rendered for a terminal.
+    View { view: View, is_started: bool },
+    /// Memory, for the JSON record or for `--pointer`.
     Memory { bytes: Vec<u8>, max: u64 },
-    /// A file.
+    /// A file, through a partial file.
     File {
-        saver: Saver,
-        /// Whether this run has begun to write it.
-        used: bool,
-        plain: bool,
+        file: OutputFile,
+        /// Whether this run has started to write it.
+        is_started: bool,
+        keeps_offsets: bool,
     },
-    /// A file that is written when its body is whole.
-    Small(Small),
+    /// A file that is written when its body is complete.
+    MemoryFile(MemoryFile),
 }
 
-/// How a further try may go on.
+/// How a retry can treat the output.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Again {
-    /// Behind this.
-    From(Had),
-    /// From nothing.
-    Fresh,
-    /// Not at all: bytes are out that cannot be taken back.
-    Never,
+pub(super) enum RetrySupport {
+    /// Continue after these bytes.
+    Continue(PartialDownload),
+    /// Start from the beginning.
+    Restart,
+    /// No retry: printed bytes can neither be undone nor continued.
+    Impossible,
 }
 
 impl Sink {
-    pub(super) fn file(saver: Saver) -> Self {
+    pub(super) fn new_file(file: OutputFile) -> Self {
         Self::File {
-            saver,
-            used: false,
-            plain: true,
+            file,
+            is_started: false,
+            keeps_offsets: true,
         }
     }
 
-    /// Whether anything was delivered.
-    pub(super) fn is_used(&self) -> bool {
-        !matches!(self, Self::Undecided | Self::File { used: false, .. })
+    /// Whether the body has a destination that was used.
+    pub(super) fn has_destination(&self) -> bool {
+        !matches!(
+            self,
+            Self::Undecided
+                | Self::File {
+                    is_started: false,
+                    ..
+                }
+        )
     }
 
-    /// What is held for a file goes into its part file, to be continued or
-    /// cleared away as any other.
-    pub(super) fn settle(&mut self) -> Result<()> {
-        if matches!(self, Self::Small(_))
-            && let Self::Small(small) = std::mem::replace(self, Self::Nowhere)
+    /// Moves a body in memory to a partial file, which is continued or removed
+    /// like any other.
+    pub(super) fn spill_to_file(&mut self) -> Result<()> {
+        if matches!(self, Self::MemoryFile(_))
+            && let Self::MemoryFile(memory_file) = std::mem::replace(self, Self::Discard)
         {
             *self = Self::File {
-                saver: small.into_saver()?,
-                used: true,
-                plain: true,
+                file: memory_file.into_output_file()?,
+                is_started: true,
+                keeps_offsets: true,
             };
         }
         Ok(())
     }
 
-    /// Whether bytes are out that cannot be taken back.
-    pub(super) fn is_out(&self) -> bool {
+    /// Whether bytes have been printed, which cannot be undone.
+    pub(super) fn has_printed(&self) -> bool {
         match self {
-            Self::Stdout { had, .. } => had.bytes > 0,
-            Self::View { started, .. } => *started,
+            Self::Stdout { written, .. } => written.bytes > 0,
+            Self::View { is_started, .. } => *is_started,
             _ => false,
         }
     }
 
-    /// Takes a piece of the body. False if it takes no more.
-    pub(super) fn write(&mut self, bytes: &[u8], stage: &mut Stage<'_>) -> Result<bool> {
+    /// Writes a piece of the body; returns false if it exceeds the memory limit.
+    pub(super) fn write(&mut self, bytes: &[u8], output: &mut TransferOutput<'_>) -> Result<bool> {
         match self {
-            Self::Undecided | Self::Nowhere => {}
-            Self::Stdout { had, .. } => {
-                had.bytes += bytes.len() as u64;
-                stage.write(bytes)?;
+            Self::Undecided | Self::Discard => {}
+            Self::Stdout { written, .. } => {
+                written.bytes += bytes.len() as u64;
+                output.write(bytes)?;
             }
-            Self::View { view, started } => {
-                *started = true;
-                view.take(bytes, &mut |shown| stage.write(shown))?;
+            Self::View { view, is_started } => {
+                *is_started = true;
+                view.push(bytes, &mut |shown| output.write(shown))?;
             }
-            Self::Memory { bytes: all, max } => {
-                if (all.len() + bytes.len()) as u64 > *max {
+            Self::Memory { bytes: held, max } => {
+                if (held.len() + bytes.len()) as u64 > *max {
                     return Ok(false);
                 }
-                all.extend_from_slice(bytes);
+                held.extend_from_slice(bytes);
             }
-            Self::File { saver, used, .. } => {
-                *used = true;
-                saver.write(bytes)?;
+            Self::File {
+                file, is_started, ..
+            } => {
+                *is_started = true;
+                file.write(bytes)?;
             }
-            Self::Small(small) => small.write(bytes),
+            Self::MemoryFile(memory_file) => memory_file.write(bytes),
         }
         Ok(true)
     }
 
-    /// How a further try may go on.
-    pub(super) fn again(&mut self) -> Result<Again> {
-        let fresh = |fresh: bool| if fresh { Again::Fresh } else { Again::Never };
-        self.settle()?;
-        Ok(match self {
-            Self::Undecided | Self::Nowhere | Self::Small(_) | Self::File { used: false, .. } => {
-                Again::Fresh
+    /// Returns how a retry can treat the output.
+    pub(super) fn retry_support(&mut self) -> Result<RetrySupport> {
+        let restart_if = |possible: bool| {
+            if possible {
+                RetrySupport::Restart
+            } else {
+                RetrySupport::Impossible
             }
+        };
+        self.spill_to_file()?;
+        Ok(match self {
+            Self::Undecided
+            | Self::Discard
+            | Self::MemoryFile(_)
+            | Self::File {
+                is_started: false, ..
+            } => RetrySupport::Restart,
             Self::Memory { bytes, .. } => {
                 bytes.clear();
-                Again::Fresh
+                RetrySupport::Restart
             }
-            Self::View { started, .. } => fresh(!*started),
-            Self::Stdout { had, plain } => match had {
-                Had { bytes: 0, .. } => Again::Fresh,
-                Had {
+            Self::View { is_started, .. } => restart_if(!*is_started),
+            Self::Stdout {
+                written,
+                keeps_offsets,
+            } => match written {
+                PartialDownload { bytes: 0, .. } => RetrySupport::Restart,
+                PartialDownload {
                     validator: Some(Validator::Tag(_)),
                     ..
-                } if *plain => Again::From(had.clone()),
-                _ => Again::Never,
+                } if *keeps_offsets => RetrySupport::Continue(written.clone()),
+                _ => RetrySupport::Impossible,
             },
-            Self::File { saver, plain, .. } => {
-                let had = saver.had();
-                // Within a run the bytes are known to be of this file.
-                let is_worth = had.is_proved() || had.from() > 0;
-                if had.bytes > 0 && is_worth && *plain && saver.is_seekable() {
-                    return Ok(Again::From(had.clone()));
+            Self::File {
+                file,
+                keeps_offsets,
+                ..
+            } => {
+                let written = file.partial();
+                // Within a run, the bytes are known to belong to this file.
+                let is_resumable = written.has_strong_validator() || written.resume_offset() > 0;
+                if written.bytes > 0 && is_resumable && *keeps_offsets && file.is_seekable() {
+                    return Ok(RetrySupport::Continue(written.clone()));
                 }
-                // A pipe has been written to; a part file begins again.
-                fresh(saver.is_seekable() || had.bytes == 0)
+                // A pipe cannot be truncated; a partial file can.
+                restart_if(file.is_seekable() || written.bytes == 0)
             }
         })
     }

@@ -1,36 +1,26 @@
-//! The body on its way in: counted, kept under its limits, slowed down or
-//! given up as too slow, and decoded on request.
+//! The received body: counted, checked against its length, limited in size and
+//! speed.
 
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use super::report::{Stop, Trouble};
 use crate::net::{self, BodyReader};
+use crate::policy::limits::Limits;
+use crate::report::{AttemptError, FetchError};
 
-/// Bounds on a body.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Limits {
-    /// The most bytes, as sent and as decoded.
-    pub(crate) max: Option<u64>,
-    /// Bytes a second, at most.
-    pub(crate) rate: Option<u64>,
-    /// Bytes a second, at least, on average over this time.
-    pub(crate) slow: Option<(u64, Duration)>,
+/// Returns the error of a body that is larger than `max` bytes.
+pub(crate) fn too_large(max: u64) -> FetchError {
+    FetchError::negative("size", format!("the body is larger than {max} bytes"))
 }
 
-/// The trouble with a body over `max` bytes.
-pub(crate) fn too_large(max: u64) -> Trouble {
-    Trouble::no("size", format!("the body is larger than {max} bytes"))
-}
-
-/// The window in which the speed is judged.
-pub(super) struct Window {
+/// The period over which the speed is measured.
+pub(super) struct SpeedWindow {
     since: Instant,
-    /// Bytes that had come before.
+    /// The bytes received before the period.
     bytes: u64,
 }
 
-impl Window {
+impl SpeedWindow {
     pub(super) fn new() -> Self {
         Self {
             since: Instant::now(),
@@ -38,9 +28,13 @@ impl Window {
         }
     }
 
-    /// Judges it when its time is over, now that `bytes` have come in all.
-    pub(super) fn judge(&mut self, bytes: u64, slow: Option<(u64, Duration)>) -> Result<(), Stop> {
-        let Some((least, time)) = slow else {
+    /// Checks the speed at the end of the period; `bytes` is the total received.
+    pub(super) fn check(
+        &mut self,
+        bytes: u64,
+        min_speed: Option<(u64, Duration)>,
+    ) -> Result<(), AttemptError> {
+        let Some((least, time)) = min_speed else {
             return Ok(());
         };
         let passed = self.since.elapsed();
@@ -49,9 +43,9 @@ impl Window {
         }
         let got = bytes - self.bytes;
         if (got as f64) < least as f64 * passed.as_secs_f64() {
-            return Err(Stop {
-                trouble: net::too_slow(least, time).into(),
-                cut: true,
+            return Err(AttemptError {
+                error: net::speed_error(least, time).into(),
+                is_cut: true,
             });
         }
         *self = Self {
@@ -62,67 +56,67 @@ impl Window {
     }
 }
 
-/// A body as it comes.
-pub(crate) struct Source {
+/// A reader of a body that enforces its limits.
+pub(crate) struct BodySource {
     body: BodyReader,
     limits: Limits,
     started: Instant,
-    window: Window,
-    /// Bytes that Content-Range promises, and what was there before them.
-    span: Option<(u64, u64)>,
-    /// Bytes so far.
+    window: SpeedWindow,
+    /// The length by Content-Range, and the offset of its first byte.
+    expected: Option<(u64, u64)>,
+    /// The number of bytes received.
     pub(crate) bytes: u64,
-    /// Why reading ended early; an I/O error from [`Read`] stands for this.
-    pub(crate) stop: Option<Stop>,
+    /// The error that ended the body; an I/O error of [`Read`] stands for it.
+    pub(crate) error: Option<AttemptError>,
 }
 
-impl Source {
+impl BodySource {
     pub(crate) fn new(body: BodyReader, limits: Limits) -> Self {
         Self {
             body,
             limits,
             started: Instant::now(),
-            window: Window::new(),
-            span: None,
+            window: SpeedWindow::new(),
+            expected: None,
             bytes: 0,
-            stop: None,
+            error: None,
         }
     }
 
-    /// The body must have `length` bytes, however it is framed; `had` bytes
-    /// were there before it.
-    pub(super) fn expect(mut self, length: Option<u64>, had: u64) -> Self {
-        self.span = length.map(|length| (length, had));
+    /// Sets the exact length of the body, whatever its framing, and its offset in the
+    /// representation.
+    pub(super) fn expect_length(mut self, length: Option<u64>, offset: u64) -> Self {
+        self.expected = length.map(|length| (length, offset));
         self
     }
 
-    /// Judges the bytes so far by the length that was promised.
-    fn judge_span(&self, ended: bool) -> Result<(), Stop> {
-        let Some((length, had)) = self.span else {
+    /// Checks the bytes received against the exact length.
+    fn check_length(&self, ended: bool) -> Result<(), AttemptError> {
+        let Some((length, offset)) = self.expected else {
             return Ok(());
         };
         if self.bytes > length {
             let message = "the body is longer than its Content-Range";
-            return Err(Trouble::protocol(message).into());
+            return Err(FetchError::protocol(message).into());
         }
         if ended && self.bytes < length {
             let message = format!(
-                "the body was cut short: {} of {} bytes came",
-                had.saturating_add(self.bytes),
-                had.saturating_add(length)
+                "the body was cut short: {} of {} bytes received",
+                offset.saturating_add(self.bytes),
+                offset.saturating_add(length)
             );
-            return Err(Stop {
-                trouble: Trouble::protocol(message),
-                cut: true,
+            return Err(AttemptError {
+                error: FetchError::protocol(message),
+                is_cut: true,
             });
         }
         Ok(())
     }
 
-    /// Reads some bytes; 0 at the end.
-    pub(super) fn pull(&mut self, buffer: &mut [u8]) -> Result<usize, Stop> {
-        let buffer = match self.limits.rate {
-            // Small pieces, so that the pace is even.
+    /// Reads some bytes; returns 0 at the end.
+    pub(super) fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, AttemptError> {
+        let buffer = match self.limits.max_rate {
+            // Small reads keep the speed even.
             Some(rate) => {
                 let most = usize::try_from(rate / 10).unwrap_or(usize::MAX).max(1);
                 let most = most.min(buffer.len());
@@ -132,30 +126,30 @@ impl Source {
         };
         let n = self.body.read(buffer)?;
         self.bytes += n as u64;
-        self.judge_span(n == 0 && !buffer.is_empty())?;
-        if let Some(max) = self.limits.max
+        self.check_length(n == 0 && !buffer.is_empty())?;
+        if let Some(max) = self.limits.max_bytes
             && self.bytes > max
         {
             return Err(too_large(max).into());
         }
-        if let Some(rate) = self.limits.rate
+        if let Some(rate) = self.limits.max_rate
             && n > 0
         {
             let due = Duration::from_secs_f64(self.bytes as f64 / rate as f64);
             std::thread::sleep(due.saturating_sub(self.started.elapsed()));
         }
         if n > 0 {
-            self.window.judge(self.bytes, self.limits.slow)?;
+            self.window.check(self.bytes, self.limits.min_speed)?;
         }
         Ok(n)
     }
 }
 
-impl Read for Source {
+impl Read for BodySource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.pull(buffer).map_err(|stop| {
-            let text = stop.trouble.message();
-            self.stop = Some(stop);
+        self.read_some(buffer).map_err(|error| {
+            let text = error.error.message();
+            self.error = Some(error);
             io::Error::other(text)
         })
     }

@@ -1,40 +1,39 @@
-//! The chunked transfer coding (RFC 9112, section 7.1), read strictly.
+//! A strict decoder of the chunked transfer coding (RFC 9112, section 7.1).
 //!
-//! [`Decoder::decode`] is fed whatever came, keeps its place between calls,
-//! and appends the data to a buffer. Only after the last chunk and the blank
-//! line behind its trailers is the body complete; that is for the caller to
-//! ask with [`Decoder::is_done`] when the connection ends. Lines may end in a
-//! bare LF, as curl has it too.
+//! [`Decoder::decode`] takes the bytes as they are received, keeps its state between
+//! calls, and appends the data to a buffer. The body is complete only after the last
+//! chunk and the blank line after the trailers; the caller must check
+//! [`Decoder::is_done`] when the connection ends. As in curl, lines may end in LF.
 
 use common::{Error, Kind, Result};
 
-/// The most bytes a chunk-size line may have, extensions included, and the
-/// most that trailers may have together.
+/// The longest chunk-size line with its extensions, and the largest size of all
+/// trailers, in bytes.
 const LINE_MAX: usize = 16 * 1024;
 
-/// Where in the coding the next byte stands.
+/// The part of the coding that the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// In the digits of a size; `true` once there was one.
+    /// The digits of a size; `true` after the first digit.
     Size(u64, bool),
-    /// In what follows the size up to the end of the line.
+    /// The rest of a chunk-size line after the size.
     Extension(u64),
-    /// In data, with so much left of it.
+    /// The data of a chunk, of which this many bytes are missing.
     Data(u64),
-    /// At the line end behind the data.
+    /// The line end after the data.
     DataEnd,
-    /// In a trailer line; `true` while it is empty.
+    /// A trailer line; `true` while it is empty.
     Trailer(bool),
     Done,
 }
 
-/// Takes the chunks out of a body.
+/// A decoder of chunked bodies.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     state: State,
-    /// Bytes of the current line, or of all trailers.
+    /// The length of the current line, or of all trailers.
     line: usize,
-    /// Whether the last byte was a CR that must be followed by LF.
+    /// Whether the last byte was a CR, which an LF must follow.
     cr: bool,
 }
 
@@ -48,8 +47,8 @@ impl Default for Decoder {
     }
 }
 
-fn broken(what: &str) -> Error {
-    Error::new(Kind::Protocol, format!("broken chunked body: {what}"))
+fn decode_error(what: &str) -> Error {
+    Error::new(Kind::Protocol, format!("invalid chunked body: {what}"))
 }
 
 impl Decoder {
@@ -58,9 +57,8 @@ impl Decoder {
         self.state == State::Done
     }
 
-    /// Decodes `input`, appends at most `room` bytes of data to `data`, and
-    /// returns how many bytes of input were used. What is behind the body is
-    /// left alone.
+    /// Decodes `input`, appends at most `room` bytes to `data`, and returns the number
+    /// of input bytes that were used. Bytes after the body are not used.
     pub fn decode(&mut self, input: &[u8], data: &mut Vec<u8>, room: usize) -> Result<usize> {
         let mut at = 0;
         let full = data.len() + room;
@@ -88,18 +86,18 @@ impl Decoder {
         Ok(at)
     }
 
-    /// One byte outside of data.
+    /// Processes one byte outside of data.
     fn byte(&mut self, b: u8) -> Result<()> {
         if self.cr && b != b'\n' {
-            return Err(broken("CR without LF"));
+            return Err(decode_error("CR without LF"));
         }
         if b == 0 {
-            return Err(broken("a NUL byte outside of data"));
+            return Err(decode_error("a NUL byte outside of data"));
         }
         self.cr = b == b'\r';
         self.line += 1;
         if self.line > LINE_MAX {
-            return Err(broken("a line of it is too long"));
+            return Err(decode_error("a chunk header line is too long"));
         }
         if b == b'\r' {
             return Ok(());
@@ -116,18 +114,18 @@ impl Decoder {
                 let digit = char::from(b).to_digit(16).unwrap_or_default();
                 let size = size
                     .checked_mul(16)
-                    .ok_or_else(|| broken("size too large"))?;
+                    .ok_or_else(|| decode_error("a chunk size is out of range"))?;
                 State::Size(size + u64::from(digit), true)
             }
             (State::Size(size, true), b';' | b' ' | b'\t') | (State::Extension(size), _) => {
                 State::Extension(size)
             }
-            (State::Size(..), _) => return Err(broken("a chunk's size is no number")),
+            (State::Size(..), _) => return Err(decode_error("invalid chunk size")),
             (State::DataEnd, b'\n') => {
                 self.line = 0;
                 State::Size(0, false)
             }
-            (State::DataEnd, _) => return Err(broken("a chunk is longer than it said")),
+            (State::DataEnd, _) => return Err(decode_error("a chunk is longer than its size")),
             (State::Trailer(true), b'\n') => State::Done,
             (State::Trailer(false), b'\n') => State::Trailer(true),
             (State::Trailer(_), _) => State::Trailer(false),
@@ -158,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies() {
+    fn chunked_bodies_are_decoded() {
         for (input, data, done, used) in [
             (&b"2\r\nab\r\n0\r\n\r\n"[..], &b"ab"[..], true, 12),
             (b"2\nab\n0\n\n", b"ab", true, 8),
@@ -181,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn invalid_bodies_are_refused() {
         for input in [
             &b"+5\r\nhello\r\n0\r\n\r\n"[..],
             b"-1\r\n",
@@ -198,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn endless_lines_are_not_collected() {
+    fn an_endless_line_is_refused() {
         let mut input = b"5;".to_vec();
         input.resize(20_000, b'x');
         assert!(decode(&input, 1000).is_err());

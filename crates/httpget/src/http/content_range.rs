@@ -1,23 +1,23 @@
-//! `Content-Range` (RFC 9110, section 14.4): which part of the whole came.
+//! The Content-Range header (RFC 9110, section 14.4).
 
 use super::head::Head;
 
 /// The value of a Content-Range header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentRange {
-    /// First and last byte; `None` for `*`, as in a 416.
+    /// The first and the last byte; `None` for `*`, as in a 416.
     pub span: Option<(u64, u64)>,
-    /// The length of the whole; `None` for `*`.
+    /// The length of the representation; `None` for `*`.
     pub total: Option<u64>,
 }
 
-/// The Content-Range of a response.
+/// Returns the Content-Range of a response.
 pub fn of(head: &Head) -> Option<ContentRange> {
     head.get("content-range").and_then(parse)
 }
 
-/// Parses a value; `None` for another unit, a span that ends before it
-/// starts or beyond the total, or anything else that is not as it must be.
+/// Parses a value; `None` for another unit, a range that ends before its start or
+/// after the total, or any syntax error.
 pub fn parse(value: &str) -> Option<ContentRange> {
     let (unit, rest) = value.trim().split_once([' ', '='])?;
     if !unit.eq_ignore_ascii_case("bytes") {
@@ -45,10 +45,10 @@ pub fn parse(value: &str) -> Option<ContentRange> {
     }
 }
 
-/// Whether a response with this Content-Range brings what `asked`, the value of
-/// Range without its unit, asks for: from its first byte to its last one, or to
-/// the end of the representation. True for several ranges, which a server may
-/// combine, and for what is not a range.
+/// Whether a response with this Content-Range has the range that `asked` requests, the
+/// value of Range without its unit: from its first byte to its last one, or to the end
+/// of the representation. Returns true for several ranges, which a server may combine,
+/// and for a value that is not a range.
 pub fn satisfies(range: &ContentRange, asked: &str) -> bool {
     let Some((first, last)) = range.span else {
         return false;
@@ -56,9 +56,9 @@ pub fn satisfies(range: &ContentRange, asked: &str) -> bool {
     let Some((from, to)) = asked.trim().split_once('-') else {
         return true;
     };
-    let ends_at = |wanted: u64| match range.total {
-        Some(total) => last == wanted.min(total.saturating_sub(1)),
-        None => last <= wanted,
+    let ends_at = |end: u64| match range.total {
+        Some(total) => last == end.min(total.saturating_sub(1)),
+        None => last <= end,
     };
     match (number(from.trim()), number(to.trim())) {
         (Some(from), Some(to)) => first == from && ends_at(to),
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forms() {
+    fn values_are_parsed_strictly() {
         let range = |span, total| Some(ContentRange { span, total });
         assert_eq!(parse("bytes 0-9/10"), range(Some((0, 9)), Some(10)));
         assert_eq!(parse("Bytes 5-5/*"), range(Some((5, 5)), None));
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for() {
+    fn a_range_must_be_the_requested_one() {
         for (asked, value, expected) in [
             ("0-9", "bytes 0-9/1000", true),
             ("0-9", "bytes 0-9/*", true),

@@ -1,8 +1,7 @@
-//! Dates of HTTP (RFC 9110, section 5.6.7) and of cookies (RFC 6265, section
-//! 5.1.1), as seconds since 1970.
+//! Dates of HTTP (RFC 9110, section 5.6.7) and of cookies (RFC 6265, section 5.1.1).
 //!
-//! One lenient reader takes them all, as every browser does: it looks for a
-//! time, a day, a month and a year among the words, in any order.
+//! Like browsers, one lenient parser reads all formats: it looks for a time, a day, a
+//! month and a year in any order.
 
 /// Seconds since 1970-01-01T00:00:00Z, negative before.
 pub type Seconds = i64;
@@ -12,9 +11,9 @@ const MONTHS: [&str; 12] = [
 ];
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 
-/// Days from 1970-01-01 to a date of the Gregorian calendar.
-pub fn days(year: i64, month: u32, day: u32) -> i64 {
-    // Years that begin in March put the leap day last.
+/// Returns the number of days from 1970-01-01 to a date of the Gregorian calendar.
+pub fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
+    // Years that start in March have the leap day at their end.
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let of_era = year.rem_euclid(400);
@@ -23,8 +22,8 @@ pub fn days(year: i64, month: u32, day: u32) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// Year, month and day of a number of days since 1970-01-01.
-pub fn civil(days: i64) -> (i64, u32, u32) {
+/// Returns year, month and day of a number of days since 1970-01-01.
+pub fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let of_era = days.rem_euclid(146_097);
@@ -46,7 +45,7 @@ pub fn parse(text: &str) -> Option<Seconds> {
     let separator = |c: char| !(c.is_ascii_alphanumeric() || c == ':');
     for word in text.split(separator).filter(|word| !word.is_empty()) {
         if time.is_none() && word.contains(':') {
-            time = Some(clock(word)?);
+            time = Some(time_of_day(word)?);
             continue;
         }
         let lower = word.to_ascii_lowercase();
@@ -71,21 +70,20 @@ pub fn parse(text: &str) -> Option<Seconds> {
             _ => {}
         }
     }
-    at(year?, month?, day?, time?)
+    from_civil(year?, month?, day?, time?)
 }
 
-/// Parses a date as people write it: as [`parse`] does, where the time may be
-/// missing, or as ISO 8601 has it, `2021-01-31` or `20210131`, with
-/// `T12:00[:00][Z]` behind it or not. Without a time it is the day's start, and
-/// all of it is in UTC.
-pub fn typed(text: &str) -> Option<Seconds> {
+/// Parses a date as people write it: any format of [`parse`], also without a time, or
+/// ISO 8601 (`2021-01-31` or `20210131`, also followed by `T12:00[:00][Z]`). Without a
+/// time, it is the start of the day. All dates are in UTC.
+pub fn parse_typed(text: &str) -> Option<Seconds> {
     let text = text.trim();
-    iso(text)
+    parse_iso(text)
         .or_else(|| parse(text))
         .or_else(|| parse(&format!("{text} 00:00:00")))
 }
 
-fn iso(text: &str) -> Option<Seconds> {
+fn parse_iso(text: &str) -> Option<Seconds> {
     let (date, time) = match text.split_once(['T', 't', ' ']) {
         Some((date, time)) => (date, Some(time)),
         None => (text, None),
@@ -107,22 +105,22 @@ fn iso(text: &str) -> Option<Seconds> {
         Some(time) => {
             let time = time.strip_suffix(['Z', 'z']).unwrap_or(time);
             let seconds = if time.len() == 5 { ":00" } else { "" };
-            clock(&format!("{time}{seconds}"))?
+            time_of_day(&format!("{time}{seconds}"))?
         }
     };
-    at(year, month, day, time)
+    from_civil(year, month, day, time)
 }
 
-/// This day and second of it, if there is such a day.
-fn at(year: i64, month: u32, day: u32, time: i64) -> Option<Seconds> {
+/// Combines a date and a second of the day; `None` if the date does not exist.
+fn from_civil(year: i64, month: u32, day: u32, time: i64) -> Option<Seconds> {
     let valid = (1601..=9999).contains(&year)
         && (1..=12).contains(&month)
-        && civil(days(year, month, day)) == (year, month, day);
-    valid.then(|| days(year, month, day) * 86_400 + time)
+        && civil_from_days(days_from_civil(year, month, day)) == (year, month, day);
+    valid.then(|| days_from_civil(year, month, day) * 86_400 + time)
 }
 
-/// `HH:MM:SS` as seconds of the day.
-fn clock(word: &str) -> Option<i64> {
+/// Parses `HH:MM:SS` as the second of the day.
+fn time_of_day(word: &str) -> Option<i64> {
     let mut parts = word.split(':').map(|part| {
         let short = matches!(part.len(), 1 | 2) && part.bytes().all(|b| b.is_ascii_digit());
         short.then(|| part.parse::<i64>().ok())?
@@ -132,10 +130,10 @@ fn clock(word: &str) -> Option<i64> {
     valid.then_some(h * 3600 + m * 60 + s)
 }
 
-/// The form to send: `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub fn http(at: Seconds) -> String {
+/// Formats a date for a header: `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub fn format_http(at: Seconds) -> String {
     let (day, second) = (at.div_euclid(86_400), at.rem_euclid(86_400));
-    let (year, month, date) = civil(day);
+    let (year, month, date) = civil_from_days(day);
     format!(
         "{}, {date:02} {} {year:04} {:02}:{:02}:{:02} GMT",
         DAYS[day.rem_euclid(7) as usize],
@@ -146,10 +144,10 @@ pub fn http(at: Seconds) -> String {
     )
 }
 
-/// RFC 3339 in UTC, to the second: for certificates.
+/// Formats a date by RFC 3339 in UTC, to the second.
 pub fn rfc3339(at: Seconds) -> String {
     let (day, second) = (at.div_euclid(86_400), at.rem_euclid(86_400));
-    let (year, month, date) = civil(day);
+    let (year, month, date) = civil_from_days(day);
     format!(
         "{year:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z",
         second / 3600,
@@ -158,7 +156,7 @@ pub fn rfc3339(at: Seconds) -> String {
     )
 }
 
-/// This moment.
+/// Returns the current time.
 pub fn now() -> Seconds {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs().cast_signed())
@@ -170,27 +168,39 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_three_forms_of_http_and_a_cookie() {
+    fn dates_of_http_and_of_cookies() {
         for text in [
             "Sun, 06 Nov 1994 08:49:37 GMT",
             "Sunday, 06-Nov-94 08:49:37 GMT",
             "Sun Nov  6 08:49:37 1994",
             "Sun, 06-Nov-1994 8:49:37 UTC",
+            // The first of several values is used.
+            "06 Nov 94 08:49:37 12 95",
+            "06 Nov 1994 08:49:37 1995",
         ] {
             assert_eq!(parse(text), Some(784_111_777), "{text}");
         }
-        assert_eq!(http(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(http(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        // The last second of a day, and a leap second.
+        assert_eq!(parse("06 Nov 1994 23:59:59"), Some(784_166_399));
+        assert_eq!(parse("06 Nov 1994 23:59:60"), Some(784_166_400));
+        assert_eq!(format_http(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(format_http(0), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(rfc3339(784_111_777), "1994-11-06T08:49:37Z");
     }
 
     #[test]
-    fn refused() {
+    fn invalid_dates_are_refused() {
         for text in [
             "",
             "0",
             "Sun, 31 Feb 1994 08:49:37 GMT",
             "Sun, 06 Nov 1994 25:00:00 GMT",
+            "Sun, 06 Nov 1994 24:00:00 GMT",
+            "Sun, 06 Nov 1994 23:60:00 GMT",
+            "Sun, 06 Nov 1994 23:59:61 GMT",
+            "Sun, 06 Nov 1994 23:59:59:00 GMT",
+            "Sun, 06 Nov 1994 23:59 GMT",
+            "Sun, 06 Nov 1994 023:59:59 GMT",
             "Sun, 06 Nov 1994",
             "06 1994 08:49:37",
         ] {
@@ -199,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn as_people_write_it() {
+    fn dates_as_people_write_them() {
         let day = 1_612_051_200;
         for text in [
             "2021-01-31",
@@ -211,9 +221,9 @@ mod tests {
             "Jan 31 2021",
             "Sun, 31 Jan 2021 00:00:00 GMT",
         ] {
-            assert_eq!(typed(text), Some(day), "{text}");
+            assert_eq!(parse_typed(text), Some(day), "{text}");
         }
-        assert_eq!(typed("2021-01-31T12:34:56Z"), Some(day + 45_296));
+        assert_eq!(parse_typed("2021-01-31T12:34:56Z"), Some(day + 45_296));
         for text in [
             "",
             "2021",
@@ -227,19 +237,19 @@ mod tests {
             "2021-1-31",
             "1 2021",
         ] {
-            assert_eq!(typed(text), None, "{text}");
+            assert_eq!(parse_typed(text), None, "{text}");
         }
     }
 
     proptest! {
         #[test]
         fn dates_come_back(at in -11_000_000_000i64..250_000_000_000) {
-            prop_assert_eq!(parse(&http(at)), Some(at));
+            prop_assert_eq!(parse(&format_http(at)), Some(at));
         }
 
         #[test]
         fn never_panics(text in ".*") {
-            let _ = (parse(&text), typed(&text));
+            let _ = (parse(&text), parse_typed(&text));
         }
     }
 }

@@ -1,10 +1,9 @@
 //! The file name in a Content-Disposition header (RFC 6266, RFC 8187).
 //!
-//! `filename*` with UTF-8 or ISO-8859-1 wins over `filename`. What comes out
-//! is text as the server meant it, not yet safe as a name: see
-//! [`crate::policy::filename`].
+//! `filename*` with UTF-8 or ISO-8859-1 takes precedence over `filename`. The result is
+//! the text of the server, which [`crate::policy::filename`] makes safe.
 
-/// The name a server suggests, if it does.
+/// Returns the file name that a server suggests.
 pub fn filename(value: &str) -> Option<String> {
     let mut plain = None;
     let mut extended = None;
@@ -18,10 +17,11 @@ pub fn filename(value: &str) -> Option<String> {
     extended.or(plain).filter(|name| !name.is_empty())
 }
 
-/// The parameters behind the disposition type; quoted strings are unquoted.
+/// Returns the parameters after the type of a header value, with quoted strings
+/// unquoted.
 pub fn parameters(value: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    // Some servers leave the type away.
+    // Some servers omit the disposition type.
     let has_type = |at: usize| !value[..at].contains('=');
     let mut rest = match value.find(';') {
         Some(at) if has_type(at) => &value[at + 1..],
@@ -50,15 +50,15 @@ pub fn parameters(value: &str) -> Vec<(String, String)> {
     }
 }
 
-/// A quoted string behind its first quote: its text and what follows it.
+/// Splits a quoted string after its first quote into its text and the rest.
 fn unquote(quoted: &str) -> (String, &str) {
     let mut text = String::new();
     let mut chars = quoted.char_indices();
     while let Some((at, c)) = chars.next() {
         match c {
             '"' => return (text, &quoted[at + 1..]),
-            // Browsers take a backslash before other characters as itself,
-            // since servers on Windows send paths.
+            // Like browsers, keep a backslash before other characters: servers on
+            // Windows send paths.
             '\\' => match chars.clone().next() {
                 Some((_, next @ ('"' | '\\'))) => {
                     text.push(next);
@@ -72,7 +72,7 @@ fn unquote(quoted: &str) -> (String, &str) {
     (text, "")
 }
 
-/// `UTF-8'en'na%C3%AFve.txt` (RFC 8187).
+/// Decodes an extended value such as `UTF-8'en'na%C3%AFve.txt` (RFC 8187).
 fn decode(value: &str) -> Option<String> {
     let mut parts = value.splitn(3, '\'');
     let (charset, _language, coded) = (parts.next()?, parts.next()?, parts.next()?);
@@ -86,7 +86,7 @@ fn decode(value: &str) -> Option<String> {
     }
 }
 
-/// `%XX` decoded; `None` where a `%` is not followed by two digits.
+/// Decodes `%XX`; `None` if two hexadecimal digits do not follow a `%`.
 fn percent_decode(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -110,7 +110,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names() {
+    fn file_names_of_headers() {
         for (value, name) in [
             ("attachment; filename=\"a b.txt\"", Some("a b.txt")),
             ("attachment; filename=plain.txt", Some("plain.txt")),

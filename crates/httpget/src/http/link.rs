@@ -1,8 +1,8 @@
-//! The Link header (RFC 8288), for the next page of a paged list.
+//! The Link header (RFC 8288), which names the next page of a list.
 
 use super::disposition::parameters;
 
-/// The target of the first link whose relation is `rel`, as written there.
+/// Returns the target of the first link with the relation `rel`.
 pub fn find<'a>(values: impl IntoIterator<Item = &'a str>, rel: &str) -> Option<&'a str> {
     values
         .into_iter()
@@ -19,7 +19,7 @@ pub fn find<'a>(values: impl IntoIterator<Item = &'a str>, rel: &str) -> Option<
         })
 }
 
-/// Each `<target>` with its parameters, which begin with `;`.
+/// Splits a value into targets and their parameters, which start with `;`.
 fn links(value: &str) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
     let mut rest = value;
@@ -36,7 +36,7 @@ fn links(value: &str) -> Vec<(&str, &str)> {
     found
 }
 
-/// Where the comma before the next link stands, quoted commas passed over.
+/// Returns the offset of the comma before the next link, outside of quotes.
 fn end_of_parameters(text: &str) -> usize {
     let mut quoted = false;
     let mut escaped = false;
@@ -58,7 +58,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn next() {
+    fn links_to_the_next_page() {
         let find = |value| find([value], "next");
         assert_eq!(
             find("<https://a.test/?page=2>; rel=\"next\", </?page=9>; rel=last"),

@@ -1,19 +1,19 @@
-//! Media types, as far as a body's presentation depends on them.
+//! Media types, as far as the rendering of a body depends on them.
 
-/// How a body is to be treated where it is not passed on as it is.
+/// The way to render a body that is not passed on unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// `application/json`, `text/json` and everything that ends in `+json`.
+    /// JSON: `application/json`, `text/json` and types that end in `+json`.
     Json,
-    /// Text of any sort.
+    /// Text of any kind.
     Text,
-    /// Server-sent events: text that comes as it happens.
+    /// Server-sent events, a stream of text.
     Events,
-    /// Anything else, or not said.
+    /// Any other type, or no Content-Type.
     Other,
 }
 
-/// The class of a Content-Type value.
+/// Classifies a Content-Type value.
 pub fn class(content_type: Option<&str>) -> Class {
     let Some(value) = content_type else {
         return Class::Other;
@@ -50,14 +50,14 @@ pub fn class(content_type: Option<&str>) -> Class {
     }
 }
 
-/// Whether bytes look binary: a NUL, or many that are neither UTF-8 nor
-/// printable. The start of a body is enough to tell.
+/// Whether the start of a body looks binary: it contains a NUL, or many bytes that are
+/// not UTF-8.
 pub fn looks_binary(start: &[u8]) -> bool {
     if start.contains(&0) {
         return true;
     }
     let invalid: usize = start.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
-    // A sequence cut at the end of the sample is not held against it.
+    // A few bytes may belong to a sequence that the sample cuts.
     invalid > 3 && invalid * 10 > start.len()
 }
 
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes() {
+    fn media_types_are_classified() {
         for (value, expected) in [
             ("application/json; charset=utf-8", Class::Json),
             ("Application/Problem+JSON", Class::Json),
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn binary() {
+    fn binary_bodies_are_recognized() {
         assert!(looks_binary(b"\x7fELF\0"));
         assert!(looks_binary(b"\x89PNG\xff\xfe\xfd\xfc"));
         assert!(!looks_binary("naïve café".as_bytes()));

@@ -1,12 +1,14 @@
-//! HTTP/1.1 on the wire and the headers a download lives by, as pure
-//! functions: bytes in, values out, no I/O. Everything here reads what a
-//! stranger wrote, so everything here has a fuzz target or property tests.
+//! HTTP/1.1 messages and the headers that a download needs, as pure functions:
+//! they take bytes, return values, and do no I/O. All of them read untrusted
+//! input, so each has a fuzz target or property tests.
 
+pub mod charset;
 pub mod chunked;
 pub mod coding;
 pub mod content_range;
 pub mod date;
 pub mod disposition;
+pub mod framing;
 pub mod head;
 pub mod link;
 pub mod media;

@@ -1,5 +1,5 @@
-//! JSON as text: shown, put on one line, and searched, with every number
-//! keeping its digits. Values are never converted, so nothing is lost.
+//! JSON as text: indenting, compacting and searching without converting values, so that
+//! numbers keep their digits and objects their order.
 
 pub mod pointer;
 pub mod pretty;

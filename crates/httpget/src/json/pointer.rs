@@ -1,29 +1,28 @@
-//! JSON Pointer (RFC 6901): one value out of a document, as it is written
-//! there.
+//! JSON Pointer (RFC 6901): extracts one value of a document as text.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A parsed pointer: the reference tokens, unescaped.
+/// A pointer, as its unescaped reference tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer(Vec<String>);
 
-/// Parses a pointer; empty for the whole document.
+/// Parses a pointer; an empty one refers to the whole document.
 pub fn parse(text: &str) -> Result<Pointer, String> {
     if text.is_empty() {
         return Ok(Pointer(Vec::new()));
     }
     let Some(rest) = text.strip_prefix('/') else {
-        return Err("a JSON pointer begins with '/', as in /items/0/name".to_owned());
+        return Err("a JSON pointer must start with '/', as in /items/0/name".to_owned());
     };
     let unescape = |token: &str| {
         let bad = token
             .match_indices('~')
             .any(|(at, _)| !token[at + 1..].starts_with(['0', '1']));
         if bad {
-            return Err("in a JSON pointer '~' is written ~0 and '/' ~1".to_owned());
+            return Err("'~' must be written ~0 and '/' ~1 in a JSON pointer".to_owned());
         }
         Ok(token.replace("~1", "/").replace("~0", "~"))
     };
@@ -34,8 +33,8 @@ pub fn parse(text: &str) -> Result<Pointer, String> {
 }
 
 impl Pointer {
-    /// The value in a document, in its own text; `None` where there is none.
-    /// The error is that the document is no JSON.
+    /// Returns the text of the value in a document; `None` if there is no such value.
+    /// Fails if the document is not JSON.
     pub fn find<'a>(&self, document: &'a str) -> Result<Option<&'a str>, serde_json::Error> {
         let mut value: &RawValue = serde_json::from_str(document)?;
         for token in &self.0 {
@@ -57,8 +56,8 @@ impl Pointer {
     }
 }
 
-/// Finds a member of an object; of several of one name, the last. The others
-/// are skipped, so no memory is needed for them.
+/// Finds the last member of an object with this name. Other members are skipped
+/// without allocating memory.
 struct Member<'t>(&'t str);
 
 impl<'de> Visitor<'de> for Member<'_> {
@@ -70,8 +69,8 @@ impl<'de> Visitor<'de> for Member<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
-        while let Some(is_wanted) = map.next_key_seed(Is(self.0))? {
-            if is_wanted {
+        while let Some(is_match) = map.next_key_seed(KeyEquals(self.0))? {
+            if is_match {
                 found = Some(map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -81,10 +80,10 @@ impl<'de> Visitor<'de> for Member<'_> {
     }
 }
 
-/// Whether a key is this one.
-struct Is<'t>(&'t str);
+/// Compares a key with this name.
+struct KeyEquals<'t>(&'t str);
 
-impl<'de> DeserializeSeed<'de> for Is<'_> {
+impl<'de> DeserializeSeed<'de> for KeyEquals<'_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, read: D) -> Result<bool, D::Error> {
@@ -92,7 +91,7 @@ impl<'de> DeserializeSeed<'de> for Is<'_> {
     }
 }
 
-impl Visitor<'_> for Is<'_> {
+impl Visitor<'_> for KeyEquals<'_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,7 +103,7 @@ impl Visitor<'_> for Is<'_> {
     }
 }
 
-/// Finds an item of an array and skips the others.
+/// Finds the item of an array with this index, and skips the others.
 struct Item(usize);
 
 impl<'de> Visitor<'de> for Item {
@@ -126,7 +125,7 @@ impl<'de> Visitor<'de> for Item {
     }
 }
 
-/// An array index: no sign, no leading zero.
+/// Parses an array index, which has neither a sign nor a leading zero.
 fn index(token: &str) -> Option<usize> {
     let plain = token == "0" || !token.starts_with('0');
     let digits = !token.is_empty() && token.bytes().all(|b| b.is_ascii_digit());
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn values() {
+    fn pointers_find_values() {
         assert_eq!(find("/a/0"), Some("1.50"));
         assert_eq!(find("/a/1/b"), Some("\"x\""));
         assert_eq!(find("/"), Some("0"));
@@ -157,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_pointers_and_documents() {
+    fn invalid_pointers_and_documents_are_refused() {
         assert!(parse("a").is_err());
         assert!(parse("/~2").is_err());
         assert!(parse("/~").is_err());
@@ -165,10 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn keys_may_be_written_with_escapes() {
+    fn keys_may_contain_escapes() {
         let pointer = parse("/é").unwrap();
         assert_eq!(pointer.find("{\"\\u00e9\":1}").unwrap(), Some("1"));
-        // Of two members of one name, the last counts, as in JavaScript.
+        // The last of two members with one name is used, as in JavaScript.
         let twice = "{\"é\":1,\"x\":2,\"\\u00e9\":[3]}";
         assert_eq!(pointer.find(twice).unwrap(), Some("[3]"));
     }

@@ -1,4 +1,4 @@
-//! JSON indented and coloured for a terminal while it comes in.
+//! JSON indented and coloured for a terminal while it is received.
 
 use std::fmt::Write;
 
@@ -6,8 +6,8 @@ use common::text::is_dangerous;
 
 use super::scan::{Part, Scanner};
 
-/// Levels beyond this are not indented further: otherwise the blanks of a
-/// deeply nested document would be quadratic in its length.
+/// Deeper levels are not indented further, or the indentation of a deeply nested document
+/// would be quadratic in its length.
 const INDENT_MAX: usize = 32;
 
 const KEY: &str = "\x1b[34m";
@@ -16,33 +16,32 @@ const NUMBER: &str = "\x1b[36m";
 const WORD: &str = "\x1b[33m";
 const PLAIN: &str = "\x1b[0m";
 
-/// The end of a value that is not part of another.
+/// The end of a top-level value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
-    /// Offset in the text.
+pub struct ValueEnd {
+    /// The offset in the text.
     pub text: usize,
-    /// Offset in the output.
+    /// The offset in the output.
     pub out: usize,
 }
 
-/// A printer for one JSON value or several. Its output is at most 70 times as
-/// long as its input, and it holds nothing back but the colour of a number.
+/// A printer for a sequence of JSON values. The output is at most 70 times as long as the
+/// input, and only the end of a number is delayed.
 #[derive(Clone, Debug, Default)]
 pub struct Pretty {
     scanner: Scanner,
     color: bool,
-    /// Whether the last character opened an array or object, which stays on
-    /// one line if it is empty.
-    opened: bool,
-    /// Where the last value ended that was completed by the last piece.
-    end: Option<End>,
-    /// Set while a number or literal is written: whether it is a value of its
-    /// own, and not a member of another.
+    /// Whether the last character opened an array or an object, which stays on one line if
+    /// it is empty.
+    is_just_opened: bool,
+    /// The end of the last value that the last piece completed.
+    end: Option<ValueEnd>,
+    /// Within a number or literal: whether it is a top-level value.
     word: Option<bool>,
 }
 
 impl Pretty {
-    /// A printer with or without colours.
+    /// Returns a printer with or without colours.
     pub fn new(color: bool) -> Self {
         Self {
             color,
@@ -50,44 +49,44 @@ impl Pretty {
         }
     }
 
-    /// Whether all values so far are complete.
+    /// Whether all values are complete.
     pub fn is_complete(&self) -> bool {
         self.scanner.is_complete()
     }
 
-    /// Where the last value ended that the last [`Self::push`] completed.
-    pub fn end(&self) -> Option<End> {
+    /// Returns the end of the last value that the last [`Self::push`] completed.
+    pub fn end(&self) -> Option<ValueEnd> {
         self.end
     }
 
-    /// Appends `text` to `out`, indented. The error is the offset in `text` of
-    /// the first character that cannot be JSON.
+    /// Appends `text` to `out`, indented. The error is the offset of the first character
+    /// that is not valid JSON.
     pub fn push(&mut self, text: &str, out: &mut String) -> Result<(), usize> {
         self.end = None;
         for (at, c) in text.char_indices() {
             let part = self.scanner.step(c).ok_or(at)?;
             if part != (Part::Word { first: false }) && self.end_word(out) {
-                self.end = Some(End {
+                self.end = Some(ValueEnd {
                     text: at,
                     out: out.len(),
                 });
             }
             match part {
                 Part::Blank => {}
-                Part::Mark(c) => self.mark(c, out),
+                Part::Mark(c) => self.push_mark(c, out),
                 Part::String { key, first, last } => {
                     if first {
-                        self.begin(if key { KEY } else { STRING }, out);
+                        self.begin_token(if key { KEY } else { STRING }, out);
                     }
-                    push_safe(out, c);
+                    push_escaped(out, c);
                     if last {
-                        self.paint(PLAIN, out);
+                        self.push_color(PLAIN, out);
                     }
                 }
                 Part::Word { first } => {
                     if first {
                         let is_number = c == '-' || c.is_ascii_digit();
-                        self.begin(if is_number { NUMBER } else { WORD }, out);
+                        self.begin_token(if is_number { NUMBER } else { WORD }, out);
                         self.word = Some(self.scanner.depth() == 0);
                     }
                     out.push(c);
@@ -99,7 +98,7 @@ impl Pretty {
             );
             if closes && self.scanner.depth() == 0 {
                 out.push('\n');
-                self.end = Some(End {
+                self.end = Some(ValueEnd {
                     text: at + c.len_utf8(),
                     out: out.len(),
                 });
@@ -108,31 +107,31 @@ impl Pretty {
         Ok(())
     }
 
-    /// Appends what is still missing at the end of the input. False if the last
-    /// value is not complete.
+    /// Appends what the end of the input completes. Returns false if the last value is
+    /// incomplete.
     pub fn finish(&mut self, out: &mut String) -> bool {
         let complete = self.is_complete();
         self.end_word(out);
         complete
     }
 
-    fn mark(&mut self, c: char, out: &mut String) {
+    fn push_mark(&mut self, c: char, out: &mut String) {
         match c {
             '{' | '[' => {
-                // The level within `c` is open already.
-                self.unfold(self.scanner.depth() - 1, out);
+                // The scanner has already entered the level that `c` opens.
+                self.start_first_member(self.scanner.depth() - 1, out);
                 out.push(c);
-                self.opened = true;
+                self.is_just_opened = true;
             }
             '}' | ']' => {
-                if !std::mem::take(&mut self.opened) {
-                    line(self.scanner.depth(), out);
+                if !std::mem::take(&mut self.is_just_opened) {
+                    push_line(self.scanner.depth(), out);
                 }
                 out.push(c);
             }
             ',' => {
                 out.push(c);
-                line(self.scanner.depth(), out);
+                push_line(self.scanner.depth(), out);
             }
             c => {
                 out.push(c);
@@ -141,45 +140,44 @@ impl Pretty {
         }
     }
 
-    fn begin(&mut self, color: &str, out: &mut String) {
-        self.unfold(self.scanner.depth(), out);
-        self.paint(color, out);
+    fn begin_token(&mut self, color: &str, out: &mut String) {
+        self.start_first_member(self.scanner.depth(), out);
+        self.push_color(color, out);
     }
 
-    /// Ends a number or literal, if one is being written. True if it is a value
-    /// of its own.
+    /// Ends a number or literal, if there is one. Returns whether it is a top-level value.
     fn end_word(&mut self, out: &mut String) -> bool {
         let Some(alone) = self.word.take() else {
             return false;
         };
-        self.paint(PLAIN, out);
+        self.push_color(PLAIN, out);
         if alone {
             out.push('\n');
         }
         alone
     }
 
-    /// Starts a line for the first member of the level that was opened.
-    fn unfold(&mut self, depth: usize, out: &mut String) {
-        if std::mem::take(&mut self.opened) {
-            line(depth, out);
+    /// Starts a line before the first member of a level.
+    fn start_first_member(&mut self, depth: usize, out: &mut String) {
+        if std::mem::take(&mut self.is_just_opened) {
+            push_line(depth, out);
         }
     }
 
-    fn paint(&self, color: &str, out: &mut String) {
+    fn push_color(&self, color: &str, out: &mut String) {
         if self.color {
             out.push_str(color);
         }
     }
 }
 
-fn line(depth: usize, out: &mut String) {
+fn push_line(depth: usize, out: &mut String) {
     out.push('\n');
     out.extend(std::iter::repeat_n("  ", depth.min(INDENT_MAX)));
 }
 
-/// DEL, C1 and bidi controls are escaped; C0 cannot stand in a string.
-fn push_safe(out: &mut String, c: char) {
+/// Appends a character; DEL, C1 and bidi controls are escaped, and C0 is never valid.
+fn push_escaped(out: &mut String, c: char) {
     if is_dangerous(c) {
         // Writing to a String cannot fail.
         let _ = write!(out, "\\u{:04x}", c as u32);
@@ -202,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn indented() {
+    fn values_are_indented_and_coloured() {
         assert_eq!(
             pretty("{\"a\":[1,{}, [ ]],\"b\":null}", false),
             "{\n  \"a\": [\n    1,\n    {},\n    []\n  ],\n  \"b\": null\n}\n"
@@ -223,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn broken() {
+    fn invalid_json_is_reported_with_its_offset() {
         let mut out = String::new();
         let mut printer = Pretty::new(false);
         assert_eq!(printer.push("[1,x", &mut out), Err(3));
@@ -255,7 +253,7 @@ mod tests {
             let compact = crate::json::text::compact;
             prop_assert_eq!(compact(&whole), compact(&value.to_string()));
             prop_assert!(!whole.contains(|c| c != '\n' && is_dangerous(c)));
-            // In two pieces.
+            // Split into two pieces.
             let cut = (0..=cut % (text.len() + 1)).rev().find(|&at| text.is_char_boundary(at));
             let (one, two) = text.split_at(cut.unwrap());
             let mut printer = Pretty::new(color);

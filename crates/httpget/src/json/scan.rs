@@ -1,58 +1,57 @@
-//! A JSON validator that is fed character by character (RFC 8259), so that a
-//! document can be shown while it comes in. It keeps one bit for each level of
-//! nesting and nothing else.
+//! A JSON validator (RFC 8259) that takes one character at a time, so that a document can
+//! be shown while it is received. Its state is one bit per level of nesting.
 
-/// Deeper documents are not read as JSON: 64 KiB of state are enough.
+/// The deepest nesting that is accepted; its state takes 64 KiB.
 pub const DEPTH_MAX: usize = 1 << 19;
 
-/// What a character is part of.
+/// The token that a character belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// White space between tokens.
     Blank,
     /// One of `{ } [ ] , :`
     Mark(char),
-    /// A string, quotes included.
+    /// A string, including its quotes.
     String {
-        /// Whether it names a member of an object.
+        /// Whether the string is a key of an object.
         key: bool,
-        /// Whether this is the quote at its start.
+        /// Whether the character is the opening quote.
         first: bool,
-        /// Whether this is the quote at its end.
+        /// Whether the character is the closing quote.
         last: bool,
     },
-    /// A number, or `true`, `false`, `null`.
+    /// A number, or `true`, `false` or `null`.
     Word {
-        /// Whether this is its first character.
+        /// Whether the character is the first one of the token.
         first: bool,
     },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// A value, or at the top level the end of the input.
+    /// Before a value, or between top-level values.
     Value,
-    /// Behind `[`: a value or `]`.
+    /// After `[`: before a value or `]`.
     FirstItem,
-    /// Behind `{`: a key or `}`.
+    /// After `{`: before a key or `}`.
     FirstKey,
-    /// Behind a comma in an object.
+    /// After a comma in an object.
     Key,
     Colon,
-    /// Behind a value in an array or object.
+    /// After a value in an array or an object.
     After,
-    /// Behind a top level number or literal; the next value must stand apart.
+    /// After a top-level number or literal, which must be separated from the next value.
     Apart,
     String(bool),
     Escape(bool),
-    /// Hexadecimal digits left of a `\u` escape.
+    /// Within a `\u` escape; the number of missing digits.
     Hex(bool, u8),
     Number(Number),
-    /// What is left of `true`, `false` or `null`.
+    /// Within a literal; its missing characters.
     Literal(&'static str),
 }
 
-/// Where in a number the next character stands.
+/// The position in a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Number {
     Minus,
@@ -66,7 +65,7 @@ enum Number {
 }
 
 impl Number {
-    /// The state behind `c`; `None` if `c` is not part of the number.
+    /// Returns the position after `c`; `None` if `c` is not part of the number.
     fn next(self, c: char) -> Option<Self> {
         match (self, c) {
             (Self::Minus, '0') => Some(Self::Zero),
@@ -91,11 +90,11 @@ impl Number {
     }
 }
 
-/// The validator. It reads any number of values one after the other.
+/// A validator of a sequence of JSON values.
 #[derive(Clone, Debug)]
 pub struct Scanner {
     state: State,
-    /// Whether each open level is an object, 64 levels to a word.
+    /// Whether each open level is an object, as 64 bits per element.
     objects: Vec<u64>,
     depth: usize,
 }
@@ -111,7 +110,7 @@ impl Default for Scanner {
 }
 
 impl Scanner {
-    /// The number of arrays and objects that are open.
+    /// Returns the number of open arrays and objects.
     pub fn depth(&self) -> usize {
         self.depth
     }
@@ -126,7 +125,7 @@ impl Scanner {
         ends && self.depth == 0
     }
 
-    /// Takes the next character; `None` if the text is not JSON.
+    /// Processes the next character; `None` if the text is not JSON.
     pub fn step(&mut self, c: char) -> Option<Part> {
         match self.state {
             State::String(key) => return self.in_string(c, key),
@@ -172,7 +171,7 @@ impl Scanner {
         self.between(c)
     }
 
-    /// A character that stands between tokens or begins one.
+    /// Processes a character between tokens, or the first one of a token.
     fn between(&mut self, c: char) -> Option<Part> {
         if matches!(c, ' ' | '\t' | '\r' | '\n') {
             if self.state == State::Apart {
@@ -209,7 +208,7 @@ impl Scanner {
         }
     }
 
-    /// The first character of a value.
+    /// Processes the first character of a value.
     fn value(&mut self, c: char) -> Option<Part> {
         self.state = match c {
             '{' | '[' => return self.open(c),
@@ -325,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_bounded() {
+    fn the_depth_is_limited() {
         let mut scanner = Scanner::default();
         for _ in 0..DEPTH_MAX {
             assert!(scanner.step('[').is_some());
@@ -334,7 +333,7 @@ mod tests {
     }
 
     proptest! {
-        /// Grammatical text and text with one character changed.
+        /// Compares the verdict on random token sequences.
         #[test]
         fn as_serde_json(
             picks in proptest::collection::vec(
@@ -352,7 +351,7 @@ mod tests {
 
         #[test]
         fn of_what_serde_json_writes(
-            // Each prefix is read as well.
+            // Every prefix is checked as well.
             keys in proptest::collection::vec(".{0,12}", 0..4),
             number: f64,
         ) {

@@ -1,10 +1,10 @@
-//! JSON text made compact, without reading its values.
+//! Compact JSON text, without converting its values.
 
 use std::io::{self, Write};
 
 use common::text::is_dangerous;
 
-/// Pieces of JSON text that has been found valid.
+/// A token of valid JSON text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token<'a> {
     /// `{ } [ ] , :`
@@ -48,13 +48,13 @@ fn tokens(text: &str) -> impl Iterator<Item = Token<'_>> {
     })
 }
 
-/// Whether this is one JSON value.
+/// Whether a text is exactly one JSON value.
 pub fn is_valid(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
-/// Writes the value on one line without blanks, safe to look at. The text must
-/// be valid.
+/// Writes a valid value on one line without white space. Dangerous characters are
+/// escaped.
 pub fn write_compact(text: &str, out: &mut impl Write) -> io::Result<()> {
     for token in tokens(text) {
         match token {
@@ -66,7 +66,7 @@ pub fn write_compact(text: &str, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// [`write_compact`] into a string.
+/// Returns what [`write_compact`] writes.
 pub fn compact(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     // Writing to memory cannot fail.
@@ -74,7 +74,7 @@ pub fn compact(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// DEL, C1 and bidi controls are escaped; C0 cannot stand in a string.
+/// Writes text with DEL, C1 and bidi controls escaped; C0 is not valid in a string.
 fn write_safe(text: &str, out: &mut impl Write) -> io::Result<()> {
     let mut rest = text;
     while let Some((at, c)) = rest.char_indices().find(|&(_, c)| is_dangerous(c)) {
@@ -94,7 +94,7 @@ mod tests {
         "{ \"a\\\"b\" : [1.50, 12345678901234567890,\n {}, [ ] ,true], \"c\": \"x, y: \u{9b}\" }";
 
     #[test]
-    fn compacted() {
+    fn a_value_is_compacted() {
         assert_eq!(
             compact(TEXT),
             "{\"a\\\"b\":[1.50,12345678901234567890,{},[],true],\"c\":\"x, y: \\u009b\"}"

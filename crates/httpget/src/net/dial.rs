@@ -1,5 +1,5 @@
-//! From a URI to a connection: the lookup, the race of the addresses, the
-//! proxy's tunnel, TLS. All of it runs within `--connect-timeout`.
+//! Makes connections: the lookup, the race of the addresses, the tunnel through a
+//! proxy, and TLS. All of it happens within `--connect-timeout`.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,61 +11,61 @@ use common::endpoint;
 use common::{Error, Kind, Result};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::exchange::{self, Made, Peer};
-use super::stream::{Plain, Stream};
-use super::tls::{Tls, TlsFacts};
-use super::tunnel::{self, Target};
+use super::exchange::{self, ConnectionInfo, Peer};
+use super::stream::{SocketStream, Stream};
+use super::tls::{TlsConnector, TlsInfo};
+use super::tunnel::{self, TunnelTarget};
 use crate::policy::proxy::{Protocol, Proxy};
+use crate::policy::request_url;
 use crate::policy::route::Routes;
-use crate::policy::target;
 
-/// The pause before a Unix socket with a full queue is asked again.
-const FULL_QUEUE: Duration = Duration::from_millis(10);
+/// The delay before connecting again to a Unix socket with a full queue.
+const FULL_QUEUE_DELAY: Duration = Duration::from_millis(10);
 
-/// What the command line says about connections.
+/// The options of connections.
 #[derive(Clone, Debug)]
 pub(crate) struct DialOptions {
     pub(crate) family: Family,
-    /// For everything until the request can be sent.
+    /// The time limit for everything before the request.
     pub(crate) timeout: Duration,
-    /// Interface or local address to leave through.
+    /// The local interface or address to send from.
     pub(crate) interface: Option<String>,
-    /// A Unix socket instead of TCP.
+    /// The Unix socket to connect to instead of the host.
     pub(crate) unix_socket: Option<PathBuf>,
-    /// `--resolve` and `--connect-to`.
+    /// The rules of `--resolve` and `--connect-to`.
     pub(crate) routes: Routes,
-    /// For CONNECT.
+    /// The User-Agent of CONNECT requests.
     pub(crate) user_agent: Option<String>,
 }
 
 /// The host of a URL.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Host<'a> {
-    /// Without brackets.
+    /// The name or address, without brackets.
     pub(super) name: &'a str,
-    /// The zone of its IPv6 address.
+    /// The zone of an IPv6 address.
     pub(super) zone: Option<&'a str>,
 }
 
-/// Makes connections.
+/// Makes connections, with TLS for https.
 #[derive(Debug)]
 pub(crate) struct Dialer {
     options: DialOptions,
-    tls: Tls,
+    tls: TlsConnector,
 }
 
-/// The time that is left for a connection.
+/// The deadline of a connection and the option that set it.
 #[derive(Clone, Copy)]
-struct Clock {
-    deadline: Instant,
+struct ConnectDeadline {
+    at: Instant,
     allowed: Duration,
-    /// Whether it is what is left of `--max-time`.
+    /// Whether `--max-time` ends before the connect timeout.
     is_max_time: bool,
 }
 
-impl Clock {
+impl ConnectDeadline {
     fn left(self) -> Result<Duration> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = self.at.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(self.expired());
         }
@@ -76,22 +76,18 @@ impl Clock {
         self.timeout("no connection")
     }
 
-    /// The error of what did not come in time.
+    /// Returns the error of a step that did not finish in time.
     fn timeout(self, what: &str) -> Error {
         if !self.is_max_time {
-            let message = format!("{what} within {}", shown(self.allowed));
+            let message = format!("{what} within {}", format_duration(self.allowed));
             return Error::new(Kind::Timeout, message);
         }
-        // What is left of it is an odd number.
-        let ms = self.allowed.as_secs_f64() * 1e3;
-        let step = if ms < 100.0 { 1.0 } else { 10.0 };
-        let time = Duration::from_secs_f64((ms / step).round() * step / 1e3);
-        let error = Error::new(Kind::Timeout, format!("{what} within {}", shown(time)));
-        error.hint("--max-time allows more")
+        // The part of it that was left for the connection is of no interest.
+        Error::new(Kind::Timeout, format!("{what} within --max-time"))
     }
 
-    /// Errors of a timeout say whose it was.
-    fn name(self, error: Error) -> Error {
+    /// Replaces a timeout error by one that names the limit.
+    fn rename(self, error: Error) -> Error {
         match error.kind() {
             Kind::Timeout => self.expired(),
             _ => error,
@@ -99,8 +95,8 @@ impl Clock {
     }
 }
 
-/// A time for people: three digits at most.
-pub(crate) fn shown(time: Duration) -> String {
+/// Formats a duration with at most three digits.
+pub(crate) fn format_duration(time: Duration) -> String {
     let ms = time.as_secs_f64() * 1e3;
     if ms < 1000.0 {
         format!("{ms:.0} ms")
@@ -110,7 +106,7 @@ pub(crate) fn shown(time: Duration) -> String {
 }
 
 impl Dialer {
-    pub(crate) fn new(options: DialOptions, tls: Tls) -> Self {
+    pub(crate) fn new(options: DialOptions, tls: TlsConnector) -> Self {
         Self { options, tls }
     }
 
@@ -123,101 +119,101 @@ impl Dialer {
         port: u16,
         proxy: Option<&Proxy>,
         limit: Duration,
-    ) -> Result<(Box<dyn Stream>, Made)> {
+    ) -> Result<(Box<dyn Stream>, ConnectionInfo)> {
         let allowed = self.options.timeout.min(limit);
-        let clock = Clock {
-            deadline: Instant::now() + allowed,
+        let deadline = ConnectDeadline {
+            at: Instant::now() + allowed,
             allowed,
             is_max_time: limit < self.options.timeout,
         };
-        let mut made = Made::default();
+        let mut connection = ConnectionInfo::default();
         if secure {
             self.tls.prepare()?;
         }
         let mut stream = self
-            .open(secure, host, port, proxy, clock, &mut made)
-            .map_err(|e| clock.name(e))?;
+            .open(secure, host, port, proxy, deadline, &mut connection)
+            .map_err(|e| deadline.rename(e))?;
         if secure {
             let start = Instant::now();
-            let (tls, facts) = self.tls.connect(host.name, stream).map_err(|e| {
-                exchange::with(|exchange| exchange.made = made.clone());
+            let (tls, info) = self.tls.connect(host.name, stream).map_err(|e| {
+                exchange::with_current(|exchange| exchange.connection = connection.clone());
                 match e.kind() {
                     Kind::Timeout => {
-                        let error = clock.timeout("no answer to the TLS handshake");
-                        if clock.is_max_time {
+                        let error = deadline.timeout("no answer to the TLS handshake");
+                        if deadline.is_max_time {
                             error
                         } else {
-                            error.hint("http:// is for plain HTTP")
+                            error.hint("use http:// for plain HTTP")
                         }
                     }
                     _ => e,
                 }
             })?;
-            made.tls = Some(start.elapsed());
-            made.facts = Some(Arc::new(facts));
+            connection.tls = Some(start.elapsed());
+            connection.tls_info = Some(Arc::new(info));
             stream = Box::new(tls);
         }
         stream.set_deadline(None).map_err(|e| Error::local(&e))?;
-        Ok((stream, made))
+        Ok((stream, connection))
     }
 
-    /// Everything below the origin's TLS.
+    /// Makes the connection below the TLS of the origin.
     fn open(
         &self,
         secure: bool,
         host: Host<'_>,
         port: u16,
         proxy: Option<&Proxy>,
-        clock: Clock,
-        made: &mut Made,
+        deadline: ConnectDeadline,
+        connection: &mut ConnectionInfo,
     ) -> Result<Box<dyn Stream>> {
         if let Some(path) = &self.options.unix_socket {
             let start = Instant::now();
-            let socket = unix(path, clock)?;
-            made.connect = Some(start.elapsed());
-            made.peer = Some(Peer::Unix(path.clone()));
-            return setup(socket, clock);
+            let socket = connect_unix(path, deadline)?;
+            connection.connect = Some(start.elapsed());
+            connection.peer = Some(Peer::Unix(path.clone()));
+            return plain_stream(socket, deadline);
         }
         let (name, port) = self.options.routes.connect_to(host.name, port);
         let Some(proxy) = proxy else {
-            return self.tcp(&name, host.zone, port, clock, made);
+            return self.tcp(&name, host.zone, port, deadline, connection);
         };
         let host = name;
         let mut stream = self
-            .tcp(&proxy.host, None, proxy.port, clock, made)
+            .tcp(&proxy.host, None, proxy.port, deadline, connection)
             .map_err(|e| Error::new(e.kind(), format!("proxy: {}", e.message())))?;
         let start = Instant::now();
         if proxy.protocol == Protocol::Https {
-            let (tls, _): (_, TlsFacts) = self
+            let (tls, _): (_, TlsInfo) = self
                 .tls
                 .connect(&proxy.host, stream)
                 .map_err(|e| Error::new(e.kind(), format!("proxy: {}", e.message())))?;
             stream = Box::new(tls);
         }
-        let name = Target::Name(host.clone(), port);
+        let name = TunnelTarget::Name(host.clone(), port);
         match proxy.protocol {
             Protocol::Http | Protocol::Https if secure => {
                 let agent = self.options.user_agent.as_deref();
                 tunnel::connect(&mut *stream, proxy, &name, agent)?;
             }
-            // Plain http is asked for in absolute-form, without a tunnel.
+            // Plain http is requested in absolute-form, without a tunnel.
             Protocol::Http | Protocol::Https => {}
             Protocol::Socks4a | Protocol::Socks5h => {
                 let target = match host.parse() {
-                    Ok(address) => Target::Address(SocketAddr::new(address, port)),
+                    Ok(address) => TunnelTarget::Address(SocketAddr::new(address, port)),
                     Err(_) => name,
                 };
                 tunnel::socks(&mut *stream, proxy, &target)?;
             }
             Protocol::Socks4 | Protocol::Socks5 => {
-                let found = self.lookup(&host, port, clock, made)?;
-                let fits = |a: &&SocketAddr| proxy.protocol == Protocol::Socks5 || a.is_ipv4();
-                let address = found.iter().find(fits).or(found.first());
+                let found = self.lookup(&host, port, deadline, connection)?;
+                let is_usable = |a: &&SocketAddr| proxy.protocol == Protocol::Socks5 || a.is_ipv4();
+                let address = found.iter().find(is_usable).or(found.first());
                 let address = address.ok_or_else(|| Error::new(Kind::Name, "no address"))?;
-                tunnel::socks(&mut *stream, proxy, &Target::Address(*address))?;
+                tunnel::socks(&mut *stream, proxy, &TunnelTarget::Address(*address))?;
             }
         }
-        made.connect = made.connect.map(|connect| connect + start.elapsed());
+        connection.connect = connection.connect.map(|connect| connect + start.elapsed());
         Ok(stream)
     }
 
@@ -225,19 +221,19 @@ impl Dialer {
         &self,
         host: &str,
         port: u16,
-        clock: Clock,
-        made: &mut Made,
+        deadline: ConnectDeadline,
+        connection: &mut ConnectionInfo,
     ) -> Result<Vec<SocketAddr>> {
         if let Some(addresses) = self.options.routes.resolve(host, port) {
-            let mut wanted = addresses;
-            wanted.retain(|a| self.options.family.admits(&a.ip()));
-            if wanted.is_empty() {
+            let mut addresses = addresses;
+            addresses.retain(|a| self.options.family.admits(&a.ip()));
+            if addresses.is_empty() {
                 let message = format!("no {} address", self.options.family);
                 return Err(Error::new(Kind::Name, message).with_subject(host));
             }
-            return Ok(wanted);
+            return Ok(addresses);
         }
-        if target::is_localhost(host) {
+        if request_url::is_localhost(host) {
             let mut local: Vec<SocketAddr> = vec![
                 (Ipv4Addr::LOCALHOST, port).into(),
                 (Ipv6Addr::LOCALHOST, port).into(),
@@ -249,11 +245,11 @@ impl Dialer {
         let start = Instant::now();
         let timeout = match parsed {
             endpoint::Host::Address(_) => None,
-            _ => Some(clock.left()?),
+            _ => Some(deadline.left()?),
         };
         let found = common::net::lookup(&parsed, port, self.options.family, timeout)?;
         if timeout.is_some() {
-            made.dns = Some(start.elapsed());
+            connection.dns = Some(start.elapsed());
         }
         Ok(found)
     }
@@ -263,72 +259,73 @@ impl Dialer {
         host: &str,
         zone: Option<&str>,
         port: u16,
-        clock: Clock,
-        made: &mut Made,
+        deadline: ConnectDeadline,
+        connection: &mut ConnectionInfo,
     ) -> Result<Box<dyn Stream>> {
-        let mut addresses = self.lookup(host, port, clock, made)?;
+        let mut addresses = self.lookup(host, port, deadline, connection)?;
         if let Some(zone) = zone {
-            let scope = scope(zone)?;
+            let index = zone_index(zone)?;
             for address in &mut addresses {
                 if let SocketAddr::V6(v6) = address {
-                    v6.set_scope_id(scope);
+                    v6.set_scope_id(index);
                 }
             }
         }
         let start = Instant::now();
         let local = self.options.interface.as_deref();
-        let (stream, address) = common::net::connect(&addresses, clock.left()?, |socket, to| {
-            bind(socket, to, local)
-        })?;
+        let (stream, address) =
+            common::net::connect(&addresses, deadline.left()?, |socket, to| {
+                bind_local(socket, to, local)
+            })?;
         stream.set_nodelay(true).map_err(|e| Error::local(&e))?;
-        made.connect = Some(start.elapsed());
-        made.peer = Some(Peer::Address(address));
-        setup(stream, clock)
+        connection.connect = Some(start.elapsed());
+        connection.peer = Some(Peer::Address(address));
+        plain_stream(stream, deadline)
     }
 }
 
-/// The number of a zone, which is that of an interface or its name.
-fn scope(zone: &str) -> Result<u32> {
+/// Returns the index of a zone, which is the number or the name of an interface.
+fn zone_index(zone: &str) -> Result<u32> {
     if let Ok(number) = zone.parse() {
         return Ok(number);
     }
     let socket = Socket::new(Domain::IPV6, Type::DGRAM, None)
         .map_err(|e| Error::local(&e).with_subject(zone))?;
     rustix::net::netdevice::name_to_index(&socket, zone)
-        .map_err(|_| Error::new(Kind::Input, "no interface of this name").with_subject(zone))
+        .map_err(|_| Error::new(Kind::Input, "no such interface").with_subject(zone))
 }
 
-/// A stream that is not to be waited for longer than a connection may take.
-fn setup(socket: impl Into<Socket>, clock: Clock) -> Result<Box<dyn Stream>> {
-    let mut stream = Plain::new(socket);
+/// Returns a stream over a socket, with the deadline of the connection.
+fn plain_stream(socket: impl Into<Socket>, deadline: ConnectDeadline) -> Result<Box<dyn Stream>> {
+    let mut stream = SocketStream::new(socket);
     stream
-        .set_deadline(Some(clock.deadline))
+        .set_deadline(Some(deadline.at))
         .map_err(|e| Error::local(&e))?;
     Ok(Box::new(stream))
 }
 
-/// Connects to a Unix socket. While its queue is full the kernel would block
-/// without bound, or say EAGAIN and offer nothing to wait for: so this asks
-/// again now and then.
-fn unix(path: &Path, clock: Clock) -> Result<Socket> {
-    let about = |e: std::io::Error| {
+/// Connects to a Unix socket. While its queue is full, a blocking connect would
+/// wait without a limit, and a non-blocking one returns EAGAIN with nothing to
+/// poll for, so this retries at intervals.
+fn connect_unix(path: &Path, deadline: ConnectDeadline) -> Result<Socket> {
+    let describe = |e: std::io::Error| {
         let error = match e.kind() {
             std::io::ErrorKind::NotFound => Error::local(&e),
             _ => Error::network(&e),
         };
         error.with_subject(path.display().to_string())
     };
-    let address = SockAddr::unix(path).map_err(about)?;
+    let address = SockAddr::unix(path).map_err(describe)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|e| Error::local(&e))?;
     socket.set_nonblocking(true).map_err(|e| Error::local(&e))?;
     loop {
         match socket.connect(&address) {
             Ok(()) => break,
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
-                std::thread::sleep(clock.left()?.min(FULL_QUEUE));
+                std::thread::sleep(deadline.left()?.min(FULL_QUEUE_DELAY));
             }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(about(e)),
+            Err(e) => return Err(describe(e)),
         }
     }
     socket
@@ -337,8 +334,8 @@ fn unix(path: &Path, clock: Clock) -> Result<Socket> {
     Ok(socket)
 }
 
-/// Binds to a local address, or to an interface by name.
-fn bind(socket: &Socket, to: &SocketAddr, local: Option<&str>) -> std::io::Result<()> {
+/// Binds a socket to a local address, or to an interface by name.
+fn bind_local(socket: &Socket, to: &SocketAddr, local: Option<&str>) -> std::io::Result<()> {
     let Some(local) = local else { return Ok(()) };
     match local.parse::<std::net::IpAddr>() {
         Ok(address) if address.is_ipv4() == to.is_ipv4() => {

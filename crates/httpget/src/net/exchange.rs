@@ -1,10 +1,9 @@
-//! What one request and its response leave behind.
+//! The exchange of one request and its response.
 //!
 //! ureq calls the connector and the transport on the thread that makes the
-//! request, but has no way to hand them anything, nor to hand anything back.
-//! So the exchange of the moment lives in a slot of the thread: filled before
-//! ureq is called, completed by [`super::wire`] and [`super::dial`], and
-//! taken out with the response.
+//! request, but cannot pass values to them or back. So the current exchange is
+//! kept in a thread-local variable: it is set before the call of ureq, updated by
+//! [`super::transport`] and [`super::dial`], and returned with the response.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -15,18 +14,18 @@ use std::time::{Duration, Instant};
 
 use common::Error;
 
-use super::Ask;
-use super::line::Line;
-use super::tls::TlsFacts;
+use super::Request;
+use super::abort::AbortHandle;
+use super::tls::TlsInfo;
 use crate::http::head::Head;
 use crate::policy::proxy::Proxy;
 
 /// The peer of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
-    /// A TCP address: the origin's, or the proxy's.
+    /// The TCP address of the origin or of the proxy.
     Address(SocketAddr),
-    /// A Unix socket.
+    /// The path of a Unix socket.
     Unix(PathBuf),
 }
 
@@ -39,118 +38,123 @@ impl fmt::Display for Peer {
     }
 }
 
-/// What making a connection took and found.
+/// The durations and the properties of a connection.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Made {
-    /// The name lookup; `None` where there was none to do.
+pub(crate) struct ConnectionInfo {
+    /// The duration of the name lookup; `None` without a lookup.
     pub(crate) dns: Option<Duration>,
-    /// TCP, and what a proxy needed on top.
+    /// The duration of the TCP connect, including the requests to a proxy.
     pub(crate) connect: Option<Duration>,
-    /// The TLS handshake.
+    /// The duration of the TLS handshake.
     pub(crate) tls: Option<Duration>,
     pub(crate) peer: Option<Peer>,
-    pub(crate) facts: Option<Arc<TlsFacts>>,
+    pub(crate) tls_info: Option<Arc<TlsInfo>>,
 }
 
-/// One request and what is known of its response.
+/// A request with everything known about its response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exchange {
-    /// Given: the proxy to go through.
+    /// Input: the proxy to use.
     pub(crate) proxy: Option<Arc<Proxy>>,
-    /// Given: the zone of the host's IPv6 address.
+    /// Input: the zone of the host's IPv6 address.
     pub(crate) zone: Option<String>,
-    /// Given: the head of the request, until it is sent.
-    pub(crate) request: Vec<u8>,
-    /// Given: bytes of the body that are there already.
-    pub(crate) had: u64,
-    /// Given: where others may end it.
-    pub(crate) line: Option<Arc<Line>>,
-    /// What the connection took; of a connection used again only what it is.
-    pub(crate) made: Made,
+    /// Input: the head of the request, until it is sent.
+    pub(crate) request_head: Vec<u8>,
+    /// Input: the offset of the body if the rest of it is requested.
+    pub(crate) resume_offset: u64,
+    /// Input: the handle that aborts the exchange.
+    pub(crate) abort_handle: Option<Arc<AbortHandle>>,
+    /// The connection; the durations are `None` if it was used before.
+    pub(crate) connection: ConnectionInfo,
     /// The certificates that the last peer presented, accepted or not.
-    pub(crate) presented: Option<Arc<TlsFacts>>,
-    /// Whether the connection had served before.
+    pub(crate) presented_chain: Option<Arc<TlsInfo>>,
+    /// Whether the connection was used before.
     pub(crate) reused: bool,
-    /// The request's head as it was sent.
+    /// The head of the request as it was sent.
     pub(crate) sent: Vec<u8>,
-    /// When it had been sent.
+    /// The time when the request had been sent.
     pub(crate) sent_at: Option<Instant>,
-    /// When the first byte of an answer came.
+    /// The time when the first byte of the response was received.
     pub(crate) first_byte: Option<Instant>,
-    /// Heads of status 1xx, as received.
+    /// The heads of interim responses (1xx), as received.
     pub(crate) informational: Vec<Vec<u8>>,
-    /// The head of the response.
+    /// The head of the final response.
     pub(crate) head: Option<Arc<Head>>,
 }
 
 thread_local! {
     static CURRENT: RefCell<Exchange> = RefCell::default();
-    /// When reading and writing must be done, however the peer spreads what
-    /// it says. ureq's timeouts are for one call of the transport, and one
-    /// call may read many times.
+    /// The deadline of all reads and writes of this thread. The timeouts of ureq
+    /// apply to one call of the transport, which may read many times.
     static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Bounds whatever this thread reads and writes from now on.
+/// Sets the deadline of all further reads and writes of this thread.
 pub(crate) fn set_deadline(deadline: Option<Instant>) {
     DEADLINE.set(deadline);
 }
 
-/// What [`set_deadline`] said.
+/// Returns the deadline of [`set_deadline`].
 pub(crate) fn deadline() -> Option<Instant> {
     DEADLINE.get()
 }
 
-/// Starts an exchange on this thread.
-pub(crate) fn begin(ask: &Ask<'_>, request: &[u8]) {
-    set_deadline(ask.deadline);
+/// Starts an exchange on this thread; `head` is that of the request.
+pub(crate) fn begin(request: &Request<'_>, head: &[u8]) {
+    set_deadline(request.deadline);
     CURRENT.set(Exchange {
-        proxy: ask.proxy.clone(),
-        request: request.to_vec(),
-        zone: ask.zone.map(str::to_owned),
-        had: ask.had,
-        line: ask.line.clone(),
+        proxy: request.proxy.clone(),
+        request_head: head.to_vec(),
+        zone: request.zone.map(str::to_owned),
+        resume_offset: request.resume_offset,
+        abort_handle: request.abort_handle.clone(),
         ..Exchange::default()
     });
 }
 
-/// Looks at, or adds to, the exchange of this thread.
-pub(crate) fn with<R>(f: impl FnOnce(&mut Exchange) -> R) -> R {
+/// Calls `f` with the exchange of this thread.
+pub(crate) fn with_current<R>(f: impl FnOnce(&mut Exchange) -> R) -> R {
     CURRENT.with_borrow_mut(f)
 }
 
-/// Takes the exchange of this thread as it stands.
+/// Returns the exchange of this thread in its current state.
 pub(crate) fn take() -> Exchange {
     CURRENT.take()
 }
 
-/// A failure of the network below the response's meaning.
+/// A failure to send a request or to receive its response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    /// What the user is told.
+pub(crate) struct NetworkError {
+    /// The error to report.
     pub(crate) error: Error,
-    /// Whether the connection ended before the body did, so that the rest
-    /// may be asked for.
-    pub(crate) cut: bool,
+    /// Whether the connection ended within the message, so that the rest of it
+    /// may be requested.
+    pub(crate) is_cut: bool,
 }
 
-impl Failure {
-    /// The body or the head ended too early.
-    pub(crate) fn cut(error: Error) -> Self {
-        Self { error, cut: true }
+impl NetworkError {
+    /// Returns the error of a message that was cut short.
+    pub(crate) fn cut_short(error: Error) -> Self {
+        Self {
+            error,
+            is_cut: true,
+        }
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for NetworkError {
     fn from(error: Error) -> Self {
-        Self { error, cut: false }
+        Self {
+            error,
+            is_cut: false,
+        }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for NetworkError {}

@@ -1,4 +1,4 @@
-//! Ways in for the fuzz targets, built only for them.
+//! Entry points for the fuzz targets.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -6,23 +6,23 @@ use std::time::{Duration, Instant};
 use ureq::unversioned::transport::time::Duration as Timeout;
 use ureq::unversioned::transport::{NextTimeout, Transport};
 
-use super::exchange::{self, Made};
-use super::stream::{Hangup, Pending, Stream};
-use super::tunnel::{self, Target};
-use super::wire::Wire;
-use super::{Ask, x509};
+use super::exchange::{self, ConnectionInfo};
+use super::stream::{Pending, ShutdownHandle, Stream};
+use super::transport::UreqTransport;
+use super::tunnel::{self, TunnelTarget};
+use super::{Request, x509};
 use crate::http::head;
 use crate::policy::proxy;
 
-/// A peer that says these bytes in pieces and then closes.
+/// A peer that sends these bytes in pieces of `step`, and closes.
 #[derive(Debug)]
-struct Says {
+struct ScriptedPeer {
     bytes: Vec<u8>,
     at: usize,
     step: usize,
 }
 
-impl Says {
+impl ScriptedPeer {
     fn new(bytes: &[u8], step: usize) -> Self {
         Self {
             bytes: bytes.to_vec(),
@@ -32,7 +32,7 @@ impl Says {
     }
 }
 
-impl Read for Says {
+impl Read for ScriptedPeer {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let rest = &self.bytes[self.at..];
         let n = rest.len().min(self.step).min(buffer.len());
@@ -42,7 +42,7 @@ impl Read for Says {
     }
 }
 
-impl Write for Says {
+impl Write for ScriptedPeer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(bytes.len())
     }
@@ -52,7 +52,7 @@ impl Write for Says {
     }
 }
 
-impl Stream for Says {
+impl Stream for ScriptedPeer {
     fn set_timeouts(&self, _: Option<Duration>, _: Option<Duration>) -> io::Result<()> {
         Ok(())
     }
@@ -61,8 +61,8 @@ impl Stream for Says {
         Ok(())
     }
 
-    fn hangup(&self) -> Hangup {
-        Hangup::default()
+    fn shutdown_handle(&self) -> ShutdownHandle {
+        ShutdownHandle::default()
     }
 
     fn pending(&self) -> Pending {
@@ -70,8 +70,8 @@ impl Stream for Says {
     }
 }
 
-/// Reads a certificate: the public key lies within it, and names are on one
-/// line with separators that the values cannot hold unescaped.
+/// Parses a certificate. The public key must be part of it, and the separators of
+/// a distinguished name must not appear unescaped in its values.
 pub fn certificate(der: &[u8]) {
     let Some(certificate) = x509::parse(der) else {
         return;
@@ -87,16 +87,16 @@ pub fn certificate(der: &[u8]) {
     }
 }
 
-/// Makes a tunnel through a proxy that answers with these bytes. However they
-/// are cut, the outcome is one, and nothing behind the answer is taken.
+/// Opens a tunnel through a proxy that answers with these bytes. The result must
+/// not depend on the size of the pieces, and nothing after the answer is read.
 pub fn tunnel(bytes: &[u8], step: usize) {
-    let target = Target::Name("h.test".to_owned(), 443);
+    let target = TunnelTarget::Name("h.test".to_owned(), 443);
     for scheme in ["http", "socks4a", "socks5h"] {
         let Ok(proxy) = proxy::parse(&format!("{scheme}://u:p@127.0.0.1:1")) else {
             continue;
         };
         let outcomes = [1, step].map(|step| {
-            let mut peer = Says::new(bytes, step);
+            let mut peer = ScriptedPeer::new(bytes, step);
             let outcome = if scheme == "http" {
                 tunnel::connect(&mut peer, &proxy, &target, None)
             } else {
@@ -105,7 +105,7 @@ pub fn tunnel(bytes: &[u8], step: usize) {
             if outcome.is_ok() && scheme == "http" {
                 assert!(bytes[..peer.at].ends_with(b"\n"));
                 let mut heads = &bytes[..peer.at];
-                while let Some(end) = head::end(heads) {
+                while let Some(end) = head::find_end(heads) {
                     heads = &heads[end..];
                 }
                 assert!(heads.is_empty());
@@ -119,43 +119,47 @@ pub fn tunnel(bytes: &[u8], step: usize) {
     }
 }
 
-/// Receives a response. However its bytes are cut, the head and the outcome are
-/// the same, and what is handed on is bounded by what came.
-pub fn wire(bytes: &[u8], step: usize, to_head: bool) {
-    let outcomes = [1, step].map(|step| receive(bytes, step, to_head));
+/// Receives a response. The head and the result must not depend on the size of
+/// the pieces, and the forwarded bytes are bounded by the input.
+pub fn transport(bytes: &[u8], step: usize, is_head: bool) {
+    let outcomes = [1, step].map(|step| receive(bytes, step, is_head));
     assert_eq!(outcomes[0], outcomes[1]);
 }
 
-fn receive(bytes: &[u8], step: usize, to_head: bool) -> (Option<Vec<u8>>, Option<String>) {
-    let ask = Ask {
-        head: to_head,
+fn receive(bytes: &[u8], step: usize, is_head: bool) -> (Option<Vec<u8>>, Option<String>) {
+    let request = Request {
+        head: is_head,
         url: "http://h.test/",
         zone: None,
         headers: &[],
         proxy: None,
-        absolute: None,
-        had: 0,
+        target: None,
+        resume_offset: 0,
         deadline: None,
-        line: None,
+        abort_handle: None,
     };
-    exchange::begin(&ask, b"GET / HTTP/1.1\r\n\r\n");
-    let mut wire = Wire::new(Box::new(Says::new(bytes, step)), Made::default());
+    exchange::begin(&request, b"GET / HTTP/1.1\r\n\r\n");
+    let mut transport = UreqTransport::new(
+        Box::new(ScriptedPeer::new(bytes, step)),
+        ConnectionInfo::default(),
+        None,
+    );
     let timeout = || NextTimeout {
         after: Timeout::NotHappening,
         reason: ureq::Timeout::Global,
         per_read: None,
         per_write: None,
     };
-    let method: &[u8] = if to_head { b"HEAD " } else { b"GET  " };
-    wire.buffers().output()[..method.len()].copy_from_slice(method);
+    let method: &[u8] = if is_head { b"HEAD " } else { b"GET  " };
+    transport.buffers().output()[..method.len()].copy_from_slice(method);
     let mut handed_on = 0;
-    let mut error = wire.transmit_output(method.len(), timeout()).err();
+    let mut error = transport.transmit_output(method.len(), timeout()).err();
     while error.is_none() {
-        match wire.await_input(timeout()) {
+        match transport.await_input(timeout()) {
             Ok(true) => {
-                let input = wire.buffers().input().len();
+                let input = transport.buffers().input().len();
                 handed_on += input;
-                wire.buffers().input_consume(input);
+                transport.buffers().input_consume(input);
             }
             Ok(false) => break,
             Err(e) => error = Some(e),

@@ -1,20 +1,20 @@
-//! The network: ureq's agent over a connector and transport of our own.
+//! Network access: ureq's agent with a connector and a transport of this crate.
 //!
-//! [`Network::ask`] makes one request and returns the head of its response
-//! with a reader of the body. [`dial`] makes connections, [`wire`] frames
-//! what runs over them, [`exchange`] carries what ureq has no place for.
-//! ureq's `unversioned` traits appear here and in [`wire`] only.
+//! [`Network::send`] sends one request and returns the head of its response with
+//! a reader of the body. [`dial`] makes connections, [`transport`] reads and
+//! writes messages, and [`exchange`] holds the values that ureq cannot pass on.
+//! The `unversioned` traits of ureq are used only here and in [`transport`].
 
+mod abort;
 mod dial;
 mod exchange;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
-mod line;
 mod stream;
 mod tls;
+mod transport;
 mod tunnel;
 mod verify;
-mod wire;
 mod x509;
 
 use std::io::Read;
@@ -26,86 +26,95 @@ use common::{Error, Kind};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout};
 
+pub(crate) use abort::AbortHandle;
 use dial::Host;
-pub(crate) use dial::{DialOptions, Dialer, shown};
-pub(crate) use exchange::{Exchange, Failure, Peer};
-pub(crate) use line::Line;
-pub(crate) use tls::{Tls, TlsOptions};
-pub(crate) use tunnel::authorization;
+pub(crate) use dial::{DialOptions, Dialer, format_duration};
+pub(crate) use exchange::{Exchange, NetworkError, Peer};
+pub(crate) use tls::{TlsConnector, TlsOptions};
+pub(crate) use tunnel::proxy_authorization;
 
 use crate::http::head::Head;
 use crate::policy::proxy::Proxy;
-use wire::Wire;
+use transport::UreqTransport;
 
-/// One request.
+/// A request to send.
 #[derive(Clone, Debug)]
-pub(crate) struct Ask<'a> {
-    /// HEAD instead of GET.
+pub(crate) struct Request<'a> {
+    /// Whether the method is HEAD instead of GET.
     pub(crate) head: bool,
     pub(crate) url: &'a str,
-    /// The zone of its IPv6 address.
+    /// The zone of the URL's IPv6 address.
     pub(crate) zone: Option<&'a str>,
-    /// All headers to send, in order.
+    /// All headers in order.
     pub(crate) headers: &'a [(String, String)],
     pub(crate) proxy: Option<Arc<Proxy>>,
-    /// The target for the request line, where it is not the path.
-    pub(crate) absolute: Option<String>,
-    /// Bytes of the body that are there already, when the rest is asked for.
-    pub(crate) had: u64,
-    /// When the whole must be done.
+    /// The target of the request line, if it is not the path of the URL.
+    pub(crate) target: Option<String>,
+    /// The offset of the body if the rest of it is requested, for messages.
+    pub(crate) resume_offset: u64,
+    /// The time at which the transfer must be finished.
     pub(crate) deadline: Option<Instant>,
-    /// Where others may end it.
-    pub(crate) line: Option<Arc<Line>>,
+    /// The handle that aborts the request.
+    pub(crate) abort_handle: Option<Arc<AbortHandle>>,
 }
 
-/// A response whose body waits to be read.
-pub(crate) struct Answer {
+/// A response with a body that has not been read.
+pub(crate) struct Response {
     pub(crate) head: Arc<Head>,
     pub(crate) exchange: Exchange,
     pub(crate) body: BodyReader,
 }
 
-/// How long a peer may be silent.
+/// How long a peer may be silent, and why.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Silence {
-    pub(crate) time: Duration,
-    /// Where that is because nothing is slower than so many bytes a second.
-    pub(crate) least: Option<u64>,
+pub(crate) struct StallPolicy {
+    pub(crate) timeout: Duration,
+    /// The speed in bytes per second that `timeout` belongs to, if any.
+    pub(crate) min_speed: Option<u64>,
 }
 
-impl Silence {
-    /// The error of one that was silent for longer.
+impl StallPolicy {
+    /// Returns the error of a peer that was silent for too long.
     fn error(self) -> Error {
-        if let Some(least) = self.least {
-            return too_slow(least, self.time);
+        if let Some(min_speed) = self.min_speed {
+            return speed_error(min_speed, self.timeout);
         }
-        let message = format!("the server was silent for {}", shown(self.time));
+        let message = format!(
+            "the server was silent for {}",
+            format_duration(self.timeout)
+        );
         Error::new(Kind::Timeout, message).hint("--stall-timeout allows more")
     }
 }
 
-/// The error of a speed under `least` bytes a second.
-pub(crate) fn too_slow(least: u64, time: Duration) -> Error {
-    let message = format!("slower than {least} bytes a second for {}", shown(time));
+/// Returns the error of a transfer slower than `min_speed` bytes per second.
+pub(crate) fn speed_error(min_speed: u64, time: Duration) -> Error {
+    let message = format!(
+        "slower than {min_speed} bytes per second for {}",
+        format_duration(time)
+    );
     Error::new(Kind::Timeout, message)
 }
 
-/// The error of a transfer that takes longer than `-m` allows.
-pub(crate) fn out_of_time() -> Error {
-    Error::new(Kind::Timeout, "not done within the time of --max-time")
+/// Returns the error of a transfer that exceeds `--max-time`.
+pub(crate) fn max_time_error() -> Error {
+    Error::new(
+        Kind::Timeout,
+        "the transfer did not finish within --max-time",
+    )
 }
 
-/// Makes requests over pooled connections.
+/// Sends requests over pooled connections.
 #[derive(Debug)]
 pub(crate) struct Network {
     agent: ureq::Agent,
-    stall: Silence,
+    stall: StallPolicy,
 }
 
 impl Network {
-    /// A network that keeps `idle` connections for further requests, and
-    /// waits for no peer longer than `stall` says.
-    pub(crate) fn new(dialer: Dialer, idle: usize, stall: Silence) -> Self {
+    /// Returns a network that pools up to `idle` connections, and limits the
+    /// silence of a peer by `stall`.
+    pub(crate) fn new(dialer: Dialer, idle: usize, stall: StallPolicy) -> Self {
         let config = ureq::Agent::config_builder()
             .proxy(None)
             .http_status_as_error(false)
@@ -115,71 +124,74 @@ impl Network {
             .accept_encoding("")
             .max_idle_connections(idle)
             .max_idle_connections_per_host(idle)
-            .timeout_per_read(Some(stall.time))
-            .timeout_per_write(Some(stall.time))
+            .timeout_per_read(Some(stall.timeout))
+            .timeout_per_write(Some(stall.timeout))
             .build();
-        let agent = ureq::Agent::with_parts(config, Chain(dialer), Nowhere);
+        let agent = ureq::Agent::with_parts(config, DialConnector(dialer), NullResolver);
         Self { agent, stall }
     }
 
-    /// Sends a request and receives the head of its response. A connection
-    /// that was kept and turns out to have been closed is replaced.
-    pub(crate) fn ask(&self, ask: &Ask<'_>) -> Result<Answer, (Failure, Box<Exchange>)> {
-        let request = match head_of(ask) {
-            Ok(request) => request,
+    /// Sends a request and receives the head of its response. Retries on a new
+    /// connection if a pooled one turns out to be closed.
+    pub(crate) fn send(
+        &self,
+        request: &Request<'_>,
+    ) -> Result<Response, (NetworkError, Box<Exchange>)> {
+        let head = match request_head(request) {
+            Ok(head) => head,
             Err(error) => return Err((error.into(), Box::default())),
         };
         loop {
-            exchange::begin(ask, &request);
-            let outcome = self.once(ask);
+            exchange::begin(request, &head);
+            let outcome = self.send_once(request);
             let mut exchange = exchange::take();
-            if exchange.made.facts.is_none() && outcome.is_err() {
-                exchange.made.facts = exchange.presented.take();
+            if exchange.connection.tls_info.is_none() && outcome.is_err() {
+                exchange.connection.tls_info = exchange.presented_chain.take();
             }
             let error = match outcome {
                 Ok(body) => match exchange.head.clone() {
                     Some(head) => {
-                        return Ok(Answer {
+                        return Ok(Response {
                             head,
                             exchange,
                             body,
                         });
                     }
-                    None => Failure::from(Error::new(Kind::Protocol, "no response")),
+                    None => NetworkError::from(Error::new(Kind::Protocol, "no response")),
                 },
-                Err(error) => understand(error, self.stall),
+                Err(error) => convert_error(error, self.stall),
             };
-            let stale = exchange.reused
+            let is_stale = exchange.reused
                 && exchange.first_byte.is_none()
                 && error.error.kind() != Kind::Timeout;
-            if !stale {
+            if !is_stale {
                 return Err((error, Box::new(exchange)));
             }
         }
     }
 
-    fn once(&self, ask: &Ask<'_>) -> Result<BodyReader, ureq::Error> {
-        // ureq need know no more than where to: `head_of` is what is sent.
-        let (origin, _) = split(ask.url);
-        let mut request = if ask.head {
+    fn send_once(&self, request: &Request<'_>) -> Result<BodyReader, ureq::Error> {
+        // ureq only needs the origin: the transport sends `request_head`.
+        let (origin, _) = split_url(request.url);
+        let mut builder = if request.head {
             self.agent.head(origin)
         } else {
             self.agent.get(origin)
         };
-        // Settings of its own cost a request a copy of the agent's.
-        if let Some(deadline) = ask.deadline {
+        // A configuration per request costs a copy of the agent's.
+        if let Some(deadline) = request.deadline {
             let left = deadline.saturating_duration_since(Instant::now());
-            request = request.config().timeout_global(Some(left)).build();
+            builder = builder.config().timeout_global(Some(left)).build();
         }
         Ok(BodyReader {
-            inner: Box::new(request.call()?.into_body().into_reader()),
+            inner: Box::new(builder.call()?.into_body().into_reader()),
             stall: self.stall,
         })
     }
 }
 
-/// A URL's origin, and its target: path and query.
-fn split(url: &str) -> (&str, &str) {
+/// Splits a URL into its origin and its path with the query.
+fn split_url(url: &str) -> (&str, &str) {
     let url = url.split('#').next().unwrap_or_default();
     let host = url.find("://").map_or(0, |at| at + 3);
     let path = url[host..]
@@ -188,17 +200,17 @@ fn split(url: &str) -> (&str, &str) {
     url.split_at(path)
 }
 
-/// The head of a request, of whatever length.
-fn head_of(ask: &Ask<'_>) -> Result<Vec<u8>, Error> {
-    let (_, path) = split(ask.url);
-    let target = ask.absolute.as_deref().unwrap_or(path);
-    let method = if ask.head { "HEAD" } else { "GET" };
+/// Returns the head of a request; its length is not limited.
+fn request_head(request: &Request<'_>) -> Result<Vec<u8>, Error> {
+    let (_, path) = split_url(request.url);
+    let target = request.target.as_deref().unwrap_or(path);
+    let method = if request.head { "HEAD" } else { "GET" };
     let mut head = format!("{method} {target} HTTP/1.1\r\n");
-    for (name, value) in ask.headers {
+    for (name, value) in request.headers {
         if value.contains(['\r', '\n', '\0']) {
             return Err(Error::new(
                 Kind::Input,
-                format!("the value of {name} would have a line break or NUL in it"),
+                format!("the value of {name} contains a line break or NUL"),
             ));
         }
         head.extend([name, ": ", value, "\r\n"]);
@@ -207,29 +219,29 @@ fn head_of(ask: &Ask<'_>) -> Result<Vec<u8>, Error> {
     Ok(head.into_bytes())
 }
 
-/// The body of a response, as it came but for the chunks.
+/// A reader of the body of a response, without the chunked coding.
 pub(crate) struct BodyReader {
     inner: Box<dyn Read + Send>,
-    stall: Silence,
+    stall: StallPolicy,
 }
 
 impl BodyReader {
     /// Reads some bytes; 0 only at the end of a complete body.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, NetworkError> {
         self.inner
             .read(buffer)
-            .map_err(|e| understand(ureq::Error::from(e), self.stall))
+            .map_err(|e| convert_error(ureq::Error::from(e), self.stall))
     }
 
-    /// Reads a short body to its end, so that its connection can be used
-    /// again. What is longer than `most`, or not here within `patience`, is
-    /// not worth it: the connection is closed then.
-    pub(crate) fn drain(mut self, most: usize, patience: Duration) {
+    /// Reads the rest of a short body, so that its connection can be used again.
+    /// Closes the connection if the rest exceeds `max_bytes` or takes longer than
+    /// `max_time`.
+    pub(crate) fn drain(mut self, max_bytes: usize, max_time: Duration) {
         let before = exchange::deadline();
-        let until = Instant::now() + patience;
+        let until = Instant::now() + max_time;
         exchange::set_deadline(Some(before.map_or(until, |before| before.min(until))));
         let mut buffer = [0; 8 * 1024];
-        let mut left = most;
+        let mut left = max_bytes;
         while left > 0 {
             match self.read(&mut buffer) {
                 Ok(0) | Err(_) => break,
@@ -240,66 +252,66 @@ impl BodyReader {
     }
 }
 
-/// What an error of ureq means. Ours pass through as they are; of its own
-/// only timeouts, and what a URL or header cannot be, are left.
-fn understand(error: ureq::Error, stall: Silence) -> Failure {
+/// Converts an error of ureq. Errors of this crate pass through unchanged; ureq's
+/// own are timeouts, and URLs and headers that it rejects.
+fn convert_error(error: ureq::Error, stall: StallPolicy) -> NetworkError {
     use ureq::Timeout;
     let own = match error {
-        ureq::Error::Other(inner) => match inner.downcast::<Failure>() {
+        ureq::Error::Other(inner) => match inner.downcast::<NetworkError>() {
             Ok(failure) => return *failure,
             Err(inner) => Error::new(Kind::Protocol, inner.to_string()),
         },
         ureq::Error::Timeout(Timeout::PerRead | Timeout::PerWrite) => {
-            return Failure::cut(stall.error());
+            return NetworkError::cut_short(stall.error());
         }
-        ureq::Error::Timeout(_) => out_of_time(),
-        ureq::Error::Io(e) => return Failure::cut(Error::network(&e)),
+        ureq::Error::Timeout(_) => max_time_error(),
+        ureq::Error::Io(e) => return NetworkError::cut_short(Error::network(&e)),
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-            Error::new(Kind::Input, "this host cannot stand in a URL")
+            Error::new(Kind::Input, "this host is not valid in a URL")
         }
         other => Error::new(Kind::Protocol, other.to_string()),
     };
     own.into()
 }
 
-/// ureq's connector: the dialer with a [`Wire`] around what it makes.
+/// The connector of ureq: wraps each connection in a [`UreqTransport`].
 #[derive(Debug)]
-struct Chain(Dialer);
+struct DialConnector(Dialer);
 
-impl Connector for Chain {
-    type Out = Wire;
+impl Connector for DialConnector {
+    type Out = UreqTransport;
 
     fn connect(
         &self,
         details: &ConnectionDetails<'_>,
         _: Option<()>,
-    ) -> Result<Option<Wire>, ureq::Error> {
+    ) -> Result<Option<UreqTransport>, ureq::Error> {
         let uri = details.uri;
         let secure = uri.scheme_str() == Some("https");
         let host = uri.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let (proxy, zone) =
-            exchange::with(|exchange| (exchange.proxy.clone(), exchange.zone.clone()));
+            exchange::with_current(|exchange| (exchange.proxy.clone(), exchange.zone.clone()));
         let host = Host {
             name: host,
             zone: zone.as_deref(),
         };
         let limit = *details.timeout.after;
-        let (stream, made) = self
+        let (stream, connection) = self
             .0
             .dial(secure, host, port, proxy.as_deref(), limit)
-            .map_err(wire::fail)?;
-        Ok(Some(Wire::new(stream, made)))
+            .map_err(transport::wrap_error)?;
+        Ok(Some(UreqTransport::new(stream, connection, zone)))
     }
 }
 
-/// ureq asks for addresses even where a kept connection will serve; the
-/// dialer looks names up when it needs them.
+/// A resolver that does nothing: ureq resolves the host even for a pooled
+/// connection, and the dialer looks names up when it needs to.
 #[derive(Debug)]
-struct Nowhere;
+struct NullResolver;
 
-impl Resolver for Nowhere {
+impl Resolver for NullResolver {
     fn resolve(
         &self,
         _: &ureq::http::Uri,

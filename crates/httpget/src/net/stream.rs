@@ -1,5 +1,4 @@
-//! The byte streams connections are made of: a socket, TCP or Unix, and TLS
-//! over any other stream.
+//! Byte streams: a TCP or Unix socket, and TLS over any other stream.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,26 +10,26 @@ use rustix::net::RecvFlags;
 use rustls::ClientConnection;
 use socket2::Socket;
 
-/// What lies in a stream's receive buffer, seen without taking it.
+/// The contents of a stream's receive buffer, as found by peeking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pending {
-    /// Nothing; the stream is open.
+    /// The buffer is empty, and the stream is open.
     Nothing,
-    /// Bytes.
+    /// The buffer holds bytes.
     Bytes,
-    /// The end, or an error.
+    /// The stream is at its end, or has failed.
     End,
 }
 
-/// Ends a stream from another thread; holds nothing open.
+/// Shuts down a stream from another thread; does not keep it open.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Hangup(Weak<Socket>);
+pub(crate) struct ShutdownHandle(Weak<Socket>);
 
-impl Hangup {
-    /// Whoever reads or writes there finds the end.
-    pub(crate) fn now(&self) {
+impl ShutdownHandle {
+    /// Makes current and later reads and writes of the stream fail.
+    pub(crate) fn shut_down(&self) {
         if let Some(socket) = self.0.upgrade() {
-            // One that is closed already needs no more.
+            // Fails only if the socket is already disconnected.
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
@@ -38,34 +37,34 @@ impl Hangup {
 
 /// A connected stream of bytes.
 pub(crate) trait Stream: Read + Write + Send + Sync + fmt::Debug {
-    /// Bounds each read and each write; `None` lets them wait.
+    /// Sets the timeout of each read and each write; `None` means no timeout.
     fn set_timeouts(&self, read: Option<Duration>, write: Option<Duration>) -> io::Result<()>;
 
-    /// Bounds everything from here on by one moment, however the peer spreads
-    /// what it says; `None` takes this and other bounds away.
+    /// Sets a deadline for all further reads and writes; `None` removes it and the
+    /// timeouts.
     fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()>;
 
-    /// What ends it while others wait for it.
-    fn hangup(&self) -> Hangup;
+    /// Returns the handle that shuts the stream down.
+    fn shutdown_handle(&self) -> ShutdownHandle;
 
-    /// What could be read without waiting.
+    /// Returns the state of the receive buffer, without waiting.
     fn pending(&self) -> Pending;
 
-    /// Whether the stream is open and the peer has said nothing unasked, so
-    /// that it can serve another request.
+    /// Whether the stream is open and the peer has sent nothing unexpected, so that
+    /// it can serve another request.
     fn is_idle(&mut self) -> bool {
         self.pending() == Pending::Nothing
     }
 }
 
-/// A socket, TCP or Unix.
+/// A TCP or Unix socket.
 #[derive(Debug)]
-pub(crate) struct Plain {
+pub(crate) struct SocketStream {
     socket: Arc<Socket>,
     deadline: Option<Instant>,
 }
 
-impl Plain {
+impl SocketStream {
     pub(crate) fn new(socket: impl Into<Socket>) -> Self {
         Self {
             socket: Arc::new(socket.into()),
@@ -73,8 +72,8 @@ impl Plain {
         }
     }
 
-    /// The socket's timeouts are per call: what is left is set for each.
-    fn bound(&self) -> io::Result<()> {
+    /// Sets the socket timeouts to the time that is left; they apply to one call.
+    fn apply_deadline(&self) -> io::Result<()> {
         let Some(deadline) = self.deadline else {
             return Ok(());
         };
@@ -86,16 +85,16 @@ impl Plain {
     }
 }
 
-impl Read for Plain {
+impl Read for SocketStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.bound()?;
+        self.apply_deadline()?;
         (&*self.socket).read(buffer)
     }
 }
 
-impl Write for Plain {
+impl Write for SocketStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bound()?;
+        self.apply_deadline()?;
         (&*self.socket).write(bytes)
     }
 
@@ -104,7 +103,7 @@ impl Write for Plain {
     }
 }
 
-impl Stream for Plain {
+impl Stream for SocketStream {
     fn set_timeouts(&self, read: Option<Duration>, write: Option<Duration>) -> io::Result<()> {
         self.socket.set_read_timeout(read)?;
         self.socket.set_write_timeout(write)
@@ -118,8 +117,8 @@ impl Stream for Plain {
         }
     }
 
-    fn hangup(&self) -> Hangup {
-        Hangup(Arc::downgrade(&self.socket))
+    fn shutdown_handle(&self) -> ShutdownHandle {
+        ShutdownHandle(Arc::downgrade(&self.socket))
     }
 
     fn pending(&self) -> Pending {
@@ -134,7 +133,7 @@ impl Stream for Plain {
     }
 }
 
-/// TLS over another stream.
+/// A TLS session over another stream.
 pub(crate) struct TlsStream {
     session: ClientConnection,
     inner: Box<dyn Stream>,
@@ -149,7 +148,7 @@ impl fmt::Debug for TlsStream {
 }
 
 impl TlsStream {
-    /// Performs the handshake.
+    /// Performs a TLS handshake on `inner`.
     pub(crate) fn handshake(
         mut session: ClientConnection,
         mut inner: Box<dyn Stream>,
@@ -157,23 +156,23 @@ impl TlsStream {
         while session.is_handshaking() {
             session.complete_io(&mut inner)?;
         }
-        // The last flight (Finished) goes out at once.
+        // Sends the last flight (Finished).
         while session.wants_write() {
             session.write_tls(&mut inner)?;
         }
         Ok(Self { session, inner })
     }
 
-    /// The session, for its facts.
+    /// Returns the session, for its properties.
     pub(crate) fn session(&self) -> &ClientConnection {
         &self.session
     }
 
-    /// Takes one read of the inner stream through the session.
-    fn advance(&mut self) -> io::Result<usize> {
+    /// Passes the bytes of one read of the inner stream to the session.
+    fn read_records(&mut self) -> io::Result<usize> {
         let n = self.session.read_tls(&mut self.inner)?;
         if let Err(error) = self.session.process_new_packets() {
-            // An alert for the peer; if it cannot be sent, the error stands.
+            // Send the alert; if that fails, the first error is reported.
             let _ = self.session.write_tls(&mut self.inner);
             return Err(io::Error::new(ErrorKind::InvalidData, error));
         }
@@ -192,7 +191,7 @@ impl Read for TlsStream {
                 // 0 only after close_notify; an end without it is an error.
                 outcome => return outcome,
             }
-            self.advance()?;
+            self.read_records()?;
         }
     }
 }
@@ -224,8 +223,8 @@ impl Stream for TlsStream {
         self.inner.set_deadline(deadline)
     }
 
-    fn hangup(&self) -> Hangup {
-        self.inner.hangup()
+    fn shutdown_handle(&self) -> ShutdownHandle {
+        self.inner.shutdown_handle()
     }
 
     fn pending(&self) -> Pending {
@@ -233,9 +232,9 @@ impl Stream for TlsStream {
     }
 
     fn is_idle(&mut self) -> bool {
-        // Session tickets may come after a response: they say nothing.
+        // Session tickets may follow a response, and are not unexpected.
         while self.inner.pending() == Pending::Bytes {
-            if self.advance().is_err() {
+            if self.read_records().is_err() {
                 return false;
             }
             match self.session.process_new_packets() {

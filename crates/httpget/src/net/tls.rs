@@ -1,6 +1,6 @@
-//! TLS by rustls with ring: whom to trust, who we are, and what the peer
-//! showed. The settings are read and the roots loaded with the first https
-//! connection, so that nothing else pays for them.
+//! TLS with rustls and ring: trusted authorities, the client certificate, and the
+//! properties of a session. The files are read and the authorities loaded at the
+//! first https connection, so that other transfers do not pay for them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,49 +22,48 @@ use super::x509::{self, Certificate};
 use crate::files;
 use crate::policy::pin::Pin;
 
-/// What the command line says about TLS.
+/// The options of TLS.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TlsOptions {
-    /// PEM files of authorities, instead of the system's.
+    /// PEM files of authorities to trust instead of the system's.
     pub(crate) ca_files: Vec<PathBuf>,
     /// A directory of such files.
     pub(crate) ca_dir: Option<PathBuf>,
-    /// Trust anybody.
+    /// Whether any certificate is accepted.
     pub(crate) insecure: bool,
-    /// The client's certificate, and the key if it is not in the same file.
+    /// The client certificate, and its key if that is in another file.
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
-    /// Only TLS 1.3.
+    /// Whether TLS 1.2 is disabled.
     pub(crate) no_tls12: bool,
-    /// Only TLS 1.2.
+    /// Whether TLS 1.3 is disabled.
     pub(crate) no_tls13: bool,
-    /// Keys one of which the server must have.
+    /// Public keys of which the server must have one; empty for any key.
     pub(crate) pins: Vec<Pin>,
 }
 
-/// What the peer of a TLS connection showed.
+/// The properties of a TLS session, or of a failed handshake.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TlsFacts {
-    /// `TLSv1.3`; `None` if the handshake failed.
+pub(crate) struct TlsInfo {
+    /// The version, such as `TLSv1.3`; `None` if the handshake failed.
     pub(crate) version: Option<&'static str>,
-    /// IANA's name, as in `TLS_AES_256_GCM_SHA384`; `None` if the handshake
-    /// failed.
+    /// The cipher suite by its IANA name, such as `TLS_AES_256_GCM_SHA384`; `None`
+    /// if the handshake failed.
     pub(crate) cipher: Option<String>,
-    /// The chain, the server's own certificate first, as far as it could be
-    /// read.
+    /// The certificates that could be parsed, starting with the server's own.
     pub(crate) chain: Vec<Certificate>,
-    /// Whether the certificate was checked and found right.
+    /// Whether the certificate was verified.
     pub(crate) verified: bool,
 }
 
-/// Makes TLS connections.
+/// Performs TLS handshakes with the options of the user.
 #[derive(Debug)]
-pub(crate) struct Tls {
+pub(crate) struct TlsConnector {
     options: TlsOptions,
     config: OnceLock<Result<Arc<ClientConfig>>>,
 }
 
-impl Tls {
+impl TlsConnector {
     pub(crate) fn new(options: TlsOptions) -> Self {
         Self {
             options,
@@ -72,8 +71,8 @@ impl Tls {
         }
     }
 
-    /// Reads the files of certificates and keys, once. The error is about a
-    /// file, so it comes before anything that the network has to say.
+    /// Reads the files of certificates and keys, once. Their errors are reported
+    /// before any error of the network.
     pub(crate) fn prepare(&self) -> Result<Arc<ClientConfig>> {
         let config = self.config.get_or_init(|| configure(&self.options));
         config.clone()
@@ -84,14 +83,14 @@ impl Tls {
         &self,
         host: &str,
         inner: Box<dyn Stream>,
-    ) -> Result<(TlsStream, TlsFacts)> {
+    ) -> Result<(TlsStream, TlsInfo)> {
         let config = self.prepare()?;
         let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| Error::new(Kind::Tls, "the host is no name a certificate could have"))?;
-        let session = ClientConnection::new(config, name).map_err(|e| error(&e))?;
+            .map_err(|_| Error::new(Kind::Tls, "the host name is not valid in a certificate"))?;
+        let session = ClientConnection::new(config, name).map_err(|e| tls_error(&e))?;
         let stream = TlsStream::handshake(session, inner).map_err(|e| {
             match e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
-                Some(tls) => error(tls),
+                Some(tls) => tls_error(tls),
                 None => match Error::network(&e) {
                     error if error.kind() == Kind::Timeout => error,
                     error => Error::new(Kind::Tls, format!("TLS handshake: {}", error.message()))
@@ -99,30 +98,30 @@ impl Tls {
                 },
             }
         })?;
-        let facts = facts(stream.session(), !self.options.insecure);
-        let shown = stream.session().peer_certificates().unwrap_or_default();
-        if !self.options.pins.is_empty() && !has_pin(shown, &self.options.pins) {
+        let info = tls_info(stream.session(), !self.options.insecure);
+        let presented = stream.session().peer_certificates().unwrap_or_default();
+        if !self.options.pins.is_empty() && !is_pinned(presented, &self.options.pins) {
             return Err(Error::new(
                 Kind::Tls,
-                "the server's public key is none of --pinnedpubkey",
+                "the server's public key does not match --pinnedpubkey",
             ));
         }
-        Ok((stream, facts))
+        Ok((stream, info))
     }
 }
 
-/// Whether the server's own certificate, the first one, has a pinned key. One
-/// that cannot be read has none, whatever else the server shows.
-fn has_pin(shown: &[CertificateDer<'_>], pins: &[Pin]) -> bool {
-    shown
+/// Whether the server's own certificate, the first one, has a pinned key. A
+/// certificate that cannot be parsed has none, whatever follows it.
+fn is_pinned(presented: &[CertificateDer<'_>], pins: &[Pin]) -> bool {
+    presented
         .first()
         .and_then(|leaf| x509::parse(leaf))
         .is_some_and(|leaf| pins.iter().any(|pin| pin.matches(&leaf.public_key)))
 }
 
-fn facts(session: &ClientConnection, verified: bool) -> TlsFacts {
+fn tls_info(session: &ClientConnection, verified: bool) -> TlsInfo {
     let chain = session.peer_certificates().unwrap_or_default();
-    TlsFacts {
+    TlsInfo {
         version: Some(match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -130,15 +129,15 @@ fn facts(session: &ClientConnection, verified: bool) -> TlsFacts {
         }),
         cipher: session
             .negotiated_cipher_suite()
-            // rustls marks those of TLS 1.3 by another prefix than IANA does.
+            // rustls uses another prefix than IANA for the suites of TLS 1.3.
             .map(|suite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")),
         chain: chain.iter().map_while(|der| x509::parse(der)).collect(),
         verified,
     }
 }
 
-/// A failure of TLS, with a hint if the user can do something.
-pub(crate) fn error(error: &rustls::Error) -> Error {
+/// Converts an error of rustls, and adds a hint if there is a remedy.
+pub(crate) fn tls_error(error: &rustls::Error) -> Error {
     let explained = tls::explain(error);
     let failed = Error::new(Kind::Tls, explained.sentence);
     let hint = match explained.remedy {
@@ -148,10 +147,10 @@ pub(crate) fn error(error: &rustls::Error) -> Error {
         Some(Remedy::NoTls) => "does this port speak http?",
         Some(Remedy::ExpectName) | None => match error {
             rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
-                "it may want an older cipher, or a curve such as P-521, that is not supported"
+                "the server may require an older cipher, or a curve such as P-521, that is not supported"
             }
             rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-                "it may speak only versions older than TLS 1.2"
+                "the server may support only versions older than TLS 1.2"
             }
             _ => return failed,
         },
@@ -170,12 +169,12 @@ fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     }
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions)
-        .map_err(|e| Error::usage(format!("no TLS version is left to use: {e}")))?;
+        .map_err(|e| Error::usage(format!("no TLS version is enabled: {e}")))?;
     let verifier = if options.insecure {
         Verifier::insecure(&provider)
     } else {
-        let (authorities, own) = roots(options)?;
-        Verifier::new(&provider, authorities, own).map_err(|e| Error::new(Kind::System, e))?
+        let (authorities, explicit) = trusted_roots(options)?;
+        Verifier::new(&provider, authorities, explicit).map_err(|e| Error::new(Kind::System, e))?
     };
     let builder = builder
         .dangerous()
@@ -183,51 +182,56 @@ fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     let mut config = match &options.certificate {
         None => builder.with_no_client_auth(),
         Some(path) => {
-            let (chain, key) = identity(path, options.key.as_deref())?;
+            let (chain, key) = read_identity(path, options.key.as_deref())?;
             builder.with_client_auth_cert(chain, key).map_err(|e| {
-                Error::new(Kind::System, format!("certificate and key do not fit: {e}"))
-                    .with_subject(path.display().to_string())
+                Error::new(
+                    Kind::System,
+                    format!("the certificate and the key do not match: {e}"),
+                )
+                .with_subject(path.display().to_string())
             })?
         }
     };
-    // HTTP/1.1 is all we speak; some servers would take silence for h2.
+    // Without ALPN, some servers would choose HTTP/2.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
-/// The authorities to trust, and the certificates that were named.
-fn roots(options: &TlsOptions) -> Result<(RootCertStore, Vec<CertificateDer<'static>>)> {
+/// Returns the trusted authorities, and the certificates of `--cacert`.
+fn trusted_roots(options: &TlsOptions) -> Result<(RootCertStore, Vec<CertificateDer<'static>>)> {
     let mut store = RootCertStore::empty();
-    let mut own = Vec::new();
+    let mut explicit = Vec::new();
     let mut files = options.ca_files.clone();
     if let Some(dir) = &options.ca_dir {
-        let entries = std::fs::read_dir(dir).map_err(|e| local(&e, dir))?;
+        let entries = std::fs::read_dir(dir).map_err(|e| file_error(&e, dir))?;
         for entry in entries {
-            let path = entry.map_err(|e| local(&e, dir))?.path();
+            let path = entry.map_err(|e| file_error(&e, dir))?.path();
             if path.is_file() {
                 files.push(path);
             }
         }
     }
     for file in &files {
-        let given = options.ca_files.contains(file);
-        let certificates = match certificates(file) {
+        let is_explicit = options.ca_files.contains(file);
+        let certificates = match read_certificates(file) {
             Ok(certificates) => certificates,
-            // A directory may hold other files as well.
-            Err(error) if error.kind() == Kind::Input && !given => continue,
+            // A directory may also contain other files.
+            Err(error) if error.kind() == Kind::Input && !is_explicit => continue,
             Err(error) => return Err(error),
         };
-        if given {
-            own.extend(certificates.iter().cloned());
+        if is_explicit {
+            explicit.extend(certificates.iter().cloned());
         }
         for certificate in certificates {
-            // A file that was named must be usable; of a directory, and of
-            // the system's bundle, whatever is.
+            // A named file must be usable; other files may contain certificates
+            // that are not.
             if let Err(e) = store.add(certificate)
-                && given
+                && is_explicit
             {
-                return Err(Error::new(Kind::System, format!("not usable: {e}"))
-                    .with_subject(file.display().to_string()));
+                return Err(
+                    Error::new(Kind::System, format!("unusable certificate: {e}"))
+                        .with_subject(file.display().to_string()),
+                );
             }
         }
     }
@@ -239,43 +243,43 @@ fn roots(options: &TlsOptions) -> Result<(RootCertStore, Vec<CertificateDer<'sta
             return Err(Error::new(
                 Kind::System,
                 format!(
-                    "no authorities to trust were found{}",
+                    "the system has no trusted certificate authorities{}",
                     why.map(|why| format!(" ({why})")).unwrap_or_default()
                 ),
             )
             .hint("install ca-certificates, or use --cacert FILE"));
         }
     }
-    Ok((store, own))
+    Ok((store, explicit))
 }
 
-fn local(error: &std::io::Error, path: &Path) -> Error {
+fn file_error(error: &std::io::Error, path: &Path) -> Error {
     Error::local(error).with_subject(path.display().to_string())
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    files::check(file)?;
+fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    files::check_size(file)?;
     tls::certificates(file)
 }
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-fn identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
-    let chain = certificates(certificate)?;
+fn read_identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
+    let chain = read_certificates(certificate)?;
     let file = key.unwrap_or(certificate);
     let pem = files::read(file)?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
         Error::new(
             Kind::System,
-            "no private key in it; PEM without a password is wanted",
+            "the file contains no unencrypted private key in PEM format",
         )
         .with_subject(file.display().to_string())
-        .hint("--key FILE names the key's file")
+        .hint("use --key FILE if the key is in another file")
     })?;
     Ok((chain, key))
 }
 
-impl fmt::Display for TlsFacts {
+impl fmt::Display for TlsInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let version = self.version.unwrap_or("TLS");
         write!(
@@ -303,8 +307,8 @@ mod tests {
         let digest = ::ring::digest::digest(&::ring::digest::SHA256, &key);
         let pins = pin::parse(&format!("sha256//{}", STANDARD.encode(digest))).unwrap();
         let unreadable = CertificateDer::from(vec![0x30, 0]);
-        assert!(has_pin(&[genuine.clone(), unreadable.clone()], &pins));
-        assert!(!has_pin(&[unreadable, genuine], &pins));
-        assert!(!has_pin(&[], &pins));
+        assert!(is_pinned(&[genuine.clone(), unreadable.clone()], &pins));
+        assert!(!is_pinned(&[unreadable, genuine], &pins));
+        assert!(!is_pinned(&[], &pins));
     }
 }

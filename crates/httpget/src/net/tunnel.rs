@@ -1,6 +1,6 @@
-//! Through a proxy to the origin: CONNECT (RFC 9110, section 9.3.6), SOCKS 4,
-//! 4a and 5 (RFC 1928, RFC 1929). Every read here is of an exact length or
-//! byte by byte, so nothing of what follows is swallowed.
+//! Tunnels through a proxy: CONNECT (RFC 9110, section 9.3.6), SOCKS 4, 4a and 5
+//! (RFC 1928, RFC 1929). Every read has an exact length or reads one byte, so that
+//! no byte after the answer of the proxy is taken.
 
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
@@ -13,38 +13,38 @@ use super::stream::Stream;
 use crate::http::head::{self, Head};
 use crate::policy::proxy::{Protocol, Proxy};
 
-/// A proxy's answer to CONNECT is a few lines.
-const ANSWER_MAX: usize = 64 * 1024;
+/// The longest response to CONNECT in bytes, including interim responses.
+const RESPONSE_MAX: usize = 64 * 1024;
 
-/// Where the tunnel is to end.
+/// The endpoint of a tunnel.
 #[derive(Clone, Debug)]
-pub(super) enum Target {
-    /// A name the proxy resolves.
+pub(super) enum TunnelTarget {
+    /// A host name that the proxy resolves, and a port.
     Name(String, u16),
-    /// An address.
+    /// An address with its port.
     Address(SocketAddr),
 }
 
-fn broken(message: impl Into<String>) -> Error {
+fn protocol_error(message: impl Into<String>) -> Error {
     Error::new(Kind::Protocol, message)
 }
 
-fn lost(error: &io::Error) -> Error {
+fn io_error(error: &io::Error) -> Error {
     let error = Error::network(error);
     Error::new(error.kind(), format!("proxy: {}", error.message()))
 }
 
-/// `host:port`, with brackets where they are needed.
-fn authority(target: &Target) -> String {
+/// Returns `host:port`, with brackets around an IPv6 address.
+fn authority(target: &TunnelTarget) -> String {
     match target {
-        Target::Name(name, port) if name.contains(':') => format!("[{name}]:{port}"),
-        Target::Name(name, port) => format!("{name}:{port}"),
-        Target::Address(address) => address.to_string(),
+        TunnelTarget::Name(name, port) if name.contains(':') => format!("[{name}]:{port}"),
+        TunnelTarget::Name(name, port) => format!("{name}:{port}"),
+        TunnelTarget::Address(address) => address.to_string(),
     }
 }
 
-/// The value of Proxy-Authorization, if the proxy has a user.
-pub(crate) fn authorization(proxy: &Proxy) -> Option<String> {
+/// Returns the value of Proxy-Authorization if the proxy has a login.
+pub(crate) fn proxy_authorization(proxy: &Proxy) -> Option<String> {
     let (user, password) = proxy.user.as_ref()?;
     Some(format!(
         "Basic {}",
@@ -52,16 +52,16 @@ pub(crate) fn authorization(proxy: &Proxy) -> Option<String> {
     ))
 }
 
-/// Asks an HTTP proxy for a tunnel.
+/// Requests a tunnel from an HTTP proxy.
 pub(super) fn connect(
     stream: &mut dyn Stream,
     proxy: &Proxy,
-    target: &Target,
+    target: &TunnelTarget,
     user_agent: Option<&str>,
 ) -> Result<()> {
     let authority = authority(target);
     let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
-    if let Some(value) = authorization(proxy) {
+    if let Some(value) = proxy_authorization(proxy) {
         request.extend(["Proxy-Authorization: ", &value, "\r\n"]);
     }
     if let Some(agent) = user_agent {
@@ -71,11 +71,11 @@ pub(super) fn connect(
     stream
         .write_all(request.as_bytes())
         .and_then(|()| stream.flush())
-        .map_err(|e| lost(&e))?;
+        .map_err(|e| io_error(&e))?;
     let mut raw = Vec::new();
     let (mut searched, mut count) = (0, 0);
     let head = loop {
-        if head::end_from(&raw, &mut searched).is_some() {
+        if head::find_end_from(&raw, &mut searched).is_some() {
             let head = Head::parse(&raw)?;
             if head.status / 100 != 1 {
                 break head;
@@ -83,29 +83,38 @@ pub(super) fn connect(
             raw.clear();
             searched = 0;
         }
-        // Interim responses count as well.
+        // The limit includes interim responses.
         count += 1;
-        if count > ANSWER_MAX {
-            return Err(broken("the proxy's answer does not end"));
+        if count > RESPONSE_MAX {
+            return Err(protocol_error("the response head of the proxy is too long"));
         }
         let mut byte = [0];
         match stream.read(&mut byte) {
-            Ok(0) => return Err(broken("the proxy closed the connection without an answer")),
+            Ok(0) => {
+                return Err(protocol_error(
+                    "the proxy closed the connection without a response",
+                ));
+            }
             Ok(_) => raw.push(byte[0]),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(lost(&e)),
+            Err(e) => return Err(io_error(&e)),
         }
     };
     match head.status {
         200..300 => Ok(()),
-        407 => Err(broken(format!("the proxy answered {}", head.status_text()))
-            .hint("give user and password as in http://USER:PASSWORD@HOST:PORT")),
-        _ => Err(broken(format!("the proxy answered {}", head.status_text()))),
+        407 => Err(
+            protocol_error(format!("the proxy answered {}", head.status_text()))
+                .hint("give user and password as in http://USER:PASSWORD@HOST:PORT"),
+        ),
+        _ => Err(protocol_error(format!(
+            "the proxy answered {}",
+            head.status_text()
+        ))),
     }
 }
 
-/// Asks a SOCKS proxy for a connection.
-pub(super) fn socks(stream: &mut dyn Stream, proxy: &Proxy, target: &Target) -> Result<()> {
+/// Requests a connection from a SOCKS proxy.
+pub(super) fn socks(stream: &mut dyn Stream, proxy: &Proxy, target: &TunnelTarget) -> Result<()> {
     match proxy.protocol {
         Protocol::Socks4 | Protocol::Socks4a => socks4(stream, proxy, target),
         _ => socks5(stream, proxy, target),
@@ -116,7 +125,7 @@ fn send(stream: &mut dyn Stream, bytes: &[u8]) -> Result<()> {
     stream
         .write_all(bytes)
         .and_then(|()| stream.flush())
-        .map_err(|e| lost(&e))
+        .map_err(|e| io_error(&e))
 }
 
 fn receive<const N: usize>(stream: &mut dyn Stream) -> Result<[u8; N]> {
@@ -124,24 +133,24 @@ fn receive<const N: usize>(stream: &mut dyn Stream) -> Result<[u8; N]> {
     (stream as &mut dyn Read)
         .read_exact(&mut bytes)
         .map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => broken("the SOCKS proxy closed the connection"),
-            _ => lost(&e),
+            io::ErrorKind::UnexpectedEof => protocol_error("the SOCKS proxy closed the connection"),
+            _ => io_error(&e),
         })?;
     Ok(bytes)
 }
 
-fn socks4(stream: &mut dyn Stream, proxy: &Proxy, target: &Target) -> Result<()> {
+fn socks4(stream: &mut dyn Stream, proxy: &Proxy, target: &TunnelTarget) -> Result<()> {
     let mut request = vec![4, 1];
     let (port, address, name) = match target {
-        Target::Address(SocketAddr::V4(v4)) => (v4.port(), v4.ip().octets(), None),
-        Target::Address(_) => {
+        TunnelTarget::Address(SocketAddr::V4(v4)) => (v4.port(), v4.ip().octets(), None),
+        TunnelTarget::Address(_) => {
             return Err(Error::new(
                 Kind::Unreachable,
-                "SOCKS 4 knows no IPv6 addresses",
+                "SOCKS 4 does not support IPv6 addresses",
             ));
         }
-        // An address that cannot be stands for a name.
-        Target::Name(name, port) => (*port, [0, 0, 0, 1], Some(name)),
+        // An invalid address announces a name (SOCKS 4a).
+        TunnelTarget::Name(name, port) => (*port, [0, 0, 0, 1], Some(name)),
     };
     request.extend(port.to_be_bytes());
     request.extend(address);
@@ -158,14 +167,14 @@ fn socks4(stream: &mut dyn Stream, proxy: &Proxy, target: &Target) -> Result<()>
         [0, 90, ..] => Ok(()),
         [0, 91, ..] => Err(Error::new(
             Kind::Refused,
-            "the SOCKS proxy could not connect, or does not want to",
+            "the SOCKS proxy rejected the request or could not connect",
         )),
-        [0, code, ..] => Err(broken(format!("the SOCKS proxy answered {code}"))),
-        _ => Err(broken("the proxy does not speak SOCKS 4")),
+        [0, code, ..] => Err(protocol_error(format!("the SOCKS proxy answered {code}"))),
+        _ => Err(protocol_error("the proxy does not speak SOCKS 4")),
     }
 }
 
-fn socks5(stream: &mut dyn Stream, proxy: &Proxy, target: &Target) -> Result<()> {
+fn socks5(stream: &mut dyn Stream, proxy: &Proxy, target: &TunnelTarget) -> Result<()> {
     const NO_AUTHENTICATION: u8 = 0;
     const PASSWORD: u8 = 2;
     match &proxy.user {
@@ -184,18 +193,20 @@ fn socks5(stream: &mut dyn Stream, proxy: &Proxy, target: &Target) -> Result<()>
             }
             send(stream, &login)?;
             if receive::<2>(stream)?[1] != 0 {
-                return Err(broken("the SOCKS proxy refused user and password"));
+                return Err(protocol_error(
+                    "the SOCKS proxy rejected the user or the password",
+                ));
             }
         }
         ([5, 0xff], _) => {
-            return Err(broken("the SOCKS proxy wants another login")
+            return Err(protocol_error("the SOCKS proxy requires another login")
                 .hint("give user and password as in socks5h://USER:PASSWORD@HOST:PORT"));
         }
-        _ => return Err(broken("the proxy does not speak SOCKS 5")),
+        _ => return Err(protocol_error("the proxy does not speak SOCKS 5")),
     }
     let mut request = vec![5, 1, 0];
     let port = match target {
-        Target::Address(address) => {
+        TunnelTarget::Address(address) => {
             match address.ip() {
                 IpAddr::V4(v4) => {
                     request.push(1);
@@ -208,7 +219,7 @@ fn socks5(stream: &mut dyn Stream, proxy: &Proxy, target: &Target) -> Result<()>
             }
             address.port()
         }
-        Target::Name(name, port) => {
+        TunnelTarget::Name(name, port) => {
             let length = u8::try_from(name.len())
                 .map_err(|_| Error::new(Kind::Name, "the name is too long for SOCKS 5"))?;
             request.extend([3, length]);
@@ -220,19 +231,19 @@ fn socks5(stream: &mut dyn Stream, proxy: &Proxy, target: &Target) -> Result<()>
     send(stream, &request)?;
     let [version, code, _, kind] = receive(stream)?;
     if version != 5 {
-        return Err(broken("the proxy does not speak SOCKS 5"));
+        return Err(protocol_error("the proxy does not speak SOCKS 5"));
     }
-    let says = |what: &str| format!("the SOCKS proxy says: {what}");
+    let says = |what: &str| format!("the SOCKS proxy reports: {what}");
     match code {
         0 => {}
-        2 => return Err(broken(says("not allowed"))),
+        2 => return Err(protocol_error(says("not allowed"))),
         3 => return Err(Error::new(Kind::Unreachable, says("network unreachable"))),
         4 => return Err(Error::new(Kind::Unreachable, says("host unreachable"))),
         5 => return Err(Error::new(Kind::Refused, says("connection refused"))),
         6 => return Err(Error::new(Kind::Timeout, says("timed out"))),
-        code => return Err(broken(format!("the SOCKS proxy answered {code}"))),
+        code => return Err(protocol_error(format!("the SOCKS proxy answered {code}"))),
     }
-    // The address it is bound to, of no use here.
+    // Skips the address that the proxy is bound to.
     match kind {
         1 => drop(receive::<6>(stream)?),
         4 => drop(receive::<18>(stream)?),
@@ -242,7 +253,7 @@ fn socks5(stream: &mut dyn Stream, proxy: &Proxy, target: &Target) -> Result<()>
                 receive::<1>(stream)?;
             }
         }
-        _ => return Err(broken("the SOCKS proxy's answer makes no sense")),
+        _ => return Err(protocol_error("invalid reply from the SOCKS proxy")),
     }
     Ok(())
 }

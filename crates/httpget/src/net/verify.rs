@@ -1,10 +1,9 @@
-//! Whether a server's certificate is trusted, and what it says either way.
+//! Verification of server certificates.
 //!
-//! Beside what rustls checks, a certificate that equals one of `--cacert` byte
-//! for byte is trusted, if it is valid now and for the name: a self-signed one,
-//! say, or that of a server whose authority is not known. With `-k` nothing of
-//! a certificate is checked, but the peer must still prove that it holds the
-//! key.
+//! In addition to what rustls accepts, a certificate that equals one of `--cacert`
+//! byte for byte is trusted if its dates and its name are valid: a self-signed one,
+//! or one of an unknown authority. With `-k` the certificate is not checked, but
+//! the peer must still prove that it holds the key.
 
 use std::sync::Arc;
 
@@ -16,32 +15,32 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::exchange;
-use super::tls::TlsFacts;
+use super::tls::TlsInfo;
 use super::x509;
 use crate::http::date::Seconds;
 
-/// The verifier of server certificates.
+/// A verifier of server certificates.
 #[derive(Debug)]
 pub(super) struct Verifier {
     provider: Arc<CryptoProvider>,
-    /// `None` with `-k`.
-    trust: Option<Trust>,
+    /// The trusted certificates; `None` with `-k`.
+    trust: Option<TrustStore>,
 }
 
-/// What is trusted.
+/// Trusted authorities and single certificates.
 #[derive(Debug)]
-struct Trust {
+struct TrustStore {
     authorities: Arc<WebPkiServerVerifier>,
-    /// The certificates of `--cacert`.
-    own: Vec<CertificateDer<'static>>,
+    /// The certificates of `--cacert`, trusted as they are.
+    explicit: Vec<CertificateDer<'static>>,
 }
 
 impl Verifier {
-    /// A verifier that trusts these authorities, and the certificates in `own`.
+    /// Returns a verifier that trusts these authorities and certificates.
     pub(super) fn new(
         provider: &Arc<CryptoProvider>,
         authorities: RootCertStore,
-        own: Vec<CertificateDer<'static>>,
+        explicit: Vec<CertificateDer<'static>>,
     ) -> Result<Self, String> {
         let authorities = WebPkiServerVerifier::builder_with_provider(
             Arc::new(authorities),
@@ -49,14 +48,14 @@ impl Verifier {
         );
         Ok(Self {
             provider: Arc::clone(provider),
-            trust: Some(Trust {
+            trust: Some(TrustStore {
                 authorities: authorities.build().map_err(|e| e.to_string())?,
-                own,
+                explicit,
             }),
         })
     }
 
-    /// A verifier for `-k`.
+    /// Returns a verifier for `-k`.
     pub(super) fn insecure(provider: &Arc<CryptoProvider>) -> Self {
         Self {
             provider: Arc::clone(provider),
@@ -64,21 +63,21 @@ impl Verifier {
         }
     }
 
-    /// Checks that `signature` was made with the key of `certificate`, by one of
-    /// the first `most` algorithms of its scheme.
+    /// Checks that `signature` was made with the key of `certificate`, by one of the
+    /// first `max_algorithms` algorithms of its scheme.
     fn check_signature(
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
-        most: usize,
+        max_algorithms: usize,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let key = x509::public_key(certificate).ok_or_else(|| unusable("it cannot be read"))?;
+        let key = x509::public_key(certificate).ok_or_else(|| unusable_key("cannot be parsed"))?;
         if let Some(bits) = key.rsa_bits()
             && bits < RSA_BITS_MIN
         {
-            return Err(unusable(&format!(
-                "RSA with {bits} bits, and at least {RSA_BITS_MIN} are supported"
+            return Err(unusable_key(&format!(
+                "is RSA with {bits} bits; at least {RSA_BITS_MIN} are required"
             )));
         }
         let mapping = self.provider.signature_verification_algorithms.mapping;
@@ -86,50 +85,52 @@ impl Verifier {
             .iter()
             .find(|(scheme, _)| *scheme == signature.scheme)
             .map_or(&[][..], |(_, algorithms)| *algorithms);
-        let is_for_key = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
+        let matches_key = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
             algorithm.public_key_alg_id().as_ref() == key.algorithm
         };
-        let mut fitting = algorithms.iter().take(most).filter(is_for_key).peekable();
-        if fitting.peek().is_none() {
-            return Err(unusable(
-                "of a kind that is not supported, such as the curve P-521",
+        let mut matching = algorithms
+            .iter()
+            .take(max_algorithms)
+            .filter(matches_key)
+            .peekable();
+        if matching.peek().is_none() {
+            return Err(unusable_key(
+                "is of an unsupported kind, such as the curve P-521",
             ));
         }
-        let proved = fitting.any(|algorithm| {
+        let has_strong_validator = matching.any(|algorithm| {
             algorithm
                 .verify_signature(key.bits, message, signature.signature())
                 .is_ok()
         });
-        if proved {
+        if has_strong_validator {
             Ok(HandshakeSignatureValid::assertion())
         } else {
             Err(rustls::Error::General(
-                "the server's proof that it holds its key is wrong".to_owned(),
+                "the server cannot prove that it holds the key of its certificate".to_owned(),
             ))
         }
     }
 }
 
-/// Shorter RSA keys are not verified by ring.
+/// The shortest RSA key in bits that ring verifies.
 const RSA_BITS_MIN: usize = 2048;
 
-fn unusable(why: &str) -> rustls::Error {
-    rustls::Error::General(format!(
-        "the server cannot prove that it holds its key: the key is {why}"
-    ))
+fn unusable_key(why: &str) -> rustls::Error {
+    rustls::Error::General(format!("the server's key cannot be verified: it {why}"))
 }
 
-impl Trust {
-    /// Trusts a certificate that was given as it is.
-    fn check_own(
+impl TrustStore {
+    /// Checks a certificate of `--cacert`; `None` if it is not one of them.
+    fn check_explicit(
         &self,
         certificate: &CertificateDer<'_>,
         name: &ServerName<'_>,
         now: UnixTime,
     ) -> Option<Result<(), rustls::Error>> {
-        self.own
+        self.explicit
             .iter()
-            .any(|own| own == certificate)
+            .any(|explicit| explicit == certificate)
             .then(|| check_dates(certificate, now).and_then(|()| check_name(certificate, name)))
     }
 }
@@ -138,8 +139,8 @@ fn check_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), ru
     let now = Seconds::try_from(now.as_secs()).unwrap_or(Seconds::MAX);
     match x509::parse(certificate) {
         None => Err(CertificateError::BadEncoding.into()),
-        Some(facts) if now < facts.not_before => Err(CertificateError::NotValidYet.into()),
-        Some(facts) if now > facts.not_after => Err(CertificateError::Expired.into()),
+        Some(info) if now < info.not_before => Err(CertificateError::NotValidYet.into()),
+        Some(info) if now > info.not_after => Err(CertificateError::Expired.into()),
         Some(_) => Ok(()),
     }
 }
@@ -160,13 +161,13 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // A certificate that is refused is to be shown as well.
+        // A certificate that is refused is reported as well.
         let chain = std::iter::once(certificate).chain(intermediates);
-        let facts = TlsFacts {
+        let info = TlsInfo {
             chain: chain.map_while(|der| x509::parse(der)).collect(),
-            ..TlsFacts::default()
+            ..TlsInfo::default()
         };
-        exchange::with(|exchange| exchange.presented = Some(Arc::new(facts)));
+        exchange::with_current(|exchange| exchange.presented_chain = Some(Arc::new(info)));
         let Some(trust) = &self.trust else {
             return Ok(ServerCertVerified::assertion());
         };
@@ -176,7 +177,7 @@ impl ServerCertVerifier for Verifier {
                 .verify_server_cert(certificate, intermediates, name, ocsp, now);
         match outcome {
             Ok(verified) => Ok(verified),
-            Err(error) => match trust.check_own(certificate, name, now) {
+            Err(error) => match trust.check_explicit(certificate, name, now) {
                 Some(outcome) => outcome.map(|()| ServerCertVerified::assertion()),
                 None => Err(error),
             },
@@ -198,7 +199,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        // In TLS 1.3 a scheme stands for one curve.
+        // In TLS 1.3 a scheme includes the curve.
         self.check_signature(message, certificate, signature, 1)
     }
 
@@ -206,8 +207,8 @@ impl ServerCertVerifier for Verifier {
         let algorithms = &self.provider.signature_verification_algorithms;
         let mut schemes = algorithms.supported_schemes();
         if self.trust.is_none() {
-            // Offered for the sake of the error: a server with such a key would
-            // otherwise end the handshake without a reason.
+            // Offered to get a useful error: a server with such a key would
+            // otherwise abort the handshake.
             schemes.push(SignatureScheme::ECDSA_NISTP521_SHA512);
         }
         schemes
@@ -223,14 +224,14 @@ mod tests {
     use testkit::tls::{Authority, Leaf};
 
     #[test]
-    fn a_certificate_that_was_given_is_trusted() {
+    fn a_certificate_of_cacert_is_trusted_as_it_is() {
         let authority = Authority::new();
         let provider = Arc::new(ring::default_provider());
         let read = |leaf| CertificateDer::from_pem_file(authority.files(leaf).0).unwrap();
-        let check = |own: &CertificateDer<'static>, shown: &CertificateDer<'_>, name: &str| {
+        let check = |explicit: &CertificateDer<'static>, shown: &CertificateDer<'_>, name: &str| {
             let mut roots = RootCertStore::empty();
-            roots.add(own.clone()).unwrap();
-            let verifier = Verifier::new(&provider, roots, vec![own.clone()]).unwrap();
+            roots.add(explicit.clone()).unwrap();
+            let verifier = Verifier::new(&provider, roots, vec![explicit.clone()]).unwrap();
             let name = ServerName::try_from(name.to_owned()).unwrap();
             let now = UnixTime::since_unix_epoch(Duration::from_secs(2_000_000_000));
             verifier
@@ -238,16 +239,16 @@ mod tests {
                 .is_ok()
         };
         for leaf in [Leaf::SelfSigned, Leaf::Authority, Leaf::Good] {
-            let own = read(leaf);
-            assert!(check(&own, &own, "localhost"), "{leaf:?}");
-            assert!(check(&own, &own, "127.0.0.1"), "{leaf:?}");
-            assert!(!check(&own, &own, "other.test"), "{leaf:?}");
-            // Another one of the same names is not this one.
-            assert!(!check(&own, &read(leaf), "localhost"), "{leaf:?}");
+            let explicit = read(leaf);
+            assert!(check(&explicit, &explicit, "localhost"), "{leaf:?}");
+            assert!(check(&explicit, &explicit, "127.0.0.1"), "{leaf:?}");
+            assert!(!check(&explicit, &explicit, "other.test"), "{leaf:?}");
+            // Another certificate with the same names is not trusted.
+            assert!(!check(&explicit, &read(leaf), "localhost"), "{leaf:?}");
         }
         for leaf in [Leaf::Expired, Leaf::NotYetValid, Leaf::WrongName] {
-            let own = read(leaf);
-            assert!(!check(&own, &own, "localhost"), "{leaf:?}");
+            let explicit = read(leaf);
+            assert!(!check(&explicit, &explicit, "localhost"), "{leaf:?}");
         }
     }
 }

@@ -1,43 +1,43 @@
-//! The few facts of a certificate that are shown: subject, issuer, validity,
-//! and the public key for pinning (RFC 5280). The certificate has been parsed
-//! and judged by rustls already; this reader only picks fields, and gives
-//! `None` rather than guess.
+//! The fields of a certificate that are reported: subject, issuer, validity,
+//! names, and the public key for pinning (RFC 5280). rustls has parsed and judged
+//! the certificate already; this reader only extracts fields, and returns `None`
+//! if it does not understand one.
 
 use crate::http::date::{self, Seconds};
 
-/// Facts of one certificate.
+/// The fields of one certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Certificate {
-    /// Distinguished names, the most specific part first, as in `CN=a, O=b`.
+    /// The distinguished name, its most specific part first, as in `CN=a, O=b`.
     pub(crate) subject: String,
     pub(crate) issuer: String,
     pub(crate) not_before: Seconds,
     pub(crate) not_after: Seconds,
-    /// The whole SubjectPublicKeyInfo in DER.
+    /// The SubjectPublicKeyInfo in DER.
     pub(crate) public_key: Vec<u8>,
-    /// The DNS names and addresses it is for (subjectAltName).
+    /// The DNS names and addresses of subjectAltName.
     pub(crate) names: Vec<String>,
 }
 
-/// A public key as signatures are verified with it.
+/// A public key, in the form that signatures are verified with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PublicKey<'a> {
-    /// The content of its AlgorithmIdentifier in DER.
+    /// The content of the AlgorithmIdentifier in DER.
     pub(crate) algorithm: &'a [u8],
-    /// The bits of the key.
+    /// The content of the key's bit string.
     pub(crate) bits: &'a [u8],
 }
 
 impl PublicKey<'_> {
-    /// The length of the modulus, if it is an RSA key.
+    /// Returns the length of the modulus in bits if this is an RSA key.
     pub(crate) fn rsa_bits(&self) -> Option<usize> {
         const RSA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
-        let (oid, _) = expect(self.algorithm, OID)?;
+        let (oid, _) = expect_tag(self.algorithm, OID)?;
         if oid.content != RSA {
             return None;
         }
-        let (key, _) = expect(self.bits, SEQUENCE)?;
-        let (modulus, _) = expect(key.content, INTEGER)?;
+        let (key, _) = expect_tag(self.bits, SEQUENCE)?;
+        let (modulus, _) = expect_tag(key.content, INTEGER)?;
         let start = modulus.content.iter().position(|&b| b != 0)?;
         let digits = &modulus.content[start..];
         Some(digits.len() * 8 - digits[0].leading_zeros() as usize)
@@ -49,22 +49,22 @@ const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const BOOLEAN: u8 = 0x01;
 const SEQUENCE: u8 = 0x30;
-/// The extensions of a certificate, explicitly tagged.
+/// The explicit tag of the extensions of a certificate.
 const EXTENSIONS: u8 = 0xa3;
 const SET: u8 = 0x31;
 const OID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// One DER element.
+/// An element in DER (X.690).
 struct Element<'a> {
     tag: u8,
     content: &'a [u8],
-    /// Tag, length and content.
+    /// The tag, the length and the content.
     whole: &'a [u8],
 }
 
-/// The element at the start of `bytes`, and what follows it.
+/// Splits the first element off `bytes`.
 fn element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;
@@ -94,47 +94,47 @@ fn element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
     ))
 }
 
-fn expect(bytes: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
+fn expect_tag(bytes: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
     element(bytes).filter(|(element, _)| element.tag == tag)
 }
 
-/// Reads a certificate in DER.
+/// Parses a certificate in DER.
 pub(crate) fn parse(der: &[u8]) -> Option<Certificate> {
-    let (certificate, _) = expect(der, SEQUENCE)?;
-    let (tbs, _) = expect(certificate.content, SEQUENCE)?;
+    let (certificate, _) = expect_tag(der, SEQUENCE)?;
+    let (tbs, _) = expect_tag(certificate.content, SEQUENCE)?;
     let mut rest = tbs.content;
-    // The version is optional, the serial number and algorithm are not.
+    // The version is optional; the serial number and the algorithm are not.
     if let Some((version, after)) = element(rest)
         && version.tag == 0xa0
     {
         rest = after;
     }
     let (_serial, rest) = element(rest)?;
-    let (_algorithm, rest) = expect(rest, SEQUENCE)?;
-    let (issuer, rest) = expect(rest, SEQUENCE)?;
-    let (validity, rest) = expect(rest, SEQUENCE)?;
-    let (subject, rest) = expect(rest, SEQUENCE)?;
-    let (public_key, rest) = expect(rest, SEQUENCE)?;
+    let (_algorithm, rest) = expect_tag(rest, SEQUENCE)?;
+    let (issuer, rest) = expect_tag(rest, SEQUENCE)?;
+    let (validity, rest) = expect_tag(rest, SEQUENCE)?;
+    let (subject, rest) = expect_tag(rest, SEQUENCE)?;
+    let (public_key, rest) = expect_tag(rest, SEQUENCE)?;
     let (before, after) = element(validity.content)?;
     let (after, _) = element(after)?;
     Some(Certificate {
-        subject: name(subject.content)?,
-        issuer: name(issuer.content)?,
-        not_before: time(&before)?,
-        not_after: time(&after)?,
+        subject: distinguished_name(subject.content)?,
+        issuer: distinguished_name(issuer.content)?,
+        not_before: parse_time(&before)?,
+        not_after: parse_time(&after)?,
         public_key: public_key.whole.to_vec(),
-        names: names(rest).unwrap_or_default(),
+        names: alternative_names(rest).unwrap_or_default(),
     })
 }
 
-/// The public key of a certificate in DER.
+/// Returns the public key of a certificate in DER.
 pub(crate) fn public_key<'a>(der: &'a [u8]) -> Option<PublicKey<'a>> {
     let whole = parse(der)?.public_key;
-    // Its place in the certificate, for the sake of the lifetime.
+    // Search for it in `der`, so that the result borrows from there.
     let at = der.windows(whole.len()).position(|part| part == whole)?;
-    let (key, _): (Element<'a>, _) = expect(&der[at..], SEQUENCE)?;
-    let (algorithm, rest) = expect(key.content, SEQUENCE)?;
-    let (bits, _) = expect(rest, BIT_STRING)?;
+    let (key, _): (Element<'a>, _) = expect_tag(&der[at..], SEQUENCE)?;
+    let (algorithm, rest) = expect_tag(key.content, SEQUENCE)?;
+    let (bits, _) = expect_tag(rest, BIT_STRING)?;
     // The first byte is the number of unused bits.
     let bits = bits.content.strip_prefix(&[0])?;
     Some(PublicKey {
@@ -143,32 +143,32 @@ pub(crate) fn public_key<'a>(der: &'a [u8]) -> Option<PublicKey<'a>> {
     })
 }
 
-/// The names among the extensions, which follow the public key.
-fn names(mut rest: &[u8]) -> Option<Vec<String>> {
+/// Returns the names of subjectAltName; the extensions follow the public key.
+fn alternative_names(mut rest: &[u8]) -> Option<Vec<String>> {
     const ALT_NAME: [u8; 3] = [0x55, 0x1d, 0x11];
     const DNS: u8 = 0x82;
     const ADDRESS: u8 = 0x87;
     let extensions = loop {
         let (field, after) = element(rest)?;
         if field.tag == EXTENSIONS {
-            break expect(field.content, SEQUENCE)?.0;
+            break expect_tag(field.content, SEQUENCE)?.0;
         }
         rest = after;
     };
     let mut rest = extensions.content;
     let mut found = Vec::new();
     while !rest.is_empty() {
-        let (extension, after) = expect(rest, SEQUENCE)?;
+        let (extension, after) = expect_tag(rest, SEQUENCE)?;
         rest = after;
-        let (oid, mut value) = expect(extension.content, OID)?;
+        let (oid, mut value) = expect_tag(extension.content, OID)?;
         if oid.content != ALT_NAME {
             continue;
         }
-        if let Some((_critical, after)) = expect(value, BOOLEAN) {
+        if let Some((_critical, after)) = expect_tag(value, BOOLEAN) {
             value = after;
         }
-        let (value, _) = expect(value, OCTET_STRING)?;
-        let (list, _) = expect(value.content, SEQUENCE)?;
+        let (value, _) = expect_tag(value, OCTET_STRING)?;
+        let (list, _) = expect_tag(value.content, SEQUENCE)?;
         let mut entries = list.content;
         while !entries.is_empty() {
             let (entry, after) = element(entries)?;
@@ -189,19 +189,19 @@ fn names(mut rest: &[u8]) -> Option<Vec<String>> {
     Some(found)
 }
 
-/// A distinguished name as `CN=..., O=...`, the most specific part first and
-/// values escaped as RFC 4514 has it, so that none looks like several parts.
-fn name(mut sets: &[u8]) -> Option<String> {
+/// Formats a distinguished name as `CN=..., O=...`, the most specific part first.
+/// Values are escaped, so that no value looks like several parts.
+fn distinguished_name(mut sets: &[u8]) -> Option<String> {
     let mut parts = Vec::new();
     while !sets.is_empty() {
-        let (set, rest) = expect(sets, SET)?;
+        let (set, rest) = expect_tag(sets, SET)?;
         sets = rest;
         let mut attributes = set.content;
         let mut part = String::new();
         while !attributes.is_empty() {
-            let (attribute, rest) = expect(attributes, SEQUENCE)?;
+            let (attribute, rest) = expect_tag(attributes, SEQUENCE)?;
             attributes = rest;
-            let (oid, value) = expect(attribute.content, OID)?;
+            let (oid, value) = expect_tag(attribute.content, OID)?;
             let (value, _) = element(value)?;
             let value = match value.tag {
                 // BMPString
@@ -218,7 +218,7 @@ fn name(mut sets: &[u8]) -> Option<String> {
             if !part.is_empty() {
                 part.push('+');
             }
-            part.extend([&attribute_name(oid.content), "=", &escaped(&value)]);
+            part.extend([&attribute_name(oid.content), "=", &escape_value(&value)]);
         }
         parts.push(part);
     }
@@ -226,8 +226,8 @@ fn name(mut sets: &[u8]) -> Option<String> {
     Some(parts.join(", "))
 }
 
-/// The value of an attribute (RFC 4514, section 2.4).
-fn escaped(value: &str) -> String {
+/// Escapes the value of an attribute (RFC 4514, section 2.4).
+fn escape_value(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for (at, c) in value.char_indices() {
         let is_first = at == 0;
@@ -281,8 +281,8 @@ fn dotted(oid: &[u8]) -> String {
     text
 }
 
-/// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.
-fn time(element: &Element<'_>) -> Option<Seconds> {
+/// Parses `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.
+fn parse_time(element: &Element<'_>) -> Option<Seconds> {
     let text = std::str::from_utf8(element.content).ok()?;
     let digits = text.strip_suffix('Z')?;
     if !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -297,7 +297,7 @@ fn time(element: &Element<'_>) -> Option<Seconds> {
         _ => return None,
     };
     let part = |at: usize| rest[at..at + 2].parse::<u32>().ok();
-    let day = date::days(year, part(0)?, part(2)?);
+    let day = date::days_from_civil(year, part(0)?, part(2)?);
     let seconds = part(4)? * 3600 + part(6)? * 60 + part(8)?;
     Some(day * 86_400 + Seconds::from(seconds))
 }
@@ -309,7 +309,7 @@ mod tests {
     use testkit::tls::{Authority, Leaf};
 
     #[test]
-    fn a_real_one() {
+    fn a_certificate_is_parsed() {
         let authority = Authority::new();
         let (file, _) = authority.files(Leaf::Good);
         let der = {
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn names_cannot_pretend_to_be_several() {
+    fn no_value_looks_like_several_parts() {
         for (value, shown) in [
             ("evil, O=Good Bank, Inc", "evil\\, O\\=Good Bank\\, Inc"),
             ("a+b", "a\\+b"),
@@ -339,7 +339,7 @@ mod tests {
             (" ", "\\ "),
             ("*.example.com", "*.example.com"),
         ] {
-            assert_eq!(escaped(value), shown);
+            assert_eq!(escape_value(value), shown);
         }
         let attribute = |oid: u8, value: &str| {
             let mut bytes = vec![SEQUENCE, 7 + value.len() as u8, OID, 3, 0x55, 4, oid, 12];
@@ -353,7 +353,10 @@ mod tests {
             set(&[attribute(3, "evil, O=Good"), attribute(11, "u")].concat()),
         ]
         .concat();
-        assert_eq!(name(&sets).unwrap(), "CN=evil\\, O\\=Good+OU=u, O=x");
+        assert_eq!(
+            distinguished_name(&sets).unwrap(),
+            "CN=evil\\, O\\=Good+OU=u, O=x"
+        );
     }
 
     proptest! {

@@ -1,78 +1,77 @@
-//! Progress bars on a terminal's stderr, one per transfer that has taken more
-//! than a second.
+//! Progress bars on stderr, for transfers that take more than a second.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A transfer that is done by then shows no bar.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How often a bar is updated.
-const STEP: Duration = Duration::from_millis(100);
-/// The time over which the speed is measured.
+/// A bar is shown after this time.
+const SHOW_AFTER: Duration = Duration::from_secs(1);
+/// The interval between updates of a bar.
+const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
+/// The period over which the speed is measured.
 const WINDOW: Duration = Duration::from_secs(5);
 
-// The name has what is left of the line: one that wraps is hard to read.
+// The name takes the rest of the line, so that the bar never wraps.
 const KNOWN: &str = "{wide_msg} {bar:16} {percent}% {bytes}/{total_bytes} {prefix}";
 const UNKNOWN: &str = "{wide_msg} {spinner} {bytes} {prefix}";
-/// The same for a narrow terminal.
+/// The template for a narrow terminal.
 const KNOWN_NARROW: &str = "{wide_msg} {percent}% {prefix}";
 const NARROW: u16 = 80;
 
-/// The bars of a run.
+/// The progress bars of a run.
 #[derive(Debug)]
 pub(crate) struct Progress(Option<MultiProgress>);
 
-/// The bar of one transfer; goes away when dropped.
+/// The progress bar of one transfer, which is removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Bar {
-    all: Option<MultiProgress>,
+    bars: Option<MultiProgress>,
     name: String,
     start: u64,
-    whole: Option<u64>,
-    /// When it is updated next; the bar is shown from `shown_at` on.
+    total: Option<u64>,
+    /// The time of the next update; the bar is shown from `shown_at` on.
     due: Instant,
     shown_at: Instant,
-    pace: Pace,
+    meter: SpeedMeter,
     shown: Option<ProgressBar>,
 }
 
-/// The speed of a transfer over the last seconds.
+/// A meter of the current speed.
 #[derive(Debug)]
-struct Pace {
-    /// Times and the bytes there were, the oldest first.
+struct SpeedMeter {
+    /// The bytes at some times, the oldest first.
     samples: VecDeque<(Instant, u64)>,
 }
 
-impl Pace {
+impl SpeedMeter {
     fn new(now: Instant, bytes: u64) -> Self {
         Self {
             samples: VecDeque::from([(now, bytes)]),
         }
     }
 
-    /// Adds a sample and gives the speed in bytes a second.
+    /// Adds a sample and returns the speed in bytes per second.
     fn add(&mut self, now: Instant, bytes: u64) -> f64 {
         self.samples.push_back((now, bytes));
-        // The first sample that is kept is at least a window old.
+        // Keeps one sample that is at least a period old.
         while let Some(&(second, _)) = self.samples.get(1)
             && now - second >= WINDOW
         {
             self.samples.pop_front();
         }
-        let (since, had) = self.samples[0];
+        let (since, earlier) = self.samples[0];
         let passed = (now - since).as_secs_f64();
         if passed > 0.0 {
-            bytes.saturating_sub(had) as f64 / passed
+            bytes.saturating_sub(earlier) as f64 / passed
         } else {
             0.0
         }
     }
 }
 
-/// The speed, and the time that is left at it.
-fn shown(speed: f64, left: Option<u64>) -> String {
+/// Formats the speed, and the time until the end.
+fn format_speed(speed: f64, left: Option<u64>) -> String {
     let rate = HumanBytes(speed as u64);
     if let Some(left) = left {
         let seconds = if speed > 0.0 {
@@ -92,73 +91,73 @@ fn shown(speed: f64, left: Option<u64>) -> String {
 }
 
 impl Progress {
-    /// With `shown` false nothing is ever drawn.
+    /// Returns the bars of a run; none are shown if `shown` is false.
     pub(crate) fn new(shown: bool) -> Self {
         Self(shown.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10))))
     }
 
-    /// The bar of a transfer that starts now, of which `start` bytes are
-    /// there; with `wanted` false none is drawn.
-    pub(crate) fn bar(&self, wanted: bool, name: &str, start: u64, whole: Option<u64>) -> Bar {
-        let all = self.0.clone().filter(|_| wanted);
-        let name = match &all {
+    /// Returns the bar of a transfer that starts at offset `start`; it is not shown if
+    /// `is_visible` is false.
+    pub(crate) fn bar(&self, is_visible: bool, name: &str, start: u64, total: Option<u64>) -> Bar {
+        let bars = self.0.clone().filter(|_| is_visible);
+        let name = match &bars {
             Some(_) => common::text::escape(name.as_bytes()),
             None => "".into(),
         };
         let now = Instant::now();
         Bar {
-            all,
+            bars,
             name: name.into_owned(),
             start,
-            whole,
-            due: now + STEP,
-            shown_at: now + PATIENCE,
-            pace: Pace::new(now, start),
+            total,
+            due: now + UPDATE_INTERVAL,
+            shown_at: now + SHOW_AFTER,
+            meter: SpeedMeter::new(now, start),
             shown: None,
         }
     }
 
-    /// Says something with the bars out of the way.
-    pub(crate) fn aside<T>(&self, say: impl FnOnce() -> T) -> T {
+    /// Calls `say` while the bars are hidden.
+    pub(crate) fn suspend<T>(&self, say: impl FnOnce() -> T) -> T {
         match &self.0 {
-            Some(all) => all.suspend(say),
+            Some(bars) => bars.suspend(say),
             None => say(),
         }
     }
 }
 
 impl Bar {
-    /// So many bytes are there.
+    /// Sets the number of bytes received.
     pub(crate) fn advance(&mut self, bytes: u64) {
-        let Some(all) = &self.all else { return };
+        let Some(bars) = &self.bars else { return };
         let now = Instant::now();
         if now < self.due {
             return;
         }
-        self.due = now + STEP;
-        let speed = self.pace.add(now, bytes);
+        self.due = now + UPDATE_INTERVAL;
+        let speed = self.meter.add(now, bytes);
         if now < self.shown_at {
             return;
         }
         let bar = self.shown.get_or_insert_with(|| {
             let is_narrow = rustix::termios::tcgetwinsize(rustix::stdio::stderr())
                 .is_ok_and(|size| size.ws_col > 0 && size.ws_col < NARROW);
-            let (bar, style) = match self.whole {
-                Some(whole) if is_narrow => (ProgressBar::new(whole), KNOWN_NARROW),
-                Some(whole) => (ProgressBar::new(whole), KNOWN),
+            let (bar, style) = match self.total {
+                Some(total) if is_narrow => (ProgressBar::new(total), KNOWN_NARROW),
+                Some(total) => (ProgressBar::new(total), KNOWN),
                 None => (ProgressBar::no_length(), UNKNOWN),
             };
             if let Ok(style) = ProgressStyle::with_template(style) {
                 bar.set_style(style);
             }
-            all.add(
+            bars.add(
                 bar.with_position(self.start)
                     .with_message(self.name.clone()),
             )
         });
-        bar.set_prefix(shown(
+        bar.set_prefix(format_speed(
             speed,
-            self.whole.map(|whole| whole.saturating_sub(bytes)),
+            self.total.map(|total| total.saturating_sub(bytes)),
         ));
         bar.set_position(bytes);
     }
@@ -166,9 +165,9 @@ impl Bar {
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        if let (Some(bar), Some(all)) = (self.shown.take(), &self.all) {
+        if let (Some(bar), Some(bars)) = (self.shown.take(), &self.bars) {
             bar.finish_and_clear();
-            all.remove(&bar);
+            bars.remove(&bar);
         }
     }
 }
@@ -180,25 +179,25 @@ mod tests {
     #[test]
     fn the_speed_is_that_of_the_last_seconds() {
         let start = Instant::now();
-        // A part that was there is not speed.
-        let mut pace = Pace::new(start, 5_000_000);
-        let at = |tenths: u32| start + STEP * tenths;
+        // Bytes that were there before do not count.
+        let mut meter = SpeedMeter::new(start, 5_000_000);
+        let at = |tenths: u32| start + UPDATE_INTERVAL * tenths;
         for tenths in 1..=100 {
             let bytes = 5_000_000 + u64::from(tenths) * 100_000;
-            let speed = pace.add(at(tenths), bytes);
+            let speed = meter.add(at(tenths), bytes);
             assert!((speed - 1e6).abs() < 1.0, "{tenths}: {speed}");
         }
-        // It slows down to a tenth.
+        // The transfer slows down to a tenth.
         let mut speed = 0.0;
         for tenths in 101..=151 {
-            speed = pace.add(at(tenths), 15_000_000 + u64::from(tenths - 100) * 10_000);
+            speed = meter.add(at(tenths), 15_000_000 + u64::from(tenths - 100) * 10_000);
         }
         assert!((speed - 1e5).abs() < 1.0, "{speed}");
-        assert!(pace.samples.len() <= 52);
+        assert!(meter.samples.len() <= 52);
     }
 
     #[test]
-    fn times_that_are_left() {
+    fn the_remaining_time_is_formatted() {
         for (speed, left, text) in [
             (1024.0, Some(1024 * 90), "1.00 KiB/s 1m30s"),
             (1024.0, Some(100), "1.00 KiB/s 1s"),
@@ -206,7 +205,7 @@ mod tests {
             (0.0, Some(7300), "0 B/s -"),
             (2_097_152.0, None, "2.00 MiB/s"),
         ] {
-            assert_eq!(shown(speed, left), text);
+            assert_eq!(format_speed(speed, left), text);
         }
     }
 }

@@ -1,23 +1,24 @@
 //! The JSON record of a URL.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use base64::engine::general_purpose::STANDARD;
 use common::json::ms;
 use serde::Serialize;
 
-use crate::fetch::{Report, Trouble};
-use crate::http::date;
 use crate::http::head::Head;
 use crate::http::media::{self, Class};
+use crate::http::{charset, date};
 use crate::json::text;
+use crate::report::{FetchError, Report};
 
-/// The keys in front of the body.
+/// The keys before the body.
 #[derive(Serialize)]
-struct Before<'a> {
+struct KeysBeforeBody<'a> {
     #[serde(rename = "type")]
     tag: &'static str,
-    /// In error records, as in every tool.
+    /// Keys of error records, as in every tool.
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,9 +34,9 @@ struct Before<'a> {
     headers: Option<&'a [(String, String)]>,
 }
 
-/// The keys behind the body.
+/// The keys after the body.
 #[derive(Serialize)]
-struct After<'a> {
+struct KeysAfterBody<'a> {
     file: Option<String>,
     bytes: Option<u64>,
     wire_bytes: Option<u64>,
@@ -49,16 +50,16 @@ struct After<'a> {
     first_byte_ms: Option<f64>,
     duration_ms: f64,
     error: Option<JsonError<'a>>,
-    /// When the record was written.
+    /// The time when the record was written.
     time: String,
 }
 
-/// How a body stands in a record.
+/// The form of a body in the record.
 enum Body<'a> {
     Absent,
-    /// The value itself.
-    Json(&'a str),
-    Text(&'a str),
+    /// The JSON value itself.
+    Json(Cow<'a, str>),
+    Text(Cow<'a, str>),
     Base64(&'a [u8]),
 }
 
@@ -87,8 +88,8 @@ struct JsonError<'a> {
     message: String,
 }
 
-/// Writes the record of a report as one line. The body goes out piece by piece,
-/// so it is not copied as a whole.
+/// Writes the record of a report as one line. The body is written in pieces, so it is
+/// not copied.
 pub(crate) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let mut keys = Vec::new();
     common::json::write_line(&mut keys, &before(report))?;
@@ -100,7 +101,7 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     };
     out.write_all(b",\"body\":")?;
     match text {
-        Some(Body::Json(document)) => text::write_compact(document, out)?,
+        Some(Body::Json(document)) => text::write_compact(&document, out)?,
         Some(Body::Text(text)) => common::json::write_line(NoLineEnd(&mut *out), &text)?,
         _ => out.write_all(b"null")?,
     }
@@ -122,7 +123,7 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     out.write_all(keys.strip_prefix(b"{").unwrap_or(&keys))
 }
 
-/// Drops the line end behind a value; within one there is none.
+/// Drops the line end after a value, which contains none itself.
 struct NoLineEnd<W>(W);
 
 impl<W: Write> Write for NoLineEnd<W> {
@@ -138,19 +139,19 @@ impl<W: Write> Write for NoLineEnd<W> {
     }
 }
 
-fn before(report: &Report) -> Before<'_> {
+fn before(report: &Report) -> KeysBeforeBody<'_> {
     let head = report.head.as_deref();
-    let failed = report.trouble.as_ref().filter(|_| head.is_none());
-    Before {
-        // Nothing had to be fetched if there is neither.
+    let failed = report.error.as_ref().filter(|_| head.is_none());
+    KeysBeforeBody {
+        // Without an error and a head, nothing had to be fetched.
         tag: if failed.is_some() {
             "error"
         } else {
             "response"
         },
         target: failed.map(|_| report.url.as_str()),
-        kind: failed.map(Trouble::kind),
-        message: failed.map(Trouble::message),
+        kind: failed.map(FetchError::kind),
+        message: failed.map(FetchError::message),
         url: &report.url,
         final_url: report.final_url.as_deref(),
         method: report.method,
@@ -161,10 +162,10 @@ fn before(report: &Report) -> Before<'_> {
     }
 }
 
-fn after(report: &Report) -> After<'_> {
+fn after(report: &Report) -> KeysAfterBody<'_> {
     let head = report.head.as_deref();
-    let made = &report.exchange.made;
-    After {
+    let connection = &report.exchange.connection;
+    KeysAfterBody {
         file: report.file.as_ref().map(|path| path.display().to_string()),
         bytes: head.map(|_| report.bytes),
         wire_bytes: head.map(|_| report.wire_bytes),
@@ -172,57 +173,71 @@ fn after(report: &Report) -> After<'_> {
         redirects: report
             .redirects
             .iter()
-            .map(|hop| Redirect {
-                url: &hop.url,
-                status: hop.status,
-                location: &hop.location,
+            .map(|redirect| Redirect {
+                url: &redirect.url,
+                status: redirect.status,
+                location: &redirect.location,
             })
             .collect(),
-        address: made.peer.as_ref().map(ToString::to_string),
-        tls: made.facts.as_deref().map(|facts| {
-            let leaf = facts.chain.first();
+        address: connection.peer.as_ref().map(ToString::to_string),
+        tls: connection.tls_info.as_deref().map(|info| {
+            let leaf = info.chain.first();
             Tls {
-                version: facts.version,
-                cipher: facts.cipher.as_deref(),
+                version: info.version,
+                cipher: info.cipher.as_deref(),
                 subject: leaf.map(|leaf| leaf.subject.as_str()),
                 issuer: leaf.map(|leaf| leaf.issuer.as_str()),
                 not_after: leaf.map(|leaf| date::rfc3339(leaf.not_after)),
                 days_left: leaf.map(|leaf| (leaf.not_after - date::now()).div_euclid(86_400)),
                 names: leaf.map(|leaf| leaf.names.as_slice()),
-                verified: facts.verified,
+                verified: info.verified,
             }
         }),
-        dns_ms: made.dns.map(ms),
-        connect_ms: made.connect.map(ms),
-        tls_ms: made.tls.map(ms),
+        dns_ms: connection.dns.map(ms),
+        connect_ms: connection.connect.map(ms),
+        tls_ms: connection.tls.map(ms),
         first_byte_ms: report.first_byte().map(ms),
         duration_ms: ms(report.total),
-        error: report.trouble.as_ref().map(|trouble| JsonError {
-            kind: trouble.kind(),
-            message: trouble.message(),
+        error: report.error.as_ref().map(|error| JsonError {
+            kind: error.kind(),
+            message: error.message(),
         }),
         time: common::time::now(),
     }
 }
 
-/// The body as the value it is, as text, or in base64.
+/// Returns the body as a JSON value, as text, or for base64.
 fn body(report: &Report) -> Body<'_> {
     let Some(bytes) = &report.body else {
         return Body::Absent;
     };
     let media_type = report.head.as_ref().and_then(|h| h.get("content-type"));
-    let class = if report.pointed {
+    let class = if report.is_pointer_value {
         Class::Json
     } else {
         media::class(media_type)
     };
-    let Ok(string) = std::str::from_utf8(bytes) else {
+    let decoded = match report.charset {
+        Some(charset) => charset::decode(charset, bytes).map(Cow::Owned),
+        None => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+    };
+    let Some(string) = decoded else {
         return Body::Base64(bytes);
     };
-    let document = string.trim_start_matches('\u{feff}');
-    match class {
-        Class::Json if text::is_valid(document) => Body::Json(document),
-        Class::Other if media::looks_binary(bytes) => Body::Base64(bytes),
-        _ => Body::Text(string),
+    let is_json = class == Class::Json;
+    if is_json && text::is_valid(without_mark(&string)) {
+        Body::Json(match string {
+            Cow::Borrowed(string) => Cow::Borrowed(without_mark(string)),
+            Cow::Owned(string) => Cow::Owned(without_mark(&string).to_owned()),
+        })
+    } else if class == Class::Other && media::looks_binary(string.as_bytes()) {
+        Body::Base64(bytes)
+    } else {
+        Body::Text(string)
     }
+}
+
+/// Removes a byte order mark, which is not JSON.
+fn without_mark(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}')
 }

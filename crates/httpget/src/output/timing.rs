@@ -1,26 +1,26 @@
-//! `--time` and `--show-cert`: where the time went, and how long the server's
-//! certificates are still good, for people.
+//! `--time` and `--show-cert`: the durations of a transfer, and the certificates of the
+//! server.
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use common::text::escape;
 
-use crate::fetch::Report;
 use crate::http::date;
+use crate::report::Report;
 
-/// A line per phase, then the whole.
+/// Returns a line per phase, and the total.
 pub(crate) fn times(report: &Report) -> String {
-    let made = &report.exchange.made;
+    let connection = &report.exchange.connection;
     let body = report.exchange.first_byte.map(|first| first.elapsed());
     let phases = [
         (
             "redirects",
             Some(report.redirect_time).filter(|t| !t.is_zero()),
         ),
-        ("lookup", made.dns),
-        ("connect", made.connect),
-        ("TLS", made.tls),
+        ("lookup", connection.dns),
+        ("connect", connection.connect),
+        ("TLS", connection.tls),
         ("first byte", report.first_byte()),
         ("body", body.map(|body| body.min(report.total))),
         ("total", Some(report.total)),
@@ -29,13 +29,13 @@ pub(crate) fn times(report: &Report) -> String {
     for (name, time) in phases {
         if let Some(time) = time {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{name:>10} {:>10}", shown(time));
+            let _ = writeln!(text, "{name:>10} {:>10}", format_time(time));
         }
     }
     text
 }
 
-fn shown(time: Duration) -> String {
+fn format_time(time: Duration) -> String {
     let ms = time.as_secs_f64() * 1e3;
     if ms < 10_000.0 {
         format!("{ms:.3} ms")
@@ -44,13 +44,13 @@ fn shown(time: Duration) -> String {
     }
 }
 
-/// A paragraph per certificate, the server's own first.
+/// Returns a paragraph per certificate, starting with the server's own.
 pub(crate) fn certificates(report: &Report) -> String {
     let mut text = String::new();
-    let Some(facts) = &report.exchange.made.facts else {
+    let Some(info) = &report.exchange.connection.tls_info else {
         return text;
     };
-    for certificate in &facts.chain {
+    for certificate in &info.chain {
         let days = (certificate.not_after - date::now()).div_euclid(86_400);
         let lines = [
             ("subject", certificate.subject.as_str()),

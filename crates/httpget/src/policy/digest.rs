@@ -1,7 +1,8 @@
-//! Digest authentication (RFC 7616): from a server's challenge to the value of
-//! Authorization.
+//! Digest authentication (RFC 7616): challenges, and the values of Authorization that
+//! answer them.
 
 use super::md5;
+use crate::hex;
 use crate::http::head::Head;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,37 +11,37 @@ enum Hash {
     Sha256,
 }
 
-/// A challenge that can be answered.
+/// A Digest challenge that is supported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     realm: String,
     nonce: String,
     opaque: Option<String>,
     hash: Hash,
-    /// Whether the algorithm is a `-sess` one.
-    session: bool,
-    /// As the server wrote it.
+    /// Whether the algorithm ends in `-sess`.
+    is_session: bool,
+    /// The algorithm as the server wrote it.
     algorithm: Option<String>,
-    /// Whether `qop=auth` is offered; without any it is the old form.
-    qop: bool,
-    /// Whether only the nonce of the answer before was wrong.
-    stale: bool,
+    /// Whether `qop=auth` is offered; without any qop, the answer has the old form.
+    offers_auth: bool,
+    /// Whether the last answer was right except for an expired nonce.
+    is_stale: bool,
 }
 
 impl Hash {
-    fn hex(self, text: &str) -> String {
+    /// Returns the digest of a text in hexadecimal digits.
+    fn digest(self, text: &str) -> String {
         match self {
-            Self::Md5 => md5::hex(text.as_bytes()),
+            Self::Md5 => md5::digest(text.as_bytes()),
             Self::Sha256 => {
                 let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-                let bytes = digest.as_ref().iter();
-                bytes.fold(String::new(), |all, byte| all + &format!("{byte:02x}"))
+                hex::encode(digest.as_ref())
             }
         }
     }
 }
 
-/// The strongest challenge of a response, if there is one we can answer.
+/// Returns the strongest supported challenge of a response.
 pub fn challenge(head: &Head) -> Option<Challenge> {
     let mut challenges: Vec<Challenge> = head
         .all("www-authenticate")
@@ -51,56 +52,56 @@ pub fn challenge(head: &Head) -> Option<Challenge> {
     challenges.into_iter().next()
 }
 
-/// Whether a response wants the same answer with its new nonce.
+/// Whether a response only asks for the same answer with a new nonce.
 pub fn is_stale(head: &Head) -> bool {
-    head.status == 401 && challenge(head).is_some_and(|challenge| challenge.stale)
+    head.status == 401 && challenge(head).is_some_and(|challenge| challenge.is_stale)
 }
 
-/// The most challenges that are looked at.
+/// The largest number of challenges that are parsed.
 const CHALLENGES_MAX: usize = 10;
 
-/// The Digest challenges in one value, which may hold several.
+/// Returns the Digest challenges in a header value, which may contain several.
 fn challenges(value: &str) -> Vec<Challenge> {
     let lower = value.to_ascii_lowercase();
     let mut found = Vec::new();
     for (at, _) in lower.match_indices("digest ").take(CHALLENGES_MAX) {
-        // A scheme stands at the start or behind a comma.
+        // A scheme follows the start of the value or a comma.
         if !value[..at].trim_end().is_empty() && !value[..at].trim_end().ends_with(',') {
             continue;
         }
-        found.extend(one(&value[at + "digest ".len()..]));
+        found.extend(parse_challenge(&value[at + "digest ".len()..]));
     }
     found
 }
 
-fn one(parameters: &str) -> Option<Challenge> {
+fn parse_challenge(parameters: &str) -> Option<Challenge> {
     let mut challenge = Challenge {
         realm: String::new(),
         nonce: String::new(),
         opaque: None,
         hash: Hash::Md5,
-        session: false,
+        is_session: false,
         algorithm: None,
-        qop: false,
-        stale: false,
+        offers_auth: false,
+        is_stale: false,
     };
-    for (name, value) in pairs(parameters) {
+    for (name, value) in parse_parameters(parameters) {
         match name.to_ascii_lowercase().as_str() {
             "realm" => challenge.realm = value,
             "nonce" => challenge.nonce = value,
             "opaque" => challenge.opaque = Some(value),
-            "stale" => challenge.stale = value.eq_ignore_ascii_case("true"),
+            "stale" => challenge.is_stale = value.eq_ignore_ascii_case("true"),
             "qop" => {
-                challenge.qop = value
+                challenge.offers_auth = value
                     .split(',')
                     .any(|q| q.trim().eq_ignore_ascii_case("auth"));
-                if !challenge.qop {
+                if !challenge.offers_auth {
                     return None;
                 }
             }
             "algorithm" => {
                 let upper = value.to_ascii_uppercase();
-                challenge.session = upper.ends_with("-SESS");
+                challenge.is_session = upper.ends_with("-SESS");
                 challenge.hash = match upper.trim_end_matches("-SESS") {
                     "MD5" => Hash::Md5,
                     "SHA-256" => Hash::Sha256,
@@ -114,8 +115,8 @@ fn one(parameters: &str) -> Option<Challenge> {
     (!challenge.nonce.is_empty()).then_some(challenge)
 }
 
-/// `name=value` and `name="value"` up to the next scheme.
-fn pairs(text: &str) -> Vec<(String, String)> {
+/// Parses `name=value` and `name="value"` pairs up to the next scheme.
+fn parse_parameters(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut rest = text;
     loop {
@@ -124,7 +125,7 @@ fn pairs(text: &str) -> Vec<(String, String)> {
             return found;
         };
         let name = name.trim();
-        // A blank within a name: another scheme begins here.
+        // A space in a name: this is the next scheme.
         if name.contains([' ', ',']) {
             return found;
         }
@@ -154,8 +155,8 @@ fn pairs(text: &str) -> Vec<(String, String)> {
 }
 
 impl Challenge {
-    /// The value of Authorization for one request. `cnonce` is random text
-    /// without quotes.
+    /// Returns the value of Authorization for a request. `cnonce` is random text without
+    /// quotes.
     pub fn answer(
         &self,
         method: &str,
@@ -163,13 +164,13 @@ impl Challenge {
         (user, password): (&str, &str),
         cnonce: &str,
     ) -> String {
-        let hash = |text: String| self.hash.hex(&text);
+        let hash = |text: String| self.hash.digest(&text);
         let mut secret = hash(format!("{user}:{}:{password}", self.realm));
-        if self.session {
+        if self.is_session {
             secret = hash(format!("{secret}:{}:{cnonce}", self.nonce));
         }
         let request = hash(format!("{method}:{target}"));
-        let response = if self.qop {
+        let response = if self.offers_auth {
             hash(format!(
                 "{secret}:{}:00000001:{cnonce}:auth:{request}",
                 self.nonce
@@ -190,9 +191,9 @@ impl Challenge {
         if let Some(opaque) = &self.opaque {
             value.extend([", opaque=\"", &quoted(opaque), "\""]);
         }
-        if self.qop {
+        if self.offers_auth {
             value.extend([", qop=auth, nc=00000001, cnonce=\"", cnonce, "\""]);
-        } else if self.session {
+        } else if self.is_session {
             value.extend([", cnonce=\"", cnonce, "\""]);
         }
         value
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_rfc() {
+    fn examples_of_the_rfc() {
         let offer = |algorithm: &str| {
             format!(
                 "Digest realm=\"http-auth@example.org\", qop=\"auth, auth-int\", \
@@ -240,8 +241,8 @@ mod tests {
     }
 
     #[test]
-    fn whole_headers() {
-        // The responses are by hashlib of Python.
+    fn headers_are_complete() {
+        // The responses were computed with Python's hashlib.
         let start = format!(
             "Digest username=\"Mufasa\", realm=\"http-auth@example.org\", nonce=\"{NONCE}\", \
              uri=\"/dir/index.html\", response="
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn stale_nonces() {
+    fn expired_nonces_are_recognized() {
         for (value, stale) in [
             ("Digest realm=r, nonce=n, stale=TRUE", true),
             ("Digest realm=r, nonce=n, stale=false", false),
@@ -299,12 +300,12 @@ mod tests {
     }
 
     #[test]
-    fn several_schemes_in_one_value() {
+    fn a_value_may_contain_several_schemes() {
         let one = challenge(&head(&[
             "Basic realm=\"x\", Digest realm=\"y\", nonce=\"n\"",
         ]))
         .unwrap();
-        assert_eq!((one.realm.as_str(), one.qop), ("y", false));
+        assert_eq!((one.realm.as_str(), one.offers_auth), ("y", false));
         assert_eq!(challenge(&head(&["Basic realm=\"x\""])), None);
         assert_eq!(challenge(&head(&["Digest realm=\"y\""])), None);
         assert_eq!(

@@ -1,25 +1,25 @@
-//! Names for saved files: from the URL, or from the server made safe.
+//! Names of saved files: from the URL, or from the server after sanitizing.
 
 use url::Url;
 
-/// The longest name most file systems take, with room for `.part.state`
-/// and for what [`safe`] appends.
+/// The longest name in bytes, which leaves room for `.part.state` and for what
+/// [`sanitize`] appends.
 const NAME_MAX: usize = 255 - 17;
 
-/// The name in the URL's path: its last segment as it is written there, as curl
-/// has it. `None` if the path ends in `/`.
-pub fn of_url(url: &Url) -> Option<String> {
+/// Returns the last segment of a URL's path as written, as in curl; `None` if the path
+/// ends in `/`.
+pub fn from_url(url: &Url) -> Option<String> {
     let last = url.path_segments()?.next_back()?;
-    // Dots alone name directories; the parser of URLs has resolved them.
+    // Names of dots only are directories; the URL parser has resolved `.` and `..`.
     let is_name = !last.is_empty() && last.chars().any(|c| c != '.');
     is_name.then(|| last.to_owned())
 }
 
-/// A name from a server, reduced to what can do no harm: the last part of a
-/// path by either kind of slash, no control characters, no dot or dash in
-/// front, not too long, and not that of a part file or a record, which a later
-/// run would continue. `None` where nothing is left.
-pub fn safe(name: &str) -> Option<String> {
+/// Reduces a name from a server to one that is harmless: the last segment by either kind
+/// of slash, without control characters, leading dots or dashes, of limited length, and
+/// not that of a partial file or a state file, which a later run would continue. `None`
+/// if nothing is left.
+pub fn sanitize(name: &str) -> Option<String> {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let clean: String = last
         .chars()
@@ -40,17 +40,16 @@ pub fn safe(name: &str) -> Option<String> {
     if clean.is_empty() {
         return None;
     }
-    Some(if is_of_part(clean) {
+    Some(if is_partial_file_name(clean) {
         format!("{clean}_")
     } else {
         clean.to_owned()
     })
 }
 
-/// Whether this is the name of a part file or of a record, in any case: some
-/// file systems do not tell one case from the other, and drop dots and spaces at
-/// the end.
-fn is_of_part(name: &str) -> bool {
+/// Whether this is the name of a partial file or a state file. Ignores case, and dots and
+/// spaces at the end, since some file systems do.
+fn is_partial_file_name(name: &str) -> bool {
     let name = name.to_lowercase();
     let name = name.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
     let name = name.strip_suffix(".state").unwrap_or(name);
@@ -68,8 +67,8 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn from_urls() {
-        let name = |url: &str| of_url(&Url::parse(url).unwrap());
+    fn names_from_urls_are_kept() {
+        let name = |url: &str| from_url(&Url::parse(url).unwrap());
         assert_eq!(name("http://h/a/b.txt?x=/y").as_deref(), Some("b.txt"));
         assert_eq!(name("http://h/a%20b").as_deref(), Some("a%20b"));
         assert_eq!(name("http://h/%2e%2e%2fx").as_deref(), Some("%2e%2e%2fx"));
@@ -82,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn from_servers() {
+    fn names_from_servers_are_sanitized() {
         for (name, expected) in [
             ("a b.txt", Some("a b.txt")),
             ("../../etc/passwd", Some("passwd")),
@@ -107,20 +106,20 @@ mod tests {
             ("f.state", Some("f.state")),
             ("f.1", Some("f.1")),
         ] {
-            assert_eq!(safe(name).as_deref(), expected, "{name:?}");
+            assert_eq!(sanitize(name).as_deref(), expected, "{name:?}");
         }
-        assert!(safe(&"é".repeat(300)).unwrap().len() <= NAME_MAX + 1);
+        assert!(sanitize(&"é".repeat(300)).unwrap().len() <= NAME_MAX + 1);
     }
 
     proptest! {
         #[test]
         fn harmless(name in ".*") {
-            if let Some(name) = safe(&name) {
+            if let Some(name) = sanitize(&name) {
                 prop_assert!(!name.contains(['/', '\\', '\0']));
                 prop_assert!(!name.starts_with(['.', '-']));
                 prop_assert!(!name.is_empty() && name.len() <= NAME_MAX + 1);
                 prop_assert!(!name.contains(common::text::is_dangerous));
-                prop_assert!(!is_of_part(&name));
+                prop_assert!(!is_partial_file_name(&name));
             }
         }
     }

@@ -1,5 +1,7 @@
-//! MD5 (RFC 1321), for Digest authentication with servers that know nothing
-//! better. It protects nothing else here.
+//! MD5 (RFC 1321), for Digest authentication with servers that support nothing
+//! better. Nothing else here relies on it.
+
+use crate::hex;
 
 const SHIFTS: [[u32; 4]; 4] = [
     [7, 12, 17, 22],
@@ -8,9 +10,12 @@ const SHIFTS: [[u32; 4]; 4] = [
     [6, 10, 15, 21],
 ];
 
-#[allow(clippy::many_single_char_names, reason = "the names of the RFC")]
-/// The digest of `bytes`, in lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
+/// Returns the digest of `bytes` in lower-case hexadecimal digits.
+#[allow(
+    clippy::many_single_char_names,
+    reason = "these are the names of the RFC"
+)]
+pub fn digest(bytes: &[u8]) -> String {
     let mut message = bytes.to_vec();
     message.push(0x80);
     while message.len() % 64 != 56 {
@@ -31,7 +36,7 @@ pub fn hex(bytes: &[u8]) -> String {
                 2 => (b ^ c ^ d, (3 * i + 5) % 16),
                 _ => (c ^ (b | !d), (7 * i) % 16),
             };
-            // The constants are the sines of the integers.
+            // The constants are derived from the sines of the integers.
             let sine = ((i as f64 + 1.0).sin().abs() * 4_294_967_296.0) as u32;
             let sum = a.wrapping_add(mix).wrapping_add(sine).wrapping_add(word(n));
             (a, d, c, b) = (
@@ -45,16 +50,14 @@ pub fn hex(bytes: &[u8]) -> String {
             *s = s.wrapping_add(x);
         }
     }
-    state
-        .iter()
-        .flat_map(|word| word.to_le_bytes())
-        .fold(String::new(), |all, byte| all + &format!("{byte:02x}"))
+    let digest: Vec<u8> = state.iter().flat_map(|word| word.to_le_bytes()).collect();
+    hex::encode(&digest)
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_vectors_of_the_rfc() {
+    fn test_vectors_of_the_rfc() {
         for (text, digest) in [
             ("", "d41d8cd98f00b204e9800998ecf8427e"),
             ("a", "0cc175b9c0f1b6a831c399e269772661"),
@@ -64,7 +67,7 @@ mod tests {
                 "57edf4a22be3c955ac49da2e2107b67a",
             ),
         ] {
-            assert_eq!(super::hex(text.as_bytes()), digest);
+            assert_eq!(super::digest(text.as_bytes()), digest);
         }
     }
 }

@@ -1,17 +1,21 @@
-//! What to ask, of whom, with which credentials, and under which name to
-//! keep it: pure decisions, without sockets and files.
+//! Decisions of a download, as pure functions without sockets and files: what a
+//! request contains, which origin receives credentials, which proxy and which
+//! file name are used, and when a download is retried or continued.
 
 pub mod cookie;
 pub mod digest;
 pub mod filename;
+pub mod limits;
 pub mod md5;
 pub mod netrc;
-pub mod pieces;
 pub mod pin;
 pub mod proxy;
 pub mod redirect;
 pub mod request;
+pub mod request_url;
 pub mod resume;
 pub mod retry;
 pub mod route;
-pub mod target;
+pub mod segment_map;
+pub mod state_file;
+pub(crate) mod time_condition;

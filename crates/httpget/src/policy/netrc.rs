@@ -1,6 +1,6 @@
-//! `.netrc`: user and password by host.
+//! `.netrc` files: users and passwords by host.
 
-/// One entry; the host is `None` for `default`.
+/// An entry; the host is `None` for `default`.
 #[derive(Clone, PartialEq, Eq)]
 struct Entry {
     host: Option<String>,
@@ -8,28 +8,27 @@ struct Entry {
     password: Option<String>,
 }
 
-/// The entries of a file, in order.
+/// The entries of a netrc file in order.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Netrc(Vec<Entry>);
 
-/// Without the entries, which are secret.
+/// Leaves out the entries, which are secret.
 impl std::fmt::Debug for Netrc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Netrc({} entries)", self.0.len())
     }
 }
 
-/// A word of the file.
+/// A word of a netrc file.
 struct Word {
     text: String,
-    /// The number of its line.
+    /// The number of the line, from 0.
     line: usize,
     quoted: bool,
 }
 
-/// The words of a file; quoted ones may have blanks in them. `#` starts a
-/// comment in front of the first word of a line, and behind others where no
-/// value is expected.
+/// Splits a file into words; a quoted word may contain spaces. `#` starts a comment
+/// before the first word of a line, and after a word that takes no value.
 fn words(text: &str) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
     for (line, content) in text.lines().enumerate() {
@@ -67,7 +66,7 @@ fn words(text: &str) -> Vec<Word> {
 }
 
 impl Word {
-    /// Whether a value follows it.
+    /// Whether a value follows this word.
     fn takes_value(&self) -> bool {
         !self.quoted
             && matches!(
@@ -76,40 +75,41 @@ impl Word {
             )
     }
 
-    /// Whether it begins an entry.
+    /// Whether this word starts an entry.
     fn begins_entry(&self) -> bool {
         !self.quoted && matches!(self.text.as_str(), "machine" | "default")
     }
 }
 
 impl Netrc {
-    /// Reads a file; what is not understood is passed over, as every reader
-    /// of this format does. A value that is missing at the end of its line is
-    /// not taken from another entry.
+    /// Parses a file. Unknown words are skipped, as in other readers of this format. A
+    /// value that is missing at the end of its line is not taken from the next entry.
     pub fn parse(text: &str) -> Self {
         let mut entries: Vec<Entry> = Vec::new();
         let words = words(text);
-        let mut at = 0;
-        while let Some(word) = words.get(at) {
-            at += 1;
+        let mut index = 0;
+        while let Some(word) = words.get(index) {
+            index += 1;
             if word.quoted {
                 continue;
             }
-            let value = words.get(at).filter(|value| {
+            let value = words.get(index).filter(|value| {
                 word.takes_value() && (value.line == word.line || !value.begins_entry())
             });
-            at += usize::from(value.is_some());
+            index += usize::from(value.is_some());
             let value = value.map(|value| value.text.clone());
-            let fresh = |host| Entry {
+            let new_entry = |host| Entry {
                 host,
                 user: None,
                 password: None,
             };
             match word.text.as_str() {
                 "machine" => {
-                    entries.push(fresh(Some(value.unwrap_or_default().to_ascii_lowercase())));
+                    entries.push(new_entry(Some(
+                        value.unwrap_or_default().to_ascii_lowercase(),
+                    )));
                 }
-                "default" => entries.push(fresh(None)),
+                "default" => entries.push(new_entry(None)),
                 "login" => {
                     if let Some(entry) = entries.last_mut() {
                         entry.user = value;
@@ -126,9 +126,8 @@ impl Netrc {
         Self(entries)
     }
 
-    /// User and password for a host; those of `default` only if `or_default`.
-    /// Of several entries that of `user` counts, if one is given, else the
-    /// first.
+    /// Returns user and password for a host, also from `default` if `or_default`. Prefers
+    /// the entry of `user` if one is given, and else the first entry.
     pub fn find(
         &self,
         host: &str,
@@ -136,20 +135,20 @@ impl Netrc {
         or_default: bool,
     ) -> Option<(String, String)> {
         let host = host.to_ascii_lowercase();
-        let is_of_user = |entry: &&Entry| {
+        let matches_user = |entry: &&Entry| {
             user.is_none_or(|user| entry.user.as_deref().is_none_or(|own| own == user))
         };
         let own = self
             .0
             .iter()
             .filter(|entry| entry.host.as_ref() == Some(&host))
-            .find(is_of_user);
+            .find(matches_user);
         let entry = own.or_else(|| {
             let mut all = self
                 .0
                 .iter()
                 .filter(|entry| or_default && entry.host.is_none());
-            all.find(is_of_user)
+            all.find(matches_user)
         })?;
         let name = user.map(str::to_owned).or_else(|| entry.user.clone());
         Some((
@@ -165,7 +164,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn entries() {
+    fn logins_are_found_by_host() {
         let netrc = Netrc::parse(
             "# c\nmachine A.test login u password p\nmachine b.test\n  login \"x y\"\n  \
              account z password \"a\\\"b\"\ndefault login d password e\n",

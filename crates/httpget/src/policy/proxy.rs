@@ -1,47 +1,46 @@
-//! Which proxy a request goes through.
+//! The choice of a proxy for a request.
 //!
-//! An option (`-x`, and `--noproxy`) stands before the environment. There the
-//! variable of the scheme stands before ALL_PROXY, and `http_proxy` counts in
-//! lower case only, since a CGI program finds the header `Proxy:` of its
-//! client in HTTP_PROXY.
+//! Options (`-x`, `--noproxy`) override the environment. There, the variable of the
+//! scheme overrides ALL_PROXY. `http_proxy` is read in lower case only, since a CGI
+//! program gets the header `Proxy:` of its client as HTTP_PROXY.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::policy::target;
+use crate::policy::request_url;
 
-/// How to speak to a proxy.
+/// The protocol of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP: absolute-form for http, CONNECT for https.
+    /// HTTP, with absolute-form for http and CONNECT for https.
     Http,
-    /// The same over TLS.
+    /// HTTP over TLS, otherwise like `Http`.
     Https,
-    /// SOCKS 4: the client resolves, IPv4 only.
+    /// SOCKS 4, with names resolved by the client; IPv4 only.
     Socks4,
-    /// SOCKS 4a: the proxy resolves.
+    /// SOCKS 4a, with names resolved by the proxy.
     Socks4a,
-    /// SOCKS 5: the client resolves.
+    /// SOCKS 5, with names resolved by the client.
     Socks5,
-    /// SOCKS 5: the proxy resolves.
+    /// SOCKS 5, with names resolved by the proxy.
     Socks5h,
 }
 
-/// A proxy.
+/// A proxy server with its login.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
-    /// How to speak to it.
+    /// The protocol to use.
     pub protocol: Protocol,
-    /// Name or address, without brackets.
+    /// The name or address, without brackets.
     pub host: String,
-    /// Its port.
+    /// The port to connect to.
     pub port: u16,
-    /// User and password.
+    /// The user and the password.
     pub user: Option<(String, String)>,
 }
 
-/// Without the password.
+/// Leaves out the login.
 impl std::fmt::Debug for Proxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Proxy")
@@ -52,11 +51,11 @@ impl std::fmt::Debug for Proxy {
     }
 }
 
-/// Parses `[SCHEME://][USER:PASSWORD@]HOST[:PORT]`; the default is http, port
-/// 1080 (as curl has it), 443 for https.
+/// Parses `[SCHEME://][USER:PASSWORD@]HOST[:PORT]`. The default scheme is http; the
+/// default port is 1080, as in curl, and 443 for https.
 pub fn parse(text: &str) -> Result<Proxy, String> {
     let bad =
-        |why: &str| format!("not a proxy: {why}; use http://HOST:PORT or socks5h://HOST:PORT");
+        |why: &str| format!("invalid proxy: {why}; use http://HOST:PORT or socks5h://HOST:PORT");
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let (protocol, port) = match scheme.to_ascii_lowercase().as_str() {
         "http" => (Protocol::Http, 1080),
@@ -67,11 +66,11 @@ pub fn parse(text: &str) -> Result<Proxy, String> {
         "socks5h" | "socks" => (Protocol::Socks5h, 1080),
         _ => return Err(bad("unknown scheme")),
     };
-    // The parser of URLs, so that both read authorities alike.
+    // Use the URL parser, so that authorities are read the same way.
     let url = url::Url::parse(&format!("http://{rest}")).map_err(|e| bad(&e.to_string()))?;
     let host = url.host_str().filter(|host| !host.is_empty());
     let host = host.ok_or_else(|| bad("no host"))?;
-    let explicit = rest
+    let names_port_80 = rest
         .rsplit_once('@')
         .map_or(rest, |(_, host)| host)
         .trim_end_matches('/')
@@ -86,65 +85,65 @@ pub fn parse(text: &str) -> Result<Proxy, String> {
     Ok(Proxy {
         protocol,
         host: host.trim_matches(['[', ']']).to_owned(),
-        // `url` drops the port that is http's default.
-        port: url.port().unwrap_or(if explicit { 80 } else { port }),
+        // `url` drops port 80, the default of http.
+        port: url.port().unwrap_or(if names_port_80 { 80 } else { port }),
         user,
     })
 }
 
-/// One entry of NO_PROXY.
+/// An entry of NO_PROXY.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Except {
+enum NoProxyEntry {
     Everything,
     Network(IpNet),
-    /// A domain with everything below it, and a port if one was given.
+    /// A domain with its subdomains, and a port if one is given.
     Domain(String, Option<u16>),
 }
 
-/// Hosts that are asked directly.
+/// The hosts that need no proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NoProxy(Vec<Except>);
+pub struct NoProxy(Vec<NoProxyEntry>);
 
 impl NoProxy {
-    /// Parses a list of names, addresses, networks and `*`, separated by
-    /// commas or blanks. What makes no sense matches nothing.
+    /// Parses a list of names, addresses, networks and `*`, separated by commas or white
+    /// space. An invalid entry matches nothing.
     pub fn parse(text: &str) -> Self {
         let words = text.split([',', ' ', '\t']).filter(|word| !word.is_empty());
-        Self(words.map(entry).collect())
+        Self(words.map(parse_entry).collect())
     }
 
-    /// Whether `host` (without brackets) at `port` is asked directly.
+    /// Whether requests to `host` (without brackets) at `port` need no proxy.
     pub fn covers(&self, host: &str, port: u16) -> bool {
         let address: Option<IpAddr> = host.parse().ok();
         let host = host.trim_end_matches('.').to_ascii_lowercase();
-        self.0.iter().any(|except| match except {
-            Except::Everything => true,
-            Except::Network(network) => address.is_some_and(|address| {
+        self.0.iter().any(|entry| match entry {
+            NoProxyEntry::Everything => true,
+            NoProxyEntry::Network(network) => address.is_some_and(|address| {
                 network.contains(&address)
                     || matches!(address, IpAddr::V6(v6) if v6
                         .to_ipv4_mapped()
                         .is_some_and(|v4| network.contains(&IpAddr::V4(v4))))
             }),
-            Except::Domain(domain, only) => {
-                let below = host
+            NoProxyEntry::Domain(domain, only) => {
+                let is_within = host
                     .strip_suffix(domain.as_str())
                     .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-                below && only.is_none_or(|only| only == port)
+                is_within && only.is_none_or(|only| only == port)
             }
         })
     }
 }
 
-fn entry(word: &str) -> Except {
+fn parse_entry(word: &str) -> NoProxyEntry {
     if word == "*" {
-        return Except::Everything;
+        return NoProxyEntry::Everything;
     }
     let bare = word.trim_start_matches('[').trim_end_matches(']');
     if let Ok(network) = bare.parse::<IpNet>() {
-        return Except::Network(network);
+        return NoProxyEntry::Network(network);
     }
     if let Ok(address) = bare.parse::<IpAddr>() {
-        return Except::Network(address.into());
+        return NoProxyEntry::Network(address.into());
     }
     let (name, port) = match word.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') || name.ends_with(']') => {
@@ -153,35 +152,35 @@ fn entry(word: &str) -> Except {
         _ => (word, None),
     };
     let name = name.trim_start_matches("*.").trim_matches(['.', '[', ']']);
-    Except::Domain(name.to_ascii_lowercase(), port)
+    NoProxyEntry::Domain(name.to_ascii_lowercase(), port)
 }
 
-/// Where proxies are named.
+/// The proxies by their source.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies {
-    /// `-x`; an inner `None` says `-x ''`: none at all.
+    /// The proxy of `-x`; the inner `None` disables all proxies (`-x ''`).
     pub option: Option<Option<Proxy>>,
-    /// `http_proxy`.
+    /// The proxy of `http_proxy`.
     pub http: Option<Proxy>,
-    /// `https_proxy` or `HTTPS_PROXY`.
+    /// The proxy of `https_proxy` or `HTTPS_PROXY`.
     pub https: Option<Proxy>,
-    /// `all_proxy` or `ALL_PROXY`.
+    /// The proxy of `all_proxy` or `ALL_PROXY`.
     pub all: Option<Proxy>,
-    /// `--noproxy`, `no_proxy` or `NO_PROXY`.
-    pub except: NoProxy,
+    /// The hosts of `--noproxy`, `no_proxy` or `NO_PROXY`.
+    pub no_proxy: NoProxy,
 }
 
 impl Proxies {
-    /// The proxy for a request to `host` (without brackets) at `port`.
+    /// Returns the proxy for a request to `host` (without brackets) at `port`.
     pub fn choose(&self, scheme: &str, host: &str, port: u16) -> Option<&Proxy> {
-        if self.except.covers(host, port) {
+        if self.no_proxy.covers(host, port) {
             return None;
         }
         if let Some(option) = &self.option {
             return option.as_ref();
         }
-        // Those are names of this machine.
-        if target::is_localhost(host) {
+        // Names of this host need no proxy of the environment.
+        if request_url::is_localhost(host) {
             return None;
         }
         let own = match scheme {
@@ -198,7 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn forms() {
+    fn proxies_are_parsed() {
         let proxy = parse("http://us%40er:p%3Aw@[::1]:3128/").unwrap();
         assert_eq!((proxy.host.as_str(), proxy.port), ("::1", 3128));
         assert_eq!(proxy.user, Some(("us@er".into(), "p:w".into())));
@@ -218,8 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn exceptions() {
-        let except = NoProxy::parse("example.com, .corp.test 10.0.0.0/8,::1,a.test:8080");
+    fn hosts_without_a_proxy_are_matched() {
+        let no_proxy = NoProxy::parse("example.com, .corp.test 10.0.0.0/8,::1,a.test:8080");
         for (host, port, covered) in [
             ("example.com", 80, true),
             ("www.Example.com.", 80, true),
@@ -233,14 +232,14 @@ mod tests {
             ("a.test", 8080, true),
             ("a.test", 80, false),
         ] {
-            assert_eq!(except.covers(host, port), covered, "{host}:{port}");
+            assert_eq!(no_proxy.covers(host, port), covered, "{host}:{port}");
         }
         assert!(NoProxy::parse("*").covers("x", 1));
         assert!(!NoProxy::parse("").covers("x", 1));
     }
 
     #[test]
-    fn order() {
+    fn options_override_the_environment() {
         let proxy = |name: &str| Some(parse(name).unwrap());
         let mut proxies = Proxies {
             http: proxy("h"),

@@ -1,36 +1,36 @@
-//! Where a redirect leads, and whether to go there.
+//! Redirects: their target, and whether to follow them.
 
 use common::{Error, Kind, Result};
 use url::Url;
 
 use crate::http::head::Head;
-use crate::policy::target;
+use crate::policy::request_url;
 
-/// The longest URL that is gone to.
+/// The longest URL in bytes that is followed.
 const URL_MAX: usize = 64 * 1024;
 
-/// Where a redirect leads.
+/// The target of a redirect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Next {
-    /// Without credentials and fragment.
+pub struct RedirectTarget {
+    /// The URL without credentials and fragment.
     pub url: Url,
-    /// User and password in the Location.
-    pub user: Option<target::User>,
+    /// The user and the password in the Location.
+    pub user: Option<request_url::User>,
 }
 
-/// What is known when a response comes.
+/// The limit on redirects, and how many have been followed.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    /// Redirects allowed, `None` for any number.
+pub struct RedirectLimit {
+    /// The largest number of redirects; `None` for any number.
     pub max: Option<u32>,
-    /// Redirects followed so far.
+    /// The number of redirects followed so far.
     pub followed: u32,
 }
 
-/// The URL to ask next, or `None` for a response that is to be taken as it
-/// is. Refused are a foreign scheme, a way from https to http, one redirect
-/// too many, and two different Locations.
-pub fn next(head: &Head, base: &Url, rules: Rules) -> Result<Option<Next>> {
+/// Returns the target of a redirect; `None` if the response is final. Refuses an
+/// unsupported scheme, a downgrade from https to http, too many redirects, and Locations
+/// that differ.
+pub fn target(head: &Head, base: &Url, limit: RedirectLimit) -> Result<Option<RedirectTarget>> {
     if !matches!(head.status, 300..=303 | 307 | 308) {
         return Ok(None);
     }
@@ -40,20 +40,20 @@ pub fn next(head: &Head, base: &Url, rules: Rules) -> Result<Option<Next>> {
     };
     let refused = |message: String| Err(Error::new(Kind::Protocol, message));
     if locations.any(|other| other != location) {
-        return refused("two Locations that differ".to_owned());
+        return refused("the response has two different Location headers".to_owned());
     }
-    if rules.max.is_some_and(|max| rules.followed >= max) {
+    if limit.max.is_some_and(|max| limit.followed >= max) {
         return Err(Error::new(
             Kind::Protocol,
-            format!("more than {} redirects", rules.followed),
+            format!("more than {} redirects", limit.followed),
         )
-        .hint("--max-redirs allows more"));
+        .hint("use --max-redirs N to allow more"));
     }
     let mut url = match base.join(&location) {
         Ok(url) => url,
         Err(e) => {
             let start: String = location.chars().take(1000).collect();
-            return refused(format!("redirected to no URL ({start}): {e}"));
+            return refused(format!("redirected to an invalid URL ({start}): {e}"));
         }
     };
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
@@ -62,33 +62,33 @@ pub fn next(head: &Head, base: &Url, rules: Rules) -> Result<Option<Next>> {
             url.scheme()
         ));
     }
-    let user = target::credentials(&url);
-    target::strip(&mut url);
+    let user = request_url::credentials(&url);
+    request_url::strip(&mut url);
     if url.as_str().len() > URL_MAX {
-        return refused(format!("redirected to a URL of more than {URL_MAX} bytes"));
+        return refused(format!("redirected to a URL longer than {URL_MAX} bytes"));
     }
     if base.scheme() == "https" && url.scheme() == "http" {
-        return refused(format!("refused to go from https to http: {url}"));
+        return refused(format!("refused a redirect from https to http: {url}"));
     }
-    Ok(Some(Next { url, user }))
+    Ok(Some(RedirectTarget { url, user }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn go(base: &str, head: &str) -> Result<Option<String>> {
+    fn follow(base: &str, head: &str) -> Result<Option<String>> {
         let head = Head::parse(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes()).unwrap();
-        let rules = Rules {
+        let limit = RedirectLimit {
             max: Some(10),
             followed: 0,
         };
-        let url = next(&head, &Url::parse(base).unwrap(), rules)?;
+        let url = target(&head, &Url::parse(base).unwrap(), limit)?;
         Ok(url.map(|next| next.url.into()))
     }
 
     #[test]
-    fn locations() {
+    fn targets_are_relative_to_the_url() {
         let base = "http://h/d/e/q?x=1";
         for (location, url) in [
             ("?page=2", "http://h/d/e/q?page=2"),
@@ -99,24 +99,28 @@ mod tests {
             ("x", "http://h/d/e/x"),
         ] {
             let head = format!("302 Found\r\nLocation: {location}");
-            assert_eq!(go(base, &head).unwrap().as_deref(), Some(url), "{location}");
+            assert_eq!(
+                follow(base, &head).unwrap().as_deref(),
+                Some(url),
+                "{location}"
+            );
         }
     }
 
     #[test]
-    fn taken_as_they_are() {
+    fn other_responses_are_final() {
         for head in [
             "200 OK\r\nLocation: /x",
             "304 Not Modified\r\nLocation: /x",
             "302 Found",
             "302 Found\r\nLocation:",
         ] {
-            assert_eq!(go("http://h/", head).unwrap(), None, "{head}");
+            assert_eq!(follow("http://h/", head).unwrap(), None, "{head}");
         }
     }
 
     #[test]
-    fn refused() {
+    fn unsafe_redirects_are_refused() {
         for head in [
             "302 F\r\nLocation: http://h/",
             "302 F\r\nLocation: ftp://h/",
@@ -125,17 +129,20 @@ mod tests {
             "302 F\r\nLocation: /a\r\nLocation: /b",
             "302 F\r\nLocation: http://[x/",
         ] {
-            assert_eq!(go("https://h/", head).unwrap_err().kind(), Kind::Protocol);
+            assert_eq!(
+                follow("https://h/", head).unwrap_err().kind(),
+                Kind::Protocol
+            );
         }
         for (length, gone_to) in [(60_000, true), (250_000, false)] {
             let long = format!("302 F\r\nLocation: /{}", "x".repeat(length));
-            assert_eq!(go("http://h/", &long).is_ok(), gone_to);
+            assert_eq!(follow("http://h/", &long).is_ok(), gone_to);
         }
         let head = Head::parse(b"HTTP/1.1 302 F\r\nLocation: /\r\n\r\n").unwrap();
-        let rules = Rules {
+        let limit = RedirectLimit {
             max: Some(3),
             followed: 3,
         };
-        assert!(next(&head, &Url::parse("http://h/").unwrap(), rules).is_err());
+        assert!(target(&head, &Url::parse("http://h/").unwrap(), limit).is_err());
     }
 }

@@ -1,56 +1,56 @@
-//! The headers of a request, and which of them may go to another origin.
+//! The headers of a request, and which of them may be sent to another origin.
 
 use std::fmt::Write;
 
-/// One `-H`.
+/// A change to the headers (`-H`).
 #[derive(Clone, PartialEq, Eq)]
-pub enum Edit {
-    /// `Name: value`.
+pub enum HeaderEdit {
+    /// Adds or replaces a header: `NAME: VALUE`.
     Set(String, String),
-    /// `Name;`: the header without a value.
+    /// Adds or replaces a header without a value: `NAME;`.
     Empty(String),
-    /// `Name:`: not even the default.
+    /// Removes a generated header: `NAME:`.
     Remove(String),
 }
 
-/// Without values, which may be secret.
-impl std::fmt::Debug for Edit {
+/// Leaves out the value, which may be a secret.
+impl std::fmt::Debug for HeaderEdit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = match self {
             Self::Set(name, _) | Self::Empty(name) | Self::Remove(name) => name,
         };
-        f.debug_tuple("Edit").field(name).finish()
+        f.debug_tuple("HeaderEdit").field(name).finish()
     }
 }
 
 /// Parses the value of `-H`.
-pub fn parse(text: &str) -> Result<Edit, String> {
+pub fn parse(text: &str) -> Result<HeaderEdit, String> {
     let text = text.trim_end_matches(['\r', '\n']);
     if text.contains(['\r', '\n', '\0']) {
-        return Err("not a header: line break inside".to_owned());
+        return Err("must not contain a line break".to_owned());
     }
     let named = |name: &str| -> Result<String, String> {
         let name = name.trim();
         if name.is_empty() || !name.bytes().all(crate::http::head::is_token) {
-            return Err("not a header name; use 'NAME: VALUE'".to_owned());
+            return Err("invalid header name; use 'NAME: VALUE'".to_owned());
         }
         Ok(name.to_owned())
     };
     if let Some((name, value)) = text.split_once(':') {
         let (name, value) = (named(name)?, value.trim());
         return Ok(if value.is_empty() {
-            Edit::Remove(name)
+            HeaderEdit::Remove(name)
         } else {
-            Edit::Set(name, value.to_owned())
+            HeaderEdit::Set(name, value.to_owned())
         });
     }
     match text.trim_end().strip_suffix(';') {
-        Some(name) => named(name).map(Edit::Empty),
-        None => Err("not a header; use 'NAME: VALUE'".to_owned()),
+        Some(name) => named(name).map(HeaderEdit::Empty),
+        None => Err("must be 'NAME: VALUE', 'NAME;' or 'NAME:'".to_owned()),
     }
 }
 
-/// Whether a header's value is a secret by its name.
+/// Whether the name of a header suggests that its value is a secret.
 pub fn is_secret(name: &str) -> bool {
     const PARTS: [&str; 14] = [
         "auth",
@@ -78,64 +78,66 @@ pub fn is_secret(name: &str) -> bool {
             .any(|word| WORDS.contains(&word))
 }
 
-/// What a request is made of, in the order it is sent.
+/// The parts of a request's headers.
 #[derive(Clone, Debug, Default)]
-pub struct Parts<'a> {
-    /// The value of Host.
+pub struct HeaderParts<'a> {
+    /// The value of the Host header.
     pub host: &'a str,
-    /// Whether this is the origin that was asked for, so that what is bound
-    /// to it may go there.
-    pub home: bool,
-    /// Generated headers with their values, in order. An `-H` of the same
-    /// name replaces each.
-    pub own: Vec<(&'static str, String)>,
-    /// The user's.
-    pub edits: &'a [Edit],
+    /// Whether the request goes to the trusted origin, which receives credentials.
+    pub trusted: bool,
+    /// The generated headers in order. A header of the user with the same name replaces
+    /// them.
+    pub generated: Vec<(&'static str, String)>,
+    /// The changes of the user.
+    pub edits: &'a [HeaderEdit],
 }
 
-/// The headers to send.
-pub fn headers(parts: &Parts<'_>) -> Vec<(String, String)> {
-    let named = |edit: &&Edit, name: &str| match edit {
-        Edit::Set(n, _) | Edit::Empty(n) | Edit::Remove(n) => n.eq_ignore_ascii_case(name),
+/// Returns the headers of a request in order.
+pub fn headers(parts: &HeaderParts<'_>) -> Vec<(String, String)> {
+    let named = |edit: &&HeaderEdit, name: &str| match edit {
+        HeaderEdit::Set(n, _) | HeaderEdit::Empty(n) | HeaderEdit::Remove(n) => {
+            n.eq_ignore_ascii_case(name)
+        }
     };
-    let allowed: Vec<&Edit> = parts
+    let allowed: Vec<&HeaderEdit> = parts
         .edits
         .iter()
         .filter(|edit| match edit {
-            Edit::Set(name, _) | Edit::Empty(name) => {
-                parts.home || !(is_secret(name) || name.eq_ignore_ascii_case("host"))
+            HeaderEdit::Set(name, _) | HeaderEdit::Empty(name) => {
+                parts.trusted || !(is_secret(name) || name.eq_ignore_ascii_case("host"))
             }
-            Edit::Remove(_) => true,
+            HeaderEdit::Remove(_) => true,
         })
         .collect();
     let mut headers = Vec::new();
-    // Host is first, whoever says it.
-    let own = std::iter::once(("Host", parts.host.to_owned())).chain(parts.own.iter().cloned());
-    for (name, value) in own {
+    // Host is always the first header.
+    let generated =
+        std::iter::once(("Host", parts.host.to_owned())).chain(parts.generated.iter().cloned());
+    for (name, value) in generated {
         match allowed.iter().rev().find(|edit| named(edit, name)) {
             None => headers.push((name.to_owned(), value)),
-            Some(Edit::Set(n, v)) if name == "Host" => headers.push((n.clone(), v.clone())),
+            Some(HeaderEdit::Set(n, v)) if name == "Host" => headers.push((n.clone(), v.clone())),
             Some(_) => {}
         }
     }
     for edit in allowed {
         match edit {
-            Edit::Set(name, _) if name.eq_ignore_ascii_case("host") => {}
-            Edit::Set(name, value) => headers.push((name.clone(), value.clone())),
-            Edit::Empty(name) => headers.push((name.clone(), String::new())),
-            Edit::Remove(_) => {}
+            HeaderEdit::Set(name, _) if name.eq_ignore_ascii_case("host") => {}
+            HeaderEdit::Set(name, value) => headers.push((name.clone(), value.clone())),
+            HeaderEdit::Empty(name) => headers.push((name.clone(), String::new())),
+            HeaderEdit::Remove(_) => {}
         }
     }
     headers
 }
 
-/// A request's head with the values of secret headers blotted out.
-pub fn redacted(head: &str) -> String {
+/// Replaces the values of secret headers in a head.
+pub fn redact(head: &str) -> String {
     let mut shown = String::with_capacity(head.len());
     for line in head.split_inclusive('\n') {
         match line.split_once(':') {
             Some((name, value)) if is_secret(name) => {
-                // The scheme of an Authorization says much and tells nothing.
+                // The scheme of Authorization is useful and not secret.
                 let scheme = value
                     .trim()
                     .split_once(' ')
@@ -156,7 +158,7 @@ pub fn redacted(head: &str) -> String {
     shown
 }
 
-/// Whether this is a range of bytes to ask for, or a list of them.
+/// Whether a text is a byte range, or a list of byte ranges.
 pub fn is_range(text: &str) -> bool {
     text.split(',').all(|range| {
         let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
@@ -170,22 +172,22 @@ pub fn is_range(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn edits(texts: &[&str]) -> Vec<Edit> {
+    fn edits(texts: &[&str]) -> Vec<HeaderEdit> {
         texts.iter().map(|text| parse(text).unwrap()).collect()
     }
 
-    fn lines(parts: &Parts<'_>) -> Vec<String> {
+    fn lines(parts: &HeaderParts<'_>) -> Vec<String> {
         let headers = headers(parts);
         headers.iter().map(|(n, v)| format!("{n}: {v}")).collect()
     }
 
     #[test]
-    fn defaults_are_replaced_and_removed() {
+    fn generated_headers_are_replaced_and_removed() {
         let edits = edits(&["user-agent: x", "Accept:", "X-Empty;", "X-A: 1", "X-A: 2"]);
-        let parts = Parts {
+        let parts = HeaderParts {
             host: "h:81",
-            home: true,
-            own: vec![("User-Agent", "u".into()), ("Accept", "*/*".into())],
+            trusted: true,
+            generated: vec![("User-Agent", "u".into()), ("Accept", "*/*".into())],
             edits: &edits,
         };
         assert_eq!(
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_stay_at_home() {
+    fn secrets_are_sent_to_the_trusted_origin_only() {
         let edits = edits(&[
             "Authorization: b",
             "cookie: c",
@@ -210,20 +212,20 @@ mod tests {
             "Host: virtual",
             "X-Plain: p",
         ]);
-        let mut parts = Parts {
+        let mut parts = HeaderParts {
             host: "h",
-            home: true,
-            own: Vec::new(),
+            trusted: true,
+            generated: Vec::new(),
             edits: &edits,
         };
         assert_eq!(lines(&parts).len(), 6);
         assert_eq!(lines(&parts)[0], "Host: virtual");
-        parts.home = false;
+        parts.trusted = false;
         assert_eq!(lines(&parts), ["Host: h", "X-Plain: p"]);
     }
 
     #[test]
-    fn names_of_secrets() {
+    fn secrets_are_recognized_by_name() {
         for name in [
             "Authorization",
             "Proxy-Authorization",
@@ -256,23 +258,23 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn invalid_headers_are_refused() {
         for text in ["", "x", ": x", "a b: c", "a: b\r\nc: d", "a: \0"] {
             assert!(parse(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn redaction() {
+    fn secret_headers_are_redacted() {
         let head = "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic Zm9v\r\nCookie: a=b\r\n\r\n";
         assert_eq!(
-            redacted(head),
+            redact(head),
             "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic ***\r\nCookie: ***\r\n\r\n"
         );
     }
 
     #[test]
-    fn ranges() {
+    fn ranges_are_recognized() {
         for text in ["0-99", "500-", "-100", "0-0,-1", "0-1, 4-5"] {
             assert!(is_range(text), "{text}");
         }

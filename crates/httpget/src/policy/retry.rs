@@ -1,4 +1,4 @@
-//! Which failures pass, and how long to wait for that.
+//! Which failures are retried, and the delay before a retry.
 
 use std::time::Duration;
 
@@ -7,63 +7,61 @@ use common::{Error, Kind};
 use crate::http::date;
 use crate::http::head::Head;
 
-/// The longest pause of our own making.
-const LONGEST: Duration = Duration::from_secs(600);
+/// The longest delay, whatever the server asks for.
+const DELAY_MAX: Duration = Duration::from_secs(600);
 
-/// What the command line says about retries.
+/// The options of retries.
 #[derive(Clone, Debug, Default)]
-pub struct Rules {
-    /// Further attempts.
-    pub count: u32,
-    /// A fixed pause instead of the doubling one.
+pub struct RetryPolicy {
+    /// The largest number of retries.
+    pub max_retries: u32,
+    /// A fixed delay instead of one that doubles.
     pub delay: Option<Duration>,
-    /// No further attempt once this much time has passed.
+    /// The time after which there are no retries.
     pub max_time: Option<Duration>,
-    /// A refused connection may pass too.
-    pub refused: bool,
-    /// Everything may pass.
-    pub all: bool,
+    /// Whether a refused connection is retried.
+    pub retry_refused: bool,
+    /// Whether every failure of the network and every error status is retried.
+    pub retry_all: bool,
 }
 
-impl Rules {
-    /// Whether an error may pass. `cut` says that the connection ended within
-    /// a body.
-    pub fn passes(&self, error: &Error, cut: bool) -> bool {
+impl RetryPolicy {
+    /// Whether an error may be temporary. `cut` is true if the connection ended within a
+    /// body.
+    pub fn is_retryable(&self, error: &Error, cut: bool) -> bool {
         match error.kind() {
-            // Nothing of the network's making.
+            // Local errors are not temporary.
             Kind::Usage | Kind::Input | Kind::Permission | Kind::System => false,
-            _ if self.all => true,
+            _ if self.retry_all => true,
             Kind::Timeout | Kind::Reset | Kind::Name | Kind::Unreachable => true,
-            Kind::Refused => self.refused,
+            Kind::Refused => self.retry_refused,
             _ => cut,
         }
     }
 
-    /// Whether a status may pass: those curl tries again.
-    pub fn passes_status(&self, status: u16) -> bool {
+    /// Whether a status may be temporary, as in curl.
+    pub fn is_retryable_status(&self, status: u16) -> bool {
         matches!(status, 408 | 429 | 500 | 502 | 503 | 504 | 522 | 524)
-            || (self.all && status >= 400)
+            || (self.retry_all && status >= 400)
     }
 
-    /// The pause before attempt `n` (from 1): one second, doubled each time,
-    /// with a random part so that clients do not come back in step; what the
-    /// server asks for by Retry-After counts instead. Nobody makes it longer
-    /// than [`LONGEST`].
-    pub fn pause(&self, n: u32, head: Option<&Head>, random: u8) -> Duration {
+    /// Returns the delay before retry `n` (from 1): the Retry-After of the server, or one
+    /// second, doubled each time, with a random part that spreads clients. It is at most
+    /// [`DELAY_MAX`].
+    pub fn delay(&self, n: u32, head: Option<&Head>, random: u8) -> Duration {
         let own = self.delay.unwrap_or_else(|| {
             let second = Duration::from_secs(1);
             let doubled = second
                 .saturating_mul(1 << n.saturating_sub(1).min(16))
-                .min(LONGEST);
-            // Up to a quarter less.
+                .min(DELAY_MAX);
+            // Subtract up to a quarter.
             doubled.mul_f64(1.0 - f64::from(random) / 1024.0)
         });
-        head.and_then(retry_after).unwrap_or(own).min(LONGEST)
+        head.and_then(retry_after).unwrap_or(own).min(DELAY_MAX)
     }
 }
 
-/// The value of Retry-After, as seconds or as a date; `None` where it says
-/// nothing.
+/// Returns the delay that Retry-After asks for, in seconds or by a date.
 pub fn retry_after(head: &Head) -> Option<Duration> {
     let value = head.get("retry-after")?;
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
@@ -86,15 +84,15 @@ mod tests {
     }
 
     #[test]
-    fn pauses() {
-        let rules = Rules::default();
-        let seconds = |n| rules.pause(n, None, 0).as_secs();
+    fn delays_double_up_to_a_limit() {
+        let policy = RetryPolicy::default();
+        let seconds = |n| policy.delay(n, None, 0).as_secs();
         assert_eq!([1, 2, 3, 10, 11, 99].map(seconds), [1, 2, 4, 512, 600, 600]);
-        assert!(rules.pause(1, None, 255) >= Duration::from_millis(750));
+        assert!(policy.delay(1, None, 255) >= Duration::from_millis(750));
         let asked = head("Retry-After: 7\r\n");
-        assert_eq!(rules.pause(1, Some(&asked), 0), Duration::from_secs(7));
+        assert_eq!(policy.delay(1, Some(&asked), 0), Duration::from_secs(7));
         let for_ever = head("Retry-After: 99999999999\r\n");
-        assert_eq!(rules.pause(1, Some(&for_ever), 0), LONGEST);
+        assert_eq!(policy.delay(1, Some(&for_ever), 0), DELAY_MAX);
         let date = head(
             "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:57 GMT\r\n",
         );
@@ -103,15 +101,15 @@ mod tests {
     }
 
     #[test]
-    fn what_passes() {
-        let rules = Rules::default();
+    fn temporary_failures_are_retried() {
+        let policy = RetryPolicy::default();
         let error = |kind| Error::new(kind, "x");
-        assert!(rules.passes(&error(Kind::Timeout), false));
-        assert!(rules.passes(&error(Kind::Protocol), true));
-        assert!(!rules.passes(&error(Kind::Protocol), false));
-        assert!(!rules.passes(&error(Kind::Refused), false));
-        assert!(!rules.passes(&error(Kind::Tls), false));
-        assert!(!rules.passes(&error(Kind::System), true));
-        assert!(rules.passes_status(503) && !rules.passes_status(404));
+        assert!(policy.is_retryable(&error(Kind::Timeout), false));
+        assert!(policy.is_retryable(&error(Kind::Protocol), true));
+        assert!(!policy.is_retryable(&error(Kind::Protocol), false));
+        assert!(!policy.is_retryable(&error(Kind::Refused), false));
+        assert!(!policy.is_retryable(&error(Kind::Tls), false));
+        assert!(!policy.is_retryable(&error(Kind::System), true));
+        assert!(policy.is_retryable_status(503) && !policy.is_retryable_status(404));
     }
 }

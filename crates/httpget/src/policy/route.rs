@@ -1,11 +1,11 @@
-//! `--resolve` and `--connect-to`: other addresses, or another host and port,
-//! than the URL's. The URL's name goes into Host and TLS all the same.
+//! `--resolve` and `--connect-to`: connecting to other addresses, or to another host and
+//! port. Host and TLS still use the name in the URL.
 
 use std::net::{IpAddr, SocketAddr};
 
 use common::endpoint::parse_port;
 
-/// `HOST:PORT:ADDRESS[,ADDRESS…]`; `*` is any host.
+/// A rule `HOST:PORT:ADDRESS[,ADDRESS…]`; `*` is any host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolve {
     host: String,
@@ -13,24 +13,24 @@ pub struct Resolve {
     addresses: Vec<IpAddr>,
 }
 
-/// `HOST1:PORT1:HOST2:PORT2`; empty parts stand for any, or for unchanged.
+/// A rule `HOST1:PORT1:HOST2:PORT2`; an empty part matches or keeps anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectTo {
     from: (String, Option<u16>),
     to: (String, Option<u16>),
 }
 
-/// The rules of a run.
+/// The rules of a run, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
-    /// By `--resolve`.
+    /// The rules of `--resolve`.
     pub resolve: Vec<Resolve>,
-    /// By `--connect-to`.
+    /// The rules of `--connect-to`.
     pub connect_to: Vec<ConnectTo>,
 }
 
-/// Takes a host, which may be in brackets, and the colon behind it.
-fn take_host(text: &str) -> Option<(&str, &str)> {
+/// Splits off a host, which may be in brackets, and the colon after it.
+fn split_host(text: &str) -> Option<(&str, &str)> {
     match text.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']')?;
@@ -40,20 +40,20 @@ fn take_host(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-fn port(text: &str) -> Result<Option<u16>, String> {
+fn parse_optional_port(text: &str) -> Result<Option<u16>, String> {
     match text {
         "" => Ok(None),
         text => parse_port(text).map(Some),
     }
 }
 
-/// Parses the value of `--resolve`; a leading `+` (curl's timeout mark) is
-/// taken and means nothing here.
+/// Parses the value of `--resolve`. A leading `+`, which sets a timeout in curl, is
+/// ignored.
 pub fn parse_resolve(text: &str) -> Result<Resolve, String> {
-    let form = || "use HOST:PORT:ADDRESS[,ADDRESS...]".to_owned();
+    let usage = || "must be HOST:PORT:ADDRESS[,ADDRESS...]".to_owned();
     let text = text.strip_prefix('+').unwrap_or(text);
-    let (host, rest) = take_host(text).ok_or_else(form)?;
-    let (port, addresses) = rest.split_once(':').ok_or_else(form)?;
+    let (host, rest) = split_host(text).ok_or_else(usage)?;
+    let (port, addresses) = rest.split_once(':').ok_or_else(usage)?;
     let addresses = addresses
         .split(',')
         .map(|a| common::address::parse(a.trim_matches(['[', ']'])))
@@ -67,21 +67,21 @@ pub fn parse_resolve(text: &str) -> Result<Resolve, String> {
 
 /// Parses the value of `--connect-to`.
 pub fn parse_connect_to(text: &str) -> Result<ConnectTo, String> {
-    let form = || "use HOST1:PORT1:HOST2:PORT2".to_owned();
-    let (from, rest) = take_host(text).ok_or_else(form)?;
-    let (from_port, rest) = rest.split_once(':').ok_or_else(form)?;
-    let (to, to_port) = take_host(rest).ok_or_else(form)?;
+    let usage = || "must be HOST1:PORT1:HOST2:PORT2".to_owned();
+    let (from, rest) = split_host(text).ok_or_else(usage)?;
+    let (from_port, rest) = rest.split_once(':').ok_or_else(usage)?;
+    let (to, to_port) = split_host(rest).ok_or_else(usage)?;
     Ok(ConnectTo {
-        from: (from.to_ascii_lowercase(), port(from_port)?),
-        to: (to.to_owned(), port(to_port)?),
+        from: (from.to_ascii_lowercase(), parse_optional_port(from_port)?),
+        to: (to.to_owned(), parse_optional_port(to_port)?),
     })
 }
 
 impl Routes {
-    /// The addresses given for a host, if some were.
+    /// Returns the addresses of the rule for a host.
     pub fn resolve(&self, host: &str, port: u16) -> Option<Vec<SocketAddr>> {
         let host = host.to_ascii_lowercase();
-        // The last word on a name counts, and a name before `*`.
+        // The last rule for a name is used, and a name before `*`.
         let rule = |name: &str| {
             let mut rules = self.resolve.iter().rev();
             rules.find(|rule| rule.host == name && rule.port == port)
@@ -91,7 +91,7 @@ impl Routes {
         Some(addresses.map(|&a| SocketAddr::new(a, port)).collect())
     }
 
-    /// Where to connect instead of `host` and `port`.
+    /// Returns the host and port to connect to.
     pub fn connect_to(&self, host: &str, port: u16) -> (String, u16) {
         let matches = |rule: &&ConnectTo| {
             (rule.from.0.is_empty() || rule.from.0.eq_ignore_ascii_case(host))
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn resolve() {
+    fn hosts_are_resolved_by_rules() {
         let routes = Routes {
             resolve: ["A.test:80:192.0.2.1,[2001:db8::1]", "*:443:192.0.2.9"]
                 .map(|text| parse_resolve(text).unwrap())
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn connect_to() {
+    fn connections_are_redirected_by_rules() {
         let routes = Routes {
             connect_to: ["a.test:80:b.test:81", "::[::1]:"]
                 .map(|text| parse_connect_to(text).unwrap())

@@ -1,0 +1,168 @@
+//! Files that options name: cookies, logins, tokens, entity tags, headers.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use common::{Error, Io, Kind, Result};
+
+use super::{invalid_value, usage};
+use crate::cli::RequestArgs;
+use crate::files;
+use crate::http::date;
+use crate::output::write_out::WriteOut;
+use crate::policy::cookie::{CookieFile, ReadError};
+use crate::policy::netrc::Netrc;
+use crate::policy::request::{self, HeaderEdit};
+use crate::policy::time_condition::TimeCondition;
+
+/// Reads the file of `--bearer-file`.
+pub(super) fn read_bearer_token(file: &Path) -> Result<String> {
+    let token = files::read_text(file)?.trim().to_owned();
+    if token.is_empty() || token.contains(char::is_control) {
+        let message = if token.is_empty() {
+            "the token file is empty"
+        } else {
+            "the token contains a control character"
+        };
+        return Err(Error::new(Kind::System, message).with_subject(file.display().to_string()));
+    }
+    Ok(token)
+}
+
+/// Reads the file of `--netrc-file`, or `~/.netrc` with `--netrc`.
+pub(super) fn load_netrc(request: &RequestArgs, io: &Io) -> Result<Netrc> {
+    let path = match (&request.netrc_file, request.netrc) {
+        (Some(path), _) => path.clone(),
+        (None, true) => match io.env("HOME") {
+            Some(home) => Path::new(&home).join(".netrc"),
+            None => return Err(usage("--netrc", "HOME is not set; use --netrc-file")),
+        },
+        (None, false) => return Ok(Netrc::default()),
+    };
+    files::read_text(&path).map(|text| Netrc::parse(&text))
+}
+
+/// Joins the values of `-b` that are cookies; the others name files.
+pub(super) fn cookie_header(values: &[String]) -> Option<String> {
+    let cookies: Vec<&str> = values
+        .iter()
+        .map(String::as_str)
+        .filter(|v| v.contains('='))
+        .collect();
+    (!cookies.is_empty()).then(|| cookies.join("; "))
+}
+
+/// Reads the cookie files of `-b`; `None` if cookies are not stored at all. Calls
+/// `warn` with the name of each file that does not exist.
+pub(crate) fn load_cookies(
+    request: &RequestArgs,
+    warn: impl Fn(&str),
+) -> Result<Option<CookieFile>> {
+    let files: Vec<&String> = request.cookie.iter().filter(|v| !v.contains('=')).collect();
+    if files.is_empty() && request.cookie_jar.is_none() {
+        return Ok(None);
+    }
+    let mut found = CookieFile::default();
+    // An empty name only turns on the cookie jar, as in curl.
+    for file in files.into_iter().filter(|file| !file.is_empty()) {
+        let failed = |e| Error::local(&e).with_subject(file.clone());
+        let reader = match File::open(file) {
+            Ok(file) => BufReader::new(file),
+            // The first run of `-b FILE -c FILE` creates the file.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                if request.cookie_jar.as_deref() != Some(Path::new(file)) {
+                    warn(file);
+                }
+                continue;
+            }
+            Err(e) => return Err(failed(e)),
+        };
+        let read = CookieFile::read(reader).map_err(|error| match error {
+            ReadError::Line(number) => Error::input(
+                format!("{file}:{number}"),
+                "not a line of a Netscape cookie file",
+            ),
+            ReadError::Io(e) => failed(e),
+        })?;
+        found.jar.merge(read.jar);
+        found.headers.extend(read.headers);
+    }
+    Ok(Some(found))
+}
+
+/// Parses the value of `-z`: the name of a file, or a date.
+pub(super) fn time_condition(request: &RequestArgs) -> Result<Option<TimeCondition>> {
+    let Some(text) = &request.time_cond else {
+        return Ok(None);
+    };
+    let (is_negated, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.as_str()),
+    };
+    let modified = std::fs::metadata(text)
+        .and_then(|meta| meta.modified())
+        .ok();
+    let since = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    let at = match since {
+        Some(since) => since.as_secs().cast_signed(),
+        None => date::parse_typed(text).ok_or_else(|| {
+            invalid_value(
+                "--time-cond <DATE|FILE>",
+                text,
+                "must be a file or a date such as 2021-01-31, 20210131, \
+                 2021-01-31T12:00:00Z, '31 Jan 2021' or an HTTP date",
+            )
+        })?,
+    };
+    Ok(Some(if is_negated {
+        TimeCondition::NotModifiedAfter(at)
+    } else {
+        TimeCondition::ModifiedAfter(at)
+    }))
+}
+
+/// Returns the headers of `-z` and of `--etag-compare`.
+pub(super) fn conditional_headers(
+    request: &RequestArgs,
+    time_condition: Option<TimeCondition>,
+) -> Result<Vec<(&'static str, String)>> {
+    let mut headers: Vec<_> = time_condition
+        .map(TimeCondition::header)
+        .into_iter()
+        .collect();
+    if let Some(file) = &request.etag_compare {
+        // Before the first run there is no file.
+        let tag = if file.exists() {
+            files::read_text(file)?.trim().to_owned()
+        } else {
+            String::new()
+        };
+        // Without a tag, curl sends an empty one, which no resource has.
+        let tag = if tag.is_empty() {
+            "\"\"".to_owned()
+        } else {
+            tag
+        };
+        headers.push(("If-None-Match", tag));
+    }
+    Ok(headers)
+}
+
+/// Parses the format of `-w`; `@FILE` reads it from a file.
+pub(super) fn load_write_out(text: &str) -> Result<WriteOut> {
+    let text = match text.strip_prefix('@') {
+        Some(file) => files::read_text(Path::new(file))?,
+        None => text.to_owned(),
+    };
+    WriteOut::parse(&text).map_err(|e| invalid_value("--write-out <FORMAT>", &text, &e))
+}
+
+/// Reads the headers of `-H @FILE`, one per line.
+pub(super) fn read_headers(file: &Path) -> Result<Vec<HeaderEdit>> {
+    let text = files::read_text(file)?;
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines
+        .map(|line| request::parse(line).map_err(|e| Error::input(file.display().to_string(), e)))
+        .collect()
+}
