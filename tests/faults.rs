@@ -34,7 +34,7 @@ fn error(out: &Output) -> (String, String) {
             Some("error") => Some(record),
             _ => Some(&record["error"]).filter(|error| error.is_object()),
         })
-        .unwrap_or_else(|| panic!("no error in the output\n{}", out.story()));
+        .unwrap_or_else(|| panic!("no error in the output\n{}", out.report()));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     (text(&error["kind"]), text(&error["message"]))
 }
@@ -46,11 +46,11 @@ fn same(runs: Vec<Tool>, code: i32, kind: &str, expected: &str) {
         let out = tool.run();
         out.code(code);
         let (found_kind, message) = error(&out);
-        assert_eq!(found_kind, kind, "{}", out.story());
+        assert_eq!(found_kind, kind, "{}", out.report());
         let found = message.split("; ").next().unwrap_or_default();
         // A tool that asks several servers names the one that failed.
         let found = found.rsplit(": ").next().unwrap_or_default();
-        assert_eq!(found, expected, "{}", out.story());
+        assert_eq!(found, expected, "{}", out.report());
         // The line on stderr has the same message.
         out.stderr_contains(&message);
     }
@@ -169,7 +169,7 @@ fn a_number_below_the_minimum() {
         for tool in runs {
             let out = tool.run();
             let (kind, message) = error(out.code(2));
-            assert_eq!(kind, "usage", "{}", out.story());
+            assert_eq!(kind, "usage", "{}", out.report());
             let value = format!("invalid value '{number}' for '-");
             assert!(message.starts_with(&value), "{message}");
             let reason = message.split("': ").nth(1).unwrap_or_default();
@@ -214,7 +214,7 @@ fn a_file_in_place_of_a_list() {
         let (_, message) = error(&out);
         let (_, hint) = message.split_once("; ").unwrap_or_default();
         let names_the_file = hint.contains(&operand) && hint.ends_with(" the file of that name");
-        assert!(names_the_file, "{message}\n{}", out.story());
+        assert!(names_the_file, "{message}\n{}", out.report());
     }
 }
 
@@ -258,7 +258,7 @@ fn a_list_without_an_operand() {
         }
         let out = bins::tool(tool).args(list).cwd(dir.path()).run();
         out.code(1).stdout("");
-        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
+        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.report());
         out.stderr_contains("the list is empty");
     }
 }

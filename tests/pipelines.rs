@@ -73,12 +73,12 @@ fn ping_reads_a_list_and_prints_json() {
         .filter(|record| record["type"] == "summary")
         .map(|record| (&record["address"], &record["received"]))
         .collect();
-    assert_eq!(summaries.len(), 2, "{}", out.story());
+    assert_eq!(summaries.len(), 2, "{}", out.report());
     for address in ["127.0.0.1", "127.0.0.2"] {
         assert!(
             summaries.iter().any(|(a, n)| **a == address && **n == 1),
             "{}",
-            out.story()
+            out.report()
         );
     }
 }
@@ -246,8 +246,8 @@ fn standard_input_is_read_only_for_a_dash() {
         out.code(2).stdout("");
         let stderr = out.stderr_str();
         let start = format!("{name}: {what} is missing; usage: {name} ");
-        assert!(stderr.starts_with(&start), "{}", out.story());
-        assert_eq!(stderr.lines().count(), 1, "{}", out.story());
+        assert!(stderr.starts_with(&start), "{}", out.report());
+        assert_eq!(stderr.lines().count(), 1, "{}", out.report());
         let out = bins::tool(name).arg("--json").stdin("127.0.0.1\n").run();
         assert_eq!(out.code(2).json()[0]["kind"], "usage");
     }
@@ -261,7 +261,7 @@ fn every_tool_has_help_a_version_and_completions() {
         assert!(
             out.stdout_str().starts_with(&format!("{name} ")),
             "{}",
-            out.story()
+            out.report()
         );
         // Alone or with other options, the version is the same.
         let version = out.stdout_str().to_owned();
@@ -285,8 +285,8 @@ fn usage_errors_are_one_line_and_status_2() {
         let out = bins::tool(name).arg("--no-such-option").run();
         out.code(2).stdout("").stderr_contains("--help");
         let stderr = out.stderr_str();
-        assert!(stderr.starts_with(&format!("{name}: ")), "{}", out.story());
-        assert_eq!(stderr.lines().count(), 1, "{}", out.story());
+        assert!(stderr.starts_with(&format!("{name}: ")), "{}", out.report());
+        assert_eq!(stderr.lines().count(), 1, "{}", out.report());
     }
 }
 
@@ -299,7 +299,7 @@ fn options_may_be_repeated_and_families_exclude_each_other() {
         assert!(
             out.code(2).stderr_str().contains("cannot be used with"),
             "{}",
-            out.story()
+            out.report()
         );
     }
 }
@@ -317,7 +317,7 @@ fn a_full_disk_is_status_2_and_a_closed_pipe_status_0() {
         assert!(
             out.stderr_str().starts_with(&format!("{name}: ")),
             "{}",
-            out.story()
+            out.report()
         );
         generate().run_closing_stdout_after(0).code(0).stderr("");
     }

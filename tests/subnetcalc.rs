@@ -73,7 +73,7 @@ fn records_are(out: &Output, expected: &str) {
         assert_eq!(form, "0000-00-00T00:00:00.000000", "{line}");
         found += &format!("{record}}}\n");
     }
-    assert_eq!(found, expected, "{}", out.story());
+    assert_eq!(found, expected, "{}", out.report());
 }
 
 /// Creates a file with this text in a temporary directory.

@@ -15,7 +15,7 @@ fn options_of_curl_get_hints() {
             .code(2)
             .stdout("")
             .stderr(&format!(
-                "httpget: {option} is not an option here: {line}; see 'httpget --help'\n"
+                "httpget: {option} is not supported: {line}; see 'httpget --help'\n"
             ));
     };
     for option in ["-X", "-d", "-T", "-F", "--request", "--data"] {

@@ -159,11 +159,11 @@ fn a_full_disk_is_reported() {
         let out = lab().arg(script).run();
         out.code(0).stderr_contains("no space left");
         let lines = out.lines();
-        assert_eq!(lines[..2], ["2", "old"], "{}", out.story());
-        assert_eq!(lines[lines.len() - 2..], ["0", "small"], "{}", out.story());
+        assert_eq!(lines[..2], ["2", "old"], "{}", out.report());
+        assert_eq!(lines[lines.len() - 2..], ["0", "small"], "{}", out.report());
         if path == "/unknown" {
             // The received bytes are kept for a later run.
-            assert!(lines.contains(&"f.part".to_owned()), "{}", out.story());
+            assert!(lines.contains(&"f.part".to_owned()), "{}", out.report());
         }
     }
 }

@@ -27,7 +27,7 @@ fn the_json_record_is_complete() {
         out.stdout_str()
             .contains("\"body\":{\"n\":12345678901234567890,\"x\":1.50}"),
         "{}",
-        out.story()
+        out.report()
     );
     assert!(
         out.stdout_str()

@@ -445,8 +445,8 @@ fn check(cases: Vec<Case>) {
                 case.code,
                 case.stdout,
                 case.kind,
-                text.story(),
-                json.story()
+                text.report(),
+                json.report()
             ));
         }
     }

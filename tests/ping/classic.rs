@@ -53,9 +53,9 @@ fn verbose_lines_have_the_identifier() {
         .strip_prefix("64 bytes from 127.0.0.1: icmp_seq=1 ident=")
         .and_then(|rest| rest.split_once(" ttl=64 time="))
         .map(|(ident, _)| ident.parse::<u16>().unwrap());
-    let ident = ident.unwrap_or_else(|| panic!("{}", out.story()));
+    let ident = ident.unwrap_or_else(|| panic!("{}", out.report()));
     let start = format!("64 bytes from 127.0.0.1: icmp_seq=2 ident={ident} ttl=64 time=");
-    assert!(lines[2].starts_with(&start), "{}", out.story());
+    assert!(lines[2].starts_with(&start), "{}", out.report());
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn options_of_iputils_have_their_effect() {
              1008 bytes from 127.0.0.1: icmp_seq=1 ttl=64 time=T\n"
         ),
         "{}",
-        out.story()
+        out.report()
     );
     // Too short for the time that iputils keeps in the data: no times at all.
     let out = ping("-c 1 -s 8 127.0.0.1").run();
@@ -99,7 +99,7 @@ fn options_of_iputils_have_their_effect() {
         "{line}"
     );
     let out = ping("-c 1 -a 127.0.0.1").run();
-    assert!(out.lines()[1].ends_with(" ms\x07"), "{}", out.story());
+    assert!(out.lines()[1].ends_with(" ms\x07"), "{}", out.report());
     let out = ping("-c 1 -I 127.0.0.5 127.0.0.1").run();
     out.code(0)
         .stdout_contains("PING 127.0.0.1 (127.0.0.1) from 127.0.0.5 : 56(84) bytes of data.\n");
@@ -137,7 +137,7 @@ fn percentiles_come_before_the_summary() {
         } else {
             summary.to_owned()
         };
-        assert_eq!(rest, format!("{middle}{summary}"), "{}", out.story());
+        assert_eq!(rest, format!("{middle}{summary}"), "{}", out.report());
     }
 }
 
@@ -150,7 +150,7 @@ fn preload_large_sizes_and_flood_work() {
     assert!(
         out.code(0).stdout_str().contains(", pipe 3\n"),
         "{}",
-        out.story()
+        out.report()
     );
     let out = ping("-c 1 -s 1k 127.0.0.1").run();
     out.code(0).stdout_contains("1024(1052) bytes of data");
@@ -192,9 +192,9 @@ fn probes_may_be_as_fast_as_replies() {
         assert!(
             masked.contains("100 packets transmitted, 100 received, 0% packet loss, time T\n"),
             "{}",
-            out.story()
+            out.report()
         );
-        assert!(masked.contains("= T, ipg/ewma "), "{}", out.story());
+        assert!(masked.contains("= T, ipg/ewma "), "{}", out.report());
     }
     let out = ping("-f -c 3 127.0.0.1").run();
     out.code(0)
@@ -222,7 +222,7 @@ fn a_signal_ends_the_run_with_a_summary() {
         assert!(
             masked_stdout(&out).contains("1 packets transmitted, 1 received, 0% packet loss"),
             "{}",
-            out.story()
+            out.report()
         );
     }
 }
@@ -261,7 +261,7 @@ fn the_loss_of_a_thousand_probes_is_exact() {
     for before in ["", "sysctl -qw net.ipv4.ping_group_range='0 0'"] {
         let out = lab.script(&format!("{before}\n{script}"));
         let line = "1000 packets transmitted, 800 received, 20% packet loss, time T\n";
-        assert_eq!(mask(out.stdout_str()), line.repeat(2), "{}", out.story());
+        assert_eq!(mask(out.stdout_str()), line.repeat(2), "{}", out.report());
     }
 }
 
@@ -279,6 +279,6 @@ fn with_a_deadline_the_count_is_one_of_replies() {
     let out = lab.script(script);
     let lines = out.lines();
     let statuses: Vec<_> = lines.iter().filter(|line| line.len() == 1).collect();
-    assert_eq!(statuses, ["0", "1"], "{}", out.story());
+    assert_eq!(statuses, ["0", "1"], "{}", out.report());
     out.stdout_contains("4 packets transmitted, 2 received");
 }

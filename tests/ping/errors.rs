@@ -36,7 +36,7 @@ fn expect_output(script: &str, expected: &str) {
     let Some(lab) = lab() else { return };
     for before in ["", "datagram\n"] {
         let out = lab.script(&format!("{NET}{before}{script}"));
-        assert_eq!(mask(out.stdout_str()), expected, "{}", out.story());
+        assert_eq!(mask(out.stdout_str()), expected, "{}", out.report());
     }
 }
 
@@ -215,7 +215,7 @@ fn errors_have_records() {
         ));
         let records = out.json();
         let errors: Vec<_> = records.iter().filter(|r| r["type"] == "error").collect();
-        assert_eq!(errors.len(), 2, "{}", out.story());
+        assert_eq!(errors.len(), 2, "{}", out.report());
         assert_eq!(errors[0]["seq"], 1);
         assert_eq!(errors[0]["kind"], "unreachable");
         assert_eq!(errors[0]["target"], "10.2.0.2");
@@ -224,14 +224,14 @@ fn errors_have_records() {
         assert!(
             out.stdout_str().contains(&format!("\"icmp\":{expected}")),
             "{}",
-            out.story()
+            out.report()
         );
         let expected =
             r#"{"type":3,"code":0,"name":"hop_limit_exceeded","from":"2001:db8:1::2","mtu":null}"#;
         assert!(
             out.stdout_str().contains(&format!("\"icmp\":{expected}")),
             "{}",
-            out.story()
+            out.report()
         );
         let summary = records.iter().find(|r| r["type"] == "summary").unwrap();
         assert_eq!(summary["errors"], 1);

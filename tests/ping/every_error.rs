@@ -274,14 +274,14 @@ fn every_error_has_its_text_code_name_and_status() {
             .zip(rows)
             .map(|(seq, row)| format!("From HOST icmp_seq={seq} {}", row.4))
             .collect();
-        assert_eq!(lines, expected, "{}", out.story());
+        assert_eq!(lines, expected, "{}", out.report());
         let sum = format!("{count} packets transmitted, 0 received, +{count} errors, 100%");
-        assert!(text.contains(&sum), "{}", out.story());
+        assert!(text.contains(&sum), "{}", out.report());
 
         let out = case.run(&lab, &format!("--json -c {count} -i 0.005"));
         let records = out.code(1).stderr("").json();
         let errors = of_type(&records, "error");
-        assert_eq!(errors.len(), count, "{}", out.story());
+        assert_eq!(errors.len(), count, "{}", out.report());
         for (seq, (error, row)) in (1..).zip(errors.into_iter().zip(rows)) {
             let (kind, code, _, mtu, _, name) = *row;
             let icmp = serde_json::json!({
@@ -292,10 +292,10 @@ fn every_error_has_its_text_code_name_and_status() {
                 (&error["target"], &error["address"]),
                 (&case.host.into(), &case.host.into())
             );
-            assert!(error["rtt_ms"].as_f64().unwrap() > 0.0, "{}", out.story());
+            assert!(error["rtt_ms"].as_f64().unwrap() > 0.0, "{}", out.report());
             assert_eq!(error.as_object().unwrap().len(), 9, "{error}");
         }
-        assert!(of_type(&records, "timeout").is_empty(), "{}", out.story());
+        assert!(of_type(&records, "timeout").is_empty(), "{}", out.report());
         let summary = summary(&out);
         assert_eq!(
             (&summary["errors"], &summary["lost"]),
@@ -341,11 +341,11 @@ fn a_forged_error_is_ignored() {
     for case in SOCKET_CASES {
         let out = case.run(&lab, "-c 3 -i 0.02");
         let text = case.text(out.code(0).stderr(""));
-        assert!(!text.contains("From "), "{}", out.story());
+        assert!(!text.contains("From "), "{}", out.report());
         assert!(
             text.contains("3 packets transmitted, 3 received, 0%"),
             "{}",
-            out.story()
+            out.report()
         );
     }
 }
@@ -386,14 +386,14 @@ fn a_redirect_or_source_quench_is_a_notice() {
         assert!(
             text.contains("2 packets transmitted, 2 received, 0%"),
             "{}",
-            out.story()
+            out.report()
         );
         let has_notices = case.host == "127.0.0.1";
         for notice in [
             "From HOST icmp_seq=1 Redirect Network(New nexthop: 127.0.0.7)\n",
             "From HOST icmp_seq=2 Source Quench\n",
         ] {
-            assert_eq!(text.contains(notice), has_notices, "{}", out.story());
+            assert_eq!(text.contains(notice), has_notices, "{}", out.report());
         }
         let records = case.run(&lab, "--json -c 2 -i 0.05").code(0).json();
         assert!(of_type(&records, "error").is_empty(), "{records:?}");
@@ -426,7 +426,7 @@ fn a_redirect_or_source_quench_is_a_notice() {
             rows.count(),
             if has_notices { 2 } else { 0 },
             "{}",
-            out.story()
+            out.report()
         );
     }
 }

@@ -20,7 +20,7 @@ fn nothing_is_drawn_to_a_pipe() {
              64 bytes from 127.0.0.1: icmp_seq=1 ttl=64 time=T\n"
         ),
         "{}",
-        out.story()
+        out.report()
     );
 }
 

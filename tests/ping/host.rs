@@ -2,7 +2,7 @@
 //! and with datagram sockets, over IPv4 and IPv6.
 
 use serde_json::Value;
-use testkit::icmp::{Answer, IcmpLab, Probe};
+use testkit::icmp::{IcmpLab, IcmpMessage, Probe};
 use testkit::{Output, Tool, netns, privilege};
 
 use super::mask;
@@ -11,7 +11,7 @@ use super::mask;
 /// `None` if this user cannot create it.
 pub(super) fn start<F>(replies: F) -> Option<IcmpLab>
 where
-    F: Fn(&Probe) -> Vec<Answer> + Send + Sync + 'static,
+    F: Fn(&Probe) -> Vec<IcmpMessage> + Send + Sync + 'static,
 {
     if !privilege::is_root() {
         netns::skip("only root can create this host");
@@ -68,7 +68,7 @@ impl SocketCase {
     /// Checks that [`SocketCase::text`] contains a text.
     #[track_caller]
     pub(super) fn expect_text(self, out: &Output, text: &str) {
-        assert!(self.text(out).contains(text), "{}", out.story());
+        assert!(self.text(out).contains(text), "{}", out.report());
     }
 }
 
@@ -81,6 +81,6 @@ pub(super) fn of_type<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
 pub(super) fn summary(out: &Output) -> Value {
     let records = out.json();
     let summaries = of_type(&records, "summary");
-    assert_eq!(summaries.len(), 1, "{}", out.story());
+    assert_eq!(summaries.len(), 1, "{}", out.report());
     summaries[0].clone()
 }

@@ -41,7 +41,7 @@ fn names_are_printed_with_their_address() {
     assert!(
         masked.contains("localhost (127.0.0.1) is alive (T)\n"),
         "{}",
-        out.story()
+        out.report()
     );
     let out = ping("-4 --alive localhost 127.0.0.2").run();
     let mut lines = out.lines();
@@ -98,7 +98,7 @@ fn counts_are_printed_per_target() {
          10.0.0.2 : xmt/rcv/%loss = 4/3/25%, T\n\
          10.0.0.5 : xmt/rcv/%loss = 4/0/100%\n\n0\n1\n",
         "{}",
-        out.story()
+        out.report()
     );
 }
 
@@ -170,7 +170,7 @@ fn undecided_targets_have_not_answered() {
         "127.0.0.1 is alive (T)\n127.0.0.9 is unreachable\n127.0.0.9 is unreachable\n1\n\
          127.0.0.9\n1\n1\n124\n\"outages\":1\n\"outages\":1\n",
         "{}",
-        out.story()
+        out.report()
     );
     out.stderr_contains("ping: 127.0.0.9: no reply\n");
 }
@@ -223,12 +223,12 @@ fn reachable_needs_only_the_given_number() {
         out.stdout_str(),
         "0\n3\n3\n1\n\"kind\":\"unreachable\"\n3\n",
         "{}",
-        out.story()
+        out.report()
     );
     // A failure to send has one line per target, with JSON, too.
     let line = "ping: 192.0.2.1: network is unreachable\n";
     let expected = line.repeat(5) + "ping: 127.0.0.1: message too long, mtu 1500\n";
-    assert!(out.stderr_str().starts_with(&expected), "{}", out.story());
+    assert!(out.stderr_str().starts_with(&expected), "{}", out.report());
 }
 
 #[test]
@@ -276,13 +276,17 @@ fn a_run_may_wait_until_a_host_is_up_or_down() {
     let out = lab.script(script);
     let text = mask(out.stdout_str());
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[..2], ["1", "0"], "{}", out.story());
-    assert!(lines[2].contains(" packets transmitted"), "{}", out.story());
+    assert_eq!(lines[..2], ["1", "0"], "{}", out.report());
+    assert!(
+        lines[2].contains(" packets transmitted"),
+        "{}",
+        out.report()
+    );
     assert_eq!(
         lines[3..],
         ["1", "127.0.0.1 is alive (T)", "127.0.0.2 is alive (T)", "0"],
         "{}",
-        out.story()
+        out.report()
     );
 }
 
@@ -302,7 +306,7 @@ fn processes_do_not_take_replies_of_each_other() {
         assert!(
             masked.contains("100 packets transmitted, 100 received, 0% packet loss"),
             "{}",
-            out.story()
+            out.report()
         );
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use testkit::Running;
-use testkit::icmp::{Answer, IcmpLab, Probe};
+use testkit::icmp::{IcmpLab, IcmpMessage, Probe};
 
 use super::SOON;
 use super::host::{SOCKET_CASES, SocketCase, of_type, start, summary};
@@ -16,7 +16,7 @@ use super::host::{SOCKET_CASES, SocketCase, of_type, start, summary};
 fn answer_only(seqs: &'static [u16]) -> Option<(IcmpLab, mpsc::Receiver<u16>)> {
     let (sender, receiver) = mpsc::channel();
     let sender = Mutex::new(sender);
-    let lab = start(move |probe: &Probe| -> Vec<Answer> {
+    let lab = start(move |probe: &Probe| -> Vec<IcmpMessage> {
         // The receiver is gone if the test has ended.
         let _ = sender.lock().expect("the lock").send(probe.seq);
         if seqs.contains(&probe.seq) {
@@ -78,7 +78,7 @@ fn without_a_reply_every_probe_is_lost() {
             .lines()
             .into_iter()
             .find(|line| line.starts_with("ping_loss_ratio{"));
-        assert!(ratio.unwrap().ends_with("} 1"), "{}", out.story());
+        assert!(ratio.unwrap().ends_with("} 1"), "{}", out.report());
 
         let running = spawn(&lab, &seen, case, "-c 9 --period 0.2 127.0.0.5");
         wait_for(&seen, 2);
@@ -90,7 +90,7 @@ fn without_a_reply_every_probe_is_lost() {
             .lines()
             .find(|line| line.starts_with("HOST : "))
             .unwrap();
-        assert!(line.ends_with("/0/100%"), "{}", out.story());
+        assert!(line.ends_with("/0/100%"), "{}", out.report());
     }
     for case in [SOCKET_CASES[0], SOCKET_CASES[3]] {
         let out = case.run(&lab, "-w 1 -i 0.2");
@@ -152,7 +152,7 @@ fn a_probe_older_than_two_round_trips_is_lost() {
         assert!(
             of_type(&out.json(), "timeout").is_empty(),
             "{}",
-            out.story()
+            out.report()
         );
     }
 }

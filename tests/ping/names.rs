@@ -31,7 +31,7 @@ fn silent_resolver(args: &str) -> Tool {
 }
 
 /// Returns 29 errors about a probe, each from another address.
-fn errors_from_many_addresses(probe: &Probe) -> Vec<testkit::icmp::Answer> {
+fn errors_from_many_addresses(probe: &Probe) -> Vec<testkit::icmp::IcmpMessage> {
     (1..30)
         .map(|n| {
             let from = [127, 1, probe.seq as u8, n];
@@ -42,7 +42,7 @@ fn errors_from_many_addresses(probe: &Probe) -> Vec<testkit::icmp::Answer> {
 
 fn lab<F>(replies: F) -> Option<IcmpLab>
 where
-    F: Fn(&Probe) -> Vec<testkit::icmp::Answer> + Send + Sync + 'static,
+    F: Fn(&Probe) -> Vec<testkit::icmp::IcmpMessage> + Send + Sync + 'static,
 {
     if let Err(reason) = netns::available() {
         netns::skip(&reason);
@@ -68,7 +68,7 @@ fn a_run_ends_without_the_names() {
         assert!(
             errors == 87 || (errors > 0 && args.starts_with("-w")),
             "{}",
-            out.story()
+            out.report()
         );
         out.stdout_contains(&format!("+{errors} errors, 100% packet loss"));
     }

@@ -131,7 +131,7 @@ fn every_error_has_the_same_keys() {
     let out = lab.script(script);
     let records = out.json();
     let errors: Vec<_> = records.iter().filter(|r| r["type"] == "error").collect();
-    assert!(errors.len() >= 13, "{}", out.story());
+    assert!(errors.len() >= 13, "{}", out.report());
     for error in errors {
         let mut expected = [
             "type", "target", "kind", "message", "address", "seq", "icmp", "rtt_ms", "time",

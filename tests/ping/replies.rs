@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use testkit::icmp::{Answer, IcmpLab};
+use testkit::icmp::{IcmpLab, IcmpMessage};
 
 use super::host::{SOCKET_CASES, of_type, start, summary};
 use super::{LONG, SOON};
@@ -41,14 +41,14 @@ fn duplicates_are_marked_and_counted() {
                 "icmp_seq=1 ttl=64 time=T\n64 bytes from HOST: icmp_seq=1 ttl=64 time=T (DUP!)\n"
             ),
             "{}",
-            out.story()
+            out.report()
         );
         assert!(
             masked.contains("3 packets transmitted, 3 received, +2 duplicates, 0% packet loss")
                 || masked
                     .contains("3 packets transmitted, 3 received, +3 duplicates, 0% packet loss"),
             "{}",
-            out.story()
+            out.report()
         );
         let out = case.run(&lab, "--json -c 3 -i 0.05");
         let records = out.json();
@@ -73,7 +73,7 @@ fn a_duplicate_erases_no_dot_of_a_flood() {
         let out = case.run(&lab, "-f -c 4 -W 1");
         let dots = &out.code(0).lines()[1];
         let (sent, erased) = (dots.matches('.').count(), dots.matches("\x08 \x08").count());
-        assert_eq!((sent, erased), (4, 3), "{}", out.story());
+        assert_eq!((sent, erased), (4, 3), "{}", out.report());
         out.stdout_contains("4 packets transmitted, 3 received, +2 duplicates, 25% packet loss");
     }
 }
@@ -140,7 +140,7 @@ fn a_late_reply_is_marked_and_counted() {
 fn a_late_reply_shows_that_the_host_is_up() {
     // Each reply is sent when the second probe after its own arrives. By then its
     // probe has timed out, but no three probes are lost without a late reply.
-    let waiting: Mutex<Vec<Answer>> = Mutex::new(Vec::new());
+    let waiting: Mutex<Vec<IcmpMessage>> = Mutex::new(Vec::new());
     let lab = start(move |probe| {
         let mut waiting = waiting.lock().expect("the lock");
         if probe.seq == 1 {
@@ -166,13 +166,13 @@ fn a_late_reply_shows_that_the_host_is_up() {
             match record["type"].as_str() {
                 Some("timeout") => (in_a_row, timeouts) = (in_a_row + 1, timeouts + 1),
                 Some("reply" | "late") => {
-                    assert!(in_a_row < 3, "{}", down.story());
+                    assert!(in_a_row < 3, "{}", down.report());
                     in_a_row = 0;
                 }
                 _ => {}
             }
         }
-        assert!(!of_type(&records, "late").is_empty(), "{}", down.story());
+        assert!(!of_type(&records, "late").is_empty(), "{}", down.report());
         // Probes without a reply are lost when the run ends.
         in_a_row += summary(&down)["lost"].as_u64().unwrap() - timeouts;
         down.code(i32::from(in_a_row < 3));
@@ -205,7 +205,7 @@ fn any_reply_to_an_undecided_target_makes_it_alive() {
         // The time is the true round trip, longer than two timeouts.
         let time = out.stdout_str().split_once('(').unwrap().1;
         let time: f64 = time.split_once(' ').unwrap().0.parse().unwrap();
-        assert!(time >= 800.0, "{}", out.story());
+        assert!(time >= 800.0, "{}", out.report());
         let out = case.run(&lab, "--json --retries 2 -W 0.4");
         let summary = summary(out.code(0));
         assert_eq!(
@@ -250,12 +250,12 @@ fn corrupt_data_is_dumped_and_counted() {
                  #16\t10 11 12 13 14 15 e9 17 18 "
             ),
             "{}",
-            out.story()
+            out.report()
         );
         assert!(
             masked.contains("1 packets transmitted, 0 received, +1 corrupted, 100% packet loss"),
             "{}",
-            out.story()
+            out.report()
         );
         out.stderr("ping: 1 corrupt\n");
         let out = case.run(&lab, "--json -c 1");
@@ -314,7 +314,7 @@ fn replies_with_a_bad_checksum_are_corrupt() {
             // The kernel drops such a reply. Its drop counter includes it, but
             // ping does not report it as dropped for lack of buffer space.
             case.expect_text(&out, "2 packets transmitted, 1 received, 50% packet loss");
-            assert!(!out.stderr_str().contains("dropped"), "{}", out.story());
+            assert!(!out.stderr_str().contains("dropped"), "{}", out.report());
         }
     }
 }
@@ -322,7 +322,7 @@ fn replies_with_a_bad_checksum_are_corrupt() {
 #[test]
 fn unrelated_replies_are_ignored() {
     let lab = start(|probe| match probe.seq {
-        1 => vec![probe.reply().from_elsewhere().zeroed(8)],
+        1 => vec![probe.reply().from_other_address().zeroed(8)],
         2 => vec![probe.reply().id(!probe.id)],
         _ => vec![probe.reply()],
     });
@@ -332,14 +332,14 @@ fn unrelated_replies_are_ignored() {
         out.code(0)
             .stderr("")
             .stdout_contains("3 packets transmitted, 1 received, 66.6667% packet loss");
-        assert!(!out.stdout_str().contains("corrupt"), "{}", out.story());
+        assert!(!out.stdout_str().contains("corrupt"), "{}", out.report());
     }
 }
 
 #[test]
 fn a_reply_from_another_address_counts_and_is_marked() {
     let lab = start(|probe| match probe.seq {
-        1 => vec![probe.reply().from_elsewhere()],
+        1 => vec![probe.reply().from_other_address()],
         _ => vec![probe.reply()],
     });
     let Some(lab) = lab else { return };
@@ -414,7 +414,7 @@ fn the_round_trip_is_no_shorter_than_the_delay() {
         let out = case.run(&lab, "--json -q -c 5 -i 0.05");
         // How much longer it is depends on the machine.
         let min = summary(&out)["min_ms"].as_f64().unwrap();
-        assert!(min >= 20.0, "{}", out.story());
+        assert!(min >= 20.0, "{}", out.report());
     }
 }
 

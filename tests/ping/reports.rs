@@ -29,7 +29,7 @@ fn csv_rows_have_the_values_of_the_records() {
     }
     let out = ping("--csv -c 2 -i 0.01 127.0.0.1").run();
     let lines = out.code(0).stderr("").lines();
-    assert_eq!(lines.len(), 5, "{}", out.story());
+    assert_eq!(lines.len(), 5, "{}", out.report());
     assert!(lines[0].starts_with("type,target,address,seq,time,bytes,ttl,rtt_ms,"));
     let columns = lines[0].split(',').count();
     for line in &lines {
@@ -163,7 +163,7 @@ fn the_path_mtu_beyond_a_router_is_found() {
              {\"type\":\"mtu\",\"target\":\"10.2.0.2\",\"address\":\"10.2.0.2\",\"mtu\":1300}\n\
              ping: 10.2.0.9: no reply\n1\n",
             "{}",
-            out.story()
+            out.report()
         );
     }
 }
@@ -199,10 +199,10 @@ fn a_search_that_fails_has_a_reason() {
         lines[..2],
         ["10.2.0.2: path MTU 1300", "0"],
         "{}",
-        out.story()
+        out.report()
     );
     let packets: u32 = lines[2].strip_prefix("packets ").unwrap().parse().unwrap();
-    assert!(packets <= 4, "{}", out.story());
+    assert!(packets <= 4, "{}", out.report());
     assert_eq!(lines[3], "1");
     let record = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
     let (error, mtu) = (record(&lines[4]), record(&lines[5]));
@@ -243,6 +243,6 @@ fn the_path_mtu_is_found_without_errors_from_routers() {
         mask(out.stdout_str()),
         "10.2.0.2: path MTU 1300\n",
         "{}",
-        out.story()
+        out.report()
     );
 }

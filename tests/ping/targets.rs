@@ -58,7 +58,7 @@ fn a_list_may_be_a_file() {
          ping: list: name or service not known; @list reads the file of that name\n3\n\
          ping: ./list: not an IPv4 or IPv6 address; @./list reads the file of that name\n",
         "{}",
-        out.story()
+        out.report()
     );
     let zone = "127.0.0.9%x: only IPv6 link-local and multicast addresses have a zone";
     out.stderr(&format!(
@@ -135,13 +135,13 @@ fn a_name_that_does_not_resolve_has_its_records() {
         assert!(
             lines[0].starts_with("type,target,address,"),
             "{}",
-            out.story()
+            out.report()
         );
         let columns = lines[0].split(',').count();
         for kind in ["error", "summary"] {
             let start = format!("{kind},none.test,,");
             let row = lines.iter().find(|line| line.starts_with(&start));
-            assert_eq!(row.unwrap().split(',').count(), columns, "{}", out.story());
+            assert_eq!(row.unwrap().split(',').count(), columns, "{}", out.report());
         }
 
         let out = script(&format!("ping --metrics {args}")).unwrap();
@@ -182,7 +182,7 @@ fn a_slow_name_delays_no_other_target() {
             "b.test (127.0.0.2) is alive (T)"
         ],
         "{}",
-        out.story()
+        out.report()
     );
     assert!(lines[3].starts_with("{\"type\":\"error\",\"target\":\"slow.test\",\"kind\":\"name\""));
     assert!(
@@ -192,11 +192,11 @@ fn a_slow_name_delays_no_other_target() {
         lines[5..],
         ["", "3", "a.test (127.0.0.1) is alive (T)", "0"],
         "{}",
-        out.story()
+        out.report()
     );
     let timed_out = |name: &str| format!("ping: {name}: name lookup timed out\n");
     let expected = timed_out("slow.test") + &timed_out("slower.test");
-    assert!(out.stderr_str().starts_with(&expected), "{}", out.story());
+    assert!(out.stderr_str().starts_with(&expected), "{}", out.report());
 }
 
 /// A host that boots may not have a DNS entry yet.
@@ -215,7 +215,7 @@ fn until_up_waits_for_a_name_to_resolve() {
     ) else {
         return;
     };
-    assert_eq!(out.stdout_str(), "0\n0\n3\n", "{}", out.story());
+    assert_eq!(out.stdout_str(), "0\n0\n3\n", "{}", out.report());
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn enough_reachable_targets_end_the_run() {
         mask(out.stderr("").stdout_str()),
         "127.0.0.1 is alive (T)\n0\n0\n2\n",
         "{}",
-        out.story()
+        out.report()
     );
 }
 
@@ -269,7 +269,7 @@ fn a_silent_target_gets_its_retries() {
         out.stdout_str(),
         format!("{expected}2\n\"sent\":1\n\"sent\":4\n"),
         "{}",
-        out.story()
+        out.report()
     );
 }
 
@@ -297,7 +297,11 @@ fn the_timeout_of_a_counted_list_is_its_period() {
             (&"start".into(), &"timeout".into())
         );
         let waited = (time(&run[3]) - time(&run[1])).rem_euclid(3600.0);
-        assert!(waited >= least - 0.001, "{waited} {least}\n{}", out.story());
+        assert!(
+            waited >= least - 0.001,
+            "{waited} {least}\n{}",
+            out.report()
+        );
     }
 }
 
@@ -314,7 +318,7 @@ fn a_target_without_a_route_is_decided_immediately() {
         text.starts_with("10.9.9.9 is unreachable\n127.0.0.1 is alive (T)\n")
             || text.starts_with("10.9.9.9 is unreachable\n127.0.0.1 is alive ("),
         "{}",
-        out.story()
+        out.report()
     );
     // One line for each of the three runs.
     out.stderr(&"ping: 10.9.9.9: network is unreachable\n".repeat(3));
@@ -336,7 +340,7 @@ fn alive_and_unreachable_select_summaries() {
         "{\"type\":\"summary\",\"target\":\"127.0.0.1\"\nsummary,127.0.0.1\n\
          {\"type\":\"summary\",\"target\":\"127.0.0.9\"\nsummary,127.0.0.9\n",
         "{}",
-        out.story()
+        out.report()
     );
 }
 
@@ -364,7 +368,7 @@ fn a_watch_reports_every_interval() {
         .lines()
         .into_iter()
         .filter(|line| line.contains(" : total xmt/"));
-    assert_eq!(totals.count(), 2, "{}", out.story());
+    assert_eq!(totals.count(), 2, "{}", out.report());
 
     let running = ping("--watch=0.2 --json -q --period 0.05 127.0.0.1").spawn();
     for kind in ["start", "interval", "interval", "interval"] {

@@ -144,7 +144,7 @@ fn a_list_is_resolved_by_the_system() {
     let names = "localhost\n127.0.0.1\n".repeat(50);
     let out = resolve().args(["-4", "--long", "-"]).stdin(names).run();
     let lines = out.stderr("").lines();
-    assert_eq!(lines.len(), 100, "{}", out.story());
+    assert_eq!(lines.len(), 100, "{}", out.report());
     let forward = lines.iter().filter(|l| **l == "localhost\tA\t127.0.0.1");
     assert_eq!(forward.count(), 50);
 }
@@ -170,7 +170,7 @@ fn an_unreachable_server_fails_without_waiting() {
         .stdin("a.test\nb.test\nc.test\n")
         .run();
     let lines = out.code(3).lines();
-    assert_eq!(lines.len(), 3, "{}", out.story());
+    assert_eq!(lines.len(), 3, "{}", out.report());
     assert!(lines.iter().all(|l| l.ends_with("\tA\t-\tUNREACHABLE")));
 }
 

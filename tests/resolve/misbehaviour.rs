@@ -1,8 +1,8 @@
-//! Every wrong answer of the test server ([`Lie`]), from the only server and with a
+//! Every wrong answer of the test server ([`Misbehaviour`]), from the only server and with a
 //! correct second server.
 
 use testkit::Output;
-use testkit::dns::{Behaviour, DnsServer, Lie};
+use testkit::dns::{Behaviour, DnsServer, Misbehaviour};
 
 use super::{at, resolve, wait_until, zone};
 
@@ -19,73 +19,75 @@ enum Expected {
     NoData,
 }
 
-fn expected(lie: Lie) -> Expected {
+fn expected(lie: Misbehaviour) -> Expected {
     use Expected::{Fails, Found, Ignored, NoData};
     match lie {
-        Lie::WrongId
-        | Lie::WrongName
-        | Lie::ParentName
-        | Lie::WrongType
-        | Lie::WrongClass
-        | Lie::WrongOpcode
-        | Lie::WrongPort
-        | Lie::NotAReply
-        | Lie::Echo
-        | Lie::Empty
-        | Lie::OneByte
-        | Lie::ElevenBytes
-        | Lie::BareNoError
-        | Lie::NoQuestion
-        | Lie::TwoQuestions
-        | Lie::QuestionMissing
-        | Lie::ForeignCookie
-        | Lie::Silence => Ignored,
-        Lie::PointerToItself
-        | Lie::PointerForward
-        | Lie::PointersInACircle
-        | Lie::PointerBeyondTheEnd
-        | Lie::PointerIntoTheHeader
-        | Lie::ReservedLabel
-        | Lie::OverlongName
-        | Lie::OverlongLabel
-        | Lie::TooManyAnswers
-        | Lie::TooManyAdditional
-        | Lie::LengthBeyondTheEnd
-        | Lie::AddressTooShort
-        | Lie::AddressTooLong
-        | Lie::CutInARecord
-        | Lie::TruncatedAndStreamCloses
-        | Lie::TruncatedAndStreamTruncates
-        | Lie::TruncatedAndStreamCutsShort => Fails("MALFORMED"),
-        Lie::AliasLoop | Lie::AliasToNowhere | Lie::Referral => Fails("INCOMPLETE"),
-        Lie::UnknownRcode => Fails("RCODE13"),
+        Misbehaviour::WrongId
+        | Misbehaviour::WrongName
+        | Misbehaviour::ParentName
+        | Misbehaviour::WrongType
+        | Misbehaviour::WrongClass
+        | Misbehaviour::WrongOpcode
+        | Misbehaviour::WrongPort
+        | Misbehaviour::NotAReply
+        | Misbehaviour::Echo
+        | Misbehaviour::Empty
+        | Misbehaviour::OneByte
+        | Misbehaviour::ElevenBytes
+        | Misbehaviour::BareNoError
+        | Misbehaviour::NoQuestion
+        | Misbehaviour::TwoQuestions
+        | Misbehaviour::QuestionMissing
+        | Misbehaviour::ForeignCookie
+        | Misbehaviour::Silence => Ignored,
+        Misbehaviour::PointerToItself
+        | Misbehaviour::PointerForward
+        | Misbehaviour::PointersInACircle
+        | Misbehaviour::PointerBeyondTheEnd
+        | Misbehaviour::PointerIntoTheHeader
+        | Misbehaviour::ReservedLabel
+        | Misbehaviour::OverlongName
+        | Misbehaviour::OverlongLabel
+        | Misbehaviour::TooManyAnswers
+        | Misbehaviour::TooManyAdditional
+        | Misbehaviour::LengthBeyondTheEnd
+        | Misbehaviour::AddressTooShort
+        | Misbehaviour::AddressTooLong
+        | Misbehaviour::CutInARecord
+        | Misbehaviour::TruncatedAndStreamCloses
+        | Misbehaviour::TruncatedAndStreamTruncates
+        | Misbehaviour::TruncatedAndStreamCutsShort => Fails("MALFORMED"),
+        Misbehaviour::AliasLoop | Misbehaviour::AliasToNowhere | Misbehaviour::Referral => {
+            Fails("INCOMPLETE")
+        }
+        Misbehaviour::UnknownRcode => Fails("RCODE13"),
         // The records belong to another name, or the alias is not one.
-        Lie::ForeignRecords
-        | Lie::ForeignClass
-        | Lie::OnlyInAdditional
-        | Lie::TargetPointsAtItself => NoData,
-        Lie::ManyWrongIds
-        | Lie::TrailingBytes
-        | Lie::FalseFirst
-        | Lie::Twice
-        | Lie::Late
-        | Lie::FormErrWithEdns
-        | Lie::BadVersWithEdns
-        | Lie::BareFormErrWithEdns
-        | Lie::TruncatedAndStreamTrickles
-        | Lie::TruncatedAndStreamAnswersAnother
-        | Lie::TruncatedInARecord => Found,
+        Misbehaviour::ForeignRecords
+        | Misbehaviour::ForeignClass
+        | Misbehaviour::OnlyInAdditional
+        | Misbehaviour::TargetPointsAtItself => NoData,
+        Misbehaviour::ManyWrongIds
+        | Misbehaviour::TrailingBytes
+        | Misbehaviour::FalseFirst
+        | Misbehaviour::Twice
+        | Misbehaviour::Late
+        | Misbehaviour::FormErrWithEdns
+        | Misbehaviour::BadVersWithEdns
+        | Misbehaviour::BareFormErrWithEdns
+        | Misbehaviour::TruncatedAndStreamTrickles
+        | Misbehaviour::TruncatedAndStreamAnswersAnother
+        | Misbehaviour::TruncatedInARecord => Found,
     }
 }
 
-fn lying(lie: Lie) -> DnsServer {
-    DnsServer::with_behaviour(zone(), move |_, _| Behaviour::Lie(lie))
+fn lying(lie: Misbehaviour) -> DnsServer {
+    DnsServer::with_behaviour(zone(), move |_, _| Behaviour::Misbehave(lie))
 }
 
 /// Checks several at a time, since most of the time is spent waiting.
-fn for_each_lie(check: impl Fn(Lie) + Sync) {
+fn for_each_lie(check: impl Fn(Misbehaviour) + Sync) {
     std::thread::scope(|scope| {
-        for some in Lie::ALL.chunks(Lie::ALL.len().div_ceil(8)) {
+        for some in Misbehaviour::ALL.chunks(Misbehaviour::ALL.len().div_ceil(8)) {
             scope.spawn(|| some.iter().for_each(|lie| check(*lie)));
         }
     });
@@ -107,7 +109,7 @@ fn a_wrong_answer_of_the_only_server_is_handled() {
             _ => ask("60s"),
         };
         let records = out.json();
-        assert_eq!(records.len(), 1, "{lie:?}: {}", out.story());
+        assert_eq!(records.len(), 1, "{lie:?}: {}", out.report());
         let record = &records[0];
         let (status, code) = match expected {
             Expected::Ignored => ("TIMEOUT", 3),
@@ -115,7 +117,7 @@ fn a_wrong_answer_of_the_only_server_is_handled() {
             Expected::Found => ("NOERROR", 0),
             Expected::NoData => ("NODATA", 1),
         };
-        assert_eq!(record["status"], status, "{lie:?}: {}", out.story());
+        assert_eq!(record["status"], status, "{lie:?}: {}", out.report());
         out.code(code);
         if expected == Expected::Found {
             assert_eq!(record["records"][0]["data"], "192.0.2.1", "{lie:?}");
@@ -127,17 +129,17 @@ fn a_wrong_answer_of_the_only_server_is_handled() {
 
 /// Doubles the timeout until the tool reports that it has ignored a packet: on a busy
 /// machine a run may end before the answer has been sent.
-fn ask_until_it_was_received(lie: Lie, ask: impl Fn(&str) -> Output) -> Output {
+fn ask_until_it_was_received(lie: Misbehaviour, ask: impl Fn(&str) -> Output) -> Output {
     let mut timeout = 200;
     loop {
         let out = ask(&format!("{timeout}ms"));
         let has_ignored = !out.stderr_str().contains("ignored 0 unrelated packets");
         // The tool receives neither silence nor a packet from another port.
-        if has_ignored || matches!(lie, Lie::Silence | Lie::WrongPort) {
+        if has_ignored || matches!(lie, Misbehaviour::Silence | Misbehaviour::WrongPort) {
             return out;
         }
         timeout *= 2;
-        assert!(timeout < 60_000, "{lie:?}: {}", out.story());
+        assert!(timeout < 60_000, "{lie:?}: {}", out.report());
     }
 }
 
@@ -146,7 +148,7 @@ fn a_second_server_is_asked_after_a_wrong_answer() {
     let correct = DnsServer::start(zone());
     for_each_lie(|lie| {
         // NODATA is final, and the second server answers before a late answer.
-        if expected(lie) == Expected::NoData || lie == Lie::Late {
+        if expected(lie) == Expected::NoData || lie == Misbehaviour::Late {
             return;
         }
         let server = lying(lie);
@@ -161,7 +163,7 @@ fn a_second_server_is_asked_after_a_wrong_answer() {
 
 #[test]
 fn unrelated_packets_are_counted() {
-    let server = lying(Lie::ManyWrongIds);
+    let server = lying(Misbehaviour::ManyWrongIds);
     resolve()
         .arg(at(&server))
         .args(["-v", "-t", "A", "host.test"])

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use testkit::dns::{Behaviour, DnsServer, Lie, Query, Record, Zone, rtype};
+use testkit::dns::{Behaviour, DnsServer, Misbehaviour, Query, Record, Zone, rtype};
 
 use super::{at, resolve, zone};
 
@@ -240,7 +240,8 @@ fn zone_transfers_may_be_cut_short_or_refused() {
     });
     let out = resolve().arg(at(&cut)).args(["-t", "AXFR", "test"]).run();
     assert_eq!(out.code(3).lines().len(), 1);
-    let lame = DnsServer::with_behaviour(zone(), |_, _| Behaviour::Lie(Lie::Referral));
+    let lame =
+        DnsServer::with_behaviour(zone(), |_, _| Behaviour::Misbehave(Misbehaviour::Referral));
     resolve()
         .arg(at(&lame))
         .args(["-t", "AXFR", "test"])
@@ -290,7 +291,7 @@ fn options_of_dig_have_hints() {
             .code(2)
             .stdout("")
             .stderr(&format!(
-                "resolve: {option} is not an option here: {line}; see 'resolve --help'\n"
+                "resolve: {option} is not supported: {line}; see 'resolve --help'\n"
             ));
     }
     for args in [["@127.0.0.1:1", "+short"], ["localhost", "+short"]] {

@@ -190,7 +190,7 @@ fn the_summary_follows_the_answers() {
     );
     let out = testkit::Tool::new("sh").args(["-c", &script]).run();
     let lines = out.code(0).lines();
-    assert_eq!(lines.len(), 3, "{}", out.story());
+    assert_eq!(lines.len(), 3, "{}", out.report());
     assert!(lines[2].starts_with("resolve: 2 operands"), "{lines:?}");
     let script = format!(
         "exec '{}' -4 -v localhost 2>&1",

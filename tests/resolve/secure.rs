@@ -147,7 +147,7 @@ fn a_closed_tls_connection_is_opened_again() {
         .args(["--cacert", &ca, "--timeout", "60s", "-t", "A", "-"])
         .stdin(names)
         .run();
-    assert_eq!(out.lines().len(), 20, "{}", out.story());
+    assert_eq!(out.lines().len(), 20, "{}", out.report());
 }
 
 fn doh_reply(zone: &Zone, message: &[u8]) -> Reply {
@@ -266,7 +266,7 @@ fn a_server_without_https_is_explained() {
             .args(["--cacert", &ca, "--json", "-t", "A", "host.test"])
             .run();
         let record = &out.code(3).json()[0];
-        assert_eq!(record["status"], status, "{}", out.story());
+        assert_eq!(record["status"], status, "{}", out.report());
         out.stderr_contains(&format!("resolve: host.test: {url}: {message}"));
     }
 }
@@ -350,9 +350,9 @@ fn endless_responses_over_https_take_bounded_memory() {
             .run();
         let record = &out.code(3).json()[0];
         if path == "/interim" {
-            assert_eq!(record["status"], "TIMEOUT", "{}", out.story());
+            assert_eq!(record["status"], "TIMEOUT", "{}", out.report());
         } else {
-            assert_eq!(record["status"], "MALFORMED", "{}", out.story());
+            assert_eq!(record["status"], "MALFORMED", "{}", out.report());
             out.stderr_contains(&format!("resolve: host.test: {url}: {message}"));
         }
         out.peak_memory_below(32 << 20);

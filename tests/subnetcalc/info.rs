@@ -51,7 +51,7 @@ Special purpose: Documentation, RFC3849, globally reachable: no
 fn a_blank_line_separates_networks() {
     let out = run("10.0.0.0/8 11.0.0.0/8");
     let text = out.code(0).stdout_str();
-    assert_eq!(text.matches("\n\n").count(), 1, "{}", out.story());
+    assert_eq!(text.matches("\n\n").count(), 1, "{}", out.report());
     assert!(!text.ends_with("\n\n"));
 }
 
@@ -142,7 +142,7 @@ fn an_unknown_field_is_a_usage_error() {
     for field in ["totl", "special", "special.x", "total.x", ""] {
         let out = subnetcalc().args(["--get", field, "10.0.0.0/8"]).run();
         out.code(2).stdout("").stderr_contains(" for '--get'");
-        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
+        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.report());
     }
 }
 

@@ -148,13 +148,13 @@ fn refused(args: &[&str], input: &str, why: &str) {
     let out = subnetcalc().args(args).args(["--", input]).run();
     out.code(2).stdout("");
     let text = out.stderr_str();
-    assert_eq!(text.lines().count(), 1, "{}", out.story());
+    assert_eq!(text.lines().count(), 1, "{}", out.report());
     assert!(
         text.starts_with("subnetcalc: ") && text.contains(why),
         "{why}\n{}",
-        out.story()
+        out.report()
     );
-    assert!(!text.contains('\u{1b}'), "{}", out.story());
+    assert!(!text.contains('\u{1b}'), "{}", out.report());
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn invalid_lines_are_reported_with_their_numbers() {
     text += "10.0.0.0/8\n";
     let out = subnetcalc().args(["aggregate", "-"]).stdin(text).run();
     out.code(2).stdout("10.0.0.0/8\n");
-    assert_eq!(out.stderr_str().lines().count(), bad, "{}", out.story());
+    assert_eq!(out.stderr_str().lines().count(), bad, "{}", out.report());
     for (line, number) in out.stderr_str().lines().zip(1..) {
         assert!(
             line.starts_with(&format!("subnetcalc: -:{number}: ")),
@@ -322,7 +322,7 @@ fn usage_errors_name_the_help_of_the_command() {
     ] {
         let out = run(words);
         out.code(2).stderr_contains(&format!("'{help}'"));
-        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
+        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.report());
     }
 }
 

@@ -186,7 +186,7 @@ fn usage_errors_are_one_line() {
     ] {
         let out = run(words);
         out.code(2).stdout("").stderr_contains("--help");
-        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
+        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.report());
     }
 }
 

@@ -90,7 +90,7 @@ fn bad_peers_are_reported() {
         "1 connection failed: the peer closed the connection",
     ));
 
-    let peer = TcpPeer::close_at_once();
+    let peer = TcpPeer::close_immediately();
     run(&peer)
         .code(1)
         .stderr(&line(

@@ -142,13 +142,13 @@ fn names_are_restricted_to_a_family() {
     let addr = peer.addr().to_string();
     run(&["-6", &addr])
         .code(2)
-        .stderr("tcpecho-client: 127.0.0.1: is no IPv6 address\n");
+        .stderr("tcpecho-client: 127.0.0.1: not an IPv6 address\n");
     // This label is too long to be sent to a name server.
     let unknown = "n".repeat(64);
     let out = run(&[&format!("{unknown}:7")]);
     out.code(3).stdout("");
     let start = format!("tcpecho-client: {unknown}: ");
-    assert!(out.stderr_str().starts_with(&start), "{}", out.story());
+    assert!(out.stderr_str().starts_with(&start), "{}", out.report());
     // An unknown name is status 3 with --connect-only, too.
     let unknown = format!("{unknown}:7");
     let out = client().args(["--connect-only", &unknown]).run();
@@ -361,7 +361,7 @@ fn invalid_operands_and_options_are_refused() {
             &["a:1", "x", "--reconnect"],
             "--reconnect requires -c, -i or --bench",
         ),
-        (&["a:1", "-c", "0"], "0 is not in 1.."),
+        (&["a:1", "-c", "0"], "must be at least 1"),
         (
             &["a:1", "-c", "1", "--expect", "x"],
             "--expect cannot be used with -c and -i",
@@ -391,6 +391,6 @@ fn invalid_operands_and_options_are_refused() {
     ] {
         let out = client().args(args).run();
         out.code(2).stdout("").stderr_contains(why);
-        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
+        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.report());
     }
 }

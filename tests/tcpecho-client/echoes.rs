@@ -159,7 +159,7 @@ fn a_run_without_echoes_has_a_summary() {
 
 #[test]
 fn a_peer_that_does_not_read_ends_the_run() {
-    let peer = TcpPeer::deaf();
+    let peer = TcpPeer::unresponsive();
     let addr = peer.addr();
     let args = ["-c", "3", "-i", "0.1", "--timeout", "1s", "--size", "32M"];
     let out = client_to(&peer).args(args).run();
@@ -211,7 +211,7 @@ fn a_lost_connection_ends_the_run_without_reconnect() {
         .args(["-c", "3", "-i", "10ms", "--reconnect"])
         .run();
     out.code(0).stderr("").stdout_contains("3 sent, 3 received");
-    let peer = TcpPeer::close_at_once();
+    let peer = TcpPeer::close_immediately();
     let out = client_to(&peer)
         .args(["-c", "2", "-i", "10ms", "--reconnect"])
         .run();

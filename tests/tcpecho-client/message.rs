@@ -158,7 +158,7 @@ fn an_incomplete_echo_is_status_1() {
             "tcpecho-client: {}: the peer closed the connection after 2 of 6 bytes\n",
             peer.addr()
         ));
-    let peer = TcpPeer::close_at_once();
+    let peer = TcpPeer::close_immediately();
     client_to(&peer)
         .arg("abcdef")
         .run()
@@ -185,7 +185,7 @@ fn a_reset_is_status_3() {
 
 #[test]
 fn a_timeout_is_status_3() {
-    for peer in [TcpPeer::silent(), TcpPeer::deaf()] {
+    for peer in [TcpPeer::silent(), TcpPeer::unresponsive()] {
         client_to(&peer)
             .args(["abcdef", "--timeout", "1s"])
             .run()
@@ -216,7 +216,7 @@ fn a_timeout_is_status_3() {
 
 #[test]
 fn a_peer_that_does_not_read_times_out() {
-    let peer = TcpPeer::deaf();
+    let peer = TcpPeer::unresponsive();
     client_to(&peer)
         .args(["--file", "-", "--timeout", "1s"])
         .stdin(payload(32 << 20))
@@ -248,7 +248,7 @@ fn a_refused_connect_is_status_3() {
 
 #[test]
 fn a_half_close_ends_the_message_for_the_peer() {
-    let peer = TcpPeer::answer_after_eof();
+    let peer = TcpPeer::reply_after_eof();
     let out = client_to(&peer).args(["late", "--timeout", "1s"]).run();
     out.code(3).stderr_contains("timed out without a reply");
     client_to(&peer)
@@ -307,7 +307,7 @@ fn an_exchange_has_a_record() {
     let peer = TcpPeer::corrupt_at(1);
     let out = client_to(&peer).args(["--json", "abc"]).run();
     let records = out.code(1).json();
-    assert_eq!(records.len(), 2, "{}", out.story());
+    assert_eq!(records.len(), 2, "{}", out.report());
     assert_eq!(
         (&records[1]["type"], &records[1]["kind"]),
         (&"error".into(), &"mismatch".into())

@@ -91,7 +91,7 @@ fn an_output_that_is_not_read_does_not_stop_the_input() {
 
 #[test]
 fn the_end_of_the_input_is_sent() {
-    let peer = TcpPeer::answer_after_eof();
+    let peer = TcpPeer::reply_after_eof();
     let all = payload(4 << 20);
     let out = client_to(&peer).stdin(all.clone()).run();
     assert!(
@@ -225,7 +225,7 @@ fn each_read_is_sent_as_a_datagram() {
         .args(["--udp", &peer.addr().to_string()])
         .stdin_from(file)
         .run();
-    assert!(out.code(0).stderr("").stdout == all, "{}", out.story());
+    assert!(out.code(0).stderr("").stdout == all, "{}", out.report());
     let peer = UdpPeer::silent();
     let out = client()
         .args(["--udp", "--timeout", "1s", &peer.addr().to_string()])

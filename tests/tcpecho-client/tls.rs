@@ -72,7 +72,11 @@ fn every_mode_works_over_tls() {
             .args(more)
             .run();
         let records = out.code(0).stderr("").json();
-        assert!(records[0]["messages"].as_u64() > Some(0), "{}", out.story());
+        assert!(
+            records[0]["messages"].as_u64() > Some(0),
+            "{}",
+            out.report()
+        );
     }
 }
 
@@ -239,7 +243,7 @@ fn invalid_certificates_are_refused() {
         let peer = TcpPeer::echo_tls(&authority.server().leaf(leaf));
         let out = client_to(&peer).args(ca(&authority)).arg("hello").run();
         out.code(3).stdout("").stderr_contains(why);
-        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.story());
+        assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.report());
         let records = client_to(&peer)
             .args(ca(&authority))
             .args(["-j", "x"])
@@ -277,7 +281,7 @@ fn peers_that_do_not_speak_tls_are_reported() {
             .args(mode)
             .run();
         out.code(3).stdout("").stderr(&format!(
-            "tcpecho-client: {addr}: the peer does not speak TLS: it sends back what it \
+            "tcpecho-client: {addr}: the peer does not speak TLS: it echoes the bytes it \
              receives; connect without --tls\n"
         ));
     }
@@ -297,7 +301,7 @@ fn peers_that_do_not_speak_tls_are_reported() {
         .args(["--tls", "--insecure", "--timeout", "1s", "hello"])
         .run();
     out.code(3).stderr_contains("TLS handshake timed out");
-    let peer = TcpPeer::close_at_once();
+    let peer = TcpPeer::close_immediately();
     let out = client_to(&peer)
         .args(["--tls", "--insecure", "hello"])
         .run();

@@ -46,12 +46,12 @@ fn the_traffic_between_two_servers_is_bounded() {
     );
     let out = Lab::new().script(&script);
     let lines = out.code(0).lines();
-    assert_eq!(lines.len(), 2, "{}", out.story());
+    assert_eq!(lines.len(), 2, "{}", out.report());
     for line in lines {
         // Each datagram has 5 bytes. The loop may span more than one second.
         let (_, rest) = line.split_once(" bytes in, ").unwrap();
         let sent: u64 = rest.split(' ').next().unwrap().parse().unwrap();
-        assert!((5 * 50..=5 * 100 * 4).contains(&sent), "{}", out.story());
+        assert!((5 * 50..=5 * 100 * 4).contains(&sent), "{}", out.report());
     }
 }
 

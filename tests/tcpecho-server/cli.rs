@@ -48,8 +48,8 @@ fn invalid_arguments_are_errors() {
         let out = tool().args(args).run();
         out.code(2).stdout("").stderr_contains(message);
         let stderr = out.stderr_str();
-        assert!(stderr.starts_with("tcpecho-server: "), "{}", out.story());
-        assert_eq!(stderr.lines().count(), 1, "{}", out.story());
+        assert!(stderr.starts_with("tcpecho-server: "), "{}", out.report());
+        assert_eq!(stderr.lines().count(), 1, "{}", out.report());
     }
 }
 
@@ -63,7 +63,7 @@ fn all_invalid_operands_are_reported() {
     let out = tool().args(["--json", "x"]).run();
     out.code(2);
     let mut record = out.json().remove(0);
-    assert!(record["time"].take().is_string(), "{}", out.story());
+    assert!(record["time"].take().is_string(), "{}", out.report());
     assert_eq!(
         record,
         serde_json::json!({

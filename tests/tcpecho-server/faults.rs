@@ -52,9 +52,9 @@ fn a_random_seed_is_reported() {
         .strip_prefix("tcpecho-server: faults use a random seed; repeat them with --seed ")
         .and_then(|rest| rest.lines().next())
         .unwrap_or_default();
-    assert!(seed.parse::<u64>().is_ok(), "{}", out.story());
+    assert!(seed.parse::<u64>().is_ok(), "{}", out.report());
     let out = Server::start(&["--drop", "0.5", "--seed", "7"]).terminate();
-    assert!(!out.stderr_str().contains("--seed"), "{}", out.story());
+    assert!(!out.stderr_str().contains("--seed"), "{}", out.report());
 }
 
 #[test]

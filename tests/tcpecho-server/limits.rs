@@ -206,7 +206,7 @@ fn a_shortage_of_descriptors_pauses_accepting() {
     let out = server.terminate();
     out.code(0);
     let reports = out.stderr_str().matches("cannot accept").count();
-    assert_eq!(reports, 1, "{}", out.story());
+    assert_eq!(reports, 1, "{}", out.report());
     out.stderr_contains("101 connections");
 }
 
@@ -262,7 +262,7 @@ fn the_default_limit_prevents_a_shortage() {
     assert!(
         !out.stderr_str().contains("cannot accept"),
         "{}",
-        out.story()
+        out.report()
     );
 }
 

@@ -49,7 +49,7 @@ fn discarded_bytes_are_not_logged() {
         .iter()
         .filter(|line| line.starts_with("received\t"))
         .collect();
-    assert_eq!(received.len(), 1, "{}", out.story());
+    assert_eq!(received.len(), 1, "{}", out.report());
     assert_eq!(received[0].split('\t').nth(2), Some("20"));
 }
 
@@ -183,7 +183,7 @@ fn a_pipe_that_is_not_read_does_not_stop_the_service() {
     assert!(
         !out.stderr_str().contains(" 0 events dropped"),
         "{}",
-        out.story()
+        out.report()
     );
     drop(reader);
 }

@@ -21,8 +21,8 @@ fn check_default_address(host: &str, prepare: &str) {
     );
     let out = Lab::new().script(&script);
     let lines = out.code(0).lines();
-    assert!(lines[0].starts_with("listening "), "{}", out.story());
-    assert!(lines[0].ends_with(":8080"), "{}", out.story());
+    assert!(lines[0].starts_with("listening "), "{}", out.report());
+    assert!(lines[0].ends_with(":8080"), "{}", out.report());
     assert_eq!(lines[1..], ["hello", "0"]);
 }
 

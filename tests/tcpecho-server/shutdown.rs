@@ -15,7 +15,7 @@ fn a_server_without_connections_ends_immediately() {
                  0 events dropped, "
             ),
             "{}",
-            out.story()
+            out.report()
         );
     }
 }
@@ -72,7 +72,7 @@ fn remaining_connections_are_cut_off_with_an_end_of_file() {
         drop(client);
         let out = server.running.wait();
         out.code(1).stderr_contains("1 cut");
-        assert!(out.lines()[2].ends_with("\tdrain"), "{}", out.story());
+        assert!(out.lines()[2].ends_with("\tdrain"), "{}", out.report());
     }
 }
 

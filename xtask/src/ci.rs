@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use crate::exec::{run_visible, which};
 use crate::workspace::cargo;
-use crate::{Outcome, demo, docs, interop, test, tidy};
+use crate::{TaskResult, demo, docs, interop, test, tidy};
 
-type Step = fn(&Options) -> Outcome;
+type Step = fn(&Options) -> TaskResult;
 
 /// The steps with their names, in order.
 const STEPS: [(&str, Step); 10] = [
@@ -30,7 +30,7 @@ struct Options {
 }
 
 /// Runs all steps, or the named ones.
-pub(crate) fn run(args: &[String]) -> Outcome {
+pub(crate) fn run(args: &[String]) -> TaskResult {
     let mut options = Options::default();
     let mut selected = Vec::new();
     for arg in args {
@@ -57,11 +57,11 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     Ok(())
 }
 
-fn fmt(_: &Options) -> Outcome {
+fn fmt(_: &Options) -> TaskResult {
     run_visible(cargo().args(["fmt", "--all", "--check"]))
 }
 
-fn clippy(_: &Options) -> Outcome {
+fn clippy(_: &Options) -> TaskResult {
     run_visible(cargo().args([
         "clippy",
         "--locked",
@@ -73,7 +73,7 @@ fn clippy(_: &Options) -> Outcome {
     ]))
 }
 
-fn doc(_: &Options) -> Outcome {
+fn doc(_: &Options) -> TaskResult {
     let mut command = cargo();
     command.args(["doc", "--locked", "--workspace", "--no-deps"]);
     // Each tool has a library and a binary of the same name; only the library has
@@ -86,7 +86,7 @@ fn doc(_: &Options) -> Outcome {
 
 /// Removes the packages that cargo unpacked into its home directory in an earlier
 /// run. It would verify those again, since name and version are the same.
-fn remove_unpacked() -> Outcome {
+fn remove_unpacked() -> TaskResult {
     let home = std::env::var_os("CARGO_HOME").map_or_else(
         || std::env::home_dir().unwrap_or_default().join(".cargo"),
         std::path::PathBuf::from,
@@ -117,7 +117,7 @@ fn remove_unpacked() -> Outcome {
     Ok(())
 }
 
-fn package(options: &Options) -> Outcome {
+fn package(options: &Options) -> TaskResult {
     remove_unpacked()?;
     let mut command = cargo();
     command.args(["package", "--locked", "--workspace"]);
@@ -128,7 +128,7 @@ fn package(options: &Options) -> Outcome {
     run_visible(&mut command)
 }
 
-fn deny(_: &Options) -> Outcome {
+fn deny(_: &Options) -> TaskResult {
     if which("cargo-deny").is_none() {
         let missing = "cargo-deny is not installed (cargo install --locked cargo-deny)";
         if std::env::var_os("CI").is_some_and(|value| value == "true") {

@@ -22,7 +22,7 @@ use std::process::{Command, Stdio};
 
 use crate::exec::{Exec, run_visible};
 use crate::workspace::{self, Bins, Profile, TOOLS, root};
-use crate::{Outcome, docs, no_arguments};
+use crate::{TaskResult, docs, no_arguments};
 
 /// Returns the path of the completion file of a tool.
 type FileName = fn(&str) -> String;
@@ -37,7 +37,7 @@ const SHELLS: [(&str, FileName); 3] = [
 ];
 
 /// Builds the tools, collects the files and packs them.
-pub(crate) fn run(args: &[String]) -> Outcome {
+pub(crate) fn run(args: &[String]) -> TaskResult {
     no_arguments(args)?;
     let bins = Bins::build(Profile::Release)?;
     let name = format!("inetkit-{}-{}", workspace::version()?, host()?);
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 }
 
 /// Writes man pages and completions below `share`.
-pub(crate) fn shared_files(bins: &Bins, share: &Path) -> Outcome {
+pub(crate) fn shared_files(bins: &Bins, share: &Path) -> TaskResult {
     for tool in TOOLS {
         for (name, page) in docs::man_pages(bins, tool)? {
             write(&share.join("man/man1").join(name), &page)?;
@@ -103,7 +103,7 @@ pub(crate) fn shared_files(bins: &Bins, share: &Path) -> Outcome {
 
 /// Returns the licences of the crates that the binaries contain, as their
 /// packages carry them.
-fn notices() -> Outcome<String> {
+fn notices() -> TaskResult<String> {
     let mut text = String::new();
     for package in workspace::dependencies()? {
         let name = package["name"].as_str().unwrap_or_default();
@@ -135,12 +135,12 @@ fn notices() -> Outcome<String> {
     Ok(text)
 }
 
-fn write(path: &Path, text: &str) -> Outcome {
+fn write(path: &Path, text: &str) -> TaskResult {
     make_parent(path)?;
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn make_parent(path: &Path) -> Outcome {
+fn make_parent(path: &Path) -> TaskResult {
     match path.parent() {
         Some(dir) => fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display())),
         None => Ok(()),
@@ -148,7 +148,7 @@ fn make_parent(path: &Path) -> Outcome {
 }
 
 /// Returns the default target of rustc.
-fn host() -> Outcome<String> {
+fn host() -> TaskResult<String> {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let text = Exec::new(rustc, ["-vV"]).text()?;
     text.lines()

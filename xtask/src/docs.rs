@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::exec::{Exec, which};
 use crate::workspace::{Bins, Profile, TOOLS, root};
-use crate::{Outcome, USAGE};
+use crate::{TaskResult, USAGE};
 
 /// Directories that hold nothing else.
 const GENERATED: [&str; 2] = ["docs/man", "docs/schema"];
@@ -26,7 +26,7 @@ const GENERATED: [&str; 2] = ["docs/man", "docs/schema"];
 type Files = BTreeMap<PathBuf, String>;
 
 /// Writes or checks all generated documents.
-pub(crate) fn run(args: &[String]) -> Outcome {
+pub(crate) fn run(args: &[String]) -> TaskResult {
     let check = match args {
         [] => false,
         [arg] if arg == "--check" => true,
@@ -98,7 +98,12 @@ The `kind` of an error decides the exit status of the tool:
 ";
 
 /// Returns the output of `TOOL [COMMAND] --generate KIND`.
-pub(crate) fn generated(bins: &Bins, tool: &str, command: &[&str], kind: &str) -> Outcome<String> {
+pub(crate) fn generated(
+    bins: &Bins,
+    tool: &str,
+    command: &[&str],
+    kind: &str,
+) -> TaskResult<String> {
     let args = [command, &["--generate", kind]].concat();
     let text = Exec::new(bins.tool(tool), args).text()?;
     if text.is_empty() {
@@ -109,7 +114,7 @@ pub(crate) fn generated(bins: &Bins, tool: &str, command: &[&str], kind: &str) -
 
 /// Returns the man page of a tool and those of its commands, which it lists, with
 /// their file names.
-pub(crate) fn man_pages(bins: &Bins, tool: &str) -> Outcome<Vec<(String, String)>> {
+pub(crate) fn man_pages(bins: &Bins, tool: &str) -> TaskResult<Vec<(String, String)>> {
     let page = generated(bins, tool, &[], "man")?;
     let prefix = format!("\\fB{}\\-", tool.replace('-', "\\-"));
     let mut pages = Vec::new();
@@ -125,7 +130,7 @@ pub(crate) fn man_pages(bins: &Bins, tool: &str) -> Outcome<Vec<(String, String)
 }
 
 /// Adds a file for each record of a tool.
-fn schema_files(tool: &str, schema: &Value, files: &mut Files) -> Outcome {
+fn schema_files(tool: &str, schema: &Value, files: &mut Files) -> TaskResult {
     for (name, definition) in definitions(schema) {
         let mut file = Map::new();
         file.insert("$schema".to_owned(), schema["$schema"].clone());
@@ -149,7 +154,7 @@ fn definitions(schema: &Value) -> impl Iterator<Item = (&str, &Value)> {
 }
 
 /// Appends the records of a tool as tables.
-fn describe(tool: &str, schema: &Value, page: &mut String) -> Outcome {
+fn describe(tool: &str, schema: &Value, page: &mut String) -> TaskResult {
     let fail = |error: std::fmt::Error| error.to_string();
     write!(page, "\n## {tool}\n").map_err(fail)?;
     for (name, definition) in definitions(schema) {
@@ -217,7 +222,7 @@ fn kind(property: &Value) -> String {
 
 /// Has the two formatters check the man pages that are in the tree. A missing
 /// formatter is an error with CI=true.
-fn lint(files: &Files) -> Outcome {
+fn lint(files: &Files) -> TaskResult {
     let pages = files.keys().filter(|path| path.starts_with("docs/man"));
     let pages: Vec<String> = pages.map(|path| path.display().to_string()).collect();
     for (program, options) in [
@@ -252,7 +257,7 @@ fn lint(files: &Files) -> Outcome {
 }
 
 /// Returns the files that differ, are missing, or should not be there.
-fn stale(files: &Files) -> Outcome<Vec<String>> {
+fn stale(files: &Files) -> TaskResult<Vec<String>> {
     let mut stale = Vec::new();
     for (path, text) in files {
         if fs::read_to_string(root().join(path)).ok().as_ref() != Some(text) {
@@ -265,7 +270,7 @@ fn stale(files: &Files) -> Outcome<Vec<String>> {
     Ok(stale)
 }
 
-fn find_unknown(dir: &Path, files: &Files, found: &mut Vec<String>) -> Outcome {
+fn find_unknown(dir: &Path, files: &Files, found: &mut Vec<String>) -> TaskResult {
     if !dir.exists() {
         return Ok(());
     }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Outcome;
+use crate::TaskResult;
 
 /// The interval between two checks whether a child has ended.
 const POLL: Duration = Duration::from_millis(5);
@@ -83,7 +83,7 @@ impl Exec {
     }
 
     /// Runs the program to its end. Fails if it cannot be started or times out.
-    pub(crate) fn run(mut self) -> Outcome<Done> {
+    pub(crate) fn run(mut self) -> TaskResult<Done> {
         let stdin = match self.stdin {
             Some(_) => Stdio::piped(),
             None => Stdio::null(),
@@ -129,7 +129,7 @@ impl Exec {
     }
 
     /// Runs the program to its end, requires status 0 and returns standard output.
-    pub(crate) fn text(self) -> Outcome<String> {
+    pub(crate) fn text(self) -> TaskResult<String> {
         let done = self.run()?;
         done.expect_code(0)?;
         Ok(done.out())
@@ -148,7 +148,7 @@ impl Done {
     }
 
     /// Returns an error with all details unless the status is `code`.
-    pub(crate) fn expect_code(&self, code: i32) -> Outcome {
+    pub(crate) fn expect_code(&self, code: i32) -> TaskResult {
         if self.code == code {
             return Ok(());
         }
@@ -244,7 +244,7 @@ fn quoted(word: &OsStr) -> String {
 }
 
 /// Runs a command with the streams of this process and requires status 0.
-pub(crate) fn run_visible(command: &mut Command) -> Outcome {
+pub(crate) fn run_visible(command: &mut Command) -> TaskResult {
     let text = command_text(command);
     eprintln!("+ {text}");
     let status = command
@@ -289,7 +289,7 @@ pub(crate) struct Background {
 impl Background {
     /// Starts a program. Its standard output can be read by line; its standard error
     /// is written to the file `log`.
-    pub(crate) fn start<I>(program: impl AsRef<OsStr>, args: I, log: &Path) -> Outcome<Self>
+    pub(crate) fn start<I>(program: impl AsRef<OsStr>, args: I, log: &Path) -> TaskResult<Self>
     where
         I: IntoIterator,
         I::Item: Into<OsString>,
@@ -328,7 +328,7 @@ impl Background {
     }
 
     /// Returns the next line of standard output, within ten seconds.
-    pub(crate) fn line(&self) -> Outcome<String> {
+    pub(crate) fn line(&self) -> TaskResult<String> {
         self.lines
             .recv_timeout(Duration::from_secs(10))
             .map_err(|_| format!("`{}` printed no further line", self.command_line))
@@ -341,7 +341,7 @@ impl Background {
 
     /// Waits until `ready` returns true, for at most ten seconds. Fails if the program
     /// ends first.
-    pub(crate) fn until(&mut self, ready: impl Fn() -> bool) -> Outcome {
+    pub(crate) fn until(&mut self, ready: impl Fn() -> bool) -> TaskResult {
         let deadline = Instant::now() + Duration::from_secs(10);
         while !ready() {
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -362,7 +362,7 @@ impl Background {
     }
 
     /// Sends SIGTERM, waits for the end and returns the status.
-    pub(crate) fn terminate(&mut self) -> Outcome<i32> {
+    pub(crate) fn terminate(&mut self) -> TaskResult<i32> {
         self.signal();
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {

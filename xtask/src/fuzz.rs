@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 
 use crate::exec::{run_visible, which};
 use crate::workspace::root;
-use crate::{Outcome, USAGE};
+use crate::{TaskResult, USAGE};
 
 /// Runs all targets, or the named one.
-pub(crate) fn run(args: &[String]) -> Outcome {
+pub(crate) fn run(args: &[String]) -> TaskResult {
     let mut seconds = 30_u32;
     let mut selected = None;
     let mut args = args.iter();
@@ -74,7 +74,7 @@ fn fuzz(nightly: bool, target: &str) -> Command {
 }
 
 /// Returns the names of the targets, which are the files of `fuzz/fuzz_targets`.
-fn targets() -> Outcome<Vec<String>> {
+fn targets() -> TaskResult<Vec<String>> {
     let dir = root().join("fuzz/fuzz_targets");
     let fail = |error: std::io::Error| format!("{}: {error}", dir.display());
     let mut names = Vec::new();

@@ -4,10 +4,10 @@
 
 use crate::exec::run_visible;
 use crate::workspace::{Bins, TOOLS, cargo};
-use crate::{Outcome, USAGE, dist};
+use crate::{TaskResult, USAGE, dist};
 
 /// Installs the tools, below `--root DIR` if that is given.
-pub(crate) fn run(args: &[String]) -> Outcome {
+pub(crate) fn run(args: &[String]) -> TaskResult {
     let root = match args {
         [flag, dir] if flag == "--root" => Some(dir.clone()),
         [arg] => arg.strip_prefix("--root=").map(str::to_owned),

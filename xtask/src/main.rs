@@ -33,7 +33,7 @@ mod workspace;
 use std::process::ExitCode;
 
 /// The result of a task; the error is a message for the user.
-type Outcome<T = ()> = Result<T, String>;
+type TaskResult<T = ()> = Result<T, String>;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -102,7 +102,7 @@ fn main() -> ExitCode {
 }
 
 /// Rejects the arguments of a command that takes none.
-fn no_arguments(args: &[String]) -> Outcome {
+fn no_arguments(args: &[String]) -> TaskResult {
     match args.first() {
         None => Ok(()),
         Some(arg) => Err(format!("unexpected argument `{arg}`\n{USAGE}")),

@@ -19,7 +19,7 @@ use testkit::tls::{Authority, Leaf};
 
 use crate::exec::{Background, Exec};
 use crate::workspace::{self, Bins, Profile};
-use crate::{Outcome, USAGE};
+use crate::{TaskResult, USAGE};
 
 /// The default of `--seconds`.
 const SECONDS: u64 = 600;
@@ -69,7 +69,7 @@ struct Sample {
 }
 
 impl Sample {
-    fn of(pid: u32) -> Outcome<Self> {
+    fn of(pid: u32) -> TaskResult<Self> {
         let file = format!("/proc/{pid}/status");
         let fail = |reason: &dyn std::fmt::Display| format!("{file}: {reason}");
         let status = std::fs::read_to_string(&file).map_err(|error| fail(&error))?;
@@ -122,7 +122,7 @@ impl Samples {
 
     /// Takes a sample. Samples before `warm` and of the first rounds belong to the
     /// warm-up.
-    fn take(&mut self, start: Instant, warm: Duration) -> Outcome<Sample> {
+    fn take(&mut self, start: Instant, warm: Duration) -> TaskResult<Sample> {
         let sample = Sample::of(self.pid)?;
         let elapsed = start.elapsed();
         self.all.push((elapsed, sample));
@@ -138,7 +138,7 @@ impl Samples {
     }
 
     /// Returns the maxima of the baseline and of the later samples in bytes.
-    fn memory(&self) -> Outcome<(u64, u64)> {
+    fn memory(&self) -> TaskResult<(u64, u64)> {
         let (baseline, later) = self.all[self.warm_up..]
             .split_at_checked(BASELINE_SAMPLES)
             .ok_or_else(|| format!("{}: too few samples", self.name))?;
@@ -151,7 +151,7 @@ impl Samples {
 
     /// Prints a sample of each minute. Returns whether the memory stayed within the
     /// tolerance.
-    fn report(&self) -> Outcome<bool> {
+    fn report(&self) -> TaskResult<bool> {
         let mut minute = 0;
         let last = self.all.len().saturating_sub(1);
         for (at, (time, sample)) in self.all.iter().enumerate() {
@@ -187,7 +187,7 @@ impl Server {
         bins: &Bins,
         dir: &Path,
         more: impl IntoIterator<Item = String>,
-    ) -> Outcome<Self> {
+    ) -> TaskResult<Self> {
         let port_file = dir.join(format!("{name}.port"));
         let mut args: Vec<String> = FAULTS.split_whitespace().map(str::to_owned).collect();
         args.extend(more);
@@ -208,7 +208,7 @@ impl Server {
     }
 
     /// Ends the server after its last client and returns the problems found.
-    fn end(mut self) -> Outcome<Vec<String>> {
+    fn end(mut self) -> TaskResult<Vec<String>> {
         let name = self.samples.name;
         let mut problems = Vec::new();
         if !self.samples.report()? {
@@ -241,7 +241,7 @@ impl Server {
 }
 
 /// Runs the rounds and reports the results.
-pub(crate) fn run(args: &[String]) -> Outcome {
+pub(crate) fn run(args: &[String]) -> TaskResult {
     let seconds = match args {
         [] => SECONDS,
         [option, number] if option == "--seconds" => number
@@ -317,7 +317,7 @@ fn client_args(line: &str, addr: &str) -> Vec<String> {
 }
 
 /// Runs all clients in parallel.
-fn one_round(bins: &Bins, addr: &str, tls: &[&str]) -> Outcome {
+fn one_round(bins: &Bins, addr: &str, tls: &[&str]) -> TaskResult {
     let datagrams = tls.is_empty().then_some(DATAGRAMS);
     thread::scope(|scope| {
         let clients: Vec<_> = CLIENTS

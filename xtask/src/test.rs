@@ -17,11 +17,11 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use testkit::skipped::SKIPS;
 
-use crate::Outcome;
+use crate::TaskResult;
 use crate::workspace::{self, Bins, Profile, cargo};
 
 /// Runs the tests of the workspace; other arguments go to `cargo test`.
-pub(crate) fn run(args: &[String]) -> Outcome {
+pub(crate) fn run(args: &[String]) -> TaskResult {
     if args.first().is_some_and(|arg| arg == "--unprivileged") {
         crate::no_arguments(&args[1..])?;
         return unprivileged();
@@ -55,7 +55,7 @@ fn selects_packages(arg: &str) -> bool {
 
 /// Runs a test program, prints its output, and adds its results to `sum`.
 /// Returns whether it succeeded.
-fn watch(command: &mut Command, sum: &mut Sum) -> Outcome<bool> {
+fn watch(command: &mut Command, sum: &mut Sum) -> TaskResult<bool> {
     let text = crate::exec::command_text(command);
     eprintln!("+ {text}");
     let mut child = command
@@ -135,7 +135,7 @@ type Skipped = BTreeMap<String, BTreeSet<(String, String)>>;
 struct Skips(tempfile::NamedTempFile);
 
 impl Skips {
-    fn new() -> Outcome<Self> {
+    fn new() -> TaskResult<Self> {
         let file = tempfile::NamedTempFile::with_prefix("inetkit-skips-")
             .map_err(|error| format!("cannot create a temporary file: {error}"))?;
         Ok(Self(file))
@@ -145,7 +145,7 @@ impl Skips {
         self.0.path()
     }
 
-    fn read(&self) -> Outcome<Skipped> {
+    fn read(&self) -> TaskResult<Skipped> {
         let text = std::fs::read_to_string(self.path())
             .map_err(|error| format!("{}: {error}", self.path().display()))?;
         Ok(skipped(&text))
@@ -183,7 +183,7 @@ enum Icmp {
 }
 
 /// Runs the built test programs as `nobody`.
-fn unprivileged() -> Outcome {
+fn unprivileged() -> TaskResult {
     if !testkit::privilege::is_root() {
         println!("not root: `cargo xtask test` already runs unprivileged");
         return Ok(());
@@ -239,7 +239,7 @@ fn unprivileged() -> Outcome {
     }
 }
 
-fn chown_to_nobody(path: &Path) -> Outcome {
+fn chown_to_nobody(path: &Path) -> TaskResult {
     let nobody = Some(65_534);
     std::os::unix::fs::chown(path, nobody, nobody).map_err(|error| {
         format!(
@@ -270,7 +270,7 @@ fn as_nobody(icmp: Icmp, program: &Path) -> Command {
 }
 
 /// Whether `nobody` can read a file.
-fn is_readable(path: &Path) -> Outcome<bool> {
+fn is_readable(path: &Path) -> TaskResult<bool> {
     let status = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .args(["test", "-r"])
@@ -281,7 +281,7 @@ fn is_readable(path: &Path) -> Outcome<bool> {
 }
 
 /// Returns every test program of the workspace with its working directory.
-fn programs() -> Outcome<Vec<(PathBuf, PathBuf)>> {
+fn programs() -> TaskResult<Vec<(PathBuf, PathBuf)>> {
     let output = cargo()
         .args(["test", "--locked", "--workspace", "--no-run"])
         .arg("--message-format=json-render-diagnostics")

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::{Outcome, exec};
+use crate::{TaskResult, exec};
 
 /// The names of the tools and of their packages.
 pub(crate) const TOOLS: [&str; 6] = testkit::bins::TOOLS;
@@ -26,7 +26,7 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// Returns the version that all packages share.
-pub(crate) fn version() -> Outcome<String> {
+pub(crate) fn version() -> TaskResult<String> {
     let metadata = metadata()?;
     let packages = metadata["packages"].as_array();
     packages
@@ -39,7 +39,7 @@ pub(crate) fn version() -> Outcome<String> {
 }
 
 /// Returns the output of `cargo metadata` for the packages of the workspace.
-pub(crate) fn metadata() -> Outcome<Value> {
+pub(crate) fn metadata() -> TaskResult<Value> {
     let output = cargo()
         .args(["metadata", "--locked", "--no-deps", "--format-version=1"])
         .stderr(Stdio::inherit())
@@ -51,7 +51,7 @@ pub(crate) fn metadata() -> Outcome<Value> {
 
 /// Returns the packages from the registry that the six tools link, as `cargo
 /// metadata` describes them, in the order of their names.
-pub(crate) fn dependencies() -> Outcome<Vec<Value>> {
+pub(crate) fn dependencies() -> TaskResult<Vec<Value>> {
     let mut tree = cargo();
     tree.args([
         "tree",
@@ -91,7 +91,7 @@ pub(crate) fn dependencies() -> Outcome<Vec<Value>> {
 }
 
 /// Returns the target directory of cargo.
-pub(crate) fn target() -> Outcome<PathBuf> {
+pub(crate) fn target() -> TaskResult<PathBuf> {
     let metadata = metadata()?;
     metadata["target_directory"]
         .as_str()
@@ -121,7 +121,7 @@ impl Bins {
     }
 
     /// Builds the tools and finds them through cargo's messages.
-    pub(crate) fn build(profile: Profile) -> Outcome<Self> {
+    pub(crate) fn build(profile: Profile) -> TaskResult<Self> {
         let mut command = cargo();
         // The tests select the same packages, so that nothing is built twice with
         // other features.
@@ -171,7 +171,7 @@ impl Bins {
     }
 
     /// Returns a `PATH` with the tools first.
-    pub(crate) fn path(&self) -> Outcome<OsString> {
+    pub(crate) fn path(&self) -> TaskResult<OsString> {
         let system = std::env::var_os("PATH").unwrap_or_default();
         let all = std::iter::once(self.dir.clone()).chain(std::env::split_paths(&system));
         std::env::join_paths(all).map_err(|error| format!("PATH: {error}"))
@@ -179,7 +179,7 @@ impl Bins {
 }
 
 /// Creates a temporary directory, which is removed when the value is dropped.
-pub(crate) fn scratch() -> Outcome<tempfile::TempDir> {
+pub(crate) fn scratch() -> TaskResult<tempfile::TempDir> {
     tempfile::Builder::new()
         .prefix("inetkit-")
         .tempdir()

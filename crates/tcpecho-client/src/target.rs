@@ -251,7 +251,7 @@ mod tests {
             ),
             (
                 &["[28*", "81"],
-                "[28*: not a host name: colon or bracket inside",
+                "[28*: not a host name: it contains a colon or bracket",
             ),
             (
                 &["localhost:80", "a", "b"],

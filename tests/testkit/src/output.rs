@@ -49,7 +49,7 @@ impl Output {
         assert!(
             self.code == Some(expected),
             "expected status {expected}\n{}",
-            self.story()
+            self.report()
         );
         self
     }
@@ -63,7 +63,7 @@ impl Output {
         assert!(
             peak < limit,
             "peak memory of {peak} bytes, expected less than {limit}\n{}",
-            self.story()
+            self.report()
         );
         self
     }
@@ -74,7 +74,7 @@ impl Output {
         assert!(
             self.signal == Some(signal),
             "expected signal {signal}\n{}",
-            self.story()
+            self.report()
         );
         self
     }
@@ -86,7 +86,7 @@ impl Output {
             self.stdout == expected.as_bytes(),
             "stdout differs{}\n{}",
             difference(expected, &self.stdout),
-            self.story()
+            self.report()
         );
         self
     }
@@ -98,7 +98,7 @@ impl Output {
             self.stderr == expected.as_bytes(),
             "stderr differs{}\n{}",
             difference(expected, &self.stderr),
-            self.story()
+            self.report()
         );
         self
     }
@@ -109,7 +109,7 @@ impl Output {
         assert!(
             String::from_utf8_lossy(&self.stdout).contains(part),
             "stdout lacks {part:?}\n{}",
-            self.story()
+            self.report()
         );
         self
     }
@@ -120,7 +120,7 @@ impl Output {
         assert!(
             String::from_utf8_lossy(&self.stderr).contains(part),
             "stderr lacks {part:?}\n{}",
-            self.story()
+            self.report()
         );
         self
     }
@@ -130,7 +130,7 @@ impl Output {
     pub fn stdout_str(&self) -> &str {
         match std::str::from_utf8(&self.stdout) {
             Ok(text) => text,
-            Err(error) => panic!("stdout is not UTF-8: {error}\n{}", self.story()),
+            Err(error) => panic!("stdout is not UTF-8: {error}\n{}", self.report()),
         }
     }
 
@@ -139,7 +139,7 @@ impl Output {
     pub fn stderr_str(&self) -> &str {
         match std::str::from_utf8(&self.stderr) {
             Ok(text) => text,
-            Err(error) => panic!("stderr is not UTF-8: {error}\n{}", self.story()),
+            Err(error) => panic!("stderr is not UTF-8: {error}\n{}", self.report()),
         }
     }
 
@@ -157,25 +157,25 @@ impl Output {
         assert!(
             text.is_empty() || text.ends_with('\n'),
             "the last line has no newline\n{}",
-            self.story()
+            self.report()
         );
         text.lines()
             .map(|line| {
                 assert!(
                     line.starts_with(r#"{"type":""#),
                     "not an object that begins with its type: {line}\n{}",
-                    self.story()
+                    self.report()
                 );
                 match serde_json::from_str(line) {
                     Ok(value) => value,
-                    Err(error) => panic!("not JSON ({error}): {line}\n{}", self.story()),
+                    Err(error) => panic!("not JSON ({error}): {line}\n{}", self.report()),
                 }
             })
             .collect()
     }
 
     /// Returns the command, status and streams, for a panic message.
-    pub fn story(&self) -> String {
+    pub fn report(&self) -> String {
         let end = match (self.code, self.signal) {
             (Some(code), _) => format!("status {code}"),
             (None, Some(signal)) => format!("killed by signal {signal}"),

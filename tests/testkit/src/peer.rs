@@ -89,13 +89,13 @@ impl TcpPeer {
     }
 
     /// Neither reads nor sends nor closes while this value exists.
-    pub fn deaf() -> Self {
+    pub fn unresponsive() -> Self {
         let streams = Mutex::new(Vec::new());
         Self::start(move |stream| streams.lock().map(|mut all| all.push(stream)).is_ok())
     }
 
     /// Accepts a connection and closes it in order.
-    pub fn close_at_once() -> Self {
+    pub fn close_immediately() -> Self {
         Self::start(|stream| {
             stream.shutdown(Shutdown::Write)?;
             drain(&stream)
@@ -103,7 +103,7 @@ impl TcpPeer {
     }
 
     /// Reads to the end of file, then sends everything back.
-    pub fn answer_after_eof() -> Self {
+    pub fn reply_after_eof() -> Self {
         Self::start(|stream| {
             let mut all = Vec::new();
             (&stream).read_to_end(&mut all)?;
@@ -226,8 +226,8 @@ mod tests {
         assert_eq!(reply(TcpPeer::corrupt_at(2)), b"ab\x9cdef");
         assert_eq!(reply(TcpPeer::truncate_at(2)), b"ab");
         assert_eq!(reply(TcpPeer::silent()), b"");
-        assert_eq!(reply(TcpPeer::close_at_once()), b"");
-        assert_eq!(reply(TcpPeer::answer_after_eof()), b"abcdef");
+        assert_eq!(reply(TcpPeer::close_immediately()), b"");
+        assert_eq!(reply(TcpPeer::reply_after_eof()), b"abcdef");
         assert_eq!(reply(TcpPeer::fixed_reply("no")), b"no");
         assert_eq!(reply(TcpPeer::greeting("hi ")), b"hi abcdef");
     }

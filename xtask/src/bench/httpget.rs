@@ -6,10 +6,10 @@ use std::path::Path;
 
 use testkit::tls::Authority;
 
-use super::measure::{Line, Peer, compare, compare_cpu, memory};
-use super::rows::absent;
-use super::{Row, Shop, Target};
-use crate::Outcome;
+use super::measure::{CommandLine, Peer, compare, compare_cpu, memory};
+use super::rows::not_measured;
+use super::{Context, Goal, Row};
+use crate::TaskResult;
 use crate::exec::{Exec, which};
 use crate::interop::nginx;
 
@@ -20,11 +20,11 @@ const FILES: usize = 2000;
 const PARALLEL: &str = "8";
 
 /// Runs the benchmarks of httpget.
-pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
+pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
     if which("nginx").is_none() {
-        return Ok(vec![absent("httpget", "nginx not installed")]);
+        return Ok(vec![not_measured("httpget", "nginx not installed")]);
     }
-    let dir = shop.dir.path();
+    let dir = context.dir.path();
     let authority = Authority::new();
     create_documents(dir)?;
     let (server, plain, secure) = nginx(dir, &authority)?;
@@ -37,12 +37,12 @@ pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
             vec!["--cacert".to_owned(), ca],
         ),
     ];
-    let tool = shop.bins.tool("httpget");
-    let pair = |args: &[String]| -> (Line, Peer) {
+    let tool = context.bins.tool("httpget");
+    let pair = |args: &[String]| -> (CommandLine, Peer) {
         let curl_args = ["-q", "-sS"].map(str::to_owned).into_iter();
         (
-            Line::new(&tool, ["-s".to_owned()].iter().chain(args)),
-            Line::peer("curl", curl_args.chain(args.iter().cloned())),
+            CommandLine::new(&tool, ["-s".to_owned()].iter().chain(args)),
+            CommandLine::peer("curl", curl_args.chain(args.iter().cloned())),
         )
     };
     let mut rows = Vec::new();
@@ -52,16 +52,16 @@ pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
             trust.iter().cloned().chain(args).collect()
         };
         let (ours, curl) = pair(&with(&[&format!("{base}/small.txt")]));
-        let target = if *scheme == "http" { 1.5 } else { 2.0 };
+        let goal = if *scheme == "http" { 1.5 } else { 2.0 };
         let name = format!("httpget: small GET over {scheme}");
-        rows.push(compare(name, 101, &ours, &curl, Target::Faster(target))?);
+        rows.push(compare(name, 101, &ours, &curl, Goal::Faster(goal))?);
         let file = dir.join("saved").display().to_string();
         for (destination, path) in [("/dev/null", "/dev/null"), ("a file", file.as_str())] {
             let (ours, curl) = pair(&with(&["-o", path, &format!("{base}/1g")]));
             let name = format!("httpget: 1 GiB over {scheme} to {destination}");
-            rows.push(compare(&name, 3, &ours, &curl, Target::AtMost(1.0))?);
+            rows.push(compare(&name, 3, &ours, &curl, Goal::AtMost(1.0))?);
             let cpu = format!("{name}, CPU time");
-            rows.push(compare_cpu(cpu, 3, &ours, &curl, Target::AtMost(1.0))?);
+            rows.push(compare_cpu(cpu, 3, &ours, &curl, Goal::AtMost(1.0))?);
             rows.push(memory(name, &ours, 6_000_000)?);
         }
     }
@@ -73,7 +73,7 @@ pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
         format!("{base}/json.gz"),
     ]);
     let name = "httpget: 115 MB of gzip-compressed JSON";
-    rows.push(compare(name, 5, &ours, &curl, Target::Faster(1.3))?);
+    rows.push(compare(name, 5, &ours, &curl, Goal::Faster(1.3))?);
     rows.push(small_files(dir, base, &tool)?);
     drop(server);
     Ok(rows)
@@ -81,7 +81,7 @@ pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
 
 /// Measures 2,000 small URLs saved to files. Each run starts with an empty
 /// directory, and both programs use the same number of parallel transfers.
-fn small_files(dir: &Path, base: &str, tool: &Path) -> Outcome<Row> {
+fn small_files(dir: &Path, base: &str, tool: &Path) -> TaskResult<Row> {
     let out = dir.join("out");
     fs::create_dir_all(&out).map_err(|e| e.to_string())?;
     let (list, config) = (dir.join("urls"), dir.join("curl.config"));
@@ -96,18 +96,18 @@ fn small_files(dir: &Path, base: &str, tool: &Path) -> Outcome<Row> {
     fs::write(&config, lines).map_err(|e| e.to_string())?;
     let parallel = ["--parallel-max", PARALLEL];
     let ours = ["-s", "-Z", "-O", "-"].into_iter().chain(parallel);
-    let ours = Line::new(tool, ours).stdin(&list).in_fresh(&out);
+    let ours = CommandLine::new(tool, ours).stdin(&list).in_new_dir(&out);
     let config = config.display().to_string();
     let curl = ["-q", "-sS", "-Z", "-K", &config]
         .into_iter()
         .chain(parallel);
-    let curl = Line::peer("curl", curl).in_fresh(&out);
+    let curl = CommandLine::peer("curl", curl).in_new_dir(&out);
     let name = "httpget: 2,000 small URLs to files, -Z";
-    compare(name, 5, &ours, &curl, Target::Faster(1.5))
+    compare(name, 5, &ours, &curl, Goal::Faster(1.5))
 }
 
 /// Creates the documents: one of 1 GiB, one of JSON, and many small ones.
-fn create_documents(dir: &Path) -> Outcome {
+fn create_documents(dir: &Path) -> TaskResult {
     let www = dir.join("www");
     let fail = |e: std::io::Error| format!("{}: {e}", www.display());
     fs::create_dir_all(www.join("many")).map_err(fail)?;

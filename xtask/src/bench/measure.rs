@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{Row, Target};
-use crate::Outcome;
+use super::{Goal, Row};
+use crate::TaskResult;
 use crate::exec::{Exec, command_text, which};
 use crate::sys;
 
@@ -24,7 +24,7 @@ pub(super) struct Cost {
 
 /// A command line that can be run repeatedly; its output is discarded.
 #[derive(Debug, Clone)]
-pub(super) struct Line {
+pub(super) struct CommandLine {
     program: PathBuf,
     args: Vec<OsString>,
     stdin: Option<PathBuf>,
@@ -32,7 +32,7 @@ pub(super) struct Line {
     new_dirs_in: Option<PathBuf>,
 }
 
-impl Line {
+impl CommandLine {
     pub(super) fn new<I>(program: impl Into<PathBuf>, args: I) -> Self
     where
         I: IntoIterator,
@@ -66,7 +66,7 @@ impl Line {
 
     /// Runs each time in a new, empty directory below `base`. The directories are
     /// not removed, since ext4 creates files slowly after a removal.
-    pub(super) fn in_fresh(mut self, base: &Path) -> Self {
+    pub(super) fn in_new_dir(mut self, base: &Path) -> Self {
         self.new_dirs_in = Some(base.to_path_buf());
         self
     }
@@ -81,7 +81,7 @@ impl Line {
 
     /// Measures the peak memory of one run in kB with GNU time; `None` if that is
     /// not installed.
-    pub(super) fn memory(&self) -> Outcome<Option<u64>> {
+    pub(super) fn memory(&self) -> TaskResult<Option<u64>> {
         let Some(time) = which("time") else {
             return Ok(None);
         };
@@ -98,7 +98,7 @@ impl Line {
     }
 
     /// Runs the command line once. A status other than 0 is an error.
-    pub(super) fn once(&self) -> Outcome<Cost> {
+    pub(super) fn run_once(&self) -> TaskResult<Cost> {
         let mut command = Command::new(&self.program);
         command.args(&self.args).env("LC_ALL", "C");
         let text = command_text(&command);
@@ -135,9 +135,9 @@ impl Line {
     }
 }
 
-impl Line {
+impl CommandLine {
     /// Measures the peak resident memory of one run in bytes.
-    pub(super) fn peak(&self) -> Outcome<u64> {
+    pub(super) fn peak(&self) -> TaskResult<u64> {
         let file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
         let this = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut args = vec![OsString::from("peak"), file.path().into()];
@@ -149,7 +149,7 @@ impl Line {
             stdin: self.stdin.clone(),
             new_dirs_in: self.new_dirs_in.clone(),
         };
-        wrapped.once()?;
+        wrapped.run_once()?;
         let text = std::fs::read_to_string(file.path()).map_err(|error| error.to_string())?;
         text.parse()
             .map_err(|_| format!("`xtask peak` wrote {text:?}"))
@@ -160,7 +160,7 @@ impl Line {
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
     name: &'static str,
-    line: Option<Line>,
+    line: Option<CommandLine>,
 }
 
 impl Peer {
@@ -171,23 +171,23 @@ impl Peer {
     }
 
     /// Runs each time in a new directory below `base`.
-    pub(super) fn in_fresh(mut self, base: &Path) -> Self {
-        self.line = self.line.map(|line| line.in_fresh(base));
+    pub(super) fn in_new_dir(mut self, base: &Path) -> Self {
+        self.line = self.line.map(|line| line.in_new_dir(base));
         self
     }
 
     /// Returns the command line, if the program is installed.
-    pub(super) fn line(&self) -> Option<&Line> {
+    pub(super) fn line(&self) -> Option<&CommandLine> {
         self.line.as_ref()
     }
 
     /// Creates a peer that exists, such as one compiled for the comparison.
     pub(super) fn made(name: &'static str, program: PathBuf) -> Self {
-        Self::of(name, Line::new(program, [""; 0]))
+        Self::of(name, CommandLine::new(program, [""; 0]))
     }
 
     /// Creates a peer from a command line that can be run.
-    pub(super) fn of(name: &'static str, line: Line) -> Self {
+    pub(super) fn of(name: &'static str, line: CommandLine) -> Self {
         Self {
             name,
             line: Some(line),
@@ -197,44 +197,44 @@ impl Peer {
 
 /// Runs both alternately and returns a row with the medians of the wall clock time.
 pub(super) fn compare(
-    what: impl Into<String>,
+    label: impl Into<String>,
     runs: usize,
-    ours: &Line,
+    ours: &CommandLine,
     peer: &Peer,
-    target: Target,
-) -> Outcome<Row> {
-    alternate(what.into(), runs, ours, peer, target, |cost| cost.time)
+    goal: Goal,
+) -> TaskResult<Row> {
+    alternate(label.into(), runs, ours, peer, goal, |cost| cost.time)
 }
 
 /// Like [`compare`], with the user and system time.
 pub(super) fn compare_cpu(
-    what: impl Into<String>,
+    label: impl Into<String>,
     runs: usize,
-    ours: &Line,
+    ours: &CommandLine,
     peer: &Peer,
-    target: Target,
-) -> Outcome<Row> {
-    alternate(what.into(), runs, ours, peer, target, |cost| cost.cpu)
+    goal: Goal,
+) -> TaskResult<Row> {
+    alternate(label.into(), runs, ours, peer, goal, |cost| cost.cpu)
 }
 
 fn alternate(
-    what: String,
+    label: String,
     runs: usize,
-    ours: &Line,
+    ours: &CommandLine,
     peer: &Peer,
-    target: Target,
+    goal: Goal,
     measure: impl Fn(Cost) -> Duration,
-) -> Outcome<Row> {
+) -> TaskResult<Row> {
     // The first run of each fills the caches and does not count.
-    ours.once()?;
+    ours.run_once()?;
     if let Some(line) = &peer.line {
-        line.once()?;
+        line.run_once()?;
     }
     let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
     for _ in 0..runs {
-        our_times.push(measure(ours.once()?));
+        our_times.push(measure(ours.run_once()?));
         if let Some(line) = &peer.line {
-            their_times.push(measure(line.once()?));
+            their_times.push(measure(line.run_once()?));
         }
     }
     let ours = median(our_times);
@@ -242,30 +242,30 @@ fn alternate(
         (format!("{} not installed", peer.name), None)
     } else {
         let theirs = median(their_times);
-        let ratio = match target {
-            Target::Faster(_) => theirs.as_secs_f64() / ours.as_secs_f64(),
+        let ratio = match goal {
+            Goal::Faster(_) => theirs.as_secs_f64() / ours.as_secs_f64(),
             _ => ours.as_secs_f64() / theirs.as_secs_f64(),
         };
         (format!("{} {}", peer.name, time(theirs)), Some(ratio))
     };
     Ok(Row {
-        what,
+        label,
         ours: time(ours),
         theirs,
         ratio,
-        target,
+        goal,
     })
 }
 
 /// Returns a row that compares the peak memory of a run with a limit in bytes.
-pub(super) fn memory(what: impl Into<String>, ours: &Line, limit: u64) -> Outcome<Row> {
+pub(super) fn memory(label: impl Into<String>, ours: &CommandLine, limit: u64) -> TaskResult<Row> {
     let peak = ours.peak()?;
     Ok(Row {
-        what: format!("{}: memory", what.into()),
+        label: format!("{}: memory", label.into()),
         ours: size(peak),
         theirs: format!("limit {}", size(limit)),
         ratio: Some(peak as f64 / limit as f64),
-        target: Target::AtMost(1.0),
+        goal: Goal::AtMost(1.0),
     })
 }
 
@@ -275,7 +275,7 @@ pub(super) fn memory(what: impl Into<String>, ours: &Line, limit: u64) -> Outcom
 /// Between fork and exec the memory of the parent counts as that of the child, so
 /// the parent must be small: a new process of this program instead of the one that
 /// created the input.
-pub(crate) fn peak(args: &[String]) -> Outcome {
+pub(crate) fn peak(args: &[String]) -> TaskResult {
     let [file, program, args @ ..] = args else {
         return Err("peak needs a file and a command".to_owned());
     };
@@ -314,7 +314,7 @@ fn size(bytes: u64) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{Line, median, size, time};
+    use super::{CommandLine, median, size, time};
 
     #[test]
     fn the_median_is_the_middle_value() {
@@ -326,10 +326,10 @@ mod tests {
     #[test]
     fn each_run_has_its_own_directory() {
         let base = tempfile::tempdir().unwrap();
-        let line = Line::new("/bin/sh", ["-c", "test -z \"$(ls)\" && touch created"]);
-        let line = line.in_fresh(base.path());
-        line.once().unwrap();
-        line.once().unwrap();
+        let line = CommandLine::new("/bin/sh", ["-c", "test -z \"$(ls)\" && touch created"]);
+        let line = line.in_new_dir(base.path());
+        line.run_once().unwrap();
+        line.run_once().unwrap();
         let is_created = |entry: std::io::Result<std::fs::DirEntry>| {
             assert!(entry.unwrap().path().join("created").exists());
         };

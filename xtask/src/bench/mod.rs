@@ -19,9 +19,9 @@ mod tcpecho_client;
 pub(crate) use measure::peak;
 
 use crate::workspace::{self, Bins, Profile, TOOLS};
-use crate::{Outcome, USAGE};
+use crate::{TaskResult, USAGE};
 
-type Rows = fn(&Shop) -> Outcome<Vec<Row>>;
+type Rows = fn(&Context) -> TaskResult<Vec<Row>>;
 
 /// The rows of each tool, about its main functions.
 const ROWS_OF_TOOLS: [(&str, Rows); 6] = [
@@ -34,24 +34,24 @@ const ROWS_OF_TOOLS: [(&str, Rows); 6] = [
 ];
 
 /// The binaries and the working directory of the measurements.
-struct Shop {
+struct Context {
     bins: Bins,
     dir: tempfile::TempDir,
 }
 
 /// A row of the table.
 struct Row {
-    what: String,
+    label: String,
     ours: String,
     theirs: String,
-    /// Ours over theirs, or the inverse for a goal of [`Target::Faster`].
+    /// Ours over theirs, or the inverse for a goal of [`Goal::Faster`].
     ratio: Option<f64>,
-    target: Target,
+    goal: Goal,
 }
 
 /// The goal of a comparison.
 #[derive(Debug, Clone, Copy)]
-enum Target {
+enum Goal {
     /// Ours over theirs is at most this.
     AtMost(f64),
     /// Theirs over ours is at least this: N times faster.
@@ -64,7 +64,7 @@ enum Target {
     Open,
 }
 
-impl Target {
+impl Goal {
     fn is_met(self, ratio: f64) -> bool {
         match self {
             Self::AtMost(limit) => ratio <= limit,
@@ -75,7 +75,7 @@ impl Target {
     }
 }
 
-impl std::fmt::Display for Target {
+impl std::fmt::Display for Goal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::AtMost(limit) => write!(f, "at most {limit}"),
@@ -88,7 +88,7 @@ impl std::fmt::Display for Target {
 }
 
 /// Measures and prints the rows of all tools, or of one.
-pub(crate) fn run(args: &[String]) -> Outcome {
+pub(crate) fn run(args: &[String]) -> TaskResult {
     let selected = match args {
         [] => None,
         [tool] if tool == "tcpecho" || TOOLS.contains(&tool.as_str()) => Some(tool.as_str()),
@@ -99,7 +99,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
             ));
         }
     };
-    let shop = Shop {
+    let context = Context {
         bins: Bins::build(Profile::Release)?,
         dir: workspace::scratch()?,
     };
@@ -111,12 +111,12 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     let mut errors = Vec::new();
     for tool in TOOLS.into_iter().filter(|tool| is_selected(tool)) {
         for rows in [rows::size, rows::start_up] {
-            show(rows(&shop, tool), &mut errors);
+            show(rows(&context, tool), &mut errors);
         }
     }
     for (tool, rows) in ROWS_OF_TOOLS {
         if is_selected(tool) {
-            show(rows(&shop), &mut errors);
+            show(rows(&context), &mut errors);
         }
     }
     if errors.is_empty() {
@@ -126,7 +126,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     }
 }
 
-fn show(rows: Outcome<Vec<Row>>, errors: &mut Vec<String>) {
+fn show(rows: TaskResult<Vec<Row>>, errors: &mut Vec<String>) {
     match rows {
         Ok(rows) => rows.iter().for_each(print),
         Err(error) => {
@@ -141,22 +141,22 @@ fn print(row: &Row) {
         .ratio
         .map_or_else(|| "-".to_owned(), |r| format!("{r:.2}"));
     let verdict = match row.ratio {
-        Some(ratio) if !row.target.is_met(ratio) => "  MISSED",
+        Some(ratio) if !row.goal.is_met(ratio) => "  MISSED",
         _ => "",
     };
     println!(
         "{:<48} {:>12} {:>24} {:>7}  {}{verdict}",
-        row.what, row.ours, row.theirs, ratio, row.target
+        row.label, row.ours, row.theirs, ratio, row.goal
     );
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Target;
+    use super::Goal;
 
     #[test]
     fn goals_compare_in_the_right_direction() {
-        assert!(Target::AtMost(1.3).is_met(1.2) && !Target::AtMost(1.3).is_met(1.4));
-        assert!(Target::Faster(20.0).is_met(30.0) && !Target::Faster(20.0).is_met(10.0));
+        assert!(Goal::AtMost(1.3).is_met(1.2) && !Goal::AtMost(1.3).is_met(1.4));
+        assert!(Goal::Faster(20.0).is_met(30.0) && !Goal::Faster(20.0).is_met(10.0));
     }
 }

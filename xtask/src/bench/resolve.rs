@@ -9,10 +9,10 @@ use std::time::Duration;
 use testkit::dns::{DnsServer, Zone};
 use testkit::netns::{self, Lab};
 
-use super::measure::{Line, compare, memory};
-use super::rows::{absent, write};
-use super::{Row, Shop, Target};
-use crate::Outcome;
+use super::measure::{CommandLine, compare, memory};
+use super::rows::{not_measured, write};
+use super::{Context, Goal, Row};
+use crate::TaskResult;
 use crate::exec::{Background, Exec, which};
 use crate::interop::{free_port, nameservers};
 
@@ -26,45 +26,45 @@ const SETTINGS: [&[&str]; 3] = [
 ];
 
 /// Runs all benchmarks of resolve.
-pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
-    let mut rows = one_lookup(shop)?;
+pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
+    let mut rows = one_lookup(context)?;
     if which("nsd").is_none() {
-        rows.push(absent("resolve: 100,000 names", "nsd not installed"));
+        rows.push(not_measured("resolve: 100,000 names", "nsd not installed"));
         return Ok(rows);
     }
-    let files = Files::make(shop.dir.path())?;
+    let files = Files::make(context.dir.path())?;
     let port = free_port()?;
     let _server = files.serve(port)?;
-    rows.extend(long_lists(shop, &files, port)?);
-    rows.push(lossy(shop, &files)?);
-    rows.push(by_the_system(shop)?);
+    rows.extend(long_lists(context, &files, port)?);
+    rows.push(lossy(context, &files)?);
+    rows.push(by_the_system(context)?);
     Ok(rows)
 }
 
-fn one_lookup(shop: &Shop) -> Outcome<Vec<Row>> {
-    let tool = shop.bins.tool("resolve");
-    let getent = Line::peer("getent", ["ahosts", "localhost"]);
-    let system = Line::new(&tool, ["localhost"]);
+fn one_lookup(context: &Context) -> TaskResult<Vec<Row>> {
+    let tool = context.bins.tool("resolve");
+    let getent = CommandLine::peer("getent", ["ahosts", "localhost"]);
+    let system = CommandLine::new(&tool, ["localhost"]);
     let server = DnsServer::start(Zone::new().a("example.test", "192.0.2.1"));
     let at = server.addr();
-    let direct = Line::new(&tool, [&format!("@{at}"), "-t", "A", "example.test"]);
+    let direct = CommandLine::new(&tool, [&format!("@{at}"), "-t", "A", "example.test"]);
     let port = at.port().to_string();
     let args = ["@127.0.0.1", "-p", &port, "example.test", "A"];
-    let kdig = Line::peer("kdig", args);
-    let dig = Line::peer("dig", ["-r"].iter().chain(&args).copied());
-    let what = "resolve: one direct lookup";
+    let kdig = CommandLine::peer("kdig", args);
+    let dig = CommandLine::peer("dig", ["-r"].iter().chain(&args).copied());
+    let label = "resolve: one direct lookup";
     Ok(vec![
         compare(
             "resolve: localhost, system",
             101,
             &system,
             &getent,
-            Target::Open,
+            Goal::Open,
         )?,
-        compare(what, 101, &direct, &getent, Target::AtMost(1.3))?,
-        compare(what, 51, &direct, &kdig, Target::Faster(1.8))?,
-        compare(what, 51, &direct, &dig, Target::Open)?,
-        memory(what, &direct, 8_000_000)?,
+        compare(label, 101, &direct, &getent, Goal::AtMost(1.3))?,
+        compare(label, 51, &direct, &kdig, Goal::Faster(1.8))?,
+        compare(label, 51, &direct, &dig, Goal::Open)?,
+        memory(label, &direct, 8_000_000)?,
     ])
 }
 
@@ -78,7 +78,7 @@ struct Files {
 }
 
 impl Files {
-    fn make(dir: &Path) -> Outcome<Self> {
+    fn make(dir: &Path) -> TaskResult<Self> {
         let mut zone = "$TTL 300\n@ SOA ns.bench.test. admin.bench.test. 1 7200 900 86400 60\n\
                         @ NS ns.bench.test.\nns A 127.0.0.1\n"
             .to_owned();
@@ -110,16 +110,16 @@ impl Files {
         Ok(files)
     }
 
-    fn serve(&self, port: u16) -> Outcome<Background> {
+    fn serve(&self, port: u16) -> TaskResult<Background> {
         nameservers::nsd(&self.dir, port, &[("bench.test", "bench.zone")])
     }
 }
 
-fn long_lists(shop: &Shop, files: &Files, port: u16) -> Outcome<Vec<Row>> {
-    let tool = shop.bins.tool("resolve");
+fn long_lists(context: &Context, files: &Files, port: u16) -> TaskResult<Vec<Row>> {
+    let tool = context.bins.tool("resolve");
     let server = format!("@127.0.0.1:{port}");
     let port = port.to_string();
-    let line = |list: &Path| Line::new(&tool, [server.as_str(), "-t", "A", "-"]).stdin(list);
+    let line = |list: &Path| CommandLine::new(&tool, [server.as_str(), "-t", "A", "-"]).stdin(list);
     // The measurements are only valid if every name is answered.
     let names = std::fs::read(&files.names).map_err(|error| error.to_string())?;
     let done = Exec::new(&tool, [server.as_str(), "-t", "A", "-"])
@@ -135,7 +135,7 @@ fn long_lists(shop: &Shop, files: &Files, port: u16) -> Outcome<Vec<Row>> {
         return Err(format!("{found} of {NAMES} names were answered"));
     }
     let mut rows = vec![ceiling(files, &port, &line(&files.names))?];
-    let dig = Line::peer(
+    let dig = CommandLine::peer(
         "dig",
         ["-r", "@127.0.0.1", "-p", &port, "+short", "-f"]
             .map(std::ffi::OsString::from)
@@ -147,7 +147,7 @@ fn long_lists(shop: &Shop, files: &Files, port: u16) -> Outcome<Vec<Row>> {
         5,
         &line(&files.short),
         &dig,
-        Target::Faster(10.0),
+        Goal::Faster(10.0),
     )?);
     rows.push(memory(
         "resolve: 100,000 A names",
@@ -164,13 +164,13 @@ fn long_lists(shop: &Shop, files: &Files, port: u16) -> Outcome<Vec<Row>> {
 }
 
 /// Compares the rate of queries with the best one of dnsperf.
-fn ceiling(files: &Files, port: &str, ours: &Line) -> Outcome<Row> {
-    let what = "resolve: 100,000 A names, queries a second";
+fn ceiling(files: &Files, port: &str, ours: &CommandLine) -> TaskResult<Row> {
+    let label = "resolve: 100,000 A names, queries a second";
     let mut times: Vec<Duration> = Vec::new();
     let mut best: f64 = 0.0;
     let list = files.queries.display().to_string();
     for settings in SETTINGS {
-        times.push(ours.once()?.time);
+        times.push(ours.run_once()?.time);
         if which("dnsperf").is_none() {
             continue;
         }
@@ -185,7 +185,7 @@ fn ceiling(files: &Files, port: &str, ours: &Line) -> Outcome<Row> {
     times.sort();
     let rate = NAMES as f64 / times[times.len() / 2].as_secs_f64();
     Ok(Row {
-        what: what.to_owned(),
+        label: label.to_owned(),
         ours: format!("{rate:.0}"),
         theirs: if best > 0.0 {
             format!("dnsperf {best:.0}")
@@ -193,33 +193,33 @@ fn ceiling(files: &Files, port: &str, ours: &Line) -> Outcome<Row> {
             "dnsperf not installed".to_owned()
         },
         ratio: (best > 0.0).then_some(rate / best),
-        target: Target::Faster(1.0),
+        goal: Goal::Faster(1.0),
     })
 }
 
 /// Compares a million names with ten times a hundred thousand.
-fn linear(short: &Line, long: &Line) -> Outcome<Row> {
-    let short = short.once()?.time.as_secs_f64() * 10.0;
-    let long = long.once()?.time.as_secs_f64();
+fn linear(short: &CommandLine, long: &CommandLine) -> TaskResult<Row> {
+    let short = short.run_once()?.time.as_secs_f64() * 10.0;
+    let long = long.run_once()?.time.as_secs_f64();
     Ok(Row {
-        what: "resolve: 1,000,000 A names".to_owned(),
+        label: "resolve: 1,000,000 A names".to_owned(),
         ours: format!("{long:.2} s"),
         theirs: format!("10 x 100,000 {short:.2} s"),
         ratio: Some(long / short),
-        target: Target::AtMost(1.3),
+        goal: Goal::AtMost(1.3),
     })
 }
 
 /// Drops 2 % of the packets in each direction, in a namespace of its own.
-fn lossy(shop: &Shop, files: &Files) -> Outcome<Row> {
-    let what = "resolve: 100,000 A names, 2 % lost each way";
+fn lossy(context: &Context, files: &Files) -> TaskResult<Row> {
+    let label = "resolve: 100,000 A names, 2 % lost each way";
     if let Err(why) = netns::available() {
-        return Ok(absent(what, &why));
+        return Ok(not_measured(label, &why));
     }
     if which("nft").is_none() {
-        return Ok(absent(what, "nft not installed"));
+        return Ok(not_measured(label, "nft not installed"));
     }
-    let tool = shop.bins.tool("resolve").display().to_string();
+    let tool = context.bins.tool("resolve").display().to_string();
     let (config, names) = (files.dir.join("nsd.conf"), files.names.display());
     let text = std::fs::read_to_string(&config).map_err(|error| error.to_string())?;
     let port = text
@@ -257,23 +257,23 @@ fn lossy(shop: &Shop, files: &Files) -> Outcome<Row> {
     times.sort_unstable();
     let seconds = times.get(times.len() / 2).copied().unwrap_or_default() as f64 / 1e9;
     Ok(Row {
-        what: what.to_owned(),
+        label: label.to_owned(),
         ours: format!("{seconds:.2} s"),
         theirs: "limit 2 s".to_owned(),
         ratio: Some(seconds / 2.0),
-        target: Target::AtMost(1.0),
+        goal: Goal::AtMost(1.0),
     })
 }
 
 /// Resolves 20,000 names by getaddrinfo, compared with a minimal thread pool.
-fn by_the_system(shop: &Shop) -> Outcome<Row> {
-    let what = "resolve: 20,000 names by the system";
+fn by_the_system(context: &Context) -> TaskResult<Row> {
+    let label = "resolve: 20,000 names by the system";
     if let Err(why) = netns::available() {
-        return Ok(absent(what, &why));
+        return Ok(not_measured(label, &why));
     }
-    let dir = shop.dir.path();
+    let dir = context.dir.path();
     let pool = thread_pool(dir)?;
-    let tool = shop.bins.tool("resolve").display().to_string();
+    let tool = context.bins.tool("resolve").display().to_string();
     let (at, pool) = (dir.display(), pool.display());
     // nsd uses port 53, and the namespace has system files of its own.
     let script = format!(
@@ -309,17 +309,17 @@ fn by_the_system(shop: &Shop) -> Outcome<Row> {
     let middle =
         |times: &[u64]| times.get(times.len() / 2).copied().unwrap_or_default() as f64 / 1e9;
     Ok(Row {
-        what: what.to_owned(),
+        label: label.to_owned(),
         ours: format!("{:.2} s", middle(&ours)),
         theirs: format!("thread pool {:.2} s", middle(&theirs)),
         ratio: Some(middle(&ours) / middle(&theirs)),
-        target: Target::AtMost(1.2),
+        goal: Goal::AtMost(1.2),
     })
 }
 
 /// Builds a program in which eight threads call getaddrinfo for IPv4, which is the
 /// question of `resolve -4`.
-fn thread_pool(dir: &Path) -> Outcome<PathBuf> {
+fn thread_pool(dir: &Path) -> TaskResult<PathBuf> {
     const SOURCE: &str = r#"
         use std::ffi::{CString, c_char, c_int};
         use std::io::{BufRead, Write};

@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::measure::{Line, Peer, compare, compare_cpu, memory};
-use super::{Row, Shop, Target};
-use crate::Outcome;
+use super::measure::{CommandLine, Peer, compare, compare_cpu, memory};
+use super::{Context, Goal, Row};
+use crate::TaskResult;
 use crate::exec::Exec;
 
 /// Whether a tool contains TLS.
@@ -20,31 +20,31 @@ fn size_limit(tool: &str) -> u64 {
 }
 
 /// Compares the size of the stripped release binary with its limit.
-pub(super) fn size(shop: &Shop, tool: &str) -> Outcome<Vec<Row>> {
-    let path = shop.bins.tool(tool);
+pub(super) fn size(context: &Context, tool: &str) -> TaskResult<Vec<Row>> {
+    let path = context.bins.tool(tool);
     let meta = fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let limit = size_limit(tool);
     Ok(vec![Row {
-        what: format!("{tool}: size, stripped"),
+        label: format!("{tool}: size, stripped"),
         ours: format!("{} kB", meta.len() / 1000),
         theirs: format!("limit {} kB", limit / 1000),
         ratio: Some(meta.len() as f64 / limit as f64),
-        target: Target::AtMost(1.0),
+        goal: Goal::AtMost(1.0),
     }])
 }
 
 /// Compares `--version` with a program that does nothing.
-pub(super) fn start_up(shop: &Shop, tool: &str) -> Outcome<Vec<Row>> {
-    let ours = Line::new(shop.bins.tool(tool), ["--version"]);
-    let empty = Peer::made("empty program", empty_program(shop)?);
-    let what = format!("{tool}: start-up (--version)");
-    let cpu = format!("{what}, processor time");
+pub(super) fn start_up(context: &Context, tool: &str) -> TaskResult<Vec<Row>> {
+    let ours = CommandLine::new(context.bins.tool(tool), ["--version"]);
+    let empty = Peer::made("empty program", empty_program(context)?);
+    let label = format!("{tool}: start-up (--version)");
+    let cpu = format!("{label}, processor time");
     Ok(vec![
-        compare(&what, 301, &ours, &empty, Target::AtMost(1.3))?,
-        compare_cpu(cpu, 101, &ours, &empty, Target::Open)?,
+        compare(&label, 301, &ours, &empty, Goal::AtMost(1.3))?,
+        compare_cpu(cpu, 101, &ours, &empty, Goal::Open)?,
         // Most of it are the used pages of the binary and libc.
         memory(
-            &what,
+            &label,
             &ours,
             if has_tls(tool) { 7_000_000 } else { 5_000_000 },
         )?,
@@ -52,8 +52,8 @@ pub(super) fn start_up(shop: &Shop, tool: &str) -> Outcome<Vec<Row>> {
 }
 
 /// Compiles `fn main() {}`, unless it is already compiled.
-fn empty_program(shop: &Shop) -> Outcome<PathBuf> {
-    let binary = shop.dir.path().join("empty");
+fn empty_program(context: &Context) -> TaskResult<PathBuf> {
+    let binary = context.dir.path().join("empty");
     if !binary.exists() {
         let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
         let args = [
@@ -74,17 +74,17 @@ fn empty_program(shop: &Shop) -> Outcome<PathBuf> {
 }
 
 /// Returns a row for a measurement that is not possible here, with the reason.
-pub(super) fn absent(what: &str, reason: &str) -> Row {
+pub(super) fn not_measured(label: &str, reason: &str) -> Row {
     Row {
-        what: what.to_owned(),
+        label: label.to_owned(),
         ours: "-".to_owned(),
         theirs: reason.to_owned(),
         ratio: None,
-        target: Target::Open,
+        goal: Goal::Open,
     }
 }
 
 /// Writes a file with the input of a measurement.
-pub(super) fn write(path: &std::path::Path, text: &str) -> Outcome {
+pub(super) fn write(path: &std::path::Path, text: &str) -> TaskResult {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }

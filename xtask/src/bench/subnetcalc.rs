@@ -6,96 +6,100 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use super::measure::{Line, compare, memory};
+use super::measure::{CommandLine, compare, memory};
 use super::rows::write;
-use super::{Row, Shop, Target};
-use crate::Outcome;
+use super::{Context, Goal, Row};
+use crate::TaskResult;
 use crate::interop::Random;
 
 /// Runs all benchmarks of subnetcalc.
-pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
-    let mut rows = lists(shop)?;
-    rows.extend(sets(shop)?);
-    rows.extend(lookups(shop)?);
-    rows.extend(logs(shop)?);
-    let info = Line::new(shop.bins.tool("subnetcalc"), ["192.168.1.0/24"]);
-    let ipcalc = Line::peer("ipcalc-ng", ["192.168.1.0/24"]);
-    let what = "subnetcalc: one info";
-    rows.push(compare(what, 301, &info, &ipcalc, Target::AtMost(1.25))?);
+pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
+    let mut rows = lists(context)?;
+    rows.extend(sets(context)?);
+    rows.extend(lookups(context)?);
+    rows.extend(logs(context)?);
+    let info = CommandLine::new(context.bins.tool("subnetcalc"), ["192.168.1.0/24"]);
+    let ipcalc = CommandLine::peer("ipcalc-ng", ["192.168.1.0/24"]);
+    let label = "subnetcalc: one info";
+    rows.push(compare(label, 301, &info, &ipcalc, Goal::AtMost(1.25))?);
     Ok(rows)
 }
 
 /// Lists 16.7 million addresses, to the null device and into a pipe.
-fn lists(shop: &Shop) -> Outcome<Vec<Row>> {
-    let tool = shop.bins.tool("subnetcalc");
-    let ten = shop.dir.path().join("ten");
-    let text = shop.dir.path().join("ten.txt");
+fn lists(context: &Context) -> TaskResult<Vec<Row>> {
+    let tool = context.bins.tool("subnetcalc");
+    let ten = context.dir.path().join("ten");
+    let text = context.dir.path().join("ten.txt");
     write(&ten, "10.0.0.0/8\n")?;
-    let all = Line::new(&tool, ["hosts", "--all", "10.0.0.0/8"]);
-    let six = Line::new(&tool, ["hosts", "2001:db8::/104"]);
+    let all = CommandLine::new(&tool, ["hosts", "--all", "10.0.0.0/8"]);
+    let six = CommandLine::new(&tool, ["hosts", "2001:db8::/104"]);
     let shell = |script: String| ["-c".to_owned(), script];
     let into = |name: &Path| format!("{} hosts --all 10.0.0.0/8", name.display());
     // Copying the same text from a file shows the speed of the pipe.
-    Line::new("sh", shell(format!("{} > {}", into(&tool), text.display()))).once()?;
-    let piped = Line::new("sh", shell(format!("{} | wc -l", into(&tool))));
-    let cat = Line::peer("sh", shell(format!("cat {} | wc -l", text.display())));
-    let iprange = Line::peer("iprange", ["-1"]).stdin(&ten);
-    let prips = Line::peer("prips", ["10.0.0.0/8"]);
-    let v4 = Line::peer("sh", shell(into(&tool)));
-    let what = "subnetcalc: hosts --all 10.0.0.0/8";
+    CommandLine::new("sh", shell(format!("{} > {}", into(&tool), text.display()))).run_once()?;
+    let piped = CommandLine::new("sh", shell(format!("{} | wc -l", into(&tool))));
+    let cat = CommandLine::peer("sh", shell(format!("cat {} | wc -l", text.display())));
+    let iprange = CommandLine::peer("iprange", ["-1"]).stdin(&ten);
+    let prips = CommandLine::peer("prips", ["10.0.0.0/8"]);
+    let v4 = CommandLine::peer("sh", shell(into(&tool)));
+    let label = "subnetcalc: hosts --all 10.0.0.0/8";
     let rows = vec![
-        compare(what, 5, &all, &iprange, Target::Faster(20.0))?,
-        compare(what, 5, &all, &prips, Target::Faster(40.0))?,
+        compare(label, 5, &all, &iprange, Goal::Faster(20.0))?,
+        compare(label, 5, &all, &prips, Goal::Faster(40.0))?,
         compare(
-            format!("{what} | wc -l (cat)"),
+            format!("{label} | wc -l (cat)"),
             9,
             &piped,
             &cat,
-            Target::AtMost(1.2),
+            Goal::AtMost(1.2),
         )?,
         compare(
             "subnetcalc: hosts of a v6 /104 (v4 /8)",
             5,
             &six,
             &v4,
-            Target::AtMost(2.0),
+            Goal::AtMost(2.0),
         )?,
-        memory(what, &all, 8_000_000)?,
+        memory(label, &all, 8_000_000)?,
     ];
     std::fs::remove_file(&text).map_err(|error| format!("{}: {error}", text.display()))?;
     Ok(rows)
 }
 
 /// Aggregates a million networks.
-fn sets(shop: &Shop) -> Outcome<Vec<Row>> {
-    let tool = shop.bins.tool("subnetcalc");
-    let (v4, v6) = (shop.dir.path().join("set4"), shop.dir.path().join("set6"));
+fn sets(context: &Context) -> TaskResult<Vec<Row>> {
+    let tool = context.bins.tool("subnetcalc");
+    let (v4, v6) = (
+        context.dir.path().join("set4"),
+        context.dir.path().join("set6"),
+    );
     write(&v4, &scattered(7, 1_000_000, 18))?;
     write(&v6, &scattered6(7, 1_000_000))?;
-    let aggregate = |file: &Path| Line::new(&tool, ["aggregate", "-"]).stdin(file);
-    let optimize = Line::peer("iprange", ["--optimize"]).stdin(&v4);
-    let same_v4 = Line::peer("sh", ["-c", &format!("{} aggregate -", tool.display())]).stdin(&v4);
-    let what = "subnetcalc: aggregate of 1,000,000 networks";
+    let aggregate = |file: &Path| CommandLine::new(&tool, ["aggregate", "-"]).stdin(file);
+    let optimize = CommandLine::peer("iprange", ["--optimize"]).stdin(&v4);
+    let same_v4 =
+        CommandLine::peer("sh", ["-c", &format!("{} aggregate -", tool.display())]).stdin(&v4);
+    let label = "subnetcalc: aggregate of 1,000,000 networks";
     Ok(vec![
-        compare(what, 7, &aggregate(&v4), &optimize, Target::Faster(3.5))?,
+        compare(label, 7, &aggregate(&v4), &optimize, Goal::Faster(3.5))?,
         compare(
             "subnetcalc: the same of IPv6 (IPv4)",
             7,
             &aggregate(&v6),
             &same_v4,
-            Target::AtMost(2.5),
+            Goal::AtMost(2.5),
         )?,
-        memory(what, &aggregate(&v4), 48_000_000)?,
+        memory(label, &aggregate(&v4), 48_000_000)?,
         memory("subnetcalc: the same of IPv6", &aggregate(&v6), 48_000_000)?,
     ])
 }
 
 /// Looks up addresses. The peer is a sleep for the time that 15 million lookups per
 /// second would take.
-fn lookups(shop: &Shop) -> Outcome<Vec<Row>> {
+fn lookups(context: &Context) -> TaskResult<Vec<Row>> {
     let (nets, addresses) = (
-        shop.dir.path().join("nets"),
-        shop.dir.path().join("addresses"),
+        context.dir.path().join("nets"),
+        context.dir.path().join("addresses"),
     );
     // 0.0.0.0/0 contains every address, so the exit status is 0.
     write(&nets, &(scattered(3, 100_000, 16) + "0.0.0.0/0\n"))?;
@@ -111,47 +115,50 @@ fn lookups(shop: &Shop) -> Outcome<Vec<Row>> {
     let args = [
         "-c",
         "0",
-        &shop.bins.tool("subnetcalc").display().to_string(),
+        &context.bins.tool("subnetcalc").display().to_string(),
         "match",
         "--in",
         &set,
         "-",
     ];
-    let one_core = Line::new("taskset", args).stdin(&addresses);
-    let pace = Line::peer("sleep", ["0.333"]);
-    let what = "subnetcalc: match of 5,000,000, one core (15 M/s)";
+    let one_core = CommandLine::new("taskset", args).stdin(&addresses);
+    let pace = CommandLine::peer("sleep", ["0.333"]);
+    let label = "subnetcalc: match of 5,000,000, one core (15 M/s)";
     Ok(vec![
-        compare(what, 5, &one_core, &pace, Target::AtMost(1.0))?,
+        compare(label, 5, &one_core, &pace, Goal::AtMost(1.0))?,
         memory("subnetcalc: match of 5,000,000", &one_core, 64_000_000)?,
     ])
 }
 
 /// Searches five million lines of an access log for addresses of 100,000 networks.
-fn logs(shop: &Shop) -> Outcome<Vec<Row>> {
-    let tool = shop.bins.tool("subnetcalc");
-    let (nets, log) = (shop.dir.path().join("blocked"), shop.dir.path().join("log"));
+fn logs(context: &Context) -> TaskResult<Vec<Row>> {
+    let tool = context.bins.tool("subnetcalc");
+    let (nets, log) = (
+        context.dir.path().join("blocked"),
+        context.dir.path().join("log"),
+    );
     write(&nets, &scattered(11, 100_000, 20))?;
     write_log(&log, 5_000_000)?;
     let set = format!("@{}", nets.display());
     let file = log.display().to_string();
     let grep = |option: &str| {
         let words = ["grep", option, "--in", &set, &file];
-        Line::new(&tool, words.into_iter().filter(|word| !word.is_empty()))
+        CommandLine::new(&tool, words.into_iter().filter(|word| !word.is_empty()))
     };
     let nets = nets.display().to_string();
-    let anywhere = Line::peer("grepcidr", ["-f", &nets, &file]);
-    let anchored = Line::peer("grepcidr", ["-x", "-f", &nets, &file]);
-    let what = "subnetcalc: grep of 5,000,000 lines";
+    let anywhere = CommandLine::peer("grepcidr", ["-f", &nets, &file]);
+    let anchored = CommandLine::peer("grepcidr", ["-x", "-f", &nets, &file]);
+    let label = "subnetcalc: grep of 5,000,000 lines";
     let rows = vec![
-        compare(what, 3, &grep(""), &anywhere, Target::Faster(6.0))?,
+        compare(label, 3, &grep(""), &anywhere, Goal::Faster(6.0))?,
         compare(
-            format!("{what} -x"),
+            format!("{label} -x"),
             3,
             &grep("-x"),
             &anchored,
-            Target::Faster(10.0),
+            Goal::Faster(10.0),
         )?,
-        memory(what, &grep(""), 64_000_000)?,
+        memory(label, &grep(""), 64_000_000)?,
     ];
     std::fs::remove_file(&log).map_err(|error| format!("{}: {error}", log.display()))?;
     Ok(rows)
@@ -192,7 +199,7 @@ fn push_address(text: &mut String, address: u32) {
 }
 
 /// Writes an access log in the combined format.
-fn write_log(path: &Path, lines: usize) -> Outcome {
+fn write_log(path: &Path, lines: usize) -> TaskResult {
     const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
                          Chrome/124.0.0.0 Safari/537.36";
     let fail = |error: std::io::Error| format!("{}: {error}", path.display());

@@ -4,19 +4,19 @@
 mod runner;
 
 use self::runner::{Figure, Runner, Server};
-use super::rows::absent;
-use super::{Row, Shop, Target};
-use crate::Outcome;
+use super::rows::not_measured;
+use super::{Context, Goal, Row};
+use crate::TaskResult;
 
 /// The acceptable memory of an idle connection, in bytes.
 const IDLE_LIMIT: f64 = 0.3 * 1024.0;
 
 /// Measures all rows of the tool.
-pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
+pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
     let mut rows = Vec::new();
-    let runner = Runner::new(shop)?;
+    let runner = Runner::new(context)?;
     if !runner.is_pinned() {
-        rows.push(absent(
+        rows.push(not_measured(
             "tcpecho-server: pinned",
             "only one processor, or no taskset",
         ));
@@ -29,7 +29,7 @@ pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
 }
 
 /// Measures exchanges of 64 bytes.
-fn messages(runner: &Runner<'_>) -> Outcome<Vec<Row>> {
+fn messages(runner: &Runner<'_>) -> TaskResult<Vec<Row>> {
     let mut rows = Vec::new();
     for (load, count, depth, cpu, p99) in [
         ("50 connections", "50", "1", 1.10, None),
@@ -37,60 +37,55 @@ fn messages(runner: &Runner<'_>) -> Outcome<Vec<Row>> {
         ("50 connections, 16 in flight", "50", "16", 1.15, None),
     ] {
         let compared = runner.compare(&["rr", count, "300", "64", depth], Server::Floor)?;
-        let floor_row = |figure: &str, values, unit, target| {
-            let what = format!("tcpecho-server: {load}, {figure}");
-            row(what, values, unit, Server::Floor, target)
+        let floor_row = |figure: &str, values, unit, goal| {
+            let label = format!("tcpecho-server: {load}, {figure}");
+            row(label, values, unit, Server::Floor, goal)
         };
         rows.push(floor_row(
             "CPU per message",
             compared.cpu_us,
             "us",
-            Target::AtMost(cpu),
+            Goal::AtMost(cpu),
         ));
         if let Some(limit) = p99 {
-            rows.push(floor_row(
-                "p99",
-                compared.p99_us,
-                "us",
-                Target::AtMost(limit),
-            ));
+            rows.push(floor_row("p99", compared.p99_us, "us", Goal::AtMost(limit)));
         }
         rows.push(floor_row(
             "messages per second",
             compared.rate,
             "/s",
-            Target::Open,
+            Goal::Open,
         ));
     }
-    for (peer, target) in [
-        (Server::Socat, Target::AtLeast(2.5)),
-        (Server::Ncat, Target::AtLeast(3.0)),
-        (Server::Xinetd, Target::Open),
+    for (peer, goal) in [
+        (Server::Socat, Goal::AtLeast(2.5)),
+        (Server::Ncat, Goal::AtLeast(3.0)),
+        (Server::Xinetd, Goal::Open),
     ] {
         let load = ["rr", "50", "300", "64", "1"];
-        let what = "tcpecho-server: 50 connections, messages per second";
-        rows.push(against(runner, what, &load, peer, target)?);
+        let label = "tcpecho-server: 50 connections, messages per second";
+        rows.push(against(runner, label, &load, peer, goal)?);
     }
     Ok(rows)
 }
 
 /// Measures connections with one exchange each, 32 in parallel.
-fn connections(runner: &Runner<'_>) -> Outcome<Vec<Row>> {
+fn connections(runner: &Runner<'_>) -> TaskResult<Vec<Row>> {
     let load = ["crr", "32", "300", "64"];
-    let what = "tcpecho-server: connections per second";
+    let label = "tcpecho-server: connections per second";
     let mut rows = Vec::new();
-    for (peer, target) in [
-        (Server::Floor, Target::AtLeast(0.85)),
-        (Server::OursLogging, Target::Open),
-        (Server::Socat, Target::AtLeast(8.0)),
+    for (peer, goal) in [
+        (Server::Floor, Goal::AtLeast(0.85)),
+        (Server::OursLogging, Goal::Open),
+        (Server::Socat, Goal::AtLeast(8.0)),
     ] {
-        rows.push(against(runner, what, &load, peer, target)?);
+        rows.push(against(runner, label, &load, peer, goal)?);
     }
     Ok(rows)
 }
 
 /// Measures the transfer of one GiB. The generator compares every byte.
-fn bulk(runner: &Runner<'_>) -> Outcome<Vec<Row>> {
+fn bulk(runner: &Runner<'_>) -> TaskResult<Vec<Row>> {
     [("1", "1 connection"), ("4", "4 connections")]
         .into_iter()
         .map(|(count, connections)| {
@@ -98,22 +93,22 @@ fn bulk(runner: &Runner<'_>) -> Outcome<Vec<Row>> {
             let mut rate = compared.rate;
             rate.ours /= 1e6;
             rate.theirs /= 1e6;
-            let what = format!("tcpecho-server: bulk 1 GiB, {connections}");
-            let target = Target::AtLeast(0.85);
-            Ok(row(what, rate, "MB/s", Server::Floor, target))
+            let label = format!("tcpecho-server: bulk 1 GiB, {connections}");
+            let goal = Goal::AtLeast(0.85);
+            Ok(row(label, rate, "MB/s", Server::Floor, goal))
         })
         .collect()
 }
 
 /// Measures the memory and processor time of idle connections.
-fn idle(runner: &Runner<'_>) -> Outcome<Vec<Row>> {
+fn idle(runner: &Runner<'_>) -> TaskResult<Vec<Row>> {
     let (bytes, cpu) = runner.idle(10_000)?;
-    let limit = |what: &str, ours: String, theirs: &str, ratio: f64| Row {
-        what: format!("tcpecho-server: 10,000 idle, {what}"),
+    let limit = |label: &str, ours: String, theirs: &str, ratio: f64| Row {
+        label: format!("tcpecho-server: 10,000 idle, {label}"),
         ours,
         theirs: theirs.to_owned(),
         ratio: Some(ratio),
-        target: Target::AtMost(1.0),
+        goal: Goal::AtMost(1.0),
     };
     Ok(vec![
         limit(
@@ -134,21 +129,21 @@ fn idle(runner: &Runner<'_>) -> Outcome<Vec<Row>> {
 /// Compares rates with another server, if it is installed.
 fn against(
     runner: &Runner<'_>,
-    what: &str,
+    label: &str,
     load: &[&str],
     peer: Server,
-    target: Target,
-) -> Outcome<Row> {
+    goal: Goal,
+) -> TaskResult<Row> {
     if !peer.is_installed() {
         let why = format!("{} not installed", peer.name());
-        return Ok(absent(what, &why));
+        return Ok(not_measured(label, &why));
     }
     let compared = runner.compare(load, peer)?;
-    Ok(row(what.to_owned(), compared.rate, "/s", peer, target))
+    Ok(row(label.to_owned(), compared.rate, "/s", peer, goal))
 }
 
 /// Makes a row of a compared figure.
-fn row(what: String, values: Figure, unit: &str, peer: Server, target: Target) -> Row {
+fn row(label: String, values: Figure, unit: &str, peer: Server, goal: Goal) -> Row {
     let show = |value: f64| {
         if value < 1000.0 {
             format!("{value:.2} {unit}")
@@ -157,10 +152,10 @@ fn row(what: String, values: Figure, unit: &str, peer: Server, target: Target) -
         }
     };
     Row {
-        what,
+        label,
         ours: show(values.ours),
         theirs: format!("{} {}", peer.name(), show(values.theirs)),
         ratio: Some(values.ratio),
-        target,
+        goal,
     }
 }

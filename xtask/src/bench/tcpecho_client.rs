@@ -9,11 +9,11 @@ use std::time::Duration;
 use serde_json::Value;
 use testkit::peer::TcpPeer;
 
-use super::measure::{Line, compare};
+use super::measure::{CommandLine, compare};
 use super::pin::Pin;
-use super::rows::{absent, write};
-use super::{Row, Shop, Target};
-use crate::Outcome;
+use super::rows::{not_measured, write};
+use super::{Context, Goal, Row};
+use crate::TaskResult;
 use crate::exec::{Background, Exec};
 
 /// The number of runs of each program, of which the median is reported.
@@ -23,15 +23,15 @@ const RUNS: usize = 9;
 const MS: &str = "400";
 
 /// Measures all rows of this tool.
-pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
-    let what = "tcpecho-client: load";
+pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
+    let label = "tcpecho-client: load";
     if !cfg!(target_os = "linux") {
-        return Ok(vec![absent(what, "the generator is for Linux")]);
+        return Ok(vec![not_measured(label, "the generator is for Linux")]);
     }
-    let generator = compile(shop)?;
+    let generator = compile(context)?;
     let pin = Pin::find();
-    let log = shop.dir.path().join("load.log");
-    let port_file = shop.dir.path().join("load.port");
+    let log = context.dir.path().join("load.log");
+    let port_file = context.dir.path().join("load.port");
     let port_path = port_file.display().to_string();
     let args = [
         "-q",
@@ -43,47 +43,47 @@ pub(super) fn rows(shop: &Shop) -> Outcome<Vec<Row>> {
     ];
     let (program, args) = pin.command(
         0,
-        &shop.bins.tool("tcpecho-server"),
+        &context.bins.tool("tcpecho-server"),
         args.map(str::to_owned),
     );
     let mut server = Background::start(program, args, &log)?;
     server.until(|| std::fs::read_to_string(&port_file).is_ok_and(|text| text.ends_with('\n')))?;
     let port = std::fs::read_to_string(&port_file).map_err(|error| error.to_string())?;
     let port = port.trim();
-    let mut rows = vec![one_message(shop)?];
+    let mut rows = vec![one_message(context)?];
     for (connections, depth) in [("50", "1"), ("1000", "1"), ("50", "16")] {
         rows.push(compare_rates(
-            shop,
+            context,
             pin,
             &generator,
             port,
             [connections, depth],
         )?);
     }
-    rows.push(compare_loops(shop, pin, &generator, port)?);
+    rows.push(compare_loops(context, pin, &generator, port)?);
     server.terminate()?;
     Ok(rows)
 }
 
 /// Compares the round trip of one message with socat.
-fn one_message(shop: &Shop) -> Outcome<Row> {
+fn one_message(context: &Context) -> TaskResult<Row> {
     let server = TcpPeer::echo();
     let address = server.addr().to_string();
-    let input = shop.dir.path().join("message");
+    let input = context.dir.path().join("message");
     write(&input, "hello")?;
-    let ours = Line::new(
-        shop.bins.tool("tcpecho-client"),
+    let ours = CommandLine::new(
+        context.bins.tool("tcpecho-client"),
         [address.as_str(), "hello"],
     );
     let tcp = format!("TCP:{address}");
-    let socat = Line::peer("socat", ["-t", "5", "-", &tcp]).stdin(&input);
-    let what = "tcpecho-client: one message";
-    compare(what, 101, &ours, &socat, Target::Faster(1.0))
+    let socat = CommandLine::peer("socat", ["-t", "5", "-", &tcp]).stdin(&input);
+    let label = "tcpecho-client: one message";
+    compare(label, 101, &ours, &socat, Goal::Faster(1.0))
 }
 
 /// Compiles the generator and returns its path.
-fn compile(shop: &Shop) -> Outcome<PathBuf> {
-    let binary = shop.dir.path().join("generator");
+fn compile(context: &Context) -> TaskResult<PathBuf> {
+    let binary = context.dir.path().join("generator");
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let text = include_str!("floor/generator.rs");
     let out = binary.display().to_string();
@@ -102,7 +102,7 @@ fn compile(shop: &Shop) -> Outcome<PathBuf> {
 }
 
 /// Runs a load test and returns its summary.
-fn load(shop: &Shop, pin: Pin, port: &str, args: &[&str]) -> Outcome<Value> {
+fn load(context: &Context, pin: Pin, port: &str, args: &[&str]) -> TaskResult<Value> {
     let address = format!("127.0.0.1:{port}");
     let ms = format!("{MS}ms");
     let all: Vec<&str> = ["--bench", "--json", "--duration", &ms, &address]
@@ -111,7 +111,7 @@ fn load(shop: &Shop, pin: Pin, port: &str, args: &[&str]) -> Outcome<Value> {
         .collect();
     let (program, args) = pin.command(
         1,
-        &shop.bins.tool("tcpecho-client"),
+        &context.bins.tool("tcpecho-client"),
         all.into_iter().map(str::to_owned),
     );
     let text = Exec::new(program, args)
@@ -122,7 +122,7 @@ fn load(shop: &Shop, pin: Pin, port: &str, args: &[&str]) -> Outcome<Value> {
 }
 
 /// Returns a number of a summary.
-fn figure(summary: &Value, key: &str) -> Outcome<f64> {
+fn figure(summary: &Value, key: &str) -> TaskResult<f64> {
     summary[key]
         .as_f64()
         .ok_or_else(|| format!("no {key} in {summary}"))
@@ -130,16 +130,16 @@ fn figure(summary: &Value, key: &str) -> Outcome<f64> {
 
 /// Compares the rate of the closed loop with the generator, in alternating runs.
 fn compare_rates(
-    shop: &Shop,
+    context: &Context,
     pin: Pin,
     generator: &Path,
     port: &str,
     [connections, depth]: [&str; 2],
-) -> Outcome<Row> {
+) -> TaskResult<Row> {
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
         let summary = load(
-            shop,
+            context,
             pin,
             port,
             &["--connections", connections, "--pipeline", depth],
@@ -162,12 +162,12 @@ fn compare_rates(
     }
     let (ours, theirs) = (median(ours), median(theirs));
     Ok(Row {
-        what: format!("tcpecho-client: {connections} connections, {depth} deep"),
+        label: format!("tcpecho-client: {connections} connections, {depth} deep"),
         ours: format!("{:.0} k/s", ours / 1e3),
         theirs: format!("generator {:.0} k/s", theirs / 1e3),
         // The ratio of the times per message: less is better.
         ratio: Some(median(ratios)),
-        target: Target::AtMost(1.1),
+        goal: Goal::AtMost(1.1),
     })
 }
 
@@ -179,10 +179,15 @@ fn compare_rates(
 /// sleep. Here the server idles for the same time in both loops. The generator
 /// measures from the send, so the difference shows messages that the open loop
 /// sends late.
-fn compare_loops(shop: &Shop, pin: Pin, generator: &Path, port: &str) -> Outcome<Row> {
+fn compare_loops(context: &Context, pin: Pin, generator: &Path, port: &str) -> TaskResult<Row> {
     let (mut open, mut closed, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        let summary = load(shop, pin, port, &["--connections", "50", "--rate", "20000"])?;
+        let summary = load(
+            context,
+            pin,
+            port,
+            &["--connections", "50", "--rate", "20000"],
+        )?;
         let (program, args) = pin.command(1, generator, [port, "20000", MS].map(str::to_owned));
         let text = Exec::new(program, args).text()?;
         let paced: f64 = text
@@ -195,11 +200,11 @@ fn compare_loops(shop: &Shop, pin: Pin, generator: &Path, port: &str) -> Outcome
     }
     let (open, closed) = (median(open), median(closed));
     Ok(Row {
-        what: "tcpecho-client: median at 20,000/s, open loop".to_owned(),
+        label: "tcpecho-client: median at 20,000/s, open loop".to_owned(),
         ours: format!("{open:.3} ms"),
         theirs: format!("closed loop {closed:.3} ms"),
         ratio: Some(median(ratios)),
-        target: Target::Within(0.2),
+        goal: Goal::Within(0.2),
     })
 }
 

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use crate::exec::{Done, Exec, shorten};
 use crate::workspace::{self, Bins, Profile};
-use crate::{Outcome, no_arguments};
+use crate::{TaskResult, no_arguments};
 
 /// Runs all steps in order.
-pub(crate) fn run(args: &[String]) -> Outcome {
+pub(crate) fn run(args: &[String]) -> TaskResult {
     no_arguments(args)?;
     let bins = Bins::build(Profile::Dev)?;
     let scratch = workspace::scratch()?;
@@ -52,7 +52,7 @@ struct Demo {
 impl Demo {
     /// Prints a command line, runs it in a shell with the tools on its `PATH`, and
     /// prints its output.
-    fn shell(&self, line: &str) -> Outcome<CommandOutput> {
+    fn shell(&self, line: &str) -> TaskResult<CommandOutput> {
         println!("$ {line}");
         let done = Exec::new("sh", ["-c", line])
             .env("PATH", self.bins.path()?)
@@ -106,7 +106,7 @@ impl CommandOutput {
     }
 
     /// Requires this exit status.
-    fn status(&self, code: i32) -> Outcome<&Self> {
+    fn status(&self, code: i32) -> TaskResult<&Self> {
         if self.done.code == code {
             Ok(self)
         } else {
@@ -115,7 +115,7 @@ impl CommandOutput {
     }
 
     /// Requires exactly this text on standard output.
-    fn stdout(&self, text: &str) -> Outcome<&Self> {
+    fn stdout(&self, text: &str) -> TaskResult<&Self> {
         if self.done.out() == text {
             Ok(self)
         } else {
@@ -124,7 +124,7 @@ impl CommandOutput {
     }
 
     /// Requires a line of standard output that matches; `description` names it.
-    fn has_line(&self, description: &str, matches: impl Fn(&str) -> bool) -> Outcome<&Self> {
+    fn has_line(&self, description: &str, matches: impl Fn(&str) -> bool) -> TaskResult<&Self> {
         if self.done.out().lines().any(matches) {
             Ok(self)
         } else {
@@ -133,7 +133,7 @@ impl CommandOutput {
     }
 
     /// Requires one of these texts on standard error.
-    fn stderr_contains(&self, texts: &[&str]) -> Outcome<&Self> {
+    fn stderr_contains(&self, texts: &[&str]) -> TaskResult<&Self> {
         let stderr = self.done.err();
         if texts.iter().any(|text| stderr.contains(text)) {
             Ok(self)
@@ -143,7 +143,7 @@ impl CommandOutput {
     }
 
     /// Parses every line of standard output as JSON.
-    fn json(&self) -> Outcome<Vec<serde_json::Value>> {
+    fn json(&self) -> TaskResult<Vec<serde_json::Value>> {
         self.done
             .out()
             .lines()

@@ -5,10 +5,10 @@ use testkit::http::{HttpServer, Reply, Request};
 use testkit::privilege;
 
 use super::Demo;
-use crate::Outcome;
+use crate::TaskResult;
 use crate::exec::Background;
 
-type Step = fn(&Demo) -> Outcome;
+type Step = fn(&Demo) -> TaskResult;
 
 /// The title and the function of every step.
 pub(super) const STEPS: [(&str, Step); 6] = [
@@ -20,7 +20,7 @@ pub(super) const STEPS: [(&str, Step); 6] = [
     ("pipelines", pipelines),
 ];
 
-fn subnets(demo: &Demo) -> Outcome {
+fn subnets(demo: &Demo) -> TaskResult {
     demo.shell("subnetcalc 192.168.1.0/24")?
         .status(0)?
         .has_line("`Total IPs: 256`", |line| line.trim() == "Total IPs: 256")?
@@ -41,7 +41,7 @@ fn subnets(demo: &Demo) -> Outcome {
     ))
 }
 
-fn echo(demo: &Demo) -> Outcome {
+fn echo(demo: &Demo) -> TaskResult {
     let reply = "--reply 'Hello, Client!'";
     echo_pair(demo, reply, |port| {
         let line =
@@ -61,7 +61,7 @@ fn echo(demo: &Demo) -> Outcome {
 
 /// Starts a server with these options, runs `exchange` with its port, and ends it
 /// by SIGTERM.
-fn echo_pair(demo: &Demo, options: &str, exchange: impl Fn(u16) -> Outcome) -> Outcome {
+fn echo_pair(demo: &Demo, options: &str, exchange: impl Fn(u16) -> TaskResult) -> TaskResult {
     let line = format!("exec tcpecho-server {options} 127.0.0.1:0").replace("  ", " ");
     println!("$ {} &", line.trim_start_matches("exec "));
     let line = format!("PATH='{}' {line}", demo.bins.dir().display());
@@ -92,7 +92,7 @@ fn echo_pair(demo: &Demo, options: &str, exchange: impl Fn(u16) -> Outcome) -> O
     }
 }
 
-fn fetch(demo: &Demo) -> Outcome {
+fn fetch(demo: &Demo) -> TaskResult {
     const BODY: &str = "{\"service\":\"demo\",\"healthy\":true}\n";
     let answer = |request: &Request| match request.path() {
         "/status.json" => Reply::json(BODY),
@@ -136,7 +136,7 @@ fn fetch(demo: &Demo) -> Outcome {
     Ok(())
 }
 
-fn pings(demo: &Demo) -> Outcome {
+fn pings(demo: &Demo) -> TaskResult {
     ping_one(demo, "127.0.0.1", privilege::can_ping())?;
     if !privilege::has_ipv6() {
         demo.note("this machine has no ::1, so `ping ::1` is skipped");
@@ -145,7 +145,7 @@ fn pings(demo: &Demo) -> Outcome {
     ping_one(demo, "::1", privilege::can_ping6())
 }
 
-fn ping_one(demo: &Demo, address: &str, permitted: bool) -> Outcome {
+fn ping_one(demo: &Demo, address: &str, permitted: bool) -> TaskResult {
     let shown = demo.shell(&format!("ping -c 3 -i 0.2 {address}"))?;
     if permitted {
         let reply = format!("64 bytes from {address}: icmp_seq=3 ttl=64 time=");
@@ -170,7 +170,7 @@ fn ping_one(demo: &Demo, address: &str, permitted: bool) -> Outcome {
     Ok(())
 }
 
-fn names(demo: &Demo) -> Outcome {
+fn names(demo: &Demo) -> TaskResult {
     demo.shell("resolve localhost")?
         .status(0)?
         .has_line("`127.0.0.1` or `::1`", |line| {
@@ -196,7 +196,7 @@ fn names(demo: &Demo) -> Outcome {
     Ok(())
 }
 
-fn pipelines(demo: &Demo) -> Outcome {
+fn pipelines(demo: &Demo) -> TaskResult {
     let loopback = "subnetcalc hosts 127.0.0.0/29";
     let shown = demo.shell(&format!("{loopback} | ping --alive - | resolve --long -"))?;
     if privilege::can_ping() {

@@ -7,8 +7,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::Bench;
-use crate::Outcome;
+use super::Context;
+use crate::TaskResult;
 use crate::exec::Exec;
 use crate::workspace::TOOLS;
 
@@ -24,8 +24,8 @@ const CASES: [(&str, &str, &str); 6] = [
 ];
 
 /// Tries the cases in bash.
-pub(super) fn bash(bench: &Bench) -> Outcome<String> {
-    let dir = scripts(bench, "bash", str::to_owned)?;
+pub(super) fn bash(context: &Context) -> TaskResult<String> {
+    let dir = scripts(context, "bash", str::to_owned)?;
     check("bash", |line| {
         let words: Vec<&str> = line.split(' ').collect();
         let tool = words[0];
@@ -45,25 +45,25 @@ pub(super) fn bash(bench: &Bench) -> Outcome<String> {
 }
 
 /// Tries the cases in fish.
-pub(super) fn fish(bench: &Bench) -> Outcome<String> {
-    let dir = scripts(bench, "fish", |tool| format!("{tool}.fish"))?;
+pub(super) fn fish(context: &Context) -> TaskResult<String> {
+    let dir = scripts(context, "fish", |tool| format!("{tool}.fish"))?;
     check("fish", |line| {
         let tool = line.split(' ').next().unwrap_or_default();
         let file = dir.path().join(format!("{tool}.fish"));
         let script = format!("source '{}'; complete -C '{line}'", file.display());
         Exec::new("fish", ["--no-config", "-c", &script])
-            .env("PATH", bench.bins.path()?)
+            .env("PATH", context.bins.path()?)
             .text()
     })
 }
 
 /// Tries the cases in zsh.
-pub(super) fn zsh(bench: &Bench) -> Outcome<String> {
-    let dir = scripts(bench, "zsh", |tool| format!("_{tool}"))?;
+pub(super) fn zsh(context: &Context) -> TaskResult<String> {
+    let dir = scripts(context, "zsh", |tool| format!("_{tool}"))?;
     check("zsh", |line| {
         Exec::new("zsh", ["-f", "-c", ZSH, "zsh", line])
             .env("FUNCTIONS", dir.path())
-            .env("PATH", bench.bins.path()?)
+            .env("PATH", context.bins.path()?)
             .env("TERM", "dumb")
             .text()
     })
@@ -89,21 +89,25 @@ zpty -d shell
 "#;
 
 /// Writes the completion scripts of a shell into a directory.
-fn scripts(bench: &Bench, shell: &str, name: fn(&str) -> String) -> Outcome<tempfile::TempDir> {
+fn scripts(
+    context: &Context,
+    shell: &str,
+    name: fn(&str) -> String,
+) -> TaskResult<tempfile::TempDir> {
     let dir = crate::workspace::scratch()?;
     for tool in TOOLS {
-        let script = Exec::new(bench.bins.tool(tool), ["--generate", shell]).text()?;
+        let script = Exec::new(context.bins.tool(tool), ["--generate", shell]).text()?;
         write(&dir.path().join(name(tool)), &script)?;
     }
     Ok(dir)
 }
 
-fn write(path: &Path, text: &str) -> Outcome {
+fn write(path: &Path, text: &str) -> TaskResult {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Checks all cases with `complete`, which returns the words that are offered.
-fn check(shell: &str, complete: impl Fn(&str) -> Outcome<String>) -> Outcome<String> {
+fn check(shell: &str, complete: impl Fn(&str) -> TaskResult<String>) -> TaskResult<String> {
     for (line, wanted, unwanted) in CASES {
         let offered = complete(line)?;
         // zsh appends the sign between an option and its value.

@@ -6,8 +6,8 @@
 
 use std::path::Path;
 
-use super::{Bench, free_port, nameservers, same_lines};
-use crate::Outcome;
+use super::{Context, free_port, nameservers, same_lines};
+use crate::TaskResult;
 use crate::exec::{Background, Exec};
 
 /// The records below the apex, with one name per type.
@@ -16,9 +16,9 @@ const RECORDS: &str = include_str!("zone.txt");
 const APEX: &str = "interop.test.";
 
 /// Compares the values of every type in the zone.
-pub(super) fn presentation(bench: &Bench) -> Outcome<String> {
+pub(super) fn presentation(context: &Context) -> TaskResult<String> {
     let port = free_port()?;
-    let _server = nsd(bench.dir(), port)?;
+    let _server = nsd(context.dir(), port)?;
     let server = format!("@127.0.0.1:{port}");
     let port = port.to_string();
     let dig = |name: &str, rtype: &str, more: &[&str]| {
@@ -34,7 +34,9 @@ pub(super) fn presentation(bench: &Bench) -> Outcome<String> {
         if theirs.is_empty() || theirs.starts_with(";;") {
             return Err(format!("dig has no {rtype} of {name}: {theirs}"));
         }
-        let ours = bench.tool("resolve", [&server, "-t", rtype, name]).run()?;
+        let ours = context
+            .tool("resolve", [&server, "-t", rtype, name])
+            .run()?;
         if ours.code != 0 {
             wrong.push(format!(
                 "{rtype} of {name}: status {}: {}",
@@ -54,7 +56,9 @@ pub(super) fn presentation(bench: &Bench) -> Outcome<String> {
         } else {
             "A"
         };
-        let done = bench.tool("resolve", [&server, "-t", rtype, name]).run()?;
+        let done = context
+            .tool("resolve", [&server, "-t", rtype, name])
+            .run()?;
         if done.code != status || !done.stdout.is_empty() {
             wrong.push(format!(
                 "{rtype} of {name}: status {} and {:?}",
@@ -64,7 +68,7 @@ pub(super) fn presentation(bench: &Bench) -> Outcome<String> {
         }
     }
     let theirs = dig("big.interop.test", "TXT", &["+bufsize=512"])?;
-    let ours = bench
+    let ours = context
         .tool("resolve", [&server, "-t", "TXT", "big.interop.test"])
         .text()?;
     if let Err(error) = same_lines("truncated TXT", &canonical(&ours), &canonical(&theirs)) {
@@ -81,7 +85,7 @@ pub(super) fn presentation(bench: &Bench) -> Outcome<String> {
 }
 
 /// Compares a forward and a reverse lookup by the system's resolver.
-pub(super) fn system(bench: &Bench) -> Outcome<String> {
+pub(super) fn system(context: &Context) -> TaskResult<String> {
     let theirs = Exec::new("getent", ["ahostsv4", "localhost"]).text()?;
     let mut addresses: Vec<&str> = theirs
         .lines()
@@ -89,11 +93,11 @@ pub(super) fn system(bench: &Bench) -> Outcome<String> {
         .collect();
     addresses.dedup();
     let theirs: String = addresses.iter().map(|a| format!("{a}\n")).collect();
-    let ours = bench.tool("resolve", ["-4", "localhost"]).text()?;
+    let ours = context.tool("resolve", ["-4", "localhost"]).text()?;
     same_lines("localhost", &ours, &theirs)?;
     let theirs = Exec::new("getent", ["hosts", "127.0.0.1"]).text()?;
     let theirs = theirs.split_whitespace().nth(1).unwrap_or("").to_owned();
-    let ours = bench.tool("resolve", ["127.0.0.1"]).text()?;
+    let ours = context.tool("resolve", ["127.0.0.1"]).text()?;
     same_lines("127.0.0.1", &ours, &format!("{theirs}\n"))?;
     Ok("localhost, forward and reverse".to_owned())
 }
@@ -145,7 +149,7 @@ fn without_spaces(line: &str) -> String {
 }
 
 /// Starts nsd with the zone.
-fn nsd(dir: &Path, port: u16) -> Outcome<Background> {
+fn nsd(dir: &Path, port: u16) -> TaskResult<Background> {
     let mut zone = format!(
         "$ORIGIN {APEX}\n$TTL 300\n\
          @ SOA ns.{APEX} admin.{APEX} 2026010101 7200 900 86400 60\n\

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::{Bench, accepts, free_port};
-use crate::Outcome;
+use super::{Context, accepts, free_port};
+use crate::TaskResult;
 use crate::exec::{Background, Exec};
 
 /// A number of bytes that fills every buffer in between several times.
@@ -16,13 +16,13 @@ fn payload(size: usize) -> Vec<u8> {
 }
 
 /// socat sends, half-closes, and must receive every byte.
-pub(super) fn server_socat(bench: &Bench) -> Outcome<String> {
-    with_server(bench, socat)
+pub(super) fn server_socat(context: &Context) -> TaskResult<String> {
+    with_server(context, socat)
 }
 
 /// ncat sends, half-closes, and must receive every byte.
-pub(super) fn server_ncat(bench: &Bench) -> Outcome<String> {
-    with_server(bench, |addr| {
+pub(super) fn server_ncat(context: &Context) -> TaskResult<String> {
+    with_server(context, |addr| {
         let (host, port) = addr.rsplit_once(':').unwrap_or((addr, ""));
         Exec::new("ncat", [host, port])
     })
@@ -32,9 +32,9 @@ fn socat(addr: &str) -> Exec {
     Exec::new("socat", ["-t", "20", "-", &format!("TCP:{addr}")])
 }
 
-fn with_server(bench: &Bench, client: impl Fn(&str) -> Exec) -> Outcome<String> {
-    let log = bench.dir().join("tcpecho-server.log");
-    let program = bench.bins.tool("tcpecho-server");
+fn with_server(context: &Context, client: impl Fn(&str) -> Exec) -> TaskResult<String> {
+    let log = context.dir().join("tcpecho-server.log");
+    let program = context.bins.tool("tcpecho-server");
     let mut server = Background::start(program, ["127.0.0.1:0"], &log)?;
     let line = server.line()?;
     let addr = line
@@ -50,7 +50,7 @@ fn with_server(bench: &Bench, client: impl Fn(&str) -> Exec) -> Outcome<String> 
 }
 
 /// Sends payloads of several sizes and compares their echoes.
-fn exchange(addr: &str, client: impl Fn(&str) -> Exec) -> Outcome<String> {
+fn exchange(addr: &str, client: impl Fn(&str) -> Exec) -> TaskResult<String> {
     for size in [1, 1000, LARGE] {
         let sent = payload(size);
         let done = client(addr)
@@ -69,11 +69,11 @@ fn exchange(addr: &str, client: impl Fn(&str) -> Exec) -> Outcome<String> {
 }
 
 /// xinetd accepts connections and starts `--inetd` for each of them.
-pub(super) fn server_xinetd(bench: &Bench) -> Outcome<String> {
+pub(super) fn server_xinetd(context: &Context) -> TaskResult<String> {
     let port = free_port()?;
-    let program = bench.bins.tool("tcpecho-server");
+    let program = context.bins.tool("tcpecho-server");
     let user = Exec::new("id", ["-un"]).text()?;
-    let config = bench.dir().join("xinetd.conf");
+    let config = context.dir().join("xinetd.conf");
     let text = format!(
         "defaults\n{{\n\tlog_type = FILE /dev/null\n}}\nservice echo\n{{\n\ttype = UNLISTED\n\t\
          socket_type = stream\n\tprotocol = tcp\n\twait = no\n\tuser = {}\n\tport = {port}\n\t\
@@ -82,10 +82,10 @@ pub(super) fn server_xinetd(bench: &Bench) -> Outcome<String> {
         program.display()
     );
     std::fs::write(&config, text).map_err(|error| format!("{}: {error}", config.display()))?;
-    let pid = bench.dir().join("xinetd.pid").display().to_string();
+    let pid = context.dir().join("xinetd.pid").display().to_string();
     let config = config.display().to_string();
     let args = ["-dontfork", "-f", &config, "-pidfile", &pid].map(str::to_owned);
-    let log = bench.dir().join("xinetd.log");
+    let log = context.dir().join("xinetd.log");
     let mut server = Background::start("/usr/sbin/xinetd", args, &log)?;
     server.until(|| accepts(port))?;
     exchange(&format!("127.0.0.1:{port}"), socat)
@@ -93,11 +93,11 @@ pub(super) fn server_xinetd(bench: &Bench) -> Outcome<String> {
 
 /// systemd-socket-activate listens and starts the server when the first client
 /// connects.
-pub(super) fn server_systemd(bench: &Bench) -> Outcome<String> {
+pub(super) fn server_systemd(context: &Context) -> TaskResult<String> {
     let port = free_port()?;
     let addr = format!("127.0.0.1:{port}");
-    let program = bench.bins.tool("tcpecho-server").display().to_string();
-    let log = bench.dir().join("activate.log");
+    let program = context.bins.tool("tcpecho-server").display().to_string();
+    let log = context.dir().join("activate.log");
     let args = ["-l", &addr, &program, "-q"].map(str::to_owned);
     let mut server = Background::start("systemd-socket-activate", args, &log)?;
     server.until(|| accepts(port))?;
@@ -109,8 +109,8 @@ pub(super) fn server_systemd(bench: &Bench) -> Outcome<String> {
 }
 
 /// tcpecho-client exchanges messages with socat as an echo server.
-pub(super) fn client_socat(bench: &Bench) -> Outcome<String> {
-    with_peer(bench, LARGE, &[], |port| {
+pub(super) fn client_socat(context: &Context) -> TaskResult<String> {
+    with_peer(context, LARGE, &[], |port| {
         let listen = format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork");
         ("socat", vec![listen, "EXEC:/bin/cat".to_owned()])
     })
@@ -120,37 +120,37 @@ pub(super) fn client_socat(bench: &Bench) -> Outcome<String> {
 /// `cat` without reading from it, so more bytes than a pipe holds would block
 /// both. When the client half-closes, ncat drops the bytes in flight, so they are
 /// sent as a message.
-pub(super) fn client_ncat(bench: &Bench) -> Outcome<String> {
-    with_peer(bench, 48 * 1024, &["--file", "-"], |port| {
+pub(super) fn client_ncat(context: &Context) -> TaskResult<String> {
+    with_peer(context, 48 * 1024, &["--file", "-"], |port| {
         let args = ["-l", "-k", "127.0.0.1", &port.to_string(), "-e", "/bin/cat"];
         ("ncat", args.map(str::to_owned).to_vec())
     })
 }
 
 fn with_peer(
-    bench: &Bench,
+    context: &Context,
     size: usize,
     options: &[&str],
     peer: impl Fn(u16) -> (&'static str, Vec<String>),
-) -> Outcome<String> {
+) -> TaskResult<String> {
     let port = free_port()?;
     let (program, args) = peer(port);
-    let mut server = Background::start(program, args, &bench.dir().join("peer.log"))?;
+    let mut server = Background::start(program, args, &context.dir().join("peer.log"))?;
     server.until(|| accepts(port))?;
     let addr = format!("127.0.0.1:{port}");
     // With a message, the client compares the echo.
     let message = "a message with several words";
-    let printed = bench.tool("tcpecho-client", [&addr, message]).text()?;
+    let printed = context.tool("tcpecho-client", [&addr, message]).text()?;
     if printed != message {
         return Err(format!("printed {printed:?} instead of the message"));
     }
-    bench
+    context
         .tool("tcpecho-client", [&addr, "one", "--expect", "two"])
         .run()?
         .expect_code(1)?;
     // Without a message, it sends standard input and half-closes.
     let sent = payload(size);
-    let done = bench
+    let done = context
         .tool("tcpecho-client", [addr.as_str()].iter().chain(options))
         .stdin(sent.clone())
         .timeout(Duration::from_secs(30))

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use testkit::tls::{Authority, Leaf};
 
-use super::{Bench, accepts, free_port, same_lines};
-use crate::Outcome;
+use super::{Context, accepts, free_port, same_lines};
+use crate::TaskResult;
 use crate::exec::{Background, Exec, which};
 
 /// Documents by path, and whether both must call it a success.
@@ -28,8 +28,8 @@ const PATHS: [(&str, bool); 9] = [
     clippy::too_many_lines,
     reason = "one comparison after another, read from the top down"
 )]
-pub(super) fn nginx(bench: &Bench) -> Outcome<String> {
-    let dir = bench.dir();
+pub(super) fn nginx(context: &Context) -> TaskResult<String> {
+    let dir = context.dir();
     let authority = Authority::new();
     let (plain, secure) = (free_port()?, free_port()?);
     let _server = start(dir, &authority, plain, secure)?;
@@ -44,7 +44,9 @@ pub(super) fn nginx(bench: &Bench) -> Outcome<String> {
             let url = format!("{base}{path}");
             let theirs = curl(["-L", "--cacert", &ca, &url]).run()?;
             theirs.expect_code(0)?;
-            let ours = bench.tool("httpget", ["-s", "--cacert", &ca, &url]).run()?;
+            let ours = context
+                .tool("httpget", ["-s", "--cacert", &ca, &url])
+                .run()?;
             ours.expect_code(i32::from(!success))?;
             if ours.stdout != theirs.stdout {
                 return Err(format!(
@@ -56,7 +58,7 @@ pub(super) fn nginx(bench: &Bench) -> Outcome<String> {
             let file = dir.join("saved");
             let to = file.display().to_string();
             if success {
-                bench
+                context
                     .tool("httpget", ["-s", "--cacert", &ca, "-o", &to, &url])
                     .text()?;
                 if fs::read(&file).ok() != Some(theirs.stdout) {
@@ -68,15 +70,15 @@ pub(super) fn nginx(bench: &Bench) -> Outcome<String> {
         for path in ["/small.txt", "/missing"] {
             let url = format!("{base}{path}");
             let theirs = head(&curl(["-I", "--cacert", &ca, &url]).run()?.out());
-            let ours = bench.tool("httpget", ["-s", "-I", "--cacert", &ca, &url]);
+            let ours = context.tool("httpget", ["-s", "-I", "--cacert", &ca, &url]);
             same_lines(&format!("-I {url}"), &head(&ours.run()?.out()), &theirs)?;
         }
     }
-    finer(bench, &authority, plain, secure)?;
+    finer(context, &authority, plain, secure)?;
     // Without the authority neither believes the server.
     let url = format!("https://127.0.0.1:{secure}/small.txt");
     curl([&url]).run()?.expect_code(60)?;
-    bench.tool("httpget", [&url]).run()?.expect_code(3)?;
+    context.tool("httpget", [&url]).run()?.expect_code(3)?;
     Ok(format!(
         "{compared} documents, heads, ranges, gzip, TLS 1.2 and 1.3, a client certificate, \
          a unix socket, a resumed file, an unknown authority"
@@ -85,13 +87,13 @@ pub(super) fn nginx(bench: &Bench) -> Outcome<String> {
 
 /// Ranges, gzip, TLS versions, a client certificate, a Unix socket, a file
 /// gone on with.
-fn finer(bench: &Bench, authority: &Authority, plain: u16, secure: u16) -> Outcome {
-    let dir = bench.dir();
+fn finer(context: &Context, authority: &Authority, plain: u16, secure: u16) -> TaskResult {
+    let dir = context.dir();
     let ca = authority.ca_file().display().to_string();
     let base = format!("http://127.0.0.1:{plain}");
-    let same = |args: &[&str], theirs: &[&str]| -> Outcome {
+    let same = |args: &[&str], theirs: &[&str]| -> TaskResult {
         let theirs = curl(theirs.iter()).run()?;
-        let ours = bench.tool("httpget", args).run()?;
+        let ours = context.tool("httpget", args).run()?;
         ours.expect_code(0)?;
         if ours.stdout != theirs.stdout || ours.stdout.is_empty() {
             return Err(format!(
@@ -123,7 +125,7 @@ fn finer(bench: &Bench, authority: &Authority, plain: u16, secure: u16) -> Outco
     let mine = format!("https://localhost:{secure}/mine");
     let args = ["--cert", &cert, "--key", &key, "--cacert", &ca, &mine];
     same(&args, &args)?;
-    bench
+    context
         .tool("httpget", ["-s", "--cacert", &ca, &mine])
         .run()?
         .expect_code(1)?;
@@ -134,7 +136,7 @@ fn finer(bench: &Bench, authority: &Authority, plain: u16, secure: u16) -> Outco
     let name = to.display().to_string();
     for _ in 0..2 {
         // The second time it is complete, and nginx answers 416.
-        bench
+        context
             .tool("httpget", ["-C", "-", "-o", &name, &large])
             .text()?;
         if fs::read(&to).ok().as_ref() != Some(&whole) {
@@ -159,14 +161,14 @@ fn head(text: &str) -> String {
 
 /// nginx on two free ports, http and https, with what is in `www` below `dir`
 /// and the documents of these checks.
-pub(crate) fn serve(dir: &Path, authority: &Authority) -> Outcome<(Background, u16, u16)> {
+pub(crate) fn serve(dir: &Path, authority: &Authority) -> TaskResult<(Background, u16, u16)> {
     let (plain, secure) = (free_port()?, free_port()?);
     let server = start(dir, authority, plain, secure)?;
     Ok((server, plain, secure))
 }
 
 /// nginx in the foreground, everything it touches below `dir`.
-fn start(dir: &Path, authority: &Authority, plain: u16, secure: u16) -> Outcome<Background> {
+fn start(dir: &Path, authority: &Authority, plain: u16, secure: u16) -> TaskResult<Background> {
     let write = |name: &str, bytes: &[u8]| {
         let path = dir.join(name);
         if let Some(parent) = path.parent() {

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use crate::exec::{Exec, shorten, which};
 use crate::workspace::{self, Bins, Profile};
-use crate::{Outcome, USAGE};
+use crate::{TaskResult, USAGE};
 
 /// A comparison with other programs.
 struct Check {
@@ -33,7 +33,7 @@ struct Check {
     /// The programs that must be installed.
     peers: &'static [&'static str],
     /// Compares the programs and returns a summary of the comparison.
-    run: fn(&Bench) -> Outcome<String>,
+    run: fn(&Context) -> TaskResult<String>,
 }
 
 const CHECKS: &[Check] = &[
@@ -175,12 +175,12 @@ const CHECKS: &[Check] = &[
 ];
 
 /// The tools and the working directory of a check.
-struct Bench {
+struct Context {
     bins: Bins,
     dir: tempfile::TempDir,
 }
 
-impl Bench {
+impl Context {
     fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -196,7 +196,7 @@ impl Bench {
 }
 
 /// Runs all checks, or those with a name that starts with one of the arguments.
-pub(crate) fn run(args: &[String]) -> Outcome {
+pub(crate) fn run(args: &[String]) -> TaskResult {
     let is_selected = |check: &&Check| {
         args.is_empty() || args.iter().any(|arg| check.name.starts_with(arg.as_str()))
     };
@@ -209,7 +209,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         ));
     }
     let strict = std::env::var("CI").is_ok_and(|value| value == "true");
-    let bench = Bench {
+    let context = Context {
         bins: Bins::build(Profile::Dev)?,
         dir: workspace::scratch()?,
     };
@@ -233,7 +233,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
             continue;
         }
         let start = Instant::now();
-        match (check.run)(&bench) {
+        match (check.run)(&context) {
             Ok(summary) => println!(
                 "ok      {}: {summary} ({:.1} s)",
                 check.name,
@@ -254,7 +254,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 
 /// Returns a Python with the packages of `requirements.txt`. They are installed
 /// into an environment below the target directory, which later runs reuse.
-fn python() -> Outcome<PathBuf> {
+fn python() -> TaskResult<PathBuf> {
     const REQUIREMENTS: &str = include_str!("requirements.txt");
     let env = workspace::target()?.join("interop-python");
     let python = env.join("bin/python3");
@@ -283,7 +283,7 @@ fn python() -> Outcome<PathBuf> {
 
 /// Returns a port of 127.0.0.1 that is currently free for TCP and UDP, for programs
 /// that cannot select one themselves.
-pub(crate) fn free_port() -> Outcome<u16> {
+pub(crate) fn free_port() -> TaskResult<u16> {
     for _ in 0..100 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let addr = listener.as_ref().ok().and_then(|l| l.local_addr().ok());
@@ -302,7 +302,7 @@ fn accepts(port: u16) -> bool {
 }
 
 /// Fails with the first line that differs between two texts.
-fn same_lines(name: &str, ours: &str, theirs: &str) -> Outcome {
+fn same_lines(name: &str, ours: &str, theirs: &str) -> TaskResult {
     if ours == theirs {
         return Ok(());
     }

@@ -4,8 +4,8 @@
 use serde_json::Value;
 use testkit::privilege;
 
-use super::{Bench, same_lines};
-use crate::Outcome;
+use super::{Context, same_lines};
+use crate::TaskResult;
 use crate::exec::{Exec, which};
 
 /// The options with which both must print the same.
@@ -21,7 +21,7 @@ const OPTIONS: [&[&str]; 8] = [
 ];
 
 /// Compares the output for every set of options and both families.
-pub(super) fn classic_format(bench: &Bench) -> Outcome<String> {
+pub(super) fn classic_format(context: &Context) -> TaskResult<String> {
     let peer = which("ping").ok_or("no ping")?;
     let mut addresses = vec!["127.0.0.1"];
     if privilege::has_ipv6() {
@@ -33,7 +33,7 @@ pub(super) fn classic_format(bench: &Bench) -> Outcome<String> {
         for options in OPTIONS {
             let args = || options.iter().copied().chain([address]);
             let theirs = Exec::new(&peer, args()).run()?;
-            let ours = bench.tool("ping", args()).run()?;
+            let ours = context.tool("ping", args()).run()?;
             if theirs.code == 2 && ours.code == 2 {
                 refused += 1;
                 continue;
@@ -58,7 +58,7 @@ pub(super) fn classic_format(bench: &Bench) -> Outcome<String> {
 }
 
 /// Compares the figures that jc reads from the output with the lines themselves.
-pub(super) fn jc(bench: &Bench) -> Outcome<String> {
+pub(super) fn jc(context: &Context) -> TaskResult<String> {
     if !privilege::can_ping() {
         return Ok("SKIPPED, ping may not send ICMP here".to_owned());
     }
@@ -73,7 +73,7 @@ pub(super) fn jc(bench: &Bench) -> Outcome<String> {
             let args = ["-c", "3", "-i", "0.2"]
                 .into_iter()
                 .chain(options.iter().copied());
-            let text = bench.tool("ping", args.chain([address])).text()?;
+            let text = context.tool("ping", args.chain([address])).text()?;
             let what = format!("jc of ping {} {address}", options.join(" "));
             let read = Exec::new(&python, ["-m", "jc", "--ping"])
                 .stdin(text.as_bytes())
@@ -113,7 +113,7 @@ pub(super) const CHECK_PING: &str = "/usr/lib/nagios/plugins/check_ping";
 
 /// Compares the verdicts of check_ping with the system's ping and with this one in
 /// its place: no loss, half of the probes lost, no reply; both families.
-pub(super) fn check_ping(bench: &Bench) -> Outcome<String> {
+pub(super) fn check_ping(context: &Context) -> TaskResult<String> {
     let script = r#"
         ip link set lo up
         [ -z "$2" ] || mount --bind "$2" /bin/ping || exit 9
@@ -128,7 +128,7 @@ pub(super) fn check_ping(bench: &Bench) -> Outcome<String> {
         for host in 127.0.0.1 ::1; do verdict "$1" $host; done
         nft 'flush chain inet t i; add rule inet t i icmp type echo-request drop'
         verdict "$1" 127.0.0.1"#;
-    let run = |ours: &str| -> Outcome<String> {
+    let run = |ours: &str| -> TaskResult<String> {
         let user: &[&str] = if privilege::is_root() {
             &[]
         } else {
@@ -142,7 +142,7 @@ pub(super) fn check_ping(bench: &Bench) -> Outcome<String> {
         Ok(verdicts(&text))
     };
     let theirs = run("")?;
-    let ours = run(&bench.bins.tool("ping").display().to_string())?;
+    let ours = run(&context.bins.tool("ping").display().to_string())?;
     same_lines("check_ping", &ours, &theirs)?;
     let count = theirs
         .lines()

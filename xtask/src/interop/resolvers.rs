@@ -10,8 +10,8 @@ use serde_json::Value;
 use testkit::tls::{Authority, Leaf};
 
 use super::nameservers::{dnsdist, nsd, unbound, write};
-use super::{Bench, free_port, same_lines};
-use crate::Outcome;
+use super::{Context, free_port, same_lines};
+use crate::TaskResult;
 use crate::exec::{Done, Exec};
 
 /// A zone with records of common types.
@@ -23,8 +23,8 @@ const ZONE: &str = "$TTL 300\n\
     D4B7D520E7BB5F0F67674A0CCEB1E3E0614B93C4F9E99B8383F6A1E4469DA50A\nsub NS ns.sub\n";
 
 /// Compares the values with kdig's short form, for types that it shows like dig.
-pub(super) fn kdig(bench: &Bench) -> Outcome<String> {
-    let dir = bench.dir();
+pub(super) fn kdig(context: &Context) -> TaskResult<String> {
+    let dir = context.dir();
     let port = free_port()?;
     write(dir, "plain.zone", ZONE)?;
     let _server = nsd(dir, port, &[("plain.test", "plain.zone")])?;
@@ -40,7 +40,7 @@ pub(super) fn kdig(bench: &Bench) -> Outcome<String> {
         let name = format!("{name}.plain.test");
         let args = ["@127.0.0.1", "-p", &port, "+short", "-t", rtype, &name];
         let theirs = Exec::new("kdig", args).text()?;
-        let ours = bench
+        let ours = context
             .tool("resolve", [&server, "-t", rtype, &name])
             .text()?;
         same_lines(rtype, &ours, &theirs)?;
@@ -49,8 +49,8 @@ pub(super) fn kdig(bench: &Bench) -> Outcome<String> {
 }
 
 /// Compares a zone transfer with dig.
-pub(super) fn transfer(bench: &Bench) -> Outcome<String> {
-    let dir = bench.dir();
+pub(super) fn transfer(context: &Context) -> TaskResult<String> {
+    let dir = context.dir();
     let port = free_port()?;
     let mut zone = ZONE.to_owned();
     for n in 0..5000 {
@@ -70,7 +70,7 @@ pub(super) fn transfer(bench: &Bench) -> Outcome<String> {
     ];
     let theirs = Exec::new("dig", args.iter().chain(&["-t", "AXFR", "plain.test"])).text()?;
     let server = format!("@127.0.0.1:{port}");
-    let ours = bench
+    let ours = context
         .tool("resolve", [&server, "-t", "AXFR", "plain.test"])
         .text()?;
     let first = ours.lines().next();
@@ -92,7 +92,7 @@ pub(super) fn transfer(bench: &Bench) -> Outcome<String> {
 }
 
 /// Signs a zone in `dir` and returns the name of the file with its trust anchor.
-fn sign(dir: &Path, name: &str, records: &str) -> Outcome<String> {
+fn sign(dir: &Path, name: &str, records: &str) -> TaskResult<String> {
     let run = |program: &str, args: &[&str]| Exec::new(program, args).cwd(dir).text();
     let file = format!("{name}.zone");
     write(
@@ -109,7 +109,7 @@ fn sign(dir: &Path, name: &str, records: &str) -> Outcome<String> {
     Ok(format!("{key}.key"))
 }
 
-fn record(done: &Done) -> Outcome<Value> {
+fn record(done: &Done) -> TaskResult<Value> {
     let text = done.out();
     let line = text.lines().next().unwrap_or_default();
     serde_json::from_str(line).map_err(|error| format!("{error}: {text}{}", done.err()))
@@ -117,8 +117,8 @@ fn record(done: &Done) -> Outcome<Value> {
 
 /// Asks a validating unbound: a valid answer is authenticated, and a forged one is
 /// an error with a reason.
-pub(super) fn validating(bench: &Bench) -> Outcome<String> {
-    let dir = bench.dir();
+pub(super) fn validating(context: &Context) -> TaskResult<String> {
+    let dir = context.dir();
     let good = sign(dir, "good.test", "host A 192.0.2.1\n")?;
     let bad = sign(dir, "bad.test", "host A 192.0.2.1\n")?;
     // The zone is forged after it was signed.
@@ -145,7 +145,7 @@ pub(super) fn validating(bench: &Bench) -> Outcome<String> {
     let ask = |more: &[&str], name: &str| {
         let args = [server.as_str(), "--json", "-t", "A"];
         let args = args.iter().chain(more).copied().chain([name]);
-        bench.tool("resolve", args.collect::<Vec<_>>()).run()
+        context.tool("resolve", args.collect::<Vec<_>>()).run()
     };
     let done = ask(&["--dnssec"], "host.good.test")?;
     done.expect_code(0)?;
@@ -176,8 +176,8 @@ pub(super) fn validating(bench: &Bench) -> Outcome<String> {
 
 /// Asks unbound and dnsdist over TLS and dnsdist over HTTPS, for one name and for a
 /// list.
-pub(super) fn encrypted(bench: &Bench) -> Outcome<String> {
-    let dir = bench.dir();
+pub(super) fn encrypted(context: &Context) -> TaskResult<String> {
+    let dir = context.dir();
     let authority = Authority::new();
     let ca = authority.ca_file().display().to_string();
     let (cert, key) = authority.files(Leaf::Good);
@@ -214,12 +214,12 @@ pub(super) fn encrypted(bench: &Bench) -> Outcome<String> {
     for server in &servers {
         let args = ["-s", server, "--cacert", &ca, "--timeout", "60s"];
         let one = args.iter().chain(&["-t", "A,TXT", "host.plain.test"]);
-        let text = bench
+        let text = context
             .tool("resolve", one.copied().collect::<Vec<_>>())
             .text()?;
         same_lines(server, &text, "192.0.2.1\n\"one\" \"two\"\n")?;
         let many = args.iter().chain(&["-t", "A", "-"]).copied();
-        let done = bench
+        let done = context
             .tool("resolve", many.collect::<Vec<_>>())
             .stdin(names.as_str())
             .run()?;

@@ -1,8 +1,8 @@
 //! Compares subnetcalc with Python's `ipaddress`, and its aggregation with iprange and
 //! aggregate.
 
-use super::{Bench, same_lines};
-use crate::Outcome;
+use super::{Context, same_lines};
+use crate::TaskResult;
 use crate::exec::Exec;
 
 /// Prints operands with every prefix length of both families, each with the details of
@@ -26,7 +26,7 @@ const FIELDS: &str = "network,netmask,wildcard,broadcast,first_host,last_host,fi
                       usable,hex,decimal,expanded";
 
 /// Compares `info` for every prefix length.
-pub(super) fn facts(bench: &Bench) -> Outcome<String> {
+pub(super) fn facts(context: &Context) -> TaskResult<String> {
     let theirs = Exec::new("python3", ["-c", FACTS]).text()?;
     let mut operands = String::new();
     let mut expected = String::new();
@@ -37,7 +37,7 @@ pub(super) fn facts(bench: &Bench) -> Outcome<String> {
         expected.push_str(facts);
         expected.push('\n');
     }
-    let ours = bench
+    let ours = context
         .tool("subnetcalc", ["info", "--get", FIELDS, "-"])
         .stdin(operands)
         .text()?;
@@ -46,7 +46,7 @@ pub(super) fn facts(bench: &Bench) -> Outcome<String> {
 }
 
 /// Compares `aggregate` for sets of both families.
-pub(super) fn collapse(bench: &Bench) -> Outcome<String> {
+pub(super) fn collapse(context: &Context) -> TaskResult<String> {
     let mut total = 0;
     for seed in 1..=5 {
         let mut input = networks(seed, 2000, 8..=32);
@@ -54,7 +54,7 @@ pub(super) fn collapse(bench: &Bench) -> Outcome<String> {
         let theirs = Exec::new("python3", ["-c", COLLAPSE])
             .stdin(input.as_str())
             .text()?;
-        let ours = aggregated(bench, &input)?;
+        let ours = aggregated(context, &input)?;
         same_lines(&format!("seed {seed}"), &ours, &theirs)?;
         total += input.lines().count();
     }
@@ -63,7 +63,7 @@ pub(super) fn collapse(bench: &Bench) -> Outcome<String> {
 
 /// Compares set operations, counts and sorting for sets of both families, some of which
 /// reach the ends of the address spaces.
-pub(super) fn algebra(bench: &Bench) -> Outcome<String> {
+pub(super) fn algebra(context: &Context) -> TaskResult<String> {
     const ENDS: &str = "0.0.0.0/31\n255.255.255.252/30\n::/127\n\
                         ffff:ffff:ffff:ffff:ffff:ffff:ffff:ff00/120\n";
     let mut operations = 0;
@@ -75,11 +75,11 @@ pub(super) fn algebra(bench: &Bench) -> Outcome<String> {
         };
         let (a, b) = (set(seed), set(seed + 100));
         for (name, text) in [("a", &a), ("b", &b)] {
-            let path = bench.dir().join(name);
+            let path = context.dir().join(name);
             std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
         }
         let theirs = Exec::new("python3", ["-c", ALGEBRA, "a", "b"])
-            .cwd(bench.dir())
+            .cwd(context.dir())
             .text()?;
         let mut ours = String::new();
         for words in [
@@ -93,7 +93,7 @@ pub(super) fn algebra(bench: &Bench) -> Outcome<String> {
         ] {
             ours.push_str(words[0]);
             ours.push('\n');
-            ours.push_str(&bench.tool("subnetcalc", words).text()?);
+            ours.push_str(&context.tool("subnetcalc", words).text()?);
             operations += 1;
         }
         same_lines(&format!("seed {seed}"), &ours, &theirs)?;
@@ -104,8 +104,8 @@ pub(super) fn algebra(bench: &Bench) -> Outcome<String> {
 }
 
 /// Compares `aggregate` with `iprange` (IPv4 only).
-pub(super) fn iprange(bench: &Bench) -> Outcome<String> {
-    compare(bench, |input| {
+pub(super) fn iprange(context: &Context) -> TaskResult<String> {
+    compare(context, |input| {
         let theirs = Exec::new("iprange", ["--optimize"]).stdin(input).text()?;
         // iprange prints single addresses without a prefix length.
         let with_length = |line: &str| {
@@ -117,20 +117,20 @@ pub(super) fn iprange(bench: &Bench) -> Outcome<String> {
 }
 
 /// Compares `aggregate` with the program of that name (IPv4 only).
-pub(super) fn aggregate(bench: &Bench) -> Outcome<String> {
-    compare(bench, |input| {
+pub(super) fn aggregate(context: &Context) -> TaskResult<String> {
+    compare(context, |input| {
         Exec::new("aggregate", ["-q", "-t"]).stdin(input).text()
     })
 }
 
 /// Compares `aggregate` with another program for three sets.
-fn compare(bench: &Bench, peer: impl Fn(&str) -> Outcome<String>) -> Outcome<String> {
+fn compare(context: &Context, peer: impl Fn(&str) -> TaskResult<String>) -> TaskResult<String> {
     let mut total = 0;
     for (seed, count) in [(1, 10), (2, 1000), (3, 20_000)] {
         let input = networks(seed, count, 12..=32);
         same_lines(
             &format!("seed {seed}"),
-            &aggregated(bench, &input)?,
+            &aggregated(context, &input)?,
             &peer(&input)?,
         )?;
         total += count;
@@ -139,8 +139,8 @@ fn compare(bench: &Bench, peer: impl Fn(&str) -> Outcome<String>) -> Outcome<Str
 }
 
 /// Returns the output of `aggregate` for these networks.
-fn aggregated(bench: &Bench, input: &str) -> Outcome<String> {
-    bench
+fn aggregated(context: &Context, input: &str) -> TaskResult<String> {
+    context
         .tool("subnetcalc", ["aggregate", "-"])
         .stdin(input)
         .text()

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use testkit::http::{HttpServer, Reply};
 
-use super::{Bench, accepts, free_port};
-use crate::Outcome;
+use super::{Context, accepts, free_port};
+use crate::TaskResult;
 use crate::exec::{Background, which};
 
 /// Starts a server program and waits until it accepts connections on `port`.
@@ -18,7 +18,7 @@ fn start_server(
     program: PathBuf,
     args: &[String],
     port: u16,
-) -> Outcome<Background> {
+) -> TaskResult<Background> {
     let log = dir.join(format!("{name}.log"));
     let mut server = Background::start(program, args, &log)?;
     server
@@ -28,8 +28,8 @@ fn start_server(
 }
 
 /// Runs httpget and checks the body that it prints.
-fn fetch(bench: &Bench, args: &[&str], body: &str) -> Outcome {
-    let run = bench.tool("httpget", args).run()?;
+fn fetch(context: &Context, args: &[&str], body: &str) -> TaskResult {
+    let run = context.tool("httpget", args).run()?;
     run.expect_code(0)?;
     if run.out() != body {
         return Err(format!("httpget {}: {:?}", args.join(" "), run.out()));
@@ -39,8 +39,8 @@ fn fetch(bench: &Bench, args: &[&str], body: &str) -> Outcome {
 
 /// Fetches http URLs in absolute-form and https URLs through CONNECT, with the
 /// credentials of the proxy and without.
-pub(super) fn proxy(bench: &Bench) -> Outcome<String> {
-    let dir = bench.dir();
+pub(super) fn proxy(context: &Context) -> TaskResult<String> {
+    let dir = context.dir();
     let port = free_port()?;
     let plain = HttpServer::start(|_| Reply::text("plain\n"));
     let secure = HttpServer::start_tls(|_| Reply::text("secure\n"));
@@ -59,21 +59,21 @@ pub(super) fn proxy(bench: &Bench) -> Outcome<String> {
     let _proxy = start_server(dir, "tinyproxy", program, &args, port)?;
     let proxy = format!("http://us:pw@127.0.0.1:{port}");
     let ca = secure.ca_file().display().to_string();
-    fetch(bench, &["-x", &proxy, &plain.url("/")], "plain\n")?;
+    fetch(context, &["-x", &proxy, &plain.url("/")], "plain\n")?;
     fetch(
-        bench,
+        context,
         &["-x", &proxy, "--cacert", &ca, &secure.url_by_name("/")],
         "secure\n",
     )?;
     let without_credentials = format!("http://127.0.0.1:{port}");
-    bench
+    context
         .tool(
             "httpget",
             ["-s", "-x", &without_credentials, &plain.url("/")],
         )
         .run()?
         .expect_code(1)?;
-    bench
+    context
         .tool(
             "httpget",
             [
@@ -92,7 +92,7 @@ pub(super) fn proxy(bench: &Bench) -> Outcome<String> {
 
 /// Fetches through SOCKS 5 with credentials, with names resolved by the proxy and
 /// by httpget.
-pub(super) fn socks(bench: &Bench) -> Outcome<String> {
+pub(super) fn socks(context: &Context) -> TaskResult<String> {
     let port = free_port()?;
     let plain = HttpServer::start(|_| Reply::text("plain\n"));
     let secure = HttpServer::start_tls(|_| Reply::text("secure\n"));
@@ -108,17 +108,17 @@ pub(super) fn socks(bench: &Bench) -> Outcome<String> {
     ]
     .map(str::to_owned);
     let program = which("microsocks").ok_or("microsocks is not installed")?;
-    let _server = start_server(bench.dir(), "microsocks", program, &args, port)?;
+    let _server = start_server(context.dir(), "microsocks", program, &args, port)?;
     let ca = secure.ca_file().display().to_string();
     for scheme in ["socks5", "socks5h"] {
         let proxy = format!("{scheme}://us:pw@127.0.0.1:{port}");
         fetch(
-            bench,
+            context,
             &["-4", "-x", &proxy, &plain.url_by_name("/")],
             "plain\n",
         )?;
         fetch(
-            bench,
+            context,
             &[
                 "-4",
                 "-x",
@@ -131,7 +131,7 @@ pub(super) fn socks(bench: &Bench) -> Outcome<String> {
         )?;
     }
     let without_credentials = format!("socks5h://127.0.0.1:{port}");
-    bench
+    context
         .tool(
             "httpget",
             ["-s", "-x", &without_credentials, &plain.url("/")],
@@ -142,22 +142,22 @@ pub(super) fn socks(bench: &Bench) -> Outcome<String> {
 }
 
 /// Checks requests as httpbin reports them, and its special responses.
-pub(super) fn httpbin(bench: &Bench) -> Outcome<String> {
+pub(super) fn httpbin(context: &Context) -> TaskResult<String> {
     let port = free_port()?;
     let program = super::python()?;
     let script = format!("from httpbin import app; app.run('127.0.0.1', {port})");
     let args = ["-c".to_owned(), script];
-    let _server = start_server(bench.dir(), "httpbin", program, &args, port)?;
+    let _server = start_server(context.dir(), "httpbin", program, &args, port)?;
     let base = format!("http://127.0.0.1:{port}");
-    let body = |args: &[&str], path: &str, code: i32| -> Outcome<String> {
+    let body = |args: &[&str], path: &str, code: i32| -> TaskResult<String> {
         let url = format!("{base}{path}");
-        let run = bench
+        let run = context
             .tool("httpget", args.iter().copied().chain(["-s", url.as_str()]))
             .run()?;
         run.expect_code(code).map_err(|e| format!("{path}: {e}"))?;
         Ok(run.out())
     };
-    let json = |args: &[&str], path: &str| -> Outcome<Value> {
+    let json = |args: &[&str], path: &str| -> TaskResult<Value> {
         let text = body(args, path, 0)?;
         serde_json::from_str(&text).map_err(|e| format!("{path}: {e}: {text}"))
     };
@@ -196,7 +196,7 @@ pub(super) fn httpbin(bench: &Bench) -> Outcome<String> {
     ] {
         expect(path, &json(&["--compressed"], path)?[key], true.into())?;
     }
-    let jar = bench.dir().join("jar").display().to_string();
+    let jar = context.dir().join("jar").display().to_string();
     let cookies = json(&["-c", &jar], "/cookies/set?a=1&b=2")?;
     expect("cookies", &cookies["cookies"]["b"], "2".into())?;
     let cookies = json(&["-b", &jar], "/cookies")?;

@@ -18,7 +18,7 @@ use sample::{mutants_of, shuffle};
 use tree::Tree;
 
 use crate::workspace::{metadata, root};
-use crate::{Outcome, USAGE};
+use crate::{TaskResult, USAGE};
 
 /// The number of mutants of each crate, unless `--count` is given.
 const COUNT: usize = 60;
@@ -39,7 +39,7 @@ struct Options {
 }
 
 impl Options {
-    fn parse(args: &[String]) -> Outcome<Self> {
+    fn parse(args: &[String]) -> TaskResult<Self> {
         let mut options = Self {
             package: None,
             count: COUNT,
@@ -56,7 +56,7 @@ impl Options {
                 options.dir = Some(PathBuf::from(dir));
                 continue;
             }
-            let mut number = || -> Outcome<u64> {
+            let mut number = || -> TaskResult<u64> {
                 let value = args.next().and_then(|value| value.parse().ok());
                 value.ok_or_else(|| format!("{arg} needs a number\n{USAGE}"))
             };
@@ -143,7 +143,7 @@ impl Row {
 }
 
 /// Tests the mutants of one package or of all.
-pub(crate) fn run(args: &[String]) -> Outcome {
+pub(crate) fn run(args: &[String]) -> TaskResult {
     let options = Options::parse(args)?;
     let packages = packages(options.package.as_deref())?;
     let temporary = tempfile::Builder::new()
@@ -181,7 +181,7 @@ fn table(rows: &[Row]) -> String {
 }
 
 /// Returns the packages in `crates/`, or the named one.
-fn packages(name: Option<&str>) -> Outcome<Vec<Package>> {
+fn packages(name: Option<&str>) -> TaskResult<Vec<Package>> {
     let metadata = metadata()?;
     let root = root();
     let mut all = Vec::new();
@@ -222,7 +222,7 @@ fn packages(name: Option<&str>) -> Outcome<Vec<Package>> {
 }
 
 /// Tests mutants of a package until enough of them compiled.
-fn test_package(package: &Package, tree: &Tree, options: &Options) -> Outcome<Row> {
+fn test_package(package: &Package, tree: &Tree, options: &Options) -> TaskResult<Row> {
     let mut mutants = Vec::new();
     for file in sources(&tree.root.join(&package.dir).join("src"))? {
         let text = read(&file)?;
@@ -278,7 +278,7 @@ fn module_of(file: &Path) -> String {
 
 /// Returns the Rust files below a directory, in order. Code of fuzz targets is
 /// excluded, since no test runs it.
-fn sources(dir: &Path) -> Outcome<Vec<PathBuf>> {
+fn sources(dir: &Path) -> TaskResult<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut dirs = vec![dir.to_path_buf()];
     while let Some(dir) = dirs.pop() {
@@ -298,7 +298,7 @@ fn sources(dir: &Path) -> Outcome<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read(path: &Path) -> Outcome<String> {
+fn read(path: &Path) -> TaskResult<String> {
     fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -306,7 +306,7 @@ fn read(path: &Path) -> Outcome<String> {
 mod tests {
     use super::*;
 
-    fn options(args: &[&str]) -> Outcome<Options> {
+    fn options(args: &[&str]) -> TaskResult<Options> {
         Options::parse(&args.iter().map(ToString::to_string).collect::<Vec<_>>())
     }
 

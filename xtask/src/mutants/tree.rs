@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::sample::Mutant;
 use super::{Package, Verdict, read};
-use crate::Outcome;
+use crate::TaskResult;
 use crate::exec::command_text;
 use crate::workspace::root;
 
@@ -31,7 +31,7 @@ pub(super) struct Tree {
 
 impl Tree {
     /// Copies the files that git tracks or would add.
-    pub(super) fn copy(dir: &Path) -> Outcome<Self> {
+    pub(super) fn copy(dir: &Path) -> TaskResult<Self> {
         let from = root();
         let output = Command::new("git")
             .args([
@@ -74,7 +74,11 @@ impl Tree {
     }
 
     /// Runs `then` while the mutant is applied.
-    pub(super) fn with<T>(&self, mutant: &Mutant, then: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    pub(super) fn with<T>(
+        &self,
+        mutant: &Mutant,
+        then: impl FnOnce() -> TaskResult<T>,
+    ) -> TaskResult<T> {
         let path = self.root.join(&mutant.file);
         let text = read(&path)?;
         write(&path, &mutant.applied(&text))?;
@@ -90,7 +94,7 @@ impl Tree {
         package: &Package,
         module: &str,
         timeout: Duration,
-    ) -> Outcome<Verdict> {
+    ) -> TaskResult<Verdict> {
         let unit = if package.has_lib { "--lib" } else { "--bins" };
         let unit = ["test", "--locked", "-q", "-p", &package.name, unit];
         let black_box = ["test", "--locked", "-q", "-p", &package.name, "--test", "*"];
@@ -129,7 +133,7 @@ impl Tree {
 
     /// Runs cargo in the tree and returns whether it succeeded, or `None` after the
     /// timeout, when its process group is killed.
-    fn cargo(&self, args: &[&str], timeout: Duration) -> Outcome<Option<bool>> {
+    fn cargo(&self, args: &[&str], timeout: Duration) -> TaskResult<Option<bool>> {
         let log =
             File::create(self.log()).map_err(|error| format!("cannot open the log: {error}"))?;
         let errors = log
@@ -194,7 +198,7 @@ fn wait_or_kill(mut child: Child, timeout: Duration) -> std::io::Result<Option<b
     }
 }
 
-fn write(path: &Path, text: &str) -> Outcome {
+fn write(path: &Path, text: &str) -> TaskResult {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use regex::Regex;
 
-use crate::Outcome;
+use crate::TaskResult;
 
 /// A module by its path below the crate, as in `["engine", "udp"]`; the crate
 /// itself is the empty path.
@@ -21,7 +21,7 @@ type Imports = BTreeMap<Module, BTreeSet<Module>>;
 
 /// Returns the cycles of a crate, each as a list of its modules. `files` are
 /// the names of the source files below `src` with their text.
-pub(super) fn find(files: &[(String, String)]) -> Outcome<Vec<Vec<String>>> {
+pub(super) fn find(files: &[(String, String)]) -> TaskResult<Vec<Vec<String>>> {
     let modules: BTreeMap<Module, &str> = files
         .iter()
         .map(|(name, text)| (module(name), text.as_str()))
@@ -71,7 +71,7 @@ struct Patterns {
 }
 
 impl Patterns {
-    fn new() -> Outcome<Self> {
+    fn new() -> TaskResult<Self> {
         let compile = |pattern: &str| Regex::new(pattern).map_err(|error| error.to_string());
         Ok(Self {
             comment: compile(r"//[^\n]*")?,

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use regex::Regex;
 
-use crate::Outcome;
+use crate::TaskResult;
 
 /// The least number of words in a doc comment.
 const DOC_WORDS: usize = 4;
@@ -104,13 +104,13 @@ pub(super) struct Language {
 }
 
 impl Language {
-    pub(super) fn new() -> Outcome<Self> {
+    pub(super) fn new() -> TaskResult<Self> {
         let compile = |pattern: &str| Regex::new(pattern).map_err(|error| error.to_string());
         let patterns = MANNERISMS
             .iter()
             .map(|mannerism| compile(mannerism.pattern));
         Ok(Self {
-            patterns: patterns.collect::<Outcome<_>>()?,
+            patterns: patterns.collect::<TaskResult<_>>()?,
             retired: compile(RETIRED)?,
             lines: 0,
             counts: [0; MANNERISMS.len()],

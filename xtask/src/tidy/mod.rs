@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 
 use language::Language;
 
-use crate::Outcome;
+use crate::TaskResult;
 use crate::workspace::{metadata, root};
 
 /// The largest number of lines of a source file.
 const MAX_LINES: usize = 800;
 
 /// Runs all checks and prints every complaint.
-pub(crate) fn run(paths: &[String]) -> Outcome {
+pub(crate) fn run(paths: &[String]) -> TaskResult {
     let mut complaints = Vec::new();
     let mut sources = Vec::new();
     for dir in ["crates", "tests", "xtask", "fuzz"] {
@@ -77,7 +77,7 @@ fn check_layout(name: &str, text: &str) -> Vec<String> {
 }
 
 /// Returns the files of `tests/` that no package registers.
-fn unregistered_tests() -> Outcome<Vec<String>> {
+fn unregistered_tests() -> TaskResult<Vec<String>> {
     let metadata = metadata()?;
     let registered: Vec<PathBuf> = metadata["packages"]
         .as_array()
@@ -103,7 +103,7 @@ fn unregistered_tests() -> Outcome<Vec<String>> {
 }
 
 /// Returns the missing metadata of the packages of `crates/`.
-fn incomplete_packages() -> Outcome<Vec<String>> {
+fn incomplete_packages() -> TaskResult<Vec<String>> {
     let metadata = metadata()?;
     let mut complaints = Vec::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
@@ -135,7 +135,7 @@ fn incomplete_packages() -> Outcome<Vec<String>> {
 }
 
 /// Collects the `.rs` files below a directory, except in target directories.
-fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) -> Outcome {
+fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) -> TaskResult {
     if !dir.exists() {
         return Ok(());
     }
@@ -150,7 +150,7 @@ fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) -> Outcome {
 }
 
 /// Returns the Markdown files of the project.
-fn documents() -> Outcome<Vec<PathBuf>> {
+fn documents() -> TaskResult<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut dirs = vec![root().clone(), root().join("docs")];
     dirs.extend(entries(&root().join("crates"))?);
@@ -161,7 +161,7 @@ fn documents() -> Outcome<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn entries(dir: &Path) -> Outcome<Vec<PathBuf>> {
+fn entries(dir: &Path) -> TaskResult<Vec<PathBuf>> {
     let fail = |error: std::io::Error| format!("{}: {error}", dir.display());
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir).map_err(fail)? {
@@ -171,7 +171,7 @@ fn entries(dir: &Path) -> Outcome<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn read(path: &Path) -> Outcome<String> {
+fn read(path: &Path) -> TaskResult<String> {
     fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Transport;
-use super::lies::Lie;
+use super::misbehaviour::Misbehaviour;
 use super::wire::{Query, Response, labels, rtype};
 use super::zone::Zone;
 
@@ -52,8 +52,8 @@ pub enum Behaviour {
     Hold,
     /// The correct answer byte by byte, over a stream.
     Trickle,
-    /// A misbehaviour from the list of [`Lie`].
-    Lie(Lie),
+    /// A misbehaviour from the list of [`Misbehaviour`].
+    Misbehave(Misbehaviour),
     /// These messages unchanged (with a length prefix on a stream).
     Raw(Vec<Vec<u8>>),
     /// These messages, then the end of the connection.
@@ -153,7 +153,7 @@ pub(super) fn actions(
         Behaviour::AnswerThenNotify => then(correct(), Action::CloseNotify),
         Behaviour::Hold => vec![Action::Hold(zone.answer(query).to_bytes())],
         Behaviour::Trickle => vec![Action::Trickle(zone.answer(query).to_bytes())],
-        Behaviour::Lie(lie) => lie.actions(query, transport, zone),
+        Behaviour::Misbehave(misbehaviour) => misbehaviour.actions(query, transport, zone),
         Behaviour::Raw(messages) => messages.into_iter().map(Action::Send).collect(),
         Behaviour::RawThenClose(messages) => {
             let sends = messages.into_iter().map(Action::Send);

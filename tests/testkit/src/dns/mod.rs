@@ -17,7 +17,7 @@
 //! ```
 
 mod behaviour;
-mod lies;
+mod misbehaviour;
 mod wire;
 mod zone;
 
@@ -30,7 +30,7 @@ use std::time::Instant;
 
 pub use behaviour::Behaviour;
 use behaviour::{Action, actions};
-pub use lies::Lie;
+pub use misbehaviour::Misbehaviour;
 pub use wire::{Edns, Query, Record, Response, labels, present, rtype};
 pub use zone::Zone;
 
@@ -51,7 +51,7 @@ pub enum Transport {
 
 /// A query in the log of the server.
 #[derive(Debug, Clone)]
-pub struct Logged {
+pub struct LoggedQuery {
     /// The transport of the query.
     pub transport: Transport,
     /// The address of the client.
@@ -68,7 +68,7 @@ type ChooseBehaviour = dyn Fn(&Query, Transport) -> Behaviour + Send + Sync;
 struct Shared {
     zone: Zone,
     choose: Box<ChooseBehaviour>,
-    log: Mutex<Vec<Logged>>,
+    log: Mutex<Vec<LoggedQuery>>,
     stop: AtomicBool,
 }
 
@@ -81,7 +81,7 @@ impl Shared {
         let behaviour = (self.choose)(&query, transport);
         let actions = actions(behaviour, &query, transport, &self.zone);
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.push(Logged {
+        log.push(LoggedQuery {
             transport,
             peer,
             at: Instant::now(),
@@ -197,7 +197,7 @@ impl DnsServer {
     }
 
     /// Returns all queries so far, in order of arrival.
-    pub fn queries(&self) -> Vec<Logged> {
+    pub fn queries(&self) -> Vec<LoggedQuery> {
         let log = self.shared.log.lock();
         log.unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -34,7 +34,7 @@ impl Probe {
     }
 
     /// Returns the correct echo reply.
-    pub fn reply(&self) -> Answer {
+    pub fn reply(&self) -> IcmpMessage {
         let mut message = self.message.clone();
         message[0] = if self.is_v6() { REPLY6 } else { 0 };
         self.answer(message)
@@ -43,7 +43,7 @@ impl Probe {
     /// Returns an ICMP error about this request, such as type 3 code 1 (host
     /// unreachable) or type 11 code 0 (time exceeded). `rest` is the second word
     /// of its header, which contains the next hop's MTU for type 3 code 4.
-    pub fn error(&self, kind: u8, code: u8, rest: u32) -> Answer {
+    pub fn error(&self, kind: u8, code: u8, rest: u32) -> IcmpMessage {
         let mut message = vec![kind, code, 0, 0];
         message.extend(rest.to_be_bytes());
         message.extend(&self.header);
@@ -51,8 +51,8 @@ impl Probe {
         self.answer(message)
     }
 
-    fn answer(&self, message: Vec<u8>) -> Answer {
-        let mut answer = Answer {
+    fn answer(&self, message: Vec<u8>) -> IcmpMessage {
+        let mut answer = IcmpMessage {
             delay: Duration::ZERO,
             from: self.destination,
             to: self.source,
@@ -68,7 +68,7 @@ impl Probe {
 /// An ICMP message to send, by default immediately and from the probed address.
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct Answer {
+pub struct IcmpMessage {
     pub(super) delay: Duration,
     pub(super) from: IpAddr,
     pub(super) to: IpAddr,
@@ -78,7 +78,7 @@ pub struct Answer {
     pub(super) checksum_ok: bool,
 }
 
-impl Answer {
+impl IcmpMessage {
     /// Sets the delay between the request and this message.
     pub fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
@@ -86,7 +86,7 @@ impl Answer {
     }
 
     /// Sends the message from another address than the probed one.
-    pub fn from_elsewhere(mut self) -> Self {
+    pub fn from_other_address(mut self) -> Self {
         self.from = match self.from {
             IpAddr::V4(_) => Ipv4Addr::new(127, 0, 0, 7).into(),
             IpAddr::V6(_) => ELSEWHERE6.into(),

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-pub use message::{Answer, Probe};
+pub use message::{IcmpMessage, Probe};
 use message::{header6, parse, parse6};
 
 use crate::{Output, Running, Tool, sys};
@@ -39,24 +39,24 @@ impl IcmpLab {
     /// for each echo request. The error is a reason for [`crate::netns::skip`].
     pub fn start<F>(answers: F) -> Result<Self, String>
     where
-        F: Fn(&Probe) -> Vec<Answer> + Send + Sync + 'static,
+        F: Fn(&Probe) -> Vec<IcmpMessage> + Send + Sync + 'static,
     {
         Self::start_host(answers, false)
     }
 
     /// Like [`IcmpLab::start`], with a host that polls its IPv4 socket without
-    /// sleeping, so that [`IcmpLab::took`] includes all delays of the host. It keeps
+    /// sleeping, so that [`IcmpLab::response_times`] includes all delays of the host. It keeps
     /// a processor busy.
-    pub fn awake<F>(answers: F) -> Result<Self, String>
+    pub fn busy_polling<F>(answers: F) -> Result<Self, String>
     where
-        F: Fn(&Probe) -> Vec<Answer> + Send + Sync + 'static,
+        F: Fn(&Probe) -> Vec<IcmpMessage> + Send + Sync + 'static,
     {
         Self::start_host(answers, true)
     }
 
     fn start_host<F>(answers: F, awake: bool) -> Result<Self, String>
     where
-        F: Fn(&Probe) -> Vec<Answer> + Send + Sync + 'static,
+        F: Fn(&Probe) -> Vec<IcmpMessage> + Send + Sync + 'static,
     {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (ready, outcome) = mpsc::channel();
@@ -104,7 +104,7 @@ impl IcmpLab {
 
     /// Returns the response time of each request so far, from its receipt to the
     /// last answer without a delay.
-    pub fn took(&self) -> Vec<Duration> {
+    pub fn response_times(&self) -> Vec<Duration> {
         let times = self.response_times.lock();
         times.unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -173,7 +173,7 @@ impl Host {
         &self,
         stop: &AtomicBool,
         response_times: &Mutex<Vec<Duration>>,
-        answers: &dyn Fn(&Probe) -> Vec<Answer>,
+        answers: &dyn Fn(&Probe) -> Vec<IcmpMessage>,
     ) {
         let mut number = 0;
         let mut packet = vec![0; 65_535];
@@ -216,7 +216,7 @@ impl Host {
     }
 }
 
-fn send(answer: &Answer) {
+fn send(answer: &IcmpMessage) {
     let to = SocketAddr::from((answer.to, 0)).into();
     let sent = match (answer.from, answer.to) {
         // The kernel would write a correct checksum.
@@ -284,6 +284,6 @@ mod tests {
             Err(reason) => return netns::skip(&reason),
         };
         let out = lab.run(Tool::new("ip").args(["-o", "link"]));
-        assert_eq!(out.code(0).lines().len(), 1, "{}", out.story());
+        assert_eq!(out.code(0).lines().len(), 1, "{}", out.report());
     }
 }

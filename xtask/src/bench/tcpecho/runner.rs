@@ -9,11 +9,11 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 
-use crate::Outcome;
+use crate::TaskResult;
 use crate::exec::{Background, Exec, which};
 use crate::workspace::root;
 
-use super::super::Shop;
+use super::super::Context;
 use super::super::pin::Pin;
 
 /// The number of pairs of runs, of which the median is taken.
@@ -123,7 +123,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 /// The programs and the assignment of processors.
 pub(super) struct Runner<'a> {
-    shop: &'a Shop,
+    context: &'a Context,
     floor: PathBuf,
     load: PathBuf,
     pin: Pin,
@@ -131,18 +131,18 @@ pub(super) struct Runner<'a> {
 
 impl<'a> Runner<'a> {
     /// Compiles the floor and the load generator.
-    pub(super) fn new(shop: &'a Shop) -> Outcome<Self> {
+    pub(super) fn new(context: &'a Context) -> TaskResult<Self> {
         Ok(Self {
-            floor: compile(shop, "server")?,
-            load: compile(shop, "load")?,
+            floor: compile(context, "server")?,
+            load: compile(context, "load")?,
             pin: Pin::find(),
-            shop,
+            context,
         })
     }
 
     /// Runs our server and another one alternately, so that other load on the
     /// machine affects both.
-    pub(super) fn compare(&self, load: &[&str], theirs: Server) -> Outcome<Compared> {
+    pub(super) fn compare(&self, load: &[&str], theirs: Server) -> TaskResult<Compared> {
         let mut pairs = Vec::new();
         for _ in 0..ROUNDS {
             pairs.push((
@@ -154,7 +154,7 @@ impl<'a> Runner<'a> {
     }
 
     /// Runs one server under a load.
-    pub(super) fn measure(&self, load: &[&str], server: Server) -> Outcome<Measurement> {
+    pub(super) fn measure(&self, load: &[&str], server: Server) -> TaskResult<Measurement> {
         let (running, addr) = self.start(server)?;
         let before = cpu_seconds(running.pid())?;
         let output = self.generator(load, &addr).text()?;
@@ -178,12 +178,12 @@ impl<'a> Runner<'a> {
     /// Measures the memory that our server needs for each of `count` idle
     /// connections, in bytes, and the processor time that it needs per second, in
     /// seconds.
-    pub(super) fn idle(&self, count: usize) -> Outcome<(f64, f64)> {
+    pub(super) fn idle(&self, count: usize) -> TaskResult<(f64, f64)> {
         let (running, addr) = self.start(Server::Ours)?;
         let before = anonymous_bytes(running.pid())?;
         let count_text = count.to_string();
         let args = ["idle", &addr, &count_text].map(str::to_owned);
-        let log = self.shop.dir.path().join("idle.log");
+        let log = self.context.dir.path().join("idle.log");
         let generator = Background::start(&self.load, args, &log)?;
         if generator.line()? != "ready" {
             return Err("the load generator is not ready".to_owned());
@@ -197,17 +197,17 @@ impl<'a> Runner<'a> {
 
     /// Starts a server, which runs until the returned value is dropped, and
     /// returns its address.
-    pub(super) fn start(&self, server: Server) -> Outcome<(Background, String)> {
-        let dir = self.shop.dir.path();
+    pub(super) fn start(&self, server: Server) -> TaskResult<(Background, String)> {
+        let dir = self.context.dir.path();
         let port = free_port()?;
         let addr = format!("127.0.0.1:{port}");
         let (program, args) = match server {
             Server::Floor => (self.floor.clone(), Vec::new()),
             Server::Ours => (
-                self.shop.bins.tool("tcpecho-server"),
+                self.context.bins.tool("tcpecho-server"),
                 vec!["-q".to_owned(), addr.clone()],
             ),
-            Server::OursLogging => (self.shop.bins.tool("tcpecho-server"), vec![addr.clone()]),
+            Server::OursLogging => (self.context.bins.tool("tcpecho-server"), vec![addr.clone()]),
             Server::Socat => {
                 let listen =
                     format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,backlog=4096");
@@ -261,11 +261,11 @@ impl<'a> Runner<'a> {
 }
 
 /// Compiles one of `bench/floor/*.rs` with rustc.
-fn compile(shop: &Shop, name: &str) -> Outcome<PathBuf> {
+fn compile(context: &Context, name: &str) -> TaskResult<PathBuf> {
     let source = root().join(format!("xtask/src/bench/floor/{name}.rs"));
-    let binary = shop.dir.path().join(format!("floor-{name}"));
+    let binary = context.dir.path().join(format!("floor-{name}"));
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
-    let (source, target) = (source.display().to_string(), binary.display().to_string());
+    let (source, goal) = (source.display().to_string(), binary.display().to_string());
     let args = [
         "--edition=2024",
         "-O",
@@ -273,13 +273,13 @@ fn compile(shop: &Shop, name: &str) -> Outcome<PathBuf> {
         "strip=symbols",
         &source,
         "-o",
-        &target,
+        &goal,
     ];
     Exec::new(rustc, args).text()?;
     Ok(binary)
 }
 
-fn free_port() -> Outcome<u16> {
+fn free_port() -> TaskResult<u16> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map(|addr| addr.port())
@@ -287,7 +287,7 @@ fn free_port() -> Outcome<u16> {
 }
 
 /// Returns the processor time of all threads of a process, in seconds.
-fn cpu_seconds(pid: u32) -> Outcome<f64> {
+fn cpu_seconds(pid: u32) -> TaskResult<f64> {
     let dir = format!("/proc/{pid}/task");
     let tasks = fs::read_dir(&dir).map_err(|error| format!("{dir}: {error}"))?;
     let mut nanoseconds = 0.0;
@@ -302,7 +302,7 @@ fn cpu_seconds(pid: u32) -> Outcome<f64> {
 }
 
 /// Returns the anonymous resident memory of a process.
-fn anonymous_bytes(pid: u32) -> Outcome<u64> {
+fn anonymous_bytes(pid: u32) -> TaskResult<u64> {
     let file = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
     status

@@ -15,7 +15,7 @@ use super::zone::Zone;
 /// stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names describe the misbehaviour")]
-pub enum Lie {
+pub enum Misbehaviour {
     WrongId,
     WrongName,
     ParentName,
@@ -72,7 +72,7 @@ pub enum Lie {
     TruncatedInARecord,
 }
 
-impl Lie {
+impl Misbehaviour {
     /// All misbehaviours, in the order of the variants.
     pub const ALL: [Self; 54] = [
         Self::WrongId,
