@@ -1,5 +1,5 @@
 //! ping's parsers of control messages and socket addresses: they neither panic
-//! nor loop for ever, whatever the lengths are.
+//! nor loop without end, whatever the lengths are.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

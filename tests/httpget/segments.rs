@@ -325,7 +325,7 @@ fn incompatible_options_are_refused() {
             .stderr_contains(part);
     };
     refused(&["--segments", "2"], "needs a file");
-    refused(&["--segments", "0", "-O"], "1..=64");
+    refused(&["--segments", "0", "-O"], "must be from 1 to 64");
     refused(&["--segments", "2", "-O", "-r", "0-9"], "--range");
     refused(&["--segments", "2", "-O", "--compressed"], "--compressed");
 }

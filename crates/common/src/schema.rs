@@ -16,8 +16,8 @@
 //! Types are `string`, `integer`, `number`, `boolean`, `any`, `object`,
 //! `array` (of the objects below it), `strings` and `pairs` (an array of arrays
 //! of two strings), or a choice of strings, `a|b|c`. A question mark permits
-//! null. A name in parentheses after the record type tells two forms of one
-//! type apart, as in `summary (load)`. `late = reply: ...` is a record type with
+//! null. A name in parentheses after the record type distinguishes two forms of
+//! one type, as in `summary (load)`. `late = reply: ...` is a record type with
 //! the keys of one above it. A question mark after the record type means that
 //! keys may be missing.
 
@@ -31,7 +31,7 @@ pub struct Record<'a> {
     pub name: &'a str,
     /// Whether keys may be missing.
     pub partial: bool,
-    /// What tells this form of the type apart, if there are several.
+    /// The name of this form, if the type has several.
     pub form: Option<&'a str>,
     /// One or more sentences.
     pub about: &'a str,

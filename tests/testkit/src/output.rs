@@ -149,7 +149,7 @@ impl Output {
         self.stdout_str().lines().map(str::to_owned).collect()
     }
 
-    /// Parses standard output as JSON Lines. Every line must be an object whose
+    /// Parses standard output as JSON Lines. Every line must be an object and its
     /// first key is `"type"`, and the last line must end with a newline.
     #[track_caller]
     pub fn json(&self) -> Vec<serde_json::Value> {

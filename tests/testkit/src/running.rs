@@ -122,7 +122,7 @@ pub struct Running {
     timeout: Duration,
     deadline: Instant,
     reaped: bool,
-    /// The program, whose JSON records are validated.
+    /// The path of the program; if it is a tool, its JSON records are validated.
     pub(crate) program: PathBuf,
 }
 

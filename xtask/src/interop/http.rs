@@ -148,7 +148,7 @@ fn finer(context: &Context, authority: &Authority, plain: u16, secure: u16) -> T
 
 fn curl<'a>(args: impl IntoIterator<Item = &'a (impl AsRef<str> + 'a + ?Sized)>) -> Exec {
     let args = args.into_iter().map(AsRef::as_ref);
-    // `-q`: not what somebody's ~/.curlrc makes of it.
+    // `-q` ignores the ~/.curlrc of the user.
     Exec::new("curl", ["-q", "-sS"].into_iter().chain(args))
 }
 
@@ -159,7 +159,7 @@ fn head(text: &str) -> String {
         .collect()
 }
 
-/// nginx on two free ports, http and https, with what is in `www` below `dir`
+/// nginx on two free ports, http and https, that serve the files of `www` below `dir`
 /// and the documents of these checks.
 pub(crate) fn serve(dir: &Path, authority: &Authority) -> TaskResult<(Background, u16, u16)> {
     let (plain, secure) = (free_port()?, free_port()?);
@@ -194,7 +194,7 @@ fn start(dir: &Path, authority: &Authority, plain: u16, secure: u16) -> TaskResu
     let ca = authority.ca_file();
     let ca = ca.display();
     let at = dir.display();
-    // Started by root the workers would be nobody, who cannot read the files.
+    // Workers that root starts run as `nobody` and cannot read the files.
     let user = if testkit::privilege::is_root() {
         "user root;"
     } else {

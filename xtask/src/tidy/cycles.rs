@@ -2,7 +2,8 @@
 //!
 //! A module imports another if a `use` declaration or a path in its code names
 //! it by `crate::`, `super::` or `self::`, or names a child module. Test modules
-//! do not count. [`find`] returns the strongly connected components of this
+//! do not count, nor does an import between a module and one of its descendants,
+//! which are one unit. [`find`] returns the strongly connected components of this
 //! graph that have more than one module (Tarjan's algorithm).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,8 +102,8 @@ impl Patterns {
         let mut imports = BTreeSet::new();
         for path in paths {
             if let Some(target) = resolve(module, &path, modules)
-                && target != *module
-                && !target.is_empty()
+                && !target.starts_with(module)
+                && !module.starts_with(&target)
             {
                 imports.insert(target);
             }
@@ -228,10 +229,14 @@ mod tests {
         let found = cycles(&[
             ("lib.rs", "mod a; mod b;"),
             ("a.rs", "use crate::b::{self, Thing};"),
-            ("b/mod.rs", "mod c;\nuse c::Other;"),
-            ("b/c.rs", "fn f() { crate::a::g() }"),
+            (
+                "b/mod.rs",
+                "mod c;\nuse c::Other;\nfn f() { crate::d::g() }",
+            ),
+            ("b/c.rs", "use super::Thing;"),
+            ("d.rs", "use {crate::a::x, std::fmt};"),
         ]);
-        assert_eq!(found, [["a", "b", "b::c"]]);
+        assert_eq!(found, [["a", "b", "d"]]);
     }
 
     #[test]

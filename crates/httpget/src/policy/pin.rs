@@ -14,7 +14,7 @@ impl Pin {
     }
 }
 
-/// Parses `--pinnedpubkey`: `sha256//BASE64[;sha256//BASE64…]`.
+/// Parses the value of `--pinnedpubkey`: `sha256//BASE64[;sha256//BASE64…]`.
 pub fn parse(text: &str) -> Result<Vec<Pin>, String> {
     let form = || "must be sha256//BASE64, or several of these separated by ';'".to_owned();
     text.split(';')
