@@ -21,9 +21,6 @@
 //! the keys of one above it. A question mark after the record type means that
 //! keys may be missing.
 
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
-
 /// A type of record.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Record<'a> {
@@ -108,48 +105,41 @@ fn key(text: &str) -> Option<Key<'_>> {
     })
 }
 
-/// Writes the JSON Schema (2020-12) of all records of a tool, followed by a
-/// newline.
+/// Writes the JSON Schema (2020-12) of all records of a tool as one line.
+///
+/// The text is assembled by hand, since serializers of this format would be larger
+/// than the tables.
 pub fn write(tool: &str, table: &str, writer: &mut impl std::io::Write) -> std::io::Result<()> {
     let records = parse(table);
-    serde_json::to_writer_pretty(
-        &mut *writer,
-        &Document {
-            tool,
-            records: &records,
-        },
-    )?;
-    writer.write_all(b"\n")
-}
-
-struct Document<'a> {
-    tool: &'a str,
-    records: &'a [Record<'a>],
-}
-
-impl Serialize for Document<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("$schema", "https://json-schema.org/draft/2020-12/schema")?;
-        map.serialize_entry("title", &format!("Records of {} --json", self.tool))?;
-        let references: Vec<Reference> = self.records.iter().map(Reference::new).collect();
-        map.serialize_entry("oneOf", &references)?;
-        map.serialize_entry("$defs", &Definitions(self.records))?;
-        map.end()
+    let mut text = String::from("{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\"");
+    member(&mut text, "title", &format!("Records of {tool} --json"));
+    text.push_str(",\"oneOf\":");
+    list(&mut text, &records, |text, record| {
+        text.push('{');
+        string(text, "$ref");
+        text.push(':');
+        string(text, &format!("#/$defs/{}", definition(record)));
+        text.push('}');
+    });
+    text.push_str(",\"$defs\":{");
+    for (index, record) in records.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        string(&mut text, &definition(record));
+        text.push_str(":{");
+        description(&mut text, record.about);
+        object(
+            &mut text,
+            Some(record.name),
+            &record.keys,
+            false,
+            record.partial,
+        );
+        text.push('}');
     }
-}
-
-#[derive(Serialize)]
-struct Reference {
-    #[serde(rename = "$ref")]
-    path: String,
-}
-
-impl Reference {
-    fn new(record: &Record<'_>) -> Self {
-        let path = format!("#/$defs/{}", definition(record));
-        Self { path }
-    }
+    text.push_str("}}\n");
+    writer.write_all(text.as_bytes())
 }
 
 /// Returns the name of a record's definition: `summary`, `summary-load`.
@@ -160,161 +150,120 @@ fn definition(record: &Record<'_>) -> String {
     }
 }
 
-struct Definitions<'a>(&'a [Record<'a>]);
-
-impl Serialize for Definitions<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let definition = |record| (definition(record), Object::record(record));
-        serializer.collect_map(self.0.iter().map(definition))
+/// Appends the members of an object schema. A record has the key `type` with its
+/// `name`; keys of a `partial` record may be missing.
+fn object(text: &mut String, name: Option<&str>, keys: &[Key<'_>], nullable: bool, partial: bool) {
+    kind(text, "object", nullable);
+    text.push_str(",\"properties\":{");
+    if let Some(name) = name {
+        text.push_str("\"type\":{\"const\":");
+        string(text, name);
+        text.push('}');
     }
-}
-
-/// An object with exactly these keys; a record has the key `type`, too.
-struct Object<'a> {
-    name: Option<&'a str>,
-    about: &'a str,
-    keys: &'a [Key<'a>],
-    nullable: bool,
-    partial: bool,
-}
-
-impl<'a> Object<'a> {
-    fn record(record: &'a Record<'a>) -> Self {
-        Self {
-            name: Some(record.name),
-            about: record.about,
-            keys: &record.keys,
-            nullable: false,
-            partial: record.partial,
+    for (index, key) in keys.iter().enumerate() {
+        if index > 0 || name.is_some() {
+            text.push(',');
         }
+        string(text, key.name);
+        text.push_str(":{");
+        description(text, key.about);
+        property(text, key, partial);
+        text.push('}');
     }
+    text.push_str("},\"required\":");
+    let names = keys.iter().map(|key| key.name).filter(|_| !partial);
+    let required: Vec<&str> = name.map(|_| "type").into_iter().chain(names).collect();
+    list(text, &required, |text, name| string(text, name));
+    text.push_str(",\"additionalProperties\":false");
 }
 
-impl Serialize for Object<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        if !self.about.is_empty() {
-            map.serialize_entry("description", self.about)?;
+/// Appends the type of a key after its description.
+fn property(text: &mut String, key: &Key<'_>, partial: bool) {
+    match key.kind {
+        "any" => {
+            // The description is the only member.
+            text.pop();
         }
-        map.serialize_entry("type", &Type::new("object", self.nullable))?;
-        map.serialize_entry("properties", &Properties(self))?;
-        let names = self.keys.iter().map(|key| key.name);
-        let names = names.filter(|_| !self.partial);
-        let required: Vec<&str> = self.name.map(|_| "type").into_iter().chain(names).collect();
-        map.serialize_entry("required", &required)?;
-        map.serialize_entry("additionalProperties", &false)?;
-        map.end()
-    }
-}
-
-struct Properties<'a>(&'a Object<'a>);
-
-impl Serialize for Properties<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        if let Some(name) = self.0.name {
-            map.serialize_entry("type", &Constant { value: name })?;
+        "object" => object(text, None, &key.keys, key.nullable, partial),
+        "array" => {
+            kind(text, "array", key.nullable);
+            text.push_str(",\"items\":{");
+            object(text, None, &key.keys, false, false);
+            text.push('}');
         }
-        for key in self.0.keys {
-            map.serialize_entry(key.name, &Property(key, self.0.partial))?;
+        "strings" => {
+            kind(text, "array", key.nullable);
+            text.push_str(",\"items\":{\"type\":\"string\"}");
         }
-        map.end()
-    }
-}
-
-#[derive(Serialize)]
-struct Constant<'a> {
-    #[serde(rename = "const")]
-    value: &'a str,
-}
-
-/// A key, and whether keys of nested objects may be missing.
-struct Property<'a>(&'a Key<'a>, bool);
-
-impl Serialize for Property<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(key, partial) = *self;
-        if key.kind == "object" {
-            return Object {
-                name: None,
-                about: key.about,
-                keys: &key.keys,
-                nullable: key.nullable,
-                partial,
+        "pairs" => {
+            kind(text, "array", key.nullable);
+            text.push_str(
+                ",\"items\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\
+                 \"minItems\":2,\"maxItems\":2}",
+            );
+        }
+        "string" | "integer" | "number" | "boolean" => kind(text, key.kind, key.nullable),
+        choice => {
+            text.push_str("\"enum\":");
+            let mut values: Vec<Option<&str>> = choice.split('|').map(Some).collect();
+            if key.nullable {
+                values.push(None);
             }
-            .serialize(serializer);
+            list(text, &values, |text, value| match value {
+                Some(value) => string(text, value),
+                None => text.push_str("null"),
+            });
         }
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("description", key.about)?;
-        match key.kind {
-            "any" => {}
-            "array" => {
-                map.serialize_entry("type", &Type::new("array", key.nullable))?;
-                let items = Object {
-                    name: None,
-                    about: "",
-                    keys: &key.keys,
-                    nullable: false,
-                    partial: false,
-                };
-                map.serialize_entry("items", &items)?;
-            }
-            "strings" => {
-                map.serialize_entry("type", &Type::new("array", key.nullable))?;
-                map.serialize_entry("items", &Simple { kind: "string" })?;
-            }
-            "pairs" => {
-                map.serialize_entry("type", &Type::new("array", key.nullable))?;
-                map.serialize_entry("items", &Pair)?;
-            }
-            "string" | "integer" | "number" | "boolean" => {
-                map.serialize_entry("type", &Type::new(key.kind, key.nullable))?;
-            }
-            choice => {
-                let null = key.nullable.then_some(None);
-                let values: Vec<Option<&str>> = choice.split('|').map(Some).chain(null).collect();
-                map.serialize_entry("enum", &values)?;
-            }
-        }
-        map.end()
+    }
+}
+
+/// Appends the member `type`.
+fn kind(text: &mut String, name: &str, nullable: bool) {
+    text.push_str("\"type\":");
+    if nullable {
+        list(text, &[name, "null"], |text, name| string(text, name));
+    } else {
+        string(text, name);
     }
 }
 
-#[derive(Serialize)]
-struct Simple {
-    #[serde(rename = "type")]
-    kind: &'static str,
+/// Appends the member `description` and a comma.
+fn description(text: &mut String, about: &str) {
+    text.push_str("\"description\":");
+    string(text, about);
+    text.push(',');
 }
 
-struct Pair;
-
-impl Serialize for Pair {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", "array")?;
-        map.serialize_entry("items", &Simple { kind: "string" })?;
-        map.serialize_entry("minItems", &2)?;
-        map.serialize_entry("maxItems", &2)?;
-        map.end()
-    }
+/// Appends a comma and a member with a string as its value.
+fn member(text: &mut String, name: &str, value: &str) {
+    text.push(',');
+    string(text, name);
+    text.push(':');
+    string(text, value);
 }
 
-/// A type, or the type and null.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Type<'a> {
-    One(&'a str),
-    OrNull([&'a str; 2]),
-}
-
-impl<'a> Type<'a> {
-    fn new(kind: &'a str, nullable: bool) -> Self {
-        if nullable {
-            Self::OrNull([kind, "null"])
-        } else {
-            Self::One(kind)
+/// Appends an array.
+fn list<T>(text: &mut String, items: &[T], item: fn(&mut String, &T)) {
+    text.push('[');
+    for (index, value) in items.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
         }
+        item(text, value);
     }
+    text.push(']');
+}
+
+/// Appends a string literal. Tables contain no control characters.
+fn string(text: &mut String, value: &str) {
+    text.push('"');
+    for c in value.chars() {
+        if matches!(c, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    text.push('"');
 }
 
 #[cfg(test)]
