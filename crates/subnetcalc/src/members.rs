@@ -12,8 +12,9 @@ use crate::operand::Rules;
 use crate::parse::{AnyMember, Member};
 use crate::set::{Interval, IntervalSet, merge_touching, sort_intervals};
 
-/// The least number of new members that are merged with the others.
-const RUN: usize = if cfg!(test) { 1 << 10 } else { 1 << 19 };
+/// Bytes of recent members that are collected before they are merged with the
+/// sorted ones.
+const RUN_BYTES: usize = if cfg!(test) { 1 << 13 } else { 1 << 23 };
 
 /// How much to keep of the members of a SET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +147,8 @@ impl<N: Bits> Runs<N> {
         self.recent.push(interval);
         // With this limit each member is merged only a few times, and the recent run
         // has at most half the size of the sorted one.
-        if self.recent.len() >= RUN.max(self.sorted.len() / 2) && keep != Keep::All {
+        let run = RUN_BYTES / size_of::<Interval<N>>();
+        if self.recent.len() >= run.max(self.sorted.len() / 2) && keep != Keep::All {
             self.merge(keep);
         }
     }
@@ -205,6 +207,9 @@ fn merge_sorted<N: Bits>(list: &mut Vec<Interval<N>>, other: &[Interval<N>]) {
 mod tests {
     use super::*;
     use crate::parse;
+
+    /// The length of a run of IPv4 members.
+    const RUN: usize = RUN_BYTES / size_of::<Interval<u32>>();
 
     fn members_of(keep: Keep, numbers: impl Iterator<Item = u32>) -> Members {
         let mut members = Members::new(keep, Rules::default());
