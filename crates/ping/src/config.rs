@@ -48,7 +48,7 @@ const RETRIES: u32 = 3;
 /// pause.
 const BATCH: usize = 16;
 
-/// The most bytes of preloaded probes that are sent in one call.
+/// The maximum number of bytes of preloaded probes that are sent in one call.
 const PRELOAD_BYTES: usize = 4 << 20;
 
 /// What kind of run it is.
@@ -94,7 +94,7 @@ pub(crate) struct Config {
     pub(crate) sizes: DataSizes,
     /// The data of the longest probe.
     pub(crate) data: Vec<u8>,
-    /// The most probes that one call sends.
+    /// The maximum number of probes that one call sends.
     pub(crate) batch: usize,
     /// The state of the targets to wait for.
     pub(crate) wait_for: Option<WaitFor>,

@@ -25,10 +25,10 @@ use crate::socket;
 use crate::target::Target;
 use crate::waker::Waker;
 
-/// The most operands in a batch.
+/// The maximum number of operands in a batch.
 const BATCH: usize = 256;
 
-/// The most batches in the queue to the engine's thread.
+/// The maximum number of batches in the queue to the engine's thread.
 const BATCHES: usize = 4;
 
 /// What an operand stands for, with names looked up.

@@ -15,9 +15,11 @@ use std::collections::BinaryHeap;
 use crate::bits::Bits;
 use crate::set::{Interval, IntervalSet, sort_intervals};
 
-/// The most bits for buckets: with more, the buckets would not fit in the cache.
+/// The maximum number of bits for buckets: with more, the buckets would not fit in the
+/// cache.
 const BUCKET_BITS_MAX: u32 = 18;
-/// The most edges that are all compared, which is faster than a binary search.
+/// The maximum number of edges that are all compared, which is faster than a binary
+/// search.
 const FEW: usize = 4;
 
 /// Sorted edges that can be counted up to an address.
@@ -138,7 +140,8 @@ enum Coverage {
     Mixed,
 }
 
-/// The most bits that number the blocks: their table fits in the cache of a core.
+/// The maximum number of bits that number the blocks: their table fits in the cache of
+/// a core.
 const BLOCK_BITS_MAX: u32 = 19;
 
 /// Answers whether a set contains an address.

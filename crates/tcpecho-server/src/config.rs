@@ -33,9 +33,10 @@ pub(crate) struct Config {
     pub(crate) listen: listen::Options,
     /// The rules that connections follow.
     pub(crate) rules: Rules,
-    /// The most connections that are open at the same time, if given.
+    /// The maximum number of connections that are open at the same time, if
+    /// given.
     pub(crate) max_connections: Option<usize>,
-    /// The most open connections per IP address, if given.
+    /// The maximum number of open connections per IP address, if given.
     pub(crate) max_per_ip: Option<u32>,
     /// Whether datagrams to broadcast and multicast addresses get replies.
     pub(crate) broadcast: bool,

@@ -21,7 +21,8 @@ use crate::address::Address;
 use crate::udp::UdpSocket;
 use crate::unix::{self, SocketFile};
 
-/// The most attempts to find a free port that all operands can share.
+/// The maximum number of attempts to find a free port that all operands can
+/// share.
 const MAX_ATTEMPTS: usize = 32;
 
 /// The backlog of inherited sockets that do not listen yet.
@@ -46,7 +47,7 @@ pub(crate) enum ListenAddr {
 pub(crate) struct Options {
     /// The address families to use.
     pub(crate) family: Family,
-    /// The most connections that wait to be accepted.
+    /// The maximum number of connections that wait to be accepted.
     pub(crate) backlog: i32,
     /// Whether other processes may share the port.
     pub(crate) reuse_port: bool,

@@ -28,11 +28,12 @@ use crate::poller::Interest;
 use crate::rate::TokenBucket;
 use crate::send_buffer::SendBuffer;
 
-/// The most bytes of one chunk, and of one connection's send buffer.
+/// The maximum number of bytes of one chunk, and of one connection's send
+/// buffer.
 pub(crate) const SEND_BUFFER_MAX: usize = 64 * 1024;
 
-/// The most delayed pieces of one connection; the bookkeeping of a piece can
-/// need more memory than its bytes.
+/// The maximum number of delayed pieces of one connection; the bookkeeping of a
+/// piece can need more memory than its bytes.
 const MAX_DELAYED_PIECES: usize = 1024;
 
 /// The rules that every connection follows. Times are relative to the start of

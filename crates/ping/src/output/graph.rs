@@ -13,10 +13,10 @@ use crate::clock::{Clock, Nanos};
 use crate::event::{Event, Observer, OverdueCounts, RejectedOperand};
 use crate::target::{Target, TargetId, Targets};
 
-/// The most round trips in a row.
+/// The maximum number of round trips in a row.
 const MAX_BARS: usize = 40;
 
-/// The most characters of a name.
+/// The maximum number of characters of a name.
 const NAME_WIDTH: usize = 28;
 
 /// The width of the last time, in characters.

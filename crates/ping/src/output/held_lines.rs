@@ -19,7 +19,7 @@ use crate::reverse_dns::{self, NameStatus, ReverseDns};
 /// The timeout of a line in nanoseconds.
 const NAME_TIMEOUT: Nanos = reverse_dns::NAME_TIMEOUT.as_nanos() as Nanos;
 
-/// The most bytes of waiting lines.
+/// The maximum number of bytes of waiting lines.
 const MAX_BYTES: usize = 1 << 20;
 
 /// A line in two parts with an address between them.

@@ -13,7 +13,8 @@ use crate::clock::Nanos;
 use crate::source::{NextTarget, TargetSource};
 use crate::target::{Target, TargetId, Targets};
 
-/// The most targets that are probed but not decided. Further ones wait.
+/// The maximum number of targets that are probed but not decided. Further ones
+/// wait.
 const MAX_ACTIVE: usize = 1 << 18;
 
 /// How far a [`Pacer`] may be behind before it skips the probes it has missed,

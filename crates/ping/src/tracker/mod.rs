@@ -14,8 +14,8 @@ use crate::probes::{Probe, ProbeStatus, Probes};
 use crate::schedule::ProbeOutcome;
 use crate::target::{TargetId, Targets};
 
-/// The most probes to remember because a reply to one of them may still decide
-/// its target.
+/// The maximum number of probes to remember because a reply to one of them may
+/// still decide its target.
 const MAX_NEEDED: usize = 1 << 17;
 
 /// The targets and probes of a run, and the key of their cookies.
