@@ -367,7 +367,7 @@ fn operands_on_both_sides_of_a_set_option_are_refused() {
         .code(2)
         .stdout("")
         .stderr(
-            "subnetcalc: unexpected operand '10.0.0.2': free searches one network; see \
+            "subnetcalc: unexpected operand '10.0.0.2': 'free' searches only one network; see \
              'subnetcalc free --help'\n",
         );
     // Operands on one side are accepted.

@@ -344,7 +344,7 @@ pub(crate) fn check_ipv4_size(size: u16) -> Result<()> {
 pub(crate) fn zone_index(zone: &str, given: u32) -> Result<u32> {
     let index = socket::interface_index(zone)?;
     if given != 0 && given != index {
-        return Err(Error::usage("-I and the zone name different interfaces"));
+        return Err(Error::usage("-I and the zone refer to different interfaces"));
     }
     Ok(index)
 }

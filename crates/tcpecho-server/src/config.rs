@@ -71,7 +71,7 @@ impl Config {
         #[cfg(not(feature = "tls"))]
         if cli.cert.is_some() || cli.key.is_some() {
             return Err(Error::usage(
-                "TLS is not in this build, which was made with '--no-default-features'",
+                "this build has no TLS; it was made with '--no-default-features'",
             ));
         }
         let addrs = parse_operands(&cli.addrs, io)?;
@@ -234,7 +234,7 @@ fn reply_bytes(option: &str, text: OsString) -> Result<Vec<u8>> {
     let bytes = text.into_vec();
     if bytes.len() > SEND_BUFFER_MAX {
         return Err(Error::usage(format!(
-            "the text of {option} is too long: {} bytes, at most {SEND_BUFFER_MAX} are allowed",
+            "the text of {option} is too long: {} bytes; at most {SEND_BUFFER_MAX} are allowed",
             bytes.len()
         )));
     }

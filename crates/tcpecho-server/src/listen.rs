@@ -206,7 +206,7 @@ impl<'a> Binding<'a> {
                         .iter()
                         .any(|earlier| earlier.port() == listener.port());
                 let error = if used_by_operand {
-                    Error::local(&e).hint("another operand uses this port already")
+                    Error::local(&e).hint("another operand already uses this port")
                 } else {
                     bind_error(&e, listener.port())
                 };

@@ -28,7 +28,7 @@ pub(crate) struct InfoArgs {
     pub(crate) networks: Vec<String>,
 
     /// Print only these fields, separated by TABs, with '-' for a field that does not
-    /// apply (names: info --help)
+    /// apply (see 'info --help' for the names)
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     #[arg(value_parser = FieldName, hide_possible_values = true)]
     pub(crate) get: Vec<String>,
@@ -100,7 +100,7 @@ pub(crate) struct SplitArgs {
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Prints NETWORK NAME ASKED USABLE for each part, the largest part first, then
-NETWORK free - USABLE for the unused rest, separated by TABs. If the parts do not
+NETWORK free - USABLE for the unused remainder, separated by TABs. If the parts do not
 fit, prints nothing and exits with status 1.
 
 A part for a number of hosts is a /30 or larger in IPv4, and a /64 or larger in

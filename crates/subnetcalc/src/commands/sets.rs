@@ -219,7 +219,7 @@ pub(super) fn complement(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Ex
 pub(super) fn free(args: &FreeArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     if let Some(operand) = args.excess.first() {
         return Err(Error::usage(format!(
-            "unexpected operand '{operand}': free searches one network"
+            "unexpected operand '{operand}': 'free' searches only one network"
         )));
     }
     let net = single_network(&args.network, rules)?;
