@@ -230,7 +230,7 @@ fn a_mistyped_command_gets_a_suggestion() {
         .args(["--get", "total", "hosts", "10.0.0.0/30"])
         .run()
         .code(2)
-        .stderr("subnetcalc: '--get' is an option of info only; see 'subnetcalc hosts --help'\n");
+        .stderr("subnetcalc: '--get' is an option of 'info' only; see 'subnetcalc hosts --help'\n");
     subnetcalc()
         .args(["hosts", "@/nowhere/nets", "10.0.0.1"])
         .run()
