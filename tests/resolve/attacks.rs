@@ -193,8 +193,8 @@ fn owners_of_many_pointers_take_bounded_time() {
     out.peak_memory_below(32 * MIB);
 }
 
-/// The names of addresses may contain any bytes, but their output is one line
-/// without control characters.
+/// Names returned by reverse lookups may contain any bytes, but their output is one
+/// line without control characters.
 #[test]
 fn names_of_addresses_are_escaped() {
     let server = DnsServer::start(

@@ -51,7 +51,7 @@ const BATCH: usize = 16;
 /// The maximum number of bytes of preloaded probes that are sent in one call.
 const PRELOAD_BYTES: usize = 4 << 20;
 
-/// What kind of run it is.
+/// The kind of run, with its options.
 #[derive(Clone, Debug)]
 pub(crate) enum RunMode {
     /// A name or an address is probed at an interval.
@@ -84,7 +84,7 @@ pub(crate) enum RunMode {
 /// The configuration of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// What kind of run it is.
+    /// The kind of run, with its options.
     pub(crate) mode: RunMode,
     /// The address families that are accepted.
     pub(crate) family: Family,

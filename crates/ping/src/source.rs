@@ -31,7 +31,7 @@ const BATCH: usize = 256;
 /// The maximum number of batches in the queue to the engine's thread.
 const BATCHES: usize = 4;
 
-/// What an operand stands for, with names looked up.
+/// The addresses that an operand stands for, with names looked up.
 #[derive(Debug)]
 pub(crate) enum Item {
     /// A single address, which may be that of a name.
@@ -86,7 +86,7 @@ pub(crate) struct TargetSource {
     receiver: Receiver<Vec<Item>>,
     waker: Waker,
     items: VecDeque<Item>,
-    /// The rest of the range that is being counted off.
+    /// The remainder of the range that is being enumerated.
     addresses: Option<RangeAddresses>,
     pending_names: PendingNames,
 }
@@ -174,7 +174,7 @@ impl TargetSource {
     fn receive_batch(&self) -> std::result::Result<Vec<Item>, TryRecvError> {
         match self.receiver.try_recv() {
             Err(TryRecvError::Empty) => {
-                // A batch that comes after the second look wakes once more.
+                // A batch that arrives after the second check wakes the engine again.
                 self.waker.reset();
                 self.receiver.try_recv()
             }
@@ -344,7 +344,7 @@ pub(crate) fn check_ipv4_size(size: u16) -> Result<()> {
 pub(crate) fn zone_index(zone: &str, given: u32) -> Result<u32> {
     let index = socket::interface_index(zone)?;
     if given != 0 && given != index {
-        return Err(Error::usage("-I and the zone refer to different interfaces"));
+        return Err(Error::usage("-I and the zone select different interfaces"));
     }
     Ok(index)
 }

@@ -27,7 +27,7 @@ pub(crate) struct Stats {
     pub(crate) reordered: u64,
     /// Replies with wrong data, a wrong checksum, or too few bytes.
     pub(crate) corrupt: u64,
-    /// Replies from another address than the target's.
+    /// Replies from an address other than the target's.
     pub(crate) foreign: u64,
     /// ICMP errors, and probes that could not be sent.
     pub(crate) errors: u64,

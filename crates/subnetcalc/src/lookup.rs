@@ -83,8 +83,8 @@ impl<N: Bits> Index<N> {
         self.distinct_bits(address, self.bits)
     }
 
-    /// Returns whether an address is between the first and the last edge. It has the
-    /// shared bits then.
+    /// Returns whether an address is between the first and the last edge. If so, it has
+    /// the shared bits.
     #[inline]
     fn spans(&self, address: N) -> bool {
         match (self.edges.first(), self.edges.get(self.len.wrapping_sub(1))) {
@@ -140,8 +140,8 @@ enum Coverage {
     Mixed,
 }
 
-/// The maximum number of bits that number the blocks: their table fits in the cache of
-/// a core.
+/// The maximum number of bits of a block's index: the table of blocks fits in the cache
+/// of a core.
 const BLOCK_BITS_MAX: u32 = 19;
 
 /// Answers whether a set contains an address.
@@ -222,7 +222,7 @@ pub(crate) struct SegmentTable<N> {
 impl<N: Bits> SegmentTable<N> {
     /// Creates a table of networks and ranges in any order, with or without repeats.
     /// If two overlap, the one with fewer addresses is more specific. If these numbers
-    /// are equal, the one with the higher first address is.
+    /// are equal, the one with the higher first address is more specific.
     pub(crate) fn new(mut members: Vec<Interval<N>>) -> Self {
         sort_intervals(&mut members);
         members.dedup();
@@ -321,7 +321,7 @@ impl<N> Default for Segments<N> {
 }
 
 impl<N: Bits> Segments<N> {
-    /// Starts a segment. One that starts at the same address is replaced.
+    /// Starts a segment. It replaces a segment that starts at the same address.
     fn start(&mut self, edge: N, owner: Option<u32>) {
         if self.edges.last() == Some(&edge) {
             if let Some(last) = self.owners.last_mut() {

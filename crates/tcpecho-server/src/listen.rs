@@ -79,8 +79,8 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Prepares a socket that another process has bound. `listens` says whether
-    /// it listens already.
+    /// Prepares a socket that another process has bound. `listens` is true if
+    /// it is already listening.
     pub(crate) fn inherited(socket: Socket, listens: bool) -> io::Result<Self> {
         let address = socket.local_addr()?;
         let address = match address.as_socket() {
@@ -167,7 +167,7 @@ impl From<Error> for BindError {
 /// One attempt to bind all addresses.
 struct Binding<'a> {
     options: &'a Options,
-    /// The port that addresses with port 0 share, once the system chose it.
+    /// The port that addresses with port 0 share, once the system has chosen it.
     shared_port: Option<u16>,
     sockets: Sockets,
 }
@@ -322,7 +322,7 @@ impl<'a> Binding<'a> {
     }
 
     /// Binds a socket to all addresses of both families, or of IPv4 only if
-    /// that fails for another reason than a port in use.
+    /// that fails for a reason other than a port in use.
     fn bind_wildcard(&self, port: u16, interface: Option<&str>) -> io::Result<Socket> {
         let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
         match self.bind(all, false, Type::STREAM, interface) {

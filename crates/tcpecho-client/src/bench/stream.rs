@@ -40,7 +40,7 @@ pub(crate) struct Echo {
     pub(crate) sent_at: u64,
     /// The size of the message, in bytes.
     pub(crate) size: usize,
-    /// Whether every byte is right.
+    /// Whether every byte is correct.
     pub(crate) is_right: bool,
 }
 
