@@ -31,7 +31,7 @@ const MAX_USER_PRELOAD: u32 = 3;
 /// The timeout of a probe in a list without a count.
 const LIST_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The least timeout of a probe in a list with a count.
+/// The minimum timeout of a probe in a list with a count.
 const MIN_COUNT_TIMEOUT: Nanos = 500_000_000;
 
 /// The largest default timeout of a probe in a list with a count.
@@ -72,7 +72,7 @@ pub(crate) enum RunMode {
     List {
         /// When a target is decided.
         stop: StopCondition,
-        /// The least time between any two probes.
+        /// The minimum time between any two probes.
         gap: Nanos,
         /// The timeout of a probe.
         timeout: Nanos,
@@ -100,7 +100,7 @@ pub(crate) struct Config {
     pub(crate) wait_for: Option<WaitFor>,
     /// The rules for replies that count.
     pub(crate) rules: ReplyRules,
-    /// The least time between two probes to one address of a list.
+    /// The minimum time between two probes to one address of a list.
     pub(crate) min_interval: Nanos,
 }
 

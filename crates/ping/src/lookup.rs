@@ -23,7 +23,7 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_WORKERS: usize = 32;
 
 /// The maximum number of lookup threads if names are looked up until they
-/// resolve, because such a name occupies its thread for long.
+/// resolve, because such a name occupies its thread for a long time.
 const MAX_RETRYING_WORKERS: usize = 256;
 
 /// The maximum number of names in the queue. When it is full, no further

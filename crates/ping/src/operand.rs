@@ -99,7 +99,7 @@ fn parse_text(text: &str) -> Result<Operand, String> {
     }
     match address::parse(text) {
         Ok(address) => Ok(Operand::Address(match address {
-            // connect(2) takes the unspecified address for this host, too.
+            // connect(2) also treats the unspecified address as this host.
             IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             other => other,

@@ -43,7 +43,7 @@ pub(crate) struct Probe {
     pub(crate) status: ProbeStatus,
     /// Whether a right reply has come, in time or late.
     pub(crate) has_reply: bool,
-    /// Whether it counts as sent. A probe that the system refused does, too.
+    /// Whether it counts as sent, as does a probe that the system refused.
     pub(crate) is_sent: bool,
     /// Its sequence number within its target, from 1.
     pub(crate) seq: u64,

@@ -3,8 +3,8 @@
 //! the probes of other targets. The threads are at most a few hundred operands
 //! ahead.
 //!
-//! Networks and ranges are passed on as they are. Their addresses are counted
-//! off here, one for each target that is asked for.
+//! Networks and ranges are passed on as they are. Their addresses are enumerated
+//! here, one for each target that is requested.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;

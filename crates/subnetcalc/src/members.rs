@@ -12,7 +12,7 @@ use crate::operand::Rules;
 use crate::parse::{AnyMember, Member};
 use crate::set::{Interval, IntervalSet, merge_touching, sort_intervals};
 
-/// The least number of new members that are merged with the others.
+/// The minimum number of new members that are merged with the others.
 const RUN: usize = if cfg!(test) { 1 << 10 } else { 1 << 19 };
 
 /// How much to keep of the members of a SET.

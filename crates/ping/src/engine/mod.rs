@@ -88,7 +88,7 @@ pub(crate) enum StopReason {
     Done,
     /// The deadline of the run has passed.
     Deadline,
-    /// SIGINT or SIGTERM came.
+    /// SIGINT or SIGTERM was received.
     Interrupted,
 }
 
@@ -162,7 +162,7 @@ impl Engine {
     }
 
     /// Runs the event loop until the schedule is done, the deadline passes, or a
-    /// signal comes.
+    /// signal arrives.
     pub(crate) fn run(
         &mut self,
         schedule: &mut dyn Schedule,

@@ -22,7 +22,7 @@ const NAME_WIDTH: usize = 28;
 /// The width of the last time, in characters.
 const TIME_WIDTH: usize = 12;
 
-/// The least time between two drawings, in nanoseconds.
+/// The minimum time between two drawings, in nanoseconds.
 const FRAME: Nanos = 50_000_000;
 
 /// The size that is assumed if the terminal reports none: columns and lines.

@@ -2,7 +2,7 @@
 //! probes are sent and replies are received while a name server is slow.
 //!
 //! A line waits for at most [`reverse_dns::NAME_TIMEOUT`]. If a line times out,
-//! further lines do not wait and have the address alone, until a lookup ends in
+//! further lines do not wait and show only the address, until a lookup ends in
 //! time again.
 
 use std::collections::VecDeque;

@@ -240,7 +240,7 @@ fn undecided_targets_are_in_the_order_of_their_first_probes() {
     assert_eq!(fixture.tracker.undecided(), [first, second]);
 }
 
-/// The status of a lost probe decides about a late reply, too.
+/// The status of a lost probe also determines whether a reply is late.
 #[test]
 fn a_lost_probe_stays_lost_within_a_longer_timeout() {
     let mut fixture = Fixture::new(56);

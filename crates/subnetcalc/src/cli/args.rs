@@ -36,7 +36,7 @@ pub(crate) struct InfoArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Of a range, every address is listed. The list can be of any length and needs
+For a range, every address is listed. The list can be of any length and needs
 little memory.
 
 EXAMPLES
@@ -138,7 +138,7 @@ pub(crate) struct SetArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Without options the result has exactly the given addresses. --max-prefix and
+Without options the result contains exactly the given addresses. --max-prefix and
 --max-count add addresses and report on stderr how many.
 
 --max-count adds as few addresses as possible if the number of networks times N
@@ -229,8 +229,8 @@ pub(crate) struct FreeArgs {
     #[arg(long, value_name = "SET", required = true)]
     pub(crate) used: Vec<String>,
 
-    /// List every free network with this prefix length; exit with status 1 if there is
-    /// none
+    /// List every free network with this prefix length; exit with status 1 if none
+    /// is found
     #[arg(short, long, value_name = "LEN", value_parser = length)]
     pub(crate) prefix: Option<u32>,
 
@@ -288,7 +288,7 @@ pub(crate) struct OverlapArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-A text is an address if no letter, digit or dot precedes it and none follows it.
+Text counts as an address if no letter, digit or dot precedes it and none follows it.
 A dot may follow it at the end of a sentence. Thus `10.0.0.6.`, `10.0.0.1:80` and
 `[2001:db8::1]:443` contain an address, but `x10.0.0.7y` and `1.2.3.4.5` do not. A
 bare `::` is not an address.

@@ -76,7 +76,7 @@ impl JsonInterval {
         }
     }
 
-    /// Returns the live line with the same figures.
+    /// Returns the live line with the same statistics.
     fn line(&self) -> String {
         let opened = self
             .connections_per_second
