@@ -13,7 +13,7 @@ use testkit::peer::TcpPeer;
 
 use super::{at, resolve};
 
-/// Much more than any of these runs takes, even on a busy machine.
+/// A timeout much longer than any of these runs, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
 const MINFO: u16 = 14;

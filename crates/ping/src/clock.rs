@@ -99,7 +99,7 @@ pub(crate) struct TimestampMapper {
     now: Nanos,
     offset: i64,
     /// Whether the wall clock has not been set since the refresh before the
-    /// last one, so that the timestamps of packets just read are right.
+    /// last one, so that the timestamps of packets just read are correct.
     is_trusted: bool,
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct Reply<'a> {
     pub(crate) is_duplicate: bool,
     /// Whether a later probe had been answered before.
     pub(crate) is_reordered: bool,
-    /// How its content differs from the right reply.
+    /// How its content differs from the correct reply.
     pub(crate) corruption: Option<Corruption<'a>>,
 }
 

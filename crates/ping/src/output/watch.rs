@@ -20,7 +20,7 @@ use crate::target::{Target, TargetId, Targets};
 #[derive(Debug, Default)]
 struct OpenInterval {
     stats: Box<Stats>,
-    /// The lost probes. A right reply to them may still come.
+    /// The lost probes. A correct reply to them may still come.
     lost: HashSet<u64>,
     /// The number of probes that are not settled.
     in_flight: u64,
@@ -367,7 +367,7 @@ mod tests {
             fixture.notify(event);
         }
         fixture.end_interval();
-        // A right reply after the corrupt one would take its loss back.
+        // A correct reply after the corrupt one would take its loss back.
         fixture.notify(Event::Sent);
         fixture.notify(Event::Reply(Reply {
             corruption: Some(Corruption::Truncated),

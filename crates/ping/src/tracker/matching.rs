@@ -23,7 +23,7 @@ impl ProbeTracker {
 
     /// Returns the number of the probe that an ICMP error about a packet to
     /// `to` quotes. A router need not quote the cookie (RFC 792 asks for eight
-    /// bytes after the IP header), but the bytes that it quotes must be right.
+    /// bytes after the IP header), but the bytes that it quotes must be correct.
     pub(crate) fn match_quoted(&mut self, echo: &Echo<'_>, to: IpAddr) -> Option<u64> {
         let mut settled = None;
         for number in self.probes.numbers_with_seq(echo.seq) {

@@ -62,7 +62,7 @@ pub(crate) struct MatchedReply<'a> {
     pub(crate) is_reordered: bool,
     /// Whether it came from an address other than the target's.
     pub(crate) is_foreign: bool,
-    /// How its content differs from the right reply.
+    /// How its content differs from the correct reply.
     pub(crate) corruption: Option<Corruption<'a>>,
     /// The outcome to report to the schedule, if this reply decides the probe.
     pub(crate) outcome: Option<ProbeOutcome>,
