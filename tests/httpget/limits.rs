@@ -61,7 +61,7 @@ fn decoded_bodies_are_limited() {
 fn slow_transfers_are_aborted() {
     let server = HttpServer::start(|_| {
         let start = Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n");
-        // It would continue for much longer than the test may take.
+        // The server would continue for much longer than the test is allowed to run.
         (0..6000).fold(start, |reply, _| {
             reply.then("x").pause(Duration::from_millis(50))
         })
@@ -83,7 +83,7 @@ fn slow_transfers_are_aborted() {
 
 #[test]
 fn a_silent_server_is_too_slow() {
-    // Before a head, and within a body.
+    // Before the response head, and within the body.
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
     for begun in ["", head, "HTTP/1.1 200 OK\r\n\r\nabc"] {
         let server = always(Reply::raw(begun).hang());

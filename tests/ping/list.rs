@@ -111,7 +111,7 @@ fn bad_operands_do_not_stop_the_others() {
     out.code(2).stdout("127.0.0.1\n127.0.0.2\n").stderr(
         "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n\
          ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n\
-         ping: ::1-127.0.0.1: both addresses of a range must be of one family\n",
+         ping: ::1-127.0.0.1: both addresses of a range must be of the same family\n",
     );
     let out = ping("--alive -")
         .stdin("# x\n\n 127.0.0.1\n127.0.0.256\n")

@@ -327,9 +327,9 @@ fn a_link_local_address_needs_its_interface() {
          fe80::2%IFACE, or add -I IFACE\n",
     )
     .stderr_contains(
-        "ping: fe80::2%to-other: -I and the zone name different interfaces; see 'ping --help'\n\
+        "ping: fe80::2%to-other: -I and the zone select different interfaces; see 'ping --help'\n\
          ping: fe80::2%nope: no network interface is called nope\n\
-         ping: fe80::2%to-other: -I and the zone name different interfaces\n",
+         ping: fe80::2%to-other: -I and the zone select different interfaces\n",
     );
 }
 

@@ -13,7 +13,7 @@ use testkit::peer::TcpPeer;
 
 use super::{at, resolve};
 
-/// Much more than any of these runs takes, even on a busy machine.
+/// A timeout much longer than any of these runs, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
 const MINFO: u16 = 14;
@@ -193,8 +193,8 @@ fn owners_of_many_pointers_take_bounded_time() {
     out.peak_memory_below(32 * MIB);
 }
 
-/// The names of addresses may contain any bytes, but their output is one line
-/// without control characters.
+/// Names returned by reverse lookups may contain any bytes, but their output is one
+/// line without control characters.
 #[test]
 fn names_of_addresses_are_escaped() {
     let server = DnsServer::start(

@@ -37,7 +37,7 @@ fn forged_answer(query: &Query, cookie: Option<Vec<u8>>) -> Response {
     }
 }
 
-/// Over UDP only the answer to the first name has the right cookie; those to the
+/// Over UDP only the answer to the first name has the correct cookie; those to the
 /// others could be forged. Over TCP all answers are correct.
 fn behaviour(query: &Query, transport: Transport) -> Behaviour {
     let Some(client) = client_cookie(query) else {

@@ -230,7 +230,7 @@ fn a_mistyped_command_gets_a_suggestion() {
         .args(["--get", "total", "hosts", "10.0.0.0/30"])
         .run()
         .code(2)
-        .stderr("subnetcalc: '--get' is an option of info only; see 'subnetcalc hosts --help'\n");
+        .stderr("subnetcalc: '--get' is an option of 'info' only; see 'subnetcalc hosts --help'\n");
     subnetcalc()
         .args(["hosts", "@/nowhere/nets", "10.0.0.1"])
         .run()
@@ -367,7 +367,7 @@ fn operands_on_both_sides_of_a_set_option_are_refused() {
         .code(2)
         .stdout("")
         .stderr(
-            "subnetcalc: unexpected operand '10.0.0.2': free searches one network; see \
+            "subnetcalc: unexpected operand '10.0.0.2': 'free' searches only one network; see \
              'subnetcalc free --help'\n",
         );
     // Operands on one side are accepted.

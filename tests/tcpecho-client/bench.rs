@@ -125,7 +125,7 @@ fn the_summary_has_all_figures() {
     let without_mean = [&latency[..1], &latency[2..]].concat();
     assert!(without_mean.is_sorted(), "{latency:?}");
     assert!(latency[0] <= latency[1] && latency[1] <= latency[7]);
-    // The figures of the lines agree with each other.
+    // The statistics of the lines agree with each other.
     let words = |line: usize| {
         lines[line]
             .split(' ')

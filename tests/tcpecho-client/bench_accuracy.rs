@@ -1,4 +1,4 @@
-//! `--bench`: the figures agree with those of the peer, and a stall is reported
+//! `--bench`: the statistics agree with those of the peer, and a stall is reported
 //! in the right interval.
 
 use std::io::{Read, Write};

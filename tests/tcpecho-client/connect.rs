@@ -381,7 +381,7 @@ fn invalid_operands_and_options_are_refused() {
         ),
         (
             &["a:1", "--udp", "--expect", "x"],
-            "--expect requires a message over UDP",
+            "--expect requires a message with --udp",
         ),
         (
             &["a:1", "-c", "1", "--size", "70k", "-u"],

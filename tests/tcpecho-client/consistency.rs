@@ -1,4 +1,4 @@
-//! Checks of records: whether the figures of a summary agree with the records
+//! Checks of records: whether the statistics of a summary agree with the records
 //! before it and with each other.
 
 use serde_json::Value;
@@ -103,7 +103,7 @@ fn check_latencies(summary: &Value, rtts: &[f64]) {
     }
 }
 
-/// Checks the figures of a summary of messages or connects against each other.
+/// Checks the statistics of a summary of messages or connects against each other.
 #[track_caller]
 pub(crate) fn check_summary(summary: &Value) {
     let of = |key| summary[key].as_u64().unwrap_or(0);
@@ -137,7 +137,7 @@ pub(crate) fn check_summary(summary: &Value) {
     }
 }
 
-/// Checks the figures of a load test against each other; returns the summary.
+/// Checks the statistics of a load test against each other; returns the summary.
 #[track_caller]
 pub(crate) fn check_load(records: &[Value]) -> &Value {
     let summary = summary(records);

@@ -1,5 +1,5 @@
 //! Messages that look like options or files, empty datagrams, and retries until
-//! the reply is right.
+//! the reply is correct.
 
 use testkit::peer::TcpPeer;
 use testkit::udp::UdpPeer;
@@ -59,7 +59,7 @@ fn an_empty_datagram_is_sent_and_expected_back() {
 }
 
 /// The peer closes the first connection, as a proxy without its service does,
-/// and then echoes wrong once before it echoes right.
+/// and then echoes wrongly once before it echoes correctly.
 #[test]
 fn a_message_is_retried_until_the_reply_is_right() {
     use std::io::{Read, Write};

@@ -91,7 +91,7 @@ fn operands_can_come_from_standard_input() {
 fn a_reply_that_is_too_long_is_an_error() {
     let out = tool().args(["--reply", &"x".repeat(65_537)]).run();
     out.code(2).stderr(
-        "tcpecho-server: the text of --reply is too long: 65537 bytes, \
+        "tcpecho-server: the text of --reply is too long: 65537 bytes; \
          at most 65536 are allowed; see 'tcpecho-server --help'\n",
     );
     let longest = "x".repeat(65_536);
@@ -120,7 +120,7 @@ fn help_describes_exit_statuses_and_events() {
 fn a_build_without_tls_reports_that() {
     let out = tool().args(["--cert", "a", "--key", "b"]).run();
     out.code(2).stdout("").stderr(
-        "tcpecho-server: TLS is not in this build, which was made with \
+        "tcpecho-server: this build has no TLS; it was made with \
          '--no-default-features'; see 'tcpecho-server --help'\n",
     );
 }

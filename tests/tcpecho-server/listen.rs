@@ -142,7 +142,7 @@ fn an_address_given_twice_is_an_error() {
     let out = tool().args(["-4", ":0", "127.0.0.1:0"]).run();
     out.code(2)
         .stdout("")
-        .stderr_contains("address already in use; another operand uses this port already");
+        .stderr_contains("address already in use; another operand already uses this port");
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn unix_sockets_are_served_and_their_paths_removed() {
     std::fs::write(&path, "precious").unwrap();
     let out = tool().arg(&operand).run();
     out.code(2)
-        .stderr_contains("the path exists and is not a socket");
+        .stderr_contains("the path exists but is not a socket");
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 }
 

@@ -17,23 +17,24 @@ Examples:
   ping 192.0.2.0/24                       which hosts are alive
   ping --alive 2001:db8::/120             only those, for the next tool
   ping -c 10 192.0.2.1 192.0.2.2          ten probes each, a line for each
-  ping --max-loss 5 -c 100 -q 192.0.2.1   fails when more is lost
-  ping --until-up --timeout 5m host       waits for a host to come up
+  ping --max-loss 5 -c 100 -q 192.0.2.1   fail if more than 5 % are lost
+  ping --until-up --timeout 5m host       wait for a host to come up
   ping --mtu 192.0.2.1                    the path MTU
   ping --json -c 3 192.0.2.1 | jq .rtt_ms
 
 TARGET is a name, an address, a network (its usable hosts), a range A-B, @FILE
-for the targets in a file, or - for those on standard input. A single target is
-reported reply by reply, like classic ping; with several targets each gets one
+for the targets in a file, or - for those on standard input. For a single target
+each reply is reported, as in classic ping; with several targets each gets one
 line.
 
-A probe is lost when its timeout passes without a reply. The timeout is -W, else
-10 s; the last probes have twice the longest round trip, but at least 2 s. With
-several targets it is 500 ms or, with -c, the period within 500 ms and 2 s. A
-reply after the timeout is late. Any reply, even a late one, makes an undecided
-target of a list alive. If a run is cut short, probes without a reply count as
-neither received nor lost if they are younger than -W, else than twice the longest
-round trip; if nothing was received at all, they are lost.
+A probe is lost when its timeout passes without a reply. The timeout is -W, or
+10 s by default; for the last probes it is twice the longest round trip, but at
+least 2 s. With several targets it is 500 ms by default or, with -c, the period,
+but at least 500 ms and at most 2 s. A reply after the timeout is late. Any
+reply, even a late one, makes an undecided target of a list alive. If a run is
+cut short, probes without a reply count as neither received nor lost if they are
+younger than -W or, without -W, than twice the longest round trip; if nothing
+was received at all, they are lost.
 
 Exit status:
   0  every target answered (a single one: at least once), or the condition of
@@ -60,7 +61,7 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     pub(crate) count: Option<u64>,
 
-    /// Pause between probes [default: 1s; several targets: 0]
+    /// Time between probes [default: 1s; several targets: 0]
     #[arg(short, long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) interval: Option<Duration>,
 
@@ -107,7 +108,7 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), help_heading = "Probes")]
     pub(crate) ttl: Option<u8>,
 
-    /// Type of service (traffic class), decimal or 0x hexadecimal
+    /// Type of service (traffic class), in decimal or as 0x and hexadecimal digits
     #[arg(short = 'Q', long, value_name = "TOS", value_parser = tos, help_heading = "Probes")]
     pub(crate) tos: Option<u8>,
 
@@ -125,7 +126,7 @@ pub(crate) struct Cli {
     #[arg(short = 'I', long, value_name = "ADDR|IFACE", help_heading = "Probes")]
     pub(crate) interface: Vec<String>,
 
-    /// Allow a broadcast address
+    /// Allow broadcast addresses as targets
     #[arg(short, long, help_heading = "Probes")]
     pub(crate) broadcast: bool,
 
@@ -152,7 +153,7 @@ pub(crate) struct Cli {
     #[arg(long, help_heading = "Probes")]
     pub(crate) strict_source: bool,
 
-    /// Firewall mark, decimal or 0x hexadecimal
+    /// Firewall mark, in decimal or as 0x and hexadecimal digits
     #[arg(short, long, value_name = "MARK", value_parser = mark, help_heading = "Probes")]
     pub(crate) mark: Option<u32>,
 
@@ -164,7 +165,7 @@ pub(crate) struct Cli {
     #[arg(short = 'A', long, help_heading = "One target")]
     pub(crate) adaptive: bool,
 
-    /// Probes to send before waiting for replies
+    /// Number of probes to send before waiting for replies
     #[arg(short = 'l', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65536), help_heading = "One target")]
     pub(crate) preload: u32,
 
@@ -176,7 +177,7 @@ pub(crate) struct Cli {
     #[arg(short = 'O', long, help_heading = "One target")]
     pub(crate) outstanding: bool,
 
-    /// Ring the bell with each reply
+    /// Ring the terminal bell on each reply
     #[arg(short, long, help_heading = "One target")]
     pub(crate) audible: bool,
 
@@ -213,7 +214,7 @@ pub(crate) struct Cli {
     #[arg(long, conflicts_with = "count", help_heading = "Several targets")]
     pub(crate) unreachable: bool,
 
-    /// Further probes to a target that has not answered [default: 3]
+    /// Send up to N further probes to a target that has not answered [default: 3]
     #[arg(
         long,
         value_name = "N",
@@ -230,7 +231,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000), help_heading = "Several targets")]
     pub(crate) rate: Option<u64>,
 
-    /// Time between two probes of the same target with -c or --watch [default: 1s]
+    /// Time between two probes to the same target with -c or --watch [default: 1s]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_nonzero, help_heading = "Several targets")]
     pub(crate) period: Option<Duration>,
 
@@ -277,7 +278,7 @@ pub(crate) struct Cli {
     #[arg(long, group = "format", conflicts_with_all = ["json", "mtu"], help_heading = "Output")]
     pub(crate) metrics: bool,
 
-    /// On a terminal, draw the round trips of each target in a line
+    /// On a terminal, draw a line of round-trip times for each target
     #[arg(long, group = "format", conflicts_with_all = ["json", "mtu"], help_heading = "Output")]
     pub(crate) graph: bool,
 
@@ -376,7 +377,7 @@ fn pattern(text: &str) -> Result<Pattern, String> {
         .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
         .collect();
     if bytes.len() > 16 {
-        return Err("a pattern has at most 16 bytes".to_owned());
+        return Err("a pattern can have at most 16 bytes".to_owned());
     }
     Ok(Pattern(bytes))
 }

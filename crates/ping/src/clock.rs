@@ -99,7 +99,7 @@ pub(crate) struct TimestampMapper {
     now: Nanos,
     offset: i64,
     /// Whether the wall clock has not been set since the refresh before the
-    /// last one, so that the timestamps of packets just read are right.
+    /// last one, so that the timestamps of packets just read are correct.
     is_trusted: bool,
 }
 
@@ -125,7 +125,7 @@ impl TimestampMapper {
     }
 
     /// Returns when the reply to a probe sent at `sent_at` arrived: its
-    /// timestamp if that is plausible, else the time at which it was read.
+    /// timestamp if that is plausible, otherwise the time at which it was read.
     pub(crate) fn arrival(&self, timestamp: Option<u64>, sent_at: Nanos) -> Nanos {
         let Some(timestamp) = timestamp.filter(|_| self.is_trusted) else {
             return self.now;

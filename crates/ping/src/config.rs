@@ -31,7 +31,7 @@ const MAX_USER_PRELOAD: u32 = 3;
 /// The timeout of a probe in a list without a count.
 const LIST_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The least timeout of a probe in a list with a count.
+/// The minimum timeout of a probe in a list with a count.
 const MIN_COUNT_TIMEOUT: Nanos = 500_000_000;
 
 /// The largest default timeout of a probe in a list with a count.
@@ -48,10 +48,10 @@ const RETRIES: u32 = 3;
 /// pause.
 const BATCH: usize = 16;
 
-/// The most bytes of preloaded probes that are sent in one call.
+/// The maximum number of bytes of preloaded probes that are sent in one call.
 const PRELOAD_BYTES: usize = 4 << 20;
 
-/// What kind of run it is.
+/// The kind of run, with its options.
 #[derive(Clone, Debug)]
 pub(crate) enum RunMode {
     /// A name or an address is probed at an interval.
@@ -72,7 +72,7 @@ pub(crate) enum RunMode {
     List {
         /// When a target is decided.
         stop: StopCondition,
-        /// The least time between any two probes.
+        /// The minimum time between any two probes.
         gap: Nanos,
         /// The timeout of a probe.
         timeout: Nanos,
@@ -84,7 +84,7 @@ pub(crate) enum RunMode {
 /// The configuration of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// What kind of run it is.
+    /// The kind of run, with its options.
     pub(crate) mode: RunMode,
     /// The address families that are accepted.
     pub(crate) family: Family,
@@ -94,13 +94,13 @@ pub(crate) struct Config {
     pub(crate) sizes: DataSizes,
     /// The data of the longest probe.
     pub(crate) data: Vec<u8>,
-    /// The most probes that one call sends.
+    /// The maximum number of probes that one call sends.
     pub(crate) batch: usize,
     /// The state of the targets to wait for.
     pub(crate) wait_for: Option<WaitFor>,
     /// The rules for replies that count.
     pub(crate) rules: ReplyRules,
-    /// The least time between two probes to one address of a list.
+    /// The minimum time between two probes to one address of a list.
     pub(crate) min_interval: Nanos,
 }
 

@@ -1,4 +1,4 @@
-//! The configurations that command lines result in.
+//! Tests of the configurations that command lines resolve to.
 
 use super::*;
 use clap::Parser;

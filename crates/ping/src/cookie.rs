@@ -15,8 +15,8 @@ use crate::packet::COOKIE;
 pub(crate) struct Cookies(RandomState);
 
 impl Cookies {
-    /// Returns the keyed hash of a number: SipHash, with which std keys its
-    /// maps.
+    /// Returns the keyed hash of a number. [`RandomState`] uses SipHash, a
+    /// keyed hash function.
     fn tag(&self, number: u64) -> u64 {
         self.0.hash_one(number)
     }
@@ -45,7 +45,7 @@ impl Cookies {
     }
 
     /// Returns the number in the cookie at the start of `data`, if the cookie is
-    /// complete and its hash is right.
+    /// complete and its hash is correct.
     pub(crate) fn number(&self, data: &[u8]) -> Option<u64> {
         let cookie = data.get(..COOKIE)?;
         let (number, _) = cookie.split_first_chunk::<8>()?;

@@ -35,7 +35,7 @@ pub(crate) struct Reply<'a> {
     pub(crate) is_duplicate: bool,
     /// Whether a later probe had been answered before.
     pub(crate) is_reordered: bool,
-    /// How its content differs from the right reply.
+    /// How its content differs from the correct reply.
     pub(crate) corruption: Option<Corruption<'a>>,
 }
 
@@ -70,7 +70,7 @@ pub(crate) enum Event<'a> {
     Timeout { seq: u64 },
     /// The probe has no reply, and the next one is due.
     Outstanding { seq: u64 },
-    /// An ICMP error about the probe came.
+    /// An ICMP error about the probe arrived.
     Icmp {
         seq: u64,
         /// The time from the send to the arrival of the error.
@@ -192,7 +192,7 @@ pub(crate) trait Observer {
         Ok(())
     }
 
-    /// An interval of a watched target ended; `stats` holds its figures.
+    /// An interval of a watched target ended; `stats` holds its statistics.
     fn interval_ended(&mut self, _: &mut Io, _: Clock, _: &Target, _: &Stats) -> Result<()> {
         Ok(())
     }

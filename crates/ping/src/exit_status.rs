@@ -114,7 +114,7 @@ impl<'a> ExitTracker<'a> {
         } else {
             self.unmet += 1;
         }
-        // If not a single probe was sent, the question is not answered at all.
+        // If not a single probe was sent, it is unknown whether the condition holds.
         if target.stats.unsent > 0 && target.stats.unsent == target.stats.sent {
             let kind = self
                 .last_send_error

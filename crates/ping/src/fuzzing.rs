@@ -42,7 +42,7 @@ const TIMEOUT: Nanos = 40;
 /// The number of data bytes in the longest probe.
 const MAX_SIZE: usize = 40;
 
-/// The tracker under test, and a second account of the probes.
+/// The tracker under test, and an independent record of the probes.
 struct Run<'a> {
     source: Source<'a>,
     tracker: ProbeTracker,
@@ -203,7 +203,7 @@ impl Run<'_> {
         assert_eq!(number as u16, echo.seq);
         let probe = self.sent.get_mut(&number).expect("known probe");
         let room = COOKIE.min(probe.data.len());
-        // A foreign reply must have a complete cookie.
+        // A reply from another address must have a complete cookie.
         assert!(!is_foreign || echo.data.starts_with(&probe.data[..room]) && room == COOKIE);
         let is_right = echo.checksum_ok && echo.data.starts_with(&probe.data);
         match reply.corruption {
@@ -254,7 +254,7 @@ impl Run<'_> {
             .expect("known probe");
     }
 
-    /// Checks that the counters agree with the second account.
+    /// Checks that the counters agree with the independent record.
     fn check_counters(&mut self) {
         let mut in_flight = 0;
         for (id, _) in &self.ids {

@@ -1,5 +1,5 @@
-//! The meaning of ICMP errors: iputils' text for each, and a name for machine
-//! output. Pure.
+//! The meaning of ICMP errors: iputils' text for each, and a name for JSON and
+//! CSV output. Does no I/O.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -99,7 +99,7 @@ impl IcmpError {
         }
     }
 
-    /// Returns the kind of the error, which decides the exit status.
+    /// Returns the kind of the error, which determines the exit status.
     pub(crate) fn kind(&self) -> Kind {
         match (self.version, self.icmp_type) {
             (IpVersion::V4, 12) | (IpVersion::V6, 4) => Kind::Protocol,

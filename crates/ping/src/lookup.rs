@@ -19,14 +19,15 @@ use crate::source::{BatchSender, Item, SourceOptions, check_item_size};
 /// The timeout of a lookup.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The most lookup threads.
+/// The maximum number of lookup threads.
 const MAX_WORKERS: usize = 32;
 
-/// The most lookup threads if names are looked up until they resolve, because
-/// such a name occupies its thread for long.
+/// The maximum number of lookup threads if names are looked up until they
+/// resolve, because such a name occupies its thread for a long time.
 const MAX_RETRYING_WORKERS: usize = 256;
 
-/// The most names in the queue. When it is full, no further operands are read.
+/// The maximum number of names in the queue. When it is full, no further
+/// operands are read.
 const QUEUE_LENGTH: usize = 256;
 
 /// The time between two lookups of a name that does not resolve.

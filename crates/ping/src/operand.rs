@@ -74,10 +74,10 @@ fn parse_text(text: &str) -> Result<Operand, String> {
         return Err("missing address or name".to_owned());
     }
     if text == "-" {
-        return Err("not a target; only as an operand it means standard input".to_owned());
+        return Err("not a target; '-' means standard input only on the command line".to_owned());
     }
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err("not a host name: it has a blank or a control character".to_owned());
+        return Err("not a host name: it contains a space or control character".to_owned());
     }
     if let Some(why) = explain_other_form(text) {
         return Err(why);
@@ -99,7 +99,7 @@ fn parse_text(text: &str) -> Result<Operand, String> {
     }
     match address::parse(text) {
         Ok(address) => Ok(Operand::Address(match address {
-            // connect(2) takes the unspecified address for this host, too.
+            // connect(2) also treats the unspecified address as this host.
             IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             other => other,
@@ -171,7 +171,7 @@ impl Range {
     fn between(first: IpAddr, last: IpAddr) -> Result<Self, String> {
         let ((first, width), (last, other)) = (address::to_bits(first), address::to_bits(last));
         if width != other {
-            return Err("both addresses of a range must be of one family".to_owned());
+            return Err("both addresses of a range must be of the same family".to_owned());
         }
         if first > last {
             return Err("the last address of a range must not be below the first".to_owned());

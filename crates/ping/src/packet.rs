@@ -148,7 +148,7 @@ fn update(checksum: [u8; 2], old: &[u8], new: &[u8]) -> [u8; 2] {
     (!fold(total)).to_be_bytes()
 }
 
-/// Whether the checksum of an ICMP message is right.
+/// Whether the checksum of an ICMP message is correct.
 fn has_right_checksum(message: &[u8]) -> bool {
     sum(message) == 0xffff
 }
@@ -162,7 +162,7 @@ pub struct Echo<'a> {
     pub seq: u16,
     /// The data after the header.
     pub data: &'a [u8],
-    /// Whether the checksum is right. Always true if the kernel has checked it.
+    /// Whether the checksum is correct. Always true if the kernel has checked it.
     pub checksum_ok: bool,
     /// The time to live, if the IP header was received.
     pub ttl: Option<u8>,

@@ -20,7 +20,7 @@ const MAX_WINDOW: usize = 1 << 20;
 pub(crate) enum ProbeStatus {
     /// No reply has come yet.
     Pending,
-    /// A right reply came within the timeout.
+    /// A correct reply arrived within the timeout.
     Answered,
     /// Only corrupt replies have come.
     Corrupt,
@@ -41,9 +41,9 @@ pub(crate) struct Probe {
     pub(crate) size: u16,
     /// Its state: in flight, answered, lost or failed.
     pub(crate) status: ProbeStatus,
-    /// Whether a right reply has come, in time or late.
+    /// Whether a correct reply has arrived, in time or late.
     pub(crate) has_reply: bool,
-    /// Whether it counts as sent. A probe that the system refused does, too.
+    /// Whether it counts as sent, as does a probe that the system refused.
     pub(crate) is_sent: bool,
     /// Its sequence number within its target, from 1.
     pub(crate) seq: u64,

@@ -13,12 +13,12 @@ use common::Result;
 
 use crate::waker::Waker;
 
-/// The most names to keep. A group may be answered from any number of addresses,
-/// and an ICMP error may come from any address.
+/// The maximum number of names to keep. A group may be answered from any number
+/// of addresses, and an ICMP error may come from any address.
 const MAX_NAMES: usize = 1024;
 
-/// The most lookups at a time. Each is a thread, and a lookup without an answer
-/// lasts until the system's resolver gives up.
+/// The maximum number of lookups at a time. Each is a thread, and a lookup
+/// without an answer lasts until the system's resolver gives up.
 const MAX_LOOKUPS: usize = 8;
 
 /// The longest time for which a line waits for a name.

@@ -135,7 +135,7 @@ fn sock_opts(version: IpVersion) -> SockOpts {
 }
 
 impl IcmpSocket {
-    /// Opens a datagram socket if `net.ipv4.ping_group_range` permits it, else a
+    /// Opens a datagram socket if `net.ipv4.ping_group_range` permits it, or a
     /// raw socket.
     pub(crate) fn open(version: IpVersion, options: &SocketOptions) -> Result<Self> {
         let (domain, protocol) = match version {

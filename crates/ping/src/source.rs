@@ -3,8 +3,8 @@
 //! the probes of other targets. The threads are at most a few hundred operands
 //! ahead.
 //!
-//! Networks and ranges are passed on as they are. Their addresses are counted
-//! off here, one for each target that is asked for.
+//! Networks and ranges are passed on as they are. Their addresses are enumerated
+//! here, one for each target that is requested.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -25,13 +25,13 @@ use crate::socket;
 use crate::target::Target;
 use crate::waker::Waker;
 
-/// The most operands in a batch.
+/// The maximum number of operands in a batch.
 const BATCH: usize = 256;
 
-/// The most batches in the queue to the engine's thread.
+/// The maximum number of batches in the queue to the engine's thread.
 const BATCHES: usize = 4;
 
-/// What an operand stands for, with names looked up.
+/// The addresses that an operand stands for, with names looked up.
 #[derive(Debug)]
 pub(crate) enum Item {
     /// A single address, which may be that of a name.
@@ -86,7 +86,7 @@ pub(crate) struct TargetSource {
     receiver: Receiver<Vec<Item>>,
     waker: Waker,
     items: VecDeque<Item>,
-    /// The rest of the range that is being counted off.
+    /// The remainder of the range that is being enumerated.
     addresses: Option<RangeAddresses>,
     pending_names: PendingNames,
 }
@@ -174,7 +174,7 @@ impl TargetSource {
     fn receive_batch(&self) -> std::result::Result<Vec<Item>, TryRecvError> {
         match self.receiver.try_recv() {
             Err(TryRecvError::Empty) => {
-                // A batch that comes after the second look wakes once more.
+                // A batch that arrives after the second check wakes the engine again.
                 self.waker.reset();
                 self.receiver.try_recv()
             }
@@ -344,7 +344,7 @@ pub(crate) fn check_ipv4_size(size: u16) -> Result<()> {
 pub(crate) fn zone_index(zone: &str, given: u32) -> Result<u32> {
     let index = socket::interface_index(zone)?;
     if given != 0 && given != index {
-        return Err(Error::usage("-I and the zone name different interfaces"));
+        return Err(Error::usage("-I and the zone select different interfaces"));
     }
     Ok(index)
 }

@@ -7,7 +7,7 @@
 use crate::clock::Nanos;
 use crate::histogram::Histogram;
 
-/// The least number of consecutive losses that make an outage.
+/// The minimum number of consecutive losses that make an outage.
 const OUTAGE: u64 = 2;
 
 /// The counters and round-trip times of a target.
@@ -27,7 +27,7 @@ pub(crate) struct Stats {
     pub(crate) reordered: u64,
     /// Replies with wrong data, a wrong checksum, or too few bytes.
     pub(crate) corrupt: u64,
-    /// Replies from another address than the target's.
+    /// Replies from an address other than the target's.
     pub(crate) foreign: u64,
     /// ICMP errors, and probes that could not be sent.
     pub(crate) errors: u64,
@@ -93,7 +93,7 @@ impl Stats {
         self.last_sent = at;
     }
 
-    /// Updates `pipe`: a reply or an ICMP error to this probe came.
+    /// Updates `pipe`: a reply or an ICMP error to this probe arrived.
     pub(crate) fn acknowledge(&mut self, seq: u64) {
         self.pipe = self.pipe.max((self.sent + 1).saturating_sub(seq));
     }

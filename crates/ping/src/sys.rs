@@ -55,7 +55,7 @@ pub(crate) fn set_bytes(fd: BorrowedFd<'_>, level: i32, name: i32, value: &[u8])
 /// Becomes the real user and group permanently, if the program file is
 /// set-user-id or set-group-id.
 pub(crate) fn become_real_user() -> io::Result<()> {
-    // SAFETY: these take and return integers and touch no memory of ours.
+    // SAFETY: these take and return integers and access no memory of this process.
     let outcome = unsafe {
         let (uid, gid) = (libc::getuid(), libc::getgid());
         if uid == libc::geteuid() && gid == libc::getegid() {

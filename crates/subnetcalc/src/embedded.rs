@@ -11,7 +11,7 @@ pub(crate) struct Embedded {
     pub(crate) ipv4: Ipv4Addr,
     /// The IPv4 address of the Teredo server.
     pub(crate) server: Option<Ipv4Addr>,
-    /// The UDP port of the Teredo client on the outside of its NAT.
+    /// The external UDP port of the Teredo client, as mapped by its NAT.
     pub(crate) port: Option<u16>,
 }
 
@@ -67,7 +67,7 @@ mod tests {
             of("2002:c000:204::1").unwrap().ipv4,
             Ipv4Addr::new(192, 0, 2, 4)
         );
-        // The example of RFC 4380 in numbers.
+        // A well-known example: server 65.54.227.120, client 192.0.2.45, port 40000.
         assert_eq!(
             of("2001:0:4136:e378:8000:63bf:3fff:fdd2"),
             Some(Embedded {

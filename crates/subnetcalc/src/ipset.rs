@@ -1,5 +1,5 @@
 //! [`IpSet`]: a set of addresses of both families. The functions that read the
-//! members of a SET from operands, files and standard input are here, too.
+//! members of a SET from operands, files and standard input are also here.
 
 use std::path::Path;
 

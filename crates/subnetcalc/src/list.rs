@@ -16,7 +16,7 @@ const BUFFER_SIZE: usize = 64 * 1024;
 /// The longest line of a block, and the extra room for it in the buffer.
 const LINE_MAX: usize = 128;
 /// The size of an ending in the table. All of it is copied, and its last byte is the
-/// number of bytes that count.
+/// length of the text.
 const ENDING_SIZE: usize = 16;
 
 /// The end of a record with a time.
@@ -54,7 +54,7 @@ impl<N: Bits> Sequence<N> {
                 interval.first
             },
             more,
-            // A step beyond the address space is never used.
+            // With a single address the step may exceed the address space; it is not used.
             step: if more == 0 { N::ONE } else { N::narrow(step) },
             descending,
         })
@@ -291,8 +291,8 @@ impl Octets {
     }
 }
 
-/// Copies one line to `at` and returns its end. It copies more bytes than count; the
-/// next line overwrites them.
+/// Copies one line to `at` and returns its end. It copies more bytes than the line has;
+/// the next line overwrites the excess.
 #[inline]
 fn copy_line<const W: usize>(
     buffer: &mut [u8],

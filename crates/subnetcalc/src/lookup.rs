@@ -15,9 +15,11 @@ use std::collections::BinaryHeap;
 use crate::bits::Bits;
 use crate::set::{Interval, IntervalSet, sort_intervals};
 
-/// The most bits for buckets: with more, the buckets would not fit in the cache.
+/// The maximum number of bits for buckets: with more, the buckets would not fit in the
+/// cache.
 const BUCKET_BITS_MAX: u32 = 18;
-/// The most edges that are all compared, which is faster than a binary search.
+/// The maximum number of edges that are all compared, which is faster than a binary
+/// search.
 const FEW: usize = 4;
 
 /// Sorted edges that can be counted up to an address.
@@ -81,8 +83,8 @@ impl<N: Bits> Index<N> {
         self.distinct_bits(address, self.bits)
     }
 
-    /// Returns whether an address is between the first and the last edge. It has the
-    /// shared bits then.
+    /// Returns whether an address is between the first and the last edge. If so, it has
+    /// the shared bits.
     #[inline]
     fn spans(&self, address: N) -> bool {
         match (self.edges.first(), self.edges.get(self.len.wrapping_sub(1))) {
@@ -138,7 +140,8 @@ enum Coverage {
     Mixed,
 }
 
-/// The most bits that number the blocks: their table fits in the cache of a core.
+/// The maximum number of bits of a block's index: the table of blocks fits in the cache
+/// of a core.
 const BLOCK_BITS_MAX: u32 = 19;
 
 /// Answers whether a set contains an address.
@@ -219,7 +222,7 @@ pub(crate) struct SegmentTable<N> {
 impl<N: Bits> SegmentTable<N> {
     /// Creates a table of networks and ranges in any order, with or without repeats.
     /// If two overlap, the one with fewer addresses is more specific. If these numbers
-    /// are equal, the one with the higher first address is.
+    /// are equal, the one with the higher first address is more specific.
     pub(crate) fn new(mut members: Vec<Interval<N>>) -> Self {
         sort_intervals(&mut members);
         members.dedup();
@@ -318,7 +321,7 @@ impl<N> Default for Segments<N> {
 }
 
 impl<N: Bits> Segments<N> {
-    /// Starts a segment. One that starts at the same address is replaced.
+    /// Starts a segment. It replaces a segment that starts at the same address.
     fn start(&mut self, edge: N, owner: Option<u32>) {
         if self.edges.last() == Some(&edge) {
             if let Some(last) = self.owners.last_mut() {

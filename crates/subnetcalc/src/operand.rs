@@ -121,7 +121,7 @@ fn range_parts(text: &str) -> Option<(&str, &str)> {
         .match_indices('-')
         .find(|&(at, _)| at < zone || starts_with_address(text[at + 1..].trim_start()))?;
     let (first, last) = (&text[..at], &text[at + 1..]);
-    // One end must look like an address, else this is a name with a hyphen.
+    // One end must look like an address, or this is a name with a hyphen.
     let looks_numeric = |part: &str| part.is_empty() || part.contains(['.', ':']);
     (!first.ends_with('/') && (looks_numeric(first) || looks_numeric(last)) && !text.contains(','))
         .then(|| (first.trim_end(), last.trim_start()))

@@ -229,7 +229,7 @@ pub(crate) fn network_text<N: Bits>(prefix: Prefix<N>) -> String {
     format!("{}/{}", prefix.first.ip(), prefix.length)
 }
 
-/// Appends an interval as a network if it is one, else as a range.
+/// Appends an interval as a network if it is one, otherwise as a range.
 pub(crate) fn push_member<N: Bits>(buffer: &mut Vec<u8>, member: Interval<N>) {
     let network = Prefix::enclosing(member);
     if network.interval() == member {

@@ -2,7 +2,7 @@
 //! numbers of hosts or of given prefix lengths.
 //!
 //! Sizes are powers of two. In descending order each part starts where the previous
-//! one ends and is aligned without a gap, so the unused rest is one range at the
+//! one ends and is aligned without a gap, so the unused remainder is one range at the
 //! end. In a given order, alignment can leave gaps between the parts.
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Reverse DNS: the zones that have the PTR records of a network, and the name of
+//! Reverse DNS: the zones that contain the PTR records of a network, and the name of
 //! the PTR record of an address.
 //!
 //! Zones are cut at octets in in-addr.arpa and at nibbles in ip6.arpa (RFC 3596). A

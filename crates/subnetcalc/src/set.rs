@@ -168,7 +168,8 @@ impl<N: Bits> IntervalSet<N> {
 /// A cursor that moves along the edges of a set.
 struct Edges<'a, N> {
     intervals: std::slice::Iter<'a, Interval<N>>,
-    /// The edge at the end of the current interval, if the address space goes on.
+    /// The edge at the end of the current interval, if the address space continues
+    /// after it.
     end: Option<N>,
     next: Option<N>,
     /// Whether the cursor is inside an interval.

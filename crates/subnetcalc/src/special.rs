@@ -23,7 +23,7 @@ pub(crate) struct Row {
     /// The defining documents, such as `RFC1918`, separated by commas.
     pub(crate) rfc: &'static str,
     /// Whether the addresses can be forwarded beyond an administrative domain, or
-    /// `None` if the registry says N/A.
+    /// `None` if the registry lists N/A.
     pub(crate) globally_reachable: Option<bool>,
 }
 

@@ -59,7 +59,7 @@ JSON RECORDS (--json), one per line, each with \"time\"; unknown values are null
   error     target kind message address seq
 
 EXIT STATUS
-  0  the reply is right; the port is open; every echo is right
+  0  the reply is correct; the port is open; every echo is correct
   1  the reply differs or is incomplete; with --connect-only, the connection
      failed; with -c and --bench, an echo was lost or differs
   2  usage error or local fault, such as a unix: path without a socket
@@ -134,18 +134,19 @@ pub(crate) struct Cli {
     #[command(flatten, next_help_heading = "Load")]
     pub(crate) load: LoadArgs,
 
-    /// Only connect, and print how long it took; exit 1 if nothing listens
+    /// Only connect, and print how long it took; exit 1 if nothing is
+    /// listening
     #[arg(long, help_heading = "Connection")]
     pub(crate) connect_only: bool,
 
-    /// Time limit of the connect and the exchange together; with -c, of each
-    /// echo; with stdin, of the connect and, if given, of idle periods
+    /// Time limit for connecting and the exchange together; with -c, for each
+    /// echo; with stdin, for connecting and, if given, for idle periods
     /// [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = common::duration::parse_nonzero, help_heading = "Connection")]
     pub(crate) timeout: Option<Duration>,
 
-    /// Retry a failed connect up to N times; with a message, retry until its
-    /// reply is right
+    /// Retry a failed connection up to N times; with a message, retry until its
+    /// reply is correct
     #[arg(
         long,
         value_name = "N",
@@ -200,7 +201,7 @@ pub(crate) struct Cli {
 #[cfg(feature = "tls")]
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TlsArgs {
-    /// Use TLS, and verify the certificate
+    /// Use TLS and verify the certificate
     #[arg(long = "tls", id = "tls")]
     pub(crate) on: bool,
 

@@ -414,7 +414,7 @@ fn exchange(
     let body = match (body, &expect) {
         (Some(body), _) => body,
         (None, Some(_)) => {
-            refuse(cli.udp, "--expect", "requires a message over UDP")?;
+            refuse(cli.udp, "--expect", "requires a message with --udp")?;
             // If stdin is empty, the peer is expected to speak first.
             Body::Stdin
         }

@@ -1,6 +1,6 @@
 //! `--connect-only`: connects, times the handshake, and sends nothing.
 //!
-//! The run asks whether something listens at the target. A refused or timed-out
+//! The run tests whether something listens at the target. A refused or timed-out
 //! connect and an unreachable host answer this question, with status 1. An
 //! unknown name does not; its status is 3, as in other modes.
 
@@ -78,7 +78,7 @@ pub(crate) fn run(
     Ok(exit)
 }
 
-/// Reports a failed connect and returns its status.
+/// Reports a failed connection and returns its status.
 fn report_failure(io: &mut Io, error: &Error, seq: Option<u64>) -> Result<Exit> {
     output::report_as_answer(io, error, seq)?;
     Ok(match error.kind() {

@@ -153,7 +153,7 @@ impl AsRawFd for Connection {
 }
 
 /// Converts the error of a failed call on a connection: a TLS error if it is
-/// one, else a network error.
+/// one, otherwise a network error.
 pub(crate) fn explain(error: &io::Error) -> Error {
     tls::error(error).unwrap_or_else(|| Error::network(error))
 }

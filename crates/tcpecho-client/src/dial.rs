@@ -46,7 +46,7 @@ pub(crate) struct DialOptions {
     pub(crate) tls: Option<tls::TlsOptions>,
     /// The time limit of one attempt, including the lookup.
     pub(crate) timeout: Duration,
-    /// The number of retries after a failed connect.
+    /// The number of retries after a failed connection attempt.
     pub(crate) retry: u32,
     /// The time before each retry.
     pub(crate) retry_delay: Duration,
@@ -358,7 +358,7 @@ impl Dialer {
         loop {
             match socket.connect(&address) {
                 Ok(()) => break,
-                // The backlog is full, and no event reports when it is not.
+                // The backlog is full, and no event reports when it has room.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     if started.elapsed() >= self.options.timeout {
                         return Err(Error::new(Kind::Timeout, "connect timed out"));
@@ -368,7 +368,7 @@ impl Dialer {
                     }
                 }
                 // A missing file is a local fault, unless the socket existed
-                // before or the run asks whether it exists.
+                // before or the run only tests whether it exists.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
                     self.socket_missing.set(true);
                     let is_answer = self.options.connect_only || self.was_connected.get();

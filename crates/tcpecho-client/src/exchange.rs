@@ -1,5 +1,5 @@
 //! An exchange as a state machine without I/O and without a clock: it decides
-//! what to send, how much to read, whether the reply is right, and when the
+//! what to send, how much to read, whether the reply is correct, and when the
 //! exchange is done. [`crate::relay`] moves the bytes and reports events.
 //!
 //! Bytes that were sent and are not echoed yet are kept in a window of at most
@@ -63,7 +63,7 @@ pub(crate) enum Verdict {
     Correct,
     /// The reply differs from the expected one.
     Differs(Difference),
-    /// The reply is right so far, but bytes are missing.
+    /// The reply is correct so far, but bytes are missing.
     Incomplete,
 }
 

@@ -220,7 +220,7 @@ fn tracker(bytes: &[u8]) {
     assert!((0.0..=100.0).contains(&tracker.loss_percent()));
 }
 
-/// Runs a connection of the load engine and checks that an echo is right if and
+/// Runs a connection of the load engine and checks that an echo is correct if and
 /// only if it was not changed.
 pub fn bench(bytes: &[u8]) {
     let mut source = Source(bytes);

@@ -195,9 +195,9 @@ impl Relay<'_> {
         }
     }
 
-    /// Returns how an exchange ends that is done. If bytes were sent after the
-    /// peer's end of file, waits until they are acknowledged or a reset shows
-    /// that the peer is gone.
+    /// Returns how a completed exchange ends. If bytes were sent after the peer's
+    /// end of file, waits until they are acknowledged or a reset shows that the
+    /// peer is gone.
     fn confirm_delivery(
         &mut self,
         exchange: &Exchange,
@@ -212,7 +212,7 @@ impl Relay<'_> {
         loop {
             match self.connection.check_error() {
                 Err(e) => return EndReason::Failed(e),
-                // The end of file may be left, which counts as one byte.
+                // The end of file may be unacknowledged, which counts as one byte.
                 Ok(()) if sys::unacknowledged(&*self.connection) <= 1 => return EndReason::Done,
                 Ok(()) if Instant::now() >= deadline => return EndReason::Done,
                 Ok(()) => {}

@@ -44,7 +44,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
 }
 
 /// Sends a message and verifies the reply; with `--retry`, repeats this until
-/// the reply is right.
+/// the reply is correct.
 fn send_message(
     dialer: &Dialer,
     mut message: MessageOptions,

@@ -25,7 +25,7 @@ pub(crate) const MIN_SIZE: usize = 4;
 /// The sequence number that was read from a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tag {
-    /// The checksum is right, or the datagram is too small to have one.
+    /// The checksum is correct, or the datagram is too small to have one.
     Verified(u64),
     /// The checksum is wrong or cut off.
     Unverified(u64),

@@ -77,7 +77,7 @@ pub(crate) fn operands(words: &[OsString]) -> Result<(Target, Option<Vec<u8>>)> 
     }
 }
 
-/// Parses `HOST:PORT` or `HOST PORT`; returns the words after it, too.
+/// Parses `HOST:PORT` or `HOST PORT`; also returns the words after it.
 fn inet<'a>(first: &OsStr, rest: &'a [OsString]) -> Result<(Target, &'a [OsString])> {
     let text = first
         .to_str()
@@ -132,7 +132,7 @@ fn inet<'a>(first: &OsStr, rest: &'a [OsString]) -> Result<(Target, &'a [OsStrin
     match &endpoint.host {
         Host::Name(name) if name == "*" => {
             return Err(invalid(
-                "cannot connect to every address; use :PORT for this machine",
+                "cannot connect to a wildcard address; use :PORT for this machine",
             ));
         }
         // The lookup uses the ASCII form; messages show the name as given.
@@ -234,7 +234,7 @@ mod tests {
             ),
             (
                 &["*:8080"],
-                "*:8080: cannot connect to every address; use :PORT for this machine",
+                "*:8080: cannot connect to a wildcard address; use :PORT for this machine",
             ),
             (
                 &["[fe80::1%no-such-if]:80"],

@@ -36,14 +36,14 @@ const WINDOW_MESSAGES: usize = 65_536;
 /// too.
 const WINDOW_BYTES: usize = 64 << 20;
 
-/// The age from which on a message is lost at the end of the run, if neither a
-/// timeout nor a round-trip time is known.
+/// The minimum age of a message that counts as lost at the end of the run, if
+/// neither a timeout nor a round-trip time is known.
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(1);
 
 /// An event of a message or its echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// The echo is complete and right.
+    /// The echo is complete and correct.
     Reply {
         seq: u64,
         bytes: usize,
@@ -117,7 +117,7 @@ pub(crate) struct EchoTracker {
     longest_rtt: Option<Duration>,
     /// The number of messages sent.
     pub(crate) sent: u64,
-    /// The number of messages with a right echo before the timeout.
+    /// The number of messages with a correct echo before the timeout.
     pub(crate) received: u64,
     /// The number of messages without an echo before the timeout.
     pub(crate) lost: u64,
@@ -375,7 +375,7 @@ impl EchoTracker {
     }
 
     /// Ends the run. A message without an echo is lost if it is older than
-    /// `timeout`, or, without one, older than twice the longest round-trip time.
+    /// `timeout` or, if that is `None`, than twice the longest round-trip time.
     /// If nothing was received, all of them are lost. The others are in flight.
     pub(crate) fn finish(&mut self, now: Duration, timeout: Option<Duration>) {
         let max_age = timeout.unwrap_or(match self.longest_rtt {

@@ -26,12 +26,12 @@ use crate::poller::{Interest, Poller, Registered};
 use crate::shared::Shared;
 use crate::worker::AcceptedConnection;
 
-/// The most connections accepted from one listener per event.
+/// The maximum number of connections accepted from one listener per event.
 const BATCH: usize = 64;
 
-/// The most connections accepted from one listener when the server ends: the
-/// largest possible backlog. Without this limit a flood of connections would
-/// keep the server from ending.
+/// The maximum number of connections accepted from one listener when the server
+/// ends: the largest possible backlog. Without this limit a flood of
+/// connections would keep the server from ending.
 const FINAL_BATCH: usize = 65_536;
 
 /// How long accepting pauses when the system lacks a resource.
@@ -60,7 +60,7 @@ pub(crate) struct Acceptor {
 /// The limits on accepted connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AcceptLimits {
-    /// The most connections that are open at the same time.
+    /// The maximum number of connections that are open at the same time.
     pub(crate) max_connections: usize,
     /// The number of connections after which the server ends.
     pub(crate) count: Option<u64>,

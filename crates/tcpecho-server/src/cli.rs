@@ -37,7 +37,7 @@ SYSTEMD
 
 SIGNALS
   SIGTERM, SIGINT  shut down: accept queued connections, stop listening, serve
-                   until all peers end or --drain expires, print the summary.
+                   until all peers are done or --drain expires, print the summary.
                    A second signal ends the server immediately, with status 1
   SIGUSR1          print the summary now
 
@@ -53,7 +53,7 @@ EXAMPLES
   tcpecho-server --reply 'Hello, Client!' :0     a fixed reply on a free port
   tcpecho-server --once --port-file port :0 &    serve one client, then end
   tcpecho-server --json | jq 'select(.type == \"closed\")'
-  tcpecho-server --delay 50ms:20ms --drop 0.01 --seed 7   a bad network";
+  tcpecho-server --delay 50ms:20ms --drop 0.01 --seed 7   like a bad network";
 
 /// Echo server: sends back every byte it receives (RFC 862)
 ///
@@ -100,14 +100,14 @@ pub(crate) struct Cli {
     )]
     pub(crate) greeting: Option<OsString>,
 
-    /// Serve UDP on the same ports, too
+    /// Also serve UDP on the same ports
     ///
     /// A reply is never longer than the datagram. Datagrams from source ports below
     /// 1024, or from any port of this server, get no reply.
     #[arg(long, help_heading = "Replies")]
     pub(crate) udp: bool,
 
-    /// Reply to at most N datagrams per second and source address; 0 for no limit
+    /// Reply to at most N datagrams per second from each address; 0 for no limit
     ///
     /// Loopback addresses have no limit.
     #[arg(
@@ -118,7 +118,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) udp_rate: u32,
 
-    /// Reply to datagrams sent to broadcast and multicast addresses, too
+    /// Also reply to datagrams sent to broadcast and multicast addresses
     ///
     /// The source must be on a directly attached network.
     #[arg(long, help_heading = "Replies")]
@@ -131,13 +131,13 @@ pub(crate) struct Cli {
     #[arg(short, long, help_heading = "Log and readiness")]
     pub(crate) quiet: bool,
 
-    /// Log received data, too
+    /// Also log the received data
     #[arg(short, long, help_heading = "Log and readiness")]
     pub(crate) verbose: bool,
 
     /// Write the port to FILE when the server is ready
     ///
-    /// The file appears with its complete contents.
+    /// The file is renamed into place, so it is never seen incomplete.
     #[arg(long, value_name = "FILE", help_heading = "Log and readiness")]
     pub(crate) port_file: Option<PathBuf>,
 
@@ -164,7 +164,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) max_connections: Option<u32>,
 
-    /// Serve at most N connections of one IP address at the same time
+    /// Serve at most N connections from one IP address at the same time
     ///
     /// Further connections are closed immediately.
     #[arg(
@@ -175,7 +175,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) max_per_ip: Option<u32>,
 
-    /// Close connections with no traffic for this long; 0 disables
+    /// Close connections with no traffic for this long; 0 for no limit
     #[arg(
         long,
         value_name = "DURATION",
@@ -223,11 +223,11 @@ pub(crate) struct Cli {
     )]
     pub(crate) workers: Option<u16>,
 
-    /// End after one connection; datagrams do not count
+    /// Exit after one connection; datagrams do not count
     #[arg(long, conflicts_with = "count", help_heading = "Shutdown")]
     pub(crate) once: bool,
 
-    /// End after N connections; datagrams do not count
+    /// Exit after N connections; datagrams do not count
     #[arg(
         short,
         long,
@@ -312,8 +312,8 @@ pub(crate) struct Cli {
     )]
     pub(crate) reset: f64,
 
-    /// Seed the random faults, to repeat them [default: a random seed, printed on
-    /// standard error]
+    /// Seed of the random faults, to reproduce them [default: a random seed,
+    /// printed on standard error]
     #[arg(
         long,
         value_name = "N",
@@ -334,7 +334,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "MODE", value_parser = mode, help_heading = "Sockets")]
     pub(crate) mode: Option<u32>,
 
-    /// Serve the socket that is standard input, for inetd, xinetd and systemd
+    /// Serve the socket passed as standard input by inetd, xinetd or systemd
     ///
     /// The socket is either a connection or a listening socket. Nothing is logged.
     #[arg(

@@ -33,9 +33,10 @@ pub(crate) struct Config {
     pub(crate) listen: listen::Options,
     /// The rules that connections follow.
     pub(crate) rules: Rules,
-    /// The most connections that are open at the same time, if given.
+    /// The maximum number of connections that are open at the same time, if
+    /// given.
     pub(crate) max_connections: Option<usize>,
-    /// The most open connections per IP address, if given.
+    /// The maximum number of open connections per IP address, if given.
     pub(crate) max_per_ip: Option<u32>,
     /// Whether datagrams to broadcast and multicast addresses get replies.
     pub(crate) broadcast: bool,
@@ -70,7 +71,7 @@ impl Config {
         #[cfg(not(feature = "tls"))]
         if cli.cert.is_some() || cli.key.is_some() {
             return Err(Error::usage(
-                "TLS is not in this build, which was made with '--no-default-features'",
+                "this build has no TLS; it was made with '--no-default-features'",
             ));
         }
         let addrs = parse_operands(&cli.addrs, io)?;
@@ -233,7 +234,7 @@ fn reply_bytes(option: &str, text: OsString) -> Result<Vec<u8>> {
     let bytes = text.into_vec();
     if bytes.len() > SEND_BUFFER_MAX {
         return Err(Error::usage(format!(
-            "the text of {option} is too long: {} bytes, at most {SEND_BUFFER_MAX} are allowed",
+            "the text of {option} is too long: {} bytes; at most {SEND_BUFFER_MAX} are allowed",
             bytes.len()
         )));
     }

@@ -23,7 +23,8 @@ use crate::sys;
 /// backlogged: longer than a delayed acknowledgement takes.
 const STALL: Duration = Duration::from_millis(250);
 
-/// The most input discarded before a close: more than a socket holds.
+/// The maximum amount of input discarded before a close: more than a socket
+/// holds.
 const MAX_DISCARDED: usize = 32 << 20;
 
 /// How the server ends connections from its side.

@@ -72,7 +72,7 @@ impl FaultDecision {
         }
     }
 
-    /// Changes one byte of `bytes` if the decision says so.
+    /// Changes one byte of `bytes` if the fault was chosen for this chunk.
     pub(crate) fn corrupt(&self, bytes: &mut [u8]) {
         if let Some((position, bits)) = self.corrupted
             && let Some(byte) = bytes.get_mut((bytes.len() as f64 * position) as usize)

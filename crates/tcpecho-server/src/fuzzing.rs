@@ -78,11 +78,12 @@ impl ByteSource<'_> {
     }
 }
 
-/// The most bytes that the peer of one connection sends: a full send buffer and
-/// some input after it. More would take time and reach no other states.
+/// The maximum number of bytes that the peer of one connection sends: a full
+/// send buffer and some input after it. More would take time and reach no other
+/// states.
 const MAX_INPUT: usize = SEND_BUFFER_MAX + 3000;
 
-/// The most events of one connection.
+/// The maximum number of events of one connection.
 const MAX_EVENTS: usize = 250;
 
 /// The bytes that the peer sends, from some offset on.

@@ -66,7 +66,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
     // Before anything else: once this process opens descriptors, a number may
-    // mean another one than the parent process meant.
+    // refer to a different one than the parent process passed.
     let inherited = activation::take_inherited(cli.ready_fd, cli.inetd, io)?;
     let config = Config::resolve(cli, io)?;
     // The log's thread writes to the stream directly: `io.out` would end the

@@ -21,7 +21,8 @@ use crate::address::Address;
 use crate::udp::UdpSocket;
 use crate::unix::{self, SocketFile};
 
-/// The most attempts to find a free port that all operands can share.
+/// The maximum number of attempts to find a free port that all operands can
+/// share.
 const MAX_ATTEMPTS: usize = 32;
 
 /// The backlog of inherited sockets that do not listen yet.
@@ -46,7 +47,7 @@ pub(crate) enum ListenAddr {
 pub(crate) struct Options {
     /// The address families to use.
     pub(crate) family: Family,
-    /// The most connections that wait to be accepted.
+    /// The maximum number of connections that wait to be accepted.
     pub(crate) backlog: i32,
     /// Whether other processes may share the port.
     pub(crate) reuse_port: bool,
@@ -78,8 +79,8 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Prepares a socket that another process has bound. `listens` says whether
-    /// it listens already.
+    /// Prepares a socket that another process has bound. `listens` is true if
+    /// it is already listening.
     pub(crate) fn inherited(socket: Socket, listens: bool) -> io::Result<Self> {
         let address = socket.local_addr()?;
         let address = match address.as_socket() {
@@ -166,7 +167,7 @@ impl From<Error> for BindError {
 /// One attempt to bind all addresses.
 struct Binding<'a> {
     options: &'a Options,
-    /// The port that addresses with port 0 share, once the system chose it.
+    /// The port that addresses with port 0 share, once the system has chosen it.
     shared_port: Option<u16>,
     sockets: Sockets,
 }
@@ -205,7 +206,7 @@ impl<'a> Binding<'a> {
                         .iter()
                         .any(|earlier| earlier.port() == listener.port());
                 let error = if used_by_operand {
-                    Error::local(&e).hint("another operand uses this port already")
+                    Error::local(&e).hint("another operand already uses this port")
                 } else {
                     bind_error(&e, listener.port())
                 };
@@ -321,7 +322,7 @@ impl<'a> Binding<'a> {
     }
 
     /// Binds a socket to all addresses of both families, or of IPv4 only if
-    /// that fails for another reason than a port in use.
+    /// that fails for a reason other than a port in use.
     fn bind_wildcard(&self, port: u16, interface: Option<&str>) -> io::Result<Socket> {
         let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
         match self.bind(all, false, Type::STREAM, interface) {

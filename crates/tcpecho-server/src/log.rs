@@ -21,14 +21,14 @@ use crate::address::Address;
 use crate::event::{Event, Protocol, Summary};
 use crate::output::{self, Format};
 
-/// The most bytes of records in the queue.
+/// The maximum number of bytes of records in the queue.
 const QUEUE_MAX: usize = 4 << 20;
 
 /// The size to which the thread shrinks its buffer between bursts.
 const KEPT_CAPACITY: usize = 64 * 1024;
 
-/// The most bytes per write. A pipe is writable only if it has this much room
-/// (pipe(7), `PIPE_BUF`), so the write does not block.
+/// The maximum number of bytes per write. A pipe is writable only if it has
+/// this much room (pipe(7), `PIPE_BUF`), so the write does not block.
 const MAX_WRITE: usize = 4096;
 
 /// How long [`Log::flush`] waits for a stream that accepts nothing.

@@ -16,7 +16,7 @@
 //! buffer is empty; then it is closed. If the peer has not ended its side,
 //! closing would turn its unread bytes into a reset, which could destroy echoed
 //! bytes. So the sending side is shut down, and [`Phase::Lingering`] discards
-//! input until the peer ends its side, too. Input is discarded from the moment
+//! input until the peer also ends its side. Input is discarded from the moment
 //! when no more is accepted: a peer that writes everything before it reads
 //! would otherwise never begin to read.
 
@@ -28,11 +28,12 @@ use crate::poller::Interest;
 use crate::rate::TokenBucket;
 use crate::send_buffer::SendBuffer;
 
-/// The most bytes of one chunk, and of one connection's send buffer.
+/// The maximum number of bytes of one chunk, and of one connection's send
+/// buffer.
 pub(crate) const SEND_BUFFER_MAX: usize = 64 * 1024;
 
-/// The most delayed pieces of one connection; the bookkeeping of a piece can
-/// need more memory than its bytes.
+/// The maximum number of delayed pieces of one connection; the bookkeeping of a
+/// piece can need more memory than its bytes.
 const MAX_DELAYED_PIECES: usize = 1024;
 
 /// The rules that every connection follows. Times are relative to the start of
@@ -46,7 +47,7 @@ pub(crate) struct Rules {
     pub(crate) reply: Option<Vec<u8>>,
     /// The number of bytes after which a connection is ended.
     pub(crate) max_bytes: Option<u64>,
-    /// How long no byte may be transferred before a connection is closed.
+    /// How long a connection may be idle before it is closed.
     pub(crate) idle_timeout: Option<Duration>,
     /// The bytes per second read from one connection, at least 1.
     pub(crate) rate: Option<u64>,
@@ -230,7 +231,7 @@ impl Machine {
 
     /// Ends the connection from this side: the send buffer is still sent, then
     /// an end of file. At `deadline` the connection is closed in any case. A
-    /// lingering connection may do so until then, because bytes that were sent
+    /// lingering connection may stay open until then, because bytes that were sent
     /// may not have arrived yet.
     pub(crate) fn shut_down(&mut self, deadline: Duration) {
         if self.phase == Phase::Open {

@@ -25,7 +25,7 @@ pub(crate) use system::{Events, Poller};
 /// The token of the waker, which no socket has.
 const WAKER: usize = usize::MAX;
 
-/// The most events that one wait returns.
+/// The maximum number of events that one wait returns.
 const MAX_EVENTS: usize = 1024;
 
 /// The readiness to wait for on a socket. Hang-ups and errors are always

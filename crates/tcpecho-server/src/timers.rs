@@ -1,9 +1,9 @@
 //! Deadlines in order of time, at most one entry per token.
 //!
-//! The deadline of a connection mostly moves away: each byte postpones the idle
+//! The deadline of a connection mostly moves later: each byte postpones the idle
 //! timeout. The owner keeps the current deadline; the entry here is changed
 //! only when the deadline becomes earlier, or when the entry expired too early.
-//! So the common case does not touch the set.
+//! So the set is not modified in the common case.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -140,8 +140,8 @@ impl Session {
         Ok(n)
     }
 
-    /// Sends close_notify and shuts the sending side of the socket down, at
-    /// once or as soon as all records have been sent.
+    /// Sends close_notify and shuts down the sending side of the socket as soon
+    /// as all records have been sent.
     pub(crate) fn shutdown(&mut self, socket: &impl AsFd) -> Result<(), Errno> {
         if !self.shutdown_requested {
             self.shutdown_requested = true;

@@ -21,7 +21,7 @@ const QUIET_PERIOD: Duration = Duration::from_secs(1);
 /// Follows the number of connections of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryTrimmer {
-    /// The most connections since memory was last returned.
+    /// The maximum number of connections since memory was last returned.
     peak: usize,
     /// The end of the quiet period, if one has begun.
     due: Option<Duration>,

@@ -28,14 +28,15 @@ use crate::shared::Shared;
 use crate::sys::datagrams::PacketInfo;
 use crate::sys::datagrams::{self, BATCH, ReceiveBuffers, Reply};
 
-/// The most bytes of delayed replies.
+/// The maximum number of bytes of delayed replies.
 const MAX_DELAYED_BYTES: usize = 4 << 20;
 
-/// The most delayed replies; empty ones need memory too.
+/// The maximum number of delayed replies; empty ones need memory too.
 const MAX_DELAYED: usize = 65_536;
 
-/// The most batches answered per socket when the server ends. It is more than
-/// a socket's buffer holds, and a flood cannot keep the server from ending.
+/// The maximum number of batches answered per socket when the server ends. It
+/// is more than a socket's buffer holds, and a flood cannot keep the server
+/// from ending.
 const MAX_FINAL_BATCHES: usize = 128;
 
 /// The id of the random streams for datagrams, which no connection has.

@@ -99,7 +99,7 @@ fn check_stale(path: &Path, address: &SockAddr, in_use: &io::Error) -> Result<()
     if !meta.file_type().is_socket() {
         return Err(Error::new(
             Kind::System,
-            "the path exists and is not a socket",
+            "the path exists but is not a socket",
         ));
     }
     let probe = Socket::new(Domain::UNIX, Type::DGRAM, None).map_err(|e| Error::local(&e))?;

@@ -88,14 +88,14 @@ pub(crate) enum StopReason {
     Done,
     /// The deadline of the run has passed.
     Deadline,
-    /// SIGINT or SIGTERM came.
+    /// SIGINT or SIGTERM was received.
     Interrupted,
 }
 
 /// The sizes of the engine's buffers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BufferSizes {
-    /// The most probes that one call sends.
+    /// The maximum number of probes that one call sends.
     pub(crate) batch: usize,
     /// The length of the longest message to receive, in bytes.
     pub(crate) max_message: usize,
@@ -112,8 +112,8 @@ pub(crate) struct Engine {
     pub(crate) tracker: ProbeTracker,
     recv_batch: RecvBatch,
     batch: usize,
-    /// The most messages to receive before signals, the deadline and due probes
-    /// are handled.
+    /// The maximum number of messages to receive before signals, the deadline
+    /// and due probes are handled.
     pass_limit: usize,
     /// The time of this turn, for purposes that need no better precision.
     now: Nanos,
@@ -162,7 +162,7 @@ impl Engine {
     }
 
     /// Runs the event loop until the schedule is done, the deadline passes, or a
-    /// signal comes.
+    /// signal arrives.
     pub(crate) fn run(
         &mut self,
         schedule: &mut dyn Schedule,

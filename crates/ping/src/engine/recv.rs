@@ -16,7 +16,8 @@ use crate::schedule::ProbeOutcome;
 /// The value of [`Engine::pass_limit`] outside tests.
 pub(super) const PASS_LIMIT: usize = 4096;
 
-/// The most consecutive receive errors about which the error queue says nothing.
+/// The maximum number of consecutive receive errors for which the error queue
+/// has no message.
 const MAX_UNEXPLAINED_ERRORS: u32 = 64;
 
 /// A summary of the errors that were read from an error queue.

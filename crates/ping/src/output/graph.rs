@@ -13,16 +13,16 @@ use crate::clock::{Clock, Nanos};
 use crate::event::{Event, Observer, OverdueCounts, RejectedOperand};
 use crate::target::{Target, TargetId, Targets};
 
-/// The most round trips in a row.
+/// The maximum number of round trips in a row.
 const MAX_BARS: usize = 40;
 
-/// The most characters of a name.
+/// The maximum number of characters of a name.
 const NAME_WIDTH: usize = 28;
 
 /// The width of the last time, in characters.
 const TIME_WIDTH: usize = 12;
 
-/// The least time between two drawings, in nanoseconds.
+/// The minimum time between two drawings, in nanoseconds.
 const FRAME: Nanos = 50_000_000;
 
 /// The size that is assumed if the terminal reports none: columns and lines.

@@ -2,7 +2,7 @@
 //! probes are sent and replies are received while a name server is slow.
 //!
 //! A line waits for at most [`reverse_dns::NAME_TIMEOUT`]. If a line times out,
-//! further lines do not wait and have the address alone, until a lookup ends in
+//! further lines do not wait and show only the address, until a lookup ends in
 //! time again.
 
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ use crate::reverse_dns::{self, NameStatus, ReverseDns};
 /// The timeout of a line in nanoseconds.
 const NAME_TIMEOUT: Nanos = reverse_dns::NAME_TIMEOUT.as_nanos() as Nanos;
 
-/// The most bytes of waiting lines.
+/// The maximum number of bytes of waiting lines.
 const MAX_BYTES: usize = 1 << 20;
 
 /// A line in two parts with an address between them.

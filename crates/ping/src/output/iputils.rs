@@ -2,7 +2,7 @@
 
 use crate::clock::Nanos;
 
-/// The least data size for which iputils measures times, because the data holds
+/// The minimum data size for which iputils measures times, because the data holds
 /// the time of the send.
 pub(super) const MIN_TIMED_SIZE: u16 = 16;
 

@@ -13,7 +13,7 @@ use crate::event::{Observer, RejectedOperand};
 use crate::stats::{RttSummary, Stats};
 use crate::target::{Target, Targets};
 
-/// The figures of a target.
+/// The statistics of a target.
 #[derive(Debug)]
 struct Sample {
     labels: String,

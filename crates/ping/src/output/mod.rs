@@ -17,7 +17,7 @@ pub(crate) mod watch;
 
 use std::io;
 
-/// Returns why a probe was not sent, in lower case, and what to do.
+/// Returns the reason why a probe was not sent, in lower case, and a hint.
 fn explain_unsent(errno: i32, mtu: Option<u32>) -> String {
     let message = strerror(errno).to_lowercase();
     if errno == libc::EACCES {
@@ -29,7 +29,7 @@ fn explain_unsent(errno: i32, mtu: Option<u32>) -> String {
     }
 }
 
-/// Returns the text of an error number, as `strerror(3)` has it.
+/// Returns the text of an error number, as `strerror(3)` does.
 fn strerror(errno: i32) -> String {
     let text = io::Error::from_raw_os_error(errno).to_string();
     match text.find(" (os error ") {

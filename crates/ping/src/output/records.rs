@@ -86,7 +86,7 @@ pub(crate) struct NoticeRecord {
     time: String,
 }
 
-/// The figures of a target, of type `summary` or `interval`.
+/// The statistics of a target, of type `summary` or `interval`.
 #[derive(Debug, Serialize)]
 pub(crate) struct SummaryRecord {
     r#type: &'static str,
@@ -247,7 +247,7 @@ impl Record {
         Self::Summary(summarize(clock, target.operand(), address, stats, drops))
     }
 
-    /// Returns the figures of a target in one interval.
+    /// Returns the statistics of a target in one interval.
     pub(crate) fn interval(clock: Clock, target: &Target, stats: &Stats) -> Self {
         let address = Some(target.address);
         Self::Summary(SummaryRecord {

@@ -1,5 +1,5 @@
 //! A list that is watched: a line or record for each target and interval, with
-//! the figures of the probes that were sent in that interval.
+//! the statistics of the probes that were sent in that interval.
 //!
 //! An interval is reported when all of its probes are settled, so that a reply
 //! counts in the interval of its probe. The inner output format prints the
@@ -16,11 +16,11 @@ use crate::event::{Event, Observer, OverdueCounts, RejectedOperand};
 use crate::stats::Stats;
 use crate::target::{Target, TargetId, Targets};
 
-/// The figures of one target in an interval that has not been reported.
+/// The statistics of one target in an interval that has not been reported.
 #[derive(Debug, Default)]
 struct OpenInterval {
     stats: Box<Stats>,
-    /// The lost probes. A right reply to them may still come.
+    /// The lost probes. A correct reply to them may still come.
     lost: HashSet<u64>,
     /// The number of probes that are not settled.
     in_flight: u64,
@@ -91,7 +91,7 @@ impl<'a> Watch<'a> {
             .filter(|open| open.stats.sent > 0)
     }
 
-    /// Updates the figures of an interval.
+    /// Updates the statistics of an interval.
     fn record(&mut self, now: Nanos, target: &Target, event: &Event<'_>) {
         match event {
             Event::Sent => {
@@ -245,7 +245,7 @@ mod tests {
     use crate::event::{Corruption, Reply};
     use crate::output::test_io::TestIo;
 
-    /// Collects the figures of the intervals that are reported.
+    /// Collects the statistics of the intervals that are reported.
     #[derive(Default)]
     struct Intervals(Vec<Stats>);
 
@@ -367,7 +367,7 @@ mod tests {
             fixture.notify(event);
         }
         fixture.end_interval();
-        // A right reply after the corrupt one would take its loss back.
+        // A correct reply after the corrupt one would take its loss back.
         fixture.notify(Event::Sent);
         fixture.notify(Event::Reply(Reply {
             corruption: Some(Corruption::Truncated),

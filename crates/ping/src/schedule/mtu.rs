@@ -22,7 +22,7 @@ use crate::target::{Target, TargetId, Targets};
 /// How often a size is tried before it counts as too large.
 const TRIES: u32 = 3;
 
-/// The most targets that are searched at the same time.
+/// The maximum number of targets that are searched at the same time.
 const MAX_ACTIVE: usize = 64;
 
 /// The number of data bytes in the first probe.

@@ -13,7 +13,7 @@ const SECOND: Nanos = 1_000_000_000;
 /// The timeout of a probe unless `-W` sets one.
 const DEFAULT_TIMEOUT: Nanos = 10 * SECOND;
 
-/// The least timeout of the last probes of a target that has answered before.
+/// The minimum timeout of the last probes of a target that has answered before.
 const LAST_TIMEOUT: Nanos = 2 * SECOND;
 
 /// The time after which a flood sends the next probe even without a reply.

@@ -13,14 +13,15 @@ use crate::clock::Nanos;
 use crate::source::{NextTarget, TargetSource};
 use crate::target::{Target, TargetId, Targets};
 
-/// The most targets that are probed but not decided. Further ones wait.
+/// The maximum number of targets that are probed but not decided. Further ones
+/// wait.
 const MAX_ACTIVE: usize = 1 << 18;
 
 /// How far a [`Pacer`] may be behind before it skips the probes it has missed,
 /// in nanoseconds.
 const MAX_LAG: Nanos = 10_000_000;
 
-/// The least number of probes from which a lag is reported. Fewer may be late
+/// The minimum number of probes for which a lag is reported. Fewer may be late
 /// because this process had to wait.
 const MIN_REPEATS: u64 = 50;
 
@@ -304,7 +305,7 @@ mod tests {
                 }
             }
             assert!((990..=1010).contains(&sent), "{sent}");
-            // After as long a pause only the probes of 10 ms are caught up on.
+            // After a pause of that length, only the probes of 10 ms are made up for.
             let mut burst = 0;
             while pacer.delay_until(2000 * gap).is_none() {
                 pacer.record(2000 * gap);

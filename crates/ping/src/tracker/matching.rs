@@ -23,7 +23,7 @@ impl ProbeTracker {
 
     /// Returns the number of the probe that an ICMP error about a packet to
     /// `to` quotes. A router need not quote the cookie (RFC 792 asks for eight
-    /// bytes after the IP header), but the bytes that it quotes must be right.
+    /// bytes after the IP header), but the bytes that it quotes must be correct.
     pub(crate) fn match_quoted(&mut self, echo: &Echo<'_>, to: IpAddr) -> Option<u64> {
         let mut settled = None;
         for number in self.probes.numbers_with_seq(echo.seq) {
@@ -48,9 +48,9 @@ impl ProbeTracker {
     }
 
     /// Matches an echo reply from `from` with its probe and records it. `data`
-    /// is the data of every probe but for the cookie, `timeout` the time after
-    /// which a reply is late, and `arrival` returns when the reply to a probe
-    /// sent at a given time arrived. Returns `None` if the reply belongs to no
+    /// is the data of every probe apart from the cookie, `timeout` is the time
+    /// after which a reply is late, and `arrival` returns when the reply to a
+    /// probe sent at a given time arrived. Returns `None` if the reply belongs to no
     /// probe.
     pub(crate) fn match_reply<'a>(
         &mut self,
@@ -87,7 +87,7 @@ impl ProbeTracker {
                 let probe = self.probes.get(number).copied()?;
                 let corruption = self.find_corruption(number, &probe, echo, data);
                 // Without a complete cookie the round-trip time is reliable
-                // only if the rest is right.
+                // only if the rest is correct.
                 (number, corruption, corruption.is_none())
             }
         };
@@ -97,7 +97,7 @@ impl ProbeTracker {
     }
 
     /// Records a reply to the probe `number`. The round-trip time is returned
-    /// only if the probe `is_certain`.
+    /// only if it `is_certain` that the reply belongs to this probe.
     fn record_reply<'a>(
         &mut self,
         number: u64,
@@ -220,7 +220,7 @@ impl ProbeTracker {
     }
 }
 
-/// Whether a host can have this address.
+/// Whether this can be the address of a single host.
 fn is_unicast(address: IpAddr) -> bool {
     let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
     !address.is_multicast() && !address.is_unspecified() && !broadcast

@@ -2,8 +2,8 @@
 //! were answered, lost or failed. It does no I/O; the engine passes it the
 //! messages that it has received and parsed.
 //!
-//! This file has the life of a probe up to its timeout and the end of the run.
-//! [`matching`] assigns replies and ICMP errors to probes.
+//! This file covers a probe's life from its send to its timeout or the end of
+//! the run. [`matching`] assigns replies and ICMP errors to probes.
 
 mod matching;
 
@@ -14,8 +14,8 @@ use crate::probes::{Probe, ProbeStatus, Probes};
 use crate::schedule::ProbeOutcome;
 use crate::target::{TargetId, Targets};
 
-/// The most probes to remember because a reply to one of them may still decide
-/// its target.
+/// The maximum number of probes to remember because a reply to one of them may
+/// still decide its target.
 const MAX_NEEDED: usize = 1 << 17;
 
 /// The targets and probes of a run, and the key of their cookies.
@@ -41,7 +41,7 @@ pub(crate) struct ReplyRules {
     /// Whether a reply to any probe of an undecided target counts, even a late
     /// one.
     pub(crate) accept_any_reply: bool,
-    /// Whether a reply from another address than the target's is ignored.
+    /// Whether a reply from an address other than the target's is ignored.
     pub(crate) strict_source: bool,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct MatchedReply<'a> {
     pub(crate) target: TargetId,
     /// The sequence number of the probe within its target, from 1.
     pub(crate) seq: u64,
-    /// The round-trip time, if the probe is certain.
+    /// The round-trip time, if it is certain which probe was answered.
     pub(crate) rtt: Option<Nanos>,
     /// Whether the probe had timed out.
     pub(crate) is_late: bool,
@@ -60,9 +60,9 @@ pub(crate) struct MatchedReply<'a> {
     pub(crate) is_duplicate: bool,
     /// Whether a later probe had been answered before.
     pub(crate) is_reordered: bool,
-    /// Whether it came from another address than the target's.
+    /// Whether it came from an address other than the target's.
     pub(crate) is_foreign: bool,
-    /// How its content differs from the right reply.
+    /// How its content differs from the correct reply.
     pub(crate) corruption: Option<Corruption<'a>>,
     /// The outcome to report to the schedule, if this reply decides the probe.
     pub(crate) outcome: Option<ProbeOutcome>,
@@ -181,8 +181,8 @@ impl ProbeTracker {
     }
 
     /// Returns the next probe that has timed out: its target, its sequence number
-    /// there, and whether it is lost by this or had failed before. Call it until
-    /// it returns `None`.
+    /// there, and whether this makes it lost or it had failed before. Call it
+    /// until it returns `None`.
     pub(crate) fn expire(
         &mut self,
         now: Nanos,
@@ -272,7 +272,7 @@ impl ProbeTracker {
     pub(crate) fn lose_overdue_of(&mut self, id: TargetId, now: Nanos) {
         let in_flight = self.targets.get(id).map_or(0, |target| target.in_flight);
         // From the newest, and no further than needed: a sweep decides
-        // hundreds of thousands of targets, and the window is as long.
+        // hundreds of thousands of targets, and the window is as long as that.
         let own = self.probes.pending().rev();
         let own = own.filter(|(_, probe)| probe.target == id);
         let overdue = own

@@ -24,7 +24,7 @@ impl Fixture {
         Self { tracker, data, id }
     }
 
-    /// Sends a probe. Returns its number and the data of the right reply.
+    /// Sends a probe. Returns its number and the data of the correct reply.
     pub(super) fn send(&mut self, at: Nanos) -> (u64, Vec<u8>) {
         let size = self.data.len();
         let number = self.tracker.allocate(self.id, size as u16);
@@ -105,7 +105,7 @@ fn counters_are_right_with_several_losses() {
         fixture.receive(*number as u16, data, 20).unwrap();
     }
     assert_eq!(state(&fixture), (2, 1, 3, 0, 5));
-    // Three replies are corrupt; right ones to two of these probes follow.
+    // Three replies are corrupt; correct ones to two of these probes follow.
     for index in [3, 4, 5] {
         let (number, data) = &sent[index];
         let mut corrupt = data.clone();
@@ -240,7 +240,7 @@ fn undecided_targets_are_in_the_order_of_their_first_probes() {
     assert_eq!(fixture.tracker.undecided(), [first, second]);
 }
 
-/// The status of a lost probe decides about a late reply, too.
+/// The status of a lost probe also determines whether a reply is late.
 #[test]
 fn a_lost_probe_stays_lost_within_a_longer_timeout() {
     let mut fixture = Fixture::new(56);

@@ -13,8 +13,8 @@ use crate::count::Count;
 use crate::ipset::IpSet;
 use crate::set::{Interval, IntervalSet};
 
-/// The most networks of a family that are merged step by step, at 130 bytes each. A
-/// range on one line of a list can have 254 networks.
+/// The maximum number of networks of a family that are merged step by step, at 130
+/// bytes each. A range on one line of a list can have 254 networks.
 const GREEDY_NETWORKS_MAX: usize = 1 << 21;
 
 /// The longest prefix lengths of a result. `None` leaves a family unchanged.

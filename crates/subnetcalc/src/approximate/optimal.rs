@@ -21,7 +21,7 @@ pub(super) fn networks_max(count: usize) -> usize {
 }
 
 /// Returns the cover of both families by at most `count` networks that adds the fewest
-/// addresses, or `None` if there are more families than networks.
+/// addresses, or `None` if `count` is less than the number of families.
 pub(super) fn max_count(set: &IpSet, count: u64) -> Option<IpSet> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let families = usize::from(!set.v4.is_empty()) + usize::from(!set.v6.is_empty());
@@ -110,7 +110,7 @@ impl<N: Bits> Tree<N> {
         let (b, b_costs, b_total) = self.add(&leaves[middle..], max)?;
         let total = a_total.saturating_add(b_total);
         let length = (a_costs.len() + b_costs.len()).min(max);
-        // The leaves do not fill the node, else they would be one network.
+        // The leaves do not fill the node, or they would be one network.
         let mut costs = vec![prefix.total().saturating_sub(total).to_u128()?];
         costs.resize(length, u128::MAX);
         let mut division = vec![0; length - 1];
@@ -177,7 +177,7 @@ mod tests {
             .collect())
     }
 
-    /// The least cost, found by trying every network that contains the first leaf.
+    /// The minimum cost, found by trying every network that contains the first leaf.
     fn least(leaves: &[Prefix<u32>], count: usize) -> u128 {
         let Some(first) = leaves.first() else {
             return 0;

@@ -28,7 +28,7 @@ pub(crate) struct InfoArgs {
     pub(crate) networks: Vec<String>,
 
     /// Print only these fields, separated by TABs, with '-' for a field that does not
-    /// apply (names: info --help)
+    /// apply (see 'info --help' for the names)
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     #[arg(value_parser = FieldName, hide_possible_values = true)]
     pub(crate) get: Vec<String>,
@@ -36,7 +36,7 @@ pub(crate) struct InfoArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Of a range, every address is listed. The list can be of any length and needs
+For a range, every address is listed. The list can be of any length and needs
 little memory.
 
 EXAMPLES
@@ -100,8 +100,8 @@ pub(crate) struct SplitArgs {
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Prints NETWORK NAME ASKED USABLE for each part, the largest part first, then
-NETWORK free - USABLE for the unused rest, separated by TABs. If the parts do not
-fit, prints nothing and exits with status 1.
+NETWORK free - USABLE for the unused remainder, separated by TABs. If the
+parts do not fit, prints nothing and exits with status 1.
 
 A part for a number of hosts is a /30 or larger in IPv4, and a /64 or larger in
 IPv6 unless --exact is given. A part with a /LEN has exactly that length.
@@ -138,8 +138,8 @@ pub(crate) struct SetArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Without options the result has exactly the given addresses. --max-prefix and
---max-count add addresses and report on stderr how many.
+Without options the result contains exactly the given addresses. --max-prefix
+and --max-count add addresses and report on stderr how many.
 
 --max-count adds as few addresses as possible if the number of networks times N
 is at most 16,777,216. A larger set is first reduced to that size step by step,
@@ -229,8 +229,8 @@ pub(crate) struct FreeArgs {
     #[arg(long, value_name = "SET", required = true)]
     pub(crate) used: Vec<String>,
 
-    /// List every free network with this prefix length; exit with status 1 if there is
-    /// none
+    /// List every free network with this prefix length; exit with status 1 if none
+    /// is found
     #[arg(short, long, value_name = "LEN", value_parser = length)]
     pub(crate) prefix: Option<u32>,
 
@@ -288,10 +288,10 @@ pub(crate) struct OverlapArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-A text is an address if no letter, digit or dot precedes it and none follows it.
-A dot may follow it at the end of a sentence. Thus `10.0.0.6.`, `10.0.0.1:80` and
-`[2001:db8::1]:443` contain an address, but `x10.0.0.7y` and `1.2.3.4.5` do not. A
-bare `::` is not an address.
+Text counts as an address if no letter, digit or dot precedes it and none
+follows it. A dot may follow it at the end of a sentence. Thus `10.0.0.6.`,
+`10.0.0.1:80` and `[2001:db8::1]:443` contain an address, but `x10.0.0.7y` and
+`1.2.3.4.5` do not. A bare `::` is not an address.
 
 A line of more than 64 MiB is printed only if an address in its first 64 MiB is
 in the set, and never with --json; otherwise it is an error. This limit does not

@@ -1,4 +1,4 @@
-//! The command `grep`, which prints lines with certain addresses.
+//! The command `grep`, which prints the lines that contain an address of a set.
 
 use std::io;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::operand::Rules;
 
 use super::grep_records as records;
 
-/// The size of the buffers for text. It is so large that threads seldom wait for each
+/// The size of the buffers for text: large enough that threads seldom wait for each
 /// other.
 const BUFFER_SIZE: usize = 1 << 20;
 

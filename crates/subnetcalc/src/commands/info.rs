@@ -78,7 +78,7 @@ fn select_field(name: &str) -> Result<SelectedField> {
     };
     let unknown = || {
         Error::usage(format!("unknown field {name:?} for '--get'"))
-            .hint("for the names see 'subnetcalc info --help'")
+            .hint("see 'subnetcalc info --help' for the names")
     };
     let field = FIELDS.iter().find(|field| field.key == key);
     let field = field.ok_or_else(unknown)?;

@@ -32,7 +32,7 @@ pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
         return info::info(&cli.top_level.info, rules, io);
     };
     if !cli.top_level.info.get.is_empty() {
-        return Err(Error::usage("'--get' is an option of info only"));
+        return Err(Error::usage("'--get' is an option of 'info' only"));
     }
     if let Some(word) = cli.top_level.info.networks.first() {
         let message = format!("operand {word:?} must come after the command");

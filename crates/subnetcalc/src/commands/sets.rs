@@ -77,8 +77,8 @@ pub(super) fn aggregate(args: &AggregateArgs, rules: Rules, io: &mut Io) -> Resu
     print_set(&widened, printer, &mut io.out)
 }
 
-/// Describes the number of addresses that a widened set has in addition, for each
-/// family if both are present.
+/// Describes the number of addresses that widening has added to a set, for each family
+/// if both are present.
 fn added(widened: &IpSet, exact: &IpSet) -> String {
     let v4 = approximate::added(&widened.v4, &exact.v4);
     let v6 = approximate::added(&widened.v6, &exact.v6);
@@ -219,7 +219,7 @@ pub(super) fn complement(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Ex
 pub(super) fn free(args: &FreeArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     if let Some(operand) = args.excess.first() {
         return Err(Error::usage(format!(
-            "unexpected operand '{operand}': free searches one network"
+            "unexpected operand '{operand}': 'free' searches only one network"
         )));
     }
     let net = single_network(&args.network, rules)?;
@@ -422,7 +422,7 @@ fn print_pairs<N: Bits>(
     Ok(any)
 }
 
-/// Appends a member of a pair, as a range if the option says so.
+/// Appends a member of a pair, as a range if `--ranges` is given.
 fn push_pair_member<N: Bits>(buffer: &mut Vec<u8>, member: Interval<N>, ranges: bool) {
     if ranges {
         push_range(buffer, member);

@@ -10,7 +10,7 @@ use super::scan::{AFTER, BEFORE, Found, Scan};
 use super::select::{OutputMode, Selection, Selector};
 use super::suffix::written_length;
 
-/// The most bytes of a line that are kept until it is selected.
+/// The maximum number of bytes of a line that are kept until it is selected.
 pub(crate) const KEPT_MAX: usize = 64 << 20;
 
 /// The number of bytes of a line that decide about its first field.

@@ -178,7 +178,7 @@ impl<R: Default> Worker<R> {
 struct ResultQueue<R> {
     state: Mutex<QueueState<R>>,
     changed: Condvar,
-    /// The most results that wait to be taken.
+    /// The maximum number of results that wait to be taken.
     capacity: u64,
 }
 

@@ -20,9 +20,9 @@ pub(crate) struct Counts {
     /// The number of connections that were opened; with `--reconnect`, of those
     /// that were used and closed in order.
     pub(crate) connections: u64,
-    /// The number of right echoes.
+    /// The number of correct echoes.
     pub(crate) messages: u64,
-    /// The number of bytes of the right echoes.
+    /// The number of bytes of the correct echoes.
     pub(crate) bytes: u64,
     /// The number of wrong echoes.
     pub(crate) corrupt: u64,
@@ -47,7 +47,7 @@ impl Counts {
 #[derive(Clone, Debug)]
 pub(crate) struct Interval {
     pub(crate) counts: Counts,
-    /// The latencies of the right echoes.
+    /// The latencies of the correct echoes.
     pub(crate) latencies: Latencies,
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct LoadStats {
     /// The number of messages that were due and had not been sent by the end of
     /// the run, without those of failed connections.
     pub(crate) unsent: u64,
-    /// The latencies of the right echoes.
+    /// The latencies of the correct echoes.
     pub(crate) latencies: Latencies,
     /// The latencies of the current interval.
     interval: Latencies,
@@ -107,7 +107,7 @@ impl LoadStats {
         })
     }
 
-    /// Counts a right echo with its latency. Call [`Self::end_read`] after the
+    /// Counts a correct echo with its latency. Call [`Self::end_read`] after the
     /// echoes of a read.
     pub(crate) fn record_echo(&mut self, size: usize, nanos: u64) {
         self.messages += 1;
@@ -207,7 +207,7 @@ impl LoadStats {
         self.tcp_retransmits
     }
 
-    /// Returns whether an echo was received, and all echoes were and are right.
+    /// Returns whether an echo was received, and all echoes were and are correct.
     pub(crate) fn is_success(&self) -> bool {
         self.messages > 0 && self.corrupt == 0 && self.error_count() == 0
     }

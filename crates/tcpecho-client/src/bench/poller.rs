@@ -1,5 +1,5 @@
 //! The level-triggered event poller of the load engine: the `polling` crate,
-//! with a wait of its own on Linux.
+//! with its own wait function on Linux.
 //!
 //! It is level-triggered because an edge can be lost: data and the end of file
 //! arrive in one edge, and urgent data can hide the data after it. The wait is

@@ -18,7 +18,7 @@ const CLEAR_LINE: &str = "\r\x1b[K";
 /// The assumed width of a terminal that does not report one, in columns.
 const COLUMNS: usize = 80;
 
-/// Prints the figures of each interval while the run goes on.
+/// Prints the statistics of each interval during the run.
 #[derive(Debug)]
 pub(crate) struct IntervalReporter {
     /// Whether to keep a line on stderr up to date.
@@ -76,7 +76,7 @@ impl JsonInterval {
         }
     }
 
-    /// Returns the live line with the same figures.
+    /// Returns the live line with the same statistics.
     fn line(&self) -> String {
         let opened = self
             .connections_per_second
@@ -103,7 +103,7 @@ impl IntervalReporter {
         }
     }
 
-    /// Prints the figures of the interval that ends at `elapsed`.
+    /// Prints the statistics of the interval that ends at `elapsed`.
     pub(crate) fn tick(
         &mut self,
         io: &mut Io,

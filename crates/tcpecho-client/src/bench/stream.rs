@@ -40,7 +40,7 @@ pub(crate) struct Echo {
     pub(crate) sent_at: u64,
     /// The size of the message, in bytes.
     pub(crate) size: usize,
-    /// Whether every byte is right.
+    /// Whether every byte is correct.
     pub(crate) is_right: bool,
 }
 
@@ -230,7 +230,7 @@ mod tests {
 
     /// Sends `messages` over a simulated connection that transfers `steps` bytes
     /// at a time and changes the echo with `tamper`. Returns the numbers of
-    /// right and of wrong echoes, and whether no byte was made up.
+    /// correct and of wrong echoes, and whether the peer sent no excess bytes.
     fn run(
         sizes: Sizes,
         messages: u64,

@@ -75,7 +75,7 @@ fn a_file_that_does_not_fit_into_a_datagram_is_refused() {
 fn the_certificate_is_verified_against_the_host() {
     let server_name = |args: &[&str]| {
         let config = config(&[&["--tls"], args].concat()).expect("a valid configuration");
-        config.dial.tls.expect("options of TLS").server_name
+        config.dial.tls.expect("TLS options").server_name
     };
     assert_eq!(server_name(&[":1"]), "localhost");
     assert_eq!(server_name(&["[::1]:1"]), "::1");

@@ -43,7 +43,7 @@ impl ReplyCapture {
     }
 }
 
-/// Received bytes in JSON: as text if they are UTF-8, else in base64.
+/// Received bytes in JSON: as text if they are UTF-8, otherwise in base64.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 struct Data<'a> {
     data: Option<&'a str>,

@@ -1,6 +1,6 @@
 //! The entry point for the fuzz target of TLS sessions: the server's session
 //! against a client, with a network between them that may change bytes. The
-//! input bytes decide what happens.
+//! input bytes decide on each step.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -159,7 +159,10 @@ pub fn session(settings: &Settings, bytes: &[u8]) {
             5 => alive = alive && echo_once(&mut session, &socket, n.max(1), &mut received),
             _ => peer.receive(),
         }
-        assert!(peer.sent.starts_with(&received), "bytes were invented");
+        assert!(
+            peer.sent.starts_with(&received),
+            "the server received bytes that were not sent"
+        );
         assert!(
             session.is_established() || received.is_empty(),
             "bytes were received before the handshake"

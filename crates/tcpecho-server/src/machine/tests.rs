@@ -144,7 +144,7 @@ proptest! {
     }
 
     /// With all faults, the output still consists of received bytes only, and
-    /// the counts are right.
+    /// the counts are correct.
     #[test]
     fn faults_invent_no_bytes(seed: u64, ops in prop::collection::vec(op(), 0..40)) {
         let faults = Faults { drop: 0.2, corrupt: 0.2, truncate: 0.2, reset: 0.05, seed, delay: None };

@@ -96,7 +96,7 @@ fn every_event_has_a_line_and_a_record() {
     }
 }
 
-/// Calls `check` with the summary of nine messages: three echoes are right, of
+/// Calls `check` with the summary of nine messages: three echoes are correct, of
 /// which one is reordered, one is corrupt, four messages are lost, one is in
 /// flight; there are one duplicate and two strays.
 fn summary(subject: Subject, check: impl FnOnce(&Summary<'_>)) {
