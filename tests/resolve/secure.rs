@@ -107,7 +107,7 @@ fn a_server_without_tls_is_not_asked_in_plain() {
 fn an_invalid_file_of_authorities_is_reported() {
     let authority = Authority::new();
     for (content, message) in [
-        (Some("nothing\n"), "the file holds no PEM certificate"),
+        (Some("nothing\n"), "the file contains no PEM certificate"),
         (
             Some("-----BEGIN CERTIFICATE-----\n?\n"),
             "the file is not valid PEM",

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The address family that a user selects.
+/// The address family that the user selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Family {
     /// IPv4 or IPv6, the default.
@@ -76,7 +76,7 @@ pub fn parse_prefix(text: &str, address: &IpAddr) -> Result<u8, String> {
     }
 }
 
-/// Whether a text can only be a valid or invalid address, because it consists of
+/// Whether a text must be meant as an address, valid or not, because it consists of
 /// digits and dots, contains a colon, or ends with a number. Such a text must not
 /// be looked up as a name.
 pub fn looks_numeric(text: &str) -> bool {
@@ -166,7 +166,7 @@ fn explain_invalid(text: &str) -> String {
         return sentence;
     }
     if text.contains(char::is_whitespace) {
-        return "not an address: it contains a blank".to_owned();
+        return "not an address: it contains white space".to_owned();
     }
     if text.contains('%') {
         return "not an address: a zone is not accepted here".to_owned();
@@ -187,10 +187,10 @@ fn explain_invalid(text: &str) -> String {
             .iter()
             .any(|o| o.starts_with("0x") || o.starts_with("0X"))
         {
-            return "not an address: hexadecimal, which programs read differently".to_owned();
+            return "not an address: hexadecimal, which programs interpret differently".to_owned();
         }
         if octets.iter().any(|o| o.len() > 1 && o.starts_with('0')) {
-            return "not an address: leading zero, which programs read differently".to_owned();
+            return "not an address: leading zero, which programs interpret differently".to_owned();
         }
         if octets.len() != 4 {
             return format!(
@@ -211,8 +211,8 @@ fn explain_invalid(text: &str) -> String {
     "not an IPv4 or IPv6 address".to_owned()
 }
 
-/// Returns an address as a number and its width in bits, for arithmetic that is
-/// the same for both families.
+/// Returns an address as a number, and its width in bits, so that arithmetic is the
+/// same for both families.
 pub fn to_bits(address: IpAddr) -> (u128, u8) {
     match address {
         IpAddr::V4(a) => (u128::from(a.to_bits()), 32),
@@ -336,7 +336,7 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap_err(), sentence, "{text}");
         }
-        // These resemble an IPv6 address, or nothing.
+        // These may be meant as IPv6 addresses, or have no known form.
         for text in [
             "cafe:80",
             "host:65536",

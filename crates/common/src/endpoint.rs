@@ -60,7 +60,7 @@ pub fn parse_host(text: &str) -> Result<Host, String> {
         return Ok(Host::Any);
     }
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err("not a host name: it contains a blank or control character".to_owned());
+        return Err("not a host name: it contains white space or a control character".to_owned());
     }
     if let Ok(address) = text.parse() {
         return Ok(Host::Address(address));
