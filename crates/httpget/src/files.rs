@@ -59,7 +59,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         return OpenOptions::new().write(true).open(path)?.write_all(bytes);
     }
     let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
+    getrandom::fill(&mut random)
+        .map_err(|_| io::Error::other("the system has no random numbers"))?;
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{:016x}.tmp", u64::from_ne_bytes(random)));
     let temporary = Path::new(&name);

@@ -16,7 +16,7 @@ use crate::net::{Exchange, NetworkError};
 pub(crate) enum FetchError {
     /// A local fault, or a fault of the network or the peer.
     Error(Error),
-    /// A definite no, with exit status 1; `kind` is that of the JSON record.
+    /// A negative answer, with exit status 1; `kind` is that of the JSON record.
     Negative { kind: &'static str, message: String },
 }
 
