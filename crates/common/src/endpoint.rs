@@ -37,7 +37,7 @@ pub fn parse(text: &str) -> Result<Endpoint, String> {
             .ok_or_else(|| "no port; use [ADDR]:PORT".to_owned())?;
         match address::parse(host)? {
             v6 @ IpAddr::V6(_) => (Host::Address(v6), port),
-            IpAddr::V4(_) => return Err("brackets are for IPv6 addresses".to_owned()),
+            IpAddr::V4(_) => return Err("only IPv6 addresses may be in brackets".to_owned()),
         }
     } else {
         let (host, port) = text
