@@ -121,8 +121,8 @@ pub fn explain_other_form(text: &str) -> Option<String> {
             |(address, _)| address,
         );
         return Some(match host {
-            "" => "this is a URL; give a host".to_owned(),
-            host => format!("this is a URL; give its host, {host}"),
+            "" => "this is a URL; use a host name".to_owned(),
+            host => format!("this is a URL; use its host, {host}"),
         });
     }
     if let Some((address, rest)) = bracketed(text) {
@@ -142,7 +142,7 @@ pub fn explain_other_form(text: &str) -> Option<String> {
 }
 
 fn unexpected(part: &str, host: &str) -> String {
-    format!("{part} not belong here; give {host}")
+    format!("{part} not belong here; use {host}")
 }
 
 /// Splits `[ADDR]REST` with an IPv6 address, with or without a zone, into ADDR and
@@ -314,25 +314,25 @@ mod tests {
         for (text, sentence) in [
             (
                 "http://10.77.2.2/",
-                "this is a URL; give its host, 10.77.2.2",
+                "this is a URL; use its host, 10.77.2.2",
             ),
             (
                 "https://u:p@host:80/a?b",
-                "this is a URL; give its host, host",
+                "this is a URL; use its host, host",
             ),
-            ("http://[::1]:80/", "this is a URL; give its host, ::1"),
-            ("file:///x", "this is a URL; give a host"),
-            ("a.b+c-d://host?x/y", "this is a URL; give its host, host"),
-            ("http://host#part/x", "this is a URL; give its host, host"),
-            ("[fd77:2::2]", "brackets do not belong here; give fd77:2::2"),
+            ("http://[::1]:80/", "this is a URL; use its host, ::1"),
+            ("file:///x", "this is a URL; use a host name"),
+            ("a.b+c-d://host?x/y", "this is a URL; use its host, host"),
+            ("http://host#part/x", "this is a URL; use its host, host"),
+            ("[fd77:2::2]", "brackets do not belong here; use fd77:2::2"),
             (
                 "[fe80::1%lo]",
-                "brackets do not belong here; give fe80::1%lo",
+                "brackets do not belong here; use fe80::1%lo",
             ),
-            ("[::1]:80", "a port does not belong here; give ::1"),
-            ("10.0.0.1:80", "a port does not belong here; give 10.0.0.1"),
-            ("host:80", "a port does not belong here; give host"),
-            ("a.b:65535", "a port does not belong here; give a.b"),
+            ("[::1]:80", "a port does not belong here; use ::1"),
+            ("10.0.0.1:80", "a port does not belong here; use 10.0.0.1"),
+            ("host:80", "a port does not belong here; use host"),
+            ("a.b:65535", "a port does not belong here; use a.b"),
         ] {
             assert_eq!(parse(text).unwrap_err(), sentence, "{text}");
         }

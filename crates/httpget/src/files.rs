@@ -72,7 +72,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .and_then(|mut file| file.write_all(bytes))
         .and_then(|()| std::fs::rename(temporary, path));
     if written.is_err() {
-        // The file may not exist; the error of the write is what counts.
+        // The file may not exist, and the error of the write is the one to report.
         let _ = std::fs::remove_file(temporary);
     }
     written

@@ -145,7 +145,7 @@ pub(crate) struct Report {
     pub(crate) is_failure_status: bool,
 }
 
-/// The largest number of recorded redirects, and the limit on the bytes of their
+/// The maximum number of recorded redirects, and the limit on the bytes of their
 /// URLs: with `--max-redirs -1` a server may send any number.
 const REDIRECTS_MAX: usize = 1000;
 const REDIRECT_BYTES_MAX: usize = 4 << 20;

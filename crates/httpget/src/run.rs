@@ -157,7 +157,7 @@ fn hint_at_file(operand: &Operand, report: &mut Report) {
     {
         *error = error
             .clone()
-            .hint(format!("@{text} reads the file of that name"));
+            .hint(format!("use @{text} to read the file with that name"));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::presentation;
 use crate::wire::reply::{Record, Reply};
 use crate::wire::{OwnedName, Question};
 
-/// The most aliases of a chain; no legitimate chain has more.
+/// The maximum number of aliases of a chain; no legitimate chain has more.
 const MAX_ALIASES: usize = 20;
 
 /// The status of a lookup, as in JSON and in `NAME TYPE - STATUS`.
@@ -100,10 +100,10 @@ pub(crate) enum IncompleteReason {
     },
 }
 
-/// The most names that a message lists.
+/// The maximum number of names that a message lists.
 const MAX_NAMES: usize = 6;
 
-/// The most characters of a name in a message.
+/// The maximum number of characters of a name in a message.
 const MAX_NAME_LENGTH: usize = 100;
 
 impl IncompleteReason {
@@ -285,7 +285,7 @@ struct OwnerIndex<'a, 'm> {
     hashes: Vec<u64>,
 }
 
-/// The most records in an answer for which the owners are not hashed.
+/// The maximum number of records in an answer for which the owners are not hashed.
 const MAX_UNHASHED: usize = 16;
 
 impl<'a, 'm> OwnerIndex<'a, 'm> {

@@ -14,7 +14,7 @@ use std::thread;
 use common::operands::{Operand, Operands};
 use common::{Error, Result};
 
-/// The most lines in a batch.
+/// The maximum number of lines in a batch.
 const BATCH_LINES: usize = 256;
 
 /// Batches that may wait before the thread blocks.

@@ -12,7 +12,7 @@ use crate::server::{self, Server, ServerArg, Transport};
 /// The path of the file.
 pub(crate) const PATH: &str = "/etc/resolv.conf";
 
-/// The most `nameserver` lines that libc uses.
+/// The maximum number of `nameserver` lines that libc uses.
 const MAX_SERVERS: usize = 3;
 
 /// The contents of the file.

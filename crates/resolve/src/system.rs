@@ -26,14 +26,14 @@ use crate::backend::Backend;
 use crate::lookup::{DisplayRecord, Failure, Lookup, Origin, QueryType};
 use crate::sys;
 
-/// The most threads. libc blocks, so each lookup needs one.
+/// The maximum number of threads. libc blocks, so each lookup needs one.
 const MAX_THREADS: usize = 32;
 
-/// The most threads that are blocked in libc beyond their deadline. They are
-/// abandoned and replaced, up to this number.
+/// The maximum number of threads that are blocked in libc beyond their deadline. They
+/// are abandoned and replaced, up to this number.
 const MAX_ABANDONED: usize = 256;
 
-/// The most lookups that wait for a thread.
+/// The maximum number of lookups that wait for a thread.
 const MAX_QUEUED: usize = 256;
 
 /// EAI_ADDRFAMILY, which the libc crate lacks on Linux.

@@ -31,10 +31,10 @@ const FIRST_PROBES: usize = 3;
 /// Probes that are sent each time the earlier ones have not decided.
 const FURTHER_PROBES: usize = 8;
 
-/// The most probes for one parent.
+/// The maximum number of probes for one parent.
 const MAX_PROBES: usize = 1024;
 
-/// The most bytes of values that are kept for one parent.
+/// The maximum number of bytes of values that are kept for one parent.
 const MAX_VALUES: usize = 256 << 10;
 
 /// Bytes of values of all parents, above which they are dropped.
@@ -43,7 +43,7 @@ const MAX_TOTAL_VALUES: usize = 64 << 20;
 /// Failed probes after which a parent cannot be decided.
 const MAX_FAILURES: usize = 3;
 
-/// The most parents that are kept.
+/// The maximum number of parents that are kept.
 const MAX_PARENTS: usize = 65_536;
 
 /// Bytes of lookups that wait for probes, above which no further one is accepted.

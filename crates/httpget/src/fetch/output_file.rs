@@ -323,7 +323,7 @@ impl OutputFile {
     }
 
     /// Starts writing segments. The state file is updated first, so that a later run
-    /// continues at the first gap whatever happens.
+    /// continues at the first gap even after a crash.
     pub(crate) fn begin_segments(&mut self) -> Result<()> {
         self.save_progress(self.partial.bytes)
     }

@@ -23,7 +23,7 @@ use crate::report::{AttemptError, FetchError, Redirect};
 const DRAIN_BYTES_MAX: usize = 64 * 1024;
 const DRAIN_TIME_MAX: Duration = Duration::from_millis(250);
 
-/// The largest size of all heads that are held for a file, in bytes.
+/// The maximum size of all heads that are held for a file, in bytes.
 const HEADS_MAX: usize = 16 << 20;
 
 /// A request that only lacks its time limit.

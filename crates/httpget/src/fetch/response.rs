@@ -285,7 +285,7 @@ impl Transfer<'_, '_> {
             "size",
             format!(
                 "the body is larger than {max} bytes, too large to hold in memory; \
-                 --max-filesize allows more"
+                 use --max-filesize to allow more"
             ),
         )
     }

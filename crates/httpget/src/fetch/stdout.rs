@@ -16,7 +16,8 @@ use common::{Error, Kind, Out, Result};
 use crate::output::record;
 use crate::report::Report;
 
-/// The most bytes that a transfer buffers: of a line, or while it waits for its turn.
+/// The maximum number of bytes that a transfer buffers: of a line, or while it waits
+/// for its turn.
 const BUFFER_MAX: usize = 1 << 20;
 
 /// The progress in bytes that a line written in pieces must make within the stall

@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use common::{Error, Kind, Result};
 
-/// The longest head in bytes; curl's limit.
+/// The maximum length of a head in bytes; curl's limit.
 pub const HEAD_MAX: usize = 300 * 1024;
 
 /// The status line and the headers of a response.
@@ -34,7 +34,7 @@ pub struct Head {
     latin1: Vec<usize>,
 }
 
-/// The largest number of header lines; curl's limit.
+/// The maximum number of header lines; curl's limit.
 pub const LINES_MAX: usize = 5000;
 
 /// Returns the length of the head at the start of `bytes`, including the blank
@@ -63,7 +63,7 @@ pub fn find_end_from(bytes: &[u8], from: &mut usize) -> Option<usize> {
     None
 }
 
-/// The largest number of skipped lines that are kept.
+/// The maximum number of skipped lines that are kept.
 const SKIPPED_MAX: usize = 10;
 
 /// Whether an invalid name becomes, without white space, the name of a header

@@ -7,13 +7,13 @@ use common::{Error, Kind};
 use crate::http::date;
 use crate::http::head::Head;
 
-/// The longest delay, whatever the server asks for.
+/// The maximum delay, even if the server asks for more.
 const DELAY_MAX: Duration = Duration::from_secs(600);
 
 /// The options of retries.
 #[derive(Clone, Debug, Default)]
 pub struct RetryPolicy {
-    /// The largest number of retries.
+    /// The maximum number of retries.
     pub max_retries: u32,
     /// A fixed delay instead of one that doubles.
     pub delay: Option<Duration>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The shortest retransmission timeout, however fast a server is.
+/// The minimum retransmission timeout, even for a very fast server.
 const MIN_RTO: Duration = Duration::from_millis(50);
 
 /// The number of samples after which the round-trip time counts as known.
