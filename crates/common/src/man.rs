@@ -49,7 +49,7 @@ struct Section {
     lines: Vec<String>,
 }
 
-/// Writes the page of `command`. `path` has the names of the commands above
+/// Writes the page of `command`. `path` contains the names of the commands above
 /// it, from the tool down.
 pub(crate) fn write(command: &Command, path: &[&str], writer: &mut impl Write) -> io::Result<()> {
     let name = [path, &[command.get_name()]].concat().join("-");
@@ -60,7 +60,7 @@ pub(crate) fn write(command: &Command, path: &[&str], writer: &mut impl Write) -
         ".TH {} 1 {DATE} \"{tool} {version}\" \"User Commands\"",
         escape(&name.to_uppercase())
     )?;
-    // Ragged lines: adjusting spreads the words of narrow columns apart.
+    // Disables justification, which would spread the words of narrow columns apart.
     writeln!(writer, ".ad l\n.nh")?;
     writeln!(writer, ".SH NAME")?;
     let about = command.get_about().map(ToString::to_string);
@@ -404,7 +404,7 @@ fn escape(text: &str) -> String {
     text.replace('\\', "\\e").replace('-', "\\-")
 }
 
-/// Breaks filled text into lines of at most 78 bytes, as roff style wants.
+/// Breaks filled text into lines of at most 78 bytes, as is usual in roff.
 fn wrapped(text: &str) -> String {
     let mut lines = String::new();
     let mut length = 0;
@@ -416,7 +416,7 @@ fn wrapped(text: &str) -> String {
             lines.push(' ');
             length += 1;
         }
-        // A word in front could be taken for a request.
+        // The first word of a line could be mistaken for a request.
         let word = if length == 0 {
             guarded(word)
         } else {

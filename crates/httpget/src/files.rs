@@ -48,7 +48,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     })
 }
 
-/// Replaces a file, or a symlink, by one that only its owner can read. Writes
+/// Replaces a file, or a symlink, with one that only its owner can read. Writes
 /// directly to a device or a pipe.
 pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes).map_err(|e| Error::local(&e).with_subject(path.display().to_string()))

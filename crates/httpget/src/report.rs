@@ -14,7 +14,7 @@ use crate::net::{Exchange, NetworkError};
 /// The reason why a transfer failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FetchError {
-    /// A local fault, or a fault of the network or the peer.
+    /// A local error, or a failure of the network or the peer.
     Error(Error),
     /// A negative answer, with exit status 1; `kind` is that of the JSON record.
     Negative { kind: &'static str, message: String },
@@ -42,7 +42,7 @@ impl FetchError {
         }
     }
 
-    /// Returns the sentence with its hint.
+    /// Returns the message with its hint.
     pub(crate) fn message(&self) -> String {
         match self {
             Self::Error(error) => error.explanation(),

@@ -1,4 +1,4 @@
-//! Secrets in arguments are overwritten at the start, as in curl, so that other
+//! Overwrites the secrets in the arguments at startup, as curl does, so that other
 //! users cannot read them in the process list.
 
 use std::fs::{File, OpenOptions};

@@ -30,7 +30,7 @@ pub(crate) enum Status {
     Wildcard,
     /// Any other RCODE than NOERROR and NXDOMAIN.
     Rcode(OptRcode),
-    /// An error of this machine.
+    /// A local error, not one of a server.
     System,
 }
 
@@ -129,7 +129,7 @@ impl IncompleteReason {
     }
 }
 
-/// Shows a name in a message, shortened if it is very long.
+/// Formats a name for a message, shortened if it is very long.
 pub(crate) fn show_name(name: &OwnedName) -> String {
     shorten(&presentation::name(name)).into_owned()
 }
@@ -279,7 +279,7 @@ fn check_aliases(here: &[&Record<'_>], name: &OwnedName, rtype: Rtype, warnings:
 
 /// Finds the records of the answer section by owner. Owners are hashed if there
 /// are many: comparing long and almost equal names with each name of a chain would
-/// take very long.
+/// take a very long time.
 struct OwnerIndex<'a, 'm> {
     reply: &'a Reply<'m>,
     hashes: Vec<u64>,
@@ -336,7 +336,7 @@ where
     })
 }
 
-/// Replaces the suffix `from` of a name by `to`. Returns `None` if the result is
+/// Replaces the suffix `from` of a name with `to`. Returns `None` if the result is
 /// too long for a name.
 fn replace_suffix(name: &OwnedName, from: &OwnedName, to: &OwnedName) -> Option<OwnedName> {
     let keep = name.as_slice().len().checked_sub(from.as_slice().len())?;

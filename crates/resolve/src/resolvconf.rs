@@ -34,7 +34,7 @@ pub(crate) struct ResolvConf {
     pub(crate) skipped: Vec<String>,
 }
 
-/// The number of bytes after which the file is cut off.
+/// The number of bytes after which the file is truncated.
 const MAX_SIZE: u64 = 1 << 20;
 
 /// Reads the file. If it does not exist, this machine is the only server.

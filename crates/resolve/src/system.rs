@@ -104,8 +104,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct WorkQueue {
     queued: VecDeque<(u64, SystemQuestion)>,
-    /// The lookups that threads are making. The thread or the deadline removes an
-    /// entry, and whichever does reports the result.
+    /// The running lookups. An entry is removed either by its thread or at its
+    /// deadline, and the code that removes it reports the result.
     running: Vec<RunningLookup>,
     /// The last serial number of a running lookup.
     serial: u64,
@@ -304,7 +304,7 @@ impl Drop for SystemResolver {
     }
 }
 
-/// Makes lookups until the queue is closed or this thread has been abandoned.
+/// Performs lookups until the queue is closed or this thread has been abandoned.
 fn run_worker(shared: &Shared) {
     loop {
         let mut queue = lock(&shared.queue);

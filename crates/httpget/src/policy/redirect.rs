@@ -14,7 +14,7 @@ const URL_MAX: usize = 64 * 1024;
 pub struct RedirectTarget {
     /// The URL without credentials and fragment.
     pub url: Url,
-    /// The user and the password in the Location.
+    /// The user and the password in the Location header.
     pub user: Option<request_url::User>,
 }
 
