@@ -99,7 +99,7 @@ impl IcmpError {
         }
     }
 
-    /// Returns the kind of the error, which decides the exit status.
+    /// Returns the kind of the error, which determines the exit status.
     pub(crate) fn kind(&self) -> Kind {
         match (self.version, self.icmp_type) {
             (IpVersion::V4, 12) | (IpVersion::V6, 4) => Kind::Protocol,

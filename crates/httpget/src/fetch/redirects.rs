@@ -258,7 +258,7 @@ impl Transfer<'_, '_> {
         let is_shown = config.output.include || config.request.head;
         if is_shown && self.job.destination != Destination::Stdout {
             if self.file_heads.len() + head.raw.len() > HEADS_MAX {
-                let message = format!("the heads are larger than {HEADS_MAX} bytes");
+                let message = format!("the response heads are larger than {HEADS_MAX} bytes");
                 return Err(FetchError::negative("size", message).into());
             }
             self.file_heads.extend_from_slice(&head.raw);

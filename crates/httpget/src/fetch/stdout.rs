@@ -179,7 +179,7 @@ impl<'a> TransferOutput<'a> {
             self.open_line = None;
             self.buffer.clear();
             let time = crate::net::format_duration(self.shared.line_timeout);
-            let message = format!("a line without an end was too slow for {time}");
+            let message = format!("an unfinished line made too little progress for {time}");
             let error = Error::new(Kind::Timeout, message);
             return Err(
                 error.hint("other transfers were waiting to print; use -O to save each body")

@@ -26,7 +26,7 @@ pub(crate) struct Stream {
     write_buffer: VecDeque<u8>,
     /// Messages that wait to be sent, with their IDs.
     queue: VecDeque<(u16, Vec<u8>)>,
-    /// Queries that were sent and are not answered.
+    /// The number of queries that were sent and have not been answered.
     unanswered: usize,
     /// The maximum number of queries that may be unanswered.
     limit: usize,
@@ -52,7 +52,7 @@ pub(crate) struct QueuedQuery {
 
 impl Stream {
     /// Starts to connect. At most `limit` queries are unanswered at a time: a
-    /// server that closes connections after some queries takes that many, and
+    /// server that closes connections after some queries answers that many, and
     /// further ones would be lost.
     pub(crate) fn open(
         address: SocketAddr,

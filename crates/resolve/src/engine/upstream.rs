@@ -168,7 +168,7 @@ impl Upstream {
         (self.udp_answers, self.udp_truncated) = (0, 0);
     }
 
-    /// Returns to UDP for good after a connection was closed without an answer.
+    /// Returns to UDP permanently after a connection was closed without an answer.
     /// Returns false if the connection was not one that UDP could replace.
     pub(crate) fn stop_preferring_tcp(&mut self) -> bool {
         let preferred = std::mem::take(&mut self.prefers_tcp);
