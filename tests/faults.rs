@@ -87,7 +87,7 @@ fn readers_of_certificates(file: &str) -> Vec<Tool> {
 #[test]
 fn a_file_without_a_certificate() {
     let (_dir, path) = not_a_certificate();
-    let message = "the file holds no PEM certificate";
+    let message = "the file contains no PEM certificate";
     same(readers_of_certificates(&path), 2, "input", message);
 }
 

@@ -127,7 +127,7 @@ fn a_compressed_body_gets_a_hint() {
             .header("Content-Encoding", "gzip")
     });
     let url = server.url("/");
-    let hint = "the server sent it compressed; --compressed decodes it";
+    let hint = "the server compressed it; use --compressed to decode it";
     httpget()
         .args(["--pointer", "/a", &url])
         .run()

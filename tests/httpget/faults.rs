@@ -1,4 +1,4 @@
-//! Faults during a download: kill, a full disk, a server that restarts or sends
+//! Faults during a download: a kill signal, a full disk, a server that restarts or sends
 //! slowly. None of them may leave a wrong file under the final name.
 
 use std::path::Path;
@@ -193,7 +193,7 @@ fn a_server_that_restarts_during_a_resume() {
             ),
         };
         let reply = Reply::raw([head.as_bytes(), &whole[from..upto]].concat());
-        // A reset may discard bytes on their way.
+        // A reset may discard bytes in transit.
         if from == 0 {
             reply.close()
         } else {

@@ -275,7 +275,7 @@ fn an_endless_line_does_not_block_other_transfers() {
     let out = running.wait();
     gate.open();
     out.code(3)
-        .stderr_contains("a line without an end was too slow");
+        .stderr_contains("an unfinished line made too little progress");
     assert!(
         out.stdout_str().ends_with("x\ngood\n"),
         "{}",

@@ -65,7 +65,7 @@ fn redirects_are_limited() {
         .args(["--max-redirs", "0", &server.url("/1")])
         .run()
         .code(3);
-    // Any number of redirects is counted; the record is limited.
+    // All redirects are counted, but the record lists only the first ones.
     let out = httpget()
         .args(["--max-redirs", "-1", "-w", "%{stderr}%{num_redirects}"])
         .args(["--json", &server.url("/1100")])

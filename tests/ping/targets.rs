@@ -55,8 +55,8 @@ fn a_list_may_be_a_file() {
     assert_eq!(
         mask(out.stdout_str()),
         "127.0.0.1\n127.0.0.2\n2\n127.0.0.1\n127.0.0.2\n2\n3\n2\n1\n1\n1\n\
-         ping: list: name or service not known; @list reads the file of that name\n3\n\
-         ping: ./list: not an IPv4 or IPv6 address; @./list reads the file of that name\n",
+         ping: list: name or service not known; use @list to read the file with that name\n3\n\
+         ping: ./list: not an IPv4 or IPv6 address; use @./list to read the file with that name\n",
         "{}",
         out.report()
     );

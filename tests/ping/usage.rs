@@ -116,12 +116,12 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "http://127.0.0.1/",
-        "ping: http://127.0.0.1/: this is a URL; give its host, 127.0.0.1\n",
+        "ping: http://127.0.0.1/: this is a URL; use its host, 127.0.0.1\n",
     ),
     (
         "[::1] 127.0.0.1:80",
-        "ping: [::1]: brackets do not belong here; give ::1\n\
-         ping: 127.0.0.1:80: a port does not belong here; give 127.0.0.1\n",
+        "ping: [::1]: brackets do not belong here; use ::1\n\
+         ping: 127.0.0.1:80: a port does not belong here; use 127.0.0.1\n",
     ),
     (
         "127.0.0.1-3",

@@ -1,5 +1,5 @@
-//! Every wrong answer of the test server ([`Misbehaviour`]), from the only server and with a
-//! correct second server.
+//! Tests each [`Misbehaviour`] of the test server, as the only server and with a second
+//! server that answers correctly.
 
 use testkit::Output;
 use testkit::dns::{Behaviour, DnsServer, Misbehaviour};
@@ -127,7 +127,7 @@ fn a_wrong_answer_of_the_only_server_is_handled() {
     });
 }
 
-/// Doubles the timeout until the tool reports that it has ignored a packet: on a busy
+/// Doubles the timeout until the tool reports that it has ignored a packet, since on a busy
 /// machine a run may end before the answer has been sent.
 fn ask_until_it_was_received(lie: Misbehaviour, ask: impl Fn(&str) -> Output) -> Output {
     let mut timeout = 200;

@@ -76,31 +76,28 @@ fn urls_ports_and_brackets_are_explained() {
     for (text, message) in [
         (
             "https://www.corp.test/",
-            "this is a URL; give its host, www.corp.test",
+            "this is a URL; use its host, www.corp.test",
         ),
         (
             "http://joe:x@www.corp.test:8080/a?b#c",
-            "this is a URL; give its host, www.corp.test",
+            "this is a URL; use its host, www.corp.test",
         ),
         (
             "https://[2001:db8::1]:443/",
-            "this is a URL; give its host, 2001:db8::1",
+            "this is a URL; use its host, 2001:db8::1",
         ),
         (
             "www.corp.test:443",
-            "a port does not belong here; give www.corp.test",
+            "a port does not belong here; use www.corp.test",
         ),
-        (
-            "192.0.2.1:53",
-            "a port does not belong here; give 192.0.2.1",
-        ),
+        ("192.0.2.1:53", "a port does not belong here; use 192.0.2.1"),
         (
             "[2001:db8::1]:53",
-            "a port does not belong here; give 2001:db8::1",
+            "a port does not belong here; use 2001:db8::1",
         ),
         (
             "[2001:db8::1]",
-            "brackets do not belong here; give 2001:db8::1",
+            "brackets do not belong here; use 2001:db8::1",
         ),
         ("fe80::1%none", "no network interface none here"),
     ] {
@@ -177,8 +174,9 @@ fn a_file_as_operand_has_a_hint() {
         .cwd(dir.dir())
         .args([&at(&server), "-4", "names"])
         .run();
-    out.code(1)
-        .stderr("resolve: names: no such name (NXDOMAIN); -f names reads the file of that name\n");
+    out.code(1).stderr(
+        "resolve: names: no such name (NXDOMAIN); use -f names to read the file with that name\n",
+    );
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn values_are_found_over_tls() {
 #[test]
 fn certificates_are_verified_and_nothing_falls_back() {
     const EXPECT: &str = "the certificate is not valid for 127.0.0.1, only for wrong.test; \
-                          @tls://IP#NAME expects another name";
+                          use @tls://IP#NAME to expect another name";
     const AUTHORITY: &str = "the certificate is that of a certificate authority, not of a \
                              server (basicConstraints CA:TRUE)";
     for (leaf, message) in [
@@ -50,7 +50,7 @@ fn certificates_are_verified_and_nothing_falls_back() {
         ),
         (
             Leaf::SelfSigned,
-            "the certificate's issuer is unknown; --cacert FILE trusts another authority",
+            "the certificate's issuer is unknown; use --cacert FILE to trust another authority",
         ),
         (Leaf::Client, "the certificate is not for use by a server"),
         (Leaf::Authority, AUTHORITY),
@@ -107,7 +107,7 @@ fn a_server_without_tls_is_not_asked_in_plain() {
 fn an_invalid_file_of_authorities_is_reported() {
     let authority = Authority::new();
     for (content, message) in [
-        (Some("nothing\n"), "the file holds no PEM certificate"),
+        (Some("nothing\n"), "the file contains no PEM certificate"),
         (
             Some("-----BEGIN CERTIFICATE-----\n?\n"),
             "the file is not valid PEM",

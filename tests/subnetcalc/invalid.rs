@@ -97,7 +97,7 @@ const NETWORKS: &[(&str, &str)] = &[
     ("::/+64", "not a number"),
     ("::/-1", "not a number"),
     ("::/ffff:0:ffff::", "contiguous"),
-    ("[::1]", "brackets do not belong here; give ::1"),
+    ("[::1]", "brackets do not belong here; use ::1"),
     ("[2001:db8::]/32", "brackets do not belong here"),
     ("2001:db8::/32%x", "not a number"),
     // Something else.

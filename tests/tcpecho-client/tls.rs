@@ -382,7 +382,7 @@ fn invalid_tls_options_are_refused() {
         .args(["--tls", "--cacert", "/dev/null", "x"])
         .run();
     out.code(2)
-        .stderr("tcpecho-client: /dev/null: the file holds no PEM certificate\n");
+        .stderr("tcpecho-client: /dev/null: the file contains no PEM certificate\n");
     for (args, why) in [
         (
             &["--insecure"][..],

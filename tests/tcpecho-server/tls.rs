@@ -257,10 +257,10 @@ fn invalid_certificates_and_keys_are_errors() {
         .stderr_contains("none: no such file or directory");
     with(&key, &key)
         .code(2)
-        .stderr_contains("the file holds no PEM certificate");
+        .stderr_contains("the file contains no PEM certificate");
     with(&cert, &cert)
         .code(2)
-        .stderr_contains("the file holds no PEM private key");
+        .stderr_contains("the file contains no PEM private key");
     with(&cert, &other)
         .code(2)
         .stderr_contains(": the private key does not belong to the certificate\n");

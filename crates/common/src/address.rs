@@ -8,7 +8,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The address family that a user selects.
+/// The address family that the user selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Family {
     /// IPv4 or IPv6, the default.
@@ -76,7 +76,7 @@ pub fn parse_prefix(text: &str, address: &IpAddr) -> Result<u8, String> {
     }
 }
 
-/// Whether a text can only be a valid or invalid address, because it consists of
+/// Whether a text must be meant as an address, valid or not, because it consists of
 /// digits and dots, contains a colon, or ends with a number. Such a text must not
 /// be looked up as a name.
 pub fn looks_numeric(text: &str) -> bool {
@@ -121,8 +121,8 @@ pub fn explain_other_form(text: &str) -> Option<String> {
             |(address, _)| address,
         );
         return Some(match host {
-            "" => "this is a URL; give a host".to_owned(),
-            host => format!("this is a URL; give its host, {host}"),
+            "" => "this is a URL; use a host name".to_owned(),
+            host => format!("this is a URL; use its host, {host}"),
         });
     }
     if let Some((address, rest)) = bracketed(text) {
@@ -142,7 +142,7 @@ pub fn explain_other_form(text: &str) -> Option<String> {
 }
 
 fn unexpected(part: &str, host: &str) -> String {
-    format!("{part} not belong here; give {host}")
+    format!("{part} not belong here; use {host}")
 }
 
 /// Splits `[ADDR]REST` with an IPv6 address, with or without a zone, into ADDR and
@@ -166,7 +166,7 @@ fn explain_invalid(text: &str) -> String {
         return sentence;
     }
     if text.contains(char::is_whitespace) {
-        return "not an address: it contains a blank".to_owned();
+        return "not an address: it contains white space".to_owned();
     }
     if text.contains('%') {
         return "not an address: a zone is not accepted here".to_owned();
@@ -187,10 +187,10 @@ fn explain_invalid(text: &str) -> String {
             .iter()
             .any(|o| o.starts_with("0x") || o.starts_with("0X"))
         {
-            return "not an address: hexadecimal, which programs read differently".to_owned();
+            return "not an address: hexadecimal, which programs interpret differently".to_owned();
         }
         if octets.iter().any(|o| o.len() > 1 && o.starts_with('0')) {
-            return "not an address: leading zero, which programs read differently".to_owned();
+            return "not an address: leading zero, which programs interpret differently".to_owned();
         }
         if octets.len() != 4 {
             return format!(
@@ -211,8 +211,8 @@ fn explain_invalid(text: &str) -> String {
     "not an IPv4 or IPv6 address".to_owned()
 }
 
-/// Returns an address as a number and its width in bits, for arithmetic that is
-/// the same for both families.
+/// Returns an address as a number, and its width in bits, so that arithmetic is the
+/// same for both families.
 pub fn to_bits(address: IpAddr) -> (u128, u8) {
     match address {
         IpAddr::V4(a) => (u128::from(a.to_bits()), 32),
@@ -314,29 +314,29 @@ mod tests {
         for (text, sentence) in [
             (
                 "http://10.77.2.2/",
-                "this is a URL; give its host, 10.77.2.2",
+                "this is a URL; use its host, 10.77.2.2",
             ),
             (
                 "https://u:p@host:80/a?b",
-                "this is a URL; give its host, host",
+                "this is a URL; use its host, host",
             ),
-            ("http://[::1]:80/", "this is a URL; give its host, ::1"),
-            ("file:///x", "this is a URL; give a host"),
-            ("a.b+c-d://host?x/y", "this is a URL; give its host, host"),
-            ("http://host#part/x", "this is a URL; give its host, host"),
-            ("[fd77:2::2]", "brackets do not belong here; give fd77:2::2"),
+            ("http://[::1]:80/", "this is a URL; use its host, ::1"),
+            ("file:///x", "this is a URL; use a host name"),
+            ("a.b+c-d://host?x/y", "this is a URL; use its host, host"),
+            ("http://host#part/x", "this is a URL; use its host, host"),
+            ("[fd77:2::2]", "brackets do not belong here; use fd77:2::2"),
             (
                 "[fe80::1%lo]",
-                "brackets do not belong here; give fe80::1%lo",
+                "brackets do not belong here; use fe80::1%lo",
             ),
-            ("[::1]:80", "a port does not belong here; give ::1"),
-            ("10.0.0.1:80", "a port does not belong here; give 10.0.0.1"),
-            ("host:80", "a port does not belong here; give host"),
-            ("a.b:65535", "a port does not belong here; give a.b"),
+            ("[::1]:80", "a port does not belong here; use ::1"),
+            ("10.0.0.1:80", "a port does not belong here; use 10.0.0.1"),
+            ("host:80", "a port does not belong here; use host"),
+            ("a.b:65535", "a port does not belong here; use a.b"),
         ] {
             assert_eq!(parse(text).unwrap_err(), sentence, "{text}");
         }
-        // These resemble an IPv6 address, or nothing.
+        // These may be meant as IPv6 addresses, or have no known form.
         for text in [
             "cafe:80",
             "host:65536",

@@ -9,9 +9,9 @@ pub enum ColorChoice {
     /// Colour on a terminal, unless the environment disables it
     #[default]
     Auto,
-    /// Use colour in every case
+    /// Always use colour
     Always,
-    /// Use no colour at all
+    /// Never use colour
     Never,
 }
 

@@ -44,7 +44,7 @@ pub fn parse_nonzero(text: &str) -> Result<Duration, String> {
 }
 
 fn form() -> String {
-    "not a duration; use seconds as in 1.5, or 200us, 200ms, 5s, 2m, 1h".to_owned()
+    "not a duration; use seconds, such as 1.5, or a unit: 200us, 200ms, 5s, 2m, 1h".to_owned()
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub fn parse(text: &str) -> Result<Endpoint, String> {
             .ok_or_else(|| "no port; use [ADDR]:PORT".to_owned())?;
         match address::parse(host)? {
             v6 @ IpAddr::V6(_) => (Host::Address(v6), port),
-            IpAddr::V4(_) => return Err("brackets are for IPv6 addresses".to_owned()),
+            IpAddr::V4(_) => return Err("only IPv6 addresses may be in brackets".to_owned()),
         }
     } else {
         let (host, port) = text
@@ -60,7 +60,7 @@ pub fn parse_host(text: &str) -> Result<Host, String> {
         return Ok(Host::Any);
     }
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err("not a host name: it contains a blank or control character".to_owned());
+        return Err("not a host name: it contains white space or a control character".to_owned());
     }
     if let Ok(address) = text.parse() {
         return Ok(Host::Address(address));

@@ -31,7 +31,7 @@ pub enum Kind {
     System,
     /// A name could not be resolved. Status 3.
     Name,
-    /// No route, or an ICMP error that reports this. Status 3.
+    /// The network or host cannot be reached. Status 3.
     Unreachable,
     /// The peer refuses the connection. Status 3.
     Refused,
@@ -132,8 +132,8 @@ impl Error {
         }
     }
 
-    /// Creates an error about the command line; [`crate::app::run`] adds a pointer
-    /// to the help.
+    /// Creates an error about the command line; [`crate::app::run`] adds a hint that
+    /// refers to the help.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }
@@ -148,7 +148,7 @@ impl Error {
         Self::new(Kind::of_io(error), io_message(error))
     }
 
-    /// Creates the error of a failed local call, for example on a file. Its kind is
+    /// Creates the error of a failed local operation, for example on a file. Its kind is
     /// `permission` if the system denies permission, else `system`.
     pub fn local(error: &io::Error) -> Self {
         let kind = match error.kind() {
@@ -217,7 +217,7 @@ impl Error {
         }
     }
 
-    /// Appends to the message, before the hint.
+    /// Appends text to the message, before the hint.
     #[must_use]
     pub fn and(mut self, more: impl fmt::Display) -> Self {
         self.message = format!("{} {more}", self.message);
@@ -248,8 +248,8 @@ pub fn io_message(error: &io::Error) -> String {
     }
 }
 
-/// The number of characters of a subject in an error line, enough for the longest
-/// path (4,096).
+/// The maximum number of characters of a subject in an error line, which is enough for
+/// the longest path.
 const SUBJECT_MAX: usize = 4096;
 
 impl fmt::Display for Error {

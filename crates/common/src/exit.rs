@@ -11,9 +11,9 @@ pub enum Exit {
     /// Yes: the operation succeeded.
     #[default]
     Yes = 0,
-    /// The answer is no, for certain.
+    /// No: the answer is definitely negative.
     No = 1,
-    /// A local fault: usage, invalid input, missing permission, files.
+    /// A local error: usage, invalid input, missing permission, files.
     Fault = 2,
     /// No answer, because of the network or the peer.
     Network = 3,

@@ -28,8 +28,8 @@ pub enum Generate {
     Schema,
 }
 
-/// Writes the page, the script or the schema to `writer`. `records` is the table of the tool's records
-/// ([`schema`]).
+/// Writes the man page, the completion script or the schema to `writer`. `records` is
+/// the table of the tool's JSON records ([`schema`]).
 pub fn write(
     kind: Generate,
     mut command: Command,
@@ -48,16 +48,16 @@ pub fn write(
     };
     let name = command.get_name().to_owned();
     let mut command = for_completion(&command);
-    // clap_complete panics if a write fails, so it gets a writer that cannot.
+    // clap_complete panics if a write fails, so it writes to memory first.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
     writer.write_all(&script)
 }
 
-/// Returns the definition that completions are made from.
+/// Returns the definition that completions are generated from.
 ///
-/// Without the operands of a tool that has subcommands: the script for zsh would
-/// take the first word for one of them and the second for the subcommand.
+/// It leaves out the operands of a tool with subcommands: the zsh script would take
+/// the first word for an operand and the second one for the subcommand.
 fn for_completion(command: &Command) -> Command {
     let has_subcommands = command.has_subcommands();
     let args = command
@@ -70,7 +70,8 @@ fn for_completion(command: &Command) -> Command {
                 arg.clone()
             }
         });
-    // A definition takes a static name; the process ends when it is printed.
+    // clap requires a static name. The leak is harmless, since the process ends once
+    // the script has been printed.
     let name: &'static str = command.get_name().to_owned().leak();
     let mut definition = Command::new(name).version("0").args(args);
     if let Some(about) = command.get_about() {
@@ -85,7 +86,8 @@ fn for_completion(command: &Command) -> Command {
         .disable_help_subcommand(true)
 }
 
-/// Returns the values that a shell can complete, by the name of the value.
+/// Returns the kind of completion for a value, such as files or host names, which is
+/// derived from the name of the value.
 fn hint(arg: &Arg) -> ValueHint {
     let names = arg.get_value_names().unwrap_or_default();
     let name = names.first().map_or("", |name| name.as_str());

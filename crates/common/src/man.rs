@@ -49,7 +49,7 @@ struct Section {
     lines: Vec<String>,
 }
 
-/// Writes the page of `command`. `path` has the names of the commands above
+/// Writes the page of `command`. `path` contains the names of the commands above
 /// it, from the tool down.
 pub(crate) fn write(command: &Command, path: &[&str], writer: &mut impl Write) -> io::Result<()> {
     let name = [path, &[command.get_name()]].concat().join("-");
@@ -60,7 +60,7 @@ pub(crate) fn write(command: &Command, path: &[&str], writer: &mut impl Write) -
         ".TH {} 1 {DATE} \"{tool} {version}\" \"User Commands\"",
         escape(&name.to_uppercase())
     )?;
-    // Ragged lines: adjusting spreads the words of narrow columns apart.
+    // Disables justification, which would spread the words of narrow columns apart.
     writeln!(writer, ".ad l\n.nh")?;
     writeln!(writer, ".SH NAME")?;
     let about = command.get_about().map(ToString::to_string);
@@ -314,37 +314,28 @@ fn heading(line: &str, next: &str) -> Option<String> {
     (begins && (capitals || colon)).then(|| line.trim_end_matches(':').to_uppercase())
 }
 
-/// Writes lines: indented ones as they are, others filled into paragraphs.
+/// Writes blocks of lines: indented ones as they are, others as filled
+/// paragraphs.
 fn body(lines: &[String], writer: &mut impl Write) -> io::Result<()> {
-    let mut verbatim = false;
-    let mut blank = false;
-    let mut started = false;
-    for line in lines {
-        if line.is_empty() {
-            blank = started;
-            continue;
-        }
-        let indented = line.starts_with(' ');
-        if verbatim && !indented {
-            writeln!(writer, ".EE")?;
-        } else if verbatim && blank {
-            writeln!(writer)?;
-        }
-        if indented && !verbatim {
-            writeln!(writer, "{}.EX", if started { ".PP\n" } else { "" })?;
-        } else if !indented && (blank || verbatim) {
+    let is_indented = |line: &String| line.starts_with(' ');
+    let blocks = lines.chunk_by(|line, next| {
+        is_indented(line) == is_indented(next) && !line.is_empty() && !next.is_empty()
+    });
+    let mut is_first = true;
+    for block in blocks.filter(|block| block.iter().any(|line| !line.is_empty())) {
+        if !is_first {
             writeln!(writer, ".PP")?;
         }
-        verbatim = indented;
-        (blank, started) = (false, true);
-        if indented {
-            writeln!(writer, "{}", guarded(&escape(line)))?;
+        is_first = false;
+        if block.iter().all(is_indented) {
+            writeln!(writer, ".EX")?;
+            for line in block {
+                writeln!(writer, "{}", guarded(&escape(line)))?;
+            }
+            writeln!(writer, ".EE")?;
         } else {
-            writeln!(writer, "{}", wrapped(&escape(line)))?;
+            writeln!(writer, "{}", wrapped(&escape(&block.join(" "))))?;
         }
-    }
-    if verbatim {
-        writeln!(writer, ".EE")?;
     }
     Ok(())
 }
@@ -404,7 +395,7 @@ fn escape(text: &str) -> String {
     text.replace('\\', "\\e").replace('-', "\\-")
 }
 
-/// Breaks filled text into lines of at most 78 bytes, as roff style wants.
+/// Breaks filled text into lines of at most 78 bytes, as is usual in roff.
 fn wrapped(text: &str) -> String {
     let mut lines = String::new();
     let mut length = 0;
@@ -416,7 +407,7 @@ fn wrapped(text: &str) -> String {
             lines.push(' ');
             length += 1;
         }
-        // A word in front could be taken for a request.
+        // The first word of a line could be mistaken for a request.
         let word = if length == 0 {
             guarded(word)
         } else {

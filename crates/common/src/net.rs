@@ -1,7 +1,7 @@
-//! Lookup of names through the system, and connections with a race of the
-//! resulting addresses (RFC 8305, "Happy Eyeballs").
+//! Looks up names through the system, and connects to the fastest of the resulting
+//! addresses (RFC 8305, "Happy Eyeballs").
 //!
-//! The race uses non-blocking sockets on one thread. An attempt starts when the
+//! The attempts race on one thread with non-blocking sockets. An attempt starts when the
 //! previous one has failed or has had no result for a quarter of a second. The
 //! first socket that connects wins; the others are closed.
 
@@ -125,8 +125,11 @@ pub fn connect(
 ) -> Result<(TcpStream, SocketAddr)> {
     match connect_interruptible(addresses, timeout, None, prepare)? {
         Some(connected) => Ok(connected),
-        // Without a descriptor nothing interrupts it.
-        None => Err(Error::new(Kind::System, "connect was interrupted")),
+        // Not reached: without a descriptor nothing can interrupt the attempt.
+        None => Err(Error::new(
+            Kind::System,
+            "the connection attempt was interrupted",
+        )),
     }
 }
 
@@ -139,7 +142,7 @@ pub fn connect_interruptible(
     prepare: impl Fn(&Socket, &SocketAddr) -> io::Result<()>,
 ) -> Result<Option<(TcpStream, SocketAddr)>> {
     let now = Instant::now();
-    // A year is as good as no timeout, and the addition cannot overflow.
+    // A year is as good as no limit, and the addition cannot overflow.
     let deadline = now + timeout.min(Duration::from_secs(86_400 * 365));
     let mut pending = interleave(addresses).into_iter().peekable();
     let mut running: Vec<(Socket, SocketAddr)> = Vec::new();
@@ -173,7 +176,7 @@ pub fn connect_interruptible(
             Some(_) => next_start.min(deadline),
             None => deadline,
         };
-        // One socket per iteration; others that are ready follow in the next.
+        // Handles one socket per iteration; others that are ready follow in the next one.
         let left = until.saturating_duration_since(now);
         let ready = match wait_writable(&running, interrupt, left)? {
             WaitOutcome::Interrupted => return Ok(None),

@@ -28,7 +28,7 @@ pub struct Common {
     )]
     pub color: ColorChoice,
 
-    /// Print the man page or shell completions and exit
+    /// Print the man page, shell completions or the JSON Schema, and exit
     #[arg(
         long,
         value_name = "WHAT",

@@ -86,7 +86,7 @@ impl Out {
 
     fn flush_buffer(&mut self) -> Result<()> {
         let outcome = self.inner.write_all(&self.buffer);
-        // Also after a failure, so that no byte is written twice.
+        // Cleared even after a failure, so that no byte is written twice.
         self.buffer.clear();
         outcome.map_err(|e| Error::stdout(&e))
     }

@@ -1,7 +1,8 @@
 //! Reproducible pseudo-random numbers: `SplitMix64` of Steele, Lea and Flood, for
-//! samples, orders and faults. Do not use them for unpredictable values.
+//! sampling, shuffling and fault injection. They are predictable: never use them for
+//! secrets or identifiers.
 
-/// Mixes a state to 64 pseudo-random bits, each of which depends on every bit of
+/// Mixes a state into 64 pseudo-random bits, each of which depends on every bit of
 /// the state.
 #[inline]
 pub fn mix(state: u64) -> u64 {
@@ -24,8 +25,8 @@ impl SplitMix64 {
         Self(seed)
     }
 
-    /// Creates the generator `stream` of a seed. Different streams yield different
-    /// numbers.
+    /// Creates the generator with the number `stream` for a seed. Different streams of
+    /// one seed yield different numbers.
     pub fn stream(seed: u64, stream: u64) -> Self {
         Self(mix(seed) ^ stream.wrapping_mul(STEP))
     }

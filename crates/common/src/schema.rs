@@ -1,6 +1,7 @@
-//! The records of `--json`, described by a table from which the schema is made.
+//! The records of `--json`, described by a table from which the JSON Schema is
+//! generated.
 //!
-//! A tool's table is text. A line at the margin begins a record type: its name,
+//! A tool's table is text. An unindented line begins a record type: its name,
 //! a colon, a description. The indented lines below it are the keys in order:
 //! name, type, description, separated by white space. A key that is indented
 //! further belongs to the object, or to the objects of the array, above it.
@@ -18,7 +19,7 @@
 //! of two strings), or a choice of strings, `a|b|c`. A question mark permits
 //! null. A name in parentheses after the record type distinguishes two forms of
 //! one type, as in `summary (load)`. `late = reply: ...` is a record type with
-//! the keys of one above it. A question mark after the record type means that
+//! the keys of an earlier one. A question mark after the record type means that
 //! keys may be missing.
 
 /// A type of record.
@@ -30,7 +31,7 @@ pub struct Record<'a> {
     pub partial: bool,
     /// The name of this form, if the type has several.
     pub form: Option<&'a str>,
-    /// One or more sentences.
+    /// The description in one or more sentences.
     pub about: &'a str,
     /// The keys after `type`, in order.
     pub keys: Vec<Key<'a>>,
@@ -45,13 +46,13 @@ pub struct Key<'a> {
     pub kind: &'a str,
     /// Whether the value may be null.
     pub nullable: bool,
-    /// One or more sentences.
+    /// The description in one or more sentences.
     pub about: &'a str,
     /// The keys of nested objects.
     pub keys: Vec<Key<'a>>,
 }
 
-/// Parses a table; a line that is not of the form above is left out.
+/// Parses a table. Lines of any other form are skipped.
 pub fn parse(table: &str) -> Vec<Record<'_>> {
     let mut records: Vec<Record<'_>> = Vec::new();
     for line in table.lines() {
@@ -85,7 +86,8 @@ pub fn parse(table: &str) -> Vec<Record<'_>> {
     records
 }
 
-/// Adds a key to these, or to those of the last one if it is indented further.
+/// Adds a key to `keys`, or to the nested keys of the last one if it is indented
+/// further.
 fn push<'a>(keys: &mut Vec<Key<'a>>, depth: usize, key: Key<'a>) {
     match keys.last_mut() {
         Some(parent) if depth > 1 => push(&mut parent.keys, depth - 1, key),
@@ -242,7 +244,7 @@ fn member(text: &mut String, name: &str, value: &str) {
     string(text, value);
 }
 
-/// Appends an array.
+/// Appends an array of these items.
 fn list<T>(text: &mut String, items: &[T], item: fn(&mut String, &T)) {
     text.push('[');
     for (index, value) in items.iter().enumerate() {

@@ -31,8 +31,8 @@ pub enum Remedy {
     NoTls,
 }
 
-/// A TLS error for users. Escape the sentence, since it can contain names chosen by
-/// the peer.
+/// A description of a TLS error for users. Escape the sentence before printing it,
+/// since it can contain names chosen by the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// The description of the failure, in lower case without a full stop.
@@ -41,10 +41,10 @@ pub struct Explanation {
     pub remedy: Option<Remedy>,
 }
 
-/// The number of names of a certificate that a message lists.
+/// The maximum number of certificate names that a message lists.
 const NAMES_MAX: usize = 5;
 
-/// The number of characters of each of these names.
+/// The maximum number of characters of each listed name.
 const NAME_MAX: usize = 100;
 
 /// Describes an error of rustls for users.
@@ -88,15 +88,15 @@ pub fn explain(error: &rustls::Error) -> Explanation {
             reason,
         ),
         E::NoCertificatesPresented => "the peer sent no certificate".to_owned(),
-        E::UnsupportedNameType => "a certificate cannot be checked for this name".to_owned(),
-        E::DecryptError => "a TLS record from the peer does not decrypt".to_owned(),
+        E::UnsupportedNameType => "a certificate cannot be verified for this name".to_owned(),
+        E::DecryptError => "a TLS record from the peer cannot be decrypted".to_owned(),
         E::PeerSentOversizedRecord => "the peer sent a TLS record that is too large".to_owned(),
         E::NoApplicationProtocol => {
             "the peer and this program have no application protocol in common (ALPN)".to_owned()
         }
         E::InconsistentKeys(_) => "the private key does not belong to the certificate".to_owned(),
         E::FailedToGetCurrentTime => "the system clock cannot be read".to_owned(),
-        E::FailedToGetRandomBytes => "the system gave no random bytes".to_owned(),
+        E::FailedToGetRandomBytes => "the system returned no random bytes".to_owned(),
         E::General(text) => format!("TLS failed: {text}"),
         _ => "TLS failed".to_owned(),
     };
@@ -131,10 +131,11 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let pem = std::fs::read(path).map_err(|e| Error::local(&e).with_subject(subject()))?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match certificates {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(Error::new(Kind::Input, "the file holds no PEM certificate")
-                .with_subject(subject()))
-        }
+        Ok(certificates) if certificates.is_empty() => Err(Error::new(
+            Kind::Input,
+            "the file contains no PEM certificate",
+        )
+        .with_subject(subject())),
         Ok(certificates) => Ok(certificates),
         Err(_) => Err(Error::new(Kind::Input, "the file is not valid PEM").with_subject(subject())),
     }
@@ -181,7 +182,7 @@ fn describe_certificate(reason: &CertificateError) -> String {
 }
 
 const UNSUPPORTED_ALGORITHM: &str =
-    "the certificate is signed by an unsupported algorithm or kind of key";
+    "the certificate is signed with an unsupported algorithm or key type";
 const UNSUPPORTED_EXTENSION: &str =
     "the certificate has a critical extension that is not supported";
 
@@ -288,7 +289,7 @@ fn alert_name(alert: AlertDescription) -> String {
     name.to_owned()
 }
 
-/// Appends the words of the name of a variant in brackets:
+/// Appends the name of a variant as words in parentheses:
 /// `NoCipherSuitesInCommon` becomes `(no cipher suites in common)`.
 fn with_reason(sentence: &str, reason: &impl std::fmt::Debug) -> String {
     let variant = format!("{reason:?}");

@@ -48,7 +48,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     })
 }
 
-/// Replaces a file, or a symlink, by one that only its owner can read. Writes
+/// Replaces a file, or a symlink, with one that only its owner can read. Writes
 /// directly to a device or a pipe.
 pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes).map_err(|e| Error::local(&e).with_subject(path.display().to_string()))
@@ -59,7 +59,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         return OpenOptions::new().write(true).open(path)?.write_all(bytes);
     }
     let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
+    getrandom::fill(&mut random)
+        .map_err(|_| io::Error::other("the system has no random numbers"))?;
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{:016x}.tmp", u64::from_ne_bytes(random)));
     let temporary = Path::new(&name);
@@ -71,7 +72,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .and_then(|mut file| file.write_all(bytes))
         .and_then(|()| std::fs::rename(temporary, path));
     if written.is_err() {
-        // The file may not exist; the error of the write is what counts.
+        // The file may not exist, and the error of the write is the one to report.
         let _ = std::fs::remove_file(temporary);
     }
     written

@@ -93,7 +93,7 @@ where
             let spawned = thread::Builder::new()
                 .name(name)
                 .spawn_scoped(scope, || self.work_loop(scope));
-            // Run with fewer threads, and do not try again.
+            // Continues with fewer threads, and does not try again.
             if spawned.is_err() {
                 self.threads.store(self.max, Ordering::SeqCst);
             }

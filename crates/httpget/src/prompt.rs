@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use common::{Error, Result};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
-/// The longest password in bytes.
+/// The maximum length of a password in bytes.
 const LENGTH_MAX: usize = 4096;
 
 /// Prompts for the password of a user.

@@ -14,9 +14,9 @@ use crate::net::{Exchange, NetworkError};
 /// The reason why a transfer failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FetchError {
-    /// A local fault, or a fault of the network or the peer.
+    /// A local error, or a failure of the network or the peer.
     Error(Error),
-    /// A definite no, with exit status 1; `kind` is that of the JSON record.
+    /// A negative answer, with exit status 1; `kind` is that of the JSON record.
     Negative { kind: &'static str, message: String },
 }
 
@@ -42,7 +42,7 @@ impl FetchError {
         }
     }
 
-    /// Returns the sentence with its hint.
+    /// Returns the message with its hint.
     pub(crate) fn message(&self) -> String {
         match self {
             Self::Error(error) => error.explanation(),
@@ -145,7 +145,7 @@ pub(crate) struct Report {
     pub(crate) is_failure_status: bool,
 }
 
-/// The largest number of recorded redirects, and the limit on the bytes of their
+/// The maximum number of recorded redirects, and the limit on the bytes of their
 /// URLs: with `--max-redirs -1` a server may send any number.
 const REDIRECTS_MAX: usize = 1000;
 const REDIRECT_BYTES_MAX: usize = 4 << 20;

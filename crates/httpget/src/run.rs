@@ -96,7 +96,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         let work = |index, operand| {
             let mut output = output(index);
             let outcome = fetch_operand(&context, operand, index, &mut output);
-            // Also after a failure: the next transfer waits for its turn.
+            // Finishes even after a failure, since the next transfer waits for its turn.
             let outcome = output.finish().and(outcome);
             if let (Err(_), Some(canceller)) = (&outcome, &canceller) {
                 // The thread that waits for another URL must stop, too.
@@ -157,7 +157,7 @@ fn hint_at_file(operand: &Operand, report: &mut Report) {
     {
         *error = error
             .clone()
-            .hint(format!("@{text} reads the file of that name"));
+            .hint(format!("use @{text} to read the file with that name"));
     }
 }
 
@@ -405,7 +405,7 @@ fn print_messages(context: &Context<'_>, operand: &Operand, report: &Report) {
     }
     match &report.error {
         Some(FetchError::Error(error)) => {
-            // The message starts with the URL, whatever the subject of the error.
+            // The message starts with the URL instead of the subject of the error.
             let error = match error.operand() {
                 Some(about) if about != report.url => {
                     context.reporter.line(common::text::escape(

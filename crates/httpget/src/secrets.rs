@@ -1,4 +1,4 @@
-//! Secrets in arguments are overwritten at the start, as in curl, so that other
+//! Overwrites the secrets in the arguments at startup, as curl does, so that other
 //! users cannot read them in the process list.
 
 use std::fs::{File, OpenOptions};
@@ -15,7 +15,7 @@ use crate::policy::request;
 /// The byte that replaces each byte of a secret.
 const MASK: u8 = b'*';
 
-/// The longest command line in bytes that is searched; Linux allows 2 MiB.
+/// The maximum length of a command line that is searched, in bytes; Linux allows 2 MiB.
 const LENGTH_MAX: u64 = 8 << 20;
 
 /// Masks the secrets in the arguments of this process. If the system does not

@@ -196,7 +196,7 @@ impl LookupWorker {
 /// Returns a hint if a file of this name exists.
 pub(crate) fn file_hint(text: &str) -> Option<String> {
     let is_file = Path::new(text).is_file();
-    is_file.then(|| format!("@{text} reads the file of that name"))
+    is_file.then(|| format!("use @{text} to read the file with that name"))
 }
 
 /// Returns the addresses of a name, the one that the system prefers first. The

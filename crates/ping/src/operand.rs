@@ -306,14 +306,11 @@ mod tests {
     #[test]
     fn forms_of_other_programs_get_a_hint() {
         for (text, why) in [
-            (
-                "http://10.0.0.1/x",
-                "this is a URL; give its host, 10.0.0.1",
-            ),
-            ("[::1]", "brackets do not belong here; give ::1"),
+            ("http://10.0.0.1/x", "this is a URL; use its host, 10.0.0.1"),
+            ("[::1]", "brackets do not belong here; use ::1"),
             (
                 "example.com:80",
-                "a port does not belong here; give example.com",
+                "a port does not belong here; use example.com",
             ),
             (
                 "10.0.0.1-3",

@@ -11,7 +11,7 @@ use crate::presentation;
 use crate::wire::reply::{Record, Reply};
 use crate::wire::{OwnedName, Question};
 
-/// The most aliases of a chain; no legitimate chain has more.
+/// The maximum number of aliases of a chain; no legitimate chain has more.
 const MAX_ALIASES: usize = 20;
 
 /// The status of a lookup, as in JSON and in `NAME TYPE - STATUS`.
@@ -30,7 +30,7 @@ pub(crate) enum Status {
     Wildcard,
     /// Any other RCODE than NOERROR and NXDOMAIN.
     Rcode(OptRcode),
-    /// An error of this machine.
+    /// A local error, not one of a server.
     System,
 }
 
@@ -100,10 +100,10 @@ pub(crate) enum IncompleteReason {
     },
 }
 
-/// The most names that a message lists.
+/// The maximum number of names that a message lists.
 const MAX_NAMES: usize = 6;
 
-/// The most characters of a name in a message.
+/// The maximum number of characters of a name in a message.
 const MAX_NAME_LENGTH: usize = 100;
 
 impl IncompleteReason {
@@ -129,7 +129,7 @@ impl IncompleteReason {
     }
 }
 
-/// Shows a name in a message, shortened if it is very long.
+/// Formats a name for a message, shortened if it is very long.
 pub(crate) fn show_name(name: &OwnedName) -> String {
     shorten(&presentation::name(name)).into_owned()
 }
@@ -279,13 +279,13 @@ fn check_aliases(here: &[&Record<'_>], name: &OwnedName, rtype: Rtype, warnings:
 
 /// Finds the records of the answer section by owner. Owners are hashed if there
 /// are many: comparing long and almost equal names with each name of a chain would
-/// take very long.
+/// take a very long time.
 struct OwnerIndex<'a, 'm> {
     reply: &'a Reply<'m>,
     hashes: Vec<u64>,
 }
 
-/// The most records in an answer for which the owners are not hashed.
+/// The maximum number of records in an answer for which the owners are not hashed.
 const MAX_UNHASHED: usize = 16;
 
 impl<'a, 'm> OwnerIndex<'a, 'm> {
@@ -336,7 +336,7 @@ where
     })
 }
 
-/// Replaces the suffix `from` of a name by `to`. Returns `None` if the result is
+/// Replaces the suffix `from` of a name with `to`. Returns `None` if the result is
 /// too long for a name.
 fn replace_suffix(name: &OwnedName, from: &OwnedName, to: &OwnedName) -> Option<OwnedName> {
     let keep = name.as_slice().len().checked_sub(from.as_slice().len())?;

@@ -8,7 +8,7 @@ use common::Result;
 
 use crate::lookup::Lookup;
 
-/// A resolver that makes many lookups at the same time.
+/// A resolver that performs many lookups at the same time.
 pub(crate) trait Backend {
     /// The description of one lookup.
     type Question;

@@ -41,10 +41,10 @@ EXAMPLES
 EXIT STATUS
   0  found
   1  the name does not exist or has no data of the requested type
-  2  usage error, invalid operand, or error of this machine
+  2  usage error, invalid operand, or local error
   3  no answer: timeout, unreachable, malformed, SERVFAIL and the like";
 
-/// Look up names and addresses, by the system's resolver or by DNS servers
+/// Look up names and addresses, through the system's resolver or DNS servers
 #[derive(Parser, Debug)]
 #[command(
     name = "resolve",
@@ -59,7 +59,7 @@ pub(crate) struct Cli {
     #[arg(value_name = "NAME|ADDRESS|@SERVER|TYPE")]
     pub(crate) operands: Vec<String>,
 
-    /// Names and addresses only
+    /// After --, names and addresses only
     #[arg(last = true, value_name = "NAME|ADDRESS")]
     pub(crate) plain: Vec<String>,
 
@@ -72,8 +72,8 @@ pub(crate) struct Cli {
     #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',')]
     pub(crate) types: Vec<String>,
 
-    /// Reverse lookup: operands must be addresses; asks PTR, or the types given
-    /// with -t
+    /// Reverse lookup of addresses: ask for PTR records, or for the types given with
+    /// -t
     #[arg(short = 'x', long)]
     pub(crate) reverse: bool,
 
@@ -122,7 +122,7 @@ pub(crate) struct QueryArgs {
     #[arg(long, value_name = "ADDR/LEN", value_parser = parse_subnet)]
     pub(crate) subnet: Option<(std::net::IpAddr, u8)>,
 
-    /// Advertise this UDP size [default: 1232]
+    /// Advertise this UDP payload size (EDNS) [default: 1232]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(512..))]
     pub(crate) bufsize: Option<u16>,
 
@@ -183,7 +183,7 @@ pub(crate) struct OutputArgs {
     #[arg(long, conflicts_with = "full")]
     pub(crate) long: bool,
 
-    /// Print whole answers, like dig
+    /// Print complete answers, like dig
     #[arg(long)]
     pub(crate) full: bool,
 

@@ -174,7 +174,10 @@ impl Config {
             return Err(Error::input(text, why));
         }
         if self.reverse {
-            return Err(Error::input(text, "not an address; -x needs one"));
+            return Err(Error::input(
+                text,
+                "not an address; -x looks up addresses only",
+            ));
         }
         let name = name::parse(text).map_err(|e| Error::input(text, e))?;
         // Escapes and full-width digits must not bypass the check above: libc would
@@ -329,7 +332,7 @@ fn find_servers<'a>(
     }
     if servers.len() > SERVERS_MAX {
         return Err(Error::usage(format!(
-            "too many servers; at most {SERVERS_MAX} are possible"
+            "too many servers; at most {SERVERS_MAX} are supported"
         )));
     }
     Ok((servers, system))
@@ -337,12 +340,15 @@ fn find_servers<'a>(
 
 fn mode(cli: &Cli, system: bool, servers: &[Server]) -> Result<Mode> {
     if system && !cli.modes.diff {
-        return Err(usage("system", "this server is only for --diff"));
+        return Err(usage(
+            "system",
+            "the system can be used as a server only with --diff",
+        ));
     }
     if cli.modes.trace {
         if !servers.is_empty() {
             return Err(Error::usage(
-                "--trace starts at the root servers; use --root for other ones",
+                "--trace starts at the root servers; use --root to start at another server",
             ));
         }
         let mut roots = Vec::new();
@@ -359,7 +365,9 @@ fn mode(cli: &Cli, system: bool, servers: &[Server]) -> Result<Mode> {
     }
     if cli.modes.diff {
         if servers.is_empty() {
-            return Err(Error::usage("--diff compares servers; add @SERVER"));
+            return Err(Error::usage(
+                "--diff needs a server to compare; add @SERVER",
+            ));
         }
         return Ok(Mode::Diff {
             system: system || servers.len() == 1,

@@ -13,10 +13,11 @@ use crate::lookup::Lookup;
 use crate::operand_reader::{OperandReader, Poll};
 use crate::slab::Slab;
 
-/// The most operands that are pending, or that wait for an earlier one.
+/// The maximum number of operands that are pending or wait for an earlier one.
 const MAX_PENDING: usize = 20_000;
 
-/// Bytes of results that wait to be shown; above it no further operand is read.
+/// The size of the results that wait to be shown, in bytes, above which no further
+/// operand is read.
 const MAX_BUFFERED: usize = 32 << 20;
 
 /// How long the result for one type waits for that of an earlier type, so that
@@ -38,7 +39,7 @@ pub(crate) trait Sink {
     fn flush(&mut self) -> Result<()>;
 }
 
-/// An operand that has been read and not been shown completely.
+/// An operand that has been read but not yet shown completely.
 enum Entry {
     Pending(PendingOperand),
     Rejected(Error),
@@ -51,7 +52,7 @@ struct PendingOperand {
     /// Which of the lookups have been shown.
     shown: Vec<bool>,
     missing: usize,
-    /// When lookups that arrived out of order are shown anyway.
+    /// The time at which lookups that arrived out of order are shown anyway.
     reorder_deadline: Option<Instant>,
 }
 
@@ -66,8 +67,8 @@ struct OperandQueue {
     reorder_deadlines: VecDeque<(Instant, u32)>,
 }
 
-/// Looks up all operands and returns their number. `to_questions` gives the
-/// questions that an operand asks, or the error for which it is rejected.
+/// Looks up all operands and returns their number. `to_questions` converts
+/// an operand to its questions, or returns the error for which it is rejected.
 pub(crate) fn drive<B: Backend>(
     backend: &mut B,
     reader: &mut OperandReader,
@@ -157,7 +158,7 @@ impl OperandQueue {
         let is_single =
             |entry: &Entry| matches!(entry, Entry::Pending(operand) if operand.lookups.len() == 1);
         if self.order.is_none() && self.entries.get(key).is_some_and(is_single) {
-            // The common case of a long list.
+            // The common case in a long list: a single lookup is shown at once.
             if let Some(Entry::Pending(operand)) = self.entries.remove(key) {
                 sink.lookup(&operand.text, &lookup)?;
                 sink.end(&operand.text, std::slice::from_ref(&lookup))?;

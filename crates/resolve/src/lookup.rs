@@ -84,7 +84,7 @@ pub(crate) struct Lookup {
     pub(crate) server_failures: Vec<(Arc<str>, Failure, Status)>,
     pub(crate) authenticated: bool,
     pub(crate) elapsed: Duration,
-    /// Queries sent in all.
+    /// The total number of queries sent.
     pub(crate) tries: u32,
     pub(crate) failure: Option<Failure>,
     /// The DNS message, if it is needed for the output.
@@ -198,7 +198,7 @@ impl Lookup {
         self.message = None;
     }
 
-    /// Replaces the records by their `message` if their text is much longer.
+    /// Replaces the records with their `message` if their text is much longer.
     ///
     /// Compression and escapes can make it two hundred times as long, but results
     /// that wait to be shown must take memory in proportion to the bytes received.

@@ -1,4 +1,4 @@
-//! Reads operands without blocking the lookups: a thread of its own reads files
+//! Reads operands without blocking the lookups: a separate thread reads files
 //! and standard input and passes the lines on in batches, so that answers are
 //! processed while the next line has not arrived yet.
 
@@ -14,7 +14,7 @@ use std::thread;
 use common::operands::{Operand, Operands};
 use common::{Error, Result};
 
-/// The most lines in a batch.
+/// The maximum number of lines in a batch.
 const BATCH_LINES: usize = 256;
 
 /// Batches that may wait before the thread blocks.
@@ -24,7 +24,7 @@ const MAX_BATCHES: usize = 8;
 pub(crate) struct Inputs {
     arguments: Operands,
     files: Operands,
-    /// Whether there has been an operand.
+    /// Whether an operand has been read.
     any: Arc<AtomicBool>,
 }
 
@@ -39,7 +39,7 @@ impl Inputs {
         }
     }
 
-    /// Returns a flag that is set once there has been an operand, valid or not.
+    /// Returns a flag that is set once an operand, valid or not, has been read.
     pub(crate) fn any(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.any)
     }

@@ -172,7 +172,7 @@ impl Printer<'_> {
         let is_file = std::path::Path::new(operand).is_file();
         is_file.then(|| {
             format!(
-                "-f {} reads the file of that name",
+                "use -f {} to read the file with that name",
                 escape(operand.as_bytes())
             )
         })

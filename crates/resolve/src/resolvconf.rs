@@ -12,7 +12,7 @@ use crate::server::{self, Server, ServerArg, Transport};
 /// The path of the file.
 pub(crate) const PATH: &str = "/etc/resolv.conf";
 
-/// The most `nameserver` lines that libc uses.
+/// The maximum number of `nameserver` lines that libc uses.
 const MAX_SERVERS: usize = 3;
 
 /// The contents of the file.
@@ -34,7 +34,7 @@ pub(crate) struct ResolvConf {
     pub(crate) skipped: Vec<String>,
 }
 
-/// The number of bytes after which the file is cut off.
+/// The number of bytes after which the file is truncated.
 const MAX_SIZE: u64 = 1 << 20;
 
 /// Reads the file. If it does not exist, this machine is the only server.

@@ -234,7 +234,7 @@ fn parse_address(
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let Some((host, rest)) = rest.split_once(']') else {
-                return Err("the IPv6 address has no ']'; use [ADDR]:PORT".to_owned());
+                return Err("']' is missing after the IPv6 address; use [ADDR]:PORT".to_owned());
             };
             match rest.strip_prefix(':') {
                 Some(port) => (host, parse_port(port)?),
@@ -254,7 +254,7 @@ fn parse_address(
     let Some((ip, zone)) = host.split_once('%') else {
         return match host.parse::<IpAddr>() {
             Ok(IpAddr::V4(_)) if text.starts_with('[') => {
-                Err("brackets are for IPv6 addresses".to_owned())
+                Err("only IPv6 addresses may be in brackets".to_owned())
             }
             Ok(ip) => {
                 let address = SocketAddr::new(ip, port);

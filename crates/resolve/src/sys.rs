@@ -42,7 +42,7 @@ pub(crate) fn host_name(address: IpAddr) -> Result<Vec<u8>, NameError> {
     }
 }
 
-/// The most datagrams per system call.
+/// The maximum number of datagrams per system call.
 pub(crate) const BATCH: usize = 32;
 
 /// Buffers for the datagrams that one call receives.

@@ -26,14 +26,14 @@ use crate::backend::Backend;
 use crate::lookup::{DisplayRecord, Failure, Lookup, Origin, QueryType};
 use crate::sys;
 
-/// The most threads. libc blocks, so each lookup needs one.
+/// The maximum number of threads. libc blocks, so each lookup needs one.
 const MAX_THREADS: usize = 32;
 
-/// The most threads that are blocked in libc beyond their deadline. They are
-/// abandoned and replaced, up to this number.
+/// The maximum number of threads that are blocked in libc beyond their deadline. They
+/// are abandoned and replaced, up to this number.
 const MAX_ABANDONED: usize = 256;
 
-/// The most lookups that wait for a thread.
+/// The maximum number of lookups that wait for a thread.
 const MAX_QUEUED: usize = 256;
 
 /// EAI_ADDRFAMILY, which the libc crate lacks on Linux.
@@ -104,8 +104,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct WorkQueue {
     queued: VecDeque<(u64, SystemQuestion)>,
-    /// The lookups that threads are making. The thread or the deadline removes an
-    /// entry, and whichever does reports the result.
+    /// The running lookups. An entry is removed either by its thread or at its
+    /// deadline, and the code that removes it reports the result.
     running: Vec<RunningLookup>,
     /// The last serial number of a running lookup.
     serial: u64,
@@ -304,7 +304,7 @@ impl Drop for SystemResolver {
     }
 }
 
-/// Makes lookups until the queue is closed or this thread has been abandoned.
+/// Performs lookups until the queue is closed or this thread has been abandoned.
 fn run_worker(shared: &Shared) {
     loop {
         let mut queue = lock(&shared.queue);

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
-/// The reason why this build cannot use TLS: it can.
+/// The reason why this build cannot use TLS; `None`, because it can.
 pub(crate) const MISSING: Option<&str> = None;
 
 /// The trusted certificate authorities, in DER.
@@ -57,7 +57,7 @@ pub(crate) fn session(config: &Arc<Config>, name: &str) -> io::Result<Session> {
     ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)
 }
 
-/// Combines a session and its socket for blocking I/O.
+/// Combines a session with its socket into a stream for blocking I/O.
 pub(crate) fn blocking<S: Read + Write>(session: Session, socket: S) -> StreamOwned<Session, S> {
     StreamOwned::new(session, socket)
 }
@@ -93,8 +93,8 @@ pub(crate) fn cause(error: &io::Error) -> Option<String> {
 pub(crate) fn sentence(error: &rustls::Error) -> String {
     let explained = common::tls::explain(error);
     let hint = match explained.remedy {
-        Some(Remedy::TrustAuthority) => "; --cacert FILE trusts another authority",
-        Some(Remedy::ExpectName) => "; @tls://IP#NAME expects another name",
+        Some(Remedy::TrustAuthority) => "; use --cacert FILE to trust another authority",
+        Some(Remedy::ExpectName) => "; use @tls://IP#NAME to expect another name",
         Some(Remedy::CheckClock) => "; check this machine's clock",
         Some(Remedy::ClientCertificate | Remedy::NoTls) | None => "",
     };

@@ -22,13 +22,13 @@ use crate::server::{Server, Transport};
 use crate::wire::reply::{Record, Reply, read};
 use crate::wire::{OwnedName, Question};
 
-/// The most steps of one trace, including those after aliases.
+/// The maximum number of steps of one trace, including those after aliases.
 const MAX_STEPS: usize = 64;
 
 /// How deeply traces for the addresses of name servers may be nested.
 const MAX_DEPTH: usize = 4;
 
-/// The most servers of a zone that are asked.
+/// The maximum number of servers of a zone that are asked.
 const MAX_SERVERS: usize = 16;
 
 /// The letters of the root servers, with their IPv4 and IPv6 addresses as of 2024.

@@ -1,4 +1,4 @@
-//! Zone transfers (AXFR, RFC 5936) over TCP or TLS. Records are passed on while they
+//! Zone transfers (AXFR, RFC 5936) over TCP or TLS. Records are passed on as they
 //! arrive, from the SOA record to its repetition at the end.
 
 use std::cell::Cell;
@@ -84,7 +84,7 @@ fn transfer_from(
     on_record: &mut dyn FnMut(&Record<'_>) -> bool,
 ) -> Result<(), ServerFailure> {
     let label = &*server.label;
-    // The deadline is for the next message: a large zone may take long.
+    // The deadline is for the next message, since a large zone may take a long time.
     let deadline = Rc::new(Cell::new(Instant::now() + settings.timeout));
     let mut zone = ZoneProgress::new(name);
     let from_io = |e: io::Error, has_started: bool| match e.kind() {

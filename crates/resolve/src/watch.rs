@@ -21,7 +21,7 @@ use crate::system::SystemResolver;
 /// The lines of the last result, by the numbers of operand and type.
 type LastResults = BTreeMap<(usize, usize), BTreeSet<String>>;
 
-/// The resolver that makes the lookups.
+/// The resolver that performs the lookups.
 enum Resolver {
     Dns(Box<Engine>),
     System(SystemResolver),

@@ -6,8 +6,8 @@
 //!
 //! Servers may rotate the values of a wildcard and return only some of them at a
 //! time, so that a new value proves nothing at first. Further random names are queried
-//! until a long row of them has returned no new value, and another one is improbable. The results are kept for other names of the
-//! parent.
+//! until a long run of them has returned no new value, so that another one is
+//! improbable. The results are kept for other names of the parent.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -28,13 +28,13 @@ use crate::wire::OwnedName;
 /// Probes that are sent first for a parent. A probe is a query for a random name.
 const FIRST_PROBES: usize = 3;
 
-/// Probes that are sent each time the earlier ones have not decided.
+/// Probes that are sent each time the earlier ones were not conclusive.
 const FURTHER_PROBES: usize = 8;
 
-/// The most probes for one parent.
+/// The maximum number of probes for one parent.
 const MAX_PROBES: usize = 1024;
 
-/// The most bytes of values that are kept for one parent.
+/// The maximum number of bytes of values that are kept for one parent.
 const MAX_VALUES: usize = 256 << 10;
 
 /// Bytes of values of all parents, above which they are dropped.
@@ -43,7 +43,7 @@ const MAX_TOTAL_VALUES: usize = 64 << 20;
 /// Failed probes after which a parent cannot be decided.
 const MAX_FAILURES: usize = 3;
 
-/// The most parents that are kept.
+/// The maximum number of parents that are kept.
 const MAX_PARENTS: usize = 65_536;
 
 /// Bytes of lookups that wait for probes, above which no further one is accepted.
@@ -78,7 +78,7 @@ struct WildcardState {
 enum Verdict {
     /// The name exists only through a wildcard.
     Wildcard,
-    /// The name exists itself.
+    /// The name itself exists.
     Real,
     /// More probes are needed.
     Undecided,
@@ -172,7 +172,7 @@ impl WildcardState {
     }
 }
 
-/// Replaces each label of a value that equals `label` by `*`.
+/// Replaces each label of a value that equals `label` with `*`.
 fn replace_label(data: &str, label: &str) -> String {
     if label.is_empty() {
         return data.to_owned();

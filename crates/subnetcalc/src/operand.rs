@@ -377,7 +377,7 @@ mod tests {
     #[test]
     fn other_forms_are_explained() {
         for (text, why) in [
-            ("http://1.2.3.4/x", "a URL; give its host, 1.2.3.4"),
+            ("http://1.2.3.4/x", "a URL; use its host, 1.2.3.4"),
             ("[2001:db8::1]:80", "a port"),
             ("[2001:db8::1]", "brackets"),
             ("1.2.3.4:80", "a port"),

@@ -34,7 +34,7 @@ pub(crate) fn load_config(cert: &Path, key: &Path) -> Result<TlsConfig> {
     let pem =
         fs::read(key).map_err(|e| Error::local(&e).with_subject(key.display().to_string()))?;
     let private_key = PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|_| invalid("the file holds no PEM private key"))?;
+        .map_err(|_| invalid("the file contains no PEM private key"))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

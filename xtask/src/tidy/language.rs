@@ -287,7 +287,7 @@ fn character(rest: &str) -> Option<usize> {
 
 /// Doc comments of items that have fewer than [`DOC_WORDS`] words.
 fn short_docs(name: &str, source: &str) -> Vec<String> {
-    let is_help = ["cli.rs", "/options.rs", "/generate.rs"];
+    let is_help = ["cli.rs", "/options.rs", "/generate.rs", "/color.rs"];
     if name.contains("/cli/") || is_help.iter().any(|end| name.ends_with(end)) {
         return Vec::new();
     }

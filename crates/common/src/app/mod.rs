@@ -1,10 +1,10 @@
-//! The frame around every tool: it parses the command line, runs the tool,
+//! The entry point of every tool: it parses the command line, runs the tool,
 //! reports errors and returns the exit status.
 //!
-//! Only this module touches the process: its arguments, environment and
-//! standard streams. The code of a tool gets an [`Io`] and returns a
+//! Only this module accesses the arguments, the environment and the standard
+//! streams of the process. The code of a tool gets an [`Io`] and returns a
 //! [`Result`]; it neither prints nor exits. [`reporter`] writes to standard
-//! error, [`usage`] describes command lines that do not parse.
+//! error, and [`usage`] describes command lines that do not parse.
 
 mod reporter;
 mod usage;
@@ -32,7 +32,7 @@ pub trait Cli: Parser {
     /// Returns the flattened [`Common`] options.
     fn common(&self) -> &Common;
 
-    /// Returns a definition that is enough to parse these arguments. A tool
+    /// Returns a definition that suffices to parse these arguments. A tool
     /// with many subcommands builds only the ones that are named: building all
     /// of them would take longer than most runs. Arguments that do not parse
     /// are parsed again with the complete definition.
@@ -51,8 +51,8 @@ pub trait Cli: Parser {
         ""
     }
 
-    /// Returns what to use instead of an option that similar programs have and
-    /// this tool does not support.
+    /// Returns a hint for an option that similar programs have and this tool does
+    /// not support.
     fn foreign_option_hint(_option: &str) -> Option<&'static str> {
         None
     }
@@ -93,8 +93,8 @@ pub struct Terminal {
 }
 
 impl Io {
-    /// Creates a run that writes to the given streams, none of which is a
-    /// terminal. It serves the tests of a tool's code.
+    /// Creates an `Io` for tests, which writes to the given streams. None of them
+    /// counts as a terminal.
     pub fn over(out: Out, report: Reporter) -> Self {
         Self {
             out,
@@ -115,8 +115,8 @@ impl Io {
         reason = "input belongs to the run, as output does"
     )]
     pub fn stdin(&self) -> Box<dyn Read + Send> {
-        // Not the lock, which is bound to this thread. Large reads bypass the
-        // buffer of the handle.
+        // Not locked, since a lock cannot be sent to another thread. Large reads
+        // bypass the buffer of the handle.
         Box::new(io::stdin())
     }
 
@@ -166,7 +166,7 @@ impl Io {
     }
 
     /// Reports an error that does not end the run: on standard error and, with
-    /// `--json`, as a record on standard output. Its status is remembered.
+    /// `--json`, as a record on standard output. Its status counts for the final one.
     pub fn fail(&mut self, error: &Error) -> Result<()> {
         self.report.error(error);
         if self.json {
@@ -175,7 +175,7 @@ impl Io {
         Ok(())
     }
 
-    /// Returns a variable of the environment if it is set and UTF-8.
+    /// Returns an environment variable if it is set and valid UTF-8.
     #[allow(clippy::unused_self, reason = "the environment belongs to the run")]
     pub fn env(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
@@ -255,8 +255,8 @@ enum Parsed<C> {
 
 fn parse<C: Cli>(args: &[OsString]) -> std::result::Result<Parsed<C>, clap::Error> {
     let mut matches = match matches(C::command_for(args), args) {
-        // `--generate` excludes other arguments, also those of a required group,
-        // which clap still requires.
+        // `--generate` excludes all other arguments, but clap still insists on those
+        // of a required group.
         Err(error)
             if error.kind() == ErrorKind::MissingRequiredArgument
                 && args.iter().any(|arg| arg == "--generate") =>
@@ -266,7 +266,7 @@ fn parse<C: Cli>(args: &[OsString]) -> std::result::Result<Parsed<C>, clap::Erro
         Err(error) if error.kind() != ErrorKind::DisplayVersion => matches(C::command(), args)?,
         other => other?,
     };
-    // Before the operands are evaluated, which a subcommand may require.
+    // Checked before the operands are, since a subcommand may require some.
     if let Ok(Some(&what)) = matches.try_get_one::<Generate>("generate") {
         let subcommand = matches.subcommand_name().map(str::to_owned);
         return Ok(Parsed::Generate(what, subcommand));
@@ -285,8 +285,8 @@ fn matches(
     command.args_override_self(true).try_get_matches_from(args)
 }
 
-/// Prints help and version, which are data; any other parse error becomes an
-/// error of one line.
+/// Prints help and version to standard output; turns any other parse error into a
+/// one-line error.
 fn not_parsed<C: Cli>(error: &clap::Error, io: &mut Io) -> Result<Exit> {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -325,7 +325,7 @@ fn finish(outcome: Result<Exit>, io: &mut Io) -> Exit {
     });
     match outcome.and_then(|exit| io.out.flush().map(|()| exit)) {
         Ok(exit) => exit.and(io.report.worst()),
-        // The reader has read as much as it wanted.
+        // The reader, such as `head`, needed no more.
         Err(error) if error.is_stdout_closed() => Exit::Yes,
         Err(error) => {
             io.report.error(&error);

@@ -2,9 +2,9 @@
 //! the help to read.
 //!
 //! clap renders an error as a block of several lines. [`message`] turns it into
-//! one sentence: values and negative numbers get a reason of their own, an
+//! one sentence: values and negative numbers get a specific reason, an
 //! option of another program gets the tool's hint, and everything else keeps
-//! clap's words.
+//! clap's wording.
 
 use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
@@ -77,7 +77,7 @@ pub(super) fn wants_json(args: &[OsString]) -> bool {
     options_and_values(args).any(|arg| arg == "--json" || arg == "-j")
 }
 
-/// Describes a parse error in one line, without the pointer to the help.
+/// Describes a parse error in one line, without the hint that refers to the help.
 pub(super) fn message<C: Cli>(error: &clap::Error, args: &[OsString]) -> String {
     unknown_option::<C>(error, args)
         .or_else(|| invalid_value::<C>(error, args))
@@ -94,7 +94,7 @@ fn unknown_option<C: Cli>(error: &clap::Error, args: &[OsString]) -> Option<Stri
     if let Some(hint) = C::foreign_option_hint(option) {
         return Some(format!("{option} is not supported: {hint}"));
     }
-    // clap names the first letter that it does not know: `-1` of `-15`.
+    // clap reports the first letter that it does not know: `-1` of `-15`.
     let digit = option.strip_prefix('-').filter(|rest| rest.len() == 1)?;
     let (position, number) = args.iter().enumerate().find_map(|(position, arg)| {
         let arg = arg.to_str().filter(|arg| is_negative_number(arg))?;

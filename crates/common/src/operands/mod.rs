@@ -136,7 +136,7 @@ impl Iterator for Operands {
             if arg != "-" && file.is_none() {
                 return Some(Ok(Operand::arg(arg)));
             }
-            // For a second `-` standard input is at its end.
+            // A second `-` finds standard input at its end.
             self.lines = self.stdin.take().map(|stdin| Lines::new("-", stdin));
         }
     }

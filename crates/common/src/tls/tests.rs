@@ -201,8 +201,8 @@ fn a_pem_file_without_a_certificate_is_invalid_input() {
     let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
     let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n";
     for (content, message) in [
-        ("", "the file holds no PEM certificate"),
-        (key, "the file holds no PEM certificate"),
+        ("", "the file contains no PEM certificate"),
+        (key, "the file contains no PEM certificate"),
         (cut, "the file is not valid PEM"),
     ] {
         std::fs::write(&path, content).unwrap();

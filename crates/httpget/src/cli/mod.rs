@@ -1,5 +1,5 @@
-//! The command line, as data only. Short options and long names are those of
-//! curl where curl has them. Each group of options has a file of its own.
+//! The definition of the command line. Options that curl has, too, bear the same
+//! names. Each group of options has a file of its own.
 
 mod network;
 mod output;
@@ -27,12 +27,12 @@ Examples:
 
 Unlike curl, httpget follows redirects (and sends credentials only to the first
 origin), and treats a status of 400 or more as a failure, but still prints the
-body. It supports HTTP/1.1 only and uploads nothing.
+body. It supports HTTP/1.1 only and cannot upload.
 
 Exit status:
   0  the body was received, complete and verified
-  1  a definite no: status 400 or more, another digest, no such value
-  2  a mistake or fault on this side: usage, invalid URL, file error, full disk
+  1  a negative answer: status 400 or more, wrong digest, no such value
+  2  a local error: usage, invalid URL, file error, full disk
   3  no answer: name, connection, TLS, timeout, truncated or malformed response
 
 With several URLs, the highest status is used.";

@@ -94,7 +94,7 @@ pub(crate) struct TlsArgs {
     #[arg(long = "tlsv1.3")]
     pub(crate) tls13: bool,
 
-    /// Use no later TLS version than this
+    /// Use this TLS version or an earlier one
     #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3", "default"])]
     pub(crate) tls_max: Option<String>,
 

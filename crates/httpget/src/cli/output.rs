@@ -49,7 +49,7 @@ pub(crate) struct OutputArgs {
     #[arg(long)]
     pub(crate) time: bool,
 
-    /// Print the server's certificates and their remaining days on stderr
+    /// Print the server's certificates and the days until they expire on stderr
     #[arg(long)]
     pub(crate) show_cert: bool,
 
@@ -65,7 +65,7 @@ pub(crate) struct OutputArgs {
     #[arg(short = 'S', long)]
     pub(crate) show_error: bool,
 
-    /// Print requests and responses on stderr, without secrets
+    /// Print requests and responses on stderr, with secrets masked
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }

@@ -108,12 +108,12 @@ pub(crate) struct RequestArgs {
     #[arg(long)]
     pub(crate) no_location: bool,
 
-    /// Follow at most N redirects; -1 for any number
+    /// Follow at most N redirects; -1 means no limit
     #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true,
           value_parser = clap::value_parser!(i32).range(-1..))]
     pub(crate) max_redirs: i32,
 
-    /// Send credentials to the other origins of redirects, too
+    /// Also send credentials to the other origins that redirects lead to
     #[arg(long)]
     pub(crate) location_trusted: bool,
 }

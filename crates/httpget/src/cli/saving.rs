@@ -72,11 +72,11 @@ pub(crate) struct SavingArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) retry: u32,
 
-    /// Wait this long between attempts, instead of 1 s, doubled each time
+    /// Wait this long between attempts (default: 1 s, doubled each time)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) retry_delay: Option<Duration>,
 
-    /// Do not retry after this time
+    /// Stop retrying after this time
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) retry_max_time: Option<Duration>,
 

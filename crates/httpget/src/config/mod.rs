@@ -54,7 +54,7 @@ pub(crate) struct Config {
     pub(crate) conditional_headers: Vec<(&'static str, String)>,
     pub(crate) time_condition: Option<TimeCondition>,
     pub(crate) write_out: Option<WriteOut>,
-    /// The largest number of further pages to follow (`--next`).
+    /// The maximum number of further pages to follow (`--next`).
     pub(crate) next: u32,
     pub(crate) proxies: Proxies,
     pub(crate) start: Start,

@@ -12,8 +12,8 @@ use crate::http::head::Head;
 use crate::report::AttemptError;
 
 impl Transfer<'_, '_> {
-    /// Whether Last-Modified shows that `-z` does not want this body: some servers
-    /// ignore If-Modified-Since.
+    /// Whether Last-Modified shows that the condition of `-z` is not met, because the
+    /// server has ignored If-Modified-Since.
     pub(super) fn fails_time_condition(&self, head: &Head) -> bool {
         let config = self.context.config;
         let is_full_request = self.resume.is_none() && config.request.range.is_none();

@@ -1,4 +1,4 @@
-//! Whether a response continues the bytes that are already there.
+//! Whether a response continues the bytes that have already been received.
 
 use super::Transfer;
 use super::sink::Sink;
@@ -124,7 +124,7 @@ impl Transfer<'_, '_> {
     }
 
     /// Returns the part of a piece after the overlap, which is fetched again. Fails
-    /// if the overlap differs from the bytes that are there.
+    /// if the overlap differs from the bytes received before.
     pub(super) fn skip_overlap<'p>(&mut self, piece: &'p [u8]) -> Result<&'p [u8], AttemptError> {
         let length = self.overlap.len().min(piece.len());
         if self.overlap[..length] != piece[..length] {

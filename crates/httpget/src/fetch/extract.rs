@@ -1,4 +1,4 @@
-//! `--pointer`: replaces a JSON body by one of its values.
+//! `--pointer`: replaces a JSON body with one of its values.
 
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
@@ -15,11 +15,11 @@ use crate::json::{pointer::Pointer, text};
 use crate::policy::resume::{self, PartialDownload};
 use crate::report::{AttemptError, FetchError};
 
-/// The buffer for the output of a value, in bytes.
+/// The size of the buffer for the output of a value, in bytes.
 const BUFFER: usize = 64 * 1024;
 
 impl Transfer<'_, '_> {
-    /// Replaces the body by the value of a pointer.
+    /// Replaces the body with the value that a pointer refers to.
     pub(super) fn extract(&mut self, pointer: &Pointer, head: &Head) -> Result<(), AttemptError> {
         let config = self.context.config;
         let Sink::Memory { bytes, .. } = &mut self.sink else {
@@ -55,7 +55,7 @@ impl Transfer<'_, '_> {
                 keeps_offsets: false,
             };
         }
-        // Through the sink, so that a failed write removes the file.
+        // Writes through the sink, so that the file is removed if a write fails.
         let mut writer = SinkWriter {
             transfer: self,
             error: None,
@@ -86,9 +86,9 @@ fn hint_if_compressed(error: FetchError, head: &Head, config: &Config) -> FetchE
 }
 
 /// The hint for a body that is compressed although that was not requested.
-pub(super) const COMPRESSED_HINT: &str = "the server sent it compressed; --compressed decodes it";
+pub(super) const COMPRESSED_HINT: &str = "the server compressed it; use --compressed to decode it";
 
-/// Returns the offsets of the value that a pointer names.
+/// Returns the byte range of the value that a pointer refers to.
 fn find_value(pointer: &Pointer, body: &[u8]) -> Result<Range<usize>, FetchError> {
     let text = std::str::from_utf8(body)
         .map_err(|_| FetchError::protocol("the body is not JSON: it is not UTF-8"))?;

@@ -21,7 +21,7 @@ use super::paths::{exists, free_path, partial_path};
 use crate::http::date::Seconds;
 use crate::policy::resume::PartialDownload;
 
-/// The longest body that is held in memory, in bytes.
+/// The maximum size of a body that is held in memory, in bytes.
 pub(super) const LENGTH_MAX: u64 = 64 * 1024;
 
 /// A body in memory that will become a new file.
@@ -91,7 +91,7 @@ impl MemoryFile {
         )?;
         match file.write(&self.bytes) {
             Ok(()) => Ok(file),
-            // The error, such as a full disk, is what counts.
+            // This error, such as a full disk, is the one to report.
             Err(error) => {
                 let _ = file.abandon(false);
                 Err(error)

@@ -97,7 +97,7 @@ pub(crate) struct Context<'a> {
     pub(crate) host_limiter: Option<HostLimiter>,
 }
 
-/// The hint of a failure that cannot be retried although `--retry` asks for it.
+/// The hint of a failure that cannot be retried despite `--retry`.
 const NOT_RETRIED: &str = "not retried: output already written cannot be undone or continued";
 
 /// The hint if the next attempt would exceed `--retry-max-time`.
@@ -110,7 +110,7 @@ struct Transfer<'a, 'b> {
     output: &'a mut TransferOutput<'b>,
     report: Report,
     sink: Sink,
-    /// Whether the current body is discarded; the sink may belong to the body of an
+    /// Whether the current body is discarded. The sink may still hold the body of an
     /// earlier attempt.
     discards_body: bool,
     started: Instant,
@@ -118,7 +118,7 @@ struct Transfer<'a, 'b> {
     deadline: Option<Instant>,
     /// The URL of the final response.
     final_url: Url,
-    /// The login in a Location of the trusted origin.
+    /// The login in a Location header that refers to the trusted origin.
     redirect_user: Option<User>,
     /// The identifier of the URL in the state file.
     url_id: String,
@@ -126,21 +126,21 @@ struct Transfer<'a, 'b> {
     is_segmented: bool,
     /// The abort handle of the first segment.
     abort_handle: Option<Arc<AbortHandle>>,
-    /// The heads of this attempt, if they belong into the file.
+    /// The response heads of this attempt, if they are written to the file.
     file_heads: Vec<u8>,
-    /// The digest of the bytes on standard output, for an attempt that continues
-    /// them.
+    /// The digest of the bytes written to standard output, for an attempt that
+    /// continues the body after them.
     stdout_digest: Option<ring::digest::Context>,
     /// Whether the entity tag has been printed.
     etag_printed: bool,
     /// The last bytes of the partial download that the body must repeat.
     overlap: Vec<u8>,
-    /// Whether the body repeated other bytes.
+    /// Whether the body did not repeat these bytes.
     overlap_differs: bool,
     /// The partial download to continue.
     resume: Option<PartialDownload>,
-    /// Whether `resume` is an offset of the user, so that the start of the body
-    /// cannot be fetched.
+    /// Whether `resume` is an offset given by the user, so that the start of the body
+    /// must not be fetched.
     explicit_offset: bool,
 }
 
@@ -297,7 +297,7 @@ impl Transfer<'_, '_> {
                 if is_unproved {
                     self.start_over(
                         "no validator proves that the rest belongs to the partial file; \
-                         --sha256 would",
+                         use --sha256 to verify it",
                     );
                 }
             }
@@ -366,7 +366,7 @@ impl Transfer<'_, '_> {
             if let Some(retries) = self.handle_response(response, is_last)? {
                 return Ok(retries);
             }
-            // The partial download cannot be continued: request the whole body.
+            // The partial download cannot be continued, so this requests the whole body.
         }
     }
 
@@ -392,7 +392,7 @@ impl Transfer<'_, '_> {
     fn prepare_retry(&mut self) -> Result<bool, Error> {
         match self.sink.retry_support()? {
             RetrySupport::Continue(partial) => self.resume = Some(partial),
-            // From the beginning, unless an earlier run or the user gave an
+            // Starts from the beginning, unless an earlier run or the user gave an
             // offset.
             RetrySupport::Restart if self.sink.has_destination() && !self.explicit_offset => {
                 self.resume = None;
@@ -404,10 +404,10 @@ impl Transfer<'_, '_> {
     }
 }
 
-/// Returns a random byte, which spreads the delays of clients.
+/// Returns a random byte, which adds jitter to the delays of retries.
 fn random_byte() -> u8 {
     let mut byte = [0];
-    // Without random numbers the delays are not spread.
+    // Without random numbers the delays have no jitter.
     let _ = getrandom::fill(&mut byte);
     byte[0]
 }

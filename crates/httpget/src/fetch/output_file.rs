@@ -68,7 +68,7 @@ impl OutputFile {
         url_id: &str,
     ) -> Result<Self> {
         if on_exists == OnExists::NextFree {
-            // A partial file that another process writes makes its name taken.
+            // If another process writes the partial file, the name counts as taken.
             for name in free_paths(path) {
                 if let Some(mut file) = Self::open_path(&name, on_exists, create_dirs, url_id)? {
                     path.clone_into(&mut file.first);
@@ -323,7 +323,7 @@ impl OutputFile {
     }
 
     /// Starts writing segments. The state file is updated first, so that a later run
-    /// continues at the first gap whatever happens.
+    /// continues at the first gap even after a crash.
     pub(crate) fn begin_segments(&mut self) -> Result<()> {
         self.save_progress(self.partial.bytes)
     }

@@ -28,17 +28,17 @@ const SAFE_OPEN: i32 = rustix::fs::OFlags::NOFOLLOW
     .bits()
     .cast_signed();
 
-/// The longest state file in bytes; it has a few short lines.
+/// The maximum size of a state file in bytes; it has only a few short lines.
 const STATE_MAX: u64 = 64 * 1024;
 
-/// The largest number of names that are tried for one file.
+/// The maximum number of names that are tried for one file.
 const NAMES_MAX: u32 = 1000;
 
 /// The mode bits that are kept: the permissions without setuid and setgid.
 const PERMISSIONS: u32 = 0o777;
 
-/// The owner's permissions on a partial file, which allow to continue it whatever the
-/// mode of the file that it replaces.
+/// The owner's permissions on a partial file, so that it can be continued regardless of
+/// the mode of the file that it replaces.
 const OWNER_ACCESS: u32 = 0o600;
 
 /// Returns the permissions of a file without setuid, setgid and the sticky bit.
@@ -64,7 +64,7 @@ struct StateFile {
     lock: File,
 }
 
-/// The identity of a file: device and inode, which may be used again, with the time
+/// The identity of a file: device and inode, and, since an inode can be reused, the time
 /// of the last write and the length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileId(u64, u64, i64, i64, u64);
@@ -293,7 +293,7 @@ fn write_locked(
             lock: lock_file,
         }),
         Err(e) => {
-            // The first error is the one to report.
+            // Keeps the first error, which is the cause.
             let _ = std::fs::remove_file(&name);
             Err(e)
         }
@@ -359,7 +359,8 @@ fn temporary(path: &Path) -> io::Result<(PathBuf, File)> {
     let mode = Permissions::from_mode(OWNER_ACCESS);
     loop {
         let mut random = [0; 6];
-        getrandom::fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
+        getrandom::fill(&mut random)
+            .map_err(|_| io::Error::other("the system has no random numbers"))?;
         let name = with_suffix(path, &format!(".{}", hex::encode(&random)));
         if let Some(file) = create(&name, Some(&mode))? {
             return Ok((name, file));

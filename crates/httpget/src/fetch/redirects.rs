@@ -23,7 +23,7 @@ use crate::report::{AttemptError, FetchError, Redirect};
 const DRAIN_BYTES_MAX: usize = 64 * 1024;
 const DRAIN_TIME_MAX: Duration = Duration::from_millis(250);
 
-/// The largest size of all heads that are held for a file, in bytes.
+/// The maximum size of all heads that are held for a file, in bytes.
 const HEADS_MAX: usize = 16 << 20;
 
 /// A request that only lacks its time limit.
@@ -258,7 +258,7 @@ impl Transfer<'_, '_> {
         let is_shown = config.output.include || config.request.head;
         if is_shown && self.job.destination != Destination::Stdout {
             if self.file_heads.len() + head.raw.len() > HEADS_MAX {
-                let message = format!("the heads are larger than {HEADS_MAX} bytes");
+                let message = format!("the response heads are larger than {HEADS_MAX} bytes");
                 return Err(FetchError::negative("size", message).into());
             }
             self.file_heads.extend_from_slice(&head.raw);

@@ -285,7 +285,7 @@ impl Transfer<'_, '_> {
             "size",
             format!(
                 "the body is larger than {max} bytes, too large to hold in memory; \
-                 --max-filesize allows more"
+                 use --max-filesize to allow more"
             ),
         )
     }
@@ -316,7 +316,7 @@ impl Transfer<'_, '_> {
         match (outcome, source.error.take()) {
             (_, Some(error)) => Err(error),
             (Ok(()), None) if !self.overlap.is_empty() => {
-                let message = "the body ends within the bytes that are already there";
+                let message = "the body ends within the bytes received before";
                 Err(FetchError::protocol(message).into())
             }
             (outcome, None) => outcome,

@@ -157,7 +157,7 @@ impl Transfer<'_, '_> {
         let prepared = self.prepare_request(&self.final_url, trusted, None, Vec::new())?;
         let (shows_bar, label) = (self.shows_progress(), self.progress_label());
         let Sink::File { file, .. } = &mut self.sink else {
-            return Err(FetchError::protocol("a segment of a file that is not saved").into());
+            return Err(FetchError::protocol("segments can only be written to a file").into());
         };
         if !file.is_seekable() {
             self.is_segmented = false;

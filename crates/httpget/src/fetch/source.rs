@@ -66,7 +66,7 @@ pub(crate) struct BodySource {
     expected: Option<(u64, u64)>,
     /// The number of bytes received.
     pub(crate) bytes: u64,
-    /// The error that ended the body; an I/O error of [`Read`] stands for it.
+    /// The error that ended the body; [`Read`] returns a placeholder for it.
     pub(crate) error: Option<AttemptError>,
 }
 
@@ -83,7 +83,7 @@ impl BodySource {
         }
     }
 
-    /// Sets the exact length of the body, whatever its framing, and its offset in the
+    /// Sets the exact length of the body, regardless of its framing, and its offset in the
     /// representation.
     pub(super) fn expect_length(mut self, length: Option<u64>, offset: u64) -> Self {
         self.expected = length.map(|length| (length, offset));
@@ -116,7 +116,7 @@ impl BodySource {
     /// Reads some bytes; returns 0 at the end.
     pub(super) fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, AttemptError> {
         let buffer = match self.limits.max_rate {
-            // Small reads keep the speed even.
+            // Small reads keep the speed steady.
             Some(rate) => {
                 let most = usize::try_from(rate / 10).unwrap_or(usize::MAX).max(1);
                 let most = most.min(buffer.len());

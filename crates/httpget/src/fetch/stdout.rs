@@ -16,7 +16,8 @@ use common::{Error, Kind, Out, Result};
 use crate::output::record;
 use crate::report::Report;
 
-/// The most bytes that a transfer buffers: of a line, or while it waits for its turn.
+/// The maximum number of bytes that a transfer buffers: of a line, or while it waits
+/// for its turn.
 const BUFFER_MAX: usize = 1 << 20;
 
 /// The progress in bytes that a line written in pieces must make within the stall
@@ -178,7 +179,7 @@ impl<'a> TransferOutput<'a> {
             self.open_line = None;
             self.buffer.clear();
             let time = crate::net::format_duration(self.shared.line_timeout);
-            let message = format!("a line without an end was too slow for {time}");
+            let message = format!("an unfinished line made too little progress for {time}");
             let error = Error::new(Kind::Timeout, message);
             return Err(
                 error.hint("other transfers were waiting to print; use -O to save each body")

@@ -2,7 +2,7 @@
 //!
 //! [`Head::parse`] reads all bytes up to the blank line. It keeps them as
 //! received, for `-i` and `-D`, unfolds folded lines, and refuses a head that
-//! two parsers could read differently: with a NUL, a lone CR, a line without a
+//! two parsers could interpret differently: with a NUL, a lone CR, a line without a
 //! colon, or white space before the colon of a header that decides about the
 //! framing. [`super::framing`] finds the end of the body.
 
@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use common::{Error, Kind, Result};
 
-/// The longest head in bytes; curl's limit.
+/// The maximum length of a head in bytes; curl's limit.
 pub const HEAD_MAX: usize = 300 * 1024;
 
 /// The status line and the headers of a response.
@@ -34,7 +34,7 @@ pub struct Head {
     latin1: Vec<usize>,
 }
 
-/// The largest number of header lines; curl's limit.
+/// The maximum number of header lines; curl's limit.
 pub const LINES_MAX: usize = 5000;
 
 /// Returns the length of the head at the start of `bytes`, including the blank
@@ -43,7 +43,7 @@ pub fn find_end(bytes: &[u8]) -> Option<usize> {
     find_end_from(bytes, &mut 0)
 }
 
-/// Does the same for a head that is received in pieces. `from` is the offset up
+/// Like [`find_end`], for a head that is received in pieces. `from` is the offset up
 /// to which `bytes` has been searched, 0 at first.
 pub fn find_end_from(bytes: &[u8], from: &mut usize) -> Option<usize> {
     while let Some(at) = bytes[*from..].iter().position(|&b| b == b'\n') {
@@ -63,7 +63,7 @@ pub fn find_end_from(bytes: &[u8], from: &mut usize) -> Option<usize> {
     None
 }
 
-/// The largest number of skipped lines that are kept.
+/// The maximum number of skipped lines that are kept.
 const SKIPPED_MAX: usize = 10;
 
 /// Whether an invalid name becomes, without white space, the name of a header
@@ -119,7 +119,7 @@ impl Head {
             skipped: Vec::new(),
             latin1: Vec::new(),
         };
-        // A skipped line takes its continuation lines with it.
+        // The continuation lines of a skipped line are skipped, too.
         let mut is_skipping = false;
         for line in lines {
             if line.is_empty() {

@@ -107,8 +107,8 @@ impl Pretty {
         Ok(())
     }
 
-    /// Appends what the end of the input completes. Returns false if the last value is
-    /// incomplete.
+    /// Appends the last word, which the end of the input completes. Returns false if
+    /// the last value is incomplete.
     pub fn finish(&mut self, out: &mut String) -> bool {
         let complete = self.is_complete();
         self.end_word(out);

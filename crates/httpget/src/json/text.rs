@@ -1,4 +1,4 @@
-//! Compact JSON text, without converting its values.
+//! Compacts JSON text without converting its values, so that numbers keep all digits.
 
 use std::io::{self, Write};
 
@@ -66,7 +66,7 @@ pub fn write_compact(text: &str, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns what [`write_compact`] writes.
+/// Like [`write_compact`], but returns the text.
 pub fn compact(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     // Writing to memory cannot fail.
@@ -74,7 +74,8 @@ pub fn compact(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Writes text with DEL, C1 and bidi controls escaped; C0 is not valid in a string.
+/// Writes a string with DEL, C1 and bidi controls escaped. C0 controls need no
+/// treatment: valid JSON contains them only in escaped form.
 fn write_safe(text: &str, out: &mut impl Write) -> io::Result<()> {
     let mut rest = text;
     while let Some((at, c)) = rest.char_indices().find(|&(_, c)| is_dangerous(c)) {

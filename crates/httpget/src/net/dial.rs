@@ -1,5 +1,5 @@
-//! Makes connections: the lookup, the race of the addresses, the tunnel through a
-//! proxy, and TLS. All of it happens within `--connect-timeout`.
+//! Makes connections: looks up the host, connects to the fastest of its addresses, opens
+//! a tunnel through a proxy, and starts TLS, all of it within `--connect-timeout`.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::policy::proxy::{Protocol, Proxy};
 use crate::policy::request_url;
 use crate::policy::route::Routes;
 
-/// The delay before connecting again to a Unix socket with a full queue.
+/// The delay before connecting again to a Unix socket with a full backlog.
 const FULL_QUEUE_DELAY: Duration = Duration::from_millis(10);
 
 /// The options of connections.
@@ -82,11 +82,12 @@ impl ConnectDeadline {
             let message = format!("{what} within {}", format_duration(self.allowed));
             return Error::new(Kind::Timeout, message);
         }
-        // The part of it that was left for the connection is of no interest.
+        // Names only the option, since the time that was left for the connection would be
+        // confusing.
         Error::new(Kind::Timeout, format!("{what} within --max-time"))
     }
 
-    /// Replaces a timeout error by one that names the limit.
+    /// Replaces a timeout error with one that names the limit.
     fn rename(self, error: Error) -> Error {
         match error.kind() {
             Kind::Timeout => self.expired(),
@@ -157,7 +158,7 @@ impl Dialer {
         Ok((stream, connection))
     }
 
-    /// Makes the connection below the TLS of the origin.
+    /// Makes the connection that carries the TLS session with the origin.
     fn open(
         &self,
         secure: bool,
@@ -209,7 +210,8 @@ impl Dialer {
                 let found = self.lookup(&host, port, deadline, connection)?;
                 let is_usable = |a: &&SocketAddr| proxy.protocol == Protocol::Socks5 || a.is_ipv4();
                 let address = found.iter().find(is_usable).or(found.first());
-                let address = address.ok_or_else(|| Error::new(Kind::Name, "no address"))?;
+                let address =
+                    address.ok_or_else(|| Error::new(Kind::Name, "the name has no address"))?;
                 tunnel::socks(&mut *stream, proxy, &TunnelTarget::Address(*address))?;
             }
         }
@@ -304,7 +306,7 @@ fn plain_stream(socket: impl Into<Socket>, deadline: ConnectDeadline) -> Result<
     Ok(Box::new(stream))
 }
 
-/// Connects to a Unix socket. While its queue is full, a blocking connect would
+/// Connects to a Unix socket. While its backlog is full, a blocking connect would
 /// wait without a limit, and a non-blocking one returns EAGAIN with nothing to
 /// poll for, so this retries at intervals.
 fn connect_unix(path: &Path, deadline: ConnectDeadline) -> Result<Socket> {

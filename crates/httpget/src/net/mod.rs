@@ -50,7 +50,7 @@ pub(crate) struct Request<'a> {
     pub(crate) proxy: Option<Arc<Proxy>>,
     /// The target of the request line, if it is not the path of the URL.
     pub(crate) target: Option<String>,
-    /// The offset of the body if the rest of it is requested, for messages.
+    /// The offset from which the body is requested, for messages.
     pub(crate) resume_offset: u64,
     /// The time at which the transfer must be finished.
     pub(crate) deadline: Option<Instant>,
@@ -83,7 +83,7 @@ impl StallPolicy {
             "the server was silent for {}",
             format_duration(self.timeout)
         );
-        Error::new(Kind::Timeout, message).hint("--stall-timeout allows more")
+        Error::new(Kind::Timeout, message).hint("use --stall-timeout to wait longer")
     }
 }
 
@@ -112,8 +112,8 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Returns a network that pools up to `idle` connections, and limits the
-    /// silence of a peer by `stall`.
+    /// Creates a network with a pool of up to `idle` connections. `stall` limits how
+    /// long a peer may be silent.
     pub(crate) fn new(dialer: Dialer, idle: usize, stall: StallPolicy) -> Self {
         let config = ureq::Agent::config_builder()
             .proxy(None)
@@ -178,7 +178,8 @@ impl Network {
         } else {
             self.agent.get(origin)
         };
-        // A configuration per request costs a copy of the agent's.
+        // A configuration for one request copies that of the agent, so it is created only
+        // if necessary.
         if let Some(deadline) = request.deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             builder = builder.config().timeout_global(Some(left)).build();
@@ -252,8 +253,8 @@ impl BodyReader {
     }
 }
 
-/// Converts an error of ureq. Errors of this crate pass through unchanged; ureq's
-/// own are timeouts, and URLs and headers that it rejects.
+/// Converts an error of ureq. Errors of this crate that it wraps are unwrapped; ureq's
+/// own errors are timeouts, and URLs and headers that it rejects.
 fn convert_error(error: ureq::Error, stall: StallPolicy) -> NetworkError {
     use ureq::Timeout;
     let own = match error {
@@ -267,7 +268,7 @@ fn convert_error(error: ureq::Error, stall: StallPolicy) -> NetworkError {
         ureq::Error::Timeout(_) => max_time_error(),
         ureq::Error::Io(e) => return NetworkError::cut_short(Error::network(&e)),
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-            Error::new(Kind::Input, "this host is not valid in a URL")
+            Error::new(Kind::Input, "the host name is not valid in a URL")
         }
         other => Error::new(Kind::Protocol, other.to_string()),
     };

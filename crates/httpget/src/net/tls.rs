@@ -1,6 +1,6 @@
 //! TLS with rustls and ring: trusted authorities, the client certificate, and the
-//! properties of a session. The files are read and the authorities loaded at the
-//! first https connection, so that other transfers do not pay for them.
+//! properties of a session. The files are read and the authorities loaded for
+//! the first https connection, so that other transfers are not slowed down.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub(crate) struct TlsOptions {
     pub(crate) no_tls12: bool,
     /// Whether TLS 1.3 is disabled.
     pub(crate) no_tls13: bool,
-    /// Public keys of which the server must have one; empty for any key.
+    /// The accepted public keys of the server; empty to accept any.
     pub(crate) pins: Vec<Pin>,
 }
 
@@ -110,8 +110,8 @@ impl TlsConnector {
     }
 }
 
-/// Whether the server's own certificate, the first one, has a pinned key. A
-/// certificate that cannot be parsed has none, whatever follows it.
+/// Whether the server's own certificate, the first one, has a pinned key. If it
+/// cannot be parsed, the answer is no, even if a pinned certificate follows.
 fn is_pinned(presented: &[CertificateDer<'_>], pins: &[Pin]) -> bool {
     presented
         .first()
@@ -129,7 +129,7 @@ fn tls_info(session: &ClientConnection, verified: bool) -> TlsInfo {
         }),
         cipher: session
             .negotiated_cipher_suite()
-            // rustls uses another prefix than IANA for the suites of TLS 1.3.
+            // rustls names the suites of TLS 1.3 with another prefix than IANA.
             .map(|suite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")),
         chain: chain.iter().map_while(|der| x509::parse(der)).collect(),
         verified,
@@ -142,7 +142,7 @@ pub(crate) fn tls_error(error: &rustls::Error) -> Error {
     let failed = Error::new(Kind::Tls, explained.sentence);
     let hint = match explained.remedy {
         Some(Remedy::TrustAuthority) => "use --cacert FILE to trust it",
-        Some(Remedy::CheckClock) => "is the clock right?",
+        Some(Remedy::CheckClock) => "check this machine's clock",
         Some(Remedy::ClientCertificate) => "present one with --cert FILE",
         Some(Remedy::NoTls) => "does this port speak http?",
         Some(Remedy::ExpectName) | None => match error {

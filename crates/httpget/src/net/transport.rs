@@ -32,7 +32,7 @@ const OUTPUT_BUFFER: usize = 8 * 1024;
 const READ_BUFFER: usize = 16 * 1024;
 /// The overhead of coding a chunk again: eight digits and two line ends.
 const CHUNK_EXTRA: usize = 12;
-/// The largest number of interim responses, and the limit on their total length.
+/// The maximum number of interim responses, and the limit on their total length.
 const MAX_INFORMATIONAL: usize = 100;
 const MAX_INFORMATIONAL_BYTES: usize = HEAD_MAX;
 

@@ -13,7 +13,8 @@ use super::stream::Stream;
 use crate::http::head::{self, Head};
 use crate::policy::proxy::{Protocol, Proxy};
 
-/// The longest response to CONNECT in bytes, including interim responses.
+/// The maximum length of the response to CONNECT in bytes, including interim
+/// responses.
 const RESPONSE_MAX: usize = 64 * 1024;
 
 /// The endpoint of a tunnel.
@@ -104,7 +105,7 @@ pub(super) fn connect(
         200..300 => Ok(()),
         407 => Err(
             protocol_error(format!("the proxy answered {}", head.status_text()))
-                .hint("give user and password as in http://USER:PASSWORD@HOST:PORT"),
+                .hint("give the user and password, as in http://USER:PASSWORD@HOST:PORT"),
         ),
         _ => Err(protocol_error(format!(
             "the proxy answered {}",
@@ -194,13 +195,15 @@ fn socks5(stream: &mut dyn Stream, proxy: &Proxy, target: &TunnelTarget) -> Resu
             send(stream, &login)?;
             if receive::<2>(stream)?[1] != 0 {
                 return Err(protocol_error(
-                    "the SOCKS proxy rejected the user or the password",
+                    "the SOCKS proxy rejected the user or password",
                 ));
             }
         }
         ([5, 0xff], _) => {
-            return Err(protocol_error("the SOCKS proxy requires another login")
-                .hint("give user and password as in socks5h://USER:PASSWORD@HOST:PORT"));
+            return Err(protocol_error(
+                "the SOCKS proxy accepts none of the offered login methods",
+            )
+            .hint("give the user and password, as in socks5h://USER:PASSWORD@HOST:PORT"));
         }
         _ => return Err(protocol_error("the proxy does not speak SOCKS 5")),
     }

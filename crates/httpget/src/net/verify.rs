@@ -113,7 +113,7 @@ impl Verifier {
     }
 }
 
-/// The shortest RSA key in bits that ring verifies.
+/// The minimum length in bits of an RSA key that ring accepts.
 const RSA_BITS_MIN: usize = 2048;
 
 fn unusable_key(why: &str) -> rustls::Error {

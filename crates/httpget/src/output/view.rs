@@ -78,7 +78,7 @@ impl View {
             held_since: None,
             is_sniffed: false,
             hint: if is_compressed {
-                "the server sent it compressed; --compressed decodes it"
+                "the server compressed it; use --compressed to decode it"
             } else {
                 "use -o FILE, or a pipe"
             },

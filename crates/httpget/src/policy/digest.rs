@@ -57,7 +57,7 @@ pub fn is_stale(head: &Head) -> bool {
     head.status == 401 && challenge(head).is_some_and(|challenge| challenge.is_stale)
 }
 
-/// The largest number of challenges that are parsed.
+/// The maximum number of challenges that are parsed.
 const CHALLENGES_MAX: usize = 10;
 
 /// Returns the Digest challenges in a header value, which may contain several.

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Bounds on the size and the speed of a body.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
-    /// The largest body in bytes, both as received and as decoded.
+    /// The maximum size of a body in bytes, both as received and as decoded.
     pub max_bytes: Option<u64>,
     /// The highest speed in bytes per second.
     pub max_rate: Option<u64>,

@@ -1,5 +1,5 @@
-//! Decisions of a download, as pure functions without sockets and files: what a
-//! request contains, which origin receives credentials, which proxy and which
+//! Decisions about a download, as pure functions without I/O: the content of a
+//! request, which origin receives credentials, which proxy and which
 //! file name are used, and when a download is retried or continued.
 
 pub mod cookie;

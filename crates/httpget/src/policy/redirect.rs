@@ -6,7 +6,7 @@ use url::Url;
 use crate::http::head::Head;
 use crate::policy::request_url;
 
-/// The longest URL in bytes that is followed.
+/// The maximum length of a redirect's URL in bytes.
 const URL_MAX: usize = 64 * 1024;
 
 /// The target of a redirect.
@@ -14,14 +14,14 @@ const URL_MAX: usize = 64 * 1024;
 pub struct RedirectTarget {
     /// The URL without credentials and fragment.
     pub url: Url,
-    /// The user and the password in the Location.
+    /// The user and the password in the Location header.
     pub user: Option<request_url::User>,
 }
 
 /// The limit on redirects, and how many have been followed.
 #[derive(Clone, Copy, Debug)]
 pub struct RedirectLimit {
-    /// The largest number of redirects; `None` for any number.
+    /// The maximum number of redirects; `None` means no limit.
     pub max: Option<u32>,
     /// The number of redirects followed so far.
     pub followed: u32,

@@ -7,17 +7,17 @@ use common::{Error, Kind};
 use crate::http::date;
 use crate::http::head::Head;
 
-/// The longest delay, whatever the server asks for.
+/// The maximum delay, even if the server asks for more.
 const DELAY_MAX: Duration = Duration::from_secs(600);
 
 /// The options of retries.
 #[derive(Clone, Debug, Default)]
 pub struct RetryPolicy {
-    /// The largest number of retries.
+    /// The maximum number of retries.
     pub max_retries: u32,
     /// A fixed delay instead of one that doubles.
     pub delay: Option<Duration>,
-    /// The time after which there are no retries.
+    /// The time after which nothing is retried.
     pub max_time: Option<Duration>,
     /// Whether a refused connection is retried.
     pub retry_refused: bool,
@@ -46,7 +46,7 @@ impl RetryPolicy {
     }
 
     /// Returns the delay before retry `n` (from 1): the Retry-After of the server, or one
-    /// second, doubled each time, with a random part that spreads clients. It is at most
+    /// second, doubled each time, with random jitter. It is at most
     /// [`DELAY_MAX`].
     pub fn delay(&self, n: u32, head: Option<&Head>, random: u8) -> Duration {
         let own = self.delay.unwrap_or_else(|| {

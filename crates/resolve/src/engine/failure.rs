@@ -17,7 +17,7 @@ fn failure(status: Status, kind: Kind, message: String) -> ServerFailure {
     (status, Failure { kind, message })
 }
 
-/// Describes an error of this machine.
+/// Describes a local error, which is not the fault of a server.
 pub(crate) fn local(error: &io::Error) -> ServerFailure {
     failure(
         Status::System,

@@ -20,7 +20,7 @@ use crate::answer::Status;
 use crate::lookup::Failure;
 use crate::tls;
 
-/// The most threads, and so the most requests at a time.
+/// The maximum number of threads, and thus of requests at a time.
 pub(crate) const THREADS: usize = 8;
 
 /// The largest answer, in bytes: the largest DNS message.

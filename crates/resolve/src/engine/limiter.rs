@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Spaces queries evenly at a fixed rate. A missed send time is made up for, but
-/// for no more than [`MAX_CATCH_UP`].
+/// Spaces queries evenly at a fixed rate. After a delay, it catches up
+/// by at most [`MAX_CATCH_UP`].
 #[derive(Clone, Debug)]
 pub(crate) struct RateLimiter {
     interval: Duration,
@@ -23,7 +23,7 @@ impl RateLimiter {
         }
     }
 
-    /// Returns when the next query may be sent, or `None` for now.
+    /// Returns when the next query may be sent, or `None` if it may be sent now.
     pub(crate) fn next_send(&self, now: Instant) -> Option<Instant> {
         self.next.filter(|next| *next > now)
     }
@@ -55,7 +55,7 @@ mod tests {
             }
         }
         assert_eq!(sent, 1000);
-        // Ten milliseconds are made up for, a long silence is not.
+        // The limiter catches up by ten milliseconds, not by the whole pause.
         let later = now + Duration::from_secs(60);
         let mut burst = 0;
         while limiter.next_send(later).is_none() {

@@ -1,5 +1,5 @@
-//! The direct path: asks DNS servers, with any number of lookups at a time, in one
-//! loop on one thread.
+//! Queries DNS servers directly, for any number of lookups at a time, in one loop on one
+//! thread.
 //!
 //! A lookup is a [`PendingLookup`]. It asks its servers in order: the next one
 //! when a server has failed or its retransmission timeout has expired, and the
@@ -52,13 +52,13 @@ use crate::tls::{self, Trust};
 use crate::wire::edns::EdnsOptions;
 use crate::wire::{OwnedName, Question};
 
-/// Lookups that may wait for their first query.
+/// The maximum number of lookups that wait for their first query.
 const MAX_WAITING: usize = 256;
 
-/// Lookups that may be pending in all.
+/// The maximum number of pending lookups.
 const MAX_PENDING: usize = 10_000;
 
-/// The most servers: each is a bit of a mask.
+/// The maximum number of servers; each is a bit of a mask.
 pub(crate) const SERVERS_MAX: usize = 64;
 
 /// The options of all lookups of an engine.
@@ -107,13 +107,13 @@ pub(crate) struct LookupRequest {
     pub(crate) only_server: Option<usize>,
 }
 
-/// Counters for the summary of `-v`.
+/// Counters for the summary that `-v` prints.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Stats {
     pub(crate) queries: u64,
     /// Queries that followed another one for the same name and type.
     pub(crate) repeated: u64,
-    /// Packets that answered no query.
+    /// Packets that did not answer a query.
     pub(crate) ignored: u64,
 }
 

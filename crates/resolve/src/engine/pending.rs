@@ -55,7 +55,7 @@ pub(crate) struct PendingLookup {
     pub(crate) deadline: Instant,
     /// The serial number of the valid timer; earlier timers are ignored.
     pub(crate) timer_serial: u32,
-    /// Queries sent in all.
+    /// The total number of queries sent.
     pub(crate) tries: u32,
     /// Queries sent for the current name.
     pub(crate) attempts: u32,
@@ -118,11 +118,11 @@ impl PendingLookup {
     }
 }
 
-/// The significance of an RCODE, which nothing exceeds.
+/// The significance of an RCODE, which is the highest.
 pub(crate) const RCODE_SIGNIFICANCE: u8 = 4;
 
 /// Ranks failures: the server's own statement counts most, then a wrong answer,
-/// then no connection, then silence.
+/// then a missing connection, then a timeout.
 pub(crate) fn significance(status: &Status) -> u8 {
     match status {
         Status::Rcode(_) => RCODE_SIGNIFICANCE,

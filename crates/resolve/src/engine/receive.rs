@@ -19,7 +19,7 @@ use crate::wire::edns::CookieRule;
 use crate::wire::reply::{self, Classified, Reply};
 use crate::wire::{OwnedName, Question};
 
-/// The least room for an answer over UDP, in bytes. Some servers send larger
+/// The minimum size of the buffer for an answer over UDP, in bytes. Some servers send larger
 /// answers than the query allows.
 const MIN_DATAGRAM_ROOM: usize = 4096;
 
@@ -51,7 +51,7 @@ impl Engine {
         let received = match batch_ref.receive(&socket.socket) {
             Ok(()) => {
                 for (bytes, is_cut) in batch_ref.iter() {
-                    // Each answer has a time of its own, although they arrived
+                    // Measures the time of each answer, although they arrived
                     // together.
                     let now = Instant::now();
                     let id = message_id(bytes);
@@ -120,8 +120,8 @@ impl Engine {
         }
     }
 
-    /// Classifies a message with the ID of a query; `is_cut` if it was longer than
-    /// the receive buffer.
+    /// Handles a message with the ID of a query. `is_cut` is true if the message was
+    /// longer than the receive buffer.
     pub(super) fn on_response(
         &mut self,
         key: u32,
@@ -159,7 +159,7 @@ impl Engine {
         let has_edns = query.has_edns;
         let may_drop_edns = has_edns && !upstream.requires_edns(&self.settings);
         if let (Classified::WithoutQuestion(_), true) = (&classified, may_drop_edns) {
-            // Easy to forge, but the only effect is one more query.
+            // Such an error is easy to forge, but its only effect is one more query.
             return self.retry_without_edns(slot, index, now);
         }
         let rtt = now.saturating_duration_since(sent);
@@ -200,7 +200,7 @@ impl Engine {
     }
 
     /// Sends a query without EDNS after one with EDNS was refused. Does nothing if
-    /// that was done before: then this refusal answers another query with EDNS.
+    /// that was done before, since this refusal then answers an earlier query.
     fn retry_without_edns(&mut self, slot: u32, index: usize, now: Instant) {
         let Some(pending) = self.lookups.get_mut(slot) else {
             return;
@@ -377,7 +377,7 @@ impl Engine {
         if let Some(lookup) = pending.nodata.take().or(pending.incomplete.take()) {
             return self.finish(slot, *lookup);
         }
-        // Of the servers that did not answer, the one that was asked last.
+        // Reports the server that was asked last of those that did not answer.
         let asked = pending.queries.iter().rev();
         let silent = asked
             .filter_map(|key| Some(self.queries.get(*key)?.upstream))

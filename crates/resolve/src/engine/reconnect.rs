@@ -12,12 +12,12 @@ use super::receive::message_id;
 use super::stream::Stream;
 use crate::server::Protocol;
 
-/// The most connections that may be closed while one lookup waits. Some servers
-/// close them after a few queries; if each has answered one, that is progress.
+/// The maximum number of connections that may be closed while one lookup waits. Some
+/// servers close them after a few queries; if each has answered one, that is progress.
 const MAX_RECONNECTS: u8 = 100;
 
-/// The most connections that may be closed without any answer while one lookup
-/// waits, if all other servers have failed.
+/// The maximum number of connections that may be closed without any answer while one
+/// lookup waits, if all other servers have failed.
 const MAX_EMPTY_CLOSES: u8 = 2;
 
 impl Engine {

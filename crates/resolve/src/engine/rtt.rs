@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The shortest retransmission timeout, however fast a server is.
+/// The minimum retransmission timeout, even for a very fast server.
 const MIN_RTO: Duration = Duration::from_millis(50);
 
 /// The number of samples after which the round-trip time counts as known.
@@ -22,7 +22,7 @@ pub(crate) struct RttEstimator {
 }
 
 impl RttEstimator {
-    /// Returns whether there has been a sample.
+    /// Returns whether a sample has been added.
     pub(crate) fn is_measured(&self) -> bool {
         self.samples > 0
     }
@@ -52,8 +52,8 @@ impl RttEstimator {
     /// `initial`, doubled each time, until there is a sample.
     ///
     /// A measured timeout leaves time for five queries within `lookup_timeout`
-    /// if the round-trip time allows it: a timeout as long as the lookup itself
-    /// would give up a name for one lost packet.
+    /// if the round-trip time allows it: with a timeout as long as the lookup
+    /// itself, a single lost packet would make the lookup fail.
     pub(crate) fn rto(
         &self,
         initial: Duration,

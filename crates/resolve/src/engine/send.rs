@@ -14,11 +14,11 @@ use super::{Engine, LookupId, Settings, earliest};
 use crate::server::Transport;
 use crate::wire::query::{HEADER, compose};
 
-/// The number of free places in the windows that is worth filling, so that
+/// The number of free places in the windows from which on they are filled, so that
 /// queries are sent in batches.
 const MIN_BATCH: usize = 16;
 
-/// The shortest timeout that replaces a longer one once round trips are known.
+/// The minimum of timeouts that are shortened once round-trip times are known.
 const MIN_SHORTENED_RTO: Duration = Duration::from_millis(200);
 
 impl Engine {
@@ -37,7 +37,7 @@ impl Engine {
         }
     }
 
-    /// Sets the only valid timer of a lookup, at its deadline at the latest.
+    /// Sets the only valid timer of a lookup, no later than its deadline.
     pub(super) fn set_timer(&mut self, slot: u32, at: Instant) {
         if let Some(pending) = self.lookups.get_mut(slot) {
             pending.timer_serial = pending.timer_serial.wrapping_add(1);
@@ -99,7 +99,7 @@ impl Engine {
         let limit = self.settings.attempts.map(|n| n * servers_left);
         if let Some(limit) = limit.filter(|limit| pending.attempts >= *limit) {
             // Each attempt has the time that resolv.conf grants, even if the next
-            // one started earlier; answers count until then.
+            // one started earlier. Until then, answers are accepted.
             let first = pending.queries.first();
             let first = first.and_then(|&key| self.queries.get(key));
             let until = first.map_or(now, |query| {
@@ -114,8 +114,8 @@ impl Engine {
         self.queue_retry(slot, now);
     }
 
-    /// Handles the timeout of a query that was sent at `sent` over a connection,
-    /// or over HTTPS if it has no `number`.
+    /// Handles the timeout of a query that was sent at `sent` over the connection
+    /// `number`, or over HTTPS if that is `None`.
     fn on_stream_timeout(
         &mut self,
         slot: u32,
@@ -186,8 +186,8 @@ impl Engine {
         }
     }
 
-    /// Sends queries as far as windows and rate limits allow. Returns when the
-    /// next query may be sent that only a rate limit holds back.
+    /// Sends queries as far as windows and rate limits allow. If only a rate limit
+    /// holds back the next query, returns when that may be sent.
     pub(super) fn admit(&mut self, now: Instant) -> Option<Instant> {
         let mut next_send: Option<Instant> = None;
         self.needs_admit = false;
@@ -206,10 +206,10 @@ impl Engine {
         }
         let room: usize = self.upstreams.iter().map(Upstream::room).sum();
         let windows: usize = self.upstreams.iter().map(|u| u.window.size()).sum();
-        // Over a connection every answer is followed by a query immediately, and
-        // its acknowledgement goes with it. A server that has sent a small segment
-        // holds back the next one until then (RFC 896), and without a query the
-        // system would acknowledge only after 40 ms.
+        // Over a connection every answer is followed by a query immediately, which
+        // carries the acknowledgement of the answer. Otherwise the system would delay
+        // it by 40 ms, and until then a server with Nagle's algorithm (RFC 896) would
+        // hold back its next small segment.
         let uses_udp = |u: &Upstream| !u.uses_streams() && !u.closes_early();
         let min_room = if self.upstreams.iter().all(uses_udp) {
             MIN_BATCH.min(windows / 4)
@@ -292,11 +292,11 @@ impl Engine {
         let mut has_edns = requires_edns || !upstream.no_edns && pending.no_edns & 1 << index == 0;
         let recurse = self.settings.recurse;
         let servers_left = pending.servers_left(self.upstreams.len()).max(1) as u32;
-        // Servers that are not asked yet keep their share of the time.
+        // Servers that have not been asked yet keep their share of the time.
         let time = pending.deadline.saturating_duration_since(now);
         let share = now + time / servers_left;
         let servers_unasked = self.servers_unasked(pending, index);
-        // A failure from here on removes the query.
+        // If a later step fails, `transmit` removes the query.
         let key = self.add_query(slot, index, has_edns, now);
         let Some(pending) = self.lookups.get_mut(slot) else {
             return Ok(());
@@ -352,8 +352,8 @@ impl Engine {
                 (servers_left, servers_unasked),
                 now,
             );
-            // A middlebox may drop queries with EDNS: the last query is sent
-            // without, unless EDNS is known to work.
+            // A middlebox may drop queries with EDNS, so the last query is sent
+            // without it, unless EDNS is known to work.
             has_edns &= requires_edns || !is_last || upstream.supports_edns;
             let socket = upstream.sockets.get_mut(number);
             let socket = socket.ok_or_else(|| from_io(io::ErrorKind::NotConnected.into()))?;
@@ -373,8 +373,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns how many servers have neither failed nor been asked, once the
-    /// server with this index is.
+    /// Returns how many servers will have neither failed nor been asked, once the
+    /// server with this index has been asked.
     fn servers_unasked(&self, pending: &PendingLookup, index: usize) -> u32 {
         if pending.only_server.is_some() {
             return 0;
@@ -418,7 +418,7 @@ impl Engine {
         key
     }
 
-    /// Passes all composed queries to the system.
+    /// Writes all composed queries to their sockets.
     pub(super) fn flush(&mut self, now: Instant) {
         for index in 0..self.upstreams.len() {
             for number in self.upstreams[index].sockets.numbers() {

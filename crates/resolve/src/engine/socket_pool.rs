@@ -1,7 +1,7 @@
 //! The UDP sockets of one server.
 //!
 //! The source port of a query is half of what an off-path attacker has to guess
-//! (RFC 5452), so no socket serves for long: after a number of queries or seconds
+//! (RFC 5452), so no socket is used for long: after a number of queries or seconds
 //! another one takes its place, and the old one stays open only for the answers
 //! to its outstanding queries.
 
@@ -22,7 +22,7 @@ const MAX_SOCKETS: usize = 64;
 /// descriptors are limited, often to 1024.
 const MAX_TOTAL: usize = 512;
 
-/// Queries from one socket: at least this many, and up to twice as many by chance.
+/// Queries from one socket: a random number between this one and twice as many.
 const MIN_QUERIES: u32 = 256;
 
 /// The time for which a socket is used for new queries.
@@ -42,7 +42,7 @@ pub(crate) struct SocketPool {
 }
 
 impl SocketPool {
-    /// Creates an empty pool, one of as many as there are `servers`.
+    /// Creates an empty pool; there is one for each of the `servers` servers.
     pub(crate) fn new(servers: usize) -> Self {
         Self {
             sockets: Vec::new(),
@@ -113,7 +113,7 @@ impl SocketPool {
                     return Ok((number, true));
                 }
                 Err(error) if self.active.is_empty() => return Err(error),
-                // The sockets that are open take the query.
+                // The open sockets serve the query.
                 Err(_) => {}
             }
         }
@@ -140,7 +140,7 @@ impl SocketPool {
                 self.close_if_unused(number);
                 Ok((new, true))
             }
-            // If no further socket can be opened, the expired one serves on.
+            // If no further socket can be opened, the expired one remains in use.
             Err(_) => Ok((number, false)),
         }
     }

@@ -26,9 +26,9 @@ pub(crate) struct Stream {
     write_buffer: VecDeque<u8>,
     /// Messages that wait to be sent, with their IDs.
     queue: VecDeque<(u16, Vec<u8>)>,
-    /// Queries that were sent and are not answered.
+    /// The number of queries that were sent and have not been answered.
     unanswered: usize,
-    /// The most queries that may be unanswered.
+    /// The maximum number of queries that may be unanswered.
     limit: usize,
     /// The limit with which the connection was opened.
     initial_limit: usize,
@@ -52,8 +52,8 @@ pub(crate) struct QueuedQuery {
 
 impl Stream {
     /// Starts to connect. At most `limit` queries are unanswered at a time: a
-    /// server that closes connections after some queries takes that many, and
-    /// further ones would be sent in vain.
+    /// server that closes connections after some queries answers that many, and
+    /// further ones would be lost.
     pub(crate) fn open(
         address: SocketAddr,
         tls: Option<Box<Session>>,
@@ -212,7 +212,7 @@ impl Stream {
         false
     }
 
-    /// Passes messages to TLS, each in a record of its own: some servers read one
+    /// Passes messages to TLS, each in a separate record, since some servers read one
     /// message per record and ignore the others until more data arrives.
     fn encrypt(&mut self, now: Instant) -> io::Result<()> {
         while !self.write_buffer.is_empty() || self.dequeue(now) {

@@ -46,7 +46,7 @@ impl QueryIds {
     }
 }
 
-/// A cheap hasher for IDs, which are random already.
+/// A fast hasher for IDs, which are already random.
 #[derive(Clone, Copy, Debug, Default)]
 struct IdHasher(u64);
 
@@ -76,9 +76,9 @@ pub(crate) struct EphemeralSocket {
     pub(crate) serial: u32,
     /// The slab keys of the queries by ID.
     queries: HashMap<u16, u32, BuildHasherDefault<IdHasher>>,
-    /// Queries sent from it that an answer still counts for.
+    /// The number of queries for which an answer is still accepted.
     pub(crate) outstanding: usize,
-    /// New queries before the socket expires.
+    /// The number of further queries before the socket expires.
     remaining: u32,
     /// The time at which the socket expires in any case.
     expires_at: Instant,

@@ -20,11 +20,11 @@ use crate::wire::edns::{Cookie, CookieOption};
 /// The initial number of queries in flight.
 const INITIAL_WINDOW: usize = 128;
 
-/// The most queries in flight on connections, since servers limit them.
+/// The maximum number of queries in flight on connections, since servers limit them.
 const MAX_STREAM_WINDOW: usize = 256;
 
-/// The most connections to a server that closes them after a few answers. A
-/// single one at a time would use up the time of the names that wait.
+/// The maximum number of connections to a server that closes them after a few answers.
+/// A single one at a time would use up the time of the names that wait.
 const MAX_CONNECTIONS: usize = 8;
 
 /// Queries that may be queued on connections before no more are sent over UDP, since
@@ -34,7 +34,7 @@ const MAX_QUEUED: usize = 64;
 /// Answers over UDP after which the share of truncated ones is evaluated.
 const TRUNCATION_SAMPLE: u32 = 64;
 
-/// The largest and the smallest limit of the window for UDP.
+/// The maximum and the minimum of the window for UDP.
 const UDP_WINDOW_LIMITS: (usize, usize) = (64, 8000);
 
 /// The state that is kept per server.
@@ -168,7 +168,7 @@ impl Upstream {
         (self.udp_answers, self.udp_truncated) = (0, 0);
     }
 
-    /// Returns to UDP for good after a connection was closed without an answer.
+    /// Returns to UDP permanently after a connection was closed without an answer.
     /// Returns false if the connection was not one that UDP could replace.
     pub(crate) fn stop_preferring_tcp(&mut self) -> bool {
         let preferred = std::mem::take(&mut self.prefers_tcp);

@@ -23,7 +23,7 @@ pub(crate) struct CongestionWindow {
     /// The sum of the times, in seconds, for which lost queries were awaited.
     waited: f64,
     /// The average number of lost queries that are still being awaited. They put
-    /// no load on the server, so they must not keep other queries back.
+    /// no load on the server, so they must not hold back other queries.
     stalled: f64,
     /// The start of the current evaluation period.
     since: Option<Instant>,

@@ -44,8 +44,8 @@ impl EdnsOptions {
         self.dnssec || self.nsid || self.subnet.is_some()
     }
 
-    /// Composes the OPT record. `padded` is the length of the message before it, if
-    /// the message is to be padded to a multiple of [`BLOCK`].
+    /// Composes the OPT record. If the message is to be padded to a multiple of
+    /// [`BLOCK`], `padded` is its length before this record.
     pub(crate) fn record(&self, cookie: Option<&Cookie>, padded: Option<usize>) -> Vec<u8> {
         let mut options = Vec::new();
         if self.nsid {
@@ -98,7 +98,7 @@ fn subnet(ip: IpAddr, length: u8) -> Vec<u8> {
 
 /// Iterates over the options of an answer.
 pub(crate) fn options(mut data: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    // An option with a wrong length ends the list.
+    // An option with an invalid length ends the list.
     std::iter::from_fn(move || {
         let (head, rest) = data.split_first_chunk::<4>()?;
         let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
@@ -112,7 +112,7 @@ pub(crate) fn options(mut data: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CookieOption<'a> {
     Absent,
-    /// Its length is not allowed by RFC 7873, section 4.
+    /// The option has a length that RFC 7873, section 4 does not allow.
     Invalid,
     /// The client's part, and the server's part, which may be empty.
     Parts(&'a [u8; 8], &'a [u8]),
@@ -134,7 +134,8 @@ pub(crate) fn cookie(data: &[u8]) -> CookieOption<'_> {
 /// The COOKIE option that an answer must carry (RFC 7873, section 5.3).
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CookieRule<'a> {
-    /// Any or none: an off-path attacker cannot forge answers over a connection.
+    /// The option is not checked, since an off-path attacker cannot forge answers over a
+    /// connection.
     Ignore,
     /// If the option is present, it must contain this client cookie.
     IfPresent(&'a [u8; 8]),
@@ -181,10 +182,10 @@ pub(crate) struct ExtendedError<'a> {
     pub(crate) text: &'a [u8],
 }
 
-/// The most extended errors of an answer that are shown.
+/// The maximum number of extended errors of an answer that are shown.
 const MAX_ERRORS: usize = 8;
 
-/// The most bytes of an extended error's text that are shown.
+/// The maximum number of bytes of an extended error's text that are shown.
 const MAX_ERROR_TEXT: usize = 256;
 
 /// Iterates over the extended errors of an answer, within [`MAX_ERRORS`] and
@@ -211,7 +212,7 @@ impl ExtendedError<'_> {
     }
 }
 
-/// Shows an error as in `DNSSEC Bogus: no key`.
+/// Formats an error as in `DNSSEC Bogus: no key`.
 impl fmt::Display for ExtendedError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {

@@ -1,8 +1,8 @@
 //! Replies: whether a message answers a question, and the records in it.
 //!
 //! Every record of every section is parsed, so a message with a wrong count or an
-//! invalid owner is malformed as a whole. Record data stays bytes until it is
-//! shown; names in it are checked then.
+//! invalid owner is malformed as a whole. Record data is kept as bytes and
+//! parsed, including the names in it, when it is shown.
 
 use domain::base::iana::{Class, Opcode, OptRcode, Rtype};
 use domain::base::message::Message;
@@ -25,7 +25,7 @@ pub(crate) enum Classified<'a> {
     Reply(Reply<'a>),
     /// It answers the question but is invalid.
     Malformed,
-    /// It is an error without a question section, as from servers without EDNS.
+    /// It is an error without a question section, as sent by servers without EDNS.
     WithoutQuestion(Reply<'a>),
     /// It does not answer the question.
     Unrelated,
@@ -188,7 +188,8 @@ impl<'a> Record<'a> {
         presentation::rdata(self.rtype, &mut self.parser()?)
     }
 
-    /// Returns the data in presentation format, by RFC 3597 if it is invalid.
+    /// Returns the data in presentation format, or in that of RFC 3597 if it is
+    /// invalid.
     pub(crate) fn any_text(&self) -> String {
         self.text()
             .unwrap_or_else(|_| presentation::unknown(self.data()))
@@ -206,7 +207,8 @@ impl<'a> Record<'a> {
         ParsedName::parse_ref(&mut self.parser().ok()?).ok()
     }
 
-    /// Creates a parser for the data, which sees the message for compression.
+    /// Creates a parser for the data, which can follow compression pointers to earlier
+    /// parts of the message.
     fn parser(&self) -> Result<Parser<'a, [u8]>, ParseError> {
         // The parser must not read beyond the data.
         let mut parser = Parser::from_ref(&self.message[..self.start + self.length]);

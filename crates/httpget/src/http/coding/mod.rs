@@ -22,7 +22,7 @@ pub const ACCEPT: &str = "gzip, deflate, br, zstd";
 /// zstd over HTTP.
 const WINDOW_LOG_MAX: u32 = 23;
 
-/// The largest number of codings of one body; more are an attack.
+/// The maximum number of codings of one body; more are an attack.
 const CODINGS_MAX: usize = 2;
 
 const BUFFER: usize = 64 * 1024;

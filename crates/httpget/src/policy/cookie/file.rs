@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read};
 use super::{Cookie, Jar, RESPONSE_MAX};
 use crate::http::date::Seconds;
 
-/// The longest line of a cookie file in bytes.
+/// The maximum length of a line of a cookie file in bytes.
 const LINE_MAX: u64 = 64 * 1024;
 
 /// The contents of a cookie file.

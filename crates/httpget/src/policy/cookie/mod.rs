@@ -19,16 +19,16 @@ use crate::policy::request_url;
 pub use file::{CookieFile, ReadError};
 pub use suffix::is_public;
 
-/// The largest number of cookies of one domain.
+/// The maximum number of cookies of one domain.
 const DOMAIN_MAX: usize = 50;
-/// The largest number of cookies in a jar.
+/// The maximum number of cookies in a jar.
 const JAR_MAX: usize = 10_000;
 
-/// The largest number of cookies in one request; curl's limit.
+/// The maximum number of cookies in one request; curl's limit.
 const SENT_MAX: usize = 150;
-/// The longest value of a Cookie header in bytes; curl's limit.
+/// The maximum length of a Cookie header's value in bytes; curl's limit.
 const HEADER_MAX: usize = 8190;
-/// The largest number of cookies taken from one response; curl's limit.
+/// The maximum number of cookies taken from one response; curl's limit.
 pub const RESPONSE_MAX: usize = 50;
 
 /// A cookie with its attributes.

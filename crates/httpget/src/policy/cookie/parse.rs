@@ -8,7 +8,7 @@ use super::{Cookie, IsPublic, is_trustworthy, is_within};
 use crate::http::date::{self, Seconds};
 use crate::policy::request_url;
 
-/// The largest name and value together, in bytes.
+/// The maximum length of a name with its value, in bytes.
 const COOKIE_MAX: usize = 4096;
 
 /// Returns the default path of a cookie (RFC 6265, section 5.1.4).
