@@ -384,7 +384,7 @@ fn operands_on_both_sides_of_a_set_option_are_refused() {
 #[test]
 fn the_name_of_a_file_gets_a_hint() {
     let (_dir, path) = file("10.0.0.0/8\n");
-    let hint = format!("; use @{path} to read the file of that name\n");
+    let hint = format!("; use @{path} to read the file with that name\n");
     for args in [
         &["grep", "--in", &path, "-"][..],
         &["match", "--in", &path, "10.0.0.1"],

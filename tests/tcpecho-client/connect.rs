@@ -374,7 +374,10 @@ fn invalid_operands_and_options_are_refused() {
             &["a:1", "--udp", "--connect-only"],
             "--udp cannot be used with --connect-only",
         ),
-        (&["a:1", "--half-close"], "--half-close requires a message"),
+        (
+            &["a:1", "--udp", "--half-close"],
+            "--half-close cannot be used with --udp",
+        ),
         (
             &["a:1", "--file", "/"],
             "tcpecho-client: /: is a directory\n",

@@ -18,6 +18,13 @@ fn standard_input_comes_back() {
         .stdout("one\ntwo\n")
         .stderr("");
     client_to(&peer).run().code(0).stdout("").stderr("");
+    // As nc has it, although the end of the input is passed on in any case.
+    client_to(&peer)
+        .arg("-N")
+        .stdin("one\n")
+        .run()
+        .code(0)
+        .stdout("one\n");
 }
 
 #[test]

@@ -193,7 +193,7 @@ pub(crate) fn option_words(values: &[String]) -> Vec<String> {
 /// Adds a hint about `@FILE` to an error if the operand is the name of a file.
 pub(crate) fn with_file_hint(error: Error, operand: &str) -> Error {
     if Path::new(operand).is_file() {
-        return error.hint(format!("use @{operand} to read the file of that name"));
+        return error.hint(format!("use @{operand} to read the file with that name"));
     }
     error
 }

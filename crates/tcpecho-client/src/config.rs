@@ -419,10 +419,12 @@ fn exchange(
             Body::Stdin
         }
         (None, None) => {
+            // The end of standard input is always passed on, with or without
+            // --half-close.
             refuse(
-                cli.half_close,
+                cli.half_close && cli.udp,
                 "--half-close",
-                "requires a message; the end of stdin is always sent",
+                "cannot be used with --udp, which has no end of file",
             )?;
             return Ok(Mode::PassThrough {
                 idle_timeout: if cli.udp { Some(timeout) } else { cli.timeout },

@@ -383,7 +383,7 @@ mod tests {
         let mut b = TransferOutput::concurrent(&shared, None);
         b.write(b"b\n").unwrap();
         let error = a.write(b"a").unwrap_err();
-        assert!(error.to_string().contains("too slow"), "{error}");
+        assert!(error.to_string().contains("too little progress"), "{error}");
         a.finish().unwrap();
         b.write(b"b2\n").unwrap();
         b.finish().unwrap();
