@@ -74,16 +74,14 @@ pub(super) fn zsh(context: &Context) -> TaskResult<String> {
 const ZSH: &str = r#"
 zmodload zsh/zpty
 zpty shell zsh -f -i
-output=
 zpty -w shell "PS1='RE''ADY> '; fpath=($FUNCTIONS \$fpath); autoload -U compinit; compinit -u -D"
 zpty -w shell "zstyle ':completion:*' insert-unambiguous false; setopt no_menu_complete"
 zpty -w shell "unsetopt list_beep list_ambiguous; LISTMAX=1000; print SET''UP"
-until [[ $output == *SETUP*READY\>* ]]; do zpty -r shell chunk && output+=$chunk; done
-output=
+zpty -r shell output '*SETUP*READY> *'
 zpty -w -n shell "$1"$'\t'
 zpty -w -n shell $'\C-u'
 zpty -w shell "print DO''NE"
-until [[ $output == *DONE* ]]; do zpty -r shell chunk && output+=$chunk; done
+zpty -r shell output '*DONE*'
 print -r -- "$output"
 zpty -d shell
 "#;
