@@ -79,6 +79,7 @@ pub(crate) fn write(command: &Command, path: &[&str], writer: &mut impl Write) -
         body(&introduction, writer)?;
     }
     commands(command, &name, writer)?;
+    operands(command, writer)?;
     options(command, path, writer)?;
 
     let is_last = |section: &&Section| LAST_SECTIONS.contains(&section.heading.as_str());
@@ -148,24 +149,27 @@ fn commands(command: &Command, name: &str, writer: &mut impl Write) -> io::Resul
     Ok(())
 }
 
-/// Writes operands and options, the options by their help headings. The page of
-/// a subcommand refers to the options that it shares with the tool.
-fn options(command: &Command, path: &[&str], writer: &mut impl Write) -> io::Result<()> {
-    let shown = |arg: &&Arg| !arg.is_hide_set() && (path.is_empty() || !arg.is_global_set());
-    let operands: Vec<&Arg> = command.get_positionals().filter(shown).collect();
-    if !operands.is_empty() {
-        writeln!(writer, ".SH OPERANDS")?;
-        for operand in operands {
-            let names: Vec<String> = operand
-                .get_value_names()
-                .unwrap_or_default()
-                .iter()
-                .map(|name| format!("\\fI{}\\fR", escape(name)))
-                .collect();
-            writeln!(writer, ".TP\n{}", names.join(" "))?;
-            help(operand, writer)?;
+/// Writes the operands, if there are any.
+fn operands(command: &Command, writer: &mut impl Write) -> io::Result<()> {
+    let shown = command.get_positionals().filter(|arg| !arg.is_hide_set());
+    for (index, operand) in shown.enumerate() {
+        if index == 0 {
+            writeln!(writer, ".SH OPERANDS")?;
         }
+        writeln!(writer, ".TP\n{}", value_names(operand))?;
+        help(operand, writer)?;
     }
+    Ok(())
+}
+
+/// Writes the options by their help headings. The page of a subcommand refers to
+/// the options that it shares with the tool.
+fn options(command: &Command, path: &[&str], writer: &mut impl Write) -> io::Result<()> {
+    let options: Vec<&Arg> = command
+        .get_arguments()
+        .filter(|arg| !arg.is_positional() && !arg.is_hide_set())
+        .filter(|arg| path.is_empty() || !arg.is_global_set())
+        .collect();
     writeln!(writer, ".SH OPTIONS")?;
     if let Some(tool) = path.first() {
         writeln!(
@@ -174,10 +178,9 @@ fn options(command: &Command, path: &[&str], writer: &mut impl Write) -> io::Res
             escape(tool)
         )?;
     }
-    let options: Vec<&Arg> = command.get_opts().chain(flags(command)).collect();
     let mut headings: Vec<Option<&str>> = Vec::new();
-    for option in command.get_arguments().filter(|arg| !arg.is_positional()) {
-        if shown(&option) && !headings.contains(&option.get_help_heading()) {
+    for option in &options {
+        if !headings.contains(&option.get_help_heading()) {
             headings.push(option.get_help_heading());
         }
     }
@@ -185,11 +188,8 @@ fn options(command: &Command, path: &[&str], writer: &mut impl Write) -> io::Res
         if let Some(heading) = heading {
             writeln!(writer, ".SS \"{}\"", escape(heading))?;
         }
-        for option in command
-            .get_arguments()
-            .filter(|arg| options.iter().any(|other| other.get_id() == arg.get_id()))
-            .filter(|arg| arg.get_help_heading() == heading && shown(arg))
-        {
+        let in_section = |option: &&&Arg| option.get_help_heading() == heading;
+        for option in options.iter().filter(in_section) {
             writeln!(writer, ".TP\n{}", signature(option))?;
             help(option, writer)?;
         }
@@ -197,12 +197,14 @@ fn options(command: &Command, path: &[&str], writer: &mut impl Write) -> io::Res
     Ok(())
 }
 
-/// Returns the options without a value.
-fn flags(command: &Command) -> impl Iterator<Item = &Arg> {
-    let takes_value = |arg: &&Arg| arg.get_action().takes_values();
-    command
-        .get_arguments()
-        .filter(move |arg| !arg.is_positional() && !takes_value(arg))
+/// Returns the names of the values of an argument, in italics.
+fn value_names(arg: &Arg) -> String {
+    let names = arg.get_value_names().unwrap_or_default();
+    let names: Vec<String> = names
+        .iter()
+        .map(|name| format!("\\fI{}\\fR", escape(name)))
+        .collect();
+    names.join(" ")
 }
 
 /// Returns the names of an option with its value: `-c, --count N`.
@@ -213,24 +215,17 @@ fn signature(option: &Arg) -> String {
     let aliases = option.get_visible_aliases().unwrap_or_default();
     let aliases = aliases.into_iter().map(|alias| bold(format!("--{alias}")));
     let names: Vec<String> = short.into_iter().chain(long).chain(aliases).collect();
-    // Writing to a String cannot fail.
-    let mut text = names.join(", ");
-    if option.get_action().takes_values() {
-        let names = option.get_value_names().unwrap_or_default();
-        let values: Vec<String> = names
-            .iter()
-            .map(|name| format!("\\fI{}\\fR", escape(name)))
-            .collect();
-        let optional = option
-            .get_num_args()
-            .is_some_and(|range| range.min_values() == 0);
-        if optional {
-            let _ = write!(text, "[={}]", values.join(" "));
-        } else {
-            let _ = write!(text, " {}", values.join(" "));
-        }
+    let names = names.join(", ");
+    if !option.get_action().takes_values() {
+        return names;
     }
-    text
+    let values = value_names(option);
+    let range = option.get_num_args();
+    if range.is_some_and(|range| range.min_values() == 0) {
+        format!("{names}[={values}]")
+    } else {
+        format!("{names} {values}")
+    }
 }
 
 /// Writes the help of an argument, its values and its default.

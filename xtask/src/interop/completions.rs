@@ -29,13 +29,12 @@ pub(super) fn bash(context: &Context) -> TaskResult<String> {
     check("bash", |line| {
         let words: Vec<&str> = line.split(' ').collect();
         let tool = words[0];
-        let function = format!("_{}", tool.replace('-', "__"));
         let previous = words[words.len() - 2];
         let last = words[words.len() - 1];
         let script = format!(
             "source '{}/{tool}'\nCOMP_WORDS=({line})\nCOMP_CWORD={}\nCOMP_LINE='{line}'\n\
              function=$(complete -p {tool} | sed 's/.*-F \\([^ ]*\\).*/\\1/')\n\
-             ${{function:-{function}}} {tool} '{last}' '{previous}'\n\
+             $function {tool} '{last}' '{previous}'\n\
              printf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
             dir.path().display(),
             words.len() - 1
