@@ -14,7 +14,7 @@ const MIB: u64 = 1 << 20;
 
 /// The tool with its memory measured, and a timeout that only a hang exceeds.
 fn measured() -> Tool {
-    httpget().measure_memory().timeout(Duration::from_secs(60))
+    httpget().measure_memory().timeout(Duration::from_secs(180))
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &[String]) -> TaskResult {
     let skips = Skips::new()?;
     let ok = watch(command.env(SKIPS, skips.path()), &mut sum)?;
     sum.move_skipped(&skips.read()?);
-    println!("{sum}");
+    sum.print();
     if ok {
         Ok(())
     } else {
@@ -82,11 +82,24 @@ struct Sum {
     passed: u64,
     failed: u64,
     ignored: u64,
+    /// The output of the failed tests.
+    failures: Vec<String>,
+    /// Whether the next lines are output of failed tests.
+    in_failures: bool,
 }
+
+/// The limit on the lines of failed tests that are printed again at the end.
+const FAILURE_LINES_MAX: usize = 300;
 
 impl Sum {
     /// Adds a result line such as `test result: ok. 5 passed; 0 failed; 1 ignored; …`.
+    /// The section of a test program between `failures:` and its result is kept.
     fn add(&mut self, line: &str) {
+        self.in_failures |= line == "failures:";
+        self.in_failures &= !line.starts_with("test result: ");
+        if self.in_failures && !line.is_empty() && self.failures.len() < FAILURE_LINES_MAX {
+            self.failures.push(line.to_owned());
+        }
         let Some(rest) = line.strip_prefix("test result: ") else {
             return;
         };
@@ -102,6 +115,15 @@ impl Sum {
                 _ => {}
             }
         }
+    }
+
+    /// Prints the output of the failed tests again, below the output of all test
+    /// programs, and the sums.
+    fn print(&self) {
+        for line in &self.failures {
+            println!("{line}");
+        }
+        println!("{self}");
     }
 
     /// Moves the skipped tests of a run from the passed ones, as which the harness
@@ -122,6 +144,7 @@ impl std::fmt::Display for Sum {
             passed,
             failed,
             ignored,
+            ..
         } = self;
         write!(f, "{passed} passed, {failed} failed, {ignored} skipped")
     }
@@ -231,7 +254,7 @@ fn unprivileged() -> TaskResult {
         }
         sum.move_skipped(&skips.read()?);
     }
-    println!("{sum}");
+    sum.print();
     if failed.is_empty() {
         Ok(())
     } else {
@@ -317,6 +340,33 @@ mod tests {
         sum.add("test a::b ... ok");
         sum.add("test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured");
         assert_eq!(sum.to_string(), "7 passed, 3 failed, 1 skipped");
+    }
+
+    #[test]
+    fn the_output_of_failed_tests_is_kept() {
+        let mut sum = Sum::default();
+        for line in [
+            "test a::b ... FAILED",
+            "failures:",
+            "",
+            "---- a::b stdout ----",
+            "panicked at a.rs:1:1",
+            "failures:",
+            "    a::b",
+            "test result: FAILED. 0 passed; 1 failed",
+            "test c ... ok",
+            "test result: ok. 1 passed; 0 failed",
+        ] {
+            sum.add(line);
+        }
+        let kept = [
+            "failures:",
+            "---- a::b stdout ----",
+            "panicked at a.rs:1:1",
+            "failures:",
+            "    a::b",
+        ];
+        assert_eq!(sum.failures, kept);
     }
 
     #[test]

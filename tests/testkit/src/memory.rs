@@ -25,6 +25,7 @@ impl PeakMemory {
     /// Measures the child `pid` until it ends. The child must not be reaped
     /// before [`PeakMemory::finish`] has returned.
     pub(crate) fn start(pid: u32) -> Self {
+        wait_for_exec(pid);
         let first = high_water_mark(pid).unwrap_or(0);
         let peak = Arc::new(AtomicU64::new(first));
         let thread = std::thread::spawn({
@@ -52,6 +53,18 @@ impl PeakMemory {
             .join()
             .expect("join the thread that reads the peak memory");
         Some(self.peak.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
+    }
+}
+
+/// Waits until the child `pid` no longer runs the test program. `posix_spawn` returns
+/// when the child gives up the memory that it shares with its parent, which is shortly
+/// before the child has memory of its own.
+fn wait_for_exec(pid: u32) {
+    let own = std::fs::read_link("/proc/self/exe").expect("read /proc/self/exe");
+    let child = format!("/proc/{pid}/exe");
+    // A zombie has no program, which ends the loop.
+    while std::fs::read_link(&child).is_ok_and(|program| program == own) {
+        std::thread::yield_now();
     }
 }
 
