@@ -3,9 +3,11 @@
 
 use std::time::Instant;
 
-use crate::exec::{run_visible, which};
-use crate::workspace::cargo;
-use crate::{TaskResult, demo, docs, interop, test, tidy};
+use support::TaskResult;
+use support::exec::{run_visible, which};
+use support::workspace::{TASKS, cargo};
+
+use crate::{demo, docs, separate, test, tidy};
 
 type Step = fn(&Options) -> TaskResult;
 
@@ -20,7 +22,7 @@ const STEPS: [(&str, Step); 10] = [
     ("package", package),
     ("deny", deny),
     ("demo", |_| demo::run(&[])),
-    ("interop", |_| interop::run(&[])),
+    ("interop", |_| separate::run("inetkit-interop", &[])),
 ];
 
 /// The options of the command.
@@ -121,7 +123,10 @@ fn package(options: &Options) -> TaskResult {
     remove_unpacked()?;
     let mut command = cargo();
     command.args(["package", "--locked", "--workspace"]);
-    command.args(["--exclude", "xtask", "--exclude", "inetkit-testkit"]);
+    command.args(["--exclude", "inetkit-testkit"]);
+    for task in TASKS {
+        command.args(["--exclude", task]);
+    }
     if options.allow_dirty {
         command.arg("--allow-dirty");
     }

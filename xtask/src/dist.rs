@@ -20,9 +20,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::exec::{Exec, run_visible};
-use crate::workspace::{self, Bins, Profile, TOOLS, root};
-use crate::{TaskResult, docs, no_arguments};
+use support::TaskResult;
+use support::exec::{Exec, run_visible};
+use support::workspace::{self, Bins, Profile, TOOLS, root};
+
+use crate::{docs, no_arguments};
 
 /// Returns the path of the completion file of a tool.
 type FileName = fn(&str) -> String;

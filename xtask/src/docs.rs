@@ -14,10 +14,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
+use support::TaskResult;
+use support::exec::{Exec, which};
+use support::workspace::{Bins, Profile, TOOLS, root};
 
-use crate::exec::{Exec, which};
-use crate::workspace::{Bins, Profile, TOOLS, root};
-use crate::{TaskResult, USAGE};
+use crate::USAGE;
 
 /// Directories that hold nothing else.
 const GENERATED: [&str; 2] = ["docs/man", "docs/schema"];

@@ -7,9 +7,11 @@
 
 use std::process::{Command, Stdio};
 
-use crate::exec::{run_visible, which};
-use crate::workspace::root;
-use crate::{TaskResult, USAGE};
+use support::TaskResult;
+use support::exec::{run_visible, which};
+use support::workspace::root;
+
+use crate::USAGE;
 
 /// Runs all targets, or the named one.
 pub(crate) fn run(args: &[String]) -> TaskResult {

@@ -2,9 +2,11 @@
 //! versions of `Cargo.lock`. With `--root`, man pages and completions are
 //! installed below the same directory.
 
-use crate::exec::run_visible;
-use crate::workspace::{Bins, TOOLS, cargo};
-use crate::{TaskResult, USAGE, dist};
+use support::TaskResult;
+use support::exec::run_visible;
+use support::workspace::{Bins, TOOLS, cargo};
+
+use crate::{USAGE, dist};
 
 /// Installs the tools, below `--root DIR` if that is given.
 pub(crate) fn run(args: &[String]) -> TaskResult {

@@ -14,26 +14,21 @@
     reason = "a few more allocations do not matter for a task"
 )]
 
-mod bench;
 mod ci;
 mod demo;
 mod dist;
 mod docs;
-mod exec;
 mod fuzz;
 mod install;
-mod interop;
 mod mutants;
+mod separate;
 mod soak;
-mod sys;
 mod test;
 mod tidy;
-mod workspace;
 
 use std::process::ExitCode;
 
-/// The result of a task; the error is a message for the user.
-type TaskResult<T = ()> = Result<T, String>;
+use support::TaskResult;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -74,8 +69,8 @@ fn main() -> ExitCode {
         Some("demo") => demo::run(&rest),
         Some("test") => test::run(&rest),
         Some("ci") => ci::run(&rest),
-        Some("interop") => interop::run(&rest),
-        Some("bench") => bench::run(&rest),
+        Some("interop") => separate::run("inetkit-interop", &rest),
+        Some("bench") => separate::run("inetkit-bench", &rest),
         Some("install") => install::run(&rest),
         Some("dist") => dist::run(&rest),
         Some("docs") => docs::run(&rest),
@@ -83,8 +78,6 @@ fn main() -> ExitCode {
         Some("mutants") => mutants::run(&rest),
         Some("soak") => soak::run(&rest),
         Some("tidy") => tidy::run(&rest),
-        // Internal command of `bench`; see `bench::measure::peak`.
-        Some("peak") => bench::peak(&rest),
         Some("help" | "-h" | "--help") => {
             print!("{USAGE}");
             Ok(())
@@ -92,13 +85,7 @@ fn main() -> ExitCode {
         Some(other) => Err(format!("unknown command `{other}`\n{USAGE}")),
         None => Err(format!("a command is missing\n{USAGE}")),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("xtask: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    support::exit_code("xtask", outcome)
 }
 
 /// Rejects the arguments of a command that takes none.

@@ -15,11 +15,12 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use support::TaskResult;
+use support::exec::{Background, Exec};
+use support::workspace::{self, Bins, Profile};
 use testkit::tls::{Authority, Leaf};
 
-use crate::exec::{Background, Exec};
-use crate::workspace::{self, Bins, Profile};
-use crate::{TaskResult, USAGE};
+use crate::USAGE;
 
 /// The default of `--seconds`.
 const SECONDS: u64 = 600;

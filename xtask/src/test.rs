@@ -15,10 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use support::TaskResult;
+use support::workspace::{self, Bins, Profile, cargo};
 use testkit::skipped::SKIPS;
-
-use crate::TaskResult;
-use crate::workspace::{self, Bins, Profile, cargo};
 
 /// Runs the tests of the workspace; other arguments go to `cargo test`.
 pub(crate) fn run(args: &[String]) -> TaskResult {
@@ -56,7 +55,7 @@ fn selects_packages(arg: &str) -> bool {
 /// Runs a test program, prints its output, and adds its results to `sum`.
 /// Returns whether it succeeded.
 fn watch(command: &mut Command, sum: &mut Sum) -> TaskResult<bool> {
-    let text = crate::exec::command_text(command);
+    let text = support::exec::command_text(command);
     eprintln!("+ {text}");
     let mut child = command
         .stdin(Stdio::null())
@@ -212,7 +211,7 @@ fn unprivileged() -> TaskResult {
         return Ok(());
     }
     for needed in ["setpriv", "unshare"] {
-        if crate::exec::which(needed).is_none() {
+        if support::exec::which(needed).is_none() {
             return Err(format!("{needed} is missing; install util-linux"));
         }
     }

@@ -23,6 +23,9 @@ pub const TOOLS: [&str; 6] = [
     "tcpecho-server",
 ];
 
+/// The packages with the programs for development tasks, and their library.
+pub const TASKS: [&str; 4] = ["inetkit-bench", "inetkit-interop", "xtask", "xtask-support"];
+
 /// Returns a directory that contains all six tools, freshly built.
 pub fn dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
@@ -83,11 +86,12 @@ pub fn cargo() -> Command {
     command
 }
 
-/// Builds all binaries of the workspace and returns their directory.
+/// Builds the tools and returns their directory.
 fn build() -> PathBuf {
     let mut command = cargo();
     command
         .args(["build", "--locked", "--workspace", "--bins"])
+        .args(TASKS.iter().flat_map(|task| ["--exclude", task]))
         .arg("--message-format=json")
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
         .stdin(Stdio::null())

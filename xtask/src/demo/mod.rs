@@ -10,9 +10,11 @@ mod steps;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::exec::{Done, Exec, shorten};
-use crate::workspace::{self, Bins, Profile};
-use crate::{TaskResult, no_arguments};
+use support::TaskResult;
+use support::exec::{Done, Exec, shorten};
+use support::workspace::{self, Bins, Profile};
+
+use crate::no_arguments;
 
 /// Runs all steps in order.
 pub(crate) fn run(args: &[String]) -> TaskResult {

@@ -1,12 +1,12 @@
 //! The steps of the demo, in order, with their expected output.
 
+use support::TaskResult;
+use support::exec::Background;
 use testkit::dns::{DnsServer, Zone};
 use testkit::http::{HttpServer, Reply, Request};
 use testkit::privilege;
 
 use super::Demo;
-use crate::TaskResult;
-use crate::exec::Background;
 
 type Step = fn(&Demo) -> TaskResult;
 

@@ -14,11 +14,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use support::TaskResult;
+use support::workspace::{metadata, root};
+
+use crate::USAGE;
 use sample::{mutants_of, shuffle};
 use tree::Tree;
-
-use crate::workspace::{metadata, root};
-use crate::{TaskResult, USAGE};
 
 /// The number of mutants of each crate, unless `--count` is given.
 const COUNT: usize = 60;

@@ -7,11 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use support::TaskResult;
+use support::exec::command_text;
+use support::workspace::root;
+
 use super::sample::Mutant;
 use super::{Package, Verdict, read};
-use crate::TaskResult;
-use crate::exec::command_text;
-use crate::workspace::root;
 
 /// The timeout of a build in seconds.
 const BUILD_TIMEOUT: u64 = 1800;

@@ -10,8 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use regex::Regex;
-
-use crate::TaskResult;
+use support::TaskResult;
 
 /// A module by its path below the crate, as in `["engine", "udp"]`; the crate
 /// itself is the empty path.

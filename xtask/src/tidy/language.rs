@@ -11,8 +11,7 @@
 use std::path::Path;
 
 use regex::Regex;
-
-use crate::TaskResult;
+use support::TaskResult;
 
 /// The least number of words in a doc comment.
 const DOC_WORDS: usize = 4;

@@ -12,10 +12,10 @@ mod language;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use language::Language;
+use support::TaskResult;
+use support::workspace::{metadata, root};
 
-use crate::TaskResult;
-use crate::workspace::{metadata, root};
+use language::Language;
 
 /// The largest number of lines of a source file.
 const MAX_LINES: usize = 800;

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use support::TaskResult;
+use support::exec::{Background, which};
+use support::ports::{accepts, free_port};
 use testkit::http::{HttpServer, Reply};
 
-use super::{Context, accepts, free_port};
-use crate::TaskResult;
-use crate::exec::{Background, which};
+use super::Context;
 
 /// Starts a server program and waits until it accepts connections on `port`.
 fn start_server(

@@ -4,14 +4,14 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::TaskResult;
+use support::exec::{Exec, which};
 use testkit::icmp::IcmpLab;
 use testkit::{Tool, privilege};
 
 use super::measure::{CommandLine, Peer, compare};
 use super::rows::not_measured;
 use super::{Context, Goal, Row};
-use crate::TaskResult;
-use crate::exec::{Exec, which};
 
 /// The network that is swept, with one probe per usable host.
 const SWEEP: &str = "127.0.0.0/16";

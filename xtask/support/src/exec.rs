@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// A program with arguments, input and timeout, to run to its end.
 #[derive(Debug)]
-pub(crate) struct Exec {
+pub struct Exec {
     command: Command,
     stdin: Option<Vec<u8>>,
     timeout: Duration,
@@ -31,18 +31,20 @@ pub(crate) struct Exec {
 
 /// The result of a program that has ended.
 #[derive(Debug)]
-pub(crate) struct Done {
+pub struct Done {
     /// The exit status, or 128 plus the number of the signal, as in a shell.
-    pub(crate) code: i32,
-    pub(crate) stdout: Vec<u8>,
-    pub(crate) stderr: Vec<u8>,
+    pub code: i32,
+    /// The bytes that the program wrote to standard output.
+    pub stdout: Vec<u8>,
+    /// The bytes that the program wrote to standard error.
+    pub stderr: Vec<u8>,
     command_line: String,
 }
 
 impl Exec {
     /// Prepares a run of `program` with these arguments, without input and with a
     /// timeout of one minute.
-    pub(crate) fn new<I>(program: impl AsRef<OsStr>, args: I) -> Self
+    pub fn new<I>(program: impl AsRef<OsStr>, args: I) -> Self
     where
         I: IntoIterator,
         I::Item: AsRef<OsStr>,
@@ -59,31 +61,35 @@ impl Exec {
     }
 
     /// Sets the bytes of standard input.
-    pub(crate) fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
         self
     }
 
     /// Sets an environment variable.
-    pub(crate) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+    #[must_use]
+    pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(key, value);
         self
     }
 
     /// Sets the working directory.
-    pub(crate) fn cwd(mut self, dir: &Path) -> Self {
+    #[must_use]
+    pub fn cwd(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
         self
     }
 
     /// Sets the timeout of the run.
-    pub(crate) fn timeout(mut self, timeout: Duration) -> Self {
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
     /// Runs the program to its end. Fails if it cannot be started or times out.
-    pub(crate) fn run(mut self) -> TaskResult<Done> {
+    pub fn run(mut self) -> TaskResult<Done> {
         let stdin = match self.stdin {
             Some(_) => Stdio::piped(),
             None => Stdio::null(),
@@ -129,7 +135,7 @@ impl Exec {
     }
 
     /// Runs the program to its end, requires status 0 and returns standard output.
-    pub(crate) fn text(self) -> TaskResult<String> {
+    pub fn text(self) -> TaskResult<String> {
         let done = self.run()?;
         done.expect_code(0)?;
         Ok(done.out())
@@ -138,17 +144,17 @@ impl Exec {
 
 impl Done {
     /// Returns standard output as text.
-    pub(crate) fn out(&self) -> String {
+    pub fn out(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
     /// Returns standard error as text.
-    pub(crate) fn err(&self) -> String {
+    pub fn err(&self) -> String {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 
     /// Returns an error with all details unless the status is `code`.
-    pub(crate) fn expect_code(&self, code: i32) -> TaskResult {
+    pub fn expect_code(&self, code: i32) -> TaskResult {
         if self.code == code {
             return Ok(());
         }
@@ -209,7 +215,7 @@ fn output_so_far(collected: Option<&Collected>) -> String {
 }
 
 /// Truncates a text to 4000 characters, so that a report stays readable.
-pub(crate) fn shorten(text: &str) -> String {
+pub fn shorten(text: &str) -> String {
     match text.char_indices().nth(4000) {
         Some((end, _)) => format!("{}[...]\n", &text[..end]),
         None => text.to_owned(),
@@ -225,7 +231,7 @@ fn code_of(status: std::process::ExitStatus) -> i32 {
 }
 
 /// Returns a command as it would be typed in a shell.
-pub(crate) fn command_text(command: &Command) -> String {
+pub fn command_text(command: &Command) -> String {
     std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(quoted)
@@ -244,7 +250,7 @@ fn quoted(word: &OsStr) -> String {
 }
 
 /// Runs a command with the streams of this process and requires status 0.
-pub(crate) fn run_visible(command: &mut Command) -> TaskResult {
+pub fn run_visible(command: &mut Command) -> TaskResult {
     let text = command_text(command);
     eprintln!("+ {text}");
     let status = command
@@ -259,7 +265,7 @@ pub(crate) fn run_visible(command: &mut Command) -> TaskResult {
 }
 
 /// Finds a program in `PATH` and in the directories of system programs.
-pub(crate) fn which(name: &str) -> Option<PathBuf> {
+pub fn which(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain([
@@ -280,7 +286,7 @@ fn is_executable(path: &Path) -> bool {
 /// A program in the background. Dropping it sends SIGTERM and, after two seconds,
 /// SIGKILL.
 #[derive(Debug)]
-pub(crate) struct Background {
+pub struct Background {
     child: Child,
     lines: Receiver<String>,
     command_line: String,
@@ -289,7 +295,7 @@ pub(crate) struct Background {
 impl Background {
     /// Starts a program. Its standard output can be read by line; its standard error
     /// is written to the file `log`.
-    pub(crate) fn start<I>(program: impl AsRef<OsStr>, args: I, log: &Path) -> TaskResult<Self>
+    pub fn start<I>(program: impl AsRef<OsStr>, args: I, log: &Path) -> TaskResult<Self>
     where
         I: IntoIterator,
         I::Item: Into<OsString>,
@@ -323,25 +329,25 @@ impl Background {
     }
 
     /// Returns the process id.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Returns the next line of standard output, within ten seconds.
-    pub(crate) fn line(&self) -> TaskResult<String> {
+    pub fn line(&self) -> TaskResult<String> {
         self.lines
             .recv_timeout(Duration::from_secs(10))
             .map_err(|_| format!("`{}` printed no further line", self.command_line))
     }
 
     /// Discards the lines received so far.
-    pub(crate) fn discard(&self) {
+    pub fn discard(&self) {
         while self.lines.try_recv().is_ok() {}
     }
 
     /// Waits until `ready` returns true, for at most ten seconds. Fails if the program
     /// ends first.
-    pub(crate) fn until(&mut self, ready: impl Fn() -> bool) -> TaskResult {
+    pub fn until(&mut self, ready: impl Fn() -> bool) -> TaskResult {
         let deadline = Instant::now() + Duration::from_secs(10);
         while !ready() {
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -362,7 +368,7 @@ impl Background {
     }
 
     /// Sends SIGTERM, waits for the end and returns the status.
-    pub(crate) fn terminate(&mut self) -> TaskResult<i32> {
+    pub fn terminate(&mut self) -> TaskResult<i32> {
         self.signal();
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {

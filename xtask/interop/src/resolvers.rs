@@ -7,12 +7,13 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
+use support::TaskResult;
+use support::exec::{Done, Exec};
+use support::nameservers::{dnsdist, nsd, unbound, write};
+use support::ports::free_port;
 use testkit::tls::{Authority, Leaf};
 
-use super::nameservers::{dnsdist, nsd, unbound, write};
-use super::{Context, free_port, same_lines};
-use crate::TaskResult;
-use crate::exec::{Done, Exec};
+use super::{Context, same_lines};
 
 /// A zone with records of common types.
 const ZONE: &str = "$TTL 300\n\

@@ -5,6 +5,16 @@
 //! alternate, so that other load affects both. The table contains the goals and
 //! the results. A missed goal is marked but is not a failure, since it also depends
 //! on the machine; an error is.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a task prints its results"
+)]
+#![allow(
+    clippy::format_collect,
+    clippy::format_push_string,
+    reason = "a few more allocations do not matter for a task"
+)]
 
 mod httpget;
 mod measure;
@@ -13,13 +23,14 @@ mod ping;
 mod resolve;
 mod rows;
 mod subnetcalc;
+mod sys;
 mod tcpecho;
 mod tcpecho_client;
 
-pub(crate) use measure::peak;
+use std::process::ExitCode;
 
-use crate::workspace::{self, Bins, Profile, TOOLS};
-use crate::{TaskResult, USAGE};
+use support::TaskResult;
+use support::workspace::{self, Bins, Profile, TOOLS};
 
 type Rows = fn(&Context) -> TaskResult<Vec<Row>>;
 
@@ -87,14 +98,24 @@ impl std::fmt::Display for Goal {
     }
 }
 
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match args.split_first() {
+        // Internal command; see `measure::peak`.
+        Some((command, rest)) if command == "peak" => measure::peak(rest),
+        _ => run(&args),
+    };
+    support::exit_code("bench", outcome)
+}
+
 /// Measures and prints the rows of all tools, or of one.
-pub(crate) fn run(args: &[String]) -> TaskResult {
+fn run(args: &[String]) -> TaskResult {
     let selected = match args {
         [] => None,
         [tool] if tool == "tcpecho" || TOOLS.contains(&tool.as_str()) => Some(tool.as_str()),
         _ => {
             return Err(format!(
-                "bench accepts one of {}\n{USAGE}",
+                "the only argument is a tool, one of {}",
                 TOOLS.join(", ")
             ));
         }

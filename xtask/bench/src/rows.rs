@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::PathBuf;
 
+use support::TaskResult;
+use support::exec::Exec;
+
 use super::measure::{CommandLine, Peer, compare, compare_cpu, memory};
 use super::{Context, Goal, Row};
-use crate::TaskResult;
-use crate::exec::Exec;
 
 /// Whether a tool contains TLS.
 fn has_tls(tool: &str) -> bool {

@@ -6,15 +6,16 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use support::TaskResult;
+use support::exec::{Background, Exec, which};
+use support::nameservers;
+use support::ports::free_port;
 use testkit::dns::{DnsServer, Zone};
 use testkit::netns::{self, Lab};
 
 use super::measure::{CommandLine, compare, memory};
 use super::rows::{not_measured, write};
 use super::{Context, Goal, Row};
-use crate::TaskResult;
-use crate::exec::{Background, Exec, which};
-use crate::interop::{free_port, nameservers};
 
 const NAMES: usize = 100_000;
 

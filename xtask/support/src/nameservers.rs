@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::accepts;
 use crate::TaskResult;
 use crate::exec::{Background, which};
+use crate::ports::accepts;
 
 /// Writes a file in `dir` and returns its path.
-pub(crate) fn write(dir: &Path, name: &str, text: &str) -> TaskResult<PathBuf> {
+pub fn write(dir: &Path, name: &str, text: &str) -> TaskResult<PathBuf> {
     let path = dir.join(name);
     fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path)
@@ -16,7 +16,7 @@ pub(crate) fn write(dir: &Path, name: &str, text: &str) -> TaskResult<PathBuf> {
 
 /// Starts nsd on 127.0.0.1 with zones, each given by its name and its file in `dir`.
 /// Loopback may transfer them.
-pub(crate) fn nsd(dir: &Path, port: u16, zones: &[(&str, &str)]) -> TaskResult<Background> {
+pub fn nsd(dir: &Path, port: u16, zones: &[(&str, &str)]) -> TaskResult<Background> {
     let at = dir.display();
     let mut config = format!(
         "server:\n  ip-address: 127.0.0.1@{port}\n  port: {port}\n  server-count: 1\n  \
@@ -35,7 +35,7 @@ pub(crate) fn nsd(dir: &Path, port: u16, zones: &[(&str, &str)]) -> TaskResult<B
 
 /// Starts unbound on 127.0.0.1, which forwards all queries to a server there. `more`
 /// is added to its `server:` clause.
-pub(crate) fn unbound(dir: &Path, port: u16, forward: u16, more: &str) -> TaskResult<Background> {
+pub fn unbound(dir: &Path, port: u16, forward: u16, more: &str) -> TaskResult<Background> {
     let at = dir.display();
     let config = format!(
         "server:\n  interface: 127.0.0.1@{port}\n  port: {port}\n  username: \"\"\n  \
@@ -53,7 +53,7 @@ pub(crate) fn unbound(dir: &Path, port: u16, forward: u16, more: &str) -> TaskRe
 
 /// Starts dnsdist in front of a server on loopback. `config` opens its DoH and DoT
 /// ports; `port` is for plain DNS.
-pub(crate) fn dnsdist(dir: &Path, port: u16, config: &str) -> TaskResult<Background> {
+pub fn dnsdist(dir: &Path, port: u16, config: &str) -> TaskResult<Background> {
     let config = format!("setLocal('127.0.0.1:{port}')\nsetACL({{'127.0.0.0/8'}})\n{config}");
     let config = write(dir, "dnsdist.conf", &config)?;
     start(

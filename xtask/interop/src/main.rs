@@ -4,27 +4,33 @@
 //! A check lists the programs that it needs. If one of them is missing, the check
 //! is skipped with a message, or fails with `CI=true`. A failed check does not stop
 //! the others.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a task prints its results"
+)]
+#![allow(
+    clippy::format_collect,
+    clippy::format_push_string,
+    reason = "a few more allocations do not matter for a task"
+)]
 
 mod completions;
 mod dns;
 mod echo;
 mod http;
-pub(crate) mod nameservers;
 mod pings;
 mod resolvers;
 mod subnets;
 mod web;
 
-pub(crate) use http::serve as nginx;
-pub(crate) use subnets::Random;
-
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use crate::exec::{Exec, shorten, which};
-use crate::workspace::{self, Bins, Profile};
-use crate::{TaskResult, USAGE};
+use support::TaskResult;
+use support::exec::{Exec, shorten, which};
+use support::workspace::{self, Bins, Profile};
 
 /// A comparison with other programs.
 struct Check {
@@ -195,8 +201,13 @@ impl Context {
     }
 }
 
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    support::exit_code("interop", run(&args))
+}
+
 /// Runs all checks, or those with a name that starts with one of the arguments.
-pub(crate) fn run(args: &[String]) -> TaskResult {
+fn run(args: &[String]) -> TaskResult {
     let is_selected = |check: &&Check| {
         args.is_empty() || args.iter().any(|arg| check.name.starts_with(arg.as_str()))
     };
@@ -204,7 +215,7 @@ pub(crate) fn run(args: &[String]) -> TaskResult {
     if checks.is_empty() {
         let names: Vec<_> = CHECKS.iter().map(|check| check.name).collect();
         return Err(format!(
-            "unknown check; the checks are {}\n{USAGE}",
+            "unknown check; the checks are {}",
             names.join(", ")
         ));
     }
@@ -279,26 +290,6 @@ fn python() -> TaskResult<PathBuf> {
     // Last, so that an interrupted installation is repeated.
     write(&stamp)?;
     Ok(python)
-}
-
-/// Returns a port of 127.0.0.1 that is currently free for TCP and UDP, for programs
-/// that cannot select one themselves.
-pub(crate) fn free_port() -> TaskResult<u16> {
-    for _ in 0..100 {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let addr = listener.as_ref().ok().and_then(|l| l.local_addr().ok());
-        if let Some(addr) = addr
-            && UdpSocket::bind(addr).is_ok()
-        {
-            return Ok(addr.port());
-        }
-    }
-    Err("no free port on 127.0.0.1".to_owned())
-}
-
-/// Whether the port accepts connections.
-fn accepts(port: u16) -> bool {
-    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 /// Fails with the first line that differs between two texts.

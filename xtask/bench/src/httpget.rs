@@ -4,14 +4,14 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use support::TaskResult;
+use support::exec::{Exec, which};
+use support::nginx;
 use testkit::tls::Authority;
 
 use super::measure::{CommandLine, Peer, compare, compare_cpu, memory};
 use super::rows::not_measured;
 use super::{Context, Goal, Row};
-use crate::TaskResult;
-use crate::exec::{Exec, which};
-use crate::interop::nginx;
 
 /// The number of small files.
 const FILES: usize = 2000;
@@ -27,7 +27,7 @@ pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
     let dir = context.dir.path();
     let authority = Authority::new();
     create_documents(dir)?;
-    let (server, plain, secure) = nginx(dir, &authority)?;
+    let (server, plain, secure) = nginx::serve(dir, &authority)?;
     let ca = authority.ca_file().display().to_string();
     let bases = [
         ("http", format!("http://127.0.0.1:{plain}"), vec![]),

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
+use support::TaskResult;
+use support::exec::{Background, Exec};
 use testkit::peer::TcpPeer;
 
 use super::measure::{CommandLine, compare};
 use super::pin::Pin;
 use super::rows::{not_measured, write};
 use super::{Context, Goal, Row};
-use crate::TaskResult;
-use crate::exec::{Background, Exec};
 
 /// The number of runs of each program, of which the median is reported.
 const RUNS: usize = 9;

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use support::TaskResult;
+use support::exec::{Exec, command_text, which};
+
 use super::{Goal, Row};
-use crate::TaskResult;
-use crate::exec::{Exec, command_text, which};
 use crate::sys;
 
 /// The duration and processor time of one run.
@@ -151,8 +152,7 @@ impl CommandLine {
         };
         wrapped.run_once()?;
         let text = std::fs::read_to_string(file.path()).map_err(|error| error.to_string())?;
-        text.parse()
-            .map_err(|_| format!("`xtask peak` wrote {text:?}"))
+        text.parse().map_err(|_| format!("`peak` wrote {text:?}"))
     }
 }
 
@@ -269,13 +269,13 @@ pub(super) fn memory(label: impl Into<String>, ours: &CommandLine, limit: u64) -
     })
 }
 
-/// `xtask peak FILE PROGRAM [ARG...]`: runs the program with the streams of this
+/// `inetkit-bench peak FILE PROGRAM [ARG...]`: runs the program with the streams of this
 /// process, writes its peak memory to the file, and requires status 0.
 ///
 /// Between fork and exec the memory of the parent counts as that of the child, so
 /// the parent must be small: a new process of this program instead of the one that
 /// created the input.
-pub(crate) fn peak(args: &[String]) -> TaskResult {
+pub(super) fn peak(args: &[String]) -> TaskResult {
     let [file, program, args @ ..] = args else {
         return Err("peak needs a file and a command".to_owned());
     };

@@ -3,10 +3,11 @@
 
 mod runner;
 
+use support::TaskResult;
+
 use self::runner::{Figure, Runner, Server};
 use super::rows::not_measured;
 use super::{Context, Goal, Row};
-use crate::TaskResult;
 
 /// The acceptable memory of an idle connection, in bytes.
 const IDLE_LIMIT: f64 = 0.3 * 1024.0;

@@ -7,10 +7,11 @@
 use std::fs;
 use std::path::Path;
 
+use support::TaskResult;
+use support::exec::Exec;
+use support::workspace::TOOLS;
+
 use super::Context;
-use crate::TaskResult;
-use crate::exec::Exec;
-use crate::workspace::TOOLS;
 
 /// A command line that ends where TAB is pressed, a word that must be offered, and
 /// one that must not.
@@ -91,7 +92,7 @@ fn scripts(
     shell: &str,
     name: fn(&str) -> String,
 ) -> TaskResult<tempfile::TempDir> {
-    let dir = crate::workspace::scratch()?;
+    let dir = support::workspace::scratch()?;
     for tool in TOOLS {
         let script = Exec::new(context.bins.tool(tool), ["--generate", shell]).text()?;
         write(&dir.path().join(name(tool)), &script)?;

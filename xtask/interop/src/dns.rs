@@ -6,9 +6,12 @@
 
 use std::path::Path;
 
-use super::{Context, free_port, nameservers, same_lines};
-use crate::TaskResult;
-use crate::exec::{Background, Exec};
+use support::TaskResult;
+use support::exec::{Background, Exec};
+use support::nameservers;
+use support::ports::free_port;
+
+use super::{Context, same_lines};
 
 /// The records below the apex, with one name per type.
 const RECORDS: &str = include_str!("zone.txt");

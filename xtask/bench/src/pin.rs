@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::exec::which;
+use support::exec::which;
 
 /// The means that this machine provides.
 #[derive(Debug, Clone, Copy)]

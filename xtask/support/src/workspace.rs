@@ -9,24 +9,27 @@ use serde_json::Value;
 use crate::{TaskResult, exec};
 
 /// The names of the tools and of their packages.
-pub(crate) const TOOLS: [&str; 6] = testkit::bins::TOOLS;
+pub const TOOLS: [&str; 6] = testkit::bins::TOOLS;
+
+/// The packages of development tasks, which are not part of a build of the tools.
+pub const TASKS: [&str; 4] = testkit::bins::TASKS;
 
 /// Returns the root directory of the workspace.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_path_buf()
+    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
 }
 
 /// Returns a command for the cargo that started this program, in the root of the
 /// workspace.
-pub(crate) fn cargo() -> Command {
+pub fn cargo() -> Command {
     let mut command = testkit::bins::cargo();
     command.current_dir(root());
     command
 }
 
 /// Returns the version that all packages share.
-pub(crate) fn version() -> TaskResult<String> {
+pub fn version() -> TaskResult<String> {
     let metadata = metadata()?;
     let packages = metadata["packages"].as_array();
     packages
@@ -39,7 +42,7 @@ pub(crate) fn version() -> TaskResult<String> {
 }
 
 /// Returns the output of `cargo metadata` for the packages of the workspace.
-pub(crate) fn metadata() -> TaskResult<Value> {
+pub fn metadata() -> TaskResult<Value> {
     let output = cargo()
         .args(["metadata", "--locked", "--no-deps", "--format-version=1"])
         .stderr(Stdio::inherit())
@@ -51,7 +54,7 @@ pub(crate) fn metadata() -> TaskResult<Value> {
 
 /// Returns the packages from the registry that the six tools link, as `cargo
 /// metadata` describes them, in the order of their names.
-pub(crate) fn dependencies() -> TaskResult<Vec<Value>> {
+pub fn dependencies() -> TaskResult<Vec<Value>> {
     let mut tree = cargo();
     tree.args([
         "tree",
@@ -91,7 +94,7 @@ pub(crate) fn dependencies() -> TaskResult<Vec<Value>> {
 }
 
 /// Returns the target directory of cargo.
-pub(crate) fn target() -> TaskResult<PathBuf> {
+pub fn target() -> TaskResult<PathBuf> {
     let metadata = metadata()?;
     metadata["target_directory"]
         .as_str()
@@ -101,7 +104,7 @@ pub(crate) fn target() -> TaskResult<PathBuf> {
 
 /// The cargo profile of a build of the tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Profile {
+pub enum Profile {
     /// The profile of `cargo test`, fast to build.
     Dev,
     /// The profile of an installation.
@@ -110,23 +113,25 @@ pub(crate) enum Profile {
 
 /// A directory that contains the six tools.
 #[derive(Debug)]
-pub(crate) struct Bins {
+pub struct Bins {
     dir: PathBuf,
 }
 
 impl Bins {
     /// Returns the tools of a directory that has all six.
-    pub(crate) fn in_dir(dir: PathBuf) -> Self {
+    pub fn in_dir(dir: PathBuf) -> Self {
         Self { dir }
     }
 
     /// Builds the tools and finds them through cargo's messages.
-    pub(crate) fn build(profile: Profile) -> TaskResult<Self> {
+    pub fn build(profile: Profile) -> TaskResult<Self> {
         let mut command = cargo();
         // The tests select the same packages, so that nothing is built twice with
         // other features.
         command.args(["build", "--locked", "--workspace", "--bins"]);
-        command.args(["--exclude", "xtask"]);
+        for task in TASKS {
+            command.args(["--exclude", task]);
+        }
         command.arg("--message-format=json-render-diagnostics");
         if profile == Profile::Release {
             command.arg("--release");
@@ -161,17 +166,17 @@ impl Bins {
     }
 
     /// Returns the directory of the tools.
-    pub(crate) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// Returns the path of a tool.
-    pub(crate) fn tool(&self, name: &str) -> PathBuf {
+    pub fn tool(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
     /// Returns a `PATH` with the tools first.
-    pub(crate) fn path(&self) -> TaskResult<OsString> {
+    pub fn path(&self) -> TaskResult<OsString> {
         let system = std::env::var_os("PATH").unwrap_or_default();
         let all = std::iter::once(self.dir.clone()).chain(std::env::split_paths(&system));
         std::env::join_paths(all).map_err(|error| format!("PATH: {error}"))
@@ -179,7 +184,7 @@ impl Bins {
 }
 
 /// Creates a temporary directory, which is removed when the value is dropped.
-pub(crate) fn scratch() -> TaskResult<tempfile::TempDir> {
+pub fn scratch() -> TaskResult<tempfile::TempDir> {
     tempfile::Builder::new()
         .prefix("inetkit-")
         .tempdir()

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
-use super::{Context, accepts, free_port};
-use crate::TaskResult;
-use crate::exec::{Background, Exec};
+use support::TaskResult;
+use support::exec::{Background, Exec};
+use support::ports::{accepts, free_port};
+
+use super::Context;
 
 /// A number of bytes that fills every buffer in between several times.
 const LARGE: usize = 4 << 20;

@@ -2,11 +2,11 @@
 //! times, and the same status. Also runs programs that parse ping's output.
 
 use serde_json::Value;
+use support::TaskResult;
+use support::exec::{Exec, which};
 use testkit::privilege;
 
 use super::{Context, same_lines};
-use crate::TaskResult;
-use crate::exec::{Exec, which};
 
 /// The options with which both must print the same.
 const OPTIONS: [&[&str]; 8] = [

@@ -6,11 +6,12 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
+use support::TaskResult;
+use support::random::Random;
+
 use super::measure::{CommandLine, compare, memory};
 use super::rows::write;
 use super::{Context, Goal, Row};
-use crate::TaskResult;
-use crate::interop::Random;
 
 /// Runs all benchmarks of subnetcalc.
 pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {

@@ -9,9 +9,9 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 
-use crate::TaskResult;
-use crate::exec::{Background, Exec, which};
-use crate::workspace::root;
+use support::TaskResult;
+use support::exec::{Background, Exec, which};
+use support::workspace::root;
 
 use super::super::Context;
 use super::super::pin::Pin;
@@ -262,7 +262,7 @@ impl<'a> Runner<'a> {
 
 /// Compiles one of `bench/floor/*.rs` with rustc.
 fn compile(context: &Context, name: &str) -> TaskResult<PathBuf> {
-    let source = root().join(format!("xtask/src/bench/floor/{name}.rs"));
+    let source = root().join(format!("xtask/bench/src/floor/{name}.rs"));
     let binary = context.dir.path().join(format!("floor-{name}"));
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let (source, goal) = (source.display().to_string(), binary.display().to_string());

@@ -1,9 +1,11 @@
 //! Compares subnetcalc with Python's `ipaddress`, and its aggregation with iprange and
 //! aggregate.
 
+use support::TaskResult;
+use support::exec::Exec;
+use support::random::Random;
+
 use super::{Context, same_lines};
-use crate::TaskResult;
-use crate::exec::Exec;
 
 /// Prints operands with every prefix length of both families, each with the details of
 /// the network as Python computes them, separated by TABs.
@@ -148,7 +150,7 @@ fn aggregated(context: &Context, input: &str) -> TaskResult<String> {
 
 /// Returns `count` random IPv4 networks without host bits, many of which overlap.
 fn networks(seed: u64, count: usize, lengths: std::ops::RangeInclusive<u32>) -> String {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let spread = lengths.end() - lengths.start() + 1;
     (0..count)
         .map(|_| {
@@ -161,7 +163,7 @@ fn networks(seed: u64, count: usize, lengths: std::ops::RangeInclusive<u32>) -> 
 
 /// Returns `count` random IPv6 networks without host bits, many of which overlap.
 fn networks6(seed: u64, count: usize) -> String {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     (0..count)
         .map(|_| {
             let length = 100 + random.below(29);
@@ -170,28 +172,4 @@ fn networks6(seed: u64, count: usize) -> String {
             format!("{}/{length}\n", std::net::Ipv6Addr::from(address))
         })
         .collect()
-}
-
-/// Pseudo-random numbers that are the same in every run (xorshift64*).
-pub(crate) struct Random(u64);
-
-impl Random {
-    /// Creates a generator from a seed, which must not be 0.
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// Returns a number below `end`, which must be much smaller than 2^32.
-    pub(crate) fn below(&mut self, end: u32) -> u32 {
-        self.bits() % end
-    }
-
-    /// Returns the next 32 bits.
-    pub(crate) fn bits(&mut self) -> u32 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let high = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
-        u32::try_from(high).unwrap_or(0)
-    }
 }
