@@ -12,7 +12,7 @@ use crate::{demo, docs, separate, test, tidy};
 type Step = fn(&Options) -> TaskResult;
 
 /// The steps with their names, in order.
-const STEPS: [(&str, Step); 10] = [
+const STEPS: [(&str, Step); 11] = [
     ("fmt", fmt),
     ("tidy", |_| tidy::run(&[])),
     ("clippy", clippy),
@@ -22,6 +22,9 @@ const STEPS: [(&str, Step); 10] = [
     ("package", package),
     ("deny", deny),
     ("demo", |_| demo::run(&[])),
+    ("pictures", |_| {
+        separate::run("inetkit-pictures", &["--check".to_owned()])
+    }),
     ("interop", |_| separate::run("inetkit-interop", &[])),
 ];
 

@@ -47,6 +47,8 @@ usage: cargo xtask COMMAND
   install [--root DIR]  install all six tools with `cargo install`
   docs [--check]        write man pages, JSON schemas and docs/json.md, or check
                         that they are current
+  pictures [--check]    draw docs/pictures from the tools' output in a terminal,
+                        or check that the pictures are current
   dist                  build a release tarball in dist/
   fuzz [TARGET] [--seconds N]
                         run the fuzz targets, each for N seconds (default 30)
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(&rest),
         Some("ci") => ci::run(&rest),
         Some("interop") => separate::run("inetkit-interop", &rest),
+        Some("pictures") => separate::run("inetkit-pictures", &rest),
         Some("bench") => separate::run("inetkit-bench", &rest),
         Some("install") => install::run(&rest),
         Some("dist") => dist::run(&rest),

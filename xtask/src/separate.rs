@@ -1,5 +1,5 @@
 //! Tasks that are programs of their own, so that the other tasks do not compile
-//! them: `bench` and `interop`.
+//! them: `bench`, `interop` and `pictures`.
 
 use support::TaskResult;
 use support::exec::run_visible;

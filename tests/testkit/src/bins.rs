@@ -24,7 +24,13 @@ pub const TOOLS: [&str; 6] = [
 ];
 
 /// The packages with the programs for development tasks, and their library.
-pub const TASKS: [&str; 4] = ["inetkit-bench", "inetkit-interop", "xtask", "xtask-support"];
+pub const TASKS: [&str; 5] = [
+    "inetkit-bench",
+    "inetkit-interop",
+    "inetkit-pictures",
+    "xtask",
+    "xtask-support",
+];
 
 /// Returns a directory that contains all six tools, freshly built.
 pub fn dir() -> &'static Path {

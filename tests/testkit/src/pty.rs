@@ -102,6 +102,12 @@ impl Pty {
         );
     }
 
+    /// Returns the output so far.
+    pub fn so_far(&self) -> Vec<u8> {
+        let output = self.output.0.lock().unwrap_or_else(PoisonError::into_inner);
+        output.clone()
+    }
+
     /// Waits until all programs on the terminal have ended, and returns their
     /// output.
     pub fn finish(self) -> Vec<u8> {

@@ -1,4 +1,5 @@
-//! The code that `xtask` and the programs below it, `bench` and `interop`, share.
+//! The code that `xtask` and the programs below it, `bench`, `interop` and `pictures`,
+//! share.
 //!
 //! - [`exec`]: runs other programs, with a timeout or in the background.
 //! - [`workspace`]: the root directory, cargo and the built tools.

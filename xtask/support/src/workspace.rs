@@ -12,7 +12,7 @@ use crate::{TaskResult, exec};
 pub const TOOLS: [&str; 6] = testkit::bins::TOOLS;
 
 /// The packages of development tasks, which are not part of a build of the tools.
-pub const TASKS: [&str; 4] = testkit::bins::TASKS;
+pub const TASKS: [&str; 5] = testkit::bins::TASKS;
 
 /// Returns the root directory of the workspace.
 pub fn root() -> PathBuf {
